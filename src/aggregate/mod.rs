@@ -1,0 +1,5 @@
+//! Stage 5: events become counts per key.
+
+mod sums;
+
+pub use sums::{DailyKey, DropKey, HourlyKey, MoneyKey, Sums, Sym};

@@ -1,0 +1,58 @@
+use crate::event::{Counts, Day, Dimension, Refusal, SiteId, Subject};
+
+/// A string of a segment: its place in [`Sums::strings`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Sym(pub u32);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DailyKey {
+    pub site: SiteId,
+    pub day: Day,
+    pub subject: Subject,
+    pub dim: Dimension,
+    pub item: Sym,
+    pub value: Sym,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct HourlyKey {
+    pub site: SiteId,
+    /// The UTC second at which the site's local hour began.
+    pub hour: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct MoneyKey {
+    pub site: SiteId,
+    pub day: Day,
+    pub event: Sym,
+    pub currency: [u8; 3],
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DropKey {
+    /// The UTC second at which the hour began.
+    pub hour: u32,
+    pub reason: Refusal,
+}
+
+/// All counts of one segment: each key once, sorted. The same segment gives the same bytes each time it is sent.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub struct Sums {
+    pub strings: Vec<Box<str>>,
+    pub daily: Vec<(DailyKey, Counts)>,
+    pub hourly: Vec<(HourlyKey, Counts)>,
+    /// Hits and the sum of their amounts in minor units.
+    pub money: Vec<(MoneyKey, (u32, u64))>,
+    pub drops: Vec<(DropKey, u32)>,
+}
+
+impl Sums {
+    pub fn text(&self, sym: Sym) -> &str {
+        &self.strings[sym.0 as usize]
+    }
+
+    pub fn rows(&self) -> usize {
+        self.daily.len() + self.hourly.len() + self.money.len() + self.drops.len()
+    }
+}

@@ -1,0 +1,38 @@
+use std::fmt;
+
+use jiff::civil::Date;
+
+/// Milliseconds since the Unix epoch, from a [`crate::clock::Clock`].
+pub type Millis = i64;
+
+/// A calendar day in a site's time zone, as days since 1970-01-01 (ClickHouse's `Date`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Day(u16);
+
+impl Day {
+    /// `None` outside 1970-01-01 to 2149-06-06, what ClickHouse's `Date` holds.
+    pub fn from_date(date: Date) -> Option<Day> {
+        let since = date.since(Date::constant(1970, 1, 1)).ok()?;
+        u16::try_from(since.get_days()).ok().map(Day)
+    }
+
+    pub const fn from_number(days: u16) -> Day {
+        Day(days)
+    }
+
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+
+    pub fn date(self) -> Date {
+        Date::constant(1970, 1, 1)
+            .checked_add(jiff::Span::new().days(i64::from(self.0)))
+            .expect("every u16 of days lies within jiff's calendar")
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.date().fmt(f)
+    }
+}

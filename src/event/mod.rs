@@ -1,0 +1,18 @@
+//! The words every stage shares: what a hit is, what is counted, why a hit is refused.
+//!
+//! Nothing here does I/O or reads a clock. Lists (subjects, dimensions, counters, refusals) are declared once, in tables;
+//! SQL, JSON and documentation derive from them.
+
+mod counts;
+mod day;
+mod raw;
+mod refusal;
+mod site;
+mod subject;
+
+pub use counts::{Counter, Counts};
+pub use day::{Day, Millis};
+pub use raw::{Address, Agent, Caller, Hints, Kind, Payload, RawHit, Signals};
+pub use refusal::Refusal;
+pub use site::SiteId;
+pub use subject::{Dimension, OTHER, Subject, UNKNOWN};

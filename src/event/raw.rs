@@ -1,0 +1,120 @@
+//! What comes off the wire, before anybody was asked.
+//!
+//! Nothing in this file has `Debug`, `Clone`, `Display` or `Serialize`: a log line, an error or a file cannot take what does
+//! not print. The raw address and agent leave their wrappers through `expose`, and `tests/it/layers.rs` holds the list of the
+//! places that may call it.
+
+use std::net::IpAddr;
+
+use super::Millis;
+
+/// The address a hit came from.
+pub struct Address(IpAddr);
+
+impl Address {
+    pub fn new(address: IpAddr) -> Address {
+        Address(address.to_canonical())
+    }
+
+    /// The whole address. For the visitor's keyed hash and the truncation below, nowhere else.
+    pub fn expose(&self) -> IpAddr {
+        self.0
+    }
+
+    /// The /24 or /48 the address lies in: enough for a rate limit and a country.
+    pub fn network(&self) -> IpAddr {
+        match self.0 {
+            IpAddr::V4(v4) => {
+                let [a, b, c, _] = v4.octets();
+                IpAddr::from([a, b, c, 0])
+            }
+            IpAddr::V6(v6) => {
+                let [a, b, c, ..] = v6.segments();
+                IpAddr::from([a, b, c, 0, 0, 0, 0, 0])
+            }
+        }
+    }
+}
+
+/// The `User-Agent` a hit came with; empty where none was sent.
+pub struct Agent<'a>(&'a str);
+
+impl<'a> Agent<'a> {
+    pub fn new(agent: &'a str) -> Agent<'a> {
+        Agent(agent)
+    }
+
+    /// The whole string. For the visitor's keyed hash and for classification, nowhere else.
+    pub fn expose(&self) -> &'a str {
+        self.0
+    }
+}
+
+/// What the browser said about being counted, already read by the rules of the two standards.
+#[derive(Default)]
+pub struct Signals {
+    /// An exact `Sec-GPC: 1` among the fields.
+    pub gpc: bool,
+    /// A `DNT` whose first character is 1.
+    pub dnt: bool,
+    /// Fetched before anybody asked to see it (`Sec-Purpose`, `Purpose`, `X-Moz`).
+    pub prefetch: bool,
+    /// `Sec-Fetch-Site: cross-site`, or an `Origin` that is not the page's.
+    pub foreign: bool,
+}
+
+/// Who sent a beacon: everything personal about a request, in one place, for as long as the request lasts.
+pub struct Caller<'a> {
+    pub at: Millis,
+    pub address: Address,
+    pub agent: Agent<'a>,
+    /// The low-entropy client hints (`Sec-CH-UA`, `-Mobile`, `-Platform`), as sent.
+    pub hints: Hints<'a>,
+    pub language: Option<&'a str>,
+    /// The `Cookie` field, as sent; only the consent stage reads it.
+    pub cookies: &'a str,
+    pub signals: Signals,
+    pub known_bot: bool,
+    pub over_rate: bool,
+}
+
+#[derive(Default)]
+pub struct Hints<'a> {
+    pub brands: Option<&'a str>,
+    pub mobile: Option<&'a str>,
+    pub platform: Option<&'a str>,
+}
+
+/// What a beacon says happened. `Leave` counts nothing as a hit: it brings the engaged time of the page that is being left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    View,
+    Click,
+    Event,
+    Leave,
+}
+
+/// One hit of a beacon's body, its text still borrowed from the wire.
+pub struct Payload<'a> {
+    pub kind: Kind,
+    pub url: std::borrow::Cow<'a, str>,
+    pub referrer: std::borrow::Cow<'a, str>,
+    /// The link's id or target, or the event's name.
+    pub name: std::borrow::Cow<'a, str>,
+    /// An amount in minor units and its currency.
+    pub money: Option<(u64, [u8; 3])>,
+    /// The random id that makes a retry count once.
+    pub id: Option<u128>,
+    /// Milliseconds the page held the visitor's attention, or that passed until the click.
+    pub engaged_ms: u32,
+    /// An event the visitor did nothing for: it does not end a bounce.
+    pub passive: bool,
+    pub webdriver: bool,
+}
+
+/// One hit as it came in: a payload and the caller that sent it.
+pub struct RawHit<'a> {
+    pub caller: &'a Caller<'a>,
+    pub payload: Payload<'a>,
+    pub site: Option<std::sync::Arc<crate::config::Site>>,
+}

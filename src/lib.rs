@@ -1,0 +1,7 @@
+//! Footfall counts visits without keeping visitors.
+
+pub mod clock;
+pub mod config;
+pub mod event;
+
+pub mod aggregate;
