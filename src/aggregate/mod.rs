@@ -1,5 +1,18 @@
 //! Stage 5: events become counts per key.
+//!
+//! [`Table`] holds the memory of the living days (who was here, what was touched, which texts exist) and turns each event into rows
+//! of a batch. [`Segment`] adds batches up until the segment is sealed into [`Sums`]. One thread owns both, so nothing here locks.
+//! Every map has a cap; what is beyond it is counted as `(other)` or without its visitor, and [`Overflow`] says how often.
 
+mod batch;
+mod book;
+mod recent;
+mod segment;
 mod sums;
+mod table;
+mod texts;
 
+pub use batch::Delta;
+pub use segment::Segment;
 pub use sums::{DailyKey, DropKey, HourlyKey, MoneyKey, Sums, Sym};
+pub use table::{Caps, Overflow, Table};

@@ -4,6 +4,11 @@ use crate::event::{Counts, Day, Dimension, Refusal, SiteId, Subject};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Sym(pub u32);
 
+impl Sym {
+    /// Every segment's first string is the empty one.
+    pub const EMPTY: Sym = Sym(0);
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DailyKey {
     pub site: SiteId,

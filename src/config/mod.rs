@@ -1,3 +1,111 @@
-//! What an operator can set, one strict struct per section.
-/// One counted property (filled in by the configuration work).
-pub struct Site {}
+//! What an operator can set: one strict struct per section, units in the names.
+//!
+//! Layers, later wins: built-in defaults (`config/default.toml`, compiled in), the preset, the file, `FOOTFALL__SECTION__KEY`
+//! in the environment, `--set section.key=value`. An unknown key, a wrong type or a value out of range is an error that names
+//! the key and says what is accepted; nothing starts half configured.
+
+mod consent;
+mod edge;
+mod load;
+mod secret;
+mod sites;
+mod storage;
+
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+
+pub use consent::{Basis, Consent, ConsentCookie, OnSignal, Signals, Visitor, VisitorCookie, VisitorMode};
+pub use edge::{Limits, Proxy, Server};
+pub use load::{ConfigError, DEFAULTS, PRESETS, Sources, load};
+pub use secret::Secret;
+pub use sites::{Hosts, ProfileRule, Site, SiteRule, Zone};
+pub use storage::{Data, Journal, Retention, Store};
+
+#[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The name of a built-in preset the rest is laid over; empty for none.
+    #[garde(skip)]
+    pub preset: String,
+    #[garde(dive)]
+    pub server: Server,
+    #[garde(dive)]
+    pub proxy: Proxy,
+    #[garde(dive)]
+    pub limits: Limits,
+    #[garde(dive)]
+    pub signals: Signals,
+    #[garde(dive)]
+    pub consent: Consent,
+    #[garde(dive)]
+    pub visitor: Visitor,
+    #[garde(dive)]
+    pub journal: Journal,
+    #[garde(dive)]
+    pub store: Store,
+    #[garde(dive)]
+    pub retention: Retention,
+    #[garde(dive)]
+    pub report: Report,
+    #[garde(dive)]
+    pub data: Data,
+    #[garde(dive)]
+    pub log: Log,
+    #[garde(dive)]
+    pub sample: Sample,
+    #[garde(dive)]
+    pub test: Test,
+    #[garde(dive)]
+    pub profiles: Vec<ProfileRule>,
+    #[garde(dive)]
+    pub sites: Vec<SiteRule>,
+}
+
+#[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Attribute values with fewer visitors than this fold into `(other)`.
+    #[garde(range(min = 2, max = 1000))]
+    pub k: u32,
+    /// Bearer token of the report API and the metrics; without one, only loopback peers are answered.
+    #[garde(skip)]
+    pub token: Secret,
+    #[garde(skip)]
+    pub token_file: String,
+}
+
+#[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// `tracing` filter, such as `info` or `warn,footfall::flush=debug`.
+    #[garde(length(min = 1))]
+    pub filter: String,
+    #[garde(skip)]
+    pub format: LogFormat,
+}
+
+#[derive(Deserialize, Serialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Serves the sample profile and its plain consent form. For trying out, not for production.
+    #[garde(skip)]
+    pub enabled: bool,
+}
+
+#[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Test {
+    /// Time stands still and follows `X-Footfall-Now`; refused unless every listen address is loopback.
+    #[garde(skip)]
+    pub clock: bool,
+    /// Where the test clock starts, Unix milliseconds.
+    #[garde(range(min = 0))]
+    pub start_millis: i64,
+}

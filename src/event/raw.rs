@@ -75,7 +75,6 @@ pub struct Caller<'a> {
     pub cookies: &'a str,
     pub signals: Signals,
     pub known_bot: bool,
-    pub over_rate: bool,
 }
 
 #[derive(Default)]
@@ -116,5 +115,7 @@ pub struct Payload<'a> {
 pub struct RawHit<'a> {
     pub caller: &'a Caller<'a>,
     pub payload: Payload<'a>,
-    pub site: Option<std::sync::Arc<crate::config::Site>>,
+    pub site: Option<crate::config::Site<'a>>,
+    /// Over the rate of its network or its site.
+    pub over_rate: bool,
 }

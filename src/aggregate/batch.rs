@@ -1,0 +1,125 @@
+//! The rows of the hits that are committed together.
+//!
+//! While a batch is open its keys hold the day's text numbers. When it is taken, texts the segment does not know yet get their numbers
+//! there, in the order of the alphabet, and rows are sorted and summed: the order in which hits came in is gone before anything is
+//! written.
+
+use super::book::Books;
+use super::sums::{DailyKey, HourlyKey, MoneyKey, Sums, Sym};
+use crate::event::{Counts, Day, Dimension, SiteId, Subject};
+
+/// What a batch adds to its segment. `sums.strings` are new to the segment and are numbered from `base`.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub struct Delta {
+    pub base: u32,
+    pub sums: Sums,
+}
+
+impl Delta {
+    pub fn is_empty(&self) -> bool {
+        self.sums.rows() == 0
+    }
+}
+
+/// A text of an open batch: the book it lives in and its number there. `None` is the empty text.
+pub(super) type Draft = Option<(u32, u32)>;
+
+#[derive(Clone, Copy)]
+pub(super) struct DailyDraft {
+    pub(super) site: SiteId,
+    pub(super) day: Day,
+    pub(super) subject: Subject,
+    pub(super) dim: Dimension,
+    pub(super) item: Draft,
+    pub(super) value: Draft,
+}
+
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) daily: Vec<(DailyDraft, Counts)>,
+    pub(super) hourly: Vec<(HourlyKey, Counts)>,
+    pub(super) money: Vec<(MoneyDraft, (u32, u64))>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct MoneyDraft {
+    pub(super) site: SiteId,
+    pub(super) day: Day,
+    pub(super) event: Draft,
+    pub(super) currency: [u8; 3],
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.daily.is_empty() && self.hourly.is_empty() && self.money.is_empty()
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.daily.len() + self.hourly.len() + self.money.len()
+    }
+
+    /// Numbers the texts for the segment and sums the rows. `next` is the segment's next free number.
+    pub(super) fn take(&mut self, books: &mut Books, segment: u32, next: u32) -> Delta {
+        let strings = self.number_texts(books, segment, next);
+        let sym = |draft: Draft| match draft {
+            None => Sym::EMPTY,
+            Some((book, id)) => {
+                Sym(books[book].texts.sym(id, segment).expect("every text of the batch was numbered above"))
+            }
+        };
+        let daily = self.daily.drain(..).map(|(d, counts)| {
+            let key = DailyKey {
+                site: d.site,
+                day: d.day,
+                subject: d.subject,
+                dim: d.dim,
+                item: sym(d.item),
+                value: sym(d.value),
+            };
+            (key, counts)
+        });
+        let daily = summed(daily.collect(), |sum, counts| *sum += counts);
+        let hourly = summed(std::mem::take(&mut self.hourly), |sum, counts| *sum += counts);
+        let money = self.money.drain(..).map(|(d, amount)| {
+            (MoneyKey { site: d.site, day: d.day, event: sym(d.event), currency: d.currency }, amount)
+        });
+        let money = summed(money.collect(), |sum, more| *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1)));
+        Delta { base: next, sums: Sums { strings, daily, hourly, money, drops: Vec::new() } }
+    }
+
+    fn number_texts(&self, books: &mut Books, segment: u32, next: u32) -> Vec<Box<str>> {
+        let of_daily = self.daily.iter().flat_map(|(d, _)| [d.item, d.value]);
+        let drafts = of_daily.chain(self.money.iter().map(|(d, _)| d.event)).flatten();
+        let mut fresh: Vec<(u32, u32)> =
+            drafts.filter(|&(book, id)| books[book].texts.sym(id, segment).is_none()).collect();
+        fresh.sort_unstable_by(|a, b| text(books, *a).cmp(text(books, *b)).then(a.cmp(b)));
+        fresh.dedup();
+        let mut strings: Vec<Box<str>> = Vec::new();
+        for (book, id) in fresh {
+            let known = text(books, (book, id));
+            if strings.last().is_none_or(|last| **last != *known) {
+                strings.push(known.into());
+            }
+            let sym = next + u32::try_from(strings.len()).expect("a batch holds far fewer than 2^32 texts") - 1;
+            books[book].texts.set_sym(id, segment, sym);
+        }
+        strings
+    }
+}
+
+fn text(books: &Books, (book, id): (u32, u32)) -> &str {
+    books[book].texts.text(id)
+}
+
+/// Sorts by key and adds up equal keys.
+pub(super) fn summed<K: Ord + Copy, V: Copy>(mut rows: Vec<(K, V)>, add: impl Fn(&mut V, V)) -> Vec<(K, V)> {
+    rows.sort_unstable_by_key(|(key, _)| *key);
+    rows.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            add(&mut kept.1, next.1);
+        }
+        same
+    });
+    rows
+}

@@ -1,0 +1,111 @@
+//! The memory of one time zone's day: its visitors, the texts it has seen, the sites that had a hit.
+
+use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::table::Caps;
+use super::texts::Texts;
+use crate::config::Zone;
+use crate::event::{Day, SiteId};
+use crate::pseudonym::{DaySpan, Visits};
+
+pub(super) struct Book {
+    pub(super) span: Arc<DaySpan>,
+    pub(super) texts: Texts,
+    pub(super) visits: Visits,
+    numbers: HashMap<SiteId, u32, RandomState>,
+    sites: Vec<SiteId>,
+    max_sites: usize,
+}
+
+impl Book {
+    pub(super) fn new(span: Arc<DaySpan>, caps: &Caps) -> Book {
+        Book {
+            texts: Texts::new(caps.texts),
+            visits: Visits::new(Arc::clone(&span), caps.visit_gap_secs, caps.visitors, caps.touched_items),
+            span,
+            numbers: HashMap::default(),
+            sites: Vec::new(),
+            max_sites: caps.sites,
+        }
+    }
+
+    /// The site's number within the day; `None` when the day has no room for another site.
+    pub(super) fn number_of(&mut self, site: SiteId) -> Option<u32> {
+        if let Some(number) = self.numbers.get(&site) {
+            return Some(*number);
+        }
+        if self.sites.len() >= self.max_sites {
+            return None;
+        }
+        let number = u32::try_from(self.sites.len()).ok()?;
+        self.sites.push(site);
+        self.numbers.insert(site, number);
+        Some(number)
+    }
+
+    pub(super) fn site(&self, number: u32) -> SiteId {
+        self.sites[number as usize]
+    }
+}
+
+/// The books of the living days, by number and by zone and day. A number is used again once its day is over.
+#[derive(Default)]
+pub(super) struct Books {
+    books: Vec<Option<Book>>,
+    by_day: HashMap<(Zone, Day), u32, RandomState>,
+}
+
+impl Books {
+    /// The book of the day, opened by the day's first hit.
+    pub(super) fn of(&mut self, span: &Arc<DaySpan>, caps: &Caps) -> (u32, &mut Book) {
+        let number = match self.by_day.get(&(span.zone, span.day)) {
+            Some(number) => *number,
+            None => self.open(Book::new(Arc::clone(span), caps)),
+        };
+        (number, &mut self[number])
+    }
+
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        self.by_day.values().copied().collect()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Book> {
+        self.books.iter().flatten()
+    }
+
+    pub(super) fn close(&mut self, number: u32) {
+        if let Some(book) = self.books[number as usize].take() {
+            self.by_day.remove(&(book.span.zone, book.span.day));
+        }
+    }
+
+    fn open(&mut self, book: Book) -> u32 {
+        let day = (book.span.zone, book.span.day);
+        let free = self.books.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.books.push(None);
+            self.books.len() - 1
+        });
+        self.books[free] = Some(book);
+        let number = u32::try_from(free).expect("there are at most a few living days of each zone");
+        self.by_day.insert(day, number);
+        number
+    }
+}
+
+impl Index<u32> for Books {
+    type Output = Book;
+
+    fn index(&self, number: u32) -> &Book {
+        self.books[number as usize].as_ref().expect("a book is closed only between batches")
+    }
+}
+
+impl IndexMut<u32> for Books {
+    fn index_mut(&mut self, number: u32) -> &mut Book {
+        self.books[number as usize].as_mut().expect("a book is closed only between batches")
+    }
+}

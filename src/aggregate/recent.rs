@@ -1,0 +1,97 @@
+//! Hit ids of the last two to three minutes, so that a retry counts once.
+//!
+//! Three generations of a minute each; the oldest is dropped whole. An id is kept as 64 bits of its hash under a seed of this process:
+//! 9 bytes a hit, never written anywhere.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
+
+use crate::event::{Millis, SiteId};
+
+const GENERATION_MILLIS: Millis = 60_000;
+
+pub(super) struct Recent {
+    generations: [HashSet<u64, RandomState>; 3],
+    /// When the youngest generation began.
+    began: Millis,
+    max: usize,
+    seed: u64,
+    pub(super) over: u64,
+}
+
+impl Recent {
+    pub(super) fn new(max: usize, seed: u64) -> Recent {
+        let generations = std::array::from_fn(|_| HashSet::with_hasher(RandomState::default()));
+        Recent { generations, began: Millis::MIN, max, seed, over: 0 }
+    }
+
+    /// Remembers the id; `false` when it was seen before.
+    pub(super) fn first_time(&mut self, site: SiteId, id: u128, at: Millis) -> bool {
+        self.age(at);
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&site.as_u64().to_le_bytes());
+        bytes[8..].copy_from_slice(&id.to_le_bytes());
+        let key = xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, self.seed);
+        if self.generations.iter().any(|generation| generation.contains(&key)) {
+            return false;
+        }
+        if self.generations[0].len() >= self.max {
+            // A flood of ids costs memory up to here and then costs the promise of counting a retry once, not the process.
+            self.over += 1;
+            return true;
+        }
+        self.generations[0].insert(key);
+        true
+    }
+
+    fn age(&mut self, at: Millis) {
+        let passed = at.saturating_sub(self.began);
+        if passed < GENERATION_MILLIS {
+            return;
+        }
+        if passed >= 3 * GENERATION_MILLIS {
+            self.generations.iter_mut().for_each(|generation| *generation = HashSet::default());
+            self.began = at;
+            return;
+        }
+        // Steps of whole minutes, so that an id lives at least two whole ones whenever it came.
+        for _ in 0..passed / GENERATION_MILLIS {
+            self.generations.rotate_right(1);
+            self.generations[0] = HashSet::default();
+            self.began += GENERATION_MILLIS;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: SiteId = SiteId::from_u64(7);
+
+    #[test]
+    fn an_id_is_known_for_two_minutes_and_forgotten_after_three() {
+        for offset in [0, 1, 59_999, 30_000] {
+            let mut recent = Recent::new(100, 1);
+            assert!(recent.first_time(SITE, 1, 1_000_000));
+            let at = 1_000_000 + offset;
+            assert!(recent.first_time(SITE, 2, at));
+            assert!(!recent.first_time(SITE, 2, at + 120_000), "offset {offset}");
+            assert!(recent.first_time(SITE, 2, at + 180_001), "offset {offset}");
+        }
+    }
+
+    #[test]
+    fn the_same_id_of_another_site_is_another_hit() {
+        let mut recent = Recent::new(100, 1);
+        assert!(recent.first_time(SITE, 1, 0));
+        assert!(recent.first_time(SiteId::from_u64(8), 1, 0));
+    }
+
+    #[test]
+    fn a_flood_of_ids_is_held_at_the_cap() {
+        let mut recent = Recent::new(10, 1);
+        assert!((0..1000).all(|id| recent.first_time(SITE, id, 0)));
+        assert_eq!((recent.generations[0].len(), recent.over), (10, 990));
+    }
+}

@@ -1,0 +1,119 @@
+//! What the batches of an open segment add up to.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::batch::{Delta, summed};
+use super::sums::{DailyKey, DropKey, HourlyKey, MoneyKey, Sums, Sym};
+use crate::event::{Counts, OTHER, SiteId, Subject};
+
+type Map<K, V> = HashMap<K, V, RandomState>;
+
+pub struct Segment {
+    strings: Vec<Box<str>>,
+    daily: Map<DailyKey, Counts>,
+    hourly: Map<HourlyKey, Counts>,
+    money: Map<MoneyKey, (u32, u64)>,
+    drops: Map<DropKey, u32>,
+    /// Rows the sealed segment has at the most, the platform's included.
+    rows: usize,
+}
+
+impl Default for Segment {
+    fn default() -> Segment {
+        Segment {
+            strings: vec!["".into()],
+            daily: Map::default(),
+            hourly: Map::default(),
+            money: Map::default(),
+            drops: Map::default(),
+            rows: 0,
+        }
+    }
+}
+
+impl Segment {
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number the next new string gets.
+    pub fn next_string(&self) -> u32 {
+        u32::try_from(self.strings.len()).expect("a segment holds far fewer than 2^32 strings")
+    }
+
+    /// Adds a batch. Deltas come in order; where one was lost (a damaged journal), its strings read as `(other)`.
+    pub fn add(&mut self, delta: &Delta) {
+        while self.strings.len() < delta.base as usize {
+            self.strings.push(OTHER.into());
+        }
+        self.strings.extend(delta.sums.strings.iter().cloned());
+        for (key, counts) in &delta.sums.daily {
+            let rows = &mut self.rows;
+            *self.daily.entry(*key).or_insert_with(|| {
+                *rows += if key.subject == Subject::Site { 2 } else { 1 };
+                Counts::none()
+            }) += *counts;
+        }
+        for (key, counts) in &delta.sums.hourly {
+            let rows = &mut self.rows;
+            *self.hourly.entry(*key).or_insert_with(|| {
+                *rows += 2;
+                Counts::none()
+            }) += *counts;
+        }
+        for (key, (hits, minor)) in &delta.sums.money {
+            let sum = self.money.entry(*key).or_default();
+            *sum = (sum.0.saturating_add(*hits), sum.1.saturating_add(*minor));
+        }
+        for (key, hits) in &delta.sums.drops {
+            let sum = self.drops.entry(*key).or_default();
+            *sum = sum.saturating_add(*hits);
+        }
+    }
+
+    /// The sorted sums: strings once and in order, the platform's rows added. The same counts always give the same bytes, whatever
+    /// the order of batches was.
+    pub fn seal(self) -> Sums {
+        let (strings, renumber) = in_order(&self.strings);
+        let sym = |old: Sym| renumber.get(old.0 as usize).copied().unwrap_or(Sym::EMPTY);
+        let mut daily: Vec<(DailyKey, Counts)> = self
+            .daily
+            .into_iter()
+            .map(|(key, counts)| (DailyKey { item: sym(key.item), value: sym(key.value), ..key }, counts))
+            .collect();
+        let of_sites = daily.iter().filter(|(key, _)| key.subject == Subject::Site);
+        let platform: Vec<_> =
+            of_sites.map(|(key, counts)| (DailyKey { site: SiteId::PLATFORM, ..*key }, *counts)).collect();
+        daily.extend(summed(platform, |sum, counts| *sum += counts));
+        let mut hourly: Vec<(HourlyKey, Counts)> = self.hourly.into_iter().collect();
+        let platform: Vec<_> =
+            hourly.iter().map(|(key, counts)| (HourlyKey { site: SiteId::PLATFORM, ..*key }, *counts)).collect();
+        hourly.extend(platform);
+        let money = self.money.into_iter().map(|(key, sum)| (MoneyKey { event: sym(key.event), ..key }, sum));
+        Sums {
+            strings,
+            daily: summed(daily, |sum, counts| *sum += counts),
+            hourly: summed(hourly, |sum, counts| *sum += counts),
+            money: summed(money.collect(), |sum, more| {
+                *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1));
+            }),
+            drops: summed(self.drops.into_iter().collect(), |sum, more| *sum = sum.saturating_add(more)),
+        }
+    }
+}
+
+/// The strings sorted and once each, and the new number of each old one. The empty string stays first.
+fn in_order(strings: &[Box<str>]) -> (Vec<Box<str>>, Vec<Sym>) {
+    let mut places: Vec<usize> = (0..strings.len()).collect();
+    places.sort_unstable_by(|&a, &b| strings[a].cmp(&strings[b]));
+    let mut sorted: Vec<Box<str>> = Vec::with_capacity(strings.len());
+    let mut renumber = vec![Sym::EMPTY; strings.len()];
+    for place in places {
+        if sorted.last().is_none_or(|last| *last != strings[place]) {
+            sorted.push(strings[place].clone());
+        }
+        renumber[place] = Sym(u32::try_from(sorted.len() - 1).expect("a segment holds far fewer than 2^32 strings"));
+    }
+    (sorted, renumber)
+}

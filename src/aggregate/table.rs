@@ -1,0 +1,313 @@
+//! An event becomes rows: docs/COUNTING.md as code.
+
+use super::batch::{Batch, DailyDraft, Delta, Draft, MoneyDraft};
+use super::book::{Book, Books};
+use super::recent::Recent;
+use super::sums::HourlyKey;
+use super::texts::Scope;
+use crate::config::Config;
+use crate::event::Counter::{Bounces, Exits, Hits, Seconds, Visitors, Visits as VisitsCounter};
+use crate::event::{Counts, Dimension, Kind, Millis, SiteId, Subject};
+use crate::pseudonym::{ClosedVisit, Event, Held, Seen, Touch, VisitValues};
+
+/// How long a visit and a day outlive their end in memory, for hits that are on their way.
+const GRACE_MILLIS: Millis = 5_000;
+
+/// Visits closed in one batch: bounds what midnight costs the hit that comes right after it.
+const CLOSED_AT_ONCE: usize = 5_000;
+
+/// The caps of what is held in memory.
+#[derive(Clone, Debug)]
+pub struct Caps {
+    pub visit_gap_secs: u32,
+    pub visitors: usize,
+    pub touched_items: usize,
+    pub sites: usize,
+    pub items_per_site: usize,
+    pub values_per_site: usize,
+    pub texts: usize,
+    pub hit_ids: usize,
+}
+
+impl Caps {
+    pub fn new(config: &Config) -> Caps {
+        let limits = &config.limits;
+        Caps {
+            visit_gap_secs: config.visitor.visit_gap_secs,
+            visitors: limits.visitors,
+            touched_items: limits.touched_items,
+            sites: limits.sites,
+            items_per_site: limits.items_per_site,
+            values_per_site: limits.values_per_site,
+            texts: limits.texts,
+            hit_ids: limits.hit_ids,
+        }
+    }
+}
+
+/// How often a cap was met since the process began.
+#[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overflow {
+    /// Hits counted without their visitor.
+    pub visitors: u64,
+    /// Texts counted as `(other)`.
+    pub texts: u64,
+    /// Hits not counted because the day had no room for another site.
+    pub sites: u64,
+    /// Hit ids not remembered.
+    pub ids: u64,
+}
+
+pub struct Table {
+    caps: Caps,
+    books: Books,
+    recent: Recent,
+    batch: Batch,
+    /// The segment the texts are numbered for; the first is 1, so that a fresh text belongs to none.
+    segment: u32,
+    overflow: Overflow,
+    texts_over: u64,
+}
+
+impl Table {
+    /// `seed` is a random number of this process.
+    pub fn new(caps: Caps, seed: u64) -> Table {
+        Table {
+            recent: Recent::new(caps.hit_ids, seed),
+            caps,
+            books: Books::default(),
+            batch: Batch::default(),
+            segment: 1,
+            overflow: Overflow::default(),
+            texts_over: 0,
+        }
+    }
+
+    /// Adds the event to the open batch. A duplicate adds nothing.
+    pub fn count(&mut self, event: &Event) {
+        if event.id.is_some_and(|id| !self.recent.first_time(event.site, id, event.at)) {
+            return;
+        }
+        let (number, book) = self.books.of(&event.span, &self.caps);
+        let Some(site) = book.number_of(event.site) else {
+            self.overflow.sites += 1;
+            return;
+        };
+        let (subject, item) = match event.kind {
+            Kind::View | Kind::Leave => (Subject::Page, &*event.item),
+            Kind::Click => (Subject::Link, &*event.item),
+            Kind::Event => (Subject::Event, &*event.item),
+        };
+        let item = book.texts.intern(Scope::item(site, subject), item, self.caps.items_per_site);
+        let held = match event.visitor {
+            Some(visitor) => {
+                let touch = Touch {
+                    visitor,
+                    site,
+                    at: event.at,
+                    kind: event.kind,
+                    interactive: event.interactive,
+                    without_cookie: event.without_cookie,
+                    item,
+                };
+                let (texts, caps) = (&mut book.texts, &self.caps);
+                book.visits.touch(&touch, || visit_values(texts, caps, site, event))
+            }
+            None => Held::Nobody,
+        };
+        let mut rows = Rows { batch: &mut self.batch, book, number, caps: &self.caps, site, id: event.site };
+        match held {
+            Held::Yes(seen) => {
+                rows.hit(event, subject, item, Some(&seen));
+                rows.seen(event, subject, item, &seen);
+            }
+            Held::NoVisit => {}
+            Held::Nobody => rows.hit(event, subject, item, None),
+            Held::Full => {
+                rows.hit(event, subject, item, None);
+                self.overflow.visitors += 1;
+            }
+        }
+    }
+
+    /// Closes visits whose time is up and the books of days that are over. `true` when there is more to close.
+    pub fn advance(&mut self, now: Millis) -> bool {
+        let mut more = false;
+        for number in self.books.numbers() {
+            let over = now >= self.books[number].span.end + GRACE_MILLIS;
+            let left = CLOSED_AT_ONCE.saturating_sub(self.batch.rows() / 3).max(1);
+            let book_has_more = if over { self.close_some(number, left) } else { self.expire_some(number, now - GRACE_MILLIS, left) };
+            // A closed book's rows are still in the open batch: the book goes with the next call.
+            if over && !book_has_more && self.batch.is_empty() {
+                self.texts_over += self.books[number].texts.over;
+                self.books.close(number);
+            }
+            more |= book_has_more;
+        }
+        more
+    }
+
+    /// Closes every open visit, for a stop. `true` when there is more to close.
+    pub fn close_all(&mut self) -> bool {
+        let numbers = self.books.numbers();
+        numbers.into_iter().fold(false, |more, number| self.close_some(number, CLOSED_AT_ONCE) | more)
+    }
+
+    /// Rows waiting in the open batch.
+    pub fn waiting(&self) -> usize {
+        self.batch.rows()
+    }
+
+    /// Takes the open batch; `next` is the segment's next free string number.
+    pub fn take(&mut self, next: u32) -> Delta {
+        self.batch.take(&mut self.books, self.segment, next)
+    }
+
+    /// From here on texts are numbered for a new segment.
+    pub fn next_segment(&mut self) {
+        debug_assert!(self.batch.is_empty(), "a batch belongs to the segment its texts were numbered for");
+        self.segment += 1;
+    }
+
+    pub fn overflow(&self) -> Overflow {
+        let living: u64 = self.books.iter().map(|book| book.texts.over).sum();
+        Overflow { texts: self.texts_over + living, ids: self.recent.over, ..self.overflow }
+    }
+
+    /// Visitors held in memory, all living days together.
+    pub fn visitors(&self) -> usize {
+        self.books.iter().map(|book| book.visits.visitors()).sum()
+    }
+
+    fn expire_some(&mut self, number: u32, now: Millis, most: usize) -> bool {
+        let (batch, book) = (&mut self.batch, &mut self.books[number]);
+        let mut closed = Vec::new();
+        let more = book.visits.expire(now, most, |visit| closed.push(visit));
+        closed.iter().for_each(|visit| close_rows(batch, book, number, visit));
+        more
+    }
+
+    fn close_some(&mut self, number: u32, most: usize) -> bool {
+        let (batch, book) = (&mut self.batch, &mut self.books[number]);
+        let mut closed = Vec::new();
+        let more = book.visits.close_all(most, |visit| closed.push(visit));
+        closed.iter().for_each(|visit| close_rows(batch, book, number, visit));
+        more
+    }
+}
+
+fn visit_values(texts: &mut super::texts::Texts, caps: &Caps, site: u32, event: &Event) -> VisitValues {
+    let mut intern = |dimension| {
+        let value = event.facts.value(dimension)?;
+        Some(texts.intern(Scope::value(site, dimension), value, caps.values_per_site))
+    };
+    VisitValues {
+        source: intern(Dimension::Source),
+        country: intern(Dimension::Country),
+        campaign: intern(Dimension::Campaign),
+    }
+}
+
+/// Where one event's rows go.
+struct Rows<'a> {
+    batch: &'a mut Batch,
+    book: &'a mut Book,
+    number: u32,
+    caps: &'a Caps,
+    site: u32,
+    id: SiteId,
+}
+
+impl Rows<'_> {
+    /// What every hit raises, known visitor or not.
+    fn hit(&mut self, event: &Event, subject: Subject, item: u32, seen: Option<&Seen>) {
+        let seconds = (event.engaged_ms + 500) / 1000;
+        let (visitors, visits) = seen.map_or((0, 0), Seen::item);
+        let total = Counts::none().with(Visitors, visitors).with(VisitsCounter, visits);
+        let total = match event.kind {
+            Kind::View => total.with(Hits, 1),
+            Kind::Event => total.with(Hits, 1),
+            Kind::Click => total.with(Hits, 1).with(Seconds, seconds),
+            Kind::Leave => Counts::none().with(Seconds, seconds),
+        };
+        self.daily(subject, Dimension::Total, Some(item), None, total);
+        let (visitors, visits) = seen.map_or((0, 0), Seen::site);
+        let hits = u32::from(event.kind == Kind::View);
+        let total = Counts::none().with(Hits, hits).with(Visitors, visitors).with(VisitsCounter, visits);
+        self.daily(Subject::Site, Dimension::Total, None, None, total);
+        if !total.is_zero() {
+            let hour = self.book.span.hour_of(event.at);
+            self.batch.hourly.push((HourlyKey { site: self.id, hour }, total));
+        }
+        if let (Kind::Event, Some((minor, currency))) = (event.kind, event.money) {
+            let draft = MoneyDraft { site: self.id, day: self.book.span.day, event: Some((self.number, item)), currency };
+            self.batch.money.push((draft, (1, minor)));
+        }
+    }
+
+    /// The attribute rows of a hit whose visit is known, and the rows of the visit it ended.
+    fn seen(&mut self, event: &Event, subject: Subject, item: u32, seen: &Seen) {
+        if let Some(closed) = &seen.closed {
+            close_rows(self.batch, self.book, self.number, closed);
+        }
+        self.attributes(event, Subject::Site, None, seen.site(), &seen.values);
+        self.attributes(event, subject, Some(item), seen.item(), &seen.values);
+    }
+
+    fn attributes(
+        &mut self,
+        event: &Event,
+        subject: Subject,
+        item: Option<u32>,
+        (visitors, visits): (u32, u32),
+        values: &VisitValues,
+    ) {
+        let counts = Counts::none().with(Visitors, visitors).with(VisitsCounter, visits);
+        if counts.is_zero() {
+            return;
+        }
+        for &dimension in subject.dimensions() {
+            let value = match dimension {
+                Dimension::Source => values.source,
+                Dimension::Country => values.country,
+                Dimension::Campaign => values.campaign,
+                // These follow from the agent and the language, and only the site is broken down by them.
+                _ => event.facts.value(dimension).map(|value| {
+                    let scope = Scope::value(self.site, dimension);
+                    self.book.texts.intern(scope, value, self.caps.values_per_site)
+                }),
+            };
+            if let Some(value) = value {
+                self.daily(subject, dimension, item, Some(value), counts);
+            }
+        }
+    }
+
+    fn daily(&mut self, subject: Subject, dim: Dimension, item: Option<u32>, value: Option<u32>, counts: Counts) {
+        if counts.is_zero() {
+            return;
+        }
+        let draft = |text: Option<u32>| -> Draft { text.map(|id| (self.number, id)) };
+        let key =
+            DailyDraft { site: self.id, day: self.book.span.day, subject, dim, item: draft(item), value: draft(value) };
+        self.batch.daily.push((key, counts));
+    }
+}
+
+/// What a visit raises when it closes. Nothing is ever subtracted, so it is written only now.
+fn close_rows(batch: &mut Batch, book: &Book, number: u32, visit: &ClosedVisit) {
+    let site = book.site(visit.site);
+    let day = book.span.day;
+    let bounces = u32::from(visit.bounced);
+    let counts = Counts::none().with(Bounces, bounces).with(Seconds, visit.seconds);
+    if !counts.is_zero() {
+        let key = DailyDraft { site, day, subject: Subject::Site, dim: Dimension::Total, item: None, value: None };
+        batch.daily.push((key, counts));
+        batch.hourly.push((HourlyKey { site, hour: book.span.hour_of(visit.started) }, counts));
+    }
+    if let Some(page) = visit.last_page {
+        let item = Some((number, page));
+        let key = DailyDraft { site, day, subject: Subject::Page, dim: Dimension::Total, item, value: None };
+        batch.daily.push((key, Counts::none().with(Bounces, bounces).with(Exits, 1)));
+    }
+}

@@ -1,0 +1,142 @@
+//! The texts of a day (paths, links, names, sources, campaigns and the closed lists), each once, with a number.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use foldhash::quality::RandomState;
+use hashbrown::{HashMap, HashTable};
+
+use crate::event::{Dimension, OTHER, Subject};
+
+/// Where a text belongs: what is capped is the number of distinct texts of one scope.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Scope(u64);
+
+impl Scope {
+    /// Paths, links or event names of a site.
+    pub(super) fn item(site: u32, subject: Subject) -> Scope {
+        Scope(u64::from(site) << 8 | subject as u64)
+    }
+
+    /// Values of a site's dimension. Closed lists (country, device, …) are shared by all sites: they cannot grow.
+    pub(super) fn value(site: u32, dimension: Dimension) -> Scope {
+        match dimension {
+            Dimension::Source | Dimension::Campaign => Scope(u64::from(site) << 8 | 0x10 | dimension as u64),
+            _ => Scope(u64::MAX << 8 | dimension as u64),
+        }
+    }
+}
+
+struct Text {
+    scope: Scope,
+    text: Box<str>,
+    /// The segment that knows this text, and its number there.
+    segment: u32,
+    sym: u32,
+}
+
+pub(super) struct Texts {
+    index: HashTable<u32>,
+    texts: Vec<Text>,
+    per_scope: HashMap<Scope, u32, RandomState>,
+    /// Seeded per process: paths are chosen by strangers.
+    state: RandomState,
+    max: usize,
+    pub(super) over: u64,
+}
+
+impl Texts {
+    pub(super) fn new(max: usize) -> Texts {
+        Texts {
+            index: HashTable::new(),
+            texts: Vec::new(),
+            per_scope: HashMap::with_hasher(RandomState::default()),
+            state: RandomState::default(),
+            max,
+            over: 0,
+        }
+    }
+
+    /// The text's number; that of `(other)` where the scope or the day is full.
+    pub(super) fn intern(&mut self, scope: Scope, text: &str, cap: usize) -> u32 {
+        if let Some(id) = self.find(scope, text) {
+            return id;
+        }
+        let in_scope = self.per_scope.entry(scope).or_default();
+        if text != OTHER && (*in_scope as usize >= cap || self.texts.len() >= self.max) {
+            self.over += 1;
+            return self.intern(scope, OTHER, cap);
+        }
+        if text != OTHER {
+            *in_scope += 1;
+        }
+        let id = u32::try_from(self.texts.len()).expect("the cap on texts is far below 2^32");
+        self.texts.push(Text { scope, text: text.into(), segment: 0, sym: 0 });
+        let (texts, state) = (&self.texts, &self.state);
+        self.index.insert_unique(hash(state, scope, text), id, |&id| {
+            let known = &texts[id as usize];
+            hash(state, known.scope, &known.text)
+        });
+        id
+    }
+
+    pub(super) fn text(&self, id: u32) -> &str {
+        &self.texts[id as usize].text
+    }
+
+    /// The text's number in a segment, if that segment knows it already.
+    pub(super) fn sym(&self, id: u32, segment: u32) -> Option<u32> {
+        let text = &self.texts[id as usize];
+        (text.segment == segment).then_some(text.sym)
+    }
+
+    pub(super) fn set_sym(&mut self, id: u32, segment: u32, sym: u32) {
+        let text = &mut self.texts[id as usize];
+        text.segment = segment;
+        text.sym = sym;
+    }
+
+    fn find(&self, scope: Scope, text: &str) -> Option<u32> {
+        let same = |&id: &u32| {
+            let known = &self.texts[id as usize];
+            known.scope == scope && *known.text == *text
+        };
+        self.index.find(hash(&self.state, scope, text), same).copied()
+    }
+}
+
+fn hash(state: &RandomState, scope: Scope, text: &str) -> u64 {
+    let mut hasher = state.build_hasher();
+    scope.hash(&mut hasher);
+    hasher.write(text.as_bytes());
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_cap_of_a_scope_everything_new_is_other() {
+        let mut texts = Texts::new(1000);
+        let scope = Scope::item(0, Subject::Page);
+        let ids: Vec<u32> = (0..10).map(|n| texts.intern(scope, &format!("/{n}"), 3)).collect();
+        assert_eq!(ids[..3], [0, 1, 2]);
+        assert!(ids[3..].iter().all(|&id| texts.text(id) == OTHER));
+        assert_eq!(texts.intern(scope, "/1", 3), 1, "what is known stays known");
+        assert_eq!(texts.text(texts.intern(Scope::item(1, Subject::Page), "/9", 3)), "/9", "another site has its own cap");
+        assert_eq!(texts.over, 7);
+    }
+
+    #[test]
+    fn a_flood_of_texts_over_many_sites_is_held_at_the_cap_of_the_day() {
+        let mut texts = Texts::new(100);
+        for site in 0..1000 {
+            for n in 0..10 {
+                texts.intern(Scope::item(site, Subject::Page), &format!("/{n}"), 50);
+            }
+        }
+        let other = texts.texts.iter().filter(|text| &*text.text == OTHER).count();
+        assert_eq!(texts.texts.len() - other, 100);
+        assert!(other <= 1000);
+    }
+}

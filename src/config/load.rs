@@ -1,0 +1,152 @@
+//! The layers of the configuration become one checked [`Config`].
+
+use config::{Environment, File, FileFormat};
+use garde::Validate;
+
+use super::{Basis, Config, Secret};
+
+/// Every key with its default and a line of why. The only place defaults live.
+pub const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+/// The published policies the project keeps word for word.
+pub const PRESETS: [(&str, &str); 3] = [
+    ("alllinks", include_str!("../../config/alllinks.toml")),
+    ("ally", include_str!("../../config/ally.toml")),
+    ("openedlink", include_str!("../../config/openedlink.toml")),
+];
+
+/// What an operator gave, not yet read as configuration. Later fields win.
+#[derive(Default)]
+pub struct Sources {
+    pub preset: Option<String>,
+    /// The name to show in errors, and the text.
+    pub file: Option<(String, String)>,
+    pub environment: Vec<(String, String)>,
+    /// `section.key` and its value, as TOML or a bare word.
+    pub set: Vec<(String, String)>,
+}
+
+#[derive(thiserror::Error, Debug)]
+pub enum ConfigError {
+    #[error("{file}: {reason}")]
+    Syntax { file: String, reason: String },
+    #[error("{key}: {reason}")]
+    Key { key: String, reason: String },
+}
+
+/// Reads all layers. `read` opens the secrets' files; it is an argument so that rules stay free of I/O.
+pub fn load(sources: Sources, read: impl Fn(&str) -> std::io::Result<String>) -> Result<Config, ConfigError> {
+    let preset = preset_name(&sources)?;
+    let mut layers = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+    if let Some(name) = &preset {
+        let text = preset_text(name)?;
+        layers = layers.add_source(File::from_str(text, FileFormat::Toml));
+    }
+    if let Some((name, text)) = &sources.file {
+        syntax(name, text)?;
+        layers = layers.add_source(File::from_str(text, FileFormat::Toml));
+    }
+    let environment = sources.environment.into_iter().collect();
+    layers = layers.add_source(
+        Environment::with_prefix("FOOTFALL").prefix_separator("__").separator("__").try_parsing(true).source(Some(environment)),
+    );
+    for (key, value) in &sources.set {
+        let value = literal(value);
+        layers = layers
+            .set_override(key, value)
+            .map_err(|error| ConfigError::Key { key: key.clone(), reason: error.to_string() })?;
+    }
+    if let Some(name) = preset {
+        layers = layers.set_override("preset", name).expect("`preset` is a plain key");
+    }
+    let merged = layers.build().map_err(|error| ConfigError::Syntax { file: "configuration".into(), reason: error.to_string() })?;
+    let mut config: Config = serde_path_to_error::deserialize(merged).map_err(|error| {
+        let reason = error.inner().to_string();
+        ConfigError::Key { key: error.path().to_string(), reason }
+    })?;
+    secrets(&mut config, read)?;
+    check(&config)?;
+    Ok(config)
+}
+
+fn preset_name(sources: &Sources) -> Result<Option<String>, ConfigError> {
+    if sources.preset.is_some() {
+        return Ok(sources.preset.clone());
+    }
+    let Some((name, text)) = &sources.file else { return Ok(None) };
+    let table = syntax(name, text)?;
+    match table.get("preset") {
+        None => Ok(None),
+        Some(value) => {
+            let name = value.clone().into_string().map_err(|_| ConfigError::Key {
+                key: "preset".into(),
+                reason: "must be text".into(),
+            })?;
+            Ok(Some(name).filter(|name| !name.is_empty()))
+        }
+    }
+}
+
+fn preset_text(name: &str) -> Result<&'static str, ConfigError> {
+    PRESETS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(|| ConfigError::Key {
+        key: "preset".into(),
+        reason: format!("no preset `{name}`; there are {}", PRESETS.map(|(name, _)| name).join(", ")),
+    })
+}
+
+fn syntax(name: &str, text: &str) -> Result<config::Map<String, config::Value>, ConfigError> {
+    use config::Source;
+    File::from_str(text, FileFormat::Toml)
+        .collect()
+        .map_err(|error| ConfigError::Syntax { file: name.to_owned(), reason: error.to_string() })
+}
+
+/// `--set` values are TOML where they parse as TOML (`8`, `true`, `["a"]`), else plain text.
+fn literal(text: &str) -> config::Value {
+    use config::Source;
+    let wrapped = File::from_str(&format!("value = {text}"), FileFormat::Toml).collect();
+    match wrapped {
+        Ok(mut table) if table.len() == 1 => table.remove("value").unwrap_or_else(|| text.into()),
+        _ => text.into(),
+    }
+}
+
+fn secrets(config: &mut Config, read: impl Fn(&str) -> std::io::Result<String>) -> Result<(), ConfigError> {
+    let pairs = [
+        ("store.password_file", &config.store.password_file, &mut config.store.password),
+        ("report.token_file", &config.report.token_file, &mut config.report.token),
+    ];
+    for (key, file, secret) in pairs {
+        if file.is_empty() {
+            continue;
+        }
+        let text = read(file).map_err(|error| ConfigError::Key { key: key.into(), reason: format!("{file}: {error}") })?;
+        *secret = Secret::new(text.trim_end().to_owned());
+    }
+    Ok(())
+}
+
+fn check(config: &Config) -> Result<(), ConfigError> {
+    let fail = |key: &str, reason: String| Err(ConfigError::Key { key: key.into(), reason });
+    if let Err(report) = config.validate()
+        && let Some((path, error)) = report.iter().next()
+    {
+        return fail(&path.to_string(), error.to_string());
+    }
+    if !config.consent.tiers.contains(&config.consent.analytics_tier) {
+        return fail("consent.analytics_tier", format!("must be one of consent.tiers: {}", config.consent.tiers.join(", ")));
+    }
+    if config.test.clock && !config.server.listen.ip().is_loopback() {
+        return fail("test.clock", format!("needs server.listen on a loopback address, not {}", config.server.listen));
+    }
+    if config.consent.basis == Basis::ExemptOptOut {
+        let longest = 395 * 86_400;
+        if config.visitor.cookie.max_age_secs > longest {
+            return fail("visitor.cookie.max_age_secs", format!("at most {longest} (395 days) where consent.basis is exempt_opt_out"));
+        }
+        if config.retention.keep_days > 761 {
+            return fail("retention.keep_days", "at most 761 where consent.basis is exempt_opt_out".into());
+        }
+    }
+    Ok(())
+}

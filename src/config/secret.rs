@@ -1,0 +1,47 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+/// A secret from the configuration. It prints as `***` and is wiped when dropped.
+#[derive(Deserialize, Default, PartialEq)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Compares in constant time, so that the answer's delay tells nothing about a guess.
+    pub fn matches(&self, guess: &[u8]) -> bool {
+        !self.is_empty() && bool::from(self.0.as_bytes().ct_eq(guess))
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_empty() { "\"\"" } else { "***" })
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(if self.is_empty() { "" } else { "***" })
+    }
+}

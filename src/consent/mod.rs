@@ -1,0 +1,12 @@
+//! Stage 2: the gate. The only maker of an [`AdmittedHit`], and the only reader of cookies.
+//!
+//! A hit is admitted or refused for one reason, the first of the table in `Refusal::ALL` that holds. A refusal raises one
+//! process-wide counter and leaves nothing else: no site, no time finer than the hour.
+
+mod choice;
+mod gate;
+mod refusals;
+
+pub use choice::{Choice, cookie};
+pub use gate::{AdmittedHit, Gate};
+pub use refusals::Refusals;

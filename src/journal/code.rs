@@ -1,0 +1,265 @@
+//! A delta as bytes. Keys are sorted, so a row says only what differs from the row before it: about a dozen bytes.
+//!
+//! ```text
+//! payload  base strings daily hourly money drops          each list: varint count, then its rows
+//! string   varint length, UTF-8
+//! daily    flags:u8 [site:u64] [day:u16] [item] [value] counts
+//!          flags: 1 another site, 2 another day, 4 8 subject, 16 32 64 dimension
+//! hourly   site:u64 hour counts
+//! counts   mask:u8 (bit n: counter n is not zero), then a varint for each bit set
+//! ```
+
+use crate::aggregate::{DailyKey, Delta, DropKey, HourlyKey, MoneyKey, Sums, Sym};
+use crate::event::{Counter, Counts, Day, Dimension, Refusal, SiteId, Subject};
+
+const OTHER_SITE: u8 = 1;
+const OTHER_DAY: u8 = 2;
+
+/// Why bytes with a right checksum are no delta: another version's file, or a defect.
+#[derive(thiserror::Error, Debug, PartialEq)]
+#[error("the payload does not follow the format at byte {0}")]
+pub struct BadPayload(pub usize);
+
+pub fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
+    varint(out, u64::from(base));
+    varint(out, sums.strings.len() as u64);
+    for string in &sums.strings {
+        varint(out, string.len() as u64);
+        out.extend_from_slice(string.as_bytes());
+    }
+    varint(out, sums.daily.len() as u64);
+    let mut before: Option<&DailyKey> = None;
+    for (key, counts) in &sums.daily {
+        daily(out, before, key);
+        put_counts(out, counts);
+        before = Some(key);
+    }
+    varint(out, sums.hourly.len() as u64);
+    for (key, counts) in &sums.hourly {
+        out.extend_from_slice(&key.site.as_u64().to_le_bytes());
+        varint(out, u64::from(key.hour));
+        put_counts(out, counts);
+    }
+    varint(out, sums.money.len() as u64);
+    for (key, (hits, minor)) in &sums.money {
+        out.extend_from_slice(&key.site.as_u64().to_le_bytes());
+        out.extend_from_slice(&key.day.number().to_le_bytes());
+        varint(out, u64::from(key.event.0));
+        out.extend_from_slice(&key.currency);
+        varint(out, u64::from(*hits));
+        varint(out, *minor);
+    }
+    varint(out, sums.drops.len() as u64);
+    for (key, hits) in &sums.drops {
+        varint(out, u64::from(key.hour));
+        out.push(key.reason as u8);
+        varint(out, u64::from(*hits));
+    }
+}
+
+fn daily(out: &mut Vec<u8>, before: Option<&DailyKey>, key: &DailyKey) {
+    let other_site = before.is_none_or(|before| before.site != key.site);
+    let other_day = before.is_none_or(|before| before.day != key.day);
+    let flags = u8::from(other_site) * OTHER_SITE | u8::from(other_day) * OTHER_DAY;
+    out.push(flags | (key.subject as u8) << 2 | (key.dim as u8) << 4);
+    if other_site {
+        out.extend_from_slice(&key.site.as_u64().to_le_bytes());
+    }
+    if other_day {
+        out.extend_from_slice(&key.day.number().to_le_bytes());
+    }
+    if key.subject != Subject::Site {
+        varint(out, u64::from(key.item.0));
+    }
+    if key.dim != Dimension::Total {
+        varint(out, u64::from(key.value.0));
+    }
+}
+
+fn put_counts(out: &mut Vec<u8>, counts: &Counts) {
+    let mask = counts.0.iter().enumerate().fold(0, |mask, (n, count)| mask | u8::from(*count != 0) << n);
+    out.push(mask);
+    counts.0.iter().filter(|count| **count != 0).for_each(|count| varint(out, u64::from(*count)));
+}
+
+fn varint(out: &mut Vec<u8>, mut n: u64) {
+    while n >= 0x80 {
+        out.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+}
+
+pub fn decode(payload: &[u8]) -> Result<Delta, BadPayload> {
+    let mut read = Reader { payload, at: 0 };
+    let delta = read.delta();
+    match delta {
+        Some(delta) if read.at == payload.len() => Ok(delta),
+        _ => Err(BadPayload(read.at)),
+    }
+}
+
+/// Reads forward; `None` anywhere means the bytes do not follow the format.
+struct Reader<'a> {
+    payload: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn delta(&mut self) -> Option<Delta> {
+        let base = self.number()?;
+        let strings = self.list(Self::string)?;
+        let mut before = None;
+        let daily = self.list(|read| {
+            let (key, counts) = read.daily(before)?;
+            before = Some(key);
+            Some((key, counts))
+        })?;
+        let hourly = self.list(|read| {
+            let key = HourlyKey { site: read.site()?, hour: read.number()? };
+            Some((key, read.counts()?))
+        })?;
+        let money = self.list(|read| {
+            let (site, day) = (read.site()?, read.day()?);
+            let key = MoneyKey { site, day, event: Sym(read.number()?), currency: read.bytes()? };
+            Some((key, (read.number()?, read.varint()?)))
+        })?;
+        let drops = self.list(|read| {
+            let key = DropKey { hour: read.number()?, reason: Refusal::from_u8(read.byte()?)? };
+            Some((key, read.number()?))
+        })?;
+        Some(Delta { base, sums: Sums { strings, daily, hourly, money, drops } })
+    }
+
+    fn daily(&mut self, before: Option<DailyKey>) -> Option<(DailyKey, Counts)> {
+        let flags = self.byte()?;
+        let site = if flags & OTHER_SITE != 0 { self.site()? } else { before?.site };
+        let day = if flags & OTHER_DAY != 0 { self.day()? } else { before?.day };
+        let subject = Subject::from_u8(flags >> 2 & 3)?;
+        let dim = Dimension::from_u8(flags >> 4)?;
+        let item = if subject == Subject::Site { Sym::EMPTY } else { Sym(self.number()?) };
+        let value = if dim == Dimension::Total { Sym::EMPTY } else { Sym(self.number()?) };
+        Some((DailyKey { site, day, subject, dim, item, value }, self.counts()?))
+    }
+
+    fn counts(&mut self) -> Option<Counts> {
+        let mask = self.byte()?;
+        let mut counts = Counts::none();
+        for n in 0..Counter::ALL.len() {
+            if mask & 1 << n != 0 {
+                counts.0[n] = self.number()?;
+            }
+        }
+        (mask >> Counter::ALL.len() == 0).then_some(counts)
+    }
+
+    fn list<T>(&mut self, mut row: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let count = usize::try_from(self.varint()?).ok()?;
+        // A row is at least one byte: a count beyond that is damage, not a reason to reserve memory.
+        let mut rows = Vec::with_capacity(count.min(self.payload.len() - self.at));
+        for _ in 0..count {
+            rows.push(row(self)?);
+        }
+        Some(rows)
+    }
+
+    fn string(&mut self) -> Option<Box<str>> {
+        let length = usize::try_from(self.varint()?).ok()?;
+        let bytes = self.payload.get(self.at..self.at.checked_add(length)?)?;
+        self.at += length;
+        std::str::from_utf8(bytes).ok().map(Into::into)
+    }
+
+    fn site(&mut self) -> Option<SiteId> {
+        Some(SiteId::from_u64(u64::from_le_bytes(self.bytes()?)))
+    }
+
+    fn day(&mut self) -> Option<Day> {
+        Some(Day::from_number(u16::from_le_bytes(self.bytes()?)))
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        u32::try_from(self.varint()?).ok()
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let mut n = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            n |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(n);
+            }
+        }
+        None
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.bytes::<1>().map(|[byte]| byte)
+    }
+
+    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let bytes = self.payload.get(self.at..self.at + N)?.try_into().ok()?;
+        self.at += N;
+        Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub fn counts() -> impl Strategy<Value = Counts> {
+        prop::array::uniform6(prop_oneof![Just(0), 1_u32..300, any::<u32>()]).prop_map(Counts)
+    }
+
+    prop_compose! {
+        fn key()(site: u64, day: u16, subject in 0_u8..4, dim in 0_u8..8, item: u32, value: u32) -> DailyKey {
+            let subject = Subject::from_u8(subject).unwrap();
+            let dim = Dimension::from_u8(dim).unwrap();
+            let item = if subject == Subject::Site { Sym::EMPTY } else { Sym(item) };
+            let value = if dim == Dimension::Total { Sym::EMPTY } else { Sym(value) };
+            DailyKey { site: SiteId::from_u64(site % 3), day: Day::from_number(day % 3), subject, dim, item, value }
+        }
+    }
+
+    prop_compose! {
+        fn delta()(
+            base: u32,
+            strings in prop::collection::vec(".{0,20}", 0..5),
+            daily in prop::collection::vec((key(), counts()), 0..20),
+            hourly in prop::collection::vec(((any::<u64>(), any::<u32>()), counts()), 0..5),
+            money in prop::collection::vec(((any::<u64>(), any::<u16>(), any::<u32>()), any::<(u32, u64)>()), 0..5),
+            drops in prop::collection::vec(((any::<u32>(), 0_u8..7), any::<u32>()), 0..5),
+        ) -> Delta {
+            let site = SiteId::from_u64;
+            Delta { base, sums: Sums {
+                strings: strings.into_iter().map(Into::into).collect(),
+                daily,
+                hourly: hourly.into_iter().map(|((s, hour), c)| (HourlyKey { site: site(s), hour }, c)).collect(),
+                money: money.into_iter().map(|((s, d, e), sum)| {
+                    (MoneyKey { site: site(s), day: Day::from_number(d), event: Sym(e), currency: *b"EUR" }, sum)
+                }).collect(),
+                drops: drops.into_iter().map(|((hour, reason), n)| {
+                    (DropKey { hour, reason: Refusal::from_u8(reason).unwrap() }, n)
+                }).collect(),
+            }}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_delta_reads_back_as_it_was(delta in delta()) {
+            let mut bytes = Vec::new();
+            encode(delta.base, &delta.sums, &mut bytes);
+            prop_assert_eq!(decode(&bytes), Ok(delta));
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = decode(&bytes);
+        }
+    }
+}

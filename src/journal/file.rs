@@ -1,0 +1,227 @@
+//! The journal's folder: who owns it, what lies in it, how a segment's file is named and extended.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, FlockOperation};
+
+const MAGIC: [u8; 8] = *b"FFSEGM1\n";
+pub const HEADER: usize = 36;
+const CHUNK: u64 = 4 << 20;
+
+#[derive(thiserror::Error, Debug)]
+pub enum JournalError {
+    #[error("{path}: {error}", path = path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error("{path}: another collector uses this journal", path = .0.display())]
+    InUse(PathBuf),
+    #[error("{path}: {what}", path = path.display())]
+    Damaged { path: PathBuf, what: String },
+}
+
+impl JournalError {
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> JournalError + '_ {
+        move |error| JournalError::Io { path: path.to_owned(), error }
+    }
+}
+
+/// Which segment this is, over all collectors and restarts: the token its inserts are known by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentId {
+    pub collector: u64,
+    /// Random for each start of the process.
+    pub epoch: u64,
+    pub number: u64,
+}
+
+impl SegmentId {
+    /// `<collector>-<epoch>-<segment>`; the store adds the table.
+    pub fn token(&self) -> String {
+        format!("{:016x}-{:016x}-{}", self.collector, self.epoch, self.number)
+    }
+
+    pub(super) fn header(&self) -> [u8; HEADER] {
+        let mut header = [0; HEADER];
+        header[..8].copy_from_slice(&MAGIC);
+        for (place, number) in [self.collector, self.epoch, self.number].into_iter().enumerate() {
+            header[8 + place * 8..16 + place * 8].copy_from_slice(&number.to_le_bytes());
+        }
+        let checksum = crc32c::crc32c(&header[..HEADER - 4]);
+        header[HEADER - 4..].copy_from_slice(&checksum.to_le_bytes());
+        header
+    }
+
+    pub(super) fn read(file: &[u8]) -> Option<SegmentId> {
+        let header = file.get(..HEADER)?;
+        let number = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("8 bytes are 8"));
+        let id = SegmentId { collector: number(8), epoch: number(16), number: number(24) };
+        (header == id.header()).then_some(id)
+    }
+}
+
+/// The folder, held under a lock for as long as this lives.
+pub struct Folder {
+    path: PathBuf,
+    collector: u64,
+    _lock: File,
+}
+
+impl Folder {
+    pub fn open(path: &Path) -> Result<Folder, JournalError> {
+        std::fs::create_dir_all(path.join("quarantine")).map_err(JournalError::io(path))?;
+        let lock_path = path.join("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
+        let lock = lock.map_err(JournalError::io(&lock_path))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| JournalError::InUse(path.to_owned()))?;
+        let collector = collector_id(&path.join("collector"))?;
+        Ok(Folder { path: path.to_owned(), collector, _lock: lock })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn collector(&self) -> u64 {
+        self.collector
+    }
+
+    pub fn file(&self, number: u64, state: &str) -> PathBuf {
+        self.path.join(format!("{number:016}.{state}"))
+    }
+
+    /// The numbers of the segments in a state, in order.
+    pub fn numbers(&self, state: &str) -> Result<Vec<u64>, JournalError> {
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(JournalError::io(&self.path))? {
+            let name = entry.map_err(JournalError::io(&self.path))?.file_name();
+            let name = name.to_string_lossy();
+            let Some((number, ending)) = name.split_once('.') else { continue };
+            if let (true, Ok(number)) = (ending == state, number.parse()) {
+                numbers.push(number);
+            }
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Bytes of all segment files.
+    pub fn bytes(&self) -> u64 {
+        let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.metadata().ok()).filter(|meta| meta.is_file()).map(|meta| meta.len()).sum()
+    }
+
+    /// Makes names that were created, renamed or removed survive a power cut.
+    pub fn sync(&self) -> Result<(), JournalError> {
+        File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(JournalError::io(&self.path))
+    }
+
+    /// Moves a file aside, keeping its name, and says where to.
+    pub fn quarantine(&self, file: &Path) -> Result<PathBuf, JournalError> {
+        let name = file.file_name().unwrap_or_default();
+        let to = self.path.join("quarantine").join(name);
+        std::fs::rename(file, &to).map_err(JournalError::io(file))?;
+        self.sync()?;
+        Ok(to)
+    }
+}
+
+fn collector_id(path: &Path) -> Result<u64, JournalError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => u64::from_str_radix(text.trim(), 16).map_err(|_| JournalError::Damaged {
+            path: path.to_owned(),
+            what: "must hold this collector's id, 16 hex digits".into(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let id = random();
+            let write = || {
+                let mut file = File::create(path)?;
+                writeln!(file, "{id:016x}")?;
+                file.sync_all()
+            };
+            write().map_err(JournalError::io(path))?;
+            Ok(id)
+        }
+        Err(error) => Err(JournalError::io(path)(error)),
+    }
+}
+
+pub(super) fn random() -> u64 {
+    getrandom::u64().expect("the system's random generator works")
+}
+
+/// An open segment's file. Space is reserved ahead, so that a full disk is met before a hit is counted, not while it is written.
+pub struct SegmentFile {
+    pub id: SegmentId,
+    path: PathBuf,
+    file: File,
+    end: u64,
+    reserved: u64,
+}
+
+impl SegmentFile {
+    pub fn create(folder: &Folder, id: SegmentId) -> Result<SegmentFile, JournalError> {
+        let path = folder.file(id.number, "open");
+        let create = || {
+            let file = OpenOptions::new().create_new(true).read(true).write(true).open(&path)?;
+            reserve(&file, 0, CHUNK)?;
+            file.write_all_at(&id.header(), 0)?;
+            file.sync_all()?;
+            Ok(file)
+        };
+        let file = create().map_err(|error| {
+            // Half a file of a full disk: nothing in it was ever answered.
+            let _ = std::fs::remove_file(&path);
+            JournalError::io(&path)(error)
+        })?;
+        folder.sync()?;
+        Ok(SegmentFile { id, path, file, end: HEADER as u64, reserved: CHUNK })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes sure `bytes` more fit.
+    pub fn reserve(&mut self, bytes: u64) -> Result<(), JournalError> {
+        if self.end + bytes > self.reserved {
+            let more = (self.end + bytes - self.reserved).max(CHUNK);
+            reserve(&self.file, self.reserved, more).map_err(JournalError::io(&self.path))?;
+            self.reserved += more;
+        }
+        Ok(())
+    }
+
+    /// Appends and syncs. An error here leaves open what is on disk: the caller must not go on.
+    pub fn append(&mut self, frame: &[u8]) -> Result<(), JournalError> {
+        let append = || {
+            self.file.write_all_at(frame, self.end)?;
+            rustix::fs::fdatasync(&self.file).map_err(io::Error::from)
+        };
+        append().map_err(JournalError::io(&self.path))?;
+        self.end += frame.len() as u64;
+        Ok(())
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.end
+    }
+}
+
+fn reserve(file: &File, from: u64, bytes: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), from, bytes) {
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+            let zeros = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
+            file.write_all_at(&zeros, from)
+        }
+        done => done.map_err(io::Error::from),
+    }
+}
+
+pub(super) fn read_whole(path: &Path) -> Result<Vec<u8>, JournalError> {
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(JournalError::io(path))?;
+    Ok(bytes)
+}

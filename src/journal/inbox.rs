@@ -1,0 +1,119 @@
+//! Where hits wait for the writer. Bounded: a full inbox is told to the client, never papered over.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::pseudonym::Event;
+
+/// Why a hit was not taken: answered 503 with `Retry-After`. Nothing of it was counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unavailable {
+    /// More hits wait than the configuration allows.
+    Crowded,
+    /// The journal's disk or its configured bound is full.
+    Full,
+    Stopping,
+}
+
+/// Resolves when the hit's counts are on disk.
+pub struct Ticket(oneshot::Receiver<Result<(), Unavailable>>);
+
+impl Ticket {
+    pub async fn on_disk(self) -> Result<(), Unavailable> {
+        // The writer is gone without an answer only when the process is going down.
+        self.0.await.unwrap_or(Err(Unavailable::Stopping))
+    }
+}
+
+pub(super) type Answer = oneshot::Sender<Result<(), Unavailable>>;
+
+/// A hit in the queue. The hits of one body are taken together, and the last of them carries the answer.
+pub(super) struct Waiting {
+    pub(super) event: Event,
+    pub(super) answer: Option<Answer>,
+}
+
+pub(super) enum Command {
+    /// Seal what there is; answers the number of the last sealed segment.
+    Seal(oneshot::Sender<u64>),
+}
+
+#[derive(Default)]
+struct State {
+    hits: Vec<Waiting>,
+    commands: Vec<Command>,
+    closed: bool,
+}
+
+pub struct Inbox {
+    state: Mutex<State>,
+    arrived: Condvar,
+    most: usize,
+}
+
+pub(super) struct Taken {
+    pub(super) hits: Vec<Waiting>,
+    pub(super) commands: Vec<Command>,
+    /// No more will come.
+    pub(super) closed: bool,
+}
+
+impl Inbox {
+    pub(super) fn new(most: usize) -> Inbox {
+        Inbox { state: Mutex::default(), arrived: Condvar::new(), most }
+    }
+
+    /// Queues the hits of one body; they are committed in one batch.
+    pub fn submit(&self, events: impl ExactSizeIterator<Item = Event>) -> Result<Ticket, Unavailable> {
+        let (answer, ticket) = oneshot::channel();
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Unavailable::Stopping);
+        }
+        if state.hits.len() + events.len() > self.most {
+            return Err(Unavailable::Crowded);
+        }
+        let was_empty = state.hits.is_empty();
+        state.hits.extend(events.map(|event| Waiting { event, answer: None }));
+        match state.hits.last_mut() {
+            Some(last) if last.answer.is_none() => last.answer = Some(answer),
+            // A body without a hit that counts has nothing to wait for.
+            _ => drop(answer.send(Ok(()))),
+        }
+        drop(state);
+        if was_empty {
+            self.arrived.notify_one();
+        }
+        Ok(Ticket(ticket))
+    }
+
+    pub(super) fn command(&self, command: Command) {
+        self.lock().commands.push(command);
+        self.arrived.notify_one();
+    }
+
+    /// Closes the door; what is queued is still taken.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_one();
+    }
+
+    /// Waits for hits, a command or the timeout, and takes all there is.
+    pub(super) fn take(&self, timeout: Duration) -> Taken {
+        let mut state = self.lock();
+        if state.hits.is_empty() && state.commands.is_empty() && !state.closed {
+            state = self.arrived.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Taken {
+            hits: std::mem::take(&mut state.hits),
+            commands: std::mem::take(&mut state.commands),
+            closed: state.closed,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,32 @@
+//! Stage 6: counts reach the disk before the answer goes out.
+//!
+//! Constraints:
+//! - *Answered means on disk.* A batch is written and `fdatasync`ed, then all of its hits are answered. While one batch syncs the
+//!   next one gathers, so durability costs latency (a sync), not throughput.
+//! - *Nobody in it.* A frame holds sums of a few milliseconds, sorted; a sealed segment holds the sums of some seconds. Neither has a
+//!   field for anything of a person.
+//! - *All or nothing.* Space for a batch is reserved before its hits are counted. Without it they are answered 503 and nothing was
+//!   counted, in memory or on disk.
+//! - *A failed sync ends the process.* The kernel may have dropped the pages; what the next sync would promise is not known.
+//!
+//! Life of a segment file: `N.open` (frames are appended) -> `N.sealed` (one frame, the canonical sums; written beside, synced, renamed)
+//! -> sent to the store -> deleted. What cannot be read or is too old to retry goes to `quarantine/`.
+//!
+//! ```text
+//! file    header frame*  (zeros up to the reserved end)
+//! header  "FFSEGM1\n" collector:u64 epoch:u64 number:u64 crc32c:u32        little endian, as all numbers
+//! frame   "FFR1" length:u32 crc32c(length, payload):u32 payload            see code.rs for the payload
+//! ```
+
+mod code;
+mod file;
+mod frame;
+mod inbox;
+mod recover;
+mod seal;
+mod writer;
+
+pub use file::{Folder, JournalError, SegmentFile, SegmentId};
+pub use inbox::{Inbox, Ticket, Unavailable};
+pub use seal::read_sealed;
+pub use writer::{Journal, Sealed, Stats, Writer};

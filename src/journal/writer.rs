@@ -1,0 +1,376 @@
+//! The one thread that counts: takes what waits, turns it into rows, writes and syncs them, answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::code;
+use super::file::{Folder, JournalError, SegmentFile, SegmentId, random};
+use super::frame;
+use super::inbox::{Command, Inbox, Taken, Unavailable, Waiting};
+use super::recover::{Recovered, recover};
+use super::seal::seal;
+use crate::aggregate::{Caps, Delta, DropKey, Overflow, Segment, Sums, Table};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::consent::Refusals;
+use crate::event::{Millis, Refusal};
+use crate::pseudonym::DayKeys;
+
+/// How often visits are closed and old keys wiped when no hit comes.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Hits that are committed together at the most: bounds what one batch needs on disk and in memory.
+const BATCH: usize = 2048;
+
+/// What one hit can need in the journal, strings included; and what closing visits can add to a batch.
+const BYTES_PER_HIT: u64 = 4096;
+const BYTES_OF_CLOSING: u64 = 1 << 20;
+
+/// A segment that waits for the store.
+#[derive(Debug)]
+pub struct Sealed {
+    pub number: u64,
+}
+
+/// Figures for the metrics.
+#[derive(Default)]
+pub struct Stats {
+    pub hits: AtomicU64,
+    pub batches: AtomicU64,
+    pub bytes: AtomicU64,
+    pub visitors: AtomicU64,
+    pub overflow_visitors: AtomicU64,
+    pub overflow_texts: AtomicU64,
+    pub overflow_sites: AtomicU64,
+    pub overflow_ids: AtomicU64,
+    pub full: AtomicU64,
+}
+
+/// The parts the writer is given.
+pub struct Parts {
+    pub clock: Clock,
+    pub keys: Arc<DayKeys>,
+    pub refusals: Arc<Refusals>,
+}
+
+/// The journal as the rest of the program sees it.
+#[derive(Clone)]
+pub struct Journal {
+    pub inbox: Arc<Inbox>,
+    pub stats: Arc<Stats>,
+    pub folder: Arc<Folder>,
+    pub recovered: Arc<Recovered>,
+}
+
+impl Journal {
+    /// Seals what is open; resolves with the number of the last sealed segment. `None` when the writer is gone.
+    pub async fn seal(&self) -> Option<u64> {
+        let (answer, sealed) = oneshot::channel();
+        self.inbox.command(Command::Seal(answer));
+        sealed.await.ok()
+    }
+}
+
+pub struct Writer {
+    folder: Arc<Folder>,
+    inbox: Arc<Inbox>,
+    stats: Arc<Stats>,
+    parts: Parts,
+    table: Table,
+    segment: Segment,
+    file: SegmentFile,
+    /// By the machine's clock, not the one hits are counted by: how long counts may stay in memory is no rule of counting.
+    opened: Instant,
+    epoch: u64,
+    sealer: Sealer,
+    drops: [u64; Refusal::ALL.len()],
+    frame: Vec<u8>,
+    segment_age: Duration,
+    segment_rows: usize,
+    max_bytes: u64,
+    full: bool,
+    checked: Instant,
+}
+
+impl Writer {
+    /// Recovers what is in the folder, then opens a segment. Sealed segments are announced in order on `sealed`.
+    pub fn open(
+        config: &Config,
+        parts: Parts,
+        sealed: mpsc::UnboundedSender<Sealed>,
+    ) -> Result<(Journal, Writer), JournalError> {
+        let folder = Arc::new(Folder::open(&config.journal.dir)?);
+        let recovered = recover(&folder)?;
+        for number in folder.numbers("sealed")? {
+            let _ = sealed.send(Sealed { number });
+        }
+        let (inbox, stats) = (Arc::new(Inbox::new(config.limits.waiting_hits)), Arc::new(Stats::default()));
+        let epoch = random();
+        let id = SegmentId { collector: folder.collector(), epoch, number: recovered.next.max(1) };
+        let file = SegmentFile::create(&folder, id)?;
+        let journal = Journal {
+            inbox: Arc::clone(&inbox),
+            stats: Arc::clone(&stats),
+            folder: Arc::clone(&folder),
+            recovered: Arc::new(recovered),
+        };
+        let writer = Writer {
+            sealer: Sealer::start(Arc::clone(&folder), sealed),
+            folder,
+            inbox,
+            stats,
+            table: Table::new(Caps::new(config), random()),
+            segment: Segment::default(),
+            file,
+            opened: Instant::now(),
+            parts,
+            epoch,
+            drops: [0; Refusal::ALL.len()],
+            frame: Vec::new(),
+            segment_age: Duration::from_secs(config.journal.segment_secs),
+            segment_rows: config.journal.segment_rows,
+            max_bytes: config.journal.max_bytes,
+            full: false,
+            checked: Instant::now(),
+        };
+        Ok((journal, writer))
+    }
+
+    /// Runs until the inbox is closed and drained. An error means that what is on disk is uncertain: the process must end.
+    pub fn run(mut self) -> Result<(), JournalError> {
+        let mut more = false;
+        loop {
+            let Taken { hits, commands, closed } = self.inbox.take(if more { Duration::ZERO } else { TICK });
+            let now = self.parts.clock.now();
+            self.watch_space();
+            let mut hits = hits.into_iter();
+            loop {
+                more = self.batch(take_bodies(&mut hits), now)?;
+                if self.due() {
+                    self.rotate(now)?;
+                }
+                if hits.len() == 0 {
+                    break;
+                }
+            }
+            self.parts.keys.retire(now);
+            for Command::Seal(answer) in commands {
+                self.rotate(now)?;
+                let _ = answer.send(self.sealer.last());
+            }
+            self.publish();
+            if closed {
+                // Nothing was queued after the door closed, and what was is answered.
+                return self.stop(now);
+            }
+        }
+    }
+
+    /// Counts, writes, syncs, answers. `true` when more visits wait to be closed.
+    fn batch(&mut self, hits: Vec<Waiting>, now: Millis) -> Result<bool, JournalError> {
+        let need = hits.len() as u64 * BYTES_PER_HIT + BYTES_OF_CLOSING;
+        if !self.room(need) {
+            // Nothing of these hits was counted, so a retry of them counts once.
+            answer_all(hits, Err(Unavailable::Full));
+            return Ok(false);
+        }
+        for hit in &hits {
+            self.table.count(&hit.event);
+        }
+        let more = self.table.advance(now);
+        self.commit()?;
+        self.stats.hits.fetch_add(hits.len() as u64, Ordering::Relaxed);
+        answer_all(hits, Ok(()));
+        Ok(more)
+    }
+
+    fn commit(&mut self) -> Result<(), JournalError> {
+        if self.table.waiting() == 0 {
+            return Ok(());
+        }
+        let delta = self.table.take(self.segment.next_string());
+        self.frame.clear();
+        frame::write(&mut self.frame, |out| code::encode(delta.base, &delta.sums, out));
+        self.file.append(&self.frame)?;
+        self.segment.add(&delta);
+        self.stats.batches.fetch_add(1, Ordering::Relaxed);
+        self.stats.bytes.fetch_add(self.frame.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn room(&mut self, need: u64) -> bool {
+        if self.full || self.segment.rows() >= self.segment_rows {
+            return false;
+        }
+        match self.file.reserve(need) {
+            Ok(()) => true,
+            Err(error) => {
+                self.say_full(&error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Once a second: is the journal within its bound?
+    fn watch_space(&mut self) {
+        if self.checked.elapsed() < Duration::from_secs(1) {
+            return;
+        }
+        self.checked = Instant::now();
+        let over = self.folder.bytes() > self.max_bytes;
+        if over {
+            self.say_full("journal.max_bytes is reached");
+        }
+        self.full = over;
+        self.stats.full.store(u64::from(over), Ordering::Relaxed);
+    }
+
+    fn say_full(&mut self, reason: &str) {
+        if self.stats.full.swap(1, Ordering::Relaxed) == 0 {
+            tracing::error!(reason, "the journal is full; hits are answered 503 until there is room");
+        }
+    }
+
+    fn due(&self) -> bool {
+        let full = self.segment.rows() >= self.segment_rows;
+        full || (self.opened.elapsed() >= self.segment_age && (self.segment.rows() > 0 || self.drops_waiting()))
+    }
+
+    fn drops_waiting(&self) -> bool {
+        self.parts.refusals.totals() != self.drops
+    }
+
+    /// Hands the open segment to the sealer and opens the next one. Without room for a new file the old one stays open.
+    fn rotate(&mut self, now: Millis) -> Result<(), JournalError> {
+        if self.segment.rows() == 0 && !self.drops_waiting() {
+            return Ok(());
+        }
+        let id = SegmentId { number: self.file.id.number + 1, epoch: self.epoch, collector: self.folder.collector() };
+        let next = match SegmentFile::create(&self.folder, id) {
+            Ok(file) => file,
+            Err(error) => {
+                self.say_full(&error.to_string());
+                return Ok(());
+            }
+        };
+        self.add_drops(now);
+        let file = std::mem::replace(&mut self.file, next);
+        let segment = std::mem::take(&mut self.segment);
+        self.table.next_segment();
+        self.opened = Instant::now();
+        self.sealer.seal(file.id, segment);
+        Ok(())
+    }
+
+    /// Drops are not promised to survive a crash, only to be right otherwise: they join the segment when it is sealed.
+    fn add_drops(&mut self, now: Millis) {
+        let totals = self.parts.refusals.totals();
+        let hour = u32::try_from(now.div_euclid(3_600_000) * 3600).unwrap_or(0);
+        let drops = Refusal::ALL.into_iter().filter_map(|reason| {
+            let new = totals[reason as usize] - self.drops[reason as usize];
+            (new > 0).then(|| (DropKey { hour, reason }, u32::try_from(new).unwrap_or(u32::MAX)))
+        });
+        let sums = Sums { drops: drops.collect(), ..Sums::default() };
+        self.segment.add(&Delta { base: self.segment.next_string(), sums });
+        self.drops = totals;
+    }
+
+    fn publish(&self) {
+        let Overflow { visitors, texts, sites, ids } = self.table.overflow();
+        let stats = &self.stats;
+        stats.visitors.store(self.table.visitors() as u64, Ordering::Relaxed);
+        stats.overflow_visitors.store(visitors, Ordering::Relaxed);
+        stats.overflow_texts.store(texts, Ordering::Relaxed);
+        stats.overflow_sites.store(sites, Ordering::Relaxed);
+        stats.overflow_ids.store(ids, Ordering::Relaxed);
+    }
+
+    /// Open visits are closed, the last segment sealed.
+    fn stop(mut self, now: Millis) -> Result<(), JournalError> {
+        loop {
+            let more = self.table.close_all();
+            if !self.room(BYTES_OF_CLOSING) {
+                tracing::error!("no room to write how open visits ended; their bounces, seconds and exits are lost");
+                break;
+            }
+            self.commit()?;
+            if !more {
+                break;
+            }
+        }
+        self.rotate(now)?;
+        self.sealer.finish();
+        Ok(())
+    }
+}
+
+fn answer_all(hits: Vec<Waiting>, outcome: Result<(), Unavailable>) {
+    for answer in hits.into_iter().filter_map(|hit| hit.answer) {
+        // A client that went away does not need its answer; its hit counts all the same.
+        let _ = answer.send(outcome);
+    }
+}
+
+/// Up to a batch of hits, never splitting a body: its hits are answered together.
+fn take_bodies(hits: &mut std::vec::IntoIter<Waiting>) -> Vec<Waiting> {
+    let mut batch = Vec::with_capacity(hits.len().min(BATCH + 20));
+    while batch.len() < BATCH {
+        let Some(hit) = hits.next() else { break };
+        let mut last = hit.answer.is_some();
+        batch.push(hit);
+        while !last {
+            let Some(hit) = hits.next() else { break };
+            last = hit.answer.is_some();
+            batch.push(hit);
+        }
+    }
+    batch
+}
+
+/// Seals beside the writer, so that sorting a large segment delays no answer.
+struct Sealer {
+    jobs: std::sync::mpsc::Sender<(SegmentId, Segment)>,
+    handed: u64,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Sealer {
+    fn start(folder: Arc<Folder>, sealed: mpsc::UnboundedSender<Sealed>) -> Sealer {
+        let (jobs, waiting) = std::sync::mpsc::channel::<(SegmentId, Segment)>();
+        let work = move || {
+            for (id, segment) in waiting {
+                seal_until_done(&folder, id, segment);
+                let _ = sealed.send(Sealed { number: id.number });
+            }
+        };
+        let thread = std::thread::Builder::new().name("sealer".into()).spawn(work).expect("a thread can be started");
+        Sealer { jobs, handed: 0, thread }
+    }
+
+    fn seal(&mut self, id: SegmentId, segment: Segment) {
+        self.handed = id.number;
+        let _ = self.jobs.send((id, segment));
+    }
+
+    fn last(&self) -> u64 {
+        self.handed
+    }
+
+    fn finish(self) {
+        drop(self.jobs);
+        let _ = self.thread.join();
+    }
+}
+
+/// A full disk is waited out: the open file still holds every frame, so nothing is lost meanwhile, and nothing after this segment may
+/// overtake it.
+fn seal_until_done(folder: &Folder, id: SegmentId, segment: Segment) {
+    let sums = segment.seal();
+    while let Err(error) = seal(folder, id, &sums) {
+        tracing::error!(%error, "a segment could not be sealed; trying again");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}

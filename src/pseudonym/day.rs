@@ -1,0 +1,208 @@
+//! Which day a moment belongs to, and the keys of the days that are alive.
+//!
+//! One key per time zone and day, shared by the zone's sites (the site is part of what is hashed). At most two of a zone live at
+//! once: today's, and for some seconds after midnight yesterday's, for hits that were on their way.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::salt::{KeySource, Salt};
+use crate::config::Zone;
+use crate::event::{Day, Millis};
+
+/// How long yesterday's key outlives its day. The promise is 60 s.
+const GRACE_MILLIS: Millis = 5_000;
+
+/// A calendar day of a zone as instants, 23 to 25 hours long, and the offsets in force during it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DaySpan {
+    pub zone: Zone,
+    pub day: Day,
+    pub start: Millis,
+    /// The first instant of the next day.
+    pub end: Millis,
+    /// From which instant on which offset (ms) from UTC holds; the first is the day's start.
+    offsets: Vec<(Millis, Millis)>,
+}
+
+impl DaySpan {
+    pub fn of(zone: Zone, tz: &TimeZone, at: Millis) -> DaySpan {
+        let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
+        let local = at.to_zoned(tz.clone());
+        let date = local.date();
+        let midnight = |date: jiff::civil::Date| {
+            date.to_zoned(tz.clone()).map_or(at.as_millisecond(), |z| z.timestamp().as_millisecond())
+        };
+        let start = midnight(date);
+        let end = date.tomorrow().map_or(Millis::MAX, midnight);
+        let begin = Timestamp::from_millisecond(start).unwrap_or(at);
+        let mut offsets = vec![(start, millis_of(tz.to_offset(begin)))];
+        for change in tz.following(begin).take_while(|change| change.timestamp().as_millisecond() < end) {
+            offsets.push((change.timestamp().as_millisecond(), millis_of(change.offset())));
+        }
+        // Dates outside what ClickHouse's Date holds (before 1970, after 2149) fold onto its edges.
+        let day = Day::from_date(date).unwrap_or(Day::from_number(if date.year() < 1970 { 0 } else { u16::MAX }));
+        DaySpan { zone, day, start, end, offsets }
+    }
+
+    pub fn holds(&self, at: Millis) -> bool {
+        (self.start..self.end).contains(&at)
+    }
+
+    /// The UTC second at which the local hour of `at` began.
+    pub fn hour_of(&self, at: Millis) -> u32 {
+        let offset = self.offsets.iter().rev().find(|(from, _)| *from <= at).map_or(0, |(_, offset)| *offset);
+        let hour = (at + offset).div_euclid(3_600_000) * 3_600_000 - offset;
+        u32::try_from(hour / 1000).unwrap_or(0)
+    }
+}
+
+fn millis_of(offset: jiff::tz::Offset) -> Millis {
+    Millis::from(offset.seconds()) * 1000
+}
+
+/// A day and its key, for as long as both live.
+pub struct DayKey {
+    pub span: Arc<DaySpan>,
+    pub(super) salt: Salt,
+}
+
+/// The live keys of all zones.
+pub struct DayKeys {
+    zones: Vec<ZoneKeys>,
+    source: KeySource,
+}
+
+struct ZoneKeys {
+    tz: TimeZone,
+    today: ArcSwapOption<DayKey>,
+    yesterday: ArcSwapOption<DayKey>,
+    making: Mutex<()>,
+}
+
+impl DayKeys {
+    pub fn new(zones: &[TimeZone], source: KeySource) -> DayKeys {
+        let zones = zones
+            .iter()
+            .map(|tz| ZoneKeys {
+                tz: tz.clone(),
+                today: ArcSwapOption::empty(),
+                yesterday: ArcSwapOption::empty(),
+                making: Mutex::new(()),
+            })
+            .collect();
+        DayKeys { zones, source }
+    }
+
+    /// Keys from the system's generator.
+    pub fn random(zones: &[TimeZone]) -> DayKeys {
+        DayKeys::new(zones, super::salt::system_keys)
+    }
+
+    /// The day of `at` in the zone and its key, made when the day's first hit comes.
+    pub fn at(&self, zone: Zone, at: Millis) -> Arc<DayKey> {
+        let keys = &self.zones[usize::from(zone.0)];
+        match &*keys.today.load() {
+            Some(today) if today.span.holds(at) => return Arc::clone(today),
+            _ => {}
+        }
+        let _one_at_a_time = keys.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let today = keys.today.load_full();
+        if let Some(today) = &today {
+            // A clock that was set back a day or more cannot revive a dead key: such a hit belongs to today.
+            if today.span.holds(at) || at < today.span.start {
+                let late = keys.yesterday.load_full().filter(|yesterday| yesterday.span.holds(at));
+                return late.unwrap_or_else(|| Arc::clone(today));
+            }
+        }
+        let span = Arc::new(DaySpan::of(zone, &keys.tz, at));
+        let next = Arc::new(DayKey { span, salt: Salt::new(self.source) });
+        keys.yesterday.store(today);
+        keys.today.store(Some(Arc::clone(&next)));
+        next
+    }
+
+    /// Drops, and so wipes, the keys of days that are over.
+    pub fn retire(&self, now: Millis) {
+        for keys in &self.zones {
+            for slot in [&keys.yesterday, &keys.today] {
+                let over = slot.load().as_ref().is_some_and(|key| now >= key.span.end + GRACE_MILLIS);
+                if over {
+                    let _one_at_a_time = keys.making.lock().unwrap_or_else(PoisonError::into_inner);
+                    if slot.load().as_ref().is_some_and(|key| now >= key.span.end + GRACE_MILLIS) {
+                        slot.store(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many keys are alive, for the test that they die.
+    pub fn alive(&self) -> usize {
+        let alive = |slot: &ArcSwapOption<DayKey>| usize::from(slot.load().is_some());
+        self.zones.iter().map(|keys| alive(&keys.today) + alive(&keys.yesterday)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Millis = 3_600_000;
+
+    fn millis(text: &str) -> Millis {
+        text.parse::<Timestamp>().unwrap().as_millisecond()
+    }
+
+    fn span(zone: &str, at: &str) -> DaySpan {
+        DaySpan::of(Zone(0), &TimeZone::get(zone).unwrap(), millis(at))
+    }
+
+    #[test]
+    fn a_day_is_23_24_or_25_hours_long() {
+        let length = |zone, at| (span(zone, at).end - span(zone, at).start) / HOUR;
+        assert_eq!(length("Europe/Berlin", "2026-03-28T12:00:00Z"), 24);
+        assert_eq!(length("Europe/Berlin", "2026-03-29T12:00:00Z"), 23);
+        assert_eq!(length("Europe/Berlin", "2026-10-25T12:00:00Z"), 25);
+    }
+
+    #[test]
+    fn hours_of_a_half_hour_zone_begin_at_half_past_in_utc() {
+        let day = span("Asia/Kolkata", "2026-03-29T12:10:00Z");
+        assert_eq!(day.hour_of(millis("2026-03-29T12:10:00Z")), (millis("2026-03-29T11:30:00Z") / 1000) as u32);
+        assert_eq!(day.start, millis("2026-03-28T18:30:00Z"));
+    }
+
+    #[test]
+    fn the_hour_that_daylight_saving_repeats_is_two_hours() {
+        let day = span("Europe/Berlin", "2026-10-25T12:00:00Z");
+        let hours: Vec<u32> = ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"].map(|at| day.hour_of(millis(at))).to_vec();
+        assert_eq!(hours[1] - hours[0], 3600);
+    }
+
+    #[test]
+    fn a_key_is_the_same_all_day_and_another_the_next_day_and_dies_within_a_minute() {
+        let keys = DayKeys::random(&[TimeZone::UTC]);
+        let noon = millis("2026-03-28T12:00:00Z");
+        let first = keys.at(Zone(0), noon);
+        assert!(Arc::ptr_eq(&first, &keys.at(Zone(0), noon + 11 * HOUR)));
+        let next = keys.at(Zone(0), noon + 12 * HOUR);
+        assert_ne!(first.salt.key(), next.salt.key());
+        assert!(Arc::ptr_eq(&first, &keys.at(Zone(0), noon)), "a late hit finds its day for some seconds");
+        assert_eq!(keys.alive(), 2);
+        keys.retire(first.span.end + 60_000);
+        assert_eq!(keys.alive(), 1);
+        keys.retire(next.span.end + 60_000);
+        assert_eq!(keys.alive(), 0);
+    }
+
+    #[test]
+    fn a_key_after_a_restart_is_another_key() {
+        let noon = millis("2026-03-28T12:00:00Z");
+        let key = || *DayKeys::random(&[TimeZone::UTC]).at(Zone(0), noon).salt.key();
+        assert_ne!(key(), key());
+    }
+}

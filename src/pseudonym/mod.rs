@@ -1,0 +1,18 @@
+//! Stage 4: who is told from whom, without anybody being known.
+//!
+//! What must hold:
+//! - the day's key is random, lives in memory only and is wiped when the day is over; nothing on disk can bring it back;
+//! - a visitor's value is keyed BLAKE3 over site, address and agent: the same person on two sites, or on two days, is two
+//!   unrelated values;
+//! - the value leaves this folder only inside [`Event`], which has no field for an address, an agent or a whole URL, and is only
+//!   ever used as a key in memory: it has no `Debug`, no `Serialize`, and no way to its bytes outside this folder.
+
+mod day;
+mod salt;
+mod seal;
+mod visits;
+
+pub use day::{DayKey, DayKeys, DaySpan};
+pub use salt::{KeySource, harden_process};
+pub use seal::{Event, VisitorKey, seal};
+pub use visits::{ClosedVisit, Held, Seen, Touch, VisitValues, Visits};

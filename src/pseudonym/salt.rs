@@ -1,0 +1,84 @@
+//! The key of a day: 32 random bytes on a page of their own, locked into memory where the system allows it, wiped on drop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use zeroize::Zeroize;
+
+/// Where a day's 32 random bytes come from. An argument, so that a test can hand out known keys.
+pub type KeySource = fn(&mut [u8; 32]);
+
+/// One page, so that locking it locks nothing else and wiping it leaves no neighbour.
+#[repr(align(4096))]
+struct Page([u8; 4096]);
+
+pub(super) struct Salt(Box<Page>);
+
+impl Salt {
+    pub(super) fn new(source: KeySource) -> Salt {
+        let mut page = Box::new(Page([0; 4096]));
+        lock(&page);
+        // Filled in place: the key never lies on the stack or in a second buffer.
+        source((&mut page.0[..32]).try_into().expect("32 of 4096 bytes are 32"));
+        Salt(page)
+    }
+
+    pub(super) fn key(&self) -> &[u8; 32] {
+        self.0.0[..32].try_into().expect("32 of 4096 bytes are 32")
+    }
+}
+
+impl Drop for Salt {
+    fn drop(&mut self) {
+        self.0.0.zeroize();
+        unlock(&self.0);
+    }
+}
+
+/// The system's generator. A machine without one cannot keep the promise of the key, so it cannot count either.
+pub fn system_keys(key: &mut [u8; 32]) {
+    getrandom::fill(key).expect("the system's random generator works");
+}
+
+#[expect(unsafe_code, reason = "mlock and madvise take a raw range; it is a live, page-aligned allocation of ours")]
+fn lock(page: &Page) {
+    let start = page.0.as_ptr().cast_mut().cast();
+    // SAFETY: the range is one page that we own and that outlives the lock; neither call reads or writes it.
+    let locked = unsafe { rustix::mm::mlock(start, page.0.len()) };
+    // SAFETY: as above; DONTDUMP only changes what a core dump holds.
+    let hidden = unsafe { rustix::mm::madvise(start, page.0.len(), rustix::mm::Advice::LinuxDontDump) };
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if (locked.is_err() || hidden.is_err()) && !SAID.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            "the day's key cannot be locked into memory and could reach swap; allow memlock (RLIMIT_MEMLOCK) or run without swap"
+        );
+    }
+}
+
+#[expect(unsafe_code, reason = "munlock takes a raw range; it is a live, page-aligned allocation of ours")]
+fn unlock(page: &Page) {
+    // SAFETY: the same page that was locked; a failure only means that it was not locked.
+    let _ = unsafe { rustix::mm::munlock(page.0.as_ptr().cast_mut().cast(), page.0.len()) };
+}
+
+/// No core dumps, and no reading of this process' memory by others of the same user. Called before the first key is made.
+pub fn harden_process() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    if set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err() {
+        tracing::warn!("the process could not be made undumpable; another process of this user could read its memory");
+    }
+    if setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).is_err() {
+        tracing::warn!("core dumps could not be switched off; a crash dump could hold the day's key");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_what_the_source_gave_and_two_system_keys_differ() {
+        let known = Salt::new(|key| key.fill(7));
+        assert_eq!(known.key(), &[7; 32]);
+        assert_ne!(Salt::new(system_keys).key(), Salt::new(system_keys).key());
+    }
+}

@@ -1,0 +1,118 @@
+//! An admitted hit becomes an event: the address and the agent go in, a keyed value comes out.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::day::{DayKey, DaySpan};
+use crate::config::{Site, VisitorMode};
+use crate::consent::AdmittedHit;
+use crate::enrich::Facts;
+use crate::event::{Kind, Millis, SiteId};
+
+/// A visitor's value under the day's key. Deliberately without `Debug`, `Display` and `Serialize`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct VisitorKey([u8; 16]);
+
+impl VisitorKey {
+    /// The bucket in memory. The value is already the output of a keyed hash, so its first bytes are as good as any.
+    pub(super) fn bucket(&self) -> u64 {
+        u64::from_le_bytes(self.0[..8].try_into().expect("8 of 16 bytes are 8"))
+    }
+}
+
+/// A hit that may be counted, without anything of the person it came from but a value that dies with the day.
+pub struct Event {
+    pub site: SiteId,
+    /// The day it counts on; holds no key.
+    pub span: Arc<DaySpan>,
+    pub at: Millis,
+    pub kind: Kind,
+    /// `None` in the mode that tells nobody from anybody.
+    pub visitor: Option<VisitorKey>,
+    /// Whether the visit cookie was absent; `None` in modes without one.
+    pub without_cookie: Option<bool>,
+    /// The path, the link or the event's name.
+    pub item: Box<str>,
+    pub facts: Facts,
+    pub money: Option<(u64, [u8; 3])>,
+    pub id: Option<u128>,
+    pub engaged_ms: u32,
+    pub interactive: bool,
+}
+
+/// The only maker of an [`Event`]. Takes the hit by value: with it go the address and the agent.
+pub fn seal(hit: AdmittedHit<'_>, site: Site<'_>, item: Box<str>, facts: Facts, key: &DayKey, mode: VisitorMode) -> Event {
+    let visitor = match mode {
+        VisitorMode::None => None,
+        VisitorMode::KeyedHash | VisitorMode::FlagCookie => {
+            let caller = hit.caller();
+            Some(visitor_key(key.salt.key(), site.id, caller.address.expose(), caller.agent.expose()))
+        }
+    };
+    let payload = hit.payload();
+    Event {
+        site: site.id,
+        span: Arc::clone(&key.span),
+        at: hit.caller().at.max(key.span.start),
+        kind: payload.kind,
+        visitor,
+        without_cookie: (mode == VisitorMode::FlagCookie).then(|| hit.without_visit_cookie()),
+        item,
+        facts,
+        money: payload.money,
+        id: payload.id,
+        engaged_ms: payload.engaged_ms,
+        interactive: match payload.kind {
+            Kind::Click => true,
+            Kind::Event => !payload.passive,
+            Kind::View | Kind::Leave => false,
+        },
+    }
+}
+
+/// Keyed BLAKE3 over a head of fixed size, in which the address carries its length, and the agent as the rest: no two
+/// different inputs give the same bytes.
+fn visitor_key(key: &[u8; 32], site: SiteId, address: IpAddr, agent: &str) -> VisitorKey {
+    let mut head = [0_u8; 36];
+    head[..10].copy_from_slice(b"visitor/v1");
+    head[10..18].copy_from_slice(&site.as_u64().to_le_bytes());
+    let length = match address {
+        IpAddr::V4(v4) => {
+            head[19..23].copy_from_slice(&v4.octets());
+            4
+        }
+        IpAddr::V6(v6) => {
+            head[19..35].copy_from_slice(&v6.octets());
+            16
+        }
+    };
+    head[18] = length;
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(&head).update(agent.as_bytes());
+    let mut value = [0; 16];
+    value.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    VisitorKey(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(key: u8, site: &str, address: &str, agent: &str) -> [u8; 16] {
+        visitor_key(&[key; 32], SiteId::of(site), address.parse().unwrap(), agent).0
+    }
+
+    #[test]
+    fn the_same_person_is_another_value_on_another_site_day_address_or_agent() {
+        let one = value(1, "mia", "198.51.100.7", "Firefox");
+        assert_eq!(one, value(1, "mia", "198.51.100.7", "Firefox"));
+        let others = [
+            value(2, "mia", "198.51.100.7", "Firefox"),
+            value(1, "tom", "198.51.100.7", "Firefox"),
+            value(1, "mia", "198.51.100.8", "Firefox"),
+            value(1, "mia", "198.51.100.7", "Firefo"),
+            value(1, "mia", "2001:db8::7", "Firefox"),
+        ];
+        assert!(others.iter().all(|other| *other != one));
+    }
+}

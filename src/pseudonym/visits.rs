@@ -1,0 +1,342 @@
+//! The visitors of one zone's day and their visits, in bounded memory.
+//!
+//! A visitor is 48 bytes in a slab plus 5 in an index; each item a visitor touched is 13 more. Nothing moves when the slab grows
+//! (it grows by chunks), so a million visitors cost no moment with two copies. Every open visit has exactly one entry in a wheel of
+//! minutes; an entry that comes due before its time (the visit went on) is put back at its new place, so a hit never touches the
+//! wheel.
+
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashTable};
+
+use super::day::DaySpan;
+use super::seal::VisitorKey;
+use crate::event::{Kind, Millis};
+
+const CHUNK: usize = 4096;
+const MINUTE: u32 = 60_000;
+const NO_PAGE: u32 = u32::MAX;
+
+/// The attributes a visit keeps from its first hit, as text ids of the day; only those its pages, links and events are broken down by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VisitValues {
+    pub source: Option<u32>,
+    pub country: Option<u32>,
+    pub campaign: Option<u32>,
+}
+
+/// What a hit asks of the day's memory.
+pub struct Touch {
+    pub visitor: VisitorKey,
+    /// The site's number within the day.
+    pub site: u32,
+    pub at: Millis,
+    pub kind: Kind,
+    pub interactive: bool,
+    pub without_cookie: Option<bool>,
+    pub item: u32,
+}
+
+pub enum Held {
+    Yes(Seen),
+    /// The mode tells nobody from anybody.
+    Nobody,
+    /// A `leave` without an open visit: nothing to add to.
+    NoVisit,
+    /// A cap is reached: the hit counts, its visitor does not.
+    Full,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Seen {
+    pub new_visitor: bool,
+    pub new_visit: bool,
+    pub item_new_today: bool,
+    pub item_new_in_visit: bool,
+    /// The attributes of the visit the hit belongs to.
+    pub values: VisitValues,
+    /// The visitor's earlier visit, if this hit showed that it had ended.
+    pub closed: Option<ClosedVisit>,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct ClosedVisit {
+    pub site: u32,
+    pub started: Millis,
+    pub seconds: u32,
+    pub bounced: bool,
+    pub last_page: Option<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    visitor: VisitorKey,
+    site: u32,
+    /// Milliseconds since the day's start, as is `last`.
+    started: u32,
+    last: u32,
+    last_page: u32,
+    /// Text id + 1; 0 is none. So are the next two.
+    source: u32,
+    country: u32,
+    campaign: u32,
+    /// How many visits of the day have begun.
+    visit: u16,
+    views: u8,
+    flags: u8,
+}
+
+const OPEN: u8 = 1;
+const INTERACTIVE: u8 = 2;
+const IN_WHEEL: u8 = 4;
+
+pub struct Visits {
+    span: Arc<DaySpan>,
+    gap: u32,
+    max_visitors: usize,
+    max_touched: usize,
+    index: HashTable<u32>,
+    slab: Vec<Vec<State>>,
+    /// (visitor's slot, item) -> the number of the visit that touched it last.
+    touched: HashMap<(u32, u32), u16, RandomState>,
+    wheel: Vec<Vec<u32>>,
+    /// The first minute of the wheel that has not come due.
+    due: usize,
+    /// Where `close_all` goes on.
+    closing: u32,
+}
+
+impl Visits {
+    pub fn new(span: Arc<DaySpan>, gap_secs: u32, max_visitors: usize, max_touched: usize) -> Visits {
+        Visits {
+            span,
+            gap: gap_secs.saturating_mul(1000),
+            max_visitors,
+            max_touched,
+            index: HashTable::new(),
+            slab: Vec::new(),
+            touched: HashMap::with_hasher(RandomState::default()),
+            wheel: Vec::new(),
+            due: 0,
+            closing: 0,
+        }
+    }
+
+    pub fn visitors(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Places a hit in its visit. `values` is asked only when the hit begins one.
+    pub fn touch(&mut self, touch: &Touch, values: impl FnOnce() -> VisitValues) -> Held {
+        let at = u32::try_from(touch.at - self.span.start).unwrap_or(0);
+        let known = self.find(&touch.visitor);
+        let Some(slot) = known.or_else(|| self.admit(touch)) else {
+            return if touch.kind == Kind::Leave { Held::NoVisit } else { Held::Full };
+        };
+        let gap = self.gap;
+        let state = self.state(slot);
+        let running = state.flags & OPEN != 0 && at.saturating_sub(state.last) < gap;
+        if touch.kind == Kind::Leave {
+            if !running {
+                return Held::NoVisit;
+            }
+            state.last = state.last.max(at);
+            return Held::Yes(Seen::again(state.values()));
+        }
+        let closed = if running { None } else { self.begin(slot, values(), at) };
+        let state = self.state(slot);
+        state.last = state.last.max(at);
+        if touch.kind == Kind::View {
+            state.views = state.views.saturating_add(1);
+            state.last_page = touch.item;
+        }
+        if touch.interactive {
+            state.flags |= INTERACTIVE;
+        }
+        let (visit, values) = (state.visit, state.values());
+        let new_visitor = touch.without_cookie.unwrap_or(known.is_none());
+        let (item_new_today, item_new_in_visit) = self.touch_item(slot, touch.item, visit);
+        Held::Yes(Seen {
+            new_visitor,
+            new_visit: !running,
+            item_new_today: item_new_today || touch.without_cookie == Some(true),
+            item_new_in_visit,
+            values,
+            closed,
+        })
+    }
+
+    /// Closes visits that have been idle for the gap, at most `most`. `true` when there may be more.
+    pub fn expire(&mut self, now: Millis, most: usize, mut close: impl FnMut(ClosedVisit)) -> bool {
+        let now = u32::try_from(now - self.span.start).unwrap_or(0);
+        let mut left = most;
+        while self.due < self.wheel.len() && (self.due as u32).saturating_mul(MINUTE) <= now {
+            while let Some(slot) = self.wheel[self.due].pop() {
+                let gap = self.gap;
+                let state = self.state(slot);
+                if now.saturating_sub(state.last) >= gap {
+                    state.flags &= !IN_WHEEL;
+                    if let Some(closed) = self.close(slot) {
+                        close(closed);
+                    }
+                    left -= 1;
+                } else {
+                    let minute = minute_due(state.last, gap);
+                    self.schedule(slot, minute);
+                }
+                if left == 0 {
+                    return true;
+                }
+            }
+            self.wheel[self.due] = Vec::new();
+            self.due += 1;
+        }
+        false
+    }
+
+    /// Closes every open visit, at most `most` a call. `true` when there are more.
+    pub fn close_all(&mut self, most: usize, mut close: impl FnMut(ClosedVisit)) -> bool {
+        let total = self.index.len() as u32;
+        let until = total.min(self.closing.saturating_add(u32::try_from(most).unwrap_or(u32::MAX)));
+        for slot in self.closing..until {
+            if let Some(closed) = self.close(slot) {
+                close(closed);
+            }
+        }
+        self.closing = until;
+        until < total
+    }
+
+    fn find(&self, visitor: &VisitorKey) -> Option<u32> {
+        let slab = &self.slab;
+        self.index.find(visitor.bucket(), |&slot| slab[slot as usize / CHUNK][slot as usize % CHUNK].visitor == *visitor).copied()
+    }
+
+    /// Remembers a new visitor; `None` at the cap, and for a `leave`, which makes no visitor.
+    fn admit(&mut self, touch: &Touch) -> Option<u32> {
+        if touch.kind == Kind::Leave || self.index.len() >= self.max_visitors {
+            return None;
+        }
+        let slot = u32::try_from(self.index.len()).ok()?;
+        if slot as usize % CHUNK == 0 {
+            self.slab.push(Vec::with_capacity(CHUNK));
+        }
+        let chunk = self.slab.last_mut().expect("a chunk was pushed for the first slot");
+        chunk.push(State {
+            visitor: touch.visitor,
+            site: touch.site,
+            started: 0,
+            last: 0,
+            last_page: NO_PAGE,
+            source: 0,
+            country: 0,
+            campaign: 0,
+            visit: 0,
+            views: 0,
+            flags: 0,
+        });
+        let slab = &self.slab;
+        self.index.insert_unique(touch.visitor.bucket(), slot, |&slot| {
+            slab[slot as usize / CHUNK][slot as usize % CHUNK].visitor.bucket()
+        });
+        Some(slot)
+    }
+
+    /// Starts a visit in the slot; what was open there is closed and returned.
+    fn begin(&mut self, slot: u32, values: VisitValues, at: u32) -> Option<ClosedVisit> {
+        let closed = self.close(slot);
+        let gap = self.gap;
+        let state = self.state(slot);
+        state.started = at;
+        state.last = at;
+        state.last_page = NO_PAGE;
+        state.source = values.source.map_or(0, |id| id + 1);
+        state.country = values.country.map_or(0, |id| id + 1);
+        state.campaign = values.campaign.map_or(0, |id| id + 1);
+        state.visit = state.visit.saturating_add(1);
+        state.views = 0;
+        let scheduled = state.flags & IN_WHEEL != 0;
+        state.flags = OPEN | IN_WHEEL;
+        if !scheduled {
+            self.schedule(slot, minute_due(at, gap));
+        }
+        closed
+    }
+
+    fn close(&mut self, slot: u32) -> Option<ClosedVisit> {
+        let start = self.span.start;
+        let state = self.state(slot);
+        if state.flags & OPEN == 0 {
+            return None;
+        }
+        state.flags &= !OPEN;
+        Some(ClosedVisit {
+            site: state.site,
+            started: start + Millis::from(state.started),
+            seconds: (state.last - state.started) / 1000,
+            bounced: state.views <= 1 && state.flags & INTERACTIVE == 0,
+            last_page: (state.last_page != NO_PAGE).then_some(state.last_page),
+        })
+    }
+
+    /// (first time today, first time in this visit).
+    fn touch_item(&mut self, slot: u32, item: u32, visit: u16) -> (bool, bool) {
+        let full = self.touched.len() >= self.max_touched;
+        match self.touched.get_mut(&(slot, item)) {
+            Some(last) => {
+                let new = *last != visit;
+                *last = visit;
+                (false, new)
+            }
+            None if full => (false, false),
+            None => {
+                self.touched.insert((slot, item), visit);
+                (true, true)
+            }
+        }
+    }
+
+    fn schedule(&mut self, slot: u32, minute: usize) {
+        let minute = minute.max(self.due);
+        if self.wheel.len() <= minute {
+            self.wheel.resize_with(minute + 1, Vec::new);
+        }
+        self.wheel[minute].push(slot);
+    }
+
+    fn state(&mut self, slot: u32) -> &mut State {
+        &mut self.slab[slot as usize / CHUNK][slot as usize % CHUNK]
+    }
+}
+
+impl State {
+    fn values(&self) -> VisitValues {
+        VisitValues {
+            source: self.source.checked_sub(1),
+            country: self.country.checked_sub(1),
+            campaign: self.campaign.checked_sub(1),
+        }
+    }
+}
+
+impl Seen {
+    /// (visitors, visits) this hit adds to its site.
+    pub fn site(&self) -> (u32, u32) {
+        (u32::from(self.new_visitor), u32::from(self.new_visit))
+    }
+
+    /// (visitors, visits) this hit adds to its item.
+    pub fn item(&self) -> (u32, u32) {
+        (u32::from(self.item_new_today), u32::from(self.item_new_in_visit))
+    }
+
+    fn again(values: VisitValues) -> Seen {
+        Seen { new_visitor: false, new_visit: false, item_new_today: false, item_new_in_visit: false, values, closed: None }
+    }
+}
+
+/// The first whole minute by which a visit last seen at `last` is idle for the gap.
+fn minute_due(last: u32, gap: u32) -> usize {
+    (last.saturating_add(gap).div_ceil(MINUTE)) as usize
+}
