@@ -55,7 +55,7 @@ pub struct Store {
     pub connections: usize,
 }
 
-#[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
+#[derive(Deserialize, Serialize, Validate, Clone, Copy, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
     /// Rows with an attribute of months that began longer ago become month rows; small cells fold.

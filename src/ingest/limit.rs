@@ -1,0 +1,106 @@
+//! How many hits a network and a site may send.
+//!
+//! A network is the /24 or /48 of an address, and its key a keyed hash of that under a key of this process: the limiter's memory holds
+//! no address. Over the rate is not an error: the hit is dropped and answered like any other.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::config::Limits;
+use crate::event::{Address, SiteId};
+
+/// Buckets that newcomers share once the limiter remembers more networks than configured.
+const SHARED: u64 = 1 << 16;
+
+pub struct Rates {
+    networks: DefaultKeyedRateLimiter<u64>,
+    sites: DefaultKeyedRateLimiter<u64>,
+    key: [u8; 32],
+    most: usize,
+    crowded: AtomicBool,
+}
+
+impl Rates {
+    pub fn new(limits: &Limits) -> Rates {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).expect("the system's random generator works");
+        Rates {
+            networks: RateLimiter::keyed(quota(limits.network_hits_per_sec, limits.network_burst)),
+            sites: RateLimiter::keyed(quota(limits.site_hits_per_sec, limits.site_burst)),
+            key,
+            most: limits.networks,
+            crowded: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a hit of this network to this site is one too many. Takes from both budgets.
+    pub fn exceeded(&self, network: u64, site: SiteId) -> bool {
+        self.networks.check_key(&network).is_err() | self.sites.check_key(&site.as_u64()).is_err()
+    }
+
+    /// The network's key in the limiter.
+    pub fn network(&self, address: &Address) -> u64 {
+        let bytes = match address.network() {
+            std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            std::net::IpAddr::V6(v6) => v6.octets(),
+        };
+        let hash = blake3::keyed_hash(&self.key, &bytes);
+        let key = u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("8 of 32 bytes are 8"));
+        if self.crowded.load(Ordering::Relaxed) { key % SHARED } else { key }
+    }
+
+    /// Forgets who has been quiet. Called every few seconds; without it the map would grow with every new network.
+    pub fn tidy(&self) {
+        self.networks.retain_recent();
+        self.sites.retain_recent();
+        self.networks.shrink_to_fit();
+        self.crowded.store(self.networks.len() > self.most, Ordering::Relaxed);
+    }
+
+    pub fn remembered(&self) -> usize {
+        self.networks.len()
+    }
+}
+
+fn quota(per_second: u32, burst: u32) -> Quota {
+    let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+    Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(burst))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rates(burst: u32, networks: usize) -> Rates {
+        let mut limits = crate::config::load(Default::default(), |_| unreachable!()).unwrap().limits;
+        (limits.network_hits_per_sec, limits.network_burst, limits.networks) = (1, burst, networks);
+        Rates::new(&limits)
+    }
+
+    fn address(n: u32) -> Address {
+        Address::new(std::net::Ipv4Addr::from_bits(n).into())
+    }
+
+    #[test]
+    fn a_network_has_its_burst_and_neighbours_of_a_slash_24_share_it() {
+        let rates = rates(3, 1000);
+        let hits = |n| (0..10).filter(|_| !rates.exceeded(rates.network(&address(n)), SiteId::of("a"))).count();
+        assert_eq!(hits(0x0102_0301), 3);
+        assert_eq!(hits(0x0102_03fe), 0);
+        assert_eq!(hits(0x0102_0401), 3);
+    }
+
+    #[test]
+    fn a_flood_of_networks_is_held() {
+        let rates = rates(3, 1000);
+        for n in 0..400_000_u32 {
+            rates.exceeded(rates.network(&address(n << 8)), SiteId::of("a"));
+            if n % 2000 == 0 {
+                rates.tidy();
+            }
+        }
+        assert!(rates.remembered() <= 1000 + 2000 + SHARED as usize, "{} networks", rates.remembered());
+    }
+}

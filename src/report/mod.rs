@@ -1,0 +1,13 @@
+//! Stage 9: questions become answers.
+//!
+//! Content (the site, its pages, links and events) is shown exactly. Attributes of people are not: what fewer than k visitors share is
+//! folded before it leaves this folder. Nothing here knows who is asking; that is `web`.
+
+mod answer;
+mod ask;
+mod fold;
+mod question;
+
+pub use answer::Answer;
+pub use ask::ask;
+pub use question::{Asked, Filter, Question};
