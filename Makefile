@@ -1,0 +1,55 @@
+# The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.PHONY: help run test check bench e2e chromium clean
+
+# Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
+TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
+
+help:
+	@echo 'make run     build and start the collector with the sample profile'
+	@echo 'make test    every test: cargo, then a real browser against the real collector'
+	@echo 'make check   formatting, lints, licences, lock files'
+	@echo 'make bench   benchmarks'
+
+# The embedded engine and the data files; once, and again when the lock changes.
+node_modules/.installed: package.json package-lock.json
+	npm ci --ignore-scripts
+	touch $@
+
+tests/e2e/node_modules/.installed: tests/e2e/package.json tests/e2e/package-lock.json
+	npm ci --ignore-scripts --prefix tests/e2e
+	touch $@
+
+run: node_modules/.installed
+	cargo build --release --locked
+	@echo
+	@echo '  the sample profile   http://127.0.0.1:8080/u/demo'
+	@echo '  its report           http://127.0.0.1:8080/?site=demo'
+	@echo '  stop with Ctrl-C'
+	@echo
+	exec "$(TARGET)/release/footfall" serve --config config/sample.toml
+
+test: node_modules/.installed
+	cargo test --locked --no-fail-fast
+	$(MAKE) e2e
+
+e2e: node_modules/.installed tests/e2e/node_modules/.installed chromium
+	cargo build --locked
+	cd tests/e2e && FOOTFALL_BIN="$(TARGET)/debug/footfall" node_modules/.bin/playwright test
+
+chromium:
+	@scripts/need-chromium
+
+check: node_modules/.installed
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	node scripts/check-dependencies.mjs
+	node scripts/check-tree.mjs
+
+bench: node_modules/.installed
+	cargo bench --locked
+
+clean:
+	cargo clean
+	rm -rf test-results

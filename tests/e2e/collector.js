@@ -1,0 +1,130 @@
+// A collector of its own for each test: the real binary, the embedded engine, empty folders, a clock that stands still.
+//
+// The browser reaches it through a wire that only forwards bytes and counts `POST /ff/hit` in them. A browser's own record of its
+// requests misses beacons sent while a page goes away; the wire misses none.
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, connect } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { test as base, expect } from "@playwright/test";
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
+export const DAY = "2026-03-02"; // a Monday
+export const START = Date.parse(`${DAY}T10:00:00+01:00`);
+export const GRANT = `1.analytics.${"5c".repeat(16)}`;
+
+const binary = () => {
+  if (process.env.FOOTFALL_BIN) return process.env.FOOTFALL_BIN;
+  const metadata = execFileSync("cargo", ["metadata", "--no-deps", "--format-version", "1", "--offline"], { cwd: ROOT, encoding: "utf8" });
+  return join(JSON.parse(metadata).target_directory, "debug", "footfall");
+};
+
+const config = (port, dir) => `
+[[profiles]]
+host = "127.0.0.1"
+path = "/u/{profile}"
+zone = "Europe/Berlin"
+[server]
+listen = "127.0.0.1:${port}"
+[journal]
+dir = "${dir}/journal"
+[store]
+dir = "${dir}/store"
+[sample]
+enabled = true
+[test]
+clock = true
+start_millis = ${START}
+`;
+
+const listen = (server) => new Promise((done) => server.listen(0, "127.0.0.1", () => done(server.address().port)));
+
+const freePort = async () => {
+  const server = createServer();
+  const port = await listen(server);
+  await new Promise((done) => server.close(done));
+  return port;
+};
+
+/** Forwards bytes to `port` and counts the beacons among them. */
+const wire = async (port) => {
+  const counted = { hits: 0 };
+  const open = new Set();
+  const server = createServer((browser) => {
+    const collector = connect(port, "127.0.0.1");
+    let tail = "";
+    browser.on("data", (bytes) => {
+      const text = tail + bytes.toString("latin1");
+      counted.hits += text.split("POST /ff/hit ").length - 1;
+      tail = text.slice(-("POST /ff/hit ".length - 1));
+    });
+    for (const socket of [browser, collector]) open.add(socket.on("error", () => {}).on("close", () => open.delete(socket)));
+    browser.pipe(collector).pipe(browser);
+  });
+  const url = `http://127.0.0.1:${await listen(server)}`;
+  return { url, counted, stop: () => [server.close(), ...[...open].map((s) => s.destroy())] };
+};
+
+const start = async () => {
+  const dir = mkdtempSync(join(tmpdir(), "footfall-e2e-"));
+  const port = await freePort();
+  const direct = `http://127.0.0.1:${port}`;
+  writeFileSync(join(dir, "config.toml"), config(port, dir));
+  const child = spawn(binary(), ["serve", "--config", join(dir, "config.toml")], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  let exited = null;
+  for (const pipe of [child.stdout, child.stderr]) pipe.on("data", (bytes) => (said += bytes));
+  const gone = new Promise((done) => child.on("close", (code) => done((exited = code))).on("error", (e) => done((exited = e.message))));
+  const healthy = () => fetch(`${direct}/healthz`).then((answer) => answer.ok, () => false);
+  for (const until = Date.now() + 60_000; !(await healthy()); await new Promise((done) => setTimeout(done, 100))) {
+    if (exited !== null || Date.now() > until) throw new Error(`the collector did not start (exit ${exited}):\n${said}`);
+  }
+  const beacons = await wire(port);
+  return {
+    url: beacons.url,
+    /** Beacons that left the browser. */
+    sent: () => beacons.counted.hits,
+    /** Makes everything counted so far readable; moves the clock first when given a time. */
+    flush: async (now) => {
+      const answer = await fetch(`${direct}/test/flush`, { method: "POST", headers: now ? { "x-footfall-now": String(now) } : {} });
+      expect(answer.status).toBe(200);
+    },
+    report: async (query = `from=${DAY}&to=${DAY}`) => {
+      const answer = await fetch(`${direct}/api/v1/sites/demo/report?${query}`);
+      expect(answer.status).toBe(200);
+      return answer.json();
+    },
+    /** A hit without a browser. */
+    hit: (body, headers = {}) =>
+      fetch(`${direct}/ff/hit`, {
+        method: "POST",
+        headers: { "content-type": "application/json", cookie: `ff_consent=${GRANT}`, ...headers },
+        body: JSON.stringify(body),
+      }),
+    page: (path) => `http://127.0.0.1:${port}${path}`,
+    stop: async () => {
+      beacons.stop();
+      child.kill("SIGTERM");
+      const code = await gone;
+      rmSync(dir, { recursive: true, force: true });
+      expect(code, `the collector stops in order:\n${said}`).toBe(0);
+    },
+  };
+};
+
+export { expect };
+export const test = base.extend({
+  collector: async ({}, use) => {
+    const collector = await start();
+    await use(collector);
+    await collector.stop();
+  },
+  baseURL: async ({ collector }, use) => use(collector.url),
+  // Links of the sample lead to example.com: answered here, so that a test talks to nobody.
+  context: async ({ context }, use) => {
+    await context.route(/^https:/, (route) => route.fulfill({ contentType: "text/html", body: "<title>elsewhere</title>" }));
+    await use(context);
+  },
+});

@@ -1,0 +1,178 @@
+// What a visitor does, and what the creator then reads: equal to the last digit.
+import { DAY, GRANT, START, expect, test } from "./collector.js";
+
+const NOTHING = { hits: 0, visitors: 0, visits: 0, bounces: 0, seconds: 0 };
+const REPORT = `/?site=demo&from=${DAY}&to=${DAY}`;
+
+const accept = async (page) => {
+  await page.goto("/u/demo");
+  await page.getByRole("button", { name: "Accept" }).click();
+  await expect(page.getByRole("status")).toHaveText("You accepted: your visits are counted in daily totals.");
+};
+
+/** Follows a link of the page and waits until it has led somewhere. */
+const follow = async (page, name, to) => {
+  await page.getByRole("link", { name }).click();
+  await page.waitForURL(to);
+};
+
+const counted = async (collector, views, clicks) => {
+  const read = async () => {
+    await collector.flush();
+    const report = await collector.report();
+    return [report.totals.hits, report.subjects.link.rows.reduce((sum, row) => sum + row.hits, 0)];
+  };
+  await expect.poll(read, { message: "views and clicks counted" }).toEqual([views, clicks]);
+  return collector.report();
+};
+
+const nothingCounted = async (collector) => {
+  await collector.flush();
+  const report = await collector.report();
+  expect(report.totals).toEqual(NOTHING);
+  expect(report.subjects).toEqual({ page: { rows: [] }, link: { rows: [] }, event: { rows: [] } });
+  expect(report.dimensions.source).toEqual({ rows: [] });
+};
+
+/** A list of the report page as rows of text. */
+const list = (page, title) =>
+  page.locator("#lists section").filter({ has: page.getByRole("heading", { name: title, exact: true }) });
+const rows = (section) =>
+  section.locator("tbody tr").evaluateAll((lines) => lines.map((tr) => [...tr.children].map((cell) => cell.textContent)));
+const total = (page, label) => page.locator(".total").filter({ has: page.getByText(label, { exact: true }) }).locator("b");
+
+test("a visitor who has not chosen sends nothing and gets no cookie", async ({ page, context, collector }) => {
+  await page.goto("/u/demo");
+  await follow(page, "Shop: the autumn kiln", "**/u/demo/shop");
+  await follow(page, "Two cups", "https://shop.example.com/cup");
+  await page.goto("/u/demo");
+  expect(collector.sent()).toBe(0);
+  expect(await context.cookies()).toEqual([]);
+  await nothingCounted(collector);
+});
+
+test("views and clicks of one who accepted are counted exactly, as one visitor and one visit", async ({ page, collector }) => {
+  await accept(page); //                                                            view 1
+  await follow(page, "Letters from", "https://www.example.com/newsletter"); //      click newsletter
+  await page.goto("/u/demo"); //                                                    view 2
+  await follow(page, "Shop: the autumn kiln", "**/u/demo/shop"); //                 click shop, view 3
+  await follow(page, "Breakfast bowl", "https://shop.example.com/bowl"); //         click bowl
+  await page.goto("/u/demo"); //                                                    view 4
+  await follow(page, "Letters from", "https://www.example.com/newsletter"); //      click newsletter
+  const report = await counted(collector, 4, 4);
+
+  expect(report.totals).toEqual({ ...NOTHING, hits: 4, visitors: 1, visits: 1 });
+  expect(report.days).toEqual([{ day: DAY, ...NOTHING, hits: 4, visitors: 1, visits: 1 }]);
+  const short = ({ item, hits, visitors, visits }) => [item, hits, visitors, visits];
+  expect(report.subjects.page.rows.map(short)).toEqual([["/u/demo", 3, 1, 1], ["/u/demo/shop", 1, 1, 1]]);
+  expect(report.subjects.link.rows.map(short)).toEqual([["newsletter", 2, 1, 1], ["bowl", 1, 1, 1], ["shop", 1, 1, 1]]);
+  expect(report.subjects.event.rows).toEqual([]);
+  expect(report.dimensions.source).toEqual({ fewer_than: 5 });
+  await expect.poll(collector.sent, { message: "4 views, 4 clicks, 4 leaves" }).toBe(12);
+
+  await page.goto(REPORT);
+  await expect(total(page, "Visitors")).toHaveText("1");
+  await expect(total(page, "Visits")).toHaveText("1");
+  await expect(total(page, "Page views")).toHaveText("4");
+  expect(await rows(list(page, "Pages"))).toEqual([["/u/demo", "3", "1"], ["/u/demo/shop", "1", "1"]]);
+  expect(await rows(list(page, "Links"))).toEqual([["newsletter", "2", "1"], ["bowl", "1", "1"], ["shop", "1", "1"]]);
+  await expect(list(page, "Sources")).toContainText("Fewer than 5 visitors: not shown.");
+  await page.getByText("The same as a table").click();
+  const hours = await rows(page.locator("#series-table"));
+  expect(hours.filter(([, n]) => n !== "0")).toEqual([["10:00", "1"]]);
+  expect(hours.length).toBe(24);
+
+  await page.getByRole("button", { name: "/u/demo/shop" }).click();
+  await expect(page).toHaveURL(/filter=page%3A%2Fu%2Fdemo%2Fshop/);
+  await expect(page.getByRole("heading", { name: "Fewer than 5 visitors" })).toBeVisible();
+  await page.getByRole("button", { name: "Show all" }).click();
+  await expect(total(page, "Page views")).toHaveText("4");
+});
+
+test("after half an hour the same visitor makes a second visit", async ({ page, collector }) => {
+  await accept(page);
+  await counted(collector, 1, 0);
+  await collector.flush(START + 29 * 60_000);
+  await page.goto("/u/demo/shop");
+  expect((await counted(collector, 2, 0)).totals).toEqual({ ...NOTHING, hits: 2, visitors: 1, visits: 1 });
+  await collector.flush(START + 60 * 60_000);
+  await page.goto("/u/demo");
+  const { totals } = await counted(collector, 3, 0);
+  expect([totals.visitors, totals.visits]).toEqual([1, 2]);
+});
+
+test("a visitor who rejects is asked once, told so, and not counted", async ({ page, context, collector }) => {
+  await page.goto("/u/demo");
+  await page.getByRole("button", { name: "Reject" }).click();
+  await expect(page.getByRole("status")).toHaveText("You rejected: nothing is counted.");
+  expect((await context.cookies()).map(({ name, value }) => [name, value])).toEqual([["ff_consent", "1.none"]]);
+  await follow(page, "Shop: the autumn kiln", "**/u/demo/shop");
+  await expect(page.getByRole("button", { name: "Accept" })).toBeHidden();
+  await follow(page, "Two cups", "https://shop.example.com/cup");
+  expect(collector.sent()).toBe(0);
+  await nothingCounted(collector);
+});
+
+test("one who changes to reject is not counted from then on", async ({ page, collector }) => {
+  await accept(page);
+  await counted(collector, 1, 0);
+  const before = collector.sent();
+  await page.getByRole("button", { name: "Change my choice" }).click();
+  await page.getByRole("button", { name: "Reject" }).click();
+  await expect(page.getByRole("status")).toHaveText("You rejected: nothing is counted.");
+  await follow(page, "Shop: the autumn kiln", "**/u/demo/shop");
+  await page.goto("/u/demo");
+  expect(collector.sent()).toBe(before);
+  await counted(collector, 1, 0);
+});
+
+for (const [name, header, property, value] of [
+  ["Do Not Track", "DNT", "doNotTrack", "1"],
+  ["Global Privacy Control", "Sec-GPC", "globalPrivacyControl", true],
+]) {
+  test(`${name} outweighs a stored grant, in the page and at the collector`, async ({ page, context, collector }) => {
+    await context.addCookies([{ name: "ff_consent", value: GRANT, url: collector.url }]);
+    await context.setExtraHTTPHeaders({ [header]: "1" });
+    await context.addInitScript(([key, says]) => {
+      Object.defineProperty(Navigator.prototype, key, { get: () => says, configurable: true });
+    }, [property, value]);
+    await page.goto("/u/demo");
+    await expect(page.getByRole("status")).toContainText(`Your browser sends ${name}.`);
+    await follow(page, "Shop: the autumn kiln", "**/u/demo/shop");
+    expect(collector.sent()).toBe(0);
+
+    // A page that pays no heed: the collector does.
+    const view = { kind: "view", url: collector.page("/u/demo") };
+    const agent = { "user-agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0" };
+    expect((await collector.hit(view, { ...agent, [header]: "1" })).status).toBe(202);
+    await nothingCounted(collector);
+    // The same hit without the signal counts: it was the signal that was obeyed.
+    expect((await collector.hit(view, agent)).status).toBe(202);
+    await counted(collector, 1, 0);
+  });
+}
+
+test("an automated browser is not counted", async ({ page, context, collector }) => {
+  await context.addInitScript(() => Object.defineProperty(Navigator.prototype, "webdriver", { get: () => true, configurable: true }));
+  await accept(page);
+  await expect.poll(collector.sent).toBe(1);
+  await nothingCounted(collector);
+});
+
+test("five visitors of one source are shown, and choosing it shows what they saw", async ({ page, collector }) => {
+  for (const version of [134, 135, 136, 137, 138]) {
+    const agent = `Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/${version}.0.0.0 Safari/537.36`;
+    const view = { kind: "view", url: collector.page("/u/demo"), referrer: "https://news.example.com/" };
+    expect((await collector.hit(view, { "user-agent": agent })).status).toBe(202);
+  }
+  await counted(collector, 5, 0);
+  await page.goto(REPORT);
+  await expect(total(page, "Visitors")).toHaveText("5");
+  expect(await rows(list(page, "Sources"))).toEqual([["news.example.com", "5", "5"]]);
+  await page.getByRole("button", { name: "news.example.com" }).click();
+  await expect(page.locator("#filter-says")).toHaveText("Source: news.example.com");
+  await expect(total(page, "Visits")).toHaveText("5");
+  expect(await rows(list(page, "Pages"))).toEqual([["/u/demo", "5", "5"]]);
+  await page.goBack();
+  await expect(total(page, "Page views")).toHaveText("5");
+});
