@@ -1,0 +1,252 @@
+//! Exact counts, proven from outside: days of traffic through the real program's HTTP port, and every answer of its report API
+//! compared, whole, with what an independent calculator makes of the same hits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+use serde_json::Value;
+
+use crate::reference::report::Question;
+use crate::reference::{Book, Hit, REASONS, Reference};
+use crate::support::{Body, Client, Server};
+use crate::traffic::{self, Plan, SITES, Sent};
+
+/// Connections that what happens at one moment is spread over.
+const LANES: usize = 16;
+/// As many rows as the API gives.
+const ALL: usize = 1000;
+
+#[test]
+fn five_days_across_a_short_night_are_counted_to_the_last_digit() {
+    agree(&Plan::SPRING);
+}
+
+#[test]
+fn five_days_across_a_long_night_are_counted_to_the_last_digit() {
+    agree(&Plan::AUTUMN);
+}
+
+fn agree(plan: &Plan) {
+    let sent = traffic::generate(plan);
+    let reference = reference_of(&sent);
+    let server = Server::start(&profiles());
+    send_all(&server, &sent);
+    settle(&server, plan);
+    let mut client = server.client();
+    for book in reference.books.values() {
+        for question in questions(book, plan) {
+            compare(&mut client, book, &question, &server);
+        }
+    }
+    compare_drops(&mut client, &reference);
+}
+
+fn reference_of(sent: &[Sent]) -> Reference {
+    let hits: Vec<Hit> = sent.iter().flat_map(|sent| sent.hits.clone()).collect();
+    Reference::of(&SITES.each_ref().map(|site| (site.name, site.zone)), &hits)
+}
+
+/// One rule to a host; the sites come to be by being visited.
+fn profiles() -> String {
+    let hosts: BTreeSet<(&str, &str)> = SITES.iter().map(|site| (site.host, site.zone)).collect();
+    let rule =
+        |(host, zone)| format!("\n[[profiles]]\nhost = \"{host}\"\npath = \"/u/{{profile}}\"\nzone = \"{zone}\"\n");
+    hosts.into_iter().map(rule).collect()
+}
+
+/// In the order of time. Within a moment only one visitor's hits need their order: an address keeps to its connection.
+fn send_all(server: &Server, sent: &[Sent]) {
+    let mut clients: Vec<Client> = (0..LANES).map(|_| server.client()).collect();
+    for moment in sent.chunk_by(|a, b| a.at == b.at) {
+        let mut lanes: Vec<Vec<&Sent>> = vec![Vec::new(); LANES];
+        for sent in moment {
+            lanes[lane(sent)].push(sent);
+        }
+        let longest = lanes.iter().map(Vec::len).max().unwrap_or(0);
+        for round in 0..longest {
+            let of_round = || lanes.iter().enumerate().filter_map(|(n, lane)| Some((n, *lane.get(round)?)));
+            for (n, sent) in of_round() {
+                post(&mut clients[n], sent);
+            }
+            for (n, sent) in of_round() {
+                let answer = clients[n].receive().expect("an answer");
+                let seen = (answer.status, answer.body.as_slice());
+                assert_eq!(seen, (202, &b""[..]), "{} to {:?}", answer.text(), sent.body);
+            }
+        }
+    }
+}
+
+fn lane(sent: &Sent) -> usize {
+    let address = sent.headers.iter().find(|(name, _)| *name == "X-Forwarded-For").expect("each has an address");
+    address.1.bytes().map(usize::from).sum::<usize>() % LANES
+}
+
+fn post(client: &mut Client, sent: &Sent) {
+    let now = sent.at.to_string();
+    let mut headers: Vec<(&str, &str)> = sent.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    headers.push(("X-Footfall-Now", &now));
+    client.send("POST", "/ff/hit", &headers, Body::Sized(sent.body.as_bytes())).expect("the server reads");
+}
+
+/// Lets every visit end, in every zone, and everything counted become readable.
+fn settle(server: &Server, plan: &Plan) {
+    // What began on the last evening goes on into the next day, and ends there at the latest.
+    let after = plan.last_day().saturating_add(jiff::Span::new().days(2));
+    let last_midnight = SITES.iter().map(|site| traffic::midnight(after, site)).max().expect("there are sites");
+    let now = (last_midnight + 31 * 60_000).to_string();
+    let mut client = server.client();
+    let headers = [("Host", "localhost"), ("X-Footfall-Now", now.as_str())];
+    assert_eq!(client.ask("GET", "/healthz", &headers, Body::None).expect("an answer").status, 200);
+    let flushed = client.ask("POST", "/test/flush", &headers, Body::Sized(b"")).expect("an answer");
+    assert_eq!(flushed.status, 200, "{}", flushed.text());
+}
+
+/// The whole range, each day, several limits, and each value both ways.
+fn questions(book: &Book, plan: &Plan) -> Vec<Question> {
+    // A day without anything on the near side, and the day after into which the last visits reach.
+    let from = plan.first_day.yesterday().expect("not the first day of the calendar");
+    let to = plan.last_day().tomorrow().expect("not the last day of the calendar");
+    let whole = |limit, filter| Question { from, to, limit, filter };
+    let single = |day, filter| Question { from: day, to: day, limit: ALL, filter };
+    let days: Vec<Date> = from.series(jiff::Span::new().days(1)).take_while(|day| *day <= to).collect();
+
+    let mut questions = vec![whole(ALL, None), whole(1, None), whole(3, None), whole(10, None)];
+    questions.extend(days.iter().map(|day| single(*day, None)));
+    for (n, filter) in filters(book).into_iter().enumerate() {
+        questions.push(whole(ALL, Some(filter.clone())));
+        match n % 5 {
+            0 => questions.push(whole(2, Some(filter))),
+            1 | 3 => questions.push(single(days[n % days.len()], Some(filter))),
+            _ => {}
+        }
+    }
+    questions
+}
+
+/// Every item and every value the site has, and a few it has not.
+fn filters(book: &Book) -> Vec<(String, String)> {
+    let mut filters: BTreeSet<(String, String)> = BTreeSet::new();
+    for row in book.rows.keys() {
+        if row.subject != "site" && row.dim.is_empty() {
+            filters.insert((row.subject.to_owned(), row.item.clone()));
+        }
+        if row.subject == "site" && ["source", "campaign", "country"].contains(&row.dim) {
+            filters.insert((row.dim.to_owned(), row.value.clone()));
+        }
+    }
+    filters.extend(["page", "link", "source", "country"].map(|by| (by.to_owned(), "/nobody & nothing".to_owned())));
+    filters.into_iter().collect()
+}
+
+fn compare(client: &mut Client, book: &Book, question: &Question, server: &Server) {
+    let Question { from, to, limit, filter } = question;
+    let mut target = format!("/api/v1/sites/{}/report?from={from}&to={to}", book.name);
+    // Ten is what one gets without asking.
+    if *limit != 10 {
+        target += &format!("&limit={limit}");
+    }
+    if let Some((by, value)) = filter {
+        target += &format!("&filter={}", percent_encoded(&format!("{by}:{value}")));
+    }
+    let answer = client.get(&target).expect("an answer");
+    assert_eq!(answer.status, 200, "{target}: {}\n{}", answer.text(), server.log());
+    let product: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    if let Some(difference) = first_difference("", &product, &book.answer(question)) {
+        panic!("{target}\n{difference}");
+    }
+}
+
+fn compare_drops(client: &mut Client, reference: &Reference) {
+    let metrics = client.get("/metrics").expect("an answer").text();
+    let expected: BTreeMap<&str, u64> = reference.drops.iter().map(|(reason, n)| (*reason, *n)).collect();
+    assert_eq!(refusals(&metrics), expected);
+}
+
+/// `footfall_refusals_total{reason="dnt"} 3` as `dnt` -> 3; what is zero may as well be absent.
+fn refusals(metrics: &str) -> BTreeMap<&str, u64> {
+    let counters =
+        metrics.lines().filter_map(|line| line.strip_prefix("footfall_refusals_total{reason=\"")?.split_once("\"} "));
+    let numbers = counters.map(|(reason, n)| (reason, n.trim().parse().expect("a whole number")));
+    numbers.filter(|(_, n)| *n > 0).collect()
+}
+
+fn percent_encoded(text: &str) -> String {
+    let byte = |b: u8| match b {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(b).to_string(),
+        _ => format!("%{b:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+/// Where two answers part, with both sides.
+fn first_difference(path: &str, product: &Value, reference: &Value) -> Option<String> {
+    let nothing = Value::String("(nothing)".to_owned());
+    match (product, reference) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            let side =
+                |of: &'_ serde_json::Map<String, Value>, key: &str| of.get(key).cloned().unwrap_or(nothing.clone());
+            keys.into_iter().find_map(|key| first_difference(&format!("{path}.{key}"), &side(a, key), &side(b, key)))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            let side = |of: &[Value], n: usize| of.get(n).cloned().unwrap_or(nothing.clone());
+            (0..a.len().max(b.len())).find_map(|n| first_difference(&format!("{path}[{n}]"), &side(a, n), &side(b, n)))
+        }
+        _ if product == reference => None,
+        _ => Some(format!("at {path}\n  product:   {product}\n  reference: {reference}")),
+    }
+}
+
+#[test]
+fn a_difference_is_named_by_its_place() {
+    let (a, b) = (serde_json::json!({"x": [1, {"y": 2}]}), serde_json::json!({"x": [1, {"y": 3}]}));
+    assert_eq!(first_difference("", &a, &a), None);
+    assert_eq!(first_difference("", &a, &b).unwrap(), "at .x[1].y\n  product:   2\n  reference: 3");
+}
+
+#[test]
+fn refusals_are_read_from_the_metrics_text() {
+    let text = "# TYPE footfall_refusals_total counter\nfootfall_refusals_total{reason=\"dnt\"} 3\n\
+                footfall_refusals_total{reason=\"gpc\"} 0\nother{reason=\"x\"} 1\n";
+    assert_eq!(refusals(text), BTreeMap::from([("dnt", 3)]));
+}
+
+#[test]
+fn the_traffic_holds_what_the_proof_needs() {
+    let sent = traffic::generate(&Plan::SPRING);
+    assert!((60_000..=80_000).contains(&sent.len()), "{} requests", sent.len());
+    assert!(sent.is_sorted_by_key(|sent| sent.at));
+    assert!(sent.iter().all(|sent| sent.body.len() <= 8 * 1024 && sent.hits.len() <= 20));
+    let moments = sent.chunk_by(|a, b| a.at == b.at).count();
+    assert!(moments * 3 < sent.len() * 2, "{moments} moments: too few requests share one");
+
+    let reference = reference_of(&sent);
+    let sum = |dim: &str, value: &str| -> [u64; 2] {
+        let rows = reference.books.values().flat_map(|book| &book.rows);
+        let rows =
+            rows.filter(|(row, _)| row.subject == "site" && row.dim == dim && (value.is_empty() || row.value == value));
+        rows.fold([0, 0], |[visitors, visits], (_, counts)| [visitors + counts.visitors, visits + counts.visits])
+    };
+    let [visitors, visits] = sum("", "");
+    assert!(visits >= 20_000, "{visits} visits");
+    assert!(visitors < visits * 9 / 10, "{visitors} visitors of {visits} visits: too few come back");
+    assert!(sum("country", "(unknown)")[1] > 100);
+    for reason in REASONS {
+        assert!(reference.drops[reason] > 500, "{reason}: {}", reference.drops[reason]);
+    }
+    let rows = || reference.books.values().flat_map(|book| book.rows.keys());
+    let countries: BTreeSet<&str> = rows().filter(|row| row.dim == "country").map(|row| row.value.as_str()).collect();
+    assert!(countries.len() >= 7, "{countries:?}");
+    let days: BTreeSet<Date> = rows().map(|row| row.day).collect();
+    assert_eq!(days.len(), 6, "five days and what goes on after the last midnight");
+    assert!(sent.iter().any(|sent| sent.hits.len() == 20));
+
+    let answers: Vec<String> = reference
+        .books
+        .values()
+        .flat_map(|book| questions(book, &Plan::SPRING).into_iter().map(|question| book.answer(&question).to_string()))
+        .collect();
+    let with = |what: &str| answers.iter().filter(|answer| answer.contains(what)).count();
+    assert!(with("(other)") > 100 && with("fewer_than") > 100, "of {} answers too few fold", answers.len());
+}

@@ -1,0 +1,223 @@
+//! The questions of the report API, answered from the reference's rows: the same JSON, every list in full and then cut.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde_json::{Map, Value, json};
+
+use super::{Book, Counts, K, OTHER, Row, SUBJECTS, dimensions_of};
+
+/// Longest range, in days, whose hours are listed.
+const HOURLY_DAYS: usize = 14;
+
+/// What is asked: whole days, both included.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub from: Date,
+    pub to: Date,
+    pub limit: usize,
+    /// `page:/u/mia`, `source:Google` and so on.
+    pub filter: Option<(String, String)>,
+}
+
+impl Question {
+    fn days(&self) -> Vec<Date> {
+        self.from.series(jiff::Span::new().days(1)).take_while(|day| *day <= self.to).collect()
+    }
+}
+
+impl Book {
+    pub fn answer(&self, question: &Question) -> Value {
+        match &question.filter {
+            None => self.overview(question),
+            Some((by, value)) if ["page", "link", "event"].contains(&by.as_str()) => self.of_item(question, by, value),
+            Some((by, value)) => self.of_value(question, by, value),
+        }
+    }
+
+    fn head(&self, question: &Question) -> Value {
+        let filter = question.filter.as_ref().map(|(by, value)| json!({"by": by, "value": value}));
+        json!({
+            "site": self.name,
+            "zone": self.zone.iana_name(),
+            "from": question.from.to_string(),
+            "to": question.to.to_string(),
+            "k": K,
+            "filter": filter,
+        })
+    }
+
+    fn overview(&self, question: &Question) -> Value {
+        let site = |row: &Row| row.subject == "site" && row.dim.is_empty();
+        let mut answer = self.head(question);
+        answer["totals"] = without_exits(self.sum(question, site));
+        answer["days"] = self.each_day(question, site, without_exits);
+        if question.days().len() <= HOURLY_DAYS {
+            answer["hours"] = self.each_hour(question);
+        }
+        let subjects: Map<String, Value> = ["page", "link", "event"]
+            .map(|subject| (subject.to_owned(), json!({"rows": self.items(question, subject)})))
+            .into_iter()
+            .collect();
+        answer["subjects"] = Value::Object(subjects);
+        answer["dimensions"] = self.dimensions(question, "site", "");
+        answer
+    }
+
+    /// A page, link or event: its totals and where its visits came from.
+    fn of_item(&self, question: &Question, subject: &str, item: &str) -> Value {
+        let total = |row: &Row| row.subject == subject && row.item == item && row.dim.is_empty();
+        let mut answer = self.head(question);
+        let totals = self.sum(question, total);
+        if totals.visitors < K {
+            answer["fewer_than"] = json!(K);
+            return answer;
+        }
+        answer["totals"] = with_exits(totals);
+        answer["days"] = self.each_day(question, total, with_exits);
+        answer["subjects"] = json!({});
+        answer["dimensions"] = self.dimensions(question, subject, item);
+        answer
+    }
+
+    /// A source, campaign or country: what its visits touched.
+    fn of_value(&self, question: &Question, dim: &str, value: &str) -> Value {
+        let mut answer = self.head(question);
+        let totals = self.sum(question, |row| row.subject == "site" && row.dim == dim && row.value == value);
+        if totals.visitors < K {
+            answer["fewer_than"] = json!(K);
+            return answer;
+        }
+        answer["totals"] = json!({"visitors": totals.visitors, "visits": totals.visits});
+        let subjects = SUBJECTS.iter().filter(|(subject, dims)| *subject != "site" && dims.contains(&dim));
+        let subjects: Map<String, Value> = subjects
+            .map(|(subject, _)| {
+                let of_value = |row: &Row| row.subject == *subject && row.dim == dim && row.value == value;
+                let rows = self.group(question, of_value, |row| row.item.clone());
+                (subject.to_string(), folded(rows, "item", question.limit))
+            })
+            .collect();
+        answer["subjects"] = Value::Object(subjects);
+        answer["dimensions"] = json!({});
+        answer
+    }
+
+    fn dimensions(&self, question: &Question, subject: &str, item: &str) -> Value {
+        let each = dimensions_of(subject).iter().map(|dim| {
+            let of_dim = |row: &Row| row.subject == subject && row.item == item && row.dim == *dim;
+            let rows = self.group(question, of_dim, |row| row.value.clone());
+            (dim.to_string(), folded(rows, "value", question.limit))
+        });
+        Value::Object(each.collect())
+    }
+
+    /// A subject's items, exact: hits descending, then by name.
+    fn items(&self, question: &Question, subject: &str) -> Vec<Value> {
+        let totals = |row: &Row| row.subject == subject && row.dim.is_empty();
+        let mut rows: Vec<(String, Counts)> =
+            self.group(question, totals, |row| row.item.clone()).into_iter().collect();
+        rows.sort_by_key(|(item, counts)| (Reverse(counts.hits), item.clone()));
+        rows.into_iter()
+            .take(question.limit)
+            .map(|(item, counts)| {
+                let mut row = with_exits(counts);
+                row["item"] = json!(item);
+                row
+            })
+            .collect()
+    }
+
+    fn each_day(&self, question: &Question, which: impl Fn(&Row) -> bool, show: fn(Counts) -> Value) -> Value {
+        let of_day = self.group(question, which, |row| row.day);
+        let days = question.days().into_iter().map(|day| {
+            let mut line = show(of_day.get(&day).copied().unwrap_or_default());
+            line["day"] = json!(day.to_string());
+            line
+        });
+        days.collect()
+    }
+
+    /// From local midnight to local midnight in steps of an hour, so 23 to 25 a day.
+    fn each_hour(&self, question: &Question) -> Value {
+        let midnight =
+            |day: Date| day.to_zoned(self.zone.clone()).expect("a day has a beginning").timestamp().as_second();
+        let end = midnight(question.to.tomorrow().expect("not the last day of the calendar"));
+        let hours = (midnight(question.from)..end).step_by(3600).map(|start| {
+            let local = Timestamp::from_second(start).expect("within the range").to_zoned(self.zone.clone());
+            let mut line = without_exits(self.hours.get(&start).copied().unwrap_or_default());
+            line["hour"] = json!(local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string());
+            line
+        });
+        hours.collect()
+    }
+
+    fn sum(&self, question: &Question, which: impl Fn(&Row) -> bool) -> Counts {
+        self.group(question, which, |_| ()).remove(&()).unwrap_or_default()
+    }
+
+    /// The rows of the range that `which` wants, added up by `key`; a sum of nothing but zeros is no row.
+    fn group<T: Ord>(
+        &self,
+        question: &Question,
+        which: impl Fn(&Row) -> bool,
+        key: impl Fn(&Row) -> T,
+    ) -> BTreeMap<T, Counts> {
+        let mut groups: BTreeMap<T, Counts> = BTreeMap::new();
+        let in_range = |row: &Row| question.from <= row.day && row.day <= question.to;
+        for (row, counts) in self.rows.iter().filter(|(row, _)| in_range(row) && which(row)) {
+            add(groups.entry(key(row)).or_default(), counts);
+        }
+        groups.retain(|_, counts| *counts != Counts::default());
+        groups
+    }
+}
+
+fn add(sum: &mut Counts, more: &Counts) {
+    sum.hits += more.hits;
+    sum.visitors += more.visitors;
+    sum.visits += more.visits;
+    sum.bounces += more.bounces;
+    sum.seconds += more.seconds;
+    sum.exits += more.exits;
+}
+
+fn without_exits(counts: Counts) -> Value {
+    let Counts { hits, visitors, visits, bounces, seconds, .. } = counts;
+    json!({"hits": hits, "visitors": visitors, "visits": visits, "bounces": bounces, "seconds": seconds})
+}
+
+fn with_exits(counts: Counts) -> Value {
+    let mut shown = without_exits(counts);
+    shown["exits"] = json!(counts.exits);
+    shown
+}
+
+/// Small cells: values with fewer than K visitors go into `(other)`, and so does the next smallest until `(other)` has K.
+pub fn folded(rows: BTreeMap<String, Counts>, key: &str, limit: usize) -> Value {
+    let mut named: Vec<(String, Counts)> = Vec::new();
+    let mut other: Option<Counts> = None;
+    for (value, counts) in rows {
+        if value == OTHER || counts.visitors < K {
+            add(other.get_or_insert_default(), &counts);
+        } else {
+            named.push((value, counts));
+        }
+    }
+    named.sort_by(|(a, x), (b, y)| (y.visitors, y.visits).cmp(&(x.visitors, x.visits)).then(a.cmp(b)));
+    if let Some(other) = &mut other {
+        while other.visitors < K {
+            let Some((_, smallest)) = named.pop() else { return json!({"fewer_than": K}) };
+            add(other, &smallest);
+        }
+    }
+    named.truncate(limit);
+    named.extend(other.map(|counts| (OTHER.to_owned(), counts)));
+    let rows = named.into_iter().map(|(value, Counts { visitors, visits, .. })| {
+        let mut row = json!({"visitors": visitors, "visits": visits});
+        row[key] = json!(value);
+        row
+    });
+    json!({"rows": rows.collect::<Vec<_>>()})
+}
