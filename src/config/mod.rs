@@ -7,6 +7,7 @@
 mod consent;
 mod edge;
 mod load;
+mod proxies;
 mod secret;
 mod sites;
 mod storage;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use consent::{Basis, Consent, ConsentCookie, OnSignal, Signals, Visitor, VisitorCookie, VisitorMode};
 pub use edge::{Limits, Proxy, Server};
 pub use load::{ConfigError, DEFAULTS, PRESETS, Sources, load};
+pub use proxies::Proxies;
 pub use secret::Secret;
 pub use sites::{Hosts, ProfileRule, Site, SiteRule, Zone};
 pub use storage::{Data, Journal, Retention, Store};

@@ -5,6 +5,7 @@
 
 mod counts;
 mod day;
+mod problem;
 mod raw;
 mod refusal;
 mod site;
@@ -12,6 +13,7 @@ mod subject;
 
 pub use counts::{Counter, Counts};
 pub use day::{Day, Millis};
+pub use problem::Problem;
 pub use raw::{Address, Agent, Caller, Hints, Kind, Payload, RawHit, Signals};
 pub use refusal::Refusal;
 pub use site::SiteId;

@@ -3,6 +3,7 @@
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::event::Signals;
+use crate::http::without_port;
 
 const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
@@ -40,14 +41,6 @@ pub fn foreign_origin(origin: Option<&HeaderValue>, page_host: &str) -> bool {
         Some(without_port(rest))
     });
     !host.is_some_and(|host| host.eq_ignore_ascii_case(page_host))
-}
-
-/// `host:8080` -> `host`, `[::1]:8080` -> `[::1]`.
-pub fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !host.is_empty() => host,
-        _ => authority,
-    }
 }
 
 #[cfg(test)]

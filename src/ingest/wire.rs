@@ -5,8 +5,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::event::{Kind, Payload};
-use crate::problem::Problem;
+use crate::event::{Kind, Payload, Problem};
 
 const URL_BYTES: usize = 2048;
 const NAME_BYTES: usize = 512;

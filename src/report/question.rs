@@ -3,8 +3,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
 
-use crate::event::{Day, Dimension, Millis, SiteId, Subject};
-use crate::problem::Problem;
+use crate::event::{Day, Dimension, Millis, Problem, SiteId, Subject};
 
 const MOST_ROWS: u32 = 1000;
 const ROWS: u32 = 10;

@@ -1,0 +1,135 @@
+//! The command line: `serve`, `check-config`, and the engine alone for tests.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Sources, load};
+
+#[derive(Parser)]
+#[command(version, about = "First-party analytics that counts visits without keeping visitors")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Collect hits and answer reports.
+    Serve(Given),
+    /// Read the configuration, say what is wrong with it, print what would be used (secrets masked).
+    CheckConfig(Given),
+    /// Run the embedded engine alone behind ClickHouse's HTTP interface on a loopback port.
+    #[command(hide = true)]
+    Engine {
+        #[arg(long)]
+        listen: std::net::SocketAddr,
+        #[arg(long)]
+        data: PathBuf,
+        #[arg(long)]
+        library: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Given {
+    /// A TOML file; keys it does not hold keep their defaults.
+    #[arg(long, value_name = "FILE", env = "FOOTFALL_CONFIG")]
+    config: Option<PathBuf>,
+    /// A published policy to keep: alllinks, ally or openedlink.
+    #[arg(long)]
+    preset: Option<String>,
+    /// Where to listen: the same as --set server.listen=...
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// A ClickHouse server: the same as --set store.url=...
+    #[arg(long, value_name = "URL")]
+    store_url: Option<String>,
+    /// One key, such as journal.segment_secs=5. Can be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("must look like section.key=value")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Given {
+    fn load(self) -> anyhow::Result<Config> {
+        let file = self.config.map(|path| {
+            let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            anyhow::Ok((path.display().to_string(), text))
+        });
+        let shortcut = |key: &str, value: Option<String>| value.map(|value| (key.to_owned(), value));
+        let shortcuts = [shortcut("server.listen", self.listen), shortcut("store.url", self.store_url)];
+        let sources = Sources {
+            preset: self.preset,
+            file: file.transpose()?,
+            environment: std::env::vars().filter(|(name, _)| name.starts_with("FOOTFALL__")).collect(),
+            set: shortcuts.into_iter().flatten().chain(self.set).collect(),
+        };
+        Ok(load(sources, |path| std::fs::read_to_string(path))?)
+    }
+}
+
+/// Exit codes: 0 done, 1 failed while running, 2 the command line or the configuration is wrong.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(given) => match given.load() {
+            Ok(config) => serve(config),
+            Err(error) => wrong(&error),
+        },
+        Command::CheckConfig(given) => match given.load() {
+            Ok(config) => {
+                println!("{}", serde_json::to_string_pretty(&config).expect("a configuration is always JSON"));
+                ExitCode::SUCCESS
+            }
+            Err(error) => wrong(&error),
+        },
+        Command::Engine { listen, data, library } => failed(runtime(engine(listen, data, library))),
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
+    if let Err(reason) = crate::telemetry::logs(&config.log) {
+        return wrong(&anyhow::anyhow!(reason));
+    }
+    failed(runtime(crate::server::run(config)))
+}
+
+fn runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let outcome = runtime.block_on(work);
+    // A writer that waits for a disk, or the engine, must not keep a failed process alive.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    outcome
+}
+
+fn wrong(error: &anyhow::Error) -> ExitCode {
+    eprintln!("footfall: {error:#}");
+    ExitCode::from(2)
+}
+
+fn failed(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the collector failed");
+            eprintln!("footfall: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn engine(listen: std::net::SocketAddr, data: PathBuf, library: PathBuf) -> anyhow::Result<()> {
+    use crate::store::engine::{Access, Engine, EngineOptions, serve_tcp};
+    anyhow::ensure!(listen.ip().is_loopback(), "--listen must be a loopback address");
+    let options = EngineOptions { library, data_dir: data, limits: crate::store::Limits::default() };
+    let engine = tokio::task::spawn_blocking(move || Engine::open(&options)).await??;
+    let listener = tokio::net::TcpListener::bind(listen).await?;
+    println!("{}", listener.local_addr()?);
+    Ok(serve_tcp(engine, listener, Access::Full).await?)
+}

@@ -1,0 +1,25 @@
+//! What both HTTP edges (`ingest` and `web`) need: bodies within limits, problems as answers, who may see an operator's pages.
+
+mod body;
+mod guard;
+mod problem;
+
+pub use body::{BodyError, drain, read};
+pub use guard::Guard;
+pub use problem::refuse;
+
+/// What is read past a limit before the connection is closed instead.
+pub const DRAIN_BYTES: usize = 64 * 1024;
+
+/// `host:8080` -> `host`, `[::1]:8080` -> `[::1]`.
+pub fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !host.is_empty() => host,
+        _ => authority,
+    }
+}
+
+/// A field's text; `None` where it is not UTF-8.
+pub fn text(value: &actix_web::http::header::HeaderValue) -> Option<&str> {
+    std::str::from_utf8(value.as_bytes()).ok()
+}

@@ -1,0 +1,27 @@
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, CONNECTION, RETRY_AFTER};
+use actix_web::web::Payload;
+
+use super::DRAIN_BYTES;
+use super::body::drain;
+use crate::event::Problem;
+
+/// Sends a problem. A body that nobody read is drained first, or the connection closed.
+pub async fn refuse(problem: &Problem, unread: Option<(&mut Payload, Duration)>) -> HttpResponse {
+    let keep = match unread {
+        Some((payload, deadline)) => drain(payload, DRAIN_BYTES, deadline).await,
+        None => true,
+    };
+    let mut answer = HttpResponse::build(StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST));
+    answer.content_type(Problem::MEDIA_TYPE).insert_header((CACHE_CONTROL, "no-store"));
+    if problem.status == 503 {
+        answer.insert_header((RETRY_AFTER, "2"));
+    }
+    if !keep {
+        answer.insert_header((CONNECTION, "close")).force_close();
+    }
+    answer.body(problem.to_json())
+}

@@ -1,0 +1,226 @@
+//! Wires the parts, starts them in the order that loses nothing, and stops them in the reverse.
+//!
+//! Start: recover the journal, start the writer, open the door; the store is opened beside, because hits do not wait for it.
+//! Stop: close the door, answer what is under way, close open visits, seal, send what is sealed, within `server.stop_secs`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::middleware::{Condition, from_fn};
+use actix_web::{App, HttpServer, web};
+use anyhow::Context;
+use arc_swap::ArcSwapOption;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::Clock;
+use crate::config::{Config, Hosts, Proxies};
+use crate::consent::{Gate, Refusals};
+use crate::enrich::Enricher;
+use crate::flush::{self, Flusher};
+use crate::http::Guard;
+use crate::ingest::{self, Edge, Rates};
+use crate::journal::{Parts, Writer};
+use crate::pseudonym::{DayKeys, harden_process};
+use crate::store::{Limits, StoreOptions};
+use crate::telemetry::Meters;
+use crate::web as pages;
+
+/// Runs until a signal or a failure. An error means that something was not kept; the caller's exit code says so.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    harden_process();
+    let clock = if config.test.clock { Clock::test(config.test.start_millis) } else { Clock::System };
+    let hosts = Arc::new(Hosts::new(&config.profiles, &config.sites));
+    let refusals = Arc::new(Refusals::default());
+    let keys = Arc::new(DayKeys::random(hosts.zones()));
+    let rates = Arc::new(Rates::new(&config.limits));
+    let enricher = Arc::new(Enricher::open(countries(&config).as_deref()).context("data.countries")?);
+
+    let (sealed_sender, sealed) = mpsc::unbounded_channel();
+    let parts = Parts { clock: clock.clone(), keys: Arc::clone(&keys), refusals: Arc::clone(&refusals) };
+    let (journal, writer) = Writer::open(&config, parts, sealed_sender).context("the journal cannot be opened")?;
+    if journal.recovered.frames > 0 || journal.recovered.damaged > 0 {
+        let recovered = &journal.recovered;
+        tracing::info!(segments = recovered.segments, batches = recovered.frames, damaged = recovered.damaged, "recovered the journal");
+    }
+    let flush_stats = Arc::new(flush::Stats::default());
+    let slot = Arc::new(ArcSwapOption::empty());
+    let (done, flushed) = watch::channel(0);
+    let flusher = Flusher {
+        folder: Arc::clone(&journal.folder),
+        sealed,
+        options: store_options(&config)?,
+        retention: config.retention,
+        clock: clock.clone(),
+        slot: Arc::clone(&slot),
+        stats: Arc::clone(&flush_stats),
+        done,
+    };
+
+    let edge = web::Data::new(Edge {
+        clock: clock.clone(),
+        hosts: Arc::clone(&hosts),
+        proxies: Proxies::new(&config.proxy.trusted),
+        rates: Arc::clone(&rates),
+        enricher: Arc::clone(&enricher),
+        gate: Gate::new(&config, Arc::clone(&refusals)),
+        keys,
+        inbox: Arc::clone(&journal.inbox),
+        mode: config.visitor.mode,
+        visit_cookie: Edge::visit_cookie(&config),
+        body_bytes: config.limits.body_bytes,
+        batch_hits: config.limits.batch_hits,
+        headers: config.limits.headers,
+        header_bytes: config.limits.header_bytes,
+        deadline: Duration::from_millis(config.limits.read_millis),
+    });
+    let site = web::Data::new(pages::Site {
+        clock: clock.clone(),
+        hosts,
+        guard: Guard::new(&config),
+        k: config.report.k,
+        fold_after_days: config.retention.fold_after_days,
+        journal: journal.clone(),
+        store: slot,
+        flushed,
+        meters: Meters::new(refusals, flush_stats),
+        deadline: Duration::from_millis(config.limits.read_millis),
+        sample: config.sample.enabled,
+        prefix: config.server.prefix.clone(),
+        consent: config.consent,
+    });
+    let hit_path = format!("{}/hit", config.server.prefix);
+    let test_clock = config.test.clock;
+    let factory = move || {
+        let routed = site.clone();
+        App::new()
+            .app_data(edge.clone())
+            .app_data(site.clone())
+            .wrap(Condition::new(test_clock, from_fn(pages::follow)))
+            .route(&hit_path, web::post().to(ingest::hit))
+            .configure(move |config| pages::routes(&routed, config))
+            .default_service(web::to(pages::nothing))
+    };
+    let workers = match config.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let listen = config.server.listen;
+    let server = HttpServer::new(factory)
+        .workers(workers)
+        .max_connections((config.server.max_connections / workers).max(1))
+        .client_request_timeout(Duration::from_millis(config.limits.read_millis))
+        .keep_alive(Duration::from_secs(config.server.keep_alive_secs))
+        .shutdown_timeout(config.server.stop_secs)
+        .disable_signals()
+        .bind(listen)
+        .with_context(|| format!("server.listen: {listen} cannot be used"))?;
+    for address in server.addrs() {
+        tracing::info!(%address, "listening");
+    }
+    let server = server.run();
+    let door = server.handle();
+
+    let writer = tokio::task::spawn_blocking(move || writer.run());
+    let mut flushing = tokio::spawn(flusher.run());
+    let serving = tokio::spawn(server);
+    let tending = tokio::spawn(tend(rates, enricher, Duration::from_secs(config.data.reload_secs)));
+
+    let inbox = Arc::clone(&journal.inbox);
+    let mut writer = writer;
+    let mut failure = None;
+    tokio::select! {
+        signal = signal() => tracing::info!(signal, "stopping"),
+        ended = &mut writer => failure = Some(ended.map_err(anyhow::Error::from).and_then(|run| run.map_err(anyhow::Error::from))),
+        ended = &mut flushing => failure = Some(ended.map_err(anyhow::Error::from).and_then(|run| run.map_err(anyhow::Error::from))),
+    }
+    if let Some(Err(error)) = failure {
+        // The disk or the engine failed in a way that waiting does not cure. What was answered is in the journal.
+        inbox.close();
+        door.stop(false).await;
+        return Err(error);
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(config.server.stop_secs);
+    door.stop(true).await;
+    let _ = serving.await;
+    inbox.close();
+    writer.await.context("the writer stopped in the middle")??;
+    tending.abort();
+    match tokio::time::timeout_at(deadline, flushing).await {
+        Ok(ended) => ended.context("the flusher stopped in the middle")??,
+        Err(_) => tracing::warn!("not all segments were sent in time; they are in the journal and are sent at the next start"),
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Small things that need doing now and then.
+async fn tend(rates: Arc<Rates>, enricher: Arc<Enricher>, reload: Duration) {
+    let mut tidy = tokio::time::interval(Duration::from_secs(2));
+    let mut reload = tokio::time::interval(reload);
+    loop {
+        tokio::select! {
+            _ = tidy.tick() => rates.tidy(),
+            _ = reload.tick() => enricher.reload_if_changed(),
+        }
+    }
+}
+
+async fn signal() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => terminate.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = terminate => "SIGTERM",
+        _ = tokio::signal::ctrl_c() => "SIGINT",
+    }
+}
+
+pub fn store_options(config: &Config) -> anyhow::Result<StoreOptions> {
+    let store = &config.store;
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Ok(StoreOptions {
+        url: some(&store.url),
+        user: some(&store.user),
+        password: some(store.password.expose()),
+        database: store.database.clone(),
+        cluster: some(&store.cluster),
+        data_dir: store.dir.clone(),
+        library: found(&store.library, "@chdb/lib-linux-x64-gnu/libchdb.so").unwrap_or_else(|| PathBuf::from("libchdb.so")),
+        limits: Limits {
+            server_memory: store.memory_bytes,
+            query_memory: store.query_memory_bytes,
+            query_seconds: store.query_secs,
+            connections: store.connections,
+            ..Limits::default()
+        },
+    })
+}
+
+fn countries(config: &Config) -> Option<PathBuf> {
+    let file = "@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb";
+    let found = found(&config.data.countries, file);
+    if found.is_none() {
+        tracing::warn!("no country database was found (data.countries); every country is (unknown)");
+    }
+    found
+}
+
+/// The configured path, or the npm package's file in `node_modules` here or beside the binary, or the bare file beside the binary.
+fn found(configured: &str, file: &str) -> Option<PathBuf> {
+    if !configured.is_empty() {
+        return Some(PathBuf::from(configured));
+    }
+    let beside = std::env::current_exe().ok().and_then(|binary| binary.parent().map(Path::to_owned));
+    let bare = Path::new(file).file_name().map(Path::new).unwrap_or(Path::new(file));
+    let mut places = vec![Path::new("node_modules").join(file)];
+    if let Some(beside) = beside {
+        places.push(beside.join(bare));
+        places.push(beside.join("node_modules").join(file));
+    }
+    places.into_iter().find(|place| place.is_file())
+}

@@ -1,0 +1,109 @@
+//! Logs and metrics. Both may be read by strangers: they hold reasons, sizes and counts, never anything of a request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use metrics::{Unit, with_local_recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Log, LogFormat};
+use crate::consent::Refusals;
+use crate::event::Refusal;
+use crate::journal::Journal;
+
+/// Logs go to standard error. An invalid filter is an error of the configuration, told before anything starts.
+pub fn logs(log: &Log) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&log.filter).map_err(|error| format!("log.filter: {error}"))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let set = match log.format {
+        LogFormat::Text => lines.with_ansi(false).try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+    set.map_err(|error| error.to_string())
+}
+
+/// Where the figures of the metrics page come from.
+pub struct Meters {
+    recorder: PrometheusRecorder,
+    refusals: Arc<Refusals>,
+    flush: Arc<crate::flush::Stats>,
+}
+
+/// Name, whether it only grows, meaning. The page, its descriptions and docs/OPERATING.md follow this list.
+const METERS: [(&str, bool, &str); 19] = [
+    ("footfall_hits_total", true, "Hits answered 202 after their counts were on disk, repeats included"),
+    ("footfall_batches_total", true, "Batches written and synced"),
+    ("footfall_journal_bytes_total", true, "Bytes written to the journal"),
+    ("footfall_journal_full", false, "1 while hits are answered 503 for want of room"),
+    ("footfall_journal_waiting_bytes", false, "Bytes of segments on disk, the open one's reserved space included"),
+    ("footfall_journal_damaged_total", true, "Damaged places found in the journal at the last start"),
+    ("footfall_segments_waiting", false, "Sealed segments that wait for the store"),
+    ("footfall_segments_inserted_total", true, "Segments the store acknowledged"),
+    ("footfall_rows_inserted_total", true, "Rows the store acknowledged"),
+    ("footfall_insert_failures_total", true, "Tries that failed; each is tried again"),
+    ("footfall_segments_quarantined_total", true, "Segments set aside: unreadable, or too old to send without risking a double count"),
+    ("footfall_segment_overdue_seconds", false, "Age of a waiting segment past half of what the store remembers, else 0"),
+    ("footfall_visitors_in_memory", false, "Visitors of the living days"),
+    ("footfall_over_cap_visitors_total", true, "Hits counted without their visitor: limits.visitors is met"),
+    ("footfall_over_cap_values_total", true, "Texts counted as (other): a cap of distinct values is met"),
+    ("footfall_over_cap_sites_total", true, "Hits not counted: limits.sites is met"),
+    ("footfall_over_cap_ids_total", true, "Hit ids not remembered: limits.hit_ids is met"),
+    ("footfall_store_bytes", false, "Bytes of the tables, as the store reports them"),
+    ("footfall_refusals_total", true, "Hits dropped, by reason"),
+];
+
+impl Meters {
+    pub fn new(refusals: Arc<Refusals>, flush: Arc<crate::flush::Stats>) -> Meters {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        with_local_recorder(&recorder, || {
+            for (name, grows, meaning) in METERS {
+                match grows {
+                    true => metrics::describe_counter!(name, Unit::Count, meaning),
+                    false => metrics::describe_gauge!(name, meaning),
+                }
+            }
+        });
+        Meters { recorder, refusals, flush }
+    }
+
+    /// The page, in Prometheus' text format.
+    pub fn render(&self, journal: &Journal, stored: Option<u64>) -> String {
+        let (hits, flush) = (&journal.stats, &self.flush);
+        let read = |figure: &AtomicU64| Some(figure.load(Ordering::Relaxed));
+        let waiting = journal.folder.numbers("sealed").ok().map(|numbers| numbers.len() as u64);
+        let figures: [Option<u64>; METERS.len() - 1] = [
+            read(&hits.hits),
+            read(&hits.batches),
+            read(&hits.bytes),
+            read(&hits.full),
+            Some(journal.folder.bytes()),
+            Some(journal.recovered.damaged as u64),
+            waiting,
+            read(&flush.segments),
+            read(&flush.rows),
+            read(&flush.failures),
+            read(&flush.quarantined),
+            read(&flush.overdue_secs),
+            read(&hits.visitors),
+            read(&hits.overflow_visitors),
+            read(&hits.overflow_texts),
+            read(&hits.overflow_sites),
+            read(&hits.overflow_ids),
+            stored,
+        ];
+        with_local_recorder(&self.recorder, || {
+            for ((name, grows, _), figure) in METERS.into_iter().zip(figures) {
+                match (grows, figure) {
+                    (true, Some(figure)) => metrics::counter!(name).absolute(figure),
+                    (false, Some(figure)) => metrics::gauge!(name).set(figure as f64),
+                    (_, None) => {}
+                }
+            }
+            for (reason, total) in Refusal::ALL.into_iter().zip(self.refusals.totals()) {
+                metrics::counter!("footfall_refusals_total", "reason" => reason.name()).absolute(total);
+            }
+        });
+        self.recorder.handle().render()
+    }
+}

@@ -1,0 +1,16 @@
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::Site;
+use crate::event::Problem;
+use crate::http::refuse;
+
+pub async fn page(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
+    if !site.guard.admits(&request) {
+        return refuse(&Problem::new(401, "not_allowed", "This needs the report token"), None).await;
+    }
+    let stored = match site.store.load_full() {
+        Some(store) => store.bytes().await.ok(),
+        None => None,
+    };
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(site.meters.render(&site.journal, stored))
+}

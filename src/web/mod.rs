@@ -1,0 +1,66 @@
+//! Stage 10: the pages and answers people read. Reports and metrics for whoever may see them, the sample profile, the health check.
+
+mod api;
+mod metrics;
+mod pages;
+mod sample;
+mod test_clock;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::config::{Consent, Hosts};
+use crate::event::Problem;
+use crate::http::{Guard, refuse};
+use crate::journal::Journal;
+use crate::store::Store;
+use crate::telemetry::Meters;
+
+pub use test_clock::follow;
+
+/// What the pages need.
+pub struct Site {
+    pub clock: Clock,
+    pub hosts: Arc<Hosts>,
+    pub guard: Guard,
+    pub consent: Consent,
+    pub k: u32,
+    pub fold_after_days: u32,
+    pub journal: Journal,
+    pub store: Arc<arc_swap::ArcSwapOption<Store>>,
+    pub flushed: watch::Receiver<u64>,
+    pub meters: Meters,
+    pub deadline: Duration,
+    pub sample: bool,
+    pub prefix: String,
+}
+
+/// All routes but the hit's.
+pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
+    config
+        .route("/healthz", web::get().to(async || HttpResponse::Ok().content_type("text/plain").body("ok\n")))
+        .route("/metrics", web::get().to(metrics::page))
+        .route("/api/v1/sites/{site}/report", web::get().to(api::report));
+    pages::routes(config);
+    if site.sample {
+        sample::routes(&site.prefix, config);
+    }
+    if matches!(site.clock, Clock::Test(_)) {
+        config.route("/test/flush", web::post().to(test_clock::flush));
+    }
+}
+
+/// Everything without a page. The body is read even here: see `http::read`.
+pub async fn nothing(request: HttpRequest, mut payload: web::Payload, site: web::Data<Site>) -> HttpResponse {
+    let known = request.path() == format!("{}/hit", site.prefix);
+    let problem = if known {
+        Problem::new(405, "method_not_allowed", "Only POST is answered here")
+    } else {
+        Problem::new(404, "not_found", "There is nothing here")
+    };
+    refuse(&problem, Some((&mut payload, site.deadline))).await
+}

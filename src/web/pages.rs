@@ -1,0 +1,55 @@
+//! Static pages, compiled in. No inline script or style, no other host: the policy below is the whole of what they may do.
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use actix_web::{HttpResponse, web};
+
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+
+macro_rules! file {
+    ($path:literal, $kind:expr, $file:literal) => {
+        ($path, $kind, include_str!(concat!("../../dashboards/", $file)))
+    };
+}
+
+type File = (&'static str, &'static str, &'static str);
+
+const REPORT: [File; 3] = [
+    file!("/", HTML, "first/index.html"),
+    file!("/assets/report.css", CSS, "first/report.css"),
+    file!("/assets/report.js", JS, "first/report.js"),
+];
+
+pub(super) const SAMPLE: [File; 5] = [
+    file!("/u/demo", HTML, "sample/demo.html"),
+    file!("/u/demo/shop", HTML, "sample/shop.html"),
+    file!("/assets/sample/page.css", CSS, "sample/page.css"),
+    file!("/assets/sample/beacon.js", JS, "sample/beacon.js"),
+    file!("/assets/sample/choice.js", JS, "sample/choice.js"),
+];
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    serve(&REPORT, config);
+}
+
+pub(super) fn serve(files: &'static [File], config: &mut web::ServiceConfig) {
+    for &(path, kind, text) in files {
+        config.route(path, web::get().to(move || std::future::ready(page(kind, text))));
+    }
+}
+
+fn page(kind: &'static str, text: &'static str) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(kind)
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        // `no-referrer` would make a form's Origin `null`, and the consent form's origin is checked.
+        .insert_header((REFERRER_POLICY, "same-origin"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .insert_header((CACHE_CONTROL, "no-cache"))
+        .body(text)
+}
