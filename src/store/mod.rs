@@ -1,0 +1,2 @@
+//! Stage 7: counts in ClickHouse.
+pub mod engine;
