@@ -33,8 +33,7 @@ fn reads(sql: &[u8]) -> bool {
 }
 
 fn has_forbidden_word(sql: &[u8]) -> bool {
-    sql.split(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'))
-        .any(|word| is_forbidden(word))
+    sql.split(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_')).any(|word| is_forbidden(word))
 }
 
 fn is_forbidden(word: &[u8]) -> bool {

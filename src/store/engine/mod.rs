@@ -21,7 +21,8 @@ use std::path::PathBuf;
 
 pub use connector::client;
 pub use pool::Engine;
-pub use tcp::{Access, Token, serve_tcp};
+pub(super) use sql::identifier as quoted_name;
+pub use tcp::{Access, Token, serve_alone, serve_tcp};
 
 /// How much of the machine the engine may use. Resident memory can reach 1.7 times `server_memory`.
 #[derive(Clone, Debug)]
@@ -82,6 +83,12 @@ pub enum EngineError {
     NotLoopback(std::net::SocketAddr),
     #[error("cannot listen: {0}")]
     Listen(std::io::Error),
+}
+
+/// [`Engine::open`] on a thread that may block.
+pub async fn open(options: EngineOptions) -> Result<Engine, EngineError> {
+    let opened = tokio::task::spawn_blocking(move || Engine::open(&options)).await;
+    opened.expect("opening the engine does not panic and is not cancelled")
 }
 
 /// What ClickHouse answers instead of a result. Its text may quote data, so it goes to the client that sent the statement

@@ -4,7 +4,7 @@
 //! guest's connections are read-only, which refuses all of that, a token is asked for, and the `Host` must be this machine's,
 //! because a page in a browser can reach a loopback port under a name of its own.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 
 use super::answer::Answer;
 use super::pool::Engine;
-use super::{EngineError, service};
+use super::{EngineError, EngineOptions, open, service};
 
 /// A guest's password. It has no `Debug` and no `Display`.
 #[derive(Clone)]
@@ -39,6 +39,15 @@ pub enum Access {
     Full,
     /// Reads, by holders of the token.
     ReadOnly(Token),
+}
+
+/// A process that is nothing but this port: opens the engine, prints the port's address as one line on stdout, serves until
+/// the future is dropped.
+pub async fn serve_alone(options: EngineOptions, listen: SocketAddr, access: Access) -> Result<(), EngineError> {
+    let engine = open(options).await?;
+    let listener = TcpListener::bind(listen).await?;
+    println!("{}", listener.local_addr()?);
+    serve_tcp(engine, listener, access).await
 }
 
 /// Serves until the future is dropped. Refuses a listener that is not on loopback.
