@@ -1,11 +1,37 @@
-//! Footfall counts visits without keeping visitors.
+//! Footfall counts visits without keeping visitors. The modules stand in the order a hit passes them:
+//!
+//! ```text
+//! ingest -> consent -> enrich -> pseudonym -> aggregate -> journal   then the answer goes out
+//!                                                          journal -> flush -> store -> report -> web
+//! ```
+//!
+//! `RawHit` holds an address and an agent and cannot be printed; `consent` alone makes an `AdmittedHit` of it; `pseudonym::seal`
+//! takes that by value and makes an `Event`, which has no field for either. docs/ARCHITECTURE.md tells the rest.
 
+// The words.
 pub mod clock;
 pub mod config;
 pub mod event;
 
+// The rules: no I/O, no clock of their own.
 pub mod consent;
 pub mod enrich;
 pub mod pseudonym;
+
 pub mod aggregate;
+
+// What lasts.
 pub mod journal;
+pub mod store;
+
+// The edges.
+pub mod flush;
+mod http;
+pub mod ingest;
+pub mod report;
+pub mod telemetry;
+pub mod web;
+
+// The wiring.
+pub mod cli;
+pub mod server;

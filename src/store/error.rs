@@ -1,0 +1,134 @@
+//! What goes wrong between the collector and ClickHouse, in words that may be logged.
+//!
+//! ClickHouse's own texts quote the data they stumble over, so none of them is kept: the code and its name say what to do.
+
+use clickhouse::error::Error;
+
+use super::engine::EngineError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(
+        "the database has schema {found} and this binary knows schemas up to {known}: it was used by a later version; \
+         start that one, or give this one another store.database"
+    )]
+    Newer { found: u32, known: u32 },
+    #[error("store.{key}: {reason}")]
+    Option { key: &'static str, reason: &'static str },
+    #[error("ClickHouse could not be reached for {step}: {kind}")]
+    Unreachable { step: &'static str, kind: &'static str },
+    #[error("ClickHouse refused {step}: code {code} {name}")]
+    Refused { step: &'static str, code: u32, name: String },
+    #[error("ClickHouse's answer to {step} was not understood: {kind}")]
+    Answer { step: &'static str, kind: &'static str },
+    #[error("the month {month} was left as it was: its rows changed while it was folded")]
+    Moving { month: u32 },
+}
+
+/// Codes that say the same bytes would be refused again: the data or the statement is wrong, not the moment.
+const FINAL: [u32; 19] = [6, 7, 8, 10, 16, 27, 33, 36, 38, 41, 43, 47, 53, 62, 70, 72, 73, 115, 117];
+
+impl StoreError {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            StoreError::Unreachable { .. } | StoreError::Moving { .. } => true,
+            StoreError::Refused { code, .. } => !FINAL.contains(code),
+            StoreError::Engine(_)
+            | StoreError::Newer { .. }
+            | StoreError::Option { .. }
+            | StoreError::Answer { .. } => false,
+        }
+    }
+
+    /// ClickHouse's number for the error, where it gave one.
+    pub fn code(&self) -> Option<u32> {
+        match self {
+            StoreError::Refused { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+}
+
+/// Makes the crate's errors ours. `step` says what was being done.
+pub fn failed(step: &'static str) -> impl Fn(Error) -> StoreError {
+    move |error| match &error {
+        Error::BadResponse(text) => match code(text) {
+            Some(code) => StoreError::Refused { step, code, name: name(text) },
+            // A proxy in between, or a server too busy for a reason.
+            None => StoreError::Unreachable { step, kind: "an HTTP error without a code" },
+        },
+        Error::Network(source) => StoreError::Unreachable { step, kind: io_kind(source.as_ref()) },
+        Error::TimedOut => StoreError::Unreachable { step, kind: "timed out" },
+        Error::RowNotFound => StoreError::Answer { step, kind: "no row" },
+        Error::SchemaMismatch(_) => StoreError::Answer { step, kind: "other columns" },
+        Error::InvalidParams(_) => StoreError::Answer { step, kind: "a parameter cannot be sent" },
+        _ => StoreError::Answer { step, kind: "not the expected bytes" },
+    }
+}
+
+fn code(text: &str) -> Option<u32> {
+    let (_, rest) = text.split_once("Code: ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// The last `(UPPER_CASE)` of the text: ClickHouse's name for the code. Data in the text cannot pass for it, because the name
+/// stands behind the data.
+fn name(text: &str) -> String {
+    let names = text.rsplit('(').filter_map(|part| part.split_once(')').map(|(name, _)| name));
+    let is_name =
+        |name: &&str| name.len() > 3 && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    names.take(2).find(is_name).unwrap_or("").to_owned()
+}
+
+fn io_kind(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    use std::io::ErrorKind;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            match io.kind() {
+                ErrorKind::ConnectionRefused => return "connection refused",
+                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => return "connection lost",
+                ErrorKind::TimedOut => return "timed out",
+                ErrorKind::UnexpectedEof => return "connection closed early",
+                ErrorKind::InvalidData => return "TLS refused",
+                _ => {}
+            }
+        }
+        next = error.source();
+    }
+    "network error"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_code_and_name_and_drops_what_it_quotes() {
+        let text = "Code: 27. DB::Exception: Cannot parse input: expected '\\t' before: '203.0.113.9 (CANARY)': (at row 1). \
+                    (CANNOT_PARSE_INPUT_ASSERTION_FAILED) (version 26.7.2.1 (official build))";
+        let error = failed("an insert into daily")(Error::BadResponse(text.to_owned()));
+        assert_eq!(
+            error.to_string(),
+            "ClickHouse refused an insert into daily: code 27 CANNOT_PARSE_INPUT_ASSERTION_FAILED"
+        );
+        assert!(!error.is_retryable());
+        let bare = failed("x")(Error::BadResponse("Code: 27. DB::Exception: (CANARY) was found".to_owned()));
+        assert!(!bare.is_retryable());
+    }
+
+    #[test]
+    fn what_may_pass_is_retried() {
+        for code in [159, 202, 209, 210, 241, 242, 243, 252, 319, 999] {
+            let text = format!("Code: {code}. DB::Exception: x. (X_NAME)");
+            assert!(failed("x")(Error::BadResponse(text)).is_retryable(), "{code}");
+        }
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error = failed("x")(Error::Network(Box::new(refused)));
+        assert_eq!(error.to_string(), "ClickHouse could not be reached for x: connection refused");
+        assert!(error.is_retryable());
+    }
+}

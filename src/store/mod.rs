@@ -1,0 +1,165 @@
+//! Stage 7: counts in ClickHouse, embedded or a server, through one client.
+//!
+//! A segment becomes one INSERT for each table, in one block, under a token made of the segment's: sent again, it adds nothing.
+//! That holds for [`schema::DEDUPLICATION_WINDOW`] inserts into a table, for the same counts under the same token, and for a
+//! month that was neither dropped nor folded in between.
+
+mod age;
+pub mod engine;
+mod error;
+pub mod native;
+pub mod schema;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clickhouse::Client;
+use tokio::sync::RwLock;
+
+pub use age::Aged;
+pub use error::StoreError;
+
+use crate::aggregate::Sums;
+use engine::{Engine, EngineOptions, Limits};
+use error::failed;
+use schema::Table;
+
+/// Pieces in which a block is handed to the client, so that no copy of a whole block is made on the way.
+const PIECE: usize = 1 << 20;
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// An insert of a full segment takes seconds; after this long the connection is as good as gone, and the token makes it safe
+/// to ask again.
+const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Where the counts are kept. It holds a password: no `Debug`.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// A server's HTTP interface; the embedded engine where there is none.
+    pub url: Option<String>,
+    pub user: Option<String>,
+    pub password: Option<String>,
+    pub database: String,
+    /// Makes replicated tables on this cluster of the server.
+    pub cluster: Option<String>,
+    /// The embedded engine's directory; one process each.
+    pub data_dir: PathBuf,
+    /// libchdb.so.
+    pub library: PathBuf,
+    pub limits: Limits,
+}
+
+pub struct Store {
+    client: Client,
+    engine: Option<Engine>,
+    /// Held by inserts together, by a month's folding alone.
+    inserting: RwLock<()>,
+}
+
+impl Store {
+    /// Opens the store and brings its schema up to date.
+    pub async fn connect(options: &StoreOptions) -> Result<Store, StoreError> {
+        check(options)?;
+        let (client, engine) = match &options.url {
+            Some(url) => (server(url, options), None),
+            None => {
+                let engine = engine::open(engine_options(options)).await?;
+                (engine::client(&engine), Some(engine))
+            }
+        };
+        let client = client.with_database(&options.database);
+        schema::migrate(&client, &options.database, options.cluster.as_deref()).await?;
+        Ok(Store { client, engine, inserting: RwLock::new(()) })
+    }
+
+    /// For questions. Read with `sum()` and `GROUP BY`, thresholds in `HAVING`: rows of one key may still lie apart.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The embedded engine, to give BI tools a port; `None` with a server.
+    pub fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref()
+    }
+
+    fn is_embedded(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// Adds the counts, once for each `token`, however often it is called. Encoding a full segment takes tens of milliseconds
+    /// of the calling thread.
+    pub async fn insert(&self, token: &str, sums: &Sums) -> Result<(), StoreError> {
+        let _not_folding = self.inserting.read().await;
+        for table in Table::ALL {
+            if let Some(block) = native::encode(sums, table) {
+                self.insert_block(token, table, block.into()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert_block(&self, token: &str, table: Table, mut block: Bytes) -> Result<(), StoreError> {
+        let name = table.name();
+        let sql = format!("INSERT INTO {name} ({}) FORMAT Native", table.columns().join(", "));
+        let mut insert = self
+            .client
+            .insert_formatted_with(sql)
+            .with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT))
+            .with_setting("insert_deduplication_token", format!("{token}-{name}"))
+            .with_setting("insert_deduplicate", "1")
+            .with_setting("async_insert", "0")
+            // The block as it comes: not split, not joined with another, whatever the server's defaults are.
+            .with_setting("max_insert_block_size", "100000000")
+            .with_setting("min_insert_block_size_rows", "0")
+            .with_setting("min_insert_block_size_bytes", "0")
+            .with_setting("max_insert_threads", "1");
+        let step = step(table);
+        while !block.is_empty() {
+            let piece = block.split_to(block.len().min(PIECE));
+            insert.send(piece).await.map_err(failed(step))?;
+        }
+        insert.end().await.map_err(failed(step))
+    }
+}
+
+const fn step(table: Table) -> &'static str {
+    match table {
+        Table::Daily => "an insert into daily",
+        Table::Hourly => "an insert into hourly",
+        Table::Money => "an insert into money",
+        Table::Drops => "an insert into drops",
+    }
+}
+
+fn check(options: &StoreOptions) -> Result<(), StoreError> {
+    let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !word(&options.database) {
+        return Err(StoreError::Option { key: "database", reason: "letters, digits and _ only" });
+    }
+    match (&options.url, &options.cluster) {
+        (Some(url), _) if !url.starts_with("http://") && !url.starts_with("https://") => {
+            Err(StoreError::Option { key: "url", reason: "must begin with http:// or https://" })
+        }
+        (None, Some(_)) => Err(StoreError::Option { key: "cluster", reason: "needs store.url" }),
+        _ => Ok(()),
+    }
+}
+
+fn engine_options(options: &StoreOptions) -> EngineOptions {
+    EngineOptions {
+        library: options.library.clone(),
+        data_dir: options.data_dir.clone(),
+        limits: options.limits.clone(),
+    }
+}
+
+fn server(url: &str, options: &StoreOptions) -> Client {
+    let mut client = Client::default().with_url(url);
+    if let Some(user) = &options.user {
+        client = client.with_user(user);
+    }
+    if let Some(password) = &options.password {
+        client = client.with_password(password);
+    }
+    client
+}

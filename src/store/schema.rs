@@ -1,0 +1,177 @@
+//! The tables, and the migrations that make them.
+//!
+//! A migration is a numbered file of statements, each safe to run again (a crash may come between two of them). They run when
+//! a store is connected; a database that knows a later number than this binary is refused, since its tables may mean something
+//! else. The SQL is the same everywhere but for the engine clause and ON CLUSTER.
+
+use clickhouse::Client;
+
+use super::engine::quoted_name;
+use super::error::{StoreError, failed};
+use crate::event::Counter;
+
+/// Retries of a token are recognised this many inserts back. At one segment in 15 seconds from each of four collectors that
+/// is more than four days.
+pub const DEDUPLICATION_WINDOW: u32 = 100_000;
+
+struct Migration {
+    number: u32,
+    name: &'static str,
+    sql: &'static str,
+}
+
+/// In order, without gaps.
+const MIGRATIONS: [Migration; 1] =
+    [Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql") }];
+
+const LEDGER: &str = include_str!("schema/migrations.sql");
+
+/// The number of the schema this binary writes and reads.
+pub const NEWEST: u32 = MIGRATIONS[MIGRATIONS.len() - 1].number;
+
+/// A table of counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Table {
+    Daily,
+    Hourly,
+    Money,
+    Drops,
+}
+
+impl Table {
+    pub const ALL: [Table; 4] = [Table::Daily, Table::Hourly, Table::Money, Table::Drops];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Table::Daily => "daily",
+            Table::Hourly => "hourly",
+            Table::Money => "money",
+            Table::Drops => "drops",
+        }
+    }
+
+    /// The columns that say what is counted.
+    pub const fn keys(self) -> &'static [&'static str] {
+        match self {
+            Table::Daily => &["site", "day", "subject", "item", "dim", "value"],
+            Table::Hourly => &["site", "hour"],
+            Table::Money => &["site", "day", "event", "currency"],
+            Table::Drops => &["hour", "reason"],
+        }
+    }
+
+    /// The columns that are summed. An hour has no exits: they belong to pages.
+    pub fn counters(self) -> Vec<&'static str> {
+        let counters = Counter::ALL.into_iter();
+        match self {
+            Table::Daily => counters.map(Counter::name).collect(),
+            Table::Hourly => counters.filter(|c| *c != Counter::Exits).map(Counter::name).collect(),
+            Table::Money => vec!["hits", "minor"],
+            Table::Drops => vec!["hits"],
+        }
+    }
+
+    pub fn columns(self) -> Vec<&'static str> {
+        [self.keys(), &self.counters()].concat()
+    }
+
+    fn definitions(self) -> String {
+        let columns = self.counters().into_iter().map(|name| format!("{name} UInt64 CODEC(ZSTD(1))"));
+        columns.collect::<Vec<_>>().join(",\n    ")
+    }
+
+    /// The engine clause of a table on one machine.
+    pub fn engine(self) -> String {
+        format!("SummingMergeTree(({}))", self.counters().join(", "))
+    }
+
+    fn replicated_engine(self) -> String {
+        format!("ReplicatedSummingMergeTree({REPLICA}, ({}))", self.counters().join(", "))
+    }
+}
+
+/// The server's own macros: the same text on every node.
+const REPLICA: &str = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'";
+
+/// Fills the words in braces.
+fn render(sql: &str, cluster: Option<&str>) -> String {
+    let replicated = cluster.is_some();
+    let on_cluster = cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quoted_name(name)));
+    let plain = if replicated { format!("ReplicatedMergeTree({REPLICA})") } else { "MergeTree".to_owned() };
+    let settings = format!(
+        "non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}, \
+         replicated_deduplication_window = {DEDUPLICATION_WINDOW}, replicated_deduplication_window_seconds = 604800"
+    );
+    let mut sql = sql.replace("{on_cluster}", &on_cluster).replace("{settings}", &settings);
+    for table in Table::ALL {
+        let engine = if replicated { table.replicated_engine() } else { table.engine() };
+        sql = sql
+            .replace(&format!("{{{}.columns}}", table.name()), &table.definitions())
+            .replace(&format!("{{{}.engine}}", table.name()), &engine);
+    }
+    sql.replace("{plain.engine}", &plain)
+}
+
+/// The statements of a file. Its comments go: a `;` or a `?` in one is no end and no parameter.
+fn statements(sql: &str) -> Vec<String> {
+    let code: Vec<&str> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    code.join("\n").split(';').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
+}
+
+/// Brings the client's database to [`NEWEST`]. Two collectors may do so at the same time.
+pub async fn migrate(client: &Client, database: &str, cluster: Option<&str>) -> Result<(), StoreError> {
+    // `client` is bound to a database that need not exist yet.
+    let create = render(&format!("CREATE DATABASE IF NOT EXISTS {}{{on_cluster}}", quoted_name(database)), cluster);
+    run(&client.clone().with_database("default"), &create).await?;
+    run(client, &statements(&render(LEDGER, cluster))[0]).await?;
+    let found: u32 =
+        client.query("SELECT max(number) FROM migrations").fetch_one().await.map_err(failed("reading migrations"))?;
+    if found > NEWEST {
+        return Err(StoreError::Newer { found, known: NEWEST });
+    }
+    for migration in MIGRATIONS.iter().filter(|migration| migration.number > found) {
+        for statement in statements(&render(migration.sql, cluster)) {
+            run(client, &statement).await?;
+        }
+        let done = client.query("INSERT INTO migrations (number, name) SELECT ?, ?");
+        done.bind(migration.number).bind(migration.name).execute().await.map_err(failed("recording a migration"))?;
+        tracing::info!(number = migration.number, name = migration.name, "the database's schema was changed");
+    }
+    Ok(())
+}
+
+async fn run(client: &Client, sql: &str) -> Result<(), StoreError> {
+    client.query_raw(sql).execute().await.map_err(failed("a migration"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_numbered_from_one_without_gaps() {
+        for (at, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(migration.number as usize, at + 1, "{}", migration.name);
+        }
+    }
+
+    #[test]
+    fn a_cluster_changes_the_engine_clause_and_on_cluster_and_nothing_else() {
+        let single = statements(&render(MIGRATIONS[0].sql, None));
+        let cluster = statements(&render(MIGRATIONS[0].sql, Some("prod")));
+        assert_eq!((single.len(), cluster.len()), (5, 5));
+        for (single, cluster) in single.iter().zip(cluster) {
+            let back = cluster
+                .replace(" ON CLUSTER `prod`", "")
+                .replace(&format!("ReplicatedSummingMergeTree({REPLICA}, "), "SummingMergeTree(")
+                .replace(&format!("ReplicatedMergeTree({REPLICA})"), "MergeTree");
+            assert_eq!(&back, single);
+            assert!(cluster.contains("ON CLUSTER `prod`") && cluster.contains("ENGINE = Replicated"));
+        }
+    }
+
+    #[test]
+    fn every_word_in_braces_is_filled() {
+        assert!(!render(MIGRATIONS[0].sql, None).contains('{') && !render(LEDGER, None).contains('{'));
+    }
+}

@@ -1,0 +1,286 @@
+//! What every store promises, whatever is behind it.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use footfall::event::{Counter, Counts, Day, Dimension, Refusal, Subject};
+use footfall::store::StoreError;
+
+use crate::support::{Builder, Tested, daily, day, hits, number, people, texts};
+
+pub async fn counts_come_back_as_they_were_sent(store: &Tested) {
+    let all = Counts([1, 2, 3, 4, 5, u32::MAX]);
+    let sums = Builder::default()
+        .daily(7, "2026-03-01", Subject::Page, "/a", Dimension::Total, "", all)
+        .daily(7, "2026-03-01", Subject::Page, "/a", Dimension::Country, "DE", people(2, 3))
+        .hourly(7, 1_772_323_200, all)
+        .money(7, day("2026-03-01"), "buy", *b"EUR", 2, u64::MAX / 2)
+        .drop(1_772_323_200, Refusal::Gpc, 9)
+        .build();
+    store.insert("one", &sums).await.unwrap();
+
+    let rows = daily(store).await;
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0].counts, [1, 2, 3, 4, 5, u64::from(u32::MAX)]);
+    assert_eq!((rows[1].dim.as_str(), rows[1].value.as_str()), ("country", "DE"));
+    assert_eq!(rows[1].counts, [0, 2, 3, 0, 0, 0]);
+    assert_eq!(rows[1].day, day("2026-03-01").number());
+    assert_eq!(
+        texts(store, "SELECT toString((site, hour, sum(seconds))) FROM hourly GROUP BY site, hour").await,
+        ["(7,'2026-03-01 00:00:00',5)"]
+    );
+    assert_eq!(
+        texts(store, "SELECT toString((day, event, currency, sum(hits), sum(minor))) FROM money GROUP BY ALL").await,
+        [format!("('2026-03-01','buy','EUR',2,{})", u64::MAX / 2)]
+    );
+    assert_eq!(texts(store, "SELECT toString((reason, sum(hits))) FROM drops GROUP BY reason").await, ["('gpc',9)"]);
+}
+
+pub async fn a_token_sent_again_adds_nothing(store: &Tested) {
+    let sums = Builder::default()
+        .daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(10))
+        .hourly(1, 1_772_323_200, hits(20))
+        .money(1, day("2026-03-01"), "buy", *b"EUR", 30, 1)
+        .drop(1_772_323_200, Refusal::Dnt, 40)
+        .build();
+    for _ in 0..3 {
+        store.insert("c-1-1", &sums).await.unwrap();
+    }
+    store.again().await.unwrap().insert("c-1-1", &sums).await.unwrap();
+    for (table, expected) in [("daily", 10), ("hourly", 20), ("money", 30), ("drops", 40)] {
+        assert_eq!(number(store, &format!("SELECT sum(hits) FROM {table}")).await, expected, "{table}");
+    }
+}
+
+pub async fn a_token_sent_again_after_a_merge_adds_nothing(store: &Tested) {
+    let sums = Builder::default().daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(10)).build();
+    store.insert("first", &sums).await.unwrap();
+    store.insert("second", &sums).await.unwrap();
+    store.client().query("OPTIMIZE TABLE daily FINAL").execute().await.unwrap();
+    store.insert("first", &sums).await.unwrap();
+    store.insert("second", &sums).await.unwrap();
+    assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 20);
+}
+
+pub async fn a_token_over_three_months_sent_again_adds_nothing(store: &Tested) {
+    let mut builder = Builder::default();
+    for date in ["2026-01-31", "2026-02-01", "2026-03-01"] {
+        builder = builder.daily(1, date, Subject::Site, "", Dimension::Total, "", hits(1));
+    }
+    let sums = builder.build();
+    for _ in 0..3 {
+        store.insert("c-1-1", &sums).await.unwrap();
+    }
+    assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 3);
+    assert_eq!(number(store, "SELECT toUInt64(uniqExact(toYYYYMM(day))) FROM daily").await, 3);
+}
+
+/// Without a token ClickHouse takes equal blocks for one: counts repeat, so it must never be asked to.
+pub async fn equal_counts_under_two_tokens_are_added(store: &Tested) {
+    let sums = Builder::default().daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(1)).build();
+    store.insert("c-1-1", &sums).await.unwrap();
+    store.insert("c-1-2", &sums).await.unwrap();
+    assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 2);
+}
+
+/// A block that is split is deduplicated in pieces. Fewer rows than a full segment's would not show it.
+pub async fn a_full_segment_is_one_part_of_each_table(store: &Tested) {
+    const ROWS: u32 = 900_000;
+    store.client().query("SYSTEM STOP MERGES daily").execute().await.unwrap();
+    let mut builder = Builder::default();
+    let date = day("2026-03-01");
+    for row in 0..ROWS {
+        let item = if row % 10 == 0 { format!("/path/{row}") } else { String::new() };
+        builder.add_daily(u64::from(row), date, Subject::Page, &item, Dimension::Total, "", hits(1));
+    }
+    let sums = builder.build();
+    store.insert("c-1-1", &sums).await.unwrap();
+    store.insert("c-1-1", &sums).await.unwrap();
+    let parts = "SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'daily' AND active";
+    assert_eq!(number(store, parts).await, 1);
+    assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, u64::from(ROWS));
+}
+
+/// The engine cuts inline data at the first 0A 0A and reports success; 2570 is 0A 0A. Inserts must not go that way.
+pub async fn integers_of_two_line_ends_are_all_stored(store: &Tested) {
+    let mut builder = Builder::default();
+    for site in 0..30_000 {
+        builder.add_daily(site, Day::from_number(2570), Subject::Site, "", Dimension::Total, "", hits(2570));
+    }
+    store.insert("c-1-1", &builder.build()).await.unwrap();
+    assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 30_000 * 2570);
+    assert_eq!(number(store, "SELECT uniqExact(site) FROM daily").await, 30_000);
+
+    // The same through the crate's own inserts, with data in the body and inline behind VALUES.
+    store.client().query("CREATE TABLE plain (n UInt64) ENGINE = MergeTree ORDER BY n").execute().await.unwrap();
+    let mut insert = store.client().insert::<Number>("plain").await.unwrap();
+    for n in 0..30_000 {
+        insert.write(&Number { n }).await.unwrap();
+    }
+    insert.end().await.unwrap();
+    store.client().query("INSERT INTO plain VALUES (30000),\n\n(30001)").execute().await.unwrap();
+    assert_eq!(number(store, "SELECT count() FROM plain").await, 30_002);
+    assert_eq!(number(store, "SELECT sum(n) FROM plain").await, (0..=30_001).sum::<u64>());
+}
+
+#[derive(clickhouse::Row, serde::Serialize, serde::Deserialize)]
+struct Number {
+    n: u64,
+}
+
+pub async fn text_with_empty_lines_and_nul_is_stored(store: &Tested) {
+    let texts = ["\n\n", "a\n\nb", "\0", "\r\n\r\n", "", "é\u{1f600}", "'\\'", "\u{202e}"];
+    let mut builder = Builder::default();
+    for text in texts {
+        let (subject, dim) = (Subject::Page, Dimension::Source);
+        builder = builder.daily(1, "2026-03-01", subject, text, dim, text, people(1, 1));
+    }
+    let long = "\n".repeat(1 << 20);
+    builder = builder.daily(1, "2026-03-01", Subject::Page, &long, Dimension::Total, "", hits(1));
+    store.insert("c-1-1", &builder.build()).await.unwrap();
+
+    let rows = daily(store).await;
+    assert_eq!(rows.len(), texts.len() + 1);
+    for text in texts {
+        assert_eq!(rows.iter().filter(|row| row.item == text && row.value == text).count(), 1, "{text:?}");
+    }
+    assert_eq!(rows.iter().map(|row| row.item.len()).max(), Some(1 << 20));
+}
+
+/// The engine repeats the header of the format in each chunk; the second one would be read as rows.
+pub async fn a_long_answer_has_one_header(store: &Tested) {
+    let mut rows = store.client().query("SELECT number AS n FROM numbers(1000000)").fetch::<Number>().unwrap();
+    let mut expected = 0;
+    while let Some(row) = rows.next().await.unwrap() {
+        assert_eq!(row.n, expected);
+        expected += 1;
+    }
+    assert_eq!(expected, 1_000_000);
+    let none: Vec<Number> = store.client().query("SELECT number AS n FROM numbers(0)").fetch_all().await.unwrap();
+    assert_eq!(none.len(), 0);
+}
+
+pub async fn an_error_in_the_middle_of_an_answer_is_an_error(store: &Tested) {
+    let sql = "SELECT toUInt64(number + throwIf(number = 3000000)) AS n FROM numbers(10000000) SETTINGS max_threads = 1";
+    let mut rows = store.client().query_raw(sql).fetch::<Number>().unwrap();
+    let mut read = 0_u64;
+    let error = loop {
+        match rows.next().await {
+            Ok(Some(_)) => read += 1,
+            Ok(None) => panic!("the answer ended after {read} rows as if it were whole"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(error.contains("Code: 395"), "{error}");
+    assert!(read > 1_000_000 && read < 3_000_000, "{read}");
+}
+
+pub async fn a_parameter_may_hold_anything(store: &Tested) {
+    for text in ["", "a", "\n\n--boundary\r\n", "'; DROP TABLE daily; --", "\\N", "é\t"] {
+        let query = store.client().query_raw("SELECT {x:String}").param("x", text);
+        assert_eq!(query.fetch_one::<String>().await.unwrap(), text);
+        let bound: String = store.client().query("SELECT ?").bind(text).fetch_one().await.unwrap();
+        assert_eq!(bound, text);
+    }
+}
+
+pub async fn an_insert_that_is_dropped_adds_nothing(store: &Tested) {
+    let mut insert = store.client().insert_formatted_with("INSERT INTO drops (hour, reason, hits) FORMAT TSV");
+    insert.send(Bytes::from_static(b"2026-03-01 00:00:00\tgpc\t1\n")).await.unwrap();
+    drop(insert);
+    // Long enough for the engine to have seen the end of the connection.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(number(store, "SELECT count() FROM drops").await, 0);
+}
+
+pub async fn a_slow_query_holds_up_no_other(store: &Tested) {
+    let slow = store.client().query("SELECT toUInt64(sleep(2))").fetch_one::<u64>();
+    let quick = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let start = Instant::now();
+        assert_eq!(number(store, "SELECT toUInt64(1)").await, 1);
+        start.elapsed()
+    };
+    let (slow, waited) = tokio::join!(slow, quick);
+    slow.unwrap();
+    assert!(waited < Duration::from_millis(1500), "it waited {waited:?}");
+}
+
+pub async fn a_setting_of_one_query_is_gone_with_it(store: &Tested) {
+    let client = store.client().clone();
+    let sql = "SELECT toUInt64(getSetting('max_block_size'))";
+    let usual: u64 = client.query(sql).fetch_one().await.unwrap();
+    let set: u64 = client.query(sql).with_setting("max_block_size", "1234").fetch_one().await.unwrap();
+    let inside: u64 = client.query(&format!("{sql} SETTINGS max_block_size = 4321")).fetch_one().await.unwrap();
+    client.query("SET max_block_size = 777").execute().await.unwrap();
+    for _ in 0..8 {
+        assert_eq!(client.query(sql).fetch_one::<u64>().await.unwrap(), usual);
+    }
+    assert_eq!((set, inside), (1234, 4321));
+    let unknown = client.query("SELECT 1").with_setting("no_such_setting", "1").execute().await.unwrap_err();
+    assert!(unknown.to_string().contains("Code: 115"), "{unknown}");
+}
+
+pub async fn errors_tell_the_code_and_never_the_data(store: &Tested) {
+    store.client().query("ALTER TABLE drops DROP COLUMN hits").execute().await.unwrap_or_default();
+    store.client().query("RENAME TABLE drops TO drops_away").execute().await.unwrap();
+    let sums = Builder::default().drop(1_772_323_200, Refusal::Dnt, 40).build();
+    let error = store.insert("c-1-1", &sums).await.unwrap_err();
+    assert_eq!(error.to_string(), "ClickHouse refused an insert into drops: code 60 UNKNOWN_TABLE");
+    assert_eq!((error.code(), error.is_retryable()), (Some(60), true));
+
+    // Once the table is there again the same token goes through.
+    store.client().query("RENAME TABLE drops_away TO drops").execute().await.unwrap();
+    store.insert("c-1-1", &sums).await.unwrap();
+    assert_eq!(number(store, "SELECT sum(hits) FROM drops").await, 40);
+}
+
+pub async fn connecting_again_changes_nothing(store: &Tested) {
+    let sums = Builder::default().daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(10)).build();
+    store.insert("c-1-1", &sums).await.unwrap();
+    let again = store.again().await.unwrap();
+    drop(again);
+    assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 10);
+    assert_eq!(texts(store, "SELECT toString((number, name)) FROM migrations").await, ["(1,'counts')"]);
+}
+
+pub async fn a_database_of_a_later_version_is_refused(store: &Tested) {
+    store.client().query("INSERT INTO migrations (number, name) SELECT 99, 'later'").execute().await.unwrap();
+    let Err(error) = store.again().await else { panic!("it was opened") };
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 1 }) && !error.is_retryable());
+    assert!(error.to_string().contains("has schema 99"), "{error}");
+}
+
+/// Sketches and states keep the hash of each visitor; a column for a person invites one.
+pub async fn no_column_could_hold_a_person(store: &Tested) {
+    const WORDS: [&str; 9] = ["ip", "addr", "agent", "ua", "visitor_id", "session", "fingerprint", "hash", "cookie"];
+    let columns: Vec<(String, String, String)> = store
+        .client()
+        .query("SELECT table, name, type FROM system.columns WHERE database = currentDatabase() ORDER BY table, position")
+        .fetch_all()
+        .await
+        .unwrap();
+    let daily: Vec<&str> = columns.iter().filter(|(table, ..)| table == "daily").map(|(_, name, _)| name.as_str()).collect();
+    assert_eq!(daily[6..], Counter::ALL.map(Counter::name));
+    for (table, name, kind) in &columns {
+        assert!(!kind.contains("AggregateFunction"), "{table}.{name} is a state: {kind}");
+        let padded = format!("_{}_", name.to_lowercase());
+        for word in WORDS {
+            assert!(!padded.contains(&format!("_{word}_")), "{table}.{name} is named after a person's {word}");
+        }
+        assert!(
+            ["UInt64", "UInt32", "Int64", "Date", "DateTime('UTC')", "LowCardinality(String)", "String"]
+                .contains(&kind.as_str()),
+            "{table}.{name} is a {kind}"
+        );
+    }
+    let names: Vec<&str> = Dimension::ALL.map(Dimension::name).into_iter().filter(|name| !name.is_empty()).collect();
+    let mut tables: Vec<&str> = columns.iter().map(|(table, ..)| table.as_str()).collect();
+    tables.dedup();
+    assert_eq!(tables, ["daily", "drops", "folds", "hourly", "migrations", "money"]);
+    for table in tables {
+        let of_table = columns.iter().filter(|(t, ..)| t == table);
+        let dimensions = of_table.filter(|(_, name, _)| name == "dim" || names.contains(&name.as_str())).count();
+        assert!(dimensions <= 1, "{table} joins {dimensions} attributes in one row");
+    }
+}

@@ -1,0 +1,64 @@
+//! The store against the real engine. One suite of promises (`contract`) runs in this process, against the same engine in
+//! another process over loopback, and against `FOOTFALL_TEST_CLICKHOUSE_URL` where that is set. The rest is about the engine.
+//!
+//! These tests fail where libchdb is missing: run `npm ci`, or set `FOOTFALL_LIBCHDB`.
+
+mod ageing;
+mod contract;
+mod engine;
+mod guests;
+mod roundtrip;
+mod support;
+
+macro_rules! promises {
+    ($($module:ident::$name:ident,)*) => {
+        mod in_this_process {
+            $(#[tokio::test]
+            async fn $name() {
+                crate::$module::$name(&crate::support::embedded(stringify!($name)).await).await;
+            })*
+        }
+
+        mod in_another_process {
+            $(#[tokio::test]
+            async fn $name() {
+                crate::$module::$name(&crate::support::other_process(stringify!($name)).await).await;
+            })*
+        }
+
+        mod on_a_server {
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(store) = crate::support::server(stringify!($name)).await {
+                    crate::$module::$name(&store).await;
+                }
+            })*
+        }
+    };
+}
+
+promises! {
+    contract::counts_come_back_as_they_were_sent,
+    contract::a_token_sent_again_adds_nothing,
+    contract::a_token_sent_again_after_a_merge_adds_nothing,
+    contract::a_token_over_three_months_sent_again_adds_nothing,
+    contract::equal_counts_under_two_tokens_are_added,
+    contract::a_full_segment_is_one_part_of_each_table,
+    contract::integers_of_two_line_ends_are_all_stored,
+    contract::text_with_empty_lines_and_nul_is_stored,
+    contract::a_long_answer_has_one_header,
+    contract::an_error_in_the_middle_of_an_answer_is_an_error,
+    contract::a_parameter_may_hold_anything,
+    contract::an_insert_that_is_dropped_adds_nothing,
+    contract::a_slow_query_holds_up_no_other,
+    contract::a_setting_of_one_query_is_gone_with_it,
+    contract::errors_tell_the_code_and_never_the_data,
+    contract::connecting_again_changes_nothing,
+    contract::a_database_of_a_later_version_is_refused,
+    contract::no_column_could_hold_a_person,
+    roundtrip::any_counts_come_back_as_they_were_sent,
+    ageing::small_cells_of_an_old_month_are_folded_and_totals_stay,
+    ageing::folding_again_changes_nothing_until_rows_arrive_late,
+    ageing::months_past_keeping_are_dropped_from_every_table,
+    ageing::rows_that_arrive_while_a_month_is_folded_are_kept,
+}

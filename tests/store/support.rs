@@ -1,0 +1,273 @@
+//! Stores to test on, and counts to put into them.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+
+use footfall::aggregate::{DailyKey, DropKey, HourlyKey, MoneyKey, Sums, Sym};
+use footfall::event::{Counter, Counts, Day, Dimension, Refusal, SiteId, Subject};
+use footfall::store::engine::{Engine, EngineOptions, Limits};
+use footfall::store::{Store, StoreError, StoreOptions};
+
+pub fn library() -> PathBuf {
+    let path = std::env::var_os("FOOTFALL_LIBCHDB").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/@chdb/lib-linux-x64-gnu/libchdb.so"),
+        PathBuf::from,
+    );
+    assert!(path.is_file(), "libchdb.so is missing: run `npm ci`, or set FOOTFALL_LIBCHDB to its path");
+    path
+}
+
+fn options(database: &str) -> StoreOptions {
+    StoreOptions {
+        url: None,
+        user: None,
+        password: None,
+        database: database.to_owned(),
+        cluster: None,
+        data_dir: PathBuf::new(),
+        library: library(),
+        limits: Limits::default(),
+    }
+}
+
+/// This process's engine: one directory, open until the process ends, a database for each test.
+pub fn engine_dir() -> &'static Path {
+    static ENGINE: OnceLock<(tempfile::TempDir, Engine)> = OnceLock::new();
+    let (dir, _) = ENGINE.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::open(&engine_options(dir.path())).unwrap();
+        (dir, engine)
+    });
+    dir.path()
+}
+
+pub fn engine_options(dir: &Path) -> EngineOptions {
+    EngineOptions { library: library(), data_dir: dir.to_owned(), limits: Limits::default() }
+}
+
+/// A store under test, and how to open it once more.
+pub struct Tested {
+    store: Store,
+    options: StoreOptions,
+}
+
+impl std::ops::Deref for Tested {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl Tested {
+    async fn open(options: StoreOptions) -> Tested {
+        Tested { store: Store::connect(&options).await.unwrap(), options }
+    }
+
+    /// The same store again, as another collector or a restart would open it.
+    pub async fn again(&self) -> Result<Store, StoreError> {
+        Store::connect(&self.options).await
+    }
+}
+
+pub async fn embedded(database: &str) -> Tested {
+    Tested::open(StoreOptions { data_dir: engine_dir().to_owned(), ..options(database) }).await
+}
+
+/// The one other process that the contract runs against. It ends when this one does, because its stdin ends then.
+pub async fn other_process(database: &str) -> Tested {
+    static OTHER: OnceLock<(Process, tempfile::TempDir)> = OnceLock::new();
+    let (process, _) = OTHER.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        (Process::start(dir.path(), None), dir)
+    });
+    at(&process.url, database).await
+}
+
+pub async fn at(url: &str, database: &str) -> Tested {
+    Tested::open(StoreOptions { url: Some(url.to_owned()), ..options(database) }).await
+}
+
+/// A server named by the environment, with an empty database on it.
+pub async fn server(database: &str) -> Option<Tested> {
+    let url = std::env::var("FOOTFALL_TEST_CLICKHOUSE_URL").ok()?;
+    let database = format!("footfall_test_{database}");
+    let client = clickhouse::Client::default().with_url(&url);
+    client.query(&format!("DROP DATABASE IF EXISTS {database} SYNC")).execute().await.unwrap();
+    Some(at(&url, &database).await)
+}
+
+/// The engine in a process of its own.
+pub struct Process {
+    pub url: String,
+    child: Child,
+    _stdin: ChildStdin,
+}
+
+impl Process {
+    pub fn start(dir: &Path, token: Option<&str>) -> Process {
+        let mut child = command(dir, &library(), token).spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = format!("http://{}", line.trim());
+        assert!(url.len() > 20, "the engine's process did not start");
+        Process { url, child, _stdin: stdin }
+    }
+
+    pub fn kill(self) {
+        let Process { mut child, .. } = self;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Asks for an ordinary end and answers the exit code.
+    pub fn interrupt(self) -> Option<i32> {
+        let Process { mut child, _stdin, .. } = self;
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        child.wait().unwrap().code()
+    }
+
+    /// Ends its stdin and answers the exit code.
+    pub fn end(self) -> Option<i32> {
+        let Process { mut child, _stdin, .. } = self;
+        drop(_stdin);
+        child.wait().unwrap().code()
+    }
+}
+
+pub fn command(dir: &Path, library: &Path, token: Option<&str>) -> Command {
+    let test = std::env::current_exe().unwrap();
+    let example = test.parent().and_then(Path::parent).unwrap().join("examples/engine");
+    assert!(example.is_file(), "the example `engine` is not built: run `cargo test`, which builds it");
+    let mut command = Command::new(example);
+    command.arg(dir).arg(library).args(token).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+/// Runs a process that should not start, and answers what it says.
+pub fn failing_start(dir: &Path, library: &Path) -> String {
+    let mut child = command(dir, library, None).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(!child.wait().unwrap().success());
+    said
+}
+
+/// Counts put together row by row.
+#[derive(Default)]
+pub struct Builder {
+    sums: Sums,
+    syms: BTreeMap<String, Sym>,
+}
+
+impl Builder {
+    fn sym(&mut self, text: &str) -> Sym {
+        let next = Sym(u32::try_from(self.syms.len()).unwrap());
+        let sums = &mut self.sums;
+        *self.syms.entry(text.to_owned()).or_insert_with(|| {
+            sums.strings.push(text.into());
+            next
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a row has that many columns")]
+    pub fn daily(
+        mut self,
+        site: u64,
+        day: &str,
+        subject: Subject,
+        item: &str,
+        dim: Dimension,
+        value: &str,
+        counts: Counts,
+    ) -> Builder {
+        self.add_daily(site, self::day(day), subject, item, dim, value, counts);
+        self
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a row has that many columns")]
+    pub fn add_daily(
+        &mut self,
+        site: u64,
+        day: Day,
+        subject: Subject,
+        item: &str,
+        dim: Dimension,
+        value: &str,
+        counts: Counts,
+    ) {
+        let (item, value) = (self.sym(item), self.sym(value));
+        let key = DailyKey { site: SiteId::from_u64(site), day, subject, dim, item, value };
+        self.sums.daily.push((key, counts));
+    }
+
+    pub fn hourly(mut self, site: u64, hour: u32, counts: Counts) -> Builder {
+        self.sums.hourly.push((HourlyKey { site: SiteId::from_u64(site), hour }, counts));
+        self
+    }
+
+    pub fn money(mut self, site: u64, day: Day, event: &str, currency: [u8; 3], hits: u32, minor: u64) -> Builder {
+        let key = MoneyKey { site: SiteId::from_u64(site), day, event: self.sym(event), currency };
+        self.sums.money.push((key, (hits, minor)));
+        self
+    }
+
+    pub fn drop(mut self, hour: u32, reason: Refusal, hits: u32) -> Builder {
+        self.sums.drops.push((DropKey { hour, reason }, hits));
+        self
+    }
+
+    pub fn build(self) -> Sums {
+        self.sums
+    }
+}
+
+pub fn day(text: &str) -> Day {
+    Day::from_date(text.parse().unwrap()).unwrap()
+}
+
+/// Total rows of a page with so many hits.
+pub fn hits(n: u32) -> Counts {
+    Counts::none().with(Counter::Hits, n)
+}
+
+/// What an attribute row carries.
+pub fn people(visitors: u32, visits: u32) -> Counts {
+    Counts::none().with(Counter::Visitors, visitors).with(Counter::Visits, visits)
+}
+
+#[derive(clickhouse::Row, serde::Deserialize, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct DailyRow {
+    pub site: u64,
+    pub day: u16,
+    pub subject: String,
+    pub item: String,
+    pub dim: String,
+    pub value: String,
+    pub counts: Vec<u64>,
+}
+
+/// All of `daily`, summed by key.
+pub async fn daily(store: &Store) -> Vec<DailyRow> {
+    let sums: Vec<String> = Counter::ALL.iter().map(|counter| format!("sum({})", counter.name())).collect();
+    let sql = format!(
+        "SELECT site, toUInt16(day) AS day, toString(subject) AS subject, toString(item) AS item, toString(dim) AS dim, \
+         toString(value) AS value, [{}] AS counts FROM daily GROUP BY site, day, subject, item, dim, value \
+         ORDER BY site, day, subject, item, dim, value",
+        sums.join(", ")
+    );
+    store.client().query(&sql).fetch_all().await.unwrap()
+}
+
+pub async fn number(store: &Store, sql: &str) -> u64 {
+    store.client().query_raw(sql).fetch_one().await.unwrap()
+}
+
+pub async fn texts(store: &Store, sql: &str) -> Vec<String> {
+    store.client().query_raw(sql).fetch_all().await.unwrap()
+}
