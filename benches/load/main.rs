@@ -8,6 +8,7 @@ mod bare;
 mod collector;
 mod drive;
 mod histogram;
+mod interrupt;
 mod machine;
 mod requests;
 mod rounds;
@@ -117,6 +118,7 @@ fn run(options: &Options) -> Result<ExitCode> {
     let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let about = machine::describe(dir.path())?;
     target::pin(target::OWN_CPU);
+    interrupt::clean_up(dir.path().to_owned())?;
     let mut bench = Bench::start(options, dir.path())?;
     bench.run()?;
     println!("{}", about.join("\n"));
@@ -164,7 +166,10 @@ fn conclude(options: &Options, bench: &Bench<'_>) -> ExitCode {
     if tally.refused > 0 {
         eprintln!("error: {} hits were answered outside 2xx", tally.refused);
     }
-    let good = exact && tally.refused == 0 && (kept || !options.gate);
+    if hits.is_none() {
+        eprintln!("error: the collector was not measured");
+    }
+    let good = hits.is_some() && exact && tally.refused == 0 && (kept || !options.gate);
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -6,6 +6,7 @@
 mod answer;
 mod ask;
 mod histogram;
+mod interrupt;
 mod requests;
 mod table;
 mod target;
@@ -86,11 +87,11 @@ mod requests_tests {
     use crate::requests::*;
 
     fn text(request: &Request) -> &str {
-        std::str::from_utf8(&request.bytes).unwrap()
+        std::str::from_utf8(&request.bytes).expect("requests are ASCII")
     }
 
     fn field<'a>(request: &'a Request, name: &str) -> &'a str {
-        let line = text(request).lines().find(|line| line.starts_with(name)).unwrap();
+        let line = text(request).lines().find(|line| line.starts_with(name)).expect("the field is sent");
         &line[name.len() + 2..]
     }
 

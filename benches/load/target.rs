@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::ask::ask;
+use super::interrupt;
 
 /// The targets' core and the generator's.
 pub const TARGET_CPU: usize = 0;
@@ -51,6 +52,7 @@ impl Target {
         pin(OWN_CPU);
         let child = child.with_context(|| format!("starting {}", command.get_program().to_string_lossy()))?;
         let pid = Pid::from_child(&child);
+        interrupt::started(pid);
         let mut target = Target { address, child, pid, log };
         target.wait_until_up()?;
         Ok(target)
@@ -108,6 +110,7 @@ impl Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
+        interrupt::ended(self.pid);
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
