@@ -1,0 +1,159 @@
+//! A server under load: started pinned, measured from /proc, put to sleep while another has its turn.
+//!
+//! CPU time is that of all its threads, user and kernel, by the kernel's own account. A sleeping target is stopped with
+//! SIGSTOP: an idle engine's background threads would otherwise take their share of the core from the one being measured.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use super::ask::ask;
+use super::interrupt;
+
+/// The targets' core and the generator's.
+pub const TARGET_CPU: usize = 0;
+pub const OWN_CPU: usize = 1;
+
+const START_PATIENCE: Duration = Duration::from_secs(60);
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Target {
+    pub address: SocketAddr,
+    child: Child,
+    pid: Pid,
+    log: PathBuf,
+}
+
+/// Pins the calling thread; a child inherits it. `false` where the machine has no such core.
+pub fn pin(cpu: usize) -> bool {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set).is_ok()
+}
+
+impl Target {
+    /// Starts the command on the targets' core and waits until it answers; its output goes to `log`.
+    pub fn start(mut command: Command, address: SocketAddr, log: PathBuf) -> Result<Target> {
+        if TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok() {
+            bail!("something already listens on {address}");
+        }
+        let output = File::create(&log).context("creating the target's log")?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        pin(TARGET_CPU);
+        let child = command.spawn();
+        pin(OWN_CPU);
+        let child = child.with_context(|| format!("starting {}", command.get_program().to_string_lossy()))?;
+        let pid = Pid::from_child(&child);
+        interrupt::started(pid);
+        let mut target = Target { address, child, pid, log };
+        target.wait_until_up()?;
+        Ok(target)
+    }
+
+    fn wait_until_up(&mut self) -> Result<()> {
+        let until = Instant::now() + START_PATIENCE;
+        loop {
+            if matches!(ask(self.address, "GET", "/healthz"), Ok((200..300, _))) {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("ended at once ({status}): {}", self.last_words());
+            }
+            if Instant::now() >= until {
+                bail!("did not answer within {START_PATIENCE:?}: {}", self.last_words());
+            }
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The last line of what it printed.
+    fn last_words(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().next_back().unwrap_or("it printed nothing").to_owned()
+    }
+
+    pub fn pause(&self) -> Result<()> {
+        Ok(kill_process(self.pid, Signal::STOP)?)
+    }
+
+    pub fn resume(&self) -> Result<()> {
+        Ok(kill_process(self.pid, Signal::CONT)?)
+    }
+
+    /// CPU time of all threads so far, those that have ended included.
+    pub fn cpu(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(self.proc("stat")).context("the target is gone")?;
+        let ticks = cpu_ticks(&stat).context("/proc/PID/stat without its times")?;
+        Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+    }
+
+    /// The most memory it ever held at once (VmHWM), in MiB.
+    pub fn peak_mib(&self) -> Result<f64> {
+        let status = fs::read_to_string(self.proc("status")).context("the target is gone")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib / 1024.0)
+    }
+
+    fn proc(&self, file: &str) -> PathBuf {
+        Path::new("/proc").join(self.child.id().to_string()).join(file)
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        interrupt::ended(self.pid);
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        let _ = self.resume();
+        let _ = kill_process(self.pid, Signal::TERM);
+        let until = Instant::now() + STOP_PATIENCE;
+        while Instant::now() < until {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            sleep(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// utime + stime: the 14th and 15th field, counted after the command, which may hold spaces and brackets itself.
+pub fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+/// nginx with one worker in the foreground, answering `204` to everything.
+pub fn nginx(address: SocketAddr, dir: &Path) -> Result<Command> {
+    let text = format!(
+        "daemon off; master_process off; worker_processes 1; pid nginx.pid; error_log stderr crit;\n\
+         events {{ worker_connections 4096; }}\n\
+         http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path body;\n\
+         server {{ listen {address}; location / {{ return 204; }} }} }}\n"
+    );
+    let config = dir.join("nginx.conf");
+    File::create(&config)?.write_all(text.as_bytes())?;
+    let mut command = Command::new("nginx");
+    command.arg("-p").arg(dir).arg("-c").arg(config);
+    Ok(command)
+}
+
+/// Whether a program of this name is on PATH.
+pub fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
