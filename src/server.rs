@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clock::Clock;
 use crate::config::{Config, Hosts, Proxies};
 use crate::consent::{Gate, Refusals};
-use crate::enrich::Enricher;
+use crate::enrich::{Countries, Enricher};
 use crate::flush::{self, Flusher};
 use crate::http::Guard;
 use crate::ingest::{self, Edge, Rates};
@@ -34,7 +34,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let refusals = Arc::new(Refusals::default());
     let keys = Arc::new(DayKeys::random(hosts.zones()));
     let rates = Arc::new(Rates::new(&config.limits));
-    let enricher = Arc::new(Enricher::open(countries(&config).as_deref()).context("data.countries")?);
+    let enricher = Arc::new(Enricher::new(random_key(), countries(&config)?));
 
     let (sealed_sender, sealed) = mpsc::unbounded_channel();
     let parts = Parts { clock: clock.clone(), keys: Arc::clone(&keys), refusals: Arc::clone(&refusals) };
@@ -161,7 +161,11 @@ async fn tend(rates: Arc<Rates>, enricher: Arc<Enricher>, reload: Duration) {
     loop {
         tokio::select! {
             _ = tidy.tick() => rates.tidy(),
-            _ = reload.tick() => enricher.reload_if_changed(),
+            _ = reload.tick() => match enricher.countries().reload_if_changed() {
+                Ok(true) => tracing::info!("the country database was read again"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "the country database could not be read again; the old one stays in use"),
+            },
         }
     }
 }
@@ -201,13 +205,21 @@ pub fn store_options(config: &Config) -> anyhow::Result<StoreOptions> {
     })
 }
 
-fn countries(config: &Config) -> Option<PathBuf> {
+fn random_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).expect("the system's random generator works");
+    key
+}
+
+fn countries(config: &Config) -> anyhow::Result<Countries> {
     let file = "@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb";
-    let found = found(&config.data.countries, file);
-    if found.is_none() {
-        tracing::warn!("no country database was found (data.countries); every country is (unknown)");
+    match found(&config.data.countries, file) {
+        Some(path) => Countries::open(path).context("data.countries"),
+        None => {
+            tracing::warn!("no country database was found (data.countries); every country is (unknown)");
+            Ok(Countries::none())
+        }
     }
-    found
 }
 
 /// The configured path, or the npm package's file in `node_modules` here or beside the binary, or the bare file beside the binary.

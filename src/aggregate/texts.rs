@@ -123,7 +123,8 @@ mod tests {
         assert_eq!(ids[..3], [0, 1, 2]);
         assert!(ids[3..].iter().all(|&id| texts.text(id) == OTHER));
         assert_eq!(texts.intern(scope, "/1", 3), 1, "what is known stays known");
-        assert_eq!(texts.text(texts.intern(Scope::item(1, Subject::Page), "/9", 3)), "/9", "another site has its own cap");
+        let elsewhere = texts.intern(Scope::item(1, Subject::Page), "/9", 3);
+        assert_eq!(texts.text(elsewhere), "/9", "another site has its own cap");
         assert_eq!(texts.over, 7);
     }
 

@@ -70,8 +70,9 @@ pub fn load(sources: Sources, read: impl Fn(&str) -> std::io::Result<String>) ->
 }
 
 fn preset_name(sources: &Sources) -> Result<Option<String>, ConfigError> {
-    if sources.preset.is_some() {
-        return Ok(sources.preset.clone());
+    let set = sources.set.iter().rev().find(|(key, _)| key == "preset").map(|(_, name)| name.trim_matches('"').to_owned());
+    if let Some(name) = set.or_else(|| sources.preset.clone()) {
+        return Ok(Some(name));
     }
     let Some((name, text)) = &sources.file else { return Ok(None) };
     let table = syntax(name, text)?;

@@ -4,7 +4,7 @@ mod body;
 mod guard;
 mod problem;
 
-pub use body::{BodyError, drain, read};
+pub use body::{BodyError, read};
 pub use guard::Guard;
 pub use problem::refuse;
 

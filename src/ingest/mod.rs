@@ -21,7 +21,7 @@ pub use limit::Rates;
 use crate::clock::Clock;
 use crate::config::{Config, Hosts, Proxies, Site, VisitorMode};
 use crate::consent::Gate;
-use crate::enrich::{Enricher, Page};
+use crate::enrich::{Client, Enricher, Page, event_name, link};
 use crate::event::{Address, Agent, Caller, Hints, Kind, Payload, Problem, RawHit};
 use crate::http::{BodyError, read, refuse, text, without_port};
 use crate::journal::{Inbox, Unavailable};
@@ -87,12 +87,12 @@ async fn accept(request: &HttpRequest, payload: &mut web::Payload, edge: &Edge) 
     edge.check_headers(headers)?;
     let body = read(payload, edge.body_bytes, edge.deadline).await.map_err(|error| not_read(error, edge.body_bytes))?;
     let hits = wire::parse(&body, edge.batch_hits)?;
-    let caller = edge.caller(request);
+    let (caller, client) = edge.caller(request);
     let network = edge.rates.network(&caller.address);
     let mut new_visit_of = None;
     let mut events = Vec::with_capacity(hits.len());
     for hit in hits {
-        if let Some((event, path)) = edge.event(request, &caller, network, hit, new_visit_of.is_none())? {
+        if let Some((event, path)) = edge.event(request, &caller, client, network, hit, new_visit_of.is_none())? {
             if event.without_cookie == Some(true) && event.kind != Kind::Leave {
                 new_visit_of = Some(path);
             }
@@ -124,7 +124,7 @@ impl Edge {
         }
     }
 
-    fn caller<'a>(&self, request: &'a HttpRequest) -> Caller<'a> {
+    fn caller<'a>(&self, request: &'a HttpRequest) -> (Caller<'a>, Client) {
         let headers = request.headers();
         let text = |name: HeaderName| headers.get(name).and_then(text);
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
@@ -137,7 +137,7 @@ impl Edge {
             platform: text(SEC_CH_UA_PLATFORM),
         };
         let client = self.enricher.client(&agent, &hints);
-        Caller {
+        let caller = Caller {
             at: self.clock.now(),
             address,
             agent,
@@ -146,7 +146,8 @@ impl Edge {
             cookies: text(COOKIE).unwrap_or(""),
             signals: signals::read(headers),
             known_bot: client.bot,
-        }
+        };
+        (caller, client)
     }
 
     /// One hit on its way from the wire to an event. `None`: dropped. `first` is whether no hit of this body was a new visitor yet.
@@ -154,6 +155,7 @@ impl Edge {
         &self,
         request: &HttpRequest,
         caller: &Caller<'_>,
+        client: Client,
         network: u64,
         payload: Payload<'_>,
         first: bool,
@@ -171,10 +173,10 @@ impl Edge {
         let payload = admitted.payload();
         let item = match kind {
             Kind::View | Kind::Leave => page.path().into(),
-            Kind::Click => crate::enrich::link(&payload.name),
-            Kind::Event => crate::enrich::event_name(&payload.name),
+            Kind::Click => link(&payload.name).into(),
+            Kind::Event => event_name(&payload.name).into(),
         };
-        let facts = self.enricher.facts(&page, &payload.referrer, caller);
+        let facts = self.enricher.facts(&page, &payload.referrer, client, &caller.address, caller.language);
         let key = self.keys.at(site.zone, caller.at);
         let mut event = seal(admitted, site, item, facts, &key, self.mode);
         if !first && event.without_cookie == Some(true) {

@@ -29,4 +29,4 @@ mod writer;
 pub use file::{Folder, JournalError, SegmentFile, SegmentId};
 pub use inbox::{Inbox, Ticket, Unavailable};
 pub use seal::read_sealed;
-pub use writer::{Journal, Sealed, Stats, Writer};
+pub use writer::{Journal, Parts, Sealed, Stats, Writer};

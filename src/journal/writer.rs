@@ -142,6 +142,7 @@ impl Writer {
     /// Runs until the inbox is closed and drained. An error means that what is on disk is uncertain: the process must end.
     pub fn run(mut self) -> Result<(), JournalError> {
         let mut more = false;
+        let mut seals = Vec::new();
         loop {
             let Taken { hits, commands, closed } = self.inbox.take(if more { Duration::ZERO } else { TICK });
             let now = self.parts.clock.now();
@@ -157,9 +158,12 @@ impl Writer {
                 }
             }
             self.parts.keys.retire(now);
-            for Command::Seal(answer) in commands {
+            seals.extend(commands.into_iter().map(|Command::Seal(answer)| answer));
+            if !more && !seals.is_empty() {
                 self.rotate(now)?;
-                let _ = answer.send(self.sealer.last());
+                for answer in seals.drain(..) {
+                    let _ = oneshot::Sender::send(answer, self.sealer.last());
+                }
             }
             self.publish();
             if closed {
@@ -206,7 +210,12 @@ impl Writer {
             return false;
         }
         match self.file.reserve(need) {
-            Ok(()) => true,
+            Ok(()) => {
+                if self.stats.full.swap(0, Ordering::Relaxed) == 1 {
+                    tracing::info!("the journal has room again");
+                }
+                true
+            }
             Err(error) => {
                 self.say_full(&error.to_string());
                 false
@@ -220,12 +229,10 @@ impl Writer {
             return;
         }
         self.checked = Instant::now();
-        let over = self.folder.bytes() > self.max_bytes;
-        if over {
+        self.full = self.folder.bytes() > self.max_bytes;
+        if self.full {
             self.say_full("journal.max_bytes is reached");
         }
-        self.full = over;
-        self.stats.full.store(u64::from(over), Ordering::Relaxed);
     }
 
     fn say_full(&mut self, reason: &str) {

@@ -18,6 +18,11 @@ impl VisitorKey {
     pub(super) fn bucket(&self) -> u64 {
         u64::from_le_bytes(self.0[..8].try_into().expect("8 of 16 bytes are 8"))
     }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(value: u128) -> VisitorKey {
+        VisitorKey(value.to_le_bytes())
+    }
 }
 
 /// A hit that may be counted, without anything of the person it came from but a value that dies with the day.

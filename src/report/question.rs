@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_bad_question_is_told_what_is_accepted() {
-        let ask = |asked| Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), asked, 0, (5, 35)).unwrap_err().detail;
+        let ask = |asked| Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), asked, 1_800_000_000_000, (5, 35)).unwrap_err().detail;
         assert!(ask(Asked { from: Some("1 May".into()), ..Asked::default() }).contains("2026-03-01"));
         assert!(ask(Asked { limit: Some(0), ..Asked::default() }).contains("1 to 1000"));
         assert!(ask(Asked { filter: Some("browser:Firefox".into()), ..Asked::default() }).contains("source:"));

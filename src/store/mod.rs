@@ -8,6 +8,7 @@ mod age;
 pub mod engine;
 mod error;
 pub mod native;
+mod read;
 pub mod schema;
 
 use std::path::PathBuf;
@@ -18,10 +19,13 @@ use clickhouse::Client;
 use tokio::sync::RwLock;
 
 pub use age::Aged;
+pub use engine::Limits;
 pub use error::StoreError;
+pub use read::{Read, Scope, Sums6};
 
 use crate::aggregate::Sums;
-use engine::{Engine, EngineOptions, Limits};
+use crate::event::SiteId;
+use engine::{Engine, EngineOptions};
 use error::failed;
 use schema::Table;
 
@@ -70,6 +74,17 @@ impl Store {
         let client = client.with_database(&options.database);
         schema::migrate(&client, &options.database, options.cluster.as_deref()).await?;
         Ok(Store { client, engine, inserting: RwLock::new(()) })
+    }
+
+    /// The questions about one site.
+    pub fn read(&self, site: SiteId) -> Read<'_> {
+        Read { client: &self.client, site }
+    }
+
+    /// Bytes at rest, as ClickHouse accounts for its active parts.
+    pub async fn bytes(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()";
+        self.client.query(sql).fetch_one().await.map_err(failed("the size of the tables"))
     }
 
     /// For questions. Read with `sum()` and `GROUP BY`, thresholds in `HAVING`: rows of one key may still lie apart.

@@ -1,6 +1,8 @@
 //! The real program, started the way an operator starts it: a configuration file, a directory on disk, a port.
 
 mod client;
+mod engine;
+mod hits;
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -11,93 +13,157 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-pub use client::{Body, Client};
+pub use client::{Answer, Body, Client};
+pub use engine::Engine;
+pub use hits::{ABSENT, AGENT, DAY, NOON, SITES, grant, hit, view};
 
 /// The version a grant must be of. Not 1, so that there is an older one.
 pub const CONSENT_VERSION: u32 = 2;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
-/// What every test's server is told. The only place that knows the names of the keys.
+/// What every test's server is told; a test's own `--set` pairs win over it.
 fn config(listen: SocketAddr, dir: &Path) -> String {
-    let data = dir.join("data");
+    let dir = dir.display();
     format!(
         r#"
 [server]
 listen = "{listen}"
+workers = 2
 
 [proxy]
 trusted = ["127.0.0.0/8"]
 
+[journal]
+dir = "{dir}/data/journal"
+segment_secs = 1
+
 [store]
-path = "{data}"
-
-[visitor]
-mode = "keyed_hash"
-
-[signals]
-gpc = "deny"
-dnt = "deny"
+dir = "{dir}/data/store"
 
 [consent]
-basis = "opt_in"
-cookie = "ff_consent"
 version = {CONSENT_VERSION}
 
 [limits]
-hits_per_minute_per_network = 100_000_000
-hits_per_minute_per_site = 100_000_000
+network_hits_per_sec = 100_000_000
+network_burst = 100_000_000
+site_hits_per_sec = 100_000_000
+site_burst = 100_000_000
 
 [test]
 clock = true
-"#,
-        data = data.display(),
+"#
     )
 }
 
-/// A running collector; killed and its directory removed when it goes out of scope.
+/// A collector in a directory of its own. It can be killed and started again; both go when it goes out of scope.
 pub struct Server {
     child: Child,
     address: SocketAddr,
     dir: TempDir,
+    settings: Vec<String>,
 }
 
 impl Server {
     /// `more` is appended to the configuration: the profiles and sites of a test.
     pub fn start(more: &str) -> Server {
+        Server::start_with(more, &[])
+    }
+
+    /// `settings` are `section.key=value` pairs.
+    pub fn start_with(more: &str, settings: &[&str]) -> Server {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
         let address = free_port();
-        let config_file = dir.path().join("footfall.toml");
-        fs::write(&config_file, config(address, dir.path()) + more).expect("the configuration is written");
-        let log = File::create(dir.path().join("log")).expect("a file for the log");
-        let child = Command::new(env!("CARGO_BIN_EXE_footfall"))
-            .args(["serve", "--config"])
-            .arg(&config_file)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("the log twice"))
-            .stderr(log)
-            .spawn()
-            .expect("the program starts");
-        let mut server = Server { child, address, dir };
+        fs::write(dir.path().join("footfall.toml"), config(address, dir.path()) + more).expect("the configuration is written");
+        let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
+        let child = spawn(dir.path(), &settings);
+        let mut server = Server { child, address, dir, settings };
         server.wait_until_healthy();
         server
     }
 
-    fn wait_until_healthy(&mut self) {
+    /// With the data on a file system of `bytes` that only the collector sees; the test reaches it through [`Server::data`].
+    pub fn start_on_small_disk(more: &str, settings: &[&str], bytes: usize) -> Server {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
+        let address = free_port();
+        fs::create_dir(dir.path().join("data")).expect("a place to mount");
+        fs::write(dir.path().join("footfall.toml"), config(address, dir.path()) + more).expect("the configuration is written");
+        let mount = format!("mount -t tmpfs -o size={bytes} tmpfs '{}' && exec \"$@\"", dir.path().join("data").display());
+        // A mount of its own needs no root where the kernel lets users make namespaces.
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount, "sh", env!("CARGO_BIN_EXE_footfall")]);
+        let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
+        let child = run(command, dir.path(), &settings);
+        let mut server = Server { child, address, dir, settings };
+        server.wait_until_healthy();
+        server
+    }
+
+    /// The data directory as the collector sees it.
+    pub fn data(&self) -> std::path::PathBuf {
+        let inside = self.dir.path().join("data");
+        Path::new("/proc").join(self.pid().to_string()).join("root").join(inside.strip_prefix("/").unwrap_or(&inside))
+    }
+
+    /// `kill -9`: no goodbye, nothing flushed.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a child to kill");
+        self.child.wait().expect("a child to wait for");
+    }
+
+    /// The same directory, port and settings again.
+    pub fn restart(&mut self) {
+        self.spawn_again();
+        self.wait_until_healthy();
+    }
+
+    pub fn spawn_again(&mut self) {
+        self.child = spawn(self.dir.path(), &self.settings);
+    }
+
+    /// SIGTERM; answers the exit code once the program has ended.
+    pub fn stop(&mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a child to signal");
+        self.child.wait().expect("a child to wait for").code()
+    }
+
+    /// The exit code, if it ends by itself in time.
+    pub fn ended_within(&mut self, patience: Duration) -> Option<Option<i32>> {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("a child to ask") {
+                return Some(status.code());
+            }
+            sleep(Duration::from_millis(20));
+        }
+        None
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn wait_until_healthy(&mut self) {
         let deadline = Instant::now() + STARTS_WITHIN;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child to ask") {
                 panic!("the server ended with {status}:\n{}", self.log());
             }
-            if Client::connect(self.address)
-                .and_then(|mut client| client.get("/healthz"))
-                .is_ok_and(|a| a.status == 200)
-            {
+            let answer = Client::connect(self.address).and_then(|mut client| client.get("/healthz"));
+            if answer.is_ok_and(|answer| answer.status == 200) {
                 return;
             }
             assert!(Instant::now() < deadline, "no /healthz within {STARTS_WITHIN:?}:\n{}", self.log());
-            sleep(Duration::from_millis(50));
+            sleep(Duration::from_millis(20));
         }
     }
 
@@ -105,10 +171,49 @@ impl Server {
         Client::connect(self.address).expect("the server takes connections")
     }
 
-    /// Everything the server has written to its standard streams so far.
+    /// Everything the server has written to its standard streams so far, over all its starts.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
+
+    /// A figure of `/metrics`; the whole name with its labels.
+    pub fn metric(&self, name: &str) -> u64 {
+        let page = self.client().get("/metrics").expect("the metrics are answered").text();
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in\n{page}")).parse::<f64>().expect("a number") as u64
+    }
+
+    /// Waits until all that was counted can be read.
+    pub fn flush(&self) {
+        let host = self.address.to_string();
+        let answer = self.client().ask("POST", "/test/flush", &[("Host", &host)], Body::None).expect("a flush is answered");
+        assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.log());
+    }
+
+    pub fn report(&self, site: &str, query: &str) -> serde_json::Value {
+        let answer = self.client().get(&format!("/api/v1/sites/{site}/report?{query}")).expect("a report is answered");
+        assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.log());
+        serde_json::from_slice(&answer.body).expect("a report is JSON")
+    }
+}
+
+fn spawn(dir: &Path, settings: &[String]) -> Child {
+    run(Command::new(env!("CARGO_BIN_EXE_footfall")), dir, settings)
+}
+
+fn run(mut command: Command, dir: &Path, settings: &[String]) -> Child {
+    let log = File::options().create(true).append(true).open(dir.join("log")).expect("a file for the log");
+    command.args(["serve", "--config"]).arg(dir.join("footfall.toml"));
+    for pair in settings {
+        command.args(["--set", pair]);
+    }
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("the log twice"))
+        .stderr(log)
+        .spawn()
+        .expect("the program starts")
 }
 
 impl Drop for Server {

@@ -1,0 +1,209 @@
+//! Nobody at rest: planted addresses, agents, cookies, queries and referrer paths are looked for in every byte the collector leaves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use footfall::clock::Clock;
+use footfall::config::{Hosts, VisitorMode, load};
+use footfall::consent::{Gate, Refusals};
+use footfall::enrich::{Countries, Enricher, Page};
+use footfall::event::{Address, Agent, Caller, Hints, Kind, Payload, RawHit, Signals, SiteId};
+use footfall::journal::{Parts, Writer};
+use footfall::pseudonym::{DayKeys, seal};
+
+use crate::support::{Body, CONSENT_VERSION, NOON, SITES, Server};
+
+/// Every file below a directory, with what it holds.
+fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let path = entry.path();
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => found.extend(files(&path)),
+            kind if kind.is_file() => found.push((path.clone(), fs::read(&path).unwrap_or_default())),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn holds(bytes: &[u8], needle: &[u8]) -> bool {
+    memchr_like(bytes, needle)
+}
+
+fn memchr_like(bytes: &[u8], needle: &[u8]) -> bool {
+    let first = needle[0];
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| *byte == first) {
+        rest = &rest[at..];
+        if rest.starts_with(needle) {
+            return true;
+        }
+        rest = &rest[1..];
+    }
+    false
+}
+
+/// An address as text and as the bytes it could be stored as.
+fn forms_of_v4(octets: [u8; 4]) -> Vec<Vec<u8>> {
+    let text = octets.map(|octet| octet.to_string()).join(".");
+    let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+    let number = u32::from_be_bytes(octets).to_string();
+    vec![text.into_bytes(), hex.into_bytes(), number.into_bytes()]
+}
+
+#[test]
+fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
+    let mut server = Server::start_with(SITES, &["log.filter=\"trace\""]);
+    let mut client = server.client();
+    let id = "cafe0123456789abcdefcafe01234567";
+    let cookie = format!("session=CANARYCOOKIE; ff_consent={CONSENT_VERSION}.analytics.{id}; other=CANARYTWO");
+    let now = NOON.to_string();
+    let v6 = "2001:db8:ca:fe12:3456:789a:bcde:f012";
+    let octets = [203, 0, 113, 77];
+    for (n, address) in ["203.0.113.77", v6].iter().cycle().take(200).enumerate() {
+        let body = format!(
+            r#"[{{"kind":"view","url":"https://pages.example/u/mia/{page}?token=CANARYQUERY&utm_source=news&email=canary%40example.org#CANARYFRAGMENT",
+                 "referrer":"https://blog.example/CANARYREFERRERPATH?q=CANARYREFERRERQUERY","id":"deadbeefcafebabe{n:016x}"}},
+                {{"kind":"click","url":"https://pages.example/u/mia","name":"https://shop.example/x?sid=CANARYLINK"}},
+                {{"kind":"event","url":"https://pages.example/u/mia","name":"canary.person@example.org"}}]"#,
+            page = n % 7
+        );
+        let headers = [
+            ("Host", "pages.example"),
+            ("Origin", "https://pages.example"),
+            ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; CANARYAGENT) Gecko/20100101 Firefox/131.0"),
+            ("X-Forwarded-For", *address),
+            ("Referer", "https://pages.example/u/mia?CANARYREFERER"),
+            ("Accept-Language", "de-CANARYLANGUAGE"),
+            ("Cookie", &cookie),
+            ("X-Footfall-Now", &now),
+            ("X-Canary", "CANARYHEADER"),
+        ];
+        assert_eq!(client.ask("POST", "/ff/hit", &headers, Body::Sized(body.as_bytes())).unwrap().status, 202);
+        // And what is refused, in every way there is.
+        let refused = [headers.as_slice(), &[("DNT", "1")]].concat();
+        assert_eq!(client.ask("POST", "/ff/hit", &refused, Body::Sized(body.as_bytes())).unwrap().status, 202);
+        assert_eq!(client.ask("POST", "/ff/hit", &headers, Body::Sized(b"{\"kind\":\"CANARYBODY\"}")).unwrap().status, 400);
+    }
+    server.flush();
+    assert_eq!(server.report("mia", crate::support::DAY)["totals"]["hits"], 200);
+    let metrics = server.client().get("/metrics").unwrap().body;
+    let environment = fs::read(format!("/proc/{}/environ", server.pid())).unwrap();
+    // Some hits stay in the open segment, and the program dies as a crash would end it: with SIGABRT, which dumps where dumps are on.
+    assert_eq!(client.ask("POST", "/ff/hit", &[("Host", "pages.example"), ("User-Agent", "CANARYAGENT/5.0 Firefox"), ("X-Forwarded-For", "203.0.113.77"), ("Cookie", &cookie)], Body::Sized(br#"{"kind":"view","url":"https://pages.example/u/mia/last"}"#)).unwrap().status, 202);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "no core dumps: {core}");
+    let pid = rustix::process::Pid::from_raw(server.pid() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::ABORT).unwrap();
+    server.ended_within(std::time::Duration::from_secs(10)).expect("it ends");
+
+    let mut all = files(server.dir());
+    all.push((PathBuf::from("/metrics"), metrics));
+    all.push((PathBuf::from("/proc/environ"), environment));
+    let mut needles: Vec<Vec<u8>> = [
+        "CANARY", "canary", "cafe0123456789", "deadbeefcafebabe", "2001:db8:ca:fe12", "20010db800cafe12", "fe12:3456",
+    ]
+    .iter()
+    .map(|text| text.as_bytes().to_vec())
+    .collect();
+    needles.extend(forms_of_v4(octets));
+    let mut v6_bytes = v6.parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec();
+    needles.push(v6_bytes.clone());
+    v6_bytes.reverse();
+    needles.push(v6_bytes);
+    assert!(all.iter().any(|(path, _)| path.ends_with("log")), "the log is among what is searched");
+    assert!(all.iter().any(|(path, _)| path.extension().is_some_and(|e| e == "open")), "an open segment is among what is searched");
+    let planted = all.iter().any(|(_, bytes)| holds(bytes, b"/u/mia/last"));
+    assert!(planted, "what may be kept is found: the search works");
+    for (path, bytes) in &all {
+        for needle in &needles {
+            assert!(!holds(bytes, needle), "{} holds {:?}", path.display(), String::from_utf8_lossy(needle));
+        }
+    }
+}
+
+#[test]
+fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days_key() {
+    const KEY: [u8; 32] = [7; 32];
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let journal_dir = dir.path().join("journal");
+    let set = |key: &str, value: String| (key.to_owned(), value);
+    let sources = footfall::config::Sources {
+        file: Some(("test".into(), SITES.into())),
+        set: vec![set("journal.dir", format!("{journal_dir:?}")), set("consent.version", CONSENT_VERSION.to_string())],
+        ..Default::default()
+    };
+    let config = load(sources, |_| unreachable!()).unwrap();
+    let hosts = Hosts::new(&config.profiles, &config.sites);
+    let refusals = Arc::new(Refusals::default());
+    let keys = Arc::new(DayKeys::new(hosts.zones(), |key| key.copy_from_slice(&KEY)));
+    let parts = Parts { clock: Clock::test(NOON), keys: Arc::clone(&keys), refusals: Arc::clone(&refusals) };
+    let (sealed, _kept) = tokio::sync::mpsc::unbounded_channel();
+    let (journal, writer) = Writer::open(&config, parts, sealed).unwrap();
+    let writer = std::thread::spawn(move || writer.run());
+    let gate = Gate::new(&config, refusals);
+    let enricher = Enricher::new([1; 32], Countries::none());
+    let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0";
+    let mut values = Vec::new();
+    for last in 0..=255_u8 {
+        let address = std::net::IpAddr::from([203, 0, 113, last]);
+        let cookies = crate::support::grant();
+        let caller = Caller {
+            at: NOON,
+            address: Address::new(address),
+            agent: Agent::new(agent),
+            hints: Hints::default(),
+            language: None,
+            cookies: &cookies,
+            signals: Signals::default(),
+            known_bot: false,
+        };
+        let client = enricher.client(&caller.agent, &caller.hints);
+        let page = Page::parse("https://pages.example/u/mia").unwrap();
+        let site = hosts.resolve(page.host(), page.path()).unwrap();
+        let payload = Payload {
+            kind: Kind::View,
+            url: "".into(),
+            referrer: "".into(),
+            name: "".into(),
+            money: None,
+            id: None,
+            engaged_ms: 0,
+            passive: false,
+            webdriver: false,
+        };
+        let admitted = gate.admit(RawHit { caller: &caller, payload, site: Some(site), over_rate: false }).unwrap();
+        let facts = enricher.facts(&page, "", client, &caller.address, None);
+        let event = seal(admitted, site, page.path().into(), facts, &keys.at(site.zone, NOON), VisitorMode::KeyedHash);
+        drop(journal.inbox.submit(std::iter::once(event)).unwrap());
+        values.push(visitor_value(&KEY, SiteId::of("mia"), [203, 0, 113, last], agent));
+    }
+    journal.inbox.close();
+    writer.join().unwrap().unwrap();
+    let all = files(&journal_dir);
+    assert!(all.iter().any(|(_, bytes)| holds(bytes, b"/u/mia")), "the journal holds the page");
+    for (path, bytes) in &all {
+        for value in &values {
+            let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+            let reversed: Vec<u8> = value[..8].iter().rev().copied().collect();
+            for form in [&value[..], &value[..8], &value[8..], &reversed, hex.as_bytes()] {
+                assert!(!holds(bytes, form), "{} holds a visitor's value", path.display());
+            }
+        }
+    }
+}
+
+/// The visitor value by its published definition (docs/PRIVACY.md), written down a second time.
+fn visitor_value(key: &[u8; 32], site: SiteId, address: [u8; 4], agent: &str) -> [u8; 16] {
+    let mut message = b"visitor/v1".to_vec();
+    message.extend(site.as_u64().to_le_bytes());
+    message.push(4);
+    message.extend(address);
+    message.extend([0; 13]);
+    message.extend(agent.as_bytes());
+    let hash = blake3::keyed_hash(key, &message);
+    hash.as_bytes()[..16].try_into().unwrap()
+}

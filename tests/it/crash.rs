@@ -1,0 +1,277 @@
+//! Answered means on disk. The program is killed, the store refuses, the disk fills, a byte turns: what was answered is counted, once.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::support::{Body, Client, DAY, Engine, NOON, SITES, Server, grant, hit, view};
+
+const CLIENTS: usize = 4;
+const PAGES: usize = 900;
+
+/// What became of the pages a client sent, by path: answered 202, or sent and never answered.
+type Fates = HashMap<String, bool>;
+
+/// Sends views of pages nobody else sends until the server is gone. A 503 is no answer and no count: the page is sent again.
+fn send_until_gone(mut client: Client, site: &str, gone: &AtomicBool) -> Fates {
+    let (cookie, now) = (grant(), NOON.to_string());
+    let mut fates = Fates::new();
+    for page in 0..PAGES {
+        let path = format!("/u/{site}/{page}");
+        let body = view(&path);
+        let address = format!("10.0.{}.{}", page / 250, page % 250);
+        let headers = [
+            ("Host", "pages.example"),
+            ("User-Agent", crate::support::AGENT),
+            ("X-Forwarded-For", address.as_str()),
+            ("Cookie", cookie.as_str()),
+            ("X-Footfall-Now", now.as_str()),
+        ];
+        loop {
+            match client.ask("POST", "/ff/hit", &headers, Body::Sized(body.as_bytes())).map(|answer| answer.status) {
+                Ok(202) => drop(fates.insert(path.clone(), true)),
+                Ok(503) if !gone.load(Ordering::Relaxed) => continue,
+                Ok(503) => {}
+                Ok(other) => panic!("{other} for {path}"),
+                Err(_) => drop(fates.insert(path.clone(), false)),
+            }
+            break;
+        }
+        if gone.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    fates
+}
+
+/// Kills the server after `delay` under load from all clients, with segments being sealed all the time.
+fn kill_under_load(server: &mut Server, round: usize, delay: Duration) -> HashMap<String, Fates> {
+    let gone = AtomicBool::new(false);
+    let sites: Vec<String> = (0..CLIENTS).map(|client| format!("r{round}c{client}")).collect();
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = sites
+            .iter()
+            .map(|site| {
+                let (client, gone) = (server.client(), &gone);
+                scope.spawn(move || send_until_gone(client, site, gone))
+            })
+            .collect();
+        let (mut sealer, host) = (server.client(), server.address().to_string());
+        let gone = &gone;
+        scope.spawn(move || {
+            while !gone.load(Ordering::Relaxed) {
+                // Waits where the store refuses; ends with the server.
+                if sealer.ask("POST", "/test/flush", &[("Host", &host)], Body::None).is_err() {
+                    break;
+                }
+            }
+        });
+        std::thread::sleep(delay);
+        server.kill();
+        gone.store(true, Ordering::Relaxed);
+        sites.iter().cloned().zip(senders.into_iter().map(|sender| sender.join().unwrap())).collect()
+    })
+}
+
+/// Every answered page stands with exactly one view, every unanswered one with at most one, and nothing else stands there.
+fn assert_counted_once(server: &Server, fates: &HashMap<String, Fates>) -> (usize, usize) {
+    let (mut answered, mut unanswered) = (0, 0);
+    for (site, pages) in fates {
+        let report = server.report(site, DAY);
+        let rows = report["subjects"]["page"]["rows"].as_array().unwrap();
+        let counted: HashMap<&str, u64> =
+            rows.iter().map(|row| (row["item"].as_str().unwrap(), row["hits"].as_u64().unwrap())).collect();
+        for (path, was_answered) in pages {
+            let hits = counted.get(path.as_str()).copied().unwrap_or(0);
+            match was_answered {
+                true => assert_eq!(hits, 1, "{path} was answered"),
+                false => assert!(hits <= 1, "{path} counts {hits}"),
+            }
+        }
+        assert!(counted.keys().all(|path| pages.contains_key(*path)), "{site} holds a page nobody sent");
+        let total: u64 = counted.values().sum();
+        assert_eq!(report["totals"]["hits"], total, "{site}: the site's total and its pages'");
+        answered += pages.values().filter(|answered| **answered).count();
+        unanswered += pages.values().filter(|answered| !**answered).count();
+    }
+    (answered, unanswered)
+}
+
+/// A small generator, so that the moments of death are spread and yet the same in each run.
+fn delays(seed: u64) -> impl Iterator<Item = Duration> {
+    let mut state = seed;
+    std::iter::repeat_with(move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Duration::from_millis(20 + (state >> 33) % 380)
+    })
+}
+
+#[test]
+fn thirty_kills_under_load_lose_no_answered_hit_and_count_none_twice_while_the_store_refuses_and_returns() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut engine = Engine::start(&dir.path().join("clickhouse"));
+    let url = format!("store.url=\"{}\"", engine.url());
+    let mut server = Server::start_with(SITES, &[&url]);
+    let mut fates = HashMap::new();
+    for (round, delay) in delays(1).take(30).enumerate() {
+        match round % 5 {
+            // The store dies too, in the middle of whatever it was doing.
+            1 => engine.kill(),
+            3 => engine.restart(),
+            _ => {}
+        }
+        fates.extend(kill_under_load(&mut server, round, delay));
+        server.restart();
+    }
+    engine.kill();
+    engine.restart();
+    server.flush();
+    let (answered, unanswered) = assert_counted_once(&server, &fates);
+    println!("{answered} answered hits counted once; {unanswered} were under way when the program died");
+    assert!(answered > 2_000, "{answered}");
+    assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
+    assert_eq!(server.metric("footfall_journal_damaged_total"), 0);
+}
+
+#[test]
+fn kills_of_collector_and_embedded_engine_together_lose_nothing_either() {
+    let mut server = Server::start(SITES);
+    let mut fates = HashMap::new();
+    for (round, delay) in delays(2).take(6).enumerate() {
+        fates.extend(kill_under_load(&mut server, round, delay));
+        server.restart();
+    }
+    server.flush();
+    let (answered, _) = assert_counted_once(&server, &fates);
+    assert!(answered > 100, "{answered}");
+}
+
+#[test]
+fn a_stop_closes_visits_and_sends_everything_and_the_next_start_finds_nothing_to_do() {
+    let mut server = Server::start(SITES);
+    let mut client = server.client();
+    assert_eq!(hit(&mut client, &view("/u/mia"), &[]).status, 202);
+    let later = (NOON + 95_000).to_string();
+    assert_eq!(hit(&mut client, &view("/u/mia/shop"), &[("X-Footfall-Now", &later)]).status, 202);
+    assert_eq!(server.stop(), Some(0), "{}", server.log());
+    let left = fs::read_dir(server.dir().join("data/journal")).unwrap().flatten();
+    let left: Vec<String> = left.map(|entry| entry.file_name().into_string().unwrap()).filter(|name| name.contains(".sealed")).collect();
+    assert_eq!(left, Vec::<String>::new());
+    server.restart();
+    server.flush();
+    let report = server.report("mia", DAY);
+    assert_eq!(report["totals"], serde_json::json!({"hits": 2, "visitors": 1, "visits": 1, "bounces": 0, "seconds": 95}));
+    let pages = report["subjects"]["page"]["rows"].as_array().unwrap();
+    let shop = pages.iter().find(|row| row["item"] == "/u/mia/shop").unwrap();
+    assert_eq!(shop["exits"], 1);
+}
+
+#[test]
+fn with_the_store_away_hits_are_answered_up_to_the_bound_then_refused_and_all_arrive_when_it_is_back() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut engine = Engine::start(&dir.path().join("clickhouse"));
+    engine.kill();
+    let url = format!("store.url=\"{}\"", engine.url());
+    // The open segment alone reserves 4 MiB.
+    let mut server = Server::start_with(SITES, &[&url, "journal.max_bytes=4500000"]);
+    let mut client = server.client();
+    let long = "x".repeat(180);
+    let page = |n: usize| format!("/u/mia/{}", format!("{long}/").repeat(2).replace('x', &format!("{}", (b'a' + (n % 26) as u8) as char)));
+    let mut answered = 0;
+    let mut refused = None;
+    for n in 0..200_000 {
+        let body = format!("[{}]", vec![view(&format!("{}p{n}", page(n))); 10].join(","));
+        let answer = hit(&mut client, &body, &[]);
+        match answer.status {
+            202 => answered += 10,
+            _ => {
+                refused = Some(answer);
+                break;
+            }
+        }
+    }
+    let refused = refused.expect("the bound is met");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("2")));
+    assert_eq!(server.metric("footfall_journal_full"), 1);
+    server.kill();
+    engine.restart();
+    server.restart();
+    server.flush();
+    assert_eq!(server.report("mia", DAY)["totals"]["hits"], answered);
+    assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[]).status, 202);
+}
+
+/// Damages the journal while the collector is dead: answers the file and the offset.
+fn flip(server: &Server, ending: &str, place: impl Fn(&[u8]) -> usize) -> (PathBuf, usize) {
+    let files = fs::read_dir(server.dir().join("data/journal")).unwrap().flatten().map(|entry| entry.path());
+    let path = files.filter(|path| path.extension().is_some_and(|e| e == ending)).min().expect("a segment file");
+    let bytes = fs::read(&path).unwrap();
+    let at = place(&bytes);
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&[bytes[at] ^ 0x20], at as u64).unwrap();
+    (path, at)
+}
+
+#[test]
+fn a_flipped_byte_in_an_open_segment_is_named_and_costs_its_own_batch_only() {
+    let mut server = Server::start_with(SITES, &["journal.segment_secs=3600"]);
+    let mut client = server.client();
+    for n in 0..50 {
+        assert_eq!(hit(&mut client, &view(&format!("/u/mia/{n}")), &[]).status, 202);
+    }
+    server.kill();
+    // The magic of the 21st frame: the first 20 hits lie before it, one a frame.
+    let starts = |bytes: &[u8]| bytes.windows(4).enumerate().filter(|(_, w)| *w == b"FFR1").map(|(n, _)| n).collect::<Vec<_>>();
+    let (path, at) = flip(&server, "open", |bytes| starts(bytes)[20] + 14);
+    server.restart();
+    server.flush();
+    let report = server.report("mia", DAY);
+    assert_eq!(report["totals"]["hits"], 49);
+    let rows = report["subjects"]["page"]["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 49);
+    assert!(rows.iter().all(|row| row["item"] != "/u/mia/20"));
+    let log = server.log();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    assert!(log.lines().any(|line| line.contains("ERROR") && line.contains(name) && line.contains(&format!("offset={}", at - 14))), "{log}");
+    assert_eq!(server.metric("footfall_journal_damaged_total"), 1);
+    assert!(server.dir().join("data/journal/quarantine").join(name).is_file());
+}
+
+#[test]
+fn a_flipped_byte_in_a_sealed_segment_is_named_and_the_segments_after_it_are_counted() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut engine = Engine::start(&dir.path().join("clickhouse"));
+    engine.kill();
+    let url = format!("store.url=\"{}\"", engine.url());
+    let mut server = Server::start_with(SITES, &[&url, "journal.segment_secs=3600"]);
+    for n in 0..3 {
+        assert_eq!(hit(&mut server.client(), &view(&format!("/u/mia/{n}")), &[]).status, 202);
+        server.kill();
+        server.restart();
+    }
+    server.kill();
+    let (path, _) = flip(&server, "sealed", |bytes| bytes.len() - 3);
+    engine.restart();
+    server.restart();
+    server.flush();
+    assert_eq!(server.report("mia", DAY)["totals"]["hits"], 2);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    assert!(server.log().lines().any(|line| line.contains("ERROR") && line.contains(name)), "{}", server.log());
+    assert_eq!(server.metric("footfall_segments_quarantined_total"), 1);
+    assert!(server.dir().join("data/journal/quarantine").join(name).is_file());
+}
+
+#[test]
+fn a_second_collector_on_the_same_journal_is_refused_with_the_reason() {
+    let server = Server::start(SITES);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_footfall"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .arg(server.dir().join("footfall.toml"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another collector uses this journal"));
+}

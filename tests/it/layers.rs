@@ -1,0 +1,101 @@
+//! Who may use whom, held by reading the sources: the layers of docs/ARCHITECTURE.md.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Module, its layer's allowed neighbours. A module may always use itself.
+const MAY_USE: [(&str, &[&str]); 16] = [
+    ("event", &["config"]),
+    ("clock", &["event"]),
+    ("config", &["event"]),
+    ("consent", &["config", "event"]),
+    ("enrich", &["event"]),
+    ("pseudonym", &["config", "consent", "enrich", "event"]),
+    ("aggregate", &["config", "event", "pseudonym"]),
+    ("journal", &["aggregate", "clock", "config", "consent", "event", "pseudonym"]),
+    ("store", &["aggregate", "event"]),
+    ("flush", &["clock", "config", "event", "journal", "store"]),
+    ("http", &["config", "event"]),
+    ("ingest", &["clock", "config", "consent", "enrich", "event", "http", "journal", "pseudonym"]),
+    ("report", &["config", "event", "pseudonym", "store"]),
+    ("web", &["clock", "config", "event", "http", "journal", "report", "store", "telemetry"]),
+    ("telemetry", &["config", "consent", "event", "flush", "journal"]),
+    ("server", &[
+        "clock", "config", "consent", "enrich", "flush", "http", "ingest", "journal", "pseudonym", "store", "telemetry", "web",
+    ]),
+];
+
+fn sources() -> Vec<(String, PathBuf, String)> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&root, &mut found);
+    let module = |path: &Path| {
+        let first = path.strip_prefix(&root).unwrap().components().next().unwrap();
+        first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+    };
+    // What stands under #[cfg(test)] may look further.
+    let code = |path: &Path| fs::read_to_string(path).unwrap().split("#[cfg(test)]").next().unwrap().to_owned();
+    found.into_iter().map(|path| (module(&path), path.clone(), code(&path))).collect()
+}
+
+#[test]
+fn modules_use_only_the_layers_below_them() {
+    for (module, path, code) in sources() {
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
+            assert!(["lib", "main", "cli"].contains(&module.as_str()), "{module} has no row in the table of layers");
+            continue;
+        };
+        for (at, _) in code.match_indices("crate::") {
+            let used: String = code[at + 7..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            assert!(used == module || allowed.contains(&used.as_str()), "{} uses {used}", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_edges_name_actix_and_only_the_store_names_the_clickhouse_client() {
+    for (module, path, code) in sources() {
+        let edge = ["ingest", "web", "http", "server"].contains(&module.as_str());
+        assert!(edge || !code.contains("actix"), "{} names actix", path.display());
+        assert!(module == "store" || !code.contains("clickhouse::"), "{} names the ClickHouse client", path.display());
+    }
+}
+
+#[test]
+fn an_address_and_an_agent_are_exposed_in_three_places_and_cannot_be_printed() {
+    let mut places: Vec<String> = Vec::new();
+    for (module, path, code) in sources() {
+        if code.contains(".expose()") {
+            places.push(format!("{module}/{}", path.file_name().unwrap().to_string_lossy()));
+        }
+        if path.ends_with("event/raw.rs") || path.ends_with("pseudonym/seal.rs") {
+            let printable = code.split("\n\n").filter(|item| item.contains("struct") && item.contains("Debug"));
+            assert_eq!(printable.collect::<Vec<_>>(), Vec::<&str>::new());
+        }
+    }
+    places.sort();
+    // A secret of the configuration is exposed to the guard and to the store's options; an agent to its classifier; both to the hash.
+    let allowed = ["enrich/", "http/guard.rs", "pseudonym/seal.rs", "server/server.rs"];
+    assert!(places.iter().all(|place| allowed.iter().any(|prefix| place.starts_with(prefix))), "{places:?}");
+}
+
+#[test]
+fn no_unkeyed_hash_comes_near_an_identifier() {
+    for (module, path, code) in sources() {
+        if module == "pseudonym" && !path.ends_with("visits.rs") {
+            for word in ["xxh", "foldhash", "ahash", "fxhash", "DefaultHasher", "city"] {
+                assert!(!code.contains(word), "{} names {word}", path.display());
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The embedded engine in a process of its own, standing for a ClickHouse server: it can be killed, and it can refuse.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::free_port;
+
+pub struct Engine {
+    child: Option<Child>,
+    address: SocketAddr,
+    data: PathBuf,
+}
+
+impl Engine {
+    pub fn start(data: &Path) -> Engine {
+        let mut engine = Engine { child: None, address: free_port(), data: data.to_owned() };
+        engine.restart();
+        engine
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("a child to kill");
+            child.wait().expect("a child to wait for");
+        }
+    }
+
+    pub fn restart(&mut self) {
+        let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/@chdb/lib-linux-x64-gnu/libchdb.so");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_footfall"))
+            .args(["engine", "--listen", &self.address.to_string(), "--data"])
+            .arg(&self.data)
+            .arg("--library")
+            .arg(library)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the engine starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("a piped output");
+        BufReader::new(stdout).read_line(&mut line).expect("the engine says its address");
+        assert_eq!(line.trim(), self.address.to_string(), "the engine did not start: is libchdb installed? (make test does)");
+        self.child = Some(child);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
