@@ -45,7 +45,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     let flush_stats = Arc::new(flush::Stats::default());
     let slot = Arc::new(ArcSwapOption::empty());
-    let (done, flushed) = watch::channel(0);
+    let (done, flushed) = watch::channel(None);
     let flusher = Flusher {
         folder: Arc::clone(&journal.folder),
         sealed,

@@ -1,12 +1,12 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-/// What a signal of the browser does to a hit.
-#[derive(Deserialize, Serialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "snake_case")]
-pub enum OnSignal {
-    Deny,
-    Ignore,
+words! {
+    /// What a signal of the browser does to a hit.
+    pub enum OnSignal {
+        Deny = "deny",
+        Ignore = "ignore",
+    }
 }
 
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
@@ -18,14 +18,14 @@ pub struct Signals {
     pub dnt: OnSignal,
 }
 
-/// Why a hit may be counted at all.
-#[derive(Deserialize, Serialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "snake_case")]
-pub enum Basis {
-    /// Only with a stored grant.
-    OptIn,
-    /// Unless an objection is stored; only lawful within the limits `check-config` enforces.
-    ExemptOptOut,
+words! {
+    /// Why a hit may be counted at all.
+    pub enum Basis {
+        /// Only with a stored grant.
+        OptIn = "opt_in",
+        /// Unless an objection is stored; only lawful within the limits `check-config` enforces.
+        ExemptOptOut = "exempt_opt_out",
+    }
 }
 
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
@@ -55,16 +55,16 @@ pub struct ConsentCookie {
     pub max_age_secs: u64,
 }
 
-/// How one visitor is told from another.
-#[derive(Deserialize, Serialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "snake_case")]
-pub enum VisitorMode {
-    /// A keyed hash of site, address and agent, in memory, under a key that dies with the day.
-    KeyedHash,
-    /// A cookie that is the same for everybody; whoever comes without it is new.
-    FlagCookie,
-    /// Nobody is told from anybody: page views, clicks and events only.
-    None,
+words! {
+    /// How one visitor is told from another.
+    pub enum VisitorMode {
+        /// A keyed hash of site, address and agent, in memory, under a key that dies with the day.
+        KeyedHash = "keyed_hash",
+        /// A cookie that is the same for everybody; whoever comes without it is new.
+        FlagCookie = "flag_cookie",
+        /// Nobody is told from anybody: page views, clicks and events only.
+        None = "none",
+    }
 }
 
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]

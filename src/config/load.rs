@@ -140,6 +140,12 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.test.clock && !config.server.listen.ip().is_loopback() {
         return fail("test.clock", format!("needs server.listen on a loopback address, not {}", config.server.listen));
     }
+    // A name must mean one site in one zone: two rules may share a template only where they agree on the zone.
+    for (place, rule) in config.profiles.iter().enumerate() {
+        if config.profiles[..place].iter().any(|other| other.site == rule.site && other.zone != rule.zone) {
+            return fail(&format!("profiles[{place}].site"), "must differ from that of rules in another zone, such as ally-{profile}".into());
+        }
+    }
     if config.consent.basis == Basis::ExemptOptOut {
         let longest = 395 * 86_400;
         if config.visitor.cookie.max_age_secs > longest {

@@ -4,6 +4,9 @@
 //! in the environment, `--set section.key=value`. An unknown key, a wrong type or a value out of range is an error that names
 //! the key and says what is accepted; nothing starts half configured.
 
+#[macro_use]
+mod words;
+
 mod consent;
 mod edge;
 mod load;
@@ -86,11 +89,11 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-#[derive(Deserialize, Serialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    Text,
-    Json,
+words! {
+    pub enum LogFormat {
+        Text = "text",
+        Json = "json",
+    }
 }
 
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]

@@ -113,7 +113,9 @@ impl Hosts {
         if !is_site_name(name) {
             return None;
         }
-        let by_rule = || self.profiles.iter().find(|(template, _)| template.matches(name)).map(|(_, zone)| *zone);
+        // `ally-{profile}` knows `ally-mia` better than `{profile}` does.
+        let matching = || self.profiles.iter().filter(|(template, _)| template.matches(name));
+        let by_rule = || matching().max_by_key(|(template, _)| template.before.len() + template.after.len()).map(|(_, zone)| *zone);
         let zone = self.by_name.get(name).copied().or_else(by_rule)?;
         Some((SiteId::of(name), zone))
     }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use jiff::civil::Date;
 
-/// Milliseconds since the Unix epoch, from a [`crate::clock::Clock`].
+/// Milliseconds since the Unix epoch.
 pub type Millis = i64;
 
 /// A calendar day in a site's time zone, as days since 1970-01-01 (ClickHouse's `Date`).

@@ -49,8 +49,8 @@ pub struct Flusher {
     pub clock: Clock,
     pub slot: StoreSlot,
     pub stats: Arc<Stats>,
-    /// The number of the last segment that is done with.
-    pub done: watch::Sender<u64>,
+    /// The number of the last segment that is done with; `None` until the store can be reached.
+    pub done: watch::Sender<Option<u64>>,
 }
 
 impl Flusher {
@@ -58,6 +58,7 @@ impl Flusher {
     pub async fn run(mut self) -> Result<(), StoreError> {
         let store = self.connect().await?;
         self.slot.store(Some(Arc::clone(&store)));
+        self.done.send_replace(Some(0));
         let mut ageing = tokio::time::interval(AGEING);
         ageing.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -66,7 +67,7 @@ impl Flusher {
                 sealed = self.sealed.recv() => {
                     let Some(sealed) = sealed else { return Ok(()) };
                     self.send(&store, sealed.number).await;
-                    self.done.send_replace(sealed.number);
+                    self.done.send_replace(Some(sealed.number));
                 }
                 _ = ageing.tick() => self.age(&store).await,
             }

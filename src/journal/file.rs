@@ -205,8 +205,11 @@ impl SegmentFile {
         Ok(())
     }
 
-    pub fn bytes(&self) -> u64 {
-        self.end
+    /// Returns reserved space that was not needed.
+    pub fn give_back(&self) {
+        if let Err(error) = self.file.set_len(self.end) {
+            tracing::debug!(%error, "reserved space of a segment stays reserved until it is sent");
+        }
     }
 }
 

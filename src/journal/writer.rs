@@ -159,8 +159,8 @@ impl Writer {
             }
             self.parts.keys.retire(now);
             seals.extend(commands.into_iter().map(|Command::Seal(answer)| answer));
-            if !more && !seals.is_empty() {
-                self.rotate(now)?;
+            // Without room for another segment the answer waits: it must not say that counts can be read which cannot.
+            if !more && !seals.is_empty() && self.rotate(now)? {
                 for answer in seals.drain(..) {
                     let _ = oneshot::Sender::send(answer, self.sealer.last());
                 }
@@ -250,26 +250,27 @@ impl Writer {
         self.parts.refusals.totals() != self.drops
     }
 
-    /// Hands the open segment to the sealer and opens the next one. Without room for a new file the old one stays open.
-    fn rotate(&mut self, now: Millis) -> Result<(), JournalError> {
+    /// Hands the open segment to the sealer and opens the next one. `false`: there was no room for a new file, the old one stays open.
+    fn rotate(&mut self, now: Millis) -> Result<bool, JournalError> {
         if self.segment.rows() == 0 && !self.drops_waiting() {
-            return Ok(());
+            return Ok(true);
         }
         let id = SegmentId { number: self.file.id.number + 1, epoch: self.epoch, collector: self.folder.collector() };
         let next = match SegmentFile::create(&self.folder, id) {
             Ok(file) => file,
             Err(error) => {
                 self.say_full(&error.to_string());
-                return Ok(());
+                return Ok(false);
             }
         };
         self.add_drops(now);
         let file = std::mem::replace(&mut self.file, next);
+        file.give_back();
         let segment = std::mem::take(&mut self.segment);
         self.table.next_segment();
         self.opened = Instant::now();
         self.sealer.seal(file.id, segment);
-        Ok(())
+        Ok(true)
     }
 
     /// Drops are not promised to survive a crash, only to be right otherwise: they join the segment when it is sealed.
@@ -308,7 +309,9 @@ impl Writer {
                 break;
             }
         }
-        self.rotate(now)?;
+        if !self.rotate(now)? {
+            tracing::warn!("no room to seal the last segment; it stays in the journal and is sealed at the next start");
+        }
         self.sealer.finish();
         Ok(())
     }

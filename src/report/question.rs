@@ -57,7 +57,7 @@ impl Question {
     ) -> Result<Question, Problem> {
         let today = Timestamp::from_millisecond(now).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone()).date();
         let to = date("to", asked.to.as_deref())?.unwrap_or(today);
-        let usual = || to.checked_sub((USUAL_DAYS - 1).days()).unwrap_or(to);
+        let usual = || to.checked_sub((USUAL_DAYS - 1).days()).map_or(to, |from| from.max(Date::constant(1970, 1, 1)));
         let from = date("from", asked.from.as_deref())?.unwrap_or_else(usual);
         let days = (to - from).get_days();
         if !(0..MOST_DAYS).contains(&days) {

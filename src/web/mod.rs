@@ -32,7 +32,7 @@ pub struct Site {
     pub fold_after_days: u32,
     pub journal: Journal,
     pub store: Arc<arc_swap::ArcSwapOption<Store>>,
-    pub flushed: watch::Receiver<u64>,
+    pub flushed: watch::Receiver<Option<u64>>,
     pub meters: Meters,
     pub deadline: Duration,
     pub sample: bool,

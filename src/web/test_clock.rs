@@ -36,7 +36,7 @@ pub async fn flush(site: web::Data<Site>) -> HttpResponse {
         return refuse(&Problem::new(503, "unavailable", "The collector is stopping"), None).await;
     };
     let mut flushed = site.flushed.clone();
-    match flushed.wait_for(|done| *done >= last).await {
+    match flushed.wait_for(|done| done.is_some_and(|done| done >= last)).await {
         Ok(_) => HttpResponse::Ok().finish(),
         Err(_) => refuse(&Problem::new(503, "unavailable", "The collector is stopping"), None).await,
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::reference::report::Question;
 use crate::reference::{Book, Hit, REASONS, Reference};
 use crate::support::{Body, Client, Server};
-use crate::traffic::{self, Plan, SITES, Sent};
+use crate::traffic::{self, Plan, SITES, Sent, Site};
 
 /// Connections that what happens at one moment is spread over.
 const LANES: usize = 16;
@@ -43,14 +43,18 @@ fn agree(plan: &Plan) {
 
 fn reference_of(sent: &[Sent]) -> Reference {
     let hits: Vec<Hit> = sent.iter().flat_map(|sent| sent.hits.clone()).collect();
-    Reference::of(&SITES.each_ref().map(|site| (site.name, site.zone)), &hits)
+    let ids = SITES.each_ref().map(Site::id);
+    let sites: Vec<(&str, &str)> = ids.iter().zip(&SITES).map(|(id, site)| (id.as_str(), site.zone)).collect();
+    Reference::of(&sites, &hits)
 }
 
 /// One rule to a host; the sites come to be by being visited.
 fn profiles() -> String {
     let hosts: BTreeSet<(&str, &str)> = SITES.iter().map(|site| (site.host, site.zone)).collect();
-    let rule =
-        |(host, zone)| format!("\n[[profiles]]\nhost = \"{host}\"\npath = \"/u/{{profile}}\"\nzone = \"{zone}\"\n");
+    let rule = |(host, zone): (&str, &str)| {
+        let site = format!("{}-{{profile}}", traffic::platform(host));
+        format!("\n[[profiles]]\nhost = \"{host}\"\npath = \"/u/{{profile}}\"\nsite = \"{site}\"\nzone = \"{zone}\"\n")
+    };
     hosts.into_iter().map(rule).collect()
 }
 

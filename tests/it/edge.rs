@@ -209,6 +209,7 @@ fn idle_half_sent_and_bodiless_connections_are_closed_within_ten_seconds() {
 #[test]
 fn an_unknown_site_and_an_unlisted_profile_name_get_the_same_answer() {
     let server = Server::start("[[sites]]\nid = \"shop\"\nhosts = [\"shop.example\"]\nzone = \"UTC\"\n");
+    server.flush();
     let mut client = server.client();
     let bodies: Vec<Vec<u8>> = ["nobody", "mia", "%2F", "a%20b"]
         .map(|site| {
@@ -224,6 +225,7 @@ fn an_unknown_site_and_an_unlisted_profile_name_get_the_same_answer() {
 #[test]
 fn reports_and_metrics_need_the_token_or_this_machine() {
     let open = Server::start(SITES);
+    open.flush();
     let ask = |server: &Server, target: &str, headers: &[(&str, &str)]| {
         server.client().ask("GET", target, headers, Body::None).unwrap().status
     };
@@ -232,6 +234,7 @@ fn reports_and_metrics_need_the_token_or_this_machine() {
         assert_eq!(ask(&open, target, &[("Host", "x"), ("X-Forwarded-For", "198.51.100.7")]), 401, "{target}");
     }
     let closed = Server::start_with(SITES, &["report.token=\"correct horse\""]);
+    closed.flush();
     for target in ["/metrics", "/api/v1/sites/mia/report"] {
         assert_eq!(ask(&closed, target, &[("Host", "x")]), 401);
         assert_eq!(ask(&closed, target, &[("Host", "x"), ("Authorization", "Bearer wrong")]), 401);

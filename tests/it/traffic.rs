@@ -27,6 +27,18 @@ const fn site(name: &'static str, host: &'static str, zone: &'static str) -> Sit
     Site { name, host, zone }
 }
 
+impl Site {
+    /// What the site is asked for by: profiles of two platforms may share a name.
+    pub fn id(&self) -> String {
+        format!("{}-{}", platform(self.host), self.name)
+    }
+}
+
+/// The first label of a platform's host.
+pub fn platform(host: &str) -> &str {
+    host.split('.').next().unwrap_or(host)
+}
+
 /// One host, one rule, one zone; three profiles on each.
 pub const SITES: [Site; 9] = [
     site("mia", "alllinks.example", BERLIN),

@@ -236,7 +236,7 @@ fn truth(at: i64, person: &Person, act: &Act, odd: &[Oddity]) -> Hit {
     against.extend(act.webdriver.then_some("not_a_view"));
     Hit {
         at,
-        site: act.site.name.to_owned(),
+        site: act.site.id(),
         address: person.address.clone(),
         agent: person.agent.header.to_owned(),
         deed,
