@@ -4,4 +4,6 @@ pub mod clock;
 pub mod config;
 pub mod event;
 
+pub mod enrich;
+
 pub mod aggregate;
