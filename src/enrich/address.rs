@@ -1,0 +1,200 @@
+//! A URL taken apart: host, path, query; nothing else of it is kept.
+//!
+//! Browsers send plain ASCII nearly always, and `url::Url` costs half a microsecond and an allocation. So plain URLs are cut
+//! by hand and borrowed; every other goes through the `url` crate. The two must agree: a property says so. Whatever the hand
+//! is not sure of it passes on.
+
+use std::borrow::Cow;
+
+use url::{Host, Url};
+
+/// Why a URL cannot be counted. Says nothing of the URL itself: it may hold a person.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum UrlError {
+    #[error("the URL cannot be read")]
+    Unreadable,
+    #[error("the URL is not http or https")]
+    NotHttp,
+    #[error("the URL holds a user or a password")]
+    UserInfo,
+    #[error("the URL's host is not a host name")]
+    Host,
+}
+
+#[derive(PartialEq, Debug)]
+pub struct Parts<'a> {
+    pub https: bool,
+    /// Lower case, without port.
+    pub host: Cow<'a, str>,
+    /// As it came, or as the `url` crate encoded it: for [`super::path::clean`] only.
+    pub path: Cow<'a, str>,
+    pub query: Option<Cow<'a, str>>,
+}
+
+pub fn split(url: &str) -> Result<Parts<'_>, UrlError> {
+    match by_hand(url) {
+        Some(parts) => Ok(parts),
+        None => by_crate(url),
+    }
+}
+
+fn by_hand(url: &str) -> Option<Parts<'_>> {
+    let (https, rest) = match url.strip_prefix("https://") {
+        Some(rest) => (true, rest),
+        None => (false, url.strip_prefix("http://")?),
+    };
+    if !rest.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
+        return None;
+    }
+    let end = rest.bytes().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let host = plain_host(&rest[..end])?;
+    let rest = rest[end..].split_once('#').map_or(&rest[end..], |(before, _)| before);
+    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    Some(Parts { https, host, path: Cow::Borrowed(path), query: query.map(Cow::Borrowed) })
+}
+
+/// A host nobody can read two ways: no number at the end (an address in disguise), no punycode, no user, a sane port.
+fn plain_host(authority: &str) -> Option<Cow<'_, str>> {
+    let (host, port) = authority.split_once(':').map_or((authority, "80"), |parts| parts);
+    let sane_port =
+        matches!(port.len(), 1..=5) && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    let last = host.rsplit('.').next().unwrap_or("");
+    let plain = sane_port && is_host_name(host) && !last.starts_with(|c: char| c.is_ascii_digit());
+    let lower = !host.bytes().any(|b| b.is_ascii_uppercase());
+    match plain && !host.split('.').any(is_punycode) {
+        true if lower => Some(Cow::Borrowed(host)),
+        true => Some(Cow::Owned(host.to_ascii_lowercase())),
+        false => None,
+    }
+}
+
+fn is_punycode(label: &str) -> bool {
+    label.len() >= 4 && label.as_bytes()[..4].eq_ignore_ascii_case(b"xn--")
+}
+
+/// Letters, digits, `-` and `_` in labels that are not empty, at most 253 bytes.
+pub fn is_host_name(host: &str) -> bool {
+    let label = |label: &str| {
+        matches!(label.len(), 1..=63) && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    host.len() <= 253 && host.split('.').all(label)
+}
+
+fn by_crate(url: &str) -> Result<Parts<'_>, UrlError> {
+    let url = Url::parse(url).map_err(|_| UrlError::Unreadable)?;
+    let https = match url.scheme() {
+        "https" => true,
+        "http" => false,
+        _ => return Err(UrlError::NotHttp),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(UrlError::UserInfo);
+    }
+    let host = match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            is_host_name(name).then(|| name.to_owned())
+        }
+        Some(address) => Some(address.to_string()),
+        None => None,
+    };
+    Ok(Parts {
+        https,
+        host: Cow::Owned(host.ok_or(UrlError::Host)?),
+        path: Cow::Owned(url.path().to_owned()),
+        query: url.query().map(|query| Cow::Owned(query.to_owned())),
+    })
+}
+
+/// The value of the first of `keys` that the query has, still encoded. Earlier keys win over earlier places.
+pub fn query_key<'q>(query: &'q str, keys: &[&str]) -> Option<&'q str> {
+    keys.iter().find_map(|key| {
+        query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')).filter(|value| !value.is_empty())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::path::clean;
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_url_is_cut_into_host_path_and_query() {
+        let cases = [
+            ("https://alllinks.example/u/mia?a=1#x", "alllinks.example", "/u/mia", Some("a=1")),
+            ("http://AllLinks.Example:8080", "alllinks.example", "", None),
+            ("https://localhost:3000/?", "localhost", "/", Some("")),
+            ("https://a.example#/x?y", "a.example", "", None),
+            ("https://m\u{fc}nchen.example/a", "xn--mnchen-3ya.example", "/a", None),
+            ("https://127.0.0.1:80/a", "127.0.0.1", "/a", None),
+            ("http://[::1]:80/a", "[::1]", "/a", None),
+            ("https://a.example./a", "a.example", "/a", None),
+            ("HTTPS:\\\\a.example\\b", "a.example", "/b", None),
+        ];
+        for (url, host, path, query) in cases {
+            let parts = split(url).unwrap();
+            assert_eq!((&*parts.host, &*parts.path, parts.query.as_deref()), (host, path, query), "{url}");
+        }
+    }
+
+    #[test]
+    fn other_schemes_users_and_broken_hosts_are_refused() {
+        let cases = [
+            ("", UrlError::Unreadable),
+            ("/u/mia", UrlError::Unreadable),
+            ("https://", UrlError::Unreadable),
+            ("https://a.example:99999/", UrlError::Unreadable),
+            ("ftp://a.example/", UrlError::NotHttp),
+            ("javascript:alert(1)", UrlError::NotHttp),
+            ("data:text/html,x", UrlError::NotHttp),
+            ("https://ann@a.example/", UrlError::UserInfo),
+            ("https://ann:secret@a.example/", UrlError::UserInfo),
+            ("https://a..example/", UrlError::Host),
+            ("https://a'b.example/", UrlError::Host),
+        ];
+        for (url, error) in cases {
+            assert_eq!(split(url), Err(error), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_first_key_of_the_list_wins() {
+        let query = "ref=b&utm_source=a&xutm_source=c&source=&source=d";
+        assert_eq!(query_key(query, &["utm_source", "ref", "source"]), Some("a"));
+        assert_eq!(query_key(query, &["ref", "source"]), Some("b"));
+        assert_eq!(query_key("utm_source=&ref=b", &["utm_source", "ref"]), Some("b"));
+        assert_eq!(query_key("utm_sourcex=1", &["utm_source"]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn hand_and_crate_agree(
+            scheme in "https?",
+            host in "[a-zA-Z0-9_-]{1,8}(\\.[a-zA-Z0-9-]{1,8}){0,3}\\.?",
+            port in "(:[0-9]{0,6})?",
+            path in "(/([a-zA-Z0-9._~:;,!$&'()*+=@|^`\\[\\]{}<>\"%-]{0,12}|%[0-9a-fA-F]{2}|%2e%2e|\\.\\.|%40)){0,5}/?",
+            tail in "(\\?[!-~]{0,20})?(#[!-~]{0,10})?",
+        ) {
+            let url = format!("{scheme}://{host}{port}{path}{tail}");
+            if let Some(hand) = by_hand(&url) {
+                let other = by_crate(&url).unwrap();
+                prop_assert_eq!(&hand.host, &other.host);
+                prop_assert_eq!(hand.https, other.https);
+                prop_assert_eq!(clean(&hand.path), clean(&other.path));
+                let keys = ["utm_source", "ref", "a"];
+                prop_assert_eq!(
+                    hand.query.as_deref().and_then(|q| query_key(q, &keys)).map(|v| super::super::text::query_value(v, 100)),
+                    other.query.as_deref().and_then(|q| query_key(q, &keys)).map(|v| super::super::text::query_value(v, 100))
+                );
+            }
+        }
+
+        #[test]
+        fn no_text_brings_it_down(url in ".{0,80}|https?:[/\\\\]{0,3}.{0,60}") {
+            if let Ok(parts) = split(&url) {
+                prop_assert!(!parts.host.is_empty() && parts.host.len() <= 253 && !parts.host.contains('@'));
+            }
+        }
+    }
+}

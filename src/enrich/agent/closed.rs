@@ -1,0 +1,21 @@
+//! A closed list: a type of one byte, its members' names, declared once.
+
+macro_rules! closed {
+    ($(#[$meta:meta])* $Type:ident { $($Member:ident = $name:literal),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[repr(u8)]
+        pub enum $Type { $($Member),* }
+
+        impl $Type {
+            pub const ALL: &'static [$Type] = &[$($Type::$Member),*];
+
+            /// What is stored and shown.
+            pub const fn name(self) -> &'static str {
+                match self { $($Type::$Member => $name),* }
+            }
+        }
+    };
+}
+
+pub(super) use closed;

@@ -1,0 +1,210 @@
+//! Operating systems and classes of devices.
+//!
+//! The class comes from the system and a few words of the agent. uap-core's device expressions would name the model: that is
+//! five times the work for a value that tells people apart.
+
+use super::closed::closed;
+
+closed! {
+    Os {
+        Other = "(other)",
+        Windows = "Windows",
+        MacOs = "macOS",
+        Ios = "iOS",
+        Android = "Android",
+        Linux = "Linux",
+        ChromeOs = "ChromeOS",
+        HarmonyOs = "HarmonyOS",
+        FireOs = "Fire OS",
+        KaiOs = "KaiOS",
+        Tizen = "Tizen",
+        WebOs = "webOS",
+        TvOs = "tvOS",
+        WatchOs = "watchOS",
+        Roku = "Roku",
+        PlayStation = "PlayStation",
+        Xbox = "Xbox",
+        Nintendo = "Nintendo",
+        WindowsPhone = "Windows Phone",
+        BlackBerry = "BlackBerry",
+        Symbian = "Symbian",
+        Sailfish = "Sailfish",
+        Bsd = "BSD",
+        Solaris = "Solaris",
+        Fuchsia = "Fuchsia",
+    }
+}
+
+closed! {
+    Device {
+        Other = "(other)",
+        Desktop = "desktop",
+        Phone = "phone",
+        Tablet = "tablet",
+        Tv = "tv",
+    }
+}
+
+/// Words that decide before any expression does.
+const TOKENS: [(&str, Os); 13] = [
+    ("PlayStation", Os::PlayStation),
+    ("PLAYSTATION", Os::PlayStation),
+    ("Xbox", Os::Xbox),
+    ("Nintendo", Os::Nintendo),
+    ("HarmonyOS", Os::HarmonyOs),
+    ("OpenHarmony", Os::HarmonyOs),
+    ("Tizen", Os::Tizen),
+    ("Web0S", Os::WebOs),
+    ("webOS", Os::WebOs),
+    ("Windows Phone", Os::WindowsPhone),
+    ("AppleTV", Os::TvOs),
+    ("Roku/", Os::Roku),
+    ("Sailfish", Os::Sailfish),
+];
+
+const FAMILIES: [(&str, Os); 53] = [
+    ("Windows", Os::Windows),
+    ("Mac OS X", Os::MacOs),
+    ("Mac OS", Os::MacOs),
+    ("iOS", Os::Ios),
+    ("Android", Os::Android),
+    ("Linux", Os::Linux),
+    ("Ubuntu", Os::Linux),
+    ("Kubuntu", Os::Linux),
+    ("Lubuntu", Os::Linux),
+    ("Debian", Os::Linux),
+    ("Fedora", Os::Linux),
+    ("Red Hat", Os::Linux),
+    ("CentOS", Os::Linux),
+    ("Arch Linux", Os::Linux),
+    ("Linux Mint", Os::Linux),
+    ("Mint", Os::Linux),
+    ("openSUSE", Os::Linux),
+    ("SUSE", Os::Linux),
+    ("Gentoo", Os::Linux),
+    ("Mageia", Os::Linux),
+    ("Mandriva", Os::Linux),
+    ("PCLinuxOS", Os::Linux),
+    ("Slackware", Os::Linux),
+    ("Chrome OS", Os::ChromeOs),
+    ("KaiOS", Os::KaiOs),
+    ("Tizen", Os::Tizen),
+    ("Samsung", Os::Tizen),
+    ("webOS", Os::WebOs),
+    ("Web0S", Os::WebOs),
+    ("LG", Os::WebOs),
+    ("tvOS", Os::TvOs),
+    ("ATV OS X", Os::TvOs),
+    ("WatchOS", Os::WatchOs),
+    ("watchOS", Os::WatchOs),
+    ("Roku", Os::Roku),
+    ("Chromecast", Os::Android),
+    ("GoogleTV", Os::Android),
+    ("FireHbbTV", Os::FireOs),
+    ("Windows Phone", Os::WindowsPhone),
+    ("Windows Mobile", Os::WindowsPhone),
+    ("BlackBerry OS", Os::BlackBerry),
+    ("BlackBerry Tablet OS", Os::BlackBerry),
+    ("Symbian OS", Os::Symbian),
+    ("Symbian^3", Os::Symbian),
+    ("Nokia Series 40", Os::Symbian),
+    ("Sailfish", Os::Sailfish),
+    ("Firefox OS", Os::KaiOs),
+    ("FreeBSD", Os::Bsd),
+    ("OpenBSD", Os::Bsd),
+    ("NetBSD", Os::Bsd),
+    ("DragonFly", Os::Bsd),
+    ("Solaris", Os::Solaris),
+    ("Fuchsia", Os::Fuchsia),
+];
+
+impl Os {
+    pub(super) fn of_token(agent: &str) -> Option<Os> {
+        TOKENS.iter().find(|(token, _)| agent.contains(token)).map(|(_, os)| *os)
+    }
+
+    /// `agent` tells Amazon's Android from the others.
+    pub(super) fn of_family(family: &str, agent: &str) -> Os {
+        let os = FAMILIES.iter().find(|(name, _)| *name == family).map_or(Os::Other, |(_, os)| *os);
+        let amazon = matches!(os, Os::Android | Os::Linux)
+            && (agent.contains("; KF") || agent.contains("Silk/") || agent.contains("; AFT"));
+        if amazon { Os::FireOs } else { os }
+    }
+
+    /// `Sec-CH-UA-Platform`. What is built on Android or Linux says so itself only in its agent.
+    pub(super) fn refined(self, platform: &str) -> Os {
+        let hinted = match platform {
+            "Windows" => Os::Windows,
+            "macOS" => Os::MacOs,
+            "iOS" => Os::Ios,
+            "Android" => Os::Android,
+            "Linux" => Os::Linux,
+            "Chrome OS" | "Chromium OS" | "ChromeOS" => Os::ChromeOs,
+            "Fuchsia" => Os::Fuchsia,
+            _ => return self,
+        };
+        let derived =
+            !matches!(self, Os::Other | Os::Windows | Os::MacOs | Os::Ios | Os::Android | Os::Linux | Os::ChromeOs);
+        if derived && matches!(hinted, Os::Android | Os::Linux) { self } else { hinted }
+    }
+}
+
+/// Words of sets, sticks and boxes. `TV;` and `TV ` would meet models and plugins.
+const SETS: [&str; 18] = [
+    "SmartTV",
+    "SMART-TV",
+    "Smart-TV",
+    "SmartHub",
+    "HbbTV",
+    "GoogleTV",
+    "Google TV",
+    "AndroidTV",
+    "Android TV",
+    "AppleTV",
+    "Apple TV",
+    "CrKey",
+    "BRAVIA",
+    "NetCast",
+    "; AFT",
+    "Roku",
+    "Web0S",
+    "TV Safari",
+];
+
+impl Device {
+    pub(super) fn of(os: Os, agent: &str) -> Device {
+        if os == Os::TvOs || SETS.iter().any(|token| agent.contains(token)) {
+            return Device::Tv;
+        }
+        let mobile = agent.contains("Mobile") || agent.contains("Phone");
+        match os {
+            Os::Windows | Os::MacOs | Os::Linux | Os::ChromeOs | Os::Bsd | Os::Solaris => Device::Desktop,
+            Os::Ios if agent.contains("iPad") => Device::Tablet,
+            Os::Ios | Os::KaiOs | Os::WindowsPhone | Os::Symbian => Device::Phone,
+            Os::BlackBerry if agent.contains("Tablet") => Device::Tablet,
+            Os::BlackBerry => Device::Phone,
+            Os::Android | Os::HarmonyOs | Os::FireOs | Os::Tizen | Os::Sailfish
+                if mobile && !agent.contains("Tablet") =>
+            {
+                Device::Phone
+            }
+            // Opera Mini's agent names neither Mobile nor Chrome.
+            Os::Android if agent.contains("Opera Mini") => Device::Phone,
+            Os::Android | Os::HarmonyOs | Os::FireOs | Os::Sailfish => Device::Tablet,
+            Os::WebOs | Os::Tizen | Os::TvOs | Os::Roku => Device::Tv,
+            Os::Other if mobile => Device::Phone,
+            Os::WatchOs | Os::PlayStation | Os::Xbox | Os::Nintendo | Os::Fuchsia | Os::Other => Device::Other,
+        }
+    }
+
+    /// `Sec-CH-UA-Mobile`, under the system it came from.
+    pub(super) fn refined(self, os: Os, mobile: Option<bool>) -> Device {
+        match (self, mobile, os) {
+            (Device::Tv, _, _) | (Device::Other, Some(false), _) => self,
+            (_, Some(true), _) => Device::Phone,
+            (_, _, Os::Windows | Os::MacOs | Os::Linux | Os::ChromeOs) => Device::Desktop,
+            (_, Some(false), Os::Android | Os::FireOs | Os::HarmonyOs) => Device::Tablet,
+            _ => self,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The low-entropy client hints. They are read where they are sent; more are never asked for, that would be fingerprinting.
+
+use super::browser::Browser;
+use crate::event::Hints;
+
+/// What the hints add to an agent.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub struct Told<'a> {
+    pub browser: Option<Browser>,
+    pub headless: bool,
+    pub mobile: Option<bool>,
+    pub platform: Option<&'a str>,
+}
+
+pub fn read<'a>(hints: &Hints<'a>) -> Told<'a> {
+    let mut told = Told {
+        mobile: match hints.mobile.map(str::trim) {
+            Some("?1") => Some(true),
+            Some("?0") => Some(false),
+            _ => None,
+        },
+        platform: hints.platform.map(|platform| platform.trim().trim_matches('"')),
+        ..Told::default()
+    };
+    for brand in Brands(hints.brands.unwrap_or("")) {
+        told.headless |= brand == "HeadlessChrome";
+        let known = Browser::of_brand(brand);
+        // Others than Chrome may name Chrome beside themselves, for sites that ask for nothing else.
+        if told.browser.is_none_or(|browser| browser == Browser::Chrome) && known.is_some() {
+            told.browser = known;
+        }
+    }
+    told
+}
+
+/// The names of a brand list (RFC 8941 strings with parameters). Made-up brands hold commas and semicolons, inside quotes.
+struct Brands<'a>(&'a str);
+
+impl<'a> Iterator for Brands<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let (brand, mut rest) = quoted(self.0.trim_start_matches([' ', '\t', ',']))?;
+        while let Some(at) = rest.find([',', '"']) {
+            if rest.as_bytes()[at] == b',' {
+                break;
+            }
+            rest = quoted(&rest[at..])?.1;
+        }
+        self.0 = rest.find(',').map_or("", |at| &rest[at..]);
+        Some(brand)
+    }
+}
+
+/// The inside of the string `text` begins with, and what follows it. An escaped quote does not end it.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    let inside = text.strip_prefix('"')?;
+    let mut escaped = false;
+    let end = inside.bytes().position(|b| {
+        let ends = b == b'"' && !escaped;
+        escaped = b == b'\\' && !escaped;
+        ends
+    })?;
+    Some((&inside[..end], &inside[end + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn brand(brands: &str) -> Option<Browser> {
+        read(&Hints { brands: Some(brands), ..Hints::default() }).browser
+    }
+
+    #[test]
+    fn the_specific_brand_is_read_and_made_up_ones_are_dropped() {
+        let cases = [
+            (r#""Chromium";v="134", "Not:A-Brand";v="24", "Google Chrome";v="134""#, Some(Browser::Chrome)),
+            (r#""Not(A:Brand";v="99", "Microsoft Edge";v="133", "Chromium";v="133""#, Some(Browser::Edge)),
+            (r#"" Not;A,Brand";v="8", "Brave";v="1""#, Some(Browser::Brave)),
+            (r#""\"Not\\A;Brand";v="1,2", "Opera";v="117""#, Some(Browser::Opera)),
+            (r#""Google Chrome";v="134", "Whale";v="4""#, Some(Browser::Whale)),
+            (r#""Chromium";v="134", "Not A;Brand";v="24""#, None),
+            (r#""Unclosed"#, None),
+            ("", None),
+        ];
+        for (brands, expected) in cases {
+            assert_eq!(brand(brands), expected, "{brands}");
+        }
+    }
+
+    #[test]
+    fn mobile_platform_and_headless_are_read() {
+        let hints =
+            Hints { brands: Some(r#""HeadlessChrome";v="134""#), mobile: Some("?1"), platform: Some(r#""Android""#) };
+        let told = read(&hints);
+        assert_eq!(told, Told { browser: None, headless: true, mobile: Some(true), platform: Some("Android") });
+        assert_eq!(read(&Hints { mobile: Some("yes"), ..Hints::default() }).mobile, None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_brand_list_brings_it_down(brands in "[\", \\\\;=a-z]{0,60}|.{0,60}") {
+            brand(&brands);
+        }
+    }
+}

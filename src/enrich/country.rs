@@ -1,0 +1,198 @@
+//! The country an address is registered in, from a file in memory.
+//!
+//! Only the /24 or /48 is looked up, and only a code of ISO 3166 comes out. The file is read whole (8 MB) and swapped when it
+//! changed on disk; a broken new file leaves the old one in place.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwapOption;
+use maxminddb::{PathElement, Reader};
+
+use crate::event::{Address, UNKNOWN};
+
+/// ISO 3166-1 alpha-2 in order, and XK, which registries use for Kosovo.
+const CODES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW \
+    BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA \
+    GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH \
+    KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY \
+    MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH \
+    SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI \
+    VN VU WF WS XK YE YT ZA ZM ZW";
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Country(&'static str);
+
+impl Country {
+    pub const UNKNOWN: Country = Country(UNKNOWN);
+
+    pub fn from_code(code: &str) -> Country {
+        let Ok(code) = <[u8; 2]>::try_from(code.as_bytes()) else { return Country::UNKNOWN };
+        let mut span = 0..(CODES.len() + 1) / 3;
+        while !span.is_empty() {
+            let middle = span.start + span.len() / 2;
+            let here = &CODES[middle * 3..middle * 3 + 2];
+            match here.as_bytes().cmp(&code[..]) {
+                std::cmp::Ordering::Equal => return Country(here),
+                std::cmp::Ordering::Less => span.start = middle + 1,
+                std::cmp::Ordering::Greater => span.end = middle,
+            }
+        }
+        Country::UNKNOWN
+    }
+
+    /// Two capital letters, or `(unknown)`.
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CountriesError {
+    #[error("the country file {path} cannot be read: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("the country file {path} is no usable mmdb: {source}")]
+    Format { path: PathBuf, source: maxminddb::MaxMindDbError },
+}
+
+type Database = Reader<Vec<u8>>;
+
+/// Size and time of the file as it was read.
+type Stamp = (u64, Option<SystemTime>);
+
+struct Loaded {
+    database: Database,
+    stamp: Stamp,
+}
+
+/// The file, and where it came from.
+pub struct Countries {
+    path: Option<PathBuf>,
+    loaded: ArcSwapOption<Loaded>,
+}
+
+impl Countries {
+    /// Without a file every country is `(unknown)`.
+    pub fn none() -> Countries {
+        Countries { path: None, loaded: ArcSwapOption::empty() }
+    }
+
+    pub fn open(path: impl Into<PathBuf>) -> Result<Countries, CountriesError> {
+        let path = path.into();
+        let loaded = load(&path)?;
+        Ok(Countries { path: Some(path), loaded: ArcSwapOption::from_pointee(loaded) })
+    }
+
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Countries, CountriesError> {
+        let loaded = parse(bytes, Path::new("(memory)"), (0, None))?;
+        Ok(Countries { path: None, loaded: ArcSwapOption::from_pointee(loaded) })
+    }
+
+    /// Reads the file again if its size or time changed; `true` if it did. After an error the old file stays in use.
+    pub fn reload_if_changed(&self) -> Result<bool, CountriesError> {
+        let Some(path) = &self.path else { return Ok(false) };
+        let now = stamp(path)?;
+        if self.loaded.load().as_ref().is_some_and(|loaded| loaded.stamp == now) {
+            return Ok(false);
+        }
+        self.loaded.store(Some(Arc::new(load(path)?)));
+        Ok(true)
+    }
+
+    pub fn of(&self, address: &Address) -> Country {
+        let loaded = self.loaded.load();
+        let Some(loaded) = loaded.as_ref() else { return Country::UNKNOWN };
+        let Ok(found) = loaded.database.lookup(address.network()) else { return Country::UNKNOWN };
+        let code = |path: &[PathElement<'_>]| found.decode_path::<&str>(path).ok().flatten().map(Country::from_code);
+        code(&[PathElement::Key("country_code")])
+            .or_else(|| code(&[PathElement::Key("country"), PathElement::Key("iso_code")]))
+            .unwrap_or(Country::UNKNOWN)
+    }
+}
+
+fn stamp(path: &Path) -> Result<Stamp, CountriesError> {
+    let read = |source| CountriesError::Read { path: path.to_owned(), source };
+    let meta = std::fs::metadata(path).map_err(read)?;
+    Ok((meta.len(), meta.modified().ok()))
+}
+
+/// The stamp is taken first: a file that changes while it is read is read once more next time.
+fn load(path: &Path) -> Result<Loaded, CountriesError> {
+    let stamp = stamp(path)?;
+    let bytes = std::fs::read(path).map_err(|source| CountriesError::Read { path: path.to_owned(), source })?;
+    parse(bytes, path, stamp)
+}
+
+fn parse(bytes: Vec<u8>, path: &Path, stamp: Stamp) -> Result<Loaded, CountriesError> {
+    let format = |source| CountriesError::Format { path: path.to_owned(), source };
+    let database = Reader::from_source(bytes).map_err(format)?;
+    Ok(Loaded { database, stamp })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What npm installs; `npm ci --ignore-scripts` in the repository's root puts it there.
+    fn shipped() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb")
+    }
+
+    fn country(countries: &Countries, address: &str) -> &'static str {
+        countries.of(&Address::new(address.parse().unwrap())).name()
+    }
+
+    #[test]
+    fn the_list_is_sorted_and_closed() {
+        let codes: Vec<&str> = CODES.split(' ').collect();
+        assert_eq!(codes.len(), 250);
+        assert!(codes.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(codes.iter().all(|code| Country::from_code(code).name() == *code));
+        for other in ["", "de", "ZZ", "EU", "DEU", "\u{e9}"] {
+            assert_eq!(Country::from_code(other), Country::UNKNOWN, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_network_has_the_country_it_is_registered_in() {
+        let countries = Countries::open(shipped()).unwrap();
+        let cases = [
+            ("8.8.8.8", "US"),
+            ("193.0.6.139", "NL"),
+            ("133.1.7.7", "JP"),
+            ("2001:4860:4860::8888", "US"),
+            ("::ffff:8.8.8.8", "US"),
+            ("192.0.2.1", "(unknown)"),
+            ("127.0.0.1", "(unknown)"),
+            ("::1", "(unknown)"),
+        ];
+        for (address, expected) in cases {
+            assert_eq!(country(&countries, address), expected, "{address}");
+        }
+        assert_eq!(country(&Countries::none(), "8.8.8.8"), "(unknown)");
+        let bytes = std::fs::read(shipped()).unwrap();
+        assert_eq!(country(&Countries::from_bytes(bytes).unwrap(), "8.8.8.8"), "US");
+    }
+
+    #[test]
+    fn a_changed_file_is_read_again_and_a_broken_one_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("countries.mmdb");
+        std::fs::copy(shipped(), &file).unwrap();
+        let countries = Countries::open(&file).unwrap();
+        assert!(!countries.reload_if_changed().unwrap());
+        let mut bytes = std::fs::read(&file).unwrap();
+        std::fs::write(&file, b"no database").unwrap();
+        assert!(matches!(countries.reload_if_changed(), Err(CountriesError::Format { .. })));
+        assert_eq!(country(&countries, "8.8.8.8"), "US");
+        bytes.push(0);
+        std::fs::write(&file, bytes).unwrap();
+        assert!(countries.reload_if_changed().unwrap());
+        assert_eq!(country(&countries, "8.8.8.8"), "US");
+        std::fs::remove_file(&file).unwrap();
+        assert!(matches!(countries.reload_if_changed(), Err(CountriesError::Read { .. })));
+        assert!(Countries::open(&file).is_err());
+    }
+}

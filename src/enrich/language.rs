@@ -1,0 +1,79 @@
+//! The language a browser asks for first. One of 183 codes, or a mark: regions and the list's order would tell people apart.
+
+use crate::event::{OTHER, UNKNOWN};
+
+/// ISO 639-1, in order.
+const CODES: &str = "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee \
+    el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka \
+    kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no \
+    nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th \
+    ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu";
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Language(&'static str);
+
+impl Language {
+    pub const UNKNOWN: Language = Language(UNKNOWN);
+    const OTHER: Language = Language(OTHER);
+
+    /// From `Accept-Language`.
+    pub fn of(accept: Option<&str>) -> Language {
+        let Some(accept) = accept.map(str::trim).filter(|accept| !accept.is_empty()) else { return Language::UNKNOWN };
+        let primary = accept.split([',', ';', '-', ' ', '\t']).next().unwrap_or("");
+        match <[u8; 2]>::try_from(primary.as_bytes()) {
+            Ok(code) => listed(code.map(|b| b.to_ascii_lowercase())),
+            Err(_) => Language::OTHER,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+/// The list is text at a stride of three bytes: found by bisection, named by a slice of it.
+fn listed(code: [u8; 2]) -> Language {
+    let mut span = 0..(CODES.len() + 1) / 3;
+    while !span.is_empty() {
+        let middle = span.start + span.len() / 2;
+        let here = &CODES[middle * 3..middle * 3 + 2];
+        match here.as_bytes().cmp(&code[..]) {
+            std::cmp::Ordering::Equal => return Language(here),
+            std::cmp::Ordering::Less => span.start = middle + 1,
+            std::cmp::Ordering::Greater => span.end = middle,
+        }
+    }
+    Language::OTHER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_sorted_and_every_code_is_found() {
+        let codes: Vec<&str> = CODES.split(' ').collect();
+        assert_eq!(codes.len(), 183);
+        assert!(codes.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(codes.iter().all(|code| Language::of(Some(code)).name() == *code));
+    }
+
+    #[test]
+    fn the_first_tag_names_the_language() {
+        let cases = [
+            (Some("de-DE,de;q=0.9,en;q=0.8"), "de"),
+            (Some("EN-us"), "en"),
+            (Some("ja;q=0.5, en"), "ja"),
+            (Some(" fr , en"), "fr"),
+            (Some("fil-PH,fil;q=0.9,en;q=0.8"), "(other)"),
+            (Some("zz,en"), "(other)"),
+            (Some("*"), "(other)"),
+            (Some("\u{e9}"), "(other)"),
+            (Some(""), "(unknown)"),
+            (None, "(unknown)"),
+        ];
+        for (accept, expected) in cases {
+            assert_eq!(Language::of(accept).name(), expected, "{accept:?}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Stage 2: what a hit tells about a visit, as closed or cleaned values.
+//!
+//! Pure rules: no clock, no I/O but the data files at the start. All of it costs about a microsecond a hit. What comes out
+//! holds nothing of the wire that was not cleaned: no query, no address, no agent, no full referrer.
+
+mod address;
+mod agent;
+mod campaign;
+mod country;
+mod language;
+mod link;
+mod page;
+mod path;
+mod source;
+mod sources;
+mod text;
+
+pub use address::UrlError;
+pub use agent::{Browser, Classifier, Client, Device, Os};
+pub use country::{Countries, CountriesError, Country};
+pub use language::Language;
+pub use link::link;
+pub use page::Page;
+pub use source::{DIRECT, Source};
+pub use sources::{Group, Listed};
+pub use text::{ID, event_name};
+
+use crate::event::{Address, Agent, Dimension, Hints};
+
+/// The attributes a visit takes from its first hit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Facts {
+    pub source: Source,
+    pub campaign: Option<Box<str>>,
+    pub country: Country,
+    pub client: Client,
+    pub language: Language,
+}
+
+impl Facts {
+    /// The value of a dimension's row; `None` where the visit has no such row. The total's value is the empty string.
+    pub fn value(&self, dimension: Dimension) -> Option<&str> {
+        match dimension {
+            Dimension::Total => Some(""),
+            Dimension::Source => Some(self.source.name()),
+            Dimension::Campaign => self.campaign.as_deref(),
+            Dimension::Country => Some(self.country.name()),
+            Dimension::Device => Some(self.client.device.name()),
+            Dimension::Browser => Some(self.client.browser.name()),
+            Dimension::Os => Some(self.client.os.name()),
+            Dimension::Language => Some(self.language.name()),
+        }
+    }
+}
+
+/// Everything that turns the words of a request into [`Facts`].
+pub struct Enricher {
+    classifier: Classifier,
+    countries: Countries,
+}
+
+impl Enricher {
+    /// `key` is random and new at each start: it hides the agents that are remembered.
+    pub fn new(key: [u8; 32], countries: Countries) -> Enricher {
+        Enricher { classifier: Classifier::new(key), countries }
+    }
+
+    /// Once per request, before the gate: it must know bots.
+    pub fn client(&self, agent: &Agent<'_>, hints: &Hints<'_>) -> Client {
+        self.classifier.classify(agent, hints)
+    }
+
+    pub fn facts(
+        &self,
+        page: &Page<'_>,
+        referrer: &str,
+        client: Client,
+        address: &Address,
+        language: Option<&str>,
+    ) -> Facts {
+        Facts {
+            source: Source::of(page, referrer, client.app),
+            campaign: page.campaign_key().and_then(campaign::campaign).map(Into::into),
+            country: self.countries.of(address),
+            client,
+            language: Language::of(language),
+        }
+    }
+
+    /// For the reload on a timer or a signal.
+    pub fn countries(&self) -> &Countries {
+        &self.countries
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! Where a visit came from: a name of our list, a referrer's host, or a tag's value. Never more of the referrer than its host.
+
+use super::address::{self, UrlError};
+use super::page::Page;
+use super::sources::{Listed, list};
+use super::text::{looks_secret, query_value};
+use crate::event::OTHER;
+
+/// The value of a visit nobody sent.
+pub const DIRECT: &str = "(direct)";
+
+/// A longer host is no place people come from.
+const MOST_HOST_BYTES: usize = 100;
+const MOST_TAG_CHARS: usize = 64;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Source {
+    Direct,
+    Other,
+    Listed(Listed),
+    /// A cleaned host or tag that no list knows.
+    Text(Box<str>),
+}
+
+impl Source {
+    pub fn name(&self) -> &str {
+        match self {
+            Source::Direct => DIRECT,
+            Source::Other => OTHER,
+            Source::Listed(listed) => listed.name(),
+            Source::Text(text) => text,
+        }
+    }
+
+    /// The page's tag wins, then a listed referrer, then the app whose browser it is, then the referrer's host.
+    pub fn of(page: &Page<'_>, referrer: &str, app: Option<Listed>) -> Source {
+        if let Some(source) = page.source_key().and_then(tagged) {
+            return source;
+        }
+        match (referred(page.host(), referrer), app) {
+            (Source::Listed(listed), _) | (_, Some(listed)) => Source::Listed(listed),
+            (source, None) => source,
+        }
+    }
+}
+
+/// `utm_source` and its kind: a name or short name of the list, a host, or a word.
+fn tagged(encoded: &str) -> Option<Source> {
+    let value = query_value(encoded, MOST_TAG_CHARS)?;
+    let word = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://")).unwrap_or(&value);
+    let word = without_www(word.split('/').next().unwrap_or(""));
+    let found = list().tag(word).or_else(|| word.contains('.').then(|| list().host(word)).flatten());
+    Some(match found {
+        Some(listed) => Source::Listed(listed),
+        None if word.is_empty() || word == OTHER => Source::Other,
+        None => Source::Text(word.into()),
+    })
+}
+
+fn referred(own: &str, referrer: &str) -> Source {
+    if referrer.is_empty() {
+        return Source::Direct;
+    }
+    if let Some(app) = referrer.strip_prefix("android-app://") {
+        let package = app.split(['/', '?', '#']).next().unwrap_or("");
+        return list().app(package).map_or(Source::Other, Source::Listed);
+    }
+    match address::split(referrer) {
+        Ok(parts) => from_host(own, &parts.host),
+        Err(UrlError::UserInfo) => Source::Other,
+        Err(UrlError::Unreadable | UrlError::NotHttp | UrlError::Host) => Source::Direct,
+    }
+}
+
+fn from_host(own: &str, host: &str) -> Source {
+    let host = without_www(host);
+    if host == without_www(own) {
+        return Source::Direct;
+    }
+    match list().host(host) {
+        Some(listed) => Source::Listed(listed),
+        None => nameable(host).map_or(Source::Other, |host| Source::Text(host.into())),
+    }
+}
+
+/// The host, or what is left of it behind a label that looks like a secret. Numeric addresses are somebody's machine.
+fn nameable(host: &str) -> Option<&str> {
+    let numeric =
+        host.starts_with('[') || host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let secret_end = host.match_indices('.').map(|(at, _)| at).chain([host.len()]).fold((0, 0), |(start, cut), end| {
+        let label = &host[start..end];
+        let secret = !label.starts_with("xn--") && looks_secret(label);
+        (end + 1, if secret { end + 1 } else { cut })
+    });
+    let rest = host.get(secret_end.1..)?;
+    let whole_enough = secret_end.1 == 0 || rest.contains('.');
+    (!numeric && whole_enough && rest.len() <= MOST_HOST_BYTES).then_some(rest)
+}
+
+fn without_www(host: &str) -> &str {
+    host.strip_prefix("www.").unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn source(query: &str, referrer: &str, app: Option<&str>) -> String {
+        let url = format!("https://alllinks.example/u/mia?{query}");
+        let app = app.and_then(|token| list().in_app(token));
+        Source::of(&Page::parse(&url).unwrap(), referrer, app).name().to_owned()
+    }
+
+    #[test]
+    fn the_referrers_host_is_looked_up_by_its_parents() {
+        let cases = [
+            ("", "(direct)"),
+            ("https://alllinks.example/u/tom?x", "(direct)"),
+            ("https://www.alllinks.example/", "(direct)"),
+            ("http://ALLLINKS.example:80/", "(direct)"),
+            ("https://www.google.com/", "Google"),
+            ("https://www.google.de/search?q=mia", "Google"),
+            ("https://google.co.uk", "Google"),
+            ("https://news.google.com/x", "Google News"),
+            ("https://mail.google.com/mail/u/0", "Gmail"),
+            ("https://l.instagram.com/?u=https%3A%2F%2Fa", "Instagram"),
+            ("https://t.co/abc", "X"),
+            ("https://old.reddit.com/r/x", "Reddit"),
+            ("https://chatgpt.com/", "ChatGPT"),
+            ("android-app://com.google.android.gm/", "Gmail"),
+            ("android-app://com.instagram.android", "Instagram"),
+            ("android-app://org.example.private/", "(other)"),
+            ("https://google.com.evil.example/", "google.com.evil.example"),
+            ("https://notgoogle.com/", "notgoogle.com"),
+            ("https://www.fern-blog.example/2026/03/first?utm_source=nobody", "fern-blog.example"),
+            ("https://m\u{fc}nchen.example/", "xn--mnchen-3ya.example"),
+            ("https://ann:x@fern-blog.example/", "(other)"),
+            ("https://192.168.1.17/admin", "(other)"),
+            ("https://[2001:db8::7]/", "(other)"),
+            ("https://a1b2c3d4e5f6a7b8c9d0.tunnel.example/", "tunnel.example"),
+            ("https://a1b2c3d4e5f6a7b8c9d0.example/", "(other)"),
+            ("about:blank", "(direct)"),
+            ("not a url", "(direct)"),
+        ];
+        for (referrer, expected) in cases {
+            assert_eq!(source("", referrer, None), expected, "{referrer}");
+        }
+    }
+
+    #[test]
+    fn a_tag_wins_over_the_referrer() {
+        let cases = [
+            ("utm_source=ig", "Instagram"),
+            ("utm_source=Facebook", "Facebook"),
+            ("utm_source=harbor-letter", "harbor-letter"),
+            ("ref=fern-card", "fern-card"),
+            ("source=fern&utm_source=chatgpt.com", "ChatGPT"),
+            ("ref=https%3A%2F%2Fwww.fern-blog.example%2Fposts%2Fann", "fern-blog.example"),
+            ("ref=fern-blog.example/posts/ann", "fern-blog.example"),
+            ("utm_source=ann%40mail.example", "(id)"),
+            ("utm_source=(direct)", "(other)"),
+            ("utm_source=", "X"),
+            ("utm_medium=mail", "X"),
+        ];
+        for (query, expected) in cases {
+            assert_eq!(source(query, "https://t.co/x", None), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn an_apps_own_browser_is_the_source_of_a_visit_that_says_nothing_better() {
+        let app = Some("Mobile/15E148 Instagram 370.0.0.26.84");
+        assert_eq!(source("", "", app), "Instagram");
+        assert_eq!(source("", "https://alllinks.example/u/mia", app), "Instagram");
+        assert_eq!(source("", "https://www.facebook.com/", app), "Facebook");
+        assert_eq!(source("ref=fern", "", app), "fern");
+    }
+
+    proptest! {
+        #[test]
+        fn no_source_holds_more_than_a_host(query in ".{0,60}|ref=[ -~]{0,60}", referrer in ".{0,60}|(https?|android-app)://[ -~]{0,100}") {
+            let source = source(&query, &referrer, None);
+            prop_assert!(!source.is_empty() && source.len() <= 256, "{}", source);
+            prop_assert!(!source.contains(['@', '?', '#', '/']), "{}", source);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The list of known sources: what `sources.toml` says, as hash tables.
+//!
+//! A host is found by walking from the whole name to its parents, at most five look-ups: `l.instagram.com`, then
+//! `instagram.com`. So `google.com.evil.example` is never Google. The tables are only read; nobody can fill them.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use hashbrown::HashMap;
+use serde::Deserialize;
+
+/// One source of the list. Two bytes, so that it can ride in every client.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Listed(u16);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    Search,
+    Social,
+    Assistant,
+    Mail,
+    Messenger,
+    Video,
+    Music,
+    News,
+    Shop,
+    Work,
+    Links,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    group: Group,
+    #[serde(default)]
+    hosts: Vec<String>,
+    /// First labels that count under each of the file's `suffixes`.
+    #[serde(default)]
+    stems: Vec<String>,
+    /// What `utm_source` may say instead of the name.
+    #[serde(default)]
+    tags: Vec<String>,
+    /// Android packages, as in `android-app://…` referrers.
+    #[serde(default)]
+    apps: Vec<String>,
+    /// What the user agent of the app's own browser holds.
+    #[serde(default)]
+    tokens: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    suffixes: Vec<String>,
+    source: Vec<Entry>,
+}
+
+pub struct Sources {
+    entries: Vec<(Box<str>, Group)>,
+    hosts: HashMap<Box<str>, Listed>,
+    tags: HashMap<Box<str>, Listed>,
+    apps: HashMap<Box<str>, Listed>,
+    tokens: AhoCorasick,
+    token_of: Vec<Listed>,
+}
+
+impl Listed {
+    pub fn name(self) -> &'static str {
+        &list().entries[usize::from(self.0)].0
+    }
+
+    pub fn group(self) -> Group {
+        list().entries[usize::from(self.0)].1
+    }
+}
+
+/// Labels of a host that are looked at, from the right: no host of the list has more.
+const MOST_LABELS: usize = 5;
+
+impl Sources {
+    pub fn host(&self, host: &str) -> Option<Listed> {
+        let dots = host.bytes().filter(|b| *b == b'.').count();
+        let mut rest = host;
+        for _ in MOST_LABELS..=dots {
+            rest = rest.split_once('.')?.1;
+        }
+        loop {
+            if let Some(listed) = self.hosts.get(rest) {
+                return Some(*listed);
+            }
+            rest = rest.split_once('.')?.1;
+        }
+    }
+
+    pub fn tag(&self, tag: &str) -> Option<Listed> {
+        self.tags.get(tag).copied()
+    }
+
+    pub fn app(&self, package: &str) -> Option<Listed> {
+        self.apps.get(package).copied()
+    }
+
+    /// The app whose own browser sends this agent.
+    pub fn in_app(&self, agent: &str) -> Option<Listed> {
+        self.tokens.find(agent).map(|found| self.token_of[found.pattern().as_usize()])
+    }
+}
+
+pub fn list() -> &'static Sources {
+    static LIST: LazyLock<Sources> = LazyLock::new(|| {
+        let file = config::File::from_str(include_str!("sources.toml"), config::FileFormat::Toml);
+        let read = config::Config::builder().add_source(file).build().and_then(config::Config::try_deserialize);
+        build(read.expect("sources.toml is part of the binary and a test reads it"))
+    });
+    &LIST
+}
+
+fn build(file: File) -> Sources {
+    let mut sources = Sources {
+        entries: Vec::new(),
+        hosts: HashMap::new(),
+        tags: HashMap::new(),
+        apps: HashMap::new(),
+        tokens: AhoCorasick::new([""; 0]).expect("no pattern is no work"),
+        token_of: Vec::new(),
+    };
+    let mut tokens = Vec::new();
+    for (number, entry) in (0_u16..).zip(file.source) {
+        let listed = Listed(number);
+        let mut put = |table: fn(&mut Sources) -> &mut HashMap<Box<str>, Listed>, key: String| {
+            table(&mut sources).insert(key.into(), listed);
+        };
+        for stem in &entry.stems {
+            file.suffixes.iter().for_each(|suffix| put(|s| &mut s.hosts, format!("{stem}.{suffix}")));
+        }
+        entry.hosts.into_iter().for_each(|host| put(|s| &mut s.hosts, host));
+        entry.tags.into_iter().chain([entry.name.to_lowercase()]).for_each(|tag| put(|s| &mut s.tags, tag));
+        entry.apps.into_iter().for_each(|app| put(|s| &mut s.apps, app));
+        sources.token_of.extend(entry.tokens.iter().map(|_| listed));
+        tokens.extend(entry.tokens);
+        sources.entries.push((entry.name.into(), entry.group));
+    }
+    // The earlier entry wins at the same place; among places, the first: apps put their own token before a host app's.
+    sources.tokens = AhoCorasick::builder()
+        .match_kind(MatchKind::LeftmostFirst)
+        .build(tokens)
+        .expect("a few dozen short words fit any automaton");
+    sources
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_list_names_at_least_150_hosts_each_once() {
+        let file = config::File::from_str(include_str!("sources.toml"), config::FileFormat::Toml);
+        let file: File = config::Config::builder().add_source(file).build().unwrap().try_deserialize().unwrap();
+        let hosts: Vec<&String> = file.source.iter().flat_map(|entry| &entry.hosts).collect();
+        assert!(hosts.len() >= 150, "{}", hosts.len());
+        let (mut seen, mut names) = (HashSet::new(), HashSet::new());
+        for host in hosts {
+            assert!(seen.insert(host), "{host} is listed twice");
+            assert!(super::super::address::is_host_name(host) && host.to_lowercase() == *host, "{host}");
+            assert!(!host.starts_with("www.") && host.split('.').count() <= MOST_LABELS, "{host}");
+        }
+        let mut tags = HashSet::new();
+        for entry in &file.source {
+            assert!(names.insert(&entry.name), "{} is listed twice", entry.name);
+            let own = [entry.name.to_lowercase()];
+            for tag in own.iter().chain(&entry.tags).collect::<HashSet<_>>() {
+                assert!(tags.insert(tag.clone()) && tag.to_lowercase() == **tag, "the tag {tag} is listed twice");
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_is_found_by_its_parents_only() {
+        let name = |host: &str| list().host(host).map(Listed::name);
+        assert_eq!(name("instagram.com"), Some("Instagram"));
+        assert_eq!(name("a.b.c.d.e.f.g.instagram.com"), Some("Instagram"));
+        assert_eq!(name("instagram.com.evil.example"), None);
+        assert_eq!(name("com"), None);
+        assert_eq!(name(""), None);
+        assert_eq!(list().host("google.de").map(Listed::group), Some(Group::Search));
+    }
+}

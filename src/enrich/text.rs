@@ -1,0 +1,224 @@
+//! What may be kept of a text somebody else wrote.
+//!
+//! Every path, link, campaign and name passes through here. Three things must not come out: characters that do not print
+//! (they forge log lines and reorder what a reader sees), whatever looks like a person or a secret (it would be stored for
+//! years), and more than a bounded length. The common case is plain text that needs nothing: it is only looked at.
+
+use std::borrow::Cow;
+
+use crate::event::OTHER;
+
+/// Stands for a piece that looks like a person or a secret.
+pub const ID: &str = "(id)";
+
+/// Letters or digits in a row, with a digit among them, from which on they are taken for a key or a token.
+const TOKEN_RUN: usize = 20;
+/// Digits in a row that are taken for a phone number or an account.
+const DIGIT_RUN: usize = 9;
+
+/// An `@`, a UUID, a token, a long number. `text` is already decoded.
+pub fn looks_secret(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if bytes.iter().any(|&b| b == b'@' || b == b'%' || b >= 0x80) && names_a_mailbox(text) {
+        return true;
+    }
+    bytes.len() >= DIGIT_RUN && (long_run(bytes) || is_mixed_token(bytes) || holds_uuid(bytes))
+}
+
+/// `@` in any of its forms: plain, full-width, small, or encoded once more.
+fn names_a_mailbox(text: &str) -> bool {
+    text.contains(['@', '\u{ff20}', '\u{fe6b}']) || text.contains("%40")
+}
+
+fn long_run(bytes: &[u8]) -> bool {
+    let (mut run, mut digits, mut has_digit) = (0, 0, false);
+    for byte in bytes {
+        if byte.is_ascii_digit() {
+            (run, digits, has_digit) = (run + 1, digits + 1, true);
+        } else if byte.is_ascii_alphabetic() {
+            (run, digits) = (run + 1, 0);
+        } else {
+            (run, digits, has_digit) = (0, 0, false);
+        }
+        if digits >= DIGIT_RUN || (run >= TOKEN_RUN && has_digit) {
+            return true;
+        }
+    }
+    false
+}
+
+/// base64url puts `-` and `_` into a token, and titles are joined by them too. A title's words do not mix capitals, small
+/// letters and digits.
+fn is_mixed_token(bytes: &[u8]) -> bool {
+    let joined = |b: &u8| matches!(b, b'-' | b'_');
+    bytes.len() >= TOKEN_RUN
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || joined(b))
+        && bytes.split(joined).any(|part| {
+            part.iter().any(u8::is_ascii_digit)
+                && part.iter().skip(1).any(u8::is_ascii_uppercase)
+                && part.iter().any(u8::is_ascii_lowercase)
+        })
+}
+
+fn holds_uuid(bytes: &[u8]) -> bool {
+    const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+    bytes.windows(36).any(|window| {
+        window.iter().enumerate().all(|(at, byte)| match HYPHENS.contains(&at) {
+            true => *byte == b'-',
+            false => byte.is_ascii_hexdigit(),
+        })
+    })
+}
+
+/// Whether a reader could not see the character, or would see others in another order because of it. The two joiners
+/// (U+200C, U+200D) are letters' business in Persian and in emoji, and stay.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{fffd}'..='\u{ffff}'
+            | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..)
+        || (!c.is_ascii() && c.is_whitespace())
+}
+
+/// `%XX` becomes its byte; a `%` without two hex digits stays. Bytes, because what comes out need not be UTF-8.
+pub fn percent_decode(text: &str, plus_is_space: bool) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = |offset: usize| bytes.get(at + offset).and_then(|b| char::from(*b).to_digit(16));
+        match (bytes[at], hex(1), hex(2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 3;
+                continue;
+            }
+            (b'+', _, _) if plus_is_space => out.push(b' '),
+            (byte, _, _) => out.push(byte),
+        }
+        at += 1;
+    }
+    out
+}
+
+/// The value of a query's key: decoded, trimmed, lower case. `None` if nothing is left of it.
+pub fn query_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
+    let value: Cow<'_, str> = if raw.bytes().all(plain) {
+        Cow::Borrowed(raw)
+    } else {
+        let Ok(text) = String::from_utf8(percent_decode(raw, true)) else { return Some(Cow::Borrowed(OTHER)) };
+        Cow::Owned(text.trim().to_lowercase())
+    };
+    match value.is_empty() {
+        true => None,
+        false => Some(short_or_marked(value, most_chars)),
+    }
+}
+
+/// The value itself, or the mark of why it cannot be kept. What belongs to markup and queries is not part of a name.
+fn short_or_marked(value: Cow<'_, str>, most_chars: usize) -> Cow<'_, str> {
+    let foreign =
+        |c: char| is_hidden(c) || matches!(c, '?' | '#' | '=' | '&' | '<' | '>' | '"' | '\\' | '`' | '{' | '}');
+    if looks_secret(&value) {
+        Cow::Borrowed(ID)
+    } else if value.chars().count() > most_chars || value.contains(foreign) || is_mark(&value) {
+        Cow::Borrowed(OTHER)
+    } else {
+        value
+    }
+}
+
+/// `(other)`, `(direct)` and their like are ours to give.
+fn is_mark(value: &str) -> bool {
+    value.starts_with('(') && value.ends_with(')')
+}
+
+/// The name of an event: trimmed, printable, at most 64 characters, nobody's address and no token.
+pub fn event_name(name: &str) -> Cow<'_, str> {
+    let name = name.trim();
+    let kept = !name.is_empty() && name.chars().count() <= 64 && !name.contains(is_hidden) && !looks_secret(name);
+    Cow::Borrowed(if kept { name } else { OTHER })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn people_and_secrets_are_recognised_and_titles_are_not() {
+        let secret = [
+            "ann@mail.example",
+            "ann%40mail.example",
+            "ann＠mail",
+            "0b9e1c9a-3d5f-4c7e-9a1b-2f3e4d5c6b7a",
+            "x-abcdefab-abcd-abcd-abcd-abcdefabcdef",
+            "a1b2c3d4e5f6a7b8c9d0",
+            "123456789",
+            "tel-0170123456789",
+            "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+            "dQw4-w9WgXcQ_kJ8a-Zz90",
+        ];
+        let fine = [
+            "12345678",
+            "10-things-i-learned-in-2024-about-coffee",
+            "photographyandlandscapes",
+            "My-Trip-To-Rome-In-2024",
+            "a1b2c3d4e5f6a7b8c9d",
+            "caf\u{e9}-m\u{fc}nchen",
+            "2024-03-01",
+            "",
+        ];
+        for text in secret {
+            assert!(looks_secret(text), "{text}");
+        }
+        for text in fine {
+            assert!(!looks_secret(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_query_value_is_decoded_lowered_and_marked() {
+        let cases = [
+            ("Spring_Sale", Some("spring_sale")),
+            ("Tour%202026", Some("tour 2026")),
+            ("tour+2026+", Some("tour 2026")),
+            ("%E5%A4%8F", Some("夏")),
+            ("100%", Some("100%")),
+            ("", None),
+            ("+%20", None),
+            ("ann%40mail.example", Some("(id)")),
+            ("%FF", Some("(other)")),
+            ("a%0Ab", Some("(other)")),
+            ("a%3Fb%3Dc", Some("(other)")),
+            ("(direct)", Some("(other)")),
+            ("%E2%80%AEevil", Some("(other)")),
+        ];
+        for (raw, expected) in cases {
+            assert_eq!(query_value(raw, 100).as_deref(), expected, "{raw}");
+        }
+        assert_eq!(query_value(&"long-".repeat(21), 100).as_deref(), Some("(other)"));
+    }
+
+    #[test]
+    fn an_event_name_is_trimmed_printable_and_nobody() {
+        assert_eq!(event_name("  Sign up  "), "Sign up");
+        assert_eq!(event_name(&"ab ".repeat(21)), "ab ".repeat(21).trim());
+        for bad in ["", "  ", "a\nb", "ann@mail.example", "order 123456789", &"ab ".repeat(22), "\u{202e}x"] {
+            assert_eq!(event_name(bad), "(other)", "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_is_long_hidden_or_somebody(raw in ".{0,200}|[ -~]{0,200}") {
+            for value in [query_value(&raw, 100), Some(event_name(&raw))].into_iter().flatten() {
+                prop_assert!(value.chars().count() <= 100 && !value.is_empty());
+                prop_assert!(!value.contains('@') && !value.contains(is_hidden));
+            }
+        }
+    }
+}
