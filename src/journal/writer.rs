@@ -104,7 +104,8 @@ impl Writer {
     ) -> Result<(Journal, Writer), JournalError> {
         let folder = Arc::new(Folder::open(&config.journal.dir)?);
         let recovered = recover(&folder)?;
-        for number in folder.numbers("sealed")? {
+        let waiting = folder.numbers("sealed")?;
+        for &number in &waiting {
             let _ = sealed.send(Sealed { number });
         }
         let (inbox, stats) = (Arc::new(Inbox::new(config.limits.waiting_hits)), Arc::new(Stats::default()));
@@ -118,7 +119,7 @@ impl Writer {
             recovered: Arc::new(recovered),
         };
         let writer = Writer {
-            sealer: Sealer::start(Arc::clone(&folder), sealed),
+            sealer: Sealer::start(Arc::clone(&folder), sealed, waiting.last().copied().unwrap_or(0)),
             folder,
             inbox,
             stats,
@@ -343,12 +344,13 @@ fn take_bodies(hits: &mut std::vec::IntoIter<Waiting>) -> Vec<Waiting> {
 /// Seals beside the writer, so that sorting a large segment delays no answer.
 struct Sealer {
     jobs: std::sync::mpsc::Sender<(SegmentId, Segment)>,
+    /// The last segment announced or on its way.
     handed: u64,
     thread: std::thread::JoinHandle<()>,
 }
 
 impl Sealer {
-    fn start(folder: Arc<Folder>, sealed: mpsc::UnboundedSender<Sealed>) -> Sealer {
+    fn start(folder: Arc<Folder>, sealed: mpsc::UnboundedSender<Sealed>, last: u64) -> Sealer {
         let (jobs, waiting) = std::sync::mpsc::channel::<(SegmentId, Segment)>();
         let work = move || {
             for (id, segment) in waiting {
@@ -357,7 +359,7 @@ impl Sealer {
             }
         };
         let thread = std::thread::Builder::new().name("sealer".into()).spawn(work).expect("a thread can be started");
-        Sealer { jobs, handed: 0, thread }
+        Sealer { jobs, handed: last, thread }
     }
 
     fn seal(&mut self, id: SegmentId, segment: Segment) {
