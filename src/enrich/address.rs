@@ -43,7 +43,8 @@ fn by_hand(url: &str) -> Option<Parts<'_>> {
         Some(rest) => (true, rest),
         None => (false, url.strip_prefix("http://")?),
     };
-    if !rest.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
+    // Without an early end this is a few vector instructions.
+    if !rest.bytes().fold(true, |plain, b| plain & b.is_ascii_graphic() & (b != b'\\')) {
         return None;
     }
     let end = rest.bytes().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
@@ -55,29 +56,38 @@ fn by_hand(url: &str) -> Option<Parts<'_>> {
 
 /// A host nobody can read two ways: no number at the end (an address in disguise), no punycode, no user, a sane port.
 fn plain_host(authority: &str) -> Option<Cow<'_, str>> {
-    let (host, port) = authority.split_once(':').map_or((authority, "80"), |parts| parts);
-    let sane_port =
-        matches!(port.len(), 1..=5) && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    let last = host.rsplit('.').next().unwrap_or("");
-    let plain = sane_port && is_host_name(host) && !last.starts_with(|c: char| c.is_ascii_digit());
-    let lower = !host.bytes().any(|b| b.is_ascii_uppercase());
-    match plain && !host.split('.').any(is_punycode) {
-        true if lower => Some(Cow::Borrowed(host)),
-        true => Some(Cow::Owned(host.to_ascii_lowercase())),
-        false => None,
+    let host = match authority.bytes().position(|b| b == b':') {
+        None => authority,
+        Some(at) if is_port(&authority[at + 1..]) => &authority[..at],
+        Some(_) => return None,
+    };
+    let label = &host[host.bytes().rposition(|b| b == b'.').map_or(0, |at| at + 1)..];
+    if !is_host_name(host) || label.starts_with(|c: char| c.is_ascii_digit()) || may_be_punycode(host) {
+        return None;
     }
+    let lower = !host.bytes().fold(false, |upper, b| upper | b.is_ascii_uppercase());
+    Some(if lower { Cow::Borrowed(host) } else { Cow::Owned(host.to_ascii_lowercase()) })
 }
 
-fn is_punycode(label: &str) -> bool {
-    label.len() >= 4 && label.as_bytes()[..4].eq_ignore_ascii_case(b"xn--")
+fn is_port(port: &str) -> bool {
+    matches!(port.len(), 1..=5) && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+}
+
+fn may_be_punycode(host: &str) -> bool {
+    host.as_bytes().windows(2).any(|pair| pair == b"--")
 }
 
 /// Letters, digits, `-` and `_` in labels that are not empty, at most 253 bytes.
 pub fn is_host_name(host: &str) -> bool {
-    let label = |label: &str| {
-        matches!(label.len(), 1..=63) && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    };
-    host.len() <= 253 && host.split('.').all(label)
+    let (mut length, mut good) = (0, host.len() <= 253);
+    for byte in host.bytes() {
+        good &= match byte {
+            b'.' => (1..=63).contains(&length),
+            _ => byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'_'),
+        };
+        length = if byte == b'.' { 0 } else { length + 1 };
+    }
+    good && (1..=63).contains(&length)
 }
 
 fn by_crate(url: &str) -> Result<Parts<'_>, UrlError> {

@@ -10,16 +10,20 @@ use std::time::SystemTime;
 use arc_swap::ArcSwapOption;
 use maxminddb::{PathElement, Reader};
 
+use super::codes::Codes;
 use crate::event::{Address, UNKNOWN};
 
 /// ISO 3166-1 alpha-2 in order, and XK, which registries use for Kosovo.
-const CODES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW \
+static CODES: Codes = Codes::new(
+    "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW \
     BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA \
     GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH \
     KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY \
     MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH \
     SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI \
-    VN VU WF WS XK YE YT ZA ZM ZW";
+    VN VU WF WS XK YE YT ZA ZM ZW",
+    b'A',
+);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Country(&'static str);
@@ -28,18 +32,7 @@ impl Country {
     pub const UNKNOWN: Country = Country(UNKNOWN);
 
     pub fn from_code(code: &str) -> Country {
-        let Ok(code) = <[u8; 2]>::try_from(code.as_bytes()) else { return Country::UNKNOWN };
-        let mut span = 0..(CODES.len() + 1) / 3;
-        while !span.is_empty() {
-            let middle = span.start + span.len() / 2;
-            let here = &CODES[middle * 3..middle * 3 + 2];
-            match here.as_bytes().cmp(&code[..]) {
-                std::cmp::Ordering::Equal => return Country(here),
-                std::cmp::Ordering::Less => span.start = middle + 1,
-                std::cmp::Ordering::Greater => span.end = middle,
-            }
-        }
-        Country::UNKNOWN
+        CODES.find(code).map_or(Country::UNKNOWN, Country)
     }
 
     /// Two capital letters, or `(unknown)`.
@@ -146,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_list_is_sorted_and_closed() {
-        let codes: Vec<&str> = CODES.split(' ').collect();
+        let codes = CODES.all();
         assert_eq!(codes.len(), 250);
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(codes.iter().all(|code| Country::from_code(code).name() == *code));

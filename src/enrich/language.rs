@@ -1,13 +1,17 @@
 //! The language a browser asks for first. One of 183 codes, or a mark: regions and the list's order would tell people apart.
 
+use super::codes::Codes;
 use crate::event::{OTHER, UNKNOWN};
 
 /// ISO 639-1, in order.
-const CODES: &str = "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee \
+static CODES: Codes = Codes::new(
+    "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee \
     el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka \
     kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no \
     nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th \
-    ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu";
+    ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu",
+    b'a',
+);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Language(&'static str);
@@ -20,30 +24,13 @@ impl Language {
     pub fn of(accept: Option<&str>) -> Language {
         let Some(accept) = accept.map(str::trim).filter(|accept| !accept.is_empty()) else { return Language::UNKNOWN };
         let primary = accept.split([',', ';', '-', ' ', '\t']).next().unwrap_or("");
-        match <[u8; 2]>::try_from(primary.as_bytes()) {
-            Ok(code) => listed(code.map(|b| b.to_ascii_lowercase())),
-            Err(_) => Language::OTHER,
-        }
+        let found = CODES.find(primary).or_else(|| CODES.find(&primary.to_ascii_lowercase()));
+        found.map_or(Language::OTHER, Language)
     }
 
     pub const fn name(self) -> &'static str {
         self.0
     }
-}
-
-/// The list is text at a stride of three bytes: found by bisection, named by a slice of it.
-fn listed(code: [u8; 2]) -> Language {
-    let mut span = 0..(CODES.len() + 1) / 3;
-    while !span.is_empty() {
-        let middle = span.start + span.len() / 2;
-        let here = &CODES[middle * 3..middle * 3 + 2];
-        match here.as_bytes().cmp(&code[..]) {
-            std::cmp::Ordering::Equal => return Language(here),
-            std::cmp::Ordering::Less => span.start = middle + 1,
-            std::cmp::Ordering::Greater => span.end = middle,
-        }
-    }
-    Language::OTHER
 }
 
 #[cfg(test)]
@@ -52,7 +39,7 @@ mod tests {
 
     #[test]
     fn the_list_is_sorted_and_every_code_is_found() {
-        let codes: Vec<&str> = CODES.split(' ').collect();
+        let codes = CODES.all();
         assert_eq!(codes.len(), 183);
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(codes.iter().all(|code| Language::of(Some(code)).name() == *code));

@@ -6,6 +6,7 @@
 mod address;
 mod agent;
 mod campaign;
+mod codes;
 mod country;
 mod language;
 mod link;
