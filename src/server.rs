@@ -11,7 +11,7 @@ use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
 use arc_swap::ArcSwapOption;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::config::{Config, Hosts, Proxies};
@@ -121,17 +121,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let server = server.run();
     let door = server.handle();
 
-    let writer = tokio::task::spawn_blocking(move || writer.run());
+    let (ended, mut writer_ended) = oneshot::channel();
+    std::thread::Builder::new().name("writer".into()).spawn(move || ended.send(writer.run()))?;
     let mut flushing = tokio::spawn(flusher.run());
     let serving = tokio::spawn(server);
     let tending = tokio::spawn(tend(rates, enricher, Duration::from_secs(config.data.reload_secs)));
 
     let inbox = Arc::clone(&journal.inbox);
-    let mut writer = writer;
     let mut failure = None;
     tokio::select! {
         signal = signal() => tracing::info!(signal, "stopping"),
-        ended = &mut writer => failure = Some(ended.map_err(anyhow::Error::from).and_then(|run| run.map_err(anyhow::Error::from))),
+        ended = &mut writer_ended => failure = Some(ended.map_err(anyhow::Error::from).and_then(|run| run.map_err(anyhow::Error::from))),
         ended = &mut flushing => failure = Some(ended.map_err(anyhow::Error::from).and_then(|run| run.map_err(anyhow::Error::from))),
     }
     if let Some(Err(error)) = failure {
@@ -144,7 +144,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     door.stop(true).await;
     let _ = serving.await;
     inbox.close();
-    writer.await.context("the writer stopped in the middle")??;
+    writer_ended.await.context("the writer stopped in the middle")??;
     tending.abort();
     match tokio::time::timeout_at(deadline, flushing).await {
         Ok(ended) => ended.context("the flusher stopped in the middle")??,

@@ -67,7 +67,7 @@ impl Gate {
         let caller = hit.caller;
         let signals = &caller.signals;
         let checks: [(Refusal, bool); 4] = [
-            (Refusal::UnknownSite, hit.site.is_none() || signals.foreign),
+            (Refusal::UnknownSite, hit.site.is_none()),
             (Refusal::NotAView, signals.prefetch || caller.known_bot || hit.payload.webdriver),
             (Refusal::Gpc, signals.gpc && self.deny_gpc),
             (Refusal::Dnt, signals.dnt && self.deny_dnt),

@@ -59,8 +59,6 @@ pub struct Signals {
     pub dnt: bool,
     /// Fetched before anybody asked to see it (`Sec-Purpose`, `Purpose`, `X-Moz`).
     pub prefetch: bool,
-    /// `Sec-Fetch-Site: cross-site`, or an `Origin` that is not the page's.
-    pub foreign: bool,
 }
 
 /// Who sent a beacon: everything personal about a request, in one place, for as long as the request lasts.
@@ -115,6 +113,7 @@ pub struct Payload<'a> {
 pub struct RawHit<'a> {
     pub caller: &'a Caller<'a>,
     pub payload: Payload<'a>,
+    /// `None` where it is nobody's page, or the request does not come from it.
     pub site: Option<crate::config::Site<'a>>,
     /// Over the rate of its network or its site.
     pub over_rate: bool,

@@ -22,6 +22,12 @@ use crate::pseudonym::DayKeys;
 /// How often visits are closed and old keys wiped when no hit comes.
 const TICK: Duration = Duration::from_millis(200);
 
+/// Under load syncs are at least this far apart: more hits share one, and each of them still has its answer in a few milliseconds.
+const PACE: Duration = Duration::from_millis(1);
+
+/// What counts as load: a batch this large says that the next hits are already on their way.
+const CROWD: usize = 8;
+
 /// Hits that are committed together at the most: bounds what one batch needs on disk and in memory.
 const BATCH: usize = 2048;
 
@@ -93,6 +99,9 @@ pub struct Writer {
     max_bytes: u64,
     full: bool,
     checked: Instant,
+    /// When the last sync began, and whether its batch was a large one.
+    synced: Instant,
+    crowded: bool,
 }
 
 impl Writer {
@@ -136,6 +145,8 @@ impl Writer {
             max_bytes: config.journal.max_bytes,
             full: false,
             checked: Instant::now(),
+            synced: Instant::now(),
+            crowded: false,
         };
         Ok((journal, writer))
     }
@@ -145,6 +156,7 @@ impl Writer {
         let mut more = false;
         let mut seals = Vec::new();
         loop {
+            self.linger();
             let Taken { hits, commands, closed } = self.inbox.take(if more { Duration::ZERO } else { TICK });
             let now = self.parts.clock.now();
             self.watch_space();
@@ -174,6 +186,13 @@ impl Writer {
         }
     }
 
+    /// Lets hits gather while many are coming. A lone hit never waits for others.
+    fn linger(&self) {
+        if self.crowded {
+            std::thread::sleep(PACE.saturating_sub(self.synced.elapsed()));
+        }
+    }
+
     /// Counts, writes, syncs, answers. `true` when more visits wait to be closed.
     fn batch(&mut self, hits: Vec<Waiting>, now: Millis) -> Result<bool, JournalError> {
         let need = hits.len() as u64 * BYTES_PER_HIT + BYTES_OF_CLOSING;
@@ -182,6 +201,7 @@ impl Writer {
             answer_all(hits, Err(Unavailable::Full));
             return Ok(false);
         }
+        self.crowded = hits.len() >= CROWD;
         for hit in &hits {
             self.table.count(&hit.event);
         }
@@ -199,6 +219,7 @@ impl Writer {
         let delta = self.table.take(self.segment.next_string());
         self.frame.clear();
         frame::write(&mut self.frame, |out| code::encode(delta.base, &delta.sums, out));
+        self.synced = Instant::now();
         self.file.append(&self.frame)?;
         self.segment.add(&delta);
         self.stats.batches.fetch_add(1, Ordering::Relaxed);

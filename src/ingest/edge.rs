@@ -1,0 +1,152 @@
+//! From the fields and the body of a request to sealed events. Synchronous, so that nothing personal outlives it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fields::Fields;
+use super::limit::Rates;
+use super::wire;
+use crate::clock::Clock;
+use crate::config::{Config, Hosts, Proxies, Site, VisitorMode};
+use crate::consent::Gate;
+use crate::enrich::{Client, Enricher, Page, event_name, link};
+use crate::event::{Address, Caller, Kind, Payload, Problem, RawHit, SiteId};
+use crate::http::without_port;
+use crate::journal::Inbox;
+use crate::pseudonym::{DayKeys, Event, seal};
+
+/// The parts a hit passes through.
+pub struct Edge {
+    pub clock: Clock,
+    pub hosts: Arc<Hosts>,
+    pub proxies: Proxies,
+    pub rates: Arc<Rates>,
+    pub enricher: Arc<Enricher>,
+    pub gate: Gate,
+    pub keys: Arc<DayKeys>,
+    pub inbox: Arc<Inbox>,
+    pub mode: VisitorMode,
+    /// Without its `Path`, which is the profile's.
+    pub visit_cookie: String,
+    pub body_bytes: usize,
+    pub batch_hits: usize,
+    pub headers: usize,
+    pub header_bytes: usize,
+    pub deadline: Duration,
+}
+
+impl Edge {
+    /// The `Set-Cookie` of `flag_cookie`: the same value for everybody.
+    pub fn visit_cookie(config: &Config) -> String {
+        let cookie = &config.visitor.cookie;
+        format!("{}=1; Max-Age={}; Secure; HttpOnly; SameSite=Lax; Path=", cookie.name, cookie.max_age_secs)
+    }
+}
+
+/// What is left of a request once its hits are sealed.
+pub(super) struct Sealed {
+    pub(super) events: Vec<Event>,
+    /// The visit cookie of a visitor who came without it.
+    pub(super) cookie: Option<String>,
+}
+
+impl Edge {
+    pub(super) fn check_size(&self, fields: &Fields<'_>) -> Result<(), Problem> {
+        if fields.count > self.headers || fields.bytes > self.header_bytes {
+            let accepted = format!("at most {} header fields of {} bytes together", self.headers, self.header_bytes);
+            return Err(Problem::new(431, "header_too_large", "The header is too large").detail(accepted));
+        }
+        if fields.encoded {
+            let accepted = "send the hit without Content-Encoding";
+            return Err(Problem::new(415, "encoded_body", "Encoded bodies are not read").detail(accepted));
+        }
+        Ok(())
+    }
+
+    /// All hits of a body that may be counted. An error means that none of them was looked at further than its form.
+    pub(super) fn seal(&self, fields: &Fields<'_>, peer: Option<SocketAddr>, body: &[u8]) -> Result<Sealed, Problem> {
+        let hits = wire::parse(body, self.batch_hits)?;
+        let urls: Vec<_> = hits.iter().map(|hit| hit.url.clone()).collect();
+        let pages = urls.iter().map(|url| Page::parse(url).map_err(bad_url)).collect::<Result<Vec<Page<'_>>, Problem>>()?;
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+        let (caller, client) = self.caller(fields, peer);
+        let network = self.rates.network(&caller.address);
+        let mut sealed = Sealed { events: Vec::with_capacity(hits.len()), cookie: None };
+        for (payload, page) in hits.into_iter().zip(&pages) {
+            let site = self.site(fields, peer, page);
+            let over_rate = self.rates.exceeded(network, site.map_or(SiteId::PLATFORM, |site| site.id));
+            let raw = RawHit { caller: &caller, payload, site, over_rate };
+            if let Some((mut event, site)) = self.admit(raw, page, client) {
+                if event.without_cookie == Some(true) && event.kind != Kind::Leave {
+                    // One visitor a body: what follows in it comes from the one who was just counted.
+                    event.without_cookie = Some(sealed.cookie.is_none());
+                    sealed.cookie.get_or_insert_with(|| format!("{}{}", self.visit_cookie, site.path));
+                }
+                sealed.events.push(event);
+            }
+        }
+        Ok(sealed)
+    }
+
+    fn caller<'a>(&self, fields: &Fields<'a>, peer: IpAddr) -> (Caller<'a>, Client) {
+        let address = Address::new(self.proxies.client(peer, fields.forwarded.iter().copied()));
+        let client = self.enricher.client(&fields.agent(), &fields.hints());
+        let caller = Caller {
+            at: self.clock.now(),
+            address,
+            agent: fields.agent(),
+            hints: fields.hints(),
+            language: fields.language,
+            cookies: fields.cookies,
+            signals: fields.signals(),
+            known_bot: client.bot,
+        };
+        (caller, client)
+    }
+
+    /// One hit through the gate, its facts, its seal. `None`: dropped.
+    fn admit<'p>(&self, raw: RawHit<'p>, page: &Page<'_>, client: Client) -> Option<(Event, Site<'p>)> {
+        let site = raw.site;
+        let hit = self.gate.admit(raw).ok()?;
+        let site = site?;
+        let (caller, payload) = (hit.caller(), hit.payload());
+        let item = item(payload, page);
+        let facts = self.enricher.facts(page, &payload.referrer, client, &caller.address, caller.language);
+        let key = self.keys.at(site.zone, caller.at);
+        Some((seal(hit, site, item, facts, &key, self.mode), site))
+    }
+
+    /// The site of the page, if the request can come from that page at all.
+    fn site<'p>(&self, fields: &Fields<'_>, peer: IpAddr, page: &'p Page<'_>) -> Option<Site<'p>> {
+        let host = page.host();
+        let from_page = fields.from_page(host) && self.sent_to(fields, peer, host);
+        if from_page { self.hosts.resolve(host, page.path()) } else { None }
+    }
+
+    /// Whether the request was sent to the page's own host. A trusted proxy may hide which host that was.
+    fn sent_to(&self, fields: &Fields<'_>, peer: IpAddr, page_host: &str) -> bool {
+        let host = if self.proxies.trusts(peer) {
+            match fields.forwarded_host {
+                Some(host) => host,
+                None => return true,
+            }
+        } else {
+            fields.host
+        };
+        without_port(host).eq_ignore_ascii_case(page_host)
+    }
+}
+
+fn item(payload: &Payload<'_>, page: &Page<'_>) -> Box<str> {
+    match payload.kind {
+        Kind::View | Kind::Leave => page.path().into(),
+        Kind::Click => link(&payload.name).into(),
+        Kind::Event => event_name(&payload.name).into(),
+    }
+}
+
+fn bad_url(_: crate::enrich::UrlError) -> Problem {
+    let accepted = "url must be an absolute http or https URL without user info";
+    Problem::new(400, "bad_value", "The hit cannot be read").detail(accepted)
+}
