@@ -92,12 +92,12 @@ pub async fn at(url: &str, database: &str) -> Tested {
 }
 
 /// A server named by the environment, with an empty database on it.
-pub async fn server(database: &str) -> Option<Tested> {
-    let url = std::env::var("FOOTFALL_TEST_CLICKHOUSE_URL").ok()?;
+pub async fn server(database: &str) -> Tested {
+    let url = std::env::var("FOOTFALL_TEST_CLICKHOUSE_URL").expect("FOOTFALL_TEST_CLICKHOUSE_URL is set");
     let database = format!("footfall_test_{database}");
     let client = clickhouse::Client::default().with_url(&url);
     client.query(&format!("DROP DATABASE IF EXISTS {database} SYNC")).execute().await.unwrap();
-    Some(at(&url, &database).await)
+    at(&url, &database).await
 }
 
 /// The engine in a process of its own.
@@ -143,7 +143,7 @@ impl Process {
 pub fn command(dir: &Path, library: &Path, token: Option<&str>) -> Command {
     let test = std::env::current_exe().unwrap();
     let example = test.parent().and_then(Path::parent).unwrap().join("examples/engine");
-    assert!(example.is_file(), "the example `engine` is not built: run `cargo test`, which builds it");
+    assert!(example.is_file(), "the example `engine` is not built: run `cargo build --examples`, or a whole `cargo test`");
     let mut command = Command::new(example);
     command.arg(dir).arg(library).args(token).stdin(Stdio::piped()).stdout(Stdio::piped());
     command

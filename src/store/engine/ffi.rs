@@ -75,7 +75,7 @@ impl Api {
         }
         // SAFETY: loading runs the library's initialisers; it is the engine the operator named.
         let library = unsafe { Library::new(path) }
-            .map_err(|error| EngineError::Load { path: path.into(), reason: error.to_string() })?;
+            .map_err(|error| EngineError::Load { path: path.into(), reason: reason(&error) })?;
         let library = ManuallyDrop::new(library);
         let functions = Functions::find(&library, path)?;
         // SAFETY: takes an int, may be called before any connection.
@@ -306,6 +306,11 @@ impl Drop for Insert<'_> {
         // SAFETY: destroyed once; cancels what was not done.
         unsafe { (self.connection.api.0.chdb_destroy_insert_stream)(self.stream.as_ptr()) }
     }
+}
+
+/// The loader's own words; the error's text alone says no more than that it failed.
+fn reason(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// SAFETY: `start` is null or a NUL-terminated string that lives through the call.
