@@ -35,7 +35,8 @@ async fn main() -> anyhow::Result<()> {
 
     let segments: Vec<Sums> = (0..blocks).map(segment).collect();
     let encoding = Cost::start();
-    let bytes: usize = segments.iter().filter_map(|sums| native::encode(sums, Table::Daily)).map(|block| block.len()).sum();
+    let bytes: usize =
+        segments.iter().filter_map(|sums| native::encode(sums, Table::Daily)).map(|block| block.len()).sum();
     encoding.print("encoding alone", blocks, bytes);
     let whole = Cost::start();
     for (n, sums) in segments.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! libchdb's C functions, found at run time: the one place of the project with foreign code.
 //!
-//! What must hold: the library is never unloaded (its threads outlive every connection, and unloading it under them is a
-//! segmentation fault), its signal handlers are off before the first connection, a connection runs one statement at a time
+//! What must hold: the library is never unloaded, and its destructors do not run while a connection is open (its threads work
+//! on, and either is a segmentation fault); its signal handlers are off before the first connection; a connection runs one statement at a time
 //! (so statements take `&mut`), and insert data travels by the streaming calls only: a statement with its data inline is cut
 //! at the first empty line and still reports success.
 
@@ -9,6 +9,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -91,8 +92,48 @@ impl Api {
         let count = c_int::try_from(pointers.len()).ok()?;
         // SAFETY: `pointers` holds `count` NUL-terminated strings that outlive the call.
         let outer = NonNull::new(unsafe { (self.0.chdb_connect)(count, pointers.as_ptr()) })?;
+        let opened = 1 + OPENED.fetch_add(1, Ordering::SeqCst);
+        OPEN.fetch_add(1, Ordering::SeqCst);
+        if opened.is_power_of_two() {
+            at_exit::guard();
+        }
         Some(Connection { api: self, outer })
     }
+}
+
+/// Connections opened so far, and those open now.
+static OPENED: AtomicUsize = AtomicUsize::new(0);
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// A process that ends with a connection open ends here, before the library's destructors. Nothing is lost: what the engine
+/// acknowledged is with the file system, as for a kill. Handlers run last in, first out, and the library makes some of its
+/// objects as it goes; so the guard is set again after 1, 2, 4, 8 … connections, to stand behind the latest of them.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod at_exit {
+    use super::{OPEN, Ordering, c_int, c_void, ptr};
+
+    unsafe extern "C" {
+        fn on_exit(call: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
+        fn _exit(status: c_int) -> !;
+    }
+
+    pub fn guard() {
+        // SAFETY: `leave` is there as long as the process and ignores its argument. Without memory for one more handler
+        // the process ends as it would have.
+        unsafe { on_exit(leave, ptr::null_mut()) };
+    }
+
+    extern "C" fn leave(status: c_int, _: *mut c_void) {
+        if OPEN.load(Ordering::SeqCst) > 0 {
+            // SAFETY: ends the process; Rust's own buffers were flushed before the handlers run.
+            unsafe { _exit(status) }
+        }
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+mod at_exit {
+    pub fn guard() {}
 }
 
 /// One connection of the engine.
@@ -180,6 +221,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // SAFETY: closed once; results never refer to their connection.
         unsafe { (self.api.0.chdb_close_conn)(self.outer.as_ptr()) }
+        OPEN.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
