@@ -62,5 +62,6 @@ promises! {
     ageing::small_cells_of_an_old_month_are_folded_and_totals_stay,
     ageing::folding_again_changes_nothing_until_rows_arrive_late,
     ageing::months_past_keeping_are_dropped_from_every_table,
+    ageing::a_token_sent_again_after_its_month_was_folded_adds_nothing,
     ageing::rows_that_arrive_while_a_month_is_folded_are_kept,
 }

@@ -5,6 +5,8 @@
 //! (so statements take `&mut`), and insert data travels by the streaming calls only: a statement with its data inline is cut
 //! at the first empty line and still reports success.
 
+mod at_exit;
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -104,37 +106,6 @@ impl Api {
 /// Connections opened so far, and those open now.
 static OPENED: AtomicUsize = AtomicUsize::new(0);
 static OPEN: AtomicUsize = AtomicUsize::new(0);
-
-/// A process that ends with a connection open ends here, before the library's destructors. Nothing is lost: what the engine
-/// acknowledged is with the file system, as for a kill. Handlers run last in, first out, and the library makes some of its
-/// objects as it goes; so the guard is set again after 1, 2, 4, 8 … connections, to stand behind the latest of them.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-mod at_exit {
-    use super::{OPEN, Ordering, c_int, c_void, ptr};
-
-    unsafe extern "C" {
-        fn on_exit(call: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
-        fn _exit(status: c_int) -> !;
-    }
-
-    pub fn guard() {
-        // SAFETY: `leave` is there as long as the process and ignores its argument. Without memory for one more handler
-        // the process ends as it would have.
-        unsafe { on_exit(leave, ptr::null_mut()) };
-    }
-
-    extern "C" fn leave(status: c_int, _: *mut c_void) {
-        if OPEN.load(Ordering::SeqCst) > 0 {
-            // SAFETY: ends the process; Rust's own buffers were flushed before the handlers run.
-            unsafe { _exit(status) }
-        }
-    }
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-mod at_exit {
-    pub fn guard() {}
-}
 
 /// One connection of the engine.
 pub struct Connection {
