@@ -1,5 +1,5 @@
 //! Plays "the server" in the store's tests: the engine's HTTP interface on a loopback port, its address on stdout.
-//! Ends with its stdin, so that no test leaves one behind, and on an interrupt.
+//! Ends with its stdin, so that no test leaves one behind, on an interrupt, and at once where its stdin says `exit`.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,11 @@ async fn main() -> anyhow::Result<()> {
     let options = EngineOptions { library, data_dir, limits: Limits::default() };
     let (ended, end) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
-        let _bytes = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        for line in std::io::stdin().lines() {
+            if line.is_ok_and(|line| line == "exit") {
+                std::process::exit(3);
+            }
+        }
         ended.send(())
     });
     tokio::select! {

@@ -1,8 +1,8 @@
 //! Stage 7: counts in ClickHouse, embedded or a server, through one client.
 //!
 //! A segment becomes one INSERT for each table, in one block, under a token made of the segment's: sent again, it adds nothing.
-//! That holds for [`schema::DEDUPLICATION_WINDOW`] inserts into a table, for the same counts under the same token, and for a
-//! month that was neither dropped nor folded in between.
+//! That holds for [`schema::DEDUPLICATION_WINDOW`] inserts into a table, for the same counts under the same token, and as long
+//! as their month was not dropped in between.
 
 mod age;
 pub mod engine;

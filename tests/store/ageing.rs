@@ -141,3 +141,11 @@ pub async fn rows_that_arrive_while_a_month_is_folded_are_kept(store: &Tested) {
     let late = "SELECT toString((day, value, sum(visitors))) FROM daily WHERE item = '/late' GROUP BY day, value";
     assert_eq!(texts(store, late).await, ["('2026-01-01','DE',40)"]);
 }
+
+pub async fn a_token_sent_again_after_its_month_was_folded_adds_nothing(store: &Tested) {
+    store.insert("c-1-1", &january().build()).await.unwrap();
+    let before = number(store, "SELECT sum(hits) FROM daily").await;
+    store.age(day("2026-02-11"), 35, 400).await.unwrap();
+    store.insert("c-1-1", &january().build()).await.unwrap();
+    assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, before);
+}

@@ -161,7 +161,8 @@ pub async fn a_long_answer_has_one_header(store: &Tested) {
 }
 
 pub async fn an_error_in_the_middle_of_an_answer_is_an_error(store: &Tested) {
-    let sql = "SELECT toUInt64(number + throwIf(number = 3000000)) AS n FROM numbers(10000000) SETTINGS max_threads = 1";
+    let sql =
+        "SELECT toUInt64(number + throwIf(number = 3000000)) AS n FROM numbers(10000000) SETTINGS max_threads = 1";
     let mut rows = store.client().query_raw(sql).fetch::<Number>().unwrap();
     let mut read = 0_u64;
     let error = loop {
@@ -256,11 +257,14 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
     const WORDS: [&str; 9] = ["ip", "addr", "agent", "ua", "visitor_id", "session", "fingerprint", "hash", "cookie"];
     let columns: Vec<(String, String, String)> = store
         .client()
-        .query("SELECT table, name, type FROM system.columns WHERE database = currentDatabase() ORDER BY table, position")
+        .query(
+            "SELECT table, name, type FROM system.columns WHERE database = currentDatabase() ORDER BY table, position",
+        )
         .fetch_all()
         .await
         .unwrap();
-    let daily: Vec<&str> = columns.iter().filter(|(table, ..)| table == "daily").map(|(_, name, _)| name.as_str()).collect();
+    let daily: Vec<&str> =
+        columns.iter().filter(|(table, ..)| table == "daily").map(|(_, name, _)| name.as_str()).collect();
     assert_eq!(daily[6..], Counter::ALL.map(Counter::name));
     for (table, name, kind) in &columns {
         assert!(!kind.contains("AggregateFunction"), "{table}.{name} is a state: {kind}");

@@ -5,7 +5,9 @@ use std::path::Path;
 use footfall::event::{Dimension, Subject};
 use footfall::store::engine::{Engine, client};
 
-use crate::support::{Builder, Process, at, embedded, engine_dir, engine_options, failing_start, hits, library, number};
+use crate::support::{
+    Builder, Process, at, embedded, engine_dir, engine_options, failing_start, hits, library, number,
+};
 
 #[tokio::test]
 async fn a_token_sent_again_after_a_kill_and_a_restart_adds_nothing() {
@@ -39,6 +41,23 @@ async fn a_process_with_the_engine_ends_cleanly() {
     let process = Process::start(dir.path(), None);
     at(&process.url, "footfall").await;
     assert_eq!(process.end(), Some(0));
+}
+
+/// The library's destructors under its own threads are a segmentation fault too; a test process of this suite died of it
+/// after its last test, each time.
+#[tokio::test]
+async fn a_process_that_exits_with_the_engine_at_work_ends_with_its_own_code() {
+    for _ in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let process = Process::start(dir.path(), None);
+        let store = at(&process.url, "footfall").await;
+        for n in 0..30 {
+            let sums =
+                Builder::default().daily(n, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(1)).build();
+            store.insert(&format!("c-1-{n}"), &sums).await.unwrap();
+        }
+        assert_eq!(process.exit(), Some(3));
+    }
 }
 
 /// The engine would take the signal for itself if its handlers were on.
@@ -92,7 +111,8 @@ async fn many_statements_at_once_get_their_own_answers() {
         .map(|n| {
             let client = client.clone();
             tokio::spawn(async move {
-                let sum: u64 = client.query("SELECT sum(number + ?) FROM numbers(1000)").bind(n).fetch_one().await.unwrap();
+                let sum: u64 =
+                    client.query("SELECT sum(number + ?) FROM numbers(1000)").bind(n).fetch_one().await.unwrap();
                 assert_eq!(sum, 499_500 + 1000 * n);
             })
         })

@@ -54,7 +54,7 @@ async fn a_guest_changes_nothing_and_reads_no_file() {
         "SELECT file('/etc/hostname')",
         "SELECT `\\x66ile`('/etc/hostname')",
         "SELECT * APPLY(file) FROM (SELECT '/etc/hostname')",
-        "SELECT * FROM `/etc/hostname`",
+        "SELECT * FROM default.`/etc/hostname`",
         "SELECT 1 INTO OUTFILE '/tmp/footfall-guest'",
         "SELECT * FROM url('http://127.0.0.1:1/', LineAsString)",
         "DESCRIBE TABLE url('http://127.0.0.1:1/')",

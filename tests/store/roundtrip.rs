@@ -100,7 +100,15 @@ async fn assert_daily(store: &Tested, rows: &Daily) {
         .filter(|(_, counts)| counts.iter().any(|n| *n > 0))
         .map(|((site, day, subject, dim, item, value), counts)| {
             let (subject, dim) = (Subject::ALL[*subject].name(), Dimension::ALL[*dim].name());
-            (*site, *day, subject.to_owned(), item.clone(), dim.to_owned(), value.clone(), counts.map(u64::from).to_vec())
+            (
+                *site,
+                *day,
+                subject.to_owned(),
+                item.clone(),
+                dim.to_owned(),
+                value.clone(),
+                counts.map(u64::from).to_vec(),
+            )
         })
         .collect();
     expected.sort();

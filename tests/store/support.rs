@@ -1,7 +1,7 @@
 //! Stores to test on, and counts to put into them.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
@@ -92,19 +92,19 @@ pub async fn at(url: &str, database: &str) -> Tested {
 }
 
 /// A server named by the environment, with an empty database on it.
-pub async fn server(database: &str) -> Option<Tested> {
-    let url = std::env::var("FOOTFALL_TEST_CLICKHOUSE_URL").ok()?;
+pub async fn server(database: &str) -> Tested {
+    let url = std::env::var("FOOTFALL_TEST_CLICKHOUSE_URL").expect("FOOTFALL_TEST_CLICKHOUSE_URL is set");
     let database = format!("footfall_test_{database}");
     let client = clickhouse::Client::default().with_url(&url);
     client.query(&format!("DROP DATABASE IF EXISTS {database} SYNC")).execute().await.unwrap();
-    Some(at(&url, &database).await)
+    at(&url, &database).await
 }
 
 /// The engine in a process of its own.
 pub struct Process {
     pub url: String,
     child: Child,
-    _stdin: ChildStdin,
+    stdin: ChildStdin,
 }
 
 impl Process {
@@ -115,7 +115,7 @@ impl Process {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = format!("http://{}", line.trim());
         assert!(url.len() > 20, "the engine's process did not start");
-        Process { url, child, _stdin: stdin }
+        Process { url, child, stdin }
     }
 
     pub fn kill(self) {
@@ -126,16 +126,23 @@ impl Process {
 
     /// Asks for an ordinary end and answers the exit code.
     pub fn interrupt(self) -> Option<i32> {
-        let Process { mut child, _stdin, .. } = self;
+        let Process { mut child, stdin: _stdin, .. } = self;
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
         child.wait().unwrap().code()
     }
 
+    /// Has it call `exit(3)` with everything open, and answers the exit code.
+    pub fn exit(self) -> Option<i32> {
+        let Process { mut child, mut stdin, .. } = self;
+        stdin.write_all(b"exit\n").unwrap();
+        child.wait().unwrap().code()
+    }
+
     /// Ends its stdin and answers the exit code.
     pub fn end(self) -> Option<i32> {
-        let Process { mut child, _stdin, .. } = self;
-        drop(_stdin);
+        let Process { mut child, stdin, .. } = self;
+        drop(stdin);
         child.wait().unwrap().code()
     }
 }
@@ -143,7 +150,10 @@ impl Process {
 pub fn command(dir: &Path, library: &Path, token: Option<&str>) -> Command {
     let test = std::env::current_exe().unwrap();
     let example = test.parent().and_then(Path::parent).unwrap().join("examples/engine");
-    assert!(example.is_file(), "the example `engine` is not built: run `cargo test`, which builds it");
+    assert!(
+        example.is_file(),
+        "the example `engine` is not built: run `cargo build --examples`, or a whole `cargo test`"
+    );
     let mut command = Command::new(example);
     command.arg(dir).arg(library).args(token).stdin(Stdio::piped()).stdout(Stdio::piped());
     command

@@ -1,14 +1,17 @@
 //! libchdb's C functions, found at run time: the one place of the project with foreign code.
 //!
-//! What must hold: the library is never unloaded (its threads outlive every connection, and unloading it under them is a
-//! segmentation fault), its signal handlers are off before the first connection, a connection runs one statement at a time
+//! What must hold: the library is never unloaded, and its destructors do not run while a connection is open (its threads work
+//! on, and either is a segmentation fault); its signal handlers are off before the first connection; a connection runs one statement at a time
 //! (so statements take `&mut`), and insert data travels by the streaming calls only: a statement with its data inline is cut
 //! at the first empty line and still reports success.
+
+mod at_exit;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -75,7 +78,7 @@ impl Api {
         }
         // SAFETY: loading runs the library's initialisers; it is the engine the operator named.
         let library = unsafe { Library::new(path) }
-            .map_err(|error| EngineError::Load { path: path.into(), reason: error.to_string() })?;
+            .map_err(|error| EngineError::Load { path: path.into(), reason: reason(&error) })?;
         let library = ManuallyDrop::new(library);
         let functions = Functions::find(&library, path)?;
         // SAFETY: takes an int, may be called before any connection.
@@ -91,9 +94,18 @@ impl Api {
         let count = c_int::try_from(pointers.len()).ok()?;
         // SAFETY: `pointers` holds `count` NUL-terminated strings that outlive the call.
         let outer = NonNull::new(unsafe { (self.0.chdb_connect)(count, pointers.as_ptr()) })?;
+        let opened = 1 + OPENED.fetch_add(1, Ordering::SeqCst);
+        OPEN.fetch_add(1, Ordering::SeqCst);
+        if opened.is_power_of_two() {
+            at_exit::guard();
+        }
         Some(Connection { api: self, outer })
     }
 }
+
+/// Connections opened so far, and those open now.
+static OPENED: AtomicUsize = AtomicUsize::new(0);
+static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 /// One connection of the engine.
 pub struct Connection {
@@ -180,6 +192,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // SAFETY: closed once; results never refer to their connection.
         unsafe { (self.api.0.chdb_close_conn)(self.outer.as_ptr()) }
+        OPEN.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -306,6 +319,11 @@ impl Drop for Insert<'_> {
         // SAFETY: destroyed once; cancels what was not done.
         unsafe { (self.connection.api.0.chdb_destroy_insert_stream)(self.stream.as_ptr()) }
     }
+}
+
+/// The loader's own words; the error's text alone says no more than that it failed.
+fn reason(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// SAFETY: `start` is null or a NUL-terminated string that lives through the call.

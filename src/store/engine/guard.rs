@@ -33,7 +33,7 @@ fn reads(sql: &[u8]) -> bool {
 }
 
 fn has_forbidden_word(sql: &[u8]) -> bool {
-    sql.split(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_')).any(|word| is_forbidden(word))
+    sql.split(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_')).any(is_forbidden)
 }
 
 fn is_forbidden(word: &[u8]) -> bool {

@@ -5,7 +5,7 @@ CREATE TABLE IF NOT EXISTS daily{on_cluster} (
     site    UInt64                 CODEC(ZSTD(1)),
     day     Date                   CODEC(ZSTD(1)),
     subject LowCardinality(String) CODEC(ZSTD(1)),
-    item    LowCardinality(String) CODEC(ZSTD(1)),
+    item    String                 CODEC(ZSTD(1)),
     dim     LowCardinality(String) CODEC(ZSTD(1)),
     value   LowCardinality(String) CODEC(ZSTD(1)),
     {daily.columns}

@@ -1,0 +1,114 @@
+//! What a row of `daily` costs to store: CPU seconds (encoder, client and engine together, this whole process) for each
+//! million rows, in blocks of 100 000. `insert_cost DIR LIBRARY [BLOCKS]`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use footfall::aggregate::{DailyKey, Sums, Sym};
+use footfall::event::{Counts, Day, SiteId, Subject};
+use footfall::store::engine::Limits;
+use footfall::store::schema::Table;
+use footfall::store::{Store, StoreOptions, native};
+
+const ROWS: u32 = 100_000;
+const ITEMS: u32 = 20_000;
+const VALUES: u32 = 400;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let mut next = |name: &'static str| arguments.next().ok_or_else(|| anyhow::anyhow!("missing {name}"));
+    let (data_dir, library) = (PathBuf::from(next("DIR")?), PathBuf::from(next("LIBRARY")?));
+    let blocks: u32 = next("BLOCKS").ok().map_or(Ok(10), |text| text.parse())?;
+    let store = Store::connect(&StoreOptions {
+        url: None,
+        user: None,
+        password: None,
+        database: "footfall".to_owned(),
+        cluster: None,
+        data_dir,
+        library,
+        limits: Limits::default(),
+    })
+    .await?;
+    store.insert("warm", &segment(blocks)).await?;
+
+    let segments: Vec<Sums> = (0..blocks).map(segment).collect();
+    let encoding = Cost::start();
+    let bytes: usize =
+        segments.iter().filter_map(|sums| native::encode(sums, Table::Daily)).map(|block| block.len()).sum();
+    encoding.print("encoding alone", blocks, bytes);
+    // The engine would merge meanwhile, and its cost would fall into either figure by chance.
+    store.client().query("SYSTEM STOP MERGES daily").execute().await?;
+    let whole = Cost::start();
+    for (n, sums) in segments.iter().enumerate() {
+        store.insert(&format!("c-1-{n}"), sums).await?;
+    }
+    whole.print("insert, acknowledged", blocks, bytes);
+    store.client().query("SYSTEM START MERGES daily").execute().await?;
+    let merging = Cost::start();
+    store.client().query("OPTIMIZE TABLE daily FINAL").execute().await?;
+    merging.print("merging it all", blocks, bytes);
+    let size: String = store
+        .client()
+        .query("SELECT toString((sum(rows), sum(data_compressed_bytes))) FROM system.parts WHERE table = 'daily' AND active")
+        .fetch_one()
+        .await?;
+    println!("(rows, bytes) at rest: {size}");
+    Ok(())
+}
+
+/// Keys that repeat from segment to segment, as those of a site's day do.
+fn segment(seed: u32) -> Sums {
+    let mut strings: Vec<Box<str>> = vec!["".into()];
+    strings.extend((0..ITEMS).map(|n| format!("/stories/{}/chapter-{n}", n % 97).into()));
+    strings.extend((0..VALUES).map(|n| format!("value{n}.example").into()));
+    let mut state = u64::from(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut random = |below: u32| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 33) as u32 % below
+    };
+    let mut daily: Vec<(DailyKey, Counts)> = (0..ROWS)
+        .map(|_| {
+            let subject = Subject::ALL[random(4) as usize];
+            let dims = subject.dimensions();
+            let dim = dims[random(dims.len() as u32) as usize];
+            let item = if subject == Subject::Site { Sym(0) } else { Sym(1 + random(ITEMS)) };
+            // Few values are most of them.
+            let value = Sym(1 + ITEMS + random(VALUES).min(random(VALUES)).min(random(VALUES)));
+            let site = SiteId::from_u64(u64::from(random(5_000)).wrapping_mul(0xd6e8_feb8_6659_fd93));
+            let key = DailyKey { site, day: Day::from_number(20_514), subject, dim, item, value };
+            (key, Counts([0, 1 + random(2), 1 + random(3), 0, 0, 0]))
+        })
+        .collect();
+    daily.sort_by_key(|(key, _)| *key);
+    daily.dedup_by_key(|(key, _)| *key);
+    Sums { strings, daily, ..Sums::default() }
+}
+
+struct Cost {
+    wall: Instant,
+    cpu: f64,
+}
+
+impl Cost {
+    fn start() -> Cost {
+        Cost { wall: Instant::now(), cpu: cpu_seconds() }
+    }
+
+    fn print(&self, what: &str, blocks: u32, bytes: usize) {
+        let millions = f64::from(blocks) * f64::from(ROWS) / 1e6;
+        let (cpu, wall) = ((cpu_seconds() - self.cpu) / millions, self.wall.elapsed().as_secs_f64() / millions);
+        println!("{what}: {cpu:.2} CPU s, {wall:.2} s, {:.1} MB for each million rows", bytes as f64 / millions / 1e6);
+    }
+}
+
+/// User and system time of all threads, from the kernel's ticks of 10 ms.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / 100.0
+}
