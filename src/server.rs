@@ -41,7 +41,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (journal, writer) = Writer::open(&config, parts, sealed_sender).context("the journal cannot be opened")?;
     if journal.recovered.frames > 0 || journal.recovered.damaged > 0 {
         let recovered = &journal.recovered;
-        tracing::info!(segments = recovered.segments, batches = recovered.frames, damaged = recovered.damaged, "recovered the journal");
+        tracing::info!(
+            segments = recovered.segments,
+            batches = recovered.frames,
+            damaged = recovered.damaged,
+            "recovered the journal"
+        );
     }
     let flush_stats = Arc::new(flush::Stats::default());
     let slot = Arc::new(ArcSwapOption::empty());
@@ -148,7 +153,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     tending.abort();
     match tokio::time::timeout_at(deadline, flushing).await {
         Ok(ended) => ended.context("the flusher stopped in the middle")??,
-        Err(_) => tracing::warn!("not all segments were sent in time; they are in the journal and are sent at the next start"),
+        Err(_) => {
+            tracing::warn!("not all segments were sent in time; they are in the journal and are sent at the next start")
+        }
     }
     tracing::info!("stopped");
     Ok(())
@@ -194,7 +201,8 @@ pub fn store_options(config: &Config) -> anyhow::Result<StoreOptions> {
         database: store.database.clone(),
         cluster: some(&store.cluster),
         data_dir: store.dir.clone(),
-        library: found(&store.library, "@chdb/lib-linux-x64-gnu/libchdb.so").unwrap_or_else(|| PathBuf::from("libchdb.so")),
+        library: found(&store.library, "@chdb/lib-linux-x64-gnu/libchdb.so")
+            .unwrap_or_else(|| PathBuf::from("libchdb.so")),
         limits: Limits {
             server_memory: store.memory_bytes,
             query_memory: store.query_memory_bytes,

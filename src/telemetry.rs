@@ -42,8 +42,16 @@ const METERS: [(&str, bool, &str); 19] = [
     ("footfall_segments_inserted_total", true, "Segments the store acknowledged"),
     ("footfall_rows_inserted_total", true, "Rows the store acknowledged"),
     ("footfall_insert_failures_total", true, "Tries that failed; each is tried again"),
-    ("footfall_segments_quarantined_total", true, "Segments set aside: unreadable, or too old to send without risking a double count"),
-    ("footfall_segment_overdue_seconds", false, "Age of a waiting segment past half of what the store remembers, else 0"),
+    (
+        "footfall_segments_quarantined_total",
+        true,
+        "Segments set aside: unreadable, or too old to send without risking a double count",
+    ),
+    (
+        "footfall_segment_overdue_seconds",
+        false,
+        "Age of a waiting segment past half of what the store remembers, else 0",
+    ),
     ("footfall_visitors_in_memory", false, "Visitors of the living days"),
     ("footfall_over_cap_visitors_total", true, "Hits counted without their visitor: limits.visitors is met"),
     ("footfall_over_cap_values_total", true, "Texts counted as (other): a cap of distinct values is met"),

@@ -83,7 +83,8 @@ impl Batch {
         let money = self.money.drain(..).map(|(d, amount)| {
             (MoneyKey { site: d.site, day: d.day, event: sym(d.event), currency: d.currency }, amount)
         });
-        let money = summed(money.collect(), |sum, more| *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1)));
+        let money =
+            summed(money.collect(), |sum, more| *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1)));
         Delta { base: next, sums: Sums { strings, daily, hourly, money, drops: Vec::new() } }
     }
 

@@ -136,7 +136,8 @@ impl Table {
         for number in self.books.numbers() {
             let over = now >= self.books[number].span.end + GRACE_MILLIS;
             let left = CLOSED_AT_ONCE.saturating_sub(self.batch.rows() / 3).max(1);
-            let book_has_more = if over { self.close_some(number, left) } else { self.expire_some(number, now - GRACE_MILLIS, left) };
+            let book_has_more =
+                if over { self.close_some(number, left) } else { self.expire_some(number, now - GRACE_MILLIS, left) };
             // A closed book's rows are still in the open batch: the book goes with the next call.
             if over && !book_has_more && self.batch.is_empty() {
                 self.texts_over += self.books[number].texts.over;
@@ -240,7 +241,8 @@ impl Rows<'_> {
             self.batch.hourly.push((HourlyKey { site: self.id, hour }, total));
         }
         if let (Kind::Event, Some((minor, currency))) = (event.kind, event.money) {
-            let draft = MoneyDraft { site: self.id, day: self.book.span.day, event: Some((self.number, item)), currency };
+            let draft =
+                MoneyDraft { site: self.id, day: self.book.span.day, event: Some((self.number, item)), currency };
             self.batch.money.push((draft, (1, minor)));
         }
     }

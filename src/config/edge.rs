@@ -88,5 +88,9 @@ fn valid_prefix(value: &str, _: &()) -> garde::Result {
         && value.starts_with('/')
         && !value.ends_with('/')
         && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
-    if ok { Ok(()) } else { Err(garde::Error::new("must look like /ff: a leading slash, no trailing one, letters, digits, - _ . /")) }
+    if ok {
+        Ok(())
+    } else {
+        Err(garde::Error::new("must look like /ff: a leading slash, no trailing one, letters, digits, - _ . /"))
+    }
 }

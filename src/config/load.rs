@@ -48,7 +48,11 @@ pub fn load(sources: Sources, read: impl Fn(&str) -> std::io::Result<String>) ->
     }
     let environment = sources.environment.into_iter().collect();
     layers = layers.add_source(
-        Environment::with_prefix("FOOTFALL").prefix_separator("__").separator("__").try_parsing(true).source(Some(environment)),
+        Environment::with_prefix("FOOTFALL")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true)
+            .source(Some(environment)),
     );
     for (key, value) in &sources.set {
         let value = literal(value);
@@ -59,7 +63,9 @@ pub fn load(sources: Sources, read: impl Fn(&str) -> std::io::Result<String>) ->
     if let Some(name) = preset {
         layers = layers.set_override("preset", name).expect("`preset` is a plain key");
     }
-    let merged = layers.build().map_err(|error| ConfigError::Syntax { file: "configuration".into(), reason: error.to_string() })?;
+    let merged = layers
+        .build()
+        .map_err(|error| ConfigError::Syntax { file: "configuration".into(), reason: error.to_string() })?;
     let mut config: Config = serde_path_to_error::deserialize(merged).map_err(|error| {
         let reason = error.inner().to_string();
         ConfigError::Key { key: error.path().to_string(), reason }
@@ -70,7 +76,8 @@ pub fn load(sources: Sources, read: impl Fn(&str) -> std::io::Result<String>) ->
 }
 
 fn preset_name(sources: &Sources) -> Result<Option<String>, ConfigError> {
-    let set = sources.set.iter().rev().find(|(key, _)| key == "preset").map(|(_, name)| name.trim_matches('"').to_owned());
+    let set =
+        sources.set.iter().rev().find(|(key, _)| key == "preset").map(|(_, name)| name.trim_matches('"').to_owned());
     if let Some(name) = set.or_else(|| sources.preset.clone()) {
         return Ok(Some(name));
     }
@@ -79,10 +86,10 @@ fn preset_name(sources: &Sources) -> Result<Option<String>, ConfigError> {
     match table.get("preset") {
         None => Ok(None),
         Some(value) => {
-            let name = value.clone().into_string().map_err(|_| ConfigError::Key {
-                key: "preset".into(),
-                reason: "must be text".into(),
-            })?;
+            let name = value
+                .clone()
+                .into_string()
+                .map_err(|_| ConfigError::Key { key: "preset".into(), reason: "must be text".into() })?;
             Ok(Some(name).filter(|name| !name.is_empty()))
         }
     }
@@ -121,7 +128,8 @@ fn secrets(config: &mut Config, read: impl Fn(&str) -> std::io::Result<String>) 
         if file.is_empty() {
             continue;
         }
-        let text = read(file).map_err(|error| ConfigError::Key { key: key.into(), reason: format!("{file}: {error}") })?;
+        let text =
+            read(file).map_err(|error| ConfigError::Key { key: key.into(), reason: format!("{file}: {error}") })?;
         *secret = Secret::new(text.trim_end().to_owned());
     }
     Ok(())
@@ -135,7 +143,10 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         return fail(&path.to_string(), error.to_string());
     }
     if !config.consent.tiers.contains(&config.consent.analytics_tier) {
-        return fail("consent.analytics_tier", format!("must be one of consent.tiers: {}", config.consent.tiers.join(", ")));
+        return fail(
+            "consent.analytics_tier",
+            format!("must be one of consent.tiers: {}", config.consent.tiers.join(", ")),
+        );
     }
     if config.test.clock && !config.server.listen.ip().is_loopback() {
         return fail("test.clock", format!("needs server.listen on a loopback address, not {}", config.server.listen));
@@ -143,13 +154,19 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     // A name must mean one site in one zone: two rules may share a template only where they agree on the zone.
     for (place, rule) in config.profiles.iter().enumerate() {
         if config.profiles[..place].iter().any(|other| other.site == rule.site && other.zone != rule.zone) {
-            return fail(&format!("profiles[{place}].site"), "must differ from that of rules in another zone, such as ally-{profile}".into());
+            return fail(
+                &format!("profiles[{place}].site"),
+                "must differ from that of rules in another zone, such as ally-{profile}".into(),
+            );
         }
     }
     if config.consent.basis == Basis::ExemptOptOut {
         let longest = 395 * 86_400;
         if config.visitor.cookie.max_age_secs > longest {
-            return fail("visitor.cookie.max_age_secs", format!("at most {longest} (395 days) where consent.basis is exempt_opt_out"));
+            return fail(
+                "visitor.cookie.max_age_secs",
+                format!("at most {longest} (395 days) where consent.basis is exempt_opt_out"),
+            );
         }
         if config.retention.keep_days > 761 {
             return fail("retention.keep_days", "at most 761 where consent.basis is exempt_opt_out".into());

@@ -73,12 +73,17 @@ struct Template {
 impl Hosts {
     /// The rules must have passed validation.
     pub fn new(profiles: &[ProfileRule], sites: &[SiteRule]) -> Hosts {
-        let mut hosts = Hosts { zones: Vec::new(), by_host: HashMap::new(), by_name: HashMap::new(), profiles: Vec::new() };
+        let mut hosts =
+            Hosts { zones: Vec::new(), by_host: HashMap::new(), by_name: HashMap::new(), profiles: Vec::new() };
         for rule in sites {
             let zone = hosts.zone(&rule.zone);
             hosts.by_name.insert(rule.id.as_str().into(), zone);
             for host in &rule.hosts {
-                hosts.by_host.entry(host.as_str().into()).or_default().push(Rule::Whole { id: SiteId::of(&rule.id), zone });
+                hosts
+                    .by_host
+                    .entry(host.as_str().into())
+                    .or_default()
+                    .push(Rule::Whole { id: SiteId::of(&rule.id), zone });
             }
         }
         for rule in profiles {
@@ -115,7 +120,9 @@ impl Hosts {
         }
         // `ally-{profile}` knows `ally-mia` better than `{profile}` does.
         let matching = || self.profiles.iter().filter(|(template, _)| template.matches(name));
-        let by_rule = || matching().max_by_key(|(template, _)| template.before.len() + template.after.len()).map(|(_, zone)| *zone);
+        let by_rule = || {
+            matching().max_by_key(|(template, _)| template.before.len() + template.after.len()).map(|(_, zone)| *zone)
+        };
         let zone = self.by_name.get(name).copied().or_else(by_rule)?;
         Some((SiteId::of(name), zone))
     }

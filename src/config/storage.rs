@@ -78,11 +78,14 @@ pub struct Data {
 
 fn store_url(value: &str, _: &()) -> garde::Result {
     let ok = value.is_empty()
-        || url::Url::parse(value).is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.username().is_empty() && u.password().is_none());
+        || url::Url::parse(value)
+            .is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.username().is_empty() && u.password().is_none());
     if ok {
         Ok(())
     } else {
-        Err(garde::Error::new("must be empty (embedded engine) or http(s)://host:port; user and password have keys of their own"))
+        Err(garde::Error::new(
+            "must be empty (embedded engine) or http(s)://host:port; user and password have keys of their own",
+        ))
     }
 }
 

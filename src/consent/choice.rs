@@ -57,7 +57,9 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_is_no_choice() {
-        for value in ["", "3", "x.analytics", "3.analytics", "3.analytics.abc", &format!("3.analytics.{ID}.x"), "-1.none"] {
+        for value in
+            ["", "3", "x.analytics", "3.analytics", "3.analytics.abc", &format!("3.analytics.{ID}.x"), "-1.none"]
+        {
             assert_eq!(Choice::read(value, "analytics"), None, "{value}");
         }
     }

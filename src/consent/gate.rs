@@ -39,7 +39,8 @@ pub struct Gate {
 
 impl Gate {
     pub fn new(config: &Config, refusals: Arc<Refusals>) -> Gate {
-        let visit_cookie = (config.visitor.mode == VisitorMode::FlagCookie).then(|| config.visitor.cookie.name.as_str().into());
+        let visit_cookie =
+            (config.visitor.mode == VisitorMode::FlagCookie).then(|| config.visitor.cookie.name.as_str().into());
         Gate {
             deny_gpc: config.signals.gpc == OnSignal::Deny,
             deny_dnt: config.signals.dnt == OnSignal::Deny,

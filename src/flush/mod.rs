@@ -107,7 +107,10 @@ impl Flusher {
                 }
             }
             if self.too_old(&path) {
-                tracing::error!(segment = number, "a segment waited longer than the store remembers tokens; it is set aside, not counted twice");
+                tracing::error!(
+                    segment = number,
+                    "a segment waited longer than the store remembers tokens; it is set aside, not counted twice"
+                );
                 return self.set_aside(&path);
             }
             tokio::time::sleep(pause).await;
@@ -134,7 +137,9 @@ impl Flusher {
     fn set_aside(&self, path: &Path) {
         self.stats.quarantined.fetch_add(1, Ordering::Relaxed);
         match self.folder.quarantine(path) {
-            Ok(kept) => tracing::error!(kept = %kept.display(), "the segment was kept; its counts are not in the reports"),
+            Ok(kept) => {
+                tracing::error!(kept = %kept.display(), "the segment was kept; its counts are not in the reports")
+            }
             Err(error) => tracing::error!(%error, "the segment could not be moved aside"),
         }
     }
@@ -149,7 +154,9 @@ impl Flusher {
 
     async fn age(&self, store: &Store) {
         let today = Timestamp::from_millisecond(self.clock.now()).ok();
-        let Some(today) = today.and_then(|now| Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date())) else { return };
+        let Some(today) = today.and_then(|now| Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date())) else {
+            return;
+        };
         let Retention { fold_after_days, keep_days } = self.retention;
         match store.age(today, fold_after_days, keep_days).await {
             Ok(aged) => tracing::debug!(?aged, "old months were looked at"),

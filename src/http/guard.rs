@@ -14,7 +14,10 @@ pub struct Guard {
 
 impl Guard {
     pub fn new(config: &Config) -> Guard {
-        Guard { token: Secret::new(config.report.token.expose().to_owned()), proxies: Proxies::new(&config.proxy.trusted) }
+        Guard {
+            token: Secret::new(config.report.token.expose().to_owned()),
+            proxies: Proxies::new(&config.proxy.trusted),
+        }
     }
 
     pub fn admits(&self, request: &HttpRequest) -> bool {
@@ -22,7 +25,9 @@ impl Guard {
             return self.client(request).is_some_and(|client| client.is_loopback());
         }
         let field = request.headers().get(AUTHORIZATION).and_then(text);
-        field.and_then(|field| field.strip_prefix("Bearer ")).is_some_and(|guess| self.token.matches(guess.trim().as_bytes()))
+        field
+            .and_then(|field| field.strip_prefix("Bearer "))
+            .is_some_and(|guess| self.token.matches(guess.trim().as_bytes()))
     }
 
     /// A request that came through a proxy on this machine came from elsewhere, trusted proxy or not.

@@ -68,7 +68,8 @@ impl Edge {
     pub(super) fn seal(&self, fields: &Fields<'_>, peer: Option<SocketAddr>, body: &[u8]) -> Result<Sealed, Problem> {
         let hits = wire::parse(body, self.batch_hits)?;
         let urls: Vec<_> = hits.iter().map(|hit| hit.url.clone()).collect();
-        let pages = urls.iter().map(|url| Page::parse(url).map_err(bad_url)).collect::<Result<Vec<Page<'_>>, Problem>>()?;
+        let pages =
+            urls.iter().map(|url| Page::parse(url).map_err(bad_url)).collect::<Result<Vec<Page<'_>>, Problem>>()?;
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let (caller, client) = self.caller(fields, peer);
         let network = self.rates.network(&caller.address);
@@ -120,8 +121,8 @@ impl Edge {
     /// The site of the page, if the request can come from that page at all.
     fn site<'p>(&self, fields: &Fields<'_>, peer: IpAddr, page: &'p Page<'_>) -> Option<Site<'p>> {
         let host = page.host();
-        let from_page = fields.from_page(host) && self.sent_to(fields, peer, host);
-        if from_page { self.hosts.resolve(host, page.path()) } else { None }
+        let sent_by_page = fields.sent_by(host) && self.sent_to(fields, peer, host);
+        if sent_by_page { self.hosts.resolve(host, page.path()) } else { None }
     }
 
     /// Whether the request was sent to the page's own host. A trusted proxy may hide which host that was.

@@ -75,7 +75,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether a page of the host can have sent this: no `Sec-Fetch-Site: cross-site`, and an `Origin`, if any, of that host.
-    pub(super) fn from_page(&self, page_host: &str) -> bool {
+    pub(super) fn sent_by(&self, page_host: &str) -> bool {
         let Some(origin) = self.origin else { return !self.cross_site };
         let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).map(without_port);
         !self.cross_site && host.is_some_and(|host| host.eq_ignore_ascii_case(page_host))
@@ -124,15 +124,21 @@ mod tests {
 
     #[test]
     fn do_not_track_is_decided_by_its_first_character() {
-        for (value, expected) in [("1", true), ("1xyz", true), ("0", false), ("0;1", false), ("", false), ("null", false)] {
+        for (value, expected) in
+            [("1", true), ("1xyz", true), ("0", false), ("0;1", false), ("", false), ("null", false)]
+        {
             assert_eq!(signals(&[("dnt", value)]).dnt, expected, "{value}");
         }
     }
 
     #[test]
     fn prefetch_and_prerender_are_not_views() {
-        for field in [("sec-purpose", "prefetch"), ("sec-purpose", "prefetch;prerender"), ("purpose", "Prefetch"), ("x-moz", "prefetch")]
-        {
+        for field in [
+            ("sec-purpose", "prefetch"),
+            ("sec-purpose", "prefetch;prerender"),
+            ("purpose", "Prefetch"),
+            ("x-moz", "prefetch"),
+        ] {
             assert!(signals(&[field]).prefetch, "{field:?}");
         }
         assert!(!signals(&[("purpose", "navigate")]).prefetch);
@@ -140,15 +146,15 @@ mod tests {
 
     #[test]
     fn an_origin_must_be_the_pages_own_host() {
-        let from = |origin: &str, host: &str| Fields::read(&headers(&[("origin", origin)])).from_page(host);
-        assert!(Fields::read(&headers(&[])).from_page("a.test"));
+        let from = |origin: &str, host: &str| Fields::read(&headers(&[("origin", origin)])).sent_by(host);
+        assert!(Fields::read(&headers(&[])).sent_by("a.test"));
         assert!(from("https://a.test", "a.test"));
         assert!(from("http://a.test:8080", "a.test"));
         assert!(from("http://[::1]:8080", "[::1]"));
         assert!(!from("https://b.test", "a.test"));
         assert!(!from("https://a.test.b.test", "a.test"));
         assert!(!from("null", "a.test"));
-        assert!(!Fields::read(&headers(&[("sec-fetch-site", "cross-site")])).from_page("a.test"));
+        assert!(!Fields::read(&headers(&[("sec-fetch-site", "cross-site")])).sent_by("a.test"));
     }
 
     #[test]

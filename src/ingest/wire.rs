@@ -198,7 +198,11 @@ mod tests {
             (r#"{"kind":"click","url":"https://a.test/"}"#, "bad_value", "name"),
             (r#"{"kind":"event","url":"https://a.test/","name":"x","value":-1}"#, "bad_value", "value"),
             (r#"{"kind":"event","url":"https://a.test/","name":"x","currency":"EUR"}"#, "bad_value", "needs a value"),
-            (r#"{"kind":"event","url":"https://a.test/","name":"x","value":1,"currency":"eur"}"#, "bad_value", "currency"),
+            (
+                r#"{"kind":"event","url":"https://a.test/","name":"x","value":1,"currency":"eur"}"#,
+                "bad_value",
+                "currency",
+            ),
             (r#"{"kind":"view","url":"https://a.test/","id":"xyz"}"#, "bad_value", "hex"),
             (r#"{"kind":"view","url":"https://a.test/","engaged":-5}"#, "bad_value", "-5"),
             ("[]", "bad_batch", "1 to 20"),

@@ -60,7 +60,7 @@ pub fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
 fn daily(out: &mut Vec<u8>, before: Option<&DailyKey>, key: &DailyKey) {
     let other_site = before.is_none_or(|before| before.site != key.site);
     let other_day = before.is_none_or(|before| before.day != key.day);
-    let flags = u8::from(other_site) * OTHER_SITE | u8::from(other_day) * OTHER_DAY;
+    let flags = (u8::from(other_site) * OTHER_SITE) | (u8::from(other_day) * OTHER_DAY);
     out.push(flags | (key.subject as u8) << 2 | (key.dim as u8) << 4);
     if other_site {
         out.extend_from_slice(&key.site.as_u64().to_le_bytes());

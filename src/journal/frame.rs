@@ -23,9 +23,15 @@ fn checksum(length: u32, payload: &[u8]) -> u32 {
 pub enum Found<'a> {
     Frame(&'a [u8]),
     /// From `at` to `next` something is damaged; whole frames follow.
-    Damage { at: usize, next: usize },
+    Damage {
+        at: usize,
+        next: usize,
+    },
     /// The last write did not complete: it was never answered. `bytes` is its length up to the zeros of the reserved space.
-    Torn { at: usize, bytes: usize },
+    Torn {
+        at: usize,
+        bytes: usize,
+    },
 }
 
 /// All frames of a segment file from `at` on, and what lies between them.
@@ -51,9 +57,11 @@ impl<'a> Frames<'a> {
     /// says nothing.
     fn resume(&self, from: usize) -> Option<usize> {
         let rest = &self.file[from..];
-        rest.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC).map(|(n, _)| from + n).find(|&at| {
-            self.frame(at).is_some()
-        })
+        rest.windows(MAGIC.len())
+            .enumerate()
+            .filter(|(_, window)| *window == MAGIC)
+            .map(|(n, _)| from + n)
+            .find(|&at| self.frame(at).is_some())
     }
 }
 
@@ -66,7 +74,8 @@ impl<'a> Iterator for Frames<'a> {
             self.at += OVERHEAD + payload.len();
             return Some(Found::Frame(payload));
         }
-        let written = self.file[at.min(self.file.len())..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let written =
+            self.file[at.min(self.file.len())..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         if written == 0 {
             return None;
         }

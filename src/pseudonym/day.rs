@@ -179,7 +179,8 @@ mod tests {
     #[test]
     fn the_hour_that_daylight_saving_repeats_is_two_hours() {
         let day = span("Europe/Berlin", "2026-10-25T12:00:00Z");
-        let hours: Vec<u32> = ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"].map(|at| day.hour_of(millis(at))).to_vec();
+        let hours: Vec<u32> =
+            ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"].map(|at| day.hour_of(millis(at))).to_vec();
         assert_eq!(hours[1] - hours[0], 3600);
     }
 

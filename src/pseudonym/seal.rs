@@ -46,7 +46,14 @@ pub struct Event {
 }
 
 /// The only maker of an [`Event`]. Takes the hit by value: with it go the address and the agent.
-pub fn seal(hit: AdmittedHit<'_>, site: Site<'_>, item: Box<str>, facts: Facts, key: &DayKey, mode: VisitorMode) -> Event {
+pub fn seal(
+    hit: AdmittedHit<'_>,
+    site: Site<'_>,
+    item: Box<str>,
+    facts: Facts,
+    key: &DayKey,
+    mode: VisitorMode,
+) -> Event {
     let visitor = match mode {
         VisitorMode::None => None,
         VisitorMode::KeyedHash | VisitorMode::FlagCookie => {

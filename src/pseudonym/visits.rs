@@ -210,7 +210,9 @@ impl Visits {
 
     fn find(&self, visitor: &VisitorKey) -> Option<u32> {
         let slab = &self.slab;
-        self.index.find(visitor.bucket(), |&slot| slab[slot as usize / CHUNK][slot as usize % CHUNK].visitor == *visitor).copied()
+        self.index
+            .find(visitor.bucket(), |&slot| slab[slot as usize / CHUNK][slot as usize % CHUNK].visitor == *visitor)
+            .copied()
     }
 
     /// Remembers a new visitor; `None` at the cap, and for a `leave`, which makes no visitor.
@@ -219,7 +221,7 @@ impl Visits {
             return None;
         }
         let slot = u32::try_from(self.index.len()).ok()?;
-        if slot as usize % CHUNK == 0 {
+        if (slot as usize).is_multiple_of(CHUNK) {
             self.slab.push(Vec::with_capacity(CHUNK));
         }
         let chunk = self.slab.last_mut().expect("a chunk was pushed for the first slot");
@@ -332,7 +334,14 @@ impl Seen {
     }
 
     fn again(values: VisitValues) -> Seen {
-        Seen { new_visitor: false, new_visit: false, item_new_today: false, item_new_in_visit: false, values, closed: None }
+        Seen {
+            new_visitor: false,
+            new_visit: false,
+            item_new_today: false,
+            item_new_in_visit: false,
+            values,
+            closed: None,
+        }
     }
 }
 
@@ -413,7 +422,8 @@ mod tests {
     #[test]
     fn a_flood_of_visitors_and_items_is_held_at_the_caps() {
         let mut visits = visits(1000, 1500);
-        let full = (0..5000).filter(|n| matches!(visits.touch(&touch(*n, 0, Kind::View, 1), || VALUES), Held::Full)).count();
+        let full =
+            (0..5000).filter(|n| matches!(visits.touch(&touch(*n, 0, Kind::View, 1), || VALUES), Held::Full)).count();
         assert_eq!((visits.visitors(), full), (1000, 4000));
         for item in 0..5000 {
             seen(&mut visits, 1, 0, Kind::View, item);

@@ -26,7 +26,10 @@ pub async fn ask(store: &Store, question: &Question) -> Result<Answer, StoreErro
         from: question.from.to_string(),
         to: question.to.to_string(),
         k: question.k,
-        filter: question.filter.as_ref().map(|filter| FilterShown { by: filter.by(), value: filter.value().to_owned() }),
+        filter: question
+            .filter
+            .as_ref()
+            .map(|filter| FilterShown { by: filter.by(), value: filter.value().to_owned() }),
         body,
     })
 }
@@ -148,7 +151,9 @@ async fn hours(read: &Read<'_>, question: &Question) -> Result<Vec<Row>, StoreEr
         let at = Timestamp::from_second(i64::from(hour)).unwrap_or(Timestamp::UNIX_EPOCH);
         at.to_zoned(question.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
     };
-    let rows = starts.into_iter().map(|hour| row("hour", name(hour), Subject::Site, known.get(&hour).copied().unwrap_or_default()));
+    let rows = starts
+        .into_iter()
+        .map(|hour| row("hour", name(hour), Subject::Site, known.get(&hour).copied().unwrap_or_default()));
     Ok(rows.collect())
 }
 

@@ -72,7 +72,10 @@ mod tests {
 
     #[test]
     fn other_comes_last_and_beyond_the_limit() {
-        assert_eq!(shown(&[("DE", 9), ("FR", 8), ("AT", 7), (OTHER, 90)], 2), rows(&[("DE", 9), ("FR", 8), (OTHER, 90)]));
+        assert_eq!(
+            shown(&[("DE", 9), ("FR", 8), ("AT", 7), (OTHER, 90)], 2),
+            rows(&[("DE", 9), ("FR", 8), (OTHER, 90)])
+        );
     }
 
     #[test]

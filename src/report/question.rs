@@ -67,7 +67,9 @@ impl Question {
         if !(1..=MOST_ROWS).contains(&limit) {
             return Err(bad("limit", format!("must be 1 to {MOST_ROWS}")));
         }
-        let day = |name, date| Day::from_date(date).ok_or_else(|| bad(name, "must be a day from 1970-01-01 to 2149-06-06".into()));
+        let day = |name, date| {
+            Day::from_date(date).ok_or_else(|| bad(name, "must be a day from 1970-01-01 to 2149-06-06".into()))
+        };
         Ok(Question {
             name: name.to_owned(),
             site,
@@ -115,7 +117,9 @@ impl Filter {
         let value = value.to_owned();
         match (Subject::from_name(by), Dimension::from_name(by)) {
             (Some(subject), _) if subject != Subject::Site => Ok(Filter::Item(subject, value)),
-            (_, Some(dim @ (Dimension::Source | Dimension::Country | Dimension::Campaign))) => Ok(Filter::Value(dim, value)),
+            (_, Some(dim @ (Dimension::Source | Dimension::Country | Dimension::Campaign))) => {
+                Ok(Filter::Value(dim, value))
+            }
             _ => Err(bad("filter", accepted.into())),
         }
     }
@@ -156,7 +160,8 @@ mod tests {
     #[test]
     fn without_a_range_it_is_the_week_that_ends_today() {
         let now = "2026-03-10T12:00:00Z".parse::<Timestamp>().unwrap().as_millisecond();
-        let question = Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), Asked::default(), now, (5, 35)).unwrap();
+        let question =
+            Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), Asked::default(), now, (5, 35)).unwrap();
         assert_eq!((question.from.to_string(), question.to.to_string()), ("2026-03-04".into(), "2026-03-10".into()));
     }
 
@@ -176,7 +181,11 @@ mod tests {
 
     #[test]
     fn a_bad_question_is_told_what_is_accepted() {
-        let ask = |asked| Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), asked, 1_800_000_000_000, (5, 35)).unwrap_err().detail;
+        let ask = |asked| {
+            Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), asked, 1_800_000_000_000, (5, 35))
+                .unwrap_err()
+                .detail
+        };
         assert!(ask(Asked { from: Some("1 May".into()), ..Asked::default() }).contains("2026-03-01"));
         assert!(ask(Asked { limit: Some(0), ..Asked::default() }).contains("1 to 1000"));
         assert!(ask(Asked { filter: Some("browser:Firefox".into()), ..Asked::default() }).contains("source:"));

@@ -33,7 +33,12 @@ const STEP: &str = "a question";
 
 impl Read<'_> {
     /// A subject's totals by day; days without a hit are absent.
-    pub async fn days(&self, subject: Subject, item: &str, (from, to): (Day, Day)) -> Result<Vec<(Day, Sums6)>, StoreError> {
+    pub async fn days(
+        &self,
+        subject: Subject,
+        item: &str,
+        (from, to): (Day, Day),
+    ) -> Result<Vec<(Day, Sums6)>, StoreError> {
         let sql = format!(
             "SELECT toUInt16(day) AS key, {} AS sums FROM daily \
              WHERE site = ? AND subject = ? AND dim = '' AND item = ? AND day BETWEEN toDate(?) AND toDate(?) \
@@ -41,7 +46,12 @@ impl Read<'_> {
             sums()
         );
         let query = self.client.query(&sql).bind(self.site.as_u64()).bind(subject.name()).bind(item);
-        let rows = query.bind(from.number()).bind(to.number()).fetch_all::<Counted<u16, Sums6>>().await.map_err(failed(STEP))?;
+        let rows = query
+            .bind(from.number())
+            .bind(to.number())
+            .fetch_all::<Counted<u16, Sums6>>()
+            .await
+            .map_err(failed(STEP))?;
         Ok(rows.into_iter().map(|row| (Day::from_number(row.key), row.sums)).collect())
     }
 
@@ -56,7 +66,12 @@ impl Read<'_> {
     }
 
     /// A subject's items by hits, at most `limit`.
-    pub async fn items(&self, subject: Subject, (from, to): (Day, Day), limit: usize) -> Result<Vec<(String, Sums6)>, StoreError> {
+    pub async fn items(
+        &self,
+        subject: Subject,
+        (from, to): (Day, Day),
+        limit: usize,
+    ) -> Result<Vec<(String, Sums6)>, StoreError> {
         let sql = format!(
             "SELECT toString(item) AS key, {} AS sums FROM daily \
              WHERE site = ? AND subject = ? AND dim = '' AND day BETWEEN toDate(?) AND toDate(?) \

@@ -22,7 +22,8 @@ async fn answer(request: &HttpRequest, name: &str, site: &Site) -> Result<Answer
     }
     let (id, zone) = site.hosts.by_name(name).ok_or_else(Problem::unknown_site)?;
     let asked = web::Query::<Asked>::from_query(request.query_string()).map_err(|_| {
-        Problem::new(400, "bad_question", "The question cannot be answered").detail("accepted are from, to, limit and filter, once each")
+        Problem::new(400, "bad_question", "The question cannot be answered")
+            .detail("accepted are from, to, limit and filter, once each")
     })?;
     let rules = (site.k, site.fold_after_days);
     let question = Question::new(name, (id, site.hosts.time_zone(zone)), asked.into_inner(), site.clock.now(), rules)?;

@@ -85,14 +85,33 @@ fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
         // And what is refused, in every way there is.
         let refused = [headers.as_slice(), &[("DNT", "1")]].concat();
         assert_eq!(client.ask("POST", "/ff/hit", &refused, Body::Sized(body.as_bytes())).unwrap().status, 202);
-        assert_eq!(client.ask("POST", "/ff/hit", &headers, Body::Sized(b"{\"kind\":\"CANARYBODY\"}")).unwrap().status, 400);
+        assert_eq!(
+            client.ask("POST", "/ff/hit", &headers, Body::Sized(b"{\"kind\":\"CANARYBODY\"}")).unwrap().status,
+            400
+        );
     }
     server.flush();
     assert_eq!(server.report("mia", crate::support::DAY)["totals"]["hits"], 200);
     let metrics = server.client().get("/metrics").unwrap().body;
     let environment = fs::read(format!("/proc/{}/environ", server.pid())).unwrap();
     // Some hits stay in the open segment, and the program dies as a crash would end it: with SIGABRT, which dumps where dumps are on.
-    assert_eq!(client.ask("POST", "/ff/hit", &[("Host", "pages.example"), ("User-Agent", "CANARYAGENT/5.0 Firefox"), ("X-Forwarded-For", "203.0.113.77"), ("Cookie", &cookie)], Body::Sized(br#"{"kind":"view","url":"https://pages.example/u/mia/last"}"#)).unwrap().status, 202);
+    assert_eq!(
+        client
+            .ask(
+                "POST",
+                "/ff/hit",
+                &[
+                    ("Host", "pages.example"),
+                    ("User-Agent", "CANARYAGENT/5.0 Firefox"),
+                    ("X-Forwarded-For", "203.0.113.77"),
+                    ("Cookie", &cookie)
+                ],
+                Body::Sized(br#"{"kind":"view","url":"https://pages.example/u/mia/last"}"#)
+            )
+            .unwrap()
+            .status,
+        202
+    );
     let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "no core dumps: {core}");
@@ -103,19 +122,21 @@ fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
     let mut all = files(server.dir());
     all.push((PathBuf::from("/metrics"), metrics));
     all.push((PathBuf::from("/proc/environ"), environment));
-    let mut needles: Vec<Vec<u8>> = [
-        "CANARY", "canary", "cafe0123456789", "deadbeefcafebabe", "2001:db8:ca:fe12", "20010db800cafe12", "fe12:3456",
-    ]
-    .iter()
-    .map(|text| text.as_bytes().to_vec())
-    .collect();
+    let mut needles: Vec<Vec<u8>> =
+        ["CANARY", "canary", "cafe0123456789", "deadbeefcafebabe", "2001:db8:ca:fe12", "20010db800cafe12", "fe12:3456"]
+            .iter()
+            .map(|text| text.as_bytes().to_vec())
+            .collect();
     needles.extend(forms_of_v4(octets));
     let mut v6_bytes = v6.parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec();
     needles.push(v6_bytes.clone());
     v6_bytes.reverse();
     needles.push(v6_bytes);
     assert!(all.iter().any(|(path, _)| path.ends_with("log")), "the log is among what is searched");
-    assert!(all.iter().any(|(path, _)| path.extension().is_some_and(|e| e == "open")), "an open segment is among what is searched");
+    assert!(
+        all.iter().any(|(path, _)| path.extension().is_some_and(|e| e == "open")),
+        "an open segment is among what is searched"
+    );
     let planted = all.iter().any(|(_, bytes)| holds(bytes, b"/u/mia/last"));
     assert!(planted, "what may be kept is found: the search works");
     for (path, bytes) in &all {

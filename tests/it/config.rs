@@ -51,16 +51,37 @@ fn flags_win_over_the_environment_and_that_over_the_file_and_that_over_the_prese
 #[test]
 fn the_three_presets_keep_their_policies_cookies_and_tiers() {
     for (preset, tiers, cookie, mode, visit) in [
-        ("alllinks", &["necessary", "preferences", "analytics", "embeds"][..], "al_cookie_consent", "flag_cookie", ("al_visit", 86_400)),
-        ("ally", &["necessary", "preferences", "analytics"], "ally_cookie_consent", "flag_cookie", ("_analytics_d", 7_776_000)),
-        ("openedlink", &["necessary", "analytics", "marketing"], "ol_cookie_consent", "keyed_hash", ("ff_visit", 86_400)),
+        (
+            "alllinks",
+            &["necessary", "preferences", "analytics", "embeds"][..],
+            "al_cookie_consent",
+            "flag_cookie",
+            ("al_visit", 86_400),
+        ),
+        (
+            "ally",
+            &["necessary", "preferences", "analytics"],
+            "ally_cookie_consent",
+            "flag_cookie",
+            ("_analytics_d", 7_776_000),
+        ),
+        (
+            "openedlink",
+            &["necessary", "analytics", "marketing"],
+            "ol_cookie_consent",
+            "keyed_hash",
+            ("ff_visit", 86_400),
+        ),
     ] {
         let checked = check("", &[], &["--preset", preset]);
         assert_eq!(value(&checked, "/consent/tiers"), serde_json::json!(tiers));
         assert_eq!(value(&checked, "/consent/cookie/name"), cookie);
         assert_eq!(value(&checked, "/consent/cookie/max_age_secs"), 31_536_000);
         assert_eq!(value(&checked, "/visitor/mode"), mode);
-        assert_eq!((value(&checked, "/visitor/cookie/name"), value(&checked, "/visitor/cookie/max_age_secs")), (visit.0.into(), visit.1.into()));
+        assert_eq!(
+            (value(&checked, "/visitor/cookie/name"), value(&checked, "/visitor/cookie/max_age_secs")),
+            (visit.0.into(), visit.1.into())
+        );
         assert_eq!((value(&checked, "/signals/dnt"), value(&checked, "/signals/gpc")), ("deny".into(), "deny".into()));
         assert_eq!(value(&checked, "/consent/basis"), "opt_in");
     }
@@ -85,7 +106,11 @@ fn a_bad_value_ends_with_code_2_its_key_and_what_is_accepted() {
         ("[[profiles]]\nhost = \"a.test\"\npath = \"/u\"\nzone = \"UTC\"\n", "profiles[0].path", "/u/{profile}"),
         ("[test]\nclock = true\n[server]\nlisten = \"0.0.0.0:80\"\n", "test.clock", "loopback"),
         ("[consent]\nanalytics_tier = \"stats\"\n", "consent.analytics_tier", "necessary, analytics"),
-        ("[consent]\nbasis = \"exempt_opt_out\"\n[visitor.cookie]\nmax_age_secs = 34128001\n", "visitor.cookie.max_age_secs", "34128000"),
+        (
+            "[consent]\nbasis = \"exempt_opt_out\"\n[visitor.cookie]\nmax_age_secs = 34128001\n",
+            "visitor.cookie.max_age_secs",
+            "34128000",
+        ),
         ("[consent]\nbasis = \"exempt_opt_out\"\n[retention]\nkeep_days = 762\n", "retention.keep_days", "761"),
         ("preset = \"acme\"\n", "preset", "alllinks, ally, openedlink"),
         ("[limits\n", "footfall.toml", ""),

@@ -158,12 +158,16 @@ fn a_stop_closes_visits_and_sends_everything_and_the_next_start_finds_nothing_to
     assert_eq!(hit(&mut client, &view("/u/mia/shop"), &[("X-Footfall-Now", &later)]).status, 202);
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     let left = fs::read_dir(server.dir().join("data/journal")).unwrap().flatten();
-    let left: Vec<String> = left.map(|entry| entry.file_name().into_string().unwrap()).filter(|name| name.contains(".sealed")).collect();
+    let left: Vec<String> =
+        left.map(|entry| entry.file_name().into_string().unwrap()).filter(|name| name.contains(".sealed")).collect();
     assert_eq!(left, Vec::<String>::new());
     server.restart();
     server.flush();
     let report = server.report("mia", DAY);
-    assert_eq!(report["totals"], serde_json::json!({"hits": 2, "visitors": 1, "visits": 1, "bounces": 0, "seconds": 95}));
+    assert_eq!(
+        report["totals"],
+        serde_json::json!({"hits": 2, "visitors": 1, "visits": 1, "bounces": 0, "seconds": 95})
+    );
     let pages = report["subjects"]["page"]["rows"].as_array().unwrap();
     let shop = pages.iter().find(|row| row["item"] == "/u/mia/shop").unwrap();
     assert_eq!(shop["exits"], 1);
@@ -179,7 +183,9 @@ fn with_the_store_away_hits_are_answered_up_to_the_bound_then_refused_and_all_ar
     let mut server = Server::start_with(SITES, &[&url, "journal.max_bytes=4500000"]);
     let mut client = server.client();
     let long = "x".repeat(180);
-    let page = |n: usize| format!("/u/mia/{}", format!("{long}/").repeat(2).replace('x', &format!("{}", (b'a' + (n % 26) as u8) as char)));
+    let page = |n: usize| {
+        format!("/u/mia/{}", format!("{long}/").repeat(2).replace('x', &format!("{}", (b'a' + (n % 26) as u8) as char)))
+    };
     let mut answered = 0;
     let mut refused = None;
     for n in 0..200_000 {
@@ -224,7 +230,8 @@ fn a_flipped_byte_in_an_open_segment_is_named_and_costs_its_own_batch_only() {
     }
     server.kill();
     // The magic of the 21st frame: the first 20 hits lie before it, one a frame.
-    let starts = |bytes: &[u8]| bytes.windows(4).enumerate().filter(|(_, w)| *w == b"FFR1").map(|(n, _)| n).collect::<Vec<_>>();
+    let starts =
+        |bytes: &[u8]| bytes.windows(4).enumerate().filter(|(_, w)| *w == b"FFR1").map(|(n, _)| n).collect::<Vec<_>>();
     let (path, at) = flip(&server, "open", |bytes| starts(bytes)[20] + 14);
     server.restart();
     server.flush();
@@ -235,7 +242,11 @@ fn a_flipped_byte_in_an_open_segment_is_named_and_costs_its_own_batch_only() {
     assert!(rows.iter().all(|row| row["item"] != "/u/mia/20"));
     let log = server.log();
     let name = path.file_name().unwrap().to_str().unwrap();
-    assert!(log.lines().any(|line| line.contains("ERROR") && line.contains(name) && line.contains(&format!("offset={}", at - 14))), "{log}");
+    assert!(
+        log.lines()
+            .any(|line| line.contains("ERROR") && line.contains(name) && line.contains(&format!("offset={}", at - 14))),
+        "{log}"
+    );
     assert_eq!(server.metric("footfall_journal_damaged_total"), 1);
     assert!(server.dir().join("data/journal/quarantine").join(name).is_file());
 }

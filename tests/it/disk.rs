@@ -18,7 +18,9 @@ fn a_full_disk_refuses_hits_uncounted_and_a_retry_of_them_counts_once_when_there
     fill(&filler);
     let body = |n: u32| {
         let path = format!("/u/mia/{}", "abcdefgh-".repeat(50));
-        let one = |hit: u32| format!(r#"{{"kind":"view","url":"https://pages.example{path}/{n}-{hit}","id":"{:08x}"}}"#, n * 100 + hit);
+        let one = |hit: u32| {
+            format!(r#"{{"kind":"view","url":"https://pages.example{path}/{n}-{hit}","id":"{:08x}"}}"#, n * 100 + hit)
+        };
         format!("[{}]", (0..8).map(one).collect::<Vec<_>>().join(","))
     };
     let (mut answered, mut refused) = (1, Vec::new());

@@ -16,6 +16,9 @@ fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, Vec<u8>) {
     (answer.status, headers.cloned().collect(), answer.body.clone())
 }
 
+/// Body, header fields, the reason it is dropped for.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+
 #[test]
 fn each_reason_of_the_gate_is_counted_in_its_order_and_answered_like_a_count() {
     let server = Server::start(SITES);
@@ -29,8 +32,7 @@ fn each_reason_of_the_gate_is_counted_in_its_order_and_answered_like_a_count() {
     let page = view("/u/mia");
     let elsewhere = page.replace("pages.example", "other.example");
     let driven = page.replace('}', r#","webdriver":true}"#);
-    // (what is sent, the reason; none: counted)
-    let cases: [(&str, &[(&str, &str)], Option<&str>); 29] = [
+    let cases: [Case<'_>; 29] = [
         (&elsewhere, &[], Some("unknown_site")),
         (&view("/about"), &[], Some("unknown_site")),
         (&page, &[("Origin", "https://evil.example")], Some("unknown_site")),
@@ -41,7 +43,11 @@ fn each_reason_of_the_gate_is_counted_in_its_order_and_answered_like_a_count() {
         (&page, &[("Sec-Purpose", "prefetch;prerender")], Some("not_a_view")),
         (&page, &[("Purpose", "prefetch")], Some("not_a_view")),
         (&page, &[("X-Moz", "prefetch")], Some("not_a_view")),
-        (&page, &[("User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)")], Some("not_a_view")),
+        (
+            &page,
+            &[("User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)")],
+            Some("not_a_view"),
+        ),
         (&page, &[("User-Agent", ABSENT)], Some("not_a_view")),
         (&driven, &[], Some("not_a_view")),
         (&page, &[("Sec-GPC", "1")], Some("gpc")),
@@ -173,12 +179,17 @@ fn paths_that_do_not_want_a_body_read_it_all_the_same() {
     let server = Server::start(SITES);
     let mut client = server.client();
     let body = view("/u/mia");
-    for (method, target, status) in
-        [("POST", "/nowhere", 404), ("PUT", "/ff/hit", 405), ("POST", "/healthz", 404), ("GET", "/ff/hit", 405), ("POST", "/", 404)]
-    {
+    for (method, target, status) in [
+        ("POST", "/nowhere", 404),
+        ("PUT", "/ff/hit", 405),
+        ("POST", "/healthz", 404),
+        ("GET", "/ff/hit", 405),
+        ("POST", "/", 404),
+    ] {
         // Had the body been left unread, the server would take it for the next request or close.
         for _ in 0..3 {
-            let answer = client.ask(method, target, &[("Host", "pages.example")], Body::Sized(body.as_bytes())).unwrap();
+            let answer =
+                client.ask(method, target, &[("Host", "pages.example")], Body::Sized(body.as_bytes())).unwrap();
             assert_eq!(answer.status, status, "{method} {target}");
             assert_ne!(answer.header("connection"), Some("close"));
         }
@@ -197,7 +208,8 @@ fn idle_half_sent_and_bodiless_connections_are_closed_within_ten_seconds() {
         stream
     };
     let start = Instant::now();
-    let mut streams: Vec<TcpStream> = ["", half_header, half_body].iter().flat_map(|b| (0..50).map(|_| connect(b))).collect();
+    let mut streams: Vec<TcpStream> =
+        ["", half_header, half_body].iter().flat_map(|b| (0..50).map(|_| connect(b))).collect();
     for stream in &mut streams {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).expect("closed by the server, not by our patience");

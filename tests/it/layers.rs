@@ -20,9 +20,23 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("report", &["config", "event", "pseudonym", "store"]),
     ("web", &["clock", "config", "event", "http", "journal", "report", "store", "telemetry"]),
     ("telemetry", &["config", "consent", "event", "flush", "journal"]),
-    ("server", &[
-        "clock", "config", "consent", "enrich", "flush", "http", "ingest", "journal", "pseudonym", "store", "telemetry", "web",
-    ]),
+    (
+        "server",
+        &[
+            "clock",
+            "config",
+            "consent",
+            "enrich",
+            "flush",
+            "http",
+            "ingest",
+            "journal",
+            "pseudonym",
+            "store",
+            "telemetry",
+            "web",
+        ],
+    ),
 ];
 
 fn sources() -> Vec<(String, PathBuf, String)> {
@@ -79,7 +93,9 @@ fn an_address_and_an_agent_are_exposed_in_three_places_and_cannot_be_printed() {
             places.push(format!("{module}/{}", path.file_name().unwrap().to_string_lossy()));
         }
         if path.ends_with("event/raw.rs") || path.ends_with("pseudonym/seal.rs") {
-            let printable = code.split("\n\n").filter(|item| item.contains("struct") && ["Debug", "Display", "Serialize"].iter().any(|name| derives(item, name)));
+            let printable = code.split("\n\n").filter(|item| {
+                item.contains("struct") && ["Debug", "Display", "Serialize"].iter().any(|name| derives(item, name))
+            });
             assert_eq!(printable.collect::<Vec<_>>(), Vec::<&str>::new());
         }
     }

@@ -45,7 +45,11 @@ impl Engine {
         let mut line = String::new();
         let stdout = child.stdout.take().expect("a piped output");
         BufReader::new(stdout).read_line(&mut line).expect("the engine says its address");
-        assert_eq!(line.trim(), self.address.to_string(), "the engine did not start: is libchdb installed? (make test does)");
+        assert_eq!(
+            line.trim(),
+            self.address.to_string(),
+            "the engine did not start: is libchdb installed? (make test does)"
+        );
         self.child = Some(child);
     }
 }

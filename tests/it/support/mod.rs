@@ -74,7 +74,8 @@ impl Server {
     pub fn start_with(more: &str, settings: &[&str]) -> Server {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
         let address = free_port();
-        fs::write(dir.path().join("footfall.toml"), config(address, dir.path()) + more).expect("the configuration is written");
+        fs::write(dir.path().join("footfall.toml"), config(address, dir.path()) + more)
+            .expect("the configuration is written");
         let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
         let child = spawn(dir.path(), &settings);
         let mut server = Server { child, address, dir, settings };
@@ -87,11 +88,22 @@ impl Server {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
         let address = free_port();
         fs::create_dir(dir.path().join("data")).expect("a place to mount");
-        fs::write(dir.path().join("footfall.toml"), config(address, dir.path()) + more).expect("the configuration is written");
-        let mount = format!("mount -t tmpfs -o size={bytes} tmpfs '{}' && exec \"$@\"", dir.path().join("data").display());
+        fs::write(dir.path().join("footfall.toml"), config(address, dir.path()) + more)
+            .expect("the configuration is written");
+        let mount =
+            format!("mount -t tmpfs -o size={bytes} tmpfs '{}' && exec \"$@\"", dir.path().join("data").display());
         // A mount of its own needs no root where the kernel lets users make namespaces.
         let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount, "sh", env!("CARGO_BIN_EXE_footfall")]);
+        command.args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            &mount,
+            "sh",
+            env!("CARGO_BIN_EXE_footfall"),
+        ]);
         let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
         let child = run(command, dir.path(), &settings);
         let mut server = Server { child, address, dir, settings };
@@ -186,7 +198,8 @@ impl Server {
     /// Waits until all that was counted can be read.
     pub fn flush(&self) {
         let host = self.address.to_string();
-        let answer = self.client().ask("POST", "/test/flush", &[("Host", &host)], Body::None).expect("a flush is answered");
+        let answer =
+            self.client().ask("POST", "/test/flush", &[("Host", &host)], Body::None).expect("a flush is answered");
         assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.log());
     }
 
