@@ -9,7 +9,7 @@
 //! The engine keeps the replaced parts on disk for some minutes before it deletes them.
 
 use clickhouse::Client;
-use jiff::{ToSpan, civil::Date};
+use jiff::{Span, civil::Date};
 
 use super::Store;
 use super::error::{StoreError, failed};
@@ -230,7 +230,9 @@ fn dashed(month: u32) -> String {
 
 /// Whether `date` lies more than `days` before `today`.
 fn is_before(date: Date, today: Day, days: u32) -> bool {
-    today.date().checked_sub(i64::from(days).days()).is_ok_and(|limit| date < limit)
+    // More days than the calendar has are no limit at all.
+    let back = Span::new().try_days(days);
+    back.and_then(|back| today.date().checked_sub(back)).is_ok_and(|limit| date < limit)
 }
 
 #[cfg(test)]
