@@ -236,7 +236,9 @@ impl<'a> Driver<'a> {
 
     fn answered(&mut self, index: usize, status: u16, close: bool, window: &mut Window) -> Result<()> {
         let Some((due, view)) = self.connections[index].flight.take() else {
-            bail!("an answer came where nothing was asked");
+            // A keep-alive limit said with a 408: the connection is of no more use, and no hit is lost by it.
+            self.connections[index] = self.open(index)?;
+            return Ok(());
         };
         window.latencies.record(due.elapsed());
         if (200..300).contains(&status) {

@@ -148,6 +148,7 @@ fn conclude(options: &Options, bench: &Bench<'_>) -> ExitCode {
     println!("{}", line("cpu_s_per_million_bare", bench.rows[BARE].median(|sample| sample.cpu_per_million), 2));
     println!("{}", line("cpu_s_per_million", counted.median(|sample| sample.cpu_per_million), 2));
     println!("{}", line("cpu_ratio_dropped", dropped, 3));
+    println!("{}", line("cpu_ratio_bare_same_rate", bench.cpu_ratio_same_rate(), 3));
     println!("{}", line("hits_per_s_core", hits, 0));
     println!("{}", line("cpu_ratio_bare", ratio, 3));
     println!("{}", line("p99_ms_half_load", counted.half_load_p99(), 2));

@@ -131,8 +131,12 @@ impl<'o> Bench<'o> {
                 let mut driver =
                     Driver::connect(target.address, self.options.connections, &mut self.counted, self.options.fresh)?;
                 let warm = driver.run(WARM_UP, pace)?;
+                let before = reading(target, row, self.options)?.0;
                 let window = driver.run(self.options.seconds, pace)?;
+                let cpu = reading(target, row, self.options)?.0 - before;
                 drop((driver, awake));
+                let hits = (window.accepted + window.refused) as f64;
+                self.rows[row].half_load_cpu.push(cpu.as_secs_f64() / hits * 1e6);
                 self.note(row, &warm)?;
                 self.note(row, &window)?;
                 let p99 = window.latencies.quantile_ms(0.99).context("no hit was answered at half load")?;
@@ -197,6 +201,14 @@ impl<'o> Bench<'o> {
 
     pub fn cpu_ratio(&self) -> Option<f64> {
         ratio(&self.rows[COUNTED], &self.rows[BARE])
+    }
+
+    /// The same ratio at the same rate: nobody's saved wake-ups of a saturated core in it.
+    pub fn cpu_ratio_same_rate(&self) -> Option<f64> {
+        Some(
+            median(self.rows[COUNTED].half_load_cpu.iter().copied())?
+                / median(self.rows[BARE].half_load_cpu.iter().copied())?,
+        )
     }
 
     pub fn drop_ratio(&self) -> Option<f64> {

@@ -24,6 +24,8 @@ pub struct Row {
     pub absent: Option<String>,
     pub samples: Vec<Sample>,
     pub half_load_p99_ms: Vec<f64>,
+    /// CPU seconds per million hits at half load.
+    pub half_load_cpu: Vec<f64>,
     pub peak_mib: Option<f64>,
     pub bytes_per_hit: Option<f64>,
 }

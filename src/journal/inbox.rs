@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::bell::{self, Answer, Ticket};
 use crate::pseudonym::Event;
 
 /// Why a hit was not taken: answered 503 with `Retry-After`. Nothing of it was counted.
@@ -16,18 +17,6 @@ pub enum Unavailable {
     Full,
     Stopping,
 }
-
-/// Resolves when the hit's counts are on disk.
-pub struct Ticket(oneshot::Receiver<Result<(), Unavailable>>);
-
-impl Ticket {
-    pub async fn on_disk(self) -> Result<(), Unavailable> {
-        // The writer is gone without an answer only when the process is going down.
-        self.0.await.unwrap_or(Err(Unavailable::Stopping))
-    }
-}
-
-pub(super) type Answer = oneshot::Sender<Result<(), Unavailable>>;
 
 /// A hit in the queue. The hits of one body are taken together, and the last of them carries the answer.
 pub(super) struct Waiting {
@@ -67,7 +56,7 @@ impl Inbox {
 
     /// Queues the hits of one body; they are committed in one batch.
     pub fn submit(&self, events: impl ExactSizeIterator<Item = Event>) -> Result<Ticket, Unavailable> {
-        let (answer, ticket) = oneshot::channel();
+        let (answer, ticket) = bell::pair();
         let mut state = self.lock();
         if state.closed {
             return Err(Unavailable::Stopping);
@@ -80,13 +69,13 @@ impl Inbox {
         match state.hits.last_mut() {
             Some(last) if last.answer.is_none() => last.answer = Some(answer),
             // A body without a hit that counts has nothing to wait for.
-            _ => drop(answer.send(Ok(()))),
+            _ => bell::tell(std::iter::once(answer), Ok(())),
         }
         drop(state);
         if was_empty {
             self.arrived.notify_one();
         }
-        Ok(Ticket(ticket))
+        Ok(ticket)
     }
 
     pub(super) fn command(&self, command: Command) {

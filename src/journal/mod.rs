@@ -18,6 +18,7 @@
 //! frame   "FFR1" length:u32 crc32c(length, payload):u32 payload            see code.rs for the payload
 //! ```
 
+mod bell;
 mod code;
 mod file;
 mod frame;
@@ -26,7 +27,8 @@ mod recover;
 mod seal;
 mod writer;
 
+pub use bell::Ticket;
 pub use file::{Folder, JournalError, SegmentFile, SegmentId};
-pub use inbox::{Inbox, Ticket, Unavailable};
+pub use inbox::{Inbox, Unavailable};
 pub use seal::read_sealed;
 pub use writer::{Journal, Parts, Sealed, Stats, Writer};

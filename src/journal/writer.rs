@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::code;
 use super::file::{Folder, JournalError, SegmentFile, SegmentId, random};
 use super::frame;
 use super::inbox::{Command, Inbox, Taken, Unavailable, Waiting};
 use super::recover::{Recovered, recover};
 use super::seal::seal;
+use super::{bell, code};
 use crate::aggregate::{Caps, Delta, DropKey, Overflow, Segment, Sums, Table};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -340,10 +340,7 @@ impl Writer {
 }
 
 fn answer_all(hits: Vec<Waiting>, outcome: Result<(), Unavailable>) {
-    for answer in hits.into_iter().filter_map(|hit| hit.answer) {
-        // A client that went away does not need its answer; its hit counts all the same.
-        let _ = answer.send(outcome);
-    }
+    bell::tell(hits.into_iter().filter_map(|hit| hit.answer), outcome);
 }
 
 /// Up to a batch of hits, never splitting a body: its hits are answered together.
