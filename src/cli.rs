@@ -125,11 +125,7 @@ fn failed(outcome: anyhow::Result<()>) -> ExitCode {
 }
 
 async fn engine(listen: std::net::SocketAddr, data: PathBuf, library: PathBuf) -> anyhow::Result<()> {
-    use crate::store::engine::{Access, Engine, EngineOptions, serve_tcp};
-    anyhow::ensure!(listen.ip().is_loopback(), "--listen must be a loopback address");
+    use crate::store::engine::{Access, EngineOptions, serve_alone};
     let options = EngineOptions { library, data_dir: data, limits: crate::store::Limits::default() };
-    let engine = tokio::task::spawn_blocking(move || Engine::open(&options)).await??;
-    let listener = tokio::net::TcpListener::bind(listen).await?;
-    println!("{}", listener.local_addr()?);
-    Ok(serve_tcp(engine, listener, Access::Full).await?)
+    Ok(serve_alone(options, listen, Access::Full).await?)
 }

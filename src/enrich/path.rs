@@ -33,8 +33,13 @@ fn is_clean(raw: &str) -> bool {
     raw.len() <= MOST_BYTES && plain && (raw == "/" || segments_are_clean(&raw[1..]))
 }
 
+/// A handle (`/@mia`) is a profile's public name; an `@` anywhere else is a mailbox.
+fn tells(segment: &str) -> bool {
+    looks_secret(segment.strip_prefix('@').unwrap_or(segment))
+}
+
 fn segments_are_clean(rest: &str) -> bool {
-    let telling = |segment: &str| segment.is_empty() || segment == "." || segment == ".." || looks_secret(segment);
+    let telling = |segment: &str| segment.is_empty() || segment == "." || segment == ".." || tells(segment);
     let mut start = 0;
     for (at, byte) in rest.bytes().enumerate() {
         if byte == b'/' {
@@ -58,12 +63,13 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-/// What RFC 3986 lets a segment hold unencoded, without the `@`.
+/// What RFC 3986 lets a segment hold unencoded.
 const fn stands_plain(b: u8) -> bool {
     b.is_ascii_alphanumeric()
         || matches!(
             b,
-            b'-' | b'.'
+            b'-' | b'@'
+                | b'.'
                 | b'_'
                 | b'~'
                 | b'!'
@@ -132,7 +138,7 @@ fn write_segment(segment: &str, out: &mut String) {
     if text.contains(is_hidden) {
         return out.push_str(OTHER);
     }
-    if looks_secret(&text) {
+    if tells(&text) {
         return out.push_str(ID);
     }
     for c in text.chars() {
@@ -182,6 +188,10 @@ mod tests {
             ("/to/ann@mail.example", "/to/(id)"),
             ("/to/ann%40mail.example/x", "/to/(id)/x"),
             ("/to/ann%2540mail.example", "/to/(id)"),
+            ("/@mia/shop", "/@mia/shop"),
+            ("/%40mia", "/@mia"),
+            ("/@ann@mail.example", "/(id)"),
+            ("/@123456789", "/(id)"),
             ("/post/123456789", "/post/(id)"),
             ("/post/12345678", "/post/12345678"),
             ("/reset/a1b2c3d4e5f6a7b8c9d0", "/reset/(id)"),
@@ -209,7 +219,8 @@ mod tests {
         fn a_clean_path_is_short_printable_nobody_and_stays_as_it_is(raw in "(/([ -~]{0,30}|.{0,10}|%[0-9a-fA-F]{2}|\\.\\.|%2e){0,3}){0,8}") {
             let path = clean(&raw).into_owned();
             prop_assert!(path.len() <= 512);
-            prop_assert!(!path.contains(['@', '?', '#']) && !path.contains(is_hidden) && !path.contains("//"));
+            prop_assert!(!path.contains(['?', '#']) && !path.contains(is_hidden) && !path.contains("//"));
+            prop_assert!(path.split('/').all(|segment| !segment.chars().skip(1).any(|c| c == '@')));
             prop_assert!(path == "(other)" || path.starts_with('/'));
             prop_assert_eq!(clean(&path).into_owned(), path.clone());
         }

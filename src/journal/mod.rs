@@ -25,6 +25,7 @@ mod frame;
 mod inbox;
 mod recover;
 mod seal;
+mod sealer;
 mod writer;
 
 pub use bell::Ticket;

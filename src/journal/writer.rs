@@ -10,7 +10,7 @@ use super::file::{Folder, JournalError, SegmentFile, SegmentId, random};
 use super::frame;
 use super::inbox::{Command, Inbox, Taken, Unavailable, Waiting};
 use super::recover::{Recovered, recover};
-use super::seal::seal;
+use super::sealer::Sealer;
 use super::{bell, code};
 use crate::aggregate::{Caps, Delta, DropKey, Overflow, Segment, Sums, Table};
 use crate::clock::Clock;
@@ -357,50 +357,4 @@ fn take_bodies(hits: &mut std::vec::IntoIter<Waiting>) -> Vec<Waiting> {
         }
     }
     batch
-}
-
-/// Seals beside the writer, so that sorting a large segment delays no answer.
-struct Sealer {
-    jobs: std::sync::mpsc::Sender<(SegmentId, Segment)>,
-    /// The last segment announced or on its way.
-    handed: u64,
-    thread: std::thread::JoinHandle<()>,
-}
-
-impl Sealer {
-    fn start(folder: Arc<Folder>, sealed: mpsc::UnboundedSender<Sealed>, last: u64) -> Sealer {
-        let (jobs, waiting) = std::sync::mpsc::channel::<(SegmentId, Segment)>();
-        let work = move || {
-            for (id, segment) in waiting {
-                seal_until_done(&folder, id, segment);
-                let _ = sealed.send(Sealed { number: id.number });
-            }
-        };
-        let thread = std::thread::Builder::new().name("sealer".into()).spawn(work).expect("a thread can be started");
-        Sealer { jobs, handed: last, thread }
-    }
-
-    fn seal(&mut self, id: SegmentId, segment: Segment) {
-        self.handed = id.number;
-        let _ = self.jobs.send((id, segment));
-    }
-
-    fn last(&self) -> u64 {
-        self.handed
-    }
-
-    fn finish(self) {
-        drop(self.jobs);
-        let _ = self.thread.join();
-    }
-}
-
-/// A full disk is waited out: the open file still holds every frame, so nothing is lost meanwhile, and nothing after this segment may
-/// overtake it.
-fn seal_until_done(folder: &Folder, id: SegmentId, segment: Segment) {
-    let sums = segment.seal();
-    while let Err(error) = seal(folder, id, &sums) {
-        tracing::error!(%error, "a segment could not be sealed; trying again");
-        std::thread::sleep(Duration::from_secs(1));
-    }
 }

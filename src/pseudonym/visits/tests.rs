@@ -1,0 +1,96 @@
+use jiff::tz::TimeZone;
+
+use super::*;
+use crate::config::Zone;
+
+const MINUTE_MILLIS: Millis = 60_000;
+const VALUES: VisitValues = VisitValues { source: Some(1), country: Some(2), campaign: None };
+
+fn visits(max_visitors: usize, max_touched: usize) -> Visits {
+    let span = Arc::new(DaySpan::of(Zone(0), &TimeZone::UTC, 0));
+    Visits::new(span, 1800, max_visitors, max_touched)
+}
+
+fn touch(visitor: u128, at: Millis, kind: Kind, item: u32) -> Touch {
+    let interactive = kind == Kind::Click;
+    let visitor = VisitorKey::for_tests(visitor);
+    Touch { visitor, site: 0, at, kind, interactive, without_cookie: None, item }
+}
+
+fn seen(visits: &mut Visits, visitor: u128, at: Millis, kind: Kind, item: u32) -> Option<Seen> {
+    match visits.touch(&touch(visitor, at, kind, item), || VALUES) {
+        Held::Yes(seen) => Some(seen),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_gap_of_29_59_continues_a_visit_and_one_of_30_00_starts_another() {
+    let mut visits = visits(10, 10);
+    assert!(seen(&mut visits, 1, 0, Kind::View, 7).unwrap().new_visit);
+    assert!(!seen(&mut visits, 1, 30 * MINUTE_MILLIS - 1, Kind::View, 7).unwrap().new_visit);
+    let next = seen(&mut visits, 1, 60 * MINUTE_MILLIS - 1, Kind::View, 7).unwrap();
+    assert!(next.new_visit && !next.new_visitor);
+    assert!(next.item_new_in_visit && !next.item_new_today);
+    let closed = ClosedVisit { site: 0, started: 0, seconds: 1799, bounced: false, last_page: Some(7) };
+    assert_eq!(next.closed, Some(closed));
+}
+
+#[test]
+fn a_visit_closes_once_it_has_been_idle_for_the_gap_and_only_once() {
+    let mut visits = visits(10, 10);
+    seen(&mut visits, 1, 0, Kind::View, 7);
+    seen(&mut visits, 2, 0, Kind::Click, 8);
+    seen(&mut visits, 1, 20 * MINUTE_MILLIS, Kind::View, 9);
+    let mut closed = Vec::new();
+    assert!(!visits.expire(30 * MINUTE_MILLIS - 1, 100, |visit| closed.push(visit)));
+    assert_eq!(closed, []);
+    visits.expire(30 * MINUTE_MILLIS, 100, |visit| closed.push(visit));
+    assert_eq!(closed, [ClosedVisit { site: 0, started: 0, seconds: 0, bounced: false, last_page: None }]);
+    visits.expire(50 * MINUTE_MILLIS, 100, |visit| closed.push(visit));
+    assert_eq!(closed[1], ClosedVisit { site: 0, started: 0, seconds: 1200, bounced: false, last_page: Some(9) });
+    visits.expire(500 * MINUTE_MILLIS, 100, |visit| closed.push(visit));
+    visits.close_all(100, |visit| closed.push(visit));
+    assert_eq!(closed.len(), 2);
+}
+
+#[test]
+fn a_leave_extends_a_visit_and_starts_none() {
+    let mut visits = visits(10, 10);
+    assert_eq!(seen(&mut visits, 1, 0, Kind::Leave, 7), None);
+    assert_eq!(visits.visitors(), 0);
+    assert!(seen(&mut visits, 1, 0, Kind::View, 7).unwrap().new_visitor);
+    assert!(seen(&mut visits, 1, 29 * MINUTE_MILLIS, Kind::Leave, 7).is_some());
+    assert!(!seen(&mut visits, 1, 58 * MINUTE_MILLIS, Kind::View, 7).unwrap().new_visit);
+    assert_eq!(seen(&mut visits, 1, 88 * MINUTE_MILLIS, Kind::Leave, 7), None);
+}
+
+#[test]
+fn a_flood_of_visitors_and_items_is_held_at_the_caps() {
+    let mut visits = visits(1000, 1500);
+    let full =
+        (0..5000).filter(|n| matches!(visits.touch(&touch(*n, 0, Kind::View, 1), || VALUES), Held::Full)).count();
+    assert_eq!((visits.visitors(), full), (1000, 4000));
+    for item in 0..5000 {
+        seen(&mut visits, 1, 0, Kind::View, item);
+    }
+    assert_eq!(visits.touched.len(), 1500);
+    assert_eq!(visits.slab.len(), 1);
+}
+
+#[test]
+fn a_million_open_visitors_of_two_pages_each_are_held_in_less_than_150_megabytes() {
+    let mut visits = visits(2_000_000, 4_000_000);
+    for n in 0..1_000_000_u128 {
+        // A spread key, as the keyed hash gives.
+        let visitor = u128::from(xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes())) << 64 | n;
+        let visitor = visitor.rotate_left(64);
+        seen(&mut visits, visitor, n as Millis, Kind::View, 1);
+        seen(&mut visits, visitor, n as Millis, Kind::View, (n % 500) as u32);
+    }
+    let slab: usize = visits.slab.iter().map(|chunk| chunk.capacity() * size_of::<State>()).sum();
+    let wheel: usize = visits.wheel.iter().map(|minute| minute.capacity() * 4).sum();
+    let bytes = slab + wheel + visits.index.allocation_size() + visits.touched.allocation_size();
+    assert_eq!(visits.visitors(), 1_000_000);
+    assert!(bytes < 150_000_000, "{bytes} bytes");
+}
