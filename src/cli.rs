@@ -97,7 +97,13 @@ fn serve(config: Config) -> ExitCode {
     if let Err(reason) = crate::telemetry::logs(&config.log) {
         return wrong(&anyhow::anyhow!(reason));
     }
-    failed(runtime(crate::server::run(config)))
+    match runtime(crate::server::run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the collector failed");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
@@ -117,7 +123,6 @@ fn failed(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "the collector failed");
             eprintln!("footfall: {error:#}");
             ExitCode::FAILURE
         }

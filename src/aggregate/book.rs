@@ -109,3 +109,32 @@ impl IndexMut<u32> for Books {
         self.books[number as usize].as_mut().expect("a book is closed only between batches")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn a_flood_of_sites_is_held_at_the_cap_and_known_sites_go_on() {
+        let config = crate::config::load(Default::default(), |_| unreachable!()).unwrap();
+        let caps = Caps { sites: 100, ..Caps::new(&config) };
+        let mut book = Book::new(Arc::new(DaySpan::of(Zone(0), &TimeZone::UTC, 0)), &caps);
+        let held = (1..=5000).filter(|n| book.number_of(SiteId::from_u64(*n)).is_some()).count();
+        assert_eq!((held, book.sites.len()), (100, 100));
+        assert_eq!(book.number_of(SiteId::from_u64(100)), Some(99));
+    }
+
+    #[test]
+    fn a_days_number_is_used_again_once_the_day_is_closed() {
+        let config = crate::config::load(Default::default(), |_| unreachable!()).unwrap();
+        let caps = Caps::new(&config);
+        let mut books = Books::default();
+        let day = |n: i64| Arc::new(DaySpan::of(Zone(0), &TimeZone::UTC, n * 86_400_000));
+        assert_eq!([books.of(&day(0), &caps).0, books.of(&day(1), &caps).0, books.of(&day(0), &caps).0], [0, 1, 0]);
+        books.close(0);
+        assert_eq!(books.of(&day(2), &caps).0, 0);
+        assert_eq!(books.numbers().len(), 2);
+    }
+}

@@ -117,3 +117,69 @@ fn in_order(strings: &[Box<str>]) -> (Vec<Box<str>>, Vec<Sym>) {
     }
     (sorted, renumber)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Counter::{Hits, Visitors};
+    use crate::event::{Day, Dimension};
+
+    fn delta(base: u32, strings: &[&str], rows: &[(u64, Dimension, u32, u32)]) -> Delta {
+        let row = |&(site, dim, value, n): &(u64, Dimension, u32, u32)| {
+            let counts = Counts::none().with(Hits, n).with(Visitors, n);
+            let day = Day::from_number(1);
+            let site = SiteId::from_u64(site);
+            (DailyKey { site, day, subject: Subject::Site, dim, item: Sym::EMPTY, value: Sym(value) }, counts)
+        };
+        let strings = strings.iter().map(|text| (*text).into()).collect();
+        Delta { base, sums: Sums { strings, daily: rows.iter().map(row).collect(), ..Sums::default() } }
+    }
+
+    #[test]
+    fn the_same_counts_seal_to_the_same_sums_whatever_came_first() {
+        use Dimension::{Country, Source};
+        let mut one = Segment::default();
+        one.add(&delta(1, &["DE", "Google"], &[(7, Country, 1, 2), (7, Source, 2, 1)]));
+        one.add(&delta(3, &["FR"], &[(8, Country, 3, 5), (7, Source, 2, 1)]));
+        let mut other = Segment::default();
+        other.add(&delta(1, &["FR"], &[(8, Country, 1, 5)]));
+        other.add(&delta(2, &["Google"], &[(7, Source, 2, 2)]));
+        other.add(&delta(3, &["DE"], &[(7, Country, 3, 2)]));
+        let sealed = one.seal();
+        assert_eq!(sealed, other.seal());
+        assert_eq!(sealed.strings.iter().map(|text| &**text).collect::<Vec<_>>(), ["", "DE", "FR", "Google"]);
+    }
+
+    #[test]
+    fn the_platform_is_the_sum_of_the_sites() {
+        let mut segment = Segment::default();
+        segment.add(&delta(
+            1,
+            &["DE"],
+            &[(7, Dimension::Country, 1, 2), (8, Dimension::Country, 1, 3), (8, Dimension::Total, 0, 4)],
+        ));
+        assert_eq!(segment.rows(), 6);
+        let sums = segment.seal();
+        let platform: Vec<(Dimension, u32)> = sums
+            .daily
+            .iter()
+            .filter(|(key, _)| key.site == SiteId::PLATFORM)
+            .map(|(key, counts)| (key.dim, counts.get(Visitors)))
+            .collect();
+        assert_eq!(platform, [(Dimension::Total, 4), (Dimension::Country, 5)]);
+    }
+
+    #[test]
+    fn rows_of_a_batch_whose_strings_were_lost_are_kept_under_other() {
+        let mut segment = Segment::default();
+        segment.add(&delta(3, &["FR"], &[(7, Dimension::Country, 2, 1), (7, Dimension::Country, 3, 1)]));
+        let sums = segment.seal();
+        let values: Vec<&str> = sums
+            .daily
+            .iter()
+            .filter(|(key, _)| key.site != SiteId::PLATFORM)
+            .map(|(key, _)| sums.text(key.value))
+            .collect();
+        assert_eq!(values, [OTHER, "FR"]);
+    }
+}

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use zeroize::Zeroize;
+
 use super::day::{DayKey, DaySpan};
 use crate::config::{Site, VisitorMode};
 use crate::consent::AdmittedHit;
@@ -103,6 +105,8 @@ fn visitor_key(key: &[u8; 32], site: SiteId, address: IpAddr, agent: &str) -> Vi
     hasher.update(&head).update(agent.as_bytes());
     let mut value = [0; 16];
     value.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    // The hasher holds a copy of the key.
+    hasher.zeroize();
     VisitorKey(value)
 }
 
