@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::Server;
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
@@ -20,7 +21,7 @@ use crate::enrich::{Countries, Enricher};
 use crate::flush::{self, Flusher};
 use crate::http::Guard;
 use crate::ingest::{self, Edge, Rates};
-use crate::journal::{Parts, Writer};
+use crate::journal::{Journal, Parts, Writer};
 use crate::pseudonym::{DayKeys, harden_process};
 use crate::store::{Limits, StoreOptions};
 use crate::telemetry::Meters;
@@ -29,71 +30,120 @@ use crate::web as pages;
 /// Runs until a signal or a failure. An error means that something was not kept; the caller's exit code says so.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     harden_process();
+    let Wired { edge, site, writer, flusher, rates, enricher } = wire(&config)?;
+    let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
+    let tend = tend(rates, enricher, Duration::from_secs(config.data.reload_secs));
+    let server = serve(&config, edge, site)?;
+    let door = server.handle();
+
+    let (ended, mut writer_ended) = oneshot::channel();
+    std::thread::Builder::new().name("writer".into()).spawn(move || ended.send(writer.run()))?;
+    let mut flushing = tokio::spawn(flusher.run());
+    let serving = tokio::spawn(server);
+    let tending = tokio::spawn(tend);
+
+    let failure = tokio::select! {
+        signal = signal() => {
+            tracing::info!(signal, "stopping");
+            None
+        }
+        ended = &mut writer_ended => Some(ended.context("the writer stopped")?.context("the journal failed")),
+        ended = &mut flushing => Some(ended.context("the flusher stopped")?.context("the store failed")),
+    };
+    if let Some(failure) = failure {
+        // The disk or the engine failed in a way that waiting does not cure. What was answered is in the journal.
+        journal.inbox.close();
+        door.stop(false).await;
+        return failure;
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(stop_secs);
+    door.stop(true).await;
+    let _ = serving.await;
+    journal.inbox.close();
+    writer_ended.await.context("the writer stopped in the middle")??;
+    tending.abort();
+    match tokio::time::timeout_at(deadline, flushing).await {
+        Ok(ended) => ended.context("the flusher stopped in the middle")??,
+        Err(_) => {
+            tracing::warn!("not all segments were sent in time; they are in the journal and are sent at the next start")
+        }
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// All parts, each holding what it needs of the others; nothing runs yet.
+struct Wired {
+    edge: web::Data<Edge>,
+    site: web::Data<pages::Site>,
+    writer: Writer,
+    flusher: Flusher,
+    rates: Arc<Rates>,
+    enricher: Arc<Enricher>,
+}
+
+fn wire(config: &Config) -> anyhow::Result<Wired> {
     let clock = if config.test.clock { Clock::test(config.test.start_millis) } else { Clock::System };
     let hosts = Arc::new(Hosts::new(&config.profiles, &config.sites));
     let refusals = Arc::new(Refusals::default());
     let keys = Arc::new(DayKeys::random(hosts.zones()));
     let rates = Arc::new(Rates::new(&config.limits));
-    let enricher = Arc::new(Enricher::new(random_key(), countries(&config)?));
-
+    let enricher = Arc::new(Enricher::new(random_key(), countries(config)?));
     let (sealed_sender, sealed) = mpsc::unbounded_channel();
     let parts = Parts { clock: clock.clone(), keys: Arc::clone(&keys), refusals: Arc::clone(&refusals) };
-    let (journal, writer) = Writer::open(&config, parts, sealed_sender).context("the journal cannot be opened")?;
-    if journal.recovered.frames > 0 || journal.recovered.damaged > 0 {
-        let recovered = &journal.recovered;
-        tracing::info!(
-            segments = recovered.segments,
-            batches = recovered.frames,
-            damaged = recovered.damaged,
-            "recovered the journal"
-        );
-    }
+    let (journal, writer) = Writer::open(config, parts, sealed_sender).context("the journal cannot be opened")?;
+    say_recovered(&journal);
     let flush_stats = Arc::new(flush::Stats::default());
     let slot = Arc::new(ArcSwapOption::empty());
     let (done, flushed) = watch::channel(None);
     let flusher = Flusher {
         folder: Arc::clone(&journal.folder),
         sealed,
-        options: store_options(&config)?,
+        options: store_options(config),
         retention: config.retention,
         clock: clock.clone(),
         slot: Arc::clone(&slot),
         stats: Arc::clone(&flush_stats),
         done,
     };
-
+    let deadline = Duration::from_millis(config.limits.read_millis);
     let edge = web::Data::new(Edge {
         clock: clock.clone(),
         hosts: Arc::clone(&hosts),
         proxies: Proxies::new(&config.proxy.trusted),
         rates: Arc::clone(&rates),
         enricher: Arc::clone(&enricher),
-        gate: Gate::new(&config, Arc::clone(&refusals)),
+        gate: Gate::new(config, Arc::clone(&refusals)),
         keys,
         inbox: Arc::clone(&journal.inbox),
         mode: config.visitor.mode,
-        visit_cookie: Edge::visit_cookie(&config),
+        visit_cookie: Edge::visit_cookie(config),
         body_bytes: config.limits.body_bytes,
         batch_hits: config.limits.batch_hits,
         headers: config.limits.headers,
         header_bytes: config.limits.header_bytes,
-        deadline: Duration::from_millis(config.limits.read_millis),
+        deadline,
     });
     let site = web::Data::new(pages::Site {
-        clock: clock.clone(),
+        clock,
         hosts,
-        guard: Guard::new(&config),
+        guard: Guard::new(config),
         k: config.report.k,
         fold_after_days: config.retention.fold_after_days,
-        journal: journal.clone(),
+        journal,
         store: slot,
         flushed,
         meters: Meters::new(refusals, flush_stats),
-        deadline: Duration::from_millis(config.limits.read_millis),
+        deadline,
         sample: config.sample.enabled,
         prefix: config.server.prefix.clone(),
-        consent: config.consent,
+        consent: config.consent.clone(),
     });
+    Ok(Wired { edge, site, writer, flusher, rates, enricher })
+}
+
+/// Opens the port. From here on hits are taken, and wait until the writer runs.
+fn serve(config: &Config, edge: web::Data<Edge>, site: web::Data<pages::Site>) -> anyhow::Result<Server> {
     let hit_path = format!("{}/hit", config.server.prefix);
     let test_clock = config.test.clock;
     let factory = move || {
@@ -123,42 +173,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     for address in server.addrs() {
         tracing::info!(%address, "listening");
     }
-    let server = server.run();
-    let door = server.handle();
+    Ok(server.run())
+}
 
-    let (ended, mut writer_ended) = oneshot::channel();
-    std::thread::Builder::new().name("writer".into()).spawn(move || ended.send(writer.run()))?;
-    let mut flushing = tokio::spawn(flusher.run());
-    let serving = tokio::spawn(server);
-    let tending = tokio::spawn(tend(rates, enricher, Duration::from_secs(config.data.reload_secs)));
-
-    let inbox = Arc::clone(&journal.inbox);
-    let mut failure = None;
-    tokio::select! {
-        signal = signal() => tracing::info!(signal, "stopping"),
-        ended = &mut writer_ended => failure = Some(ended.map_err(anyhow::Error::from).and_then(|run| run.map_err(anyhow::Error::from))),
-        ended = &mut flushing => failure = Some(ended.map_err(anyhow::Error::from).and_then(|run| run.map_err(anyhow::Error::from))),
+fn say_recovered(journal: &Journal) {
+    let recovered = &journal.recovered;
+    if recovered.frames > 0 || recovered.damaged > 0 {
+        let (segments, batches, damaged) = (recovered.segments, recovered.frames, recovered.damaged);
+        tracing::info!(segments, batches, damaged, "recovered the journal");
     }
-    if let Some(Err(error)) = failure {
-        // The disk or the engine failed in a way that waiting does not cure. What was answered is in the journal.
-        inbox.close();
-        door.stop(false).await;
-        return Err(error);
-    }
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(config.server.stop_secs);
-    door.stop(true).await;
-    let _ = serving.await;
-    inbox.close();
-    writer_ended.await.context("the writer stopped in the middle")??;
-    tending.abort();
-    match tokio::time::timeout_at(deadline, flushing).await {
-        Ok(ended) => ended.context("the flusher stopped in the middle")??,
-        Err(_) => {
-            tracing::warn!("not all segments were sent in time; they are in the journal and are sent at the next start")
-        }
-    }
-    tracing::info!("stopped");
-    Ok(())
 }
 
 /// Small things that need doing now and then.
@@ -191,10 +214,10 @@ async fn signal() -> &'static str {
     }
 }
 
-pub fn store_options(config: &Config) -> anyhow::Result<StoreOptions> {
+fn store_options(config: &Config) -> StoreOptions {
     let store = &config.store;
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    Ok(StoreOptions {
+    StoreOptions {
         url: some(&store.url),
         user: some(&store.user),
         password: some(store.password.expose()),
@@ -210,7 +233,7 @@ pub fn store_options(config: &Config) -> anyhow::Result<StoreOptions> {
             connections: store.connections,
             ..Limits::default()
         },
-    })
+    }
 }
 
 fn random_key() -> [u8; 32] {

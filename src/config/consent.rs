@@ -28,7 +28,7 @@ words! {
     }
 }
 
-#[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
+#[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Consent {
     #[garde(skip)]
@@ -46,7 +46,7 @@ pub struct Consent {
     pub cookie: ConsentCookie,
 }
 
-#[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
+#[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct ConsentCookie {
     #[garde(custom(cookie_name))]
