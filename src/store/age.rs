@@ -5,7 +5,9 @@
 //!
 //! What must hold: a reader sees the month before or after, never between, and a crash leaves one of the two. So the month is
 //! built in a side table, its sums are compared with the original's, and it takes the original's place in one statement.
-//! Rows that arrive for the month while it is built change the original's sums; then it stays as it is until the next run.
+//! Rows that arrive for the month while it is built change the original's sums; then it stays as it is until the next run. This
+//! collector's own inserts wait meanwhile. **Another** collector's insert into the same month, in the milliseconds between the
+//! comparison and the replacement, would be lost: it would have to bring counts that are at least five days late at that very moment.
 //! The engine keeps the replaced parts on disk for some minutes before it deletes them.
 
 use clickhouse::Client;

@@ -63,5 +63,5 @@ promises! {
     ageing::folding_again_changes_nothing_until_rows_arrive_late,
     ageing::months_past_keeping_are_dropped_from_every_table,
     ageing::a_token_sent_again_after_its_month_was_folded_adds_nothing,
-    ageing::rows_that_arrive_while_a_month_is_folded_are_kept,
+    ageing::rows_the_collector_sends_while_it_folds_a_month_are_kept,
 }
