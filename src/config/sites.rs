@@ -109,10 +109,6 @@ impl Hosts {
         })
     }
 
-    pub fn knows_host(&self, host: &str) -> bool {
-        self.by_host.contains_key(host)
-    }
-
     /// The site of a name in a question. A profile that never had a hit is a site with nothing counted.
     pub fn by_name(&self, name: &str) -> Option<(SiteId, Zone)> {
         if !is_site_name(name) {

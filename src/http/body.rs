@@ -59,7 +59,7 @@ async fn rest(
 /// Reads and forgets a body that is not used. `false` when it is too large or too slow: then the connection must close.
 pub async fn drain(payload: &mut Payload, most: usize, deadline: Duration) -> bool {
     let mut read = 0;
-    let all = async {
+    let mut all = std::pin::pin!(async {
         while let Some(chunk) = payload.next().await {
             match chunk {
                 Ok(chunk) => read += chunk.len(),
@@ -70,12 +70,9 @@ pub async fn drain(payload: &mut Payload, most: usize, deadline: Duration) -> bo
             }
         }
         true
-    };
-    match all.now_or_never() {
+    });
+    match all.as_mut().now_or_never() {
         Some(whole) => whole,
-        None => {
-            let rest = async { while let Some(Ok(_)) = payload.next().await {} };
-            tokio::time::timeout(deadline, rest).await.is_ok()
-        }
+        None => tokio::time::timeout(deadline, all).await.unwrap_or(false),
     }
 }

@@ -180,10 +180,6 @@ impl SegmentFile {
         Ok(SegmentFile { id, path, file, end: HEADER as u64, reserved: CHUNK })
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Makes sure `bytes` more fit.
     pub fn reserve(&mut self, bytes: u64) -> Result<(), JournalError> {
         if self.end + bytes > self.reserved {

@@ -29,10 +29,6 @@ fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 fn holds(bytes: &[u8], needle: &[u8]) -> bool {
-    memchr_like(bytes, needle)
-}
-
-fn memchr_like(bytes: &[u8], needle: &[u8]) -> bool {
     let first = needle[0];
     let mut rest = bytes;
     while let Some(at) = rest.iter().position(|byte| *byte == first) {
