@@ -1,6 +1,7 @@
 //! Answers from the writer to the HTTP workers.
 //!
-//! Waking each waiting request from another thread costs a system call each (measured: two for three hits, a sixth of all CPU). So the
+//! Waking each waiting request from another thread costs a system call each (measured: 20 085 writes in a second of some
+//! 30 000 hits). So the
 //! writer only notes the outcomes of a batch and rings once for each worker; the worker wakes its own requests, which is a push to a
 //! local queue.
 
