@@ -5,6 +5,7 @@
 //! connection came free: a server that stalls cannot hide it by being asked less (coordinated omission).
 //! At the end of a window nothing new is sent and every answer is awaited, so that sent equals answered.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpStream};
@@ -54,8 +55,9 @@ pub struct Driver<'a> {
     address: SocketAddr,
     epoll: OwnedFd,
     connections: Vec<Connection>,
-    /// Connections without a request in flight.
-    idle: Vec<usize>,
+    /// Connections without a request in flight. The one that has rested longest goes first: at a gentle pace the others would never send
+    /// anything, and a server may close a connection that says nothing.
+    idle: VecDeque<usize>,
     requests: &'a mut [Request],
     next: usize,
     chance: Chance,
@@ -134,7 +136,7 @@ impl<'a> Driver<'a> {
             if now >= end {
                 return Ok(());
             }
-            while let Some(index) = self.idle.pop() {
+            while let Some(index) = self.idle.pop_front() {
                 self.send(index, Instant::now(), window)?;
             }
             self.collect(end - now, window)?;
@@ -148,7 +150,7 @@ impl<'a> Driver<'a> {
             let now = Instant::now();
             let due = loop {
                 let due = start + Duration::from_secs_f64(sent as f64 / per_second);
-                match (due <= now && due < end).then(|| self.idle.pop()).flatten() {
+                match (due <= now && due < end).then(|| self.idle.pop_front()).flatten() {
                     Some(index) => self.send(index, due, window)?,
                     None => break due,
                 }
@@ -250,7 +252,7 @@ impl<'a> Driver<'a> {
         if close {
             self.connections[index] = self.open(index)?;
         }
-        self.idle.push(index);
+        self.idle.push_back(index);
         Ok(())
     }
 
@@ -260,7 +262,7 @@ impl<'a> Driver<'a> {
         let lost = std::mem::replace(&mut self.connections[index], connection);
         if lost.flight.is_some() {
             window.lost += 1;
-            self.idle.push(index);
+            self.idle.push_back(index);
         }
         Ok(())
     }

@@ -23,6 +23,8 @@ impl Sealer {
     pub(super) fn start(folder: Arc<Folder>, sealed: mpsc::UnboundedSender<Sealed>, last: u64) -> Sealer {
         let (jobs, waiting) = std::sync::mpsc::channel::<(SegmentId, Segment)>();
         let work = move || {
+            // Sorting a full segment takes a core for a good while; on a machine without one to spare, hits go first.
+            let _ = rustix::process::nice(10);
             for (id, segment) in waiting {
                 seal_until_done(&folder, id, segment);
                 let _ = sealed.send(Sealed { number: id.number });

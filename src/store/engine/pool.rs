@@ -55,6 +55,7 @@ pub(super) struct Lease {
 impl Engine {
     /// Loads the library and opens the data directory. Takes 0.2 to 0.8 s; call it where blocking is allowed.
     pub fn open(options: &EngineOptions) -> Result<Engine, EngineError> {
+        yield_to_hits();
         let dir = &options.data_dir;
         std::fs::create_dir_all(dir).map_err(|reason| EngineError::Directory { path: dir.clone(), reason })?;
         let api = Api::load(&options.library)?;
@@ -122,6 +123,19 @@ impl Engine {
         // A panic elsewhere cannot leave the list half changed, so a poisoned lock is as good as any.
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Inserts, merges and questions may wait for the threads that answer hits; the other way round a hit waits for a merge. The engine's
+/// own threads inherit it from the one that starts them.
+pub(super) fn yield_to_hits() {
+    const NICER: i32 = 10;
+    thread_local! {
+        static YIELDS: () = {
+            // Where it is refused, everything is as it was: slower answers while the engine works.
+            let _ = rustix::process::nice(NICER);
+        };
+    }
+    YIELDS.with(|()| ());
 }
 
 fn run(connection: &mut Connection, sql: &str) -> Result<(), Exception> {

@@ -10,7 +10,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::answer::{self, Answer, Chunks};
-use super::pool::{Engine, Lease};
+use super::pool::{self, Engine, Lease};
 use super::request::{self, Statement};
 use super::sql::{self, Plan};
 use super::{EngineError, Exception, guard};
@@ -57,6 +57,7 @@ async fn statement(engine: Engine, guest: bool, request: Request<Incoming>) -> R
 type Reply = oneshot::Sender<Result<Head, Exception>>;
 
 fn run(engine: &Engine, permit: OwnedSemaphorePermit, statement: &Statement, reply: Reply) {
+    pool::yield_to_hits();
     let plan = sql::plan(&statement.sql);
     let stateless = sql::stateless(&statement.sql, &plan);
     let mut lease = match engine.lease(permit, &statement.session) {
