@@ -28,6 +28,7 @@ pub mod store;
 pub mod flush;
 mod http;
 pub mod ingest;
+pub mod registry;
 pub mod report;
 pub mod telemetry;
 pub mod web;

@@ -15,7 +15,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
-use crate::config::{Config, Hosts, Proxies};
+use crate::config::{Config, Directory, Proxies};
 use crate::consent::{Gate, Refusals};
 use crate::enrich::{Countries, Enricher};
 use crate::flush::{self, Flusher};
@@ -23,6 +23,7 @@ use crate::http::Guard;
 use crate::ingest::{self, Edge, Rates};
 use crate::journal::{Journal, Parts, Writer};
 use crate::pseudonym::{DayKeys, harden_process};
+use crate::registry::Registry;
 use crate::store::{Limits, StoreOptions};
 use crate::telemetry::Meters;
 use crate::web as pages;
@@ -30,7 +31,7 @@ use crate::web as pages;
 /// Runs until a signal or a failure. An error means that something was not kept; the caller's exit code says so.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     harden_process();
-    let Wired { edge, site, writer, flusher, rates, enricher } = wire(&config)?;
+    let Wired { edge, site, writer, flusher, rates, enricher, registry } = wire(&config)?;
     let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
     let tend = tend(rates, enricher, Duration::from_secs(config.data.reload_secs));
     let server = serve(&config, edge, site)?;
@@ -41,6 +42,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut flushing = tokio::spawn(flusher.run());
     let serving = tokio::spawn(server);
     let tending = tokio::spawn(tend);
+    let following = tokio::spawn(registry.follow(Duration::from_secs(config.registry.refresh_secs)));
 
     let failure = tokio::select! {
         signal = signal() => {
@@ -62,6 +64,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     journal.inbox.close();
     writer_ended.await.context("the writer stopped in the middle")??;
     tending.abort();
+    following.abort();
     match tokio::time::timeout_at(deadline, flushing).await {
         Ok(ended) => ended.context("the flusher stopped in the middle")??,
         Err(_) => {
@@ -80,13 +83,14 @@ struct Wired {
     flusher: Flusher,
     rates: Arc<Rates>,
     enricher: Arc<Enricher>,
+    registry: Arc<Registry>,
 }
 
 fn wire(config: &Config) -> anyhow::Result<Wired> {
     let clock = if config.test.clock { Clock::test(config.test.start_millis) } else { Clock::System };
-    let hosts = Arc::new(Hosts::new(&config.profiles, &config.sites));
+    let directory = Arc::new(Directory::new(config));
     let refusals = Arc::new(Refusals::default());
-    let keys = Arc::new(DayKeys::random(hosts.zones()));
+    let keys = Arc::new(DayKeys::random(directory.zones()));
     let rates = Arc::new(Rates::new(&config.limits));
     let enricher = Arc::new(Enricher::new(random_key(), countries(config)?));
     let (sealed_sender, sealed) = mpsc::unbounded_channel();
@@ -95,6 +99,7 @@ fn wire(config: &Config) -> anyhow::Result<Wired> {
     say_recovered(&journal);
     let flush_stats = Arc::new(flush::Stats::default());
     let slot = Arc::new(ArcSwapOption::empty());
+    let registry = Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), &config.journal.dir));
     let (done, flushed) = watch::channel(None);
     let flusher = Flusher {
         folder: Arc::clone(&journal.folder),
@@ -109,7 +114,7 @@ fn wire(config: &Config) -> anyhow::Result<Wired> {
     let deadline = Duration::from_millis(config.limits.read_millis);
     let edge = web::Data::new(Edge {
         clock: clock.clone(),
-        hosts: Arc::clone(&hosts),
+        directory,
         proxies: Proxies::new(&config.proxy.trusted),
         rates: Arc::clone(&rates),
         enricher: Arc::clone(&enricher),
@@ -126,7 +131,7 @@ fn wire(config: &Config) -> anyhow::Result<Wired> {
     });
     let site = web::Data::new(pages::Site {
         clock,
-        hosts,
+        registry: Arc::clone(&registry),
         guard: Guard::new(config),
         k: config.report.k,
         fold_after_days: config.retention.fold_after_days,
@@ -139,7 +144,7 @@ fn wire(config: &Config) -> anyhow::Result<Wired> {
         prefix: config.server.prefix.clone(),
         consent: config.consent.clone(),
     });
-    Ok(Wired { edge, site, writer, flusher, rates, enricher })
+    Ok(Wired { edge, site, writer, flusher, rates, enricher, registry })
 }
 
 /// Opens the port. From here on hits are taken, and wait until the writer runs.

@@ -8,23 +8,29 @@
 mod words;
 
 mod consent;
+mod directory;
 mod edge;
+mod hosts;
 mod load;
 mod proxies;
 mod secret;
 mod sites;
 mod storage;
+mod zones;
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 pub use consent::{Basis, Consent, ConsentCookie, OnSignal, Signals, Visitor, VisitorCookie, VisitorMode};
+pub use directory::Directory;
 pub use edge::{Limits, Proxy, Server};
+pub use hosts::{Hosts, Site};
 pub use load::{ConfigError, DEFAULTS, PRESETS, Sources, load};
 pub use proxies::Proxies;
 pub use secret::Secret;
-pub use sites::{Hosts, ProfileRule, Site, SiteRule, Zone};
-pub use storage::{Data, Journal, Retention, Store};
+pub use sites::{AliasRule, ProfileRule, Registered, SiteRule};
+pub use storage::{Data, Journal, Registry, Retention, Store};
+pub use zones::{Zone, Zones};
 
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +54,8 @@ pub struct Config {
     pub journal: Journal,
     #[garde(dive)]
     pub store: Store,
+    #[garde(dive)]
+    pub registry: Registry,
     #[garde(dive)]
     pub retention: Retention,
     #[garde(dive)]

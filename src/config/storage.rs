@@ -55,6 +55,14 @@ pub struct Store {
     pub connections: usize,
 }
 
+#[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Registry {
+    /// How often a collector looks for sites that were registered through another one.
+    #[garde(range(min = 1, max = 3600))]
+    pub refresh_secs: u64,
+}
+
 #[derive(Deserialize, Serialize, Validate, Clone, Copy, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {

@@ -34,6 +34,12 @@ impl Problem {
         Problem::new(404, "unknown_site", "No such site")
     }
 
+    /// For whoever asks for an operator's page without being one.
+    pub fn not_allowed() -> Problem {
+        Problem::new(401, "not_allowed", "This needs the report token")
+            .detail("send Authorization: Bearer with report.token, or ask from the machine itself where none is set")
+    }
+
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a struct of text and a number is always JSON")
     }

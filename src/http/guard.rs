@@ -1,15 +1,22 @@
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, HOST};
 
-use super::text;
+use super::{text, without_port};
 use crate::config::{Config, Proxies, Secret};
 
 /// Who may read reports and metrics: whoever holds the token, or, where none is set, whoever sits on this machine.
 pub struct Guard {
     token: Secret,
     proxies: Proxies,
+}
+
+/// A page elsewhere can have its own name point at this machine; then the visitor's browser, which sits here, would be asking.
+fn named_locally(request: &HttpRequest) -> bool {
+    let host = request.headers().get(HOST).and_then(text).map_or("", without_port);
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 impl Guard {
@@ -22,7 +29,7 @@ impl Guard {
 
     pub fn admits(&self, request: &HttpRequest) -> bool {
         if self.token.is_empty() {
-            return self.client(request).is_some_and(|client| client.is_loopback());
+            return self.client(request).is_some_and(|client| client.is_loopback()) && named_locally(request);
         }
         let field = request.headers().get(AUTHORIZATION).and_then(text);
         field

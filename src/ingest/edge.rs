@@ -8,7 +8,7 @@ use super::fields::Fields;
 use super::limit::Rates;
 use super::wire;
 use crate::clock::Clock;
-use crate::config::{Config, Hosts, Proxies, Site, VisitorMode};
+use crate::config::{Config, Directory, Hosts, Proxies, Site, VisitorMode};
 use crate::consent::Gate;
 use crate::enrich::{Client, Enricher, Page, event_name, link};
 use crate::event::{Address, Caller, Kind, Payload, Problem, RawHit, SiteId};
@@ -19,7 +19,7 @@ use crate::pseudonym::{DayKeys, Event, seal};
 /// The parts a hit passes through.
 pub struct Edge {
     pub clock: Clock,
-    pub hosts: Arc<Hosts>,
+    pub directory: Arc<Directory>,
     pub proxies: Proxies,
     pub rates: Arc<Rates>,
     pub enricher: Arc<Enricher>,
@@ -73,9 +73,10 @@ impl Edge {
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let (caller, client) = self.caller(fields, peer);
         let network = self.rates.network(&caller.address);
+        let hosts = self.directory.hosts();
         let mut sealed = Sealed { events: Vec::with_capacity(hits.len()), cookie: None };
         for (payload, page) in hits.into_iter().zip(&pages) {
-            let site = self.site(fields, peer, page);
+            let site = self.site(&hosts, fields, peer, page);
             let over_rate = self.rates.exceeded(network, site.map_or(SiteId::PLATFORM, |site| site.id));
             let raw = RawHit { caller: &caller, payload, site, over_rate };
             if let Some((mut event, site)) = self.admit(raw, page, client) {
@@ -119,10 +120,10 @@ impl Edge {
     }
 
     /// The site of the page, if the request can come from that page at all.
-    fn site<'p>(&self, fields: &Fields<'_>, peer: IpAddr, page: &'p Page<'_>) -> Option<Site<'p>> {
+    fn site<'p>(&self, hosts: &Hosts, fields: &Fields<'_>, peer: IpAddr, page: &'p Page<'_>) -> Option<Site<'p>> {
         let host = page.host();
         let sent_by_page = fields.sent_by(host) && self.sent_to(fields, peer, host);
-        if sent_by_page { self.hosts.resolve(host, page.path()) } else { None }
+        if sent_by_page { hosts.resolve(host, page.path()) } else { None }
     }
 
     /// Whether the request was sent to the page's own host. A trusted proxy may hide which host that was.

@@ -5,12 +5,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::salt::{KeySource, Salt};
-use crate::config::Zone;
+use crate::config::{Zone, Zones};
 use crate::event::{Day, Millis};
 
 /// How long yesterday's key outlives its day. The promise is 60 s.
@@ -72,7 +72,10 @@ pub struct DayKey {
 
 /// The live keys of all zones.
 pub struct DayKeys {
-    zones: Vec<ZoneKeys>,
+    zones: Arc<Zones>,
+    /// By the zone's number; grows when the first hit of a zone comes.
+    keys: ArcSwap<Vec<Arc<ZoneKeys>>>,
+    growing: Mutex<()>,
     source: KeySource,
 }
 
@@ -83,28 +86,33 @@ struct ZoneKeys {
     making: Mutex<()>,
 }
 
+impl ZoneKeys {
+    fn new(tz: TimeZone) -> ZoneKeys {
+        ZoneKeys { tz, today: ArcSwapOption::empty(), yesterday: ArcSwapOption::empty(), making: Mutex::new(()) }
+    }
+}
+
 impl DayKeys {
-    pub fn new(zones: &[TimeZone], source: KeySource) -> DayKeys {
-        let zones = zones
-            .iter()
-            .map(|tz| ZoneKeys {
-                tz: tz.clone(),
-                today: ArcSwapOption::empty(),
-                yesterday: ArcSwapOption::empty(),
-                making: Mutex::new(()),
-            })
-            .collect();
-        DayKeys { zones, source }
+    pub fn new(zones: Arc<Zones>, source: KeySource) -> DayKeys {
+        DayKeys { zones, keys: ArcSwap::default(), growing: Mutex::new(()), source }
     }
 
     /// Keys from the system's generator.
-    pub fn random(zones: &[TimeZone]) -> DayKeys {
+    pub fn random(zones: Arc<Zones>) -> DayKeys {
         DayKeys::new(zones, super::salt::system_keys)
     }
 
     /// The day of `at` in the zone and its key, made when the day's first hit comes.
     pub fn at(&self, zone: Zone, at: Millis) -> Arc<DayKey> {
-        let keys = &self.zones[usize::from(zone.0)];
+        let all = self.keys.load();
+        let grown;
+        let keys = match all.get(usize::from(zone.0)) {
+            Some(keys) => keys,
+            None => {
+                grown = self.grow(zone);
+                &grown
+            }
+        };
         match &*keys.today.load() {
             Some(today) if today.span.holds(at) => return Arc::clone(today),
             _ => {}
@@ -127,7 +135,7 @@ impl DayKeys {
 
     /// Drops, and so wipes, the keys of days that are over.
     pub fn retire(&self, now: Millis) {
-        for keys in &self.zones {
+        for keys in self.keys.load().iter() {
             for slot in [&keys.yesterday, &keys.today] {
                 let over = slot.load().as_ref().is_some_and(|key| now >= key.span.end + GRACE_MILLIS);
                 if over {
@@ -143,7 +151,20 @@ impl DayKeys {
     /// How many keys are alive, for the test that they die.
     pub fn alive(&self) -> usize {
         let alive = |slot: &ArcSwapOption<DayKey>| usize::from(slot.load().is_some());
-        self.zones.iter().map(|keys| alive(&keys.today) + alive(&keys.yesterday)).sum()
+        self.keys.load().iter().map(|keys| alive(&keys.today) + alive(&keys.yesterday)).sum()
+    }
+
+    /// Makes room for all zones up to this one.
+    fn grow(&self, zone: Zone) -> Arc<ZoneKeys> {
+        let _one_at_a_time = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = Vec::clone(&self.keys.load());
+        for number in keys.len()..=usize::from(zone.0) {
+            let number = u16::try_from(number).expect("zones are numbered by 16 bits");
+            keys.push(Arc::new(ZoneKeys::new(self.zones.get(Zone(number)))));
+        }
+        let asked = Arc::clone(&keys[usize::from(zone.0)]);
+        self.keys.store(Arc::new(keys));
+        asked
     }
 }
 
@@ -152,6 +173,12 @@ mod tests {
     use super::*;
 
     const HOUR: Millis = 3_600_000;
+
+    fn utc() -> Arc<Zones> {
+        let zones = Arc::new(Zones::default());
+        zones.number("UTC");
+        zones
+    }
 
     fn millis(text: &str) -> Millis {
         text.parse::<Timestamp>().unwrap().as_millisecond()
@@ -186,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_key_is_the_same_all_day_and_another_the_next_day_and_dies_within_a_minute() {
-        let keys = DayKeys::random(&[TimeZone::UTC]);
+        let keys = DayKeys::random(utc());
         let noon = millis("2026-03-28T12:00:00Z");
         let first = keys.at(Zone(0), noon);
         assert!(Arc::ptr_eq(&first, &keys.at(Zone(0), noon + 11 * HOUR)));
@@ -203,7 +230,7 @@ mod tests {
     #[test]
     fn a_key_after_a_restart_is_another_key() {
         let noon = millis("2026-03-28T12:00:00Z");
-        let key = || *DayKeys::random(&[TimeZone::UTC]).at(Zone(0), noon).salt.key();
+        let key = || *DayKeys::random(utc()).at(Zone(0), noon).salt.key();
         assert_ne!(key(), key());
     }
 }

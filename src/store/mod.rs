@@ -9,6 +9,7 @@ pub mod engine;
 mod error;
 pub mod native;
 mod read;
+mod registry;
 pub mod schema;
 
 use std::path::PathBuf;

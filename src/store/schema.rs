@@ -21,8 +21,10 @@ struct Migration {
 }
 
 /// In order, without gaps.
-const MIGRATIONS: [Migration; 1] =
-    [Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql") }];
+const MIGRATIONS: [Migration; 2] = [
+    Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql") },
+    Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql") },
+];
 
 const LEDGER: &str = include_str!("schema/migrations.sql");
 
@@ -93,6 +95,9 @@ impl Table {
 /// The server's own macros: the same text on every node.
 const REPLICA: &str = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'";
 
+/// What was acknowledged survives a power cut, not only a crash.
+const SYNCED: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
+
 /// Fills the words in braces.
 fn render(sql: &str, cluster: Option<&str>) -> String {
     let replicated = cluster.is_some();
@@ -109,7 +114,13 @@ fn render(sql: &str, cluster: Option<&str>) -> String {
             .replace(&format!("{{{}.columns}}", table.name()), &table.definitions())
             .replace(&format!("{{{}.engine}}", table.name()), &engine);
     }
-    sql.replace("{plain.engine}", &plain)
+    let registry = match replicated {
+        true => {
+            "ReplicatedReplacingMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}', revision)"
+        }
+        false => "ReplacingMergeTree(revision)",
+    };
+    sql.replace("{plain.engine}", &plain).replace("{registry.engine}", registry).replace("{synced}", SYNCED)
 }
 
 /// The statements of a file. Its comments go: a `;` or a `?` in one is no end and no parameter.

@@ -17,16 +17,18 @@ pub async fn report(request: HttpRequest, name: web::Path<String>, site: web::Da
 
 async fn answer(request: &HttpRequest, name: &str, site: &Site) -> Result<Answer, Problem> {
     if !site.guard.admits(request) {
-        return Err(Problem::new(401, "not_allowed", "This needs the report token")
-            .detail("send Authorization: Bearer with report.token, or ask from the machine itself where none is set"));
+        return Err(Problem::not_allowed());
     }
-    let (id, zone) = site.hosts.by_name(name).ok_or_else(Problem::unknown_site)?;
+    let hosts = site.registry.directory.hosts();
+    let (id, zone) = hosts.by_name(name).ok_or_else(Problem::unknown_site)?;
+    let calendar = hosts.time_zone(zone);
+    drop(hosts);
     let asked = web::Query::<Asked>::from_query(request.query_string()).map_err(|_| {
         Problem::new(400, "bad_question", "The question cannot be answered")
             .detail("accepted are from, to, limit and filter, once each")
     })?;
     let rules = (site.k, site.fold_after_days);
-    let question = Question::new(name, (id, site.hosts.time_zone(zone)), asked.into_inner(), site.clock.now(), rules)?;
+    let question = Question::new(name, (id, &calendar), asked.into_inner(), site.clock.now(), rules)?;
     let store = site.store.load_full().ok_or_else(no_store)?;
     ask(&store, &question).await.map_err(|error| {
         tracing::error!(%error, "a report could not be read");

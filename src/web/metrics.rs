@@ -6,7 +6,7 @@ use crate::http::refuse;
 
 pub async fn page(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
     if !site.guard.admits(&request) {
-        return refuse(&Problem::new(401, "not_allowed", "This needs the report token"), None).await;
+        return refuse(&Problem::not_allowed(), None).await;
     }
     let stored = match site.store.load_full() {
         Some(store) => store.bytes().await.ok(),

@@ -3,6 +3,7 @@
 mod api;
 mod metrics;
 mod pages;
+mod registry;
 mod sample;
 mod test_clock;
 
@@ -13,10 +14,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::config::{Consent, Hosts};
+use crate::config::Consent;
 use crate::event::Problem;
 use crate::http::{Guard, refuse};
 use crate::journal::Journal;
+use crate::registry::Registry;
 use crate::store::Store;
 use crate::telemetry::Meters;
 
@@ -25,7 +27,7 @@ pub use test_clock::follow;
 /// What the pages need.
 pub struct Site {
     pub clock: Clock,
-    pub hosts: Arc<Hosts>,
+    pub registry: Arc<Registry>,
     pub guard: Guard,
     pub consent: Consent,
     pub k: u32,
@@ -45,6 +47,7 @@ pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
         .route("/healthz", web::get().to(async || HttpResponse::Ok().content_type("text/plain").body("ok\n")))
         .route("/metrics", web::get().to(metrics::page))
         .route("/api/v1/sites/{site}/report", web::get().to(api::report));
+    registry::routes(config);
     pages::routes(config);
     if site.sample {
         sample::routes(&site.prefix, config);

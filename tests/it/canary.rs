@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use footfall::clock::Clock;
-use footfall::config::{Hosts, VisitorMode, load};
+use footfall::config::{Directory, VisitorMode, load};
 use footfall::consent::{Gate, Refusals};
 use footfall::enrich::{Countries, Enricher, Page};
 use footfall::event::{Address, Agent, Caller, Hints, Kind, Payload, RawHit, Signals, SiteId};
@@ -154,9 +154,10 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
         ..Default::default()
     };
     let config = load(sources, |_| unreachable!()).unwrap();
-    let hosts = Hosts::new(&config.profiles, &config.sites);
+    let directory = Directory::new(&config);
+    let hosts = directory.hosts();
     let refusals = Arc::new(Refusals::default());
-    let keys = Arc::new(DayKeys::new(hosts.zones(), |key| key.copy_from_slice(&KEY)));
+    let keys = Arc::new(DayKeys::new(directory.zones(), |key| key.copy_from_slice(&KEY)));
     let parts = Parts { clock: Clock::test(NOON), keys: Arc::clone(&keys), refusals: Arc::clone(&refusals) };
     let (sealed, _kept) = tokio::sync::mpsc::unbounded_channel();
     let (journal, writer) = Writer::open(&config, parts, sealed).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, its layer's allowed neighbours. A module may always use itself.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("event", &["config"]),
     ("clock", &["event"]),
     ("config", &["event"]),
@@ -13,12 +13,13 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("pseudonym", &["config", "consent", "enrich", "event"]),
     ("aggregate", &["config", "event", "pseudonym"]),
     ("journal", &["aggregate", "clock", "config", "consent", "event", "pseudonym"]),
-    ("store", &["aggregate", "event"]),
+    ("store", &["aggregate", "config", "event"]),
     ("flush", &["clock", "config", "event", "journal", "store"]),
     ("http", &["config", "event"]),
+    ("registry", &["config", "event", "store"]),
     ("ingest", &["clock", "config", "consent", "enrich", "event", "http", "journal", "pseudonym"]),
     ("report", &["config", "event", "pseudonym", "store"]),
-    ("web", &["clock", "config", "event", "http", "journal", "report", "store", "telemetry"]),
+    ("web", &["clock", "config", "event", "http", "journal", "registry", "report", "store", "telemetry"]),
     ("telemetry", &["config", "consent", "event", "flush", "journal"]),
     (
         "server",
@@ -32,6 +33,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "ingest",
             "journal",
             "pseudonym",
+            "registry",
             "store",
             "telemetry",
             "web",

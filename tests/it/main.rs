@@ -10,5 +10,6 @@ mod disk;
 mod edge;
 mod layers;
 mod reference;
+mod registry;
 mod support;
 mod traffic;

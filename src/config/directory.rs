@@ -1,0 +1,58 @@
+//! The rules in force: those of the configuration and what the registry adds, replaced as a whole when the registry changes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::{Config, Hosts, ProfileRule, Registered, SiteRule, Zones};
+
+pub struct Directory {
+    profiles: Vec<ProfileRule>,
+    sites: Vec<SiteRule>,
+    zones: Arc<Zones>,
+    hosts: ArcSwap<Hosts>,
+    registered: Mutex<Arc<Registered>>,
+}
+
+impl Directory {
+    /// With an empty registry.
+    pub fn new(config: &Config) -> Directory {
+        let (profiles, sites) = (config.profiles.clone(), config.sites.clone());
+        let zones = Arc::new(Zones::default());
+        let hosts = ArcSwap::from_pointee(Hosts::new(&zones, &profiles, &sites, &Registered::default()));
+        Directory { profiles, sites, zones, hosts, registered: Mutex::default() }
+    }
+
+    /// For the time of one hit or one question; a change in between is seen by the next.
+    pub fn hosts(&self) -> Guard<Arc<Hosts>> {
+        self.hosts.load()
+    }
+
+    pub fn zones(&self) -> Arc<Zones> {
+        Arc::clone(&self.zones)
+    }
+
+    /// The sites of the configuration; nobody changes them but whoever edits the file.
+    pub fn configured(&self) -> &[SiteRule] {
+        &self.sites
+    }
+
+    pub fn profiles(&self) -> &[ProfileRule] {
+        &self.profiles
+    }
+
+    pub fn registered(&self) -> Arc<Registered> {
+        Arc::clone(&self.registered.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes what the registry holds now; `false` where that is what it held before.
+    pub fn take(&self, registered: Registered) -> bool {
+        let mut known = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
+        if **known == registered {
+            return false;
+        }
+        self.hosts.store(Arc::new(Hosts::new(&self.zones, &self.profiles, &self.sites, &registered)));
+        *known = Arc::new(registered);
+        true
+    }
+}

@@ -1,0 +1,217 @@
+//! Which pages belong to which site.
+//!
+//! A host is a site's own (`[[sites]]`, or the registry), or a profile rule makes a site of each profile under a path
+//! (`[[profiles]]`). A site's id is the hash of its name, so a page resolves without a lookup anywhere and without allocating.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::sites::{ProfileRule, Registered, SiteRule, is_site_name};
+use super::zones::{Zone, Zones};
+use crate::event::SiteId;
+
+/// The site a page belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Site<'a> {
+    pub id: SiteId,
+    pub zone: Zone,
+    /// The part of the path that is the whole profile: the `Path` of its cookies.
+    pub path: &'a str,
+}
+
+/// All rules, ready to resolve pages.
+pub struct Hosts {
+    zones: Arc<Zones>,
+    by_host: HashMap<Box<str>, Vec<Rule>>,
+    /// Sites that were named one by one, and other names of sites.
+    by_name: HashMap<Box<str>, (SiteId, Zone)>,
+    profiles: Vec<(Arc<Template>, Zone)>,
+}
+
+enum Rule {
+    Whole { id: SiteId, zone: Zone },
+    Profiles { under: Box<str>, name: Arc<Template>, zone: Zone },
+}
+
+struct Template {
+    before: Box<str>,
+    after: Box<str>,
+}
+
+impl Hosts {
+    /// The rules must have passed validation. What of the registry contradicts the configuration, or what stands before it in the
+    /// registry, is left out: two operators may have written at the same moment.
+    pub fn new(zones: &Arc<Zones>, profiles: &[ProfileRule], sites: &[SiteRule], registered: &Registered) -> Hosts {
+        let mut hosts =
+            Hosts { zones: Arc::clone(zones), by_host: HashMap::new(), by_name: HashMap::new(), profiles: Vec::new() };
+        for rule in sites {
+            hosts.add_site(rule);
+        }
+        for rule in profiles {
+            hosts.add_profiles(rule);
+        }
+        for rule in &registered.sites {
+            let known = hosts.by_name.contains_key(rule.id.as_str())
+                || rule.hosts.iter().any(|host| hosts.by_host.contains_key(host.as_str()));
+            if !known {
+                hosts.add_site(rule);
+            }
+        }
+        for rule in &registered.aliases {
+            if let Some(site) = hosts.by_name(&rule.site) {
+                hosts.by_name.entry(rule.alias.as_str().into()).or_insert(site);
+            }
+        }
+        hosts
+    }
+
+    /// The site of a page, by its host (lower case, no port) and cleaned path.
+    pub fn resolve<'a>(&self, host: &str, path: &'a str) -> Option<Site<'a>> {
+        self.by_host.get(host)?.iter().find_map(|rule| match rule {
+            Rule::Whole { id, zone } => Some(Site { id: *id, zone: *zone, path: "/" }),
+            Rule::Profiles { under, name, zone } => {
+                let rest = path.strip_prefix(&**under)?;
+                let profile = rest.split('/').next().filter(|p| is_site_name(p))?;
+                let (id, zone) = self.named(name, profile).unwrap_or_else(|| (name.site(profile), *zone));
+                Some(Site { id, zone, path: &path[..under.len() + profile.len()] })
+            }
+        })
+    }
+
+    /// The site of a name in a question. A profile that never had a hit is a site with nothing counted.
+    pub fn by_name(&self, name: &str) -> Option<(SiteId, Zone)> {
+        if !is_site_name(name) {
+            return None;
+        }
+        if let Some(site) = self.by_name.get(name) {
+            return Some(*site);
+        }
+        // `ally-{profile}` knows `ally-mia` better than `{profile}` does.
+        let matching = || self.profiles.iter().filter(|(template, _)| template.matches(name));
+        let (_, zone) = matching().max_by_key(|(template, _)| template.before.len() + template.after.len())?;
+        Some((SiteId::of(name), *zone))
+    }
+
+    pub fn time_zone(&self, zone: Zone) -> TimeZone {
+        self.zones.get(zone)
+    }
+
+    /// A profile that was named by itself: it has its own zone, or is another name of a site.
+    fn named(&self, name: &Template, profile: &str) -> Option<(SiteId, Zone)> {
+        if self.by_name.is_empty() {
+            return None;
+        }
+        self.by_name.get(&*name.fill(profile)).copied()
+    }
+
+    fn add_site(&mut self, rule: &SiteRule) {
+        let zone = self.zones.number(&rule.zone);
+        let id = SiteId::of(&rule.id);
+        self.by_name.insert(rule.id.as_str().into(), (id, zone));
+        for host in &rule.hosts {
+            self.by_host.entry(host.as_str().into()).or_default().push(Rule::Whole { id, zone });
+        }
+    }
+
+    fn add_profiles(&mut self, rule: &ProfileRule) {
+        let zone = self.zones.number(&rule.zone);
+        let name = Arc::new(Template::new(&rule.site));
+        self.profiles.push((Arc::clone(&name), zone));
+        let under = rule.path.trim_end_matches("{profile}").into();
+        // Before whole hosts, so that a host can hold both its profiles and a site of its own.
+        self.by_host.entry(rule.host.as_str().into()).or_default().insert(0, Rule::Profiles { under, name, zone });
+    }
+}
+
+impl Template {
+    fn new(template: &str) -> Template {
+        let (before, after) = template.split_once("{profile}").expect("validated to hold {profile}");
+        Template { before: before.into(), after: after.into() }
+    }
+
+    fn fill<'a>(&self, profile: &'a str) -> std::borrow::Cow<'a, str> {
+        if self.before.is_empty() && self.after.is_empty() {
+            return profile.into();
+        }
+        format!("{}{profile}{}", self.before, self.after).into()
+    }
+
+    fn site(&self, profile: &str) -> SiteId {
+        SiteId::of(&self.fill(profile))
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        name.strip_prefix(&*self.before).and_then(|rest| rest.strip_suffix(&*self.after)).is_some_and(|p| !p.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sites::AliasRule;
+    use super::*;
+
+    fn hosts(registered: &Registered) -> Hosts {
+        let rule = |host: &str, site: &str, zone: &str| ProfileRule {
+            host: host.into(),
+            path: "/u/{profile}".into(),
+            site: site.into(),
+            zone: zone.into(),
+        };
+        let profiles =
+            [rule("alllinks.cc", "{profile}", "UTC"), rule("ally.example", "ally-{profile}", "Asia/Kolkata")];
+        let sites = [SiteRule { id: "shop".into(), hosts: vec!["shop.example".into()], zone: "UTC".into() }];
+        Hosts::new(&Arc::new(Zones::default()), &profiles, &sites, registered)
+    }
+
+    fn site(id: &str, host: &str) -> SiteRule {
+        SiteRule { id: id.into(), hosts: vec![host.into()], zone: "Europe/Berlin".into() }
+    }
+
+    fn alias(alias: &str, site: &str) -> AliasRule {
+        AliasRule { alias: alias.into(), site: site.into() }
+    }
+
+    #[test]
+    fn a_registered_host_is_counted_to_its_site_in_its_zone() {
+        let hosts = hosts(&Registered { sites: vec![site("mia", "mia.example")], aliases: vec![] });
+        let found = hosts.resolve("mia.example", "/tour/dates").unwrap();
+        assert_eq!((found.id, found.path), (SiteId::of("mia"), "/"));
+        assert_eq!(hosts.time_zone(found.zone).iana_name(), Some("Europe/Berlin"));
+        assert_eq!(hosts.resolve("tom.example", "/"), None);
+    }
+
+    #[test]
+    fn a_renamed_profile_is_the_same_site_under_both_names() {
+        let hosts =
+            hosts(&Registered { sites: vec![], aliases: vec![alias("mia-new", "mia"), alias("x", "ally-tom")] });
+        let (old, new) = (hosts.resolve("alllinks.cc", "/u/mia"), hosts.resolve("alllinks.cc", "/u/mia-new/shop"));
+        assert_eq!(old.unwrap().id, new.unwrap().id);
+        assert_eq!(new.unwrap().path, "/u/mia-new", "cookies keep to the page's own path");
+        assert_eq!(hosts.by_name("mia-new"), hosts.by_name("mia"));
+        let moved = hosts.resolve("alllinks.cc", "/u/x").unwrap();
+        assert_eq!((moved.id, hosts.time_zone(moved.zone).iana_name()), (SiteId::of("ally-tom"), Some("Asia/Kolkata")));
+    }
+
+    #[test]
+    fn a_profile_that_is_registered_has_its_own_zone_and_host_beside_its_path() {
+        let hosts = hosts(&Registered { sites: vec![site("mia", "mia.example")], aliases: vec![] });
+        let (own, profile) =
+            (hosts.resolve("mia.example", "/").unwrap(), hosts.resolve("alllinks.cc", "/u/mia").unwrap());
+        assert_eq!((own.id, own.zone), (profile.id, profile.zone));
+        assert_eq!(hosts.time_zone(profile.zone).iana_name(), Some("Europe/Berlin"));
+        assert_eq!(hosts.by_name("mia"), Some((profile.id, profile.zone)));
+    }
+
+    #[test]
+    fn what_contradicts_the_configuration_or_an_earlier_entry_is_left_out() {
+        let sites =
+            vec![site("a", "alllinks.cc"), site("shop", "b.example"), site("c", "c.example"), site("d", "c.example")];
+        let hosts = hosts(&Registered { sites, aliases: vec![alias("e", "nobody at all")] });
+        assert_eq!(hosts.resolve("alllinks.cc", "/"), None);
+        assert_eq!(hosts.resolve("b.example", "/"), None);
+        assert_eq!(hosts.resolve("c.example", "/").unwrap().id, SiteId::of("c"));
+        assert_eq!(hosts.by_name("shop").map(|(_, zone)| hosts.time_zone(zone)), Some(TimeZone::UTC));
+    }
+}

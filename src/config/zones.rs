@@ -1,0 +1,34 @@
+use std::sync::{Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use jiff::tz::TimeZone;
+
+/// A time zone sites count in: its place in [`Zones`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Zone(pub u16);
+
+/// The zones in use. The list only ever grows, so that a zone keeps its number, and a day's memory its zone, whatever is registered later.
+#[derive(Default)]
+pub struct Zones {
+    known: ArcSwap<Vec<TimeZone>>,
+    growing: Mutex<()>,
+}
+
+impl Zones {
+    /// The number of a zone, whose name must have passed validation.
+    pub fn number(&self, name: &str) -> Zone {
+        let same = |zone: &TimeZone| zone.iana_name().is_some_and(|known| known.eq_ignore_ascii_case(name));
+        let _one_at_a_time = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.load();
+        let place = known.iter().position(same).unwrap_or_else(|| {
+            let zone = TimeZone::get(name).expect("zones were validated");
+            self.known.store(known.iter().cloned().chain([zone]).collect::<Vec<_>>().into());
+            known.len()
+        });
+        Zone(u16::try_from(place).expect("the tz database has far fewer than 65 536 zones"))
+    }
+
+    pub fn get(&self, zone: Zone) -> TimeZone {
+        self.known.load()[usize::from(zone.0)].clone()
+    }
+}

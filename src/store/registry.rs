@@ -1,0 +1,78 @@
+//! The registry's tables: sites with hosts of their own, and other names of sites.
+//!
+//! Rows are only added; the one with the highest revision is what holds, and a removal is a row that says so. Revisions grow over all
+//! collectors of a database, so the highest one tells whether anything changed.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::Store;
+use super::error::{StoreError, failed};
+use crate::config::{AliasRule, Registered, SiteRule};
+
+const STEP: &str = "the registry";
+
+/// The next revision of a table.
+const NEXT: &str =
+    "greatest(toUInt64(toUnixTimestamp64Micro(now64(6))), assumeNotNull((SELECT max(revision) FROM {table})) + 1)";
+
+#[derive(Row, Deserialize)]
+struct SiteRow {
+    name: String,
+    hosts: Vec<String>,
+    zone: String,
+}
+
+#[derive(Row, Deserialize)]
+struct AliasRow {
+    alias: String,
+    site: String,
+}
+
+impl Store {
+    /// Changes with every change of the registry, and with nothing else.
+    pub async fn registry_revision(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT max(revision) FROM (SELECT revision FROM sites UNION ALL SELECT revision FROM aliases)";
+        self.client.query(sql).fetch_one().await.map_err(failed(STEP))
+    }
+
+    /// All that is registered, what was written first in front.
+    pub async fn registered(&self) -> Result<Registered, StoreError> {
+        let sites = self
+            .client
+            .query(
+                "SELECT name, argMax(hosts, revision) AS hosts, toString(argMax(zone, revision)) AS zone FROM sites \
+                 GROUP BY name HAVING NOT argMax(removed, revision) ORDER BY max(revision), name",
+            )
+            .fetch_all::<SiteRow>()
+            .await
+            .map_err(failed(STEP))?;
+        let aliases = self
+            .client
+            .query(
+                "SELECT alias, argMax(site, revision) AS site FROM aliases \
+                 GROUP BY alias HAVING NOT argMax(removed, revision) ORDER BY max(revision), alias",
+            )
+            .fetch_all::<AliasRow>()
+            .await
+            .map_err(failed(STEP))?;
+        Ok(Registered {
+            sites: sites.into_iter().map(|row| SiteRule { id: row.name, hosts: row.hosts, zone: row.zone }).collect(),
+            aliases: aliases.into_iter().map(|row| AliasRule { alias: row.alias, site: row.site }).collect(),
+        })
+    }
+
+    /// Registers the site, or changes what was registered under its name.
+    pub async fn put_site(&self, rule: &SiteRule, removed: bool) -> Result<(), StoreError> {
+        let next = NEXT.replace("{table}", "sites");
+        let sql = format!("INSERT INTO sites (name, hosts, zone, removed, revision) SELECT ?, ?, ?, ?, {next}");
+        let query = self.client.query(&sql).bind(&rule.id).bind(&rule.hosts).bind(&rule.zone).bind(removed);
+        query.execute().await.map_err(failed(STEP))
+    }
+
+    pub async fn put_alias(&self, rule: &AliasRule, removed: bool) -> Result<(), StoreError> {
+        let next = NEXT.replace("{table}", "aliases");
+        let sql = format!("INSERT INTO aliases (alias, site, removed, revision) SELECT ?, ?, ?, {next}");
+        self.client.query(&sql).bind(&rule.alias).bind(&rule.site).bind(removed).execute().await.map_err(failed(STEP))
+    }
+}
