@@ -24,7 +24,7 @@ pub use load::{ConfigError, DEFAULTS, PRESETS, Sources, load};
 pub use proxies::Proxies;
 pub use secret::Secret;
 pub use sites::{Hosts, ProfileRule, Site, SiteRule, Zone};
-pub use storage::{Data, Journal, Retention, Store};
+pub use storage::{Data, Journal, Ledger, Retention, Store};
 
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +46,8 @@ pub struct Config {
     pub visitor: Visitor,
     #[garde(dive)]
     pub journal: Journal,
+    #[garde(dive)]
+    pub ledger: Ledger,
     #[garde(dive)]
     pub store: Store,
     #[garde(dive)]
