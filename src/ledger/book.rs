@@ -139,14 +139,14 @@ impl Book {
             Act::Withdraw => fact.id.is_some() && fact.refers.is_some(),
         };
         if !fits {
-            return Err(format!("a {} cannot be like this", fact.act.word()));
+            return Err(format!("cannot be: a {} does not have these parts", fact.act.word()));
         }
         let into_the_cut = live.is_none() && fact.refers.is_some_and(|seq| seq <= self.cut);
         if fact.refers == live || (into_the_cut && fact.id.is_some()) {
             return Ok(());
         }
         let name = |seq: Option<u64>| seq.map_or("nothing".into(), |seq| format!("record {seq}"));
-        Err(format!("it refers to {}, where the records before it say {}", name(fact.refers), name(live)))
+        Err(format!("refers to {}, where the records before it say {}", name(fact.refers), name(live)))
     }
 
     fn terms(&mut self, version: u32, granted: &[&str]) -> u32 {

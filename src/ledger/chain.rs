@@ -32,6 +32,10 @@ pub struct Entry<'a> {
 }
 
 impl Entry<'_> {
+    pub fn head(&self) -> Head {
+        Head { size: self.fields.seq, hash: self.hash }
+    }
+
     /// What about this record cannot be, though its bytes are whole.
     pub fn damaged(&self, path: &Path, what: String) -> LedgerError {
         damaged(path, self.fields.seq, self.offset, what)
@@ -54,14 +58,14 @@ pub struct Chain<R> {
     /// Where the next line begins.
     end: u64,
     line: Vec<u8>,
-    torn: Option<u64>,
+    torn: bool,
 }
 
 impl<R: BufRead> Chain<R> {
     /// `path` is named in errors.
     pub fn new(source: R, path: &Path) -> Result<Chain<R>, LedgerError> {
         let path = path.to_owned();
-        let mut chain = Chain { source, path, head: Head::EMPTY, cut: None, end: 0, line: Vec::new(), torn: None };
+        let mut chain = Chain { source, path, head: Head::EMPTY, cut: None, end: 0, line: Vec::new(), torn: false };
         chain.begin()?;
         Ok(chain)
     }
@@ -79,8 +83,8 @@ impl<R: BufRead> Chain<R> {
         self.end
     }
 
-    /// How many bytes of an unfinished last line follow them, once all was read.
-    pub fn torn(&self) -> Option<u64> {
+    /// Whether an unfinished last line follows them; known once all was read.
+    pub fn torn(&self) -> bool {
         self.torn
     }
 
@@ -92,7 +96,7 @@ impl<R: BufRead> Chain<R> {
         }
         let entry = follow(&self.line, &self.head, offset)
             .map_err(|what| damaged(&self.path, self.head.size + 1, offset, what))?;
-        self.head = Head { size: entry.fields.seq, hash: entry.hash };
+        self.head = entry.head();
         Ok(Some(entry))
     }
 
@@ -101,8 +105,9 @@ impl<R: BufRead> Chain<R> {
         if !start.starts_with(br#"{"cut":"#) || !self.read_line()? {
             return Ok(());
         }
-        let cut = read_cut(&self.line)
-            .ok_or_else(|| damaged(&self.path, 1, 0, "the line that says what was cut cannot be read".into()))?;
+        let cut = read_cut(&self.line).ok_or_else(|| {
+            damaged(&self.path, 1, 0, "cannot be told: the line that says what was cut cannot be read".into())
+        })?;
         self.head = cut.head;
         self.cut = Some(cut);
         Ok(())
@@ -121,32 +126,32 @@ impl<R: BufRead> Chain<R> {
             return Ok(false);
         }
         if self.line.len() == LONGEST || !line::begins_one(&self.line) {
-            let what = "it does not end where a record ends".to_owned();
+            let what = "does not end where a record ends".to_owned();
             return Err(damaged(&self.path, self.head.size + 1, self.end, what));
         }
-        self.torn = Some(self.line.len() as u64);
+        self.torn = true;
         Ok(false)
     }
 }
 
 fn follow<'a>(line: &'a [u8], before: &Head, offset: u64) -> Result<Entry<'a>, String> {
-    let hash = line::sealed(line).ok_or("its bytes do not give the hash it ends with")?;
+    let hash = line::sealed(line).ok_or("is damaged: its bytes do not give the hash it ends with")?;
     // The parser's own words could quote the record.
     let fields: Fields<'a> = serde_json::from_slice(line)
-        .map_err(|error| format!("it is no record as this version knows it, at column {}", error.column()))?;
-    let text = std::str::from_utf8(line).map_err(|_| "it is no UTF-8")?;
+        .map_err(|error| format!("is no record as this version knows it, at column {}", error.column()))?;
+    let text = std::str::from_utf8(line).map_err(|_| "is no UTF-8")?;
     let (expected, found) = (before.size + 1, fields.seq);
     if found > expected {
-        return Err(format!("it is missing: record {found} stands in its place"));
+        return Err(format!("is missing: record {found} stands in its place"));
     }
     if found < expected {
-        return Err(format!("record {found} stands in its place, a second time or out of order"));
+        return Err(format!("has record {found} in its place, a second time or out of order"));
     }
     if hex::read(fields.prev.as_bytes()) != Some(before.hash) {
-        return Err(format!("it does not follow record {}: its `prev` is another hash", before.size));
+        return Err(format!("does not follow record {}: its `prev` is another hash", before.size));
     }
     let id = match fields.id {
-        Some(id) => Some(ConsentId::read(id).ok_or("its id is not 32 lower-case hex digits")?),
+        Some(id) => Some(ConsentId::read(id).ok_or("has an id that is not 32 lower-case hex digits")?),
         None => None,
     };
     Ok(Entry { fields, id, hash, offset, text })

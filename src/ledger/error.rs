@@ -10,8 +10,14 @@ pub enum LedgerError {
     InUse(PathBuf),
     #[error("{path}: there is no ledger; ledger.dir must name the folder that holds acts.ledger", path = .0.display())]
     Missing(PathBuf),
-    #[error("{path}: record {record} at byte {offset}: {what}", path = path.display())]
+    #[error("{path}, byte {offset}: record {record} {what}", path = path.display())]
     Damaged { path: PathBuf, record: u64, offset: u64, what: String },
+    #[error("{file}: {what}", file = file.display())]
+    Checkpoint { file: PathBuf, what: &'static str },
+    #[error("{path}: must be an Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it", path = .0.display())]
+    Key(PathBuf),
+    #[error("a grant given on {day} or later can still be live; the youngest day accepted is {day}")]
+    TooYoung { day: jiff::civil::Date },
     /// An act that cannot be recorded as it is: a mistake of the caller.
     #[error("{field}: must be {accepted}")]
     Unfit { field: &'static str, accepted: &'static str },

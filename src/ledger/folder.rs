@@ -24,8 +24,34 @@ impl Folder {
         self.0.join("acts.ledger")
     }
 
+    pub fn key(&self) -> PathBuf {
+        self.0.join("key.pem")
+    }
+
+    pub fn checkpoints(&self) -> PathBuf {
+        self.0.join("checkpoints")
+    }
+
+    pub fn note(&self, size: u64) -> PathBuf {
+        self.checkpoints().join(format!("{size}.note"))
+    }
+
+    /// Where a cut ledger is written before it takes the place of the whole one.
+    pub fn cutting(&self) -> PathBuf {
+        self.0.join("acts.ledger.cutting")
+    }
+
     pub fn create(&self) -> Result<(), LedgerError> {
         std::fs::create_dir_all(&self.0).map_err(LedgerError::io(&self.0))
+    }
+
+    /// Removes what a crash in the middle of a cut left: the whole ledger still stands in its place.
+    pub fn clear(&self) -> Result<(), LedgerError> {
+        let half = self.cutting();
+        match std::fs::remove_file(&half) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LedgerError::io(&half)(error)),
+            _ => Ok(()),
+        }
     }
 
     pub fn lock(&self) -> Result<Lock, LedgerError> {

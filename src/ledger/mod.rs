@@ -30,26 +30,37 @@
 //! to do about a ledger that was changed is a person's decision.
 
 mod act;
+mod audit;
 mod book;
 mod chain;
+mod checkpoints;
+mod cut;
 mod error;
 mod file;
 mod folder;
 mod group;
 mod hex;
+mod key;
 mod line;
+mod note;
 mod open;
 mod read;
+mod scan;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 pub use act::{Act, Digests, Layer, NewAct, Record};
+pub use audit::{Choose, Verified, copy, verify};
 pub use book::{Standing, Tally};
 pub use chain::{Cut, Head};
+pub use checkpoints::newest_checkpoint;
+pub use cut::{Dropped, cut};
 pub use error::LedgerError;
-pub use open::{Ledger, Opened, Options};
+pub use key::PublicKey;
+pub use open::{Ledger, Options};
+pub use scan::{Found, Progress};
 
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];

@@ -5,16 +5,20 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::act::{NewAct, Record};
 use super::book::{Book, Standing, Tally};
-use super::chain::{Chain, Cut, Head};
+use super::chain::Chain;
+use super::checkpoints::{Keeper, Watch, sizes};
 use super::error::LedgerError;
 use super::file::Acts;
 use super::folder::Folder;
-use super::read::{Reader, fact};
+use super::key::SigningKey;
+use super::read::Reader;
+use super::scan::{Found, Progress, scan};
 use super::writer::{Command, Waiting, Writer};
 use crate::config::Config;
 use crate::consent::{ConsentId, Withdrawn};
@@ -41,16 +45,10 @@ impl Options {
             site: site.to_owned(),
         }
     }
-}
 
-/// What was found at the start, for the log.
-#[derive(Debug)]
-pub struct Opened {
-    pub head: Head,
-    pub tally: Tally,
-    pub cut: Option<Cut>,
-    /// Where an unfinished last line began that was dropped.
-    pub torn: Option<u64>,
+    pub fn origin(&self) -> String {
+        format!("footfall/{}", self.site)
+    }
 }
 
 /// Cheap to clone. Reads are answered from memory; acts go to the one thread that writes.
@@ -65,28 +63,33 @@ struct Shared {
 }
 
 impl Ledger {
-    /// Takes the lock, verifies every record, fills `withdrawn`. `progress` is told bytes read, and of how many.
+    /// Takes the lock, verifies every record, fills `withdrawn`; drops an unfinished last line.
     pub fn open(
         options: &Options,
         withdrawn: Arc<Withdrawn>,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(Ledger, Opened), LedgerError> {
+        progress: Progress<'_>,
+    ) -> Result<(Ledger, Found), LedgerError> {
         let folder = Folder::new(&options.dir);
         folder.create()?;
         let lock = folder.lock()?;
+        folder.clear()?;
         let mut acts = Acts::open(&folder)?;
-        let (book, opened) = replay(&folder, &acts, withdrawn, progress)?;
-        if let Some(offset) = opened.torn {
-            let bytes = acts.end() - offset;
+        let key = SigningKey::open(&folder, &options.key_file)?;
+        let mut watch = Watch::new(telling(&folder)?, &key.public())?;
+        let (book, found) = scan(&folder, acts.read()?, &mut watch, withdrawn, progress, &mut |_| Ok(()))?;
+        if found.torn {
+            let (offset, bytes) = (found.bytes, acts.end() - found.bytes);
             tracing::warn!(file = %folder.acts().display(), offset, bytes, "the last write of the ledger is incomplete; its act was never answered and is dropped");
             acts.cut_back(offset)?;
         }
         let reader = Reader::new(folder.open_acts()?, folder.acts());
         let book = Arc::new(RwLock::new(book));
-        let writer = Writer { acts, head: opened.head, book: Arc::clone(&book), lock, failed: false, full: false };
+        let every = Duration::from_secs(options.checkpoint_secs);
+        let keeper = Keeper::new(folder, key, options.origin(), every)?;
+        let writer = Writer::new(acts, found.head, Arc::clone(&book), keeper, lock);
         let (inbox, waiting) = channel();
         let thread = Mutex::new(Some(start(writer, waiting)));
-        Ok((Ledger(Arc::new(Shared { book, reader, inbox, thread })), opened))
+        Ok((Ledger(Arc::new(Shared { book, reader, inbox, thread })), found))
     }
 
     /// Queues the act at once; resolves when it is on disk.
@@ -114,7 +117,7 @@ impl Ledger {
         self.0.book.read().unwrap_or_else(PoisonError::into_inner).tally()
     }
 
-    /// Writes what is queued, then closes. Later acts are an error.
+    /// Writes what is queued and a checkpoint of it, then closes. Later acts are an error.
     pub fn finish(&self) -> Result<(), LedgerError> {
         self.0.stop()
     }
@@ -143,24 +146,13 @@ fn start(writer: Writer, waiting: Receiver<Command>) -> JoinHandle<Result<(), Le
     thread.spawn(move || writer.run(&waiting)).expect("a thread can be started")
 }
 
-fn replay(
-    folder: &Folder,
-    acts: &Acts,
-    withdrawn: Arc<Withdrawn>,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<(Book, Opened), LedgerError> {
-    let path = folder.acts();
-    let source = BufReader::with_capacity(1 << 20, acts.read()?);
-    let mut chain = Chain::new(source, &path)?;
-    let mut book = Book::new(chain.cut().map_or(0, |cut| cut.head.size), withdrawn);
-    while let Some(entry) = chain.next()? {
-        book.take(&fact(&entry)).map_err(|what| entry.damaged(&path, what))?;
-        if entry.fields.seq.is_multiple_of(1024) {
-            progress(entry.offset, acts.end());
-        }
-    }
-    progress(chain.end(), acts.end());
-    let torn = chain.torn().map(|_| chain.end());
-    let opened = Opened { head: chain.head(), tally: book.tally(), cut: chain.cut().cloned(), torn };
-    Ok((book, opened))
+/// The newest checkpoint, and the one that signs for a cut: a ledger that is shorter than it was must not be written on. All the others
+/// are for `verify`, since there can be thousands.
+fn telling(folder: &Folder) -> Result<Vec<PathBuf>, LedgerError> {
+    let begun = Chain::new(BufReader::new(folder.open_acts()?), &folder.acts())?;
+    let cut = begun.cut().map(|cut| cut.head.size);
+    let newest = sizes(folder)?.into_iter().max();
+    let mut sizes: Vec<u64> = newest.into_iter().chain(cut).collect();
+    sizes.dedup();
+    Ok(sizes.into_iter().map(|size| folder.note(size)).filter(|note| note.exists()).collect())
 }

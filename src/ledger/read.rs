@@ -29,7 +29,7 @@ impl Reader {
             path: self.path.clone(),
             record: serde_json::from_slice::<Fields<'_>>(line).map_or(0, |fields| fields.seq),
             offset,
-            what: "it is not what it was when the ledger was opened".into(),
+            what: "is not what it was when the ledger was opened".into(),
         })
     }
 }

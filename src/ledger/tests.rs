@@ -16,14 +16,14 @@ fn options(dir: &Path) -> Options {
 
 struct Opening {
     ledger: Ledger,
-    opened: Opened,
+    found: Found,
     withdrawn: Arc<Withdrawn>,
 }
 
 fn try_open(dir: &Path) -> Result<Opening, LedgerError> {
     let withdrawn = Arc::new(Withdrawn::default());
-    let (ledger, opened) = Ledger::open(&options(dir), Arc::clone(&withdrawn), &mut |_, _| ())?;
-    Ok(Opening { ledger, opened, withdrawn })
+    let (ledger, found) = Ledger::open(&options(dir), Arc::clone(&withdrawn), &mut |_, _| ())?;
+    Ok(Opening { ledger, found, withdrawn })
 }
 
 fn open(dir: &Path) -> Opening {
@@ -82,8 +82,9 @@ fn file(dir: &Path) -> Vec<u8> {
     std::fs::read(dir.join("acts.ledger")).unwrap()
 }
 
+/// As after a crash: the file alone, no checkpoint written at a stop.
 fn write(dir: &Path, bytes: &[u8]) {
-    std::fs::create_dir_all(dir).unwrap();
+    let _ = std::fs::remove_dir_all(dir.join("checkpoints"));
     std::fs::write(dir.join("acts.ledger"), bytes).unwrap();
 }
 

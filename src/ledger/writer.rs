@@ -1,6 +1,6 @@
 //! The one thread that writes: takes what waits, writes and syncs it, makes it known, answers.
 
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::oneshot;
@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::act::{NewAct, Record};
 use super::book::Book;
 use super::chain::Head;
+use super::checkpoints::Keeper;
 use super::error::LedgerError;
 use super::file::{Acts, Failure};
 use super::folder::Lock;
@@ -29,35 +30,53 @@ pub enum Command {
 }
 
 pub struct Writer {
-    pub acts: Acts,
-    pub head: Head,
-    pub book: Arc<RwLock<Book>>,
-    pub lock: Lock,
+    acts: Acts,
+    head: Head,
+    book: Arc<RwLock<Book>>,
+    keeper: Keeper,
     /// A sync failed: nothing more is written.
-    pub failed: bool,
+    failed: bool,
     /// The last write was undone: said once, not for each act.
-    pub full: bool,
+    full: bool,
+    _lock: Lock,
 }
 
 impl Writer {
+    pub fn new(acts: Acts, head: Head, book: Arc<RwLock<Book>>, keeper: Keeper, lock: Lock) -> Writer {
+        Writer { acts, head, book, keeper, failed: false, full: false, _lock: lock }
+    }
+
     /// Until it is told to finish, or nobody is left to tell it.
     pub fn run(mut self, inbox: &Receiver<Command>) -> Result<(), LedgerError> {
-        while let Ok(Command::Append(first)) = inbox.recv() {
-            let mut group = vec![first];
-            let mut finish = false;
-            while group.len() < GROUP && !finish {
-                match inbox.try_recv() {
-                    Ok(Command::Append(next)) => group.push(next),
-                    Ok(Command::Finish) => finish = true,
-                    Err(_) => break,
-                }
-            }
-            self.commit(group);
+        loop {
+            let next = inbox.recv_timeout(self.keeper.patience());
+            let finish = match next {
+                Ok(Command::Append(first)) => self.commit_all(first, inbox),
+                Ok(Command::Finish) | Err(RecvTimeoutError::Disconnected) => true,
+                Err(RecvTimeoutError::Timeout) => false,
+            };
             if finish {
-                break;
+                return self.stop();
+            }
+            if !self.failed {
+                self.keeper.tend(self.head);
             }
         }
-        self.stop()
+    }
+
+    /// Commits what waits. `true` when it is the last.
+    fn commit_all(&mut self, first: Waiting, inbox: &Receiver<Command>) -> bool {
+        let mut group = vec![first];
+        let mut finish = false;
+        while group.len() < GROUP && !finish {
+            match inbox.try_recv() {
+                Ok(Command::Append(next)) => group.push(next),
+                Ok(Command::Finish) => finish = true,
+                Err(_) => break,
+            }
+        }
+        self.commit(group);
+        finish
     }
 
     fn commit(&mut self, group: Vec<Waiting>) {
@@ -129,8 +148,10 @@ impl Writer {
         }
     }
 
-    fn stop(self) -> Result<(), LedgerError> {
-        drop(self.lock);
-        if self.failed { Err(LedgerError::Failed) } else { Ok(()) }
+    fn stop(mut self) -> Result<(), LedgerError> {
+        if self.failed {
+            return Err(LedgerError::Failed);
+        }
+        self.keeper.note(self.head)
     }
 }

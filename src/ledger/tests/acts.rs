@@ -36,8 +36,8 @@ fn sixty_four_acts_at_once_make_one_chain_of_sixty_four() {
     assert_eq!(seqs, (1..=64).collect::<Vec<_>>());
     assert!(ids.iter().all(|id| ledger.records(id).is_ok_and(|records| records.len() == 1)));
     drop(ledger);
-    let Opening { opened, .. } = open(dir.path());
-    assert_eq!(opened.tally, Tally { records: 64, grants: 64, ..Tally::default() });
+    let Opening { found, .. } = open(dir.path());
+    assert_eq!(found.tally, Tally { records: 64, grants: 64, ..Tally::default() });
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn one_process_owns_a_ledger_and_a_finished_one_takes_no_more() {
     append(&ledger, refuse());
     ledger.finish().unwrap();
     assert!(matches!(refused(&ledger, refuse()), LedgerError::Closed));
-    assert_eq!(open(dir.path()).opened.tally.records, 1);
+    assert_eq!(open(dir.path()).found.tally.records, 1);
 }
 
 #[test]

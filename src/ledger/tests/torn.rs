@@ -7,13 +7,13 @@ fn a_last_line_torn_at_any_byte_is_cut_and_the_ledger_goes_on() {
     let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     for end in last + 1..whole.len() {
         write(dir.path(), &whole[..end]);
-        let Opening { ledger, opened, .. } = open(dir.path());
-        assert_eq!((opened.torn, opened.head.size), (Some(last as u64), 4), "torn at byte {end}");
+        let Opening { ledger, found, .. } = open(dir.path());
+        assert_eq!((found.torn, found.bytes, found.head.size), (true, last as u64, 4), "torn at byte {end}");
         assert_eq!(file(dir.path()), whole[..last], "torn at byte {end}");
         drop(ledger);
     }
-    let Opening { ledger, opened, .. } = open(dir.path());
-    assert_eq!(opened.torn, None);
+    let Opening { ledger, found, .. } = open(dir.path());
+    assert!(!found.torn);
     assert_eq!(append(&ledger, refuse()).seq, 5);
 }
 
@@ -54,11 +54,11 @@ fn a_removed_a_swapped_and_a_doubled_record_are_named() {
         assert_eq!(offset as usize, lines[..record as usize - 1].concat().len());
         (record, what)
     };
-    assert_eq!(change(&[0, 2, 3, 4]), (2, "it is missing: record 3 stands in its place".into()));
-    assert_eq!(change(&[0, 1, 3, 2, 4]), (3, "it is missing: record 4 stands in its place".into()));
-    let twice = "record 3 stands in its place, a second time or out of order";
+    assert_eq!(change(&[0, 2, 3, 4]), (2, "is missing: record 3 stands in its place".into()));
+    assert_eq!(change(&[0, 1, 3, 2, 4]), (3, "is missing: record 4 stands in its place".into()));
+    let twice = "has record 3 in its place, a second time or out of order";
     assert_eq!(change(&[0, 1, 2, 2, 3, 4]), (4, twice.into()));
-    assert_eq!(change(&[1, 2, 3, 4]), (1, "it is missing: record 2 stands in its place".into()));
+    assert_eq!(change(&[1, 2, 3, 4]), (1, "is missing: record 2 stands in its place".into()));
 }
 
 #[test]
@@ -76,12 +76,9 @@ fn a_record_made_by_hand_with_a_right_hash_is_named_where_it_contradicts_the_oth
     };
     assert_eq!(place(&forge(2, "\"gpc\":false", "\"gpc\":true")).0, 3, "the next one does not follow");
     let refers = forge(4, "\"refers\":1", "\"refers\":2");
-    assert!(
-        refers.to_string().ends_with("it refers to record 2, where the records before it say record 1"),
-        "{refers}"
-    );
+    assert!(refers.to_string().ends_with("refers to record 2, where the records before it say record 1"), "{refers}");
     assert_eq!(place(&refers).0, 4);
     let odd = forge(5, "\"dnt\":false", "\"ip\":\"198.51.100.7\",\"dnt\":false");
-    assert!(odd.to_string().contains("it is no record as this version knows it, at column"), "{odd}");
+    assert!(odd.to_string().contains("is no record as this version knows it, at column"), "{odd}");
     assert!(!odd.to_string().contains("198.51.100.7"), "{odd}");
 }
