@@ -22,6 +22,7 @@ pub mod aggregate;
 
 // What lasts.
 pub mod journal;
+pub mod ledger;
 pub mod store;
 
 // The edges.

@@ -29,7 +29,7 @@ pub use load::{ConfigError, DEFAULTS, PRESETS, Sources, load};
 pub use proxies::Proxies;
 pub use secret::Secret;
 pub use sites::{AliasRule, ProfileRule, Registered, SiteRule};
-pub use storage::{Data, Journal, Registry, Retention, Store};
+pub use storage::{Data, Journal, Ledger, Registry, Retention, Store};
 pub use zones::{Zone, Zones};
 
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
@@ -52,6 +52,8 @@ pub struct Config {
     pub visitor: Visitor,
     #[garde(dive)]
     pub journal: Journal,
+    #[garde(dive)]
+    pub ledger: Ledger,
     #[garde(dive)]
     pub store: Store,
     #[garde(dive)]

@@ -23,6 +23,19 @@ pub struct Journal {
 
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
+pub struct Ledger {
+    #[garde(skip)]
+    pub dir: PathBuf,
+    /// An Ed25519 key, PKCS#8 PEM, that signs checkpoints; empty for one made at the first start, in the ledger's folder.
+    #[garde(skip)]
+    pub key_file: String,
+    /// A checkpoint is written this often where something was added, and at a stop.
+    #[garde(range(min = 1, max = 604_800))]
+    pub checkpoint_secs: u64,
+}
+
+#[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
 pub struct Store {
     /// `http(s)://host:8123` of a ClickHouse server; empty for the embedded engine.
     #[garde(custom(store_url))]

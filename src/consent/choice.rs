@@ -3,6 +3,8 @@
 //! Tiers are joined by `+`. A refusal is the same for everybody who refused; only a grant carries an id, and nothing outside this
 //! folder ever sees it.
 
+use super::id::ConsentId;
+
 /// A person's stored choice, without the id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Choice {
@@ -25,7 +27,7 @@ impl Choice {
             return id.is_none().then_some(Choice { version, granted: false });
         }
         // A grant without a well-formed id was not given to us: it proves nothing.
-        id.filter(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        ConsentId::read(id?)?;
         Some(Choice { version, granted: tiers.split('+').any(|granted| granted == tier) })
     }
 }

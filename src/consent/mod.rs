@@ -5,8 +5,12 @@
 
 mod choice;
 mod gate;
+mod id;
 mod refusals;
+mod withdrawn;
 
 pub use choice::{Choice, cookie};
 pub use gate::{AdmittedHit, Gate};
+pub use id::ConsentId;
 pub use refusals::Refusals;
+pub use withdrawn::Withdrawn;

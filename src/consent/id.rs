@@ -1,0 +1,60 @@
+//! The random number that ties a grant in a browser to its records in the ledger.
+//!
+//! It is all that tells one grant from another, so it goes to three places only: the cookie, the ledger, and a receipt for whoever
+//! shows the cookie. It cannot be printed, and the layers test holds who may name it.
+
+/// 128 random bits, made at a grant. Written as 32 lower-case hex digits, and in no other form.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConsentId(u128);
+
+impl ConsentId {
+    pub fn random() -> ConsentId {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).expect("the system's random generator works");
+        ConsentId(u128::from_le_bytes(bytes))
+    }
+
+    /// `None` for anything but exactly 32 lower-case hex digits: one id has one form, so texts can be compared as bytes.
+    pub fn read(text: &str) -> Option<ConsentId> {
+        let well_formed = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        well_formed.then(|| u128::from_str_radix(text, 16).ok().map(ConsentId))?
+    }
+
+    /// For the cookie and the ledger; never for a log or an error.
+    pub fn hex(&self) -> String {
+        format!("{:032x}", self.0)
+    }
+
+    /// One of `parts`, evenly: all bits are random.
+    pub(super) fn part(&self, parts: usize) -> usize {
+        self.0 as usize % parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_from_its_own_form_and_no_other() {
+        let text = "00fe0123456789abcdef0123456789ab";
+        assert_eq!(ConsentId::read(text).unwrap().hex(), text);
+        let id = ConsentId::random();
+        assert!(ConsentId::read(&id.hex()) == Some(id));
+        for other in [
+            "",
+            &text[1..],
+            &format!("{text}0"),
+            &text.to_uppercase(),
+            &text.replace('f', "+"),
+            &text.replace('f', "é"),
+        ] {
+            assert!(ConsentId::read(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn two_ids_differ() {
+        assert!(ConsentId::random() != ConsentId::random());
+    }
+}

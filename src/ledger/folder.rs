@@ -1,0 +1,81 @@
+//! The ledger's folder: who owns it, what lies in it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use super::error::LedgerError;
+
+/// Names of what lies in the folder. Who holds only this may read.
+#[derive(Clone)]
+pub struct Folder(PathBuf);
+
+/// The right to write, for as long as this lives.
+pub struct Lock(#[expect(dead_code, reason = "the lock is held by the open file")] File);
+
+impl Folder {
+    pub fn new(path: &Path) -> Folder {
+        Folder(path.to_owned())
+    }
+
+    pub fn acts(&self) -> PathBuf {
+        self.0.join("acts.ledger")
+    }
+
+    pub fn key(&self) -> PathBuf {
+        self.0.join("key.pem")
+    }
+
+    pub fn checkpoints(&self) -> PathBuf {
+        self.0.join("checkpoints")
+    }
+
+    pub fn note(&self, size: u64) -> PathBuf {
+        self.checkpoints().join(format!("{size}.note"))
+    }
+
+    /// Where a cut ledger is written before it takes the place of the whole one.
+    pub fn cutting(&self) -> PathBuf {
+        self.0.join("acts.ledger.cutting")
+    }
+
+    pub fn create(&self) -> Result<(), LedgerError> {
+        std::fs::create_dir_all(&self.0).map_err(LedgerError::io(&self.0))
+    }
+
+    /// Removes what a crash in the middle of a cut left: the whole ledger still stands in its place.
+    pub fn clear(&self) -> Result<(), LedgerError> {
+        let half = self.cutting();
+        match std::fs::remove_file(&half) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LedgerError::io(&half)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn lock(&self) -> Result<Lock, LedgerError> {
+        let path = self.0.join("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.map_err(LedgerError::io(&path))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock(lock)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(LedgerError::InUse(self.0.clone())),
+            Err(error) => Err(LedgerError::io(&path)(error.into())),
+        }
+    }
+
+    /// The acts, to be read.
+    pub fn open_acts(&self) -> Result<File, LedgerError> {
+        let path = self.acts();
+        File::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => LedgerError::Missing(self.0.clone()),
+            _ => LedgerError::io(&path)(error),
+        })
+    }
+
+    /// Makes names that were created, renamed or removed survive a power cut.
+    pub fn sync(&self) -> Result<(), LedgerError> {
+        File::open(&self.0).and_then(|folder| folder.sync_all()).map_err(LedgerError::io(&self.0))
+    }
+}

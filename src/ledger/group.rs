@@ -1,0 +1,80 @@
+//! Acts that are written together: each may depend on the one before it, and none of them counts until all are on disk.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::act::{Act, NewAct, Record};
+use super::book::{Book, Fact};
+use super::chain::Head;
+use super::error::LedgerError;
+use super::line;
+use crate::consent::ConsentId;
+
+/// A grant that a later act of the same group can refer to.
+#[derive(Clone)]
+struct Live {
+    seq: u64,
+    granted: Arc<[String]>,
+}
+
+pub struct Group<'a> {
+    book: &'a Book,
+    pub head: Head,
+    /// What is to be written.
+    pub lines: String,
+    /// Ids this group touched; `None` where it ended the grant.
+    touched: HashMap<ConsentId, Option<Live>>,
+}
+
+impl<'a> Group<'a> {
+    pub fn new(book: &'a Book, head: Head) -> Group<'a> {
+        Group { book, head, lines: String::new(), touched: HashMap::new() }
+    }
+
+    /// Decides what the act refers to and appends its line. An error leaves the group as it was.
+    pub fn add(&mut self, act: &NewAct) -> Result<Record, LedgerError> {
+        act.check()?;
+        let live = act.id.as_ref().and_then(|id| self.live(id));
+        if act.act == Act::Withdraw {
+            let live = live.as_ref().ok_or(LedgerError::NoGrant)?;
+            if granted(act).any(|name| !live.granted.iter().any(|known| known == name)) {
+                return Err(LedgerError::Unfit { field: "purposes", accepted: "among those that were granted" });
+            }
+        }
+        let refers = live.as_ref().map(|live| live.seq);
+        let start = self.lines.len();
+        let hash = line::write(&mut self.lines, &self.head, act, refers);
+        self.head = Head { size: self.head.size + 1, hash };
+        if let Some(id) = act.id {
+            let seq = refers.filter(|_| act.act == Act::Withdraw).unwrap_or(self.head.size);
+            let granted: Arc<[String]> = granted(act).map(str::to_owned).collect();
+            self.touched.insert(id, (!granted.is_empty()).then_some(Live { seq, granted }));
+        }
+        let line = self.lines[start..].trim_end().to_owned();
+        Ok(Record { seq: self.head.size, act: act.act, refers, hash, line })
+    }
+
+    fn live(&self, id: &ConsentId) -> Option<Live> {
+        self.touched.get(id).cloned().unwrap_or_else(|| {
+            let standing = self.book.standing(id).filter(|standing| standing.live)?;
+            Some(Live { seq: standing.seq, granted: standing.granted })
+        })
+    }
+}
+
+fn granted(act: &NewAct) -> impl Iterator<Item = &str> {
+    act.purposes.iter().filter(|(_, granted)| *granted).map(|(name, _)| name.as_str())
+}
+
+/// The act as the book takes it, once it is on disk.
+pub fn fact<'a>(act: &'a NewAct, record: &Record, offset: u64) -> Fact<'a> {
+    Fact {
+        seq: record.seq,
+        id: act.id,
+        act: act.act,
+        refers: record.refers,
+        version: act.version,
+        granted: granted(act).collect(),
+        offset,
+    }
+}

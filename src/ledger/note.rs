@@ -1,0 +1,123 @@
+//! A checkpoint: what the ledger held at one moment, signed, so that somebody else can hold the operator to it.
+//!
+//! ```text
+//! footfall/alllinks                               a signed note of C2SP's tlog-checkpoint
+//! 41                                              how many records there were
+//! 5Qy…=                                           base64 of the hash of record 41
+//! cut before 2024-01-01                           only where the records up to this one were dropped
+//!
+//! — footfall/alllinks Az3…=                       base64 of four bytes of the key's hash and the Ed25519 signature
+//! ```
+//!
+//! **The third line is the head of a chain, not the root of a Merkle tree.** Tools that read signed notes can check the signature; those
+//! that expect inclusion or consistency proofs find none. That a ledger contains a checkpoint is proven by walking the chain up to
+//! it, which `footfall ledger verify --checkpoint FILE` does.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::chain::Head;
+use super::key::{PublicKey, SigningKey};
+
+const CUT: &str = "cut before ";
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    pub origin: String,
+    pub head: Head,
+    /// The day before which records were dropped, this one the last of them.
+    pub cut: Option<String>,
+}
+
+impl Note {
+    pub fn sign(&self, key: &SigningKey) -> String {
+        let Note { origin, head, cut } = self;
+        let cut = cut.as_ref().map(|before| format!("{CUT}{before}\n")).unwrap_or_default();
+        let text = format!("{origin}\n{}\n{}\n{cut}", head.size, BASE64.encode(head.hash));
+        let signature = [key.public().hash(origin).as_slice(), &key.sign(&text)].concat();
+        format!("{text}\n\u{2014} {origin} {}\n", BASE64.encode(signature))
+    }
+
+    /// Reads a note and its signature. The error says what is wrong with it.
+    pub fn open(note: &str, key: &PublicKey) -> Result<Note, &'static str> {
+        let (text, signatures) = note.split_once("\n\n").ok_or("it is no signed note: an empty line is missing")?;
+        let read = read(text).ok_or("it is no checkpoint: origin, size and hash, a line each, are expected")?;
+        let text = format!("{text}\n");
+        let marks = [key.hash(&read.origin).as_slice()].concat();
+        // Others may have signed it too; only ours is asked for.
+        let ours = signatures.lines().filter_map(|line| {
+            let (name, signature) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
+            let signature = BASE64.decode(signature).ok()?;
+            (name == read.origin).then(|| signature.strip_prefix(marks.as_slice()).map(<[u8]>::to_vec))?
+        });
+        let mut ours = ours.peekable();
+        if ours.peek().is_none() {
+            return Err("it is not signed with this ledger's key");
+        }
+        match ours.any(|signature| key.verifies(&text, &signature)) {
+            true => Ok(read),
+            false => Err("its signature is wrong: it was changed after it was signed"),
+        }
+    }
+}
+
+fn read(text: &str) -> Option<Note> {
+    let mut lines = text.split('\n');
+    let origin = lines.next().filter(|origin| origin.starts_with("footfall/"))?.to_owned();
+    let size: u64 = lines.next()?.parse().ok()?;
+    let hash = BASE64.decode(lines.next()?).ok()?.try_into().ok()?;
+    let cut = lines.find_map(|line| line.strip_prefix(CUT)).map(str::to_owned);
+    Some(Note { origin, head: Head { size, hash }, cut })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::folder::Folder;
+
+    fn key() -> SigningKey {
+        let dir = tempfile::tempdir().unwrap();
+        SigningKey::open(&Folder::new(dir.path()), "").unwrap()
+    }
+
+    fn note(cut: Option<&str>) -> Note {
+        Note { origin: "footfall/ally".into(), head: Head { size: 41, hash: [7; 32] }, cut: cut.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_signed_note_opens_with_its_key_and_no_other() {
+        let (key, other) = (key(), key());
+        for cut in [None, Some("2024-01-01")] {
+            let signed = note(cut).sign(&key);
+            assert_eq!(Note::open(&signed, &key.public()), Ok(note(cut)));
+            assert_eq!(Note::open(&signed, &other.public()), Err("it is not signed with this ledger's key"));
+        }
+        let signed = note(None).sign(&key);
+        let lines: Vec<&str> = signed.lines().collect();
+        assert_eq!(lines[..4], ["footfall/ally", "41", &BASE64.encode([7; 32]), ""]);
+        assert_eq!(BASE64.decode(lines[4].strip_prefix("\u{2014} footfall/ally ").unwrap()).unwrap().len(), 68);
+    }
+
+    #[test]
+    fn a_note_changed_at_any_byte_does_not_open() {
+        let key = key();
+        let signed = note(Some("2024-01-01")).sign(&key);
+        // The newline at the very end is not part of anything signed.
+        for at in 0..signed.len() - 1 {
+            let mut bytes = signed.clone().into_bytes();
+            bytes[at] ^= 1;
+            let opened = String::from_utf8(bytes).ok().and_then(|text| Note::open(&text, &key.public()).ok());
+            assert_eq!(opened, None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_public_key_reads_back_and_must_fit_its_name() {
+        let public = key().public();
+        let text = public.text("footfall/ally");
+        assert!(PublicKey::from_text(&text).is_some_and(|read| read == public));
+        for other in ["", "footfall/ally", &text.replace("ally", "alli"), &text[..text.len() - 4]] {
+            assert!(PublicKey::from_text(other).is_none(), "{other}");
+        }
+    }
+}

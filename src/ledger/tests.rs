@@ -1,0 +1,110 @@
+mod acts;
+mod torn;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::consent::{ConsentId, Withdrawn};
+
+/// 2026-03-10T12:34:56.789Z.
+const AT: i64 = 1_773_146_096_789;
+
+fn options(dir: &Path) -> Options {
+    Options { dir: dir.to_owned(), key_file: String::new(), checkpoint_secs: 3600, site: "alllinks".into() }
+}
+
+struct Opening {
+    ledger: Ledger,
+    found: Found,
+    withdrawn: Arc<Withdrawn>,
+}
+
+fn try_open(dir: &Path) -> Result<Opening, LedgerError> {
+    let withdrawn = Arc::new(Withdrawn::default());
+    let (ledger, found) = Ledger::open(&options(dir), Arc::clone(&withdrawn), &mut |_, _| ())?;
+    Ok(Opening { ledger, found, withdrawn })
+}
+
+fn open(dir: &Path) -> Opening {
+    match try_open(dir) {
+        Ok(opening) => opening,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A granted choice names its purposes; the other ones of two were declined.
+fn act(act: Act, id: Option<ConsentId>, granted: &[&str]) -> NewAct {
+    let purpose = |name: &str| (name.to_owned(), granted.contains(&name));
+    NewAct {
+        id,
+        act,
+        site: "alllinks".into(),
+        version: 3,
+        texts: Digests { policy: None, register: [0xab; 32], banner: [0xcd; 32] },
+        lang: "de".into(),
+        layer: Layer::First,
+        purposes: vec![purpose("preferences"), purpose("analytics")],
+        gpc: false,
+        dnt: false,
+        at: AT,
+    }
+}
+
+fn grant(id: ConsentId) -> NewAct {
+    act(Act::Grant, Some(id), &["analytics"])
+}
+
+fn refuse() -> NewAct {
+    act(Act::Refuse, None, &[])
+}
+
+fn withdraw(id: ConsentId) -> NewAct {
+    act(Act::Withdraw, Some(id), &[])
+}
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn append(ledger: &Ledger, act: NewAct) -> Record {
+    match now(ledger.append(act)) {
+        Ok(record) => record,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn refused(ledger: &Ledger, act: NewAct) -> LedgerError {
+    now(ledger.append(act)).err().expect("the act is refused")
+}
+
+fn file(dir: &Path) -> Vec<u8> {
+    std::fs::read(dir.join("acts.ledger")).unwrap()
+}
+
+/// As after a crash: the file alone, no checkpoint written at a stop.
+fn write(dir: &Path, bytes: &[u8]) {
+    let _ = std::fs::remove_dir_all(dir.join("checkpoints"));
+    std::fs::write(dir.join("acts.ledger"), bytes).unwrap();
+}
+
+/// A grant, a refusal, a narrowing, a withdrawal, a grant of somebody else: one of each kind that a chain can hold.
+fn small(dir: &Path) -> Vec<u8> {
+    let Opening { ledger, .. } = open(dir);
+    let (one, other) = (ConsentId::random(), ConsentId::random());
+    append(&ledger, act(Act::Grant, Some(one), &["preferences", "analytics"]));
+    append(&ledger, refuse());
+    append(&ledger, act(Act::Withdraw, Some(one), &["preferences"]));
+    append(&ledger, withdraw(one));
+    append(&ledger, grant(other));
+    drop(ledger);
+    file(dir)
+}
+
+/// Record and offset an error names.
+fn place(error: &LedgerError) -> (u64, u64) {
+    match error {
+        LedgerError::Damaged { record, offset, .. } => (*record, *offset),
+        other => panic!("{other}"),
+    }
+}
