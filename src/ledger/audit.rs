@@ -52,6 +52,11 @@ pub fn verify(
     Ok(Verified { found, checkpoints: watch.met, cut_off: watch.cut_off })
 }
 
+/// For who must not begin a ledger by a slip of the configuration.
+pub fn must_exist(options: &Options) -> Result<(), LedgerError> {
+    Folder::new(&options.dir).open_acts().map(drop)
+}
+
 /// Writes the chosen lines as they lie there, and says how many. Each was verified; the first that is damaged ends it with an error.
 pub fn copy(options: &Options, choose: &Choose<'_>, out: impl Write) -> Result<u64, LedgerError> {
     let folder = Folder::new(&options.dir);

@@ -19,6 +19,10 @@ pub struct Head {
 
 impl Head {
     pub const EMPTY: Head = Head { size: 0, hash: [0; 32] };
+
+    pub fn hash_text(&self) -> String {
+        hex::text(&self.hash)
+    }
 }
 
 /// A whole record that follows the one before it.

@@ -41,7 +41,7 @@ impl SigningKey {
     pub fn read(folder: &Folder, key_file: &str) -> Result<SigningKey, LedgerError> {
         let path = if key_file.is_empty() { folder.key() } else { PathBuf::from(key_file) };
         let text = std::fs::read_to_string(&path).map(Zeroizing::new).map_err(LedgerError::io(&path))?;
-        let key = parse(&text).ok_or_else(|| LedgerError::Key(path))?;
+        let key = parse(&text).ok_or(LedgerError::Key(path))?;
         Ok(SigningKey(key))
     }
 

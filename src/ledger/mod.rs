@@ -52,7 +52,7 @@ mod writer;
 mod tests;
 
 pub use act::{Act, Digests, Layer, NewAct, Record};
-pub use audit::{Choose, Verified, copy, verify};
+pub use audit::{Choose, Verified, copy, must_exist, verify};
 pub use book::{Standing, Tally};
 pub use chain::{Cut, Head};
 pub use checkpoints::newest_checkpoint;

@@ -1,4 +1,7 @@
 mod acts;
+mod checkpoints;
+mod cut;
+mod disk;
 mod torn;
 
 use std::path::Path;
@@ -76,6 +79,10 @@ fn append(ledger: &Ledger, act: NewAct) -> Record {
 
 fn refused(ledger: &Ledger, act: NewAct) -> LedgerError {
     now(ledger.append(act)).err().expect("the act is refused")
+}
+
+fn verified(dir: &Path) -> Result<Verified, LedgerError> {
+    verify(&options(dir), &[], None, &mut |_, _| ())
 }
 
 fn file(dir: &Path) -> Vec<u8> {

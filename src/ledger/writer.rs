@@ -24,6 +24,7 @@ pub struct Waiting {
     pub answer: oneshot::Sender<Outcome>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are acts; the other one is sent once")]
 pub enum Command {
     Append(Waiting),
     Finish,

@@ -9,6 +9,7 @@ mod crash;
 mod disk;
 mod edge;
 mod layers;
+mod ledger;
 mod reference;
 mod registry;
 mod support;

@@ -1,4 +1,7 @@
-//! The command line: `serve`, `check-config`, and the engine alone for tests.
+//! The command line: `serve`, `check-config`, `ledger`, and the engine alone for tests.
+
+mod ledger;
+mod progress;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +24,9 @@ enum Command {
     Serve(Given),
     /// Read the configuration, say what is wrong with it, print what would be used (secrets masked).
     CheckConfig(Given),
+    /// Prove, show or shorten the record of who granted, refused and withdrew what.
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
     /// Run the embedded engine alone behind ClickHouse's HTTP interface on a loopback port.
     #[command(hide = true)]
     Engine {
@@ -35,18 +41,25 @@ enum Command {
 
 #[derive(Args)]
 struct Given {
-    /// A TOML file; keys it does not hold keep their defaults.
-    #[arg(long, value_name = "FILE", env = "FOOTFALL_CONFIG")]
-    config: Option<PathBuf>,
-    /// A published policy to keep: alllinks, ally or openedlink.
-    #[arg(long)]
-    preset: Option<String>,
+    #[command(flatten)]
+    layers: Layers,
     /// Where to listen: the same as --set server.listen=...
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// A ClickHouse server: the same as --set store.url=...
     #[arg(long, value_name = "URL")]
     store_url: Option<String>,
+}
+
+/// Where the configuration comes from, whatever the command.
+#[derive(Args)]
+struct Layers {
+    /// A TOML file; keys it does not hold keep their defaults.
+    #[arg(long, value_name = "FILE", env = "FOOTFALL_CONFIG")]
+    config: Option<PathBuf>,
+    /// A published policy to keep: alllinks, ally or openedlink.
+    #[arg(long)]
+    preset: Option<String>,
     /// One key, such as journal.segment_secs=5. Can be given several times.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
@@ -59,17 +72,24 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 impl Given {
     fn load(self) -> anyhow::Result<Config> {
+        let shortcut = |key: &str, value: Option<String>| value.map(|value| (key.to_owned(), value));
+        let shortcuts = [shortcut("server.listen", self.listen), shortcut("store.url", self.store_url)];
+        self.layers.load(shortcuts.into_iter().flatten())
+    }
+}
+
+impl Layers {
+    /// `shortcuts` are settings that have a flag of their own; `--set` wins over them.
+    fn load(self, shortcuts: impl Iterator<Item = (String, String)>) -> anyhow::Result<Config> {
         let file = self.config.map(|path| {
             let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             anyhow::Ok((path.display().to_string(), text))
         });
-        let shortcut = |key: &str, value: Option<String>| value.map(|value| (key.to_owned(), value));
-        let shortcuts = [shortcut("server.listen", self.listen), shortcut("store.url", self.store_url)];
         let sources = Sources {
             preset: self.preset,
             file: file.transpose()?,
             environment: std::env::vars().filter(|(name, _)| name.starts_with("FOOTFALL__")).collect(),
-            set: shortcuts.into_iter().flatten().chain(self.set).collect(),
+            set: shortcuts.chain(self.set).collect(),
         };
         Ok(load(sources, |path| std::fs::read_to_string(path))?)
     }
@@ -89,6 +109,7 @@ pub fn main() -> ExitCode {
             }
             Err(error) => wrong(&error),
         },
+        Command::Ledger(command) => command.run(),
         Command::Engine { listen, data, library } => failed(runtime(engine(listen, data, library))),
     }
 }
