@@ -1,7 +1,7 @@
 # The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run test check bench e2e chromium clean
+.PHONY: help run test check size bench e2e chromium clean
 
 # Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
@@ -9,7 +9,8 @@ TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 
 help:
 	@echo 'make run     build and start the collector with the sample profile'
 	@echo 'make test    every test: cargo, then a real browser against the real collector'
-	@echo 'make check   formatting, lints, licences, lock files'
+	@echo 'make check   formatting, lints, licences, lock files, the scripts in the page'
+	@echo 'make size    what a page pays for our scripts'
 	@echo 'make bench   benchmarks'
 
 # The embedded engine and the data files; once, and again when the lock changes.
@@ -19,6 +20,10 @@ node_modules/.installed: package.json package-lock.json
 
 tests/e2e/node_modules/.installed: tests/e2e/package.json tests/e2e/package-lock.json
 	npm ci --ignore-scripts --prefix tests/e2e
+	touch $@
+
+tracker/node_modules/.installed: tracker/package.json tracker/package-lock.json
+	npm ci --ignore-scripts --prefix tracker
 	touch $@
 
 run: node_modules/.installed
@@ -41,11 +46,18 @@ e2e: node_modules/.installed tests/e2e/node_modules/.installed chromium
 chromium:
 	@scripts/need-chromium
 
-check: node_modules/.installed
+check: node_modules/.installed tracker/node_modules/.installed
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	node scripts/check-dependencies.mjs
 	node scripts/check-tree.mjs
+	cd tracker && node_modules/.bin/tsc
+	node tracker/build.mjs --check
+	node tracker/size.mjs
+
+# Of what is committed: nothing need be installed.
+size:
+	@node tracker/size.mjs
 
 # About six minutes. `make bench BENCH=--gate` fails where a promise is not kept.
 bench: node_modules/.installed

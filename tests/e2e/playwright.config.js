@@ -16,7 +16,10 @@ const args = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-ba
 if (process.getuid?.() === 0) args.push("--no-sandbox");
 
 export default defineConfig({
-  testDir: ".",
+  projects: [
+    { name: "collector", testDir: "." },
+    { name: "banner", testDir: "../../tracker/tests" },
+  ],
   outputDir: "../../test-results/e2e",
   workers: 1,
   timeout: 90_000,

@@ -1,10 +1,8 @@
 // Every page on a phone and a desktop, light and dark: no violation that axe can find, nothing wider than the screen, no word to
 // another host, and a picture in test-results/screens for people to look at.
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { violations } from "./browser.js";
 import { DAY, START, expect, test } from "./collector.js";
 
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const HOUR = 3_600_000;
 const FIRST = "2026-02-24";
 const SOURCES = ["https://www.instagram.com/", "https://www.google.com/", "https://news.example.com/", undefined];
@@ -42,9 +40,7 @@ for (const [size, viewport] of [["phone", { width: 390, height: 844 }], ["deskto
         const look = async (name) => {
           await page.screenshot({ path: `../../test-results/screens/${name}-${size}-${colorScheme}.png`, fullPage: true });
           expect(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), name).toBeLessThanOrEqual(0);
-          await page.evaluate(axe);
-          const found = await page.evaluate(() => window.axe.run().then(({ violations }) => violations.map((v) => `${v.id}: ${v.help}`)));
-          expect(found, name).toEqual([]);
+          expect(await violations(page), name).toEqual([]);
         };
         await page.goto("/u/demo");
         await look("profile");

@@ -87,7 +87,7 @@ const choosable = (answer: Answer, tier: Tier, switches: Map<string, HTMLInputEl
 const links = ({ texts, policy, me, receipt }: Answer, { invited }: Look): HTMLElement => {
   const link = (href: string | null, ...says: (Node | string | false)[]): HTMLElement | false => !!href && h("a", { href }, ...says);
   return h("nav", {},
-    link(policy.url, texts.policy, !!policy.date && h("time", { dir: "ltr" }, policy.date)),
+    link(policy.url, texts.policy, " ", h("time", { dir: "ltr" }, policy.date)),
     invited && link(me, texts.me),
     invited && link(receipt, texts.receipt));
 };
