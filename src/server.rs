@@ -19,22 +19,28 @@ use crate::config::{Config, Directory, Proxies};
 use crate::consent::{Gate, Refusals};
 use crate::enrich::{Countries, Enricher};
 use crate::flush::{self, Flusher};
-use crate::http::Guard;
-use crate::ingest::{self, Edge, Rates};
+use crate::http::{Guard, Rates};
+use crate::ingest::{self, Edge};
 use crate::journal::{Journal, Parts, Writer};
+use crate::ledger::Progress;
 use crate::pseudonym::{DayKeys, harden_process};
 use crate::registry::Registry;
 use crate::store::{Limits, StoreOptions};
 use crate::telemetry::Meters;
 use crate::web as pages;
+use crate::web::consent::Asking;
+use asking::{Shared, asking};
+
+mod asking;
 
 /// Runs until a signal or a failure. An error means that something was not kept; the caller's exit code says so.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     harden_process();
-    let Wired { edge, site, writer, flusher, rates, enricher, registry } = wire(&config)?;
+    let Wired { edge, site, asking, writer, flusher, rates, enricher, registry } = wire(&config, progress)?;
+    let ledger = asking.ledger.clone();
     let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
     let tend = tend(rates, enricher, Duration::from_secs(config.data.reload_secs));
-    let server = serve(&config, edge, site)?;
+    let server = serve(&config, edge, site, asking)?;
     let door = server.handle();
 
     let (ended, mut writer_ended) = oneshot::channel();
@@ -63,6 +69,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let _ = serving.await;
     journal.inbox.close();
     writer_ended.await.context("the writer stopped in the middle")??;
+    tokio::task::spawn_blocking(move || ledger.finish()).await?.context("the ledger did not close in order")?;
     tending.abort();
     following.abort();
     match tokio::time::timeout_at(deadline, flushing).await {
@@ -79,6 +86,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 struct Wired {
     edge: web::Data<Edge>,
     site: web::Data<pages::Site>,
+    asking: web::Data<Asking>,
     writer: Writer,
     flusher: Flusher,
     rates: Arc<Rates>,
@@ -86,7 +94,7 @@ struct Wired {
     registry: Arc<Registry>,
 }
 
-fn wire(config: &Config) -> anyhow::Result<Wired> {
+fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
     let clock = if config.test.clock { Clock::test(config.test.start_millis) } else { Clock::System };
     let directory = Arc::new(Directory::new(config));
     let refusals = Arc::new(Refusals::default());
@@ -100,6 +108,14 @@ fn wire(config: &Config) -> anyhow::Result<Wired> {
     let flush_stats = Arc::new(flush::Stats::default());
     let slot = Arc::new(ArcSwapOption::empty());
     let registry = Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), &config.journal.dir));
+    let guard = Arc::new(Guard::new(config));
+    let shared = Shared {
+        clock: clock.clone(),
+        rates: Arc::clone(&rates),
+        registry: Arc::clone(&registry),
+        guard: Arc::clone(&guard),
+    };
+    let asking = web::Data::new(asking(config, shared, progress)?);
     let (done, flushed) = watch::channel(None);
     let flusher = Flusher {
         folder: Arc::clone(&journal.folder),
@@ -118,7 +134,7 @@ fn wire(config: &Config) -> anyhow::Result<Wired> {
         proxies: Proxies::new(&config.proxy.trusted),
         rates: Arc::clone(&rates),
         enricher: Arc::clone(&enricher),
-        gate: Gate::new(config, Arc::clone(&refusals)),
+        gate: Gate::new(config, Arc::clone(&asking.terms), Arc::clone(&refusals)),
         keys,
         inbox: Arc::clone(&journal.inbox),
         mode: config.visitor.mode,
@@ -132,7 +148,7 @@ fn wire(config: &Config) -> anyhow::Result<Wired> {
     let site = web::Data::new(pages::Site {
         clock,
         registry: Arc::clone(&registry),
-        guard: Guard::new(config),
+        guard,
         k: config.report.k,
         fold_after_days: config.retention.fold_after_days,
         journal,
@@ -142,22 +158,31 @@ fn wire(config: &Config) -> anyhow::Result<Wired> {
         deadline,
         sample: config.sample.enabled,
         prefix: config.server.prefix.clone(),
-        consent: config.consent.clone(),
     });
-    Ok(Wired { edge, site, writer, flusher, rates, enricher, registry })
+    Ok(Wired { edge, site, asking, writer, flusher, rates, enricher, registry })
 }
 
 /// Opens the port. From here on hits are taken, and wait until the writer runs.
-fn serve(config: &Config, edge: web::Data<Edge>, site: web::Data<pages::Site>) -> anyhow::Result<Server> {
+fn serve(
+    config: &Config,
+    edge: web::Data<Edge>,
+    site: web::Data<pages::Site>,
+    asking: web::Data<Asking>,
+) -> anyhow::Result<Server> {
     let hit_path = format!("{}/hit", config.server.prefix);
+    // A profile's visit cookie is sent to paths below the profile only.
+    let hit_under = format!("/{{under:.+}}{hit_path}");
     let test_clock = config.test.clock;
     let factory = move || {
-        let routed = site.clone();
+        let (routed, asked) = (site.clone(), asking.clone());
         App::new()
             .app_data(edge.clone())
             .app_data(site.clone())
+            .app_data(asking.clone())
             .wrap(Condition::new(test_clock, from_fn(pages::follow)))
             .route(&hit_path, web::post().to(ingest::hit))
+            .route(&hit_under, web::post().to(ingest::hit))
+            .configure(move |config| pages::consent::routes(&asked, config))
             .configure(move |config| pages::routes(&routed, config))
             .default_service(web::to(pages::nothing))
     };

@@ -118,8 +118,10 @@ fn serve(config: Config) -> ExitCode {
     if let Err(reason) = crate::telemetry::logs(&config.log) {
         return wrong(&anyhow::anyhow!(reason));
     }
-    match runtime(crate::server::run(config)) {
+    let mut bar = progress::Bar::new();
+    match runtime(crate::server::run(config, &mut |done, of| bar.show(done, of))) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<crate::consent::versions::Drift>() => wrong(&error),
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "the collector failed");
             ExitCode::FAILURE

@@ -56,6 +56,9 @@ pub struct Limits {
     pub site_hits_per_sec: u32,
     #[garde(range(min = 1))]
     pub site_burst: u32,
+    /// Answers to the consent question a minute of one /24 or /48.
+    #[garde(range(min = 1))]
+    pub network_choices_per_min: u32,
     /// Networks the rate limit remembers; beyond it, newcomers share one bucket.
     #[garde(range(min = 1000))]
     pub networks: usize,

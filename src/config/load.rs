@@ -135,6 +135,10 @@ fn secrets(config: &mut Config, read: impl Fn(&str) -> std::io::Result<String>) 
     Ok(())
 }
 
+fn twice(words: &[String]) -> Option<&String> {
+    words.iter().enumerate().find(|(place, word)| words[..*place].contains(word)).map(|(_, word)| word)
+}
+
 fn check(config: &Config) -> Result<(), ConfigError> {
     let fail = |key: &str, reason: String| Err(ConfigError::Key { key: key.into(), reason });
     if let Err(report) = config.validate()
@@ -147,6 +151,21 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             "consent.analytics_tier",
             format!("must be one of consent.tiers: {}", config.consent.tiers.join(", ")),
         );
+    }
+    if config.consent.analytics_tier == config.consent.tiers[0] {
+        return fail("consent.analytics_tier", "must not be the first tier, which nobody can refuse".into());
+    }
+    if let Some(tier) = twice(&config.consent.tiers) {
+        return fail("consent.tiers", format!("holds {tier} twice"));
+    }
+    if let Some(tier) = config.consent.inert.iter().find(|tier| !config.consent.tiers[1..].contains(tier)) {
+        return fail("consent.inert", format!("{tier} is no optional tier: {}", config.consent.tiers[1..].join(", ")));
+    }
+    for (place, entry) in config.register.iter().enumerate() {
+        if !config.consent.tiers.contains(&entry.tier) {
+            let known = config.consent.tiers.join(", ");
+            return fail(&format!("register[{place}].tier"), format!("must be one of consent.tiers: {known}"));
+        }
     }
     if config.test.clock && !config.server.listen.ip().is_loopback() {
         return fail("test.clock", format!("needs server.listen on a loopback address, not {}", config.server.listen));

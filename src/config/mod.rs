@@ -21,7 +21,10 @@ mod zones;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-pub use consent::{Basis, Consent, ConsentCookie, OnSignal, Signals, Visitor, VisitorCookie, VisitorMode};
+pub use consent::{
+    Basis, Channel, Consent, ConsentCookie, OnSignal, OnVersion, Policy, RegisterRule, Signals, Ui, Visitor,
+    VisitorCookie, VisitorMode, WellKnown,
+};
 pub use directory::Directory;
 pub use edge::{Limits, Proxy, Server};
 pub use hosts::{Hosts, Site};
@@ -49,6 +52,10 @@ pub struct Config {
     #[garde(dive)]
     pub consent: Consent,
     #[garde(dive)]
+    pub policy: Policy,
+    #[garde(dive)]
+    pub well_known: WellKnown,
+    #[garde(dive)]
     pub visitor: Visitor,
     #[garde(dive)]
     pub journal: Journal,
@@ -74,6 +81,9 @@ pub struct Config {
     pub profiles: Vec<ProfileRule>,
     #[garde(dive)]
     pub sites: Vec<SiteRule>,
+    /// Of the platform, for the consent question.
+    #[garde(dive)]
+    pub register: Vec<RegisterRule>,
 }
 
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]

@@ -7,10 +7,16 @@ mod choice;
 mod gate;
 mod id;
 mod refusals;
+mod register;
+mod terms;
+pub mod texts;
+pub mod versions;
 mod withdrawn;
 
-pub use choice::{Choice, cookie};
+pub use choice::{Stored, expired, grant, refusal};
 pub use gate::{AdmittedHit, Gate};
 pub use id::ConsentId;
 pub use refusals::Refusals;
+pub use register::Register;
+pub use terms::{Terms, Tier};
 pub use withdrawn::Withdrawn;

@@ -61,6 +61,18 @@ pub struct Signals {
     pub prefetch: bool,
 }
 
+impl Signals {
+    /// A `Sec-GPC` field: an exact 1, and nothing else.
+    pub fn is_gpc(field: &[u8]) -> bool {
+        field.trim_ascii() == b"1"
+    }
+
+    /// A `DNT` field. The first character decides: `1xyz` is a 1 with an extension.
+    pub fn is_dnt(field: &[u8]) -> bool {
+        field.trim_ascii_start().first() == Some(&b'1')
+    }
+}
+
 /// Who sent a beacon: everything personal about a request, in one place, for as long as the request lasts.
 pub struct Caller<'a> {
     pub at: Millis,

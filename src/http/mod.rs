@@ -2,10 +2,14 @@
 
 mod body;
 mod guard;
+mod limit;
+mod origin;
 mod problem;
 
 pub use body::{BodyError, read};
 pub use guard::Guard;
+pub use limit::Rates;
+pub use origin::Origins;
 pub use problem::refuse;
 
 /// What is read past a limit before the connection is closed instead.

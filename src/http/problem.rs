@@ -17,8 +17,13 @@ pub async fn refuse(problem: &Problem, unread: Option<(&mut Payload, Duration)>)
     };
     let mut answer = HttpResponse::build(StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST));
     answer.content_type(Problem::MEDIA_TYPE).insert_header((CACHE_CONTROL, "no-store"));
-    if problem.status == 503 {
-        answer.insert_header((RETRY_AFTER, "2"));
+    let wait = match problem.status {
+        503 => Some("2"),
+        429 => Some("60"),
+        _ => None,
+    };
+    if let Some(seconds) = wait {
+        answer.insert_header((RETRY_AFTER, seconds));
     }
     if !keep {
         answer.insert_header((CONNECTION, "close")).force_close();

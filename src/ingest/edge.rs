@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fields::Fields;
-use super::limit::Rates;
 use super::wire;
 use crate::clock::Clock;
 use crate::config::{Config, Directory, Hosts, Proxies, Site, VisitorMode};
-use crate::consent::Gate;
+use crate::consent::{Gate, expired};
 use crate::enrich::{Client, Enricher, Page, event_name, link};
 use crate::event::{Address, Caller, Kind, Payload, Problem, RawHit, SiteId};
-use crate::http::without_port;
+use crate::http::{Rates, without_port};
 use crate::journal::Inbox;
 use crate::pseudonym::{DayKeys, Event, seal};
 
@@ -79,7 +78,11 @@ impl Edge {
             let site = self.site(&hosts, fields, peer, page);
             let over_rate = self.rates.exceeded(network, site.map_or(SiteId::PLATFORM, |site| site.id));
             let raw = RawHit { caller: &caller, payload, site, over_rate };
-            if let Some((mut event, site)) = self.admit(raw, page, client) {
+            let admitted = self.admit(raw, page, client);
+            if admitted.is_none() && sealed.cookie.is_none() {
+                sealed.cookie = self.stale_cookie(&caller, site);
+            }
+            if let Some((mut event, site)) = admitted {
                 if event.without_cookie == Some(true) && event.kind != Kind::Leave {
                     // One visitor a body: what follows in it comes from the one who was just counted.
                     event.without_cookie = Some(sealed.cookie.is_none());
@@ -105,6 +108,12 @@ impl Edge {
             known_bot: client.bot,
         };
         (caller, client)
+    }
+
+    /// A browser that may not be counted and still says it was here before is told to forget it. No script can see that.
+    fn stale_cookie(&self, caller: &Caller<'_>, site: Option<Site<'_>>) -> Option<String> {
+        let (site, name) = (site?, self.visit_cookie.split('=').next()?);
+        self.gate.has_stale_cookie(caller).then(|| expired(name, site.path))
     }
 
     /// One hit through the gate, its facts, its seal. `None`: dropped.

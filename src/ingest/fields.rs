@@ -51,9 +51,8 @@ impl<'a> Fields<'a> {
                 "sec-ch-ua-platform" => fields.platform = text(value),
                 "sec-fetch-site" => fields.cross_site |= bytes == b"cross-site",
                 // One exact 1 among several fields is enough; anything else is ignored.
-                "sec-gpc" => fields.gpc |= bytes.trim_ascii() == b"1",
-                // The first character decides: `1xyz` is a 1 with an extension.
-                "dnt" => fields.dnt |= bytes.trim_ascii_start().first() == Some(&b'1'),
+                "sec-gpc" => fields.gpc |= Signals::is_gpc(bytes),
+                "dnt" => fields.dnt |= Signals::is_dnt(bytes),
                 "sec-purpose" | "purpose" | "x-moz" => fields.prefetch |= says_prefetch(bytes),
                 "content-encoding" => fields.encoded |= bytes != b"identity",
                 _ => {}

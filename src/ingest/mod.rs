@@ -5,14 +5,12 @@
 
 mod edge;
 mod fields;
-mod limit;
 mod wire;
 
 use actix_web::http::header::SET_COOKIE;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 pub use edge::Edge;
-pub use limit::Rates;
 
 use crate::event::Problem;
 use crate::http::{BodyError, read, refuse};

@@ -14,6 +14,8 @@ pub enum LedgerError {
     Damaged { path: PathBuf, record: u64, offset: u64, what: String },
     #[error("{file}: {what}", file = file.display())]
     Checkpoint { file: PathBuf, what: &'static str },
+    #[error("{path}: {what}; it holds the versions of the question that were put, and is written by the collector alone", path = path.display())]
+    Versions { path: PathBuf, what: String },
     #[error("{path}: must be an Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it", path = .0.display())]
     Key(PathBuf),
     #[error("a grant given on {day} or later can still be live; the youngest day accepted is {day}")]

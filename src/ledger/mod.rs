@@ -12,7 +12,7 @@
 //!   is an error until a restart reads what is really there. A full disk is no such failure: the file is cut back to where it was.
 //!
 //! ```text
-//! folder   lock  acts.ledger  key.pem  checkpoints/<size>.note
+//! folder   lock  acts.ledger  key.pem  checkpoints/<size>.note  versions.json
 //! file     cut? record*                                  JSON, one a line, without spaces, keys always in this order
 //! cut      {"cut":{"seq":N,"hash":"…","before":"2024-01-01"}}        records 1 to N were dropped; record N had this hash
 //! record   {"seq":41,"prev":"…","id":"…"|null,"act":"grant|refuse|withdraw","refers":40|null,"site":"alllinks","version":3,
@@ -46,6 +46,7 @@ mod note;
 mod open;
 mod read;
 mod scan;
+mod versions;
 mod writer;
 
 #[cfg(test)]
@@ -58,9 +59,12 @@ pub use chain::{Cut, Head};
 pub use checkpoints::newest_checkpoint;
 pub use cut::{Dropped, cut};
 pub use error::LedgerError;
+pub use hex::text as hex;
 pub use key::PublicKey;
+pub use line::sha256;
 pub use open::{Ledger, Options};
 pub use scan::{Found, Progress};
+pub use versions::Versions;
 
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];

@@ -37,12 +37,11 @@ pub struct Options {
 
 impl Options {
     pub fn of(config: &Config) -> Options {
-        let site = if config.preset.is_empty() { "ledger" } else { &config.preset };
         Options {
             dir: config.ledger.dir.clone(),
             key_file: config.ledger.key_file.clone(),
             checkpoint_secs: config.ledger.checkpoint_secs,
-            site: site.to_owned(),
+            site: config.consent.site.clone(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Stage 10: the pages and answers people read. Reports and metrics for whoever may see them, the sample profile, the health check.
 
 mod api;
+pub mod consent;
 mod metrics;
 mod pages;
 mod registry;
@@ -14,7 +15,6 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::config::Consent;
 use crate::event::Problem;
 use crate::http::{Guard, refuse};
 use crate::journal::Journal;
@@ -28,8 +28,7 @@ pub use test_clock::follow;
 pub struct Site {
     pub clock: Clock,
     pub registry: Arc<Registry>,
-    pub guard: Guard,
-    pub consent: Consent,
+    pub guard: Arc<Guard>,
     pub k: u32,
     pub fold_after_days: u32,
     pub journal: Journal,
@@ -50,7 +49,7 @@ pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
     registry::routes(config);
     pages::routes(config);
     if site.sample {
-        sample::routes(&site.prefix, config);
+        sample::routes(config);
     }
     if matches!(site.clock, Clock::Test(_)) {
         config.route("/test/flush", web::post().to(test_clock::flush));
@@ -59,7 +58,7 @@ pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
 
 /// Everything without a page. The body is read even here: see `http::read`.
 pub async fn nothing(request: HttpRequest, mut payload: web::Payload, site: web::Data<Site>) -> HttpResponse {
-    let known = request.path() == format!("{}/hit", site.prefix);
+    let known = request.path().ends_with(&format!("{}/hit", site.prefix));
     let problem = if known {
         Problem::new(405, "method_not_allowed", "Only POST is answered here")
     } else {

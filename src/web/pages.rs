@@ -26,12 +26,11 @@ const REPORT: [File; 3] = [
     file!("/assets/report.js", JS, "first/report.js"),
 ];
 
-pub(super) const SAMPLE: [File; 5] = [
+pub(super) const SAMPLE: [File; 4] = [
     file!("/u/demo", HTML, "sample/demo.html"),
     file!("/u/demo/shop", HTML, "sample/shop.html"),
     file!("/assets/sample/page.css", CSS, "sample/page.css"),
     file!("/assets/sample/beacon.js", JS, "sample/beacon.js"),
-    file!("/assets/sample/choice.js", JS, "sample/choice.js"),
 ];
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use footfall::clock::Clock;
 use footfall::config::{Directory, VisitorMode, load};
-use footfall::consent::{Gate, Refusals};
+use footfall::consent::{Gate, Refusals, Terms};
 use footfall::enrich::{Countries, Enricher, Page};
 use footfall::event::{Address, Agent, Caller, Hints, Kind, Payload, RawHit, Signals, SiteId};
 use footfall::journal::{Parts, Writer};
@@ -162,7 +162,8 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
     let (sealed, _kept) = tokio::sync::mpsc::unbounded_channel();
     let (journal, writer) = Writer::open(&config, parts, sealed).unwrap();
     let writer = std::thread::spawn(move || writer.run());
-    let gate = Gate::new(&config, refusals);
+    let terms = Arc::new(Terms::new(&config, |_| CONSENT_VERSION, Arc::default()));
+    let gate = Gate::new(&config, terms, refusals);
     let enricher = Enricher::new([1; 32], Countries::none());
     let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0";
     let mut values = Vec::new();

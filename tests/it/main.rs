@@ -4,6 +4,7 @@
 
 mod canary;
 mod config;
+mod consent;
 mod counts;
 mod crash;
 mod disk;

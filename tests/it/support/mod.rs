@@ -38,6 +38,9 @@ trusted = ["127.0.0.0/8"]
 dir = "{dir}/data/journal"
 segment_secs = 1
 
+[ledger]
+dir = "{dir}/data/ledger"
+
 [store]
 dir = "{dir}/data/store"
 
@@ -127,6 +130,11 @@ impl Server {
     pub fn restart(&mut self) {
         self.spawn_again();
         self.wait_until_healthy();
+    }
+
+    /// More settings for the next start.
+    pub fn set(&mut self, settings: &[&str]) {
+        self.settings.extend(settings.iter().map(|pair| (*pair).to_owned()));
     }
 
     pub fn spawn_again(&mut self) {

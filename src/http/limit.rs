@@ -17,6 +17,7 @@ const SHARED: u64 = 1 << 16;
 pub struct Rates {
     networks: DefaultKeyedRateLimiter<u64>,
     sites: DefaultKeyedRateLimiter<u64>,
+    choices: DefaultKeyedRateLimiter<u64>,
     key: [u8; 32],
     most: usize,
     crowded: AtomicBool,
@@ -29,6 +30,10 @@ impl Rates {
         Rates {
             networks: RateLimiter::keyed(quota(limits.network_hits_per_sec, limits.network_burst)),
             sites: RateLimiter::keyed(quota(limits.site_hits_per_sec, limits.site_burst)),
+            choices: RateLimiter::keyed(
+                Quota::per_minute(at_least_one(limits.network_choices_per_min))
+                    .allow_burst(at_least_one(limits.network_choices_per_min)),
+            ),
             key,
             most: limits.networks,
             crowded: AtomicBool::new(false),
@@ -38,6 +43,11 @@ impl Rates {
     /// Whether a hit of this network to this site is one too many. Takes from both budgets.
     pub fn exceeded(&self, network: u64, site: SiteId) -> bool {
         self.networks.check_key(&network).is_err() | self.sites.check_key(&site.as_u64()).is_err()
+    }
+
+    /// Whether this is one answer to the consent question too many: each costs a record that is kept for years.
+    pub fn chooses_too_often(&self, network: u64) -> bool {
+        self.choices.check_key(&network).is_err()
     }
 
     /// The network's key in the limiter.
@@ -55,6 +65,7 @@ impl Rates {
     pub fn tidy(&self) {
         self.networks.retain_recent();
         self.sites.retain_recent();
+        self.choices.retain_recent();
         self.networks.shrink_to_fit();
         self.crowded.store(self.networks.len() > self.most, Ordering::Relaxed);
     }
@@ -65,8 +76,11 @@ impl Rates {
 }
 
 fn quota(per_second: u32, burst: u32) -> Quota {
-    let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
     Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(burst))
+}
+
+fn at_least_one(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN)
 }
 
 #[cfg(test)]

@@ -1,0 +1,133 @@
+//! What is asked, and what an answer is worth today.
+
+use std::sync::Arc;
+
+use super::choice::{Stored, cookie};
+use super::withdrawn::Withdrawn;
+use crate::config::{Basis, Config, OnSignal, OnVersion, Ui};
+use crate::event::{Refusal, Signals};
+
+/// A tier that can be refused.
+pub struct Tier {
+    pub name: Box<str>,
+    pub inert: bool,
+    /// The version from which on a grant of it counts.
+    pub since: u32,
+}
+
+pub struct Terms {
+    pub version: u32,
+    pub basis: Basis,
+    pub optional: Vec<Tier>,
+    /// The tier nobody can refuse.
+    pub necessary: Box<str>,
+    /// The optional tiers are granted together or not at all.
+    pub bundled: bool,
+    analytics: Box<str>,
+    /// Of the analytics tier.
+    since: u32,
+    cookie: Box<str>,
+    max_age_secs: u64,
+    deny_gpc: bool,
+    deny_dnt: bool,
+    withdrawn: Arc<Withdrawn>,
+}
+
+impl Terms {
+    /// `asked` is the version at which a tier's purposes or providers last grew; see `versions`.
+    pub fn new(config: &Config, asked: impl Fn(&str) -> u32, withdrawn: Arc<Withdrawn>) -> Terms {
+        let consent = &config.consent;
+        let since = |tier: &str| match consent.on_version {
+            OnVersion::Everybody => consent.version,
+            OnVersion::WhereGrown => asked(tier),
+        };
+        let tier = |name: &String| Tier {
+            name: name.as_str().into(),
+            inert: consent.inert.contains(name),
+            since: since(name),
+        };
+        Terms {
+            version: consent.version,
+            basis: consent.basis,
+            optional: consent.tiers[1..].iter().map(tier).collect(),
+            necessary: consent.tiers[0].as_str().into(),
+            bundled: consent.ui == Ui::AcceptDecline,
+            since: since(&consent.analytics_tier),
+            analytics: consent.analytics_tier.as_str().into(),
+            cookie: consent.cookie.name.as_str().into(),
+            max_age_secs: consent.cookie.max_age_secs,
+            deny_gpc: config.signals.gpc == OnSignal::Deny,
+            deny_dnt: config.signals.dnt == OnSignal::Deny,
+            withdrawn,
+        }
+    }
+
+    /// The choice a `Cookie` field holds. A grant that was withdrawn is a refusal, whoever kept a copy of its cookie.
+    pub fn stored<'a>(&self, cookies: &'a str) -> Option<Stored<'a>> {
+        let stored = Stored::read(cookie(cookies, &self.cookie)?)?;
+        match &stored.id {
+            Some(id) if self.withdrawn.contains(id) => Some(stored.withdrawn()),
+            _ => Some(stored),
+        }
+    }
+
+    /// The opt-out signal that is obeyed, whatever was chosen.
+    pub fn signal(&self, signals: &Signals) -> Option<Refusal> {
+        match signals {
+            Signals { gpc: true, .. } if self.deny_gpc => Some(Refusal::Gpc),
+            Signals { dnt: true, .. } if self.deny_dnt => Some(Refusal::Dnt),
+            _ => None,
+        }
+    }
+
+    /// Whether a tier is granted, signals aside.
+    pub fn holds(&self, stored: Option<&Stored<'_>>, tier: &Tier) -> bool {
+        match self.basis {
+            Basis::ExemptOptOut if tier.name == self.analytics => stored.is_none_or(|stored| stored.grants(&tier.name)),
+            _ => stored.is_some_and(|stored| self.counts(stored, &tier.name, tier.since)),
+        }
+    }
+
+    /// Why the choice does not let a hit count.
+    pub(super) fn refuses(&self, stored: Option<&Stored<'_>>) -> Option<Refusal> {
+        match self.basis {
+            Basis::OptIn => {
+                let counts = stored.is_some_and(|stored| self.counts(stored, &self.analytics, self.since));
+                (!counts).then_some(Refusal::NoConsent)
+            }
+            // An objection stays one whatever the version: a new version does not unsay it.
+            Basis::ExemptOptOut => {
+                let objected = stored.is_some_and(|stored| !stored.grants(&self.analytics));
+                objected.then_some(Refusal::Objected)
+            }
+        }
+    }
+
+    /// Whether something was added to the question since it was answered.
+    pub fn outdated(&self, stored: &Stored<'_>) -> bool {
+        stored.version > self.version || self.optional.iter().any(|tier| stored.version < tier.since)
+    }
+
+    /// The `Set-Cookie` that keeps a choice. Page scripts cannot read it: an id that any embedded script could read would be one to
+    /// follow people by.
+    pub fn keep(&self, value: &str) -> String {
+        let (name, life) = (&self.cookie, self.max_age_secs);
+        format!("{name}={value}; Max-Age={life}; Path=/; Secure; HttpOnly; SameSite=Lax")
+    }
+
+    pub fn obeys_gpc(&self) -> bool {
+        self.deny_gpc
+    }
+
+    pub fn cookie_name(&self) -> &str {
+        &self.cookie
+    }
+
+    pub fn cookie_days(&self) -> u64 {
+        self.max_age_secs / 86_400
+    }
+
+    fn counts(&self, stored: &Stored<'_>, tier: &str, since: u32) -> bool {
+        (since..=self.version).contains(&stored.version) && stored.grants(tier)
+    }
+}

@@ -1,0 +1,171 @@
+//! The versions of the question that were ever put, and whether today's is one of them.
+//!
+//! A version stands for one register. What changes the register without a new version would change what people agreed to behind their
+//! backs, so the collector does not start with it.
+
+use serde::{Deserialize, Serialize};
+
+use super::register::Register;
+use crate::config::{Channel, Config};
+
+/// A version as it was first put.
+#[derive(Deserialize, Serialize, Clone, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Version {
+    pub version: u32,
+    /// The UTC day it was first put.
+    pub from: jiff::civil::Date,
+    pub register: Register,
+    /// The optional tiers that must be asked about anew.
+    pub grew: Vec<String>,
+    /// Where account holders are told.
+    pub notices: Vec<Channel>,
+}
+
+#[derive(thiserror::Error, Debug)]
+pub enum Drift {
+    #[error(
+        "consent.version is still {version}, but what it asks about has changed:\n  {}\nraise consent.version and \
+         policy.effective_date, or take the change back", .difference.join("\n  ")
+    )]
+    Changed { version: u32, difference: Vec<String> },
+    #[error("consent.version is {found}, but {newest} was put already; accepted are {newest} and later")]
+    Older { found: u32, newest: u32 },
+    #[error(
+        "policy.effective_date is still {date}, but version {version} asks about something else:\n  {}\nthe notice must say \
+         since when", .difference.join("\n  ")
+    )]
+    Undated { version: u32, date: jiff::civil::Date, difference: Vec<String> },
+}
+
+/// Today's version, if it was not put before.
+pub fn new_version(known: &[Version], config: &Config, today: jiff::civil::Date) -> Result<Option<Version>, Drift> {
+    let (register, version) = (Register::of(config), config.consent.version);
+    let first = |grew, notices| Version { version, from: today, register: register.clone(), grew, notices };
+    let Some(last) = known.last() else {
+        // Nobody was asked before: there is nothing to tell.
+        return Ok(Some(first(register.tiers[1..].to_vec(), Vec::new())));
+    };
+    let difference = register.difference(&last.register);
+    if version < last.version {
+        return Err(Drift::Older { found: version, newest: last.version });
+    }
+    if version == last.version {
+        return if difference.is_empty() { Ok(None) } else { Err(Drift::Changed { version, difference }) };
+    }
+    if !difference.is_empty() && register.effective_date == last.register.effective_date {
+        return Err(Drift::Undated { version, date: register.effective_date, difference });
+    }
+    Ok(Some(first(register.grown_since(&last.register), config.consent.notices.clone())))
+}
+
+/// The version at which a tier last gained a purpose or a provider.
+pub fn asked(known: &[Version], tier: &str) -> u32 {
+    let grew = |version: &&Version| version.grew.iter().any(|grown| grown == tier);
+    known.iter().rev().find(grew).map_or(u32::MAX, |version| version.version)
+}
+
+/// Something account holders are to be told, once.
+#[derive(Serialize, PartialEq, Debug)]
+pub struct Notice {
+    /// Grows from notice to notice.
+    pub id: u64,
+    pub channel: Channel,
+    pub version: u32,
+    pub from: jiff::civil::Date,
+    pub effective_date: jiff::civil::Date,
+    /// The tiers visitors are asked about again.
+    pub grew: Vec<String>,
+    /// What changed, a line each.
+    pub changes: Vec<String>,
+}
+
+/// All notices there ever were, the oldest first.
+pub fn notices(known: &[Version]) -> Vec<Notice> {
+    let pairs = known.iter().zip(known.iter().skip(1));
+    let of_pair = |(before, now): (&Version, &Version)| {
+        let notice = |(place, channel): (usize, &Channel)| Notice {
+            id: u64::from(now.version) * 8 + place as u64,
+            channel: *channel,
+            version: now.version,
+            from: now.from,
+            effective_date: now.register.effective_date,
+            grew: now.grew.clone(),
+            changes: now.register.difference(&before.register),
+        };
+        now.notices.iter().enumerate().map(notice).collect::<Vec<_>>()
+    };
+    pairs.flat_map(of_pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+
+    fn config(settings: &[&str]) -> Config {
+        let set = settings.iter().map(|pair| pair.split_once('=').unwrap());
+        let set = set.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        load(Sources { preset: Some("alllinks".into()), set, ..Sources::default() }, |_| unreachable!()).unwrap()
+    }
+
+    fn day(text: &str) -> jiff::civil::Date {
+        text.parse().unwrap()
+    }
+
+    const PLAYER: &str = r#"register=[{tier="embeds",name="player",provider="Vimeo",purpose="video",life_secs=3600}]"#;
+
+    fn known() -> Vec<Version> {
+        vec![new_version(&[], &config(&[]), day("2026-01-05")).unwrap().unwrap()]
+    }
+
+    #[test]
+    fn the_first_version_asks_about_every_tier_and_tells_nobody() {
+        let known = known();
+        assert_eq!(known[0].grew, ["preferences", "analytics", "embeds"]);
+        assert_eq!(notices(&known), []);
+        assert_eq!(new_version(&known, &config(&[]), day("2026-01-06")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_changed_register_under_the_same_version_is_refused_with_the_difference() {
+        for (setting, line) in [
+            (PLAYER, "+ embeds: player of Vimeo, video, 3600 s"),
+            ("visitor.cookie.max_age_secs=3600", "- analytics: al_visit of alllinks"),
+            ("policy.effective_date=2026-02-01", "+ effective date 2026-02-01"),
+            ("consent.inert=[\"embeds\"]", "+ inert embeds"),
+        ] {
+            let error = new_version(&known(), &config(&[setting]), day("2026-01-06")).unwrap_err().to_string();
+            assert!(error.contains(line) && error.contains("raise consent.version"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_new_version_with_another_register_needs_another_date_and_never_an_older_number() {
+        let undated = new_version(&known(), &config(&["consent.version=2", PLAYER]), day("2026-02-01"));
+        assert!(undated.unwrap_err().to_string().contains("policy.effective_date is still 2026-01-01"));
+        let newer = [Version { version: 5, ..known().remove(0) }];
+        let older = new_version(&newer, &config(&["consent.version=4"]), day("2026-02-01"));
+        assert!(older.unwrap_err().to_string().contains("accepted are 5 and later"));
+    }
+
+    #[test]
+    fn only_the_tier_that_grew_is_asked_about_again_and_account_holders_are_told_once() {
+        let mut known = known();
+        let next = config(&["consent.version=2", "policy.effective_date=2026-02-01", PLAYER]);
+        known.push(new_version(&known, &next, day("2026-02-01")).unwrap().unwrap());
+        assert_eq!(["preferences", "analytics", "embeds"].map(|tier| asked(&known, tier)), [1, 1, 2]);
+        let told = notices(&known);
+        assert_eq!(told.len(), 1);
+        assert_eq!(
+            (told[0].channel, told[0].version, told[0].grew.join(",")),
+            (Channel::DashboardBanner, 2, "embeds".into())
+        );
+        // What goes is no new purpose, and neither is a shorter life.
+        let less =
+            config(&["consent.version=3", "policy.effective_date=2026-03-01", "visitor.cookie.max_age_secs=3600"]);
+        known.push(new_version(&known, &less, day("2026-03-01")).unwrap().unwrap());
+        assert_eq!(known[2].grew, Vec::<String>::new());
+        assert_eq!(notices(&known).iter().map(|notice| notice.id).collect::<Vec<_>>(), [16, 24]);
+    }
+}

@@ -1,0 +1,91 @@
+use std::net::IpAddr;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{COOKIE, HOST, HeaderName, ORIGIN};
+
+use super::text;
+use crate::config::Proxies;
+use crate::event::{Address, Signals};
+
+/// Where requests come from, as far as trusted proxies and browsers say.
+pub struct Origins(Proxies);
+
+impl Origins {
+    pub fn new(proxies: Proxies) -> Origins {
+        Origins(proxies)
+    }
+
+    /// Only a page of the very same origin may decide for its visitor; whoever does not say where it comes from is not one.
+    pub fn same(&self, request: &HttpRequest) -> bool {
+        let fetched = field(request, "sec-fetch-site");
+        let origin = request.headers().get(ORIGIN).map(|value| text(value).unwrap_or("null"));
+        let of_page = origin.map(|origin| origin.split_once("://").map_or("", |(_, host)| host));
+        let same_host = of_page.map(|host| !host.is_empty() && host.eq_ignore_ascii_case(self.host(request)));
+        match (fetched, same_host) {
+            (None, None) | (_, Some(false)) => false,
+            (Some(site), _) => site == "same-origin",
+            (None, Some(true)) => true,
+        }
+    }
+
+    /// The host the visitor's browser asked, with its port.
+    pub fn host<'r>(&self, request: &'r HttpRequest) -> &'r str {
+        let forwarded = field(request, "x-forwarded-host").filter(|_| self.0.trusts(peer(request)));
+        forwarded.or_else(|| request.headers().get(HOST).and_then(text)).unwrap_or("")
+    }
+
+    pub fn address(&self, request: &HttpRequest) -> Address {
+        let lines: Vec<&str> = request.headers().get_all("x-forwarded-for").filter_map(text).collect();
+        Address::new(self.0.client(peer(request), lines.into_iter()))
+    }
+
+    pub fn signals(request: &HttpRequest) -> Signals {
+        let any = |name: &'static str, is: fn(&[u8]) -> bool| {
+            request.headers().get_all(name).any(|value| is(value.as_bytes()))
+        };
+        Signals { gpc: any("sec-gpc", Signals::is_gpc), dnt: any("dnt", Signals::is_dnt), prefetch: false }
+    }
+
+    pub fn cookies(request: &HttpRequest) -> &str {
+        request.headers().get(COOKIE).and_then(text).unwrap_or("")
+    }
+}
+
+fn field<'r>(request: &'r HttpRequest, name: &'static str) -> Option<&'r str> {
+    request.headers().get(HeaderName::from_static(name)).and_then(text)
+}
+
+fn peer(request: &HttpRequest) -> IpAddr {
+    request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn only_a_page_of_the_same_origin_may_decide() {
+        let origins = Origins::new(Proxies::new(&[]));
+        for (fields, expected) in [
+            (&[("sec-fetch-site", "same-origin"), ("origin", "https://a.test")][..], true),
+            (&[("sec-fetch-site", "same-origin")], true),
+            (&[("origin", "http://a.test")], true),
+            (&[("sec-fetch-site", "same-site"), ("origin", "https://a.test")], false),
+            (&[("sec-fetch-site", "cross-site"), ("origin", "https://b.test")], false),
+            (&[("sec-fetch-site", "none")], false),
+            (&[("sec-fetch-site", "same-origin"), ("origin", "null")], false),
+            (&[("origin", "https://a.test.b.test")], false),
+            (&[("origin", "https://a.test:8443")], false),
+            (&[("origin", "a.test")], false),
+            (&[], false),
+        ] {
+            let mut request = TestRequest::default().insert_header(("host", "a.test"));
+            for field in fields {
+                request = request.append_header(*field);
+            }
+            assert_eq!(origins.same(&request.to_http_request()), expected, "{fields:?}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+
+use super::Asking;
+use crate::consent::versions::Notice;
+use crate::event::Problem;
+use crate::http::refuse;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    #[serde(default)]
+    after: u64,
+}
+
+/// `GET /api/v1/notices?after=<id>`: what the platform is to tell its account holders. Each notice has one id for ever: who asks with the
+/// last one it has seen gets each once.
+pub(super) async fn list(request: HttpRequest, asking: web::Data<Asking>) -> HttpResponse {
+    if !asking.guard.admits(&request) {
+        return refuse(&Problem::not_allowed(), None).await;
+    }
+    let Ok(query) = web::Query::<Query>::from_query(request.query_string()) else {
+        let problem = Problem::new(400, "bad_question", "The question cannot be answered");
+        return refuse(&problem.detail("accepted is after, the id of the last notice seen"), None).await;
+    };
+    let new: Vec<&Notice> = asking.notices.iter().filter(|notice| notice.id > query.after).collect();
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(serde_json::json!({ "notices": new }))
+}

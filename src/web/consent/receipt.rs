@@ -1,0 +1,31 @@
+use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::Asking;
+use crate::event::Problem;
+use crate::http::refuse;
+
+/// `GET {prefix}/consent/receipt`: what the ledger holds of this browser's grant, its lines as they lie there, so that each can be hashed again.
+pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>) -> HttpResponse {
+    let id = asking.stored(&request).and_then(|stored| stored.id);
+    let none = Problem::new(404, "no_receipt", "There is no record of a grant of this browser");
+    let Some(id) = id else { return refuse(&none, None).await };
+    let at = asking.clone();
+    let records = web::block(move || at.ledger.records(&id)).await;
+    let lines: Vec<String> = match records {
+        Ok(Ok(records)) => records.into_iter().map(|record| record.line).collect(),
+        _ => {
+            tracing::error!("the ledger cannot be read for a receipt");
+            let away = Problem::new(503, "not_read", "The ledger cannot be read right now");
+            return refuse(&away, None).await;
+        }
+    };
+    if lines.is_empty() {
+        return refuse(&none, None).await;
+    }
+    asking
+        .answer()
+        .insert_header((CONTENT_TYPE, "application/json"))
+        .insert_header((CONTENT_DISPOSITION, "attachment; filename=\"consent-receipt.json\""))
+        .body(format!("[\n{}\n]\n", lines.join(",\n")))
+}
