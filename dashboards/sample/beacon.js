@@ -1,23 +1,15 @@
 // Counts a page view, clicks on marked links, and how long the page held attention: one POST each, to the page's own origin.
 //
-// Nothing is sent unless the visitor's browser asks for nothing to the contrary (Global Privacy Control, Do Not Track) and the
-// consent cookie holds a grant of `analytics` at the current version. The server checks all of it again. Nothing is stored in
-// the browser. The random id of a hit is new for each hit: it lets a retry count once and ties nothing together.
+// Nothing is sent unless the collector said that the visitor agreed (the consent script knows); from the moment they agree it counts, and
+// from the moment they do not it stops. The server checks all of it again. Nothing is stored in the browser. The random id of a hit is
+// new for each hit: it lets a retry count once and ties nothing together.
 (() => {
   "use strict";
-  const { hit, cookie, version } = document.currentScript.dataset;
+  const { hit } = document.currentScript.dataset;
   const MOST_URL = 2048; // the server's limit, in bytes
   const MOST_ENGAGED = 86400000; // a day, in milliseconds
 
-  const objects = () =>
-    navigator.globalPrivacyControl === true || String(navigator.doNotTrack || window.doNotTrack || "").startsWith("1");
-
-  // "<version>.<tiers joined by +>.<id>" for a grant, "<version>.none" for a refusal.
-  const granted = () => {
-    const pair = document.cookie.split("; ").find((c) => c.startsWith(cookie + "="));
-    const [at, tiers] = pair ? pair.slice(cookie.length + 1).split(".") : [];
-    return at === version && (tiers || "").split("+").includes("analytics");
-  };
+  const allowed = () => window.footfall?.consent?.allowed("analytics") === true;
 
   const id = () =>
     Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
@@ -29,7 +21,7 @@
 
   // keepalive: the request outlives the page. The answer says nothing, and a page must not notice when counting fails.
   const send = (facts) => {
-    if (objects() || !granted()) return false;
+    if (!allowed()) return false;
     const body = { url: page(), id: id(), ...facts };
     if (navigator.webdriver) body.webdriver = true;
     fetch(hit, { method: "POST", keepalive: true, mode: "same-origin", credentials: "same-origin",
@@ -55,7 +47,6 @@
     since = null;
     watch();
     const from = document.referrer.split(/[?#]/)[0];
-    // Accepting reloads the page, and the cookie is there before the old page is gone: without a view of its own it stays silent.
     left = !send({ kind: "view", ...(from && from.length <= MOST_URL ? { referrer: from } : {}) });
   };
 
@@ -76,7 +67,19 @@
   addEventListener("auxclick", click, true);
   addEventListener("visibilitychange", watch);
   addEventListener("pagehide", leave);
-  addEventListener("pageshow", (event) => event.persisted && view()); // back from the browser's page cache: seen again
-  if (document.prerendering) document.addEventListener("prerenderingchange", view, { once: true });
-  else view();
+  // One view for each time the page is shown, as soon as it may be counted.
+  let counted = false;
+  const begin = () => {
+    if (counted || document.prerendering || !allowed()) return;
+    counted = true;
+    view();
+  };
+  document.addEventListener("consentchange", begin);
+  document.addEventListener("prerenderingchange", begin, { once: true });
+  addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    counted = false; // back from the browser's page cache: seen again
+    window.footfall?.consent?.ready.then(begin);
+  });
+  window.footfall?.consent?.ready.then(begin);
 })();

@@ -21,7 +21,8 @@ const binary = () => {
   return join(JSON.parse(metadata).target_directory, "debug", "footfall");
 };
 
-const config = (port, dir) => `
+const config = (port, dir, preset) => `
+preset = "${preset}"
 [[profiles]]
 host = "127.0.0.1"
 path = "/u/{profile}"
@@ -30,6 +31,8 @@ zone = "Europe/Berlin"
 listen = "127.0.0.1:${port}"
 [journal]
 dir = "${dir}/journal"
+[ledger]
+dir = "${dir}/ledger"
 [store]
 dir = "${dir}/store"
 [sample]
@@ -57,8 +60,8 @@ const wire = async (port) => {
     let tail = "";
     browser.on("data", (bytes) => {
       const text = tail + bytes.toString("latin1");
-      counted.hits += text.split("POST /ff/hit ").length - 1;
-      tail = text.slice(-("POST /ff/hit ".length - 1));
+      counted.hits += text.split("/ff/hit HTTP").length - 1;
+      tail = text.slice(-("/ff/hit HTTP".length - 1));
     });
     for (const socket of [browser, collector]) open.add(socket.on("error", () => {}).on("close", () => open.delete(socket)));
     browser.pipe(collector).pipe(browser);
@@ -67,11 +70,11 @@ const wire = async (port) => {
   return { url, counted, stop: () => [server.close(), ...[...open].map((s) => s.destroy())] };
 };
 
-const start = async () => {
+const start = async (preset = "") => {
   const dir = mkdtempSync(join(tmpdir(), "footfall-e2e-"));
   const port = await freePort();
   const direct = `http://127.0.0.1:${port}`;
-  writeFileSync(join(dir, "config.toml"), config(port, dir));
+  writeFileSync(join(dir, "config.toml"), config(port, dir, preset));
   const child = spawn(binary(), ["serve", "--config", join(dir, "config.toml")], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   let exited = null;
@@ -118,6 +121,11 @@ export { expect };
 export const test = base.extend({
   collector: async ({}, use) => {
     const collector = await start();
+    await use(collector);
+    await collector.stop();
+  },
+  alllinks: async ({}, use) => {
+    const collector = await start("alllinks");
     await use(collector);
     await collector.stop();
   },

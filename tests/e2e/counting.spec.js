@@ -4,10 +4,14 @@ import { DAY, GRANT, START, expect, test } from "./collector.js";
 const NOTHING = { hits: 0, visitors: 0, visits: 0, bounces: 0, seconds: 0 };
 const REPORT = `/?site=demo&from=${DAY}&to=${DAY}`;
 
+/** Answers the question; the banner goes once the answer is on record. */
+const answer = async (page, name) => {
+  await page.getByRole("dialog").getByRole("button", { name, exact: true }).click();
+  await expect(page.getByRole("dialog")).toBeHidden();
+};
 const accept = async (page) => {
   await page.goto("/u/demo");
-  await page.getByRole("button", { name: "Accept" }).click();
-  await expect(page.getByRole("status")).toHaveText("You accepted: your visits are counted in daily totals.");
+  await answer(page, "Accept");
 };
 
 /** Follows a link of the page and waits until it has led somewhere. */
@@ -101,13 +105,13 @@ test("after half an hour the same visitor makes a second visit", async ({ page, 
   expect([totals.visitors, totals.visits]).toEqual([1, 2]);
 });
 
-test("a visitor who rejects is asked once, told so, and not counted", async ({ page, context, collector }) => {
+test("a visitor who rejects is asked once, and not counted", async ({ page, context, collector }) => {
   await page.goto("/u/demo");
-  await page.getByRole("button", { name: "Reject" }).click();
-  await expect(page.getByRole("status")).toHaveText("You rejected: nothing is counted.");
+  await answer(page, "Reject");
   expect((await context.cookies()).map(({ name, value }) => [name, value])).toEqual([["ff_consent", "1.none"]]);
   await follow(page, "Shop: the autumn kiln", "**/u/demo/shop");
-  await expect(page.getByRole("button", { name: "Accept" })).toBeHidden();
+  await page.evaluate(() => window.footfall.consent.ready);
+  await expect(page.getByRole("dialog")).toBeHidden();
   await follow(page, "Two cups", "https://shop.example.com/cup");
   expect(collector.sent()).toBe(0);
   await nothingCounted(collector);
@@ -117,13 +121,30 @@ test("one who changes to reject is not counted from then on", async ({ page, col
   await accept(page);
   await counted(collector, 1, 0);
   const before = collector.sent();
-  await page.getByRole("button", { name: "Change my choice" }).click();
-  await page.getByRole("button", { name: "Reject" }).click();
-  await expect(page.getByRole("status")).toHaveText("You rejected: nothing is counted.");
+  await page.getByRole("button", { name: "Cookie Preferences" }).click();
+  await answer(page, "Reject");
   await follow(page, "Shop: the autumn kiln", "**/u/demo/shop");
   await page.goto("/u/demo");
+  await page.evaluate(() => window.footfall.consent.ready);
   expect(collector.sent()).toBe(before);
   await counted(collector, 1, 0);
+});
+
+test("in flag_cookie mode a browser is one visitor, and withdrawing takes its visit cookie away", async ({ page, context, alllinks }) => {
+  await page.goto(`${alllinks.url}/u/demo`);
+  await page.getByRole("dialog").getByRole("button", { name: "Accept", exact: true }).click();
+  await counted(alllinks, 1, 0);
+  for (let views = 2; views <= 4; views++) {
+    await page.goto(`${alllinks.url}/u/demo/shop`);
+    await counted(alllinks, views, 0);
+  }
+  expect((await alllinks.report()).totals.visitors).toBe(1);
+  const held = async () => (await context.cookies(`${alllinks.url}/u/demo`)).map((c) => [c.name, c.path, c.httpOnly, c.name === "al_visit" && c.value]).sort();
+  expect(await held()).toEqual([["al_cookie_consent", "/", true, false], ["al_visit", "/u/demo", true, "1"]]);
+  await page.getByRole("button", { name: "Cookie Preferences" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Reject", exact: true }).click();
+  await expect(page.getByRole("dialog")).toBeHidden();
+  expect(await held()).toEqual([["al_cookie_consent", "/", true, false]]);
 });
 
 for (const [name, header, property, value] of [
@@ -137,7 +158,9 @@ for (const [name, header, property, value] of [
       Object.defineProperty(Navigator.prototype, key, { get: () => says, configurable: true });
     }, [property, value]);
     await page.goto("/u/demo");
-    await expect(page.getByRole("status")).toContainText(`Your browser sends ${name}.`);
+    await page.getByRole("button", { name: "Cookie Preferences" }).click();
+    await expect(page.getByRole("dialog")).toContainText("Your browser's opt-out signal is honoured");
+    await page.keyboard.press("Escape");
     await follow(page, "Shop: the autumn kiln", "**/u/demo/shop");
     expect(collector.sent()).toBe(0);
 
