@@ -14,6 +14,7 @@ use anyhow::Context;
 use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::aggregate::Caps;
 use crate::clock::Clock;
 use crate::config::{Config, Directory, Proxies};
 use crate::consent::{Gate, Refusals};
@@ -138,6 +139,7 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         keys,
         inbox: Arc::clone(&journal.inbox),
         mode: config.visitor.mode,
+        caps: Caps::new(config),
         visit_cookie: Edge::visit_cookie(config),
         body_bytes: config.limits.body_bytes,
         batch_hits: config.limits.batch_hits,

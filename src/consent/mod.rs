@@ -13,7 +13,7 @@ pub mod texts;
 pub mod versions;
 mod withdrawn;
 
-pub use choice::{Stored, expired, grant, refusal};
+pub use choice::{Stored, cookie, expired, grant, refusal};
 pub use gate::{AdmittedHit, Gate};
 pub use id::ConsentId;
 pub use refusals::Refusals;

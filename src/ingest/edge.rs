@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::fields::Fields;
 use super::wire;
+use crate::aggregate::Caps;
 use crate::clock::Clock;
 use crate::config::{Config, Directory, Hosts, Proxies, Site, VisitorMode};
 use crate::consent::{Gate, expired};
@@ -26,6 +27,7 @@ pub struct Edge {
     pub keys: Arc<DayKeys>,
     pub inbox: Arc<Inbox>,
     pub mode: VisitorMode,
+    pub caps: Caps,
     /// Without its `Path`, which is the profile's.
     pub visit_cookie: String,
     pub body_bytes: usize,
@@ -94,7 +96,7 @@ impl Edge {
         Ok(sealed)
     }
 
-    fn caller<'a>(&self, fields: &Fields<'a>, peer: IpAddr) -> (Caller<'a>, Client) {
+    pub(super) fn caller<'a>(&self, fields: &Fields<'a>, peer: IpAddr) -> (Caller<'a>, Client) {
         let address = Address::new(self.proxies.client(peer, fields.forwarded.iter().copied()));
         let client = self.enricher.client(&fields.agent(), &fields.hints());
         let caller = Caller {

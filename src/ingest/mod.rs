@@ -5,12 +5,14 @@
 
 mod edge;
 mod fields;
+mod preview;
 mod wire;
 
 use actix_web::http::header::SET_COOKIE;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 pub use edge::Edge;
+pub use preview::Raised;
 
 use crate::event::Problem;
 use crate::http::{BodyError, read, refuse};

@@ -65,7 +65,8 @@ pub(super) fn asking(config: &Config, shared: Shared, progress: Progress<'_>) ->
         policy: config.policy.clone(),
         well_known: config.well_known.clone(),
         origins: Origins::new(Proxies::new(&config.proxy.trusted)),
-        visit_cookie: (config.visitor.mode == VisitorMode::FlagCookie).then(|| config.visitor.cookie.name.clone()),
+        visit_cookie: (config.visitor.mode == VisitorMode::FlagCookie)
+            .then(|| (config.visitor.cookie.name.clone(), config.visitor.cookie.max_age_secs)),
         prefix: config.server.prefix.clone(),
         deadline: Duration::from_millis(config.limits.read_millis),
         clock: shared.clock,

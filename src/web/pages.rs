@@ -3,13 +3,13 @@
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, HttpResponseBuilder, web};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
+pub(super) const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
 macro_rules! file {
@@ -44,13 +44,18 @@ pub(super) fn serve(files: &'static [File], config: &mut web::ServiceConfig) {
 }
 
 fn page(kind: &'static str, text: &'static str) -> HttpResponse {
-    HttpResponse::Ok()
+    answer(kind).insert_header((CACHE_CONTROL, "no-cache")).body(text)
+}
+
+/// A page of ours, without its body.
+pub(super) fn answer(kind: &'static str) -> HttpResponseBuilder {
+    let mut answer = HttpResponse::Ok();
+    answer
         .content_type(kind)
         .insert_header((CONTENT_SECURITY_POLICY, POLICY))
         // `no-referrer` would make a form's Origin `null`, and the consent form's origin is checked.
         .insert_header((REFERRER_POLICY, "same-origin"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
-        .insert_header((CACHE_CONTROL, "no-cache"))
-        .body(text)
+        .insert_header((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"));
+    answer
 }

@@ -12,6 +12,11 @@ pub const ACCEPT: &str =
 pub const REFUSE: &str = r#"{"version":2,"act":"refuse","lang":"en","layer":"first","path":"/u/mia"}"#;
 pub const WITHDRAW: &str = r#"{"version":2,"act":"withdraw","lang":"en","layer":"panel","path":"/u/mia"}"#;
 
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
+/// Body, header fields, and the status, the code and a word of the detail it is refused with.
+type Refused<'a> = (&'a str, Fields<'a>, u16, &'a str, &'a str);
+
 /// Asks as a page of `pages.example` does; `more` replaces or adds header fields.
 pub fn ask(client: &mut Client, method: &str, path: &str, body: &str, more: &[(&str, &str)]) -> Answer {
     let now = NOON.to_string();
@@ -179,7 +184,7 @@ fn all_refusals_are_one_value_without_an_id_and_each_is_on_record() {
 fn signals_are_read_by_the_letter_of_the_standards_and_outweigh_every_choice() {
     let server = Server::start(SITES);
     let kept = cookie(&choose(&server, ACCEPT, &[]));
-    let cases: [(&[(&str, &str)], Option<&str>); 11] = [
+    let cases: [(Fields<'_>, Option<&str>); 11] = [
         (&[("DNT", "1")], Some("dnt")),
         (&[("DNT", "1xyz")], Some("dnt")),
         (&[("DNT", "0")], None),
@@ -221,7 +226,7 @@ fn bad_input_is_a_clear_4xx_and_leaves_no_record_and_no_cookie() {
     };
     let both = grant(r#"{"preferences":true,"analytics":true}"#);
     let long = both.replace("/u/mia", &"x".repeat(5000));
-    let cases: [(&str, &[(&str, &str)], u16, &str, &str); 21] = [
+    let cases: [Refused<'_>; 21] = [
         (
             &grant(r#"{"preferences":true,"analytics":true,"ads":true}"#),
             &[],
@@ -447,4 +452,89 @@ fn the_well_known_files_say_what_is_obeyed_and_can_be_switched_off() {
     let off = Server::start_with(SITES, &["well_known.gpc=false", "well_known.dnt=false", "well_known.tk=false"]);
     assert_eq!([get(&off, "/.well-known/gpc.json").status, get(&off, "/.well-known/dnt/").status], [404, 404]);
     assert_eq!(ask(&mut off.client(), "GET", "/ff/consent", "", &[]).header("tk"), None);
+}
+
+/// The rows of the table on the visitor's page: of what, value, what it raises.
+fn raised(html: &str) -> Vec<[String; 3]> {
+    let cell = |row: &str, tag: &str, n: usize| {
+        let part = row.split(&format!("<{tag}")).nth(n).unwrap();
+        part.split_once('>').unwrap().1.split('<').next().unwrap().to_owned()
+    };
+    html.split("<tr>").skip(1).map(|row| [cell(row, "th", 1), cell(row, "td", 1), cell(row, "td", 2)]).collect()
+}
+
+#[test]
+fn the_visitors_page_says_exactly_which_counters_the_next_visit_raises_and_stores_nothing() {
+    let server = Server::start(SITES);
+    let kept = cookie(&choose(&server, ACCEPT, &[]));
+    let me = |more: &[(&str, &str)]| {
+        let agent = ("User-Agent", crate::support::AGENT);
+        let more: Vec<(&str, &str)> = more.iter().copied().chain([agent, ("Accept-Language", "en")]).collect();
+        ask(&mut server.client(), "GET", "/u/mia/ff/me?page=/u/mia", "", &more)
+    };
+    let page = me(&[("Cookie", &kept)]);
+    assert_eq!((page.status, page.header("cache-control")), (200, Some("no-store")));
+    let html = page.text();
+    let said = raised(&html);
+    server.flush();
+    assert_eq!(server.report("mia", DAY)["totals"]["hits"], 0, "looking counts nothing");
+
+    hit(&mut server.client(), &view("/u/mia"), &[("Cookie", &kept), ("Accept-Language", "en")]);
+    server.flush();
+    let report = server.report("mia", DAY);
+    let totals = &report["totals"];
+    assert_eq!([&totals["hits"], &totals["visitors"], &totals["visits"]], [1, 1, 1]);
+    let total = |rows: &[[String; 3]], of: &str| rows.iter().find(|row| row[0] == of).unwrap()[2].clone();
+    assert_eq!(total(&said, "The whole site"), "Views, clicks and events +1, Visitors +1, Visits +1");
+    assert_eq!(said.iter().find(|row| row[0] == "This page").unwrap()[1], "/u/mia");
+    let values: Vec<(&str, &str)> = said.iter().map(|row| (&*row[0], &*row[1])).collect();
+    for expected in [
+        ("The whole site: Browser", "Chrome"),
+        ("The whole site: Operating system", "Linux"),
+        ("The whole site: Language", "en"),
+        ("The whole site: Where you came from", "(direct)"),
+        ("This page: Where you came from", "(direct)"),
+    ] {
+        assert!(values.contains(&expected), "{expected:?} in {values:?}");
+    }
+    // The total and six attributes of the site, the total and two attributes of the page: a visit without a campaign has no more rows.
+    assert_eq!(said.len(), 10, "{said:?}");
+    assert!(html.contains("ff_consent, kept for 365 day(s)") && html.contains("Withdraw consent"));
+    assert!(!html.contains(kept.rsplit('.').next().unwrap()), "the id is not shown");
+
+    for (more, word) in [
+        (&[("Cookie", ABSENT)][..], "You have not agreed to analytics."),
+        (&[("Cookie", "ff_consent=2.none")], "You said no."),
+        (&[("Cookie", &*kept), ("DNT", "1")], "Your browser sends Do Not Track."),
+        (&[("Cookie", &*kept), ("Sec-GPC", "1")], "Your browser sends Global Privacy Control."),
+    ] {
+        let html = me(more).text();
+        assert!(html.contains(word) && html.contains("Nothing is counted about you here."), "{word}");
+        assert_eq!(raised(&html).len(), 0, "{word}");
+    }
+    assert_eq!(ledger(&server).len(), 1);
+    assert_eq!(no_consent(&server), 0, "looking is no refusal either");
+}
+
+#[test]
+fn the_button_on_the_visitors_page_withdraws_without_a_script() {
+    let server = Server::start(SITES);
+    let kept = cookie(&choose(&server, ACCEPT, &[]));
+    let press = |more: &[(&str, &str)]| {
+        let form = ("Content-Type", "application/x-www-form-urlencoded");
+        let more: Vec<(&str, &str)> = more.iter().copied().chain([form, ("Cookie", &kept)]).collect();
+        ask(&mut server.client(), "POST", "/u/mia/ff/me/withdraw?page=/u/mia", "", &more)
+    };
+    assert_eq!(press(&[("Sec-Fetch-Site", "cross-site"), ("Origin", "https://evil.example")]).status, 403);
+    assert_eq!(ledger(&server).len(), 1);
+    let done = press(&[]);
+    assert_eq!((done.status, done.header("location")), (303, Some("/u/mia/ff/me?page=%2Fu%2Fmia")));
+    assert_eq!(cookie(&done), "ff_consent=2.none");
+    let records = ledger(&server);
+    assert_eq!(
+        [&records[1]["act"], &records[1]["refers"], &records[1]["layer"]],
+        [&json!("withdraw"), &json!(1), &json!("page")]
+    );
+    let bad = ask(&mut server.client(), "GET", "/ff/me?page=javascript:x", "", &[]);
+    assert_eq!(problem(&bad), (400, "bad_page".into(), "page must be a path, such as page=/u/mia".into()));
 }

@@ -18,7 +18,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("flush", &["clock", "config", "event", "journal", "store"]),
     ("http", &["config", "event"]),
     ("registry", &["config", "event", "store"]),
-    ("ingest", &["clock", "config", "consent", "enrich", "event", "http", "journal", "pseudonym"]),
+    ("ingest", &["aggregate", "clock", "config", "consent", "enrich", "event", "http", "journal", "pseudonym"]),
     ("report", &["config", "event", "pseudonym", "store"]),
     // `ingest` only to show people what their own next visit would raise.
     (
@@ -43,6 +43,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     (
         "server",
         &[
+            "aggregate",
             "clock",
             "config",
             "consent",

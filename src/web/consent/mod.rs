@@ -3,6 +3,7 @@
 //! Every path also answers below a profile's own (`/u/mia/ff/consent`), where the visit cookie of that profile reaches it.
 
 mod choose;
+mod me;
 mod notices;
 mod receipt;
 mod state;
@@ -43,8 +44,8 @@ pub struct Asking {
     pub rates: Arc<Rates>,
     pub registry: Arc<Registry>,
     pub guard: Arc<Guard>,
-    /// The visit cookie's name, in the mode that sets one.
-    pub visit_cookie: Option<String>,
+    /// The visit cookie's name and seconds of life, in the mode that sets one.
+    pub visit_cookie: Option<(String, u64)>,
     pub prefix: String,
     pub deadline: Duration,
 }
@@ -56,7 +57,10 @@ pub fn routes(asking: &Asking, config: &mut web::ServiceConfig) {
             .route(&path("consent.js"), web::get().to(banner))
             .route(&path("consent"), web::get().to(state::get))
             .route(&path("consent"), web::post().to(choose::post))
-            .route(&path("consent/receipt"), web::get().to(receipt::get));
+            .route(&path("consent/receipt"), web::get().to(receipt::get))
+            .route(&path("me"), web::get().to(me::get))
+            .route(&path("me.css"), web::get().to(me::style))
+            .route(&path("me/withdraw"), web::post().to(me::withdraw));
     }
     config.route("/api/v1/notices", web::get().to(notices::list));
     well_known::routes(&asking.well_known, config);
@@ -93,7 +97,7 @@ impl Asking {
 
     /// Takes the visit cookie out of the browser; `path` is that of the page the choice was made on.
     fn forget_visits(&self, request: &HttpRequest, path: &str) -> Option<String> {
-        let name = self.visit_cookie.as_ref()?;
+        let (name, _) = self.visit_cookie.as_ref()?;
         let url = format!("https://{}{path}", self.origins.host(request));
         let page = Page::parse(&url).ok()?;
         let hosts = self.registry.directory.hosts();

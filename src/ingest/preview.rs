@@ -1,0 +1,71 @@
+//! What the next view of a page would raise, worked out by the very code that would count it, for the person who asks. Nothing is counted
+//! and nothing kept: the day's key is a new one that is thrown away, and so is the table.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_web::HttpRequest;
+
+use super::edge::Edge;
+use super::fields::Fields;
+use crate::aggregate::Table;
+use crate::enrich::Page;
+use crate::event::{Counts, Dimension, Kind, Payload, RawHit, Refusal, Subject};
+use crate::http::without_port;
+use crate::pseudonym::{DayKeys, seal};
+
+/// One row of the daily table.
+pub struct Raised {
+    pub subject: Subject,
+    pub dimension: Dimension,
+    pub item: Box<str>,
+    pub value: Box<str>,
+    pub counts: Counts,
+}
+
+impl Edge {
+    /// `host` is the one the browser asked, `path` that of the page. An error is why nothing would be counted.
+    pub fn preview(&self, request: &HttpRequest, host: &str, path: &str) -> Result<Vec<Raised>, Refusal> {
+        let fields = Fields::read(request.headers());
+        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+        let (caller, client) = self.caller(&fields, peer);
+        let url = format!("https://{}{path}", without_port(host));
+        let page = Page::parse(&url).map_err(|_| Refusal::UnknownSite)?;
+        let hosts = self.directory.hosts();
+        let site = hosts.resolve(page.host(), page.path());
+        let hit = self.gate.judge(RawHit { caller: &caller, payload: view(), site, over_rate: false })?;
+        let site = site.ok_or(Refusal::UnknownSite)?;
+        let facts = self.enricher.facts(&page, "", client, &caller.address, caller.language);
+        let key = DayKeys::random(self.directory.zones()).at(site.zone, caller.at);
+        let mut table = Table::new(self.caps.clone(), 0);
+        table.count(&seal(hit, site, page.path().into(), facts, &key, self.mode));
+        let sums = table.take(1).sums;
+        // Numbers start at 1: the empty text is 0 and stands in no batch.
+        let text = |sym: crate::aggregate::Sym| match sym.0 {
+            0 => Box::from(""),
+            n => sums.strings[n as usize - 1].clone(),
+        };
+        let raised = sums.daily.iter().map(|(key, counts)| Raised {
+            subject: key.subject,
+            dimension: key.dim,
+            item: text(key.item),
+            value: text(key.value),
+            counts: *counts,
+        });
+        Ok(raised.collect())
+    }
+}
+
+fn view<'a>() -> Payload<'a> {
+    Payload {
+        kind: Kind::View,
+        url: Cow::Borrowed(""),
+        referrer: Cow::Borrowed(""),
+        name: Cow::Borrowed(""),
+        money: None,
+        id: None,
+        engaged_ms: 0,
+        passive: false,
+        webdriver: false,
+    }
+}
