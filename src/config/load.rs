@@ -123,6 +123,8 @@ fn secrets(config: &mut Config, read: impl Fn(&str) -> std::io::Result<String>) 
     let pairs = [
         ("store.password_file", &config.store.password_file, &mut config.store.password),
         ("report.token_file", &config.report.token_file, &mut config.report.token),
+        ("platform.token_key_file", &config.platform.token_key_file, &mut config.platform.token_key),
+        ("bi.secret_file", &config.bi.secret_file, &mut config.bi.secret),
     ];
     for (key, file, secret) in pairs {
         if file.is_empty() {
@@ -166,6 +168,15 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             let known = config.consent.tiers.join(", ");
             return fail(&format!("register[{place}].tier"), format!("must be one of consent.tiers: {known}"));
         }
+    }
+    if !config.bi.url.is_empty() && config.bi.secret.is_empty() {
+        return fail("bi.secret", "is needed where bi.url is set; bi.secret_file names a file with it".into());
+    }
+    if !config.bi.url.is_empty() && config.platform.token_key.is_empty() {
+        return fail(
+            "platform.token_key",
+            "is needed where bi.url is set; platform.token_key_file names a file with it".into(),
+        );
     }
     if config.test.clock && !config.server.listen.ip().is_loopback() {
         return fail("test.clock", format!("needs server.listen on a loopback address, not {}", config.server.listen));

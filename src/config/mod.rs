@@ -12,6 +12,7 @@ mod directory;
 mod edge;
 mod hosts;
 mod load;
+mod platform;
 mod proxies;
 mod secret;
 mod sites;
@@ -29,6 +30,7 @@ pub use directory::Directory;
 pub use edge::{Limits, Proxy, Server};
 pub use hosts::{Hosts, Site};
 pub use load::{ConfigError, DEFAULTS, PRESETS, Sources, load};
+pub use platform::{Bi, Platform, TokenAlgorithm};
 pub use proxies::Proxies;
 pub use secret::Secret;
 pub use sites::{AliasRule, ProfileRule, Registered, SiteRule};
@@ -55,6 +57,10 @@ pub struct Config {
     pub policy: Policy,
     #[garde(dive)]
     pub well_known: WellKnown,
+    #[garde(dive)]
+    pub platform: Platform,
+    #[garde(dive)]
+    pub bi: Bi,
     #[garde(dive)]
     pub visitor: Visitor,
     #[garde(dive)]

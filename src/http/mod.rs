@@ -5,12 +5,14 @@ mod guard;
 mod limit;
 mod origin;
 mod problem;
+mod token;
 
 pub use body::{BodyError, read};
 pub use guard::Guard;
 pub use limit::Rates;
 pub use origin::Origins;
 pub use problem::refuse;
+pub use token::Tokens;
 
 /// What is read past a limit before the connection is closed instead.
 pub const DRAIN_BYTES: usize = 64 * 1024;

@@ -14,7 +14,7 @@ use crate::consent::{Register, Terms, Withdrawn};
 use crate::http::{Guard, Origins, Rates};
 use crate::ledger::{self, Digests, Ledger, Options, Progress, Versions};
 use crate::registry::Registry;
-use crate::web::consent::{Asking, BANNER};
+use crate::web::consent::{Asking, BANNER, BiGate};
 
 /// What the question shares with the rest of the program.
 pub(super) struct Shared {
@@ -67,6 +67,7 @@ pub(super) fn asking(config: &Config, shared: Shared, progress: Progress<'_>) ->
         origins: Origins::new(Proxies::new(&config.proxy.trusted)),
         visit_cookie: (config.visitor.mode == VisitorMode::FlagCookie)
             .then(|| (config.visitor.cookie.name.clone(), config.visitor.cookie.max_age_secs)),
+        bi: BiGate::new(config).context("platform.token_key: is no key of platform.token_algorithm")?,
         prefix: config.server.prefix.clone(),
         deadline: Duration::from_millis(config.limits.read_millis),
         clock: shared.clock,

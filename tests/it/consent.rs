@@ -538,3 +538,83 @@ fn the_button_on_the_visitors_page_withdraws_without_a_script() {
     let bad = ask(&mut server.client(), "GET", "/ff/me?page=javascript:x", "", &[]);
     assert_eq!(problem(&bad), (400, "bad_page".into(), "page must be a path, such as page=/u/mia".into()));
 }
+
+#[test]
+fn the_bi_gate_opens_for_an_admin_with_a_live_grant_and_for_a_minute() {
+    let settings = [
+        "platform.token_algorithm=HS256",
+        "platform.token_key=\"a secret of thirty-two characters\"",
+        "bi.url=https://bi.example/embed/dashboard/{token}",
+        "bi.secret=\"the secret of the BI tool\"",
+        "bi.dashboard=7",
+    ];
+    let server = Server::start_with(SITES, &settings);
+    let sign = |role: &str, exp: i64| {
+        let claims = json!({"iss":"platform","aud":"footfall","role":role,"exp":exp});
+        let key = jsonwebtoken::EncodingKey::from_secret(b"a secret of thirty-two characters");
+        format!("Bearer {}", jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap())
+    };
+    let now = NOON / 1000;
+    let admin = sign("admin", now + 60);
+    let kept = cookie(&choose(&server, ACCEPT, &[]));
+    let gate = |more: Fields<'_>| ask(&mut server.client(), "GET", "/ff/gate/bi", "", more);
+
+    let open = gate(&[("Authorization", &admin), ("Cookie", &kept)]);
+    assert_eq!(open.status, 200, "{}", open.text());
+    let said: Value = serde_json::from_slice(&open.body).unwrap();
+    let token = said["url"].as_str().unwrap().strip_prefix("https://bi.example/embed/dashboard/").unwrap();
+    let mut by_then = jsonwebtoken::Validation::default();
+    by_then.validate_exp = false;
+    let key = jsonwebtoken::DecodingKey::from_secret(b"the secret of the BI tool");
+    let claims = jsonwebtoken::decode::<Value>(token, &key, &by_then).unwrap().claims;
+    assert_eq!(claims, json!({"resource":{"dashboard":7},"params":{},"exp":now + 60}));
+
+    let invented = format!("ff_consent=2.analytics.{}", "1".repeat(32));
+    let user = sign("user", now + 60);
+    let late = sign("admin", now);
+    let cases: [Fields<'_>; 8] = [
+        &[("Cookie", &kept)],
+        &[("Authorization", &user), ("Cookie", &kept)],
+        &[("Authorization", &late), ("Cookie", &kept)],
+        &[("Authorization", "Bearer x"), ("Cookie", &kept)],
+        &[("Authorization", &admin)],
+        &[("Authorization", &admin), ("Cookie", "ff_consent=2.none")],
+        &[("Authorization", &admin), ("Cookie", &invented)],
+        &[("Authorization", &admin), ("Cookie", &kept), ("Sec-GPC", "1")],
+    ];
+    for more in cases {
+        let closed = gate(more);
+        assert_eq!((closed.status, set_cookies(&closed)), (403, Vec::new()), "{more:?}");
+    }
+    choose(&server, WITHDRAW, &[("Cookie", &kept)]);
+    assert_eq!(gate(&[("Authorization", &admin), ("Cookie", &kept)]).status, 403, "withdrawn");
+    assert_eq!(Server::start(SITES).client().get("/ff/gate/bi").unwrap().status, 404, "off unless configured");
+}
+
+#[test]
+fn without_a_question_counting_starts_only_within_the_published_limits_and_an_objection_holds() {
+    let check = |settings: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_footfall"));
+        command.args(["check-config", "--set", "consent.basis=exempt_opt_out"]);
+        settings.iter().for_each(|setting| _ = command.args(["--set", setting]));
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(check(&[]).0, Some(0));
+    for (setting, word) in [("visitor.cookie.max_age_secs=34128001", "395 days"), ("retention.keep_days=762", "761")] {
+        let (code, said) = check(&[setting]);
+        assert_eq!(code, Some(2), "{setting}");
+        let key = setting.split('=').next().unwrap();
+        assert!(said.contains(key) && (said.contains(word) || said.contains("34128000")), "{setting}: {said}");
+    }
+    let server = Server::start_with(SITES, &["consent.basis=exempt_opt_out"]);
+    let asked = state(&server, &[]);
+    assert_eq!((&asked["ask"], granted(&asked)), (&json!(false), vec!["necessary", "analytics"]));
+    hit(&mut server.client(), &view("/u/mia"), &[("Cookie", ABSENT)]);
+    let objected = cookie(&choose(&server, REFUSE, &[]));
+    hit(&mut server.client(), &view("/u/mia"), &[("Cookie", &objected)]);
+    assert_eq!(server.metric("footfall_refusals_total{reason=\"objected\"}"), 1);
+    assert_eq!(granted(&state(&server, &[("Cookie", &objected)])), ["necessary"]);
+    server.flush();
+    assert_eq!(server.report("mia", DAY)["totals"]["hits"], 1);
+}

@@ -2,6 +2,7 @@
 //!
 //! Every path also answers below a profile's own (`/u/mia/ff/consent`), where the visit cookie of that profile reaches it.
 
+mod bi;
 mod choose;
 mod me;
 mod notices;
@@ -25,6 +26,8 @@ use crate::http::{Guard, Origins, Rates};
 use crate::ledger::{Digests, Ledger};
 use crate::registry::Registry;
 
+pub use bi::BiGate;
+
 /// The banner, built from tracker/src/banner.
 pub const BANNER: &str = include_str!("../../../tracker/dist/consent.js");
 
@@ -46,6 +49,7 @@ pub struct Asking {
     pub guard: Arc<Guard>,
     /// The visit cookie's name and seconds of life, in the mode that sets one.
     pub visit_cookie: Option<(String, u64)>,
+    pub bi: Option<BiGate>,
     pub prefix: String,
     pub deadline: Duration,
 }
@@ -61,6 +65,9 @@ pub fn routes(asking: &Asking, config: &mut web::ServiceConfig) {
             .route(&path("me"), web::get().to(me::get))
             .route(&path("me.css"), web::get().to(me::style))
             .route(&path("me/withdraw"), web::post().to(me::withdraw));
+    }
+    if asking.bi.is_some() {
+        config.route(&format!("{}/gate/bi", asking.prefix), web::get().to(bi::get));
     }
     config.route("/api/v1/notices", web::get().to(notices::list));
     well_known::routes(&asking.well_known, config);

@@ -1,0 +1,123 @@
+//! What the platform says of somebody, in a signed token (JWT) of a few minutes.
+//!
+//! The algorithm is the key's, by the configuration: what a token says of it is compared, not followed. Issuer, audience and an expiry of
+//! at most [`LONGEST_SECS`] ahead are required.
+
+use jsonwebtoken::errors::Error;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use serde::Deserialize;
+
+use crate::config::{Platform, TokenAlgorithm};
+use crate::event::Millis;
+
+const LONGEST_SECS: i64 = 300;
+
+pub struct Tokens {
+    key: Option<DecodingKey>,
+    validation: Validation,
+}
+
+type Read = fn(&[u8]) -> Result<DecodingKey, Error>;
+
+/// What is read of a token.
+#[derive(Deserialize)]
+pub struct Claims {
+    exp: i64,
+    #[serde(default)]
+    pub role: String,
+}
+
+impl Tokens {
+    /// An error is a key that is not of the algorithm.
+    pub fn new(platform: &Platform) -> Result<Tokens, Error> {
+        let key = platform.token_key.expose();
+        let (algorithm, read) = match platform.token_algorithm {
+            TokenAlgorithm::EdDsa => (Algorithm::EdDSA, DecodingKey::from_ed_pem as Read),
+            TokenAlgorithm::Es256 => (Algorithm::ES256, DecodingKey::from_ec_pem as Read),
+            TokenAlgorithm::Hs256 => (Algorithm::HS256, (|secret| Ok(DecodingKey::from_secret(secret))) as Read),
+        };
+        let mut validation = Validation::new(algorithm);
+        validation.set_issuer(&[&platform.token_issuer]);
+        validation.set_audience(&[&platform.token_audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+        // By the collector's own clock, below.
+        validation.validate_exp = false;
+        Ok(Tokens { key: if key.is_empty() { None } else { Some(read(key.as_bytes())?) }, validation })
+    }
+
+    /// `None` for every token that is not to be believed, whatever is wrong with it.
+    pub fn read(&self, token: &str, now: Millis) -> Option<Claims> {
+        let claims = decode::<Claims>(token, self.key.as_ref()?, &self.validation).ok()?.claims;
+        let left = claims.exp - now.div_euclid(1000);
+        (1..=LONGEST_SECS).contains(&left).then_some(claims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::Secret;
+
+    const NOW: Millis = 1_800_000_000_000;
+    const SECRET: &str = "a secret of thirty-two characters";
+
+    fn tokens() -> Tokens {
+        let platform = Platform {
+            token_algorithm: TokenAlgorithm::Hs256,
+            token_key: Secret::new(SECRET.to_owned()),
+            token_key_file: String::new(),
+            token_issuer: "platform".into(),
+            token_audience: "footfall".into(),
+        };
+        Tokens::new(&platform).unwrap()
+    }
+
+    fn claims() -> Value {
+        json!({"iss":"platform","aud":"footfall","exp":1_800_000_060,"role":"admin"})
+    }
+
+    fn sign(algorithm: Algorithm, claims: &Value, secret: &str) -> String {
+        encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+    }
+
+    fn with(key: &str, value: Value) -> Value {
+        let mut claims = claims();
+        claims[key] = value;
+        claims
+    }
+
+    #[test]
+    fn a_token_of_the_platform_is_believed_for_its_minutes() {
+        let token = sign(Algorithm::HS256, &claims(), SECRET);
+        assert_eq!(tokens().read(&token, NOW).unwrap().role, "admin");
+        assert!(tokens().read(&token, NOW + 59_999).is_some());
+        assert!(tokens().read(&token, NOW + 60_000).is_none());
+    }
+
+    #[test]
+    fn whatever_else_claims_to_be_one_is_not() {
+        let signed = sign(Algorithm::HS256, &claims(), SECRET);
+        let body = signed.split('.').nth(1).unwrap();
+        // {"alg":"none"}
+        let unsigned = format!("eyJhbGciOiJub25lIn0.{body}.");
+        let cases = [
+            sign(Algorithm::HS256, &claims(), "another secret"),
+            sign(Algorithm::HS512, &claims(), SECRET),
+            unsigned,
+            format!("{}x", signed),
+            sign(Algorithm::HS256, &with("iss", json!("evil")), SECRET),
+            sign(Algorithm::HS256, &with("aud", json!("other")), SECRET),
+            sign(Algorithm::HS256, &with("exp", json!(1_800_000_301_i64)), SECRET),
+            sign(Algorithm::HS256, &with("exp", json!("soon")), SECRET),
+            sign(Algorithm::HS256, &json!({"iss":"platform","aud":"footfall","role":"admin"}), SECRET),
+            sign(Algorithm::HS256, &json!({"exp":1_800_000_060,"role":"admin"}), SECRET),
+            String::new(),
+        ];
+        for token in cases {
+            assert!(tokens().read(&token, NOW).is_none(), "{token}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `GET {prefix}/gate/bi`: the address of an embedded BI dashboard, for an admin who agreed to analytics and for a minute.
+
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::json;
+
+use super::Asking;
+use crate::config::Config;
+use crate::event::Problem;
+use crate::http::{Origins, Tokens, refuse, text};
+
+const LIFE_SECS: i64 = 60;
+
+pub struct BiGate {
+    tokens: Tokens,
+    key: EncodingKey,
+    url: String,
+    dashboard: u32,
+    role: String,
+}
+
+impl BiGate {
+    /// `None` where no BI tool is configured. An error is a key that cannot be read.
+    pub fn new(config: &Config) -> Result<Option<BiGate>, jsonwebtoken::errors::Error> {
+        if config.bi.url.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(BiGate {
+            tokens: Tokens::new(&config.platform)?,
+            key: EncodingKey::from_secret(config.bi.secret.expose().as_bytes()),
+            url: config.bi.url.clone(),
+            dashboard: config.bi.dashboard,
+            role: config.bi.role.clone(),
+        }))
+    }
+}
+
+pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>) -> HttpResponse {
+    match asking.bi_url(&request) {
+        Some(url) => asking.answer().json(json!({"url": url, "expires_in": LIFE_SECS})),
+        None => {
+            let problem = Problem::new(403, "not_allowed", "The dashboard cannot be opened").detail(
+                "it takes the platform's token of the right role and a live grant of analytics at the current version",
+            );
+            refuse(&problem, None).await
+        }
+    }
+}
+
+impl Asking {
+    fn bi_url(&self, request: &HttpRequest) -> Option<String> {
+        let gate = self.bi.as_ref()?;
+        let now = self.clock.now();
+        let token = request.headers().get(AUTHORIZATION).and_then(text)?.strip_prefix("Bearer ")?;
+        let claims = gate.tokens.read(token, now).filter(|claims| claims.role == gate.role)?;
+        drop(claims);
+        self.has_live_grant(request).then_some(())?;
+        let exp = now.div_euclid(1000) + LIFE_SECS;
+        let claims = json!({"resource": {"dashboard": gate.dashboard}, "params": {}, "exp": exp});
+        let token = encode(&Header::new(Algorithm::HS256), &claims, &gate.key).ok()?;
+        Some(gate.url.replace("{token}", &token))
+    }
+
+    /// On record here, not only in the cookie: a BI tool sets cookies of its own.
+    fn has_live_grant(&self, request: &HttpRequest) -> bool {
+        let analytics = &self.consent.analytics_tier;
+        let id = self.stored(request).and_then(|stored| stored.id);
+        let standing = id.and_then(|id| self.ledger.standing(&id));
+        let signal = self.terms.signal(&Origins::signals(request));
+        signal.is_none()
+            && standing.is_some_and(|standing| {
+                standing.live && standing.version == self.terms.version && standing.granted.contains(analytics)
+            })
+    }
+}
