@@ -124,10 +124,14 @@ export const test = base.extend({
     await use(collector);
     await collector.stop();
   },
-  alllinks: async ({}, use) => {
-    const collector = await start("alllinks");
-    await use(collector);
-    await collector.stop();
+  /** A collector that runs a preset. */
+  platform: async ({}, use) => {
+    const started = [];
+    await use(async (preset) => {
+      started.push(await start(preset));
+      return started.at(-1);
+    });
+    for (const collector of started) await collector.stop();
   },
   baseURL: async ({ collector }, use) => use(collector.url),
   // Links of the sample lead to example.com: answered here, so that a test talks to nobody.

@@ -130,7 +130,8 @@ test("one who changes to reject is not counted from then on", async ({ page, col
   await counted(collector, 1, 0);
 });
 
-test("in flag_cookie mode a browser is one visitor, and withdrawing takes its visit cookie away", async ({ page, context, alllinks }) => {
+test("in flag_cookie mode a browser is one visitor, and withdrawing takes its visit cookie away", async ({ page, context, platform }) => {
+  const alllinks = await platform("alllinks");
   await page.goto(`${alllinks.url}/u/demo`);
   await page.getByRole("dialog").getByRole("button", { name: "Accept", exact: true }).click();
   await counted(alllinks, 1, 0);
