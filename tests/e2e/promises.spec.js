@@ -57,7 +57,14 @@ for (const [preset, { buttons, cookie, tiers }] of Object.entries(PRESETS)) {
     expect(Math.abs(reject.size.width - accept.size.width)).toBeLessThanOrEqual(2);
     expect(Math.abs(reject.size.height - accept.size.height)).toBeLessThanOrEqual(2);
     expect(await page.evaluate(() => document.activeElement === document.body)).toBe(true); // the focus is on no answer
-    expect(await violations(page)).toEqual([]);
+    for (const colorScheme of ["light", "dark"]) {
+      for (const [size, viewport] of [["phone", { width: 390, height: 844 }], ["desktop", { width: 1280, height: 900 }]]) {
+        await page.emulateMedia({ colorScheme });
+        await page.setViewportSize(viewport);
+        expect(await violations(page), `${size}, ${colorScheme}`).toEqual([]); // contrast among them
+        await page.screenshot({ path: `../../test-results/screens/question-${preset}-${size}-${colorScheme}.png` });
+      }
+    }
     await dialog(page).getByRole("button", { name: no, exact: true }).focus();
     await page.keyboard.press("Enter");
     await expect(dialog(page)).toBeHidden();
