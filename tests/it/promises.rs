@@ -396,3 +396,25 @@ fn ol_13_withdrawing_takes_the_visit_cookie_away_in_the_same_answer() {
         assert_eq!(set_cookies(&withdrawn)[1], gone, "{preset}");
     }
 }
+
+#[test]
+fn every_test_the_list_of_promises_names_is_there_and_every_test_here_is_named() {
+    let list = include_str!("../../docs/PROMISES.md");
+    let sources = [
+        include_str!("promises.rs"),
+        include_str!("consent.rs"),
+        include_str!("consent/around.rs"),
+        include_str!("../store/contract.rs"),
+    ];
+    // A name is written whole once, and shortened by `...` where it comes again.
+    let named: Vec<&str> = list.split('`').skip(1).step_by(2).filter(|text| text.matches('_').count() > 3).collect();
+    assert!(named.len() > 30, "{} names", named.len());
+    for name in &named {
+        let start = format!("fn {}", name.trim_end_matches("..."));
+        assert!(sources.iter().any(|source| source.contains(&start)), "{name} is no test");
+    }
+    let mine = sources[0].split("#[test]\nfn ").skip(1).map(|text| text.split('(').next().unwrap());
+    for name in mine.filter(|name| !name.starts_with("every_test")) {
+        assert!(named.contains(&name), "docs/PROMISES.md does not name {name}");
+    }
+}

@@ -119,7 +119,8 @@ impl Asking {
     }
 }
 
-/// The profile's path in front of ours, as the page used it.
+/// The profile's path in front of ours, as the page used it. What a browser would read as another host (`//evil.example`) is none.
 pub(super) fn under(request: &HttpRequest) -> String {
-    request.match_info().get("under").map_or(String::new(), |under| format!("/{under}"))
+    let under = request.match_info().get("under").filter(|under| !under.starts_with(['/', '\\']));
+    under.map_or(String::new(), |under| format!("/{under}"))
 }
