@@ -4,6 +4,7 @@ import { build, transform } from "esbuild";
 
 const FILES = { "dist/consent.js": "src/banner/index.ts" };
 process.chdir(import.meta.dirname ?? new URL(".", import.meta.url).pathname);
+const absWorkingDir = process.cwd(); // esbuild would go by the folder it was imported in
 
 // A stylesheet is imported as its text: it becomes a constructable stylesheet, which no content security policy minds.
 const css = {
@@ -18,7 +19,7 @@ const css = {
 
 let stale = false;
 for (const [file, entry] of Object.entries(FILES)) {
-  const { outputFiles } = await build({ entryPoints: [entry], bundle: true, minify: true, format: "iife", target: "es2020",
+  const { outputFiles } = await build({ absWorkingDir, entryPoints: [entry], bundle: true, minify: true, format: "iife", target: "es2020",
     charset: "utf8", write: false, plugins: [css] });
   const [{ text }] = outputFiles;
   if (!process.argv.includes("--check")) {
