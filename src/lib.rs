@@ -21,6 +21,7 @@ pub mod pseudonym;
 pub mod aggregate;
 
 // What lasts.
+mod disk;
 pub mod journal;
 pub mod ledger;
 pub mod store;

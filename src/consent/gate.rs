@@ -47,22 +47,23 @@ impl Gate {
     pub fn judge<'a>(&self, hit: RawHit<'a>) -> Result<AdmittedHit<'a>, Refusal> {
         match self.refuses(&hit) {
             Some(reason) => Err(reason),
-            None => Ok(AdmittedHit { without_visit_cookie: !self.has_visit_cookie(hit.caller), hit }),
+            None => Ok(AdmittedHit { without_visit_cookie: self.held_visit_cookie(hit.caller).is_none(), hit }),
         }
     }
 
-    /// Whether the browser holds a visit cookie although its person does not agree, or sends a signal.
-    pub fn has_stale_cookie(&self, caller: &Caller<'_>) -> bool {
-        let stored = self.terms.stored(caller.cookies);
-        let no = self.terms.signal(&caller.signals).or_else(|| self.terms.refuses(stored.as_ref()));
-        no.is_some() && self.has_visit_cookie(caller)
+    /// The name of the visit cookie, where the browser holds it although its person does not agree or sends a signal.
+    pub fn stale_cookie(&self, caller: &Caller<'_>) -> Option<&str> {
+        let name = self.held_visit_cookie(caller)?;
+        let stored = || self.terms.stored(caller.cookies);
+        let no = self.terms.signal(&caller.signals).or_else(|| self.terms.refuses(stored().as_ref()));
+        no.map(|_| name)
     }
 
-    fn has_visit_cookie(&self, caller: &Caller<'_>) -> bool {
-        self.visit_cookie.as_ref().is_some_and(|name| cookie(caller.cookies, name).is_some())
+    fn held_visit_cookie(&self, caller: &Caller<'_>) -> Option<&str> {
+        self.visit_cookie.as_deref().filter(|name| cookie(caller.cookies, name).is_some())
     }
 
-    /// The table of docs/ARCHITECTURE.md, in its order: the first reason that holds is the one that is counted.
+    /// `Refusal::ALL` in its order: the first reason that holds is the one that is counted.
     fn refuses(&self, hit: &RawHit<'_>) -> Option<Refusal> {
         let caller = hit.caller;
         if hit.site.is_none() {

@@ -23,9 +23,8 @@ pub struct Terms {
     pub necessary: Box<str>,
     /// The optional tiers are granted together or not at all.
     pub bundled: bool,
-    analytics: Box<str>,
-    /// Of the analytics tier.
-    since: u32,
+    /// The place in `optional` of the tier counting needs.
+    analytics: usize,
     cookie: Box<str>,
     max_age_secs: u64,
     deny_gpc: bool,
@@ -52,8 +51,10 @@ impl Terms {
             optional: consent.tiers[1..].iter().map(tier).collect(),
             necessary: consent.tiers[0].as_str().into(),
             bundled: consent.ui == Ui::AcceptDecline,
-            since: since(&consent.analytics_tier),
-            analytics: consent.analytics_tier.as_str().into(),
+            analytics: consent.tiers[1..]
+                .iter()
+                .position(|tier| *tier == consent.analytics_tier)
+                .expect("validated to be one of the optional tiers"),
             cookie: consent.cookie.name.as_str().into(),
             max_age_secs: consent.cookie.max_age_secs,
             deny_gpc: config.signals.gpc == OnSignal::Deny,
@@ -83,24 +84,23 @@ impl Terms {
     /// Whether a tier is granted, signals aside.
     pub fn holds(&self, stored: Option<&Stored<'_>>, tier: &Tier) -> bool {
         match self.basis {
-            Basis::ExemptOptOut if tier.name == self.analytics => stored.is_none_or(|stored| stored.grants(&tier.name)),
-            _ => stored.is_some_and(|stored| self.counts(stored, &tier.name, tier.since)),
+            // An objection stays one whatever the version: a new version does not unsay it.
+            Basis::ExemptOptOut if tier.name == self.analytics().name => {
+                stored.is_none_or(|stored| stored.grants(&tier.name))
+            }
+            _ => stored.is_some_and(|stored| {
+                (tier.since..=self.version).contains(&stored.version) && stored.grants(&tier.name)
+            }),
         }
     }
 
     /// Why the choice does not let a hit count.
     pub(super) fn refuses(&self, stored: Option<&Stored<'_>>) -> Option<Refusal> {
-        match self.basis {
-            Basis::OptIn => {
-                let counts = stored.is_some_and(|stored| self.counts(stored, &self.analytics, self.since));
-                (!counts).then_some(Refusal::NoConsent)
-            }
-            // An objection stays one whatever the version: a new version does not unsay it.
-            Basis::ExemptOptOut => {
-                let objected = stored.is_some_and(|stored| !stored.grants(&self.analytics));
-                objected.then_some(Refusal::Objected)
-            }
-        }
+        let reason = match self.basis {
+            Basis::OptIn => Refusal::NoConsent,
+            Basis::ExemptOptOut => Refusal::Objected,
+        };
+        (!self.holds(stored, self.analytics())).then_some(reason)
     }
 
     /// Whether something was added to the question since it was answered.
@@ -127,7 +127,7 @@ impl Terms {
         self.max_age_secs / 86_400
     }
 
-    fn counts(&self, stored: &Stored<'_>, tier: &str, since: u32) -> bool {
-        (since..=self.version).contains(&stored.version) && stored.grants(tier)
+    fn analytics(&self) -> &Tier {
+        &self.optional[self.analytics]
     }
 }

@@ -30,10 +30,7 @@ impl Rates {
         Rates {
             networks: RateLimiter::keyed(quota(limits.network_hits_per_sec, limits.network_burst)),
             sites: RateLimiter::keyed(quota(limits.site_hits_per_sec, limits.site_burst)),
-            choices: RateLimiter::keyed(
-                Quota::per_minute(at_least_one(limits.network_choices_per_min))
-                    .allow_burst(at_least_one(limits.network_choices_per_min)),
-            ),
+            choices: RateLimiter::keyed(Quota::per_minute(at_least_one(limits.network_choices_per_min))),
             key,
             most: limits.networks,
             crowded: AtomicBool::new(false),

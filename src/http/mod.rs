@@ -10,7 +10,7 @@ mod token;
 pub use body::{BodyError, read};
 pub use guard::Guard;
 pub use limit::Rates;
-pub use origin::Origins;
+pub use origin::{Origins, peer};
 pub use problem::refuse;
 pub use token::Tokens;
 

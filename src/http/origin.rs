@@ -55,7 +55,8 @@ fn field<'r>(request: &'r HttpRequest, name: &'static str) -> Option<&'r str> {
     request.headers().get(HeaderName::from_static(name)).and_then(text)
 }
 
-fn peer(request: &HttpRequest) -> IpAddr {
+/// Who is at the other end of the connection: a proxy, more often than not.
+pub fn peer(request: &HttpRequest) -> IpAddr {
     request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip())
 }
 

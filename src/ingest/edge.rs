@@ -1,6 +1,6 @@
 //! From the fields and the body of a request to sealed events. Synchronous, so that nothing personal outlives it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,12 +66,11 @@ impl Edge {
     }
 
     /// All hits of a body that may be counted. An error means that none of them was looked at further than its form.
-    pub(super) fn seal(&self, fields: &Fields<'_>, peer: Option<SocketAddr>, body: &[u8]) -> Result<Sealed, Problem> {
+    pub(super) fn seal(&self, fields: &Fields<'_>, peer: IpAddr, body: &[u8]) -> Result<Sealed, Problem> {
         let hits = wire::parse(body, self.batch_hits)?;
         let urls: Vec<_> = hits.iter().map(|hit| hit.url.clone()).collect();
         let pages =
             urls.iter().map(|url| Page::parse(url).map_err(bad_url)).collect::<Result<Vec<Page<'_>>, Problem>>()?;
-        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let (caller, client) = self.caller(fields, peer);
         let network = self.rates.network(&caller.address);
         let hosts = self.directory.hosts();
@@ -114,8 +113,7 @@ impl Edge {
 
     /// A browser that may not be counted and still says it was here before is told to forget it. No script can see that.
     fn stale_cookie(&self, caller: &Caller<'_>, site: Option<Site<'_>>) -> Option<String> {
-        let (site, name) = (site?, self.visit_cookie.split('=').next()?);
-        self.gate.has_stale_cookie(caller).then(|| expired(name, site.path))
+        Some(expired(self.gate.stale_cookie(caller)?, site?.path))
     }
 
     /// One hit through the gate, its facts, its seal. `None`: dropped.

@@ -15,7 +15,7 @@ pub use edge::Edge;
 pub use preview::Raised;
 
 use crate::event::Problem;
-use crate::http::{BodyError, read, refuse};
+use crate::http::{BodyError, peer, read, refuse};
 use crate::journal::Unavailable;
 use edge::Sealed;
 use fields::Fields;
@@ -47,7 +47,7 @@ async fn accept(request: &HttpRequest, payload: &mut web::Payload, edge: &Edge) 
     edge.check_size(&fields).map_err(unread)?;
     let body = read(payload, edge.body_bytes, edge.deadline).await.map_err(|error| not_read(error, edge.body_bytes))?;
     // Whatever is personal about the request ends with this call: only events wait for the disk.
-    let Sealed { events, cookie } = edge.seal(&fields, request.peer_addr(), &body)?;
+    let Sealed { events, cookie } = edge.seal(&fields, peer(request), &body)?;
     if !events.is_empty() {
         let ticket = edge.inbox.submit(events.into_iter()).map_err(unavailable)?;
         ticket.on_disk().await.map_err(unavailable)?;

@@ -2,16 +2,15 @@
 //! and nothing kept: the day's key is a new one that is thrown away, and so is the table.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::HttpRequest;
 
 use super::edge::Edge;
 use super::fields::Fields;
-use crate::aggregate::Table;
+use crate::aggregate::{Sym, Table};
 use crate::enrich::Page;
 use crate::event::{Counts, Dimension, Kind, Payload, RawHit, Refusal, Subject};
-use crate::http::without_port;
+use crate::http::{peer, without_port};
 use crate::pseudonym::{DayKeys, seal};
 
 /// One row of the daily table.
@@ -27,8 +26,7 @@ impl Edge {
     /// `host` is the one the browser asked, `path` that of the page. An error is why nothing would be counted.
     pub fn preview(&self, request: &HttpRequest, host: &str, path: &str) -> Result<Vec<Raised>, Refusal> {
         let fields = Fields::read(request.headers());
-        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        let (caller, client) = self.caller(&fields, peer);
+        let (caller, client) = self.caller(&fields, peer(request));
         let url = format!("https://{}{path}", without_port(host));
         let page = Page::parse(&url).map_err(|_| Refusal::UnknownSite)?;
         let hosts = self.directory.hosts();
@@ -41,7 +39,7 @@ impl Edge {
         table.count(&seal(hit, site, page.path().into(), facts, &key, self.mode));
         let sums = table.take(1).sums;
         // Numbers start at 1: the empty text is 0 and stands in no batch.
-        let text = |sym: crate::aggregate::Sym| match sym.0 {
+        let text = |sym: Sym| match sym.0 {
             0 => Box::from(""),
             n => sums.strings[n as usize - 1].clone(),
         };

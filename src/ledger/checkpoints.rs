@@ -1,7 +1,5 @@
 //! The checkpoints that lie in the folder: written whole or not at all, and held against the chain while it is read.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,6 +9,7 @@ use super::folder::Folder;
 use super::key::{PublicKey, SigningKey};
 use super::note::Note;
 use super::open::Options;
+use crate::disk;
 
 /// Signs what the ledger holds, now and then.
 pub struct Keeper {
@@ -57,15 +56,8 @@ impl Keeper {
     pub fn write(&self, head: Head, cut: Option<String>) -> Result<(), LedgerError> {
         let note = Note { origin: self.origin.clone(), head, cut }.sign(&self.key);
         let path = self.folder.note(head.size);
-        let beside = path.with_extension("writing");
-        let write = || {
-            std::fs::create_dir_all(self.folder.checkpoints())?;
-            let mut file = File::create(&beside)?;
-            file.write_all(note.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&beside, &path)?;
-            File::open(self.folder.checkpoints())?.sync_all()
-        };
+        let write =
+            || std::fs::create_dir_all(self.folder.checkpoints()).and_then(|()| disk::put(&path, note.as_bytes()));
         write().map_err(LedgerError::io(&path))
     }
 }

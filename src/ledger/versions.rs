@@ -1,11 +1,12 @@
 //! `versions.json`: every version of the question that was put, with its whole register, beside the acts that name its digest.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::error::LedgerError;
 use crate::consent::versions::Version;
+use crate::disk;
 
 pub struct Versions {
     path: PathBuf,
@@ -28,14 +29,7 @@ impl Versions {
     /// Puts a version on record, before anybody is asked it.
     pub fn add(&mut self, version: Version) -> Result<(), LedgerError> {
         self.known.push(version);
-        let beside = self.path.with_extension("writing");
-        let write = || {
-            let mut file = File::create(&beside)?;
-            file.write_all(&serde_json::to_vec_pretty(&self.known)?)?;
-            file.sync_all()?;
-            fs::rename(&beside, &self.path)?;
-            File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
-        };
-        write().map_err(LedgerError::io(&self.path))
+        let text = serde_json::to_vec_pretty(&self.known).expect("structs of text and numbers are always JSON");
+        disk::put(&self.path, &text).map_err(LedgerError::io(&self.path))
     }
 }

@@ -1,10 +1,11 @@
 //! The copy of the registry on this machine: whole or not there.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use crate::config::Registered;
+use crate::disk;
 
 pub(super) fn read(path: &Path) -> Result<Option<Registered>, String> {
     let text = match fs::read(path) {
@@ -18,12 +19,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Registered>, String> {
 }
 
 pub(super) fn write(path: &Path, registered: &Registered) -> io::Result<()> {
-    let beside = path.with_extension("writing");
-    let mut file = File::create(&beside)?;
-    file.write_all(&serde_json::to_vec(registered)?)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    disk::put(path, &serde_json::to_vec(registered)?)
 }
 
 #[cfg(test)]

@@ -35,8 +35,8 @@ struct OfAlias {
 }
 
 async fn list(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
-    if !site.guard.admits(&request) {
-        return refuse(&Problem::not_allowed(), None).await;
+    if let Err(problem) = allowed(&request, &site) {
+        return refuse(&problem, None).await;
     }
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(listed(&site.registry.directory))
 }
@@ -55,11 +55,9 @@ async fn put_site(
     mut payload: web::Payload,
     site: web::Data<Site>,
 ) -> HttpResponse {
-    let rule = body::<OfSite>(&request, &mut payload, &site).await;
-    let rule = rule.map(|OfSite { hosts, zone }| SiteRule { id: name.into_inner(), hosts, zone });
-    answer(match rule {
-        Ok(rule) => site.registry.put_site(rule).await,
-        Err(problem) => Err(problem),
+    answer(async {
+        let OfSite { hosts, zone } = body(&request, &mut payload, &site).await?;
+        site.registry.put_site(SiteRule { id: name.into_inner(), hosts, zone }).await
     })
     .await
 }
@@ -70,29 +68,31 @@ async fn put_alias(
     mut payload: web::Payload,
     site: web::Data<Site>,
 ) -> HttpResponse {
-    let rule = body::<OfAlias>(&request, &mut payload, &site).await;
-    let rule = rule.map(|of| AliasRule { alias: alias.into_inner(), site: of.site });
-    answer(match rule {
-        Ok(rule) => site.registry.put_alias(rule).await,
-        Err(problem) => Err(problem),
+    answer(async {
+        let OfAlias { site: of } = body(&request, &mut payload, &site).await?;
+        site.registry.put_alias(AliasRule { alias: alias.into_inner(), site: of }).await
     })
     .await
 }
 
 async fn remove_site(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
-    answer(match site.guard.admits(&request) {
-        true => site.registry.remove_site(&name).await,
-        false => Err(Problem::not_allowed()),
+    answer(async {
+        allowed(&request, &site)?;
+        site.registry.remove_site(&name).await
     })
     .await
 }
 
 async fn remove_alias(request: HttpRequest, alias: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
-    answer(match site.guard.admits(&request) {
-        true => site.registry.remove_alias(&alias).await,
-        false => Err(Problem::not_allowed()),
+    answer(async {
+        allowed(&request, &site)?;
+        site.registry.remove_alias(&alias).await
     })
     .await
+}
+
+fn allowed(request: &HttpRequest, site: &Site) -> Result<(), Problem> {
+    if site.guard.admits(request) { Ok(()) } else { Err(Problem::not_allowed()) }
 }
 
 /// The body is read before anything is answered, also to one who may not ask: see `http::read`.
@@ -102,16 +102,14 @@ async fn body<T: DeserializeOwned>(
     site: &Site,
 ) -> Result<T, Problem> {
     let body = read(payload, BODY_BYTES, site.deadline).await;
-    if !site.guard.admits(request) {
-        return Err(Problem::not_allowed());
-    }
+    allowed(request, site)?;
     let bad = |detail: String| Problem::new(400, "bad_value", "This cannot be registered").detail(detail);
     let body = body.map_err(|_| bad(format!("the body must be JSON of at most {BODY_BYTES} bytes")))?;
     serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))
 }
 
-async fn answer(outcome: Result<(), Problem>) -> HttpResponse {
-    match outcome {
+async fn answer(change: impl Future<Output = Result<(), Problem>>) -> HttpResponse {
+    match change.await {
         Ok(()) => HttpResponse::NoContent().insert_header((CACHE_CONTROL, "no-store")).finish(),
         Err(problem) => refuse(&problem, None).await,
     }

@@ -1,6 +1,6 @@
 // A collector of its own for each test: the real binary, the embedded engine, empty folders, a clock that stands still.
 //
-// The browser reaches it through a wire that only forwards bytes and counts `POST /ff/hit` in them. A browser's own record of its
+// The browser reaches it through a wire that only forwards bytes and counts the beacons among them. A browser's own record of its
 // requests misses beacons sent while a page goes away; the wire misses none.
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, its layer's allowed neighbours. A module may always use itself.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("event", &["config"]),
     ("clock", &["event"]),
     ("config", &["event"]),
@@ -12,12 +12,13 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("enrich", &["event"]),
     ("pseudonym", &["config", "consent", "enrich", "event"]),
     ("aggregate", &["config", "event", "pseudonym"]),
+    ("disk", &[]),
     ("journal", &["aggregate", "clock", "config", "consent", "event", "pseudonym"]),
-    ("ledger", &["clock", "config", "consent", "event"]),
+    ("ledger", &["clock", "config", "consent", "disk", "event"]),
     ("store", &["aggregate", "config", "event"]),
     ("flush", &["clock", "config", "event", "journal", "store"]),
     ("http", &["config", "event"]),
-    ("registry", &["config", "event", "store"]),
+    ("registry", &["config", "disk", "event", "store"]),
     ("ingest", &["aggregate", "clock", "config", "consent", "enrich", "event", "http", "journal", "pseudonym"]),
     ("report", &["config", "event", "pseudonym", "store"]),
     // `ingest` only to show people what their own next visit would raise.
