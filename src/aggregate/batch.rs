@@ -5,8 +5,8 @@
 //! written.
 
 use super::book::Books;
-use super::sums::{DailyKey, HourlyKey, MoneyKey, Sums, Sym};
-use crate::event::{Counts, Day, Dimension, SiteId, Subject};
+use super::sums::{DailyKey, FaultKey, HourlyKey, MoneyKey, Sums, Sym, VitalKey};
+use crate::event::{Bucket, Counts, Day, Dimension, FaultKind, Metric, SiteId, Subject};
 
 /// What a batch adds to its segment. `sums.strings` are new to the segment and are numbered from `base`.
 #[derive(Default, PartialEq, Eq, Debug)]
@@ -39,6 +39,8 @@ pub(super) struct Batch {
     pub(super) daily: Vec<(DailyDraft, Counts)>,
     pub(super) hourly: Vec<(HourlyKey, Counts)>,
     pub(super) money: Vec<(MoneyDraft, (u32, u64))>,
+    pub(super) vitals: Vec<VitalDraft>,
+    pub(super) faults: Vec<FaultDraft>,
 }
 
 #[derive(Clone, Copy)]
@@ -49,13 +51,34 @@ pub(super) struct MoneyDraft {
     pub(super) currency: [u8; 3],
 }
 
+/// One measurement.
+#[derive(Clone, Copy)]
+pub(super) struct VitalDraft {
+    pub(super) site: SiteId,
+    pub(super) day: Day,
+    pub(super) metric: Metric,
+    pub(super) path: Draft,
+    pub(super) device: Draft,
+    pub(super) bucket: Bucket,
+}
+
+/// One fault.
+#[derive(Clone, Copy)]
+pub(super) struct FaultDraft {
+    pub(super) site: SiteId,
+    pub(super) day: Day,
+    pub(super) kind: FaultKind,
+    pub(super) path: Draft,
+    pub(super) fault: Draft,
+}
+
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        self.daily.is_empty() && self.hourly.is_empty() && self.money.is_empty()
+        self.rows() == 0
     }
 
     pub(super) fn rows(&self) -> usize {
-        self.daily.len() + self.hourly.len() + self.money.len()
+        self.daily.len() + self.hourly.len() + self.money.len() + self.vitals.len() + self.faults.len()
     }
 
     /// Numbers the texts for the segment and sums the rows. `next` is the segment's next free number.
@@ -85,12 +108,25 @@ impl Batch {
         });
         let money =
             summed(money.collect(), |sum, more| *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1)));
-        Delta { base: next, sums: Sums { strings, daily, hourly, money, drops: Vec::new() } }
+        let vitals = self.vitals.drain(..).map(|d| {
+            let (path, device) = (sym(d.path), sym(d.device));
+            (VitalKey { site: d.site, day: d.day, metric: d.metric, path, device, bucket: d.bucket }, 1)
+        });
+        let vitals = summed(vitals.collect(), plus);
+        let faults = self
+            .faults
+            .drain(..)
+            .map(|d| (FaultKey { site: d.site, day: d.day, kind: d.kind, path: sym(d.path), fault: sym(d.fault) }, 1));
+        let faults = summed(faults.collect(), plus);
+        Delta { base: next, sums: Sums { strings, daily, hourly, money, drops: Vec::new(), vitals, faults } }
     }
 
     fn number_texts(&self, books: &mut Books, segment: u32, next: u32) -> Vec<Box<str>> {
         let of_daily = self.daily.iter().flat_map(|(d, _)| [d.item, d.value]);
-        let drafts = of_daily.chain(self.money.iter().map(|(d, _)| d.event)).flatten();
+        let of_vitals = self.vitals.iter().flat_map(|d| [d.path, d.device]);
+        let of_faults = self.faults.iter().flat_map(|d| [d.path, d.fault]);
+        let of_others = of_vitals.chain(of_faults).chain(self.money.iter().map(|(d, _)| d.event));
+        let drafts = of_daily.chain(of_others).flatten();
         let mut fresh: Vec<(u32, u32)> =
             drafts.filter(|&(book, id)| books[book].texts.sym(id, segment).is_none()).collect();
         fresh.sort_unstable_by(|a, b| text(books, *a).cmp(text(books, *b)).then(a.cmp(b)));
@@ -110,6 +146,10 @@ impl Batch {
 
 fn text(books: &Books, (book, id): (u32, u32)) -> &str {
     books[book].texts.text(id)
+}
+
+pub(super) fn plus(sum: &mut u32, more: u32) {
+    *sum = sum.saturating_add(more);
 }
 
 /// Sorts by key and adds up equal keys.

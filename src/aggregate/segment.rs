@@ -3,8 +3,8 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::batch::{Delta, summed};
-use super::sums::{DailyKey, DropKey, HourlyKey, MoneyKey, Sums, Sym};
+use super::batch::{Delta, plus, summed};
+use super::sums::{DailyKey, DropKey, FaultKey, HourlyKey, MoneyKey, Sums, Sym, VitalKey};
 use crate::event::{Counts, OTHER, SiteId, Subject};
 
 type Map<K, V> = HashMap<K, V, RandomState>;
@@ -15,6 +15,8 @@ pub struct Segment {
     hourly: Map<HourlyKey, Counts>,
     money: Map<MoneyKey, (u32, u64)>,
     drops: Map<DropKey, u32>,
+    vitals: Map<VitalKey, u32>,
+    faults: Map<FaultKey, u32>,
     /// Rows the sealed segment has at the most, the platform's included.
     rows: usize,
 }
@@ -27,6 +29,8 @@ impl Default for Segment {
             hourly: Map::default(),
             money: Map::default(),
             drops: Map::default(),
+            vitals: Map::default(),
+            faults: Map::default(),
             rows: 0,
         }
     }
@@ -66,10 +70,11 @@ impl Segment {
             let sum = self.money.entry(*key).or_default();
             *sum = (sum.0.saturating_add(*hits), sum.1.saturating_add(*minor));
         }
-        for (key, hits) in &delta.sums.drops {
-            let sum = self.drops.entry(*key).or_default();
-            *sum = sum.saturating_add(*hits);
-        }
+        add(&mut self.drops, &delta.sums.drops);
+        self.rows -= self.vitals.len() + self.faults.len();
+        add(&mut self.vitals, &delta.sums.vitals);
+        add(&mut self.faults, &delta.sums.faults);
+        self.rows += self.vitals.len() + self.faults.len();
     }
 
     /// The sorted sums: strings once and in order, the platform's rows added. The same counts always give the same bytes, whatever
@@ -98,9 +103,29 @@ impl Segment {
             money: summed(money.collect(), |sum, more| {
                 *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1));
             }),
-            drops: summed(self.drops.into_iter().collect(), |sum, more| *sum = sum.saturating_add(more)),
+            drops: in_sequence(self.drops.into_iter()),
+            vitals: in_sequence(
+                self.vitals
+                    .into_iter()
+                    .map(|(key, hits)| (VitalKey { path: sym(key.path), device: sym(key.device), ..key }, hits)),
+            ),
+            faults: in_sequence(
+                self.faults
+                    .into_iter()
+                    .map(|(key, hits)| (FaultKey { path: sym(key.path), fault: sym(key.fault), ..key }, hits)),
+            ),
         }
     }
+}
+
+fn add<K: Copy + Eq + std::hash::Hash>(sums: &mut Map<K, u32>, rows: &[(K, u32)]) {
+    for (key, hits) in rows {
+        plus(sums.entry(*key).or_default(), *hits);
+    }
+}
+
+fn in_sequence<K: Ord + Copy>(rows: impl Iterator<Item = (K, u32)>) -> Vec<(K, u32)> {
+    summed(rows.collect(), plus)
 }
 
 /// The strings sorted and once each, and the new number of each old one. The empty string stays first.

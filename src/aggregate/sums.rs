@@ -1,4 +1,4 @@
-use crate::event::{Counts, Day, Dimension, Refusal, SiteId, Subject};
+use crate::event::{Bucket, Counts, Day, Dimension, FaultKind, Metric, Refusal, SiteId, Subject};
 
 /// A string of a segment: its place in [`Sums::strings`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -41,6 +41,25 @@ pub struct DropKey {
     pub reason: Refusal,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct VitalKey {
+    pub site: SiteId,
+    pub day: Day,
+    pub metric: Metric,
+    pub path: Sym,
+    pub device: Sym,
+    pub bucket: Bucket,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FaultKey {
+    pub site: SiteId,
+    pub day: Day,
+    pub kind: FaultKind,
+    pub path: Sym,
+    pub fault: Sym,
+}
+
 /// All counts of one segment: each key once, sorted. The same segment gives the same bytes each time it is sent.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Sums {
@@ -50,6 +69,8 @@ pub struct Sums {
     /// Hits and the sum of their amounts in minor units.
     pub money: Vec<(MoneyKey, (u32, u64))>,
     pub drops: Vec<(DropKey, u32)>,
+    pub vitals: Vec<(VitalKey, u32)>,
+    pub faults: Vec<(FaultKey, u32)>,
 }
 
 impl Sums {
@@ -58,6 +79,7 @@ impl Sums {
     }
 
     pub fn rows(&self) -> usize {
-        self.daily.len() + self.hourly.len() + self.money.len() + self.drops.len()
+        let counted = self.daily.len() + self.hourly.len() + self.money.len() + self.drops.len();
+        counted + self.vitals.len() + self.faults.len()
     }
 }

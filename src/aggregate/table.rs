@@ -1,13 +1,13 @@
 //! An event becomes rows: docs/COUNTING.md as code.
 
-use super::batch::{Batch, DailyDraft, Delta, Draft, MoneyDraft};
+use super::batch::{Batch, DailyDraft, Delta, Draft, FaultDraft, MoneyDraft, VitalDraft};
 use super::book::{Book, Books};
 use super::recent::Recent;
 use super::sums::HourlyKey;
 use super::texts::Scope;
 use crate::config::Config;
 use crate::event::Counter::{Bounces, Exits, Hits, Seconds, Visitors, Visits as VisitsCounter};
-use crate::event::{Counts, Dimension, Kind, Millis, SiteId, Subject};
+use crate::event::{Counts, Detail, Dimension, Kind, Millis, SiteId, Subject};
 use crate::pseudonym::{ClosedVisit, Event, Held, Seen, Touch, VisitValues};
 
 /// How long a visit and a day outlive their end in memory, for hits that are on their way.
@@ -93,12 +93,16 @@ impl Table {
             self.overflow.sites += 1;
             return;
         };
-        let (subject, item) = match event.kind {
-            Kind::View | Kind::Leave => (Subject::Page, &*event.item),
-            Kind::Click => (Subject::Link, &*event.item),
-            Kind::Event => (Subject::Event, &*event.item),
+        let subject = match event.kind {
+            Kind::View | Kind::Leave | Kind::Vital | Kind::Fault => Subject::Page,
+            Kind::Click => Subject::Link,
+            Kind::Event => Subject::Event,
         };
-        let item = book.texts.intern(Scope::item(site, subject), item, self.caps.items_per_site);
+        let item = book.texts.intern(Scope::item(site, subject), &event.item, self.caps.items_per_site);
+        if matches!(event.kind, Kind::Vital | Kind::Fault) {
+            Rows { batch: &mut self.batch, book, number, caps: &self.caps, site, id: event.site }.of_page(event, item);
+            return;
+        }
         let held = match event.visitor {
             Some(visitor) => {
                 let touch = Touch {
@@ -230,6 +234,7 @@ impl Rows<'_> {
             Kind::Event => total.with(Hits, 1),
             Kind::Click => total.with(Hits, 1).with(Seconds, seconds),
             Kind::Leave => Counts::none().with(Seconds, seconds),
+            Kind::Vital | Kind::Fault => Counts::none(),
         };
         self.daily(subject, Dimension::Total, Some(item), None, total);
         let (visitors, visits) = seen.map_or((0, 0), Seen::site);
@@ -240,10 +245,32 @@ impl Rows<'_> {
             let hour = self.book.span.hour_of(event.at);
             self.batch.hourly.push((HourlyKey { site: self.id, hour }, total));
         }
-        if let (Kind::Event, Some((minor, currency))) = (event.kind, event.money) {
+        if let Detail::Money(minor, currency) = event.detail {
             let draft =
                 MoneyDraft { site: self.id, day: self.book.span.day, event: Some((self.number, item)), currency };
             self.batch.money.push((draft, (1, minor)));
+        }
+    }
+
+    /// A measurement or a fault: about the page and a class of devices, about nobody's visit.
+    fn of_page(&mut self, event: &Event, path: u32) {
+        let (site, day) = (self.id, self.book.span.day);
+        let path = Some((self.number, path));
+        match &event.detail {
+            Detail::Vital(metric, bucket) => {
+                let device = event.facts.value(Dimension::Device).unwrap_or_default();
+                let scope = Scope::value(self.site, Dimension::Device);
+                let device = Some((self.number, self.book.texts.intern(scope, device, self.caps.values_per_site)));
+                self.batch.vitals.push(VitalDraft { site, day, metric: *metric, path, device, bucket: *bucket });
+            }
+            Detail::Fault(kind, text) => {
+                let fault = (!text.is_empty()).then(|| {
+                    let id = self.book.texts.intern(Scope::fault(self.site), text, self.caps.items_per_site);
+                    (self.number, id)
+                });
+                self.batch.faults.push(FaultDraft { site, day, kind: *kind, path, fault });
+            }
+            Detail::Nothing | Detail::Money(..) => {}
         }
     }
 

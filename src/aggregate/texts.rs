@@ -17,6 +17,11 @@ impl Scope {
         Scope(u64::from(site) << 8 | subject as u64)
     }
 
+    /// Script errors of a site.
+    pub(super) fn fault(site: u32) -> Scope {
+        Scope(u64::from(site) << 8 | 0x20)
+    }
+
     /// Values of a site's dimension. Closed lists (country, device, …) are shared by all sites: they cannot grow.
     pub(super) fn value(site: u32, dimension: Dimension) -> Scope {
         match dimension {

@@ -5,16 +5,20 @@
 
 mod counts;
 mod day;
+mod fault;
 mod problem;
 mod raw;
 mod refusal;
 mod site;
 mod subject;
+mod vital;
 
 pub use counts::{Counter, Counts};
 pub use day::{Day, Millis};
+pub use fault::FaultKind;
 pub use problem::Problem;
-pub use raw::{Address, Agent, Caller, Hints, Kind, Payload, RawHit, Signals};
+pub use raw::{Address, Agent, Caller, Detail, Hints, Kind, Payload, RawHit, Signals};
 pub use refusal::Refusal;
 pub use site::SiteId;
 pub use subject::{Dimension, OTHER, Subject, UNKNOWN};
+pub use vital::{Bucket, Metric, Rating};

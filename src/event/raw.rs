@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use super::Millis;
+use super::{Bucket, FaultKind, Metric, Millis};
 
 /// The address a hit came from.
 pub struct Address(IpAddr);
@@ -94,13 +94,27 @@ pub struct Hints<'a> {
     pub platform: Option<&'a str>,
 }
 
-/// What a beacon says happened. `Leave` counts nothing as a hit: it brings the engaged time of the page that is being left.
+/// What a beacon says happened. `Leave` counts nothing as a hit: it brings the engaged time of the page that is being left. `Vital` and
+/// `Fault` are about the page and about nobody: they belong to no visit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     View,
     Click,
     Event,
     Leave,
+    Vital,
+    Fault,
+}
+
+/// What some kinds bring besides. Already cleaned: nothing in it is as it came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Detail {
+    Nothing,
+    /// Of an event: an amount in minor units and its currency.
+    Money(u64, [u8; 3]),
+    Vital(Metric, Bucket),
+    /// What kind, and which one of it.
+    Fault(FaultKind, Box<str>),
 }
 
 /// One hit of a beacon's body, its text still borrowed from the wire.
@@ -110,8 +124,7 @@ pub struct Payload<'a> {
     pub referrer: std::borrow::Cow<'a, str>,
     /// The link's id or target, or the event's name.
     pub name: std::borrow::Cow<'a, str>,
-    /// An amount in minor units and its currency.
-    pub money: Option<(u64, [u8; 3])>,
+    pub detail: Detail,
     /// The random id that makes a retry count once.
     pub id: Option<u128>,
     /// Milliseconds the page held the visitor's attention, or that passed until the click.

@@ -84,7 +84,8 @@ impl Edge {
                 sealed.cookie = self.stale_cookie(&caller, site);
             }
             if let Some((mut event, site)) = admitted {
-                if event.without_cookie == Some(true) && event.kind != Kind::Leave {
+                if event.without_cookie == Some(true) && !matches!(event.kind, Kind::Leave | Kind::Vital | Kind::Fault)
+                {
                     // One visitor a body: what follows in it comes from the one who was just counted.
                     event.without_cookie = Some(sealed.cookie.is_none());
                     sealed.cookie.get_or_insert_with(|| format!("{}{}", self.visit_cookie, site.path));
@@ -151,7 +152,7 @@ impl Edge {
 
 fn item(payload: &Payload<'_>, page: &Page<'_>) -> Box<str> {
     match payload.kind {
-        Kind::View | Kind::Leave => page.path().into(),
+        Kind::View | Kind::Leave | Kind::Vital | Kind::Fault => page.path().into(),
         Kind::Click => link(&payload.name).into(),
         Kind::Event => event_name(&payload.name).into(),
     }

@@ -9,7 +9,7 @@ use super::edge::Edge;
 use super::fields::Fields;
 use crate::aggregate::{Sym, Table};
 use crate::enrich::Page;
-use crate::event::{Counts, Dimension, Kind, Payload, RawHit, Refusal, Subject};
+use crate::event::{Counts, Detail, Dimension, Kind, Payload, RawHit, Refusal, Subject};
 use crate::http::{peer, without_port};
 use crate::pseudonym::{DayKeys, seal};
 
@@ -60,7 +60,7 @@ fn view<'a>() -> Payload<'a> {
         url: Cow::Borrowed(""),
         referrer: Cow::Borrowed(""),
         name: Cow::Borrowed(""),
-        money: None,
+        detail: Detail::Nothing,
         id: None,
         engaged_ms: 0,
         passive: false,

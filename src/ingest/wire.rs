@@ -5,12 +5,16 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::event::{Kind, Payload, Problem};
+use crate::enrich::script_error;
+use crate::event::{Detail, FaultKind, Kind, Metric, Payload, Problem};
 
 const URL_BYTES: usize = 2048;
 const NAME_BYTES: usize = 512;
 const ENGAGED_MILLIS: u32 = 86_400_000;
 const MOST_MONEY: f64 = 9e12;
+/// Ten minutes; a layout shift of 100 is a page that moved out of sight a hundred times.
+const MOST_VITAL: f64 = 600_000.0;
+const MOST_SHIFT: f64 = 100.0;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +39,14 @@ struct Hit<'a> {
     passive: Option<bool>,
     #[serde(default)]
     webdriver: bool,
+    #[serde(borrow, default)]
+    metric: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    fault: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    source: Option<Cow<'a, str>>,
+    #[serde(default)]
+    line: Option<u32>,
 }
 
 /// All hits of a body, or what is wrong with it: then none of them counts.
@@ -70,7 +82,9 @@ impl<'a> Hit<'a> {
             "click" => Kind::Click,
             "event" => Kind::Event,
             "leave" => Kind::Leave,
-            _ => return Err(field("kind", "must be view, click, event or leave")),
+            "vital" => Kind::Vital,
+            "fault" => Kind::Fault,
+            _ => return Err(field("kind", "must be view, click, event, leave, vital or fault")),
         };
         if self.url.is_empty() || self.url.len() > URL_BYTES {
             return Err(field("url", "must be 1 to 2048 bytes"));
@@ -78,11 +92,18 @@ impl<'a> Hit<'a> {
         if self.referrer.len() > URL_BYTES {
             return Err(field("referrer", "must be at most 2048 bytes"));
         }
+        let detail = self.detail(kind)?;
         let named = matches!(kind, Kind::Click | Kind::Event);
         let name = match self.name {
             Some(name) if named && (1..=NAME_BYTES).contains(&name.len()) => name,
             None if !named => Cow::Borrowed(""),
-            _ => return Err(field("name", "must be 1 to 512 bytes for click and event, and absent for others")),
+            Some(_) if kind == Kind::Fault => Cow::Borrowed(""),
+            _ => {
+                return Err(field(
+                    "name",
+                    "must be 1 to 512 bytes for click, event and script faults, and absent for others",
+                ));
+            }
         };
         let engaged = self.engaged.unwrap_or(0);
         if engaged > ENGAGED_MILLIS {
@@ -91,18 +112,67 @@ impl<'a> Hit<'a> {
         if kind != Kind::Event && self.passive.is_some() {
             return Err(field("passive", "belongs to kind event"));
         }
-        let money = money(kind, self.value, self.currency.as_deref())?;
         Ok(Payload {
             kind,
             url: self.url,
             referrer: self.referrer,
             name,
-            money,
+            detail,
             id: self.id.as_deref().map(id).transpose()?,
             engaged_ms: engaged,
             passive: self.passive.unwrap_or(false),
             webdriver: self.webdriver,
         })
+    }
+}
+
+impl Hit<'_> {
+    /// What only some kinds bring, and that the others do not.
+    fn detail(&self, kind: Kind) -> Result<Detail, Problem> {
+        if kind != Kind::Vital && self.metric.is_some() {
+            return Err(field("metric", "belongs to kind vital"));
+        }
+        if kind != Kind::Fault && (self.fault.is_some() || self.source.is_some() || self.line.is_some()) {
+            return Err(field("fault", "source and line belong to kind fault"));
+        }
+        match kind {
+            Kind::Vital => self.vital(),
+            Kind::Fault => self.fault(),
+            _ => money(kind, self.value, self.currency.as_deref()),
+        }
+    }
+
+    fn vital(&self) -> Result<Detail, Problem> {
+        let metric = self.metric.as_deref().and_then(Metric::from_name);
+        let metric = metric.ok_or_else(|| field("metric", "must be LCP, INP, CLS, FCP or TTFB"))?;
+        let most = if metric == Metric::Cls { MOST_SHIFT } else { MOST_VITAL };
+        match self.value {
+            Some(value) if (0.0..=most).contains(&value) && self.currency.is_none() => {
+                Ok(Detail::Vital(metric, metric.bucket(value)))
+            }
+            _ => Err(field("value", "must be 0 to 600000 milliseconds, of CLS 0 to 100, without a currency")),
+        }
+    }
+
+    fn fault(&self) -> Result<Detail, Problem> {
+        if self.value.is_some() || self.currency.is_some() {
+            return Err(field("value", "and currency do not belong to kind fault"));
+        }
+        let kind = self.fault.as_deref().and_then(FaultKind::from_name);
+        let kind = kind.ok_or_else(|| field("fault", "must be script or not_found"))?;
+        let source = self.source.as_deref().unwrap_or("");
+        match (kind, self.name.as_deref()) {
+            (FaultKind::Script, Some(name)) if (1..=NAME_BYTES).contains(&name.len()) && source.len() <= URL_BYTES => {
+                Ok(Detail::Fault(kind, script_error(name, source, self.line.unwrap_or(0)).into()))
+            }
+            (FaultKind::NotFound, None) if self.source.is_none() && self.line.is_none() => {
+                Ok(Detail::Fault(kind, "".into()))
+            }
+            _ => Err(field(
+                "fault",
+                "script has a name of 1 to 512 bytes, a source of at most 2048 bytes and a line; not_found has none",
+            )),
+        }
     }
 }
 
@@ -112,7 +182,7 @@ fn id(text: &str) -> Result<u128, Problem> {
     digits.filter(|_| (8..=32).contains(&text.len())).ok_or_else(|| field("id", "must be 8 to 32 hex digits"))
 }
 
-fn money(kind: Kind, value: Option<f64>, currency: Option<&str>) -> Result<Option<(u64, [u8; 3])>, Problem> {
+fn money(kind: Kind, value: Option<f64>, currency: Option<&str>) -> Result<Detail, Problem> {
     if kind != Kind::Event && (value.is_some() || currency.is_some()) {
         return Err(field("value", "and currency belong to kind event"));
     }
@@ -120,15 +190,15 @@ fn money(kind: Kind, value: Option<f64>, currency: Option<&str>) -> Result<Optio
         Some(value) if (0.0..=MOST_MONEY).contains(&value) => value,
         Some(_) => return Err(field("value", "must be 0 to 9000000000000")),
         None if currency.is_some() => return Err(field("currency", "needs a value")),
-        None => return Ok(None),
+        None => return Ok(Detail::Nothing),
     };
-    let Some(currency) = currency else { return Ok(None) };
+    let Some(currency) = currency else { return Ok(Detail::Nothing) };
     let code: [u8; 3] = currency.as_bytes().try_into().unwrap_or_default();
     if !code.iter().all(u8::is_ascii_uppercase) {
         return Err(field("currency", "must be three capital letters (ISO 4217)"));
     }
     let minor = (value * f64::from(10_u32.pow(exponent(&code)))).round();
-    Ok(Some((minor as u64, code)))
+    Ok(Detail::Money(minor as u64, code))
 }
 
 /// Digits after the decimal point, by ISO 4217.
@@ -175,15 +245,17 @@ mod tests {
         let hits = parse(body.as_bytes(), 20).unwrap();
         assert_eq!(hits.iter().map(|hit| hit.kind).collect::<Vec<_>>(), [Kind::View, Kind::Event, Kind::Click]);
         assert_eq!(hits[0].id, Some(0x00ff_00ff));
-        assert_eq!(hits[1].money, Some((1999, *b"EUR")));
+        assert_eq!(hits[1].detail, Detail::Money(1999, *b"EUR"));
         assert_eq!(hits[2].engaged_ms, 1500);
         assert!(matches!(hits[0].url, Cow::Borrowed(_)), "plain text is not copied");
     }
 
     #[test]
     fn amounts_become_minor_units_of_their_currency() {
-        let minor = |value, currency| money(Kind::Event, Some(value), Some(currency)).unwrap().unwrap().0;
-        assert_eq!([minor(0.29, "USD"), minor(1500.0, "JPY"), minor(1.234, "KWD")], [29, 1500, 1234]);
+        for (value, currency, minor) in [(0.29, "USD", 29), (1500.0, "JPY", 1500), (1.234, "KWD", 1234)] {
+            let code = currency.as_bytes().try_into().unwrap();
+            assert_eq!(money(Kind::Event, Some(value), Some(currency)).unwrap(), Detail::Money(minor, code));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A delta as bytes. Keys are sorted, so a row says only what differs from the row before it: about a dozen bytes.
 //!
 //! ```text
-//! payload  base strings daily hourly money drops          each list: varint count, then its rows
+//! payload  base strings daily hourly money drops vitals faults      each list: varint count, then its rows
 //! string   varint length, UTF-8
 //! daily    flags:u8 [site:u64] [day:u16] [item] [value] counts
 //!          flags: 1 another site, 2 another day, 4 8 subject, 16 32 64 dimension
@@ -9,8 +9,8 @@
 //! counts   mask:u8 (bit n: counter n is not zero), then a varint for each bit set
 //! ```
 
-use crate::aggregate::{DailyKey, Delta, DropKey, HourlyKey, MoneyKey, Sums, Sym};
-use crate::event::{Counter, Counts, Day, Dimension, Refusal, SiteId, Subject};
+use crate::aggregate::{DailyKey, Delta, DropKey, FaultKey, HourlyKey, MoneyKey, Sums, Sym, VitalKey};
+use crate::event::{Counter, Counts, Day, Dimension, FaultKind, Metric, Refusal, SiteId, Subject};
 
 const OTHER_SITE: u8 = 1;
 const OTHER_DAY: u8 = 2;
@@ -53,6 +53,24 @@ pub fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
     for (key, hits) in &sums.drops {
         varint(out, u64::from(key.hour));
         out.push(key.reason as u8);
+        varint(out, u64::from(*hits));
+    }
+    varint(out, sums.vitals.len() as u64);
+    for (key, hits) in &sums.vitals {
+        out.extend_from_slice(&key.site.as_u64().to_le_bytes());
+        out.extend_from_slice(&key.day.number().to_le_bytes());
+        out.extend_from_slice(&[key.metric as u8, key.bucket]);
+        varint(out, u64::from(key.path.0));
+        varint(out, u64::from(key.device.0));
+        varint(out, u64::from(*hits));
+    }
+    varint(out, sums.faults.len() as u64);
+    for (key, hits) in &sums.faults {
+        out.extend_from_slice(&key.site.as_u64().to_le_bytes());
+        out.extend_from_slice(&key.day.number().to_le_bytes());
+        out.push(key.kind as u8);
+        varint(out, u64::from(key.path.0));
+        varint(out, u64::from(key.fault.0));
         varint(out, u64::from(*hits));
     }
 }
@@ -128,7 +146,19 @@ impl Reader<'_> {
             let key = DropKey { hour: read.number()?, reason: Refusal::from_u8(read.byte()?)? };
             Some((key, read.number()?))
         })?;
-        Some(Delta { base, sums: Sums { strings, daily, hourly, money, drops } })
+        let vitals = self.list(|read| {
+            let (site, day) = (read.site()?, read.day()?);
+            let (metric, bucket) = (Metric::from_u8(read.byte()?)?, read.byte()?);
+            let (path, device) = (Sym(read.number()?), Sym(read.number()?));
+            Some((VitalKey { site, day, metric, path, device, bucket }, read.number()?))
+        })?;
+        let faults = self.list(|read| {
+            let (site, day) = (read.site()?, read.day()?);
+            let kind = FaultKind::from_u8(read.byte()?)?;
+            let (path, fault) = (Sym(read.number()?), Sym(read.number()?));
+            Some((FaultKey { site, day, kind, path, fault }, read.number()?))
+        })?;
+        Some(Delta { base, sums: Sums { strings, daily, hourly, money, drops, vitals, faults } })
     }
 
     fn daily(&mut self, before: Option<DailyKey>) -> Option<(DailyKey, Counts)> {
@@ -233,6 +263,8 @@ mod tests {
             hourly in prop::collection::vec(((any::<u64>(), any::<u32>()), counts()), 0..5),
             money in prop::collection::vec(((any::<u64>(), any::<u16>(), any::<u32>()), any::<(u32, u64)>()), 0..5),
             drops in prop::collection::vec(((any::<u32>(), 0_u8..7), any::<u32>()), 0..5),
+            vitals in prop::collection::vec(((any::<u64>(), any::<u16>(), 0_u8..5, any::<u8>()), any::<[u32; 3]>()), 0..5),
+            faults in prop::collection::vec(((any::<u64>(), any::<u16>(), 0_u8..2), any::<[u32; 3]>()), 0..5),
         ) -> Delta {
             let site = SiteId::from_u64;
             Delta { base, sums: Sums {
@@ -244,6 +276,14 @@ mod tests {
                 }).collect(),
                 drops: drops.into_iter().map(|((hour, reason), n)| {
                     (DropKey { hour, reason: Refusal::from_u8(reason).unwrap() }, n)
+                }).collect(),
+                vitals: vitals.into_iter().map(|((s, d, metric, bucket), [path, device, n])| {
+                    let (day, metric) = (Day::from_number(d), Metric::from_u8(metric).unwrap());
+                    (VitalKey { site: site(s), day, metric, path: Sym(path), device: Sym(device), bucket }, n)
+                }).collect(),
+                faults: faults.into_iter().map(|((s, d, kind), [path, fault, n])| {
+                    let (day, kind) = (Day::from_number(d), FaultKind::from_u8(kind).unwrap());
+                    (FaultKey { site: site(s), day, kind, path: Sym(path), fault: Sym(fault) }, n)
                 }).collect(),
             }}
         }

@@ -9,7 +9,7 @@ use super::day::{DayKey, DaySpan};
 use crate::config::{Site, VisitorMode};
 use crate::consent::AdmittedHit;
 use crate::enrich::Facts;
-use crate::event::{Kind, Millis, SiteId};
+use crate::event::{Detail, Kind, Millis, SiteId};
 
 /// A visitor's value under the day's key. Deliberately without `Debug`, `Display` and `Serialize`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,14 +34,14 @@ pub struct Event {
     pub span: Arc<DaySpan>,
     pub at: Millis,
     pub kind: Kind,
-    /// `None` in the mode that tells nobody from anybody.
+    /// `None` in the mode that tells nobody from anybody, and for what is about nobody.
     pub visitor: Option<VisitorKey>,
     /// Whether the visit cookie was absent; `None` in modes without one.
     pub without_cookie: Option<bool>,
     /// The path, the link or the event's name.
     pub item: Box<str>,
     pub facts: Facts,
-    pub money: Option<(u64, [u8; 3])>,
+    pub detail: Detail,
     pub id: Option<u128>,
     pub engaged_ms: u32,
     pub interactive: bool,
@@ -56,14 +56,12 @@ pub fn seal(
     key: &DayKey,
     mode: VisitorMode,
 ) -> Event {
-    let visitor = match mode {
-        VisitorMode::None => None,
-        VisitorMode::KeyedHash | VisitorMode::FlagCookie => {
-            let caller = hit.caller();
-            Some(visitor_key(key.salt.key(), site.id, caller.address.expose(), caller.agent.expose()))
-        }
-    };
     let payload = hit.payload();
+    let about_nobody = mode == VisitorMode::None || matches!(payload.kind, Kind::Vital | Kind::Fault);
+    let visitor = (!about_nobody).then(|| {
+        let caller = hit.caller();
+        visitor_key(key.salt.key(), site.id, caller.address.expose(), caller.agent.expose())
+    });
     Event {
         site: site.id,
         span: Arc::clone(&key.span),
@@ -73,13 +71,13 @@ pub fn seal(
         without_cookie: (mode == VisitorMode::FlagCookie).then(|| hit.without_visit_cookie()),
         item,
         facts,
-        money: payload.money,
+        detail: payload.detail.clone(),
         id: payload.id,
         engaged_ms: payload.engaged_ms,
         interactive: match payload.kind {
             Kind::Click => true,
             Kind::Event => !payload.passive,
-            Kind::View | Kind::Leave => false,
+            Kind::View | Kind::Leave | Kind::Vital | Kind::Fault => false,
         },
     }
 }

@@ -144,6 +144,8 @@ const fn step(table: Table) -> &'static str {
         Table::Hourly => "an insert into hourly",
         Table::Money => "an insert into money",
         Table::Drops => "an insert into drops",
+        Table::Vitals => "an insert into vitals",
+        Table::Faults => "an insert into faults",
     }
 }
 

@@ -7,8 +7,8 @@
 
 use std::hash::Hash;
 
-use crate::aggregate::{DailyKey, DropKey, HourlyKey, MoneyKey, Sums, Sym};
-use crate::event::{Counter, Counts, Day, Dimension, Refusal, SiteId, Subject};
+use crate::aggregate::{DailyKey, DropKey, FaultKey, HourlyKey, MoneyKey, Sums, Sym, VitalKey};
+use crate::event::{Counter, Counts, Day, Dimension, FaultKind, Metric, Refusal, SiteId, Subject};
 
 use super::schema::Table;
 
@@ -19,6 +19,8 @@ pub fn encode(sums: &Sums, table: Table) -> Option<Vec<u8>> {
         Table::Hourly => hourly(sums),
         Table::Money => money(sums),
         Table::Drops => drops(sums),
+        Table::Vitals => vitals(sums),
+        Table::Faults => faults(sums),
     };
     (block.rows > 0).then_some(block.bytes)
 }
@@ -68,7 +70,34 @@ fn drops(sums: &Sums) -> Block {
     let mut block = Block::new(Table::Drops, rows.len());
     block.hours(rows.iter().map(|(key, _): &(DropKey, _)| key.hour));
     block.words("reason", &Refusal::ALL.map(Refusal::name), rows.iter().map(|(key, _)| key.reason as usize));
-    block.column("hits", "UInt64", rows.iter().map(|(_, hits)| u64::from(*hits).to_le_bytes()));
+    block.hits(rows);
+    block
+}
+
+fn vitals(sums: &Sums) -> Block {
+    let rows = &sums.vitals;
+    let mut block = Block::new(Table::Vitals, rows.len());
+    let keys = || rows.iter().map(|(key, _)| key);
+    block.sites(keys().map(|key: &VitalKey| key.site));
+    block.days(keys().map(|key| key.day));
+    block.syms("path", sums, keys().map(|key| key.path));
+    block.syms("device", sums, keys().map(|key| key.device));
+    block.words("metric", &Metric::ALL.map(Metric::name), keys().map(|key| key.metric as usize));
+    block.column("bucket", "UInt8", keys().map(|key| [key.bucket]));
+    block.hits(rows);
+    block
+}
+
+fn faults(sums: &Sums) -> Block {
+    let rows = &sums.faults;
+    let mut block = Block::new(Table::Faults, rows.len());
+    let keys = || rows.iter().map(|(key, _)| key);
+    block.sites(keys().map(|key: &FaultKey| key.site));
+    block.days(keys().map(|key| key.day));
+    block.syms("path", sums, keys().map(|key| key.path));
+    block.words("kind", &FaultKind::ALL.map(FaultKind::name), keys().map(|key| key.kind as usize));
+    block.syms("fault", sums, keys().map(|key| key.fault));
+    block.hits(rows);
     block
 }
 
@@ -130,6 +159,10 @@ impl Block {
 
     fn counts<'c>(&mut self, counter: Counter, counts: impl Iterator<Item = &'c Counts>) {
         self.column(counter.name(), "UInt64", counts.map(|counts| u64::from(counts.get(counter)).to_le_bytes()));
+    }
+
+    fn hits<K>(&mut self, rows: &[(K, u32)]) {
+        self.column("hits", "UInt64", rows.iter().map(|(_, hits)| u64::from(*hits).to_le_bytes()));
     }
 
     /// A column of words from one of the code's own lists.

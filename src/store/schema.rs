@@ -21,9 +21,10 @@ struct Migration {
 }
 
 /// In order, without gaps.
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql") },
     Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql") },
+    Migration { number: 3, name: "pages", sql: include_str!("schema/0003_pages.sql") },
 ];
 
 const LEDGER: &str = include_str!("schema/migrations.sql");
@@ -38,10 +39,12 @@ pub enum Table {
     Hourly,
     Money,
     Drops,
+    Vitals,
+    Faults,
 }
 
 impl Table {
-    pub const ALL: [Table; 4] = [Table::Daily, Table::Hourly, Table::Money, Table::Drops];
+    pub const ALL: [Table; 6] = [Table::Daily, Table::Hourly, Table::Money, Table::Drops, Table::Vitals, Table::Faults];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -49,6 +52,8 @@ impl Table {
             Table::Hourly => "hourly",
             Table::Money => "money",
             Table::Drops => "drops",
+            Table::Vitals => "vitals",
+            Table::Faults => "faults",
         }
     }
 
@@ -59,6 +64,8 @@ impl Table {
             Table::Hourly => &["site", "hour"],
             Table::Money => &["site", "day", "event", "currency"],
             Table::Drops => &["hour", "reason"],
+            Table::Vitals => &["site", "day", "path", "device", "metric", "bucket"],
+            Table::Faults => &["site", "day", "path", "kind", "fault"],
         }
     }
 
@@ -69,7 +76,7 @@ impl Table {
             Table::Daily => counters.map(Counter::name).collect(),
             Table::Hourly => counters.filter(|c| *c != Counter::Exits).map(Counter::name).collect(),
             Table::Money => vec!["hits", "minor"],
-            Table::Drops => vec!["hits"],
+            Table::Drops | Table::Vitals | Table::Faults => vec!["hits"],
         }
     }
 

@@ -8,7 +8,7 @@ use footfall::clock::Clock;
 use footfall::config::{Directory, VisitorMode, load};
 use footfall::consent::{Gate, Refusals, Terms};
 use footfall::enrich::{Countries, Enricher, Page};
-use footfall::event::{Address, Agent, Caller, Hints, Kind, Payload, RawHit, Signals, SiteId};
+use footfall::event::{Address, Agent, Caller, Detail, Hints, Kind, Payload, RawHit, Signals, SiteId};
 use footfall::journal::{Parts, Writer};
 use footfall::pseudonym::{DayKeys, seal};
 
@@ -188,7 +188,7 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
             url: "".into(),
             referrer: "".into(),
             name: "".into(),
-            money: None,
+            detail: Detail::Nothing,
             id: None,
             engaged_ms: 0,
             passive: false,

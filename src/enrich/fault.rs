@@ -1,0 +1,54 @@
+//! Which script error it was: the class of the error, the path of the site's own script, the line. A message could hold anything a person
+//! typed, a stack the addresses of others; neither is asked for.
+
+use super::path;
+use super::text::looks_secret;
+use crate::event::OTHER;
+
+const MOST_NAME: usize = 64;
+
+/// `TypeError /app.js:12`, with less where less is known.
+pub fn script_error(name: &str, source: &str, line: u32) -> String {
+    let mut text = class(name).to_owned();
+    let source =
+        if source.starts_with('/') { path::clean(source.split(['?', '#']).next().unwrap_or("")) } else { "".into() };
+    if !source.is_empty() {
+        text.push(' ');
+        text.push_str(&source);
+        if line > 0 {
+            text.push_str(&format!(":{line}"));
+        }
+    }
+    text
+}
+
+fn class(name: &str) -> &str {
+    let mut chars = name.chars();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || c == '.';
+    let ok = chars.next().is_some_and(|c| is_word(c) && !c.is_ascii_digit() && c != '.') && chars.all(is_word);
+    if ok && name.len() <= MOST_NAME && !looks_secret(name) { name } else { OTHER }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_a_class_and_a_place_and_never_a_text() {
+        let cases = [
+            (("TypeError", "/app.js", 12), "TypeError /app.js:12"),
+            (("TypeError", "/app.js?token=1#x", 12), "TypeError /app.js:12"),
+            (("DOMException", "/u/mia//app.js", 0), "DOMException /u/mia/app.js"),
+            (("$Err_1.Sub", "", 7), "$Err_1.Sub"),
+            (("RangeError", "https://cdn.example/x.js", 7), "RangeError"),
+            (("cannot read ann@mail.example", "/app.js", 1), "(other) /app.js:1"),
+            (("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "/order/123456789/app.js", 3), "(other) /order/(id)/app.js:3"),
+            (("", "", 0), "(other)"),
+            (("1Error", "", 0), "(other)"),
+        ];
+        for ((name, source, line), expected) in cases {
+            assert_eq!(script_error(name, source, line), expected);
+        }
+        assert_eq!(script_error(&"E".repeat(65), "", 0), "(other)");
+    }
+}

@@ -1,0 +1,144 @@
+//! How fast a page was, as a histogram.
+//!
+//! A measured time becomes the number of a bucket before it is counted: no row holds a time, and percentiles are read from sums.
+//! Edges are log-spaced, and the two published thresholds of a metric are edges, so how many loads were good, in need of
+//! improvement or poor is exact; a percentile is off by at most one bucket, about a tenth.
+
+use std::sync::LazyLock;
+
+/// The web vitals. Milliseconds, but for CLS, which has no unit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Metric {
+    Lcp = 0,
+    Inp = 1,
+    Cls = 2,
+    Fcp = 3,
+    Ttfb = 4,
+}
+
+/// A bucket of a metric's histogram: the number of edges below the value.
+pub type Bucket = u8;
+
+/// How a value compares with the published thresholds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rating {
+    Good,
+    NeedsImprovement,
+    Poor,
+}
+
+/// Buckets up to the first threshold, between the two, and above: 2 to the 6th below, 2 to the 5th above.
+const GOOD: usize = 40;
+const BETWEEN: usize = 8;
+const POOR: usize = 32;
+const EDGES: usize = GOOD + BETWEEN + POOR;
+
+static ALL_EDGES: LazyLock<[[f64; EDGES]; Metric::ALL.len()]> = LazyLock::new(|| Metric::ALL.map(Metric::spaced));
+
+impl Metric {
+    pub const ALL: [Metric; 5] = [Metric::Lcp, Metric::Inp, Metric::Cls, Metric::Fcp, Metric::Ttfb];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Metric::Lcp => "LCP",
+            Metric::Inp => "INP",
+            Metric::Cls => "CLS",
+            Metric::Fcp => "FCP",
+            Metric::Ttfb => "TTFB",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Metric> {
+        Metric::ALL.into_iter().find(|metric| metric.name() == name)
+    }
+
+    pub fn from_u8(n: u8) -> Option<Metric> {
+        Metric::ALL.get(usize::from(n)).copied()
+    }
+
+    /// The most a value is good at, and the most it needs improvement at (web.dev, 2024).
+    pub const fn thresholds(self) -> (f64, f64) {
+        match self {
+            Metric::Lcp => (2500.0, 4000.0),
+            Metric::Inp => (200.0, 500.0),
+            Metric::Cls => (0.1, 0.25),
+            Metric::Fcp => (1800.0, 3000.0),
+            Metric::Ttfb => (800.0, 1800.0),
+        }
+    }
+
+    /// The bucket of a value that is not negative.
+    pub fn bucket(self, value: f64) -> Bucket {
+        self.edges().partition_point(|edge| *edge < value) as Bucket
+    }
+
+    /// The values between which a bucket lies; the last has no upper end and answers its lower one twice.
+    pub fn range(self, bucket: Bucket) -> (f64, f64) {
+        let (edges, at) = (self.edges(), usize::from(bucket).min(EDGES));
+        let low = if at == 0 { 0.0 } else { edges[at - 1] };
+        (low, edges.get(at).copied().unwrap_or(low))
+    }
+
+    pub fn rating(bucket: Bucket) -> Rating {
+        match usize::from(bucket) {
+            0..=GOOD => Rating::Good,
+            at if at <= GOOD + BETWEEN => Rating::NeedsImprovement,
+            _ => Rating::Poor,
+        }
+    }
+
+    fn edges(self) -> &'static [f64; EDGES] {
+        &ALL_EDGES[self as usize]
+    }
+
+    fn spaced(self) -> [f64; EDGES] {
+        let (good, poor) = self.thresholds();
+        std::array::from_fn(|at| {
+            let step = |from: f64, to: f64, n: usize, of: usize| from * (to / from).powf(n as f64 / of as f64);
+            // The thresholds themselves, not what a power comes to.
+            match at + 1 {
+                GOOD => good,
+                n if n < GOOD => step(good / 64.0, good, n, GOOD),
+                n if n < GOOD + BETWEEN => step(good, poor, n - GOOD, BETWEEN),
+                n if n == GOOD + BETWEEN => poor,
+                n => step(poor, poor * 32.0, n - GOOD - BETWEEN, POOR),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edges_rise_by_at_most_an_eighth_and_fit_a_byte() {
+        for metric in Metric::ALL {
+            let edges = metric.edges();
+            assert!(edges.windows(2).all(|pair| pair[1] > pair[0] && pair[1] / pair[0] < 1.125), "{}", metric.name());
+            assert_eq!(edges.len(), 80);
+        }
+    }
+
+    #[test]
+    fn a_value_at_a_threshold_is_on_its_better_side_and_one_above_is_not() {
+        for metric in Metric::ALL {
+            let (good, poor) = metric.thresholds();
+            let rating = |value| Metric::rating(metric.bucket(value));
+            assert_eq!([rating(0.0), rating(good)], [Rating::Good; 2], "{}", metric.name());
+            assert_eq!([rating(good * 1.000_001), rating(poor)], [Rating::NeedsImprovement; 2], "{}", metric.name());
+            assert_eq!([rating(poor * 1.000_001), rating(1e9)], [Rating::Poor; 2], "{}", metric.name());
+        }
+    }
+
+    #[test]
+    fn a_value_lies_within_its_bucket() {
+        for metric in Metric::ALL {
+            for value in [0.0001, 0.05, 0.1, 0.3, 7.0, 180.0, 2500.0, 2600.0, 3999.0, 60_000.0] {
+                let (low, high) = metric.range(metric.bucket(value));
+                assert!(low < value && (value <= high || low == high), "{} {value}", metric.name());
+            }
+        }
+    }
+}
