@@ -82,8 +82,8 @@ impl Metric {
 
     pub fn rating(bucket: Bucket) -> Rating {
         match usize::from(bucket) {
-            0..=GOOD => Rating::Good,
-            at if at <= GOOD + BETWEEN => Rating::NeedsImprovement,
+            0..GOOD => Rating::Good,
+            at if at < GOOD + BETWEEN => Rating::NeedsImprovement,
             _ => Rating::Poor,
         }
     }

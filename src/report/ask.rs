@@ -22,7 +22,7 @@ pub async fn ask(store: &Store, question: &Question) -> Result<Answer, StoreErro
     };
     Ok(Answer {
         site: question.name.clone(),
-        zone: question.zone.iana_name().unwrap_or("UTC").to_owned(),
+        zone: question.zone_name(),
         from: question.from.to_string(),
         to: question.to.to_string(),
         k: question.k,

@@ -5,9 +5,13 @@
 
 mod answer;
 mod ask;
+mod faults;
 mod fold;
 mod question;
+mod vitals;
 
 pub use answer::Answer;
 pub use ask::ask;
+pub use faults::{FaultsAnswer, faults};
 pub use question::{Asked, Filter, Question};
+pub use vitals::{VitalsAnswer, vitals};

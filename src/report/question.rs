@@ -84,6 +84,10 @@ impl Question {
         })
     }
 
+    pub fn zone_name(&self) -> String {
+        self.zone.iana_name().unwrap_or("UTC").to_owned()
+    }
+
     pub fn days(&self) -> usize {
         usize::from(self.to.number() - self.from.number()) + 1
     }

@@ -1,7 +1,8 @@
 //! Old counts lose their detail, then go.
 //!
 //! A month whose first day lies more than `fold_after_days` back is folded: rows with an attribute become rows of the month,
-//! and a cell (site, subject, item, dimension, value) under five visitors joins `(other)`. Totals stay by day.
+//! and a cell (site, subject, item, dimension, value) under five visitors joins `(other)`; so does a class of devices under five
+//! measurements of a page. Totals stay by day.
 //!
 //! What must hold: a reader sees the month before or after, never between, and a crash leaves one of the two. So the month is
 //! built in a side table, its sums are compared with the original's, and it takes the original's place in one statement.
@@ -16,7 +17,10 @@ use jiff::{Span, civil::Date};
 use super::Store;
 use super::error::{StoreError, failed};
 use super::schema::Table;
-use crate::event::{Day, OTHER};
+use crate::event::Day;
+use folding::{FOLDED, Folding};
+
+mod folding;
 
 /// A cell with fewer visitors than this does not keep its value.
 const SMALL: u32 = 5;
@@ -27,10 +31,10 @@ const ABANDONED_AFTER_HOURS: u32 = 24;
 /// What one run did.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Aged {
-    /// Months folded, as 202603.
-    pub folded: Vec<u32>,
+    /// Months folded, as 202603, with their table.
+    pub folded: Vec<(&'static str, u32)>,
     /// Months left for the next run because rows arrived meanwhile.
-    pub postponed: Vec<u32>,
+    pub postponed: Vec<(&'static str, u32)>,
     /// Months dropped, with their table.
     pub dropped: Vec<(&'static str, u32)>,
 }
@@ -46,21 +50,23 @@ impl Store {
                     let sql = format!("ALTER TABLE {} DROP PARTITION ID '{}'", table.name(), month.number);
                     run(self.client(), &sql, "dropping an old month").await?;
                     aged.dropped.push((table.name(), month.number));
-                } else if table == Table::Daily
-                    && first_day(month.number).is_some_and(|first| is_before(first, today, fold_after_days))
+                } else if first_day(month.number).is_some_and(|first| is_before(first, today, fold_after_days))
+                    && let Some(folding) = FOLDED.iter().find(|folding| folding.table == table)
                 {
-                    self.fold_if_changed(month, &mut aged).await?;
+                    self.fold_if_changed(folding, month, &mut aged).await?;
                 }
             }
         }
         Ok(aged)
     }
 
-    async fn fold_if_changed(&self, month: Month, aged: &mut Aged) -> Result<(), StoreError> {
+    async fn fold_if_changed(&self, folding: &Folding, month: Month, aged: &mut Aged) -> Result<(), StoreError> {
         let client = self.client();
+        let table = folding.table.name();
         let folded: i64 = client
-            .query("SELECT max(block) FROM folds WHERE month = ?")
+            .query("SELECT max(block) FROM folds WHERE month = ? AND counts = ?")
             .bind(month.number)
+            .bind(table)
             .fetch_one()
             .await
             .map_err(failed("reading what was folded"))?;
@@ -69,20 +75,21 @@ impl Store {
         }
         // Our own inserts wait; another collector's are seen by the comparison of sums.
         let _no_inserts = self.inserting.write().await;
-        match fold(client, month.number).await {
+        match fold(client, folding, month.number).await {
             Ok(()) => {}
             Err(StoreError::Moving { month }) => {
-                aged.postponed.push(month);
+                aged.postponed.push((table, month));
                 return Ok(());
             }
             Err(error) => return Err(error),
         }
-        let block = months(client, Table::Daily).await?.into_iter().find(|m| m.number == month.number).map(|m| m.block);
-        if let Some(block) = block {
-            let done = client.query("INSERT INTO folds (month, block) SELECT ?, ?").bind(month.number).bind(block);
+        let months = months(client, folding.table).await?;
+        if let Some(block) = months.into_iter().find(|m| m.number == month.number).map(|m| m.block) {
+            let done = client.query("INSERT INTO folds (month, block, counts) SELECT ?, ?, ?");
+            let done = done.bind(month.number).bind(block).bind(table);
             done.execute().await.map_err(failed("recording a fold"))?;
         }
-        aged.folded.push(month.number);
+        aged.folded.push((table, month.number));
         Ok(())
     }
 
@@ -92,7 +99,7 @@ impl Store {
         let names: Vec<String> = self
             .client()
             .query(
-                "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'daily_fold_') \
+                "SELECT name FROM system.tables WHERE database = currentDatabase() AND (startsWith(name, 'daily_fold_') OR startsWith(name, 'vitals_fold_')) \
                  AND metadata_modification_time <= now() - toIntervalHour(?)",
             )
             .bind(hours)
@@ -106,74 +113,35 @@ impl Store {
     }
 }
 
-async fn fold(client: &Client, month: u32) -> Result<(), StoreError> {
-    let side = side_name();
-    let result = fold_through(client, month, &side).await;
+async fn fold(client: &Client, folding: &Folding, month: u32) -> Result<(), StoreError> {
+    let side = side_name(folding.table);
+    let result = fold_through(client, folding, month, &side).await;
     let dropped = drop_table(client, &side).await;
     result.and(dropped)
 }
 
-async fn fold_through(client: &Client, month: u32, side: &str) -> Result<(), StoreError> {
+async fn fold_through(client: &Client, folding: &Folding, month: u32, side: &str) -> Result<(), StoreError> {
+    let table = folding.table.name();
     // Not replicated: a partition may come from a plain table, and only this node needs it for these moments.
     let create = format!(
-        "CREATE TABLE {side} AS daily ENGINE = {} PARTITION BY toYYYYMM(day) \
-         ORDER BY (site, subject, dim, day, item, value)",
-        Table::Daily.engine()
+        "CREATE TABLE {side} AS {table} ENGINE = {} PARTITION BY toYYYYMM(day) ORDER BY ({})",
+        folding.table.engine(),
+        folding.order
     );
     run(client, &create, "making the side table").await?;
-    run(client, &totals(month, side), "copying a month's totals").await?;
-    run(client, &attributes(month, side), "folding a month").await?;
-    if sums(client, "daily", month).await? != sums(client, side, month).await? {
+    for statement in (folding.statements)(month, side) {
+        run(client, &statement, "folding a month").await?;
+    }
+    if sums(client, &(folding.sums)(table, month)).await? != sums(client, &(folding.sums)(side, month)).await? {
         return Err(StoreError::Moving { month });
     }
-    run(
-        client,
-        &format!("ALTER TABLE daily REPLACE PARTITION ID '{month}' FROM {side}"),
-        "putting a folded month in place",
-    )
-    .await
+    let replace = format!("ALTER TABLE {table} REPLACE PARTITION ID '{month}' FROM {side}");
+    run(client, &replace, "putting a folded month in place").await
 }
 
-/// Total rows, as they are.
-fn totals(month: u32, side: &str) -> String {
-    let keys = Table::Daily.keys().join(", ");
-    format!(
-        "INSERT INTO {side} ({keys}, {counters}) SELECT {keys}, {sums} FROM daily \
-         WHERE toYYYYMM(day) = {month} AND dim = '' GROUP BY {keys}",
-        counters = Table::Daily.counters().join(", "),
-        sums = summed(""),
-    )
-}
-
-/// Attribute rows, by month, small cells under `(other)`.
-fn attributes(month: u32, side: &str) -> String {
-    let counters = Table::Daily.counters();
-    format!(
-        "INSERT INTO {side} (site, day, subject, item, dim, value, {counters}) \
-         SELECT site, toDate('{first}'), subject, item, dim, kept, {outer} FROM ( \
-             SELECT site, subject, item, dim, if(sum(visitors) < {SMALL}, '{OTHER}', toString(value)) AS kept, {inner} \
-             FROM daily WHERE toYYYYMM(day) = {month} AND dim != '' GROUP BY site, subject, dim, item, value \
-         ) GROUP BY site, subject, dim, item, kept",
-        counters = counters.join(", "),
-        inner = counters.iter().map(|name| format!("sum({name}) AS n_{name}")).collect::<Vec<_>>().join(", "),
-        outer = summed("n_"),
-        first = dashed(month),
-    )
-}
-
-fn summed(prefix: &str) -> String {
-    let sums = Table::Daily.counters().into_iter().map(|name| format!("sum({prefix}{name})"));
-    sums.collect::<Vec<_>>().join(", ")
-}
-
-/// Everything that folding must not change: the sums of the totals by day, and those of the attributes over the month.
-async fn sums(client: &Client, table: &str, month: u32) -> Result<String, StoreError> {
-    let sql = format!(
-        "SELECT toString(groupArray(row)) FROM (SELECT tuple(subject, dim, if(dim = '', day, toDate(0)) AS d, {}) AS row \
-         FROM {table} WHERE toYYYYMM(day) = {month} GROUP BY subject, dim, d ORDER BY subject, dim, d)",
-        summed("")
-    );
-    client.query_raw(&sql).fetch_one().await.map_err(failed("comparing a folded month"))
+/// Everything that folding must not change, as one text.
+async fn sums(client: &Client, sql: &str) -> Result<String, StoreError> {
+    client.query_raw(sql).fetch_one().await.map_err(failed("comparing a folded month"))
 }
 
 async fn drop_table(client: &Client, name: &str) -> Result<(), StoreError> {
@@ -192,10 +160,10 @@ async fn run(client: &Client, sql: &str, step: &'static str) -> Result<(), Store
 }
 
 /// No two runs share a side table: one would put the other's half into place.
-fn side_name() -> String {
+fn side_name(table: Table) -> String {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    format!("daily_fold_{:016x}", u64::from_le_bytes(bytes))
+    format!("{}_fold_{:016x}", table.name(), u64::from_le_bytes(bytes))
 }
 
 /// A month of a table and how far its parts have got: an insert raises `block`, a merge does not.
@@ -224,10 +192,6 @@ fn first_day(month: u32) -> Option<Date> {
 
 fn last_day(month: u32) -> Option<Date> {
     first_day(month).map(Date::last_of_month)
-}
-
-fn dashed(month: u32) -> String {
-    format!("{:04}-{:02}-01", month / 100, month % 100)
 }
 
 /// Whether `date` lies more than `days` before `today`.

@@ -4,7 +4,7 @@ use clickhouse::{Client, Row};
 use serde::Deserialize;
 
 use super::error::{StoreError, failed};
-use crate::event::{Counter, Day, Dimension, SiteId, Subject};
+use crate::event::{Bucket, Counter, Day, Dimension, SiteId, Subject};
 
 /// Sums of all counters, in the order of [`Counter::ALL`].
 pub type Sums6 = [u64; Counter::ALL.len()];
@@ -102,6 +102,64 @@ impl Read<'_> {
         let query = query.bind(from.number()).bind(to.number());
         let rows = query.fetch_all::<Counted<String, (u64, u64)>>().await.map_err(failed(STEP))?;
         Ok(rows.into_iter().map(|row| (row.key, row.sums.0, row.sums.1)).collect())
+    }
+}
+
+/// So many measurements of a metric lie in a bucket.
+#[derive(Row, Deserialize, Debug)]
+pub struct Measured {
+    /// The page, or the class of devices.
+    pub of: String,
+    pub metric: String,
+    pub bucket: Bucket,
+    pub hits: u64,
+}
+
+#[derive(Row, Deserialize, Debug)]
+pub struct Faulted {
+    pub kind: String,
+    pub fault: String,
+    pub path: String,
+    pub hits: u64,
+}
+
+impl Read<'_> {
+    /// Measurements by class of devices, of one page or of all.
+    pub async fn vitals(&self, path: Option<&str>, (from, to): (Day, Day)) -> Result<Vec<Measured>, StoreError> {
+        let sql = format!(
+            "SELECT toString(device) AS of, toString(metric) AS metric, bucket, sum(hits) AS hits FROM vitals \
+             WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) {} GROUP BY of, metric, bucket",
+            path.map_or("", |_| "AND path = ?")
+        );
+        let mut query = self.client.query(&sql).bind(self.site.as_u64()).bind(from.number()).bind(to.number());
+        if let Some(path) = path {
+            query = query.bind(path);
+        }
+        query.fetch_all().await.map_err(failed(STEP))
+    }
+
+    /// Measurements by page, of the pages with most of them.
+    pub async fn vitals_of_pages(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<Measured>, StoreError> {
+        let scope = "site = ? AND day BETWEEN toDate(?) AND toDate(?)";
+        let sql = format!(
+            "SELECT path AS of, toString(metric) AS metric, bucket, sum(hits) AS hits FROM vitals WHERE {scope} AND path IN \
+             (SELECT path FROM vitals WHERE {scope} GROUP BY path ORDER BY sum(hits) DESC, path LIMIT ?) \
+             GROUP BY of, metric, bucket"
+        );
+        let mut query = self.client.query(&sql);
+        for _ in 0..2 {
+            query = query.bind(self.site.as_u64()).bind(from.number()).bind(to.number());
+        }
+        query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
+    }
+
+    /// Faults by how often they happened, at most `limit`.
+    pub async fn faults(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<Faulted>, StoreError> {
+        let sql = "SELECT toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
+                   WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY kind, fault, path \
+                   ORDER BY hits DESC, kind, fault, path LIMIT ?";
+        let query = self.client.query(sql).bind(self.site.as_u64()).bind(from.number()).bind(to.number());
+        query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
 }
 

@@ -1,21 +1,55 @@
-//! `GET /api/v1/sites/{site}/report`.
+//! `GET /api/v1/sites/{site}/report`, `/vitals` and `/faults`.
+
+use std::sync::Arc;
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
 
 use super::Site;
-use crate::event::Problem;
+use crate::event::{Problem, Subject};
 use crate::http::refuse;
-use crate::report::{Answer, Asked, Question, ask};
+use crate::report::{self, Asked, Filter, Question};
+use crate::store::{Store, StoreError};
 
 pub async fn report(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
-    match answer(&request, &name, &site).await {
+    let asked = async {
+        let (store, question) = asked(&request, &name, &site)?;
+        report::ask(&store, &question).await.map_err(unread)
+    };
+    shown(asked.await).await
+}
+
+pub async fn vitals(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
+    let asked = async {
+        let (store, question) = asked(&request, &name, &site)?;
+        match &question.filter {
+            None | Some(Filter::Item(Subject::Page, _)) => report::vitals(&store, &question).await.map_err(unread),
+            Some(_) => Err(bad_question("filter must be page: and a path")),
+        }
+    };
+    shown(asked.await).await
+}
+
+pub async fn faults(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
+    let asked = async {
+        let (store, question) = asked(&request, &name, &site)?;
+        match question.filter {
+            None => report::faults(&store, &question).await.map_err(unread),
+            Some(_) => Err(bad_question("faults have no filter")),
+        }
+    };
+    shown(asked.await).await
+}
+
+async fn shown(answer: Result<impl Serialize, Problem>) -> HttpResponse {
+    match answer {
         Ok(answer) => HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer),
         Err(problem) => refuse(&problem, None).await,
     }
 }
 
-async fn answer(request: &HttpRequest, name: &str, site: &Site) -> Result<Answer, Problem> {
+fn asked(request: &HttpRequest, name: &str, site: &Site) -> Result<(Arc<Store>, Question), Problem> {
     if !site.guard.admits(request) {
         return Err(Problem::not_allowed());
     }
@@ -23,17 +57,21 @@ async fn answer(request: &HttpRequest, name: &str, site: &Site) -> Result<Answer
     let (id, zone) = hosts.by_name(name).ok_or_else(Problem::unknown_site)?;
     let calendar = hosts.time_zone(zone);
     drop(hosts);
-    let asked = web::Query::<Asked>::from_query(request.query_string()).map_err(|_| {
-        Problem::new(400, "bad_question", "The question cannot be answered")
-            .detail("accepted are from, to, limit and filter, once each")
-    })?;
+    let asked = web::Query::<Asked>::from_query(request.query_string())
+        .map_err(|_| bad_question("accepted are from, to, limit and filter, once each"))?;
     let rules = (site.k, site.fold_after_days);
     let question = Question::new(name, (id, &calendar), asked.into_inner(), site.clock.now(), rules)?;
     let store = site.store.load_full().ok_or_else(no_store)?;
-    ask(&store, &question).await.map_err(|error| {
-        tracing::error!(%error, "a report could not be read");
-        no_store()
-    })
+    Ok((store, question))
+}
+
+fn bad_question(accepted: &'static str) -> Problem {
+    Problem::new(400, "bad_question", "The question cannot be answered").detail(accepted)
+}
+
+fn unread(error: StoreError) -> Problem {
+    tracing::error!(%error, "a report could not be read");
+    no_store()
 }
 
 fn no_store() -> Problem {

@@ -6,6 +6,7 @@ mod metrics;
 mod pages;
 mod registry;
 mod sample;
+mod scripts;
 mod test_clock;
 
 use std::sync::Arc;
@@ -45,8 +46,11 @@ pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
     config
         .route("/healthz", web::get().to(async || HttpResponse::Ok().content_type("text/plain").body("ok\n")))
         .route("/metrics", web::get().to(metrics::page))
-        .route("/api/v1/sites/{site}/report", web::get().to(api::report));
+        .route("/api/v1/sites/{site}/report", web::get().to(api::report))
+        .route("/api/v1/sites/{site}/vitals", web::get().to(api::vitals))
+        .route("/api/v1/sites/{site}/faults", web::get().to(api::faults));
     registry::routes(config);
+    scripts::routes(&site.prefix, config);
     pages::routes(config);
     if site.sample {
         sample::routes(config);

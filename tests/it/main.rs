@@ -11,6 +11,7 @@ mod disk;
 mod edge;
 mod layers;
 mod ledger;
+mod pages;
 mod promises;
 mod reference;
 mod registry;

@@ -1,8 +1,10 @@
 //! Old months: folded, then dropped.
 
-use footfall::event::{Counts, Dimension, Subject};
+use footfall::event::{Counts, Dimension, FaultKind, Metric, Subject};
 
 use crate::support::{Builder, Tested, daily, day, hits, number, people, texts};
+
+const TABLES: [&str; 6] = ["daily", "hourly", "money", "drops", "vitals", "faults"];
 
 const TOTALS: &str = "SELECT toString((day, item, hits, visitors, visits, bounces, seconds, exits)) FROM daily \
                       WHERE dim = '' ORDER BY ALL";
@@ -48,9 +50,9 @@ pub async fn small_cells_of_an_old_month_are_folded_and_totals_stay(store: &Test
     let totals = texts(store, TOTALS).await;
 
     let early = store.age(day("2026-02-05"), 35, 400).await.unwrap();
-    assert_eq!(early.folded, [0; 0]);
+    assert_eq!(early.folded, []);
     let aged = store.age(day("2026-02-11"), 35, 400).await.unwrap();
-    assert_eq!((aged.folded, aged.postponed, aged.dropped), (vec![202_601], vec![], vec![]));
+    assert_eq!((aged.folded, aged.postponed, aged.dropped), (vec![("daily", 202_601)], vec![], vec![]));
 
     assert_eq!(texts(store, TOTALS).await, totals);
     assert_eq!(
@@ -71,11 +73,11 @@ pub async fn small_cells_of_an_old_month_are_folded_and_totals_stay(store: &Test
 pub async fn folding_again_changes_nothing_until_rows_arrive_late(store: &Tested) {
     store.insert("c-1-1", &january().build()).await.unwrap();
     let today = day("2026-02-11");
-    assert_eq!(store.age(today, 35, 400).await.unwrap().folded, [202_601]);
+    assert_eq!(store.age(today, 35, 400).await.unwrap().folded, [("daily", 202_601)]);
     let folded = daily(store).await;
-    assert_eq!(store.age(today, 35, 400).await.unwrap().folded, [0; 0]);
+    assert_eq!(store.age(today, 35, 400).await.unwrap().folded, []);
     store.client().query("OPTIMIZE TABLE daily FINAL").execute().await.unwrap();
-    assert_eq!(store.age(today, 35, 400).await.unwrap().folded, [0; 0]);
+    assert_eq!(store.age(today, 35, 400).await.unwrap().folded, []);
     assert_eq!(daily(store).await, folded);
 
     // Late, on the very day that month rows carry.
@@ -86,7 +88,7 @@ pub async fn folding_again_changes_nothing_until_rows_arrive_late(store: &Tested
     store.insert("c-1-2", &late).await.unwrap();
     // A side table that a crash left behind is in nobody's way.
     store.client().query("CREATE TABLE daily_fold_00ff AS daily").execute().await.unwrap();
-    assert_eq!(store.age(today, 35, 400).await.unwrap().folded, [202_601]);
+    assert_eq!(store.age(today, 35, 400).await.unwrap().folded, [("daily", 202_601)]);
     assert_eq!(
         texts(store, ATTRIBUTES).await[..2],
         ["('2026-01-01','/a','country','(other)',7,11,0)", "('2026-01-01','/a','country','DE',6,8,0)"]
@@ -96,6 +98,46 @@ pub async fn folding_again_changes_nothing_until_rows_arrive_late(store: &Tested
     }
 }
 
+fn speed(builder: Builder, date: &str, path: &str, device: &str, bucket: u8, hits: u32) -> Builder {
+    builder.vital(1, day(date), Metric::Lcp, (path, device, bucket), hits)
+}
+
+pub async fn devices_of_an_old_month_are_folded_and_histograms_stay(store: &Tested) {
+    let mut builder = Builder::default();
+    for (date, path, device, bucket, hits) in [
+        ("2026-01-02", "/a", "phone", 40, 3),
+        ("2026-01-31", "/a", "phone", 41, 2),
+        ("2026-01-03", "/a", "tv", 40, 1),
+        ("2026-01-04", "/a", "tv", 55, 3),
+        ("2026-01-04", "/b", "phone", 40, 4),
+        ("2026-02-10", "/a", "tv", 40, 1),
+    ] {
+        builder = speed(builder, date, path, device, bucket, hits);
+    }
+    store.insert("c-1-1", &builder.build()).await.unwrap();
+    let sums = "SELECT toString((metric, bucket, sum(hits))) FROM vitals GROUP BY metric, bucket ORDER BY bucket";
+    let before = texts(store, sums).await;
+    let aged = store.age(day("2026-02-11"), 35, 400).await.unwrap();
+    assert_eq!((aged.folded, aged.postponed), (vec![("vitals", 202_601)], vec![]));
+    assert_eq!(store.age(day("2026-02-11"), 35, 400).await.unwrap().folded, []);
+
+    assert_eq!(texts(store, sums).await, before);
+    let rows = "SELECT toString((day, path, device, bucket, sum(hits))) FROM vitals \
+                GROUP BY day, path, device, bucket ORDER BY day, path, device, bucket";
+    assert_eq!(
+        texts(store, rows).await,
+        [
+            "('2026-01-01','/a','(other)',40,1)",
+            "('2026-01-01','/a','(other)',55,3)",
+            "('2026-01-01','/a','phone',40,3)",
+            "('2026-01-01','/a','phone',41,2)",
+            "('2026-01-01','/b','(other)',40,4)",
+            "('2026-02-10','/a','tv',40,1)",
+        ]
+    );
+    assert_eq!(texts(store, "SHOW TABLES LIKE 'vitals%'").await, ["vitals"]);
+}
+
 pub async fn months_past_keeping_are_dropped_from_every_table(store: &Tested) {
     let mut builder = Builder::default();
     for (date, hour) in [("2025-11-30", 1_764_460_800), ("2025-12-31", 1_767_139_200), ("2026-02-01", 1_769_904_000)] {
@@ -103,15 +145,17 @@ pub async fn months_past_keeping_are_dropped_from_every_table(store: &Tested) {
             .daily(1, date, Subject::Site, "", Dimension::Total, "", hits(1))
             .hourly(1, hour, hits(1))
             .money(1, day(date), "buy", *b"EUR", 1, 1)
-            .drop(hour, footfall::event::Refusal::Gpc, 1);
+            .drop(hour, footfall::event::Refusal::Gpc, 1)
+            .vital(1, day(date), Metric::Cls, ("/a", "tv", 1), 1)
+            .fault(1, day(date), FaultKind::NotFound, "/a", "", 1);
     }
     store.insert("c-1-1", &builder.build()).await.unwrap();
     // 2026-02-01 minus 31 days is 2026-01-01: November and December are wholly older, and on the day before, November is.
     let aged = store.age(day("2026-01-31"), 35, 31).await.unwrap();
-    assert_eq!(aged.dropped, ["daily", "hourly", "money", "drops"].map(|table| (table, 202_511)));
+    assert_eq!(aged.dropped, TABLES.map(|table| (table, 202_511)));
     let aged = store.age(day("2026-02-01"), 35, 31).await.unwrap();
-    assert_eq!(aged.dropped, ["daily", "hourly", "money", "drops"].map(|table| (table, 202_512)));
-    for table in ["daily", "hourly", "money", "drops"] {
+    assert_eq!(aged.dropped, TABLES.map(|table| (table, 202_512)));
+    for table in TABLES {
         assert_eq!(number(store, &format!("SELECT sum(hits) FROM {table}")).await, 1, "{table}");
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use footfall::config::{AliasRule, Registered, SiteRule};
-use footfall::event::{Counter, Counts, Day, Dimension, Refusal, Subject};
+use footfall::event::{Counter, Counts, Day, Dimension, FaultKind, Metric, Refusal, Subject};
 use footfall::store::StoreError;
 
 use crate::support::{Builder, Tested, daily, day, hits, number, people, texts};
@@ -17,6 +17,8 @@ pub async fn counts_come_back_as_they_were_sent(store: &Tested) {
         .hourly(7, 1_772_323_200, all)
         .money(7, day("2026-03-01"), "buy", *b"EUR", 2, u64::MAX / 2)
         .drop(1_772_323_200, Refusal::Gpc, 9)
+        .vital(7, day("2026-03-01"), Metric::Inp, ("/a", "phone", 255), 4)
+        .fault(7, day("2026-03-01"), FaultKind::Script, "/a", "TypeError /app.js:12", 3)
         .build();
     store.insert("one", &sums).await.unwrap();
 
@@ -35,6 +37,14 @@ pub async fn counts_come_back_as_they_were_sent(store: &Tested) {
         [format!("('2026-03-01','buy','EUR',2,{})", u64::MAX / 2)]
     );
     assert_eq!(texts(store, "SELECT toString((reason, sum(hits))) FROM drops GROUP BY reason").await, ["('gpc',9)"]);
+    assert_eq!(
+        texts(store, "SELECT toString((site, day, path, device, metric, bucket, hits)) FROM vitals").await,
+        ["(7,'2026-03-01','/a','phone','INP',255,4)"]
+    );
+    assert_eq!(
+        texts(store, "SELECT toString((site, day, path, kind, fault, hits)) FROM faults").await,
+        ["(7,'2026-03-01','/a','script','TypeError /app.js:12',3)"]
+    );
 }
 
 pub async fn a_token_sent_again_adds_nothing(store: &Tested) {
@@ -43,12 +53,15 @@ pub async fn a_token_sent_again_adds_nothing(store: &Tested) {
         .hourly(1, 1_772_323_200, hits(20))
         .money(1, day("2026-03-01"), "buy", *b"EUR", 30, 1)
         .drop(1_772_323_200, Refusal::Dnt, 40)
+        .vital(1, day("2026-03-01"), Metric::Lcp, ("/a", "tv", 1), 50)
+        .fault(1, day("2026-03-01"), FaultKind::NotFound, "/a", "", 60)
         .build();
     for _ in 0..3 {
         store.insert("c-1-1", &sums).await.unwrap();
     }
     store.again().await.unwrap().insert("c-1-1", &sums).await.unwrap();
-    for (table, expected) in [("daily", 10), ("hourly", 20), ("money", 30), ("drops", 40)] {
+    let tables = [("daily", 10), ("hourly", 20), ("money", 30), ("drops", 40), ("vitals", 50), ("faults", 60)];
+    for (table, expected) in tables {
         assert_eq!(number(store, &format!("SELECT sum(hits) FROM {table}")).await, expected, "{table}");
     }
 }
@@ -245,7 +258,7 @@ pub async fn connecting_again_changes_nothing(store: &Tested) {
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 10);
     assert_eq!(
         texts(store, "SELECT toString((number, name)) FROM migrations").await,
-        ["(1,'counts')", "(2,'registry')"]
+        ["(1,'counts')", "(2,'registry')", "(3,'pages')"]
     );
 }
 
@@ -291,7 +304,7 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
 /// A segment's file goes once its inserts are acknowledged.
 pub async fn what_is_acknowledged_is_synced(store: &Tested) {
     let unsynced = "SELECT name FROM system.tables WHERE database = currentDatabase() \
-                    AND name IN ('daily', 'hourly', 'money', 'drops', 'sites', 'aliases') \
+                    AND name IN ('daily', 'hourly', 'money', 'drops', 'vitals', 'faults', 'sites', 'aliases') \
                     AND NOT (create_table_query LIKE '%fsync_after_insert = 1%' \
                     AND create_table_query LIKE '%fsync_part_directory = 1%')";
     assert_eq!(texts(store, unsynced).await, Vec::<String>::new());
@@ -320,6 +333,7 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
         assert!(
             (table == "sites" && (name == "hosts" || name == "removed"))
                 || (table == "aliases" && name == "removed")
+                || (table == "vitals" && name == "bucket")
                 || ["UInt64", "UInt32", "Int64", "Date", "DateTime('UTC')", "LowCardinality(String)", "String"]
                     .contains(&kind.as_str()),
             "{table}.{name} is a {kind}"
@@ -328,7 +342,10 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
     let names: Vec<&str> = Dimension::ALL.map(Dimension::name).into_iter().filter(|name| !name.is_empty()).collect();
     let mut tables: Vec<&str> = columns.iter().map(|(table, ..)| table.as_str()).collect();
     tables.dedup();
-    assert_eq!(tables, ["aliases", "daily", "drops", "folds", "hourly", "migrations", "money", "sites"]);
+    assert_eq!(
+        tables,
+        ["aliases", "daily", "drops", "faults", "folds", "hourly", "migrations", "money", "sites", "vitals"]
+    );
     for table in tables {
         let of_table = columns.iter().filter(|(t, ..)| t == table);
         let dimensions = of_table.filter(|(_, name, _)| name == "dim" || names.contains(&name.as_str())).count();

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 
-use footfall::aggregate::{DailyKey, DropKey, HourlyKey, MoneyKey, Sums, Sym};
-use footfall::event::{Counter, Counts, Day, Dimension, Refusal, SiteId, Subject};
+use footfall::aggregate::{DailyKey, DropKey, FaultKey, HourlyKey, MoneyKey, Sums, Sym, VitalKey};
+use footfall::event::{Counter, Counts, Day, Dimension, FaultKind, Metric, Refusal, SiteId, Subject};
 use footfall::store::engine::{Engine, EngineOptions, Limits};
 use footfall::store::{Store, StoreError, StoreOptions};
 
@@ -229,6 +229,18 @@ impl Builder {
 
     pub fn drop(mut self, hour: u32, reason: Refusal, hits: u32) -> Builder {
         self.sums.drops.push((DropKey { hour, reason }, hits));
+        self
+    }
+
+    pub fn vital(mut self, site: u64, day: Day, metric: Metric, of: (&str, &str, u8), hits: u32) -> Builder {
+        let (path, device, bucket) = (self.sym(of.0), self.sym(of.1), of.2);
+        self.sums.vitals.push((VitalKey { site: SiteId::from_u64(site), day, metric, path, device, bucket }, hits));
+        self
+    }
+
+    pub fn fault(mut self, site: u64, day: Day, kind: FaultKind, path: &str, fault: &str, hits: u32) -> Builder {
+        let (path, fault) = (self.sym(path), self.sym(fault));
+        self.sums.faults.push((FaultKey { site: SiteId::from_u64(site), day, kind, path, fault }, hits));
         self
     }
 
