@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::Site;
+use super::access::Right;
 use crate::event::{Problem, Subject};
 use crate::http::refuse;
 use crate::report::{self, Asked, Filter, Question};
@@ -50,9 +51,7 @@ async fn shown(answer: Result<impl Serialize, Problem>) -> HttpResponse {
 }
 
 fn asked(request: &HttpRequest, name: &str, site: &Site) -> Result<(Arc<Store>, Question), Problem> {
-    if !site.guard.admits(request) {
-        return Err(Problem::not_allowed());
-    }
+    site.allow(request, Right::Site(name))?;
     let hosts = site.registry.directory.hosts();
     let (id, zone) = hosts.by_name(name).ok_or_else(Problem::unknown_site)?;
     let calendar = hosts.time_zone(zone);

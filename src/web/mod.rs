@@ -1,5 +1,6 @@
 //! Stage 10: the pages and answers people read. Reports and metrics for whoever may see them, the sample profile, the health check.
 
+mod access;
 mod api;
 pub mod consent;
 mod metrics;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Site;
+use super::access::Right;
 use crate::config::{AliasRule, Directory, SiteRule};
 use crate::event::Problem;
 use crate::http::{read, refuse};
@@ -35,7 +36,7 @@ struct OfAlias {
 }
 
 async fn list(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
-    if let Err(problem) = allowed(&request, &site) {
+    if let Err(problem) = site.allow(&request, Right::Manage) {
         return refuse(&problem, None).await;
     }
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(listed(&site.registry.directory))
@@ -77,7 +78,7 @@ async fn put_alias(
 
 async fn remove_site(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     answer(async {
-        allowed(&request, &site)?;
+        site.allow(&request, Right::Manage)?;
         site.registry.remove_site(&name).await
     })
     .await
@@ -85,14 +86,10 @@ async fn remove_site(request: HttpRequest, name: web::Path<String>, site: web::D
 
 async fn remove_alias(request: HttpRequest, alias: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     answer(async {
-        allowed(&request, &site)?;
+        site.allow(&request, Right::Manage)?;
         site.registry.remove_alias(&alias).await
     })
     .await
-}
-
-fn allowed(request: &HttpRequest, site: &Site) -> Result<(), Problem> {
-    if site.guard.admits(request) { Ok(()) } else { Err(Problem::not_allowed()) }
 }
 
 /// The body is read before anything is answered, also to one who may not ask: see `http::read`.
@@ -102,7 +99,7 @@ async fn body<T: DeserializeOwned>(
     site: &Site,
 ) -> Result<T, Problem> {
     let body = read(payload, BODY_BYTES, site.deadline).await;
-    allowed(request, site)?;
+    site.allow(request, Right::Manage)?;
     let bad = |detail: String| Problem::new(400, "bad_value", "This cannot be registered").detail(detail);
     let body = body.map_err(|_| bad(format!("the body must be JSON of at most {BODY_BYTES} bytes")))?;
     serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))
