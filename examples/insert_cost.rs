@@ -80,7 +80,7 @@ fn segment(seed: u32) -> Sums {
             let value = Sym(1 + ITEMS + random(VALUES).min(random(VALUES)).min(random(VALUES)));
             let site = SiteId::from_u64(u64::from(random(5_000)).wrapping_mul(0xd6e8_feb8_6659_fd93));
             let key = DailyKey { site, day: Day::from_number(20_514), subject, dim, item, value };
-            (key, Counts([0, 1 + random(2), 1 + random(3), 0, 0, 0]))
+            (key, Counts([0, 1 + random(2), 1 + random(3), 0, 0, 0, 0]))
         })
         .collect();
     daily.sort_by_key(|(key, _)| *key);

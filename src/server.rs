@@ -26,6 +26,7 @@ use crate::journal::{Journal, Parts, Writer};
 use crate::ledger::Progress;
 use crate::pseudonym::{DayKeys, harden_process};
 use crate::registry::Registry;
+use crate::report::Rules;
 use crate::store::{Limits, StoreOptions};
 use crate::telemetry::Meters;
 use crate::web as pages;
@@ -151,8 +152,11 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         clock,
         registry: Arc::clone(&registry),
         guard,
-        k: config.report.k,
-        fold_after_days: config.retention.fold_after_days,
+        rules: Rules {
+            k: config.report.k,
+            fold_after_days: config.retention.fold_after_days,
+            keep_days: config.retention.keep_days,
+        },
         journal,
         store: slot,
         flushed,

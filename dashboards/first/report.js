@@ -212,7 +212,7 @@
   const drawTotals = (data, by) => {
     const tiles = headlines(data, by).map(([label, value, key]) => {
       const inside = [el("span", { textContent: label }), el("b", { textContent: value })];
-      if (!key || !data.days) return el("div", { className: "total" }, ...inside);
+      if (!key || !data.series) return el("div", { className: "total" }, ...inside);
       const tile = el("button", { type: "button", className: "total", ariaPressed: String(metric === key) }, ...inside);
       tile.addEventListener("click", () => {
         metric = key;
@@ -226,18 +226,18 @@
 
   /** Bars of the chosen number: hours of a single day, else days. */
   const series = (data) => {
-    if (data.hours && data.from === data.to) {
-      return data.hours.map((h) => ({ short: h.hour.slice(11, 16), long: h.hour.slice(11, 16), n: h[metric] }));
+    if (data.interval === "hour") {
+      return data.series.map((h) => ({ short: h.at.slice(11, 16), long: h.at.slice(0, 16).replace("T", " "), n: h[metric] }));
     }
-    return data.days.map((d) => ({ short: sayDay(d.day, { day: "numeric", month: "short" }), long: longDay(d.day), n: d[metric] }));
+    return data.series.map((d) => ({ short: sayDay(d.at, { day: "numeric", month: "short" }), long: longDay(d.at), n: d[metric] }));
   };
 
   const drawSeries = () => {
-    $("series").hidden = !shown?.days;
-    if (!shown?.days) return;
+    $("series").hidden = !shown?.series;
+    if (!shown?.series) return;
     const label = $("totals").querySelector('[aria-pressed="true"] span')?.textContent || "Visitors";
     const points = series(shown);
-    $("series-h").textContent = `${label} by ${shown.hours && shown.from === shown.to ? "hour" : "day"}`;
+    $("series-h").textContent = `${label} by ${shown.interval}`;
     $("readout").textContent = "";
     $("chart").replaceChildren(chart(points, label, $("chart").clientWidth || 640));
     $("series-table").replaceChildren(

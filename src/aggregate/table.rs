@@ -6,7 +6,7 @@ use super::recent::Recent;
 use super::sums::HourlyKey;
 use super::texts::Scope;
 use crate::config::Config;
-use crate::event::Counter::{Bounces, Exits, Hits, Seconds, Visitors, Visits as VisitsCounter};
+use crate::event::Counter::{Bounces, Entries, Exits, Hits, Seconds, Visitors, Visits as VisitsCounter};
 use crate::event::{Counts, Detail, Dimension, Kind, Millis, SiteId, Subject};
 use crate::pseudonym::{ClosedVisit, Event, Held, Seen, Touch, VisitValues};
 
@@ -230,7 +230,7 @@ impl Rows<'_> {
         let (visitors, visits) = seen.map_or((0, 0), Seen::item);
         let total = Counts::none().with(Visitors, visitors).with(VisitsCounter, visits);
         let total = match event.kind {
-            Kind::View => total.with(Hits, 1),
+            Kind::View => total.with(Hits, 1).with(Entries, seen.map_or(0, |seen| u32::from(seen.entry))),
             Kind::Event => total.with(Hits, 1),
             Kind::Click => total.with(Hits, 1).with(Seconds, seconds),
             Kind::Leave => Counts::none().with(Seconds, seconds),

@@ -15,11 +15,25 @@ pub enum Counter {
     Seconds,
     /// Visits that ended on this page.
     Exits,
+    /// Visits whose first page this was.
+    Entries,
 }
 
 impl Counter {
-    pub const ALL: [Counter; 6] =
-        [Counter::Hits, Counter::Visitors, Counter::Visits, Counter::Bounces, Counter::Seconds, Counter::Exits];
+    pub const ALL: [Counter; 7] = [
+        Counter::Hits,
+        Counter::Visitors,
+        Counter::Visits,
+        Counter::Bounces,
+        Counter::Seconds,
+        Counter::Exits,
+        Counter::Entries,
+    ];
+
+    /// Whether it belongs to pages alone: a site or an hour has none.
+    pub fn is_of_pages(self) -> bool {
+        matches!(self, Counter::Exits | Counter::Entries)
+    }
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -29,6 +43,7 @@ impl Counter {
             Counter::Bounces => "bounces",
             Counter::Seconds => "seconds",
             Counter::Exits => "exits",
+            Counter::Entries => "entries",
         }
     }
 }

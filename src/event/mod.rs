@@ -4,6 +4,7 @@
 //! SQL, JSON and documentation derive from them.
 
 mod counts;
+mod currency;
 mod day;
 mod fault;
 mod problem;
@@ -14,6 +15,7 @@ mod subject;
 mod vital;
 
 pub use counts::{Counter, Counts};
+pub use currency::minor_digits;
 pub use day::{Day, Millis};
 pub use fault::FaultKind;
 pub use problem::Problem;

@@ -34,6 +34,9 @@ use Dimension::{Browser, Campaign, Country, Device, Language, Os, Source};
 impl Subject {
     pub const ALL: [Subject; 4] = [Subject::Site, Subject::Page, Subject::Link, Subject::Event];
 
+    /// Those a site has many of.
+    pub const ITEMS: [Subject; 3] = [Subject::Page, Subject::Link, Subject::Event];
+
     pub const fn name(self) -> &'static str {
         match self {
             Subject::Site => "site",

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::enrich::script_error;
-use crate::event::{Detail, FaultKind, Kind, Metric, Payload, Problem};
+use crate::event::{Detail, FaultKind, Kind, Metric, Payload, Problem, minor_digits};
 
 const URL_BYTES: usize = 2048;
 const NAME_BYTES: usize = 512;
@@ -197,18 +197,8 @@ fn money(kind: Kind, value: Option<f64>, currency: Option<&str>) -> Result<Detai
     if !code.iter().all(u8::is_ascii_uppercase) {
         return Err(field("currency", "must be three capital letters (ISO 4217)"));
     }
-    let minor = (value * f64::from(10_u32.pow(exponent(&code)))).round();
+    let minor = (value * f64::from(10_u32.pow(minor_digits(&code)))).round();
     Ok(Detail::Money(minor as u64, code))
-}
-
-/// Digits after the decimal point, by ISO 4217.
-fn exponent(currency: &[u8; 3]) -> u32 {
-    match currency {
-        b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF" | b"UGX" | b"UYI"
-        | b"VND" | b"VUV" | b"XAF" | b"XOF" | b"XPF" => 0,
-        b"BHD" | b"IQD" | b"JOD" | b"KWD" | b"LYD" | b"OMR" | b"TND" => 3,
-        _ => 2,
-    }
 }
 
 fn bad(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {

@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     pub fn counts() -> impl Strategy<Value = Counts> {
-        prop::array::uniform6(prop_oneof![Just(0), 1_u32..300, any::<u32>()]).prop_map(Counts)
+        prop::array::uniform7(prop_oneof![Just(0), 1_u32..300, any::<u32>()]).prop_map(Counts)
     }
 
     prop_compose! {

@@ -54,6 +54,8 @@ pub struct Seen {
     pub new_visit: bool,
     pub item_new_today: bool,
     pub item_new_in_visit: bool,
+    /// The first page of its visit.
+    pub entry: bool,
     /// The attributes of the visit the hit belongs to.
     pub values: VisitValues,
     /// The visitor's earlier visit, if this hit showed that it had ended.
@@ -147,6 +149,7 @@ impl Visits {
         let closed = if running { None } else { self.begin(slot, values(), at) };
         let state = self.state(slot);
         state.last = state.last.max(at);
+        let entry = touch.kind == Kind::View && state.views == 0;
         if touch.kind == Kind::View {
             state.views = state.views.saturating_add(1);
             state.last_page = touch.item;
@@ -162,6 +165,7 @@ impl Visits {
             new_visit: !running,
             item_new_today: item_new_today || touch.without_cookie == Some(true),
             item_new_in_visit,
+            entry,
             values,
             closed,
         })
@@ -339,6 +343,7 @@ impl Seen {
             new_visit: false,
             item_new_today: false,
             item_new_in_visit: false,
+            entry: false,
             values,
             closed: None,
         }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::event::{Counter, Subject};
+use crate::event::{Counter, Subject, minor_digits};
+use crate::store::Earned;
 
 #[derive(Serialize, Debug)]
 pub struct Answer {
@@ -15,8 +16,22 @@ pub struct Answer {
     pub to: String,
     pub k: u64,
     pub filter: Option<FilterShown>,
+    pub compared: Option<Compared>,
     #[serde(flatten)]
     pub body: Body,
+}
+
+/// The days the numbers are held against.
+#[derive(Serialize, Debug)]
+pub struct Compared {
+    pub from: String,
+    pub to: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fewer_than: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub totals: Option<Figures>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series: Option<Vec<Row>>,
 }
 
 #[derive(Serialize, Debug)]
@@ -36,11 +51,31 @@ pub enum Body {
 pub struct CountsBody {
     pub totals: Figures,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub days: Option<Vec<Row>>,
+    pub interval: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hours: Option<Vec<Row>>,
-    pub subjects: BTreeMap<&'static str, Rows>,
+    pub series: Option<Vec<Row>>,
+    pub subjects: BTreeMap<&'static str, Items>,
     pub dimensions: BTreeMap<&'static str, Breakdown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub money: Option<Vec<Money>>,
+}
+
+/// What an event brought in one currency.
+#[derive(Serialize, PartialEq, Debug)]
+pub struct Money {
+    pub event: String,
+    pub currency: String,
+    pub hits: u64,
+    /// In minor units: this many digits of it stand after the decimal point.
+    pub minor: u64,
+    pub digits: u32,
+}
+
+impl From<Earned> for Money {
+    fn from(Earned { event, currency, hits, minor }: Earned) -> Money {
+        let digits = minor_digits(currency.as_bytes());
+        Money { event, currency, hits, minor, digits }
+    }
 }
 
 /// Some of the counters, in their order.
@@ -59,11 +94,11 @@ pub struct Row {
 }
 
 #[derive(Debug)]
-pub enum Rows {
-    /// Items of the site, exact.
-    Items(Vec<Row>),
-    /// Items seen through an attribute, folded.
-    Folded(Breakdown),
+pub enum Items {
+    /// Items of the site, exact; the hits are those of all items, also of those beyond the limit.
+    Exact { hits: u64, rows: Vec<Row> },
+    /// Items seen through an attribute: those whose own breakdown shows it.
+    Seen(Vec<Cell>),
 }
 
 #[derive(PartialEq, Debug)]
@@ -87,10 +122,10 @@ impl Figures {
 
 /// The counters a subject's totals have: which of them can be other than zero.
 pub fn counters_of(subject: Subject) -> &'static [Counter] {
-    use Counter::{Bounces, Exits, Hits, Seconds, Visitors, Visits};
+    use Counter::{Bounces, Entries, Exits, Hits, Seconds, Visitors, Visits};
     match subject {
         Subject::Site => &[Hits, Visitors, Visits, Bounces, Seconds],
-        Subject::Page | Subject::Link | Subject::Event => &[Hits, Visitors, Visits, Bounces, Seconds, Exits],
+        Subject::Page | Subject::Link | Subject::Event => &[Hits, Visitors, Visits, Bounces, Seconds, Exits, Entries],
     }
 }
 
@@ -111,34 +146,38 @@ impl Serialize for Row {
     }
 }
 
-impl Serialize for Rows {
+impl Serialize for Items {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Rows::Items(rows) => serializer.collect_map([("rows", rows)]),
-            Rows::Folded(breakdown) => breakdown.serialize_as("item", serializer),
+            Items::Exact { hits, rows } => {
+                let mut map = serializer.serialize_map(None)?;
+                map.serialize_entry("hits", hits)?;
+                map.serialize_entry("rows", rows)?;
+                map.end()
+            }
+            Items::Seen(cells) => serializer.collect_map([("rows", rows(cells, "item"))]),
         }
     }
 }
 
 impl Serialize for Breakdown {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.serialize_as("value", serializer)
-    }
-}
-
-impl Breakdown {
-    fn serialize_as<S: Serializer>(&self, key: &'static str, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Breakdown::Rows(cells) => {
-                let rows: Vec<Row> = cells.iter().map(|cell| cell.row(key)).collect();
-                serializer.collect_map([("rows", rows)])
-            }
+            Breakdown::Rows(cells) => serializer.collect_map([("rows", rows(cells, "value"))]),
             Breakdown::FewerThan(k) => serializer.collect_map([("fewer_than", k)]),
         }
     }
 }
 
+fn rows(cells: &[Cell], key: &'static str) -> Vec<Row> {
+    cells.iter().map(|cell| cell.row(key)).collect()
+}
+
 impl Cell {
+    pub fn of(name: &str, visitors: u64, visits: u64) -> Cell {
+        Cell { name: name.to_owned(), visitors, visits }
+    }
+
     fn row(&self, key: &'static str) -> Row {
         let mut sums = [0; Counter::ALL.len()];
         sums[Counter::Visitors as usize] = self.visitors;

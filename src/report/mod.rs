@@ -8,10 +8,12 @@ mod ask;
 mod faults;
 mod fold;
 mod question;
+mod range;
+mod series;
 mod vitals;
 
 pub use answer::Answer;
 pub use ask::ask;
 pub use faults::{FaultsAnswer, faults};
-pub use question::{Asked, Filter, Question};
+pub use question::{Asked, Filter, Question, Rules};
 pub use vitals::{VitalsAnswer, vitals};

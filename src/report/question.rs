@@ -3,22 +3,37 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
 
+use super::range::{Against, HOURLY_DAYS, Interval, Named};
 use crate::event::{Day, Dimension, Millis, Problem, SiteId, Subject};
 
 const MOST_ROWS: u32 = 1000;
 const ROWS: u32 = 10;
-const MOST_DAYS: i32 = 3 * 366;
-/// Without `from` and `to`: the week that ends today.
-const USUAL_DAYS: i64 = 7;
+const MOST_DAYS: i64 = 3 * 366;
+/// Without a range: the week that ends today.
+const USUAL: Named = Named::Days(7);
 
 /// A question as it comes in a query string.
 #[derive(Deserialize, Default, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
+    pub range: Option<String>,
     pub from: Option<String>,
     pub to: Option<String>,
+    pub compare: Option<String>,
+    pub compare_from: Option<String>,
+    pub interval: Option<String>,
     pub limit: Option<u32>,
     pub filter: Option<String>,
+}
+
+/// The collector's rules for every question.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Below this many visitors a value is not shown apart.
+    pub k: u32,
+    /// Attribute rows older than this are kept by month.
+    pub fold_after_days: u32,
+    pub keep_days: u32,
 }
 
 /// One filter at a time, in either direction.
@@ -38,11 +53,14 @@ pub struct Question {
     pub zone: TimeZone,
     pub from: Day,
     pub to: Day,
+    /// Everything since the first day that counted: `from` is only the earliest it can be.
+    pub all: bool,
+    pub compared: Option<(Day, Day)>,
+    /// As asked; the usual one of the range otherwise.
+    pub interval: Option<Interval>,
     pub limit: usize,
     pub filter: Option<Filter>,
-    /// Below this many visitors a value is not shown apart.
     pub k: u64,
-    /// Attribute rows older than this are kept by month.
     pub fold_after_days: u32,
     pub today: Day,
 }
@@ -53,43 +71,65 @@ impl Question {
         (site, zone): (SiteId, &TimeZone),
         asked: Asked,
         now: Millis,
-        (k, fold_after_days): (u32, u32),
+        rules: Rules,
     ) -> Result<Question, Problem> {
         let today = Timestamp::from_millisecond(now).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone()).date();
-        let to = date("to", asked.to.as_deref())?.unwrap_or(today);
-        let usual = || to.checked_sub((USUAL_DAYS - 1).days()).map_or(to, |from| from.max(Date::constant(1970, 1, 1)));
-        let from = date("from", asked.from.as_deref())?.unwrap_or_else(usual);
-        let days = (to - from).get_days();
-        if !(0..MOST_DAYS).contains(&days) {
-            return Err(bad("from", format!("must be at or before to, and at most {MOST_DAYS} days before it")));
-        }
+        let (named, (from, to)) = range(&asked, today, i64::from(rules.keep_days))?;
+        let against = against(&asked)?;
+        let days = days_of((from, to));
+        let interval = interval(asked.interval.as_deref(), days)?;
         let limit = asked.limit.unwrap_or(ROWS);
         if !(1..=MOST_ROWS).contains(&limit) {
             return Err(bad("limit", format!("must be 1 to {MOST_ROWS}")));
         }
-        let day = |name, date| {
-            Day::from_date(date).ok_or_else(|| bad(name, "must be a day from 1970-01-01 to 2149-06-06".into()))
-        };
+        let compared = against.map(|against| against.days(named, (from, to)));
         Ok(Question {
             name: name.to_owned(),
             site,
             zone: zone.clone(),
             from: day("from", from)?,
             to: day("to", to)?,
+            all: named == Some(Named::All),
+            compared: compared
+                .map(|(from, to)| Ok((day("compare_from", from)?, day("compare_from", to)?)))
+                .transpose()?,
+            interval,
             limit: limit as usize,
             filter: asked.filter.as_deref().map(Filter::parse).transpose()?,
-            k: u64::from(k),
-            fold_after_days,
+            k: u64::from(rules.k),
+            fold_after_days: rules.fold_after_days,
             today: day("to", today)?,
         })
+    }
+
+    /// The same question about the days it is compared with.
+    pub fn before(&self) -> Option<Question> {
+        let (from, to) = self.compared?;
+        let (name, zone, filter) = (self.name.clone(), self.zone.clone(), self.filter.clone());
+        Some(Question {
+            name,
+            zone,
+            filter,
+            from,
+            to,
+            all: false,
+            compared: None,
+            interval: Some(self.step()),
+            ..*self
+        })
+    }
+
+    pub fn step(&self) -> Interval {
+        self.interval.unwrap_or_else(|| Interval::usual(days_of((self.from.date(), self.to.date()))))
     }
 
     pub fn zone_name(&self) -> String {
         self.zone.iana_name().unwrap_or("UTC").to_owned()
     }
 
-    pub fn days(&self) -> usize {
-        usize::from(self.to.number() - self.from.number()) + 1
+    /// Nothing more is counted on any of the days, but for hits that are on their way.
+    pub fn is_closed(&self) -> bool {
+        self.to < self.today && self.compared.is_none_or(|(_, to)| to < self.today)
     }
 
     /// The part of the range whose attribute rows are kept by day, or by months that lie wholly in the range. A folded month that is
@@ -142,6 +182,47 @@ impl Filter {
     }
 }
 
+fn range(asked: &Asked, today: Date, kept: i64) -> Result<(Option<Named>, (Date, Date)), Problem> {
+    let (from, to) = (date("from", asked.from.as_deref())?, date("to", asked.to.as_deref())?);
+    if let Some(word) = &asked.range {
+        let named = Named::parse(word).ok_or_else(|| bad("range", format!("must be {}", Named::ACCEPTED)))?;
+        if from.is_some() || to.is_some() {
+            return Err(bad("range", "stands instead of from and to".into()));
+        }
+        return Ok((Some(named), named.days(today, kept)));
+    }
+    let to = to.unwrap_or(today);
+    let from = from.unwrap_or_else(|| USUAL.days(to, kept).0);
+    if from > to || days_of((from, to)) > MOST_DAYS {
+        return Err(bad("from", format!("must be at or before to, and at most {MOST_DAYS} days before it")));
+    }
+    Ok((None, (from, to)))
+}
+
+fn against(asked: &Asked) -> Result<Option<Against>, Problem> {
+    match (asked.compare.as_deref(), date("compare_from", asked.compare_from.as_deref())?) {
+        (None, Some(first)) => Ok(Some(Against::From(first))),
+        (None | Some("none"), None) => Ok(None),
+        (Some("previous"), None) => Ok(Some(Against::Previous)),
+        (Some("year"), None) => Ok(Some(Against::LastYear)),
+        _ => Err(bad("compare", "must be none, previous or year; or compare_from stands instead of it".into())),
+    }
+}
+
+fn interval(word: Option<&str>, days: i64) -> Result<Option<Interval>, Problem> {
+    let accepted = || bad("interval", format!("must be {}", Interval::ACCEPTED));
+    let interval = word.map(|word| Interval::parse(word).ok_or_else(accepted)).transpose()?;
+    if interval == Some(Interval::Hour) && days > HOURLY_DAYS { Err(accepted()) } else { Ok(interval) }
+}
+
+fn days_of((from, to): (Date, Date)) -> i64 {
+    i64::from((to - from).get_days()) + 1
+}
+
+fn day(name: &'static str, date: Date) -> Result<Day, Problem> {
+    Day::from_date(date).ok_or_else(|| bad(name, "must be a day from 1970-01-01 to 2149-06-06".into()))
+}
+
 fn date(name: &'static str, text: Option<&str>) -> Result<Option<Date>, Problem> {
     let parse = |text: &str| text.parse().map_err(|_| bad(name, "must be a day like 2026-03-01".into()));
     text.map(parse).transpose()
@@ -155,17 +236,18 @@ fn bad(name: &'static str, rule: String) -> Problem {
 mod tests {
     use super::*;
 
+    const RULES: Rules = Rules { k: 5, fold_after_days: 35, keep_days: 761 };
+
     fn question(from: &str, to: &str, today: &str) -> Question {
         let asked = Asked { from: Some(from.into()), to: Some(to.into()), ..Asked::default() };
         let now = format!("{today}T12:00:00Z").parse::<Timestamp>().unwrap().as_millisecond();
-        Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), asked, now, (5, 35)).unwrap()
+        Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), asked, now, RULES).unwrap()
     }
 
     #[test]
     fn without_a_range_it_is_the_week_that_ends_today() {
         let now = "2026-03-10T12:00:00Z".parse::<Timestamp>().unwrap().as_millisecond();
-        let question =
-            Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), Asked::default(), now, (5, 35)).unwrap();
+        let question = Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), Asked::default(), now, RULES).unwrap();
         assert_eq!((question.from.to_string(), question.to.to_string()), ("2026-03-04".into(), "2026-03-10".into()));
     }
 
@@ -186,7 +268,7 @@ mod tests {
     #[test]
     fn a_bad_question_is_told_what_is_accepted() {
         let ask = |asked| {
-            Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), asked, 1_800_000_000_000, (5, 35))
+            Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), asked, 1_800_000_000_000, RULES)
                 .unwrap_err()
                 .detail
         };
@@ -194,6 +276,11 @@ mod tests {
         assert!(ask(Asked { limit: Some(0), ..Asked::default() }).contains("1 to 1000"));
         assert!(ask(Asked { filter: Some("browser:Firefox".into()), ..Asked::default() }).contains("source:"));
         assert!(ask(Asked { filter: Some("site:".into()), ..Asked::default() }).contains("page:"));
+        let asked = |text: &str| Some(text.to_owned());
+        assert!(ask(Asked { range: asked("8d"), ..Asked::default() }).contains("7d, 28d"));
+        assert!(ask(Asked { range: asked("7d"), to: asked("2026-01-01"), ..Asked::default() }).contains("instead of"));
+        assert!(ask(Asked { compare: asked("next"), ..Asked::default() }).contains("previous or year"));
+        assert!(ask(Asked { range: asked("28d"), interval: asked("hour"), ..Asked::default() }).contains("14 days"));
         let backwards = Asked { from: Some("2026-02-02".into()), to: Some("2026-02-01".into()), ..Asked::default() };
         assert!(ask(backwards).contains("at or before"));
     }

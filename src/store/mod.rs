@@ -22,7 +22,7 @@ use tokio::sync::RwLock;
 pub use age::Aged;
 pub use engine::Limits;
 pub use error::StoreError;
-pub use read::{Faulted, Measured, Read, Scope, Sums6};
+pub use read::{Around, Earned, Faulted, Measured, Read, Top, Totals, Valued};
 
 use crate::aggregate::Sums;
 use crate::event::SiteId;

@@ -46,7 +46,7 @@ fn hourly(sums: &Sums) -> Block {
     let mut block = Block::new(Table::Hourly, rows.len());
     block.sites(rows.iter().map(|(key, _): &(HourlyKey, _)| key.site));
     block.hours(rows.iter().map(|(key, _)| key.hour));
-    for counter in Counter::ALL.into_iter().filter(|counter| *counter != Counter::Exits) {
+    for counter in Counter::ALL.into_iter().filter(|counter| !counter.is_of_pages()) {
         block.counts(counter, rows.iter().map(|(_, counts)| counts));
     }
     block

@@ -7,15 +7,7 @@ use super::error::{StoreError, failed};
 use crate::event::{Bucket, Counter, Day, Dimension, SiteId, Subject};
 
 /// Sums of all counters, in the order of [`Counter::ALL`].
-pub type Sums6 = [u64; Counter::ALL.len()];
-
-/// Which attribute rows are asked for. `None` is every item, or every value.
-pub struct Scope<'a> {
-    pub subject: Subject,
-    pub item: Option<&'a str>,
-    pub dim: Dimension,
-    pub value: Option<&'a str>,
-}
+pub type Totals = [u64; Counter::ALL.len()];
 
 /// The questions about one site.
 pub struct Read<'a> {
@@ -38,7 +30,7 @@ impl Read<'_> {
         subject: Subject,
         item: &str,
         (from, to): (Day, Day),
-    ) -> Result<Vec<(Day, Sums6)>, StoreError> {
+    ) -> Result<Vec<(Day, Totals)>, StoreError> {
         let sql = format!(
             "SELECT toUInt16(day) AS key, {} AS sums FROM daily \
              WHERE site = ? AND subject = ? AND dim = '' AND item = ? AND day BETWEEN toDate(?) AND toDate(?) \
@@ -49,60 +41,125 @@ impl Read<'_> {
         let rows = query
             .bind(from.number())
             .bind(to.number())
-            .fetch_all::<Counted<u16, Sums6>>()
+            .fetch_all::<Counted<u16, Totals>>()
             .await
             .map_err(failed(STEP))?;
         Ok(rows.into_iter().map(|row| (Day::from_number(row.key), row.sums)).collect())
     }
 
     /// The site's totals by hour, between two hours' first seconds, both included.
-    pub async fn hours(&self, (from, to): (u32, u32)) -> Result<Vec<(u32, Sums6)>, StoreError> {
+    pub async fn hours(&self, (from, to): (u32, u32)) -> Result<Vec<(u32, Totals)>, StoreError> {
         let sql = "SELECT toUInt32(hour) AS key, \
-                   (sum(hits), sum(visitors), sum(visits), sum(bounces), sum(seconds), toUInt64(0)) AS sums FROM hourly \
+                   (sum(hits), sum(visitors), sum(visits), sum(bounces), sum(seconds), toUInt64(0), toUInt64(0)) AS sums FROM hourly \
                    WHERE site = ? AND hour BETWEEN toDateTime(?, 'UTC') AND toDateTime(?, 'UTC') GROUP BY hour ORDER BY hour";
         let query = self.client.query(sql).bind(self.site.as_u64()).bind(from).bind(to);
-        let rows = query.fetch_all::<Counted<u32, Sums6>>().await.map_err(failed(STEP))?;
+        let rows = query.fetch_all::<Counted<u32, Totals>>().await.map_err(failed(STEP))?;
         Ok(rows.into_iter().map(|row| (row.key, row.sums)).collect())
     }
 
-    /// A subject's items by hits, at most `limit`.
-    pub async fn items(
-        &self,
-        subject: Subject,
-        (from, to): (Day, Day),
-        limit: usize,
-    ) -> Result<Vec<(String, Sums6)>, StoreError> {
+    /// The items of each subject with most hits, at most `limit` of each.
+    pub async fn tops(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<Top>, StoreError> {
         let sql = format!(
-            "SELECT toString(item) AS key, {} AS sums FROM daily \
-             WHERE site = ? AND subject = ? AND dim = '' AND day BETWEEN toDate(?) AND toDate(?) \
-             GROUP BY item ORDER BY sum(hits) DESC, item LIMIT ?",
+            "SELECT toString(subject) AS subject, item, sum(sum(hits)) OVER (PARTITION BY subject) AS of_subject, {} AS sums \
+             FROM daily WHERE site = ? AND subject IN ('page', 'link', 'event') AND dim = '' \
+             AND day BETWEEN toDate(?) AND toDate(?) \
+             GROUP BY subject, item ORDER BY subject, sum(hits) DESC, item LIMIT ? BY subject",
             sums()
         );
-        let query = self.client.query(&sql).bind(self.site.as_u64()).bind(subject.name());
-        let query = query.bind(from.number()).bind(to.number()).bind(limit as u64);
-        let rows = query.fetch_all::<Counted<String, Sums6>>().await.map_err(failed(STEP))?;
-        Ok(rows.into_iter().map(|row| (row.key, row.sums)).collect())
+        let query = self.client.query(&sql).bind(self.site.as_u64()).bind(from.number()).bind(to.number());
+        query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
 
-    /// (name, visitors, visits) of attribute rows: by value, or by item where the value is given and the item is not.
-    pub async fn cells(&self, scope: Scope<'_>, (from, to): (Day, Day)) -> Result<Vec<(String, u64, u64)>, StoreError> {
-        let by = if scope.item.is_none() { "item" } else { "value" };
-        let only = |column: &str, text: Option<&str>| text.map_or(String::new(), |_| format!("AND {column} = ? "));
-        let sql = format!(
-            "SELECT toString({by}) AS key, (sum(visitors), sum(visits)) AS sums FROM daily \
-             WHERE site = ? AND subject = ? AND dim = ? {}{}AND day BETWEEN toDate(?) AND toDate(?) GROUP BY {by}",
-            only("item", scope.item),
-            only("value", scope.value)
-        );
-        let mut query =
-            self.client.query(&sql).bind(self.site.as_u64()).bind(scope.subject.name()).bind(scope.dim.name());
-        for text in [scope.item, scope.value].into_iter().flatten() {
-            query = query.bind(text);
-        }
-        let query = query.bind(from.number()).bind(to.number());
-        let rows = query.fetch_all::<Counted<String, (u64, u64)>>().await.map_err(failed(STEP))?;
-        Ok(rows.into_iter().map(|row| (row.key, row.sums.0, row.sums.1)).collect())
+    /// All attribute values of a subject's item.
+    pub async fn values(
+        &self,
+        subject: Subject,
+        item: &str,
+        (from, to): (Day, Day),
+    ) -> Result<Vec<Valued>, StoreError> {
+        let sql = "SELECT toString(dim) AS dim, toString(value) AS value, sum(visitors) AS visitors, sum(visits) AS visits \
+                   FROM daily WHERE site = ? AND subject = ? AND dim != '' AND item = ? \
+                   AND day BETWEEN toDate(?) AND toDate(?) GROUP BY dim, value";
+        let query = self.client.query(sql).bind(self.site.as_u64()).bind(subject.name()).bind(item);
+        query.bind(from.number()).bind(to.number()).fetch_all().await.map_err(failed(STEP))
     }
+
+    /// Of the items that at least `k` visitors of the value touched, at most `limit` of each subject: their whole breakdown by its
+    /// dimension.
+    pub async fn around(
+        &self,
+        dim: Dimension,
+        value: &str,
+        (from, to): (Day, Day),
+        k: u64,
+        limit: usize,
+    ) -> Result<Vec<Around>, StoreError> {
+        let scope =
+            "site = ? AND subject IN ('page', 'link', 'event') AND dim = ? AND day BETWEEN toDate(?) AND toDate(?)";
+        let sql = format!(
+            "SELECT toString(subject) AS subject, item, toString(value) AS value, sum(visitors) AS visitors, \
+             sum(visits) AS visits FROM daily WHERE {scope} AND (subject, item) IN \
+             (SELECT subject, item FROM daily WHERE {scope} AND value = ? GROUP BY subject, item \
+             HAVING sum(visitors) >= ? ORDER BY sum(visitors) DESC, item LIMIT ? BY subject) \
+             GROUP BY subject, item, value"
+        );
+        let mut query = self.client.query(&sql);
+        for _ in 0..2 {
+            query = query.bind(self.site.as_u64()).bind(dim.name()).bind(from.number()).bind(to.number());
+        }
+        query.bind(value).bind(k).bind(limit as u64).fetch_all().await.map_err(failed(STEP))
+    }
+
+    /// What events brought, by event and currency.
+    pub async fn money(&self, (from, to): (Day, Day)) -> Result<Vec<Earned>, StoreError> {
+        let sql = "SELECT toString(event) AS event, toString(currency) AS currency, sum(hits) AS hits, sum(minor) AS minor \
+                   FROM money WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) \
+                   GROUP BY event, currency ORDER BY event, currency";
+        let query = self.client.query(sql).bind(self.site.as_u64()).bind(from.number()).bind(to.number());
+        query.fetch_all().await.map_err(failed(STEP))
+    }
+
+    /// The first day the site counted anything.
+    pub async fn first_day(&self) -> Result<Option<Day>, StoreError> {
+        let sql = "SELECT toUInt16(min(day)), count() FROM daily WHERE site = ? AND subject = 'site' AND dim = ''";
+        let query = self.client.query(sql).bind(self.site.as_u64());
+        let (day, rows): (u16, u64) = query.fetch_one().await.map_err(failed(STEP))?;
+        Ok((rows > 0).then(|| Day::from_number(day)))
+    }
+}
+
+/// An item and its totals, and the hits of all items of its subject.
+#[derive(Row, Deserialize, Debug)]
+pub struct Top {
+    pub subject: String,
+    pub item: String,
+    pub of_subject: u64,
+    pub sums: Totals,
+}
+
+#[derive(Row, Deserialize, Debug)]
+pub struct Valued {
+    pub dim: String,
+    pub value: String,
+    pub visitors: u64,
+    pub visits: u64,
+}
+
+#[derive(Row, Deserialize, Debug)]
+pub struct Around {
+    pub subject: String,
+    pub item: String,
+    pub value: String,
+    pub visitors: u64,
+    pub visits: u64,
+}
+
+#[derive(Row, Deserialize, Debug)]
+pub struct Earned {
+    pub event: String,
+    pub currency: String,
+    pub hits: u64,
+    pub minor: u64,
 }
 
 /// So many measurements of a metric lie in a bucket.

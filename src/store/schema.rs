@@ -69,12 +69,12 @@ impl Table {
         }
     }
 
-    /// The columns that are summed. An hour has no exits: they belong to pages.
+    /// The columns that are summed. An hour has no exits and entries: they belong to pages.
     pub fn counters(self) -> Vec<&'static str> {
         let counters = Counter::ALL.into_iter();
         match self {
             Table::Daily => counters.map(Counter::name).collect(),
-            Table::Hourly => counters.filter(|c| *c != Counter::Exits).map(Counter::name).collect(),
+            Table::Hourly => counters.filter(|c| !c.is_of_pages()).map(Counter::name).collect(),
             Table::Money => vec!["hits", "minor"],
             Table::Drops | Table::Vitals | Table::Faults => vec!["hits"],
         }

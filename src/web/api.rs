@@ -16,7 +16,7 @@ use crate::store::{Store, StoreError};
 pub async fn report(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     let asked = async {
         let (store, question) = asked(&request, &name, &site)?;
-        report::ask(&store, &question).await.map_err(unread)
+        report::ask(&store, question).await.map_err(unread)
     };
     shown(asked.await).await
 }
@@ -56,10 +56,12 @@ fn asked(request: &HttpRequest, name: &str, site: &Site) -> Result<(Arc<Store>, 
     let (id, zone) = hosts.by_name(name).ok_or_else(Problem::unknown_site)?;
     let calendar = hosts.time_zone(zone);
     drop(hosts);
-    let asked = web::Query::<Asked>::from_query(request.query_string())
-        .map_err(|_| bad_question("accepted are from, to, limit and filter, once each"))?;
-    let rules = (site.k, site.fold_after_days);
-    let question = Question::new(name, (id, &calendar), asked.into_inner(), site.clock.now(), rules)?;
+    let asked = web::Query::<Asked>::from_query(request.query_string()).map_err(|_| {
+        bad_question(
+            "accepted are range or from and to, compare or compare_from, interval, limit and filter, once each",
+        )
+    })?;
+    let question = Question::new(name, (id, &calendar), asked.into_inner(), site.clock.now(), site.rules)?;
     let store = site.store.load_full().ok_or_else(no_store)?;
     Ok((store, question))
 }

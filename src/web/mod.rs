@@ -21,6 +21,7 @@ use crate::event::Problem;
 use crate::http::{Guard, refuse};
 use crate::journal::Journal;
 use crate::registry::Registry;
+use crate::report::Rules;
 use crate::store::Store;
 use crate::telemetry::Meters;
 
@@ -31,8 +32,7 @@ pub struct Site {
     pub clock: Clock,
     pub registry: Arc<Registry>,
     pub guard: Arc<Guard>,
-    pub k: u32,
-    pub fold_after_days: u32,
+    pub rules: Rules,
     pub journal: Journal,
     pub store: Arc<arc_swap::ArcSwapOption<Store>>,
     pub flushed: watch::Receiver<Option<u64>>,

@@ -34,7 +34,7 @@ const nothingCounted = async (collector) => {
   await collector.flush();
   const report = await collector.report();
   expect(report.totals).toEqual(NOTHING);
-  expect(report.subjects).toEqual({ page: { rows: [] }, link: { rows: [] }, event: { rows: [] } });
+  expect(report.subjects).toEqual({ page: { hits: 0, rows: [] }, link: { hits: 0, rows: [] }, event: { hits: 0, rows: [] } });
   expect(report.dimensions.source).toEqual({ rows: [] });
 };
 
@@ -66,7 +66,7 @@ test("views and clicks of one who accepted are counted exactly, as one visitor a
   const report = await counted(collector, 4, 4);
 
   expect(report.totals).toEqual({ ...NOTHING, hits: 4, visitors: 1, visits: 1 });
-  expect(report.days).toEqual([{ day: DAY, ...NOTHING, hits: 4, visitors: 1, visits: 1 }]);
+  expect(report.series.filter(({ hits }) => hits)).toEqual([{ at: `${DAY}T10:00:00+01:00`, ...NOTHING, hits: 4, visitors: 1, visits: 1 }]);
   const short = ({ item, hits, visitors, visits }) => [item, hits, visitors, visits];
   expect(report.subjects.page.rows.map(short)).toEqual([["/u/demo", 3, 1, 1], ["/u/demo/shop", 1, 1, 1]]);
   expect(report.subjects.link.rows.map(short)).toEqual([["newsletter", 2, 1, 1], ["bowl", 1, 1, 1], ["shop", 1, 1, 1]]);
@@ -83,7 +83,7 @@ test("views and clicks of one who accepted are counted exactly, as one visitor a
   await expect(list(page, "Sources")).toContainText("Fewer than 5 visitors: not shown.");
   await page.getByText("The same as a table").click();
   const hours = await rows(page.locator("#series-table"));
-  expect(hours.filter(([, n]) => n !== "0")).toEqual([["10:00", "1"]]);
+  expect(hours.filter(([, n]) => n !== "0")).toEqual([[`${DAY} 10:00`, "1"]]);
   expect(hours.length).toBe(24);
 
   await page.getByRole("button", { name: "/u/demo/shop" }).click();

@@ -56,6 +56,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "ledger",
             "pseudonym",
             "registry",
+            "report",
             "store",
             "telemetry",
             "web",

@@ -96,6 +96,7 @@ pub struct Counts {
     pub bounces: u64,
     pub seconds: u64,
     pub exits: u64,
+    pub entries: u64,
 }
 
 /// What one site's visitors came to.
@@ -222,6 +223,9 @@ impl Book {
         let bounced = views.len() <= 1 && !visit.iter().any(|hit| hit.deed.is_interactive());
         self.total(day, "site", "").bounces += u64::from(bounced);
         self.hour(first.at).bounces += u64::from(bounced);
+        if let Some(first_page) = views.first() {
+            self.total(day, "page", first_page).entries += 1;
+        }
         if let Some(last_page) = views.last() {
             self.total(day, "page", last_page).bounces += u64::from(bounced);
             self.total(day, "page", last_page).exits += 1;

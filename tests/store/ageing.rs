@@ -6,11 +6,11 @@ use crate::support::{Builder, Tested, daily, day, hits, number, people, texts};
 
 const TABLES: [&str; 6] = ["daily", "hourly", "money", "drops", "vitals", "faults"];
 
-const TOTALS: &str = "SELECT toString((day, item, hits, visitors, visits, bounces, seconds, exits)) FROM daily \
+const TOTALS: &str = "SELECT toString((day, item, hits, visitors, visits, bounces, seconds, exits, entries)) FROM daily \
                       WHERE dim = '' ORDER BY ALL";
 
 fn january() -> Builder {
-    let all = Counts([9, 8, 7, 6, 5, 4]);
+    let all = Counts([9, 8, 7, 6, 5, 4, 3]);
     let page = |builder: Builder, date, dim, value, n| {
         builder.daily(1, date, Subject::Page, "/a", dim, value, people(n, n + 1))
     };

@@ -10,7 +10,7 @@ use footfall::store::StoreError;
 use crate::support::{Builder, Tested, daily, day, hits, number, people, texts};
 
 pub async fn counts_come_back_as_they_were_sent(store: &Tested) {
-    let all = Counts([1, 2, 3, 4, 5, u32::MAX]);
+    let all = Counts([1, 2, 3, 4, 5, 6, u32::MAX]);
     let sums = Builder::default()
         .daily(7, "2026-03-01", Subject::Page, "/a", Dimension::Total, "", all)
         .daily(7, "2026-03-01", Subject::Page, "/a", Dimension::Country, "DE", people(2, 3))
@@ -24,9 +24,9 @@ pub async fn counts_come_back_as_they_were_sent(store: &Tested) {
 
     let rows = daily(store).await;
     assert_eq!(rows.len(), 2);
-    assert_eq!(rows[0].counts, [1, 2, 3, 4, 5, u64::from(u32::MAX)]);
+    assert_eq!(rows[0].counts, [1, 2, 3, 4, 5, 6, u64::from(u32::MAX)]);
     assert_eq!((rows[1].dim.as_str(), rows[1].value.as_str()), ("country", "DE"));
-    assert_eq!(rows[1].counts, [0, 2, 3, 0, 0, 0]);
+    assert_eq!(rows[1].counts, [0, 2, 3, 0, 0, 0, 0]);
     assert_eq!(rows[1].day, day("2026-03-01").number());
     assert_eq!(
         texts(store, "SELECT toString((site, hour, sum(seconds))) FROM hourly GROUP BY site, hour").await,

@@ -14,7 +14,7 @@ use crate::support::{Builder, Tested, daily, number};
 
 const CASES: usize = 24;
 
-type Daily = BTreeMap<(u64, u16, usize, usize, String, String), [u32; 6]>;
+type Daily = BTreeMap<(u64, u16, usize, usize, String, String), [u32; 7]>;
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -41,7 +41,7 @@ fn day() -> impl Strategy<Value = u16> {
 
 fn rows() -> impl Strategy<Value = Daily> {
     let key = (prop_oneof![Just(2570), any::<u64>(), 0..3_u64], day(), 0..4_usize, 0..8_usize, text(), text());
-    btree_map(key, [count(), count(), count(), count(), count(), count()], 0..120)
+    btree_map(key, [count(), count(), count(), count(), count(), count(), count()], 0..120)
 }
 
 type Small = (BTreeMap<(u64, u32), [u32; 5]>, BTreeMap<(u64, u16, String, u8), (u32, u64)>, BTreeMap<(u32, u8), u32>);
@@ -68,7 +68,7 @@ fn sums(rows: &Daily, (hourly, money, drops): &Small) -> Sums {
     sums.hourly = hourly
         .iter()
         .map(|((site, hour), [a, b, c, d, e])| {
-            (HourlyKey { site: SiteId::from_u64(*site), hour: *hour }, Counts([*a, *b, *c, *d, *e, 7]))
+            (HourlyKey { site: SiteId::from_u64(*site), hour: *hour }, Counts([*a, *b, *c, *d, *e, 7, 8]))
         })
         .collect();
     sums.drops = drops

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Book, Counts, K, OTHER, Row, SUBJECTS, dimensions_of};
 
-/// Longest range, in days, whose hours are listed.
-const HOURLY_DAYS: usize = 14;
+/// Longest range, in days, that is drawn by the hour without being asked to.
+const HOURLY_DAYS: usize = 2;
 
 /// What is asked: whole days, both included.
 #[derive(Clone, Debug)]
@@ -25,6 +25,13 @@ pub struct Question {
 impl Question {
     fn days(&self) -> Vec<Date> {
         self.from.series(jiff::Span::new().days(1)).take_while(|day| *day <= self.to).collect()
+    }
+}
+
+impl Question {
+    /// Hours are counted of sites only.
+    fn by_hour(&self) -> bool {
+        self.days().len() <= HOURLY_DAYS
     }
 }
 
@@ -46,6 +53,7 @@ impl Book {
             "to": question.to.to_string(),
             "k": K,
             "filter": filter,
+            "compared": null,
         })
     }
 
@@ -53,14 +61,15 @@ impl Book {
         let site = |row: &Row| row.subject == "site" && row.dim.is_empty();
         let mut answer = self.head(question);
         answer["totals"] = without_exits(self.sum(question, site));
-        answer["days"] = self.each_day(question, site, without_exits);
-        if question.days().len() <= HOURLY_DAYS {
-            answer["hours"] = self.each_hour(question);
-        }
-        let subjects: Map<String, Value> = ["page", "link", "event"]
-            .map(|subject| (subject.to_owned(), json!({"rows": self.items(question, subject)})))
-            .into_iter()
-            .collect();
+        answer["interval"] = json!(if question.by_hour() { "hour" } else { "day" });
+        answer["series"] =
+            if question.by_hour() { self.each_hour(question) } else { self.each_day(question, site, without_exits) };
+        let subject = |subject: &str| {
+            let of = |row: &Row| row.subject == subject && row.dim.is_empty();
+            json!({"hits": self.sum(question, of).hits, "rows": self.items(question, subject)})
+        };
+        let subjects = ["page", "link", "event"].map(|name| (name.to_owned(), subject(name))).into_iter().collect();
+        answer["money"] = self.earned(question);
         answer["subjects"] = Value::Object(subjects);
         answer["dimensions"] = self.dimensions(question, "site", "");
         answer
@@ -76,7 +85,8 @@ impl Book {
             return answer;
         }
         answer["totals"] = with_exits(totals);
-        answer["days"] = self.each_day(question, total, with_exits);
+        answer["interval"] = json!("day");
+        answer["series"] = self.each_day(question, total, with_exits);
         answer["subjects"] = json!({});
         answer["dimensions"] = self.dimensions(question, subject, item);
         answer
@@ -85,23 +95,57 @@ impl Book {
     /// A source, campaign or country: what its visits touched.
     fn of_value(&self, question: &Question, dim: &str, value: &str) -> Value {
         let mut answer = self.head(question);
-        let totals = self.sum(question, |row| row.subject == "site" && row.dim == dim && row.value == value);
-        if totals.visitors < K {
+        // What the site's own breakdown hides is not told by a filter either.
+        let Some(totals) = self.shown(question, "site", "", dim, value) else {
             answer["fewer_than"] = json!(K);
             return answer;
-        }
-        answer["totals"] = json!({"visitors": totals.visitors, "visits": totals.visits});
+        };
+        answer["totals"] = json!({"visitors": totals["visitors"], "visits": totals["visits"]});
         let subjects = SUBJECTS.iter().filter(|(subject, dims)| *subject != "site" && dims.contains(&dim));
         let subjects: Map<String, Value> = subjects
             .map(|(subject, _)| {
                 let of_value = |row: &Row| row.subject == *subject && row.dim == dim && row.value == value;
-                let rows = self.group(question, of_value, |row| row.item.clone());
-                (subject.to_string(), folded(rows, "item", question.limit))
+                let items = self.group(question, of_value, |row| row.item.clone());
+                let mut rows: Vec<Value> = items
+                    .keys()
+                    .filter_map(|item| {
+                        let mut row = self.shown(question, subject, item, dim, value)?;
+                        row.as_object_mut().expect("a row").remove("value");
+                        row["item"] = json!(item);
+                        Some(row)
+                    })
+                    .collect();
+                let number = |row: &Value, key: &str| Reverse(row[key].as_u64());
+                let name = |row: &Value| row["item"].as_str().map(str::to_owned);
+                rows.sort_by_key(|row| (number(row, "visitors"), number(row, "visits"), name(row)));
+                rows.truncate(question.limit);
+                (subject.to_string(), json!({"rows": rows}))
             })
             .collect();
         answer["subjects"] = Value::Object(subjects);
         answer["dimensions"] = json!({});
         answer
+    }
+
+    /// The value's row in an item's whole breakdown, if it stands apart there.
+    fn shown(&self, question: &Question, subject: &str, item: &str, dim: &str, value: &str) -> Option<Value> {
+        let of_dim = |row: &Row| row.subject == subject && row.item == item && row.dim == dim;
+        let breakdown = folded(self.group(question, of_dim, |row| row.value.clone()), "value", usize::MAX);
+        breakdown["rows"].as_array()?.iter().find(|row| row["value"] == value).cloned()
+    }
+
+    fn earned(&self, question: &Question) -> Value {
+        let mut sums: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+        let in_range = |day: Date| question.from <= day && day <= question.to;
+        for ((_, event, currency), (hits, minor)) in self.money.iter().filter(|((day, ..), _)| in_range(*day)) {
+            let sum = sums.entry((event, currency)).or_default();
+            *sum = (sum.0 + hits, sum.1 + minor);
+        }
+        let row = |((event, currency), (hits, minor)): (&(&str, &str), &(u64, u64))| {
+            let digits = if *currency == "JPY" { 0 } else { 2 };
+            json!({"event": event, "currency": currency, "hits": hits, "minor": minor, "digits": digits})
+        };
+        sums.iter().map(row).collect()
     }
 
     fn dimensions(&self, question: &Question, subject: &str, item: &str) -> Value {
@@ -133,7 +177,7 @@ impl Book {
         let of_day = self.group(question, which, |row| row.day);
         let days = question.days().into_iter().map(|day| {
             let mut line = show(of_day.get(&day).copied().unwrap_or_default());
-            line["day"] = json!(day.to_string());
+            line["at"] = json!(day.to_string());
             line
         });
         days.collect()
@@ -147,7 +191,7 @@ impl Book {
         let hours = (midnight(question.from)..end).step_by(3600).map(|start| {
             let local = Timestamp::from_second(start).expect("within the range").to_zoned(self.zone.clone());
             let mut line = without_exits(self.hours.get(&start).copied().unwrap_or_default());
-            line["hour"] = json!(local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string());
+            line["at"] = json!(local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string());
             line
         });
         hours.collect()
@@ -181,6 +225,7 @@ fn add(sum: &mut Counts, more: &Counts) {
     sum.bounces += more.bounces;
     sum.seconds += more.seconds;
     sum.exits += more.exits;
+    sum.entries += more.entries;
 }
 
 fn without_exits(counts: Counts) -> Value {
@@ -191,6 +236,7 @@ fn without_exits(counts: Counts) -> Value {
 fn with_exits(counts: Counts) -> Value {
     let mut shown = without_exits(counts);
     shown["exits"] = json!(counts.exits);
+    shown["entries"] = json!(counts.entries);
     shown
 }
 

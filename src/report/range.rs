@@ -1,0 +1,192 @@
+//! The days of a question, those it is compared with, and the steps of its series. Calendar arithmetic, nothing else.
+
+use jiff::civil::Date;
+use jiff::{Span, ToSpan};
+
+/// A range by its name. It ends today, but for yesterday.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Named {
+    Today,
+    Yesterday,
+    Days(i64),
+    /// The month, or year, to date.
+    Month,
+    Year,
+    /// From the first day that counted anything.
+    All,
+}
+
+/// What the numbers are held against.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Against {
+    /// The days before. Of a month or year to date, the same days of the one before.
+    Previous,
+    /// The same days a year earlier.
+    LastYear,
+    /// As many days from this one on.
+    From(Date),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interval {
+    Hour,
+    Day,
+    Week,
+    Month,
+}
+
+/// Hours are drawn for at most this many days.
+pub const HOURLY_DAYS: i64 = 14;
+
+impl Named {
+    pub const ACCEPTED: &str = "today, yesterday, 7d, 28d, 30d, 90d, month, year or all";
+
+    pub fn parse(word: &str) -> Option<Named> {
+        Some(match word {
+            "today" => Named::Today,
+            "yesterday" => Named::Yesterday,
+            "7d" => Named::Days(7),
+            "28d" => Named::Days(28),
+            "30d" => Named::Days(30),
+            "90d" => Named::Days(90),
+            "month" => Named::Month,
+            "year" => Named::Year,
+            "all" => Named::All,
+            _ => return None,
+        })
+    }
+
+    /// First and last day. `kept` is how many days the collector keeps at all.
+    pub fn days(self, today: Date, kept: i64) -> (Date, Date) {
+        let back = |days: i64| before(today, days.days());
+        match self {
+            Named::Today => (today, today),
+            Named::Yesterday => (back(1), back(1)),
+            Named::Days(days) => (back(days - 1), today),
+            Named::Month => (today.first_of_month(), today),
+            Named::Year => (today.first_of_year(), today),
+            Named::All => (back(kept - 1), today),
+        }
+    }
+}
+
+impl Against {
+    /// The days a range is compared with.
+    pub fn days(self, named: Option<Named>, (from, to): (Date, Date)) -> (Date, Date) {
+        let length = (to - from).get_days();
+        let same_length = |first: Date| (first, first.checked_add(length.days()).unwrap_or(to));
+        match (self, named) {
+            (Against::From(first), _) => same_length(first),
+            (Against::LastYear, _) | (Against::Previous, Some(Named::Year)) => {
+                (before(from, 1.year()), before(to, 1.year()))
+            }
+            (Against::Previous, Some(Named::Month)) => (before(from, 1.month()), before(to, 1.month())),
+            (Against::Previous, _) => same_length(before(from, (i64::from(length) + 1).days())),
+        }
+    }
+}
+
+impl Interval {
+    pub const ACCEPTED: &str = "hour (of at most 14 days), day, week or month";
+
+    pub fn parse(word: &str) -> Option<Interval> {
+        Some(match word {
+            "hour" => Interval::Hour,
+            "day" => Interval::Day,
+            "week" => Interval::Week,
+            "month" => Interval::Month,
+            _ => return None,
+        })
+    }
+
+    /// What a range of so many days is drawn by.
+    pub fn usual(days: i64) -> Interval {
+        match days {
+            ..=2 => Interval::Hour,
+            3..=92 => Interval::Day,
+            93..=366 => Interval::Week,
+            _ => Interval::Month,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Interval::Hour => "hour",
+            Interval::Day => "day",
+            Interval::Week => "week",
+            Interval::Month => "month",
+        }
+    }
+
+    /// The first day of the step a day belongs to. A week begins on Monday.
+    pub fn step_of(self, day: Date) -> Date {
+        match self {
+            Interval::Hour | Interval::Day => day,
+            Interval::Week => before(day, i64::from(day.weekday().to_monday_zero_offset()).days()),
+            Interval::Month => day.first_of_month(),
+        }
+    }
+}
+
+/// The calendar of the tables begins in 1970; nothing was counted before it.
+fn before(day: Date, span: Span) -> Date {
+    day.checked_sub(span).unwrap_or(Date::constant(1970, 1, 1)).max(Date::constant(1970, 1, 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn date(text: &str) -> Date {
+        text.parse().unwrap()
+    }
+
+    fn shown((from, to): (Date, Date)) -> String {
+        format!("{from} {to}")
+    }
+
+    #[test]
+    fn a_name_is_days_that_end_today() {
+        for (word, expected) in [
+            ("today", "2026-03-31 2026-03-31"),
+            ("yesterday", "2026-03-30 2026-03-30"),
+            ("7d", "2026-03-25 2026-03-31"),
+            ("28d", "2026-03-04 2026-03-31"),
+            ("30d", "2026-03-02 2026-03-31"),
+            ("90d", "2026-01-01 2026-03-31"),
+            ("month", "2026-03-01 2026-03-31"),
+            ("year", "2026-01-01 2026-03-31"),
+            ("all", "2024-03-01 2026-03-31"),
+        ] {
+            assert_eq!(shown(Named::parse(word).unwrap().days(date("2026-03-31"), 761)), expected, "{word}");
+        }
+        assert_eq!(Named::parse("8d"), None);
+    }
+
+    #[test]
+    fn a_comparison_is_as_long_as_its_range_or_the_same_days_of_another_month_or_year() {
+        let march = (date("2026-03-01"), date("2026-03-31"));
+        let week = (date("2026-03-25"), date("2026-03-31"));
+        for (against, named, range, expected) in [
+            (Against::Previous, None, week, "2026-03-18 2026-03-24"),
+            (Against::Previous, Some(Named::Month), march, "2026-02-01 2026-02-28"),
+            (Against::Previous, Some(Named::Year), (date("2026-01-01"), march.1), "2025-01-01 2025-03-31"),
+            (Against::LastYear, None, week, "2025-03-25 2025-03-31"),
+            (Against::LastYear, None, (date("2024-02-29"), date("2024-02-29")), "2023-02-28 2023-02-28"),
+            (Against::From(date("2026-01-05")), None, week, "2026-01-05 2026-01-11"),
+        ] {
+            assert_eq!(shown(against.days(named, range)), expected, "{against:?} {named:?}");
+        }
+    }
+
+    #[test]
+    fn a_week_begins_on_monday() {
+        for (day, expected) in [("2026-03-29", "2026-03-23"), ("2026-03-30", "2026-03-30")] {
+            assert_eq!(Interval::Week.step_of(date(day)).to_string(), expected);
+        }
+        assert_eq!(
+            [2, 3, 92, 93, 367].map(|days| Interval::usual(days).name()),
+            ["hour", "day", "day", "week", "month"]
+        );
+    }
+}
