@@ -12,7 +12,7 @@ use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
 use arc_swap::ArcSwapOption;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::aggregate::Caps;
 use crate::clock::Clock;
@@ -38,7 +38,7 @@ mod asking;
 /// Runs until a signal or a failure. An error means that something was not kept; the caller's exit code says so.
 pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     harden_process();
-    let Wired { edge, site, asking, writer, flusher, rates, enricher, registry } = wire(&config, progress)?;
+    let Wired { edge, site, asking, writer, flusher, rates, enricher, registry, stop } = wire(&config, progress)?;
     let ledger = asking.ledger.clone();
     let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
     let tend = tend(rates, enricher, Duration::from_secs(config.data.reload_secs));
@@ -67,6 +67,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
         return failure;
     }
     let deadline = tokio::time::Instant::now() + Duration::from_secs(stop_secs);
+    stop.send_replace(true);
     door.stop(true).await;
     let _ = serving.await;
     journal.inbox.close();
@@ -94,6 +95,8 @@ struct Wired {
     rates: Arc<Rates>,
     enricher: Arc<Enricher>,
     registry: Arc<Registry>,
+    /// Tells open streams to end.
+    stop: watch::Sender<bool>,
 }
 
 fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
@@ -119,6 +122,7 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
     };
     let asking = web::Data::new(asking(config, shared, progress)?);
     let (done, flushed) = watch::channel(None);
+    let (stop, stopping) = watch::channel(false);
     let flusher = Flusher {
         folder: Arc::clone(&journal.folder),
         sealed,
@@ -160,12 +164,18 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         journal,
         store: slot,
         flushed,
-        meters: Meters::new(refusals, flush_stats),
+        meters: Meters::new(refusals, Arc::clone(&flush_stats)),
+        flush: flush_stats,
+        store_kind: if config.store.url.is_empty() { "embedded" } else { "server" },
+        journal_most_bytes: config.journal.max_bytes,
+        started: jiff::Timestamp::now(),
+        streams: Arc::new(Semaphore::new(config.server.max_streams)),
+        stopping,
         deadline,
         sample: config.sample.enabled,
         prefix: config.server.prefix.clone(),
     });
-    Ok(Wired { edge, site, asking, writer, flusher, rates, enricher, registry })
+    Ok(Wired { edge, site, asking, writer, flusher, rates, enricher, registry, stop })
 }
 
 /// Opens the port. From here on hits are taken, and wait until the writer runs.

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use super::table::Caps;
 use super::texts::Texts;
 use crate::config::Zone;
-use crate::event::{Day, SiteId};
+use crate::event::{Day, Millis, SiteId};
 use crate::pseudonym::{DaySpan, Visits};
 
 pub(super) struct Book {
@@ -45,6 +45,11 @@ impl Book {
         self.sites.push(site);
         self.numbers.insert(site, number);
         Some(number)
+    }
+
+    /// Visitors of a site who did something in the last five minutes.
+    pub(super) fn live(&self, site: SiteId, now: Millis) -> u32 {
+        self.numbers.get(&site).map_or(0, |number| self.visits.live(*number, now))
     }
 
     pub(super) fn site(&self, number: u32) -> SiteId {

@@ -179,6 +179,11 @@ impl Table {
         Overflow { texts: self.texts_over + living, ids: self.recent.over, ..self.overflow }
     }
 
+    /// Visitors of a site who did something in the last five minutes.
+    pub fn live(&self, site: SiteId, now: Millis) -> u32 {
+        self.books.iter().map(|book| book.live(site, now)).sum()
+    }
+
     /// Visitors held in memory, all living days together.
     pub fn visitors(&self) -> usize {
         self.books.iter().map(|book| book.visits.visitors()).sum()

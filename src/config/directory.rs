@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::{Config, Hosts, ProfileRule, Registered, SiteRule, Zones};
+use super::{Config, Hosts, Names, ProfileRule, Registered, SiteRule, Zones};
 
 pub struct Directory {
     profiles: Vec<ProfileRule>,
@@ -12,6 +12,7 @@ pub struct Directory {
     zones: Arc<Zones>,
     hosts: ArcSwap<Hosts>,
     registered: Mutex<Arc<Registered>>,
+    names: Names,
 }
 
 impl Directory {
@@ -20,12 +21,18 @@ impl Directory {
         let (profiles, sites) = (config.profiles.clone(), config.sites.clone());
         let zones = Arc::new(Zones::default());
         let hosts = ArcSwap::from_pointee(Hosts::new(&zones, &profiles, &sites, &Registered::default()));
-        Directory { profiles, sites, zones, hosts, registered: Mutex::default() }
+        let names = Names::new(config.limits.sites);
+        Directory { profiles, sites, zones, hosts, registered: Mutex::default(), names }
     }
 
     /// For the time of one hit or one question; a change in between is seen by the next.
     pub fn hosts(&self) -> Guard<Arc<Hosts>> {
         self.hosts.load()
+    }
+
+    /// What counted sites are called that nobody named one by one.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     pub fn zones(&self) -> Arc<Zones> {

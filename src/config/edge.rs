@@ -17,6 +17,9 @@ pub struct Server {
     pub prefix: String,
     #[garde(range(min = 1, max = 1_000_000))]
     pub max_connections: usize,
+    /// Dashboards that may follow along at once.
+    #[garde(range(max = 100_000))]
+    pub max_streams: usize,
     #[garde(range(min = 1, max = 600))]
     pub keep_alive_secs: u64,
     /// How long a stop may take before what is left stays in the journal for the next start.

@@ -80,6 +80,17 @@ impl Hosts {
         })
     }
 
+    /// What the site of a page is called, where a profile rule makes it and nobody named it one by one.
+    pub fn profile_name(&self, host: &str, path: &str) -> Option<String> {
+        self.by_host.get(host)?.iter().find_map(|rule| match rule {
+            Rule::Whole { .. } => None,
+            Rule::Profiles { under, name, .. } => {
+                let profile = path.strip_prefix(&**under)?.split('/').next().filter(|p| is_site_name(p))?;
+                self.named(name, profile).is_none().then(|| name.fill(profile).into_owned())
+            }
+        })
+    }
+
     /// The site of a name in a question. A profile that never had a hit is a site with nothing counted.
     pub fn by_name(&self, name: &str) -> Option<(SiteId, Zone)> {
         if !is_site_name(name) {
@@ -180,6 +191,18 @@ mod tests {
         assert_eq!((found.id, found.path), (SiteId::of("mia"), "/"));
         assert_eq!(hosts.time_zone(found.zone).iana_name(), Some("Europe/Berlin"));
         assert_eq!(hosts.resolve("tom.example", "/"), None);
+    }
+
+    #[test]
+    fn a_profile_is_called_what_its_rule_makes_of_it_and_a_named_site_what_it_was_named() {
+        let hosts = hosts(&Registered { sites: vec![site("mia", "mia.example")], aliases: vec![alias("new", "tom")] });
+        assert_eq!(hosts.profile_name("ally.example", "/u/mia/shop").as_deref(), Some("ally-mia"));
+        assert_eq!(hosts.profile_name("alllinks.cc", "/u/ann"), Some("ann".to_owned()));
+        for (host, path) in
+            [("alllinks.cc", "/u/mia"), ("alllinks.cc", "/u/new"), ("mia.example", "/"), ("shop.example", "/")]
+        {
+            assert_eq!(hosts.profile_name(host, path), None, "{host}{path}");
+        }
     }
 
     #[test]

@@ -186,6 +186,9 @@ mod tests {
             path in "(/([a-zA-Z0-9._~:;,!$&'()*+=@|^`\\[\\]{}<>\"%-]{0,12}|%[0-9a-fA-F]{2}|%2e%2e|\\.\\.|%40)){0,5}/?",
             tail in "(\\?[!-~]{0,20})?(#[!-~]{0,10})?",
         ) {
+            // The crate takes `/a:/..` for a drive of Windows and does not leave it; the standard does that for files only.
+            let is_drive = |segment: &str| matches!(segment.as_bytes(), [b'a'..=b'z' | b'A'..=b'Z', b':' | b'|']);
+            prop_assume!(!path.split('/').any(is_drive));
             let url = format!("{scheme}://{host}{port}{path}{tail}");
             if let Some(hand) = by_hand(&url) {
                 let other = by_crate(&url).unwrap();

@@ -90,6 +90,7 @@ impl Edge {
                     event.without_cookie = Some(sealed.cookie.is_none());
                     sealed.cookie.get_or_insert_with(|| format!("{}{}", self.visit_cookie, site.path));
                 }
+                self.directory.names().saw(site.id, || hosts.profile_name(page.host(), page.path()));
                 sealed.events.push(event);
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::bell::{self, Answer, Ticket};
+use crate::event::SiteId;
 use crate::pseudonym::Event;
 
 /// Why a hit was not taken: answered 503 with `Retry-After`. Nothing of it was counted.
@@ -27,6 +28,8 @@ pub(super) struct Waiting {
 pub(super) enum Command {
     /// Seal what there is; answers the number of the last sealed segment.
     Seal(oneshot::Sender<u64>),
+    /// Answers how many visitors of a site did something in the last five minutes.
+    Live(SiteId, oneshot::Sender<u32>),
 }
 
 #[derive(Default)]

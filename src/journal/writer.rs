@@ -16,7 +16,7 @@ use crate::aggregate::{Caps, Delta, DropKey, Overflow, Segment, Sums, Table};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::consent::Refusals;
-use crate::event::{Millis, Refusal};
+use crate::event::{Millis, Refusal, SiteId};
 use crate::pseudonym::DayKeys;
 
 /// How often visits are closed and old keys wiped when no hit comes.
@@ -77,6 +77,13 @@ impl Journal {
         let (answer, sealed) = oneshot::channel();
         self.inbox.command(Command::Seal(answer));
         sealed.await.ok()
+    }
+
+    /// Visitors of a site who did something in the last five minutes. `None` when the writer is gone.
+    pub async fn live(&self, site: SiteId) -> Option<u32> {
+        let (answer, live) = oneshot::channel();
+        self.inbox.command(Command::Live(site, answer));
+        live.await.ok()
     }
 }
 
@@ -171,7 +178,12 @@ impl Writer {
                 }
             }
             self.parts.keys.retire(now);
-            seals.extend(commands.into_iter().map(|Command::Seal(answer)| answer));
+            for command in commands {
+                match command {
+                    Command::Seal(answer) => seals.push(answer),
+                    Command::Live(site, answer) => _ = answer.send(self.table.live(site, now)),
+                }
+            }
             // Without room for another segment the answer waits: it must not say that counts can be read which cannot.
             if !more && !seals.is_empty() && self.rotate(now)? {
                 for answer in seals.drain(..) {

@@ -3,7 +3,7 @@
 //! A grant costs 32 bytes in the map (at a load of 7/16 to 7/8) and 12 for its place: 50 to 100 bytes with what vectors and maps keep
 //! spare. What was granted is kept once for all who granted the same.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::act::Act;
@@ -29,6 +29,17 @@ pub struct Tally {
     pub grants: u64,
     pub refusals: u64,
     pub withdrawals: u64,
+}
+
+impl Tally {
+    fn add(&mut self, act: Act) {
+        self.records += 1;
+        *match act {
+            Act::Grant => &mut self.grants,
+            Act::Refuse => &mut self.refusals,
+            Act::Withdraw => &mut self.withdrawals,
+        } += 1;
+    }
 }
 
 /// What the book needs to know of a record.
@@ -70,6 +81,7 @@ pub struct Book {
     /// Few: an operator's versions, times the choices they leave.
     terms: Vec<Terms>,
     tally: Tally,
+    by_version: BTreeMap<u32, Tally>,
     /// The last record that was cut: what refers to it or to one before cannot be checked.
     cut: u64,
     withdrawn: Arc<Withdrawn>,
@@ -78,11 +90,16 @@ pub struct Book {
 impl Book {
     pub fn new(cut: u64, withdrawn: Arc<Withdrawn>) -> Book {
         let (rows, places) = (HashMap::new(), Places::default());
-        Book { rows, places, terms: Vec::new(), tally: Tally::default(), cut, withdrawn }
+        Book { rows, places, terms: Vec::new(), tally: Tally::default(), by_version: BTreeMap::new(), cut, withdrawn }
     }
 
     pub fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// By the version that was asked.
+    pub fn tallies(&self) -> BTreeMap<u32, Tally> {
+        self.by_version.clone()
     }
 
     pub fn standing(&self, id: &ConsentId) -> Option<Standing> {
@@ -107,12 +124,8 @@ impl Book {
     pub fn take(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         let live = fact.id.as_ref().and_then(|id| self.standing(id)).filter(|standing| standing.live);
         self.refers_rightly(fact, live.as_ref().map(|standing| standing.seq))?;
-        self.tally.records += 1;
-        *match fact.act {
-            Act::Grant => &mut self.tally.grants,
-            Act::Refuse => &mut self.tally.refusals,
-            Act::Withdraw => &mut self.tally.withdrawals,
-        } += 1;
+        self.tally.add(fact.act);
+        self.by_version.entry(fact.version).or_default().add(fact.act);
         let Some(id) = fact.id else { return Ok(()) };
         let grant = match fact.act {
             Act::Withdraw => fact.refers.unwrap_or(fact.seq),

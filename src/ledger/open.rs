@@ -1,5 +1,6 @@
 //! The ledger as the rest of the program sees it.
 
+use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -114,6 +115,11 @@ impl Ledger {
 
     pub fn tally(&self) -> Tally {
         self.0.book.read().unwrap_or_else(PoisonError::into_inner).tally()
+    }
+
+    /// By the version that was asked.
+    pub fn tallies(&self) -> BTreeMap<u32, Tally> {
+        self.0.book.read().unwrap_or_else(PoisonError::into_inner).tallies()
     }
 
     /// Writes what is queued and a checkpoint of it, then closes. Later acts are an error.

@@ -8,6 +8,7 @@
 //!   ever used as a key in memory: it has no `Debug`, no `Serialize`, and no way to its bytes outside this folder.
 
 mod day;
+mod live;
 mod salt;
 mod seal;
 mod visits;

@@ -11,6 +11,7 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
 use super::day::DaySpan;
+use super::live::Live;
 use super::seal::VisitorKey;
 use crate::event::{Kind, Millis};
 
@@ -102,6 +103,7 @@ pub struct Visits {
     slab: Vec<Vec<State>>,
     /// (visitor's slot, item) -> the number of the visit that touched it last.
     touched: HashMap<(u32, u32), u16, RandomState>,
+    live: Live,
     wheel: Vec<Vec<u32>>,
     /// The first minute of the wheel that has not come due.
     due: usize,
@@ -119,10 +121,16 @@ impl Visits {
             index: HashTable::new(),
             slab: Vec::new(),
             touched: HashMap::with_hasher(RandomState::default()),
+            live: Live::default(),
             wheel: Vec::new(),
             due: 0,
             closing: 0,
         }
+    }
+
+    /// Visitors of a site who did something in the last five minutes.
+    pub fn live(&self, site: u32, now: Millis) -> u32 {
+        u32::try_from(now - self.span.start).map_or(0, |at| self.live.now(site, at / MINUTE))
     }
 
     pub fn visitors(&self) -> usize {
@@ -139,10 +147,15 @@ impl Visits {
         let gap = self.gap;
         let state = self.state(slot);
         let running = state.flags & OPEN != 0 && at.saturating_sub(state.last) < gap;
+        if touch.kind == Kind::Leave && !running {
+            return Held::NoVisit;
+        }
+        let before = known.map(|_| state.last / MINUTE);
+        if before.is_none_or(|before| before < at / MINUTE) {
+            self.live.seen(touch.site, before, at / MINUTE);
+        }
         if touch.kind == Kind::Leave {
-            if !running {
-                return Held::NoVisit;
-            }
+            let state = self.state(slot);
             state.last = state.last.max(at);
             return Held::Yes(Seen::again(state.values()));
         }

@@ -47,9 +47,19 @@ impl Registry {
         loop {
             tick.tick().await;
             let Some(store) = self.store.load_full() else { continue };
+            self.keep_names(&store).await;
             if let Err(error) = self.refresh(&store, &mut *self.read.lock().await).await {
                 tracing::warn!(%error, "the registry cannot be read; what was read before stays in force");
             }
+        }
+    }
+
+    /// What newly counted sites are called. With the store away they wait in memory; after a crash the site's next hit tells again.
+    async fn keep_names(&self, store: &Store) {
+        let fresh = self.directory.names().take();
+        if let (false, Err(error)) = (fresh.is_empty(), store.put_names(&fresh).await) {
+            tracing::warn!(%error, "the names of new sites could not be kept; it is tried again");
+            self.directory.names().put_back(fresh);
         }
     }
 

@@ -1,7 +1,6 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use serde::Deserialize;
 
 use super::range::{Against, HOURLY_DAYS, Interval, Named};
 use crate::event::{Day, Dimension, Millis, Problem, SiteId, Subject};
@@ -13,8 +12,7 @@ const MOST_DAYS: i64 = 3 * 366;
 const USUAL: Named = Named::Days(7);
 
 /// A question as it comes in a query string.
-#[derive(Deserialize, Default, Debug)]
-#[serde(deny_unknown_fields)]
+#[derive(Default, Debug)]
 pub struct Asked {
     pub range: Option<String>,
     pub from: Option<String>,
@@ -24,6 +22,33 @@ pub struct Asked {
     pub interval: Option<String>,
     pub limit: Option<u32>,
     pub filter: Option<String>,
+}
+
+impl Asked {
+    /// From the pairs of a query; `None` where one is unknown, twice there, or of the wrong kind.
+    pub fn of(pairs: Vec<(String, String)>) -> Option<Asked> {
+        let mut asked = Asked::default();
+        for (key, value) in pairs {
+            let place = match key.as_str() {
+                "range" => &mut asked.range,
+                "from" => &mut asked.from,
+                "to" => &mut asked.to,
+                "compare" => &mut asked.compare,
+                "compare_from" => &mut asked.compare_from,
+                "interval" => &mut asked.interval,
+                "filter" => &mut asked.filter,
+                "limit" if asked.limit.is_none() => {
+                    asked.limit = Some(value.parse().ok()?);
+                    continue;
+                }
+                _ => return None,
+            };
+            if place.replace(value).is_some() {
+                return None;
+            }
+        }
+        Some(asked)
+    }
 }
 
 /// The collector's rules for every question.

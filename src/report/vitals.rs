@@ -53,7 +53,7 @@ pub enum Speed {
     },
 }
 
-type Histogram = BTreeMap<Bucket, u64>;
+pub(super) type Histogram = BTreeMap<Bucket, u64>;
 /// By page or class of devices, then by metric.
 type Histograms = BTreeMap<String, BTreeMap<Metric, Histogram>>;
 
@@ -142,7 +142,7 @@ fn speeds(of: &BTreeMap<Metric, Histogram>, k: u64) -> BTreeMap<&'static str, Sp
 }
 
 impl Speed {
-    fn of(metric: Metric, histogram: &Histogram, k: u64) -> Speed {
+    pub(super) fn of(metric: Metric, histogram: &Histogram, k: u64) -> Speed {
         let hits: u64 = histogram.values().sum();
         if hits < k {
             return Speed::FewerThan { fewer_than: k };

@@ -8,6 +8,7 @@ mod age;
 pub mod engine;
 mod error;
 pub mod native;
+mod platform;
 mod read;
 mod registry;
 pub mod schema;
@@ -22,6 +23,7 @@ use tokio::sync::RwLock;
 pub use age::Aged;
 pub use engine::Limits;
 pub use error::StoreError;
+pub use platform::{Active, BrokenPage, Dropped, SlowPage};
 pub use read::{Around, Earned, Faulted, Measured, Read, Top, Totals, Valued};
 
 use crate::aggregate::Sums;
@@ -146,6 +148,7 @@ const fn step(table: Table) -> &'static str {
         Table::Drops => "an insert into drops",
         Table::Vitals => "an insert into vitals",
         Table::Faults => "an insert into faults",
+        Table::Activity => "an insert into activity",
     }
 }
 

@@ -21,6 +21,7 @@ pub fn encode(sums: &Sums, table: Table) -> Option<Vec<u8>> {
         Table::Drops => drops(sums),
         Table::Vitals => vitals(sums),
         Table::Faults => faults(sums),
+        Table::Activity => activity(sums),
     };
     (block.rows > 0).then_some(block.bytes)
 }
@@ -98,6 +99,20 @@ fn faults(sums: &Sums) -> Block {
     block.words("kind", &FaultKind::ALL.map(FaultKind::name), keys().map(|key| key.kind as usize));
     block.syms("fault", sums, keys().map(|key| key.fault));
     block.hits(rows);
+    block
+}
+
+/// The total rows of sites, the platform's own left out.
+fn activity(sums: &Sums) -> Block {
+    let of_site =
+        |key: &DailyKey| key.subject == Subject::Site && key.dim == Dimension::Total && key.site != SiteId::PLATFORM;
+    let rows: Vec<&(DailyKey, Counts)> = sums.daily.iter().filter(|(key, _)| of_site(key)).collect();
+    let mut block = Block::new(Table::Activity, rows.len());
+    block.days(rows.iter().map(|(key, _)| key.day));
+    block.sites(rows.iter().map(|(key, _)| key.site));
+    for counter in Counter::ALL.into_iter().filter(|counter| !counter.is_of_pages()) {
+        block.counts(counter, rows.iter().map(|(_, counts)| counts));
+    }
     block
 }
 

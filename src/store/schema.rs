@@ -21,10 +21,11 @@ struct Migration {
 }
 
 /// In order, without gaps.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql") },
     Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql") },
     Migration { number: 3, name: "pages", sql: include_str!("schema/0003_pages.sql") },
+    Migration { number: 4, name: "platform", sql: include_str!("schema/0004_platform.sql") },
 ];
 
 const LEDGER: &str = include_str!("schema/migrations.sql");
@@ -41,10 +42,13 @@ pub enum Table {
     Drops,
     Vitals,
     Faults,
+    /// The totals of `daily` again, by day and site.
+    Activity,
 }
 
 impl Table {
-    pub const ALL: [Table; 6] = [Table::Daily, Table::Hourly, Table::Money, Table::Drops, Table::Vitals, Table::Faults];
+    pub const ALL: [Table; 7] =
+        [Table::Daily, Table::Hourly, Table::Money, Table::Drops, Table::Vitals, Table::Faults, Table::Activity];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -54,6 +58,7 @@ impl Table {
             Table::Drops => "drops",
             Table::Vitals => "vitals",
             Table::Faults => "faults",
+            Table::Activity => "activity",
         }
     }
 
@@ -66,6 +71,7 @@ impl Table {
             Table::Drops => &["hour", "reason"],
             Table::Vitals => &["site", "day", "path", "device", "metric", "bucket"],
             Table::Faults => &["site", "day", "path", "kind", "fault"],
+            Table::Activity => &["day", "site"],
         }
     }
 
@@ -74,7 +80,7 @@ impl Table {
         let counters = Counter::ALL.into_iter();
         match self {
             Table::Daily => counters.map(Counter::name).collect(),
-            Table::Hourly => counters.filter(|c| !c.is_of_pages()).map(Counter::name).collect(),
+            Table::Hourly | Table::Activity => counters.filter(|c| !c.is_of_pages()).map(Counter::name).collect(),
             Table::Money => vec!["hits", "minor"],
             Table::Drops | Table::Vitals | Table::Faults => vec!["hits"],
         }

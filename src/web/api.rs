@@ -2,23 +2,27 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::CACHE_CONTROL;
+use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use actix_web::{HttpRequest, HttpResponse, web};
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::Site;
 use super::access::Right;
-use crate::event::{Problem, Subject};
-use crate::http::refuse;
+use crate::event::{Problem, SiteId, Subject};
+use crate::http::{refuse, text};
 use crate::report::{self, Asked, Filter, Question};
 use crate::store::{Store, StoreError};
 
 pub async fn report(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
-    let asked = async {
+    let mut closed = false;
+    let answer = async {
         let (store, question) = asked(&request, &name, &site)?;
+        closed = question.is_closed();
         report::ask(&store, question).await.map_err(unread)
     };
-    shown(asked.await).await
+    let answer = answer.await;
+    shown(&request, closed, answer).await
 }
 
 pub async fn vitals(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
@@ -29,7 +33,7 @@ pub async fn vitals(request: HttpRequest, name: web::Path<String>, site: web::Da
             Some(_) => Err(bad_question("filter must be page: and a path")),
         }
     };
-    shown(asked.await).await
+    shown(&request, false, asked.await).await
 }
 
 pub async fn faults(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
@@ -40,41 +44,75 @@ pub async fn faults(request: HttpRequest, name: web::Path<String>, site: web::Da
             Some(_) => Err(bad_question("faults have no filter")),
         }
     };
-    shown(asked.await).await
+    shown(&request, false, asked.await).await
 }
 
-async fn shown(answer: Result<impl Serialize, Problem>) -> HttpResponse {
-    match answer {
-        Ok(answer) => HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer),
-        Err(problem) => refuse(&problem, None).await,
+/// An answer about days that are over is the same for ever: a browser may ask whether it still holds what it has.
+pub(super) async fn shown(
+    request: &HttpRequest,
+    closed: bool,
+    answer: Result<impl Serialize, Problem>,
+) -> HttpResponse {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(problem) => return refuse(&problem, None).await,
+    };
+    if !closed {
+        return HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer);
     }
+    let body = serde_json::to_vec(&answer).expect("an answer is JSON");
+    let tag = format!("\"{:016x}\"", xxhash_rust::xxh3::xxh3_64(&body));
+    let known = request.headers().get(IF_NONE_MATCH).and_then(text).is_some_and(|tags| tags.contains(&tag));
+    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header((CACHE_CONTROL, "private, no-cache")).insert_header((ETAG, tag));
+    if known { response.finish() } else { response.content_type("application/json").body(body) }
+}
+
+/// The pairs of the query.
+pub(super) fn pairs(request: &HttpRequest) -> Result<Vec<(String, String)>, Problem> {
+    let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
+    pairs.map(web::Query::into_inner).map_err(|_| asked_of())
 }
 
 fn asked(request: &HttpRequest, name: &str, site: &Site) -> Result<(Arc<Store>, Question), Problem> {
     site.allow(request, Right::Site(name))?;
-    let hosts = site.registry.directory.hosts();
-    let (id, zone) = hosts.by_name(name).ok_or_else(Problem::unknown_site)?;
-    let calendar = hosts.time_zone(zone);
-    drop(hosts);
-    let asked = web::Query::<Asked>::from_query(request.query_string()).map_err(|_| {
-        bad_question(
-            "accepted are range or from and to, compare or compare_from, interval, limit and filter, once each",
-        )
-    })?;
-    let question = Question::new(name, (id, &calendar), asked.into_inner(), site.clock.now(), site.rules)?;
-    let store = site.store.load_full().ok_or_else(no_store)?;
-    Ok((store, question))
+    let asked = Asked::of(pairs(request)?).ok_or_else(asked_of)?;
+    question_of(request, name, site, asked)
 }
 
-fn bad_question(accepted: &'static str) -> Problem {
+/// Whoever may not read the site learns nothing of what is wrong with the question.
+pub(super) fn question_of(
+    request: &HttpRequest,
+    name: &str,
+    site: &Site,
+    asked: Asked,
+) -> Result<(Arc<Store>, Question), Problem> {
+    site.allow(request, Right::Site(name))?;
+    let (id, zone) = named(name, site)?;
+    let question = Question::new(name, (id, &zone), asked, site.clock.now(), site.rules)?;
+    Ok((site.store.load_full().ok_or_else(no_store)?, question))
+}
+
+/// The site of a name, and its time zone.
+pub(super) fn named(name: &str, site: &Site) -> Result<(SiteId, TimeZone), Problem> {
+    let hosts = site.registry.directory.hosts();
+    let (id, zone) = hosts.by_name(name).ok_or_else(Problem::unknown_site)?;
+    Ok((id, hosts.time_zone(zone)))
+}
+
+pub(super) fn asked_of() -> Problem {
+    bad_question("accepted are range or from and to, compare or compare_from, interval, limit and filter, once each")
+}
+
+pub(super) fn bad_question(accepted: &'static str) -> Problem {
     Problem::new(400, "bad_question", "The question cannot be answered").detail(accepted)
 }
 
-fn unread(error: StoreError) -> Problem {
+pub(super) fn unread(error: StoreError) -> Problem {
     tracing::error!(%error, "a report could not be read");
     no_store()
 }
 
-fn no_store() -> Problem {
+pub(super) fn no_store() -> Problem {
     Problem::new(503, "store_unavailable", "The counts cannot be read right now").detail("hits are still counted")
 }

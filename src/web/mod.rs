@@ -3,8 +3,11 @@
 mod access;
 mod api;
 pub mod consent;
+mod export;
+mod live;
 mod metrics;
 mod pages;
+mod platform;
 mod registry;
 mod sample;
 mod scripts;
@@ -14,10 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use tokio::sync::watch;
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::event::Problem;
+use crate::flush;
 use crate::http::{Guard, refuse};
 use crate::journal::Journal;
 use crate::registry::Registry;
@@ -37,6 +42,14 @@ pub struct Site {
     pub store: Arc<arc_swap::ArcSwapOption<Store>>,
     pub flushed: watch::Receiver<Option<u64>>,
     pub meters: Meters,
+    pub flush: Arc<flush::Stats>,
+    /// `embedded` or `server`.
+    pub store_kind: &'static str,
+    pub journal_most_bytes: u64,
+    pub started: Timestamp,
+    /// Dashboards that may be open at once.
+    pub streams: Arc<Semaphore>,
+    pub stopping: watch::Receiver<bool>,
     pub deadline: Duration,
     pub sample: bool,
     pub prefix: String,
@@ -49,7 +62,11 @@ pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
         .route("/metrics", web::get().to(metrics::page))
         .route("/api/v1/sites/{site}/report", web::get().to(api::report))
         .route("/api/v1/sites/{site}/vitals", web::get().to(api::vitals))
-        .route("/api/v1/sites/{site}/faults", web::get().to(api::faults));
+        .route("/api/v1/sites/{site}/faults", web::get().to(api::faults))
+        .route("/api/v1/sites/{site}/export", web::get().to(export::export))
+        .route("/api/v1/sites/{site}/live", web::get().to(live::now))
+        .route("/api/v1/sites/{site}/events", web::get().to(live::events));
+    platform::routes(config);
     registry::routes(config);
     scripts::routes(&site.prefix, config);
     pages::routes(config);

@@ -30,6 +30,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "consent",
             "enrich",
             "event",
+            "flush",
             "http",
             "ingest",
             "journal",

@@ -15,5 +15,6 @@ mod pages;
 mod promises;
 mod reference;
 mod registry;
+mod reports;
 mod support;
 mod traffic;

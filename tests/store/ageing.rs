@@ -4,7 +4,7 @@ use footfall::event::{Counts, Dimension, FaultKind, Metric, Subject};
 
 use crate::support::{Builder, Tested, daily, day, hits, number, people, texts};
 
-const TABLES: [&str; 6] = ["daily", "hourly", "money", "drops", "vitals", "faults"];
+const TABLES: [&str; 7] = ["daily", "hourly", "money", "drops", "vitals", "faults", "activity"];
 
 const TOTALS: &str = "SELECT toString((day, item, hits, visitors, visits, bounces, seconds, exits, entries)) FROM daily \
                       WHERE dim = '' ORDER BY ALL";

@@ -60,7 +60,8 @@ pub async fn a_token_sent_again_adds_nothing(store: &Tested) {
         store.insert("c-1-1", &sums).await.unwrap();
     }
     store.again().await.unwrap().insert("c-1-1", &sums).await.unwrap();
-    let tables = [("daily", 10), ("hourly", 20), ("money", 30), ("drops", 40), ("vitals", 50), ("faults", 60)];
+    let tables =
+        [("daily", 10), ("hourly", 20), ("money", 30), ("drops", 40), ("vitals", 50), ("faults", 60), ("activity", 10)];
     for (table, expected) in tables {
         assert_eq!(number(store, &format!("SELECT sum(hits) FROM {table}")).await, expected, "{table}");
     }
@@ -258,14 +259,14 @@ pub async fn connecting_again_changes_nothing(store: &Tested) {
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 10);
     assert_eq!(
         texts(store, "SELECT toString((number, name)) FROM migrations").await,
-        ["(1,'counts')", "(2,'registry')", "(3,'pages')"]
+        ["(1,'counts')", "(2,'registry')", "(3,'pages')", "(4,'platform')"]
     );
 }
 
 pub async fn a_database_of_a_later_version_is_refused(store: &Tested) {
     store.client().query("INSERT INTO migrations (number, name) SELECT 99, 'later'").execute().await.unwrap();
     let Err(error) = store.again().await else { panic!("it was opened") };
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 3 }) && !error.is_retryable());
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 4 }) && !error.is_retryable());
     assert!(error.to_string().contains("has schema 99"), "{error}");
 }
 
@@ -304,7 +305,7 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
 /// A segment's file goes once its inserts are acknowledged.
 pub async fn what_is_acknowledged_is_synced(store: &Tested) {
     let unsynced = "SELECT name FROM system.tables WHERE database = currentDatabase() \
-                    AND name IN ('daily', 'hourly', 'money', 'drops', 'vitals', 'faults', 'sites', 'aliases') \
+                    AND name IN ('daily', 'hourly', 'money', 'drops', 'vitals', 'faults', 'activity', 'names', 'sites', 'aliases') \
                     AND NOT (create_table_query LIKE '%fsync_after_insert = 1%' \
                     AND create_table_query LIKE '%fsync_part_directory = 1%')";
     assert_eq!(texts(store, unsynced).await, Vec::<String>::new());
@@ -344,7 +345,20 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
     tables.dedup();
     assert_eq!(
         tables,
-        ["aliases", "daily", "drops", "faults", "folds", "hourly", "migrations", "money", "sites", "vitals"]
+        [
+            "activity",
+            "aliases",
+            "daily",
+            "drops",
+            "faults",
+            "folds",
+            "hourly",
+            "migrations",
+            "money",
+            "names",
+            "sites",
+            "vitals"
+        ]
     );
     for table in tables {
         let of_table = columns.iter().filter(|(t, ..)| t == table);

@@ -1,0 +1,131 @@
+//! Questions over all sites, for operators; and what sites are called.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::Store;
+use super::error::{StoreError, failed};
+use super::read::Faulted;
+use crate::event::{Bucket, Day, Metric, SiteId};
+
+const STEP: &str = "a question about the platform";
+
+/// A site's totals in a range, and in the one before it.
+#[derive(Row, Deserialize, Debug)]
+pub struct Active {
+    pub site: u64,
+    /// Hits, visitors, visits.
+    pub now: (u64, u64, u64),
+    pub before: (u64, u64, u64),
+}
+
+#[derive(Row, Deserialize, Debug)]
+pub struct Dropped {
+    pub reason: String,
+    pub hits: u64,
+}
+
+#[derive(Row, Deserialize, Debug)]
+pub struct SlowPage {
+    pub site: u64,
+    pub path: String,
+    pub buckets: Vec<(Bucket, u64)>,
+}
+
+#[derive(Row, Deserialize, Debug)]
+pub struct BrokenPage {
+    pub site: u64,
+    pub kind: String,
+    pub fault: String,
+    pub path: String,
+    pub hits: u64,
+}
+
+impl BrokenPage {
+    pub fn split(self) -> (u64, Faulted) {
+        let BrokenPage { site, kind, fault, path, hits } = self;
+        (site, Faulted { kind, fault, path, hits })
+    }
+}
+
+impl Store {
+    /// The sites with most visitors; with `among`, of those only.
+    pub async fn active(
+        &self,
+        (from, to): (Day, Day),
+        before: (Day, Day),
+        among: Option<&[SiteId]>,
+        limit: usize,
+    ) -> Result<Vec<Active>, StoreError> {
+        let sums = |first: Day, last: Day| {
+            let within = format!("day BETWEEN toDate({}) AND toDate({})", first.number(), last.number());
+            format!("(sumIf(hits, {within}), sumIf(visitors, {within}), sumIf(visits, {within}))")
+        };
+        let sql = format!(
+            "SELECT site, {now} AS now, {then} AS before FROM activity \
+             WHERE (day BETWEEN toDate(?) AND toDate(?) OR day BETWEEN toDate(?) AND toDate(?)) {among} \
+             GROUP BY site HAVING now.1 + now.2 > 0 ORDER BY now.2 DESC, now.1 DESC, site LIMIT ?",
+            now = sums(from, to),
+            then = sums(before.0, before.1),
+            among = among.map_or("", |_| "AND site IN ?"),
+        );
+        let days = [from, to, before.0, before.1].map(Day::number);
+        let mut query = days.into_iter().fold(self.client.query(&sql), |query, day| query.bind(day));
+        if let Some(sites) = among {
+            query = query.bind(sites.iter().map(|site| site.as_u64()).collect::<Vec<_>>());
+        }
+        query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
+    }
+
+    /// Hits that were not counted, by reason, on whole days of UTC.
+    pub async fn dropped(&self, (from, to): (Day, Day)) -> Result<Vec<Dropped>, StoreError> {
+        let sql = "SELECT toString(reason) AS reason, sum(hits) AS hits FROM drops \
+                   WHERE toDate(hour, 'UTC') BETWEEN toDate(?) AND toDate(?) GROUP BY reason ORDER BY hits DESC, reason";
+        let query = self.client.query(sql).bind(from.number()).bind(to.number());
+        query.fetch_all().await.map_err(failed(STEP))
+    }
+
+    /// The pages where most loads were slower than a metric's second threshold, with all their measurements of it.
+    pub async fn slow(
+        &self,
+        metric: Metric,
+        (from, to): (Day, Day),
+        limit: usize,
+    ) -> Result<Vec<SlowPage>, StoreError> {
+        let sql = "SELECT site, path, arrayZip(b.1, b.2) AS buckets FROM ( \
+                   SELECT site, path, sumMap([bucket], [hits]) AS b, sumIf(hits, bucket > ?) AS poor FROM vitals \
+                   WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY site, path \
+                   HAVING poor > 0 ORDER BY poor DESC, site, path LIMIT ?)";
+        let query = self.client.query(sql).bind(metric.bucket(metric.thresholds().1)).bind(metric.name());
+        let query = query.bind(from.number()).bind(to.number()).bind(limit as u64);
+        query.fetch_all().await.map_err(failed(STEP))
+    }
+
+    pub async fn broken(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<BrokenPage>, StoreError> {
+        let sql = "SELECT site, toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
+                   WHERE day BETWEEN toDate(?) AND toDate(?) GROUP BY site, kind, fault, path \
+                   ORDER BY hits DESC, site, kind, fault, path LIMIT ?";
+        let query = self.client.query(sql).bind(from.number()).bind(to.number()).bind(limit as u64);
+        query.fetch_all().await.map_err(failed(STEP))
+    }
+
+    /// Remembers what sites are called; again and again is the same as once.
+    pub async fn put_names(&self, names: &[(SiteId, String)]) -> Result<(), StoreError> {
+        let (ids, texts): (Vec<u64>, Vec<&str>) = names.iter().map(|(id, name)| (id.as_u64(), &**name)).unzip();
+        let sql = "INSERT INTO names (site, name, revision) SELECT site, name, 0 FROM \
+                   (SELECT arrayJoin(arrayZip(?, ?)) AS pair, pair.1 AS site, pair.2 AS name)";
+        self.client.query(sql).bind(ids).bind(texts).execute().await.map_err(failed(STEP))
+    }
+
+    /// What the sites are called, of those that are known.
+    pub async fn names(&self, sites: &[u64]) -> Result<Vec<(u64, String)>, StoreError> {
+        let sql = "SELECT site, any(name) FROM names WHERE site IN ? GROUP BY site";
+        self.client.query(sql).bind(sites).fetch_all().await.map_err(failed(STEP))
+    }
+
+    /// Sites made by profile rules whose name holds the text.
+    pub async fn named_like(&self, text: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT DISTINCT name FROM names WHERE positionCaseInsensitive(name, ?) > 0 ORDER BY name LIMIT ?";
+        self.client.query(sql).bind(text).bind(limit as u64).fetch_all().await.map_err(failed(STEP))
+    }
+}

@@ -1,0 +1,149 @@
+//! One list of a report as a file.
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, X_CONTENT_TYPE_OPTIONS};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Map, Value};
+
+use super::Site;
+use super::api::{bad_question, pairs, question_of, unread};
+use crate::event::{Dimension, Problem, Subject};
+use crate::http::refuse;
+use crate::report::{self, Asked, Question};
+use crate::store::Store;
+
+const TABLES: &str =
+    "series, page, link, event, money, source, campaign, country, device, browser, os, language, vitals or faults";
+const ROWS: u32 = 1000;
+
+pub async fn export(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
+    match file(&request, &name, &site).await {
+        Ok(file) => HttpResponse::Ok()
+            .content_type(file.kind)
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", file.name)))
+            .body(file.body),
+        Err(problem) => refuse(&problem, None).await,
+    }
+}
+
+struct File {
+    name: String,
+    kind: &'static str,
+    body: Vec<u8>,
+}
+
+async fn file(request: &HttpRequest, name: &str, site: &Site) -> Result<File, Problem> {
+    let accepted = || bad_question("accepted are table, format (csv or json), range, filter and limit, once each");
+    let (own, rest): (Vec<_>, Vec<_>) =
+        pairs(request)?.into_iter().partition(|(key, _)| key == "table" || key == "format");
+    let own: Map<String, Value> = own.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
+    let word = |key: &str| own.get(key).and_then(Value::as_str);
+    let table = word("table").ok_or_else(|| bad_question_of(format!("table must be {TABLES}")))?;
+    let mut asked = Asked::of(rest).ok_or_else(accepted)?;
+    asked.limit = asked.limit.or(Some(ROWS));
+    let (store, question) = question_of(request, name, site, asked)?;
+    let stem = format!("{name}-{table}-{}-{}", question.from, question.to);
+    let rows = rows(&store, question, table).await?;
+    match word("format") {
+        None | Some("csv") => {
+            Ok(File { name: format!("{stem}.csv"), kind: "text/csv; charset=utf-8; header=present", body: csv(&rows) })
+        }
+        Some("json") => Ok(File {
+            name: format!("{stem}.json"),
+            kind: "application/json",
+            body: serde_json::to_vec(&rows).expect("JSON that was made here"),
+        }),
+        Some(_) => Err(accepted()),
+    }
+}
+
+async fn rows(store: &Store, question: Question, table: &str) -> Result<Vec<Value>, Problem> {
+    let answer = match table {
+        "vitals" => value(report::vitals(store, &question).await.map_err(unread)?),
+        "faults" => value(report::faults(store, &question).await.map_err(unread)?),
+        _ => value(report::ask(store, question).await.map_err(unread)?),
+    };
+    let list = match table {
+        "vitals" => return Ok(flat_vitals(&answer)),
+        "faults" => &answer["rows"],
+        "series" | "money" => &answer[table],
+        _ if Subject::from_name(table).is_some_and(|subject| subject != Subject::Site) => {
+            &answer["subjects"][table]["rows"]
+        }
+        _ if Dimension::from_name(table).is_some_and(|dim| dim != Dimension::Total) => {
+            &answer["dimensions"][table]["rows"]
+        }
+        _ => return Err(bad_question_of(format!("table must be {TABLES}"))),
+    };
+    Ok(list.as_array().cloned().unwrap_or_default())
+}
+
+fn value(answer: impl serde::Serialize) -> Value {
+    serde_json::to_value(answer).expect("an answer is JSON")
+}
+
+/// One row for each page and metric.
+fn flat_vitals(answer: &Value) -> Vec<Value> {
+    let pages = answer["pages"].as_array().into_iter().flatten();
+    let rows = pages.flat_map(|page| {
+        page["metrics"].as_object().into_iter().flatten().map(|(metric, speed)| {
+            let mut row = Map::new();
+            row.insert("path".to_owned(), page["path"].clone());
+            row.insert("metric".to_owned(), metric.clone().into());
+            row.extend(speed.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+            Value::Object(row)
+        })
+    });
+    rows.collect()
+}
+
+/// What a row is about stands in front of its numbers.
+const LEADING: [&str; 9] = ["at", "item", "value", "event", "currency", "kind", "fault", "path", "metric"];
+
+/// The columns are the keys of the rows.
+fn csv(rows: &[Value]) -> Vec<u8> {
+    let mut columns: Vec<&str> =
+        rows.iter().filter_map(Value::as_object).flat_map(Map::keys).map(String::as_str).collect();
+    columns.sort_by_key(|key| (LEADING.iter().position(|leading| leading == key).unwrap_or(LEADING.len()), *key));
+    columns.dedup();
+    let mut file = csv::Writer::from_writer(Vec::new());
+    let mut write = |cells: Vec<String>| file.write_record(cells).expect("memory takes it");
+    write(columns.iter().map(|column| (*column).to_owned()).collect());
+    for row in rows {
+        write(columns.iter().map(|column| cell(&row[*column])).collect());
+    }
+    file.into_inner().expect("memory takes it")
+}
+
+/// A text that a spreadsheet would take for a formula is led by an apostrophe.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => format!("'{text}"),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn bad_question_of(detail: String) -> Problem {
+    Problem::new(400, "bad_question", "The question cannot be answered").detail(detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_file_has_a_line_of_names_and_no_formula() {
+        let rows = [
+            json!({"item": "=cmd()", "hits": 3}),
+            json!({"item": "a \"b\", c\nd", "hits": 1, "exits": 2}),
+            json!({"item": "@mia", "hits": -1}),
+        ];
+        let expected = "item,exits,hits\n'=cmd(),,3\n\"a \"\"b\"\", c\nd\",2,1\n'@mia,,-1\n";
+        assert_eq!(String::from_utf8(csv(&rows)).unwrap(), expected);
+    }
+}

@@ -1,0 +1,111 @@
+//! Who is here now, as a number; and a stream that tells an open dashboard when to read again.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::Site;
+use super::access::Right;
+use super::api::{named, shown};
+use crate::event::{Problem, SiteId};
+use crate::http::refuse;
+use crate::journal::Journal;
+
+/// How often the number is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// Without a word for so long, proxies take a stream for dead.
+const SILENCE: u32 = 4;
+
+pub async fn now(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
+    let answer = async {
+        site.allow(&request, Right::Site(&name))?;
+        let (id, _) = named(&name, &site)?;
+        let visitors = site.journal.live(id).await.ok_or_else(stopping)?;
+        Ok(json!({"visitors": visitors}))
+    };
+    shown(&request, false, answer.await).await
+}
+
+/// Server-sent events: `live` with the number whenever it changes, `counted` when reports say something new.
+pub async fn events(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
+    let opened = async {
+        site.allow(&request, Right::Site(&name))?;
+        let (id, _) = named(&name, &site)?;
+        let room = std::sync::Arc::clone(&site.streams).try_acquire_owned().map_err(|_| crowded())?;
+        Ok(Watch::new(id, &site, room))
+    };
+    let watch: Result<Watch, Problem> = opened.await;
+    match watch {
+        Ok(watch) => HttpResponse::Ok()
+            .content_type("text/event-stream")
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .insert_header(("x-accel-buffering", "no"))
+            .streaming(stream::unfold(watch, |mut watch| async {
+                let event = watch.next().await?;
+                Some((Ok::<_, Infallible>(Bytes::from(event)), watch))
+            })),
+        Err(problem) => refuse(&problem, None).await,
+    }
+}
+
+struct Watch {
+    site: SiteId,
+    journal: Journal,
+    flushed: watch::Receiver<Option<u64>>,
+    stopping: watch::Receiver<bool>,
+    look: tokio::time::Interval,
+    told: Option<u32>,
+    silent: u32,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Watch {
+    fn new(id: SiteId, site: &Site, room: OwnedSemaphorePermit) -> Watch {
+        let mut flushed = site.flushed.clone();
+        flushed.mark_unchanged();
+        let mut look = interval_at(Instant::now(), LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (journal, stopping) = (site.journal.clone(), site.stopping.clone());
+        Watch { site: id, journal, flushed, stopping, look, told: None, silent: 0, _room: room }
+    }
+
+    /// The next event's bytes; `None` when the collector stops.
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            tokio::select! {
+                _ = self.stopping.wait_for(|stopping| *stopping) => return None,
+                _ = self.look.tick() => {}
+            }
+            if self.flushed.has_changed().ok()? {
+                self.flushed.mark_unchanged();
+                self.silent = 0;
+                return Some("event: counted\ndata: {}\n\n".to_owned());
+            }
+            let visitors = self.journal.live(self.site).await?;
+            if self.told != Some(visitors) {
+                (self.told, self.silent) = (Some(visitors), 0);
+                return Some(format!("event: live\ndata: {{\"visitors\":{visitors}}}\n\n"));
+            }
+            self.silent += 1;
+            if self.silent >= SILENCE {
+                self.silent = 0;
+                return Some(": here\n\n".to_owned());
+            }
+        }
+    }
+}
+
+fn stopping() -> Problem {
+    Problem::new(503, "unavailable", "The collector is stopping")
+}
+
+fn crowded() -> Problem {
+    Problem::new(503, "crowded", "Too many dashboards are open").detail("numbers are read again by hand")
+}

@@ -1,0 +1,284 @@
+//! Questions about a site and about the platform, through real HTTP.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{ABSENT, Answer, Body, NOON, SITES, Server, hit, view};
+
+const DAY_MILLIS: i64 = 86_400_000;
+
+fn get(server: &Server, path: &str) -> Answer {
+    server.client().get(path).unwrap()
+}
+
+fn read(server: &Server, path: &str) -> Value {
+    let answer = get(server, path);
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+fn report(server: &Server, query: &str) -> Value {
+    read(server, &format!("/api/v1/sites/mia/report?{query}"))
+}
+
+/// A hit of a person of their own, so many days after the tests' first noon.
+fn on(server: &Server, days: i64, person: u32, body: &str) {
+    let now = (NOON + days * DAY_MILLIS).to_string();
+    let address = format!("198.51.{}.{}", person / 250, person % 250);
+    let own = [("X-Forwarded-For", &*address), ("X-Footfall-Now", &*now)];
+    assert_eq!(hit(&mut server.client(), body, &own).status, 202);
+}
+
+/// Of each step that counted anything: its name and hits.
+fn steps(report: &Value) -> Vec<(String, u64)> {
+    let rows = report["series"].as_array().unwrap().iter();
+    let step = |row: &Value| (row["at"].as_str().unwrap().to_owned(), row["hits"].as_u64().unwrap());
+    rows.map(step).filter(|(_, hits)| *hits > 0).collect()
+}
+
+#[test]
+fn ranges_comparisons_and_steps_follow_the_calendar() {
+    let server = Server::start(SITES);
+    // 10 March 2026 is a Tuesday. One view on the first day, two a week later, three on the first of April.
+    for (days, people) in [(0, 1), (7, 2), (22, 3)] {
+        (0..people).for_each(|person| on(&server, days, person, &view("/u/mia")));
+    }
+    server.flush();
+    let total = |query: &str| {
+        let report = report(&server, query);
+        (
+            report["from"].as_str().unwrap().to_owned(),
+            report["to"].as_str().unwrap().to_owned(),
+            report["totals"]["hits"].as_u64().unwrap(),
+        )
+    };
+    for (query, from, to, hits) in [
+        ("range=today", "2026-04-01", "2026-04-01", 3),
+        ("range=yesterday", "2026-03-31", "2026-03-31", 0),
+        ("", "2026-03-26", "2026-04-01", 3),
+        ("range=28d", "2026-03-05", "2026-04-01", 6),
+        ("range=month", "2026-04-01", "2026-04-01", 3),
+        ("range=year", "2026-01-01", "2026-04-01", 6),
+        ("range=all", "2026-03-10", "2026-04-01", 6),
+        ("from=2026-03-10&to=2026-03-17", "2026-03-10", "2026-03-17", 3),
+    ] {
+        assert_eq!(total(query), (from.to_owned(), to.to_owned(), hits), "{query}");
+    }
+    let own = |steps: &[(&str, u64)]| steps.iter().map(|(at, n)| ((*at).to_owned(), *n)).collect::<Vec<_>>();
+    let all = report(&server, "range=all");
+    assert_eq!(
+        (&all["interval"], steps(&all)),
+        (&json!("day"), own(&[("2026-03-10", 1), ("2026-03-17", 2), ("2026-04-01", 3)]))
+    );
+    assert_eq!(
+        steps(&report(&server, "range=all&interval=week")),
+        own(&[("2026-03-09", 1), ("2026-03-16", 2), ("2026-03-30", 3)])
+    );
+    assert_eq!(steps(&report(&server, "range=year&interval=month")), own(&[("2026-03-01", 3), ("2026-04-01", 3)]));
+    assert_eq!(steps(&report(&server, "range=today")), own(&[("2026-04-01T12:00:00+00:00", 3)]));
+
+    let compared = report(&server, "from=2026-03-15&to=2026-03-21&compare=previous")["compared"].clone();
+    assert_eq!(
+        (&compared["from"], &compared["to"], &compared["totals"]["hits"]),
+        (&json!("2026-03-08"), &json!("2026-03-14"), &json!(1))
+    );
+    assert_eq!(steps(&compared), own(&[("2026-03-10", 1)]));
+    assert_eq!(report(&server, "range=7d&compare_from=2026-03-11")["compared"]["totals"]["hits"], 2);
+    assert_eq!(report(&server, "range=7d&compare=year")["compared"]["from"], "2025-03-26");
+    assert_eq!(report(&server, "range=7d")["compared"], Value::Null);
+}
+
+#[test]
+fn entries_exits_money_and_all_hits_of_a_list_are_in_the_report() {
+    let server = Server::start(SITES);
+    let tip = |value: &str| {
+        format!(
+            r#"{{"kind":"event","url":"https://pages.example/u/mia","name":"tip","value":{value},"currency":"JPY"}}"#
+        )
+    };
+    for body in [view("/u/mia"), view("/u/mia/shop"), view("/u/mia/about"), tip("500"), tip("250")] {
+        on(&server, 0, 1, &body);
+    }
+    on(&server, 0, 2, &view("/u/mia/shop"));
+    on(&server, 1, 3, &view("/u/mia"));
+    server.flush();
+    let report = report(&server, "from=2026-03-10&to=2026-03-10&limit=1");
+    assert_eq!(report["subjects"]["page"]["hits"], 4);
+    let page = json!({"item": "/u/mia/shop", "hits": 2, "visitors": 2, "visits": 2, "bounces": 1, "seconds": 0, "exits": 1, "entries": 1});
+    assert_eq!(report["subjects"]["page"]["rows"], json!([page]));
+    assert_eq!(report["money"], json!([{"event": "tip", "currency": "JPY", "hits": 2, "minor": 750, "digits": 0}]));
+}
+
+#[test]
+fn a_filter_by_a_value_tells_nothing_the_breakdowns_hide() {
+    let server = Server::start(SITES);
+    let from = |source: &str, page: &str| {
+        format!(r#"{{"kind":"view","url":"https://pages.example{page}","referrer":"https://{source}/"}}"#)
+    };
+    // Ten on the shop's page: seven from one source, three from another. The other page brings both over the threshold.
+    (0..7).for_each(|n| on(&server, 0, n, &from("one.example", "/u/mia/shop")));
+    (7..10).for_each(|n| on(&server, 0, n, &from("two.example", "/u/mia/shop")));
+    (10..16).for_each(|n| on(&server, 0, n, &from("one.example", "/u/mia")));
+    (16..22).for_each(|n| on(&server, 0, n, &from("two.example", "/u/mia")));
+    server.flush();
+    let shop = report(&server, "filter=page:/u/mia/shop");
+    assert_eq!(
+        (&shop["totals"]["visitors"], &shop["dimensions"]["source"]),
+        (&json!(10), &json!({"rows": [{"value": "(other)", "visitors": 10, "visits": 10}]}))
+    );
+    let one = report(&server, "filter=source:one.example");
+    assert_eq!(one["totals"], json!({"visitors": 13, "visits": 13}));
+    let rows = json!({"rows": [{"item": "/u/mia", "visitors": 6, "visits": 6}]});
+    assert_eq!(one["subjects"]["page"], rows, "seven of the shop's ten would tell of the other three");
+}
+
+#[test]
+fn an_answer_about_days_that_are_over_can_be_asked_for_again_by_its_tag() {
+    let server = Server::start(SITES);
+    on(&server, 0, 1, &view("/u/mia"));
+    on(&server, 1, 1, &view("/u/mia"));
+    server.flush();
+    let path = "/api/v1/sites/mia/report?from=2026-03-10&to=2026-03-10";
+    let first = get(&server, path);
+    let tag = first.header("etag").expect("a tag").to_owned();
+    let host = server.address().to_string();
+    let again = server.client().ask("GET", path, &[("Host", &host), ("If-None-Match", &tag)], Body::None).unwrap();
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    let open = get(&server, "/api/v1/sites/mia/report?range=today");
+    assert_eq!((open.header("etag"), open.header("cache-control")), (None, Some("no-store")));
+}
+
+#[test]
+fn lists_are_exported_as_files() {
+    let server = Server::start(SITES);
+    on(&server, 0, 1, &view("/u/mia"));
+    let click = r#"{"kind":"event","url":"https://pages.example/u/mia","name":"=cmd(\"x\"),1"}"#;
+    on(&server, 0, 1, click);
+    server.flush();
+    let export = |query: &str| get(&server, &format!("/api/v1/sites/mia/export?range=today&{query}"));
+    let csv = export("table=event");
+    assert_eq!(csv.header("content-disposition"), Some("attachment; filename=\"mia-event-2026-03-10-2026-03-10.csv\""));
+    assert_eq!(
+        csv.text(),
+        "item,bounces,entries,exits,hits,seconds,visitors,visits\n\"'=cmd(\"\"x\"\"),1\",0,0,0,1,0,1,1\n"
+    );
+    let pages: Value = serde_json::from_slice(&export("table=page&format=json").body).unwrap();
+    assert_eq!(pages[0]["item"], "/u/mia");
+    assert!(export("table=series").text().contains("2026-03-10T12:00:00+00:00,"));
+    for query in ["table=people", "format=csv", "table=page&format=xlsx", "table=page&table=link&x=1"] {
+        assert_eq!(export(query).status, 400, "{query}");
+    }
+}
+
+#[test]
+fn the_live_number_is_of_the_last_five_minutes_and_a_stream_tells_when_to_read_again() {
+    let server = Server::start(SITES);
+    server.flush();
+    (0..3).for_each(|person| on(&server, 0, person, &view("/u/mia")));
+    let live = |server: &Server| read(server, "/api/v1/sites/mia/live")["visitors"].clone();
+    assert_eq!(live(&server), 3);
+    assert_eq!(read(&server, "/api/v1/sites/tom/live")["visitors"], 0);
+
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET /api/v1/sites/mia/events HTTP/1.1\r\nHost: {}\r\n\r\n", server.address()).unwrap();
+    let mut said = String::new();
+    let until = |stream: &mut TcpStream, said: &mut String, word: &str| {
+        let mut piece = [0; 4096];
+        while !said.contains(word) {
+            let n = stream.read(&mut piece).expect("an event comes");
+            assert!(n > 0, "the stream ended: {said}");
+            said.push_str(std::str::from_utf8(&piece[..n]).unwrap());
+        }
+    };
+    until(&mut stream, &mut said, "event: live\ndata: {\"visitors\":3}\n\n");
+    assert!(said.to_lowercase().contains("content-type: text/event-stream"), "{said}");
+    on(&server, 0, 9, &view("/u/mia"));
+    server.flush();
+    until(&mut stream, &mut said, "event: counted\n");
+    until(&mut stream, &mut said, "{\"visitors\":4}");
+
+    let later = (NOON + 6 * 60_000).to_string();
+    assert_eq!(hit(&mut server.client(), &view("/u/tom"), &[("X-Footfall-Now", &later)]).status, 202);
+    assert_eq!((live(&server), read(&server, "/api/v1/sites/tom/live")["visitors"].clone()), (json!(0), json!(1)));
+}
+
+#[test]
+fn an_open_stream_does_not_hold_up_a_stop() {
+    let mut server = Server::start(SITES);
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET /api/v1/sites/mia/events HTTP/1.1\r\nHost: {}\r\n\r\n", server.address()).unwrap();
+    let mut first = [0; 64];
+    assert!(stream.read(&mut first).unwrap() > 0);
+    let begun = std::time::Instant::now();
+    assert_eq!(server.stop(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn operators_see_all_sites_by_name_what_was_dropped_and_how_the_collector_is() {
+    let server = Server::start(SITES);
+    server.flush();
+    for (site, people) in [("mia", 3), ("tom", 5), ("ann", 1)] {
+        (0..people).for_each(|person| on(&server, 0, person, &view(&format!("/u/{site}"))));
+    }
+    on(&server, 1, 1, &view("/u/mia"));
+    (0..4).for_each(|_| _ = hit(&mut server.client(), &view("/u/mia"), &[("DNT", "1")]));
+    (0..2).for_each(|_| _ = hit(&mut server.client(), &view("/u/mia"), &[("Cookie", ABSENT)]));
+    let fault = r#"{"kind":"fault","url":"https://pages.example/u/tom/gone","fault":"not_found"}"#;
+    on(&server, 1, 1, fault);
+    for person in 0..6 {
+        on(&server, 1, person, r#"{"kind":"vital","url":"https://pages.example/u/ann","metric":"LCP","value":5000}"#);
+    }
+    server.flush();
+    // Names reach the store with the registry's next look at it.
+    let named = || {
+        let rows = read(&server, "/api/v1/platform/sites?from=2026-03-10&to=2026-03-11")["rows"].clone();
+        rows.as_array().unwrap().iter().all(|row| row["site"].is_string()).then_some(rows)
+    };
+    let rows = (0..100)
+        .find_map(|_| {
+            named().or_else(|| {
+                std::thread::sleep(Duration::from_millis(100));
+                None
+            })
+        })
+        .expect("names within ten seconds");
+    let short = |rows: &Value| -> Vec<(String, u64)> {
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (row["site"].as_str().unwrap().to_owned(), row["visitors"].as_u64().unwrap()))
+            .collect()
+    };
+    let own = |rows: &[(&str, u64)]| rows.iter().map(|(site, n)| ((*site).to_owned(), *n)).collect::<Vec<_>>();
+    assert_eq!(short(&rows), own(&[("tom", 5), ("mia", 4), ("ann", 1)]));
+    let found = read(&server, "/api/v1/platform/sites?from=2026-03-11&to=2026-03-11&search=MI");
+    assert_eq!(short(&found["rows"]), own(&[("mia", 1)]));
+    assert_eq!(found["rows"][0]["before"], json!({"hits": 3, "visitors": 3, "visits": 3}));
+
+    assert_eq!(read(&server, "/api/v1/platform/report?from=2026-03-10&to=2026-03-10")["totals"]["visitors"], 9);
+    let drops = read(&server, "/api/v1/drops?from=2026-03-10&to=2026-03-11");
+    assert_eq!(drops["rows"], json!([{"reason": "dnt", "hits": 4}, {"reason": "no_consent", "hits": 2}]));
+    let pages = read(&server, "/api/v1/platform/pages?from=2026-03-10&to=2026-03-11");
+    assert_eq!(
+        pages["broken"],
+        json!([{"site": "tom", "kind": "not_found", "fault": "", "path": "/u/tom/gone", "hits": 1}])
+    );
+    let slow = &pages["slow"][0];
+    assert_eq!(
+        (&slow["site"], &slow["path"], &slow["hits"], &slow["poor"]),
+        (&json!("ann"), &json!("/u/ann"), &json!(6), &json!(6))
+    );
+    let health = read(&server, "/api/v1/platform/health");
+    assert_eq!(
+        (&health["store"], &health["store_ready"], &health["journal"]["segments"]),
+        (&json!("embedded"), &json!(true), &json!(0))
+    );
+    assert_eq!(read(&server, "/api/v1/platform/consent"), json!({"versions": []}));
+    assert_eq!(get(&server, "/api/v1/platform/report?filter=page:/").status, 400);
+}
