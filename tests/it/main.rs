@@ -7,6 +7,7 @@ mod config;
 mod consent;
 mod counts;
 mod crash;
+mod differencing;
 mod disk;
 mod edge;
 mod layers;
