@@ -1,7 +1,7 @@
 # The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run test check size bench e2e chromium clean
+.PHONY: help run test check size bench bench-report e2e chromium clean
 
 # Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
@@ -63,6 +63,10 @@ size:
 bench: node_modules/.installed
 	@command -v nginx >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -y --no-install-recommends nginx-light; } || true
 	cargo bench --locked --bench load -- run $(BENCH)
+
+# The first run makes 100 million rows, for some minutes; they stay in the build folder.
+bench-report: node_modules/.installed
+	cargo bench --locked --bench report -- $(BENCH)
 
 clean:
 	cargo clean

@@ -22,7 +22,7 @@ pub(super) const FOLDED: [Folding; 2] = [
     },
     Folding {
         table: Table::Vitals,
-        order: "site, metric, day, path, device, bucket",
+        order: "metric, site, day, path, device, bucket",
         statements: |month, side| vec![devices(month, side)],
         sums: vitals_sums,
     },
