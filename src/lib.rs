@@ -14,6 +14,7 @@ pub mod config;
 pub mod event;
 
 // The rules: no I/O, no clock of their own.
+pub mod access;
 pub mod consent;
 pub mod enrich;
 pub mod pseudonym;

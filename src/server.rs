@@ -20,7 +20,7 @@ use crate::config::{Config, Directory, Proxies};
 use crate::consent::{Gate, Refusals};
 use crate::enrich::{Countries, Enricher};
 use crate::flush::{self, Flusher};
-use crate::http::{Guard, Rates};
+use crate::http::Rates;
 use crate::ingest::{self, Edge};
 use crate::journal::{Journal, Parts, Writer};
 use crate::ledger::Progress;
@@ -30,6 +30,7 @@ use crate::report::Rules;
 use crate::store::{Limits, StoreOptions};
 use crate::telemetry::Meters;
 use crate::web as pages;
+use crate::web::Access;
 use crate::web::consent::Asking;
 use asking::{Shared, asking};
 
@@ -41,7 +42,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     let Wired { edge, site, asking, writer, flusher, rates, enricher, registry, stop } = wire(&config, progress)?;
     let ledger = asking.ledger.clone();
     let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
-    let tend = tend(rates, enricher, Duration::from_secs(config.data.reload_secs));
+    let tend = tend(site.clone(), rates, enricher, Duration::from_secs(config.data.reload_secs));
     let server = serve(&config, edge, site, asking)?;
     let door = server.handle();
 
@@ -50,7 +51,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     let mut flushing = tokio::spawn(flusher.run());
     let serving = tokio::spawn(server);
     let tending = tokio::spawn(tend);
-    let following = tokio::spawn(registry.follow(Duration::from_secs(config.registry.refresh_secs)));
+    let following = tokio::spawn(Arc::clone(&registry).follow(Duration::from_secs(config.registry.refresh_secs)));
 
     let failure = tokio::select! {
         signal = signal() => {
@@ -75,6 +76,9 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || ledger.finish()).await?.context("the ledger did not close in order")?;
     tending.abort();
     following.abort();
+    if tokio::time::timeout_at(deadline, registry.finish()).await.is_err() {
+        tracing::warn!("the last sign-ins could not be put on record in time");
+    }
     match tokio::time::timeout_at(deadline, flushing).await {
         Ok(ended) => ended.context("the flusher stopped in the middle")??,
         Err(_) => {
@@ -113,12 +117,10 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
     let flush_stats = Arc::new(flush::Stats::default());
     let slot = Arc::new(ArcSwapOption::empty());
     let registry = Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), &config.journal.dir));
-    let guard = Arc::new(Guard::new(config));
     let shared = Shared {
         clock: clock.clone(),
         rates: Arc::clone(&rates),
         registry: Arc::clone(&registry),
-        guard: Arc::clone(&guard),
     };
     let asking = web::Data::new(asking(config, shared, progress)?);
     let (done, flushed) = watch::channel(None);
@@ -155,7 +157,8 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
     let site = web::Data::new(pages::Site {
         clock,
         registry: Arc::clone(&registry),
-        guard,
+        access: Access::new(config, Arc::clone(&rates))
+            .context("platform.token_key: is no key of platform.token_algorithm")?,
         rules: Rules {
             k: config.report.k,
             fold_after_days: config.retention.fold_after_days,
@@ -231,12 +234,15 @@ fn say_recovered(journal: &Journal) {
 }
 
 /// Small things that need doing now and then.
-async fn tend(rates: Arc<Rates>, enricher: Arc<Enricher>, reload: Duration) {
+async fn tend(site: web::Data<pages::Site>, rates: Arc<Rates>, enricher: Arc<Enricher>, reload: Duration) {
     let mut tidy = tokio::time::interval(Duration::from_secs(2));
     let mut reload = tokio::time::interval(reload);
     loop {
         tokio::select! {
-            _ = tidy.tick() => rates.tidy(),
+            _ = tidy.tick() => {
+                rates.tidy();
+                site.access.tidy(site.clock.now());
+            }
             _ = reload.tick() => match enricher.countries().reload_if_changed() {
                 Ok(true) => tracing::info!("the country database was read again"),
                 Ok(false) => {}

@@ -1,4 +1,4 @@
-// The first report page: reads the report API of one site and draws it.
+// The first report page: reads the report API of one site, or of a share link, and draws it.
 //
 // The address bar holds the whole view (site, from, to, filter, limit), so a view can be kept, sent and gone back to. Whatever
 // comes from the API was once sent by a stranger: it is only ever set as text. A token, where the collector asks for one, stays
@@ -27,6 +27,8 @@
   const number = new Intl.NumberFormat("en");
   const countries = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
   const languages = new Intl.DisplayNames("en", { type: "language", fallback: "code" });
+
+  const share = location.pathname.match(/^\/share\/([\w-]+)$/)?.[1];
 
   let zone; // the site's, known from the first answer on
   let metric = "visitors";
@@ -99,10 +101,17 @@
     const query = new URLSearchParams({ from: view.from, to: view.to, limit: view.limit });
     if (view.filter) query.set("filter", view.filter);
     const headers = token ? { authorization: `Bearer ${token}` } : {};
-    const answer = await fetch(`/api/v1/sites/${encodeURIComponent(view.site)}/report?${query}`, { signal, headers });
+    const of = share ? `/api/v1/shares/${share}/report` : `/api/v1/sites/${encodeURIComponent(view.site)}/report?${query}`;
+    const answer = await fetch(of, { signal, headers });
     if (answer.ok) return answer.json();
     const problem = await answer.json().catch(() => ({}));
-    throw Object.assign(new Error(problem.detail || problem.title || ""), { status: answer.status });
+    throw Object.assign(new Error(problem.detail || problem.title || ""), { status: answer.status, code: problem.code });
+  };
+
+  const unlock = async (password) => {
+    const answer = await fetch(`/api/v1/shares/${share}/unlock`, { method: "POST", body: JSON.stringify({ password }) });
+    const text = answer.status === 429 ? "Too many tries. Wait a minute." : "That was not the password of this link.";
+    answer.ok ? load() : notice("A password is needed", text, { input: "password", bad: true });
   };
 
   const load = async () => {
@@ -111,14 +120,15 @@
     running = new AbortController();
     const { signal } = running;
     head(view);
-    if (!view.site) return notice("Which site?", "The name of a profile or site this collector counts.", { input: "site" });
+    if (!view.site && !share) return notice("Which site?", "The name of a profile or site this collector counts.", { input: "site" });
     $("report").ariaBusy = "true";
     if (!shown) notice("Loading", "Asking the collector.");
     try {
       let data = await ask(view, signal);
       zone = data.zone;
       const now = readView(); // "today" may be another day in the site's zone
-      if (!view.fixed && now.to !== view.to) data = await ask(now, signal);
+      if (share) Object.assign(now, { site: data.site, from: data.from, to: data.to, filter: "" });
+      else if (!view.fixed && now.to !== view.to) data = await ask(now, signal);
       head(now);
       draw(data, now);
     } catch (error) {
@@ -129,6 +139,10 @@
   };
 
   const fail = (error, view) => {
+    if (error.code === "password_needed") {
+      return notice("A password is needed", "Whoever made this link knows it.", { input: "password" });
+    }
+    if (share && error.status === 404) return notice("This link is over", "It expired, was taken back, or never was one.", { bad: true });
     if (error.status === 401 || error.status === 403) {
       const text = "This collector shows reports to holders of its token. The token is kept until this page is closed.";
       return notice("A token is needed", text, { input: "token", bad: token !== "" });
@@ -145,7 +159,7 @@
     $("site").textContent = view.site || "Report";
     const asked = view.site !== "";
     $("span").textContent = asked ? (view.from === view.to ? longDay(view.to) : `${longDay(view.from)} to ${longDay(view.to)}`) : "";
-    document.querySelector(".ranges").hidden = !asked;
+    document.querySelector(".ranges").hidden = !asked || Boolean(share);
     for (const button of document.querySelectorAll("[data-days]")) {
       button.ariaPressed = String(view.to === today() && days(view) === Number(button.dataset.days));
     }
@@ -170,8 +184,8 @@
     $("again").hidden = !again;
     $("ask").hidden = !input;
     $("ask").dataset.input = input;
-    $("ask-label").textContent = input === "token" ? "Token" : "Site";
-    Object.assign($("ask-input"), { type: input === "token" ? "password" : "text", value: "" });
+    $("ask-label").textContent = { token: "Token", password: "Password" }[input] || "Site";
+    Object.assign($("ask-input"), { type: input === "site" ? "text" : "password", value: "" });
     $("numbers").hidden = true;
     $("report").ariaBusy = String(title === "Loading");
     shown = null;
@@ -287,9 +301,9 @@
     const byAttribute = split(view.filter)[0] in DIMENSIONS;
     const subjects = Object.entries(SUBJECTS).filter(([by]) => data.subjects[by]).map(([by, { title, hits }]) =>
       list(by, title, "item", byAttribute ? [["visitors", "Visitors"], ["visits", "Visits"]] : [["hits", hits], ["visitors", "Visitors"]],
-        data.subjects[by], view, !byAttribute));
+        data.subjects[by], view, !byAttribute && !share));
     const dimensions = Object.entries(DIMENSIONS).filter(([by]) => data.dimensions[by]).map(([by, { title, filters }]) =>
-      list(by, title, "value", [["visitors", "Visitors"], ["visits", "Visits"]], data.dimensions[by], view, filters && !view.filter));
+      list(by, title, "value", [["visitors", "Visitors"], ["visits", "Visits"]], data.dimensions[by], view, filters && !view.filter && !share));
     $("lists").replaceChildren(...subjects, ...dimensions);
   };
 
@@ -317,7 +331,7 @@
     const widths = el("colgroup", {}, el("col"), ...columns.map(() => el("col", { className: "count" })));
     card.append(el("table", {}, widths, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...lines)));
     const next = LIMITS.find((n) => n > view.limit);
-    if (next && rows.filter((row) => row[key] !== "(other)").length >= view.limit) {
+    if (next && !share && rows.filter((row) => row[key] !== "(other)").length >= view.limit) {
       const more = el("button", { type: "button", className: "more", textContent: "Show more", ariaLabel: `Show more: ${title}` });
       more.addEventListener("click", () => go({ limit: String(next) }));
       card.append(more);
@@ -340,6 +354,7 @@
     event.preventDefault();
     const said = $("ask-input").value.trim();
     if (event.target.dataset.input === "site") return go({ site: said, filter: "" });
+    if (event.target.dataset.input === "password") return unlock(said);
     token = said;
     load();
   });

@@ -1,5 +1,6 @@
-//! The command line: `serve`, `check-config`, `ledger`, and the engine alone for tests.
+//! The command line: `serve`, `check-config`, `ledger`, `access`, and the engine alone for tests.
 
+mod access;
 mod ledger;
 mod progress;
 
@@ -27,6 +28,9 @@ enum Command {
     /// Prove, show or shorten the record of who granted, refused and withdrew what.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// Set up who may see what.
+    #[command(subcommand)]
+    Access(access::Access),
     /// Run the embedded engine alone behind ClickHouse's HTTP interface on a loopback port.
     #[command(hide = true)]
     Engine {
@@ -110,6 +114,7 @@ pub fn main() -> ExitCode {
             Err(error) => wrong(&error),
         },
         Command::Ledger(command) => command.run(),
+        Command::Access(command) => command.run(),
         Command::Engine { listen, data, library } => failed(runtime(engine(listen, data, library))),
     }
 }

@@ -62,6 +62,11 @@ pub struct Limits {
     /// Answers to the consent question a minute of one /24 or /48.
     #[garde(range(min = 1))]
     pub network_choices_per_min: u32,
+    /// Passwords that may be tried, of a login or a share link.
+    #[garde(range(min = 1))]
+    pub network_logins_per_min: u32,
+    #[garde(range(min = 1))]
+    pub user_logins_per_min: u32,
     /// Networks the rate limit remembers; beyond it, newcomers share one bucket.
     #[garde(range(min = 1000))]
     pub networks: usize,

@@ -172,12 +172,12 @@ mod tests {
         };
         let profiles =
             [rule("alllinks.cc", "{profile}", "UTC"), rule("ally.example", "ally-{profile}", "Asia/Kolkata")];
-        let sites = [SiteRule { id: "shop".into(), hosts: vec!["shop.example".into()], zone: "UTC".into() }];
+        let sites = [SiteRule { id: "shop".into(), hosts: vec!["shop.example".into()], zone: "UTC".into(), embed: vec![] }];
         Hosts::new(&Arc::new(Zones::default()), &profiles, &sites, registered)
     }
 
     fn site(id: &str, host: &str) -> SiteRule {
-        SiteRule { id: id.into(), hosts: vec![host.into()], zone: "Europe/Berlin".into() }
+        SiteRule { id: id.into(), hosts: vec![host.into()], zone: "Europe/Berlin".into(), embed: vec![] }
     }
 
     fn alias(alias: &str, site: &str) -> AliasRule {

@@ -3,6 +3,7 @@
 use config::{Environment, File, FileFormat};
 use garde::Validate;
 
+use super::access::is_strong_hash;
 use super::{Basis, Config, Secret};
 
 /// Every key with its default and a line of why. The only place defaults live.
@@ -125,6 +126,7 @@ fn secrets(config: &mut Config, read: impl Fn(&str) -> std::io::Result<String>) 
         ("report.token_file", &config.report.token_file, &mut config.report.token),
         ("platform.token_key_file", &config.platform.token_key_file, &mut config.platform.token_key),
         ("bi.secret_file", &config.bi.secret_file, &mut config.bi.secret),
+        ("access.password_hash_file", &config.access.password_hash_file, &mut config.access.password_hash),
     ];
     for (key, file, secret) in pairs {
         if file.is_empty() {
@@ -177,6 +179,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             "platform.token_key",
             "is needed where bi.url is set; platform.token_key_file names a file with it".into(),
         );
+    }
+    if !config.access.password_hash.is_empty() && !is_strong_hash(&config.access.password_hash) {
+        return fail("access.password_hash", "must be what `footfall access hash-password` prints: $argon2id$…".into());
     }
     if config.test.clock && !config.server.listen.ip().is_loopback() {
         return fail("test.clock", format!("needs server.listen on a loopback address, not {}", config.server.listen));

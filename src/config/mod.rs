@@ -7,6 +7,7 @@
 #[macro_use]
 mod words;
 
+mod access;
 mod consent;
 mod directory;
 mod edge;
@@ -23,6 +24,7 @@ mod zones;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
+pub use access::Access;
 pub use consent::{
     Basis, Channel, Consent, ConsentCookie, OnSignal, OnVersion, Policy, RegisterRule, Signals, Ui, Visitor,
     VisitorCookie, VisitorMode, WellKnown,
@@ -35,7 +37,7 @@ pub use names::Names;
 pub use platform::{Bi, Platform, TokenAlgorithm};
 pub use proxies::Proxies;
 pub use secret::Secret;
-pub use sites::{AliasRule, ProfileRule, Registered, SiteRule};
+pub use sites::{AliasRule, ProfileRule, Registered, SiteRule, is_site_name};
 pub use storage::{Data, Journal, Ledger, Registry, Retention, Store};
 pub use zones::{Zone, Zones};
 
@@ -61,6 +63,8 @@ pub struct Config {
     pub well_known: WellKnown,
     #[garde(dive)]
     pub platform: Platform,
+    #[garde(dive)]
+    pub access: Access,
     #[garde(dive)]
     pub bi: Bi,
     #[garde(dive)]
@@ -100,7 +104,10 @@ pub struct Report {
     /// Attribute values with fewer visitors than this fold into `(other)`.
     #[garde(range(min = 2, max = 1000))]
     pub k: u32,
-    /// Bearer token of the report API and the metrics; without one, only loopback peers are answered.
+    /// The same for share links, which go to strangers; never less than `k`.
+    #[garde(range(min = 2, max = 1000))]
+    pub share_k: u32,
+    /// The operator's bearer token. Without one, and without a password login, whoever sits on this machine is the operator.
     #[garde(skip)]
     pub token: Secret,
     #[garde(skip)]

@@ -31,6 +31,10 @@ pub struct SiteRule {
     pub hosts: Vec<String>,
     #[garde(custom(valid_zone))]
     pub zone: String,
+    /// Origins of pages that may show the site's share links in a frame.
+    #[serde(default)]
+    #[garde(length(max = 20), inner(custom(valid_origin)))]
+    pub embed: Vec<String>,
 }
 
 /// Another name of a site: a renamed profile keeps its history by it.
@@ -50,7 +54,7 @@ pub struct Registered {
     pub aliases: Vec<AliasRule>,
 }
 
-pub(super) fn is_site_name(name: &str) -> bool {
+pub fn is_site_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
 }
 
@@ -70,6 +74,19 @@ fn valid_host(value: &str, _: &()) -> garde::Result {
     if ok { Ok(()) } else { Err(garde::Error::new("must be a host in lower case without a port, such as alllinks.cc")) }
 }
 
+/// It becomes part of a header: nothing but a scheme, a host and a port.
+fn valid_origin(value: &str, _: &()) -> garde::Result {
+    let is_plain = |url: &url::Url| {
+        matches!(url.scheme(), "https" | "http")
+            && url.host_str().is_some_and(|host| valid_host(host, &()).is_ok())
+            && url.origin().ascii_serialization() == value
+    };
+    match url::Url::parse(value).is_ok_and(|url| is_plain(&url)) {
+        true => Ok(()),
+        false => Err(garde::Error::new("must be an origin such as https://mia.example, without a path")),
+    }
+}
+
 fn valid_path(value: &str, _: &()) -> garde::Result {
     let ok = value.starts_with('/') && value.ends_with("/{profile}") && value.matches('{').count() == 1;
     if ok { Ok(()) } else { Err(garde::Error::new("must start with / and end with /{profile}, such as /u/{profile}")) }
@@ -84,4 +101,31 @@ fn valid_zone(value: &str, _: &()) -> garde::Result {
     TimeZone::get(value)
         .map(|_| ())
         .map_err(|_| garde::Error::new("must be a zone of the tz database, such as Europe/Berlin or UTC"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_a_scheme_a_host_and_a_port() {
+        for good in ["https://mia.example", "https://mia.example:8443", "http://127.0.0.1:8080", "http://[::1]:8080"] {
+            assert!(valid_origin(good, &()).is_ok(), "{good}");
+        }
+        for bad in [
+            "mia.example",
+            "https://mia.example/",
+            "https://mia.example/tour",
+            "https://*.example",
+            "https://Mia.example",
+            "https://mia.example;script-src *",
+            "https://mia.example https://b.example",
+            "https://a@mia.example",
+            "https://mia.example:443",
+            "data:text/html,x",
+            "",
+        ] {
+            assert!(valid_origin(bad, &()).is_err(), "{bad}");
+        }
+    }
 }

@@ -34,10 +34,15 @@ impl Problem {
         Problem::new(404, "unknown_site", "No such site")
     }
 
-    /// For whoever asks for an operator's page without being one.
+    /// For whoever did not say who they are, or could not prove it.
     pub fn not_allowed() -> Problem {
-        Problem::new(401, "not_allowed", "This needs the report token")
-            .detail("send Authorization: Bearer with report.token, or ask from the machine itself where none is set")
+        Problem::new(401, "not_allowed", "This is not for everybody")
+            .detail("sign in, or send Authorization: Bearer with a token; where neither is set up, ask from the machine itself")
+    }
+
+    /// For whoever is known and may not do this.
+    pub fn missing_right() -> Problem {
+        Problem::new(403, "missing_right", "You may not do this")
     }
 
     pub fn to_json(&self) -> Vec<u8> {

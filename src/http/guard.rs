@@ -6,10 +6,17 @@ use actix_web::http::header::{AUTHORIZATION, HOST};
 use super::{text, without_port};
 use crate::config::{Config, Proxies, Secret};
 
-/// Who may read reports and metrics: whoever holds the token, or, where none is set, whoever sits on this machine.
+/// Who is the operator without a session: whoever holds `report.token`; or, where neither that nor a password login is configured,
+/// whoever sits on this machine.
 pub struct Guard {
     token: Secret,
+    login: bool,
     proxies: Proxies,
+}
+
+/// What the request shows beside a cookie.
+pub fn bearer(request: &HttpRequest) -> Option<&str> {
+    request.headers().get(AUTHORIZATION).and_then(text)?.strip_prefix("Bearer ").map(str::trim)
 }
 
 /// A page elsewhere can have its own name point at this machine; then the visitor's browser, which sits here, would be asking.
@@ -23,18 +30,18 @@ impl Guard {
     pub fn new(config: &Config) -> Guard {
         Guard {
             token: Secret::new(config.report.token.expose().to_owned()),
+            login: !config.access.password_hash.is_empty(),
             proxies: Proxies::new(&config.proxy.trusted),
         }
     }
 
-    pub fn admits(&self, request: &HttpRequest) -> bool {
-        if self.token.is_empty() {
-            return self.client(request).is_some_and(|client| client.is_loopback()) && named_locally(request);
-        }
-        let field = request.headers().get(AUTHORIZATION).and_then(text);
-        field
-            .and_then(|field| field.strip_prefix("Bearer "))
-            .is_some_and(|guess| self.token.matches(guess.trim().as_bytes()))
+    pub fn is_token(&self, guess: &str) -> bool {
+        self.token.matches(guess.as_bytes())
+    }
+
+    pub fn is_local_operator(&self, request: &HttpRequest) -> bool {
+        let open = self.token.is_empty() && !self.login;
+        open && self.client(request).is_some_and(|client| client.is_loopback()) && named_locally(request)
     }
 
     /// A request that came through a proxy on this machine came from elsewhere, trusted proxy or not.

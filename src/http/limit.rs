@@ -18,6 +18,8 @@ pub struct Rates {
     networks: DefaultKeyedRateLimiter<u64>,
     sites: DefaultKeyedRateLimiter<u64>,
     choices: DefaultKeyedRateLimiter<u64>,
+    logins: DefaultKeyedRateLimiter<u64>,
+    logins_as: DefaultKeyedRateLimiter<u64>,
     key: [u8; 32],
     most: usize,
     crowded: AtomicBool,
@@ -31,6 +33,8 @@ impl Rates {
             networks: RateLimiter::keyed(quota(limits.network_hits_per_sec, limits.network_burst)),
             sites: RateLimiter::keyed(quota(limits.site_hits_per_sec, limits.site_burst)),
             choices: RateLimiter::keyed(Quota::per_minute(at_least_one(limits.network_choices_per_min))),
+            logins: RateLimiter::keyed(Quota::per_minute(at_least_one(limits.network_logins_per_min))),
+            logins_as: RateLimiter::keyed(Quota::per_minute(at_least_one(limits.user_logins_per_min))),
             key,
             most: limits.networks,
             crowded: AtomicBool::new(false),
@@ -47,6 +51,12 @@ impl Rates {
         self.choices.check_key(&network).is_err()
     }
 
+    /// Whether this is one password too many, from this network or for this user. What a network may not ask for costs the user nothing.
+    pub fn tries_too_often(&self, network: u64, user: &str) -> bool {
+        let hash = blake3::keyed_hash(&self.key, user.as_bytes());
+        self.logins.check_key(&network).is_err() || self.logins_as.check_key(&key_of(&hash)).is_err()
+    }
+
     /// The network's key in the limiter.
     pub fn network(&self, address: &Address) -> u64 {
         let bytes = match address.network() {
@@ -54,7 +64,7 @@ impl Rates {
             std::net::IpAddr::V6(v6) => v6.octets(),
         };
         let hash = blake3::keyed_hash(&self.key, &bytes);
-        let key = u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("8 of 32 bytes are 8"));
+        let key = key_of(&hash);
         if self.crowded.load(Ordering::Relaxed) { key % SHARED } else { key }
     }
 
@@ -63,6 +73,8 @@ impl Rates {
         self.networks.retain_recent();
         self.sites.retain_recent();
         self.choices.retain_recent();
+        self.logins.retain_recent();
+        self.logins_as.retain_recent();
         self.networks.shrink_to_fit();
         self.crowded.store(self.networks.len() > self.most, Ordering::Relaxed);
     }
@@ -70,6 +82,10 @@ impl Rates {
     pub fn remembered(&self) -> usize {
         self.networks.len()
     }
+}
+
+fn key_of(hash: &blake3::Hash) -> u64 {
+    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("8 of 32 bytes are 8"))
 }
 
 fn quota(per_second: u32, burst: u32) -> Quota {

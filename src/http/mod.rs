@@ -8,11 +8,11 @@ mod problem;
 mod token;
 
 pub use body::{BodyError, read};
-pub use guard::Guard;
+pub use guard::{Guard, bearer};
 pub use limit::Rates;
 pub use origin::{Origins, peer};
 pub use problem::refuse;
-pub use token::Tokens;
+pub use token::{Handover, Tokens};
 
 /// What is read past a limit before the connection is closed instead.
 pub const DRAIN_BYTES: usize = 64 * 1024;

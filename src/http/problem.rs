@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONNECTION, RETRY_AFTER};
+use actix_web::http::header::{CACHE_CONTROL, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::web::Payload;
 
 use super::DRAIN_BYTES;
@@ -24,6 +24,9 @@ pub async fn refuse(problem: &Problem, unread: Option<(&mut Payload, Duration)>)
     };
     if let Some(seconds) = wait {
         answer.insert_header((RETRY_AFTER, seconds));
+    }
+    if problem.status == 401 {
+        answer.insert_header((WWW_AUTHENTICATE, "Bearer"));
     }
     if !keep {
         answer.insert_header((CONNECTION, "close")).force_close();

@@ -1,16 +1,18 @@
 //! What the platform says of somebody, in a signed token (JWT) of a few minutes.
 //!
 //! The algorithm is the key's, by the configuration: what a token says of it is compared, not followed. Issuer, audience and an expiry of
-//! at most [`LONGEST_SECS`] ahead are required.
+//! at most [`LONGEST_SECS`] ahead are required; of a token that hands somebody over also an id, so that it works once.
 
 use jsonwebtoken::errors::Error;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::config::{Platform, TokenAlgorithm};
 use crate::event::Millis;
 
 const LONGEST_SECS: i64 = 300;
+const MOST_ID_BYTES: usize = 256;
 
 pub struct Tokens {
     key: Option<DecodingKey>,
@@ -25,6 +27,17 @@ pub struct Claims {
     exp: i64,
     #[serde(default)]
     pub role: String,
+}
+
+/// What is read of a token that hands somebody over. Who it is (`sub`) is not read.
+#[derive(Deserialize)]
+pub struct Handover {
+    pub exp: i64,
+    pub jti: String,
+    #[serde(default)]
+    pub role: String,
+    #[serde(default)]
+    pub sites: Vec<String>,
 }
 
 impl Tokens {
@@ -47,8 +60,18 @@ impl Tokens {
 
     /// `None` for every token that is not to be believed, whatever is wrong with it.
     pub fn read(&self, token: &str, now: Millis) -> Option<Claims> {
-        let claims = decode::<Claims>(token, self.key.as_ref()?, &self.validation).ok()?.claims;
-        let left = claims.exp - now.div_euclid(1000);
+        self.believed(token, now, |claims: &Claims| claims.exp)
+    }
+
+    /// The same, of a token that must also say which it is. That it was not used before is the caller's to see.
+    pub fn handover(&self, token: &str, now: Millis) -> Option<Handover> {
+        let handover = self.believed(token, now, |claims: &Handover| claims.exp)?;
+        (1..=MOST_ID_BYTES).contains(&handover.jti.len()).then_some(handover)
+    }
+
+    fn believed<C: DeserializeOwned>(&self, token: &str, now: Millis, exp: fn(&C) -> i64) -> Option<C> {
+        let claims = decode::<C>(token, self.key.as_ref()?, &self.validation).ok()?.claims;
+        let left = exp(&claims).checked_sub(now.div_euclid(1000))?;
         (1..=LONGEST_SECS).contains(&left).then_some(claims)
     }
 }

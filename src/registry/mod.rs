@@ -3,6 +3,7 @@
 //! They live in the store, so that all collectors of a database share them; each reads them into memory and looks for changes every few
 //! seconds. A copy lies beside the journal: hits of a registered site count from the first moment of a start, and with the store away.
 
+mod keys;
 mod rules;
 mod snapshot;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 
+use crate::access::{Entry, Keys};
 use crate::config::{AliasRule, Directory, SiteRule};
 use crate::event::Problem;
 use crate::store::{Store, StoreError};
@@ -21,8 +23,18 @@ pub struct Registry {
     pub directory: Arc<Directory>,
     store: Arc<ArcSwapOption<Store>>,
     snapshot: PathBuf,
-    /// The revision that was read last. Held while reading or writing: one change at a time.
-    read: Mutex<Option<u64>>,
+    keys: ArcSwapOption<Keys>,
+    /// Held while reading or writing: one change at a time.
+    read: Mutex<Revisions>,
+    /// Entries of the audit log that are not in the store yet.
+    waiting: std::sync::Mutex<Vec<Entry>>,
+}
+
+/// What was read last.
+#[derive(Default)]
+struct Revisions {
+    sites: Option<u64>,
+    keys: Option<u64>,
 }
 
 impl Registry {
@@ -37,7 +49,14 @@ impl Registry {
                 tracing::warn!(%path, error, "the copy of the registry cannot be read; its sites count once the store is there");
             }
         }
-        Registry { directory, store, snapshot, read: Mutex::new(None) }
+        Registry {
+            directory,
+            store,
+            snapshot,
+            keys: ArcSwapOption::empty(),
+            read: Mutex::default(),
+            waiting: std::sync::Mutex::default(),
+        }
     }
 
     /// Looks for changes for as long as the collector runs.
@@ -48,6 +67,7 @@ impl Registry {
             tick.tick().await;
             let Some(store) = self.store.load_full() else { continue };
             self.keep_names(&store).await;
+            self.keep_waiting(&store).await;
             if let Err(error) = self.refresh(&store, &mut *self.read.lock().await).await {
                 tracing::warn!(%error, "the registry cannot be read; what was read before stays in force");
             }
@@ -63,46 +83,55 @@ impl Registry {
         }
     }
 
-    pub async fn put_site(&self, rule: SiteRule) -> Result<(), Problem> {
-        self.change(|directory| rules::site(directory, &rule), async |store| store.put_site(&rule, false).await).await
+    pub async fn put_site(&self, by: Entry, rule: SiteRule) -> Result<(), Problem> {
+        let fits = |registry: &Registry| rules::site(&registry.directory, &rule);
+        self.change(by, fits, async |store| store.put_site(&rule, false).await).await
     }
 
     /// The site's counts stay; its hosts are counted no more.
-    pub async fn remove_site(&self, name: &str) -> Result<(), Problem> {
-        let gone = SiteRule { id: name.to_owned(), hosts: Vec::new(), zone: "UTC".to_owned() };
-        let known = |directory: &Directory| rules::registered_site(directory, name);
-        self.change(known, async |store| store.put_site(&gone, true).await).await
+    pub async fn remove_site(&self, by: Entry, name: &str) -> Result<(), Problem> {
+        let gone = SiteRule { id: name.to_owned(), hosts: Vec::new(), zone: "UTC".to_owned(), embed: Vec::new() };
+        let known = |registry: &Registry| rules::registered_site(&registry.directory, name);
+        self.change(by, known, async |store| store.put_site(&gone, true).await).await
     }
 
-    pub async fn put_alias(&self, rule: AliasRule) -> Result<(), Problem> {
-        self.change(|directory| rules::alias(directory, &rule), async |store| store.put_alias(&rule, false).await).await
+    pub async fn put_alias(&self, by: Entry, rule: AliasRule) -> Result<(), Problem> {
+        let fits = |registry: &Registry| rules::alias(&registry.directory, &rule);
+        self.change(by, fits, async |store| store.put_alias(&rule, false).await).await
     }
 
-    pub async fn remove_alias(&self, alias: &str) -> Result<(), Problem> {
+    pub async fn remove_alias(&self, by: Entry, alias: &str) -> Result<(), Problem> {
         let gone = AliasRule { alias: alias.to_owned(), site: String::new() };
-        let known = |directory: &Directory| rules::registered_alias(directory, alias);
-        self.change(known, async |store| store.put_alias(&gone, true).await).await
+        let known = |registry: &Registry| rules::registered_alias(&registry.directory, alias);
+        self.change(by, known, async |store| store.put_alias(&gone, true).await).await
     }
 
-    /// Checks against what is registered now, writes, and puts it in force here; other collectors follow within seconds.
+    /// Checks against what is registered now, puts the change on record, writes it, and puts it in force here; other collectors follow within seconds.
     async fn change(
         &self,
-        check: impl FnOnce(&Directory) -> Result<(), Problem>,
+        by: Entry,
+        check: impl FnOnce(&Registry) -> Result<(), Problem>,
         write: impl AsyncFnOnce(&Store) -> Result<(), StoreError>,
     ) -> Result<(), Problem> {
-        let away = |error: StoreError| {
-            tracing::error!(%error, "the registry was not changed");
-            rules::no_store()
-        };
         let store = self.store.load_full().ok_or_else(rules::no_store)?;
         let mut read = self.read.lock().await;
-        self.refresh(&store, &mut read).await.map_err(away)?;
-        check(&self.directory)?;
-        write(&store).await.map_err(away)?;
-        self.refresh(&store, &mut read).await.map_err(away)
+        self.refresh(&store, &mut read).await.map_err(rules::away)?;
+        check(self)?;
+        store.put_audit(&[by]).await.map_err(rules::away)?;
+        write(&store).await.map_err(rules::away)?;
+        self.refresh(&store, &mut read).await.map_err(rules::away)
     }
 
-    async fn refresh(&self, store: &Store, read: &mut Option<u64>) -> Result<(), StoreError> {
+    async fn refresh(&self, store: &Store, read: &mut Revisions) -> Result<(), StoreError> {
+        let revision = store.keys_revision().await?;
+        if read.keys != Some(revision) {
+            self.keys.store(Some(Arc::new(store.keys().await?)));
+            read.keys = Some(revision);
+        }
+        self.refresh_sites(store, &mut read.sites).await
+    }
+
+    async fn refresh_sites(&self, store: &Store, read: &mut Option<u64>) -> Result<(), StoreError> {
         let revision = store.registry_revision().await?;
         if *read == Some(revision) {
             return Ok(());

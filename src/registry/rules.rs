@@ -4,6 +4,7 @@ use garde::Validate;
 
 use crate::config::{AliasRule, Directory, Registered, SiteRule};
 use crate::event::Problem;
+use crate::store::StoreError;
 
 /// Each entry by itself is of the form the rest of the program relies on.
 pub(super) fn all(registered: &Registered) -> Result<(), String> {
@@ -71,7 +72,12 @@ pub(super) fn registered_alias(directory: &Directory, alias: &str) -> Result<(),
 }
 
 pub(super) fn no_store() -> Problem {
-    Problem::new(503, "store_unavailable", "The registry cannot be changed right now").detail("nothing was changed")
+    Problem::new(503, "store_unavailable", "The registry cannot be read or changed right now")
+}
+
+pub(super) fn away(error: StoreError) -> Problem {
+    tracing::error!(%error, "the registry cannot be read or changed");
+    no_store()
 }
 
 fn form(rule: &impl Validate<Context = ()>) -> Result<(), Problem> {
@@ -81,6 +87,6 @@ fn form(rule: &impl Validate<Context = ()>) -> Result<(), Problem> {
     })
 }
 
-fn taken(why: &str) -> Problem {
+pub(super) fn taken(why: &str) -> Problem {
     Problem::new(409, "taken", "This cannot be registered").detail(why.to_owned())
 }

@@ -11,7 +11,7 @@ use crate::config::{Config, Proxies, VisitorMode};
 use crate::consent::texts::{Texts, TextsError};
 use crate::consent::versions::{asked, new_version, notices};
 use crate::consent::{Register, Terms, Withdrawn};
-use crate::http::{Guard, Origins, Rates};
+use crate::http::{Origins, Rates};
 use crate::ledger::{self, Digests, Ledger, Options, Progress, Versions};
 use crate::registry::Registry;
 use crate::web::consent::{Asking, BANNER, BiGate};
@@ -21,7 +21,6 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) rates: Arc<Rates>,
     pub(super) registry: Arc<Registry>,
-    pub(super) guard: Arc<Guard>,
 }
 
 /// An error is for the operator to decide about: a ledger that was changed, or a question that changed without a new version.
@@ -73,7 +72,6 @@ pub(super) fn asking(config: &Config, shared: Shared, progress: Progress<'_>) ->
         clock: shared.clock,
         rates: shared.rates,
         registry: shared.registry,
-        guard: shared.guard,
     })
 }
 

@@ -4,6 +4,7 @@
 //! That holds for [`schema::DEDUPLICATION_WINDOW`] inserts into a table, for the same counts under the same token, and as long
 //! as their month was not dropped in between.
 
+mod access;
 mod age;
 pub mod engine;
 mod error;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use clickhouse::Client;
 use tokio::sync::RwLock;
 
+pub use access::Audited;
 pub use age::Aged;
 pub use engine::Limits;
 pub use error::StoreError;

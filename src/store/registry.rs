@@ -13,14 +13,24 @@ use crate::config::{AliasRule, Registered, SiteRule};
 const STEP: &str = "the registry";
 
 /// The next revision of a table.
-const NEXT: &str =
-    "greatest(toUInt64(toUnixTimestamp64Micro(now64(6))), assumeNotNull((SELECT max(revision) FROM {table})) + 1)";
+pub(super) fn next_revision(table: &str) -> String {
+    format!(
+        "greatest(toUInt64(toUnixTimestamp64Micro(now64(6))), assumeNotNull((SELECT max(revision) FROM {table})) + 1)"
+    )
+}
 
 #[derive(Row, Deserialize)]
 struct SiteRow {
     name: String,
     hosts: Vec<String>,
     zone: String,
+    embed: Vec<String>,
+}
+
+impl From<SiteRow> for SiteRule {
+    fn from(row: SiteRow) -> SiteRule {
+        SiteRule { id: row.name, hosts: row.hosts, zone: row.zone, embed: row.embed }
+    }
 }
 
 #[derive(Row, Deserialize)]
@@ -41,8 +51,8 @@ impl Store {
         let sites = self
             .client
             .query(
-                "SELECT name, argMax(hosts, revision) AS hosts, toString(argMax(zone, revision)) AS zone FROM sites \
-                 GROUP BY name HAVING NOT argMax(removed, revision) ORDER BY max(revision), name",
+                "SELECT name, argMax(hosts, revision) AS hosts, toString(argMax(zone, revision)) AS zone, \
+                 argMax(embed, revision) AS embed FROM sites GROUP BY name HAVING NOT argMax(removed, revision) ORDER BY max(revision), name",
             )
             .fetch_all::<SiteRow>()
             .await
@@ -57,21 +67,23 @@ impl Store {
             .await
             .map_err(failed(STEP))?;
         Ok(Registered {
-            sites: sites.into_iter().map(|row| SiteRule { id: row.name, hosts: row.hosts, zone: row.zone }).collect(),
+            sites: sites.into_iter().map(SiteRule::from).collect(),
             aliases: aliases.into_iter().map(|row| AliasRule { alias: row.alias, site: row.site }).collect(),
         })
     }
 
     /// Registers the site, or changes what was registered under its name.
     pub async fn put_site(&self, rule: &SiteRule, removed: bool) -> Result<(), StoreError> {
-        let next = NEXT.replace("{table}", "sites");
-        let sql = format!("INSERT INTO sites (name, hosts, zone, removed, revision) SELECT ?, ?, ?, ?, {next}");
-        let query = self.client.query(&sql).bind(&rule.id).bind(&rule.hosts).bind(&rule.zone).bind(removed);
-        query.execute().await.map_err(failed(STEP))
+        let next = next_revision("sites");
+        let sql = format!(
+            "INSERT INTO sites (name, hosts, zone, embed, removed, revision) SELECT ?, ?, ?, ?, ?, {next}"
+        );
+        let query = self.client.query(&sql).bind(&rule.id).bind(&rule.hosts).bind(&rule.zone);
+        query.bind(&rule.embed).bind(removed).execute().await.map_err(failed(STEP))
     }
 
     pub async fn put_alias(&self, rule: &AliasRule, removed: bool) -> Result<(), StoreError> {
-        let next = NEXT.replace("{table}", "aliases");
+        let next = next_revision("aliases");
         let sql = format!("INSERT INTO aliases (alias, site, removed, revision) SELECT ?, ?, ?, {next}");
         self.client.query(&sql).bind(&rule.alias).bind(&rule.site).bind(removed).execute().await.map_err(failed(STEP))
     }

@@ -21,11 +21,12 @@ struct Migration {
 }
 
 /// In order, without gaps.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql") },
     Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql") },
     Migration { number: 3, name: "pages", sql: include_str!("schema/0003_pages.sql") },
     Migration { number: 4, name: "platform", sql: include_str!("schema/0004_platform.sql") },
+    Migration { number: 5, name: "access", sql: include_str!("schema/0005_access.sql") },
 ];
 
 const LEDGER: &str = include_str!("schema/migrations.sql");

@@ -1,27 +1,195 @@
-//! Who may do what. Every handler asks here, and nowhere else.
+//! Who is asking, and whether they may. Every handler asks here, and nowhere else.
+
+use std::sync::Arc;
 
 use actix_web::HttpRequest;
+use actix_web::http::Method;
+use actix_web::http::header::{HeaderName, ORIGIN};
 
 use super::Site;
-use crate::event::Problem;
+use super::passwords::Passwords;
+use crate::access::{Act, Denied, Entry, Keys, Seal, SessionId, Sessions, Spent, Who};
+use crate::config::{Config, Proxies, Secret};
+use crate::consent::cookie;
+use crate::event::{Millis, Problem};
+use crate::http::{Guard, Origins, Rates, Tokens, bearer, text};
 
-/// What a request wants to do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Right<'a> {
-    /// Read one site's reports, by the name in the path.
-    Site(&'a str),
-    /// Read what concerns no site: how many hits were dropped, and why.
-    Drops,
-    /// Read the platform's reports and state.
-    Platform,
-    /// Change what is registered.
-    Manage,
+pub use crate::access::Right;
+
+/// `__Host-`: for this host alone, over TLS alone (or on this machine), whatever its neighbours do.
+pub(super) const COOKIE: &str = "__Host-footfall";
+const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Handover tokens used in the last five minutes.
+const MOST_SPENT: usize = 1_000_000;
+
+/// What it takes to know somebody.
+pub struct Access {
+    guard: Guard,
+    pub(super) origins: Origins,
+    pub(super) rates: Arc<Rates>,
+    pub(super) sessions: Sessions,
+    pub(super) passwords: Passwords,
+    /// The operator's name and the hash of the password, where there is a password login.
+    pub(super) login: Option<(String, Secret)>,
+    pub(super) tokens: Tokens,
+    pub(super) spent: Spent,
+    pub(super) handover_operator: bool,
+    pub(super) share_k: u32,
+    pub(super) seal: Seal,
+    pub(super) unlocked_millis: Millis,
+}
+
+/// Somebody, and the session they showed.
+struct Caller {
+    who: Who,
+    session: Option<SessionId>,
+}
+
+impl Access {
+    /// An error is a key that is not of the algorithm.
+    pub fn new(config: &Config, rates: Arc<Rates>) -> Result<Access, jsonwebtoken::errors::Error> {
+        let access = &config.access;
+        let millis = |secs: u32| Millis::from(secs) * 1000;
+        let hash = Secret::new(access.password_hash.expose().to_owned());
+        Ok(Access {
+            guard: Guard::new(config),
+            origins: Origins::new(Proxies::new(&config.proxy.trusted)),
+            rates,
+            sessions: Sessions::new(millis(access.idle_secs), millis(access.longest_secs), access.sessions),
+            passwords: Passwords::default(),
+            login: (!hash.is_empty()).then(|| (access.user.clone(), hash)),
+            tokens: Tokens::new(&config.platform)?,
+            spent: Spent::new(MOST_SPENT),
+            handover_operator: access.handover_operator,
+            share_k: config.report.share_k.max(config.report.k),
+            seal: Seal::default(),
+            unlocked_millis: millis(access.longest_secs),
+        })
+    }
+
+    /// Forgets sessions that are over.
+    pub fn tidy(&self, now: Millis) {
+        self.sessions.tidy(now);
+    }
+
+    pub(super) fn session_of(request: &HttpRequest) -> Option<SessionId> {
+        SessionId::read(cookie(Origins::cookies(request), COOKIE)?)
+    }
+
+    /// A change that another page had the browser send. A browser says where a request comes from; a program without cookies need not.
+    pub(super) fn comes_from_elsewhere(&self, request: &HttpRequest) -> bool {
+        let says = [ORIGIN, FETCH_SITE].iter().any(|name| request.headers().contains_key(name));
+        says && !self.origins.same(request)
+    }
 }
 
 impl Site {
     /// An error is the answer. Somebody else's site is answered like one that does not exist.
     pub(super) fn allow(&self, request: &HttpRequest, right: Right<'_>) -> Result<(), Problem> {
-        let _ = right;
-        if self.guard.admits(request) { Ok(()) } else { Err(Problem::not_allowed()) }
+        self.permit(request, right).map(|_| ())
     }
+
+    /// The same, and who it is.
+    pub(super) fn permit(&self, request: &HttpRequest, right: Right<'_>) -> Result<Who, Problem> {
+        let caller = self.caller(request)?;
+        if !self.is_own_change(request, &caller) {
+            return Err(bad_csrf());
+        }
+        match caller.who.may(right, |one, other| self.is_same_site(one, other)) {
+            Ok(()) => Ok(caller.who),
+            Err(Denied::Nobody) => Err(Problem::not_allowed()),
+            Err(Denied::UnknownSite) => Err(Problem::unknown_site()),
+            Err(Denied::Missing) => Err(Problem::missing_right()),
+        }
+    }
+
+    /// For the record of who changed what.
+    pub(super) fn entry(&self, who: &Who, act: Act, what: impl Into<String>) -> Entry {
+        Entry::new(self.clock.now(), who, act, what)
+    }
+
+    /// The session a request shows, and whose it is.
+    pub(super) fn session(&self, request: &HttpRequest) -> Option<(SessionId, Who)> {
+        let id = Access::session_of(request)?;
+        let who = self.access.sessions.find(&id, self.clock.now())?;
+        Some((id, who))
+    }
+
+    /// Who asks, without a change in mind.
+    pub(super) fn who(&self, request: &HttpRequest) -> Result<Who, Problem> {
+        self.caller(request).map(|caller| caller.who)
+    }
+
+    /// Whoever shows a token is judged by it alone.
+    fn caller(&self, request: &HttpRequest) -> Result<Caller, Problem> {
+        let without_session = |who| Ok(Caller { who, session: None });
+        if let Some(guess) = bearer(request) {
+            return without_session(self.holder(guess)?);
+        }
+        if let Some((id, who)) = self.session(request) {
+            return Ok(Caller { who, session: Some(id) });
+        }
+        without_session(if self.access.guard.is_local_operator(request) { Who::Operator } else { Who::Nobody })
+    }
+
+    fn holder(&self, guess: &str) -> Result<Who, Problem> {
+        if self.access.guard.is_token(guess) {
+            return Ok(Who::Operator);
+        }
+        if !Keys::looks_like_token(guess) {
+            return Ok(Who::Nobody);
+        }
+        // Whose token it is stands in the store. Without having read it, to say it is nobody's would be a lie.
+        let keys = self.registry.keys().ok_or_else(super::api::no_store)?;
+        Ok(keys.token(guess, self.today()).map_or(Who::Nobody, |token| Who::Token(Arc::clone(token))))
+    }
+
+    /// A session whose own page wants to end it.
+    pub(super) fn own_session(&self, request: &HttpRequest) -> Result<(SessionId, Who), Problem> {
+        let caller = self.caller(request)?;
+        let own = self.is_own_change(request, &caller);
+        match caller.session {
+            Some(_) if !own => Err(bad_csrf()),
+            Some(id) => Ok((id, caller.who)),
+            None => Err(Problem::not_allowed()),
+        }
+    }
+
+    /// A browser sends cookies, or what makes it this machine's operator, with requests that any page makes it send. So a change needs
+    /// what only our own page knows, and must not come from another's.
+    fn is_own_change(&self, request: &HttpRequest, caller: &Caller) -> bool {
+        if [Method::GET, Method::HEAD].contains(request.method()) {
+            return true;
+        }
+        match (&caller.session, bearer(request)) {
+            (Some(id), _) => {
+                let guess = request.headers().get(CSRF).and_then(text).unwrap_or("");
+                self.access.sessions.csrf_fits(id, guess) && self.access.origins.same(request)
+            }
+            (None, Some(_)) => true,
+            (None, None) => !self.access.comes_from_elsewhere(request),
+        }
+    }
+
+    pub(super) fn is_same_site(&self, one: &str, other: &str) -> bool {
+        let hosts = self.registry.directory.hosts();
+        let id = |name: &str| hosts.by_name(name).map(|(id, _)| id);
+        one == other || id(one).is_some_and(|found| id(other) == Some(found))
+    }
+
+    /// In UTC: tokens belong to no site's calendar.
+    pub(super) fn today(&self) -> jiff::civil::Date {
+        self.today_in(&jiff::tz::TimeZone::UTC)
+    }
+
+    pub(super) fn today_in(&self, zone: &jiff::tz::TimeZone) -> jiff::civil::Date {
+        let now = jiff::Timestamp::from_millisecond(self.clock.now()).unwrap_or_default();
+        now.to_zoned(zone.clone()).date()
+    }
+}
+
+pub(super) fn bad_csrf() -> Problem {
+    Problem::new(403, "bad_csrf", "This change does not come from a page of ours")
+        .detail("send the csrf of GET /api/v1/session as X-CSRF-Token, from the same origin")
 }

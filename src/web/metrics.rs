@@ -1,12 +1,12 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::Site;
-use crate::event::Problem;
+use super::access::Right;
 use crate::http::refuse;
 
 pub async fn page(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
-    if !site.guard.admits(&request) {
-        return refuse(&Problem::not_allowed(), None).await;
+    if let Err(problem) = site.allow(&request, Right::Platform) {
+        return refuse(&problem, None).await;
     }
     let stored = match site.store.load_full() {
         Some(store) => store.bytes().await.ok(),

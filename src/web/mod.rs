@@ -2,16 +2,22 @@
 
 mod access;
 mod api;
+mod body;
 pub mod consent;
 mod export;
 mod live;
 mod metrics;
 mod pages;
+mod passwords;
 mod platform;
 mod registry;
 mod sample;
 mod scripts;
+mod session;
+mod shared;
+mod shares;
 mod test_clock;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,20 +29,21 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::Clock;
 use crate::event::Problem;
 use crate::flush;
-use crate::http::{Guard, refuse};
+use crate::http::refuse;
 use crate::journal::Journal;
 use crate::registry::Registry;
 use crate::report::Rules;
 use crate::store::Store;
 use crate::telemetry::Meters;
 
+pub use access::Access;
 pub use test_clock::follow;
 
 /// What the pages need.
 pub struct Site {
     pub clock: Clock,
     pub registry: Arc<Registry>,
-    pub guard: Arc<Guard>,
+    pub access: Access,
     pub rules: Rules,
     pub journal: Journal,
     pub store: Arc<arc_swap::ArcSwapOption<Store>>,
@@ -68,13 +75,19 @@ pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
         .route("/api/v1/sites/{site}/events", web::get().to(live::events));
     platform::routes(config);
     registry::routes(config);
+    session::routes(config);
+    shared::routes(config);
+    shares::routes(config);
+    tokens::routes(config);
     scripts::routes(&site.prefix, config);
     pages::routes(config);
     if site.sample {
         sample::routes(config);
     }
     if matches!(site.clock, Clock::Test(_)) {
-        config.route("/test/flush", web::post().to(test_clock::flush));
+        config
+            .route("/test/flush", web::post().to(test_clock::flush))
+            .route("/test/routes", web::get().to(test_clock::routes));
     }
 }
 

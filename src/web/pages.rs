@@ -5,8 +5,9 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 
+/// `frame-ancestors` follows.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+                      form-action 'self'; base-uri 'none'";
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const CSS: &str = "text/css; charset=utf-8";
@@ -25,6 +26,9 @@ const REPORT: [File; 3] = [
     file!("/assets/report.css", CSS, "first/report.css"),
     file!("/assets/report.js", JS, "first/report.js"),
 ];
+
+/// The page that draws reports, wherever it stands.
+pub(super) const APP: &str = REPORT[0].2;
 
 pub(super) const SAMPLE: [File; 4] = [
     file!("/u/demo", HTML, "sample/demo.html"),
@@ -49,10 +53,15 @@ fn page(kind: &'static str, text: &'static str) -> HttpResponse {
 
 /// A page of ours, without its body.
 pub(super) fn answer(kind: &'static str) -> HttpResponseBuilder {
+    framed(kind, "'none'")
+}
+
+/// The same, of a page that others may show in a frame: by their origins.
+pub(super) fn framed(kind: &'static str, ancestors: &str) -> HttpResponseBuilder {
     let mut answer = HttpResponse::Ok();
     answer
         .content_type(kind)
-        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((CONTENT_SECURITY_POLICY, format!("{POLICY}; frame-ancestors {ancestors}")))
         // `no-referrer` would make a form's Origin `null`, and the consent form's origin is checked.
         .insert_header((REFERRER_POLICY, "same-origin"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))

@@ -1,23 +1,31 @@
-//! `/api/v1/sites` and `/api/v1/aliases`: what is registered, for the operator.
+//! `/api/v1/sites` and `/api/v1/aliases`: what is registered. Everybody sees their own sites, operators change them.
+
+use std::collections::BTreeSet;
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::Site;
 use super::access::Right;
-use crate::config::{AliasRule, Directory, SiteRule};
+use super::api::{bad_question, no_store, pairs, shown, unread};
+use super::body::json_body;
+use crate::access::{Act, Who};
+use crate::config::{AliasRule, SiteRule};
 use crate::event::Problem;
-use crate::http::{read, refuse};
+use crate::http::refuse;
 
 const BODY_BYTES: usize = 64 * 1024;
+const ROWS: usize = 100;
+const MOST_ROWS: usize = 1000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/api/v1/sites", web::get().to(list))
         .route("/api/v1/sites/{site}", web::put().to(put_site))
         .route("/api/v1/sites/{site}", web::delete().to(remove_site))
+        .route("/api/v1/aliases/{alias}", web::get().to(show_alias))
         .route("/api/v1/aliases/{alias}", web::put().to(put_alias))
         .route("/api/v1/aliases/{alias}", web::delete().to(remove_alias));
 }
@@ -27,6 +35,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 struct OfSite {
     hosts: Vec<String>,
     zone: String,
+    #[serde(default)]
+    embed: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -35,19 +45,25 @@ struct OfAlias {
     site: String,
 }
 
-async fn list(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
-    if let Err(problem) = site.allow(&request, Right::Manage) {
-        return refuse(&problem, None).await;
-    }
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(listed(&site.registry.directory))
+struct Search {
+    text: String,
+    limit: usize,
 }
 
-fn listed(directory: &Directory) -> serde_json::Value {
-    let registered = directory.registered();
-    let entry = |from: &'static str| move |rule: &SiteRule| serde_json::json!({"site": rule.id, "hosts": rule.hosts, "zone": rule.zone, "from": from});
-    let sites = directory.configured().iter().map(entry("configuration"));
-    let sites: Vec<_> = sites.chain(registered.sites.iter().map(entry("registry"))).collect();
-    serde_json::json!({"sites": sites, "profiles": directory.profiles(), "aliases": registered.aliases})
+async fn list(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
+    let rows = async {
+        let who = site.permit(&request, Right::Sites)?;
+        let search = Search::of(pairs(&request)?).ok_or_else(accepted)?;
+        let names = match &who {
+            Who::Creator(sites) => sites.to_vec(),
+            Who::Token(token) if token.site.is_some() => token.site.clone().into_iter().collect(),
+            _ => site.all_names(&search).await?,
+        };
+        let names: BTreeSet<&String> = names.iter().filter(|name| search.finds(name)).collect();
+        let rows: Vec<Value> = names.into_iter().take(search.limit).filter_map(|name| site.row(name)).collect();
+        Ok(json!({ "rows": rows }))
+    };
+    shown(&request, false, rows.await).await
 }
 
 async fn put_site(
@@ -56,11 +72,31 @@ async fn put_site(
     mut payload: web::Payload,
     site: web::Data<Site>,
 ) -> HttpResponse {
-    answer(async {
-        let OfSite { hosts, zone } = body(&request, &mut payload, &site).await?;
-        site.registry.put_site(SiteRule { id: name.into_inner(), hosts, zone }).await
+    let body = json_body(&mut payload, BODY_BYTES, site.deadline).await;
+    done(async {
+        let who = site.permit(&request, Right::Register(&name))?;
+        let OfSite { hosts, zone, embed } = body?;
+        let by = site.entry(&who, Act::PutSite, &**name);
+        site.registry.put_site(by, SiteRule { id: name.into_inner(), hosts, zone, embed }).await
     })
     .await
+}
+
+async fn remove_site(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
+    done(async {
+        let who = site.permit(&request, Right::Register(&name))?;
+        site.registry.remove_site(site.entry(&who, Act::RemoveSite, &**name), &name).await
+    })
+    .await
+}
+
+async fn show_alias(request: HttpRequest, alias: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
+    let shown_alias = site.allow(&request, Right::Manage).and_then(|()| {
+        let registered = site.registry.directory.registered();
+        let found = registered.aliases.iter().find(|known| known.alias == **alias);
+        found.cloned().ok_or_else(Problem::unknown_site)
+    });
+    shown(&request, false, shown_alias).await
 }
 
 async fn put_alias(
@@ -69,45 +105,78 @@ async fn put_alias(
     mut payload: web::Payload,
     site: web::Data<Site>,
 ) -> HttpResponse {
-    answer(async {
-        let OfAlias { site: of } = body(&request, &mut payload, &site).await?;
-        site.registry.put_alias(AliasRule { alias: alias.into_inner(), site: of }).await
-    })
-    .await
-}
-
-async fn remove_site(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
-    answer(async {
-        site.allow(&request, Right::Manage)?;
-        site.registry.remove_site(&name).await
+    let body = json_body(&mut payload, BODY_BYTES, site.deadline).await;
+    done(async {
+        let who = site.permit(&request, Right::Manage)?;
+        let OfAlias { site: of } = body?;
+        let by = site.entry(&who, Act::PutAlias, &**alias);
+        site.registry.put_alias(by, AliasRule { alias: alias.into_inner(), site: of }).await
     })
     .await
 }
 
 async fn remove_alias(request: HttpRequest, alias: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
-    answer(async {
-        site.allow(&request, Right::Manage)?;
-        site.registry.remove_alias(&alias).await
+    done(async {
+        let who = site.permit(&request, Right::Manage)?;
+        site.registry.remove_alias(site.entry(&who, Act::RemoveAlias, &**alias), &alias).await
     })
     .await
 }
 
-/// The body is read before anything is answered, also to one who may not ask: see `http::read`.
-async fn body<T: DeserializeOwned>(
-    request: &HttpRequest,
-    payload: &mut web::Payload,
-    site: &Site,
-) -> Result<T, Problem> {
-    let body = read(payload, BODY_BYTES, site.deadline).await;
-    site.allow(request, Right::Manage)?;
-    let bad = |detail: String| Problem::new(400, "bad_value", "This cannot be registered").detail(detail);
-    let body = body.map_err(|_| bad(format!("the body must be JSON of at most {BODY_BYTES} bytes")))?;
-    serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))
-}
-
-async fn answer(change: impl Future<Output = Result<(), Problem>>) -> HttpResponse {
+/// The answer to a change.
+pub(super) async fn done(change: impl Future<Output = Result<(), Problem>>) -> HttpResponse {
     match change.await {
         Ok(()) => HttpResponse::NoContent().insert_header((CACHE_CONTROL, "no-store")).finish(),
         Err(problem) => refuse(&problem, None).await,
     }
+}
+
+impl Search {
+    fn of(pairs: Vec<(String, String)>) -> Option<Search> {
+        let (mut text, mut limit) = (None, None);
+        for (key, value) in pairs {
+            match &*key {
+                "search" if text.is_none() => text = Some(value.to_lowercase()),
+                "limit" if limit.is_none() => limit = Some(value.parse().ok().filter(|n| (1..=MOST_ROWS).contains(n))?),
+                _ => return None,
+            }
+        }
+        Some(Search { text: text.unwrap_or_default(), limit: limit.unwrap_or(ROWS) })
+    }
+
+    fn finds(&self, name: &str) -> bool {
+        name.to_lowercase().contains(&self.text)
+    }
+}
+
+impl Site {
+    /// Those of the configuration and the registry, and the profiles that were ever counted.
+    async fn all_names(&self, search: &Search) -> Result<Vec<String>, Problem> {
+        let (directory, registered) = (&self.registry.directory, self.registry.directory.registered());
+        let store = self.store.load_full().ok_or_else(no_store)?;
+        let mut names = store.named_like(&search.text, search.limit + registered.aliases.len()).await.map_err(unread)?;
+        names.extend(directory.configured().iter().chain(&registered.sites).map(|rule| rule.id.clone()));
+        names.extend(registered.aliases.iter().map(|alias| alias.site.clone()));
+        names.retain(|name| !registered.aliases.iter().any(|alias| alias.alias == *name));
+        Ok(names)
+    }
+
+    /// `None`: no rule fits the name any more.
+    fn row(&self, name: &str) -> Option<Value> {
+        let (_, zone) = super::api::named(name, self).ok()?;
+        let (directory, registered) = (&self.registry.directory, self.registry.directory.registered());
+        let rule = directory.configured().iter().chain(&registered.sites).find(|rule| rule.id == name);
+        let aliases = registered.aliases.iter().filter(|alias| alias.site == name).map(|alias| &alias.alias);
+        Some(json!({
+            "site": name,
+            "zone": zone.iana_name(),
+            "hosts": rule.map_or(&[][..], |rule| &rule.hosts),
+            "aliases": aliases.collect::<Vec<_>>(),
+            "embed": rule.map_or(&[][..], |rule| &rule.embed),
+        }))
+    }
+}
+
+fn accepted() -> Problem {
+    bad_question("accepted are search and limit (1 to 1000), once each")
 }

@@ -1,7 +1,10 @@
 //! Days of traffic in seconds: with `test.clock` a request says what time it is, and counts can be read at once.
 
 use actix_web::body::{BoxBody, MessageBody};
+use std::collections::BTreeSet;
+
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::introspection::{IntrospectionReportItem, IntrospectionTree};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, web};
 
@@ -28,6 +31,13 @@ pub async fn follow(
         }
     }
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+}
+
+/// Every method and path that is answered, as the running program has them.
+pub async fn routes(tree: web::Data<IntrospectionTree>) -> HttpResponse {
+    let routes: Vec<IntrospectionReportItem> = (&tree.root).into();
+    let pairs = routes.iter().flat_map(|route| route.methods.iter().map(|method| format!("{method} {}", route.full_path)));
+    HttpResponse::Ok().json(pairs.collect::<BTreeSet<String>>())
 }
 
 /// Answers once everything counted so far can be read.

@@ -22,7 +22,7 @@ use crate::consent::texts::{Language, Texts};
 use crate::consent::versions::Notice;
 use crate::consent::{Stored, Terms};
 use crate::enrich::Page;
-use crate::http::{Guard, Origins, Rates};
+use crate::http::{Origins, Rates};
 use crate::ledger::{Digests, Ledger};
 use crate::registry::Registry;
 
@@ -46,7 +46,6 @@ pub struct Asking {
     pub origins: Origins,
     pub rates: Arc<Rates>,
     pub registry: Arc<Registry>,
-    pub guard: Arc<Guard>,
     /// The visit cookie's name and seconds of life, in the mode that sets one.
     pub visit_cookie: Option<(String, u64)>,
     pub bi: Option<BiGate>,

@@ -6,6 +6,8 @@ use super::Asking;
 use crate::consent::versions::Notice;
 use crate::event::Problem;
 use crate::http::refuse;
+use crate::web::Site;
+use crate::web::access::Right;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,9 +18,9 @@ struct Query {
 
 /// `GET /api/v1/notices?after=<id>`: what the platform is to tell its account holders. Each notice has one id for ever: who asks with the
 /// last one it has seen gets each once.
-pub(super) async fn list(request: HttpRequest, asking: web::Data<Asking>) -> HttpResponse {
-    if !asking.guard.admits(&request) {
-        return refuse(&Problem::not_allowed(), None).await;
+pub(super) async fn list(request: HttpRequest, asking: web::Data<Asking>, site: web::Data<Site>) -> HttpResponse {
+    if let Err(problem) = site.allow(&request, Right::Platform) {
+        return refuse(&problem, None).await;
     }
     let Ok(query) = web::Query::<Query>::from_query(request.query_string()) else {
         let problem = Problem::new(400, "bad_question", "The question cannot be answered");

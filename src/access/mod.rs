@@ -1,0 +1,22 @@
+//! Who may see what: principals and their rights, sessions, tokens, share links, passwords, and the record of who changed what.
+//!
+//! Rules only. `web` asks them of each request, `store` keeps what lasts. A secret that is made here leaves once, in a cookie or an
+//! answer; what stays is a digest of it.
+
+mod audit;
+mod keys;
+mod passwords;
+mod rights;
+mod seal;
+mod secret;
+mod sessions;
+mod spent;
+
+pub use audit::{Act, Entry};
+pub use keys::{ApiToken, Keys, Scope, Share};
+pub use passwords::{hash, verify};
+pub use rights::{Denied, Right, Who};
+pub use seal::Seal;
+pub use secret::{Digest, Raw, new_id, same_text};
+pub use sessions::{SessionId, Sessions};
+pub use spent::{Spending, Spent};

@@ -1,0 +1,107 @@
+//! Secrets that are made here. They are random, so a plain digest of one cannot be turned back, and a table of digests needs no salt.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// The secret itself: no `Debug`, `Display`, `Clone` or `Serialize`.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Raw<const N: usize>([u8; N]);
+
+impl<const N: usize> Raw<N> {
+    pub fn random() -> Raw<N> {
+        Raw(random())
+    }
+
+    /// For whoever it is made for, and nobody else.
+    pub fn reveal(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    /// One secret has one text.
+    pub fn read(text: &str) -> Option<Raw<N>> {
+        let mut bytes = [0; N];
+        let mut read = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let whole = read.len() == N;
+        if whole {
+            bytes.copy_from_slice(&read);
+        }
+        read.zeroize();
+        whole.then_some(Raw(bytes))
+    }
+
+    pub fn digest(&self) -> Digest {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest(&SHA256, &self.0).as_ref());
+        Digest(bytes)
+    }
+
+    /// Under a key of this process: of no use to whoever reads its memory later, or another's.
+    pub(super) fn keyed(&self, key: &[u8; 32]) -> blake3::Hash {
+        blake3::keyed_hash(key, &self.0)
+    }
+}
+
+/// What is kept of a secret.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    pub fn text(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub fn of_text(text: &str) -> Option<Digest> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return None;
+        }
+        for (place, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).ok()?;
+        }
+        Some(Digest(bytes))
+    }
+}
+
+/// In constant time, so that the answer's delay tells nothing about a guess.
+pub fn same_text(one: &str, other: &str) -> bool {
+    one.as_bytes().ct_eq(other.as_bytes()).into()
+}
+
+/// A name for what has a secret: public, and made of nothing of it.
+pub fn new_id() -> String {
+    format!("{:016x}", u64::from_le_bytes(random()))
+}
+
+pub(super) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system's random generator works");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_reads_back_from_its_one_text() {
+        let raw = Raw::<32>::random();
+        let text = raw.reveal();
+        assert_eq!(text.len(), 43);
+        assert_eq!(Raw::<32>::read(&text).unwrap().digest(), raw.digest());
+        assert!(Raw::<16>::read(&text).is_none());
+        for other in [format!("{text}="), format!("{text}A"), text[1..].to_owned(), String::new()] {
+            assert!(Raw::<32>::read(&other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_digest_reads_back() {
+        let digest = Raw::<16>([7; 16]).digest();
+        assert_eq!(Digest::of_text(&digest.text()), Some(digest));
+        assert_eq!(Digest::of_text("é".repeat(32).as_str()), None);
+        assert_eq!(Digest::of_text(""), None);
+    }
+}

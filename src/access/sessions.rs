@@ -1,0 +1,142 @@
+//! Sessions, in memory: a restart signs everybody out.
+//!
+//! The cookie holds 256 random bits; kept is a hash of them under a key of this process, and the session's CSRF token is another such
+//! hash of the same bits. A session ends when it was not used for a while, at the latest after its longest time, or by signing out.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::rights::Who;
+use super::secret::{Raw, random, same_text};
+use crate::event::Millis;
+
+pub type SessionId = Raw<32>;
+
+pub struct Sessions {
+    key: [u8; 32],
+    csrf_key: [u8; 32],
+    idle: Millis,
+    longest: Millis,
+    most: usize,
+    open: Mutex<HashMap<[u8; 32], Session>>,
+}
+
+struct Session {
+    who: Who,
+    began: Millis,
+    seen: Millis,
+}
+
+impl Sessions {
+    pub fn new(idle: Millis, longest: Millis, most: usize) -> Sessions {
+        Sessions { key: random(), csrf_key: random(), idle, longest, most, open: Mutex::default() }
+    }
+
+    /// A new session under a new id, always. With no room left, the one that was quiet for longest ends.
+    pub fn open(&self, who: Who, now: Millis) -> SessionId {
+        let id = SessionId::random();
+        let mut open = self.held();
+        if open.len() >= self.most {
+            open.retain(|_, session| self.lives(session, now));
+        }
+        if open.len() >= self.most
+            && let Some(quiet) = open.iter().min_by_key(|(_, session)| session.seen).map(|(key, _)| *key)
+        {
+            open.remove(&quiet);
+        }
+        open.insert(self.key_of(&id), Session { who, began: now, seen: now });
+        id
+    }
+
+    /// Whose session it is. Asking keeps it from being idle.
+    pub fn find(&self, id: &SessionId, now: Millis) -> Option<Who> {
+        let key = self.key_of(id);
+        let mut open = self.held();
+        let session = open.get_mut(&key)?;
+        if self.lives(session, now) {
+            session.seen = session.seen.max(now);
+            return Some(session.who.clone());
+        }
+        open.remove(&key);
+        None
+    }
+
+    pub fn close(&self, id: &SessionId) {
+        self.held().remove(&self.key_of(id));
+    }
+
+    /// What a page of ours must send with every change, and no other page can know.
+    pub fn csrf(&self, id: &SessionId) -> String {
+        id.keyed(&self.csrf_key).to_hex().to_string()
+    }
+
+    pub fn csrf_fits(&self, id: &SessionId, guess: &str) -> bool {
+        same_text(&self.csrf(id), guess)
+    }
+
+    /// Forgets what is over.
+    pub fn tidy(&self, now: Millis) {
+        self.held().retain(|_, session| self.lives(session, now));
+    }
+
+    fn lives(&self, session: &Session, now: Millis) -> bool {
+        now - session.seen < self.idle && now - session.began < self.longest
+    }
+
+    fn key_of(&self, id: &SessionId) -> [u8; 32] {
+        *id.keyed(&self.key).as_bytes()
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<[u8; 32], Session>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Millis = 30 * 60_000;
+    const LONGEST: Millis = 12 * 3_600_000;
+
+    fn lives(sessions: &Sessions, id: &SessionId, now: Millis) -> bool {
+        sessions.find(id, now).is_some()
+    }
+
+    #[test]
+    fn a_session_ends_when_it_is_idle_or_old_or_closed() {
+        let sessions = Sessions::new(IDLE, LONGEST, 10);
+        let idle = sessions.open(Who::Operator, 0);
+        assert!(lives(&sessions, &idle, IDLE - 1));
+        assert!(lives(&sessions, &idle, 2 * IDLE - 2));
+        assert!(!lives(&sessions, &idle, 3 * IDLE - 2));
+        assert!(!lives(&sessions, &idle, 0), "what is over stays over");
+
+        let busy = sessions.open(Who::Operator, 0);
+        assert!((0..LONGEST).step_by(60_000).all(|now| lives(&sessions, &busy, now)));
+        assert!(!lives(&sessions, &busy, LONGEST));
+
+        let closed = sessions.open(Who::Operator, 0);
+        sessions.close(&closed);
+        assert!(!lives(&sessions, &closed, 0));
+    }
+
+    #[test]
+    fn with_no_room_left_the_quietest_goes() {
+        let sessions = Sessions::new(IDLE, LONGEST, 3);
+        let ids: Vec<SessionId> = (0..3).map(|at| sessions.open(Who::Operator, at)).collect();
+        assert!(lives(&sessions, &ids[0], 10));
+        let newest = sessions.open(Who::Operator, 11);
+        let found = [&ids[0], &ids[1], &ids[2], &newest].map(|id| lives(&sessions, id, 12));
+        assert_eq!(found, [true, false, true, true]);
+    }
+
+    #[test]
+    fn each_session_has_a_csrf_token_of_its_own() {
+        let sessions = Sessions::new(IDLE, LONGEST, 3);
+        let (one, two) = (sessions.open(Who::Operator, 0), sessions.open(Who::Operator, 0));
+        assert!(sessions.csrf_fits(&one, &sessions.csrf(&one)));
+        assert!(!sessions.csrf_fits(&one, &sessions.csrf(&two)) && !sessions.csrf_fits(&one, ""));
+        assert_ne!(sessions.csrf(&one), one.reveal());
+    }
+}

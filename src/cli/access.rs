@@ -1,0 +1,47 @@
+//! `footfall access …`: for operators who set up the password login.
+
+use std::io::{IsTerminal, stdin};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::wrong;
+use crate::access;
+use crate::config::Secret;
+
+const FEWEST_CHARS: usize = 12;
+
+#[derive(Subcommand)]
+pub enum Access {
+    /// Read a password from standard input and print what belongs into access.password_hash.
+    HashPassword,
+}
+
+impl Access {
+    pub fn run(self) -> ExitCode {
+        let Access::HashPassword = self;
+        match password() {
+            Ok(password) => {
+                println!("{}", access::hash(password.expose()));
+                ExitCode::SUCCESS
+            }
+            Err(error) => wrong(&error),
+        }
+    }
+}
+
+/// One line. It is not taken from the command line, which other users of the machine and the shell's history would see.
+fn password() -> anyhow::Result<Secret> {
+    if stdin().is_terminal() {
+        eprintln!("The password, then Enter. It shows on the screen.");
+    }
+    let mut line = String::new();
+    stdin().read_line(&mut line)?;
+    let password = Secret::new(line.trim_end_matches(['\r', '\n']).to_owned());
+    zeroize::Zeroize::zeroize(&mut line);
+    anyhow::ensure!(
+        password.expose().chars().count() >= FEWEST_CHARS,
+        "the password must have at least {FEWEST_CHARS} characters"
+    );
+    Ok(password)
+}

@@ -1,0 +1,48 @@
+//! Checks passwords beside the requests: two at a time, each on a thread of its own, and a line that is not waited in for long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::access;
+use crate::config::Secret;
+use crate::event::Problem;
+
+/// Each takes 19 MiB and a core.
+const AT_ONCE: usize = 2;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub struct Passwords(Arc<Semaphore>);
+
+impl Default for Passwords {
+    fn default() -> Passwords {
+        Passwords(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
+impl Passwords {
+    pub async fn verify(&self, hash: String, password: Secret) -> Result<bool, Problem> {
+        self.aside(move || access::verify(&hash, password.expose())).await
+    }
+
+    pub async fn hash(&self, password: Secret) -> Result<String, Problem> {
+        self.aside(move || access::hash(password.expose())).await
+    }
+
+    async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+        let turn: OwnedSemaphorePermit = match tokio::time::timeout(PATIENCE, Arc::clone(&self.0).acquire_owned()).await {
+            Ok(Ok(turn)) => turn,
+            _ => return Err(busy()),
+        };
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| busy())
+    }
+}
+
+fn busy() -> Problem {
+    Problem::new(503, "busy", "Too many passwords are being checked")
+}

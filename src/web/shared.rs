@@ -1,0 +1,163 @@
+//! `/share/{token}` and `/api/v1/shares/{token}`: what whoever has a share link gets. One report of one site, over the link's days, with its own k: no other
+//! range, no filter, no comparison.
+
+use std::sync::Arc;
+
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, REFERRER_POLICY, SET_COOKIE};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+
+use super::{Site, pages};
+use super::api::{bad_question, named, no_store, shown, unread};
+use super::body::json_body;
+use crate::access::Share;
+use crate::config::Secret;
+use crate::consent::cookie;
+use crate::event::Problem;
+use crate::http::{Origins, refuse};
+use crate::report::{self, Asked, Question, Rules};
+
+const BODY_BYTES: usize = 4096;
+/// Rows of each list.
+const ROWS: u32 = 100;
+const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/share/{token}", web::get().to(page))
+        .route("/api/v1/shares/{token}/report", web::get().to(report))
+        .route("/api/v1/shares/{token}/unlock", web::post().to(unlock));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unlock {
+    password: Secret,
+}
+
+/// The same page for a link that is good and one that is not: it asks for the report and says.
+async fn page(token: web::Path<Secret>, site: web::Data<Site>) -> HttpResponse {
+    let mut answer = pages::framed(pages::HTML, &site.frame_ancestors(&token));
+    let mut answer = answer.insert_header((CACHE_CONTROL, "no-store")).body(pages::APP);
+    discreet(&mut answer);
+    answer
+}
+
+async fn report(request: HttpRequest, token: web::Path<Secret>, site: web::Data<Site>) -> HttpResponse {
+    let answer = async {
+        let share = site.share(&token)?;
+        if share.password.is_some() && !site.is_unlocked(&request, &share) {
+            return Err(Problem::new(401, "password_needed", "This link needs its password"));
+        }
+        if !request.query_string().is_empty() {
+            return Err(bad_question("a share link answers one question: its own days, without a filter"));
+        }
+        let question = site.shared_question(&share)?;
+        let store = site.store.load_full().ok_or_else(no_store)?;
+        report::ask(&store, question).await.map_err(unread)
+    };
+    let mut answer = shown(&request, false, answer.await).await;
+    discreet(&mut answer);
+    answer
+}
+
+async fn unlock(
+    request: HttpRequest,
+    token: web::Path<Secret>,
+    mut payload: web::Payload,
+    site: web::Data<Site>,
+) -> HttpResponse {
+    let given = json_body::<Unlock>(&mut payload, BODY_BYTES, site.deadline).await;
+    let unlocked = async {
+        let share = site.share(&token)?;
+        let Some(hash) = &share.password else { return Ok(None) };
+        let password = given?.password;
+        site.may_try(&request, &share.id)?;
+        match site.access.passwords.verify(hash.clone(), password).await? {
+            true => Ok(Some(site.unlocked_cookie(&share))),
+            false => Err(Problem::new(401, "bad_password", "The password is wrong")),
+        }
+    };
+    let mut answer = match unlocked.await {
+        Ok(cookie) => {
+            let mut answer = HttpResponse::NoContent();
+            answer.insert_header((CACHE_CONTROL, "no-store"));
+            if let Some(cookie) = cookie {
+                answer.insert_header((SET_COOKIE, cookie));
+            }
+            answer.finish()
+        }
+        Err(problem) => refuse(&problem, None).await,
+    };
+    discreet(&mut answer);
+    answer
+}
+
+/// The address is the secret: search engines do not keep it, and links on the page do not tell it.
+fn discreet(answer: &mut HttpResponse) {
+    for (name, value) in [(ROBOTS, "noindex, nofollow"), (REFERRER_POLICY, "no-referrer")] {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+}
+
+impl Site {
+    /// Revoked, expired and never made are one answer.
+    fn share(&self, token: &Secret) -> Result<Arc<Share>, Problem> {
+        let keys = self.registry.keys().ok_or_else(no_store)?;
+        let share = keys.share(token.expose()).ok_or_else(unknown_share)?;
+        let (_, zone) = named(&share.site, self).map_err(|_| unknown_share())?;
+        if share.is_alive(self.today_in(&zone)) { Ok(Arc::clone(share)) } else { Err(unknown_share()) }
+    }
+
+    /// The one question of a link.
+    pub(super) fn shared_question(&self, share: &Share) -> Result<Question, Problem> {
+        let (id, zone) = named(&share.site, self)?;
+        let (from, to) = (Some(share.from.to_string()), Some(share.to.to_string()));
+        let asked = Asked { from, to, limit: Some(ROWS), ..Asked::default() };
+        let rules = Rules { k: self.access.share_k, ..self.rules };
+        Question::new(&share.site, (id, &zone), asked, self.clock.now(), rules)
+    }
+
+    /// What may show the page of a link in a frame: `frame-ancestors` of its policy. Cookies do not reach a frame on another site, so a
+    /// link with a password can be unlocked on a page of its own only.
+    fn frame_ancestors(&self, token: &Secret) -> String {
+        let origins = self.share(token).ok().filter(|share| share.password.is_none()).map(|share| self.embed(&share.site));
+        origins.filter(|origins| !origins.is_empty()).map_or_else(|| "'none'".to_owned(), |origins| origins.join(" "))
+    }
+
+    /// Where a site may be embedded, under whichever name.
+    fn embed(&self, name: &str) -> Vec<String> {
+        let (directory, registered) = (&self.registry.directory, self.registry.directory.registered());
+        let mut rules = directory.configured().iter().chain(&registered.sites);
+        let rule = rules.find(|rule| self.is_same_site(&rule.id, name));
+        rule.map(|rule| rule.embed.clone()).unwrap_or_default()
+    }
+
+    fn unlocked_cookie(&self, share: &Share) -> String {
+        let until = self.clock.now() + self.access.unlocked_millis;
+        let value = format!("{until}.{}", self.access.seal.of(&proof(share, until)));
+        format!("{}={value}; Path=/; Secure; HttpOnly; SameSite=Lax", cookie_name(share))
+    }
+
+    fn is_unlocked(&self, request: &HttpRequest, share: &Share) -> bool {
+        let value = cookie(Origins::cookies(request), &cookie_name(share)).and_then(|value| value.split_once('.'));
+        value.is_some_and(|(until, seal)| {
+            let until = until.parse().unwrap_or(0);
+            self.clock.now() < until && self.access.seal.fits(&proof(share, until), seal)
+        })
+    }
+}
+
+/// What an unlocking cookie says, under a key of this process.
+fn proof(share: &Share, until: i64) -> String {
+    format!("{} {until}", share.id)
+}
+
+/// Of this link alone; its id is no secret.
+fn cookie_name(share: &Share) -> String {
+    format!("__Host-footfall-share-{}", share.id)
+}
+
+pub(super) fn unknown_share() -> Problem {
+    Problem::new(404, "unknown_share", "No such share link")
+}

@@ -1,0 +1,127 @@
+//! `/api/v1/sites/{site}/shares`: the share links of a site, for whoever may manage it. A link's secret is in the answer that makes it, and
+//! nowhere after.
+
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpRequest, HttpResponse, web};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Site;
+use super::access::Right;
+use super::api::{named, no_store, shown};
+use super::body::{bad_value, json_body};
+use super::registry::done;
+use crate::access::{Act, Share, new_id};
+use crate::config::Secret;
+use crate::event::Problem;
+use crate::http::refuse;
+use crate::report::Question;
+
+const BODY_BYTES: usize = 8192;
+const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=256;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/api/v1/sites/{site}/shares", web::get().to(list))
+        .route("/api/v1/sites/{site}/shares", web::post().to(make))
+        .route("/api/v1/sites/{site}/shares/{id}", web::delete().to(revoke));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewShare {
+    from: Date,
+    to: Date,
+    #[serde(default)]
+    expires: Option<Date>,
+    #[serde(default)]
+    password: Option<Secret>,
+}
+
+async fn list(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
+    let rows = site.allow(&request, Right::Shares(&name)).and_then(|()| {
+        named(&name, &site)?;
+        let keys = site.registry.keys().ok_or_else(no_store)?;
+        let shares = keys.shares_of(|of| site.is_same_site(of, &name));
+        let rows: Vec<Value> = shares.into_iter().map(|share| row(share)).collect();
+        Ok(json!({ "rows": rows }))
+    });
+    shown(&request, false, rows).await
+}
+
+fn row(share: &Share) -> Value {
+    json!({
+        "id": share.id, "from": share.from, "to": share.to, "expires": share.expires,
+        "password": share.password.is_some(), "created": share.created, "revoked": share.revoked,
+    })
+}
+
+async fn make(
+    request: HttpRequest,
+    name: web::Path<String>,
+    mut payload: web::Payload,
+    site: web::Data<Site>,
+) -> HttpResponse {
+    let new = json_body::<NewShare>(&mut payload, BODY_BYTES, site.deadline).await;
+    let made = async {
+        let who = site.permit(&request, Right::Shares(&name))?;
+        let (_, zone) = named(&name, &site)?;
+        let share = site.new_share(&name, &zone, new?).await?;
+        let (digest, secret) = Share::secret();
+        let (id, by) = (share.id.clone(), site.entry(&who, Act::MakeShare, format!("{name} {}", share.id)));
+        let of_site = |of: &str| site.is_same_site(of, &name);
+        site.registry.put_share(by, digest, share, (of_site, site.today_in(&zone))).await?;
+        Ok(json!({"id": id, "url": format!("/share/{secret}")}))
+    };
+    match made.await {
+        Ok(made) => HttpResponse::Created().insert_header((CACHE_CONTROL, "no-store")).json(made),
+        Err(problem) => refuse(&problem, None).await,
+    }
+}
+
+async fn revoke(request: HttpRequest, path: web::Path<(String, String)>, site: web::Data<Site>) -> HttpResponse {
+    let (name, id) = path.into_inner();
+    done(async {
+        let who = site.permit(&request, Right::Shares(&name))?;
+        named(&name, &site)?;
+        let keys = site.registry.keys().ok_or_else(no_store)?;
+        let shares = keys.shares_of(|of| site.is_same_site(of, &name));
+        let share = shares.into_iter().find(|share| share.id == id).ok_or_else(super::shared::unknown_share)?;
+        let by = || site.entry(&who, Act::RevokeShare, format!("{name} {id}"));
+        if share.revoked { Ok(()) } else { site.registry.revoke_share(by(), &id).await }
+    })
+    .await
+}
+
+impl Site {
+    async fn new_share(&self, name: &str, zone: &TimeZone, new: NewShare) -> Result<Share, Problem> {
+        let today = self.today_in(zone);
+        // Whoever can watch a day fill up learns what each visitor added.
+        if new.to >= today {
+            return Err(bad_value("to must be a day that is over"));
+        }
+        if new.expires.is_some_and(|last| last < today) {
+            return Err(bad_value("expires must be today or later"));
+        }
+        let password = match new.password {
+            Some(password) if !PASSWORD_CHARS.contains(&password.expose().chars().count()) => {
+                return Err(bad_value("password must be 8 to 256 characters"));
+            }
+            Some(password) => Some(self.access.passwords.hash(password).await?),
+            None => None,
+        };
+        let share = Share {
+            id: new_id(),
+            site: name.to_owned(),
+            from: new.from,
+            to: new.to,
+            expires: new.expires,
+            password,
+            created: today,
+            revoked: false,
+        };
+        self.shared_question(&share).map(|_: Question| share)
+    }
+}
