@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected may stop at once")]
 
+mod access;
 mod canary;
 mod config;
 mod consent;

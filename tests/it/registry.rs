@@ -119,6 +119,7 @@ fn what_would_count_a_page_twice_or_cut_days_anew_is_refused_by_name_and_changes
         ("sites/tom%20x", of(r#"["b.example"]"#, "UTC"), 400, "letters, digits"),
         ("sites/tom.shop", r#"{"hosts":["b.example"],"zone":"UTC","owner":"ann"}"#.to_owned(), 400, "owner"),
         ("sites/tom.shop", "{".to_owned(), 400, "EOF"),
+        ("sites/tom.shop", r#"{"hosts":[],"zone":"UTC","embed":["https://*.example"]}"#.to_owned(), 400, "origin"),
         ("aliases/x", r#"{"site":"mia-new"}"#.to_owned(), 409, "name the site it stands for"),
         ("aliases/mia", r#"{"site":"tom"}"#.to_owned(), 409, "other names of its own"),
         ("aliases/fixed", r#"{"site":"mia"}"#.to_owned(), 409, "hosts of its own"),
@@ -130,12 +131,14 @@ fn what_would_count_a_page_twice_or_cut_days_anew_is_refused_by_name_and_changes
         assert_eq!((found, said.contains(word)), (*status, true), "{path} {body}: {code}: {said}");
     }
     assert_eq!(listed(), before);
-    assert_eq!(
-        before["sites"][0],
-        json!({"site":"fixed","hosts":["fixed.example"],"zone":"UTC","from":"configuration"})
-    );
-    assert_eq!(before["sites"][1]["hosts"], json!(["mia.example", "www.mia.example"]));
-    assert_eq!(before["aliases"], json!([{"alias":"mia-new","site":"mia"}]));
+    let rows = [
+        json!({"site":"fixed","zone":"UTC","hosts":["fixed.example"],"aliases":[],"embed":[]}),
+        json!({"site":"mia","zone":"UTC","hosts":[],"aliases":["mia-new"],"embed":[]}),
+        json!({"site":"mia.shop","zone":"Europe/Berlin","hosts":["mia.example","www.mia.example"],"aliases":[],"embed":[]}),
+    ];
+    assert_eq!(before, json!({ "rows": rows }));
+    let alias: Value = serde_json::from_slice(&ask(&server, "GET", "/api/v1/aliases/mia-new", "", &[]).body).unwrap();
+    assert_eq!(alias, json!({"alias":"mia-new","site":"mia"}));
 }
 
 #[test]
@@ -179,7 +182,7 @@ fn two_collectors_of_one_database_know_what_either_was_told() {
     let until = Instant::now() + Duration::from_secs(20);
     loop {
         let listed: Value = serde_json::from_slice(&ask(&two, "GET", "/api/v1/sites", "", &[]).body).unwrap();
-        if listed["sites"][0]["site"] == "mia.shop" {
+        if listed["rows"][0]["site"] == "mia.shop" {
             break;
         }
         assert!(Instant::now() < until, "the second collector never heard of it: {listed}");

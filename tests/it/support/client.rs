@@ -70,6 +70,18 @@ impl Client {
     }
 
     pub fn receive(&mut self) -> io::Result<Answer> {
+        let answer = self.receive_head()?;
+        self.receive_body(answer)
+    }
+
+    pub fn receive_body(&mut self, mut answer: Answer) -> io::Result<Answer> {
+        answer.body = self.body(&answer)?;
+        self.last_used = Instant::now();
+        Ok(answer)
+    }
+
+    /// Some answers have no end to wait for.
+    pub fn receive_head(&mut self) -> io::Result<Answer> {
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.ok_or_else(|| malformed(&status_line))?;
@@ -82,10 +94,7 @@ impl Client {
             let (name, value) = line.split_once(':').ok_or_else(|| malformed(&line))?;
             headers.push((name.to_owned(), value.trim().to_owned()));
         }
-        let mut answer = Answer { status, headers, body: Vec::new() };
-        answer.body = self.body(&answer)?;
-        self.last_used = Instant::now();
-        Ok(answer)
+        Ok(Answer { status, headers, body: Vec::new() })
     }
 
     fn body(&mut self, answer: &Answer) -> io::Result<Vec<u8>> {
