@@ -19,6 +19,9 @@ use crate::config::{AliasRule, Directory, SiteRule};
 use crate::event::Problem;
 use crate::store::{Store, StoreError};
 
+/// How often a start looks whether the store is there.
+const UNTIL_THERE: Duration = Duration::from_millis(100);
+
 pub struct Registry {
     pub directory: Arc<Directory>,
     store: Arc<ArcSwapOption<Store>>,
@@ -65,7 +68,11 @@ impl Registry {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            let Some(store) = self.store.load_full() else { continue };
+            let Some(store) = self.store.load_full() else {
+                // Tokens and share links open nothing until the store was read.
+                tick.reset_after(every.min(UNTIL_THERE));
+                continue;
+            };
             self.keep_names(&store).await;
             self.keep_waiting(&store).await;
             if let Err(error) = self.refresh(&store, &mut *self.read.lock().await).await {
