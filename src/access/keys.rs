@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use super::secret::{Digest, Raw};
+use crate::config::Secret;
 
 /// Scanners for leaked secrets know a token by it.
 const PREFIX: &str = "ff_";
@@ -113,8 +114,8 @@ impl Keys {
     }
 
     /// The share link of a secret, alive or not: only its site knows what day it is there.
-    pub fn share(&self, text: &str) -> Option<&Arc<Share>> {
-        self.shares.get(&Raw::<16>::read(text)?.digest())
+    pub fn share(&self, link: &Secret) -> Option<&Arc<Share>> {
+        self.shares.get(&Raw::<16>::read(link.expose())?.digest())
     }
 
     /// In the order they were made in, by day.

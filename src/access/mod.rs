@@ -14,9 +14,9 @@ mod spent;
 
 pub use audit::{Act, Entry};
 pub use keys::{ApiToken, Keys, Scope, Share};
-pub use passwords::{hash, verify};
+pub use passwords::{Login, has_chars, hash, verify};
 pub use rights::{Denied, Right, Who};
 pub use seal::Seal;
-pub use secret::{Digest, Raw, new_id, same_text};
+pub use secret::{Digest, new_id};
 pub use sessions::{SessionId, Sessions};
 pub use spent::{Spending, Spent};

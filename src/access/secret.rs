@@ -66,7 +66,7 @@ impl Digest {
 }
 
 /// In constant time, so that the answer's delay tells nothing about a guess.
-pub fn same_text(one: &str, other: &str) -> bool {
+pub(super) fn same_text(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 

@@ -22,7 +22,7 @@ impl Access {
         let Access::HashPassword = self;
         match password() {
             Ok(password) => {
-                println!("{}", access::hash(password.expose()));
+                println!("{}", access::hash(&password));
                 ExitCode::SUCCESS
             }
             Err(error) => wrong(&error),
@@ -39,9 +39,7 @@ fn password() -> anyhow::Result<Secret> {
     stdin().read_line(&mut line)?;
     let password = Secret::new(line.trim_end_matches(['\r', '\n']).to_owned());
     zeroize::Zeroize::zeroize(&mut line);
-    anyhow::ensure!(
-        password.expose().chars().count() >= FEWEST_CHARS,
-        "the password must have at least {FEWEST_CHARS} characters"
-    );
+    let long = access::has_chars(&password, FEWEST_CHARS..=usize::MAX);
+    anyhow::ensure!(long, "the password must have at least {FEWEST_CHARS} characters");
     Ok(password)
 }

@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::config::{Platform, TokenAlgorithm};
+use crate::config::{Platform, Secret, TokenAlgorithm};
 use crate::event::Millis;
 
 const LONGEST_SECS: i64 = 300;
@@ -64,8 +64,8 @@ impl Tokens {
     }
 
     /// The same, of a token that must also say which it is. That it was not used before is the caller's to see.
-    pub fn handover(&self, token: &str, now: Millis) -> Option<Handover> {
-        let handover = self.believed(token, now, |claims: &Handover| claims.exp)?;
+    pub fn handover(&self, token: &Secret, now: Millis) -> Option<Handover> {
+        let handover = self.believed(token.expose(), now, |claims: &Handover| claims.exp)?;
         (1..=MOST_ID_BYTES).contains(&handover.jti.len()).then_some(handover)
     }
 
@@ -82,7 +82,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::config::Secret;
 
     const NOW: Millis = 1_800_000_000_000;
     const SECRET: &str = "a secret of thirty-two characters";

@@ -8,8 +8,8 @@ use actix_web::http::header::{HeaderName, ORIGIN};
 
 use super::Site;
 use super::passwords::Passwords;
-use crate::access::{Act, Denied, Entry, Keys, Seal, SessionId, Sessions, Spent, Who};
-use crate::config::{Config, Proxies, Secret};
+use crate::access::{Act, Denied, Entry, Keys, Login, Seal, SessionId, Sessions, Spent, Who};
+use crate::config::{Config, Proxies};
 use crate::consent::cookie;
 use crate::event::{Millis, Problem};
 use crate::http::{Guard, Origins, Rates, Tokens, bearer, text};
@@ -30,8 +30,7 @@ pub struct Access {
     pub(super) rates: Arc<Rates>,
     pub(super) sessions: Sessions,
     pub(super) passwords: Passwords,
-    /// The operator's name and the hash of the password, where there is a password login.
-    pub(super) login: Option<(String, Secret)>,
+    pub(super) login: Option<Arc<Login>>,
     pub(super) tokens: Tokens,
     pub(super) spent: Spent,
     pub(super) handover_operator: bool,
@@ -51,14 +50,13 @@ impl Access {
     pub fn new(config: &Config, rates: Arc<Rates>) -> Result<Access, jsonwebtoken::errors::Error> {
         let access = &config.access;
         let millis = |secs: u32| Millis::from(secs) * 1000;
-        let hash = Secret::new(access.password_hash.expose().to_owned());
         Ok(Access {
             guard: Guard::new(config),
             origins: Origins::new(Proxies::new(&config.proxy.trusted)),
             rates,
             sessions: Sessions::new(millis(access.idle_secs), millis(access.longest_secs), access.sessions),
             passwords: Passwords::default(),
-            login: (!hash.is_empty()).then(|| (access.user.clone(), hash)),
+            login: Login::new(access).map(Arc::new),
             tokens: Tokens::new(&config.platform)?,
             spent: Spent::new(MOST_SPENT),
             handover_operator: access.handover_operator,

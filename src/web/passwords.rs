@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::access;
+use crate::access::{self, Login};
 use crate::config::Secret;
 use crate::event::Problem;
 
@@ -22,12 +22,18 @@ impl Default for Passwords {
 }
 
 impl Passwords {
+    /// Whether this is the operator.
+    pub async fn fits(&self, login: &Arc<Login>, user: String, password: Secret) -> Result<bool, Problem> {
+        let login = Arc::clone(login);
+        self.aside(move || login.fits(&user, &password)).await
+    }
+
     pub async fn verify(&self, hash: String, password: Secret) -> Result<bool, Problem> {
-        self.aside(move || access::verify(&hash, password.expose())).await
+        self.aside(move || access::verify(&hash, &password)).await
     }
 
     pub async fn hash(&self, password: Secret) -> Result<String, Problem> {
-        self.aside(move || access::hash(password.expose())).await
+        self.aside(move || access::hash(&password)).await
     }
 
     async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Site;
 use super::access::{Access, COOKIE, bad_csrf};
 use super::body::json_body;
-use crate::access::{Act, SessionId, Spending, Who, same_text};
+use crate::access::{Act, SessionId, Spending, Who};
 use crate::config::{Secret, is_site_name};
 use crate::event::Problem;
 use crate::http::{Handover, read, refuse, text};
@@ -127,10 +127,9 @@ impl Site {
 
     /// The same answer, after the same work, whether the name or the password is wrong.
     async fn is_operator(&self, request: &HttpRequest, login: Login) -> Result<(), Problem> {
-        let (user, hash) = self.access.login.as_ref().ok_or_else(no_login)?;
+        let operator = self.access.login.as_ref().ok_or_else(no_login)?;
         self.may_try(request, &login.user)?;
-        let fits = self.access.passwords.verify(hash.expose().to_owned(), login.password).await?;
-        match fits & same_text(user, &login.user) {
+        match self.access.passwords.fits(operator, login.user, login.password).await? {
             true => Ok(()),
             false => {
                 tracing::warn!("a password login was refused");
@@ -150,7 +149,7 @@ impl Site {
 
     fn handed_over(&self, token: &Secret) -> Result<Who, Problem> {
         let now = self.clock.now();
-        let Handover { exp, jti, role, sites } = self.access.tokens.handover(token.expose(), now).ok_or_else(not_believed)?;
+        let Handover { exp, jti, role, sites } = self.access.tokens.handover(token, now).ok_or_else(not_believed)?;
         match self.access.spent.spend(&jti, exp, now.div_euclid(1000)) {
             Spending::First => {}
             Spending::Again => return Err(not_believed()),

@@ -104,7 +104,7 @@ impl Site {
     /// Revoked, expired and never made are one answer.
     fn share(&self, token: &Secret) -> Result<Arc<Share>, Problem> {
         let keys = self.registry.keys().ok_or_else(no_store)?;
-        let share = keys.share(token.expose()).ok_or_else(unknown_share)?;
+        let share = keys.share(token).ok_or_else(unknown_share)?;
         let (_, zone) = named(&share.site, self).map_err(|_| unknown_share())?;
         if share.is_alive(self.today_in(&zone)) { Ok(Arc::clone(share)) } else { Err(unknown_share()) }
     }

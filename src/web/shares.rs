@@ -13,7 +13,7 @@ use super::access::Right;
 use super::api::{named, no_store, shown};
 use super::body::{bad_value, json_body};
 use super::registry::done;
-use crate::access::{Act, Share, new_id};
+use crate::access::{Act, Share, has_chars, new_id};
 use crate::config::Secret;
 use crate::event::Problem;
 use crate::http::refuse;
@@ -106,7 +106,7 @@ impl Site {
             return Err(bad_value("expires must be today or later"));
         }
         let password = match new.password {
-            Some(password) if !PASSWORD_CHARS.contains(&password.expose().chars().count()) => {
+            Some(password) if !has_chars(&password, PASSWORD_CHARS) => {
                 return Err(bad_value("password must be 8 to 256 characters"));
             }
             Some(password) => Some(self.access.passwords.hash(password).await?),
