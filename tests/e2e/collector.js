@@ -21,7 +21,7 @@ const binary = () => {
   return join(JSON.parse(metadata).target_directory, "debug", "footfall");
 };
 
-const config = (port, dir, preset) => `
+const config = (port, dir, preset, more) => `
 preset = "${preset}"
 [[profiles]]
 host = "127.0.0.1"
@@ -40,6 +40,7 @@ enabled = true
 [test]
 clock = true
 start_millis = ${START}
+${more}
 `;
 
 const listen = (server) => new Promise((done) => server.listen(0, "127.0.0.1", () => done(server.address().port)));
@@ -70,11 +71,11 @@ const wire = async (port) => {
   return { url, counted, stop: () => [server.close(), ...[...open].map((s) => s.destroy())] };
 };
 
-const start = async (preset = "") => {
+const start = async (preset = "", more = "") => {
   const dir = mkdtempSync(join(tmpdir(), "footfall-e2e-"));
   const port = await freePort();
   const direct = `http://127.0.0.1:${port}`;
-  writeFileSync(join(dir, "config.toml"), config(port, dir, preset));
+  writeFileSync(join(dir, "config.toml"), config(port, dir, preset, more));
   const child = spawn(binary(), ["serve", "--config", join(dir, "config.toml")], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   let exited = null;
@@ -124,11 +125,11 @@ export const test = base.extend({
     await use(collector);
     await collector.stop();
   },
-  /** A collector that runs a preset. */
+  /** A collector that runs a preset, or with more sections in its configuration. */
   platform: async ({}, use) => {
     const started = [];
-    await use(async (preset) => {
-      started.push(await start(preset));
+    await use(async (preset, more) => {
+      started.push(await start(preset, more));
       return started.at(-1);
     });
     for (const collector of started) await collector.stop();

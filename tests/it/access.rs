@@ -2,6 +2,7 @@
 
 mod handover;
 mod login;
+mod secrets;
 mod sessions;
 mod shares;
 mod table;
