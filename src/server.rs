@@ -117,11 +117,7 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
     let flush_stats = Arc::new(flush::Stats::default());
     let slot = Arc::new(ArcSwapOption::empty());
     let registry = Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), &config.journal.dir));
-    let shared = Shared {
-        clock: clock.clone(),
-        rates: Arc::clone(&rates),
-        registry: Arc::clone(&registry),
-    };
+    let shared = Shared { clock: clock.clone(), rates: Arc::clone(&rates), registry: Arc::clone(&registry) };
     let asking = web::Data::new(asking(config, shared, progress)?);
     let (done, flushed) = watch::channel(None);
     let (stop, stopping) = watch::channel(false);

@@ -172,7 +172,8 @@ mod tests {
         };
         let profiles =
             [rule("alllinks.cc", "{profile}", "UTC"), rule("ally.example", "ally-{profile}", "Asia/Kolkata")];
-        let sites = [SiteRule { id: "shop".into(), hosts: vec!["shop.example".into()], zone: "UTC".into(), embed: vec![] }];
+        let sites =
+            [SiteRule { id: "shop".into(), hosts: vec!["shop.example".into()], zone: "UTC".into(), embed: vec![] }];
         Hosts::new(&Arc::new(Zones::default()), &profiles, &sites, registered)
     }
 

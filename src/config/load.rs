@@ -4,7 +4,10 @@ use config::{Environment, File, FileFormat};
 use garde::Validate;
 
 use super::access::is_strong_hash;
-use super::{Basis, Config, Secret};
+use super::{Basis, Config, Secret, TokenAlgorithm};
+
+/// Of a secret that signs tokens: a shorter one than its hash can be guessed from one token (RFC 7518).
+const FEWEST_SECRET_BYTES: usize = 32;
 
 /// Every key with its default and a line of why. The only place defaults live.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -179,6 +182,10 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             "platform.token_key",
             "is needed where bi.url is set; platform.token_key_file names a file with it".into(),
         );
+    }
+    let key = config.platform.token_key.expose().len();
+    if config.platform.token_algorithm == TokenAlgorithm::Hs256 && (1..FEWEST_SECRET_BYTES).contains(&key) {
+        return fail("platform.token_key", format!("of HS256 must have at least {FEWEST_SECRET_BYTES} bytes"));
     }
     if !config.access.password_hash.is_empty() && !is_strong_hash(&config.access.password_hash) {
         return fail("access.password_hash", "must be what `footfall access hash-password` prints: $argon2id$…".into());

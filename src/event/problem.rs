@@ -36,8 +36,9 @@ impl Problem {
 
     /// For whoever did not say who they are, or could not prove it.
     pub fn not_allowed() -> Problem {
-        Problem::new(401, "not_allowed", "This is not for everybody")
-            .detail("sign in, or send Authorization: Bearer with a token; where neither is set up, ask from the machine itself")
+        Problem::new(401, "not_allowed", "This is not for everybody").detail(
+            "sign in, or send Authorization: Bearer with a token; where neither is set up, ask from the machine itself",
+        )
     }
 
     /// For whoever is known and may not do this.

@@ -33,7 +33,12 @@ mod tests {
         let path = dir.path().join("registry.json");
         assert_eq!(read(&path), Ok(None));
         let registered = Registered {
-            sites: vec![SiteRule { id: "mia".into(), hosts: vec!["mia.example".into()], zone: "UTC".into(), embed: vec![] }],
+            sites: vec![SiteRule {
+                id: "mia".into(),
+                hosts: vec!["mia.example".into()],
+                zone: "UTC".into(),
+                embed: vec![],
+            }],
             aliases: vec![AliasRule { alias: "mia-new".into(), site: "mia".into() }],
         };
         write(&path, &registered).unwrap();

@@ -60,8 +60,7 @@ impl Store {
         let columns = latest(&["digest", "name", "scopes", "site", "expires", "created", "revoked"]);
         let sql = format!("SELECT id, {columns} FROM tokens GROUP BY id");
         let tokens = self.client.query(&sql).fetch_all::<TokenRow>().await.map_err(failed(STEP))?;
-        let columns =
-            latest(&["digest", "site", "first_day", "last_day", "expires", "password", "created", "revoked"]);
+        let columns = latest(&["digest", "site", "first_day", "last_day", "expires", "password", "created", "revoked"]);
         let sql = format!("SELECT id, {columns} FROM shares GROUP BY id");
         let shares = self.client.query(&sql).fetch_all::<ShareRow>().await.map_err(failed(STEP))?;
         Ok(Keys::new(tokens.into_iter().filter_map(token).collect(), shares.into_iter().filter_map(share).collect()))

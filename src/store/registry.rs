@@ -75,9 +75,8 @@ impl Store {
     /// Registers the site, or changes what was registered under its name.
     pub async fn put_site(&self, rule: &SiteRule, removed: bool) -> Result<(), StoreError> {
         let next = next_revision("sites");
-        let sql = format!(
-            "INSERT INTO sites (name, hosts, zone, embed, removed, revision) SELECT ?, ?, ?, ?, ?, {next}"
-        );
+        let sql =
+            format!("INSERT INTO sites (name, hosts, zone, embed, removed, revision) SELECT ?, ?, ?, ?, ?, {next}");
         let query = self.client.query(&sql).bind(&rule.id).bind(&rule.hosts).bind(&rule.zone);
         query.bind(&rule.embed).bind(removed).execute().await.map_err(failed(STEP))
     }

@@ -22,6 +22,8 @@ use crate::journal::Journal;
 const LOOK: Duration = Duration::from_secs(5);
 /// Without a word for so long, proxies take a stream for dead.
 const SILENCE: u32 = 4;
+/// Then a stream ends, and the browser opens it anew: whoever signed out, or whose token was revoked, listens no longer than ten minutes.
+const LOOKS: u32 = 120;
 
 pub async fn now(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     let answer = async {
@@ -63,6 +65,7 @@ struct Watch {
     look: tokio::time::Interval,
     told: Option<u32>,
     silent: u32,
+    looks: u32,
     _room: OwnedSemaphorePermit,
 }
 
@@ -73,15 +76,19 @@ impl Watch {
         let mut look = interval_at(Instant::now(), LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (journal, stopping) = (site.journal.clone(), site.stopping.clone());
-        Watch { site: id, journal, flushed, stopping, look, told: None, silent: 0, _room: room }
+        Watch { site: id, journal, flushed, stopping, look, told: None, silent: 0, looks: 0, _room: room }
     }
 
-    /// The next event's bytes; `None` when the collector stops.
+    /// The next event's bytes; `None` when the stream was open for long enough, or the collector stops.
     async fn next(&mut self) -> Option<String> {
         loop {
             tokio::select! {
                 _ = self.stopping.wait_for(|stopping| *stopping) => return None,
                 _ = self.look.tick() => {}
+            }
+            self.looks += 1;
+            if self.looks > LOOKS {
+                return None;
             }
             if self.flushed.has_changed().ok()? {
                 self.flushed.mark_unchanged();

@@ -37,7 +37,8 @@ impl Passwords {
     }
 
     async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let turn: OwnedSemaphorePermit = match tokio::time::timeout(PATIENCE, Arc::clone(&self.0).acquire_owned()).await {
+        let turn: OwnedSemaphorePermit = match tokio::time::timeout(PATIENCE, Arc::clone(&self.0).acquire_owned()).await
+        {
             Ok(Ok(turn)) => turn,
             _ => return Err(busy()),
         };

@@ -154,7 +154,8 @@ impl Site {
     async fn all_names(&self, search: &Search) -> Result<Vec<String>, Problem> {
         let (directory, registered) = (&self.registry.directory, self.registry.directory.registered());
         let store = self.store.load_full().ok_or_else(no_store)?;
-        let mut names = store.named_like(&search.text, search.limit + registered.aliases.len()).await.map_err(unread)?;
+        let mut names =
+            store.named_like(&search.text, search.limit + registered.aliases.len()).await.map_err(unread)?;
         names.extend(directory.configured().iter().chain(&registered.sites).map(|rule| rule.id.clone()));
         names.extend(registered.aliases.iter().map(|alias| alias.site.clone()));
         names.retain(|name| !registered.aliases.iter().any(|alias| alias.alias == *name));

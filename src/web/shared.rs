@@ -7,9 +7,9 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, REFERRER_P
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
-use super::{Site, pages};
 use super::api::{bad_question, named, no_store, shown, unread};
 use super::body::json_body;
+use super::{Site, pages};
 use crate::access::Share;
 use crate::config::Secret;
 use crate::consent::cookie;
@@ -121,7 +121,8 @@ impl Site {
     /// What may show the page of a link in a frame: `frame-ancestors` of its policy. Cookies do not reach a frame on another site, so a
     /// link with a password can be unlocked on a page of its own only.
     fn frame_ancestors(&self, token: &Secret) -> String {
-        let origins = self.share(token).ok().filter(|share| share.password.is_none()).map(|share| self.embed(&share.site));
+        let origins =
+            self.share(token).ok().filter(|share| share.password.is_none()).map(|share| self.embed(&share.site));
         origins.filter(|origins| !origins.is_empty()).map_or_else(|| "'none'".to_owned(), |origins| origins.join(" "))
     }
 

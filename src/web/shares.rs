@@ -68,7 +68,12 @@ async fn make(
     let made = async {
         let who = site.permit(&request, Right::Shares(&name))?;
         let (_, zone) = named(&name, &site)?;
-        let share = site.new_share(&name, &zone, new?).await?;
+        let new = new?;
+        if new.password.is_some() {
+            // A hash is dear: nobody makes so many that logins wait.
+            site.may_try(&request, &name)?;
+        }
+        let share = site.new_share(&name, &zone, new).await?;
         let (digest, secret) = Share::secret();
         let (id, by) = (share.id.clone(), site.entry(&who, Act::MakeShare, format!("{name} {}", share.id)));
         let of_site = |of: &str| site.is_same_site(of, &name);

@@ -36,7 +36,8 @@ pub async fn follow(
 /// Every method and path that is answered, as the running program has them.
 pub async fn routes(tree: web::Data<IntrospectionTree>) -> HttpResponse {
     let routes: Vec<IntrospectionReportItem> = (&tree.root).into();
-    let pairs = routes.iter().flat_map(|route| route.methods.iter().map(|method| format!("{method} {}", route.full_path)));
+    let pairs =
+        routes.iter().flat_map(|route| route.methods.iter().map(|method| format!("{method} {}", route.full_path)));
     HttpResponse::Ok().json(pairs.collect::<BTreeSet<String>>())
 }
 

@@ -180,7 +180,8 @@ fn a_public_key_checks_signatures_and_is_no_secret_to_sign_with() {
         for secret in [public.as_bytes(), public.trim_end().as_bytes()] {
             for confused in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
                 let signed =
-                    encode(&Header::new(confused), &claims(&["mia"], "bad"), &EncodingKey::from_secret(secret)).unwrap();
+                    encode(&Header::new(confused), &claims(&["mia"], "bad"), &EncodingKey::from_secret(secret))
+                        .unwrap();
                 // The header may also lie about how it was signed.
                 let header = good.split('.').next().unwrap();
                 let lying = format!("{header}.{}", signed.split_once('.').unwrap().1);

@@ -87,7 +87,11 @@ fn there_is_no_login_where_no_hash_is_configured_and_a_weak_one_does_not_start()
             .args(["check-config", "--set", &format!("access.password_hash=\"{hash}\"")])
             .output()
             .unwrap();
-        (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned(), String::from_utf8_lossy(&out.stderr).into_owned())
+        (
+            out.status.code(),
+            String::from_utf8_lossy(&out.stdout).into_owned(),
+            String::from_utf8_lossy(&out.stderr).into_owned(),
+        )
     };
     let good = password_hash();
     let (code, printed, _) = checked(&good);

@@ -4,7 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::{Caller, PASSWORD, claims, cookie_of, hand_over, nobody, operator, password_hash, share, sign, start, token};
+use super::{
+    Caller, PASSWORD, claims, cookie_of, hand_over, nobody, operator, password_hash, share, sign, start, token,
+};
 use crate::canary::{files, holds};
 use crate::support::{Engine, Server};
 
@@ -77,7 +79,10 @@ fn nothing_one_signs_in_with_is_left_anywhere() {
         all.push((table.into(), rows(&engine, table).into_bytes()));
     }
     let found = |text: &str| all.iter().any(|(_, bytes)| holds(bytes, text.as_bytes()));
-    assert!(found("$argon2id$") && found("make_share") && found("of a test"), "what may be kept is found: the search works");
+    assert!(
+        found("$argon2id$") && found("make_share") && found("of a test"),
+        "what may be kept is found: the search works"
+    );
     assert!(found("a password login was refused"), "the log is among what is searched");
     for secret in &secrets {
         let bytes = URL_SAFE_NO_PAD.decode(secret).unwrap_or_default();

@@ -57,7 +57,10 @@ fn a_link_answers_its_own_days_with_k_of_twenty_and_nothing_else() {
     assert_eq!(answer.header("Referrer-Policy"), Some("no-referrer"));
     assert_eq!(answer.header("Cache-Control"), Some("no-store"));
     let shown: Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!((&shown["site"], &shown["from"], &shown["to"]), (&json!("mia"), &json!("2026-03-01"), &json!("2026-03-09")));
+    assert_eq!(
+        (&shown["site"], &shown["from"], &shown["to"]),
+        (&json!("mia"), &json!("2026-03-01"), &json!("2026-03-09"))
+    );
     assert_eq!((&shown["k"], &shown["totals"]["visitors"], &shown["compared"]), (&json!(20), &json!(50), &Value::Null));
 
     let of_creator = operator().json(&server, "GET", "/api/v1/sites/mia/report?from=2026-03-01&to=2026-03-09", "");
@@ -67,7 +70,9 @@ fn a_link_answers_its_own_days_with_k_of_twenty_and_nothing_else() {
     // 19 and 6 are too few for strangers, and together enough.
     assert_eq!(sources(&shown), [row("blog.example", 25), row("(other)", 25)]);
 
-    for more in ["filter=page:/tour", "from=2026-03-05&to=2026-03-05", "range=today", "compare=previous", "limit=1", "x"] {
+    for more in
+        ["filter=page:/tour", "from=2026-03-05&to=2026-03-05", "range=today", "compare=previous", "limit=1", "x"]
+    {
         let refused = nobody().refused(&server, "GET", &format!("/api/v1/shares/{secret}/report?{more}"), "");
         assert_eq!(refused, (400, "bad_question".into()), "{more}");
     }
@@ -98,7 +103,9 @@ fn a_link_is_over_when_it_is_revoked_or_expires_or_its_site_is_gone_and_never_sa
 
     let (_, expiring) = share(&server, "mia", json!({"expires": "2026-03-11"}));
     let path = format!("/api/v1/shares/{expiring}/report");
-    let on_day = |days: i64| nobody().with("X-Footfall-Now", &(NOON + days * 86_400_000).to_string()).ask(&server, "GET", &path, "");
+    let on_day = |days: i64| {
+        nobody().with("X-Footfall-Now", &(NOON + days * 86_400_000).to_string()).ask(&server, "GET", &path, "")
+    };
     assert_eq!([0, 1].map(|day| on_day(day).status), [200, 200]);
     same_as_never(on_day(2));
 
@@ -195,10 +202,15 @@ fn the_page_of_a_link_may_be_framed_by_its_sites_own_origins_only() {
         let ancestors = policy.split_once("frame-ancestors ").unwrap().1.to_owned();
         (ancestors, page.header("X-Robots-Tag").map(str::to_owned), page.header("Referrer-Policy").unwrap().to_owned())
     };
-    let discreet = |ancestors: &str| (ancestors.to_owned(), Some("noindex, nofollow".to_owned()), "no-referrer".to_owned());
+    let discreet =
+        |ancestors: &str| (ancestors.to_owned(), Some("noindex, nofollow".to_owned()), "no-referrer".to_owned());
     assert_eq!(framed(&format!("/share/{open}")), discreet("https://mia.example"));
     assert_eq!(framed(&format!("/share/{by_alias}?embed=1")), discreet("https://mia.example"));
-    assert_eq!(framed(&format!("/share/{locked}")), discreet("'none'"), "a frame elsewhere has no cookie to unlock it with");
+    assert_eq!(
+        framed(&format!("/share/{locked}")),
+        discreet("'none'"),
+        "a frame elsewhere has no cookie to unlock it with"
+    );
     assert_eq!(framed("/share/unknown"), discreet("'none'"));
     assert_eq!(framed("/").0, "'none'");
 

@@ -125,7 +125,13 @@ struct Setting {
 
 fn setting() -> Setting {
     let hash = format!("access.password_hash=\"{}\"", password_hash());
-    let server = start(&["limits.network_logins_per_min=1000", "sample.enabled=true", "bi.url=\"https://bi.example/{token}\"", "bi.secret=s", &hash]);
+    let server = start(&[
+        "limits.network_logins_per_min=1000",
+        "sample.enabled=true",
+        "bi.url=\"https://bi.example/{token}\"",
+        "bi.secret=s",
+        &hash,
+    ]);
     let bearer = |scopes: &[&str], site| Caller::bearer(&token(&server, scopes, site).1);
     let login = format!(r#"{{"user":"operator","password":"{PASSWORD}"}}"#);
     let (_, secret) = share(&server, "mia", json!({"password": "a password"}));
@@ -162,7 +168,9 @@ impl Setting {
     fn restore(&self, route: &str) {
         let put = |path: &str, body: &str| assert_eq!(operator().ask(&self.server, "PUT", path, body).status, 204);
         match route {
-            "DELETE /api/v1/sites/{site}" | "GET /api/v1/shares/{token}/report" => put("/api/v1/sites/mia", r#"{"hosts":[],"zone":"UTC"}"#),
+            "DELETE /api/v1/sites/{site}" | "GET /api/v1/shares/{token}/report" => {
+                put("/api/v1/sites/mia", r#"{"hosts":[],"zone":"UTC"}"#)
+            }
             "GET /api/v1/aliases/{alias}" | "DELETE /api/v1/aliases/{alias}" => {
                 put("/api/v1/aliases/tommy", r#"{"site":"tom"}"#);
             }
@@ -243,7 +251,10 @@ fn somebody_elses_site_is_to_the_byte_what_an_unknown_one_is() {
     let listed = |caller: &Caller| caller.json(server, "GET", "/api/v1/sites", "")["rows"].clone();
     for caller in [mia, read_mia] {
         let rows = listed(caller);
-        assert_eq!(rows, json!([{"site":"mia","zone":"UTC","hosts":["mia.example"],"aliases":[],"embed":["https://mia.example"]}]));
+        assert_eq!(
+            rows,
+            json!([{"site":"mia","zone":"UTC","hosts":["mia.example"],"aliases":[],"embed":["https://mia.example"]}])
+        );
     }
     assert_eq!(listed(&operator()).as_array().unwrap().len(), 2);
 }
