@@ -19,9 +19,12 @@ mod shares;
 mod test_clock;
 mod tokens;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::introspection::{IntrospectionReportItem, IntrospectionTree};
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
@@ -91,13 +94,29 @@ pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
     }
 }
 
-/// Everything without a page. The body is read even here: see `http::read`.
-pub async fn nothing(request: HttpRequest, mut payload: web::Payload, site: web::Data<Site>) -> HttpResponse {
-    let known = request.path().ends_with(&format!("{}/hit", site.prefix));
-    let problem = if known {
-        Problem::new(405, "method_not_allowed", "Only POST is answered here")
-    } else {
-        Problem::new(404, "not_found", "There is nothing here")
+/// Everything that has no handler: no such path, or not by this method. The body is read even here: see `http::read`.
+pub async fn nothing(
+    request: HttpRequest,
+    mut payload: web::Payload,
+    site: web::Data<Site>,
+    tree: web::Data<IntrospectionTree>,
+) -> HttpResponse {
+    let unread = Some((&mut payload, site.deadline));
+    let Some(pattern) = request.resource_map().match_pattern(request.path()) else {
+        return refuse(&Problem::new(404, "not_found", "There is nothing here"), unread).await;
     };
-    refuse(&problem, Some((&mut payload, site.deadline))).await
+    let methods = methods_of(&tree, &pattern);
+    let problem =
+        Problem::new(405, "method_not_allowed", "Not by this method").detail(format!("answered are {methods}"));
+    let mut answer = refuse(&problem, unread).await;
+    if let Ok(methods) = HeaderValue::from_str(&methods) {
+        answer.headers_mut().insert(ALLOW, methods);
+    }
+    answer
+}
+
+fn methods_of(tree: &IntrospectionTree, pattern: &str) -> String {
+    let routes: Vec<IntrospectionReportItem> = (&tree.root).into();
+    let of = routes.iter().filter(|route| route.full_path == pattern).flat_map(|route| &route.methods);
+    of.map(ToString::to_string).collect::<BTreeSet<String>>().into_iter().collect::<Vec<_>>().join(", ")
 }

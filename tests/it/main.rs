@@ -13,6 +13,7 @@ mod disk;
 mod edge;
 mod layers;
 mod ledger;
+mod openapi;
 mod pages;
 mod promises;
 mod reference;

@@ -1,0 +1,134 @@
+//! `docs/openapi.json` against the running program: the same routes, and answers of the shapes it says.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::support::{Body, NOON, SITES, Server, hit, view};
+
+fn spec() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn read(server: &Server, path: &str) -> Value {
+    let answer = server.client().get(path).unwrap();
+    serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("{path}: {} {}", answer.status, answer.text()))
+}
+
+/// The schema of an operation's answer, with all that it refers to.
+fn schema(spec: &Value, path: &str, status: u16, kind: &str) -> Value {
+    let mut schema = spec["paths"][path]["get"]["responses"][status.to_string()]["content"][kind]["schema"].clone();
+    assert!(schema.is_object(), "{path} {status} {kind} is not described");
+    schema["components"] = spec["components"].clone();
+    schema
+}
+
+fn assert_valid(schema: &Value, answer: &Value, what: &str) {
+    let validator = jsonschema::validator_for(schema).expect("a schema");
+    let errors: Vec<String> =
+        validator.iter_errors(answer).map(|error| format!("{} at {}", error, error.instance_path())).collect();
+    assert!(errors.is_empty(), "{what}: {errors:#?}\n{answer:#}");
+}
+
+#[test]
+fn every_route_of_the_api_is_described_and_nothing_else() {
+    let server = Server::start(SITES);
+    let served: BTreeSet<String> = serde_json::from_value(read(&server, "/test/routes")).unwrap();
+    let served: BTreeSet<String> = served.into_iter().filter(|route| route.contains(" /api/v1/")).collect();
+    let spec = spec();
+    let described = spec["paths"].as_object().unwrap().iter().flat_map(|(path, operations)| {
+        operations.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
+    });
+    assert_eq!(described.collect::<BTreeSet<String>>(), served);
+}
+
+#[test]
+fn answers_have_the_shapes_that_are_described() {
+    let server = Server::start(SITES);
+    server.flush();
+    let url = "https://pages.example/u/mia";
+    for person in 0..12 {
+        let address = format!("198.51.100.{person}");
+        for (day, body) in [
+            (0, view("/u/mia")),
+            (0, json!({"kind": "click", "url": url, "name": "shop", "engaged": 900}).to_string()),
+            (0, json!({"kind": "event", "url": url, "name": "tip", "value": 5, "currency": "EUR"}).to_string()),
+            (0, json!({"kind": "vital", "url": url, "metric": "LCP", "value": 4500}).to_string()),
+            (0, json!({"kind": "fault", "url": url, "fault": "script", "name": "TypeError", "source": "/a.js", "line": 1}).to_string()),
+            (1, view("/u/mia")),
+        ] {
+            let now = (NOON + day * 86_400_000).to_string();
+            assert_eq!(hit(&mut server.client(), &body, &[("X-Forwarded-For", &address), ("X-Footfall-Now", &now)]).status, 202);
+        }
+        assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[("DNT", "1")]).status, 202);
+    }
+    server.flush();
+    let spec = spec();
+    for (path, question) in [
+        ("/api/v1/sites/{site}/report", "range=7d&compare=previous"),
+        ("/api/v1/sites/{site}/report", "range=today&compare=year"),
+        ("/api/v1/sites/{site}/report", "range=all&interval=week"),
+        ("/api/v1/sites/{site}/report", "filter=page:/u/mia&compare=previous"),
+        ("/api/v1/sites/{site}/report", "filter=link:shop"),
+        ("/api/v1/sites/{site}/report", "filter=country:(unknown)&compare=previous"),
+        ("/api/v1/sites/{site}/report", "filter=source:nobody&compare=previous"),
+        ("/api/v1/sites/{site}/vitals", "range=7d"),
+        ("/api/v1/sites/{site}/vitals", "filter=page:/u/mia"),
+        ("/api/v1/sites/{site}/faults", "range=7d"),
+        ("/api/v1/sites/{site}/live", ""),
+        ("/api/v1/drops", "range=7d"),
+        ("/api/v1/platform/report", "range=28d&compare=previous"),
+        ("/api/v1/platform/sites", "range=28d"),
+        ("/api/v1/platform/pages", "range=28d"),
+        ("/api/v1/platform/consent", ""),
+        ("/api/v1/platform/health", ""),
+        ("/api/v1/sites", ""),
+        ("/api/v1/session", ""),
+        ("/api/v1/tokens", ""),
+        ("/api/v1/audit", ""),
+        ("/api/v1/sites/{site}/shares", ""),
+    ] {
+        let asked = format!("{}?{question}", path.replace("{site}", "mia"));
+        let answer = read(&server, &asked);
+        assert_valid(&schema(&spec, path, 200, "application/json"), &answer, &asked);
+    }
+    let whole = read(&server, "/api/v1/sites/mia/report?range=7d");
+    assert_eq!(
+        (&whole["totals"]["hits"], &whole["money"][0]["minor"]),
+        (&json!(24), &json!(6000)),
+        "the shapes were not empty"
+    );
+}
+
+#[test]
+fn problems_have_the_shape_that_is_described() {
+    let server = Server::start_with(SITES, &["report.token=0123456789abcdef"]);
+    server.flush();
+    let spec = spec();
+    let path = "/api/v1/sites/{site}/report";
+    let bearer = [("Host", "stats.example"), ("Authorization", "Bearer 0123456789abcdef")];
+    for (asked, fields, status) in [("mia/report?range=8d", 2, 400), ("mia/report", 1, 401), ("a%20b/report", 2, 404)] {
+        let headers = &bearer[..fields];
+        let answer = server.client().ask("GET", &format!("/api/v1/sites/{asked}"), headers, Body::None).unwrap();
+        assert_eq!(answer.status, status, "{asked}: {}", answer.text());
+        let problem: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_valid(&schema(&spec, path, status, "application/problem+json"), &problem, asked);
+    }
+}
+
+#[test]
+fn a_method_that_a_path_does_not_have_is_answered_with_those_it_has() {
+    let server = Server::start(SITES);
+    let host = server.address().to_string();
+    for (method, path, allowed) in [
+        ("POST", "/api/v1/drops", "GET"),
+        ("TRACE", "/api/v1/session", "DELETE, GET, POST"),
+        ("GET", "/ff/hit", "POST"),
+        ("PUT", "/u/mia/ff/hit", "POST"),
+    ] {
+        let answer = server.client().ask(method, path, &[("Host", &host)], Body::Sized(b"{}")).unwrap();
+        assert_eq!((answer.status, answer.header("allow")), (405, Some(allowed)), "{method} {path}");
+    }
+    assert_eq!(server.client().ask("GET", "/api/v1/nothing", &[("Host", &host)], Body::None).unwrap().status, 404);
+}
