@@ -259,7 +259,7 @@ pub async fn connecting_again_changes_nothing(store: &Tested) {
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 10);
     assert_eq!(
         texts(store, "SELECT toString((number, name)) FROM migrations").await,
-        ["(1,'counts')", "(2,'registry')", "(3,'pages')", "(4,'platform')"]
+        ["(1,'counts')", "(2,'registry')", "(3,'pages')", "(4,'platform')", "(5,'access')"]
     );
 }
 
@@ -306,7 +306,8 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
 /// A segment's file goes once its inserts are acknowledged.
 pub async fn what_is_acknowledged_is_synced(store: &Tested) {
     let unsynced = "SELECT name FROM system.tables WHERE database = currentDatabase() \
-                    AND name IN ('daily', 'hourly', 'money', 'drops', 'vitals', 'faults', 'activity', 'names', 'sites', 'aliases') \
+                    AND name IN ('daily', 'hourly', 'money', 'drops', 'vitals', 'faults', 'activity', 'names', 'sites', 'aliases', \
+                    'tokens', 'shares', 'audit') \
                     AND NOT (create_table_query LIKE '%fsync_after_insert = 1%' \
                     AND create_table_query LIKE '%fsync_part_directory = 1%')";
     assert_eq!(texts(store, unsynced).await, Vec::<String>::new());
@@ -333,9 +334,12 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
             assert!(!padded.contains(&format!("_{word}_")), "{table}.{name} is named after a person's {word}");
         }
         assert!(
-            (table == "sites" && (name == "hosts" || name == "removed"))
+            (table == "sites" && ["hosts", "embed", "removed"].contains(&name.as_str()))
                 || (table == "aliases" && name == "removed")
                 || (table == "vitals" && name == "bucket")
+                || (table == "tokens" && ["scopes", "revoked"].contains(&name.as_str()))
+                || (table == "shares" && name == "revoked")
+                || (table == "audit" && name == "at")
                 || ["UInt64", "UInt32", "Int64", "Date", "DateTime('UTC')", "LowCardinality(String)", "String"]
                     .contains(&kind.as_str()),
             "{table}.{name} is a {kind}"
@@ -349,6 +353,7 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
         [
             "activity",
             "aliases",
+            "audit",
             "daily",
             "drops",
             "faults",
@@ -357,7 +362,9 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
             "migrations",
             "money",
             "names",
+            "shares",
             "sites",
+            "tokens",
             "vitals"
         ]
     );
