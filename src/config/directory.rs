@@ -52,6 +52,14 @@ impl Directory {
         Arc::clone(&self.registered.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The entry that names a site one by one, under its own name or another of it.
+    pub fn rule(&self, name: &str) -> Option<SiteRule> {
+        let registered = self.registered();
+        let alias = registered.aliases.iter().find(|alias| alias.alias == name);
+        let name = alias.map_or(name, |alias| &alias.site);
+        self.sites.iter().chain(&registered.sites).find(|rule| rule.id == name).cloned()
+    }
+
     /// Takes what the registry holds now; `false` where that is what it held before.
     pub fn take(&self, registered: Registered) -> bool {
         let mut known = self.registered.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,6 @@
 //! `/api/v1/sites` and `/api/v1/aliases`: what is registered. Everybody sees their own sites, operators change them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Site;
 use super::access::Right;
-use super::api::{bad_question, no_store, pairs, shown, unread};
+use super::api::{bad_question, named, no_store, pairs, shown, unread};
 use super::body::json_body;
 use crate::access::{Act, Who};
 use crate::config::{AliasRule, SiteRule};
@@ -60,7 +60,9 @@ async fn list(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
             _ => site.all_names(&search).await?,
         };
         let names: BTreeSet<&String> = names.iter().filter(|name| search.finds(name)).collect();
-        let rows: Vec<Value> = names.into_iter().take(search.limit).filter_map(|name| site.row(name)).collect();
+        let others = site.other_names();
+        let rows = names.into_iter().filter_map(|name| site.row(name, others.get(name)));
+        let rows: Vec<Value> = rows.take(search.limit).collect();
         Ok(json!({ "rows": rows }))
     };
     shown(&request, false, rows.await).await
@@ -162,19 +164,22 @@ impl Site {
         Ok(names)
     }
 
+    /// By the site they stand for.
+    fn other_names(&self) -> HashMap<String, Vec<String>> {
+        let mut others: HashMap<String, Vec<String>> = HashMap::new();
+        for rule in &self.registry.directory.registered().aliases {
+            others.entry(rule.site.clone()).or_default().push(rule.alias.clone());
+        }
+        others
+    }
+
     /// `None`: no rule fits the name any more.
-    fn row(&self, name: &str) -> Option<Value> {
-        let (_, zone) = super::api::named(name, self).ok()?;
-        let (directory, registered) = (&self.registry.directory, self.registry.directory.registered());
-        let rule = directory.configured().iter().chain(&registered.sites).find(|rule| rule.id == name);
-        let aliases = registered.aliases.iter().filter(|alias| alias.site == name).map(|alias| &alias.alias);
-        Some(json!({
-            "site": name,
-            "zone": zone.iana_name(),
-            "hosts": rule.map_or(&[][..], |rule| &rule.hosts),
-            "aliases": aliases.collect::<Vec<_>>(),
-            "embed": rule.map_or(&[][..], |rule| &rule.embed),
-        }))
+    fn row(&self, name: &str, others: Option<&Vec<String>>) -> Option<Value> {
+        let (_, zone) = named(name, self).ok()?;
+        let (hosts, embed) =
+            self.registry.directory.rule(name).map(|rule| (rule.hosts, rule.embed)).unwrap_or_default();
+        let aliases = others.map_or(&[][..], |names| names);
+        Some(json!({"site": name, "zone": zone.iana_name(), "hosts": hosts, "aliases": aliases, "embed": embed}))
     }
 }
 

@@ -121,17 +121,12 @@ impl Site {
     /// What may show the page of a link in a frame: `frame-ancestors` of its policy. Cookies do not reach a frame on another site, so a
     /// link with a password can be unlocked on a page of its own only.
     fn frame_ancestors(&self, token: &Secret) -> String {
-        let origins =
-            self.share(token).ok().filter(|share| share.password.is_none()).map(|share| self.embed(&share.site));
-        origins.filter(|origins| !origins.is_empty()).map_or_else(|| "'none'".to_owned(), |origins| origins.join(" "))
-    }
-
-    /// Where a site may be embedded, under whichever name.
-    fn embed(&self, name: &str) -> Vec<String> {
-        let (directory, registered) = (&self.registry.directory, self.registry.directory.registered());
-        let mut rules = directory.configured().iter().chain(&registered.sites);
-        let rule = rules.find(|rule| self.is_same_site(&rule.id, name));
-        rule.map(|rule| rule.embed.clone()).unwrap_or_default()
+        let share = self.share(token).ok().filter(|share| share.password.is_none());
+        let rule = share.and_then(|share| self.registry.directory.rule(&share.site));
+        match rule {
+            Some(rule) if !rule.embed.is_empty() => rule.embed.join(" "),
+            _ => "'none'".to_owned(),
+        }
     }
 
     fn unlocked_cookie(&self, share: &Share) -> String {
