@@ -48,17 +48,19 @@ impl Sessions {
         id
     }
 
-    /// Whose session it is. Asking keeps it from being idle.
+    /// Whose session it is. Using it keeps it from being idle.
     pub fn find(&self, id: &SessionId, now: Millis) -> Option<Who> {
-        let key = self.key_of(id);
         let mut open = self.held();
-        let session = open.get_mut(&key)?;
-        if self.lives(session, now) {
-            session.seen = session.seen.max(now);
-            return Some(session.who.clone());
-        }
-        open.remove(&key);
-        None
+        let session = open.get_mut(&self.key_of(id)).filter(|session| self.lives(session, now))?;
+        session.seen = session.seen.max(now);
+        Some(session.who.clone())
+    }
+
+    /// The same, without using it.
+    pub fn look(&self, id: &SessionId, now: Millis) -> Option<Who> {
+        let open = self.held();
+        let session = open.get(&self.key_of(id)).filter(|session| self.lives(session, now))?;
+        Some(session.who.clone())
     }
 
     pub fn close(&self, id: &SessionId) {
@@ -109,8 +111,9 @@ mod tests {
         let idle = sessions.open(Who::Operator, 0);
         assert!(lives(&sessions, &idle, IDLE - 1));
         assert!(lives(&sessions, &idle, 2 * IDLE - 2));
-        assert!(!lives(&sessions, &idle, 3 * IDLE - 2));
-        assert!(!lives(&sessions, &idle, 0), "what is over stays over");
+        assert!(sessions.look(&idle, 3 * IDLE - 3).is_some());
+        assert!(!lives(&sessions, &idle, 3 * IDLE - 2), "a look is no use");
+        assert!(sessions.look(&idle, 3 * IDLE - 2).is_none());
 
         let busy = sessions.open(Who::Operator, 0);
         assert!((0..LONGEST).step_by(60_000).all(|now| lives(&sessions, &busy, now)));

@@ -102,6 +102,15 @@ impl Site {
         }
     }
 
+    /// Whether an answer that goes on and on may still go on. To listen is not to use a session.
+    pub(super) fn may_still(&self, request: &HttpRequest, right: Right<'_>) -> bool {
+        let now = self.clock.now();
+        let session =
+            Access::session_of(request).and_then(|id| self.access.sessions.look(&id, now).map(|who| (id, who)));
+        let caller = self.caller_with(request, || session);
+        caller.is_ok_and(|caller| caller.who.may(right, |one, other| self.is_same_site(one, other)).is_ok())
+    }
+
     /// For the record of who changed what.
     pub(super) fn entry(&self, who: &Who, act: Act, what: impl Into<String>) -> Entry {
         Entry::new(self.clock.now(), who, act, what)
@@ -119,13 +128,21 @@ impl Site {
         self.caller(request).map(|caller| caller.who)
     }
 
-    /// Whoever shows a token is judged by it alone.
     fn caller(&self, request: &HttpRequest) -> Result<Caller, Problem> {
+        self.caller_with(request, || self.session(request))
+    }
+
+    /// Whoever shows a token is judged by it alone.
+    fn caller_with(
+        &self,
+        request: &HttpRequest,
+        session: impl FnOnce() -> Option<(SessionId, Who)>,
+    ) -> Result<Caller, Problem> {
         let without_session = |who| Ok(Caller { who, session: None });
         if let Some(guess) = bearer(request) {
             return without_session(self.holder(guess)?);
         }
-        if let Some((id, who)) = self.session(request) {
+        if let Some((id, who)) = session() {
             return Ok(Caller { who, session: Some(id) });
         }
         without_session(if self.access.guard.is_local_operator(request) { Who::Operator } else { Who::Nobody })

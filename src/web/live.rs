@@ -22,8 +22,6 @@ use crate::journal::Journal;
 const LOOK: Duration = Duration::from_secs(5);
 /// Without a word for so long, proxies take a stream for dead.
 const SILENCE: u32 = 4;
-/// Then a stream ends, and the browser opens it anew: whoever signed out, or whose token was revoked, listens no longer than ten minutes.
-const LOOKS: u32 = 120;
 
 pub async fn now(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     let answer = async {
@@ -41,7 +39,9 @@ pub async fn events(request: HttpRequest, name: web::Path<String>, site: web::Da
         site.allow(&request, Right::Site(&name))?;
         let (id, _) = named(&name, &site)?;
         let room = std::sync::Arc::clone(&site.streams).try_acquire_owned().map_err(|_| crowded())?;
-        Ok(Watch::new(id, &site, room))
+        let (listener, of) = (request.clone(), site.clone());
+        let allowed = move || of.may_still(&listener, Right::Site(&name));
+        Ok(Watch::new(id, &site, Box::new(allowed), room))
     };
     let watch: Result<Watch, Problem> = opened.await;
     match watch {
@@ -65,29 +65,29 @@ struct Watch {
     look: tokio::time::Interval,
     told: Option<u32>,
     silent: u32,
-    looks: u32,
+    /// Whoever signed out, or whose token was revoked, does not listen on.
+    allowed: Box<dyn Fn() -> bool>,
     _room: OwnedSemaphorePermit,
 }
 
 impl Watch {
-    fn new(id: SiteId, site: &Site, room: OwnedSemaphorePermit) -> Watch {
+    fn new(id: SiteId, site: &Site, allowed: Box<dyn Fn() -> bool>, room: OwnedSemaphorePermit) -> Watch {
         let mut flushed = site.flushed.clone();
         flushed.mark_unchanged();
         let mut look = interval_at(Instant::now(), LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (journal, stopping) = (site.journal.clone(), site.stopping.clone());
-        Watch { site: id, journal, flushed, stopping, look, told: None, silent: 0, looks: 0, _room: room }
+        Watch { site: id, journal, flushed, stopping, look, told: None, silent: 0, allowed, _room: room }
     }
 
-    /// The next event's bytes; `None` when the stream was open for long enough, or the collector stops.
+    /// The next event's bytes; `None` when they are for this listener no more, or the collector stops.
     async fn next(&mut self) -> Option<String> {
         loop {
             tokio::select! {
                 _ = self.stopping.wait_for(|stopping| *stopping) => return None,
                 _ = self.look.tick() => {}
             }
-            self.looks += 1;
-            if self.looks > LOOKS {
+            if !(self.allowed)() {
                 return None;
             }
             if self.flushed.has_changed().ok()? {

@@ -17,7 +17,6 @@ use crate::access::{Act, Share, has_chars, new_id};
 use crate::config::Secret;
 use crate::event::Problem;
 use crate::http::refuse;
-use crate::report::Question;
 
 const BODY_BYTES: usize = 8192;
 const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=256;
@@ -127,6 +126,8 @@ impl Site {
             created: today,
             revoked: false,
         };
-        self.shared_question(&share).map(|_: Question| share)
+        // What cannot be asked is no link.
+        self.shared_question(&share)?;
+        Ok(share)
     }
 }

@@ -114,3 +114,33 @@ fn whoever_shows_a_token_is_judged_by_it_alone() {
     let basic = creator(&server, &["mia"]).with("Authorization", "Basic Zm9vOmJhcg==");
     assert_eq!(basic.ask(&server, "GET", "/api/v1/sites/mia/report", "").status, 200);
 }
+
+#[test]
+fn an_open_stream_ends_with_the_session_or_token_it_was_opened_with() {
+    let server = start(&[]);
+    let (id, text) = super::token(&server, &["read"], None);
+    let (mia, reader, other) = (creator(&server, &["mia"]), Caller::bearer(&text), creator(&server, &["mia"]));
+    let [signed_out, revoked, idle] = [&mia, &reader, &other].map(|caller| {
+        let mut client = server.client();
+        caller.send(&mut client, &server, "GET", "/api/v1/sites/mia/events", "");
+        let head = client.receive_head().unwrap();
+        let first = String::from_utf8(client.receive_chunk().unwrap()).unwrap();
+        assert_eq!((head.status, &*first), (200, "event: live\ndata: {\"visitors\":0}\n\n"));
+        (client, head)
+    });
+    assert_eq!(mia.ask(&server, "DELETE", "/api/v1/session", "").status, 204);
+    assert_eq!(operator().ask(&server, "DELETE", &format!("/api/v1/tokens/{id}"), "").status, 204);
+    let began = std::time::Instant::now();
+    for (mut client, head) in [signed_out, revoked] {
+        assert_eq!(client.receive_body(head).unwrap().text(), "");
+    }
+    assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
+
+    // Who only listens is idle like who does nothing.
+    let later = (NOON + 31 * MINUTE).to_string();
+    assert_eq!(nobody().with("X-Footfall-Now", &later).ask(&server, "GET", "/healthz", "").status, 200);
+    let (mut client, head) = idle;
+    let patience = std::time::Instant::now();
+    client.receive_body(head).unwrap();
+    assert!(patience.elapsed().as_secs() < 15, "{:?}", patience.elapsed());
+}

@@ -113,16 +113,22 @@ impl Client {
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let line = self.line()?;
-            let length = usize::from_str_radix(line.trim(), 16).map_err(|_| malformed(&line))?;
-            let start = body.len();
-            body.resize(start + length, 0);
-            self.stream.read_exact(&mut body[start..])?;
-            self.line()?;
-            if length == 0 {
+            let chunk = self.receive_chunk()?;
+            if chunk.is_empty() {
                 return Ok(body);
             }
+            body.extend(chunk);
         }
+    }
+
+    /// The next piece of a body that comes bit by bit; empty at its end.
+    pub fn receive_chunk(&mut self) -> io::Result<Vec<u8>> {
+        let line = self.line()?;
+        let length = usize::from_str_radix(line.trim(), 16).map_err(|_| malformed(&line))?;
+        let mut chunk = vec![0; length];
+        self.stream.read_exact(&mut chunk)?;
+        self.line()?;
+        Ok(chunk)
     }
 
     fn line(&mut self) -> io::Result<String> {
