@@ -35,6 +35,7 @@ impl Act {
     }
 }
 
+#[derive(Clone)]
 pub struct Entry {
     /// Tells a second try of writing an entry from another entry.
     pub id: String,

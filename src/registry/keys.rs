@@ -72,12 +72,15 @@ impl Registry {
     }
 
     pub(super) async fn keep_waiting(&self, store: &Store) {
-        let entries = std::mem::take(&mut *self.waiting());
-        if let (false, Err(error)) = (entries.is_empty(), store.put_audit(&entries).await) {
-            tracing::warn!(%error, "sign-ins could not be put on record; it is tried again");
-            let mut waiting = self.waiting();
-            let later = std::mem::replace(&mut *waiting, entries);
-            waiting.extend(later);
+        let _alone = self.keeping.lock().await;
+        let entries = self.waiting().clone();
+        if entries.is_empty() {
+            return;
+        }
+        // They are let go once they are written: whoever stops this in between must not lose them.
+        match store.put_audit(&entries).await {
+            Ok(()) => drop(self.waiting().drain(..entries.len())),
+            Err(error) => tracing::warn!(%error, "sign-ins could not be put on record; it is tried again"),
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Registry {
     read: Mutex<Revisions>,
     /// Entries of the audit log that are not in the store yet.
     waiting: std::sync::Mutex<Vec<Entry>>,
+    /// Held while those are written.
+    keeping: Mutex<()>,
 }
 
 /// What was read last.
@@ -59,6 +61,7 @@ impl Registry {
             keys: ArcSwapOption::empty(),
             read: Mutex::default(),
             waiting: std::sync::Mutex::default(),
+            keeping: Mutex::default(),
         }
     }
 
@@ -113,7 +116,8 @@ impl Registry {
         self.change(by, known, async |store| store.put_alias(&gone, true).await).await
     }
 
-    /// Checks against what is registered now, puts the change on record, writes it, and puts it in force here; other collectors follow within seconds.
+    /// Checks against what is registered now, puts the change on record, writes it, and puts it in force here; other collectors follow
+    /// within seconds.
     async fn change(
         &self,
         by: Entry,
