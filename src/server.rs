@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::aggregate::Caps;
 use crate::clock::Clock;
-use crate::config::{Config, Directory, Proxies};
+use crate::config::{Compatible, Config, Directory, Proxies};
 use crate::consent::{Gate, Refusals};
 use crate::enrich::{Countries, Enricher};
 use crate::flush::{self, Flusher};
@@ -114,6 +114,7 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
     let parts = Parts { clock: clock.clone(), keys: Arc::clone(&keys), refusals: Arc::clone(&refusals) };
     let (journal, writer) = Writer::open(config, parts, sealed_sender).context("the journal cannot be opened")?;
     say_recovered(&journal);
+    say_declared(config);
     let flush_stats = Arc::new(flush::Stats::default());
     let slot = Arc::new(ArcSwapOption::empty());
     let registry = Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), &config.journal.dir));
@@ -138,6 +139,7 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         proxies: Proxies::new(&config.proxy.trusted),
         rates: Arc::clone(&rates),
         enricher: Arc::clone(&enricher),
+        compatible: Compatible::new(&config.compatible),
         gate: Gate::new(config, Arc::clone(&asking.terms), Arc::clone(&refusals)),
         keys,
         inbox: Arc::clone(&journal.inbox),
@@ -187,6 +189,7 @@ fn serve(
     let hit_path = format!("{}/hit", config.server.prefix);
     // A profile's visit cookie is sent to paths below the profile only.
     let hit_under = format!("/{{under:.+}}{hit_path}");
+    let prefix = config.server.prefix.clone();
     let test_clock = config.test.clock;
     let factory = move || {
         let (routed, asked) = (site.clone(), asking.clone());
@@ -197,6 +200,7 @@ fn serve(
             .wrap(Condition::new(test_clock, from_fn(pages::follow)))
             .route(&hit_path, web::post().to(ingest::hit))
             .route(&hit_under, web::post().to(ingest::hit))
+            .configure(|config| ingest::compatible(&prefix, config))
             .configure(move |config| pages::consent::routes(&asked, config))
             .configure(move |config| pages::routes(&routed, config))
             .default_service(web::to(pages::nothing))
@@ -226,6 +230,15 @@ fn say_recovered(journal: &Journal) {
     if recovered.frames > 0 || recovered.damaged > 0 {
         let (segments, batches, damaged) = (recovered.segments, recovered.frames, recovered.damaged);
         tracing::info!(segments, batches, damaged, "recovered the journal");
+    }
+}
+
+/// Whoever lets hits count without our consent cookie says why, where it can be found again.
+fn say_declared(config: &Config) {
+    for rule in config.compatible.iter().filter(|rule| !rule.declared.is_empty()) {
+        let products: Vec<&str> = rule.accept.iter().map(|dialect| <&str>::from(*dialect)).collect();
+        let (sites, products) = (rule.sites.join(", "), products.join(", "));
+        tracing::info!(%sites, %products, declared = %rule.declared, "counted without our consent cookie, on the operator's word");
     }
 }
 

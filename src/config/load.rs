@@ -4,7 +4,7 @@ use config::{Environment, File, FileFormat};
 use garde::Validate;
 
 use super::access::is_strong_hash;
-use super::{Basis, Config, Secret, TokenAlgorithm};
+use super::{Basis, Config, Secret, TokenAlgorithm, compatible};
 
 /// Of a secret that signs tokens: a shorter one than its hash can be guessed from one token (RFC 7518).
 const FEWEST_SECRET_BYTES: usize = 32;
@@ -125,18 +125,21 @@ fn literal(text: &str) -> config::Value {
 
 fn secrets(config: &mut Config, read: impl Fn(&str) -> std::io::Result<String>) -> Result<(), ConfigError> {
     let pairs = [
-        ("store.password_file", &config.store.password_file, &mut config.store.password),
-        ("report.token_file", &config.report.token_file, &mut config.report.token),
-        ("platform.token_key_file", &config.platform.token_key_file, &mut config.platform.token_key),
-        ("bi.secret_file", &config.bi.secret_file, &mut config.bi.secret),
-        ("access.password_hash_file", &config.access.password_hash_file, &mut config.access.password_hash),
+        ("store.password_file".to_owned(), &config.store.password_file, &mut config.store.password),
+        ("report.token_file".to_owned(), &config.report.token_file, &mut config.report.token),
+        ("platform.token_key_file".to_owned(), &config.platform.token_key_file, &mut config.platform.token_key),
+        ("bi.secret_file".to_owned(), &config.bi.secret_file, &mut config.bi.secret),
+        ("access.password_hash_file".to_owned(), &config.access.password_hash_file, &mut config.access.password_hash),
     ];
-    for (key, file, secret) in pairs {
+    let of_compatible = config.compatible.iter_mut().enumerate();
+    let of_compatible = of_compatible
+        .map(|(place, rule)| (format!("compatible[{place}].token_file"), &rule.token_file, &mut rule.token));
+    for (key, file, secret) in pairs.into_iter().chain(of_compatible) {
         if file.is_empty() {
             continue;
         }
         let text =
-            read(file).map_err(|error| ConfigError::Key { key: key.into(), reason: format!("{file}: {error}") })?;
+            read(file).map_err(|error| ConfigError::Key { key, reason: format!("{file}: {error}") })?;
         *secret = Secret::new(text.trim_end().to_owned());
     }
     Ok(())
@@ -201,6 +204,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
                 "must differ from that of rules in another zone, such as ally-{profile}".into(),
             );
         }
+    }
+    if let Some((key, reason)) = compatible::contradiction(&config.compatible) {
+        return fail(&key, reason);
     }
     if config.consent.basis == Basis::ExemptOptOut {
         let longest = 395 * 86_400;

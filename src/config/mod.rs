@@ -8,6 +8,7 @@
 mod words;
 
 mod access;
+mod compatible;
 mod consent;
 mod directory;
 mod edge;
@@ -25,6 +26,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 pub use access::Access;
+pub use compatible::{Accepted, Compatible, CompatibleRule, Dialect};
 pub use consent::{
     Basis, Channel, Consent, ConsentCookie, OnSignal, OnVersion, Policy, RegisterRule, Signals, Ui, Visitor,
     VisitorCookie, VisitorMode, WellKnown,
@@ -93,6 +95,9 @@ pub struct Config {
     pub profiles: Vec<ProfileRule>,
     #[garde(dive)]
     pub sites: Vec<SiteRule>,
+    /// Trackers of other products.
+    #[garde(dive)]
+    pub compatible: Vec<CompatibleRule>,
     /// Of the platform, for the consent question.
     #[garde(dive)]
     pub register: Vec<RegisterRule>,

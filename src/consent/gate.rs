@@ -4,7 +4,7 @@ use super::choice::cookie;
 use super::refusals::Refusals;
 use super::terms::Terms;
 use crate::config::{Config, VisitorMode};
-use crate::event::{Caller, Payload, RawHit, Refusal};
+use crate::event::{Caller, Ground, Payload, RawHit, Refusal};
 
 /// A hit that may be counted. Nobody but [`Gate::admit`] makes one.
 pub struct AdmittedHit<'a> {
@@ -52,10 +52,10 @@ impl Gate {
     }
 
     /// The name of the visit cookie, where the browser holds it although its person does not agree or sends a signal.
-    pub fn stale_cookie(&self, caller: &Caller<'_>) -> Option<&str> {
+    pub fn stale_cookie(&self, caller: &Caller<'_>, ground: Ground) -> Option<&str> {
         let name = self.held_visit_cookie(caller)?;
         let stored = || self.terms.stored(caller.cookies);
-        let no = self.terms.signal(&caller.signals).or_else(|| self.terms.refuses(stored().as_ref()));
+        let no = self.terms.signal(&caller.signals).or_else(|| self.terms.refuses(stored().as_ref(), ground));
         no.map(|_| name)
     }
 
@@ -74,7 +74,7 @@ impl Gate {
         }
         self.terms
             .signal(&caller.signals)
-            .or_else(|| self.terms.refuses(self.terms.stored(caller.cookies).as_ref()))
+            .or_else(|| self.terms.refuses(self.terms.stored(caller.cookies).as_ref(), hit.ground))
             .or_else(|| hit.over_rate.then_some(Refusal::Limited))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::choice::{Stored, cookie};
 use super::withdrawn::Withdrawn;
 use crate::config::{Basis, Config, OnSignal, OnVersion, Ui};
-use crate::event::{Refusal, Signals};
+use crate::event::{Ground, Refusal, Signals};
 
 /// A tier that can be refused.
 pub struct Tier {
@@ -83,7 +83,11 @@ impl Terms {
 
     /// Whether a tier is granted, signals aside.
     pub fn holds(&self, stored: Option<&Stored<'_>>, tier: &Tier) -> bool {
-        match self.basis {
+        self.holds_by(self.basis, stored, tier)
+    }
+
+    fn holds_by(&self, basis: Basis, stored: Option<&Stored<'_>>, tier: &Tier) -> bool {
+        match basis {
             // An objection stays one whatever the version: a new version does not unsay it.
             Basis::ExemptOptOut if tier.name == self.analytics().name => {
                 stored.is_none_or(|stored| stored.grants(&tier.name))
@@ -94,13 +98,19 @@ impl Terms {
         }
     }
 
-    /// Why the choice does not let a hit count.
-    pub(super) fn refuses(&self, stored: Option<&Stored<'_>>) -> Option<Refusal> {
-        let reason = match self.basis {
-            Basis::OptIn => Refusal::NoConsent,
-            Basis::ExemptOptOut => Refusal::Objected,
+    /// Why the choice does not let a hit count that rests on this ground.
+    pub(super) fn refuses(&self, stored: Option<&Stored<'_>>, ground: Ground) -> Option<Refusal> {
+        let basis = match ground {
+            Ground::Asked => self.basis,
+            Ground::ConsentCookie => Basis::OptIn,
+            // Whoever declares a ground of their own need not show us a grant; but a no that was said to us stands.
+            Ground::Declared => Basis::ExemptOptOut,
         };
-        (!self.holds(stored, self.analytics())).then_some(reason)
+        let reason = match (ground, self.basis) {
+            (Ground::ConsentCookie, _) | (_, Basis::OptIn) => Refusal::NoConsent,
+            (_, Basis::ExemptOptOut) => Refusal::Objected,
+        };
+        (!self.holds_by(basis, stored, self.analytics())).then_some(reason)
     }
 
     /// Whether something was added to the question since it was answered.

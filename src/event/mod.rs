@@ -19,7 +19,7 @@ pub use currency::minor_digits;
 pub use day::{Day, Millis};
 pub use fault::FaultKind;
 pub use problem::Problem;
-pub use raw::{Address, Agent, Caller, Detail, Hints, Kind, Payload, RawHit, Signals};
+pub use raw::{Address, Agent, Caller, Detail, Ground, Hints, Kind, Payload, RawHit, Signals};
 pub use refusal::Refusal;
 pub use site::SiteId;
 pub use subject::{Dimension, OTHER, Subject, UNKNOWN};

@@ -4,6 +4,7 @@
 //! not print. The raw address and agent leave their wrappers through `expose`, and `tests/it/layers.rs` holds the list of the
 //! places that may call it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::{Bucket, FaultKind, Metric, Millis};
@@ -120,10 +121,10 @@ pub enum Detail {
 /// One hit of a beacon's body, its text still borrowed from the wire.
 pub struct Payload<'a> {
     pub kind: Kind,
-    pub url: std::borrow::Cow<'a, str>,
-    pub referrer: std::borrow::Cow<'a, str>,
+    pub url: Cow<'a, str>,
+    pub referrer: Cow<'a, str>,
     /// The link's id or target, or the event's name.
-    pub name: std::borrow::Cow<'a, str>,
+    pub name: Cow<'a, str>,
     pub detail: Detail,
     /// The random id that makes a retry count once.
     pub id: Option<u128>,
@@ -134,12 +135,41 @@ pub struct Payload<'a> {
     pub webdriver: bool,
 }
 
+impl<'a> Payload<'a> {
+    /// With nothing but its page.
+    pub fn new(kind: Kind, url: impl Into<Cow<'a, str>>) -> Payload<'a> {
+        Payload {
+            kind,
+            url: url.into(),
+            referrer: Cow::Borrowed(""),
+            name: Cow::Borrowed(""),
+            detail: Detail::Nothing,
+            id: None,
+            engaged_ms: 0,
+            passive: false,
+            webdriver: false,
+        }
+    }
+}
+
+/// What makes it lawful to count a hit, as far as its person did not object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ground {
+    /// What the person was asked, by `consent.basis`.
+    Asked,
+    /// A stored grant, whatever `consent.basis` is.
+    ConsentCookie,
+    /// The operator's word that the site asked in its own way. A stored refusal wins over it.
+    Declared,
+}
+
 /// One hit as it came in: a payload and the caller that sent it.
 pub struct RawHit<'a> {
     pub caller: &'a Caller<'a>,
     pub payload: Payload<'a>,
     /// `None` where it is nobody's page, or the request does not come from it.
     pub site: Option<crate::config::Site<'a>>,
+    pub ground: Ground,
     /// Over the rate of its network or its site.
     pub over_rate: bool,
 }

@@ -4,14 +4,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compat::{Foreign, Sender, Standing};
 use super::fields::Fields;
-use super::wire;
+use super::{NotTaken, unavailable};
 use crate::aggregate::Caps;
 use crate::clock::Clock;
-use crate::config::{Config, Directory, Hosts, Proxies, Site, VisitorMode};
+use crate::config::{Compatible, Config, Directory, Hosts, Proxies, Site, VisitorMode};
 use crate::consent::{Gate, expired};
-use crate::enrich::{Client, Enricher, Page, event_name, link};
-use crate::event::{Address, Caller, Kind, Payload, Problem, RawHit, SiteId};
+use crate::enrich::{Client, Enricher, Page, UrlError, event_name, link};
+use crate::event::{Address, Caller, Ground, Kind, Payload, Problem, RawHit, SiteId};
 use crate::http::{Rates, without_port};
 use crate::journal::Inbox;
 use crate::pseudonym::{DayKeys, Event, seal};
@@ -24,6 +25,7 @@ pub struct Edge {
     pub rates: Arc<Rates>,
     pub enricher: Arc<Enricher>,
     pub gate: Gate,
+    pub compatible: Compatible,
     pub keys: Arc<DayKeys>,
     pub inbox: Arc<Inbox>,
     pub mode: VisitorMode,
@@ -65,23 +67,32 @@ impl Edge {
         Ok(())
     }
 
-    /// All hits of a body that may be counted. An error means that none of them was looked at further than its form.
-    pub(super) fn seal(&self, fields: &Fields<'_>, peer: IpAddr, body: &[u8]) -> Result<Sealed, Problem> {
-        let hits = wire::parse(body, self.batch_hits)?;
+    /// All of the hits that may be counted. An error means that none of them was looked at further than its form.
+    pub(super) fn seal(
+        &self,
+        fields: &Fields<'_>,
+        peer: IpAddr,
+        hits: Vec<Payload<'_>>,
+        foreign: Option<Foreign<'_>>,
+    ) -> Result<Sealed, UrlError> {
         let urls: Vec<_> = hits.iter().map(|hit| hit.url.clone()).collect();
-        let pages =
-            urls.iter().map(|url| Page::parse(url).map_err(bad_url)).collect::<Result<Vec<Page<'_>>, Problem>>()?;
-        let (caller, client) = self.caller(fields, peer);
-        let network = self.rates.network(&caller.address);
+        let pages = urls.iter().map(|url| Page::parse(url)).collect::<Result<Vec<Page<'_>>, UrlError>>()?;
+        let sender = self.sender(fields, peer);
         let hosts = self.directory.hosts();
         let mut sealed = Sealed { events: Vec::with_capacity(hits.len()), cookie: None };
-        for (payload, page) in hits.into_iter().zip(&pages) {
-            let site = self.site(&hosts, fields, peer, page);
-            let over_rate = self.rates.exceeded(network, site.map_or(SiteId::PLATFORM, |site| site.id));
-            let raw = RawHit { caller: &caller, payload, site, over_rate };
-            let admitted = self.admit(raw, page, client);
+        for (place, (payload, page)) in hits.into_iter().zip(&pages).enumerate() {
+            let said = foreign.map(|foreign| (foreign.dialect, &foreign.claims[place]));
+            let Standing { site, ground, server } = match said {
+                None => Standing { site: self.site(&hosts, fields, peer, page), ground: Ground::Asked, server: false },
+                Some(said) => self.foreign(&hosts, fields, peer, page, said),
+            };
+            let visitor = said.filter(|_| server).map(|(_, claims)| self.spoken_of(fields, &sender, claims));
+            let Sender { caller, client, network, mode } = visitor.as_ref().unwrap_or(&sender);
+            let over_rate = self.rates.exceeded(*network, site.map_or(SiteId::PLATFORM, |site| site.id));
+            let raw = RawHit { caller, payload, site, ground, over_rate };
+            let admitted = self.admit(raw, page, *client, *mode);
             if admitted.is_none() && sealed.cookie.is_none() {
-                sealed.cookie = self.stale_cookie(&caller, site);
+                sealed.cookie = self.stale_cookie(caller, site, ground);
             }
             if let Some((mut event, site)) = admitted {
                 if event.without_cookie == Some(true) && !matches!(event.kind, Kind::Leave | Kind::Vital | Kind::Fault)
@@ -95,6 +106,20 @@ impl Edge {
             }
         }
         Ok(sealed)
+    }
+
+    /// Answers when the counts are on disk.
+    pub(super) async fn put(&self, events: Vec<Event>) -> Result<(), NotTaken> {
+        if !events.is_empty() {
+            let ticket = self.inbox.submit(events.into_iter()).map_err(unavailable)?;
+            ticket.on_disk().await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    fn sender<'a>(&self, fields: &Fields<'a>, peer: IpAddr) -> Sender<'a> {
+        let (caller, client) = self.caller(fields, peer);
+        Sender { network: self.rates.network(&caller.address), caller, client, mode: self.mode }
     }
 
     pub(super) fn caller<'a>(&self, fields: &Fields<'a>, peer: IpAddr) -> (Caller<'a>, Client) {
@@ -114,12 +139,18 @@ impl Edge {
     }
 
     /// A browser that may not be counted and still says it was here before is told to forget it. No script can see that.
-    fn stale_cookie(&self, caller: &Caller<'_>, site: Option<Site<'_>>) -> Option<String> {
-        Some(expired(self.gate.stale_cookie(caller)?, site?.path))
+    fn stale_cookie(&self, caller: &Caller<'_>, site: Option<Site<'_>>, ground: Ground) -> Option<String> {
+        Some(expired(self.gate.stale_cookie(caller, ground)?, site?.path))
     }
 
     /// One hit through the gate, its facts, its seal. `None`: dropped.
-    fn admit<'p>(&self, raw: RawHit<'p>, page: &Page<'_>, client: Client) -> Option<(Event, Site<'p>)> {
+    fn admit<'p>(
+        &self,
+        raw: RawHit<'p>,
+        page: &Page<'_>,
+        client: Client,
+        mode: VisitorMode,
+    ) -> Option<(Event, Site<'p>)> {
         let site = raw.site;
         let hit = self.gate.admit(raw).ok()?;
         let site = site?;
@@ -127,7 +158,7 @@ impl Edge {
         let item = item(payload, page);
         let facts = self.enricher.facts(page, &payload.referrer, client, &caller.address, caller.language);
         let key = self.keys.at(site.zone, caller.at);
-        Some((seal(hit, site, item, facts, &key, self.mode), site))
+        Some((seal(hit, site, item, facts, &key, mode), site))
     }
 
     /// The site of the page, if the request can come from that page at all.
@@ -138,16 +169,14 @@ impl Edge {
     }
 
     /// Whether the request was sent to the page's own host. A trusted proxy may hide which host that was.
-    fn sent_to(&self, fields: &Fields<'_>, peer: IpAddr, page_host: &str) -> bool {
-        let host = if self.proxies.trusts(peer) {
-            match fields.forwarded_host {
-                Some(host) => host,
-                None => return true,
-            }
-        } else {
-            fields.host
-        };
-        without_port(host).eq_ignore_ascii_case(page_host)
+    pub(super) fn sent_to(&self, fields: &Fields<'_>, peer: IpAddr, page_host: &str) -> bool {
+        let hidden = self.proxies.trusts(peer) && fields.forwarded_host.is_none();
+        hidden || without_port(self.asked_host(fields, peer)).eq_ignore_ascii_case(page_host)
+    }
+
+    /// The host the browser asked, as far as it can be known.
+    pub(super) fn asked_host<'a>(&self, fields: &Fields<'a>, peer: IpAddr) -> &'a str {
+        fields.forwarded_host.filter(|_| self.proxies.trusts(peer)).unwrap_or(fields.host)
     }
 }
 
@@ -157,9 +186,4 @@ fn item(payload: &Payload<'_>, page: &Page<'_>) -> Box<str> {
         Kind::Click => link(&payload.name).into(),
         Kind::Event => event_name(&payload.name).into(),
     }
-}
-
-fn bad_url(_: crate::enrich::UrlError) -> Problem {
-    let accepted = "url must be an absolute http or https URL without user info";
-    Problem::new(400, "bad_value", "The hit cannot be read").detail(accepted)
 }

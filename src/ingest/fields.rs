@@ -19,6 +19,8 @@ pub(super) struct Fields<'a> {
     pub(super) forwarded: Vec<&'a str>,
     pub(super) language: Option<&'a str>,
     pub(super) cookies: &'a str,
+    /// What a server proves by that it speaks for a site.
+    pub(super) bearer: Option<&'a str>,
     origin: Option<&'a str>,
     agent: &'a str,
     brands: Option<&'a str>,
@@ -42,6 +44,7 @@ impl<'a> Fields<'a> {
                 "user-agent" => fields.agent = text(value).unwrap_or(""),
                 "cookie" => fields.cookies = text(value).unwrap_or(""),
                 "accept-language" => fields.language = text(value),
+                "authorization" => fields.bearer = text(value).and_then(|text| text.strip_prefix("Bearer ")),
                 // An origin that is not text is nobody's.
                 "origin" => fields.origin = Some(text(value).unwrap_or("null")),
                 "x-forwarded-for" => fields.forwarded.extend(text(value)),

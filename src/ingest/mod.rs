@@ -3,6 +3,7 @@
 //!
 //! Counted, dropped and repeated hits get the same answer to the byte, so that a page learns nothing from it.
 
+mod compat;
 mod edge;
 mod fields;
 mod preview;
@@ -11,9 +12,11 @@ mod wire;
 use actix_web::http::header::SET_COOKIE;
 use actix_web::{HttpRequest, HttpResponse, web};
 
+pub use compat::compatible;
 pub use edge::Edge;
 pub use preview::Raised;
 
+use crate::enrich::UrlError;
 use crate::event::Problem;
 use crate::http::{BodyError, peer, read, refuse};
 use crate::journal::Unavailable;
@@ -47,11 +50,9 @@ async fn accept(request: &HttpRequest, payload: &mut web::Payload, edge: &Edge) 
     edge.check_size(&fields).map_err(unread)?;
     let body = read(payload, edge.body_bytes, edge.deadline).await.map_err(|error| not_read(error, edge.body_bytes))?;
     // Whatever is personal about the request ends with this call: only events wait for the disk.
-    let Sealed { events, cookie } = edge.seal(&fields, peer(request), &body)?;
-    if !events.is_empty() {
-        let ticket = edge.inbox.submit(events.into_iter()).map_err(unavailable)?;
-        ticket.on_disk().await.map_err(unavailable)?;
-    }
+    let hits = wire::parse(&body, edge.batch_hits)?;
+    let Sealed { events, cookie } = edge.seal(&fields, peer(request), hits, None).map_err(bad_url)?;
+    edge.put(events).await?;
     Ok(cookie)
 }
 
@@ -74,6 +75,11 @@ fn not_read(error: BodyError, most: usize) -> NotTaken {
         BodyError::Broken => Problem::new(400, "bad_body", "The body cannot be read"),
     };
     unread(problem)
+}
+
+fn bad_url(_: UrlError) -> Problem {
+    let accepted = "url must be an absolute http or https URL without user info";
+    Problem::new(400, "bad_value", "The hit cannot be read").detail(accepted)
 }
 
 fn unavailable(why: Unavailable) -> NotTaken {

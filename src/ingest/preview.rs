@@ -1,15 +1,13 @@
 //! What the next view of a page would raise, worked out by the very code that would count it, for the person who asks. Nothing is counted
 //! and nothing kept: the day's key is a new one that is thrown away, and so is the table.
 
-use std::borrow::Cow;
-
 use actix_web::HttpRequest;
 
 use super::edge::Edge;
 use super::fields::Fields;
 use crate::aggregate::{Sym, Table};
 use crate::enrich::Page;
-use crate::event::{Counts, Detail, Dimension, Kind, Payload, RawHit, Refusal, Subject};
+use crate::event::{Counts, Dimension, Ground, Kind, Payload, RawHit, Refusal, Subject};
 use crate::http::{peer, without_port};
 use crate::pseudonym::{DayKeys, seal};
 
@@ -31,7 +29,9 @@ impl Edge {
         let page = Page::parse(&url).map_err(|_| Refusal::UnknownSite)?;
         let hosts = self.directory.hosts();
         let site = hosts.resolve(page.host(), page.path());
-        let hit = self.gate.judge(RawHit { caller: &caller, payload: view(), site, over_rate: false })?;
+        let payload = Payload::new(Kind::View, "");
+        let ground = Ground::Asked;
+        let hit = self.gate.judge(RawHit { caller: &caller, payload, site, ground, over_rate: false })?;
         let site = site.ok_or(Refusal::UnknownSite)?;
         let facts = self.enricher.facts(&page, "", client, &caller.address, caller.language);
         let key = DayKeys::random(self.directory.zones()).at(site.zone, caller.at);
@@ -51,19 +51,5 @@ impl Edge {
             counts: *counts,
         });
         Ok(raised.collect())
-    }
-}
-
-fn view<'a>() -> Payload<'a> {
-    Payload {
-        kind: Kind::View,
-        url: Cow::Borrowed(""),
-        referrer: Cow::Borrowed(""),
-        name: Cow::Borrowed(""),
-        detail: Detail::Nothing,
-        id: None,
-        engaged_ms: 0,
-        passive: false,
-        webdriver: false,
     }
 }

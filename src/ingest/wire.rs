@@ -9,8 +9,8 @@ use crate::enrich::script_error;
 use crate::event::{Detail, FaultKind, Kind, Metric, Payload, Problem, minor_digits};
 
 const URL_BYTES: usize = 2048;
-const NAME_BYTES: usize = 512;
-const ENGAGED_MILLIS: u32 = 86_400_000;
+pub(super) const NAME_BYTES: usize = 512;
+pub(super) const ENGAGED_MILLIS: u32 = 86_400_000;
 const MOST_MONEY: f64 = 9e12;
 /// Ten minutes; a layout shift of 100 is a page that moved out of sight a hundred times.
 const MOST_VITAL: f64 = 600_000.0;
@@ -182,7 +182,7 @@ fn id(text: &str) -> Result<u128, Problem> {
     digits.filter(|_| (8..=32).contains(&text.len())).ok_or_else(|| field("id", "must be 8 to 32 hex digits"))
 }
 
-fn money(kind: Kind, value: Option<f64>, currency: Option<&str>) -> Result<Detail, Problem> {
+pub(super) fn money(kind: Kind, value: Option<f64>, currency: Option<&str>) -> Result<Detail, Problem> {
     if kind != Kind::Event && (value.is_some() || currency.is_some()) {
         return Err(field("value", "and currency belong to kind event"));
     }

@@ -8,7 +8,7 @@ use footfall::clock::Clock;
 use footfall::config::{Directory, VisitorMode, load};
 use footfall::consent::{Gate, Refusals, Terms};
 use footfall::enrich::{Countries, Enricher, Page};
-use footfall::event::{Address, Agent, Caller, Detail, Hints, Kind, Payload, RawHit, Signals, SiteId};
+use footfall::event::{Address, Agent, Caller, Ground, Hints, Kind, Payload, RawHit, Signals, SiteId};
 use footfall::journal::{Parts, Writer};
 use footfall::pseudonym::{DayKeys, seal};
 
@@ -183,18 +183,10 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
         let client = enricher.client(&caller.agent, &caller.hints);
         let page = Page::parse("https://pages.example/u/mia").unwrap();
         let site = hosts.resolve(page.host(), page.path()).unwrap();
-        let payload = Payload {
-            kind: Kind::View,
-            url: "".into(),
-            referrer: "".into(),
-            name: "".into(),
-            detail: Detail::Nothing,
-            id: None,
-            engaged_ms: 0,
-            passive: false,
-            webdriver: false,
-        };
-        let admitted = gate.admit(RawHit { caller: &caller, payload, site: Some(site), over_rate: false }).unwrap();
+        let payload = Payload::new(Kind::View, "");
+        let hit =
+            RawHit { caller: &caller, payload, site: Some(site), ground: Ground::Asked, over_rate: false };
+        let admitted = gate.admit(hit).unwrap();
         let facts = enricher.facts(&page, "", client, &caller.address, None);
         let event = seal(admitted, site, page.path().into(), facts, &keys.at(site.zone, NOON), VisitorMode::KeyedHash);
         drop(journal.inbox.submit(std::iter::once(event)).unwrap());

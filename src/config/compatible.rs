@@ -1,0 +1,208 @@
+//! Which sites take hits from the unmodified trackers of other products, and what makes that lawful.
+//!
+//! Those trackers know nothing of consent. So each site that takes them says what its hits rest on: our consent cookie, which a
+//! same-origin request brings by itself, or the operator's own word.
+
+use std::collections::HashMap;
+
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+use super::sites::is_site_name;
+use crate::event::{Ground, SiteId};
+
+const EVERY: &str = "*";
+const LEAST_DECLARED: usize = 20;
+const LEAST_TOKEN: usize = 16;
+
+words! {
+    /// Whose tracker it is.
+    #[derive(Hash)]
+    pub enum Dialect {
+        Plausible = "plausible",
+        Umami = "umami",
+        GoatCounter = "goatcounter",
+    }
+}
+
+words! {
+    pub enum CompatibleBasis {
+        ConsentCookie = "consent_cookie",
+        Declared = "declared",
+    }
+}
+
+#[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct CompatibleRule {
+    /// Names of sites, or `*` for every site.
+    #[garde(length(min = 1, max = 10_000), inner(custom(valid_site)), custom(every_stands_alone))]
+    pub sites: Vec<String>,
+    #[garde(length(min = 1), custom(each_once))]
+    pub accept: Vec<Dialect>,
+    #[garde(skip)]
+    pub basis: CompatibleBasis,
+    /// Why hits without our consent cookie are lawful. Printed at the start, so that it stands in somebody's log.
+    #[serde(default)]
+    #[garde(custom(declared_where_it_counts(&self.basis)))]
+    pub declared: String,
+    /// Makes a caller a server of the site, whose word about address and agent of its visitors is believed.
+    #[serde(default)]
+    #[garde(custom(long_enough))]
+    pub token: Secret,
+    #[serde(default)]
+    #[garde(skip)]
+    pub token_file: String,
+}
+
+/// The rules, ready to be asked about a hit.
+pub struct Compatible {
+    rules: Vec<Accepted>,
+    by_site: HashMap<(Dialect, SiteId), usize>,
+    everywhere: HashMap<Dialect, usize>,
+}
+
+/// What a site takes another product's hits on.
+pub struct Accepted {
+    pub ground: Ground,
+    token: Secret,
+}
+
+impl Accepted {
+    /// In constant time. Without a token nobody is a server.
+    pub fn is_server(&self, guess: &str) -> bool {
+        self.token.matches(guess.as_bytes())
+    }
+}
+
+impl Compatible {
+    /// The rules must have passed validation.
+    pub fn new(rules: &[CompatibleRule]) -> Compatible {
+        let mut known = Compatible { rules: Vec::new(), by_site: HashMap::new(), everywhere: HashMap::new() };
+        for (place, rule) in rules.iter().enumerate() {
+            let ground = match rule.basis {
+                CompatibleBasis::ConsentCookie => Ground::ConsentCookie,
+                CompatibleBasis::Declared => Ground::Declared,
+            };
+            known.rules.push(Accepted { ground, token: Secret::new(rule.token.expose().to_owned()) });
+            for dialect in &rule.accept {
+                for site in &rule.sites {
+                    match site.as_str() {
+                        EVERY => known.everywhere.insert(*dialect, place),
+                        name => known.by_site.insert((*dialect, SiteId::of(name)), place),
+                    };
+                }
+            }
+        }
+        known
+    }
+
+    /// `None` where the site does not take this product's hits.
+    pub fn of(&self, dialect: Dialect, site: SiteId) -> Option<&Accepted> {
+        let place = self.by_site.get(&(dialect, site)).or_else(|| self.everywhere.get(&dialect))?;
+        self.rules.get(*place)
+    }
+}
+
+/// Two tables about one site and product: which of them is the ground of a hit must not be a matter of order. Answers the key and why.
+pub(super) fn contradiction(rules: &[CompatibleRule]) -> Option<(String, String)> {
+    rules.iter().enumerate().find_map(|(place, rule)| {
+        let earlier = rules[..place].iter().position(|other| {
+            rule.accept.iter().any(|dialect| other.accept.contains(dialect))
+                && rule.sites.iter().any(|site| site == EVERY || is_about(other, site))
+        })?;
+        let reason = format!("a site and product of it stand in compatible[{earlier}] already; * is every site");
+        Some((format!("compatible[{place}]"), reason))
+    })
+}
+
+fn is_about(rule: &CompatibleRule, site: &str) -> bool {
+    rule.sites.iter().any(|of| of == EVERY || of == site)
+}
+
+fn valid_site(value: &str, _: &()) -> garde::Result {
+    if value == EVERY || is_site_name(value) {
+        return Ok(());
+    }
+    Err(garde::Error::new("must be *, for every site, or a site's name: 1 to 64 of letters, digits and . _ ~ -"))
+}
+
+fn every_stands_alone(sites: &[String], _: &()) -> garde::Result {
+    if sites.len() > 1 && sites.iter().any(|site| site == EVERY) {
+        return Err(garde::Error::new("must be [\"*\"] alone or names of sites"));
+    }
+    Ok(())
+}
+
+fn each_once(accept: &[Dialect], _: &()) -> garde::Result {
+    let twice = accept.iter().enumerate().any(|(place, dialect)| accept[..place].contains(dialect));
+    if twice { Err(garde::Error::new("must name each product once")) } else { Ok(()) }
+}
+
+fn declared_where_it_counts(basis: &CompatibleBasis) -> impl FnOnce(&str, &()) -> garde::Result {
+    let basis = *basis;
+    move |text, ()| match basis {
+        CompatibleBasis::Declared if text.trim().chars().count() < LEAST_DECLARED => Err(garde::Error::new(format!(
+            "must say in a sentence of at least {LEAST_DECLARED} characters why these hits are lawful, where basis is declared"
+        ))),
+        CompatibleBasis::ConsentCookie if !text.is_empty() => {
+            Err(garde::Error::new("belongs to basis declared; basis is consent_cookie"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn long_enough(token: &Secret, _: &()) -> garde::Result {
+    if token.is_empty() || token.expose().len() >= LEAST_TOKEN {
+        return Ok(());
+    }
+    Err(garde::Error::new(format!("must be empty or at least {LEAST_TOKEN} bytes long")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(sites: &[&str], accept: &[Dialect], token: &str) -> CompatibleRule {
+        CompatibleRule {
+            sites: sites.iter().map(|site| (*site).to_owned()).collect(),
+            accept: accept.to_vec(),
+            basis: CompatibleBasis::ConsentCookie,
+            declared: String::new(),
+            token: Secret::new(token.to_owned()),
+            token_file: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_site_takes_what_its_own_table_or_that_of_every_site_names() {
+        use Dialect::{GoatCounter, Plausible, Umami};
+        let rules = [rule(&["mia", "tom"], &[Umami], "a token of mia and tom"), rule(&["*"], &[Plausible], "")];
+        assert_eq!(contradiction(&rules), None);
+        let known = Compatible::new(&rules);
+        let takes = |dialect, site| known.of(dialect, SiteId::of(site)).is_some();
+        assert_eq!([takes(Umami, "mia"), takes(Umami, "tom"), takes(Umami, "ann")], [true, true, false]);
+        assert_eq!([takes(Plausible, "mia"), takes(Plausible, "ann"), takes(GoatCounter, "mia")], [true, true, false]);
+        let is_server = |dialect, guess| known.of(dialect, SiteId::of("mia")).unwrap().is_server(guess);
+        assert!(is_server(Umami, "a token of mia and tom"));
+        assert!(!is_server(Umami, "a token of mia and to") && !is_server(Umami, ""));
+        assert!(!is_server(Plausible, "") && !is_server(Plausible, "a token of mia and tom"));
+    }
+
+    #[test]
+    fn two_tables_about_one_site_and_product_contradict_each_other() {
+        use Dialect::{Plausible, Umami};
+        for (first, second, contradicts) in [
+            (rule(&["mia"], &[Umami], ""), rule(&["mia"], &[Plausible], ""), false),
+            (rule(&["mia"], &[Umami], ""), rule(&["tom"], &[Umami], ""), false),
+            (rule(&["mia"], &[Umami], ""), rule(&["tom", "mia"], &[Plausible, Umami], ""), true),
+            (rule(&["*"], &[Umami], ""), rule(&["mia"], &[Umami], ""), true),
+            (rule(&["mia"], &[Umami], ""), rule(&["*"], &[Umami], ""), true),
+            (rule(&["*"], &[Umami], ""), rule(&["*"], &[Plausible], ""), false),
+        ] {
+            let found = contradiction(&[first, second]);
+            assert_eq!(found.map(|(key, _)| key), contradicts.then(|| "compatible[1]".to_owned()));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What the products' scripts expect to hear. Counted and dropped are the same bytes; no answer allows another origin.
+
+use actix_web::http::header::{CACHE_CONTROL, SET_COOKIE};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use serde_json::json;
+
+use super::{Complaint, Endpoint};
+
+/// One transparent pixel.
+const GIF: [u8; 43] = *b"GIF89a\x01\0\x01\0\x80\0\0\xff\xff\xff\0\0\0\x21\xf9\x04\x01\0\0\0\0\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3b";
+
+impl Endpoint {
+    /// A request that was taken, whatever became of its hits.
+    pub(super) fn taken(self, size: usize, cookie: Option<String>) -> HttpResponse {
+        let mut answer = match self {
+            Endpoint::Plausible => HttpResponse::Accepted(),
+            _ => HttpResponse::Ok(),
+        };
+        if let Some(cookie) = cookie {
+            answer.insert_header((SET_COOKIE, cookie));
+        }
+        match self {
+            Endpoint::Plausible => answer.content_type("text/plain; charset=utf-8").body("ok"),
+            Endpoint::Umami => answer.json(json!({})),
+            Endpoint::UmamiBatch => {
+                answer.json(json!({ "size": size, "processed": size, "errors": 0, "details": [] }))
+            }
+            Endpoint::GoatCounter => pixel(answer),
+        }
+    }
+
+    /// A request that nobody can read: nothing of it counts.
+    pub(super) fn refused(self, complaint: &Complaint) -> HttpResponse {
+        let Complaint { field, rule } = complaint;
+        let mut answer = HttpResponse::BadRequest();
+        match self {
+            Endpoint::Plausible => answer.json(json!({ "errors": { *field: [rule] } })),
+            Endpoint::Umami | Endpoint::UmamiBatch => {
+                let message = format!("{field} {rule}");
+                answer.json(json!({ "error": { "message": message, "code": "bad-request", "status": 400 } }))
+            }
+            Endpoint::GoatCounter => {
+                answer.insert_header(("X-Goatcounter", format!("{field} {rule}")));
+                pixel(answer)
+            }
+        }
+    }
+
+    /// The page's URL as the product calls it.
+    pub(super) fn bad_url(self) -> Complaint {
+        let field = match self {
+            Endpoint::GoatCounter => "p",
+            _ => "url",
+        };
+        Complaint { field, rule: "must make an absolute http or https URL without user info" }
+    }
+}
+
+/// Never from a cache: each is a hit.
+fn pixel(mut answer: HttpResponseBuilder) -> HttpResponse {
+    answer.insert_header((CACHE_CONTROL, "no-store")).content_type("image/gif").body(GIF.as_slice())
+}

@@ -1,0 +1,72 @@
+//! GoatCounter's pixel: all in the query string, the site by the host that was asked.
+//!
+//! An event has no page of its own there. Here it happens on the profile below whose path the pixel lies, or on the front page.
+
+use std::borrow::Cow;
+
+use super::Complaint;
+use super::json::cut;
+use crate::event::{Kind, Payload};
+use crate::ingest::wire::NAME_BYTES;
+
+const MOST_BYTES: usize = 2048;
+/// From here on a script of theirs found a machine; below are codes that nobody may send.
+const ROBOT: u32 = 150;
+
+/// `below` is the part of the path before our prefix, without its first slash.
+pub(super) fn read(query: &str, host: &str, below: &str) -> Result<Payload<'static>, Complaint> {
+    let keys: Vec<(Cow<'_, str>, Cow<'_, str>)> = url::form_urlencoded::parse(query.as_bytes()).collect();
+    let key = |name: &str| keys.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value);
+    let path = key("p");
+    if path.is_empty() || path.len() > MOST_BYTES {
+        return Err(Complaint { field: "p", rule: "must be 1 to 2048 bytes" });
+    }
+    let is_event = flag(key("e")).ok_or(Complaint { field: "e", rule: "must be true or false" })?;
+    let robot = robot(key("b"))?;
+    if !key("s").split(',').all(|part| part.is_empty() || part.trim().parse::<f64>().is_ok()) {
+        return Err(Complaint { field: "s", rule: "must be a width, or width, height and scale" });
+    }
+    let mut hit = match is_event {
+        true => event(path, &format!("https://{host}/{below}"))?,
+        false => Payload::new(Kind::View, page(host, path, key("q"))),
+    };
+    hit.referrer = cut(key("r").to_owned(), MOST_BYTES).into();
+    hit.webdriver = robot;
+    Ok(hit)
+}
+
+fn event(name: &str, page: &str) -> Result<Payload<'static>, Complaint> {
+    if name.len() > NAME_BYTES {
+        return Err(Complaint { field: "p", rule: "must be at most 512 bytes for an event" });
+    }
+    Ok(Payload { name: name.to_owned().into(), ..Payload::new(Kind::Event, page.to_owned()) })
+}
+
+/// The page's own query, where it is sent apart, wins over one in the path.
+fn page(host: &str, path: &str, query: &str) -> String {
+    let (path, of_path) = path.split_once('?').unwrap_or((path, ""));
+    let query = match query.trim_start_matches('?') {
+        "" => of_path,
+        query => query,
+    };
+    format!("https://{host}/{}?{query}", path.strip_prefix('/').unwrap_or(path))
+}
+
+fn flag(value: &str) -> Option<bool> {
+    match value {
+        "" | "false" | "0" | "off" => Some(false),
+        "true" | "1" | "on" => Some(true),
+        _ => None,
+    }
+}
+
+fn robot(value: &str) -> Result<bool, Complaint> {
+    match value {
+        "" => Ok(false),
+        value => match value.parse::<u32>() {
+            Ok(0) => Ok(false),
+            Ok(code) if code >= ROBOT => Ok(true),
+            _ => Err(Complaint { field: "b", rule: "must be 0 or 150 and above" }),
+        },
+    }
+}

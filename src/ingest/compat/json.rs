@@ -1,0 +1,73 @@
+//! Reading loosely written JSON: keys we do not know are somebody's next version, a wrong type is an error that names the key.
+
+use serde_json::{Map, Value};
+
+use super::Complaint;
+
+/// Deliberately without `Debug`: it may hold an address.
+pub(super) struct Object(Map<String, Value>);
+
+impl Object {
+    pub(super) fn of(value: Value, field: &'static str) -> Result<Object, Complaint> {
+        match value {
+            Value::Object(map) => Ok(Object(map)),
+            _ => Err(Complaint { field, rule: "must be an object" }),
+        }
+    }
+
+    /// Also JSON in a text, as older scripts send it; whatever else a text holds is an empty object.
+    pub(super) fn written(value: Option<Value>, field: &'static str) -> Result<Object, Complaint> {
+        match value {
+            None => Ok(Object(Map::new())),
+            Some(Value::String(text)) => match serde_json::from_str(&text) {
+                Ok(Value::Object(map)) => Ok(Object(map)),
+                _ => Ok(Object(Map::new())),
+            },
+            Some(value) => Object::of(value, field),
+        }
+    }
+
+    /// The first of the keys that is there. `null` is not.
+    pub(super) fn take(&mut self, keys: &[&str]) -> Option<Value> {
+        keys.iter().find_map(|key| self.0.remove(*key).filter(|value| !value.is_null()))
+    }
+
+    /// By the last of the keys, the long one.
+    pub(super) fn text(&mut self, keys: &[&'static str]) -> Result<Option<String>, Complaint> {
+        match self.take(keys) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Complaint { field: name(keys), rule: "must be a string" }),
+        }
+    }
+
+    pub(super) fn flag(&mut self, keys: &[&'static str]) -> Result<Option<bool>, Complaint> {
+        match self.take(keys) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(_) => Err(Complaint { field: name(keys), rule: "must be true or false" }),
+        }
+    }
+
+    pub(super) fn number(&mut self, key: &'static str) -> Result<Option<f64>, Complaint> {
+        match self.take(&[key]) {
+            None => Ok(None),
+            Some(Value::Number(number)) => Ok(number.as_f64()),
+            Some(_) => Err(Complaint { field: key, rule: "must be a number" }),
+        }
+    }
+}
+
+pub(super) fn parse(body: &[u8], field: &'static str) -> Result<Value, Complaint> {
+    serde_json::from_slice(body).map_err(|_| Complaint { field, rule: "must be JSON in UTF-8" })
+}
+
+/// At most so many bytes of it, whole characters.
+pub(super) fn cut(mut text: String, most: usize) -> String {
+    text.truncate(text.floor_char_boundary(most));
+    text
+}
+
+fn name(keys: &[&'static str]) -> &'static str {
+    keys.last().copied().unwrap_or("")
+}

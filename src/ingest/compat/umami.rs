@@ -1,0 +1,120 @@
+//! Umami's hits: an envelope `{type, payload}`, or an array of them to the batch address.
+//!
+//! `website` names nobody here, because the page does; a server may put its token there. The time in a payload is never believed.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use super::json::{Object, cut, parse};
+use super::{Claims, Complaint, Read};
+use crate::event::{Detail, Kind, Metric, Payload};
+
+const MOST_URL_BYTES: usize = 2048;
+const MOST_HOST_CHARS: usize = 100;
+const MOST_NAME_CHARS: usize = 50;
+
+const METRICS: [(&str, Metric, f64); 5] = [
+    ("lcp", Metric::Lcp, 60_000.0),
+    ("inp", Metric::Inp, 60_000.0),
+    ("cls", Metric::Cls, 100.0),
+    ("fcp", Metric::Fcp, 60_000.0),
+    ("ttfb", Metric::Ttfb, 60_000.0),
+];
+
+pub(super) fn one(body: &[u8]) -> Result<Read, Complaint> {
+    let mut read = Read::default();
+    read.envelope(parse(body, "body")?)?;
+    Ok(read)
+}
+
+pub(super) fn batch(body: &[u8], most: usize) -> Result<Read, Complaint> {
+    let Value::Array(envelopes) = parse(body, "body")? else {
+        return Err(Complaint { field: "body", rule: "must be an array" });
+    };
+    if envelopes.is_empty() || envelopes.len() > most {
+        return Err(Complaint { field: "body", rule: "must hold at least one and at most limits.batch_hits hits" });
+    }
+    let mut read = Read::default();
+    envelopes.into_iter().try_for_each(|envelope| read.envelope(envelope))?;
+    Ok(read)
+}
+
+impl Read {
+    fn envelope(&mut self, envelope: Value) -> Result<(), Complaint> {
+        let mut envelope = Object::of(envelope, "body")?;
+        let kind = envelope.text(&["type"])?.unwrap_or_default();
+        let payload = envelope.take(&["payload"]).unwrap_or(Value::Null);
+        let mut payload = Object::of(payload, "payload")?;
+        self.size += 1;
+        let claims = claims(&mut payload)?;
+        match kind.as_str() {
+            "event" => {
+                self.hits.push(event(&mut payload)?);
+                self.claims.push(claims);
+            }
+            "performance" => {
+                let vitals = vitals(&mut payload)?;
+                self.claims.extend(std::iter::repeat_n(claims, vitals.len()));
+                self.hits.extend(vitals);
+            }
+            // Says who somebody is. Heard and forgotten.
+            "identify" => {}
+            _ => return Err(Complaint { field: "type", rule: "must be event, performance or identify" }),
+        }
+        Ok(())
+    }
+}
+
+/// A payload without a name is a page view.
+fn event(payload: &mut Object) -> Result<Payload<'static>, Complaint> {
+    let name = payload.text(&["name"])?.unwrap_or_default();
+    if name.chars().count() > MOST_NAME_CHARS {
+        return Err(Complaint { field: "name", rule: "must be at most 50 characters" });
+    }
+    let kind = if name.is_empty() { Kind::View } else { Kind::Event };
+    let mut hit = Payload::new(kind, url(payload)?);
+    hit.name = name.into();
+    hit.referrer = cut(payload.text(&["referrer"])?.unwrap_or_default(), MOST_URL_BYTES).into();
+    Ok(hit)
+}
+
+fn vitals(payload: &mut Object) -> Result<Vec<Payload<'static>>, Complaint> {
+    let url = url(payload)?;
+    let mut hits = Vec::new();
+    for (key, metric, most) in METRICS {
+        let Some(value) = payload.number(key)? else { continue };
+        if !(0.0..=most).contains(&value) {
+            return Err(Complaint { field: key, rule: "must be 0 to 60000 milliseconds, of cls 0 to 100" });
+        }
+        let detail = Detail::Vital(metric, metric.bucket(value));
+        hits.push(Payload { detail, ..Payload::new(Kind::Vital, url.clone()) });
+    }
+    Ok(hits)
+}
+
+/// The page: an absolute URL, or a host name and a path.
+fn url(payload: &mut Object) -> Result<String, Complaint> {
+    let host = payload.text(&["hostname"])?.unwrap_or_default();
+    let url = payload.text(&["url"])?.unwrap_or_default();
+    if host.chars().count() > MOST_HOST_CHARS {
+        return Err(Complaint { field: "hostname", rule: "must be at most 100 characters" });
+    }
+    if url.len() > MOST_URL_BYTES {
+        return Err(Complaint { field: "url", rule: "must be at most 2048 bytes" });
+    }
+    if url.starts_with("http://") || url.starts_with("https://") {
+        return Ok(url);
+    }
+    match (host.is_empty(), url.strip_prefix('/')) {
+        (true, _) => Err(Complaint { field: "url", rule: "must be absolute, or hostname must be given" }),
+        (false, path) => Ok(format!("https://{host}/{}", path.unwrap_or(&url))),
+    }
+}
+
+fn claims(payload: &mut Object) -> Result<Claims, Complaint> {
+    let token = payload.text(&["website"])?;
+    let address = payload.text(&["ip"])?.and_then(|ip| ip.trim().parse::<IpAddr>().ok());
+    let agent = payload.text(&["userAgent"])?.filter(|agent| !agent.trim().is_empty());
+    Ok(Claims { token, address, agent })
+}
