@@ -141,3 +141,53 @@ impl Terms {
         &self.optional[self.analytics]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+
+    const GRANT: &str = "ff_consent=2.analytics.00112233445566778899aabbccddeeff";
+    const OF_ANOTHER_TIER: &str = "ff_consent=2.embeds.00112233445566778899aabbccddeeff";
+    const OLD_GRANT: &str = "ff_consent=1.analytics.00112233445566778899aabbccddeeff";
+    const OLD_NO: &str = "ff_consent=1.none";
+
+    fn terms(basis: &str) -> Terms {
+        let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let set = vec![
+            set("consent.version", "2"),
+            set("consent.basis", basis),
+            set("consent.tiers", r#"["necessary", "analytics", "embeds"]"#),
+        ];
+        let config = load(Sources { set, ..Sources::default() }, |_| unreachable!()).unwrap();
+        Terms::new(&config, |_| 1, Arc::default())
+    }
+
+    #[test]
+    fn what_each_ground_needs_of_a_stored_choice() {
+        use Ground::{Asked, ConsentCookie, Declared};
+        const NO: Option<Refusal> = Some(Refusal::NoConsent);
+        const OBJECTED: Option<Refusal> = Some(Refusal::Objected);
+        let cookies = ["", GRANT, OLD_GRANT, OLD_NO, "ff_consent=2.none", OF_ANOTHER_TIER];
+        for (basis, ground, expected) in [
+            ("opt_in", Asked, [NO, None, NO, NO, NO, NO]),
+            ("opt_in", ConsentCookie, [NO, None, NO, NO, NO, NO]),
+            ("opt_in", Declared, [None, None, None, NO, NO, NO]),
+            ("exempt_opt_out", Asked, [None, None, None, OBJECTED, OBJECTED, OBJECTED]),
+            ("exempt_opt_out", ConsentCookie, [NO, None, NO, NO, NO, NO]),
+            ("exempt_opt_out", Declared, [None, None, None, OBJECTED, OBJECTED, OBJECTED]),
+        ] {
+            let terms = terms(basis);
+            let judged = cookies.map(|cookies| terms.refuses(terms.stored(cookies).as_ref(), ground));
+            assert_eq!(judged, expected, "{basis} {ground:?}");
+        }
+    }
+
+    #[test]
+    fn a_grant_that_was_withdrawn_is_a_no_to_what_is_declared_too() {
+        let terms = terms("opt_in");
+        let id = terms.stored(GRANT).and_then(|stored| stored.id).unwrap();
+        terms.withdrawn.insert(id);
+        assert_eq!(terms.refuses(terms.stored(GRANT).as_ref(), Ground::Declared), Some(Refusal::NoConsent));
+    }
+}

@@ -81,7 +81,7 @@ impl Edge {
         let hosts = self.directory.hosts();
         let mut sealed = Sealed { events: Vec::with_capacity(hits.len()), cookie: None };
         for (place, (payload, page)) in hits.into_iter().zip(&pages).enumerate() {
-            let said = foreign.map(|foreign| (foreign.dialect, &foreign.claims[place]));
+            let said = foreign.map(|foreign| (foreign.dialect, &*foreign.claims[place]));
             let Standing { site, ground, server } = match said {
                 None => Standing { site: self.site(&hosts, fields, peer, page), ground: Ground::Asked, server: false },
                 Some(said) => self.foreign(&hosts, fields, peer, page, said),

@@ -4,6 +4,7 @@
 //! at: the server's own address and agent are nobody's visitor.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use crate::config::{Dialect, Hosts, Site, VisitorMode};
 use crate::enrich::{Client, Page};
@@ -12,7 +13,7 @@ use crate::ingest::edge::Edge;
 use crate::ingest::fields::Fields;
 
 /// What a body says of its sender. Deliberately without `Debug`.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(in crate::ingest) struct Claims {
     pub(super) token: Option<String>,
     pub(super) address: Option<IpAddr>,
@@ -23,7 +24,7 @@ pub(in crate::ingest) struct Claims {
 #[derive(Clone, Copy)]
 pub(in crate::ingest) struct Foreign<'c> {
     pub(in crate::ingest) dialect: Dialect,
-    pub(in crate::ingest) claims: &'c [Claims],
+    pub(in crate::ingest) claims: &'c [Rc<Claims>],
 }
 
 /// Where a hit belongs, what it rests on, and whether a server of the site vouches for its claims.

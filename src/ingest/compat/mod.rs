@@ -10,6 +10,8 @@ mod json;
 mod plausible;
 mod umami;
 
+use std::rc::Rc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::edge::{Edge, Sealed};
@@ -40,14 +42,15 @@ struct Complaint {
 #[derive(Default)]
 struct Read {
     hits: Vec<Payload<'static>>,
-    claims: Vec<Claims>,
+    /// One for each hit; hits of one envelope share theirs.
+    claims: Vec<Rc<Claims>>,
     /// As the product counts them.
     size: usize,
 }
 
 impl Read {
     fn one(hit: Payload<'static>) -> Read {
-        Read { hits: vec![hit], claims: vec![Claims::default()], size: 1 }
+        Read { hits: vec![hit], claims: vec![Rc::default()], size: 1 }
     }
 }
 
@@ -147,3 +150,6 @@ impl From<NotTaken> for Refused {
         Refused::NotTaken(not_taken)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! `website` names nobody here, because the page does; a server may put its token there. The time in a payload is never believed.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use serde_json::Value;
 
@@ -47,7 +48,7 @@ impl Read {
         let payload = envelope.take(&["payload"]).unwrap_or(Value::Null);
         let mut payload = Object::of(payload, "payload")?;
         self.size += 1;
-        let claims = claims(&mut payload)?;
+        let claims = Rc::new(claims(&mut payload)?);
         match kind.as_str() {
             "event" => {
                 self.hits.push(event(&mut payload)?);
