@@ -138,8 +138,7 @@ fn secrets(config: &mut Config, read: impl Fn(&str) -> std::io::Result<String>) 
         if file.is_empty() {
             continue;
         }
-        let text =
-            read(file).map_err(|error| ConfigError::Key { key, reason: format!("{file}: {error}") })?;
+        let text = read(file).map_err(|error| ConfigError::Key { key, reason: format!("{file}: {error}") })?;
         *secret = Secret::new(text.trim_end().to_owned());
     }
     Ok(())

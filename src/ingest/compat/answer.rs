@@ -22,9 +22,7 @@ impl Endpoint {
         match self {
             Endpoint::Plausible => answer.content_type("text/plain; charset=utf-8").body("ok"),
             Endpoint::Umami => answer.json(json!({})),
-            Endpoint::UmamiBatch => {
-                answer.json(json!({ "size": size, "processed": size, "errors": 0, "details": [] }))
-            }
+            Endpoint::UmamiBatch => answer.json(json!({ "size": size, "processed": size, "errors": 0, "details": [] })),
             Endpoint::GoatCounter => pixel(answer),
         }
     }

@@ -12,7 +12,8 @@ fn plausible(body: &Value) -> Result<Payload<'static>, Complaint> {
 #[test]
 fn plausibles_short_keys_win_over_long_ones_and_either_is_enough() {
     let short = json!({"n": "pageview", "u": "https://a.test/x", "d": "evil.test", "r": null, "v": 36, "sd": 40, "w": 1280, "new": [1]});
-    let long = json!({"name": "pageview", "url": "https://a.test/x", "domain": "a.test", "referrer": "https://b.test/"});
+    let long =
+        json!({"name": "pageview", "url": "https://a.test/x", "domain": "a.test", "referrer": "https://b.test/"});
     let both = json!({"n": "signup", "name": "pageview", "u": "https://a.test/x", "url": "https://b.test/"});
     let read = |body| plausible(body).map(|hit| (hit.kind, hit.url, hit.referrer, hit.name)).unwrap();
     assert_eq!(read(&short), (Kind::View, "https://a.test/x".into(), "".into(), "".into()));
@@ -76,7 +77,8 @@ fn umamis_page_is_an_absolute_url_or_a_host_and_a_path() {
 
 #[test]
 fn umamis_measurements_are_a_hit_each_and_an_identity_is_none() {
-    let performance = json!({"type": "performance", "payload": {"url": "https://a.test/", "lcp": 2000, "cls": 0.05, "duration": 9}});
+    let performance =
+        json!({"type": "performance", "payload": {"url": "https://a.test/", "lcp": 2000, "cls": 0.05, "duration": 9}});
     let read = umami::one(performance.to_string().as_bytes()).unwrap();
     assert_eq!((read.hits.len(), read.claims.len(), read.size), (2, 2, 1));
     assert!(read.hits.iter().all(|hit| hit.kind == Kind::Vital));
@@ -109,12 +111,41 @@ fn near_miss() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         "(https://a.test)?.{0,40}".prop_map(Value::from),
-        prop::sample::select(vec!["event", "performance", "identify", "pageview", "engagement", "404", "File Download"])
-            .prop_map(Value::from),
+        prop::sample::select(vec![
+            "event",
+            "performance",
+            "identify",
+            "pageview",
+            "engagement",
+            "404",
+            "File Download"
+        ])
+        .prop_map(Value::from),
     ];
     let keys = prop::sample::select(vec![
-        "n", "u", "d", "r", "p", "m", "i", "$", "e", "type", "payload", "website", "hostname", "url", "referrer",
-        "name", "ip", "userAgent", "timestamp", "lcp", "cls", "amount", "currency",
+        "n",
+        "u",
+        "d",
+        "r",
+        "p",
+        "m",
+        "i",
+        "$",
+        "e",
+        "type",
+        "payload",
+        "website",
+        "hostname",
+        "url",
+        "referrer",
+        "name",
+        "ip",
+        "userAgent",
+        "timestamp",
+        "lcp",
+        "cls",
+        "amount",
+        "currency",
     ]);
     leaf.prop_recursive(4, 64, 8, move |inner| {
         let object = prop::collection::hash_map(keys.clone().prop_map(str::to_owned), inner.clone(), 0..8);
