@@ -113,6 +113,72 @@ fn a_bad_value_ends_with_code_2_its_key_and_what_is_accepted() {
         ),
         ("[consent]\nbasis = \"exempt_opt_out\"\n[retention]\nkeep_days = 762\n", "retention.keep_days", "761"),
         ("preset = \"acme\"\n", "preset", "alllinks, ally, openedlink"),
+        (
+            "[[compatible]]\nsites = []\naccept = [\"umami\"]\nbasis = \"consent_cookie\"\n",
+            "compatible[0].sites",
+            "lower than 1",
+        ),
+        (
+            "[[compatible]]\nsites = [\"a b\"]\naccept = [\"umami\"]\nbasis = \"consent_cookie\"\n",
+            "compatible[0].sites[0]",
+            "letters",
+        ),
+        (
+            "[[compatible]]\nsites = [\"*\", \"mia\"]\naccept = [\"umami\"]\nbasis = \"consent_cookie\"\n",
+            "compatible[0].sites",
+            "alone",
+        ),
+        (
+            "[[compatible]]\nsites = [\"mia\"]\naccept = [\"matomo\"]\nbasis = \"consent_cookie\"\n",
+            "compatible[0].accept[0]",
+            "plausible, umami, goatcounter",
+        ),
+        (
+            "[[compatible]]\nsites = [\"mia\"]\naccept = [\"umami\", \"umami\"]\nbasis = \"consent_cookie\"\n",
+            "compatible[0].accept",
+            "once",
+        ),
+        ("[[compatible]]\nsites = [\"mia\"]\naccept = [\"umami\"]\n", "compatible[0]", "basis"),
+        (
+            "[[compatible]]\nsites = [\"mia\"]\naccept = [\"umami\"]\nbasis = \"trust\"\n",
+            "compatible[0].basis",
+            "consent_cookie, declared",
+        ),
+        (
+            "[[compatible]]\nsites = [\"mia\"]\naccept = [\"umami\"]\nbasis = \"declared\"\n",
+            "compatible[0].declared",
+            "20 characters",
+        ),
+        (
+            "[[compatible]]\nsites = [\"mia\"]\naccept = [\"umami\"]\nbasis = \"declared\"\ndeclared = \"it is fine\"\n",
+            "compatible[0].declared",
+            "20 characters",
+        ),
+        (
+            "[[compatible]]\nsites = [\"mia\"]\naccept = [\"umami\"]\nbasis = \"consent_cookie\"\ndeclared = \"They all said yes, somewhere.\"\n",
+            "compatible[0].declared",
+            "basis declared",
+        ),
+        (
+            "[[compatible]]\nsites = [\"mia\"]\naccept = [\"umami\"]\nbasis = \"consent_cookie\"\ntoken = \"fifteen letters\"\n",
+            "compatible[0].token",
+            "at least 16",
+        ),
+        (
+            "[[compatible]]\nsites = [\"mia\"]\naccept = [\"umami\"]\nbasis = \"consent_cookie\"\ntoken_file = \"/nonexistent\"\n",
+            "compatible[0].token_file",
+            "/nonexistent",
+        ),
+        (
+            "[[compatible]]\nsites = [\"mia\"]\naccept = [\"umami\"]\nbasis = \"consent_cookie\"\n[[compatible]]\nsites = [\"mia\"]\naccept = [\"umami\"]\nbasis = \"consent_cookie\"\n",
+            "compatible[1]",
+            "compatible[0] already",
+        ),
+        (
+            "[[compatible]]\nsites = [\"mia\"]\naccept = [\"umami\"]\nbasis = \"consent_cookie\"\n[[compatible]]\nsites = [\"*\"]\naccept = [\"umami\"]\nbasis = \"consent_cookie\"\n",
+            "compatible[1]",
+            "every site",
+        ),
         ("[limits\n", "footfall.toml", ""),
     ] {
         let checked = check(file, &[], &[]);
@@ -128,8 +194,14 @@ fn secrets_come_from_files_and_never_print() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let secret = dir.path().join("secret");
     std::fs::write(&secret, "TOPSECRET\n").unwrap();
-    let file = format!("[report]\ntoken_file = {secret:?}\n[store]\npassword = \"ALSOSECRET\"\n");
+    let long = dir.path().join("long");
+    std::fs::write(&long, "A LONGER SECRET OF A SITE\n").unwrap();
+    let file = format!(
+        "[report]\ntoken_file = {secret:?}\n[store]\npassword = \"ALSOSECRET\"\n\
+         [[compatible]]\nsites = [\"mia\"]\naccept = [\"umami\"]\nbasis = \"consent_cookie\"\ntoken_file = {long:?}\n"
+    );
     let checked = check(&file, &[], &[]);
     assert_eq!((value(&checked, "/report/token"), value(&checked, "/store/password")), ("***".into(), "***".into()));
+    assert_eq!(value(&checked, "/compatible/0/token"), "***");
     assert!(!checked.out.contains("SECRET") && !checked.err.contains("SECRET"));
 }

@@ -4,6 +4,7 @@
 
 mod access;
 mod canary;
+mod compatible;
 mod config;
 mod consent;
 mod counts;

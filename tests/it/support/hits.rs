@@ -26,6 +26,11 @@ pub fn view(path: &str) -> String {
 
 /// Sends a body as a consenting visitor of `pages.example`; `more` replaces or adds header fields.
 pub fn hit(client: &mut Client, body: &str, more: &[(&str, &str)]) -> Answer {
+    ask(client, "POST", "/ff/hit", body, more)
+}
+
+/// The same at any address.
+pub fn ask(client: &mut Client, method: &str, target: &str, body: &str, more: &[(&str, &str)]) -> Answer {
     let cookie = grant();
     let now = NOON.to_string();
     let usual = [
@@ -38,7 +43,7 @@ pub fn hit(client: &mut Client, body: &str, more: &[(&str, &str)]) -> Answer {
     ];
     let kept = usual.into_iter().filter(|(name, _)| !more.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)));
     let headers: Vec<(&str, &str)> = kept.chain(more.iter().copied().filter(|(_, value)| *value != ABSENT)).collect();
-    client.ask("POST", "/ff/hit", &headers, Body::Sized(body.as_bytes())).expect("a hit is answered")
+    client.ask(method, target, &headers, Body::Sized(body.as_bytes())).expect("a hit is answered")
 }
 
 /// Takes a usual field away.

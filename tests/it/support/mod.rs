@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 pub use client::{Answer, Body, Client};
 pub use engine::Engine;
-pub use hits::{ABSENT, AGENT, DAY, NOON, SITES, grant, hit, view};
+pub use hits::{ABSENT, AGENT, DAY, NOON, SITES, ask, grant, hit, view};
 
 /// The version a grant must be of. Not 1, so that there is an older one.
 pub const CONSENT_VERSION: u32 = 2;

@@ -1,0 +1,150 @@
+//! Whose word is believed about who a visitor is: nobody's, but a server's that holds the site's token.
+
+use serde_json::{Value, json};
+
+use super::{refusals, seen, start, totals};
+use crate::support::{ABSENT, AGENT, Answer, Client, SITES, Server, ask};
+
+const TOKEN: &str = "a token of tom's server";
+const NODE: &str = "Mozilla/5.0 Umami/v22.4.0";
+
+/// As `@umami/node` sends it: from a server, to the collector's own host, without a cookie.
+fn from_server(client: &mut Client, payload: &Value, more: &[(&str, &str)]) -> Answer {
+    let own = [
+        ("X-Forwarded-Host", "collector.internal"),
+        ("Origin", ABSENT),
+        ("Cookie", ABSENT),
+        ("User-Agent", NODE),
+        ("X-Forwarded-For", "203.0.113.5"),
+    ];
+    let kept = own.into_iter().filter(|(name, _)| !more.iter().any(|(other, _)| other == name));
+    let headers: Vec<(&str, &str)> = kept.chain(more.iter().copied()).collect();
+    let body = json!({"type": "event", "payload": payload}).to_string();
+    ask(client, "POST", "/api/send", &body, &headers)
+}
+
+fn told(website: &str, ip: &str, agent: &str) -> Value {
+    json!({"website": website, "hostname": "pages.example", "url": "/u/tom", "ip": ip, "userAgent": agent, "timestamp": 1})
+}
+
+const BEARER: (&str, &str) = ("Authorization", "Bearer a token of tom's server");
+
+#[test]
+fn a_strangers_claims_change_nothing() {
+    let server = start();
+    let mut client = server.client();
+    let mut send = |ip: &str, agent: &str, more: &[(&str, &str)]| {
+        let payload = json!({
+            "website": "x", "url": "https://pages.example/u/mia", "ip": ip, "userAgent": agent, "timestamp": 86_400,
+            "browser": "x", "os": "x", "device": "x",
+        });
+        let body = json!({"type": "event", "payload": payload}).to_string();
+        assert_eq!(ask(&mut client, "POST", "/ff/api/send", &body, more).status, 200);
+    };
+    send("192.0.2.1", "Firefox", &[]);
+    send("192.0.2.2", "Safari", &[]);
+    send("not an address", "Googlebot", &[]);
+    send("192.0.2.3", "Firefox", &[("X-Plausible-IP", "192.0.2.4"), ("CF-Connecting-IP", "192.0.2.5")]);
+    send("192.0.2.6", "Firefox", &[("Authorization", "Bearer a token of nobody's server")]);
+    send("192.0.2.7", "Firefox", &[("CF-IPCountry", "FR"), BEARER]);
+    server.flush();
+    // All of them today, of one visitor; tom's token is worth nothing on mia's site.
+    assert_eq!(totals(&server, "mia")[..3], [6, 1, 1]);
+}
+
+#[test]
+fn a_server_with_the_token_speaks_for_its_visitors() {
+    let server = start();
+    let mut client = server.client();
+    let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    for (website, ip, agent, more) in [
+        (TOKEN, "198.51.100.1", AGENT, &[][..]),
+        (TOKEN, "198.51.100.2", AGENT, &[]),
+        (TOKEN, "198.51.100.2", firefox, &[]),
+        ("x", "198.51.100.2", firefox, &[BEARER]),
+        ("x", "198.51.100.1", AGENT, &[BEARER, ("X-Forwarded-For", "203.0.113.77")]),
+    ] {
+        assert_eq!(from_server(&mut client, &told(website, ip, agent), more).status, 200);
+    }
+    server.flush();
+    assert_eq!(totals(&server, "tom")[..3], [5, 3, 3]);
+    assert_eq!(refusals(&server, "not_a_view"), 0);
+}
+
+#[test]
+fn without_an_address_or_an_agent_a_servers_hit_has_no_visitor() {
+    let server = start();
+    let mut client = server.client();
+    for payload in [
+        json!({"website": TOKEN, "hostname": "pages.example", "url": "/u/tom"}),
+        json!({"website": TOKEN, "hostname": "pages.example", "url": "/u/tom", "ip": "198.51.100.1"}),
+        json!({"website": TOKEN, "hostname": "pages.example", "url": "/u/tom", "userAgent": AGENT}),
+        told(TOKEN, "nonsense", AGENT),
+        told(TOKEN, "198.51.100.1", "  "),
+    ] {
+        assert_eq!(from_server(&mut client, &payload, &[]).status, 200);
+    }
+    let view = json!({"n": "pageview", "u": "https://pages.example/u/tom"}).to_string();
+    let server_of_tom =
+        [("X-Forwarded-Host", "collector.internal"), ("Origin", ABSENT), ("User-Agent", "node"), BEARER];
+    assert_eq!(ask(&mut client, "POST", "/api/event", &view, &server_of_tom).status, 202);
+    server.flush();
+    assert_eq!(totals(&server, "tom"), [6, 0, 0, 0]);
+}
+
+#[test]
+fn what_a_server_may_not_do_is_answered_like_a_count() {
+    let server = start();
+    let mut client = server.client();
+    let googlebot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+    let visitor = told(TOKEN, "198.51.100.1", AGENT);
+    let counted = seen(&from_server(&mut client, &visitor, &[]));
+    let elsewhere =
+        json!({"website": TOKEN, "url": "https://pages.example/u/mia", "ip": "198.51.100.1", "userAgent": AGENT});
+    for (payload, more, reason) in [
+        // Its visitor is a robot, sends a signal, or said no: the server passes their fields on.
+        (told(TOKEN, "198.51.100.1", googlebot), &[][..], "not_a_view"),
+        (visitor, &[("DNT", "1")], "dnt"),
+        (told(TOKEN, "198.51.100.1", AGENT), &[("Sec-GPC", "1")], "gpc"),
+        (told(TOKEN, "198.51.100.1", AGENT), &[("Cookie", "ff_consent=2.none")], "no_consent"),
+        // Without the token, or with another's, it is a program at a host that is not the page's.
+        (told("x", "198.51.100.1", AGENT), &[], "unknown_site"),
+        (told("x", "198.51.100.1", AGENT), &[("X-Forwarded-Host", "pages.example")], "not_a_view"),
+        (told("a token of tom's serve", "198.51.100.1", AGENT), &[], "unknown_site"),
+        (elsewhere, &[], "unknown_site"),
+        // A token that got into a page elsewhere.
+        (told(TOKEN, "198.51.100.1", AGENT), &[("Origin", "https://evil.example")], "unknown_site"),
+        (told(TOKEN, "198.51.100.1", AGENT), &[("Sec-Fetch-Site", "cross-site")], "unknown_site"),
+    ] {
+        let before = refusals(&server, reason);
+        assert_eq!(seen(&from_server(&mut client, &payload, more)), counted, "{reason} {more:?}");
+        assert_eq!(refusals(&server, reason), before + 1, "{reason} {more:?}");
+    }
+    server.flush();
+    assert_eq!((totals(&server, "tom")[..2].to_vec(), totals(&server, "mia")), (vec![1, 1], [0; 4]));
+}
+
+#[test]
+fn a_batch_speaks_of_several_visitors_and_each_hit_keeps_its_own() {
+    let server = start();
+    let mut client = server.client();
+    let envelope = |ip: &str| json!({"type": "event", "payload": told(TOKEN, ip, AGENT)});
+    let speed = json!({"type": "performance", "payload": {"website": TOKEN, "hostname": "pages.example", "url": "/u/tom",
+                       "lcp": 100, "cls": 0, "ip": "198.51.100.9", "userAgent": AGENT}});
+    let batch = json!([envelope("198.51.100.1"), speed, envelope("198.51.100.2"), envelope("198.51.100.1")]);
+    let own =
+        [("X-Forwarded-Host", "collector.internal"), ("Origin", ABSENT), ("Cookie", ABSENT), ("User-Agent", NODE)];
+    assert_eq!(ask(&mut client, "POST", "/ff/api/batch", &batch.to_string(), &own).status, 200);
+    server.flush();
+    assert_eq!(totals(&server, "tom")[..2], [3, 2]);
+}
+
+#[test]
+fn in_flag_cookie_mode_a_server_sets_no_cookie_and_has_no_visitors() {
+    let server = Server::start_with(&format!("{SITES}{}", super::ACCEPT), &["visitor.mode=flag_cookie"]);
+    let mut client = server.client();
+    let answer = from_server(&mut client, &told(TOKEN, "198.51.100.1", AGENT), &[]);
+    assert_eq!(answer.header("set-cookie"), None);
+    server.flush();
+    assert_eq!(totals(&server, "tom"), [1, 0, 0, 0]);
+}
