@@ -20,11 +20,12 @@ const LEFT_OUT: [&str; 3] = [
 ];
 
 /// What crawlers and programs call themselves. `bot` must end a word, and a phone maker is called CUBOT. `008` is a crawler
-/// only where it is all there is; an agent of one word is a program.
+/// only where it is all there is; an agent of one word is a program. Umami's client for servers says Mozilla and itself.
 const GENERIC: &str = r"(?xi)
     (?:^|[^u]|[^c]u) bots? (?:[^a-z]|$)
   | crawl | spider | headless | http-?_?client | scrap(?:er|ing|y) | phantomjs | selenium | puppeteer | playwright | webdriver
   | slurp | fetcher | prerender | libwww | pagespeed | lighthouse | archiver | link-?check | uptime | validator | \+https?://
+  | ^mozilla/5\.0\ umami/
   | ^[^\ (]*$
   | ^(?: 008/ | python | java/ | ruby | perl | php | curl | wget | go-http | okhttp | axios | node | undici | dart/ | httpie | postman )
 ";
@@ -124,6 +125,7 @@ mod tests {
             "python-requests/2.31.0",
             "Apache-HttpClient/4.5.13 (Java/17.0.2)",
             "okhttp/4.12.0",
+            "Mozilla/5.0 Umami/v22.4.0",
         ];
         for agent in nobody {
             assert!(bots.caught(agent), "{agent}");
