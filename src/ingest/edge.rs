@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::compat::{Foreign, Sender, Standing};
+use super::compat::{Claims, Foreign, Sender, Standing};
 use super::fields::Fields;
 use super::{NotTaken, unavailable};
 use crate::aggregate::Caps;
 use crate::clock::Clock;
-use crate::config::{Compatible, Config, Directory, Hosts, Proxies, Site, VisitorMode};
+use crate::config::{Compatible, Config, Dialect, Directory, Hosts, Proxies, Site, VisitorMode};
 use crate::consent::{Gate, expired};
 use crate::enrich::{Client, Enricher, Page, UrlError, event_name, link};
 use crate::event::{Address, Caller, Ground, Kind, Payload, Problem, RawHit, SiteId};
@@ -82,30 +82,44 @@ impl Edge {
         let mut sealed = Sealed { events: Vec::with_capacity(hits.len()), cookie: None };
         for (place, (payload, page)) in hits.into_iter().zip(&pages).enumerate() {
             let said = foreign.map(|foreign| (foreign.dialect, &*foreign.claims[place]));
-            let Standing { site, ground, server } = match said {
-                None => Standing { site: self.site(&hosts, fields, peer, page), ground: Ground::Asked, server: false },
-                Some(said) => self.foreign(&hosts, fields, peer, page, said),
-            };
+            let Standing { site, ground, server } = self.standing(&hosts, fields, peer, page, said);
             let visitor = said.filter(|_| server).map(|(_, claims)| self.spoken_of(fields, &sender, claims));
             let Sender { caller, client, network, mode } = visitor.as_ref().unwrap_or(&sender);
             let over_rate = self.rates.exceeded(*network, site.map_or(SiteId::PLATFORM, |site| site.id));
             let raw = RawHit { caller, payload, site, ground, over_rate };
-            let admitted = self.admit(raw, page, *client, *mode);
-            if admitted.is_none() && sealed.cookie.is_none() {
-                sealed.cookie = self.stale_cookie(caller, site, ground);
-            }
-            if let Some((mut event, site)) = admitted {
-                if event.without_cookie == Some(true) && !matches!(event.kind, Kind::Leave | Kind::Vital | Kind::Fault)
-                {
-                    // One visitor a body: what follows in it comes from the one who was just counted.
-                    event.without_cookie = Some(sealed.cookie.is_none());
-                    sealed.cookie.get_or_insert_with(|| format!("{}{}", self.visit_cookie, site.path));
+            match self.admit(raw, page, *client, *mode) {
+                Some((event, site)) => {
+                    self.directory.names().saw(site.id, || hosts.profile_name(page.host(), page.path()));
+                    self.add(&mut sealed, event, site);
                 }
-                self.directory.names().saw(site.id, || hosts.profile_name(page.host(), page.path()));
-                sealed.events.push(event);
+                None if sealed.cookie.is_none() => sealed.cookie = self.stale_cookie(caller, site, ground),
+                None => {}
             }
         }
         Ok(sealed)
+    }
+
+    fn add(&self, sealed: &mut Sealed, mut event: Event, site: Site<'_>) {
+        if event.without_cookie == Some(true) && !matches!(event.kind, Kind::Leave | Kind::Vital | Kind::Fault) {
+            // One visitor a body: what follows in it comes from the one who was just counted.
+            event.without_cookie = Some(sealed.cookie.is_none());
+            sealed.cookie.get_or_insert_with(|| format!("{}{}", self.visit_cookie, site.path));
+        }
+        sealed.events.push(event);
+    }
+
+    fn standing<'p>(
+        &self,
+        hosts: &Hosts,
+        fields: &Fields<'_>,
+        peer: IpAddr,
+        page: &'p Page<'_>,
+        said: Option<(Dialect, &Claims)>,
+    ) -> Standing<'p> {
+        match said {
+            None => Standing { site: self.site(hosts, fields, peer, page), ground: Ground::Asked, server: false },
+            Some(said) => self.foreign(hosts, fields, peer, page, said),
+        }
     }
 
     /// Answers when the counts are on disk.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Complaint;
 use super::json::{Object, cut, parse};
 use crate::event::{Detail, FaultKind, Kind, Payload};
-use crate::ingest::wire::{ENGAGED_MILLIS, NAME_BYTES, money};
+use crate::ingest::wire::{ENGAGED_MILLIS, money};
 
 const MOST_NAME_CHARS: usize = 120;
 const MOST_URL_BYTES: usize = 2000;
@@ -58,7 +58,7 @@ fn target(name: &str, props: &mut Object) -> Option<String> {
         return None;
     }
     let target = props.text(&["url"]).ok().flatten()?;
-    (!target.is_empty()).then(|| cut(target, NAME_BYTES))
+    Some(target).filter(|target| !target.is_empty())
 }
 
 /// Milliseconds of attention. What is out of bounds is not believed; the engagement still is one.

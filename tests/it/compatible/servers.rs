@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{refusals, seen, start, totals};
+use crate::canary::{files, holds};
 use crate::support::{ABSENT, AGENT, Answer, Client, SITES, Server, ask};
 
 const TOKEN: &str = "a token of tom's server";
@@ -147,4 +148,38 @@ fn in_flag_cookie_mode_a_server_sets_no_cookie_and_has_no_visitors() {
     assert_eq!(answer.header("set-cookie"), None);
     server.flush();
     assert_eq!(totals(&server, "tom"), [1, 0, 0, 0]);
+}
+
+#[test]
+fn nothing_of_what_is_read_and_forgotten_is_in_any_byte_the_collector_leaves() {
+    let mut server = Server::start_with(&format!("{SITES}{}", super::ACCEPT), &["log.filter=\"trace\""]);
+    let mut client = server.client();
+    let agent = "Mozilla/5.0 (X11; Linux x86_64; CANARYAGENT) Gecko/20100101 Firefox/131.0";
+    for (website, last) in [(TOKEN, "kept"), ("CANARYWEBSITE", "stranger")] {
+        let mut payload = told(website, "203.0.113.177", agent);
+        let more = json!({
+            "url": format!("/u/tom/{last}?x=CANARYQUERY"), "referrer": "https://blog.example/CANARYPATH", "title": "CANARYTITLE", "id": "CANARYID",
+            "data": {"CANARYKEY": "CANARYDATA"}, "tag": "CANARYTAG", "screen": "CANARYSIZE", "language": "CANARYLANG",
+        });
+        payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(from_server(&mut client, &payload, &[]).status, 200);
+        payload["ip"] = json!(["CANARYLIST"]);
+        assert_eq!(from_server(&mut client, &payload, &[]).status, 400);
+    }
+    let props = json!({"n": "signup", "u": "https://pages.example/u/tom?CANARY=1", "d": "CANARYDOMAIN", "p": {"CANARY": "CANARY"}});
+    assert_eq!(ask(&mut client, "POST", "/ff/api/event", &props.to_string(), &[]).status, 202);
+    let pixel = "/ff/count?p=/u/tom&t=CANARYTITLE&r=CANARYREFERRER&q=CANARY&rnd=CANARY&s=1";
+    assert_eq!(ask(&mut client, "GET", pixel, "", &[]).status, 200);
+    server.flush();
+    assert_eq!(totals(&server, "tom")[0], 2);
+    server.kill();
+    let all = files(server.dir());
+    assert!(all.iter().any(|(_, bytes)| holds(bytes, b"/u/tom/kept")), "what may be kept is found: the search works");
+    // The token is in the configuration, and nowhere else.
+    let written = all.iter().filter(|(path, _)| !path.ends_with("footfall.toml"));
+    for (path, bytes) in written {
+        for needle in ["CANARY", "203.0.113.177", TOKEN] {
+            assert!(!holds(bytes, needle.as_bytes()), "{} holds {needle}", path.display());
+        }
+    }
 }
