@@ -152,7 +152,10 @@ fn in_flag_cookie_mode_a_server_sets_no_cookie_and_has_no_visitors() {
 
 #[test]
 fn nothing_of_what_is_read_and_forgotten_is_in_any_byte_the_collector_leaves() {
-    let mut server = Server::start_with(&format!("{SITES}{}", super::ACCEPT), &["log.filter=\"trace\""]);
+    let mut server = Server::start_with(
+        &format!("{SITES}{}", super::ACCEPT),
+        &["log.filter=\"trace\"", "journal.segment_secs=3600"],
+    );
     let mut client = server.client();
     let agent = "Mozilla/5.0 (X11; Linux x86_64; CANARYAGENT) Gecko/20100101 Firefox/131.0";
     for (website, last) in [(TOKEN, "kept"), ("CANARYWEBSITE", "stranger")] {
@@ -170,8 +173,7 @@ fn nothing_of_what_is_read_and_forgotten_is_in_any_byte_the_collector_leaves() {
     assert_eq!(ask(&mut client, "POST", "/ff/api/event", &props.to_string(), &[]).status, 202);
     let pixel = "/ff/count?p=/u/tom&t=CANARYTITLE&r=CANARYREFERRER&q=CANARY&rnd=CANARY&s=1";
     assert_eq!(ask(&mut client, "GET", pixel, "", &[]).status, 200);
-    server.flush();
-    assert_eq!(totals(&server, "tom")[0], 2);
+    // All of it lies in the open segment, which is not compressed.
     server.kill();
     let all = files(server.dir());
     assert!(all.iter().any(|(_, bytes)| holds(bytes, b"/u/tom/kept")), "what may be kept is found: the search works");
