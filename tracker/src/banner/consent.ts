@@ -2,6 +2,7 @@
 //
 // Fail closed: nothing is known until the server has answered, and what is not known is not allowed. In this page a no holds from
 // the moment it is given, whether or not it reaches the server; a yes only once the server has stored it.
+import { signal } from "../signals";
 import type { Answer, Layer } from "./contract";
 
 const PATIENCE = 10_000; // milliseconds; a server that hangs is a server that failed
@@ -26,10 +27,6 @@ const announce = (): void => {
   told = String(now);
   document.dispatchEvent(new CustomEvent("consentchange", { detail: { allowed: now } }));
 };
-
-// A signal counts even where a proxy took the header away.
-const signal = (): Answer["signal"] =>
-  navigator.globalPrivacyControl === true ? "gpc" : String(navigator.doNotTrack || window.doNotTrack).startsWith("1") ? "dnt" : null;
 
 const adopt = (answer: Answer): void => {
   answer.signal ??= signal();

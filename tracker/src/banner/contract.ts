@@ -48,13 +48,11 @@ export interface Consent {
 }
 
 declare global {
-  interface Window {
-    footfall?: { consent?: Consent };
-    /** Where Safari had it. */
-    readonly doNotTrack?: string | null;
+  interface Footfall {
+    consent?: Consent;
   }
-  interface Navigator {
-    readonly globalPrivacyControl?: boolean;
+  interface Window {
+    footfall?: Footfall;
   }
   interface DocumentEventMap {
     consentchange: CustomEvent<{ allowed: string[] }>;

@@ -1,0 +1,36 @@
+// faults.js: script errors. Which class, which script of the page's own, which line. Never a message or a stack: those can hold anything.
+import { bare, first, handOver } from "./waiting";
+
+const MOST = 10; // of a page view, each once
+const MOST_NAME = 128;
+
+if (first("faults")) {
+  const tell = handOver();
+  let url = "";
+  let known = new Set<string>();
+
+  const className = (error: unknown): string => {
+    try {
+      return String(error?.constructor.name || "Error").slice(0, MOST_NAME);
+    } catch {
+      return "Error";
+    }
+  };
+
+  const fault = (error: unknown, file = "", line = 0): void => {
+    const { origin } = location;
+    const source = file.startsWith(`${origin}/`) ? bare(file.slice(origin.length)) : "";
+    const facts = { kind: "fault", fault: "script", name: className(error), source, ...(source && line && { line }) };
+    const key = JSON.stringify(facts);
+    const page = bare(location.href);
+    if (page !== url) [url, known] = [page, new Set()];
+    if (known.size >= MOST || known.has(key)) return;
+    known.add(key);
+    tell({ ...facts, url });
+  };
+
+  // An error without a file is one of another host's script: nothing is known about it.
+  addEventListener("error", ({ error, filename, lineno }) => { if (filename) fault(error, filename, lineno); });
+  addEventListener("unhandledrejection", ({ reason }) => fault(reason));
+  addEventListener("pageshow", ({ persisted }) => { if (persisted) known = new Set(); }, true);
+}

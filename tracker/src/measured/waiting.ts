@@ -1,0 +1,45 @@
+// What is measured about a page, and about nobody, is handed to the tracker, which knows whether it may be sent. Some of it is known
+// before the person has answered, or before the tracker is there: it waits here, in memory, a little of it.
+const MOST = 20;
+
+export type Facts = Record<string, unknown>;
+
+/** Whether this script is in the page for the first time. */
+export const first = (script: string): boolean => {
+  const mark = Symbol.for(`footfall ${script}`);
+  return !Reflect.has(window, mark) && Reflect.set(window, mark, true);
+};
+
+/** Gives the way to hand a fact over. Whoever listens to the page's end must have begun to before this is called. */
+export const handOver = (): ((facts: Facts) => void) => {
+  let waiting: Facts[] = [];
+  let agreed = false;
+
+  const taken = (facts: Facts): unknown => {
+    try {
+      return window.footfall?.send?.(facts);
+    } catch {
+      return false;
+    }
+  };
+  const tell = (): void => { waiting = waiting.filter((facts) => !taken(facts)); };
+
+  document.addEventListener("consentchange", ({ detail }) => {
+    const agrees = detail?.allowed?.includes("analytics");
+    if (agreed && !agrees) waiting = []; // they changed their mind
+    agreed = agrees;
+    tell();
+  });
+  // Capturing: when the page hides, it goes with what the tracker sends.
+  addEventListener("visibilitychange", tell, true);
+  addEventListener("pagehide", tell, true);
+  addEventListener("pageshow", ({ persisted }) => { if (persisted) waiting = []; }, true);
+
+  return (facts) => {
+    if (waiting.push(facts) > MOST) waiting.shift();
+    tell();
+  };
+};
+
+/** A page without its query and fragment. */
+export const bare = (url: string): string => url.split(/[?#]/)[0]!.slice(0, 2048);
