@@ -35,7 +35,7 @@ const bundle = async (entry, options) => {
 // What a page loads: esbuild joins the modules, terser makes of them what one would write by hand as a single function.
 const script = async (entry) => {
   const text = await bundle(entry, { format: "iife", minify: true, tsconfigRaw: { compilerOptions: { alwaysStrict: false } } });
-  const { code } = await minify(text, { ecma: 2020, toplevel: true, compress: { passes: 3, inline: 1, comparisons: false }, format: { comments: /^!/ } });
+  const { code } = await minify(text, { ecma: 2020, toplevel: true, compress: { passes: 3, inline: 1 }, format: { comments: /^!/ } });
   return code + "\n";
 };
 

@@ -12,8 +12,8 @@ var safely = (act) => (...args) => {
   }
 };
 var on = (target2, acts) => {
-  const { signal: signal2 } = stay ??= new AbortController();
-  for (const type in acts) target2.addEventListener(type, safely(acts[type]), { capture: true, signal: signal2 });
+  stay ??= new AbortController();
+  for (const type in acts) target2.addEventListener(type, safely(acts[type]), { capture: true, signal: stay.signal });
 };
 var banner = () => window.footfall?.consent?.allowed("analytics");
 var say = (why) => {
@@ -55,15 +55,15 @@ var post = async (batch, again) => {
   try {
     const { status, headers } = await fetch(options.endpoint, {
       method: "POST",
-      keepalive: true,
       mode: "same-origin",
+      keepalive: true,
       body: `[${batch[0]}]`
     });
     if (status < 500 || batch[2]) return status > 399 && say(status);
     wait = Math.min(wait, +headers.get("retry-after") || 5);
   } catch {
   }
-  say("unreachable");
+  say("retry");
   batch[2] = true;
   again.push(batch);
   timer ||= setTimeout(flush, wait * 1e3);
@@ -77,7 +77,7 @@ var lost;
 var here = () => bare(location.href);
 var elapsed = (from = began) => Math.min(864e5 /* Engaged */, performance.now() - from | 0);
 var look = safely(() => {
-  if (!may() || document.hidden) hide();
+  if (!may() || document.prerendering || document.hidden) hide();
   else {
     if (seen !== here()) view();
     since ||= performance.now();
@@ -97,7 +97,7 @@ var view = () => {
   put({ kind: "view", referrer: began ? "" : bare(document.referrer) });
   began = performance.now();
   gone();
-  for (const name of ["vitals", "faults"]) {
+  for (const name of ["faults", "vitals"]) {
     if (options[name]) import(
       /* webpackIgnore: true */
       /* @vite-ignore */
@@ -118,31 +118,31 @@ var begin = () => {
 };
 
 // src/tracker/clicks.ts
-var FILE = /\.((doc|ppt|xls)x?|csv|epub|mp[34]|pdf|zip)$/i;
-var happened = (name, { value, currency, passive } = {}) => {
+var FILE = /\.((doc|ppt|xls)x?|mp[34]|pdf|csv|epub|zip)$/i;
+var happened = (name, { value, passive, currency } = {}) => {
   const amount = +value;
   if (name) put({
     kind: "event",
-    name: name.slice(0, 512),
     passive,
+    name: name.slice(0, 128),
     ...amount >= 0 && /^[A-Z]{3}$/.test(currency) && { value: amount, currency }
   });
 };
-var click = (event3) => {
-  const path = event3.composedPath();
+var click = (event2) => {
+  const path = event2.composedPath();
   const link = path.find(({ localName }) => localName === "a");
   const mark = path.find(({ dataset }) => dataset?.ffEvent)?.dataset;
   const name = link && target(link);
-  if (event3.button > +!!link) return;
+  if (event2.button > +!!link) return;
   if (name) put({ kind: "click", name: name.slice(0, 512), engaged: elapsed() });
   if (mark) happened(mark.ffEvent, { value: mark.ffValue, currency: mark.ffCurrency });
 };
-var target = (link) => link.dataset.ffLink || /^(http|mailto|tel)/.test(link.href) && (link.origin !== location.origin || link.matches("[download]") || FILE.test(link.pathname)) && bare(link.href);
+var target = (link) => link.dataset.ffLink || /^(tel|mailto|http)/.test(link.href) && (link.host !== location.host || link.matches("[download]") || FILE.test(link.pathname)) && bare(link.href);
 
 // src/tracker/moves.ts
 var follow = () => {
   if (window.navigation?.currentEntry) on(window.navigation, { currententrychange: look });
-  else ["pushState", "replaceState"].forEach((name) => {
+  else ["replaceState", "pushState"].forEach((name) => {
     const original = history[name];
     const ours = history[name] = (...args) => {
       original.apply(history, args);
@@ -159,14 +159,12 @@ var enable = (settings) => {
   safely(start)(settings);
   return stop;
 };
-var event = safely(happened);
-var missing = safely(miss);
 var start = (given) => {
   if (stay) return;
   Object.assign(options, given);
   if (given.missing) miss();
-  on(window, { click, auxclick: click, popstate: look, pagehide: hide, online: flush, pageshow: ({ persisted }) => persisted && begin() });
-  on(document, { consentchange: look, visibilitychange: look });
+  on(window, { pagehide: hide, click, auxclick: click, online: flush, popstate: look, pageshow: ({ persisted }) => persisted && begin() });
+  on(document, { consentchange: look, visibilitychange: look, prerenderingchange: look });
   begin();
   follow();
 };
@@ -178,8 +176,8 @@ var stop = safely(() => {
 // src/npm.ts
 var enable2 = (options2 = {}) => safely(start2)(options2) ?? (() => {
 });
-var event2 = (name, facts) => event(name, facts);
-var missing2 = () => missing();
+var event = (name, facts) => safely(happened)(name, facts);
+var missing = () => safely(miss)();
 var start2 = ({ endpoint = "/ff/hit", ...options2 }) => {
   if (window.footfall?.enable) return window.footfall.enable(options2);
   safely(() => Object.assign(window.footfall ??= {}, { send: put }))();
@@ -187,6 +185,6 @@ var start2 = ({ endpoint = "/ff/hit", ...options2 }) => {
 };
 export {
   enable2 as enable,
-  event2 as event,
-  missing2 as missing
+  event,
+  missing
 };

@@ -1,8 +1,10 @@
 // The npm package `footfall`: the tracker of f.js, started by a call instead of a script tag. Types are part of what it promises, so they
 // stand here. Where there is no page (a server that renders), nothing happens.
 import { banner, safely } from "./tracker/guest";
-import { enable as begin, event as happens, missing as miss } from "./tracker/index";
+import { happened } from "./tracker/clicks";
+import { enable as begin } from "./tracker/index";
 import { put } from "./tracker/queue";
+import { miss } from "./tracker/view";
 
 export interface Options {
   /** Where hits go, on the page's own origin: `/u/mia/ff/hit`. `/ff/hit` if left out. */
@@ -32,10 +34,10 @@ export interface EventFacts {
 export const enable = (options: Options = {}): (() => void) => safely(start)(options) ?? (() => {});
 
 /** Counts that something happened: `event("editor: add block")`. A name says what, never who. */
-export const event = (name: string, facts?: EventFacts): void => happens(name, facts);
+export const event = (name: string, facts?: EventFacts): void => safely(happened)(name, facts);
 
 /** Says that the page in sight is a 404. */
-export const missing = (): void => miss();
+export const missing = (): void => safely(miss)();
 
 const start = ({ endpoint = "/ff/hit", ...options }: Options): (() => void) => {
   if (window.footfall?.enable) return window.footfall.enable(options); // the script tag is here, too: one of us is enough

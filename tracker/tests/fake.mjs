@@ -1,4 +1,4 @@
-// A little fake of the collector's consent endpoint, and pages that load the banner from it.
+// A little fake of the collector's endpoints, and pages that load the scripts from it.
 //
 // The tests against the real collector are in tests/e2e. This fake exists for what a real server cannot be made to do: hang, fail,
 // talk nonsense, change its question between two requests. Like the real one it keeps nothing: the answer is in the cookie.
@@ -15,7 +15,6 @@ export const PRESETS = {
   openedlink: { ui: "granular", tiers: ["necessary", "analytics", "marketing"] },
 };
 
-const SCRIPT = new URL("../dist/consent.js", import.meta.url);
 const POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'";
 const COOKIE = "fake_consent";
 
@@ -53,16 +52,27 @@ const body = async (request) => {
   return JSON.parse(text);
 };
 
+/** A request with hits: written down, then answered with what the test laid out, else as the collector does. */
+const taken = async (fake, request, response) => {
+  const hits = await body(request);
+  fake.posts.push({ hits, method: request.method, headers: request.headers, at: Date.now() });
+  const { status, headers } = fake.hitAnswers.shift() ?? { status: 202, headers: {} };
+  if (status === "cut") return request.socket.destroy();
+  return response.writeHead(status, headers).end();
+};
+
 const serve = (fake) => async (request, response) => {
   const url = new URL(request.url, "http://fake");
   const send = (status, type, text, headers = {}) => response.writeHead(status, { "content-type": type, ...headers }).end(text);
   const json = (status, value, headers = {}) =>
     send(status, status < 300 ? "application/json" : "application/problem+json", JSON.stringify(value), { "cache-control": "no-store", ...headers });
 
-  if (url.pathname === `${fake.prefix}/consent.js`) return send(200, "text/javascript", readFileSync(SCRIPT));
+  const [, script] = url.pathname.match(/\/(consent|f|vitals|faults)\.js$/) ?? [];
+  if (script && url.pathname.startsWith(fake.prefix)) return send(200, "text/javascript", readFileSync(new URL(`../dist/${script}.js`, import.meta.url)));
+  if (url.pathname === `${fake.prefix}/hit`) return taken(fake, request, response);
   if (url.pathname !== `${fake.prefix}/consent`) {
     const page = url.pathname === "/" ? html(fake.prefix, fake.lang, profile) : html("", "en", "<main><h1>Elsewhere</h1></main>");
-    return send(200, "text/html", page, { "content-security-policy": POLICY });
+    return send(200, "text/html", fake.pages[url.pathname]?.() ?? page, { "content-security-policy": fake.policy });
   }
 
   fake.requests.push(`${request.method} ${url.pathname}${url.search}`);
@@ -83,9 +93,11 @@ const serve = (fake) => async (request, response) => {
 };
 
 export const test = base.extend({
-  /** Change it before a page asks: preset, lang, version, signal, prefix, trouble = { GET or POST: hang, fail, nonsense, empty }. */
+  /** Change it before a page asks: preset, lang, version, signal, prefix, trouble = { GET or POST: hang, fail, nonsense, empty }. pages: what is
+      served where; hitAnswers: what the next requests with hits are answered, { status, headers } or { status: "cut" }. */
   fake: async ({}, use) => {
-    const fake = { preset: "alllinks", lang: "en", version: 1, signal: null, prefix: "/ff", trouble: {}, requests: [], acts: [] };
+    const fake = { preset: "alllinks", lang: "en", version: 1, signal: null, prefix: "/ff", policy: POLICY, pages: {}, trouble: {}, requests: [], acts: [],
+      posts: [], hitAnswers: [] };
     const server = createServer(serve(fake));
     await new Promise((done) => server.listen(0, "127.0.0.1", done));
     fake.url = `http://127.0.0.1:${server.address().port}`;

@@ -5,7 +5,7 @@ const MOST = 10; // of a page view, each once
 const MOST_NAME = 128;
 
 if (first("faults")) {
-  const tell = handOver();
+  const tell = handOver(true);
   let url = "";
   let known = new Set<string>();
 

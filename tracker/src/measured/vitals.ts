@@ -11,7 +11,7 @@ if (first("vitals")) {
   let url = bare(performance.getEntriesByType("navigation")[0]?.name ?? location.href);
   addEventListener("pageshow", ({ persisted }) => { if (persisted) url = bare(location.href); }, true);
 
-  const tell = handOver();
+  const tell = handOver(false);
   const measured = ({ name, value }: Metric): void =>
     tell({ kind: "vital", url, metric: name, value: Math.min(value, name === "CLS" ? MOST_SHIFT : MOST) });
   for (const measure of [onCLS, onFCP, onINP, onLCP, onTTFB]) measure(measured);

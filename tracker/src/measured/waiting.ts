@@ -10,8 +10,8 @@ export const first = (script: string): boolean => {
   return !Reflect.has(window, mark) && Reflect.set(window, mark, true);
 };
 
-/** Gives the way to hand a fact over. Whoever listens to the page's end must have begun to before this is called. */
-export const handOver = (): ((facts: Facts) => void) => {
+/** Gives the way to hand a fact over: at once, or when the page hides, together with what the tracker sends then. */
+export const handOver = (atOnce: boolean): ((facts: Facts) => void) => {
   let waiting: Facts[] = [];
   let agreed = false;
 
@@ -25,19 +25,18 @@ export const handOver = (): ((facts: Facts) => void) => {
   const tell = (): void => { waiting = waiting.filter((facts) => !taken(facts)); };
 
   document.addEventListener("consentchange", ({ detail }) => {
-    const agrees = detail?.allowed?.includes("analytics");
+    const agrees = !!detail?.allowed?.includes("analytics");
     if (agreed && !agrees) waiting = []; // they changed their mind
     agreed = agrees;
-    tell();
+    if (atOnce) tell();
   });
-  // Capturing: when the page hides, it goes with what the tracker sends.
-  addEventListener("visibilitychange", tell, true);
-  addEventListener("pagehide", tell, true);
+  // Capturing, so before the tracker sends; and what is measured only then follows before it, too.
+  addEventListener("visibilitychange", () => { if (document.hidden) tell(); }, true);
   addEventListener("pageshow", ({ persisted }) => { if (persisted) waiting = []; }, true);
 
   return (facts) => {
     if (waiting.push(facts) > MOST) waiting.shift();
-    tell();
+    if (atOnce || document.hidden) tell();
   };
 };
 

@@ -3,12 +3,12 @@ import type { EventFacts } from "../npm";
 import { bare, put } from "./queue";
 import { elapsed } from "./view";
 
-const FILE = /\.((doc|ppt|xls)x?|csv|epub|mp[34]|pdf|zip)$/i;
+const FILE = /\.((doc|ppt|xls)x?|mp[34]|pdf|csv|epub|zip)$/i;
 
 /** An amount the collector would refuse is left out: it would refuse the whole request with it. */
-export const happened = (name: string, { value, currency, passive }: EventFacts = {}): void => {
+export const happened = (name: string, { value, passive, currency }: EventFacts = {}): void => {
   const amount = +value!;
-  if (name) put({ kind: "event", name: name.slice(0, 512), passive,
+  if (name) put({ kind: "event", passive, name: name.slice(0, 128),
     ...(amount >= 0 && /^[A-Z]{3}$/.test(currency!) && { value: amount, currency }) });
 };
 
@@ -24,5 +24,5 @@ export const click = (event: MouseEvent): void => {
 
 /** The id a link was given, else where it leads: to another host, a file, or a person (the collector keeps only that it was one). */
 const target = (link: HTMLAnchorElement): string | false | undefined =>
-  link.dataset.ffLink || (/^(http|mailto|tel)/.test(link.href)
-    && (link.origin !== location.origin || link.matches("[download]") || FILE.test(link.pathname)) && bare(link.href));
+  link.dataset.ffLink || (/^(tel|mailto|http)/.test(link.href)
+    && (link.host !== location.host || link.matches("[download]") || FILE.test(link.pathname)) && bare(link.href));

@@ -27,8 +27,8 @@ export const safely = <A extends unknown[], R>(act: (...args: A) => R) => (...ar
 
 /** Listens for as long as we are here. Capturing: a page that stops its own events stops none of ours. */
 export const on = (target: EventTarget, acts: Record<string, (event: any) => unknown>): void => {
-  const { signal } = (stay ??= new AbortController());
-  for (const type in acts) target.addEventListener(type, safely(acts[type]!) as EventListener, { capture: true, signal });
+  stay ??= new AbortController();
+  for (const type in acts) target.addEventListener(type, safely(acts[type]!) as EventListener, { capture: true, signal: stay.signal });
 };
 
 /** What the banner says; without a banner, no. */

@@ -1,7 +1,6 @@
 // The tracker: counts views, clicks, events and the time a page held attention, once the person agreed and no longer than that.
 // f.js (script.ts) and the npm package (../npm.ts) are two doors to it. Nothing here touches the page before enable().
-import type { EventFacts } from "../npm";
-import { click, happened } from "./clicks";
+import { click } from "./clicks";
 import { depart, on, options, safely, stay, type Settings } from "./guest";
 import { follow } from "./moves";
 import { flush } from "./queue";
@@ -12,17 +11,13 @@ export const enable = (settings: Settings): (() => void) => {
   return stop;
 };
 
-export const event: (name: string, facts?: EventFacts) => void = safely(happened);
-
-export const missing: () => void = safely(miss);
-
 const start = (given: Settings): void => {
   if (stay) return;
   Object.assign(options, given);
   if (given.missing) miss();
-  on(window, { click, auxclick: click, popstate: look, pagehide: hide, online: flush, pageshow: ({ persisted }) => persisted && begin() });
+  on(window, { pagehide: hide, click, auxclick: click, online: flush, popstate: look, pageshow: ({ persisted }) => persisted && begin() });
   // On the document, so that who listens on the window has put to it what goes along when the page hides.
-  on(document, { consentchange: look, visibilitychange: look });
+  on(document, { consentchange: look, visibilitychange: look, prerenderingchange: look });
   begin();
   follow(); // last: there are pages that let nobody touch their history
 };

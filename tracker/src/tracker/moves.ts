@@ -6,7 +6,7 @@ import { look } from "./view";
 export const follow = (): void => {
   // An element named "navigation" is no Navigation API.
   if (window.navigation?.currentEntry) on(window.navigation, { currententrychange: look });
-  else (["pushState", "replaceState"] as const).forEach((name) => {
+  else (["replaceState", "pushState"] as const).forEach((name) => {
     const original = history[name];
     const ours = history[name] = (...args) => {
       original.apply(history, args); // what this throws is the page's own

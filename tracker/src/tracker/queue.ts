@@ -53,12 +53,12 @@ const post = async (batch: Batch, again: Batch[]): Promise<unknown> => {
   let wait = 30;
   try {
     const { status, headers } = await fetch(options.endpoint, {
-      method: "POST", keepalive: true, mode: "same-origin", body: `[${batch[0]}]`,
+      method: "POST", mode: "same-origin", keepalive: true, body: `[${batch[0]}]`,
     });
     if (status < 500 || batch[2]) return status > 399 && say(status);
     wait = Math.min(wait, +headers.get("retry-after")! || 5);
   } catch {}
-  say("unreachable");
+  say("retry");
   batch[2] = true;
   again.push(batch);
   timer ||= setTimeout(flush, wait * 1000);

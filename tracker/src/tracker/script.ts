@@ -1,14 +1,16 @@
 // f.js: the tracker as a script tag. The endpoint lies beside the script; attributes are its options.
-import type { Options } from "../npm";
+import type { EventFacts, Options } from "../npm";
+import { happened } from "./clicks";
 import { banner, safely, type Settings } from "./guest";
-import { enable, event, missing } from "./index";
+import { enable } from "./index";
 import { put } from "./queue";
+import { miss } from "./view";
 
 declare global {
   interface Footfall {
     enable?: (options?: Omit<Options, "endpoint">) => () => void;
-    event?: typeof event;
-    missing?: typeof missing;
+    event?: (name: string, facts?: EventFacts) => void;
+    missing?: () => void;
     /** For vitals.js and faults.js. Whether it will be sent. */
     send?: (facts: object) => unknown;
   }
@@ -21,5 +23,5 @@ safely(() => {
   if (window.footfall?.enable) return; // loaded twice
   if (!tag.manual) enable(tag);
   // The host's as much as ours: extended, never replaced. Last, because there are objects that cannot be extended.
-  Object.assign((window.footfall ??= {}), { enable: (more?: Omit<Options, "endpoint">) => enable({ ...tag, ...more }), event, missing, send: put });
+  Object.assign((window.footfall ??= {}), { send: put, event: safely(happened), missing: safely(miss), enable: (more?: Omit<Options, "endpoint">) => enable({ ...tag, ...more }) });
 })();

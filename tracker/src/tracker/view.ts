@@ -19,8 +19,8 @@ const here = (): string => bare(location.href);
 export const elapsed = (from = began): number => Math.min(Most.Engaged, (performance.now() - from) | 0);
 
 export const look = safely((): void => {
-  // Hidden is also a page that is rendered ahead of being shown.
-  if (!may() || document.hidden) hide();
+  // A page that was rendered ahead is told to be visible a moment before it may speak for itself.
+  if (!may() || document.prerendering || document.hidden) hide();
   else {
     if (seen !== here()) view();
     since ||= performance.now();
@@ -45,7 +45,7 @@ const view = (): void => {
   gone();
   // To whoever did not agree nothing more is loaded. A module is loaded once however often it is asked for, and whether it was does
   // not matter here: `look` has nothing to do.
-  for (const name of ["vitals", "faults"] as const) {
+  for (const name of ["faults", "vitals"] as const) {
     if (options[name]) import(/* webpackIgnore: true */ /* @vite-ignore */ new URL(name + ".js", options.endpoint) as never).catch(look);
   }
 };
