@@ -39,7 +39,7 @@ test: node_modules/.installed
 	cargo test --locked --no-fail-fast
 	$(MAKE) e2e
 
-e2e: node_modules/.installed tests/e2e/node_modules/.installed chromium
+e2e: node_modules/.installed tests/e2e/node_modules/.installed tracker/node_modules/.installed chromium
 	cargo build --locked
 	cd tests/e2e && FOOTFALL_BIN="$(TARGET)/debug/footfall" node_modules/.bin/playwright test
 

@@ -11,6 +11,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const CSS: &str = "text/css; charset=utf-8";
+const CSV: &str = "text/csv; charset=utf-8";
 pub(super) const JS: &str = "text/javascript; charset=utf-8";
 
 macro_rules! file {
@@ -34,7 +35,7 @@ pub(super) const SAMPLE: [File; 4] = [
     file!("/u/demo", HTML, "sample/demo.html"),
     file!("/u/demo/shop", HTML, "sample/shop.html"),
     file!("/assets/sample/page.css", CSS, "sample/page.css"),
-    file!("/assets/sample/beacon.js", JS, "sample/beacon.js"),
+    file!("/assets/sample/glazes.csv", CSV, "sample/glazes.csv"),
 ];
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {

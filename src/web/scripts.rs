@@ -6,8 +6,11 @@ use actix_web::{HttpResponse, web};
 use super::pages::JS;
 
 /// Built from tracker/src.
-const SCRIPTS: [(&str, &str); 2] =
-    [("f.js", include_str!("../../tracker/dist/f.js")), ("vitals.js", include_str!("../../tracker/dist/vitals.js"))];
+const SCRIPTS: [(&str, &str); 3] = [
+    ("f.js", include_str!("../../tracker/dist/f.js")),
+    ("vitals.js", include_str!("../../tracker/dist/vitals.js")),
+    ("faults.js", include_str!("../../tracker/dist/faults.js")),
+];
 
 pub(super) fn routes(prefix: &str, config: &mut web::ServiceConfig) {
     for under in ["", "/{under:.+}"] {

@@ -72,7 +72,7 @@ test("views and clicks of one who accepted are counted exactly, as one visitor a
   expect(report.subjects.link.rows.map(short)).toEqual([["newsletter", 2, 1, 1], ["bowl", 1, 1, 1], ["shop", 1, 1, 1]]);
   expect(report.subjects.event.rows).toEqual([]);
   expect(report.dimensions.source).toEqual({ fewer_than: 5 });
-  await expect.poll(collector.sent, { message: "4 views, 4 clicks, 4 leaves" }).toBe(12);
+  await expect.poll(collector.sent, { message: "4 views, 4 clicks, 4 leaves, and 4 times how fast the page was" }).toBe(16);
 
   await page.goto(REPORT);
   await expect(total(page, "Visitors")).toHaveText("1");
@@ -120,9 +120,9 @@ test("a visitor who rejects is asked once, and not counted", async ({ page, cont
 test("one who changes to reject is not counted from then on", async ({ page, collector }) => {
   await accept(page);
   await counted(collector, 1, 0);
-  const before = collector.sent();
   await page.getByRole("button", { name: "Cookie Preferences" }).click();
   await answer(page, "Reject");
+  const before = collector.sent();
   await follow(page, "Shop: the autumn kiln", "**/u/demo/shop");
   await page.goto("/u/demo");
   await page.evaluate(() => window.footfall.consent.ready);

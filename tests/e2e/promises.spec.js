@@ -36,7 +36,7 @@ for (const [preset, { buttons, cookie, tiers }] of Object.entries(PRESETS)) {
     await expect(dialog(page)).toBeHidden();
     expect(await kept(page)).toEqual(NOTHING);
     expect(await context.cookies()).toEqual([]);
-    expect(requests.filter((path) => path.includes("/ff/"))).toEqual(["/u/demo/ff/consent.js", "/u/demo/ff/consent?lang=en"]);
+    expect(requests.filter((path) => path.includes("/ff/"))).toEqual(["/u/demo/ff/consent.js", "/u/demo/ff/f.js", "/u/demo/ff/consent?lang=en"]);
     expect(requests.every((path) => path.startsWith("/"))).toBe(true); // the page's own host only
     expect(collector.sent()).toBe(0);
     await page.goto(`${collector.url}/u/demo/shop`);

@@ -82,7 +82,9 @@ test("without a banner there is nobody to agree; a host with a consent platform 
 
 test("a view says where from, without query and fragment, and only the first", async ({ page, fake }) => {
   await open(page, fake);
+  await sent(fake, ["view /page"]);
   await page.goto("/other?token=1#part", { referer: `${fake.url}/somewhere?secret=1` });
+  await expect.poll(() => told(fake)).toContain("view /other");
   await page.evaluate(() => history.pushState(0, "", "/third?q=2#part"));
   await expect.poll(() => told(fake).filter((hit) => hit.startsWith("view"))).toEqual(["view /page", "view /other", "view /third"]);
   const [first, second, third] = hits(fake).filter(({ kind }) => kind === "view");
@@ -219,6 +221,7 @@ test("a page marked as missing says so with its view, and a router may say it la
 test("each hit has an id of its own, says whether the browser is automated, and names nobody", async ({ page, fake, context }) => {
   await remember(context, fake, GRANTED);
   await page.goto("/page");
+  await sent(fake, ["view /page"]);
   await page.evaluate(() => history.pushState(0, "", "/a"));
   await sent(fake, ["view /page", "leave /page", "view /a"]);
   const ids = hits(fake).map(({ id }) => id);
