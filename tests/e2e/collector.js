@@ -95,10 +95,14 @@ const start = async (preset = "", more = "") => {
       const answer = await fetch(`${direct}/test/flush`, { method: "POST", headers: now ? { "x-footfall-now": String(now) } : {} });
       expect(answer.status).toBe(200);
     },
-    report: async (query = `from=${DAY}&to=${DAY}`) => {
-      const answer = await fetch(`${direct}/api/v1/sites/demo/report?${query}`);
+    /** What the API answers about a site: report, vitals, faults. */
+    ask: async (what, site = "demo", query = `from=${DAY}&to=${DAY}`) => {
+      const answer = await fetch(`${direct}/api/v1/sites/${site}/${what}?${query}`);
       expect(answer.status).toBe(200);
       return answer.json();
+    },
+    report(query) {
+      return this.ask("report", "demo", query);
     },
     /** A hit without a browser. */
     hit: (body, headers = {}) =>

@@ -18,7 +18,7 @@ if (process.getuid?.() === 0) args.push("--no-sandbox");
 export default defineConfig({
   projects: [
     { name: "collector", testDir: "." },
-    { name: "banner", testDir: "../../tracker/tests" },
+    { name: "page", testDir: "../../tracker/tests" },
   ],
   outputDir: "../../test-results/e2e",
   workers: 1,
