@@ -66,8 +66,10 @@ for (const [what, site, host] of [["a profile", "demo", "127.0.0.1"], ["a custom
     await page.getByRole("link", { name: /glazes/ }).click(); //                  a download
     await download;
     await page.clock.runFor(100);
+    const tipped = page.waitForResponse((response) => response.request().postData()?.includes("tip"));
     await happens(page, "tip", { value: 4.5, currency: "EUR" });
     await page.clock.runFor(100);
+    await tipped;
 
     const refused = [];
     await context.route("**/ff/hit", (route) => refused.push(route.request().postData()) && route.fulfill({ status: 503, headers: { "retry-after": "2" } }));

@@ -66,7 +66,8 @@ var post = async (batch, again) => {
   say("retry");
   batch[2] = true;
   again.push(batch);
-  timer ||= setTimeout(flush, wait * 1e3);
+  clearTimeout(timer);
+  timer = setTimeout(flush, wait * 1e3);
 };
 
 // src/tracker/view.ts

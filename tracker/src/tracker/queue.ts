@@ -61,5 +61,6 @@ const post = async (batch: Batch, again: Batch[]): Promise<unknown> => {
   say("retry");
   batch[2] = true;
   again.push(batch);
-  timer ||= setTimeout(flush, wait * 1000);
+  clearTimeout(timer!); // who is full is not sent anything new either
+  timer = setTimeout(flush, wait * 1000);
 };
