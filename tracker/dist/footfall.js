@@ -1,3 +1,6 @@
+// src/signals.ts
+var signal = () => navigator.globalPrivacyControl === true ? "gpc" : /^1/.test(navigator.doNotTrack || window.doNotTrack) ? "dnt" : null;
+
 // src/tracker/guest.ts
 var options = {};
 var stay;
@@ -19,9 +22,6 @@ var banner = () => window.footfall?.consent?.allowed("analytics");
 var say = (why) => {
   if (options.debug && !options[why]) console.log("footfall:", options[why] = why);
 };
-
-// src/signals.ts
-var signal = () => navigator.globalPrivacyControl === true ? "gpc" : /^1/.test(navigator.doNotTrack || window.doNotTrack) ? "dnt" : null;
 
 // src/tracker/queue.ts
 var fresh = [];

@@ -1,7 +1,7 @@
 // The npm package `footfall`: the tracker of f.js, started by a call instead of a script tag. Types are part of what it promises, so they
 // stand here. Where there is no page (a server that renders), nothing happens.
-import { banner, safely } from "./tracker/guest";
 import { happened } from "./tracker/clicks";
+import { banner, safely } from "./tracker/guest";
 import { enable as begin } from "./tracker/index";
 import { put } from "./tracker/queue";
 import { miss } from "./tracker/view";

@@ -8,6 +8,7 @@ import { expect, GRANTED, hits, remember, sent, test } from "./tracker.mjs";
 
 const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
 const APP = `import { enable, event, missing } from "footfall";
+enable({ endpoint: "/ff/hit" })(); // as React's StrictMode does: started, stopped, started
 const stop: () => void = enable({ endpoint: "/ff/hit", vitals: true, faults: true, debug: false });
 event("editor: add block", { passive: true });
 Object.assign(window, { stop, event, missing, enable });
@@ -36,7 +37,7 @@ test("what is packed is the package and nothing else; installed and bundled it c
       "--lib", "es2022,dom", "--types", "", "src/app.ts"], { cwd: app.folder });
     expect(execFileSync("node", ["--input-type=module", "-e", `import { enable, event, missing } from "footfall"; const stop = enable(); event("x"); missing(); stop(); console.log(typeof stop);`],
       { cwd: app.folder, encoding: "utf8" })).toBe("function\n");
-    execFileSync(bin("esbuild"), ["src/app.ts", "--bundle", "--minify", "--outfile=app.js"], { cwd: app.folder });
+    execFileSync(bin("esbuild"), ["src/app.ts", "--bundle", "--minify", "--log-level=warning", "--outfile=app.js"], { cwd: app.folder });
     const bundle = readFileSync(join(app.folder, "app.js"), "utf8");
 
     fake.policy = "script-src 'self' 'unsafe-inline'";
@@ -65,7 +66,7 @@ test("with the script tag in the page as well, one of them counts", async ({ pag
   const app = installed();
   try {
     writeFileSync(join(app.folder, "app.js"), `import { enable, event } from "footfall"; enable(); window.event = event;`);
-    execFileSync(join(PACKAGE, "node_modules/.bin/esbuild"), ["app.js", "--bundle", "--outfile=out.js"], { cwd: app.folder });
+    execFileSync(join(PACKAGE, "node_modules/.bin/esbuild"), ["app.js", "--bundle", "--log-level=warning", "--outfile=out.js"], { cwd: app.folder });
     fake.policy = "script-src 'self' 'unsafe-inline'";
     fake.pages["/app"] = () => `<!doctype html><title>App</title><script src="/ff/consent.js" defer></script><script src="/ff/f.js"></script><body><script>${readFileSync(join(app.folder, "out.js"), "utf8")}</script></body>`;
     await remember(page.context(), fake, GRANTED);

@@ -9,18 +9,10 @@ if (first("faults")) {
   let url = "";
   let known = new Set<string>();
 
-  const className = (error: unknown): string => {
-    try {
-      return String(error?.constructor.name || "Error").slice(0, MOST_NAME);
-    } catch {
-      return "Error";
-    }
-  };
-
   const fault = (error: unknown, file = "", line = 0): void => {
     const { origin } = location;
     const source = file.startsWith(`${origin}/`) ? bare(file.slice(origin.length)) : "";
-    const facts = { kind: "fault", fault: "script", name: className(error), source, ...(source && line && { line }) };
+    const facts = { kind: "fault", fault: "script", name: String(error?.constructor?.name || "Error").slice(0, MOST_NAME), source, ...(source && line && { line }) };
     const key = JSON.stringify(facts);
     const page = bare(location.href);
     if (page !== url) [url, known] = [page, new Set()];
@@ -30,7 +22,12 @@ if (first("faults")) {
   };
 
   // An error without a file is one of another host's script: nothing is known about it.
-  addEventListener("error", ({ error, filename, lineno }) => { if (filename) fault(error, filename, lineno); });
-  addEventListener("unhandledrejection", ({ reason }) => fault(reason));
+  const safely = (...facts: Parameters<typeof fault>): void => {
+    try {
+      fault(...facts);
+    } catch {} // an error in here would be the next one to be told
+  };
+  addEventListener("error", ({ error, filename, lineno }) => { if (filename) safely(error, filename, lineno); });
+  addEventListener("unhandledrejection", ({ reason }) => safely(reason));
   addEventListener("pageshow", ({ persisted }) => { if (persisted) known = new Set(); }, true);
 }
