@@ -5,8 +5,8 @@
 //! written.
 
 use super::book::Books;
-use super::sums::{DailyKey, FaultKey, HourlyKey, MoneyKey, Sums, Sym, VitalKey};
-use crate::event::{Bucket, Counts, Day, Dimension, FaultKind, Metric, SiteId, Subject};
+use super::sums::{DailyKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
+use crate::event::{Bucket, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, SiteId, Subject};
 
 /// What a batch adds to its segment. `sums.strings` are new to the segment and are numbered from `base`.
 #[derive(Default, PartialEq, Eq, Debug)]
@@ -41,6 +41,7 @@ pub(super) struct Batch {
     pub(super) money: Vec<(MoneyDraft, (u32, u64))>,
     pub(super) vitals: Vec<VitalDraft>,
     pub(super) faults: Vec<FaultDraft>,
+    pub(super) mail: Vec<(MailDraft, (u32, u32))>,
 }
 
 #[derive(Clone, Copy)]
@@ -72,13 +73,25 @@ pub(super) struct FaultDraft {
     pub(super) fault: Draft,
 }
 
+/// What was done with a mail, once.
+#[derive(Clone, Copy)]
+pub(super) struct MailDraft {
+    pub(super) day: Day,
+    pub(super) template: Draft,
+    pub(super) batch: Day,
+    pub(super) action: MailAction,
+    pub(super) link: Draft,
+    pub(super) reader: Reader,
+}
+
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
         self.rows() == 0
     }
 
     pub(super) fn rows(&self) -> usize {
-        self.daily.len() + self.hourly.len() + self.money.len() + self.vitals.len() + self.faults.len()
+        let of_visits = self.daily.len() + self.hourly.len() + self.money.len();
+        of_visits + self.vitals.len() + self.faults.len() + self.mail.len()
     }
 
     /// Numbers the texts for the segment and sums the rows. `next` is the segment's next free number.
@@ -118,14 +131,20 @@ impl Batch {
             .drain(..)
             .map(|d| (FaultKey { site: d.site, day: d.day, kind: d.kind, path: sym(d.path), fault: sym(d.fault) }, 1));
         let faults = summed(faults.collect(), plus);
-        Delta { base: next, sums: Sums { strings, daily, hourly, money, drops: Vec::new(), vitals, faults } }
+        let mail = self.mail.drain(..).map(|(d, counts)| {
+            let (template, link) = (sym(d.template), sym(d.link));
+            (MailKey { day: d.day, template, batch: d.batch, action: d.action, link, reader: d.reader }, counts)
+        });
+        let mail = summed(mail.collect(), plus_both);
+        Delta { base: next, sums: Sums { strings, daily, hourly, money, drops: Vec::new(), vitals, faults, mail } }
     }
 
     fn number_texts(&self, books: &mut Books, segment: u32, next: u32) -> Vec<Box<str>> {
         let of_daily = self.daily.iter().flat_map(|(d, _)| [d.item, d.value]);
         let of_vitals = self.vitals.iter().flat_map(|d| [d.path, d.device]);
         let of_faults = self.faults.iter().flat_map(|d| [d.path, d.fault]);
-        let of_others = of_vitals.chain(of_faults).chain(self.money.iter().map(|(d, _)| d.event));
+        let of_mails = self.mail.iter().flat_map(|(d, _)| [d.template, d.link]);
+        let of_others = of_vitals.chain(of_faults).chain(of_mails).chain(self.money.iter().map(|(d, _)| d.event));
         let drafts = of_daily.chain(of_others).flatten();
         let mut fresh: Vec<(u32, u32)> =
             drafts.filter(|&(book, id)| books[book].texts.sym(id, segment).is_none()).collect();
@@ -150,6 +169,10 @@ fn text(books: &Books, (book, id): (u32, u32)) -> &str {
 
 pub(super) fn plus(sum: &mut u32, more: u32) {
     *sum = sum.saturating_add(more);
+}
+
+pub(super) fn plus_both(sum: &mut (u32, u32), more: (u32, u32)) {
+    *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1));
 }
 
 /// Sorts by key and adds up equal keys.

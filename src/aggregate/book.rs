@@ -10,12 +10,13 @@ use super::table::Caps;
 use super::texts::Texts;
 use crate::config::Zone;
 use crate::event::{Day, Millis, SiteId};
-use crate::pseudonym::{DaySpan, Visits};
+use crate::pseudonym::{DaySpan, Openers, Visits};
 
 pub(super) struct Book {
     pub(super) span: Arc<DaySpan>,
     pub(super) texts: Texts,
     pub(super) visits: Visits,
+    pub(super) openers: Openers,
     numbers: HashMap<SiteId, u32, RandomState>,
     sites: Vec<SiteId>,
     max_sites: usize,
@@ -26,6 +27,7 @@ impl Book {
         Book {
             texts: Texts::new(caps.texts),
             visits: Visits::new(Arc::clone(&span), caps.visit_gap_secs, caps.visitors, caps.touched_items),
+            openers: Openers::new(caps.visitors),
             span,
             numbers: HashMap::default(),
             sites: Vec::new(),

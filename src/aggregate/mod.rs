@@ -14,5 +14,5 @@ mod texts;
 
 pub use batch::Delta;
 pub use segment::Segment;
-pub use sums::{DailyKey, DropKey, FaultKey, HourlyKey, MoneyKey, Sums, Sym, VitalKey};
-pub use table::{Caps, Overflow, Table};
+pub use sums::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
+pub use table::{Caps, Counted, Overflow, Table};

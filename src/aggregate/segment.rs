@@ -3,8 +3,8 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::batch::{Delta, plus, summed};
-use super::sums::{DailyKey, DropKey, FaultKey, HourlyKey, MoneyKey, Sums, Sym, VitalKey};
+use super::batch::{Delta, plus, plus_both, summed};
+use super::sums::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
 use crate::event::{Counts, OTHER, SiteId, Subject};
 
 type Map<K, V> = HashMap<K, V, RandomState>;
@@ -17,6 +17,7 @@ pub struct Segment {
     drops: Map<DropKey, u32>,
     vitals: Map<VitalKey, u32>,
     faults: Map<FaultKey, u32>,
+    mail: Map<MailKey, (u32, u32)>,
     /// Rows the sealed segment has at the most, the platform's included.
     rows: usize,
 }
@@ -31,6 +32,7 @@ impl Default for Segment {
             drops: Map::default(),
             vitals: Map::default(),
             faults: Map::default(),
+            mail: Map::default(),
             rows: 0,
         }
     }
@@ -71,10 +73,13 @@ impl Segment {
             *sum = (sum.0.saturating_add(*hits), sum.1.saturating_add(*minor));
         }
         add(&mut self.drops, &delta.sums.drops);
-        self.rows -= self.vitals.len() + self.faults.len();
+        self.rows -= self.vitals.len() + self.faults.len() + self.mail.len();
         add(&mut self.vitals, &delta.sums.vitals);
         add(&mut self.faults, &delta.sums.faults);
-        self.rows += self.vitals.len() + self.faults.len();
+        for (key, counts) in &delta.sums.mail {
+            plus_both(self.mail.entry(*key).or_default(), *counts);
+        }
+        self.rows += self.vitals.len() + self.faults.len() + self.mail.len();
     }
 
     /// The sorted sums: strings once and in order, the platform's rows added. The same counts always give the same bytes, whatever
@@ -96,6 +101,10 @@ impl Segment {
             hourly.iter().map(|(key, counts)| (HourlyKey { site: SiteId::PLATFORM, ..*key }, *counts)).collect();
         hourly.extend(platform);
         let money = self.money.into_iter().map(|(key, sum)| (MoneyKey { event: sym(key.event), ..key }, sum));
+        let mail = self
+            .mail
+            .into_iter()
+            .map(|(key, counts)| (MailKey { template: sym(key.template), link: sym(key.link), ..key }, counts));
         Sums {
             strings,
             daily: summed(daily, |sum, counts| *sum += counts),
@@ -114,6 +123,7 @@ impl Segment {
                     .into_iter()
                     .map(|(key, hits)| (FaultKey { path: sym(key.path), fault: sym(key.fault), ..key }, hits)),
             ),
+            mail: summed(mail.collect(), plus_both),
         }
     }
 }

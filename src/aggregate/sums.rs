@@ -1,4 +1,4 @@
-use crate::event::{Bucket, Counts, Day, Dimension, FaultKind, Metric, Refusal, SiteId, Subject};
+use crate::event::{Bucket, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, Refusal, SiteId, Subject};
 
 /// A string of a segment: its place in [`Sums::strings`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -60,6 +60,19 @@ pub struct FaultKey {
     pub fault: Sym,
 }
 
+/// Mails are the platform's: no site. Neither is there anything of a recipient.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct MailKey {
+    pub day: Day,
+    pub template: Sym,
+    /// The day the mails were sent.
+    pub batch: Day,
+    pub action: MailAction,
+    /// The link's name; empty for an opening.
+    pub link: Sym,
+    pub reader: Reader,
+}
+
 /// All counts of one segment: each key once, sorted. The same segment gives the same bytes each time it is sent.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Sums {
@@ -71,6 +84,8 @@ pub struct Sums {
     pub drops: Vec<(DropKey, u32)>,
     pub vitals: Vec<(VitalKey, u32)>,
     pub faults: Vec<(FaultKey, u32)>,
+    /// Hits, and who of them had not opened a mail of the batch that day.
+    pub mail: Vec<(MailKey, (u32, u32))>,
 }
 
 impl Sums {
@@ -80,6 +95,6 @@ impl Sums {
 
     pub fn rows(&self) -> usize {
         let counted = self.daily.len() + self.hourly.len() + self.money.len() + self.drops.len();
-        counted + self.vitals.len() + self.faults.len()
+        counted + self.vitals.len() + self.faults.len() + self.mail.len()
     }
 }

@@ -1,6 +1,6 @@
 //! An event becomes rows: docs/COUNTING.md as code.
 
-use super::batch::{Batch, DailyDraft, Delta, Draft, FaultDraft, MoneyDraft, VitalDraft};
+use super::batch::{Batch, DailyDraft, Delta, Draft, FaultDraft, MailDraft, MoneyDraft, VitalDraft};
 use super::book::{Book, Books};
 use super::recent::Recent;
 use super::sums::HourlyKey;
@@ -8,7 +8,7 @@ use super::texts::Scope;
 use crate::config::Config;
 use crate::event::Counter::{Bounces, Entries, Exits, Hits, Seconds, Visitors, Visits as VisitsCounter};
 use crate::event::{Counts, Detail, Dimension, Kind, Millis, SiteId, Subject};
-use crate::pseudonym::{ClosedVisit, Event, Held, Seen, Touch, VisitValues};
+use crate::pseudonym::{ClosedVisit, Event, Held, MailEvent, Opening, Seen, Touch, VisitValues};
 
 /// How long a visit and a day outlive their end in memory, for hits that are on their way.
 const GRACE_MILLIS: Millis = 5_000;
@@ -58,6 +58,24 @@ pub struct Overflow {
     pub ids: u64,
 }
 
+/// What is counted: a hit of a site, or something done with a mail of the platform.
+pub enum Counted {
+    Hit(Event),
+    Mail(MailEvent),
+}
+
+impl From<Event> for Counted {
+    fn from(event: Event) -> Counted {
+        Counted::Hit(event)
+    }
+}
+
+impl From<MailEvent> for Counted {
+    fn from(event: MailEvent) -> Counted {
+        Counted::Mail(event)
+    }
+}
+
 pub struct Table {
     caps: Caps,
     books: Books,
@@ -84,7 +102,28 @@ impl Table {
     }
 
     /// Adds the event to the open batch. A duplicate adds nothing.
-    pub fn count(&mut self, event: &Event) {
+    pub fn count(&mut self, counted: &Counted) {
+        match counted {
+            Counted::Hit(event) => self.hit(event),
+            Counted::Mail(event) => self.mail(event),
+        }
+    }
+
+    fn mail(&mut self, event: &MailEvent) {
+        let (number, book) = self.books.of(&event.span, &self.caps);
+        let opening = event.opener.map(|opener| book.openers.opened(opener));
+        self.overflow.visitors += u64::from(opening == Some(Opening::Full));
+        let mut text = |text: &str| {
+            let id = || book.texts.intern(Scope::mail(), text, self.caps.items_per_site);
+            (!text.is_empty()).then(id).map(|id| (number, id))
+        };
+        let (template, link) = (text(&event.template), text(&event.link));
+        let (day, batch, action, reader) = (event.span.day, event.batch, event.action, event.reader);
+        let first = u32::from(opening == Some(Opening::First));
+        self.batch.mail.push((MailDraft { day, template, batch, action, link, reader }, (1, first)));
+    }
+
+    fn hit(&mut self, event: &Event) {
         if event.id.is_some_and(|id| !self.recent.first_time(event.site, id, event.at)) {
             return;
         }

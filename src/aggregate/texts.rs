@@ -22,6 +22,11 @@ impl Scope {
         Scope(u64::from(site) << 8 | 0x20)
     }
 
+    /// Templates of mails, and their links. Only the platform can name one: its key signs them.
+    pub(super) fn mail() -> Scope {
+        Scope(u64::MAX << 8 | 0x20)
+    }
+
     /// Values of a site's dimension. Closed lists (country, device, …) are shared by all sites: they cannot grow.
     pub(super) fn value(site: u32, dimension: Dimension) -> Scope {
         match dimension {

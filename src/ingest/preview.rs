@@ -36,7 +36,7 @@ impl Edge {
         let facts = self.enricher.facts(&page, "", client, &caller.address, caller.language);
         let key = DayKeys::random(self.directory.zones()).at(site.zone, caller.at);
         let mut table = Table::new(self.caps.clone(), 0);
-        table.count(&seal(hit, site, page.path().into(), facts, &key, self.mode));
+        table.count(&seal(hit, site, page.path().into(), facts, &key, self.mode).into());
         let sums = table.take(1).sums;
         // Numbers start at 1: the empty text is 0 and stands in no batch.
         let text = |sym: Sym| match sym.0 {

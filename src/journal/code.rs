@@ -1,7 +1,7 @@
 //! A delta as bytes. Keys are sorted, so a row says only what differs from the row before it: about a dozen bytes.
 //!
 //! ```text
-//! payload  base strings daily hourly money drops vitals faults      each list: varint count, then its rows
+//! payload  base strings daily hourly money drops vitals faults mail  each list: varint count, then its rows
 //! string   varint length, UTF-8
 //! daily    flags:u8 [site:u64] [day:u16] [item] [value] counts
 //!          flags: 1 another site, 2 another day, 4 8 subject, 16 32 64 dimension
@@ -9,8 +9,8 @@
 //! counts   mask:u8 (bit n: counter n is not zero), then a varint for each bit set
 //! ```
 
-use crate::aggregate::{DailyKey, Delta, DropKey, FaultKey, HourlyKey, MoneyKey, Sums, Sym, VitalKey};
-use crate::event::{Counter, Counts, Day, Dimension, FaultKind, Metric, Refusal, SiteId, Subject};
+use crate::aggregate::{DailyKey, Delta, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
+use crate::event::{self, Counter, Counts, Day, Dimension, FaultKind, MailAction, Metric, Refusal, SiteId, Subject};
 
 const OTHER_SITE: u8 = 1;
 const OTHER_DAY: u8 = 2;
@@ -72,6 +72,15 @@ pub fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
         varint(out, u64::from(key.path.0));
         varint(out, u64::from(key.fault.0));
         varint(out, u64::from(*hits));
+    }
+    varint(out, sums.mail.len() as u64);
+    for (key, (hits, visitors)) in &sums.mail {
+        out.extend_from_slice(&key.day.number().to_le_bytes());
+        out.extend_from_slice(&key.batch.number().to_le_bytes());
+        out.extend_from_slice(&[key.action as u8, key.reader as u8]);
+        for number in [key.template.0, key.link.0, *hits, *visitors] {
+            varint(out, u64::from(number));
+        }
     }
 }
 
@@ -158,7 +167,14 @@ impl Reader<'_> {
             let (path, fault) = (Sym(read.number()?), Sym(read.number()?));
             Some((FaultKey { site, day, kind, path, fault }, read.number()?))
         })?;
-        Some(Delta { base, sums: Sums { strings, daily, hourly, money, drops, vitals, faults } })
+        let mail = self.list(|read| {
+            let (day, batch) = (read.day()?, read.day()?);
+            let (action, reader) = (MailAction::from_u8(read.byte()?)?, event::Reader::from_u8(read.byte()?)?);
+            let (template, link) = (Sym(read.number()?), Sym(read.number()?));
+            let key = MailKey { day, template, batch, action, link, reader };
+            Some((key, (read.number()?, read.number()?)))
+        })?;
+        Some(Delta { base, sums: Sums { strings, daily, hourly, money, drops, vitals, faults, mail } })
     }
 
     fn daily(&mut self, before: Option<DailyKey>) -> Option<(DailyKey, Counts)> {
@@ -265,6 +281,7 @@ mod tests {
             drops in prop::collection::vec(((any::<u32>(), 0_u8..7), any::<u32>()), 0..5),
             vitals in prop::collection::vec(((any::<u64>(), any::<u16>(), 0_u8..5, any::<u8>()), any::<[u32; 3]>()), 0..5),
             faults in prop::collection::vec(((any::<u64>(), any::<u16>(), 0_u8..2), any::<[u32; 3]>()), 0..5),
+            mail in prop::collection::vec(((any::<u16>(), any::<u16>(), 0_u8..2, 0_u8..3), any::<[u32; 4]>()), 0..5),
         ) -> Delta {
             let site = SiteId::from_u64;
             Delta { base, sums: Sums {
@@ -284,6 +301,12 @@ mod tests {
                 faults: faults.into_iter().map(|((s, d, kind), [path, fault, n])| {
                     let (day, kind) = (Day::from_number(d), FaultKind::from_u8(kind).unwrap());
                     (FaultKey { site: site(s), day, kind, path: Sym(path), fault: Sym(fault) }, n)
+                }).collect(),
+                mail: mail.into_iter().map(|((d, b, action, reader), [template, link, hits, visitors])| {
+                    let (day, batch) = (Day::from_number(d), Day::from_number(b));
+                    let (action, reader) = (MailAction::from_u8(action).unwrap(), event::Reader::from_u8(reader).unwrap());
+                    let key = MailKey { day, template: Sym(template), batch, action, link: Sym(link), reader };
+                    (key, (hits, visitors))
                 }).collect(),
             }}
         }

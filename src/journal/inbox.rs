@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::bell::{self, Answer, Ticket};
+use crate::aggregate::Counted;
 use crate::event::SiteId;
-use crate::pseudonym::Event;
 
 /// Why a hit was not taken: answered 503 with `Retry-After`. Nothing of it was counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +21,7 @@ pub enum Unavailable {
 
 /// A hit in the queue. The hits of one body are taken together, and the last of them carries the answer.
 pub(super) struct Waiting {
-    pub(super) event: Event,
+    pub(super) counted: Counted,
     pub(super) answer: Option<Answer>,
 }
 
@@ -57,8 +57,8 @@ impl Inbox {
         Inbox { state: Mutex::default(), arrived: Condvar::new(), most }
     }
 
-    /// Queues the hits of one body; they are committed in one batch.
-    pub fn submit(&self, events: impl ExactSizeIterator<Item = Event>) -> Result<Ticket, Unavailable> {
+    /// Queues the hits of one body, or what was done with a mail; they are committed in one batch.
+    pub fn submit<E: Into<Counted>>(&self, events: impl ExactSizeIterator<Item = E>) -> Result<Ticket, Unavailable> {
         let (answer, ticket) = bell::pair();
         let mut state = self.lock();
         if state.closed {
@@ -68,7 +68,7 @@ impl Inbox {
             return Err(Unavailable::Crowded);
         }
         let was_empty = state.hits.is_empty();
-        state.hits.extend(events.map(|event| Waiting { event, answer: None }));
+        state.hits.extend(events.map(|event| Waiting { counted: event.into(), answer: None }));
         match state.hits.last_mut() {
             Some(last) if last.answer.is_none() => last.answer = Some(answer),
             // A body without a hit that counts has nothing to wait for.

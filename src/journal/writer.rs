@@ -12,7 +12,7 @@ use super::inbox::{Command, Inbox, Taken, Unavailable, Waiting};
 use super::recover::{Recovered, recover};
 use super::sealer::Sealer;
 use super::{bell, code};
-use crate::aggregate::{Caps, Delta, DropKey, Overflow, Segment, Sums, Table};
+use crate::aggregate::{Caps, Counted, Delta, DropKey, Overflow, Segment, Sums, Table};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::consent::Refusals;
@@ -45,6 +45,8 @@ pub struct Sealed {
 #[derive(Default)]
 pub struct Stats {
     pub hits: AtomicU64,
+    /// Openings and clicks of mails.
+    pub mails: AtomicU64,
     pub batches: AtomicU64,
     pub bytes: AtomicU64,
     pub visitors: AtomicU64,
@@ -215,11 +217,13 @@ impl Writer {
         }
         self.crowded = hits.len() >= CROWD;
         for hit in &hits {
-            self.table.count(&hit.event);
+            self.table.count(&hit.counted);
         }
         let more = self.table.advance(now);
         self.commit()?;
-        self.stats.hits.fetch_add(hits.len() as u64, Ordering::Relaxed);
+        let mails = hits.iter().filter(|hit| matches!(hit.counted, Counted::Mail(_))).count();
+        self.stats.hits.fetch_add((hits.len() - mails) as u64, Ordering::Relaxed);
+        self.stats.mails.fetch_add(mails as u64, Ordering::Relaxed);
         answer_all(hits, Ok(()));
         Ok(more)
     }

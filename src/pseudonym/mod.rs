@@ -9,11 +9,13 @@
 
 mod day;
 mod live;
+mod mail;
 mod salt;
 mod seal;
 mod visits;
 
 pub use day::{DayKey, DayKeys, DaySpan};
+pub use mail::{MailEvent, Openers, Opening, opener};
 pub use salt::{KeySource, harden_process};
 pub use seal::{Event, VisitorKey, seal};
 pub use visits::{ClosedVisit, Held, Seen, Touch, VisitValues, Visits};

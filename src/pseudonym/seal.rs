@@ -88,23 +88,33 @@ fn visitor_key(key: &[u8; 32], site: SiteId, address: IpAddr, agent: &str) -> Vi
     let mut head = [0_u8; 36];
     head[..10].copy_from_slice(b"visitor/v1");
     head[10..18].copy_from_slice(&site.as_u64().to_le_bytes());
+    write_address(&mut head[18..], address);
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(&head).update(agent.as_bytes());
+    let value = value_of(&hasher);
+    // The hasher holds a copy of the key.
+    hasher.zeroize();
+    value
+}
+
+/// The address's length, then the address.
+pub(super) fn write_address(into: &mut [u8], address: IpAddr) {
     let length = match address {
         IpAddr::V4(v4) => {
-            head[19..23].copy_from_slice(&v4.octets());
+            into[1..5].copy_from_slice(&v4.octets());
             4
         }
         IpAddr::V6(v6) => {
-            head[19..35].copy_from_slice(&v6.octets());
+            into[1..17].copy_from_slice(&v6.octets());
             16
         }
     };
-    head[18] = length;
-    let mut hasher = blake3::Hasher::new_keyed(key);
-    hasher.update(&head).update(agent.as_bytes());
+    into[0] = length;
+}
+
+pub(super) fn value_of(hasher: &blake3::Hasher) -> VisitorKey {
     let mut value = [0; 16];
     value.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    // The hasher holds a copy of the key.
-    hasher.zeroize();
     VisitorKey(value)
 }
 

@@ -151,6 +151,7 @@ const fn step(table: Table) -> &'static str {
         Table::Vitals => "an insert into vitals",
         Table::Faults => "an insert into faults",
         Table::Activity => "an insert into activity",
+        Table::Mail => "an insert into mail",
     }
 }
 

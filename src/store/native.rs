@@ -7,8 +7,8 @@
 
 use std::hash::Hash;
 
-use crate::aggregate::{DailyKey, DropKey, FaultKey, HourlyKey, MoneyKey, Sums, Sym, VitalKey};
-use crate::event::{Counter, Counts, Day, Dimension, FaultKind, Metric, Refusal, SiteId, Subject};
+use crate::aggregate::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
+use crate::event::{Counter, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, Refusal, SiteId, Subject};
 
 use super::schema::Table;
 
@@ -22,6 +22,7 @@ pub fn encode(sums: &Sums, table: Table) -> Option<Vec<u8>> {
         Table::Vitals => vitals(sums),
         Table::Faults => faults(sums),
         Table::Activity => activity(sums),
+        Table::Mail => mail(sums),
     };
     (block.rows > 0).then_some(block.bytes)
 }
@@ -113,6 +114,21 @@ fn activity(sums: &Sums) -> Block {
     for counter in Counter::ALL.into_iter().filter(|counter| !counter.is_of_pages()) {
         block.counts(counter, rows.iter().map(|(_, counts)| counts));
     }
+    block
+}
+
+fn mail(sums: &Sums) -> Block {
+    let rows = &sums.mail;
+    let mut block = Block::new(Table::Mail, rows.len());
+    let keys = || rows.iter().map(|(key, _)| key);
+    block.days(keys().map(|key: &MailKey| key.day));
+    block.syms("template", sums, keys().map(|key| key.template));
+    block.column("batch", "Date", keys().map(|key| key.batch.number().to_le_bytes()));
+    block.words("action", &MailAction::ALL.map(MailAction::name), keys().map(|key| key.action as usize));
+    block.syms("link", sums, keys().map(|key| key.link));
+    block.words("reader", &Reader::ALL.map(Reader::name), keys().map(|key| key.reader as usize));
+    block.column("hits", "UInt64", rows.iter().map(|(_, (hits, _))| u64::from(*hits).to_le_bytes()));
+    block.column("visitors", "UInt64", rows.iter().map(|(_, (_, visitors))| u64::from(*visitors).to_le_bytes()));
     block
 }
 

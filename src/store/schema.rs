@@ -21,12 +21,13 @@ struct Migration {
 }
 
 /// In order, without gaps.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql") },
     Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql") },
     Migration { number: 3, name: "pages", sql: include_str!("schema/0003_pages.sql") },
     Migration { number: 4, name: "platform", sql: include_str!("schema/0004_platform.sql") },
     Migration { number: 5, name: "access", sql: include_str!("schema/0005_access.sql") },
+    Migration { number: 6, name: "mail", sql: include_str!("schema/0006_mail.sql") },
 ];
 
 const LEDGER: &str = include_str!("schema/migrations.sql");
@@ -45,11 +46,20 @@ pub enum Table {
     Faults,
     /// The totals of `daily` again, by day and site.
     Activity,
+    Mail,
 }
 
 impl Table {
-    pub const ALL: [Table; 7] =
-        [Table::Daily, Table::Hourly, Table::Money, Table::Drops, Table::Vitals, Table::Faults, Table::Activity];
+    pub const ALL: [Table; 8] = [
+        Table::Daily,
+        Table::Hourly,
+        Table::Money,
+        Table::Drops,
+        Table::Vitals,
+        Table::Faults,
+        Table::Activity,
+        Table::Mail,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -60,6 +70,7 @@ impl Table {
             Table::Vitals => "vitals",
             Table::Faults => "faults",
             Table::Activity => "activity",
+            Table::Mail => "mail",
         }
     }
 
@@ -73,6 +84,7 @@ impl Table {
             Table::Vitals => &["site", "day", "path", "device", "metric", "bucket"],
             Table::Faults => &["site", "day", "path", "kind", "fault"],
             Table::Activity => &["day", "site"],
+            Table::Mail => &["day", "template", "batch", "action", "link", "reader"],
         }
     }
 
@@ -83,6 +95,7 @@ impl Table {
             Table::Daily => counters.map(Counter::name).collect(),
             Table::Hourly | Table::Activity => counters.filter(|c| !c.is_of_pages()).map(Counter::name).collect(),
             Table::Money => vec!["hits", "minor"],
+            Table::Mail => vec!["hits", "visitors"],
             Table::Drops | Table::Vitals | Table::Faults => vec!["hits"],
         }
     }

@@ -1,10 +1,10 @@
 //! Old months: folded, then dropped.
 
-use footfall::event::{Counts, Dimension, FaultKind, Metric, Subject};
+use footfall::event::{Counts, Dimension, FaultKind, MailAction, Metric, Reader, Subject};
 
 use crate::support::{Builder, Tested, daily, day, hits, number, people, texts};
 
-const TABLES: [&str; 7] = ["daily", "hourly", "money", "drops", "vitals", "faults", "activity"];
+const TABLES: [&str; 8] = ["daily", "hourly", "money", "drops", "vitals", "faults", "activity", "mail"];
 
 const TOTALS: &str = "SELECT toString((day, item, hits, visitors, visits, bounces, seconds, exits, entries)) FROM daily \
                       WHERE dim = '' ORDER BY ALL";
@@ -147,7 +147,8 @@ pub async fn months_past_keeping_are_dropped_from_every_table(store: &Tested) {
             .money(1, day(date), "buy", *b"EUR", 1, 1)
             .drop(hour, footfall::event::Refusal::Gpc, 1)
             .vital(1, day(date), Metric::Cls, ("/a", "tv", 1), 1)
-            .fault(1, day(date), FaultKind::NotFound, "/a", "", 1);
+            .fault(1, day(date), FaultKind::NotFound, "/a", "", 1)
+            .mail(day(date), ("welcome", day(date)), MailAction::Open, "", Reader::Direct, (1, 1));
     }
     store.insert("c-1-1", &builder.build()).await.unwrap();
     // 2026-02-01 minus 31 days is 2026-01-01: November and December are wholly older, and on the day before, November is.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use footfall::config::{AliasRule, Registered, SiteRule};
-use footfall::event::{Counter, Counts, Day, Dimension, FaultKind, Metric, Refusal, Subject};
+use footfall::event::{Counter, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, Refusal, Subject};
 use footfall::store::StoreError;
 
 use crate::support::{Builder, Tested, daily, day, hits, number, people, texts};
@@ -19,6 +19,7 @@ pub async fn counts_come_back_as_they_were_sent(store: &Tested) {
         .drop(1_772_323_200, Refusal::Gpc, 9)
         .vital(7, day("2026-03-01"), Metric::Inp, ("/a", "phone", 255), 4)
         .fault(7, day("2026-03-01"), FaultKind::Script, "/a", "TypeError /app.js:12", 3)
+        .mail(day("2026-03-02"), ("welcome", day("2026-03-01")), MailAction::Click, "start", Reader::Proxied, (5, 2))
         .build();
     store.insert("one", &sums).await.unwrap();
 
@@ -45,6 +46,10 @@ pub async fn counts_come_back_as_they_were_sent(store: &Tested) {
         texts(store, "SELECT toString((site, day, path, kind, fault, hits)) FROM faults").await,
         ["(7,'2026-03-01','/a','script','TypeError /app.js:12',3)"]
     );
+    assert_eq!(
+        texts(store, "SELECT toString((day, template, batch, action, link, reader, hits, visitors)) FROM mail").await,
+        ["('2026-03-02','welcome','2026-03-01','click','start','proxied',5,2)"]
+    );
 }
 
 pub async fn a_token_sent_again_adds_nothing(store: &Tested) {
@@ -55,13 +60,22 @@ pub async fn a_token_sent_again_adds_nothing(store: &Tested) {
         .drop(1_772_323_200, Refusal::Dnt, 40)
         .vital(1, day("2026-03-01"), Metric::Lcp, ("/a", "tv", 1), 50)
         .fault(1, day("2026-03-01"), FaultKind::NotFound, "/a", "", 60)
+        .mail(day("2026-03-01"), ("welcome", day("2026-03-01")), MailAction::Open, "", Reader::Direct, (70, 7))
         .build();
     for _ in 0..3 {
         store.insert("c-1-1", &sums).await.unwrap();
     }
     store.again().await.unwrap().insert("c-1-1", &sums).await.unwrap();
-    let tables =
-        [("daily", 10), ("hourly", 20), ("money", 30), ("drops", 40), ("vitals", 50), ("faults", 60), ("activity", 10)];
+    let tables = [
+        ("daily", 10),
+        ("hourly", 20),
+        ("money", 30),
+        ("drops", 40),
+        ("vitals", 50),
+        ("faults", 60),
+        ("activity", 10),
+        ("mail", 70),
+    ];
     for (table, expected) in tables {
         assert_eq!(number(store, &format!("SELECT sum(hits) FROM {table}")).await, expected, "{table}");
     }
@@ -259,14 +273,14 @@ pub async fn connecting_again_changes_nothing(store: &Tested) {
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 10);
     assert_eq!(
         texts(store, "SELECT toString((number, name)) FROM migrations").await,
-        ["(1,'counts')", "(2,'registry')", "(3,'pages')", "(4,'platform')", "(5,'access')"]
+        ["(1,'counts')", "(2,'registry')", "(3,'pages')", "(4,'platform')", "(5,'access')", "(6,'mail')"]
     );
 }
 
 pub async fn a_database_of_a_later_version_is_refused(store: &Tested) {
     store.client().query("INSERT INTO migrations (number, name) SELECT 99, 'later'").execute().await.unwrap();
     let Err(error) = store.again().await else { panic!("it was opened") };
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 5 }) && !error.is_retryable());
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 6 }) && !error.is_retryable());
     assert!(error.to_string().contains("has schema 99"), "{error}");
 }
 
@@ -306,7 +320,7 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
 /// A segment's file goes once its inserts are acknowledged.
 pub async fn what_is_acknowledged_is_synced(store: &Tested) {
     let unsynced = "SELECT name FROM system.tables WHERE database = currentDatabase() \
-                    AND name IN ('daily', 'hourly', 'money', 'drops', 'vitals', 'faults', 'activity', 'names', 'sites', 'aliases', \
+                    AND name IN ('daily', 'hourly', 'money', 'drops', 'vitals', 'faults', 'activity', 'mail', 'messages', 'names', 'sites', 'aliases', \
                     'tokens', 'shares', 'audit') \
                     AND NOT (create_table_query LIKE '%fsync_after_insert = 1%' \
                     AND create_table_query LIKE '%fsync_part_directory = 1%')";
@@ -340,6 +354,7 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
                 || (table == "tokens" && ["scopes", "revoked"].contains(&name.as_str()))
                 || (table == "shares" && name == "revoked")
                 || (table == "audit" && name == "at")
+                || (table == "messages" && name == "revoked")
                 || ["UInt64", "UInt32", "Int64", "Date", "DateTime('UTC')", "LowCardinality(String)", "String"]
                     .contains(&kind.as_str()),
             "{table}.{name} is a {kind}"
@@ -359,6 +374,8 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
             "faults",
             "folds",
             "hourly",
+            "mail",
+            "messages",
             "migrations",
             "money",
             "names",

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 
-use footfall::aggregate::{DailyKey, DropKey, FaultKey, HourlyKey, MoneyKey, Sums, Sym, VitalKey};
-use footfall::event::{Counter, Counts, Day, Dimension, FaultKind, Metric, Refusal, SiteId, Subject};
+use footfall::aggregate::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
+use footfall::event::{
+    Counter, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, Refusal, SiteId, Subject,
+};
 use footfall::store::engine::{Engine, EngineOptions, Limits};
 use footfall::store::{Store, StoreError, StoreOptions};
 
@@ -241,6 +243,20 @@ impl Builder {
     pub fn fault(mut self, site: u64, day: Day, kind: FaultKind, path: &str, fault: &str, hits: u32) -> Builder {
         let (path, fault) = (self.sym(path), self.sym(fault));
         self.sums.faults.push((FaultKey { site: SiteId::from_u64(site), day, kind, path, fault }, hits));
+        self
+    }
+
+    pub fn mail(
+        mut self,
+        day: Day,
+        (template, batch): (&str, Day),
+        action: MailAction,
+        link: &str,
+        reader: Reader,
+        counts: (u32, u32),
+    ) -> Builder {
+        let (template, link) = (self.sym(template), self.sym(link));
+        self.sums.mail.push((MailKey { day, template, batch, action, link, reader }, counts));
         self
     }
 

@@ -1,0 +1,110 @@
+//! Something was done with a mail: counted without anything of whoever did it but, for an opening by a person's own program, a value that
+//! dies with the day.
+
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use zeroize::Zeroize;
+
+use super::day::{DayKey, DaySpan};
+use super::seal::{VisitorKey, value_of, write_address};
+use crate::event::{Address, Agent, Day, MailAction, Reader};
+
+/// An opening or a click that may be counted. No field for an address, an agent, a token or a recipient.
+pub struct MailEvent {
+    /// The day it counts on; holds no key.
+    pub span: Arc<DaySpan>,
+    pub template: Box<str>,
+    pub batch: Day,
+    pub action: MailAction,
+    pub link: Box<str>,
+    pub reader: Reader,
+    /// Of openings by a person's own program only: nobody can be told from anybody behind a proxy.
+    pub opener: Option<VisitorKey>,
+}
+
+/// Of one template and batch: the same person is another value in the next mail.
+pub fn opener(key: &DayKey, template: &str, batch: Day, address: &Address, agent: &Agent<'_>) -> VisitorKey {
+    let mut head = [0_u8; 30];
+    head[..7].copy_from_slice(b"mail/v1");
+    head[7..9].copy_from_slice(&batch.number().to_le_bytes());
+    let length = u8::try_from(template.len()).unwrap_or(u8::MAX);
+    head[9] = length;
+    write_address(&mut head[10..27], address.expose());
+    let mut hasher = blake3::Hasher::new_keyed(key.salt.key());
+    hasher.update(&head).update(template.as_bytes()).update(agent.expose().as_bytes());
+    let value = value_of(&hasher);
+    hasher.zeroize();
+    value
+}
+
+/// Who opened a mail today, in bounded memory.
+pub struct Openers {
+    known: HashTable<VisitorKey>,
+    most: usize,
+}
+
+/// What the day's memory says of an opener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Opening {
+    First,
+    Again,
+    /// The cap is met: the opening counts, its opener does not.
+    Full,
+}
+
+impl Openers {
+    pub fn new(most: usize) -> Openers {
+        Openers { known: HashTable::new(), most }
+    }
+
+    pub fn opened(&mut self, opener: VisitorKey) -> Opening {
+        if self.known.find(opener.bucket(), |known| *known == opener).is_some() {
+            return Opening::Again;
+        }
+        if self.known.len() >= self.most {
+            return Opening::Full;
+        }
+        self.known.insert_unique(opener.bucket(), opener, VisitorKey::bucket);
+        Opening::First
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Zone;
+    use crate::pseudonym::salt::Salt;
+
+    fn value(key: u8, template: &str, batch: u16, address: &str, agent: &str) -> VisitorKey {
+        let source = [|key: &mut [u8; 32]| key.fill(1), |key: &mut [u8; 32]| key.fill(2)][usize::from(key)];
+        let span = Arc::new(DaySpan::of(Zone(0), &jiff::tz::TimeZone::UTC, 0));
+        let key = DayKey { span, salt: Salt::new(source) };
+        let address = Address::new(address.parse().unwrap());
+        opener(&key, template, Day::from_number(batch), &address, &Agent::new(agent))
+    }
+
+    #[test]
+    fn the_same_person_is_another_value_in_another_mail_on_another_day_and_by_another_program() {
+        let one = value(0, "welcome", 7, "198.51.100.7", "Thunderbird");
+        assert!(one == value(0, "welcome", 7, "198.51.100.7", "Thunderbird"));
+        for other in [
+            value(1, "welcome", 7, "198.51.100.7", "Thunderbird"),
+            value(0, "welcom", 7, "198.51.100.7", "eThunderbird"),
+            value(0, "welcome", 8, "198.51.100.7", "Thunderbird"),
+            value(0, "welcome", 7, "198.51.100.8", "Thunderbird"),
+            value(0, "welcome", 7, "2001:db8::7", "Thunderbird"),
+            value(0, "welcome", 7, "198.51.100.7", "Thunderbir"),
+        ] {
+            assert!(one != other);
+        }
+    }
+
+    #[test]
+    fn an_opener_is_first_once_and_beyond_the_cap_is_not_held() {
+        let mut openers = Openers::new(2);
+        let opened: Vec<Opening> = [1, 1, 2, 3, 2].map(|n| openers.opened(VisitorKey::for_tests(n))).to_vec();
+        use Opening::{Again, First, Full};
+        assert_eq!(opened, [First, Again, First, Full, Again]);
+    }
+}
