@@ -19,6 +19,9 @@ pub mod consent;
 pub mod enrich;
 pub mod pseudonym;
 
+// Beside the way of a hit.
+pub mod mail;
+
 pub mod aggregate;
 
 // What lasts.

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -19,8 +20,10 @@ use crate::clock::Clock;
 use crate::config::{Compatible, Config, Directory, Proxies};
 use crate::consent::{Gate, Refusals};
 use crate::enrich::{Countries, Enricher};
+use crate::event::Millis;
 use crate::flush::{self, Flusher};
 use crate::http::Rates;
+use crate::ingest::mail::{self, MailEdge};
 use crate::ingest::{self, Edge};
 use crate::journal::{Journal, Parts, Writer};
 use crate::ledger::Progress;
@@ -35,15 +38,18 @@ use crate::web::consent::Asking;
 use asking::{Shared, asking};
 
 mod asking;
+mod mailing;
+
+pub use mailing::mint;
 
 /// Runs until a signal or a failure. An error means that something was not kept; the caller's exit code says so.
 pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     harden_process();
-    let Wired { edge, site, asking, writer, flusher, rates, enricher, registry, stop } = wire(&config, progress)?;
+    let Wired { edge, mail, site, asking, writer, flusher, rates, enricher, registry, stop } = wire(&config, progress)?;
     let ledger = asking.ledger.clone();
     let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
     let tend = tend(site.clone(), rates, enricher, Duration::from_secs(config.data.reload_secs));
-    let server = serve(&config, edge, site, asking)?;
+    let server = serve(&config, edge, mail, site.clone(), asking)?;
     let door = server.handle();
 
     let (ended, mut writer_ended) = oneshot::channel();
@@ -71,6 +77,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     stop.send_replace(true);
     door.stop(true).await;
     let _ = serving.await;
+    site.release_clicks(Millis::MAX);
     journal.inbox.close();
     writer_ended.await.context("the writer stopped in the middle")??;
     tokio::task::spawn_blocking(move || ledger.finish()).await?.context("the ledger did not close in order")?;
@@ -92,6 +99,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
 /// All parts, each holding what it needs of the others; nothing runs yet.
 struct Wired {
     edge: web::Data<Edge>,
+    mail: web::Data<MailEdge>,
     site: web::Data<pages::Site>,
     asking: web::Data<Asking>,
     writer: Writer,
@@ -152,9 +160,15 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         header_bytes: config.limits.header_bytes,
         deadline,
     });
+    let gate = Gate::new(config, Arc::clone(&asking.terms), Arc::clone(&refusals));
+    let desk = mailing::desk(config, &edge.directory.zones(), random_key(), Arc::clone(&registry.opened))?;
+    let mail_lost = Arc::new(AtomicU64::new(0));
+    let mail = web::Data::new(mailing::edge(config, &edge, gate, desk.clone(), Arc::clone(&mail_lost)));
     let site = web::Data::new(pages::Site {
         clock,
         registry: Arc::clone(&registry),
+        mail: desk,
+        mail_lost,
         access: Access::new(config, Arc::clone(&rates))
             .context("platform.token_key: is no key of platform.token_algorithm")?,
         rules: Rules {
@@ -176,13 +190,14 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         sample: config.sample.enabled,
         prefix: config.server.prefix.clone(),
     });
-    Ok(Wired { edge, site, asking, writer, flusher, rates, enricher, registry, stop })
+    Ok(Wired { edge, mail, site, asking, writer, flusher, rates, enricher, registry, stop })
 }
 
 /// Opens the port. From here on hits are taken, and wait until the writer runs.
 fn serve(
     config: &Config,
     edge: web::Data<Edge>,
+    mail: web::Data<MailEdge>,
     site: web::Data<pages::Site>,
     asking: web::Data<Asking>,
 ) -> anyhow::Result<Server> {
@@ -190,17 +205,24 @@ fn serve(
     // A profile's visit cookie is sent to paths below the profile only.
     let hit_under = format!("/{{under:.+}}{hit_path}");
     let prefix = config.server.prefix.clone();
+    let pixel_path = format!("{}/o/{{token:.*}}", config.server.prefix);
+    let link_path = format!("{}/c/{{token:.*}}", config.server.prefix);
     let test_clock = config.test.clock;
     let factory = move || {
         let (routed, asked) = (site.clone(), asking.clone());
         App::new()
             .app_data(edge.clone())
+            .app_data(mail.clone())
             .app_data(site.clone())
             .app_data(asking.clone())
             .wrap(Condition::new(test_clock, from_fn(pages::follow)))
             .route(&hit_path, web::post().to(ingest::hit))
             .route(&hit_under, web::post().to(ingest::hit))
             .configure(|config| ingest::compatible(&prefix, config))
+            .route(&pixel_path, web::get().to(mail::pixel))
+            .route(&pixel_path, web::head().to(mail::pixel))
+            .route(&link_path, web::get().to(mail::link))
+            .route(&link_path, web::head().to(mail::link))
             .configure(move |config| pages::consent::routes(&asked, config))
             .configure(move |config| pages::routes(&routed, config))
             .default_service(web::to(pages::nothing))
@@ -246,17 +268,33 @@ fn say_declared(config: &Config) {
 async fn tend(site: web::Data<pages::Site>, rates: Arc<Rates>, enricher: Arc<Enricher>, reload: Duration) {
     let mut tidy = tokio::time::interval(Duration::from_secs(2));
     let mut reload = tokio::time::interval(reload);
+    let mut release = tokio::time::interval(Duration::from_millis(250));
     loop {
         tokio::select! {
             _ = tidy.tick() => {
                 rates.tidy();
                 site.access.tidy(site.clock.now());
             }
-            _ = reload.tick() => match enricher.countries().reload_if_changed() {
-                Ok(true) => tracing::info!("the country database was read again"),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "the country database could not be read again; the old one stays in use"),
-            },
+            _ = release.tick() => site.release_clicks(site.clock.now()),
+            _ = reload.tick() => read_again(&site, &enricher),
+        }
+    }
+}
+
+/// Data files that changed.
+fn read_again(site: &pages::Site, enricher: &Enricher) {
+    match enricher.countries().reload_if_changed() {
+        Ok(true) => tracing::info!("the country database was read again"),
+        Ok(false) => {}
+        Err(error) => {
+            tracing::warn!(%error, "the country database could not be read again; the old one stays in use")
+        }
+    }
+    match site.mail.as_ref().map(|desk| desk.judge.reload_if_changed()) {
+        Some(Ok(true)) => tracing::info!("the lists of who loads mails were read again"),
+        Some(Ok(false)) | None => {}
+        Some(Err(error)) => {
+            tracing::warn!(%error, "the lists of who loads mails could not be read again; the old ones stay in use")
         }
     }
 }

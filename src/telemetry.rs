@@ -31,7 +31,7 @@ pub struct Meters {
 }
 
 /// Name, whether it only grows, meaning. The page, its descriptions and docs/OPERATING.md follow this list.
-const METERS: [(&str, bool, &str); 19] = [
+const METERS: [(&str, bool, &str); 21] = [
     ("footfall_hits_total", true, "Hits answered 202 after their counts were on disk, repeats included"),
     ("footfall_batches_total", true, "Batches written and synced"),
     ("footfall_journal_bytes_total", true, "Bytes written to the journal"),
@@ -57,6 +57,12 @@ const METERS: [(&str, bool, &str); 19] = [
     ("footfall_over_cap_values_total", true, "Texts counted as (other): a cap of distinct values is met"),
     ("footfall_over_cap_sites_total", true, "Hits not counted: limits.sites is met"),
     ("footfall_over_cap_ids_total", true, "Hit ids not remembered: limits.hit_ids is met"),
+    ("footfall_mails_total", true, "Openings and clicks of mails whose counts are on disk"),
+    (
+        "footfall_mails_lost_total",
+        true,
+        "Openings and clicks that were answered and not counted, for want of room or of a store",
+    ),
     ("footfall_store_bytes", false, "Bytes of the tables, as the store reports them"),
     ("footfall_refusals_total", true, "Hits dropped, by reason"),
 ];
@@ -76,7 +82,7 @@ impl Meters {
     }
 
     /// The page, in Prometheus' text format.
-    pub fn render(&self, journal: &Journal, stored: Option<u64>) -> String {
+    pub fn render(&self, journal: &Journal, mail_lost: &AtomicU64, stored: Option<u64>) -> String {
         let (hits, flush) = (&journal.stats, &self.flush);
         let read = |figure: &AtomicU64| Some(figure.load(Ordering::Relaxed));
         let waiting = journal.folder.numbers("sealed").ok().map(|numbers| numbers.len() as u64);
@@ -98,6 +104,8 @@ impl Meters {
             read(&hits.overflow_texts),
             read(&hits.overflow_sites),
             read(&hits.overflow_ids),
+            read(&hits.mails),
+            read(mail_lost),
             stored,
         ];
         with_local_recorder(&self.recorder, || {

@@ -87,6 +87,17 @@ impl Share {
     }
 }
 
+/// The secret of one message whose opening the platform wants confirmed: what is kept of it, and its text.
+pub fn new_message() -> (Digest, String) {
+    let raw = Raw::<16>::random();
+    (raw.digest(), raw.reveal())
+}
+
+/// What is kept of a message's text; `None` where no message has such a text.
+pub fn message(text: &str) -> Option<Digest> {
+    Some(Raw::<16>::read(text)?.digest())
+}
+
 /// All tokens and share links, those that are over too.
 #[derive(Default)]
 pub struct Keys {

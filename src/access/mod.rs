@@ -13,7 +13,7 @@ mod sessions;
 mod spent;
 
 pub use audit::{Act, Entry};
-pub use keys::{ApiToken, Keys, Scope, Share};
+pub use keys::{ApiToken, Keys, Scope, Share, message, new_message};
 pub use passwords::{Login, has_chars, hash, verify};
 pub use rights::{Denied, Right, Who};
 pub use seal::Seal;

@@ -1,7 +1,8 @@
-//! The command line: `serve`, `check-config`, `ledger`, `access`, and the engine alone for tests.
+//! The command line: `serve`, `check-config`, `ledger`, `mail`, `access`, and the engine alone for tests.
 
 mod access;
 mod ledger;
+mod mail;
 mod progress;
 
 use std::path::PathBuf;
@@ -28,6 +29,9 @@ enum Command {
     /// Prove, show or shorten the record of who granted, refused and withdrew what.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// Sign pixels and links of mails, make keys for it.
+    #[command(subcommand)]
+    Mail(mail::Mail),
     /// Set up who may see what.
     #[command(subcommand)]
     Access(access::Access),
@@ -114,6 +118,7 @@ pub fn main() -> ExitCode {
             Err(error) => wrong(&error),
         },
         Command::Ledger(command) => command.run(),
+        Command::Mail(command) => command.run(),
         Command::Access(command) => command.run(),
         Command::Engine { listen, data, library } => failed(runtime(engine(listen, data, library))),
     }

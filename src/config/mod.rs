@@ -14,6 +14,7 @@ mod directory;
 mod edge;
 mod hosts;
 mod load;
+mod mail;
 mod names;
 mod platform;
 mod proxies;
@@ -35,6 +36,7 @@ pub use directory::Directory;
 pub use edge::{Limits, Proxy, Server};
 pub use hosts::{Hosts, Site};
 pub use load::{ConfigError, DEFAULTS, PRESETS, Sources, load};
+pub use mail::{Mail, MailMode, is_mail_name};
 pub use names::Names;
 pub use platform::{Bi, Platform, TokenAlgorithm};
 pub use proxies::Proxies;
@@ -69,6 +71,8 @@ pub struct Config {
     pub access: Access,
     #[garde(dive)]
     pub bi: Bi,
+    #[garde(dive)]
+    pub mail: Mail,
     #[garde(dive)]
     pub visitor: Visitor,
     #[garde(dive)]

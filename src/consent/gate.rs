@@ -4,7 +4,7 @@ use super::choice::cookie;
 use super::refusals::Refusals;
 use super::terms::Terms;
 use crate::config::{Config, VisitorMode};
-use crate::event::{Caller, Ground, Payload, RawHit, Refusal};
+use crate::event::{Caller, Ground, Payload, RawHit, Refusal, Signals};
 
 /// A hit that may be counted. Nobody but [`Gate::admit`] makes one.
 pub struct AdmittedHit<'a> {
@@ -24,6 +24,18 @@ impl<'a> AdmittedHit<'a> {
     pub fn without_visit_cookie(&self) -> bool {
         self.without_visit_cookie
     }
+}
+
+/// Something done with a mail that may be counted. Nobody but [`Gate::admit_mail`] makes one.
+pub struct AdmittedMail(());
+
+/// What is asked of a mail before it is counted. The browser's choice is not: the token says whether its recipient agreed.
+pub struct RawMail<'a> {
+    /// One of ours, signed and listed.
+    pub known: bool,
+    pub signals: &'a Signals,
+    pub consent: bool,
+    pub over_rate: bool,
 }
 
 pub struct Gate {
@@ -48,6 +60,21 @@ impl Gate {
         match self.refuses(&hit) {
             Some(reason) => Err(reason),
             None => Ok(AdmittedHit { without_visit_cookie: self.held_visit_cookie(hit.caller).is_none(), hit }),
+        }
+    }
+
+    pub fn admit_mail(&self, mail: &RawMail<'_>) -> Result<AdmittedMail, Refusal> {
+        let refusal = (!mail.known)
+            .then_some(Refusal::UnknownSite)
+            .or_else(|| self.terms.signal(mail.signals))
+            .or_else(|| (!mail.consent).then_some(Refusal::NoConsent))
+            .or_else(|| mail.over_rate.then_some(Refusal::Limited));
+        match refusal {
+            Some(reason) => {
+                self.refusals.raise(reason);
+                Err(reason)
+            }
+            None => Ok(AdmittedMail(())),
         }
     }
 

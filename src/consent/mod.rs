@@ -14,7 +14,7 @@ pub mod versions;
 mod withdrawn;
 
 pub use choice::{Stored, cookie, expired, grant, refusal};
-pub use gate::{AdmittedHit, Gate};
+pub use gate::{AdmittedHit, AdmittedMail, Gate, RawMail};
 pub use id::ConsentId;
 pub use refusals::Refusals;
 pub use register::Register;

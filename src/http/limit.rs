@@ -14,6 +14,9 @@ use crate::event::{Address, SiteId};
 /// Buckets that newcomers share once the limiter remembers more networks than configured.
 const SHARED: u64 = 1 << 16;
 
+/// All mails share one budget, as large as a site's.
+const MAILS: u64 = u64::MAX;
+
 pub struct Rates {
     networks: DefaultKeyedRateLimiter<u64>,
     sites: DefaultKeyedRateLimiter<u64>,
@@ -44,6 +47,12 @@ impl Rates {
     /// Whether a hit of this network to this site is one too many. Takes from both budgets.
     pub fn exceeded(&self, network: u64, site: SiteId) -> bool {
         self.networks.check_key(&network).is_err() | self.sites.check_key(&site.as_u64()).is_err()
+    }
+
+    /// Whether an opening or a click is one too many. The networks of image proxies stand for many people: `None` spares them.
+    pub fn mail_exceeded(&self, network: Option<u64>) -> bool {
+        let over = network.is_some_and(|network| self.networks.check_key(&network).is_err());
+        over | self.sites.check_key(&MAILS).is_err()
     }
 
     /// Whether this is one answer to the consent question too many: each costs a record that is kept for years.

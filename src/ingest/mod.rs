@@ -6,6 +6,7 @@
 mod compat;
 mod edge;
 mod fields;
+pub mod mail;
 mod preview;
 mod wire;
 

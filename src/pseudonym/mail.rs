@@ -8,6 +8,8 @@ use zeroize::Zeroize;
 
 use super::day::{DayKey, DaySpan};
 use super::seal::{VisitorKey, value_of, write_address};
+use crate::config::VisitorMode;
+use crate::consent::AdmittedMail;
 use crate::event::{Address, Agent, Day, MailAction, Reader};
 
 /// An opening or a click that may be counted. No field for an address, an agent, a token or a recipient.
@@ -23,8 +25,34 @@ pub struct MailEvent {
     pub opener: Option<VisitorKey>,
 }
 
+/// What was done, with which mail, by whom.
+pub struct Done<'a> {
+    pub template: &'a str,
+    pub batch: Day,
+    pub action: MailAction,
+    pub link: &'a str,
+    pub reader: Reader,
+    pub address: &'a Address,
+    pub agent: &'a Agent<'a>,
+}
+
+/// The only maker of a [`MailEvent`]; nothing is hashed of what was not admitted.
+pub fn seal_mail(_admitted: AdmittedMail, done: &Done<'_>, key: &DayKey, mode: VisitorMode) -> MailEvent {
+    let by_a_person = done.action == MailAction::Open && done.reader == Reader::Direct;
+    let told_apart = by_a_person && mode != VisitorMode::None;
+    MailEvent {
+        span: Arc::clone(&key.span),
+        template: done.template.into(),
+        batch: done.batch,
+        action: done.action,
+        link: done.link.into(),
+        reader: done.reader,
+        opener: told_apart.then(|| opener(key, done.template, done.batch, done.address, done.agent)),
+    }
+}
+
 /// Of one template and batch: the same person is another value in the next mail.
-pub fn opener(key: &DayKey, template: &str, batch: Day, address: &Address, agent: &Agent<'_>) -> VisitorKey {
+fn opener(key: &DayKey, template: &str, batch: Day, address: &Address, agent: &Agent<'_>) -> VisitorKey {
     let mut head = [0_u8; 30];
     head[..7].copy_from_slice(b"mail/v1");
     head[7..9].copy_from_slice(&batch.number().to_le_bytes());

@@ -15,7 +15,7 @@ mod seal;
 mod visits;
 
 pub use day::{DayKey, DayKeys, DaySpan};
-pub use mail::{MailEvent, Openers, Opening, opener};
+pub use mail::{Done, MailEvent, Openers, Opening, seal_mail};
 pub use salt::{KeySource, harden_process};
 pub use seal::{Event, VisitorKey, seal};
 pub use visits::{ClosedVisit, Held, Seen, Touch, VisitValues, Visits};

@@ -68,6 +68,7 @@ impl Registry {
     pub async fn finish(&self) {
         if let Some(store) = self.store.load_full() {
             self.keep_waiting(&store).await;
+            self.keep_opened(&store).await;
         }
     }
 

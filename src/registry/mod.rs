@@ -4,6 +4,7 @@
 //! seconds. A copy lies beside the journal: hits of a registered site count from the first moment of a start, and with the store away.
 
 mod keys;
+mod messages;
 mod rules;
 mod snapshot;
 
@@ -17,6 +18,7 @@ use tokio::sync::Mutex;
 use crate::access::{Entry, Keys};
 use crate::config::{AliasRule, Directory, SiteRule};
 use crate::event::Problem;
+use crate::mail::Opened;
 use crate::store::{Store, StoreError};
 
 /// How often a start looks whether the store is there.
@@ -31,6 +33,8 @@ pub struct Registry {
     read: Mutex<Revisions>,
     /// Entries of the audit log that are not in the store yet.
     waiting: std::sync::Mutex<Vec<Entry>>,
+    /// Messages that were opened and are not in the store yet.
+    pub opened: Arc<Opened>,
     /// Held while those are written.
     keeping: Mutex<()>,
 }
@@ -61,6 +65,7 @@ impl Registry {
             keys: ArcSwapOption::empty(),
             read: Mutex::default(),
             waiting: std::sync::Mutex::default(),
+            opened: Arc::default(),
             keeping: Mutex::default(),
         }
     }
@@ -78,6 +83,7 @@ impl Registry {
             };
             self.keep_names(&store).await;
             self.keep_waiting(&store).await;
+            self.keep_opened(&store).await;
             if let Err(error) = self.refresh(&store, &mut *self.read.lock().await).await {
                 tracing::warn!(%error, "the registry cannot be read; what was read before stays in force");
             }

@@ -8,6 +8,7 @@ mod access;
 mod age;
 pub mod engine;
 mod error;
+mod mail;
 pub mod native;
 mod platform;
 mod read;
@@ -25,6 +26,7 @@ pub use access::Audited;
 pub use age::Aged;
 pub use engine::Limits;
 pub use error::StoreError;
+pub use mail::{Mailed, MailedBy, MessageRow};
 pub use platform::{Active, BrokenPage, Dropped, SlowPage};
 pub use read::{Around, Earned, Faulted, Measured, Read, Top, Totals, Valued};
 

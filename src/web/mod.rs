@@ -6,6 +6,7 @@ mod body;
 pub mod consent;
 mod export;
 mod live;
+mod mail;
 mod metrics;
 mod pages;
 mod passwords;
@@ -21,6 +22,7 @@ mod tokens;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use actix_web::http::header::{ALLOW, HeaderValue};
@@ -30,10 +32,12 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
-use crate::event::Problem;
+use crate::event::{Millis, Problem};
 use crate::flush;
 use crate::http::refuse;
+use crate::ingest;
 use crate::journal::Journal;
+use crate::mail::Desk;
 use crate::registry::Registry;
 use crate::report::Rules;
 use crate::store::Store;
@@ -46,6 +50,10 @@ pub use test_clock::follow;
 pub struct Site {
     pub clock: Clock,
     pub registry: Arc<Registry>,
+    /// `None` where mails are switched off.
+    pub mail: Option<Arc<Desk>>,
+    /// Openings and clicks of mails that could not be kept.
+    pub mail_lost: Arc<AtomicU64>,
     pub access: Access,
     pub rules: Rules,
     pub journal: Journal,
@@ -65,6 +73,15 @@ pub struct Site {
     pub prefix: String,
 }
 
+impl Site {
+    /// Counts the clicks that were held back until now.
+    pub fn release_clicks(&self, now: Millis) {
+        if let Some(desk) = &self.mail {
+            ingest::mail::release(desk, &self.journal.inbox, &self.mail_lost, now);
+        }
+    }
+}
+
 /// All routes but the hit's.
 pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
     config
@@ -76,6 +93,7 @@ pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
         .route("/api/v1/sites/{site}/export", web::get().to(export::export))
         .route("/api/v1/sites/{site}/live", web::get().to(live::now))
         .route("/api/v1/sites/{site}/events", web::get().to(live::events));
+    mail::routes(config);
     platform::routes(config);
     registry::routes(config);
     session::routes(config);

@@ -43,6 +43,7 @@ pub async fn routes(tree: web::Data<IntrospectionTree>) -> HttpResponse {
 
 /// Answers once everything counted so far can be read.
 pub async fn flush(site: web::Data<Site>) -> HttpResponse {
+    site.release_clicks(site.clock.now());
     let Some(last) = site.journal.seal().await else {
         return refuse(&Problem::new(503, "unavailable", "The collector is stopping"), None).await;
     };

@@ -35,6 +35,8 @@ dir = "${dir}/journal"
 dir = "${dir}/ledger"
 [store]
 dir = "${dir}/store"
+[mail]
+key_file = "${dir}/mail.keys"
 [sample]
 enabled = true
 [test]

@@ -14,6 +14,7 @@ mod disk;
 mod edge;
 mod layers;
 mod ledger;
+mod mail;
 mod openapi;
 mod pages;
 mod promises;

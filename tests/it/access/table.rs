@@ -32,6 +32,7 @@ const REGISTER: &str = "nmunmymmyy";
 const PLATFORM: &str = "nmmnymmmyy";
 const MANAGE: &str = "nmmnmymmyy";
 const KEYS: &str = "nmmnmmmmyy";
+const MAIL: &str = "nmmnmmymyy";
 const OWN_PAGE: &str = "myymmmmmmy";
 const REFUSAL: &str = r#"{"version":2,"act":"refuse","lang":"en","layer":"first","path":"/"}"#;
 
@@ -61,6 +62,11 @@ const TABLE: &[Row] = &[
     ("PUT /api/v1/aliases/{alias}", r#"{"site":"tom"}"#, 204, MANAGE),
     ("GET /api/v1/aliases/{alias}", "", 200, MANAGE),
     ("DELETE /api/v1/aliases/{alias}", "", 204, MANAGE),
+    ("GET /api/v1/mail", "", 200, MAIL),
+    ("POST /api/v1/mail/links", r#"{"mails":[{"template":"welcome","consent":true}]}"#, 201, MAIL),
+    ("POST /api/v1/mail/messages", r#"{"template":"welcome","consent":true}"#, 201, MAIL),
+    ("GET /api/v1/mail/messages/{token}", "", 200, MAIL),
+    ("DELETE /api/v1/mail/messages/{token}", "", 204, MAIL),
     ("GET /api/v1/tokens", "", 200, KEYS),
     ("POST /api/v1/tokens", r#"{"name":"new","scopes":["read"]}"#, 201, KEYS),
     ("DELETE /api/v1/tokens/{id}", "", 204, KEYS),
@@ -112,6 +118,10 @@ const TABLE: &[Row] = &[
     ("POST /{under:.+}/ff/api/batch", r#"[{"type":"event","payload":{"url":"https://mia.example/"}}]"#, 200, PUBLIC),
     ("GET /{under:.+}/ff/count", "?p=/", 200, PUBLIC),
     ("POST /{under:.+}/ff/count", "?p=/", 200, PUBLIC),
+    ("GET /ff/o/{token:.*}", "", 200, PUBLIC),
+    ("HEAD /ff/o/{token:.*}", "", 200, PUBLIC),
+    ("GET /ff/c/{token:.*}", "", 404, PUBLIC),
+    ("HEAD /ff/c/{token:.*}", "", 404, PUBLIC),
     ("POST /test/flush", "", 200, PUBLIC),
     ("GET /test/routes", "", 200, PUBLIC),
 
@@ -136,6 +146,7 @@ struct Setting {
     token_id: String,
     share_id: String,
     share: String,
+    message: String,
 }
 
 fn setting() -> Setting {
@@ -143,6 +154,9 @@ fn setting() -> Setting {
     let server = start(&[
         "limits.network_logins_per_min=1000",
         "sample.enabled=true",
+        "mail.enabled=true",
+        "mail.mode=per_message",
+        "mail.templates=[\"welcome\"]",
         "bi.url=\"https://bi.example/{token}\"",
         "bi.secret=s",
         &hash,
@@ -168,7 +182,10 @@ fn setting() -> Setting {
     let (share_id, _) = share(&server, "mia", json!({}));
     let (_, share) = share(&server, "mia", json!({}));
     let (token_id, _) = token(&server, &["read"], None);
-    Setting { server, callers, token_id, share_id, share }
+    let new = r#"{"template":"welcome","consent":true}"#;
+    let made = operator().json(&server, "POST", "/api/v1/mail/messages", new);
+    let message = made["messages"][0]["token"].as_str().unwrap().to_owned();
+    Setting { server, callers, token_id, share_id, share, message }
 }
 
 impl Setting {
@@ -176,7 +193,9 @@ impl Setting {
         let id = if route.contains("/tokens/") { &self.token_id } else { &self.share_id };
         let path = route.split_once(' ').unwrap().1;
         let path = path.replace("{site}", "mia").replace("{id}", id).replace("{alias}", "tommy");
-        path.replace("{token}", &self.share).replace("{under:.+}", "u/mia")
+        let token = if path.contains("/messages/") { &self.message } else { &self.share };
+        let path = path.replace("{token:.*}", "garbage");
+        path.replace("{token}", token).replace("{under:.+}", "u/mia")
     }
 
     /// What a change takes away is put back for the next who asks.
@@ -201,6 +220,7 @@ fn ask(caller: &Caller, server: &Server, route: &str, path: &str, more: &str) ->
     caller.send(&mut client, server, method, &format!("{path}{query}"), body);
     let head = client.receive_head().unwrap();
     match head.header("Content-Type") {
+        _ if method == "HEAD" => head,
         Some("text/event-stream") => head,
         _ => client.receive_body(head).unwrap(),
     }

@@ -44,6 +44,9 @@ dir = "{dir}/data/ledger"
 [store]
 dir = "{dir}/data/store"
 
+[mail]
+key_file = "{dir}/data/mail.keys"
+
 [consent]
 version = {CONSENT_VERSION}
 

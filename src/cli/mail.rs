@@ -1,0 +1,81 @@
+//! `footfall mail …`: signing without asking a running collector, and new keys.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::{Layers, wrong};
+use crate::clock::Clock;
+use crate::mail::{Keys, Order, Target};
+
+#[derive(Subcommand)]
+pub enum Mail {
+    /// Print the pixel and the links of a mail, as all recipients of the batch get them.
+    Sign {
+        #[command(flatten)]
+        layers: Layers,
+        /// One of mail.templates.
+        #[arg(long)]
+        template: String,
+        /// The mail may be counted: its recipients agreed, or need not be asked. Without it there is no pixel, and no click is counted.
+        #[arg(long)]
+        consent: bool,
+        /// The day it is sent; today otherwise.
+        #[arg(long, value_name = "DATE")]
+        batch: Option<Date>,
+        /// The last day its pixel and links work; mail.life_days after the batch otherwise.
+        #[arg(long, value_name = "DATE")]
+        expires: Option<Date>,
+        /// When it is sent, where all of the batch goes out at once: what comes within ten seconds is no person.
+        #[arg(long, value_name = "TIME")]
+        sent: Option<Timestamp>,
+        /// A link's name and where it leads. Can be given several times.
+        #[arg(long, value_name = "NAME=URL", value_parser = link)]
+        link: Vec<Target>,
+    },
+    /// Print a line for mail.key_file with a new secret. On top of the file it signs from the next start on.
+    NewKey {
+        /// 1 to 16 letters, digits, _ and -.
+        id: String,
+    },
+}
+
+fn link(text: &str) -> Result<Target, &'static str> {
+    let (link, url) = text.split_once('=').ok_or("must look like name=https://...")?;
+    Ok(Target { link: link.to_owned(), url: url.to_owned() })
+}
+
+impl Mail {
+    /// Exit codes: 0 done, 2 nothing was signed.
+    pub fn run(self) -> ExitCode {
+        match self {
+            Mail::Sign { layers, template, consent, batch, expires, sent, link } => {
+                match sign(layers, &Order { template, consent, batch, expires, sent, links: link }) {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => wrong(&error),
+                }
+            }
+            Mail::NewKey { id } => {
+                let line = Keys::new_line(&id);
+                match Keys::read(&line) {
+                    Ok(_) => {
+                        print!("{}", line.expose());
+                        ExitCode::SUCCESS
+                    }
+                    Err(error) => wrong(&error.into()),
+                }
+            }
+        }
+    }
+}
+
+fn sign(layers: Layers, order: &Order) -> anyhow::Result<()> {
+    let config = layers.load(std::iter::empty())?;
+    let now = Timestamp::from_millisecond(Clock::System.now())?;
+    let today = now.in_tz(&config.mail.zone)?.date();
+    let minted = crate::server::mint(&config)?.mint(order, today)?;
+    println!("{}", serde_json::to_string_pretty(&minted)?);
+    Ok(())
+}

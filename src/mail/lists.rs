@@ -1,0 +1,228 @@
+//! Who loads pixels without being a person's own program: by what they call themselves, and by where they come from.
+//!
+//! Both lists are data with a date, built in (`data/mail-agents.json`, `data/mail-networks.csv`) or named in the configuration, where
+//! they are read again when they change. A broken new file leaves the old one in force.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use aho_corasick::AhoCorasick;
+use ipnet::IpNet;
+use serde::Deserialize;
+
+const AGENTS: &str = include_str!("../../data/mail-agents.json");
+const NETWORKS: &str = include_str!("../../data/mail-networks.csv");
+
+#[derive(thiserror::Error, Debug)]
+pub enum ListsError {
+    #[error("{path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {reason}")]
+    Form { path: PathBuf, reason: String },
+}
+
+/// Words that stand in agents, in any case.
+pub(super) struct Words(AhoCorasick);
+
+impl Words {
+    fn new(words: &[String]) -> Result<Words, String> {
+        if words.iter().any(|word| word.trim().is_empty()) {
+            return Err("an empty word would be in every agent".into());
+        }
+        let built = AhoCorasick::builder().ascii_case_insensitive(true).build(words);
+        built.map(Words).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn are_in(&self, agent: &str) -> bool {
+        self.0.is_match(agent)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    date: String,
+    #[serde(rename = "sources")]
+    _sources: Vec<String>,
+    proxies: Vec<String>,
+    scanners: Vec<String>,
+    programs: Vec<String>,
+    browsers: Vec<String>,
+    bare: Vec<String>,
+}
+
+pub(super) struct Agents {
+    date: String,
+    /// Image proxies of mail services.
+    pub(super) proxies: Words,
+    /// Software that looks into mails for its owner's safety, or makes previews.
+    pub(super) scanners: Words,
+    /// Mail programs, some of which look like no browser.
+    pub(super) programs: Words,
+    /// What every browser's agent holds one of.
+    pub(super) browsers: Words,
+    /// Whole agents that say nothing: Apple's prefetch sends one.
+    pub(super) bare: Vec<String>,
+}
+
+impl Agents {
+    fn read(text: &str) -> Result<Agents, String> {
+        let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Ok(Agents {
+            proxies: Words::new(&file.proxies)?,
+            scanners: Words::new(&file.scanners)?,
+            programs: Words::new(&file.programs)?,
+            browsers: Words::new(&file.browsers)?,
+            bare: file.bare,
+            date: file.date,
+        })
+    }
+}
+
+/// First and last address of each network, as IPv6, in order and apart from each other.
+pub(super) struct Networks {
+    date: String,
+    ranges: Vec<(u128, u128)>,
+}
+
+impl Networks {
+    /// Lines as Apple publishes them: a network first, then what is not read. `# date: ...` says of when they are.
+    fn read(text: &str) -> Result<Networks, String> {
+        let mut networks = Networks { date: "unknown".into(), ranges: Vec::new() };
+        for (place, line) in text.lines().enumerate() {
+            if let Some(remark) = line.strip_prefix('#') {
+                if let Some(date) = remark.trim().strip_prefix("date:") {
+                    networks.date = date.trim().to_owned();
+                }
+                continue;
+            }
+            let first = line.split(',').next().unwrap_or("").trim();
+            if !first.is_empty() {
+                let network: IpNet = first.parse().map_err(|_| format!("line {} begins with no network", place + 1))?;
+                networks.ranges.push((number(network.network()), number(network.broadcast())));
+            }
+        }
+        networks.ranges.sort_unstable();
+        networks.ranges.dedup_by(|next, kept| {
+            let joined = next.0 <= kept.1;
+            if joined {
+                kept.1 = kept.1.max(next.1);
+            }
+            joined
+        });
+        Ok(networks)
+    }
+
+    pub(super) fn hold(&self, address: IpAddr) -> bool {
+        let address = number(address);
+        let after = self.ranges.partition_point(|(first, _)| *first <= address);
+        after > 0 && address <= self.ranges[after - 1].1
+    }
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// Size and time of a file as it was read.
+type Stamp = (u64, Option<SystemTime>);
+
+pub struct Lists {
+    pub(super) agents: Agents,
+    pub(super) networks: Networks,
+    stamps: [Option<Stamp>; 2],
+}
+
+/// Where the lists come from; empty for the built-in one.
+#[derive(Clone)]
+pub struct Files {
+    pub agents: String,
+    pub networks: String,
+}
+
+impl Lists {
+    pub fn load(files: &Files) -> Result<Lists, ListsError> {
+        let stamps = stamps(files)?;
+        let agents = read(&files.agents, AGENTS, Agents::read)?;
+        let networks = read(&files.networks, NETWORKS, Networks::read)?;
+        Ok(Lists { agents, networks, stamps })
+    }
+
+    pub fn is_outdated(&self, files: &Files) -> Result<bool, ListsError> {
+        Ok(self.stamps != stamps(files)?)
+    }
+
+    pub(super) fn dates(&self) -> (&str, &str, usize) {
+        (&self.agents.date, &self.networks.date, self.networks.ranges.len())
+    }
+}
+
+fn read<T>(path: &str, built_in: &str, parse: fn(&str) -> Result<T, String>) -> Result<T, ListsError> {
+    let form = |reason| ListsError::Form { path: path.into(), reason };
+    if path.is_empty() {
+        return parse(built_in).map_err(form);
+    }
+    let text = std::fs::read_to_string(path).map_err(|source| ListsError::Read { path: path.into(), source })?;
+    parse(&text).map_err(form)
+}
+
+fn stamps(files: &Files) -> Result<[Option<Stamp>; 2], ListsError> {
+    let stamp = |path: &str| {
+        let meta = std::fs::metadata(Path::new(path));
+        let meta = meta.map_err(|source| ListsError::Read { path: path.into(), source })?;
+        Ok((meta.len(), meta.modified().ok()))
+    };
+    let of = |path: &String| (!path.is_empty()).then(|| stamp(path)).transpose();
+    Ok([of(&files.agents)?, of(&files.networks)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_holds_its_first_and_last_address_and_not_its_neighbours() {
+        let text =
+            "# date: 2026-01-01\n172.224.224.0/27,GB,GB-EN,London,\n172.224.224.16/28\n\n2a02:26f7:c8c0::/44,DE\n";
+        let networks = Networks::read(text).unwrap();
+        assert_eq!((networks.date.as_str(), networks.ranges.len()), ("2026-01-01", 2));
+        for (address, expected) in [
+            ("172.224.223.255", false),
+            ("172.224.224.0", true),
+            ("172.224.224.31", true),
+            ("172.224.224.32", false),
+            ("2a02:26f7:c8cf:ffff:ffff:ffff:ffff:ffff", true),
+            ("2a02:26f7:c8d0::", false),
+            ("::", false),
+        ] {
+            assert_eq!(networks.hold(address.parse().unwrap()), expected, "{address}");
+        }
+        assert!(Networks::read("nonsense").is_err_and(|reason| reason.contains("line 1")));
+    }
+
+    #[test]
+    fn the_built_in_lists_say_of_when_they_are() {
+        let lists = Lists::load(&Files { agents: String::new(), networks: String::new() }).unwrap();
+        let (agents, networks, stretches) = lists.dates();
+        assert!(agents.parse::<jiff::civil::Date>().is_ok() && networks.parse::<jiff::civil::Date>().is_ok());
+        assert!(stretches > 10_000, "{stretches}");
+        assert!(lists.networks.hold("104.28.28.7".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_file_that_changed_is_noticed_and_a_broken_one_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("networks.csv");
+        std::fs::write(&path, "192.0.2.0/24\n").unwrap();
+        let files = Files { agents: String::new(), networks: path.display().to_string() };
+        let lists = Lists::load(&files).unwrap();
+        assert!(!lists.is_outdated(&files).unwrap());
+        std::fs::write(&path, "192.0.2.0/24\nnonsense\n").unwrap();
+        assert!(lists.is_outdated(&files).unwrap());
+        assert!(Lists::load(&files).is_err_and(|error| error.to_string().contains("networks.csv: line 2")));
+    }
+}

@@ -1,0 +1,127 @@
+//! Where a link may lead.
+
+use std::borrow::Cow;
+
+use url::Url;
+
+const MOST_BYTES: usize = 2048;
+
+/// Why a target is refused. Says nothing of the target itself: it may hold a person.
+#[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadTarget {
+    #[error("a link leads to an https URL{}", if *.0 { " or an http one" } else { "" })]
+    Scheme(bool),
+    #[error("a target has at most {MOST_BYTES} bytes, all of them printable ASCII, no backslash: encode the rest")]
+    Bytes,
+    #[error("a target names a host, and no user")]
+    Host,
+    #[error("a link to unsubscribe is never wrapped: software that follows links would unsubscribe people")]
+    Unsubscribe,
+}
+
+/// The text is what a browser will read: nothing in it may be read in two ways.
+pub fn well_formed(target: &str, http: bool) -> Result<(), BadTarget> {
+    if target.len() > MOST_BYTES || !target.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
+        return Err(BadTarget::Bytes);
+    }
+    let rest = target.strip_prefix("https://").or_else(|| target.strip_prefix("http://").filter(|_| http));
+    let rest = rest.ok_or(BadTarget::Scheme(http))?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    let url = Url::parse(target).map_err(|_| BadTarget::Host)?;
+    let plain = !authority.is_empty() && !authority.contains('@') && url.has_host();
+    if plain && url.username().is_empty() && url.password().is_none() { Ok(()) } else { Err(BadTarget::Host) }
+}
+
+/// As far as a target can tell by itself; the platform knows better and does not ask for such.
+pub fn is_unsubscribe(target: &str) -> bool {
+    let lower = target.to_ascii_lowercase();
+    ["unsubscribe", "optout", "opt-out", "opt_out"].iter().any(|word| lower.contains(word))
+}
+
+/// A target on one of our own pages tells that page which mail it was: the visit's source and campaign. Nothing of a recipient. What the
+/// platform tagged itself stays as it is.
+pub fn tagged<'a>(target: &'a str, template: &str) -> Cow<'a, str> {
+    let (before, fragment) = match target.find('#') {
+        Some(at) => target.split_at(at),
+        None => (target, ""),
+    };
+    let query = before.split_once('?').map(|(_, query)| query);
+    let keys = || query.unwrap_or("").split('&').map(|pair| pair.split('=').next().unwrap_or(""));
+    if keys().any(|key| ["utm_source", "utm_campaign"].contains(&key)) {
+        return Cow::Borrowed(target);
+    }
+    let joint = match query {
+        None => "?",
+        Some(query) if query.is_empty() || query.ends_with('&') => "",
+        Some(_) => "&",
+    };
+    Cow::Owned(format!("{before}{joint}utm_source=mail&utm_campaign={template}{fragment}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_an_https_url_that_every_browser_reads_the_same() {
+        use BadTarget::{Bytes, Host, Scheme};
+        for (target, expected) in [
+            ("https://pages.example", Ok(())),
+            ("https://pages.example/u/mia?a=%C3%A9&b=https://other.example/#top", Ok(())),
+            ("https://pages.example:8443/a@b", Ok(())),
+            ("https://xn--mnchen-3ya.example/", Ok(())),
+            ("http://pages.example/", Err(Scheme(false))),
+            ("HTTPS://pages.example/", Err(Scheme(false))),
+            ("javascript:alert(1)", Err(Scheme(false))),
+            ("data:text/html,x", Err(Scheme(false))),
+            ("mailto:ann@mail.example", Err(Scheme(false))),
+            ("//pages.example/", Err(Scheme(false))),
+            ("/u/mia", Err(Scheme(false))),
+            ("", Err(Scheme(false))),
+            ("https:/pages.example/", Err(Scheme(false))),
+            ("https:///pages.example/", Err(Host)),
+            ("https://", Err(Host)),
+            ("https://?a", Err(Host)),
+            ("https://ann@pages.example/", Err(Host)),
+            ("https://ann:x@pages.example/", Err(Host)),
+            ("https://pages.example%40evil.example@x/", Err(Host)),
+            ("https://pages.example:port/", Err(Host)),
+            ("https://pages.example/\r\nSet-Cookie: a=b", Err(Bytes)),
+            ("https://pages.example/a b", Err(Bytes)),
+            ("https://pages.example\\@evil.example/", Err(Bytes)),
+            ("https://pages.example/\u{e9}", Err(Bytes)),
+            ("https://pages.example/\0", Err(Bytes)),
+        ] {
+            assert_eq!(well_formed(target, false), expected, "{target:?}");
+        }
+        assert_eq!(well_formed("http://pages.example/", true), Ok(()));
+        assert_eq!(well_formed(&format!("https://pages.example/{}", "a".repeat(2048)), true), Err(Bytes));
+    }
+
+    #[test]
+    fn a_way_out_is_known_by_its_name() {
+        for (target, expected) in [
+            ("https://pages.example/unsubscribe?u=1", true),
+            ("https://pages.example/mail/Opt-Out", true),
+            ("https://pages.example/settings", false),
+        ] {
+            assert_eq!(is_unsubscribe(target), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_told_the_campaign_once_and_nothing_else_changes() {
+        for (target, expected) in [
+            ("https://p.example", "https://p.example?utm_source=mail&utm_campaign=welcome"),
+            ("https://p.example/u/mia", "https://p.example/u/mia?utm_source=mail&utm_campaign=welcome"),
+            ("https://p.example/?a=1#top", "https://p.example/?a=1&utm_source=mail&utm_campaign=welcome#top"),
+            ("https://p.example/?", "https://p.example/?utm_source=mail&utm_campaign=welcome"),
+            ("https://p.example/?a&", "https://p.example/?a&utm_source=mail&utm_campaign=welcome"),
+            ("https://p.example/#a?b", "https://p.example/?utm_source=mail&utm_campaign=welcome#a?b"),
+            ("https://p.example/?utm_campaign=spring", "https://p.example/?utm_campaign=spring"),
+            ("https://p.example/?x=1&utm_source", "https://p.example/?x=1&utm_source"),
+        ] {
+            assert_eq!(tagged(target, "welcome"), expected);
+        }
+    }
+}

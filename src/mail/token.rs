@@ -1,0 +1,185 @@
+//! Tokens: what stands in the URL of a pixel or a link, for everybody to read, and a signature over it.
+//!
+//! ```text
+//! open     1.o.{key}.{template}.{batch}.{yes|no}.{expires}.{sent}.{signature}
+//! click    1.c.{key}.{template}.{batch}.{yes|no}.{expires}.{sent}.{link}.{target, base64url}.{signature}
+//! signature    base64url(HMAC-SHA256(secret, everything before its dot)), without padding
+//! ```
+//!
+//! Batch and expiry are days (the last on which it works, in UTC), `sent` the Unix second at which the batch went out, or 0. One mail has
+//! one text: whatever is written another way was not signed. docs/MAIL.md has the test vectors.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::keys::Keys;
+use crate::config::is_mail_name;
+use crate::event::{Day, Millis};
+
+/// The link no person sees.
+pub const TRAP: &str = "trap";
+
+const MOST_BYTES: usize = 4096;
+
+/// A mail as all its recipients got it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mail<'a> {
+    pub template: &'a str,
+    pub batch: Day,
+    /// Whether the platform may count this mail at all.
+    pub consent: bool,
+    pub expires: Day,
+    /// When the batch went out, where that was one moment.
+    pub sent: Option<Millis>,
+}
+
+#[derive(PartialEq, Eq, Debug)]
+pub struct Click<'a> {
+    pub mail: Mail<'a>,
+    pub link: &'a str,
+    pub target: String,
+}
+
+impl Keys {
+    pub fn open(&self, mail: &Mail<'_>) -> String {
+        self.signed(format!("1.o.{}", self.fields(mail)))
+    }
+
+    pub fn click(&self, mail: &Mail<'_>, link: &str, target: &str) -> String {
+        self.signed(format!("1.c.{}.{link}.{}", self.fields(mail), URL_SAFE_NO_PAD.encode(target)))
+    }
+
+    /// `None` for whatever was not signed, or is over.
+    pub fn read_open<'a>(&self, token: &'a str, today: Day) -> Option<Mail<'a>> {
+        let fields = self.signed_fields::<8>(token)?;
+        (fields[1] == "o").then(|| mail(&fields, today))?
+    }
+
+    pub fn read_click<'a>(&self, token: &'a str, today: Day) -> Option<Click<'a>> {
+        let fields = self.signed_fields::<10>(token)?;
+        let link = (fields[1] == "c" && is_mail_name(fields[8])).then_some(fields[8])?;
+        let target = String::from_utf8(URL_SAFE_NO_PAD.decode(fields[9]).ok()?).ok()?;
+        Some(Click { mail: mail(&fields, today)?, link, target })
+    }
+
+    fn fields(&self, mail: &Mail<'_>) -> String {
+        let Mail { template, batch, consent, expires, sent } = mail;
+        let (consent, sent) = (if *consent { "yes" } else { "no" }, sent.map_or(0, |sent| sent.div_euclid(1000)));
+        format!("{}.{template}.{batch}.{consent}.{expires}.{sent}", self.id())
+    }
+
+    fn signed(&self, message: String) -> String {
+        let signature = self.sign(&message);
+        message + "." + &signature
+    }
+
+    /// The fields of a token whose signature holds.
+    fn signed_fields<'a, const N: usize>(&self, token: &'a str) -> Option<[&'a str; N]> {
+        let (message, signature) = token.rsplit_once('.').filter(|_| token.len() <= MOST_BYTES)?;
+        let mut parts = message.split('.');
+        let fields = [(); N].map(|()| parts.next().unwrap_or(""));
+        let whole = parts.next().is_none() && fields[0] == "1";
+        (whole && self.is_signed(fields[2], message, signature)).then_some(fields)
+    }
+}
+
+fn mail<'a>(fields: &[&'a str], today: Day) -> Option<Mail<'a>> {
+    let template = Some(fields[3]).filter(|name| is_mail_name(name))?;
+    let consent = match fields[5] {
+        "yes" => true,
+        "no" => false,
+        _ => return None,
+    };
+    let sent: i64 = fields[7].parse().ok().filter(|secs| (0..=32_503_680_000).contains(secs))?;
+    let sent = (sent > 0).then_some(sent * 1000);
+    let mail = Mail { template, batch: day(fields[4])?, consent, expires: day(fields[6])?, sent };
+    (today <= mail.expires).then_some(mail)
+}
+
+fn day(text: &str) -> Option<Day> {
+    Day::from_date(text.parse().ok()?).filter(|day| day.to_string() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    fn keys() -> Keys {
+        Keys::read(&Secret::new("k1 test-secret-of-32-bytes-or-more!".into())).unwrap()
+    }
+
+    fn of(text: &str) -> Day {
+        day(text).unwrap()
+    }
+
+    fn welcome() -> Mail<'static> {
+        let (batch, expires) = (of("2026-03-10"), of("2026-06-08"));
+        Mail { template: "welcome", batch, consent: true, expires, sent: None }
+    }
+
+    const TARGET: &str = "https://pages.example/u/mia?a=1#top";
+
+    /// The vectors of docs/MAIL.md, made there by three lines of another language.
+    #[test]
+    fn tokens_are_those_of_the_documented_vectors() {
+        let sent = Mail { consent: false, sent: Some(1_773_144_000_000), ..welcome() };
+        let documented = include_str!("../../docs/MAIL.md");
+        for token in [keys().open(&welcome()), keys().click(&sent, "start", TARGET)] {
+            assert!(documented.contains(&token), "{token}");
+        }
+    }
+
+    #[test]
+    fn a_token_says_what_was_signed_until_its_last_day() {
+        let (keys, last) = (keys(), of("2026-06-08"));
+        let token = keys.open(&welcome());
+        assert_eq!(keys.read_open(&token, last), Some(welcome()));
+        assert_eq!(keys.read_open(&token, of("2026-06-09")), None);
+        let click = keys.click(&welcome(), "start", TARGET);
+        let expected = Click { mail: welcome(), link: "start", target: TARGET.into() };
+        assert_eq!(keys.read_click(&click, last), Some(expected));
+        assert_eq!((keys.read_click(&token, last), keys.read_open(&click, last)), (None, None));
+    }
+
+    #[test]
+    fn a_token_with_any_byte_changed_added_or_taken_away_is_none() {
+        let (keys, today) = (keys(), of("2026-03-10"));
+        for (token, click) in [(keys.open(&welcome()), false), (keys.click(&welcome(), "start", TARGET), true)] {
+            let reads = |token: &[u8]| {
+                let text = std::str::from_utf8(token).unwrap_or("");
+                if click { keys.read_click(text, today).is_some() } else { keys.read_open(text, today).is_some() }
+            };
+            assert!(reads(token.as_bytes()));
+            for place in 0..token.len() {
+                for byte in 0..=255_u8 {
+                    let mut other = token.clone().into_bytes();
+                    other[place] = byte;
+                    assert_eq!(reads(&other), other == token.as_bytes(), "byte {place} as {byte}");
+                }
+                let mut other = token.clone().into_bytes();
+                other.remove(place);
+                assert!(!reads(&other), "without byte {place}");
+            }
+            for more in ["=", "A", ".", "%00"] {
+                assert!(!reads(format!("{token}{more}").as_bytes()), "{more}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_signed_in_another_spelling_is_none() {
+        let (keys, today) = (keys(), of("2026-03-10"));
+        for message in [
+            "1.o.k1.welcome.20260310.yes.2026-06-08.0",
+            "1.o.k1.welcome.2026-03-10.YES.2026-06-08.0",
+            "1.o.k1.Welcome.2026-03-10.yes.2026-06-08.0",
+            "1.o.k1.welcome.2026-03-10.yes.2026-06-08.-1",
+            "1.o.k1.welcome.2026-03-10.yes.2026-06-08",
+            "1.o.k1.welcome.2026-03-10.yes.2026-06-08.0.0",
+            "2.o.k1.welcome.2026-03-10.yes.2026-06-08.0",
+        ] {
+            assert_eq!(keys.read_open(&keys.signed(message.into()), today), None, "{message}");
+        }
+    }
+}

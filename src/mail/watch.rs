@@ -1,0 +1,154 @@
+//! What is remembered of whoever loads a mail, in memory, for a minute or two: enough to count a resend once and to tell a person from
+//! software that follows every link.
+//!
+//! A sender is a hash of mail, address and agent under a key of this process; it is written nowhere. Clicks are held back for the two
+//! seconds in which software would follow a second and a third link, so that the first is judged with the others. The person is sent on
+//! at once; a crash loses the clicks of two seconds.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::token::{Mail, TRAP};
+use crate::event::{Address, Agent, Millis, Reader};
+use crate::pseudonym::MailEvent;
+
+/// The same mail loaded by the same program within so long is one opening.
+const RESEND: Millis = 5_000;
+/// So many links of one mail within so long are followed by no person.
+const BURST: Millis = 2_000;
+const BURST_LINKS: usize = 3;
+/// How long a sender is remembered at least; at the most twice as long.
+const GENERATION: Millis = 60_000;
+/// Beyond it newcomers are not remembered: they count, a resend of theirs counts twice.
+const MOST: usize = 500_000;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sender(u64);
+
+#[derive(Clone, Copy, Default)]
+struct Trace {
+    opened: Option<Millis>,
+    /// The last links followed: a hash of each, and when.
+    links: [Option<(u64, Millis)>; BURST_LINKS],
+    machine: bool,
+}
+
+struct Held {
+    due: Millis,
+    sender: Sender,
+    event: MailEvent,
+}
+
+#[derive(Default)]
+struct State {
+    young: HashMap<Sender, Trace>,
+    old: HashMap<Sender, Trace>,
+    began: Millis,
+    held: VecDeque<Held>,
+}
+
+pub struct Watch {
+    key: [u8; 32],
+    state: Mutex<State>,
+}
+
+impl Watch {
+    /// `key` is random and lives as long as the process.
+    pub fn new(key: [u8; 32]) -> Watch {
+        Watch { key, state: Mutex::default() }
+    }
+
+    pub fn sender(&self, mail: &Mail<'_>, address: &Address, agent: &Agent<'_>) -> Sender {
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        let address = match address.expose() {
+            std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            std::net::IpAddr::V6(v6) => v6.octets(),
+        };
+        hasher.update(&address).update(&mail.batch.number().to_le_bytes()).update(&[mail.template.len() as u8]);
+        hasher.update(mail.template.as_bytes()).update(agent.expose().as_bytes());
+        Sender(first_bytes(&hasher.finalize()))
+    }
+
+    /// The verdict, after what is remembered of the sender; `None` for a resend. Behind a proxy many people are one sender: nobody's
+    /// opening is taken for another's there.
+    pub fn opens(&self, sender: Sender, reader: Reader, at: Millis) -> Option<Reader> {
+        if reader == Reader::Proxied {
+            return Some(reader);
+        }
+        let mut state = self.lock();
+        let Some(trace) = state.trace(sender, at) else { return Some(reader) };
+        let again = trace.opened.is_some_and(|before| at - before < RESEND);
+        trace.opened = Some(at);
+        let reader = if trace.machine { Reader::Machine } else { reader };
+        (!again).then_some(reader)
+    }
+
+    /// Holds a click back until it is known whether others follow.
+    pub fn clicks(&self, sender: Sender, mut event: MailEvent, at: Millis) {
+        let link = first_bytes(&blake3::keyed_hash(&self.key, event.link.as_bytes()));
+        let mut state = self.lock();
+        let was_machine = match state.trace(sender, at) {
+            Some(trace) => {
+                let before = trace.machine;
+                trace.follow(link, at);
+                trace.machine |= *event.link == *TRAP || trace.is_burst(at);
+                if trace.machine {
+                    event.reader = Reader::Machine;
+                }
+                before
+            }
+            None => true,
+        };
+        if event.reader == Reader::Machine && !was_machine {
+            let mine = state.held.iter_mut().filter(|held| held.sender == sender);
+            mine.for_each(|held| held.event.reader = Reader::Machine);
+        }
+        state.held.push_back(Held { due: at + BURST, sender, event });
+    }
+
+    /// The clicks whose two seconds are over.
+    pub fn due(&self, now: Millis) -> Vec<MailEvent> {
+        let mut state = self.lock();
+        let due = state.held.iter().take_while(|held| held.due <= now).count();
+        state.held.drain(..due).map(|held| held.event).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Trace {
+    fn follow(&mut self, link: u64, at: Millis) {
+        let known = |slot: &Option<(u64, Millis)>| slot.is_some_and(|(other, _)| other == link);
+        let oldest = |slot: &Option<(u64, Millis)>| slot.map_or(Millis::MIN, |(_, at)| at);
+        let place = self.links.iter().position(known);
+        let place = place.or_else(|| (0..BURST_LINKS).min_by_key(|place| oldest(&self.links[*place])));
+        self.links[place.unwrap_or(0)] = Some((link, at));
+    }
+
+    fn is_burst(&self, at: Millis) -> bool {
+        self.links.iter().all(|slot| slot.is_some_and(|(_, followed)| at - followed <= BURST))
+    }
+}
+
+impl State {
+    /// `None` beyond the cap.
+    fn trace(&mut self, sender: Sender, at: Millis) -> Option<&mut Trace> {
+        let passed = at - self.began;
+        if passed >= GENERATION {
+            let young = std::mem::take(&mut self.young);
+            self.old = if passed < 2 * GENERATION { young } else { HashMap::new() };
+            self.began = at;
+        }
+        if self.young.len() >= MOST && !self.young.contains_key(&sender) {
+            return None;
+        }
+        let before = self.old.get(&sender).copied().unwrap_or_default();
+        Some(self.young.entry(sender).or_insert(before))
+    }
+}
+
+fn first_bytes(hash: &blake3::Hash) -> u64 {
+    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("8 of 32 bytes are 8"))
+}

@@ -1,0 +1,34 @@
+//! Messages whose opening the platform wants confirmed. They live in the store alone: no collector holds them all in memory.
+
+use super::{Registry, rules};
+use crate::access::Digest;
+use crate::event::{Day, Problem};
+use crate::store::{MessageRow, Store};
+
+impl Registry {
+    pub async fn put_messages(&self, messages: &[Digest], template: &str, expires: Day) -> Result<(), Problem> {
+        let store = self.store.load_full().ok_or_else(rules::no_store)?;
+        store.put_messages(messages, template, expires).await.map_err(rules::away)
+    }
+
+    pub async fn message(&self, message: &Digest) -> Result<Option<MessageRow>, Problem> {
+        let store = self.store.load_full().ok_or_else(rules::no_store)?;
+        store.message(message).await.map_err(rules::away)
+    }
+
+    pub async fn revoke_message(&self, message: &Digest) -> Result<(), Problem> {
+        let store = self.store.load_full().ok_or_else(rules::no_store)?;
+        store.revoke_message(message).await.map_err(rules::away)
+    }
+
+    pub(super) async fn keep_opened(&self, store: &Store) {
+        let _alone = self.keeping.lock().await;
+        while let Some((messages, on)) = self.opened.first() {
+            if let Err(error) = store.put_opened(&messages, on).await {
+                tracing::warn!(%error, "opened messages could not be kept; it is tried again");
+                return;
+            }
+            self.opened.kept(messages.len());
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Finds or makes the keys that sign mails, and puts together what it takes to count them.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use anyhow::Context;
+
+use crate::config::{Config, Proxies, Secret, Zones};
+use crate::consent::Gate;
+use crate::ingest::Edge;
+use crate::ingest::mail::MailEdge;
+use crate::mail::{Desk, Keys, Mint, Opened};
+
+/// `None` where mails are switched off. `key` is random and lives as long as the process.
+pub(super) fn desk(
+    config: &Config,
+    zones: &Zones,
+    key: [u8; 32],
+    opened: Arc<Opened>,
+) -> anyhow::Result<Option<Arc<Desk>>> {
+    if !config.mail.enabled {
+        return Ok(None);
+    }
+    let desk = Desk::new(&config.mail, mint(config)?, zones.number(&config.mail.zone), key, opened)
+        .context("mail.agents_file or mail.networks_file")?;
+    let (agents, networks, stretches) = desk.judge.dates();
+    tracing::info!(agents, networks, stretches, "who loads mails is judged by lists of these dates");
+    Ok(Some(Arc::new(desk)))
+}
+
+pub(super) fn edge(
+    config: &Config,
+    hits: &Edge,
+    gate: Gate,
+    desk: Option<Arc<Desk>>,
+    lost: Arc<AtomicU64>,
+) -> MailEdge {
+    MailEdge {
+        clock: hits.clock.clone(),
+        directory: Arc::clone(&hits.directory),
+        proxies: Proxies::new(&config.proxy.trusted),
+        rates: Arc::clone(&hits.rates),
+        enricher: Arc::clone(&hits.enricher),
+        gate,
+        keys: Arc::clone(&hits.keys),
+        inbox: Arc::clone(&hits.inbox),
+        mode: hits.mode,
+        desk,
+        lost,
+        prefix: config.server.prefix.clone(),
+        deadline: hits.deadline,
+    }
+}
+
+/// What signs mails, with the keys of `mail.key_file`.
+pub fn mint(config: &Config) -> anyhow::Result<Mint> {
+    let path = &config.mail.key_file;
+    let file = read_or_make(path).with_context(|| format!("mail.key_file: {}", path.display()))?;
+    let keys = Keys::read(&file).with_context(|| format!("mail.key_file: {}", path.display()))?;
+    Ok(Mint::new(&config.mail, &config.server.prefix, keys))
+}
+
+fn read_or_make(path: &Path) -> std::io::Result<Secret> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,
+        read => return read.map(Secret::new),
+    }
+    fs::read_to_string(path).map(Secret::new)
+}
+
+/// Whoever else starts at the same moment makes it or finds it.
+fn make(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(Keys::new_line("k1").expose().as_bytes())?;
+    file.sync_all()?;
+    // Unlike a rename a link replaces nothing: one of two wins, and both read what is there then.
+    let linked = fs::hard_link(&beside, path);
+    fs::remove_file(&beside)?;
+    match linked {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    }
+}
