@@ -44,6 +44,7 @@ impl Store {
     pub async fn age(&self, today: Day, fold_after_days: u32, keep_days: u32) -> Result<Aged, StoreError> {
         let mut aged = Aged::default();
         self.drop_abandoned().await?;
+        self.forget_messages(today).await?;
         for table in Table::ALL {
             for month in months(self.client(), table).await? {
                 if last_day(month.number).is_some_and(|last| is_before(last, today, keep_days)) {

@@ -94,6 +94,17 @@ impl Store {
         query.execute().await.map_err(failed(MESSAGES))
     }
 
+    /// Forgets the messages whose last day is over: by the collector's clock, as everything that is counted.
+    pub(super) async fn forget_messages(&self, today: Day) -> Result<(), StoreError> {
+        let over = "SELECT count() FROM messages WHERE expires < toDate(?)";
+        let over: u64 = self.client.query(over).bind(today.number()).fetch_one().await.map_err(failed(MESSAGES))?;
+        if over == 0 {
+            return Ok(());
+        }
+        let sql = "ALTER TABLE messages DELETE WHERE expires < toDate(?)";
+        self.client.query(sql).bind(today.number()).execute().await.map_err(failed(MESSAGES))
+    }
+
     /// Whether it was opened is forgotten with it.
     pub async fn revoke_message(&self, message: &Digest) -> Result<(), StoreError> {
         let digest = message.text();

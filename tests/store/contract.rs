@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use footfall::access::{Digest, new_message};
 use footfall::config::{AliasRule, Registered, SiteRule};
 use footfall::event::{Counter, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, Refusal, Subject};
 use footfall::store::StoreError;
@@ -315,6 +316,56 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
         store.client().query(&format!("OPTIMIZE TABLE {table} FINAL")).execute().await.unwrap();
     }
     assert_eq!(store.again().await.unwrap().registered().await.unwrap(), expected);
+}
+
+async fn message(store: &Tested, digest: &Digest) -> Option<(String, u16, bool)> {
+    store.message(digest).await.unwrap().map(|row| (row.template, row.opened, row.revoked))
+}
+
+pub async fn a_message_is_opened_once_and_what_was_revoked_stays_revoked(store: &Tested) {
+    let [one, two, unknown] = [(); 3].map(|()| new_message().0);
+    let (first, second) = (day("2026-03-10"), day("2026-03-11"));
+    store.put_messages(&[one, two], "welcome", day("2026-04-09")).await.unwrap();
+    assert_eq!(message(store, &one).await, Some(("welcome".into(), 0, false)));
+    store.put_opened(&[one, unknown], first).await.unwrap();
+    store.put_opened(&[one, one], second).await.unwrap();
+    assert_eq!(message(store, &one).await, Some(("welcome".into(), first.number(), false)));
+    assert_eq!(
+        (message(store, &two).await, message(store, &unknown).await),
+        (Some(("welcome".into(), 0, false)), None)
+    );
+    // Past its last day nothing is noted.
+    store.put_opened(&[two], day("2026-04-10")).await.unwrap();
+    assert_eq!(message(store, &two).await, Some(("welcome".into(), 0, false)));
+    for digest in [&one, &two] {
+        store.revoke_message(digest).await.unwrap();
+    }
+    store.put_opened(&[one, two], first).await.unwrap();
+    store.client().query("OPTIMIZE TABLE messages FINAL").execute().await.unwrap();
+    for digest in [&one, &two] {
+        assert_eq!(message(store, digest).await, Some(("welcome".into(), 0, true)));
+    }
+    let opened = "SELECT count() FROM messages WHERE opened != toDate(0)";
+    let until = Instant::now() + Duration::from_secs(20);
+    while number(store, opened).await > 0 {
+        assert!(Instant::now() < until, "what a revoked message told is still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+pub async fn messages_are_forgotten_after_their_last_day(store: &Tested) {
+    let [short, long] = [(); 2].map(|()| new_message().0);
+    store.put_messages(&[short], "welcome", day("2026-03-31")).await.unwrap();
+    store.put_messages(&[long], "welcome", day("2026-04-01")).await.unwrap();
+    store.age(day("2026-03-31"), 35, 400).await.unwrap();
+    assert!(message(store, &short).await.is_some());
+    store.age(day("2026-04-01"), 35, 400).await.unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while message(store, &short).await.is_some() {
+        assert!(Instant::now() < until, "a message is there after its last day");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(message(store, &long).await.is_some());
 }
 
 /// A segment's file goes once its inserts are acknowledged.

@@ -60,6 +60,8 @@ promises! {
     contract::no_column_could_hold_a_person,
     contract::what_is_acknowledged_is_synced,
     contract::what_was_registered_last_holds_and_what_was_removed_is_gone,
+    contract::a_message_is_opened_once_and_what_was_revoked_stays_revoked,
+    contract::messages_are_forgotten_after_their_last_day,
     roundtrip::any_counts_come_back_as_they_were_sent,
     ageing::small_cells_of_an_old_month_are_folded_and_totals_stay,
     ageing::folding_again_changes_nothing_until_rows_arrive_late,

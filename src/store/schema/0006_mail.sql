@@ -18,4 +18,4 @@ CREATE TABLE IF NOT EXISTS messages{on_cluster} (
     opened   Date                   CODEC(ZSTD(1)),
     revoked  Bool                   CODEC(ZSTD(1)),
     revision UInt64                 CODEC(ZSTD(1))
-) ENGINE = {registry.engine} ORDER BY digest TTL expires + INTERVAL 1 DAY SETTINGS {synced}
+) ENGINE = {registry.engine} ORDER BY digest SETTINGS {synced}
