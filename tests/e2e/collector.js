@@ -35,8 +35,6 @@ dir = "${dir}/journal"
 dir = "${dir}/ledger"
 [store]
 dir = "${dir}/store"
-[mail]
-key_file = "${dir}/mail.keys"
 [sample]
 enabled = true
 [test]
@@ -78,7 +76,8 @@ const start = async (preset = "", more = "") => {
   const port = await freePort();
   const direct = `http://127.0.0.1:${port}`;
   writeFileSync(join(dir, "config.toml"), config(port, dir, preset, more));
-  const child = spawn(binary(), ["serve", "--config", join(dir, "config.toml")], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
+  const env = { ...process.env, FOOTFALL__MAIL__KEY_FILE: join(dir, "mail.keys"), FOOTFALL__MAIL__ORIGIN: direct };
+  const child = spawn(binary(), ["serve", "--config", join(dir, "config.toml")], { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   let exited = null;
   for (const pipe of [child.stdout, child.stderr]) pipe.on("data", (bytes) => (said += bytes));

@@ -69,6 +69,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
             "config",
             "consent",
             "enrich",
+            "event",
             "flush",
             "http",
             "ingest",
