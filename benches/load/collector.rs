@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use footfall::config::{Secret, Sources};
+use footfall::mail::{Keys, Mint, Order};
 
 use super::Options;
 use super::target::Target;
@@ -13,12 +15,27 @@ use super::target::Target;
 const DIRECTORY: &str = "@DIRECTORY@";
 const LISTEN: &str = "@LISTEN@";
 
+/// Signs the mails of the bench.
+const KEY: &str = "bench a-secret-that-is-no-secret-at-all!\n";
+
+/// The pixel of a mail sent today.
+pub fn pixel() -> Result<String> {
+    let set = vec![("mail.templates".to_owned(), "[\"bench\"]".to_owned())];
+    let config = footfall::config::load(Sources { set, ..Sources::default() }, std::fs::read_to_string)?;
+    let mint = Mint::new(&config.mail, &config.server.prefix, Keys::read(&Secret::new(KEY.to_owned()))?);
+    let order =
+        Order { template: "bench".into(), consent: true, batch: None, expires: None, sent: None, links: Vec::new() };
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    mint.mint(&order, today)?.pixel.context("a mail with consent has a pixel")
+}
+
 pub fn start(options: &Options, dir: &Path) -> Result<Target> {
     let text = fs::read_to_string(&options.config)
         .with_context(|| format!("the collector's configuration {}", options.config.display()))?;
     let address = options.collector_address;
     let data = dir.join("data");
     fs::create_dir_all(&data)?;
+    fs::write(data.join("mail.keys"), KEY)?;
     let config = dir.join("collector.toml");
     fs::write(&config, text.replace(DIRECTORY, &data.to_string_lossy()).replace(LISTEN, &address.to_string()))?;
     let mut command = Command::new(&options.collector);

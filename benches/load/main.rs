@@ -78,7 +78,10 @@ pub struct Options {
     /// Hits of a hundred that come from somebody not seen before.
     #[arg(long, default_value_t = 25)]
     fresh: u64,
-    /// Fail unless the promises hold: 45 000 hits/s, at most 1.6 times bare, drops cheaper than counts, every hit counted.
+    /// Measure the pixels of mails only.
+    #[arg(long)]
+    mails: bool,
+    /// Fail unless the promises hold: 45 000 hits/s, at most 1.6 times bare, drops cheaper than counts, 20 000 pixels/s, every hit counted.
     #[arg(long)]
     gate: bool,
 }
@@ -145,6 +148,11 @@ fn conclude(options: &Options, bench: &Bench<'_>) -> ExitCode {
     let exact = tally.reported.is_none_or(|views| (tally.views..=tally.views + tally.lost).contains(&views));
     println!("refused={}\nlost={}\nviews_answered={}", tally.refused, tally.lost, tally.views);
     println!("{}", line("views_reported", tally.reported.map(|views| views as f64), 0));
+    let mails = conclude_mails(bench);
+    if options.mails {
+        let good = mails.exact && tally.refused == 0 && (mails.kept || !options.gate);
+        return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     println!("{}", line("cpu_s_per_million_bare", bench.rows[BARE].median(|sample| sample.cpu_per_million), 2));
     println!("{}", line("cpu_s_per_million", counted.median(|sample| sample.cpu_per_million), 2));
     println!("{}", line("cpu_ratio_dropped", dropped, 3));
@@ -156,13 +164,16 @@ fn conclude(options: &Options, bench: &Bench<'_>) -> ExitCode {
     println!("{}", line("rows_per_hit", counted.rows_per_hit(), 4));
     println!("{}", line("bytes_per_hit", counted.bytes_per_hit, 3));
     let kept = hits.is_some_and(|hits| hits >= 45_000.0)
+        && mails.kept
         && ratio.is_some_and(|ratio| ratio <= 1.6)
         && dropped.is_some_and(|dropped| dropped < 1.0);
-    if !exact {
+    if !exact || !mails.exact {
         eprintln!("error: the reports do not hold what was answered");
     }
     if options.gate && !kept {
-        eprintln!("error: a promise is not kept (45 000 hits/s, at most 1.6 times bare, drops cheaper than counts)");
+        eprintln!(
+            "error: a promise is not kept (45 000 hits/s, at most 1.6 times bare, drops cheaper than counts, 20 000 pixels/s)"
+        );
     }
     if tally.refused > 0 {
         eprintln!("error: {} hits were answered outside 2xx", tally.refused);
@@ -170,8 +181,27 @@ fn conclude(options: &Options, bench: &Bench<'_>) -> ExitCode {
     if hits.is_none() {
         eprintln!("error: the collector was not measured");
     }
-    let good = hits.is_some() && exact && tally.refused == 0 && (kept || !options.gate);
+    let good = hits.is_some() && exact && mails.exact && tally.refused == 0 && (kept || !options.gate);
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whether the report on mails holds what was answered, and whether enough was.
+struct Mails {
+    exact: bool,
+    kept: bool,
+}
+
+fn conclude_mails(bench: &Bench<'_>) -> Mails {
+    let (tally, per_second) = (&bench.tally, bench.mails_per_second());
+    println!("mails_answered={}", tally.mails);
+    println!("{}", line("mails_reported", tally.mails_reported.map(|mails| mails as f64), 0));
+    println!("{}", line("mails_per_s_core", per_second, 0));
+    // Now and then two of the load's people are the same within seconds: then it was a resend, and counts once.
+    let answered = tally.mails - tally.mails / 10_000..=tally.mails + tally.lost;
+    Mails {
+        exact: tally.mails_reported.is_none_or(|mails| answered.contains(&mails)),
+        kept: per_second.is_some_and(|mails| mails >= 20_000.0),
+    }
 }
 
 fn aim(task: &Aim) -> Result<()> {

@@ -123,6 +123,17 @@ mod requests_tests {
     }
 
     #[test]
+    fn everybody_loads_the_one_pixel_of_a_mail() {
+        let openings = openings("/ff/o/token.gif");
+        assert!(openings.iter().all(|request| text(request).starts_with("GET /ff/o/token.gif HTTP/1.1\r\n")));
+        let mut request = openings.into_iter().next().unwrap();
+        let (before, address) = (request.bytes.len(), field(&request, "X-Forwarded-For").to_owned());
+        request.renew(&mut Chance::new(1), 100);
+        assert_eq!((request.bytes.len(), field(&request, "X-Request-Id").len()), (before, 32));
+        assert_ne!(field(&request, "X-Forwarded-For"), address);
+    }
+
+    #[test]
     fn renewing_changes_the_id_always_and_the_address_only_for_a_new_visitor() {
         let mut chance = Chance::new(1);
         let mut request = build(Wish::Counted).swap_remove(7);

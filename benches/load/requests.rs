@@ -82,6 +82,33 @@ pub fn build(wish: Wish) -> Vec<Request> {
     (0..REQUESTS).map(|_| request(wish, &agents, &mut chance)).collect()
 }
 
+/// The same people, each loading the pixel of one mail.
+pub fn openings(pixel: &str) -> Vec<Request> {
+    let mut chance = Chance::new(SEED);
+    let agents = agents();
+    (0..REQUESTS).map(|_| opening(pixel, &agents, &mut chance)).collect()
+}
+
+fn opening(pixel: &str, agents: &[String], chance: &mut Chance) -> Request {
+    let agent = &agents[chance.below(agents.len() as u64) as usize];
+    let language = LANGUAGES[chance.below(LANGUAGES.len() as u64) as usize];
+    let mut address = [0; 15];
+    write_address(&mut address, chance);
+    let mut head = format!("GET {pixel} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {agent}\r\nX-Forwarded-For: ");
+    let address_at = head.len();
+    head.push_str(&String::from_utf8_lossy(&address));
+    head.push_str("\r\nX-Request-Id: ");
+    let id_at = head.len();
+    write!(
+        head,
+        "{:032}\r\nAccept: image/avif,image/webp,image/png,*/*\r\nAccept-Language: {language}\r\nAccept-Encoding: gzip, deflate, br\r\n\
+         Sec-Fetch-Dest: image\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Site: cross-site\r\n\r\n",
+        0
+    )
+    .expect("writing to a String does not fail");
+    Request { bytes: head.into_bytes(), view: false, id_at, address_at }
+}
+
 /// The names of the sites the load visits, as the profile rule `/u/{profile}` makes them.
 pub fn sites() -> impl Iterator<Item = String> {
     (0..SITES).map(|site| format!("creator-{site:02}"))

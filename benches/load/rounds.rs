@@ -22,7 +22,8 @@ pub const BARE: usize = 1;
 pub const COUNTED: usize = 2;
 pub const DROPPED: usize = 3;
 pub const KNOWN: usize = 4;
-const ROWS: usize = 5;
+pub const OPENED: usize = 5;
+const ROWS: usize = 6;
 const WARM_UP: Duration = Duration::from_secs(1);
 
 pub struct Bench<'o> {
@@ -32,6 +33,7 @@ pub struct Bench<'o> {
     pub rows: [Row; ROWS],
     counted: Vec<Request>,
     dropped: Vec<Request>,
+    opened: Vec<Request>,
     pub tally: Tally,
 }
 
@@ -40,8 +42,11 @@ pub struct Bench<'o> {
 pub struct Tally {
     pub hits: u64,
     pub views: u64,
+    pub mails: u64,
     pub lost: u64,
     pub refused: u64,
+    /// What the report on mails says.
+    pub mails_reported: Option<u64>,
     /// What the reports of all sites say; `None` without a collector.
     pub reported: Option<u64>,
 }
@@ -54,6 +59,7 @@ impl<'o> Bench<'o> {
             "footfall",
             "footfall, hits with DNT",
             "footfall, known visitors only",
+            "footfall, pixels of mails",
         ];
         let mut rows = labels.map(|label| Row { label: label.to_owned(), ..Row::default() });
         let started = [start_nginx(options, dir), start_bare(options, dir), collector::start(options, dir)];
@@ -68,15 +74,20 @@ impl<'o> Bench<'o> {
             }
         }
         let (counted, dropped) = (requests::build(Wish::Counted), requests::build(Wish::Dropped));
-        Ok(Bench { options, targets, rows, counted, dropped, tally: Tally::default() })
+        let opened = requests::openings(&collector::pixel()?);
+        Ok(Bench { options, targets, rows, counted, dropped, opened, tally: Tally::default() })
     }
 
     pub fn run(&mut self) -> Result<()> {
-        self.rotate(&[NGINX, BARE, COUNTED, DROPPED])?;
-        self.half_load()?;
-        self.at_rest()?;
-        self.rotate(&[KNOWN])?;
-        self.tally.reported = self.reported()?;
+        if !self.options.mails {
+            self.rotate(&[NGINX, BARE, COUNTED, DROPPED])?;
+            self.half_load()?;
+            self.at_rest()?;
+            self.rotate(&[KNOWN])?;
+            self.tally.reported = self.reported()?;
+        }
+        self.rotate(&[OPENED])?;
+        self.tally.mails_reported = self.mails_reported()?;
         Ok(())
     }
 
@@ -104,8 +115,13 @@ impl<'o> Bench<'o> {
     fn saturate(&mut self, row: usize) -> Result<Option<Sample>> {
         let Some(target) = self.targets[place(row)].as_ref() else { return Ok(None) };
         let options = self.options;
-        let requests = if row == DROPPED { &mut self.dropped } else { &mut self.counted };
-        let fresh = if row == KNOWN { 0 } else { options.fresh };
+        let (requests, fresh) = match row {
+            DROPPED => (&mut self.dropped, options.fresh),
+            KNOWN => (&mut self.counted, 0),
+            // The same program again within seconds would be a resend.
+            OPENED => (&mut self.opened, 100),
+            _ => (&mut self.counted, options.fresh),
+        };
         let awake = Awake::new(target)?;
         let mut driver = Driver::connect(target.address, options.connections, requests, fresh)?;
         let warm = driver.run(WARM_UP, Pace::Closed)?;
@@ -158,6 +174,9 @@ impl<'o> Bench<'o> {
         }
         self.tally.refused += window.refused;
         self.tally.lost += window.lost;
+        if row == OPENED {
+            self.tally.mails += window.accepted;
+        }
         if row == COUNTED || row == KNOWN {
             self.tally.hits += window.accepted;
             self.tally.views += window.views;
@@ -197,6 +216,22 @@ impl<'o> Bench<'o> {
             }
         }
         Ok(Some(views))
+    }
+
+    /// Asks how many openings the report on mails holds.
+    fn mails_reported(&self) -> Result<Option<u64>> {
+        let Some(target) = self.targets[COUNTED].as_ref() else { return Ok(None) };
+        let _awake = Awake::new(target)?;
+        settle(target, self.options)?;
+        let (from, to) = collector::days_around_today()?;
+        let (status, body) = ask(target.address, "GET", &format!("/api/v1/mail?from={from}&to={to}"))?;
+        let report: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        let direct = report["templates"][0]["opens"]["direct"].as_u64().filter(|_| status == 200);
+        Ok(Some(direct.with_context(|| format!("the report on mails answered {status} without openings"))?))
+    }
+
+    pub fn mails_per_second(&self) -> Option<f64> {
+        median(self.rows[OPENED].samples.iter().map(|sample| sample.per_second))
     }
 
     pub fn cpu_ratio(&self) -> Option<f64> {

@@ -214,6 +214,84 @@ fn al_15_on_every_platform_a_signal_outweighs_a_grant_and_nobody_is_asked() {
     }
 }
 
+/// Of a mail, the pixel's path, if the platform gets one.
+fn mail_pixel(server: &Server, template: &str) -> Result<String, String> {
+    let host = server.address().to_string();
+    let body = format!(r#"{{"mails":[{{"template":"{template}","batch":"2026-03-10","consent":true}}]}}"#);
+    let answer = server.client().ask("POST", "/api/v1/mail/links", &[("Host", &host)], Body::Sized(body.as_bytes()));
+    let answer: Value = serde_json::from_slice(&answer.unwrap().body).unwrap();
+    let pixel = answer["mails"][0]["pixel"].as_str().map(str::to_owned);
+    pixel.ok_or_else(|| answer["code"].as_str().unwrap().to_owned())
+}
+
+/// Loads a pixel from six addresses; answers what they got, which must be the same.
+fn load_pixel(server: &Server, path: &str) -> Answer {
+    let load = |person: String| {
+        crate::mail::load(&mut server.client(), path, (&person, crate::mail::PERSON), 0, &[])
+    };
+    let mut answers: Vec<Answer> = crate::mail::persons(0..6).map(load).collect();
+    let first = answers.remove(0);
+    assert!(answers.iter().all(|answer| (answer.status, &answer.body) == (first.status, &first.body)));
+    first
+}
+
+#[test]
+fn al_17_only_the_three_transactional_mails_are_signed_and_counted() {
+    let server = platform("alllinks", &[]);
+    let listed = ["billing_receipt", "password_reset", "welcome"];
+    for template in listed {
+        load_pixel(&server, &mail_pixel(&server, template).unwrap());
+    }
+    assert_eq!(mail_pixel(&server, "newsletter"), Err("template_not_listed".to_owned()));
+    let report = crate::mail::report(&server);
+    let rows: Vec<(&str, &Value)> = report["templates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["template"].as_str().unwrap(), &row["days"][0]["opens"]))
+        .collect();
+    assert_eq!(rows, listed.map(|template| (template, &json!({"direct": 6, "proxied": 0, "machine": 0}))));
+}
+
+#[test]
+fn al_18_a_mails_pixel_is_answered_in_every_case_and_nothing_hangs_on_it() {
+    let server = platform("alllinks", &[]);
+    let good = load_pixel(&server, &mail_pixel(&server, "welcome").unwrap());
+    let garbage = load_pixel(&server, "/ff/o/garbage");
+    assert_eq!((good.status, &good.body), (200, &garbage.body));
+    assert_eq!(good.body.len(), 43);
+}
+
+#[test]
+fn al_19_a_way_out_of_a_mail_is_never_wrapped_and_never_counted() {
+    let server = platform("alllinks", &[]);
+    let host = server.address().to_string();
+    for url in ["https://alllinks.cc/unsubscribe?t=1", "mailto:leave@alllinks.cc"] {
+        let body = json!({"mails": [{"template": "welcome", "consent": true, "links": [{"link": "out", "url": url}]}]});
+        let body = body.to_string();
+        let asked = Body::Sized(body.as_bytes());
+        let answer = server.client().ask("POST", "/api/v1/mail/links", &[("Host", &host)], asked).unwrap();
+        assert_eq!(answer.status, 422, "{url}: {}", answer.text());
+    }
+    crate::mail::nothing_counted(&server);
+}
+
+#[test]
+fn ay_2_no_mail_is_signed_and_no_pixel_counted() {
+    let elsewhere = platform("alllinks", &[]);
+    let pixel = mail_pixel(&elsewhere, "welcome").unwrap();
+    for preset in ["ally", "openedlink"] {
+        let server = platform(preset, &[]);
+        assert_eq!(mail_pixel(&server, "welcome"), Err("mail_off".to_owned()), "{preset}");
+        let answer = load_pixel(&server, &pixel);
+        assert_eq!((answer.status, answer.body.len()), (200, 43), "{preset}");
+        crate::mail::nothing_counted(&server);
+        // Even where somebody switches mails on, the policy lists none.
+        let server = platform(preset, &["mail.enabled=true"]);
+        assert_eq!(mail_pixel(&server, "welcome"), Err("template_not_listed".to_owned()), "{preset}");
+    }
+}
+
 #[test]
 fn al_20_without_a_grant_no_visitor_is_told_from_another() {
     for preset in PRESETS {
