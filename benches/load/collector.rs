@@ -21,7 +21,7 @@ const KEY: &str = "bench a-secret-that-is-no-secret-at-all!\n";
 /// The pixel of a mail sent today.
 pub fn pixel() -> Result<String> {
     let set = vec![("mail.templates".to_owned(), "[\"bench\"]".to_owned())];
-    let config = footfall::config::load(Sources { set, ..Sources::default() }, std::fs::read_to_string)?;
+    let config = footfall::config::load(Sources { set, ..Sources::default() }, |path| fs::read_to_string(path))?;
     let mint = Mint::new(&config.mail, &config.server.prefix, Keys::read(&Secret::new(KEY.to_owned()))?);
     let order =
         Order { template: "bench".into(), consent: true, batch: None, expires: None, sent: None, links: Vec::new() };

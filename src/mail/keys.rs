@@ -34,7 +34,7 @@ impl Keys {
                 continue;
             }
             let (id, secret) = line.split_once(' ').ok_or(BadKeys::Line(place + 1))?;
-            if !is_id(id) || secret.len() < FEWEST_BYTES {
+            if !is_key_id(id) || secret.len() < FEWEST_BYTES {
                 return Err(BadKeys::Line(place + 1));
             }
             if keys.iter().any(|(known, _)| **known == *id) {
@@ -68,7 +68,7 @@ impl Keys {
     }
 }
 
-fn is_id(id: &str) -> bool {
+pub fn is_key_id(id: &str) -> bool {
     (1..=16).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 

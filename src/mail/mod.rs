@@ -19,7 +19,7 @@ mod watch;
 
 pub use desk::{Desk, Messages};
 pub use judge::{Judge, Load};
-pub use keys::{BadKeys, Keys};
+pub use keys::{BadKeys, Keys, is_key_id};
 pub use lists::ListsError;
 pub use mint::{BadOrder, Mint, Minted, Order, Target};
 pub use opened::Opened;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod counts;
+mod keys;
 mod messages;
 mod readers;
 
