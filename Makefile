@@ -1,13 +1,14 @@
 # The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run test check size bench bench-report e2e chromium clean
+.PHONY: help run demo test check size bench bench-report e2e chromium clean
 
 # Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
 
 help:
 	@echo 'make run     build and start the collector with the sample profile'
+	@echo 'make demo    the same, full of 90 days of made-up visits to look around in'
 	@echo 'make test    every test: cargo, then a real browser against the real collector'
 	@echo 'make check   formatting, lints, licences, lock files, the scripts in the page'
 	@echo 'make size    what a page pays for our scripts'
@@ -34,6 +35,10 @@ run: node_modules/.installed
 	@echo '  stop with Ctrl-C'
 	@echo
 	exec "$(TARGET)/release/footfall" serve --config config/sample.toml
+
+demo: node_modules/.installed
+	cargo build --release --locked
+	exec "$(TARGET)/release/footfall" demo
 
 test: node_modules/.installed
 	cargo test --locked --no-fail-fast

@@ -41,4 +41,5 @@ pub mod web;
 
 // The wiring.
 pub mod cli;
+pub mod demo;
 pub mod server;

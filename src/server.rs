@@ -341,7 +341,7 @@ fn random_key() -> [u8; 32] {
     key
 }
 
-fn countries(config: &Config) -> anyhow::Result<Countries> {
+pub(crate) fn countries(config: &Config) -> anyhow::Result<Countries> {
     let file = "@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb";
     match found(&config.data.countries, file) {
         Some(path) => Countries::open(path).context("data.countries"),

@@ -12,7 +12,7 @@ use std::time::Instant;
 use clap::Subcommand;
 use jiff::civil::Date;
 
-use super::progress::Bar;
+use super::progress::{Bar, MEGABYTES};
 use super::{Layers, wrong};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -113,7 +113,7 @@ fn with(layers: Layers, work: impl FnOnce(&Config) -> Result<(), LedgerError>) -
 
 fn verify(options: &Options, checkpoints: &[PathBuf], key: Option<PublicKey>) -> Result<(), LedgerError> {
     let started = Instant::now();
-    let mut bar = Bar::new();
+    let mut bar = Bar::new(MEGABYTES);
     let verified = ledger::verify(options, checkpoints, key, &mut |done, of| bar.show(done, of));
     drop(bar);
     let verified = verified?;
@@ -173,7 +173,7 @@ fn checkpoint(options: &Options) -> Result<(), LedgerError> {
 
 fn cut(config: &Config, before: Date) -> Result<(), LedgerError> {
     let options = Options::of(config);
-    let mut bar = Bar::new();
+    let mut bar = Bar::new(MEGABYTES);
     let (now, life) = (Clock::System.now(), config.consent.cookie.max_age_secs);
     let dropped = ledger::cut(&options, before, now, life, &mut |done, of| bar.show(done, of));
     drop(bar);

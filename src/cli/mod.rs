@@ -1,6 +1,7 @@
-//! The command line: `serve`, `check-config`, `ledger`, `mail`, `access`, and the engine alone for tests.
+//! The command line: `serve`, `check-config`, `ledger`, `mail`, `access`, `demo`, and the engine alone for tests.
 
 mod access;
+mod demo;
 mod ledger;
 mod mail;
 mod progress;
@@ -35,6 +36,8 @@ enum Command {
     /// Set up who may see what.
     #[command(subcommand)]
     Access(access::Access),
+    /// Tell an empty folder days of made-up visits to made-up creators, then serve them, to look around in.
+    Demo(demo::Given),
     /// Run the embedded engine alone behind ClickHouse's HTTP interface on a loopback port.
     #[command(hide = true)]
     Engine {
@@ -120,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Ledger(command) => command.run(),
         Command::Mail(command) => command.run(),
         Command::Access(command) => command.run(),
+        Command::Demo(given) => given.run(),
         Command::Engine { listen, data, library } => failed(runtime(engine(listen, data, library))),
     }
 }
@@ -128,7 +132,7 @@ fn serve(config: Config) -> ExitCode {
     if let Err(reason) = crate::telemetry::logs(&config.log) {
         return wrong(&anyhow::anyhow!(reason));
     }
-    let mut bar = progress::Bar::new();
+    let mut bar = progress::Bar::new(progress::MEGABYTES);
     match runtime(crate::server::run(config, &mut |done, of| bar.show(done, of))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<crate::consent::versions::Drift>() => wrong(&error),

@@ -1,21 +1,35 @@
-//! How far a long reading has come: a bar where somebody looks, a line now and then where a file does.
+//! How far something long has come: a bar where somebody looks, a line now and then where a file does.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 const WIDTH: u64 = 40;
 
+/// What is shown of a number: in which pieces, and what they are.
+#[derive(Clone, Copy)]
+pub struct Unit {
+    one: u64,
+    name: &'static str,
+    done: &'static str,
+}
+
+/// Of bytes.
+pub const MEGABYTES: Unit = Unit { one: 1_000_000, name: "MB", done: "read" };
+/// Of milliseconds.
+pub const DAYS: Unit = Unit { one: 86_400_000, name: "days", done: "told" };
+
 pub struct Bar {
+    unit: Unit,
     terminal: bool,
     every: Duration,
     shown: Instant,
 }
 
 impl Bar {
-    pub fn new() -> Bar {
+    pub fn new(unit: Unit) -> Bar {
         let terminal = std::io::stderr().is_terminal();
         let every = if terminal { Duration::from_millis(100) } else { Duration::from_secs(10) };
-        Bar { terminal, every, shown: Instant::now() }
+        Bar { unit, terminal, every, shown: Instant::now() }
     }
 
     pub fn show(&mut self, done: u64, of: u64) {
@@ -23,10 +37,11 @@ impl Bar {
             return;
         }
         self.shown = Instant::now();
+        let Unit { one, name, done: verb } = self.unit;
         // Standard error may be closed; nothing depends on it.
         let _ = match self.terminal {
-            true => write!(std::io::stderr(), "\r{}", bar(done, of)),
-            false => writeln!(std::io::stderr(), "{} of {} MB read", done / 1_000_000, of / 1_000_000),
+            true => write!(std::io::stderr(), "\r{}", bar(done, of, self.unit)),
+            false => writeln!(std::io::stderr(), "{} of {} {name} {verb}", done / one, of.div_ceil(one)),
         };
     }
 }
@@ -39,15 +54,16 @@ impl Drop for Bar {
     }
 }
 
-fn bar(done: u64, of: u64) -> String {
+fn bar(done: u64, of: u64, unit: Unit) -> String {
     let part = |whole: u64| (done.min(of) * whole).checked_div(of).unwrap_or(whole);
     let filled = part(WIDTH) as usize;
     format!(
-        "[{}{}] {:3} % of {} MB",
+        "[{}{}] {:3} % of {} {}",
         "#".repeat(filled),
         ".".repeat(WIDTH as usize - filled),
         part(100),
-        of / 1_000_000
+        of.div_ceil(unit.one),
+        unit.name
     )
 }
 
@@ -57,9 +73,11 @@ mod tests {
 
     #[test]
     fn a_bar_is_empty_half_and_full_and_never_more() {
+        let bar = |done, of| bar(done, of, MEGABYTES);
         assert_eq!(bar(0, 2_000_000), format!("[{}]   0 % of 2 MB", ".".repeat(40)));
         assert_eq!(bar(1_000_000, 2_000_000), format!("[{}{}]  50 % of 2 MB", "#".repeat(20), ".".repeat(20)));
-        assert_eq!(bar(3, 2), format!("[{}] 100 % of 0 MB", "#".repeat(40)));
+        assert_eq!(bar(3, 2), format!("[{}] 100 % of 1 MB", "#".repeat(40)));
         assert_eq!(bar(0, 0), format!("[{}] 100 % of 0 MB", "#".repeat(40)));
+        assert_eq!(super::bar(DAYS.one, 4 * DAYS.one - 1, DAYS)[43..], *" 25 % of 4 days");
     }
 }

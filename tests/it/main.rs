@@ -9,6 +9,7 @@ mod config;
 mod consent;
 mod counts;
 mod crash;
+mod demo;
 mod differencing;
 mod disk;
 mod edge;

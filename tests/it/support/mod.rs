@@ -249,7 +249,7 @@ impl Drop for Server {
 }
 
 /// Free a moment ago, which is as much as can be known.
-fn free_port() -> SocketAddr {
+pub fn free_port() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("a bound listener has an address")
 }

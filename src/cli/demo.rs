@@ -1,0 +1,57 @@
+//! `footfall demo`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::progress::{Bar, DAYS};
+use super::{failed, runtime, wrong};
+use crate::demo::{Demo, Options};
+
+#[derive(Args)]
+pub struct Given {
+    /// A folder of its own, emptied at each start.
+    #[arg(long, value_name = "DIR", default_value = "var/demo")]
+    dir: PathBuf,
+    /// Where to listen, on this machine only.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// How many days are told, today included.
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=700))]
+    days: u16,
+    /// The same seed, days and moment give the same visits.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Ends at this moment instead of the present, and time stands still there: for screenshots and tests.
+    #[arg(long, value_name = "RFC 3339")]
+    now: Option<Timestamp>,
+}
+
+impl Given {
+    pub fn run(self) -> ExitCode {
+        let options = Options {
+            dir: self.dir,
+            listen: self.listen,
+            days: self.days,
+            seed: self.seed,
+            now: self.now.map(Timestamp::as_millisecond),
+            environment: std::env::vars().collect(),
+        };
+        let demo = match Demo::new(options) {
+            Ok(demo) => demo,
+            Err(error) => return wrong(&error),
+        };
+        if let Err(reason) = crate::telemetry::logs(demo.log()) {
+            return wrong(&anyhow::anyhow!(reason));
+        }
+        let bar = std::cell::RefCell::new(Some(Bar::new(DAYS)));
+        let mut show = |done, of| bar.borrow_mut().iter_mut().for_each(|bar| bar.show(done, of));
+        failed(runtime(demo.run(&mut show, |told| {
+            drop(bar.take());
+            println!("{told}");
+        })))
+    }
+}

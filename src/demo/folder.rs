@@ -1,0 +1,72 @@
+//! The folder of a demo: empty, or left by an earlier demo, which is thrown away. Nothing else is ever deleted.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use rustix::fs::FlockOperation;
+
+/// Says that a folder is a demo's, and is locked while one runs.
+const MARK: &str = "footfall-demo";
+const PARTS: [&str; 3] = ["journal", "ledger", "store"];
+
+pub(super) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    pub(super) fn claim(path: &Path) -> anyhow::Result<Folder> {
+        let shown = path.display();
+        fs::create_dir_all(path).with_context(|| format!("{shown} cannot be made"))?;
+        let mark = path.join(MARK);
+        let empty = fs::read_dir(path).with_context(|| format!("{shown} cannot be read"))?.next().is_none();
+        if !empty && !mark.is_file() {
+            bail!("{shown} is not empty, and no demo made it: empty it, or name another folder with --dir");
+        }
+        let lock = File::options().create(true).truncate(false).write(true).open(&mark).context(MARK)?;
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            bail!("another demo runs in {shown}: stop it, or name another folder with --dir");
+        }
+        for part in PARTS.map(|part| path.join(part)).iter().filter(|part| part.exists()) {
+            fs::remove_dir_all(part).with_context(|| format!("{} cannot be emptied", part.display()))?;
+        }
+        Ok(Folder { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The settings that keep everything in the folder.
+    pub(super) fn settings(&self) -> impl Iterator<Item = (String, String)> {
+        PARTS.into_iter().map(|part| (format!("{part}.dir"), self.path.join(part).display().to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(path: &Path) -> String {
+        Folder::claim(path).err().expect("a refusal").to_string()
+    }
+
+    #[test]
+    fn an_empty_folder_is_taken_and_one_of_an_earlier_demo_is_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/demo");
+        let folder = Folder::claim(&path).unwrap();
+        assert!(refused(&path).contains("another demo runs"));
+        fs::create_dir(path.join("store")).unwrap();
+        fs::write(path.join("store/old"), b"").unwrap();
+        fs::write(path.join("notes"), b"of somebody").unwrap();
+        drop(folder);
+        Folder::claim(&path).unwrap();
+        assert!(!path.join("store").exists() && path.join("notes").exists());
+    }
+
+    #[test]
+    fn somebody_elses_folder_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("store")).unwrap();
+        assert!(refused(dir.path()).contains("no demo made it"));
+        assert!(dir.path().join("store").exists() && !dir.path().join(MARK).exists());
+    }
+}

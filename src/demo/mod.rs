@@ -1,0 +1,138 @@
+//! `footfall demo`: a collector full of made-up visits to made-up creators, to look around in.
+//!
+//! Nothing is written past the collector. The days are told to it as they would have come: beacons over HTTP on loopback, through the gate,
+//! the journal and the store, with a clock that is moved on ([`crate::config::Test`]). What the collector says it counted must be what was
+//! sent, or the demo fails.
+
+mod agents;
+mod beacon;
+mod cast;
+mod creator;
+mod folder;
+mod people;
+mod plan;
+mod random;
+mod rhythm;
+mod sender;
+mod speed;
+mod tally;
+mod tell;
+mod visit;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context;
+use hyper::Method;
+
+use crate::clock::Clock;
+use crate::config::{Config, Sources, load};
+use crate::event::Millis;
+use cast::CREATORS;
+use folder::Folder;
+use people::Places;
+use plan::{HOUR, MINUTE, Plan, Site};
+use sender::Sender;
+use tell::Teller;
+use visit::Stage;
+
+pub use tally::Told;
+
+/// In milliseconds.
+const DAY: u64 = 24 * HOUR.unsigned_abs();
+
+const CONFIG: &str = include_str!("../../config/demo.toml");
+
+pub struct Options {
+    pub dir: PathBuf,
+    pub listen: SocketAddr,
+    pub days: u16,
+    pub seed: u64,
+    /// The moment the last day has come to, and where time then stands still; `None`: now, and it goes on.
+    pub now: Option<Millis>,
+    /// `FOOTFALL__…`. Only where the engine and the country file are is taken from it: a demo must not reach anybody's store.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A demo that may begin: the folder is its own.
+pub struct Demo {
+    options: Options,
+    config: Config,
+    _folder: Folder,
+}
+
+impl Demo {
+    /// An error is the operator's to put right; nothing was done.
+    pub fn new(options: Options) -> anyhow::Result<Demo> {
+        let read = |path: &str| std::fs::read_to_string(path);
+        let sources = |set: Vec<(String, String)>| {
+            let taken = ["FOOTFALL__STORE__LIBRARY", "FOOTFALL__DATA__COUNTRIES"];
+            let environment = options.environment.iter().filter(|(name, _)| taken.contains(&name.as_str())).cloned();
+            let listen = ("server.listen".to_owned(), options.listen.to_string());
+            Sources {
+                file: Some(("config/demo.toml".into(), CONFIG.into())),
+                environment: environment.collect(),
+                set: set.into_iter().chain([listen]).collect(),
+                ..Sources::default()
+            }
+        };
+        // What is wrong with the command line is said before a folder is touched.
+        load(sources(Vec::new()), read)?;
+        let folder = Folder::claim(&options.dir)?;
+        let config = load(sources(folder.settings().collect()), read)?;
+        Ok(Demo { options, config, _folder: folder })
+    }
+
+    pub fn log(&self) -> &crate::config::Log {
+        &self.config.log
+    }
+
+    /// Serves until it is stopped; `told` hears what there is to see once the past is told.
+    pub async fn run(mut self, progress: &mut dyn FnMut(u64, u64), told: impl FnOnce(&Told)) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let now = self.options.now.unwrap_or_else(|| Clock::System.now());
+        let sites = self.sites(now)?;
+        let days = sites[0].days();
+        let from = sites.iter().map(Site::begin).min().unwrap_or(now).div_euclid(HOUR) * HOUR;
+        self.config.test.start_millis = from;
+        let config = &self.config;
+        let sender = Sender::new(config.server.listen, &config.server.prefix, &config.consent.cookie.name);
+        let origin = sender.origin().to_owned();
+        let (version, tier) = (config.consent.version, config.consent.analytics_tier.clone());
+        let stage = Stage { origin: origin.clone(), version, tier };
+        let places = Places::find(&crate::server::countries(config)?, self.options.seed);
+        let mut teller = Teller::new(Plan { seed: self.options.seed, stage, places, sites }, sender);
+        let still = self.options.now.is_some();
+        // The creators' days begin at different moments; what is shown is the days that were asked for.
+        let all = u64::from(self.options.days) * DAY;
+        let mut told_of = |done: u64, of: u64| progress(all * done / of.max(1), all);
+
+        let telling = async {
+            teller.sender.wait().await?;
+            teller.past(from, now, &mut told_of).await?;
+            teller.tally.must_agree(&teller.sender.ask(Method::GET, "/metrics", None).await?)?;
+            let tally = std::mem::take(&mut teller.tally);
+            told(&Told { tally, days, seconds: begun.elapsed().as_secs_f64(), origin });
+            if still { Ok(()) } else { teller.present((now / MINUTE + 1) * MINUTE).await }
+        };
+        let mut nothing = |_, _| ();
+        let serving = crate::server::run(self.config, &mut nothing);
+        tokio::pin!(serving);
+        tokio::select! {
+            ended = &mut serving => return ended,
+            failed = telling => failed?,
+        }
+        serving.await
+    }
+
+    /// The creators' time zones are those of the configuration.
+    fn sites(&self, now: Millis) -> anyhow::Result<Vec<Site>> {
+        let site = |creator: &creator::Creator| {
+            let rule = self.config.sites.iter().find(|rule| rule.id == creator.id);
+            let zone = &rule.with_context(|| format!("config/demo.toml has no site {}", creator.id))?.zone;
+            Ok(Site::new(jiff::tz::TimeZone::get(zone)?, now, self.options.days))
+        };
+        CREATORS.iter().map(site).collect()
+    }
+}

@@ -1,0 +1,209 @@
+//! Who comes: an address of a country, a browser, a language, and what they said about being counted. All of it is made up.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, OnceLock};
+
+use super::agents::{AGENTS, Agent, BOTS};
+use super::creator::{Creator, Source};
+use super::random::Random;
+use crate::enrich::Countries;
+use crate::event::{Address, Refusal};
+
+/// Each country's languages as browsers there send them.
+static LANGUAGES: [(&str, &[(&str, f64)]); 25] = [
+    ("AT", &[("de-AT,de;q=0.9,en;q=0.8", 9.0), ("en-GB,en;q=0.9", 1.0)]),
+    ("AU", &[("en-AU,en;q=0.9", 9.5), ("zh-CN,zh;q=0.9,en;q=0.8", 0.5)]),
+    ("BR", &[("pt-BR,pt;q=0.9,en;q=0.8", 1.0)]),
+    ("CA", &[("en-CA,en;q=0.9", 8.0), ("fr-CA,fr;q=0.9,en;q=0.8", 2.0)]),
+    ("CH", &[("de-CH,de;q=0.9,en;q=0.8", 6.5), ("fr-CH,fr;q=0.9,en;q=0.8", 2.5), ("it-CH,it;q=0.9", 1.0)]),
+    ("DE", &[("de-DE,de;q=0.9,en;q=0.8", 8.6), ("en-US,en;q=0.9", 0.9), ("tr-TR,tr;q=0.9,de;q=0.8", 0.5)]),
+    ("DK", &[("da-DK,da;q=0.9,en;q=0.8", 8.0), ("en-GB,en;q=0.9", 2.0)]),
+    ("ES", &[("es-ES,es;q=0.9", 8.5), ("ca-ES,ca;q=0.9,es;q=0.8", 1.5)]),
+    ("FR", &[("fr-FR,fr;q=0.9,en;q=0.8", 9.5), ("en-US,en;q=0.9", 0.5)]),
+    ("GB", &[("en-GB,en;q=0.9", 9.6), ("pl-PL,pl;q=0.9,en;q=0.8", 0.4)]),
+    ("IE", &[("en-IE,en;q=0.9", 1.0)]),
+    ("IN", &[("en-IN,en;q=0.9,hi;q=0.8", 8.0), ("hi-IN,hi;q=0.9,en;q=0.8", 2.0)]),
+    ("IT", &[("it-IT,it;q=0.9,en;q=0.8", 1.0)]),
+    ("JP", &[("ja,en-US;q=0.9,en;q=0.8", 9.7), ("en-US,en;q=0.9", 0.3)]),
+    ("KR", &[("ko-KR,ko;q=0.9,en;q=0.8", 1.0)]),
+    ("MX", &[("es-MX,es;q=0.9,en;q=0.8", 1.0)]),
+    ("NL", &[("nl-NL,nl;q=0.9,en;q=0.8", 7.5), ("en-GB,en;q=0.9", 2.5)]),
+    ("NO", &[("nb-NO,nb;q=0.9,en;q=0.8", 1.0)]),
+    ("PH", &[("en-US,en;q=0.9", 7.0), ("fil-PH,fil;q=0.9,en;q=0.8", 3.0)]),
+    ("PL", &[("pl-PL,pl;q=0.9,en;q=0.8", 1.0)]),
+    ("PT", &[("pt-PT,pt;q=0.9,en;q=0.8", 9.0), ("en-GB,en;q=0.9", 1.0)]),
+    ("SE", &[("sv-SE,sv;q=0.9,en;q=0.8", 8.5), ("en-US,en;q=0.9", 1.5)]),
+    ("SG", &[("en-SG,en;q=0.9", 7.0), ("zh-CN,zh;q=0.9,en;q=0.8", 3.0)]),
+    ("TW", &[("zh-TW,zh;q=0.9,en;q=0.8", 1.0)]),
+    ("US", &[("en-US,en;q=0.9", 8.8), ("es-US,es;q=0.9,en;q=0.8", 1.2)]),
+];
+
+/// Networks that are remembered of each country; with 254 addresses each, and some dozens of agents.
+const NETWORKS: usize = 96;
+/// Addresses that are tried to find them. Small countries are found within a tenth of that.
+const TRIES: usize = 1_000_000;
+
+/// Networks that the country file knows, by country.
+pub(super) struct Places(HashMap<&'static str, Vec<[u8; 3]>>);
+
+impl Places {
+    /// By trying. Without a country file everybody comes from the networks that are kept for benchmarks, which are nowhere.
+    pub(super) fn find(countries: &Countries, seed: u64) -> Places {
+        let mut random = Random::of(&[seed, 0]);
+        let mut found: HashMap<&'static str, Vec<[u8; 3]>> = HashMap::new();
+        let mut missing = LANGUAGES.len();
+        for _ in 0..TRIES {
+            if missing == 0 {
+                break;
+            }
+            let [a, b, c, ..] = random.next().to_le_bytes();
+            let code = countries.of(&Address::new(Ipv4Addr::new(a, b, c, 1).into())).name();
+            if let Some((code, _)) = LANGUAGES.iter().find(|(known, _)| *known == code) {
+                let networks = found.entry(code).or_default();
+                if networks.len() < NETWORKS {
+                    networks.push([a, b, c]);
+                    missing -= usize::from(networks.len() == NETWORKS);
+                }
+            }
+        }
+        Places(found)
+    }
+
+    #[cfg(test)]
+    pub(super) fn nowhere() -> Places {
+        Places(HashMap::new())
+    }
+
+    fn address(&self, country: &str, random: &mut Random) -> IpAddr {
+        let [a, b, c] = match self.0.get(country) {
+            Some(networks) => networks[random.below(networks.len())],
+            None => [198, 18 + random.below(2) as u8, random.below(256) as u8],
+        };
+        Ipv4Addr::new(a, b, c, 1 + random.below(254) as u8).into()
+    }
+}
+
+/// What somebody said about being counted, before or now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said {
+    /// Yes, on an earlier day.
+    Yes,
+    /// Yes, when asked on this page.
+    YesNow,
+    /// No, when asked on this page. The page's own script sends nothing then.
+    NoNow,
+    /// Nothing that lets anything be counted.
+    Refused(Refusal),
+}
+
+/// Of a hundred who come.
+pub(super) const SAYINGS: [(Said, f64); 8] = [
+    (Said::Yes, 65.0),
+    (Said::YesNow, 5.0),
+    (Said::NoNow, 3.0),
+    (Said::Refused(Refusal::NoConsent), 13.0),
+    (Said::Refused(Refusal::NotAView), 6.0),
+    (Said::Refused(Refusal::Gpc), 4.5),
+    (Said::Refused(Refusal::Dnt), 2.5),
+    (Said::Refused(Refusal::UnknownSite), 1.0),
+];
+
+/// The share of those who are counted.
+pub(super) fn counted_share() -> f64 {
+    let whole: f64 = SAYINGS.iter().map(|(_, weight)| weight).sum();
+    let yes = SAYINGS.iter().filter(|(said, _)| matches!(said, Said::Yes | Said::YesNow));
+    yes.map(|(_, weight)| weight).sum::<f64>() / whole
+}
+
+pub(super) struct Person {
+    pub(super) address: IpAddr,
+    pub(super) agent: &'static Agent,
+    pub(super) country: &'static str,
+    pub(super) language: &'static str,
+    pub(super) said: Said,
+    /// The consent cookie; of those who are asked now, what the collector answers.
+    pub(super) cookie: Arc<OnceLock<String>>,
+}
+
+impl Person {
+    pub(super) fn new(
+        creator: &Creator,
+        source: Source,
+        said: Said,
+        places: &Places,
+        cookie: &str,
+        random: &mut Random,
+    ) -> Person {
+        let country = *random.pick(creator.countries);
+        let spoken = LANGUAGES.iter().find(|(code, _)| *code == country).expect("each country has its languages").1;
+        let agent = match said {
+            Said::Refused(Refusal::NotAView) => random.pick(&BOTS),
+            _ => agent(creator, source, random),
+        };
+        let stored = OnceLock::new();
+        if matches!(said, Said::Yes | Said::Refused(Refusal::Gpc | Refusal::Dnt | Refusal::UnknownSite)) {
+            let id = (random.next(), random.next());
+            let _ = stored.set(format!("{cookie}{:016x}{:016x}", id.0, id.1));
+        }
+        Person {
+            address: places.address(country, random),
+            agent,
+            country,
+            language: random.pick::<&str>(spoken),
+            said,
+            cookie: Arc::new(stored),
+        }
+    }
+}
+
+/// The app's own browser, or one of the others.
+fn agent(creator: &Creator, source: Source, random: &mut Random) -> &'static Agent {
+    let phone = random.chance(creator.phones);
+    let fits = |agent: &Agent| match source {
+        Source::App(app) => agent.app == app,
+        _ => agent.app.is_empty() && agent.phone == phone,
+    };
+    let fitting: Vec<(&'static Agent, f64)> =
+        AGENTS.iter().filter(|(agent, _)| fits(agent)).map(|(agent, weight)| (agent, *weight)).collect();
+    random.pick::<&Agent>(&fitting)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cast::CREATORS;
+    use super::*;
+
+    fn cases() -> impl Iterator<Item = (&'static Creator, Source)> {
+        CREATORS.iter().flat_map(|creator| {
+            let surges = creator.surges.iter().map(|surge| surge.source);
+            creator.sources.iter().map(|(source, _)| *source).chain(surges).map(move |source| (creator, source))
+        })
+    }
+
+    #[test]
+    fn every_creator_finds_people_for_every_source_in_every_country() {
+        let (places, mut random) = (Places::nowhere(), Random::of(&[1]));
+        for (creator, source) in cases() {
+            for _ in 0..200 {
+                Person::new(creator, source, Said::Yes, &places, "1.analytics.", &mut random);
+            }
+        }
+        for (code, _) in CREATORS.iter().flat_map(|creator| creator.countries) {
+            assert!(LANGUAGES.iter().any(|(known, _)| known == code), "{code}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_of_the_country_they_stand_for() {
+        let file = "node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb";
+        let countries = Countries::open(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let (places, mut random) = (Places::find(&countries, 1), Random::of(&[2]));
+        for (code, _) in LANGUAGES {
+            for _ in 0..50 {
+                let address = places.address(code, &mut random);
+                assert_eq!(countries.of(&Address::new(address)).name(), code, "{address}");
+            }
+        }
+    }
+}

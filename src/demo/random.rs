@@ -1,0 +1,93 @@
+//! Numbers that look random and are the same for the same seed: SplitMix64, which is enough for made-up people and for nothing else.
+
+pub(super) struct Random(u64);
+
+impl Random {
+    /// A sequence of its own for each list of numbers.
+    pub(super) fn of(parts: &[u64]) -> Random {
+        let mut random = Random(0);
+        for part in parts {
+            random.0 = random.next() ^ part;
+        }
+        random
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0, inclusive, to 1, exclusive.
+    pub(super) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    pub(super) fn chance(&mut self, likely: f64) -> bool {
+        self.unit() < likely
+    }
+
+    pub(super) fn below(&mut self, most: usize) -> usize {
+        (self.unit() * most as f64) as usize
+    }
+
+    /// One of a list that is not empty, as often as its weight says.
+    pub(super) fn pick<'a, T>(&mut self, weighted: &'a [(T, f64)]) -> &'a T {
+        let whole: f64 = weighted.iter().map(|(_, weight)| weight).sum();
+        let mut left = self.unit() * whole;
+        let found = weighted.iter().find(|(_, weight)| {
+            left -= weight;
+            left < 0.0
+        });
+        &found.unwrap_or(&weighted[0]).0
+    }
+
+    /// Half of them below the median; the wider the spread, the longer the tail. What people take for reading, and pages for loading.
+    pub(super) fn around(&mut self, median: f64, spread: f64) -> f64 {
+        let (u, v) = (1.0 - self.unit(), self.unit());
+        let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
+        median * (spread * normal).exp()
+    }
+
+    /// How many come, where `mean` come on average and nobody knows of the others (Poisson).
+    pub(super) fn count(&mut self, mean: f64) -> usize {
+        // In parts: e to the power of a large mean is no number any more.
+        let (mut left, mut count) = (mean, 0);
+        while left > 0.0 {
+            let part = left.min(30.0);
+            left -= part;
+            let (limit, mut product) = ((-part).exp(), self.unit());
+            while product > limit {
+                product *= self.unit();
+                count += 1;
+            }
+        }
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_parts_give_the_same_numbers_and_others_give_others() {
+        let first = |parts: &[u64]| Random::of(parts).next();
+        assert_eq!(first(&[1, 2, 3]), first(&[1, 2, 3]));
+        assert_ne!(first(&[1, 2, 3]), first(&[1, 3, 2]));
+        assert_ne!(first(&[1]), first(&[2]));
+    }
+
+    #[test]
+    fn means_medians_and_weights_are_what_was_asked_for() {
+        let mut random = Random::of(&[7]);
+        let count: usize = (0..2000).map(|_| random.count(45.0)).sum();
+        assert!((44.0..46.0).contains(&(count as f64 / 2000.0)), "{count}");
+        let below = (0..2000).filter(|_| random.around(8.0, 0.7) < 8.0).count();
+        assert!((930..1070).contains(&below), "{below}");
+        let picked = (0..2000).filter(|_| *random.pick(&[("a", 3.0), ("b", 1.0)]) == "a").count();
+        assert!((1430..1570).contains(&picked), "{picked}");
+        assert_eq!(random.count(0.0), 0);
+    }
+}

@@ -1,0 +1,70 @@
+//! How many come, and when: the hours and the days of the week in the creator's own zone, slow growth, and what makes many come at once.
+
+use jiff::Zoned;
+
+use super::creator::{Creator, Surge};
+use super::random::Random;
+
+const GROWN_OVER: f64 = 90.0;
+/// Half of a half of a half …: nobody comes for it any more.
+const FORGOTTEN: f64 = 8.0;
+
+/// Visits in one hour that begins at `local`, an ordinary day's part of them; `before` is how many days before the last one it is.
+pub(super) fn ordinary(creator: &Creator, local: &Zoned, before: i32) -> f64 {
+    let all: f64 = creator.hours.iter().sum();
+    let hour = creator.hours[usize::from(local.hour().unsigned_abs())] / all;
+    let weekday = usize::from(local.weekday().to_monday_zero_offset().unsigned_abs());
+    let grown = 1.0 - creator.growth * (f64::from(before.max(0)) / GROWN_OVER).min(1.0);
+    creator.visits * hour * creator.week[weekday] * grown
+}
+
+/// Some days are better than others, and nobody knows why.
+pub(super) fn luck(random: &mut Random) -> f64 {
+    random.around(1.0, 0.14)
+}
+
+/// How many times as many a surge brings on top.
+pub(super) fn lift(surge: &Surge, local: &Zoned, before: i32) -> f64 {
+    let mut age = (surge.before - before) * 24 + i32::from(local.hour()) - surge.hour;
+    if surge.every > 0 {
+        age = if age < 0 { age } else { age % (surge.every * 24) };
+    }
+    let halves = f64::from(age) / surge.half;
+    if age < 0 || halves > FORGOTTEN { 0.0 } else { surge.lift * 0.5_f64.powf(halves) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cast::CREATORS;
+    use super::super::creator::Source;
+    use super::*;
+
+    fn at(text: &str) -> Zoned {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_day_has_its_visits_an_evening_more_than_a_night_and_the_past_fewer() {
+        let mara = &CREATORS[0];
+        let hour =
+            |hour: u8, before| ordinary(mara, &at(&format!("2026-03-12T{hour:02}:00:00[Europe/Berlin]")), before);
+        let day: f64 = (0..24).map(|n| hour(n, 0)).sum();
+        assert!((day - mara.visits).abs() < 1e-9, "a Thursday is ordinary: {day}");
+        assert!(hour(20, 0) > 20.0 * hour(4, 0));
+        assert!((hour(20, 90) / hour(20, 0) - 0.65).abs() < 1e-9);
+        assert!((hour(20, 900) / hour(20, 0) - 0.65).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_surge_begins_at_its_hour_halves_and_is_forgotten_and_may_come_back() {
+        let mut surge =
+            Surge { before: 10, every: 0, hour: 18, lift: 4.0, half: 12.0, source: Source::Direct, landing: 0 };
+        let lifted =
+            |surge: &Surge, before, hour: u8| lift(surge, &at(&format!("2026-03-12T{hour:02}:00:00[UTC]")), before);
+        assert_eq!([lifted(&surge, 11, 18), lifted(&surge, 10, 17)], [0.0, 0.0]);
+        assert_eq!([lifted(&surge, 10, 18), lifted(&surge, 9, 6), lifted(&surge, 9, 18)], [4.0, 2.0, 1.0]);
+        assert_eq!(lifted(&surge, 3, 18), 0.0);
+        surge.every = 7;
+        assert_eq!([lifted(&surge, 3, 18), lifted(&surge, 2, 6), lifted(&surge, 11, 18)], [4.0, 2.0, 0.0]);
+    }
+}

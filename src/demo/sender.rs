@@ -1,0 +1,131 @@
+//! Sends what pages would send, over loopback, and says what time it is with each request.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE, USER_AGENT};
+use hyper::{Method, StatusCode};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use tokio::task::JoinSet;
+
+use super::beacon::{Act, Request};
+use super::cast::CREATORS;
+use super::people::Said;
+use super::plan::Chain;
+use crate::event::{Millis, Refusal};
+
+/// Browsers that send at once.
+const LANES: usize = 48;
+
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+pub(super) struct Sender {
+    http: Client<HttpConnector, Full<Bytes>>,
+    /// Scheme, host and port.
+    origin: String,
+    prefix: String,
+    /// The consent cookie's name and an equals sign.
+    cookie: String,
+}
+
+impl Sender {
+    pub(super) fn new(listen: SocketAddr, prefix: &str, cookie: &str) -> Sender {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let http = Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(5)).build(connector);
+        Sender { http, origin: format!("http://{listen}"), prefix: prefix.to_owned(), cookie: format!("{cookie}=") }
+    }
+
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Waits until the door is open.
+    pub(super) async fn wait(&self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while self.ask(Method::GET, "/healthz", None).await.is_err() {
+            ensure!(begun.elapsed() < STARTS_WITHIN, "the collector did not open its door");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// An answer of the collector; `now` moves its clock.
+    pub(super) async fn ask(&self, method: Method, path: &str, now: Option<Millis>) -> anyhow::Result<String> {
+        let mut request = hyper::Request::builder().method(method).uri(format!("{}{path}", self.origin));
+        if let Some(now) = now {
+            request = request.header("x-footfall-now", now);
+        }
+        let answer = self.http.request(request.body(Full::default())?).await?;
+        ensure!(answer.status() == StatusCode::OK, "{path} was answered {}", answer.status());
+        Ok(String::from_utf8(answer.into_body().collect().await?.to_bytes().into())?)
+    }
+
+    /// Everything of one moment; returns when all of it is answered, so that the clock can move on.
+    pub(super) async fn step(&self, at: Millis, chains: Vec<Chain>) -> anyhow::Result<()> {
+        let mut lanes: Vec<Vec<Chain>> = Vec::new();
+        lanes.resize_with(chains.len().min(LANES), Vec::new);
+        for (place, chain) in chains.into_iter().enumerate() {
+            lanes[place % LANES].push(chain);
+        }
+        let mut sending = JoinSet::new();
+        for lane in lanes {
+            let sender = self.clone();
+            sending.spawn(async move {
+                for request in lane.into_iter().flatten() {
+                    sender.send(at, request).await?;
+                }
+                anyhow::Ok(())
+            });
+        }
+        while let Some(sent) = sending.join_next().await {
+            sent.context("a lane broke")??;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, at: Millis, request: Request) -> anyhow::Result<()> {
+        let (person, act) = (Arc::clone(&request.person), request.act);
+        let path = if act == Act::Hit { "hit" } else { "consent" };
+        let uri = format!("{}/u/{}{}/{path}", self.origin, CREATORS[request.creator].id, self.prefix);
+        let mut sent = hyper::Request::post(uri)
+            .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, person.agent.text)
+            .header(ACCEPT_LANGUAGE, person.language)
+            .header("x-forwarded-for", person.address.to_string())
+            .header("x-footfall-now", at);
+        sent = match person.said {
+            Said::Refused(Refusal::Gpc) => sent.header("sec-gpc", "1"),
+            Said::Refused(Refusal::Dnt) => sent.header("dnt", "1"),
+            // A copy of a page elsewhere, whose own server passes the beacons on.
+            Said::Refused(Refusal::UnknownSite) => sent,
+            _ => sent.header(ORIGIN, &self.origin).header("sec-fetch-site", "same-origin"),
+        };
+        if let Some(stored) = person.cookie.get() {
+            sent = sent.header(COOKIE, format!("{}{stored}", self.cookie));
+        }
+        let answer =
+            self.http.request(sent.body(Full::from(request.into_body()))?).await.context("the collector went away")?;
+        let expected = if act == Act::Hit { StatusCode::ACCEPTED } else { StatusCode::OK };
+        if answer.status() != expected {
+            let status = answer.status();
+            let body = answer.into_body().collect().await?.to_bytes();
+            bail!("a request to {path} was answered {status}: {}", String::from_utf8_lossy(&body));
+        }
+        if act == Act::Grant {
+            let set = answer.headers().get_all(SET_COOKIE).iter().filter_map(|field| field.to_str().ok());
+            let stored = set.filter_map(|field| field.strip_prefix(&*self.cookie)).next();
+            let stored = stored.context("a grant came back without its cookie")?.split(';').next().unwrap_or_default();
+            let _ = person.cookie.set(stored.to_owned());
+        }
+        // Read to its end, so that the connection can be used again.
+        answer.into_body().collect().await?;
+        Ok(())
+    }
+}
