@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod body;
 pub mod consent;
+mod dashboard;
 mod export;
 mod live;
 mod mail;
@@ -101,7 +102,7 @@ pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
     shares::routes(config);
     tokens::routes(config);
     scripts::routes(&site.prefix, config);
-    pages::routes(config);
+    dashboard::routes(config);
     if site.sample {
         sample::routes(config);
     }

@@ -13,6 +13,7 @@ pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const CSS: &str = "text/css; charset=utf-8";
 const CSV: &str = "text/csv; charset=utf-8";
 pub(super) const JS: &str = "text/javascript; charset=utf-8";
+pub(super) const SVG: &str = "image/svg+xml";
 
 macro_rules! file {
     ($path:literal, $kind:expr, $file:literal) => {
@@ -22,25 +23,12 @@ macro_rules! file {
 
 type File = (&'static str, &'static str, &'static str);
 
-const REPORT: [File; 3] = [
-    file!("/", HTML, "first/index.html"),
-    file!("/assets/report.css", CSS, "first/report.css"),
-    file!("/assets/report.js", JS, "first/report.js"),
-];
-
-/// The page that draws reports, wherever it stands.
-pub(super) const APP: &str = REPORT[0].2;
-
 pub(super) const SAMPLE: [File; 4] = [
     file!("/u/demo", HTML, "sample/demo.html"),
     file!("/u/demo/shop", HTML, "sample/shop.html"),
     file!("/assets/sample/page.css", CSS, "sample/page.css"),
     file!("/assets/sample/glazes.csv", CSV, "sample/glazes.csv"),
 ];
-
-pub(super) fn routes(config: &mut web::ServiceConfig) {
-    serve(&REPORT, config);
-}
 
 pub(super) fn serve(files: &'static [File], config: &mut web::ServiceConfig) {
     for &(path, kind, text) in files {

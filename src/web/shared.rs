@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::api::{bad_question, named, no_store, shown, unread};
 use super::body::json_body;
-use super::{Site, pages};
+use super::{Site, dashboard};
 use crate::access::Share;
 use crate::config::Secret;
 use crate::consent::cookie;
@@ -36,9 +36,8 @@ struct Unlock {
 }
 
 /// The same page for a link that is good and one that is not: it asks for the report and says.
-async fn page(token: web::Path<Secret>, site: web::Data<Site>) -> HttpResponse {
-    let mut answer = pages::framed(pages::HTML, &site.frame_ancestors(&token));
-    let mut answer = answer.insert_header((CACHE_CONTROL, "no-store")).body(pages::APP);
+async fn page(request: HttpRequest, token: web::Path<Secret>, site: web::Data<Site>) -> HttpResponse {
+    let mut answer = dashboard::framed_page(&request, &site.frame_ancestors(&token));
     discreet(&mut answer);
     answer
 }

@@ -1,0 +1,38 @@
+// A report's answer, told apart: what was asked decides which numbers are in it.
+import type { Breakdown, Compared, Item, ItemSeen, Report, Step, Value } from "./schema";
+
+/** Counts of a subject; those that a question has no answer for are missing. */
+export interface Totals {
+  hits?: number; visitors: number; visits: number; bounces?: number; seconds?: number; entries?: number; exits?: number;
+  /** Clicks on all links, where the report is of the whole site. */
+  clicks?: number;
+}
+
+export const totalsOf = (report: Report): Totals | null => {
+  if (!report.totals) return null;
+  const link = report.subjects?.link;
+  return link && "hits" in link ? { ...report.totals, clicks: link.hits } : report.totals;
+};
+/** `clicks`: a comparison does not bring them; they are asked for apart. */
+export const before = (compared: Compared | null, clicks?: number): Totals | null =>
+  compared?.totals ? { ...compared.totals, ...(clicks === undefined ? {} : { clicks }) } : null;
+
+export const isEmpty = (report: Report): boolean => {
+  const totals = report.totals;
+  return !!totals && totals.visits === 0 && !("hits" in totals && totals.hits);
+};
+
+export interface Few { fewer_than: number }
+export const isFew = (found: unknown): found is Few => typeof found === "object" && found !== null && "fewer_than" in found;
+
+export const itemsOf = (report: Report, subject: string): { hits: number | null; rows: (Item | ItemSeen)[] } | Few | null => {
+  const items = (report.subjects as Record<string, { hits?: number; rows: (Item | ItemSeen)[] } | Few | undefined> | undefined)?.[subject];
+  if (!items) return null;
+  return isFew(items) ? items : { hits: items.hits ?? null, rows: items.rows };
+};
+export const valuesOf = (report: Report, dimension: string): Value[] | Few | null => {
+  const found = (report.dimensions as Record<string, Breakdown | undefined> | undefined)?.[dimension];
+  if (!found) return null;
+  return isFew(found) ? found : found.rows;
+};
+export type { Step };

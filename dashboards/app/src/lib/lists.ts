@@ -1,0 +1,110 @@
+// Every list the dashboard shows: where it is in a report, how a row is named, what stands in its columns.
+import { isFew, itemsOf, totalsOf, valuesOf, type Few } from "./facts";
+import { brief, count, duration, money, percent } from "./format";
+import { isChoosable, linkName, named } from "./names";
+import type { Item, ItemSeen, Report } from "./schema";
+import type { FilterBy } from "./view.svelte";
+
+export interface Row {
+  key: string;
+  name: string;
+  title: string;
+  choosable: boolean;
+  /** Of the largest, 0 to 1: the length of the bar. */
+  share: number;
+  hits: number;
+  visitors: number;
+  visits: number;
+  /** More columns of a list's own. */
+  more: string[];
+}
+export interface Column { label: string; hint?: string; of: (row: Row) => string; spare?: boolean }
+export interface List {
+  id: string;
+  title: string;
+  heading: string;
+  /** What an export calls it. */
+  table: string;
+  by?: FilterBy;
+  columns: (report: Report) => Column[];
+  rows: (report: Report) => Row[] | Few | null;
+  /** Where there is nothing. */
+  empty: string;
+}
+
+const number = (label: string, of: (row: Row) => number, hint = "", spare = false): Column => ({ label, hint, of: (row) => brief(of(row)), spare });
+const extra = (label: string, i: number, hint = "", spare = true): Column => ({ label, hint, of: (row) => row.more[i] ?? "–", spare });
+const PEOPLE = number("Visitors", (row) => row.visitors, "Counted anew each day");
+const VISITS = number("Visits", (row) => row.visits, "", true);
+const SEEN = [PEOPLE, { ...VISITS, spare: false }];
+const share = (part: number, all: number | null | undefined) => (all ? percent(part / all) : "–");
+const isWhole = (row: Item | ItemSeen): row is Item => "hits" in row;
+
+const measured = (rows: Omit<Row, "share">[], by: (row: Omit<Row, "share">) => number): Row[] => {
+  const most = rows.reduce((top, row) => Math.max(top, by(row)), 0);
+  return rows.map((row) => ({ ...row, share: most ? by(row) / most : 0 }));
+};
+
+type Extras = (row: Item, all: number | null, report: Report) => string[];
+const items = (report: Report, subject: string, name: (item: string) => string, extras: Extras, by: (row: Item) => number = (row) => row.hits) => {
+  const found = itemsOf(report, subject);
+  if (!found || isFew(found)) return found;
+  const rows = found.rows.map((row) => ({
+    key: row.item, name: name(row.item), title: row.item, choosable: isChoosable(row.item), hits: isWhole(row) ? by(row) : 0,
+    visitors: row.visitors, visits: row.visits, more: isWhole(row) ? extras(row, found.hits, report) : [],
+  }));
+  const isSeen = found.hits === null;
+  return measured(isSeen ? rows : rows.filter((row) => row.hits).sort((a, b) => b.hits - a.hits), (row) => (isSeen ? row.visitors : row.hits));
+};
+const unless = (columns: Column[]) => (report: Report) => (report.filter ? SEEN : columns);
+const asIs = (item: string) => named("item", item);
+
+export const LINKS: List = {
+  id: "links", title: "Links", heading: "Link", table: "link", by: "link", empty: "No link was clicked in these days.",
+  columns: unless([number("Clicks", (row) => row.hits), extra("Share", 0, "Of all clicks"), number("Clickers", (row) => row.visitors, "Visitors who clicked, counted anew each day", true),
+    extra("Rate", 1, "Visits with a click on it, of all visits", false), extra("After", 2, "Mean time from the page view to the click")]),
+  rows: (report) => items(report, "link", (item) => linkName(named("item", item)), (row, all) =>
+    [share(row.hits, all), share(row.visits, totalsOf(report)?.visits), row.hits ? duration(row.seconds / row.hits) : "–"]),
+};
+
+const page = (id: string, title: string, columns: Column[], by?: (row: Item) => number): List => ({
+  id, title, heading: "Page", table: "page", by: "page", columns: unless(columns), empty: "No page was viewed in these days.",
+  rows: (report) => items(report, "page", asIs, (row) => [row.hits ? duration(row.seconds / row.hits) : "–", share(row.bounces, row.visits)], by),
+});
+export const PAGES: List[] = [
+  page("views", "Pages", [number("Views", (row) => row.hits), PEOPLE, extra("Time", 0, "Mean time it had attention")]),
+  page("entries", "Entries", [number("Entries", (row) => row.hits, "Visits that began here"), { ...VISITS, hint: "Visits that saw it" }, extra("Bounced", 1)], (row) => row.entries),
+  page("exits", "Exits", [number("Exits", (row) => row.hits, "Visits that ended here"), { ...VISITS, hint: "Visits that saw it" }], (row) => row.exits),
+];
+
+const earned = (report: Report, event: string) =>
+  (report.money ?? []).filter((row) => row.event === event).map((row) => money(row.minor, row.digits, row.currency)).join(" + ");
+export const EVENTS: List = {
+  id: "events", title: "Events", heading: "Event", table: "event", by: "event", empty: "No event was sent in these days.",
+  columns: (report) => (report.filter ? SEEN : [number("Times", (row) => row.hits), { ...PEOPLE, spare: true }, ...(report.money?.length ? [extra("Money", 0, "Sum of the amounts", false)] : [])]),
+  rows: (report) => items(report, "event", asIs, (row) => [earned(report, row.item)]),
+};
+
+const values = (id: string, title: string, heading: string, empty: string, by?: FilterBy): List => ({
+  id, title, heading, table: id, ...(by ? { by } : {}), empty,
+  columns: () => [PEOPLE, extra("Share", 0, "Of these visitors", false)],
+  rows: (report) => {
+    const found = valuesOf(report, id);
+    if (!found || isFew(found)) return found;
+    const all = report.totals?.visitors;
+    return measured(found.map((row) => ({ key: row.value, name: named(id, row.value), title: named(id, row.value), choosable: isChoosable(row.value),
+      hits: 0, visitors: row.visitors, visits: row.visits, more: [share(row.visitors, all)] })), (row) => row.visitors);
+  },
+});
+export const SOURCES: List[] = [
+  values("source", "Sources", "Source", "Nobody came in these days.", "source"),
+  values("campaign", "Campaigns", "Campaign", "No link with utm_campaign was followed in these days.", "campaign"),
+];
+export const COUNTRIES = values("country", "Countries", "Country", "Nobody came in these days.", "country");
+export const TECH: List[] = [
+  values("device", "Devices", "Device", "Nobody came in these days."),
+  values("browser", "Browsers", "Browser", "Nobody came in these days."),
+  values("os", "Systems", "System", "Nobody came in these days."),
+  values("language", "Languages", "Language", "Nobody came in these days."),
+];
+export const tooFew = (k: number) => `Fewer than ${count(k)} visitors: not shown.`;

@@ -1,0 +1,22 @@
+// The range in words, for the sentence at the top.
+import { daysIn, shortDay, span } from "./format";
+import type { Report } from "./schema";
+import type { View } from "./view.svelte";
+
+const WHEN: Record<string, string> = { today: "so far today", yesterday: "yesterday", month: "so far this month", year: "so far this year", all: "in all" };
+const BEFORE: Record<string, string> = { today: "all of yesterday", yesterday: "the day before", month: "at this point last month", year: "at this point last year" };
+
+export const when = (view: View, report: Report | null): string => {
+  if (!report) return "";
+  if (view.from) return report.from === report.to ? `on ${shortDay(report.from)}` : `from ${span(report.from, report.to).replace(" – ", " to ")}`;
+  return WHEN[view.range] ?? `in the last ${daysIn(report.from, report.to)} days`;
+};
+
+export const against = (view: View, report: Report | null): string => {
+  const compared = report?.compared;
+  if (!report || !compared) return "before";
+  if (view.compare_from) return `from ${span(compared.from, compared.to).replace(" – ", " to ")}`;
+  if (view.compare === "year") return "a year earlier";
+  const days = daysIn(report.from, report.to);
+  return (!view.from && BEFORE[view.range]) || (days === 1 ? "the day before" : `in the ${days} days before`);
+};

@@ -1,0 +1,14 @@
+// Which page this is follows from the path; each is code of its own but the one opened most.
+import { mount, type Component } from "svelte";
+import "./app.css";
+import Dashboard from "./pages/Dashboard.svelte";
+
+const page = async (): Promise<Component> => {
+  if (location.pathname === "/login") return (await import("./pages/Login.svelte")).default;
+  if (location.pathname === "/platform") return (await import("./platform/Platform.svelte")).default;
+  if (location.pathname.startsWith("/share/")) return (await import("./pages/Shared.svelte")).default;
+  return Dashboard;
+};
+
+const target = document.getElementById("app");
+if (target) void page().then((Page) => mount(Page, { target }));

@@ -1,0 +1,21 @@
+// One build, three entries by path (see src/main.ts); what is not needed at once is a chunk of its own.
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vite";
+import { world } from "./tools/world.mjs";
+
+const root = fileURLToPath(new URL(".", import.meta.url));
+
+export default defineConfig({
+  root,
+  configFile: false,
+  logLevel: "warn",
+  plugins: [svelte({ configFile: false, compilerOptions: { runes: true } }), world()],
+  build: {
+    target: "es2022",
+    outDir: "../dist",
+    assetsInlineLimit: 0, // `data:` is no source that the policy allows
+    modulePreload: { polyfill: false },
+    license: false,
+  },
+});
