@@ -35,8 +35,13 @@ const shortMonth = format({ month: "short" });
 
 export const shift = (day: string, by: number): string => new Date(Date.parse(day) + by * DAY).toISOString().slice(0, 10);
 export const daysIn = (from: string, to: string): number => Math.round((Date.parse(to) - Date.parse(from)) / DAY) + 1;
-export const span = (from: string, to: string): string =>
-  from === to ? longDay(from) : `${from.slice(0, 4) === to.slice(0, 4) ? shortDay(from) : plainDay(from)} – ${plainDay(to)}`;
+/** `beside`: a day whose year is said already. */
+export const span = (from: string, to: string, beside = ""): string => {
+  const year = (day: string) => day.slice(0, 4);
+  if (from === to) return longDay(from);
+  const last = year(to) === year(beside) && year(from) === year(to) ? shortDay(to) : plainDay(to);
+  return `${year(from) === year(to) ? shortDay(from) : plainDay(from)} – ${last}`;
+};
 
 /** A step of a series: an hour, a day, a week's Monday or a month's first. */
 export const step = (at: string, interval: string): string => {

@@ -44,12 +44,14 @@ export const metricsOf = (by: string | undefined): Metric[] => (by === undefined
 
 export interface Change { text: string; spoken: string; way: "up" | "down" | "same"; better: boolean | null }
 
+const points = (n: number) => `${n} ${n === 1 ? "pt" : "pts"}`;
+
 export const change = (metric: Metric, now: number | null, then: number | null): Change | null => {
   if (now === null || then === null || (!then && !metric.points)) return null;
   const by = metric.points ? now - then : (now - then) / then;
-  const text = metric.points ? `${Math.round(Math.abs(by) * 100)} pts` : percent(Math.abs(by));
+  const text = metric.points ? points(Math.round(Math.abs(by) * 100)) : percent(Math.abs(by));
   if (Math.abs(by) < 0.005) return { text: "same", spoken: "the same as before", way: "same", better: null };
   const way = by > 0 ? "up" : "down";
-  const spoken = `${text.replace("pts", "points")} ${metric.points || metric.say === duration ? (by > 0 ? "higher" : "lower") : by > 0 ? "more" : "less"} than before`;
+  const spoken = `${text.replace("pt", "point")} ${metric.points || metric.say === duration ? (by > 0 ? "higher" : "lower") : by > 0 ? "more" : "less"} than before`;
   return { text, spoken, way, better: (by > 0) !== !!metric.lessIsBetter };
 };

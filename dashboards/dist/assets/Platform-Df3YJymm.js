@@ -1,1 +1,0 @@
-import{I as e,R as t}from"./index-CFUEYxIk.js";var n=t(`<p>soon</p>`);function r(t){var r=n();e(t,r)}export{r as default};
