@@ -71,7 +71,7 @@ const wire = async (port) => {
   return { url, counted, stop: () => [server.close(), ...[...open].map((s) => s.destroy())] };
 };
 
-const start = async (preset = "", more = "") => {
+export const start = async (preset = "", more = "") => {
   const dir = mkdtempSync(join(tmpdir(), "footfall-e2e-"));
   const port = await freePort();
   const direct = `http://127.0.0.1:${port}`;
