@@ -38,12 +38,11 @@ const nothingCounted = async (collector) => {
   expect(report.dimensions.source).toEqual({ rows: [] });
 };
 
-/** A list of the report page as rows of text. */
-const list = (page, title) =>
-  page.locator("#lists section").filter({ has: page.getByRole("heading", { name: title, exact: true }) });
-const rows = (section) =>
-  section.locator("tbody tr").evaluateAll((lines) => lines.map((tr) => [...tr.children].map((cell) => cell.textContent)));
-const total = (page, label) => page.locator(".total").filter({ has: page.getByText(label, { exact: true }) }).locator("b");
+/** A list of the dashboard as rows of text, and a headline number of it. */
+const list = (page, title) => page.getByRole("table", { name: title, exact: true });
+const rows = (table) =>
+  table.locator("tbody tr").evaluateAll((lines) => lines.map((tr) => [...tr.children].map((cell) => cell.innerText.trim())));
+const total = (page, label) => page.locator(".number").filter({ has: page.getByText(label, { exact: true }) }).locator("b");
 
 test("a visitor who has not chosen sends nothing and gets no cookie", async ({ page, context, collector }) => {
   await page.goto("/u/demo");
@@ -81,18 +80,20 @@ test("views and clicks of one who accepted are counted exactly, as one visitor a
   await expect(total(page, "Visitors")).toHaveText("1");
   await expect(total(page, "Visits")).toHaveText("1");
   await expect(total(page, "Page views")).toHaveText("4");
-  expect(await rows(list(page, "Pages"))).toEqual([["/u/demo", "3", "1"], ["/u/demo/shop", "1", "1"]]);
-  expect(await rows(list(page, "Links"))).toEqual([["newsletter", "2", "1"], ["bowl", "1", "1"], ["shop", "1", "1"]]);
-  await expect(list(page, "Sources")).toContainText("Fewer than 5 visitors: not shown.");
-  await page.getByText("The same as a table").click();
-  const hours = await rows(page.locator("#series-table"));
-  expect(hours.filter(([, n]) => n !== "0")).toEqual([[`${DAY} 10:00`, "1"]]);
+  await expect(total(page, "Clicks")).toHaveText("4");
+  const [pages, links] = [await rows(list(page, "Pages")), await rows(list(page, "Links"))];
+  expect(pages.map((row) => row.slice(0, 3))).toEqual([["/u/demo", "3", "1"], ["/u/demo/shop", "1", "1"]]);
+  expect(links.map((row) => row.slice(0, 4))).toEqual([["newsletter", "2", "50%", "1"], ["bowl", "1", "25%", "1"], ["shop", "1", "25%", "1"]]);
+  await expect(page.locator("#sources")).toContainText("Fewer than 5 visitors: not shown.");
+  await page.getByRole("button", { name: "As a table" }).click();
+  const hours = await rows(list(page, "Visitors over time"));
+  expect(hours.filter(([, n]) => n !== "0")).toEqual([["Mon, 2 Mar 2026, 10:00", "1", "0"]]);
   expect(hours.length).toBe(24);
 
   await page.getByRole("button", { name: "/u/demo/shop" }).click();
   await expect(page).toHaveURL(/filter=page%3A%2Fu%2Fdemo%2Fshop/);
   await expect(page.getByRole("heading", { name: "Fewer than 5 visitors" })).toBeVisible();
-  await page.getByRole("button", { name: "Show all" }).click();
+  await page.getByRole("button", { name: "Show everything" }).click();
   await expect(total(page, "Page views")).toHaveText("4");
 });
 
@@ -195,11 +196,11 @@ test("five visitors of one source are shown, and choosing it shows what they saw
   await counted(collector, 5, 0);
   await page.goto(REPORT);
   await expect(total(page, "Visitors")).toHaveText("5");
-  expect(await rows(list(page, "Sources"))).toEqual([["news.example.com", "5", "5"]]);
+  expect(await rows(list(page, "Sources"))).toEqual([["news.example.com", "5", "100%"]]);
   await page.getByRole("button", { name: "news.example.com" }).click();
-  await expect(page.locator("#filter-says")).toHaveText("Source: news.example.com");
+  await expect(page.locator(".chip")).toContainText("Source: news.example.com");
   await expect(total(page, "Visits")).toHaveText("5");
-  expect(await rows(list(page, "Pages"))).toEqual([["/u/demo", "5", "5"]]);
+  await expect.poll(() => rows(list(page, "Pages"))).toEqual([["/u/demo", "5", "5"]]);
   await page.goBack();
   await expect(total(page, "Page views")).toHaveText("5");
 });
