@@ -15,7 +15,7 @@ const BANNED = {
 };
 // Packages that say nothing in their manifest; read by hand.
 const NPM_LICENCES = { "uap-core": "Apache-2.0" };
-const LOCKS = ["package-lock.json", "tests/e2e/package-lock.json", "tracker/package-lock.json"];
+const LOCKS = ["package-lock.json", "tests/e2e/package-lock.json", "tracker/package-lock.json", "dashboards/app/package-lock.json"];
 // Packages with an install script that never runs: only where the lock stands beside an .npmrc that turns scripts off for whoever
 // installs. The reason says why the package works without.
 const SCRIPT_NOT_RUN = { esbuild: "it replaces a Node wrapper by the platform's binary, to start faster" };
