@@ -11,7 +11,7 @@ help:
 	@echo 'make demo    the same, full of 90 days of made-up visits to look around in'
 	@echo 'make test    every test: cargo, then a real browser against the real collector'
 	@echo 'make check   formatting, lints, licences, lock files, the scripts in the page'
-	@echo 'make size    what a page pays for our scripts'
+	@echo 'make size    what the dashboard costs to open, and what a page pays for our scripts'
 	@echo 'make bench   benchmarks'
 
 # The embedded engine and the data files; once, and again when the lock changes.
@@ -25,6 +25,10 @@ tests/e2e/node_modules/.installed: tests/e2e/package.json tests/e2e/package-lock
 
 tracker/node_modules/.installed: tracker/package.json tracker/package-lock.json
 	npm ci --ignore-scripts --prefix tracker
+	touch $@
+
+dashboards/app/node_modules/.installed: dashboards/app/package.json dashboards/app/package-lock.json
+	npm ci --ignore-scripts --prefix dashboards/app
 	touch $@
 
 run: node_modules/.installed
@@ -51,17 +55,21 @@ e2e: node_modules/.installed tests/e2e/node_modules/.installed tracker/node_modu
 chromium:
 	@scripts/need-chromium
 
-check: node_modules/.installed tracker/node_modules/.installed
+check: node_modules/.installed tracker/node_modules/.installed dashboards/app/node_modules/.installed
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	node scripts/check-dependencies.mjs
 	node scripts/check-tree.mjs
 	cd tracker && node_modules/.bin/tsc
 	node tracker/build.mjs --check
+	npm run check --prefix dashboards/app
+	node dashboards/app/build.mjs --check
+	node dashboards/app/size.mjs
 	node tracker/size.mjs
 
 # Of what is committed: nothing need be installed.
 size:
+	@node dashboards/app/size.mjs
 	@node tracker/size.mjs
 
 # About six minutes. `make bench BENCH=--gate` fails where a promise is not kept.

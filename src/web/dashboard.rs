@@ -3,9 +3,7 @@
 //! A file's name holds the digest of what is in it, so a browser keeps it for ever; the page that names them is asked for each time. Each stands
 //! there compressed as well, so that no request pays for that.
 
-use actix_web::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, IF_NONE_MATCH, VARY,
-};
+use actix_web::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, IF_NONE_MATCH, VARY};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::pages::{self, CSS, HTML, JS, SVG};

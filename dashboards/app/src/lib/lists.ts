@@ -69,7 +69,8 @@ export const LINKS: List = {
 
 const page = (id: string, title: string, columns: Column[], by?: (row: Item) => number): List => ({
   id, title, heading: "Page", table: "page", by: "page", columns: unless(columns), empty: "No page was viewed in these days.",
-  rows: (report) => items(report, "page", asIs, (row) => [row.hits ? duration(row.seconds / row.hits) : "–", share(row.bounces, row.visits)], by),
+  // Which pages a value's visitors saw is known, not where they came in or left.
+  rows: (report) => by && report.filter ? null : items(report, "page", asIs, (row) => [row.hits ? duration(row.seconds / row.hits) : "–", share(row.bounces, row.visits)], by),
 });
 export const PAGES: List[] = [
   page("views", "Pages", [number("Views", (row) => row.hits), PEOPLE, extra("Time", 0, "Mean time it had attention")]),
