@@ -86,6 +86,16 @@ test("the chart is read with arrow keys and by touch, and is a table too", async
   expect(await rows(page.getByRole("table", { name: "Visitors over time" }))).toEqual(series.map(({ visitors }, i) => [expect.stringContaining("Mar 2026"), String(visitors), String(PEOPLE[i])]));
 });
 
+test("hours that have not come yet are no zeros", async ({ page }) => {
+  await page.clock.setFixedTime(NOW);
+  await loaded(page, "&range=today");
+  await page.getByRole("button", { name: "As a table" }).click();
+  const hours = await rows(page.getByRole("table", { name: "Visitors over time" }));
+  expect(hours.length).toBe(24);
+  const ahead = hours.filter(([, now]) => now === "–").map(([when]) => when);
+  expect(ahead).toEqual(["Sun, 15 Mar 2026, 22:00", "Sun, 15 Mar 2026, 23:00"]);
+});
+
 test("every list shows the API's rows", async ({ page, collector }) => {
   await loaded(page);
   const { subjects, dimensions, totals, money } = await collector.report("range=7d");
@@ -315,6 +325,16 @@ test("sites are found by name, also with the keyboard alone", async ({ page }) =
   await expect(page.getByRole("dialog", { name: "Keyboard shortcuts" })).toContainText("A year earlier".toLowerCase());
   await page.keyboard.press("Escape");
   await expect(page.getByRole("dialog")).toHaveCount(0);
+});
+
+test("without a site in the address one chooses", async ({ page }) => {
+  await page.goto("/");
+  await page.getByRole("dialog", { name: "Choose a site" }).getByRole("button", { name: /^demo/ }).click();
+  await expect(page).toHaveURL(/\?site=demo$/);
+  await expect(page.locator(".lead")).toBeVisible();
+  await page.goBack();
+  await expect(page.getByRole("heading", { name: "No site is chosen" })).toBeVisible();
+  expect(await violations(page)).toEqual([]);
 });
 
 test("a site without visits says what to put into the page", async ({ page }) => {
