@@ -459,6 +459,7 @@ for (const [size, viewport] of [["phone", { width: 360, height: 780 }], ["deskto
         await loaded(page);
         await expect(page.locator("canvas")).toBeVisible();
         await expect(panel(page, "Not counted")).toBeVisible();
+        await expect(number(page, "Clicks").locator(".change")).toBeVisible();
         await look("dashboard");
         await look("dashboard-whole", true);
         await page.getByRole("button", { name: "As a table" }).click();
