@@ -28,7 +28,8 @@ USER footfall
 # A container's own loopback cannot be reached from outside; the compose file publishes the port on the host's loopback only.
 ENV FOOTFALL__SERVER__LISTEN=0.0.0.0:8080 \
     FOOTFALL__JOURNAL__DIR=/var/lib/footfall/journal \
-    FOOTFALL__STORE__DIR=/var/lib/footfall/store
+    FOOTFALL__STORE__DIR=/var/lib/footfall/store \
+    FOOTFALL__MAIL__KEY_FILE=/var/lib/footfall/mail.keys
 VOLUME /var/lib/footfall
 EXPOSE 8080
 STOPSIGNAL SIGTERM

@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -162,13 +161,11 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
     });
     let gate = Gate::new(config, Arc::clone(&asking.terms), Arc::clone(&refusals));
     let desk = mailing::desk(config, &edge.directory.zones(), random_key(), Arc::clone(&registry.opened))?;
-    let mail_lost = Arc::new(AtomicU64::new(0));
-    let mail = web::Data::new(mailing::edge(config, &edge, gate, desk.clone(), Arc::clone(&mail_lost)));
+    let mail = web::Data::new(mailing::edge(config, &edge, gate, desk.clone(), journal.clone()));
     let site = web::Data::new(pages::Site {
         clock,
         registry: Arc::clone(&registry),
         mail: desk,
-        mail_lost,
         access: Access::new(config, Arc::clone(&rates))
             .context("platform.token_key: is no key of platform.token_algorithm")?,
         rules: Rules {

@@ -82,7 +82,7 @@ impl Meters {
     }
 
     /// The page, in Prometheus' text format.
-    pub fn render(&self, journal: &Journal, mail_lost: &AtomicU64, stored: Option<u64>) -> String {
+    pub fn render(&self, journal: &Journal, stored: Option<u64>) -> String {
         let (hits, flush) = (&journal.stats, &self.flush);
         let read = |figure: &AtomicU64| Some(figure.load(Ordering::Relaxed));
         let waiting = journal.folder.numbers("sealed").ok().map(|numbers| numbers.len() as u64);
@@ -105,7 +105,7 @@ impl Meters {
             read(&hits.overflow_sites),
             read(&hits.overflow_ids),
             read(&hits.mails),
-            read(mail_lost),
+            read(&hits.mails_lost),
             stored,
         ];
         with_local_recorder(&self.recorder, || {

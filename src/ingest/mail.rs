@@ -5,7 +5,7 @@
 //! all the same, and a metric says what was lost. A link that is not ours to the last byte is answered 404, never a redirect.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::http::Method;
@@ -24,7 +24,7 @@ use crate::consent::{Gate, RawMail};
 use crate::enrich::{Enricher, Page};
 use crate::event::{Address, Day, MailAction, Millis, Problem, Reader};
 use crate::http::{Rates, peer, read, refuse};
-use crate::journal::{Inbox, Ticket};
+use crate::journal::{Journal, Ticket};
 use crate::mail::{Click, Desk, Load, Mail, is_unsubscribe, tagged};
 use crate::pseudonym::{DayKeys, Done, MailEvent, seal_mail};
 
@@ -45,12 +45,10 @@ pub struct MailEdge {
     pub enricher: Arc<Enricher>,
     pub gate: Gate,
     pub keys: Arc<DayKeys>,
-    pub inbox: Arc<Inbox>,
+    pub journal: Journal,
     pub mode: VisitorMode,
     /// `None` where mails are switched off: pixels answer, links do not lead.
     pub desk: Option<Arc<Desk>>,
-    /// Openings and clicks that could not be kept.
-    pub lost: Arc<AtomicU64>,
     pub prefix: String,
     pub deadline: Duration,
 }
@@ -59,10 +57,9 @@ pub struct MailEdge {
 pub async fn pixel(request: HttpRequest, mut payload: web::Payload, edge: web::Data<MailEdge>) -> HttpResponse {
     let _ = read(&mut payload, BODY_BYTES, edge.deadline).await;
     // Whatever is personal about the request ends with this call.
-    if let Some(ticket) = edge.open(&request)
-        && ticket.on_disk().await.is_err()
-    {
-        edge.lose(1);
+    if let Some(ticket) = edge.open(&request) {
+        // Without room the writer says what was lost.
+        let _ = ticket.on_disk().await;
     }
     HttpResponse::Ok()
         .content_type("image/gif")
@@ -86,12 +83,23 @@ pub async fn link(request: HttpRequest, mut payload: web::Payload, edge: web::Da
 }
 
 /// Counts the clicks that were held back for as long as it takes to know whose they were.
-pub fn release(desk: &Desk, inbox: &Inbox, lost: &AtomicU64, now: Millis) {
-    let due = desk.watch.due(now);
-    let many = due.len() as u64;
-    if many > 0 && inbox.submit(due.into_iter()).is_err() {
-        lost.fetch_add(many, Ordering::Relaxed);
+pub fn release(desk: &Desk, journal: &Journal, now: Millis) {
+    for click in desk.watch.due(now) {
+        // Nobody waits for it.
+        drop(submit(journal, click));
     }
+}
+
+fn submit(journal: &Journal, event: MailEvent) -> Option<Ticket> {
+    let ticket = journal.inbox.submit(std::iter::once(event));
+    if ticket.is_err() {
+        lose(journal);
+    }
+    ticket.ok()
+}
+
+fn lose(journal: &Journal) {
+    journal.stats.mails_lost.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Who asks, until the request is answered.
@@ -104,10 +112,6 @@ struct Asker<'a> {
 }
 
 impl MailEdge {
-    fn lose(&self, many: u64) {
-        self.lost.fetch_add(many, Ordering::Relaxed);
-    }
-
     fn open(&self, request: &HttpRequest) -> Option<Ticket> {
         let desk = self.desk.as_deref()?;
         let token = self.token(request, "/o/")?;
@@ -119,11 +123,7 @@ impl MailEdge {
         }
         let mail = desk.mint.keys.read_open(token, today(asker.at));
         let event = self.seal(desk, mail, MailAction::Open, "", &asker)?;
-        let ticket = self.inbox.submit(std::iter::once(event));
-        if ticket.is_err() {
-            self.lose(1);
-        }
-        ticket.ok()
+        submit(&self.journal, event)
     }
 
     /// Where a link leads; `None` for one that is not ours.
@@ -193,7 +193,7 @@ impl MailEdge {
         if let Some((messages, message)) = known.filter(|_| admitted && reader != Reader::Machine) {
             let on = self.keys.at(desk.zone, asker.at).span.day;
             if !messages.opened.note(message, on) {
-                self.lose(1);
+                lose(&self.journal);
             }
         }
     }

@@ -47,6 +47,8 @@ pub struct Stats {
     pub hits: AtomicU64,
     /// Openings and clicks of mails.
     pub mails: AtomicU64,
+    /// Those that were not counted, because there was no room. Whoever opened or clicked was answered all the same.
+    pub mails_lost: AtomicU64,
     pub batches: AtomicU64,
     pub bytes: AtomicU64,
     pub visitors: AtomicU64,
@@ -212,6 +214,7 @@ impl Writer {
         let need = hits.len() as u64 * BYTES_PER_HIT + BYTES_OF_CLOSING;
         if !self.room(need) {
             // Nothing of these hits was counted, so a retry of them counts once.
+            self.stats.mails_lost.fetch_add(mails_among(&hits), Ordering::Relaxed);
             answer_all(hits, Err(Unavailable::Full));
             return Ok(false);
         }
@@ -221,9 +224,9 @@ impl Writer {
         }
         let more = self.table.advance(now);
         self.commit()?;
-        let mails = hits.iter().filter(|hit| matches!(hit.counted, Counted::Mail(_))).count();
-        self.stats.hits.fetch_add((hits.len() - mails) as u64, Ordering::Relaxed);
-        self.stats.mails.fetch_add(mails as u64, Ordering::Relaxed);
+        let mails = mails_among(&hits);
+        self.stats.hits.fetch_add(hits.len() as u64 - mails, Ordering::Relaxed);
+        self.stats.mails.fetch_add(mails, Ordering::Relaxed);
         answer_all(hits, Ok(()));
         Ok(more)
     }
@@ -353,6 +356,10 @@ impl Writer {
         self.sealer.finish();
         Ok(())
     }
+}
+
+fn mails_among(hits: &[Waiting]) -> u64 {
+    hits.iter().filter(|hit| matches!(hit.counted, Counted::Mail(_))).count() as u64
 }
 
 fn answer_all(hits: Vec<Waiting>, outcome: Result<(), Unavailable>) {

@@ -5,7 +5,6 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use anyhow::Context;
 
@@ -13,6 +12,7 @@ use crate::config::{Config, Proxies, Secret, Zones};
 use crate::consent::Gate;
 use crate::ingest::Edge;
 use crate::ingest::mail::MailEdge;
+use crate::journal::Journal;
 use crate::mail::{Desk, Keys, Mint, Opened};
 
 /// `None` where mails are switched off. `key` is random and lives as long as the process.
@@ -32,13 +32,7 @@ pub(super) fn desk(
     Ok(Some(Arc::new(desk)))
 }
 
-pub(super) fn edge(
-    config: &Config,
-    hits: &Edge,
-    gate: Gate,
-    desk: Option<Arc<Desk>>,
-    lost: Arc<AtomicU64>,
-) -> MailEdge {
+pub(super) fn edge(config: &Config, hits: &Edge, gate: Gate, desk: Option<Arc<Desk>>, journal: Journal) -> MailEdge {
     MailEdge {
         clock: hits.clock.clone(),
         directory: Arc::clone(&hits.directory),
@@ -47,10 +41,9 @@ pub(super) fn edge(
         enricher: Arc::clone(&hits.enricher),
         gate,
         keys: Arc::clone(&hits.keys),
-        inbox: Arc::clone(&hits.inbox),
+        journal,
         mode: hits.mode,
         desk,
-        lost,
         prefix: config.server.prefix.clone(),
         deadline: hits.deadline,
     }

@@ -12,9 +12,5 @@ pub async fn page(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
         Some(store) => store.bytes().await.ok(),
         None => None,
     };
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(site.meters.render(
-        &site.journal,
-        &site.mail_lost,
-        stored,
-    ))
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(site.meters.render(&site.journal, stored))
 }

@@ -23,7 +23,6 @@ mod tokens;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use actix_web::http::header::{ALLOW, HeaderValue};
@@ -53,8 +52,6 @@ pub struct Site {
     pub registry: Arc<Registry>,
     /// `None` where mails are switched off.
     pub mail: Option<Arc<Desk>>,
-    /// Openings and clicks of mails that could not be kept.
-    pub mail_lost: Arc<AtomicU64>,
     pub access: Access,
     pub rules: Rules,
     pub journal: Journal,
@@ -78,7 +75,7 @@ impl Site {
     /// Counts the clicks that were held back until now.
     pub fn release_clicks(&self, now: Millis) {
         if let Some(desk) = &self.mail {
-            ingest::mail::release(desk, &self.journal.inbox, &self.mail_lost, now);
+            ingest::mail::release(desk, &self.journal, now);
         }
     }
 }
