@@ -1,7 +1,7 @@
 # The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test check size bench bench-report e2e chromium clean
+.PHONY: help run demo test check size bench bench-page bench-report e2e chromium clean
 
 # Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
@@ -80,6 +80,11 @@ bench: node_modules/.installed
 # The first run makes 100 million rows, for some minutes; they stay in the build folder.
 bench-report: node_modules/.installed
 	cargo bench --locked --bench report -- $(BENCH)
+
+# The first number of a dashboard, in the browser.
+bench-page: node_modules/.installed tests/e2e/node_modules/.installed chromium
+	cargo build --release --locked
+	cd tests/e2e && FOOTFALL_BIN="$(TARGET)/release/footfall" node_modules/.bin/playwright test --config bench.config.js
 
 clean:
 	cargo clean

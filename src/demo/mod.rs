@@ -19,11 +19,11 @@ mod tally;
 mod tell;
 mod visit;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use hyper::Method;
 
 use crate::clock::Clock;
@@ -79,6 +79,9 @@ impl Demo {
         };
         // What is wrong with the command line is said before a folder is touched.
         load(sources(Vec::new()), read)?;
+        // The made-up pages stand at this very address; see config/demo.toml.
+        let named = options.listen.ip() == Ipv4Addr::LOCALHOST && options.listen.port() != 0;
+        ensure!(named, "--listen must be 127.0.0.1 and a port, not {}", options.listen);
         let folder = Folder::claim(&options.dir)?;
         let config = load(sources(folder.settings().collect()), read)?;
         Ok(Demo { options, config, _folder: folder })

@@ -254,12 +254,29 @@ impl Script<'_> {
 
     fn step(&self, at: f64) -> Millis {
         let at = at.min(LONGEST);
-        if self.visit.exact {
-            return at as Millis;
+        let at = if self.visit.exact { at } else { rounded(at, self.rounding) };
+        at as Millis
+    }
+}
+
+/// A step beside `at`: the next one as often, over all `rounding` from 0 to 1, as `at` is near it.
+fn rounded(at: f64, rounding: f64) -> f64 {
+    let above = STEPS.iter().position(|step| *step > at).unwrap_or(STEPS.len() - 1);
+    let (low, high) = (STEPS[above - 1], STEPS[above]);
+    if (at - low) / (high - low) > rounding { high } else { low }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_right_on_average_and_keep_the_order() {
+        let all = || (0..1000).map(|n| f64::from(n) / 1000.0);
+        for at in [0.0, 1.0, 7_400.0, 15_000.0, 22_000.0, 100_000.0, 239_000.0, LONGEST] {
+            let mean = all().map(|rounding| rounded(at, rounding)).sum::<f64>() / 1000.0;
+            assert!((mean - at).abs() <= 180.0, "{at}: {mean}");
+            assert!(all().all(|rounding| rounded(at, rounding) <= rounded((at + 900.0).min(LONGEST), rounding)));
         }
-        let above = STEPS.iter().position(|step| *step > at).unwrap_or(STEPS.len() - 1);
-        let (low, high) = (STEPS[above - 1], STEPS[above]);
-        let rounded = if (at - low) / (high - low) > self.rounding { high } else { low };
-        rounded as Millis
     }
 }

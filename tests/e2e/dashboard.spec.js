@@ -403,23 +403,6 @@ test("what opens costs one page, its style and its code, kept for ever by name",
   expect((await fetch(collector.page("/assets/none.js"))).status).toBe(404);
 });
 
-test("the first number is there within 300 ms on a warm server", async ({ page }) => {
-  await page.addInitScript(() => {
-    new MutationObserver(() => {
-      const number = document.querySelector(".number b");
-      if (!window.at && number && /\d/.test(number.textContent)) window.at = performance.now();
-    }).observe(document, { subtree: true, childList: true, characterData: true });
-  });
-  const times = [];
-  for (let i = 0; i < 7; i++) {
-    await loaded(page);
-    times.push(await page.evaluate(() => window.at));
-  }
-  const median = times.slice(1).sort((a, b) => a - b)[3];
-  console.log(`first number after ${Math.round(median)} ms (median of 6, warm)`);
-  expect(median).toBeLessThan(300);
-});
-
 test("news changes the numbers without a word, and a hidden tab hears none", async ({ page, collector }) => {
   await loaded(page, "&range=today");
   const before = Number(await value(page, "Page views").textContent());

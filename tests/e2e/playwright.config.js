@@ -21,7 +21,7 @@ if (process.getuid?.() === 0) args.push("--no-sandbox");
 
 export default defineConfig({
   projects: [
-    { name: "collector", testDir: "." },
+    { name: "collector", testDir: ".", testIgnore: "bench/**" },
     { name: "page", testDir: "../../tracker/tests" },
   ],
   outputDir: "../../test-results/e2e",

@@ -142,5 +142,7 @@ fn a_folder_that_holds_something_else_is_refused_and_so_is_an_address_others_can
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     let said = refused(&dir.path().join("new"), "0.0.0.0:0".parse().unwrap());
     assert!(said.contains("needs server.listen on a loopback address"), "{said}");
+    let said = refused(&dir.path().join("new"), "127.0.0.1:0".parse().unwrap());
+    assert!(said.contains("must be 127.0.0.1 and a port"), "{said}");
     assert!(!dir.path().join("new").exists());
 }
