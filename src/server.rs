@@ -202,8 +202,7 @@ fn serve(
     // A profile's visit cookie is sent to paths below the profile only.
     let hit_under = format!("/{{under:.+}}{hit_path}");
     let prefix = config.server.prefix.clone();
-    let pixel_path = format!("{}/o/{{token:.*}}", config.server.prefix);
-    let link_path = format!("{}/c/{{token:.*}}", config.server.prefix);
+    let (pixels, links) = (format!("{prefix}/o"), format!("{prefix}/c"));
     let test_clock = config.test.clock;
     let factory = move || {
         let (routed, asked) = (site.clone(), asking.clone());
@@ -214,12 +213,11 @@ fn serve(
             .app_data(asking.clone())
             .wrap(Condition::new(test_clock, from_fn(pages::follow)))
             .route(&hit_path, web::post().to(ingest::hit))
+            // As a scope, not a pattern, and in front of those: to look for patterns in a token costs more than to count its mail.
+            .service(web::scope(&pixels).default_service(web::to(mail::pixel)))
+            .service(web::scope(&links).default_service(web::to(mail::link)))
             .route(&hit_under, web::post().to(ingest::hit))
             .configure(|config| ingest::compatible(&prefix, config))
-            .route(&pixel_path, web::get().to(mail::pixel))
-            .route(&pixel_path, web::head().to(mail::pixel))
-            .route(&link_path, web::get().to(mail::link))
-            .route(&link_path, web::head().to(mail::link))
             .configure(move |config| pages::consent::routes(&asked, config))
             .configure(move |config| pages::routes(&routed, config))
             .default_service(web::to(pages::nothing))

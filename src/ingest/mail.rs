@@ -128,7 +128,7 @@ impl MailEdge {
 
     /// Where a link leads; `None` for one that is not ours.
     fn click(&self, request: &HttpRequest) -> Option<HeaderValue> {
-        let desk = self.desk.as_deref()?;
+        let desk = self.desk.as_deref().filter(|_| [Method::GET, Method::HEAD].contains(request.method()))?;
         let at = self.clock.now();
         let click = desk.mint.keys.read_click(self.token(request, "/c/")?, today(at));
         let Click { mail, link, target } = click.filter(|click| desk.mint.leads(&click.target))?;
@@ -207,7 +207,7 @@ impl MailEdge {
         let fields = Fields::read(request.headers());
         let address = Address::new(self.proxies.client(peer(request), fields.forwarded.iter().copied()));
         let known_bot = self.enricher.client(&fields.agent(), &fields.hints()).bot;
-        Asker { fields, address, known_bot, head: request.method() == Method::HEAD, at: self.clock.now() }
+        Asker { fields, address, known_bot, head: request.method() != Method::GET, at: self.clock.now() }
     }
 
     /// As it was sent: nothing in a token is encoded, so what is encoded is none.

@@ -17,7 +17,7 @@ pub struct Load<'a> {
     pub action: MailAction,
     pub address: &'a Address,
     pub agent: Agent<'a>,
-    /// Asks for the head only.
+    /// Asks for the head only, or for something else than the mail to be shown.
     pub head: bool,
     /// Says that nobody asked to see it yet.
     pub prefetch: bool,

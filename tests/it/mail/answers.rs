@@ -74,6 +74,10 @@ fn the_pixel_is_the_same_in_every_case() {
         assert_eq!(all_of(load(&mut client, &path, ANN, 60_000, more)), counted, "{path} {more:?}");
     }
     let headers = [("Host", "pages.example"), ("User-Agent", PERSON), ("X-Forwarded-For", "198.51.100.9")];
+    let posted = server.client().ask("POST", &good, &headers, Body::Sized(b"anything")).unwrap();
+    assert_eq!(all_of(posted), counted);
+    let posted = server.client().ask("POST", &link("start", TARGET), &headers, Body::Sized(b"anything")).unwrap();
+    assert_eq!((posted.status, posted.header("location")), (404, None));
     let mut head = server.client();
     head.send("HEAD", &good, &headers, Body::None).unwrap();
     let (status, fields, _) = all_of(head.receive_head().unwrap());
