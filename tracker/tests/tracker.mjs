@@ -15,7 +15,11 @@ export const open = async (browserPage, fake, path = "/page") => {
   await browserPage.goto(path);
 };
 
-export const hits = (fake) => fake.posts.flatMap((post) => post.hits);
+export const arrived = (fake) => fake.posts.flatMap((post) => post.hits);
+
+/** What the collector would count: the same id once. Chromium tells a page that goes away that what is under way has failed, although it
+    arrives, and so it comes again. */
+export const hits = (fake) => [...new Map(arrived(fake).map((hit) => [hit.id, hit])).values()];
 
 /** Each hit as a word: its kind, and what it was on. */
 export const told = (fake) => hits(fake).map(({ kind, url, name, metric }) => [kind, name ?? metric ?? new URL(url).pathname].join(" "));
