@@ -12,6 +12,10 @@ password_hash = "$argon2id$v=19$m=19456,t=2,p=1$unIL+vwf9QK0H7PVNEMDJQ$O06bzyO9/
 [platform]
 token_algorithm = "HS256"
 token_key = "${SECRET}"
+[mail]
+enabled = true
+templates = ["welcome"]
+http_targets = true
 `;
 
 const test = base.extend({
@@ -22,6 +26,14 @@ const test = base.extend({
     await collector.stop();
   }, { scope: "worker" }],
   collector: async ({ stage }, use) => use(stage),
+  /** Whatever the page complains about fails the test; that somebody is refused is said on purpose. */
+  page: async ({ page }, use) => {
+    const complaints = [];
+    page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+    page.on("pageerror", (error) => complaints.push(error.message));
+    await use(page);
+    expect(complaints.filter((text) => !/status of 40[0134]/.test(text))).toEqual([]);
+  },
 });
 
 const value = (page, label) => page.locator(".number").filter({ has: page.getByText(label, { exact: true }) }).locator("b");
@@ -188,6 +200,31 @@ test("the platform's view: totals, sites, consent, health, what is slow and brok
   await expect(value(page, "Visitors")).toHaveText(String(sum(PEOPLE)));
   await sites.getByRole("link", { name: "demo" }).click();
   await expect(page).toHaveURL(/\/\?site=demo$/);
+});
+
+test("mails say who opened and clicked, apart from proxies and machines", async ({ page, collector }) => {
+  await asOperator(page, "/login?to=/platform");
+  await expect(page.locator("#mail")).toContainText("No mail was opened in these days.");
+  const csrf = await page.evaluate(async () => (await (await fetch("/api/v1/session")).json()).csrf);
+  const order = { mails: [{ template: "welcome", batch: "2026-03-15", consent: true, links: [{ link: "start", url: collector.page("/u/demo") }] }] };
+  const { mails: [mail] } = await page.evaluate(async ([order, csrf]) => (await fetch("/api/v1/mail/links", { method: "POST", headers: { "x-csrf-token": csrf }, body: JSON.stringify(order) })).json(), [order, csrf]);
+  const path = (url) => collector.page(new URL(url, collector.url).pathname);
+  for (let i = 0; i < 7; i++) {
+    const agent = { "user-agent": `Mozilla/5.0 (X11; Linux x86_64; rv:1${i + 10}.0) Gecko/20100101 Thunderbird/1${i + 10}.0`, "x-forwarded-for": `217.160.9.${i + 1}`, "x-footfall-now": String(NOW + i * 60_000) };
+    expect((await fetch(path(mail.pixel), { headers: agent })).status).toBe(200);
+    if (i < 6) expect((await fetch(path(mail.links[0].url), { headers: { ...agent, "x-footfall-now": String(NOW + i * 60_000 + 20_000) }, redirect: "manual" })).status).toBe(302);
+  }
+  await collector.flush(NOW + 10 * 60_000);
+  await page.reload();
+  const report = await page.evaluate(async () => (await fetch("/api/v1/mail?range=7d")).json());
+  const [{ opens, clicks }] = report.templates;
+  expect([opens.direct, clicks.direct]).toEqual([7, 6]);
+  const mails = page.getByRole("table", { name: "Mails", exact: true });
+  await expect(mails.getByRole("row", { name: /^welcome 7 0 0 6 86%/ })).toBeVisible();
+  await mails.getByRole("button", { name: "welcome" }).click();
+  await expect(page.getByRole("table", { name: "Links of welcome" }).getByRole("row", { name: "start 6" })).toBeVisible();
+  await expect(page.getByRole("table", { name: "welcome by day sent" }).getByRole("row", { name: "Sun, 15 Mar 2026 7 0 6" })).toBeVisible();
+  expect(await violations(page)).toEqual([]);
 });
 
 test("an operator registers a site, makes and revokes a token, and finds it all in the log", async ({ page }) => {
