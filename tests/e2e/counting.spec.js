@@ -90,7 +90,7 @@ test("views and clicks of one who accepted are counted exactly, as one visitor a
   expect(hours.filter(([, n]) => n !== "0")).toEqual([["Mon, 2 Mar 2026, 10:00", "1", "0"]]);
   expect(hours.length).toBe(24);
 
-  await page.getByRole("button", { name: "/u/demo/shop" }).click();
+  await list(page, "Pages").getByRole("button", { name: "/u/demo/shop" }).click();
   await expect(page).toHaveURL(/filter=page%3A%2Fu%2Fdemo%2Fshop/);
   await expect(page.getByRole("heading", { name: "Fewer than 5 visitors" })).toBeVisible();
   await page.getByRole("button", { name: "Show everything" }).click();

@@ -17,6 +17,8 @@ network_hits_per_sec = 1000000
 network_burst = 1000000
 [proxy]
 trusted = ["127.0.0.0/8"]
+[registry]
+refresh_secs = 1
 `;
 /** Networks of well-known hosts in six countries. */
 const NETWORKS = ["217.160.0", "217.160.0", "8.8.8", "212.27.48", "212.58.244", "200.160.2"];
