@@ -99,23 +99,17 @@ impl Demo {
         let days = sites[0].days();
         let from = sites.iter().map(Site::begin).min().unwrap_or(now).div_euclid(HOUR) * HOUR;
         self.config.test.start_millis = from;
-        let config = &self.config;
-        let sender = Sender::new(config.server.listen, &config.server.prefix, &config.consent.cookie.name);
-        let origin = sender.origin().to_owned();
-        let (version, tier) = (config.consent.version, config.consent.analytics_tier.clone());
-        let stage = Stage { origin: origin.clone(), version, tier };
-        let places = Places::find(&crate::server::countries(config)?, self.options.seed);
-        let mut teller = Teller::new(Plan { seed: self.options.seed, stage, places, sites }, sender);
+        let mut teller = self.teller(sites)?;
         let still = self.options.now.is_some();
         // The creators' days begin at different moments; what is shown is the days that were asked for.
         let all = u64::from(self.options.days) * DAY;
-        let mut told_of = |done: u64, of: u64| progress(all * done / of.max(1), all);
+        let mut told_of = |done: u64, of: u64| progress((done as f64 / of as f64 * all as f64) as u64, all);
 
         let telling = async {
             teller.sender.wait().await?;
             teller.past(from, now, &mut told_of).await?;
             teller.tally.must_agree(&teller.sender.ask(Method::GET, "/metrics", None).await?)?;
-            let tally = std::mem::take(&mut teller.tally);
+            let (tally, origin) = (std::mem::take(&mut teller.tally), teller.sender.origin().to_owned());
             told(&Told { tally, days, seconds: begun.elapsed().as_secs_f64(), origin });
             if still { Ok(()) } else { teller.present((now / MINUTE + 1) * MINUTE).await }
         };
@@ -127,6 +121,15 @@ impl Demo {
             failed = telling => failed?,
         }
         serving.await
+    }
+
+    fn teller(&self, sites: Vec<Site>) -> anyhow::Result<Teller> {
+        let (config, seed) = (&self.config, self.options.seed);
+        let sender = Sender::new(config.server.listen, &config.server.prefix, &config.consent.cookie.name);
+        let (version, tier) = (config.consent.version, config.consent.analytics_tier.clone());
+        let stage = Stage { origin: sender.origin().to_owned(), version, tier };
+        let places = Places::find(&crate::server::countries(config)?, seed);
+        Ok(Teller::new(Plan { seed, stage, places, sites }, sender))
     }
 
     /// The creators' time zones are those of the configuration.

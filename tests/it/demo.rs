@@ -106,6 +106,7 @@ fn three_days_are_told_twice_the_same_and_the_reports_say_what_the_demo_says() {
         demo.get(&format!("/?site={creator}"));
     }
     assert!(live > 0, "somebody is there right now");
+    demo.get("/platform");
     demo.get("/u/demo");
 
     let consent = &demo.read("/api/v1/platform/consent")["versions"][0];
