@@ -71,11 +71,6 @@ test("views and clicks of one who accepted are counted exactly, as one visitor a
   expect(report.subjects.link.rows.map(short)).toEqual([["newsletter", 2, 1, 1], ["bowl", 1, 1, 1], ["shop", 1, 1, 1]]);
   expect(report.subjects.event.rows).toEqual([]);
   expect(report.dimensions.source).toEqual({ fewer_than: 5 });
-  // 4 views, 4 clicks, 4 leaves, and 4 times how fast the page was. Chromium tells a page that goes away that what is under way has failed,
-  // although it arrives; it is then sent again, under the same ids, and counted once.
-  await expect.poll(collector.sent).toBeGreaterThanOrEqual(16);
-  await counted(collector, 4, 4);
-
   await page.goto(REPORT);
   await expect(total(page, "Visitors")).toHaveText("1");
   await expect(total(page, "Visits")).toHaveText("1");
