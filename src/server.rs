@@ -294,7 +294,7 @@ fn read_again(site: &pages::Site, enricher: &Enricher) {
     }
 }
 
-async fn signal() -> &'static str {
+pub(crate) async fn signal() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
     let terminate = async {
         match signal(SignalKind::terminate()) {

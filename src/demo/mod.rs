@@ -117,7 +117,10 @@ impl Demo {
         let serving = crate::server::run(self.config, &mut nothing);
         tokio::pin!(serving);
         tokio::select! {
+            biased;
             ended = &mut serving => return ended,
+            // The collector hears it as well, and closes its door on the teller: that is no failure.
+            _ = crate::server::signal() => {}
             failed = telling => failed?,
         }
         serving.await

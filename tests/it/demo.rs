@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,9 @@ use crate::support::{Client, free_port};
 const CREATORS: [&str; 5] = ["demo", "noravale", "slowsignal", "kumo", "ivo"];
 const PATIENCE: Duration = Duration::from_secs(180);
 
-fn command(dir: &Path, listen: SocketAddr) -> Command {
+fn command(dir: &Path, listen: SocketAddr, days: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_footfall"));
-    command.arg("demo").arg("--dir").arg(dir).args(["--listen", &listen.to_string(), "--days", "3", "--seed", "7"]);
+    command.arg("demo").arg("--dir").arg(dir).args(["--listen", &listen.to_string(), "--days", days, "--seed", "7"]);
     command.args(["--now", "2026-03-11T20:30:00Z"]).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
     command
 }
@@ -23,24 +23,34 @@ fn command(dir: &Path, listen: SocketAddr) -> Command {
 struct Demo {
     child: Child,
     address: SocketAddr,
+    log: PathBuf,
     said: String,
 }
 
 impl Demo {
+    fn start(dir: &Path, days: &str) -> Demo {
+        let (address, log) = (free_port(), dir.join("log"));
+        let out = File::create(&log).unwrap();
+        let mut command = command(&dir.join("demo"), address, days);
+        let child = command.stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
+        Demo { child, address, log, said: String::new() }
+    }
+
     /// Three days that end on a Wednesday evening. Returns once they are told.
     fn tell(dir: &Path) -> Demo {
-        let (address, log) = (free_port(), dir.with_extension("log"));
-        let out = File::create(&log).unwrap();
-        let child = command(&dir.join("demo"), address).stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
-        let mut demo = Demo { child, address, said: String::new() };
-        let begun = Instant::now();
-        while !demo.said.contains("Stop with Ctrl-C") {
-            std::thread::sleep(Duration::from_millis(50));
-            demo.said = fs::read_to_string(&log).unwrap();
-            let running = demo.child.try_wait().unwrap().is_none();
-            assert!(running && begun.elapsed() < PATIENCE, "{}", demo.said);
-        }
+        let mut demo = Demo::start(dir, "3");
+        demo.wait(|demo| demo.said.contains("Stop with Ctrl-C"));
         demo
+    }
+
+    fn wait(&mut self, until: impl Fn(&Demo) -> bool) {
+        let begun = Instant::now();
+        while !until(self) {
+            std::thread::sleep(Duration::from_millis(50));
+            self.said = fs::read_to_string(&self.log).unwrap();
+            let running = self.child.try_wait().unwrap().is_none();
+            assert!(running && begun.elapsed() < PATIENCE, "{}", self.said);
+        }
     }
 
     fn get(&self, path: &str) -> String {
@@ -130,11 +140,25 @@ fn three_days_are_told_twice_the_same_and_the_reports_say_what_the_demo_says() {
 }
 
 #[test]
+fn stopping_in_the_middle_is_no_failure() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut demo = Demo::start(dir.path(), "90");
+    demo.wait(|demo| {
+        let metrics = Client::connect(demo.address).and_then(|mut client| client.get("/metrics"));
+        metrics.is_ok_and(|page| {
+            page.text().lines().any(|line| line.starts_with("footfall_hits_total ") && !line.ends_with(" 0"))
+        })
+    });
+    assert_eq!(demo.stop(), Some(0));
+    assert_eq!(fs::read_to_string(&demo.log).unwrap(), "");
+}
+
+#[test]
 fn a_folder_that_holds_something_else_is_refused_and_so_is_an_address_others_can_reach() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     fs::write(dir.path().join("notes"), "mine").unwrap();
     let refused = |dir: &Path, listen: SocketAddr| {
-        let output = command(dir, listen).output().unwrap();
+        let output = command(dir, listen, "3").output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         String::from_utf8(output.stderr).unwrap()
     };
