@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::question::Question;
+use super::range::Against;
 use super::vitals::{Histogram, Speed};
 use crate::config::{Directory, SiteRule};
 use crate::event::{Day, Metric, SiteId};
@@ -161,9 +162,9 @@ fn holds(name: &str, text: &str) -> bool {
 
 /// As many days, right before.
 fn just_before(question: &Question) -> (Day, Day) {
-    let (from, to) = (question.from.number(), question.to.number());
-    let length = to - from + 1;
-    (Day::from_number(from.saturating_sub(length)), Day::from_number(from.saturating_sub(1)))
+    let (from, to) = Against::Previous.days(None, (question.from.date(), question.to.date()));
+    let day = |date| Day::from_date(date).unwrap_or(question.from);
+    (day(from), day(to))
 }
 
 /// How people answered the question, by version.

@@ -1,16 +1,18 @@
 //! `GET /api/v1/sites/{site}/report`, `/vitals` and `/faults`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use actix_web::http::header::{CACHE_CONTROL, ETAG};
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::Site;
 use super::access::Right;
+use super::tag::tag;
 use crate::event::{Problem, SiteId, Subject};
-use crate::http::{refuse, text};
+use crate::http::refuse;
 use crate::report::{self, Asked, Filter, Question};
 use crate::store::{Store, StoreError};
 
@@ -61,8 +63,7 @@ pub(super) async fn shown(
         return HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer);
     }
     let body = serde_json::to_vec(&answer).expect("an answer is JSON");
-    let tag = format!("\"{:016x}\"", xxhash_rust::xxh3::xxh3_64(&body));
-    let known = request.headers().get(IF_NONE_MATCH).and_then(text).is_some_and(|tags| tags.contains(&tag));
+    let (tag, known) = tag(request, &body);
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((CACHE_CONTROL, "private, no-cache")).insert_header((ETAG, tag));
     if known { response.finish() } else { response.content_type("application/json").body(body) }
@@ -74,20 +75,15 @@ pub(super) fn pairs(request: &HttpRequest) -> Result<Vec<(String, String)>, Prob
     pairs.map(web::Query::into_inner).map_err(|_| asked_of())
 }
 
+/// Whoever may not read the site learns nothing of what is wrong with the question.
 fn asked(request: &HttpRequest, name: &str, site: &Site) -> Result<(Arc<Store>, Question), Problem> {
     site.allow(request, Right::Site(name))?;
     let asked = Asked::of(pairs(request)?).ok_or_else(asked_of)?;
-    question_of(request, name, site, asked)
+    question_of(name, site, asked)
 }
 
-/// Whoever may not read the site learns nothing of what is wrong with the question.
-pub(super) fn question_of(
-    request: &HttpRequest,
-    name: &str,
-    site: &Site,
-    asked: Asked,
-) -> Result<(Arc<Store>, Question), Problem> {
-    site.allow(request, Right::Site(name))?;
+/// For who may read the site: the caller has asked.
+pub(super) fn question_of(name: &str, site: &Site, asked: Asked) -> Result<(Arc<Store>, Question), Problem> {
     let (id, zone) = named(name, site)?;
     let question = Question::new(name, (id, &zone), asked, site.clock.now(), site.rules)?;
     Ok((site.store.load_full().ok_or_else(no_store)?, question))
@@ -104,7 +100,7 @@ pub(super) fn asked_of() -> Problem {
     bad_question("accepted are range or from and to, compare or compare_from, interval, limit and filter, once each")
 }
 
-pub(super) fn bad_question(accepted: &'static str) -> Problem {
+pub(super) fn bad_question(accepted: impl Into<Cow<'static, str>>) -> Problem {
     Problem::new(400, "bad_question", "The question cannot be answered").detail(accepted)
 }
 

@@ -3,10 +3,11 @@
 //! A file's name holds the digest of what is in it, so a browser keeps it for ever; the page that names them is asked for each time. Each stands
 //! there compressed as well, so that no request pays for that.
 
-use actix_web::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, IF_NONE_MATCH, VARY};
+use actix_web::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, HeaderMap, VARY};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::pages::{self, CSS, HTML, JS, SVG};
+use super::tag::tag;
 use crate::event::Problem;
 use crate::http::{refuse, text};
 
@@ -31,8 +32,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 
 async fn page(request: HttpRequest) -> HttpResponse {
     let page = file(PAGE);
-    let tag = format!("\"{:016x}\"", xxhash_rust::xxh3::xxh3_64(page.plain));
-    let known = request.headers().get(IF_NONE_MATCH).and_then(text).is_some_and(|tags| tags.contains(&tag));
+    let (tag, known) = tag(&request, page.plain);
     let mut answer = pages::answer(HTML);
     answer.insert_header((CACHE_CONTROL, "no-cache")).insert_header((ETAG, tag));
     if known { answer.status(actix_web::http::StatusCode::NOT_MODIFIED).finish() } else { page.sent(answer, &request) }

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value};
 
 use super::Site;
+use super::access::Right;
 use super::api::{bad_question, pairs, question_of, unread};
 use crate::event::{Dimension, Problem, Subject};
 use crate::http::refuse;
@@ -35,14 +36,15 @@ struct File {
 
 async fn file(request: &HttpRequest, name: &str, site: &Site) -> Result<File, Problem> {
     let accepted = || bad_question("accepted are table, format (csv or json), range, filter and limit, once each");
+    site.allow(request, Right::Site(name))?;
     let (own, rest): (Vec<_>, Vec<_>) =
         pairs(request)?.into_iter().partition(|(key, _)| key == "table" || key == "format");
     let own: Map<String, Value> = own.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
     let word = |key: &str| own.get(key).and_then(Value::as_str);
-    let table = word("table").ok_or_else(|| bad_question_of(format!("table must be {TABLES}")))?;
+    let table = word("table").ok_or_else(|| bad_question(format!("table must be {TABLES}")))?;
     let mut asked = Asked::of(rest).ok_or_else(accepted)?;
     asked.limit = asked.limit.or(Some(ROWS));
-    let (store, question) = question_of(request, name, site, asked)?;
+    let (store, question) = question_of(name, site, asked)?;
     let stem = format!("{name}-{table}-{}-{}", question.from, question.to);
     let rows = rows(&store, question, table).await?;
     match word("format") {
@@ -74,7 +76,7 @@ async fn rows(store: &Store, question: Question, table: &str) -> Result<Vec<Valu
         _ if Dimension::from_name(table).is_some_and(|dim| dim != Dimension::Total) => {
             &answer["dimensions"][table]["rows"]
         }
-        _ => return Err(bad_question_of(format!("table must be {TABLES}"))),
+        _ => return Err(bad_question(format!("table must be {TABLES}"))),
     };
     Ok(list.as_array().cloned().unwrap_or_default())
 }
@@ -124,10 +126,6 @@ fn cell(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
-}
-
-fn bad_question_of(detail: String) -> Problem {
-    Problem::new(400, "bad_question", "The question cannot be answered").detail(detail)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod scripts;
 mod session;
 mod shared;
 mod shares;
+mod tag;
 mod test_clock;
 mod tokens;
 

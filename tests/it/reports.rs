@@ -171,6 +171,10 @@ fn lists_are_exported_as_files() {
     for query in ["table=people", "format=csv", "table=page&format=xlsx", "table=page&table=link&x=1"] {
         assert_eq!(export(query).status, 400, "{query}");
     }
+    // Who may not read the site learns nothing of what is wrong with the question.
+    let stranger = [("Host", "elsewhere.example")];
+    let path = "/api/v1/sites/mia/export?table=people";
+    assert_eq!(server.client().ask("GET", path, &stranger, Body::None).unwrap().status, 401);
 }
 
 #[test]

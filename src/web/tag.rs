@@ -1,0 +1,13 @@
+//! What a browser holds already need not be sent again.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::IF_NONE_MATCH;
+
+use crate::http::text;
+
+/// The tag of these bytes, and whether whoever asks holds them.
+pub(super) fn tag(request: &HttpRequest, bytes: &[u8]) -> (String, bool) {
+    let tag = format!("\"{:016x}\"", xxhash_rust::xxh3::xxh3_64(bytes));
+    let held = request.headers().get(IF_NONE_MATCH).and_then(text).is_some_and(|tags| tags.contains(&tag));
+    (tag, held)
+}
