@@ -1,8 +1,33 @@
-//! Files that are there whole or not at all, also after a crash in the middle.
+//! Files that are there whole or not at all, also after a crash in the middle; folders that one process holds.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// A file locked for as long as this lives. The system lets go of it when the process dies, however it dies.
+pub struct Lock(File);
+
+impl Lock {
+    /// `None` if somebody else holds it.
+    pub fn take(path: &Path) -> io::Result<Option<Lock>> {
+        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for Lock {
+    /// Closing is not enough: a child that another thread is just starting has a copy of every open file until it becomes
+    /// the other program.
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 /// Puts a file in place: written beside, synced, renamed, and the name synced.
 pub fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -12,4 +37,27 @@ pub fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&beside, path)?;
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_held_once_and_ends_with_its_holder_though_a_child_has_a_copy_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = Lock::take(&path).unwrap().unwrap();
+        assert!(Lock::take(&path).unwrap().is_none());
+        let copy = lock.0.try_clone().unwrap();
+        drop(lock);
+        assert!(Lock::take(&path).unwrap().is_some());
+        drop(copy);
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_made_is_an_error_and_not_somebody_elses() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Lock::take(&dir.path().join("no/lock")).err().unwrap().kind(), io::ErrorKind::NotFound);
+    }
 }

@@ -1,10 +1,11 @@
 //! The folder of a demo: empty, or left by an earlier demo, which is thrown away. Nothing else is ever deleted.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use rustix::fs::FlockOperation;
+
+use crate::disk::Lock;
 
 /// Says that a folder is a demo's, and is locked while one runs.
 const MARK: &str = "footfall-demo";
@@ -12,7 +13,7 @@ const PARTS: [&str; 3] = ["journal", "ledger", "store"];
 
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Folder {
@@ -24,10 +25,9 @@ impl Folder {
         if !empty && !mark.is_file() {
             bail!("{shown} is not empty, and no demo made it: empty it, or name another folder with --dir");
         }
-        let lock = File::options().create(true).truncate(false).write(true).open(&mark).context(MARK)?;
-        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let Some(lock) = Lock::take(&mark).with_context(|| format!("{} cannot be locked", mark.display()))? else {
             bail!("another demo runs in {shown}: stop it, or name another folder with --dir");
-        }
+        };
         for part in PARTS.map(|part| path.join(part)).iter().filter(|part| part.exists()) {
             fs::remove_dir_all(part).with_context(|| format!("{} cannot be emptied", part.display()))?;
         }

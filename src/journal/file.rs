@@ -5,7 +5,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::FallocateFlags;
+
+use crate::disk::Lock;
 
 const MAGIC: [u8; 8] = *b"FFSEGM1\n";
 pub const HEADER: usize = 36;
@@ -65,17 +67,15 @@ impl SegmentId {
 pub struct Folder {
     path: PathBuf,
     collector: u64,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Folder {
     pub fn open(path: &Path) -> Result<Folder, JournalError> {
         std::fs::create_dir_all(path.join("quarantine")).map_err(JournalError::io(path))?;
         let lock_path = path.join("lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
-        let lock = lock.map_err(JournalError::io(&lock_path))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| JournalError::InUse(path.to_owned()))?;
+        let lock = Lock::take(&lock_path).map_err(JournalError::io(&lock_path))?;
+        let lock = lock.ok_or_else(|| JournalError::InUse(path.to_owned()))?;
         let collector = collector_id(&path.join("collector"))?;
         Ok(Folder { path: path.to_owned(), collector, _lock: lock })
     }

@@ -1,19 +1,15 @@
 //! The ledger's folder: who owns it, what lies in it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
-
 use super::error::LedgerError;
+use crate::disk::Lock;
 
 /// Names of what lies in the folder. Who holds only this may read.
 #[derive(Clone)]
 pub struct Folder(PathBuf);
-
-/// The right to write, for as long as this lives.
-pub struct Lock(#[expect(dead_code, reason = "the lock is held by the open file")] File);
 
 impl Folder {
     pub fn new(path: &Path) -> Folder {
@@ -54,15 +50,10 @@ impl Folder {
         }
     }
 
+    /// The right to write, for as long as the lock lives.
     pub fn lock(&self) -> Result<Lock, LedgerError> {
         let path = self.0.join("lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(LedgerError::io(&path))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock(lock)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(LedgerError::InUse(self.0.clone())),
-            Err(error) => Err(LedgerError::io(&path)(error.into())),
-        }
+        Lock::take(&path).map_err(LedgerError::io(&path))?.ok_or_else(|| LedgerError::InUse(self.0.clone()))
     }
 
     /// The acts, to be read.

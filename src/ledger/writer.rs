@@ -11,8 +11,8 @@ use super::chain::Head;
 use super::checkpoints::Keeper;
 use super::error::LedgerError;
 use super::file::{Acts, Failure};
-use super::folder::Lock;
 use super::group::{Group, fact};
+use crate::disk::Lock;
 
 /// Acts that share one sync at the most: bounds what one write needs.
 const GROUP: usize = 256;

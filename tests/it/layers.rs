@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("aggregate", &["config", "event", "pseudonym"]),
     ("mail", &["access", "config", "event", "pseudonym"]),
     ("disk", &[]),
-    ("journal", &["aggregate", "clock", "config", "consent", "event", "pseudonym"]),
+    ("journal", &["aggregate", "clock", "config", "consent", "disk", "event", "pseudonym"]),
     ("ledger", &["clock", "config", "consent", "disk", "event"]),
     ("store", &["access", "aggregate", "config", "event"]),
     ("flush", &["clock", "config", "event", "journal", "store"]),
@@ -62,7 +62,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ),
     ("telemetry", &["config", "consent", "event", "flush", "journal"]),
     // Talks to the collector over HTTP as pages do; `enrich` only to find out which addresses lie in which country.
-    ("demo", &["clock", "config", "enrich", "event", "server"]),
+    ("demo", &["clock", "config", "disk", "enrich", "event", "server"]),
     (
         "server",
         &[
