@@ -45,7 +45,7 @@ const METERS: [(&str, bool, &str); 21] = [
     (
         "footfall_segments_quarantined_total",
         true,
-        "Segments set aside: unreadable, or too old to send without risking a double count",
+        "Segments set aside: damaged, or too old to send without risking a double count",
     ),
     (
         "footfall_segment_overdue_seconds",

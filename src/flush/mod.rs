@@ -98,12 +98,17 @@ impl Flusher {
             match outcome {
                 Ok(()) => return,
                 Err(Failure::Damaged(error)) => {
-                    tracing::error!(%error, "a sealed segment cannot be read");
+                    tracing::error!(%error, "a sealed segment is damaged");
                     return self.set_aside(&path);
                 }
-                Err(Failure::Store(error)) => {
+                Err(Failure::Passing(error)) => {
                     self.stats.failures.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(segment = number, %error, retry_in_ms = pause.as_millis() as u64, "a segment could not be sent");
+                    tracing::warn!(
+                        segment = number,
+                        error,
+                        retry_in_ms = pause.as_millis() as u64,
+                        "a segment could not be sent"
+                    );
                 }
             }
             if self.too_old(&path) {
@@ -122,9 +127,11 @@ impl Flusher {
         let (id, sums) = match read_sealed(path) {
             Ok(read) => read,
             Err(JournalError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Failure::Damaged(error)),
+            Err(error @ JournalError::Damaged { .. }) => return Err(Failure::Damaged(error)),
+            // No free file descriptor, no memory: it says nothing of what lies in the file.
+            Err(error) => return Err(Failure::Passing(error.to_string())),
         };
-        store.insert(&id.token(), &sums).await.map_err(Failure::Store)?;
+        store.insert(&id.token(), &sums).await.map_err(|error| Failure::Passing(error.to_string()))?;
         self.stats.segments.fetch_add(1, Ordering::Relaxed);
         self.stats.rows.fetch_add(sums.rows() as u64, Ordering::Relaxed);
         if let Err(error) = std::fs::remove_file(path) {
@@ -167,5 +174,6 @@ impl Flusher {
 
 enum Failure {
     Damaged(JournalError),
-    Store(StoreError),
+    /// Of the store or of this machine: the same again may go well.
+    Passing(String),
 }

@@ -222,6 +222,38 @@ fn until(holds: impl Fn() -> bool, what: &str) {
     }
 }
 
+/// A segment of one view that waits for the store; the collector is dead.
+fn one_sealed_segment(server: &mut Server) -> PathBuf {
+    assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[]).status, 202);
+    server.kill();
+    server.restart();
+    server.kill();
+    let files = fs::read_dir(server.dir().join("data/journal")).unwrap().flatten().map(|entry| entry.path());
+    files.into_iter().find(|path| path.extension().is_some_and(|e| e == "sealed")).expect("a sealed segment")
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_for_a_while_is_not_damaged_and_is_counted_once_it_can() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut engine = Engine::start(&dir.path().join("clickhouse"));
+    engine.kill();
+    let url = format!("store.url=\"{}\"", engine.url());
+    let mut server = Server::start_with(SITES, &[&url, "journal.segment_secs=3600"]);
+    let sealed = one_sealed_segment(&mut server);
+    let aside = dir.path().join("aside");
+    fs::rename(&sealed, &aside).unwrap();
+    // Opening it fails as it does without free file descriptors: nothing is said about what lies in it.
+    std::os::unix::fs::symlink(&sealed, &sealed).unwrap();
+    engine.restart();
+    server.restart();
+    until(|| server.metric("footfall_insert_failures_total") > 1, "it is tried again");
+    assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
+    fs::rename(&aside, &sealed).unwrap();
+    server.flush();
+    assert_eq!(server.report("mia", DAY)["totals"]["hits"], 1);
+    assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
+}
+
 /// Damages the journal while the collector is dead: answers the file and the offset.
 fn flip(server: &Server, ending: &str, place: impl Fn(&[u8]) -> usize) -> (PathBuf, usize) {
     let files = fs::read_dir(server.dir().join("data/journal")).unwrap().flatten().map(|entry| entry.path());
