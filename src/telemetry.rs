@@ -98,7 +98,7 @@ impl Meters {
             read(&flush.rows),
             read(&flush.failures),
             read(&flush.quarantined),
-            read(&flush.overdue_secs),
+            Some(crate::flush::overdue_secs(&journal.folder)),
             read(&hits.visitors),
             read(&hits.overflow_visitors),
             read(&hits.overflow_texts),

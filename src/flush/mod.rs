@@ -22,7 +22,8 @@ use crate::store::{Store, StoreError, StoreOptions};
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// What ClickHouse remembers of a token: a week on replicated tables, and 100 000 inserts, which at one every 15 s is longer.
+/// What ClickHouse remembers of a token: a week on replicated tables, and 100 000 inserts, which at one every 15 s is longer. The embedded
+/// engine's tables are not replicated: it forgets by number only, however long the collector was switched off.
 const TOKEN_LIFE: Duration = Duration::from_secs(7 * 86_400);
 
 const AGEING: Duration = Duration::from_secs(3600);
@@ -34,8 +35,19 @@ pub struct Stats {
     pub rows: AtomicU64,
     pub failures: AtomicU64,
     pub quarantined: AtomicU64,
-    /// Age of the oldest waiting segment once it is past half of the token's life, else 0.
-    pub overdue_secs: AtomicU64,
+}
+
+/// Age of the oldest waiting segment once it is past half of the token's life, else 0. Of what lies in the folder, so that it is known
+/// with the store away too.
+pub fn overdue_secs(folder: &Folder) -> u64 {
+    let oldest = folder.numbers("sealed").unwrap_or_default().first().map(|number| folder.file(*number, "sealed"));
+    let age = oldest.map(|path| age(&path)).unwrap_or_default();
+    if age > TOKEN_LIFE / 2 { age.as_secs() } else { 0 }
+}
+
+fn age(path: &Path) -> Duration {
+    let sealed = std::fs::metadata(path).and_then(|meta| meta.modified());
+    sealed.ok().and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default()
 }
 
 /// The store, once it can be reached. Hits do not wait for it; questions do.
@@ -94,6 +106,14 @@ impl Flusher {
         let path = self.folder.file(number, "sealed");
         let mut pause = FIRST_PAUSE;
         loop {
+            // Before the first try as well: the last run may have sent it and died before it knew.
+            if self.too_old(&path) {
+                tracing::error!(
+                    segment = number,
+                    "a segment waited longer than the store remembers tokens; it is set aside, not counted twice"
+                );
+                return self.set_aside(&path);
+            }
             let outcome = self.try_once(store, &path).await;
             match outcome {
                 Ok(()) => return,
@@ -110,13 +130,6 @@ impl Flusher {
                         "a segment could not be sent"
                     );
                 }
-            }
-            if self.too_old(&path) {
-                tracing::error!(
-                    segment = number,
-                    "a segment waited longer than the store remembers tokens; it is set aside, not counted twice"
-                );
-                return self.set_aside(&path);
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -152,11 +165,7 @@ impl Flusher {
     }
 
     fn too_old(&self, path: &Path) -> bool {
-        let modified = std::fs::metadata(path).and_then(|meta| meta.modified());
-        let age = modified.ok().and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default();
-        let overdue = if age > TOKEN_LIFE / 2 { age.as_secs() } else { 0 };
-        self.stats.overdue_secs.store(overdue, Ordering::Relaxed);
-        age > TOKEN_LIFE
+        self.options.url.is_some() && age(path) > TOKEN_LIFE
     }
 
     async fn age(&self, store: &Store) {

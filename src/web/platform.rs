@@ -12,6 +12,7 @@ use super::access::Right;
 use super::api::{asked_of, bad_question, no_store, pairs, shown, unread};
 use super::consent::Asking;
 use crate::event::{Problem, SiteId};
+use crate::flush::overdue_secs;
 use crate::report::{self, Asked, Choices, Question};
 use crate::store::Store;
 
@@ -105,7 +106,7 @@ async fn health(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
                 "rows": read(&site.flush.rows),
                 "failures": read(&site.flush.failures),
                 "quarantined": read(&site.flush.quarantined),
-                "overdue_secs": read(&site.flush.overdue_secs),
+                "overdue_secs": overdue_secs(&site.journal.folder),
             },
             "hits": read(&stats.hits),
             "visitors": read(&stats.visitors),

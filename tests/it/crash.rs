@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::{Body, Client, DAY, Engine, NOON, SITES, Server, grant, hit, view};
 
@@ -249,6 +249,35 @@ fn a_segment_that_cannot_be_read_for_a_while_is_not_damaged_and_is_counted_once_
     until(|| server.metric("footfall_insert_failures_total") > 1, "it is tried again");
     assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
     fs::rename(&aside, &sealed).unwrap();
+    server.flush();
+    assert_eq!(server.report("mia", DAY)["totals"]["hits"], 1);
+    assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
+}
+
+#[test]
+fn a_segment_that_a_server_may_have_forgotten_raises_a_metric_and_is_set_aside_before_it_is_sent() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut engine = Engine::start(&dir.path().join("clickhouse"));
+    engine.kill();
+    let url = format!("store.url=\"{}\"", engine.url());
+    let mut server = Server::start_with(SITES, &[&url, "journal.segment_secs=3600"]);
+    let sealed = one_sealed_segment(&mut server);
+    let eight_days = Duration::from_secs(8 * 86_400);
+    fs::File::options().write(true).open(&sealed).unwrap().set_modified(SystemTime::now() - eight_days).unwrap();
+    server.restart();
+    assert!(server.metric("footfall_segment_overdue_seconds") >= eight_days.as_secs(), "known with the store away");
+    engine.restart();
+    server.flush();
+    let figures = ["segments_quarantined_total", "segments_inserted_total", "segment_overdue_seconds"]
+        .map(|name| server.metric(&format!("footfall_{name}")));
+    assert_eq!((figures, server.report("mia", DAY)["totals"]["hits"].as_u64()), ([1, 0, 0], Some(0)));
+    let kept = server.dir().join("data/journal/quarantine").join(sealed.file_name().unwrap());
+    assert!(kept.is_file());
+    // The embedded engine forgets by number, not by time.
+    assert_eq!(server.stop(), Some(0));
+    fs::rename(&kept, &sealed).unwrap();
+    server.set(&["store.url=\"\""]);
+    server.restart();
     server.flush();
     assert_eq!(server.report("mia", DAY)["totals"]["hits"], 1);
     assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
