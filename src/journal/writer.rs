@@ -340,11 +340,11 @@ impl Writer {
     /// Open visits are closed, the last segment sealed.
     fn stop(mut self, now: Millis) -> Result<(), JournalError> {
         loop {
-            let more = self.table.close_all();
             if !self.room(BYTES_OF_CLOSING) {
                 tracing::error!("no room to write how open visits ended; their bounces, seconds and exits are lost");
                 break;
             }
+            let more = self.table.close_all();
             self.commit()?;
             if !more {
                 break;

@@ -283,6 +283,21 @@ fn a_segment_that_a_server_may_have_forgotten_raises_a_metric_and_is_set_aside_b
     assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
 }
 
+#[test]
+fn a_stop_with_a_full_journal_ends_in_order_and_loses_no_answered_view() {
+    let mut server = Server::start_with(SITES, &["journal.segment_secs=3600", "journal.max_bytes=8388608"]);
+    assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[]).status, 202);
+    let ballast = fs::File::create(server.dir().join("data/journal/ballast")).unwrap();
+    ballast.set_len(8 << 20).unwrap();
+    until(|| server.metric("footfall_journal_full") == 1, "the bound is met");
+    assert_eq!(server.stop(), Some(0), "{}", server.log());
+    server.restart();
+    server.flush();
+    // How the open visit ended had no room.
+    let totals = &server.report("mia", DAY)["totals"];
+    assert_eq!([&totals["hits"], &totals["visits"], &totals["bounces"]], [1, 1, 0]);
+}
+
 /// Damages the journal while the collector is dead: answers the file and the offset.
 fn flip(server: &Server, ending: &str, place: impl Fn(&[u8]) -> usize) -> (PathBuf, usize) {
     let files = fs::read_dir(server.dir().join("data/journal")).unwrap().flatten().map(|entry| entry.path());
