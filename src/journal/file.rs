@@ -118,10 +118,22 @@ impl Folder {
         File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(JournalError::io(&self.path))
     }
 
+    /// Where a file can lie aside without replacing another of its number.
+    pub(super) fn aside(&self, file: &Path) -> PathBuf {
+        let to = self.path.join("quarantine").join(file.file_name().unwrap_or_default());
+        let mut free = to.clone();
+        for n in 2.. {
+            if !free.exists() {
+                break;
+            }
+            free = PathBuf::from(format!("{}.{n}", to.display()));
+        }
+        free
+    }
+
     /// Moves a file aside, keeping its name, and says where to.
     pub fn quarantine(&self, file: &Path) -> Result<PathBuf, JournalError> {
-        let name = file.file_name().unwrap_or_default();
-        let to = self.path.join("quarantine").join(name);
+        let to = self.aside(file);
         std::fs::rename(file, &to).map_err(JournalError::io(file))?;
         self.sync()?;
         Ok(to)

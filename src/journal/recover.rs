@@ -81,7 +81,7 @@ fn replay(folder: &Folder, number: u64, recovered: &mut Recovered) -> Result<(),
         }
     }
     if damage {
-        let copy = folder.path().join("quarantine").join(format!("{number:016}.open"));
+        let copy = folder.aside(&path);
         std::fs::copy(&path, &copy).map_err(JournalError::io(&copy))?;
         tracing::error!(file = %path.display(), kept = %copy.display(), "the damaged segment was kept");
     }
