@@ -64,7 +64,11 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
             None
         }
         ended = &mut writer_ended => Some(ended.context("the writer stopped")?.context("the journal failed")),
-        ended = &mut flushing => Some(ended.context("the flusher stopped")?.context("the store failed")),
+        ended = &mut flushing => {
+            let ended = ended.context("the flusher stopped")?.context("the store failed");
+            // In order it ends only after the writer.
+            Some(ended.and_then(|()| Err(anyhow::anyhow!("the writer or the sealer stopped"))))
+        }
     };
     if let Some(failure) = failure {
         // The disk or the engine failed in a way that waiting does not cure. What was answered is in the journal.
