@@ -14,8 +14,18 @@ use crate::event::{Address, SiteId};
 /// Buckets that newcomers share once the limiter remembers more networks than configured.
 const SHARED: u64 = 1 << 16;
 
-/// All mails share one budget, as large as a site's.
+/// All signed mails share one budget, as large as a site's; so do single messages, whose tokens nobody can tell from made-up ones at once.
 const MAILS: u64 = u64::MAX;
+const MESSAGES: u64 = u64::MAX - 1;
+
+/// What an opening or a click takes from beside its network's budget.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Budget {
+    Mails,
+    Messages,
+    /// Of what is not ours: it counts nowhere, and takes nothing from mails that do.
+    Nobodys,
+}
 
 pub struct Rates {
     networks: DefaultKeyedRateLimiter<u64>,
@@ -44,15 +54,21 @@ impl Rates {
         }
     }
 
-    /// Whether a hit of this network to this site is one too many. Takes from both budgets.
+    /// Whether a hit of this network to this site is one too many. What a network may not send costs the site nothing: others still have
+    /// all of its budget.
     pub fn exceeded(&self, network: u64, site: SiteId) -> bool {
-        self.networks.check_key(&network).is_err() | self.sites.check_key(&site.as_u64()).is_err()
+        self.networks.check_key(&network).is_err() || self.sites.check_key(&site.as_u64()).is_err()
     }
 
     /// Whether an opening or a click is one too many. The networks of image proxies stand for many people: `None` spares them.
-    pub fn mail_exceeded(&self, network: Option<u64>) -> bool {
+    pub fn mail_exceeded(&self, network: Option<u64>, budget: Budget) -> bool {
         let over = network.is_some_and(|network| self.networks.check_key(&network).is_err());
-        over | self.sites.check_key(&MAILS).is_err()
+        let spent = |all: u64| self.sites.check_key(&all).is_err();
+        over || match budget {
+            Budget::Mails => spent(MAILS),
+            Budget::Messages => spent(MESSAGES),
+            Budget::Nobodys => false,
+        }
     }
 
     /// Whether this is one answer to the consent question too many: each costs a record that is kept for years.
@@ -126,6 +142,22 @@ mod tests {
         assert_eq!(hits(0x0102_0301), 3);
         assert_eq!(hits(0x0102_03fe), 0);
         assert_eq!(hits(0x0102_0401), 3);
+    }
+
+    #[test]
+    fn what_one_network_sends_beyond_its_rate_takes_nothing_from_a_site_or_from_mails() {
+        let mut limits = crate::config::load(Default::default(), |_| unreachable!()).unwrap().limits;
+        (limits.network_hits_per_sec, limits.network_burst) = (1, 3);
+        (limits.site_hits_per_sec, limits.site_burst) = (1, 10);
+        let rates = Rates::new(&limits);
+        let loud = rates.network(&address(0x0102_0301));
+        (0..1000).for_each(|_| _ = rates.exceeded(loud, SiteId::of("a")));
+        (0..1000).for_each(|_| _ = rates.mail_exceeded(Some(loud), Budget::Mails));
+        // Nor does what was signed by nobody, even where its network is spared.
+        (0..1000).for_each(|_| _ = rates.mail_exceeded(None, Budget::Nobodys));
+        let others = || (0..20).map(|n| rates.network(&address(0x0a00_0000 + (n << 8))));
+        assert_eq!(others().filter(|network| !rates.exceeded(*network, SiteId::of("a"))).count(), 7);
+        assert_eq!(others().filter(|network| !rates.mail_exceeded(Some(*network), Budget::Mails)).count(), 10);
     }
 
     #[test]

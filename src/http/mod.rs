@@ -9,7 +9,7 @@ mod token;
 
 pub use body::{BodyError, read};
 pub use guard::{Guard, bearer};
-pub use limit::Rates;
+pub use limit::{Budget, Rates};
 pub use origin::{Origins, peer};
 pub use problem::refuse;
 pub use token::{Handover, Tokens};

@@ -23,7 +23,7 @@ use crate::config::{Directory, Proxies, VisitorMode};
 use crate::consent::{Gate, RawMail};
 use crate::enrich::{Enricher, Page};
 use crate::event::{Address, Day, MailAction, Millis, Problem, Reader};
-use crate::http::{Rates, peer, read, refuse};
+use crate::http::{Budget, Rates, peer, read, refuse};
 use crate::journal::{Journal, Ticket};
 use crate::mail::{Click, Desk, Load, Mail, is_unsubscribe, tagged};
 use crate::pseudonym::{DayKeys, Done, MailEvent, seal_mail};
@@ -156,7 +156,7 @@ impl MailEdge {
             known: mail.is_some(),
             signals: &asker.fields.signals(),
             consent: mail.is_some_and(|mail| mail.consent),
-            over_rate: self.exceeded(asker, reader),
+            over_rate: self.exceeded(asker, reader, if mail.is_some() { Budget::Mails } else { Budget::Nobodys }),
         };
         let admitted = self.gate.admit_mail(&raw).ok()?;
         let mail = mail?;
@@ -187,7 +187,7 @@ impl MailEdge {
             signals: &asker.fields.signals(),
             // Without it no token was handed out, and a revoked one is forgotten by the store.
             consent: true,
-            over_rate: self.exceeded(asker, reader),
+            over_rate: self.exceeded(asker, reader, if known.is_some() { Budget::Messages } else { Budget::Nobodys }),
         };
         let admitted = self.gate.admit_mail(&raw).is_ok();
         if let Some((messages, message)) = known.filter(|_| admitted && reader != Reader::Machine) {
@@ -198,9 +198,9 @@ impl MailEdge {
         }
     }
 
-    fn exceeded(&self, asker: &Asker<'_>, reader: Reader) -> bool {
+    fn exceeded(&self, asker: &Asker<'_>, reader: Reader, budget: Budget) -> bool {
         let network = (reader != Reader::Proxied).then(|| self.rates.network(&asker.address));
-        self.rates.mail_exceeded(network)
+        self.rates.mail_exceeded(network, budget)
     }
 
     fn asker<'a>(&self, request: &'a HttpRequest) -> Asker<'a> {

@@ -6,7 +6,7 @@ use super::{
     BATCH, GMAIL, Order, PERSON, classes, link, load, mint, nothing_counted, order, path, persons, pixel, refused,
     report, start,
 };
-use crate::support::{Body, Server, hit, view};
+use crate::support::{Body, NOON, Server, hit, view};
 
 const TARGET: &str = "https://elsewhere.example/page";
 
@@ -61,6 +61,24 @@ fn what_fewer_than_five_people_did_is_not_told() {
     let few = json!({"fewer_than": 5});
     assert_eq!((&row["opens"], &row["openers"], &row["click_rate"]), (&few, &json!(null), &json!(null)));
     assert_eq!((&row["days"][0]["opens"], &row["batches"][0]["opens"]), (&few, &few));
+}
+
+#[test]
+fn garbage_from_one_address_takes_nothing_from_what_all_mails_may() {
+    let rates = ["network_burst=10", "network_hits_per_sec=1", "site_burst=200", "site_hits_per_sec=1"];
+    let rates = rates.map(|rate| format!("limits.{rate}"));
+    let server = start(&rates.each_ref().map(String::as_str));
+    let mut client = server.client();
+    for path in ["/ff/o/garbage.gif", "/ff/c/garbage", &pixel()] {
+        for _ in 0..300 {
+            load(&mut client, path, ("203.0.113.7", PERSON), 0, &[]);
+            load(&mut client, "/ff/o/garbage.gif", ("203.0.113.7", GMAIL), 0, &[]);
+        }
+    }
+    for person in persons(0..100) {
+        load(&mut client, &pixel(), (&person, PERSON), 0, &[]);
+    }
+    assert_eq!(report(&server)["templates"][0]["opens"], classes(100, 0, 0));
 }
 
 #[test]
@@ -129,7 +147,7 @@ fn whoever_follows_three_links_in_two_seconds_or_the_trap_is_software() {
     load(&mut client, &links[0], ("198.51.4.7", PERSON), 30_000, &[]);
     load(&mut client, &link("trap", TARGET), ("198.51.4.7", PERSON), 31_000, &[]);
     // Within ten seconds of the batch.
-    let sent = jiff::Timestamp::from_millisecond(crate::support::NOON + 35_000).unwrap();
+    let sent = jiff::Timestamp::from_millisecond(NOON + 35_000).unwrap();
     let soon = mint(&Order { sent: Some(sent), ..order(&[("a", TARGET)]) });
     load(&mut client, &path(&soon.links[0].url), ("198.51.5.7", PERSON), 40_000, &[]);
 
@@ -169,7 +187,7 @@ fn a_day_of_mails_begins_at_midnight_in_their_zone() {
     for person in persons(0..6) {
         load(&mut client, &pixel(), (&person, PERSON), 23_400_000, &[]);
     }
-    let (host, now) = (server.address().to_string(), (crate::support::NOON + 30_000_000).to_string());
+    let (host, now) = (server.address().to_string(), (NOON + 30_000_000).to_string());
     server.client().ask("POST", "/test/flush", &[("Host", &host), ("X-Footfall-Now", &now)], Body::None).unwrap();
     let answer = server.client().get("/api/v1/mail?from=2026-03-10&to=2026-03-11").unwrap();
     let report: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
