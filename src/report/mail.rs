@@ -74,28 +74,45 @@ impl Sums {
         }
         self.openers += row.visitors;
     }
+
+    /// Software is not people. A person who opens a mail five times is one, where that is known: not behind a proxy, and not where nobody
+    /// has a value.
+    fn opened(&self) -> Part {
+        let [direct, proxied, _] = self.opens;
+        let by_own_program = if self.openers > 0 { self.openers } else { direct };
+        Part { counts: self.opens, people: by_own_program + proxied }
+    }
+
+    /// Of clicks nobody knows whose they are: each may be another's.
+    fn clicked(&self) -> Part {
+        let [direct, proxied, _] = self.clicks;
+        Part { counts: self.clicks, people: direct + proxied }
+    }
 }
 
-/// Software is not people.
-fn people(counts: [u64; Reader::ALL.len()]) -> u64 {
-    counts[Reader::Direct as usize] + counts[Reader::Proxied as usize]
+/// Counts by class, and how many people they are of at most.
+#[derive(Clone, Copy)]
+struct Part {
+    counts: [u64; Reader::ALL.len()],
+    people: u64,
 }
 
 /// The parts of a whole that is shown itself: what fewer than k did is hidden, and the next smallest with it until what is hidden is no
 /// smaller than k. Otherwise the whole less what is shown would tell.
-fn cells(parts: &[[u64; Reader::ALL.len()]], k: u64) -> Vec<Cell> {
-    let mut order: Vec<usize> = (0..parts.len()).filter(|part| people(parts[*part]) > 0).collect();
-    order.sort_by_key(|part| people(parts[*part]));
+fn cells(parts: &[Part], k: u64) -> Vec<Cell> {
+    let mut order: Vec<usize> = (0..parts.len()).filter(|part| parts[*part].people > 0).collect();
+    order.sort_by_key(|part| parts[*part].people);
     let mut hidden = 0;
     let many = order.iter().take_while(|part| {
-        let hide = people(parts[**part]) < k || (1..k).contains(&hidden);
-        hidden += if hide { people(parts[**part]) } else { 0 };
+        let people = parts[**part].people;
+        let hide = people < k || (1..k).contains(&hidden);
+        hidden += if hide { people } else { 0 };
         hide
     });
     let hide: Vec<usize> = many.copied().collect();
-    let cell = |(part, counts): (usize, &[u64; Reader::ALL.len()])| match hide.contains(&part) {
+    let cell = |(place, part): (usize, &Part)| match hide.contains(&place) {
         true => Cell::FewerThan { fewer_than: k },
-        false => shown(*counts),
+        false => shown(part.counts),
     };
     parts.iter().enumerate().map(cell).collect()
 }
@@ -147,8 +164,8 @@ fn template_row(
         whole.openers += day.openers;
     }
     let slices = |parts: &BTreeMap<String, Sums>, name: fn(String) -> (Option<String>, Option<String>)| -> Vec<Slice> {
-        let opens = cells(&parts.values().map(|sums| sums.opens).collect::<Vec<_>>(), k);
-        let clicks = cells(&parts.values().map(|sums| sums.clicks).collect::<Vec<_>>(), k);
+        let opens = cells(&parts.values().map(Sums::opened).collect::<Vec<_>>(), k);
+        let clicks = cells(&parts.values().map(Sums::clicked).collect::<Vec<_>>(), k);
         let cells = opens.into_iter().zip(clicks);
         let slice = |((of, sums), (opens, clicks)): ((&String, &Sums), (Cell, Cell))| {
             let (day, batch) = name(of.clone());
@@ -156,8 +173,8 @@ fn template_row(
         };
         parts.iter().zip(cells).map(slice).collect()
     };
-    let links_shown = cells(&links.values().map(|sums| sums.clicks).collect::<Vec<_>>(), k);
-    let (opens, clicks) = (cells(&[whole.opens], k)[0], cells(&[whole.clicks], k)[0]);
+    let links_shown = cells(&links.values().map(Sums::clicked).collect::<Vec<_>>(), k);
+    let (opens, clicks) = (cells(&[whole.opened()], k)[0], cells(&[whole.clicked()], k)[0]);
     TemplateRow {
         template: template.to_owned(),
         opens,
@@ -195,7 +212,7 @@ mod tests {
     use super::*;
 
     fn people_shown(parts: &[u64], k: u64) -> Vec<Option<u64>> {
-        let parts: Vec<[u64; 3]> = parts.iter().map(|people| [*people, 0, 9]).collect();
+        let parts: Vec<Part> = parts.iter().map(|people| Part { counts: [*people, 0, 9], people: *people }).collect();
         let people = |cell| match cell {
             Cell::Shown { direct, .. } => Some(direct),
             Cell::FewerThan { .. } => None,

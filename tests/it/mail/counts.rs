@@ -64,6 +64,27 @@ fn what_fewer_than_five_people_did_is_not_told() {
 }
 
 #[test]
+fn one_who_opens_a_mail_five_times_is_one() {
+    let server = start(&[]);
+    let mut client = server.client();
+    for time in 0..5 {
+        load(&mut client, &pixel(), ("198.51.1.7", PERSON), time * 6_000, &[]);
+    }
+    // A mail of another day, which enough people opened.
+    let yesterday = mint(&Order { batch: Some(BATCH.yesterday().unwrap()), ..order(&[]) });
+    for person in persons(0..9) {
+        load(&mut client, &path(yesterday.pixel.as_ref().unwrap()), (&person, PERSON), 60_000, &[]);
+    }
+    let row = &report(&server)["templates"][0];
+    assert_eq!((&row["opens"], &row["openers"]), (&classes(14, 0, 0), &json!(10)));
+    // Nor does the whole less the other batch tell what the one did.
+    let few = json!({"fewer_than": 5});
+    for batch in row["batches"].as_array().unwrap() {
+        assert_eq!((&batch["opens"], &batch["openers"]), (&few, &json!(null)), "{batch}");
+    }
+}
+
+#[test]
 fn garbage_from_one_address_takes_nothing_from_what_all_mails_may() {
     let rates = ["network_burst=10", "network_hits_per_sec=1", "site_burst=200", "site_hits_per_sec=1"];
     let rates = rates.map(|rate| format!("limits.{rate}"));
