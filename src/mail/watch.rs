@@ -12,7 +12,7 @@ use super::token::{Mail, TRAP};
 use crate::event::{Address, Agent, Millis, Reader};
 use crate::pseudonym::MailEvent;
 
-/// The same mail loaded by the same program within so long is one opening.
+/// The same mail loaded by the same program in the same way within so long is one opening.
 const RESEND: Millis = 5_000;
 /// So many links of one mail within so long are followed by no person.
 const BURST: Millis = 2_000;
@@ -27,7 +27,8 @@ pub struct Sender(u64);
 
 #[derive(Clone, Copy, Default)]
 struct Trace {
-    opened: Option<Millis>,
+    /// When it was opened last, by a person and by software: a look ahead is not the opening after it, nor the other way round.
+    opened: [Option<Millis>; 2],
     /// The last links followed: a hash of each, and when.
     links: [Option<(u64, Millis)>; BURST_LINKS],
     machine: bool,
@@ -77,9 +78,9 @@ impl Watch {
         }
         let mut state = self.lock();
         let Some(trace) = state.trace(sender, at) else { return Some(reader) };
-        let again = trace.opened.is_some_and(|before| at - before < RESEND);
-        trace.opened = Some(at);
         let reader = if trace.machine { Reader::Machine } else { reader };
+        let before = trace.opened[usize::from(reader == Reader::Machine)].replace(at);
+        let again = before.is_some_and(|before| at - before < RESEND);
         (!again).then_some(reader)
     }
 
@@ -87,19 +88,20 @@ impl Watch {
     pub fn clicks(&self, sender: Sender, mut event: MailEvent, at: Millis) {
         let link = first_bytes(&blake3::keyed_hash(&self.key, event.link.as_bytes()));
         let mut state = self.lock();
-        let was_machine = match state.trace(sender, at) {
-            Some(trace) => {
-                let before = trace.machine;
-                trace.follow(link, at);
-                trace.machine |= *event.link == *TRAP || trace.is_burst(at);
-                if trace.machine {
-                    event.reader = Reader::Machine;
-                }
-                before
+        let mut found_out = false;
+        if let Some(trace) = state.trace(sender, at) {
+            let before = trace.machine;
+            trace.follow(link, at);
+            if *event.link == *TRAP || trace.is_burst(at) {
+                trace.machine = true;
             }
-            None => true,
-        };
-        if event.reader == Reader::Machine && !was_machine {
+            if trace.machine {
+                event.reader = Reader::Machine;
+                found_out = !before;
+            }
+        }
+        // One request that software alone makes says nothing of the others: a program may ask for the head before a person reads on.
+        if found_out {
             let mine = state.held.iter_mut().filter(|held| held.sender == sender);
             mine.for_each(|held| held.event.reader = Reader::Machine);
         }

@@ -6,7 +6,7 @@ use super::{
     BATCH, GMAIL, Order, PERSON, classes, link, load, mint, nothing_counted, order, path, persons, pixel, refused,
     report, start,
 };
-use crate::support::{Body, NOON, Server, hit, view};
+use crate::support::{Body, Client, NOON, Server, hit, view};
 
 const TARGET: &str = "https://elsewhere.example/page";
 
@@ -82,6 +82,42 @@ fn one_who_opens_a_mail_five_times_is_one() {
     for batch in row["batches"].as_array().unwrap() {
         assert_eq!((&batch["opens"], &batch["openers"]), (&few, &json!(null)), "{batch}");
     }
+}
+
+#[test]
+fn what_software_asks_beside_a_person_counts_as_its_own_in_either_order() {
+    let server = start(&[]);
+    let mut client = server.client();
+    let ask = |client: &mut Client, method: &str, path: &str, person: &str, later: i64| {
+        let now = (NOON + later).to_string();
+        let headers = [
+            ("Host", "pages.example"),
+            ("X-Forwarded-For", person),
+            ("User-Agent", PERSON),
+            ("X-Footfall-Now", now.as_str()),
+        ];
+        client.send(method, path, &headers, Body::None).unwrap();
+        if method == "HEAD" { client.receive_head() } else { client.receive() }.unwrap();
+    };
+    let (pixel, link) = (pixel(), link("start", TARGET));
+    for (people, methods) in [(0..6, ["HEAD", "GET"]), (10..16, ["GET", "HEAD"])] {
+        for person in persons(people) {
+            for (place, method) in methods.into_iter().enumerate() {
+                ask(&mut client, method, &pixel, &person, 1_000 * place as i64);
+                ask(&mut client, method, &link, &person, 1_000 * place as i64);
+            }
+        }
+    }
+    // A prefetch, then the person.
+    for person in persons(20..26) {
+        load(&mut client, &pixel, (&person, PERSON), 1_000, &[("Sec-Purpose", "prefetch")]);
+        load(&mut client, &pixel, (&person, PERSON), 2_000, &[]);
+    }
+    let row = &report(&server)["templates"][0];
+    assert_eq!(
+        (&row["opens"], &row["openers"], &row["clicks"]),
+        (&classes(18, 0, 18), &json!(18), &classes(12, 0, 12))
+    );
 }
 
 #[test]
