@@ -17,6 +17,8 @@ const RESEND: Millis = 5_000;
 /// So many links of one mail within so long are followed by no person.
 const BURST: Millis = 2_000;
 const BURST_LINKS: usize = 3;
+/// Whoever was found to be software stays so for so long: an office's scanner may send the agent of its people from their address.
+const SOFTWARE: Millis = 60_000;
 /// How long a sender is remembered at least; at the most twice as long.
 const GENERATION: Millis = 60_000;
 /// Beyond it newcomers are not remembered: they count, a resend of theirs counts twice.
@@ -31,7 +33,8 @@ struct Trace {
     opened: [Option<Millis>; 2],
     /// The last links followed: a hash of each, and when.
     links: [Option<(u64, Millis)>; BURST_LINKS],
-    machine: bool,
+    /// Not there for a person.
+    software_until: Option<Millis>,
 }
 
 struct Held {
@@ -78,7 +81,7 @@ impl Watch {
         }
         let mut state = self.lock();
         let Some(trace) = state.trace(sender, at) else { return Some(reader) };
-        let reader = if trace.machine { Reader::Machine } else { reader };
+        let reader = if trace.is_software(at) { Reader::Machine } else { reader };
         let before = trace.opened[usize::from(reader == Reader::Machine)].replace(at);
         let again = before.is_some_and(|before| at - before < RESEND);
         (!again).then_some(reader)
@@ -90,12 +93,12 @@ impl Watch {
         let mut state = self.lock();
         let mut found_out = false;
         if let Some(trace) = state.trace(sender, at) {
-            let before = trace.machine;
+            let before = trace.is_software(at);
             trace.follow(link, at);
             if *event.link == *TRAP || trace.is_burst(at) {
-                trace.machine = true;
+                trace.software_until = Some(at + SOFTWARE);
             }
-            if trace.machine {
+            if trace.is_software(at) {
                 event.reader = Reader::Machine;
                 found_out = !before;
             }
@@ -121,6 +124,10 @@ impl Watch {
 }
 
 impl Trace {
+    fn is_software(&self, at: Millis) -> bool {
+        self.software_until.is_some_and(|until| at < until)
+    }
+
     fn follow(&mut self, link: u64, at: Millis) {
         let known = |slot: &Option<(u64, Millis)>| slot.is_some_and(|(other, _)| other == link);
         let oldest = |slot: &Option<(u64, Millis)>| slot.map_or(Millis::MIN, |(_, at)| at);

@@ -121,6 +121,22 @@ fn what_software_asks_beside_a_person_counts_as_its_own_in_either_order() {
 }
 
 #[test]
+fn whoever_followed_the_trap_is_software_for_a_minute_and_no_longer() {
+    let server = start(&[]);
+    let mut client = server.client();
+    for person in persons(0..5) {
+        load(&mut client, &link("trap", TARGET), (&person, PERSON), 0, &[]);
+    }
+    // Coming back meanwhile does not make it longer.
+    for at in [30_000, 59_999, 60_000, 110_000, 165_000] {
+        for person in persons(0..5) {
+            load(&mut client, &pixel(), (&person, PERSON), at, &[]);
+        }
+    }
+    assert_eq!(report(&server)["templates"][0]["opens"], classes(15, 0, 10));
+}
+
+#[test]
 fn garbage_from_one_address_takes_nothing_from_what_all_mails_may() {
     let rates = ["network_burst=10", "network_hits_per_sec=1", "site_burst=200", "site_hits_per_sec=1"];
     let rates = rates.map(|rate| format!("limits.{rate}"));
