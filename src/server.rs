@@ -128,7 +128,8 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
     say_declared(config);
     let flush_stats = Arc::new(flush::Stats::default());
     let slot = Arc::new(ArcSwapOption::empty());
-    let registry = Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), &config.journal.dir));
+    let (dir, templates) = (&config.journal.dir, config.mail.templates.clone());
+    let registry = Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), dir, templates));
     let shared = Shared { clock: clock.clone(), rates: Arc::clone(&rates), registry: Arc::clone(&registry) };
     let asking = web::Data::new(asking(config, shared, progress)?);
     let (done, flushed) = watch::channel(None);

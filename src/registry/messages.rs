@@ -24,7 +24,7 @@ impl Registry {
     pub(super) async fn keep_opened(&self, store: &Store) {
         let _alone = self.keeping.lock().await;
         while let Some((messages, on)) = self.opened.first() {
-            if let Err(error) = store.put_opened(&messages, on).await {
+            if let Err(error) = store.put_opened(&messages, &self.templates, on).await {
                 tracing::warn!(%error, "opened messages could not be kept; it is tried again");
                 return;
             }

@@ -35,6 +35,8 @@ pub struct Registry {
     waiting: std::sync::Mutex<Vec<Entry>>,
     /// Messages that were opened and are not in the store yet.
     pub opened: Arc<Opened>,
+    /// The mails whose openings are counted.
+    templates: Vec<String>,
     /// Held while those are written.
     keeping: Mutex<()>,
 }
@@ -47,8 +49,13 @@ struct Revisions {
 }
 
 impl Registry {
-    /// Takes what the last run knew. `dir` is the journal's.
-    pub fn open(directory: Arc<Directory>, store: Arc<ArcSwapOption<Store>>, dir: &Path) -> Registry {
+    /// Takes what the last run knew. `dir` is the journal's, `templates` are the mails that are counted.
+    pub fn open(
+        directory: Arc<Directory>,
+        store: Arc<ArcSwapOption<Store>>,
+        dir: &Path,
+        templates: Vec<String>,
+    ) -> Registry {
         let snapshot = dir.join("registry.json");
         match snapshot::read(&snapshot) {
             Ok(Some(registered)) => _ = directory.take(registered),
@@ -66,6 +73,7 @@ impl Registry {
             read: Mutex::default(),
             waiting: std::sync::Mutex::default(),
             opened: Arc::default(),
+            templates,
             keeping: Mutex::default(),
         }
     }

@@ -81,16 +81,16 @@ impl Store {
         self.client.query(&sql).bind(&digest).bind(&digest).fetch_optional().await.map_err(failed(MESSAGES))
     }
 
-    /// Of messages that were not opened before, are not revoked and not over.
-    pub async fn put_opened(&self, messages: &[Digest], on: Day) -> Result<(), StoreError> {
+    /// Of messages of these templates that were not opened before, are not revoked and not over.
+    pub async fn put_opened(&self, messages: &[Digest], templates: &[String], on: Day) -> Result<(), StoreError> {
         let digests: Vec<String> = messages.iter().map(Digest::text).collect();
         let sql = format!(
             "INSERT INTO messages (digest, template, expires, opened, revoked, revision) \
              SELECT digest, template, expires, toDate(?), false, {OPENED} FROM ({}) \
-             WHERE state = {SENT} AND expires >= toDate(?)",
+             WHERE state = {SENT} AND expires >= toDate(?) AND has(?, toString(template))",
             latest("digest IN ?")
         );
-        let query = self.client.query(&sql).bind(on.number()).bind(digests).bind(on.number());
+        let query = self.client.query(&sql).bind(on.number()).bind(digests).bind(on.number()).bind(templates);
         query.execute().await.map_err(failed(MESSAGES))
     }
 

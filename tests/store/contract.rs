@@ -325,22 +325,25 @@ async fn message(store: &Tested, digest: &Digest) -> Option<(String, u16, bool)>
 pub async fn a_message_is_opened_once_and_what_was_revoked_stays_revoked(store: &Tested) {
     let [one, two, unknown] = [(); 3].map(|()| new_message().0);
     let (first, second) = (day("2026-03-10"), day("2026-03-11"));
+    let (listed, others) = (["welcome".to_owned()], ["billing_receipt".to_owned()]);
     store.put_messages(&[one, two], "welcome", day("2026-04-09")).await.unwrap();
     assert_eq!(message(store, &one).await, Some(("welcome".into(), 0, false)));
-    store.put_opened(&[one, unknown], first).await.unwrap();
-    store.put_opened(&[one, one], second).await.unwrap();
+    store.put_opened(&[one, unknown], &listed, first).await.unwrap();
+    store.put_opened(&[one, one], &listed, second).await.unwrap();
     assert_eq!(message(store, &one).await, Some(("welcome".into(), first.number(), false)));
     assert_eq!(
         (message(store, &two).await, message(store, &unknown).await),
         (Some(("welcome".into(), 0, false)), None)
     );
-    // Past its last day nothing is noted.
-    store.put_opened(&[two], day("2026-04-10")).await.unwrap();
+    // Past its last day nothing is noted, nor of a mail that is no longer listed.
+    store.put_opened(&[two], &listed, day("2026-04-10")).await.unwrap();
+    store.put_opened(&[two], &others, first).await.unwrap();
+    store.put_opened(&[two], &[], first).await.unwrap();
     assert_eq!(message(store, &two).await, Some(("welcome".into(), 0, false)));
     for digest in [&one, &two] {
         store.revoke_message(digest).await.unwrap();
     }
-    store.put_opened(&[one, two], first).await.unwrap();
+    store.put_opened(&[one, two], &listed, first).await.unwrap();
     store.client().query("OPTIMIZE TABLE messages FINAL").execute().await.unwrap();
     for digest in [&one, &two] {
         assert_eq!(message(store, digest).await, Some(("welcome".into(), 0, true)));

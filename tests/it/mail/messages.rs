@@ -16,7 +16,12 @@ fn ask(server: &Server, method: &str, path: &str, body: &str) -> (u16, Value) {
 
 /// The token of a new message.
 pub fn make(server: &Server) -> String {
-    let (status, made) = ask(server, "POST", "/api/v1/mail/messages", r#"{"template":"welcome","consent":true}"#);
+    make_as(server, "welcome")
+}
+
+fn make_as(server: &Server, template: &str) -> String {
+    let new = format!(r#"{{"template":"{template}","consent":true}}"#);
+    let (status, made) = ask(server, "POST", "/api/v1/mail/messages", &new);
     assert_eq!(status, 201, "{made}");
     made["messages"][0]["token"].as_str().unwrap().to_owned()
 }
@@ -42,7 +47,11 @@ fn pixel(token: &str) -> String {
 
 /// Once `witness`, opened last, is known to be opened, all before it were looked at.
 fn settle(server: &Server) {
-    let witness = make(server);
+    settle_as(server, "welcome");
+}
+
+fn settle_as(server: &Server, template: &str) {
+    let witness = make_as(server, template);
     load(&mut server.client(), &pixel(&witness), ("198.51.100.250", PERSON), 0, &[]);
     let until = Instant::now() + Duration::from_secs(20);
     while opened(server, &witness) == Value::Null {
@@ -67,6 +76,21 @@ fn a_message_says_that_it_was_opened_and_on_which_day_and_no_more() {
     let (_, message) = ask(&server, "GET", &format!("/api/v1/mail/messages/{read}"), "");
     assert_eq!(message, json!({"template": "welcome", "opened": "2026-03-10", "revoked": false}));
     nothing_counted(&server);
+}
+
+#[test]
+fn a_template_off_the_list_stops_counting_messages_that_were_sent() {
+    let mut server = follow_messages(&[]);
+    let (before, after) = (make(&server), make(&server));
+    load(&mut server.client(), &pixel(&before), ("198.51.100.7", PERSON), 0, &[]);
+    settle(&server);
+    server.kill();
+    server.set(&["mail.templates=[\"billing_receipt\"]"]);
+    server.restart();
+    server.flush();
+    load(&mut server.client(), &pixel(&after), ("198.51.100.7", PERSON), 0, &[]);
+    settle_as(&server, "billing_receipt");
+    assert_eq!((opened(&server, &before), opened(&server, &after)), (json!("2026-03-10"), Value::Null));
 }
 
 #[test]
