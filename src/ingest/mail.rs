@@ -25,7 +25,7 @@ use crate::enrich::{Enricher, Page};
 use crate::event::{Address, Day, MailAction, Millis, Problem, Reader};
 use crate::http::{Budget, Rates, peer, read, refuse};
 use crate::journal::{Journal, Ticket};
-use crate::mail::{Click, Desk, Load, Mail, is_unsubscribe, tagged};
+use crate::mail::{Click, Desk, Load, Mail, tagged};
 use crate::pseudonym::{DayKeys, Done, MailEvent, seal_mail};
 
 /// One transparent point.
@@ -132,10 +132,7 @@ impl MailEdge {
         let at = self.clock.now();
         let click = desk.mint.keys.read_click(self.token(request, "/c/")?, today(at));
         let Click { mail, link, target } = click.filter(|click| desk.mint.leads(&click.target))?;
-        // A platform that signs by itself may have signed what it should not: it leads on, and is not counted.
-        if !is_unsubscribe(&target) {
-            self.seal(desk, Some(mail), MailAction::Click, link, &self.asker(request));
-        }
+        self.seal(desk, Some(mail), MailAction::Click, link, &self.asker(request));
         let target = if self.is_ours(&target) { tagged(&target, mail.template) } else { target.as_str().into() };
         HeaderValue::from_str(&target).ok()
     }

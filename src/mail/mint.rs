@@ -95,7 +95,12 @@ impl Mint {
     }
 
     pub fn leads(&self, target: &str) -> bool {
-        well_formed(target, self.http).is_ok()
+        self.may_lead(target).is_ok()
+    }
+
+    fn may_lead(&self, target: &str) -> Result<(), BadTarget> {
+        well_formed(target, self.http)?;
+        if is_unsubscribe(target) { Err(BadTarget::Unsubscribe) } else { Ok(()) }
     }
 
     pub fn mint(&self, order: &Order, today: Date) -> Result<Minted, BadOrder> {

@@ -23,6 +23,6 @@ pub use keys::{BadKeys, Keys, is_key_id};
 pub use lists::ListsError;
 pub use mint::{BadOrder, Mint, Minted, Order, Target};
 pub use opened::Opened;
-pub use target::{is_unsubscribe, tagged};
+pub use target::tagged;
 pub use token::{Click, Mail};
 pub use watch::{Sender, Watch};

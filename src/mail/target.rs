@@ -32,10 +32,19 @@ pub fn well_formed(target: &str, http: bool) -> Result<(), BadTarget> {
     if plain && url.username().is_empty() && url.password().is_none() { Ok(()) } else { Err(BadTarget::Host) }
 }
 
-/// As far as a target can tell by itself; the platform knows better and does not ask for such.
+/// Words of a way out, however they are hyphenated.
+const WAYS_OUT: [&str; 7] =
+    ["unsubscribe", "abmelden", "abbestellen", "desabonner", "desinscription", "desuscribir", "cancelarsuscripcion"];
+/// Too short for that: a shop-to-utah holds one of them without its hyphens.
+const OPT_OUT: [&str; 3] = ["optout", "opt-out", "opt_out"];
+
+/// As far as a target can tell by itself; the platform knows better. What is encoded is read as its server will read it.
 pub fn is_unsubscribe(target: &str) -> bool {
-    let lower = target.to_ascii_lowercase();
-    ["unsubscribe", "optout", "opt-out", "opt_out"].iter().any(|word| lower.contains(word))
+    url::form_urlencoded::parse(target.as_bytes()).flat_map(|(key, value)| [key, value]).any(|part| {
+        let part = part.to_lowercase();
+        let joined = part.replace(['-', '_'], "");
+        WAYS_OUT.iter().any(|word| joined.contains(word)) || OPT_OUT.iter().any(|word| part.contains(word))
+    })
 }
 
 /// A target on one of our own pages tells that page which mail it was: the visit's source and campaign. Nothing of a recipient. What the
@@ -103,6 +112,14 @@ mod tests {
         for (target, expected) in [
             ("https://pages.example/unsubscribe?u=1", true),
             ("https://pages.example/mail/Opt-Out", true),
+            ("https://pages.example/%75nsubscribe", true),
+            ("https://pages.example/un-subscribe", true),
+            ("https://pages.example/?do=Un_Subscribe&u=1", true),
+            ("https://unsubscribe.pages.example/", true),
+            ("https://pages.example/newsletter/abmelden", true),
+            ("https://pages.example/se-desabonner", true),
+            ("https://pages.example/shop-to-utah", false),
+            ("https://pages.example/subscribe", false),
             ("https://pages.example/settings", false),
         ] {
             assert_eq!(is_unsubscribe(target), expected, "{target}");

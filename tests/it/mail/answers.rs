@@ -153,6 +153,8 @@ fn no_link_of_ours_leads_where_a_link_must_not_whoever_signed_it() {
         "https://pages.example\\@evil.example/",
         "http://pages.example/",
         "mailto:ann@mail.example",
+        "https://elsewhere.example/unsubscribe?u=1",
+        "https://elsewhere.example/%75n-subscribe",
         "",
     ] {
         let answer = load(&mut client, &signed(target), ANN, 0, &[]);
@@ -176,23 +178,6 @@ fn a_link_leads_on_without_a_referrer_and_is_not_kept() {
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
         assert_eq!((answer.header("cache-control"), answer.header("set-cookie")), (Some("no-store"), None));
     }
-    // One that the platform should not have signed leads on, because a person waits, and is not counted.
-    let way_out = "https://elsewhere.example/unsubscribe?u=1";
-    let mail = mint(&order(&[]));
-    let token = path(&mail.pixel.unwrap());
-    assert!(token.len() < 160, "{token}");
-    let signed = {
-        let day = |date| footfall::event::Day::from_date(date).unwrap();
-        let mail = footfall::mail::Mail {
-            template: "welcome",
-            batch: day(BATCH),
-            consent: true,
-            expires: day(BATCH),
-            sent: None,
-        };
-        format!("/ff/c/{}", signer().keys.click(&mail, "out", way_out))
-    };
-    assert_eq!(load(&mut server.client(), &signed, ANN, 0, &[]).header("location"), Some(way_out));
     let report = report(&server);
     assert_eq!(report["templates"][0]["links"], json!([{"link": "start", "clicks": {"fewer_than": 5}}]));
 }
