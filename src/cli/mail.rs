@@ -71,6 +71,10 @@ impl Mail {
 
 fn sign(layers: Layers, order: &Order) -> anyhow::Result<()> {
     let config = layers.load(std::iter::empty())?;
+    anyhow::ensure!(
+        config.mail.enabled,
+        "mail.enabled is false: its pixel would count nothing, its links would lead nowhere"
+    );
     let now = Timestamp::from_millisecond(Clock::System.now())?;
     let today = now.in_tz(&config.mail.zone)?.date();
     let minted = crate::server::mint(&config)?.mint(order, today)?;

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::keys::Keys;
@@ -61,18 +62,25 @@ pub struct Minted {
     pub links: Vec<Target>,
 }
 
+/// Says of which key, and after it what is accepted.
 #[derive(thiserror::Error, PartialEq, Debug)]
 pub enum BadOrder {
-    #[error("mail.templates lists {listed}; another template is neither signed nor counted")]
+    #[error("template: mail.templates lists {listed}; another template is neither signed nor counted")]
     NotListed { listed: String },
-    #[error("the name of a link is 1 to 64 of a to z, digits, _ and -, each once")]
-    Link,
-    #[error("a mail has at most {MOST_LINKS} links")]
+    #[error("links[{0}]: the name of a link is 1 to 64 of a to z, digits, _ and -, each once")]
+    Link(usize),
+    #[error("links: a mail has at most {MOST_LINKS} links")]
     TooMany,
-    #[error("expires must be a day from the batch's on, at most {LONGEST_DAYS} days later")]
+    #[error("batch: a day from 1970-01-01 to 2149-06-06")]
+    Batch,
+    #[error("expires: a day from the batch's on, at most {LONGEST_DAYS} days later")]
     Expires,
-    #[error("the target of link {0}: {1}")]
-    Target(String, BadTarget),
+    #[error("expires: {0} is over, so nothing of this mail would work")]
+    Over(Date),
+    #[error("sent: an instant of the batch's day or of the day before or after it")]
+    Sent,
+    #[error("links[{0}].url: {1}")]
+    Target(usize, BadTarget),
 }
 
 impl Mint {
@@ -94,6 +102,7 @@ impl Mint {
         Err(BadOrder::NotListed { listed })
     }
 
+    /// Whoever signed it.
     pub fn leads(&self, target: &str) -> bool {
         self.may_lead(target).is_ok()
     }
@@ -106,18 +115,27 @@ impl Mint {
     pub fn mint(&self, order: &Order, today: Date) -> Result<Minted, BadOrder> {
         self.listed(&order.template)?;
         let batch = order.batch.unwrap_or(today);
-        let later = |days: i32| batch.checked_add(jiff::Span::new().days(days)).map_err(|_| BadOrder::Expires);
+        let first = Day::from_date(batch).ok_or(BadOrder::Batch)?;
+        let later = |days: i32| batch.checked_add(jiff::Span::new().days(days)).map_err(|_| BadOrder::Batch);
         let expires = match order.expires {
             Some(day) if (batch..=later(LONGEST_DAYS)?).contains(&day) => day,
             Some(_) => return Err(BadOrder::Expires),
             None => later(self.life_days as i32)?,
         };
-        let day = |date| Day::from_date(date).ok_or(BadOrder::Expires);
+        if expires < today {
+            return Err(BadOrder::Over(expires));
+        }
+        // In some zone the batch's day: another one is a slip, and would have all who open it taken for software, or none.
+        let (before, after) = (later(-1)?, later(1)?);
+        let day_of = |sent: Timestamp| sent.to_zoned(TimeZone::UTC).date();
+        if order.sent.is_some_and(|sent| !(before..=after).contains(&day_of(sent))) {
+            return Err(BadOrder::Sent);
+        }
         let mail = Mail {
             template: &order.template,
-            batch: day(batch)?,
+            batch: first,
             consent: order.consent,
-            expires: day(expires)?,
+            expires: Day::from_date(expires).ok_or(BadOrder::Batch)?,
             sent: order.sent.map(|sent| sent.as_millisecond()),
         };
         let pixel = order.consent.then(|| self.pixel(&self.keys.open(&mail)));
@@ -141,15 +159,11 @@ impl Mint {
             return Err(BadOrder::TooMany);
         }
         let mut links: Vec<Target> = Vec::with_capacity(targets.len());
-        for Target { link, url } in targets {
+        for (place, Target { link, url }) in targets.iter().enumerate() {
             if !is_mail_name(link) || links.iter().any(|known| known.link == *link) {
-                return Err(BadOrder::Link);
+                return Err(BadOrder::Link(place));
             }
-            let bad = |why| BadOrder::Target(link.clone(), why);
-            well_formed(url, self.http).map_err(bad)?;
-            if is_unsubscribe(url) {
-                return Err(bad(BadTarget::Unsubscribe));
-            }
+            self.may_lead(url).map_err(|why| BadOrder::Target(place, why))?;
             let url = format!("{}/c/{}", self.base, self.keys.click(mail, link, url));
             links.push(Target { link: link.clone(), url });
         }
@@ -204,16 +218,27 @@ mod tests {
             ("https://a.example/unsubscribe?id=1", BadTarget::Unsubscribe),
             ("https://ann@a.example/", BadTarget::Host),
         ] {
-            assert_eq!(refused(order(&[("a", url)])), BadOrder::Target("a".into(), why), "{url}");
+            assert_eq!(refused(order(&[("a", url)])), BadOrder::Target(0, why), "{url}");
         }
-        assert_eq!(refused(order(&[("A", "https://a.example/")])), BadOrder::Link);
-        assert_eq!(refused(order(&[("a", "https://a.example/"), ("a", "https://b.example/")])), BadOrder::Link);
+        assert_eq!(refused(order(&[("A", "https://a.example/")])), BadOrder::Link(0));
+        assert_eq!(refused(order(&[("a", "https://a.example/"), ("a", "https://b.example/")])), BadOrder::Link(1));
         let many: Vec<(String, String)> =
             (0..201).map(|n| (format!("l{n}"), "https://a.example/".to_owned())).collect();
         let many: Vec<(&str, &str)> = many.iter().map(|(link, url)| (link.as_str(), url.as_str())).collect();
         assert_eq!(refused(order(&many)), BadOrder::TooMany);
         for expires in [jiff::civil::date(2026, 3, 9), jiff::civil::date(2030, 1, 1)] {
             assert_eq!(refused(Order { expires: Some(expires), ..order(&[]) }), BadOrder::Expires);
+        }
+        assert_eq!(refused(Order { batch: Some(jiff::civil::date(1969, 12, 31)), ..order(&[]) }), BadOrder::Batch);
+        let late = jiff::civil::date(2020, 3, 10);
+        let over = BadOrder::Over(jiff::civil::date(2020, 6, 8));
+        assert_eq!(refused(Order { batch: Some(late), ..order(&[]) }), over);
+        let sent = |text: &str| Order { sent: Some(text.parse().unwrap()), ..order(&[]) };
+        for wrong in ["1960-01-01T00:00:00Z", "2026-03-08T23:59:59Z", "2026-03-12T00:00:00Z", "2027-03-10T12:00:00Z"] {
+            assert_eq!(refused(sent(wrong)), BadOrder::Sent, "{wrong}");
+        }
+        for right in ["2026-03-09T00:00:00Z", "2026-03-11T23:59:59Z"] {
+            assert!(mint().mint(&sent(right), TODAY).is_ok(), "{right}");
         }
     }
 }

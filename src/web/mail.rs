@@ -89,8 +89,11 @@ async fn links(request: HttpRequest, mut payload: web::Payload, site: web::Data<
             return Err(bad_value(format!("mails holds at most {MOST_MAILS}")));
         }
         let today = site.today_in(&zone(&site));
-        let minted: Result<Vec<_>, BadOrder> = mails.iter().map(|order| desk.mint.mint(order, today)).collect();
-        Ok(json!({ "mails": minted.map_err(refused)? }))
+        let mint = |(place, order): (usize, &Order)| {
+            desk.mint.mint(order, today).map_err(|why| refused(why, &format!("mails[{place}].")))
+        };
+        let minted = mails.iter().enumerate().map(mint).collect::<Result<Vec<_>, Problem>>()?;
+        Ok(json!({ "mails": minted }))
     };
     answer(minted.await).await
 }
@@ -101,7 +104,7 @@ async fn make(request: HttpRequest, mut payload: web::Payload, site: web::Data<S
         site.allow(&request, Right::Mail)?;
         let (new, desk) = (new?, desk(&site)?);
         let days = messages(desk)?.days;
-        desk.mint.listed(&new.template).map_err(refused)?;
+        desk.mint.listed(&new.template).map_err(|why| refused(why, ""))?;
         if !new.consent || !(1..=MOST_MESSAGES).contains(&new.count) {
             let accepted = format!("consent must be true: without it there is no pixel; count is 1 to {MOST_MESSAGES}");
             return Err(bad_value(accepted));
@@ -166,12 +169,12 @@ fn last_day(today: Date, days: u32) -> Day {
     Day::from_date(last).unwrap_or(Day::from_number(u16::MAX))
 }
 
-fn refused(why: BadOrder) -> Problem {
+fn refused(why: BadOrder, place: &str) -> Problem {
     let code = match why {
         BadOrder::NotListed { .. } => "template_not_listed",
         _ => "bad_value",
     };
-    Problem::new(422, code, "This mail cannot be signed").detail(why.to_string())
+    Problem::new(422, code, "This mail cannot be signed").detail(format!("{place}{why}"))
 }
 
 fn unknown_message() -> Problem {

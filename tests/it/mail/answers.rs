@@ -192,6 +192,8 @@ fn ask_for_links(client: &mut Client, host: &str, body: &str) -> (u16, serde_jso
 fn everybody_gets_the_same_pixel_and_links_and_what_is_not_listed_gets_none() {
     let server = start(&[]);
     let (mut client, host) = (server.client(), server.address().to_string());
+    // Time begins at noon.
+    load(&mut client, "/ff/o/", ANN, 0, &[]);
     let mail = r#"{"template":"welcome","batch":"2026-03-10","consent":true,"links":[{"link":"start","url":"https://elsewhere.example/page"}]}"#;
     let (status, ann) = ask_for_links(&mut client, &host, &format!(r#"{{"mails":[{mail}]}}"#));
     let (_, tom) = ask_for_links(&mut client, &host, &format!(r#"{{"mails":[{mail},{mail}]}}"#));
@@ -215,10 +217,15 @@ fn everybody_gets_the_same_pixel_and_links_and_what_is_not_listed_gets_none() {
             (422, "bad_value"),
         ),
         (r#"{"mails":[{"template":"welcome"}]}"#, (400, "bad_value")),
+        (r#"{"mails":[{"template":"welcome","consent":true,"sent":"1960-01-01T00:00:00Z"}]}"#, (422, "bad_value")),
+        (r#"{"mails":[{"template":"welcome","consent":true,"batch":"1999-03-10"}]}"#, (422, "bad_value")),
     ] {
         let (status, problem) = ask_for_links(&mut client, &host, body);
         assert_eq!((status, problem["code"].as_str().unwrap()), code, "{body}");
     }
+    let bad = r#"{"template":"welcome","consent":true,"links":[{"link":"A","url":"https://a.example/"}]}"#;
+    let (_, problem) = ask_for_links(&mut client, &host, &format!(r#"{{"mails":[{mail},{mail},{bad}]}}"#));
+    assert!(problem["detail"].as_str().unwrap().starts_with("mails[2].links[0]: the name of a link"), "{problem}");
     let off = Server::start(SITES);
     let (status, problem) = ask_for_links(&mut off.client(), &off.address().to_string(), r#"{"mails":[]}"#);
     assert_eq!((status, &problem["code"]), (409, &json!("mail_off")));

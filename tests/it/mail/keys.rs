@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{KEY, PERSON, classes, load, mint, order, path, persons, pixel, report, start};
+use super::{KEY, Order, PERSON, classes, load, order, path, persons, pixel, report, signer, start};
 use crate::support::{SITES, Server};
 
 fn sign(more: &[&str]) -> (Option<i32>, String, String) {
@@ -19,9 +19,10 @@ fn sign(more: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-fn settings(key_file: &Path) -> [String; 3] {
-    let key = format!("mail.key_file={key_file:?}");
-    ["mail.templates=[\"welcome\"]".to_owned(), "mail.origin=https://pages.example".to_owned(), key]
+fn settings(key_file: &Path) -> [String; 4] {
+    let set = ["mail.enabled=true", "mail.templates=[\"welcome\"]", "mail.origin=https://pages.example"];
+    let [enabled, templates, origin] = set.map(str::to_owned);
+    [enabled, templates, origin, format!("mail.key_file={key_file:?}")]
 }
 
 #[test]
@@ -31,15 +32,20 @@ fn the_command_line_signs_what_the_collector_believes() {
     fs::write(&file, KEY).unwrap();
     let set = settings(&file);
     let set: Vec<&str> = set.iter().flat_map(|pair| ["--set", pair]).collect();
-    let mail = ["sign", "--template", "welcome", "--batch", "2026-03-10"];
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let batch = today.to_string();
+    let mail = ["sign", "--template", "welcome", "--batch", &batch];
     let links = ["--link", "start=https://elsewhere.example/page?a=b"];
     let (code, out, err) = sign(&[&mail[..], &["--consent"], &links, &set].concat());
     assert_eq!(code, Some(0), "{err}");
     let signed: Value = serde_json::from_str(&out).unwrap();
-    let expected = mint(&order(&[("start", "https://elsewhere.example/page?a=b")]));
+    let order = Order { batch: Some(today), ..order(&[("start", "https://elsewhere.example/page?a=b")]) };
+    let expected = signer().mint(&order, today).unwrap();
     assert_eq!(signed, serde_json::to_value(&expected).unwrap());
     let (code, _, err) = sign(&[&["sign", "--template", "newsletter", "--consent"][..], &set].concat());
     assert_eq!((code, err.contains("mail.templates lists welcome")), (Some(2), true), "{err}");
+    let (code, _, err) = sign(&[&mail[..], &["--consent"], &set, &["--set", "mail.enabled=false"]].concat());
+    assert_eq!((code, err.contains("mail.enabled is false")), (Some(2), true), "{err}");
     let (_, line, _) = sign(&["new-key", "k2"]);
     assert!(line.starts_with("k2 ") && line.trim().len() == 46, "{line}");
     assert_eq!(sign(&["new-key", "a b"]).0, Some(2));
