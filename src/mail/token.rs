@@ -91,6 +91,9 @@ fn mail<'a>(fields: &[&'a str], today: Day) -> Option<Mail<'a>> {
         _ => return None,
     };
     let sent: i64 = fields[7].parse().ok().filter(|secs| (0..=32_503_680_000).contains(secs))?;
+    if sent.to_string() != fields[7] {
+        return None;
+    }
     let sent = (sent > 0).then_some(sent * 1000);
     let mail = Mail { template, batch: day(fields[4])?, consent, expires: day(fields[6])?, sent };
     (today <= mail.expires).then_some(mail)
@@ -175,6 +178,8 @@ mod tests {
             "1.o.k1.welcome.2026-03-10.YES.2026-06-08.0",
             "1.o.k1.Welcome.2026-03-10.yes.2026-06-08.0",
             "1.o.k1.welcome.2026-03-10.yes.2026-06-08.-1",
+            "1.o.k1.welcome.2026-03-10.yes.2026-06-08.+1773144000",
+            "1.o.k1.welcome.2026-03-10.yes.2026-06-08.00",
             "1.o.k1.welcome.2026-03-10.yes.2026-06-08",
             "1.o.k1.welcome.2026-03-10.yes.2026-06-08.0.0",
             "2.o.k1.welcome.2026-03-10.yes.2026-06-08.0",
