@@ -67,9 +67,8 @@ fn read_or_make(path: &Path) -> std::io::Result<Secret> {
 
 /// Whoever else starts at the same moment makes it or finds it.
 fn make(path: &Path) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
     let beside = path.with_extension(format!("new-{}", std::process::id()));
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(Keys::new_line("k1").expose().as_bytes())?;
@@ -79,6 +78,7 @@ fn make(path: &Path) -> std::io::Result<()> {
     fs::remove_file(&beside)?;
     match linked {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        linked => linked,
+        // Mails are signed from here on: a power cut must not take the name.
+        linked => linked.and_then(|()| File::open(folder)?.sync_all()),
     }
 }
