@@ -86,6 +86,24 @@ fn the_pixel_is_the_same_in_every_case() {
 }
 
 #[test]
+fn the_pixel_is_the_same_for_every_request_that_is_http_and_within_bounds() {
+    let server = start(&[]);
+    let good = all_of(load(&mut server.client(), &pixel(), ANN, 0, &[]));
+    let names: Vec<String> = (0..90).map(|n| format!("X-{n}")).collect();
+    let fields: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let long = format!("/ff/o/{}.gif", "a".repeat(60_000));
+    assert_eq!(all_of(load(&mut server.client(), &pixel(), ANN, 0, &fields)), good);
+    assert_eq!(all_of(load(&mut server.client(), &long, ANN, 0, &[])), good);
+    // What no HTTP server understands is nobody's mail program, and is told nothing.
+    let long = format!("/ff/o/{}.gif", "a".repeat(200_000));
+    for garbage in ["/ff/o/<>.gif", "/ff/o/a b.gif", "/ff/o/\u{e9}.gif", &long] {
+        let answer = load(&mut server.client(), garbage, ANN, 0, &[]);
+        assert!([400, 431].contains(&answer.status), "{} to {} bytes", answer.status, garbage.len());
+        assert_eq!((answer.body.len(), answer.header("set-cookie")), (0, None));
+    }
+}
+
+#[test]
 fn the_pixel_is_the_same_with_mails_off_the_store_gone_and_the_journal_full() {
     let good = pixel();
     let counted = all_of(load(&mut start(&[]).client(), &good, ANN, 0, &[]));
