@@ -164,8 +164,8 @@ impl Table {
                 rows.hit(event, subject, item, Some(&seen));
                 rows.seen(event, subject, item, &seen);
             }
-            Held::NoVisit => {}
-            Held::Nobody => rows.hit(event, subject, item, None),
+            // A leave after a long look: its page was read all the same, and no visit begins by it.
+            Held::NoVisit | Held::Nobody => rows.hit(event, subject, item, None),
             Held::Full => {
                 rows.hit(event, subject, item, None);
                 self.overflow.visitors += 1;

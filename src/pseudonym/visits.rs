@@ -43,7 +43,7 @@ pub enum Held {
     Yes(Seen),
     /// The mode tells nobody from anybody.
     Nobody,
-    /// A `leave` without an open visit: nothing to add to.
+    /// A `leave` without an open visit.
     NoVisit,
     /// A cap is reached: the hit counts, its visitor does not.
     Full,

@@ -112,7 +112,7 @@ pub struct Book {
 
 pub struct Reference {
     pub books: BTreeMap<String, Book>,
-    /// Dropped hits by reason. Duplicates and leaves without a visit are not among them.
+    /// Dropped hits by reason. Duplicates are not among them.
     pub drops: BTreeMap<&'static str, u64>,
 }
 
@@ -157,7 +157,9 @@ impl Book {
             visitors.entry((day, &hit.address, &hit.agent)).or_default().push(hit);
         }
         for ((day, ..), hits) in visitors {
-            self.visitor(day, &visits_of(&hits));
+            let (visits, late) = visits_of(&hits);
+            self.visitor(day, &visits);
+            late.iter().for_each(|leave| self.hit(day, leave));
         }
     }
 
@@ -285,18 +287,19 @@ fn is_duplicate(age: i64) -> bool {
     age < SAME_ID_COUNTS_ONCE
 }
 
-/// One visitor's hits of a day, cut where neighbours are 30 minutes or more apart.
-fn visits_of<'a>(hits: &[&'a Hit]) -> Vec<Vec<&'a Hit>> {
+/// One visitor's hits of a day, cut where neighbours are 30 minutes or more apart; and the leaves that came when no visit was open.
+fn visits_of<'a>(hits: &[&'a Hit]) -> (Vec<Vec<&'a Hit>>, Vec<&'a Hit>) {
     let mut visits: Vec<Vec<&Hit>> = Vec::new();
+    let mut late = Vec::new();
     for hit in hits {
         let open = visits.last_mut().filter(|visit| hit.at - visit[visit.len() - 1].at < VISIT_GAP);
         match open {
             Some(visit) => visit.push(hit),
-            None if matches!(hit.deed, Deed::Leave { .. }) => {}
+            None if matches!(hit.deed, Deed::Leave { .. }) => late.push(*hit),
             None => visits.push(vec![hit]),
         }
     }
-    visits
+    (visits, late)
 }
 
 /// Milliseconds to seconds, half up.

@@ -141,7 +141,7 @@ impl Stage<'_> {
         let almost = GAP - 1000;
         let at = self.sometime();
         self.sequence(at, &[(0, What::View), (almost, What::Leave(1_500)), (2 * almost, What::View)]);
-        // Too late, so it neither counts nor opens a visit.
+        // Too late to go on with the visit, and it opens none: it adds its seconds to the page and nothing else.
         let at = self.sometime();
         self.sequence(at, &[(0, What::View), (GAP, What::Leave(7_000)), (GAP + MINUTE, What::View)]);
         let at = self.sometime();
