@@ -45,7 +45,8 @@ pub(in crate::ingest) struct Sender<'a> {
 
 impl Edge {
     /// The site of the page, if it takes this product's hits. A server may ask at any host of the collector, because its token says
-    /// whose it is; what a browser says of its origin is held against the page even so: a token that got into a page is no server.
+    /// whose it is (of GoatCounter the asked host is the page's); what a browser says of its origin is held against the page even so: a
+    /// token that got into a page is no server.
     pub(in crate::ingest) fn foreign<'p>(
         &self,
         hosts: &Hosts,
