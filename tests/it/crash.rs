@@ -6,9 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use crate::support::{Body, Client, DAY, Engine, NOON, SITES, Server, grant, hit, view};
+use tempfile::TempDir;
+
+use crate::support::{Body, Client, DAY, Engine, NOON, SITES, Server, grant, hit, until, view};
 
 const CLIENTS: usize = 4;
 const PAGES: usize = 900;
@@ -176,12 +178,8 @@ fn a_stop_closes_visits_and_sends_everything_and_the_next_start_finds_nothing_to
 
 #[test]
 fn with_the_store_away_hits_are_answered_up_to_the_bound_then_refused_and_all_arrive_when_it_is_back() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut engine = Engine::start(&dir.path().join("clickhouse"));
-    engine.kill();
-    let url = format!("store.url=\"{}\"", engine.url());
     // The open segment alone reserves 4 MiB.
-    let mut server = Server::start_with(SITES, &[&url, "journal.max_bytes=4500000"]);
+    let (_dir, mut engine, mut server) = with_the_store_away("journal.max_bytes=4500000");
     let mut client = server.client();
     let long = "x".repeat(180);
     let page = |n: usize| {
@@ -214,12 +212,20 @@ fn with_the_store_away_hits_are_answered_up_to_the_bound_then_refused_and_all_ar
     assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[]).status, 202);
 }
 
-fn until(holds: impl Fn() -> bool, what: &str) {
-    let patience = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < patience, "{what}");
-        sleep(Duration::from_millis(50));
-    }
+/// A collector whose ClickHouse is dead, which has its data in the folder.
+fn with_the_store_away(setting: &str) -> (TempDir, Engine, Server) {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut engine = Engine::start(&dir.path().join("clickhouse"));
+    engine.kill();
+    let url = format!("store.url=\"{}\"", engine.url());
+    let server = Server::start_with(SITES, &[&url, setting]);
+    (dir, engine, server)
+}
+
+/// The first segment file of an ending.
+fn segment(server: &Server, ending: &str) -> PathBuf {
+    let files = fs::read_dir(server.dir().join("data/journal")).unwrap().flatten().map(|entry| entry.path());
+    files.filter(|path| path.extension().is_some_and(|e| e == ending)).min().expect("a segment file")
 }
 
 /// A segment of one view that waits for the store; the collector is dead.
@@ -228,17 +234,12 @@ fn one_sealed_segment(server: &mut Server) -> PathBuf {
     server.kill();
     server.restart();
     server.kill();
-    let files = fs::read_dir(server.dir().join("data/journal")).unwrap().flatten().map(|entry| entry.path());
-    files.into_iter().find(|path| path.extension().is_some_and(|e| e == "sealed")).expect("a sealed segment")
+    segment(server, "sealed")
 }
 
 #[test]
 fn a_segment_that_cannot_be_read_for_a_while_is_not_damaged_and_is_counted_once_it_can() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut engine = Engine::start(&dir.path().join("clickhouse"));
-    engine.kill();
-    let url = format!("store.url=\"{}\"", engine.url());
-    let mut server = Server::start_with(SITES, &[&url, "journal.segment_secs=3600"]);
+    let (dir, mut engine, mut server) = with_the_store_away("journal.segment_secs=3600");
     let sealed = one_sealed_segment(&mut server);
     let aside = dir.path().join("aside");
     fs::rename(&sealed, &aside).unwrap();
@@ -256,11 +257,7 @@ fn a_segment_that_cannot_be_read_for_a_while_is_not_damaged_and_is_counted_once_
 
 #[test]
 fn a_segment_that_a_server_may_have_forgotten_raises_a_metric_and_is_set_aside_before_it_is_sent() {
-    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut engine = Engine::start(&dir.path().join("clickhouse"));
-    engine.kill();
-    let url = format!("store.url=\"{}\"", engine.url());
-    let mut server = Server::start_with(SITES, &[&url, "journal.segment_secs=3600"]);
+    let (_dir, mut engine, mut server) = with_the_store_away("journal.segment_secs=3600");
     let sealed = one_sealed_segment(&mut server);
     let eight_days = Duration::from_secs(8 * 86_400);
     fs::File::options().write(true).open(&sealed).unwrap().set_modified(SystemTime::now() - eight_days).unwrap();
@@ -300,8 +297,7 @@ fn a_stop_with_a_full_journal_ends_in_order_and_loses_no_answered_view() {
 
 /// Damages the journal while the collector is dead: answers the file and the offset.
 fn flip(server: &Server, ending: &str, place: impl Fn(&[u8]) -> usize) -> (PathBuf, usize) {
-    let files = fs::read_dir(server.dir().join("data/journal")).unwrap().flatten().map(|entry| entry.path());
-    let path = files.filter(|path| path.extension().is_some_and(|e| e == ending)).min().expect("a segment file");
+    let path = segment(server, ending);
     let bytes = fs::read(&path).unwrap();
     let at = place(&bytes);
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();

@@ -1,10 +1,8 @@
 //! Sites, hosts and other names that are registered while the collector runs, through real HTTP.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Body, DAY, Engine, SITES, Server, hit};
+use crate::support::{Answer, Body, DAY, Engine, SITES, Server, hit, until};
 
 fn ask(server: &Server, method: &str, path: &str, body: &str, more: &[(&str, &str)]) -> Answer {
     let host = server.address().to_string();
@@ -179,15 +177,11 @@ fn two_collectors_of_one_database_know_what_either_was_told() {
     let server = || start(SITES, &[&url, "registry.refresh_secs=1"]);
     let (one, two) = (server(), server());
     assert_eq!(put(&one, "/api/v1/sites/mia.shop", MIA).0, 204);
-    let until = Instant::now() + Duration::from_secs(20);
-    loop {
+    let listed = || {
         let listed: Value = serde_json::from_slice(&ask(&two, "GET", "/api/v1/sites", "", &[]).body).unwrap();
-        if listed["rows"][0]["site"] == "mia.shop" {
-            break;
-        }
-        assert!(Instant::now() < until, "the second collector never heard of it: {listed}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+        listed["rows"][0]["site"] == "mia.shop"
+    };
+    until(listed, "the second collector hears of it");
     assert_eq!(
         detail(put(&two, "/api/v1/sites/tom.shop", MIA)).0,
         409,

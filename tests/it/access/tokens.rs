@@ -6,20 +6,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Caller, creator, nobody, operator, share, start, token};
-use crate::support::{Engine, NOON, SITES, Server};
+use crate::support::{Engine, NOON, SITES, Server, until};
 
 fn audited(server: &Server) -> Vec<(String, String, String)> {
     let rows = operator().json(server, "GET", "/api/v1/audit?limit=1000", "")["rows"].clone();
     let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
     rows.as_array().unwrap().iter().map(|row| (text(row, "who"), text(row, "act"), text(row, "what"))).collect()
-}
-
-fn until(done: impl Fn() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < patience, "not within 20 seconds");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[test]
@@ -146,9 +138,9 @@ fn what_one_collector_revokes_the_other_of_the_same_database_refuses_within_seco
     two.flush();
     let (id, text) = token(&one, &["read"], None);
     let status = || Caller::bearer(&text).ask(&two, "GET", "/api/v1/drops", "").status;
-    until(|| status() == 200);
+    until(|| status() == 200, "the token opens");
     assert_eq!(operator().ask(&one, "DELETE", &format!("/api/v1/tokens/{id}"), "").status, 204);
-    until(|| status() == 401);
+    until(|| status() == 401, "the token no longer opens");
 }
 
 #[test]
@@ -188,5 +180,6 @@ fn with_the_store_away_changes_and_tokens_are_an_error_and_not_a_hang() {
     assert_eq!(operator().ask(&server, "GET", "/api/v1/platform/health", "").status, 200);
     engine.restart();
     server.flush();
-    until(|| Caller::bearer(&text).ask(&server, "GET", "/api/v1/drops", "").status == 200);
+    let opens = || Caller::bearer(&text).ask(&server, "GET", "/api/v1/drops", "").status == 200;
+    until(opens, "the token opens");
 }

@@ -1,15 +1,12 @@
 //! What a pixel and a link answer: the one always the same, the other to nothing that was not signed.
 
-use std::thread::sleep;
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 
 use super::{
     BATCH, ORIGIN, PERSON, link, load, mint, nothing_counted, order, path, pixel, refused, report, signer, signer_with,
     start,
 };
-use crate::support::{Answer, Body, Client, SITES, Server};
+use crate::support::{Answer, Body, Client, SITES, Server, until};
 
 const ANN: (&str, &str) = ("198.51.100.7", PERSON);
 const TARGET: &str = "https://elsewhere.example/page";
@@ -116,11 +113,7 @@ fn the_pixel_is_the_same_with_mails_off_the_store_gone_and_the_journal_full() {
 
     // The open segment's reserved space alone is beyond this bound, which is looked at once a second.
     let full = start(&["store.url=\"http://127.0.0.1:9\"", "journal.max_bytes=1048576"]);
-    let until = Instant::now() + Duration::from_secs(20);
-    while full.metric("footfall_journal_full") == 0 {
-        assert!(Instant::now() < until);
-        sleep(Duration::from_millis(50));
-    }
+    until(|| full.metric("footfall_journal_full") != 0, "the bound is met");
     assert_eq!(all_of(load(&mut full.client(), &good, ANN, 0, &[])), counted);
     assert_eq!((full.metric("footfall_mails_total"), full.metric("footfall_mails_lost_total")), (0, 1));
 }

@@ -4,13 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::{KEY, Order, PERSON, classes, load, order, path, persons, pixel, report, signer, start};
-use crate::support::{SITES, Server};
+use crate::support::{SITES, Server, until};
 
 fn sign(more: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_footfall"));
@@ -84,19 +82,13 @@ fn lists_are_read_again_when_they_change_and_a_broken_one_changes_nothing() {
             load(client, &pixel(), (&person, PERSON), 0, &[]);
         }
     };
-    let until = |words: &str| {
-        let patience = Instant::now() + Duration::from_secs(20);
-        while !server.log().contains(words) {
-            assert!(Instant::now() < patience, "{}", server.log());
-            sleep(Duration::from_millis(50));
-        }
-    };
+    let said = |words: &str| until(|| server.log().contains(words), words);
     from(&mut client, 0..5);
     fs::write(&file, "# date: 2026-03-10\n192.0.2.0/24\n198.51.0.0/16,DE,,,\n").unwrap();
-    until("lists of who loads mails were read again");
+    said("lists of who loads mails were read again");
     from(&mut client, 10..13);
     fs::write(&file, "198.51.0.0/16\nnonsense\n").unwrap();
-    until("line 2 begins with no network");
+    said("line 2 begins with no network");
     from(&mut client, 20..24);
     assert_eq!(report(&server)["templates"][0]["opens"], classes(5, 0, 7));
 }

@@ -1,12 +1,9 @@
 //! One message, where that is switched on: opened or not, known to the platform alone.
 
-use std::thread::sleep;
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 
 use super::{GMAIL, PERSON, load, nothing_counted, start};
-use crate::support::{Body, Server};
+use crate::support::{Body, Server, until};
 
 fn ask(server: &Server, method: &str, path: &str, body: &str) -> (u16, Value) {
     let host = server.address().to_string();
@@ -53,11 +50,7 @@ fn settle(server: &Server) {
 fn settle_as(server: &Server, template: &str) {
     let witness = make_as(server, template);
     load(&mut server.client(), &pixel(&witness), ("198.51.100.250", PERSON), 0, &[]);
-    let until = Instant::now() + Duration::from_secs(20);
-    while opened(server, &witness) == Value::Null {
-        assert!(Instant::now() < until, "an opening was not kept in time");
-        sleep(Duration::from_millis(50));
-    }
+    until(|| opened(server, &witness) != Value::Null, "an opening is kept");
 }
 
 #[test]

@@ -21,6 +21,16 @@ pub use hits::{ABSENT, AGENT, DAY, NOON, SITES, ask, grant, hit, view};
 pub const CONSENT_VERSION: u32 = 2;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const COMES_WITHIN: Duration = Duration::from_secs(20);
+
+/// Waits for what the collector does by itself; `what` should have come.
+pub fn until(holds: impl Fn() -> bool, what: &str) {
+    let deadline = Instant::now() + COMES_WITHIN;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within {COMES_WITHIN:?}: {what}");
+        sleep(Duration::from_millis(50));
+    }
+}
 
 /// What every test's server is told; a test's own `--set` pairs win over it.
 fn config(listen: SocketAddr, dir: &Path) -> String {
