@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
 
-use crate::disk::Lock;
+use crate::disk::{self, Lock};
 
 const MAGIC: [u8; 8] = *b"FFSEGM1\n";
 pub const HEADER: usize = 36;
@@ -115,18 +115,17 @@ impl Folder {
 
     /// Makes names that were created, renamed or removed survive a power cut.
     pub fn sync(&self) -> Result<(), JournalError> {
-        File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(JournalError::io(&self.path))
+        disk::sync(&self.path).map_err(JournalError::io(&self.path))
     }
 
     /// Where a file can lie aside without replacing another of its number.
     pub(super) fn aside(&self, file: &Path) -> PathBuf {
-        let to = self.path.join("quarantine").join(file.file_name().unwrap_or_default());
-        let mut free = to.clone();
-        for n in 2.. {
-            if !free.exists() {
-                break;
-            }
-            free = PathBuf::from(format!("{}.{n}", to.display()));
+        let name = file.file_name().unwrap_or_default();
+        let mut free = self.path.join("quarantine").join(name);
+        let mut taken = 1;
+        while free.exists() {
+            taken += 1;
+            free.set_file_name(format!("{}.{taken}", name.display()));
         }
         free
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::LedgerError;
-use crate::disk::Lock;
+use crate::disk::{self, Lock};
 
 /// Names of what lies in the folder. Who holds only this may read.
 #[derive(Clone)]
@@ -67,6 +67,6 @@ impl Folder {
 
     /// Makes names that were created, renamed or removed survive a power cut.
     pub fn sync(&self) -> Result<(), LedgerError> {
-        File::open(&self.0).and_then(|folder| folder.sync_all()).map_err(LedgerError::io(&self.0))
+        disk::sync(&self.0).map_err(LedgerError::io(&self.0))
     }
 }

@@ -10,6 +10,7 @@ use anyhow::Context;
 
 use crate::config::{Config, Proxies, Secret, Zones};
 use crate::consent::Gate;
+use crate::disk;
 use crate::ingest::Edge;
 use crate::ingest::mail::MailEdge;
 use crate::journal::Journal;
@@ -67,7 +68,7 @@ fn read_or_make(path: &Path) -> std::io::Result<Secret> {
 
 /// Whoever else starts at the same moment makes it or finds it.
 fn make(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = disk::folder_of(path);
     fs::create_dir_all(folder)?;
     let beside = path.with_extension(format!("new-{}", std::process::id()));
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
@@ -79,6 +80,6 @@ fn make(path: &Path) -> std::io::Result<()> {
     match linked {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         // Mails are signed from here on: a power cut must not take the name.
-        linked => linked.and_then(|()| File::open(folder)?.sync_all()),
+        linked => linked.and_then(|()| disk::sync(folder)),
     }
 }

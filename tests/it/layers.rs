@@ -70,6 +70,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
             "clock",
             "config",
             "consent",
+            "disk",
             "enrich",
             "event",
             "flush",
