@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Log, LogFormat};
 use crate::consent::Refusals;
 use crate::event::Refusal;
+use crate::flush::Waiting;
 use crate::journal::Journal;
 
 /// Logs go to standard error. An invalid filter is an error of the configuration, told before anything starts.
@@ -85,7 +86,7 @@ impl Meters {
     pub fn render(&self, journal: &Journal, stored: Option<u64>) -> String {
         let (hits, flush) = (&journal.stats, &self.flush);
         let read = |figure: &AtomicU64| Some(figure.load(Ordering::Relaxed));
-        let waiting = journal.folder.numbers("sealed").ok().map(|numbers| numbers.len() as u64);
+        let waiting = Waiting::of(&journal.folder);
         let figures: [Option<u64>; METERS.len() - 1] = [
             read(&hits.hits),
             read(&hits.batches),
@@ -93,12 +94,12 @@ impl Meters {
             read(&hits.full),
             Some(journal.folder.bytes()),
             Some(journal.recovered.damaged as u64),
-            waiting,
+            waiting.as_ref().map(|waiting| waiting.segments),
             read(&flush.segments),
             read(&flush.rows),
             read(&flush.failures),
             read(&flush.quarantined),
-            Some(crate::flush::overdue_secs(&journal.folder)),
+            Some(waiting.map_or(0, |waiting| waiting.overdue_secs)),
             read(&hits.visitors),
             read(&hits.overflow_visitors),
             read(&hits.overflow_texts),

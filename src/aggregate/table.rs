@@ -164,8 +164,7 @@ impl Table {
                 rows.hit(event, subject, item, Some(&seen));
                 rows.seen(event, subject, item, &seen);
             }
-            // A leave after a long look: its page was read all the same, and no visit begins by it.
-            Held::NoVisit | Held::Nobody => rows.hit(event, subject, item, None),
+            Held::Nobody => rows.hit(event, subject, item, None),
             Held::Full => {
                 rows.hit(event, subject, item, None);
                 self.overflow.visitors += 1;

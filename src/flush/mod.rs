@@ -37,12 +37,21 @@ pub struct Stats {
     pub quarantined: AtomicU64,
 }
 
-/// Age of the oldest waiting segment once it is past half of the token's life, else 0. Of what lies in the folder, so that it is known
-/// with the store away too.
-pub fn overdue_secs(folder: &Folder) -> u64 {
-    let oldest = folder.numbers("sealed").unwrap_or_default().first().map(|number| folder.file(*number, "sealed"));
-    let age = oldest.map(|path| age(&path)).unwrap_or_default();
-    if age > TOKEN_LIFE / 2 { age.as_secs() } else { 0 }
+/// What waits to be sent. Of what lies in the folder, so that it is known with the store away too.
+pub struct Waiting {
+    pub segments: u64,
+    /// Age of the oldest once it is past half of the token's life, else 0.
+    pub overdue_secs: u64,
+}
+
+impl Waiting {
+    /// `None` where the folder cannot be read.
+    pub fn of(folder: &Folder) -> Option<Waiting> {
+        let numbers = folder.numbers("sealed").ok()?;
+        let age = numbers.first().map(|oldest| age(&folder.file(*oldest, "sealed"))).unwrap_or_default();
+        let overdue_secs = if age > TOKEN_LIFE / 2 { age.as_secs() } else { 0 };
+        Some(Waiting { segments: numbers.len() as u64, overdue_secs })
+    }
 }
 
 fn age(path: &Path) -> Duration {

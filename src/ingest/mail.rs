@@ -153,7 +153,7 @@ impl MailEdge {
             known: mail.is_some(),
             signals: &asker.fields.signals(),
             consent: mail.is_some_and(|mail| mail.consent),
-            over_rate: self.exceeded(asker, reader, if mail.is_some() { Budget::Mails } else { Budget::Nobodys }),
+            over_rate: self.exceeded(asker, reader, mail.map(|_| Budget::Mails)),
         };
         let admitted = self.gate.admit_mail(&raw).ok()?;
         let mail = mail?;
@@ -184,7 +184,7 @@ impl MailEdge {
             signals: &asker.fields.signals(),
             // Without it no token was handed out, and a revoked one is forgotten by the store.
             consent: true,
-            over_rate: self.exceeded(asker, reader, if known.is_some() { Budget::Messages } else { Budget::Nobodys }),
+            over_rate: self.exceeded(asker, reader, known.map(|_| Budget::Messages)),
         };
         let admitted = self.gate.admit_mail(&raw).is_ok();
         if let Some((messages, message)) = known.filter(|_| admitted && reader != Reader::Machine) {
@@ -195,7 +195,7 @@ impl MailEdge {
         }
     }
 
-    fn exceeded(&self, asker: &Asker<'_>, reader: Reader, budget: Budget) -> bool {
+    fn exceeded(&self, asker: &Asker<'_>, reader: Reader, budget: Option<Budget>) -> bool {
         let network = (reader != Reader::Proxied).then(|| self.rates.network(&asker.address));
         self.rates.mail_exceeded(network, budget)
     }

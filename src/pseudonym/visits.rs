@@ -41,10 +41,8 @@ pub struct Touch {
 
 pub enum Held {
     Yes(Seen),
-    /// The mode tells nobody from anybody.
+    /// The mode tells nobody from anybody, or a `leave` came without an open visit: a long look, whose page was read all the same.
     Nobody,
-    /// A `leave` without an open visit.
-    NoVisit,
     /// A cap is reached: the hit counts, its visitor does not.
     Full,
 }
@@ -142,13 +140,13 @@ impl Visits {
         let at = u32::try_from(touch.at - self.span.start).unwrap_or(0);
         let known = self.find(&touch.visitor);
         let Some(slot) = known.or_else(|| self.admit(touch)) else {
-            return if touch.kind == Kind::Leave { Held::NoVisit } else { Held::Full };
+            return if touch.kind == Kind::Leave { Held::Nobody } else { Held::Full };
         };
         let gap = self.gap;
         let state = self.state(slot);
         let running = state.flags & OPEN != 0 && at.saturating_sub(state.last) < gap;
         if touch.kind == Kind::Leave && !running {
-            return Held::NoVisit;
+            return Held::Nobody;
         }
         let before = known.map(|_| state.last / MINUTE);
         if before.is_none_or(|before| before < at / MINUTE) {

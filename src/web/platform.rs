@@ -12,7 +12,7 @@ use super::access::Right;
 use super::api::{asked_of, bad_question, no_store, pairs, shown, unread};
 use super::consent::Asking;
 use crate::event::{Problem, SiteId};
-use crate::flush::overdue_secs;
+use crate::flush::Waiting;
 use crate::report::{self, Asked, Choices, Question};
 use crate::store::Store;
 
@@ -89,6 +89,7 @@ async fn health(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
         let (journal, stats) = (&site.journal, &site.journal.stats);
         let read = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
         let store = site.store.load_full();
+        let waiting = Waiting::of(&journal.folder).unwrap_or(Waiting { segments: 0, overdue_secs: 0 });
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "started": site.started.to_string(),
@@ -97,7 +98,7 @@ async fn health(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
             "journal": {
                 "bytes": journal.folder.bytes(),
                 "most_bytes": site.journal_most_bytes,
-                "segments": journal.folder.numbers("sealed").map_or(0, |numbers| numbers.len()),
+                "segments": waiting.segments,
                 "full": read(&stats.full) == 1,
                 "damaged": journal.recovered.damaged,
             },
@@ -106,7 +107,7 @@ async fn health(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
                 "rows": read(&site.flush.rows),
                 "failures": read(&site.flush.failures),
                 "quarantined": read(&site.flush.quarantined),
-                "overdue_secs": overdue_secs(&site.journal.folder),
+                "overdue_secs": waiting.overdue_secs,
             },
             "hits": read(&stats.hits),
             "visitors": read(&stats.visitors),
