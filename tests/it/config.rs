@@ -1,6 +1,9 @@
-//! The configuration as an operator meets it: `footfall check-config`.
+//! The configuration as an operator meets it: `footfall check-config`, and what a start makes of it.
 
+use std::path::Path;
 use std::process::Command;
+
+use crate::support::{DAY, SITES, Server, hit, view};
 
 struct Checked {
     code: Option<i32>,
@@ -204,4 +207,20 @@ fn secrets_come_from_files_and_never_print() {
     assert_eq!((value(&checked, "/report/token"), value(&checked, "/store/password")), ("***".into(), "***".into()));
     assert_eq!(value(&checked, "/compatible/0/token"), "***");
     assert!(!checked.out.contains("SECRET") && !checked.err.contains("SECRET"));
+}
+
+/// As the sample's are. The engine once refused every insert there.
+#[test]
+fn folders_may_be_named_from_where_the_program_is_started() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let up = "../".repeat(Path::new(env!("CARGO_MANIFEST_DIR")).components().count() - 1);
+    let from_here =
+        |name: &str| format!("{name}.dir=\"{up}{}/{name}\"", dir.path().strip_prefix("/").unwrap().display());
+    let folders = ["journal", "ledger", "store"].map(from_here);
+    let server = Server::start_with(SITES, &folders.each_ref().map(String::as_str));
+    assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[]).status, 202);
+    server.flush();
+    assert_eq!(server.report("mia", DAY)["totals"]["hits"], 1);
+    let made = ["journal/lock", "ledger/lock", "store/status"].map(|file| dir.path().join(file).is_file());
+    assert_eq!((made, server.metric("footfall_insert_failures_total")), ([true; 3], 0));
 }

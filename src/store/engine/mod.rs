@@ -75,7 +75,7 @@ pub enum EngineError {
     TooOld { path: PathBuf, symbol: &'static str },
     #[error("cannot create the data directory {path}: {reason}")]
     Directory { path: PathBuf, reason: std::io::Error },
-    #[error("another collector uses this directory: {0}; stop it, or give this one its own store.data_dir")]
+    #[error("another collector uses this directory: {0}; stop it, or give this one its own store.dir")]
     InUse(PathBuf),
     #[error("the embedded engine did not open {0}; its reason is on stderr, in the lines above this one")]
     Refused(PathBuf),

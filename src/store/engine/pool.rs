@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ffi::{Api, Connection};
-use super::{EngineError, EngineOptions, Exception};
+use super::{EngineError, EngineOptions, Exception, Limits};
 
 /// The running engine. Clones share it.
 #[derive(Clone)]
@@ -56,12 +56,14 @@ impl Engine {
     /// Loads the library and opens the data directory. Takes 0.2 to 0.8 s; call it where blocking is allowed.
     pub fn open(options: &EngineOptions) -> Result<Engine, EngineError> {
         yield_to_hits();
-        let dir = &options.data_dir;
-        std::fs::create_dir_all(dir).map_err(|reason| EngineError::Directory { path: dir.clone(), reason })?;
+        let unusable = |reason| EngineError::Directory { path: options.data_dir.clone(), reason };
+        // Of a relative directory the engine puts the path before itself where it syncs, and refuses every insert.
+        let dir = std::path::absolute(&options.data_dir).map_err(unusable)?;
+        std::fs::create_dir_all(&dir).map_err(unusable)?;
         let api = Api::load(&options.library)?;
-        let arguments = arguments(options);
+        let arguments = arguments(&dir, &options.limits);
         let Some(anchor) = api.connect(&arguments) else {
-            return Err(if locked(dir) { EngineError::InUse(dir.clone()) } else { EngineError::Refused(dir.clone()) });
+            return Err(if locked(&dir) { EngineError::InUse(dir) } else { EngineError::Refused(dir) });
         };
         let capacity = options.limits.connections.max(1);
         Ok(Engine(Arc::new(Shared {
@@ -157,11 +159,10 @@ impl Lease {
     }
 }
 
-fn arguments(options: &EngineOptions) -> Vec<CString> {
-    let limits = &options.limits;
+fn arguments(dir: &Path, limits: &Limits) -> Vec<CString> {
     [
         "footfall".to_owned(),
-        format!("--path={}", options.data_dir.display()),
+        format!("--path={}", dir.display()),
         format!("--max_server_memory_usage={}", limits.server_memory),
         format!("--background_pool_size={}", limits.background_threads.max(1)),
         format!("--mark_cache_size={}", limits.server_memory / 16),
