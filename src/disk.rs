@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -37,6 +38,29 @@ pub fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&beside, path)?;
     sync(folder_of(path))
+}
+
+/// Puts a secret in place where there is none: whole or not at all, and for its owner alone from its first byte on. Of several who do so at
+/// the same moment one wins, and all read what is there then.
+pub fn make_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = folder_of(path);
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    // Unlike a rename a link replaces nothing.
+    let linked = fs::hard_link(&beside, path);
+    fs::remove_file(&beside)?;
+    match linked {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // It is relied on from here on: a power cut must not take the name.
+        linked => linked.and_then(|()| sync(folder)),
+    }
+}
+
+/// Makes a folder and those above it; what is made is its owner's alone.
+pub fn private_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Makes names that were created, renamed or removed in a folder survive a power cut.

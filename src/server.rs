@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use crate::aggregate::Caps;
 use crate::clock::Clock;
 use crate::config::{Compatible, Config, Directory, Proxies};
-use crate::consent::{Gate, Refusals};
+use crate::consent::{Gate, Refusals, Terms};
 use crate::enrich::{Countries, Enricher};
 use crate::event::Millis;
 use crate::flush::{self, Flusher};
@@ -35,19 +35,24 @@ use crate::web as pages;
 use crate::web::Access;
 use crate::web::consent::Asking;
 use asking::{Shared, asking};
+use granting::GrantKeyFile;
 
 mod asking;
+mod granting;
 mod mailing;
 
+pub use granting::signer;
 pub use mailing::mint;
 
 /// Runs until a signal or a failure. An error means that something was not kept; the caller's exit code says so.
 pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     harden_process();
-    let Wired { edge, mail, site, asking, writer, flusher, rates, enricher, registry, stop } = wire(&config, progress)?;
+    let Wired { edge, mail, site, asking, writer, flusher, rates, enricher, grant_keys, registry, stop } =
+        wire(&config, progress)?;
     let ledger = asking.ledger.clone();
     let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
-    let tend = tend(site.clone(), rates, enricher, Duration::from_secs(config.data.reload_secs));
+    let files = Files { enricher, grant_keys, terms: Arc::clone(&asking.terms) };
+    let tend = tend(site.clone(), rates, files, Duration::from_secs(config.data.reload_secs));
     let server = serve(&config, edge, mail, site.clone(), asking)?;
     let door = server.handle();
 
@@ -109,6 +114,7 @@ struct Wired {
     flusher: Flusher,
     rates: Arc<Rates>,
     enricher: Arc<Enricher>,
+    grant_keys: Arc<GrantKeyFile>,
     registry: Arc<Registry>,
     /// Tells open streams to end.
     stop: watch::Sender<bool>,
@@ -130,7 +136,13 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
     let slot = Arc::new(ArcSwapOption::empty());
     let (dir, templates) = (&config.journal.dir, config.mail.templates.clone());
     let registry = Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), dir, templates));
-    let shared = Shared { clock: clock.clone(), rates: Arc::clone(&rates), registry: Arc::clone(&registry) };
+    let grant_keys = Arc::new(GrantKeyFile::of(config));
+    let shared = Shared {
+        clock: clock.clone(),
+        rates: Arc::clone(&rates),
+        registry: Arc::clone(&registry),
+        grant_keys: Arc::clone(&grant_keys),
+    };
     let asking = web::Data::new(asking(config, shared, progress)?);
     let (done, flushed) = watch::channel(None);
     let (stop, stopping) = watch::channel(false);
@@ -192,7 +204,7 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         sample: config.sample.enabled,
         prefix: config.server.prefix.clone(),
     });
-    Ok(Wired { edge, mail, site, asking, writer, flusher, rates, enricher, registry, stop })
+    Ok(Wired { edge, mail, site, asking, writer, flusher, rates, enricher, grant_keys, registry, stop })
 }
 
 /// Opens the port. From here on hits are taken, and wait until the writer runs.
@@ -265,7 +277,7 @@ fn say_declared(config: &Config) {
 }
 
 /// Small things that need doing now and then.
-async fn tend(site: web::Data<pages::Site>, rates: Arc<Rates>, enricher: Arc<Enricher>, reload: Duration) {
+async fn tend(site: web::Data<pages::Site>, rates: Arc<Rates>, files: Files, reload: Duration) {
     let mut tidy = tokio::time::interval(Duration::from_secs(2));
     let mut reload = tokio::time::interval(reload);
     let mut release = tokio::time::interval(Duration::from_millis(250));
@@ -276,14 +288,32 @@ async fn tend(site: web::Data<pages::Site>, rates: Arc<Rates>, enricher: Arc<Enr
                 site.access.tidy(site.clock.now());
             }
             _ = release.tick() => site.release_clicks(site.clock.now()),
-            _ = reload.tick() => read_again(&site, &enricher),
+            _ = reload.tick() => read_again(&site, &files),
         }
     }
 }
 
+/// What is read from files that may change while it runs.
+struct Files {
+    enricher: Arc<Enricher>,
+    grant_keys: Arc<GrantKeyFile>,
+    terms: Arc<Terms>,
+}
+
 /// Data files that changed.
-fn read_again(site: &pages::Site, enricher: &Enricher) {
-    match enricher.countries().reload_if_changed() {
+fn read_again(site: &pages::Site, files: &Files) {
+    match files.grant_keys.changed() {
+        Ok(Some(keys)) => {
+            files.terms.take(keys);
+            tracing::info!("the keys that sign grants were read again");
+        }
+        Ok(None) => {}
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "the keys that sign grants could not be read again; the old ones stay in use")
+        }
+    }
+    match files.enricher.countries().reload_if_changed() {
         Ok(true) => tracing::info!("the country database was read again"),
         Ok(false) => {}
         Err(error) => {

@@ -9,6 +9,7 @@ use footfall::config::{Secret, Sources};
 use footfall::mail::{Keys, Mint, Order};
 
 use super::Options;
+use super::requests::CONSENT_KEYS;
 use super::target::Target;
 
 /// In the configuration, the directory of this run.
@@ -36,6 +37,7 @@ pub fn start(options: &Options, dir: &Path) -> Result<Target> {
     let data = dir.join("data");
     fs::create_dir_all(&data)?;
     fs::write(data.join("mail.keys"), KEY)?;
+    fs::write(data.join("consent.keys"), CONSENT_KEYS)?;
     let config = dir.join("collector.toml");
     fs::write(&config, text.replace(DIRECTORY, &data.to_string_lossy()).replace(LISTEN, &address.to_string()))?;
     let mut command = Command::new(&options.collector);

@@ -7,8 +7,13 @@
 
 use std::fmt::Write;
 
+use footfall::config::Secret;
+use footfall::consent::GrantKeys;
+
 pub const REQUESTS: usize = 4_096;
 pub const HOST: &str = "bench.example";
+/// Signs the grants of the load; the collector gets the same file.
+pub const CONSENT_KEYS: &str = "bench YSBrZXkgZm9yIHRlc3RzLCBhIHNlY3JldCBmb3Igbm8\n";
 const SEED: u64 = 0x00F0_07FA_11BE_4C11;
 const SITES: u64 = 40;
 const PAGES: u64 = 600;
@@ -79,7 +84,8 @@ impl Chance {
 pub fn build(wish: Wish) -> Vec<Request> {
     let mut chance = Chance::new(SEED);
     let agents = agents();
-    (0..REQUESTS).map(|_| request(wish, &agents, &mut chance)).collect()
+    let keys = GrantKeys::read(&Secret::new(CONSENT_KEYS.to_owned()), "footfall").expect("a key");
+    (0..REQUESTS).map(|_| request(wish, &agents, &keys, &mut chance)).collect()
 }
 
 /// The same people, each loading the pixel of one mail.
@@ -127,7 +133,7 @@ impl Request {
     }
 }
 
-fn request(wish: Wish, agents: &[String], chance: &mut Chance) -> Request {
+fn request(wish: Wish, agents: &[String], keys: &GrantKeys, chance: &mut Chance) -> Request {
     let agent = &agents[chance.below(agents.len() as u64) as usize];
     let language = LANGUAGES[chance.below(LANGUAGES.len() as u64) as usize];
     let page = page(chance);
@@ -137,13 +143,14 @@ fn request(wish: Wish, agents: &[String], chance: &mut Chance) -> Request {
     let mut head = format!("POST /ff/hit HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {agent}\r\nX-Forwarded-For: ");
     let address_at = head.len();
     head.push_str(&String::from_utf8_lossy(&address));
-    let consent = format!("{:016x}{:016x}", chance.next(), chance.next());
+    let id = format!("{:016x}{:016x}", chance.next(), chance.next());
+    let consent = keys.grant_as(1, &["analytics"], &id).expect("an id");
     let signal = if wish == Wish::Dropped { "DNT: 1\r\n" } else { "" };
     write!(
         head,
         "\r\nAccept: */*\r\nAccept-Language: {language}\r\nAccept-Encoding: gzip, deflate, br\r\nContent-Type: application/json\r\n\
          Origin: https://{HOST}\r\nReferer: {page}\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\n{signal}\
-         Cookie: ff_consent=1.analytics.{consent}\r\nContent-Length: {}\r\n\r\n",
+         Cookie: ff_consent={consent}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     )
     .expect("writing to a String does not fail");

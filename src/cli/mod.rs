@@ -1,6 +1,7 @@
-//! The command line: `serve`, `check-config`, `ledger`, `mail`, `access`, `demo`, and the engine alone for tests.
+//! The command line: `serve`, `check-config`, `ledger`, `consent`, `mail`, `access`, `demo`, and the engine alone for tests.
 
 mod access;
+mod consent;
 mod demo;
 mod ledger;
 mod mail;
@@ -30,6 +31,9 @@ enum Command {
     /// Prove, show or shorten the record of who granted, refused and withdrew what.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// Make keys that sign grants of consent.
+    #[command(subcommand)]
+    Consent(consent::Consent),
     /// Sign pixels and links of mails, make keys for it.
     #[command(subcommand)]
     Mail(mail::Mail),
@@ -121,6 +125,7 @@ pub fn main() -> ExitCode {
             Err(error) => wrong(&error),
         },
         Command::Ledger(command) => command.run(),
+        Command::Consent(command) => command.run(),
         Command::Mail(command) => command.run(),
         Command::Access(command) => command.run(),
         Command::Demo(given) => given.run(),

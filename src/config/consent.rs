@@ -86,6 +86,9 @@ pub struct Consent {
     /// A folder of texts that replace or add to the built-in languages; empty for none.
     #[garde(skip)]
     pub texts_dir: String,
+    /// The keys that sign grants; empty for `consent.keys` in the ledger's folder. Made at the first start where it is not there.
+    #[garde(skip)]
+    pub key_file: String,
     #[garde(dive)]
     pub cookie: ConsentCookie,
 }

@@ -1,6 +1,7 @@
-//! The consent cookie: `<version>.<tiers>.<consent id>` for a grant, `<version>.none` for a refusal.
+//! The consent cookie: `<version>.<tiers>.<consent id>.<key id>.<mac>` for a grant, `<version>.none` for a refusal.
 //!
-//! Tiers are joined by `+`. A refusal is the same for everybody who refused; only a grant carries an id.
+//! Tiers are joined by `+`. A refusal is the same for everybody who refused, and anybody may say no: only a grant carries an id, and only a
+//! grant must prove that it was given here. Grants made before they were signed end with their id.
 
 use super::id::ConsentId;
 
@@ -15,29 +16,43 @@ pub struct Stored<'a> {
     tiers: &'a str,
 }
 
+/// What a cookie says it is, not yet believed.
+pub(super) enum Claim<'a> {
+    Refusal,
+    Signed { text: &'a str, key_id: &'a str, mac: &'a str },
+    Unsigned,
+}
+
 impl<'a> Stored<'a> {
-    /// Reads a cookie's value; `None` where it is not one of ours.
-    pub fn read(value: &'a str) -> Option<Stored<'a>> {
+    /// Reads a cookie's value; `None` where it has not the form of ours.
+    pub(super) fn read(value: &'a str) -> Option<(Stored<'a>, Claim<'a>)> {
         let mut parts = value.split('.');
         let version = parts.next()?.parse().ok()?;
         let tiers = parts.next()?;
-        let id = parts.next();
+        let rest = [parts.next(), parts.next(), parts.next()];
         if parts.next().is_some() {
             return None;
         }
         if tiers == REFUSED {
-            return id.is_none().then_some(Stored { version, tiers, id: None });
+            let refusal = Stored { version, tiers, id: None };
+            return rest.iter().all(Option::is_none).then_some((refusal, Claim::Refusal));
         }
-        // A grant without a well-formed id was not given to us: it proves nothing.
-        let id = Some(ConsentId::read(id?)?);
-        Some(Stored { version, tiers, id })
+        let grant = |id: &str| Some(Stored { version, tiers, id: Some(ConsentId::read(id)?) });
+        match rest {
+            [Some(id), None, None] => Some((grant(id)?, Claim::Unsigned)),
+            [Some(id), Some(key_id), Some(mac)] => {
+                let text = &value[..value.len() - mac.len() - 1];
+                Some((grant(id)?, Claim::Signed { text, key_id, mac }))
+            }
+            _ => None,
+        }
     }
 
     pub fn grants(&self, tier: &str) -> bool {
         self.tiers().any(|granted| granted == tier)
     }
 
-    pub fn tiers(&self) -> impl Iterator<Item = &'a str> {
+    pub fn tiers(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let tiers = if self.tiers == REFUSED { "" } else { self.tiers };
         tiers.split('+').filter(|tier| !tier.is_empty())
     }
@@ -46,11 +61,6 @@ impl<'a> Stored<'a> {
     pub(super) fn withdrawn(self) -> Stored<'a> {
         Stored { tiers: REFUSED, id: None, ..self }
     }
-}
-
-/// The value of a grant's cookie.
-pub fn grant(version: u32, tiers: &[&str], id: ConsentId) -> String {
-    format!("{version}.{}.{}", tiers.join("+"), id.hex())
 }
 
 /// The value of a refusal's cookie.
@@ -63,11 +73,6 @@ pub fn expired(name: &str, path: &str) -> String {
     format!("{name}=; Max-Age=0; Path={path}; Secure; HttpOnly; SameSite=Lax")
 }
 
-/// The value of one cookie of a `Cookie` field.
-pub fn cookie<'a>(cookies: &'a str, name: &str) -> Option<&'a str> {
-    cookies.split(';').find_map(|pair| pair.trim_start().strip_prefix(name)?.strip_prefix('='))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,35 +80,45 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn a_grant_names_its_tiers_and_carries_an_id() {
-        let value = format!("3.preferences+analytics.{ID}");
-        let stored = Stored::read(&value).unwrap();
+    fn a_grant_names_its_tiers_and_carries_an_id_a_key_and_a_mac() {
+        let value = format!("3.preferences+analytics.{ID}.k1.abc");
+        let (stored, claim) = Stored::read(&value).unwrap();
         assert_eq!((stored.version, stored.tiers().collect::<Vec<_>>()), (3, vec!["preferences", "analytics"]));
         assert!(stored.grants("analytics") && !stored.grants("embeds") && !stored.grants("none"));
-        assert_eq!(grant(3, &["preferences", "analytics"], stored.id.unwrap()), value);
+        assert_eq!(stored.id.unwrap().hex(), ID);
+        let Claim::Signed { text, key_id, mac } = claim else { panic!("it is signed") };
+        assert_eq!((text, key_id, mac), (&*format!("3.preferences+analytics.{ID}.k1"), "k1", "abc"));
+    }
+
+    #[test]
+    fn a_grant_of_before_has_no_mac() {
+        let value = format!("3.analytics.{ID}");
+        assert!(matches!(Stored::read(&value), Some((_, Claim::Unsigned))));
     }
 
     #[test]
     fn a_refusal_carries_no_id() {
-        let refused = Stored::read("3.none").unwrap();
+        let (refused, claim) = Stored::read("3.none").unwrap();
         assert!(refused.id.is_none() && refused.tiers().next().is_none() && !refused.grants("none"));
+        assert!(matches!(claim, Claim::Refusal));
         assert!(Stored::read(&format!("3.none.{ID}")).is_none());
         assert_eq!(refusal(3), "3.none");
     }
 
     #[test]
     fn what_is_not_ours_is_no_choice() {
-        for value in
-            ["", "3", "x.analytics", "3.analytics", "3.analytics.abc", &format!("3.analytics.{ID}.x"), "-1.none"]
-        {
+        for value in [
+            "",
+            "3",
+            "x.analytics",
+            "3.analytics",
+            "3.analytics.abc",
+            &format!("3.analytics.{ID}.x"),
+            &format!("3.analytics.{ID}.k1.m.x"),
+            "3.analytics.abc.k1.m",
+            "-1.none",
+        ] {
             assert!(Stored::read(value).is_none(), "{value}");
         }
-    }
-
-    #[test]
-    fn a_cookie_is_found_by_its_whole_name() {
-        assert_eq!(cookie("xff_consent=2; ff_consent=1.none", "ff_consent"), Some("1.none"));
-        assert_eq!(cookie("ff_consent2=1", "ff_consent"), None);
-        assert_eq!(cookie("", "ff_consent"), None);
     }
 }

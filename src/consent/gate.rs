@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::choice::cookie;
+use super::id::ConsentId;
 use super::refusals::Refusals;
 use super::terms::Terms;
 use crate::config::{Config, VisitorMode};
@@ -10,6 +10,7 @@ use crate::event::{Caller, Ground, Payload, RawHit, Refusal, Signals};
 pub struct AdmittedHit<'a> {
     hit: RawHit<'a>,
     without_visit_cookie: bool,
+    grant: Option<ConsentId>,
 }
 
 impl<'a> AdmittedHit<'a> {
@@ -23,6 +24,11 @@ impl<'a> AdmittedHit<'a> {
 
     pub fn without_visit_cookie(&self) -> bool {
         self.without_visit_cookie
+    }
+
+    /// The id of the grant the hit came with, which was verified; `None` where it rests on a declared ground and came without one.
+    pub fn grant(&self) -> Option<ConsentId> {
+        self.grant
     }
 }
 
@@ -57,10 +63,8 @@ impl Gate {
 
     /// [`Gate::admit`] without counting the refusal: for showing somebody what their next visit would be.
     pub fn judge<'a>(&self, hit: RawHit<'a>) -> Result<AdmittedHit<'a>, Refusal> {
-        match self.refuses(&hit) {
-            Some(reason) => Err(reason),
-            None => Ok(AdmittedHit { without_visit_cookie: self.held_visit_cookie(hit.caller).is_none(), hit }),
-        }
+        let grant = self.weigh(&hit)?;
+        Ok(AdmittedHit { without_visit_cookie: self.held_visit_cookie(hit.caller).is_none(), grant, hit })
     }
 
     pub fn admit_mail(&self, mail: &RawMail<'_>) -> Result<AdmittedMail, Refusal> {
@@ -87,21 +91,28 @@ impl Gate {
     }
 
     fn held_visit_cookie(&self, caller: &Caller<'_>) -> Option<&str> {
-        self.visit_cookie.as_deref().filter(|name| cookie(caller.cookies, name).is_some())
+        self.visit_cookie.as_deref().filter(|name| caller.cookies.hold(name))
     }
 
-    /// `Refusal::ALL` in its order: the first reason that holds is the one that is counted.
-    fn refuses(&self, hit: &RawHit<'_>) -> Option<Refusal> {
+    /// The grant the hit rests on, if any. `Refusal::ALL` in its order: the first reason that holds is the one that is counted.
+    fn weigh(&self, hit: &RawHit<'_>) -> Result<Option<ConsentId>, Refusal> {
         let caller = hit.caller;
         if hit.site.is_none() {
-            return Some(Refusal::UnknownSite);
+            return Err(Refusal::UnknownSite);
         }
         if caller.signals.prefetch || caller.known_bot || hit.payload.webdriver {
-            return Some(Refusal::NotAView);
+            return Err(Refusal::NotAView);
         }
-        self.terms
-            .signal(&caller.signals)
-            .or_else(|| self.terms.refuses(self.terms.stored(caller.cookies).as_ref(), hit.ground))
-            .or_else(|| hit.over_rate.then_some(Refusal::Limited))
+        if let Some(signal) = self.terms.signal(&caller.signals) {
+            return Err(signal);
+        }
+        let stored = self.terms.stored(caller.cookies);
+        if let Some(reason) = self.terms.refuses(stored.as_ref(), hit.ground) {
+            return Err(reason);
+        }
+        if hit.over_rate {
+            return Err(Refusal::Limited);
+        }
+        Ok(stored.and_then(|stored| stored.id))
     }
 }

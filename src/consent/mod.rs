@@ -1,4 +1,5 @@
-//! Stage 2: the gate. The only maker of an [`AdmittedHit`], and the only reader of cookies.
+//! Stage 2: the gate. The only maker of an [`AdmittedHit`], and the only reader of choices: [`Terms::stored`], for hits, the question, the
+//! visitor's page and the gate of the BI tool alike.
 //!
 //! A hit is admitted or refused for one reason, the first of the table in `Refusal::ALL` that holds. A refusal raises one
 //! process-wide counter and leaves nothing else: no site, no time finer than the hour.
@@ -6,6 +7,7 @@
 mod choice;
 mod gate;
 mod id;
+mod keys;
 mod refusals;
 mod register;
 mod terms;
@@ -13,10 +15,11 @@ pub mod texts;
 pub mod versions;
 mod withdrawn;
 
-pub use choice::{Stored, cookie, expired, grant, refusal};
+pub use choice::{Stored, expired};
 pub use gate::{AdmittedHit, AdmittedMail, Gate, RawMail};
 pub use id::ConsentId;
+pub use keys::{BadGrantKeys, GrantKeys, is_key_id};
 pub use refusals::Refusals;
 pub use register::Register;
-pub use terms::{Terms, Tier};
+pub use terms::{OnRecord, Proofs, Terms, Tier};
 pub use withdrawn::Withdrawn;

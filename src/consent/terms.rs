@@ -1,11 +1,29 @@
 //! What is asked, and what an answer is worth today.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::choice::{Stored, cookie};
+use arc_swap::ArcSwap;
+
+use super::choice::{Claim, Stored, refusal};
+use super::id::ConsentId;
+use super::keys::GrantKeys;
 use super::withdrawn::Withdrawn;
 use crate::config::{Basis, Config, OnSignal, OnVersion, Ui};
-use crate::event::{Ground, Refusal, Signals};
+use crate::event::{Cookies, Ground, Refusal, Signals};
+
+/// The ledger, asked about cookies of before they were signed. Answers from memory.
+pub trait OnRecord: Send + Sync {
+    /// Whether the id's grant of this version and these tiers is on record here and was not withdrawn.
+    fn is_live(&self, id: &ConsentId, version: u32, tiers: &mut dyn Iterator<Item = &str>) -> bool;
+}
+
+/// What a grant is held against.
+pub struct Proofs {
+    pub keys: GrantKeys,
+    pub withdrawn: Arc<Withdrawn>,
+    pub on_record: Box<dyn OnRecord>,
+}
 
 /// A tier that can be refused.
 pub struct Tier {
@@ -29,12 +47,14 @@ pub struct Terms {
     max_age_secs: u64,
     deny_gpc: bool,
     deny_dnt: bool,
+    keys: ArcSwap<GrantKeys>,
     withdrawn: Arc<Withdrawn>,
+    on_record: Box<dyn OnRecord>,
 }
 
 impl Terms {
     /// `asked` is the version at which a tier's purposes or providers last grew; see `versions`.
-    pub fn new(config: &Config, asked: impl Fn(&str) -> u32, withdrawn: Arc<Withdrawn>) -> Terms {
+    pub fn new(config: &Config, asked: impl Fn(&str) -> u32, proofs: Proofs) -> Terms {
         let consent = &config.consent;
         let since = |tier: &str| match consent.on_version {
             OnVersion::Everybody => consent.version,
@@ -59,17 +79,63 @@ impl Terms {
             max_age_secs: consent.cookie.max_age_secs,
             deny_gpc: config.signals.gpc == OnSignal::Deny,
             deny_dnt: config.signals.dnt == OnSignal::Deny,
-            withdrawn,
+            keys: ArcSwap::from_pointee(proofs.keys),
+            withdrawn: proofs.withdrawn,
+            on_record: proofs.on_record,
         }
     }
 
-    /// The choice a `Cookie` field holds. A grant that was withdrawn is a refusal, whoever kept a copy of its cookie.
-    pub fn stored<'a>(&self, cookies: &'a str) -> Option<Stored<'a>> {
-        let stored = Stored::read(cookie(cookies, &self.cookie)?)?;
-        match &stored.id {
-            Some(id) if self.withdrawn.contains(id) => Some(stored.withdrawn()),
-            _ => Some(stored),
+    /// The choice a browser sent, whoever asks. Other hands can put cookies of our name beside ours (an earlier banner, a script of the page),
+    /// and the browser decides about their order. So what cannot be read or was not given here is not there, and what is of another version
+    /// hides nothing; then any no wins over every yes.
+    pub fn stored<'a>(&self, cookies: &Cookies<'a>) -> Option<Stored<'a>> {
+        let believed = cookies.named(&self.cookie).filter_map(|value| self.believed(value));
+        let heard = believed.reduce(|one, other| if self.weight(&other) > self.weight(&one) { other } else { one });
+        heard.map(|(stored, gone)| if gone { stored.withdrawn() } else { stored })
+    }
+
+    /// What a cookie's value says, if it can be believed, and whether it was withdrawn since: then it is a refusal, whoever kept a copy.
+    fn believed<'a>(&self, value: &'a str) -> Option<(Stored<'a>, bool)> {
+        let (stored, claim) = Stored::read(value)?;
+        let proven = match claim {
+            Claim::Refusal => true,
+            Claim::Signed { text, key_id, mac } => self.keys.load().verifies(text, key_id, mac),
+            Claim::Unsigned => {
+                let id = stored.id.as_ref()?;
+                self.on_record.is_live(id, stored.version, &mut stored.tiers())
+            }
+        };
+        let gone = || stored.id.as_ref().is_some_and(|id| self.withdrawn.contains(id));
+        proven.then(|| (stored, gone()))
+    }
+
+    /// Today's version first, then the older ones; in a version, whatever lets less be counted.
+    fn weight(&self, (stored, gone): &(Stored<'_>, bool)) -> (bool, Reverse<bool>, u32, u8) {
+        let says = match stored.id {
+            None => 3,
+            Some(_) if *gone => 0,
+            Some(_) if !stored.grants(&self.analytics().name) => 2,
+            Some(_) => 1,
+        };
+        (stored.version == self.version, Reverse(stored.version > self.version), stored.version, says)
+    }
+
+    /// The choice this value will be once a browser sends it.
+    pub fn chosen<'a>(&self, value: &'a str) -> Option<Stored<'a>> {
+        Some(self.believed(value)?.0)
+    }
+
+    /// The value that says which tiers are granted; `None` is a refusal.
+    pub fn value(&self, granted: Option<(&[&str], ConsentId)>) -> String {
+        match granted {
+            Some((tiers, id)) => self.keys.load().grant(self.version, tiers, id),
+            None => refusal(self.version),
         }
+    }
+
+    /// The keys of the file as it is now.
+    pub fn take(&self, keys: GrantKeys) {
+        self.keys.store(Arc::new(keys));
     }
 
     /// The opt-out signal that is obeyed, whatever was chosen.
@@ -143,51 +209,4 @@ impl Terms {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Sources, load};
-
-    const GRANT: &str = "ff_consent=2.analytics.00112233445566778899aabbccddeeff";
-    const OF_ANOTHER_TIER: &str = "ff_consent=2.embeds.00112233445566778899aabbccddeeff";
-    const OLD_GRANT: &str = "ff_consent=1.analytics.00112233445566778899aabbccddeeff";
-    const OLD_NO: &str = "ff_consent=1.none";
-
-    fn terms(basis: &str) -> Terms {
-        let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let set = vec![
-            set("consent.version", "2"),
-            set("consent.basis", basis),
-            set("consent.tiers", r#"["necessary", "analytics", "embeds"]"#),
-        ];
-        let config = load(Sources { set, ..Sources::default() }, |_| unreachable!()).unwrap();
-        Terms::new(&config, |_| 1, Arc::default())
-    }
-
-    #[test]
-    fn what_each_ground_needs_of_a_stored_choice() {
-        use Ground::{Asked, ConsentCookie, Declared};
-        const NO: Option<Refusal> = Some(Refusal::NoConsent);
-        const OBJECTED: Option<Refusal> = Some(Refusal::Objected);
-        let cookies = ["", GRANT, OLD_GRANT, OLD_NO, "ff_consent=2.none", OF_ANOTHER_TIER];
-        for (basis, ground, expected) in [
-            ("opt_in", Asked, [NO, None, NO, NO, NO, NO]),
-            ("opt_in", ConsentCookie, [NO, None, NO, NO, NO, NO]),
-            ("opt_in", Declared, [None, None, None, NO, NO, NO]),
-            ("exempt_opt_out", Asked, [None, None, None, OBJECTED, OBJECTED, OBJECTED]),
-            ("exempt_opt_out", ConsentCookie, [NO, None, NO, NO, NO, NO]),
-            ("exempt_opt_out", Declared, [None, None, None, OBJECTED, OBJECTED, OBJECTED]),
-        ] {
-            let terms = terms(basis);
-            let judged = cookies.map(|cookies| terms.refuses(terms.stored(cookies).as_ref(), ground));
-            assert_eq!(judged, expected, "{basis} {ground:?}");
-        }
-    }
-
-    #[test]
-    fn a_grant_that_was_withdrawn_is_a_no_to_what_is_declared_too() {
-        let terms = terms("opt_in");
-        let id = terms.stored(GRANT).and_then(|stored| stored.id).unwrap();
-        terms.withdrawn.insert(id);
-        assert_eq!(terms.refuses(terms.stored(GRANT).as_ref(), Ground::Declared), Some(Refusal::NoConsent));
-    }
-}
+mod tests;

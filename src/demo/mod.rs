@@ -130,7 +130,8 @@ impl Demo {
         let (config, seed) = (&self.config, self.options.seed);
         let sender = Sender::new(config.server.listen, &config.server.prefix, &config.consent.cookie.name);
         let (version, tier) = (config.consent.version, config.consent.analytics_tier.clone());
-        let stage = Stage { origin: sender.origin().to_owned(), version, tier };
+        let sign = Box::new(crate::server::signer(config)?);
+        let stage = Stage { origin: sender.origin().to_owned(), version, tier, sign };
         let places = Places::find(&crate::server::countries(config)?, seed);
         Ok(Teller::new(Plan { seed, stage, places, sites }, sender))
     }

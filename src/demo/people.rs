@@ -132,7 +132,7 @@ impl Person {
         source: Source,
         said: Said,
         places: &Places,
-        cookie: &str,
+        sign: &dyn Fn(&str) -> String,
         random: &mut Random,
     ) -> Person {
         let country = *random.pick(creator.countries);
@@ -144,7 +144,7 @@ impl Person {
         let stored = OnceLock::new();
         if matches!(said, Said::Yes | Said::Refused(Refusal::Gpc | Refusal::Dnt | Refusal::UnknownSite)) {
             let id = (random.next(), random.next());
-            let _ = stored.set(format!("{cookie}{:016x}{:016x}", id.0, id.1));
+            let _ = stored.set(sign(&format!("{:016x}{:016x}", id.0, id.1)));
         }
         Person {
             address: places.address(country, random),
@@ -186,7 +186,7 @@ mod tests {
         let (places, mut random) = (Places::nowhere(), Random::of(&[1]));
         for (creator, source) in cases() {
             for _ in 0..200 {
-                Person::new(creator, source, Said::Yes, &places, "1.analytics.", &mut random);
+                Person::new(creator, source, Said::Yes, &places, &str::to_owned, &mut random);
             }
         }
         for (code, _) in CREATORS.iter().flat_map(|creator| creator.countries) {

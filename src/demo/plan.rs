@@ -165,9 +165,8 @@ impl Plan {
         {
             return (Arc::clone(&site.seen[place].0), Begins::Visit);
         }
-        let cookie = format!("{}.{}.", self.stage.version, self.stage.tier);
         loop {
-            let person = Person::new(&CREATORS[number], source, said, &self.places, &cookie, random);
+            let person = Person::new(&CREATORS[number], source, said, &self.places, &*self.stage.sign, random);
             if !counted {
                 return (Arc::new(person), Begins::Nothing);
             }
@@ -195,7 +194,12 @@ mod tests {
     const NOW: Millis = 1_773_260_000_000; // 2026-03-11T20:13:20Z
 
     fn plan(seed: u64) -> Plan {
-        let stage = Stage { origin: "http://127.0.0.1:8080".into(), version: 1, tier: "analytics".into() };
+        let stage = Stage {
+            origin: "http://127.0.0.1:8080".into(),
+            version: 1,
+            tier: "analytics".into(),
+            sign: Box::new(str::to_owned),
+        };
         let sites = CREATORS.iter().map(|_| Site::new(TimeZone::get("Europe/Berlin").unwrap(), NOW, 2)).collect();
         Plan { seed, stage, places: Places::nowhere(), sites }
     }

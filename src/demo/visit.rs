@@ -32,6 +32,8 @@ pub(super) struct Stage {
     pub(super) origin: String,
     pub(super) version: u32,
     pub(super) tier: String,
+    /// The consent cookie of who agreed before, for an id.
+    pub(super) sign: Box<dyn Fn(&str) -> String + Send + Sync>,
 }
 
 pub(super) struct Visit<'a> {

@@ -3,6 +3,7 @@
 //! Nothing here does I/O or reads a clock. Lists (subjects, dimensions, counters, refusals) are declared once, in tables;
 //! SQL, JSON and documentation derive from them.
 
+mod cookies;
 mod counts;
 mod currency;
 mod day;
@@ -15,6 +16,7 @@ mod site;
 mod subject;
 mod vital;
 
+pub use cookies::Cookies;
 pub use counts::{Counter, Counts};
 pub use currency::minor_digits;
 pub use day::{Day, Millis};

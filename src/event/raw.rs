@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::{Bucket, FaultKind, Metric, Millis};
+use super::{Bucket, Cookies, FaultKind, Metric, Millis};
 
 /// The address a hit came from.
 pub struct Address(IpAddr);
@@ -82,8 +82,8 @@ pub struct Caller<'a> {
     /// The low-entropy client hints (`Sec-CH-UA`, `-Mobile`, `-Platform`), as sent.
     pub hints: Hints<'a>,
     pub language: Option<&'a str>,
-    /// The `Cookie` field, as sent; only the consent stage reads it.
-    pub cookies: &'a str,
+    /// Only the consent stage reads them.
+    pub cookies: &'a Cookies<'a>,
     pub signals: Signals,
     pub known_bot: bool,
 }

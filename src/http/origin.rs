@@ -5,7 +5,7 @@ use actix_web::http::header::{COOKIE, HOST, HeaderName, ORIGIN};
 
 use super::text;
 use crate::config::Proxies;
-use crate::event::{Address, Signals};
+use crate::event::{Address, Cookies, Signals};
 
 /// Where requests come from, as far as trusted proxies and browsers say.
 pub struct Origins(Proxies);
@@ -46,8 +46,10 @@ impl Origins {
         Signals { gpc: any("sec-gpc", Signals::is_gpc), dnt: any("dnt", Signals::is_dnt), prefetch: false }
     }
 
-    pub fn cookies(request: &HttpRequest) -> &str {
-        request.headers().get(COOKIE).and_then(text).unwrap_or("")
+    pub fn cookies(request: &HttpRequest) -> Cookies<'_> {
+        let mut cookies = Cookies::default();
+        request.headers().get_all(COOKIE).for_each(|line| cookies.add(line.as_bytes()));
+        cookies
     }
 }
 

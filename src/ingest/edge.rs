@@ -131,12 +131,12 @@ impl Edge {
         Ok(())
     }
 
-    fn sender<'a>(&self, fields: &Fields<'a>, peer: IpAddr) -> Sender<'a> {
+    fn sender<'a>(&self, fields: &'a Fields<'a>, peer: IpAddr) -> Sender<'a> {
         let (caller, client) = self.caller(fields, peer);
         Sender { network: self.rates.network(&caller.address), caller, client, mode: self.mode }
     }
 
-    pub(super) fn caller<'a>(&self, fields: &Fields<'a>, peer: IpAddr) -> (Caller<'a>, Client) {
+    pub(super) fn caller<'a>(&self, fields: &'a Fields<'a>, peer: IpAddr) -> (Caller<'a>, Client) {
         let address = Address::new(self.proxies.client(peer, fields.forwarded.iter().copied()));
         let client = self.enricher.client(&fields.agent(), &fields.hints());
         let caller = Caller {
@@ -145,7 +145,7 @@ impl Edge {
             agent: fields.agent(),
             hints: fields.hints(),
             language: fields.language,
-            cookies: fields.cookies,
+            cookies: &fields.cookies,
             signals: fields.signals(),
             known_bot: client.bot,
         };

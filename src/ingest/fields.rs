@@ -4,7 +4,7 @@
 
 use actix_web::http::header::HeaderMap;
 
-use crate::event::{Agent, Hints, Signals};
+use crate::event::{Agent, Cookies, Hints, Signals};
 use crate::http::{text, without_port};
 
 /// Borrowed from the request. Deliberately without `Debug`.
@@ -18,7 +18,7 @@ pub(super) struct Fields<'a> {
     /// `X-Forwarded-For`, its lines in order.
     pub(super) forwarded: Vec<&'a str>,
     pub(super) language: Option<&'a str>,
-    pub(super) cookies: &'a str,
+    pub(super) cookies: Cookies<'a>,
     /// What a server proves by that it speaks for a site.
     pub(super) bearer: Option<&'a str>,
     origin: Option<&'a str>,
@@ -42,7 +42,7 @@ impl<'a> Fields<'a> {
             match name.as_str() {
                 "host" => fields.host = text(value).unwrap_or(""),
                 "user-agent" => fields.agent = text(value).unwrap_or(""),
-                "cookie" => fields.cookies = text(value).unwrap_or(""),
+                "cookie" => fields.cookies.add(bytes),
                 "accept-language" => fields.language = text(value),
                 "authorization" => fields.bearer = text(value).and_then(|text| text.strip_prefix("Bearer ")),
                 // An origin that is not text is nobody's.

@@ -149,7 +149,10 @@ impl Book {
         let fits = match fact.act {
             Act::Grant => fact.id.is_some() && !fact.granted.is_empty(),
             Act::Refuse => fact.id.is_none() && fact.granted.is_empty(),
-            Act::Withdraw => fact.id.is_some() && fact.refers.is_some(),
+            // Of a grant that is on record elsewhere nothing is known but that it ends.
+            Act::Withdraw => fact
+                .id
+                .is_some_and(|id| fact.refers.is_some() || (fact.granted.is_empty() && !self.rows.contains_key(&id))),
         };
         if !fits {
             return Err(format!("cannot be: a {} does not have these parts", fact.act.word()));

@@ -38,7 +38,7 @@ impl Folder {
     }
 
     pub fn create(&self) -> Result<(), LedgerError> {
-        std::fs::create_dir_all(&self.0).map_err(LedgerError::io(&self.0))
+        disk::private_folder(&self.0).map_err(LedgerError::io(&self.0))
     }
 
     /// Removes what a crash in the middle of a cut left: the whole ledger still stands in its place.

@@ -31,14 +31,33 @@ impl<'a> Group<'a> {
         Group { book, head, lines: String::new(), touched: HashMap::new() }
     }
 
-    /// Decides what the act refers to and appends its line. An error leaves the group as it was.
-    pub fn add(&mut self, act: &NewAct) -> Result<Record, LedgerError> {
-        act.check()?;
+    /// Acts of one person, in their order; an error leaves the group as it was.
+    pub fn add_all(&mut self, acts: &[NewAct]) -> Result<Vec<Record>, LedgerError> {
+        acts.iter().try_for_each(NewAct::check)?;
+        let (start, head) = (self.lines.len(), self.head);
+        // One act touches nothing before it is sure.
+        let touched = (acts.len() > 1).then(|| self.touched.clone());
+        let added: Result<Vec<Record>, LedgerError> = acts.iter().map(|act| self.add(act)).collect();
+        if added.is_err() {
+            self.lines.truncate(start);
+            self.head = head;
+            self.touched = touched.unwrap_or_else(|| std::mem::take(&mut self.touched));
+        }
+        added
+    }
+
+    /// Decides what the act refers to and appends its line.
+    fn add(&mut self, act: &NewAct) -> Result<Record, LedgerError> {
         let live = act.id.as_ref().and_then(|id| self.live(id));
         if act.act == Act::Withdraw {
-            let live = live.as_ref().ok_or(LedgerError::NoGrant)?;
-            if granted(act).any(|name| !live.granted.iter().any(|known| known == name)) {
-                return Err(LedgerError::Unfit { field: "purposes", accepted: "among those that were granted" });
+            match &live {
+                Some(live) if granted(act).any(|name| !live.granted.iter().any(|known| known == name)) => {
+                    return Err(LedgerError::Unfit { field: "purposes", accepted: "among those that were granted" });
+                }
+                Some(_) => {}
+                // Granted at another collector of the platform: all that can be said of it here is that it ends.
+                None if granted(act).next().is_none() && !act.id.as_ref().is_some_and(|id| self.knows(id)) => {}
+                None => return Err(LedgerError::NoGrant),
             }
         }
         let refers = live.as_ref().map(|live| live.seq);
@@ -52,6 +71,10 @@ impl<'a> Group<'a> {
         }
         let line = self.lines[start..].trim_end().to_owned();
         Ok(Record { seq: self.head.size, act: act.act, refers, hash, line })
+    }
+
+    fn knows(&self, id: &ConsentId) -> bool {
+        self.touched.contains_key(id) || self.book.standing(id).is_some()
     }
 
     fn live(&self, id: &ConsentId) -> Option<Live> {

@@ -22,7 +22,7 @@ use super::read::Reader;
 use super::scan::{Found, Progress, scan};
 use super::writer::{Command, Waiting, Writer};
 use crate::config::Config;
-use crate::consent::{ConsentId, Withdrawn};
+use crate::consent::{ConsentId, OnRecord, Withdrawn};
 
 /// What the operator decided.
 #[derive(Clone)]
@@ -94,8 +94,14 @@ impl Ledger {
 
     /// Queues the act at once; resolves when it is on disk.
     pub fn append(&self, act: NewAct) -> impl Future<Output = Result<Record, LedgerError>> + use<> {
+        let appended = self.append_all(vec![act]);
+        async { Ok(appended.await?.remove(0)) }
+    }
+
+    /// Several acts of one person, all of them or none.
+    pub fn append_all(&self, acts: Vec<NewAct>) -> impl Future<Output = Result<Vec<Record>, LedgerError>> + use<> {
         let (answer, answered) = oneshot::channel();
-        let sent = self.0.inbox.send(Command::Append(Waiting { act, answer }));
+        let sent = self.0.inbox.send(Command::Append(Waiting { acts, answer }));
         async move {
             sent.map_err(|_| LedgerError::Closed)?;
             answered.await.map_err(|_| LedgerError::Closed)?
@@ -125,6 +131,15 @@ impl Ledger {
     /// Writes what is queued and a checkpoint of it, then closes. Later acts are an error.
     pub fn finish(&self) -> Result<(), LedgerError> {
         self.0.stop()
+    }
+}
+
+impl OnRecord for Ledger {
+    fn is_live(&self, id: &ConsentId, version: u32, tiers: &mut dyn Iterator<Item = &str>) -> bool {
+        self.standing(id).is_some_and(|standing| {
+            let granted = |tier: &str| standing.granted.iter().any(|name| name == tier);
+            standing.live && standing.version == version && Iterator::all(&mut { tiers }, granted)
+        })
     }
 }
 

@@ -17,14 +17,14 @@ use crate::disk::Lock;
 /// Acts that share one sync at the most: bounds what one write needs.
 const GROUP: usize = 256;
 
-type Outcome = Result<Record, LedgerError>;
+type Outcome = Result<Vec<Record>, LedgerError>;
 
 pub struct Waiting {
-    pub act: NewAct,
+    /// All of them are recorded, or none.
+    pub acts: Vec<NewAct>,
     pub answer: oneshot::Sender<Outcome>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are acts; the other one is sent once")]
 pub enum Command {
     Append(Waiting),
     Finish,
@@ -103,7 +103,7 @@ impl Writer {
         }
         let book = self.book.read().unwrap_or_else(PoisonError::into_inner);
         let mut group = Group::new(&book, self.head);
-        let outcomes: Vec<Outcome> = acts.iter().map(|waiting| group.add(&waiting.act)).collect();
+        let outcomes: Vec<Outcome> = acts.iter().map(|waiting| group.add_all(&waiting.acts)).collect();
         let Group { lines, head, .. } = group;
         drop(book);
         if lines.is_empty() {
@@ -143,9 +143,11 @@ impl Writer {
         let mut book = self.book.write().unwrap_or_else(PoisonError::into_inner);
         let mut offset = start;
         for (waiting, outcome) in acts.iter().zip(outcomes) {
-            let Ok(record) = outcome else { continue };
-            book.take(&fact(&waiting.act, record, offset)).expect("the group decided by the same book");
-            offset += record.line.len() as u64 + 1;
+            let Ok(records) = outcome else { continue };
+            for (act, record) in waiting.acts.iter().zip(records) {
+                book.take(&fact(act, record, offset)).expect("the group decided by the same book");
+                offset += record.line.len() as u64 + 1;
+            }
         }
     }
 

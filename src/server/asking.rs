@@ -10,17 +10,20 @@ use crate::clock::Clock;
 use crate::config::{Config, Proxies, VisitorMode};
 use crate::consent::texts::{Texts, TextsError};
 use crate::consent::versions::{asked, new_version, notices};
-use crate::consent::{Register, Terms, Withdrawn};
+use crate::consent::{Proofs, Register, Terms, Withdrawn};
 use crate::http::{Origins, Rates};
 use crate::ledger::{self, Digests, Ledger, Options, Progress, Versions};
 use crate::registry::Registry;
 use crate::web::consent::{Asking, BANNER, BiGate};
+
+use super::granting::GrantKeyFile;
 
 /// What the question shares with the rest of the program.
 pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) rates: Arc<Rates>,
     pub(super) registry: Arc<Registry>,
+    pub(super) grant_keys: Arc<GrantKeyFile>,
 }
 
 /// An error is for the operator to decide about: a ledger that was changed, or a question that changed without a new version.
@@ -37,6 +40,8 @@ pub(super) fn asking(config: &Config, shared: Shared, progress: Progress<'_>) ->
         let tally = found.tally;
         tracing::info!(records = tally.records, grants = tally.grants, "the ledger is whole");
     }
+    let keys = shared.grant_keys.open()?;
+    let proofs = Proofs { keys, withdrawn, on_record: Box::new(ledger.clone()) };
     let mut versions = Versions::open(&config.ledger.dir)?;
     let at = jiff::Timestamp::from_millisecond(shared.clock.now()).unwrap_or_default();
     if let Some(version) = new_version(&versions.known, config, at.to_zoned(jiff::tz::TimeZone::UTC).date())? {
@@ -55,7 +60,7 @@ pub(super) fn asking(config: &Config, shared: Shared, progress: Progress<'_>) ->
         banner: ledger::sha256(shown.as_bytes()),
     };
     Ok(Asking {
-        terms: Arc::new(Terms::new(config, |tier| asked(&known, tier), withdrawn)),
+        terms: Arc::new(Terms::new(config, |tier| asked(&known, tier), proofs)),
         notices: notices(&known),
         ledger,
         texts,

@@ -1,8 +1,7 @@
 //! Finds or makes the keys that sign mails, and puts together what it takes to count them.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -68,18 +67,6 @@ fn read_or_make(path: &Path) -> std::io::Result<Secret> {
 
 /// Whoever else starts at the same moment makes it or finds it.
 fn make(path: &Path) -> std::io::Result<()> {
-    let folder = disk::folder_of(path);
-    fs::create_dir_all(folder)?;
-    let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(Keys::new_line("k1").expose().as_bytes())?;
-    file.sync_all()?;
-    // Unlike a rename a link replaces nothing: one of two wins, and both read what is there then.
-    let linked = fs::hard_link(&beside, path);
-    fs::remove_file(&beside)?;
-    match linked {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        // Mails are signed from here on: a power cut must not take the name.
-        linked => linked.and_then(|()| disk::sync(folder)),
-    }
+    fs::create_dir_all(disk::folder_of(path))?;
+    disk::make_once(path, Keys::new_line("k1").expose().as_bytes())
 }

@@ -10,7 +10,6 @@ use super::Site;
 use super::passwords::Passwords;
 use crate::access::{Act, Denied, Entry, Keys, Login, Seal, SessionId, Sessions, Spent, Who};
 use crate::config::{Config, Proxies};
-use crate::consent::cookie;
 use crate::event::{Millis, Problem};
 use crate::http::{Guard, Origins, Rates, Tokens, bearer, text};
 
@@ -72,7 +71,7 @@ impl Access {
     }
 
     pub(super) fn session_of(request: &HttpRequest) -> Option<SessionId> {
-        SessionId::read(cookie(Origins::cookies(request), COOKIE)?)
+        Origins::cookies(request).named(COOKIE).find_map(SessionId::read)
     }
 
     /// A change that another page had the browser send. A browser says where a request comes from; a program without cookies need not.

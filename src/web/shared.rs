@@ -12,7 +12,6 @@ use super::body::json_body;
 use super::{Site, dashboard};
 use crate::access::Share;
 use crate::config::Secret;
-use crate::consent::cookie;
 use crate::event::Problem;
 use crate::http::{Origins, refuse};
 use crate::report::{self, Asked, Question, Rules};
@@ -135,8 +134,9 @@ impl Site {
     }
 
     fn is_unlocked(&self, request: &HttpRequest, share: &Share) -> bool {
-        let value = cookie(Origins::cookies(request), &cookie_name(share)).and_then(|value| value.split_once('.'));
-        value.is_some_and(|(until, seal)| {
+        let (cookies, name) = (Origins::cookies(request), cookie_name(share));
+        let mut kept = cookies.named(&name).filter_map(|value| value.split_once('.'));
+        kept.any(|(until, seal)| {
             let until = until.parse().unwrap_or(0);
             self.clock.now() < until && self.access.seal.fits(&proof(share, until), seal)
         })

@@ -13,7 +13,9 @@ import { test as base, expect } from "@playwright/test";
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 export const DAY = "2026-03-02"; // a Monday
 export const START = Date.parse(`${DAY}T10:00:00+01:00`);
-export const GRANT = `1.analytics.${"5c".repeat(16)}`;
+/** What signs grants here, and somebody's grant of the default platform that it signed (tests/it/consent/grants.rs holds the two together). */
+const CONSENT_KEYS = "test YSBrZXkgZm9yIHRlc3RzLCBhIHNlY3JldCBmb3Igbm8\n";
+export const GRANT = "1.analytics.5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c.test.fe8bf58fd7f8cf6741152d5b5c17baee";
 
 const binary = () => {
   if (process.env.FOOTFALL_BIN) return process.env.FOOTFALL_BIN;
@@ -33,6 +35,8 @@ listen = "127.0.0.1:${port}"
 dir = "${dir}/journal"
 [ledger]
 dir = "${dir}/ledger"
+[consent]
+key_file = "${dir}/consent.keys"
 [store]
 dir = "${dir}/store"
 [sample]
@@ -76,6 +80,7 @@ export const start = async (preset = "", more = "") => {
   const port = await freePort();
   const direct = `http://127.0.0.1:${port}`;
   writeFileSync(join(dir, "config.toml"), config(port, dir, preset, more));
+  writeFileSync(join(dir, "consent.keys"), CONSENT_KEYS);
   const env = { ...process.env, FOOTFALL__MAIL__KEY_FILE: join(dir, "mail.keys"), FOOTFALL__MAIL__ORIGIN: direct };
   const child = spawn(binary(), ["serve", "--config", join(dir, "config.toml")], { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
   let said = "";

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use footfall::clock::Clock;
-use footfall::config::{Directory, VisitorMode, load};
-use footfall::consent::{Gate, Refusals, Terms};
+use footfall::config::{Directory, Secret, VisitorMode, load};
+use footfall::consent::{ConsentId, Gate, GrantKeys, OnRecord, Proofs, Refusals, Terms};
 use footfall::enrich::{Countries, Enricher, Page};
-use footfall::event::{Address, Agent, Caller, Ground, Hints, Kind, Payload, RawHit, Signals, SiteId};
+use footfall::event::{Address, Agent, Caller, Cookies, Ground, Hints, Kind, Payload, RawHit, Signals, SiteId};
 use footfall::journal::{Parts, Writer};
 use footfall::pseudonym::{DayKeys, seal};
 
-use crate::support::{Body, CONSENT_VERSION, NOON, SITES, Server};
+use crate::support::{Body, CONSENT_KEYS, CONSENT_VERSION, NOON, SITES, Server};
 
 /// Every file below a directory, with what it holds.
 pub fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -54,7 +54,9 @@ fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
     let mut server = Server::start_with(SITES, &["log.filter=\"trace\""]);
     let mut client = server.client();
     let id = "cafe0123456789abcdefcafe01234567";
-    let cookie = format!("session=CANARYCOOKIE; ff_consent={CONSENT_VERSION}.analytics.{id}; other=CANARYTWO");
+    let choice = crate::support::signed("footfall", CONSENT_VERSION, "analytics", id);
+    let mac = choice.rsplit('.').next().unwrap();
+    let cookie = format!("session=CANARYCOOKIE; ff_consent={choice}; other=CANARYTWO");
     let now = NOON.to_string();
     let v6 = "2001:db8:ca:fe12:3456:789a:bcde:f012";
     let octets = [203, 0, 113, 77];
@@ -118,11 +120,19 @@ fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
     let mut all = files(server.dir());
     all.push((PathBuf::from("/metrics"), metrics));
     all.push((PathBuf::from("/proc/environ"), environment));
-    let mut needles: Vec<Vec<u8>> =
-        ["CANARY", "canary", "cafe0123456789", "deadbeefcafebabe", "2001:db8:ca:fe12", "20010db800cafe12", "fe12:3456"]
-            .iter()
-            .map(|text| text.as_bytes().to_vec())
-            .collect();
+    let mut needles: Vec<Vec<u8>> = [
+        "CANARY",
+        "canary",
+        "cafe0123456789",
+        mac,
+        "deadbeefcafebabe",
+        "2001:db8:ca:fe12",
+        "20010db800cafe12",
+        "fe12:3456",
+    ]
+    .iter()
+    .map(|text| text.as_bytes().to_vec())
+    .collect();
     needles.extend(forms_of_v4(octets));
     let mut v6_bytes = v6.parse::<std::net::Ipv6Addr>().unwrap().octets().to_vec();
     needles.push(v6_bytes.clone());
@@ -162,14 +172,18 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
     let (sealed, _kept) = tokio::sync::mpsc::unbounded_channel();
     let (journal, writer) = Writer::open(&config, parts, sealed).unwrap();
     let writer = std::thread::spawn(move || writer.run());
-    let terms = Arc::new(Terms::new(&config, |_| CONSENT_VERSION, Arc::default()));
+    let keys_of_grants = GrantKeys::read(&Secret::new(CONSENT_KEYS.into()), &config.consent.site).unwrap();
+    let proofs = Proofs { keys: keys_of_grants, withdrawn: Arc::default(), on_record: Box::new(NoLedger) };
+    let terms = Arc::new(Terms::new(&config, |_| CONSENT_VERSION, proofs));
     let gate = Gate::new(&config, terms, refusals);
     let enricher = Enricher::new([1; 32], Countries::none());
     let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0";
     let mut values = Vec::new();
     for last in 0..=255_u8 {
         let address = std::net::IpAddr::from([203, 0, 113, last]);
-        let cookies = crate::support::grant();
+        let cookie = crate::support::grant_of(u128::from(last));
+        let mut cookies = Cookies::default();
+        cookies.add(cookie.as_bytes());
         let caller = Caller {
             at: NOON,
             address: Address::new(address),
@@ -203,6 +217,14 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
                 assert!(!holds(bytes, form), "{} holds a visitor's value", path.display());
             }
         }
+    }
+}
+
+struct NoLedger;
+
+impl OnRecord for NoLedger {
+    fn is_live(&self, _: &ConsentId, _: u32, _: &mut dyn Iterator<Item = &str>) -> bool {
+        false
     }
 }
 

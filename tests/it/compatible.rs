@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{ABSENT, Answer, Client, DAY, SITES, Server, ask, grant};
+use crate::support::{ABSENT, Answer, Client, DAY, SITES, Server, ask, grant, signed};
+
+const ID: &str = "00112233445566778899aabbccddeeff";
 
 mod forms;
 mod servers;
@@ -220,7 +222,7 @@ fn each_address_lies_at_the_root_below_the_prefix_and_below_a_profile() {
 fn every_drop_answers_the_bytes_of_a_count_and_counts_nothing() {
     let server = start();
     let mut client = server.client();
-    let old = grant().replace("=2.", "=1.");
+    let old = format!("ff_consent={}", signed("footfall", 1, "analytics", ID));
     let cases: [(&[(&str, &str)], &str); 11] = [
         (&[("Origin", "https://evil.example")], "unknown_site"),
         (&[("Sec-Fetch-Site", "cross-site")], "unknown_site"),
@@ -262,13 +264,13 @@ fn what_is_declared_counts_without_our_cookie_and_never_against_a_no() {
     assert!(server.log().contains("The page loads the script only after its own consent platform said yes."));
     let mut client = server.client();
     let old_no = "ff_consent=1.none";
-    let other_tier = "ff_consent=2.embeds.00112233445566778899aabbccddeeff";
+    let other_tier = format!("ff_consent={}", signed("footfall", 2, "embeds", ID));
     for (method, target, sent) in &forms::view_of("tom") {
         let counted = seen(&ask(&mut client, method, target, sent, &[("Cookie", ABSENT)]));
         for (headers, reason) in [
             (&[("Cookie", "ff_consent=2.none")][..], "no_consent"),
             (&[("Cookie", old_no)], "no_consent"),
-            (&[("Cookie", other_tier)], "no_consent"),
+            (&[("Cookie", &*other_tier)], "no_consent"),
             (&[("Cookie", ABSENT), ("DNT", "1")], "dnt"),
             (&[("Cookie", ABSENT), ("Sec-GPC", "1")], "gpc"),
         ] {

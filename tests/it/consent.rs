@@ -1,6 +1,7 @@
 //! The consent question through real HTTP: what is asked, what is taken, what is put on record, and what a hit is worth after it.
 
 mod around;
+mod grants;
 mod record;
 
 use std::fs;
@@ -49,6 +50,11 @@ pub fn state(server: &Server, more: &[(&str, &str)]) -> Value {
 pub fn cookie(answer: &Answer) -> String {
     let set = answer.header("set-cookie").unwrap_or_else(|| panic!("a cookie is set: {answer:?}"));
     set.split(';').next().unwrap().to_owned()
+}
+
+/// The consent id in a grant's cookie.
+pub fn id_of(cookie: &str) -> &str {
+    cookie.split('.').nth(2).unwrap_or_else(|| panic!("no grant: {cookie}"))
 }
 
 pub fn set_cookies(answer: &Answer) -> Vec<&str> {
@@ -154,7 +160,7 @@ fn a_withdrawal_holds_over_a_kill_and_a_restart() {
 }
 
 #[test]
-fn narrowing_a_grant_is_a_withdrawal_that_refers_to_it_and_widening_is_a_new_grant() {
+fn narrowing_a_grant_withdraws_it_for_a_smaller_one_and_widening_is_a_new_grant_of_the_same_id() {
     let server = Server::start_with(SITES, &["consent.tiers=[\"necessary\",\"preferences\",\"analytics\"]"]);
     let grant = |preferences: bool, analytics: bool| {
         let tiers = format!(r#"{{"preferences":{preferences},"analytics":{analytics}}}"#);
@@ -166,8 +172,11 @@ fn narrowing_a_grant_is_a_withdrawal_that_refers_to_it_and_widening_is_a_new_gra
     }
     let records = ledger(&server);
     let acts: Vec<(&str, &Value)> = records.iter().map(|r| (r["act"].as_str().unwrap(), &r["refers"])).collect();
-    assert_eq!(acts, [("grant", &Value::Null), ("withdraw", &json!(1)), ("grant", &json!(1))]);
-    assert!(records.iter().all(|record| record["id"] == records[0]["id"]));
+    assert_eq!(acts, [("grant", &Value::Null), ("withdraw", &json!(1)), ("grant", &Value::Null), ("grant", &json!(3))]);
+    let ids: Vec<&Value> = records.iter().map(|record| &record["id"]).collect();
+    assert!(ids[0] == ids[1] && ids[1] != ids[2] && ids[2] == ids[3]);
+    assert_eq!(records[1]["purposes"], json!({"preferences":false,"analytics":false}));
+    assert_eq!(records[2]["purposes"], json!({"preferences":true,"analytics":false}));
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::{ABSENT, Answer, Body, DAY, SITES, Server, grant, hit, view};
+use crate::support::{ABSENT, Answer, Body, DAY, SITES, Server, hit, signed, view};
+
+const ID: &str = "00112233445566778899aabbccddeeff";
 
 fn refusals(server: &Server, reason: &str) -> u64 {
     server.metric(&format!("footfall_refusals_total{{reason=\"{reason}\"}}"))
@@ -28,7 +30,7 @@ fn each_reason_of_the_gate_is_counted_in_its_order_and_answered_like_a_count() {
     assert!(counted.2.is_empty());
     assert!(!counted.1.iter().any(|(name, _)| name.eq_ignore_ascii_case("set-cookie")));
 
-    let old = grant().replace("=2.", "=1.");
+    let old = format!("ff_consent={}", signed("footfall", 1, "analytics", ID));
     let page = view("/u/mia");
     let elsewhere = page.replace("pages.example", "other.example");
     let driven = page.replace('}', r#","webdriver":true}"#);
@@ -258,11 +260,11 @@ fn reports_and_metrics_need_the_token_or_this_machine() {
 fn the_flag_cookie_is_one_value_for_everybody_and_never_extended() {
     let server = Server::start_with(SITES, &["preset=\"alllinks\""]);
     let mut client = server.client();
-    let grant = "al_cookie_consent=2.preferences+analytics.00112233445566778899aabbccddeeff";
+    let grant = format!("al_cookie_consent={}", signed("alllinks", 2, "preferences+analytics", ID));
     let mut cookies = Vec::new();
     for person in 0..1000 {
         let address = format!("10.{}.{}.1", person / 250, person % 250);
-        let answer = hit(&mut client, &view("/u/mia"), &[("Cookie", grant), ("X-Forwarded-For", &address)]);
+        let answer = hit(&mut client, &view("/u/mia"), &[("Cookie", &grant), ("X-Forwarded-For", &address)]);
         cookies.push(answer.header("set-cookie").expect("a new visitor").to_owned());
     }
     cookies.dedup();

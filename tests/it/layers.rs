@@ -154,13 +154,15 @@ fn an_address_and_an_agent_are_exposed_in_three_places_and_cannot_be_printed() {
     }
     places.sort();
     // A secret of the configuration is exposed to the guard and to the store's options, a password or link to what checks it; an agent to
-    // its classifier; both to the hash; both to whoever judges who loads a mail, and to the hash that knows a resend; the keys of mails to
-    // what signs with them, and to the file and the command line that make them.
+    // its classifier; both to the hash; both to whoever judges who loads a mail, and to the hash that knows a resend; the keys of mails and
+    // of grants to what signs with them, and to the file and the command line that make them.
     let allowed = [
         "access/keys.rs",
         "access/passwords.rs",
+        "cli/consent.rs",
         "cli/mail.rs",
         "config/",
+        "consent/keys.rs",
         "enrich/",
         "http/guard.rs",
         "http/token.rs",
@@ -169,6 +171,7 @@ fn an_address_and_an_agent_are_exposed_in_three_places_and_cannot_be_printed() {
         "mail/watch.rs",
         "pseudonym/mail.rs",
         "pseudonym/seal.rs",
+        "server/granting.rs",
         "server/mailing.rs",
         "server/server.rs",
         "web/bi.rs",

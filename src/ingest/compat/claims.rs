@@ -67,7 +67,7 @@ impl Edge {
     /// The visitor a server speaks of. Signals and cookies are the request's: a server passes on those of its visitor.
     pub(in crate::ingest) fn spoken_of<'a>(
         &self,
-        fields: &Fields<'a>,
+        fields: &'a Fields<'a>,
         sender: &Sender<'a>,
         claims: &'a Claims,
     ) -> Sender<'a> {
@@ -88,7 +88,7 @@ impl Edge {
             agent,
             hints: Hints::default(),
             language: None,
-            cookies: fields.cookies,
+            cookies: &fields.cookies,
             signals: fields.signals(),
             known_bot: known && client.bot,
         };

@@ -76,12 +76,46 @@ fn without_a_live_grant_nothing_is_withdrawn_and_nothing_written() {
     let dir = tempfile::tempdir().unwrap();
     let Opening { ledger, .. } = open(dir.path());
     let id = ConsentId::random();
-    assert!(matches!(refused(&ledger, withdraw(id)), LedgerError::NoGrant));
+    assert!(matches!(refused(&ledger, act(Act::Withdraw, Some(id), &["analytics"])), LedgerError::NoGrant));
     append(&ledger, grant(id));
     append(&ledger, withdraw(id));
     let before = file(dir.path());
     assert!(matches!(refused(&ledger, withdraw(id)), LedgerError::NoGrant));
     assert_eq!(file(dir.path()), before);
+}
+
+#[test]
+fn a_grant_of_another_collector_ends_here_by_its_id_and_only_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let Opening { ledger, withdrawn, .. } = open(dir.path());
+    let id = ConsentId::random();
+    let ended = append(&ledger, withdraw(id));
+    assert_eq!((ended.seq, ended.refers, withdrawn.contains(&id)), (1, None, true));
+    assert!(matches!(refused(&ledger, withdraw(id)), LedgerError::NoGrant));
+    drop(ledger);
+    let Opening { ledger, found, withdrawn } = open(dir.path());
+    assert_eq!((found.tally.withdrawals, withdrawn.contains(&id)), (1, true));
+    assert_eq!(ledger.standing(&id).map(|standing| standing.live), Some(false));
+}
+
+#[test]
+fn acts_of_one_person_are_recorded_together_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let Opening { ledger, withdrawn, .. } = open(dir.path());
+    let (one, other) = (ConsentId::random(), ConsentId::random());
+    append(&ledger, act(Act::Grant, Some(one), &["preferences", "analytics"]));
+    let narrowed = now(ledger.append_all(vec![withdraw(one), act(Act::Grant, Some(other), &["preferences"])]));
+    let records: Vec<_> = narrowed.ok().unwrap().iter().map(|record| (record.seq, record.refers)).collect();
+    assert_eq!(records, [(2, Some(1)), (3, None)]);
+    assert!(withdrawn.contains(&one) && !withdrawn.contains(&other));
+    let before = file(dir.path());
+    for acts in [vec![withdraw(one), grant(ConsentId::random())], vec![grant(ConsentId::random()), withdraw(one)]] {
+        assert!(matches!(now(ledger.append_all(acts)), Err(LedgerError::NoGrant)));
+    }
+    assert_eq!(file(dir.path()), before);
+    append(&ledger, refuse());
+    drop(ledger);
+    assert_eq!(open(dir.path()).found.tally.records, 4);
 }
 
 #[test]

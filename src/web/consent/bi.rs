@@ -63,15 +63,11 @@ impl Asking {
         Some(gate.url.replace("{token}", &token))
     }
 
-    /// On record here, not only in the cookie: a BI tool sets cookies of its own.
+    /// Of today's version, whatever `consent.on_version` is: a BI tool sets cookies of its own.
     fn has_live_grant(&self, request: &HttpRequest) -> bool {
-        let analytics = &self.consent.analytics_tier;
-        let id = self.stored(request).and_then(|stored| stored.id);
-        let standing = id.and_then(|id| self.ledger.standing(&id));
-        let signal = self.terms.signal(&Origins::signals(request));
-        signal.is_none()
-            && standing.is_some_and(|standing| {
-                standing.live && standing.version == self.terms.version && standing.granted.contains(analytics)
-            })
+        let granted = self
+            .stored(request)
+            .is_some_and(|stored| stored.version == self.terms.version && stored.grants(&self.consent.analytics_tier));
+        granted && self.terms.signal(&Origins::signals(request)).is_none()
     }
 }

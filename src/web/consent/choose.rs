@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::Asking;
 use super::state::State;
-use crate::consent::{ConsentId, Stored, grant, refusal};
+use crate::consent::{ConsentId, Stored, Terms};
 use crate::event::Problem;
 use crate::http::{BodyError, Origins, read, refuse, text};
 use crate::ledger::{Act, Layer, LedgerError, NewAct, Record};
@@ -63,6 +63,8 @@ pub(super) async fn post(request: HttpRequest, mut payload: web::Payload, asking
 
 /// What a person decided, in the ledger's terms.
 pub(super) struct Decision {
+    /// A grant that ends because less is granted in its place: copies of its cookie must not go on granting more.
+    ends: Option<ConsentId>,
     act: Act,
     id: Option<ConsentId>,
     /// The optional tiers that are granted from now on.
@@ -71,18 +73,24 @@ pub(super) struct Decision {
 
 impl Decision {
     /// The end of everything that was granted.
-    pub(super) fn no(asking: &Asking, stored: Option<&Stored<'_>>) -> Decision {
-        let live = stored.and_then(|stored| stored.id).filter(|id| asking.is_live(id));
-        Decision { act: if live.is_some() { Act::Withdraw } else { Act::Refuse }, id: live, granted: Vec::new() }
+    /// The grant need not be on record here: a cookie that verifies was given at a collector of this platform.
+    pub(super) fn no(stored: Option<&Stored<'_>>) -> Decision {
+        let id = stored.and_then(|stored| stored.id);
+        Decision { ends: None, act: if id.is_some() { Act::Withdraw } else { Act::Refuse }, id, granted: Vec::new() }
+    }
+
+    fn yes(granted: Vec<String>, stored: Option<&Stored<'_>>) -> Decision {
+        let id = stored.and_then(|stored| stored.id);
+        let loses = |stored: &Stored<'_>| stored.tiers().any(|tier| !granted.iter().any(|kept| kept == tier));
+        let ends = id.filter(|_| stored.is_some_and(loses));
+        let id = id.filter(|_| ends.is_none()).unwrap_or_else(ConsentId::random);
+        Decision { ends, act: Act::Grant, id: Some(id), granted }
     }
 
     /// The cookie's value.
-    fn cookie(&self, version: u32) -> String {
+    fn cookie(&self, terms: &Terms) -> String {
         let granted: Vec<&str> = self.granted.iter().map(String::as_str).collect();
-        match self.id {
-            Some(id) if !granted.is_empty() => grant(version, &granted, id),
-            _ => refusal(version),
-        }
+        terms.value(self.id.filter(|_| !granted.is_empty()).map(|id| (&*granted, id)))
     }
 }
 
@@ -114,8 +122,8 @@ impl Asking {
         let stored = self.stored(request);
         let decision = self.judge(&choice, request, stored.as_ref())?;
         let record = self.record(request, &decision, &language.lang, choice.layer).await?;
-        let value = decision.cookie(self.terms.version);
-        let stored = Stored::read(&value);
+        let value = decision.cookie(&self.terms);
+        let stored = self.terms.chosen(&value);
         let receipt = serde_json::from_str::<&RawValue>(&record.line).expect("a record is JSON");
         // `value` lives as long as the answer is written.
         let state = self.state(request, stored.as_ref(), language);
@@ -128,7 +136,7 @@ impl Asking {
 
     /// The consent cookie, and the end of the visit cookie where visits are no longer counted.
     pub(super) fn cookies(&self, request: &HttpRequest, decision: &Decision, path: &str) -> Vec<String> {
-        let keep = self.terms.keep(&decision.cookie(self.terms.version));
+        let keep = self.terms.keep(&decision.cookie(&self.terms));
         let analytics = decision.granted.contains(&self.consent.analytics_tier);
         let forget = if analytics { None } else { self.forget_visits(request, path) };
         std::iter::once(keep).chain(forget).collect()
@@ -144,11 +152,11 @@ impl Asking {
                 if self.terms.signal(&Origins::signals(request)).is_some() {
                     return Err(bad(409, "signal", "the browser's opt-out signal is honoured: nothing can be granted"));
                 }
-                Ok(self.granted(self.tiers_granted(tiers)?, stored))
+                Ok(Decision::yes(self.tiers_granted(tiers)?, stored))
             }
             (Said::Grant, None) => Err(bad(422, "bad_tiers", format!("tiers must name {}", self.optional()))),
             (_, Some(_)) => Err(bad(422, "bad_tiers", "tiers belong to a grant only")),
-            (Said::Refuse | Said::Withdraw, None) => Ok(Decision::no(self, stored)),
+            (Said::Refuse | Said::Withdraw, None) => Ok(Decision::no(stored)),
         }
     }
 
@@ -186,17 +194,7 @@ impl Asking {
         Ok(yes)
     }
 
-    fn granted(&self, granted: Vec<String>, stored: Option<&Stored<'_>>) -> Decision {
-        let id = stored.and_then(|stored| stored.id);
-        let before = id.and_then(|id| self.ledger.standing(&id)).filter(|standing| standing.live);
-        let narrower = before.as_ref().is_some_and(|before| {
-            let kept = granted.iter().all(|tier| before.granted.contains(tier));
-            before.version == self.terms.version && kept && granted.len() < before.granted.len()
-        });
-        let id = id.filter(|_| before.is_some()).unwrap_or_else(ConsentId::random);
-        Decision { act: if narrower { Act::Withdraw } else { Act::Grant }, id: Some(id), granted }
-    }
-
+    /// Puts it on record: of several acts all or none. Answers the last one's record.
     pub(super) async fn record(
         &self,
         request: &HttpRequest,
@@ -205,25 +203,26 @@ impl Asking {
         layer: Layer,
     ) -> Result<Record, Problem> {
         let signals = Origins::signals(request);
-        let purpose = |name: &str| (name.to_owned(), decision.granted.iter().any(|granted| granted == name));
-        let act = NewAct {
-            id: decision.id,
-            act: decision.act,
+        let act = |act, id, granted: &[String]| NewAct {
+            id,
+            act,
             site: self.consent.site.clone(),
             version: self.terms.version,
             texts: self.digests,
             lang: lang.to_owned(),
             layer,
-            purposes: self.terms.optional.iter().map(|tier| purpose(&tier.name)).collect(),
+            purposes: {
+                let purpose = |name: &str| (name.to_owned(), granted.iter().any(|granted| granted == name));
+                self.terms.optional.iter().map(|tier| purpose(&tier.name)).collect()
+            },
             gpc: signals.gpc,
             dnt: signals.dnt,
             at: self.clock.now(),
         };
-        self.ledger.append(act).await.map_err(|error| not_recorded(&error))
-    }
-
-    fn is_live(&self, id: &ConsentId) -> bool {
-        self.ledger.standing(id).is_some_and(|standing| standing.live)
+        let ends = decision.ends.map(|id| act(Act::Withdraw, Some(id), &[]));
+        let acts = ends.into_iter().chain([act(decision.act, decision.id, &decision.granted)]);
+        let records = self.ledger.append_all(acts.collect()).await.map_err(|error| not_recorded(&error))?;
+        Ok(records.into_iter().next_back().expect("each act has its record"))
     }
 
     fn optional(&self) -> String {

@@ -114,7 +114,7 @@ pub(super) async fn withdraw(
         return refuse(&bad_page(), None).await;
     };
     let language = asking.language(&request, &query.lang);
-    let decision = Decision::no(&asking, asking.stored(&request).as_ref());
+    let decision = Decision::no(asking.stored(&request).as_ref());
     if let Err(problem) = asking.record(&request, &decision, &language.lang, Layer::Page).await {
         return refuse(&problem, None).await;
     }
@@ -157,7 +157,7 @@ impl Asking {
             lines.push(line(self.terms.cookie_name(), self.terms.cookie_days().saturating_sub(age)));
         }
         if let Some((name, secs)) = &self.visit_cookie
-            && crate::consent::cookie(Origins::cookies(request), name).is_some()
+            && Origins::cookies(request).hold(name)
         {
             lines.push(line(name, secs.div_ceil(86_400)));
         }

@@ -98,7 +98,7 @@ impl Asking {
     }
 
     fn stored<'r>(&self, request: &'r HttpRequest) -> Option<Stored<'r>> {
-        self.terms.stored(Origins::cookies(request))
+        self.terms.stored(&Origins::cookies(request))
     }
 
     /// Takes the visit cookie out of the browser; `path` is that of the page the choice was made on.

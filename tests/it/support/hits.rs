@@ -1,5 +1,8 @@
 //! Hits as a test writes them down: a person, a page, a few header fields.
 
+use footfall::config::Secret;
+use footfall::consent::GrantKeys;
+
 use super::{Answer, Body, CONSENT_VERSION, Client};
 
 pub const AGENT: &str =
@@ -16,8 +19,22 @@ zone = "UTC"
 pub const NOON: i64 = 1_773_144_000_000;
 pub const DAY: &str = "from=2026-03-10&to=2026-03-10&limit=1000";
 
+/// What signs the grants of every test's server: `consent.key_file`.
+pub const CONSENT_KEYS: &str = "test YSBrZXkgZm9yIHRlc3RzLCBhIHNlY3JldCBmb3Igbm8\n";
+
+/// The consent cookie's value of a grant, as a collector of the platform named `site` gives it.
+pub fn signed(site: &str, version: u32, tiers: &str, id: &str) -> String {
+    let keys = GrantKeys::read(&Secret::new(CONSENT_KEYS.to_owned()), site).expect("a key");
+    keys.grant_as(version, &tiers.split('+').collect::<Vec<_>>(), id).expect("an id")
+}
+
+/// The consent cookie of somebody; the same number is the same person.
+pub fn grant_of(person: u128) -> String {
+    format!("ff_consent={}", signed("footfall", CONSENT_VERSION, "analytics", &format!("{person:032x}")))
+}
+
 pub fn grant() -> String {
-    format!("ff_consent={CONSENT_VERSION}.analytics.00112233445566778899aabbccddeeff")
+    grant_of(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff)
 }
 
 pub fn view(path: &str) -> String {

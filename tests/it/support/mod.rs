@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 pub use client::{Answer, Body, Client};
 pub use engine::Engine;
-pub use hits::{ABSENT, AGENT, DAY, NOON, SITES, ask, grant, hit, view};
+pub use hits::{ABSENT, AGENT, CONSENT_KEYS, DAY, NOON, SITES, ask, grant, grant_of, hit, signed, view};
 
 /// The version a grant must be of. Not 1, so that there is an older one.
 pub const CONSENT_VERSION: u32 = 2;
@@ -59,6 +59,7 @@ key_file = "{dir}/data/mail.keys"
 
 [consent]
 version = {CONSENT_VERSION}
+key_file = "{dir}/consent.keys"
 
 [limits]
 network_hits_per_sec = 100_000_000
@@ -92,6 +93,7 @@ impl Server {
         let address = free_port();
         fs::write(dir.path().join("footfall.toml"), config(address, dir.path()) + more)
             .expect("the configuration is written");
+        fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
         let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
         let child = spawn(dir.path(), &settings);
         let mut server = Server { child, address, dir, settings };
@@ -106,6 +108,7 @@ impl Server {
         fs::create_dir(dir.path().join("data")).expect("a place to mount");
         fs::write(dir.path().join("footfall.toml"), config(address, dir.path()) + more)
             .expect("the configuration is written");
+        fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
         let mount =
             format!("mount -t tmpfs -o size={bytes} tmpfs '{}' && exec \"$@\"", dir.path().join("data").display());
         // A mount of its own needs no root where the kernel lets users make namespaces.

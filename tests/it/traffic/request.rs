@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::people::{Dice, Person};
 use super::values::{Happening, QUERIES, REFERRERS};
 use crate::reference::{Attributes, Deed, Hit};
-use crate::support::CONSENT_VERSION;
+use crate::support::{CONSENT_VERSION, signed};
 
 pub struct Site {
     pub name: &'static str,
@@ -101,7 +101,8 @@ pub struct Act {
 #[derive(Clone, Copy)]
 pub enum Oddity {
     Header(&'static str, &'static str, Option<&'static str>),
-    /// The `Cookie` field; `VERSION` and `GRANT` stand for the current version and this person's consent id.
+    /// The `Cookie` field; `VERSION` and `GRANT` stand for the current version and this person's consent id, which is
+    /// then signed.
     Cookie(&'static str, Option<&'static str>),
     NoCookie,
     Agent(&'static str),
@@ -163,7 +164,14 @@ fn set(headers: &mut [(&'static str, String)], name: &str, value: &str) {
 }
 
 fn cookie(template: &str, person: &Person) -> String {
-    template.replace("VERSION", &CONSENT_VERSION.to_string()).replace("GRANT", &person.grant)
+    let filled = template.replace("VERSION", &CONSENT_VERSION.to_string());
+    let signs = |pair: &str| {
+        let (name, value) = pair.split_once('=').expect("name=value");
+        let Some(terms) = value.strip_suffix(".GRANT") else { return pair.to_owned() };
+        let (version, tiers) = terms.split_once('.').expect("version.tiers");
+        format!("{name}={}", signed("footfall", version.parse().expect("a version"), tiers, &person.grant))
+    };
+    filled.split("; ").map(signs).collect::<Vec<_>>().join("; ")
 }
 
 fn payload(act: &Act, host: &str, odd: &[Oddity]) -> Value {

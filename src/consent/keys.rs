@@ -1,0 +1,204 @@
+//! The keys that prove a grant was given here: each grant's cookie carries a MAC over its version, tiers, id and the platform's name.
+//!
+//! Without it anybody's script could put a grant beside somebody's refusal, and anybody's program could make up as many as it likes. The
+//! first key of the file signs, all of them are believed: a new key goes on top, an old one goes once its last cookie has expired. All
+//! collectors of a platform hold the same file, so that a grant given at one of them is one at all of them.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::id::ConsentId;
+use crate::config::Secret;
+
+/// Says what is signed, so that a key used for something else as well proves nothing here.
+const CONTEXT: &[u8] = b"footfall consent/v1";
+const KEY_BYTES: usize = 32;
+const MAC_BYTES: usize = 16;
+
+/// 256 random bits: no `Debug`, `Display`, `Clone` or `Serialize`.
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct Key([u8; KEY_BYTES]);
+
+/// What tells a cookie of ours from one that somebody made up: no `Debug`, `Display`, `Clone` or `Serialize`.
+pub struct GrantKeys {
+    keys: Vec<(Box<str>, Key)>,
+    /// The platform's: a grant given to one is none to another that shares its keys.
+    site: Box<str>,
+}
+
+/// Says where, never what: the line holds a key.
+#[derive(thiserror::Error, PartialEq, Debug)]
+pub enum BadGrantKeys {
+    #[error(
+        "line {0} is no id (1 to 16 letters, digits, _ and -), a space and a key as `footfall consent new-key` prints it"
+    )]
+    Line(usize),
+    #[error("line {0} has the id of a line before it")]
+    Twice(usize),
+    #[error("it holds no key")]
+    None,
+}
+
+impl GrantKeys {
+    /// `site` is `consent.site`.
+    pub fn read(file: &Secret, site: &str) -> Result<GrantKeys, BadGrantKeys> {
+        let mut keys: Vec<(Box<str>, Key)> = Vec::new();
+        for (place, line) in file.expose().lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (id, key) = line.split_once(' ').ok_or(BadGrantKeys::Line(place + 1))?;
+            let key = read_key(key.trim()).filter(|_| is_key_id(id)).ok_or(BadGrantKeys::Line(place + 1))?;
+            if keys.iter().any(|(known, _)| **known == *id) {
+                return Err(BadGrantKeys::Twice(place + 1));
+            }
+            keys.push((id.into(), key));
+        }
+        match keys.is_empty() {
+            true => Err(BadGrantKeys::None),
+            false => Ok(GrantKeys { keys, site: site.into() }),
+        }
+    }
+
+    /// A line for the file, with a new key.
+    pub fn new_line(id: &str) -> Secret {
+        let mut key = Key([0; KEY_BYTES]);
+        getrandom::fill(&mut key.0).expect("the system's random generator works");
+        Secret::new(format!("{id} {}\n", URL_SAFE_NO_PAD.encode(key.0)))
+    }
+
+    /// The value of a grant's cookie.
+    pub fn grant(&self, version: u32, tiers: &[&str], id: ConsentId) -> String {
+        let (name, key) = &self.keys[0];
+        let signed = format!("{version}.{}.{}.{name}", tiers.join("+"), id.hex());
+        let mac = self.mac(key, &signed).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        format!("{signed}.{mac}")
+    }
+
+    /// [`GrantKeys::grant`] for whoever plays many people, and has their ids as text. `None` for what is no id.
+    pub fn grant_as(&self, version: u32, tiers: &[&str], id: &str) -> Option<String> {
+        Some(self.grant(version, tiers, ConsentId::read(id)?))
+    }
+
+    /// Whether a key of ours made `mac` for the text before it, which ends with the key's id. In constant time.
+    pub(super) fn verifies(&self, signed: &str, key_id: &str, mac: &str) -> bool {
+        let Some((_, key)) = self.keys.iter().find(|(known, _)| **known == *key_id) else { return false };
+        let Some(told) = read_mac(mac) else { return false };
+        self.mac(key, signed).ct_eq(&told).into()
+    }
+
+    /// Keyed BLAKE3. The name carries its length: no two different inputs give the same bytes.
+    fn mac(&self, key: &Key, signed: &str) -> [u8; MAC_BYTES] {
+        let mut hasher = blake3::Hasher::new_keyed(&key.0);
+        hasher.update(CONTEXT).update(&(self.site.len() as u64).to_le_bytes()).update(self.site.as_bytes());
+        hasher.update(signed.as_bytes());
+        let mut mac = [0; MAC_BYTES];
+        mac.copy_from_slice(&hasher.finalize().as_bytes()[..MAC_BYTES]);
+        // The hasher holds a copy of the key.
+        hasher.zeroize();
+        mac
+    }
+}
+
+pub fn is_key_id(id: &str) -> bool {
+    (1..=16).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+fn read_key(text: &str) -> Option<Key> {
+    let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let mut key = Key([0; KEY_BYTES]);
+    let whole = bytes.len() == KEY_BYTES;
+    if whole {
+        key.0.copy_from_slice(&bytes);
+    }
+    bytes.zeroize();
+    whole.then_some(key)
+}
+
+/// One MAC has one text: lower-case hex digits.
+fn read_mac(text: &str) -> Option<[u8; MAC_BYTES]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let text: &[u8; 2 * MAC_BYTES] = text.as_bytes().try_into().ok()?;
+    let mut mac = [0; MAC_BYTES];
+    for (byte, pair) in mac.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(mac)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub const ONE: &str = "one AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE\n";
+    const TWO: &str = "two AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI\n";
+    const ID: &str = "0123456789abcdef0123456789abcdef";
+
+    pub fn keys(file: &str, site: &str) -> Result<GrantKeys, BadGrantKeys> {
+        GrantKeys::read(&Secret::new(file.to_owned()), site)
+    }
+
+    fn verifies(keys: &GrantKeys, value: &str) -> bool {
+        let (signed, mac) = value.rsplit_once('.').unwrap();
+        keys.verifies(signed, signed.rsplit('.').next().unwrap(), mac)
+    }
+
+    #[test]
+    fn the_first_key_signs_and_the_others_are_believed() {
+        let old = keys(ONE, "ally").unwrap().grant_as(1, &["analytics"], ID).unwrap();
+        let rotated = keys(&format!("# new\n{TWO}\n{ONE}"), "ally").unwrap();
+        assert!(old.starts_with(&format!("1.analytics.{ID}.one.")) && verifies(&rotated, &old));
+        let new = rotated.grant_as(1, &["analytics"], ID).unwrap();
+        assert!(new.starts_with(&format!("1.analytics.{ID}.two.")) && verifies(&rotated, &new));
+        assert!(!verifies(&keys(ONE, "ally").unwrap(), &new), "a key that is not in the file");
+        assert!(!verifies(&keys(ONE, "alllinks").unwrap(), &old), "another platform with the same key");
+    }
+
+    #[test]
+    fn a_grant_changed_at_any_byte_does_not_verify() {
+        let keys = keys(&format!("{ONE}{TWO}"), "ally").unwrap();
+        let grant = keys.grant_as(3, &["preferences", "analytics"], ID).unwrap();
+        assert!(verifies(&keys, &grant));
+        for at in (0..grant.len()).filter(|at| grant.as_bytes()[*at] != b'.') {
+            for other in b"0a1f+".iter().filter(|other| **other != grant.as_bytes()[at]) {
+                let mut bytes = grant.clone().into_bytes();
+                bytes[at] = *other;
+                assert!(!verifies(&keys, std::str::from_utf8(&bytes).unwrap()), "byte {at}");
+            }
+        }
+        assert!(!verifies(&keys, &grant.to_uppercase()) && !verifies(&keys, &grant[..grant.len() - 1]));
+    }
+
+    /// What docs/PRIVACY.md says of it, written down a second time.
+    #[test]
+    fn the_mac_is_the_first_half_of_keyed_blake3_over_context_name_and_text() {
+        let signed = format!("3.analytics.{ID}.one");
+        let message = [b"footfall consent/v1".as_slice(), &4_u64.to_le_bytes(), b"ally", signed.as_bytes()].concat();
+        let mac = blake3::keyed_hash(&[1; 32], &message).to_hex();
+        let grant = keys(ONE, "ally").unwrap().grant_as(3, &["analytics"], ID).unwrap();
+        assert_eq!(grant, format!("{signed}.{}", &mac[..32]));
+    }
+
+    #[test]
+    fn a_bad_line_is_named_and_not_shown() {
+        let short = ONE.replace("AQE\n", "\n");
+        for (text, expected) in [
+            ("", BadGrantKeys::None),
+            ("# only a remark", BadGrantKeys::None),
+            ("one", BadGrantKeys::Line(1)),
+            (&short, BadGrantKeys::Line(1)),
+            (&format!("\n{}", ONE.replace("one", "a.b")), BadGrantKeys::Line(2)),
+            (&format!("{ONE}{}", TWO.replace("two", "one")), BadGrantKeys::Twice(2)),
+        ] {
+            assert_eq!(keys(text, "ally").err(), Some(expected), "{text}");
+        }
+        assert!(keys(GrantKeys::new_line("k1").expose(), "ally").is_ok());
+    }
+}

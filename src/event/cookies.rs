@@ -1,0 +1,63 @@
+/// The `Cookie` fields of a request, as sent. In however many lines a proxy passed them on, they are one list (RFC 9113, 8.2.3). Bytes, because
+/// anybody's cookie may hold what is no text, and must not hide ours. Like the caller it is part of, it cannot be printed or copied.
+#[derive(Default)]
+pub struct Cookies<'a> {
+    first: &'a [u8],
+    /// Hardly ever: browsers send one line.
+    more: Vec<&'a [u8]>,
+}
+
+impl<'a> Cookies<'a> {
+    /// The next line.
+    pub fn add(&mut self, line: &'a [u8]) {
+        match self.first.is_empty() {
+            true => self.first = line,
+            false => self.more.push(line),
+        }
+    }
+
+    /// The values of all cookies of that name that are text, in the order they were sent.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        let lines = std::iter::once(self.first).chain(self.more.iter().copied());
+        let values = lines
+            .flat_map(|line| line.split(|byte| *byte == b';'))
+            .filter_map(move |pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+        values.filter_map(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Whether there is a cookie of that name.
+    pub fn hold(&self, name: &str) -> bool {
+        self.named(name).next().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named<'a>(lines: &[&'a [u8]], name: &str) -> Vec<&'a str> {
+        let mut cookies = Cookies::default();
+        lines.iter().for_each(|line| cookies.add(line));
+        cookies.named(name).collect()
+    }
+
+    #[test]
+    fn a_cookie_is_found_by_its_whole_name() {
+        assert_eq!(named(&[b"xff_consent=2; ff_consent=1.none"], "ff_consent"), ["1.none"]);
+        assert_eq!(named(&[b"ff_consent2=1; ff_consent; =1"], "ff_consent"), [""; 0]);
+        assert_eq!(named(&[], "ff_consent"), [""; 0]);
+    }
+
+    #[test]
+    fn all_lines_are_one_list_and_the_order_stays() {
+        let lines: [&[u8]; 3] = [b"a=1; c=2", b"", b"b=3;a=4 "];
+        assert_eq!(named(&lines, "a"), ["1", "4"]);
+        assert_eq!((named(&lines, "b"), named(&lines, "c")), (vec!["3"], vec!["2"]));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_hide_nothing_but_themselves() {
+        let lines: [&[u8]; 2] = [b"x=\xff\xfe; a=1", b"\xe9=\xe9; a=\xe9; a=2"];
+        assert_eq!(named(&lines, "a"), ["1", "2"]);
+    }
+}

@@ -1,0 +1,73 @@
+//! Finds or makes the keys that sign grants, and reads their file again when it changes: a new key is taken without a restart, which would
+//! forget the day's visitors.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use anyhow::Context;
+
+use crate::config::{Config, Secret};
+use crate::consent::GrantKeys;
+use crate::disk;
+
+/// The file as it was read last.
+pub(super) struct GrantKeyFile {
+    path: PathBuf,
+    site: String,
+    read: Mutex<Option<SystemTime>>,
+}
+
+impl GrantKeyFile {
+    pub(super) fn of(config: &Config) -> GrantKeyFile {
+        let own = || config.ledger.dir.join("consent.keys");
+        let named = &config.consent.key_file;
+        let path = if named.is_empty() { own() } else { PathBuf::from(named) };
+        GrantKeyFile { path, site: config.consent.site.clone(), read: Mutex::default() }
+    }
+
+    /// The keys there are, or a first one that is made.
+    pub(super) fn open(&self) -> anyhow::Result<GrantKeys> {
+        self.open_or_make().with_context(|| format!("consent.key_file: {}", self.path.display()))
+    }
+
+    /// `None` where the file is as it was.
+    pub(super) fn changed(&self) -> anyhow::Result<Option<GrantKeys>> {
+        let seen = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if fs::metadata(&self.path).and_then(|file| file.modified()).ok() == seen {
+            return Ok(None);
+        }
+        self.read().with_context(|| format!("consent.key_file: {}", self.path.display())).map(Some)
+    }
+
+    fn open_or_make(&self) -> anyhow::Result<GrantKeys> {
+        if !self.path.try_exists()? {
+            disk::private_folder(disk::folder_of(&self.path))?;
+            disk::make_once(&self.path, GrantKeys::new_line("k1").expose().as_bytes())?;
+            let file = self.path.display();
+            tracing::info!(%file, "a key that signs grants was made; every collector of the platform needs a copy of it");
+        }
+        self.read()
+    }
+
+    fn read(&self) -> anyhow::Result<GrantKeys> {
+        // Before the text: what changes in between is read again.
+        let changed = fs::metadata(&self.path).and_then(|file| file.modified()).ok();
+        let text = match fs::read_to_string(&self.path) {
+            Err(error) if error.kind() == ErrorKind::InvalidData => anyhow::bail!("it is no text"),
+            text => Secret::new(text?),
+        };
+        let keys = GrantKeys::read(&text, &self.site);
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = changed;
+        Ok(keys?)
+    }
+}
+
+/// Signs the grants of made-up people: what a browser's cookie holds, for an id in hex.
+pub fn signer(config: &Config) -> anyhow::Result<impl Fn(&str) -> String + Send + Sync + use<>> {
+    let keys = GrantKeyFile::of(config).open()?;
+    let (version, tier) = (config.consent.version, config.consent.analytics_tier.clone());
+    Ok(move |id: &str| keys.grant_as(version, &[&*tier], id).expect("32 hex digits are an id"))
+}
