@@ -22,6 +22,15 @@ impl Lock {
     }
 }
 
+impl Lock {
+    /// Waits for whoever holds it. Not for threads that must not stand still.
+    pub fn wait(path: &Path) -> io::Result<Lock> {
+        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(Lock(file))
+    }
+}
+
 impl Drop for Lock {
     /// Closing is not enough: a child that another thread is just starting has a copy of every open file until it becomes
     /// the other program.

@@ -42,7 +42,7 @@ mod granting;
 mod mailing;
 
 pub use granting::signer;
-pub use mailing::mint;
+pub use mailing::{mint, signed};
 
 /// Runs until a signal or a failure. An error means that something was not kept; the caller's exit code says so.
 pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {

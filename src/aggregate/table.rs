@@ -27,6 +27,7 @@ pub struct Caps {
     pub values_per_site: usize,
     pub texts: usize,
     pub hit_ids: usize,
+    pub mail_links: usize,
 }
 
 impl Caps {
@@ -41,6 +42,7 @@ impl Caps {
             values_per_site: limits.values_per_site,
             texts: limits.texts,
             hit_ids: limits.hit_ids,
+            mail_links: config.mail.links_per_template as usize,
         }
     }
 }
@@ -113,11 +115,12 @@ impl Table {
         let (number, book) = self.books.of(&event.span, &self.caps);
         let opening = event.opener.map(|opener| book.openers.opened(opener));
         self.overflow.visitors += u64::from(opening == Some(Opening::Full));
-        let mut text = |text: &str| {
-            let id = || book.texts.intern(Scope::mail(), text, self.caps.items_per_site);
-            (!text.is_empty()).then(id).map(|id| (number, id))
-        };
-        let (template, link) = (text(&event.template), text(&event.link));
+        let template = book.texts.intern(Scope::mail(), &event.template, self.caps.items_per_site);
+        // Whoever signs by himself is not asked by the mint: a name of each recipient's own must not become a row here either.
+        let scope = Scope::mail_link(template, event.batch);
+        let mut link = || book.texts.intern(scope, &event.link, self.caps.mail_links);
+        let link = (!event.link.is_empty()).then(|| (number, link()));
+        let template = Some((number, template));
         let (day, batch, action, reader) = (event.span.day, event.batch, event.action, event.reader);
         let first = u32::from(opening == Some(Opening::First));
         self.batch.mail.push((MailDraft { day, template, batch, action, link, reader }, (1, first)));

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use foldhash::quality::RandomState;
 use hashbrown::{HashMap, HashTable};
 
-use crate::event::{Dimension, OTHER, Subject};
+use crate::event::{Day, Dimension, OTHER, Subject};
 
 /// Where a text belongs: what is capped is the number of distinct texts of one scope.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,9 +22,14 @@ impl Scope {
         Scope(u64::from(site) << 8 | 0x20)
     }
 
-    /// Templates of mails, and their links. Only the platform can name one: its key signs them.
+    /// Templates of mails. Only the platform can name one: its key signs them.
     pub(super) fn mail() -> Scope {
         Scope(u64::MAX << 8 | 0x20)
+    }
+
+    /// Links of the mails of one template, by its number, and batch day.
+    pub(super) fn mail_link(template: u32, batch: Day) -> Scope {
+        Scope(1 << 63 | u64::from(template) << 24 | u64::from(batch.number()) << 8 | 0x21)
     }
 
     /// Values of a site's dimension. Closed lists (country, device, …) are shared by all sites: they cannot grow.

@@ -40,6 +40,9 @@ pub struct Mail {
     /// How long pixels and links work, where the platform does not say.
     #[garde(range(min = 1, max = 1100))]
     pub life_days: u32,
+    /// Names and targets of links that all mails of one template and batch day have together.
+    #[garde(range(min = 1, max = 200))]
+    pub links_per_template: u32,
     /// How long it is kept whether a message was opened.
     #[garde(range(min = 1, max = 400))]
     pub message_days: u32,

@@ -24,9 +24,10 @@ pub use fault::script_error;
 pub use language::Language;
 pub use link::link;
 pub use page::Page;
+pub use path::clean as clean_path;
 pub use source::{DIRECT, Source};
 pub use sources::{Group, Listed};
-pub use text::{ID, event_name};
+pub use text::{ID, event_name, looks_secret};
 
 use crate::event::{Address, Agent, Dimension, Hints};
 

@@ -6,14 +6,20 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::keys::Keys;
-use super::target::{BadTarget, is_unsubscribe, well_formed};
+use super::target::{BadTarget, is_unsubscribe, well_formed, whose};
 use super::token::Mail;
 use crate::config::{Mail as Config, is_mail_name};
+use crate::enrich::looks_secret;
 use crate::event::Day;
 
 const MOST_LINKS: usize = 200;
 /// What nobody should still be asked to count.
 const LONGEST_DAYS: i32 = 1100;
+/// Mails are signed for the day they are sent on; a queue may have stood still for some days.
+pub(super) const OLDEST_DAYS: i64 = 7;
+/// In the name of a link: a year fits, a recipient's number does not.
+const DIGITS_IN_A_ROW: usize = 4;
+const DIGITS: usize = 8;
 
 pub struct Mint {
     pub keys: Keys,
@@ -54,7 +60,7 @@ pub struct Target {
 #[derive(Serialize, PartialEq, Debug)]
 pub struct Minted {
     pub template: String,
-    pub batch: String,
+    pub batch: Date,
     pub expires: String,
     pub pixel: Option<String>,
     /// The pixel as it belongs into the mail.
@@ -71,7 +77,18 @@ pub enum BadOrder {
     Link(usize),
     #[error("links: a mail has at most {MOST_LINKS} links")]
     TooMany,
-    #[error("batch: a day from 1970-01-01 to 2149-06-06")]
+    #[error(
+        "links[{0}].link: looks like a recipient, who has no link of his own: at most {DIGITS_IN_A_ROW} digits in a row and {DIGITS} in \
+         all, no token, no UUID. A link is named after what it is, the same in all mails"
+    )]
+    Whose(usize),
+    #[error(
+        "batch: {0} is still to come: a mail is signed for the day it is sent on, at most {OLDEST_DAYS} days later"
+    )]
+    ToCome(Date),
+    #[error(
+        "batch: a day from 1970-01-01 to 2149-06-06, at most {OLDEST_DAYS} days ago: a mail is signed for the day it is sent on"
+    )]
     Batch,
     #[error("expires: a day from the batch's on, at most {LONGEST_DAYS} days later")]
     Expires,
@@ -79,6 +96,10 @@ pub enum BadOrder {
     Over(Date),
     #[error("sent: an instant of the batch's day or of the day before or after it")]
     Sent,
+    #[error(
+        "sent: a whole minute, the same in all mails of the batch: an instant of each would be a number of its recipient"
+    )]
+    Minute,
     #[error("links[{0}].url: {1}")]
     Target(usize, BadTarget),
 }
@@ -112,10 +133,25 @@ impl Mint {
         if is_unsubscribe(target) { Err(BadTarget::Unsubscribe) } else { Ok(()) }
     }
 
+    /// What is signed here, beyond what leads: mails that were sent before a rule was made go on working.
+    fn may_sign(&self, target: &str) -> Result<(), BadTarget> {
+        self.may_lead(target)?;
+        whose(target).map_or(Ok(()), |part| Err(BadTarget::Whose(part)))
+    }
+
+    /// Signs what is of the right form. Whether other mails of its batch leave room for it, [`super::Signed`] knows.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that must not be signed: which key it is of, and what is accepted.
     pub fn mint(&self, order: &Order, today: Date) -> Result<Minted, BadOrder> {
         self.listed(&order.template)?;
         let batch = order.batch.unwrap_or(today);
-        let first = Day::from_date(batch).ok_or(BadOrder::Batch)?;
+        if batch > today {
+            return Err(BadOrder::ToCome(batch));
+        }
+        let oldest = today.checked_sub(jiff::Span::new().days(OLDEST_DAYS)).unwrap_or(Date::MIN);
+        let first = Day::from_date(batch).filter(|_| batch >= oldest).ok_or(BadOrder::Batch)?;
         let later = |days: i32| batch.checked_add(jiff::Span::new().days(days)).map_err(|_| BadOrder::Batch);
         let expires = match order.expires {
             Some(day) if (batch..=later(LONGEST_DAYS)?).contains(&day) => day,
@@ -131,6 +167,9 @@ impl Mint {
         if order.sent.is_some_and(|sent| !(before..=after).contains(&day_of(sent))) {
             return Err(BadOrder::Sent);
         }
+        if order.sent.is_some_and(|sent| sent.as_nanosecond() % 60_000_000_000 != 0) {
+            return Err(BadOrder::Minute);
+        }
         let mail = Mail {
             template: &order.template,
             batch: first,
@@ -141,7 +180,7 @@ impl Mint {
         let pixel = order.consent.then(|| self.pixel(&self.keys.open(&mail)));
         Ok(Minted {
             template: order.template.clone(),
-            batch: batch.to_string(),
+            batch,
             expires: expires.to_string(),
             html: pixel.as_ref().map(|url| format!(r#"<img src="{url}" width="1" height="1" alt="">"#)),
             pixel,
@@ -163,12 +202,22 @@ impl Mint {
             if !is_mail_name(link) || links.iter().any(|known| known.link == *link) {
                 return Err(BadOrder::Link(place));
             }
-            self.may_lead(url).map_err(|why| BadOrder::Target(place, why))?;
+            if names_somebody(link) {
+                return Err(BadOrder::Whose(place));
+            }
+            self.may_sign(url).map_err(|why| BadOrder::Target(place, why))?;
             let url = format!("{}/c/{}", self.base, self.keys.click(mail, link, url));
             links.push(Target { link: link.clone(), url });
         }
         Ok(links)
     }
+}
+
+/// As far as a name can tell by itself: what is left is bounded by how many names a batch has.
+fn names_somebody(link: &str) -> bool {
+    let digits = link.bytes().filter(u8::is_ascii_digit).count();
+    let in_a_row = link.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or(0);
+    in_a_row > DIGITS_IN_A_ROW || digits > DIGITS || looks_secret(link)
 }
 
 #[cfg(test)]
@@ -230,15 +279,53 @@ mod tests {
             assert_eq!(refused(Order { expires: Some(expires), ..order(&[]) }), BadOrder::Expires);
         }
         assert_eq!(refused(Order { batch: Some(jiff::civil::date(1969, 12, 31)), ..order(&[]) }), BadOrder::Batch);
-        let late = jiff::civil::date(2020, 3, 10);
-        let over = BadOrder::Over(jiff::civil::date(2020, 6, 8));
-        assert_eq!(refused(Order { batch: Some(late), ..order(&[]) }), over);
+        let batch = |day| Order { batch: Some(day), ..order(&[]) };
+        assert_eq!(refused(batch(jiff::civil::date(2026, 3, 2))), BadOrder::Batch);
+        assert_eq!(refused(batch(jiff::civil::date(2026, 3, 11))), BadOrder::ToCome(jiff::civil::date(2026, 3, 11)));
+        assert!(mint().mint(&batch(jiff::civil::date(2026, 3, 3)), TODAY).is_ok());
+        let (late, yesterday) = (jiff::civil::date(2026, 3, 5), jiff::civil::date(2026, 3, 9));
+        let over = Order { expires: Some(yesterday), ..batch(late) };
+        assert_eq!(refused(over), BadOrder::Over(yesterday));
         let sent = |text: &str| Order { sent: Some(text.parse().unwrap()), ..order(&[]) };
         for wrong in ["1960-01-01T00:00:00Z", "2026-03-08T23:59:59Z", "2026-03-12T00:00:00Z", "2027-03-10T12:00:00Z"] {
             assert_eq!(refused(sent(wrong)), BadOrder::Sent, "{wrong}");
         }
-        for right in ["2026-03-09T00:00:00Z", "2026-03-11T23:59:59Z"] {
+        for wrong in ["2026-03-10T12:00:01Z", "2026-03-10T12:00:00.001Z"] {
+            assert_eq!(refused(sent(wrong)), BadOrder::Minute, "{wrong}");
+        }
+        for right in ["2026-03-09T00:00:00Z", "2026-03-11T23:59:00Z"] {
             assert!(mint().mint(&sent(right), TODAY).is_ok(), "{right}");
+        }
+    }
+
+    #[test]
+    fn what_names_a_recipient_is_refused_in_a_links_name_and_in_its_target() {
+        use crate::mail::target::Part::{Fragment, Host, Path, Query};
+        let refused = |link: &str, url: &str| mint().mint(&order(&[(link, url)]), TODAY).err();
+        for link in
+            ["u-1234567-ann", "12345", "a-123-456-789", "0b9e1c9a-3d5f-4c7e-9a1b-2f3e4d5c6b7a", "a1b2c3d4e5f6a7b8c9d0"]
+        {
+            assert_eq!(refused(link, "https://a.example/"), Some(BadOrder::Whose(0)), "{link}");
+        }
+        for (url, part) in [
+            ("https://a.example/?rcpt=1234567", Query),
+            ("https://a.example/?tab=1&User-ID=7", Query),
+            ("https://a.example/?x=ann%40mail.example", Query),
+            ("https://a.example/?x=123456789", Query),
+            ("https://a.example/order/987654321", Path),
+            ("https://a.example/ann@mail.example/", Path),
+            ("https://a.example/#uid=7", Fragment),
+            ("https://a.example/#0b9e1c9a-3d5f-4c7e-9a1b-2f3e4d5c6b7a", Fragment),
+            ("https://r123456789.a.example/", Host),
+        ] {
+            assert_eq!(refused("a", url), Some(BadOrder::Target(0, BadTarget::Whose(part))), "{url}");
+        }
+        for (link, url) in [
+            ("offer-2026", "https://a.example/offers/2026-11-28?tab=shop&page=12#top"),
+            ("button_2", "https://a.example/@mia?utm_campaign=spring"),
+            ("a", "https://a.example/?user=#account"),
+        ] {
+            assert_eq!(refused(link, url), None, "{link} {url}");
         }
     }
 }

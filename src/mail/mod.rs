@@ -2,6 +2,7 @@
 //!
 //! What must hold:
 //! - a token says which mail it is of, never whose; all recipients of a batch get the same one;
+//! - what is signed for one recipient alone is refused, as far as it can be told from what all of them share;
 //! - whoever cannot sign cannot count, and cannot make a link of ours lead anywhere;
 //! - an address and an agent are judged while the request lasts; only the verdict goes on.
 //!
@@ -13,6 +14,7 @@ mod keys;
 mod lists;
 mod mint;
 mod opened;
+mod signed;
 mod target;
 mod token;
 mod watch;
@@ -23,6 +25,7 @@ pub use keys::{BadKeys, Keys, is_key_id};
 pub use lists::ListsError;
 pub use mint::{BadOrder, Mint, Minted, Order, Target};
 pub use opened::Opened;
+pub use signed::{NotSigned, Signed};
 pub use target::tagged;
 pub use token::{Click, Mail};
 pub use watch::{Sender, Watch};

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use url::Url;
 
+use crate::enrich::{ID, clean_path, looks_secret};
+
 const MOST_BYTES: usize = 2048;
 
 /// Why a target is refused. Says nothing of the target itself: it may hold a person.
@@ -17,6 +19,31 @@ pub enum BadTarget {
     Host,
     #[error("a link to unsubscribe is never wrapped: software that follows links would unsubscribe people")]
     Unsubscribe,
+    #[error(
+        "a target is the same for all recipients; the {0} of this one looks like one of them (an address, a token, a UUID, nine digits or \
+         more, a key such as rcpt, user, email or token). A link of one recipient stands in the mail as it is, unwrapped"
+    )]
+    Whose(Part),
+}
+
+/// A piece of a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    Host,
+    Path,
+    Query,
+    Fragment,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Part::Host => "host",
+            Part::Path => "path",
+            Part::Query => "query",
+            Part::Fragment => "fragment",
+        })
+    }
 }
 
 /// The text is what a browser will read: nothing in it may be read in two ways.
@@ -45,6 +72,52 @@ pub fn is_unsubscribe(target: &str) -> bool {
         let joined = part.replace(['-', '_'], "");
         WAYS_OUT.iter().any(|word| joined.contains(word)) || OPT_OUT.iter().any(|word| part.contains(word))
     })
+}
+
+/// Keys whose value is somebody's whatever it looks like, without what is neither letter nor digit.
+const SOMEBODYS: [&str; 24] = [
+    "account",
+    "accountid",
+    "contact",
+    "contactid",
+    "customer",
+    "customerid",
+    "email",
+    "emailaddress",
+    "hsenc",
+    "jwt",
+    "mceid",
+    "member",
+    "memberid",
+    "mkttok",
+    "rcpt",
+    "recipient",
+    "recipientid",
+    "subscriber",
+    "subscriberid",
+    "token",
+    "uid",
+    "user",
+    "userid",
+    "veroid",
+];
+
+/// The part of a target that looks like a recipient, as far as one target can tell by itself. `target` is well formed.
+pub fn whose(target: &str) -> Option<Part> {
+    let url = Url::parse(target).ok()?;
+    let pairs_tell = |text: &str| {
+        url::form_urlencoded::parse(text.as_bytes()).any(|(key, value)| {
+            let word: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+            looks_secret(&key) || looks_secret(&value) || (!value.is_empty() && SOMEBODYS.contains(&&*word))
+        })
+    };
+    let parts = [
+        (Part::Host, url.host_str().is_some_and(|host| host.split('.').any(looks_secret))),
+        (Part::Path, clean_path(url.path()).split('/').any(|segment| segment == ID)),
+        (Part::Query, url.query().is_some_and(pairs_tell)),
+        (Part::Fragment, url.fragment().is_some_and(pairs_tell)),
+    ];
+    parts.into_iter().find(|(_, tells)| *tells).map(|(part, _)| part)
 }
 
 /// A target on one of our own pages tells that page which mail it was: the visit's source and campaign. Nothing of a recipient. What the

@@ -13,7 +13,7 @@ use crate::disk;
 use crate::ingest::Edge;
 use crate::ingest::mail::MailEdge;
 use crate::journal::Journal;
-use crate::mail::{Desk, Keys, Mint, Opened};
+use crate::mail::{Desk, Keys, Mint, Opened, Signed};
 
 /// `None` where mails are switched off. `key` is random and lives as long as the process.
 pub(super) fn desk(
@@ -25,7 +25,7 @@ pub(super) fn desk(
     if !config.mail.enabled {
         return Ok(None);
     }
-    let desk = Desk::new(&config.mail, mint(config)?, zones.number(&config.mail.zone), key, opened)
+    let desk = Desk::new(&config.mail, (mint(config)?, signed(config)), zones.number(&config.mail.zone), key, opened)
         .context("mail.agents_file or mail.networks_file")?;
     let (agents, networks, stretches) = desk.judge.dates();
     tracing::info!(agents, networks, stretches, "who loads mails is judged by lists of these dates");
@@ -55,6 +55,11 @@ pub fn mint(config: &Config) -> anyhow::Result<Mint> {
     let file = read_or_make(path).with_context(|| format!("mail.key_file: {}", path.display()))?;
     let keys = Keys::read(&file).with_context(|| format!("mail.key_file: {}", path.display()))?;
     Ok(Mint::new(&config.mail, &config.server.prefix, keys))
+}
+
+/// What was signed of the batches of the last days.
+pub fn signed(config: &Config) -> Signed {
+    Signed::open(&config.journal.dir, config.mail.links_per_template as usize)
 }
 
 fn read_or_make(path: &Path) -> std::io::Result<Secret> {

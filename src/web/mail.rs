@@ -18,7 +18,7 @@ use super::registry::done;
 use crate::access::{self, Digest};
 use crate::event::{Day, Problem, SiteId};
 use crate::http::refuse;
-use crate::mail::{BadOrder, Desk, Messages, Order};
+use crate::mail::{BadOrder, Desk, Messages, Minted, NotSigned, Order};
 use crate::report::{self, Asked, Question};
 
 const BODY_BYTES: usize = 256 * 1024;
@@ -89,13 +89,30 @@ async fn links(request: HttpRequest, mut payload: web::Payload, site: web::Data<
             return Err(bad_value(format!("mails holds at most {MOST_MAILS}")));
         }
         let today = site.today_in(&zone(&site));
-        let mint = |(place, order): (usize, &Order)| {
-            desk.mint.mint(order, today).map_err(|why| refused(why, &format!("mails[{place}].")))
-        };
-        let minted = mails.iter().enumerate().map(mint).collect::<Result<Vec<_>, Problem>>()?;
+        let desk = Arc::clone(desk);
+        let minted = web::block(move || sign(&desk, &mails, today)).await.map_err(|_| not_kept())??;
         Ok(json!({ "mails": minted }))
     };
     answer(minted.await).await
+}
+
+/// All of them or none. Waits for the disk.
+fn sign(desk: &Desk, mails: &[Order], today: Date) -> Result<Vec<Minted>, Problem> {
+    let mint = |(place, order): (usize, &Order)| {
+        desk.mint.mint(order, today).map_err(|why| refused(why, &format!("mails[{place}].")))
+    };
+    let minted = mails.iter().enumerate().map(mint).collect::<Result<Vec<_>, Problem>>()?;
+    let pairs: Vec<(&Order, &Minted)> = mails.iter().zip(&minted).collect();
+    match desk.signed.take(&pairs, today) {
+        Ok(()) => Ok(minted),
+        Err(own @ NotSigned::Own { .. }) => {
+            Err(Problem::new(422, "recipients_own", "This mail cannot be signed").detail(own.to_string()))
+        }
+        Err(error @ NotSigned::File { .. }) => {
+            tracing::error!(%error, "what was signed of mails cannot be kept, so nothing is signed");
+            Err(not_kept())
+        }
+    }
 }
 
 async fn make(request: HttpRequest, mut payload: web::Payload, site: web::Data<Site>) -> HttpResponse {
@@ -175,6 +192,10 @@ fn refused(why: BadOrder, place: &str) -> Problem {
         _ => "bad_value",
     };
     Problem::new(422, code, "This mail cannot be signed").detail(format!("{place}{why}"))
+}
+
+fn not_kept() -> Problem {
+    Problem::new(503, "not_kept", "Nothing can be signed right now: what was signed cannot be kept")
 }
 
 fn unknown_message() -> Problem {

@@ -13,7 +13,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("enrich", &["event"]),
     ("pseudonym", &["config", "consent", "enrich", "event"]),
     ("aggregate", &["config", "event", "pseudonym"]),
-    ("mail", &["access", "config", "event", "pseudonym"]),
+    ("mail", &["access", "config", "disk", "enrich", "event", "pseudonym"]),
     ("disk", &[]),
     ("journal", &["aggregate", "clock", "config", "consent", "disk", "event", "pseudonym"]),
     ("ledger", &["clock", "config", "consent", "disk", "event"]),

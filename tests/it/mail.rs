@@ -1,6 +1,7 @@
 //! Pixels and links in mails, asked of the real program: what is answered, what is counted, what is not.
 
 mod answers;
+mod attack;
 mod counts;
 mod keys;
 mod messages;
@@ -115,6 +116,14 @@ pub fn nothing_counted(server: &Server) {
 
 pub fn classes(direct: u64, proxied: u64, machine: u64) -> Value {
     json!({"direct": direct, "proxied": proxied, "machine": machine})
+}
+
+/// `POST /api/v1/mail/links` by the operator, at noon of the batch's day.
+pub fn ask_for_links(server: &Server, body: &str) -> (u16, Value) {
+    let (host, now) = (server.address().to_string(), NOON.to_string());
+    let headers = [("Host", host.as_str()), ("X-Footfall-Now", &now)];
+    let answer = server.client().ask("POST", "/api/v1/mail/links", &headers, Body::Sized(body.as_bytes())).unwrap();
+    (answer.status, serde_json::from_slice(&answer.body).unwrap())
 }
 
 pub fn refused(server: &Server, reason: &str) -> u64 {

@@ -216,10 +216,8 @@ fn al_15_on_every_platform_a_signal_outweighs_a_grant_and_nobody_is_asked() {
 
 /// Of a mail, the pixel's path, if the platform gets one.
 fn mail_pixel(server: &Server, template: &str) -> Result<String, String> {
-    let host = server.address().to_string();
     let body = format!(r#"{{"mails":[{{"template":"{template}","batch":"2026-03-10","consent":true}}]}}"#);
-    let answer = server.client().ask("POST", "/api/v1/mail/links", &[("Host", &host)], Body::Sized(body.as_bytes()));
-    let answer: Value = serde_json::from_slice(&answer.unwrap().body).unwrap();
+    let (_, answer) = crate::mail::ask_for_links(server, &body);
     let pixel = answer["mails"][0]["pixel"].as_str().map(str::to_owned);
     pixel.ok_or_else(|| answer["code"].as_str().unwrap().to_owned())
 }

@@ -17,10 +17,11 @@ fn sign(more: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-fn settings(key_file: &Path) -> [String; 4] {
+fn settings(key_file: &Path) -> [String; 5] {
     let set = ["mail.enabled=true", "mail.templates=[\"welcome\"]", "mail.origin=https://pages.example"];
     let [enabled, templates, origin] = set.map(str::to_owned);
-    [enabled, templates, origin, format!("mail.key_file={key_file:?}")]
+    let journal = format!("journal.dir={:?}", key_file.parent().unwrap());
+    [enabled, templates, origin, format!("mail.key_file={key_file:?}"), journal]
 }
 
 #[test]

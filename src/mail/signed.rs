@@ -1,0 +1,268 @@
+//! What was signed of each template and batch day, so that no recipient gets a link, a target or an instant of his own.
+//!
+//! The mails of one template and batch day share what they hold: there is room for so many names and targets as a mail can need, in all of
+//! them together, and for a few instants. Who sends a thousand mails with a name each is refused the one after the last that fits.
+//!
+//! The file lies beside the journal, of the last days only, so that a restart forgets nothing; the command line reads and writes the same
+//! one. Several collectors have one each. It holds digests, too short to try out whose value one was.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Span;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::mint::{Minted, OLDEST_DAYS, Order};
+use crate::disk;
+
+/// A batch goes out at once, or in a few rounds.
+const MOST_SENT: usize = 8;
+const MOST_EXPIRES: usize = 4;
+
+/// What all mails of one template and batch day share.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shared {
+    Link,
+    Target,
+    Sent,
+    Expires,
+}
+
+impl Shared {
+    const ALL: [Shared; 4] = [Shared::Link, Shared::Target, Shared::Sent, Shared::Expires];
+
+    const fn many(self) -> &'static str {
+        match self {
+            Shared::Link => "names of links",
+            Shared::Target => "targets",
+            Shared::Sent => "instants",
+            Shared::Expires => "last days",
+        }
+    }
+}
+
+#[derive(thiserror::Error, Debug)]
+pub enum NotSigned {
+    #[error(
+        "mails[{mail}].{field}: all mails of one template and batch day share what they hold, at most {most} {} together, and {template} of {batch} has \
+         as many: one of each recipient's own is never signed",
+        .shared.many()
+    )]
+    Own { mail: usize, field: String, shared: Shared, most: usize, template: String, batch: Date },
+    #[error("{path}: {source}", path = .path.display())]
+    File { path: PathBuf, source: io::Error },
+}
+
+/// Digests, by what they are of.
+type Values = [BTreeSet<u32>; Shared::ALL.len()];
+type Batches = BTreeMap<(String, Date), Values>;
+
+/// A template and batch day as it stands in the file.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    template: String,
+    batch: Date,
+    values: Values,
+}
+
+pub struct Signed {
+    path: PathBuf,
+    most_links: usize,
+    /// As of the last time the file was read.
+    known: Mutex<Batches>,
+}
+
+/// One value of one mail.
+struct Claim<'a> {
+    mail: usize,
+    field: String,
+    of: (&'a str, Date),
+    shared: Shared,
+    digest: u32,
+}
+
+impl Signed {
+    /// `dir` is the journal's, `most_links` how many names and targets the mails of a template and batch day have together.
+    pub fn open(dir: &Path, most_links: usize) -> Signed {
+        Signed { path: dir.join("mails-signed.json"), most_links, known: Mutex::default() }
+    }
+
+    /// Takes what these mails hold, all of it or nothing. Waits for the disk where something of it is new.
+    ///
+    /// # Errors
+    ///
+    /// A mail holds what the mails of its template and batch day have no room for, or the file cannot be read or written.
+    pub fn take(&self, mails: &[(&Order, &Minted)], today: Date) -> Result<(), NotSigned> {
+        let claims: Vec<Claim<'_>> =
+            mails.iter().enumerate().flat_map(|(mail, signed)| claims(mail, *signed)).collect();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if claims.iter().all(|claim| claim.is_in(&known)) {
+            return Ok(());
+        }
+
+        // The command line may write as well.
+        let _alone = disk::Lock::wait(&self.path.with_extension("lock")).map_err(|source| self.failed(source))?;
+        *known = self.read(today)?;
+        let mut more = known.clone();
+        for claim in &claims {
+            self.add(claim, &mut more)?;
+        }
+        if more != *known {
+            self.write(&more)?;
+            *known = more;
+        }
+        Ok(())
+    }
+
+    fn add(&self, claim: &Claim<'_>, batches: &mut Batches) -> Result<(), NotSigned> {
+        let (template, batch) = claim.of;
+        let values = batches.entry((template.to_owned(), batch)).or_default();
+        let values = &mut values[claim.shared as usize];
+        let most = match claim.shared {
+            Shared::Link | Shared::Target => self.most_links,
+            Shared::Sent => MOST_SENT,
+            Shared::Expires => MOST_EXPIRES,
+        };
+        if values.len() >= most && !values.contains(&claim.digest) {
+            let (field, shared, template) = (claim.field.clone(), claim.shared, template.to_owned());
+            return Err(NotSigned::Own { mail: claim.mail, field, shared, most, template, batch });
+        }
+        values.insert(claim.digest);
+        Ok(())
+    }
+
+    /// Without the days nothing can be signed for any more.
+    fn read(&self, today: Date) -> Result<Batches, NotSigned> {
+        let text = match fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Batches::new()),
+            Err(error) => return Err(self.failed(error)),
+        };
+        let rows: Vec<Row> = serde_json::from_slice(&text).map_err(|error| self.failed(error.into()))?;
+        let first = today.checked_sub(Span::new().days(OLDEST_DAYS)).unwrap_or(Date::MIN);
+        let rows = rows.into_iter().filter(|row| row.batch >= first);
+        Ok(rows.map(|row| ((row.template, row.batch), row.values)).collect())
+    }
+
+    fn write(&self, batches: &Batches) -> Result<(), NotSigned> {
+        let row = |((template, batch), values): (&(String, Date), &Values)| Row {
+            template: template.clone(),
+            batch: *batch,
+            values: values.clone(),
+        };
+        let rows: Vec<Row> = batches.iter().map(row).collect();
+        let text = serde_json::to_vec(&rows).map_err(|error| self.failed(error.into()))?;
+        disk::put(&self.path, &text).map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: io::Error) -> NotSigned {
+        NotSigned::File { path: self.path.clone(), source }
+    }
+}
+
+impl Claim<'_> {
+    fn is_in(&self, batches: &Batches) -> bool {
+        let values = batches.get(&(self.of.0.to_owned(), self.of.1));
+        values.is_some_and(|values| values[self.shared as usize].contains(&self.digest))
+    }
+}
+
+/// The trap has no room of its own: it is a link like the others.
+fn claims<'a>(mail: usize, (order, minted): (&'a Order, &'a Minted)) -> Vec<Claim<'a>> {
+    let of = (&*minted.template, minted.batch);
+    let claim = |field: String, shared, value: &str| Claim { mail, field, of, shared, digest: digest(value) };
+    let mut claims = vec![claim("expires".to_owned(), Shared::Expires, &minted.expires)];
+    if let Some(sent) = order.sent {
+        claims.push(claim("sent".to_owned(), Shared::Sent, &sent.to_string()));
+    }
+    for (place, target) in order.links.iter().enumerate() {
+        claims.push(claim(format!("links[{place}].link"), Shared::Link, &target.link));
+        claims.push(claim(format!("links[{place}].url"), Shared::Target, &target.url));
+    }
+    claims
+}
+
+/// Short on purpose: many values have it. A value that has the digest of another is taken for that one.
+fn digest(value: &str) -> u32 {
+    let hash = blake3::hash(value.as_bytes());
+    u32::from_le_bytes(hash.as_bytes()[..4].try_into().expect("4 of 32 bytes are 4"))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::mail::Target;
+
+    const TODAY: Date = date(2026, 3, 10);
+
+    fn mail(template: &str, batch: Date, links: &[(&str, &str)]) -> (Order, Minted) {
+        let links: Vec<Target> =
+            links.iter().map(|(link, url)| Target { link: (*link).into(), url: (*url).into() }).collect();
+        let order = Order {
+            template: template.into(),
+            consent: true,
+            batch: Some(batch),
+            expires: None,
+            sent: None,
+            links: links.clone(),
+        };
+        let minted =
+            Minted { template: template.into(), batch, expires: "2026-06-08".into(), pixel: None, html: None, links };
+        (order, minted)
+    }
+
+    fn take(signed: &Signed, (order, minted): &(Order, Minted)) -> Result<(), String> {
+        signed.take(&[(order, minted)], TODAY).map_err(|error| error.to_string())
+    }
+
+    fn numbered(n: usize) -> (Order, Minted) {
+        mail("welcome", TODAY, &[(&format!("l{n}"), "https://a.example/")])
+    }
+
+    #[test]
+    fn the_mails_of_a_batch_share_so_many_names_and_no_more_also_after_a_restart_and_from_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (Signed::open(dir.path(), 3), Signed::open(dir.path(), 3));
+        for n in [0, 1, 0, 1] {
+            take(&one, &numbered(n)).unwrap();
+        }
+        take(&other, &numbered(2)).unwrap();
+        for signed in [&one, &other, &Signed::open(dir.path(), 3)] {
+            let error = take(signed, &numbered(3)).unwrap_err();
+            assert!(error.starts_with("mails[0].links[0].link: all mails of one template"), "{error}");
+            (0..3).for_each(|n| take(signed, &numbered(n)).unwrap());
+        }
+        // Another day and another template have room of their own.
+        take(&one, &mail("welcome", date(2026, 3, 9), &[("l9", "https://a.example/")])).unwrap();
+        take(&one, &mail("receipt", TODAY, &[("l9", "https://a.example/")])).unwrap();
+    }
+
+    #[test]
+    fn a_refused_order_takes_no_room_for_what_stood_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let signed = Signed::open(dir.path(), 2);
+        let mails: Vec<_> = (0..3).map(numbered).collect();
+        let mails: Vec<_> = mails.iter().map(|(order, minted)| (order, minted)).collect();
+        assert!(signed.take(&mails, TODAY).is_err());
+        (3..5).for_each(|n| take(&signed, &numbered(n)).unwrap());
+    }
+
+    #[test]
+    fn days_that_are_over_are_forgotten_and_a_broken_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let signed = Signed::open(dir.path(), 1);
+        take(&signed, &mail("welcome", date(2026, 3, 1), &[])).unwrap();
+        take(&signed, &numbered(0)).unwrap();
+        let text = fs::read_to_string(dir.path().join("mails-signed.json")).unwrap();
+        assert!(text.contains("2026-03-10") && !text.contains("2026-03-01") && !text.contains("a.example"), "{text}");
+        fs::write(dir.path().join("mails-signed.json"), "{").unwrap();
+        assert!(take(&Signed::open(dir.path(), 1), &numbered(0)).unwrap_err().contains("mails-signed.json"));
+    }
+}
