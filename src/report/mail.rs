@@ -1,5 +1,6 @@
 //! What became of the platform's mails. Who opens is told in three classes that are never added up. What fewer than k people did is not
-//! shown: a password that was reset on a quiet day is one person's mail, and the platform knows whose.
+//! shown: a password that was reset on a quiet day is one person's mail, and the platform knows whose. People are openers; loads and
+//! clicks that may all be one person's need four times as many.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,8 @@ pub struct MailAnswer {
     pub from: String,
     pub to: String,
     pub k: u64,
+    /// What `k` is where people cannot be told apart: of clicks, and of openings through a proxy.
+    pub k_loads: u64,
     pub templates: Vec<TemplateRow>,
 }
 
@@ -49,13 +52,16 @@ pub struct LinkRow {
     pub clicks: Cell,
 }
 
-/// By class of reader, or too few people to tell.
+/// By class of reader. `null` where too few people stand behind it to tell; software is nobody.
 #[derive(Serialize, Clone, Copy, PartialEq, Debug)]
-#[serde(untagged)]
-pub enum Cell {
-    Shown { direct: u64, proxied: u64, machine: u64 },
-    FewerThan { fewer_than: u64 },
+pub struct Cell {
+    pub direct: Option<u64>,
+    pub proxied: Option<u64>,
+    pub machine: u64,
 }
+
+/// Of loads that nobody can be told apart by: so many may be one person's, and count as one.
+const LOADS: u64 = 4;
 
 /// Sums of one template, day, batch or link.
 #[derive(Default, Clone, Copy)]
@@ -75,50 +81,68 @@ impl Sums {
         self.openers += row.visitors;
     }
 
-    /// Software is not people. A person who opens a mail five times is one, where that is known: not behind a proxy, and not where nobody
-    /// has a value.
-    fn opened(&self) -> Part {
-        let [direct, proxied, _] = self.opens;
-        let by_own_program = if self.openers > 0 { self.openers } else { direct };
-        Part { counts: self.opens, people: by_own_program + proxied }
+    /// A person who opens a mail five times is one, where that is known: not behind a proxy, and not where nobody has a value.
+    fn opened(&self) -> Counted {
+        let [direct, proxied, machine] = self.opens;
+        let loads = if self.openers > 0 { self.openers * LOADS } else { direct };
+        Counted { direct: Part { count: direct, loads }, proxied: Part::of(proxied), machine }
     }
 
-    /// Of clicks nobody knows whose they are: each may be another's.
-    fn clicked(&self) -> Part {
-        let [direct, proxied, _] = self.clicks;
-        Part { counts: self.clicks, people: direct + proxied }
+    /// Of clicks nobody knows whose they are.
+    fn clicked(&self) -> Counted {
+        let [direct, proxied, machine] = self.clicks;
+        Counted { direct: Part::of(direct), proxied: Part::of(proxied), machine }
     }
 }
 
-/// Counts by class, and how many people they are of at most.
+/// A count of one class, and how many loads of people who cannot be told apart it weighs as much as.
 #[derive(Clone, Copy)]
 struct Part {
-    counts: [u64; Reader::ALL.len()],
-    people: u64,
+    count: u64,
+    loads: u64,
 }
 
-/// The parts of a whole that is shown itself: what fewer than k did is hidden, and the next smallest with it until what is hidden is no
-/// smaller than k. Otherwise the whole less what is shown would tell.
-fn cells(parts: &[Part], k: u64) -> Vec<Cell> {
-    let mut order: Vec<usize> = (0..parts.len()).filter(|part| parts[*part].people > 0).collect();
-    order.sort_by_key(|part| parts[*part].people);
+impl Part {
+    fn of(count: u64) -> Part {
+        Part { count, loads: count }
+    }
+}
+
+/// Openings or clicks by class.
+#[derive(Clone, Copy)]
+struct Counted {
+    direct: Part,
+    proxied: Part,
+    machine: u64,
+}
+
+/// The parts of a whole that is shown itself. Each class stands for itself: a number in it is of that class alone.
+fn cells(parts: &[Counted], k: u64) -> Vec<Cell> {
+    let class = |of: fn(&Counted) -> Part| shown(&parts.iter().map(of).collect::<Vec<_>>(), k);
+    let classes = class(|part| part.direct).into_iter().zip(class(|part| part.proxied));
+    let cell = |((direct, proxied), part): ((Option<u64>, Option<u64>), &Counted)| Cell {
+        direct,
+        proxied,
+        machine: part.machine,
+    };
+    classes.zip(parts).map(cell).collect()
+}
+
+/// What fewer than k did is hidden, and the next smallest with it until what is hidden is no smaller than k. Otherwise the whole less what
+/// is shown would tell.
+fn shown(parts: &[Part], k: u64) -> Vec<Option<u64>> {
+    let least = k * LOADS;
+    let mut order: Vec<usize> = (0..parts.len()).filter(|part| parts[*part].loads > 0).collect();
+    order.sort_by_key(|part| parts[*part].loads);
     let mut hidden = 0;
     let many = order.iter().take_while(|part| {
-        let people = parts[**part].people;
-        let hide = people < k || (1..k).contains(&hidden);
-        hidden += if hide { people } else { 0 };
+        let loads = parts[**part].loads;
+        let hide = loads < least || (1..least).contains(&hidden);
+        hidden += if hide { loads } else { 0 };
         hide
     });
     let hide: Vec<usize> = many.copied().collect();
-    let cell = |(place, part): (usize, &Part)| match hide.contains(&place) {
-        true => Cell::FewerThan { fewer_than: k },
-        false => shown(part.counts),
-    };
-    parts.iter().enumerate().map(cell).collect()
-}
-
-fn shown([direct, proxied, machine]: [u64; Reader::ALL.len()]) -> Cell {
-    Cell::Shown { direct, proxied, machine }
+    parts.iter().enumerate().map(|(place, part)| (!hide.contains(&place)).then_some(part.count)).collect()
 }
 
 type Parts = BTreeMap<String, BTreeMap<String, Sums>>;
@@ -136,6 +160,7 @@ pub async fn mail(store: &Store, question: &Question) -> Result<MailAnswer, Stor
         from: question.from.to_string(),
         to: question.to.to_string(),
         k: question.k,
+        k_loads: question.k * LOADS,
         templates: days.keys().map(row).collect(),
     })
 }
@@ -189,20 +214,12 @@ fn template_row(
 
 /// Nobody is told from anybody where nobody has a value: then direct openings have no opener at all.
 fn openers(opens: Cell, sums: &Sums) -> Option<u64> {
-    match opens {
-        Cell::Shown { direct, .. } => (direct == 0 || sums.openers > 0).then_some(sums.openers),
-        Cell::FewerThan { .. } => None,
-    }
+    opens.direct.filter(|direct| *direct == 0 || sums.openers > 0).map(|_| sums.openers)
 }
 
 fn click_rate(opens: Cell, clicks: Cell) -> Option<f64> {
-    match (opens, clicks) {
-        (Cell::Shown { direct, proxied, .. }, Cell::Shown { direct: clicks, .. }) if direct + proxied > 0 => {
-            let rate = clicks as f64 / (direct + proxied) as f64;
-            Some((rate * 10_000.0).round() / 10_000.0)
-        }
-        _ => None,
-    }
+    let (opened, clicked) = (opens.direct? + opens.proxied?, clicks.direct?);
+    (opened > 0).then(|| ((clicked as f64 / opened as f64) * 10_000.0).round() / 10_000.0)
 }
 
 #[cfg(test)]
@@ -211,13 +228,9 @@ mod tests {
 
     use super::*;
 
-    fn people_shown(parts: &[u64], k: u64) -> Vec<Option<u64>> {
-        let parts: Vec<Part> = parts.iter().map(|people| Part { counts: [*people, 0, 9], people: *people }).collect();
-        let people = |cell| match cell {
-            Cell::Shown { direct, .. } => Some(direct),
-            Cell::FewerThan { .. } => None,
-        };
-        cells(&parts, k).into_iter().map(people).collect()
+    fn people_shown(people: &[u64], k: u64) -> Vec<Option<u64>> {
+        let parts: Vec<Part> = people.iter().map(|people| Part { count: *people, loads: people * LOADS }).collect();
+        shown(&parts, k)
     }
 
     #[test]
@@ -227,6 +240,17 @@ mod tests {
         assert_eq!(people_shown(&[9, 4, 3], 5), [Some(9), None, None]);
         assert_eq!(people_shown(&[1], 5), [None]);
         assert_eq!(people_shown(&[0, 0], 5), [Some(0), Some(0)]);
+    }
+
+    #[test]
+    fn where_nobody_is_told_from_anybody_it_takes_four_times_as_many() {
+        assert_eq!(shown(&[Part::of(19), Part::of(0)], 5), [None, Some(0)]);
+        assert_eq!(shown(&[Part::of(20), Part::of(60)], 5), [Some(20), Some(60)]);
+        // Without values direct openings are loads as well.
+        let opened = |opens: [u64; 3], openers| cells(&[Sums { opens, openers, ..Sums::default() }.opened()], 5)[0];
+        assert_eq!(opened([19, 0, 3], 0), Cell { direct: None, proxied: Some(0), machine: 3 });
+        assert_eq!(opened([5, 19, 0], 5), Cell { direct: Some(5), proxied: None, machine: 0 });
+        assert_eq!(opened([90, 20, 0], 4), Cell { direct: None, proxied: Some(20), machine: 0 });
     }
 
     proptest! {
@@ -242,9 +266,10 @@ mod tests {
 
     #[test]
     fn the_click_rate_is_of_people_and_is_not_told_of_few() {
-        let shown = |direct, proxied, machine| Cell::Shown { direct, proxied, machine };
+        let shown = |direct, proxied, machine| Cell { direct: Some(direct), proxied: Some(proxied), machine };
         assert_eq!(click_rate(shown(6, 6, 90), shown(3, 0, 50)), Some(0.25));
         assert_eq!(click_rate(shown(0, 0, 90), shown(0, 0, 0)), None);
-        assert_eq!(click_rate(Cell::FewerThan { fewer_than: 5 }, shown(9, 0, 0)), None);
+        let few = Cell { direct: None, ..shown(0, 9, 0) };
+        assert_eq!((click_rate(few, shown(9, 0, 0)), click_rate(shown(9, 9, 0), few)), (None, None));
     }
 }

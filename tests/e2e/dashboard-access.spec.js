@@ -207,23 +207,23 @@ test("mails say who opened and clicked, apart from proxies and machines", async 
   await expect(page.locator("#mail")).toContainText("No mail was opened in these days.");
   const csrf = await page.evaluate(async () => (await (await fetch("/api/v1/session")).json()).csrf);
   const order = { mails: [{ template: "welcome", batch: "2026-03-15", consent: true, links: [{ link: "start", url: collector.page("/u/demo") }] }] };
-  const { mails: [mail] } = await page.evaluate(async ([order, csrf]) => (await fetch("/api/v1/mail/links", { method: "POST", headers: { "x-csrf-token": csrf }, body: JSON.stringify(order) })).json(), [order, csrf]);
+  const { mails: [mail] } = await page.evaluate(async ([order, csrf, now]) => (await fetch("/api/v1/mail/links", { method: "POST", headers: { "x-csrf-token": csrf, "x-footfall-now": now }, body: JSON.stringify(order) })).json(), [order, csrf, String(NOW)]);
   const path = (url) => collector.page(new URL(url, collector.url).pathname);
-  for (let i = 0; i < 7; i++) {
+  for (let i = 0; i < 25; i++) {
     const agent = { "user-agent": `Mozilla/5.0 (X11; Linux x86_64; rv:1${i + 10}.0) Gecko/20100101 Thunderbird/1${i + 10}.0`, "x-forwarded-for": `217.160.9.${i + 1}`, "x-footfall-now": String(NOW + i * 60_000) };
     expect((await fetch(path(mail.pixel), { headers: agent })).status).toBe(200);
-    if (i < 6) expect((await fetch(path(mail.links[0].url), { headers: { ...agent, "x-footfall-now": String(NOW + i * 60_000 + 20_000) }, redirect: "manual" })).status).toBe(302);
+    if (i < 20) expect((await fetch(path(mail.links[0].url), { headers: { ...agent, "x-footfall-now": String(NOW + i * 60_000 + 20_000) }, redirect: "manual" })).status).toBe(302);
   }
-  await collector.flush(NOW + 10 * 60_000);
+  await collector.flush(NOW + 30 * 60_000);
   await page.reload();
   const report = await page.evaluate(async () => (await fetch("/api/v1/mail?range=7d")).json());
   const [{ opens, clicks }] = report.templates;
-  expect([opens.direct, clicks.direct]).toEqual([7, 6]);
+  expect([opens.direct, clicks.direct]).toEqual([25, 20]);
   const mails = page.getByRole("table", { name: "Mails", exact: true });
-  await expect(mails.getByRole("row", { name: /^welcome 7 0 0 6 86%/ })).toBeVisible();
+  await expect(mails.getByRole("row", { name: /^welcome 25 0 0 20 80%/ })).toBeVisible();
   await mails.getByRole("button", { name: "welcome" }).click();
-  await expect(page.getByRole("table", { name: "Links of welcome" }).getByRole("row", { name: "start 6" })).toBeVisible();
-  await expect(page.getByRole("table", { name: "welcome by day sent" }).getByRole("row", { name: "Sun, 15 Mar 2026 7 0 6" })).toBeVisible();
+  await expect(page.getByRole("table", { name: "Links of welcome" }).getByRole("row", { name: "start 20" })).toBeVisible();
+  await expect(page.getByRole("table", { name: "welcome by day sent" }).getByRole("row", { name: "Sun, 15 Mar 2026 25 0 20" })).toBeVisible();
   expect(await violations(page)).toEqual([]);
 });
 
