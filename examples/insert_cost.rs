@@ -1,4 +1,4 @@
-//! What a row of `daily` costs to store: CPU seconds (encoder, client and engine together, this whole process) for each
+//! What a row of `unpublished` costs to store: CPU seconds (encoder, client and engine together, this whole process) for each
 //! million rows, in blocks of 100 000. `insert_cost DIR LIBRARY [BLOCKS]`.
 
 use std::path::PathBuf;
@@ -29,6 +29,7 @@ async fn main() -> anyhow::Result<()> {
         data_dir,
         library,
         limits: Limits::default(),
+        names: Vec::new(),
     })
     .await?;
     store.insert("warm", &segment(blocks)).await?;
@@ -36,22 +37,22 @@ async fn main() -> anyhow::Result<()> {
     let segments: Vec<Sums> = (0..blocks).map(segment).collect();
     let encoding = Cost::start();
     let bytes: usize =
-        segments.iter().filter_map(|sums| native::encode(sums, Table::Daily)).map(|block| block.len()).sum();
+        segments.iter().filter_map(|sums| native::encode(sums, Table::Unpublished, 0)).map(|block| block.len()).sum();
     encoding.print("encoding alone", blocks, bytes);
     // The engine would merge meanwhile, and its cost would fall into either figure by chance.
-    store.client().query("SYSTEM STOP MERGES daily").execute().await?;
+    store.client().query("SYSTEM STOP MERGES unpublished").execute().await?;
     let whole = Cost::start();
     for (n, sums) in segments.iter().enumerate() {
         store.insert(&format!("c-1-{n}"), sums).await?;
     }
     whole.print("insert, acknowledged", blocks, bytes);
-    store.client().query("SYSTEM START MERGES daily").execute().await?;
+    store.client().query("SYSTEM START MERGES unpublished").execute().await?;
     let merging = Cost::start();
-    store.client().query("OPTIMIZE TABLE daily FINAL").execute().await?;
+    store.client().query("OPTIMIZE TABLE unpublished FINAL").execute().await?;
     merging.print("merging it all", blocks, bytes);
     let size: String = store
         .client()
-        .query("SELECT toString((sum(rows), sum(data_compressed_bytes))) FROM system.parts WHERE table = 'daily' AND active")
+        .query("SELECT toString((sum(rows), sum(data_compressed_bytes))) FROM system.parts WHERE table = 'unpublished' AND active")
         .fetch_one()
         .await?;
     println!("(rows, bytes) at rest: {size}");
@@ -78,7 +79,8 @@ fn segment(seed: u32) -> Sums {
             let item = if subject == Subject::Site { Sym(0) } else { Sym(1 + random(ITEMS)) };
             // Few values are most of them.
             let value = Sym(1 + ITEMS + random(VALUES).min(random(VALUES)).min(random(VALUES)));
-            let site = SiteId::from_u64(u64::from(random(5_000)).wrapping_mul(0xd6e8_feb8_6659_fd93));
+            let site =
+                SiteId::from_u128(u128::from(random(5_000)).wrapping_mul(0xd6e8_feb8_6659_fd93_8bd5_1b6a_9c3f_2e71));
             let key = DailyKey { site, day: Day::from_number(20_514), subject, dim, item, value };
             (key, Counts([0, 1 + random(2), 1 + random(3), 0, 0, 0, 0]))
         })

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::aggregate::Caps;
 use crate::clock::Clock;
-use crate::config::{Compatible, Config, Directory, Proxies};
+use crate::config::{Compatible, Config, Directory, Proxies, is_site_name};
 use crate::consent::{Gate, Refusals, Terms};
 use crate::enrich::{Countries, Enricher};
 use crate::event::Millis;
@@ -185,11 +185,7 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         mail: desk,
         access: Access::new(config, Arc::clone(&rates))
             .context("platform.token_key: is no key of platform.token_algorithm")?,
-        rules: Rules {
-            k: config.report.k,
-            fold_after_days: config.retention.fold_after_days,
-            keep_days: config.retention.keep_days,
-        },
+        rules: Rules { k: config.report.k, keep_days: config.retention.keep_days },
         journal,
         store: slot,
         flushed,
@@ -362,7 +358,15 @@ fn store_options(config: &Config) -> StoreOptions {
             connections: store.connections,
             ..Limits::default()
         },
+        names: names(config),
     }
+}
+
+/// What sites are called that the configuration names.
+fn names(config: &Config) -> Vec<String> {
+    let sites = config.sites.iter().map(|site| &site.id);
+    let compatible = config.compatible.iter().flat_map(|rule| &rule.sites);
+    sites.chain(compatible).filter(|name| is_site_name(name)).cloned().collect()
 }
 
 fn random_key() -> [u8; 32] {

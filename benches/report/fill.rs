@@ -42,7 +42,7 @@ pub fn fill(dir: &Path, library: &Path) -> Outcome<()> {
             println!("{}: {} sites, rows of daily so far {}", class.name, class.sites, rows(&store, "daily").await?);
         }
         beside(&store).await?;
-        for table in ["daily", "hourly", "activity", "vitals", "faults"] {
+        for table in ["daily", "published", "hourly", "activity", "vitals", "faults"] {
             run(&store, &format!("OPTIMIZE TABLE {table} FINAL")).await?;
         }
         println!("rows of daily: {}, {:.0} MB in all", rows(&store, "daily").await?, store.bytes().await? as f64 / 1e6);
@@ -60,6 +60,7 @@ fn options(dir: &Path, library: &Path) -> StoreOptions {
         data_dir: dir.to_owned(),
         library: library.to_owned(),
         limits: Limits { server_memory: 6 << 30, query_memory: 4 << 30, query_seconds: 3600, ..Limits::default() },
+        names: Vec::new(),
     }
 }
 
@@ -103,30 +104,34 @@ fn attribute(subject: &str, items: u32, prefix: &str, dim: &str, values: u32) ->
 }
 
 async fn sites(store: &Store, number: usize, class: &Class) -> Outcome<()> {
-    let first = SiteId::of(class.name).as_u64();
-    let id = format!("if(s.number = 0, {first}, sipHash64(s.number, {number}))");
+    let first = SiteId::of(class.name).as_u128();
+    let id = format!("if(s.number = 0, toUInt128('{first}'), reinterpretAsUInt128(sipHash128(s.number, {number})))");
     let weight = class.values[0] * 3;
     // One month and some hundred sites at a time: an insert of one partition, in the table's order.
     let step = (class.sites / 8).max(20);
     for from in (0..class.sites).step_by(step as usize) {
         let many = step.min(class.sites - from);
-        let sql = format!(
-            "INSERT INTO daily SELECT {id}, toDate('{LAST_DAY}') - d.number, subject, item, dim, value, \
-             if(dim = '', n * 2, 0), n, n + n % 2, if(dim = '', n % 3, 0), if(dim = '', n * 31, 0), \
-             if(subject = 'page' AND dim = '', n % 4, 0), if(subject = 'page' AND dim = '', n % 5, 0) \
-             FROM (SELECT number FROM numbers({from}, {many})) AS s CROSS JOIN numbers({DAYS}) AS d \
-             CROSS JOIN (SELECT *, 1 + rand(cityHash64(item, value)) % {weight} AS n FROM ({})) AS shape",
-            shape(class)
-        );
+        let rows = |columns: &str, only: &str| {
+            format!(
+                "SELECT {id}, toDate('{LAST_DAY}') - d.number, subject, item, {columns} \
+                 FROM (SELECT number FROM numbers({from}, {many})) AS s CROSS JOIN numbers({DAYS}) AS d \
+                 CROSS JOIN (SELECT *, 1 + rand(cityHash64(item, value)) % {weight} AS n FROM ({}) WHERE {only}) AS shape",
+                shape(class)
+            )
+        };
+        let totals =
+            "n * 2, n, n + n % 2, n % 3, n * 31, if(subject = 'page', n % 4, 0), if(subject = 'page', n % 5, 0)";
+        run(store, &format!("INSERT INTO daily {}", rows(totals, "dim = ''"))).await?;
+        let sql = format!("INSERT INTO published {}", rows("dim, value, 1, n, n + n % 2", "dim != ''"));
         run(store, &sql).await?;
     }
-    let named = format!("SELECT {first}, '{}', 0", class.name);
+    let named = format!("SELECT toUInt128('{first}'), '{}', 0", class.name);
     run(store, &format!("INSERT INTO names (site, name, revision) {named}")).await
 }
 
 /// What is derived from `daily`, and what stands beside it.
 async fn beside(store: &Store) -> Outcome<()> {
-    let of_sites = "FROM daily WHERE subject = 'site' AND dim = ''";
+    let of_sites = "FROM daily WHERE subject = 'site'";
     run(store, &format!("INSERT INTO activity SELECT day, site, hits, visitors, visits, bounces, seconds {of_sites}"))
         .await?;
     run(
@@ -138,19 +143,27 @@ async fn beside(store: &Store) -> Outcome<()> {
         ),
     )
     .await?;
+    let of_platform = format!("subject = 'site' AND day > toDate('{LAST_DAY}') - {DAYS}");
     run(
         store,
         &format!(
-            "INSERT INTO daily SELECT 0, day, subject, '', dim, value, sum(hits), sum(visitors), sum(visits), sum(bounces), \
-             sum(seconds), 0, 0 FROM daily WHERE subject = 'site' AND day > toDate('{LAST_DAY}') - {DAYS} \
-             GROUP BY day, subject, dim, value"
+            "INSERT INTO daily SELECT 0, day, subject, '', sum(hits), sum(visitors), sum(visits), sum(bounces), \
+             sum(seconds), 0, 0 FROM daily WHERE {of_platform} GROUP BY day, subject"
+        ),
+    )
+    .await?;
+    run(
+        store,
+        &format!(
+            "INSERT INTO published SELECT 0, day, subject, '', dim, value, 1, sum(visitors), sum(visits) FROM published \
+             WHERE {of_platform} GROUP BY day, subject, dim, value"
         ),
     )
     .await?;
     run(
         store,
         "INSERT INTO vitals SELECT site, day, item, device, metric, 20 + rand(bucket) % 40, 1 + hits % 7 FROM \
-         (SELECT site, day, item, hits FROM daily WHERE subject = 'page' AND dim = '' AND (hits % 3 = 0 OR site % 4 = 0)) AS pages \
+         (SELECT site, day, item, hits FROM daily WHERE subject = 'page' AND (hits % 3 = 0 OR site % 4 = 0)) AS pages \
          ARRAY JOIN ['phone', 'desktop'] AS device ARRAY JOIN ['LCP', 'INP', 'CLS', 'FCP', 'TTFB'] AS metric \
          ARRAY JOIN [1, 2] AS bucket",
     )
@@ -158,7 +171,7 @@ async fn beside(store: &Store) -> Outcome<()> {
     run(
         store,
         "INSERT INTO faults SELECT site, day, item, 'script', concat('TypeError /app.js:', toString(hits % 9)), 1 FROM daily \
-         WHERE subject = 'page' AND dim = '' AND hits % 11 = 0",
+         WHERE subject = 'page' AND hits % 11 = 0",
     )
     .await
 }

@@ -108,7 +108,7 @@ impl Collector {
         let config = format!(
             "[[profiles]]\nhost = \"pages.example\"\npath = \"/u/{{profile}}\"\nzone = \"UTC\"\n\
              [server]\nlisten = \"127.0.0.1:{port}\"\n[journal]\ndir = \"{dir}/journal\"\n[ledger]\ndir = \"{dir}/ledger\"\n\
-             [store]\ndir = \"{dir}/store\"\n[retention]\nfold_after_days = 400\n[test]\nclock = true\nstart_millis = {noon}\n",
+             [store]\ndir = \"{dir}/store\"\n[test]\nclock = true\nstart_millis = {noon}\n",
             dir = dir.display()
         );
         std::fs::write(dir.join("config.toml"), config)?;

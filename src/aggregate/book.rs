@@ -128,9 +128,9 @@ mod tests {
         let config = crate::config::load(Default::default(), |_| unreachable!()).unwrap();
         let caps = Caps { sites: 100, ..Caps::new(&config) };
         let mut book = Book::new(Arc::new(DaySpan::of(Zone(0), &TimeZone::UTC, 0)), &caps);
-        let held = (1..=5000).filter(|n| book.number_of(SiteId::from_u64(*n)).is_some()).count();
+        let held = (1..=5000).filter(|n| book.number_of(SiteId::from_u128(*n)).is_some()).count();
         assert_eq!((held, book.sites.len()), (100, 100));
-        assert_eq!(book.number_of(SiteId::from_u64(100)), Some(99));
+        assert_eq!(book.number_of(SiteId::from_u128(100)), Some(99));
     }
 
     #[test]

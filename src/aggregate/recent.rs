@@ -28,9 +28,9 @@ impl Recent {
     /// Remembers the id; `false` when it was seen before.
     pub(super) fn first_time(&mut self, site: SiteId, id: u128, at: Millis) -> bool {
         self.age(at);
-        let mut bytes = [0; 24];
-        bytes[..8].copy_from_slice(&site.as_u64().to_le_bytes());
-        bytes[8..].copy_from_slice(&id.to_le_bytes());
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(&site.as_u128().to_le_bytes());
+        bytes[16..].copy_from_slice(&id.to_le_bytes());
         let key = xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, self.seed);
         if self.generations.iter().any(|generation| generation.contains(&key)) {
             return false;
@@ -67,7 +67,7 @@ impl Recent {
 mod tests {
     use super::*;
 
-    const SITE: SiteId = SiteId::from_u64(7);
+    const SITE: SiteId = SiteId::from_u128(7);
 
     #[test]
     fn an_id_is_known_for_two_minutes_and_forgotten_after_three() {
@@ -85,7 +85,7 @@ mod tests {
     fn the_same_id_of_another_site_is_another_hit() {
         let mut recent = Recent::new(100, 1);
         assert!(recent.first_time(SITE, 1, 0));
-        assert!(recent.first_time(SiteId::from_u64(8), 1, 0));
+        assert!(recent.first_time(SiteId::from_u128(8), 1, 0));
     }
 
     #[test]

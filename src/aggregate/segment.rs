@@ -163,7 +163,7 @@ mod tests {
         let row = |&(site, dim, value, n): &(u64, Dimension, u32, u32)| {
             let counts = Counts::none().with(Hits, n).with(Visitors, n);
             let day = Day::from_number(1);
-            let site = SiteId::from_u64(site);
+            let site = SiteId::from_u128(u128::from(site));
             (DailyKey { site, day, subject: Subject::Site, dim, item: Sym::EMPTY, value: Sym(value) }, counts)
         };
         let strings = strings.iter().map(|text| (*text).into()).collect();

@@ -74,7 +74,7 @@ pub struct MailKey {
 }
 
 /// All counts of one segment: each key once, sorted. The same segment gives the same bytes each time it is sent.
-#[derive(Default, PartialEq, Eq, Debug)]
+#[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct Sums {
     pub strings: Vec<Box<str>>,
     pub daily: Vec<(DailyKey, Counts)>,

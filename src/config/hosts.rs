@@ -3,7 +3,7 @@
 //! A host is a site's own (`[[sites]]`, or the registry), or a profile rule makes a site of each profile under a path
 //! (`[[profiles]]`). A site's id is the hash of its name, so a page resolves without a lookup anywhere and without allocating.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -27,6 +27,8 @@ pub struct Hosts {
     by_host: HashMap<Box<str>, Vec<Rule>>,
     /// Sites that were named one by one, and other names of sites.
     by_name: HashMap<Box<str>, (SiteId, Zone)>,
+    /// The site's own name, by another name of it.
+    own_names: HashMap<Box<str>, Box<str>>,
     profiles: Vec<(Arc<Template>, Zone)>,
 }
 
@@ -44,24 +46,32 @@ impl Hosts {
     /// The rules must have passed validation. What of the registry contradicts the configuration, or what stands before it in the
     /// registry, is left out: two operators may have written at the same moment.
     pub fn new(zones: &Arc<Zones>, profiles: &[ProfileRule], sites: &[SiteRule], registered: &Registered) -> Hosts {
-        let mut hosts =
-            Hosts { zones: Arc::clone(zones), by_host: HashMap::new(), by_name: HashMap::new(), profiles: Vec::new() };
+        let mut hosts = Hosts {
+            zones: Arc::clone(zones),
+            by_host: HashMap::new(),
+            by_name: HashMap::new(),
+            own_names: HashMap::new(),
+            profiles: Vec::new(),
+        };
         for rule in sites {
             hosts.add_site(rule);
         }
         for rule in profiles {
             hosts.add_profiles(rule);
         }
+        let mut ids: HashSet<SiteId> = hosts.by_name.values().map(|(id, _)| *id).collect();
         for rule in &registered.sites {
-            let known = hosts.by_name.contains_key(rule.id.as_str())
+            let known = !ids.insert(SiteId::of(&rule.id))
                 || rule.hosts.iter().any(|host| hosts.by_host.contains_key(host.as_str()));
             if !known {
                 hosts.add_site(rule);
             }
         }
         for rule in &registered.aliases {
-            if let Some(site) = hosts.by_name(&rule.site) {
-                hosts.by_name.entry(rule.alias.as_str().into()).or_insert(site);
+            if let (Some(site), false) = (hosts.by_name(&rule.site), hosts.by_name.contains_key(rule.alias.as_str())) {
+                let own = hosts.own_name(&rule.site).into();
+                hosts.by_name.insert(rule.alias.as_str().into(), site);
+                hosts.own_names.insert(rule.alias.as_str().into(), own);
             }
         }
         hosts
@@ -103,6 +113,15 @@ impl Hosts {
         let matching = || self.profiles.iter().filter(|(template, _)| template.matches(name));
         let (_, zone) = matching().max_by_key(|(template, _)| template.before.len() + template.after.len())?;
         Some((SiteId::of(name), *zone))
+    }
+
+    /// Whether two names are one site. Of the names, never of the ids: whose reports somebody reads must not hang on a hash.
+    pub fn is_same_site(&self, one: &str, other: &str) -> bool {
+        self.own_name(one) == self.own_name(other)
+    }
+
+    fn own_name<'a>(&'a self, name: &'a str) -> &'a str {
+        self.own_names.get(name).map_or(name, |own| own)
     }
 
     pub fn time_zone(&self, zone: Zone) -> TimeZone {
@@ -214,6 +233,9 @@ mod tests {
         assert_eq!(old.unwrap().id, new.unwrap().id);
         assert_eq!(new.unwrap().path, "/u/mia-new", "cookies keep to the page's own path");
         assert_eq!(hosts.by_name("mia-new"), hosts.by_name("mia"));
+        let same = |one, other| hosts.is_same_site(one, other);
+        assert!(same("mia-new", "mia") && same("mia", "mia-new") && same("x", "ally-tom") && same("nobody", "nobody"));
+        assert!(!same("mia-new", "x") && !same("mia", "tom"));
         let moved = hosts.resolve("alllinks.cc", "/u/x").unwrap();
         assert_eq!((moved.id, hosts.time_zone(moved.zone).iana_name()), (SiteId::of("ally-tom"), Some("Asia/Kolkata")));
     }

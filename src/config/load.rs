@@ -4,7 +4,8 @@ use config::{Environment, File, FileFormat};
 use garde::Validate;
 
 use super::access::is_strong_hash;
-use super::{Basis, Config, Secret, TokenAlgorithm, compatible};
+use super::{Basis, Config, Secret, TokenAlgorithm, compatible, with_one_id};
+use crate::event::SiteId;
 
 /// Of a secret that signs tokens: a shorter one than its hash can be guessed from one token (RFC 7518).
 const FEWEST_SECRET_BYTES: usize = 32;
@@ -203,6 +204,10 @@ fn check(config: &Config) -> Result<(), ConfigError> {
                 "must differ from that of rules in another zone, such as ally-{profile}".into(),
             );
         }
+    }
+    let names = config.sites.iter().map(|site| site.id.as_str());
+    if let Some((first, second)) = with_one_id(names, SiteId::of) {
+        return fail("sites", format!("{first} and {second} have one id; rename one of them"));
     }
     if let Some((key, reason)) = compatible::contradiction(&config.compatible) {
         return fail(&key, reason);

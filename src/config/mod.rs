@@ -41,7 +41,7 @@ pub use names::Names;
 pub use platform::{Bi, Platform, TokenAlgorithm};
 pub use proxies::Proxies;
 pub use secret::Secret;
-pub use sites::{AliasRule, ProfileRule, Registered, SiteRule, is_site_name};
+pub use sites::{AliasRule, ProfileRule, Registered, SiteRule, is_site_name, with_one_id};
 pub use storage::{Data, Journal, Ledger, Registry, Retention, Store};
 pub use zones::{Zone, Zones};
 

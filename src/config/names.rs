@@ -50,7 +50,7 @@ mod tests {
     fn a_name_is_taken_down_once_and_up_to_the_cap() {
         let names = Names::new(2);
         for n in [1, 1, 2, 3, 1] {
-            names.saw(SiteId::from_u64(n), || Some(format!("site {n}")));
+            names.saw(SiteId::from_u128(n), || Some(format!("site {n}")));
         }
         let taken = names.take();
         assert_eq!(taken.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["site 1", "site 2"]);

@@ -1,5 +1,8 @@
 //! The rules that say which pages are counted, as somebody writes them: in the configuration, or into the registry.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+
 use garde::Validate;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -58,6 +61,19 @@ pub fn is_site_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
 }
 
+/// Two of the names whose id is the same: their counts would be one sum, and either's owner would read it. With ids of 128 bits nobody
+/// finds such names; should somebody, nothing of them is taken.
+pub fn with_one_id<'a, I: Eq + Hash>(
+    names: impl IntoIterator<Item = &'a str>,
+    id: impl Fn(&str) -> I,
+) -> Option<(&'a str, &'a str)> {
+    let mut known = HashMap::new();
+    names.into_iter().find_map(|name| {
+        let first = *known.entry(id(name)).or_insert(name);
+        (first != name).then_some((first, name))
+    })
+}
+
 fn profile_name() -> String {
     "{profile}".to_owned()
 }
@@ -106,6 +122,13 @@ fn valid_zone(value: &str, _: &()) -> garde::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_names_with_one_id_are_found_and_a_name_twice_is_none() {
+        let of = |names: &[&'static str]| with_one_id(names.iter().copied(), str::len);
+        assert_eq!(of(&["mia", "ann-marie", "mia", "tom", "x"]), Some(("mia", "tom")));
+        assert_eq!(of(&["mia", "mia", "x"]), None);
+    }
 
     #[test]
     fn an_origin_is_a_scheme_a_host_and_a_port() {

@@ -79,9 +79,6 @@ pub struct Registry {
 #[derive(Deserialize, Serialize, Validate, Clone, Copy, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
-    /// Rows with an attribute of months that began longer ago become month rows; small cells fold.
-    #[garde(range(min = 35, max = 400))]
-    pub fold_after_days: u32,
     /// Months that ended longer ago are dropped.
     #[garde(range(min = 36, max = 36_500))]
     pub keep_days: u32,

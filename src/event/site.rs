@@ -2,29 +2,58 @@ use std::fmt;
 
 /// One counted property, usually a creator's profile. Zero is the platform: the sum over all sites.
 ///
-/// The id is the xxh3 of the site's stable key (`alllinks.cc/u/mia`, or the key an operator registered), so every collector
-/// of a cluster makes the same id without asking anyone. It names a public page, never a person's browser.
+/// The id is 128 bits of BLAKE3 of the site's stable key (the profile's name, or the key an operator registered), so every
+/// collector of a cluster makes the same id without asking anyone, and nobody finds a name whose id is another site's. It names
+/// a public page, never a person's browser.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct SiteId(u64);
+pub struct SiteId(u128);
 
 impl SiteId {
     pub const PLATFORM: SiteId = SiteId(0);
 
     pub fn of(key: &str) -> SiteId {
-        SiteId(xxhash_rust::xxh3::xxh3_64(key.as_bytes()).max(1))
+        let mut id = [0; 16];
+        id.copy_from_slice(&blake3::hash(key.as_bytes()).as_bytes()[..16]);
+        SiteId(u128::from_le_bytes(id).max(1))
     }
 
-    pub const fn from_u64(id: u64) -> SiteId {
+    pub const fn from_u128(id: u128) -> SiteId {
         SiteId(id)
     }
 
-    pub const fn as_u64(self) -> u64 {
+    pub const fn as_u128(self) -> u128 {
         self.0
+    }
+
+    /// The id as former versions made it, of 64 bits: their segments still carry it. The store knows what became of it.
+    pub fn former(self) -> Option<u64> {
+        u64::try_from(self.0).ok().filter(|id| *id != 0)
     }
 }
 
 impl fmt::Display for SiteId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_the_first_half_of_blake3_of_the_name() {
+        let hash = blake3::hash(b"mia").to_hex();
+        let mut bytes = SiteId::of("mia").as_u128().to_le_bytes().map(|byte| format!("{byte:02x}")).concat();
+        bytes.push_str(&hash[32..]);
+        assert_eq!(bytes, hash.as_str());
+        assert_eq!(SiteId::of("mia").to_string().len(), 32);
+    }
+
+    #[test]
+    fn only_an_id_of_64_bits_is_a_former_one() {
+        assert_eq!(SiteId::from_u128(u128::from(u64::MAX)).former(), Some(u64::MAX));
+        assert_eq!(SiteId::from_u128(u128::from(u64::MAX) + 1).former(), None);
+        assert_eq!((SiteId::PLATFORM.former(), SiteId::of("mia").former()), (None, None));
     }
 }

@@ -182,10 +182,9 @@ impl Flusher {
         let Some(today) = today.and_then(|now| Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date())) else {
             return;
         };
-        let Retention { fold_after_days, keep_days } = self.retention;
-        match store.age(today, fold_after_days, keep_days).await {
+        match store.age(today, self.retention.keep_days).await {
             Ok(aged) => tracing::debug!(?aged, "old months were looked at"),
-            Err(error) => tracing::error!(%error, "old months could not be folded; it is tried again within the hour"),
+            Err(error) => tracing::error!(%error, "old months could not be dropped; it is tried again within the hour"),
         }
     }
 }

@@ -24,7 +24,7 @@ pub enum Budget {
 
 pub struct Rates {
     networks: DefaultKeyedRateLimiter<u64>,
-    sites: DefaultKeyedRateLimiter<u64>,
+    sites: DefaultKeyedRateLimiter<u128>,
     choices: DefaultKeyedRateLimiter<u64>,
     logins: DefaultKeyedRateLimiter<u64>,
     logins_as: DefaultKeyedRateLimiter<u64>,
@@ -52,14 +52,14 @@ impl Rates {
     /// Whether a hit of this network to this site is one too many. What a network may not send costs the site nothing: others still have
     /// all of its budget.
     pub fn exceeded(&self, network: u64, site: SiteId) -> bool {
-        self.networks.check_key(&network).is_err() || self.sites.check_key(&site.as_u64()).is_err()
+        self.networks.check_key(&network).is_err() || self.sites.check_key(&site.as_u128()).is_err()
     }
 
     /// Whether an opening or a click is one too many. The networks of image proxies stand for many people: `None` spares them. What is not
     /// ours has no budget: it counts nowhere, and takes nothing from mails that do.
     pub fn mail_exceeded(&self, network: Option<u64>, budget: Option<Budget>) -> bool {
         network.is_some_and(|network| self.networks.check_key(&network).is_err())
-            || budget.is_some_and(|budget| self.sites.check_key(&(budget as u64)).is_err())
+            || budget.is_some_and(|budget| self.sites.check_key(&u128::from(budget as u64)).is_err())
     }
 
     /// Whether this is one answer to the consent question too many: each costs a record that is kept for years.

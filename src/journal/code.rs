@@ -3,12 +3,14 @@
 //! ```text
 //! payload  base strings daily hourly money drops vitals faults mail  each list: varint count, then its rows
 //! string   varint length, UTF-8
-//! daily    flags:u8 [site:u64] [day:u16] [item] [value] counts
+//! daily    flags:u8 [site:u128] [day:u16] [item] [value] counts
 //!          flags: 1 another site, 2 another day, 4 8 subject, 16 32 64 dimension
-//! hourly   site:u64 hour counts
+//! hourly   site:u128 hour counts
 //! counts   mask:u8 (bit n: counter n is not zero), then a varint for each bit set
 //! ```
 
+use super::file::Format;
+use super::former;
 use crate::aggregate::{DailyKey, Delta, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
 use crate::event::{self, Counter, Counts, Day, Dimension, FaultKind, MailAction, Metric, Refusal, SiteId, Subject};
 
@@ -36,13 +38,13 @@ pub fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
     }
     varint(out, sums.hourly.len() as u64);
     for (key, counts) in &sums.hourly {
-        out.extend_from_slice(&key.site.as_u64().to_le_bytes());
+        out.extend_from_slice(&key.site.as_u128().to_le_bytes());
         varint(out, u64::from(key.hour));
         put_counts(out, counts);
     }
     varint(out, sums.money.len() as u64);
     for (key, (hits, minor)) in &sums.money {
-        out.extend_from_slice(&key.site.as_u64().to_le_bytes());
+        out.extend_from_slice(&key.site.as_u128().to_le_bytes());
         out.extend_from_slice(&key.day.number().to_le_bytes());
         varint(out, u64::from(key.event.0));
         out.extend_from_slice(&key.currency);
@@ -57,7 +59,7 @@ pub fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
     }
     varint(out, sums.vitals.len() as u64);
     for (key, hits) in &sums.vitals {
-        out.extend_from_slice(&key.site.as_u64().to_le_bytes());
+        out.extend_from_slice(&key.site.as_u128().to_le_bytes());
         out.extend_from_slice(&key.day.number().to_le_bytes());
         out.extend_from_slice(&[key.metric as u8, key.bucket]);
         varint(out, u64::from(key.path.0));
@@ -66,7 +68,7 @@ pub fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
     }
     varint(out, sums.faults.len() as u64);
     for (key, hits) in &sums.faults {
-        out.extend_from_slice(&key.site.as_u64().to_le_bytes());
+        out.extend_from_slice(&key.site.as_u128().to_le_bytes());
         out.extend_from_slice(&key.day.number().to_le_bytes());
         out.push(key.kind as u8);
         varint(out, u64::from(key.path.0));
@@ -90,7 +92,7 @@ fn daily(out: &mut Vec<u8>, before: Option<&DailyKey>, key: &DailyKey) {
     let flags = (u8::from(other_site) * OTHER_SITE) | (u8::from(other_day) * OTHER_DAY);
     out.push(flags | (key.subject as u8) << 2 | (key.dim as u8) << 4);
     if other_site {
-        out.extend_from_slice(&key.site.as_u64().to_le_bytes());
+        out.extend_from_slice(&key.site.as_u128().to_le_bytes());
     }
     if other_day {
         out.extend_from_slice(&key.day.number().to_le_bytes());
@@ -117,9 +119,12 @@ fn varint(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
-pub fn decode(payload: &[u8]) -> Result<Delta, BadPayload> {
+pub(super) fn decode(payload: &[u8], format: Format) -> Result<Delta, BadPayload> {
     let mut read = Reader { payload, at: 0 };
-    let delta = read.delta();
+    let delta = match format {
+        Format::Current => read.delta(),
+        Format::Former => former::delta(&mut read),
+    };
     match delta {
         Some(delta) if read.at == payload.len() => Ok(delta),
         _ => Err(BadPayload(read.at)),
@@ -127,7 +132,7 @@ pub fn decode(payload: &[u8]) -> Result<Delta, BadPayload> {
 }
 
 /// Reads forward; `None` anywhere means the bytes do not follow the format.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     payload: &'a [u8],
     at: usize,
 }
@@ -188,7 +193,7 @@ impl Reader<'_> {
         Some((DailyKey { site, day, subject, dim, item, value }, self.counts()?))
     }
 
-    fn counts(&mut self) -> Option<Counts> {
+    pub(super) fn counts(&mut self) -> Option<Counts> {
         let mask = self.byte()?;
         let mut counts = Counts::none();
         for n in 0..Counter::ALL.len() {
@@ -199,7 +204,7 @@ impl Reader<'_> {
         (mask >> Counter::ALL.len() == 0).then_some(counts)
     }
 
-    fn list<T>(&mut self, mut row: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    pub(super) fn list<T>(&mut self, mut row: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let count = usize::try_from(self.varint()?).ok()?;
         // A row is at least one byte: a count beyond that is damage, not a reason to reserve memory.
         let mut rows = Vec::with_capacity(count.min(self.payload.len() - self.at));
@@ -209,7 +214,7 @@ impl Reader<'_> {
         Some(rows)
     }
 
-    fn string(&mut self) -> Option<Box<str>> {
+    pub(super) fn string(&mut self) -> Option<Box<str>> {
         let length = usize::try_from(self.varint()?).ok()?;
         let bytes = self.payload.get(self.at..self.at.checked_add(length)?)?;
         self.at += length;
@@ -217,18 +222,18 @@ impl Reader<'_> {
     }
 
     fn site(&mut self) -> Option<SiteId> {
-        Some(SiteId::from_u64(u64::from_le_bytes(self.bytes()?)))
+        Some(SiteId::from_u128(u128::from_le_bytes(self.bytes()?)))
     }
 
-    fn day(&mut self) -> Option<Day> {
+    pub(super) fn day(&mut self) -> Option<Day> {
         Some(Day::from_number(u16::from_le_bytes(self.bytes()?)))
     }
 
-    fn number(&mut self) -> Option<u32> {
+    pub(super) fn number(&mut self) -> Option<u32> {
         u32::try_from(self.varint()?).ok()
     }
 
-    fn varint(&mut self) -> Option<u64> {
+    pub(super) fn varint(&mut self) -> Option<u64> {
         let mut n = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -240,11 +245,11 @@ impl Reader<'_> {
         None
     }
 
-    fn byte(&mut self) -> Option<u8> {
+    pub(super) fn byte(&mut self) -> Option<u8> {
         self.bytes::<1>().map(|[byte]| byte)
     }
 
-    fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(super) fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
         let bytes = self.payload.get(self.at..self.at + N)?.try_into().ok()?;
         self.at += N;
         Some(bytes)
@@ -262,12 +267,12 @@ mod tests {
     }
 
     prop_compose! {
-        fn key()(site: u64, day: u16, subject in 0_u8..4, dim in 0_u8..8, item: u32, value: u32) -> DailyKey {
+        fn key()(site: u128, day: u16, subject in 0_u8..4, dim in 0_u8..8, item: u32, value: u32) -> DailyKey {
             let subject = Subject::from_u8(subject).unwrap();
             let dim = Dimension::from_u8(dim).unwrap();
             let item = if subject == Subject::Site { Sym::EMPTY } else { Sym(item) };
             let value = if dim == Dimension::Total { Sym::EMPTY } else { Sym(value) };
-            DailyKey { site: SiteId::from_u64(site % 3), day: Day::from_number(day % 3), subject, dim, item, value }
+            DailyKey { site: SiteId::from_u128(site % 3), day: Day::from_number(day % 3), subject, dim, item, value }
         }
     }
 
@@ -276,14 +281,14 @@ mod tests {
             base: u32,
             strings in prop::collection::vec(".{0,20}", 0..5),
             daily in prop::collection::vec((key(), counts()), 0..20),
-            hourly in prop::collection::vec(((any::<u64>(), any::<u32>()), counts()), 0..5),
-            money in prop::collection::vec(((any::<u64>(), any::<u16>(), any::<u32>()), any::<(u32, u64)>()), 0..5),
+            hourly in prop::collection::vec(((any::<u128>(), any::<u32>()), counts()), 0..5),
+            money in prop::collection::vec(((any::<u128>(), any::<u16>(), any::<u32>()), any::<(u32, u64)>()), 0..5),
             drops in prop::collection::vec(((any::<u32>(), 0_u8..7), any::<u32>()), 0..5),
-            vitals in prop::collection::vec(((any::<u64>(), any::<u16>(), 0_u8..5, any::<u8>()), any::<[u32; 3]>()), 0..5),
-            faults in prop::collection::vec(((any::<u64>(), any::<u16>(), 0_u8..2), any::<[u32; 3]>()), 0..5),
+            vitals in prop::collection::vec(((any::<u128>(), any::<u16>(), 0_u8..5, any::<u8>()), any::<[u32; 3]>()), 0..5),
+            faults in prop::collection::vec(((any::<u128>(), any::<u16>(), 0_u8..2), any::<[u32; 3]>()), 0..5),
             mail in prop::collection::vec(((any::<u16>(), any::<u16>(), 0_u8..2, 0_u8..3), any::<[u32; 4]>()), 0..5),
         ) -> Delta {
-            let site = SiteId::from_u64;
+            let site = SiteId::from_u128;
             Delta { base, sums: Sums {
                 strings: strings.into_iter().map(Into::into).collect(),
                 daily,
@@ -317,12 +322,14 @@ mod tests {
         fn a_delta_reads_back_as_it_was(delta in delta()) {
             let mut bytes = Vec::new();
             encode(delta.base, &delta.sums, &mut bytes);
-            prop_assert_eq!(decode(&bytes), Ok(delta));
+            prop_assert_eq!(decode(&bytes, Format::Current), Ok(delta));
         }
 
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            let _ = decode(&bytes);
+            for format in [Format::Current, Format::Former] {
+                let _ = decode(&bytes, format);
+            }
         }
     }
 }

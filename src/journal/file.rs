@@ -9,7 +9,9 @@ use rustix::fs::FallocateFlags;
 
 use crate::disk::{self, Lock};
 
-const MAGIC: [u8; 8] = *b"FFSEGM1\n";
+const MAGIC: [u8; 8] = *b"FFSEGM2\n";
+/// Before site ids had 128 bits.
+const FORMER_MAGIC: [u8; 8] = *b"FFSEGM1\n";
 pub const HEADER: usize = 36;
 const CHUNK: u64 = 4 << 20;
 
@@ -29,6 +31,14 @@ impl JournalError {
     }
 }
 
+/// How the payloads of a segment file are to be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Format {
+    Current,
+    /// A file of a former version, which this one reads and never writes.
+    Former,
+}
+
 /// Which segment this is, over all collectors and restarts: the token its inserts are known by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SegmentId {
@@ -45,8 +55,12 @@ impl SegmentId {
     }
 
     pub(super) fn header(&self) -> [u8; HEADER] {
+        self.header_with(MAGIC)
+    }
+
+    fn header_with(&self, magic: [u8; 8]) -> [u8; HEADER] {
         let mut header = [0; HEADER];
-        header[..8].copy_from_slice(&MAGIC);
+        header[..8].copy_from_slice(&magic);
         for (place, number) in [self.collector, self.epoch, self.number].into_iter().enumerate() {
             header[8 + place * 8..16 + place * 8].copy_from_slice(&number.to_le_bytes());
         }
@@ -55,11 +69,13 @@ impl SegmentId {
         header
     }
 
-    pub(super) fn read(file: &[u8]) -> Option<SegmentId> {
+    pub(super) fn read(file: &[u8]) -> Option<(SegmentId, Format)> {
         let header = file.get(..HEADER)?;
         let number = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("8 bytes are 8"));
         let id = SegmentId { collector: number(8), epoch: number(16), number: number(24) };
-        (header == id.header()).then_some(id)
+        let formats = [(MAGIC, Format::Current), (FORMER_MAGIC, Format::Former)];
+        let (_, format) = formats.into_iter().find(|(magic, _)| header == id.header_with(*magic))?;
+        Some((id, format))
     }
 }
 

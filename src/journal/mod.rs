@@ -14,13 +14,16 @@
 //!
 //! ```text
 //! file    header frame*  (zeros up to the reserved end)
-//! header  "FFSEGM1\n" collector:u64 epoch:u64 number:u64 crc32c:u32        little endian, as all numbers
+//! header  "FFSEGM2\n" collector:u64 epoch:u64 number:u64 crc32c:u32        little endian, as all numbers
 //! frame   "FFR1" length:u32 crc32c(length, payload):u32 payload            see code.rs for the payload
 //! ```
+//!
+//! Files that begin with "FFSEGM1\n" are a former version's: they are read (former.rs) and sent, and never written.
 
 mod bell;
 mod code;
 mod file;
+mod former;
 mod frame;
 mod inbox;
 mod recover;

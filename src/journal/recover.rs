@@ -42,7 +42,7 @@ pub(super) fn recover(folder: &Folder) -> Result<Recovered, JournalError> {
 fn replay(folder: &Folder, number: u64, recovered: &mut Recovered) -> Result<(), JournalError> {
     let path = folder.file(number, "open");
     let file = read_whole(&path)?;
-    let Some(id) = SegmentId::read(&file) else {
+    let Some((id, format)) = SegmentId::read(&file) else {
         // Created, but the header never reached the disk: then nothing after it was answered either.
         if file.iter().all(|byte| *byte == 0) {
             return std::fs::remove_file(&path).map_err(JournalError::io(&path));
@@ -57,7 +57,7 @@ fn replay(folder: &Folder, number: u64, recovered: &mut Recovered) -> Result<(),
     let mut place = HEADER;
     for found in Frames::new(&file, HEADER) {
         match found {
-            Found::Frame(payload) => match code::decode(payload) {
+            Found::Frame(payload) => match code::decode(payload, format) {
                 Ok(delta) => {
                     segment.add(&delta);
                     recovered.frames += 1;

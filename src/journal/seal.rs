@@ -37,7 +37,7 @@ pub(super) fn seal(folder: &Folder, id: SegmentId, sums: &Sums) -> Result<(), Jo
 pub fn read_sealed(path: &Path) -> Result<(SegmentId, Sums), JournalError> {
     let file = read_whole(path)?;
     let damaged = |what: String| JournalError::Damaged { path: path.to_owned(), what };
-    let id = SegmentId::read(&file).ok_or_else(|| damaged("the header is damaged".into()))?;
+    let (id, format) = SegmentId::read(&file).ok_or_else(|| damaged("the header is damaged".into()))?;
     let mut frames = Frames::new(&file, HEADER);
     let payload = match frames.next() {
         Some(Found::Frame(payload)) => payload,
@@ -49,6 +49,6 @@ pub fn read_sealed(path: &Path) -> Result<(SegmentId, Sums), JournalError> {
     if frames.next().is_some() {
         return Err(damaged("more than one frame in a sealed segment".into()));
     }
-    let delta = code::decode(payload).map_err(|bad| damaged(bad.to_string()))?;
+    let delta = code::decode(payload, format).map_err(|bad| damaged(bad.to_string()))?;
     Ok((id, delta.sums))
 }

@@ -85,10 +85,10 @@ pub fn seal(
 /// Keyed BLAKE3 over a head of fixed size, in which the address carries its length, and the agent as the rest: no two
 /// different inputs give the same bytes.
 fn visitor_key(key: &[u8; 32], site: SiteId, address: IpAddr, agent: &str) -> VisitorKey {
-    let mut head = [0_u8; 36];
-    head[..10].copy_from_slice(b"visitor/v1");
-    head[10..18].copy_from_slice(&site.as_u64().to_le_bytes());
-    write_address(&mut head[18..], address);
+    let mut head = [0_u8; 44];
+    head[..10].copy_from_slice(b"visitor/v2");
+    head[10..26].copy_from_slice(&site.as_u128().to_le_bytes());
+    write_address(&mut head[26..], address);
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(&head).update(agent.as_bytes());
     let value = value_of(&hasher);

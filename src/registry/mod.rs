@@ -101,9 +101,17 @@ impl Registry {
     /// What newly counted sites are called. With the store away they wait in memory; after a crash the site's next hit tells again.
     async fn keep_names(&self, store: &Store) {
         let fresh = self.directory.names().take();
-        if let (false, Err(error)) = (fresh.is_empty(), store.put_names(&fresh).await) {
-            tracing::warn!(%error, "the names of new sites could not be kept; it is tried again");
-            self.directory.names().put_back(fresh);
+        if fresh.is_empty() {
+            return;
+        }
+        match store.put_names(&fresh).await {
+            Ok(clashes) => clashes.iter().for_each(|site| {
+                tracing::error!(%site, "two names have the id of one site; what is counted under it belongs to neither alone");
+            }),
+            Err(error) => {
+                tracing::warn!(%error, "the names of new sites could not be kept; it is tried again");
+                self.directory.names().put_back(fresh);
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 
 use garde::Validate;
 
-use crate::config::{AliasRule, Directory, Registered, SiteRule};
-use crate::event::Problem;
+use crate::config::{AliasRule, Directory, Registered, SiteRule, with_one_id};
+use crate::event::{Problem, SiteId};
 use crate::store::StoreError;
 
 /// Each entry by itself is of the form the rest of the program relies on.
@@ -24,6 +24,7 @@ pub(super) fn site(directory: &Directory, rule: &SiteRule) -> Result<(), Problem
     if registered.aliases.iter().any(|alias| alias.alias == rule.id) {
         return Err(taken("this name is another name of a site; remove that first"));
     }
+    other_id(directory, &rule.id)?;
     let before = registered.sites.iter().find(|site| site.id == rule.id);
     if before.is_some_and(|site| site.zone != rule.zone) {
         return Err(taken("this site counts in another zone; to cut its days anew from now on, remove it first"));
@@ -61,7 +62,19 @@ pub(super) fn alias(directory: &Directory, rule: &AliasRule) -> Result<(), Probl
     if names.into_iter().any(|name| *name == rule.alias) {
         return Err(taken("this name is a site with hosts of its own"));
     }
+    other_id(directory, &rule.site)?;
     directory.hosts().by_name(&rule.site).map(|_| ()).ok_or_else(Problem::unknown_site)
+}
+
+/// A name is never taken for another whose id it has.
+fn other_id(directory: &Directory, name: &str) -> Result<(), Problem> {
+    let registered = directory.registered();
+    let sites = directory.configured().iter().chain(&registered.sites).map(|site| site.id.as_str());
+    let others = sites.chain(registered.aliases.iter().map(|alias| alias.site.as_str()));
+    match with_one_id(others.chain([name]), SiteId::of) {
+        Some(_) => Err(taken("this name has the id of another site")),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn registered_alias(directory: &Directory, alias: &str) -> Result<(), Problem> {

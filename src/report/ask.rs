@@ -106,13 +106,10 @@ async fn of_item(
 /// A number is shown only where the other direction shows it: the site's own breakdown for the totals, and for each item that item's. A page
 /// with ten visitors, seven of them from here, would tell by subtraction of the three who were not.
 async fn one_value(read: &Read<'_>, question: &Question, dim: Dimension, value: &str) -> Result<Body, StoreError> {
-    let Some(range) = question.attribute_days() else {
-        return Ok(Body::FewerThan { fewer_than: question.k });
-    };
     let Some(totals) = of_value(read, question, dim, value).await? else {
         return Ok(Body::FewerThan { fewer_than: question.k });
     };
-    let cells = read.around(dim, value, range, question.k, MOST_ITEMS).await?;
+    let cells = read.around(dim, value, (question.from, question.to), question.k, MOST_ITEMS).await?;
     let mut subjects = BTreeMap::new();
     for subject in Subject::ITEMS.into_iter().filter(|subject| subject.dimensions().contains(&dim)) {
         let mut items: BTreeMap<&str, Vec<Cell>> = BTreeMap::new();
@@ -138,8 +135,7 @@ async fn of_value(
     dim: Dimension,
     value: &str,
 ) -> Result<Option<Figures>, StoreError> {
-    let Some(range) = question.attribute_days() else { return Ok(None) };
-    let values = read.values(Subject::Site, "", range).await?;
+    let values = read.values(Subject::Site, "", (question.from, question.to)).await?;
     let cell = shown_apart(fold(of_dimension(&values, dim), question.k, usize::MAX), value);
     Ok(cell.map(|cell| {
         let mut sums = [0; Counter::ALL.len()];
@@ -178,10 +174,7 @@ async fn breakdowns(
     subject: Subject,
     item: &str,
 ) -> Result<BTreeMap<&'static str, Breakdown>, StoreError> {
-    let values = match question.attribute_days() {
-        Some(range) => read.values(subject, item, range).await?,
-        None => Vec::new(),
-    };
+    let values = read.values(subject, item, (question.from, question.to)).await?;
     let shown = |dim: &Dimension| (dim.name(), fold(of_dimension(&values, *dim), question.k, question.limit));
     Ok(subject.dimensions().iter().map(shown).collect())
 }

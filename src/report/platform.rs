@@ -112,13 +112,9 @@ pub async fn sites(
 
 /// Where most loads were poor by the largest paint, and what broke most often.
 pub async fn pages(store: &Store, directory: &Directory, question: &Question) -> Result<Pages, StoreError> {
-    let slow = async {
-        match question.attribute_days() {
-            Some(range) => store.slow(Metric::Lcp, range, question.limit).await,
-            None => Ok(Vec::new()),
-        }
-    };
-    let (slow, broken) = tokio::try_join!(slow, store.broken((question.from, question.to), question.limit))?;
+    let range = (question.from, question.to);
+    let slow = store.slow(Metric::Lcp, range, question.limit);
+    let (slow, broken) = tokio::try_join!(slow, store.broken(range, question.limit))?;
     let ids = slow.iter().map(|page| page.site).chain(broken.iter().map(|page| page.site));
     let names = names(store, directory, ids).await?;
     let slow = slow.into_iter().map(|SlowPage { site, path, buckets }| {
@@ -145,14 +141,14 @@ fn named_one_by_one(directory: &Directory) -> Vec<String> {
 async fn names(
     store: &Store,
     directory: &Directory,
-    ids: impl Iterator<Item = u64>,
-) -> Result<HashMap<u64, String>, StoreError> {
-    let ids: Vec<u64> = ids.collect();
-    let mut names: HashMap<u64, String> = match ids.is_empty() {
+    ids: impl Iterator<Item = u128>,
+) -> Result<HashMap<u128, String>, StoreError> {
+    let ids: Vec<u128> = ids.collect();
+    let mut names: HashMap<u128, String> = match ids.is_empty() {
         true => HashMap::new(),
         false => store.names(&ids).await?.into_iter().collect(),
     };
-    names.extend(named_one_by_one(directory).into_iter().map(|name| (SiteId::of(&name).as_u64(), name)));
+    names.extend(named_one_by_one(directory).into_iter().map(|name| (SiteId::of(&name).as_u128(), name)));
     Ok(names)
 }
 

@@ -1,6 +1,6 @@
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 
 use super::range::{Against, HOURLY_DAYS, Interval, Named};
 use crate::event::{Day, Dimension, Millis, Problem, SiteId, Subject};
@@ -56,8 +56,6 @@ impl Asked {
 pub struct Rules {
     /// Below this many visitors a value is not shown apart.
     pub k: u32,
-    /// Attribute rows older than this are kept by month.
-    pub fold_after_days: u32,
     pub keep_days: u32,
 }
 
@@ -86,7 +84,6 @@ pub struct Question {
     pub limit: usize,
     pub filter: Option<Filter>,
     pub k: u64,
-    pub fold_after_days: u32,
     pub today: Day,
 }
 
@@ -122,7 +119,6 @@ impl Question {
             limit: limit as usize,
             filter: asked.filter.as_deref().map(Filter::parse).transpose()?,
             k: u64::from(rules.k),
-            fold_after_days: rules.fold_after_days,
             today: day("to", today)?,
         })
     }
@@ -156,27 +152,6 @@ impl Question {
     pub fn is_closed(&self) -> bool {
         self.to < self.today && self.compared.is_none_or(|(_, to)| to < self.today)
     }
-
-    /// The part of the range whose attribute rows are kept by day, or by months that lie wholly in the range. A folded month that is
-    /// only touched is left out: its rows would tell of days nobody asked for. `None` when nothing is left.
-    pub fn attribute_days(&self) -> Option<(Day, Day)> {
-        let first_fresh = first_unfolded(self.today.date(), self.fold_after_days);
-        let (mut from, mut to) = (self.from.date(), self.to.date());
-        if from < first_fresh && from.day() != 1 {
-            from = from.last_of_month().tomorrow().ok()?;
-        }
-        if to < first_fresh && to != to.last_of_month() {
-            to = to.first_of_month().yesterday().ok()?;
-        }
-        (from <= to).then(|| Some((Day::from_date(from)?, Day::from_date(to)?))).flatten()
-    }
-}
-
-/// The first month whose attribute rows are still by day: the one that began at most `fold_after_days` ago.
-fn first_unfolded(today: Date, fold_after_days: u32) -> Date {
-    let edge = today.checked_sub(i64::from(fold_after_days).days()).unwrap_or(today);
-    let month = edge.first_of_month();
-    if month == edge { month } else { month.last_of_month().tomorrow().unwrap_or(month) }
 }
 
 impl Filter {
@@ -261,33 +236,13 @@ fn bad(name: &'static str, rule: String) -> Problem {
 mod tests {
     use super::*;
 
-    const RULES: Rules = Rules { k: 5, fold_after_days: 35, keep_days: 761 };
-
-    fn question(from: &str, to: &str, today: &str) -> Question {
-        let asked = Asked { from: Some(from.into()), to: Some(to.into()), ..Asked::default() };
-        let now = format!("{today}T12:00:00Z").parse::<Timestamp>().unwrap().as_millisecond();
-        Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), asked, now, RULES).unwrap()
-    }
+    const RULES: Rules = Rules { k: 5, keep_days: 761 };
 
     #[test]
     fn without_a_range_it_is_the_week_that_ends_today() {
         let now = "2026-03-10T12:00:00Z".parse::<Timestamp>().unwrap().as_millisecond();
         let question = Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), Asked::default(), now, RULES).unwrap();
         assert_eq!((question.from.to_string(), question.to.to_string()), ("2026-03-04".into(), "2026-03-10".into()));
-    }
-
-    #[test]
-    fn attributes_of_folded_months_are_answered_by_whole_months_only() {
-        let days = |from, to| {
-            let days = question(from, to, "2026-05-20").attribute_days();
-            days.map(|(from, to)| (from.to_string(), to.to_string()))
-        };
-        let expected = |from: &str, to: &str| Some((from.to_string(), to.to_string()));
-        // On 20 May what began 35 days ago or earlier is folded: April and before.
-        assert_eq!(days("2026-05-03", "2026-05-19"), expected("2026-05-03", "2026-05-19"));
-        assert_eq!(days("2026-03-10", "2026-05-19"), expected("2026-04-01", "2026-05-19"));
-        assert_eq!(days("2026-03-01", "2026-04-29"), expected("2026-03-01", "2026-03-31"));
-        assert_eq!(days("2026-03-02", "2026-03-30"), None);
     }
 
     #[test]

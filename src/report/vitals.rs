@@ -63,14 +63,12 @@ pub async fn vitals(store: &Store, question: &Question) -> Result<VitalsAnswer, 
         Some(Filter::Item(Subject::Page, path)) => Some(path.as_str()),
         _ => None,
     };
-    // Old months are kept whole, as attributes are.
-    let (mut by_device, mut by_page) = (Histograms::new(), Histograms::new());
-    if let Some(range) = question.attribute_days() {
-        by_device = histograms(read.vitals(path, range).await?);
-        if path.is_none() {
-            by_page = histograms(read.vitals_of_pages(range, question.limit).await?);
-        }
-    }
+    let range = (question.from, question.to);
+    let by_device = histograms(read.vitals(path, range).await?);
+    let by_page = match path {
+        None => histograms(read.vitals_of_pages(range, question.limit).await?),
+        Some(_) => Histograms::new(),
+    };
     let k = question.k;
     let mut pages: Vec<PageSpeed> =
         by_page.into_iter().map(|(path, of)| PageSpeed { path, metrics: speeds(&of, k) }).collect();

@@ -23,8 +23,11 @@ pub enum StoreError {
     Refused { step: &'static str, code: u32, name: String },
     #[error("ClickHouse's answer to {step} was not understood: {kind}")]
     Answer { step: &'static str, kind: &'static str },
-    #[error("the month {month} was left as it was: its rows changed while it was folded")]
-    Moving { month: u32 },
+    #[error(
+        "a table changed while it was written anew for this version: another collector still sends to it; stop it, or start it in this \
+         version"
+    )]
+    Moving,
 }
 
 /// Codes that say the same bytes would be refused again: the data or the statement is wrong, not the moment.
@@ -34,7 +37,7 @@ impl StoreError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            StoreError::Unreachable { .. } | StoreError::Moving { .. } => true,
+            StoreError::Unreachable { .. } | StoreError::Moving => true,
             StoreError::Refused { code, .. } => !FINAL.contains(code),
             StoreError::Engine(_)
             | StoreError::Newer { .. }

@@ -8,6 +8,7 @@ mod access;
 mod age;
 pub mod engine;
 mod error;
+mod former;
 mod mail;
 pub mod native;
 mod platform;
@@ -20,7 +21,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clickhouse::Client;
-use tokio::sync::RwLock;
 
 pub use access::Audited;
 pub use age::Aged;
@@ -58,13 +58,13 @@ pub struct StoreOptions {
     /// libchdb.so.
     pub library: PathBuf,
     pub limits: Limits,
+    /// What sites are called that the configuration names: former versions did not keep their names.
+    pub names: Vec<String>,
 }
 
 pub struct Store {
     client: Client,
     engine: Option<Engine>,
-    /// Held by inserts together, by a month's folding alone.
-    inserting: RwLock<()>,
 }
 
 impl Store {
@@ -79,8 +79,9 @@ impl Store {
             }
         };
         let client = client.with_database(&options.database);
-        schema::migrate(&client, &options.database, options.cluster.as_deref()).await?;
-        Ok(Store { client, engine, inserting: RwLock::new(()) })
+        let (cluster, alone) = (options.cluster.as_deref(), engine.is_some());
+        schema::migrate(&client, &options.database, cluster, &options.names, alone).await?;
+        Ok(Store { client, engine })
     }
 
     /// The questions about one site.
@@ -104,16 +105,14 @@ impl Store {
         self.engine.as_ref()
     }
 
-    fn is_embedded(&self) -> bool {
-        self.engine.is_some()
-    }
-
     /// Adds the counts, once for each `token`, however often it is called. Encoding a full segment takes tens of milliseconds
     /// of the calling thread.
     pub async fn insert(&self, token: &str, sums: &Sums) -> Result<(), StoreError> {
-        let _not_folding = self.inserting.read().await;
+        let present = self.under_present_ids(sums).await?;
+        let sums = present.as_ref().unwrap_or(sums);
+        let segment = native::segment(token);
         for table in Table::ALL {
-            if let Some(block) = native::encode(sums, table) {
+            if let Some(block) = native::encode(sums, table, segment) {
                 self.insert_block(token, table, block.into()).await?;
             }
         }
@@ -147,6 +146,7 @@ impl Store {
 const fn step(table: Table) -> &'static str {
     match table {
         Table::Daily => "an insert into daily",
+        Table::Unpublished => "an insert into unpublished",
         Table::Hourly => "an insert into hourly",
         Table::Money => "an insert into money",
         Table::Drops => "an insert into drops",

@@ -12,10 +12,21 @@ use crate::event::{Counter, Counts, Day, Dimension, FaultKind, MailAction, Metri
 
 use super::schema::Table;
 
+/// The zone of every attribute row, as long as segments do not say theirs.
+const ZONE: &str = "UTC";
+
+/// The number of a segment in `unpublished`, from the token its inserts are known by.
+pub fn segment(token: &str) -> u64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&blake3::hash(token.as_bytes()).as_bytes()[..8]);
+    u64::from_le_bytes(number)
+}
+
 /// The block of one table; `None` where it has no rows.
-pub fn encode(sums: &Sums, table: Table) -> Option<Vec<u8>> {
+pub fn encode(sums: &Sums, table: Table, segment: u64) -> Option<Vec<u8>> {
     let block = match table {
         Table::Daily => daily(sums),
+        Table::Unpublished => unpublished(sums, segment),
         Table::Hourly => hourly(sums),
         Table::Money => money(sums),
         Table::Drops => drops(sums),
@@ -28,19 +39,41 @@ pub fn encode(sums: &Sums, table: Table) -> Option<Vec<u8>> {
 }
 
 fn daily(sums: &Sums) -> Block {
-    let rows = &sums.daily;
+    let rows = daily_rows(sums, |dim| dim == Dimension::Total);
     let mut block = Block::new(Table::Daily, rows.len());
     let keys = || rows.iter().map(|(key, _)| key);
     block.sites(keys().map(|key: &DailyKey| key.site));
     block.days(keys().map(|key| key.day));
     block.words("subject", &Subject::ALL.map(Subject::name), keys().map(|key| key.subject as usize));
     block.syms("item", sums, keys().map(|key| key.item));
-    block.words("dim", &Dimension::ALL.map(Dimension::name), keys().map(|key| key.dim as usize));
-    block.syms("value", sums, keys().map(|key| key.value));
     for counter in Counter::ALL {
         block.counts(counter, rows.iter().map(|(_, counts)| counts));
     }
     block
+}
+
+fn unpublished(sums: &Sums, segment: u64) -> Block {
+    let rows = daily_rows(sums, |dim| dim != Dimension::Total);
+    let mut block = Block::new(Table::Unpublished, rows.len());
+    let keys = || rows.iter().map(|(key, _)| key);
+    block.sites(keys().map(|key| key.site));
+    block.words("zone", &[ZONE], keys().map(|_| 0));
+    block.days(keys().map(|key| key.day));
+    block.words("subject", &Subject::ALL.map(Subject::name), keys().map(|key| key.subject as usize));
+    block.syms("item", sums, keys().map(|key| key.item));
+    block.words("dim", &Dimension::ALL.map(Dimension::name), keys().map(|key| key.dim as usize));
+    block.syms("value", sums, keys().map(|key| key.value));
+    block.column("segment", "UInt64", keys().map(|_| segment.to_le_bytes()));
+    let counts = || rows.iter().map(|(_, counts)| counts);
+    block.counts(Counter::Visitors, counts());
+    block.counts(Counter::Visits, counts());
+    // Networks are not counted yet: as many as visitors.
+    block.column("networks", "UInt64", counts().map(|counts| u64::from(counts.get(Counter::Visitors)).to_le_bytes()));
+    block
+}
+
+fn daily_rows(sums: &Sums, of: impl Fn(Dimension) -> bool) -> Vec<&(DailyKey, Counts)> {
+    sums.daily.iter().filter(|(key, _)| of(key.dim)).collect()
 }
 
 fn hourly(sums: &Sums) -> Block {
@@ -177,7 +210,7 @@ impl Block {
     }
 
     fn sites(&mut self, sites: impl Iterator<Item = SiteId>) {
-        self.column("site", "UInt64", sites.map(|site| site.as_u64().to_le_bytes()));
+        self.column("site", "UInt128", sites.map(|site| site.as_u128().to_le_bytes()));
     }
 
     fn days(&mut self, days: impl Iterator<Item = Day>) {
@@ -280,7 +313,7 @@ mod tests {
     #[test]
     fn a_table_without_rows_has_no_block() {
         for table in Table::ALL {
-            assert!(encode(&Sums::default(), table).is_none());
+            assert!(encode(&Sums::default(), table, 0).is_none());
         }
     }
 
@@ -292,17 +325,17 @@ mod tests {
         expected.extend(b"\x06reason\x16LowCardinality(String)\x01\0\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\x07\0\0\0\0\0\0\0");
         expected.extend(b"\x0cunknown_site\x0anot_a_view\x03gpc\x03dnt\x0ano_consent\x08objected\x07limited");
         expected.extend(b"\x01\0\0\0\0\0\0\0\x03\x04hits\x06UInt64\x0a\x0a\0\0\0\0\0\0");
-        assert_eq!(encode(&sums, Table::Drops).unwrap(), expected);
+        assert_eq!(encode(&sums, Table::Drops, 0).unwrap(), expected);
     }
 
     #[test]
     fn the_same_counts_give_the_same_bytes() {
         let sums = |currency| {
-            let key = MoneyKey { site: SiteId::from_u64(9), day: Day::from_number(1), event: Sym(0), currency };
+            let key = MoneyKey { site: SiteId::from_u128(9), day: Day::from_number(1), event: Sym(0), currency };
             Sums { strings: vec!["buy".into()], money: vec![(key, (1, 2))], ..Sums::default() }
         };
-        assert_eq!(encode(&sums(*b"EUR"), Table::Money), encode(&sums(*b"EUR"), Table::Money));
-        assert_ne!(encode(&sums(*b"EUR"), Table::Money), encode(&sums(*b"USD"), Table::Money));
+        assert_eq!(encode(&sums(*b"EUR"), Table::Money, 0), encode(&sums(*b"EUR"), Table::Money, 0));
+        assert_ne!(encode(&sums(*b"EUR"), Table::Money, 0), encode(&sums(*b"USD"), Table::Money, 0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Questions over all sites, for operators; and what sites are called.
 
 use clickhouse::Row;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Store;
 use super::error::{StoreError, failed};
@@ -10,10 +10,20 @@ use crate::event::{Bucket, Day, Metric, SiteId};
 
 const STEP: &str = "a question about the platform";
 
+/// Ids that one statement names: its text has a bound.
+pub(super) const MOST_IDS: usize = 2000;
+
+#[derive(Row, Serialize)]
+struct NameRow<'a> {
+    site: u128,
+    name: &'a str,
+    revision: u64,
+}
+
 /// A site's totals in a range, and in the one before it.
 #[derive(Row, Deserialize, Debug)]
 pub struct Active {
-    pub site: u64,
+    pub site: u128,
     /// Hits, visitors, visits.
     pub now: (u64, u64, u64),
     pub before: (u64, u64, u64),
@@ -27,14 +37,14 @@ pub struct Dropped {
 
 #[derive(Row, Deserialize, Debug)]
 pub struct SlowPage {
-    pub site: u64,
+    pub site: u128,
     pub path: String,
     pub buckets: Vec<(Bucket, u64)>,
 }
 
 #[derive(Row, Deserialize, Debug)]
 pub struct BrokenPage {
-    pub site: u64,
+    pub site: u128,
     pub kind: String,
     pub fault: String,
     pub path: String,
@@ -42,7 +52,7 @@ pub struct BrokenPage {
 }
 
 impl BrokenPage {
-    pub fn split(self) -> (u64, Faulted) {
+    pub fn split(self) -> (u128, Faulted) {
         let BrokenPage { site, kind, fault, path, hits } = self;
         (site, Faulted { kind, fault, path, hits })
     }
@@ -72,7 +82,7 @@ impl Store {
         let days = [from, to, before.0, before.1].map(Day::number);
         let mut query = days.into_iter().fold(self.client.query(&sql), |query, day| query.bind(day));
         if let Some(sites) = among {
-            query = query.bind(sites.iter().map(|site| site.as_u64()).collect::<Vec<_>>());
+            query = query.bind(sites.iter().map(|site| site.as_u128()).collect::<Vec<_>>());
         }
         query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
@@ -98,11 +108,11 @@ impl Store {
                      GROUP BY site, path ORDER BY poor DESC, site, path LIMIT ?";
         let query = self.client.query(worst).bind(metric.name()).bind(from.number()).bind(to.number());
         let query = query.bind(metric.bucket(metric.thresholds().1)).bind(limit as u64);
-        let worst: Vec<(u64, String, u64)> = query.fetch_all().await.map_err(failed(STEP))?;
+        let worst: Vec<(u128, String, u64)> = query.fetch_all().await.map_err(failed(STEP))?;
         if worst.is_empty() {
             return Ok(Vec::new());
         }
-        let (sites, pages): (Vec<u64>, Vec<(u64, &str)>) =
+        let (sites, pages): (Vec<u128>, Vec<(u128, &str)>) =
             worst.iter().map(|(site, path, _)| (*site, (*site, path.as_str()))).unzip();
         let sql = "SELECT site, path, arrayZip(b.1, b.2) AS buckets FROM ( \
                    SELECT site, path, sumMap([bucket], [hits]) AS b FROM vitals \
@@ -122,17 +132,28 @@ impl Store {
         query.fetch_all().await.map_err(failed(STEP))
     }
 
-    /// Remembers what sites are called; again and again is the same as once.
-    pub async fn put_names(&self, names: &[(SiteId, String)]) -> Result<(), StoreError> {
-        let (ids, texts): (Vec<u64>, Vec<&str>) = names.iter().map(|(id, name)| (id.as_u64(), &**name)).unzip();
-        let sql = "INSERT INTO names (site, name, revision) SELECT site, name, 0 FROM \
-                   (SELECT arrayJoin(arrayZip(?, ?)) AS pair, pair.1 AS site, pair.2 AS name)";
-        self.client.query(sql).bind(ids).bind(texts).execute().await.map_err(failed(STEP))
+    /// Remembers what sites are called; again and again is the same as once. Answers the ids that have another name already: two names
+    /// of one id are two sites' counts in one, which nobody must take for either's.
+    pub async fn put_names(&self, names: &[(SiteId, String)]) -> Result<Vec<SiteId>, StoreError> {
+        let mut insert = self.client.insert::<NameRow<'_>>("names").await.map_err(failed(STEP))?;
+        for (site, name) in names {
+            insert.write(&NameRow { site: site.as_u128(), name, revision: 0 }).await.map_err(failed(STEP))?;
+        }
+        insert.end().await.map_err(failed(STEP))?;
+
+        let mut clashes = Vec::new();
+        for some in names.chunks(MOST_IDS) {
+            let sql = "SELECT site FROM names WHERE site IN ? GROUP BY site HAVING uniqExact(name) > 1 ORDER BY site";
+            let ids: Vec<u128> = some.iter().map(|(site, _)| site.as_u128()).collect();
+            let found: Vec<u128> = self.client.query(sql).bind(ids).fetch_all().await.map_err(failed(STEP))?;
+            clashes.extend(found.into_iter().map(SiteId::from_u128));
+        }
+        Ok(clashes)
     }
 
-    /// What the sites are called, of those that are known.
-    pub async fn names(&self, sites: &[u64]) -> Result<Vec<(u64, String)>, StoreError> {
-        let sql = "SELECT site, any(name) FROM names WHERE site IN ? GROUP BY site";
+    /// What the sites are called, of those that are known; an id with two names has none.
+    pub async fn names(&self, sites: &[u128]) -> Result<Vec<(u128, String)>, StoreError> {
+        let sql = "SELECT site, any(name) FROM names WHERE site IN ? GROUP BY site HAVING uniqExact(name) = 1";
         self.client.query(sql).bind(sites).fetch_all().await.map_err(failed(STEP))
     }
 

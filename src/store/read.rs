@@ -33,11 +33,11 @@ impl Read<'_> {
     ) -> Result<Vec<(Day, Totals)>, StoreError> {
         let sql = format!(
             "SELECT toUInt16(day) AS key, {} AS sums FROM daily \
-             WHERE site = ? AND subject = ? AND dim = '' AND item = ? AND day BETWEEN toDate(?) AND toDate(?) \
+             WHERE site = ? AND subject = ? AND item = ? AND day BETWEEN toDate(?) AND toDate(?) \
              GROUP BY day ORDER BY day",
             sums()
         );
-        let query = self.client.query(&sql).bind(self.site.as_u64()).bind(subject.name()).bind(item);
+        let query = self.client.query(&sql).bind(self.site.as_u128()).bind(subject.name()).bind(item);
         let rows = query
             .bind(from.number())
             .bind(to.number())
@@ -52,7 +52,7 @@ impl Read<'_> {
         let sql = "SELECT toUInt32(hour) AS key, \
                    (sum(hits), sum(visitors), sum(visits), sum(bounces), sum(seconds), toUInt64(0), toUInt64(0)) AS sums FROM hourly \
                    WHERE site = ? AND hour BETWEEN toDateTime(?, 'UTC') AND toDateTime(?, 'UTC') GROUP BY hour ORDER BY hour";
-        let query = self.client.query(sql).bind(self.site.as_u64()).bind(from).bind(to);
+        let query = self.client.query(sql).bind(self.site.as_u128()).bind(from).bind(to);
         let rows = query.fetch_all::<Counted<u32, Totals>>().await.map_err(failed(STEP))?;
         Ok(rows.into_iter().map(|row| (row.key, row.sums)).collect())
     }
@@ -61,26 +61,27 @@ impl Read<'_> {
     pub async fn tops(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<Top>, StoreError> {
         let sql = format!(
             "SELECT toString(subject) AS subject, item, sum(sum(hits)) OVER (PARTITION BY subject) AS of_subject, {} AS sums \
-             FROM daily WHERE site = ? AND subject IN ('page', 'link', 'event') AND dim = '' \
+             FROM daily WHERE site = ? AND subject IN ('page', 'link', 'event') \
              AND day BETWEEN toDate(?) AND toDate(?) \
              GROUP BY subject, item ORDER BY subject, sum(hits) DESC, item LIMIT ? BY subject",
             sums()
         );
-        let query = self.client.query(&sql).bind(self.site.as_u64()).bind(from.number()).bind(to.number());
+        let query = self.client.query(&sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
 
-    /// All attribute values of a subject's item.
+    /// All published attribute values of a subject's item.
     pub async fn values(
         &self,
         subject: Subject,
         item: &str,
         (from, to): (Day, Day),
     ) -> Result<Vec<Valued>, StoreError> {
-        let sql = "SELECT toString(dim) AS dim, toString(value) AS value, sum(visitors) AS visitors, sum(visits) AS visits \
-                   FROM daily WHERE site = ? AND subject = ? AND dim != '' AND item = ? \
-                   AND day BETWEEN toDate(?) AND toDate(?) GROUP BY dim, value";
-        let query = self.client.query(sql).bind(self.site.as_u64()).bind(subject.name()).bind(item);
+        let sql = "SELECT toString(dim) AS dim, toString(value) AS value, sum(n) AS visitors, sum(m) AS visits FROM ( \
+                   SELECT dim, value, any(visitors) AS n, any(visits) AS m FROM published \
+                   WHERE site = ? AND subject = ? AND item = ? AND day BETWEEN toDate(?) AND toDate(?) \
+                   GROUP BY dim, day, value, lot) GROUP BY dim, value";
+        let query = self.client.query(sql).bind(self.site.as_u128()).bind(subject.name()).bind(item);
         query.bind(from.number()).bind(to.number()).fetch_all().await.map_err(failed(STEP))
     }
 
@@ -94,18 +95,25 @@ impl Read<'_> {
         k: u64,
         limit: usize,
     ) -> Result<Vec<Around>, StoreError> {
-        let scope =
-            "site = ? AND subject IN ('page', 'link', 'event') AND dim = ? AND day BETWEEN toDate(?) AND toDate(?)";
+        // A row may stand twice until its parts are merged: once is what counts.
+        let once = |only: &str| {
+            format!(
+                "SELECT subject, item, value, any(visitors) AS n, any(visits) AS m FROM published WHERE site = ? \
+                 AND subject IN ('page', 'link', 'event') AND dim = ? AND day BETWEEN toDate(?) AND toDate(?) {only} \
+                 GROUP BY subject, day, item, value, lot"
+            )
+        };
         let sql = format!(
-            "SELECT toString(subject) AS subject, item, toString(value) AS value, sum(visitors) AS visitors, \
-             sum(visits) AS visits FROM daily WHERE {scope} AND (subject, item) IN \
-             (SELECT subject, item FROM daily WHERE {scope} AND value = ? GROUP BY subject, item \
-             HAVING sum(visitors) >= ? ORDER BY sum(visitors) DESC, item LIMIT ? BY subject) \
-             GROUP BY subject, item, value"
+            "SELECT toString(subject) AS subject, item, toString(value) AS value, sum(n) AS visitors, sum(m) AS visits \
+             FROM ({}) WHERE (subject, item) IN \
+             (SELECT subject, item FROM ({}) GROUP BY subject, item \
+             HAVING sum(n) >= ? ORDER BY sum(n) DESC, item LIMIT ? BY subject) GROUP BY subject, item, value",
+            once(""),
+            once("AND value = ?")
         );
         let mut query = self.client.query(&sql);
         for _ in 0..2 {
-            query = query.bind(self.site.as_u64()).bind(dim.name()).bind(from.number()).bind(to.number());
+            query = query.bind(self.site.as_u128()).bind(dim.name()).bind(from.number()).bind(to.number());
         }
         query.bind(value).bind(k).bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
@@ -115,14 +123,14 @@ impl Read<'_> {
         let sql = "SELECT toString(event) AS event, toString(currency) AS currency, sum(hits) AS hits, sum(minor) AS minor \
                    FROM money WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) \
                    GROUP BY event, currency ORDER BY event, currency";
-        let query = self.client.query(sql).bind(self.site.as_u64()).bind(from.number()).bind(to.number());
+        let query = self.client.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         query.fetch_all().await.map_err(failed(STEP))
     }
 
     /// The first day the site counted anything.
     pub async fn first_day(&self) -> Result<Option<Day>, StoreError> {
-        let sql = "SELECT toUInt16(min(day)), count() FROM daily WHERE site = ? AND subject = 'site' AND dim = ''";
-        let query = self.client.query(sql).bind(self.site.as_u64());
+        let sql = "SELECT toUInt16(min(day)), count() FROM daily WHERE site = ? AND subject = 'site'";
+        let query = self.client.query(sql).bind(self.site.as_u128());
         let (day, rows): (u16, u64) = query.fetch_one().await.map_err(failed(STEP))?;
         Ok((rows > 0).then(|| Day::from_number(day)))
     }
@@ -188,7 +196,7 @@ impl Read<'_> {
              WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) {} GROUP BY of, metric, bucket",
             path.map_or("", |_| "AND path = ?")
         );
-        let mut query = self.client.query(&sql).bind(self.site.as_u64()).bind(from.number()).bind(to.number());
+        let mut query = self.client.query(&sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         if let Some(path) = path {
             query = query.bind(path);
         }
@@ -205,7 +213,7 @@ impl Read<'_> {
         );
         let mut query = self.client.query(&sql);
         for _ in 0..2 {
-            query = query.bind(self.site.as_u64()).bind(from.number()).bind(to.number());
+            query = query.bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         }
         query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
@@ -215,7 +223,7 @@ impl Read<'_> {
         let sql = "SELECT toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
                    WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY kind, fault, path \
                    ORDER BY hits DESC, kind, fault, path LIMIT ?";
-        let query = self.client.query(sql).bind(self.site.as_u64()).bind(from.number()).bind(to.number());
+        let query = self.client.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! A migration is a numbered file of statements, each safe to run again (a crash may come between two of them). They run when
 //! a store is connected; a database that knows a later number than this binary is refused, since its tables may mean something
-//! else. The SQL is the same everywhere but for the engine clause and ON CLUSTER.
+//! else. The SQL is the same everywhere but for the engine clause and ON CLUSTER. What SQL alone cannot do is a step in Rust.
 
 use clickhouse::Client;
+
+mod site_ids;
 
 use super::engine::quoted_name;
 use super::error::{StoreError, failed};
@@ -18,16 +20,27 @@ struct Migration {
     number: u32,
     name: &'static str,
     sql: &'static str,
+    step: Step,
+}
+
+/// How the statements of a migration are used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// One after the other.
+    Sql,
+    /// By [`site_ids`].
+    SiteIds,
 }
 
 /// In order, without gaps.
-const MIGRATIONS: [Migration; 6] = [
-    Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql") },
-    Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql") },
-    Migration { number: 3, name: "pages", sql: include_str!("schema/0003_pages.sql") },
-    Migration { number: 4, name: "platform", sql: include_str!("schema/0004_platform.sql") },
-    Migration { number: 5, name: "access", sql: include_str!("schema/0005_access.sql") },
-    Migration { number: 6, name: "mail", sql: include_str!("schema/0006_mail.sql") },
+const MIGRATIONS: [Migration; 7] = [
+    Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql"), step: Step::Sql },
+    Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql"), step: Step::Sql },
+    Migration { number: 3, name: "pages", sql: include_str!("schema/0003_pages.sql"), step: Step::Sql },
+    Migration { number: 4, name: "platform", sql: include_str!("schema/0004_platform.sql"), step: Step::Sql },
+    Migration { number: 5, name: "access", sql: include_str!("schema/0005_access.sql"), step: Step::Sql },
+    Migration { number: 6, name: "mail", sql: include_str!("schema/0006_mail.sql"), step: Step::Sql },
+    Migration { number: 7, name: "site ids", sql: include_str!("schema/0007_site_ids.sql"), step: Step::SiteIds },
 ];
 
 const LEDGER: &str = include_str!("schema/migrations.sql");
@@ -35,10 +48,15 @@ const LEDGER: &str = include_str!("schema/migrations.sql");
 /// The number of the schema this binary writes and reads.
 pub const NEWEST: u32 = MIGRATIONS[MIGRATIONS.len() - 1].number;
 
-/// A table of counts.
+/// A side table this old was left by a crash, not by another collector at work.
+const ABANDONED_AFTER_HOURS: u32 = 24;
+
+/// A table that a segment's counts are sent to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Table {
     Daily,
+    /// Attributes of people, until they are published.
+    Unpublished,
     Hourly,
     Money,
     Drops,
@@ -50,8 +68,9 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Table; 8] = [
+    pub const ALL: [Table; 9] = [
         Table::Daily,
+        Table::Unpublished,
         Table::Hourly,
         Table::Money,
         Table::Drops,
@@ -64,6 +83,7 @@ impl Table {
     pub const fn name(self) -> &'static str {
         match self {
             Table::Daily => "daily",
+            Table::Unpublished => "unpublished",
             Table::Hourly => "hourly",
             Table::Money => "money",
             Table::Drops => "drops",
@@ -77,7 +97,8 @@ impl Table {
     /// The columns that say what is counted.
     pub const fn keys(self) -> &'static [&'static str] {
         match self {
-            Table::Daily => &["site", "day", "subject", "item", "dim", "value"],
+            Table::Daily => &["site", "day", "subject", "item"],
+            Table::Unpublished => &["site", "zone", "day", "subject", "item", "dim", "value", "segment"],
             Table::Hourly => &["site", "hour"],
             Table::Money => &["site", "day", "event", "currency"],
             Table::Drops => &["hour", "reason"],
@@ -94,6 +115,7 @@ impl Table {
         match self {
             Table::Daily => counters.map(Counter::name).collect(),
             Table::Hourly | Table::Activity => counters.filter(|c| !c.is_of_pages()).map(Counter::name).collect(),
+            Table::Unpublished => vec!["visitors", "visits", "networks"],
             Table::Money => vec!["hits", "minor"],
             Table::Mail => vec!["hits", "visitors"],
             Table::Drops | Table::Vitals | Table::Faults => vec!["hits"],
@@ -122,8 +144,14 @@ impl Table {
 /// The server's own macros: the same text on every node.
 const REPLICA: &str = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'";
 
+/// Of tables that every node holds whole.
+const EVERYWHERE: &str = "'/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}'";
+
 /// What was acknowledged survives a power cut, not only a crash.
 const SYNCED: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
+
+/// What was merged is written through, and the parts it was merged from go within the minute: they show which counts came together.
+const SHORT_LIVED: &str = "old_parts_lifetime = 30, min_rows_to_fsync_after_merge = 1";
 
 /// Fills the words in braces.
 fn render(sql: &str, cluster: Option<&str>) -> String {
@@ -141,13 +169,22 @@ fn render(sql: &str, cluster: Option<&str>) -> String {
             .replace(&format!("{{{}.columns}}", table.name()), &table.definitions())
             .replace(&format!("{{{}.engine}}", table.name()), &engine);
     }
-    let registry = match replicated {
-        true => {
-            "ReplicatedReplacingMergeTree('/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}', revision)"
-        }
-        false => "ReplacingMergeTree(revision)",
-    };
-    sql.replace("{plain.engine}", &plain).replace("{registry.engine}", registry).replace("{synced}", SYNCED)
+    for (word, everywhere, version) in [
+        ("{registry.engine}", true, "revision"),
+        ("{replacing.everywhere}", true, ""),
+        ("{replacing}", false, ""),
+        ("{replacing.lot}", false, "lot"),
+        ("{replacing.done}", true, "done"),
+    ] {
+        let place = if everywhere { EVERYWHERE } else { REPLICA };
+        let engine = match (replicated, version) {
+            (true, "") => format!("ReplicatedReplacingMergeTree({place})"),
+            (true, version) => format!("ReplicatedReplacingMergeTree({place}, {version})"),
+            (false, version) => format!("ReplacingMergeTree({version})"),
+        };
+        sql = sql.replace(word, &engine);
+    }
+    sql.replace("{plain.engine}", &plain).replace("{synced}", SYNCED).replace("{short_lived}", SHORT_LIVED)
 }
 
 /// The statements of a file. Its comments go: a `;` or a `?` in one is no end and no parameter.
@@ -156,8 +193,15 @@ fn statements(sql: &str) -> Vec<String> {
     code.join("\n").split(';').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
 }
 
-/// Brings the client's database to [`NEWEST`]. Two collectors may do so at the same time.
-pub async fn migrate(client: &Client, database: &str, cluster: Option<&str>) -> Result<(), StoreError> {
+/// Brings the client's database to [`NEWEST`]. Two collectors may do so at the same time. `names` are the sites of the configuration;
+/// `alone` says that no other process uses the database.
+pub async fn migrate(
+    client: &Client,
+    database: &str,
+    cluster: Option<&str>,
+    names: &[String],
+    alone: bool,
+) -> Result<(), StoreError> {
     // `client` is bound to a database that need not exist yet.
     let create = render(&format!("CREATE DATABASE IF NOT EXISTS {}{{on_cluster}}", quoted_name(database)), cluster);
     run(&client.clone().with_database("default"), &create).await?;
@@ -167,13 +211,42 @@ pub async fn migrate(client: &Client, database: &str, cluster: Option<&str>) -> 
     if found > NEWEST {
         return Err(StoreError::Newer { found, known: NEWEST });
     }
+    drop_abandoned(client, cluster, alone).await?;
     for migration in MIGRATIONS.iter().filter(|migration| migration.number > found) {
-        for statement in statements(&render(migration.sql, cluster)) {
-            run(client, &statement).await?;
+        let statements = statements(&render(migration.sql, cluster));
+        match migration.step {
+            Step::Sql => {
+                for statement in &statements {
+                    run(client, statement).await?;
+                }
+            }
+            Step::SiteIds => site_ids::Change { client, cluster, statements: &statements, names }.run().await?,
         }
         let done = client.query("INSERT INTO migrations (number, name) SELECT ?, ?");
         done.bind(migration.number).bind(migration.name).execute().await.map_err(failed("recording a migration"))?;
         tracing::info!(number = migration.number, name = migration.name, "the database's schema was changed");
+    }
+    Ok(())
+}
+
+/// Under such a name a table is filled before it takes its place. No two runs share one.
+fn side_name(table: &str) -> String {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    format!("{table}_side_{:016x}", u64::from_le_bytes(bytes))
+}
+
+/// Side tables that a crash left, and those that former versions left when they folded a month.
+async fn drop_abandoned(client: &Client, cluster: Option<&str>, alone: bool) -> Result<(), StoreError> {
+    let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() \
+               AND match(name, '^[a-z]+_(side|fold)_[0-9a-f]{16}$') \
+               AND metadata_modification_time <= now() - toIntervalHour(?)";
+    let hours = if alone { 0 } else { ABANDONED_AFTER_HOURS };
+    let names: Vec<String> =
+        client.query(sql).bind(hours).fetch_all().await.map_err(failed("looking for side tables"))?;
+    for name in names {
+        let on_cluster = cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quoted_name(name)));
+        run(client, &format!("DROP TABLE IF EXISTS {name}{on_cluster} SYNC")).await?;
     }
     Ok(())
 }
@@ -210,6 +283,8 @@ mod tests {
 
     #[test]
     fn every_word_in_braces_is_filled() {
-        assert!(!render(MIGRATIONS[0].sql, None).contains('{') && !render(LEDGER, None).contains('{'));
+        for sql in MIGRATIONS.iter().map(|migration| migration.sql).chain([LEDGER]) {
+            assert!(!render(sql, None).contains('{'));
+        }
     }
 }

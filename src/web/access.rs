@@ -187,9 +187,7 @@ impl Site {
     }
 
     pub(super) fn is_same_site(&self, one: &str, other: &str) -> bool {
-        let hosts = self.registry.directory.hosts();
-        let id = |name: &str| hosts.by_name(name).map(|(id, _)| id);
-        one == other || id(one).is_some_and(|found| id(other) == Some(found))
+        self.registry.directory.hosts().is_same_site(one, other)
     }
 
     /// In UTC: tokens belong to no site's calendar.

@@ -115,6 +115,7 @@ fn a_bad_value_ends_with_code_2_its_key_and_what_is_accepted() {
             "34128000",
         ),
         ("[consent]\nbasis = \"exempt_opt_out\"\n[retention]\nkeep_days = 762\n", "retention.keep_days", "761"),
+        ("[retention]\nfold_after_days = 35\n", "fold_after_days", "keep_days"),
         ("preset = \"acme\"\n", "preset", "alllinks, ally, openedlink"),
         (
             "[[compatible]]\nsites = []\naccept = [\"umami\"]\nbasis = \"consent_cookie\"\n",

@@ -10,6 +10,7 @@ mod ageing;
 mod contract;
 mod engine;
 mod guests;
+mod migration;
 mod roundtrip;
 mod support;
 
@@ -63,10 +64,7 @@ promises! {
     contract::a_message_is_opened_once_and_what_was_revoked_stays_revoked,
     contract::messages_are_forgotten_after_their_last_day,
     roundtrip::any_counts_come_back_as_they_were_sent,
-    ageing::small_cells_of_an_old_month_are_folded_and_totals_stay,
-    ageing::folding_again_changes_nothing_until_rows_arrive_late,
-    ageing::devices_of_an_old_month_are_folded_and_histograms_stay,
+    ageing::an_old_month_keeps_its_days,
+    contract::a_name_with_the_id_of_another_site_is_told,
     ageing::months_past_keeping_are_dropped_from_every_table,
-    ageing::a_token_sent_again_after_its_month_was_folded_adds_nothing,
-    ageing::rows_the_collector_sends_while_it_folds_a_month_are_kept,
 }

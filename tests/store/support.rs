@@ -22,7 +22,7 @@ pub fn library() -> PathBuf {
     path
 }
 
-fn options(database: &str) -> StoreOptions {
+pub fn options(database: &str) -> StoreOptions {
     StoreOptions {
         url: None,
         user: None,
@@ -32,6 +32,7 @@ fn options(database: &str) -> StoreOptions {
         data_dir: PathBuf::new(),
         library: library(),
         limits: Limits::default(),
+        names: Vec::new(),
     }
 }
 
@@ -214,17 +215,17 @@ impl Builder {
         counts: Counts,
     ) {
         let (item, value) = (self.sym(item), self.sym(value));
-        let key = DailyKey { site: SiteId::from_u64(site), day, subject, dim, item, value };
+        let key = DailyKey { site: SiteId::from_u128(u128::from(site)), day, subject, dim, item, value };
         self.sums.daily.push((key, counts));
     }
 
     pub fn hourly(mut self, site: u64, hour: u32, counts: Counts) -> Builder {
-        self.sums.hourly.push((HourlyKey { site: SiteId::from_u64(site), hour }, counts));
+        self.sums.hourly.push((HourlyKey { site: SiteId::from_u128(u128::from(site)), hour }, counts));
         self
     }
 
     pub fn money(mut self, site: u64, day: Day, event: &str, currency: [u8; 3], hits: u32, minor: u64) -> Builder {
-        let key = MoneyKey { site: SiteId::from_u64(site), day, event: self.sym(event), currency };
+        let key = MoneyKey { site: SiteId::from_u128(u128::from(site)), day, event: self.sym(event), currency };
         self.sums.money.push((key, (hits, minor)));
         self
     }
@@ -236,13 +237,15 @@ impl Builder {
 
     pub fn vital(mut self, site: u64, day: Day, metric: Metric, of: (&str, &str, u8), hits: u32) -> Builder {
         let (path, device, bucket) = (self.sym(of.0), self.sym(of.1), of.2);
-        self.sums.vitals.push((VitalKey { site: SiteId::from_u64(site), day, metric, path, device, bucket }, hits));
+        self.sums
+            .vitals
+            .push((VitalKey { site: SiteId::from_u128(u128::from(site)), day, metric, path, device, bucket }, hits));
         self
     }
 
     pub fn fault(mut self, site: u64, day: Day, kind: FaultKind, path: &str, fault: &str, hits: u32) -> Builder {
         let (path, fault) = (self.sym(path), self.sym(fault));
-        self.sums.faults.push((FaultKey { site: SiteId::from_u64(site), day, kind, path, fault }, hits));
+        self.sums.faults.push((FaultKey { site: SiteId::from_u128(u128::from(site)), day, kind, path, fault }, hits));
         self
     }
 
@@ -281,7 +284,7 @@ pub fn people(visitors: u32, visits: u32) -> Counts {
 
 #[derive(clickhouse::Row, serde::Deserialize, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct DailyRow {
-    pub site: u64,
+    pub site: u128,
     pub day: u16,
     pub subject: String,
     pub item: String,
@@ -290,14 +293,21 @@ pub struct DailyRow {
     pub counts: Vec<u64>,
 }
 
-/// All of `daily`, summed by key.
+/// All of `daily` and `unpublished`, summed by key.
 pub async fn daily(store: &Store) -> Vec<DailyRow> {
     let sums: Vec<String> = Counter::ALL.iter().map(|counter| format!("sum({})", counter.name())).collect();
+    let zero = |counter: Counter| match counter {
+        Counter::Visitors | Counter::Visits => format!("sum({})", counter.name()),
+        _ => "toUInt64(0)".to_owned(),
+    };
     let sql = format!(
-        "SELECT site, toUInt16(day) AS day, toString(subject) AS subject, toString(item) AS item, toString(dim) AS dim, \
-         toString(value) AS value, [{}] AS counts FROM daily GROUP BY site, day, subject, item, dim, value \
+        "SELECT * FROM (SELECT site, toUInt16(day) AS day, toString(subject) AS subject, toString(item) AS item, '' AS dim, \
+         '' AS value, [{}] AS counts FROM daily GROUP BY site, day, subject, item UNION ALL \
+         SELECT site, toUInt16(day) AS day, toString(subject) AS subject, toString(item) AS item, toString(dim) AS dim, \
+         toString(value) AS value, [{}] AS counts FROM unpublished GROUP BY site, day, subject, item, dim, value) \
          ORDER BY site, day, subject, item, dim, value",
-        sums.join(", ")
+        sums.join(", "),
+        Counter::ALL.map(zero).join(", ")
     );
     store.client().query(&sql).fetch_all().await.unwrap()
 }

@@ -1,0 +1,75 @@
+//! The payload of version 1: site ids have 64 bits, and rows with an attribute stand among the totals.
+//!
+//! Its ids come out as they are, above them zeros; the store knows the sites they stood for. Nothing writes this any more.
+//!
+//! ```text
+//! payload  base strings daily hourly money drops vitals faults mail  each list: varint count, then its rows
+//! daily    flags:u8 [site:u64] [day:u16] [item] [value] counts
+//!          flags: 1 another site, 2 another day, 4 8 subject, 16 32 64 dimension
+//! ```
+
+use super::code::Reader;
+use crate::aggregate::{DailyKey, Delta, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
+use crate::event::{self, Counts, Dimension, FaultKind, MailAction, Metric, Refusal, SiteId, Subject};
+
+const OTHER_SITE: u8 = 1;
+const OTHER_DAY: u8 = 2;
+
+pub(super) fn delta(read: &mut Reader<'_>) -> Option<Delta> {
+    let base = read.number()?;
+    let strings = read.list(Reader::string)?;
+    let mut before = None;
+    let daily = read.list(|read| {
+        let (key, counts) = daily(read, before)?;
+        before = Some(key);
+        Some((key, counts))
+    })?;
+    let hourly = read.list(|read| {
+        let key = HourlyKey { site: site(read)?, hour: read.number()? };
+        Some((key, read.counts()?))
+    })?;
+    let money = read.list(|read| {
+        let (site, day) = (site(read)?, read.day()?);
+        let key = MoneyKey { site, day, event: Sym(read.number()?), currency: read.bytes()? };
+        Some((key, (read.number()?, read.varint()?)))
+    })?;
+    let drops = read.list(|read| {
+        let key = DropKey { hour: read.number()?, reason: Refusal::from_u8(read.byte()?)? };
+        Some((key, read.number()?))
+    })?;
+    let vitals = read.list(|read| {
+        let (site, day) = (site(read)?, read.day()?);
+        let (metric, bucket) = (Metric::from_u8(read.byte()?)?, read.byte()?);
+        let (path, device) = (Sym(read.number()?), Sym(read.number()?));
+        Some((VitalKey { site, day, metric, path, device, bucket }, read.number()?))
+    })?;
+    let faults = read.list(|read| {
+        let (site, day) = (site(read)?, read.day()?);
+        let kind = FaultKind::from_u8(read.byte()?)?;
+        let (path, fault) = (Sym(read.number()?), Sym(read.number()?));
+        Some((FaultKey { site, day, kind, path, fault }, read.number()?))
+    })?;
+    let mail = read.list(|read| {
+        let (day, batch) = (read.day()?, read.day()?);
+        let (action, reader) = (MailAction::from_u8(read.byte()?)?, event::Reader::from_u8(read.byte()?)?);
+        let (template, link) = (Sym(read.number()?), Sym(read.number()?));
+        let key = MailKey { day, template, batch, action, link, reader };
+        Some((key, (read.number()?, read.number()?)))
+    })?;
+    Some(Delta { base, sums: Sums { strings, daily, hourly, money, drops, vitals, faults, mail } })
+}
+
+fn daily(read: &mut Reader<'_>, before: Option<DailyKey>) -> Option<(DailyKey, Counts)> {
+    let flags = read.byte()?;
+    let site = if flags & OTHER_SITE != 0 { site(read)? } else { before?.site };
+    let day = if flags & OTHER_DAY != 0 { read.day()? } else { before?.day };
+    let subject = Subject::from_u8(flags >> 2 & 3)?;
+    let dim = Dimension::from_u8(flags >> 4)?;
+    let item = if subject == Subject::Site { Sym::EMPTY } else { Sym(read.number()?) };
+    let value = if dim == Dimension::Total { Sym::EMPTY } else { Sym(read.number()?) };
+    Some((DailyKey { site, day, subject, dim, item, value }, read.counts()?))
+}
+
+fn site(read: &mut Reader<'_>) -> Option<SiteId> {
+    Some(SiteId::from_u128(u128::from(u64::from_le_bytes(read.bytes()?))))
+}

@@ -1,0 +1,50 @@
+//! Segments of a former version name sites by ids of 64 bits. The migration took down what became of them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::Store;
+use super::error::{StoreError, failed};
+use super::platform::MOST_IDS;
+use crate::aggregate::Sums;
+use crate::event::SiteId;
+
+impl Store {
+    /// The sums under the ids sites have now; `None` where they have them already. An id nobody knows stays as it is.
+    pub(super) async fn under_present_ids(&self, sums: &Sums) -> Result<Option<Sums>, StoreError> {
+        let former: BTreeSet<u64> = sites(sums).filter_map(SiteId::former).collect();
+        if former.is_empty() {
+            return Ok(None);
+        }
+        let mut present = HashMap::new();
+        for some in former.into_iter().collect::<Vec<_>>().chunks(MOST_IDS) {
+            let sql = "SELECT legacy, any(site) FROM site_ids WHERE legacy IN ? GROUP BY legacy";
+            let rows = self.client.query(sql).bind(some).fetch_all::<(u64, u128)>().await;
+            present.extend(rows.map_err(failed("reading what became of former sites"))?);
+        }
+        Ok((!present.is_empty()).then(|| renamed(sums, &present)))
+    }
+}
+
+fn sites(sums: &Sums) -> impl Iterator<Item = SiteId> {
+    let daily = sums.daily.iter().map(|(key, _)| key.site);
+    let hourly = sums.hourly.iter().map(|(key, _)| key.site);
+    let money = sums.money.iter().map(|(key, _)| key.site);
+    let vitals = sums.vitals.iter().map(|(key, _)| key.site);
+    let faults = sums.faults.iter().map(|(key, _)| key.site);
+    daily.chain(hourly).chain(money).chain(vitals).chain(faults)
+}
+
+fn renamed(sums: &Sums, present: &HashMap<u64, u128>) -> Sums {
+    let mut sums = sums.clone();
+    let now = |site: &mut SiteId| {
+        if let Some(id) = site.former().and_then(|former| present.get(&former)) {
+            *site = SiteId::from_u128(*id);
+        }
+    };
+    sums.daily.iter_mut().for_each(|(key, _)| now(&mut key.site));
+    sums.hourly.iter_mut().for_each(|(key, _)| now(&mut key.site));
+    sums.money.iter_mut().for_each(|(key, _)| now(&mut key.site));
+    sums.vitals.iter_mut().for_each(|(key, _)| now(&mut key.site));
+    sums.faults.iter_mut().for_each(|(key, _)| now(&mut key.site));
+    sums
+}
