@@ -18,6 +18,7 @@ pub mod access;
 pub mod consent;
 pub mod enrich;
 pub mod pseudonym;
+pub mod publication;
 
 // Beside the way of a hit.
 pub mod mail;
@@ -34,6 +35,7 @@ pub mod store;
 pub mod flush;
 mod http;
 pub mod ingest;
+pub mod publisher;
 pub mod registry;
 pub mod report;
 pub mod telemetry;

@@ -12,6 +12,7 @@ mod former;
 mod mail;
 pub mod native;
 mod platform;
+mod publication;
 mod read;
 mod registry;
 pub mod schema;
@@ -28,6 +29,7 @@ pub use engine::Limits;
 pub use error::StoreError;
 pub use mail::{Mailed, MailedBy, MessageRow};
 pub use platform::{Active, BrokenPage, Dropped, SlowPage};
+pub use publication::{Begun, Publication, Unit, ZoneProgress};
 pub use read::{Around, Earned, Faulted, Measured, Read, Top, Totals, Valued};
 
 use crate::aggregate::Sums;
@@ -38,6 +40,15 @@ use schema::Table;
 
 /// Pieces in which a block is handed to the client, so that no copy of a whole block is made on the way.
 const PIECE: usize = 1 << 20;
+/// The block as it comes: not split, not joined with another, whatever the server's defaults are.
+const ONE_BLOCK: [(&str, &str); 5] = [
+    ("async_insert", "0"),
+    ("max_insert_block_size", "100000000"),
+    ("min_insert_block_size_rows", "0"),
+    ("min_insert_block_size_bytes", "0"),
+    ("max_insert_threads", "1"),
+];
+
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// An insert of a full segment takes seconds; after this long the connection is as good as gone, and the token makes it safe
 /// to ask again.
@@ -127,13 +138,10 @@ impl Store {
             .insert_formatted_with(sql)
             .with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT))
             .with_setting("insert_deduplication_token", format!("{token}-{name}"))
-            .with_setting("insert_deduplicate", "1")
-            .with_setting("async_insert", "0")
-            // The block as it comes: not split, not joined with another, whatever the server's defaults are.
-            .with_setting("max_insert_block_size", "100000000")
-            .with_setting("min_insert_block_size_rows", "0")
-            .with_setting("min_insert_block_size_bytes", "0")
-            .with_setting("max_insert_threads", "1");
+            .with_setting("insert_deduplicate", "1");
+        for (setting, value) in ONE_BLOCK {
+            insert = insert.with_setting(setting, value);
+        }
         let step = step(table);
         while !block.is_empty() {
             let piece = block.split_to(block.len().min(PIECE));

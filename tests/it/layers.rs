@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, its layer's allowed neighbours. A module may always use itself.
-const MAY_USE: [(&str, &[&str]); 22] = [
+const MAY_USE: [(&str, &[&str]); 24] = [
     ("event", &["config"]),
     ("clock", &["event"]),
     ("config", &["event"]),
@@ -12,13 +12,15 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("consent", &["config", "event"]),
     ("enrich", &["event"]),
     ("pseudonym", &["config", "consent", "enrich", "event"]),
+    ("publication", &["event"]),
     ("aggregate", &["config", "event", "pseudonym"]),
     ("mail", &["access", "config", "disk", "enrich", "event", "pseudonym"]),
     ("disk", &[]),
     ("journal", &["aggregate", "clock", "config", "consent", "disk", "event", "pseudonym"]),
     ("ledger", &["clock", "config", "consent", "disk", "event"]),
-    ("store", &["access", "aggregate", "config", "event"]),
+    ("store", &["access", "aggregate", "config", "event", "publication"]),
     ("flush", &["clock", "config", "event", "journal", "store"]),
+    ("publisher", &["clock", "config", "event", "flush", "journal", "pseudonym", "publication", "store"]),
     ("http", &["config", "event"]),
     ("registry", &["access", "config", "disk", "event", "mail", "store"]),
     (
@@ -54,13 +56,14 @@ const MAY_USE: [(&str, &[&str]); 22] = [
             "journal",
             "ledger",
             "mail",
+            "publisher",
             "registry",
             "report",
             "store",
             "telemetry",
         ],
     ),
-    ("telemetry", &["config", "consent", "event", "flush", "journal"]),
+    ("telemetry", &["config", "consent", "event", "flush", "journal", "publisher"]),
     // Talks to the collector over HTTP as pages do; `enrich` only to find out which addresses lie in which country.
     ("demo", &["clock", "config", "disk", "enrich", "event", "server"]),
     (
@@ -80,6 +83,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
             "ledger",
             "mail",
             "pseudonym",
+            "publisher",
             "registry",
             "report",
             "store",

@@ -11,6 +11,7 @@ mod contract;
 mod engine;
 mod guests;
 mod migration;
+mod publication;
 mod roundtrip;
 mod support;
 
@@ -64,6 +65,11 @@ promises! {
     contract::a_message_is_opened_once_and_what_was_revoked_stays_revoked,
     contract::messages_are_forgotten_after_their_last_day,
     roundtrip::any_counts_come_back_as_they_were_sent,
+    publication::a_day_is_published_once_and_again_changes_nothing,
+    publication::no_published_lot_is_under_k_and_no_pending_cell_has_a_day,
+    publication::counts_that_come_late_join_the_next_day,
+    publication::segments_that_arrive_during_a_publication_are_kept_for_the_next,
+    publication::two_collectors_that_publish_one_day_at_once_publish_it_once,
     ageing::an_old_month_keeps_its_days,
     contract::a_name_with_the_id_of_another_site_is_told,
     ageing::months_past_keeping_are_dropped_from_every_table,

@@ -68,7 +68,13 @@ CREATE TABLE IF NOT EXISTS publications{on_cluster} (
     slices   UInt32                      CODEC(ZSTD(1)),
     done     UInt8                       CODEC(ZSTD(1)),
     finished DateTime('UTC')             CODEC(ZSTD(1))
-) ENGINE = {replacing.done} ORDER BY (zone, at) SETTINGS {synced};
+) ENGINE = {replacing.done} ORDER BY (zone, at) SETTINGS {settings}, {synced};
+
+-- The platform's secret for the coin that decides about lots between k and 2k.
+CREATE TABLE IF NOT EXISTS coin_keys{on_cluster} (
+    made   DateTime64(6, 'UTC') CODEC(ZSTD(1)),
+    secret String               CODEC(ZSTD(1))
+) ENGINE = {plain.engine} ORDER BY made SETTINGS {settings}, {synced};
 
 CREATE TABLE IF NOT EXISTS hourly{on_cluster} (
     site UInt128         CODEC(ZSTD(1)),

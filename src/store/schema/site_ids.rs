@@ -73,7 +73,7 @@ pub(super) struct Change<'a> {
 
 impl Change<'_> {
     pub(super) async fn run(&self) -> Result<(), StoreError> {
-        for table in ["site_ids", "pending", "publications"] {
+        for table in ["site_ids", "pending", "publications", "coin_keys"] {
             run(self.client, self.statement(table)?).await?;
         }
         for table in FORMER {

@@ -1,0 +1,275 @@
+//! What of one site is published when a day, or a busy hour, is over.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use super::CoinKey;
+use crate::event::{Day, Dimension, OTHER, SiteId, Subject};
+
+/// A cell that did not reach k in this time moves to `(other)`.
+const MAX_PENDING_DAYS: u16 = 35;
+
+/// `since` is a Monday: up to six days before the first visitor of the lot.
+const DAYS_BEFORE_A_SUNDAY: u16 = 6;
+
+/// One value of one dimension of a site, page, link or event. Sites sort first: their cells decide about those of their items.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct CellKey {
+    pub subject: Subject,
+    /// The path, link or event; empty for the site.
+    pub item: Box<str>,
+    pub dim: Dimension,
+    pub value: Box<str>,
+}
+
+impl CellKey {
+    pub fn new(subject: Subject, item: &str, dim: Dimension, value: &str) -> CellKey {
+        CellKey { subject, item: item.into(), dim, value: value.into() }
+    }
+
+    fn is_of_same_list(&self, other: &CellKey) -> bool {
+        (self.subject, self.dim, &self.item) == (other.subject, other.dim, &other.item)
+    }
+}
+
+/// Attribute counts of a cell.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Lot {
+    /// Visitors of the day; over several days, visitor-days.
+    pub visitors: u64,
+    pub visits: u64,
+    /// Visitors that were the first of their network on their site and day.
+    pub networks: u64,
+}
+
+impl Lot {
+    fn is_empty(&self) -> bool {
+        self.visitors == 0 && self.visits == 0
+    }
+}
+
+impl AddAssign for Lot {
+    fn add_assign(&mut self, other: Lot) {
+        self.visitors += other.visitors;
+        self.visits += other.visits;
+        self.networks += other.networks;
+    }
+}
+
+/// What is kept of a cell between two publications. No day in it: `since` is the Monday of the week in which the lot began.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cell {
+    pub key: CellKey,
+    pub pending: Lot,
+    pub since: Day,
+    /// Of a site's cell: visitors ever counted in it. Of an item's cell: what that number was for the site's cell of the same value when
+    /// this cell was published last.
+    pub counted: u64,
+}
+
+/// A lot that is published now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Released {
+    pub key: CellKey,
+    pub visitors: u64,
+    pub visits: u64,
+}
+
+/// What is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Occasion {
+    /// The site's day: every lot of at least k may go.
+    Day,
+    /// An hour of the open day: only lots of at least this many visitors may go.
+    Hour { open_lot: u64 },
+}
+
+/// The rules of one publication: docs/COUNTING.md as code.
+pub struct Rules<'a> {
+    pub k: u64,
+    pub day: Day,
+    pub occasion: Occasion,
+    pub coin: &'a CoinKey,
+}
+
+/// What a publication does to a site.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    pub released: Vec<Released>,
+    /// The cells that changed, as they are now.
+    pub changed: Vec<Cell>,
+}
+
+/// A cell at work.
+struct Entry {
+    pending: Lot,
+    since: Day,
+    counted: u64,
+    changed: bool,
+}
+
+type Cells = BTreeMap<CellKey, Entry>;
+
+impl Rules<'_> {
+    /// Adds what arrived to what was pending and publishes what may be. Deterministic: the same input gives the same outcome.
+    pub fn publish(&self, site: SiteId, cells: Vec<Cell>, arrived: Vec<(CellKey, Lot)>) -> Outcome {
+        let mut cells = self.merged(cells, arrived);
+        if self.occasion == Occasion::Day {
+            self.expire(&mut cells);
+        }
+
+        let mut released = Vec::new();
+        for list in lists(&cells) {
+            for key in self.publishable(site, &cells, &list) {
+                released.push(self.release(&mut cells, key));
+            }
+        }
+
+        let changed = cells.into_iter().filter(|(_, entry)| entry.changed);
+        let changed = changed.map(|(key, entry)| Cell {
+            key,
+            pending: entry.pending,
+            since: entry.since,
+            counted: entry.counted,
+        });
+        Outcome { released, changed: changed.collect() }
+    }
+
+    fn merged(&self, cells: Vec<Cell>, arrived: Vec<(CellKey, Lot)>) -> Cells {
+        let entry = |cell: Cell| {
+            let Cell { key, pending, since, counted } = cell;
+            (key, Entry { pending, since, counted, changed: false })
+        };
+        let mut all: Cells = cells.into_iter().map(entry).collect();
+
+        for (key, lot) in arrived {
+            let of_site = key.subject == Subject::Site;
+            let entry = self.entry(&mut all, key);
+            if of_site {
+                entry.counted += lot.visitors;
+            }
+            self.add(entry, lot);
+        }
+        all
+    }
+
+    fn entry<'c>(&self, cells: &'c mut Cells, key: CellKey) -> &'c mut Entry {
+        let empty = || Entry { pending: Lot::default(), since: self.week(), counted: 0, changed: false };
+        cells.entry(key).or_insert_with(empty)
+    }
+
+    fn add(&self, entry: &mut Entry, lot: Lot) {
+        if entry.pending.is_empty() {
+            entry.since = self.week();
+        }
+        entry.pending += lot;
+        entry.changed = true;
+    }
+
+    /// The Monday of the week of the day: coarse on purpose, it is written. 1970-01-01 was a Thursday.
+    fn week(&self) -> Day {
+        let day = self.day.number();
+        Day::from_number(day.saturating_sub((day % 7 + 3) % 7))
+    }
+
+    /// Lots that waited too long join `(other)` of their list.
+    fn expire(&self, cells: &mut Cells) {
+        let is_due = |(key, entry): &(&CellKey, &Entry)| {
+            let age = self.day.number().saturating_sub(entry.since.number());
+            let waits = !entry.pending.is_empty() && *key.value != *OTHER;
+            waits && !self.has_enough(entry) && age >= MAX_PENDING_DAYS + DAYS_BEFORE_A_SUNDAY
+        };
+        let due: Vec<CellKey> = cells.iter().filter(is_due).map(|(key, _)| key.clone()).collect();
+
+        for key in due {
+            let Some(entry) = cells.get_mut(&key) else { continue };
+            let lot = std::mem::take(&mut entry.pending);
+            entry.changed = true;
+
+            let other = self.entry(cells, CellKey { value: OTHER.into(), ..key });
+            if key.subject == Subject::Site {
+                other.counted += lot.visitors;
+            }
+            self.add(other, lot);
+        }
+    }
+
+    fn has_enough(&self, entry: &Entry) -> bool {
+        entry.pending.visitors >= self.k && entry.pending.networks >= self.k
+    }
+
+    /// The cells of one list that are published now. `list` holds all cells of it.
+    fn publishable<'l>(&self, site: SiteId, cells: &Cells, list: &'l [CellKey]) -> Vec<&'l CellKey> {
+        let (mut go, stay): (Vec<&CellKey>, Vec<&CellKey>) = list.iter().partition(|key| self.may_go(site, cells, key));
+        go.sort_by_key(|key| (cells[*key].pending.visitors, *key));
+        let mut left: u64 = stay.iter().map(|key| cells[*key].pending.visitors).sum();
+
+        // What stays must be nobody or at least k, or the total less what is shown would be about fewer than k.
+        let mut held = 0;
+        while (1..self.k).contains(&left) && held < go.len() {
+            left += cells[go[held]].pending.visitors;
+            held += 1;
+        }
+        go.split_off(held)
+    }
+
+    fn may_go(&self, site: SiteId, cells: &Cells, key: &CellKey) -> bool {
+        let entry = &cells[key];
+        if !self.has_enough(entry) {
+            return false;
+        }
+        let is_due = match self.occasion {
+            Occasion::Hour { open_lot } => entry.pending.visitors >= open_lot,
+            Occasion::Day => entry.pending.visitors >= 2 * self.k || self.coin.publishes(site, key, self.day),
+        };
+        is_due && is_published_of_site(cells, key) && self.others_are_enough(cells, key, entry)
+    }
+
+    /// An item splits its site: the site's visitors with the value who did not touch the item, since the cell was published last, must be
+    /// nobody or at least k.
+    fn others_are_enough(&self, cells: &Cells, key: &CellKey, entry: &Entry) -> bool {
+        let others = match key.subject {
+            Subject::Site => 0,
+            _ => counted_of_site(cells, key).saturating_sub(entry.counted + entry.pending.visitors),
+        };
+        others == 0 || others >= self.k
+    }
+
+    fn release(&self, cells: &mut Cells, key: &CellKey) -> Released {
+        let counted_of_site = counted_of_site(cells, key);
+        let entry = cells.get_mut(key).expect("the list was made of these cells");
+        let lot = std::mem::take(&mut entry.pending);
+
+        entry.changed = true;
+        if key.subject != Subject::Site {
+            entry.counted = counted_of_site;
+        }
+        Released { key: key.clone(), visitors: lot.visitors, visits: lot.visits }
+    }
+}
+
+/// The site's cell of the same value.
+fn of_site<'c>(cells: &'c Cells, key: &CellKey) -> Option<&'c Entry> {
+    cells.get(&CellKey { subject: Subject::Site, item: "".into(), dim: key.dim, value: key.value.clone() })
+}
+
+/// Visitors ever counted in the site's cell of the same value.
+fn counted_of_site(cells: &Cells, key: &CellKey) -> u64 {
+    of_site(cells, key).map_or(0, |entry| entry.counted)
+}
+
+/// A lot of an item ends only where one of its site ends. Nearly everybody who comes to a profile touches its one page: with ends of its
+/// own, the page's lots would cut those of the site into single days. Sites are decided first, so what is published now waits no more.
+fn is_published_of_site(cells: &Cells, key: &CellKey) -> bool {
+    key.subject == Subject::Site || of_site(cells, key).is_none_or(|entry| entry.pending.visitors == 0)
+}
+
+/// The cells of each list (one dimension of one item) with something pending, sites first.
+fn lists(cells: &Cells) -> Vec<Vec<CellKey>> {
+    let waiting: Vec<CellKey> =
+        cells.iter().filter(|(_, entry)| !entry.pending.is_empty()).map(|(key, _)| key.clone()).collect();
+    waiting.chunk_by(|a, b| a.is_of_same_list(b)).map(<[CellKey]>::to_vec).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! One slice: what is read of it and written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clickhouse::{Row, RowWrite};
+use serde::{Deserialize, Serialize};
+
+use super::slices::Slice;
+use super::{Publication, STEP, TAKEN, Unit};
+use crate::event::{Day, Dimension, SiteId, Subject};
+use crate::publication::{Cell, CellKey, Lot, Occasion, Released, Rules};
+use crate::store::error::{StoreError, failed};
+use crate::store::{ONE_BLOCK, Store};
+
+#[derive(Row, Deserialize)]
+struct ArrivedRow {
+    site: u128,
+    subject: String,
+    item: String,
+    dim: String,
+    value: String,
+    visitors: u64,
+    visits: u64,
+    networks: u64,
+}
+
+/// The newest row of a cell.
+#[derive(Row, Deserialize)]
+struct NewestRow {
+    site: u128,
+    subject: String,
+    item: String,
+    dim: String,
+    value: String,
+    zone: String,
+    visitors: u64,
+    visits: u64,
+    networks: u64,
+    since: u16,
+    counted: u64,
+    newest: u64,
+}
+
+#[derive(Row, Serialize)]
+struct PendingRow<'a> {
+    site: u128,
+    subject: &'a str,
+    item: &'a str,
+    dim: &'a str,
+    value: &'a str,
+    zone: &'a str,
+    visitors: u64,
+    visits: u64,
+    networks: u64,
+    since: u16,
+    counted: u64,
+    lot: u64,
+}
+
+#[derive(Row, Serialize)]
+struct PublishedRow<'a> {
+    site: u128,
+    day: u16,
+    subject: &'a str,
+    item: &'a str,
+    dim: &'a str,
+    value: &'a str,
+    lot: u64,
+    visitors: u64,
+    visits: u64,
+}
+
+/// A site's part of a unit.
+#[derive(Default)]
+struct Work {
+    cells: Vec<Cell>,
+    arrived: Vec<(CellKey, Lot)>,
+}
+
+impl Store {
+    /// Publishes the sites of a slice that are not done yet.
+    pub(super) async fn publish_slice(
+        &self,
+        unit: &Unit,
+        lot: u64,
+        slice: Slice,
+        rules: &Rules<'_>,
+    ) -> Result<Publication, StoreError> {
+        // Counts before cells: they are deleted only after all cells were written, so where a site's cells are not, its counts are whole.
+        let arrived = self.arrived(unit, lot, slice).await?;
+        let newest = self.newest(unit, lot, slice).await?;
+        let sites = work(arrived, newest, unit, lot);
+
+        let (mut released, mut changed) = (Vec::new(), Vec::new());
+        for (site, Work { cells, arrived }) in sites {
+            let outcome = rules.publish(site, cells, arrived);
+            released.extend(outcome.released.into_iter().map(|row| (site, row)));
+            changed.extend(outcome.changed.into_iter().map(|cell| (site, cell)));
+        }
+
+        self.put_published(unit, lot, &released).await?;
+        self.put_pending(unit, lot, &changed).await?;
+        Ok(Publication { lots: released.len() as u64, cells: changed.len() as u64 })
+    }
+
+    async fn arrived(&self, unit: &Unit, lot: u64, slice: Slice) -> Result<Vec<ArrivedRow>, StoreError> {
+        let sql = format!(
+            "SELECT site, toString(subject) AS subject, item, toString(dim) AS dim, toString(value) AS value, \
+             sum(visitors) AS visitors, sum(visits) AS visits, sum(networks) AS networks FROM unpublished \
+             WHERE site BETWEEN {first} AND {last} AND zone = ? AND (day, segment) IN ({TAKEN}) \
+             GROUP BY site, subject, item, dim, value",
+            first = literal(slice.first),
+            last = literal(slice.last),
+        );
+        let query = self.client.query(&sql).bind(&unit.zone).bind(&unit.zone).bind(unit.at).bind(lot);
+        query.fetch_all().await.map_err(failed(STEP))
+    }
+
+    /// The cells of the zone's sites, and of every site with counts in the unit: a site may have moved here from another zone. In an hour
+    /// only sites with counts are looked at.
+    async fn newest(&self, unit: &Unit, lot: u64, slice: Slice) -> Result<Vec<NewestRow>, StoreError> {
+        let range = format!("site BETWEEN {} AND {}", literal(slice.first), literal(slice.last));
+        let arrived =
+            format!("SELECT site FROM unpublished WHERE {range} AND zone = ? AND (day, segment) IN ({TAKEN})");
+        let of_zone = match unit.occasion {
+            Occasion::Day => format!("OR site IN (SELECT site FROM pending WHERE {range} AND zone = ?)"),
+            Occasion::Hour { .. } => String::new(),
+        };
+        let sql = format!(
+            "SELECT site, toString(subject) AS subject, item, toString(dim) AS dim, toString(value) AS value, \
+             toString(argMax(zone, lot)) AS zone, argMax(visitors, lot) AS visitors, argMax(visits, lot) AS visits, \
+             argMax(networks, lot) AS networks, toUInt16(argMax(since, lot)) AS since, argMax(counted, lot) AS counted, \
+             max(lot) AS newest FROM (SELECT * FROM pending WHERE {range} AND (site IN ({arrived}) {of_zone})) \
+             GROUP BY site, subject, item, dim, value"
+        );
+        let mut query = self.client.query(&sql).bind(&unit.zone).bind(&unit.zone).bind(unit.at).bind(lot);
+        if unit.occasion == Occasion::Day {
+            query = query.bind(&unit.zone);
+        }
+        query.fetch_all().await.map_err(failed(STEP))
+    }
+
+    async fn put_published(&self, unit: &Unit, lot: u64, rows: &[(SiteId, Released)]) -> Result<(), StoreError> {
+        let rows = rows.iter().map(|(site, Released { key, visitors, visits })| PublishedRow {
+            site: site.as_u128(),
+            day: unit.day.number(),
+            subject: key.subject.name(),
+            item: &key.item,
+            dim: key.dim.name(),
+            value: &key.value,
+            lot,
+            visitors: *visitors,
+            visits: *visits,
+        });
+        self.put_block::<PublishedRow>("published", &rows.collect::<Vec<_>>()).await
+    }
+
+    async fn put_pending(&self, unit: &Unit, lot: u64, cells: &[(SiteId, Cell)]) -> Result<(), StoreError> {
+        let rows = cells.iter().map(|(site, cell)| PendingRow {
+            site: site.as_u128(),
+            subject: cell.key.subject.name(),
+            item: &cell.key.item,
+            dim: cell.key.dim.name(),
+            value: &cell.key.value,
+            zone: &unit.zone,
+            visitors: cell.pending.visitors,
+            visits: cell.pending.visits,
+            networks: cell.pending.networks,
+            since: cell.since.number(),
+            counted: cell.counted,
+            lot,
+        });
+        self.put_block::<PendingRow>("pending", &rows.collect::<Vec<_>>()).await
+    }
+
+    /// Writes the rows as one block, so that all of them are there or none.
+    async fn put_block<T: RowWrite>(&self, table: &str, rows: &[T::Value<'_>]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut insert = self.client.insert::<T>(table).await.map_err(failed(STEP))?;
+        for (setting, value) in ONE_BLOCK {
+            insert = insert.with_setting(setting, value);
+        }
+
+        for row in rows {
+            insert.write(row).await.map_err(failed(STEP))?;
+        }
+        insert.end().await.map_err(failed(STEP))
+    }
+}
+
+/// The sites of a slice that the unit has still to publish, their cells and counts in order.
+fn work(arrived: Vec<ArrivedRow>, newest: Vec<NewestRow>, unit: &Unit, lot: u64) -> BTreeMap<SiteId, Work> {
+    let done: BTreeSet<u128> = newest.iter().filter(|row| row.newest >= lot).map(|row| row.site).collect();
+    let with_counts: BTreeSet<u128> = arrived.iter().map(|row| row.site).collect();
+    let mut sites = BTreeMap::<SiteId, Work>::new();
+
+    for row in newest {
+        let is_ours = row.zone == unit.zone || with_counts.contains(&row.site);
+        if done.contains(&row.site) || !is_ours {
+            continue;
+        }
+        let Some(key) = key(&row.subject, &row.item, &row.dim, &row.value) else { continue };
+        let pending = Lot { visitors: row.visitors, visits: row.visits, networks: row.networks };
+        let cell = Cell { key, pending, since: Day::from_number(row.since), counted: row.counted };
+        sites.entry(SiteId::from_u128(row.site)).or_default().cells.push(cell);
+    }
+    for row in arrived.into_iter().filter(|row| !done.contains(&row.site)) {
+        let Some(key) = key(&row.subject, &row.item, &row.dim, &row.value) else { continue };
+        let lot = Lot { visitors: row.visitors, visits: row.visits, networks: row.networks };
+        sites.entry(SiteId::from_u128(row.site)).or_default().arrived.push((key, lot));
+    }
+    sites
+}
+
+/// `None` for a word of a later schema, which `connect` refuses.
+fn key(subject: &str, item: &str, dim: &str, value: &str) -> Option<CellKey> {
+    Some(CellKey::new(Subject::from_name(subject)?, item, Dimension::from_name(dim)?, value))
+}
+
+/// 128 bits as SQL: the client has no parameter of that type.
+fn literal(id: u128) -> String {
+    format!("toUInt128('{id}')")
+}

@@ -1,0 +1,49 @@
+//! The sites in slices of about equal size. Ids are hashes, so their leading bits part them evenly.
+
+/// Rows of a slice, about: what the collector holds in memory at once is some ten megabytes.
+const ROWS: u64 = 50_000;
+const MAX_SLICES: u32 = 1 << 16;
+
+/// The sites whose ids lie between two, both included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Slice {
+    pub(super) first: u128,
+    pub(super) last: u128,
+}
+
+impl Slice {
+    /// How many slices so many rows want: a power of two.
+    pub(super) fn count(rows: u64) -> u32 {
+        let wanted = u32::try_from(rows / ROWS + 1).unwrap_or(MAX_SLICES);
+        wanted.clamp(1, MAX_SLICES).next_power_of_two()
+    }
+
+    /// All slices, in the order of the ids. `count` is a power of two.
+    pub(super) fn all(count: u32) -> impl Iterator<Item = Slice> {
+        let bits = count.max(1).ilog2();
+        (0..u128::from(count.max(1))).map(move |number| match bits {
+            0 => Slice { first: 0, last: u128::MAX },
+            _ => Slice { first: number << (128 - bits), last: (number << (128 - bits)) | (u128::MAX >> bits) },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_cover_all_ids_once() {
+        for count in [1, 2, 8, 1024] {
+            let slices: Vec<Slice> = Slice::all(count).collect();
+            assert_eq!(slices.len(), count as usize);
+            assert_eq!((slices[0].first, slices[slices.len() - 1].last), (0, u128::MAX));
+            assert!(slices.windows(2).all(|pair| pair[0].last + 1 == pair[1].first));
+        }
+    }
+
+    #[test]
+    fn slices_hold_some_ten_thousand_rows() {
+        assert_eq!([0, 49_999, 50_000, 20_000_000].map(Slice::count), [1, 1, 2, 512]);
+    }
+}

@@ -1,0 +1,186 @@
+//! Attributes are published in lots: what was counted is in `unpublished`, `pending` or `published`, each visitor once, whenever the
+//! process ends and however many collectors work at it. The rules themselves are tested beside them, in `src/publication`.
+
+use std::time::Duration;
+
+use footfall::event::Day;
+use footfall::publication::{CoinKey, Occasion};
+use footfall::store::{Store, Unit};
+
+use crate::support::{Process, Tested, at, day, number, texts};
+
+const FIRST: &str = "2026-03-02";
+const K: u64 = 5;
+
+fn coin() -> CoinKey {
+    CoinKey::new([3; 32])
+}
+
+/// The unit of a day of UTC.
+fn unit(date: &str) -> Unit {
+    let day = day(date);
+    Unit { zone: "UTC".into(), day, at: end_of(day), occasion: Occasion::Day }
+}
+
+fn end_of(day: Day) -> u32 {
+    (u32::from(day.number()) + 1) * 86_400
+}
+
+/// One segment's attribute counts: so many sites, each with seven sources of up to eleven visitors, and a page that most of them saw.
+async fn count(store: &Store, segment: u64, date: &str, sites: u64) {
+    for (subject, item, seen) in [("site", "", "n"), ("page", "/a", "greatest(n, 1) - 1")] {
+        let sql = format!(
+            "INSERT INTO unpublished (site, zone, day, subject, item, dim, value, segment, visitors, visits, networks) \
+             SELECT reinterpretAsUInt128(sipHash128(intDiv(number, 7))) AS site, 'UTC', toDate('{date}'), '{subject}', '{item}', \
+             'source', concat('s', toString(number % 7)), {segment}, {seen}, n + 1, {seen} \
+             FROM (SELECT number, cityHash64(number, {segment}) % 12 AS n FROM numbers({}))",
+            sites * 7
+        );
+        store.client().query(&sql).execute().await.unwrap();
+    }
+}
+
+const UNPUBLISHED: &str = "SELECT sum(visitors) FROM unpublished";
+const PENDING: &str =
+    "SELECT sum(v) FROM (SELECT argMax(visitors, lot) AS v FROM pending GROUP BY site, subject, item, dim, value)";
+const PUBLISHED: &str = "SELECT sum(v) FROM (SELECT any(visitors) AS v FROM published \
+                         GROUP BY site, day, subject, item, dim, value, lot)";
+
+/// Visitors in `unpublished`, `pending` and `published`.
+async fn sums(store: &Store) -> [u64; 3] {
+    [number(store, UNPUBLISHED).await, number(store, PENDING).await, number(store, PUBLISHED).await]
+}
+
+async fn total(store: &Store) -> u64 {
+    sums(store).await.iter().sum()
+}
+
+/// Every published row, once, and every cell as it is now.
+async fn contents(store: &Store) -> Vec<String> {
+    let published = "SELECT toString((site, day, subject, item, dim, value, any(visitors), any(visits))) AS row FROM published \
+                     GROUP BY site, day, subject, item, dim, value, lot ORDER BY row";
+    let pending = "SELECT toString((site, subject, item, dim, value, argMax(visitors, lot), argMax(counted, lot))) AS row \
+                   FROM pending GROUP BY site, subject, item, dim, value ORDER BY row";
+    [texts(store, published).await, texts(store, pending).await].concat()
+}
+
+pub async fn a_day_is_published_once_and_again_changes_nothing(store: &Tested) {
+    count(store, 1, FIRST, 50).await;
+    let counted = total(store).await;
+
+    let first = store.publish(&unit(FIRST), K, &coin()).await.unwrap();
+    let [unpublished, pending, published] = sums(store).await;
+    assert!(first.lots > 100 && published > 1_000, "{first:?}, {published}");
+    assert_eq!((unpublished, pending + published), (0, counted));
+    let before = contents(store).await;
+
+    let again = store.publish(&unit(FIRST), K, &coin()).await.unwrap();
+    assert_eq!((again.lots, again.cells), (0, 0));
+    assert_eq!(contents(store).await, before);
+}
+
+pub async fn no_published_lot_is_under_k_and_no_pending_cell_has_a_day(store: &Tested) {
+    for (segment, date) in [(1, FIRST), (2, "2026-03-03"), (3, "2026-03-04")] {
+        count(store, segment, date, 40).await;
+        store.publish(&unit(date), K, &coin()).await.unwrap();
+    }
+    let smallest = number(store, "SELECT min(visitors) FROM published").await;
+    assert!(smallest >= K, "{smallest}");
+    // 2026-03-02 is a Monday: all three days are of its week.
+    assert_eq!(texts(store, "SELECT DISTINCT toString(since) FROM pending").await, [FIRST]);
+}
+
+pub async fn counts_that_come_late_join_the_next_day(store: &Tested) {
+    count(store, 1, FIRST, 10).await;
+    store.publish(&unit(FIRST), K, &coin()).await.unwrap();
+    count(store, 2, FIRST, 10).await;
+    let counted = total(store).await;
+
+    store.publish(&unit("2026-03-03"), K, &coin()).await.unwrap();
+    let [unpublished, pending, published] = sums(store).await;
+    assert_eq!((unpublished, pending + published), (0, counted));
+    let days = "SELECT DISTINCT toString(day) FROM published ORDER BY 1";
+    assert_eq!(texts(store, days).await, [FIRST, "2026-03-03"]);
+}
+
+pub async fn segments_that_arrive_during_a_publication_are_kept_for_the_next(store: &Tested) {
+    count(store, 1, FIRST, 2_000).await;
+    let before = total(store).await;
+
+    let (unit, coin_key) = (unit(FIRST), coin());
+    let publishing = store.publish(&unit, K, &coin_key);
+    let arriving = async {
+        for segment in 100..112 {
+            count(store, segment, FIRST, 20).await;
+        }
+    };
+    let (published, ()) = tokio::join!(publishing, arriving);
+    published.unwrap();
+
+    let mut alone = 0;
+    for segment in 100..112 {
+        let sql = format!("SELECT toUInt64(sum(cityHash64(number, {segment}) % 12)) FROM numbers(140)");
+        let page =
+            format!("SELECT toUInt64(sum(greatest(cityHash64(number, {segment}) % 12, 1) - 1)) FROM numbers(140)");
+        alone += number(store, &sql).await + number(store, &page).await;
+    }
+    assert_eq!(total(store).await, before + alone);
+
+    store.publish(&Unit { at: end_of(day("2026-03-03")), day: day("2026-03-03"), ..unit }, K, &coin()).await.unwrap();
+    let [unpublished, pending, published] = sums(store).await;
+    assert_eq!((unpublished, pending + published), (0, before + alone));
+}
+
+pub async fn two_collectors_that_publish_one_day_at_once_publish_it_once(store: &Tested) {
+    count(store, 1, FIRST, 2_000).await;
+    let counted = total(store).await;
+    let other = store.again().await.unwrap();
+
+    let (unit, one, two) = (unit(FIRST), coin(), coin());
+    let (here, there) = tokio::join!(store.publish(&unit, K, &one), other.publish(&unit, K, &two));
+    here.unwrap();
+    there.unwrap();
+
+    let [unpublished, pending, published] = sums(store).await;
+    assert_eq!((unpublished, pending + published), (0, counted));
+    let begun = "SELECT count() FROM (SELECT DISTINCT lot FROM publications)";
+    assert_eq!(number(store, begun).await, 1);
+}
+
+/// The engine dies at some moment of a publication, again and again, and in the end every visitor is there once and the rows are those of
+/// a publication nobody disturbed.
+#[tokio::test]
+async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once() {
+    let undisturbed = tempfile::tempdir().unwrap();
+    let process = Process::start(undisturbed.path(), None);
+    let store = at(&process.url, "footfall").await;
+    count(&store, 1, FIRST, 8_000).await;
+    let counted = total(&store).await;
+    store.publish(&unit(FIRST), K, &coin()).await.unwrap();
+    let expected = contents(&store).await;
+    process.kill();
+
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(dir.path(), None);
+    let store = at(&process.url, "footfall").await;
+    count(&store, 1, FIRST, 8_000).await;
+    process.kill();
+
+    let mut kills = 0;
+    for pause in [5, 20, 45, 80, 130, 200, 300, 450, 700, 1_000] {
+        let process = Process::start(dir.path(), None);
+        let store = at(&process.url, "footfall").await;
+        let (unit, coin) = (unit(FIRST), coin());
+        let ended = tokio::time::timeout(Duration::from_millis(pause), store.publish(&unit, K, &coin)).await;
+        kills += u32::from(ended.is_err());
+        process.kill();
+    }
+    assert!(kills >= 4, "{kills} of 10 runs were killed before their end");
+
+    let process = Process::start(dir.path(), None);
+    let store = at(&process.url, "footfall").await;
+    store.publish(&unit(FIRST), K, &coin()).await.unwrap();
+    let [unpublished, pending, published] = sums(&store).await;
+    assert_eq!((unpublished, pending + published), (0, counted));
+    assert_eq!(contents(&store).await, expected);
+}
