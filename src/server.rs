@@ -27,6 +27,7 @@ use crate::ingest::{self, Edge};
 use crate::journal::{Journal, Parts, Writer};
 use crate::ledger::Progress;
 use crate::pseudonym::{DayKeys, harden_process};
+use crate::publisher::Publisher;
 use crate::registry::Registry;
 use crate::report::Rules;
 use crate::store::{Limits, StoreOptions};
@@ -51,6 +52,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
         wire(&config, progress)?;
     let ledger = asking.ledger.clone();
     let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
+    let site_publisher = Arc::clone(&site.publisher);
     let files = Files { enricher, grant_keys, terms: Arc::clone(&asking.terms) };
     let tend = tend(site.clone(), rates, files, Duration::from_secs(config.data.reload_secs));
     let server = serve(&config, edge, mail, site.clone(), asking)?;
@@ -61,6 +63,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     let mut flushing = tokio::spawn(flusher.run());
     let serving = tokio::spawn(server);
     let tending = tokio::spawn(tend);
+    let publishing = tokio::spawn(Arc::clone(&site_publisher).run());
     let following = tokio::spawn(Arc::clone(&registry).follow(Duration::from_secs(config.registry.refresh_secs)));
 
     let failure = tokio::select! {
@@ -91,6 +94,8 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || ledger.finish()).await?.context("the ledger did not close in order")?;
     tending.abort();
     following.abort();
+    // What it was doing is taken up at the next start.
+    publishing.abort();
     if tokio::time::timeout_at(deadline, registry.finish()).await.is_err() {
         tracing::warn!("the last sign-ins could not be put on record in time");
     }
@@ -156,6 +161,15 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         stats: Arc::clone(&flush_stats),
         done,
     };
+    let publisher = Arc::new(Publisher::new(
+        &config.report,
+        config.test.coin_key_bytes(),
+        clock.clone(),
+        Arc::clone(&directory),
+        Arc::clone(&slot),
+        journal.clone(),
+        flushed.clone(),
+    ));
     let deadline = Duration::from_millis(config.limits.read_millis);
     let edge = web::Data::new(Edge {
         clock: clock.clone(),
@@ -189,7 +203,8 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         journal,
         store: slot,
         flushed,
-        meters: Meters::new(refusals, Arc::clone(&flush_stats)),
+        meters: Meters::new(refusals, Arc::clone(&flush_stats), publisher.stats()),
+        publisher,
         flush: flush_stats,
         store_kind: if config.store.url.is_empty() { "embedded" } else { "server" },
         journal_most_bytes: config.journal.max_bytes,

@@ -29,10 +29,11 @@ pub struct Meters {
     recorder: PrometheusRecorder,
     refusals: Arc<Refusals>,
     flush: Arc<crate::flush::Stats>,
+    publication: Arc<crate::publisher::Stats>,
 }
 
 /// Name, whether it only grows, meaning. The page, its descriptions and docs/OPERATING.md follow this list.
-const METERS: [(&str, bool, &str); 21] = [
+const METERS: [(&str, bool, &str); 26] = [
     ("footfall_hits_total", true, "Hits answered 202 after their counts were on disk, repeats included"),
     ("footfall_batches_total", true, "Batches written and synced"),
     ("footfall_journal_bytes_total", true, "Bytes written to the journal"),
@@ -64,12 +65,21 @@ const METERS: [(&str, bool, &str); 21] = [
         true,
         "Openings and clicks that were answered and not counted, for want of room or of a store",
     ),
+    ("footfall_publications_total", true, "Days and hours of a time zone whose attributes were published"),
+    ("footfall_published_lots_total", true, "Lots of attribute counts that were published"),
+    ("footfall_publication_failures_total", true, "Publications that failed; each is tried again"),
+    ("footfall_publication_last_success_seconds", false, "Unix time of the last publication, 0 before the first"),
+    ("footfall_publication_late_seconds", false, "How long the oldest day or hour that is due has waited, else 0"),
     ("footfall_store_bytes", false, "Bytes of the tables, as the store reports them"),
     ("footfall_refusals_total", true, "Hits dropped, by reason"),
 ];
 
 impl Meters {
-    pub fn new(refusals: Arc<Refusals>, flush: Arc<crate::flush::Stats>) -> Meters {
+    pub fn new(
+        refusals: Arc<Refusals>,
+        flush: Arc<crate::flush::Stats>,
+        publication: Arc<crate::publisher::Stats>,
+    ) -> Meters {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, || {
             for (name, grows, meaning) in METERS {
@@ -79,7 +89,7 @@ impl Meters {
                 }
             }
         });
-        Meters { recorder, refusals, flush }
+        Meters { recorder, refusals, flush, publication }
     }
 
     /// The page, in Prometheus' text format.
@@ -107,6 +117,11 @@ impl Meters {
             read(&hits.overflow_ids),
             read(&hits.mails),
             read(&hits.mails_lost),
+            read(&self.publication.units),
+            read(&self.publication.lots),
+            read(&self.publication.failures),
+            read(&self.publication.last_success_secs),
+            read(&self.publication.late_secs),
             stored,
         ];
         with_local_recorder(&self.recorder, || {

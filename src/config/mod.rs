@@ -116,11 +116,25 @@ pub struct Report {
     /// The same for share links, which go to strangers; never less than `k`.
     #[garde(range(min = 2, max = 1000))]
     pub share_k: u32,
+    /// At full hours, attribute values with at least this many visitors not yet published are published on the open day already.
+    /// Raised to ten times `k` where it is less; 0 for never.
+    #[garde(skip)]
+    pub open_lot: u32,
+    /// A day or hour is published this long after its end: the counts of other collectors need time to arrive.
+    #[garde(range(min = 10, max = 86_400))]
+    pub publish_delay_secs: u32,
     /// The operator's bearer token. Without one, and without a password login, whoever sits on this machine is the operator.
     #[garde(skip)]
     pub token: Secret,
     #[garde(skip)]
     pub token_file: String,
+}
+
+impl Report {
+    /// The smallest lot of an open day; 0 for none.
+    pub fn min_open_lot(&self) -> u32 {
+        if self.open_lot == 0 { 0 } else { self.open_lot.max(self.k.saturating_mul(10)) }
+    }
 }
 
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
@@ -157,4 +171,35 @@ pub struct Test {
     /// Where the test clock starts, Unix milliseconds.
     #[garde(range(min = 0))]
     pub start_millis: i64,
+    /// The key of the coin that decides between k and 2k, 64 hex digits; empty for the one in the store. For tests that compute the
+    /// published numbers a second time.
+    #[garde(custom(is_coin_key))]
+    pub coin_key: Secret,
+}
+
+impl Test {
+    /// The bytes of `coin_key`; `None` where it is empty.
+    pub fn coin_key_bytes(&self) -> Option<[u8; 32]> {
+        parse_key(self.coin_key.expose())
+    }
+}
+
+fn is_coin_key(value: &Secret, _: &()) -> garde::Result {
+    let text = value.expose();
+    if text.is_empty() || parse_key(text).is_some() {
+        Ok(())
+    } else {
+        Err(garde::Error::new("must be empty or 64 hex digits"))
+    }
+}
+
+fn parse_key(text: &str) -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (place, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(place * 2..place * 2 + 2)?, 16).ok()?;
+    }
+    Some(key)
 }

@@ -28,6 +28,11 @@ impl Zones {
         Zone(u16::try_from(place).expect("the tz database has far fewer than 65 536 zones"))
     }
 
+    /// The IANA names of the zones in use.
+    pub fn names(&self) -> Vec<String> {
+        self.known.load().iter().filter_map(TimeZone::iana_name).map(str::to_owned).collect()
+    }
+
     pub fn get(&self, zone: Zone) -> TimeZone {
         self.known.load()[usize::from(zone.0)].clone()
     }

@@ -59,6 +59,10 @@ impl Teller {
     pub(super) async fn present(&mut self, mut start: Millis) -> anyhow::Result<()> {
         loop {
             let now = Clock::System.now();
+            if start <= now {
+                // With a test clock nothing is published by itself.
+                self.sender.ask(Method::POST, "/test/publish", Some(now)).await?;
+            }
             while start <= now {
                 self.begin(start, MINUTE);
                 start += MINUTE;
@@ -85,11 +89,12 @@ impl Teller {
         Some((at, chains))
     }
 
-    /// Has what was counted sent to the store while the next hours are told; one at a time.
+    /// Has what was counted sent to the store, and the days that are over published, while the next hours are told; one
+    /// at a time.
     async fn seal(&mut self, now: Millis) -> anyhow::Result<()> {
         self.sealed().await?;
         let sender = self.sender.clone();
-        self.sealing = Some(tokio::spawn(async move { sender.ask(Method::POST, "/test/flush", Some(now)).await }));
+        self.sealing = Some(tokio::spawn(async move { flush_and_publish(&sender, now).await }));
         Ok(())
     }
 
@@ -99,4 +104,9 @@ impl Teller {
             None => Ok(()),
         }
     }
+}
+
+async fn flush_and_publish(sender: &Sender, now: Millis) -> anyhow::Result<String> {
+    sender.ask(Method::POST, "/test/flush", Some(now)).await?;
+    sender.ask(Method::POST, "/test/publish", Some(now)).await
 }

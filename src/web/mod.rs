@@ -39,6 +39,7 @@ use crate::http::refuse;
 use crate::ingest;
 use crate::journal::Journal;
 use crate::mail::Desk;
+use crate::publisher::Publisher;
 use crate::registry::Registry;
 use crate::report::Rules;
 use crate::store::Store;
@@ -60,6 +61,7 @@ pub struct Site {
     pub flushed: watch::Receiver<Option<u64>>,
     pub meters: Meters,
     pub flush: Arc<flush::Stats>,
+    pub publisher: Arc<Publisher>,
     /// `embedded` or `server`.
     pub store_kind: &'static str,
     pub journal_most_bytes: u64,
@@ -107,6 +109,7 @@ pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
     if matches!(site.clock, Clock::Test(_)) {
         config
             .route("/test/flush", web::post().to(test_clock::flush))
+            .route("/test/publish", web::post().to(test_clock::publish))
             .route("/test/routes", web::get().to(test_clock::routes));
     }
 }

@@ -89,6 +89,7 @@ async fn health(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
         let (journal, stats) = (&site.journal, &site.journal.stats);
         let read = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
         let store = site.store.load_full();
+        let publication = site.publisher.stats();
         let waiting = Waiting::of(&journal.folder).unwrap_or(Waiting { segments: 0, overdue_secs: 0 });
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -108,6 +109,12 @@ async fn health(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
                 "failures": read(&site.flush.failures),
                 "quarantined": read(&site.flush.quarantined),
                 "overdue_secs": waiting.overdue_secs,
+            },
+            "publication": {
+                "units": read(&publication.units),
+                "failures": read(&publication.failures),
+                "last_success_secs": read(&publication.last_success_secs),
+                "late_secs": read(&publication.late_secs),
             },
             "hits": read(&stats.hits),
             "visitors": read(&stats.visitors),

@@ -53,3 +53,15 @@ pub async fn flush(site: web::Data<Site>) -> HttpResponse {
         Err(_) => refuse(&Problem::new(503, "unavailable", "The collector is stopping"), None).await,
     }
 }
+
+/// Publishes every unit that is due; answers how many there were.
+pub async fn publish(site: web::Data<Site>) -> HttpResponse {
+    site.release_clicks(site.clock.now());
+    match site.publisher.publish_due().await {
+        Ok(units) => HttpResponse::Ok().json(serde_json::json!({ "units": units })),
+        Err(error) => {
+            let problem = Problem::new(503, "unavailable", "Attributes could not be published");
+            refuse(&problem.detail(error.to_string()), None).await
+        }
+    }
+}

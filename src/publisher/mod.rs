@@ -1,0 +1,223 @@
+//! When attributes are published: after each zone's day, and on busy pages after each hour.
+//!
+//! One task. It asks the journal to hand over what it holds of days that are over, waits until the store has it, then has the store
+//! publish each unit in turn. Whatever stops it, the next run goes on where it ended. Several collectors of a database may run it at
+//! the same time.
+
+mod due;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+
+use crate::clock::Clock;
+use crate::config::{Directory, Report};
+use crate::event::Millis;
+use crate::flush::StoreSlot;
+use crate::journal::Journal;
+use crate::publication::CoinKey;
+use crate::store::{Store, StoreError};
+use due::Schedule;
+
+/// How often the task looks whether a unit is due.
+const CHECK_EVERY: Duration = Duration::from_secs(20);
+
+/// Days and hours of all time zones end at quarters of an hour: between two of them nothing new is due.
+const QUARTER: Millis = 15 * 60 * 1000;
+
+/// How long it waits for the store to take the journal's segments. Beyond it the run is left to the next check.
+const MAX_WAIT_FOR_SEGMENTS: Duration = Duration::from_secs(60);
+
+/// Figures for the metrics and the health page.
+#[derive(Default)]
+pub struct Stats {
+    pub units: AtomicU64,
+    pub lots: AtomicU64,
+    pub failures: AtomicU64,
+    /// Unix seconds of the last unit that was published; 0 before the first.
+    pub last_success_secs: AtomicU64,
+    /// How long the oldest unit that is due has waited, in seconds.
+    pub late_secs: AtomicU64,
+}
+
+#[derive(thiserror::Error, Debug)]
+pub enum PublisherError {
+    #[error("the store is not there yet")]
+    NoStore,
+    #[error("the journal's segments could not be stored in time")]
+    SegmentsWaiting,
+    #[error("the collector is stopping")]
+    Stopping,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+pub struct Publisher {
+    clock: Clock,
+    directory: Arc<Directory>,
+    store: StoreSlot,
+    journal: Journal,
+    flushed: watch::Receiver<Option<u64>>,
+    k: u64,
+    open_lot: u64,
+    delay: Millis,
+    coin_key: Option<[u8; 32]>,
+    stats: Arc<Stats>,
+    running: Mutex<()>,
+}
+
+impl Publisher {
+    /// `coin_key` overrides the key in the store, for tests.
+    pub fn new(
+        report: &Report,
+        coin_key: Option<[u8; 32]>,
+        clock: Clock,
+        directory: Arc<Directory>,
+        store: StoreSlot,
+        journal: Journal,
+        flushed: watch::Receiver<Option<u64>>,
+    ) -> Publisher {
+        Publisher {
+            clock,
+            directory,
+            store,
+            journal,
+            flushed,
+            k: u64::from(report.k),
+            open_lot: u64::from(report.min_open_lot()),
+            delay: Millis::from(report.publish_delay_secs) * 1000,
+            coin_key,
+            stats: Arc::default(),
+            running: Mutex::default(),
+        }
+    }
+
+    pub fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// Publishes what is due for as long as the collector runs. With a test clock nothing happens by itself: a test says when.
+    pub async fn run(self: Arc<Self>) {
+        if matches!(self.clock, Clock::Test(_)) {
+            return;
+        }
+        let mut check = tokio::time::interval(CHECK_EVERY);
+        check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut done, mut was_failing) = (None, false);
+
+        loop {
+            check.tick().await;
+            let quarter = (self.clock.now() - self.delay).div_euclid(QUARTER);
+            if done == Some(quarter) {
+                continue;
+            }
+
+            match self.publish_due().await {
+                Ok(_) => {
+                    done = Some(quarter);
+                    if std::mem::take(&mut was_failing) {
+                        tracing::info!("attributes are published again");
+                    }
+                }
+                Err(PublisherError::NoStore | PublisherError::Stopping) => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut was_failing, true) {
+                        tracing::error!(%error, "attributes could not be published; will retry");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Publishes every unit that is due now; returns how many.
+    ///
+    /// # Errors
+    /// The store is away or failed. What was published stays; the next call goes on.
+    pub async fn publish_due(&self) -> Result<usize, PublisherError> {
+        let _one_at_a_time = self.running.lock().await;
+        let store = self.store.load_full().ok_or(PublisherError::NoStore)?;
+        let outcome = self.publish_all(&store).await;
+
+        if outcome.is_err() {
+            self.stats.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    async fn publish_all(&self, store: &Store) -> Result<usize, PublisherError> {
+        let until = self.clock.now() - self.delay;
+        let mut due = self.due(store, until).await?;
+        self.note_lateness(due.iter().map(|unit| unit.at).min());
+        if due.is_empty() {
+            return Ok(0);
+        }
+
+        // What the journal still holds of these days belongs to them. It can bring the first counts of a zone.
+        self.hand_over_segments().await?;
+        due = self.due(store, until).await?;
+
+        let coin = self.coin(store).await?;
+        for unit in &due {
+            let publication = store.publish(unit, self.k, &coin).await?;
+            self.stats.units.fetch_add(1, Ordering::Relaxed);
+            self.stats.lots.fetch_add(publication.lots, Ordering::Relaxed);
+            self.stats.last_success_secs.store(self.now_secs(), Ordering::Relaxed);
+            tracing::debug!(zone = unit.zone, day = %unit.day, lots = publication.lots, cells = publication.cells, "attributes were published");
+        }
+        self.note_lateness(None);
+        Ok(due.len())
+    }
+
+    async fn due(&self, store: &Store, until: Millis) -> Result<Vec<crate::store::Unit>, PublisherError> {
+        let mut zones = store.zones_to_publish().await?;
+        zones.extend(self.directory.zones().names());
+        zones.sort_unstable();
+        zones.dedup();
+
+        let (mut begun, mut units) = (Vec::new(), Vec::new());
+        for zone in zones {
+            let schedule = Schedule {
+                progress: store.zone_progress(&zone).await?,
+                days: store.unpublished_days(&zone).await?,
+                open_lot: self.open_lot,
+                zone,
+            };
+            begun.extend(schedule.begun());
+            units.extend(schedule.due(until));
+        }
+        // A unit that was begun comes before all others: its number is the smaller one.
+        begun.extend(units);
+        Ok(begun)
+    }
+
+    async fn hand_over_segments(&self) -> Result<(), PublisherError> {
+        let last = self.journal.seal().await.ok_or(PublisherError::Stopping)?;
+        let mut flushed = self.flushed.clone();
+        let stored = flushed.wait_for(|done| done.is_some_and(|done| done >= last));
+
+        match tokio::time::timeout(MAX_WAIT_FOR_SEGMENTS, stored).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(PublisherError::Stopping),
+            Err(_) => Err(PublisherError::SegmentsWaiting),
+        }
+    }
+
+    async fn coin(&self, store: &Store) -> Result<CoinKey, PublisherError> {
+        match self.coin_key {
+            Some(key) => Ok(CoinKey::new(key)),
+            None => Ok(store.coin_key().await?),
+        }
+    }
+
+    fn note_lateness(&self, oldest: Option<u32>) {
+        let due = oldest.map(|at| u64::from(at) + u64::try_from(self.delay / 1000).unwrap_or(0));
+        let late = due.map_or(0, |due| self.now_secs().saturating_sub(due));
+        self.stats.late_secs.store(late, Ordering::Relaxed);
+    }
+
+    fn now_secs(&self) -> u64 {
+        u64::try_from(self.clock.now() / 1000).unwrap_or(0)
+    }
+}
