@@ -17,9 +17,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use crate::aggregate::Caps;
 use crate::clock::Clock;
 use crate::config::{Compatible, Config, Directory, Proxies, is_site_name};
-use crate::consent::{Gate, Refusals, Terms};
+use crate::consent::{Gate, Refusals, Terms, Withdrawn};
 use crate::enrich::{Countries, Enricher};
-use crate::event::Millis;
+use crate::event::{Day, Millis};
 use crate::flush::{self, Flusher};
 use crate::http::Rates;
 use crate::ingest::mail::{self, MailEdge};
@@ -30,7 +30,7 @@ use crate::pseudonym::{DayKeys, harden_process};
 use crate::publisher::Publisher;
 use crate::registry::Registry;
 use crate::report::Rules;
-use crate::store::{Limits, StoreOptions};
+use crate::store::{Limits, Store, StoreOptions};
 use crate::telemetry::Meters;
 use crate::web as pages;
 use crate::web::Access;
@@ -139,14 +139,16 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
     say_declared(config);
     let flush_stats = Arc::new(flush::Stats::default());
     let slot = Arc::new(ArcSwapOption::empty());
+    let withdrawn = Arc::new(Withdrawn::since(Store::withdrawals_since(today(&clock))));
     let (dir, templates) = (&config.journal.dir, config.mail.templates.clone());
-    let registry = Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), dir, templates));
+    let registry = Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), dir, templates, Arc::clone(&withdrawn)));
     let grant_keys = Arc::new(GrantKeyFile::of(config));
     let shared = Shared {
         clock: clock.clone(),
         rates: Arc::clone(&rates),
         registry: Arc::clone(&registry),
         grant_keys: Arc::clone(&grant_keys),
+        withdrawn,
     };
     let asking = web::Data::new(asking(config, shared, progress)?);
     let (done, flushed) = watch::channel(None);
@@ -382,6 +384,12 @@ fn names(config: &Config) -> Vec<String> {
     let sites = config.sites.iter().map(|site| &site.id);
     let compatible = config.compatible.iter().flat_map(|rule| &rule.sites);
     sites.chain(compatible).filter(|name| is_site_name(name)).cloned().collect()
+}
+
+/// In UTC.
+fn today(clock: &Clock) -> Day {
+    let now = jiff::Timestamp::from_millisecond(clock.now()).unwrap_or_default();
+    Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date()).unwrap_or(Day::from_number(0))
 }
 
 fn random_key() -> [u8; 32] {

@@ -31,9 +31,9 @@ impl ConsentId {
         format!("{:032x}", self.0)
     }
 
-    /// One of `parts`, evenly: all bits are random.
-    pub(super) fn part(&self, parts: usize) -> usize {
-        self.0 as usize % parts
+    /// [`ConsentId::hex`] without an allocation: this is on every hit.
+    pub(super) fn digits(&self) -> [u8; 32] {
+        std::array::from_fn(|place| b"0123456789abcdef"[(self.0 >> (124 - 4 * place)) as usize & 15])
     }
 }
 
@@ -47,6 +47,7 @@ mod tests {
         assert_eq!(ConsentId::read(text).unwrap().hex(), text);
         let id = ConsentId::random();
         assert!(ConsentId::read(&id.hex()) == Some(id));
+        assert_eq!(id.digits(), id.hex().as_bytes());
         for other in [
             "",
             &text[1..],

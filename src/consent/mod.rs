@@ -22,4 +22,4 @@ pub use keys::{BadGrantKeys, GrantKeys, is_key_id};
 pub use refusals::Refusals;
 pub use register::Register;
 pub use terms::{OnRecord, Proofs, Terms, Tier};
-pub use withdrawn::Withdrawn;
+pub use withdrawn::{IdDigest, Withdrawn};

@@ -1,62 +1,149 @@
 //! Which grants no longer count, known to the gate before the person who withdrew is answered.
+//!
+//! Held as digests: what was withdrawn at another collector comes as one, and nobody who reads it learns an id that still opens anything.
 
 use std::collections::HashSet;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use tokio::sync::Notify;
 
 use super::id::ConsentId;
+use crate::event::Day;
+
+/// SHA-256 of a consent id in its one written form.
+pub type IdDigest = [u8; 32];
 
 /// Every hit asks. Parted, so that HTTP workers do not meet at one lock's counter.
 const PARTS: usize = 16;
 
+/// At most so many are given out at once.
+const AT_ONCE: usize = 1000;
+
 /// The ids that were wholly withdrawn. A cookie can outlive its withdrawal, in a copy or another tab; this cannot be outlived.
-pub struct Withdrawn([RwLock<HashSet<ConsentId>>; PARTS]);
+pub struct Withdrawn {
+    parts: [RwLock<HashSet<IdDigest>>; PARTS],
+    /// Withdrawals of this collector that the others have not been told of.
+    waiting: Mutex<Vec<(IdDigest, Day)>>,
+    /// Nobody has a cookie of before that day.
+    since: Day,
+    noted: Notify,
+}
 
 impl Default for Withdrawn {
     fn default() -> Withdrawn {
-        Withdrawn(std::array::from_fn(|_| RwLock::default()))
+        Withdrawn::since(Day::from_number(0))
     }
 }
 
 impl Withdrawn {
+    /// What was withdrawn before `since` is not told to others: no browser keeps a cookie for so long.
+    pub fn since(since: Day) -> Withdrawn {
+        let parts = std::array::from_fn(|_| RwLock::default());
+        Withdrawn { parts, waiting: Mutex::default(), since, noted: Notify::new() }
+    }
+
     pub fn contains(&self, id: &ConsentId) -> bool {
-        self.part(id).read().unwrap_or_else(PoisonError::into_inner).contains(id)
+        let digest = digest_of(id);
+        self.part(&digest).read().unwrap_or_else(PoisonError::into_inner).contains(&digest)
     }
 
     /// For the ledger: a withdrawal is on disk and is about to be answered.
-    pub fn insert(&self, id: ConsentId) {
-        self.part(&id).write().unwrap_or_else(PoisonError::into_inner).insert(id);
+    pub fn insert(&self, id: &ConsentId, on: Day) {
+        let digest = digest_of(id);
+        self.learn(digest);
+        if on >= self.since {
+            self.waiting().push((digest, on));
+            self.noted.notify_one();
+        }
     }
 
     /// For the ledger: the same browser granted again.
     pub fn remove(&self, id: &ConsentId) {
-        self.part(id).write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let digest = digest_of(id);
+        self.part(&digest).write().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+        self.waiting().retain(|(waiting, _)| *waiting != digest);
+    }
+
+    /// For the registry: somebody withdrew at another collector.
+    pub fn learn(&self, digest: IdDigest) {
+        self.part(&digest).write().unwrap_or_else(PoisonError::into_inner).insert(digest);
+    }
+
+    /// The first that the others have not been told of.
+    pub fn first_waiting(&self) -> Vec<(IdDigest, Day)> {
+        self.waiting().iter().take(AT_ONCE).copied().collect()
+    }
+
+    /// These need not be told any more.
+    pub fn told(&self, known: &HashSet<IdDigest>) {
+        self.waiting().retain(|(digest, _)| !known.contains(digest));
+    }
+
+    /// Waits for a withdrawal of this collector.
+    pub async fn noted(&self) {
+        self.noted.notified().await;
     }
 
     pub fn len(&self) -> usize {
-        self.0.iter().map(|part| part.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        self.parts.iter().map(|part| part.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn part(&self, id: &ConsentId) -> &RwLock<HashSet<ConsentId>> {
-        &self.0[id.part(PARTS)]
+    fn part(&self, digest: &IdDigest) -> &RwLock<HashSet<IdDigest>> {
+        &self.parts[usize::from(digest[0]) % PARTS]
     }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<(IdDigest, Day)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn digest_of(id: &ConsentId) -> IdDigest {
+    digest(&SHA256, &id.digits()).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const TODAY: Day = Day::from_number(20_000);
+
     #[test]
     fn an_id_is_withdrawn_until_it_grants_again_and_others_are_untouched() {
         let withdrawn = Withdrawn::default();
         let ids: Vec<ConsentId> = (0..100).map(|_| ConsentId::random()).collect();
-        ids.iter().skip(1).for_each(|id| withdrawn.insert(*id));
+        ids.iter().skip(1).for_each(|id| withdrawn.insert(id, TODAY));
         assert_eq!(withdrawn.len(), 99);
         assert!(!withdrawn.contains(&ids[0]) && ids[1..].iter().all(|id| withdrawn.contains(id)));
         withdrawn.remove(&ids[7]);
         assert!(!withdrawn.contains(&ids[7]) && withdrawn.len() == 98);
+    }
+
+    #[test]
+    fn a_digest_is_what_anybody_makes_of_the_id_of_a_receipt() {
+        let id = ConsentId::read("00112233445566778899aabbccddeeff").unwrap();
+        let text: String = digest_of(&id).iter().map(|byte| format!("{byte:02x}")).collect();
+        // printf %s 00112233445566778899aabbccddeeff | sha256sum
+        assert_eq!(text, "5947d7c33d783f94b3b4c1a96ebc8991ed28f1b069b71e03376cba8caa98a720");
+    }
+
+    #[test]
+    fn what_was_withdrawn_here_waits_until_the_others_are_told_and_what_is_too_old_does_not() {
+        let withdrawn = Withdrawn::since(TODAY);
+        let ids: Vec<ConsentId> = (0..3).map(|_| ConsentId::random()).collect();
+        withdrawn.insert(&ids[0], Day::from_number(19_999));
+        withdrawn.insert(&ids[1], TODAY);
+        withdrawn.insert(&ids[2], TODAY);
+        withdrawn.learn([7; 32]);
+        let waiting = withdrawn.first_waiting();
+        assert_eq!(waiting, [(digest_of(&ids[1]), TODAY), (digest_of(&ids[2]), TODAY)]);
+        assert_eq!(withdrawn.first_waiting(), waiting, "until they are told");
+        withdrawn.told(&HashSet::from([digest_of(&ids[1])]));
+        assert_eq!(withdrawn.first_waiting(), waiting[1..]);
+        assert_eq!(withdrawn.len(), 4);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::act::Act;
 use crate::consent::{ConsentId, Withdrawn};
+use crate::event::Day;
 
 /// How an id stands now.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,6 +52,8 @@ pub struct Fact<'a> {
     pub version: u32,
     pub granted: Vec<&'a str>,
     pub offset: u64,
+    /// In UTC.
+    pub on: Day,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -138,7 +141,7 @@ impl Book {
         let last = self.places.add(fact.offset, before);
         self.rows.insert(id, Row { grant, terms, last });
         if fact.granted.is_empty() {
-            self.withdrawn.insert(id);
+            self.withdrawn.insert(&id, fact.on);
         } else {
             self.withdrawn.remove(&id);
         }

@@ -99,5 +99,6 @@ pub fn fact<'a>(act: &'a NewAct, record: &Record, offset: u64) -> Fact<'a> {
         version: act.version,
         granted: granted(act).collect(),
         offset,
+        on: line::day_of(act.at),
     }
 }

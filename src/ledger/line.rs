@@ -4,13 +4,14 @@ use std::fmt::{self, Write};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::act::{Act, Layer, NewAct};
 use super::chain::Head;
 use super::{Hash, hex};
-use crate::event::Millis;
+use crate::event::{Day, Millis};
 
 /// `,"hash":"<64 hex>"}`: what follows the bytes that are hashed.
 const SEAL: usize = 9 + 64 + 2;
@@ -58,6 +59,18 @@ fn quoted(out: &mut String, text: Option<String>) -> fmt::Result {
 fn minute(at: Millis) -> impl fmt::Display {
     let at = Timestamp::from_millisecond(at.div_euclid(60_000) * 60_000).unwrap_or(Timestamp::UNIX_EPOCH);
     at.strftime("%Y-%m-%dT%H:%MZ")
+}
+
+/// The UTC day of an act.
+pub fn day_of(at: Millis) -> Day {
+    let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
+    Day::from_date(at.to_zoned(TimeZone::UTC).date()).unwrap_or(Day::from_number(0))
+}
+
+/// The UTC day of a record, from its time as it is written.
+pub fn day(at: &str) -> Day {
+    let date = at.get(..10).and_then(|date| date.parse().ok());
+    date.and_then(Day::from_date).unwrap_or(Day::from_number(0))
 }
 
 pub fn sha256(bytes: &[u8]) -> Hash {

@@ -51,5 +51,6 @@ pub fn fact<'a>(entry: &'a Entry<'_>) -> Fact<'a> {
         version: fields.version,
         granted: fields.purposes.0.iter().filter(|(_, granted)| *granted).map(|(name, _)| *name).collect(),
         offset: *offset,
+        on: line::day(fields.at),
     }
 }

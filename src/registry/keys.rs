@@ -69,6 +69,7 @@ impl Registry {
         if let Some(store) = self.store.load_full() {
             self.keep_waiting(&store).await;
             self.keep_opened(&store).await;
+            self.follow_withdrawals(&store).await;
         }
     }
 

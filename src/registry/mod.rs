@@ -2,11 +2,13 @@
 //!
 //! They live in the store, so that all collectors of a database share them; each reads them into memory and looks for changes every few
 //! seconds. A copy lies beside the journal: hits of a registered site count from the first moment of a start, and with the store away.
+//! Withdrawals of consent go the same way.
 
 mod keys;
 mod messages;
 mod rules;
 mod snapshot;
+mod withdrawals;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tokio::sync::Mutex;
 
 use crate::access::{Entry, Keys};
 use crate::config::{AliasRule, Directory, SiteRule};
+use crate::consent::Withdrawn;
 use crate::event::Problem;
 use crate::mail::Opened;
 use crate::store::{Store, StoreError};
@@ -39,6 +42,9 @@ pub struct Registry {
     templates: Vec<String>,
     /// Held while those are written.
     keeping: Mutex<()>,
+    withdrawn: Arc<Withdrawn>,
+    /// What was read last of the withdrawals; held while they are read or told.
+    withdrawals: Mutex<Option<withdrawals::Days>>,
 }
 
 /// What was read last.
@@ -55,6 +61,7 @@ impl Registry {
         store: Arc<ArcSwapOption<Store>>,
         dir: &Path,
         templates: Vec<String>,
+        withdrawn: Arc<Withdrawn>,
     ) -> Registry {
         let snapshot = dir.join("registry.json");
         match snapshot::read(&snapshot) {
@@ -75,6 +82,8 @@ impl Registry {
             opened: Arc::default(),
             templates,
             keeping: Mutex::default(),
+            withdrawn,
+            withdrawals: Mutex::default(),
         }
     }
 
@@ -83,12 +92,22 @@ impl Registry {
         let mut tick = tokio::time::interval(every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
+            tokio::select! {
+                _ = tick.tick() => {}
+                // At once, and nothing else: the next hit of who has withdrawn may come to another collector.
+                () = self.withdrawn.noted() => {
+                    if let Some(store) = self.store.load_full() {
+                        self.follow_withdrawals(&store).await;
+                    }
+                    continue;
+                }
+            }
             let Some(store) = self.store.load_full() else {
                 // Tokens and share links open nothing until the store was read.
                 tick.reset_after(every.min(UNTIL_THERE));
                 continue;
             };
+            self.follow_withdrawals(&store).await;
             self.keep_names(&store).await;
             self.keep_waiting(&store).await;
             self.keep_opened(&store).await;

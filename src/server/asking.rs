@@ -24,6 +24,7 @@ pub(super) struct Shared {
     pub(super) rates: Arc<Rates>,
     pub(super) registry: Arc<Registry>,
     pub(super) grant_keys: Arc<GrantKeyFile>,
+    pub(super) withdrawn: Arc<Withdrawn>,
 }
 
 /// An error is for the operator to decide about: a ledger that was changed, or a question that changed without a new version.
@@ -33,7 +34,7 @@ pub(super) fn asking(config: &Config, shared: Shared, progress: Progress<'_>) ->
         "" => None,
         file => Some(ledger::sha256(&std::fs::read(file).with_context(|| format!("policy.file: {file}"))?)),
     };
-    let withdrawn = Arc::new(Withdrawn::default());
+    let withdrawn = shared.withdrawn;
     let (ledger, found) = Ledger::open(&Options::of(config), Arc::clone(&withdrawn), progress)
         .context("the ledger of consent cannot be opened")?;
     if found.tally.records > 0 {

@@ -22,6 +22,7 @@ impl Store {
     pub async fn age(&self, today: Day, keep_days: u32) -> Result<Aged, StoreError> {
         let mut aged = Aged::default();
         self.forget_messages(today).await?;
+        self.forget_withdrawals(today).await?;
         self.forget_publications(today).await?;
         for table in Table::ALL.map(Table::name).into_iter().chain([PUBLISHED]) {
             for partition in self.partitions(table).await? {

@@ -16,6 +16,7 @@ mod publication;
 mod read;
 mod registry;
 pub mod schema;
+mod withdrawals;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use mail::{Mailed, MailedBy, MessageRow};
 pub use platform::{Active, BrokenPage, Dropped, SlowPage};
 pub use publication::{Begun, Publication, Unit, ZoneProgress};
 pub use read::{Around, Earned, Faulted, Measured, Read, Top, Totals, Valued};
+pub use withdrawals::WithdrawalsOfDay;
 
 use crate::aggregate::Sums;
 use crate::event::SiteId;

@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("flush", &["clock", "config", "event", "journal", "store"]),
     ("publisher", &["clock", "config", "event", "flush", "journal", "pseudonym", "publication", "store"]),
     ("http", &["config", "event"]),
-    ("registry", &["access", "config", "disk", "event", "mail", "store"]),
+    ("registry", &["access", "config", "consent", "disk", "event", "mail", "store"]),
     (
         "ingest",
         &[

@@ -1,6 +1,7 @@
 use super::super::keys::tests::{ONE, keys};
 use super::*;
 use crate::config::{Sources, load};
+use crate::event::Day;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 const OTHER: &str = "ff112233445566778899aabbccddeeff";
@@ -72,7 +73,7 @@ fn a_grant_that_was_withdrawn_is_a_no_to_what_is_declared_too() {
     let terms = terms("opt_in");
     let line = grant(2, &["analytics"]);
     let id = terms.stored(&cookies(&line)).and_then(|stored| stored.id).unwrap();
-    terms.withdrawn.insert(id);
+    terms.withdrawn.insert(&id, Day::from_number(20_000));
     assert_eq!(terms.refuses(terms.stored(&cookies(&line)).as_ref(), Ground::Declared), Some(Refusal::NoConsent));
 }
 
@@ -133,7 +134,7 @@ fn of_several_cookies_of_our_name_any_no_wins_and_what_is_no_answer_hides_none()
 fn a_withdrawn_grant_does_not_hide_one_that_was_given_after_it() {
     let terms = terms("opt_in");
     let (gone, live) = (grant(2, &["analytics"]), grant_by(ONE, 2, &["analytics"], OTHER));
-    terms.withdrawn.insert(ConsentId::read(ID).unwrap());
+    terms.withdrawn.insert(&ConsentId::read(ID).unwrap(), Day::from_number(20_000));
     assert_eq!(stored(&terms, &gone), Some((2, String::new())));
     assert_eq!(stored(&terms, &format!("{gone}; {live}")), Some((2, "analytics".into())));
 }

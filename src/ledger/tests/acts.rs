@@ -178,7 +178,7 @@ fn a_hundred_thousand_grants_cost_less_than_a_hundred_bytes_each() {
     let mut book = book::Book::new(0, Arc::default());
     for seq in 1..=100_000 {
         let (id, granted) = (Some(ConsentId::random()), vec!["analytics"]);
-        book.take(&book::Fact { seq, id, act: Act::Grant, refers: None, version: 1, granted, offset: seq * 600 })
+        book.take(&book::Fact { seq, id, act: Act::Grant, refers: None, version: 1, granted, offset: seq * 600, on: crate::event::Day::from_number(1) })
             .unwrap();
     }
     let each = book.bytes() / 100_000;

@@ -1,0 +1,74 @@
+//! Withdrawals of consent, for the other collectors of the database: the SHA-256 of the grant's id, the day, and nothing else of anybody.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::Store;
+use super::error::{StoreError, failed};
+use super::registry::next_revision;
+use crate::event::Day;
+
+const STEP: &str = "the withdrawals";
+
+/// No cookie of ours is kept longer (`consent.cookie.max_age_secs`), and what the browser dropped need not be refused. Not the configured
+/// life: it may have been longer when the cookie was set.
+const KEPT_DAYS: u16 = 396;
+
+/// What there is of a day. Changes with every row of that day, in whatever order rows of several collectors come to be seen.
+#[derive(Row, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WithdrawalsOfDay {
+    pub day_number: u16,
+    rows: u64,
+    newest: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct DigestRow {
+    digest: [u8; 32],
+}
+
+impl Store {
+    /// The first day of which withdrawals are kept.
+    pub fn withdrawals_since(today: Day) -> Day {
+        Day::from_number(today.number().saturating_sub(KEPT_DAYS))
+    }
+
+    pub async fn withdrawal_days(&self) -> Result<Vec<WithdrawalsOfDay>, StoreError> {
+        let sql = "SELECT toUInt16(day) AS day_number, count() AS rows, max(revision) AS newest FROM withdrawals GROUP BY day";
+        self.client.query(sql).fetch_all().await.map_err(failed(STEP))
+    }
+
+    /// The digests of these days; one may come twice.
+    pub async fn withdrawals(&self, days: &[u16]) -> Result<Vec<[u8; 32]>, StoreError> {
+        let sql = "SELECT digest FROM withdrawals WHERE has(?, toUInt16(day))";
+        let rows = self.client.query(sql).bind(days).fetch_all::<DigestRow>().await.map_err(failed(STEP))?;
+        Ok(rows.into_iter().map(|row| row.digest).collect())
+    }
+
+    pub async fn put_withdrawals(&self, withdrawals: &[([u8; 32], Day)]) -> Result<(), StoreError> {
+        let digests: Vec<String> = withdrawals.iter().map(|(digest, _)| hex(digest)).collect();
+        let days: Vec<u16> = withdrawals.iter().map(|(_, day)| day.number()).collect();
+        let next = next_revision("withdrawals");
+        let sql = format!(
+            "INSERT INTO withdrawals (digest, day, revision) \
+             SELECT toFixedString(unhex(w.1), 32), toDate(w.2), {next} FROM (SELECT arrayJoin(arrayZip(?, ?)) AS w)"
+        );
+        self.client.query(&sql).bind(digests).bind(days).execute().await.map_err(failed(STEP))
+    }
+
+    /// Forgets what no browser can have a cookie of any more.
+    pub(super) async fn forget_withdrawals(&self, today: Day) -> Result<(), StoreError> {
+        let since = Store::withdrawals_since(today).number();
+        let over = "SELECT count() FROM withdrawals WHERE day < toDate(?)";
+        let over: u64 = self.client.query(over).bind(since).fetch_one().await.map_err(failed(STEP))?;
+        if over == 0 {
+            return Ok(());
+        }
+        let sql = "ALTER TABLE withdrawals DELETE WHERE day < toDate(?)";
+        self.client.query(sql).bind(since).execute().await.map_err(failed(STEP))
+    }
+}
+
+fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
