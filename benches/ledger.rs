@@ -130,7 +130,13 @@ fn act(act: Act, id: Option<ConsentId>, number: u64) -> NewAct {
 }
 
 fn options(dir: &Path) -> Options {
-    Options { dir: dir.to_owned(), key_file: String::new(), checkpoint_secs: 3600, site: "alllinks".into() }
+    Options {
+        dir: dir.to_owned(),
+        key_file: String::new(),
+        checkpoint_secs: 3600,
+        site: "alllinks".into(),
+        acts_per_hour: u64::MAX,
+    }
 }
 
 fn open(dir: &Path) -> Result<(Ledger, ledger::Found), LedgerError> {

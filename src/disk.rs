@@ -1,8 +1,8 @@
 //! Files that are there whole or not at all, also after a crash in the middle; folders that one process holds.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -13,7 +13,7 @@ pub struct Lock(File);
 impl Lock {
     /// `None` if somebody else holds it.
     pub fn take(path: &Path) -> io::Result<Option<Lock>> {
-        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Lock(file))),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -42,11 +42,27 @@ impl Drop for Lock {
 /// Puts a file in place: written beside, synced, renamed, and the name synced.
 pub fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("writing");
-    let mut file = File::create(&beside)?;
+    let mut file = create_private(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
     sync(folder_of(path))
+}
+
+/// A new file, or an emptied one, that its owner alone can read.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// Takes the rights of others from what is there. What somebody else owns stays as it is: its owner decides.
+pub fn close_to_others(path: &Path, mode: u32) -> io::Result<()> {
+    if fs::metadata(path)?.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    match fs::set_permissions(path, Permissions::from_mode(mode)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        set => set,
+    }
 }
 
 /// Puts a secret in place where there is none: whole or not at all, and for its owner alone from its first byte on. Of several who do so at
@@ -54,7 +70,7 @@ pub fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub fn make_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    let mut file = create_private(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     // Unlike a rename a link replaces nothing.

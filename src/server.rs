@@ -141,7 +141,8 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
     let slot = Arc::new(ArcSwapOption::empty());
     let withdrawn = Arc::new(Withdrawn::since(Store::withdrawals_since(today(&clock))));
     let (dir, templates) = (&config.journal.dir, config.mail.templates.clone());
-    let registry = Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), dir, templates, Arc::clone(&withdrawn)));
+    let registry =
+        Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), dir, templates, Arc::clone(&withdrawn)));
     let grant_keys = Arc::new(GrantKeyFile::of(config));
     let shared = Shared {
         clock: clock.clone(),
@@ -205,7 +206,7 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         journal,
         store: slot,
         flushed,
-        meters: Meters::new(refusals, Arc::clone(&flush_stats), publisher.stats()),
+        meters: Meters::new(refusals, Arc::clone(&flush_stats), publisher.stats(), asking.ledger.stats()),
         publisher,
         flush: flush_stats,
         store_kind: if config.store.url.is_empty() { "embedded" } else { "server" },

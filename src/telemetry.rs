@@ -30,10 +30,11 @@ pub struct Meters {
     refusals: Arc<Refusals>,
     flush: Arc<crate::flush::Stats>,
     publication: Arc<crate::publisher::Stats>,
+    ledger: Arc<crate::ledger::Stats>,
 }
 
 /// Name, whether it only grows, meaning. The page, its descriptions and docs/OPERATING.md follow this list.
-const METERS: [(&str, bool, &str); 26] = [
+const METERS: [(&str, bool, &str); 28] = [
     ("footfall_hits_total", true, "Hits answered 202 after their counts were on disk, repeats included"),
     ("footfall_batches_total", true, "Batches written and synced"),
     ("footfall_journal_bytes_total", true, "Bytes written to the journal"),
@@ -70,6 +71,12 @@ const METERS: [(&str, bool, &str); 26] = [
     ("footfall_publication_failures_total", true, "Publications that failed; each is tried again"),
     ("footfall_publication_last_success_seconds", false, "Unix time of the last publication, 0 before the first"),
     ("footfall_publication_late_seconds", false, "How long the oldest day or hour that is due has waited, else 0"),
+    ("footfall_ledger_records_total", true, "Answers to the consent question that were put on record"),
+    (
+        "footfall_ledger_refused_total",
+        true,
+        "Answers to the consent question that were not taken: ledger.acts_per_hour is met",
+    ),
     ("footfall_store_bytes", false, "Bytes of the tables, as the store reports them"),
     ("footfall_refusals_total", true, "Hits dropped, by reason"),
 ];
@@ -79,6 +86,7 @@ impl Meters {
         refusals: Arc<Refusals>,
         flush: Arc<crate::flush::Stats>,
         publication: Arc<crate::publisher::Stats>,
+        ledger: Arc<crate::ledger::Stats>,
     ) -> Meters {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, || {
@@ -89,7 +97,7 @@ impl Meters {
                 }
             }
         });
-        Meters { recorder, refusals, flush, publication }
+        Meters { recorder, refusals, flush, publication, ledger }
     }
 
     /// The page, in Prometheus' text format.
@@ -122,6 +130,8 @@ impl Meters {
             read(&self.publication.failures),
             read(&self.publication.last_success_secs),
             read(&self.publication.late_secs),
+            read(&self.ledger.records),
+            read(&self.ledger.refused),
             stored,
         ];
         with_local_recorder(&self.recorder, || {

@@ -1,10 +1,10 @@
 //! `footfall ledger …`: for operators, auditors, and whoever has to answer a person's question.
 //!
-//! Exit codes: 0 done; 1 the ledger or a checkpoint is bad, the first bad record is on standard error; 2 nothing was done, because the
+//! Exit codes: 0 done; 1 the ledger, a checkpoint or a receipt is bad, the first bad record is on standard error; 2 nothing was done, because the
 //! command line, the configuration or the moment was wrong.
 
 use std::io::stdout;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use super::{Layers, wrong};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::consent::{ConsentId, Withdrawn};
-use crate::ledger::{self, Choose, LedgerError, Options, PublicKey};
+use crate::ledger::{self, Choose, LedgerError, Options, PublicKey, Trust};
 
 #[derive(Subcommand)]
 pub enum Ledger {
@@ -56,6 +56,9 @@ pub enum Ledger {
         #[command(flatten)]
         layers: Layers,
     },
+    /// About receipts, as visitors download them.
+    #[command(subcommand)]
+    Receipt(Receipt),
     /// Drop the records before a day; what is left can still be verified. The collector must be stopped.
     Cut {
         #[command(flatten)]
@@ -63,6 +66,21 @@ pub enum Ledger {
         /// The first day that is kept, in UTC.
         #[arg(long, value_name = "DATE", value_parser = date)]
         before: Date,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum Receipt {
+    /// Check that a receipt is this ledger's own and as it was handed out, and print what it says. Needs no ledger and no configuration.
+    Verify {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// What `checkpoint` printed.
+        #[arg(long, value_name = "KEY", value_parser = public_key, required_unless_present = "checkpoint")]
+        public_key: Option<PublicKey>,
+        /// A checkpoint of the ledger: its key must have signed both.
+        #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
+        checkpoint: Option<PathBuf>,
     },
 }
 
@@ -89,6 +107,9 @@ impl Ledger {
                 ledger::copy(&Options::of(config), &Choose::Between(from, to), stdout()).map(drop)
             }),
             Ledger::Checkpoint { layers } => with(layers, |config| checkpoint(&Options::of(config))),
+            Ledger::Receipt(Receipt::Verify { file, public_key, checkpoint }) => {
+                ended(verify_receipt(&file, public_key, checkpoint.as_deref()))
+            }
             Ledger::Cut { layers, before } => with(layers, |config| cut(config, before)),
         }
     }
@@ -99,12 +120,18 @@ fn with(layers: Layers, work: impl FnOnce(&Config) -> Result<(), LedgerError>) -
         Ok(config) => config,
         Err(error) => return wrong(&error),
     };
-    match work(&config) {
+    ended(work(&config))
+}
+
+fn ended(outcome: Result<(), LedgerError>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("footfall: {error}");
             match error {
-                LedgerError::Damaged { .. } | LedgerError::Checkpoint { .. } => ExitCode::FAILURE,
+                LedgerError::Damaged { .. } | LedgerError::Checkpoint { .. } | LedgerError::Receipt { .. } => {
+                    ExitCode::FAILURE
+                }
                 _ => ExitCode::from(2),
             }
         }
@@ -148,26 +175,65 @@ fn show(options: &Options, id: &ConsentId) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// Beside a running collector, which alone may say what is on disk, its own newest checkpoint is what there is to show.
+fn verify_receipt(file: &Path, key: Option<PublicKey>, checkpoint: Option<&Path>) -> Result<(), LedgerError> {
+    let read =
+        |path: &Path| std::fs::read_to_string(path).map_err(|error| LedgerError::Io { path: path.to_owned(), error });
+    let (receipt, note) = (read(file)?, checkpoint.map(read).transpose()?);
+    let trust = match (key, &note) {
+        (Some(key), _) => Trust::Key(key),
+        (None, note) => Trust::Checkpoint(note.as_deref().unwrap_or_default()),
+    };
+    let told =
+        ledger::check_receipt(&receipt, &trust).map_err(|what| LedgerError::Receipt { file: file.to_owned(), what })?;
+    println!("receipt      {}", told.origin);
+    println!("records      {}", told.acts.len());
+    for act in &told.acts {
+        let granted = if act.granted.is_empty() { "nothing".to_owned() } else { act.granted.join(", ") };
+        println!("{:<12} record {}, {}, leaves granted: {granted}", act.act.word(), act.seq, act.at);
+    }
+    println!("signed by    {}", told.key);
+    if let Some(size) = told.checkpoint {
+        let younger = told.acts.iter().filter(|act| act.seq > size).count();
+        println!("checkpoint   of {size} records, by the same key; {younger} of these are younger than it");
+    }
+    Ok(())
+}
+
+/// Beside a running collector, which alone may say what is on disk, its own newest checkpoint is what there is to show. What was done is said.
 fn checkpoint(options: &Options) -> Result<(), LedgerError> {
     ledger::must_exist(options)?;
+    let before = ledger::newest_checkpoint(options).ok().and_then(|newest| newest.note).map_or(0, |(_, size)| size);
+    let mut running = false;
     match ledger::Ledger::open(options, Arc::<Withdrawn>::default(), &mut |_, _| ()) {
         Ok((ledger, found)) => {
             say_torn(&found);
             ledger.finish()?;
         }
-        Err(LedgerError::InUse(_)) => eprintln!(
-            "footfall: a collector writes this ledger, and signs it every {} s; this is its newest checkpoint",
-            options.checkpoint_secs
-        ),
+        Err(LedgerError::InUse(_)) => running = true,
         Err(error) => return Err(error),
     }
-    let (newest, key) = ledger::newest_checkpoint(options)?;
-    match newest {
-        Some(file) => println!("checkpoint   {}", file.display()),
+    let newest = ledger::newest_checkpoint(options)?;
+    let size = newest.note.as_ref().map_or(0, |(_, size)| *size);
+    match running {
+        true => {
+            let secs = options.checkpoint_secs;
+            println!(
+                "signed       nothing: a collector writes this ledger, and signs it itself every {secs} s and when it stops"
+            );
+            println!(
+                "not signed   {} records since its newest checkpoint",
+                ledger::records(options)?.saturating_sub(size)
+            );
+        }
+        false if size > before => println!("signed       records 1 to {size}, now"),
+        false => println!("signed       nothing: there is no record the newest checkpoint does not sign for"),
+    }
+    match newest.note {
+        Some((file, _)) => println!("checkpoint   {}", file.display()),
+        None if running => println!("checkpoint   none yet"),
         None => println!("checkpoint   none: the ledger holds no record"),
     }
-    println!("public key   {key}");
+    println!("public key   {}", newest.key);
     Ok(())
 }
 

@@ -26,12 +26,15 @@ pub struct Journal {
 pub struct Ledger {
     #[garde(skip)]
     pub dir: PathBuf,
-    /// An Ed25519 key, PKCS#8 PEM, that signs checkpoints; empty for one made at the first start, in the ledger's folder.
+    /// An Ed25519 key, PKCS#8 PEM, that signs checkpoints and receipts; empty for one made at the first start, in the ledger's folder.
     #[garde(skip)]
     pub key_file: String,
     /// A checkpoint is written this often where something was added, and at a stop.
     #[garde(range(min = 1, max = 604_800))]
     pub checkpoint_secs: u64,
+    /// Grants and refusals that are taken in an hour; beyond it the question is answered 503. Withdrawals are always taken.
+    #[garde(range(min = 1))]
+    pub acts_per_hour: u64,
 }
 
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]

@@ -15,17 +15,25 @@ pub struct Problem {
     /// What is accepted, for people.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub detail: Cow<'static, str>,
+    /// When asking again is of use; `None` for what is usual with the status.
+    #[serde(skip)]
+    pub retry_secs: Option<u64>,
 }
 
 impl Problem {
     pub const MEDIA_TYPE: &'static str = "application/problem+json";
 
     pub fn new(status: u16, code: &'static str, title: &'static str) -> Problem {
-        Problem { kind: "about:blank", title, status, code, detail: Cow::Borrowed("") }
+        Problem { kind: "about:blank", title, status, code, detail: Cow::Borrowed(""), retry_secs: None }
     }
 
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Problem {
         self.detail = detail.into();
+        self
+    }
+
+    pub fn retry_after(mut self, secs: u64) -> Problem {
+        self.retry_secs = Some(secs);
         self
     }
 

@@ -17,12 +17,12 @@ pub async fn refuse(problem: &Problem, unread: Option<(&mut Payload, Duration)>)
     };
     let mut answer = HttpResponse::build(StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST));
     answer.content_type(Problem::MEDIA_TYPE).insert_header((CACHE_CONTROL, "no-store"));
-    let wait = match problem.status {
-        503 => Some("2"),
-        429 => Some("60"),
+    let usual = match problem.status {
+        503 => Some(2),
+        429 => Some(60),
         _ => None,
     };
-    if let Some(seconds) = wait {
+    if let Some(seconds) = problem.retry_secs.or(usual) {
         answer.insert_header((RETRY_AFTER, seconds));
     }
     if problem.status == 401 {

@@ -74,7 +74,7 @@ pub struct NewAct {
     pub purposes: Vec<(String, bool)>,
     pub gpc: bool,
     pub dnt: bool,
-    /// Recorded rounded down to the minute.
+    /// Recorded rounded down to the hour.
     pub at: Millis,
 }
 

@@ -1,6 +1,6 @@
 //! What anybody can do who may read the ledger: verify it, and copy lines out of it. Needs no lock, and works beside a collector.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use super::checkpoints::{Watch, sizes};
 use super::error::LedgerError;
 use super::folder::Folder;
 use super::key::{PublicKey, SigningKey};
+use super::line::{Fields, LONGEST};
 use super::open::Options;
 use super::scan::{Found, Progress, scan};
 use crate::consent::{ConsentId, Withdrawn};
@@ -55,6 +56,22 @@ pub fn verify(
 /// For who must not begin a ledger by a slip of the configuration.
 pub fn must_exist(options: &Options) -> Result<(), LedgerError> {
     Folder::new(&options.dir).open_acts().map(drop)
+}
+
+/// How many records there ever were, by the last whole line: a look, not a proof.
+pub fn records(options: &Options) -> Result<u64, LedgerError> {
+    let folder = Folder::new(&options.dir);
+    let (mut file, path) = (folder.open_acts()?, folder.acts());
+    let mut tail = Vec::new();
+    let mut read = || {
+        let end = file.metadata()?.len();
+        file.seek(SeekFrom::Start(end.saturating_sub(2 * LONGEST as u64)))?;
+        file.read_to_end(&mut tail)
+    };
+    read().map_err(LedgerError::io(&path))?;
+    let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &tail[..end]);
+    let last = whole.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(serde_json::from_slice::<Fields<'_>>(last).map_or(0, |fields| fields.seq))
 }
 
 /// Writes the chosen lines as they lie there, and says how many. Each was verified; the first that is damaged ends it with an error.

@@ -1,6 +1,7 @@
 //! The checkpoints that lie in the folder: written whole or not at all, and held against the chain while it is read.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::chain::{Cut, Head};
@@ -14,7 +15,7 @@ use crate::disk;
 /// Signs what the ledger holds, now and then.
 pub struct Keeper {
     folder: Folder,
-    key: SigningKey,
+    key: Arc<SigningKey>,
     origin: String,
     every: Duration,
     due: Instant,
@@ -23,7 +24,7 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    pub fn new(folder: Folder, key: SigningKey, origin: String, every: Duration) -> Result<Keeper, LedgerError> {
+    pub fn new(folder: Folder, key: Arc<SigningKey>, origin: String, every: Duration) -> Result<Keeper, LedgerError> {
         let noted = sizes(&folder)?.into_iter().max().unwrap_or(0);
         Ok(Keeper { folder, key, origin, every, due: Instant::now() + every, noted })
     }
@@ -57,7 +58,7 @@ impl Keeper {
         let note = Note { origin: self.origin.clone(), head, cut }.sign(&self.key);
         let path = self.folder.note(head.size);
         let write =
-            || std::fs::create_dir_all(self.folder.checkpoints()).and_then(|()| disk::put(&path, note.as_bytes()));
+            || disk::private_folder(&self.folder.checkpoints()).and_then(|()| disk::put(&path, note.as_bytes()));
         write().map_err(LedgerError::io(&path))
     }
 }
@@ -77,12 +78,18 @@ pub fn sizes(folder: &Folder) -> Result<Vec<u64>, LedgerError> {
     Ok(sizes)
 }
 
-/// The newest checkpoint's file, and the key to check it with.
-pub fn newest_checkpoint(options: &Options) -> Result<(Option<PathBuf>, String), LedgerError> {
+/// The newest checkpoint, and the key to check it with.
+pub struct Newest {
+    /// Its file, and how many records it signs for.
+    pub note: Option<(PathBuf, u64)>,
+    pub key: String,
+}
+
+pub fn newest_checkpoint(options: &Options) -> Result<Newest, LedgerError> {
     let folder = Folder::new(&options.dir);
     let key = SigningKey::read(&folder, &options.key_file)?.public();
-    let newest = sizes(&folder)?.into_iter().max().map(|size| folder.note(size));
-    Ok((newest, key.text(&options.origin())))
+    let note = sizes(&folder)?.into_iter().max().map(|size| (folder.note(size), size));
+    Ok(Newest { note, key: key.text(&options.origin()) })
 }
 
 /// Checkpoints the chain has yet to meet, the largest first.

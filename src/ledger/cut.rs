@@ -1,6 +1,5 @@
 //! Drops the oldest records, so that they are kept no longer than they prove anything, and leaves the rest provable.
 
-use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::key::SigningKey;
 use super::open::Options;
 use super::scan::{Found, Progress, scan};
 use crate::consent::Withdrawn;
+use crate::disk;
 use crate::event::Millis;
 
 /// What a cut did.
@@ -44,7 +44,7 @@ pub fn cut(
     let folder = Folder::new(&options.dir);
     let file = folder.open_acts()?;
     let _lock = folder.lock()?;
-    let key = SigningKey::open(&folder, &options.key_file)?;
+    let key = Arc::new(SigningKey::open(&folder, &options.key_file)?);
     let notes = sizes(&folder)?.into_iter().map(|size| folder.note(size));
     let mut watch = Watch::new(notes, &key.public())?;
     let before = before.to_string();
@@ -103,7 +103,7 @@ fn replace(folder: &Folder, cut: &Cut, from: u64, to: u64) -> Result<(), LedgerE
     let mut old = folder.open_acts()?;
     let write = || -> io::Result<()> {
         old.seek(SeekFrom::Start(from))?;
-        let mut new = BufWriter::new(File::create(&beside)?);
+        let mut new = BufWriter::new(disk::create_private(&beside)?);
         let Cut { head: Head { size, hash }, before } = cut;
         writeln!(new, r#"{{"cut":{{"seq":{size},"hash":"{}","before":"{before}"}}}}"#, hex::text(hash))?;
         io::copy(&mut BufReader::new(old).take(to - from), &mut new)?;

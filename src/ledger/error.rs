@@ -14,6 +14,8 @@ pub enum LedgerError {
     Damaged { path: PathBuf, record: u64, offset: u64, what: String },
     #[error("{file}: {what}", file = file.display())]
     Checkpoint { file: PathBuf, what: &'static str },
+    #[error("{file}: {what}", file = file.display())]
+    Receipt { file: PathBuf, what: String },
     #[error("{path}: {what}; it holds the versions of the question that were put, and is written by the collector alone", path = path.display())]
     Versions { path: PathBuf, what: String },
     #[error("{path}: must be an Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it", path = .0.display())]
@@ -28,6 +30,9 @@ pub enum LedgerError {
     /// Nothing was recorded; the same act may be tried again.
     #[error("the ledger's disk is full")]
     Full,
+    /// Nothing was recorded: its hour has no room (`ledger.acts_per_hour`).
+    #[error("the ledger takes no more acts in this hour")]
+    Crowded { retry_secs: i64 },
     /// Whether the act is on disk is not known. It is an error to the person, and a restart reads what is there.
     #[error("the ledger's disk failed; restart the collector once it is well")]
     Failed,

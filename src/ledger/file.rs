@@ -1,9 +1,10 @@
 //! The file of acts, as its one writer extends it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, FileTimes, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use super::error::LedgerError;
 use super::folder::Folder;
@@ -27,7 +28,7 @@ impl Acts {
     pub fn open(folder: &Folder) -> Result<Acts, LedgerError> {
         let path = folder.acts();
         let is_new = !path.try_exists().map_err(LedgerError::io(&path))?;
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path);
         let file = file.map_err(LedgerError::io(&path))?;
         if is_new {
             folder.sync()?;
@@ -63,7 +64,16 @@ impl Acts {
         }
         self.sync().map_err(Failure::Uncertain)?;
         self.end += lines.len() as u64;
+        self.blur();
         Ok(())
+    }
+
+    /// The file's own time would tell the moment of the last act: it is set back to the hour, as in the records.
+    fn blur(&self) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let hour = SystemTime::UNIX_EPOCH + Duration::from_secs(now - now % 3600);
+        // A file system that cannot do so keeps a time, and nothing else depends on it.
+        let _ = self.file.set_times(FileTimes::new().set_accessed(hour).set_modified(hour));
     }
 
     fn sync(&self) -> io::Result<()> {

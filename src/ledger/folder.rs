@@ -41,6 +41,20 @@ impl Folder {
         disk::private_folder(&self.0).map_err(LedgerError::io(&self.0))
     }
 
+    /// Takes the rights of others from what an earlier version made.
+    pub fn close_to_others(&self) -> Result<(), LedgerError> {
+        let own =
+            [(self.0.clone(), 0o700), (self.checkpoints(), 0o700), (self.acts(), 0o600), (self.lock_file(), 0o600)];
+        for (path, mode) in own.into_iter().filter(|(path, _)| path.exists()) {
+            disk::close_to_others(&path, mode).map_err(LedgerError::io(&path))?;
+        }
+        Ok(())
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
     /// Removes what a crash in the middle of a cut left: the whole ledger still stands in its place.
     pub fn clear(&self) -> Result<(), LedgerError> {
         let half = self.cutting();
@@ -52,7 +66,7 @@ impl Folder {
 
     /// The right to write, for as long as the lock lives.
     pub fn lock(&self) -> Result<Lock, LedgerError> {
-        let path = self.0.join("lock");
+        let path = self.lock_file();
         Lock::take(&path).map_err(LedgerError::io(&path))?.ok_or_else(|| LedgerError::InUse(self.0.clone()))
     }
 

@@ -45,7 +45,7 @@ fn body(out: &mut String, before: &Head, act: &NewAct, refers: Option<u64>) -> f
         let comma = if place == 0 { "" } else { "," };
         write!(out, r#"{comma}"{name}":{granted}"#)?;
     }
-    write!(out, r#"}},"gpc":{},"dnt":{},"at":"{}""#, act.gpc, act.dnt, minute(act.at))
+    write!(out, r#"}},"gpc":{},"dnt":{},"at":"{}""#, act.gpc, act.dnt, hour(act.at))
 }
 
 /// Texts that need no escaping: hex digits.
@@ -56,9 +56,10 @@ fn quoted(out: &mut String, text: Option<String>) -> fmt::Result {
     }
 }
 
-fn minute(at: Millis) -> impl fmt::Display {
-    let at = Timestamp::from_millisecond(at.div_euclid(60_000) * 60_000).unwrap_or(Timestamp::UNIX_EPOCH);
-    at.strftime("%Y-%m-%dT%H:%MZ")
+/// A finer time would tell which visit a record belongs to. Records of before hold the minute, in the same form.
+fn hour(at: Millis) -> impl fmt::Display {
+    let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
+    at.strftime("%Y-%m-%dT%H:00Z")
 }
 
 /// The UTC day of an act.

@@ -12,19 +12,22 @@
 //!   is an error until a restart reads what is really there. A full disk is no such failure: the file is cut back to where it was.
 //!
 //! ```text
-//! folder   lock  acts.ledger  key.pem  checkpoints/<size>.note  versions.json
+//! folder   lock  acts.ledger  key.pem  checkpoints/<size>.note  versions.json  consent.keys        0700, files 0600
 //! file     cut? record*                                  JSON, one a line, without spaces, keys always in this order
 //! cut      {"cut":{"seq":N,"hash":"…","before":"2024-01-01"}}        records 1 to N were dropped; record N had this hash
 //! record   {"seq":41,"prev":"…","id":"…"|null,"act":"grant|refuse|withdraw","refers":40|null,"site":"alllinks","version":3,
 //!           "policy":"…"|null,"register":"…","banner":"…","lang":"de","layer":"first|panel|page",
-//!           "purposes":{"preferences":false,"analytics":true},"gpc":false,"dnt":false,"at":"2026-11-25T20:04Z","hash":"…"}
+//!           "purposes":{"preferences":false,"analytics":true},"gpc":false,"dnt":false,"at":"2026-11-25T20:00Z","hash":"…"}
 //! hash     SHA-256 of the bytes of the line up to, not including, `,"hash":`     64 lower-case hex digits, as every digest
 //! prev     hash of the record before; 64 zeros for the first
+//! at       the hour in UTC; records of before hold the minute
 //! ```
 //!
 //! So verification hashes bytes as they lie there, and never depends on writing JSON a second time. `seq` counts from 1 without gaps:
 //! the size of a ledger is the `seq` of its last record. `refers` is the id's last grant that was not withdrawn: for a grant the one
-//! it replaces, for a withdrawal the one it ends. A withdrawal that leaves purposes true narrows its grant, which stays live.
+//! it replaces, for a withdrawal the one it ends; `null` for a withdrawal of
+//! a grant that is on record at another collector of the platform. A withdrawal that leaves purposes true (as they were made before) narrows
+//! its grant, which stays live.
 //!
 //! The last line without its newline was never answered and is cut when the ledger is opened. Any other damage keeps it shut: what
 //! to do about a ledger that was changed is a person's decision.
@@ -44,7 +47,9 @@ mod key;
 mod line;
 mod note;
 mod open;
+mod quota;
 mod read;
+mod receipt;
 mod scan;
 mod versions;
 mod writer;
@@ -53,16 +58,18 @@ mod writer;
 mod tests;
 
 pub use act::{Act, Digests, Layer, NewAct, Record};
-pub use audit::{Choose, Verified, copy, must_exist, verify};
+pub use audit::{Choose, Verified, copy, must_exist, records, verify};
 pub use book::{Standing, Tally};
 pub use chain::{Cut, Head};
-pub use checkpoints::newest_checkpoint;
+pub use checkpoints::{Newest, newest_checkpoint};
 pub use cut::{Dropped, cut};
 pub use error::LedgerError;
 pub use hex::text as hex;
 pub use key::PublicKey;
 pub use line::sha256;
 pub use open::{Ledger, Options};
+pub use quota::Stats;
+pub use receipt::{Told, ToldAct, Trust, check as check_receipt};
 pub use scan::{Found, Progress};
 pub use versions::Versions;
 

@@ -18,7 +18,9 @@ use super::error::LedgerError;
 use super::file::Acts;
 use super::folder::Folder;
 use super::key::SigningKey;
+use super::quota::{Quota, Stats};
 use super::read::Reader;
+use super::receipt;
 use super::scan::{Found, Progress, scan};
 use super::writer::{Command, Waiting, Writer};
 use crate::config::Config;
@@ -34,6 +36,8 @@ pub struct Options {
     pub checkpoint_secs: u64,
     /// Names the ledger in its checkpoints: `footfall/<site>`.
     pub site: String,
+    /// Grants and refusals that are taken in an hour.
+    pub acts_per_hour: u64,
 }
 
 impl Options {
@@ -43,6 +47,7 @@ impl Options {
             key_file: config.ledger.key_file.clone(),
             checkpoint_secs: config.ledger.checkpoint_secs,
             site: config.consent.site.clone(),
+            acts_per_hour: config.ledger.acts_per_hour,
         }
     }
 
@@ -60,6 +65,10 @@ struct Shared {
     reader: Reader,
     inbox: Sender<Command>,
     thread: Mutex<Option<JoinHandle<Result<(), LedgerError>>>>,
+    key: Arc<SigningKey>,
+    origin: String,
+    quota: Quota,
+    stats: Arc<Stats>,
 }
 
 impl Ledger {
@@ -72,9 +81,10 @@ impl Ledger {
         let folder = Folder::new(&options.dir);
         folder.create()?;
         let lock = folder.lock()?;
+        folder.close_to_others()?;
         folder.clear()?;
         let mut acts = Acts::open(&folder)?;
-        let key = SigningKey::open(&folder, &options.key_file)?;
+        let key = Arc::new(SigningKey::open(&folder, &options.key_file)?);
         let mut watch = Watch::new(telling(&folder)?, &key.public())?;
         let (book, found) = scan(&folder, acts.read()?, &mut watch, withdrawn, progress, &mut |_| Ok(()))?;
         if found.torn {
@@ -85,11 +95,13 @@ impl Ledger {
         let reader = Reader::new(folder.open_acts()?, folder.acts());
         let book = Arc::new(RwLock::new(book));
         let every = Duration::from_secs(options.checkpoint_secs);
-        let keeper = Keeper::new(folder, key, options.origin(), every)?;
-        let writer = Writer::new(acts, found.head, Arc::clone(&book), keeper, lock);
+        let (origin, stats) = (options.origin(), Arc::new(Stats::default()));
+        let keeper = Keeper::new(folder, Arc::clone(&key), origin.clone(), every)?;
+        let writer = Writer::new(acts, found.head, Arc::clone(&book), keeper, Arc::clone(&stats), lock);
         let (inbox, waiting) = channel();
         let thread = Mutex::new(Some(start(writer, waiting)));
-        Ok((Ledger(Arc::new(Shared { book, reader, inbox, thread })), found))
+        let quota = Quota::new(options.acts_per_hour);
+        Ok((Ledger(Arc::new(Shared { book, reader, inbox, thread, key, origin, quota, stats })), found))
     }
 
     /// Queues the act at once; resolves when it is on disk.
@@ -101,9 +113,12 @@ impl Ledger {
     /// Several acts of one person, all of them or none.
     pub fn append_all(&self, acts: Vec<NewAct>) -> impl Future<Output = Result<Vec<Record>, LedgerError>> + use<> {
         let (answer, answered) = oneshot::channel();
-        let sent = self.0.inbox.send(Command::Append(Waiting { acts, answer }));
+        let room = self.0.quota.take(&acts, &self.0.stats);
+        let sent = room.and_then(|()| {
+            self.0.inbox.send(Command::Append(Waiting { acts, answer })).map_err(|_| LedgerError::Closed)
+        });
         async move {
-            sent.map_err(|_| LedgerError::Closed)?;
+            sent?;
             answered.await.map_err(|_| LedgerError::Closed)?
         }
     }
@@ -117,6 +132,16 @@ impl Ledger {
     pub fn records(&self, id: &ConsentId) -> Result<Vec<Record>, LedgerError> {
         let places = self.0.book.read().unwrap_or_else(PoisonError::into_inner).places(id);
         places.into_iter().map(|offset| self.0.reader.record(offset)).collect()
+    }
+
+    /// The id's records, signed, for whoever holds the cookie; `None` where it is in no record. Reads the disk, as [`Ledger::records`].
+    pub fn receipt(&self, id: &ConsentId) -> Result<Option<String>, LedgerError> {
+        let lines: Vec<String> = self.records(id)?.into_iter().map(|record| record.line).collect();
+        Ok((!lines.is_empty()).then(|| receipt::write(&self.0.origin, &self.0.key, &lines)))
+    }
+
+    pub fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.0.stats)
     }
 
     pub fn tally(&self) -> Tally {

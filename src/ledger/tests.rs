@@ -11,10 +11,16 @@ use super::*;
 use crate::consent::{ConsentId, Withdrawn};
 
 /// 2026-03-10T12:34:56.789Z.
-const AT: i64 = 1_773_146_096_789;
+pub const AT: i64 = 1_773_146_096_789;
 
 fn options(dir: &Path) -> Options {
-    Options { dir: dir.to_owned(), key_file: String::new(), checkpoint_secs: 3600, site: "alllinks".into() }
+    Options {
+        dir: dir.to_owned(),
+        key_file: String::new(),
+        checkpoint_secs: 3600,
+        site: "alllinks".into(),
+        acts_per_hour: u64::MAX,
+    }
 }
 
 struct Opening {
@@ -37,7 +43,7 @@ fn open(dir: &Path) -> Opening {
 }
 
 /// A granted choice names its purposes; the other ones of two were declined.
-fn act(act: Act, id: Option<ConsentId>, granted: &[&str]) -> NewAct {
+pub fn act(act: Act, id: Option<ConsentId>, granted: &[&str]) -> NewAct {
     let purpose = |name: &str| (name.to_owned(), granted.contains(&name));
     NewAct {
         id,
@@ -54,15 +60,15 @@ fn act(act: Act, id: Option<ConsentId>, granted: &[&str]) -> NewAct {
     }
 }
 
-fn grant(id: ConsentId) -> NewAct {
+pub fn grant(id: ConsentId) -> NewAct {
     act(Act::Grant, Some(id), &["analytics"])
 }
 
-fn refuse() -> NewAct {
+pub fn refuse() -> NewAct {
     act(Act::Refuse, None, &[])
 }
 
-fn withdraw(id: ConsentId) -> NewAct {
+pub fn withdraw(id: ConsentId) -> NewAct {
     act(Act::Withdraw, Some(id), &[])
 }
 

@@ -1,5 +1,6 @@
 //! The one thread that writes: takes what waits, writes and syncs it, makes it known, answers.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -12,6 +13,7 @@ use super::checkpoints::Keeper;
 use super::error::LedgerError;
 use super::file::{Acts, Failure};
 use super::group::{Group, fact};
+use super::quota::Stats;
 use crate::disk::Lock;
 
 /// Acts that share one sync at the most: bounds what one write needs.
@@ -35,6 +37,7 @@ pub struct Writer {
     head: Head,
     book: Arc<RwLock<Book>>,
     keeper: Keeper,
+    stats: Arc<Stats>,
     /// A sync failed: nothing more is written.
     failed: bool,
     /// The last write was undone: said once, not for each act.
@@ -43,8 +46,15 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn new(acts: Acts, head: Head, book: Arc<RwLock<Book>>, keeper: Keeper, lock: Lock) -> Writer {
-        Writer { acts, head, book, keeper, failed: false, full: false, _lock: lock }
+    pub fn new(
+        acts: Acts,
+        head: Head,
+        book: Arc<RwLock<Book>>,
+        keeper: Keeper,
+        stats: Arc<Stats>,
+        lock: Lock,
+    ) -> Writer {
+        Writer { acts, head, book, keeper, stats, failed: false, full: false, _lock: lock }
     }
 
     /// Until it is told to finish, or nobody is left to tell it.
@@ -111,6 +121,7 @@ impl Writer {
         }
         let start = self.acts.end();
         self.append(&lines)?;
+        self.stats.records.fetch_add(head.size - self.head.size, Ordering::Relaxed);
         self.head = head;
         self.make_known(acts, &outcomes, start);
         Ok(outcomes)

@@ -47,7 +47,7 @@ impl GrantKeyFile {
             disk::private_folder(disk::folder_of(&self.path))?;
             disk::make_once(&self.path, GrantKeys::new_line("k1").expose().as_bytes())?;
             let file = self.path.display();
-            tracing::info!(%file, "a key that signs grants was made; every collector of the platform needs a copy of it");
+            tracing::info!(%file, "a key that signs grants was made: every collector of the platform needs a copy of it, and who agreed under another is asked again");
         }
         self.read()
     }

@@ -150,6 +150,12 @@ fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
             assert!(!holds(bytes, needle), "{} holds {:?}", path.display(), String::from_utf8_lossy(needle));
         }
     }
+    // With the key anybody could make up grants: as text and as it is used.
+    let key = CONSENT_KEYS.trim().split_once(' ').unwrap().1;
+    for (path, bytes) in &all {
+        let found = holds(bytes, key.as_bytes()) || holds(bytes, b"a key for tests, a secret for no");
+        assert_eq!(found, path.ends_with("consent.keys"), "{}", path.display());
+    }
 }
 
 #[test]

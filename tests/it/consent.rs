@@ -1,6 +1,7 @@
 //! The consent question through real HTTP: what is asked, what is taken, what is put on record, and what a hit is worth after it.
 
 mod around;
+mod collectors;
 mod grants;
 mod record;
 
@@ -101,7 +102,7 @@ fn nothing_is_granted_until_somebody_says_so_and_no_cookie_comes_with_the_questi
 #[test]
 fn a_grant_is_on_record_before_it_is_answered_and_the_next_hit_counts() {
     let server = Server::start(SITES);
-    let answer = choose(&server, ACCEPT, &[]);
+    let answer = choose(&server, ACCEPT, &[("X-Footfall-Now", &(NOON + 34 * 60_000).to_string())]);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let said: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!((granted(&said), &said["ask"]), (vec!["necessary", "analytics"], &json!(false)));
@@ -115,7 +116,7 @@ fn a_grant_is_on_record_before_it_is_answered_and_the_next_hit_counts() {
         [json!("grant"), json!("footfall"), json!(2), Value::Null]
     );
     assert_eq!(of("purposes"), json!({"analytics":true}));
-    assert_eq!(of("at"), "2026-03-10T12:00Z", "rounded to the minute");
+    assert_eq!(of("at"), "2026-03-10T12:00Z", "rounded to the hour");
 
     let sent = cookie(&answer);
     hit(&mut server.client(), &view("/u/mia"), &[("Cookie", &sent)]);

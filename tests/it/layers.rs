@@ -63,7 +63,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "telemetry",
         ],
     ),
-    ("telemetry", &["config", "consent", "event", "flush", "journal", "publisher"]),
+    ("telemetry", &["config", "consent", "event", "flush", "journal", "ledger", "publisher"]),
     // Talks to the collector over HTTP as pages do; `enrich` only to find out which addresses lie in which country.
     ("demo", &["clock", "config", "disk", "enrich", "event", "server"]),
     (

@@ -8,7 +8,7 @@ fn a_record_is_one_line_of_the_documented_form_and_reads_back() {
     let record = append(&ledger, NewAct { gpc: true, ..grant(id) });
     let (ab, cd, zeros) = ("ab".repeat(32), "cd".repeat(32), "0".repeat(64));
     let body = format!(
-        r#"{{"seq":1,"prev":"{zeros}","id":"{}","act":"grant","refers":null,"site":"alllinks","version":3,"policy":null,"register":"{ab}","banner":"{cd}","lang":"de","layer":"first","purposes":{{"preferences":false,"analytics":true}},"gpc":true,"dnt":false,"at":"2026-03-10T12:34Z""#,
+        r#"{{"seq":1,"prev":"{zeros}","id":"{}","act":"grant","refers":null,"site":"alllinks","version":3,"policy":null,"register":"{ab}","banner":"{cd}","lang":"de","layer":"first","purposes":{{"preferences":false,"analytics":true}},"gpc":true,"dnt":false,"at":"2026-03-10T12:00Z""#,
         id.hex()
     );
     let hash = hex::text(&line::sha256(body.as_bytes()));
@@ -16,6 +16,23 @@ fn a_record_is_one_line_of_the_documented_form_and_reads_back() {
     assert_eq!(file(dir.path()), format!("{}\n", record.line).into_bytes());
     let again = ledger.records(&id).ok().unwrap();
     assert_eq!((again.len(), again[0].line == record.line, again[0].hash == record.hash), (1, true, true));
+}
+
+#[test]
+fn a_record_of_before_holds_the_minute_and_is_read_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = ConsentId::random();
+    drop(append(&open(dir.path()).ledger, grant(id)));
+    let line = String::from_utf8(file(dir.path())).unwrap().replace("T12:00Z", "T12:34Z");
+    let body = line.split(r#","hash":"#).next().unwrap();
+    write(dir.path(), format!("{body},\"hash\":\"{}\"}}\n", hex::text(&line::sha256(body.as_bytes()))).as_bytes());
+    let Opening { ledger, .. } = open(dir.path());
+    append(&ledger, withdraw(id));
+    let times: Vec<bool> =
+        ledger.records(&id).ok().unwrap().iter().map(|record| record.line.contains("T12:34Z")).collect();
+    assert_eq!(times, [true, false]);
+    drop(ledger);
+    assert_eq!(verified(dir.path()).ok().unwrap().found.tally.records, 2);
 }
 
 #[test]
@@ -178,8 +195,17 @@ fn a_hundred_thousand_grants_cost_less_than_a_hundred_bytes_each() {
     let mut book = book::Book::new(0, Arc::default());
     for seq in 1..=100_000 {
         let (id, granted) = (Some(ConsentId::random()), vec!["analytics"]);
-        book.take(&book::Fact { seq, id, act: Act::Grant, refers: None, version: 1, granted, offset: seq * 600, on: crate::event::Day::from_number(1) })
-            .unwrap();
+        book.take(&book::Fact {
+            seq,
+            id,
+            act: Act::Grant,
+            refers: None,
+            version: 1,
+            granted,
+            offset: seq * 600,
+            on: crate::event::Day::from_number(1),
+        })
+        .unwrap();
     }
     let each = book.bytes() / 100_000;
     assert!((44..100).contains(&each), "{each} bytes");

@@ -82,12 +82,12 @@ fn a_ledger_written_anew_is_named_by_its_checkpoints() {
 fn an_auditor_with_a_copy_and_the_public_key_needs_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let whole = small(dir.path());
-    let (newest, key) = newest_checkpoint(&options(dir.path())).unwrap();
+    let Newest { note: newest, key } = newest_checkpoint(&options(dir.path())).unwrap();
     let copy = tempfile::tempdir().unwrap();
     std::fs::write(copy.path().join("acts.ledger"), &whole).unwrap();
     let key = PublicKey::from_text(&key).unwrap();
     let audit = |more: &Path| verify(&options(copy.path()), &[more.to_owned()], Some(key), &mut |_, _| ());
-    assert_eq!(audit(&newest.unwrap()).ok().unwrap().checkpoints, 1);
+    assert_eq!(audit(&newest.unwrap().0).ok().unwrap().checkpoints, 1);
 
     let other = tempfile::tempdir().unwrap();
     small(other.path());

@@ -234,6 +234,12 @@ fn not_recorded(error: &LedgerError) -> Problem {
     match error {
         // Two tabs at once: the other one was first, and what this one wanted holds.
         LedgerError::NoGrant => bad(409, "old_version", "the choice was changed elsewhere; ask for it again"),
+        LedgerError::Crowded { retry_secs } => {
+            let problem = Problem::new(503, "crowded", "Too many answers come at once; nothing was changed");
+            problem
+                .retry_after(u64::try_from(*retry_secs).unwrap_or(1))
+                .detail("answers are taken again with the next full hour; a withdrawal is always taken")
+        }
         error => {
             tracing::error!(%error, "a choice was not recorded");
             Problem::new(503, "not_recorded", "The choice could not be recorded; nothing was changed")

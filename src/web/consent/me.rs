@@ -141,7 +141,7 @@ impl Asking {
         said.replace("{version}", &stored.version.to_string())
     }
 
-    /// Our cookies the browser sent, and for how many days it still keeps them. It does not tell; of a grant the ledger knows the minute.
+    /// Our cookies the browser sent, and for how many days it still keeps them. It does not tell; of a grant the ledger knows the hour.
     async fn cookies_held(
         &self,
         request: &HttpRequest,

@@ -5,27 +5,26 @@ use super::Asking;
 use crate::event::Problem;
 use crate::http::refuse;
 
-/// `GET {prefix}/consent/receipt`: what the ledger holds of this browser's grant, its lines as they lie there, so that each can be hashed again.
+/// `GET {prefix}/consent/receipt`: what the ledger holds of this browser's grant, its lines as they lie there, signed by the
+/// ledger's key.
 pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>) -> HttpResponse {
     let id = asking.stored(&request).and_then(|stored| stored.id);
     let none = Problem::new(404, "no_receipt", "There is no record of a grant of this browser");
     let Some(id) = id else { return refuse(&none, None).await };
     let at = asking.clone();
-    let records = web::block(move || at.ledger.records(&id)).await;
-    let lines: Vec<String> = match records {
-        Ok(Ok(records)) => records.into_iter().map(|record| record.line).collect(),
+    let receipt = web::block(move || at.ledger.receipt(&id)).await;
+    let receipt = match receipt {
+        Ok(Ok(Some(receipt))) => receipt,
+        Ok(Ok(None)) => return refuse(&none, None).await,
         _ => {
             tracing::error!("the ledger cannot be read for a receipt");
             let away = Problem::new(503, "not_read", "The ledger cannot be read right now");
             return refuse(&away, None).await;
         }
     };
-    if lines.is_empty() {
-        return refuse(&none, None).await;
-    }
     asking
         .answer()
         .insert_header((CONTENT_TYPE, "application/json"))
         .insert_header((CONTENT_DISPOSITION, "attachment; filename=\"consent-receipt.json\""))
-        .body(format!("[\n{}\n]\n", lines.join(",\n")))
+        .body(receipt)
 }

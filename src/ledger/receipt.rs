@@ -1,0 +1,233 @@
+//! A receipt: the records of one consent id, signed by the ledger's key, for whoever holds the cookie.
+//!
+//! ```text
+//! {
+//! "receipt": "footfall/alllinks",              whose ledger: the name of its checkpoints
+//! "records": [
+//! {"seq":41,…,"hash":"…"}                      the ledger's own lines, byte for byte, so that each can be hashed again
+//! ],
+//! "key": "footfall/alllinks+4f1c0a2b+Ab…",     the public key, as `ledger checkpoint` prints it
+//! "signature": "5Qy…="                         base64 of Ed25519 over `<receipt> receipt`, then the lines, each with a newline
+//! }
+//! ```
+//!
+//! The key in it proves nothing by itself: who checks a receipt must know the key, or hold a checkpoint of this ledger, which the same key
+//! signed.
+
+use std::fmt::Write;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::act::Act;
+use super::hex;
+use super::key::{PublicKey, SigningKey};
+use super::line::{self, Fields};
+use super::note::Note;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Receipt<'a> {
+    receipt: &'a str,
+    #[serde(borrow)]
+    records: Vec<&'a RawValue>,
+    key: &'a str,
+    signature: &'a str,
+}
+
+/// What the signature is held against.
+pub enum Trust<'a> {
+    /// The public key, from where the operator tells it.
+    Key(PublicKey),
+    /// The text of a checkpoint, of which it is known whose it is.
+    Checkpoint(&'a str),
+}
+
+/// What a good receipt says.
+pub struct Told {
+    pub origin: String,
+    pub key: String,
+    pub acts: Vec<ToldAct>,
+    /// How many records the checkpoint signs for.
+    pub checkpoint: Option<u64>,
+}
+
+pub struct ToldAct {
+    pub seq: u64,
+    pub act: Act,
+    /// As it is written: `2026-03-10T12:00Z`.
+    pub at: String,
+    pub granted: Vec<String>,
+}
+
+/// `lines` are an id's records, oldest first.
+pub fn write(origin: &str, key: &SigningKey, lines: &[String]) -> String {
+    let signature = BASE64.encode(key.sign(&signed(origin, lines.iter().map(String::as_str))));
+    let key = key.public().text(origin);
+    let records = lines.join(",\n");
+    format!(
+        "{{\n\"receipt\": \"{origin}\",\n\"records\": [\n{records}\n],\n\"key\": \"{key}\",\n\"signature\": \"{signature}\"\n}}\n"
+    )
+}
+
+/// An error says what is wrong with it, and never what it holds.
+pub fn check(text: &str, trust: &Trust<'_>) -> Result<Told, String> {
+    let receipt: Receipt<'_> = serde_json::from_str(text)
+        .map_err(|error| format!("it is no receipt, at line {} column {}", error.line(), error.column()))?;
+    let origin = receipt.receipt;
+    let key = PublicKey::from_text(receipt.key).filter(|key| key.text(origin) == receipt.key);
+    let key = key.ok_or("the key it names is no key of the ledger it names")?;
+    let note = match trust {
+        Trust::Key(known) if *known == key => None,
+        Trust::Key(_) => return Err("it is signed with another key than the one given".into()),
+        Trust::Checkpoint(note) => {
+            let note =
+                Note::open(note, &key).map_err(|what| format!("the checkpoint does not vouch for its key: {what}"))?;
+            Some(note).filter(|note| note.origin == origin)
+        }
+    };
+    if matches!(trust, Trust::Checkpoint(_)) && note.is_none() {
+        return Err("the checkpoint is of another ledger".into());
+    }
+    let acts = acts(&receipt.records, note.as_ref())?;
+    let lines = receipt.records.iter().map(|record| record.get());
+    let signature = BASE64.decode(receipt.signature).map_err(|_| "its signature is no base64")?;
+    if !key.verifies(&signed(origin, lines), &signature) {
+        return Err(
+            "its signature is wrong: a record was added, taken away, moved or written anew after it was signed".into(),
+        );
+    }
+    Ok(Told {
+        origin: origin.to_owned(),
+        key: receipt.key.to_owned(),
+        acts,
+        checkpoint: note.map(|note| note.head.size),
+    })
+}
+
+/// The records, each whole, of one id, in the ledger's order.
+fn acts(records: &[&RawValue], note: Option<&Note>) -> Result<Vec<ToldAct>, String> {
+    let mut acts: Vec<ToldAct> = Vec::new();
+    let mut id = None;
+    for (place, record) in records.iter().enumerate() {
+        let nth = place + 1;
+        let bytes = record.get().as_bytes();
+        let hash = line::sealed(bytes)
+            .ok_or_else(|| format!("its record {nth} was changed: its bytes do not give the hash it ends with"))?;
+        let fields: Fields<'_> = serde_json::from_slice(bytes).map_err(|error| {
+            format!("its record {nth} is no record as this version knows it, at column {}", error.column())
+        })?;
+        if fields.id.is_none() || *id.get_or_insert(fields.id) != fields.id {
+            return Err(format!("its record {nth} is of another consent id"));
+        }
+        if acts.last().is_some_and(|before| before.seq >= fields.seq) {
+            return Err(format!("its record {nth} is out of order"));
+        }
+        if note.is_some_and(|note| note.head.size == fields.seq && note.head.hash != hash) {
+            let signed = note.map_or(String::new(), |note| hex::text(&note.head.hash));
+            return Err(format!("its record {nth} is not what the checkpoint signed, which has the hash {signed}"));
+        }
+        let granted = fields.purposes.0.iter().filter(|(_, granted)| *granted);
+        let granted = granted.map(|(name, _)| (*name).to_owned()).collect();
+        acts.push(ToldAct { seq: fields.seq, act: fields.act, at: fields.at.to_owned(), granted });
+    }
+    if acts.is_empty() { Err("it holds no record".into()) } else { Ok(acts) }
+}
+
+/// The first line is no checkpoint's: what signs one never signs the other.
+fn signed<'a>(origin: &str, lines: impl Iterator<Item = &'a str>) -> String {
+    let mut text = format!("{origin} receipt\n");
+    lines.for_each(|line| writeln!(text, "{line}").expect("writing to a string"));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::chain::Head;
+    use crate::ledger::folder::Folder;
+
+    const ORIGIN: &str = "footfall/ally";
+
+    fn key() -> SigningKey {
+        let dir = tempfile::tempdir().unwrap();
+        SigningKey::open(&Folder::new(dir.path()), "").unwrap()
+    }
+
+    /// A grant and its withdrawal, with what the two are signed by.
+    fn lines() -> Vec<String> {
+        let digest = "ab".repeat(32);
+        let record = |seq: u64, act: &str, refers: &str, yes: bool| {
+            let body = format!(
+                r#"{{"seq":{seq},"prev":"{digest}","id":"00112233445566778899aabbccddeeff","act":"{act}","refers":{refers},"site":"ally","version":3,"policy":null,"register":"{digest}","banner":"{digest}","lang":"de","layer":"first","purposes":{{"analytics":{yes}}},"gpc":false,"dnt":false,"at":"2026-03-10T12:00Z""#
+            );
+            format!(r#"{body},"hash":"{}"}}"#, hex::text(&line::sha256(body.as_bytes())))
+        };
+        vec![record(41, "grant", "null", true), record(57, "withdraw", "41", false)]
+    }
+
+    fn wrong(text: &str, trust: &Trust<'_>) -> String {
+        check(text, trust).err().expect("it is wrong")
+    }
+
+    #[test]
+    fn a_receipt_reads_back_with_its_key_or_a_checkpoint_and_says_its_acts() {
+        let key = key();
+        let receipt = write(ORIGIN, &key, &lines());
+        let head = Head { size: 60, hash: [7; 32] };
+        let note = Note { origin: ORIGIN.into(), head, cut: None }.sign(&key);
+        for (trust, size) in [(Trust::Key(key.public()), None), (Trust::Checkpoint(&note), Some(60))] {
+            let told = check(&receipt, &trust).unwrap();
+            let acts: Vec<(u64, &str, String)> =
+                told.acts.iter().map(|act| (act.seq, act.act.word(), act.granted.join("+"))).collect();
+            assert_eq!(acts, [(41, "grant", "analytics".into()), (57, "withdraw", String::new())]);
+            assert_eq!((told.origin.as_str(), told.checkpoint), (ORIGIN, size));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_receipt_is_said() {
+        let (key, other) = (key(), key());
+        let known = Trust::Key(key.public());
+        let (lines, receipt) = (lines(), write(ORIGIN, &key, &lines()));
+        let changed = receipt.replacen("\"version\":3", "\"version\":4", 1);
+        assert!(wrong(&changed, &known).starts_with("its record 1 was changed"), "{}", wrong(&changed, &known));
+        let shorter = receipt.replace(&format!(",\n{}", lines[1]), "");
+        assert!(wrong(&shorter, &known).starts_with("its signature is wrong"), "{}", wrong(&shorter, &known));
+        let turned = write(ORIGIN, &key, &[lines[1].clone(), lines[0].clone()]);
+        assert_eq!(wrong(&turned, &known), "its record 2 is out of order");
+        assert_eq!(wrong(&receipt, &Trust::Key(other.public())), "it is signed with another key than the one given");
+        assert_eq!(wrong(&write(ORIGIN, &key, &[]), &known), "it holds no record");
+        assert_eq!(wrong("{", &known), "it is no receipt, at line 1 column 1");
+        let renamed = receipt.replace("\"receipt\": \"footfall/ally\"", "\"receipt\": \"footfall/alli\"");
+        assert_eq!(wrong(&renamed, &known), "the key it names is no key of the ledger it names");
+
+        let note = |origin: &str, size, hash, key| {
+            Note { origin: origin.into(), head: Head { size, hash }, cut: None }.sign(key)
+        };
+        let of_others = note(ORIGIN, 60, [7; 32], &other);
+        assert!(wrong(&receipt, &Trust::Checkpoint(&of_others)).ends_with("it is not signed with this ledger's key"));
+        let elsewhere = note("footfall/alli", 60, [7; 32], &key);
+        assert_eq!(wrong(&receipt, &Trust::Checkpoint(&elsewhere)), "the checkpoint is of another ledger");
+        let contradicts = note(ORIGIN, 57, [7; 32], &key);
+        assert!(
+            wrong(&receipt, &Trust::Checkpoint(&contradicts)).starts_with("its record 2 is not what the checkpoint")
+        );
+    }
+
+    #[test]
+    fn a_receipt_changed_at_any_byte_of_a_record_or_its_key_does_not_verify() {
+        let key = key();
+        let receipt = write(ORIGIN, &key, &lines());
+        let end = receipt.find("\"signature\"").unwrap();
+        for at in (receipt.find("\"records\"").unwrap()..end).step_by(7) {
+            let mut bytes = receipt.clone().into_bytes();
+            bytes[at] ^= 1;
+            let opened = String::from_utf8(bytes).ok().map(|text| check(&text, &Trust::Key(key.public())).is_ok());
+            // White space between the parts is nobody's statement.
+            assert!(opened != Some(true) || receipt.as_bytes()[at].is_ascii_whitespace(), "byte {at}");
+        }
+    }
+}
