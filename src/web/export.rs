@@ -118,14 +118,32 @@ fn csv(rows: &[Value]) -> Vec<u8> {
     file.into_inner().expect("memory takes it")
 }
 
-/// A text that a spreadsheet would take for a formula is led by an apostrophe.
+/// What a formula begins with, as the full-width forms do where the spreadsheet is Japanese.
+const FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
+/// Where a cell begins for whoever does not split by commas: half of Europe's spreadsheets split by semicolons, and then know our quotes as
+/// letters.
+const SPLITTERS: [char; 4] = [';', '\t', '\n', '\r'];
+
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => format!("'{text}"),
-        Value::String(text) => text.clone(),
+        Value::String(text) => harmless(text),
         other => other.to_string(),
     }
+}
+
+/// What a spreadsheet would take for a formula is led by an apostrophe, wherever it could begin a cell.
+fn harmless(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut begins = true;
+    for c in text.chars() {
+        if begins && FORMULA.contains(&c) {
+            safe.push('\'');
+        }
+        safe.push(c);
+        begins = SPLITTERS.contains(&c) || begins && (c == '"' || c.is_whitespace());
+    }
+    safe
 }
 
 #[cfg(test)]
@@ -133,6 +151,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn no_cell_begins_with_a_formula_whatever_it_is_split_by() {
+        for (text, safe) in [
+            ("plain -text + more", "plain -text + more"),
+            ("\t=1", "'\t'=1"),
+            ("\r-1", "'\r'-1"),
+            ("＝1", "'＝1"),
+            ("＋1", "'＋1"),
+            ("－1", "'－1"),
+            ("＠x", "'＠x"),
+            (" =1", " '=1"),
+            ("\"=1\"", "\"'=1\""),
+            ("shoes;=cmd()", "shoes;'=cmd()"),
+            ("shoes; @x;+1", "shoes; '@x;'+1"),
+            ("a\n=1", "a\n'=1"),
+            ("a;b", "a;b"),
+        ] {
+            assert_eq!(harmless(text), safe, "{text:?}");
+        }
+        let rows = [json!({"item": "a, b;\"=1+1\"", "hits": 1})];
+        let file = String::from_utf8(csv(&rows)).unwrap();
+        let formula = |cell: &str| cell.trim_matches([' ', '"']).starts_with(FORMULA);
+        assert!(!file.lines().flat_map(|line| line.split(';')).any(formula), "{file}");
+    }
 
     #[test]
     fn a_file_has_a_line_of_names_and_no_formula() {
