@@ -3,6 +3,7 @@
 mod around;
 mod collectors;
 mod grants;
+mod links;
 mod record;
 
 use std::fs;

@@ -62,7 +62,7 @@ pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>, edge: w
     };
     let below = under(&request);
     let page = if query.page.is_empty() { &below } else { &query.page };
-    if !page.is_empty() && !page.starts_with('/') {
+    if !is_path(page) {
         return refuse(&bad_page(), None).await;
     }
     let language = asking.language(&request, &query.lang);
@@ -113,6 +113,9 @@ pub(super) async fn withdraw(
     let Ok(query) = web::Query::<Query>::from_query(request.query_string()) else {
         return refuse(&bad_page(), None).await;
     };
+    if !is_path(&query.page) {
+        return refuse(&bad_page(), None).await;
+    }
     let language = asking.language(&request, &query.lang);
     let decision = Decision::no(asking.stored(&request).as_ref());
     if let Err(problem) = asking.record(&request, &decision, &language.lang, Layer::Page).await {
@@ -197,6 +200,11 @@ fn row(raised: &Raised, language: &Language) -> Row {
         value: value.to_string(),
         raises: counters.into_iter().filter_map(counter).collect::<Vec<_>>().join(", "),
     }
+}
+
+/// Or nothing: then it is the page below which this one lies. It goes into links.
+fn is_path(page: &str) -> bool {
+    page.is_empty() || page.starts_with('/') && !page.chars().any(char::is_control)
 }
 
 fn bad_page() -> Problem {

@@ -119,8 +119,10 @@ impl Asking {
     }
 }
 
-/// The profile's path in front of ours, as the page used it. What a browser would read as another host (`//evil.example`) is none.
+/// The profile's path in front of ours, as the page used it. What a browser would read as another host (`//evil.example`) is none; nor is
+/// what it would read so once it has dropped tabs and line ends, as it does in every address.
 pub(super) fn under(request: &HttpRequest) -> String {
-    let under = request.match_info().get("under").filter(|under| !under.starts_with(['/', '\\']));
+    let under = request.match_info().get("under");
+    let under = under.filter(|under| !under.starts_with(['/', '\\']) && !under.chars().any(char::is_control));
     under.map_or(String::new(), |under| format!("/{under}"))
 }
