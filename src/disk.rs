@@ -1,11 +1,15 @@
 //! Files that are there whole or not at all, also after a crash in the middle; folders that one process holds.
 
+mod private;
+
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
+
+pub use private::{Mended, for_the_owner_alone, mend};
 
 /// A file locked for as long as this lives. The system lets go of it when the process dies, however it dies.
 pub struct Lock(File);

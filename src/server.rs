@@ -18,6 +18,7 @@ use crate::aggregate::Caps;
 use crate::clock::Clock;
 use crate::config::{Compatible, Config, Directory, Proxies, is_site_name};
 use crate::consent::{Gate, Refusals, Terms, Withdrawn};
+use crate::disk::{self, Mended};
 use crate::enrich::{Countries, Enricher};
 use crate::event::{Day, Millis};
 use crate::flush::{self, Flusher};
@@ -48,6 +49,7 @@ pub use mailing::{mint, signed};
 /// Runs until a signal or a failure. An error means that something was not kept; the caller's exit code says so.
 pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     harden_process();
+    close_folders(&config);
     let Wired { edge, mail, site, asking, writer, flusher, rates, enricher, grant_keys, registry, stop } =
         wire(&config, progress)?;
     let ledger = asking.ledger.clone();
@@ -271,6 +273,25 @@ fn serve(
         tracing::info!(%address, "listening");
     }
     Ok(server.run())
+}
+
+/// Folders of an earlier version, or made by hand, were open to others.
+fn close_folders(config: &Config) {
+    let embedded = config.store.url.is_empty().then_some(&config.store.dir);
+    for folder in [&config.journal.dir, &config.ledger.dir, &config.mail.key_file].into_iter().chain(embedded) {
+        let shown = folder.display();
+        match disk::mend(folder) {
+            Ok(Mended { closed: 0, left: 0 }) => {}
+            Ok(Mended { closed, left: 0 }) => {
+                tracing::warn!(path = %shown, closed, "other users of this machine could reach it; now they cannot");
+            }
+            Ok(Mended { closed, left }) => tracing::warn!(
+                path = %shown, closed, left,
+                "other users of this machine can reach it, and it is not ours to close: chmod it to 0700 and its files to 0600"
+            ),
+            Err(error) => tracing::warn!(path = %shown, %error, "whether others can reach it could not be looked at"),
+        }
+    }
 }
 
 fn say_recovered(journal: &Journal) {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::out::say;
 use super::wrong;
 use crate::access;
 use crate::config::Secret;
@@ -22,7 +23,7 @@ impl Access {
         let Access::HashPassword = self;
         match password() {
             Ok(password) => {
-                println!("{}", access::hash(&password));
+                say!("{}", access::hash(&password));
                 ExitCode::SUCCESS
             }
             Err(error) => wrong(&error),

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::Timestamp;
 
+use super::out::say;
 use super::progress::{Bar, DAYS};
 use super::{failed, runtime, wrong};
 use crate::demo::{Demo, Options};
@@ -51,7 +52,7 @@ impl Given {
         let mut show = |done, of| bar.borrow_mut().iter_mut().for_each(|bar| bar.show(done, of));
         failed(runtime(demo.run(&mut show, |told| {
             drop(bar.take());
-            println!("{told}");
+            say!("{told}");
         })))
     }
 }

@@ -3,7 +3,6 @@
 //! Exit codes: 0 done; 1 the ledger, a checkpoint or a receipt is bad, the first bad record is on standard error; 2 nothing was done, because the
 //! command line, the configuration or the moment was wrong.
 
-use std::io::stdout;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use std::time::Instant;
 use clap::Subcommand;
 use jiff::civil::Date;
 
+use super::out::{out, say};
 use super::progress::{Bar, MEGABYTES};
 use super::{Layers, wrong};
 use crate::clock::Clock;
@@ -103,9 +103,9 @@ impl Ledger {
                 with(layers, |config| verify(&Options::of(config), &checkpoint, public_key))
             }
             Ledger::Show { layers, id } => with(layers, |config| show(&Options::of(config), &id)),
-            Ledger::Export { layers, from, to } => with(layers, |config| {
-                ledger::copy(&Options::of(config), &Choose::Between(from, to), stdout()).map(drop)
-            }),
+            Ledger::Export { layers, from, to } => {
+                with(layers, |config| ledger::copy(&Options::of(config), &Choose::Between(from, to), out()).map(drop))
+            }
             Ledger::Checkpoint { layers } => with(layers, |config| checkpoint(&Options::of(config))),
             Ledger::Receipt(Receipt::Verify { file, public_key, checkpoint }) => {
                 ended(verify_receipt(&file, public_key, checkpoint.as_deref()))
@@ -145,16 +145,16 @@ fn verify(options: &Options, checkpoints: &[PathBuf], key: Option<PublicKey>) ->
     drop(bar);
     let verified = verified?;
     let (found, tally) = (&verified.found, verified.found.tally);
-    println!("records      {}", tally.records);
-    println!("grants       {}", tally.grants);
-    println!("refusals     {}", tally.refusals);
-    println!("withdrawals  {}", tally.withdrawals);
+    say!("records      {}", tally.records);
+    say!("grants       {}", tally.grants);
+    say!("refusals     {}", tally.refusals);
+    say!("withdrawals  {}", tally.withdrawals);
     if let Some(cut) = &found.cut {
-        println!("cut          records 1 to {}, before {}", cut.head.size, cut.before);
+        say!("cut          records 1 to {}, before {}", cut.head.size, cut.before);
     }
-    println!("head         {} at record {}", found.head.hash_text(), found.head.size);
-    println!("checkpoints  {} agree, {} are of records that were cut", verified.checkpoints, verified.cut_off);
-    println!("seconds      {:.2}", started.elapsed().as_secs_f64());
+    say!("head         {} at record {}", found.head.hash_text(), found.head.size);
+    say!("checkpoints  {} agree, {} are of records that were cut", verified.checkpoints, verified.cut_off);
+    say!("seconds      {:.2}", started.elapsed().as_secs_f64());
     say_torn(found);
     Ok(())
 }
@@ -169,7 +169,7 @@ fn say_torn(found: &ledger::Found) {
 }
 
 fn show(options: &Options, id: &ConsentId) -> Result<(), LedgerError> {
-    if ledger::copy(options, &Choose::Of(id), stdout())? == 0 {
+    if ledger::copy(options, &Choose::Of(id), out())? == 0 {
         eprintln!("footfall: no record has this consent id");
     }
     Ok(())
@@ -185,16 +185,16 @@ fn verify_receipt(file: &Path, key: Option<PublicKey>, checkpoint: Option<&Path>
     };
     let told =
         ledger::check_receipt(&receipt, &trust).map_err(|what| LedgerError::Receipt { file: file.to_owned(), what })?;
-    println!("receipt      {}", told.origin);
-    println!("records      {}", told.acts.len());
+    say!("receipt      {}", told.origin);
+    say!("records      {}", told.acts.len());
     for act in &told.acts {
         let granted = if act.granted.is_empty() { "nothing".to_owned() } else { act.granted.join(", ") };
-        println!("{:<12} record {}, {}, leaves granted: {granted}", act.act.word(), act.seq, act.at);
+        say!("{:<12} record {}, {}, leaves granted: {granted}", act.act.word(), act.seq, act.at);
     }
-    println!("signed by    {}", told.key);
+    say!("signed by    {}", told.key);
     if let Some(size) = told.checkpoint {
         let younger = told.acts.iter().filter(|act| act.seq > size).count();
-        println!("checkpoint   of {size} records, by the same key; {younger} of these are younger than it");
+        say!("checkpoint   of {size} records, by the same key; {younger} of these are younger than it");
     }
     Ok(())
 }
@@ -217,23 +217,23 @@ fn checkpoint(options: &Options) -> Result<(), LedgerError> {
     match running {
         true => {
             let secs = options.checkpoint_secs;
-            println!(
+            say!(
                 "signed       nothing: a collector writes this ledger, and signs it itself every {secs} s and when it stops"
             );
-            println!(
+            say!(
                 "not signed   {} records since its newest checkpoint",
                 ledger::records(options)?.saturating_sub(size)
             );
         }
-        false if size > before => println!("signed       records 1 to {size}, now"),
-        false => println!("signed       nothing: there is no record the newest checkpoint does not sign for"),
+        false if size > before => say!("signed       records 1 to {size}, now"),
+        false => say!("signed       nothing: there is no record the newest checkpoint does not sign for"),
     }
     match newest.note {
-        Some((file, _)) => println!("checkpoint   {}", file.display()),
-        None if running => println!("checkpoint   none yet"),
-        None => println!("checkpoint   none: the ledger holds no record"),
+        Some((file, _)) => say!("checkpoint   {}", file.display()),
+        None if running => say!("checkpoint   none yet"),
+        None => say!("checkpoint   none: the ledger holds no record"),
     }
-    println!("public key   {}", newest.key);
+    say!("public key   {}", newest.key);
     Ok(())
 }
 
@@ -244,7 +244,7 @@ fn cut(config: &Config, before: Date) -> Result<(), LedgerError> {
     let dropped = ledger::cut(&options, before, now, life, &mut |done, of| bar.show(done, of));
     drop(bar);
     let dropped = dropped?;
-    println!("dropped      {} records before {before}", dropped.records);
-    println!("begins after record {}", dropped.head.size);
+    say!("dropped      {} records before {before}", dropped.records);
+    say!("begins after record {}", dropped.head.size);
     Ok(())
 }

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use super::out::say;
 use super::{Layers, wrong};
 use crate::clock::Clock;
 use crate::mail::{Keys, Order, Target, is_key_id};
@@ -63,7 +64,7 @@ impl Mail {
                 }
             }
             Mail::NewKey { id } => {
-                print!("{}", Keys::new_line(&id).expose());
+                say!("{}", Keys::new_line(&id).expose().trim_end());
                 ExitCode::SUCCESS
             }
         }
@@ -81,6 +82,6 @@ fn sign(layers: Layers, order: &Order) -> anyhow::Result<()> {
     let minted = crate::server::mint(&config)?.mint(order, today)?;
     std::fs::create_dir_all(&config.journal.dir).context("journal.dir")?;
     crate::server::signed(&config).take(&[(order, &minted)], today)?;
-    println!("{}", serde_json::to_string_pretty(&minted)?);
+    say!("{}", serde_json::to_string_pretty(&minted)?);
     Ok(())
 }

@@ -5,6 +5,7 @@ mod consent;
 mod demo;
 mod ledger;
 mod mail;
+mod out;
 mod progress;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Sources, load};
+use out::say;
 
 #[derive(Parser)]
 #[command(version, about = "First-party analytics that counts visits without keeping visitors")]
@@ -112,6 +114,8 @@ impl Layers {
 
 /// Exit codes: 0 done, 1 failed while running, 2 the command line or the configuration is wrong.
 pub fn main() -> ExitCode {
+    // Before anything is made: what the collector writes is its own user's alone.
+    crate::disk::for_the_owner_alone();
     match Cli::parse().command {
         Command::Serve(given) => match given.load() {
             Ok(config) => serve(config),
@@ -119,7 +123,7 @@ pub fn main() -> ExitCode {
         },
         Command::CheckConfig(given) => match given.load() {
             Ok(config) => {
-                println!("{}", serde_json::to_string_pretty(&config).expect("a configuration is always JSON"));
+                say!("{}", serde_json::to_string_pretty(&config).expect("a configuration is always JSON"));
                 ExitCode::SUCCESS
             }
             Err(error) => wrong(&error),

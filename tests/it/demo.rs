@@ -93,6 +93,7 @@ fn three_days_are_told_twice_the_same_and_the_reports_say_what_the_demo_says() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut demo = Demo::tell(dir.path());
     assert!(demo.said.contains("days         2026-03-09 to 2026-03-11, in "), "{}", demo.said);
+    assert_eq!(crate::private::open_to_others(&dir.path().join("demo")), []);
 
     let (sent, counted, dropped) =
         (demo.numbers("sent  ", 0), demo.numbers("counted  ", 0), demo.numbers("dropped  ", 0));

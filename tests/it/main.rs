@@ -18,6 +18,8 @@ mod ledger;
 mod mail;
 mod openapi;
 mod pages;
+mod pipe;
+mod private;
 mod promises;
 mod reference;
 mod registry;

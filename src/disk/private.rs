@@ -1,0 +1,87 @@
+//! What the collector writes is its own user's: files 0600, folders 0700.
+
+use std::fs::{self, Metadata, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rustix::fs::Mode;
+
+const OTHERS: u32 = 0o077;
+
+/// From here on, whatever this process makes is for its own user alone; also what the embedded engine makes. Called at the very start: it holds for all threads.
+pub fn for_the_owner_alone() {
+    rustix::process::umask(Mode::from_raw_mode(OTHERS));
+}
+
+/// What was done about a folder.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub struct Mended {
+    /// Files and folders that others could reach, and now cannot.
+    pub closed: u64,
+    /// Those that are somebody else's to close.
+    pub left: u64,
+}
+
+/// Takes everybody else's rights from what lies at a path, where something does, and from all below it. Links are not followed.
+///
+/// # Errors
+/// What is there cannot be looked at.
+pub fn mend(path: &Path) -> io::Result<Mended> {
+    let mut mended = Mended::default();
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(mended),
+        found => found?,
+    };
+    // The folder first: from then on nobody else changes what is in it.
+    close(path, &found, &mut mended);
+    if found.is_dir() {
+        for entry in fs::read_dir(path)? {
+            let below = mend(&entry?.path())?;
+            mended.closed += below.closed;
+            mended.left += below.left;
+        }
+    }
+    Ok(mended)
+}
+
+fn close(path: &Path, found: &Metadata, mended: &mut Mended) {
+    let mode = found.permissions().mode();
+    if found.is_symlink() || mode & OTHERS == 0 {
+        return;
+    }
+    match fs::set_permissions(path, Permissions::from_mode(mode & 0o700)) {
+        Ok(()) => mended.closed += 1,
+        Err(_) => mended.left += 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_could_read_is_closed_and_what_a_link_leads_to_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let (open, elsewhere) = (dir.path().join("open"), dir.path().join("elsewhere"));
+        fs::create_dir_all(open.join("deep")).unwrap();
+        fs::write(open.join("deep/file"), b"x").unwrap();
+        fs::write(open.join("run"), b"x").unwrap();
+        fs::write(&elsewhere, b"x").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, open.join("link")).unwrap();
+        let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        set(&open, 0o755);
+        set(&open.join("deep"), 0o2775);
+        set(&open.join("deep/file"), 0o644);
+        set(&open.join("run"), 0o700);
+        set(&elsewhere, 0o644);
+
+        assert_eq!(mend(&open).unwrap(), Mended { closed: 3, left: 0 });
+        let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777;
+        let modes =
+            [&open, &open.join("deep"), &open.join("deep/file"), &open.join("run"), &elsewhere].map(|path| mode(path));
+        assert_eq!(modes, [0o700, 0o700, 0o600, 0o700, 0o644]);
+        assert_eq!(mend(&open).unwrap(), Mended::default());
+        assert_eq!(mend(&dir.path().join("nothing")).unwrap(), Mended::default());
+    }
+}
