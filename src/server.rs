@@ -22,7 +22,7 @@ use crate::disk::{self, Mended};
 use crate::enrich::{Countries, Enricher};
 use crate::event::{Day, Millis};
 use crate::flush::{self, Flusher};
-use crate::http::Rates;
+use crate::http::{Forget, Rates};
 use crate::ingest::mail::{self, MailEdge};
 use crate::ingest::{self, Edge};
 use crate::journal::{Journal, Parts, Writer};
@@ -245,6 +245,7 @@ fn serve(
             .app_data(site.clone())
             .app_data(asking.clone())
             .wrap(Condition::new(test_clock, from_fn(pages::follow)))
+            .wrap(Forget)
             .route(&hit_path, web::post().to(ingest::hit))
             // As a scope, not a pattern, and in front of those: to look for patterns in a token costs more than to count its mail.
             .service(web::scope(&pixels).default_service(web::to(mail::pixel)))

@@ -1,6 +1,7 @@
 //! What both HTTP edges (`ingest` and `web`) need: bodies within limits, problems as answers, who may see an operator's pages.
 
 mod body;
+mod forget;
 mod guard;
 mod limit;
 mod origin;
@@ -8,6 +9,7 @@ mod problem;
 mod token;
 
 pub use body::{BodyError, read};
+pub use forget::Forget;
 pub use guard::{Guard, bearer};
 pub use limit::{Budget, Rates};
 pub use origin::{Origins, peer};

@@ -73,7 +73,8 @@ fn not_read(error: BodyError, most: usize) -> NotTaken {
             Problem::new(413, "body_too_large", "The body is too large").detail(format!("at most {most} bytes"))
         }
         BodyError::TooSlow => Problem::new(408, "body_too_slow", "The body did not arrive in time"),
-        BodyError::Broken => Problem::new(400, "bad_body", "The body cannot be read"),
+        // Nothing more of it comes: to wait for the rest would keep the request, and all that is personal about it, until the deadline.
+        BodyError::Broken => return Problem::new(400, "bad_body", "The body cannot be read").into(),
     };
     unread(problem)
 }

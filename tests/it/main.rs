@@ -16,6 +16,7 @@ mod edge;
 mod layers;
 mod ledger;
 mod mail;
+mod memory;
 mod openapi;
 mod pages;
 mod pipe;
