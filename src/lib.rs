@@ -10,6 +10,7 @@
 
 // What must not be left behind.
 pub mod memory;
+pub mod unprintable;
 
 // The words.
 pub mod clock;

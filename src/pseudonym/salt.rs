@@ -13,6 +13,8 @@ struct Page([u8; 4096]);
 
 pub(super) struct Salt(Box<Page>);
 
+crate::unprintable!(Salt);
+
 impl Salt {
     pub(super) fn new(source: KeySource) -> Salt {
         let mut page = Box::new(Page([0; 4096]));
