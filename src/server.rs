@@ -12,7 +12,7 @@ use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpServer, web};
 use anyhow::Context;
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::aggregate::Caps;
 use crate::clock::Clock;
@@ -214,7 +214,7 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         store_kind: if config.store.url.is_empty() { "embedded" } else { "server" },
         journal_most_bytes: config.journal.max_bytes,
         started: jiff::Timestamp::now(),
-        streams: Arc::new(Semaphore::new(config.server.max_streams)),
+        streams: Arc::new(pages::Streams::new(config)),
         stopping,
         deadline,
         sample: config.sample.enabled,

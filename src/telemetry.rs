@@ -34,7 +34,7 @@ pub struct Meters {
 }
 
 /// Name, whether it only grows, meaning. The page, its descriptions and docs/OPERATING.md follow this list.
-const METERS: [(&str, bool, &str); 28] = [
+const METERS: [(&str, bool, &str); 32] = [
     ("footfall_hits_total", true, "Hits answered 202 after their counts were on disk, repeats included"),
     ("footfall_batches_total", true, "Batches written and synced"),
     ("footfall_journal_bytes_total", true, "Bytes written to the journal"),
@@ -77,9 +77,29 @@ const METERS: [(&str, bool, &str); 28] = [
         true,
         "Answers to the consent question that were not taken: ledger.acts_per_hour is met",
     ),
+    ("footfall_wrong_tokens_total", true, "Bearers, share links and handovers that were none"),
+    (
+        "footfall_tokens_refused_total",
+        true,
+        "Those not looked at, because too many wrong ones came from their network: 429",
+    ),
+    ("footfall_streams", false, "Dashboards that are told of news right now"),
+    (
+        "footfall_streams_refused_total",
+        true,
+        "Those that were not let in: server.max_streams, limits.session_streams or limits.network_streams is met",
+    ),
     ("footfall_store_bytes", false, "Bytes of the tables, as the store reports them"),
     ("footfall_refusals_total", true, "Hits dropped, by reason"),
 ];
+
+/// What goes on at the doors for people who read.
+pub struct Doors {
+    pub wrong_tokens: u64,
+    pub tokens_refused: u64,
+    pub streams: u64,
+    pub streams_refused: u64,
+}
 
 impl Meters {
     pub fn new(
@@ -101,7 +121,7 @@ impl Meters {
     }
 
     /// The page, in Prometheus' text format.
-    pub fn render(&self, journal: &Journal, stored: Option<u64>) -> String {
+    pub fn render(&self, journal: &Journal, doors: &Doors, stored: Option<u64>) -> String {
         let (hits, flush) = (&journal.stats, &self.flush);
         let read = |figure: &AtomicU64| Some(figure.load(Ordering::Relaxed));
         let waiting = Waiting::of(&journal.folder);
@@ -132,6 +152,10 @@ impl Meters {
             read(&self.publication.late_secs),
             read(&self.ledger.records),
             read(&self.ledger.refused),
+            Some(doors.wrong_tokens),
+            Some(doors.tokens_refused),
+            Some(doors.streams),
+            Some(doors.streams_refused),
             stored,
         ];
         with_local_recorder(&self.recorder, || {

@@ -85,7 +85,8 @@ impl Sessions {
         now - session.seen < self.idle && now - session.began < self.longest
     }
 
-    fn key_of(&self, id: &SessionId) -> [u8; 32] {
+    /// What a session is known by here: of no use to anybody else.
+    pub fn key_of(&self, id: &SessionId) -> [u8; 32] {
         *id.keyed(&self.key).as_bytes()
     }
 

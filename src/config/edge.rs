@@ -67,6 +67,17 @@ pub struct Limits {
     pub network_logins_per_min: u32,
     #[garde(range(min = 1))]
     pub user_logins_per_min: u32,
+    /// Tokens that are none a minute: bearers, share links, handovers. Beyond it a network's are not looked at.
+    #[garde(range(min = 1))]
+    pub network_wrong_tokens_per_min: u32,
+    /// From everywhere; beyond it those of networks that had a wrong one in that minute are not looked at.
+    #[garde(range(min = 1))]
+    pub wrong_tokens_per_min: u32,
+    /// Dashboards of one session or API token that are told of news at once, and of one /24 or /48.
+    #[garde(range(min = 1))]
+    pub session_streams: usize,
+    #[garde(range(min = 1))]
+    pub network_streams: usize,
     /// Networks the rate limit remembers; beyond it, newcomers share one bucket.
     #[garde(range(min = 1000))]
     pub networks: usize,

@@ -9,6 +9,7 @@ use crate::event::SiteId;
 
 /// Of a secret that signs tokens: a shorter one than its hash can be guessed from one token (RFC 7518).
 const FEWEST_SECRET_BYTES: usize = 32;
+const FEWEST_TOKEN_BYTES: usize = 16;
 
 /// Every key with its default and a line of why. The only place defaults live.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -192,6 +193,12 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     if !config.access.password_hash.is_empty() && !is_strong_hash(&config.access.password_hash) {
         return fail("access.password_hash", "must be what `footfall access hash-password` prints: $argon2id$…".into());
+    }
+    if (1..FEWEST_TOKEN_BYTES).contains(&config.report.token.expose().len()) {
+        return fail(
+            "report.token",
+            format!("must have at least {FEWEST_TOKEN_BYTES} bytes: it is all that stands before every report"),
+        );
     }
     if config.test.clock && !config.server.listen.ip().is_loopback() {
         return fail("test.clock", format!("needs server.listen on a loopback address, not {}", config.server.listen));

@@ -3,6 +3,7 @@
 mod body;
 mod forget;
 mod guard;
+mod guesses;
 mod limit;
 mod origin;
 mod problem;
@@ -11,6 +12,7 @@ mod token;
 pub use body::{BodyError, read};
 pub use forget::Forget;
 pub use guard::{Guard, bearer};
+pub use guesses::Guesses;
 pub use limit::{Budget, Rates};
 pub use origin::{Origins, peer};
 pub use problem::refuse;

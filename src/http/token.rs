@@ -1,10 +1,11 @@
 //! What the platform says of somebody, in a signed token (JWT) of a few minutes.
 //!
 //! The algorithm is the key's, by the configuration: what a token says of it is compared, not followed. Issuer, audience and an expiry of
-//! at most [`LONGEST_SECS`] ahead are required; of a token that hands somebody over also an id, so that it works once.
+//! at most [`LONGEST_SECS`] ahead are required; of a token that hands somebody over also an id, so that it works once. A token that is not
+//! yet good (`nbf`), or that asks for an extension to be understood (`crit`), is none: no extension is understood here.
 
 use jsonwebtoken::errors::Error;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use jsonwebtoken::{Algorithm, DecodingKey, TokenData, Validation, decode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -12,6 +13,8 @@ use crate::config::{Platform, Secret, TokenAlgorithm};
 use crate::event::Millis;
 
 const LONGEST_SECS: i64 = 300;
+/// The platform's clock may be ahead of ours by so much: many write the moment of signing into `nbf`.
+const CLOCKS_DIFFER_SECS: i64 = 5;
 const MOST_ID_BYTES: usize = 256;
 
 pub struct Tokens {
@@ -25,6 +28,9 @@ type Read = fn(&[u8]) -> Result<DecodingKey, Error>;
 #[derive(Deserialize)]
 pub struct Claims {
     exp: i64,
+    /// Not before this second. Some libraries write it with a fraction.
+    #[serde(default)]
+    nbf: f64,
     #[serde(default)]
     pub role: String,
 }
@@ -33,6 +39,8 @@ pub struct Claims {
 #[derive(Deserialize)]
 pub struct Handover {
     pub exp: i64,
+    #[serde(default)]
+    nbf: f64,
     pub jti: String,
     #[serde(default)]
     pub role: String,
@@ -60,19 +68,26 @@ impl Tokens {
 
     /// `None` for every token that is not to be believed, whatever is wrong with it.
     pub fn read(&self, token: &str, now: Millis) -> Option<Claims> {
-        self.believed(token, now, |claims: &Claims| claims.exp)
+        self.believed(token, now, |claims: &Claims| (claims.nbf, claims.exp))
     }
 
     /// The same, of a token that must also say which it is. That it was not used before is the caller's to see.
     pub fn handover(&self, token: &Secret, now: Millis) -> Option<Handover> {
-        let handover = self.believed(token.expose(), now, |claims: &Handover| claims.exp)?;
+        let handover = self.believed(token.expose(), now, |claims: &Handover| (claims.nbf, claims.exp))?;
         (1..=MOST_ID_BYTES).contains(&handover.jti.len()).then_some(handover)
     }
 
-    fn believed<C: DeserializeOwned>(&self, token: &str, now: Millis, exp: fn(&C) -> i64) -> Option<C> {
-        let claims = decode::<C>(token, self.key.as_ref()?, &self.validation).ok()?.claims;
-        let left = exp(&claims).checked_sub(now.div_euclid(1000))?;
-        (1..=LONGEST_SECS).contains(&left).then_some(claims)
+    fn believed<C: DeserializeOwned>(&self, token: &str, now: Millis, times: fn(&C) -> (f64, i64)) -> Option<C> {
+        let TokenData { header, claims, .. } = decode::<C>(token, self.key.as_ref()?, &self.validation).ok()?;
+        if header.crit.is_some() {
+            return None;
+        }
+
+        let (nbf, exp) = times(&claims);
+        let now = now.div_euclid(1000);
+        let left = exp.checked_sub(now)?;
+        let begun = nbf <= (now + CLOCKS_DIFFER_SECS) as f64;
+        (begun && (1..=LONGEST_SECS).contains(&left)).then_some(claims)
     }
 }
 
@@ -117,6 +132,32 @@ mod tests {
         assert_eq!(tokens().read(&token, NOW).unwrap().role, "admin");
         assert!(tokens().read(&token, NOW + 59_999).is_some());
         assert!(tokens().read(&token, NOW + 60_000).is_none());
+    }
+
+    #[test]
+    fn a_token_is_none_before_its_time() {
+        for (nbf, believed) in [
+            (json!(1_800_000_000), true),
+            (json!(1_800_000_000.5), true),
+            (json!(1_800_000_005), true),
+            (json!(1_800_000_006), false),
+            (json!(1_800_000_030), false),
+            (json!(1e300), false),
+            (json!("now"), false),
+            (json!(null), false),
+        ] {
+            let token = sign(Algorithm::HS256, &with("nbf", nbf.clone()), SECRET);
+            assert_eq!(tokens().read(&token, NOW).is_some(), believed, "{nbf}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_asks_for_an_extension_is_none() {
+        for crit in [vec![], vec!["exp".to_owned()], vec!["b64".to_owned()], vec!["https://x.example".to_owned()]] {
+            let header = Header { crit: Some(crit.clone()), ..Header::new(Algorithm::HS256) };
+            let token = encode(&header, &claims(), &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
+            assert!(tokens().read(&token, NOW).is_none(), "{crit:?}");
+        }
     }
 
     #[test]

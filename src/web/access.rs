@@ -8,10 +8,11 @@ use actix_web::http::header::{HeaderName, ORIGIN};
 
 use super::Site;
 use super::passwords::Passwords;
+use super::streams::Holder;
 use crate::access::{Act, Denied, Entry, Keys, Login, Seal, SessionId, Sessions, Spent, Who};
-use crate::config::{Config, Proxies};
+use crate::config::{Config, Proxies, Secret};
 use crate::event::{Millis, Problem};
-use crate::http::{Guard, Origins, Rates, Tokens, bearer, text};
+use crate::http::{Guard, Guesses, Origins, Rates, Tokens, bearer, text};
 
 pub use crate::access::Right;
 
@@ -27,6 +28,7 @@ pub struct Access {
     guard: Guard,
     pub(super) origins: Origins,
     pub(super) rates: Arc<Rates>,
+    pub(super) guesses: Guesses,
     pub(super) sessions: Sessions,
     pub(super) passwords: Passwords,
     pub(super) login: Option<Arc<Login>>,
@@ -44,6 +46,14 @@ struct Caller {
     session: Option<SessionId>,
 }
 
+/// What a request shows of who it is from. It outlives the request.
+pub(super) enum Shown {
+    Token(Secret),
+    Session(SessionId),
+    /// To ask from this machine, where that is enough.
+    Nothing(Who),
+}
+
 impl Access {
     /// An error is a key that is not of the algorithm.
     pub fn new(config: &Config, rates: Arc<Rates>) -> Result<Access, jsonwebtoken::errors::Error> {
@@ -53,6 +63,7 @@ impl Access {
             guard: Guard::new(config),
             origins: Origins::new(Proxies::new(&config.proxy.trusted)),
             rates,
+            guesses: Guesses::new(&config.limits),
             sessions: Sessions::new(millis(access.idle_secs), millis(access.longest_secs), access.sessions),
             passwords: Passwords::default(),
             login: Login::new(access).map(Arc::new),
@@ -72,6 +83,11 @@ impl Access {
 
     pub(super) fn session_of(request: &HttpRequest) -> Option<SessionId> {
         Origins::cookies(request).named(COOKIE).find_map(SessionId::read)
+    }
+
+    /// The key of the network a request comes from, in the rate limits.
+    pub(super) fn network(&self, request: &HttpRequest) -> u64 {
+        self.rates.network(&self.origins.address(request))
     }
 
     /// A change that another page had the browser send. A browser says where a request comes from; a program without cookies need not.
@@ -101,13 +117,36 @@ impl Site {
         }
     }
 
-    /// Whether an answer that goes on and on may still go on. To listen is not to use a session.
-    pub(super) fn may_still(&self, request: &HttpRequest, right: Right<'_>) -> bool {
-        let now = self.clock.now();
+    /// For an answer that goes on when the request is long gone.
+    pub(super) fn shown_by(&self, request: &HttpRequest) -> Shown {
+        if let Some(token) = bearer(request) {
+            return Shown::Token(Secret::new(token.to_owned()));
+        }
         let session =
-            Access::session_of(request).and_then(|id| self.access.sessions.look(&id, now).map(|who| (id, who)));
-        let caller = self.caller_with(request, || session);
-        caller.is_ok_and(|caller| caller.who.may(right, |one, other| self.is_same_site(one, other)).is_ok())
+            Access::session_of(request).filter(|id| self.access.sessions.look(id, self.clock.now()).is_some());
+        session.map_or_else(|| Shown::Nothing(self.without_proof(request)), Shown::Session)
+    }
+
+    /// Whether an answer that goes on and on may still go on. To listen is not to use a session.
+    pub(super) fn may_still(&self, shown: &Shown, right: Right<'_>) -> bool {
+        let who = match shown {
+            Shown::Token(token) => self.holder(token.expose()).ok(),
+            Shown::Session(id) => self.access.sessions.look(id, self.clock.now()),
+            Shown::Nothing(who) => Some(who.clone()),
+        };
+        who.is_some_and(|who| who.may(right, |one, other| self.is_same_site(one, other)).is_ok())
+    }
+
+    /// Whose stream it would be. Operators without a session are many programs, and have no number of their own.
+    pub(super) fn holder_of(&self, shown: &Shown) -> Option<Holder> {
+        match shown {
+            Shown::Session(id) => Some(Holder::Session(self.access.sessions.key_of(id))),
+            Shown::Token(token) => match self.holder(token.expose()) {
+                Ok(Who::Token(token)) => Some(Holder::Token(token.id.clone())),
+                _ => None,
+            },
+            Shown::Nothing(_) => None,
+        }
     }
 
     /// For the record of who changed what.
@@ -127,24 +166,39 @@ impl Site {
         self.caller(request).map(|caller| caller.who)
     }
 
-    fn caller(&self, request: &HttpRequest) -> Result<Caller, Problem> {
-        self.caller_with(request, || self.session(request))
-    }
-
     /// Whoever shows a token is judged by it alone.
-    fn caller_with(
-        &self,
-        request: &HttpRequest,
-        session: impl FnOnce() -> Option<(SessionId, Who)>,
-    ) -> Result<Caller, Problem> {
+    fn caller(&self, request: &HttpRequest) -> Result<Caller, Problem> {
         let without_session = |who| Ok(Caller { who, session: None });
         if let Some(guess) = bearer(request) {
-            return without_session(self.holder(guess)?);
+            let who = self.try_token(request, || match self.holder(guess)? {
+                Who::Nobody => Ok(None),
+                who => Ok(Some(who)),
+            })?;
+            return without_session(who.unwrap_or(Who::Nobody));
         }
-        if let Some((id, who)) = session() {
+        if let Some((id, who)) = self.session(request) {
             return Ok(Caller { who, session: Some(id) });
         }
-        without_session(if self.access.guard.is_local_operator(request) { Who::Operator } else { Who::Nobody })
+        without_session(self.without_proof(request))
+    }
+
+    fn without_proof(&self, request: &HttpRequest) -> Who {
+        if self.access.guard.is_local_operator(request) { Who::Operator } else { Who::Nobody }
+    }
+
+    /// Looks at a token, unless its network showed too many wrong ones. `None` is a wrong one.
+    pub(super) fn try_token<T>(
+        &self,
+        request: &HttpRequest,
+        look: impl FnOnce() -> Result<Option<T>, Problem>,
+    ) -> Result<Option<T>, Problem> {
+        let (network, now) = (self.access.network(request), self.clock.now());
+        self.access.guesses.may_try(network, now)?;
+        let found = look()?;
+        if found.is_none() {
+            self.access.guesses.was_wrong(network, now);
+        }
+        Ok(found)
     }
 
     fn holder(&self, guess: &str) -> Result<Who, Problem> {

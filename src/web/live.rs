@@ -8,20 +8,20 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Site;
 use super::access::Right;
 use super::api::{named, shown};
+use super::streams::Room;
 use crate::event::{Problem, SiteId};
 use crate::http::refuse;
 use crate::journal::Journal;
 
-/// How often the number is looked at.
+/// How often the number is looked at, and something said: only what cannot be sent shows that nobody listens any more, and whose room it was
+/// shall have it back.
 const LOOK: Duration = Duration::from_secs(5);
-/// Without a word for so long, proxies take a stream for dead.
-const SILENCE: u32 = 4;
 
 pub async fn now(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     let answer = async {
@@ -38,9 +38,12 @@ pub async fn events(request: HttpRequest, name: web::Path<String>, site: web::Da
     let opened = async {
         site.allow(&request, Right::Site(&name))?;
         let (id, _) = named(&name, &site)?;
-        let room = std::sync::Arc::clone(&site.streams).try_acquire_owned().map_err(|_| crowded())?;
-        let (listener, of) = (request.clone(), site.clone());
-        let allowed = move || of.may_still(&listener, Right::Site(&name));
+        let shown = site.shown_by(&request);
+        let network = site.access.network(&request);
+        let room = site.streams.enter(site.holder_of(&shown), network)?;
+        // What the request showed, and not the request: all that is personal about it ends with this answer's head.
+        let of = site.clone();
+        let allowed = move || of.may_still(&shown, Right::Site(&name));
         Ok(Watch::new(id, &site, Box::new(allowed), room))
     };
     let watch: Result<Watch, Problem> = opened.await;
@@ -64,55 +67,43 @@ struct Watch {
     stopping: watch::Receiver<bool>,
     look: tokio::time::Interval,
     told: Option<u32>,
-    silent: u32,
     /// Whoever signed out, or whose token was revoked, does not listen on.
     allowed: Box<dyn Fn() -> bool>,
-    _room: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 impl Watch {
-    fn new(id: SiteId, site: &Site, allowed: Box<dyn Fn() -> bool>, room: OwnedSemaphorePermit) -> Watch {
+    fn new(id: SiteId, site: &Site, allowed: Box<dyn Fn() -> bool>, room: Room) -> Watch {
         let mut flushed = site.flushed.clone();
         flushed.mark_unchanged();
         let mut look = interval_at(Instant::now(), LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (journal, stopping) = (site.journal.clone(), site.stopping.clone());
-        Watch { site: id, journal, flushed, stopping, look, told: None, silent: 0, allowed, _room: room }
+        Watch { site: id, journal, flushed, stopping, look, told: None, allowed, _room: room }
     }
 
     /// The next event's bytes; `None` when they are for this listener no more, or the collector stops.
     async fn next(&mut self) -> Option<String> {
-        loop {
-            tokio::select! {
-                _ = self.stopping.wait_for(|stopping| *stopping) => return None,
-                _ = self.look.tick() => {}
-            }
-            if !(self.allowed)() {
-                return None;
-            }
-            if self.flushed.has_changed().ok()? {
-                self.flushed.mark_unchanged();
-                self.silent = 0;
-                return Some("event: counted\ndata: {}\n\n".to_owned());
-            }
-            let visitors = self.journal.live(self.site).await?;
-            if self.told != Some(visitors) {
-                (self.told, self.silent) = (Some(visitors), 0);
-                return Some(format!("event: live\ndata: {{\"visitors\":{visitors}}}\n\n"));
-            }
-            self.silent += 1;
-            if self.silent >= SILENCE {
-                self.silent = 0;
-                return Some(": here\n\n".to_owned());
-            }
+        tokio::select! {
+            _ = self.stopping.wait_for(|stopping| *stopping) => return None,
+            _ = self.look.tick() => {}
         }
+        if !(self.allowed)() {
+            return None;
+        }
+        if self.flushed.has_changed().ok()? {
+            self.flushed.mark_unchanged();
+            return Some("event: counted\ndata: {}\n\n".to_owned());
+        }
+        let visitors = self.journal.live(self.site).await?;
+        if self.told != Some(visitors) {
+            self.told = Some(visitors);
+            return Some(format!("event: live\ndata: {{\"visitors\":{visitors}}}\n\n"));
+        }
+        Some(": here\n\n".to_owned())
     }
 }
 
 fn stopping() -> Problem {
     Problem::new(503, "unavailable", "The collector is stopping")
-}
-
-fn crowded() -> Problem {
-    Problem::new(503, "crowded", "Too many dashboards are open").detail("numbers are read again by hand")
 }

@@ -3,6 +3,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::Site;
 use super::access::Right;
 use crate::http::refuse;
+use crate::telemetry::Doors;
 
 pub async fn page(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
     if let Err(problem) = site.allow(&request, Right::Platform) {
@@ -12,5 +13,8 @@ pub async fn page(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
         Some(store) => store.bytes().await.ok(),
         None => None,
     };
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(site.meters.render(&site.journal, stored))
+    let ((wrong_tokens, tokens_refused), (streams, streams_refused)) =
+        (site.access.guesses.totals(), site.streams.totals());
+    let doors = Doors { wrong_tokens, tokens_refused, streams, streams_refused };
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(site.meters.render(&site.journal, &doors, stored))
 }

@@ -18,6 +18,7 @@ mod scripts;
 mod session;
 mod shared;
 mod shares;
+mod streams;
 mod tag;
 mod test_clock;
 mod tokens;
@@ -30,7 +31,7 @@ use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::introspection::{IntrospectionReportItem, IntrospectionTree};
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::event::{Millis, Problem};
@@ -46,6 +47,7 @@ use crate::store::Store;
 use crate::telemetry::Meters;
 
 pub use access::Access;
+pub use streams::Streams;
 pub use test_clock::follow;
 
 /// What the pages need.
@@ -67,7 +69,7 @@ pub struct Site {
     pub journal_most_bytes: u64,
     pub started: Timestamp,
     /// Dashboards that may be open at once.
-    pub streams: Arc<Semaphore>,
+    pub streams: Arc<Streams>,
     pub stopping: watch::Receiver<bool>,
     pub deadline: Duration,
     pub sample: bool,

@@ -85,7 +85,7 @@ async fn handover(request: HttpRequest, mut payload: web::Payload, site: web::Da
     let body = read(&mut payload, BODY_BYTES, site.deadline).await;
     let handed_over = async {
         let token = body.ok().and_then(|body| token_in(&request, &body)).ok_or_else(not_believed)?;
-        site.handed_over(&token)
+        site.handed_over(&request, &token)
     };
     match handed_over.await {
         Ok(who) => {
@@ -147,9 +147,10 @@ impl Site {
         }
     }
 
-    fn handed_over(&self, token: &Secret) -> Result<Who, Problem> {
+    fn handed_over(&self, request: &HttpRequest, token: &Secret) -> Result<Who, Problem> {
         let now = self.clock.now();
-        let Handover { exp, jti, role, sites } = self.access.tokens.handover(token, now).ok_or_else(not_believed)?;
+        let handover = self.try_token(request, || Ok(self.access.tokens.handover(token, now)))?;
+        let Handover { exp, jti, role, sites, .. } = handover.ok_or_else(not_believed)?;
         match self.access.spent.spend(&jti, exp, now.div_euclid(1000)) {
             Spending::First => {}
             Spending::Again => return Err(not_believed()),

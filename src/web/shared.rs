@@ -36,14 +36,14 @@ struct Unlock {
 
 /// The same page for a link that is good and one that is not: it asks for the report and says.
 async fn page(request: HttpRequest, token: web::Path<Secret>, site: web::Data<Site>) -> HttpResponse {
-    let mut answer = dashboard::framed_page(&request, &site.frame_ancestors(&token));
+    let mut answer = dashboard::framed_page(&request, &site.frame_ancestors(&request, &token));
     discreet(&mut answer);
     answer
 }
 
 async fn report(request: HttpRequest, token: web::Path<Secret>, site: web::Data<Site>) -> HttpResponse {
     let answer = async {
-        let share = site.share(&token)?;
+        let share = site.share(&request, &token)?;
         if share.password.is_some() && !site.is_unlocked(&request, &share) {
             return Err(Problem::new(401, "password_needed", "This link needs its password"));
         }
@@ -67,7 +67,7 @@ async fn unlock(
 ) -> HttpResponse {
     let given = json_body::<Unlock>(&mut payload, BODY_BYTES, site.deadline).await;
     let unlocked = async {
-        let share = site.share(&token)?;
+        let share = site.share(&request, &token)?;
         let Some(hash) = &share.password else { return Ok(None) };
         let password = given?.password;
         site.may_try(&request, &share.id)?;
@@ -100,9 +100,9 @@ fn discreet(answer: &mut HttpResponse) {
 
 impl Site {
     /// Revoked, expired and never made are one answer.
-    fn share(&self, token: &Secret) -> Result<Arc<Share>, Problem> {
+    fn share(&self, request: &HttpRequest, token: &Secret) -> Result<Arc<Share>, Problem> {
         let keys = self.registry.keys().ok_or_else(no_store)?;
-        let share = keys.share(token).ok_or_else(unknown_share)?;
+        let share = self.try_token(request, || Ok(keys.share(token)))?.ok_or_else(unknown_share)?;
         let (_, zone) = named(&share.site, self).map_err(|_| unknown_share())?;
         if share.is_alive(self.today_in(&zone)) { Ok(Arc::clone(share)) } else { Err(unknown_share()) }
     }
@@ -118,8 +118,8 @@ impl Site {
 
     /// What may show the page of a link in a frame: `frame-ancestors` of its policy. Cookies do not reach a frame on another site, so a
     /// link with a password can be unlocked on a page of its own only.
-    fn frame_ancestors(&self, token: &Secret) -> String {
-        let share = self.share(token).ok().filter(|share| share.password.is_none());
+    fn frame_ancestors(&self, request: &HttpRequest, token: &Secret) -> String {
+        let share = self.share(request, token).ok().filter(|share| share.password.is_none());
         let rule = share.and_then(|share| self.registry.directory.rule(&share.site));
         match rule {
             Some(rule) if !rule.embed.is_empty() => rule.embed.join(" "),

@@ -7,6 +7,7 @@ mod sessions;
 mod shares;
 mod table;
 mod tokens;
+mod tries;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};

@@ -197,7 +197,7 @@ fn a_bad_value_ends_with_code_2_its_key_and_what_is_accepted() {
 fn secrets_come_from_files_and_never_print() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let secret = dir.path().join("secret");
-    std::fs::write(&secret, "TOPSECRET\n").unwrap();
+    std::fs::write(&secret, "TOPSECRET TOPSECRET\n").unwrap();
     let long = dir.path().join("long");
     std::fs::write(&long, "A LONGER SECRET OF A SITE\n").unwrap();
     let file = format!(

@@ -247,12 +247,12 @@ fn reports_and_metrics_need_the_token_or_this_machine() {
         assert_eq!(ask(&open, target, &[("Host", "localhost")]), 200);
         assert_eq!(ask(&open, target, &[("Host", "localhost"), ("X-Forwarded-For", "198.51.100.7")]), 401, "{target}");
     }
-    let closed = Server::start_with(SITES, &["report.token=\"correct horse\""]);
+    let closed = Server::start_with(SITES, &["report.token=\"correct horse battery\""]);
     closed.flush();
     for target in ["/metrics", "/api/v1/sites/mia/report"] {
         assert_eq!(ask(&closed, target, &[("Host", "x")]), 401);
         assert_eq!(ask(&closed, target, &[("Host", "x"), ("Authorization", "Bearer wrong")]), 401);
-        assert_eq!(ask(&closed, target, &[("Host", "x"), ("Authorization", "Bearer correct horse")]), 200);
+        assert_eq!(ask(&closed, target, &[("Host", "x"), ("Authorization", "Bearer correct horse battery")]), 200);
     }
 }
 

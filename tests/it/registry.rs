@@ -141,7 +141,7 @@ fn what_would_count_a_page_twice_or_cut_days_anew_is_refused_by_name_and_changes
 
 #[test]
 fn only_the_operator_may_look_or_change() {
-    let server = start(SITES, &["report.token=s3cret-s3cret"]);
+    let server = start(SITES, &["report.token=s3cret-s3cret-s3cret"]);
     let asks = [
         ("GET", "/api/v1/sites", ""),
         ("PUT", "/api/v1/sites/mia.shop", MIA),
@@ -156,7 +156,7 @@ fn only_the_operator_may_look_or_change() {
             401,
             "{method} {path}"
         );
-        let allowed = ask(&server, method, path, body, &[("Authorization", "Bearer s3cret-s3cret")]);
+        let allowed = ask(&server, method, path, body, &[("Authorization", "Bearer s3cret-s3cret-s3cret")]);
         assert!([200, 204].contains(&allowed.status), "{method} {path}: {}", allowed.status);
     }
 }
