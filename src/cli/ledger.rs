@@ -220,10 +220,7 @@ fn checkpoint(options: &Options) -> Result<(), LedgerError> {
             say!(
                 "signed       nothing: a collector writes this ledger, and signs it itself every {secs} s and when it stops"
             );
-            say!(
-                "not signed   {} records since its newest checkpoint",
-                ledger::records(options)?.saturating_sub(size)
-            );
+            say!("not signed   {} records since its newest checkpoint", ledger::records(options)?.saturating_sub(size));
         }
         false if size > before => say!("signed       records 1 to {size}, now"),
         false => say!("signed       nothing: there is no record the newest checkpoint does not sign for"),
