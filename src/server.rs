@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::aggregate::Caps;
 use crate::clock::Clock;
 use crate::config::{Compatible, Config, Directory, Proxies, is_site_name};
-use crate::consent::{Gate, Refusals, Terms, Withdrawn};
+use crate::consent::{Gate, Refusals, Withdrawn};
 use crate::disk::{self, Mended};
 use crate::enrich::{Countries, Enricher};
 use crate::event::{Day, Millis};
@@ -38,10 +38,12 @@ use crate::web::Access;
 use crate::web::consent::Asking;
 use asking::{Shared, asking};
 use granting::GrantKeyFile;
+use tending::{Files, tend};
 
 mod asking;
 mod granting;
 mod mailing;
+mod tending;
 
 pub use granting::signer;
 pub use mailing::{mint, signed};
@@ -309,59 +311,6 @@ fn say_declared(config: &Config) {
         let products: Vec<&str> = rule.accept.iter().map(|dialect| <&str>::from(*dialect)).collect();
         let (sites, products) = (rule.sites.join(", "), products.join(", "));
         tracing::info!(%sites, %products, declared = %rule.declared, "counted without our consent cookie, on the operator's word");
-    }
-}
-
-/// Small things that need doing now and then.
-async fn tend(site: web::Data<pages::Site>, rates: Arc<Rates>, files: Files, reload: Duration) {
-    let mut tidy = tokio::time::interval(Duration::from_secs(2));
-    let mut reload = tokio::time::interval(reload);
-    let mut release = tokio::time::interval(Duration::from_millis(250));
-    loop {
-        tokio::select! {
-            _ = tidy.tick() => {
-                rates.tidy();
-                site.access.tidy(site.clock.now());
-            }
-            _ = release.tick() => site.release_clicks(site.clock.now()),
-            _ = reload.tick() => read_again(&site, &files),
-        }
-    }
-}
-
-/// What is read from files that may change while it runs.
-struct Files {
-    enricher: Arc<Enricher>,
-    grant_keys: Arc<GrantKeyFile>,
-    terms: Arc<Terms>,
-}
-
-/// Data files that changed.
-fn read_again(site: &pages::Site, files: &Files) {
-    match files.grant_keys.changed() {
-        Ok(Some(keys)) => {
-            files.terms.take(keys);
-            tracing::info!("the keys that sign grants were read again");
-        }
-        Ok(None) => {}
-        Err(error) => {
-            let error = format!("{error:#}");
-            tracing::warn!(error, "the keys that sign grants could not be read again; the old ones stay in use")
-        }
-    }
-    match files.enricher.countries().reload_if_changed() {
-        Ok(true) => tracing::info!("the country database was read again"),
-        Ok(false) => {}
-        Err(error) => {
-            tracing::warn!(%error, "the country database could not be read again; the old one stays in use")
-        }
-    }
-    match site.mail.as_ref().map(|desk| desk.judge.reload_if_changed()) {
-        Some(Ok(true)) => tracing::info!("the lists of who loads mails were read again"),
-        Some(Ok(false)) | None => {}
-        Some(Err(error)) => {
-            tracing::warn!(%error, "the lists of who loads mails could not be read again; the old ones stay in use")
-        }
     }
 }
 

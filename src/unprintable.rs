@@ -56,6 +56,7 @@ macro_rules! unprintable {
 
 // As it comes from the wire, and what it is until it is sealed.
 unprintable!(event::Address, event::Agent<'static>, event::Hints<'static>, event::Caller<'static>);
+unprintable!(event::Cookies<'static>);
 unprintable!(event::Payload<'static>, event::RawHit<'static>, consent::AdmittedHit<'static>);
 // A value that tells one visitor from another, and what carries it.
 unprintable!(pseudonym::Event, pseudonym::MailEvent, pseudonym::Openers, pseudonym::Touch, pseudonym::Visits);

@@ -101,6 +101,8 @@ impl GrantKeys {
     }
 }
 
+crate::unprintable!(Key, GrantKeys);
+
 pub fn is_key_id(id: &str) -> bool {
     (1..=16).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
