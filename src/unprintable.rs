@@ -1,6 +1,8 @@
 //! What is of a person, and what is secret, cannot be printed, copied or written down: a log line, an error, a metric and a file take only what
 //! can. Said to the compiler, so that a derive that is added by mistake does not build.
 
+use std::fmt::{Debug, Display};
+
 use crate::access;
 use crate::consent;
 use crate::event;
@@ -60,5 +62,8 @@ unprintable!(event::Cookies<'static>);
 unprintable!(event::Payload<'static>, event::RawHit<'static>, consent::AdmittedHit<'static>);
 // A value that tells one visitor from another, and what carries it.
 unprintable!(pseudonym::Event, pseudonym::MailEvent, pseudonym::Openers, pseudonym::Touch, pseudonym::Visits);
+// These two are copied inside of the folders that own them; nothing can print them or write them down.
+assert_not_impl_any!(pseudonym::VisitorKey: Debug, Display, Serialize);
+assert_not_impl_any!(consent::ConsentId: Debug, Display, Serialize);
 // Keys, and secrets that are made here.
 unprintable!(pseudonym::DayKey, pseudonym::DayKeys, access::SessionId, access::Login, access::Seal);

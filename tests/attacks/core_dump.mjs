@@ -19,6 +19,8 @@ const [binary = "target/release/footfall", times = "0,1,10,20,60"] = process.arg
 const seconds = times.split(",").map(Number);
 const KEEP_ALIVE = Number(process.env.KEEP_ALIVE ?? 5);
 const CONCURRENT = 40;
+/** As a browser sends it: hits without a grant are dropped before anything is hashed. */
+let grant = "";
 
 /** Planted values of one kind of connection: in each place a hit can hold them. */
 function plant(kind) {
@@ -50,7 +52,6 @@ function request(planted, n, connection) {
     url: `https://pages.example/u/mia/${n % 5}?token=${word}Query`,
     referrer: `https://blog.example/${word}Referrer`,
   });
-  const grant = "ff_consent=1.analytics.00112233445566778899aabbccddeeff";
   return [
     "POST /ff/hit HTTP/1.1",
     "Host: pages.example",
@@ -81,6 +82,21 @@ const ask = (port, text) =>
     socket.on("error", fail);
     socket.once("data", (answer) => done([socket, answer.toString("latin1")]));
   });
+
+async function consent(port) {
+  const body = JSON.stringify({ version: 1, act: "grant", tiers: { analytics: true }, lang: "en", layer: "first", path: "/u/mia" });
+  const lines = ["POST /ff/consent HTTP/1.1", "Host: pages.example", "Origin: https://pages.example", "Sec-Fetch-Site: same-origin"];
+  lines.push("Content-Type: application/json", "Connection: close", `Content-Length: ${body.length}`, "", body);
+  const [socket, answer] = await ask(port, lines.join("\r\n"));
+  socket.destroy();
+  return /^set-cookie: ([^;]+)/im.exec(answer)[1];
+}
+
+/** A counter of the metrics page. */
+async function metric(port, name) {
+  const answer = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  return Number(new RegExp(`^${name} (\\d+)`, "m").exec(answer)?.[1]);
+}
 
 async function start(dir, port) {
   const config = join(dir, "footfall.toml");
@@ -150,6 +166,7 @@ let child;
 let sum = 0;
 try {
   child = await start(dir, port);
+  grant = await consent(port);
   const kinds = ["shut", "open", "reset", "bad"].map(plant);
   const [shut, open, reset, bad] = kinds;
   const kept = [];
@@ -171,6 +188,8 @@ try {
     });
     await many((at) => ask(port, request(bad, at, "close").replace("Content-Length: ", "Content-Length: x")).then(([socket]) => socket.destroy()));
   }
+  const counted = await metric(port, "footfall_hits_total");
+  if (counted !== 6 * CONCURRENT) throw new Error(`${counted} hits were counted`);
   const began = Date.now();
   for (const second of seconds) {
     await sleep(Math.max(0, began + second * 1000 - Date.now()));
