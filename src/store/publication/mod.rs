@@ -192,9 +192,9 @@ impl Store {
     }
 
     async fn stored_coin_key(&self) -> Result<Option<CoinKey>, StoreError> {
-        let sql = "SELECT unhex(secret) FROM coin_keys WHERE length(secret) = 64 ORDER BY made, secret LIMIT 1";
-        let stored: Option<Vec<u8>> = self.client.query(sql).fetch_optional().await.map_err(failed(STEP))?;
-        Ok(stored.and_then(|bytes| Some(CoinKey::new(bytes.try_into().ok()?))))
+        let sql = "SELECT secret FROM coin_keys WHERE length(secret) = 64 ORDER BY made, secret LIMIT 1";
+        let stored: Option<String> = self.client.query(sql).fetch_optional().await.map_err(failed(STEP))?;
+        Ok(stored.and_then(|text| Some(CoinKey::new(bytes_of(&text)?))))
     }
 
     async fn begun(&self, unit: &Unit) -> Result<Option<UnitRow>, StoreError> {
@@ -260,6 +260,13 @@ impl Store {
             .bind(begun.slices);
         query.with_setting("async_insert", "0").execute().await.map_err(failed(STEP))
     }
+}
+
+/// Of 64 hex digits.
+fn bytes_of(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
+    let bytes: Option<Vec<u8>> = digits.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect();
+    bytes?.try_into().ok()
 }
 
 /// The counts a unit takes, by day and segment. Parameters: zone, at, lot.
