@@ -1,6 +1,8 @@
 //! Who is here now, as a number; and a stream that tells an open dashboard when to read again.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::http::header::CACHE_CONTROL;
@@ -18,6 +20,7 @@ use super::streams::Room;
 use crate::event::{Problem, SiteId};
 use crate::http::refuse;
 use crate::journal::Journal;
+use crate::publisher;
 
 /// How often the number is looked at, and something said: only what cannot be sent shows that nobody listens any more, and whose room it was
 /// shall have it back.
@@ -64,6 +67,9 @@ struct Watch {
     site: SiteId,
     journal: Journal,
     flushed: watch::Receiver<Option<u64>>,
+    publisher: Arc<publisher::Stats>,
+    /// Days and hours that were published when this listener was told last.
+    published: u64,
     stopping: watch::Receiver<bool>,
     look: tokio::time::Interval,
     told: Option<u32>,
@@ -79,7 +85,9 @@ impl Watch {
         let mut look = interval_at(Instant::now(), LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (journal, stopping) = (site.journal.clone(), site.stopping.clone());
-        Watch { site: id, journal, flushed, stopping, look, told: None, allowed, _room: room }
+        let publisher = site.publisher.stats();
+        let published = publisher.units.load(Ordering::Relaxed);
+        Watch { site: id, journal, flushed, publisher, published, stopping, look, told: None, allowed, _room: room }
     }
 
     /// The next event's bytes; `None` when they are for this listener no more, or the collector stops.
@@ -91,8 +99,10 @@ impl Watch {
         if !(self.allowed)() {
             return None;
         }
-        if self.flushed.has_changed().ok()? {
+        let published = self.publisher.units.load(Ordering::Relaxed);
+        if self.flushed.has_changed().ok()? || published != self.published {
             self.flushed.mark_unchanged();
+            self.published = published;
             return Some("event: counted\ndata: {}\n\n".to_owned());
         }
         let visitors = self.journal.live(self.site).await?;
