@@ -17,38 +17,7 @@ pub struct Answer {
     pub k: u64,
     pub filter: Option<FilterShown>,
     pub compared: Option<Compared>,
-    #[serde(flatten)]
-    pub body: Body,
-}
-
-/// The days the numbers are held against.
-#[derive(Serialize, Debug)]
-pub struct Compared {
-    pub from: String,
-    pub to: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fewer_than: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub totals: Option<Figures>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub series: Option<Vec<Row>>,
-}
-
-#[derive(Serialize, Debug)]
-pub struct FilterShown {
-    pub by: &'static str,
-    pub value: String,
-}
-
-#[derive(Serialize, Debug)]
-#[serde(untagged)]
-pub enum Body {
-    FewerThan { fewer_than: u64 },
-    Counts(Box<CountsBody>),
-}
-
-#[derive(Serialize, Debug)]
-pub struct CountsBody {
+    pub attributes: AsOf,
     pub totals: Figures,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<&'static str>,
@@ -58,6 +27,34 @@ pub struct CountsBody {
     pub dimensions: BTreeMap<&'static str, Breakdown>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub money: Option<Vec<Money>>,
+    /// Every day in it is published: asked again, it is the same.
+    #[serde(skip)]
+    pub is_final: bool,
+}
+
+/// Until when the attributes of the range are published.
+#[derive(Serialize, Debug)]
+pub struct AsOf {
+    /// The last day that is: never after the range, so that an answer about published days stays as it is.
+    pub through: Option<String>,
+    /// The end of the last hour of today that is, where today is in the range.
+    pub hour: Option<String>,
+}
+
+/// The days the numbers are held against.
+#[derive(Serialize, Debug)]
+pub struct Compared {
+    pub from: String,
+    pub to: String,
+    pub totals: Figures,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series: Option<Vec<Row>>,
+}
+
+#[derive(Serialize, Debug)]
+pub struct FilterShown {
+    pub by: &'static str,
+    pub value: String,
 }
 
 /// What an event brought in one currency.
@@ -97,14 +94,18 @@ pub struct Row {
 pub enum Items {
     /// Items of the site, exact; the hits are those of all items, also of those beyond the limit.
     Exact { hits: u64, rows: Vec<Row> },
-    /// Items seen through an attribute: those whose own breakdown shows it.
+    /// Items seen through an attribute: their published cells.
     Seen(Vec<Cell>),
 }
 
+/// The published values of a dimension.
 #[derive(PartialEq, Debug)]
-pub enum Breakdown {
-    Rows(Vec<Cell>),
-    FewerThan(u64),
+pub struct Breakdown {
+    /// Visitors of all values, also of those beyond the limit.
+    pub published: u64,
+    /// Visitors of the range under no value yet.
+    pub pending: u64,
+    pub rows: Vec<Cell>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -162,15 +163,27 @@ impl Serialize for Items {
 
 impl Serialize for Breakdown {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Breakdown::Rows(cells) => serializer.collect_map([("rows", rows(cells, "value"))]),
-            Breakdown::FewerThan(k) => serializer.collect_map([("fewer_than", k)]),
-        }
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("published", &self.published)?;
+        map.serialize_entry("pending", &self.pending)?;
+        map.serialize_entry("rows", &rows(&self.rows, "value"))?;
+        map.end()
     }
 }
 
 fn rows(cells: &[Cell], key: &'static str) -> Vec<Row> {
     cells.iter().map(|cell| cell.row(key)).collect()
+}
+
+impl Breakdown {
+    /// The largest values of `cells`, of a subject that so many visitors touched.
+    pub fn of(mut cells: Vec<Cell>, visitors: u64, limit: usize) -> Breakdown {
+        cells.sort_unstable_by(|a, b| (b.visitors, b.visits, &a.name).cmp(&(a.visitors, a.visits, &b.name)));
+        let published = cells.iter().map(|cell| cell.visitors).sum();
+        cells.truncate(limit);
+        // A lot is booked on its last day: its first visitors may have come before the range.
+        Breakdown { published, pending: visitors.saturating_sub(published), rows: cells }
+    }
 }
 
 impl Cell {

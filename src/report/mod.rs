@@ -1,7 +1,8 @@
 //! Stage 9: questions become answers.
 //!
-//! Content (the site, its pages, links and events) is shown exactly. Attributes of people are not: what fewer than k visitors share is
-//! folded before it leaves this folder. Nothing here knows who is asking; that is `web`.
+//! Content (the site, its pages, links and events) is shown exactly and as of now. Attributes of people are read where they are published,
+//! and nowhere else: which of them are is decided when a day is over (`publication`), not here, so no question can be made that divides
+//! them. Nothing here knows who is asking; that is `web`.
 
 mod answer;
 mod ask;

@@ -84,6 +84,8 @@ pub struct Question {
     pub limit: usize,
     pub filter: Option<Filter>,
     pub k: u64,
+    /// The answer goes to whoever has a link: published values of fewer than `k` visitors are not named either.
+    pub for_strangers: bool,
     pub today: Day,
 }
 
@@ -119,6 +121,7 @@ impl Question {
             limit: limit as usize,
             filter: asked.filter.as_deref().map(Filter::parse).transpose()?,
             k: u64::from(rules.k),
+            for_strangers: false,
             today: day("to", today)?,
         })
     }
@@ -151,6 +154,11 @@ impl Question {
     /// Nothing more is counted on any of the days, but for hits that are on their way.
     pub fn is_closed(&self) -> bool {
         self.to < self.today && self.compared.is_none_or(|(_, to)| to < self.today)
+    }
+
+    /// Whether `through` ends the range, and the days it is compared with.
+    pub fn is_over_by(&self, through: Day) -> bool {
+        self.to <= through && self.compared.is_none_or(|(_, to)| to <= through)
     }
 }
 
@@ -238,11 +246,29 @@ mod tests {
 
     const RULES: Rules = Rules { k: 5, keep_days: 761 };
 
+    fn question(from: &str, to: &str, today: &str) -> Question {
+        let asked = Asked { from: Some(from.into()), to: Some(to.into()), ..Asked::default() };
+        let now = format!("{today}T12:00:00Z").parse::<Timestamp>().unwrap().as_millisecond();
+        Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), asked, now, RULES).unwrap()
+    }
+
     #[test]
     fn without_a_range_it_is_the_week_that_ends_today() {
         let now = "2026-03-10T12:00:00Z".parse::<Timestamp>().unwrap().as_millisecond();
         let question = Question::new("mia", (SiteId::of("mia"), &TimeZone::UTC), Asked::default(), now, RULES).unwrap();
         assert_eq!((question.from.to_string(), question.to.to_string()), ("2026-03-04".into(), "2026-03-10".into()));
+    }
+
+    #[test]
+    fn an_answer_is_final_when_the_last_day_of_all_its_ranges_is_published() {
+        let is_over_by = |compared, day: &str| {
+            let mut question = question("2026-05-03", "2026-05-19", "2026-05-20");
+            question.compared = compared;
+            question.is_over_by(Day::from_date(day.parse().unwrap()).unwrap())
+        };
+        assert!(!is_over_by(None, "2026-05-18") && is_over_by(None, "2026-05-19"));
+        let later = Day::from_date(jiff::civil::date(2026, 5, 22)).unwrap();
+        assert!(!is_over_by(Some((later, later)), "2026-05-21") && is_over_by(Some((later, later)), "2026-05-22"));
     }
 
     #[test]

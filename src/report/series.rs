@@ -63,12 +63,14 @@ async fn hours(read: &Read<'_>, question: &Question) -> Result<Vec<Row>, StoreEr
     starts.dedup();
     let (first, last) = (starts.first().copied().unwrap_or(0), starts.last().copied().unwrap_or(0));
     let known: BTreeMap<u32, Totals> = read.hours((first, last)).await?.into_iter().collect();
-    let name = |hour: u32| {
-        let at = Timestamp::from_second(i64::from(hour)).unwrap_or(Timestamp::UNIX_EPOCH);
-        at.to_zoned(question.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
-    };
     let of = |hour: &u32| known.get(hour).copied().unwrap_or_default();
-    Ok(starts.iter().map(|hour| row(Subject::Site, name(*hour), of(hour))).collect())
+    Ok(starts.iter().map(|hour| row(Subject::Site, local(*hour, question), of(hour))).collect())
+}
+
+/// A second, as the site's clock shows it.
+pub(super) fn local(second: u32, question: &Question) -> String {
+    let at = Timestamp::from_second(i64::from(second)).unwrap_or(Timestamp::UNIX_EPOCH);
+    at.to_zoned(question.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
 /// The instants at which the day begins and ends, in milliseconds.

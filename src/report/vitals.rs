@@ -1,17 +1,19 @@
 //! How fast a site's pages were: histograms become ratings, which are exact, and percentiles, which are off by at most a bucket.
 //!
-//! A page is content; a class of devices is an attribute of people. Of either, fewer than k measurements are no answer: a percentile of
-//! one measurement is that measurement.
+//! A page is content, shown as of now. Of it, fewer than k measurements are no answer: a percentile of one measurement is that
+//! measurement. A class of devices is an attribute of people, who are not their measurements: one phone that loads a page twenty times is one
+//! person. So classes are told in lots, as attributes are.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::answer::{Breakdown, Cell};
-use super::fold::fold;
 use super::question::{Filter, Question};
-use crate::event::{Bucket, Metric, OTHER, Rating, Subject};
-use crate::store::{Measured, Store, StoreError};
+use crate::event::{Bucket, Day, Metric, Rating, Subject};
+use crate::store::{Measured, OfClass, Read, Store, StoreError};
+
+/// A lot of a class of devices has at least this many times k measurements.
+const MEASUREMENTS_OF_K: u64 = 4;
 
 #[derive(Serialize, Debug)]
 pub struct VitalsAnswer {
@@ -24,7 +26,7 @@ pub struct VitalsAnswer {
     pub path: Option<String>,
     /// By metric, over all devices.
     pub metrics: BTreeMap<&'static str, Speed>,
-    /// By class of devices, then by metric.
+    /// By class of devices, then by metric: the lots of the range. Of the whole site only.
     pub devices: BTreeMap<String, BTreeMap<&'static str, Speed>>,
     /// The pages with most measurements, unless one was asked for.
     pub pages: Vec<PageSpeed>,
@@ -54,8 +56,11 @@ pub enum Speed {
 }
 
 pub(super) type Histogram = BTreeMap<Bucket, u64>;
-/// By page or class of devices, then by metric.
-type Histograms = BTreeMap<String, BTreeMap<Metric, Histogram>>;
+type Metrics = BTreeMap<Metric, Histogram>;
+/// By page, then by metric.
+type Histograms = BTreeMap<String, Metrics>;
+/// What came on a day: by class of devices measurements, and visitors that were published.
+type Days = BTreeMap<Day, (BTreeMap<String, Metrics>, BTreeMap<String, u64>)>;
 
 pub async fn vitals(store: &Store, question: &Question) -> Result<VitalsAnswer, StoreError> {
     let read = store.read(question.site);
@@ -64,11 +69,24 @@ pub async fn vitals(store: &Store, question: &Question) -> Result<VitalsAnswer, 
         _ => None,
     };
     let range = (question.from, question.to);
-    let by_device = histograms(read.vitals(path, range).await?);
-    let by_page = match path {
-        None => histograms(read.vitals_of_pages(range, question.limit).await?),
-        Some(_) => Histograms::new(),
+    let together = async {
+        let rows = read.vitals(path, range).await?;
+        Ok(histograms(rows).into_values().next().unwrap_or_default())
     };
+    let by_page = async {
+        match path {
+            None => Ok(histograms(read.vitals_of_pages(range, question.limit).await?)),
+            Some(_) => Ok(Histograms::new()),
+        }
+    };
+    let by_device = async {
+        match path {
+            None => classes(store, &read, question).await,
+            // How many people of a class saw one page, nobody counts.
+            Some(_) => Ok(Histograms::new()),
+        }
+    };
+    let (together, by_page, by_device) = tokio::try_join!(together, by_page, by_device)?;
     let k = question.k;
     let mut pages: Vec<PageSpeed> =
         by_page.into_iter().map(|(path, of)| PageSpeed { path, metrics: speeds(&of, k) }).collect();
@@ -80,8 +98,8 @@ pub async fn vitals(store: &Store, question: &Question) -> Result<VitalsAnswer, 
         to: question.to.to_string(),
         k,
         path: path.map(str::to_owned),
-        metrics: speeds(&together(&by_device), k),
-        devices: devices(&by_device, k),
+        metrics: speeds(&together, k),
+        devices: by_device.iter().map(|(class, of)| (class.clone(), speeds(of, k))).collect(),
         pages,
     })
 }
@@ -96,43 +114,96 @@ fn histograms(rows: Vec<Measured>) -> Histograms {
     all
 }
 
-fn together(all: &Histograms) -> BTreeMap<Metric, Histogram> {
-    let mut sum = BTreeMap::<Metric, Histogram>::new();
-    for (metric, histogram) in all.values().flatten() {
-        add(sum.entry(*metric).or_default(), histogram);
-    }
-    sum
-}
-
 fn add(sum: &mut Histogram, more: &Histogram) {
     more.iter().for_each(|(bucket, hits)| *sum.entry(*bucket).or_default() += hits);
 }
 
-/// Classes of devices, metric by metric, small ones under `(other)`: what is shown must not tell a hidden one by subtraction.
-fn devices(all: &Histograms, k: u64) -> BTreeMap<String, BTreeMap<&'static str, Speed>> {
-    let mut shown = BTreeMap::<String, BTreeMap<&'static str, Speed>>::new();
+/// The lots of the range by class of devices. Days count once they are published: whoever watches an open day learns with which class a
+/// visitor came.
+async fn classes(store: &Store, read: &Read<'_>, question: &Question) -> Result<Histograms, StoreError> {
+    let Some(through) = store.published_through(&question.zone_name()).await?.through else {
+        return Ok(Histograms::new());
+    };
+    let last = through.min(question.to);
+    // Lots begin with the month, whatever range is asked for: two ranges must not cut them differently.
+    let first = Day::from_date(question.from.date().first_of_month()).unwrap_or(question.from);
+    if first > last {
+        return Ok(Histograms::new());
+    }
+    let (measured, visitors) = tokio::try_join!(read.vitals_of_devices((first, last)), read.devices((first, last)))?;
+
+    let mut days = Days::new();
+    for OfClass { number, device, metric, bucket, hits } in measured {
+        let Some(metric) = Metric::from_name(&metric) else { continue };
+        let classes = &mut days.entry(Day::from_number(number)).or_default().0;
+        *classes.entry(device).or_default().entry(metric).or_default().entry(bucket).or_default() += hits;
+    }
+    for (day, device, visitors) in visitors {
+        *days.entry(Day::from_number(day)).or_default().1.entry(device).or_default() += visitors;
+    }
+    Ok(lots(&days, question.from, question.k))
+}
+
+/// What a class has gathered since it was shown last.
+#[derive(Default)]
+struct Waiting {
+    histogram: Histogram,
+    visitors: u64,
+}
+
+impl Waiting {
+    fn hits(&self) -> u64 {
+        self.histogram.values().sum()
+    }
+}
+
+/// Adds up the lots that end on `from` or later. From the first of a month on, each class gathers measurements and published visitors, metric
+/// by metric; with 4k measurements and k visitors it is a lot, booked on that day.
+fn lots(days: &Days, from: Day, k: u64) -> Histograms {
+    let mut shown = Histograms::new();
     for metric in Metric::ALL {
-        let of = |device: &str| all.get(device).and_then(|metrics| metrics.get(&metric));
-        let cell = |name: &String| {
-            let visitors = of(name).map_or(0, |histogram| histogram.values().sum());
-            Cell { name: name.clone(), visitors, visits: 0 }
-        };
-        let cells: Vec<Cell> = all.keys().map(cell).filter(|cell| cell.visitors > 0).collect();
-        let Breakdown::Rows(kept) = fold(cells, k, usize::MAX) else { continue };
-        let mut other = Histogram::new();
-        for device in all.keys() {
-            let Some(histogram) = of(device) else { continue };
-            if device != OTHER && kept.iter().any(|cell| cell.name == *device) {
-                shown.entry(device.clone()).or_default().insert(metric.name(), Speed::of(metric, histogram, k));
-            } else {
-                add(&mut other, histogram);
+        let mut waiting = BTreeMap::<&str, Waiting>::new();
+        let mut month = None;
+        for (day, (measured, visitors)) in days {
+            let first = day.date().first_of_month();
+            if month.replace(first) != Some(first) {
+                waiting.clear();
             }
-        }
-        if !other.is_empty() {
-            shown.entry(OTHER.to_owned()).or_default().insert(metric.name(), Speed::of(metric, &other, k));
+            for (class, metrics) in measured {
+                if let Some(histogram) = metrics.get(&metric) {
+                    add(&mut waiting.entry(class).or_default().histogram, histogram);
+                }
+            }
+            for (class, visitors) in visitors {
+                waiting.entry(class).or_default().visitors += visitors;
+            }
+            for class in ready(&waiting, k) {
+                let lot = waiting.remove(class).unwrap_or_default();
+                if *day >= from {
+                    add(shown.entry(class.to_owned()).or_default().entry(metric).or_default(), &lot.histogram);
+                }
+            }
         }
     }
     shown
+}
+
+/// The classes that are lots now. All devices together are shown, so what goes on waiting must be nothing or as much as a lot; otherwise
+/// the smallest waits too.
+fn ready<'a>(waiting: &BTreeMap<&'a str, Waiting>, k: u64) -> Vec<&'a str> {
+    let enough = |hits, visitors| hits >= MEASUREMENTS_OF_K * k && visitors >= k;
+    let (mut ready, rest): (Vec<_>, Vec<_>) =
+        waiting.iter().partition(|(_, class)| enough(class.hits(), class.visitors));
+    ready.sort_by_key(|(name, class)| (class.hits(), **name));
+    let mut left = rest.iter().fold((0, 0), |(hits, n), (_, class)| (hits + class.hits(), n + class.visitors));
+
+    let mut held = 0;
+    while left.0 > 0 && !enough(left.0, left.1) && held < ready.len() {
+        let class = ready[held].1;
+        left = (left.0 + class.hits(), left.1 + class.visitors);
+        held += 1;
+    }
+    ready[held..].iter().map(|(name, _)| **name).collect()
 }
 
 fn speeds(of: &BTreeMap<Metric, Histogram>, k: u64) -> BTreeMap<&'static str, Speed> {
@@ -220,17 +291,62 @@ mod tests {
         assert_eq!(Speed::of(Metric::Inp, &four, 5), Speed::FewerThan { fewer_than: 5 });
     }
 
-    #[test]
-    fn a_class_of_devices_with_few_measurements_takes_the_next_smallest_with_it() {
-        let of = |n| BTreeMap::from([(Metric::Lcp, histogram(Metric::Lcp, vec![1000.0; n]))]);
-        let shown = |classes: &[(&str, usize)]| {
-            let all = classes.iter().map(|(name, n)| ((*name).to_owned(), of(*n))).collect();
-            let rows = devices(&all, 5);
-            rows.into_iter().map(|(name, speeds)| (name, speeds["LCP"].hits())).collect::<Vec<_>>()
+    /// Days of March 2026: measurements of each class, and its published visitors.
+    fn days(of: &[(&str, &[(&str, usize, u64)])]) -> Days {
+        let day = |(day, classes): &(&str, &[(&str, usize, u64)])| {
+            let measured = classes.iter().filter(|(_, hits, _)| *hits > 0).map(|(class, hits, _)| {
+                let of = BTreeMap::from([(Metric::Lcp, histogram(Metric::Lcp, vec![1000.0; *hits]))]);
+                ((*class).to_owned(), of)
+            });
+            let visitors = classes.iter().map(|(class, _, visitors)| ((*class).to_owned(), *visitors));
+            (date(day), (measured.collect(), visitors.collect()))
         };
-        let own = |rows: &[(&str, u64)]| rows.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<Vec<_>>();
-        assert_eq!(shown(&[("phone", 9), ("desktop", 6), ("tv", 1)]), own(&[("(other)", 7), ("phone", 9)]));
-        assert_eq!(shown(&[("phone", 9), ("tv", 5)]), own(&[("phone", 9), ("tv", 5)]));
-        assert_eq!(shown(&[("phone", 2), ("tv", 2)]), own(&[]));
+        of.iter().map(day).collect()
+    }
+
+    fn date(text: &str) -> Day {
+        Day::from_date(text.parse().unwrap()).unwrap()
+    }
+
+    fn shown(days: &Days, from: &str) -> Vec<(String, u64)> {
+        let rows = lots(days, date(from), 5).into_iter();
+        rows.map(|(class, of)| (class, of[&Metric::Lcp].values().sum())).collect()
+    }
+
+    fn own(rows: &[(&str, u64)]) -> Vec<(String, u64)> {
+        rows.iter().map(|(class, hits)| ((*class).to_owned(), *hits)).collect()
+    }
+
+    #[test]
+    fn a_class_is_shown_from_k_published_visitors_and_4k_measurements_on() {
+        let of = |hits, visitors| shown(&days(&[("2026-03-02", &[("phone", hits, visitors)])]), "2026-03-01");
+        assert_eq!(of(20, 5), own(&[("phone", 20)]));
+        assert_eq!(of(19, 5), own(&[]));
+        assert_eq!(of(200, 4), own(&[]), "loads are not people");
+    }
+
+    #[test]
+    fn what_goes_on_waiting_is_nothing_or_a_lot_as_well() {
+        let of = |classes: &[(&str, usize, u64)]| shown(&days(&[("2026-03-02", classes)]), "2026-03-01");
+        assert_eq!(of(&[("phone", 60, 9), ("desktop", 40, 9), ("tv", 0, 0)]), own(&[("desktop", 40), ("phone", 60)]));
+        // The one television would be all devices less the two others.
+        assert_eq!(of(&[("phone", 60, 9), ("desktop", 40, 9), ("tv", 5, 0)]), own(&[("phone", 60)]));
+        assert_eq!(of(&[("phone", 60, 9), ("tv", 19, 0)]), own(&[]));
+        assert_eq!(of(&[("phone", 60, 9), ("tv", 12, 3), ("tablet", 9, 3)]), own(&[("phone", 60)]));
+    }
+
+    #[test]
+    fn lots_are_booked_on_the_day_they_are_full_and_begin_with_the_month_whatever_is_asked() {
+        let days = days(&[
+            ("2026-03-02", &[("phone", 12, 0)]),
+            ("2026-03-03", &[("phone", 12, 7)]),
+            ("2026-03-04", &[("phone", 30, 6)]),
+            ("2026-03-31", &[("phone", 10, 6)]),
+            ("2026-04-01", &[("phone", 10, 6)]),
+        ]);
+        assert_eq!(shown(&days, "2026-03-01"), own(&[("phone", 54)]));
+        assert_eq!(shown(&days, "2026-03-03"), own(&[("phone", 54)]), "the lot of the 3rd began on the 2nd");
+        assert_eq!(shown(&days, "2026-03-04"), own(&[("phone", 30)]));
+        assert_eq!(shown(&days, "2026-03-05"), own(&[]));
     }
 }

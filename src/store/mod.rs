@@ -13,6 +13,7 @@ mod mail;
 pub mod native;
 mod platform;
 mod publication;
+mod published;
 mod read;
 mod registry;
 pub mod schema;
@@ -31,7 +32,8 @@ pub use error::StoreError;
 pub use mail::{Mailed, MailedBy, MessageRow};
 pub use platform::{Active, BrokenPage, Dropped, SlowPage};
 pub use publication::{Begun, Publication, Unit, ZoneProgress};
-pub use read::{Around, Earned, Faulted, Measured, Read, Top, Totals, Valued};
+pub use published::{OfValue, Published, Valued};
+pub use read::{Earned, Faulted, Measured, OfClass, Read, Top, Totals};
 pub use withdrawals::WithdrawalsOfDay;
 
 use crate::aggregate::Sums;

@@ -4,7 +4,7 @@ use clickhouse::{Client, Row};
 use serde::Deserialize;
 
 use super::error::{StoreError, failed};
-use crate::event::{Bucket, Counter, Day, Dimension, SiteId, Subject};
+use crate::event::{Bucket, Counter, Day, SiteId, Subject};
 
 /// Sums of all counters, in the order of [`Counter::ALL`].
 pub type Totals = [u64; Counter::ALL.len()];
@@ -70,54 +70,6 @@ impl Read<'_> {
         query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
 
-    /// All published attribute values of a subject's item.
-    pub async fn values(
-        &self,
-        subject: Subject,
-        item: &str,
-        (from, to): (Day, Day),
-    ) -> Result<Vec<Valued>, StoreError> {
-        let sql = "SELECT toString(dim) AS dim, toString(value) AS value, sum(n) AS visitors, sum(m) AS visits FROM ( \
-                   SELECT dim, value, any(visitors) AS n, any(visits) AS m FROM published \
-                   WHERE site = ? AND subject = ? AND item = ? AND day BETWEEN toDate(?) AND toDate(?) \
-                   GROUP BY dim, day, value, lot) GROUP BY dim, value";
-        let query = self.client.query(sql).bind(self.site.as_u128()).bind(subject.name()).bind(item);
-        query.bind(from.number()).bind(to.number()).fetch_all().await.map_err(failed(STEP))
-    }
-
-    /// Of the items that at least `k` visitors of the value touched, at most `limit` of each subject: their whole breakdown by its
-    /// dimension.
-    pub async fn around(
-        &self,
-        dim: Dimension,
-        value: &str,
-        (from, to): (Day, Day),
-        k: u64,
-        limit: usize,
-    ) -> Result<Vec<Around>, StoreError> {
-        // A row may stand twice until its parts are merged: once is what counts.
-        let once = |only: &str| {
-            format!(
-                "SELECT subject, item, value, any(visitors) AS n, any(visits) AS m FROM published WHERE site = ? \
-                 AND subject IN ('page', 'link', 'event') AND dim = ? AND day BETWEEN toDate(?) AND toDate(?) {only} \
-                 GROUP BY subject, day, item, value, lot"
-            )
-        };
-        let sql = format!(
-            "SELECT toString(subject) AS subject, item, toString(value) AS value, sum(n) AS visitors, sum(m) AS visits \
-             FROM ({}) WHERE (subject, item) IN \
-             (SELECT subject, item FROM ({}) GROUP BY subject, item \
-             HAVING sum(n) >= ? ORDER BY sum(n) DESC, item LIMIT ? BY subject) GROUP BY subject, item, value",
-            once(""),
-            once("AND value = ?")
-        );
-        let mut query = self.client.query(&sql);
-        for _ in 0..2 {
-            query = query.bind(self.site.as_u128()).bind(dim.name()).bind(from.number()).bind(to.number());
-        }
-        query.bind(value).bind(k).bind(limit as u64).fetch_all().await.map_err(failed(STEP))
-    }
-
     /// What events brought, by event and currency.
     pub async fn money(&self, (from, to): (Day, Day)) -> Result<Vec<Earned>, StoreError> {
         let sql = "SELECT toString(event) AS event, toString(currency) AS currency, sum(hits) AS hits, sum(minor) AS minor \
@@ -146,23 +98,6 @@ pub struct Top {
 }
 
 #[derive(Row, Deserialize, Debug)]
-pub struct Valued {
-    pub dim: String,
-    pub value: String,
-    pub visitors: u64,
-    pub visits: u64,
-}
-
-#[derive(Row, Deserialize, Debug)]
-pub struct Around {
-    pub subject: String,
-    pub item: String,
-    pub value: String,
-    pub visitors: u64,
-    pub visits: u64,
-}
-
-#[derive(Row, Deserialize, Debug)]
 pub struct Earned {
     pub event: String,
     pub currency: String,
@@ -173,8 +108,19 @@ pub struct Earned {
 /// So many measurements of a metric lie in a bucket.
 #[derive(Row, Deserialize, Debug)]
 pub struct Measured {
-    /// The page, or the class of devices.
+    /// The page; empty where it is all of them.
     pub of: String,
+    pub metric: String,
+    pub bucket: Bucket,
+    pub hits: u64,
+}
+
+/// The same, of a day and a class of devices.
+#[derive(Row, Deserialize, Debug)]
+pub struct OfClass {
+    /// Of the day.
+    pub number: u16,
+    pub device: String,
     pub metric: String,
     pub bucket: Bucket,
     pub hits: u64,
@@ -189,17 +135,25 @@ pub struct Faulted {
 }
 
 impl Read<'_> {
-    /// Measurements by class of devices, of one page or of all.
+    /// Measurements of one page, or of all.
     pub async fn vitals(&self, path: Option<&str>, (from, to): (Day, Day)) -> Result<Vec<Measured>, StoreError> {
         let sql = format!(
-            "SELECT toString(device) AS of, toString(metric) AS metric, bucket, sum(hits) AS hits FROM vitals \
-             WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) {} GROUP BY of, metric, bucket",
+            "SELECT '' AS of, toString(metric) AS metric, bucket, sum(hits) AS hits FROM vitals \
+             WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) {} GROUP BY metric, bucket",
             path.map_or("", |_| "AND path = ?")
         );
         let mut query = self.client.query(&sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         if let Some(path) = path {
             query = query.bind(path);
         }
+        query.fetch_all().await.map_err(failed(STEP))
+    }
+
+    /// Measurements of each day by class of devices.
+    pub async fn vitals_of_devices(&self, (from, to): (Day, Day)) -> Result<Vec<OfClass>, StoreError> {
+        let sql = "SELECT toUInt16(day) AS number, toString(device) AS device, toString(metric) AS metric, bucket, sum(hits) AS hits \
+                   FROM vitals WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY number, device, metric, bucket";
+        let query = self.client.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         query.fetch_all().await.map_err(failed(STEP))
     }
 

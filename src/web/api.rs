@@ -13,18 +13,17 @@ use super::access::Right;
 use super::tag::tag;
 use crate::event::{Problem, SiteId, Subject};
 use crate::http::refuse;
-use crate::report::{self, Asked, Filter, Question};
+use crate::report::{self, Answer, Asked, Filter, Question};
 use crate::store::{Store, StoreError};
 
 pub async fn report(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
-    let mut closed = false;
     let answer = async {
         let (store, question) = asked(&request, &name, &site)?;
-        closed = question.is_closed();
         report::ask(&store, question).await.map_err(unread)
     };
-    let answer = answer.await;
-    shown(&request, closed, answer).await
+    let answer: Result<Answer, Problem> = answer.await;
+    let is_final = answer.as_ref().is_ok_and(|answer| answer.is_final);
+    shown(&request, is_final, answer).await
 }
 
 pub async fn vitals(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
@@ -49,17 +48,17 @@ pub async fn faults(request: HttpRequest, name: web::Path<String>, site: web::Da
     shown(&request, false, asked.await).await
 }
 
-/// An answer about days that are over is the same for ever: a browser may ask whether it still holds what it has.
+/// An answer about days that are published is the same for ever: a browser may ask whether it still holds what it has.
 pub(super) async fn shown(
     request: &HttpRequest,
-    closed: bool,
+    is_final: bool,
     answer: Result<impl Serialize, Problem>,
 ) -> HttpResponse {
     let answer = match answer {
         Ok(answer) => answer,
         Err(problem) => return refuse(&problem, None).await,
     };
-    if !closed {
+    if !is_final {
         return HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer);
     }
     let body = serde_json::to_vec(&answer).expect("an answer is JSON");
