@@ -33,15 +33,22 @@ impl Registry {
     pub async fn put_share(
         &self,
         by: Entry,
-        digest: Digest,
-        share: Share,
+        (digest, share, answer): (Digest, Share, String),
         (is_site, today): (impl Fn(&str) -> bool, Date),
     ) -> Result<(), Problem> {
         let room = |registry: &Registry| match registry.keys() {
             Some(keys) if keys.has_room_for_a_share(is_site, today) => Ok(()),
             _ => Err(rules::taken("this site has as many share links as it can have; revoked ones count for a month")),
         };
-        self.change(by, room, async |store| store.put_share(&digest, &share).await).await
+        self.change(by, room, async |store| store.put_share(&digest, &share, &answer).await).await
+    }
+
+    /// Keeps what a link of before answers were kept answers from now on, and says it. Of two that are made at once the first is kept.
+    pub async fn keep_share_answer(&self, id: &str, answer: &str) -> Result<Option<String>, Problem> {
+        let store = self.store.load_full().ok_or_else(rules::no_store)?;
+        let _alone = self.read.lock().await;
+        store.keep_share_answer(id, answer).await.map_err(rules::away)?;
+        store.share_answer(id).await.map_err(rules::away)
     }
 
     pub async fn revoke_share(&self, by: Entry, id: &str) -> Result<(), Problem> {

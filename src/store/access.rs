@@ -11,6 +11,8 @@ use crate::access::{ApiToken, Digest, Entry, Keys, Scope, Share};
 use crate::event::Millis;
 
 const STEP: &str = "the access tables";
+/// An answer stands in its statement: some hundred rows of long names are more than a statement usually may have.
+const MOST_SQL_BYTES: &str = "16777216";
 
 #[derive(Row, Deserialize)]
 struct TokenRow {
@@ -79,16 +81,36 @@ impl Store {
         query.execute().await.map_err(failed(STEP))
     }
 
-    pub async fn put_share(&self, digest: &Digest, share: &Share) -> Result<(), StoreError> {
+    /// With the bytes that the link answers from now on.
+    pub async fn put_share(&self, digest: &Digest, share: &Share, answer: &str) -> Result<(), StoreError> {
         let next = next_revision("shares");
         let sql = format!(
-            "INSERT INTO shares (id, digest, site, first_day, last_day, expires, password, created, revoked, revision) \
-             SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, {next}"
+            "INSERT INTO shares (id, digest, site, first_day, last_day, expires, password, created, revoked, answer, revision) \
+             SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {next}"
         );
         let query = self.client.query(&sql).bind(&share.id).bind(digest.text()).bind(&share.site);
         let query = query.bind(share.from.to_string()).bind(share.to.to_string()).bind(day_text(share.expires));
         let query = query.bind(share.password.as_deref().unwrap_or("")).bind(share.created.to_string());
-        query.bind(share.revoked).execute().await.map_err(failed(STEP))
+        let query = query.bind(share.revoked).bind(answer).with_setting("max_query_size", MOST_SQL_BYTES);
+        query.execute().await.map_err(failed(STEP))
+    }
+
+    /// What the link answers; `None` for a link of before answers were kept.
+    pub async fn share_answer(&self, id: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT answer FROM shares WHERE id = ? AND answer != '' ORDER BY revision LIMIT 1";
+        self.client.query(sql).bind(id).fetch_optional().await.map_err(failed(STEP))
+    }
+
+    /// Keeps an answer for a link that has none yet; one that has keeps its own.
+    pub async fn keep_share_answer(&self, id: &str, answer: &str) -> Result<(), StoreError> {
+        let next = next_revision("shares");
+        let latest = "(SELECT * FROM shares WHERE id = ? ORDER BY revision DESC LIMIT 1)";
+        let sql = format!(
+            "INSERT INTO shares SELECT * REPLACE (? AS answer, {next} AS revision) FROM {latest} AS latest \
+             WHERE latest.answer = ''"
+        );
+        let query = self.client.query(&sql).bind(answer).bind(id).with_setting("max_query_size", MOST_SQL_BYTES);
+        query.execute().await.map_err(failed(STEP))
     }
 
     /// The token is of no use from now on. `table` is `tokens` or `shares`.

@@ -1,13 +1,14 @@
 //! `/share/{token}` and `/api/v1/shares/{token}`: what whoever has a share link gets. One report of one site, over the link's days, with its own k: no other
-//! range, no filter, no comparison.
+//! range, no filter, no comparison. It is made once, with the link, and kept: two answers of different days would tell what came in between.
 
 use std::sync::Arc;
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, REFERRER_POLICY, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, web};
+use jiff::civil::Date;
 use serde::Deserialize;
 
-use super::api::{bad_question, named, no_store, shown, unread};
+use super::api::{bad_question, named, no_store, unread};
 use super::body::json_body;
 use super::{Site, dashboard};
 use crate::access::Share;
@@ -50,11 +51,14 @@ async fn report(request: HttpRequest, token: web::Path<Secret>, site: web::Data<
         if !request.query_string().is_empty() {
             return Err(bad_question("a share link answers one question: its own days, without a filter"));
         }
-        let question = site.shared_question(&share)?;
-        let store = site.store.load_full().ok_or_else(no_store)?;
-        report::ask(&store, question).await.map_err(unread)
+        site.kept_answer(&share).await
     };
-    let mut answer = shown(&request, false, answer.await).await;
+    let mut answer = match answer.await {
+        Ok(kept) => {
+            HttpResponse::Ok().content_type("application/json").insert_header((CACHE_CONTROL, "no-store")).body(kept)
+        }
+        Err(problem) => refuse(&problem, None).await,
+    };
     discreet(&mut answer);
     answer
 }
@@ -113,7 +117,32 @@ impl Site {
         let (from, to) = (Some(share.from.to_string()), Some(share.to.to_string()));
         let asked = Asked { from, to, limit: Some(ROWS), ..Asked::default() };
         let rules = Rules { k: self.access.share_k, ..self.rules };
-        Question::new(&share.site, (id, &zone), asked, self.clock.now(), rules)
+        let question = Question::new(&share.site, (id, &zone), asked, self.clock.now(), rules)?;
+        Ok(Question { for_strangers: true, ..question })
+    }
+
+    /// Makes what a link answers. Not before its last day is published: it would stay without what comes then.
+    pub(super) async fn made_answer(&self, share: &Share) -> Result<String, Problem> {
+        let question = self.shared_question(share)?;
+        let store = self.store.load_full().ok_or_else(no_store)?;
+        let (zone, to) = (question.zone_name(), share.to);
+        let answer = report::ask(&store, question).await.map_err(unread)?;
+        if !answer.is_final {
+            let through = answer.attributes.through.as_deref();
+            return Err(not_published(to, through, &zone));
+        }
+        Ok(serde_json::to_string(&answer).expect("an answer is JSON"))
+    }
+
+    /// The bytes that were made with the link.
+    async fn kept_answer(&self, share: &Share) -> Result<String, Problem> {
+        let store = self.store.load_full().ok_or_else(no_store)?;
+        if let Some(kept) = store.share_answer(&share.id).await.map_err(unread)? {
+            return Ok(kept);
+        }
+        // A link of before answers were kept.
+        let made = self.made_answer(share).await?;
+        self.registry.keep_share_answer(&share.id, &made).await?.ok_or_else(unknown_share)
     }
 
     /// What may show the page of a link in a frame: `frame-ancestors` of its policy. Cookies do not reach a frame on another site, so a
@@ -151,6 +180,19 @@ fn proof(share: &Share, until: i64) -> String {
 /// Of this link alone; its id is no secret.
 fn cookie_name(share: &Share) -> String {
     format!("__Host-footfall-share-{}", share.id)
+}
+
+fn not_published(to: Date, through: Option<&str>, zone: &str) -> Problem {
+    let now = match through {
+        Some(through) => format!("published through {through}"),
+        None => "not published for any day yet".to_owned(),
+    };
+    let from = to.tomorrow().unwrap_or(to);
+    let detail = format!(
+        "attributes are {now}; a link whose last day is {to} can be made from {from} on, shortly after midnight in {zone}, \
+         once that day is published"
+    );
+    Problem::new(409, "not_published", "These days are not published yet").detail(detail)
 }
 
 pub(super) fn unknown_share() -> Problem {

@@ -73,10 +73,11 @@ async fn make(
             site.may_try(&request, &name)?;
         }
         let share = site.new_share(&name, &zone, new).await?;
+        let answer = site.made_answer(&share).await?;
         let (digest, secret) = Share::secret();
         let (id, by) = (share.id.clone(), site.entry(&who, Act::MakeShare, format!("{name} {}", share.id)));
         let of_site = |of: &str| site.is_same_site(of, &name);
-        site.registry.put_share(by, digest, share, (of_site, site.today_in(&zone))).await?;
+        site.registry.put_share(by, (digest, share, answer), (of_site, site.today_in(&zone))).await?;
         Ok(json!({"id": id, "url": format!("/share/{secret}")}))
     };
     match made.await {
