@@ -139,8 +139,9 @@ fn token(server: &Server, scopes: &[&str], site: Option<&str>) -> (String, Strin
     (text("id"), text("token"))
 }
 
-/// A new share link's id and secret.
+/// A new share link's id and secret. Links are made of published days.
 fn share(server: &Server, site: &str, more: Value) -> (String, String) {
+    server.publish(NOON);
     let mut body = json!({"from": "2026-03-01", "to": "2026-03-09"});
     body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
     let path = format!("/api/v1/sites/{site}/shares");

@@ -1,176 +1,253 @@
-//! Small cells against subtraction: within one range, nothing that the API answers about a site lets anybody work out a group of one to
-//! four people, not even from all its answers together.
+//! Attributes against people who ask again and again: nobody who watches, subtracts or waits learns of fewer than k.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::support::{AGENT, NOON, SITES, Server, hit};
+use crate::support::{NOON, SITES, Server, grant_of, hit};
 
 const K: u64 = 5;
-const SITES_TRIED: u64 = 24;
-const RANGE: &str = "from=2026-03-10&to=2026-03-10&limit=1000";
+const DAY_MILLIS: i64 = 86_400_000;
+/// From a noon until its day is published.
+const PUBLISHED_AFTER: i64 = DAY_MILLIS / 2 + 121_000;
 
-/// A small generator of our own: the same sites every time.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
+/// A view by somebody from a network of their own, so many milliseconds after the tests' first noon.
+fn view(server: &Server, at: i64, person: u32, page: &str, source: &str) {
+    let body = json!({"kind": "view", "url": format!("https://pages.example{page}"), "referrer": source}).to_string();
+    let (address, now) = (format!("198.{}.{}.7", 20 + person / 250, person % 250), (NOON + at).to_string());
+    let cookie = grant_of(u128::from(person));
+    let own = [("X-Forwarded-For", &*address), ("X-Footfall-Now", &*now), ("Cookie", &*cookie)];
+    assert_eq!(hit(&mut server.client(), &body, &own).status, 202);
 }
 
-/// Sends a site's day: some people, each with a source, perhaps a campaign, some pages, links and events, some of them back later from elsewhere.
-fn send(server: &Server, site: u64, dice: &mut Dice) {
-    let mut client = server.client();
-    let people = 3 + dice.below(24);
-    let mut at = NOON;
-    for person in 0..people {
-        let address = format!("198.51.{site}.{}", person + 1);
-        for visit in 0..1 + dice.below(2) {
-            at += if visit == 0 { 1 } else { 40 * 60_000 };
-            let referrer =
-                ["https://one.example/", "https://two.example/", "https://three.example/", ""][dice.below(4) as usize];
-            let campaign = ["", "?utm_campaign=tour", "?utm_campaign=kiln"][dice.below(3) as usize];
-            let mut bodies = Vec::new();
-            for _ in 0..1 + dice.below(3) {
-                let url = format!(
-                    "https://pages.example/u/s{site}{}{campaign}",
-                    ["", "/shop", "/tour"][dice.below(3) as usize]
-                );
-                bodies.push(json!({"kind": "view", "url": url, "referrer": referrer}));
-                let click = |name| json!({"kind": "click", "url": &url, "name": name});
-                match dice.below(3) {
-                    0 => bodies.push(click(["a", "b"][dice.below(2) as usize])),
-                    1 => bodies.push(json!({"kind": "event", "url": url, "name": "play"})),
-                    _ => {}
-                }
-            }
-            let now = at.to_string();
-            let own = [("X-Forwarded-For", &*address), ("X-Footfall-Now", &*now), ("User-Agent", AGENT)];
-            assert_eq!(hit(&mut client, &Value::from(bodies).to_string(), &own).status, 202);
-        }
-    }
+const GOOGLE: &str = "https://www.google.com/";
+const INSTAGRAM: &str = "https://www.instagram.com/";
+
+/// At a day of the tests, by their number from the first one on.
+fn publish(server: &Server, day: i64) {
+    server.publish(NOON + day * DAY_MILLIS + PUBLISHED_AFTER);
 }
 
-type Group = (String, String, String);
-
-/// What somebody who asked everything knows: exact totals of every subject's item, and the values of each of its dimensions that were shown.
-#[derive(Default)]
-struct Known {
-    totals: BTreeMap<(String, String), (u64, u64)>,
-    shown: BTreeMap<Group, BTreeMap<String, (u64, u64)>>,
-    /// Where `(other)` was shown, what it said.
-    other: BTreeMap<Group, (u64, u64)>,
+fn body(server: &Server, query: &str) -> Vec<u8> {
+    let answer = server.client().get(&format!("/api/v1/sites/mia/report?limit=1000&{query}")).unwrap();
+    assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+    answer.body
 }
 
-fn pair(row: &Value) -> (u64, u64) {
-    (row["visitors"].as_u64().unwrap(), row["visits"].as_u64().unwrap())
+fn report(server: &Server, query: &str) -> Value {
+    serde_json::from_slice(&body(server, query)).unwrap()
 }
 
-impl Known {
-    fn breakdowns(&mut self, subject: &str, item: &str, answer: &Value) {
-        for (dim, breakdown) in answer["dimensions"].as_object().into_iter().flatten() {
-            let group = (subject.to_owned(), item.to_owned(), dim.clone());
-            for row in breakdown["rows"].as_array().into_iter().flatten() {
-                match row["value"].as_str().unwrap() {
-                    "(other)" => _ = self.other.insert(group.clone(), pair(row)),
-                    value => self.tell(group.clone(), value, pair(row)),
-                }
-            }
-        }
-    }
-
-    /// Two answers about one cell must agree.
-    fn tell(&mut self, group: Group, value: &str, counts: (u64, u64)) {
-        let before = self.shown.entry(group.clone()).or_default().insert(value.to_owned(), counts);
-        assert!(before.is_none_or(|before| before == counts), "{group:?} {value}: {before:?} and {counts:?}");
-    }
+fn visitors_of(rows: &Value) -> BTreeMap<String, u64> {
+    let rows = rows.as_array().unwrap_or_else(|| panic!("{rows}")).iter();
+    let name = |row: &Value| row.get("value").or(row.get("item")).and_then(Value::as_str).unwrap().to_owned();
+    rows.map(|row| (name(row), row["visitors"].as_u64().unwrap())).collect()
 }
 
-fn learn(server: &Server, site: u64) -> Known {
-    let ask = |filter: &str| server.report(&format!("s{site}"), &format!("{RANGE}{filter}"));
-    let mut known = Known::default();
-    let whole = ask("");
-    known.totals.insert(("site".into(), String::new()), pair(&whole["totals"]));
-    known.breakdowns("site", "", &whole);
-    for (subject, items) in whole["subjects"].as_object().unwrap() {
-        for row in items["rows"].as_array().unwrap() {
-            let item = row["item"].as_str().unwrap();
-            known.totals.insert((subject.clone(), item.to_owned()), pair(row));
-            known.breakdowns(subject, item, &ask(&format!("&filter={subject}:{item}")));
-        }
-    }
-    // Every value there is, also those that no breakdown named.
-    let values = [
-        "source:one.example",
-        "source:two.example",
-        "source:three.example",
-        "source:(direct)",
-        "source:(other)",
-        "campaign:tour",
-        "campaign:kiln",
-        "campaign:(other)",
-        "country:(unknown)",
-    ];
-    for filter in values {
-        let (dim, value) = filter.split_once(':').unwrap();
-        let answer = ask(&format!("&filter={filter}"));
-        if answer.get("fewer_than").is_some() {
-            continue;
-        }
-        if value != "(other)" {
-            known.tell(("site".into(), String::new(), dim.to_owned()), value, pair(&answer["totals"]));
-        }
-        for (subject, items) in answer["subjects"].as_object().unwrap() {
-            for row in items["rows"].as_array().into_iter().flatten().filter(|_| value != "(other)") {
-                let group = (subject.clone(), row["item"].as_str().unwrap().to_owned(), dim.to_owned());
-                known.tell(group, value, pair(row));
-            }
-        }
-    }
-    known
+fn own(rows: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    rows.iter().map(|(name, visitors)| ((*name).to_owned(), *visitors)).collect()
 }
 
+/// P1: a creator asked for the range until today after each segment, and what rose by one was one person, in all their attributes.
 #[test]
-fn no_answers_about_one_range_together_tell_of_one_to_four_people() {
+fn whoever_watches_the_open_day_sees_totals_move_and_nothing_else() {
     let server = Server::start(SITES);
-    server.flush();
-    let mut dice = Dice(7);
-    for site in 0..SITES_TRIED {
-        send(&server, site, &mut dice);
-    }
-    server.flush();
-    let (mut groups, mut hidden) = (0, 0);
-    for site in 0..SITES_TRIED {
-        let known = learn(&server, site);
-        for (group, shown) in &known.shown {
-            let (subject, item, dim) = group;
-            // A visit without a campaign has no campaign: what is left of the total is nobody's group.
-            if dim == "campaign" {
-                assert!(shown.values().all(|(visitors, _)| *visitors >= K), "site {site} {group:?}: {shown:?}");
-                continue;
-            }
-            let (visitors, visits) = known.totals[&(subject.clone(), item.clone())];
-            let left = (
-                visitors - shown.values().map(|(n, _)| n).sum::<u64>(),
-                visits - shown.values().map(|(_, n)| n).sum::<u64>(),
-            );
-            groups += 1;
-            hidden += u64::from(left != (0, 0));
-            assert!(left == (0, 0) || left.0 >= K, "site {site} {group:?}: all but {left:?} are told apart: {shown:?}");
-            if let Some(other) = known.other.get(group) {
-                assert_eq!(*other, left, "site {site} {group:?}");
-            }
-            assert!(shown.values().all(|(visitors, _)| *visitors >= K), "site {site} {group:?}: {shown:?}");
+    (0..30).for_each(|person| view(&server, i64::from(person), person, "/u/mia", GOOGLE));
+    publish(&server, 0);
+
+    let watched = ["range=28d", "range=today", "range=28d&filter=page:/u/mia", "range=28d&filter=source:Google"];
+    let lists = |report: &Value| {
+        let mut lists = report.clone();
+        for (_, breakdown) in lists["dimensions"].as_object_mut().unwrap() {
+            breakdown["pending"].take();
+        }
+        let of_value = report["subjects"]["page"]["rows"].clone();
+        let of_value = if report["filter"]["by"] == "source" { of_value } else { Value::Null };
+        (lists["dimensions"].clone(), of_value)
+    };
+    let before = watched.map(|query| report(&server, query));
+    assert_eq!(visitors_of(&before[0]["dimensions"]["source"]["rows"]), own(&[("Google", 30)]));
+    assert_eq!(before[0]["attributes"], json!({"through": "2026-03-10", "hour": null}));
+
+    for person in 0..12 {
+        let at = DAY_MILLIS + i64::from(person) * 60_000;
+        view(&server, at, 100 + person, "/u/mia", ["https://rare.example/", INSTAGRAM, GOOGLE][person as usize % 3]);
+        server.publish(NOON + at);
+        for (query, before) in watched.iter().zip(&before) {
+            let now = report(&server, query);
+            assert_eq!(lists(&now), lists(before), "{query} after {person}");
+            let came = now["totals"]["visitors"].as_u64().unwrap() - before["totals"]["visitors"].as_u64().unwrap();
+            let expected = if query.contains("source:") { 0 } else { u64::from(person) + 1 };
+            assert_eq!(came, expected, "{query}: content is live");
         }
     }
-    assert!(
-        groups > 100 && hidden > 40,
-        "{groups} breakdowns show something, {hidden} hide something: too few to mean much"
-    );
+}
+
+/// P3: a site of twenty, nineteen of whom saw the shop: what the lists differ by was the one who did not.
+#[test]
+fn a_page_that_all_but_one_saw_waits_until_those_who_did_not_are_enough() {
+    let server = Server::start(SITES);
+    for person in 0..20 {
+        view(&server, i64::from(person) * 1000, person, "/u/mia", GOOGLE);
+        if person > 0 {
+            view(&server, i64::from(person) * 1000, person, "/u/mia/shop", GOOGLE);
+        }
+    }
+    publish(&server, 0);
+    let day = "from=2026-03-10&to=2026-03-10";
+    let whole = report(&server, day);
+    assert_eq!(visitors_of(&whole["dimensions"]["source"]["rows"]), own(&[("Google", 20)]));
+    let shop = report(&server, &format!("{day}&filter=page:/u/mia/shop"));
+    assert_eq!(shop["totals"]["visitors"], 19);
+    assert_eq!(shop["dimensions"]["source"], json!({"published": 0, "pending": 19, "rows": []}));
+    let google = report(&server, &format!("{day}&filter=source:Google"));
+    assert_eq!(visitors_of(&google["subjects"]["page"]["rows"]), own(&[("/u/mia", 20)]));
+
+    // Four more who do not see it: five of thirty-four.
+    for person in 100..114 {
+        let at = DAY_MILLIS + i64::from(person) * 1000;
+        view(&server, at, person, "/u/mia", GOOGLE);
+        if person >= 104 {
+            view(&server, at, person, "/u/mia/shop", GOOGLE);
+        }
+    }
+    publish(&server, 1);
+    let both = "from=2026-03-10&to=2026-03-11&filter=page:/u/mia/shop";
+    assert_eq!(visitors_of(&report(&server, both)["dimensions"]["source"]["rows"]), own(&[("Google", 29)]));
+    let first = report(&server, &format!("{day}&filter=page:/u/mia/shop"));
+    assert_eq!(first["dimensions"]["source"]["published"], 0, "and the first day stays as it was");
+}
+
+/// P5: six visitors a day from Instagram; on the sixth of a month 168 of 168, on the seventh 42 of 168.
+#[test]
+fn closed_days_answer_the_same_for_ever_and_percentages_are_of_what_is_told() {
+    let server = Server::start(SITES);
+    let asked = [
+        "from=2026-03-10&to=2026-04-05",
+        "from=2026-03-17&to=2026-03-30",
+        "from=2026-03-20&to=2026-03-20",
+        "from=2026-03-10&to=2026-04-05&filter=page:/u/mia",
+        "from=2026-03-10&to=2026-04-05&filter=source:Instagram",
+        "from=2026-03-24&to=2026-04-05&compare=previous",
+    ];
+    let mut first = BTreeMap::new();
+    for day in 0..62 {
+        for person in 0..6 {
+            view(&server, day * DAY_MILLIS + i64::from(person), person, "/u/mia", INSTAGRAM);
+        }
+        publish(&server, day);
+        // The 5th of April is the 27th day.
+        if [26, 27, 28, 35, 61].contains(&day) {
+            for query in asked {
+                let answer = server.client().get(&format!("/api/v1/sites/mia/report?{query}")).unwrap();
+                assert!(answer.header("etag").is_some(), "{query}: {}", answer.text());
+                let before = first.entry(query).or_insert_with(|| answer.body.clone());
+                assert_eq!(*before, answer.body, "{query} on day {day}");
+            }
+        }
+    }
+    let weeks = report(&server, asked[0]);
+    let sources = &weeks["dimensions"]["source"];
+    let instagram = visitors_of(&sources["rows"])["Instagram"];
+    assert_eq!(weeks["totals"]["visitors"], 162);
+    assert_eq!(sources["published"], instagram, "all that is told");
+    assert_eq!(instagram + sources["pending"].as_u64().unwrap(), 162);
+    assert!(instagram > 162 - 10, "{instagram}: less than a lot waits");
+}
+
+/// P2: ranges were subtracted. Now a range is the sum of its days, and a day of a list holds nothing or lots.
+#[test]
+fn a_single_day_of_any_list_is_nothing_or_a_lot_and_ranges_are_sums_of_days() {
+    const DAYS: i64 = 12;
+    let server = Server::start(SITES);
+    let mut state = 7_u64;
+    let mut below = |n: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n
+    };
+    let sources = [GOOGLE, INSTAGRAM, "https://one.example/", "https://two.example/", ""];
+    for day in 0..DAYS {
+        for person in 0..12 + u32::try_from(below(14)).unwrap() {
+            let at = day * DAY_MILLIS + i64::from(person) * 1000;
+            let source = sources[usize::try_from(below(5).min(below(5))).unwrap()];
+            view(&server, at, person, ["/u/mia", "/u/mia/shop"][usize::try_from(below(2)).unwrap()], source);
+        }
+        publish(&server, day);
+    }
+    let date = |day: i64| format!("2026-03-{}", 10 + day);
+    let filters = ["", "&filter=page:/u/mia", "&filter=page:/u/mia/shop"];
+    let (mut told, mut sums) = (0, BTreeMap::<(usize, i64, i64), BTreeMap<String, u64>>::new());
+    for (n, filter) in filters.iter().enumerate() {
+        for from in 0..DAYS {
+            for to in from..DAYS {
+                let report = report(&server, &format!("from={}&to={}{filter}", date(from), date(to)));
+                let shown = visitors_of(&report["dimensions"]["source"]["rows"]);
+                sums.insert((n, from, to), shown);
+            }
+        }
+    }
+    for ((n, from, to), shown) in &sums {
+        let mut days = BTreeMap::new();
+        for day in *from..=*to {
+            for (value, visitors) in &sums[&(*n, day, day)] {
+                assert!(*visitors >= K, "{value} has {visitors} on day {day}");
+                *days.entry(value.clone()).or_default() += visitors;
+            }
+        }
+        told += u64::from(!shown.is_empty());
+        assert_eq!(*shown, days, "{} from {from} to {to}", filters[*n]);
+    }
+    assert!(told > 100, "{told} of {} lists say something: too few to mean much", sums.len());
+}
+
+/// P7: a class of devices told of one person who loaded a page five times.
+#[test]
+fn a_class_of_devices_is_told_of_people_and_not_of_loads() {
+    const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
+                         Version/18.5 Mobile/15E148 Safari/604.1";
+    let server = Server::start(SITES);
+    let load = |at: i64, person: u32, phone: bool, times: u32| {
+        let url = "https://pages.example/u/mia";
+        let body = json!([{"kind": "view", "url": url}, {"kind": "vital", "url": url, "metric": "LCP", "value": 900}]);
+        let (address, now) = (format!("198.20.{person}.7"), (NOON + at).to_string());
+        let cookie = grant_of(u128::from(person));
+        let mut own = vec![("X-Forwarded-For", &*address), ("X-Footfall-Now", &*now), ("Cookie", &*cookie)];
+        own.extend(phone.then_some(("User-Agent", PHONE)));
+        for _ in 0..times {
+            assert_eq!(hit(&mut server.client(), &body.to_string(), &own).status, 202);
+        }
+    };
+    let vitals = |query: &str| -> Value {
+        let answer = server.client().get(&format!("/api/v1/sites/mia/vitals?{query}")).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        serde_json::from_slice(&answer.body).unwrap()
+    };
+    let classes = |vitals: &Value| -> BTreeMap<String, u64> {
+        let of = vitals["devices"].as_object().unwrap().iter();
+        of.map(|(class, speeds)| (class.clone(), speeds["LCP"]["hits"].as_u64().unwrap())).collect()
+    };
+
+    // Twelve at desks, and one phone that loads the page five times, then thirty times.
+    (0..12).for_each(|person| load(i64::from(person), person, false, 2));
+    load(100, 99, true, 5);
+    server.flush();
+    assert_eq!(classes(&vitals("range=today")), own(&[]), "an open day tells no class, whoever watches it");
+    publish(&server, 0);
+    let first = vitals("from=2026-03-10&to=2026-03-10");
+    assert_eq!((&first["metrics"]["LCP"]["hits"], classes(&first)), (&json!(29), own(&[])), "nor by subtraction");
+    load(DAY_MILLIS, 99, true, 30);
+    publish(&server, 1);
+    let both = "from=2026-03-10&to=2026-03-11";
+    assert_eq!(classes(&vitals(both)), own(&[]), "thirty loads are one person");
+
+    // Twelve phones more: a lot of thirteen people, booked on the day it is full.
+    (0..12).for_each(|person| load(2 * DAY_MILLIS + i64::from(person), person, true, 1));
+    publish(&server, 2);
+    let all = vitals("from=2026-03-10&to=2026-03-12");
+    assert_eq!(classes(&all), own(&[("desktop", 24), ("phone", 47)]));
+    assert_eq!(classes(&vitals("from=2026-03-12&to=2026-03-12")), classes(&all));
+    assert_eq!(classes(&vitals(both)), own(&[]), "and the days before say what they said");
+    // Of one page, where nobody is counted by class, no class is told.
+    let page = vitals("from=2026-03-10&to=2026-03-12&filter=page:/u/mia");
+    assert_eq!((&page["metrics"]["LCP"]["hits"], &page["devices"]), (&json!(71), &json!({})));
 }

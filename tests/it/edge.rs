@@ -294,5 +294,5 @@ fn without_visitors_views_clicks_and_events_still_count() {
     assert_eq!(report["subjects"]["page"]["rows"][0]["seconds"], 9);
     assert_eq!(report["subjects"]["link"]["rows"][0]["seconds"], 3);
     assert_eq!(report["subjects"]["event"]["rows"][0]["hits"], 1);
-    assert_eq!(report["dimensions"]["country"], serde_json::json!({"rows": []}));
+    assert_eq!(report["dimensions"]["country"], serde_json::json!({"published": 0, "pending": 0, "rows": []}));
 }

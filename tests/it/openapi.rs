@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{Body, NOON, SITES, Server, hit, view};
+use crate::support::{Body, NOON, SITES, Server, grant_of, hit, view};
 
 fn spec() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
@@ -49,7 +49,7 @@ fn answers_have_the_shapes_that_are_described() {
     server.flush();
     let url = "https://pages.example/u/mia";
     for person in 0..12 {
-        let address = format!("198.51.100.{person}");
+        let (address, cookie) = (format!("198.51.{person}.7"), grant_of(person));
         for (day, body) in [
             (0, view("/u/mia")),
             (0, json!({"kind": "click", "url": url, "name": "shop", "engaged": 900}).to_string()),
@@ -59,11 +59,11 @@ fn answers_have_the_shapes_that_are_described() {
             (1, view("/u/mia")),
         ] {
             let now = (NOON + day * 86_400_000).to_string();
-            assert_eq!(hit(&mut server.client(), &body, &[("X-Forwarded-For", &address), ("X-Footfall-Now", &now)]).status, 202);
+            assert_eq!(hit(&mut server.client(), &body, &[("X-Forwarded-For", &address), ("X-Footfall-Now", &now), ("Cookie", &cookie)]).status, 202);
         }
         assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[("DNT", "1")]).status, 202);
     }
-    server.flush();
+    server.publish(NOON + 2 * 86_400_000);
     let spec = spec();
     for (path, question) in [
         ("/api/v1/sites/{site}/report", "range=7d&compare=previous"),
@@ -99,6 +99,7 @@ fn answers_have_the_shapes_that_are_described() {
         (&json!(24), &json!(6000)),
         "the shapes were not empty"
     );
+    assert_eq!(whole["dimensions"]["source"]["rows"][0]["visitors"], 13, "{whole:#}");
 }
 
 #[test]

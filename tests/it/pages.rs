@@ -23,10 +23,10 @@ fn asked(server: &Server, what: &str) -> Value {
 }
 
 #[test]
-fn speed_is_counted_by_page_and_class_of_devices_and_ratings_are_exact() {
+fn speed_is_counted_by_page_and_ratings_are_exact() {
     let server = Server::start(SITES);
     let mut client = server.client();
-    // Twelve good, six at the edge of poor, two beyond it, of desktops; four of phones, which are too few to be shown apart.
+    // Twelve good, six at the edge of poor, two beyond it; four of another page.
     for (n, value) in [(12, 2500.0), (6, 4000.0), (2, 4000.1)] {
         for _ in 0..n {
             assert_eq!(hit(&mut client, &vital("/u/mia", "LCP", value), &[]).status, 202);
@@ -44,11 +44,7 @@ fn speed_is_counted_by_page_and_class_of_devices_and_ratings_are_exact() {
     let p75 = lcp["p75"].as_f64().unwrap();
     assert!((2500.0..=4000.0).contains(&p75), "{p75}");
     assert_eq!(vitals["metrics"]["CLS"], json!({"fewer_than": 5}));
-    assert_eq!(
-        vitals["devices"].as_object().unwrap().keys().collect::<Vec<_>>(),
-        ["(other)"],
-        "four and twenty are one"
-    );
+    assert_eq!(vitals["devices"], json!({}), "nobody of any class is published");
     assert_eq!(vitals["pages"][0]["path"], "/u/mia");
     assert_eq!(vitals["pages"][0]["metrics"]["LCP"]["hits"], 20);
     assert_eq!(vitals["pages"][1], json!({"path": "/u/mia/shop", "metrics": {"LCP": {"fewer_than": 5}}}));

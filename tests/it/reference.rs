@@ -4,17 +4,23 @@
 //! cut them into visits, read off every number. What the page leaves open is refused with a panic, so that a traffic plan cannot
 //! hide behind it.
 
+pub mod lots;
 pub mod report;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use lots::Publishing;
+
 pub const K: u64 = 5;
 pub const OTHER: &str = "(other)";
+/// The campaign of a visit without one.
+const NONE: &str = "(none)";
 
 const VISIT_GAP: i64 = 30 * 60 * 1000;
 const SAME_ID_COUNTS_ONCE: i64 = 2 * 60 * 1000;
@@ -35,7 +41,7 @@ pub fn dimensions_of(subject: &str) -> &'static [&'static str] {
     SUBJECTS.iter().find(|(name, _)| *name == subject).expect("one of the four subjects").1
 }
 
-/// Dimension -> value. A visit without a campaign has no entry for it.
+/// Dimension -> value. A visit without a campaign has no entry for it, and is counted under `(none)`.
 pub type Attributes = BTreeMap<&'static str, String>;
 
 /// What happened, its item already in the spelling it is counted under.
@@ -97,6 +103,8 @@ pub struct Counts {
     pub seconds: u64,
     pub exits: u64,
     pub entries: u64,
+    /// Of attribute rows: visitors that were the first of their /24 or /48.
+    pub networks: u64,
 }
 
 /// What one site's visitors came to.
@@ -104,6 +112,10 @@ pub struct Book {
     pub name: String,
     pub zone: TimeZone,
     pub rows: BTreeMap<Row, Counts>,
+    /// Attribute rows as they are published, on the day they are.
+    pub lots: BTreeMap<Row, Counts>,
+    /// The last day of which attributes are published.
+    pub through: Date,
     /// By the UTC second in which the local hour began.
     pub hours: BTreeMap<i64, Counts>,
     /// Day, event and currency -> hits and minor units.
@@ -118,7 +130,7 @@ pub struct Reference {
 
 impl Reference {
     /// `sites` are pairs of name and zone; `hits` are in the order in which they are sent.
-    pub fn of(sites: &[(&str, &str)], hits: &[Hit]) -> Reference {
+    pub fn of(sites: &[(&str, &str)], hits: &[Hit], publishing: &Publishing) -> Reference {
         let mut drops = BTreeMap::new();
         let mut of_site: BTreeMap<&str, Vec<&Hit>> = BTreeMap::new();
         for hit in hits {
@@ -132,6 +144,7 @@ impl Reference {
             .map(|(name, zone)| {
                 let mut book = Book::empty(name, zone);
                 book.fill(&of_site.remove(name).unwrap_or_default());
+                book.publish(publishing);
                 (name.to_string(), book)
             })
             .collect();
@@ -143,7 +156,14 @@ impl Reference {
 impl Book {
     fn empty(name: &str, zone: &str) -> Book {
         let zone = TimeZone::get(zone).expect("a zone of the bundled database");
-        Book { name: name.to_owned(), zone, rows: BTreeMap::new(), hours: BTreeMap::new(), money: BTreeMap::new() }
+        let (rows, lots, hours, money) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Book { name: name.to_owned(), zone, rows, lots, through: Date::ZERO, hours, money }
+    }
+
+    /// Publishes what was counted; again with other rules is allowed.
+    pub fn publish(&mut self, rules: &Publishing) {
+        self.through = rules.through(&self.zone);
+        self.lots = lots::publish(&self.name, &self.zone, &self.rows, rules);
     }
 
     fn local(&self, at: i64) -> Zoned {
@@ -151,24 +171,42 @@ impl Book {
     }
 
     fn fill(&mut self, hits: &[&Hit]) {
+        let hits = without_duplicates(hits);
         let mut visitors: BTreeMap<(Date, &str, &str), Vec<&Hit>> = BTreeMap::new();
-        for hit in without_duplicates(hits) {
+        for hit in &hits {
             let day = self.local(hit.at).date();
             visitors.entry((day, &hit.address, &hit.agent)).or_default().push(hit);
         }
+        let mut days: Vec<(Date, Vec<Vec<&Hit>>)> = Vec::new();
         for ((day, ..), hits) in visitors {
             let (visits, late) = visits_of(&hits);
-            self.visitor(day, &visits);
             late.iter().for_each(|leave| self.hit(day, leave));
+            days.extend((!visits.is_empty()).then_some((day, visits)));
+        }
+
+        // In the order in which they came: the first of a network counts for it.
+        let place: BTreeMap<*const Hit, usize> =
+            hits.iter().enumerate().map(|(n, hit)| (&raw const **hit, n)).collect();
+        days.sort_by_key(|(_, visits)| place[&(&raw const *visits[0][0])]);
+        let mut seen = BTreeSet::new();
+        for (day, visits) in days {
+            let first_of_network = seen.insert((day, network(&visits[0][0].address)));
+            self.visitor(day, &visits, first_of_network);
         }
     }
 
     /// One visitor's day.
-    fn visitor(&mut self, day: Date, visits: &[Vec<&Hit>]) {
+    fn visitor(&mut self, day: Date, visits: &[Vec<&Hit>], first_of_network: bool) {
         let mut touched_today = BTreeSet::new();
         for (n, visit) in visits.iter().enumerate() {
             let first = visit[0];
-            self.raise_with_attributes(day, "site", "", &first.attributes, n == 0);
+            let counts = |new: bool| Counts {
+                visits: 1,
+                visitors: u64::from(new),
+                networks: u64::from(new && first_of_network),
+                ..Counts::default()
+            };
+            self.raise_with_attributes(day, "site", "", &first.attributes, counts(n == 0));
             self.hour(first.at).visits += 1;
             self.hour(first.at).visitors += u64::from(n == 0);
 
@@ -178,7 +216,7 @@ impl Book {
                 let Some((subject, item)) = hit.deed.item() else { continue };
                 if touched.insert((subject, item)) {
                     let new_today = touched_today.insert((subject, item));
-                    self.raise_with_attributes(day, subject, item, &first.attributes, new_today);
+                    self.raise_with_attributes(day, subject, item, &first.attributes, counts(new_today));
                 }
             }
             self.close(day, visit);
@@ -235,12 +273,15 @@ impl Book {
     }
 
     /// A visit, and perhaps a visitor, for the total and for each attribute the subject is broken down by.
-    fn raise_with_attributes(&mut self, day: Date, subject: &'static str, item: &str, of: &Attributes, visitor: bool) {
-        let values = dimensions_of(subject).iter().filter_map(|dim| Some((*dim, of.get(dim)?.as_str())));
-        for (dim, value) in std::iter::once(("", "")).chain(values) {
-            let row = self.row(day, subject, item, dim, value);
-            row.visits += 1;
-            row.visitors += u64::from(visitor);
+    fn raise_with_attributes(&mut self, day: Date, subject: &'static str, item: &str, of: &Attributes, counts: Counts) {
+        let total = self.total(day, subject, item);
+        total.visits += counts.visits;
+        total.visitors += counts.visitors;
+        for dim in dimensions_of(subject) {
+            let row = self.row(day, subject, item, dim, of.get(dim).map_or(NONE, String::as_str));
+            row.visits += counts.visits;
+            row.visitors += counts.visitors;
+            row.networks += counts.networks;
         }
     }
 
@@ -300,6 +341,14 @@ fn visits_of<'a>(hits: &[&'a Hit]) -> (Vec<Vec<&'a Hit>>, Vec<&'a Hit>) {
         }
     }
     (visits, late)
+}
+
+/// The /24 or /48 of an address.
+fn network(address: &str) -> Vec<u8> {
+    match address.parse().expect("an address") {
+        IpAddr::V4(v4) => v4.octets()[..3].to_vec(),
+        IpAddr::V6(v6) => v6.octets()[..6].to_vec(),
+    }
 }
 
 /// Milliseconds to seconds, half up.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{ABSENT, Answer, Body, NOON, SITES, Server, hit, view};
+use crate::support::{ABSENT, Answer, Body, NOON, SITES, Server, grant_of, hit, view};
 
 const DAY_MILLIS: i64 = 86_400_000;
 
@@ -27,9 +27,15 @@ fn report(server: &Server, query: &str) -> Value {
 /// A hit of a person of their own, so many days after the tests' first noon.
 fn on(server: &Server, days: i64, person: u32, body: &str) {
     let now = (NOON + days * DAY_MILLIS).to_string();
-    let address = format!("198.51.{}.{}", person / 250, person % 250);
-    let own = [("X-Forwarded-For", &*address), ("X-Footfall-Now", &*now)];
+    let address = format!("198.{}.{}.7", 51 + person / 250, person % 250);
+    let cookie = grant_of(u128::from(person));
+    let own = [("X-Forwarded-For", &*address), ("X-Footfall-Now", &*now), ("Cookie", &*cookie)];
     assert_eq!(hit(&mut server.client(), body, &own).status, 202);
+}
+
+/// Publishes all days up to this one.
+fn publish(server: &Server, days: i64) {
+    server.publish(NOON + days * DAY_MILLIS + DAY_MILLIS / 2 + 121_000);
 }
 
 /// Of each step that counted anything: its name and hits.
@@ -113,42 +119,97 @@ fn entries_exits_money_and_all_hits_of_a_list_are_in_the_report() {
 }
 
 #[test]
-fn a_filter_by_a_value_tells_nothing_the_breakdowns_hide() {
+fn a_filter_by_a_value_and_a_filter_by_an_item_show_the_same_published_cells() {
     let server = Server::start(SITES);
     let from = |source: &str, page: &str| {
         format!(r#"{{"kind":"view","url":"https://pages.example{page}","referrer":"https://{source}/"}}"#)
     };
-    // Ten on the shop's page: seven from one source, three from another. The other page brings both over the threshold.
-    (0..7).for_each(|n| on(&server, 0, n, &from("one.example", "/u/mia/shop")));
-    (7..10).for_each(|n| on(&server, 0, n, &from("two.example", "/u/mia/shop")));
-    (10..16).for_each(|n| on(&server, 0, n, &from("one.example", "/u/mia")));
-    (16..22).for_each(|n| on(&server, 0, n, &from("two.example", "/u/mia")));
+    // Eighteen on the shop's page: twelve from one source, six from another. The other page has enough of both.
+    (0..12).for_each(|n| on(&server, 0, n, &from("one.example", "/u/mia/shop")));
+    (12..18).for_each(|n| on(&server, 0, n, &from("two.example", "/u/mia/shop")));
+    (18..28).for_each(|n| on(&server, 0, n, &from("one.example", "/u/mia")));
+    (28..40).for_each(|n| on(&server, 0, n, &from("two.example", "/u/mia")));
     server.flush();
-    let shop = report(&server, "filter=page:/u/mia/shop");
+    let day = |query: &str| report(&server, &format!("from=2026-03-10&to=2026-03-10&{query}"));
+    let nothing = json!({"published": 0, "pending": 18, "rows": []});
+    assert_eq!(day("filter=page:/u/mia/shop")["dimensions"]["source"], nothing, "the day is open");
+
+    publish(&server, 0);
+    let shop = day("filter=page:/u/mia/shop");
+    assert_eq!(shop["totals"]["visitors"], 18);
+    let sources = &shop["dimensions"]["source"];
+    assert_eq!(sources["rows"][0], json!({"value": "one.example", "visitors": 12, "visits": 12}));
+    // Six are between k and 2k: a coin decides.
+    let two = sources["rows"][1]["visitors"].as_u64().unwrap_or(0);
+    assert!(two == 0 || two == 6, "{sources}");
+    assert_eq!((&sources["published"], &sources["pending"]), (&json!(12 + two), &json!(6 - two)));
+
+    let one = day("filter=source:one.example");
+    assert_eq!(one["totals"], json!({"visitors": 22, "visits": 22}));
+    let row = |item: &str, n: u64| json!({"item": item, "visitors": n, "visits": n});
+    assert_eq!(one["subjects"]["page"]["rows"], json!([row("/u/mia/shop", 12), row("/u/mia", 10)]));
+    assert_eq!(day("filter=source:one.example&limit=1")["subjects"]["page"]["rows"], json!([row("/u/mia/shop", 12)]));
+    let unknown = day("filter=source:nobody.example&compare=previous");
     assert_eq!(
-        (&shop["totals"]["visitors"], &shop["dimensions"]["source"]),
-        (&json!(10), &json!({"rows": [{"value": "(other)", "visitors": 10, "visits": 10}]}))
+        (&unknown["totals"], &unknown["compared"]["totals"], &unknown["subjects"]["page"]["rows"]),
+        (&json!({"visitors": 0, "visits": 0}), &json!({"visitors": 0, "visits": 0}), &json!([]))
     );
-    let one = report(&server, "filter=source:one.example");
-    assert_eq!(one["totals"], json!({"visitors": 13, "visits": 13}));
-    let rows = json!({"rows": [{"item": "/u/mia", "visitors": 6, "visits": 6}]});
-    assert_eq!(one["subjects"]["page"], rows, "seven of the shop's ten would tell of the other three");
+    assert_eq!(day("limit=1")["dimensions"]["source"]["published"], 40, "of all values, also those beyond the limit");
 }
 
 #[test]
-fn an_answer_about_days_that_are_over_can_be_asked_for_again_by_its_tag() {
+fn an_answer_says_as_of_which_day_and_hour_its_attributes_are() {
+    let server = Server::start_with(SITES, &["report.open_lot=50"]);
+    (0..12).for_each(|n| on(&server, 0, n, &view("/u/mia")));
+    server.flush();
+    let as_of = |query: &str| report(&server, query)["attributes"].clone();
+    publish(&server, 0);
+    assert_eq!(as_of("range=28d"), json!({"through": "2026-03-10", "hour": null}));
+    assert_eq!(as_of("range=today"), json!({"through": "2026-03-10", "hour": null}));
+
+    // A busy hour: sixty people within it, and a few of another source.
+    let rare = r#"{"kind":"view","url":"https://pages.example/u/mia","referrer":"https://rare.example/"}"#;
+    (0..60).for_each(|n| on(&server, 1, 100 + n, &view("/u/mia")));
+    (0..12).for_each(|n| on(&server, 1, 300 + n, rare));
+    server.publish(NOON + DAY_MILLIS + 3_600_000 + 121_000);
+    let hour = json!({"through": "2026-03-10", "hour": "2026-03-11T13:00:00+00:00"});
+    assert_eq!(as_of("range=28d"), hour);
+    assert_eq!(as_of("from=2026-03-01&to=2026-03-10")["hour"], Value::Null, "today is not in the range");
+    let today = report(&server, "range=today");
+    let direct = json!({"published": 60, "pending": 12, "rows": [{"value": "(direct)", "visitors": 60, "visits": 60}]});
+    assert_eq!((&today["attributes"], &today["dimensions"]["source"]), (&hour, &direct));
+
+    publish(&server, 1);
+    assert_eq!(as_of("range=28d"), json!({"through": "2026-03-11", "hour": null}));
+    assert_eq!(as_of("from=2026-03-01&to=2026-03-05"), json!({"through": "2026-03-05", "hour": null}));
+    let day = report(&server, "from=2026-03-11&to=2026-03-11");
+    assert_eq!(day["dimensions"]["source"]["published"], 72);
+}
+
+#[test]
+fn an_answer_about_published_days_can_be_asked_for_again_by_its_tag() {
     let server = Server::start(SITES);
     on(&server, 0, 1, &view("/u/mia"));
     on(&server, 1, 1, &view("/u/mia"));
     server.flush();
     let path = "/api/v1/sites/mia/report?from=2026-03-10&to=2026-03-10";
+    let over = get(&server, path);
+    assert_eq!(
+        (over.header("etag"), over.header("cache-control")),
+        (None, Some("no-store")),
+        "over, and not published"
+    );
+
+    server.publish(NOON + DAY_MILLIS);
     let first = get(&server, path);
     let tag = first.header("etag").expect("a tag").to_owned();
     let host = server.address().to_string();
     let again = server.client().ask("GET", path, &[("Host", &host), ("If-None-Match", &tag)], Body::None).unwrap();
     assert_eq!((again.status, again.body.len()), (304, 0));
-    let open = get(&server, "/api/v1/sites/mia/report?range=today");
-    assert_eq!((open.header("etag"), open.header("cache-control")), (None, Some("no-store")));
+    for query in ["range=today", "range=28d", "from=2026-03-10&to=2026-03-10&compare_from=2026-03-11"] {
+        let open = get(&server, &format!("/api/v1/sites/mia/report?{query}"));
+        assert_eq!((open.header("etag"), open.header("cache-control")), (None, Some("no-store")), "{query}");
+    }
 }
 
 #[test]
@@ -168,6 +229,11 @@ fn lists_are_exported_as_files() {
     let pages: Value = serde_json::from_slice(&export("table=page&format=json").body).unwrap();
     assert_eq!(pages[0]["item"], "/u/mia");
     assert!(export("table=series").text().contains("2026-03-10T12:00:00+00:00,"));
+    assert_eq!(export("table=country&format=json").text(), "[]", "nothing of an open day is published");
+    (10..22).for_each(|person| on(&server, 0, person, &view("/u/mia")));
+    publish(&server, 0);
+    let sources = get(&server, "/api/v1/sites/mia/export?range=yesterday&table=source");
+    assert_eq!(sources.text(), "value,visitors,visits\n(direct),13,13\n");
     for query in ["table=people", "format=csv", "table=page&format=xlsx", "table=page&table=link&x=1"] {
         assert_eq!(export(query).status, 400, "{query}");
     }
@@ -208,6 +274,14 @@ fn the_live_number_is_of_the_last_five_minutes_and_a_stream_tells_when_to_read_a
     let later = (NOON + 6 * 60_000).to_string();
     assert_eq!(hit(&mut server.client(), &view("/u/tom"), &[("X-Footfall-Now", &later)]).status, 202);
     assert_eq!((live(&server), read(&server, "/api/v1/sites/tom/live")["visitors"].clone()), (json!(0), json!(1)));
+
+    // So does a day that is published, though nobody comes.
+    said.clear();
+    server.flush();
+    until(&mut stream, &mut said, "event: counted\n");
+    said.clear();
+    publish(&server, 0);
+    until(&mut stream, &mut said, "event: counted\n");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Five days on nine profiles: what arrives at the collector, and the truth about each hit.
+//! Days on nine profiles: what arrives at the collector, and the truth about each hit.
 //!
 //! Everything comes from a fixed seed. Ordinary people share moments (one to each half minute, at an odd millisecond), so that a
 //! test may send what happens at one moment over several connections and still know every order that matters: that of one
@@ -16,8 +16,6 @@ use people::{Dice, Person, Registry};
 use request::{Act, Entry, Oddity, What, request};
 pub use request::{Sent, Site};
 use values::{EVENTS, LINKS, PAGES};
-
-pub const DAYS: i32 = 5;
 
 const BERLIN: &str = "Europe/Berlin";
 const KOLKATA: &str = "Asia/Kolkata";
@@ -54,21 +52,29 @@ pub const SITES: [Site; 9] = [
 
 pub struct Plan {
     pub first_day: Date,
+    pub days: i32,
     /// How often somebody comes to a site on a day; a little less become visits of their own.
     pub walks: u64,
     /// How many people there are to come.
     pub people: u64,
     pub seed: u64,
+    /// The first days on which the edges are played too.
+    pub days_of_cases: i32,
 }
 
 impl Plan {
     /// Over the night of 29 March 2026, 23 hours long in Berlin.
-    pub const SPRING: Plan = Plan { first_day: date(2026, 3, 27), walks: 430, people: 2_600, seed: 1 };
+    pub const SPRING: Plan =
+        Plan { first_day: date(2026, 3, 27), days: 5, walks: 430, people: 2_600, seed: 1, days_of_cases: 5 };
     /// Over the night of 25 October 2026, 25 hours long in Berlin.
-    pub const AUTUMN: Plan = Plan { first_day: date(2026, 10, 23), walks: 40, people: 400, seed: 2 };
+    pub const AUTUMN: Plan =
+        Plan { first_day: date(2026, 10, 23), days: 5, walks: 40, people: 400, seed: 2, days_of_cases: 5 };
+    /// Long enough for lots that never fill.
+    pub const WEEKS: Plan =
+        Plan { first_day: date(2026, 5, 4), days: 49, walks: 9, people: 300, seed: 3, days_of_cases: 1 };
 
     pub fn last_day(&self) -> Date {
-        self.first_day.saturating_add(jiff::Span::new().days(DAYS - 1))
+        self.first_day.saturating_add(jiff::Span::new().days(self.days - 1))
     }
 }
 
@@ -79,13 +85,15 @@ pub fn generate(plan: &Plan) -> Vec<Sent> {
     let people = population(plan.people, &mut registry, &mut dice);
     let mut town = Town { dice, registry, people, sent: Vec::new() };
     for (n, site) in SITES.iter().enumerate() {
-        for day in plan.first_day.series(jiff::Span::new().days(1)).take(DAYS as usize) {
+        for (nth, day) in (0..plan.days).zip(plan.first_day.series(jiff::Span::new().days(1))) {
             let (start, end) = (midnight(day, site), midnight(day.tomorrow().expect("not the last day"), site));
             // Not the same everywhere: small sites fold more.
             for _ in 0..plan.walks * (13 - n as u64) / 9 {
                 town.walk(site, start, end);
             }
-            cases::play(&mut town, n, start, end);
+            if nth < plan.days_of_cases {
+                cases::play(&mut town, n, start, end);
+            }
         }
     }
     town.sent.sort_by_key(|sent| sent.at);

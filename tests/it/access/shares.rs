@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Caller, cookie_of, creator, nobody, operator, share, start};
-use crate::support::{Answer, NOON, Server, hit};
+use crate::support::{Answer, NOON, Server, grant_of, hit, until};
 
 const MARCH: i64 = NOON - 5 * 86_400_000;
 
@@ -11,17 +11,19 @@ fn report(server: &Server, secret: &str) -> Answer {
     nobody().ask(server, "GET", &format!("/api/v1/shares/{secret}/report"), "")
 }
 
-/// Views of mia's page on 2026-03-05: `visitors` with a language of their own, and what each comes from.
-fn visited(server: &Server, visitors: &[(&str, usize)]) {
-    let now = MARCH.to_string();
+/// Views of mia's page: what each visitor comes from.
+fn visited(server: &Server, at: i64, visitors: &[(&str, usize)]) {
+    let now = at.to_string();
     let mut client = server.client();
-    let mut n = 0;
+    let mut n = 0_u128;
     for (source, times) in visitors {
         for _ in 0..*times {
             n += 1;
-            let address = format!("198.51.100.{n}");
+            let address = format!("198.51.{n}.7");
             let body = format!(r#"{{"kind":"view","url":"https://mia.example/tour","referrer":"https://{source}/"}}"#);
+            let cookie = grant_of(n);
             let more = [
+                ("Cookie", &*cookie),
                 ("Host", "mia.example"),
                 ("Origin", "https://mia.example"),
                 ("X-Forwarded-For", &*address),
@@ -35,9 +37,15 @@ fn visited(server: &Server, visitors: &[(&str, usize)]) {
 /// Like the others', but its clock begins early enough to be counted on a day that is over by noon of the 10th.
 fn start_in_march() -> Server {
     let server = start(&[&format!("test.start_millis={MARCH}")]);
-    visited(&server, &[("blog.example", 25), ("forum.example", 19), ("shop.example", 6)]);
-    server.flush();
-    assert_eq!(nobody().with("X-Footfall-Now", &NOON.to_string()).ask(&server, "GET", "/healthz", "").status, 200);
+    visited(&server, MARCH, &[("blog.example", 25), ("forum.example", 19), ("shop.example", 12)]);
+    server.publish(NOON);
+    server
+}
+
+/// Like the others', all days before its first published.
+fn start_published() -> Server {
+    let server = start(&[]);
+    server.publish(NOON);
     server
 }
 
@@ -61,14 +69,16 @@ fn a_link_answers_its_own_days_with_k_of_twenty_and_nothing_else() {
         (&shown["site"], &shown["from"], &shown["to"]),
         (&json!("mia"), &json!("2026-03-01"), &json!("2026-03-09"))
     );
-    assert_eq!((&shown["k"], &shown["totals"]["visitors"], &shown["compared"]), (&json!(20), &json!(50), &Value::Null));
+    assert_eq!((&shown["k"], &shown["totals"]["visitors"], &shown["compared"]), (&json!(20), &json!(56), &Value::Null));
 
     let of_creator = operator().json(&server, "GET", "/api/v1/sites/mia/report?from=2026-03-01&to=2026-03-09", "");
     let sources = |report: &Value| names(&report["dimensions"]["source"]);
     let row = |name: &str, visitors| (name.to_owned(), visitors);
-    assert_eq!(sources(&of_creator), [row("blog.example", 25), row("forum.example", 19), row("shop.example", 6)]);
-    // 19 and 6 are too few for strangers, and together enough.
-    assert_eq!(sources(&shown), [row("blog.example", 25), row("(other)", 25)]);
+    assert_eq!(sources(&of_creator), [row("blog.example", 25), row("forum.example", 19), row("shop.example", 12)]);
+    // 19 and 12 are too few for strangers, and together enough.
+    assert_eq!(sources(&shown), [row("(other)", 31), row("blog.example", 25)]);
+    let of_source = &shown["dimensions"]["source"];
+    assert_eq!((&of_source["published"], &of_source["pending"]), (&json!(56), &json!(0)));
 
     for more in
         ["filter=page:/tour", "from=2026-03-05&to=2026-03-05", "range=today", "compare=previous", "limit=1", "x"]
@@ -83,9 +93,55 @@ fn a_link_answers_its_own_days_with_k_of_twenty_and_nothing_else() {
     assert_eq!(report(&server, &id).status, 404);
 }
 
+/// P4: a link over 31 July to 3 August, asked on the 4th and on the 6th, told of 31 July alone what was promised to be 20 together.
+#[test]
+fn a_link_answers_the_same_bytes_whatever_is_published_later() {
+    let server = start_in_march();
+    let (id, secret) = share(&server, "mia", json!({}));
+    let (_, by_another) = share(&server, "mia", json!({}));
+    let first = report(&server, &secret);
+    assert_eq!(first.status, 200);
+    assert_eq!(report(&server, &by_another).body, first.body);
+
+    // Days and weeks pass, lots are published, and the first answer stays, also for a collector that starts anew.
+    let day = 86_400_000;
+    for (days, people) in [(0, 30), (1, 25), (40, 12)] {
+        visited(&server, NOON + days * day, &[("late.example", people)]);
+        server.publish(NOON + (days + 1) * day);
+        let again = report(&server, &secret);
+        assert_eq!((again.status, again.body == first.body), (200, true), "{}", again.text());
+    }
+    let mut server = server;
+    server.stop();
+    server.restart();
+    until(|| report(&server, &secret).status == 200, "the links are known again");
+    assert_eq!(report(&server, &secret).body, first.body);
+    assert_eq!(operator().ask(&server, "DELETE", &format!("/api/v1/sites/mia/shares/{id}"), "").status, 204);
+    assert_eq!(report(&server, &secret).status, 404);
+}
+
+#[test]
+fn a_link_over_days_that_are_not_published_is_refused_and_told_from_when_on() {
+    let server = start_in_march();
+    let make = |to: &str| {
+        let body = json!({"from": "2026-03-01", "to": to}).to_string();
+        operator().ask(&server, "POST", "/api/v1/sites/mia/shares", &body)
+    };
+    assert_eq!(make("2026-03-09").status, 201);
+    let later = (NOON + 86_400_000).to_string();
+    assert_eq!(nobody().with("X-Footfall-Now", &later).ask(&server, "GET", "/healthz", "").status, 200);
+    let refused = make("2026-03-10");
+    let problem: Value = serde_json::from_slice(&refused.body).unwrap();
+    assert_eq!((refused.status, &problem["code"]), (409, &json!("not_published")));
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("published through 2026-03-09") && detail.contains("from 2026-03-11 on"), "{detail}");
+    server.publish(NOON + 86_400_000);
+    assert_eq!(make("2026-03-10").status, 201);
+}
+
 #[test]
 fn a_link_is_over_when_it_is_revoked_or_expires_or_its_site_is_gone_and_never_says_which() {
-    let server = start(&[]);
+    let server = start_published();
     let never = report(&server, &"A".repeat(22));
     assert_eq!(never.status, 404);
     let same_as_never = |answer: Answer| {
@@ -120,7 +176,7 @@ fn a_link_is_over_when_it_is_revoked_or_expires_or_its_site_is_gone_and_never_sa
 
 #[test]
 fn a_password_opens_its_own_link_for_this_browser() {
-    let server = start(&[]);
+    let server = start_published();
     let (id, secret) = share(&server, "mia", json!({"password": "a password"}));
     let (_, other) = share(&server, "mia", json!({"password": "a password"}));
     let path = |secret: &str, what: &str| format!("/api/v1/shares/{secret}/{what}");
@@ -156,6 +212,7 @@ fn a_password_opens_its_own_link_for_this_browser() {
 #[test]
 fn a_links_password_cannot_be_tried_without_end() {
     let server = start(&["limits.network_logins_per_min=4"]);
+    server.publish(NOON);
     let (_, secret) = share(&server, "mia", json!({"password": "a password"}));
     let unlock = format!("/api/v1/shares/{secret}/unlock");
     let tries: Vec<u16> =
@@ -165,7 +222,7 @@ fn a_links_password_cannot_be_tried_without_end() {
 
 #[test]
 fn a_link_is_of_days_that_are_over_and_that_the_collector_can_answer() {
-    let server = start(&[]);
+    let server = start_published();
     let mia = creator(&server, &["mia"]);
     for (body, word) in [
         (r#"{"from":"2026-03-01","to":"2026-03-10"}"#, "a day that is over"),
@@ -189,7 +246,7 @@ fn a_link_is_of_days_that_are_over_and_that_the_collector_can_answer() {
 
 #[test]
 fn the_page_of_a_link_may_be_framed_by_its_sites_own_origins_only() {
-    let server = start(&[]);
+    let server = start_published();
     let (_, open) = share(&server, "mia", json!({}));
     let (_, locked) = share(&server, "mia", json!({"password": "a password"}));
     assert_eq!(operator().ask(&server, "PUT", "/api/v1/aliases/mia-new", r#"{"site":"mia"}"#).status, 204);

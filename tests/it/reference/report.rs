@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};
 
-use super::{Book, Counts, K, OTHER, Row, SUBJECTS, dimensions_of};
+use super::{Book, Counts, K, Row, SUBJECTS, dimensions_of};
 
 /// Longest range, in days, that is drawn by the hour without being asked to.
 const HOURLY_DAYS: usize = 2;
@@ -54,6 +54,7 @@ impl Book {
             "k": K,
             "filter": filter,
             "compared": null,
+            "attributes": {"through": self.through.min(question.to).to_string(), "hour": null},
         })
     }
 
@@ -79,12 +80,7 @@ impl Book {
     fn of_item(&self, question: &Question, subject: &str, item: &str) -> Value {
         let total = |row: &Row| row.subject == subject && row.item == item && row.dim.is_empty();
         let mut answer = self.head(question);
-        let totals = self.sum(question, total);
-        if totals.visitors < K {
-            answer["fewer_than"] = json!(K);
-            return answer;
-        }
-        answer["totals"] = with_exits(totals);
+        answer["totals"] = with_exits(self.sum(question, total));
         answer["interval"] = json!("day");
         answer["series"] = self.each_day(question, total, with_exits);
         answer["subjects"] = json!({});
@@ -92,46 +88,23 @@ impl Book {
         answer
     }
 
-    /// A source, campaign or country: what its visits touched.
+    /// A source, campaign or country: what of it and of what its visits touched is published.
     fn of_value(&self, question: &Question, dim: &str, value: &str) -> Value {
         let mut answer = self.head(question);
-        // What the site's own breakdown hides is not told by a filter either.
-        let Some(totals) = self.shown(question, "site", "", dim, value) else {
-            answer["fewer_than"] = json!(K);
-            return answer;
-        };
-        answer["totals"] = json!({"visitors": totals["visitors"], "visits": totals["visits"]});
+        let of_site = |row: &Row| row.subject == "site" && row.dim == dim && row.value == value;
+        let totals = self.published(question, of_site, |_| ()).remove(&()).unwrap_or_default();
+        answer["totals"] = json!({"visitors": totals.visitors, "visits": totals.visits});
         let subjects = SUBJECTS.iter().filter(|(subject, dims)| *subject != "site" && dims.contains(&dim));
         let subjects: Map<String, Value> = subjects
             .map(|(subject, _)| {
                 let of_value = |row: &Row| row.subject == *subject && row.dim == dim && row.value == value;
-                let items = self.group(question, of_value, |row| row.item.clone());
-                let mut rows: Vec<Value> = items
-                    .keys()
-                    .filter_map(|item| {
-                        let mut row = self.shown(question, subject, item, dim, value)?;
-                        row.as_object_mut().expect("a row").remove("value");
-                        row["item"] = json!(item);
-                        Some(row)
-                    })
-                    .collect();
-                let number = |row: &Value, key: &str| Reverse(row[key].as_u64());
-                let name = |row: &Value| row["item"].as_str().map(str::to_owned);
-                rows.sort_by_key(|row| (number(row, "visitors"), number(row, "visits"), name(row)));
-                rows.truncate(question.limit);
-                (subject.to_string(), json!({"rows": rows}))
+                let items = self.published(question, of_value, |row| row.item.clone());
+                (subject.to_string(), json!({"rows": largest(items, "item", question.limit)}))
             })
             .collect();
         answer["subjects"] = Value::Object(subjects);
         answer["dimensions"] = json!({});
         answer
-    }
-
-    /// The value's row in an item's whole breakdown, if it stands apart there.
-    fn shown(&self, question: &Question, subject: &str, item: &str, dim: &str, value: &str) -> Option<Value> {
-        let of_dim = |row: &Row| row.subject == subject && row.item == item && row.dim == dim;
-        let breakdown = folded(self.group(question, of_dim, |row| row.value.clone()), "value", usize::MAX);
-        breakdown["rows"].as_array()?.iter().find(|row| row["value"] == value).cloned()
     }
 
     fn earned(&self, question: &Question) -> Value {
@@ -149,10 +122,17 @@ impl Book {
     }
 
     fn dimensions(&self, question: &Question, subject: &str, item: &str) -> Value {
+        let total = |row: &Row| row.subject == subject && row.item == item && row.dim.is_empty();
+        let visitors = self.sum(question, total).visitors;
         let each = dimensions_of(subject).iter().map(|dim| {
             let of_dim = |row: &Row| row.subject == subject && row.item == item && row.dim == *dim;
-            let rows = self.group(question, of_dim, |row| row.value.clone());
-            (dim.to_string(), folded(rows, "value", question.limit))
+            let values = self.published(question, of_dim, |row| row.value.clone());
+            let published: u64 = values.values().map(|counts| counts.visitors).sum();
+            let rows = largest(values, "value", question.limit);
+            (
+                dim.to_string(),
+                json!({"published": published, "pending": visitors.saturating_sub(published), "rows": rows}),
+            )
         });
         Value::Object(each.collect())
     }
@@ -208,14 +188,33 @@ impl Book {
         which: impl Fn(&Row) -> bool,
         key: impl Fn(&Row) -> T,
     ) -> BTreeMap<T, Counts> {
-        let mut groups: BTreeMap<T, Counts> = BTreeMap::new();
-        let in_range = |row: &Row| question.from <= row.day && row.day <= question.to;
-        for (row, counts) in self.rows.iter().filter(|(row, _)| in_range(row) && which(row)) {
-            add(groups.entry(key(row)).or_default(), counts);
-        }
-        groups.retain(|_, counts| *counts != Counts::default());
-        groups
+        grouped(&self.rows, question, which, key)
     }
+
+    /// The same of what is published.
+    fn published<T: Ord>(
+        &self,
+        question: &Question,
+        which: impl Fn(&Row) -> bool,
+        key: impl Fn(&Row) -> T,
+    ) -> BTreeMap<T, Counts> {
+        grouped(&self.lots, question, which, key)
+    }
+}
+
+fn grouped<T: Ord>(
+    rows: &BTreeMap<Row, Counts>,
+    question: &Question,
+    which: impl Fn(&Row) -> bool,
+    key: impl Fn(&Row) -> T,
+) -> BTreeMap<T, Counts> {
+    let mut groups: BTreeMap<T, Counts> = BTreeMap::new();
+    let in_range = |row: &Row| question.from <= row.day && row.day <= question.to;
+    for (row, counts) in rows.iter().filter(|(row, _)| in_range(row) && which(row)) {
+        add(groups.entry(key(row)).or_default(), counts);
+    }
+    groups.retain(|_, counts| *counts != Counts::default());
+    groups
 }
 
 fn add(sum: &mut Counts, more: &Counts) {
@@ -240,30 +239,14 @@ fn with_exits(counts: Counts) -> Value {
     shown
 }
 
-/// Small cells: values with fewer than K visitors go into `(other)`, and so does the next smallest until `(other)` has K.
-pub fn folded(rows: BTreeMap<String, Counts>, key: &str, limit: usize) -> Value {
-    let mut named: Vec<(String, Counts)> = Vec::new();
-    let mut other: Option<Counts> = None;
-    for (value, counts) in rows {
-        if value == OTHER || counts.visitors < K {
-            add(other.get_or_insert_default(), &counts);
-        } else {
-            named.push((value, counts));
-        }
-    }
-    named.sort_by(|(a, x), (b, y)| (y.visitors, y.visits).cmp(&(x.visitors, x.visits)).then(a.cmp(b)));
-    if let Some(other) = &mut other {
-        while other.visitors < K {
-            let Some((_, smallest)) = named.pop() else { return json!({"fewer_than": K}) };
-            add(other, &smallest);
-        }
-    }
-    named.truncate(limit);
-    named.extend(other.map(|counts| (OTHER.to_owned(), counts)));
-    let rows = named.into_iter().map(|(value, Counts { visitors, visits, .. })| {
+/// Visitors descending, then visits, then by name.
+fn largest(rows: BTreeMap<String, Counts>, key: &str, limit: usize) -> Vec<Value> {
+    let mut rows: Vec<(String, Counts)> = rows.into_iter().collect();
+    rows.sort_by(|(a, x), (b, y)| (y.visitors, y.visits).cmp(&(x.visitors, x.visits)).then(a.cmp(b)));
+    let rows = rows.into_iter().take(limit).map(|(name, Counts { visitors, visits, .. })| {
         let mut row = json!({"visitors": visitors, "visits": visits});
-        row[key] = json!(value);
+        row[key] = json!(name);
         row
     });
-    json!({"rows": rows.collect::<Vec<_>>()})
+    rows.collect()
 }

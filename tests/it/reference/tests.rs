@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::civil::{Date, date};
 use serde_json::{Value, json};
 
-use super::report::{Question, folded};
+use super::lots::{Publishing, Slip};
+use super::report::Question;
 use super::{Attributes, Book, Counts, Deed, Hit, Reference, Row};
 
 const DAY: Date = date(2026, 3, 28);
@@ -19,7 +20,9 @@ fn berlin(hour: i8, minute: i8) -> i64 {
 
 fn hit(at: i64, who: &str, deed: Deed) -> Hit {
     let attributes: Attributes = [("source", "Google".to_owned()), ("country", "DE".to_owned())].into();
-    let (site, address, agent) = ("mia".to_owned(), who.to_owned(), "Firefox".to_owned());
+    // A letter is somebody with a network of their own.
+    let address = if let [letter] = who.as_bytes() { format!("203.0.{letter}.1") } else { who.to_owned() };
+    let (site, agent) = ("mia".to_owned(), "Firefox".to_owned());
     Hit { at, site, address, agent, deed, id: None, attributes, against: Vec::new() }
 }
 
@@ -48,9 +51,19 @@ fn from(source: &str, mut hit: Hit) -> Hit {
     hit
 }
 
+/// Published until the end of the day after [`DAY`].
+fn rules() -> Publishing {
+    Publishing { coin_key: [7; 32], at: berlin(0, 0) + 3 * 24 * 60 * MINUTE, slip: None }
+}
+
 fn book(hits: &[Hit]) -> Book {
-    let mut reference = Reference::of(&[("mia", "Europe/Berlin")], hits);
+    let mut reference = Reference::of(&[("mia", "Europe/Berlin")], hits, &rules());
     reference.books.remove("mia").expect("the one site")
+}
+
+/// Somebody with a network of their own.
+fn who(n: usize) -> String {
+    format!("198.51.{n}.7")
 }
 
 /// Counters in the order hits, visitors, visits, bounces, seconds, exits.
@@ -159,7 +172,7 @@ fn a_refused_hit_raises_the_first_reason_in_the_order_of_the_gate_and_nothing_el
         refused(&["not_a_view"]),
         with_id("0a", view(noon, "a", "/")),
     ];
-    let reference = Reference::of(&[("mia", "Europe/Berlin")], &hits);
+    let reference = Reference::of(&[("mia", "Europe/Berlin")], &hits, &rules());
     assert_eq!(reference.drops, BTreeMap::from([("gpc", 1), ("not_a_view", 2)]));
     assert_eq!(site(&reference.books["mia"]), [1, 1, 1, 1, 0, 0]);
 }
@@ -179,7 +192,8 @@ fn a_visitor_is_counted_once_a_day_under_the_attributes_of_the_visit_that_touche
     assert_eq!(of(&book, DAY, "link", "shop", "source", "Instagram"), [0, 1, 1, 0, 0, 0]);
     assert_eq!(of(&book, DAY, "link", "shop", "", ""), [1, 1, 1, 0, 3, 0]);
     assert_eq!(of(&book, DAY, "page", "/", "", ""), [3, 1, 2, 0, 0, 2]);
-    assert!(book.rows.keys().all(|row| row.dim != "campaign" && row.value != "(direct)"));
+    assert_eq!(of(&book, DAY, "site", "", "campaign", "(none)"), [0, 1, 2, 0, 0, 0]);
+    assert!(book.rows.keys().all(|row| row.value != "(direct)"));
 }
 
 #[test]
@@ -189,7 +203,7 @@ fn a_visit_closes_into_the_hour_it_began_in_and_hours_follow_the_local_clock() {
     let noon = berlin(12, 0) / 1000;
     assert_eq!(hours, [(noon, [1, 1, 1, 0, 120, 0]), (noon + 3600, [1, 0, 0, 0, 0, 0])]);
 
-    let mut half_hour_zone = Reference::of(&[("mia", "Asia/Kolkata")], &[view(berlin(12, 10), "a", "/")]);
+    let mut half_hour_zone = Reference::of(&[("mia", "Asia/Kolkata")], &[view(berlin(12, 10), "a", "/")], &rules());
     let book = half_hour_zone.books.remove("mia").unwrap();
     // 12:10 in Berlin is 16:40 in Kolkata, whose hour began at 11:30 in Berlin.
     assert_eq!(book.hours.into_keys().collect::<Vec<_>>(), [berlin(11, 30) / 1000]);
@@ -215,60 +229,133 @@ fn a_report_lists_every_day_and_every_local_hour_of_the_night_that_lacks_one() {
     let page = json!({"item": "/", "hits": 1, "visitors": 1, "visits": 1, "bounces": 1, "seconds": 0, "exits": 1, "entries": 1});
     let none = json!({"hits": 0, "rows": []});
     assert_eq!(report["subjects"], json!({"page": {"hits": 1, "rows": [page]}, "link": none, "event": none}));
-    assert_eq!(report["dimensions"]["source"], json!({"fewer_than": 5}));
-    assert_eq!(report["dimensions"]["campaign"], json!({"rows": []}));
+    assert_eq!(report["dimensions"]["source"], json!({"published": 0, "pending": 1, "rows": []}));
+    assert_eq!(report["attributes"], json!({"through": "2026-03-29", "hour": null}));
 }
 
 #[test]
 fn a_filter_by_item_shows_its_attributes_and_a_filter_by_attribute_its_items() {
     let noon = berlin(12, 0);
-    let five: Vec<Hit> = ["a", "b", "c", "d", "e"].map(|who| view(noon, who, "/")).into();
-    let book = book(&[five, vec![click(noon, "a", 0)]].concat());
+    let ten: Vec<Hit> = (0..10).map(|n| view(noon, &who(n), "/")).collect();
+    let book = book(&[ten, vec![click(noon, &who(0), 0)]].concat());
     let of_page = ask(&book, Some(("page", "/")), 10);
-    assert_eq!(of_page["totals"]["exits"], 5);
+    assert_eq!(of_page["totals"]["exits"], 10);
     assert_eq!(of_page["subjects"], json!({}));
-    let google = json!({"rows": [{"value": "Google", "visitors": 5, "visits": 5}]});
-    let germany = json!({"rows": [{"value": "DE", "visitors": 5, "visits": 5}]});
-    assert_eq!(of_page["dimensions"], json!({"source": google, "country": germany}));
+    let all =
+        |value: &str| json!({"published": 10, "pending": 0, "rows": [{"value": value, "visitors": 10, "visits": 10}]});
+    assert_eq!(of_page["dimensions"], json!({"source": all("Google"), "country": all("DE")}));
     assert_eq!(of_page["interval"], "day");
 
     let of_source = ask(&book, Some(("source", "Google")), 10);
-    assert_eq!(of_source["totals"], json!({"visitors": 5, "visits": 5}));
-    let pages = json!({"rows": [{"item": "/", "visitors": 5, "visits": 5}]});
+    assert_eq!(of_source["totals"], json!({"visitors": 10, "visits": 10}));
+    let pages = json!({"rows": [{"item": "/", "visitors": 10, "visits": 10}]});
     let subjects = json!({"page": pages, "link": {"rows": []}, "event": {"rows": []}});
     assert_eq!(of_source["subjects"], subjects);
 
     let of_link = ask(&book, Some(("link", "shop")), 10);
-    assert_eq!(of_link["fewer_than"], 5);
-    assert_eq!(of_link.as_object().unwrap().len(), 8);
+    assert_eq!((&of_link["totals"]["visitors"], &of_link["dimensions"]["source"]["pending"]), (&json!(1), &json!(1)));
 }
 
-/// Value, visitors, visits.
-fn fold(rows: &[(&str, u64, u64)], limit: usize) -> Value {
-    let counts = |&(value, visitors, visits): &(&str, u64, u64)| {
-        (value.to_owned(), Counts { visitors, visits, ..Counts::default() })
-    };
-    folded(rows.iter().map(counts).collect(), "value", limit)
+/// Who came: day after [`DAY`], source, people, networks.
+type Came = (i64, &'static str, usize, usize);
+
+fn came(came: &[Came]) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for (group, (day, source, people, networks)) in came.iter().enumerate() {
+        for n in 0..*people {
+            let address = format!("10.{group}.{}.{n}", n.min(networks - 1));
+            let at = berlin(12, 0) + day * 24 * 60 * MINUTE;
+            hits.push(from(source, hit(at, &address, Deed::View { page: "/".to_owned() })));
+        }
+    }
+    hits.sort_by_key(|hit| hit.at);
+    hits
 }
 
-fn rows(rows: &[(&str, u64, u64)]) -> Value {
-    let row =
-        |(value, visitors, visits): &(&str, u64, u64)| json!({"value": value, "visitors": visitors, "visits": visits});
-    json!({"rows": rows.iter().map(row).collect::<Vec<_>>()})
+/// The lots of a dimension of the site: days after [`DAY`], value, visitors.
+fn lots(book: &Book, dim: &str) -> Vec<(i32, String, u64)> {
+    let of = book.lots.iter().filter(|(row, _)| row.subject == "site" && row.dim == dim);
+    of.map(|(row, counts)| ((row.day - DAY).get_days(), row.value.clone(), counts.visitors)).collect()
+}
+
+fn own(lots: &[(i32, &str, u64)]) -> Vec<(i32, String, u64)> {
+    lots.iter().map(|(day, value, n)| (*day, (*value).to_owned(), *n)).collect()
+}
+
+/// With a slip, over so many days.
+fn published(hits: &[Hit], days: i64, slip: Option<Slip>) -> Book {
+    let at = berlin(0, 0) + (days + 1) * 24 * 60 * MINUTE + 60 * MINUTE;
+    let rules = Publishing { at, slip, ..rules() };
+    Reference::of(&[("mia", "Europe/Berlin")], hits, &rules).books.remove("mia").expect("the one site")
 }
 
 #[test]
-fn small_values_fold_into_other_until_it_holds_five_visitors() {
-    assert_eq!(fold(&[], 10), rows(&[]));
-    assert_eq!(fold(&[("a", 5, 6), ("b", 9, 9)], 10), rows(&[("b", 9, 9), ("a", 5, 6)]));
-    assert_eq!(fold(&[("a", 9, 9), ("b", 3, 4), ("c", 2, 2)], 10), rows(&[("a", 9, 9), ("(other)", 5, 6)]));
-    let joined = fold(&[("a", 9, 9), ("b", 4, 4), ("c", 6, 6), ("d", 6, 8)], 10);
-    assert_eq!(joined, rows(&[("a", 9, 9), ("d", 6, 8), ("(other)", 10, 10)]));
-    let greatest_name_first = fold(&[("a", 5, 5), ("b", 5, 5), ("c", 1, 1)], 10);
-    assert_eq!(greatest_name_first, rows(&[("a", 5, 5), ("(other)", 6, 6)]));
-    assert_eq!(fold(&[("a", 2, 2), ("b", 2, 3)], 10), json!({"fewer_than": 5}));
-    assert_eq!(fold(&[("a", 7, 7), ("b", 0, 1)], 10), rows(&[("(other)", 7, 8)]));
-    assert_eq!(fold(&[("(other)", 40, 50), ("a", 9, 9)], 10), rows(&[("a", 9, 9), ("(other)", 40, 50)]));
-    let cut = fold(&[("a", 9, 9), ("b", 8, 8), ("c", 7, 7), ("d", 4, 4), ("e", 3, 3)], 2);
-    assert_eq!(cut, rows(&[("a", 9, 9), ("b", 8, 8), ("(other)", 7, 7)]));
+fn ten_are_a_lot_four_wait_for_others_and_are_booked_with_them() {
+    let hits =
+        came(&[(0, "Google", 12, 12), (0, "Bing", 4, 4), (0, "Blog", 3, 1), (1, "Bing", 8, 8), (1, "Blog", 3, 1)]);
+    assert_eq!(lots(&published(&hits, 1, None), "source"), own(&[(0, "Google", 12), (1, "Bing", 12)]));
+    assert_eq!(lots(&published(&hits, 1, Some(Slip::FirstDay)), "source"), own(&[(0, "Bing", 12), (0, "Google", 12)]));
+}
+
+#[test]
+fn a_day_is_published_two_minutes_after_its_end() {
+    let hits = came(&[(0, "Google", 12, 12)]);
+    let until = |at| {
+        let rules = Publishing { at: berlin(0, 0) + 24 * 60 * MINUTE + at, ..rules() };
+        Reference::of(&[("mia", "Europe/Berlin")], &hits, &rules).books["mia"].lots.is_empty()
+    };
+    assert_eq!([until(0), until(119_999), until(120_000)], [true, true, false]);
+}
+
+#[test]
+fn one_network_is_no_lot_however_many_come_from_it() {
+    let hits = came(&[(0, "Google", 40, 4)]);
+    assert_eq!(lots(&published(&hits, 0, None), "source"), []);
+    assert_eq!(lots(&published(&hits, 0, Some(Slip::NoNetworks)), "source"), own(&[(0, "Google", 40)]));
+}
+
+#[test]
+fn between_five_and_nine_a_coin_decides_each_day_anew() {
+    let hits = came(&[(0, "Google", 7, 7)]);
+    let days: Vec<i32> = (0..6)
+        .map(|seed| {
+            let rules = Publishing { coin_key: [seed; 32], at: berlin(0, 0) + 900 * 60 * MINUTE * 24, slip: None };
+            let book = Reference::of(&[("mia", "Europe/Berlin")], &hits, &rules).books.remove("mia").unwrap();
+            lots(&book, "source")[0].0
+        })
+        .collect();
+    assert!(days.iter().any(|day| *day == 0) && days.iter().any(|day| *day > 0), "{days:?}");
+    assert_eq!(lots(&published(&hits, 0, Some(Slip::NoCoin)), "source"), own(&[(0, "Google", 7)]));
+}
+
+#[test]
+fn what_stays_behind_is_nobody_or_five() {
+    let hits = came(&[(0, "Google", 20, 20), (0, "Bing", 12, 12), (0, "Blog", 1, 1)]);
+    assert_eq!(lots(&published(&hits, 0, None), "source"), own(&[(0, "Google", 20)]));
+    let slip = published(&hits, 0, Some(Slip::NoSecondarySuppression));
+    assert_eq!(lots(&slip, "source"), own(&[(0, "Bing", 12), (0, "Google", 20)]));
+    // No campaign is a campaign like the others.
+    assert_eq!(lots(&published(&hits, 0, None), "campaign"), own(&[(0, "(none)", 33)]));
+}
+
+#[test]
+fn a_page_that_all_but_one_saw_waits() {
+    let mut hits = came(&[(0, "Google", 20, 20)]);
+    let shop: Vec<Hit> =
+        hits[..19].iter().map(|hit| Hit { deed: Deed::View { page: "/shop".to_owned() }, ..hit.clone() }).collect();
+    hits.extend(shop);
+    let of_page = |book: &Book| {
+        let row = |row: &&Row| row.item == "/shop" && row.dim == "source";
+        book.lots.keys().filter(row).count()
+    };
+    assert_eq!(of_page(&published(&hits, 0, None)), 0);
+    assert_eq!(of_page(&published(&hits, 0, Some(Slip::NoComplement))), 1);
+}
+
+#[test]
+fn what_waits_for_five_weeks_goes_on_as_other() {
+    let hits = came(&[(0, "Blog", 3, 3), (41, "(other)", 8, 8)]);
+    // 28 March 2026 is a Saturday, its Monday the 23rd: 41 days later it is the 3rd of May, 36 days after the 28th.
+    assert_eq!(lots(&published(&hits, 41, None), "source"), own(&[(41, "(other)", 11)]));
+    assert_eq!(lots(&published(&hits, 41, Some(Slip::NoEnd)), "source"), []);
 }

@@ -227,6 +227,16 @@ impl Server {
         assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.log());
     }
 
+    /// Publishes what is over at this moment, of all that was counted.
+    pub fn publish(&self, at: i64) {
+        let (host, now) = (self.address.to_string(), at.to_string());
+        let headers = [("Host", host.as_str()), ("X-Footfall-Now", now.as_str())];
+        for hook in ["/test/flush", "/test/publish"] {
+            let answer = self.client().ask("POST", hook, &headers, Body::None).expect("a hook is answered");
+            assert_eq!(answer.status, 200, "{hook}: {}\n{}", answer.text(), self.log());
+        }
+    }
+
     pub fn report(&self, site: &str, query: &str) -> serde_json::Value {
         let answer = self.client().get(&format!("/api/v1/sites/{site}/report?{query}")).expect("a report is answered");
         assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.log());

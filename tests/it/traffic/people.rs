@@ -82,11 +82,13 @@ impl Registry {
         let n = self.given[chosen];
         self.given[chosen] += 1;
         let address = match NETWORKS[chosen].0.parse().expect("an address") {
-            // 254 to a /24, then on to the next
+            // Three to a /24 or /48, then on to the next.
             IpAddr::V4(first) => {
-                IpAddr::from((u32::from(first) + to_u32(n / 254) * 256 + to_u32(n % 254) + 1).to_be_bytes())
+                IpAddr::from((u32::from(first) + to_u32(n / 3) * 256 + to_u32(n % 3) + 1).to_be_bytes())
             }
-            IpAddr::V6(first) => IpAddr::from((u128::from(first) + u128::from(n) + 1).to_be_bytes()),
+            IpAddr::V6(first) => {
+                IpAddr::from((u128::from(first) + (u128::from(n / 3) << 80) + u128::from(n % 3) + 1).to_be_bytes())
+            }
         };
         (address.to_string(), self.country(address))
     }

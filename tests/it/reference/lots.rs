@@ -1,0 +1,212 @@
+//! Attributes, published in lots: "Attributes" of `docs/COUNTING.md` once more, for one site, day after day.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::{Counts, K, OTHER, Row, SUBJECTS};
+
+/// A day is published this long after its end.
+const DELAY: i64 = 120_000;
+/// A lot that began in a week is given up this many days after its Monday.
+const PATIENCE: i32 = 41;
+
+/// A mistake, made on purpose: the proof must see each of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Slip {
+    /// Every lot of k goes, without a coin.
+    NoCoin,
+    /// One network may make a lot.
+    NoNetworks,
+    /// What stays behind may be about one person.
+    NoSecondarySuppression,
+    /// Whoever did not touch an item may be one person.
+    NoComplement,
+    /// A lot of an item may end within one of its site.
+    NoStep,
+    /// A value nobody else has waits for ever.
+    NoEnd,
+    /// A lot is booked on the day it began to be pending.
+    FirstDay,
+}
+
+/// What a publication goes by, beside the counts.
+#[derive(Clone)]
+pub struct Publishing {
+    pub coin_key: [u8; 32],
+    /// The last moment at which was published what could be, in Unix milliseconds.
+    pub at: i64,
+    pub slip: Option<Slip>,
+}
+
+impl Publishing {
+    /// The last day that is published in a zone.
+    pub fn through(&self, zone: &TimeZone) -> Date {
+        let now = Timestamp::from_millisecond(self.at - DELAY).expect("a time of this millennium");
+        now.to_zoned(zone.clone()).date().yesterday().expect("not the first day of the calendar")
+    }
+
+    fn has(&self, slip: Slip) -> bool {
+        self.slip == Some(slip)
+    }
+}
+
+/// One dimension of one subject's item. The site's own come first: they decide about those of its items.
+type List = (usize, String, &'static str);
+
+/// What of one value is not published yet.
+#[derive(Clone, Default)]
+struct Pending {
+    counts: Counts,
+    /// The Monday of the week in which it began.
+    since: Date,
+    /// The day itself, which the collector forgets.
+    began: Date,
+    /// Of an item: the site's visitors with this value when it was published last.
+    of_site_then: u64,
+}
+
+impl Pending {
+    fn is_nothing(&self) -> bool {
+        self.counts.visitors == 0 && self.counts.visits == 0
+    }
+
+    fn add(&mut self, counts: &Counts, day: Date) {
+        if self.is_nothing() {
+            let after_monday = i64::from(day.weekday().to_monday_zero_offset());
+            self.since = day.saturating_sub(jiff::Span::new().days(after_monday));
+            self.began = day;
+        }
+        self.counts.visitors += counts.visitors;
+        self.counts.visits += counts.visits;
+        self.counts.networks += counts.networks;
+    }
+}
+
+struct Desk<'a> {
+    site: &'a str,
+    rules: &'a Publishing,
+    lists: BTreeMap<List, BTreeMap<String, Pending>>,
+    /// Dimension and value -> visitors of the site there ever were.
+    of_site: BTreeMap<(&'static str, String), u64>,
+    published: BTreeMap<Row, Counts>,
+}
+
+/// What is published of a site whose attribute rows are `counted`: rows of the day of publication.
+pub fn publish(
+    site: &str,
+    zone: &TimeZone,
+    counted: &BTreeMap<Row, Counts>,
+    rules: &Publishing,
+) -> BTreeMap<Row, Counts> {
+    let (lists, of_site, published) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut desk = Desk { site, rules, lists, of_site, published };
+    let Some(first) = counted.keys().map(|row| row.day).min() else { return desk.published };
+    let through = rules.through(zone);
+    for day in first.series(jiff::Span::new().days(1)).take_while(|day| *day <= through) {
+        for (row, counts) in counted.iter().filter(|(row, _)| row.day == day && !row.dim.is_empty()) {
+            desk.arrive(day, row, counts);
+        }
+        desk.give_up(day);
+        let lists: Vec<List> = desk.lists.keys().cloned().collect();
+        lists.iter().for_each(|list| desk.decide(day, list));
+    }
+    desk.published
+}
+
+impl Desk<'_> {
+    fn arrive(&mut self, day: Date, row: &Row, counts: &Counts) {
+        let subject = SUBJECTS.iter().position(|(name, _)| *name == row.subject).expect("one of the four");
+        if subject == 0 {
+            *self.of_site.entry((row.dim, row.value.clone())).or_default() += counts.visitors;
+        }
+        let list = self.lists.entry((subject, row.item.clone(), row.dim)).or_default();
+        list.entry(row.value.clone()).or_default().add(counts, day);
+    }
+
+    /// What waited too long for others goes on as `(other)`.
+    fn give_up(&mut self, day: Date) {
+        if self.rules.has(Slip::NoEnd) {
+            return;
+        }
+        for ((subject, _, dim), values) in &mut self.lists {
+            let is_due = |(value, pending): &(&String, &Pending)| {
+                let age = (day - pending.since).get_days();
+                !pending.is_nothing() && *value != OTHER && !is_lot(pending) && age >= PATIENCE
+            };
+            let due: Vec<String> = values.iter().filter(is_due).map(|(value, _)| value.clone()).collect();
+            for value in due {
+                let pending = values.get_mut(&value).expect("it was just seen");
+                let counts = std::mem::take(&mut pending.counts);
+                values.entry(OTHER.to_owned()).or_default().add(&counts, day);
+                if *subject == 0 {
+                    *self.of_site.entry((dim, OTHER.to_owned())).or_default() += counts.visitors;
+                }
+            }
+        }
+    }
+
+    fn decide(&mut self, day: Date, list: &List) {
+        let values = &self.lists[list];
+        let mut go: Vec<&String> = values.keys().filter(|value| self.may_go(day, list, value)).collect();
+        go.sort_by_key(|value| (values[*value].counts.visitors, *value));
+        if !self.rules.has(Slip::NoSecondarySuppression) {
+            let all: u64 = values.values().map(|pending| pending.counts.visitors).sum();
+            let going = |go: &[&String]| go.iter().map(|value| values[*value].counts.visitors).sum::<u64>();
+            while !go.is_empty() && (1..K).contains(&(all - going(&go))) {
+                go.remove(0);
+            }
+        }
+        let go: Vec<String> = go.into_iter().cloned().collect();
+        for value in go {
+            let of_site = self.of_site.get(&(list.2, value.clone())).copied().unwrap_or(0);
+            let pending = self.lists.get_mut(list).and_then(|values| values.get_mut(&value)).expect("it was decided");
+            let counts = std::mem::take(&mut pending.counts);
+            pending.of_site_then = of_site;
+            let booked = if self.rules.has(Slip::FirstDay) { pending.began } else { day };
+            let (subject, item, dim) = (SUBJECTS[list.0].0, list.1.clone(), list.2);
+            let sum = self.published.entry(Row { day: booked, subject, item, dim, value }).or_default();
+            sum.visitors += counts.visitors;
+            sum.visits += counts.visits;
+        }
+    }
+
+    fn may_go(&self, day: Date, list: &List, value: &str) -> bool {
+        let pending = &self.lists[list][value];
+        let enough = if self.rules.has(Slip::NoNetworks) { pending.counts.visitors >= K } else { is_lot(pending) };
+        if !enough || !(pending.counts.visitors >= 2 * K || self.heads(day, list, value)) {
+            return false;
+        }
+        if list.0 == 0 {
+            return true;
+        }
+        // An item splits its site.
+        let (_, _, dim) = list;
+        let site = self.lists.get(&(0, String::new(), *dim)).and_then(|values| values.get(value));
+        let step = self.rules.has(Slip::NoStep) || site.is_none_or(|site| site.counts.visitors == 0);
+        let of_site = self.of_site.get(&(*dim, value.to_owned())).copied().unwrap_or(0);
+        let others = of_site.saturating_sub(pending.of_site_then + pending.counts.visitors);
+        step && (others == 0 || others >= K || self.rules.has(Slip::NoComplement))
+    }
+
+    /// The coin of a cell and day.
+    fn heads(&self, day: Date, list: &List, value: &str) -> bool {
+        if self.rules.has(Slip::NoCoin) {
+            return true;
+        }
+        let mut text = blake3::hash(self.site.as_bytes()).as_bytes()[..16].to_vec();
+        for word in [SUBJECTS[list.0].0, &list.1, list.2, value] {
+            text.extend(u32::try_from(word.len()).expect("short words").to_le_bytes());
+            text.extend(word.as_bytes());
+        }
+        let number = (day - jiff::civil::date(1970, 1, 1)).get_days();
+        text.extend(u16::try_from(number).expect("a day of this century").to_le_bytes());
+        blake3::keyed_hash(&self.rules.coin_key, &text).as_bytes()[0] & 1 == 1
+    }
+}
+
+fn is_lot(pending: &Pending) -> bool {
+    pending.counts.visitors >= K && pending.counts.networks >= K
+}
