@@ -1,5 +1,6 @@
 //! Who may see what, through real HTTP: everybody there is, and every way to become somebody.
 
+mod forged;
 mod handover;
 mod login;
 mod secrets;

@@ -13,6 +13,7 @@ mod demo;
 mod differencing;
 mod disk;
 mod edge;
+mod former;
 mod layers;
 mod ledger;
 mod mail;
