@@ -88,6 +88,7 @@ test("a share link shows its days to a stranger, after its password, and nothing
   const agent = await page.evaluate(() => navigator.userAgent);
   for (let n = 0; n < 3; n += 1) await collector.hit(view, { origin: collector.page(""), "user-agent": agent });
   await collector.flush(NEXT_DAY);
+  await collector.publish();
   const link = { from: DAY, to: DAY, password: "between us two" };
   const { url } = await operate(collector, "POST", "/api/v1/sites/demo/shares", link, NEXT_DAY);
 
@@ -102,20 +103,21 @@ test("a share link shows its days to a stranger, after its password, and nothing
   await expect(page.getByRole("heading", { name: "demo" })).toBeVisible();
   await expect(page.locator(".span")).toHaveText("Mon, 2 Mar 2026");
   await expect(page.locator(".number").filter({ hasText: "Page views" }).locator("b")).toHaveText("3");
-  await expect(page.getByText("Fewer than 20 visitors: not shown.").first()).toBeVisible();
+  await expect(page.locator("#sources").getByRole("button", { name: "Not yet shown" })).toBeVisible();
   await expect(page.getByLabel("Range")).toHaveCount(0);
-  await expect(page.locator("table button, a[download]")).toHaveCount(0);
+  await expect(page.locator("table button:not([aria-expanded]), a[download]")).toHaveCount(0);
   expect(await violations(page)).toEqual([]);
 
   const [{ id }] = (await operate(collector, "GET", "/api/v1/sites/demo/shares")).rows;
   await operate(collector, "DELETE", `/api/v1/sites/demo/shares/${id}`);
   await page.reload();
-  await expect(page.getByRole("heading", { name: "This link is over" })).toBeVisible();
+  await expect(page.getByRole("heading", { name: "This link has expired or been revoked" })).toBeVisible();
 });
 
 test("a share link shows in a frame of the site's own origins only", async ({ page, platform }) => {
   const collector = await platform("", CONFIG);
   await collector.flush(NEXT_DAY);
+  await collector.publish();
   const { url } = await operate(collector, "POST", "/api/v1/sites/demo/shares", { from: DAY, to: DAY }, NEXT_DAY);
   const frame = `<title>mia</title><iframe src="${collector.url}${url}?embed=1" width="600" height="400"></iframe>`;
   await elsewhere({ "/": frame }, async (other) => {

@@ -101,6 +101,11 @@ export const start = async (preset = "", more = "") => {
       const answer = await fetch(`${direct}/test/flush`, { method: "POST", headers: now ? { "x-footfall-now": String(now) } : {} });
       expect(answer.status).toBe(200);
     },
+    /** Publishes the attributes of every day that is over. */
+    publish: async () => {
+      const answer = await fetch(`${direct}/test/publish`, { method: "POST" });
+      expect(answer.status, await answer.text()).toBe(200);
+    },
     /** What the API answers about a site: report, vitals, faults. */
     ask: async (what, site = "demo", query = `from=${DAY}&to=${DAY}`) => {
       const answer = await fetch(`${direct}/api/v1/sites/${site}/${what}?${query}`);

@@ -35,7 +35,7 @@ const nothingCounted = async (collector) => {
   const report = await collector.report();
   expect(report.totals).toEqual(NOTHING);
   expect(report.subjects).toEqual({ page: { hits: 0, rows: [] }, link: { hits: 0, rows: [] }, event: { hits: 0, rows: [] } });
-  expect(report.dimensions.source).toEqual({ rows: [] });
+  expect(report.dimensions.source).toEqual({ published: 0, pending: 0, rows: [] });
 };
 
 /** A list of the dashboard as rows of text, and a headline number of it. */
@@ -70,7 +70,7 @@ test("views and clicks of one who accepted are counted exactly, as one visitor a
   expect(report.subjects.page.rows.map(short)).toEqual([["/u/demo", 3, 1, 1], ["/u/demo/shop", 1, 1, 1]]);
   expect(report.subjects.link.rows.map(short)).toEqual([["newsletter", 2, 1, 1], ["bowl", 1, 1, 1], ["shop", 1, 1, 1]]);
   expect(report.subjects.event.rows).toEqual([]);
-  expect(report.dimensions.source).toEqual({ fewer_than: 5 });
+  expect(report.dimensions.source).toEqual({ published: 0, pending: 1, rows: [] });
   await page.goto(REPORT);
   await expect(total(page, "Visitors")).toHaveText("1");
   await expect(total(page, "Visits")).toHaveText("1");
@@ -79,7 +79,7 @@ test("views and clicks of one who accepted are counted exactly, as one visitor a
   const [pages, links] = [await rows(list(page, "Pages")), await rows(list(page, "Links"))];
   expect(pages.map((row) => row.slice(0, 3))).toEqual([["/u/demo", "3", "1"], ["/u/demo/shop", "1", "1"]]);
   expect(links.map((row) => row.slice(0, 4))).toEqual([["newsletter", "2", "50%", "1"], ["bowl", "1", "25%", "1"], ["shop", "1", "25%", "1"]]);
-  await expect(page.locator("#sources")).toContainText("Fewer than 5 visitors: not shown.");
+  await expect(page.locator("#sources")).toContainText("Shown after the day is over.");
   await page.getByRole("button", { name: "As a table" }).click();
   const hours = await rows(list(page, "Visitors over time"));
   expect(hours.filter(([, n]) => n !== "0")).toEqual([["Mon, 2 Mar 2026, 10:00", "1", "0"]]);
@@ -87,8 +87,8 @@ test("views and clicks of one who accepted are counted exactly, as one visitor a
 
   await list(page, "Pages").getByRole("button", { name: "/u/demo/shop" }).click();
   await expect(page).toHaveURL(/filter=page%3A%2Fu%2Fdemo%2Fshop/);
-  await expect(page.getByRole("heading", { name: "Fewer than 5 visitors" })).toBeVisible();
-  await page.getByRole("button", { name: "Show everything" }).click();
+  await expect(total(page, "Page views")).toHaveText("1");
+  await page.getByRole("button", { name: "Remove the filter" }).click();
   await expect(total(page, "Page views")).toHaveText("4");
 });
 

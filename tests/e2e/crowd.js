@@ -20,8 +20,8 @@ trusted = ["127.0.0.0/8"]
 [registry]
 refresh_secs = 1
 `;
-/** Networks of well-known hosts in six countries. */
-const NETWORKS = ["217.160.0", "217.160.0", "8.8.8", "212.27.48", "212.58.244", "200.160.2"];
+/** Networks of well-known hosts in five countries; everybody is in one of their own, because values are shown by networks too. */
+const NETWORKS = [(n) => `88.198.${n}`, (n) => `88.198.${n + 100}`, (n) => `8.8.${n + 8}`, (n) => `212.27.${n + 48}`, (n) => `212.58.${n + 244}`, (n) => `200.160.${n + 2}`];
 const LANGUAGES = ["de-DE", "en-GB", "fr-FR"];
 const LINKS = ["newsletter", "newsletter", "newsletter", "shop", "https://www.example.com/tickets/spring-tour-2026"];
 const AGENTS = [
@@ -54,14 +54,14 @@ const measured = (url, i) => [
   ...(i % 11 === 5 ? [{ kind: "fault", url: `${url}/gone`, fault: "not_found" }] : []),
 ];
 
-/** Feeds `days` of them; answers how many people came in all. */
+/** Feeds `days` of them and publishes those that are over; answers how many people came in all. */
 export const crowd = async (collector, { name = "demo", days = DAYS, harm = false } = {}) => {
   const url = collector.page(`/u/${name}`);
   let people = 0;
   for (let day = DAYS - days; day < DAYS; day++) {
     for (let i = 0; i < PEOPLE[day]; i++) {
       const at = START + day * DAY_MS + Math.floor((i / PEOPLE[day]) * 11) * HOUR;
-      const headers = { "user-agent": AGENTS[i % 3](i), "accept-language": LANGUAGES[i % 3], "x-forwarded-for": `${NETWORKS[i % NETWORKS.length]}.${i + 1}`, "x-footfall-now": String(at) };
+      const headers = { "user-agent": AGENTS[i % 3](i), "accept-language": LANGUAGES[i % 3], "x-forwarded-for": `${NETWORKS[i % NETWORKS.length](Math.floor(i / NETWORKS.length))}.${i + 1}`, "x-footfall-now": String(at) };
       for (const body of [visit(url, day, i), measured(url, i)]) expect((await collector.hit(body, headers)).status).toBe(202);
       const later = { ...headers, "x-footfall-now": String(at + 20_000 + 3000 * i) };
       expect((await collector.hit({ kind: "leave", url: i % 3 === 0 ? `${url}/shop` : url, engaged: 9000 + 1300 * i }, later)).status).toBe(202);
@@ -83,5 +83,6 @@ export const crowd = async (collector, { name = "demo", days = DAYS, harm = fals
     }
   }
   await collector.flush(NOW);
+  await collector.publish();
   return people;
 };

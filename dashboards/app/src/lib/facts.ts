@@ -1,5 +1,5 @@
 // A report's answer, told apart: what was asked decides which numbers are in it.
-import type { Breakdown, Compared, Item, ItemSeen, Report, Step, Value } from "./schema";
+import type { Breakdown, Compared, Item, ItemSeen, Report, Step } from "./schema";
 
 /** Counts of a subject; those that a question has no answer for are missing. */
 export interface Totals {
@@ -22,17 +22,13 @@ export const isEmpty = (report: Report): boolean => {
   return !!totals && totals.visits === 0 && !("hits" in totals && totals.hits);
 };
 
+/** Where too few people are measured or read a mail. */
 export interface Few { fewer_than: number }
 export const isFew = (found: unknown): found is Few => typeof found === "object" && found !== null && "fewer_than" in found;
 
-export const itemsOf = (report: Report, subject: string): { hits: number | null; rows: (Item | ItemSeen)[] } | Few | null => {
-  const items = (report.subjects as Record<string, { hits?: number; rows: (Item | ItemSeen)[] } | Few | undefined> | undefined)?.[subject];
-  if (!items) return null;
-  return isFew(items) ? items : { hits: items.hits ?? null, rows: items.rows };
+export const itemsOf = (report: Report, subject: string): { hits: number | null; rows: (Item | ItemSeen)[] } | null => {
+  const items = (report.subjects as Record<string, { hits?: number; rows: (Item | ItemSeen)[] } | undefined> | undefined)?.[subject];
+  return items ? { hits: items.hits ?? null, rows: items.rows } : null;
 };
-export const valuesOf = (report: Report, dimension: string): Value[] | Few | null => {
-  const found = (report.dimensions as Record<string, Breakdown | undefined> | undefined)?.[dimension];
-  if (!found) return null;
-  return isFew(found) ? found : found.rows;
-};
+export const valuesOf = (report: Report, dimension: string): Breakdown | null => report.dimensions?.[dimension] ?? null;
 export type { Step };

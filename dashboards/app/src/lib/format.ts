@@ -29,12 +29,17 @@ const format = (options: Intl.DateTimeFormatOptions) => {
 };
 export const shortDay = format({ day: "numeric", month: "short" });
 export const longDay = format({ weekday: "short", day: "numeric", month: "short", year: "numeric" });
+const weekday = format({ weekday: "long" });
+const dayAndMonth = format({ day: "numeric", month: "long" });
 const plainDay = format({ day: "numeric", month: "short", year: "numeric" });
 const monthOf = format({ month: "long", year: "numeric" });
 const shortMonth = format({ month: "short" });
 
 export const shift = (day: string, by: number): string => new Date(Date.parse(day) + by * DAY).toISOString().slice(0, 10);
 export const daysIn = (from: string, to: string): number => Math.round((Date.parse(to) - Date.parse(from)) / DAY) + 1;
+/** "Friday, 27 November", with the year where it is not that of `beside`. */
+export const fullDay = (day: string, beside: string): string =>
+  `${weekday(day)}, ${dayAndMonth(day)}${day.slice(0, 4) === beside.slice(0, 4) ? "" : ` ${day.slice(0, 4)}`}`;
 /** `beside`: a day whose year is said already. */
 export const span = (from: string, to: string, beside = ""): string => {
   const year = (day: string) => day.slice(0, 4);

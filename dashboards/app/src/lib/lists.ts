@@ -1,8 +1,9 @@
 // Every list the dashboard shows: where it is in a report, how a row is named, what stands in its columns.
-import { isFew, itemsOf, totalsOf, valuesOf, type Few } from "./facts";
+import { itemsOf, totalsOf, valuesOf } from "./facts";
 import { brief, count, duration, money, percent } from "./format";
-import { isChoosable, linkName, named } from "./names";
-import type { Item, ItemSeen, Report } from "./schema";
+import { NONE, isChoosable, linkName, named } from "./names";
+import { isOfValue } from "./published";
+import type { Breakdown, Item, ItemSeen, Report } from "./schema";
 import type { FilterBy } from "./view.svelte";
 
 export interface Row {
@@ -27,7 +28,9 @@ export interface List {
   table: string;
   by?: FilterBy;
   columns: (report: Report) => Column[];
-  rows: (report: Report) => Row[] | Few | null;
+  rows: (report: Report) => Row[] | null;
+  /** Where rows are of people's attributes: how many are shown, and how many still wait. */
+  breakdown?: (report: Report) => Breakdown | null;
   /** Where there is nothing. */
   empty: string;
 }
@@ -48,7 +51,7 @@ const measured = (rows: Omit<Row, "share">[], by: (row: Omit<Row, "share">) => n
 type Extras = (row: Item, all: number | null, report: Report) => string[];
 const items = (report: Report, subject: string, name: (item: string) => string, extras: Extras, by: (row: Item) => number = (row) => row.hits) => {
   const found = itemsOf(report, subject);
-  if (!found || isFew(found)) return found;
+  if (!found) return null;
   const rows = found.rows.map((row) => ({
     key: row.item, name: name(row.item), title: row.item, choosable: isChoosable(row.item), hits: isWhole(row) ? by(row) : 0,
     visitors: row.visitors, visits: row.visits, more: isWhole(row) ? extras(row, found.hits, report) : [],
@@ -61,7 +64,7 @@ const asIs = (item: string) => named("item", item);
 
 export const LINKS: List = {
   id: "links", title: "Links", heading: "Link", table: "link", by: "link", empty: "No link was clicked in these days.",
-  columns: unless([number("Clicks", (row) => row.hits), extra("Share", 0, "Of all clicks"), number("Clickers", (row) => row.visitors, "Visitors who clicked, counted anew each day", true),
+  columns: unless([number("Clicks", (row) => row.hits), extra("Share", 0, "Of all clicks"), number("Unique clicks", (row) => row.visitors, "Visitors who clicked, counted anew each day", true),
     extra("Rate", 1, "Visits with a click on it, of all visits", false), extra("After", 2, "Mean time from the page view to the click")]),
   rows: (report) => items(report, "link", (item) => linkName(named("item", item)), (row, all) =>
     [share(row.hits, all), share(row.visits, totalsOf(report)?.visits), row.hits ? duration(row.seconds / row.hits) : "–"]),
@@ -86,15 +89,18 @@ export const EVENTS: List = {
   rows: (report) => items(report, "event", asIs, (row) => [earned(report, row.item)]),
 };
 
+const titled = (id: string, value: string) => (value === NONE ? "Came by a link without utm_campaign" : named(id, value));
 const values = (id: string, title: string, heading: string, empty: string, by?: FilterBy): List => ({
   id, title, heading, table: id, ...(by ? { by } : {}), empty,
-  columns: () => [PEOPLE, extra("Share", 0, "Of these visitors", false)],
+  columns: () => [PEOPLE, extra("Share", 0, "Of the visitors shown", false)],
+  breakdown: (report) => valuesOf(report, id),
   rows: (report) => {
     const found = valuesOf(report, id);
-    if (!found || isFew(found)) return found;
-    const all = report.totals?.visitors;
-    return measured(found.map((row) => ({ key: row.value, name: named(id, row.value), title: named(id, row.value), choosable: isChoosable(row.value),
-      hits: 0, visitors: row.visitors, visits: row.visits, more: [share(row.visitors, all)] })), (row) => row.visitors);
+    if (!found) return null;
+    const rows = found.rows.map((row) => ({ key: row.value, name: named(id, row.value), title: titled(id, row.value), choosable: isChoosable(row.value),
+      hits: 0, visitors: row.visitors, visits: row.visits, more: [share(row.visitors, found.published)] }));
+    // Those without a campaign are most, and say nothing about campaigns: last, and no measure for the others.
+    return measured(rows.sort((a, b) => Number(a.key === NONE) - Number(b.key === NONE)), (row) => (row.key === NONE ? 0 : row.visitors));
   },
 });
 export const SOURCES: List[] = [
@@ -108,4 +114,7 @@ export const TECH: List[] = [
   values("os", "Systems", "System", "Nobody came in these days."),
   values("language", "Languages", "Language", "Nobody came in these days."),
 ];
+
+/** In a view of one source, country or campaign, what is not there may only not be shown yet. */
+export const emptyOf = (list: List, report: Report): string => (isOfValue(report) ? "Nothing shown yet in these days." : list.empty);
 export const tooFew = (k: number) => `Fewer than ${count(k)} visitors: not shown.`;

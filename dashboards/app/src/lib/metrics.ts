@@ -34,11 +34,15 @@ const ITEM: Record<string, Metric[]> = {
   page: [visitors, visits, hits("Page views", "Of this page"), each("time", "Time on page", "While it had attention"), 
     { id: "entries", label: "Entries", hint: "Visits that began here", of: (t) => known(t.entries), say: brief },
     { id: "exits", label: "Exits", hint: "Visits that ended here", of: (t) => known(t.exits), say: brief }],
-  link: [{ ...visitors, label: "Clickers", hint: "Visitors who clicked, counted anew each day" }, visits, hits("Clicks", "On this link"),
+  link: [{ ...visitors, label: "Unique clicks", hint: "Visitors who clicked, counted anew each day" }, visits, hits("Clicks", "On this link"),
     { ...each("time", "Time to click", "From the page view to the click"), lessIsBetter: true }],
   event: [visitors, visits, hits("Times", "That it happened")],
 };
-const VALUE = [visitors, visits];
+// Of one source, country or campaign: published numbers, not live ones.
+const VALUE: Metric[] = [
+  { ...visitors, label: "Visitors shown", hint: "Shown in groups, counted anew each day" },
+  { ...visits, label: "Visits shown", hint: "Of the visitors shown" },
+];
 
 export const metricsOf = (by: string | undefined): Metric[] => (by === undefined ? SITE : (ITEM[by] ?? VALUE));
 

@@ -5,7 +5,11 @@ export const SINGULAR: Record<string, string> = { page: "Page", link: "Link", ev
 const countries = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
 const languages = new Intl.DisplayNames("en", { type: "language", fallback: "code" });
 
+/** The absence of a value is a value too: it is counted like the others. */
+export const NONE = "(none)";
+
 export const named = (by: string, value: string): string => {
+  if (by === "campaign" && value === NONE) return "No campaign";
   if (value in SAID) return SAID[value] ?? value;
   try {
     if (by === "country") return countries.of(value) ?? value;
@@ -16,8 +20,8 @@ export const named = (by: string, value: string): string => {
   return by === "device" ? (DEVICES[value] ?? value) : value;
 };
 
-/** A folded rest is no value to ask for. */
-export const isChoosable = (value: string): boolean => value !== "(other)";
+/** A rest, or the lack of a value, is nothing to ask for. */
+export const isChoosable = (value: string): boolean => value !== "(other)" && value !== NONE;
 
 const HOME = /^https?:\/\/(www\.)?/;
 /** A link's target without what every link has; the whole of it is in the row's title. */

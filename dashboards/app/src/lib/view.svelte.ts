@@ -1,4 +1,5 @@
 // What is looked at, as the address bar holds it: so a view can be kept, sent and gone back to.
+import { isChoosable } from "./names";
 
 export const RANGES = { today: "Today", yesterday: "Yesterday", "7d": "7 days", "28d": "28 days", "30d": "30 days", "90d": "90 days",
   month: "This month", year: "This year", all: "All time" } as const;
@@ -30,6 +31,12 @@ const UNSAID: View = { site: "", range: "7d", from: "", to: "", compare: "previo
   pages: "views", sources: "source", tech: "device", speed: "", tab: "sites" };
 const KEYS = Object.keys(UNSAID) as (keyof View)[];
 
+/** What a filter says, in its two parts. */
+export const filterOf = (filter: string): { by: FilterBy; value: string } | null => {
+  const by = FILTERS.find((name) => filter.startsWith(`${name}:`));
+  return by ? { by, value: filter.slice(by.length + 1) } : null;
+};
+
 const isDay = (text: string) => /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text));
 
 export const parse = (search: string): View => {
@@ -42,7 +49,8 @@ export const parse = (search: string): View => {
   if (!(view.range in RANGES)) view.range = UNSAID.range;
   if (!(view.compare in COMPARISONS)) view.compare = UNSAID.compare;
   if (!(view.interval in INTERVALS)) view.interval = "";
-  if (!FILTERS.some((by) => view.filter.startsWith(`${by}:`))) view.filter = "";
+  const chosen = filterOf(view.filter);
+  if (!chosen || !isChoosable(chosen.value)) view.filter = "";
   return view;
 };
 
@@ -82,10 +90,4 @@ export const question = (view: View): URLSearchParams => {
   if (view.interval) query.set("interval", view.interval);
   if (view.filter) query.set("filter", view.filter);
   return query;
-};
-
-/** What a filter says, in its two parts. */
-export const filterOf = (filter: string): { by: FilterBy; value: string } | null => {
-  const by = FILTERS.find((name) => filter.startsWith(`${name}:`));
-  return by ? { by, value: filter.slice(by.length + 1) } : null;
 };
