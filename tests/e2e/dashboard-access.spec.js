@@ -21,9 +21,12 @@ http_targets = true
 const test = base.extend({
   stage: [async ({}, use) => {
     const collector = await start("", ACCESS);
-    await crowd(collector);
-    await use(collector);
-    await collector.stop();
+    try {
+      await crowd(collector);
+      await use(collector);
+    } finally {
+      await collector.stop();
+    }
   }, { scope: "worker" }],
   collector: async ({ stage }, use) => use(stage),
   /** Whatever the page complains about fails the test; that somebody is refused is said on purpose. */

@@ -8,13 +8,16 @@ import { CONFIG, HARMFUL, NOW, PEOPLE, TODAY, crowd } from "./crowd.js";
 const test = base.extend({
   stage: [async ({}, use) => {
     const collector = await start("", CONFIG);
-    await crowd(collector);
-    await crowd(collector, { name: "harm", days: 1, harm: true });
-    // Names of new sites are kept within a second.
-    const known = async () => (await (await fetch(collector.page("/api/v1/sites"))).json()).rows.map(({ site }) => site);
-    await expect.poll(known).toEqual(["demo", "harm"]);
-    await use(collector);
-    await collector.stop();
+    try {
+      await crowd(collector);
+      await crowd(collector, { name: "harm", days: 1, harm: true });
+      // Names of new sites are kept within a second.
+      const known = async () => (await (await fetch(collector.page("/api/v1/sites"))).json()).rows.map(({ site }) => site);
+      await expect.poll(known).toEqual(["demo", "harm"]);
+      await use(collector);
+    } finally {
+      await collector.stop();
+    }
   }, { scope: "worker" }],
   collector: async ({ stage }, use) => use(stage),
   /** Whatever the page complains about fails the test. */
