@@ -1,7 +1,7 @@
 # The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test check size bench bench-page bench-report e2e chromium clean
+.PHONY: help run demo test attack check size bench bench-page bench-report e2e chromium clean
 
 # Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
@@ -10,6 +10,7 @@ help:
 	@echo 'make run     build and start the collector with the sample profile'
 	@echo 'make demo    the same, full of 90 days of made-up visits to look around in'
 	@echo 'make test    every test: cargo, then a real browser against the real collector'
+	@echo 'make attack  everything that was ever tried against the promises to visitors, in full; about an hour'
 	@echo 'make check   formatting, lints, licences, lock files, the scripts in the page'
 	@echo 'make size    what the dashboard costs to open, and what a page pays for our scripts'
 	@echo 'make bench   benchmarks'
@@ -51,6 +52,13 @@ test: node_modules/.installed
 e2e: node_modules/.installed tests/e2e/node_modules/.installed tracker/node_modules/.installed chromium
 	cargo build --locked
 	cd tests/e2e && FOOTFALL_BIN="$(TARGET)/debug/footfall" node_modules/.bin/playwright test
+
+# Small in `make test`. Ends with lines for machines; tests/attacks/README.md says what they mean.
+attack: node_modules/.installed tests/e2e/node_modules/.installed chromium
+	cargo build --locked
+	cd tests/e2e && FOOTFALL_BIN="$(TARGET)/debug/footfall" node_modules/.bin/playwright test consent.spec.js
+	node tests/attacks/core_dump.mjs "$(TARGET)/debug/footfall"
+	cargo test --locked --test attacks -- --full
 
 chromium:
 	@scripts/need-chromium

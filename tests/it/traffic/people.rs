@@ -94,7 +94,7 @@ impl Registry {
     }
 
     /// The country of the /24 or /48 the address lies in.
-    fn country(&self, address: IpAddr) -> String {
+    pub fn country(&self, address: IpAddr) -> String {
         #[derive(serde::Deserialize)]
         struct Record<'a> {
             country_code: Option<&'a str>,
