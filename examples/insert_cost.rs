@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use footfall::aggregate::{DailyKey, Sums, Sym};
-use footfall::event::{Counts, Day, SiteId, Subject};
+use footfall::aggregate::{AttributeCounts, AttributeKey, AttributeSums, Sums, Sym};
+use footfall::event::{Day, SiteId, Subject};
 use footfall::store::engine::Limits;
 use footfall::store::schema::Table;
 use footfall::store::{Store, StoreOptions, native};
@@ -61,7 +61,7 @@ async fn main() -> anyhow::Result<()> {
 
 /// Keys that repeat from segment to segment, as those of a site's day do.
 fn segment(seed: u32) -> Sums {
-    let mut strings: Vec<Box<str>> = vec!["".into()];
+    let mut strings: Vec<Box<str>> = vec!["".into(), "UTC".into()];
     strings.extend((0..ITEMS).map(|n| format!("/stories/{}/chapter-{n}", n % 97).into()));
     strings.extend((0..VALUES).map(|n| format!("value{n}.example").into()));
     let mut state = u64::from(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -71,23 +71,25 @@ fn segment(seed: u32) -> Sums {
         state ^= state << 17;
         (state >> 33) as u32 % below
     };
-    let mut daily: Vec<(DailyKey, Counts)> = (0..ROWS)
+    let mut rows: Vec<(AttributeKey, AttributeCounts)> = (0..ROWS)
         .map(|_| {
             let subject = Subject::ALL[random(4) as usize];
             let dims = subject.dimensions();
             let dim = dims[random(dims.len() as u32) as usize];
-            let item = if subject == Subject::Site { Sym(0) } else { Sym(1 + random(ITEMS)) };
+            let item = if subject == Subject::Site { Sym(0) } else { Sym(2 + random(ITEMS)) };
             // Few values are most of them.
-            let value = Sym(1 + ITEMS + random(VALUES).min(random(VALUES)).min(random(VALUES)));
+            let value = Sym(2 + ITEMS + random(VALUES).min(random(VALUES)).min(random(VALUES)));
             let site =
                 SiteId::from_u128(u128::from(random(5_000)).wrapping_mul(0xd6e8_feb8_6659_fd93_8bd5_1b6a_9c3f_2e71));
-            let key = DailyKey { site, day: Day::from_number(20_514), subject, dim, item, value };
-            (key, Counts([0, 1 + random(2), 1 + random(3), 0, 0, 0, 0]))
+            let (zone, day) = (Sym(1), Day::from_number(20_514));
+            let key = AttributeKey { site, zone, day, subject, dim, item, value };
+            let visitors = 1 + random(2);
+            (key, AttributeCounts { visitors, visits: 1 + random(3), networks: visitors, platform_networks: 0 })
         })
         .collect();
-    daily.sort_by_key(|(key, _)| *key);
-    daily.dedup_by_key(|(key, _)| *key);
-    Sums { strings, daily, ..Sums::default() }
+    rows.sort_by_key(|(key, _)| *key);
+    rows.dedup_by_key(|(key, _)| *key);
+    Sums { attributes: AttributeSums { strings, rows }, ..Sums::default() }
 }
 
 struct Cost {

@@ -34,13 +34,23 @@ pub struct Meters {
 }
 
 /// Name, whether it only grows, meaning. The page, its descriptions and docs/OPERATING.md follow this list.
-const METERS: [(&str, bool, &str); 32] = [
+const METERS: [(&str, bool, &str); 35] = [
     ("footfall_hits_total", true, "Hits answered 202 after their counts were on disk, repeats included"),
     ("footfall_batches_total", true, "Batches written and synced"),
     ("footfall_journal_bytes_total", true, "Bytes written to the journal"),
     ("footfall_journal_full", false, "1 while hits are answered 503 for want of room"),
     ("footfall_journal_waiting_bytes", false, "Bytes of segments on disk, the open one's reserved space included"),
     ("footfall_journal_damaged_total", true, "Damaged places found in the journal at the last start"),
+    (
+        "footfall_attribute_rows_lost_total",
+        true,
+        "Attribute rows of open segments whose key was gone at the last start, after a power cut",
+    ),
+    (
+        "footfall_attribute_rows_held",
+        false,
+        "Attribute rows that wait for more visits of their site, or for its day to be over",
+    ),
     ("footfall_segments_waiting", false, "Sealed segments that wait for the store"),
     ("footfall_segments_inserted_total", true, "Segments the store acknowledged"),
     ("footfall_rows_inserted_total", true, "Rows the store acknowledged"),
@@ -57,6 +67,11 @@ const METERS: [(&str, bool, &str); 32] = [
     ),
     ("footfall_visitors_in_memory", false, "Visitors of the living days"),
     ("footfall_over_cap_visitors_total", true, "Hits counted without their visitor: limits.visitors is met"),
+    (
+        "footfall_over_cap_grants_total",
+        true,
+        "Hits counted without their visitor: one consent has made limits.visitors_per_grant visitors",
+    ),
     ("footfall_over_cap_values_total", true, "Texts counted as (other): a cap of distinct values is met"),
     ("footfall_over_cap_sites_total", true, "Hits not counted: limits.sites is met"),
     ("footfall_over_cap_ids_total", true, "Hit ids not remembered: limits.hit_ids is met"),
@@ -132,6 +147,8 @@ impl Meters {
             read(&hits.full),
             Some(journal.folder.bytes()),
             Some(journal.recovered.damaged as u64),
+            Some(journal.recovered.lost_rows),
+            read(&hits.held_rows),
             waiting.as_ref().map(|waiting| waiting.segments),
             read(&flush.segments),
             read(&flush.rows),
@@ -140,6 +157,7 @@ impl Meters {
             Some(waiting.map_or(0, |waiting| waiting.overdue_secs)),
             read(&hits.visitors),
             read(&hits.overflow_visitors),
+            read(&hits.overflow_grants),
             read(&hits.overflow_texts),
             read(&hits.overflow_sites),
             read(&hits.overflow_ids),

@@ -61,7 +61,8 @@ unprintable!(event::Address, event::Agent<'static>, event::Hints<'static>, event
 unprintable!(event::Cookies<'static>);
 unprintable!(event::Payload<'static>, event::RawHit<'static>, consent::AdmittedHit<'static>);
 // A value that tells one visitor from another, and what carries it.
-unprintable!(pseudonym::Event, pseudonym::MailEvent, pseudonym::Openers, pseudonym::Touch, pseudonym::Visits);
+unprintable!(pseudonym::Event, pseudonym::MailEvent, pseudonym::Openers, pseudonym::Touch<'static>, pseudonym::Visits);
+unprintable!(pseudonym::Visitor);
 // These two are copied inside of the folders that own them; nothing can print them or write them down.
 assert_not_impl_any!(pseudonym::VisitorKey: Debug, Display, Serialize);
 assert_not_impl_any!(consent::ConsentId: Debug, Display, Serialize);

@@ -4,14 +4,18 @@
 //! there, in the order of the alphabet, and rows are sorted and summed: the order in which hits came in is gone before anything is
 //! written.
 
+use super::attributes::{AttributeCounts, AttributeKey, AttributeSums};
 use super::book::Books;
 use super::sums::{DailyKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
+use super::texts::Part;
 use crate::event::{Bucket, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, SiteId, Subject};
 
-/// What a batch adds to its segment. `sums.strings` are new to the segment and are numbered from `base`.
+/// What a batch adds to its segment. `sums.strings` are new to the segment and are numbered from `base`, those of its attributes from
+/// `attribute_base`.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Delta {
     pub base: u32,
+    pub attribute_base: u32,
     pub sums: Sums,
 }
 
@@ -29,14 +33,28 @@ pub(super) struct DailyDraft {
     pub(super) site: SiteId,
     pub(super) day: Day,
     pub(super) subject: Subject,
-    pub(super) dim: Dimension,
     pub(super) item: Draft,
-    pub(super) value: Draft,
 }
+
+/// A row with an attribute. All its texts are of one book, and there are many such rows: so the book stands in it once.
+#[derive(Clone, Copy)]
+pub(super) struct AttributeDraft {
+    pub(super) site: SiteId,
+    pub(super) book: u32,
+    pub(super) day: Day,
+    pub(super) subject: Subject,
+    pub(super) dim: Dimension,
+    /// [`NO_ITEM`] for the site itself.
+    pub(super) item: u32,
+    pub(super) value: u32,
+}
+
+pub(super) const NO_ITEM: u32 = u32::MAX;
 
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) daily: Vec<(DailyDraft, Counts)>,
+    pub(super) attributes: Vec<(AttributeDraft, AttributeCounts)>,
     pub(super) hourly: Vec<(HourlyKey, Counts)>,
     pub(super) money: Vec<(MoneyDraft, (u32, u64))>,
     pub(super) vitals: Vec<VitalDraft>,
@@ -91,29 +109,22 @@ impl Batch {
 
     pub(super) fn rows(&self) -> usize {
         let of_visits = self.daily.len() + self.hourly.len() + self.money.len();
-        of_visits + self.vitals.len() + self.faults.len() + self.mail.len()
+        of_visits + self.attributes.len() + self.vitals.len() + self.faults.len() + self.mail.len()
     }
 
-    /// Numbers the texts for the segment and sums the rows. `next` is the segment's next free number.
-    pub(super) fn take(&mut self, books: &mut Books, segment: u32, next: u32) -> Delta {
-        let strings = self.number_texts(books, segment, next);
+    /// Numbers the texts for the segment and sums the rows. The two numbers are the segment's next free ones.
+    pub(super) fn take(&mut self, books: &mut Books, segment: u32, next: u32, attribute_next: u32) -> Delta {
+        let fresh = unknown(books, Part::Totals, segment, self.texts_of_totals());
+        let strings = number(books, Part::Totals, segment, fresh, next);
+        let attributes = self.take_attributes(books, segment, attribute_next);
         let sym = |draft: Draft| match draft {
             None => Sym::EMPTY,
-            Some((book, id)) => {
-                Sym(books[book].texts.sym(id, segment).expect("every text of the batch was numbered above"))
-            }
+            Some((book, id)) => books[book].sym(id, Part::Totals, segment),
         };
-        let daily = self.daily.drain(..).map(|(d, counts)| {
-            let key = DailyKey {
-                site: d.site,
-                day: d.day,
-                subject: d.subject,
-                dim: d.dim,
-                item: sym(d.item),
-                value: sym(d.value),
-            };
-            (key, counts)
-        });
+        let daily = self
+            .daily
+            .drain(..)
+            .map(|(d, counts)| (DailyKey { site: d.site, day: d.day, subject: d.subject, item: sym(d.item) }, counts));
         let daily = summed(daily.collect(), |sum, counts| *sum += counts);
         let hourly = summed(std::mem::take(&mut self.hourly), |sum, counts| *sum += counts);
         let money = self.money.drain(..).map(|(d, amount)| {
@@ -136,31 +147,54 @@ impl Batch {
             (MailKey { day: d.day, template, batch: d.batch, action: d.action, link, reader: d.reader }, counts)
         });
         let mail = summed(mail.collect(), plus_both);
-        Delta { base: next, sums: Sums { strings, daily, hourly, money, drops: Vec::new(), vitals, faults, mail } }
+        let sums = Sums { strings, daily, hourly, money, drops: Vec::new(), vitals, faults, mail, attributes };
+        Delta { base: next, attribute_base: attribute_next, sums }
     }
 
-    fn number_texts(&self, books: &mut Books, segment: u32, next: u32) -> Vec<Box<str>> {
-        let of_daily = self.daily.iter().flat_map(|(d, _)| [d.item, d.value]);
+    fn texts_of_totals(&self) -> impl Iterator<Item = (u32, u32)> {
+        let of_daily = self.daily.iter().map(|(d, _)| d.item);
         let of_vitals = self.vitals.iter().flat_map(|d| [d.path, d.device]);
         let of_faults = self.faults.iter().flat_map(|d| [d.path, d.fault]);
         let of_mails = self.mail.iter().flat_map(|(d, _)| [d.template, d.link]);
         let of_others = of_vitals.chain(of_faults).chain(of_mails).chain(self.money.iter().map(|(d, _)| d.event));
-        let drafts = of_daily.chain(of_others).flatten();
-        let mut fresh: Vec<(u32, u32)> =
-            drafts.filter(|&(book, id)| books[book].texts.sym(id, segment).is_none()).collect();
-        fresh.sort_unstable_by(|a, b| text(books, *a).cmp(text(books, *b)).then(a.cmp(b)));
-        fresh.dedup();
-        let mut strings: Vec<Box<str>> = Vec::new();
-        for (book, id) in fresh {
-            let known = text(books, (book, id));
-            if strings.last().is_none_or(|last| **last != *known) {
-                strings.push(known.into());
-            }
-            let sym = next + u32::try_from(strings.len()).expect("a batch holds far fewer than 2^32 texts") - 1;
-            books[book].texts.set_sym(id, segment, sym);
-        }
-        strings
+        of_daily.chain(of_others).flatten()
     }
+
+    fn take_attributes(&mut self, books: &mut Books, segment: u32, next: u32) -> AttributeSums {
+        let zone_of = |book: u32| books[book].zone;
+        let drafts = self.attributes.iter().map(|(draft, _)| draft);
+        let texts = drafts.flat_map(|d| [zone_of(d.book), d.item, d.value].map(|id| (d.book, id)));
+        let fresh = unknown(books, Part::Attributes, segment, texts.filter(|(_, id)| *id != NO_ITEM));
+        let strings = number(books, Part::Attributes, segment, fresh, next);
+        let rows = self.attributes.drain(..).map(|(d, counts)| {
+            let book = &books[d.book];
+            let sym = |id: u32| if id == NO_ITEM { Sym::EMPTY } else { book.sym(id, Part::Attributes, segment) };
+            let (zone, item, value) = (sym(book.zone), sym(d.item), sym(d.value));
+            (AttributeKey { site: d.site, zone, day: d.day, subject: d.subject, dim: d.dim, item, value }, counts)
+        });
+        AttributeSums { strings, rows: summed(rows.collect(), |sum, counts| *sum += counts) }
+    }
+}
+
+/// The texts that a part of the segment does not know.
+fn unknown(books: &Books, part: Part, segment: u32, texts: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
+    texts.filter(|&(book, id)| books[book].texts.sym(id, part, segment).is_none()).collect()
+}
+
+/// Gives them their numbers there, in the order of the alphabet.
+fn number(books: &mut Books, part: Part, segment: u32, mut fresh: Vec<(u32, u32)>, next: u32) -> Vec<Box<str>> {
+    fresh.sort_unstable_by(|a, b| text(books, *a).cmp(text(books, *b)).then(a.cmp(b)));
+    fresh.dedup();
+    let mut strings: Vec<Box<str>> = Vec::new();
+    for (book, id) in fresh {
+        let known = text(books, (book, id));
+        if strings.last().is_none_or(|last| **last != *known) {
+            strings.push(known.into());
+        }
+        let sym = next + u32::try_from(strings.len()).expect("a batch holds far fewer than 2^32 texts") - 1;
+        books[book].texts.set_sym(id, part, segment, sym);
+    }
+    strings
 }
 
 fn text(books: &Books, (book, id): (u32, u32)) -> &str {

@@ -6,17 +6,20 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use super::sums::Sym;
 use super::table::Caps;
-use super::texts::Texts;
+use super::texts::{Part, Scope, Texts};
 use crate::config::Zone;
 use crate::event::{Day, Millis, SiteId};
-use crate::pseudonym::{DaySpan, Openers, Visits};
+use crate::pseudonym::{DaySpan, Openers, VisitCaps, Visits};
 
 pub(super) struct Book {
     pub(super) span: Arc<DaySpan>,
     pub(super) texts: Texts,
     pub(super) visits: Visits,
     pub(super) openers: Openers,
+    /// The text of the zone's name.
+    pub(super) zone: u32,
     numbers: HashMap<SiteId, u32, RandomState>,
     sites: Vec<SiteId>,
     max_sites: usize,
@@ -24,9 +27,17 @@ pub(super) struct Book {
 
 impl Book {
     pub(super) fn new(span: Arc<DaySpan>, caps: &Caps) -> Book {
+        let mut texts = Texts::new(caps.texts);
+        let visit_caps = VisitCaps {
+            gap_secs: caps.visit_gap_secs,
+            visitors: caps.visitors,
+            touched: caps.touched_items,
+            visitors_per_grant: caps.visitors_per_grant,
+        };
         Book {
-            texts: Texts::new(caps.texts),
-            visits: Visits::new(Arc::clone(&span), caps.visit_gap_secs, caps.visitors, caps.touched_items),
+            zone: texts.intern(Scope::zone(), &span.zone_name, 1),
+            texts,
+            visits: Visits::new(Arc::clone(&span), visit_caps),
             openers: Openers::new(caps.visitors),
             span,
             numbers: HashMap::default(),
@@ -52,6 +63,11 @@ impl Book {
     /// Visitors of a site who did something in the last five minutes.
     pub(super) fn live(&self, site: SiteId, now: Millis) -> u32 {
         self.numbers.get(&site).map_or(0, |number| self.visits.live(*number, now))
+    }
+
+    /// The number a part of the segment knows a text by. Every text of a batch has one before its rows are taken.
+    pub(super) fn sym(&self, text: u32, part: Part, segment: u32) -> Sym {
+        Sym(self.texts.sym(text, part, segment).expect("the batch's texts were numbered before its rows were taken"))
     }
 
     pub(super) fn site(&self, number: u32) -> SiteId {

@@ -3,9 +3,11 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use super::attributes::AttributeSums;
 use super::batch::{Delta, plus, plus_both, summed};
+use super::held::{Held, Release, Wanted};
 use super::sums::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
-use crate::event::{Counts, OTHER, SiteId, Subject};
+use crate::event::{Counts, Millis, OTHER, SiteId, Subject};
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -18,8 +20,9 @@ pub struct Segment {
     vitals: Map<VitalKey, u32>,
     faults: Map<FaultKey, u32>,
     mail: Map<MailKey, (u32, u32)>,
-    /// Rows the sealed segment has at the most, the platform's included.
+    /// Rows of totals the sealed segment has at the most, the platform's included.
     rows: usize,
+    held: Held,
 }
 
 impl Default for Segment {
@@ -34,18 +37,45 @@ impl Default for Segment {
             faults: Map::default(),
             mail: Map::default(),
             rows: 0,
+            held: Held::default(),
         }
     }
 }
 
 impl Segment {
+    /// Rows of totals.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The number the next new string gets.
+    /// Rows with an attribute, those that were carried into it included.
+    pub fn attribute_rows(&self) -> usize {
+        self.held.rows()
+    }
+
+    /// The number the next new string of the totals gets.
     pub fn next_string(&self) -> u32 {
         u32::try_from(self.strings.len()).expect("a segment holds far fewer than 2^32 strings")
+    }
+
+    /// The number the next new string of the attributes gets.
+    pub fn next_attribute_string(&self) -> u32 {
+        self.held.next_string()
+    }
+
+    /// Whether attributes of a day that is over wait.
+    pub fn has_closed_days(&self, now: Millis) -> bool {
+        self.held.has_closed_days(now)
+    }
+
+    /// Whether attributes would be released.
+    pub fn releases(&self, rule: Release, wanted: Wanted, now: Millis) -> bool {
+        self.held.releases(rule, wanted, now)
+    }
+
+    /// The attributes that are not released: the next segment begins with them.
+    pub fn carried(&self, rule: Release, wanted: Wanted, now: Millis) -> AttributeSums {
+        self.held.carried(rule, wanted, now)
     }
 
     /// Adds a batch. Deltas come in order; where one was lost (a damaged journal), its strings read as `(other)`.
@@ -54,6 +84,7 @@ impl Segment {
             self.strings.push(OTHER.into());
         }
         self.strings.extend(delta.sums.strings.iter().cloned());
+        self.held.add(delta.attribute_base, &delta.sums.attributes);
         for (key, counts) in &delta.sums.daily {
             let rows = &mut self.rows;
             *self.daily.entry(*key).or_insert_with(|| {
@@ -82,16 +113,13 @@ impl Segment {
         self.rows += self.vitals.len() + self.faults.len() + self.mail.len();
     }
 
-    /// The sorted sums: strings once and in order, the platform's rows added. The same counts always give the same bytes, whatever
-    /// the order of batches was.
-    pub fn seal(self) -> Sums {
+    /// The sorted sums: strings once and in order, the platform's rows added; without the attributes of sites and days that stand in
+    /// `carried`. The same counts always give the same bytes, whatever the order of batches was.
+    pub fn seal(self, carried: &AttributeSums) -> Sums {
         let (strings, renumber) = in_order(&self.strings);
         let sym = |old: Sym| renumber.get(old.0 as usize).copied().unwrap_or(Sym::EMPTY);
-        let mut daily: Vec<(DailyKey, Counts)> = self
-            .daily
-            .into_iter()
-            .map(|(key, counts)| (DailyKey { item: sym(key.item), value: sym(key.value), ..key }, counts))
-            .collect();
+        let mut daily: Vec<(DailyKey, Counts)> =
+            self.daily.into_iter().map(|(key, counts)| (DailyKey { item: sym(key.item), ..key }, counts)).collect();
         let of_sites = daily.iter().filter(|(key, _)| key.subject == Subject::Site);
         let platform: Vec<_> =
             of_sites.map(|(key, counts)| (DailyKey { site: SiteId::PLATFORM, ..*key }, *counts)).collect();
@@ -124,6 +152,7 @@ impl Segment {
                     .map(|(key, hits)| (FaultKey { path: sym(key.path), fault: sym(key.fault), ..key }, hits)),
             ),
             mail: summed(mail.collect(), plus_both),
+            attributes: self.held.seal(carried),
         }
     }
 }
@@ -157,64 +186,54 @@ fn in_order(strings: &[Box<str>]) -> (Vec<Box<str>>, Vec<Sym>) {
 mod tests {
     use super::*;
     use crate::event::Counter::{Hits, Visitors};
-    use crate::event::{Day, Dimension};
+    use crate::event::Day;
 
-    fn delta(base: u32, strings: &[&str], rows: &[(u64, Dimension, u32, u32)]) -> Delta {
-        let row = |&(site, dim, value, n): &(u64, Dimension, u32, u32)| {
+    fn delta(base: u32, strings: &[&str], rows: &[(u128, u32, u32)]) -> Delta {
+        let row = |&(site, item, n): &(u128, u32, u32)| {
             let counts = Counts::none().with(Hits, n).with(Visitors, n);
-            let day = Day::from_number(1);
-            let site = SiteId::from_u128(u128::from(site));
-            (DailyKey { site, day, subject: Subject::Site, dim, item: Sym::EMPTY, value: Sym(value) }, counts)
+            let subject = if item == 0 { Subject::Site } else { Subject::Page };
+            let key = DailyKey { site: SiteId::from_u128(site), day: Day::from_number(1), subject, item: Sym(item) };
+            (key, counts)
         };
         let strings = strings.iter().map(|text| (*text).into()).collect();
-        Delta { base, sums: Sums { strings, daily: rows.iter().map(row).collect(), ..Sums::default() } }
+        let sums = Sums { strings, daily: rows.iter().map(row).collect(), ..Sums::default() };
+        Delta { base, attribute_base: 1, sums }
+    }
+
+    fn seal(segment: Segment) -> Sums {
+        segment.seal(&AttributeSums::default())
     }
 
     #[test]
     fn the_same_counts_seal_to_the_same_sums_whatever_came_first() {
-        use Dimension::{Country, Source};
         let mut one = Segment::default();
-        one.add(&delta(1, &["DE", "Google"], &[(7, Country, 1, 2), (7, Source, 2, 1)]));
-        one.add(&delta(3, &["FR"], &[(8, Country, 3, 5), (7, Source, 2, 1)]));
+        one.add(&delta(1, &["/a", "/b"], &[(7, 1, 2), (7, 2, 1)]));
+        one.add(&delta(3, &["/c"], &[(8, 3, 5), (7, 2, 1)]));
         let mut other = Segment::default();
-        other.add(&delta(1, &["FR"], &[(8, Country, 1, 5)]));
-        other.add(&delta(2, &["Google"], &[(7, Source, 2, 2)]));
-        other.add(&delta(3, &["DE"], &[(7, Country, 3, 2)]));
-        let sealed = one.seal();
-        assert_eq!(sealed, other.seal());
-        assert_eq!(sealed.strings.iter().map(|text| &**text).collect::<Vec<_>>(), ["", "DE", "FR", "Google"]);
+        other.add(&delta(1, &["/c"], &[(8, 1, 5)]));
+        other.add(&delta(2, &["/b"], &[(7, 2, 2)]));
+        other.add(&delta(3, &["/a"], &[(7, 3, 2)]));
+        let sealed = seal(one);
+        assert_eq!(sealed, seal(other));
+        assert_eq!(sealed.strings.iter().map(|text| &**text).collect::<Vec<_>>(), ["", "/a", "/b", "/c"]);
     }
 
     #[test]
     fn the_platform_is_the_sum_of_the_sites() {
         let mut segment = Segment::default();
-        segment.add(&delta(
-            1,
-            &["DE"],
-            &[(7, Dimension::Country, 1, 2), (8, Dimension::Country, 1, 3), (8, Dimension::Total, 0, 4)],
-        ));
-        assert_eq!(segment.rows(), 6);
-        let sums = segment.seal();
-        let platform: Vec<(Dimension, u32)> = sums
-            .daily
-            .iter()
-            .filter(|(key, _)| key.site == SiteId::PLATFORM)
-            .map(|(key, counts)| (key.dim, counts.get(Visitors)))
-            .collect();
-        assert_eq!(platform, [(Dimension::Total, 4), (Dimension::Country, 5)]);
+        segment.add(&delta(1, &["/a"], &[(7, 0, 2), (8, 0, 3), (8, 1, 4)]));
+        assert_eq!(segment.rows(), 5);
+        let sums = seal(segment);
+        let platform = sums.daily.iter().filter(|(key, _)| key.site == SiteId::PLATFORM);
+        assert_eq!(platform.map(|(_, counts)| counts.get(Visitors)).collect::<Vec<_>>(), [5]);
     }
 
     #[test]
     fn rows_of_a_batch_whose_strings_were_lost_are_kept_under_other() {
         let mut segment = Segment::default();
-        segment.add(&delta(3, &["FR"], &[(7, Dimension::Country, 2, 1), (7, Dimension::Country, 3, 1)]));
-        let sums = segment.seal();
-        let values: Vec<&str> = sums
-            .daily
-            .iter()
-            .filter(|(key, _)| key.site != SiteId::PLATFORM)
-            .map(|(key, _)| sums.text(key.value))
-            .collect();
-        assert_eq!(values, [OTHER, "FR"]);
+        segment.add(&delta(3, &["/c"], &[(7, 2, 1), (7, 3, 1)]));
+        let sums = seal(segment);
+        let items: Vec<&str> = sums.daily.iter().map(|(key, _)| sums.text(key.item)).collect();
+        assert_eq!(items, [OTHER, "/c"]);
     }
 }

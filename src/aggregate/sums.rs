@@ -1,6 +1,7 @@
-use crate::event::{Bucket, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, Refusal, SiteId, Subject};
+use super::attributes::AttributeSums;
+use crate::event::{Bucket, Counts, Day, FaultKind, MailAction, Metric, Reader, Refusal, SiteId, Subject};
 
-/// A string of a segment: its place in [`Sums::strings`].
+/// A string of a segment: its place in [`Sums::strings`], or in [`AttributeSums::strings`] where it stands in a row of those.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Sym(pub u32);
 
@@ -14,9 +15,7 @@ pub struct DailyKey {
     pub site: SiteId,
     pub day: Day,
     pub subject: Subject,
-    pub dim: Dimension,
     pub item: Sym,
-    pub value: Sym,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -77,6 +76,7 @@ pub struct MailKey {
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct Sums {
     pub strings: Vec<Box<str>>,
+    /// Totals.
     pub daily: Vec<(DailyKey, Counts)>,
     pub hourly: Vec<(HourlyKey, Counts)>,
     /// Hits and the sum of their amounts in minor units.
@@ -86,6 +86,7 @@ pub struct Sums {
     pub faults: Vec<(FaultKey, u32)>,
     /// Hits, and who of them had not opened a mail of the batch that day.
     pub mail: Vec<(MailKey, (u32, u32))>,
+    pub attributes: AttributeSums,
 }
 
 impl Sums {
@@ -95,6 +96,6 @@ impl Sums {
 
     pub fn rows(&self) -> usize {
         let counted = self.daily.len() + self.hourly.len() + self.money.len() + self.drops.len();
-        counted + self.vitals.len() + self.faults.len() + self.mail.len()
+        counted + self.vitals.len() + self.faults.len() + self.mail.len() + self.attributes.rows.len()
     }
 }

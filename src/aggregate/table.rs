@@ -1,6 +1,7 @@
 //! An event becomes rows: docs/COUNTING.md as code.
 
-use super::batch::{Batch, DailyDraft, Delta, Draft, FaultDraft, MailDraft, MoneyDraft, VitalDraft};
+use super::attributes::AttributeCounts;
+use super::batch::{AttributeDraft, Batch, DailyDraft, Delta, FaultDraft, MailDraft, MoneyDraft, NO_ITEM, VitalDraft};
 use super::book::{Book, Books};
 use super::recent::Recent;
 use super::sums::HourlyKey;
@@ -21,6 +22,7 @@ const CLOSED_AT_ONCE: usize = 5_000;
 pub struct Caps {
     pub visit_gap_secs: u32,
     pub visitors: usize,
+    pub visitors_per_grant: u32,
     pub touched_items: usize,
     pub sites: usize,
     pub items_per_site: usize,
@@ -36,6 +38,7 @@ impl Caps {
         Caps {
             visit_gap_secs: config.visitor.visit_gap_secs,
             visitors: limits.visitors,
+            visitors_per_grant: limits.visitors_per_grant,
             touched_items: limits.touched_items,
             sites: limits.sites,
             items_per_site: limits.items_per_site,
@@ -52,6 +55,8 @@ impl Caps {
 pub struct Overflow {
     /// Hits counted without their visitor.
     pub visitors: u64,
+    /// The same, because their grant had made as many visitors as one may.
+    pub grants: u64,
     /// Texts counted as `(other)`.
     pub texts: u64,
     /// Hits not counted because the day had no room for another site.
@@ -145,7 +150,7 @@ impl Table {
             Rows { batch: &mut self.batch, book, number, caps: &self.caps, site, id: event.site }.of_page(event, item);
             return;
         }
-        let held = match event.visitor {
+        let held = match &event.visitor {
             Some(visitor) => {
                 let touch = Touch {
                     visitor,
@@ -171,6 +176,10 @@ impl Table {
             Held::Full => {
                 rows.hit(event, subject, item, None);
                 self.overflow.visitors += 1;
+            }
+            Held::Copied => {
+                rows.hit(event, subject, item, None);
+                self.overflow.grants += 1;
             }
         }
     }
@@ -204,9 +213,9 @@ impl Table {
         self.batch.rows()
     }
 
-    /// Takes the open batch; `next` is the segment's next free string number.
-    pub fn take(&mut self, next: u32) -> Delta {
-        self.batch.take(&mut self.books, self.segment, next)
+    /// Takes the open batch; the two numbers are the segment's next free ones, of its strings and of those of its attributes.
+    pub fn take(&mut self, next: u32, attribute_next: u32) -> Delta {
+        self.batch.take(&mut self.books, self.segment, next, attribute_next)
     }
 
     /// From here on texts are numbered for a new segment.
@@ -248,10 +257,8 @@ impl Table {
 }
 
 fn visit_values(texts: &mut super::texts::Texts, caps: &Caps, site: u32, event: &Event) -> VisitValues {
-    let mut intern = |dimension| {
-        let value = event.facts.value(dimension)?;
-        Some(texts.intern(Scope::value(site, dimension), value, caps.values_per_site))
-    };
+    let mut intern =
+        |dimension| texts.intern(Scope::value(site, dimension), event.facts.value(dimension), caps.values_per_site);
     VisitValues {
         source: intern(Dimension::Source),
         country: intern(Dimension::Country),
@@ -282,11 +289,11 @@ impl Rows<'_> {
             Kind::Leave => Counts::none().with(Seconds, seconds),
             Kind::Vital | Kind::Fault => Counts::none(),
         };
-        self.daily(subject, Dimension::Total, Some(item), None, total);
+        self.daily(subject, Some(item), total);
         let (visitors, visits) = seen.map_or((0, 0), Seen::site);
         let hits = u32::from(event.kind == Kind::View);
         let total = Counts::none().with(Hits, hits).with(Visitors, visitors).with(VisitsCounter, visits);
-        self.daily(Subject::Site, Dimension::Total, None, None, total);
+        self.daily(Subject::Site, None, total);
         if !total.is_zero() {
             let hour = self.book.span.hour_of(event.at);
             self.batch.hourly.push((HourlyKey { site: self.id, hour }, total));
@@ -304,7 +311,7 @@ impl Rows<'_> {
         let path = Some((self.number, path));
         match &event.detail {
             Detail::Vital(metric, bucket) => {
-                let device = event.facts.value(Dimension::Device).unwrap_or_default();
+                let device = event.facts.value(Dimension::Device);
                 let scope = Scope::value(self.site, Dimension::Device);
                 let device = Some((self.number, self.book.texts.intern(scope, device, self.caps.values_per_site)));
                 self.batch.vitals.push(VitalDraft { site, day, metric: *metric, path, device, bucket: *bucket });
@@ -325,48 +332,64 @@ impl Rows<'_> {
         if let Some(closed) = &seen.closed {
             close_rows(self.batch, self.book, self.number, closed);
         }
-        self.attributes(event, Subject::Site, None, seen.site(), &seen.values);
-        self.attributes(event, subject, Some(item), seen.item(), &seen.values);
+        self.attributes(event, Subject::Site, NO_ITEM, of_site(seen), &seen.values);
+        self.attributes(event, subject, item, of_item(seen), &seen.values);
     }
 
     fn attributes(
         &mut self,
         event: &Event,
         subject: Subject,
-        item: Option<u32>,
-        (visitors, visits): (u32, u32),
+        item: u32,
+        counts: AttributeCounts,
         values: &VisitValues,
     ) {
-        let counts = Counts::none().with(Visitors, visitors).with(VisitsCounter, visits);
         if counts.is_zero() {
             return;
         }
-        for &dimension in subject.dimensions() {
-            let value = match dimension {
+        for &dim in subject.dimensions() {
+            let value = match dim {
                 Dimension::Source => values.source,
                 Dimension::Country => values.country,
                 Dimension::Campaign => values.campaign,
                 // These follow from the agent and the language, and only the site is broken down by them.
-                _ => event.facts.value(dimension).map(|value| {
-                    let scope = Scope::value(self.site, dimension);
-                    self.book.texts.intern(scope, value, self.caps.values_per_site)
-                }),
+                _ => {
+                    let scope = Scope::value(self.site, dim);
+                    self.book.texts.intern(scope, event.facts.value(dim), self.caps.values_per_site)
+                }
             };
-            if let Some(value) = value {
-                self.daily(subject, dimension, item, Some(value), counts);
-            }
+            let day = self.book.span.day;
+            let draft = AttributeDraft { site: self.id, book: self.number, day, subject, dim, item, value };
+            self.batch.attributes.push((draft, counts));
         }
     }
 
-    fn daily(&mut self, subject: Subject, dim: Dimension, item: Option<u32>, value: Option<u32>, counts: Counts) {
+    fn daily(&mut self, subject: Subject, item: Option<u32>, counts: Counts) {
         if counts.is_zero() {
             return;
         }
-        let draft = |text: Option<u32>| -> Draft { text.map(|id| (self.number, id)) };
-        let key =
-            DailyDraft { site: self.id, day: self.book.span.day, subject, dim, item: draft(item), value: draft(value) };
-        self.batch.daily.push((key, counts));
+        let item = item.map(|id| (self.number, id));
+        self.batch.daily.push((DailyDraft { site: self.id, day: self.book.span.day, subject, item }, counts));
     }
+}
+
+/// What a hit adds to the attribute rows of its site. Where a cookie decides who is new, somebody who refuses cookies is new with each hit:
+/// among attributes they count once a visit at most.
+fn of_site(seen: &Seen) -> AttributeCounts {
+    let (visitors, visits) = seen.site();
+    AttributeCounts {
+        visitors: visitors.min(visits),
+        visits,
+        networks: u32::from(seen.first_today && seen.first_of.network),
+        platform_networks: u32::from(seen.first_today && seen.first_of.platform_network),
+    }
+}
+
+/// The same for the item it touches.
+fn of_item(seen: &Seen) -> AttributeCounts {
+    let (visitors, visits) = seen.item();
+    let networks = u32::from(seen.item_first_today && seen.first_of.network);
+    AttributeCounts { visitors: visitors.min(visits), visits, networks, platform_networks: 0 }
 }
 
 /// What a visit raises when it closes. Nothing is ever subtracted, so it is written only now.
@@ -376,13 +399,13 @@ fn close_rows(batch: &mut Batch, book: &Book, number: u32, visit: &ClosedVisit) 
     let bounces = u32::from(visit.bounced);
     let counts = Counts::none().with(Bounces, bounces).with(Seconds, visit.seconds);
     if !counts.is_zero() {
-        let key = DailyDraft { site, day, subject: Subject::Site, dim: Dimension::Total, item: None, value: None };
+        let key = DailyDraft { site, day, subject: Subject::Site, item: None };
         batch.daily.push((key, counts));
         batch.hourly.push((HourlyKey { site, hour: book.span.hour_of(visit.started) }, counts));
     }
     if let Some(page) = visit.last_page {
         let item = Some((number, page));
-        let key = DailyDraft { site, day, subject: Subject::Page, dim: Dimension::Total, item, value: None };
+        let key = DailyDraft { site, day, subject: Subject::Page, item };
         batch.daily.push((key, Counts::none().with(Bounces, bounces).with(Exits, 1)));
     }
 }

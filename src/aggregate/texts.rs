@@ -39,14 +39,25 @@ impl Scope {
             _ => Scope(u64::MAX << 8 | dimension as u64),
         }
     }
+
+    /// The name of the day's zone.
+    pub(super) fn zone() -> Scope {
+        Scope(u64::MAX << 8 | 0x40)
+    }
+}
+
+/// The two tables of strings a segment has.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    Totals = 0,
+    Attributes = 1,
 }
 
 struct Text {
     scope: Scope,
     text: Box<str>,
-    /// The segment that knows this text, and its number there.
-    segment: u32,
-    sym: u32,
+    /// For each part, the segment that knows this text there, and its number.
+    known: [(u32, u32); 2],
 }
 
 pub(super) struct Texts {
@@ -85,7 +96,7 @@ impl Texts {
             *in_scope += 1;
         }
         let id = u32::try_from(self.texts.len()).expect("the cap on texts is far below 2^32");
-        self.texts.push(Text { scope, text: text.into(), segment: 0, sym: 0 });
+        self.texts.push(Text { scope, text: text.into(), known: [(0, 0); 2] });
         let (texts, state) = (&self.texts, &self.state);
         self.index.insert_unique(hash(state, scope, text), id, |&id| {
             let known = &texts[id as usize];
@@ -98,16 +109,14 @@ impl Texts {
         &self.texts[id as usize].text
     }
 
-    /// The text's number in a segment, if that segment knows it already.
-    pub(super) fn sym(&self, id: u32, segment: u32) -> Option<u32> {
-        let text = &self.texts[id as usize];
-        (text.segment == segment).then_some(text.sym)
+    /// The text's number in a part of a segment, if that knows it already.
+    pub(super) fn sym(&self, id: u32, part: Part, segment: u32) -> Option<u32> {
+        let (known_to, sym) = self.texts[id as usize].known[part as usize];
+        (known_to == segment).then_some(sym)
     }
 
-    pub(super) fn set_sym(&mut self, id: u32, segment: u32, sym: u32) {
-        let text = &mut self.texts[id as usize];
-        text.segment = segment;
-        text.sym = sym;
+    pub(super) fn set_sym(&mut self, id: u32, part: Part, segment: u32, sym: u32) {
+        self.texts[id as usize].known[part as usize] = (segment, sym);
     }
 
     fn find(&self, scope: Scope, text: &str) -> Option<u32> {

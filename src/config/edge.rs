@@ -87,6 +87,9 @@ pub struct Limits {
     /// Caps of what is held in memory for one day of one time zone. Beyond them hits still count: visitors no longer, values as `(other)`.
     #[garde(range(min = 1000))]
     pub visitors: usize,
+    /// Visitors of one site and day that show the same consent: a copied cookie. Beyond it their hits count, and they do not.
+    #[garde(range(min = 1, max = 1_000_000))]
+    pub visitors_per_grant: u32,
     #[garde(range(min = 1000))]
     pub touched_items: usize,
     #[garde(range(min = 1))]

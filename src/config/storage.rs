@@ -16,6 +16,12 @@ pub struct Journal {
     /// A segment is sealed at this many rows: one insert must be one block.
     #[garde(range(min = 1000, max = 1_000_000))]
     pub segment_rows: usize,
+    /// Attributes of sites with enough visits go to the store at most this often, and those of a day that is over at once.
+    #[garde(range(max = 3600))]
+    pub attribute_secs: u64,
+    /// Where the key lies that attributes in open segments are encrypted with: a tmpfs, never a disk.
+    #[garde(skip)]
+    pub key_dir: PathBuf,
     /// What may wait on disk while ClickHouse is away; at the bound hits are answered 503.
     #[garde(range(min = 1_048_576))]
     pub max_bytes: u64,

@@ -38,6 +38,11 @@ impl ConsentId {
     pub(super) fn digits(&self) -> [u8; 32] {
         std::array::from_fn(|place| b"0123456789abcdef"[(self.0 >> (124 - 4 * place)) as usize & 15])
     }
+
+    /// For keyed hashes of it.
+    pub fn bytes(&self) -> [u8; 16] {
+        self.0.to_le_bytes()
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::text::query_value;
 /// What ad systems fill in; longer values are somebody's data.
 const MOST_CHARS: usize = 100;
 
-/// `utm_campaign` as it stands in the URL: decoded, lower case, nobody in it. `None`: the visit has no campaign row.
+/// `utm_campaign` as it stands in the URL: decoded, lower case, nobody in it. `None`: the visit came without one.
 pub fn campaign(encoded: &str) -> Option<Cow<'_, str>> {
     query_value(encoded, MOST_CHARS)
 }

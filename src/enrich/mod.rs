@@ -29,7 +29,7 @@ pub use source::{DIRECT, Source};
 pub use sources::{Group, Listed};
 pub use text::{ID, event_name, looks_secret};
 
-use crate::event::{Address, Agent, Dimension, Hints};
+use crate::event::{Address, Agent, Dimension, Hints, NONE};
 
 /// The attributes a visit takes from its first hit.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,17 +42,17 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The value of a dimension's row; `None` where the visit has no such row. The total's value is the empty string.
-    pub fn value(&self, dimension: Dimension) -> Option<&str> {
+    /// The value of a dimension's row. The total's value is the empty string.
+    pub fn value(&self, dimension: Dimension) -> &str {
         match dimension {
-            Dimension::Total => Some(""),
-            Dimension::Source => Some(self.source.name()),
-            Dimension::Campaign => self.campaign.as_deref(),
-            Dimension::Country => Some(self.country.name()),
-            Dimension::Device => Some(self.client.device.name()),
-            Dimension::Browser => Some(self.client.browser.name()),
-            Dimension::Os => Some(self.client.os.name()),
-            Dimension::Language => Some(self.language.name()),
+            Dimension::Total => "",
+            Dimension::Source => self.source.name(),
+            Dimension::Campaign => self.campaign.as_deref().unwrap_or(NONE),
+            Dimension::Country => self.country.name(),
+            Dimension::Device => self.client.device.name(),
+            Dimension::Browser => self.client.browser.name(),
+            Dimension::Os => self.client.os.name(),
+            Dimension::Language => self.language.name(),
         }
     }
 }

@@ -26,5 +26,5 @@ pub use problem::Problem;
 pub use raw::{Address, Agent, Caller, Detail, Ground, Hints, Kind, Payload, RawHit, Signals};
 pub use refusal::Refusal;
 pub use site::SiteId;
-pub use subject::{Dimension, OTHER, Subject, UNKNOWN};
+pub use subject::{Dimension, NONE, OTHER, Subject, UNKNOWN};
 pub use vital::{Bucket, Metric, Rating};

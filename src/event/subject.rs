@@ -4,6 +4,9 @@ pub const OTHER: &str = "(other)";
 /// The value of an attribute nobody told us: no country for the address, no language sent.
 pub const UNKNOWN: &str = "(unknown)";
 
+/// The value of an attribute a visit came without: no campaign in its link.
+pub const NONE: &str = "(none)";
+
 /// What is counted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]

@@ -7,11 +7,11 @@ use super::edge::Edge;
 use super::fields::Fields;
 use crate::aggregate::{Sym, Table};
 use crate::enrich::Page;
-use crate::event::{Counts, Dimension, Ground, Kind, Payload, RawHit, Refusal, Subject};
+use crate::event::{Counter, Counts, Dimension, Ground, Kind, Payload, RawHit, Refusal, Subject};
 use crate::http::{peer, without_port};
 use crate::pseudonym::{DayKeys, seal};
 
-/// One row of the daily table.
+/// One row of totals, or of an attribute.
 pub struct Raised {
     pub subject: Subject,
     pub dimension: Dimension,
@@ -37,19 +37,30 @@ impl Edge {
         let key = DayKeys::random(self.directory.zones()).at(site.zone, caller.at);
         let mut table = Table::new(self.caps.clone(), 0);
         table.count(&seal(hit, site, page.path().into(), facts, &key, self.mode).into());
-        let sums = table.take(1).sums;
-        // Numbers start at 1: the empty text is 0 and stands in no batch.
-        let text = |sym: Sym| match sym.0 {
-            0 => Box::from(""),
-            n => sums.strings[n as usize - 1].clone(),
-        };
-        let raised = sums.daily.iter().map(|(key, counts)| Raised {
+        let sums = table.take(1, 1).sums;
+        let totals = sums.daily.iter().map(|(key, counts)| Raised {
             subject: key.subject,
-            dimension: key.dim,
-            item: text(key.item),
-            value: text(key.value),
+            dimension: Dimension::Total,
+            item: text(&sums.strings, key.item),
+            value: "".into(),
             counts: *counts,
         });
-        Ok(raised.collect())
+        let of_attributes = |sym| text(&sums.attributes.strings, sym);
+        let attributes = sums.attributes.rows.iter().map(|(key, counts)| Raised {
+            subject: key.subject,
+            dimension: key.dim,
+            item: of_attributes(key.item),
+            value: of_attributes(key.value),
+            counts: Counts::none().with(Counter::Visitors, counts.visitors).with(Counter::Visits, counts.visits),
+        });
+        Ok(totals.chain(attributes).collect())
+    }
+}
+
+/// Numbers of a batch's texts start at 1: the empty text is 0 and stands in none.
+fn text(strings: &[Box<str>], sym: Sym) -> Box<str> {
+    match sym.0 {
+        0 => "".into(),
+        n => strings[n as usize - 1].clone(),
     }
 }

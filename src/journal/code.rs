@@ -1,18 +1,18 @@
-//! A delta as bytes. Keys are sorted, so a row says only what differs from the row before it: about a dozen bytes.
+//! Totals as bytes. Keys are sorted, so a row says only what differs from the row before it: about a dozen bytes.
 //!
 //! ```text
-//! payload  base strings daily hourly money drops vitals faults mail  each list: varint count, then its rows
+//! totals   base strings daily hourly money drops vitals faults mail  each list: varint count, then its rows
 //! string   varint length, UTF-8
-//! daily    flags:u8 [site:u128] [day:u16] [item] [value] counts
-//!          flags: 1 another site, 2 another day, 4 8 subject, 16 32 64 dimension
+//! daily    flags:u8 [site:u128] [day:u16] [item] counts
+//!          flags: 1 another site, 2 another day, 4 8 subject
 //! hourly   site:u128 hour counts
 //! counts   mask:u8 (bit n: counter n is not zero), then a varint for each bit set
 //! ```
 
-use super::file::Format;
-use super::former;
-use crate::aggregate::{DailyKey, Delta, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
-use crate::event::{self, Counter, Counts, Day, Dimension, FaultKind, MailAction, Metric, Refusal, SiteId, Subject};
+use crate::aggregate::{
+    AttributeSums, DailyKey, Delta, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey,
+};
+use crate::event::{self, Counter, Counts, Day, FaultKind, MailAction, Metric, Refusal, SiteId, Subject};
 
 const OTHER_SITE: u8 = 1;
 const OTHER_DAY: u8 = 2;
@@ -22,13 +22,9 @@ const OTHER_DAY: u8 = 2;
 #[error("the payload does not follow the format at byte {0}")]
 pub struct BadPayload(pub usize);
 
-pub fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
+pub(super) fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
     varint(out, u64::from(base));
-    varint(out, sums.strings.len() as u64);
-    for string in &sums.strings {
-        varint(out, string.len() as u64);
-        out.extend_from_slice(string.as_bytes());
-    }
+    put_strings(out, &sums.strings);
     varint(out, sums.daily.len() as u64);
     let mut before: Option<&DailyKey> = None;
     for (key, counts) in &sums.daily {
@@ -90,7 +86,7 @@ fn daily(out: &mut Vec<u8>, before: Option<&DailyKey>, key: &DailyKey) {
     let other_site = before.is_none_or(|before| before.site != key.site);
     let other_day = before.is_none_or(|before| before.day != key.day);
     let flags = (u8::from(other_site) * OTHER_SITE) | (u8::from(other_day) * OTHER_DAY);
-    out.push(flags | (key.subject as u8) << 2 | (key.dim as u8) << 4);
+    out.push(flags | (key.subject as u8) << 2);
     if other_site {
         out.extend_from_slice(&key.site.as_u128().to_le_bytes());
     }
@@ -100,9 +96,6 @@ fn daily(out: &mut Vec<u8>, before: Option<&DailyKey>, key: &DailyKey) {
     if key.subject != Subject::Site {
         varint(out, u64::from(key.item.0));
     }
-    if key.dim != Dimension::Total {
-        varint(out, u64::from(key.value.0));
-    }
 }
 
 fn put_counts(out: &mut Vec<u8>, counts: &Counts) {
@@ -111,24 +104,20 @@ fn put_counts(out: &mut Vec<u8>, counts: &Counts) {
     counts.0.iter().filter(|count| **count != 0).for_each(|count| varint(out, u64::from(*count)));
 }
 
-fn varint(out: &mut Vec<u8>, mut n: u64) {
+pub(super) fn put_strings(out: &mut Vec<u8>, strings: &[Box<str>]) {
+    varint(out, strings.len() as u64);
+    for string in strings {
+        varint(out, string.len() as u64);
+        out.extend_from_slice(string.as_bytes());
+    }
+}
+
+pub(super) fn varint(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
         n >>= 7;
     }
     out.push(n as u8);
-}
-
-pub(super) fn decode(payload: &[u8], format: Format) -> Result<Delta, BadPayload> {
-    let mut read = Reader { payload, at: 0 };
-    let delta = match format {
-        Format::Current => read.delta(),
-        Format::Former => former::delta(&mut read),
-    };
-    match delta {
-        Some(delta) if read.at == payload.len() => Ok(delta),
-        _ => Err(BadPayload(read.at)),
-    }
 }
 
 /// Reads forward; `None` anywhere means the bytes do not follow the format.
@@ -137,8 +126,29 @@ pub(super) struct Reader<'a> {
     at: usize,
 }
 
-impl Reader<'_> {
-    fn delta(&mut self) -> Option<Delta> {
+impl<'a> Reader<'a> {
+    /// Reads the whole payload.
+    pub(super) fn all<T>(payload: &'a [u8], read: impl FnOnce(&mut Reader<'a>) -> Option<T>) -> Result<T, BadPayload> {
+        let mut reader = Reader { payload, at: 0 };
+        match read(&mut reader) {
+            Some(value) if reader.at == payload.len() => Ok(value),
+            _ => Err(BadPayload(reader.at)),
+        }
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at == self.payload.len()
+    }
+
+    /// What is left, which is none where nothing is.
+    pub(super) fn rest(&mut self) -> &'a [u8] {
+        let rest = &self.payload[self.at..];
+        self.at = self.payload.len();
+        rest
+    }
+
+    /// The totals of a batch.
+    pub(super) fn totals(&mut self) -> Option<Delta> {
         let base = self.number()?;
         let strings = self.list(Self::string)?;
         let mut before = None;
@@ -179,18 +189,18 @@ impl Reader<'_> {
             let key = MailKey { day, template, batch, action, link, reader };
             Some((key, (read.number()?, read.number()?)))
         })?;
-        Some(Delta { base, sums: Sums { strings, daily, hourly, money, drops, vitals, faults, mail } })
+        let attributes = AttributeSums::default();
+        let sums = Sums { strings, daily, hourly, money, drops, vitals, faults, mail, attributes };
+        Some(Delta { base, attribute_base: 0, sums })
     }
 
     fn daily(&mut self, before: Option<DailyKey>) -> Option<(DailyKey, Counts)> {
         let flags = self.byte()?;
         let site = if flags & OTHER_SITE != 0 { self.site()? } else { before?.site };
         let day = if flags & OTHER_DAY != 0 { self.day()? } else { before?.day };
-        let subject = Subject::from_u8(flags >> 2 & 3)?;
-        let dim = Dimension::from_u8(flags >> 4)?;
+        let subject = Subject::from_u8(flags >> 2)?;
         let item = if subject == Subject::Site { Sym::EMPTY } else { Sym(self.number()?) };
-        let value = if dim == Dimension::Total { Sym::EMPTY } else { Sym(self.number()?) };
-        Some((DailyKey { site, day, subject, dim, item, value }, self.counts()?))
+        Some((DailyKey { site, day, subject, item }, self.counts()?))
     }
 
     pub(super) fn counts(&mut self) -> Option<Counts> {
@@ -221,7 +231,7 @@ impl Reader<'_> {
         std::str::from_utf8(bytes).ok().map(Into::into)
     }
 
-    fn site(&mut self) -> Option<SiteId> {
+    pub(super) fn site(&mut self) -> Option<SiteId> {
         Some(SiteId::from_u128(u128::from_le_bytes(self.bytes()?)))
     }
 
@@ -257,7 +267,7 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -267,17 +277,15 @@ mod tests {
     }
 
     prop_compose! {
-        fn key()(site: u128, day: u16, subject in 0_u8..4, dim in 0_u8..8, item: u32, value: u32) -> DailyKey {
+        fn key()(site: u128, day: u16, subject in 0_u8..4, item: u32) -> DailyKey {
             let subject = Subject::from_u8(subject).unwrap();
-            let dim = Dimension::from_u8(dim).unwrap();
             let item = if subject == Subject::Site { Sym::EMPTY } else { Sym(item) };
-            let value = if dim == Dimension::Total { Sym::EMPTY } else { Sym(value) };
-            DailyKey { site: SiteId::from_u128(site % 3), day: Day::from_number(day % 3), subject, dim, item, value }
+            DailyKey { site: SiteId::from_u128(site % 3), day: Day::from_number(day % 3), subject, item }
         }
     }
 
     prop_compose! {
-        fn delta()(
+        pub(in crate::journal) fn delta()(
             base: u32,
             strings in prop::collection::vec(".{0,20}", 0..5),
             daily in prop::collection::vec((key(), counts()), 0..20),
@@ -289,7 +297,8 @@ mod tests {
             mail in prop::collection::vec(((any::<u16>(), any::<u16>(), 0_u8..2, 0_u8..3), any::<[u32; 4]>()), 0..5),
         ) -> Delta {
             let site = SiteId::from_u128;
-            Delta { base, sums: Sums {
+            Delta { base, attribute_base: 0, sums: Sums {
+                attributes: AttributeSums::default(),
                 strings: strings.into_iter().map(Into::into).collect(),
                 daily,
                 hourly: hourly.into_iter().map(|((s, hour), c)| (HourlyKey { site: site(s), hour }, c)).collect(),
@@ -319,17 +328,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_delta_reads_back_as_it_was(delta in delta()) {
+        fn totals_read_back_as_they_were(delta in delta()) {
             let mut bytes = Vec::new();
             encode(delta.base, &delta.sums, &mut bytes);
-            prop_assert_eq!(decode(&bytes, Format::Current), Ok(delta));
+            prop_assert_eq!(Reader::all(&bytes, Reader::totals), Ok(delta));
         }
 
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            for format in [Format::Current, Format::Former] {
-                let _ = decode(&bytes, format);
-            }
+            let _ = Reader::all(&bytes, Reader::totals);
         }
     }
 }

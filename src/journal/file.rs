@@ -189,22 +189,28 @@ pub struct SegmentFile {
 }
 
 impl SegmentFile {
-    pub fn create(folder: &Folder, id: SegmentId) -> Result<SegmentFile, JournalError> {
+    /// A file with its header and its first frame, on disk when this returns.
+    pub fn create(folder: &Folder, id: SegmentId, frame: &[u8]) -> Result<SegmentFile, JournalError> {
         let path = folder.file(id.number, "open");
+        let end = (HEADER + frame.len()) as u64;
+        let reserved = CHUNK.max(end.next_multiple_of(CHUNK));
         let create = || {
             let file = OpenOptions::new().create_new(true).read(true).write(true).open(&path)?;
-            reserve(&file, 0, CHUNK)?;
+            reserve(&file, 0, reserved)?;
             file.write_all_at(&id.header(), 0)?;
+            file.write_all_at(frame, HEADER as u64)?;
             file.sync_all()?;
             Ok(file)
         };
         let file = create().map_err(|error| {
-            // Half a file of a full disk: nothing in it was ever answered.
+            // Half a file of a full disk: nothing in it was ever answered. It must not come back either: what it says was carried into it
+            // is still counted in the segment before.
             let _ = std::fs::remove_file(&path);
+            let _ = folder.sync();
             JournalError::io(&path)(error)
         })?;
         folder.sync()?;
-        Ok(SegmentFile { id, path, file, end: HEADER as u64, reserved: CHUNK })
+        Ok(SegmentFile { id, path, file, end, reserved })
     }
 
     /// Makes sure `bytes` more fit.

@@ -9,21 +9,27 @@
 //! ```
 
 use super::code::Reader;
-use crate::aggregate::{DailyKey, Delta, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
+use crate::aggregate::{
+    AttributeCounts, AttributeKey, AttributeSums, DailyKey, Delta, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey,
+    Sums, Sym, VitalKey,
+};
+use crate::event::Counter::{Visitors, Visits};
 use crate::event::{self, Counts, Dimension, FaultKind, MailAction, Metric, Refusal, SiteId, Subject};
 
 const OTHER_SITE: u8 = 1;
 const OTHER_DAY: u8 = 2;
 
+/// Attributes come out apart, with the one table of strings for both. A sealed segment numbers its strings from 0.
 pub(super) fn delta(read: &mut Reader<'_>) -> Option<Delta> {
     let base = read.number()?;
     let strings = read.list(Reader::string)?;
     let mut before = None;
-    let daily = read.list(|read| {
+    let rows = read.list(|read| {
         let (key, counts) = daily(read, before)?;
         before = Some(key);
         Some((key, counts))
     })?;
+    let (daily, attributes) = apart(rows, base, &strings);
     let hourly = read.list(|read| {
         let key = HourlyKey { site: site(read)?, hour: read.number()? };
         Some((key, read.counts()?))
@@ -56,10 +62,37 @@ pub(super) fn delta(read: &mut Reader<'_>) -> Option<Delta> {
         let key = MailKey { day, template, batch, action, link, reader };
         Some((key, (read.number()?, read.number()?)))
     })?;
-    Some(Delta { base, sums: Sums { strings, daily, hourly, money, drops, vitals, faults, mail } })
+    let sums = Sums { strings, daily, hourly, money, drops, vitals, faults, mail, attributes };
+    Some(Delta { base, attribute_base: base, sums })
 }
 
-fn daily(read: &mut Reader<'_>, before: Option<DailyKey>) -> Option<(DailyKey, Counts)> {
+/// Totals and attributes. The former version knew neither the zone of a row nor its networks: the zone is taken for UTC (a batch leaves it
+/// empty, which the segment it is added to reads so), and each visitor for one of a network of its own.
+fn apart(
+    rows: Vec<(AttributeKey, Counts)>,
+    base: u32,
+    strings: &[Box<str>],
+) -> (Vec<(DailyKey, Counts)>, AttributeSums) {
+    let mut attributes = AttributeSums { strings: strings.to_vec(), rows: Vec::new() };
+    let mut zone = Sym::EMPTY;
+    if base == 0 {
+        zone = Sym(u32::try_from(strings.len()).unwrap_or(u32::MAX));
+        attributes.strings.push("UTC".into());
+    }
+    let mut daily = Vec::new();
+    for (key, counts) in rows {
+        if key.dim == Dimension::Total {
+            daily.push((DailyKey { site: key.site, day: key.day, subject: key.subject, item: key.item }, counts));
+        } else {
+            let (visitors, visits) = (counts.get(Visitors), counts.get(Visits));
+            let counts = AttributeCounts { visitors, visits, networks: visitors, platform_networks: visitors };
+            attributes.rows.push((AttributeKey { zone, ..key }, counts));
+        }
+    }
+    (daily, attributes)
+}
+
+fn daily(read: &mut Reader<'_>, before: Option<AttributeKey>) -> Option<(AttributeKey, Counts)> {
     let flags = read.byte()?;
     let site = if flags & OTHER_SITE != 0 { site(read)? } else { before?.site };
     let day = if flags & OTHER_DAY != 0 { read.day()? } else { before?.day };
@@ -67,7 +100,7 @@ fn daily(read: &mut Reader<'_>, before: Option<DailyKey>) -> Option<(DailyKey, C
     let dim = Dimension::from_u8(flags >> 4)?;
     let item = if subject == Subject::Site { Sym::EMPTY } else { Sym(read.number()?) };
     let value = if dim == Dimension::Total { Sym::EMPTY } else { Sym(read.number()?) };
-    Some((DailyKey { site, day, subject, dim, item, value }, read.counts()?))
+    Some((AttributeKey { site, zone: Sym::EMPTY, day, subject, dim, item, value }, read.counts()?))
 }
 
 fn site(read: &mut Reader<'_>) -> Option<SiteId> {

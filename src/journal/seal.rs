@@ -1,13 +1,13 @@
 //! An open segment becomes a sealed one: one frame with the canonical sums, which is what the store is sent, byte for byte the same on
-//! each try. With the open file go the frames, and with them the last trace of which hits came in together.
+//! each try. Its attributes stand in clear: they are of sites with enough visits, or of days that are over. With the open file go the frames, and with them the last trace of which hits came in together.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use super::code;
 use super::file::{Folder, HEADER, JournalError, SegmentId, read_whole};
 use super::frame::{self, Found, Frames};
+use super::payload;
 use crate::aggregate::Sums;
 
 /// Writes `N.sealed` and removes `N.open`. A segment without rows only loses its file.
@@ -15,7 +15,7 @@ pub(super) fn seal(folder: &Folder, id: SegmentId, sums: &Sums) -> Result<(), Jo
     let open = folder.file(id.number, "open");
     if sums.rows() > 0 {
         let mut bytes = id.header().to_vec();
-        frame::write(&mut bytes, |out| code::encode(0, sums, out));
+        frame::write(&mut bytes, |out| payload::write_sealed(out, sums));
         let beside = folder.file(id.number, "sealing");
         let write = || {
             let mut file = File::create(&beside)?;
@@ -39,8 +39,8 @@ pub fn read_sealed(path: &Path) -> Result<(SegmentId, Sums), JournalError> {
     let damaged = |what: String| JournalError::Damaged { path: path.to_owned(), what };
     let (id, format) = SegmentId::read(&file).ok_or_else(|| damaged("the header is damaged".into()))?;
     let mut frames = Frames::new(&file, HEADER);
-    let payload = match frames.next() {
-        Some(Found::Frame(payload)) => payload,
+    let bytes = match frames.next() {
+        Some(Found::Frame(bytes)) => bytes,
         Some(Found::Damage { at, .. } | Found::Torn { at, .. }) => {
             return Err(damaged(format!("damaged at offset {at}")));
         }
@@ -49,6 +49,6 @@ pub fn read_sealed(path: &Path) -> Result<(SegmentId, Sums), JournalError> {
     if frames.next().is_some() {
         return Err(damaged("more than one frame in a sealed segment".into()));
     }
-    let delta = code::decode(payload, format).map_err(|bad| damaged(bad.to_string()))?;
-    Ok((id, delta.sums))
+    let sums = payload::read_sealed(bytes, format).map_err(|bad| damaged(bad.to_string()))?;
+    Ok((id, sums))
 }

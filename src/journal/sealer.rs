@@ -10,10 +10,17 @@ use tokio::sync::mpsc;
 use super::file::{Folder, SegmentId};
 use super::seal::seal;
 use super::writer::Sealed;
-use crate::aggregate::Segment;
+use crate::aggregate::{AttributeSums, Segment};
+
+struct Job {
+    id: SegmentId,
+    segment: Segment,
+    /// What the next segment began with.
+    carried: AttributeSums,
+}
 
 pub(super) struct Sealer {
-    jobs: Sender<(SegmentId, Segment)>,
+    jobs: Sender<Job>,
     /// The last segment announced or on its way.
     handed: u64,
     thread: JoinHandle<()>,
@@ -21,22 +28,23 @@ pub(super) struct Sealer {
 
 impl Sealer {
     pub(super) fn start(folder: Arc<Folder>, sealed: mpsc::UnboundedSender<Sealed>, last: u64) -> Sealer {
-        let (jobs, waiting) = std::sync::mpsc::channel::<(SegmentId, Segment)>();
+        let (jobs, waiting) = std::sync::mpsc::channel::<Job>();
         let work = move || {
             // Sorting a full segment takes a core for a good while; on a machine without one to spare, hits go first.
             let _ = rustix::process::nice(10);
-            for (id, segment) in waiting {
-                seal_until_done(&folder, id, segment);
-                let _ = sealed.send(Sealed { number: id.number });
+            for job in waiting {
+                let number = job.id.number;
+                seal_until_done(&folder, job);
+                let _ = sealed.send(Sealed { number });
             }
         };
         let thread = std::thread::Builder::new().name("sealer".into()).spawn(work).expect("a thread can be started");
         Sealer { jobs, handed: last, thread }
     }
 
-    pub(super) fn seal(&mut self, id: SegmentId, segment: Segment) {
+    pub(super) fn seal(&mut self, id: SegmentId, segment: Segment, carried: AttributeSums) {
         self.handed = id.number;
-        let _ = self.jobs.send((id, segment));
+        let _ = self.jobs.send(Job { id, segment, carried });
     }
 
     pub(super) fn last(&self) -> u64 {
@@ -51,8 +59,9 @@ impl Sealer {
 
 /// A full disk is waited out: the open file still holds every frame, so nothing is lost meanwhile, and nothing after this segment may
 /// overtake it.
-fn seal_until_done(folder: &Folder, id: SegmentId, segment: Segment) {
-    let sums = segment.seal();
+fn seal_until_done(folder: &Folder, job: Job) {
+    let Job { id, segment, carried } = job;
+    let sums = segment.seal(&carried);
     while let Err(error) = seal(folder, id, &sums) {
         tracing::error!(%error, "a segment could not be sealed; trying again");
         std::thread::sleep(Duration::from_secs(1));

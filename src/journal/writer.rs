@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::file::{Folder, JournalError, SegmentFile, SegmentId, random};
-use super::frame;
+use super::bell;
+use super::file::{Folder, JournalError, SegmentId, random};
 use super::inbox::{Command, Inbox, Taken, Unavailable, Waiting};
-use super::recover::{Recovered, recover};
+use super::key::Keys;
+use super::open::OpenSegment;
+use super::recover::{Recovered, Recovery};
 use super::sealer::Sealer;
-use super::{bell, code};
-use crate::aggregate::{Caps, Counted, Delta, DropKey, Overflow, Segment, Sums, Table};
+use crate::aggregate::{Caps, Counted, Delta, DropKey, Overflow, Release, Sums, Table, Wanted};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::consent::Refusals;
@@ -32,8 +33,11 @@ const CROWD: usize = 8;
 const BATCH: usize = 2048;
 
 /// What one hit can need in the journal, strings included; and what closing visits can add to a batch.
-const BYTES_PER_HIT: u64 = 4096;
+pub(super) const BYTES_PER_HIT: u64 = 4096;
 const BYTES_OF_CLOSING: u64 = 1 << 20;
+
+/// Attribute rows that may be carried from segment to segment: each time they are written again.
+const MOST_CARRIED: usize = 20_000;
 
 /// A segment that waits for the store.
 #[derive(Debug)]
@@ -53,10 +57,13 @@ pub struct Stats {
     pub bytes: AtomicU64,
     pub visitors: AtomicU64,
     pub overflow_visitors: AtomicU64,
+    pub overflow_grants: AtomicU64,
     pub overflow_texts: AtomicU64,
     pub overflow_sites: AtomicU64,
     pub overflow_ids: AtomicU64,
     pub full: AtomicU64,
+    /// Attribute rows in the open segment.
+    pub held_rows: AtomicU64,
 }
 
 /// The parts the writer is given.
@@ -97,16 +104,18 @@ pub struct Writer {
     stats: Arc<Stats>,
     parts: Parts,
     table: Table,
-    segment: Segment,
-    file: SegmentFile,
-    /// By the machine's clock, not the one hits are counted by: how long counts may stay in memory is no rule of counting.
-    opened: Instant,
+    open: OpenSegment,
+    keys: Keys,
+    /// Since when attributes wait, and whether there are some that may go.
+    held_since: Option<Instant>,
+    releasable: bool,
     epoch: u64,
     sealer: Sealer,
     drops: [u64; Refusal::ALL.len()],
-    frame: Vec<u8>,
     segment_age: Duration,
     segment_rows: usize,
+    attribute_age: Duration,
+    release: Release,
     max_bytes: u64,
     full: bool,
     checked: Instant,
@@ -116,22 +125,31 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Recovers what is in the folder, then opens a segment. Sealed segments are announced in order on `sealed`.
+    /// Recovers what is in the folder and opens a segment. Sealed segments are announced in order on `sealed`.
     pub fn open(
         config: &Config,
         parts: Parts,
         sealed: mpsc::UnboundedSender<Sealed>,
     ) -> Result<(Journal, Writer), JournalError> {
         let folder = Arc::new(Folder::open(&config.journal.dir)?);
-        let recovered = recover(&folder)?;
+        let epoch = random();
+        let mut keys = Keys::open(&config.journal.key_dir, folder.collector(), epoch);
+        let release = Release {
+            visits: config.report.k,
+            // So that a segment that begins with them has room for more.
+            most_rows: MOST_CARRIED.min(config.journal.segment_rows / 4),
+        };
+        let mut recovery = Recovery::start(&folder, &keys, release, parts.clock.now())?;
+        let id = SegmentId { collector: folder.collector(), epoch, number: recovery.next().max(1) };
+        let carried = std::mem::take(&mut recovery.carried);
+        let (open, carried) = OpenSegment::create(&folder, id, &mut keys, carried)?;
+        let recovered = recovery.finish(&folder, &carried)?;
+        keys.forget_former();
         let waiting = folder.numbers("sealed")?;
         for &number in &waiting {
             let _ = sealed.send(Sealed { number });
         }
         let (inbox, stats) = (Arc::new(Inbox::new(config.limits.waiting_hits)), Arc::new(Stats::default()));
-        let epoch = random();
-        let id = SegmentId { collector: folder.collector(), epoch, number: recovered.next.max(1) };
-        let file = SegmentFile::create(&folder, id)?;
         let journal = Journal {
             inbox: Arc::clone(&inbox),
             stats: Arc::clone(&stats),
@@ -144,15 +162,17 @@ impl Writer {
             inbox,
             stats,
             table: Table::new(Caps::new(config), random()),
-            segment: Segment::default(),
-            file,
-            opened: Instant::now(),
+            held_since: (open.segment.attribute_rows() > 0).then(Instant::now),
+            open,
+            keys,
+            releasable: false,
             parts,
             epoch,
             drops: [0; Refusal::ALL.len()],
-            frame: Vec::new(),
             segment_age: Duration::from_secs(config.journal.segment_secs),
             segment_rows: config.journal.segment_rows,
+            attribute_age: Duration::from_secs(config.journal.attribute_secs),
+            release,
             max_bytes: config.journal.max_bytes,
             full: false,
             checked: Instant::now(),
@@ -170,12 +190,12 @@ impl Writer {
             self.linger();
             let Taken { hits, commands, closed } = self.inbox.take(if more { Duration::ZERO } else { TICK });
             let now = self.parts.clock.now();
-            self.watch_space();
+            self.watch(now);
             let mut hits = hits.into_iter();
             loop {
                 more = self.batch(take_bodies(&mut hits), now)?;
-                if self.due() {
-                    self.rotate(now)?;
+                if self.due(now) {
+                    self.rotate(self.wanted(), now)?;
                 }
                 if hits.len() == 0 {
                     break;
@@ -189,7 +209,7 @@ impl Writer {
                 }
             }
             // Without room for another segment the answer waits: it must not say that counts can be read which cannot.
-            if !more && !seals.is_empty() && self.rotate(now)? {
+            if !more && !seals.is_empty() && self.rotate(self.wanted(), now)? {
                 for answer in seals.drain(..) {
                     let _ = oneshot::Sender::send(answer, self.sealer.last());
                 }
@@ -235,22 +255,23 @@ impl Writer {
         if self.table.waiting() == 0 {
             return Ok(());
         }
-        let delta = self.table.take(self.segment.next_string());
-        self.frame.clear();
-        frame::write(&mut self.frame, |out| code::encode(delta.base, &delta.sums, out));
+        let segment = &self.open.segment;
+        let delta = self.table.take(segment.next_string(), segment.next_attribute_string());
         self.synced = Instant::now();
-        self.file.append(&self.frame)?;
-        self.segment.add(&delta);
+        let bytes = self.open.append(&delta, &mut self.keys)?;
+        if !delta.sums.attributes.rows.is_empty() {
+            self.held_since.get_or_insert_with(Instant::now);
+        }
         self.stats.batches.fetch_add(1, Ordering::Relaxed);
-        self.stats.bytes.fetch_add(self.frame.len() as u64, Ordering::Relaxed);
+        self.stats.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
 
     fn room(&mut self, need: u64) -> bool {
-        if self.full || self.segment.rows() >= self.segment_rows {
+        if self.full || self.is_full() {
             return false;
         }
-        match self.file.reserve(need) {
+        match self.open.file.reserve(need) {
             Ok(()) => {
                 if self.stats.full.swap(0, Ordering::Relaxed) == 1 {
                     tracing::info!("the journal has room again");
@@ -264,8 +285,8 @@ impl Writer {
         }
     }
 
-    /// Once a second: is the journal within its bound?
-    fn watch_space(&mut self) {
+    /// Once a second: is the journal within its bound, and may attributes go that have waited long enough?
+    fn watch(&mut self, now: Millis) {
         if self.checked.elapsed() < Duration::from_secs(1) {
             return;
         }
@@ -274,6 +295,8 @@ impl Writer {
         if self.full {
             self.say_full("journal.max_bytes is reached");
         }
+        let wanted = self.wanted();
+        self.releasable = wanted == Wanted::Enough && self.open.segment.releases(self.release, wanted, now);
     }
 
     fn say_full(&mut self, reason: &str) {
@@ -282,9 +305,26 @@ impl Writer {
         }
     }
 
-    fn due(&self) -> bool {
-        let full = self.segment.rows() >= self.segment_rows;
-        full || (self.opened.elapsed() >= self.segment_age && (self.segment.rows() > 0 || self.drops_waiting()))
+    fn due(&mut self, now: Millis) -> bool {
+        if self.drops_waiting() {
+            self.open.began.get_or_insert_with(Instant::now);
+        }
+        let aged = self.open.began.is_some_and(|began| began.elapsed() >= self.segment_age);
+        aged || self.is_full() || self.releasable || self.open.segment.has_closed_days(now)
+    }
+
+    /// One insert of a table must be one block.
+    fn is_full(&self) -> bool {
+        let segment = &self.open.segment;
+        segment.rows() >= self.segment_rows || segment.attribute_rows() >= self.segment_rows
+    }
+
+    /// What of the attributes a rotation may release: to write fewer rows, those of days that are over only, for some minutes.
+    fn wanted(&self) -> Wanted {
+        match self.held_since {
+            Some(since) if since.elapsed() >= self.attribute_age => Wanted::Enough,
+            _ => Wanted::Days,
+        }
     }
 
     fn drops_waiting(&self) -> bool {
@@ -292,25 +332,32 @@ impl Writer {
     }
 
     /// Hands the open segment to the sealer and opens the next one. `false`: there was no room for a new file, the old one stays open.
-    fn rotate(&mut self, now: Millis) -> Result<bool, JournalError> {
-        if self.segment.rows() == 0 && !self.drops_waiting() {
+    fn rotate(&mut self, wanted: Wanted, now: Millis) -> Result<bool, JournalError> {
+        let segment = &self.open.segment;
+        if segment.rows() == 0 && !self.drops_waiting() && !segment.releases(self.release, wanted, now) {
             return Ok(true);
         }
-        let id = SegmentId { number: self.file.id.number + 1, epoch: self.epoch, collector: self.folder.collector() };
-        let next = match SegmentFile::create(&self.folder, id) {
-            Ok(file) => file,
+        let carried = segment.carried(self.release, wanted, now);
+        let number = self.open.file.id.number + 1;
+        let id = SegmentId { number, epoch: self.epoch, collector: self.folder.collector() };
+        let (next, carried) = match OpenSegment::create(&self.folder, id, &mut self.keys, carried) {
+            Ok(created) => created,
             Err(error) => {
                 self.say_full(&error.to_string());
                 return Ok(false);
             }
         };
         self.add_drops(now);
-        let file = std::mem::replace(&mut self.file, next);
+        let OpenSegment { file, segment, .. } = std::mem::replace(&mut self.open, next);
         file.give_back();
-        let segment = std::mem::take(&mut self.segment);
         self.table.next_segment();
-        self.opened = Instant::now();
-        self.sealer.seal(file.id, segment);
+        self.releasable = false;
+        if carried.rows.is_empty() {
+            self.held_since = None;
+        } else if wanted == Wanted::Enough {
+            self.held_since = Some(Instant::now());
+        }
+        self.sealer.seal(file.id, segment, carried);
         Ok(true)
     }
 
@@ -323,15 +370,18 @@ impl Writer {
             (new > 0).then(|| (DropKey { hour, reason }, u32::try_from(new).unwrap_or(u32::MAX)))
         });
         let sums = Sums { drops: drops.collect(), ..Sums::default() };
-        self.segment.add(&Delta { base: self.segment.next_string(), sums });
+        let base = self.open.segment.next_string();
+        self.open.segment.add(&Delta { base, attribute_base: 0, sums });
         self.drops = totals;
     }
 
     fn publish(&self) {
-        let Overflow { visitors, texts, sites, ids } = self.table.overflow();
+        let Overflow { visitors, grants, texts, sites, ids } = self.table.overflow();
         let stats = &self.stats;
         stats.visitors.store(self.table.visitors() as u64, Ordering::Relaxed);
         stats.overflow_visitors.store(visitors, Ordering::Relaxed);
+        stats.overflow_grants.store(grants, Ordering::Relaxed);
+        stats.held_rows.store(self.open.segment.attribute_rows() as u64, Ordering::Relaxed);
         stats.overflow_texts.store(texts, Ordering::Relaxed);
         stats.overflow_sites.store(sites, Ordering::Relaxed);
         stats.overflow_ids.store(ids, Ordering::Relaxed);
@@ -350,10 +400,14 @@ impl Writer {
                 break;
             }
         }
-        if !self.rotate(now)? {
+        let rotated = self.rotate(Wanted::All, now)?;
+        if !rotated {
             tracing::warn!("no room to seal the last segment; it stays in the journal and is sealed at the next start");
         }
         self.sealer.finish();
+        if rotated {
+            self.keys.remove();
+        }
         Ok(())
     }
 }

@@ -20,6 +20,8 @@ const GRACE_MILLIS: Millis = 5_000;
 #[derive(Clone, PartialEq, Debug)]
 pub struct DaySpan {
     pub zone: Zone,
+    /// The zone's name in the tz database.
+    pub zone_name: Box<str>,
     pub day: Day,
     pub start: Millis,
     /// The first instant of the next day.
@@ -45,7 +47,13 @@ impl DaySpan {
         }
         // Dates outside what ClickHouse's Date holds (before 1970, after 2149) fold onto its edges.
         let day = Day::from_date(date).unwrap_or(Day::from_number(if date.year() < 1970 { 0 } else { u16::MAX }));
-        DaySpan { zone, day, start, end, offsets }
+        DaySpan { zone, zone_name: tz.iana_name().unwrap_or("UTC").into(), day, start, end, offsets }
+    }
+
+    /// The first instant after a day of a zone; `None` where nobody knows the zone.
+    pub fn end_of(zone_name: &str, day: Day) -> Option<Millis> {
+        let tomorrow = day.date().tomorrow().ok()?;
+        Some(tomorrow.to_zoned(TimeZone::get(zone_name).ok()?).ok()?.timestamp().as_millisecond())
     }
 
     pub fn holds(&self, at: Millis) -> bool {
@@ -194,6 +202,16 @@ mod tests {
         assert_eq!(length("Europe/Berlin", "2026-03-28T12:00:00Z"), 24);
         assert_eq!(length("Europe/Berlin", "2026-03-29T12:00:00Z"), 23);
         assert_eq!(length("Europe/Berlin", "2026-10-25T12:00:00Z"), 25);
+    }
+
+    #[test]
+    fn a_days_end_can_be_found_again_by_its_zones_name() {
+        for at in ["2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z", "2026-10-25T12:00:00Z"] {
+            let day = span("Europe/Berlin", at);
+            assert_eq!((&*day.zone_name, DaySpan::end_of("Europe/Berlin", day.day)), ("Europe/Berlin", Some(day.end)));
+        }
+        assert_eq!(DaySpan::end_of("UTC", Day::from_number(0)), Some(24 * HOUR));
+        assert_eq!(DaySpan::end_of("Europe/Nowhere", Day::from_number(0)), None);
     }
 
     #[test]

@@ -7,9 +7,9 @@ use zeroize::Zeroize;
 
 use super::day::{DayKey, DaySpan};
 use crate::config::{Site, VisitorMode};
-use crate::consent::AdmittedHit;
+use crate::consent::{AdmittedHit, ConsentId};
 use crate::enrich::Facts;
-use crate::event::{Detail, Kind, Millis, SiteId};
+use crate::event::{Address, Detail, Kind, Millis, SiteId};
 
 /// A visitor's value under the day's key. Deliberately without `Debug`, `Display` and `Serialize`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,45 @@ impl VisitorKey {
     }
 }
 
+/// 64 bits of a keyed hash, for what is only ever asked whether it came before. They are few enough that two of a million visitors'
+/// share one by chance once in 40 000 days. Deliberately without `Debug`, `Display` and `Serialize`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark(u64);
+
+impl Mark {
+    pub(super) fn bucket(self) -> u64 {
+        self.0
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(value: u64) -> Mark {
+        Mark(value.rotate_left(57) ^ value)
+    }
+}
+
+/// Who a hit came from, as far as the day's memory must know: values under the day's key, and nothing they were made of.
+pub struct Visitor {
+    pub(super) key: VisitorKey,
+    /// The /24 or /48, on this site.
+    pub(super) network: Mark,
+    /// The same network, whatever the site.
+    pub(super) platform_network: Mark,
+    /// The grant that let the hit be counted, on this site; `None` where nothing was granted.
+    pub(super) grant: Option<Mark>,
+}
+
+impl Visitor {
+    #[cfg(test)]
+    pub(super) fn for_tests(key: u128, network: u64, grant: Option<u64>) -> Visitor {
+        Visitor {
+            key: VisitorKey::for_tests(key),
+            network: Mark::for_tests(network),
+            platform_network: Mark::for_tests(network),
+            grant: grant.map(Mark::for_tests),
+        }
+    }
+}
+
 /// A hit that may be counted, without anything of the person it came from but a value that dies with the day.
 pub struct Event {
     pub site: SiteId,
@@ -35,7 +74,7 @@ pub struct Event {
     pub at: Millis,
     pub kind: Kind,
     /// `None` in the mode that tells nobody from anybody, and for what is about nobody.
-    pub visitor: Option<VisitorKey>,
+    pub visitor: Option<Visitor>,
     /// Whether the visit cookie was absent; `None` in modes without one.
     pub without_cookie: Option<bool>,
     /// The path, the link or the event's name.
@@ -60,7 +99,7 @@ pub fn seal(
     let about_nobody = mode == VisitorMode::None || matches!(payload.kind, Kind::Vital | Kind::Fault);
     let visitor = (!about_nobody).then(|| {
         let caller = hit.caller();
-        visitor_key(key.salt.key(), site.id, caller.address.expose(), caller.agent.expose())
+        visitor(key.salt.key(), site.id, &caller.address, caller.agent.expose(), hit.grant())
     });
     Event {
         site: site.id,
@@ -82,19 +121,42 @@ pub fn seal(
     }
 }
 
-/// Keyed BLAKE3 over a head of fixed size, in which the address carries its length, and the agent as the rest: no two
-/// different inputs give the same bytes.
-fn visitor_key(key: &[u8; 32], site: SiteId, address: IpAddr, agent: &str) -> VisitorKey {
-    let mut head = [0_u8; 44];
-    head[..10].copy_from_slice(b"visitor/v2");
-    head[10..26].copy_from_slice(&site.as_u128().to_le_bytes());
-    write_address(&mut head[26..], address);
+/// Keyed BLAKE3, each value over a head of fixed size that begins with what it is of, so that no two different inputs give the same
+/// bytes. In the visitor's the address carries its length, and the agent is the rest.
+fn visitor(key: &[u8; 32], site: SiteId, address: &Address, agent: &str, grant: Option<ConsentId>) -> Visitor {
     let mut hasher = blake3::Hasher::new_keyed(key);
-    hasher.update(&head).update(agent.as_bytes());
+    hasher.update(&head_of_address(b"visitor/v2", site, address.expose())).update(agent.as_bytes());
     let value = value_of(&hasher);
+    let mut mark = |head: &[u8]| {
+        hasher.reset().update(head);
+        Mark(value_of(&hasher).bucket())
+    };
+    let network = address.network();
+    let visitor = Visitor {
+        key: value,
+        network: mark(&head_of_address(b"network/v1", site, network)),
+        platform_network: mark(&head_of_address(b"network/v1", SiteId::PLATFORM, network)),
+        grant: grant.map(|id| mark(&head_of_grant(site, &id))),
+    };
     // The hasher holds a copy of the key.
     hasher.zeroize();
-    value
+    visitor
+}
+
+fn head_of_address(of: &[u8; 10], site: SiteId, address: IpAddr) -> [u8; 44] {
+    let mut head = [0; 44];
+    head[..10].copy_from_slice(of);
+    head[10..26].copy_from_slice(&site.as_u128().to_le_bytes());
+    write_address(&mut head[26..], address);
+    head
+}
+
+fn head_of_grant(site: SiteId, id: &ConsentId) -> [u8; 42] {
+    let mut head = [0; 42];
+    head[..8].copy_from_slice(b"grant/v1");
+    head[10..26].copy_from_slice(&site.as_u128().to_le_bytes());
+    head[26..].copy_from_slice(&id.bytes());
+    head
 }
 
 /// The address's length, then the address.
@@ -122,8 +184,15 @@ pub(super) fn value_of(hasher: &blake3::Hasher) -> VisitorKey {
 mod tests {
     use super::*;
 
+    const ID: &str = "0123456789abcdef0123456789abcdef";
+
+    fn sealed(key: u8, site: &str, address: &str, agent: &str, id: &str) -> Visitor {
+        let address = Address::new(address.parse().unwrap());
+        visitor(&[key; 32], SiteId::of(site), &address, agent, ConsentId::read(id))
+    }
+
     fn value(key: u8, site: &str, address: &str, agent: &str) -> [u8; 16] {
-        visitor_key(&[key; 32], SiteId::of(site), address.parse().unwrap(), agent).0
+        sealed(key, site, address, agent, "").key.0
     }
 
     #[test]
@@ -138,5 +207,40 @@ mod tests {
             value(1, "mia", "2001:db8::7", "Firefox"),
         ];
         assert!(others.iter().all(|other| *other != one));
+    }
+
+    #[test]
+    fn a_network_is_one_value_for_its_addresses_and_agents_and_another_on_another_site_or_day() {
+        let network = |key, site, address| sealed(key, site, address, "Firefox", "").network;
+        let platform = |key, site, address| sealed(key, site, address, "Firefox", "").platform_network;
+        let one = network(1, "mia", "198.51.100.7");
+        assert!(one == network(1, "mia", "198.51.100.200") && one == sealed(1, "mia", "198.51.100.7", "x", ID).network);
+        for other in [
+            network(2, "mia", "198.51.100.7"),
+            network(1, "tom", "198.51.100.7"),
+            network(1, "mia", "198.51.101.7"),
+            platform(1, "mia", "198.51.100.7"),
+        ] {
+            assert!(one != other);
+        }
+        assert!(network(1, "mia", "2001:db8:1:2::3") == network(1, "mia", "2001:db8:1:ffff::4"));
+        assert!(network(1, "mia", "2001:db8:1::3") != network(1, "mia", "2001:db8:2::3"));
+        assert!(platform(1, "mia", "198.51.100.7") == platform(1, "tom", "198.51.100.8"));
+        assert!(platform(1, "mia", "198.51.100.7") != platform(2, "mia", "198.51.100.7"));
+    }
+
+    #[test]
+    fn a_grant_is_one_value_whoever_shows_it_and_another_on_another_site_or_day() {
+        let grant = |key, site, address, id| sealed(key, site, address, "Firefox", id).grant;
+        let one = grant(1, "mia", "198.51.100.7", ID);
+        assert!(one.is_some() && one == grant(1, "mia", "203.0.113.9", ID));
+        for other in [
+            grant(2, "mia", "198.51.100.7", ID),
+            grant(1, "tom", "198.51.100.7", ID),
+            grant(1, "mia", "198.51.100.7", &ID.replace('f', "e")),
+            grant(1, "mia", "198.51.100.7", ""),
+        ] {
+            assert!(one != other);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The visitors of one zone's day and their visits, in bounded memory.
 //!
-//! A visitor is 48 bytes in a slab plus 5 in an index; each item a visitor touched is 13 more. Nothing moves when the slab grows
+//! A visitor is 48 bytes in a slab, 5 in an index and some 55 in what is known of networks and grants; each item a visitor touched is
+//! 13 more. Nothing moves when the slab grows
 //! (it grows by chunks), so a million visitors cost no moment with two copies. Every open visit has exactly one entry in a wheel of
 //! minutes; an entry that comes due before its time (the visit went on) is put back at its new place, so a hit never touches the
 //! wheel.
@@ -11,8 +12,9 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
 use super::day::DaySpan;
+use super::firsts::{FirstOf, Grants, Networks};
 use super::live::Live;
-use super::seal::VisitorKey;
+use super::seal::{Visitor, VisitorKey};
 use crate::event::{Kind, Millis};
 
 const CHUNK: usize = 4096;
@@ -22,14 +24,14 @@ const NO_PAGE: u32 = u32::MAX;
 /// The attributes a visit keeps from its first hit, as text ids of the day; only those its pages, links and events are broken down by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VisitValues {
-    pub source: Option<u32>,
-    pub country: Option<u32>,
-    pub campaign: Option<u32>,
+    pub source: u32,
+    pub country: u32,
+    pub campaign: u32,
 }
 
 /// What a hit asks of the day's memory.
-pub struct Touch {
-    pub visitor: VisitorKey,
+pub struct Touch<'a> {
+    pub visitor: &'a Visitor,
     /// The site's number within the day.
     pub site: u32,
     pub at: Millis,
@@ -45,14 +47,22 @@ pub enum Held {
     Nobody,
     /// A cap is reached: the hit counts, its visitor does not.
     Full,
+    /// The hit shows a grant that has made as many visitors of the site today as one may: the hit counts, its visitor does not.
+    Copied,
 }
 
 #[derive(Debug, PartialEq)]
 pub struct Seen {
     pub new_visitor: bool,
     pub new_visit: bool,
-    pub item_new_today: bool,
+    /// The item has a new visitor. Where a cookie decides, one can be new more than once.
+    pub item_new_visitor: bool,
     pub item_new_in_visit: bool,
+    /// The visitor's first hit of the day, whatever a cookie says.
+    pub first_today: bool,
+    /// The item's first touch by this visitor that day, whatever a cookie says.
+    pub item_first_today: bool,
+    pub first_of: FirstOf,
     /// The first page of its visit.
     pub entry: bool,
     /// The attributes of the visit the hit belongs to.
@@ -78,10 +88,7 @@ struct State {
     started: u32,
     last: u32,
     last_page: u32,
-    /// Text id + 1; 0 is none. So are the next two.
-    source: u32,
-    country: u32,
-    campaign: u32,
+    values: VisitValues,
     /// How many visits of the day have begun.
     visit: u16,
     views: u8,
@@ -91,6 +98,18 @@ struct State {
 const OPEN: u8 = 1;
 const INTERACTIVE: u8 = 2;
 const IN_WHEEL: u8 = 4;
+/// The first of its network on its site that day, and on the platform: stays with the visitor from visit to visit.
+const FIRST_OF_NETWORK: u8 = 8;
+const FIRST_OF_PLATFORM_NETWORK: u8 = 16;
+
+/// What one day of one zone may hold, and how long a visit may pause.
+#[derive(Clone, Copy)]
+pub struct VisitCaps {
+    pub gap_secs: u32,
+    pub visitors: usize,
+    pub touched: usize,
+    pub visitors_per_grant: u32,
+}
 
 pub struct Visits {
     span: Arc<DaySpan>,
@@ -101,6 +120,8 @@ pub struct Visits {
     slab: Vec<Vec<State>>,
     /// (visitor's slot, item) -> the number of the visit that touched it last.
     touched: HashMap<(u32, u32), u16, RandomState>,
+    networks: Networks,
+    grants: Grants,
     live: Live,
     wheel: Vec<Vec<u32>>,
     /// The first minute of the wheel that has not come due.
@@ -110,15 +131,17 @@ pub struct Visits {
 }
 
 impl Visits {
-    pub fn new(span: Arc<DaySpan>, gap_secs: u32, max_visitors: usize, max_touched: usize) -> Visits {
+    pub fn new(span: Arc<DaySpan>, caps: VisitCaps) -> Visits {
         Visits {
             span,
-            gap: gap_secs.saturating_mul(1000),
-            max_visitors,
-            max_touched,
+            gap: caps.gap_secs.saturating_mul(1000),
+            max_visitors: caps.visitors,
+            max_touched: caps.touched,
             index: HashTable::new(),
             slab: Vec::new(),
             touched: HashMap::with_hasher(RandomState::default()),
+            networks: Networks::new(),
+            grants: Grants::new(caps.visitors_per_grant),
             live: Live::default(),
             wheel: Vec::new(),
             due: 0,
@@ -136,11 +159,12 @@ impl Visits {
     }
 
     /// Places a hit in its visit. `values` is asked only when the hit begins one.
-    pub fn touch(&mut self, touch: &Touch, values: impl FnOnce() -> VisitValues) -> Held {
+    pub fn touch(&mut self, touch: &Touch<'_>, values: impl FnOnce() -> VisitValues) -> Held {
         let at = u32::try_from(touch.at - self.span.start).unwrap_or(0);
-        let known = self.find(&touch.visitor);
-        let Some(slot) = known.or_else(|| self.admit(touch)) else {
-            return if touch.kind == Kind::Leave { Held::Nobody } else { Held::Full };
+        let known = self.find(&touch.visitor.key);
+        let slot = match known.map_or_else(|| self.admit(touch), Ok) {
+            Ok(slot) => slot,
+            Err(held) => return held,
         };
         let gap = self.gap;
         let state = self.state(slot);
@@ -155,7 +179,7 @@ impl Visits {
         if touch.kind == Kind::Leave {
             let state = self.state(slot);
             state.last = state.last.max(at);
-            return Held::Yes(Seen::again(state.values()));
+            return Held::Yes(Seen::again(state));
         }
         let closed = if running { None } else { self.begin(slot, values(), at) };
         let state = self.state(slot);
@@ -168,14 +192,17 @@ impl Visits {
         if touch.interactive {
             state.flags |= INTERACTIVE;
         }
-        let (visit, values) = (state.visit, state.values());
-        let new_visitor = touch.without_cookie.unwrap_or(known.is_none());
-        let (item_new_today, item_new_in_visit) = self.touch_item(slot, touch.item, visit);
+        let (visit, values, first_of) = (state.visit, state.values, state.first_of());
+        let first_today = known.is_none();
+        let (item_first_today, item_new_in_visit) = self.touch_item(slot, touch.item, visit);
         Held::Yes(Seen {
-            new_visitor,
+            new_visitor: touch.without_cookie.unwrap_or(first_today),
             new_visit: !running,
-            item_new_today: item_new_today || touch.without_cookie == Some(true),
+            item_new_visitor: item_first_today || touch.without_cookie == Some(true),
             item_new_in_visit,
+            first_today,
+            item_first_today,
+            first_of,
             entry,
             values,
             closed,
@@ -230,34 +257,42 @@ impl Visits {
             .copied()
     }
 
-    /// Remembers a new visitor; `None` at the cap, and for a `leave`, which makes no visitor.
-    fn admit(&mut self, touch: &Touch) -> Option<u32> {
-        if touch.kind == Kind::Leave || self.index.len() >= self.max_visitors {
-            return None;
+    /// Remembers a new visitor, or says why not: a cap, or a `leave`, which makes no visitor.
+    fn admit(&mut self, touch: &Touch<'_>) -> Result<u32, Held> {
+        if touch.kind == Kind::Leave {
+            return Err(Held::Nobody);
         }
-        let slot = u32::try_from(self.index.len()).ok()?;
+        if self.index.len() >= self.max_visitors {
+            return Err(Held::Full);
+        }
+        let slot = u32::try_from(self.index.len()).map_err(|_| Held::Full)?;
+        let visitor = touch.visitor;
+        if visitor.grant.is_some_and(|grant| !self.grants.admit(grant)) {
+            return Err(Held::Copied);
+        }
+
+        let first_of = self.networks.first_of(visitor);
         if (slot as usize).is_multiple_of(CHUNK) {
             self.slab.push(Vec::with_capacity(CHUNK));
         }
         let chunk = self.slab.last_mut().expect("a chunk was pushed for the first slot");
         chunk.push(State {
-            visitor: touch.visitor,
+            visitor: visitor.key,
             site: touch.site,
             started: 0,
             last: 0,
             last_page: NO_PAGE,
-            source: 0,
-            country: 0,
-            campaign: 0,
+            values: VisitValues { source: 0, country: 0, campaign: 0 },
             visit: 0,
             views: 0,
-            flags: 0,
+            flags: (u8::from(first_of.network) * FIRST_OF_NETWORK)
+                | (u8::from(first_of.platform_network) * FIRST_OF_PLATFORM_NETWORK),
         });
         let slab = &self.slab;
-        self.index.insert_unique(touch.visitor.bucket(), slot, |&slot| {
+        self.index.insert_unique(visitor.key.bucket(), slot, |&slot| {
             slab[slot as usize / CHUNK][slot as usize % CHUNK].visitor.bucket()
         });
-        Some(slot)
+        Ok(slot)
     }
 
     /// Starts a visit in the slot; what was open there is closed and returned.
@@ -268,13 +303,11 @@ impl Visits {
         state.started = at;
         state.last = at;
         state.last_page = NO_PAGE;
-        state.source = values.source.map_or(0, |id| id + 1);
-        state.country = values.country.map_or(0, |id| id + 1);
-        state.campaign = values.campaign.map_or(0, |id| id + 1);
+        state.values = values;
         state.visit = state.visit.saturating_add(1);
         state.views = 0;
         let scheduled = state.flags & IN_WHEEL != 0;
-        state.flags = OPEN | IN_WHEEL;
+        state.flags = OPEN | IN_WHEEL | state.flags & (FIRST_OF_NETWORK | FIRST_OF_PLATFORM_NETWORK);
         if !scheduled {
             self.schedule(slot, minute_due(at, gap));
         }
@@ -328,11 +361,10 @@ impl Visits {
 }
 
 impl State {
-    fn values(&self) -> VisitValues {
-        VisitValues {
-            source: self.source.checked_sub(1),
-            country: self.country.checked_sub(1),
-            campaign: self.campaign.checked_sub(1),
+    fn first_of(&self) -> FirstOf {
+        FirstOf {
+            network: self.flags & FIRST_OF_NETWORK != 0,
+            platform_network: self.flags & FIRST_OF_PLATFORM_NETWORK != 0,
         }
     }
 }
@@ -345,17 +377,20 @@ impl Seen {
 
     /// (visitors, visits) this hit adds to its item.
     pub fn item(&self) -> (u32, u32) {
-        (u32::from(self.item_new_today), u32::from(self.item_new_in_visit))
+        (u32::from(self.item_new_visitor), u32::from(self.item_new_in_visit))
     }
 
-    fn again(values: VisitValues) -> Seen {
+    fn again(state: &State) -> Seen {
         Seen {
             new_visitor: false,
             new_visit: false,
-            item_new_today: false,
+            item_new_visitor: false,
             item_new_in_visit: false,
+            first_today: false,
+            item_first_today: false,
+            first_of: state.first_of(),
             entry: false,
-            values,
+            values: state.values,
             closed: None,
         }
     }

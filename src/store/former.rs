@@ -31,7 +31,8 @@ fn sites(sums: &Sums) -> impl Iterator<Item = SiteId> {
     let money = sums.money.iter().map(|(key, _)| key.site);
     let vitals = sums.vitals.iter().map(|(key, _)| key.site);
     let faults = sums.faults.iter().map(|(key, _)| key.site);
-    daily.chain(hourly).chain(money).chain(vitals).chain(faults)
+    let attributes = sums.attributes.rows.iter().map(|(key, _)| key.site);
+    daily.chain(attributes).chain(hourly).chain(money).chain(vitals).chain(faults)
 }
 
 fn renamed(sums: &Sums, present: &HashMap<u64, u128>) -> Sums {
@@ -42,6 +43,7 @@ fn renamed(sums: &Sums, present: &HashMap<u64, u128>) -> Sums {
         }
     };
     sums.daily.iter_mut().for_each(|(key, _)| now(&mut key.site));
+    sums.attributes.rows.iter_mut().for_each(|(key, _)| now(&mut key.site));
     sums.hourly.iter_mut().for_each(|(key, _)| now(&mut key.site));
     sums.money.iter_mut().for_each(|(key, _)| now(&mut key.site));
     sums.vitals.iter_mut().for_each(|(key, _)| now(&mut key.site));

@@ -7,13 +7,13 @@
 
 use std::hash::Hash;
 
-use crate::aggregate::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
+use crate::aggregate::{
+    AttributeCounts, AttributeKey, AttributeSums, DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym,
+    VitalKey,
+};
 use crate::event::{Counter, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, Refusal, SiteId, Subject};
 
 use super::schema::Table;
-
-/// The zone of every attribute row, as long as segments do not say theirs.
-const ZONE: &str = "UTC";
 
 /// The number of a segment in `unpublished`, from the token its inserts are known by.
 pub fn segment(token: &str) -> u64 {
@@ -26,7 +26,7 @@ pub fn segment(token: &str) -> u64 {
 pub fn encode(sums: &Sums, table: Table, segment: u64) -> Option<Vec<u8>> {
     let block = match table {
         Table::Daily => daily(sums),
-        Table::Unpublished => unpublished(sums, segment),
+        Table::Unpublished => unpublished(&sums.attributes, segment),
         Table::Hourly => hourly(sums),
         Table::Money => money(sums),
         Table::Drops => drops(sums),
@@ -39,41 +39,38 @@ pub fn encode(sums: &Sums, table: Table, segment: u64) -> Option<Vec<u8>> {
 }
 
 fn daily(sums: &Sums) -> Block {
-    let rows = daily_rows(sums, |dim| dim == Dimension::Total);
+    let rows = &sums.daily;
     let mut block = Block::new(Table::Daily, rows.len());
     let keys = || rows.iter().map(|(key, _)| key);
     block.sites(keys().map(|key: &DailyKey| key.site));
     block.days(keys().map(|key| key.day));
     block.words("subject", &Subject::ALL.map(Subject::name), keys().map(|key| key.subject as usize));
-    block.syms("item", sums, keys().map(|key| key.item));
+    block.syms("item", &sums.strings, keys().map(|key| key.item));
     for counter in Counter::ALL {
         block.counts(counter, rows.iter().map(|(_, counts)| counts));
     }
     block
 }
 
-fn unpublished(sums: &Sums, segment: u64) -> Block {
-    let rows = daily_rows(sums, |dim| dim != Dimension::Total);
+fn unpublished(sums: &AttributeSums, segment: u64) -> Block {
+    let rows = &sums.rows;
     let mut block = Block::new(Table::Unpublished, rows.len());
     let keys = || rows.iter().map(|(key, _)| key);
-    block.sites(keys().map(|key| key.site));
-    block.words("zone", &[ZONE], keys().map(|_| 0));
+    block.sites(keys().map(|key: &AttributeKey| key.site));
+    block.syms("zone", &sums.strings, keys().map(|key| key.zone));
     block.days(keys().map(|key| key.day));
     block.words("subject", &Subject::ALL.map(Subject::name), keys().map(|key| key.subject as usize));
-    block.syms("item", sums, keys().map(|key| key.item));
+    block.syms("item", &sums.strings, keys().map(|key| key.item));
     block.words("dim", &Dimension::ALL.map(Dimension::name), keys().map(|key| key.dim as usize));
-    block.syms("value", sums, keys().map(|key| key.value));
+    block.syms("value", &sums.strings, keys().map(|key| key.value));
     block.column("segment", "UInt64", keys().map(|_| segment.to_le_bytes()));
-    let counts = || rows.iter().map(|(_, counts)| counts);
-    block.counts(Counter::Visitors, counts());
-    block.counts(Counter::Visits, counts());
-    // Networks are not counted yet: as many as visitors.
-    block.column("networks", "UInt64", counts().map(|counts| u64::from(counts.get(Counter::Visitors)).to_le_bytes()));
+    let mut column = |name, count: fn(&AttributeCounts) -> u32| {
+        block.column(name, "UInt64", rows.iter().map(|(_, counts)| u64::from(count(counts)).to_le_bytes()));
+    };
+    column("visitors", |counts| counts.visitors);
+    column("visits", |counts| counts.visits);
+    column("networks", |counts| counts.networks);
     block
-}
-
-fn daily_rows(sums: &Sums, of: impl Fn(Dimension) -> bool) -> Vec<&(DailyKey, Counts)> {
-    sums.daily.iter().filter(|(key, _)| of(key.dim)).collect()
 }
 
 fn hourly(sums: &Sums) -> Block {
@@ -93,7 +90,7 @@ fn money(sums: &Sums) -> Block {
     let keys = || rows.iter().map(|(key, _)| key);
     block.sites(keys().map(|key: &MoneyKey| key.site));
     block.days(keys().map(|key| key.day));
-    block.syms("event", sums, keys().map(|key| key.event));
+    block.syms("event", &sums.strings, keys().map(|key| key.event));
     block.distinct("currency", keys().map(|key| key.currency), |currency| currency.to_vec());
     block.column("hits", "UInt64", rows.iter().map(|(_, (hits, _))| u64::from(*hits).to_le_bytes()));
     block.column("minor", "UInt64", rows.iter().map(|(_, (_, minor))| minor.to_le_bytes()));
@@ -115,8 +112,8 @@ fn vitals(sums: &Sums) -> Block {
     let keys = || rows.iter().map(|(key, _)| key);
     block.sites(keys().map(|key: &VitalKey| key.site));
     block.days(keys().map(|key| key.day));
-    block.syms("path", sums, keys().map(|key| key.path));
-    block.syms("device", sums, keys().map(|key| key.device));
+    block.syms("path", &sums.strings, keys().map(|key| key.path));
+    block.syms("device", &sums.strings, keys().map(|key| key.device));
     block.words("metric", &Metric::ALL.map(Metric::name), keys().map(|key| key.metric as usize));
     block.column("bucket", "UInt8", keys().map(|key| [key.bucket]));
     block.hits(rows);
@@ -129,17 +126,16 @@ fn faults(sums: &Sums) -> Block {
     let keys = || rows.iter().map(|(key, _)| key);
     block.sites(keys().map(|key: &FaultKey| key.site));
     block.days(keys().map(|key| key.day));
-    block.syms("path", sums, keys().map(|key| key.path));
+    block.syms("path", &sums.strings, keys().map(|key| key.path));
     block.words("kind", &FaultKind::ALL.map(FaultKind::name), keys().map(|key| key.kind as usize));
-    block.syms("fault", sums, keys().map(|key| key.fault));
+    block.syms("fault", &sums.strings, keys().map(|key| key.fault));
     block.hits(rows);
     block
 }
 
 /// The total rows of sites, the platform's own left out.
 fn activity(sums: &Sums) -> Block {
-    let of_site =
-        |key: &DailyKey| key.subject == Subject::Site && key.dim == Dimension::Total && key.site != SiteId::PLATFORM;
+    let of_site = |key: &DailyKey| key.subject == Subject::Site && key.site != SiteId::PLATFORM;
     let rows: Vec<&(DailyKey, Counts)> = sums.daily.iter().filter(|(key, _)| of_site(key)).collect();
     let mut block = Block::new(Table::Activity, rows.len());
     block.days(rows.iter().map(|(key, _)| key.day));
@@ -155,10 +151,10 @@ fn mail(sums: &Sums) -> Block {
     let mut block = Block::new(Table::Mail, rows.len());
     let keys = || rows.iter().map(|(key, _)| key);
     block.days(keys().map(|key: &MailKey| key.day));
-    block.syms("template", sums, keys().map(|key| key.template));
+    block.syms("template", &sums.strings, keys().map(|key| key.template));
     block.column("batch", "Date", keys().map(|key| key.batch.number().to_le_bytes()));
     block.words("action", &MailAction::ALL.map(MailAction::name), keys().map(|key| key.action as usize));
-    block.syms("link", sums, keys().map(|key| key.link));
+    block.syms("link", &sums.strings, keys().map(|key| key.link));
     block.words("reader", &Reader::ALL.map(Reader::name), keys().map(|key| key.reader as usize));
     block.column("hits", "UInt64", rows.iter().map(|(_, (hits, _))| u64::from(*hits).to_le_bytes()));
     block.column("visitors", "UInt64", rows.iter().map(|(_, (_, visitors))| u64::from(*visitors).to_le_bytes()));
@@ -236,9 +232,9 @@ impl Block {
     }
 
     /// A column of a segment's strings. The dictionary holds those that this column uses, in the order they first appear.
-    fn syms(&mut self, name: &str, sums: &Sums, syms: impl Iterator<Item = Sym>) {
+    fn syms(&mut self, name: &str, strings: &[Box<str>], syms: impl Iterator<Item = Sym>) {
         const UNUSED: u32 = u32::MAX;
-        let mut place_of = vec![UNUSED; sums.strings.len()];
+        let mut place_of = vec![UNUSED; strings.len()];
         let mut used = Vec::new();
         let mut places = Vec::with_capacity(self.rows);
         for sym in syms {
@@ -249,7 +245,7 @@ impl Block {
             }
             places.push(*place);
         }
-        self.dictionary(name, used.iter().map(|sym| sums.text(*sym).as_bytes()), used.len());
+        self.dictionary(name, used.iter().map(|sym| strings[sym.0 as usize].as_bytes()), used.len());
         self.places(used.len(), places.into_iter().map(|place| place as usize));
     }
 

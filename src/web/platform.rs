@@ -118,7 +118,7 @@ async fn health(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
             },
             "hits": read(&stats.hits),
             "visitors": read(&stats.visitors),
-            "over_caps": read(&stats.overflow_visitors) + read(&stats.overflow_texts) + read(&stats.overflow_sites) + read(&stats.overflow_ids),
+            "over_caps": read(&stats.overflow_visitors) + read(&stats.overflow_grants) + read(&stats.overflow_texts) + read(&stats.overflow_sites) + read(&stats.overflow_ids),
         })
     });
     shown(&request, false, answer).await

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 
-use footfall::aggregate::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
+use footfall::aggregate::{
+    AttributeCounts, AttributeKey, DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey,
+};
 use footfall::event::{
     Counter, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, Refusal, SiteId, Subject,
 };
@@ -176,16 +178,16 @@ pub fn failing_start(dir: &Path, library: &Path) -> String {
 pub struct Builder {
     sums: Sums,
     syms: BTreeMap<String, Sym>,
+    of_attributes: BTreeMap<String, Sym>,
 }
 
 impl Builder {
     fn sym(&mut self, text: &str) -> Sym {
-        let next = Sym(u32::try_from(self.syms.len()).unwrap());
-        let sums = &mut self.sums;
-        *self.syms.entry(text.to_owned()).or_insert_with(|| {
-            sums.strings.push(text.into());
-            next
-        })
+        sym(&mut self.syms, &mut self.sums.strings, text)
+    }
+
+    fn attribute_sym(&mut self, text: &str) -> Sym {
+        sym(&mut self.of_attributes, &mut self.sums.attributes.strings, text)
     }
 
     #[expect(clippy::too_many_arguments, reason = "a row has that many columns")]
@@ -214,9 +216,16 @@ impl Builder {
         value: &str,
         counts: Counts,
     ) {
-        let (item, value) = (self.sym(item), self.sym(value));
-        let key = DailyKey { site: SiteId::from_u128(u128::from(site)), day, subject, dim, item, value };
-        self.sums.daily.push((key, counts));
+        let site = SiteId::from_u128(u128::from(site));
+        if dim == Dimension::Total {
+            let key = DailyKey { site, day, subject, item: self.sym(item) };
+            self.sums.daily.push((key, counts));
+            return;
+        }
+        let [zone, item, value] = ["UTC", item, value].map(|text| self.attribute_sym(text));
+        let (visitors, visits) = (counts.get(Counter::Visitors), counts.get(Counter::Visits));
+        let counts = AttributeCounts { visitors, visits, networks: visitors, platform_networks: 0 };
+        self.sums.attributes.rows.push((AttributeKey { site, zone, day, subject, dim, item, value }, counts));
     }
 
     pub fn hourly(mut self, site: u64, hour: u32, counts: Counts) -> Builder {
@@ -266,6 +275,14 @@ impl Builder {
     pub fn build(self) -> Sums {
         self.sums
     }
+}
+
+fn sym(known: &mut BTreeMap<String, Sym>, strings: &mut Vec<Box<str>>, text: &str) -> Sym {
+    let next = Sym(u32::try_from(known.len()).unwrap());
+    *known.entry(text.to_owned()).or_insert_with(|| {
+        strings.push(text.into());
+        next
+    })
 }
 
 pub fn day(text: &str) -> Day {

@@ -4,21 +4,25 @@ use super::*;
 use crate::config::Zone;
 
 const MINUTE_MILLIS: Millis = 60_000;
-const VALUES: VisitValues = VisitValues { source: Some(1), country: Some(2), campaign: None };
+const VALUES: VisitValues = VisitValues { source: 1, country: 2, campaign: 3 };
 
-fn visits(max_visitors: usize, max_touched: usize) -> Visits {
+fn visits(visitors: usize, touched: usize) -> Visits {
     let span = Arc::new(DaySpan::of(Zone(0), &TimeZone::UTC, 0));
-    Visits::new(span, 1800, max_visitors, max_touched)
+    Visits::new(span, VisitCaps { gap_secs: 1800, visitors, touched, visitors_per_grant: 10 })
 }
 
-fn touch(visitor: u128, at: Millis, kind: Kind, item: u32) -> Touch {
+fn touch(visitor: &Visitor, at: Millis, kind: Kind, item: u32) -> Touch<'_> {
     let interactive = kind == Kind::Click;
-    let visitor = VisitorKey::for_tests(visitor);
     Touch { visitor, site: 0, at, kind, interactive, without_cookie: None, item }
 }
 
+fn held(visits: &mut Visits, visitor: &Visitor, at: Millis, kind: Kind, item: u32) -> Held {
+    visits.touch(&touch(visitor, at, kind, item), || VALUES)
+}
+
 fn seen(visits: &mut Visits, visitor: u128, at: Millis, kind: Kind, item: u32) -> Option<Seen> {
-    match visits.touch(&touch(visitor, at, kind, item), || VALUES) {
+    let network = visitor as u64;
+    match held(visits, &Visitor::for_tests(visitor, network, Some(network)), at, kind, item) {
         Held::Yes(seen) => Some(seen),
         _ => None,
     }
@@ -31,7 +35,7 @@ fn a_gap_of_29_59_continues_a_visit_and_one_of_30_00_starts_another() {
     assert!(!seen(&mut visits, 1, 30 * MINUTE_MILLIS - 1, Kind::View, 7).unwrap().new_visit);
     let next = seen(&mut visits, 1, 60 * MINUTE_MILLIS - 1, Kind::View, 7).unwrap();
     assert!(next.new_visit && !next.new_visitor);
-    assert!(next.item_new_in_visit && !next.item_new_today);
+    assert!(next.item_new_in_visit && !next.item_new_visitor);
     let closed = ClosedVisit { site: 0, started: 0, seconds: 1799, bounced: false, last_page: Some(7) };
     assert_eq!(next.closed, Some(closed));
 }
@@ -68,8 +72,11 @@ fn a_leave_extends_a_visit_and_starts_none() {
 #[test]
 fn a_flood_of_visitors_and_items_is_held_at_the_caps() {
     let mut visits = visits(1000, 1500);
-    let full =
-        (0..5000).filter(|n| matches!(visits.touch(&touch(*n, 0, Kind::View, 1), || VALUES), Held::Full)).count();
+    let is_full = |n: &u128| {
+        let visitor = Visitor::for_tests(*n, *n as u64, None);
+        matches!(held(&mut visits, &visitor, 0, Kind::View, 1), Held::Full)
+    };
+    let full = (0..5000).filter(is_full).count();
     assert_eq!((visits.visitors(), full), (1000, 4000));
     for item in 0..5000 {
         seen(&mut visits, 1, 0, Kind::View, item);
@@ -79,7 +86,46 @@ fn a_flood_of_visitors_and_items_is_held_at_the_caps() {
 }
 
 #[test]
-fn a_million_open_visitors_of_two_pages_each_are_held_in_less_than_150_megabytes() {
+fn the_first_visitor_of_a_network_stays_the_first_all_day_and_the_others_are_not() {
+    let mut visits = visits(10, 100);
+    let mut first_of = |visitor: u128, network: u64, at: Millis, item: u32| {
+        let Held::Yes(seen) = held(&mut visits, &Visitor::for_tests(visitor, network, None), at, Kind::View, item)
+        else {
+            panic!("there is room")
+        };
+        (seen.first_of.network && seen.first_today, seen.first_of.network && seen.item_first_today)
+    };
+    assert_eq!(first_of(1, 7, 0, 1), (true, true));
+    assert_eq!(first_of(2, 7, 0, 1), (false, false), "the same network with another agent");
+    assert_eq!(first_of(3, 8, 0, 1), (true, true));
+    assert_eq!(first_of(1, 7, 1, 2), (false, true), "its first touch of another page");
+    assert_eq!(first_of(1, 7, 60 * MINUTE_MILLIS, 2), (false, false));
+    assert_eq!(first_of(1, 7, 60 * MINUTE_MILLIS, 3), (false, true), "in a later visit as well");
+}
+
+#[test]
+fn a_grant_makes_ten_visitors_a_day_and_those_go_on_being_known() {
+    let mut visits = visits(100, 100);
+    let mut touch = |visitor: u128, grant: Option<u64>, kind: Kind| match held(
+        &mut visits,
+        &Visitor::for_tests(visitor, visitor as u64, grant),
+        0,
+        kind,
+        1,
+    ) {
+        Held::Yes(seen) => (1, u32::from(seen.new_visitor)),
+        Held::Copied => (0, 0),
+        Held::Nobody | Held::Full => (0, 100),
+    };
+    let sum = |all: Vec<(u32, u32)>| all.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    assert_eq!(sum((0..50).map(|n| touch(n, Some(5), Kind::View)).collect()), (10, 10));
+    assert_eq!(sum((0..50).map(|n| touch(n, Some(5), Kind::Click)).collect()), (10, 0));
+    assert_eq!(touch(50, Some(6), Kind::View), (1, 1), "another grant");
+    assert_eq!(sum((60..80).map(|n| touch(n, None, Kind::View)).collect()), (20, 20), "no grant, no bound");
+}
+
+#[test]
+fn a_million_open_visitors_of_two_pages_each_are_held_in_less_than_220_megabytes() {
     let mut visits = visits(2_000_000, 4_000_000);
     for n in 0..1_000_000_u128 {
         // A spread key, as the keyed hash gives.
@@ -90,7 +136,8 @@ fn a_million_open_visitors_of_two_pages_each_are_held_in_less_than_150_megabytes
     }
     let slab: usize = visits.slab.iter().map(|chunk| chunk.capacity() * size_of::<State>()).sum();
     let wheel: usize = visits.wheel.iter().map(|minute| minute.capacity() * 4).sum();
-    let bytes = slab + wheel + visits.index.allocation_size() + visits.touched.allocation_size();
+    let known = visits.networks.bytes() + visits.grants.bytes();
+    let bytes = slab + wheel + known + visits.index.allocation_size() + visits.touched.allocation_size();
     assert_eq!(visits.visitors(), 1_000_000);
-    assert!(bytes < 150_000_000, "{bytes} bytes");
+    assert!(bytes < 220_000_000, "{bytes} bytes");
 }

@@ -62,6 +62,7 @@ version = {CONSENT_VERSION}
 key_file = "{dir}/consent.keys"
 
 [limits]
+visitors_per_grant = 1_000_000
 network_hits_per_sec = 100_000_000
 network_burst = 100_000_000
 site_hits_per_sec = 100_000_000

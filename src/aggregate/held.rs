@@ -1,0 +1,229 @@
+//! Attribute rows that wait in the open segment until there are enough of their site.
+//!
+//! The rows of one visit on a quiet page are that visit, whole: who came from where, with what device. So a segment's attributes are
+//! released to the store only with those of at least k visits of their site and day; what is fewer is carried into the next segment,
+//! until more come or the day is over.
+
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashSet, HashTable};
+use std::hash::BuildHasher;
+
+use super::attributes::{AttributeCounts, AttributeKey, AttributeSums, of_platform};
+use super::sums::Sym;
+use crate::event::{Day, Dimension, Millis, OTHER, SiteId, Subject};
+use crate::pseudonym::DaySpan;
+
+/// The zone whose days are the platform's; also of rows that name none, which are a former version's.
+const PLATFORM_ZONE: &str = "UTC";
+/// Its place among the strings.
+const OF_PLATFORM: Sym = Sym(1);
+
+/// How long after a day's end its rows wait for hits that were on their way.
+const GRACE_MILLIS: Millis = 5_000;
+
+/// When rows may go.
+#[derive(Clone, Copy, Debug)]
+pub struct Release {
+    /// Visits of a site and day that make its rows safe to write.
+    pub visits: u32,
+    /// Rows that may be carried. More are too many to be written again with each segment.
+    pub most_rows: usize,
+}
+
+/// What is asked for: what `Release` allows, or everything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wanted {
+    /// Only days that are over: the last release was a short while ago, and each one writes rows of its own.
+    Days,
+    /// Those, and sites with enough visits.
+    Enough,
+    /// The collector stops.
+    All,
+}
+
+/// The rows of a site and day: they are released or carried together.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Group {
+    site: SiteId,
+    zone: Sym,
+    day: Day,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Waiting {
+    visits: u32,
+    rows: usize,
+}
+
+pub struct Held {
+    /// Each text once; what a batch calls by its own number is found through `known_as`.
+    strings: Vec<Box<str>>,
+    places: HashTable<u32>,
+    /// The place in `strings` of each number the batches use.
+    known_as: Vec<Sym>,
+    state: RandomState,
+    rows: HashMap<AttributeKey, AttributeCounts, RandomState>,
+    groups: HashMap<Group, Waiting, RandomState>,
+    /// When each zone's day that has rows here is over for good.
+    days: Vec<(Sym, Day, Millis)>,
+    /// Of sites' own rows, to say how many a sealed segment has.
+    of_sites: usize,
+}
+
+impl Default for Held {
+    fn default() -> Held {
+        let mut held = Held {
+            strings: Vec::new(),
+            places: HashTable::new(),
+            known_as: Vec::new(),
+            state: RandomState::default(),
+            rows: HashMap::default(),
+            groups: HashMap::default(),
+            days: Vec::new(),
+            of_sites: 0,
+        };
+        held.learn("");
+        held.store(PLATFORM_ZONE);
+        held
+    }
+}
+
+impl Held {
+    /// Rows these would be in a sealed segment, the platform's included.
+    pub fn rows(&self) -> usize {
+        self.rows.len() + self.of_sites
+    }
+
+    /// The number the next new string of a batch gets.
+    pub fn next_string(&self) -> u32 {
+        u32::try_from(self.known_as.len()).expect("a segment holds far fewer than 2^32 strings")
+    }
+
+    /// Adds what a batch brings; its strings are numbered from `base`, those of carried rows from 0. Where a batch was lost, its
+    /// strings read as `(other)`.
+    pub fn add(&mut self, base: u32, sums: &AttributeSums) {
+        if sums.rows.is_empty() {
+            return;
+        }
+        self.known_as.truncate(base as usize);
+        while self.known_as.len() < base as usize {
+            self.learn(OTHER);
+        }
+        for text in &sums.strings {
+            self.learn(text);
+        }
+        let mut day = None;
+        for (key, counts) in &sums.rows {
+            let sym = |sym: Sym| self.known_as.get(sym.0 as usize).copied().unwrap_or(Sym::EMPTY);
+            let zone = if key.zone == Sym::EMPTY { OF_PLATFORM } else { sym(key.zone) };
+            let key = AttributeKey { zone, item: sym(key.item), value: sym(key.value), ..*key };
+            if day != Some((key.zone, key.day)) {
+                day = Some((key.zone, key.day));
+                self.note_day(key.zone, key.day);
+            }
+            let waiting = self.groups.entry(Group { site: key.site, zone: key.zone, day: key.day }).or_default();
+            // Each visit has exactly one source.
+            if key.subject == Subject::Site && key.dim == Dimension::Source {
+                waiting.visits = waiting.visits.saturating_add(counts.visits);
+            }
+            let of_sites = &mut self.of_sites;
+            *self.rows.entry(key).or_insert_with(|| {
+                waiting.rows += 1;
+                *of_sites += usize::from(key.subject == Subject::Site);
+                AttributeCounts::default()
+            }) += *counts;
+        }
+    }
+
+    /// Whether rows of a day that is over wait.
+    pub fn has_closed_days(&self, now: Millis) -> bool {
+        self.days.iter().any(|(_, _, end)| now >= *end)
+    }
+
+    /// Whether [`Held::carried`] would leave something to be released.
+    pub fn releases(&self, rule: Release, wanted: Wanted, now: Millis) -> bool {
+        match self.leaving(rule, wanted, now) {
+            Leaving::All => !self.rows.is_empty(),
+            Leaving::These(goes) => self.groups.iter().any(|(group, waiting)| goes(group, waiting)),
+        }
+    }
+
+    /// The rows that are not released, for the next segment.
+    pub fn carried(&self, rule: Release, wanted: Wanted, now: Millis) -> AttributeSums {
+        let Leaving::These(goes) = self.leaving(rule, wanted, now) else { return AttributeSums::default() };
+        let stays = |(group, waiting): (&Group, &Waiting)| (!goes(group, waiting)).then_some(*group);
+        let staying: HashSet<Group, RandomState> = self.groups.iter().filter_map(stays).collect();
+        self.rows_of(|group| staying.contains(group))
+    }
+
+    /// The sums of all rows but those of the sites and days that stand in `carried`, the platform's rows added.
+    pub fn seal(self, carried: &AttributeSums) -> AttributeSums {
+        let zone = |sym: Sym| self.place(carried.text(sym));
+        let staying = carried
+            .rows
+            .iter()
+            .filter_map(|(key, _)| Some(Group { site: key.site, zone: zone(key.zone)?, day: key.day }));
+        let staying: HashSet<Group, RandomState> = staying.collect();
+        let Held { strings, rows, .. } = self;
+        let group = |key: &AttributeKey| Group { site: key.site, zone: key.zone, day: key.day };
+        let mut rows: Vec<(AttributeKey, AttributeCounts)> =
+            rows.into_iter().filter(|(key, _)| !staying.contains(&group(key))).collect();
+        let of_platform: Vec<_> = of_platform(&rows, OF_PLATFORM).collect();
+        rows.extend(of_platform);
+        AttributeSums::in_order(&strings, rows)
+    }
+
+    fn rows_of(&self, wanted: impl Fn(&Group) -> bool) -> AttributeSums {
+        let group = |key: &AttributeKey| Group { site: key.site, zone: key.zone, day: key.day };
+        let rows = self.rows.iter().filter(|(key, _)| wanted(&group(key)));
+        AttributeSums::in_order(&self.strings, rows.map(|(key, counts)| (*key, *counts)).collect())
+    }
+
+    fn leaving(&self, rule: Release, wanted: Wanted, now: Millis) -> Leaving<impl Fn(&Group, &Waiting) -> bool> {
+        let enough = wanted == Wanted::Enough || self.rows.len() > rule.most_rows;
+        let over: Vec<(Sym, Day)> =
+            self.days.iter().filter(|(_, _, end)| now >= *end).map(|(zone, day, _)| (*zone, *day)).collect();
+        let goes = move |group: &Group, waiting: &Waiting| {
+            (enough && waiting.visits >= rule.visits) || over.contains(&(group.zone, group.day))
+        };
+        let left: usize =
+            self.groups.iter().filter(|(group, waiting)| !goes(group, waiting)).map(|(_, waiting)| waiting.rows).sum();
+        if wanted == Wanted::All || left > rule.most_rows { Leaving::All } else { Leaving::These(goes) }
+    }
+
+    fn note_day(&mut self, zone: Sym, day: Day) {
+        if self.days.iter().any(|(known, of, _)| (*known, *of) == (zone, day)) {
+            return;
+        }
+        // A zone nobody knows is a text that was lost: nothing more can come of it.
+        let end = DaySpan::end_of(&self.strings[zone.0 as usize], day);
+        self.days.push((zone, day, end.map_or(Millis::MIN, |end| end.saturating_add(GRACE_MILLIS))));
+    }
+
+    /// Gives the next number to a text.
+    fn learn(&mut self, text: &str) {
+        let place = self.place(text).unwrap_or_else(|| self.store(text));
+        self.known_as.push(place);
+    }
+
+    fn store(&mut self, text: &str) -> Sym {
+        let place = u32::try_from(self.strings.len()).expect("a segment holds far fewer than 2^32 strings");
+        self.strings.push(text.into());
+        let (strings, state) = (&self.strings, &self.state);
+        self.places.insert_unique(state.hash_one(text), place, |&place| state.hash_one(&*strings[place as usize]));
+        Sym(place)
+    }
+
+    fn place(&self, text: &str) -> Option<Sym> {
+        let same = |&place: &u32| *self.strings[place as usize] == *text;
+        self.places.find(self.state.hash_one(text), same).copied().map(Sym)
+    }
+}
+
+enum Leaving<F> {
+    All,
+    These(F),
+}
+
+#[cfg(test)]
+mod tests;

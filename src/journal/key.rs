@@ -1,0 +1,316 @@
+//! The key that attributes in open segments are encrypted with.
+//!
+//! What must hold: whoever has the disk, or an image of it, cannot read them; a collector that was killed can, when it starts again. So
+//! the key is random, new with each start, and lies in memory and in one file on a tmpfs, outside the data folders. After a power cut
+//! it is gone, and with it the attributes that no sealed segment holds; the totals are not encrypted.
+//!
+//! ```text
+//! file  "FFKEYS1\n" (epoch:u64 key:32 bytes)*      the running process's, and those that still have open segments
+//! ```
+//!
+//! A segment's own key is BLAKE3 under the process's key over the segment's id; a nonce is the number of the frame among all frames of
+//! the process, so that none comes twice.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::file::SegmentId;
+
+const MAGIC: [u8; 8] = *b"FFKEYS1\n";
+const ENTRY: usize = 8 + 32;
+/// More starts than this, each killed before it had sealed what the one before left, are not expected.
+const MOST_KEYS: usize = 64;
+
+/// `f_type` of file systems that live in memory.
+const TMPFS: u64 = 0x0102_1994;
+const RAMFS: u64 = 0x8584_58f6;
+
+struct ProcessKey {
+    epoch: u64,
+    key: Box<Zeroizing<[u8; 32]>>,
+}
+
+/// This process's key, and those of former ones that were found.
+pub(super) struct Keys {
+    epoch: u64,
+    known: Vec<ProcessKey>,
+    /// `None` where the key lies in memory only.
+    file: Option<PathBuf>,
+    frames: u64,
+}
+
+/// The key of one segment.
+pub(super) struct Cipher(LessSafeKey);
+
+impl Keys {
+    /// Reads what former processes of the collector left, makes this one's key and puts it beside them.
+    pub(super) fn open(dir: &Path, collector: u64, epoch: u64) -> Keys {
+        let mut keys = Keys { epoch, known: Vec::new(), file: None, frames: 0 };
+        match lies_in_memory(dir) {
+            Ok(true) => keys.file = Some(dir.join(format!("footfall-{collector:016x}.key"))),
+            Ok(false) => keys.say_memory_only(dir, "it is no tmpfs"),
+            Err(error) => keys.say_memory_only(dir, &error.to_string()),
+        }
+        if let Some(path) = &keys.file {
+            match read(path) {
+                Ok(former) => keys.known = former,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    tracing::warn!(file = %path.display(), %error, "the key of open segments cannot be used");
+                }
+            }
+        }
+        keys.known.retain(|key| key.epoch != epoch);
+        keys.known.push(ProcessKey::random(epoch));
+        keys.write();
+        keys
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_memory(epoch: u64) -> Keys {
+        Keys { epoch, known: vec![ProcessKey::random(epoch)], file: None, frames: 0 }
+    }
+
+    /// The key of a segment; `None` where that of its process is not known.
+    pub(super) fn cipher(&self, id: SegmentId) -> Option<Cipher> {
+        let process = self.known.iter().find(|key| key.epoch == id.epoch)?;
+        let mut hasher = blake3::Hasher::new_keyed(&process.key);
+        hasher.update(b"segment/v1");
+        for number in [id.collector, id.epoch, id.number] {
+            hasher.update(&number.to_le_bytes());
+        }
+        let mut derived = Zeroizing::new([0; 32]);
+        hasher.finalize_xof().fill(&mut *derived);
+        hasher.zeroize();
+        let key = UnboundKey::new(&AES_256_GCM, &*derived).expect("32 bytes are a key of AES-256");
+        Some(Cipher(LessSafeKey::new(key)))
+    }
+
+    /// The number of the next frame.
+    pub(super) fn next_frame(&mut self) -> u64 {
+        self.frames += 1;
+        self.frames
+    }
+
+    /// Forgets the keys of former processes: what they encrypted is sealed.
+    pub(super) fn forget_former(&mut self) {
+        if self.known.len() > 1 {
+            self.known.retain(|key| key.epoch == self.epoch);
+            self.write();
+        }
+    }
+
+    /// Nothing encrypted is left.
+    pub(super) fn remove(self) {
+        if let Some(path) = &self.file
+            && let Err(error) = overwrite(path).and_then(|()| fs::remove_file(path))
+        {
+            tracing::warn!(file = %path.display(), %error, "the key of open segments could not be removed");
+        }
+    }
+
+    fn write(&mut self) {
+        let Some(path) = &self.file else { return };
+        let first = self.known.len().saturating_sub(MOST_KEYS);
+        if let Err(error) = write(path, &self.known[first..]) {
+            let error = format!("{}: {error}", path.display());
+            let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
+            self.file = None;
+            self.say_memory_only(&dir, &error);
+        }
+    }
+
+    fn say_memory_only(&self, dir: &Path, reason: &str) {
+        tracing::warn!(
+            dir = %dir.display(), reason,
+            "journal.key_dir cannot hold the key of open segments: it is kept in memory only, and if the process is killed the attributes \
+             of segments that were not sealed are lost (totals are not)"
+        );
+    }
+}
+
+impl ProcessKey {
+    fn random(epoch: u64) -> ProcessKey {
+        let mut key = Box::new(Zeroizing::new([0; 32]));
+        getrandom::fill(&mut **key).expect("the system's random generator works");
+        ProcessKey { epoch, key }
+    }
+}
+
+impl Cipher {
+    /// Encrypts what stands in `out` from a place on.
+    pub(super) fn encrypt(&self, number: u64, out: &mut Vec<u8>, from: usize) {
+        let tag = self.0.seal_in_place_separate_tag(nonce(number), Aad::empty(), &mut out[from..]);
+        out.extend_from_slice(tag.expect("a frame is far below what AES-GCM takes").as_ref());
+    }
+
+    /// `None` where it was encrypted with another key, or is damaged.
+    pub(super) fn decrypt(&self, number: u64, encrypted: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let mut bytes = Zeroizing::new(encrypted.to_vec());
+        let length = self.0.open_in_place(nonce(number), Aad::empty(), &mut bytes).ok()?.len();
+        bytes.truncate(length);
+        Some(bytes)
+    }
+}
+
+fn nonce(number: u64) -> Nonce {
+    let mut nonce = [0; 12];
+    nonce[..8].copy_from_slice(&number.to_le_bytes());
+    Nonce::assume_unique_for_key(nonce)
+}
+
+fn lies_in_memory(dir: &Path) -> io::Result<bool> {
+    let kind = rustix::fs::statfs(dir)?.f_type as u64 & 0xffff_ffff;
+    Ok(kind == TMPFS || kind == RAMFS)
+}
+
+/// The folder may be everybody's (`/dev/shm`), so only a file that nobody else could have written or read is believed.
+fn read(path: &Path) -> io::Result<Vec<ProcessKey>> {
+    let mut file = OpenOptions::new().read(true).custom_flags(no_link()).open(path)?;
+    let meta = file.metadata()?;
+    let refuse = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    if !meta.is_file() || meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o077 != 0 {
+        return refuse("it is not a file that this user alone may read and write");
+    }
+    if meta.len() > (MAGIC.len() + MOST_KEYS * ENTRY) as u64 {
+        return refuse("it is longer than such files are");
+    }
+    let mut bytes = Zeroizing::new(vec![0; meta.len() as usize]);
+    file.read_exact(&mut bytes)?;
+    let Some(entries) = bytes.strip_prefix(&MAGIC) else { return refuse("it is not a file of keys") };
+    let entries = entries.chunks_exact(ENTRY).map(|entry| {
+        let mut key = Box::new(Zeroizing::new([0; 32]));
+        key.copy_from_slice(&entry[8..]);
+        ProcessKey { epoch: u64::from_le_bytes(entry[..8].try_into().expect("8 bytes are 8")), key }
+    });
+    Ok(entries.collect())
+}
+
+/// Puts the file in place whole. What it held before is overwritten: on a tmpfs that is the very memory.
+fn write(path: &Path, keys: &[ProcessKey]) -> io::Result<()> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAGIC.len() + keys.len() * ENTRY));
+    bytes.extend_from_slice(&MAGIC);
+    for key in keys {
+        bytes.extend_from_slice(&key.epoch.to_le_bytes());
+        bytes.extend_from_slice(&key.key[..]);
+    }
+    let beside = path.with_extension("key.new");
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(&bytes)?;
+    let former = writable(path).ok();
+    fs::rename(&beside, path)?;
+    if let Some(former) = former {
+        zeros(&former)?;
+    }
+    Ok(())
+}
+
+fn overwrite(path: &Path) -> io::Result<()> {
+    zeros(&writable(path)?)
+}
+
+/// Not through a link: somebody else could have put one there.
+fn writable(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).custom_flags(no_link()).open(path)
+}
+
+fn no_link() -> i32 {
+    rustix::fs::OFlags::NOFOLLOW.bits() as i32
+}
+
+fn zeros(file: &File) -> io::Result<()> {
+    file.write_all_at(&vec![0; file.metadata()?.len() as usize], 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const ID: SegmentId = SegmentId { collector: 7, epoch: 1, number: 1 };
+
+    /// A folder on a tmpfs.
+    fn memory() -> tempfile::TempDir {
+        tempfile::tempdir_in("/dev/shm").unwrap()
+    }
+
+    fn reads(keys: &Keys, number: u64, encrypted: &[u8]) -> bool {
+        keys.cipher(ID).is_some_and(|cipher| cipher.decrypt(number, encrypted).is_some())
+    }
+
+    fn encrypted(keys: &mut Keys) -> (u64, Vec<u8>) {
+        let number = keys.next_frame();
+        let mut bytes = b"head who came from where".to_vec();
+        keys.cipher(ID).unwrap().encrypt(number, &mut bytes, 5);
+        assert!(bytes.starts_with(b"head ") && !bytes.ends_with(b"where"));
+        (number, bytes.split_off(5))
+    }
+
+    #[test]
+    fn the_next_start_reads_what_this_one_wrote_until_it_forgets() {
+        let dir = memory();
+        let mut first = Keys::open(dir.path(), 7, 1);
+        let (number, bytes) = encrypted(&mut first);
+        assert!(reads(&first, number, &bytes));
+        assert!(!reads(&first, number + 1, &bytes), "a nonce is for one frame");
+        drop(first);
+
+        let mut second = Keys::open(dir.path(), 7, 2);
+        assert!(reads(&second, number, &bytes));
+        assert!(reads(&Keys::open(dir.path(), 7, 3), number, &bytes), "a second start that was killed early");
+        second.forget_former();
+        assert!(!reads(&second, number, &bytes));
+        assert!(!reads(&Keys::open(dir.path(), 7, 4), number, &bytes));
+    }
+
+    #[test]
+    fn the_file_is_its_owners_alone_is_overwritten_when_it_goes_and_each_collector_has_its_own() {
+        let dir = memory();
+        let keys = Keys::open(dir.path(), 7, 1);
+        let path = dir.path().join("footfall-0000000000000007.key");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let other = Keys::open(dir.path(), 8, 1);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        let held_open = File::open(&path).unwrap();
+        keys.remove();
+        other.remove();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let mut left = vec![1; 48];
+        held_open.read_exact_at(&mut left, 0).unwrap();
+        assert_eq!(left, [0; 48]);
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_or_that_is_a_link_is_not_believed() {
+        let dir = memory();
+        let (number, bytes) = encrypted(&mut Keys::open(dir.path(), 7, 1));
+        let path = dir.path().join("footfall-0000000000000007.key");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(!reads(&Keys::open(dir.path(), 7, 2), number, &bytes));
+        let elsewhere = dir.path().join("elsewhere");
+        fs::rename(&path, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        let keys = Keys::open(dir.path(), 7, 4);
+        assert!(keys.cipher(SegmentId { epoch: 2, ..ID }).is_none());
+        assert!(fs::symlink_metadata(&path).unwrap().is_file(), "the link was replaced");
+    }
+
+    #[test]
+    fn on_a_disk_the_key_is_in_memory_only() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let mut keys = Keys::open(dir.path(), 7, 1);
+        let (number, bytes) = encrypted(&mut keys);
+        assert!(reads(&keys, number, &bytes));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
