@@ -24,12 +24,10 @@ impl Lock {
             Err(error) => Err(error.into()),
         }
     }
-}
 
-impl Lock {
     /// Waits for whoever holds it. Not for threads that must not stand still.
     pub fn wait(path: &Path) -> io::Result<Lock> {
-        let file = File::options().create(true).truncate(false).write(true).open(path)?;
+        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
         flock(&file, FlockOperation::LockExclusive)?;
         Ok(Lock(file))
     }

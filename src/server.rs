@@ -195,6 +195,7 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         batch_hits: config.limits.batch_hits,
         headers: config.limits.headers,
         header_bytes: config.limits.header_bytes,
+        max_amount: config.limits.max_amount,
         deadline,
     });
     let gate = Gate::new(config, Arc::clone(&asking.terms), Arc::clone(&refusals));

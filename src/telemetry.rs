@@ -34,7 +34,7 @@ pub struct Meters {
 }
 
 /// Name, whether it only grows, meaning. The page, its descriptions and docs/OPERATING.md follow this list.
-const METERS: [(&str, bool, &str); 35] = [
+const METERS: [(&str, bool, &str); 36] = [
     ("footfall_hits_total", true, "Hits answered 202 after their counts were on disk, repeats included"),
     ("footfall_batches_total", true, "Batches written and synced"),
     ("footfall_journal_bytes_total", true, "Bytes written to the journal"),
@@ -104,6 +104,7 @@ const METERS: [(&str, bool, &str); 35] = [
         true,
         "Those that were not let in: server.max_streams, limits.session_streams or limits.network_streams is met",
     ),
+    ("footfall_money_clamped_total", true, "Sums of money told as 2^53 - 1 because they are larger"),
     ("footfall_store_bytes", false, "Bytes of the tables, as the store reports them"),
     ("footfall_refusals_total", true, "Hits dropped, by reason"),
 ];
@@ -136,7 +137,7 @@ impl Meters {
     }
 
     /// The page, in Prometheus' text format.
-    pub fn render(&self, journal: &Journal, doors: &Doors, stored: Option<u64>) -> String {
+    pub fn render(&self, journal: &Journal, doors: &Doors, stored: Option<u64>, clamped: u64) -> String {
         let (hits, flush) = (&journal.stats, &self.flush);
         let read = |figure: &AtomicU64| Some(figure.load(Ordering::Relaxed));
         let waiting = Waiting::of(&journal.folder);
@@ -174,6 +175,7 @@ impl Meters {
             Some(doors.tokens_refused),
             Some(doors.streams),
             Some(doors.streams_refused),
+            Some(clamped),
             stored,
         ];
         with_local_recorder(&self.recorder, || {

@@ -16,6 +16,7 @@ pub enum Act {
     RevokeToken,
     MakeShare,
     RevokeShare,
+    VoidMoney,
 }
 
 impl Act {
@@ -31,6 +32,7 @@ impl Act {
             Act::RevokeToken => "revoke_token",
             Act::MakeShare => "make_share",
             Act::RevokeShare => "revoke_share",
+            Act::VoidMoney => "void_money",
         }
     }
 }

@@ -8,7 +8,7 @@ use super::sums::HourlyKey;
 use super::texts::Scope;
 use crate::config::Config;
 use crate::event::Counter::{Bounces, Entries, Exits, Hits, Seconds, Visitors, Visits as VisitsCounter};
-use crate::event::{Counts, Detail, Dimension, Kind, Millis, SiteId, Subject};
+use crate::event::{Counts, Detail, Dimension, Kind, Millis, SiteId, Subject, over};
 use crate::pseudonym::{ClosedVisit, Event, Held, MailEvent, Opening, Seen, Touch, VisitValues};
 
 /// How long a visit and a day outlive their end in memory, for hits that are on their way.
@@ -298,7 +298,12 @@ impl Rows<'_> {
             let hour = self.book.span.hour_of(event.at);
             self.batch.hourly.push((HourlyKey { site: self.id, hour }, total));
         }
-        if let Detail::Money(minor, currency) = event.detail {
+        let booked = match event.detail {
+            Detail::Money(minor, currency) => Some((minor, currency)),
+            Detail::Over(currency) => Some((0, over(currency))),
+            _ => None,
+        };
+        if let Some((minor, currency)) = booked {
             let draft =
                 MoneyDraft { site: self.id, day: self.book.span.day, event: Some((self.number, item)), currency };
             self.batch.money.push((draft, (1, minor)));
@@ -323,7 +328,7 @@ impl Rows<'_> {
                 });
                 self.batch.faults.push(FaultDraft { site, day, kind: *kind, path, fault });
             }
-            Detail::Nothing | Detail::Money(..) => {}
+            Detail::Nothing | Detail::Money(..) | Detail::Over(_) => {}
         }
     }
 

@@ -80,7 +80,7 @@ fn sign(layers: Layers, order: &Order) -> anyhow::Result<()> {
     let now = Timestamp::from_millisecond(Clock::System.now())?;
     let today = now.in_tz(&config.mail.zone)?.date();
     let minted = crate::server::mint(&config)?.mint(order, today)?;
-    std::fs::create_dir_all(&config.journal.dir).context("journal.dir")?;
+    crate::disk::private_folder(&config.journal.dir).context("journal.dir")?;
     crate::server::signed(&config).take(&[(order, &minted)], today)?;
     say!("{}", serde_json::to_string_pretty(&minted)?);
     Ok(())

@@ -78,6 +78,10 @@ pub struct Limits {
     pub session_streams: usize,
     #[garde(range(min = 1))]
     pub network_streams: usize,
+    /// The most one event may bring, in major units of a common currency; a site may have a bound of its own. What is over it is counted
+    /// beside the money.
+    #[garde(range(min = 1, max = 1_000_000_000))]
+    pub max_amount: u32,
     /// Networks the rate limit remembers; beyond it, newcomers share one bucket.
     #[garde(range(min = 1000))]
     pub networks: usize,

@@ -30,6 +30,8 @@ pub struct Hosts {
     /// The site's own name, by another name of it.
     own_names: HashMap<Box<str>, Box<str>>,
     profiles: Vec<(Arc<Template>, Zone)>,
+    /// Of sites that have a bound of their own.
+    max_amounts: HashMap<SiteId, u32>,
 }
 
 enum Rule {
@@ -52,6 +54,7 @@ impl Hosts {
             by_name: HashMap::new(),
             own_names: HashMap::new(),
             profiles: Vec::new(),
+            max_amounts: HashMap::new(),
         };
         for rule in sites {
             hosts.add_site(rule);
@@ -124,6 +127,11 @@ impl Hosts {
         self.own_names.get(name).map_or(name, |own| own)
     }
 
+    /// The most one event may bring, where the site has a bound of its own.
+    pub fn max_amount(&self, site: SiteId) -> Option<u32> {
+        self.max_amounts.get(&site).copied()
+    }
+
     pub fn time_zone(&self, zone: Zone) -> TimeZone {
         self.zones.get(zone)
     }
@@ -140,6 +148,9 @@ impl Hosts {
         let zone = self.zones.number(&rule.zone);
         let id = SiteId::of(&rule.id);
         self.by_name.insert(rule.id.as_str().into(), (id, zone));
+        if let Some(most) = rule.max_amount {
+            self.max_amounts.insert(id, most);
+        }
         for host in &rule.hosts {
             self.by_host.entry(host.as_str().into()).or_default().push(Rule::Whole { id, zone });
         }
@@ -191,13 +202,24 @@ mod tests {
         };
         let profiles =
             [rule("alllinks.cc", "{profile}", "UTC"), rule("ally.example", "ally-{profile}", "Asia/Kolkata")];
-        let sites =
-            [SiteRule { id: "shop".into(), hosts: vec!["shop.example".into()], zone: "UTC".into(), embed: vec![] }];
+        let sites = [SiteRule {
+            id: "shop".into(),
+            hosts: vec!["shop.example".into()],
+            zone: "UTC".into(),
+            embed: vec![],
+            max_amount: None,
+        }];
         Hosts::new(&Arc::new(Zones::default()), &profiles, &sites, registered)
     }
 
     fn site(id: &str, host: &str) -> SiteRule {
-        SiteRule { id: id.into(), hosts: vec![host.into()], zone: "Europe/Berlin".into(), embed: vec![] }
+        SiteRule {
+            id: id.into(),
+            hosts: vec![host.into()],
+            zone: "Europe/Berlin".into(),
+            embed: vec![],
+            max_amount: None,
+        }
     }
 
     fn alias(alias: &str, site: &str) -> AliasRule {

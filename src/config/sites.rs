@@ -38,6 +38,10 @@ pub struct SiteRule {
     #[serde(default)]
     #[garde(length(max = 20), inner(custom(valid_origin)))]
     pub embed: Vec<String>,
+    /// In place of `limits.max_amount`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(range(min = 1, max = 1_000_000_000)))]
+    pub max_amount: Option<u32>,
 }
 
 /// Another name of a site: a renamed profile keeps its history by it.

@@ -7,3 +7,50 @@ pub fn minor_digits(currency: &[u8]) -> u32 {
         _ => 2,
     }
 }
+
+/// How many units of a currency are about one of a common one, as a power of ten: a bound of 10 000 is meant for euros, and would be one
+/// shirt in rupiah. Rough on purpose; what moves by a tenth moves nothing here.
+fn units(currency: &[u8]) -> u64 {
+    match currency {
+        b"CZK" | b"MXN" | b"THB" | b"TWD" | b"ZAR" => 10,
+        b"AMD" | b"BDT" | b"DJF" | b"DOP" | b"DZD" | b"EGP" | b"HUF" | b"INR" | b"ISK" | b"JMD" | b"JPY" | b"KES"
+        | b"KMF" | b"KZT" | b"LKR" | b"NPR" | b"PHP" | b"PKR" | b"RSD" | b"RUB" | b"TRY" | b"UAH" | b"UYU" | b"VES"
+        | b"VUV" | b"XPF" | b"YER" => 100,
+        b"AOA" | b"ARS" | b"BIF" | b"CDF" | b"CLP" | b"COP" | b"CRC" | b"IQD" | b"KHR" | b"KRW" | b"MGA" | b"MMK"
+        | b"MNT" | b"MWK" | b"NGN" | b"RWF" | b"SOS" | b"SSP" | b"TZS" | b"UGX" | b"XAF" | b"XOF" => 1_000,
+        b"GNF" | b"IDR" | b"LAK" | b"PYG" | b"SYP" | b"UZS" | b"VND" => 10_000,
+        b"IRR" | b"LBP" => 100_000,
+        _ => 1,
+    }
+}
+
+/// The most one event may bring, in minor units of its currency, where a site's bound is `most` of a common one.
+pub fn most_minor(most: u32, currency: &[u8]) -> u64 {
+    let minor = u64::from(most).saturating_mul(units(currency));
+    minor.saturating_mul(u64::from(10_u32.pow(minor_digits(currency))))
+}
+
+/// Under what an amount over the bound is booked: its currency in small letters. Its event counts there, and nothing of the amount.
+pub fn over(currency: [u8; 3]) -> [u8; 3] {
+    currency.map(|letter| letter.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_in_units_that_are_worth_about_the_same() {
+        for (currency, minor) in [
+            (b"EUR", 1_000_000),
+            (b"USD", 1_000_000),
+            (b"JPY", 1_000_000),
+            (b"IDR", 10_000_000_000),
+            (b"KWD", 10_000_000),
+            (b"XXX", 1_000_000),
+        ] {
+            assert_eq!(most_minor(10_000, currency), minor, "{}", String::from_utf8_lossy(currency));
+        }
+        assert_eq!(most_minor(u32::MAX, b"IRR"), 42_949_672_950_000_000);
+    }
+}

@@ -18,7 +18,7 @@ mod vital;
 
 pub use cookies::Cookies;
 pub use counts::{Counter, Counts};
-pub use currency::minor_digits;
+pub use currency::{minor_digits, most_minor, over};
 pub use day::{Day, Millis};
 pub use fault::FaultKind;
 pub use mail::{MailAction, Reader};

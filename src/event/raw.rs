@@ -113,6 +113,8 @@ pub enum Detail {
     Nothing,
     /// Of an event: an amount in minor units and its currency.
     Money(u64, [u8; 3]),
+    /// Of an event: an amount over its site's bound, in this currency. How much it was is not kept.
+    Over([u8; 3]),
     Vital(Metric, Bucket),
     /// What kind, and which one of it.
     Fault(FaultKind, Box<str>),

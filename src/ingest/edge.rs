@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Compatible, Config, Dialect, Directory, Hosts, Proxies, Site, VisitorMode};
 use crate::consent::{Gate, expired};
 use crate::enrich::{Client, Enricher, Page, UrlError, event_name, link};
-use crate::event::{Address, Caller, Ground, Kind, Payload, Problem, RawHit, SiteId};
+use crate::event::{Address, Caller, Detail, Ground, Kind, Payload, Problem, RawHit, SiteId, most_minor};
 use crate::http::{Rates, without_port};
 use crate::journal::Inbox;
 use crate::pseudonym::{DayKeys, Event, seal};
@@ -36,6 +36,8 @@ pub struct Edge {
     pub batch_hits: usize,
     pub headers: usize,
     pub header_bytes: usize,
+    /// The most one event may bring where its site has no bound of its own.
+    pub max_amount: u32,
     pub deadline: Duration,
 }
 
@@ -80,9 +82,10 @@ impl Edge {
         let sender = self.sender(fields, peer);
         let hosts = self.directory.hosts();
         let mut sealed = Sealed { events: Vec::with_capacity(hits.len()), cookie: None };
-        for (place, (payload, page)) in hits.into_iter().zip(&pages).enumerate() {
+        for (place, (mut payload, page)) in hits.into_iter().zip(&pages).enumerate() {
             let said = foreign.map(|foreign| (foreign.dialect, &*foreign.claims[place]));
             let Standing { site, ground, server } = self.standing(&hosts, fields, peer, page, said);
+            self.bound(&mut payload, site, &hosts);
             let visitor = said.filter(|_| server).map(|(_, claims)| self.spoken_of(fields, &sender, claims));
             let Sender { caller, client, network, mode } = visitor.as_ref().unwrap_or(&sender);
             let over_rate = self.rates.exceeded(*network, site.map_or(SiteId::PLATFORM, |site| site.id));
@@ -97,6 +100,16 @@ impl Edge {
             }
         }
         Ok(sealed)
+    }
+
+    /// Anybody can send an amount: one over the site's bound is no money, and is counted beside it.
+    fn bound(&self, payload: &mut Payload<'_>, site: Option<Site<'_>>, hosts: &Hosts) {
+        if let (Detail::Money(minor, currency), Some(site)) = (&payload.detail, site) {
+            let most = hosts.max_amount(site.id).unwrap_or(self.max_amount);
+            if *minor > most_minor(most, currency) {
+                payload.detail = Detail::Over(*currency);
+            }
+        }
     }
 
     fn add(&self, sealed: &mut Sealed, mut event: Event, site: Site<'_>) {

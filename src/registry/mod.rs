@@ -8,6 +8,7 @@ mod keys;
 mod messages;
 mod rules;
 mod snapshot;
+mod voids;
 mod withdrawals;
 
 use std::path::{Path, PathBuf};
@@ -141,7 +142,13 @@ impl Registry {
 
     /// The site's counts stay; its hosts are counted no more.
     pub async fn remove_site(&self, by: Entry, name: &str) -> Result<(), Problem> {
-        let gone = SiteRule { id: name.to_owned(), hosts: Vec::new(), zone: "UTC".to_owned(), embed: Vec::new() };
+        let gone = SiteRule {
+            id: name.to_owned(),
+            hosts: Vec::new(),
+            zone: "UTC".to_owned(),
+            embed: Vec::new(),
+            max_amount: None,
+        };
         let known = |registry: &Registry| rules::registered_site(&registry.directory, name);
         self.change(by, known, async |store| store.put_site(&gone, true).await).await
     }

@@ -38,6 +38,7 @@ mod tests {
                 hosts: vec!["mia.example".into()],
                 zone: "UTC".into(),
                 embed: vec![],
+                max_amount: Some(7),
             }],
             aliases: vec![AliasRule { alias: "mia-new".into(), site: "mia".into() }],
         };

@@ -63,15 +63,17 @@ pub struct Money {
     pub event: String,
     pub currency: String,
     pub hits: u64,
+    /// Events whose amount was over the site's bound; nothing of it is in the sum.
+    pub over: u64,
     /// In minor units: this many digits of it stand after the decimal point.
     pub minor: u64,
     pub digits: u32,
 }
 
 impl From<Earned> for Money {
-    fn from(Earned { event, currency, hits, minor }: Earned) -> Money {
+    fn from(Earned { event, currency, hits, over, minor }: Earned) -> Money {
         let digits = minor_digits(currency.as_bytes());
-        Money { event, currency, hits, minor, digits }
+        Money { event, currency, hits, over, minor, digits }
     }
 }
 

@@ -24,6 +24,7 @@ impl Store {
         self.forget_messages(today).await?;
         self.forget_withdrawals(today).await?;
         self.forget_publications(today).await?;
+        self.forget_voids(today, keep_days).await?;
         for table in Table::ALL.map(Table::name).into_iter().chain([PUBLISHED]) {
             for partition in self.partitions(table).await? {
                 if last_day(partition).is_some_and(|last| is_before(last, today, keep_days)) {

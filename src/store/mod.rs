@@ -17,9 +17,11 @@ mod published;
 mod read;
 mod registry;
 pub mod schema;
+mod voids;
 mod withdrawals;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +36,7 @@ pub use platform::{Active, BrokenPage, Dropped, SlowPage};
 pub use publication::{Begun, Publication, Unit, ZoneProgress};
 pub use published::{OfValue, Published, Valued};
 pub use read::{Earned, Faulted, Measured, OfClass, Read, Top, Totals};
+pub use voids::{Void, Voided};
 pub use withdrawals::WithdrawalsOfDay;
 
 use crate::aggregate::Sums;
@@ -80,6 +83,7 @@ pub struct StoreOptions {
 pub struct Store {
     client: Client,
     engine: Option<Engine>,
+    clamped: AtomicU64,
 }
 
 impl Store {
@@ -96,12 +100,17 @@ impl Store {
         let client = client.with_database(&options.database);
         let (cluster, alone) = (options.cluster.as_deref(), engine.is_some());
         schema::migrate(&client, &options.database, cluster, &options.names, alone).await?;
-        Ok(Store { client, engine })
+        Ok(Store { client, engine, clamped: AtomicU64::new(0) })
     }
 
     /// The questions about one site.
     pub fn read(&self, site: SiteId) -> Read<'_> {
-        Read { client: &self.client, site }
+        Read { client: &self.client, site, clamped: &self.clamped }
+    }
+
+    /// How often a report had to tell less money than was booked, because the sum is beyond what JSON can say exactly.
+    pub fn clamped(&self) -> u64 {
+        self.clamped.load(Ordering::Relaxed)
     }
 
     /// Bytes at rest, as ClickHouse accounts for its active parts.

@@ -93,7 +93,7 @@ fn money(sums: &Sums) -> Block {
     block.syms("event", &sums.strings, keys().map(|key| key.event));
     block.distinct("currency", keys().map(|key| key.currency), |currency| currency.to_vec());
     block.column("hits", "UInt64", rows.iter().map(|(_, (hits, _))| u64::from(*hits).to_le_bytes()));
-    block.column("minor", "UInt64", rows.iter().map(|(_, (_, minor))| minor.to_le_bytes()));
+    block.column("minor", "UInt128", rows.iter().map(|(_, (_, minor))| u128::from(*minor).to_le_bytes()));
     block
 }
 

@@ -1,9 +1,12 @@
 //! Questions to the tables, typed. Always `sum()` and `GROUP BY`: rows of one key may lie in several parts.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use clickhouse::{Client, Row};
 use serde::Deserialize;
 
 use super::error::{StoreError, failed};
+use super::voids::{BOOKED, TOO_MUCH};
 use crate::event::{Bucket, Counter, Day, SiteId, Subject};
 
 /// Sums of all counters, in the order of [`Counter::ALL`].
@@ -13,6 +16,8 @@ pub type Totals = [u64; Counter::ALL.len()];
 pub struct Read<'a> {
     pub(super) client: &'a Client,
     pub(super) site: SiteId,
+    /// How often a sum was too large to be told.
+    pub(super) clamped: &'a AtomicU64,
 }
 
 #[derive(Row, Deserialize)]
@@ -72,11 +77,20 @@ impl Read<'_> {
 
     /// What events brought, by event and currency.
     pub async fn money(&self, (from, to): (Day, Day)) -> Result<Vec<Earned>, StoreError> {
-        let sql = "SELECT toString(event) AS event, toString(currency) AS currency, sum(hits) AS hits, sum(minor) AS minor \
-                   FROM money WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) \
-                   GROUP BY event, currency ORDER BY event, currency";
-        let query = self.client.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
-        query.fetch_all().await.map_err(failed(STEP))
+        let sql = format!(
+            "SELECT event, upper(code) AS currency, toUInt64(sumIf(n, code = upper(code))) AS hits, \
+             toUInt64(sumIf(n, code != upper(code))) AS over, toUInt64(least(sum(m), toInt128({TOO_MUCH}))) AS minor FROM ({BOOKED}) \
+             GROUP BY event, currency ORDER BY event, currency"
+        );
+        let range = [from.number(), to.number()];
+        let query = self.client.query(&sql).bind(self.site.as_u128()).bind(range[0]).bind(range[1]);
+        let query = query.bind(self.site.as_u128()).bind(range[0]).bind(range[1]);
+        let mut rows: Vec<Earned> = query.fetch_all().await.map_err(failed(STEP))?;
+        for row in rows.iter_mut().filter(|row| row.minor >= TOO_MUCH) {
+            row.minor = TOO_MUCH - 1;
+            self.clamped.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(rows)
     }
 
     /// The first day the site counted anything.
@@ -102,6 +116,9 @@ pub struct Earned {
     pub event: String,
     pub currency: String,
     pub hits: u64,
+    /// Events whose amount was over the site's bound.
+    pub over: u64,
+    /// At most 2^53 - 1: the numbers of JSON are exact up to there.
     pub minor: u64,
 }
 

@@ -25,11 +25,19 @@ struct SiteRow {
     hosts: Vec<String>,
     zone: String,
     embed: Vec<String>,
+    /// Zero: none of its own.
+    max_amount: u32,
 }
 
 impl From<SiteRow> for SiteRule {
     fn from(row: SiteRow) -> SiteRule {
-        SiteRule { id: row.name, hosts: row.hosts, zone: row.zone, embed: row.embed }
+        SiteRule {
+            id: row.name,
+            hosts: row.hosts,
+            zone: row.zone,
+            embed: row.embed,
+            max_amount: (row.max_amount > 0).then_some(row.max_amount),
+        }
     }
 }
 
@@ -52,7 +60,7 @@ impl Store {
             .client
             .query(
                 "SELECT name, argMax(hosts, revision) AS hosts, toString(argMax(zone, revision)) AS zone, \
-                 argMax(embed, revision) AS embed FROM sites GROUP BY name HAVING NOT argMax(removed, revision) ORDER BY max(revision), name",
+                 argMax(embed, revision) AS embed, argMax(max_amount, revision) AS max_amount FROM sites GROUP BY name HAVING NOT argMax(removed, revision) ORDER BY max(revision), name",
             )
             .fetch_all::<SiteRow>()
             .await
@@ -75,10 +83,11 @@ impl Store {
     /// Registers the site, or changes what was registered under its name.
     pub async fn put_site(&self, rule: &SiteRule, removed: bool) -> Result<(), StoreError> {
         let next = next_revision("sites");
-        let sql =
-            format!("INSERT INTO sites (name, hosts, zone, embed, removed, revision) SELECT ?, ?, ?, ?, ?, {next}");
+        let sql = format!(
+            "INSERT INTO sites (name, hosts, zone, embed, max_amount, removed, revision) SELECT ?, ?, ?, ?, ?, ?, {next}"
+        );
         let query = self.client.query(&sql).bind(&rule.id).bind(&rule.hosts).bind(&rule.zone);
-        query.bind(&rule.embed).bind(removed).execute().await.map_err(failed(STEP))
+        query.bind(&rule.embed).bind(rule.max_amount.unwrap_or(0)).bind(removed).execute().await.map_err(failed(STEP))
     }
 
     pub async fn put_alias(&self, rule: &AliasRule, removed: bool) -> Result<(), StoreError> {

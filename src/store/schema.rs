@@ -33,7 +33,7 @@ enum Step {
 }
 
 /// In order, without gaps.
-const MIGRATIONS: [Migration; 9] = [
+const MIGRATIONS: [Migration; 10] = [
     Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql"), step: Step::Sql },
     Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql"), step: Step::Sql },
     Migration { number: 3, name: "pages", sql: include_str!("schema/0003_pages.sql"), step: Step::Sql },
@@ -43,6 +43,7 @@ const MIGRATIONS: [Migration; 9] = [
     Migration { number: 7, name: "site ids", sql: include_str!("schema/0007_site_ids.sql"), step: Step::SiteIds },
     Migration { number: 8, name: "withdrawals", sql: include_str!("schema/0008_withdrawals.sql"), step: Step::Sql },
     Migration { number: 9, name: "shares", sql: include_str!("schema/0009_shares.sql"), step: Step::Sql },
+    Migration { number: 10, name: "money", sql: include_str!("schema/0010_money.sql"), step: Step::Sql },
 ];
 
 const LEDGER: &str = include_str!("schema/migrations.sql");

@@ -16,5 +16,7 @@ pub async fn page(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
     let ((wrong_tokens, tokens_refused), (streams, streams_refused)) =
         (site.access.guesses.totals(), site.streams.totals());
     let doors = Doors { wrong_tokens, tokens_refused, streams, streams_refused };
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(site.meters.render(&site.journal, &doors, stored))
+    let clamped = site.store.load().as_ref().map_or(0, |store| store.clamped());
+    let page = site.meters.render(&site.journal, &doors, stored, clamped);
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(page)
 }

@@ -9,6 +9,7 @@ mod export;
 mod live;
 mod mail;
 mod metrics;
+mod money;
 mod pages;
 mod passwords;
 mod platform;
@@ -97,6 +98,7 @@ pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
         .route("/api/v1/sites/{site}/live", web::get().to(live::now))
         .route("/api/v1/sites/{site}/events", web::get().to(live::events));
     mail::routes(config);
+    money::routes(config);
     platform::routes(config);
     registry::routes(config);
     session::routes(config);

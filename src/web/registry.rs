@@ -37,6 +37,8 @@ struct OfSite {
     zone: String,
     #[serde(default)]
     embed: Vec<String>,
+    #[serde(default)]
+    max_amount: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -77,9 +79,9 @@ async fn put_site(
     let body = json_body(&mut payload, BODY_BYTES, site.deadline).await;
     done(async {
         let who = site.permit(&request, Right::Register(&name))?;
-        let OfSite { hosts, zone, embed } = body?;
+        let OfSite { hosts, zone, embed, max_amount } = body?;
         let by = site.entry(&who, Act::PutSite, &**name);
-        site.registry.put_site(by, SiteRule { id: name.into_inner(), hosts, zone, embed }).await
+        site.registry.put_site(by, SiteRule { id: name.into_inner(), hosts, zone, embed, max_amount }).await
     })
     .await
 }
@@ -176,10 +178,12 @@ impl Site {
     /// `None`: no rule fits the name any more.
     fn row(&self, name: &str, others: Option<&Vec<String>>) -> Option<Value> {
         let (_, zone) = named(name, self).ok()?;
-        let (hosts, embed) =
-            self.registry.directory.rule(name).map(|rule| (rule.hosts, rule.embed)).unwrap_or_default();
+        let rule = self.registry.directory.rule(name);
+        let (hosts, embed, max_amount) = rule.map(|rule| (rule.hosts, rule.embed, rule.max_amount)).unwrap_or_default();
         let aliases = others.map_or(&[][..], |names| names);
-        Some(json!({"site": name, "zone": zone.iana_name(), "hosts": hosts, "aliases": aliases, "embed": embed}))
+        Some(json!({
+            "site": name, "zone": zone.iana_name(), "hosts": hosts, "aliases": aliases, "embed": embed, "max_amount": max_amount,
+        }))
     }
 }
 

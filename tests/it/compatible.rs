@@ -114,7 +114,10 @@ fn each_kind_of_plausible_is_counted_as_ours() {
     assert_eq!(rows(&report, "event"), list(&[("buy", 3), ("seen", 1), ("signup", 1)]));
     let links = [("https://pages.example/price-list.pdf", 1), ("https://shop.example/mug", 1)];
     assert_eq!(rows(&report, "link"), list(&links));
-    assert_eq!(report["money"], json!([{"event": "buy", "currency": "EUR", "hits": 2, "minor": 2000, "digits": 2}]));
+    assert_eq!(
+        report["money"],
+        json!([{"event": "buy", "currency": "EUR", "hits": 2, "over": 0, "minor": 2000, "digits": 2}])
+    );
     let seconds =
         &report["subjects"]["page"]["rows"].as_array().unwrap().iter().find(|row| row["item"] == "/u/mia/shop");
     assert_eq!(seconds.unwrap()["seconds"], 3 + 6);

@@ -18,6 +18,7 @@ mod layers;
 mod ledger;
 mod mail;
 mod memory;
+mod money;
 mod openapi;
 mod pages;
 mod pipe;

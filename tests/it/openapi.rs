@@ -64,6 +64,13 @@ fn answers_have_the_shapes_that_are_described() {
         assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[("DNT", "1")]).status, 202);
     }
     server.publish(NOON + 2 * 86_400_000);
+    let void = json!({"id": "forged", "from": "2026-03-01", "to": "2026-03-02", "event": "tip", "currency": "EUR"})
+        .to_string();
+    let host = server.address().to_string();
+    let headers = [("Host", host.as_str())];
+    let voided =
+        server.client().ask("POST", "/api/v1/sites/mia/money/void", &headers, Body::Sized(void.as_bytes())).unwrap();
+    assert_eq!(voided.status, 201, "{}", voided.text());
     let spec = spec();
     for (path, question) in [
         ("/api/v1/sites/{site}/report", "range=7d&compare=previous"),
@@ -88,6 +95,7 @@ fn answers_have_the_shapes_that_are_described() {
         ("/api/v1/tokens", ""),
         ("/api/v1/audit", ""),
         ("/api/v1/sites/{site}/shares", ""),
+        ("/api/v1/sites/{site}/money/voids", ""),
     ] {
         let asked = format!("{}?{question}", path.replace("{site}", "mia"));
         let answer = read(&server, &asked);

@@ -115,7 +115,10 @@ fn entries_exits_money_and_all_hits_of_a_list_are_in_the_report() {
     assert_eq!(report["subjects"]["page"]["hits"], 4);
     let page = json!({"item": "/u/mia/shop", "hits": 2, "visitors": 2, "visits": 2, "bounces": 1, "seconds": 0, "exits": 1, "entries": 1});
     assert_eq!(report["subjects"]["page"]["rows"], json!([page]));
-    assert_eq!(report["money"], json!([{"event": "tip", "currency": "JPY", "hits": 2, "minor": 750, "digits": 0}]));
+    assert_eq!(
+        report["money"],
+        json!([{"event": "tip", "currency": "JPY", "hits": 2, "over": 0, "minor": 750, "digits": 0}])
+    );
 }
 
 #[test]

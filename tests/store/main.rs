@@ -58,6 +58,7 @@ promises! {
     contract::a_slow_query_holds_up_no_other,
     contract::a_setting_of_one_query_is_gone_with_it,
     contract::errors_tell_the_code_and_never_the_data,
+    contract::sums_of_money_do_not_wrap,
     contract::connecting_again_changes_nothing,
     contract::a_database_of_a_later_version_is_refused,
     contract::no_column_could_hold_a_person,

@@ -143,7 +143,7 @@ async fn assert_small(store: &Tested, sums: &Sums, (hourly, money, drops): &Smal
     type Amount = (u128, u16, String, String, u64, u64);
     let mut found: Vec<Amount> = store
         .client()
-        .query("SELECT site, toUInt16(day), toString(event), toString(currency), sum(hits), sum(minor) FROM money GROUP BY site, day, event, currency")
+        .query("SELECT site, toUInt16(day), toString(event), toString(currency), sum(hits), toUInt64(sum(minor)) FROM money GROUP BY site, day, event, currency")
         .fetch_all()
         .await
         .unwrap();

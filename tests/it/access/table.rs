@@ -48,6 +48,8 @@ const TABLE: &[Row] = &[
     ("GET /api/v1/sites/{site}/shares", "", 200, SHARES),
     ("POST /api/v1/sites/{site}/shares", r#"{"from":"2026-03-01","to":"2026-03-02"}"#, 201, SHARES),
     ("DELETE /api/v1/sites/{site}/shares/{id}", "", 204, SHARES),
+    ("GET /api/v1/sites/{site}/money/voids", "", 200, OF_MIA),
+    ("POST /api/v1/sites/{site}/money/void", r#"{"id":"once","from":"2026-03-01","to":"2026-03-02","event":"tip","currency":"EUR"}"#, 200, REGISTER),
     ("PUT /api/v1/sites/{site}", r#"{"hosts":["mia.example"],"zone":"UTC"}"#, 204, REGISTER),
     ("DELETE /api/v1/sites/{site}", "", 204, REGISTER),
     ("GET /api/v1/sites", "", 200, "nyynyymyyy"),
@@ -183,6 +185,8 @@ fn setting() -> Setting {
     let (token_id, _) = token(&server, &["read"], None);
     let new = r#"{"template":"welcome","consent":true}"#;
     let made = operator().json(&server, "POST", "/api/v1/mail/messages", new);
+    let void = r#"{"id":"once","from":"2026-03-01","to":"2026-03-02","event":"tip","currency":"EUR"}"#;
+    assert_eq!(operator().ask(&server, "POST", "/api/v1/sites/mia/money/void", void).status, 201);
     let message = made["messages"][0]["token"].as_str().unwrap().to_owned();
     Setting { server, callers, token_id, share_id, share, message }
 }
@@ -281,13 +285,13 @@ fn somebody_elses_site_is_to_the_byte_what_an_unknown_one_is() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 22);
+    assert_eq!(asked, 26);
     let listed = |caller: &Caller| caller.json(server, "GET", "/api/v1/sites", "")["rows"].clone();
     for caller in [mia, read_mia] {
         let rows = listed(caller);
         assert_eq!(
             rows,
-            json!([{"site":"mia","zone":"UTC","hosts":["mia.example"],"aliases":[],"embed":["https://mia.example"]}])
+            json!([{"site":"mia","zone":"UTC","hosts":["mia.example"],"aliases":[],"embed":["https://mia.example"],"max_amount":null}])
         );
     }
     assert_eq!(listed(&operator()).as_array().unwrap().len(), 2);

@@ -116,7 +116,7 @@ impl Book {
         }
         let row = |((event, currency), (hits, minor)): (&(&str, &str), &(u64, u64))| {
             let digits = if *currency == "JPY" { 0 } else { 2 };
-            json!({"event": event, "currency": currency, "hits": hits, "minor": minor, "digits": digits})
+            json!({"event": event, "currency": currency, "hits": hits, "over": 0, "minor": minor, "digits": digits})
         };
         sums.iter().map(row).collect()
     }

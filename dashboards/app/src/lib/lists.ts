@@ -82,7 +82,7 @@ export const PAGES: List[] = [
 ];
 
 const earned = (report: Report, event: string) =>
-  (report.money ?? []).filter((row) => row.event === event).map((row) => money(row.minor, row.digits, row.currency)).join(" + ");
+  (report.money ?? []).filter((row) => row.event === event).map((row) => money(row.minor, row.digits, row.currency) + (row.over ? ` (${row.over} over the bound)` : "")).join(" + ");
 export const EVENTS: List = {
   id: "events", title: "Events", heading: "Event", table: "event", by: "event", empty: "No event was sent in these days.",
   columns: (report) => (report.filter ? SEEN : [number("Times", (row) => row.hits), { ...PEOPLE, spare: true }, ...(report.money?.length ? [extra("Money", 0, "Sum of the amounts", false)] : [])]),
