@@ -33,7 +33,7 @@ fn five_days_across_a_long_night_are_counted_to_the_last_digit() {
 
 /// What waits longer than five weeks for others goes on as `(other)`.
 #[test]
-fn seven_weeks_of_a_few_visitors_are_counted_to_the_last_digit() {
+fn six_weeks_of_a_few_visitors_are_counted_to_the_last_digit() {
     agree(&Plan::WEEKS);
 }
 

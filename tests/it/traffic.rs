@@ -71,7 +71,7 @@ impl Plan {
         Plan { first_day: date(2026, 10, 23), days: 5, walks: 40, people: 400, seed: 2, days_of_cases: 5 };
     /// Long enough for lots that never fill.
     pub const WEEKS: Plan =
-        Plan { first_day: date(2026, 5, 4), days: 49, walks: 9, people: 300, seed: 3, days_of_cases: 1 };
+        Plan { first_day: date(2026, 5, 4), days: 44, walks: 9, people: 300, seed: 3, days_of_cases: 1 };
 
     pub fn last_day(&self) -> Date {
         self.first_day.saturating_add(jiff::Span::new().days(self.days - 1))
