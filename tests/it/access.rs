@@ -28,7 +28,8 @@ fn start(settings: &[&str]) -> Server {
     let key = format!("platform.token_key=\"{SECRET}\"");
     let usual = [REPORT_TOKEN, "platform.token_algorithm=HS256", &key, &start];
     let server = Server::start_with("", &[&usual[..], settings].concat());
-    server.flush();
+    // Links are made of published days. The clock goes forward only: it stays where it is.
+    server.publish(0);
     for name in ["mia", "tom"] {
         let body = format!(r#"{{"hosts":["{name}.example"],"zone":"UTC","embed":["https://{name}.example"]}}"#);
         assert_eq!(operator().ask(&server, "PUT", &format!("/api/v1/sites/{name}"), &body).status, 204);
@@ -140,9 +141,8 @@ fn token(server: &Server, scopes: &[&str], site: Option<&str>) -> (String, Strin
     (text("id"), text("token"))
 }
 
-/// A new share link's id and secret. Links are made of published days.
+/// A new share link's id and secret.
 fn share(server: &Server, site: &str, more: Value) -> (String, String) {
-    server.publish(NOON);
     let mut body = json!({"from": "2026-03-01", "to": "2026-03-09"});
     body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
     let path = format!("/api/v1/sites/{site}/shares");

@@ -42,13 +42,6 @@ fn start_in_march() -> Server {
     server
 }
 
-/// Like the others', all days before its first published.
-fn start_published() -> Server {
-    let server = start(&[]);
-    server.publish(NOON);
-    server
-}
-
 fn names(breakdown: &Value) -> Vec<(String, u64)> {
     let rows = breakdown["rows"].as_array().unwrap_or_else(|| panic!("{breakdown}"));
     rows.iter().map(|row| (row["value"].as_str().unwrap().to_owned(), row["visitors"].as_u64().unwrap())).collect()
@@ -141,7 +134,7 @@ fn a_link_over_days_that_are_not_published_is_refused_and_told_from_when_on() {
 
 #[test]
 fn a_link_is_over_when_it_is_revoked_or_expires_or_its_site_is_gone_and_never_says_which() {
-    let server = start_published();
+    let server = start(&[]);
     let never = report(&server, &"A".repeat(22));
     assert_eq!(never.status, 404);
     let same_as_never = |answer: Answer| {
@@ -176,7 +169,7 @@ fn a_link_is_over_when_it_is_revoked_or_expires_or_its_site_is_gone_and_never_sa
 
 #[test]
 fn a_password_opens_its_own_link_for_this_browser() {
-    let server = start_published();
+    let server = start(&[]);
     let (id, secret) = share(&server, "mia", json!({"password": "a password"}));
     let (_, other) = share(&server, "mia", json!({"password": "a password"}));
     let path = |secret: &str, what: &str| format!("/api/v1/shares/{secret}/{what}");
@@ -212,7 +205,6 @@ fn a_password_opens_its_own_link_for_this_browser() {
 #[test]
 fn a_links_password_cannot_be_tried_without_end() {
     let server = start(&["limits.network_logins_per_min=4"]);
-    server.publish(NOON);
     let (_, secret) = share(&server, "mia", json!({"password": "a password"}));
     let unlock = format!("/api/v1/shares/{secret}/unlock");
     let tries: Vec<u16> =
@@ -222,7 +214,7 @@ fn a_links_password_cannot_be_tried_without_end() {
 
 #[test]
 fn a_link_is_of_days_that_are_over_and_that_the_collector_can_answer() {
-    let server = start_published();
+    let server = start(&[]);
     let mia = creator(&server, &["mia"]);
     for (body, word) in [
         (r#"{"from":"2026-03-01","to":"2026-03-10"}"#, "a day that is over"),
@@ -246,7 +238,7 @@ fn a_link_is_of_days_that_are_over_and_that_the_collector_can_answer() {
 
 #[test]
 fn the_page_of_a_link_may_be_framed_by_its_sites_own_origins_only() {
-    let server = start_published();
+    let server = start(&[]);
     let (_, open) = share(&server, "mia", json!({}));
     let (_, locked) = share(&server, "mia", json!({"password": "a password"}));
     assert_eq!(operator().ask(&server, "PUT", "/api/v1/aliases/mia-new", r#"{"site":"mia"}"#).status, 204);

@@ -124,6 +124,7 @@ const TABLE: &[Row] = &[
     ("GET /{under:.+}/ff/count", "?p=/", 200, PUBLIC),
     ("POST /{under:.+}/ff/count", "?p=/", 200, PUBLIC),
     ("POST /test/flush", "", 200, PUBLIC),
+    ("POST /test/publish", "", 200, PUBLIC),
     ("GET /test/routes", "", 200, PUBLIC),
 
     // Whatever one is: it takes the platform's token and a grant, a token that is good, the right password.
