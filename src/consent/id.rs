@@ -7,9 +7,6 @@
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConsentId(u128);
 
-// It is copied from the cookie to the ledger; a text is made of it by `hex` alone.
-crate::unprintable::assert_not_impl_any!(ConsentId: std::fmt::Debug, std::fmt::Display, serde::Serialize);
-
 impl ConsentId {
     pub fn random() -> ConsentId {
         let mut bytes = [0; 16];
