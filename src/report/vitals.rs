@@ -291,9 +291,12 @@ mod tests {
         assert_eq!(Speed::of(Metric::Inp, &four, 5), Speed::FewerThan { fewer_than: 5 });
     }
 
-    /// Days of March 2026: measurements of each class, and its published visitors.
-    fn days(of: &[(&str, &[(&str, usize, u64)])]) -> Days {
-        let day = |(day, classes): &(&str, &[(&str, usize, u64)])| {
+    /// A class of devices, its measurements and its published visitors.
+    type Class<'a> = (&'a str, usize, u64);
+
+    /// Days of March 2026.
+    fn days(of: &[(&str, &[Class<'_>])]) -> Days {
+        let day = |(day, classes): &(&str, &[Class<'_>])| {
             let measured = classes.iter().filter(|(_, hits, _)| *hits > 0).map(|(class, hits, _)| {
                 let of = BTreeMap::from([(Metric::Lcp, histogram(Metric::Lcp, vec![1000.0; *hits]))]);
                 ((*class).to_owned(), of)

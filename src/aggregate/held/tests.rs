@@ -32,8 +32,11 @@ fn visits(held: &mut Held, site: u128, day: u16, visits: u32, source: &str) {
     held.add(base, &sums);
 }
 
-/// Visits by site and day: those that are released, those that are carried.
-fn split(held: Held, rule: Release, wanted: Wanted, now: Millis) -> (Vec<(u128, u16, u32)>, Vec<(u128, u16, u32)>) {
+/// Site, day and visits.
+type Visits = Vec<(u128, u16, u32)>;
+
+/// The visits that are released, and those that are carried.
+fn split(held: Held, rule: Release, wanted: Wanted, now: Millis) -> (Visits, Visits) {
     let carried = held.carried(rule, wanted, now);
     let listed = |sums: &AttributeSums| {
         let of_sources =

@@ -102,9 +102,7 @@ impl Change<'_> {
 
     fn statement(&self, table: &str) -> Result<&str, StoreError> {
         let head = format!("CREATE TABLE IF NOT EXISTS {table}");
-        let is_of = |sql: &&String| {
-            sql.strip_prefix(&head).is_some_and(|rest| rest.starts_with(|c: char| c == ' ' || c == '('))
-        };
+        let is_of = |sql: &&String| sql.strip_prefix(&head).is_some_and(|rest| rest.starts_with([' ', '(']));
         let found = self.statements.iter().find(is_of);
         found.map(String::as_str).ok_or(StoreError::Answer { step: STEP, kind: "a table is not in its file" })
     }
