@@ -28,12 +28,13 @@ fn start(settings: &[&str]) -> Server {
     let key = format!("platform.token_key=\"{SECRET}\"");
     let usual = [REPORT_TOKEN, "platform.token_algorithm=HS256", &key, &start];
     let server = Server::start_with("", &[&usual[..], settings].concat());
-    // Links are made of published days. The clock goes forward only: it stays where it is.
-    server.publish(0);
+    server.flush();
     for name in ["mia", "tom"] {
         let body = format!(r#"{{"hosts":["{name}.example"],"zone":"UTC","embed":["https://{name}.example"]}}"#);
         assert_eq!(operator().ask(&server, "PUT", &format!("/api/v1/sites/{name}"), &body).status, 204);
     }
+    // Links are made of published days. The clock goes forward only: it stays where it is.
+    server.publish(0);
     server
 }
 
