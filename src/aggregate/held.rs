@@ -153,6 +153,9 @@ impl Held {
         let Leaving::These(goes) = self.leaving(rule, wanted, now) else { return AttributeSums::default() };
         let stays = |(group, waiting): (&Group, &Waiting)| (!goes(group, waiting)).then_some(*group);
         let staying: HashSet<Group, RandomState> = self.groups.iter().filter_map(stays).collect();
+        if staying.is_empty() {
+            return AttributeSums::default();
+        }
         self.rows_of(|group| staying.contains(group))
     }
 

@@ -38,7 +38,7 @@ pub(super) struct Recovery {
 struct Replayed {
     id: SegmentId,
     segment: Segment,
-    /// What the segment before it must not count. `None` where that cannot be read: then nothing of it was counted here either.
+    /// What the segment before it must not count. `None` where that frame is damaged: then nothing of it was counted here either.
     carried: Option<AttributeSums>,
 }
 
@@ -146,7 +146,6 @@ fn replay(
         // Died while it was created: the segment before was still the open one, and what would have been carried is still in it.
         return remove().map(|()| None);
     }
-    recovered.frames += frames;
     if damage {
         let copy = folder.aside(&path);
         std::fs::copy(&path, &copy).map_err(JournalError::io(&copy))?;
@@ -170,8 +169,9 @@ fn add(
         }
     }
     replayed.segment.add(&read.delta);
-    if read.kind == Kind::Carried {
-        replayed.carried = Some(read.delta.sums.attributes);
+    match read.kind {
+        Kind::Batch => recovered.frames += 1,
+        Kind::Carried => replayed.carried = Some(read.delta.sums.attributes),
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ mod differencing;
 mod disk;
 mod edge;
 mod former;
+mod held;
 mod layers;
 mod ledger;
 mod mail;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{ACCEPT, WITHDRAW, choose, cookie, granted, id_of, ledger, no_consent, state};
-use crate::support::{Body, Client, DAY, Engine, SITES, Server, hit, until, view};
+use crate::support::{DAY, Engine, SITES, Server, hit, until, view};
 
 /// The settings of a collector of this database.
 fn on(engine: &Engine) -> [String; 2] {
@@ -20,15 +20,6 @@ fn counts(server: &Server, cookie: &str) -> bool {
     let before = no_consent(server);
     assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[("Cookie", cookie)]).status, 202);
     no_consent(server) == before
-}
-
-fn sql(engine: &Engine, sql: &str) -> String {
-    let url = engine.url();
-    let host = url.strip_prefix("http://").unwrap();
-    let mut client = Client::connect(host.parse().unwrap()).unwrap();
-    let answer = client.ask("POST", "/?database=footfall", &[("Host", host)], Body::Sized(sql.as_bytes())).unwrap();
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.text()
 }
 
 fn digest(cookie: &str) -> String {
@@ -56,7 +47,7 @@ fn a_withdrawal_at_one_collector_stops_every_copy_at_the_others() {
         assert_eq!((granted(&said), &said["ask"]), (vec!["necessary"], &json!(false)));
         assert!(counts(server, &other), "nobody else's grant ends with it");
     }
-    let rows = sql(&engine, "SELECT lower(hex(digest)), toString(day) FROM withdrawals ORDER BY ALL FORMAT TSV");
+    let rows = engine.sql("SELECT lower(hex(digest)), toString(day) FROM withdrawals ORDER BY ALL FORMAT TSV");
     let mut expected = [&known, &unknown].map(|kept| format!("{}\t2026-03-10\n", digest(kept)));
     expected.sort();
     assert_eq!(rows, expected.concat(), "a digest and a day, and nothing else");
@@ -87,11 +78,11 @@ fn a_withdrawal_while_the_store_is_away_is_told_later_also_after_a_kill_and_once
     until(|| !counts(&there, &first) && !counts(&there, &second), "what the ledger told again");
     // What is there is not put there again by a start.
     let revisions = "SELECT count(), max(revision) FROM withdrawals FORMAT TSV";
-    let before = sql(&engine, revisions);
+    let before = engine.sql(revisions);
     here.stop();
     here.restart();
     here.flush();
     choose(&here, WITHDRAW, &[("Cookie", &cookie(&choose(&here, ACCEPT, &[])))]);
-    until(|| sql(&engine, revisions) != before, "another withdrawal");
-    assert!(sql(&engine, revisions).starts_with("3\t"), "{before} {}", sql(&engine, revisions));
+    until(|| engine.sql(revisions) != before, "another withdrawal");
+    assert!(engine.sql(revisions).starts_with("3\t"), "{before} {}", engine.sql(revisions));
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::free_port;
+use super::{Body, Client, free_port};
 
 pub struct Engine {
     child: Option<Child>,
@@ -22,6 +22,17 @@ impl Engine {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// What a statement answers, on the collector's database.
+    pub fn sql(&self, statement: &str) -> String {
+        let host = self.address.to_string();
+        let mut client = Client::connect(self.address).expect("the engine takes connections");
+        let target = "/?database=footfall";
+        let answer = client.ask("POST", target, &[("Host", &host)], Body::Sized(statement.as_bytes()));
+        let answer = answer.expect("a statement is answered");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.text()
     }
 
     pub fn kill(&mut self) {

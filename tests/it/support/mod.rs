@@ -269,6 +269,10 @@ impl Drop for Server {
         // Nothing to do about a child that has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // A collector that was killed leaves its key for the next one, outside the directory.
+        if let Ok(collector) = fs::read_to_string(self.dir.path().join("data/journal/collector")) {
+            let _ = fs::remove_file(format!("/dev/shm/footfall-{}.key", collector.trim()));
+        }
     }
 }
 
