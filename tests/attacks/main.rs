@@ -52,7 +52,7 @@ type Attack = fn(full: bool) -> Vec<Figure>;
 /// The month is the last: its figures are the ones that README.md and PRIVACY.md quote.
 const ATTACKS: [(&str, Attack); 7] = [
     ("image", image::attack),
-    ("preimage", preimage::attack),
+    ("forged_name", preimage::attack),
     ("grants", grants::attack),
     ("forger", forger::attack),
     ("share", share::attack),
