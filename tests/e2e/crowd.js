@@ -15,6 +15,7 @@ export const CONFIG = `
 [limits]
 network_hits_per_sec = 1000000
 network_burst = 1000000
+visitors_per_grant = 1000000
 [proxy]
 trusted = ["127.0.0.0/8"]
 [registry]

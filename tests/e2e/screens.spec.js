@@ -1,7 +1,7 @@
 // Every page on a phone and a desktop, light and dark: no violation that axe can find, nothing wider than the screen, no word to
 // another host, and a picture in test-results/screens for people to look at.
 import { violations } from "./browser.js";
-import { DAY, START, expect, test } from "./collector.js";
+import { DAY, START, expect, start, test as base } from "./collector.js";
 
 const HOUR = 3_600_000;
 const FIRST = "2026-02-24";
@@ -11,6 +11,15 @@ const AGENTS = [
   (n) => `Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/1${20 + n}.0.0.0 Mobile Safari/537.36`,
   (n) => `Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:1${20 + n}.0) Gecko/20100101 Firefox/1${20 + n}.0`,
 ];
+
+const test = base.extend({
+  /** One grant stands for all people here. */
+  collector: async ({}, use) => {
+    const collector = await start("", "[limits]\nvisitors_per_grant = 100\n");
+    await use(collector);
+    await collector.stop();
+  },
+});
 
 /** A day of a small creator: 24 people in the course of it, every third clicks. */
 const live = async (collector) => {
