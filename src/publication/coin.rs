@@ -2,7 +2,7 @@
 
 use crate::event::{Day, SiteId};
 
-use super::rules::CellKey;
+use super::rules::Lot;
 
 /// The platform's secret for the coin. It cannot be printed or copied: who knows it, knows which lots were held back.
 pub struct CoinKey([u8; 32]);
@@ -12,20 +12,18 @@ impl CoinKey {
         CoinKey(key)
     }
 
-    /// Whether the lot of this cell is published on this day. The same cell and day always give the same answer, so doing a day
-    /// again changes nothing.
+    /// Whether a lot is published on this day. The same lot and day always give the same answer, so doing a day again changes nothing.
     ///
-    /// The first bit of keyed BLAKE3 over the site (16 bytes, little endian), then subject, item, dimension and value, each behind its
-    /// length (4 bytes, little endian), then the day (2 bytes, little endian, days since 1970-01-01).
-    pub(super) fn publishes(&self, site: SiteId, cell: &CellKey, day: Day) -> bool {
+    /// The coin knows a lot by its size and not by its cell: cells of the same people (the profile's one page, which everybody sees, and the site;
+    /// a campaign and the source it is linked from) get the same answer. With coins of their own their lots would end on different days, and
+    /// the difference would be a single day.
+    ///
+    /// The first bit of keyed BLAKE3 over the site (16 bytes), visitors and networks (8 bytes each) and the day (2 bytes, days since
+    /// 1970-01-01), all little endian.
+    pub(super) fn publishes(&self, site: SiteId, lot: &Lot, day: Day) -> bool {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(&site.as_u128().to_le_bytes());
-
-        for text in [cell.subject.name(), &cell.item, cell.dim.name(), &cell.value] {
-            let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-            hasher.update(&length.to_le_bytes()).update(text.as_bytes());
-        }
-
+        hasher.update(&lot.visitors.to_le_bytes()).update(&lot.networks.to_le_bytes());
         hasher.update(&day.number().to_le_bytes());
         hasher.finalize().as_bytes()[0] & 1 == 1
     }
@@ -34,20 +32,19 @@ impl CoinKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Dimension, Subject};
 
     #[test]
-    fn the_coin_of_a_cell_and_day_is_fixed_and_fair_over_many() {
+    fn the_coin_of_a_lot_and_day_is_fixed_and_fair_over_many() {
         let key = CoinKey::new([7; 32]);
         let site = SiteId::from_u128(9);
-        let cell = |n: u32| CellKey::new(Subject::Page, &format!("/{n}"), Dimension::Source, "Google");
+        let lot = |visitors| Lot { visitors, visits: 0, networks: 5 };
         let day = Day::from_number(20_000);
 
-        let heads = (0..10_000).filter(|n| key.publishes(site, &cell(*n), day)).count();
+        let heads = (0..10_000).filter(|n| key.publishes(site, &lot(*n), day)).count();
 
         assert!((4_800..5_200).contains(&heads), "{heads}");
-        assert!((0..100).all(|n| key.publishes(site, &cell(n), day) == key.publishes(site, &cell(n), day)));
+        assert!((0..100).all(|n| key.publishes(site, &lot(n), day) == key.publishes(site, &lot(n), day)));
         let other = CoinKey::new([8; 32]);
-        assert!((0..100).any(|n| key.publishes(site, &cell(n), day) != other.publishes(site, &cell(n), day)));
+        assert!((0..100).any(|n| key.publishes(site, &lot(n), day) != other.publishes(site, &lot(n), day)));
     }
 }

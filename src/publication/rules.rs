@@ -220,7 +220,9 @@ impl Rules<'_> {
         }
         let is_due = match self.occasion {
             Occasion::Hour { open_lot } => entry.pending.visitors >= open_lot,
-            Occasion::Day => entry.pending.visitors >= 2 * self.k || self.coin.publishes(site, key, self.day),
+            Occasion::Day => {
+                entry.pending.visitors >= 2 * self.k || self.coin.publishes(site, &entry.pending, self.day)
+            }
         };
         is_due && is_published_of_site(cells, key) && self.others_are_enough(cells, key, entry)
     }

@@ -183,7 +183,7 @@ impl Store {
         getrandom::fill(&mut fresh).expect("the system's random generator works");
         let fresh: String = fresh.iter().map(|byte| format!("{byte:02x}")).collect();
 
-        let query = self.client.query("INSERT INTO coin_keys (made, secret) SELECT now64(6), ?").bind(fresh);
+        let query = self.client.query("INSERT INTO coin_keys (made, secret) SELECT now('UTC'), ?").bind(fresh);
         // Of two collectors that make one at the same moment one is heard.
         let query = query.with_setting("insert_deduplication_token", "coin-key").with_setting("async_insert", "0");
         query.execute().await.map_err(failed(STEP))?;

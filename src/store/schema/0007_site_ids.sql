@@ -72,8 +72,8 @@ CREATE TABLE IF NOT EXISTS publications{on_cluster} (
 
 -- The platform's secret for the coin that decides about lots between k and 2k.
 CREATE TABLE IF NOT EXISTS coin_keys{on_cluster} (
-    made   DateTime64(6, 'UTC') CODEC(ZSTD(1)),
-    secret String               CODEC(ZSTD(1))
+    made   DateTime('UTC') CODEC(ZSTD(1)),
+    secret String          CODEC(ZSTD(1))
 ) ENGINE = {plain.engine} ORDER BY made SETTINGS {settings}, {synced};
 
 CREATE TABLE IF NOT EXISTS hourly{on_cluster} (

@@ -176,7 +176,7 @@ impl Desk<'_> {
     fn may_go(&self, day: Date, list: &List, value: &str) -> bool {
         let pending = &self.lists[list][value];
         let enough = if self.rules.has(Slip::NoNetworks) { pending.counts.visitors >= K } else { is_lot(pending) };
-        if !enough || !(pending.counts.visitors >= 2 * K || self.heads(day, list, value)) {
+        if !enough || !(pending.counts.visitors >= 2 * K || self.heads(day, &pending.counts)) {
             return false;
         }
         if list.0 == 0 {
@@ -191,16 +191,14 @@ impl Desk<'_> {
         step && (others == 0 || others >= K || self.rules.has(Slip::NoComplement))
     }
 
-    /// The coin of a cell and day.
-    fn heads(&self, day: Date, list: &List, value: &str) -> bool {
+    /// The coin of a lot and day.
+    fn heads(&self, day: Date, lot: &Counts) -> bool {
         if self.rules.has(Slip::NoCoin) {
             return true;
         }
         let mut text = blake3::hash(self.site.as_bytes()).as_bytes()[..16].to_vec();
-        for word in [SUBJECTS[list.0].0, &list.1, list.2, value] {
-            text.extend(u32::try_from(word.len()).expect("short words").to_le_bytes());
-            text.extend(word.as_bytes());
-        }
+        text.extend(lot.visitors.to_le_bytes());
+        text.extend(lot.networks.to_le_bytes());
         let number = (day - jiff::civil::date(1970, 1, 1)).get_days();
         text.extend(u16::try_from(number).expect("a day of this century").to_le_bytes());
         blake3::keyed_hash(&self.rules.coin_key, &text).as_bytes()[0] & 1 == 1
