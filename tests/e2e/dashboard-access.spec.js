@@ -215,11 +215,11 @@ test("mails say who opened and clicked, apart from proxies and machines", async 
   const { mails: [mail] } = await page.evaluate(async ([order, csrf, now]) => (await fetch("/api/v1/mail/links", { method: "POST", headers: { "x-csrf-token": csrf, "x-footfall-now": now }, body: JSON.stringify(order) })).json(), [order, csrf, String(NOW)]);
   const path = (url) => collector.page(new URL(url, collector.url).pathname);
   for (let i = 0; i < 25; i++) {
-    const agent = { "user-agent": `Mozilla/5.0 (X11; Linux x86_64; rv:1${i + 10}.0) Gecko/20100101 Thunderbird/1${i + 10}.0`, "x-forwarded-for": `217.160.9.${i + 1}`, "x-footfall-now": String(NOW + i * 60_000) };
+    const agent = { "user-agent": `Mozilla/5.0 (X11; Linux x86_64; rv:1${i + 10}.0) Gecko/20100101 Thunderbird/1${i + 10}.0`, "x-forwarded-for": `217.160.9.${i + 1}`, "x-footfall-now": String(NOW + i * 30_000) };
     expect((await fetch(path(mail.pixel), { headers: agent })).status).toBe(200);
-    if (i < 20) expect((await fetch(path(mail.links[0].url), { headers: { ...agent, "x-footfall-now": String(NOW + i * 60_000 + 20_000) }, redirect: "manual" })).status).toBe(302);
+    if (i < 20) expect((await fetch(path(mail.links[0].url), { headers: { ...agent, "x-footfall-now": String(NOW + i * 30_000 + 20_000) }, redirect: "manual" })).status).toBe(302);
   }
-  await collector.flush(NOW + 30 * 60_000);
+  await collector.flush(NOW + 20 * 60_000);
   await page.reload();
   const report = await page.evaluate(async () => (await fetch("/api/v1/mail?range=7d")).json());
   const [{ opens, clicks }] = report.templates;
