@@ -25,6 +25,8 @@ fn a_name_with_the_xxh3_of_another_site_reads_nothing_of_it_and_raises_nothing()
     };
     assert_eq!((hits("mia"), hits(FORGED)), (json!(2), json!(1)));
 
+    // A link is of days that were published.
+    server.publish(0);
     let forger = creator(&server, &[FORGED]);
     let report = |name: &str| forger.ask(&server, "GET", &format!("/api/v1/sites/{name}/report?{DAY}"), "").status;
     assert_eq!((report(FORGED), report("mia")), (200, 404));

@@ -120,6 +120,7 @@ fn the_visitors_page_says_exactly_which_counters_the_next_visit_raises_and_store
     assert_eq!(said.iter().find(|row| row[0] == "This page").unwrap()[1], "/u/mia");
     let values: Vec<(&str, &str)> = said.iter().map(|row| (&*row[0], &*row[1])).collect();
     for expected in [
+        ("The whole site: Campaign", "(none)"),
         ("The whole site: Browser", "Chrome"),
         ("The whole site: Operating system", "Linux"),
         ("The whole site: Language", "en"),
@@ -128,8 +129,8 @@ fn the_visitors_page_says_exactly_which_counters_the_next_visit_raises_and_store
     ] {
         assert!(values.contains(&expected), "{expected:?} in {values:?}");
     }
-    // The total and six attributes of the site, the total and two attributes of the page: a visit without a campaign has no more rows.
-    assert_eq!(said.len(), 10, "{said:?}");
+    // The total and seven attributes of the site, the total and two attributes of the page. A visit without a campaign has the campaign (none).
+    assert_eq!(said.len(), 11, "{said:?}");
     assert!(html.contains("ff_consent, kept for 365 day(s)") && html.contains("Withdraw consent"));
     assert!(!html.contains(id_of(&kept)), "the id is not shown");
 
