@@ -313,10 +313,10 @@ fn a_flipped_byte_in_an_open_segment_is_named_and_costs_its_own_batch_only() {
         assert_eq!(hit(&mut client, &view(&format!("/u/mia/{n}")), &[]).status, 202);
     }
     server.kill();
-    // The magic of the 21st frame: the first 20 hits lie before it, one a frame.
+    // The magic of the 22nd frame: the first holds what was carried from the segment before, then come the first 20 hits, one a frame.
     let starts =
         |bytes: &[u8]| bytes.windows(4).enumerate().filter(|(_, w)| *w == b"FFR1").map(|(n, _)| n).collect::<Vec<_>>();
-    let (path, at) = flip(&server, "open", |bytes| starts(bytes)[20] + 14);
+    let (path, at) = flip(&server, "open", |bytes| starts(bytes)[21] + 14);
     server.restart();
     server.flush();
     let report = server.report("mia", DAY);
