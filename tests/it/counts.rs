@@ -42,7 +42,9 @@ fn agree(plan: &Plan) {
     let reference = reference_of(plan, &sent, None);
     let coin_key: String = COIN_KEY.iter().map(|byte| format!("{byte:02x}")).collect();
     let coin_key = format!("test.coin_key={coin_key}");
-    let server = Server::start_with(&profiles(), &[&coin_key, "report.open_lot=0"]);
+    // The senders' connections are idle while a day is published.
+    let settings = [&*coin_key, "report.open_lot=0", "server.keep_alive_secs=600"];
+    let server = Server::start_with(&profiles(), &settings);
     send_all(&server, plan, &sent);
     server.publish(settled(plan));
     let mut client = server.client();
