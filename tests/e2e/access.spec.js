@@ -52,6 +52,8 @@ const operate = async (collector, method, path, body, now = START) => {
 test("the platform's own page hands a creator over, and no other page acts in their name", async ({ page, context, platform }) => {
   const collector = await platform("", CONFIG);
   await collector.flush();
+  // A share link is of published days.
+  await collector.publish();
   const form = `<form method="post" action="${collector.url}/handover"><input type="hidden" name="token"
     value="${token({ sites: ["demo"], jti: "one" })}"><button>Statistics</button></form>`;
   await elsewhere({ "/": form, "/evil": "<p>Evil</p>" }, async (other) => {

@@ -133,7 +133,7 @@ test("Plausible's tracker: views, a route change, events, money, links and time 
   const report = await read(collector);
   const pages = report.subjects.page.rows.map(({ item, hits, seconds }) => [item, hits, seconds]).sort();
   expect(pages).toEqual([["/u/mia", 1, 5], ["/u/mia/shop", 1, 3]]);
-  expect(report.money).toEqual([{ event: "buy", currency: "EUR", hits: 1, minor: 1999, digits: 2 }]);
+  expect(report.money).toEqual([{ event: "buy", currency: "EUR", hits: 1, over: 0, minor: 1999, digits: 2 }]);
   expect(new Set(host.answers)).toEqual(new Set(["202 /u/mia/ff/api/event"]));
 });
 

@@ -1,4 +1,5 @@
 // What a visitor does, and what the creator then reads: equal to the last digit.
+import { CONFIG } from "./crowd.js";
 import { DAY, GRANT, START, expect, test } from "./collector.js";
 
 const NOTHING = { hits: 0, visitors: 0, visits: 0, bounces: 0, seconds: 0 };
@@ -182,20 +183,26 @@ test("an automated browser is not counted", async ({ page, context, collector })
   await nothingCounted(collector);
 });
 
-test("five visitors of one source are shown, and choosing it shows what they saw", async ({ page, collector }) => {
-  for (const version of [134, 135, 136, 137, 138]) {
-    const agent = `Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/${version}.0.0.0 Safari/537.36`;
+test("ten visitors of one source are shown when their day is over, and choosing it shows what they saw", async ({ page, platform }) => {
+  const collector = await platform("", CONFIG);
+  for (let n = 0; n < 10; n += 1) {
+    const agent = `Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/${130 + n}.0.0.0 Safari/537.36`;
     const view = { kind: "view", url: collector.page("/u/demo"), referrer: "https://news.example.com/" };
-    expect((await collector.hit(view, { "user-agent": agent })).status).toBe(202);
+    const sent = await collector.hit(view, { "user-agent": agent, "x-forwarded-for": `198.51.${n}.7` });
+    expect(sent.status).toBe(202);
   }
-  await counted(collector, 5, 0);
-  await page.goto(REPORT);
-  await expect(total(page, "Visitors")).toHaveText("5");
-  expect(await rows(list(page, "Sources"))).toEqual([["news.example.com", "5", "100%"]]);
+  await counted(collector, 10, 0);
+  await page.goto(collector.url + REPORT);
+  await expect(total(page, "Visitors")).toHaveText("10");
+  await expect(page.getByRole("button", { name: "news.example.com" })).toHaveCount(0);
+
+  await collector.flush(START + 24 * 3_600_000);
+  await collector.publish();
+  await page.goto(collector.url + REPORT);
+  await expect.poll(() => rows(list(page, "Sources"))).toEqual([["news.example.com", "10", "100%"]]);
   await page.getByRole("button", { name: "news.example.com" }).click();
   await expect(page.locator(".chip")).toContainText("Source: news.example.com");
-  await expect(total(page, "Visits")).toHaveText("5");
-  await expect.poll(() => rows(list(page, "Pages"))).toEqual([["/u/demo", "5", "5"]]);
+  await expect.poll(() => rows(list(page, "Pages"))).toEqual([["/u/demo", "10", "10"]]);
   await page.goBack();
-  await expect(total(page, "Page views")).toHaveText("5");
+  await expect(total(page, "Page views")).toHaveText("10");
 });
