@@ -238,7 +238,7 @@ fn whoever_follows_three_links_in_two_seconds_or_the_trap_is_software() {
 fn a_visit_that_a_mail_led_to_is_attributed_to_the_mail_and_to_nobody() {
     let server = start(&[]);
     let mut client = server.client();
-    for person in persons(0..5) {
+    for person in persons(0..10) {
         let answer =
             load(&mut client, &link("start", "https://pages.example/u/mia?tab=shop#top"), (&person, PERSON), 0, &[]);
         let target = answer.header("location").unwrap().to_owned();
@@ -246,13 +246,16 @@ fn a_visit_that_a_mail_led_to_is_attributed_to_the_mail_and_to_nobody() {
         let body = format!(r#"{{"kind":"view","url":"{target}"}}"#);
         assert_eq!(hit(&mut client, &body, &[("X-Forwarded-For", &person)]).status, 202);
     }
-    assert_eq!(hit(&mut client, &view("/u/mia"), &[]).status, 202);
+    for n in 0..5 {
+        let direct = format!("203.0.{n}.7");
+        assert_eq!(hit(&mut client, &view("/u/mia"), &[("X-Forwarded-For", &direct)]).status, 202);
+    }
     let named = "https://pages.example/u/mia?utm_campaign=spring";
-    assert_eq!(load(&mut client, &link("own", named), ("198.51.9.7", PERSON), 0, &[]).header("location"), Some(named));
-    server.flush();
+    assert_eq!(load(&mut client, &link("own", named), ("198.51.99.7", PERSON), 0, &[]).header("location"), Some(named));
+    server.publish(NOON + 86_400_000);
     let report = server.report("mia", crate::support::DAY);
-    assert_eq!(report["dimensions"]["campaign"]["rows"], json!([{"value": "welcome", "visitors": 5, "visits": 5}]));
-    assert_eq!(report["totals"]["hits"], 6);
+    assert_eq!(report["dimensions"]["campaign"]["rows"][0], json!({"value": "welcome", "visitors": 10, "visits": 10}));
+    assert_eq!(report["totals"]["hits"], 15);
 }
 
 #[test]
