@@ -107,7 +107,7 @@ impl Program {
         }
 
         let outcome = problem.solve().expect("the truth is a solution");
-        let solution = outcome.into_solution().ok().expect("no limit was set");
+        let solution = outcome.into_solution().expect("no limit was set");
         variables.iter().map(|variable| solution.var_value(*variable)).collect()
     }
 }

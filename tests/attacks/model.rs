@@ -91,11 +91,11 @@ impl<'a> Model<'a> {
         for (value, facts) in by_value {
             let mut left: Option<Part> = None;
             let mut since = 0;
-            for day in 0..CLOSED {
+            for (day, of_day) in waits.iter_mut().enumerate() {
                 let mut sum: Sum = (since..=day).map(|day| (self.cells[&(place, value, day)], 1.0)).collect();
                 sum.extend(left.map(|part| (part, 1.0)));
                 let Some(lot) = facts.iter().find(|fact| fact.to == day) else {
-                    waits[day].push(sum);
+                    of_day.push(sum);
                     continue;
                 };
                 left = (lot.visitors >= OPEN_LOT).then(|| {
@@ -105,7 +105,7 @@ impl<'a> Model<'a> {
                 });
                 sum.extend(left.map(|part| (part, -1.0)));
                 self.program.is(sum, lot.visitors as f64);
-                waits[day].extend(left.map(|part| vec![(part, 1.0)]));
+                of_day.extend(left.map(|part| vec![(part, 1.0)]));
                 since = day + 1;
             }
         }
