@@ -472,6 +472,7 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
             "activity",
             "aliases",
             "audit",
+            "coin_keys",
             "daily",
             "drops",
             "faults",
