@@ -39,7 +39,7 @@ var may = () => {
 var bare = (url, end = /[?#]/) => url.split(end)[0].slice(0, 2048 /* Address */);
 var put = (facts) => {
   if (!may()) return;
-  const text = JSON.stringify({ url: bare(location.href, "#"), ...facts, id: crypto.randomUUID().replace(/-/g, ""), webdriver: !!navigator.webdriver });
+  const text = JSON.stringify({ url: bare(location.href, "#"), ...facts, id: crypto.randomUUID().replace(/-/g, ""), webdriver: !!navigator.webdriver }).replace(/(\\\\)|\\ud.../g, "$1");
   if ((fresh + text).length > 1500 /* Chars */) flush();
   fresh.push(text);
   return timer ||= setTimeout(flush);
@@ -74,19 +74,30 @@ var post = async (batch, again) => {
 var seen;
 var began = 0;
 var since = 0;
+var signed = 0;
+var before = 0;
 var lost;
-var here = () => bare(location.href);
-var elapsed = (from = began) => Math.min(864e5 /* Engaged */, performance.now() - from | 0);
+var here = () => bare(location.origin + location.pathname.replace(/\/+(?=\/|$)/g, ""));
+var elapsed = (from = began, to = performance.now()) => Math.min(864e5 /* Engaged */, to - from) | 0;
+var sign = () => {
+  const now = performance.now();
+  const end = signed + 3e5 /* Still */;
+  if (since && now > end) {
+    before += end - since;
+    since = now;
+  }
+  signed = now;
+};
 var look = safely(() => {
   if (!may() || document.prerendering || document.hidden) hide();
   else {
     if (seen !== here()) view();
-    since ||= performance.now();
+    if (!since) since = signed = performance.now();
   }
 });
 var leave = () => {
-  if (since) put({ kind: "leave", url: seen, engaged: elapsed(since) });
-  since = 0;
+  if (since) put({ kind: "leave", url: seen, engaged: elapsed(since - before, Math.min(performance.now(), signed + 3e5 /* Still */)) });
+  since = before = 0;
 };
 var hide = () => {
   leave();
@@ -126,19 +137,29 @@ var happened = (name, { value, passive, currency } = {}) => {
     kind: "event",
     passive,
     name: name.slice(0, 128),
-    ...amount >= 0 && /^[A-Z]{3}$/.test(currency) && { value: amount, currency }
+    ...amount >= 0 && amount < 1 / 0 && /^[A-Z]{3}$/.test(currency) && { value: amount, currency }
   });
 };
 var click = (event2) => {
   const path = event2.composedPath();
-  const link = path.find(({ localName }) => localName === "a");
+  const link = path.find((node) => node.matches?.("a,area"));
   const mark = path.find(({ dataset }) => dataset?.ffEvent)?.dataset;
   const name = link && target(link);
+  sign();
   if (event2.button > +!!link) return;
   if (name) put({ kind: "click", name: name.slice(0, 512), engaged: elapsed() });
   if (mark) happened(mark.ffEvent, { value: mark.ffValue, currency: mark.ffCurrency });
 };
-var target = (link) => link.dataset.ffLink || /^(tel|mailto|http)/.test(link.href) && (link.host !== location.host || link.matches("[download]") || FILE.test(link.pathname)) && bare(link.href);
+var target = (link) => {
+  if (link.dataset.ffLink) return link.dataset.ffLink;
+  const to = document.createElement("a");
+  to.href = link.href.baseVal ?? link.href;
+  return /^(?!javascript|data|blob|about)./.test(to.href) && (to.host !== location.host || link.matches("[download]") || FILE.test(to.pathname)) && bare(to.href) + named(to);
+};
+var named = ({ host, search }) => {
+  const keys = /(youtube|google|apple|facebook)\.com$/.test(host) && search.match(/\b(v|id|i|list)=[\w.-]+/g);
+  return keys ? "?" + keys.join("&") : "";
+};
 
 // src/tracker/moves.ts
 var follow = () => {
@@ -164,13 +185,33 @@ var start = (given) => {
   if (stay) return;
   Object.assign(options, given);
   if (given.missing) miss();
-  on(window, { pagehide: hide, click, auxclick: click, online: flush, popstate: look, pageshow: ({ persisted }) => persisted && begin() });
-  on(document, { consentchange: look, visibilitychange: look, prerenderingchange: look });
+  on(window, {
+    pagehide: hide,
+    click,
+    auxclick: click,
+    online: flush,
+    popstate: look,
+    // Later: a banner that listens after us forgets only now what it knew, and asks.
+    pageshow: ({ persisted }) => persisted && setTimeout(safely(begin))
+  });
+  on(document, {
+    consentchange: look,
+    visibilitychange: look,
+    prerenderingchange: look,
+    pointermove: sign,
+    pointerdown: sign,
+    keydown: sign,
+    scroll: sign,
+    timeupdate: sign
+  });
+  heard();
   begin();
   follow();
 };
+var heard = () => document.dispatchEvent(new CustomEvent("footfall", { detail: !!stay }));
 var stop = safely(() => {
   depart();
+  heard();
   look();
 });
 

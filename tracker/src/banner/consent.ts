@@ -8,8 +8,9 @@ import type { Answer, Layer } from "./contract";
 const PATIENCE = 10_000; // milliseconds; a server that hangs is a server that failed
 const NECESSARY = "necessary";
 
-// The endpoint lies beside this script. A module has no currentScript: the address is then no address, and asking fails.
-const script = (document.currentScript as HTMLScriptElement | null)?.src;
+// The endpoint lies beside this script. A module is told of no script: it looks for itself in the page. Without a tag the address is no
+// address, and asking fails.
+const script = ((document.currentScript ?? document.querySelector("script[src*='/consent.js'],script[src^='consent.js']")) as HTMLScriptElement | null)?.src;
 
 let known: Answer | null = null;
 let told: string | undefined; // what the last consentchange said
@@ -78,5 +79,20 @@ export const decide = async (tiers: Record<string, boolean>, layer: Layer): Prom
     return false;
   }
   await read(response);
+  others?.postMessage(0);
   return true;
+};
+
+let others: BroadcastChannel | null = null; // the origin's other tabs
+
+/** Calls back when an answer was stored in another tab. Not while the page is in the browser's cache: a page that listens is not kept. */
+export const listen = (changed: () => void): void => {
+  if (others || !window.BroadcastChannel) return;
+  others = new BroadcastChannel("footfall consent");
+  others.onmessage = changed;
+};
+
+export const unlisten = (): void => {
+  others?.close();
+  others = null;
 };

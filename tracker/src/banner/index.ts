@@ -2,7 +2,7 @@
 // consent.ts, what is shown in dialog.ts.
 //
 // We are a guest: no storage, no other host, no focus taken uninvited, and whatever goes wrong here stays here.
-import { allowed, current, load, whenReady } from "./consent";
+import { allowed, current, listen, load, unlisten, whenReady } from "./consent";
 import type { Consent } from "./contract";
 import { FootfallConsent } from "./dialog";
 import { FootfallPreferences } from "./preferences";
@@ -13,6 +13,7 @@ const start = (): void => {
   let dialog: FootfallConsent | undefined;
 
   const begin = async (): Promise<void> => {
+    listen(() => quietly(begin()));
     dialog?.close();
     await load();
     if (current()?.ask) show(null);
@@ -52,6 +53,7 @@ const start = (): void => {
 
   // Back from the browser's page cache: another page may have changed the answer. Capturing, to be before the host's listeners.
   addEventListener("pageshow", (event) => { if (event.persisted) quietly(begin()); }, true);
+  addEventListener("pagehide", unlisten, true);
 };
 
 const quietly = (work: Promise<void>): void => { work.catch(() => {}); };

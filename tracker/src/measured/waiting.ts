@@ -2,6 +2,13 @@
 // before the person has answered, or before the tracker is there: it waits here, in memory, a little of it.
 const MOST = 20;
 
+declare global {
+  interface DocumentEventMap {
+    /** Whether the tracker is here. */
+    footfall: CustomEvent<boolean>;
+  }
+}
+
 export type Facts = Record<string, unknown>;
 
 /** Whether this script is in the page for the first time. */
@@ -14,6 +21,7 @@ export const first = (script: string): boolean => {
 export const handOver = (atOnce: boolean): ((facts: Facts) => void) => {
   let waiting: Facts[] = [];
   let agreed = false;
+  let gone = false; // the tracker was stopped
 
   const taken = (facts: Facts): unknown => {
     try {
@@ -30,11 +38,16 @@ export const handOver = (atOnce: boolean): ((facts: Facts) => void) => {
     agreed = agrees;
     if (atOnce) tell();
   });
+  document.addEventListener("footfall", ({ detail }) => {
+    gone = !detail;
+    if (gone) waiting = [];
+  });
   // Capturing, so before the tracker sends; and what is measured only then follows before it, too.
   addEventListener("visibilitychange", () => { if (document.hidden) tell(); }, true);
   addEventListener("pageshow", ({ persisted }) => { if (persisted) waiting = []; }, true);
 
   return (facts) => {
+    if (gone) return;
     if (waiting.push(facts) > MOST) waiting.shift();
     if (atOnce || document.hidden) tell();
   };

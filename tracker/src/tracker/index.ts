@@ -4,7 +4,7 @@ import { click } from "./clicks";
 import { depart, on, options, safely, stay, type Settings } from "./guest";
 import { follow } from "./moves";
 import { flush } from "./queue";
-import { begin, hide, look, miss } from "./view";
+import { begin, hide, look, miss, sign } from "./view";
 
 export const enable = (settings: Settings): (() => void) => {
   safely(start)(settings);
@@ -15,14 +15,22 @@ const start = (given: Settings): void => {
   if (stay) return;
   Object.assign(options, given);
   if (given.missing) miss();
-  on(window, { pagehide: hide, click, auxclick: click, online: flush, popstate: look, pageshow: ({ persisted }) => persisted && begin() });
+  on(window, { pagehide: hide, click, auxclick: click, online: flush, popstate: look, 
+    // Later: a banner that listens after us forgets only now what it knew, and asks.
+    pageshow: ({ persisted }) => persisted && setTimeout(safely(begin)) });
   // On the document, so that who listens on the window has put to it what goes along when the page hides.
-  on(document, { consentchange: look, visibilitychange: look, prerenderingchange: look });
+  on(document, { consentchange: look, visibilitychange: look, prerenderingchange: look,
+    pointermove: sign, pointerdown: sign, keydown: sign, scroll: sign, timeupdate: sign });
+  heard();
   begin();
   follow(); // last: there are pages that let nobody touch their history
 };
 
+/** vitals.js and faults.js hear whether we are here: while we are not they gather nothing. */
+const heard = (): unknown => document.dispatchEvent(new CustomEvent("footfall", { detail: !!stay }));
+
 const stop = safely((): void => {
   depart();
+  heard();
   look(); // it may not: nothing waits any longer
 });

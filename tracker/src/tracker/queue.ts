@@ -34,7 +34,9 @@ export const bare = (url: string, end: RegExp | string = /[?#]/): string => url.
 export const put = (facts: object): unknown => {
   if (!may()) return;
   // The id ties nothing together: each hit has its own. Where there is none, without TLS, no consent cookie is kept either.
-  const text = JSON.stringify({ url: bare(location.href, "#"), ...facts, id: crypto.randomUUID().replace(/-/g, ""), webdriver: !!navigator.webdriver });
+  // Half a character, of a text that was cut by its length, is none.
+  const text = JSON.stringify({ url: bare(location.href, "#"), ...facts, id: crypto.randomUUID().replace(/-/g, ""), webdriver: !!navigator.webdriver })
+    .replace(/(\\\\)|\\ud.../g, "$1");
   if ((fresh + text).length > Most.Chars) flush();
   fresh.push(text);
   return (timer ||= setTimeout(flush));

@@ -17,7 +17,10 @@ declare global {
 }
 
 safely(() => {
-  const { src, dataset } = document.currentScript as HTMLScriptElement;
+  // A module is told of no script: it looks for itself in the page.
+  const script = (document.currentScript ?? document.querySelector("script[src*='/f.js'],script[src^='f.js']")) as HTMLScriptElement | null;
+  if (!script) return console.warn("footfall: no script tag of f.js, nothing is counted");
+  const { src, dataset } = script;
   const tag: Settings & { [name: string]: unknown } = { endpoint: new URL("hit", src), consent: banner };
   for (const name in dataset) tag[name] ??= true;
   if (window.footfall?.enable) return; // loaded twice

@@ -5,31 +5,44 @@
 import { options, safely } from "./guest";
 import { bare, flush, may, put } from "./queue";
 
-const enum Most { Engaged = 86_400_000 } // a day, in milliseconds
+const enum Most { Engaged = 86_400_000, Still = 300_000 } // a day, and five minutes, in milliseconds
 
 let seen: string; // the page of the last view
 let began = 0; // when it began
 let since = 0; // attention that was not sent yet began then
+let signed = 0; // the last sign of somebody
+let before = 0; // attention that was not sent yet, before a pause in which nobody was there
 let lost: string; // a page that is not there
 
-/** The page we are on: host and path. */
-const here = (): string => bare(location.href);
+/** The page we are on: host and path. Slashes at the end or doubled make no other page, as for the collector. */
+const here = (): string => bare(location.origin + location.pathname.replace(/\/+(?=\/|$)/g, ""));
 
 /** Whole milliseconds since then, or since the view began. */
-export const elapsed = (from = began): number => Math.min(Most.Engaged, (performance.now() - from) | 0);
+export const elapsed = (from = began, to = performance.now()): number => Math.min(Most.Engaged, to - from) | 0;
+
+/** Somebody is there: moves, types, scrolls, or plays something. Attention ends five minutes after the last of it. */
+export const sign = (): void => {
+  const now = performance.now();
+  const end = signed + Most.Still;
+  if (since && now > end) {
+    before += end - since;
+    since = now;
+  }
+  signed = now;
+};
 
 export const look = safely((): void => {
   // A page that was rendered ahead is told to be visible a moment before it may speak for itself.
   if (!may() || document.prerendering || document.hidden) hide();
   else {
     if (seen !== here()) view();
-    since ||= performance.now();
+    if (!since) since = signed = performance.now();
   }
 });
 
 const leave = (): void => {
-  if (since) put({ kind: "leave", url: seen, engaged: elapsed(since) });
-  since = 0;
+  if (since) put({ kind: "leave", url: seen, engaged: elapsed(since - before, Math.min(performance.now(), signed + Most.Still)) });
+  since = before = 0;
 };
 
 export const hide = (): void => {
