@@ -62,6 +62,10 @@ fn used(payload: &Payload<'_>) {
 
 pub fn serve(address: SocketAddr) -> anyhow::Result<()> {
     let app = || App::new().route("/ff/hit", web::post().to(hit)).route("/healthz", web::get().to(HttpResponse::Ok));
-    actix_web::rt::System::new().block_on(HttpServer::new(app).workers(1).bind(address)?.run())?;
+    let server = HttpServer::new(app).workers(1).bind(address)?;
+    for address in server.addrs() {
+        println!("listening address={address}");
+    }
+    actix_web::rt::System::new().block_on(server.run())?;
     Ok(())
 }

@@ -10,11 +10,10 @@ use footfall::mail::{Keys, Mint, Order};
 
 use super::Options;
 use super::requests::CONSENT_KEYS;
-use super::target::Target;
+use super::target::{Listens, Target};
 
 /// In the configuration, the directory of this run.
 const DIRECTORY: &str = "@DIRECTORY@";
-const LISTEN: &str = "@LISTEN@";
 
 /// Signs the mails of the bench.
 const KEY: &str = "bench a-secret-that-is-no-secret-at-all!\n";
@@ -33,16 +32,15 @@ pub fn pixel() -> Result<String> {
 pub fn start(options: &Options, dir: &Path) -> Result<Target> {
     let text = fs::read_to_string(&options.config)
         .with_context(|| format!("the collector's configuration {}", options.config.display()))?;
-    let address = options.collector_address;
     let data = dir.join("data");
     fs::create_dir_all(&data)?;
     fs::write(data.join("mail.keys"), KEY)?;
     fs::write(data.join("consent.keys"), CONSENT_KEYS)?;
     let config = dir.join("collector.toml");
-    fs::write(&config, text.replace(DIRECTORY, &data.to_string_lossy()).replace(LISTEN, &address.to_string()))?;
+    fs::write(&config, text.replace(DIRECTORY, &data.to_string_lossy()))?;
     let mut command = Command::new(&options.collector);
     command.arg("serve").arg("--config").arg(config);
-    Target::start(command, address, dir.join("collector.log"))
+    Target::start(command, Listens::Said, dir.join("collector.log"))
 }
 
 /// Yesterday and tomorrow in UTC: a range that holds today in any zone and a midnight during the run.

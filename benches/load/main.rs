@@ -10,6 +10,8 @@ mod drive;
 mod histogram;
 mod interrupt;
 mod machine;
+#[path = "../../tests/it/support/port.rs"]
+mod port;
 mod requests;
 mod rounds;
 mod table;
@@ -58,12 +60,6 @@ pub struct Options {
     collector: PathBuf,
     #[arg(long, default_value = "benches/collector.toml")]
     config: PathBuf,
-    #[arg(long, default_value = "127.0.0.1:18183")]
-    collector_address: SocketAddr,
-    #[arg(long, default_value = "127.0.0.1:18182")]
-    bare_address: SocketAddr,
-    #[arg(long, default_value = "127.0.0.1:18181")]
-    nginx_address: SocketAddr,
     /// Keep-alive connections, one hit in flight on each.
     #[arg(long, default_value_t = 128)]
     connections: usize,

@@ -7,6 +7,8 @@ mod answer;
 mod ask;
 mod histogram;
 mod interrupt;
+#[path = "../../tests/it/support/port.rs"]
+mod port;
 mod requests;
 mod table;
 mod target;

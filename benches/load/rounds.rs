@@ -12,9 +12,10 @@ use anyhow::{Context, Result, bail};
 
 use super::ask::{Metrics, ask, metrics};
 use super::drive::{Driver, Pace, Window};
+use super::port::Port;
 use super::requests::{self, Request, Wish};
 use super::table::{Row, Sample, median, ratio};
-use super::target::{Target, installed, nginx};
+use super::target::{Listens, Target, installed, nginx};
 use super::{Options, collector};
 
 const NGINX: usize = 0;
@@ -62,7 +63,7 @@ impl<'o> Bench<'o> {
             "footfall, pixels of mails",
         ];
         let mut rows = labels.map(|label| Row { label: label.to_owned(), ..Row::default() });
-        let started = [start_nginx(options, dir), start_bare(options, dir), collector::start(options, dir)];
+        let started = [start_nginx(dir), start_bare(dir), collector::start(options, dir)];
         let mut targets = [None, None, None];
         for (index, target) in started.into_iter().enumerate() {
             match target {
@@ -320,15 +321,16 @@ fn sample(window: &Window, before: (Duration, Metrics), loaded: Duration, after:
     }
 }
 
-fn start_nginx(options: &Options, dir: &Path) -> Result<Target> {
+fn start_nginx(dir: &Path) -> Result<Target> {
     if !installed("nginx") {
         bail!("not installed");
     }
-    Target::start(nginx(options.nginx_address, dir)?, options.nginx_address, dir.join("nginx.log"))
+    let port = Port::hold();
+    Target::start(nginx(port.address(), dir)?, Listens::On(port), dir.join("nginx.log"))
 }
 
-fn start_bare(options: &Options, dir: &Path) -> Result<Target> {
+fn start_bare(dir: &Path) -> Result<Target> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("bare").arg(options.bare_address.to_string());
-    Target::start(command, options.bare_address, dir.join("bare.log"))
+    command.args(["bare", "127.0.0.1:0"]);
+    Target::start(command, Listens::Said, dir.join("bare.log"))
 }

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -17,6 +17,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::ask::ask;
 use super::interrupt;
+use super::port::Port;
 
 /// The targets' core and the generator's.
 pub const TARGET_CPU: usize = 0;
@@ -30,6 +31,15 @@ pub struct Target {
     child: Child,
     pid: Pid,
     log: PathBuf,
+    _port: Option<Port>,
+}
+
+/// What a target listens on.
+pub enum Listens {
+    /// Port 0; its output says which one that became, as `listening address=127.0.0.1:PORT`.
+    Said,
+    /// It was told this one.
+    On(Port),
 }
 
 /// Pins the calling thread; a child inherits it. `false` where the machine has no such core.
@@ -41,10 +51,7 @@ pub fn pin(cpu: usize) -> bool {
 
 impl Target {
     /// Starts the command on the targets' core and waits until it answers; its output goes to `log`.
-    pub fn start(mut command: Command, address: SocketAddr, log: PathBuf) -> Result<Target> {
-        if TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok() {
-            bail!("something already listens on {address}");
-        }
+    pub fn start(mut command: Command, listens: Listens, log: PathBuf) -> Result<Target> {
         let output = File::create(&log).context("creating the target's log")?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         pin(TARGET_CPU);
@@ -53,7 +60,11 @@ impl Target {
         let child = child.with_context(|| format!("starting {}", command.get_program().to_string_lossy()))?;
         let pid = Pid::from_child(&child);
         interrupt::started(pid);
-        let mut target = Target { address, child, pid, log };
+        let (address, port) = match listens {
+            Listens::Said => (SocketAddr::from(([127, 0, 0, 1], 0)), None),
+            Listens::On(port) => (port.address(), Some(port)),
+        };
+        let mut target = Target { address, child, pid, log, _port: port };
         target.wait_until_up()?;
         Ok(target)
     }
@@ -61,7 +72,12 @@ impl Target {
     fn wait_until_up(&mut self) -> Result<()> {
         let until = Instant::now() + START_PATIENCE;
         loop {
-            if matches!(ask(self.address, "GET", "/healthz"), Ok((200..300, _))) {
+            if self.address.port() == 0
+                && let Some(address) = self.said_address()
+            {
+                self.address = address;
+            }
+            if self.address.port() != 0 && matches!(ask(self.address, "GET", "/healthz"), Ok((200..300, _))) {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
@@ -72,6 +88,13 @@ impl Target {
             }
             sleep(Duration::from_millis(50));
         }
+    }
+
+    fn said_address(&self) -> Option<SocketAddr> {
+        let text = fs::read_to_string(&self.log).ok()?;
+        let (_, rest) = text.split_once("listening address=")?;
+        let (line, _) = rest.split_once('\n')?;
+        line.trim().parse().ok()
     }
 
     /// The last line of what it printed.

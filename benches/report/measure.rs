@@ -1,7 +1,7 @@
 //! Asks as a dashboard does, again and again, and says what the slowest twentieth took.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -98,27 +98,28 @@ fn together(collector: &Collector, paths: &[String]) -> Outcome<(f64, f64)> {
 
 struct Collector {
     child: Child,
-    port: u16,
+    address: SocketAddr,
 }
 
 impl Collector {
     fn start(dir: &Path) -> Outcome<Collector> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let noon = format!("{LAST_DAY}T12:00:00Z").parse::<jiff::Timestamp>()?.as_millisecond();
         let config = format!(
             "[[profiles]]\nhost = \"pages.example\"\npath = \"/u/{{profile}}\"\nzone = \"UTC\"\n\
-             [server]\nlisten = \"127.0.0.1:{port}\"\n[journal]\ndir = \"{dir}/journal\"\n[ledger]\ndir = \"{dir}/ledger\"\n\
+             [server]\nlisten = \"127.0.0.1:0\"\n[journal]\ndir = \"{dir}/journal\"\n[ledger]\ndir = \"{dir}/ledger\"\n\
              [store]\ndir = \"{dir}/store\"\n[test]\nclock = true\nstart_millis = {noon}\n",
             dir = dir.display()
         );
         std::fs::write(dir.join("config.toml"), config)?;
-        let child = Command::new(env!("CARGO_BIN_EXE_footfall"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_footfall"))
             .args(["serve", "--config"])
             .arg(dir.join("config.toml"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()?;
-        let collector = Collector { child, port };
+        let log = child.stderr.take().ok_or("no log")?;
+        let address = said_address(BufReader::new(log))?;
+        let collector = Collector { child, address };
         for _ in 0..600 {
             std::thread::sleep(Duration::from_millis(100));
             if collector.connect().and_then(|mut connection| connection.ask("/api/v1/sites/small/report")).is_ok() {
@@ -129,10 +130,24 @@ impl Collector {
     }
 
     fn connect(&self) -> Outcome<Connection> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        let stream = TcpStream::connect(self.address)?;
         stream.set_nodelay(true)?;
-        Ok(Connection { reader: BufReader::new(stream.try_clone()?), stream, port: self.port })
+        Ok(Connection { reader: BufReader::new(stream.try_clone()?), stream, address: self.address })
     }
+}
+
+/// Where the collector says it listens. The rest of its log is read and dropped, so that it never waits for a reader.
+fn said_address(mut log: impl BufRead + Send + 'static) -> Outcome<SocketAddr> {
+    let mut line = String::new();
+    while log.read_line(&mut line)? > 0 {
+        if let Some((_, address)) = line.split_once(" listening address=") {
+            let address = address.trim().parse()?;
+            std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+            return Ok(address);
+        }
+        line.clear();
+    }
+    Err("the collector ended before it listened".into())
 }
 
 impl Drop for Collector {
@@ -145,13 +160,13 @@ impl Drop for Collector {
 struct Connection {
     stream: TcpStream,
     reader: BufReader<TcpStream>,
-    port: u16,
+    address: SocketAddr,
 }
 
 impl Connection {
     /// An answer other than 200 is an error.
     fn ask(&mut self, path: &str) -> Outcome<()> {
-        write!(self.stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", self.port)?;
+        write!(self.stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address)?;
         let (mut status, mut length) = (String::new(), 0);
         self.reader.read_line(&mut status)?;
         loop {

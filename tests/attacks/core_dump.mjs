@@ -10,10 +10,11 @@
 
 import { spawn } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { listening } from "../e2e/listening.js";
 
 const [binary = "target/release/footfall", times = "0,1,10,20,60"] = process.argv.slice(2);
 const seconds = times.split(",").map(Number);
@@ -67,14 +68,6 @@ function request(planted, n, connection) {
   ].join("\r\n");
 }
 
-const freePort = () =>
-  new Promise((done) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => done(port));
-    });
-  });
-
 /** Sends, and waits for the answer's first bytes; the socket is left as it is. */
 const ask = (port, text) =>
   new Promise((done, fail) => {
@@ -98,19 +91,21 @@ async function metric(port, name) {
   return Number(new RegExp(`^${name} (\\d+)`, "m").exec(answer)?.[1]);
 }
 
-async function start(dir, port) {
+async function start(dir) {
   const config = join(dir, "footfall.toml");
   writeFileSync(
     config,
-    `[server]\nlisten = "127.0.0.1:${port}"\nworkers = 2\nkeep_alive_secs = ${KEEP_ALIVE}\n[proxy]\ntrusted = ["127.0.0.0/8"]\n` +
-      `[log]\nfilter = "error,actix_http=off"\n[journal]\ndir = "${dir}/journal"\nsegment_secs = 1\n[ledger]\ndir = "${dir}/ledger"\n[store]\ndir = "${dir}/store"\n` +
+    `[server]\nlisten = "127.0.0.1:0"\nworkers = 2\nkeep_alive_secs = ${KEEP_ALIVE}\n[proxy]\ntrusted = ["127.0.0.0/8"]\n` +
+      `[log]\nfilter = "error,actix_http=off,footfall::server=info"\n[journal]\ndir = "${dir}/journal"\nsegment_secs = 1\n[ledger]\ndir = "${dir}/ledger"\n[store]\ndir = "${dir}/store"\n` +
       `[[profiles]]\nhost = "pages.example"\npath = "/u/{profile}"\nzone = "UTC"\n`,
   );
-  const child = spawn(resolve(binary), ["serve", "--config", config], { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, RUST_LOG: "" } });
+  const child = spawn(resolve(binary), ["serve", "--config", config], { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, RUST_LOG: "" } });
+  child.stderr.pipe(process.stderr);
+  const port = await listening(child);
   for (let tries = 0; ; tries += 1) {
     const ready = await ask(port, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").catch(() => null);
     ready?.[0].destroy();
-    if (ready?.[1].startsWith("HTTP/1.1 200")) return child;
+    if (ready?.[1].startsWith("HTTP/1.1 200")) return [child, port];
     if (tries > 600 || child.exitCode !== null) throw new Error("the collector did not start");
     await sleep(100);
   }
@@ -161,11 +156,10 @@ function found(pid, kinds) {
 const context = (bytes, at) => bytes.subarray(Math.max(0, at - 24), at + 40).toString("latin1").replace(/[^ -~]/g, ".");
 
 const dir = mkdtempSync(join(tmpdir(), "footfall-core-"));
-const port = await freePort();
-let child;
+let child, port;
 let sum = 0;
 try {
-  child = await start(dir, port);
+  [child, port] = await start(dir);
   grant = await consent(port);
   const kinds = ["shut", "open", "reset", "bad"].map(plant);
   const [shut, open, reset, bad] = kinds;

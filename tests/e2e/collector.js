@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test as base, expect } from "@playwright/test";
+import { listening } from "./listening.js";
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 export const DAY = "2026-03-02"; // a Monday
@@ -23,14 +24,14 @@ const binary = () => {
   return join(JSON.parse(metadata).target_directory, "debug", "footfall");
 };
 
-const config = (port, dir, preset, more) => `
+const config = (dir, preset, more) => `
 preset = "${preset}"
 [[profiles]]
 host = "127.0.0.1"
 path = "/u/{profile}"
 zone = "Europe/Berlin"
 [server]
-listen = "127.0.0.1:${port}"
+listen = "127.0.0.1:0"
 [journal]
 dir = "${dir}/journal"
 [ledger]
@@ -49,19 +50,12 @@ ${more}
 
 const listen = (server) => new Promise((done) => server.listen(0, "127.0.0.1", () => done(server.address().port)));
 
-const freePort = async () => {
-  const server = createServer();
-  const port = await listen(server);
-  await new Promise((done) => server.close(done));
-  return port;
-};
-
-/** Forwards bytes to `port` and counts the beacons among them. */
-const wire = async (port) => {
+/** Forwards bytes to the collector, whose port is known later, and counts the beacons among them. */
+const wire = async () => {
   const counted = { hits: 0 };
   const open = new Set();
   const server = createServer((browser) => {
-    const collector = connect(port, "127.0.0.1");
+    const collector = connect(wired.port, "127.0.0.1");
     let tail = "";
     browser.on("data", (bytes) => {
       const text = tail + bytes.toString("latin1");
@@ -72,26 +66,27 @@ const wire = async (port) => {
     browser.pipe(collector).pipe(browser);
   });
   const url = `http://127.0.0.1:${await listen(server)}`;
-  return { url, counted, stop: () => [server.close(), ...[...open].map((s) => s.destroy())] };
+  const wired = { url, counted, port: 0, stop: () => [server.close(), ...[...open].map((s) => s.destroy())] };
+  return wired;
 };
 
 export const start = async (preset = "", more = "") => {
   const dir = mkdtempSync(join(tmpdir(), "footfall-e2e-"));
-  const port = await freePort();
-  const direct = `http://127.0.0.1:${port}`;
-  writeFileSync(join(dir, "config.toml"), config(port, dir, preset, more));
+  const beacons = await wire();
+  writeFileSync(join(dir, "config.toml"), config(dir, preset, more));
   writeFileSync(join(dir, "consent.keys"), CONSENT_KEYS);
-  const env = { ...process.env, FOOTFALL__MAIL__KEY_FILE: join(dir, "mail.keys"), FOOTFALL__MAIL__ORIGIN: direct };
+  const env = { ...process.env, FOOTFALL__MAIL__KEY_FILE: join(dir, "mail.keys"), FOOTFALL__MAIL__ORIGIN: beacons.url };
   const child = spawn(binary(), ["serve", "--config", join(dir, "config.toml")], { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   let exited = null;
   for (const pipe of [child.stdout, child.stderr]) pipe.on("data", (bytes) => (said += bytes));
   const gone = new Promise((done) => child.on("close", (code) => done((exited = code))).on("error", (e) => done((exited = e.message))));
+  const port = (beacons.port = await listening(child).catch((failed) => (beacons.stop(), Promise.reject(failed))));
+  const direct = `http://127.0.0.1:${port}`;
   const healthy = () => fetch(`${direct}/healthz`).then((answer) => answer.ok, () => false);
   for (const until = Date.now() + 60_000; !(await healthy()); await new Promise((done) => setTimeout(done, 100))) {
     if (exited !== null || Date.now() > until) throw new Error(`the collector did not start (exit ${exited}):\n${said}`);
   }
-  const beacons = await wire(port);
   return {
     url: beacons.url,
     /** Beacons that left the browser. */

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Client, free_port};
+use crate::support::{Client, Port};
 
 const CREATORS: [&str; 5] = ["demo", "noravale", "slowsignal", "kumo", "ivo"];
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -22,18 +22,18 @@ fn command(dir: &Path, listen: SocketAddr, days: &str) -> Command {
 
 struct Demo {
     child: Child,
-    address: SocketAddr,
+    port: Port,
     log: PathBuf,
     said: String,
 }
 
 impl Demo {
     fn start(dir: &Path, days: &str) -> Demo {
-        let (address, log) = (free_port(), dir.join("log"));
+        let (port, log) = (Port::hold(), dir.join("log"));
         let out = File::create(&log).unwrap();
-        let mut command = command(&dir.join("demo"), address, days);
+        let mut command = command(&dir.join("demo"), port.address(), days);
         let child = command.stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
-        Demo { child, address, log, said: String::new() }
+        Demo { child, port, log, said: String::new() }
     }
 
     /// Three days that end on a Wednesday evening. Returns once they are told.
@@ -54,7 +54,7 @@ impl Demo {
     }
 
     fn get(&self, path: &str) -> String {
-        let answer = Client::connect(self.address).unwrap().get(path).unwrap();
+        let answer = Client::connect(self.port.address()).unwrap().get(path).unwrap();
         assert_eq!(answer.status, 200, "{path}");
         answer.text()
     }
@@ -133,7 +133,7 @@ fn three_days_are_told_twice_the_same_and_the_reports_say_what_the_demo_says() {
 
     let again = Demo::tell(dir.path());
     let told = |demo: &Demo| -> Vec<String> {
-        let port = demo.address.to_string();
+        let port = demo.port.address().to_string();
         let lines = demo.said.lines().filter(|line| !line.starts_with("days ") && !line.ends_with(" told"));
         lines.map(|line| line.replace(&port, "")).collect()
     };
@@ -145,7 +145,7 @@ fn stopping_in_the_middle_is_no_failure() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut demo = Demo::start(dir.path(), "90");
     demo.wait(|demo| {
-        let metrics = Client::connect(demo.address).and_then(|mut client| client.get("/metrics"));
+        let metrics = Client::connect(demo.port.address()).and_then(|mut client| client.get("/metrics"));
         metrics.is_ok_and(|page| {
             page.text().lines().any(|line| line.starts_with("footfall_hits_total ") && !line.ends_with(" 0"))
         })
@@ -163,7 +163,7 @@ fn a_folder_that_holds_something_else_is_refused_and_so_is_an_address_others_can
         assert_eq!(output.status.code(), Some(2));
         String::from_utf8(output.stderr).unwrap()
     };
-    let said = refused(dir.path(), free_port());
+    let said = refused(dir.path(), "127.0.0.1:8080".parse().unwrap());
     assert!(said.contains("is not empty, and no demo made it"), "{said}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     let said = refused(&dir.path().join("new"), "0.0.0.0:0".parse().unwrap());

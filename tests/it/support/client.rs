@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Error, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,20 +39,59 @@ impl Answer {
     }
 }
 
+/// Where a server is reached. One that is down is nowhere: its old port may be somebody else's by now.
+#[derive(Clone)]
+pub struct Door(Arc<Mutex<Option<SocketAddr>>>);
+
+impl Door {
+    pub fn closed() -> Door {
+        Door(Arc::default())
+    }
+
+    pub fn open_at(address: SocketAddr) -> Door {
+        Door(Arc::new(Mutex::new(Some(address))))
+    }
+
+    pub fn open(&self, address: SocketAddr) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+    }
+
+    pub fn close(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        let address = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        address.ok_or_else(|| Error::new(ErrorKind::NotConnected, "the server is down"))
+    }
+}
+
 pub struct Client {
-    address: SocketAddr,
+    door: Door,
     stream: BufReader<TcpStream>,
     last_used: Instant,
 }
 
 impl Client {
     pub fn connect(address: SocketAddr) -> io::Result<Client> {
-        Ok(Client { address, stream: open(address)?, last_used: Instant::now() })
+        Client::at(Door::open_at(address))
+    }
+
+    /// A client that finds the server again after a restart.
+    pub fn at(door: Door) -> io::Result<Client> {
+        let stream = open(door.address()?)?;
+        Ok(Client { door, stream, last_used: Instant::now() })
+    }
+
+    /// A new connection to wherever the server is now.
+    pub fn reconnect(&mut self) -> io::Result<()> {
+        self.stream = open(self.door.address()?)?;
+        Ok(())
     }
 
     /// `Host` is the address of the server.
     pub fn get(&mut self, target: &str) -> io::Result<Answer> {
-        let host = self.address.to_string();
+        let host = self.door.address()?.to_string();
         self.ask("GET", target, &[("Host", &host)], Body::None)
     }
 
@@ -62,7 +102,7 @@ impl Client {
 
     pub fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: Body) -> io::Result<()> {
         if self.last_used.elapsed() > FRESH {
-            self.stream = open(self.address)?;
+            self.reconnect()?;
         }
         let bytes = request_bytes(method, target, headers, body);
         self.last_used = Instant::now();

@@ -1,33 +1,33 @@
 //! The embedded engine in a process of its own, standing for a ClickHouse server: it can be killed, and it can refuse.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{Body, Client, free_port};
+use super::{Body, Client, Port};
 
 pub struct Engine {
     child: Option<Child>,
-    address: SocketAddr,
+    /// It comes back where collectors look for it.
+    port: Port,
     data: PathBuf,
 }
 
 impl Engine {
     pub fn start(data: &Path) -> Engine {
-        let mut engine = Engine { child: None, address: free_port(), data: data.to_owned() };
+        let mut engine = Engine { child: None, port: Port::hold(), data: data.to_owned() };
         engine.restart();
         engine
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.port.address())
     }
 
     /// What a statement answers, on the collector's database.
     pub fn sql(&self, statement: &str) -> String {
-        let host = self.address.to_string();
-        let mut client = Client::connect(self.address).expect("the engine takes connections");
+        let host = self.port.address().to_string();
+        let mut client = Client::connect(self.port.address()).expect("the engine takes connections");
         let target = "/?database=footfall";
         let answer = client.ask("POST", target, &[("Host", &host)], Body::Sized(statement.as_bytes()));
         let answer = answer.expect("a statement is answered");
@@ -45,7 +45,7 @@ impl Engine {
     pub fn restart(&mut self) {
         let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/@chdb/lib-linux-x64-gnu/libchdb.so");
         let mut child = Command::new(env!("CARGO_BIN_EXE_footfall"))
-            .args(["engine", "--listen", &self.address.to_string(), "--data"])
+            .args(["engine", "--listen", &self.port.address().to_string(), "--data"])
             .arg(&self.data)
             .arg("--library")
             .arg(library)
@@ -58,7 +58,7 @@ impl Engine {
         BufReader::new(stdout).read_line(&mut line).expect("the engine says its address");
         assert_eq!(
             line.trim(),
-            self.address.to_string(),
+            self.port.address().to_string(),
             "the engine did not start: is libchdb installed? (make test does)"
         );
         self.child = Some(child);

@@ -3,9 +3,10 @@
 mod client;
 mod engine;
 mod hits;
+mod port;
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -13,9 +14,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use client::Door;
 pub use client::{Answer, Body, Client};
 pub use engine::Engine;
 pub use hits::{ABSENT, AGENT, CONSENT_KEYS, DAY, NOON, SITES, ask, grant, grant_of, hit, signed, view};
+pub use port::Port;
 
 /// The version a grant must be of. Not 1, so that there is an older one.
 pub const CONSENT_VERSION: u32 = 2;
@@ -33,12 +36,12 @@ pub fn until(holds: impl Fn() -> bool, what: &str) {
 }
 
 /// What every test's server is told; a test's own `--set` pairs win over it.
-fn config(listen: SocketAddr, dir: &Path) -> String {
+fn config(dir: &Path) -> String {
     let dir = dir.display();
     format!(
         r#"
 [server]
-listen = "{listen}"
+listen = "127.0.0.1:0"
 workers = 2
 
 [proxy]
@@ -74,10 +77,13 @@ clock = true
     )
 }
 
-/// A collector in a directory of its own. It can be killed and started again; both go when it goes out of scope.
+/// A collector in a directory of its own. It can be killed and started again; both go when it goes out of scope. Each start gets a port
+/// from the kernel and says which.
 pub struct Server {
     child: Child,
-    address: SocketAddr,
+    door: Door,
+    /// How long the log was before this start.
+    logged: usize,
     dir: TempDir,
     settings: Vec<String>,
 }
@@ -91,13 +97,11 @@ impl Server {
     /// `settings` are `section.key=value` pairs.
     pub fn start_with(more: &str, settings: &[&str]) -> Server {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
-        let address = free_port();
-        fs::write(dir.path().join("footfall.toml"), config(address, dir.path()) + more)
-            .expect("the configuration is written");
+        fs::write(dir.path().join("footfall.toml"), config(dir.path()) + more).expect("the configuration is written");
         fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
         let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
         let child = spawn(dir.path(), &settings);
-        let mut server = Server { child, address, dir, settings };
+        let mut server = Server { child, door: Door::closed(), logged: 0, dir, settings };
         server.wait_until_healthy();
         server
     }
@@ -105,10 +109,8 @@ impl Server {
     /// With the data on a file system of `bytes` that only the collector sees; the test reaches it through [`Server::data`].
     pub fn start_on_small_disk(more: &str, settings: &[&str], bytes: usize) -> Server {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
-        let address = free_port();
         fs::create_dir(dir.path().join("data")).expect("a place to mount");
-        fs::write(dir.path().join("footfall.toml"), config(address, dir.path()) + more)
-            .expect("the configuration is written");
+        fs::write(dir.path().join("footfall.toml"), config(dir.path()) + more).expect("the configuration is written");
         fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
         let mount =
             format!("mount -t tmpfs -o size={bytes} tmpfs '{}' && exec \"$@\"", dir.path().join("data").display());
@@ -126,7 +128,7 @@ impl Server {
         ]);
         let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
         let child = run(command, dir.path(), &settings);
-        let mut server = Server { child, address, dir, settings };
+        let mut server = Server { child, door: Door::closed(), logged: 0, dir, settings };
         server.wait_until_healthy();
         server
     }
@@ -141,9 +143,10 @@ impl Server {
     pub fn kill(&mut self) {
         self.child.kill().expect("a child to kill");
         self.child.wait().expect("a child to wait for");
+        self.door.close();
     }
 
-    /// The same directory, port and settings again.
+    /// The same directory and settings again, at another port.
     pub fn restart(&mut self) {
         self.spawn_again();
         self.wait_until_healthy();
@@ -155,6 +158,8 @@ impl Server {
     }
 
     pub fn spawn_again(&mut self) {
+        self.door.close();
+        self.logged = self.log().len();
         self.child = spawn(self.dir.path(), &self.settings);
     }
 
@@ -162,7 +167,9 @@ impl Server {
     pub fn stop(&mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a child to signal");
-        self.child.wait().expect("a child to wait for").code()
+        let status = self.child.wait().expect("a child to wait for");
+        self.door.close();
+        status.code()
     }
 
     /// The exit code, if it ends by itself in time.
@@ -170,6 +177,7 @@ impl Server {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("a child to ask") {
+                self.door.close();
                 return Some(status.code());
             }
             sleep(Duration::from_millis(20));
@@ -181,8 +189,9 @@ impl Server {
         self.child.id()
     }
 
+    /// Of this start.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.door.address().expect("the server is up")
     }
 
     pub fn dir(&self) -> &Path {
@@ -195,7 +204,10 @@ impl Server {
             if let Some(status) = self.child.try_wait().expect("a child to ask") {
                 panic!("the server ended with {status}:\n{}", self.log());
             }
-            let answer = Client::connect(self.address).and_then(|mut client| client.get("/healthz"));
+            if let Some(address) = self.log().get(self.logged..).and_then(said_address) {
+                self.door.open(address);
+            }
+            let answer = Client::at(self.door.clone()).and_then(|mut client| client.get("/healthz"));
             if answer.is_ok_and(|answer| answer.status == 200) {
                 return;
             }
@@ -205,7 +217,7 @@ impl Server {
     }
 
     pub fn client(&self) -> Client {
-        Client::connect(self.address).expect("the server takes connections")
+        Client::at(self.door.clone()).expect("the server takes connections")
     }
 
     /// Everything the server has written to its standard streams so far, over all its starts.
@@ -222,7 +234,7 @@ impl Server {
 
     /// Waits until all that was counted can be read.
     pub fn flush(&self) {
-        let host = self.address.to_string();
+        let host = self.address().to_string();
         let answer =
             self.client().ask("POST", "/test/flush", &[("Host", &host)], Body::None).expect("a flush is answered");
         assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.log());
@@ -230,7 +242,7 @@ impl Server {
 
     /// Publishes what is over at this moment, of all that was counted.
     pub fn publish(&self, at: i64) {
-        let (host, now) = (self.address.to_string(), at.to_string());
+        let (host, now) = (self.address().to_string(), at.to_string());
         let headers = [("Host", host.as_str()), ("X-Footfall-Now", now.as_str())];
         for hook in ["/test/flush", "/test/publish"] {
             let answer = self.client().ask("POST", hook, &headers, Body::None).expect("a hook is answered");
@@ -276,8 +288,33 @@ impl Drop for Server {
     }
 }
 
-/// Free a moment ago, which is as much as can be known.
-pub fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("a bound listener has an address")
+/// Where a collector says it listens, in its log.
+fn said_address(log: &str) -> Option<SocketAddr> {
+    let (_, rest) = log.split_once(" listening address=")?;
+    // A line that is not whole yet may hold half of a port.
+    let (line, _) = rest.split_once('\n')?;
+    line.trim().parse().ok()
+}
+
+#[test]
+fn a_client_of_a_server_that_is_down_reaches_nobody_and_finds_it_again() {
+    let mut server = Server::start(SITES);
+    let mut client = server.client();
+    let first = server.address();
+    assert_eq!(client.get("/healthz").unwrap().status, 200);
+    assert_ne!(first.port(), 0);
+
+    server.kill();
+    // Whoever gets the port now is not asked.
+    let other = std::net::TcpListener::bind(first).unwrap();
+    other.set_nonblocking(true).unwrap();
+    assert!(client.get("/healthz").is_err());
+    let refused = Client::at(server.door.clone()).err().map(|error| error.kind());
+    assert_eq!(refused, Some(std::io::ErrorKind::NotConnected));
+
+    server.restart();
+    assert_ne!(server.address(), first);
+    client.reconnect().unwrap();
+    assert_eq!(client.get("/healthz").unwrap().status, 200);
+    assert!(other.accept().is_err(), "nobody came");
 }
