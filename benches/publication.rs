@@ -9,7 +9,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use footfall::event::Day;
-use footfall::publication::{CoinKey, Occasion};
+use footfall::publication::{CoinKey, LotPolicy, Occasion};
 use footfall::store::{Limits, Store, StoreOptions, Unit};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -186,7 +186,7 @@ async fn publish(dir: &Path, day: u16) -> Outcome<()> {
     let store = open(dir, ENGINE_MEMORY).await?;
     let at = (u32::from(day) + 1) * 86_400;
     let unit = Unit { zone: "UTC".into(), day: Day::from_number(day), at, occasion: Occasion::Day };
-    store.publish(&unit, K, &CoinKey::new([1; 32])).await?;
+    store.publish(&unit, &LotPolicy::new(K, CoinKey::new([1; 32]))).await?;
     Ok(())
 }
 

@@ -170,7 +170,7 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
     };
     let publisher = Arc::new(Publisher::new(
         &config.report,
-        config.test.coin_key_bytes(),
+        &config.test,
         clock.clone(),
         Arc::clone(&directory),
         Arc::clone(&slot),

@@ -203,6 +203,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.test.clock && !config.server.listen.ip().is_loopback() {
         return fail("test.clock", format!("needs server.listen on a loopback address, not {}", config.server.listen));
     }
+    if config.test.whole_lots && !config.test.clock {
+        return fail("test.whole_lots", "needs test.clock: lots without a remainder give rare values away".into());
+    }
     // A name must mean one site in one zone: two rules may share a template only where they agree on the zone.
     for (place, rule) in config.profiles.iter().enumerate() {
         if config.profiles[..place].iter().any(|other| other.site == rule.site && other.zone != rule.zone) {

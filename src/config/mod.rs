@@ -175,6 +175,9 @@ pub struct Test {
     /// published numbers a second time.
     #[garde(custom(is_coin_key))]
     pub coin_key: Secret,
+    /// Publishes lots without a remainder, for tests of what is not about lots; needs `clock`.
+    #[garde(skip)]
+    pub whole_lots: bool,
 }
 
 impl Test {

@@ -1,4 +1,5 @@
-//! The coin that decides between k and 2k, so that the day on which a lot appears does not tell when its k-th visitor came.
+//! The platform's keyed coin. It decides whether a lot between k and 2k is published, so that the day on which a lot appears does not tell when
+//! its k-th visitor came, and how many visitors of a lot stay pending, so that the end of a lot does not fall between two known visitors.
 
 use crate::event::{Day, SiteId};
 
@@ -21,11 +22,24 @@ impl CoinKey {
     /// The first bit of keyed BLAKE3 over the site (16 bytes), visitors and networks (8 bytes each) and the day (2 bytes, days since
     /// 1970-01-01), all little endian.
     pub(super) fn publishes(&self, site: SiteId, lot: &Lot, day: Day) -> bool {
+        self.hash(site, lot, day)[0] & 1 == 1
+    }
+
+    /// How many visitors of a lot stay pending on this day: 0 to `max`, each equally likely.
+    ///
+    /// Bytes 8 to 15 of the same hash, as a little-endian number modulo `max + 1`.
+    pub(super) fn remainder(&self, site: SiteId, lot: &Lot, day: Day, max: u64) -> u64 {
+        let hash = self.hash(site, lot, day);
+        let number = u64::from_le_bytes(hash[8..16].try_into().expect("eight bytes"));
+        number % (max + 1)
+    }
+
+    fn hash(&self, site: SiteId, lot: &Lot, day: Day) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(&site.as_u128().to_le_bytes());
         hasher.update(&lot.visitors.to_le_bytes()).update(&lot.networks.to_le_bytes());
         hasher.update(&day.number().to_le_bytes());
-        hasher.finalize().as_bytes()[0] & 1 == 1
+        *hasher.finalize().as_bytes()
     }
 }
 
@@ -46,5 +60,24 @@ mod tests {
         assert!((0..100).all(|n| key.publishes(site, &lot(n), day) == key.publishes(site, &lot(n), day)));
         let other = CoinKey::new([8; 32]);
         assert!((0..100).any(|n| key.publishes(site, &lot(n), day) != other.publishes(site, &lot(n), day)));
+    }
+
+    #[test]
+    fn a_remainder_is_fixed_takes_each_value_up_to_its_bound_equally_often_and_does_not_follow_the_coin() {
+        let key = CoinKey::new([7; 32]);
+        let site = SiteId::from_u128(9);
+        let lot = |visitors| Lot { visitors, visits: 0, networks: 5 };
+        let day = Day::from_number(20_000);
+        let remainder = |n| key.remainder(site, &lot(n), day, 8);
+
+        let mut counts = [[0_u32; 9]; 2];
+        for n in 0..18_000 {
+            let heads = usize::from(key.publishes(site, &lot(n), day));
+            counts[heads][usize::try_from(remainder(n)).unwrap()] += 1;
+        }
+
+        assert!(counts.iter().flatten().all(|count| (850..1_150).contains(count)), "{counts:?}");
+        assert!((0..100).all(|n| remainder(n) == remainder(n)));
+        assert_eq!(key.remainder(site, &lot(10), day, 0), 0);
     }
 }

@@ -63,7 +63,7 @@ pub struct Cell {
     pub pending: Lot,
     pub since: Day,
     /// Of a site's cell: visitors ever counted in it. Of an item's cell: what that number was for the site's cell of the same value when
-    /// this cell was published last.
+    /// this cell was published last, less the visitors that stayed pending then.
     pub counted: u64,
 }
 
@@ -84,12 +84,32 @@ pub enum Occasion {
     Hour { open_lot: u64 },
 }
 
+/// What makes a lot, the same for all sites of a platform.
+pub struct LotPolicy {
+    /// Fewest visitors and fewest networks of a lot.
+    pub k: u64,
+    /// Most visitors of a lot that stay pending when it is published.
+    pub max_remainder: u64,
+    pub coin: CoinKey,
+}
+
+impl LotPolicy {
+    /// With remainders of up to 2k - 2 visitors, a remainder of a common value looks like a rare value that waits for its k-th visitor.
+    pub fn new(k: u64, coin: CoinKey) -> LotPolicy {
+        LotPolicy { k, max_remainder: (2 * k).saturating_sub(2), coin }
+    }
+
+    /// Publishes lots without a remainder, for tests of what is not about lots.
+    pub fn of_whole_lots(k: u64, coin: CoinKey) -> LotPolicy {
+        LotPolicy { k, max_remainder: 0, coin }
+    }
+}
+
 /// The rules of one publication: docs/COUNTING.md as code.
 pub struct Rules<'a> {
-    pub k: u64,
+    pub policy: &'a LotPolicy,
     pub day: Day,
     pub occasion: Occasion,
-    pub coin: &'a CoinKey,
 }
 
 /// What a publication does to a site.
@@ -106,6 +126,8 @@ struct Entry {
     since: Day,
     counted: u64,
     changed: bool,
+    /// A lot of the cell is published now.
+    released: bool,
 }
 
 type Cells = BTreeMap<CellKey, Entry>;
@@ -121,7 +143,7 @@ impl Rules<'_> {
         let mut released = Vec::new();
         for list in lists(&cells) {
             for key in self.publishable(site, &cells, &list) {
-                released.push(self.release(&mut cells, key));
+                released.push(self.release(site, &mut cells, key));
             }
         }
 
@@ -138,7 +160,7 @@ impl Rules<'_> {
     fn merged(&self, cells: Vec<Cell>, arrived: Vec<(CellKey, Lot)>) -> Cells {
         let entry = |cell: Cell| {
             let Cell { key, pending, since, counted } = cell;
-            (key, Entry { pending, since, counted, changed: false })
+            (key, Entry { pending, since, counted, changed: false, released: false })
         };
         let mut all: Cells = cells.into_iter().map(entry).collect();
 
@@ -154,7 +176,8 @@ impl Rules<'_> {
     }
 
     fn entry<'c>(&self, cells: &'c mut Cells, key: CellKey) -> &'c mut Entry {
-        let empty = || Entry { pending: Lot::default(), since: self.week(), counted: 0, changed: false };
+        let empty =
+            || Entry { pending: Lot::default(), since: self.week(), counted: 0, changed: false, released: false };
         cells.entry(key).or_insert_with(empty)
     }
 
@@ -195,19 +218,22 @@ impl Rules<'_> {
     }
 
     fn has_enough(&self, entry: &Entry) -> bool {
-        entry.pending.visitors >= self.k && entry.pending.networks >= self.k
+        entry.pending.visitors >= self.policy.k && entry.pending.networks >= self.policy.k
     }
 
     /// The cells of one list that are published now. `list` holds all cells of it.
     fn publishable<'l>(&self, site: SiteId, cells: &Cells, list: &'l [CellKey]) -> Vec<&'l CellKey> {
         let (mut go, stay): (Vec<&CellKey>, Vec<&CellKey>) = list.iter().partition(|key| self.may_go(site, cells, key));
         go.sort_by_key(|key| (cells[*key].pending.visitors, *key));
-        let mut left: u64 = stay.iter().map(|key| cells[*key].pending.visitors).sum();
+        let staying = stay.iter().map(|key| cells[*key].pending.visitors).sum::<u64>();
+        let remainders = go.iter().map(|key| self.remainder(site, &cells[*key].pending).visitors).sum::<u64>();
+        let mut left = staying + remainders;
 
         // What stays must be nobody or at least k, or the total less what is shown would be about fewer than k.
         let mut held = 0;
-        while (1..self.k).contains(&left) && held < go.len() {
-            left += cells[go[held]].pending.visitors;
+        while (1..self.policy.k).contains(&left) && held < go.len() {
+            let pending = &cells[go[held]].pending;
+            left += pending.visitors - self.remainder(site, pending).visitors;
             held += 1;
         }
         go.split_off(held)
@@ -221,7 +247,8 @@ impl Rules<'_> {
         let is_due = match self.occasion {
             Occasion::Hour { open_lot } => entry.pending.visitors >= open_lot,
             Occasion::Day => {
-                entry.pending.visitors >= 2 * self.k || self.coin.publishes(site, &entry.pending, self.day)
+                entry.pending.visitors >= 2 * self.policy.k
+                    || self.policy.coin.publishes(site, &entry.pending, self.day)
             }
         };
         is_due && is_published_of_site(cells, key) && self.others_are_enough(cells, key, entry)
@@ -234,19 +261,43 @@ impl Rules<'_> {
             Subject::Site => 0,
             _ => counted_of_site(cells, key).saturating_sub(entry.counted + entry.pending.visitors),
         };
-        others == 0 || others >= self.k
+        others == 0 || others >= self.policy.k
     }
 
-    fn release(&self, cells: &mut Cells, key: &CellKey) -> Released {
+    /// What of a lot stays pending, so that nobody knows between which two visitors the published part ends.
+    ///
+    /// Without it the lots of all other values of a list could end on the same two days, and the exact total of these days less those lots
+    /// would be the count of the one value that still waits. At least k visitors and k networks are published.
+    fn remainder(&self, site: SiteId, lot: &Lot) -> Lot {
+        let spare = lot.visitors.min(lot.networks).saturating_sub(self.policy.k);
+        let visitors = self.policy.coin.remainder(site, lot, self.day, spare.min(self.policy.max_remainder));
+        if visitors == 0 {
+            return Lot::default();
+        }
+
+        // Of which networks they are is not known: the fewest that fit.
+        let networks = lot.networks.saturating_sub(lot.visitors - visitors);
+        let visits = u128::from(lot.visits) * u128::from(visitors) / u128::from(lot.visitors);
+        Lot { visitors, visits: u64::try_from(visits).expect("a part of a u64"), networks }
+    }
+
+    fn release(&self, site: SiteId, cells: &mut Cells, key: &CellKey) -> Released {
         let counted_of_site = counted_of_site(cells, key);
         let entry = cells.get_mut(key).expect("the list was made of these cells");
-        let lot = std::mem::take(&mut entry.pending);
+        let remainder = self.remainder(site, &entry.pending);
+        let lot = std::mem::replace(&mut entry.pending, remainder);
 
+        entry.since = self.week();
         entry.changed = true;
+        entry.released = true;
         if key.subject != Subject::Site {
-            entry.counted = counted_of_site;
+            entry.counted = counted_of_site.saturating_sub(remainder.visitors);
         }
-        Released { key: key.clone(), visitors: lot.visitors, visits: lot.visits }
+        Released {
+            key: key.clone(),
+            visitors: lot.visitors - remainder.visitors,
+            visits: lot.visits - remainder.visits,
+        }
     }
 }
 
@@ -261,9 +312,10 @@ fn counted_of_site(cells: &Cells, key: &CellKey) -> u64 {
 }
 
 /// A lot of an item ends only where one of its site ends. Nearly everybody who comes to a profile touches its one page: with ends of its
-/// own, the page's lots would cut those of the site into single days. Sites are decided first, so what is published now waits no more.
+/// own, the page's lots would cut those of the site into single days. Sites are decided first.
 fn is_published_of_site(cells: &Cells, key: &CellKey) -> bool {
-    key.subject == Subject::Site || of_site(cells, key).is_none_or(|entry| entry.pending.visitors == 0)
+    let is_published = |entry: &Entry| entry.released || entry.pending.visitors == 0;
+    key.subject == Subject::Site || of_site(cells, key).is_none_or(is_published)
 }
 
 /// The cells of each list (one dimension of one item) with something pending, sites first.

@@ -13,11 +13,11 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
-use crate::config::{Directory, Report};
+use crate::config::{self, Directory, Report};
 use crate::event::Millis;
 use crate::flush::StoreSlot;
 use crate::journal::Journal;
-use crate::publication::CoinKey;
+use crate::publication::{CoinKey, LotPolicy};
 use crate::store::{Store, StoreError};
 use due::Schedule;
 
@@ -64,15 +64,16 @@ pub struct Publisher {
     open_lot: u64,
     delay: Millis,
     coin_key: Option<[u8; 32]>,
+    whole_lots: bool,
     stats: Arc<Stats>,
     running: Mutex<()>,
 }
 
 impl Publisher {
-    /// `coin_key` overrides the key in the store, for tests.
+    /// `test` can override the key of the coin in the store, and remainders.
     pub fn new(
         report: &Report,
-        coin_key: Option<[u8; 32]>,
+        test: &config::Test,
         clock: Clock,
         directory: Arc<Directory>,
         store: StoreSlot,
@@ -88,7 +89,8 @@ impl Publisher {
             k: u64::from(report.k),
             open_lot: u64::from(report.min_open_lot()),
             delay: Millis::from(report.publish_delay_secs) * 1000,
-            coin_key,
+            coin_key: test.coin_key_bytes(),
+            whole_lots: test.whole_lots,
             stats: Arc::default(),
             running: Mutex::default(),
         }
@@ -158,9 +160,9 @@ impl Publisher {
         self.hand_over_segments().await?;
         due = self.due(store, until).await?;
 
-        let coin = self.coin(store).await?;
+        let policy = self.policy(store).await?;
         for unit in &due {
-            let publication = store.publish(unit, self.k, &coin).await?;
+            let publication = store.publish(unit, &policy).await?;
             self.stats.units.fetch_add(1, Ordering::Relaxed);
             self.stats.lots.fetch_add(publication.lots, Ordering::Relaxed);
             self.stats.last_success_secs.store(self.now_secs(), Ordering::Relaxed);
@@ -204,11 +206,12 @@ impl Publisher {
         }
     }
 
-    async fn coin(&self, store: &Store) -> Result<CoinKey, PublisherError> {
-        match self.coin_key {
-            Some(key) => Ok(CoinKey::new(key)),
-            None => Ok(store.coin_key().await?),
-        }
+    async fn policy(&self, store: &Store) -> Result<LotPolicy, PublisherError> {
+        let coin = match self.coin_key {
+            Some(key) => CoinKey::new(key),
+            None => store.coin_key().await?,
+        };
+        Ok(if self.whole_lots { LotPolicy::of_whole_lots(self.k, coin) } else { LotPolicy::new(self.k, coin) })
     }
 
     fn note_lateness(&self, oldest: Option<u32>) {

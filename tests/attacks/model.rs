@@ -1,7 +1,7 @@
 //! What somebody knows who has asked everything, as a linear program.
 //!
-//! Facts of a list: its exact visitors of each day; of each value its lots, each of which is everybody since the one before it; and of what
-//! waits: less than 2k, or held back because all the others together were fewer than k.
+//! Facts of a list: its exact visitors of each day; of each value its lots, each of which is everybody since the one before it but for a remainder
+//! of at most 2k - 2; and of what waits: less than 2k, or held back because all the others together were fewer than k.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +12,8 @@ use crate::month::CLOSED;
 pub const K: u64 = 5;
 /// A lot of so many can be one of an hour: the day's later visitors are not in it.
 const OPEN_LOT: u64 = 50;
+/// Of each lot up to so many stay pending.
+const MAX_REMAINDER: u64 = 2 * K - 2;
 
 /// So many visitors with one value on the days `from..=to`.
 pub struct Fact {
@@ -98,14 +100,11 @@ impl<'a> Model<'a> {
                     of_day.push(sum);
                     continue;
                 };
-                left = (lot.visitors >= OPEN_LOT).then(|| {
-                    let tail = self.program.part(lot.visitors as f64);
-                    self.program.at_most(vec![(tail, 1.0), (self.cells[&(place, value, day)], -1.0)], 0.0);
-                    tail
-                });
-                sum.extend(left.map(|part| (part, -1.0)));
+                let remainder = self.remainder(lot, self.cells[&(place, value, day)]);
+                sum.push((remainder, -1.0));
                 self.program.is(sum, lot.visitors as f64);
-                of_day.extend(left.map(|part| vec![(part, 1.0)]));
+                of_day.push(vec![(remainder, 1.0)]);
+                left = Some(remainder);
                 since = day + 1;
             }
         }
@@ -113,6 +112,18 @@ impl<'a> Model<'a> {
         if list.item.is_none() {
             self.bounded(list, waits);
         }
+    }
+
+    /// Visitors up to the day of a lot who are not in it: its remainder, and of a lot of an hour those who came later that day.
+    fn remainder(&mut self, lot: &Fact, of_day: Part) -> Part {
+        let most = MAX_REMAINDER as f64;
+        if lot.visitors < OPEN_LOT {
+            return self.program.part(most);
+        }
+
+        let part = self.program.part(lot.visitors as f64 + most);
+        self.program.at_most(vec![(part, 1.0), (of_day, -1.0)], most);
+        part
     }
 
     fn bounded(&mut self, list: &List, waits: Vec<Vec<Sum>>) {

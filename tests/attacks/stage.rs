@@ -41,7 +41,8 @@ pub fn range(from: usize, to: usize) -> String {
 impl Stage {
     /// Everybody counts who does not object, so that an attack need not hand out grants.
     pub fn start(settings: &[&str]) -> Stage {
-        let settings: Vec<&str> = ["consent.basis=exempt_opt_out"].iter().chain(settings).copied().collect();
+        let settings: Vec<&str> =
+            ["consent.basis=exempt_opt_out", "test.whole_lots=false"].iter().chain(settings).copied().collect();
         let server = Server::start_with(SITES, &settings);
         server.flush();
         let asking = server.client();

@@ -44,6 +44,7 @@ dir = "${dir}/store"
 enabled = true
 [test]
 clock = true
+whole_lots = true
 start_millis = ${START}
 ${more}
 `;

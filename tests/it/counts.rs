@@ -43,7 +43,7 @@ fn agree(plan: &Plan) {
     let coin_key: String = COIN_KEY.iter().map(|byte| format!("{byte:02x}")).collect();
     let coin_key = format!("test.coin_key={coin_key}");
     // The senders' connections are idle while a day is published.
-    let settings = [&*coin_key, "report.open_lot=0", "server.keep_alive_secs=600"];
+    let settings = [&*coin_key, "test.whole_lots=false", "report.open_lot=0", "server.keep_alive_secs=600"];
     let server = Server::start_with(&profiles(), &settings);
     send_all(&server, plan, &sent);
     server.publish(settled(plan));
@@ -60,7 +60,7 @@ fn reference_of(plan: &Plan, sent: &[Sent], slip: Option<Slip>) -> Reference {
     let hits: Vec<Hit> = sent.iter().flat_map(|sent| sent.hits.clone()).collect();
     let ids = SITES.each_ref().map(Site::id);
     let sites: Vec<(&str, &str)> = ids.iter().zip(&SITES).map(|(id, site)| (id.as_str(), site.zone)).collect();
-    Reference::of(&sites, &hits, &Publishing { coin_key: COIN_KEY, at: settled(plan), slip })
+    Reference::of(&sites, &hits, &Publishing { coin_key: COIN_KEY, remainders: true, at: settled(plan), slip })
 }
 
 /// One rule to a host; the sites come to be by being visited.
@@ -301,6 +301,7 @@ fn every_rule_of_publication_shows_in_the_answers() {
             &[
                 Slip::NoCoin,
                 Slip::NoNetworks,
+                Slip::NoRemainder,
                 Slip::NoSecondarySuppression,
                 Slip::NoComplement,
                 Slip::NoStep,

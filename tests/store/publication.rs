@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use footfall::event::Day;
-use footfall::publication::{CoinKey, Occasion};
+use footfall::publication::{CoinKey, LotPolicy, Occasion};
 use footfall::store::{Store, Unit};
 
 use crate::support::{Process, Tested, at, day, number, texts};
@@ -12,8 +12,8 @@ use crate::support::{Process, Tested, at, day, number, texts};
 const FIRST: &str = "2026-03-02";
 const K: u64 = 5;
 
-fn coin() -> CoinKey {
-    CoinKey::new([3; 32])
+fn policy() -> LotPolicy {
+    LotPolicy::new(K, CoinKey::new([3; 32]))
 }
 
 /// The unit of a day of UTC.
@@ -68,13 +68,13 @@ pub async fn a_day_is_published_once_and_again_changes_nothing(store: &Tested) {
     count(store, 1, FIRST, 50).await;
     let counted = total(store).await;
 
-    let first = store.publish(&unit(FIRST), K, &coin()).await.unwrap();
+    let first = store.publish(&unit(FIRST), &policy()).await.unwrap();
     let [unpublished, pending, published] = sums(store).await;
     assert!(first.lots > 100 && published > 1_000, "{first:?}, {published}");
     assert_eq!((unpublished, pending + published), (0, counted));
     let before = contents(store).await;
 
-    let again = store.publish(&unit(FIRST), K, &coin()).await.unwrap();
+    let again = store.publish(&unit(FIRST), &policy()).await.unwrap();
     assert_eq!((again.lots, again.cells), (0, 0));
     assert_eq!(contents(store).await, before);
 }
@@ -82,7 +82,7 @@ pub async fn a_day_is_published_once_and_again_changes_nothing(store: &Tested) {
 pub async fn no_published_lot_is_under_k_and_no_pending_cell_has_a_day(store: &Tested) {
     for (segment, date) in [(1, FIRST), (2, "2026-03-03"), (3, "2026-03-04")] {
         count(store, segment, date, 40).await;
-        store.publish(&unit(date), K, &coin()).await.unwrap();
+        store.publish(&unit(date), &policy()).await.unwrap();
     }
     let smallest = number(store, "SELECT min(visitors) FROM published").await;
     assert!(smallest >= K, "{smallest}");
@@ -92,11 +92,11 @@ pub async fn no_published_lot_is_under_k_and_no_pending_cell_has_a_day(store: &T
 
 pub async fn counts_that_come_late_join_the_next_day(store: &Tested) {
     count(store, 1, FIRST, 10).await;
-    store.publish(&unit(FIRST), K, &coin()).await.unwrap();
+    store.publish(&unit(FIRST), &policy()).await.unwrap();
     count(store, 2, FIRST, 10).await;
     let counted = total(store).await;
 
-    store.publish(&unit("2026-03-03"), K, &coin()).await.unwrap();
+    store.publish(&unit("2026-03-03"), &policy()).await.unwrap();
     let [unpublished, pending, published] = sums(store).await;
     assert_eq!((unpublished, pending + published), (0, counted));
     let days = "SELECT DISTINCT toString(day) FROM published ORDER BY 1";
@@ -107,8 +107,8 @@ pub async fn segments_that_arrive_during_a_publication_are_kept_for_the_next(sto
     count(store, 1, FIRST, 2_000).await;
     let before = total(store).await;
 
-    let (unit, coin_key) = (unit(FIRST), coin());
-    let publishing = store.publish(&unit, K, &coin_key);
+    let (unit, policy) = (unit(FIRST), policy());
+    let publishing = store.publish(&unit, &policy);
     let arriving = async {
         for segment in 100..112 {
             count(store, segment, FIRST, 20).await;
@@ -126,7 +126,7 @@ pub async fn segments_that_arrive_during_a_publication_are_kept_for_the_next(sto
     }
     assert_eq!(total(store).await, before + alone);
 
-    store.publish(&Unit { at: end_of(day("2026-03-03")), day: day("2026-03-03"), ..unit }, K, &coin()).await.unwrap();
+    store.publish(&Unit { at: end_of(day("2026-03-03")), day: day("2026-03-03"), ..unit }, &policy).await.unwrap();
     let [unpublished, pending, published] = sums(store).await;
     assert_eq!((unpublished, pending + published), (0, before + alone));
 }
@@ -136,8 +136,8 @@ pub async fn two_collectors_that_publish_one_day_at_once_publish_it_once(store: 
     let counted = total(store).await;
     let other = store.again().await.unwrap();
 
-    let (unit, one, two) = (unit(FIRST), coin(), coin());
-    let (here, there) = tokio::join!(store.publish(&unit, K, &one), other.publish(&unit, K, &two));
+    let (unit, one, two) = (unit(FIRST), policy(), policy());
+    let (here, there) = tokio::join!(store.publish(&unit, &one), other.publish(&unit, &two));
     here.unwrap();
     there.unwrap();
 
@@ -156,7 +156,7 @@ async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once
     let store = at(&process.url, "footfall").await;
     count(&store, 1, FIRST, 8_000).await;
     let counted = total(&store).await;
-    store.publish(&unit(FIRST), K, &coin()).await.unwrap();
+    store.publish(&unit(FIRST), &policy()).await.unwrap();
     let expected = contents(&store).await;
     process.kill();
 
@@ -170,8 +170,8 @@ async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once
     for pause in [5, 20, 45, 80, 130, 200, 300, 450, 700, 1_000] {
         let process = Process::start(dir.path(), None);
         let store = at(&process.url, "footfall").await;
-        let (unit, coin) = (unit(FIRST), coin());
-        let ended = tokio::time::timeout(Duration::from_millis(pause), store.publish(&unit, K, &coin)).await;
+        let (unit, policy) = (unit(FIRST), policy());
+        let ended = tokio::time::timeout(Duration::from_millis(pause), store.publish(&unit, &policy)).await;
         kills += u32::from(ended.is_err());
         process.kill();
     }
@@ -179,7 +179,7 @@ async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once
 
     let process = Process::start(dir.path(), None);
     let store = at(&process.url, "footfall").await;
-    store.publish(&unit(FIRST), K, &coin()).await.unwrap();
+    store.publish(&unit(FIRST), &policy()).await.unwrap();
     let [unpublished, pending, published] = sums(&store).await;
     assert_eq!((unpublished, pending + published), (0, counted));
     assert_eq!(contents(&store).await, expected);

@@ -4,8 +4,10 @@ use super::*;
 
 const SITE: SiteId = SiteId::from_u128(7);
 
-fn rules(day: u16, occasion: Occasion, coin: &CoinKey) -> Rules<'_> {
-    Rules { k: 5, day: Day::from_number(day), occasion, coin }
+const K: u64 = 5;
+
+fn rules(day: u16, occasion: Occasion, policy: &LotPolicy) -> Rules<'_> {
+    Rules { policy, day: Day::from_number(day), occasion }
 }
 
 fn source(value: &str) -> CellKey {
@@ -23,18 +25,23 @@ fn lot(visitors: u64) -> Lot {
 
 /// A site over several days, its state kept as the store keeps it.
 struct Site {
-    coin: CoinKey,
+    policy: LotPolicy,
     cells: BTreeMap<CellKey, Cell>,
 }
 
 impl Site {
+    /// With lots that leave nothing pending, so that the other rules show.
     fn new() -> Site {
-        Site { coin: CoinKey::new([1; 32]), cells: BTreeMap::new() }
+        Site { policy: LotPolicy::of_whole_lots(K, CoinKey::new([1; 32])), cells: BTreeMap::new() }
+    }
+
+    fn with_remainders(seed: u8) -> Site {
+        Site { policy: LotPolicy::new(K, CoinKey::new([seed; 32])), cells: BTreeMap::new() }
     }
 
     fn over(&mut self, day: u16, occasion: Occasion, arrived: &[(CellKey, Lot)]) -> Vec<(CellKey, u64)> {
         let cells = self.cells.values().cloned().collect();
-        let outcome = rules(day, occasion, &self.coin).publish(SITE, cells, arrived.to_vec());
+        let outcome = rules(day, occasion, &self.policy).publish(SITE, cells, arrived.to_vec());
         self.cells.extend(outcome.changed.into_iter().map(|cell| (cell.key.clone(), cell)));
         outcome.released.into_iter().map(|released| (released.key, released.visitors)).collect()
     }
@@ -120,6 +127,51 @@ fn a_cell_that_waited_35_days_moves_to_other() {
 }
 
 #[test]
+fn a_lot_leaves_0_to_2k_minus_2_visitors_pending_and_publishes_at_least_k_visitors_and_k_networks() {
+    let mut left = [0_u32; 9];
+    for seed in 0..=255 {
+        let mut site = Site::with_remainders(seed);
+        let twenty = Lot { visitors: 20, visits: 40, networks: 16 };
+        let released = site.day(20_000, &[(source("Google"), twenty)]);
+
+        let pending = site.cells[&source("Google")].pending;
+        // Of one value alone what stays must be none or k in all: 1 to 4 keep it back.
+        if released.is_empty() {
+            assert_eq!(pending, twenty);
+            continue;
+        }
+        assert_eq!(released, [(source("Google"), 20 - pending.visitors)]);
+        assert_eq!(pending.visits, 2 * pending.visitors);
+        assert_eq!(pending.networks, 16_u64.saturating_sub(20 - pending.visitors));
+        left[usize::try_from(pending.visitors).unwrap()] += 1;
+    }
+    assert_eq!(left[1..5], [0; 4]);
+    assert!([0, 5, 6, 7, 8].iter().all(|remainder| left[*remainder] > 10), "{left:?}");
+}
+
+#[test]
+fn a_lot_of_k_networks_is_published_whole() {
+    for seed in 0..50 {
+        let mut site = Site::with_remainders(seed);
+        let shared = Lot { visitors: 40, visits: 40, networks: 5 };
+        assert_eq!(site.day(20_000, &[(source("Google"), shared)]), [(source("Google"), 40)]);
+    }
+}
+
+#[test]
+fn a_page_that_the_same_visitors_saw_leaves_the_same_remainder_as_its_site() {
+    for seed in 0..50 {
+        let mut site = Site::with_remainders(seed);
+        for day in 20_000..20_010 {
+            let released = site.day(day, &[(source("Google"), lot(14)), (page("Google"), lot(14))]);
+            let visitors: Vec<u64> = released.iter().map(|(_, visitors)| *visitors).collect();
+            assert!(matches!(visitors[..], [] | [_, _]), "{visitors:?}");
+            assert!(visitors.iter().all(|of| *of == visitors[0]), "{visitors:?}");
+        }
+    }
+}
+
+#[test]
 fn no_cell_tells_its_day() {
     let mut site = Site::new();
     // 2024-10-10, a Thursday: the Monday before it is kept.
@@ -158,7 +210,7 @@ fn arrived(day: &[(u64, u64, u64)]) -> Vec<(CellKey, Lot)> {
 proptest! {
     #[test]
     fn published_and_pending_are_what_was_counted_and_no_lot_is_small(days in days()) {
-        let mut site = Site::new();
+        let mut site = Site::with_remainders(1);
         let (mut counted, mut published) = (0, 0);
 
         for (number, day) in (20_000..).zip(&days) {
@@ -175,7 +227,7 @@ proptest! {
 
     #[test]
     fn what_stays_pending_on_a_day_of_publication_is_nobody_or_at_least_k(days in days()) {
-        let mut site = Site::new();
+        let mut site = Site::with_remainders(1);
 
         for (number, day) in (20_000..).zip(&days) {
             let released = site.day(number, &arrived(day));
@@ -191,8 +243,8 @@ proptest! {
 
     #[test]
     fn the_same_input_gives_the_same_outcome(day in prop::collection::vec((0_u64..14, 0_u64..14, 0_u64..14), VALUES.len())) {
-        let coin = CoinKey::new([9; 32]);
-        let publish = || rules(20_000, Occasion::Day, &coin).publish(SITE, Vec::new(), arrived(&day));
+        let policy = LotPolicy::new(K, CoinKey::new([9; 32]));
+        let publish = || rules(20_000, Occasion::Day, &policy).publish(SITE, Vec::new(), arrived(&day));
         prop_assert_eq!(publish(), publish());
     }
 }

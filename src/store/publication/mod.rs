@@ -21,7 +21,7 @@ use serde::Deserialize;
 use super::Store;
 use super::error::{StoreError, failed};
 use crate::event::Day;
-use crate::publication::{CoinKey, Occasion, Rules};
+use crate::publication::{CoinKey, LotPolicy, Occasion, Rules};
 use slices::Slice;
 
 const STEP: &str = "the publication of attributes";
@@ -145,7 +145,7 @@ impl Store {
     ///
     /// # Errors
     /// The store failed at some step. What is written stays; the same call goes on from there.
-    pub async fn publish(&self, unit: &Unit, k: u64, coin: &CoinKey) -> Result<Publication, StoreError> {
+    pub async fn publish(&self, unit: &Unit, policy: &LotPolicy) -> Result<Publication, StoreError> {
         let begun = match self.begun(unit).await? {
             Some(begun) => begun,
             None => {
@@ -158,7 +158,7 @@ impl Store {
             return Ok(Publication::default());
         }
 
-        let rules = Rules { k, day: unit.day, occasion: unit.occasion, coin };
+        let rules = Rules { policy, day: unit.day, occasion: unit.occasion };
         let mut publication = Publication::default();
         for slice in Slice::all(begun.slices) {
             let done = self.publish_slice(unit, begun.lot, slice, &rules).await?;

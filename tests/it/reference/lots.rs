@@ -20,6 +20,8 @@ pub enum Slip {
     NoCoin,
     /// One network may make a lot.
     NoNetworks,
+    /// Lots are published whole.
+    NoRemainder,
     /// What stays behind may be about one person.
     NoSecondarySuppression,
     /// Whoever did not touch an item may be one person.
@@ -36,6 +38,8 @@ pub enum Slip {
 #[derive(Clone)]
 pub struct Publishing {
     pub coin_key: [u8; 32],
+    /// Whether some of a lot stay behind.
+    pub remainders: bool,
     /// The last moment at which was published what could be, in Unix milliseconds.
     pub at: i64,
     pub slip: Option<Slip>,
@@ -64,8 +68,10 @@ struct Pending {
     since: Date,
     /// The day itself, which the collector forgets.
     began: Date,
-    /// Of an item: the site's visitors with this value when it was published last.
+    /// Of an item: the site's visitors with this value when it was published last, without those of the item that stayed behind.
     of_site_then: u64,
+    /// The last day on which some of it was published.
+    published: Option<Date>,
 }
 
 impl Pending {
@@ -75,13 +81,34 @@ impl Pending {
 
     fn add(&mut self, counts: &Counts, day: Date) {
         if self.is_nothing() {
-            let after_monday = i64::from(day.weekday().to_monday_zero_offset());
-            self.since = day.saturating_sub(jiff::Span::new().days(after_monday));
-            self.began = day;
+            self.begin(day);
         }
         self.counts.visitors += counts.visitors;
         self.counts.visits += counts.visits;
         self.counts.networks += counts.networks;
+    }
+
+    fn begin(&mut self, day: Date) {
+        let after_monday = i64::from(day.weekday().to_monday_zero_offset());
+        self.since = day.saturating_sub(jiff::Span::new().days(after_monday));
+        self.began = day;
+    }
+
+    /// All but so many visitors are published; their visits in proportion, and as few networks as can be.
+    fn leave(&mut self, visitors: u64, day: Date) -> Counts {
+        let all = std::mem::take(&mut self.counts);
+        if visitors > 0 {
+            self.counts.visitors = visitors;
+            self.counts.visits = all.visits * visitors / all.visitors;
+            self.counts.networks = all.networks.saturating_sub(all.visitors - visitors);
+        }
+        self.begin(day);
+        self.published = Some(day);
+
+        let mut shown = all;
+        shown.visitors -= self.counts.visitors;
+        shown.visits -= self.counts.visits;
+        shown
     }
 }
 
@@ -154,7 +181,8 @@ impl Desk<'_> {
         go.sort_by_key(|value| (values[*value].counts.visitors, *value));
         if !self.rules.has(Slip::NoSecondarySuppression) {
             let all: u64 = values.values().map(|pending| pending.counts.visitors).sum();
-            let going = |go: &[&String]| go.iter().map(|value| values[*value].counts.visitors).sum::<u64>();
+            let shown = |counts: &Counts| counts.visitors - self.remainder(day, counts);
+            let going = |go: &[&String]| go.iter().map(|value| shown(&values[*value].counts)).sum::<u64>();
             while !go.is_empty() && (1..K).contains(&(all - going(&go))) {
                 go.remove(0);
             }
@@ -162,10 +190,11 @@ impl Desk<'_> {
         let go: Vec<String> = go.into_iter().cloned().collect();
         for value in go {
             let of_site = self.of_site.get(&(list.2, value.clone())).copied().unwrap_or(0);
+            let stays = self.remainder(day, &self.lists[list][&value].counts);
             let pending = self.lists.get_mut(list).and_then(|values| values.get_mut(&value)).expect("it was decided");
-            let counts = std::mem::take(&mut pending.counts);
-            pending.of_site_then = of_site;
             let booked = if self.rules.has(Slip::FirstDay) { pending.began } else { day };
+            let counts = pending.leave(stays, day);
+            pending.of_site_then = of_site.saturating_sub(stays);
             let (subject, item, dim) = (SUBJECTS[list.0].0, list.1.clone(), list.2);
             let sum = self.published.entry(Row { day: booked, subject, item, dim, value }).or_default();
             sum.visitors += counts.visitors;
@@ -185,7 +214,8 @@ impl Desk<'_> {
         // An item splits its site.
         let (_, _, dim) = list;
         let site = self.lists.get(&(0, String::new(), *dim)).and_then(|values| values.get(value));
-        let step = self.rules.has(Slip::NoStep) || site.is_none_or(|site| site.counts.visitors == 0);
+        let ends = |site: &Pending| site.counts.visitors == 0 || site.published == Some(day);
+        let step = self.rules.has(Slip::NoStep) || site.is_none_or(ends);
         let of_site = self.of_site.get(&(*dim, value.to_owned())).copied().unwrap_or(0);
         let others = of_site.saturating_sub(pending.of_site_then + pending.counts.visitors);
         step && (others == 0 || others >= K || self.rules.has(Slip::NoComplement))
@@ -193,15 +223,26 @@ impl Desk<'_> {
 
     /// The coin of a lot and day.
     fn heads(&self, day: Date, lot: &Counts) -> bool {
-        if self.rules.has(Slip::NoCoin) {
-            return true;
+        self.rules.has(Slip::NoCoin) || self.hash(day, lot)[0] & 1 == 1
+    }
+
+    /// How many of a lot that is published are not.
+    fn remainder(&self, day: Date, lot: &Counts) -> u64 {
+        if !self.rules.remainders || self.rules.has(Slip::NoRemainder) {
+            return 0;
         }
+        let most = lot.visitors.min(lot.networks).saturating_sub(K).min(2 * K - 2);
+        let drawn = u64::from_le_bytes(self.hash(day, lot)[8..16].try_into().expect("eight bytes"));
+        drawn % (most + 1)
+    }
+
+    fn hash(&self, day: Date, lot: &Counts) -> [u8; 32] {
         let mut text = blake3::hash(self.site.as_bytes()).as_bytes()[..16].to_vec();
         text.extend(lot.visitors.to_le_bytes());
         text.extend(lot.networks.to_le_bytes());
         let number = (day - jiff::civil::date(1970, 1, 1)).get_days();
         text.extend(u16::try_from(number).expect("a day of this century").to_le_bytes());
-        blake3::keyed_hash(&self.rules.coin_key, &text).as_bytes()[0] & 1 == 1
+        *blake3::keyed_hash(&self.rules.coin_key, &text).as_bytes()
     }
 }
 

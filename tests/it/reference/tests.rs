@@ -51,9 +51,10 @@ fn from(source: &str, mut hit: Hit) -> Hit {
     hit
 }
 
-/// Published until the end of the day after [`DAY`].
+/// Published until the end of the day after [`DAY`], in whole lots.
 fn rules() -> Publishing {
-    Publishing { coin_key: [7; 32], at: berlin(0, 0) + 3 * 24 * 60 * MINUTE, slip: None }
+    let at = berlin(0, 0) + 3 * 24 * 60 * MINUTE;
+    Publishing { coin_key: [7; 32], remainders: false, at, slip: None }
 }
 
 fn book(hits: &[Hit]) -> Book {
@@ -319,13 +320,31 @@ fn between_five_and_nine_a_coin_decides_each_day_anew() {
     let hits = came(&[(0, "Google", 7, 7)]);
     let days: Vec<i32> = (0..6)
         .map(|seed| {
-            let rules = Publishing { coin_key: [seed; 32], at: berlin(0, 0) + 900 * 60 * MINUTE * 24, slip: None };
+            let at = berlin(0, 0) + 900 * 60 * MINUTE * 24;
+            let rules = Publishing { coin_key: [seed; 32], at, ..rules() };
             let book = Reference::of(&[("mia", "Europe/Berlin")], &hits, &rules).books.remove("mia").unwrap();
             lots(&book, "source")[0].0
         })
         .collect();
     assert!(days.contains(&0) && days.iter().any(|day| *day > 0), "{days:?}");
     assert_eq!(lots(&published(&hits, 0, Some(Slip::NoCoin)), "source"), own(&[(0, "Google", 7)]));
+}
+
+#[test]
+fn up_to_eight_of_a_lot_stay_behind_and_come_with_the_next() {
+    let hits = came(&[(0, "Google", 40, 40), (1, "Google", 40, 40)]);
+    let mut left: Vec<u64> = Vec::new();
+    for seed in 0..30 {
+        let rules = Publishing { coin_key: [seed; 32], remainders: true, ..rules() };
+        let book = Reference::of(&[("mia", "Europe/Berlin")], &hits, &rules).books.remove("mia").unwrap();
+        let [(0, _, first), (1, _, second)] = lots(&book, "source")[..] else { continue };
+        assert!((72..=80).contains(&(first + second)), "{first} {second}");
+        left.push(40 - first);
+    }
+    left.sort_unstable();
+    left.dedup();
+    // One to four alone would be fewer than k.
+    assert_eq!(left, [0, 5, 6, 7, 8]);
 }
 
 #[test]

@@ -73,6 +73,7 @@ site_burst = 100_000_000
 
 [test]
 clock = true
+whole_lots = true
 "#
     )
 }
