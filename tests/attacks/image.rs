@@ -54,7 +54,8 @@ struct Read {
 
 pub fn attack(full: bool) -> Vec<Figure> {
     let size = if full { FULL } else { SMALL };
-    let settings: Vec<&str> = ["test.clock=false"].iter().chain(size.settings).copied().collect();
+    let settings: Vec<&str> =
+        ["test.clock=false", "test.whole_lots=false"].iter().chain(size.settings).copied().collect();
     let server = Server::start_with(SITES, &settings);
     let (mut came, mut read) = (Vec::new(), Read::default());
     let mut next_image = Instant::now() + FIRST_MINUTE;
