@@ -10,10 +10,10 @@ use crate::linear::{Part, Program, Sum};
 use crate::month::CLOSED;
 
 pub const K: u64 = 5;
-/// A lot of so many can be one of an hour: the day's later visitors are not in it.
-const OPEN_LOT: u64 = 50;
 /// Of each lot up to so many stay pending.
 const MAX_REMAINDER: u64 = 2 * K - 2;
+/// A lot of so many can be one of an hour (of 50, less its remainder): the day's later visitors are not in it.
+const OPEN_LOT: u64 = 50 - MAX_REMAINDER;
 
 /// So many visitors with one value on the days `from..=to`.
 pub struct Fact {
