@@ -9,9 +9,7 @@
 //! counts   mask:u8 (bit n: counter n is not zero), then a varint for each bit set
 //! ```
 
-use crate::aggregate::{
-    AttributeSums, DailyKey, Delta, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey,
-};
+use crate::aggregate::{DailyKey, Delta, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
 use crate::event::{self, Counter, Counts, Day, FaultKind, MailAction, Metric, Refusal, SiteId, Subject};
 
 const OTHER_SITE: u8 = 1;
@@ -124,12 +122,21 @@ pub(super) fn varint(out: &mut Vec<u8>, mut n: u64) {
 pub(super) struct Reader<'a> {
     payload: &'a [u8],
     at: usize,
+    ids: Ids,
+}
+
+/// How wide the ids of sites are.
+#[derive(Clone, Copy)]
+pub(super) enum Ids {
+    /// Of version 1.
+    Bits64,
+    Bits128,
 }
 
 impl<'a> Reader<'a> {
     /// Reads the whole payload.
     pub(super) fn all<T>(payload: &'a [u8], read: impl FnOnce(&mut Reader<'a>) -> Option<T>) -> Result<T, BadPayload> {
-        let mut reader = Reader { payload, at: 0 };
+        let mut reader = Reader { payload, at: 0, ids: Ids::Bits128 };
         match read(&mut reader) {
             Some(value) if reader.at == payload.len() => Ok(value),
             _ => Err(BadPayload(reader.at)),
@@ -157,6 +164,12 @@ impl<'a> Reader<'a> {
             before = Some(key);
             Some((key, counts))
         })?;
+        let sums = Sums { strings, daily, ..self.below_daily()? };
+        Some(Delta { base, attribute_base: 0, sums })
+    }
+
+    /// The lists that follow those of totals by day, in a former version too.
+    pub(super) fn below_daily(&mut self) -> Option<Sums> {
         let hourly = self.list(|read| {
             let key = HourlyKey { site: read.site()?, hour: read.number()? };
             Some((key, read.counts()?))
@@ -189,9 +202,7 @@ impl<'a> Reader<'a> {
             let key = MailKey { day, template, batch, action, link, reader };
             Some((key, (read.number()?, read.number()?)))
         })?;
-        let attributes = AttributeSums::default();
-        let sums = Sums { strings, daily, hourly, money, drops, vitals, faults, mail, attributes };
-        Some(Delta { base, attribute_base: 0, sums })
+        Some(Sums { hourly, money, drops, vitals, faults, mail, ..Sums::default() })
     }
 
     fn daily(&mut self, before: Option<DailyKey>) -> Option<(DailyKey, Counts)> {
@@ -231,8 +242,17 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).ok().map(Into::into)
     }
 
+    /// From here on.
+    pub(super) fn ids_of(&mut self, ids: Ids) {
+        self.ids = ids;
+    }
+
     pub(super) fn site(&mut self) -> Option<SiteId> {
-        Some(SiteId::from_u128(u128::from_le_bytes(self.bytes()?)))
+        let id = match self.ids {
+            Ids::Bits64 => u64::from_le_bytes(self.bytes()?).into(),
+            Ids::Bits128 => u128::from_le_bytes(self.bytes()?),
+        };
+        Some(SiteId::from_u128(id))
     }
 
     pub(super) fn day(&mut self) -> Option<Day> {
@@ -271,6 +291,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::aggregate::AttributeSums;
 
     pub fn counts() -> impl Strategy<Value = Counts> {
         prop::array::uniform7(prop_oneof![Just(0), 1_u32..300, any::<u32>()]).prop_map(Counts)

@@ -8,19 +8,17 @@
 //!          flags: 1 another site, 2 another day, 4 8 subject, 16 32 64 dimension
 //! ```
 
-use super::code::Reader;
-use crate::aggregate::{
-    AttributeCounts, AttributeKey, AttributeSums, DailyKey, Delta, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey,
-    Sums, Sym, VitalKey,
-};
+use super::code::{Ids, Reader};
+use crate::aggregate::{AttributeCounts, AttributeKey, AttributeSums, DailyKey, Delta, Sums, Sym};
 use crate::event::Counter::{Visitors, Visits};
-use crate::event::{self, Counts, Dimension, FaultKind, MailAction, Metric, Refusal, SiteId, Subject};
+use crate::event::{Counts, Dimension, Subject};
 
 const OTHER_SITE: u8 = 1;
 const OTHER_DAY: u8 = 2;
 
 /// Attributes come out apart, with the one table of strings for both. A sealed segment numbers its strings from 0.
 pub(super) fn delta(read: &mut Reader<'_>) -> Option<Delta> {
+    read.ids_of(Ids::Bits64);
     let base = read.number()?;
     let strings = read.list(Reader::string)?;
     let mut before = None;
@@ -30,39 +28,7 @@ pub(super) fn delta(read: &mut Reader<'_>) -> Option<Delta> {
         Some((key, counts))
     })?;
     let (daily, attributes) = apart(rows, base, &strings);
-    let hourly = read.list(|read| {
-        let key = HourlyKey { site: site(read)?, hour: read.number()? };
-        Some((key, read.counts()?))
-    })?;
-    let money = read.list(|read| {
-        let (site, day) = (site(read)?, read.day()?);
-        let key = MoneyKey { site, day, event: Sym(read.number()?), currency: read.bytes()? };
-        Some((key, (read.number()?, read.varint()?)))
-    })?;
-    let drops = read.list(|read| {
-        let key = DropKey { hour: read.number()?, reason: Refusal::from_u8(read.byte()?)? };
-        Some((key, read.number()?))
-    })?;
-    let vitals = read.list(|read| {
-        let (site, day) = (site(read)?, read.day()?);
-        let (metric, bucket) = (Metric::from_u8(read.byte()?)?, read.byte()?);
-        let (path, device) = (Sym(read.number()?), Sym(read.number()?));
-        Some((VitalKey { site, day, metric, path, device, bucket }, read.number()?))
-    })?;
-    let faults = read.list(|read| {
-        let (site, day) = (site(read)?, read.day()?);
-        let kind = FaultKind::from_u8(read.byte()?)?;
-        let (path, fault) = (Sym(read.number()?), Sym(read.number()?));
-        Some((FaultKey { site, day, kind, path, fault }, read.number()?))
-    })?;
-    let mail = read.list(|read| {
-        let (day, batch) = (read.day()?, read.day()?);
-        let (action, reader) = (MailAction::from_u8(read.byte()?)?, event::Reader::from_u8(read.byte()?)?);
-        let (template, link) = (Sym(read.number()?), Sym(read.number()?));
-        let key = MailKey { day, template, batch, action, link, reader };
-        Some((key, (read.number()?, read.number()?)))
-    })?;
-    let sums = Sums { strings, daily, hourly, money, drops, vitals, faults, mail, attributes };
+    let sums = Sums { strings, daily, attributes, ..read.below_daily()? };
     Some(Delta { base, attribute_base: base, sums })
 }
 
@@ -94,15 +60,11 @@ fn apart(
 
 fn daily(read: &mut Reader<'_>, before: Option<AttributeKey>) -> Option<(AttributeKey, Counts)> {
     let flags = read.byte()?;
-    let site = if flags & OTHER_SITE != 0 { site(read)? } else { before?.site };
+    let site = if flags & OTHER_SITE != 0 { read.site()? } else { before?.site };
     let day = if flags & OTHER_DAY != 0 { read.day()? } else { before?.day };
     let subject = Subject::from_u8(flags >> 2 & 3)?;
     let dim = Dimension::from_u8(flags >> 4)?;
     let item = if subject == Subject::Site { Sym::EMPTY } else { Sym(read.number()?) };
     let value = if dim == Dimension::Total { Sym::EMPTY } else { Sym(read.number()?) };
     Some((AttributeKey { site, zone: Sym::EMPTY, day, subject, dim, item, value }, read.counts()?))
-}
-
-fn site(read: &mut Reader<'_>) -> Option<SiteId> {
-    Some(SiteId::from_u128(u128::from(u64::from_le_bytes(read.bytes()?))))
 }
