@@ -62,9 +62,8 @@ unprintable!(event::Cookies<'static>);
 unprintable!(event::Payload<'static>, event::RawHit<'static>, consent::AdmittedHit<'static>);
 // A value that tells one visitor from another, and what carries it.
 unprintable!(pseudonym::Event, pseudonym::MailEvent, pseudonym::Openers, pseudonym::Touch<'static>, pseudonym::Visits);
-unprintable!(pseudonym::Visitor);
-// These two are copied inside of the folders that own them; nothing can print them or write them down.
-assert_not_impl_any!(pseudonym::VisitorKey: Debug, Display, Serialize);
+unprintable!(pseudonym::Visitor, pseudonym::VisitorKey);
+// It is copied inside of the folders that own it; nothing can print it or write it down.
 assert_not_impl_any!(consent::ConsentId: Debug, Display, Serialize);
 // Keys, and secrets that are made here.
 unprintable!(pseudonym::DayKey, pseudonym::DayKeys, access::SessionId, access::Login, access::Seal);

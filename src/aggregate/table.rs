@@ -118,7 +118,7 @@ impl Table {
 
     fn mail(&mut self, event: &MailEvent) {
         let (number, book) = self.books.of(&event.span, &self.caps);
-        let opening = event.opener.map(|opener| book.openers.opened(opener));
+        let opening = event.opener.as_ref().map(|opener| book.openers.opened(opener));
         self.overflow.visitors += u64::from(opening == Some(Opening::Full));
         let template = book.texts.intern(Scope::mail(), &event.template, self.caps.items_per_site);
         // Whoever signs by himself is not asked by the mint: a name of each recipient's own must not become a row here either.

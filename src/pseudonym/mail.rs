@@ -86,14 +86,14 @@ impl Openers {
         Openers { known: HashTable::new(), most }
     }
 
-    pub fn opened(&mut self, opener: VisitorKey) -> Opening {
-        if self.known.find(opener.bucket(), |known| *known == opener).is_some() {
+    pub fn opened(&mut self, opener: &VisitorKey) -> Opening {
+        if self.known.find(opener.bucket(), |known| known == opener).is_some() {
             return Opening::Again;
         }
         if self.known.len() >= self.most {
             return Opening::Full;
         }
-        self.known.insert_unique(opener.bucket(), opener, VisitorKey::bucket);
+        self.known.insert_unique(opener.bucket(), opener.to_keep(), VisitorKey::bucket);
         Opening::First
     }
 }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn an_opener_is_first_once_and_beyond_the_cap_is_not_held() {
         let mut openers = Openers::new(2);
-        let opened: Vec<Opening> = [1, 1, 2, 3, 2].map(|n| openers.opened(VisitorKey::for_tests(n))).to_vec();
+        let opened: Vec<Opening> = [1, 1, 2, 3, 2].map(|n| openers.opened(&VisitorKey::for_tests(n))).to_vec();
         use Opening::{Again, First, Full};
         assert_eq!(opened, [First, Again, First, Full, Again]);
     }

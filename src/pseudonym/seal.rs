@@ -11,14 +11,19 @@ use crate::consent::{AdmittedHit, ConsentId};
 use crate::enrich::Facts;
 use crate::event::{Address, Detail, Kind, Millis, SiteId};
 
-/// A visitor's value under the day's key. Deliberately without `Debug`, `Display` and `Serialize`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A visitor's value under the day's key: no `Debug`, `Display`, `Clone` or `Serialize`.
+#[derive(PartialEq, Eq)]
 pub struct VisitorKey([u8; 16]);
 
 impl VisitorKey {
     /// The bucket in memory. The value is already the output of a keyed hash, so its first bytes are as good as any.
     pub(super) fn bucket(&self) -> u64 {
         u64::from_le_bytes(self.0[..8].try_into().expect("8 of 16 bytes are 8"))
+    }
+
+    /// For the day's memory, the one place that keeps it longer than the hit.
+    pub(super) fn to_keep(&self) -> VisitorKey {
+        VisitorKey(self.0)
     }
 
     #[cfg(test)]

@@ -80,7 +80,6 @@ pub struct ClosedVisit {
     pub last_page: Option<u32>,
 }
 
-#[derive(Clone, Copy)]
 struct State {
     visitor: VisitorKey,
     site: u32,
@@ -277,7 +276,7 @@ impl Visits {
         }
         let chunk = self.slab.last_mut().expect("a chunk was pushed for the first slot");
         chunk.push(State {
-            visitor: visitor.key,
+            visitor: visitor.key.to_keep(),
             site: touch.site,
             started: 0,
             last: 0,
