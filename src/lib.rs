@@ -16,6 +16,7 @@ pub mod unprintable;
 pub mod clock;
 pub mod config;
 pub mod event;
+mod hex;
 
 // The rules: no I/O, no clock of their own.
 pub mod access;

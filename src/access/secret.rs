@@ -6,6 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::hex;
+
 /// The secret itself: no `Debug`, `Display`, `Clone` or `Serialize`.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Raw<const N: usize>([u8; N]);
@@ -50,18 +52,11 @@ pub struct Digest([u8; 32]);
 
 impl Digest {
     pub fn text(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::text(&self.0)
     }
 
     pub fn of_text(text: &str) -> Option<Digest> {
-        let mut bytes = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
-            return None;
-        }
-        for (place, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).ok()?;
-        }
-        Some(Digest(bytes))
+        hex::read(text.as_bytes()).map(Digest)
     }
 }
 

@@ -11,6 +11,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::id::ConsentId;
 use crate::config::Secret;
+use crate::hex;
 
 /// Says what is signed, so that a key used for something else as well proves nothing here.
 const CONTEXT: &[u8] = b"footfall consent/v1";
@@ -78,7 +79,7 @@ impl GrantKeys {
     pub fn grant(&self, version: u32, tiers: &[&str], id: ConsentId) -> String {
         let (name, key) = &self.keys[0];
         let signed = format!("{version}.{}.{}.{name}", tiers.join("+"), id.hex());
-        let mac = self.mac(key, &signed).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let mac = hex::text(&self.mac(key, &signed));
         format!("{signed}.{mac}")
     }
 
@@ -90,7 +91,7 @@ impl GrantKeys {
     /// Whether a key of ours made `mac` for the text before it, which ends with the key's id. In constant time.
     pub(super) fn verifies(&self, signed: &str, key_id: &str, mac: &str) -> bool {
         let Some((_, key)) = self.keys.iter().find(|(known, _)| **known == *key_id) else { return false };
-        let Some(told) = read_mac(mac) else { return false };
+        let Some(told) = hex::read::<MAC_BYTES>(mac.as_bytes()) else { return false };
         self.mac(key, signed).ct_eq(&told).into()
     }
 
@@ -116,21 +117,6 @@ fn read_key(text: &str) -> Option<Key> {
     }
     bytes.zeroize();
     whole.then_some(key)
-}
-
-/// One MAC has one text: lower-case hex digits.
-fn read_mac(text: &str) -> Option<[u8; MAC_BYTES]> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let text: &[u8; 2 * MAC_BYTES] = text.as_bytes().try_into().ok()?;
-    let mut mac = [0; MAC_BYTES];
-    for (byte, pair) in mac.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(mac)
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_digest_is_what_anybody_makes_of_the_id_of_a_receipt() {
         let id = ConsentId::read("00112233445566778899aabbccddeeff").unwrap();
-        let text: String = digest_of(&id).iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = crate::hex::text(&digest_of(&id));
         // printf %s 00112233445566778899aabbccddeeff | sha256sum
         assert_eq!(text, "5947d7c33d783f94b3b4c1a96ebc8991ed28f1b069b71e03376cba8caa98a720");
     }

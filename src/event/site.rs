@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn an_id_is_the_first_half_of_blake3_of_the_name() {
         let hash = blake3::hash(b"mia").to_hex();
-        let mut bytes = SiteId::of("mia").as_u128().to_le_bytes().map(|byte| format!("{byte:02x}")).concat();
+        let mut bytes = crate::hex::text(&SiteId::of("mia").as_u128().to_le_bytes());
         bytes.push_str(&hash[32..]);
         assert_eq!(bytes, hash.as_str());
         assert_eq!(SiteId::of("mia").to_string().len(), 32);

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::Hash;
 use super::error::LedgerError;
 use super::line::{self, Fields, LONGEST};
-use super::{Hash, hex};
 use crate::consent::ConsentId;
+use crate::hex;
 
 /// Where the chain stands: how many records there ever were, and the hash of the last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

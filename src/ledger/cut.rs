@@ -12,13 +12,13 @@ use super::chain::{Cut, Head};
 use super::checkpoints::{Keeper, Watch, sizes};
 use super::error::LedgerError;
 use super::folder::Folder;
-use super::hex;
 use super::key::SigningKey;
 use super::open::Options;
 use super::scan::{Found, Progress, scan};
 use crate::consent::Withdrawn;
 use crate::disk;
 use crate::event::Millis;
+use crate::hex;
 
 /// What a cut did.
 #[derive(PartialEq, Eq, Debug)]

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::error::LedgerError;
 use super::folder::Folder;
 use super::line::sha256;
+use crate::hex;
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
@@ -54,6 +55,15 @@ impl SigningKey {
     }
 }
 
+/// Whether the key that signs can be read: the operator's, which must be there, or the ledger's own in `dir`, where there is one.
+///
+/// # Errors
+/// It is not there, or is no Ed25519 key.
+pub fn check(dir: &Path, key_file: &str) -> Result<(), LedgerError> {
+    let folder = Folder::new(dir);
+    if key_file.is_empty() && !folder.key().exists() { Ok(()) } else { SigningKey::read(&folder, key_file).map(drop) }
+}
+
 fn parse(pem: &str) -> Option<Ed25519KeyPair> {
     let inner = pem.trim().strip_prefix(BEGIN)?.strip_suffix(END)?;
     let digits: Zeroizing<String> = Zeroizing::new(inner.split_ascii_whitespace().collect());
@@ -77,7 +87,7 @@ fn create(path: &Path) -> Result<(), LedgerError> {
 impl PublicKey {
     /// As a verifier key; the name it signs by is part of what its hash is made of.
     pub fn text(&self, name: &str) -> String {
-        let hash: String = self.hash(name).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex::text(&self.hash(name));
         format!("{name}+{hash}+{}", BASE64.encode(self.tagged()))
     }
 

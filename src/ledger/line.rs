@@ -8,10 +8,11 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
+use super::Hash;
 use super::act::{Act, Layer, NewAct};
 use super::chain::Head;
-use super::{Hash, hex};
 use crate::event::{Day, Millis};
+use crate::hex;
 
 /// `,"hash":"<64 hex>"}`: what follows the bytes that are hashed.
 const SEAL: usize = 9 + 64 + 2;
@@ -37,7 +38,7 @@ fn body(out: &mut String, before: &Head, act: &NewAct, refers: Option<u64>) -> f
         None => out.push_str("null"),
     }
     write!(out, r#","site":"{}","version":{},"policy":"#, act.site, act.version)?;
-    quoted(out, act.texts.policy.as_ref().map(hex::text))?;
+    quoted(out, act.texts.policy.as_ref().map(|digest| hex::text(digest)))?;
     write!(out, r#","register":"{}","#, hex::text(&act.texts.register))?;
     write!(out, r#""banner":"{}","#, hex::text(&act.texts.banner))?;
     write!(out, r#""lang":"{}","layer":"{}","purposes":{{"#, act.lang, act.layer.word())?;

@@ -42,7 +42,6 @@ mod error;
 mod file;
 mod folder;
 mod group;
-mod hex;
 mod key;
 mod line;
 mod note;
@@ -57,6 +56,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use crate::hex::text as hex;
 pub use act::{Act, Digests, Layer, NewAct, Record};
 pub use audit::{Choose, Verified, copy, must_exist, records, verify};
 pub use book::{Standing, Tally};
@@ -64,8 +64,7 @@ pub use chain::{Cut, Head};
 pub use checkpoints::{Newest, newest_checkpoint};
 pub use cut::{Dropped, cut};
 pub use error::LedgerError;
-pub use hex::text as hex;
-pub use key::PublicKey;
+pub use key::{PublicKey, check as check_key};
 pub use line::sha256;
 pub use open::{Ledger, Options};
 pub use quota::Stats;

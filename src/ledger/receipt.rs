@@ -22,10 +22,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::act::Act;
-use super::hex;
 use super::key::{PublicKey, SigningKey};
 use super::line::{self, Fields};
 use super::note::Note;
+use crate::hex;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,6 +7,7 @@ use super::Store;
 use super::error::{StoreError, failed};
 use super::registry::next_revision;
 use crate::event::Day;
+use crate::hex;
 
 const STEP: &str = "the withdrawals";
 
@@ -46,7 +47,7 @@ impl Store {
     }
 
     pub async fn put_withdrawals(&self, withdrawals: &[([u8; 32], Day)]) -> Result<(), StoreError> {
-        let digests: Vec<String> = withdrawals.iter().map(|(digest, _)| hex(digest)).collect();
+        let digests: Vec<String> = withdrawals.iter().map(|(digest, _)| hex::text(digest)).collect();
         let days: Vec<u16> = withdrawals.iter().map(|(_, day)| day.number()).collect();
         let next = next_revision("withdrawals");
         let sql = format!(
@@ -67,8 +68,4 @@ impl Store {
         let sql = "ALTER TABLE withdrawals DELETE WHERE day < toDate(?)";
         self.client.query(sql).bind(since).execute().await.map_err(failed(STEP))
     }
-}
-
-fn hex(digest: &[u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

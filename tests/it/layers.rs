@@ -4,15 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, its layer's allowed neighbours. A module may always use itself.
-const MAY_USE: [(&str, &[&str]); 26] = [
+const MAY_USE: [(&str, &[&str]); 27] = [
     ("memory", &[]),
+    ("hex", &[]),
     // Says of others' types that they cannot be printed.
     ("unprintable", &["access", "consent", "event", "pseudonym"]),
-    ("event", &["config"]),
+    ("event", &["config", "hex"]),
     ("clock", &["event"]),
-    ("config", &["event"]),
-    ("access", &["config", "event"]),
-    ("consent", &["config", "event"]),
+    ("config", &["event", "hex"]),
+    ("access", &["config", "event", "hex"]),
+    ("consent", &["config", "event", "hex"]),
     ("enrich", &["event"]),
     ("pseudonym", &["config", "consent", "enrich", "event"]),
     ("publication", &["event"]),
@@ -20,8 +21,8 @@ const MAY_USE: [(&str, &[&str]); 26] = [
     ("mail", &["access", "config", "disk", "enrich", "event", "pseudonym"]),
     ("disk", &[]),
     ("journal", &["aggregate", "clock", "config", "consent", "disk", "event", "pseudonym"]),
-    ("ledger", &["clock", "config", "consent", "disk", "event"]),
-    ("store", &["access", "aggregate", "config", "event", "publication"]),
+    ("ledger", &["clock", "config", "consent", "disk", "event", "hex"]),
+    ("store", &["access", "aggregate", "config", "event", "hex", "publication"]),
     ("flush", &["clock", "config", "event", "journal", "store"]),
     ("publisher", &["clock", "config", "event", "flush", "journal", "pseudonym", "publication", "store"]),
     ("http", &["config", "event"]),

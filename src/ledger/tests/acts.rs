@@ -1,4 +1,5 @@
 use super::*;
+use crate::hex;
 
 #[test]
 fn a_record_is_one_line_of_the_documented_form_and_reads_back() {

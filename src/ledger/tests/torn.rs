@@ -1,4 +1,5 @@
 use super::*;
+use crate::hex;
 
 #[test]
 fn a_last_line_torn_at_any_byte_is_cut_and_the_ledger_goes_on() {

@@ -133,7 +133,7 @@ fn with_trailing_data(statement: &Statement) -> Bytes {
 fn tag() -> String {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::hex::text(&bytes)
 }
 
 fn success(head: Head) -> Response<Answer> {

@@ -21,6 +21,7 @@ use serde::Deserialize;
 use super::Store;
 use super::error::{StoreError, failed};
 use crate::event::Day;
+use crate::hex;
 use crate::publication::{CoinKey, LotPolicy, Occasion, Rules};
 use slices::Slice;
 
@@ -181,7 +182,7 @@ impl Store {
         }
         let mut fresh = [0; 32];
         getrandom::fill(&mut fresh).expect("the system's random generator works");
-        let fresh: String = fresh.iter().map(|byte| format!("{byte:02x}")).collect();
+        let fresh = hex::text(&fresh);
 
         let query = self.client.query("INSERT INTO coin_keys (made, secret) SELECT now('UTC'), ?").bind(fresh);
         // Of two collectors that make one at the same moment one is heard.
@@ -194,7 +195,7 @@ impl Store {
     async fn stored_coin_key(&self) -> Result<Option<CoinKey>, StoreError> {
         let sql = "SELECT secret FROM coin_keys WHERE length(secret) = 64 ORDER BY made, secret LIMIT 1";
         let stored: Option<String> = self.client.query(sql).fetch_optional().await.map_err(failed(STEP))?;
-        Ok(stored.and_then(|text| Some(CoinKey::new(bytes_of(&text)?))))
+        Ok(stored.and_then(|text| Some(CoinKey::new(hex::read(text.as_bytes())?))))
     }
 
     async fn begun(&self, unit: &Unit) -> Result<Option<UnitRow>, StoreError> {
@@ -260,13 +261,6 @@ impl Store {
             .bind(begun.slices);
         query.with_setting("async_insert", "0").execute().await.map_err(failed(STEP))
     }
-}
-
-/// Of 64 hex digits.
-fn bytes_of(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
-    let bytes: Option<Vec<u8>> = digits.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect();
-    bytes?.try_into().ok()
 }
 
 /// The counts a unit takes, by day and segment. Parameters: zone, at, lot.

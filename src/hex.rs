@@ -1,0 +1,42 @@
+//! Bytes as text: two lower-case hex digits each, and no other form.
+
+use data_encoding::HEXLOWER;
+
+pub fn text(bytes: &[u8]) -> String {
+    HEXLOWER.encode(bytes)
+}
+
+/// `None` for anything but exactly `2 * N` lower-case digits: the same bytes have one text, so texts can be compared. Allocates nothing.
+pub fn read<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N || HEXLOWER.decode_mut(text, &mut bytes).is_err() {
+        return None;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_read_back_and_have_one_form_only() {
+        let bytes: [u8; 32] = std::array::from_fn(|n| (n * 9) as u8);
+        let text = text(&bytes);
+        assert_eq!((&text[..8], text.len()), ("0009121b", 64));
+        assert_eq!(read(text.as_bytes()), Some(bytes));
+        assert_eq!(read::<0>(b""), Some([]));
+        for other in [
+            text.to_uppercase(),
+            text[1..].to_owned(),
+            format!("{text}0"),
+            format!("{text}00"),
+            text.replace('b', "g"),
+            text.replacen("00", "+0", 1),
+            text.replacen("0009", "é9", 1),
+            String::new(),
+        ] {
+            assert_eq!(read::<32>(other.as_bytes()), None, "{other}");
+        }
+    }
+}
