@@ -143,6 +143,7 @@ async fn open(dir: &Path, memory: u64) -> Outcome<Store> {
         url: None,
         user: None,
         password: None,
+        ca_file: None,
         database: "footfall".into(),
         cluster: None,
         data_dir: PathBuf::from(dir),

@@ -24,6 +24,7 @@ async fn main() -> anyhow::Result<()> {
         url: None,
         user: None,
         password: None,
+        ca_file: None,
         database: "footfall".to_owned(),
         cluster: None,
         data_dir,

@@ -41,10 +41,12 @@ use granting::GrantKeyFile;
 use tending::{Files, tend};
 
 mod asking;
+mod checking;
 mod granting;
 mod mailing;
 mod tending;
 
+pub use checking::check;
 pub use granting::signer;
 pub use mailing::{mint, signed};
 
@@ -336,6 +338,7 @@ fn store_options(config: &Config) -> StoreOptions {
         url: some(&store.url),
         user: some(&store.user),
         password: some(store.password.expose()),
+        ca_file: ca_file(config),
         database: store.database.clone(),
         cluster: some(&store.cluster),
         data_dir: store.dir.clone(),
@@ -350,6 +353,12 @@ fn store_options(config: &Config) -> StoreOptions {
         },
         names: names(config),
     }
+}
+
+/// Whom to believe about a server's certificate; the environment speaks where the configuration does not.
+fn ca_file(config: &Config) -> Option<PathBuf> {
+    let named = Some(&config.store.ca_file).filter(|file| !file.is_empty()).map(PathBuf::from);
+    named.or_else(|| std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from))
 }
 
 /// What sites are called that the configuration names.

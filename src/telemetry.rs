@@ -15,13 +15,21 @@ use crate::journal::Journal;
 
 /// Logs go to standard error. An invalid filter is an error of the configuration, told before anything starts.
 pub fn logs(log: &Log) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&log.filter).map_err(|error| format!("log.filter: {error}"))?;
+    let filter = filter(&log.filter).map_err(|error| format!("log.filter: {error}"))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let set = match log.format {
         LogFormat::Text => lines.with_ansi(false).try_init(),
         LogFormat::Json => lines.json().try_init(),
     };
     set.map_err(|error| error.to_string())
+}
+
+/// What is logged.
+///
+/// # Errors
+/// The text is no filter.
+pub fn filter(text: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(text).map_err(|_| "must be a filter such as info or warn,footfall::flush=debug".to_owned())
 }
 
 /// Where the figures of the metrics page come from.

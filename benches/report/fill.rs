@@ -55,6 +55,7 @@ fn options(dir: &Path, library: &Path) -> StoreOptions {
         url: None,
         user: None,
         password: None,
+        ca_file: None,
         database: "footfall".to_owned(),
         cluster: None,
         data_dir: dir.to_owned(),

@@ -39,7 +39,7 @@ impl Given {
             days: self.days,
             seed: self.seed,
             now: self.now.map(Timestamp::as_millisecond),
-            environment: std::env::vars().collect(),
+            environment: std::env::vars_os().collect(),
         };
         let demo = match Demo::new(options) {
             Ok(demo) => demo,

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, Sources, load};
+use crate::config::{Config, ConfigErrors, Reading, Sources, read};
 use out::say;
 
 #[derive(Parser)]
@@ -28,7 +28,7 @@ struct Cli {
 enum Command {
     /// Collect hits and answer reports.
     Serve(Given),
-    /// Read the configuration, say what is wrong with it, print what would be used (secrets masked).
+    /// Read the configuration and the files it names, say all that a start would refuse, print what would be used (secrets masked).
     CheckConfig(Given),
     /// Prove, show or shorten the record of who granted, refused and withdrew what.
     #[command(subcommand)]
@@ -88,16 +88,23 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Given {
+    /// Checked as far as it can be without starting anything.
     fn load(self) -> anyhow::Result<Config> {
         let shortcut = |key: &str, value: Option<String>| value.map(|value| (key.to_owned(), value));
         let shortcuts = [shortcut("server.listen", self.listen), shortcut("store.url", self.store_url)];
-        self.layers.load(shortcuts.into_iter().flatten())
+        let mut reading = self.layers.read(shortcuts.into_iter().flatten())?;
+        crate::server::check(&mut reading);
+        Ok(reading.finish()?)
     }
 }
 
 impl Layers {
     /// `shortcuts` are settings that have a flag of their own; `--set` wins over them.
     fn load(self, shortcuts: impl Iterator<Item = (String, String)>) -> anyhow::Result<Config> {
+        Ok(self.read(shortcuts)?.finish()?)
+    }
+
+    fn read(self, shortcuts: impl Iterator<Item = (String, String)>) -> anyhow::Result<Reading> {
         let file = self.config.map(|path| {
             let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             anyhow::Ok((path.display().to_string(), text))
@@ -105,10 +112,10 @@ impl Layers {
         let sources = Sources {
             preset: self.preset,
             file: file.transpose()?,
-            environment: std::env::vars().filter(|(name, _)| name.starts_with("FOOTFALL__")).collect(),
+            environment: std::env::vars_os().collect(),
             set: shortcuts.chain(self.set).collect(),
         };
-        Ok(load(sources, |path| std::fs::read_to_string(path))?)
+        Ok(read(sources, |path| std::fs::read_to_string(path))?)
     }
 }
 
@@ -161,7 +168,10 @@ fn runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()>
 }
 
 fn wrong(error: &anyhow::Error) -> ExitCode {
-    eprintln!("footfall: {error:#}");
+    match error.downcast_ref::<ConfigErrors>() {
+        Some(ConfigErrors(all)) => all.iter().for_each(|error| eprintln!("footfall: {error}")),
+        None => eprintln!("footfall: {error:#}"),
+    }
     ExitCode::from(2)
 }
 

@@ -1,15 +1,17 @@
-//! The layers of the configuration become one checked [`Config`].
+//! The layers of the configuration become one checked [`Config`], or all that is wrong with them.
 
-use config::{Environment, File, FileFormat};
+use std::ffi::OsString;
+
 use garde::Validate;
+use serde::Deserialize;
+use toml::{Table, Value};
 
-use super::access::is_strong_hash;
-use super::{Basis, Config, Secret, TokenAlgorithm, compatible, with_one_id};
-use crate::event::SiteId;
-
-/// Of a secret that signs tokens: a shorter one than its hash can be guessed from one token (RFC 7518).
-const FEWEST_SECRET_BYTES: usize = 32;
-const FEWEST_TOKEN_BYTES: usize = 16;
+use super::environment;
+use super::error::{ConfigError, ConfigErrors, Places, is_within};
+use super::layers::{Layers, Read};
+use super::rules;
+use super::schema::{Kind, Schema, literal, missing_field, refusal};
+use super::{Config, Secret};
 
 /// Every key with its default and a line of why. The only place defaults live.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -21,111 +23,159 @@ pub const PRESETS: [(&str, &str); 3] = [
     ("openedlink", include_str!("../../config/openedlink.toml")),
 ];
 
+/// More than any configuration can hold wrong values of the right type.
+const MOST_MENDED: usize = 10_000;
+
 /// What an operator gave, not yet read as configuration. Later fields win.
 #[derive(Default)]
 pub struct Sources {
     pub preset: Option<String>,
     /// The name to show in errors, and the text.
     pub file: Option<(String, String)>,
-    pub environment: Vec<(String, String)>,
+    /// All of it: names that are nearly ours are errors, those of others are not looked at.
+    pub environment: Vec<(OsString, OsString)>,
     /// `section.key` and its value, as TOML or a bare word.
     pub set: Vec<(String, String)>,
 }
 
-#[derive(thiserror::Error, Debug)]
-pub enum ConfigError {
-    #[error("{file}: {reason}")]
-    Syntax { file: String, reason: String },
-    #[error("{key}: {reason}")]
-    Key { key: String, reason: String },
+/// What was read, with defaults in place of what is wrong, so that all the rest can be checked as well.
+pub struct Reading {
+    pub config: Config,
+    pub errors: Vec<ConfigError>,
+    places: Places,
+    broken: Vec<String>,
 }
 
-/// Reads all layers. `read` opens the secrets' files; it is an argument so that rules stay free of I/O.
-pub fn load(sources: Sources, read: impl Fn(&str) -> std::io::Result<String>) -> Result<Config, ConfigError> {
-    let preset = preset_name(&sources)?;
-    let mut layers = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
-    if let Some(name) = &preset {
-        let text = preset_text(name)?;
-        layers = layers.add_source(File::from_str(text, FileFormat::Toml));
-    }
-    if let Some((name, text)) = &sources.file {
-        syntax(name, text)?;
-        layers = layers.add_source(File::from_str(text, FileFormat::Toml));
-    }
-    let environment = sources.environment.into_iter().collect();
-    layers = layers.add_source(
-        Environment::with_prefix("FOOTFALL")
-            .prefix_separator("__")
-            .separator("__")
-            .try_parsing(true)
-            .source(Some(environment)),
-    );
-    for (key, value) in &sources.set {
-        let value = literal(value);
-        layers = layers
-            .set_override(key, value)
-            .map_err(|error| ConfigError::Key { key: key.clone(), reason: error.to_string() })?;
-    }
-    if let Some(name) = preset {
-        layers = layers.set_override("preset", name).expect("`preset` is a plain key");
-    }
-    let merged = layers
-        .build()
-        .map_err(|error| ConfigError::Syntax { file: "configuration".into(), reason: error.to_string() })?;
-    let mut config: Config = serde_path_to_error::deserialize(merged).map_err(|error| {
-        let reason = error.inner().to_string();
-        ConfigError::Key { key: error.path().to_string(), reason }
-    })?;
-    secrets(&mut config, read)?;
-    check(&config)?;
-    Ok(config)
-}
-
-fn preset_name(sources: &Sources) -> Result<Option<String>, ConfigError> {
-    let set =
-        sources.set.iter().rev().find(|(key, _)| key == "preset").map(|(_, name)| name.trim_matches('"').to_owned());
-    if let Some(name) = set.or_else(|| sources.preset.clone()) {
-        return Ok(Some(name));
-    }
-    let Some((name, text)) = &sources.file else { return Ok(None) };
-    let table = syntax(name, text)?;
-    match table.get("preset") {
-        None => Ok(None),
-        Some(value) => {
-            let name = value
-                .clone()
-                .into_string()
-                .map_err(|_| ConfigError::Key { key: "preset".into(), reason: "must be text".into() })?;
-            Ok(Some(name).filter(|name| !name.is_empty()))
+impl Reading {
+    /// Says that a key is wrong, unless something is wrong with it already.
+    pub fn refuse(&mut self, key: &str, reason: String) {
+        if !self.is_broken(key) {
+            self.errors.push(self.places.error(key, reason));
         }
     }
-}
 
-fn preset_text(name: &str) -> Result<&'static str, ConfigError> {
-    PRESETS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(|| ConfigError::Key {
-        key: "preset".into(),
-        reason: format!("no preset `{name}`; there are {}", PRESETS.map(|(name, _)| name).join(", ")),
-    })
-}
+    /// # Errors
+    /// All that is wrong.
+    pub fn finish(self) -> Result<Config, ConfigErrors> {
+        if self.errors.is_empty() { Ok(self.config) } else { Err(ConfigErrors(self.errors)) }
+    }
 
-fn syntax(name: &str, text: &str) -> Result<config::Map<String, config::Value>, ConfigError> {
-    use config::Source;
-    File::from_str(text, FileFormat::Toml)
-        .collect()
-        .map_err(|error| ConfigError::Syntax { file: name.to_owned(), reason: error.to_string() })
-}
-
-/// `--set` values are TOML where they parse as TOML (`8`, `true`, `["a"]`), else plain text.
-fn literal(text: &str) -> config::Value {
-    use config::Source;
-    let wrapped = File::from_str(&format!("value = {text}"), FileFormat::Toml).collect();
-    match wrapped {
-        Ok(mut table) if table.len() == 1 => table.remove("value").unwrap_or_else(|| text.into()),
-        _ => text.into(),
+    fn is_broken(&self, key: &str) -> bool {
+        self.broken.iter().any(|broken| is_within(key, broken) || is_within(broken, key))
     }
 }
 
-fn secrets(config: &mut Config, read: impl Fn(&str) -> std::io::Result<String>) -> Result<(), ConfigError> {
+/// Reads all layers and checks them. `read` opens the secrets' files; it is an argument so that rules stay free of I/O.
+///
+/// # Errors
+/// All that is wrong.
+pub fn load(sources: Sources, read: impl Fn(&str) -> std::io::Result<String>) -> Result<Config, ConfigErrors> {
+    self::read(sources, read)?.finish()
+}
+
+/// The same, for whoever has more to check.
+///
+/// # Errors
+/// A file that is no TOML, or a preset there is none of: then there is nothing to go on with.
+pub fn read(sources: Sources, open: impl Fn(&str) -> std::io::Result<String>) -> Result<Reading, ConfigErrors> {
+    let schema = Schema::new();
+    let mut errors = Vec::new();
+    let Layers { mut table, places } = layers(sources, &schema, &mut errors)?;
+
+    let mut broken = Vec::new();
+    schema.check(&mut table, &mut |key, reason| {
+        errors.push(places.error(&key, reason));
+        broken.push(key);
+    });
+    let mut config = typed(&schema, table, |key, reason| {
+        errors.push(places.error(&key, reason));
+        broken.push(key);
+    });
+
+    secrets(&mut config, open, |key, reason| {
+        errors.push(places.error(&key, reason));
+        broken.push(key.trim_end_matches("_file").to_owned());
+    });
+    let mut reading = Reading { config, errors, places, broken };
+    check(&mut reading);
+    Ok(reading)
+}
+
+fn layers(sources: Sources, schema: &Schema, errors: &mut Vec<ConfigError>) -> Result<Layers, ConfigErrors> {
+    let file = match &sources.file {
+        Some((name, text)) => Some((name, Read::parse(name, text).map_err(ConfigErrors)?)),
+        None => None,
+    };
+    let settings = environment::read(&sources.environment, schema, errors);
+    let places = Places::in_file(sources.file.as_ref().map_or("", |(name, _)| name));
+    let mut layers = Layers { table: schema.defaults().clone(), places };
+
+    let of_file = file.as_ref().and_then(|(_, read)| read.table.get("preset"));
+    let of_variable = settings.iter().find(|setting| setting.key == "preset").map(|setting| &setting.value);
+    let set = sources.set.iter().rev().find(|(key, _)| key == "preset");
+    let set = set.map(|(_, name)| name.trim_matches('"').to_owned()).or(sources.preset);
+    let name = set.or_else(|| of_variable.or(of_file).and_then(Value::as_str).map(str::to_owned)).unwrap_or_default();
+
+    if let Some((known, text)) = PRESETS.iter().find(|(known, _)| *known == name) {
+        let place = format!("preset {known}");
+        layers.lay_file(&place, Read::parse(&place, text).map_err(ConfigErrors)?);
+    }
+    if let Some((file, read)) = file {
+        layers.lay_file(file, read);
+    }
+    for setting in settings {
+        layers.set(&setting.key, setting.value, &setting.variable);
+    }
+    for (key, text) in &sources.set {
+        let place = format!("--set {key}");
+        match set_value(key, text, schema) {
+            Ok(value) => layers.set(key, value, &place),
+            Err(reason) => errors.push(ConfigError { place, key: key.clone(), reason }),
+        }
+    }
+    if !name.is_empty() {
+        if !PRESETS.iter().any(|(known, _)| *known == name) {
+            let known = PRESETS.map(|(name, _)| name).join(", ");
+            errors.push(layers.places.error("preset", format!("there is no such preset; accepted are: {known}")));
+        }
+        layers.table.insert("preset".into(), Value::String(name));
+    }
+    Ok(layers)
+}
+
+/// `--set` values are TOML where they parse as TOML (`8`, `true`, `["a"]`, `"text"`), else a text or a list of words.
+fn set_value(key: &str, text: &str, schema: &Schema) -> Result<Value, String> {
+    match (schema.kind(key), literal(text)) {
+        (Some(Kind::Text), Some(value @ Value::String(_))) => Ok(value),
+        (None, Some(value)) => Ok(value),
+        _ => schema.value(key, text),
+    }
+}
+
+/// Reads values of the right type as what they stand for. Where one is none that is accepted, it is said and read without it.
+fn typed(schema: &Schema, mut table: Table, mut say: impl FnMut(String, String)) -> Config {
+    for _ in 0..MOST_MENDED {
+        let error = match serde_path_to_error::deserialize::<_, Config>(Value::Table(table.clone())) {
+            Ok(config) => return config,
+            Err(error) => error,
+        };
+        let (key, said) = (error.path().to_string(), error.inner().message());
+        let reason = refusal(&key, said);
+        let mended = schema.mend(&mut table, &key, missing_field(said));
+        say(key, reason);
+        if !mended {
+            break;
+        }
+    }
+    Config::deserialize(Value::Table(schema.defaults().clone())).expect("the defaults are a configuration")
+}
+
+/// Reads the files that secrets lie in. One that holds nothing would switch off what it was to protect.
+fn secrets(
+    config: &mut Config,
+    read: impl Fn(&str) -> std::io::Result<String>,
+    mut refuse: impl FnMut(String, String),
+) {
     let pairs = [
         ("store.password_file".to_owned(), &config.store.password_file, &mut config.store.password),
         ("report.token_file".to_owned(), &config.report.token_file, &mut config.report.token),
@@ -140,99 +190,48 @@ fn secrets(config: &mut Config, read: impl Fn(&str) -> std::io::Result<String>) 
         if file.is_empty() {
             continue;
         }
-        let text = read(file).map_err(|error| ConfigError::Key { key, reason: format!("{file}: {error}") })?;
-        *secret = Secret::new(text.trim_end().to_owned());
+        match read(file) {
+            Ok(text) if text.trim().is_empty() => {
+                refuse(key, format!("{file} is empty; it must hold the secret, or the key must not be set"));
+            }
+            Ok(text) => *secret = Secret::new(text.trim_end().to_owned()),
+            Err(error) => refuse(key, format!("{file}: {error}")),
+        }
     }
-    Ok(())
 }
 
-fn twice(words: &[String]) -> Option<&String> {
-    words.iter().enumerate().find(|(place, word)| words[..*place].contains(word)).map(|(_, word)| word)
+/// What single values must be, then what they must be together.
+fn check(reading: &mut Reading) {
+    if let Err(report) = reading.config.validate() {
+        for (path, error) in report.iter() {
+            let (key, reason) = (path.to_string(), error.to_string());
+            reading.refuse(&of_file(&key, &reading.config), in_bounds(&reason));
+            reading.broken.push(key);
+        }
+    }
+    let refused = rules::refused(&reading.config);
+    for refused in refused {
+        if !refused.about.iter().any(|key| reading.is_broken(key)) {
+            reading.refuse(&refused.key, refused.reason);
+        }
+    }
 }
 
-fn check(config: &Config) -> Result<(), ConfigError> {
-    let fail = |key: &str, reason: String| Err(ConfigError::Key { key: key.into(), reason });
-    if let Err(report) = config.validate()
-        && let Some((path, error)) = report.iter().next()
-    {
-        return fail(&path.to_string(), error.to_string());
+/// A token that came from a file is wrong there.
+fn of_file(key: &str, config: &Config) -> String {
+    let mut rules = config.compatible.iter().enumerate();
+    match rules.any(|(place, rule)| !rule.token_file.is_empty() && key == format!("compatible[{place}].token")) {
+        true => format!("{key}_file"),
+        false => key.to_owned(),
     }
-    if !config.consent.tiers.contains(&config.consent.analytics_tier) {
-        return fail(
-            "consent.analytics_tier",
-            format!("must be one of consent.tiers: {}", config.consent.tiers.join(", ")),
-        );
+}
+
+fn in_bounds(reason: &str) -> String {
+    let is_number = |text: &&str| text.parse::<u64>().is_ok();
+    let bound = (reason.strip_prefix("lower than "), reason.strip_prefix("greater than "));
+    match (bound.0.filter(is_number), bound.1.filter(is_number)) {
+        (Some(least), _) => format!("must be at least {least}"),
+        (_, Some(most)) => format!("must be at most {most}"),
+        _ => reason.to_owned(),
     }
-    if config.consent.analytics_tier == config.consent.tiers[0] {
-        return fail("consent.analytics_tier", "must not be the first tier, which nobody can refuse".into());
-    }
-    if let Some(tier) = twice(&config.consent.tiers) {
-        return fail("consent.tiers", format!("holds {tier} twice"));
-    }
-    if let Some(tier) = config.consent.inert.iter().find(|tier| !config.consent.tiers[1..].contains(tier)) {
-        return fail("consent.inert", format!("{tier} is no optional tier: {}", config.consent.tiers[1..].join(", ")));
-    }
-    for (place, entry) in config.register.iter().enumerate() {
-        if !config.consent.tiers.contains(&entry.tier) {
-            let known = config.consent.tiers.join(", ");
-            return fail(&format!("register[{place}].tier"), format!("must be one of consent.tiers: {known}"));
-        }
-    }
-    if !config.bi.url.is_empty() && config.bi.secret.is_empty() {
-        return fail("bi.secret", "is needed where bi.url is set; bi.secret_file names a file with it".into());
-    }
-    if !config.bi.url.is_empty() && config.platform.token_key.is_empty() {
-        return fail(
-            "platform.token_key",
-            "is needed where bi.url is set; platform.token_key_file names a file with it".into(),
-        );
-    }
-    let key = config.platform.token_key.expose().len();
-    if config.platform.token_algorithm == TokenAlgorithm::Hs256 && (1..FEWEST_SECRET_BYTES).contains(&key) {
-        return fail("platform.token_key", format!("of HS256 must have at least {FEWEST_SECRET_BYTES} bytes"));
-    }
-    if !config.access.password_hash.is_empty() && !is_strong_hash(&config.access.password_hash) {
-        return fail("access.password_hash", "must be what `footfall access hash-password` prints: $argon2id$…".into());
-    }
-    if (1..FEWEST_TOKEN_BYTES).contains(&config.report.token.expose().len()) {
-        return fail(
-            "report.token",
-            format!("must have at least {FEWEST_TOKEN_BYTES} bytes: it is all that stands before every report"),
-        );
-    }
-    if config.test.clock && !config.server.listen.ip().is_loopback() {
-        return fail("test.clock", format!("needs server.listen on a loopback address, not {}", config.server.listen));
-    }
-    if config.test.whole_lots && !config.test.clock {
-        return fail("test.whole_lots", "needs test.clock: lots without a remainder give rare values away".into());
-    }
-    // A name must mean one site in one zone: two rules may share a template only where they agree on the zone.
-    for (place, rule) in config.profiles.iter().enumerate() {
-        if config.profiles[..place].iter().any(|other| other.site == rule.site && other.zone != rule.zone) {
-            return fail(
-                &format!("profiles[{place}].site"),
-                "must differ from that of rules in another zone, such as ally-{profile}".into(),
-            );
-        }
-    }
-    let names = config.sites.iter().map(|site| site.id.as_str());
-    if let Some((first, second)) = with_one_id(names, SiteId::of) {
-        return fail("sites", format!("{first} and {second} have one id; rename one of them"));
-    }
-    if let Some((key, reason)) = compatible::contradiction(&config.compatible) {
-        return fail(&key, reason);
-    }
-    if config.consent.basis == Basis::ExemptOptOut {
-        let longest = 395 * 86_400;
-        if config.visitor.cookie.max_age_secs > longest {
-            return fail(
-                "visitor.cookie.max_age_secs",
-                format!("at most {longest} (395 days) where consent.basis is exempt_opt_out"),
-            );
-        }
-        if config.retention.keep_days > 761 {
-            return fail("retention.keep_days", "at most 761 where consent.basis is exempt_opt_out".into());
-        }
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Layers, later wins: built-in defaults (`config/default.toml`, compiled in), the preset, the file, `FOOTFALL__SECTION__KEY`
 //! in the environment, `--set section.key=value`. An unknown key, a wrong type or a value out of range is an error that names
-//! the key and says what is accepted; nothing starts half configured.
+//! where it was written, the key, and what is accepted; all of them are told at once, and nothing starts half configured.
 
 #[macro_use]
 mod words;
@@ -12,12 +12,17 @@ mod compatible;
 mod consent;
 mod directory;
 mod edge;
+mod environment;
+mod error;
 mod hosts;
+mod layers;
 mod load;
 mod mail;
 mod names;
 mod platform;
 mod proxies;
+mod rules;
+mod schema;
 mod secret;
 mod sites;
 mod storage;
@@ -34,8 +39,10 @@ pub use consent::{
 };
 pub use directory::Directory;
 pub use edge::{Limits, Proxy, Server};
+pub use environment::is_variable;
+pub use error::{ConfigError, ConfigErrors, Places};
 pub use hosts::{Hosts, Site};
-pub use load::{ConfigError, DEFAULTS, PRESETS, Sources, load};
+pub use load::{DEFAULTS, PRESETS, Reading, Sources, load, read};
 pub use mail::{Mail, MailMode, is_mail_name};
 pub use names::Names;
 pub use platform::{Bi, Platform, TokenAlgorithm};
@@ -44,6 +51,8 @@ pub use secret::Secret;
 pub use sites::{AliasRule, ProfileRule, Registered, SiteRule, is_site_name, with_one_id};
 pub use storage::{Data, Journal, Ledger, Registry, Retention, Store};
 pub use zones::{Zone, Zones};
+
+use crate::hex;
 
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
@@ -171,7 +180,7 @@ pub struct Test {
     /// Where the test clock starts, Unix milliseconds.
     #[garde(range(min = 0))]
     pub start_millis: i64,
-    /// The key of the coin that decides between k and 2k, 64 hex digits; empty for the one in the store. For tests that compute the
+    /// The key of the coin that decides between k and 2k, 64 lower-case hex digits; empty for the one in the store. For tests that compute the
     /// published numbers a second time.
     #[garde(custom(is_coin_key))]
     pub coin_key: Secret,
@@ -183,26 +192,15 @@ pub struct Test {
 impl Test {
     /// The bytes of `coin_key`; `None` where it is empty.
     pub fn coin_key_bytes(&self) -> Option<[u8; 32]> {
-        parse_key(self.coin_key.expose())
+        hex::read(self.coin_key.expose().as_bytes())
     }
 }
 
 fn is_coin_key(value: &Secret, _: &()) -> garde::Result {
     let text = value.expose();
-    if text.is_empty() || parse_key(text).is_some() {
+    if text.is_empty() || hex::read::<32>(text.as_bytes()).is_some() {
         Ok(())
     } else {
-        Err(garde::Error::new("must be empty or 64 hex digits"))
+        Err(garde::Error::new("must be empty or 64 hex digits, in lower case"))
     }
-}
-
-fn parse_key(text: &str) -> Option<[u8; 32]> {
-    let mut key = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (place, byte) in key.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(place * 2..place * 2 + 2)?, 16).ok()?;
-    }
-    Some(key)
 }

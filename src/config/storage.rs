@@ -55,6 +55,10 @@ pub struct Store {
     pub password: Secret,
     #[garde(skip)]
     pub password_file: String,
+    /// Certificates in PEM of the authorities a server's is signed by, in place of the public ones; empty for those, or for the file
+    /// that `SSL_CERT_FILE` names.
+    #[garde(skip)]
+    pub ca_file: String,
     #[garde(custom(identifier))]
     pub database: String,
     /// Name of the cluster the tables are made on; empty for a single server.

@@ -54,7 +54,7 @@ impl Texts {
         let built_in = BUILT_IN.map(|(name, text)| (name.to_owned(), text.to_owned()));
         for (file, text) in built_in.iter().chain(own) {
             let fail = |reason: String| TextsError { file: file.clone(), reason };
-            let language: Language = toml::from_str(text).map_err(|error| fail(error.to_string()))?;
+            let language: Language = toml::from_str(text).map_err(|error| fail(said(&error, text)))?;
             texts.check(&language, tiers).map_err(fail)?;
             texts.source.push_str(text);
             match texts.languages.iter_mut().find(|known| known.lang == language.lang) {
@@ -97,6 +97,13 @@ impl Texts {
         }
         Ok(())
     }
+}
+
+/// In one line.
+fn said(error: &toml::de::Error, text: &str) -> String {
+    let line =
+        error.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
+    format!("line {line}: {}", error.message())
 }
 
 impl Language {

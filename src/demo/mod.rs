@@ -19,6 +19,7 @@ mod tally;
 mod tell;
 mod visit;
 
+use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -27,7 +28,7 @@ use anyhow::{Context, ensure};
 use hyper::Method;
 
 use crate::clock::Clock;
-use crate::config::{Config, Sources, load};
+use crate::config::{Config, Sources, is_variable, load};
 use crate::event::Millis;
 use cast::CREATORS;
 use folder::Folder;
@@ -51,8 +52,8 @@ pub struct Options {
     pub seed: u64,
     /// The moment the last day has come to, and where time then stands still; `None`: now, and it goes on.
     pub now: Option<Millis>,
-    /// `FOOTFALL__…`. Only where the engine and the country file are is taken from it: a demo must not reach anybody's store.
-    pub environment: Vec<(String, String)>,
+    /// Only where the engine and the country file are is taken from it: a demo must not reach anybody's store. Misspelt names are errors.
+    pub environment: Vec<(OsString, OsString)>,
 }
 
 /// A demo that may begin: the folder is its own.
@@ -68,7 +69,8 @@ impl Demo {
         let read = |path: &str| std::fs::read_to_string(path);
         let sources = |set: Vec<(String, String)>| {
             let taken = ["FOOTFALL__STORE__LIBRARY", "FOOTFALL__DATA__COUNTRIES"];
-            let environment = options.environment.iter().filter(|(name, _)| taken.contains(&name.as_str())).cloned();
+            let is_taken = |name: &OsStr| taken.iter().any(|taken| name == *taken) || !is_variable(name);
+            let environment = options.environment.iter().filter(|(name, _)| is_taken(name)).cloned();
             let listen = ("server.listen".to_owned(), options.listen.to_string());
             Sources {
                 file: Some(("config/demo.toml".into(), CONFIG.into())),

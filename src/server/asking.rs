@@ -82,7 +82,7 @@ pub(super) fn asking(config: &Config, shared: Shared, progress: Progress<'_>) ->
 }
 
 /// The operator's language files, in the order of their names.
-fn own_texts(dir: &str) -> anyhow::Result<Vec<(String, String)>> {
+pub(super) fn own_texts(dir: &str) -> anyhow::Result<Vec<(String, String)>> {
     if dir.is_empty() {
         return Ok(Vec::new());
     }

@@ -33,6 +33,12 @@ impl GrantKeyFile {
         self.open_or_make().with_context(|| format!("consent.key_file: {}", self.path.display()))
     }
 
+    /// Whether the keys can be read, where there are any; makes none.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let read = || -> anyhow::Result<()> { if self.path.try_exists()? { self.read().map(drop) } else { Ok(()) } };
+        read().with_context(|| self.path.display().to_string())
+    }
+
     /// `None` where the file is as it was.
     pub(super) fn changed(&self) -> anyhow::Result<Option<GrantKeys>> {
         let seen = *self.read.lock().unwrap_or_else(PoisonError::into_inner);

@@ -62,6 +62,15 @@ pub fn signed(config: &Config) -> Signed {
     Signed::open(&config.journal.dir, config.mail.links_per_template as usize)
 }
 
+/// Whether the keys can be read, where there are any; makes none.
+pub(super) fn check_keys(path: &Path) -> anyhow::Result<()> {
+    let read = || match fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        text => anyhow::Ok(Keys::read(&Secret::new(text?)).map(drop)?),
+    };
+    read().with_context(|| path.display().to_string())
+}
+
 fn read_or_make(path: &Path) -> std::io::Result<Secret> {
     match fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => make(path)?,

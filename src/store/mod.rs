@@ -17,6 +17,7 @@ mod published;
 mod read;
 mod registry;
 pub mod schema;
+pub mod tls;
 mod voids;
 mod withdrawals;
 
@@ -68,6 +69,8 @@ pub struct StoreOptions {
     pub url: Option<String>,
     pub user: Option<String>,
     pub password: Option<String>,
+    /// Certificates in PEM of the authorities that are believed, in place of the public ones.
+    pub ca_file: Option<PathBuf>,
     pub database: String,
     /// Makes replicated tables on this cluster of the server.
     pub cluster: Option<String>,
@@ -91,7 +94,7 @@ impl Store {
     pub async fn connect(options: &StoreOptions) -> Result<Store, StoreError> {
         check(options)?;
         let (client, engine) = match &options.url {
-            Some(url) => (server(url, options), None),
+            Some(url) => (server(url, options)?, None),
             None => {
                 let engine = engine::open(engine_options(options)).await?;
                 (engine::client(&engine), Some(engine))
@@ -200,13 +203,18 @@ fn engine_options(options: &StoreOptions) -> EngineOptions {
     }
 }
 
-fn server(url: &str, options: &StoreOptions) -> Client {
-    let mut client = Client::default().with_url(url);
+fn server(url: &str, options: &StoreOptions) -> Result<Client, StoreError> {
+    let unusable = |_| StoreError::Option { key: "ca_file", reason: "holds no certificates in PEM that can be read" };
+    let client = match options.ca_file.as_ref().filter(|_| url.starts_with("https://")) {
+        Some(file) => tls::client(tls::roots(file).map_err(unusable)?),
+        None => Client::default(),
+    };
+    let mut client = client.with_url(url);
     if let Some(user) = &options.user {
         client = client.with_user(user);
     }
     if let Some(password) = &options.password {
         client = client.with_password(password);
     }
-    client
+    Ok(client)
 }

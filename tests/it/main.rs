@@ -29,4 +29,5 @@ mod reference;
 mod registry;
 mod reports;
 mod support;
+mod tls;
 mod traffic;

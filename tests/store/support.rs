@@ -29,6 +29,7 @@ pub fn options(database: &str) -> StoreOptions {
         url: None,
         user: None,
         password: None,
+        ca_file: None,
         database: database.to_owned(),
         cluster: None,
         data_dir: PathBuf::new(),

@@ -87,6 +87,7 @@ pub struct Server {
     logged: usize,
     dir: TempDir,
     settings: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Server {
@@ -97,12 +98,18 @@ impl Server {
 
     /// `settings` are `section.key=value` pairs.
     pub fn start_with(more: &str, settings: &[&str]) -> Server {
+        Server::start_in(more, settings, &[])
+    }
+
+    /// In an environment that holds these variables too.
+    pub fn start_in(more: &str, settings: &[&str], environment: &[(&str, &str)]) -> Server {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
         fs::write(dir.path().join("footfall.toml"), config(dir.path()) + more).expect("the configuration is written");
         fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
         let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
-        let child = spawn(dir.path(), &settings);
-        let mut server = Server { child, door: Door::closed(), logged: 0, dir, settings };
+        let environment: Vec<_> = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let child = spawn(dir.path(), &settings, &environment);
+        let mut server = Server { child, door: Door::closed(), logged: 0, dir, settings, environment };
         server.wait_until_healthy();
         server
     }
@@ -129,7 +136,7 @@ impl Server {
         ]);
         let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
         let child = run(command, dir.path(), &settings);
-        let mut server = Server { child, door: Door::closed(), logged: 0, dir, settings };
+        let mut server = Server { child, door: Door::closed(), logged: 0, dir, settings, environment: Vec::new() };
         server.wait_until_healthy();
         server
     }
@@ -161,7 +168,7 @@ impl Server {
     pub fn spawn_again(&mut self) {
         self.door.close();
         self.logged = self.log().len();
-        self.child = spawn(self.dir.path(), &self.settings);
+        self.child = spawn(self.dir.path(), &self.settings, &self.environment);
     }
 
     /// SIGTERM; answers the exit code once the program has ended.
@@ -258,8 +265,10 @@ impl Server {
     }
 }
 
-fn spawn(dir: &Path, settings: &[String]) -> Child {
-    run(Command::new(env!("CARGO_BIN_EXE_footfall")), dir, settings)
+fn spawn(dir: &Path, settings: &[String], environment: &[(String, String)]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_footfall"));
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    run(command, dir, settings)
 }
 
 fn run(mut command: Command, dir: &Path, settings: &[String]) -> Child {

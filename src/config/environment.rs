@@ -1,0 +1,150 @@
+//! What the environment sets: `FOOTFALL__SECTION__KEY`, in capitals, with two underscores between the parts.
+//!
+//! Every other name that begins with `FOOTFALL_` is an error: a setting that is misspelt must not be passed over in silence.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+
+use toml::Value;
+
+use super::error::ConfigError;
+use super::schema::{Schema, nearest};
+
+const PREFIX: &str = "FOOTFALL_";
+/// Read elsewhere: by the command line, and by this project's own tests.
+const ELSEWHERE: [&str; 4] = ["FOOTFALL_CONFIG", "FOOTFALL_BIN", "FOOTFALL_LIBCHDB", "FOOTFALL_TEST_CLICKHOUSE_URL"];
+/// Kubernetes tells every program of a service named `footfall` where it is.
+const OF_KUBERNETES: [&str; 3] = ["FOOTFALL_SERVICE_HOST", "FOOTFALL_SERVICE_PORT", "FOOTFALL_PORT"];
+
+/// A key that is set, and by which variable.
+#[derive(PartialEq, Debug)]
+pub(super) struct Setting {
+    pub key: String,
+    pub value: Value,
+    pub variable: String,
+}
+
+pub(super) fn read(variables: &[(OsString, OsString)], schema: &Schema, errors: &mut Vec<ConfigError>) -> Vec<Setting> {
+    let known: BTreeMap<String, String> = schema.keys().into_iter().map(|key| (variable_of(&key), key)).collect();
+    let in_kubernetes = variables.iter().any(|(name, _)| name == "KUBERNETES_SERVICE_HOST");
+    let mut settings = Vec::new();
+    for (name, text) in variables {
+        let shown = name.to_string_lossy();
+        if !is_ours(&shown) || ELSEWHERE.contains(&&*shown) || (in_kubernetes && is_of_kubernetes(&shown)) {
+            continue;
+        }
+        let mut fail = |key: &str, reason: String| {
+            errors.push(ConfigError { place: shown.clone().into_owned(), key: key.to_owned(), reason });
+        };
+        let Some(key) = name.to_str().and_then(|name| known.get(name)) else {
+            fail("", format!("there is no such variable; did you mean {}?", meant(&shown, &known)));
+            continue;
+        };
+        match value(text, key, schema) {
+            Ok(value) => settings.push(Setting { key: key.clone(), value, variable: shown.into_owned() }),
+            Err(reason) => fail(key, reason),
+        }
+    }
+    settings
+}
+
+/// Whether a variable of this name sets a key.
+pub fn is_variable(name: &OsStr) -> bool {
+    Schema::new().keys().iter().any(|key| name == OsStr::new(&variable_of(key)))
+}
+
+fn value(text: &OsStr, key: &str, schema: &Schema) -> Result<Value, String> {
+    let text = text.to_str().ok_or("must be UTF-8")?;
+    schema.value(key, text)
+}
+
+fn variable_of(key: &str) -> String {
+    format!("{PREFIX}_{}", key.to_ascii_uppercase().replace('.', "__"))
+}
+
+/// In any case: `footfall__mail__enabled` was meant for us.
+fn is_ours(name: &str) -> bool {
+    name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+fn is_of_kubernetes(name: &str) -> bool {
+    OF_KUBERNETES.iter().any(|of| name.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+}
+
+/// The variable somebody may have meant: the same letters, else the same last letters, else the nearest.
+fn meant<'a>(name: &str, known: &'a BTreeMap<String, String>) -> &'a str {
+    let letters = |name: &str| name[PREFIX.len()..].replace('_', "").to_ascii_lowercase();
+    let wanted = letters(name);
+    let candidates = || known.keys().map(|variable| (letters(variable), variable.as_str()));
+    let same = candidates().find(|(of, _)| *of == wanted);
+    let ends = || candidates().filter(|(of, _)| of.ends_with(&wanted)).min_by_key(|(of, _)| of.len());
+    if let Some((_, variable)) = same.or_else(|| ends().filter(|_| wanted.len() > 2)) {
+        return variable;
+    }
+    let all: Vec<(String, &str)> = candidates().collect();
+    let near = nearest(&wanted, all.iter().map(|(of, _)| of.as_str()));
+    let variable = near.and_then(|near| all.iter().find(|(of, _)| of == near)).map(|(_, variable)| *variable);
+    variable.unwrap_or("FOOTFALL__SECTION__KEY, as in config/default.toml")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    fn told(variables: &[(&str, &str)]) -> (Vec<Setting>, Vec<String>) {
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let mut errors = Vec::new();
+        let settings = read(&variables, &Schema::new(), &mut errors);
+        (settings, errors.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn every_misspelt_name_is_an_error_that_names_the_right_one() {
+        for (name, right) in [
+            ("FOOTFALL_SERVER_WORKERS", "FOOTFALL__SERVER__WORKERS"),
+            ("FOOTFALL__SERVER_WORKERS", "FOOTFALL__SERVER__WORKERS"),
+            ("footfall__server__workers", "FOOTFALL__SERVER__WORKERS"),
+            ("Footfall__Server__Workers", "FOOTFALL__SERVER__WORKERS"),
+            ("FOOTFALL_WORKERS", "FOOTFALL__SERVER__WORKERS"),
+            ("FOOTFALL__SERVER__WORKER", "FOOTFALL__SERVER__WORKERS"),
+            ("FOOTFALL_PRESET", "FOOTFALL__PRESET"),
+            ("FOOTFALL__CONSENT__COOKIE_NAME", "FOOTFALL__CONSENT__COOKIE__NAME"),
+            ("FOOTFALL_STORE_URL", "FOOTFALL__STORE__URL"),
+        ] {
+            let (settings, errors) = told(&[(name, "2")]);
+            assert!(settings.is_empty());
+            assert_eq!(errors, [format!("{name}: there is no such variable; did you mean {right}?")]);
+        }
+        assert_eq!(told(&[("FOOTFALL_", "x"), ("FOOTFALL__", "x"), ("FOOTFALL__QQQ", "x")]).1.len(), 3);
+    }
+
+    #[test]
+    fn names_of_others_are_theirs() {
+        let of_others = [("HOME", "x"), ("FOOTFALLS", "x"), ("FOOTFALL_CONFIG", "x"), ("MY_FOOTFALL_X", "x")];
+        assert_eq!(told(&of_others), (Vec::new(), Vec::new()));
+        let linked = [("FOOTFALL_SERVICE_HOST", "x"), ("FOOTFALL_PORT_8080_TCP_ADDR", "x"), ("FOOTFALL_PORT", "x")];
+        assert_eq!(told(&linked).1.len(), 3);
+        let kubernetes = [&linked[..], &[("KUBERNETES_SERVICE_HOST", "x")]].concat();
+        assert_eq!(told(&kubernetes), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn what_is_no_text_is_an_error_where_it_is_ours_and_nothing_where_it_is_not() {
+        let bad = || OsString::from_vec(vec![0xff, b'x']);
+        let mut bad_name = b"FOOTFALL__MAIL__ENABLED".to_vec();
+        bad_name.push(0xff);
+        let variables = [
+            ("FOREIGN".into(), bad()),
+            (bad(), "x".into()),
+            ("FOOTFALL__STORE__PASSWORD".into(), bad()),
+            (OsString::from_vec(bad_name), "true".into()),
+        ];
+        let mut errors = Vec::new();
+        assert_eq!(read(&variables, &Schema::new(), &mut errors), []);
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors[0], "FOOTFALL__STORE__PASSWORD: store.password: must be UTF-8");
+        assert!(errors.len() == 2 && errors[1].contains("did you mean FOOTFALL__MAIL__ENABLED?"), "{errors:?}");
+    }
+}

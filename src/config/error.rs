@@ -1,0 +1,115 @@
+//! What is wrong with a configuration, and where it was written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// One thing to put right. It never holds a value: that may be a secret.
+#[derive(PartialEq, Eq, Clone, Debug)]
+pub struct ConfigError {
+    /// `footfall.toml:12`, `FOOTFALL__SERVER__WORKERS`, `--set server.workers`; empty where nobody wrote it.
+    pub place: String,
+    /// `server.workers`; empty where it is not about one key.
+    pub key: String,
+    /// Ends with what is accepted.
+    pub reason: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in [&self.place, &self.key] {
+            if !part.is_empty() {
+                write!(f, "{part}: ")?;
+            }
+        }
+        f.write_str(&self.reason)
+    }
+}
+
+/// All that is wrong, at once. Never empty.
+#[derive(Debug)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl std::error::Error for ConfigErrors {}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Where each key was written that somebody wrote; the last layer that holds a key wins.
+#[derive(Default, Debug)]
+pub struct Places {
+    file: String,
+    of_keys: BTreeMap<String, String>,
+}
+
+impl Places {
+    /// Keys that nobody wrote belong into the file.
+    pub(super) fn in_file(file: &str) -> Places {
+        Places { file: file.to_owned(), of_keys: BTreeMap::new() }
+    }
+
+    pub(super) fn put(&mut self, key: &str, place: String) {
+        self.of_keys.insert(key.to_owned(), place);
+    }
+
+    /// Forgets a key and all below it: a later layer replaces them.
+    pub(super) fn forget(&mut self, key: &str) {
+        self.of_keys.retain(|known, _| !is_within(known, key));
+    }
+
+    /// Of the key, or of the nearest table around it that was written.
+    pub fn of(&self, key: &str) -> &str {
+        let mut around = key;
+        loop {
+            if let Some(place) = self.of_keys.get(around) {
+                return place;
+            }
+            match around.rfind(['.', '[']) {
+                Some(end) => around = &around[..end],
+                None => return &self.file,
+            }
+        }
+    }
+
+    pub fn error(&self, key: impl Into<String>, reason: impl Into<String>) -> ConfigError {
+        let key = key.into();
+        ConfigError { place: self.of(&key).to_owned(), key, reason: reason.into() }
+    }
+}
+
+/// Whether `key` is `around` or lies below it.
+pub(super) fn is_within(key: &str, around: &str) -> bool {
+    key.strip_prefix(around).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_nobody_wrote_is_where_its_table_is() {
+        let mut places = Places::in_file("a.toml");
+        places.put("sites[1]", "a.toml:7".into());
+        places.put("sites[1].id", "a.toml:8".into());
+        places.put("sites[10].id", "a.toml:90".into());
+        for (key, place) in [
+            ("sites[1].id", "a.toml:8"),
+            ("sites[1].zone", "a.toml:7"),
+            ("sites[1].hosts[3]", "a.toml:7"),
+            ("sites[2]", "a.toml"),
+            ("bi.secret", "a.toml"),
+        ] {
+            assert_eq!(places.of(key), place, "{key}");
+        }
+        places.forget("sites[1]");
+        assert_eq!((places.of("sites[1].id"), places.of("sites[10].id")), ("a.toml", "a.toml:90"));
+    }
+}

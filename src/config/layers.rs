@@ -1,0 +1,142 @@
+//! Lays one source over another, and remembers where each key was written.
+
+use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Table, Value};
+
+use super::error::{ConfigError, Places};
+
+/// A file that is TOML, with the line of every key in it.
+pub(super) struct Read {
+    pub table: Table,
+    lines: Vec<(String, usize)>,
+}
+
+impl Read {
+    /// All errors of syntax at once; they quote nothing, because the line may hold a secret.
+    pub(super) fn parse(name: &str, text: &str) -> Result<Read, Vec<ConfigError>> {
+        let line = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+        let said = |error: &toml::de::Error| ConfigError {
+            place: format!("{name}:{}", error.span().map_or(1, |span| line(span.start))),
+            key: String::new(),
+            reason: error.message().to_owned(),
+        };
+        let (spanned, mut errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+            return Err(errors.iter().map(said).collect());
+        }
+        // What TOML can write and a number of 64 bits cannot hold is found here only.
+        let table = text.parse::<Table>().map_err(|error| vec![said(&error)])?;
+        let mut lines = Vec::new();
+        note_table(spanned.get_ref(), "", &line, &mut lines);
+        Ok(Read { table, lines })
+    }
+}
+
+fn note_table(table: &DeTable<'_>, around: &str, line: &impl Fn(usize) -> usize, lines: &mut Vec<(String, usize)>) {
+    for (name, value) in table {
+        let key = join(around, name.get_ref());
+        lines.push((key.clone(), line(name.span().start)));
+        note_value(value, &key, line, lines);
+    }
+}
+
+fn note_value(
+    value: &Spanned<DeValue<'_>>,
+    key: &str,
+    line: &impl Fn(usize) -> usize,
+    lines: &mut Vec<(String, usize)>,
+) {
+    match value.get_ref() {
+        DeValue::Table(table) => note_table(table, key, line, lines),
+        DeValue::Array(entries) => {
+            for (place, entry) in entries.iter().enumerate() {
+                let key = format!("{key}[{place}]");
+                lines.push((key.clone(), line(entry.span().start)));
+                note_value(entry, &key, line, lines);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn join(around: &str, name: &str) -> String {
+    if around.is_empty() { name.to_owned() } else { format!("{around}.{name}") }
+}
+
+/// All layers so far.
+pub(super) struct Layers {
+    pub table: Table,
+    pub places: Places,
+}
+
+impl Layers {
+    pub(super) fn lay_file(&mut self, name: &str, read: Read) {
+        let Layers { table, places } = self;
+        merge(table, read.table, "", &mut |key| places.forget(key));
+        for (key, line) in read.lines {
+            places.put(&key, format!("{name}:{line}"));
+        }
+    }
+
+    /// One key; what lies around it is made where it is not there.
+    pub(super) fn set(&mut self, key: &str, value: Value, place: &str) {
+        let mut layer = value;
+        for part in key.rsplit('.') {
+            layer = Value::Table(Table::from_iter([(part.to_owned(), layer)]));
+        }
+        let Layers { table, places } = self;
+        if let Value::Table(layer) = layer {
+            merge(table, layer, "", &mut |key| places.forget(key));
+        }
+        places.put(key, place.to_owned());
+    }
+}
+
+/// Tables key by key, anything else as a whole.
+fn merge(below: &mut Table, above: Table, around: &str, replaced: &mut impl FnMut(&str)) {
+    for (name, value) in above {
+        let key = join(around, &name);
+        match (below.get_mut(&name), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => merge(below, above, &key, replaced),
+            (_, value) => {
+                replaced(&key);
+                below.insert(name, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_found_where_the_last_layer_wrote_it() {
+        let file = "[limits]\nbody_bytes = 1\nheaders = 2\n\n[[sites]]\nid = \"a\"\nhosts = [\n  \"a.test\",\n  \"b.test\",\n]\n\n[[sites]]\nid = \"b\"\n";
+        let mut layers = Layers { table: Table::new(), places: Places::in_file("a.toml") };
+        layers.lay_file("a.toml", Read::parse("a.toml", file).ok().unwrap());
+        layers.set("limits.headers", Value::from(3), "--set limits.headers");
+        for (key, place) in [
+            ("limits", "a.toml:1"),
+            ("limits.body_bytes", "a.toml:2"),
+            ("limits.headers", "--set limits.headers"),
+            ("sites[0].hosts[1]", "a.toml:9"),
+            ("sites[0].zone", "a.toml:5"),
+            ("sites[1].id", "a.toml:13"),
+            ("sites[1].zone", "a.toml:12"),
+        ] {
+            assert_eq!(layers.places.of(key), place, "{key}");
+        }
+        assert_eq!(layers.table["limits"]["headers"], Value::from(3));
+    }
+
+    #[test]
+    fn all_errors_of_syntax_are_told_by_their_lines_and_quote_nothing() {
+        let errors = Read::parse("a.toml", "[store]\npassword = \"SECRET\nuser = \"x\"\nurl = = 1\n").err().unwrap();
+        assert!(errors[0].place == "a.toml:2" && errors.len() >= 2, "{errors:?}");
+        assert!(errors.iter().all(|error| !error.to_string().contains("SECRET")), "{errors:?}");
+        let errors = Read::parse("a.toml", "[limits]\n\nbody_bytes = 99999999999999999999\n").err().unwrap();
+        assert_eq!((errors.len(), errors[0].place.as_str()), (1, "a.toml:3"));
+    }
+}

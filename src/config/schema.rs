@@ -1,0 +1,303 @@
+//! Which keys there are and of what type: what the default file holds, and a sample of each list of tables.
+
+use toml::{Table, Value};
+
+use super::error::is_within;
+use super::load::DEFAULTS;
+
+/// An entry of each list of tables, with every key it can have.
+const SAMPLES: &str = r#"
+profiles = [{ host = "pages.example", path = "/{profile}", site = "{profile}", zone = "UTC" }]
+sites = [{ id = "sample", hosts = [], zone = "UTC", embed = [], max_amount = 1 }]
+compatible = [{ sites = ["sample"], accept = ["plausible"], basis = "consent_cookie", declared = "", token = "", token_file = "" }]
+register = [{ tier = "analytics", name = "sample", provider = "sample", purpose = "sample", life_secs = 1 }]
+"#;
+
+/// What serde says of these says little to an operator.
+const ACCEPTED: [(&str, &str); 4] = [
+    ("server.listen", "must be a socket address, such as 127.0.0.1:8080"),
+    ("proxy.trusted", "must be networks, such as 10.0.0.0/8"),
+    ("policy.effective_date", "must be a date, such as 2026-01-31"),
+    ("limits.max_amount", "must be a whole number from 1 to 1000000000"),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Text,
+    Integer,
+    Boolean,
+    /// A list of texts.
+    List,
+    /// A list of tables.
+    Tables,
+    Section,
+}
+
+impl Kind {
+    fn of(value: &Value) -> Kind {
+        match value {
+            Value::String(_) | Value::Datetime(_) | Value::Float(_) => Kind::Text,
+            Value::Integer(_) => Kind::Integer,
+            Value::Boolean(_) => Kind::Boolean,
+            Value::Table(_) => Kind::Section,
+            Value::Array(_) => Kind::List,
+        }
+    }
+
+    /// What is accepted.
+    fn must_be(self) -> &'static str {
+        match self {
+            Kind::Text => "must be text, in quotes",
+            Kind::Integer => "must be an integer, without quotes",
+            Kind::Boolean => "must be true or false, without quotes",
+            Kind::List => "must be a list of texts, such as [\"a\", \"b\"]",
+            Kind::Tables => "must be a list of tables, such as [{ key = \"value\" }]",
+            Kind::Section => "must be a table of keys",
+        }
+    }
+}
+
+pub(super) struct Schema {
+    defaults: Table,
+    samples: Table,
+}
+
+impl Schema {
+    pub(super) fn new() -> Schema {
+        let table = |text: &str| text.parse::<Table>().expect("a table that is compiled in is TOML");
+        Schema { defaults: table(DEFAULTS), samples: table(SAMPLES) }
+    }
+
+    pub(super) fn defaults(&self) -> &Table {
+        &self.defaults
+    }
+
+    /// Of a key outside lists, such as `limits.body_bytes`.
+    pub(super) fn kind(&self, key: &str) -> Option<Kind> {
+        if self.samples.contains_key(key) {
+            return Some(Kind::Tables);
+        }
+        let mut value = None;
+        let mut table = Some(&self.defaults);
+        for part in key.split('.') {
+            value = table?.get(part);
+            table = value.and_then(Value::as_table);
+        }
+        value.map(Kind::of)
+    }
+
+    /// Every key outside lists that holds a value.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let keys_of = |(section, value): (&String, &Value)| match value {
+            Value::Table(table) => table
+                .iter()
+                .flat_map(|(key, value)| match value {
+                    Value::Table(below) => below.keys().map(|last| format!("{section}.{key}.{last}")).collect(),
+                    _ => vec![format!("{section}.{key}")],
+                })
+                .collect(),
+            _ => vec![section.clone()],
+        };
+        self.defaults.iter().flat_map(keys_of).collect()
+    }
+
+    /// A text from outside of TOML as a value of the key: numbers, switches and lists of tables as TOML writes them; a list of texts also
+    /// with commas; text as it is. An error says what is accepted.
+    pub(super) fn value(&self, key: &str, text: &str) -> Result<Value, String> {
+        let kind = self.kind(key).unwrap_or(Kind::Text);
+        match kind {
+            Kind::Text => Ok(Value::String(text.to_owned())),
+            Kind::List if !text.trim_start().starts_with('[') => {
+                let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+                Ok(Value::Array(words.map(Value::from).collect()))
+            }
+            Kind::Integer | Kind::Boolean | Kind::List | Kind::Tables | Kind::Section => match literal(text) {
+                Some(value) if Kind::of(&value) == kind || (kind == Kind::Tables && value.is_array()) => Ok(value),
+                _ => Err(match kind {
+                    Kind::Integer => "must be an integer".to_owned(),
+                    Kind::Boolean => "must be true or false".to_owned(),
+                    Kind::List => "must be a list of texts: a,b or [\"a\", \"b\"]".to_owned(),
+                    _ => kind.must_be().to_owned(),
+                }),
+            },
+        }
+    }
+
+    /// Takes what cannot be out of `table`, puts a default or a sample in its place, and tells `say` the key and what is accepted.
+    pub(super) fn check(&self, table: &mut Table, say: &mut impl FnMut(String, String)) {
+        self.check_table(table, &self.defaults, "", say);
+    }
+
+    fn check_table(&self, table: &mut Table, model: &Table, around: &str, say: &mut impl FnMut(String, String)) {
+        let keys: Vec<String> = table.keys().cloned().collect();
+        for name in keys {
+            let key = if around.is_empty() { name.clone() } else { format!("{around}.{name}") };
+            let Some(expected) = model.get(&name) else {
+                table.remove(&name);
+                say(key, unknown(&name, model));
+                continue;
+            };
+            let sample = self.samples.get(&key).filter(|_| around.is_empty());
+            let value = &mut table[&name];
+            if let (Value::Datetime(date), Value::String(_)) = (&*value, expected) {
+                *value = Value::String(date.to_string());
+            }
+            if !value.same_type(expected) {
+                let kind = if sample.is_some() { Kind::Tables } else { Kind::of(expected) };
+                *value = expected.clone();
+                say(key, kind.must_be().to_owned());
+            } else if let Value::Table(below) = value {
+                self.check_table(below, expected.as_table().expect("of the same type"), &key, say);
+            } else if let (Value::Array(entries), Some(sample)) = (&mut *value, sample) {
+                self.check_entries(entries, sample, &key, say);
+            } else if let Some(place) = value.as_array().and_then(|all| all.iter().position(|entry| !entry.is_str())) {
+                *value = expected.clone();
+                say(format!("{key}[{place}]"), Kind::Text.must_be().to_owned());
+            }
+        }
+    }
+
+    fn check_entries(&self, entries: &mut [Value], sample: &Value, list: &str, say: &mut impl FnMut(String, String)) {
+        let sample = only_table(sample);
+        for (place, entry) in entries.iter_mut().enumerate() {
+            let key = format!("{list}[{place}]");
+            match entry {
+                Value::Table(entry) => self.check_table(entry, sample, &key, say),
+                other => {
+                    *other = Value::Table(sample.clone());
+                    say(key, Kind::Section.must_be().to_owned());
+                }
+            }
+        }
+    }
+
+    /// Puts a default or a sample where a value of the right type is none that is accepted; `false` where there is none to put.
+    pub(super) fn mend(&self, table: &mut Table, key: &str, missing: Option<&str>) -> bool {
+        let list = self.samples.iter().find(|(list, _)| is_within(key, list) && key.len() > list.len());
+        if let Some((list, sample)) = list {
+            let sample = only_table(sample);
+            let rest = key[list.len()..].trim_start_matches('[');
+            let Some((place, rest)) = rest.split_once(']') else { return false };
+            let field = missing.unwrap_or_else(|| rest.trim_start_matches('.').split(['.', '[']).next().unwrap_or(""));
+            let Ok(place) = place.parse::<usize>() else { return false };
+            let entry = table.get_mut(list).and_then(Value::as_array_mut).and_then(|entries| entries.get_mut(place));
+            let (Some(Value::Table(entry)), Some(value)) = (entry, sample.get(field)) else { return false };
+            return entry.insert(field.to_owned(), value.clone()).as_ref() != Some(value);
+        }
+
+        let key = key.split('[').next().unwrap_or(key);
+        let parts: Vec<&str> = key.split('.').collect();
+        let Some((last, sections)) = parts.split_last() else { return false };
+        let (mut now, mut model) = (table, &self.defaults);
+        for section in sections {
+            let pair = (now.get_mut(*section).and_then(Value::as_table_mut), model.get(*section));
+            let (Some(below), Some(Value::Table(of))) = pair else { return false };
+            (now, model) = (below, of);
+        }
+        let Some(value) = model.get(*last) else { return false };
+        now.insert((*last).to_owned(), value.clone()).as_ref() != Some(value)
+    }
+}
+
+/// What serde says of a value of the right type, in the operator's words. `said` holds no value of a secret: those take every text.
+pub(super) fn refusal(key: &str, said: &str) -> String {
+    if let Some((_, accepted)) = ACCEPTED.iter().find(|(of, _)| is_within(key, of)) {
+        return (*accepted).to_owned();
+    }
+    if said.starts_with("must ") {
+        return said.to_owned();
+    }
+    if let Some(field) = missing_field(said) {
+        return format!("lacks {field}");
+    }
+    match said.split_once("expected ") {
+        Some((_, "u16" | "u32" | "u64" | "usize" | "i64")) => "must be a whole number in range, from 0 up".to_owned(),
+        _ => said.lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+/// The field, where serde says that one is missing.
+pub(super) fn missing_field(said: &str) -> Option<&str> {
+    said.strip_prefix("missing field `")?.split('`').next()
+}
+
+/// A value as TOML writes it.
+pub(super) fn literal(text: &str) -> Option<Value> {
+    let mut table: Table = format!("value = {text}").parse().ok()?;
+    let value = table.remove("value")?;
+    table.is_empty().then_some(value)
+}
+
+fn only_table(sample: &Value) -> &Table {
+    sample.as_array().and_then(|of| of[0].as_table()).expect("a sample is one table")
+}
+
+fn unknown(name: &str, model: &Table) -> String {
+    let accepted = model.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    match nearest(name, model.keys().map(String::as_str)) {
+        Some(known) => format!("there is no such key; did you mean {known}? Accepted are: {accepted}"),
+        None => format!("there is no such key; accepted are: {accepted}"),
+    }
+}
+
+/// The word somebody may have meant.
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_ascii_lowercase();
+    let close = known.map(|known| (strsim::jaro_winkler(&word, &known.to_ascii_lowercase()), known));
+    let best = close.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    (best.0 > 0.7).then_some(best.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{CompatibleRule, ProfileRule, RegisterRule, SiteRule};
+
+    #[test]
+    fn a_sample_has_every_key_its_entries_can_have() {
+        fn keys<T: serde::de::DeserializeOwned + serde::Serialize>(schema: &Schema, list: &str) {
+            let sample = schema.samples[list].as_array().unwrap()[0].clone();
+            let of_sample: Vec<String> = sample.as_table().unwrap().keys().cloned().collect();
+            let read: T = sample.try_into().unwrap();
+            let of_type = serde_json::to_value(&read).unwrap();
+            let mut of_type: Vec<&String> = of_type.as_object().unwrap().keys().collect();
+            of_type.sort();
+            assert_eq!(of_sample.iter().collect::<Vec<_>>(), of_type, "{list}");
+        }
+        let schema = Schema::new();
+        keys::<ProfileRule>(&schema, "profiles");
+        keys::<SiteRule>(&schema, "sites");
+        keys::<CompatibleRule>(&schema, "compatible");
+        keys::<RegisterRule>(&schema, "register");
+    }
+
+    #[test]
+    fn every_list_outside_the_samples_is_of_texts_and_nothing_is_a_float() {
+        let schema = Schema::new();
+        assert!(!DEFAULTS.contains("= 0.") && schema.keys().len() > 100);
+        let lists: Vec<String> = schema.keys().into_iter().filter(|key| schema.kind(key) == Some(Kind::List)).collect();
+        assert_eq!(lists, ["consent.inert", "consent.notices", "consent.tiers", "mail.templates", "proxy.trusted"]);
+    }
+
+    #[test]
+    fn text_stays_text_and_a_number_is_a_number() {
+        let schema = Schema::new();
+        for text in ["007", "1e5", "12e34567", "true", "\"quoted\"", "", " padded ", "[1]"] {
+            assert_eq!(schema.value("store.password", text), Ok(Value::from(text)));
+        }
+        assert_eq!(schema.value("server.workers", "2"), Ok(Value::from(2)));
+        for text in ["1.5", "true", "\"2\"", "", "2 # two", "two", "007"] {
+            assert!(schema.value("server.workers", text).is_err() || text == "2 # two", "{text}");
+        }
+        assert_eq!(schema.value("mail.enabled", "true"), Ok(Value::from(true)));
+        for text in ["1", "yes", "TRUE", "\"true\""] {
+            assert!(schema.value("mail.enabled", text).is_err(), "{text}");
+        }
+        let two = Value::from(vec!["a", "b"]);
+        for text in ["a,b", " a , b ", "[\"a\", \"b\"]"] {
+            assert_eq!(schema.value("mail.templates", text), Ok(two.clone()), "{text}");
+        }
+        assert_eq!(schema.value("mail.templates", ""), Ok(Value::Array(Vec::new())));
+        assert!(schema.value("profiles", "pages.example").is_err());
+    }
+}
