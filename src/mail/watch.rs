@@ -33,6 +33,8 @@ struct Trace {
     opened: [Option<Millis>; 2],
     /// The last links followed: a hash of each, and when.
     links: [Option<(u64, Millis)>; BURST_LINKS],
+    /// The same of links with who followed them, as counted: a person's click is no repetition of software's.
+    clicked: [Option<(u64, Millis)>; BURST_LINKS],
     /// Not there for a person.
     software_until: Option<Millis>,
 }
@@ -87,14 +89,19 @@ impl Watch {
         (!again).then_some(reader)
     }
 
-    /// Holds a click back until it is known whether others follow.
+    /// Holds a click back until it is known whether others follow. The same link again is the same click, unless through a proxy.
     pub fn clicks(&self, sender: Sender, mut event: MailEvent, at: Millis) {
         let link = first_bytes(&blake3::keyed_hash(&self.key, event.link.as_bytes()));
+        let is_machine = u64::from(event.reader == Reader::Machine);
         let mut state = self.lock();
         let mut found_out = false;
         if let Some(trace) = state.trace(sender, at) {
             let before = trace.is_software(at);
-            trace.follow(link, at);
+            remember(&mut trace.links, link, at);
+            let again = remember(&mut trace.clicked, link ^ is_machine, at).is_some_and(|last| at - last < RESEND);
+            if again && event.reader != Reader::Proxied {
+                return;
+            }
             if *event.link == *TRAP || trace.is_burst(at) {
                 trace.software_until = Some(at + SOFTWARE);
             }
@@ -128,17 +135,18 @@ impl Trace {
         self.software_until.is_some_and(|until| at < until)
     }
 
-    fn follow(&mut self, link: u64, at: Millis) {
-        let known = |slot: &Option<(u64, Millis)>| slot.is_some_and(|(other, _)| other == link);
-        let oldest = |slot: &Option<(u64, Millis)>| slot.map_or(Millis::MIN, |(_, at)| at);
-        let place = self.links.iter().position(known);
-        let place = place.or_else(|| (0..BURST_LINKS).min_by_key(|place| oldest(&self.links[*place])));
-        self.links[place.unwrap_or(0)] = Some((link, at));
-    }
-
     fn is_burst(&self, at: Millis) -> bool {
         self.links.iter().all(|slot| slot.is_some_and(|(_, followed)| at - followed <= BURST))
     }
+}
+
+/// Puts a link in place of itself or of the oldest one, and gives when it was there before.
+fn remember(slots: &mut [Option<(u64, Millis)>; BURST_LINKS], link: u64, at: Millis) -> Option<Millis> {
+    let oldest = |slot: &Option<(u64, Millis)>| slot.map_or(Millis::MIN, |(_, at)| at);
+    let place = slots.iter().position(|slot| slot.is_some_and(|(other, _)| other == link));
+    let place = place.or_else(|| (0..BURST_LINKS).min_by_key(|place| oldest(&slots[*place]))).unwrap_or(0);
+    let before = slots[place].replace((link, at));
+    before.filter(|(other, _)| *other == link).map(|(_, at)| at)
 }
 
 impl State {

@@ -203,11 +203,29 @@ fn clicks_are_counted_by_link_and_their_rate_is_of_people() {
 }
 
 #[test]
+fn a_link_followed_twice_at_once_is_one_click() {
+    let server = start(&[]);
+    let mut client = server.client();
+    let links = ["start", "shop"].map(|name| link(name, TARGET));
+    // A double click, both links, and the first once more when five seconds are over.
+    for (path, later) in [(&links[0], 0), (&links[0], 300), (&links[1], 4_000), (&links[0], 4_900), (&links[0], 10_000)]
+    {
+        for person in persons(0..20) {
+            assert_eq!(load(&mut client, path, (&person, PERSON), later, &[]).status, 302);
+        }
+    }
+    let row = &report(&server)["templates"][0];
+    let expected =
+        json!([{"link": "shop", "clicks": classes(20, 0, 0)}, {"link": "start", "clicks": classes(40, 0, 0)}]);
+    assert_eq!((&row["clicks"], &row["links"]), (&classes(60, 0, 0), &expected));
+}
+
+#[test]
 fn whoever_follows_three_links_in_two_seconds_or_the_trap_is_software() {
     let server = start(&[]);
     let mut client = server.client();
     let links = ["a", "b", "c"].map(|name| link(name, TARGET));
-    for people in 0..4 {
+    for people in 0..6 {
         let (of, began) = (|n: u8| format!("198.51.{n}.{people}"), 120_000 * people);
         let mut load = |path: &str, n: u8, later: i64| {
             load(&mut client, path, (&of(n), PERSON), began + later, &[]);
@@ -218,7 +236,7 @@ fn whoever_follows_three_links_in_two_seconds_or_the_trap_is_software() {
         }
         // What it does next is software's as well; another mail program at another address is somebody else.
         load(&pixel(), 1, 10_000);
-        // One link three times; and three links, but at a reader's pace.
+        // One link three times, which is once; and three links, but at a reader's pace.
         (0..3).for_each(|time| load(&links[0], 3, 15_000 + 100 * time));
         for (place, path) in links.iter().enumerate() {
             load(path, 2, 20_000 + 1_100 * place as i64);
@@ -233,7 +251,7 @@ fn whoever_follows_three_links_in_two_seconds_or_the_trap_is_software() {
     }
 
     let row = &report(&server)["templates"][0];
-    assert_eq!((&row["clicks"], &row["opens"]), (&classes(24, 0, 24), &classes(0, 0, 4)));
+    assert_eq!((&row["clicks"], &row["opens"]), (&classes(24, 0, 36), &classes(0, 0, 6)));
 }
 
 #[test]
