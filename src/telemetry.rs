@@ -81,7 +81,7 @@ const METERS: [(&str, bool, &str); 36] = [
         "Hits counted without their visitor: one consent has made limits.visitors_per_grant visitors",
     ),
     ("footfall_over_cap_values_total", true, "Texts counted as (other): a cap of distinct values is met"),
-    ("footfall_over_cap_sites_total", true, "Hits not counted: limits.sites is met"),
+    ("footfall_over_cap_sites_total", true, "Hits counted under the site (other): limits.sites is met"),
     ("footfall_over_cap_ids_total", true, "Hit ids not remembered: limits.hit_ids is met"),
     ("footfall_mails_total", true, "Openings and clicks of mails whose counts are on disk"),
     (

@@ -51,13 +51,20 @@ impl Book {
         if let Some(number) = self.numbers.get(&site) {
             return Some(*number);
         }
-        if self.sites.len() >= self.max_sites {
-            return None;
-        }
-        let number = u32::try_from(self.sites.len()).ok()?;
+        (self.numbers.len() < self.max_sites).then(|| self.add(site))
+    }
+
+    /// The number of the site under which those are counted that the day has no room for. It always has a place.
+    pub(super) fn number_of_the_rest(&mut self) -> u32 {
+        let known = self.numbers.get(&SiteId::rest()).copied();
+        known.unwrap_or_else(|| self.add(SiteId::rest()))
+    }
+
+    fn add(&mut self, site: SiteId) -> u32 {
+        let number = u32::try_from(self.sites.len()).expect("limits.sites is far below");
         self.sites.push(site);
         self.numbers.insert(site, number);
-        Some(number)
+        number
     }
 
     /// Visitors of a site who did something in the last five minutes.
@@ -147,6 +154,8 @@ mod tests {
         let held = (1..=5000).filter(|n| book.number_of(SiteId::from_u128(*n)).is_some()).count();
         assert_eq!((held, book.sites.len()), (100, 100));
         assert_eq!(book.number_of(SiteId::from_u128(100)), Some(99));
+        assert_eq!([book.number_of_the_rest(), book.number_of_the_rest()], [100, 100]);
+        assert_eq!((book.number_of(SiteId::from_u128(101)), book.number_of(SiteId::rest())), (None, Some(100)));
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub struct Overflow {
     pub grants: u64,
     /// Texts counted as `(other)`.
     pub texts: u64,
-    /// Hits not counted because the day had no room for another site.
+    /// Hits counted under the site of the rest, because the day had no room for another site.
     pub sites: u64,
     /// Hit ids not remembered.
     pub ids: u64,
@@ -136,9 +136,12 @@ impl Table {
             return;
         }
         let (number, book) = self.books.of(&event.span, &self.caps);
-        let Some(site) = book.number_of(event.site) else {
-            self.overflow.sites += 1;
-            return;
+        let (site, id) = match book.number_of(event.site) {
+            Some(number) => (number, event.site),
+            None => {
+                self.overflow.sites += 1;
+                (book.number_of_the_rest(), SiteId::rest())
+            }
         };
         let subject = match event.kind {
             Kind::View | Kind::Leave | Kind::Vital | Kind::Fault => Subject::Page,
@@ -147,7 +150,7 @@ impl Table {
         };
         let item = book.texts.intern(Scope::item(site, subject), &event.item, self.caps.items_per_site);
         if matches!(event.kind, Kind::Vital | Kind::Fault) {
-            Rows { batch: &mut self.batch, book, number, caps: &self.caps, site, id: event.site }.of_page(event, item);
+            Rows { batch: &mut self.batch, book, number, caps: &self.caps, site, id }.of_page(event, item);
             return;
         }
         let held = match &event.visitor {
@@ -166,7 +169,7 @@ impl Table {
             }
             None => Held::Nobody,
         };
-        let mut rows = Rows { batch: &mut self.batch, book, number, caps: &self.caps, site, id: event.site };
+        let mut rows = Rows { batch: &mut self.batch, book, number, caps: &self.caps, site, id };
         match held {
             Held::Yes(seen) => {
                 rows.hit(event, subject, item, Some(&seen));

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use crate::event::SiteId;
+use crate::event::{REST, SiteId};
 
 pub struct Names {
     seen: RwLock<HashSet<SiteId>>,
@@ -17,12 +17,15 @@ impl Names {
         Names { seen: RwLock::default(), fresh: Mutex::default(), most }
     }
 
-    /// `name` is asked once for each site. Beyond the cap sites stay without one.
+    /// `name` is asked once for each site. Beyond the cap sites stay without one: their hits are counted under the site of the rest.
     pub fn saw(&self, site: SiteId, name: impl FnOnce() -> Option<String>) {
         if self.seen.read().unwrap_or_else(PoisonError::into_inner).contains(&site) {
             return;
         }
         let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() == self.most && seen.insert(SiteId::rest()) {
+            self.put_back(vec![(SiteId::rest(), REST.to_owned())]);
+        }
         if seen.len() < self.most
             && seen.insert(site)
             && let Some(name) = name()
@@ -53,9 +56,9 @@ mod tests {
             names.saw(SiteId::from_u128(n), || Some(format!("site {n}")));
         }
         let taken = names.take();
-        assert_eq!(taken.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["site 1", "site 2"]);
+        assert_eq!(taken.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["site 1", "site 2", "(other)"]);
         assert_eq!(names.take(), []);
         names.put_back(taken);
-        assert_eq!(names.take().len(), 2);
+        assert_eq!(names.take().len(), 3);
     }
 }

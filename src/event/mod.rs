@@ -25,6 +25,6 @@ pub use mail::{MailAction, Reader};
 pub use problem::Problem;
 pub use raw::{Address, Agent, Caller, Detail, Ground, Hints, Kind, Payload, RawHit, Signals};
 pub use refusal::Refusal;
-pub use site::SiteId;
+pub use site::{REST, SiteId};
 pub use subject::{Dimension, NONE, OTHER, Subject, UNKNOWN};
 pub use vital::{Bucket, Metric, Rating};

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use super::OTHER;
+
 /// One counted property, usually a creator's profile. Zero is the platform: the sum over all sites.
 ///
 /// The id is 128 bits of BLAKE3 of the site's stable key (the profile's name, or the key an operator registered), so every
@@ -8,8 +10,16 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SiteId(u128);
 
+/// What the site is called under which hits are counted that `limits.sites` leaves no room for. No site can be given this name.
+pub const REST: &str = OTHER;
+
 impl SiteId {
     pub const PLATFORM: SiteId = SiteId(0);
+
+    /// The site of the sites beyond `limits.sites`.
+    pub fn rest() -> SiteId {
+        SiteId::of(REST)
+    }
 
     pub fn of(key: &str) -> SiteId {
         let mut id = [0; 16];
