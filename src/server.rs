@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::aggregate::Caps;
 use crate::clock::Clock;
-use crate::config::{Compatible, Config, Directory, Proxies, is_site_name};
+use crate::config::{Compatible, Config, Dialect, Directory, Proxies, is_site_name};
 use crate::consent::{Gate, Refusals, Withdrawn};
 use crate::disk::{self, Mended};
 use crate::enrich::{Countries, Enricher};
@@ -314,6 +314,13 @@ fn say_declared(config: &Config) {
         let products: Vec<&str> = rule.accept.iter().map(|dialect| <&str>::from(*dialect)).collect();
         let (sites, products) = (rule.sites.join(", "), products.join(", "));
         tracing::info!(%sites, %products, declared = %rule.declared, "counted without our consent cookie, on the operator's word");
+        if rule.accept.contains(&Dialect::Umami) {
+            // Its fetch asks with `credentials: "omit"` unless it is told otherwise.
+            tracing::warn!(
+                %sites,
+                "umami's tag sends no cookies by itself: without data-fetch-credentials=\"same-origin\" a refusal stored here is not seen"
+            );
+        }
     }
 }
 

@@ -80,7 +80,15 @@ impl Hosts {
         hosts
     }
 
-    /// The site of a page, by its host (lower case, no port) and cleaned path.
+    /// Whether the page is one of the site, on any of its hosts; `www.` before a host is that host.
+    pub fn is_page_of(&self, site: SiteId, host: &str, path: &str) -> bool {
+        let bare = host.strip_prefix("www.").unwrap_or(host);
+        let is_there = |host: &str| self.resolve(host, path).is_some_and(|found| found.id == site);
+        is_there(host) || is_there(bare) || is_there(&format!("www.{bare}"))
+    }
+
+    /// The site of a page, by its host (lower case, no port or root dot) and its path as it came, in its one spelling: a cleaned path
+    /// may have lost the profile's name.
     pub fn resolve<'a>(&self, host: &str, path: &'a str) -> Option<Site<'a>> {
         self.by_host.get(host)?.iter().find_map(|rule| match rule {
             Rule::Whole { id, zone } => Some(Site { id: *id, zone: *zone, path: "/" }),
@@ -152,7 +160,9 @@ impl Hosts {
             self.max_amounts.insert(id, most);
         }
         for host in &rule.hosts {
-            self.by_host.entry(host.as_str().into()).or_default().push(Rule::Whole { id, zone });
+            // Former versions took a host with the dot of the root, by which no page is looked up.
+            let host = host.strip_suffix('.').unwrap_or(host);
+            self.by_host.entry(host.into()).or_default().push(Rule::Whole { id, zone });
         }
     }
 

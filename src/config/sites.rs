@@ -90,8 +90,13 @@ fn valid_host(value: &str, _: &()) -> garde::Result {
     let ok = !value.is_empty()
         && value.len() <= 253
         && value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-[]:".contains(&b))
+        && !value.ends_with('.')
+        && (value.starts_with('[') || !value.contains(':'))
         && url::Url::parse(&format!("http://{value}/")).is_ok_and(|u| u.port().is_none());
-    if ok { Ok(()) } else { Err(garde::Error::new("must be a host in lower case without a port, such as alllinks.cc")) }
+    if ok {
+        return Ok(());
+    }
+    Err(garde::Error::new("must be a host in lower case without a port or a dot at its end, such as alllinks.cc"))
 }
 
 /// It becomes part of a header: nothing but a scheme, a host and a port.
@@ -132,6 +137,16 @@ mod tests {
         let of = |names: &[&'static str]| with_one_id(names.iter().copied(), str::len);
         assert_eq!(of(&["mia", "ann-marie", "mia", "tom", "x"]), Some(("mia", "tom")));
         assert_eq!(of(&["mia", "mia", "x"]), None);
+    }
+
+    #[test]
+    fn a_host_is_written_in_one_way() {
+        for good in ["shop.example", "[::1]", "127.0.0.1", "xn--mnchen-3ya.example"] {
+            assert!(valid_host(good, &()).is_ok(), "{good}");
+        }
+        for bad in ["shop.example.", "Shop.example", "shop.example:80", "https://shop.example", ""] {
+            assert!(valid_host(bad, &()).is_err(), "{bad}");
+        }
     }
 
     #[test]

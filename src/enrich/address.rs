@@ -8,6 +8,8 @@ use std::borrow::Cow;
 
 use url::{Host, Url};
 
+use super::text::percent_decode;
+
 /// Why a URL cannot be counted. Says nothing of the URL itself: it may hold a person.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum UrlError {
@@ -118,9 +120,28 @@ fn by_crate(url: &str) -> Result<Parts<'_>, UrlError> {
 
 /// The value of the first of `keys` that the query has, still encoded. Earlier keys win over earlier places.
 pub fn query_key<'q>(query: &'q str, keys: &[&str]) -> Option<&'q str> {
-    keys.iter().find_map(|key| {
-        query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')).filter(|value| !value.is_empty())
-    })
+    keys.iter().find_map(|key| pairs(query).find_map(|(name, value)| is_key(name, key).then_some(value)))
+}
+
+/// Names and values that are not empty, both still encoded. A `?` in the middle was meant as `&`: two queries were joined.
+pub fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split(['&', '?']).filter_map(|pair| pair.split_once('=')).filter(|(_, value)| !value.is_empty())
+}
+
+/// Whether the name is the key: in any case, encoded or not, and also where the link's `&` was escaped as HTML once or more.
+pub fn is_key(name: &str, key: &str) -> bool {
+    if name.len() < key.len() {
+        return false;
+    }
+    let decoded = match name.contains('%') {
+        true => Cow::Owned(String::from_utf8_lossy(&percent_decode(name, false)).into_owned()),
+        false => Cow::Borrowed(name),
+    };
+    let mut name = decoded.trim();
+    while let Some(rest) = name.get(..4).filter(|head| head.eq_ignore_ascii_case("amp;")).and(name.get(4..)) {
+        name = rest;
+    }
+    name.eq_ignore_ascii_case(key)
 }
 
 #[cfg(test)]
@@ -175,6 +196,18 @@ mod tests {
         assert_eq!(query_key(query, &["ref", "source"]), Some("b"));
         assert_eq!(query_key("utm_source=&ref=b", &["utm_source", "ref"]), Some("b"));
         assert_eq!(query_key("utm_sourcex=1", &["utm_source"]), None);
+        for query in [
+            "UTM_Source=b",
+            "a=1&amp;utm_source=b",
+            "a=1&amp;amp;utm_source=b",
+            "a=1&AMP;Utm_source=b",
+            "utm%5Fsource=b",
+            "a=1?utm_source=b",
+            "utm_source=&utm_source=b",
+            "utm_source=b?utm_campaign=c",
+        ] {
+            assert_eq!(query_key(query, &["utm_source"]), Some("b"), "{query}");
+        }
     }
 
     proptest! {

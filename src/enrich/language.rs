@@ -13,6 +13,9 @@ static CODES: Codes = Codes::new(
     b'a',
 );
 
+/// Codes that were replaced by others, and are still sent.
+const FORMER: [(&str, &str); 6] = [("in", "id"), ("iw", "he"), ("ji", "yi"), ("jw", "jv"), ("mo", "ro"), ("sh", "sr")];
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Language(&'static str);
 
@@ -23,8 +26,11 @@ impl Language {
     /// From `Accept-Language`.
     pub fn of(accept: Option<&str>) -> Language {
         let Some(accept) = accept.map(str::trim).filter(|accept| !accept.is_empty()) else { return Language::UNKNOWN };
-        let primary = accept.split([',', ';', '-', ' ', '\t']).next().unwrap_or("");
-        let found = CODES.find(primary).or_else(|| CODES.find(&primary.to_ascii_lowercase()));
+        let primary = accept.split([',', ';', '-', '_', ' ', '\t']).next().unwrap_or("");
+        let found = CODES.find(primary).or_else(|| {
+            let lower = primary.to_ascii_lowercase();
+            CODES.find(FORMER.iter().find(|(former, _)| *former == lower).map_or(&lower, |(_, today)| today))
+        });
         found.map_or(Language::OTHER, Language)
     }
 
@@ -50,6 +56,9 @@ mod tests {
         let cases = [
             (Some("de-DE,de;q=0.9,en;q=0.8"), "de"),
             (Some("EN-us"), "en"),
+            (Some("de_AT"), "de"),
+            (Some("iw-IL"), "he"),
+            (Some("IN"), "id"),
             (Some("ja;q=0.5, en"), "ja"),
             (Some(" fr , en"), "fr"),
             (Some("fil-PH,fil;q=0.9,en;q=0.8"), "(other)"),

@@ -1,24 +1,64 @@
 //! What a click was on: the link's id, or where it leads.
 //!
-//! Ids are the site's own words and stay as they are. Of a target its scheme, host and cleaned path stay; of a mail address
-//! or a phone number only that it was one.
+//! Ids are the site's own words and stay as they are, in any script. Of a target its scheme, host and cleaned path stay, and what names a
+//! public thing on a known host; of a mail address or a phone number only that it was one.
 
 use std::borrow::Cow;
 
-use super::{address, path};
+use url::Url;
+
+use super::text::{ID, event_name, looks_secret};
+use super::{address, path, public};
 use crate::event::OTHER;
 
 const MOST_BYTES: usize = 512;
 
 /// Schemes whose rest is a person. They come before the ids: `tel:4917012345678` has an id's characters.
-const PEOPLE: [&str; 7] = ["mailto:", "tel:", "sms:", "callto:", "facetime:", "skype:", "whatsapp:"];
+const PEOPLE: [&str; 21] = [
+    "mailto:",
+    "tel:",
+    "sms:",
+    "smsto:",
+    "mms:",
+    "mmsto:",
+    "callto:",
+    "facetime:",
+    "facetime-audio:",
+    "skype:",
+    "whatsapp:",
+    "viber:",
+    "sgnl:",
+    "imessage:",
+    "sip:",
+    "sips:",
+    "xmpp:",
+    "threema:",
+    "weixin:",
+    "zoommtg:",
+    "msteams:",
+];
 
-pub fn link(name: &str) -> Cow<'_, str> {
+/// Schemes that lead nowhere else, or hold what they lead to.
+const NOWHERE: [&str; 10] =
+    ["javascript", "data", "blob", "file", "about", "vbscript", "view-source", "filesystem", "chrome", "resource"];
+
+/// `profile` gives how many bytes at the start of a page's path name a site, of host and path: a public name, which stays as it is.
+pub fn link(name: &str, profile: impl Fn(&str, &str) -> usize) -> Cow<'_, str> {
+    let name = name.trim();
     let starts_with = |scheme: &&str| name.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
     if let Some(scheme) = PEOPLE.into_iter().find(starts_with) {
         return Cow::Borrowed(scheme);
     }
-    if is_id(name) { Cow::Borrowed(name) } else { target(name).map_or(Cow::Borrowed(OTHER), Cow::Owned) }
+    if is_id(name) {
+        return Cow::Borrowed(name);
+    }
+    let target = match scheme(name) {
+        Some("http" | "https") => target(name, profile),
+        Some(_) => of_app(name),
+        None if is_address(name) => None,
+        None => return event_name(name),
+    };
+    target.filter(|target| target.len() <= MOST_BYTES).map_or(Cow::Borrowed(OTHER), Cow::Owned)
 }
 
 fn is_id(name: &str) -> bool {
@@ -26,18 +66,72 @@ fn is_id(name: &str) -> bool {
     matches!(name.len(), 1..=64) && name.bytes().all(plain)
 }
 
-fn target(url: &str) -> Option<String> {
+/// `http` of `HTTP://…`; `None` for what is a name: `Tickets: Berlin`.
+fn scheme(name: &str) -> Option<&str> {
+    let (scheme, rest) = name.split_once(':')?;
+    let is_scheme = scheme.len() > 1
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'.' | b'-'));
+    let leads =
+        rest.starts_with('/') || (rest.contains(['/', '?', '(', '@', ',']) && !rest.contains(char::is_whitespace));
+    let web = ["http", "https"].into_iter().find(|web| scheme.eq_ignore_ascii_case(web));
+    (is_scheme && (leads || web.is_some())).then(|| web.unwrap_or(scheme))
+}
+
+/// A path, or a query that brings values: no name anybody gave.
+fn is_address(name: &str) -> bool {
+    name.starts_with('/') || name.split_once(['?', '#']).is_some_and(|(_, rest)| rest.contains('='))
+}
+
+fn target(url: &str, profile: impl Fn(&str, &str) -> usize) -> Option<String> {
     let parts = address::split(url).ok()?;
     let scheme = if parts.https { "https" } else { "http" };
-    let path = path::clean(&parts.path);
-    let target = format!("{scheme}://{}{path}", parts.host);
-    (path.starts_with('/') && target.len() <= MOST_BYTES).then_some(target)
+    if let Some(thing) = public::thing(&parts.host, &parts.path, parts.query.as_deref()) {
+        return Some(format!("{scheme}://{}{thing}", parts.host));
+    }
+    let spelled = path::spell(parts.path);
+    let path = path::clean_below(&spelled, profile(&parts.host, &spelled));
+    path.starts_with('/').then(|| format!("{scheme}://{}{path}", parts.host))
+}
+
+/// A link that an app opens: its scheme, and what follows as of any target.
+fn of_app(link: &str) -> Option<String> {
+    let url = Url::parse(link).ok()?;
+    let scheme = url.scheme();
+    if NOWHERE.contains(&scheme) || !url.username().is_empty() || url.password().is_some() {
+        return None;
+    }
+    if url.cannot_be_a_base() {
+        let rest = if looks_secret(url.path()) || url.path().contains(|c: char| !c.is_ascii_graphic()) {
+            ID
+        } else {
+            url.path()
+        };
+        return Some(format!("{scheme}:{rest}"));
+    }
+    let host = url.host_str().unwrap_or("").to_ascii_lowercase();
+    let place = format!("{scheme}://{host}");
+    let thing =
+        public::thing(&place, url.path(), url.query()).or_else(|| public::thing(&host, url.path(), url.query()));
+    let host = if looks_secret(&host) { ID } else { &host };
+    let path = thing.map_or_else(|| path::clean(url.path()), Cow::Owned);
+    match &*path {
+        "" | "/" => Some(format!("{scheme}://{host}")),
+        path => Some(format!("{scheme}://{host}{path}")).filter(|_| path.starts_with(['/', '?'])),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn link(name: &str) -> Cow<'_, str> {
+        let of_mia = |host: &str, path: &str| {
+            if host == "links.example" && path.starts_with("/u/mia123456789") { 15 } else { 0 }
+        };
+        super::link(name, of_mia)
+    }
 
     #[test]
     fn ids_stay_targets_are_cleaned_and_people_go() {
@@ -46,8 +140,10 @@ mod tests {
             ("a:b.c_d~e", "a:b.c_d~e"),
             ("https://shop.example/mug?sku=1#top", "https://shop.example/mug"),
             ("http://Music.Example:8080/album/", "http://music.example/album"),
-            ("https://music.example", "https://music.example/"),
+            ("HTTPS://music.example", "https://music.example/"),
             ("https://tickets.example/order/987654321/pdf", "https://tickets.example/order/(id)/pdf"),
+            ("https://links.example/u/mia123456789/order/987654321", "https://links.example/u/mia123456789/order/(id)"),
+            ("https://links.example/u/tom123456789", "https://links.example/u/(id)"),
             ("mailto:ann@mail.example?subject=x", "mailto:"),
             ("MailTo:ann", "mailto:"),
             ("tel:4917012345678", "tel:"),
@@ -55,7 +151,7 @@ mod tests {
             ("https://ann@shop.example/", "(other)"),
             ("javascript:alert(1)", "(other)"),
             ("/shop", "(other)"),
-            ("a b", "(other)"),
+            ("shop?token=a", "(other)"),
             ("", "(other)"),
         ];
         for (name, expected) in cases {
@@ -66,11 +162,50 @@ mod tests {
         assert_eq!(link(&format!("https://a.example/{}", "b".repeat(500))), "(other)");
     }
 
+    #[test]
+    fn a_name_somebody_chose_stays_in_any_script() {
+        for (name, expected) in [
+            ("a b", "a b"),
+            ("  Mein Café ", "Mein Café"),
+            ("Mein Cafe\u{301}", "Mein Caf\u{e9}"),
+            ("kaffee für mich", "kaffee für mich"),
+            ("🎉 Tickets: Berlin", "🎉 Tickets: Berlin"),
+            ("購入する", "購入する"),
+            ("half \u{fffd}", "half"),
+            ("ann@mail.example", "(other)"),
+            ("call 0049123456789", "(other)"),
+        ] {
+            assert_eq!(link(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_link_into_an_app_is_what_it_is_and_no_person() {
+        for (name, expected) in [
+            ("spotify:track:1", "spotify:track:1"),
+            ("whatsapp://send?text=x", "whatsapp:"),
+            ("sms:+491", "sms:"),
+            ("viber://chat?number=%2B491", "viber:"),
+            ("tg://resolve?domain=mia", "tg://resolve?domain=mia"),
+            ("tg://resolve?phone=491701234567", "tg://resolve"),
+            ("market://details?id=org.example.app&referrer=x", "market://details?id=org.example.app"),
+            ("itms-apps://apps.apple.com/app/id1234567890", "itms-apps://apps.apple.com/app/id1234567890"),
+            ("fb://profile/100001234567890", "fb://profile/(id)"),
+            ("geo:52.5,13.4", "geo:52.5,13.4"),
+            ("data:text/html,x", "(other)"),
+            ("blob:https://a.example/x", "(other)"),
+            ("app://ann:secret@host/x", "(other)"),
+        ] {
+            assert_eq!(link(name), expected, "{name}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn no_link_holds_a_query_or_a_mailbox(name in ".{0,100}|(https?://|mailto:|tel:)[ -~]{0,100}") {
+        fn no_link_holds_a_query_or_a_mailbox(name in ".{0,100}|(https?://|mailto:|tel:|app://|x:)[ -~]{0,100}") {
             let link = link(&name);
-            prop_assert!(!link.is_empty() && link.len() <= 512 && !link.contains(['?', '#']));
+            prop_assert!(!link.is_empty() && link.len() <= 512);
+            prop_assert!(!link.contains("://") || !link.contains(['?', '#']), "{}", link);
             prop_assert!(!path::holds_a_mailbox(&link));
         }
     }

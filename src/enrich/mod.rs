@@ -13,6 +13,7 @@ mod language;
 mod link;
 mod page;
 mod path;
+mod public;
 mod source;
 mod sources;
 mod text;
@@ -97,5 +98,7 @@ impl Enricher {
     }
 }
 
+#[cfg(test)]
+mod spelling;
 #[cfg(test)]
 mod tests;

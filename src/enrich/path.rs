@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::text::{ID, is_hidden, looks_secret, percent_decode};
+use super::text::{ID, composed, is_hidden, looks_secret, percent_decode};
 use crate::event::OTHER;
 
 const MOST_BYTES: usize = 512;
@@ -16,21 +16,41 @@ pub fn clean(raw: &str) -> Cow<'_, str> {
     if raw.is_empty() {
         return Cow::Borrowed("/");
     }
-    if is_clean(raw) { Cow::Borrowed(raw) } else { rewrite(raw).map_or(Cow::Borrowed(OTHER), Cow::Owned) }
+    if raw.len() <= MOST_BYTES && is_plain(raw, tells) {
+        return Cow::Borrowed(raw);
+    }
+    let cleaned = rewrite(raw, true);
+    if cleaned.len() <= MOST_BYTES { Cow::Owned(cleaned) } else { Cow::Borrowed(OTHER) }
 }
 
-/// [`clean`], keeping the owned text of the slow way.
-pub fn clean_cow(raw: Cow<'_, str>) -> Cow<'_, str> {
+/// The one spelling of a path, with everything that [`clean`] would mark, and as long as it came. For lookups, never to be stored.
+pub fn spell(raw: Cow<'_, str>) -> Cow<'_, str> {
     match raw {
-        Cow::Borrowed(raw) => clean(raw),
-        Cow::Owned(raw) => Cow::Owned(clean(&raw).into_owned()),
+        raw if raw.is_empty() => Cow::Borrowed("/"),
+        raw if is_plain(&raw, |_| false) => raw,
+        raw => Cow::Owned(rewrite(&raw, false)),
     }
 }
 
-fn is_clean(raw: &str) -> bool {
+/// [`clean`] of a spelled path, but for the `kept` bytes at its start: they name a public thing and stay as they are.
+pub fn clean_below(spelled: &str, kept: usize) -> Cow<'_, str> {
+    if kept == 0 {
+        return clean(spelled);
+    }
+    let (kept, rest) = spelled.split_at(kept);
+    match clean(rest) {
+        _ if rest.is_empty() => Cow::Borrowed(kept),
+        rest if kept.len() + rest.len() > MOST_BYTES || rest == OTHER => Cow::Borrowed(OTHER),
+        Cow::Borrowed(_) => Cow::Borrowed(spelled),
+        Cow::Owned(rest) => Cow::Owned(format!("{kept}{rest}")),
+    }
+}
+
+/// Whether the path is in its one spelling already and none of its segments is marked.
+fn is_plain(raw: &str, is_marked: impl Fn(&str) -> bool) -> bool {
     // No early end: these are vector instructions and table look-ups, and nearly every path passes.
     let plain = raw.bytes().fold(true, |plain, b| plain & PLAIN[usize::from(b)]);
-    raw.len() <= MOST_BYTES && plain && (raw == "/" || segments_are_clean(&raw[1..]))
+    plain && raw.starts_with('/') && (raw == "/" || segments_are_plain(&raw[1..], is_marked))
 }
 
 /// A handle (`/@mia`) is a profile's public name; an `@` anywhere else is a mailbox.
@@ -38,8 +58,8 @@ fn tells(segment: &str) -> bool {
     looks_secret(segment.strip_prefix('@').unwrap_or(segment))
 }
 
-fn segments_are_clean(rest: &str) -> bool {
-    let telling = |segment: &str| segment.is_empty() || segment == "." || segment == ".." || tells(segment);
+fn segments_are_plain(rest: &str, is_marked: impl Fn(&str) -> bool) -> bool {
+    let telling = |segment: &str| segment.is_empty() || segment == "." || segment == ".." || is_marked(segment);
     let mut start = 0;
     for (at, byte) in rest.bytes().enumerate() {
         if byte == b'/' {
@@ -87,8 +107,7 @@ const fn stands_plain(b: u8) -> bool {
         )
 }
 
-/// `None` if it is too long.
-fn rewrite(raw: &str) -> Option<String> {
+fn rewrite(raw: &str, marks: bool) -> String {
     let mut kept: Vec<&str> = Vec::new();
     for segment in raw.split('/').skip(1) {
         match dots(segment) {
@@ -102,15 +121,12 @@ fn rewrite(raw: &str) -> Option<String> {
     let mut out = String::with_capacity(raw.len());
     for segment in kept.into_iter().filter(|segment| !segment.is_empty()) {
         out.push('/');
-        write_segment(segment, &mut out);
-        if out.len() > MOST_BYTES {
-            return None;
-        }
+        write_segment(segment, marks, &mut out);
     }
     if out.is_empty() {
         out.push('/');
     }
-    Some(out)
+    out
 }
 
 /// How many dots the segment is, plain or encoded; 0 if it is anything else.
@@ -133,12 +149,13 @@ fn dots(segment: &str) -> u8 {
     count
 }
 
-fn write_segment(segment: &str, out: &mut String) {
+fn write_segment(segment: &str, marks: bool, out: &mut String) {
     let Ok(text) = String::from_utf8(percent_decode(segment, false)) else { return out.push_str(OTHER) };
+    let text = composed(text.into());
     if text.contains(is_hidden) {
         return out.push_str(OTHER);
     }
-    if tells(&text) {
+    if marks && tells(&text) {
         return out.push_str(ID);
     }
     for c in text.chars() {
@@ -177,6 +194,8 @@ mod tests {
             ("/%7Emia", "/~mia"),
             ("/caf%C3%A9", "/caf\u{e9}"),
             ("/caf\u{e9}", "/caf\u{e9}"),
+            ("/cafe\u{301}", "/caf\u{e9}"),
+            ("/cafe%CC%81", "/caf\u{e9}"),
             ("/a%20b", "/a%20b"),
             ("/a b", "/a%20b"),
             ("/a%2fb", "/a%2Fb"),
@@ -220,7 +239,43 @@ mod tests {
         assert_eq!(clean(&format!("/{}", "%C3%A9".repeat(256))), "(other)");
     }
 
+    #[test]
+    fn a_lookup_path_is_spelled_alike_and_nothing_in_it_is_marked() {
+        for (raw, expected) in [
+            ("", "/"),
+            ("/u/%6Dia123456789/", "/u/mia123456789"),
+            ("/u//x/../a1b2c3d4e5f6a7b8c9d0/b", "/u/a1b2c3d4e5f6a7b8c9d0/b"),
+            ("/u/lauraandthomaswedding2026", "/u/lauraandthomaswedding2026"),
+        ] {
+            assert_eq!(spell(raw.into()), expected, "{raw}");
+        }
+        let long = format!("/{}", "a".repeat(2000));
+        assert_eq!(spell(long.as_str().into()), long);
+    }
+
+    #[test]
+    fn what_names_a_site_is_kept_and_what_lies_below_it_is_cleaned() {
+        let kept = "/u/mia123456789".len();
+        for (spelled, expected) in [
+            ("/u/mia123456789", "/u/mia123456789"),
+            ("/u/mia123456789/shop", "/u/mia123456789/shop"),
+            ("/u/mia123456789/order/987654321", "/u/mia123456789/order/(id)"),
+            ("/u/mia123456789/ann@mail.example/x", "/u/mia123456789/(id)/x"),
+        ] {
+            assert_eq!(clean_below(spelled, kept), expected);
+        }
+        assert_eq!(clean_below(&format!("/u/mia123456789/{}", "a".repeat(500)), kept), "(other)");
+        assert_eq!(clean_below("/a/123456789", 0), "/a/(id)");
+    }
+
     proptest! {
+        #[test]
+        fn cleaning_the_spelled_path_is_cleaning_the_path(raw in "(/([ -~]{0,30}|.{0,10}|%[0-9a-fA-F]{2}|\\.\\.|%2e){0,3}){0,8}") {
+            let spelled = spell(raw.as_str().into()).into_owned();
+            prop_assert_eq!(clean(&spelled).into_owned(), clean(&raw).into_owned());
+            prop_assert_eq!(spell(spelled.as_str().into()).into_owned(), spelled.clone());
+        }
+
         #[test]
         fn a_clean_path_is_short_printable_nobody_and_stays_as_it_is(raw in "(/([ -~]{0,30}|.{0,10}|%[0-9a-fA-F]{2}|\\.\\.|%2e){0,3}){0,8}") {
             let path = clean(&raw).into_owned();

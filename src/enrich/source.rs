@@ -32,13 +32,15 @@ impl Source {
         }
     }
 
-    /// The page's tag wins, then a listed referrer, then the app whose browser it is, then the referrer's host.
+    /// The page's tag wins, then a listed referrer, then the app whose browser it is, then the referrer's host, then the ad that was clicked:
+    /// its mark stays in an address that is handed on.
     pub fn of(page: &Page<'_>, referrer: &str, app: Option<Listed>) -> Source {
         if let Some(source) = page.source_key().and_then(tagged) {
             return source;
         }
         match (referred(page.host(), referrer), app) {
             (Source::Listed(listed), _) | (_, Some(listed)) => Source::Listed(listed),
+            (Source::Direct, None) => page.clicked_ad().map_or(Source::Direct, Source::Listed),
             (source, None) => source,
         }
     }
@@ -145,6 +147,25 @@ mod tests {
         ];
         for (referrer, expected) in cases {
             assert_eq!(source("", referrer, None), expected, "{referrer}");
+        }
+    }
+
+    #[test]
+    fn a_clicked_ad_is_the_source_of_a_visit_nobody_else_sent() {
+        for (query, referrer, expected) in [
+            ("gclid=abc", "", "Google"),
+            ("x=1&GBRAID=abc", "", "Google"),
+            ("fbclid=abc", "", "Facebook"),
+            ("ttclid=abc", "", "TikTok"),
+            ("msclkid=abc", "", "Bing"),
+            ("a=1&amp;twclid=abc", "", "X"),
+            ("gclid=", "", "(direct)"),
+            ("gclidx=1", "", "(direct)"),
+            ("fbclid=abc", "https://www.instagram.com/", "Instagram"),
+            ("fbclid=abc", "https://fern-blog.example/", "fern-blog.example"),
+            ("gclid=abc&utm_source=fern", "", "fern"),
+        ] {
+            assert_eq!(source(query, referrer, None), expected, "{query} {referrer}");
         }
     }
 

@@ -9,6 +9,8 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use hashbrown::HashMap;
 use serde::Deserialize;
 
+use super::address::is_key;
+
 /// One source of the list. Two bytes, so that it can ride in every client.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Listed(u16);
@@ -42,6 +44,9 @@ struct Entry {
     /// What `utm_source` may say instead of the name.
     #[serde(default)]
     tags: Vec<String>,
+    /// Names of the keys that its ads add to the address they lead to, in small letters.
+    #[serde(default)]
+    click_ids: Vec<String>,
     /// Android packages, as in `android-app://…` referrers.
     #[serde(default)]
     apps: Vec<String>,
@@ -62,6 +67,7 @@ pub struct Sources {
     hosts: HashMap<Box<str>, Listed>,
     tags: HashMap<Box<str>, Listed>,
     apps: HashMap<Box<str>, Listed>,
+    click_ids: Vec<(Box<str>, Listed)>,
     tokens: AhoCorasick,
     token_of: Vec<Listed>,
 }
@@ -98,6 +104,11 @@ impl Sources {
         self.tags.get(tag).copied()
     }
 
+    /// By the name of a query's key, still encoded.
+    pub fn click_id(&self, name: &str) -> Option<Listed> {
+        self.click_ids.iter().find_map(|(known, listed)| is_key(name, known).then_some(*listed))
+    }
+
     pub fn app(&self, package: &str) -> Option<Listed> {
         self.apps.get(package).copied()
     }
@@ -122,6 +133,7 @@ fn build(file: File) -> Sources {
         hosts: HashMap::new(),
         tags: HashMap::new(),
         apps: HashMap::new(),
+        click_ids: Vec::new(),
         tokens: AhoCorasick::new([""; 0]).expect("no pattern is no work"),
         token_of: Vec::new(),
     };
@@ -137,6 +149,7 @@ fn build(file: File) -> Sources {
         entry.hosts.into_iter().for_each(|host| put(|s| &mut s.hosts, host));
         entry.tags.into_iter().chain([entry.name.to_lowercase()]).for_each(|tag| put(|s| &mut s.tags, tag));
         entry.apps.into_iter().for_each(|app| put(|s| &mut s.apps, app));
+        sources.click_ids.extend(entry.click_ids.into_iter().map(|key| (key.into(), listed)));
         sources.token_of.extend(entry.tokens.iter().map(|_| listed));
         tokens.extend(entry.tokens);
         sources.entries.push((entry.name.into(), entry.group));

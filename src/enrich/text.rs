@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use icu_normalizer::ComposingNormalizerBorrowed;
+
 use crate::event::OTHER;
 
 /// Stands for a piece that looks like a person or a secret.
@@ -84,6 +86,17 @@ pub fn is_hidden(c: char) -> bool {
         || (!c.is_ascii() && c.is_whitespace())
 }
 
+/// One spelling of letters that can be written in two ways (NFC): `e` and an accent are `é`.
+pub fn composed(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return text;
+    }
+    match text {
+        Cow::Borrowed(text) => ComposingNormalizerBorrowed::new_nfc().normalize(text),
+        Cow::Owned(text) => Cow::Owned(ComposingNormalizerBorrowed::new_nfc().normalize(&text).into_owned()),
+    }
+}
+
 /// `%XX` becomes its byte; a `%` without two hex digits stays. Bytes, because what comes out need not be UTF-8.
 pub fn percent_decode(text: &str, plus_is_space: bool) -> Vec<u8> {
     let bytes = text.as_bytes();
@@ -107,30 +120,62 @@ pub fn percent_decode(text: &str, plus_is_space: bool) -> Vec<u8> {
 
 /// The value of a query's key: decoded, trimmed, lower case. `None` if nothing is left of it.
 pub fn query_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
+    let value = decoded(raw)?;
+    Some(if looks_secret(&value) {
+        Cow::Borrowed(ID)
+    } else if value.chars().count() > most_chars || value.contains(is_foreign) || is_mark(&value) {
+        Cow::Borrowed(OTHER)
+    } else {
+        value
+    })
+}
+
+/// The same for a campaign. Ad systems name theirs by long numbers, which are the same for everybody who clicks, and people put `&` and
+/// `<` into names; what looks like a mailbox, a phone number or a random token is marked all the same.
+pub fn campaign_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
+    let value = decoded(raw)?;
+    let foreign = |c: char| is_foreign(c) && !matches!(c, '&' | '<' | '>' | '"');
+    Some(if names_somebody(&value) {
+        Cow::Borrowed(ID)
+    } else if value.chars().count() > most_chars || value.contains(foreign) || holds_markup(&value) || is_mark(&value) {
+        Cow::Borrowed(OTHER)
+    } else {
+        value
+    })
+}
+
+/// Changes between letters and digits within a run, from which on it is a random token: `fallsale2025letter` has two.
+const TOKEN_CHANGES: usize = 3;
+
+fn names_somebody(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let is_phone = digits >= DIGIT_RUN && text.as_bytes().windows(2).any(|w| w[0] == b'+' && w[1].is_ascii_digit());
+    let runs = text.as_bytes().split(|b| !b.is_ascii_alphanumeric()).filter(|run| run.len() >= TOKEN_RUN);
+    let changes = |run: &[u8]| run.windows(2).filter(|w| w[0].is_ascii_digit() != w[1].is_ascii_digit()).count();
+    names_a_mailbox(text) || is_phone || holds_uuid(text.as_bytes()) || runs.map(changes).any(|n| n >= TOKEN_CHANGES)
+}
+
+/// A tag, or the beginning of one; `under<30` is none.
+fn holds_markup(text: &str) -> bool {
+    text.as_bytes()
+        .windows(2)
+        .any(|w| w[0] == b'<' && (w[1].is_ascii_alphabetic() || matches!(w[1], b'/' | b'!' | b'?')))
+}
+
+fn decoded(raw: &str) -> Option<Cow<'_, str>> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
     let value: Cow<'_, str> = if raw.bytes().all(plain) {
         Cow::Borrowed(raw)
     } else {
         let Ok(text) = String::from_utf8(percent_decode(raw, true)) else { return Some(Cow::Borrowed(OTHER)) };
-        Cow::Owned(text.trim().to_lowercase())
+        composed(Cow::Owned(text.trim().to_lowercase()))
     };
-    match value.is_empty() {
-        true => None,
-        false => Some(short_or_marked(value, most_chars)),
-    }
+    (!value.is_empty()).then_some(value)
 }
 
-/// The value itself, or the mark of why it cannot be kept. What belongs to markup and queries is not part of a name.
-fn short_or_marked(value: Cow<'_, str>, most_chars: usize) -> Cow<'_, str> {
-    let foreign =
-        |c: char| is_hidden(c) || matches!(c, '?' | '#' | '=' | '&' | '<' | '>' | '"' | '\\' | '`' | '{' | '}');
-    if looks_secret(&value) {
-        Cow::Borrowed(ID)
-    } else if value.chars().count() > most_chars || value.contains(foreign) || is_mark(&value) {
-        Cow::Borrowed(OTHER)
-    } else {
-        value
-    }
+/// What belongs to markup and queries is not part of a name.
+fn is_foreign(c: char) -> bool {
+    is_hidden(c) || matches!(c, '?' | '#' | '=' | '&' | '<' | '>' | '"' | '\\' | '`' | '{' | '}')
 }
 
 /// `(other)`, `(direct)` and their like are ours to give.
@@ -138,11 +183,18 @@ fn is_mark(value: &str) -> bool {
     value.starts_with('(') && value.ends_with(')')
 }
 
-/// The name of an event: trimmed, printable, at most 64 characters, nobody's address and no token.
+/// Stands for half a character in what a browser sends.
+const BROKEN: char = '\u{fffd}';
+
+/// The name of an event: trimmed, printable, at most 64 characters, nobody's address and no token. Half characters go.
 pub fn event_name(name: &str) -> Cow<'_, str> {
-    let name = name.trim();
-    let kept = !name.is_empty() && name.chars().count() <= 64 && !name.contains(is_hidden) && !looks_secret(name);
-    Cow::Borrowed(if kept { name } else { OTHER })
+    let name = match name.contains(BROKEN) {
+        true => Cow::Owned(name.replace(BROKEN, "").trim().to_owned()),
+        false => Cow::Borrowed(name.trim()),
+    };
+    let name = composed(name);
+    let kept = !name.is_empty() && name.chars().count() <= 64 && !name.contains(is_hidden) && !looks_secret(&name);
+    if kept { name } else { Cow::Borrowed(OTHER) }
 }
 
 #[cfg(test)]
@@ -206,9 +258,35 @@ mod tests {
     }
 
     #[test]
+    fn a_campaign_may_be_a_number_and_nobody() {
+        let long = "a".repeat(101);
+        for (raw, expected) in [
+            ("1852178840426754", "1852178840426754"),
+            ("%E5%A4%8F%E5%AD%A320251222115017", "夏季20251222115017"),
+            ("Q%26A%20week", "q&a week"),
+            ("under%3C30", "under<30"),
+            ("fallsale2025newsletter", "fallsale2025newsletter"),
+            ("cafe%CC%81", "caf\u{e9}"),
+            ("ann%40mail.example", "(id)"),
+            ("%2B4917012345678", "(id)"),
+            ("a1b2c3d4e5f6a7b8c9d0", "(id)"),
+            ("0b9e1c9a-3d5f-4c7e-9a1b-2f3e4d5c6b7a", "(id)"),
+            ("5f4dcc3b5aa765d61d8327deb882cf99", "(id)"),
+            ("%3Cscript%3E", "(other)"),
+            ("a%3Fb%3Dc", "(other)"),
+            ("{{campaign.name}}", "(other)"),
+            (&long, "(other)"),
+        ] {
+            assert_eq!(campaign_value(raw, 100).as_deref(), Some(expected), "{raw}");
+        }
+    }
+
+    #[test]
     fn an_event_name_is_trimmed_printable_and_nobody() {
         assert_eq!(event_name("  Sign up  "), "Sign up");
         assert_eq!(event_name(&"ab ".repeat(21)), "ab ".repeat(21).trim());
+        assert_eq!(event_name("share \u{fffd}"), "share");
+        assert_eq!(event_name("Cafe\u{301}"), "Caf\u{e9}");
         for bad in ["", "  ", "a\nb", "ann@mail.example", "order 123456789", &"ab ".repeat(22), "\u{202e}x"] {
             assert_eq!(event_name(bad), "(other)", "{bad:?}");
         }
@@ -217,7 +295,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_value_is_long_hidden_or_somebody(raw in ".{0,200}|[ -~]{0,200}") {
-            for value in [query_value(&raw, 100), Some(event_name(&raw))].into_iter().flatten() {
+            for value in [query_value(&raw, 100), campaign_value(&raw, 100), Some(event_name(&raw))].into_iter().flatten() {
                 prop_assert!(value.chars().count() <= 100 && !value.is_empty());
                 prop_assert!(!value.contains('@') && !value.contains(is_hidden));
             }

@@ -54,11 +54,11 @@ impl<'a> Agent<'a> {
 /// What the browser said about being counted, already read by the rules of the two standards.
 #[derive(Default)]
 pub struct Signals {
-    /// An exact `Sec-GPC: 1` among the fields.
+    /// An exact `Sec-GPC: 1` among the fields, or among several in one.
     pub gpc: bool,
     /// A `DNT` whose first character is 1.
     pub dnt: bool,
-    /// Fetched before anybody asked to see it (`Sec-Purpose`, `Purpose`, `X-Moz`).
+    /// Fetched before anybody asked to see it (`Sec-Purpose`, `Purpose`, `X-Purpose`, `X-Moz`).
     pub prefetch: bool,
 }
 
@@ -150,6 +150,21 @@ impl<'a> Payload<'a> {
             engaged_ms: 0,
             passive: false,
             webdriver: false,
+        }
+    }
+
+    /// The same, holding its own text.
+    pub fn into_owned(self) -> Payload<'static> {
+        Payload {
+            kind: self.kind,
+            url: Cow::Owned(self.url.into_owned()),
+            referrer: Cow::Owned(self.referrer.into_owned()),
+            name: Cow::Owned(self.name.into_owned()),
+            detail: self.detail,
+            id: self.id,
+            engaged_ms: self.engaged_ms,
+            passive: self.passive,
+            webdriver: self.webdriver,
         }
     }
 }

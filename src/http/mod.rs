@@ -29,6 +29,22 @@ pub fn without_port(authority: &str) -> &str {
     }
 }
 
+/// `host:8080` -> `host`, and without the dot of the root that a host may end in.
+pub fn host_name(authority: &str) -> &str {
+    let host = without_port(authority);
+    host.strip_suffix('.').filter(|host| !host.is_empty()).unwrap_or(host)
+}
+
+/// The host the browser asked, in an `X-Forwarded-Host`: each proxy adds the one it was asked for at the end.
+pub fn first_host(list: &str) -> Option<&str> {
+    list.split(',').map(str::trim).find(|host| !host.is_empty())
+}
+
+/// Whether a field that may be a list of several says so in any of them: proxies join lines of one name by commas.
+pub fn any_of(field: &[u8], is: impl Fn(&[u8]) -> bool) -> bool {
+    field.split(|b| *b == b',').any(is)
+}
+
 /// A field's text; `None` where it is not UTF-8.
 pub fn text(value: &actix_web::http::header::HeaderValue) -> Option<&str> {
     std::str::from_utf8(value.as_bytes()).ok()

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use actix_web::HttpRequest;
 use actix_web::http::header::{COOKIE, HOST, HeaderName, ORIGIN};
 
-use super::text;
+use super::{any_of, first_host, host_name, text, without_port};
 use crate::config::Proxies;
 use crate::event::{Address, Cookies, Signals};
 
@@ -20,7 +20,7 @@ impl Origins {
         let fetched = field(request, "sec-fetch-site");
         let origin = request.headers().get(ORIGIN).map(|value| text(value).unwrap_or("null"));
         let of_page = origin.map(|origin| origin.split_once("://").map_or("", |(_, host)| host));
-        let same_host = of_page.map(|host| !host.is_empty() && host.eq_ignore_ascii_case(self.host(request)));
+        let same_host = of_page.map(|host| !host.is_empty() && is_same(host, self.host(request)));
         match (fetched, same_host) {
             (None, None) | (_, Some(false)) => false,
             (Some(site), _) => site == "same-origin",
@@ -30,8 +30,11 @@ impl Origins {
 
     /// The host the visitor's browser asked, with its port.
     pub fn host<'r>(&self, request: &'r HttpRequest) -> &'r str {
-        let forwarded = field(request, "x-forwarded-host").filter(|_| self.0.trusts(peer(request)));
-        forwarded.or_else(|| request.headers().get(HOST).and_then(text)).unwrap_or("")
+        let forwarded = field(request, "x-forwarded-host").and_then(first_host);
+        forwarded
+            .filter(|_| self.0.trusts(peer(request)))
+            .or_else(|| request.headers().get(HOST).and_then(text))
+            .unwrap_or("")
     }
 
     pub fn address(&self, request: &HttpRequest) -> Address {
@@ -41,7 +44,7 @@ impl Origins {
 
     pub fn signals(request: &HttpRequest) -> Signals {
         let any = |name: &'static str, is: fn(&[u8]) -> bool| {
-            request.headers().get_all(name).any(|value| is(value.as_bytes()))
+            request.headers().get_all(name).any(|value| any_of(value.as_bytes(), is))
         };
         Signals { gpc: any("sec-gpc", Signals::is_gpc), dnt: any("dnt", Signals::is_dnt), prefetch: false }
     }
@@ -51,6 +54,12 @@ impl Origins {
         request.headers().get_all(COOKIE).for_each(|line| cookies.add(line.as_bytes()));
         cookies
     }
+}
+
+/// Host and port of both; a host may end in the dot of the root.
+fn is_same(one: &str, other: &str) -> bool {
+    let port = |authority: &str| authority[without_port(authority).len()..].to_owned();
+    host_name(one).eq_ignore_ascii_case(host_name(other)) && port(one) == port(other)
 }
 
 fn field<'r>(request: &'r HttpRequest, name: &'static str) -> Option<&'r str> {
@@ -80,6 +89,8 @@ mod tests {
             (&[("sec-fetch-site", "none")], false),
             (&[("sec-fetch-site", "same-origin"), ("origin", "null")], false),
             (&[("origin", "https://a.test.b.test")], false),
+            (&[("origin", "https://a.test.")], true),
+            (&[("origin", "https://A.test.:8443")], false),
             (&[("origin", "https://a.test:8443")], false),
             (&[("origin", "a.test")], false),
             (&[], false),

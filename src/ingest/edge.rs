@@ -13,7 +13,7 @@ use crate::config::{Compatible, Config, Dialect, Directory, Hosts, Proxies, Site
 use crate::consent::{Gate, expired};
 use crate::enrich::{Client, Enricher, Page, UrlError, event_name, link};
 use crate::event::{Address, Caller, Detail, Ground, Kind, Payload, Problem, RawHit, SiteId, most_minor};
-use crate::http::{Rates, without_port};
+use crate::http::{Rates, host_name};
 use crate::journal::Inbox;
 use crate::pseudonym::{DayKeys, Event, seal};
 
@@ -54,6 +54,8 @@ pub(super) struct Sealed {
     pub(super) events: Vec<Event>,
     /// The visit cookie of a visitor who came without it.
     pub(super) cookie: Option<String>,
+    /// Which of the hits have no page, because their URL cannot be read.
+    pub(super) no_page: Vec<usize>,
 }
 
 impl Edge {
@@ -69,20 +71,24 @@ impl Edge {
         Ok(())
     }
 
-    /// All of the hits that may be counted. An error means that none of them was looked at further than its form.
+    /// All of the hits that may be counted. A hit whose URL cannot be read is left out, and the others are what they would be without it.
     pub(super) fn seal(
         &self,
         fields: &Fields<'_>,
         peer: IpAddr,
         hits: Vec<Payload<'_>>,
         foreign: Option<Foreign<'_>>,
-    ) -> Result<Sealed, UrlError> {
+    ) -> Sealed {
         let urls: Vec<_> = hits.iter().map(|hit| hit.url.clone()).collect();
-        let pages = urls.iter().map(|url| Page::parse(url)).collect::<Result<Vec<Page<'_>>, UrlError>>()?;
+        let pages: Vec<Result<Page<'_>, UrlError>> = urls.iter().map(|url| Page::parse(url)).collect();
         let sender = self.sender(fields, peer);
         let hosts = self.directory.hosts();
-        let mut sealed = Sealed { events: Vec::with_capacity(hits.len()), cookie: None };
+        let mut sealed = Sealed { events: Vec::with_capacity(hits.len()), cookie: None, no_page: Vec::new() };
         for (place, (mut payload, page)) in hits.into_iter().zip(&pages).enumerate() {
+            let Ok(page) = page else {
+                sealed.no_page.push(place);
+                continue;
+            };
             let said = foreign.map(|foreign| (foreign.dialect, &*foreign.claims[place]));
             let Standing { site, ground, server } = self.standing(&hosts, fields, peer, page, said);
             self.bound(&mut payload, site, &hosts);
@@ -90,16 +96,16 @@ impl Edge {
             let Sender { caller, client, network, mode } = visitor.as_ref().unwrap_or(&sender);
             let over_rate = self.rates.exceeded(*network, site.map_or(SiteId::PLATFORM, |site| site.id));
             let raw = RawHit { caller, payload, site, ground, over_rate };
-            match self.admit(raw, page, *client, *mode) {
+            match self.admit(raw, page, &hosts, *client, *mode) {
                 Some((event, site)) => {
-                    self.directory.names().saw(site.id, || hosts.profile_name(page.host(), page.path()));
+                    self.directory.names().saw(site.id, || hosts.profile_name(page.host(), page.lookup_path()));
                     self.add(&mut sealed, event, site);
                 }
                 None if sealed.cookie.is_none() => sealed.cookie = self.stale_cookie(caller, site, ground),
                 None => {}
             }
         }
-        Ok(sealed)
+        sealed
     }
 
     /// Anybody can send an amount: one over the site's bound is no money, and is counted beside it.
@@ -175,6 +181,7 @@ impl Edge {
         &self,
         raw: RawHit<'p>,
         page: &Page<'_>,
+        hosts: &Hosts,
         client: Client,
         mode: VisitorMode,
     ) -> Option<(Event, Site<'p>)> {
@@ -182,8 +189,11 @@ impl Edge {
         let hit = self.gate.admit(raw).ok()?;
         let site = site?;
         let (caller, payload) = (hit.caller(), hit.payload());
-        let item = item(payload, page);
-        let facts = self.enricher.facts(page, &payload.referrer, client, &caller.address, caller.language);
+        let item = item(payload, page, site, hosts);
+        // Another page of the site, on whichever of its hosts, is as one of the page's own host.
+        let own = is_own(hosts, site, &payload.referrer).then(|| format!("https://{}/", page.host()));
+        let referrer = own.as_deref().unwrap_or(&payload.referrer);
+        let facts = self.enricher.facts(page, referrer, client, &caller.address, caller.language);
         let key = self.keys.at(site.zone, caller.at);
         Some((seal(hit, site, item, facts, &key, mode), site))
     }
@@ -192,13 +202,21 @@ impl Edge {
     fn site<'p>(&self, hosts: &Hosts, fields: &Fields<'_>, peer: IpAddr, page: &'p Page<'_>) -> Option<Site<'p>> {
         let host = page.host();
         let sent_by_page = fields.sent_by(host) && self.sent_to(fields, peer, host);
-        if sent_by_page { hosts.resolve(host, page.path()) } else { None }
+        if sent_by_page { hosts.resolve(host, page.lookup_path()) } else { None }
     }
 
     /// Whether the request was sent to the page's own host. A trusted proxy may hide which host that was.
     pub(super) fn sent_to(&self, fields: &Fields<'_>, peer: IpAddr, page_host: &str) -> bool {
         let hidden = self.proxies.trusts(peer) && fields.forwarded_host.is_none();
-        hidden || without_port(self.asked_host(fields, peer)).eq_ignore_ascii_case(page_host)
+        hidden || host_name(self.asked_host(fields, peer)).eq_ignore_ascii_case(page_host)
+    }
+
+    /// The same for hits of other products' trackers, which need bring no proof of their own: a proxy hides the asked host only behind a
+    /// name that no browser asks.
+    pub(super) fn sent_to_strictly(&self, fields: &Fields<'_>, peer: IpAddr, page_host: &str) -> bool {
+        let asked = host_name(self.asked_host(fields, peer));
+        let is_page_host = asked.eq_ignore_ascii_case(page_host);
+        self.sent_to(fields, peer, page_host) && (is_page_host || is_internal(asked))
     }
 
     /// The host the browser asked, as far as it can be known.
@@ -207,10 +225,30 @@ impl Edge {
     }
 }
 
-fn item(payload: &Payload<'_>, page: &Page<'_>) -> Box<str> {
+/// A name inside of somebody's network: an address, one label, or below a domain that nobody can register.
+fn is_internal(host: &str) -> bool {
+    const DOMAINS: [&str; 9] =
+        ["internal", "local", "localhost", "localdomain", "lan", "home", "corp", "intranet", "private"];
+    let last = host.rsplit('.').next().unwrap_or("");
+    host.starts_with('[')
+        || !host.contains('.')
+        || last.bytes().all(|b| b.is_ascii_digit())
+        || DOMAINS.iter().any(|domain| domain.eq_ignore_ascii_case(last))
+}
+
+/// Whether a referrer is another page of the same site: then it says nothing of where the visit came from.
+fn is_own(hosts: &Hosts, site: Site<'_>, referrer: &str) -> bool {
+    let of_site = |page: Page<'_>| hosts.is_page_of(site.id, page.host(), page.lookup_path());
+    !referrer.is_empty() && Page::parse(referrer).is_ok_and(of_site)
+}
+
+fn item(payload: &Payload<'_>, page: &Page<'_>, site: Site<'_>, hosts: &Hosts) -> Box<str> {
+    let profile = |host: &str, path: &str| {
+        hosts.resolve(host, path).map_or(0, |of| if of.path == "/" { 0 } else { of.path.len() })
+    };
     match payload.kind {
-        Kind::View | Kind::Leave | Kind::Vital | Kind::Fault => page.path().into(),
-        Kind::Click => link(&payload.name).into(),
+        Kind::View | Kind::Leave | Kind::Vital | Kind::Fault => page.path_below(site.path).into(),
+        Kind::Click => link(&payload.name, profile).into(),
         Kind::Event => event_name(&payload.name).into(),
     }
 }

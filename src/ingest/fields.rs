@@ -5,7 +5,7 @@
 use actix_web::http::header::HeaderMap;
 
 use crate::event::{Agent, Cookies, Hints, Signals};
-use crate::http::{text, without_port};
+use crate::http::{any_of, first_host, host_name, text};
 
 /// Borrowed from the request. Deliberately without `Debug`.
 #[derive(Default)]
@@ -14,6 +14,7 @@ pub(super) struct Fields<'a> {
     pub(super) bytes: usize,
     pub(super) encoded: bool,
     pub(super) host: &'a str,
+    /// The first of `X-Forwarded-Host`: the host the browser asked, if the proxies are believed.
     pub(super) forwarded_host: Option<&'a str>,
     /// `X-Forwarded-For`, its lines in order.
     pub(super) forwarded: Vec<&'a str>,
@@ -48,15 +49,17 @@ impl<'a> Fields<'a> {
                 // An origin that is not text is nobody's.
                 "origin" => fields.origin = Some(text(value).unwrap_or("null")),
                 "x-forwarded-for" => fields.forwarded.extend(text(value)),
-                "x-forwarded-host" => fields.forwarded_host = text(value),
+                "x-forwarded-host" => {
+                    fields.forwarded_host = fields.forwarded_host.or(text(value).and_then(first_host))
+                }
                 "sec-ch-ua" => fields.brands = text(value),
                 "sec-ch-ua-mobile" => fields.mobile = text(value),
                 "sec-ch-ua-platform" => fields.platform = text(value),
                 "sec-fetch-site" => fields.cross_site |= bytes == b"cross-site",
                 // One exact 1 among several fields is enough; anything else is ignored.
-                "sec-gpc" => fields.gpc |= Signals::is_gpc(bytes),
-                "dnt" => fields.dnt |= Signals::is_dnt(bytes),
-                "sec-purpose" | "purpose" | "x-moz" => fields.prefetch |= says_prefetch(bytes),
+                "sec-gpc" => fields.gpc |= any_of(bytes, Signals::is_gpc),
+                "dnt" => fields.dnt |= any_of(bytes, Signals::is_dnt),
+                "sec-purpose" | "purpose" | "x-purpose" | "x-moz" => fields.prefetch |= says_prefetch(bytes),
                 "content-encoding" => fields.encoded |= bytes != b"identity",
                 _ => {}
             }
@@ -79,7 +82,7 @@ impl<'a> Fields<'a> {
     /// Whether a page of the host can have sent this: no `Sec-Fetch-Site: cross-site`, and an `Origin`, if any, of that host.
     pub(super) fn sent_by(&self, page_host: &str) -> bool {
         let Some(origin) = self.origin else { return !self.cross_site };
-        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).map(without_port);
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).map(host_name);
         !self.cross_site && host.is_some_and(|host| host.eq_ignore_ascii_case(page_host))
     }
 }
@@ -113,6 +116,10 @@ mod tests {
         for (fields, expected) in [
             (&[("sec-gpc", "1")][..], true),
             (&[("sec-gpc", "0"), ("sec-gpc", "1")], true),
+            (&[("sec-gpc", "1, 1")], true),
+            (&[("sec-gpc", "0,1")], true),
+            (&[("sec-gpc", "0, 0")], false),
+            (&[("sec-gpc", "1;1")], false),
             (&[("sec-gpc", "0")], false),
             (&[("sec-gpc", "true")], false),
             (&[("sec-gpc", "1.0")], false),
@@ -127,7 +134,7 @@ mod tests {
     #[test]
     fn do_not_track_is_decided_by_its_first_character() {
         for (value, expected) in
-            [("1", true), ("1xyz", true), ("0", false), ("0;1", false), ("", false), ("null", false)]
+            [("1", true), ("1xyz", true), ("0, 1", true), ("0", false), ("0;1", false), ("", false), ("null", false)]
         {
             assert_eq!(signals(&[("dnt", value)]).dnt, expected, "{value}");
         }
@@ -140,6 +147,8 @@ mod tests {
             ("sec-purpose", "prefetch;prerender"),
             ("purpose", "Prefetch"),
             ("x-moz", "prefetch"),
+            ("x-purpose", "preview"),
+            ("x-purpose", "Prefetch"),
         ] {
             assert!(signals(&[field]).prefetch, "{field:?}");
         }
@@ -152,11 +161,28 @@ mod tests {
         assert!(Fields::read(&headers(&[])).sent_by("a.test"));
         assert!(from("https://a.test", "a.test"));
         assert!(from("http://a.test:8080", "a.test"));
+        assert!(from("https://a.test.", "a.test"));
+        assert!(from("https://A.test.:443", "a.test"));
         assert!(from("http://[::1]:8080", "[::1]"));
         assert!(!from("https://b.test", "a.test"));
         assert!(!from("https://a.test.b.test", "a.test"));
         assert!(!from("null", "a.test"));
         assert!(!Fields::read(&headers(&[("sec-fetch-site", "cross-site")])).sent_by("a.test"));
+    }
+
+    #[test]
+    fn the_first_forwarded_host_is_the_one_the_browser_asked() {
+        let host = |fields: &[(&str, &str)]| Fields::read(&headers(fields)).forwarded_host.map(str::to_owned);
+        let two = [("x-forwarded-host", "a.test"), ("x-forwarded-host", "proxy.internal")];
+        for (fields, expected) in [
+            (&[("x-forwarded-host", "a.test, proxy.internal")][..], Some("a.test")),
+            (&two, Some("a.test")),
+            (&[("x-forwarded-host", " , a.test:8443")], Some("a.test:8443")),
+            (&[("x-forwarded-host", "")], None),
+            (&[], None),
+        ] {
+            assert_eq!(host(fields).as_deref(), expected, "{fields:?}");
+        }
     }
 
     #[test]

@@ -214,7 +214,7 @@ impl MailEdge {
 
     /// A page that is counted itself.
     fn is_ours(&self, target: &str) -> bool {
-        Page::parse(target).is_ok_and(|page| self.directory.hosts().resolve(page.host(), page.path()).is_some())
+        Page::parse(target).is_ok_and(|page| self.directory.hosts().resolve(page.host(), page.lookup_path()).is_some())
     }
 }
 

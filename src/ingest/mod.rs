@@ -1,7 +1,8 @@
 //! Stage 1: the HTTP edge of a hit. Reads the request within its limits, makes [`crate::event::RawHit`]s, sends what the gate admits
 //! down the way, and answers when the counts are on disk.
 //!
-//! Counted, dropped and repeated hits get the same answer to the byte, so that a page learns nothing from it.
+//! Counted, dropped and repeated hits get the same answer to the byte, so that a page learns nothing from it. What cannot be read is
+//! neither: it is left out of its body, and the answer names it.
 
 mod compat;
 mod edge;
@@ -17,7 +18,8 @@ pub use compat::compatible;
 pub use edge::Edge;
 pub use preview::Raised;
 
-use crate::enrich::UrlError;
+use serde::Serialize;
+
 use crate::event::Problem;
 use crate::http::{BodyError, peer, read, refuse};
 use crate::journal::Unavailable;
@@ -27,12 +29,12 @@ use fields::Fields;
 /// `POST {prefix}/hit`.
 pub async fn hit(request: HttpRequest, mut payload: web::Payload, edge: web::Data<Edge>) -> HttpResponse {
     match accept(&request, &mut payload, &edge).await {
-        Ok(cookie) => {
+        Ok((unreadable, cookie)) => {
             let mut answer = HttpResponse::Accepted();
             if let Some(cookie) = cookie {
                 answer.insert_header((SET_COOKIE, cookie));
             }
-            answer.finish()
+            if unreadable.is_empty() { answer.finish() } else { answer.json(Partly { unreadable }) }
         }
         Err(NotTaken { problem, unread }) => refuse(&problem, unread.then_some((&mut payload, edge.deadline))).await,
     }
@@ -45,16 +47,58 @@ struct NotTaken {
     unread: bool,
 }
 
-/// Takes a body's hits; answers the cookie to set.
-async fn accept(request: &HttpRequest, payload: &mut web::Payload, edge: &Edge) -> Result<Option<String>, NotTaken> {
+/// The answer to a body of which some hits could not be read. The others were taken.
+#[derive(Serialize)]
+struct Partly {
+    unreadable: Vec<Unreadable>,
+}
+
+#[derive(Serialize)]
+struct Unreadable {
+    /// Its place in the body, from 0.
+    hit: usize,
+    code: &'static str,
+    detail: String,
+}
+
+/// Takes a body's hits; answers which of them could not be read, and the cookie to set.
+async fn accept(
+    request: &HttpRequest,
+    payload: &mut web::Payload,
+    edge: &Edge,
+) -> Result<(Vec<Unreadable>, Option<String>), NotTaken> {
     let fields = Fields::read(request.headers());
     edge.check_size(&fields).map_err(unread)?;
     let body = read(payload, edge.body_bytes, edge.deadline).await.map_err(|error| not_read(error, edge.body_bytes))?;
     // Whatever is personal about the request ends with this call: only events wait for the disk.
-    let hits = wire::parse(&body, edge.batch_hits)?;
-    let Sealed { events, cookie } = edge.seal(&fields, peer(request), hits, None).map_err(bad_url)?;
+    let (events, cookie, mut unreadable) = {
+        let text = String::from_utf8_lossy(&body);
+        let wire::Read { hits, places, mut unreadable } = wire::parse(&text, edge.batch_hits)?;
+        let Sealed { events, cookie, no_page } = edge.seal(&fields, peer(request), hits, None);
+        unreadable.extend(no_page.iter().map(|hit| (places[*hit], bad_url())));
+        if no_page.len() == places.len() {
+            return Err(first(unreadable).into());
+        }
+        (events, cookie, unreadable)
+    };
     edge.put(events).await?;
-    Ok(cookie)
+    unreadable.sort_by_key(|(hit, _)| *hit);
+    let named = unreadable.into_iter();
+    let unreadable =
+        named.map(|(hit, problem)| Unreadable { hit, code: problem.code, detail: problem.detail.into_owned() });
+    Ok((unreadable.collect(), cookie))
+}
+
+/// Where nothing of a body can be read: what is wrong with the first of its hits.
+fn first(mut unreadable: Vec<(usize, Problem)>) -> Problem {
+    unreadable.sort_by_key(|(hit, _)| *hit);
+    let several = unreadable.len() > 1;
+    let (hit, problem) = unreadable.swap_remove(0);
+    if !several {
+        return problem;
+    }
+    let detail = format!("hit {hit}: {}", problem.detail);
+    problem.detail(detail)
 }
 
 fn unread(problem: Problem) -> NotTaken {
@@ -79,7 +123,7 @@ fn not_read(error: BodyError, most: usize) -> NotTaken {
     unread(problem)
 }
 
-fn bad_url(_: UrlError) -> Problem {
+fn bad_url() -> Problem {
     let accepted = "url must be an absolute http or https URL without user info";
     Problem::new(400, "bad_value", "The hit cannot be read").detail(accepted)
 }

@@ -28,7 +28,7 @@ impl Edge {
         let url = format!("https://{}{path}", without_port(host));
         let page = Page::parse(&url).map_err(|_| Refusal::UnknownSite)?;
         let hosts = self.directory.hosts();
-        let site = hosts.resolve(page.host(), page.path());
+        let site = hosts.resolve(page.host(), page.lookup_path());
         let payload = Payload::new(Kind::View, "");
         let ground = Ground::Asked;
         let hit = self.gate.judge(RawHit { caller: &caller, payload, site, ground, over_rate: false })?;
@@ -36,7 +36,7 @@ impl Edge {
         let facts = self.enricher.facts(&page, "", client, &caller.address, caller.language);
         let key = DayKeys::random(self.directory.zones()).at(site.zone, caller.at);
         let mut table = Table::new(self.caps.clone(), 0);
-        table.count(&seal(hit, site, page.path().into(), facts, &key, self.mode).into());
+        table.count(&seal(hit, site, page.path_below(site.path).into(), facts, &key, self.mode).into());
         let sums = table.take(1, 1).sums;
         let totals = sums.daily.iter().map(|(key, counts)| Raised {
             subject: key.subject,

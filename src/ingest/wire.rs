@@ -1,16 +1,18 @@
 //! The native format: a JSON object, or an array of up to 20. Strict: what we do not know is an error, so that a typo is found on the
-//! first try and not in the numbers.
+//! first try and not in the numbers. An error is that of one hit: those beside it in the body are read.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::enrich::script_error;
 use crate::event::{Detail, FaultKind, Kind, Metric, Payload, Problem, minor_digits};
 
-const URL_BYTES: usize = 2048;
-pub(super) const NAME_BYTES: usize = 512;
+/// What is longer is cut where a character ends: of a page, two keys of its query are lost at the most.
+pub(super) const URL_BYTES: usize = 2048;
 pub(super) const ENGAGED_MILLIS: u32 = 86_400_000;
+/// No site's bound is higher, so more is over every bound.
 const MOST_MONEY: f64 = 9e12;
 /// Ten minutes; a layout shift of 100 is a page that moved out of sight a hundred times.
 const MOST_VITAL: f64 = 600_000.0;
@@ -34,7 +36,7 @@ struct Hit<'a> {
     #[serde(borrow, default)]
     id: Option<Cow<'a, str>>,
     #[serde(default)]
-    engaged: Option<u32>,
+    engaged: Option<f64>,
     #[serde(default)]
     passive: Option<bool>,
     #[serde(default)]
@@ -49,30 +51,107 @@ struct Hit<'a> {
     line: Option<u32>,
 }
 
-/// All hits of a body, or what is wrong with it: then none of them counts.
-pub fn parse(body: &[u8], most: usize) -> Result<Vec<Payload<'_>>, Problem> {
-    let text = std::str::from_utf8(body).map_err(|_| bad("bad_json", "the body must be UTF-8"))?;
-    let hits: Vec<Hit<'_>> = if text.trim_ascii_start().starts_with('[') {
-        serde_json::from_str(text).map_err(json)?
-    } else {
-        vec![serde_json::from_str(text).map_err(json)?]
+/// What a body holds.
+pub struct Read<'a> {
+    pub hits: Vec<Payload<'a>>,
+    /// Where in the body each of them stands.
+    pub places: Vec<usize>,
+    /// What stands at the other places, and what is wrong with it.
+    pub unreadable: Vec<(usize, Problem)>,
+}
+
+/// The hits of a body. An error: it is no JSON, or holds none or too many.
+pub fn parse(text: &str, most: usize) -> Result<Read<'_>, Problem> {
+    let is_list = text.trim_ascii_start().starts_with('[');
+    // Nearly every body is read at once; only one that is not is taken apart.
+    let hits: Result<Vec<Hit<'_>>, _> =
+        if is_list { serde_json::from_str(text) } else { serde_json::from_str(text).map(|hit| vec![hit]) };
+    let read: Vec<Result<Payload<'_>, Problem>> = match hits {
+        Ok(hits) => {
+            within(hits.len(), most)?;
+            hits.into_iter().map(Hit::check).collect()
+        }
+        Err(_) => {
+            let parts: Vec<&RawValue> =
+                if is_list { serde_json::from_str(text) } else { serde_json::from_str(text).map(|part| vec![part]) }
+                    .map_err(json)?;
+            within(parts.len(), most)?;
+            parts.into_iter().map(|part| one(part.get())).collect()
+        }
     };
-    if hits.is_empty() || hits.len() > most {
-        return Err(bad("bad_batch", format!("a body holds 1 to {most} hits")));
+
+    let mut found = Read { hits: Vec::with_capacity(read.len()), places: Vec::new(), unreadable: Vec::new() };
+    for (place, hit) in read.into_iter().enumerate() {
+        match hit {
+            Ok(hit) => {
+                found.hits.push(hit);
+                found.places.push(place);
+            }
+            Err(problem) => found.unreadable.push((place, problem)),
+        }
     }
-    let one = hits.len() == 1;
-    hits.into_iter()
-        .enumerate()
-        .map(|(place, hit)| {
-            hit.check().map_err(|problem| {
-                if one {
-                    return problem;
-                }
-                let detail = format!("hit {place}: {}", problem.detail);
-                problem.detail(detail)
-            })
-        })
-        .collect()
+    Ok(found)
+}
+
+fn within(hits: usize, most: usize) -> Result<(), Problem> {
+    if (1..=most).contains(&hits) { Ok(()) } else { Err(bad("bad_batch", format!("a body holds 1 to {most} hits"))) }
+}
+
+/// One hit of a body, also where a text in it was cut through a character.
+fn one(text: &str) -> Result<Payload<'_>, Problem> {
+    let error = match serde_json::from_str::<Hit<'_>>(text) {
+        Ok(hit) => return hit.check(),
+        Err(error) => error,
+    };
+    match without_halves(text) {
+        Some(whole) => serde_json::from_str::<Hit<'_>>(&whole).map_err(json)?.check().map(Payload::into_owned),
+        None => Err(json(error)),
+    }
+}
+
+/// JSON without the escapes that are half a character (`\ud83c` alone), as `"🎉".slice(0, 1)` makes them. `None` where there are none.
+pub(super) fn without_halves(json: &str) -> Option<String> {
+    let unit = |at: usize| {
+        let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let (mut out, mut at) = (String::with_capacity(json.len()), 0);
+    while let Some(found) = json[at..].find('\\') {
+        let escape = at + found;
+        out.push_str(&json[at..escape]);
+        let length = match (unit(escape), unit(escape + 6)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
+            (Some(0xD800..=0xDFFF), _) => {
+                at = escape + 6;
+                continue;
+            }
+            // What is escaped may be a character of several bytes: then this is no JSON.
+            _ => 1 + json[escape + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+        out.push_str(&json[escape..escape + length]);
+        at = escape + length;
+    }
+    out.push_str(&json[at..]);
+    (out.len() < json.len()).then_some(out)
+}
+
+/// At most so many bytes of it, whole characters.
+pub(super) fn cut(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return text;
+    }
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[..text.floor_char_boundary(most)]),
+        Cow::Owned(mut text) => {
+            text.truncate(text.floor_char_boundary(most));
+            Cow::Owned(text)
+        }
+    }
+}
+
+/// Milliseconds of attention. What is out of bounds is not believed; the hit still is one.
+pub(super) fn believed(millis: f64) -> u32 {
+    if (0.0..=f64::from(ENGAGED_MILLIS)).contains(&millis) { millis as u32 } else { 0 }
 }
 
 impl<'a> Hit<'a> {
@@ -86,40 +165,34 @@ impl<'a> Hit<'a> {
             "fault" => Kind::Fault,
             _ => return Err(field("kind", "must be view, click, event, leave, vital or fault")),
         };
-        if self.url.is_empty() || self.url.len() > URL_BYTES {
-            return Err(field("url", "must be 1 to 2048 bytes"));
-        }
-        if self.referrer.len() > URL_BYTES {
-            return Err(field("referrer", "must be at most 2048 bytes"));
+        if self.url.is_empty() {
+            return Err(field("url", "must not be empty"));
         }
         let detail = self.detail(kind)?;
         let named = matches!(kind, Kind::Click | Kind::Event);
         let name = match self.name {
-            Some(name) if named && (1..=NAME_BYTES).contains(&name.len()) => name,
+            // One that is too long for a row is counted under (other).
+            Some(name) if named && !name.is_empty() => name,
             None if !named => Cow::Borrowed(""),
             Some(_) if kind == Kind::Fault => Cow::Borrowed(""),
             _ => {
                 return Err(field(
                     "name",
-                    "must be 1 to 512 bytes for click, event and script faults, and absent for others",
+                    "must not be empty for click, event and script faults, and absent for others",
                 ));
             }
         };
-        let engaged = self.engaged.unwrap_or(0);
-        if engaged > ENGAGED_MILLIS {
-            return Err(field("engaged", "must be 0 to 86400000 milliseconds"));
-        }
         if kind != Kind::Event && self.passive.is_some() {
             return Err(field("passive", "belongs to kind event"));
         }
         Ok(Payload {
             kind,
-            url: self.url,
-            referrer: self.referrer,
+            url: cut(self.url, URL_BYTES),
+            referrer: cut(self.referrer, URL_BYTES),
             name,
             detail,
             id: self.id.as_deref().map(id).transpose()?,
-            engaged_ms: engaged,
+            engaged_ms: self.engaged.map_or(0, believed),
             passive: self.passive.unwrap_or(false),
             webdriver: self.webdriver,
         })
@@ -162,16 +235,13 @@ impl Hit<'_> {
         let kind = kind.ok_or_else(|| field("fault", "must be script or not_found"))?;
         let source = self.source.as_deref().unwrap_or("");
         match (kind, self.name.as_deref()) {
-            (FaultKind::Script, Some(name)) if (1..=NAME_BYTES).contains(&name.len()) && source.len() <= URL_BYTES => {
+            (FaultKind::Script, Some(name)) if !name.is_empty() => {
                 Ok(Detail::Fault(kind, script_error(name, source, self.line.unwrap_or(0)).into()))
             }
             (FaultKind::NotFound, None) if self.source.is_none() && self.line.is_none() => {
                 Ok(Detail::Fault(kind, "".into()))
             }
-            _ => Err(field(
-                "fault",
-                "script has a name of 1 to 512 bytes, a source of at most 2048 bytes and a line; not_found has none",
-            )),
+            _ => Err(field("fault", "script has a name, a source and a line; not_found has none")),
         }
     }
 }
@@ -187,8 +257,8 @@ pub(super) fn money(kind: Kind, value: Option<f64>, currency: Option<&str>) -> R
         return Err(field("value", "and currency belong to kind event"));
     }
     let value = match value {
-        Some(value) if (0.0..=MOST_MONEY).contains(&value) => value,
-        Some(_) => return Err(field("value", "must be 0 to 9000000000000")),
+        Some(value) if value >= 0.0 => value,
+        Some(_) => return Err(field("value", "must not be negative")),
         None if currency.is_some() => return Err(field("currency", "needs a value")),
         None => return Ok(Detail::Nothing),
     };
@@ -196,6 +266,9 @@ pub(super) fn money(kind: Kind, value: Option<f64>, currency: Option<&str>) -> R
     let code: [u8; 3] = currency.as_bytes().try_into().unwrap_or_default();
     if !code.iter().all(u8::is_ascii_uppercase) {
         return Err(field("currency", "must be three capital letters (ISO 4217)"));
+    }
+    if value > MOST_MONEY {
+        return Ok(Detail::Over(code));
     }
     let minor = (value * f64::from(10_u32.pow(minor_digits(&code)))).round();
     Ok(Detail::Money(minor as u64, code))
@@ -223,7 +296,10 @@ mod tests {
     use super::*;
 
     fn code(body: &str) -> (&'static str, String) {
-        let problem = parse(body.as_bytes(), 20).err().expect("an error");
+        let problem = match parse(body, 20) {
+            Ok(mut read) => read.unreadable.swap_remove(0).1,
+            Err(problem) => problem,
+        };
         (problem.code, problem.detail.into_owned())
     }
 
@@ -232,7 +308,7 @@ mod tests {
         let body = r#"[{"kind":"view","url":"https://a.test/x","referrer":"https://b.test/","id":"00ff00ff"},
             {"kind":"event","url":"https://a.test/x","name":"buy","value":19.99,"currency":"EUR","passive":true},
             {"kind":"click","url":"https://a.test/x","name":"shop","engaged":1500}]"#;
-        let hits = parse(body.as_bytes(), 20).unwrap();
+        let hits = parse(body, 20).unwrap().hits;
         assert_eq!(hits.iter().map(|hit| hit.kind).collect::<Vec<_>>(), [Kind::View, Kind::Event, Kind::Click]);
         assert_eq!(hits[0].id, Some(0x00ff_00ff));
         assert_eq!(hits[1].detail, Detail::Money(1999, *b"EUR"));
@@ -242,6 +318,7 @@ mod tests {
 
     #[test]
     fn amounts_become_minor_units_of_their_currency() {
+        assert_eq!(money(Kind::Event, Some(9.1e12), Some("EUR")).unwrap(), Detail::Over(*b"EUR"));
         for (value, currency, minor) in [(0.29, "USD", 29), (1500.0, "JPY", 1500), (1.234, "KWD", 1234)] {
             let code = currency.as_bytes().try_into().unwrap();
             assert_eq!(money(Kind::Event, Some(value), Some(currency)).unwrap(), Detail::Money(minor, code));
@@ -266,7 +343,7 @@ mod tests {
                 "currency",
             ),
             (r#"{"kind":"view","url":"https://a.test/","id":"xyz"}"#, "bad_value", "hex"),
-            (r#"{"kind":"view","url":"https://a.test/","engaged":-5}"#, "bad_value", "-5"),
+            (r#"{"kind":"view","url":"https://a.test/","engaged":"long"}"#, "bad_value", "long"),
             ("[]", "bad_batch", "1 to 20"),
         ] {
             let (code, detail) = code(body);
@@ -276,22 +353,77 @@ mod tests {
     }
 
     #[test]
-    fn twenty_one_hits_are_too_many_and_a_bad_one_is_named_by_its_place() {
+    fn twenty_one_hits_are_too_many() {
         let view = r#"{"kind":"view","url":"https://a.test/"}"#;
         assert_eq!(code(&format!("[{}]", [view; 21].join(","))).0, "bad_batch");
-        assert!(code(&format!(r#"[{view},{{"kind":"leave","url":""}}]"#)).1.starts_with("hit 1: url"));
+    }
+
+    #[test]
+    fn a_bad_hit_is_named_by_its_place_and_loses_no_other() {
+        let view = r#"{"kind":"view","url":"https://a.test/"}"#;
+        for bad in [
+            r#"{"kind":"leave","url":""}"#,
+            r#"{"kind":"leave"}"#,
+            r#"{"kind":"view","url":"https://a.test/","visitor":1}"#,
+            r#"{"kind":"view","kind":"view","url":"https://a.test/"}"#,
+            "7",
+            "[]",
+            "null",
+        ] {
+            let body = format!("[{view},{bad},{view}]");
+            let read = parse(&body, 20).unwrap();
+            assert_eq!((read.hits.len(), &*read.places), (2, &[0, 2][..]), "{bad}");
+            assert_eq!(read.unreadable.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1], "{bad}");
+        }
+    }
+
+    #[test]
+    fn half_a_character_goes_and_its_text_stays() {
+        let event = |name: &str| format!(r#"{{"kind":"event","url":"https://a.test/","name":"{name}"}}"#);
+        for (name, expected) in [
+            (r"share \ud83c", "share "),
+            (r"\udf89 share", " share"),
+            (r"\ud83c\ud83c\udf89", "🎉"),
+            (r"\uD83C\u0041", "A"),
+            (r"\\ud83c", r"\ud83c"),
+        ] {
+            let body = format!("[{}]", event(name));
+            let read = parse(&body, 20).unwrap();
+            assert_eq!(read.hits[0].name, expected, "{name}");
+        }
+        assert!(parse(&event(r"\u12"), 20).is_err());
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_or_left_to_be_counted_as_other() {
+        let long = "ä".repeat(3000);
+        let body = format!(
+            r#"{{"kind":"click","url":"https://a.test/?q={long}","referrer":"https://b.test/{long}","name":"{long}","engaged":-2048566316}}"#
+        );
+        let hit = parse(&body, 20).unwrap().hits.swap_remove(0);
+        assert_eq!((hit.url.len(), hit.referrer.len(), hit.name.len(), hit.engaged_ms), (2048, 2047, 6000, 0));
+        assert!(hit.url.ends_with('ä'));
     }
 
     #[test]
     fn a_thousand_brackets_are_refused_without_recursing() {
-        assert_eq!(code(&"[".repeat(1000)).0, "bad_value");
-        assert_eq!(code(&format!("{{\"kind\":{}", "[".repeat(1000))).0, "bad_value");
+        assert_eq!(code(&"[".repeat(1000)).0, "bad_json");
+        assert_eq!(code(&format!("{{\"kind\":{}", "[".repeat(1000))).0, "bad_json");
+        assert_eq!(code(&format!("{}{}", "[".repeat(1000), "]".repeat(1000))).0, "bad_value");
     }
 
     proptest! {
         #[test]
         fn no_body_makes_the_parser_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = parse(&body, 20);
+            let _ = parse(&String::from_utf8_lossy(&body), 20);
+        }
+
+        #[test]
+        fn no_escapes_make_it_panic(name in "([a-zä]|\\\\u[dD][89a-fA-F][0-9a-f]{2}|\\\\){0,20}") {
+            if let Some(whole) = without_halves(&name) {
+                prop_assert!(whole.len() < name.len());
+                prop_assert_eq!(without_halves(&whole).map_or(whole.clone(), |again| again).len() <= whole.len(), true);
+            }
         }
     }
 }

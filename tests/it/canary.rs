@@ -202,12 +202,19 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
         };
         let client = enricher.client(&caller.agent, &caller.hints);
         let page = Page::parse("https://pages.example/u/mia").unwrap();
-        let site = hosts.resolve(page.host(), page.path()).unwrap();
+        let site = hosts.resolve(page.host(), page.lookup_path()).unwrap();
         let payload = Payload::new(Kind::View, "");
         let hit = RawHit { caller: &caller, payload, site: Some(site), ground: Ground::Asked, over_rate: false };
         let admitted = gate.admit(hit).unwrap();
         let facts = enricher.facts(&page, "", client, &caller.address, None);
-        let event = seal(admitted, site, page.path().into(), facts, &keys.at(site.zone, NOON), VisitorMode::KeyedHash);
+        let event = seal(
+            admitted,
+            site,
+            page.path_below(site.path).into(),
+            facts,
+            &keys.at(site.zone, NOON),
+            VisitorMode::KeyedHash,
+        );
         drop(journal.inbox.submit(std::iter::once(event)).unwrap());
         values.push(visitor_value(&KEY, SiteId::of("mia"), [203, 0, 113, last], agent));
     }

@@ -137,6 +137,23 @@ fn an_event_without_interaction_does_not_end_a_bounce() {
     assert_eq!(totals(&server, "mia"), [1, 1, 1, 1]);
 }
 
+/// A refusal stored here wins only where it is seen.
+#[test]
+fn where_umami_is_declared_the_start_says_that_its_tag_sends_no_cookies() {
+    let said = |server: &Server| server.log().matches("umami's tag sends no cookies by itself").count();
+    let declared = start();
+    let mut client = declared.client();
+    let tom = json!({"type": "event", "payload": {"url": "https://pages.example/u/tom"}}).to_string();
+    let no = format!("ff_consent={}.none", crate::support::CONSENT_VERSION);
+    for cookie in [ABSENT, no.as_str()] {
+        assert_eq!(ask(&mut client, "POST", "/ff/api/send", &tom, &[("Cookie", cookie)]).status, 200);
+    }
+    declared.flush();
+    assert_eq!((totals(&declared, "tom")[0], refusals(&declared, "no_consent"), said(&declared)), (1, 1, 1));
+    let plausible = ACCEPT.replace(r#"accept = ["plausible", "umami", "goatcounter"]"#, r#"accept = ["plausible"]"#);
+    assert_eq!(said(&Server::start(&format!("{SITES}{plausible}"))), 0);
+}
+
 #[test]
 fn each_kind_of_umami_is_counted_as_ours() {
     let server = start();

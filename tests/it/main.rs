@@ -4,6 +4,7 @@
 
 mod access;
 mod canary;
+mod cases;
 mod compatible;
 mod config;
 mod consent;

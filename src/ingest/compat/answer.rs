@@ -11,7 +11,7 @@ const GIF: [u8; 43] = *b"GIF89a\x01\0\x01\0\x80\0\0\xff\xff\xff\0\0\0\x21\xf9\x0
 
 impl Endpoint {
     /// A request that was taken, whatever became of its hits.
-    pub(super) fn taken(self, size: usize, cookie: Option<String>) -> HttpResponse {
+    pub(super) fn taken(self, size: usize, unreadable: &[(usize, Complaint)], cookie: Option<String>) -> HttpResponse {
         let mut answer = match self {
             Endpoint::Plausible => HttpResponse::Accepted(),
             _ => HttpResponse::Ok(),
@@ -22,7 +22,13 @@ impl Endpoint {
         match self {
             Endpoint::Plausible => answer.content_type("text/plain; charset=utf-8").body("ok"),
             Endpoint::Umami => answer.json(json!({})),
-            Endpoint::UmamiBatch => answer.json(json!({ "size": size, "processed": size, "errors": 0, "details": [] })),
+            Endpoint::UmamiBatch => {
+                let detail = |(index, Complaint { field, rule }): &(usize, Complaint)| json!({ "index": index, "response": { "error": { "message": format!("{field} {rule}"), "code": "bad-request", "status": 400 } } });
+                let details: Vec<_> = unreadable.iter().map(detail).collect();
+                let processed = size - details.len();
+                answer
+                    .json(json!({ "size": size, "processed": processed, "errors": details.len(), "details": details }))
+            }
             Endpoint::GoatCounter => pixel(answer),
         }
     }

@@ -56,11 +56,11 @@ impl Edge {
         (dialect, claims): (Dialect, &Claims),
     ) -> Standing<'p> {
         let nobodys = Standing { site: None, ground: Ground::ConsentCookie, server: false };
-        let Some(site) = hosts.resolve(page.host(), page.path()) else { return nobodys };
+        let Some(site) = hosts.resolve(page.host(), page.lookup_path()) else { return nobodys };
         let Some(accepted) = self.compatible.of(dialect, site.id) else { return nobodys };
         let tokens = [fields.bearer, claims.token.as_deref()];
         let server = tokens.into_iter().flatten().any(|token| accepted.is_server(token));
-        let sent = fields.sent_by(page.host()) && (server || self.sent_to(fields, peer, page.host()));
+        let sent = fields.sent_by(page.host()) && (server || self.sent_to_strictly(fields, peer, page.host()));
         Standing { site: sent.then_some(site), ground: accepted.ground, server }
     }
 

@@ -7,9 +7,8 @@ use std::borrow::Cow;
 use super::Complaint;
 use super::json::cut;
 use crate::event::{Kind, Payload};
-use crate::ingest::wire::NAME_BYTES;
+use crate::ingest::wire::URL_BYTES;
 
-const MOST_BYTES: usize = 2048;
 /// From here on a script of theirs found a machine; below are codes that nobody may send.
 const ROBOT: u32 = 150;
 
@@ -18,8 +17,8 @@ pub(super) fn read(query: &str, host: &str, below: &str) -> Result<Payload<'stat
     let keys: Vec<(Cow<'_, str>, Cow<'_, str>)> = url::form_urlencoded::parse(query.as_bytes()).collect();
     let key = |name: &str| keys.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value);
     let path = key("p");
-    if path.is_empty() || path.len() > MOST_BYTES {
-        return Err(Complaint { field: "p", rule: "must be 1 to 2048 bytes" });
+    if path.is_empty() {
+        return Err(Complaint { field: "p", rule: "must not be empty" });
     }
     let is_event = flag(key("e")).ok_or(Complaint { field: "e", rule: "must be true or false" })?;
     let robot = robot(key("b"))?;
@@ -27,19 +26,16 @@ pub(super) fn read(query: &str, host: &str, below: &str) -> Result<Payload<'stat
         return Err(Complaint { field: "s", rule: "must be a width, or width, height and scale" });
     }
     let mut hit = match is_event {
-        true => event(path, &format!("https://{host}/{below}"))?,
-        false => Payload::new(Kind::View, page(host, path, key("q"))),
+        true => event(path, &format!("https://{host}/{below}")),
+        false => Payload::new(Kind::View, cut(page(host, path, key("q")), URL_BYTES)),
     };
-    hit.referrer = cut(key("r").to_owned(), MOST_BYTES).into();
+    hit.referrer = cut(key("r").to_owned(), URL_BYTES).into();
     hit.webdriver = robot;
     Ok(hit)
 }
 
-fn event(name: &str, page: &str) -> Result<Payload<'static>, Complaint> {
-    if name.len() > NAME_BYTES {
-        return Err(Complaint { field: "p", rule: "must be at most 512 bytes for an event" });
-    }
-    Ok(Payload { name: name.to_owned().into(), ..Payload::new(Kind::Event, page.to_owned()) })
+fn event(name: &str, page: &str) -> Payload<'static> {
+    Payload { name: name.to_owned().into(), ..Payload::new(Kind::Event, page.to_owned()) }
 }
 
 /// The page's own query, where it is sent apart, wins over one in the path.

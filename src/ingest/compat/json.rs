@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Complaint;
+use crate::ingest::wire::{self, without_halves};
 
 /// Deliberately without `Debug`: it may hold an address.
 pub(super) struct Object(Map<String, Value>);
@@ -59,13 +60,14 @@ impl Object {
 }
 
 pub(super) fn parse(body: &[u8], field: &'static str) -> Result<Value, Complaint> {
-    serde_json::from_slice(body).map_err(|_| Complaint { field, rule: "must be JSON in UTF-8" })
+    let text = String::from_utf8_lossy(body);
+    let whole = |_| without_halves(&text).and_then(|whole| serde_json::from_str(&whole).ok());
+    serde_json::from_str(&text).or_else(|error| whole(error).ok_or(Complaint { field, rule: "must be JSON" }))
 }
 
 /// At most so many bytes of it, whole characters.
-pub(super) fn cut(mut text: String, most: usize) -> String {
-    text.truncate(text.floor_char_boundary(most));
-    text
+pub(super) fn cut(text: String, most: usize) -> String {
+    wire::cut(text.into(), most).into_owned()
 }
 
 fn name(keys: &[&'static str]) -> &'static str {

@@ -44,13 +44,17 @@ struct Read {
     hits: Vec<Payload<'static>>,
     /// One for each hit; hits of one envelope share theirs.
     claims: Vec<Rc<Claims>>,
-    /// As the product counts them.
+    /// Of each hit, where in the request it stands.
+    places: Vec<usize>,
+    /// As the product counts them, with those that cannot be read.
     size: usize,
+    /// Which of them cannot be read, and why.
+    unreadable: Vec<(usize, Complaint)>,
 }
 
 impl Read {
     fn one(hit: Payload<'static>) -> Read {
-        Read { hits: vec![hit], claims: vec![Rc::default()], size: 1 }
+        Read { hits: vec![hit], claims: vec![Rc::default()], places: vec![0], size: 1, unreadable: Vec::new() }
     }
 }
 
@@ -87,7 +91,7 @@ async fn take(
     edge: web::Data<Edge>,
 ) -> HttpResponse {
     match accept(endpoint, &request, &mut payload, &edge).await {
-        Ok((size, cookie)) => endpoint.taken(size, cookie),
+        Ok(Taken { size, unreadable, cookie }) => endpoint.taken(size, &unreadable, cookie),
         Err(Refused::Form(complaint)) => endpoint.refused(&complaint),
         Err(Refused::NotTaken(NotTaken { problem, unread })) => {
             refuse(&problem, unread.then_some((&mut payload, edge.deadline))).await
@@ -95,24 +99,40 @@ async fn take(
     }
 }
 
-/// Answers how many hits were taken, and the cookie to set.
+/// What became of a request's hits, as far as its sender may know.
+struct Taken {
+    size: usize,
+    unreadable: Vec<(usize, Complaint)>,
+    cookie: Option<String>,
+}
+
 async fn accept(
     endpoint: Endpoint,
     request: &HttpRequest,
     payload: &mut web::Payload,
     edge: &Edge,
-) -> Result<(usize, Option<String>), Refused> {
+) -> Result<Taken, Refused> {
     let fields = Fields::read(request.headers());
     edge.check_size(&fields).map_err(unread)?;
     let body = read(payload, edge.body_bytes, edge.deadline).await.map_err(|error| not_read(error, edge.body_bytes))?;
-    let (size, Sealed { events, cookie }) = {
-        let Read { hits, claims, size } = endpoint.read(request, &fields, &body, edge)?;
+    let (events, taken) = {
+        let Read { hits, claims, places, size, mut unreadable } = endpoint.read(request, &fields, &body, edge)?;
         let foreign = Foreign { dialect: endpoint.dialect(), claims: &claims };
-        let sealed = edge.seal(&fields, peer(request), hits, Some(foreign)).map_err(|_| endpoint.bad_url())?;
-        (size, sealed)
+        let Sealed { events, cookie, no_page } = edge.seal(&fields, peer(request), hits, Some(foreign));
+        for hit in no_page {
+            let place = places.get(hit).copied().unwrap_or(0);
+            if !unreadable.iter().any(|(known, _)| *known == place) {
+                unreadable.push((place, endpoint.bad_url()));
+            }
+        }
+        unreadable.sort_by_key(|(place, _)| *place);
+        if let Some((_, complaint)) = unreadable.first().filter(|_| unreadable.len() >= size) {
+            return Err((*complaint).into());
+        }
+        (events, Taken { size, unreadable, cookie })
     };
     edge.put(events).await?;
-    Ok((size, cookie))
+    Ok(taken)
 }
 
 impl Endpoint {

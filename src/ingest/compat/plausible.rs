@@ -7,24 +7,21 @@ use serde_json::Value;
 use super::Complaint;
 use super::json::{Object, cut, parse};
 use crate::event::{Detail, FaultKind, Kind, Payload};
-use crate::ingest::wire::{ENGAGED_MILLIS, money};
-
-const MOST_NAME_CHARS: usize = 120;
-const MOST_URL_BYTES: usize = 2000;
+use crate::ingest::wire::{ENGAGED_MILLIS, URL_BYTES, money};
 
 pub(super) fn read(body: &[u8]) -> Result<Payload<'static>, Complaint> {
     let mut event = Object::of(parse(body, "request")?, "request")?;
     let name = name(event.take(&["n", "name"]))?;
-    let url = event.text(&["u", "url"])?.filter(|url| !url.is_empty() && url.len() <= MOST_URL_BYTES);
-    let url = url.ok_or(Complaint { field: "url", rule: "must be 1 to 2000 bytes" })?;
+    let url = event.text(&["u", "url"])?.filter(|url| !url.is_empty());
+    let url = url.ok_or(Complaint { field: "url", rule: "must not be empty" })?;
     event.text(&["d", "domain"])?;
     let mut props = Object::written(event.take(&["p", "m", "props", "meta"]), "props")?;
     let passive = event.flag(&["i", "interactive"])? == Some(false);
     let engaged = engaged(event.take(&["e"]))?;
     let revenue = Object::written(event.take(&["$", "revenue"]), "revenue")?;
 
-    let mut hit = Payload::new(Kind::View, url);
-    hit.referrer = cut(event.text(&["r", "referrer"])?.unwrap_or_default(), MOST_URL_BYTES).into();
+    let mut hit = Payload::new(Kind::View, cut(url, URL_BYTES));
+    hit.referrer = cut(event.text(&["r", "referrer"])?.unwrap_or_default(), URL_BYTES).into();
     match name.as_str() {
         "pageview" => {}
         "engagement" => (hit.kind, hit.engaged_ms) = (Kind::Leave, engaged),
@@ -46,8 +43,8 @@ fn name(value: Option<Value>) -> Result<String, Complaint> {
         Some(Value::Number(number)) if number.is_i64() || number.is_u64() => number.to_string(),
         _ => return Err(Complaint { field: "name", rule: "must be a string or an integer" }),
     };
-    if name.trim().is_empty() || name.chars().count() > MOST_NAME_CHARS {
-        return Err(Complaint { field: "name", rule: "must be 1 to 120 characters" });
+    if name.trim().is_empty() {
+        return Err(Complaint { field: "name", rule: "must not be empty" });
     }
     Ok(name)
 }

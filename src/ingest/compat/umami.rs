@@ -10,10 +10,9 @@ use serde_json::Value;
 use super::json::{Object, cut, parse};
 use super::{Claims, Complaint, Read};
 use crate::event::{Detail, Kind, Metric, Payload};
+use crate::ingest::wire::URL_BYTES;
 
-const MOST_URL_BYTES: usize = 2048;
 const MOST_HOST_CHARS: usize = 100;
-const MOST_NAME_CHARS: usize = 50;
 
 const METRICS: [(&str, Metric, f64); 5] = [
     ("lcp", Metric::Lcp, 60_000.0),
@@ -37,26 +36,32 @@ pub(super) fn batch(body: &[u8], most: usize) -> Result<Read, Complaint> {
         return Err(Complaint { field: "body", rule: "must hold at least one and at most limits.batch_hits hits" });
     }
     let mut read = Read::default();
-    envelopes.into_iter().try_for_each(|envelope| read.envelope(envelope))?;
+    for (place, envelope) in envelopes.into_iter().enumerate() {
+        if let Err(complaint) = read.envelope(envelope) {
+            read.unreadable.push((place, complaint));
+        }
+    }
     Ok(read)
 }
 
 impl Read {
     fn envelope(&mut self, envelope: Value) -> Result<(), Complaint> {
+        self.size += 1;
         let mut envelope = Object::of(envelope, "body")?;
         let kind = envelope.text(&["type"])?.unwrap_or_default();
         let payload = envelope.take(&["payload"]).unwrap_or(Value::Null);
         let mut payload = Object::of(payload, "payload")?;
-        self.size += 1;
         let claims = Rc::new(claims(&mut payload)?);
         match kind.as_str() {
             "event" => {
                 self.hits.push(event(&mut payload)?);
                 self.claims.push(claims);
+                self.places.push(self.size - 1);
             }
             "performance" => {
                 let vitals = vitals(&mut payload)?;
                 self.claims.extend(std::iter::repeat_n(claims, vitals.len()));
+                self.places.extend(std::iter::repeat_n(self.size - 1, vitals.len()));
                 self.hits.extend(vitals);
             }
             // Says who somebody is. Heard and forgotten.
@@ -70,13 +75,10 @@ impl Read {
 /// A payload without a name is a page view.
 fn event(payload: &mut Object) -> Result<Payload<'static>, Complaint> {
     let name = payload.text(&["name"])?.unwrap_or_default();
-    if name.chars().count() > MOST_NAME_CHARS {
-        return Err(Complaint { field: "name", rule: "must be at most 50 characters" });
-    }
     let kind = if name.is_empty() { Kind::View } else { Kind::Event };
     let mut hit = Payload::new(kind, url(payload)?);
     hit.name = name.into();
-    hit.referrer = cut(payload.text(&["referrer"])?.unwrap_or_default(), MOST_URL_BYTES).into();
+    hit.referrer = cut(payload.text(&["referrer"])?.unwrap_or_default(), URL_BYTES).into();
     Ok(hit)
 }
 
@@ -97,12 +99,9 @@ fn vitals(payload: &mut Object) -> Result<Vec<Payload<'static>>, Complaint> {
 /// The page: an absolute URL, or a host name and a path.
 fn url(payload: &mut Object) -> Result<String, Complaint> {
     let host = payload.text(&["hostname"])?.unwrap_or_default();
-    let url = payload.text(&["url"])?.unwrap_or_default();
+    let url = cut(payload.text(&["url"])?.unwrap_or_default(), URL_BYTES);
     if host.chars().count() > MOST_HOST_CHARS {
         return Err(Complaint { field: "hostname", rule: "must be at most 100 characters" });
-    }
-    if url.len() > MOST_URL_BYTES {
-        return Err(Complaint { field: "url", rule: "must be at most 2048 bytes" });
     }
     if url.starts_with("http://") || url.starts_with("https://") {
         return Ok(url);

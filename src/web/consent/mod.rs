@@ -107,7 +107,7 @@ impl Asking {
         let url = format!("https://{}{path}", self.origins.host(request));
         let page = Page::parse(&url).ok()?;
         let hosts = self.registry.directory.hosts();
-        let path = hosts.resolve(page.host(), page.path()).map_or("/", |site| site.path);
+        let path = hosts.resolve(page.host(), page.lookup_path()).map_or("/", |site| site.path);
         Some(crate::consent::expired(name, path))
     }
 }

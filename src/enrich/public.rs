@@ -1,0 +1,161 @@
+//! Public things on known hosts: songs, videos, apps, listings. Their ids look like secrets and name nobody: the link stands in the page
+//! for everybody. What `public.toml` lists is kept of a link; everything else of it is cleaned as always.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use hashbrown::HashMap;
+use serde::Deserialize;
+
+use super::address::{is_key, pairs};
+use super::path::{clean, spell};
+
+/// A longer piece is no id.
+const MOST_ID_CHARS: usize = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    place: Vec<Place>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    /// Without `www.`; `tg://resolve` for what an app's own scheme leads to.
+    hosts: Vec<String>,
+    /// Patterns of paths, the first that matches wins: `*` stands for any segment, `{id}` for one that is kept; behind `?` the keys of
+    /// the query that are kept.
+    things: Vec<String>,
+}
+
+struct Pattern {
+    segments: Vec<Box<str>>,
+    keys: Vec<Box<str>>,
+}
+
+/// The cleaned path of a link to `host`, with the ids of public things in it, and the query that names one. `None`: no such thing.
+pub fn thing(host: &str, path: &str, query: Option<&str>) -> Option<String> {
+    let patterns = list().get(host.strip_prefix("www.").unwrap_or(host))?;
+    let path = spell(Cow::Borrowed(path));
+    let segments: Vec<&str> = path.split('/').skip(1).filter(|segment| !segment.is_empty()).collect();
+    let pattern = patterns.iter().find(|pattern| pattern.matches(&segments))?;
+
+    let mut kept = String::new();
+    for (place, segment) in segments.iter().enumerate() {
+        kept.push('/');
+        match pattern.segments.get(place).is_some_and(|of_pattern| &**of_pattern == ID) {
+            true => kept.push_str(segment),
+            false => kept.push_str(clean(&format!("/{segment}")).trim_start_matches('/')),
+        }
+    }
+    let mut mark = '?';
+    for key in &pattern.keys {
+        let value = pairs(query.unwrap_or("")).find_map(|(name, value)| is_key(name, key).then_some(value));
+        if let Some(value) = value.filter(|value| is_id(value)) {
+            kept.push(mark);
+            kept.push_str(key);
+            kept.push('=');
+            kept.push_str(value);
+            mark = '&';
+        }
+    }
+    Some(kept)
+}
+
+const ID: &str = "{id}";
+
+impl Pattern {
+    fn new(text: &str) -> Pattern {
+        let (path, keys) = text.split_once('?').unwrap_or((text, ""));
+        let parts = |text: &str, by: char| text.split(by).filter(|part| !part.is_empty()).map(Into::into).collect();
+        Pattern { segments: parts(path, '/'), keys: parts(keys, '&') }
+    }
+
+    fn matches(&self, segments: &[&str]) -> bool {
+        let fits = |(pattern, segment): (&str, &str)| match pattern {
+            "*" => true,
+            ID => is_id(segment),
+            literal => literal.eq_ignore_ascii_case(segment),
+        };
+        segments.len() >= self.segments.len()
+            && self.segments.iter().map(AsRef::as_ref).zip(segments.iter().copied()).all(fits)
+    }
+}
+
+/// Letters of any script, digits and what joins them: no mailbox, no address, nothing encoded.
+fn is_id(text: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '~' | '!' | ':');
+    text.chars().all(plain) && (1..=MOST_ID_CHARS).contains(&text.chars().count())
+}
+
+fn list() -> &'static HashMap<Box<str>, std::sync::Arc<[Pattern]>> {
+    static LIST: LazyLock<HashMap<Box<str>, std::sync::Arc<[Pattern]>>> = LazyLock::new(|| {
+        let file = config::File::from_str(include_str!("public.toml"), config::FileFormat::Toml);
+        let read = config::Config::builder().add_source(file).build().and_then(config::Config::try_deserialize);
+        let file: File = read.expect("public.toml is part of the binary and a test reads it");
+        let mut list = HashMap::new();
+        for place in file.place {
+            let patterns: std::sync::Arc<[Pattern]> = place.things.iter().map(|text| Pattern::new(text)).collect();
+            for host in place.hosts {
+                list.insert(host.into(), std::sync::Arc::clone(&patterns));
+            }
+        }
+        list
+    });
+    &LIST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_host_stands_once_and_every_pattern_names_something() {
+        let file: File = config::Config::builder()
+            .add_source(config::File::from_str(include_str!("public.toml"), config::FileFormat::Toml))
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .unwrap();
+        let hosts: usize = file.place.iter().map(|place| place.hosts.len()).sum();
+        assert_eq!(hosts, list().len(), "a host stands twice");
+        for text in file.place.iter().flat_map(|place| &place.things) {
+            let pattern = Pattern::new(text);
+            let names = pattern.segments.iter().any(|segment| &**segment == ID) || !pattern.keys.is_empty();
+            assert!(text.starts_with('/') && names, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_public_things_id_is_kept_and_the_rest_is_cleaned() {
+        for (host, path, query, expected) in [
+            ("open.spotify.com", "/track/4uLU6hMCjMI75M1A2tKUQC", Some("si=a1b2c3d4"), "/track/4uLU6hMCjMI75M1A2tKUQC"),
+            (
+                "open.spotify.com",
+                "/intl-de/album/4uLU6hMCjMI75M1A2tKUQC",
+                None,
+                "/intl-de/album/4uLU6hMCjMI75M1A2tKUQC",
+            ),
+            ("www.youtube.com", "/watch", Some("t=3&v=aaaaaaaaaaa"), "/watch?v=aaaaaaaaaaa"),
+            ("m.youtube.com", "/shorts/a1-_b", Some("feature=share"), "/shorts/a1-_b"),
+            ("apps.apple.com", "/de/app/some-name/id1234567890", Some("pt=1"), "/de/app/some-name/id1234567890"),
+            ("www.etsy.com", "/de/listing/1234567890/mug", None, "/de/listing/1234567890/mug"),
+            ("www.youtube.com", "/watch", Some("v=ann%40mail.example"), "/watch"),
+            (
+                "www.tiktok.com",
+                "/@mia/video/7212345678901234567/987654321",
+                None,
+                "/@mia/video/7212345678901234567/(id)",
+            ),
+        ] {
+            assert_eq!(thing(host, path, query).as_deref(), Some(expected), "{host}{path}");
+        }
+        for (host, path) in [
+            ("shop.example", "/track/4uLU6hMCjMI75M1A2tKUQC"),
+            ("open.spotify.com", "/account/4uLU6hMCjMI75M1A2tKUQC"),
+            ("open.spotify.com.evil.example", "/track/4uLU6hMCjMI75M1A2tKUQC"),
+        ] {
+            assert_eq!(thing(host, path, None), None, "{host}{path}");
+        }
+    }
+}
