@@ -46,8 +46,8 @@ export class FootfallConsent extends HTMLElement {
       send: (tiers, pressed) => this.send(answer, layer, tiers, pressed),
     });
     this.root.replaceChildren(drawn.dialog);
-    // First in the page: the first stop of the tab key.
-    if (!this.isConnected) document.body.prepend(this);
+    // First in the page: the first stop of the tab key. Not in the body, where selectors count children: `:first-child`, `* + *`.
+    if (!this.isConnected) document.body.before(this);
     if (invited || changed) drawn.heading.focus();
   }
 

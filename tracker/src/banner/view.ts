@@ -38,7 +38,7 @@ export const view = (answer: Answer, look: Look, acts: Acts): View => {
     h("header", {}, heading, look.invited && button(texts.close, acts.close, "plain")),
     h("p", { id: "body" }, signal ? texts.signal : texts.body),
     says && h("p", {}, h("b", {}, says)),
-    h("ul", {}, ...(single ? answer.tiers.map((tier) => choosable(answer, tier, switches)) : optional(answer).map((tier) => named(answer, tier)))),
+    h("ul", {}, ...(single ? answer.tiers.map((tier) => choosable(answer, tier, switches)) : optional(answer).map(named))),
     links(answer, look),
     alert,
     answers(answer, single, switches, acts));
@@ -67,9 +67,8 @@ const notice = (answer: Answer, { changed }: Look): string | false => {
   return bundled(answer) && !!choice && (choice.tiers.length ? texts.chosen_accept : texts.chosen_reject);
 };
 
-/** A tier as the question names it. With all or nothing this is the only place to say what it does. */
-const named = (answer: Answer, { title, text }: Tier): HTMLElement =>
-  h("li", {}, h("b", {}, title), bundled(answer) && h("p", {}, text));
+/** A tier as the question names it, with what it does: who is to answer has to know. */
+const named = ({ title, text }: Tier): HTMLElement => h("li", {}, h("b", {}, title), h("p", {}, text));
 
 /** A tier with its switch: off, unless the person turned it on before. */
 const choosable = (answer: Answer, tier: Tier, switches: Map<string, HTMLInputElement>): HTMLElement => {
