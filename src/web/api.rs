@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use actix_web::http::header::{CACHE_CONTROL, ETAG};
+use actix_web::http::header::{CACHE_CONTROL, ETAG, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::Site;
 use super::access::Right;
+use super::coding;
 use super::tag::tag;
 use crate::event::{Problem, SiteId, Subject};
 use crate::http::refuse;
@@ -58,14 +59,20 @@ pub(super) async fn shown(
         Ok(answer) => answer,
         Err(problem) => return refuse(&problem, None).await,
     };
-    if !is_final {
-        return HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer);
-    }
     let body = serde_json::to_vec(&answer).expect("an answer is JSON");
+    if !is_final {
+        let mut answer = HttpResponse::Ok();
+        answer.content_type("application/json").insert_header((CACHE_CONTROL, "no-store"));
+        return coding::sent(answer, request, body);
+    }
     let (tag, known) = tag(request, &body);
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((CACHE_CONTROL, "private, no-cache")).insert_header((ETAG, tag));
-    if known { response.finish() } else { response.content_type("application/json").body(body) }
+    if known {
+        return response.insert_header((VARY, "accept-encoding")).finish();
+    }
+    response.content_type("application/json");
+    coding::sent(response, request, body)
 }
 
 /// The pairs of the query.
@@ -96,7 +103,9 @@ pub(super) fn named(name: &str, site: &Site) -> Result<(SiteId, TimeZone), Probl
 }
 
 pub(super) fn asked_of() -> Problem {
-    bad_question("accepted are range or from and to, compare or compare_from, interval, limit and filter, once each")
+    bad_question(
+        "accepted are range or from and to, compare or compare_from, interval, week, limit, filter and with, once each",
+    )
 }
 
 pub(super) fn bad_question(accepted: impl Into<Cow<'static, str>>) -> Problem {

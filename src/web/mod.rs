@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod body;
+mod coding;
 pub mod consent;
 mod dashboard;
 mod export;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::api::{bad_question, named, no_store, unread};
 use super::body::json_body;
-use super::{Site, dashboard};
+use super::{Site, coding, dashboard};
 use crate::access::Share;
 use crate::config::Secret;
 use crate::event::Problem;
@@ -55,7 +55,9 @@ async fn report(request: HttpRequest, token: web::Path<Secret>, site: web::Data<
     };
     let mut answer = match answer.await {
         Ok(kept) => {
-            HttpResponse::Ok().content_type("application/json").insert_header((CACHE_CONTROL, "no-store")).body(kept)
+            let mut answer = HttpResponse::Ok();
+            answer.content_type("application/json").insert_header((CACHE_CONTROL, "no-store"));
+            coding::sent(answer, &request, kept.into_bytes())
         }
         Err(problem) => refuse(&problem, None).await,
     };

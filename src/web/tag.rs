@@ -8,6 +8,11 @@ use crate::http::text;
 /// The tag of these bytes, and whether whoever asks holds them.
 pub(super) fn tag(request: &HttpRequest, bytes: &[u8]) -> (String, bool) {
     let tag = format!("\"{:016x}\"", xxhash_rust::xxh3::xxh3_64(bytes));
-    let held = request.headers().get(IF_NONE_MATCH).and_then(text).is_some_and(|tags| tags.contains(&tag));
+    let held = is_held(request, &tag);
     (tag, held)
+}
+
+/// Whether the request names this tag, as weak or as strong.
+pub(super) fn is_held(request: &HttpRequest, tag: &str) -> bool {
+    request.headers().get(IF_NONE_MATCH).and_then(text).is_some_and(|tags| tags.contains(tag))
 }

@@ -5,6 +5,7 @@
 mod access;
 mod canary;
 mod cases;
+mod coding;
 mod compatible;
 mod config;
 mod consent;
@@ -29,6 +30,7 @@ mod promises;
 mod reference;
 mod registry;
 mod reports;
+mod steady;
 mod support;
 mod tls;
 mod traffic;

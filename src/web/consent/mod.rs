@@ -28,7 +28,7 @@ use crate::registry::Registry;
 
 pub use bi::BiGate;
 
-/// The banner, built from tracker/src/banner.
+/// The banner, built from tracker/src/banner. `web::scripts` sends it: it is the same for everybody, and what it asks is not in it.
 pub const BANNER: &str = include_str!("../../../tracker/dist/consent.js");
 
 /// What the question needs.
@@ -57,7 +57,6 @@ pub fn routes(asking: &Asking, config: &mut web::ServiceConfig) {
     for under in ["", "/{under:.+}"] {
         let path = |rest: &str| format!("{under}{}/{rest}", asking.prefix);
         config
-            .route(&path("consent.js"), web::get().to(banner))
             .route(&path("consent"), web::get().to(state::get))
             .route(&path("consent"), web::post().to(choose::post))
             .route(&path("consent/receipt"), web::get().to(receipt::get))
@@ -70,10 +69,6 @@ pub fn routes(asking: &Asking, config: &mut web::ServiceConfig) {
     }
     config.route("/api/v1/notices", web::get().to(notices::list));
     well_known::routes(&asking.well_known, config);
-}
-
-async fn banner(asking: web::Data<Asking>) -> HttpResponse {
-    asking.answer().content_type("text/javascript; charset=utf-8").body(BANNER)
 }
 
 impl Asking {

@@ -9,6 +9,7 @@ use crate::consent::Stored;
 use crate::consent::texts::Language;
 use crate::event::{Problem, Refusal};
 use crate::http::{Origins, refuse};
+use crate::web::coding;
 
 /// What is asked and what holds: tracker/src/banner/contract.ts, word for word.
 #[derive(Serialize)]
@@ -64,7 +65,10 @@ pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>) -> Http
         return refuse(&problem.detail("accepted is lang, once, such as lang=de"), None).await;
     };
     let language = asking.language(&request, &query.lang);
-    asking.answer().json(asking.state(&request, asking.stored(&request).as_ref(), language))
+    let state = asking.state(&request, asking.stored(&request).as_ref(), language);
+    let mut answer = asking.answer();
+    answer.content_type("application/json");
+    coding::sent(answer, &request, serde_json::to_vec(&state).expect("an answer is JSON"))
 }
 
 impl Asking {
