@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::so_far::SoFar;
 use crate::event::{Counter, Subject, minor_digits};
 use crate::store::Earned;
 
@@ -49,6 +50,9 @@ pub struct Compared {
     pub totals: Figures,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub series: Option<Vec<Row>>,
+    /// Where the range is not over: what of both can be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub so_far: Option<SoFar>,
 }
 
 #[derive(Serialize, Debug)]
@@ -82,6 +86,8 @@ impl From<Earned> for Money {
 pub struct Figures {
     pub counters: &'static [Counter],
     pub sums: [u64; Counter::ALL.len()],
+    /// Clicks on all links of the site, where they were asked for.
+    pub clicks: Option<u64>,
 }
 
 /// A row of a series or of a subject: its name under its key, then its figures.
@@ -118,6 +124,24 @@ pub struct Cell {
 }
 
 impl Figures {
+    /// The counters that the totals of a subject have.
+    pub fn of(subject: Subject, sums: [u64; Counter::ALL.len()]) -> Figures {
+        Figures { counters: counters_of(subject), sums, clicks: None }
+    }
+
+    /// What is known of a published value.
+    pub fn of_people(visitors: u64, visits: u64) -> Figures {
+        let mut sums = [0; Counter::ALL.len()];
+        sums[Counter::Visitors as usize] = visitors;
+        sums[Counter::Visits as usize] = visits;
+        Figures { counters: &[Counter::Visitors, Counter::Visits], sums, clicks: None }
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let counters = self.counters.iter().map(|counter| (counter.name(), self.get(*counter)));
+        counters.chain(self.clicks.map(|clicks| ("clicks", clicks)))
+    }
+
     pub fn get(&self, counter: Counter) -> u64 {
         self.sums[counter as usize]
     }
@@ -134,7 +158,7 @@ pub fn counters_of(subject: Subject) -> &'static [Counter] {
 
 impl Serialize for Figures {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.counters.iter().map(|counter| (counter.name(), self.get(*counter))))
+        serializer.collect_map(self.pairs())
     }
 }
 
@@ -142,8 +166,8 @@ impl Serialize for Row {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(self.key, &self.name)?;
-        for counter in self.figures.counters {
-            map.serialize_entry(counter.name(), &self.figures.get(*counter))?;
+        for (name, n) in self.figures.pairs() {
+            map.serialize_entry(name, &n)?;
         }
         map.end()
     }
@@ -194,9 +218,6 @@ impl Cell {
     }
 
     fn row(&self, key: &'static str) -> Row {
-        let mut sums = [0; Counter::ALL.len()];
-        sums[Counter::Visitors as usize] = self.visitors;
-        sums[Counter::Visits as usize] = self.visits;
-        Row { key, name: self.name.clone(), figures: Figures { counters: &[Counter::Visitors, Counter::Visits], sums } }
+        Row { key, name: self.name.clone(), figures: Figures::of_people(self.visitors, self.visits) }
     }
 }

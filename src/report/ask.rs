@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{Answer, AsOf, Breakdown, Cell, Compared, Figures, FilterShown, Items, Money, Row, counters_of};
+use super::answer::{Answer, AsOf, Breakdown, Cell, Compared, Figures, FilterShown, Items, Money, Row};
 use super::fold::fold;
 use super::question::{Filter, Question};
 use super::range::Interval;
-use super::series::{local, series, sum};
-use crate::event::{Counter, Dimension, Subject};
+use super::series::{Clicks, local, series, sum};
+use super::so_far::{Comparable, Days, Hours, SoFar, WholeDays};
+use crate::event::{Counter, Day, Dimension, Subject};
 use crate::store::{OfValue, Published, Read, Store, StoreError, Totals, Valued};
 
 pub async fn ask(store: &Store, mut question: Question) -> Result<Answer, StoreError> {
@@ -21,7 +22,11 @@ pub async fn ask(store: &Store, mut question: Question) -> Result<Answer, StoreE
     let before = question.before();
     let before = async {
         match &before {
-            Some(before) => compared(&read, before).await.map(Some),
+            Some(before) => {
+                let so_far = so_far(&read, &question, published);
+                let (compared, so_far) = tokio::try_join!(compared(&read, before), so_far)?;
+                Ok(Some(Compared { so_far, ..compared }))
+            }
             None => Ok(None),
         }
     };
@@ -76,7 +81,7 @@ async fn whole_site(read: &Read<'_>, question: &Question) -> Result<Body, StoreE
     let mut subjects = BTreeMap::new();
     for subject in Subject::ITEMS {
         let of = || tops.iter().filter(|top| top.subject == subject.name());
-        let rows = of().map(|top| Row { key: "item", name: top.item.clone(), figures: figures(subject, top.sums) });
+        let rows = of().map(|top| Row { key: "item", name: top.item.clone(), figures: Figures::of(subject, top.sums) });
         let hits = of().next().map_or(0, |top| top.of_subject);
         subjects.insert(subject.name(), Items::Exact { hits, rows: rows.collect() });
     }
@@ -103,9 +108,15 @@ async fn of_item(
     subject: Subject,
     item: &str,
 ) -> Result<(Figures, Interval, Vec<Row>), StoreError> {
-    let days = read.days(subject, item, (question.from, question.to)).await?;
-    let totals = figures(subject, sum(&days));
-    let (interval, rows) = series(read, question, subject, &days).await?;
+    let range = (question.from, question.to);
+    let clicks = async {
+        let asked = question.with_clicks && subject == Subject::Site;
+        if asked { read.clicks(range).await.map(Some) } else { Ok(None) }
+    };
+    let (days, clicks): (_, Option<Clicks>) = tokio::try_join!(read.days(subject, item, range), clicks)?;
+    let all = clicks.as_ref().map(|clicks| clicks.iter().map(|(_, n)| n).sum());
+    let totals = Figures { clicks: all, ..Figures::of(subject, sum(&days)) };
+    let (interval, rows) = series(read, question, subject, &days, clicks.as_ref()).await?;
     Ok((totals, interval, rows))
 }
 
@@ -124,12 +135,8 @@ async fn one_value(read: &Read<'_>, question: &Question, dim: Dimension, value: 
 
 /// The value's published visitors and visits of the site.
 fn value_totals(cells: &[OfValue]) -> Figures {
-    let mut sums = [0; Counter::ALL.len()];
-    if let Some(cell) = cells.iter().find(|cell| cell.subject == Subject::Site.name()) {
-        sums[Counter::Visitors as usize] = cell.visitors;
-        sums[Counter::Visits as usize] = cell.visits;
-    }
-    Figures { counters: &[Counter::Visitors, Counter::Visits], sums }
+    let site = cells.iter().find(|cell| cell.subject == Subject::Site.name());
+    site.map_or(Figures::of_people(0, 0), |cell| Figures::of_people(cell.visitors, cell.visits))
 }
 
 /// The days a range is compared with: their totals and series.
@@ -140,11 +147,73 @@ async fn compared(read: &Read<'_>, before: &Question) -> Result<Compared, StoreE
         Some(Filter::Item(subject, item)) => (*subject, item.as_str()),
         Some(Filter::Value(dim, value)) => {
             let cells = read.of_value(*dim, value, (before.from, before.to), 1).await?;
-            return Ok(Compared { from, to, totals: value_totals(&cells), series: None });
+            return Ok(Compared { from, to, totals: value_totals(&cells), series: None, so_far: None });
         }
     };
     let (totals, _, series) = of_item(read, before, subject, item).await?;
-    Ok(Compared { from, to, totals, series: Some(series) })
+    Ok(Compared { from, to, totals, series: Some(series), so_far: None })
+}
+
+/// What of a range that is not over can be compared.
+async fn so_far(read: &Read<'_>, question: &Question, published: Published) -> Result<Option<SoFar>, StoreError> {
+    let open = match &question.filter {
+        Some(Filter::Value(..)) => published.through.map_or(question.from, next).min(question.today),
+        _ => question.today,
+    };
+    let Some(Comparable { days, hours }) = question.comparable(open) else { return Ok(None) };
+    let days = async {
+        let Some((now, before)) = days else { return Ok(None) };
+        let (of_now, of_before) = tokio::try_join!(of_days(read, question, now), of_days(read, question, before))?;
+        Ok(Some(WholeDays { through: now.1.to_string(), now: of_now, before: of_before }))
+    };
+    // Hours are counted of sites only.
+    let hours = hours.filter(|_| question.filter.is_none());
+    let of_hours = async {
+        let Some((now, before)) = hours else { return Ok(None) };
+        tokio::try_join!(of_hours(read, now), of_hours(read, before)).map(Some)
+    };
+    let (days, of_hours) = tokio::try_join!(days, of_hours)?;
+
+    let until = |(now, before): (Totals, Totals)| {
+        let whole = days.as_ref().map(|days| (days.now.sums, days.before.sums)).unwrap_or_default();
+        (Figures::of(Subject::Site, plus(whole.0, now)), Figures::of(Subject::Site, plus(whole.1, before)))
+    };
+    let (now, before) = of_hours.map(until).unzip();
+    let until = hours.map(|(now, _)| local(now.until, question));
+    Ok(Some(SoFar { until, now, before, days }))
+}
+
+/// What the question is about, on some days.
+async fn of_days(read: &Read<'_>, question: &Question, range: Days) -> Result<Figures, StoreError> {
+    let (subject, item) = match &question.filter {
+        None => (Subject::Site, ""),
+        Some(Filter::Item(subject, item)) => (*subject, item.as_str()),
+        Some(Filter::Value(dim, value)) => return Ok(value_totals(&read.of_value(*dim, value, range, 1).await?)),
+    };
+    let clicks = async {
+        let asked = question.with_clicks && subject == Subject::Site;
+        if asked { read.clicks(range).await.map(Some) } else { Ok(None) }
+    };
+    let (days, clicks) = tokio::try_join!(read.days(subject, item, range), clicks)?;
+    let clicks = clicks.map(|clicks| clicks.iter().map(|(_, n)| n).sum());
+    Ok(Figures { clicks, ..Figures::of(subject, sum(&days)) })
+}
+
+async fn of_hours(read: &Read<'_>, hours: Hours) -> Result<Totals, StoreError> {
+    if hours.until <= hours.from {
+        return Ok(Totals::default());
+    }
+    let of = read.hours((hours.from, hours.until - 1)).await?;
+    Ok(of.into_iter().fold(Totals::default(), |sum, (_, of)| plus(sum, of)))
+}
+
+fn plus(mut sum: Totals, more: Totals) -> Totals {
+    sum.iter_mut().zip(more).for_each(|(sum, n)| *sum += n);
+    sum
+}
+
+fn next(day: Day) -> Day {
+    Day::from_number(day.number().saturating_add(1))
 }
 
 /// Each dimension's published values, and how many of the range's visitors are under none of them yet.
@@ -160,7 +229,8 @@ fn breakdowns(
         if question.for_strangers {
             cells = fold(cells, question.k);
         }
-        (dim.name(), Breakdown::of(cells, visitors, question.limit))
+        let whole = question.all_countries && *dim == Dimension::Country;
+        (dim.name(), Breakdown::of(cells, visitors, if whole { usize::MAX } else { question.limit }))
     });
     each.collect()
 }
@@ -170,8 +240,4 @@ fn as_of(question: &Question, published: Published) -> AsOf {
     let holds_today = question.from <= question.today && question.today <= question.to;
     let hour = published.hour.filter(|_| holds_today);
     AsOf { through, hour: hour.map(|hour| local(hour, question)) }
-}
-
-fn figures(subject: Subject, sums: Totals) -> Figures {
-    Figures { counters: counters_of(subject), sums }
 }

@@ -13,6 +13,7 @@ mod platform;
 mod question;
 mod range;
 mod series;
+mod so_far;
 mod vitals;
 
 pub use answer::Answer;

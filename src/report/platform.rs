@@ -35,6 +35,15 @@ pub struct BusySite {
     #[serde(flatten)]
     pub now: Busy,
     pub before: Busy,
+    /// The same of the days that are over and as many before, where the range is not over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub so_far: Option<BusySoFar>,
+}
+
+#[derive(Serialize, Debug)]
+pub struct BusySoFar {
+    pub now: Busy,
+    pub before: Busy,
 }
 
 #[derive(Serialize, Debug)]
@@ -99,12 +108,15 @@ pub async fn sites(
     };
     let before = question.compared.unwrap_or_else(|| just_before(question));
     let range = (question.from, question.to);
-    let rows = store.active(range, before, found.as_deref(), question.limit).await?;
+    let comparable = question.comparable_with(before, question.today);
+    let days = comparable.as_ref().and_then(|comparable| comparable.days);
+    let rows = store.active([range, before], days, found.as_deref(), question.limit).await?;
     let names = names(store, directory, rows.iter().map(|row| row.site)).await?;
-    let row = |Active { site, now, before }| BusySite {
+    let row = |Active { site, now, before, days_now, days_before }| BusySite {
         site: names.get(&site).cloned(),
         now: now.into(),
         before: before.into(),
+        so_far: comparable.as_ref().map(|_| BusySoFar { now: days_now.into(), before: days_before.into() }),
     };
     let rows = rows.into_iter().map(row).collect();
     Ok(Rows { from: question.from.to_string(), to: question.to.to_string(), rows })

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::range::{Against, HOURLY_DAYS, Interval, Named};
+use super::range::{Against, HOURLY_DAYS, Interval, Named, WeekStart};
 use crate::event::{Day, Dimension, Millis, Problem, SiteId, Subject};
 
 const MOST_ROWS: u32 = 1000;
@@ -22,6 +22,8 @@ pub struct Asked {
     pub interval: Option<String>,
     pub limit: Option<u32>,
     pub filter: Option<String>,
+    pub week: Option<String>,
+    pub with: Option<String>,
 }
 
 impl Asked {
@@ -37,6 +39,8 @@ impl Asked {
                 "compare_from" => &mut asked.compare_from,
                 "interval" => &mut asked.interval,
                 "filter" => &mut asked.filter,
+                "week" => &mut asked.week,
+                "with" => &mut asked.with,
                 "limit" if asked.limit.is_none() => {
                     asked.limit = Some(value.parse().ok()?);
                     continue;
@@ -48,6 +52,19 @@ impl Asked {
             }
         }
         Some(asked)
+    }
+}
+
+/// What an answer can hold beyond what it always holds.
+const EXTRAS: [&str; 2] = ["clicks", "countries"];
+
+impl Asked {
+    fn with(&self, extra: &str) -> Result<bool, Problem> {
+        let mut extras = self.with.iter().flat_map(|extras| extras.split(','));
+        match extras.clone().all(|extra| EXTRAS.contains(&extra)) {
+            true => Ok(extras.any(|one| one == extra)),
+            false => Err(bad("with", format!("must be {}, or both with a comma", EXTRAS.join(" or ")))),
+        }
     }
 }
 
@@ -86,7 +103,13 @@ pub struct Question {
     pub k: u64,
     /// The answer goes to whoever has a link: published values of fewer than `k` visitors are not named either.
     pub for_strangers: bool,
+    /// Clicks on all links stand beside the site's counters.
+    pub with_clicks: bool,
+    /// Countries are all listed, whatever the limit: a map shows them.
+    pub all_countries: bool,
+    pub week: WeekStart,
     pub today: Day,
+    pub now: Timestamp,
 }
 
 impl Question {
@@ -97,7 +120,8 @@ impl Question {
         now: Millis,
         rules: Rules,
     ) -> Result<Question, Problem> {
-        let today = Timestamp::from_millisecond(now).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone()).date();
+        let now = Timestamp::from_millisecond(now).unwrap_or(Timestamp::UNIX_EPOCH);
+        let today = now.to_zoned(zone.clone()).date();
         let (named, (from, to)) = range(&asked, today, i64::from(rules.keep_days))?;
         let against = against(&asked)?;
         let days = days_of((from, to));
@@ -122,7 +146,11 @@ impl Question {
             filter: asked.filter.as_deref().map(Filter::parse).transpose()?,
             k: u64::from(rules.k),
             for_strangers: false,
+            with_clicks: asked.with("clicks")?,
+            all_countries: asked.with("countries")?,
+            week: week(asked.week.as_deref())?,
             today: day("to", today)?,
+            now,
         })
     }
 
@@ -223,6 +251,11 @@ fn interval(word: Option<&str>, days: i64) -> Result<Option<Interval>, Problem> 
     if interval == Some(Interval::Hour) && days > HOURLY_DAYS { Err(accepted()) } else { Ok(interval) }
 }
 
+fn week(word: Option<&str>) -> Result<WeekStart, Problem> {
+    let accepted = || bad("week", format!("must be {}", WeekStart::ACCEPTED));
+    word.map_or(Ok(WeekStart::default()), |word| WeekStart::parse(word).ok_or_else(accepted))
+}
+
 fn days_of((from, to): (Date, Date)) -> i64 {
     i64::from((to - from).get_days()) + 1
 }
@@ -289,5 +322,7 @@ mod tests {
         assert!(ask(Asked { range: asked("28d"), interval: asked("hour"), ..Asked::default() }).contains("14 days"));
         let backwards = Asked { from: Some("2026-02-02".into()), to: Some("2026-02-01".into()), ..Asked::default() };
         assert!(ask(backwards).contains("at or before"));
+        assert!(ask(Asked { week: asked("friday"), ..Asked::default() }).contains("monday, saturday or sunday"));
+        assert!(ask(Asked { with: asked("money"), ..Asked::default() }).contains("clicks or countries"));
     }
 }

@@ -1,9 +1,9 @@
 //! The days of a question, those it is compared with, and the steps of its series. Calendar arithmetic, nothing else.
 
-use jiff::civil::Date;
+use jiff::civil::{Date, Weekday};
 use jiff::{Span, ToSpan};
 
-/// A range by its name. It ends today, but for yesterday.
+/// A range by its name. It ends today, but for yesterday and the last month.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Named {
     Today,
@@ -12,6 +12,10 @@ pub enum Named {
     /// The month, or year, to date.
     Month,
     Year,
+    /// The whole month before this one.
+    LastMonth,
+    /// So many months, this one to date.
+    Months(i64),
     /// From the first day that counted anything.
     All,
 }
@@ -35,11 +39,41 @@ pub enum Interval {
     Month,
 }
 
+/// The day a week begins on.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum WeekStart {
+    #[default]
+    Monday,
+    Saturday,
+    Sunday,
+}
+
+impl WeekStart {
+    pub const ACCEPTED: &str = "monday, saturday or sunday";
+
+    pub fn parse(word: &str) -> Option<WeekStart> {
+        Some(match word {
+            "monday" => WeekStart::Monday,
+            "saturday" => WeekStart::Saturday,
+            "sunday" => WeekStart::Sunday,
+            _ => return None,
+        })
+    }
+
+    fn weekday(self) -> Weekday {
+        match self {
+            WeekStart::Monday => Weekday::Monday,
+            WeekStart::Saturday => Weekday::Saturday,
+            WeekStart::Sunday => Weekday::Sunday,
+        }
+    }
+}
+
 /// Hours are drawn for at most this many days.
 pub const HOURLY_DAYS: i64 = 14;
 
 impl Named {
-    pub const ACCEPTED: &str = "today, yesterday, 7d, 28d, 30d, 90d, month, year or all";
+    pub const ACCEPTED: &str = "today, yesterday, 7d, 28d, 30d, 90d, month, last_month, 12mo, year or all";
 
     pub fn parse(word: &str) -> Option<Named> {
         Some(match word {
@@ -50,6 +84,8 @@ impl Named {
             "30d" => Named::Days(30),
             "90d" => Named::Days(90),
             "month" => Named::Month,
+            "last_month" => Named::LastMonth,
+            "12mo" => Named::Months(12),
             "year" => Named::Year,
             "all" => Named::All,
             _ => return None,
@@ -65,6 +101,11 @@ impl Named {
             Named::Days(days) => (back(days - 1), today),
             Named::Month => (today.first_of_month(), today),
             Named::Year => (today.first_of_year(), today),
+            Named::LastMonth => {
+                let last = before(today.first_of_month(), 1.day());
+                (last.first_of_month(), last)
+            }
+            Named::Months(months) => (before(today.first_of_month(), (months - 1).months()), today),
             Named::All => (back(kept - 1), today),
         }
     }
@@ -118,11 +159,11 @@ impl Interval {
         }
     }
 
-    /// The first day of the step a day belongs to. A week begins on Monday.
-    pub fn step_of(self, day: Date) -> Date {
+    /// The first day of the step a day belongs to.
+    pub fn step_of(self, day: Date, week: WeekStart) -> Date {
         match self {
             Interval::Hour | Interval::Day => day,
-            Interval::Week => before(day, i64::from(day.weekday().to_monday_zero_offset()).days()),
+            Interval::Week => before(day, i64::from(day.weekday().since(week.weekday())).days()),
             Interval::Month => day.first_of_month(),
         }
     }
@@ -156,6 +197,8 @@ mod tests {
             ("90d", "2026-01-01 2026-03-31"),
             ("month", "2026-03-01 2026-03-31"),
             ("year", "2026-01-01 2026-03-31"),
+            ("last_month", "2026-02-01 2026-02-28"),
+            ("12mo", "2025-04-01 2026-03-31"),
             ("all", "2024-03-01 2026-03-31"),
         ] {
             assert_eq!(shown(Named::parse(word).unwrap().days(date("2026-03-31"), 761)), expected, "{word}");
@@ -180,9 +223,15 @@ mod tests {
     }
 
     #[test]
-    fn a_week_begins_on_monday() {
-        for (day, expected) in [("2026-03-29", "2026-03-23"), ("2026-03-30", "2026-03-30")] {
-            assert_eq!(Interval::Week.step_of(date(day)).to_string(), expected);
+    fn a_week_begins_on_monday_or_where_the_reader_is_used_to() {
+        for (day, week, expected) in [
+            ("2026-03-29", WeekStart::Monday, "2026-03-23"),
+            ("2026-03-30", WeekStart::Monday, "2026-03-30"),
+            ("2026-03-28", WeekStart::Sunday, "2026-03-22"),
+            ("2026-03-29", WeekStart::Sunday, "2026-03-29"),
+            ("2026-03-27", WeekStart::Saturday, "2026-03-21"),
+        ] {
+            assert_eq!(Interval::Week.step_of(date(day), week).to_string(), expected, "{day} {week:?}");
         }
         assert_eq!(
             [2, 3, 92, 93, 367].map(|days| Interval::usual(days).name()),

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::answer::{Figures, Row, counters_of};
+use super::answer::{Figures, Row};
 use super::question::Question;
 use super::range::Interval;
 use crate::event::{Counter, Day, Subject};
 use crate::store::{Read, StoreError, Totals};
 
 pub(super) type Days = Vec<(Day, Totals)>;
+/// Clicks on all links, by day.
+pub(super) type Clicks = Vec<(Day, u64)>;
 
 pub(super) fn sum(days: &Days) -> Totals {
     let mut sums = [0; Counter::ALL.len()];
@@ -27,28 +29,34 @@ pub(super) async fn series(
     question: &Question,
     subject: Subject,
     days: &Days,
+    clicks: Option<&Clicks>,
 ) -> Result<(Interval, Vec<Row>), StoreError> {
     match question.step() {
+        // Clicks have no hours.
         Interval::Hour if subject == Subject::Site => Ok((Interval::Hour, hours(read, question).await?)),
         // Hours are counted of sites only.
-        Interval::Hour => Ok((Interval::Day, steps(question, subject, Interval::Day, days))),
-        interval => Ok((interval, steps(question, subject, interval, days))),
+        Interval::Hour => Ok((Interval::Day, steps(question, subject, Interval::Day, days, clicks))),
+        interval => Ok((interval, steps(question, subject, interval, days, clicks))),
     }
 }
 
-fn steps(question: &Question, subject: Subject, interval: Interval, days: &Days) -> Vec<Row> {
-    let all = (question.from.number()..=question.to.number()).map(|n| interval.step_of(Day::from_number(n).date()));
-    let mut steps: BTreeMap<Date, Totals> = all.map(|step| (step, [0; Counter::ALL.len()])).collect();
+fn steps(question: &Question, subject: Subject, interval: Interval, days: &Days, clicks: Option<&Clicks>) -> Vec<Row> {
+    let step_of = |day: Day| interval.step_of(day.date(), question.week);
+    let all = (question.from.number()..=question.to.number()).map(|n| step_of(Day::from_number(n)));
+    let none = Figures { clicks: clicks.map(|_| 0), ..Figures::of(subject, [0; Counter::ALL.len()]) };
+    let mut steps: BTreeMap<Date, Figures> = all.map(|step| (step, none.clone())).collect();
+
     for (day, totals) in days {
-        if let Some(sums) = steps.get_mut(&interval.step_of(day.date())) {
-            sums.iter_mut().zip(totals).for_each(|(sum, n)| *sum += n);
+        if let Some(figures) = steps.get_mut(&step_of(*day)) {
+            figures.sums.iter_mut().zip(totals).for_each(|(sum, n)| *sum += n);
         }
     }
-    steps.into_iter().map(|(step, sums)| row(subject, step.to_string(), sums)).collect()
-}
-
-fn row(subject: Subject, name: String, sums: Totals) -> Row {
-    Row { key: "at", name, figures: Figures { counters: counters_of(subject), sums } }
+    for (day, n) in clicks.into_iter().flatten() {
+        if let Some(Figures { clicks: Some(sum), .. }) = steps.get_mut(&step_of(*day)) {
+            *sum += n;
+        }
+    }
+    steps.into_iter().map(|(step, figures)| Row { key: "at", name: step.to_string(), figures }).collect()
 }
 
 /// Every local hour of the range in order: 23 or 25 of them on the days the clocks change.
@@ -64,7 +72,11 @@ async fn hours(read: &Read<'_>, question: &Question) -> Result<Vec<Row>, StoreEr
     let (first, last) = (starts.first().copied().unwrap_or(0), starts.last().copied().unwrap_or(0));
     let known: BTreeMap<u32, Totals> = read.hours((first, last)).await?.into_iter().collect();
     let of = |hour: &u32| known.get(hour).copied().unwrap_or_default();
-    Ok(starts.iter().map(|hour| row(Subject::Site, local(*hour, question), of(hour))).collect())
+    let row = |hour: &u32| {
+        let figures = Figures::of(Subject::Site, of(hour));
+        Row { key: "at", name: local(*hour, question), figures }
+    };
+    Ok(starts.iter().map(row).collect())
 }
 
 /// A second, as the site's clock shows it.

@@ -27,6 +27,9 @@ pub struct Active {
     /// Hits, visitors, visits.
     pub now: (u64, u64, u64),
     pub before: (u64, u64, u64),
+    /// The same of the days of both that are over.
+    pub days_now: (u64, u64, u64),
+    pub days_before: (u64, u64, u64),
 }
 
 #[derive(Row, Deserialize, Debug)]
@@ -59,11 +62,11 @@ impl BrokenPage {
 }
 
 impl Store {
-    /// The sites with most visitors; with `among`, of those only.
+    /// The sites with most visitors; with `among`, of those only. `days` are those of both ranges that are over.
     pub async fn active(
         &self,
-        (from, to): (Day, Day),
-        before: (Day, Day),
+        [(from, to), before]: [(Day, Day); 2],
+        days: Option<((Day, Day), (Day, Day))>,
         among: Option<&[SiteId]>,
         limit: usize,
     ) -> Result<Vec<Active>, StoreError> {
@@ -71,12 +74,15 @@ impl Store {
             let within = format!("day BETWEEN toDate({}) AND toDate({})", first.number(), last.number());
             format!("(sumIf(hits, {within}), sumIf(visitors, {within}), sumIf(visits, {within}))")
         };
+        let none = "(toUInt64(0), toUInt64(0), toUInt64(0))".to_owned();
         let sql = format!(
-            "SELECT site, {now} AS now, {then} AS before FROM activity \
+            "SELECT site, {now} AS now, {then} AS before, {days_now} AS days_now, {days_then} AS days_before FROM activity \
              WHERE (day BETWEEN toDate(?) AND toDate(?) OR day BETWEEN toDate(?) AND toDate(?)) {among} \
              GROUP BY site HAVING now.1 + now.2 > 0 ORDER BY now.2 DESC, now.1 DESC, site LIMIT ?",
             now = sums(from, to),
             then = sums(before.0, before.1),
+            days_now = days.map_or(none.clone(), |(now, _)| sums(now.0, now.1)),
+            days_then = days.map_or(none.clone(), |(_, then)| sums(then.0, then.1)),
             among = among.map_or("", |_| "AND site IN ?"),
         );
         let days = [from, to, before.0, before.1].map(Day::number);

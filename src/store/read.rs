@@ -62,6 +62,15 @@ impl Read<'_> {
         Ok(rows.into_iter().map(|row| (row.key, row.sums)).collect())
     }
 
+    /// Clicks on all links by day; days without one are absent.
+    pub async fn clicks(&self, (from, to): (Day, Day)) -> Result<Vec<(Day, u64)>, StoreError> {
+        let sql = "SELECT toUInt16(day) AS key, sum(hits) AS sums FROM daily \
+                   WHERE site = ? AND subject = 'link' AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day ORDER BY day";
+        let query = self.client.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
+        let rows = query.fetch_all::<Counted<u16, u64>>().await.map_err(failed(STEP))?;
+        Ok(rows.into_iter().map(|row| (Day::from_number(row.key), row.sums)).collect())
+    }
+
     /// The items of each subject with most hits, at most `limit` of each.
     pub async fn tops(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<Top>, StoreError> {
         let sql = format!(

@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 use super::Site;
 use super::access::Right;
 use super::api::{bad_question, pairs, question_of, unread};
+use super::coding;
 use crate::event::{Dimension, Problem, Subject};
 use crate::http::refuse;
-use crate::report::{self, Asked, Question};
+use crate::report::{self, Asked, Filter, Question};
 use crate::store::Store;
 
 const TABLES: &str =
@@ -18,12 +19,15 @@ const ROWS: u32 = 1000;
 
 pub async fn export(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     match file(&request, &name, &site).await {
-        Ok(file) => HttpResponse::Ok()
-            .content_type(file.kind)
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", file.name)))
-            .body(file.body),
+        Ok(file) => {
+            let mut answer = HttpResponse::Ok();
+            answer
+                .content_type(file.kind)
+                .insert_header((CACHE_CONTROL, "no-store"))
+                .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+                .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", file.name)));
+            coding::sent(answer, &request, file.body)
+        }
         Err(problem) => refuse(&problem, None).await,
     }
 }
@@ -35,10 +39,11 @@ struct File {
 }
 
 async fn file(request: &HttpRequest, name: &str, site: &Site) -> Result<File, Problem> {
-    let accepted = || bad_question("accepted are table, format (csv or json), range, filter and limit, once each");
+    let accepted =
+        || bad_question("accepted are table, format (csv or json), bom (true), range, filter and limit, once each");
     site.allow(request, Right::Site(name))?;
     let (own, rest): (Vec<_>, Vec<_>) =
-        pairs(request)?.into_iter().partition(|(key, _)| key == "table" || key == "format");
+        pairs(request)?.into_iter().partition(|(key, _)| ["table", "format", "bom"].contains(&&**key));
     let own: Map<String, Value> = own.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
     let word = |key: &str| own.get(key).and_then(Value::as_str);
     let table = word("table").ok_or_else(|| bad_question(format!("table must be {TABLES}")))?;
@@ -46,11 +51,19 @@ async fn file(request: &HttpRequest, name: &str, site: &Site) -> Result<File, Pr
     asked.limit = asked.limit.or(Some(ROWS));
     let (store, question) = question_of(name, site, asked)?;
     let stem = format!("{name}-{table}-{}-{}", question.from, question.to);
+    let marked = match word("bom") {
+        None => false,
+        Some("true") => true,
+        Some(_) => return Err(accepted()),
+    };
+    let names = names(table, question.filter.as_ref());
     let rows = rows(&store, question, table).await?;
     match word("format") {
-        None | Some("csv") => {
-            Ok(File { name: format!("{stem}.csv"), kind: "text/csv; charset=utf-8; header=present", body: csv(&rows) })
-        }
+        None | Some("csv") => Ok(File {
+            name: format!("{stem}.csv"),
+            kind: "text/csv; charset=utf-8; header=present",
+            body: csv(&rows, names, marked),
+        }),
         Some("json") => Ok(File {
             name: format!("{stem}.json"),
             kind: "application/json",
@@ -100,16 +113,35 @@ fn flat_vitals(answer: &Value) -> Vec<Value> {
     rows.collect()
 }
 
+/// The columns of a table, also of one without rows.
+fn names(table: &str, filter: Option<&Filter>) -> &'static [&'static str] {
+    let of_people = matches!(filter, Some(Filter::Value(..)));
+    match table {
+        "vitals" => &["path", "metric", "hits", "good", "needs_improvement", "poor", "p75", "p90"],
+        "faults" => &["kind", "fault", "path", "hits"],
+        "money" => &["event", "currency", "hits", "over", "minor", "digits"],
+        "series" if filter.is_none() => &["at", "hits", "visitors", "visits", "bounces", "seconds"],
+        "series" => &["at", "hits", "visitors", "visits", "bounces", "seconds", "exits", "entries"],
+        _ if Dimension::from_name(table).is_some() => &["value", "visitors", "visits"],
+        _ if of_people => &["item", "visitors", "visits"],
+        _ => &["item", "hits", "visitors", "visits", "bounces", "seconds", "exits", "entries"],
+    }
+}
+
+/// What tells Excel that a file is UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// What a row is about stands in front of its numbers.
 const LEADING: [&str; 9] = ["at", "item", "value", "event", "currency", "kind", "fault", "path", "metric"];
 
-/// The columns are the keys of the rows.
-fn csv(rows: &[Value]) -> Vec<u8> {
-    let mut columns: Vec<&str> =
-        rows.iter().filter_map(Value::as_object).flat_map(Map::keys).map(String::as_str).collect();
+/// The columns are `names`, and whatever else the rows have.
+fn csv(rows: &[Value], names: &[&'static str], marked: bool) -> Vec<u8> {
+    let keys = rows.iter().filter_map(Value::as_object).flat_map(Map::keys).map(String::as_str);
+    let mut columns: Vec<&str> = names.iter().copied().chain(keys).collect();
     columns.sort_by_key(|key| (LEADING.iter().position(|leading| leading == key).unwrap_or(LEADING.len()), *key));
     columns.dedup();
-    let mut file = csv::Writer::from_writer(Vec::new());
+    let start = if marked { BYTE_ORDER_MARK } else { &[] };
+    let mut file = csv::Writer::from_writer(start.to_vec());
     let mut write = |cells: Vec<String>| file.write_record(cells).expect("memory takes it");
     write(columns.iter().map(|column| (*column).to_owned()).collect());
     for row in rows {
@@ -172,7 +204,7 @@ mod tests {
             assert_eq!(harmless(text), safe, "{text:?}");
         }
         let rows = [json!({"item": "a, b;\"=1+1\"", "hits": 1})];
-        let file = String::from_utf8(csv(&rows)).unwrap();
+        let file = String::from_utf8(csv(&rows, &[], false)).unwrap();
         let formula = |cell: &str| cell.trim_matches([' ', '"']).starts_with(FORMULA);
         assert!(!file.lines().flat_map(|line| line.split(';')).any(formula), "{file}");
     }
@@ -185,6 +217,8 @@ mod tests {
             json!({"item": "@mia", "hits": -1}),
         ];
         let expected = "item,exits,hits\n'=cmd(),,3\n\"a \"\"b\"\", c\nd\",2,1\n'@mia,,-1\n";
-        assert_eq!(String::from_utf8(csv(&rows)).unwrap(), expected);
+        assert_eq!(String::from_utf8(csv(&rows, &[], false)).unwrap(), expected);
+        let empty = String::from_utf8(csv(&[], names("link", None), true)).unwrap();
+        assert_eq!(empty, "\u{feff}item,bounces,entries,exits,hits,seconds,visitors,visits\n");
     }
 }
