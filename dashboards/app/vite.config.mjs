@@ -17,5 +17,7 @@ export default defineConfig({
     assetsInlineLimit: 0, // `data:` is no source that the policy allows
     modulePreload: { polyfill: false },
     license: false,
+    // One file for what every page runs: a request less for each chunk it would be divided into.
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: "main", test: /\/(node_modules\/(svelte|uplot|esm-env|clsx)|src\/(lib|main))/, entriesAware: false }] } } },
   },
 });

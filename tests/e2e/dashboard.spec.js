@@ -47,7 +47,7 @@ const brief = (n) => n.toLocaleString("en");
 test("the first sentence says how many, how much better, from where, and what they clicked", async ({ page }) => {
   await loaded(page);
   const [now, then] = [sum(WEEK), sum(PEOPLE.slice(0, 7))];
-  await expect(page.locator(".lead")).toHaveText(`${now} visitors in the last 7 days, ${Math.round((now / then - 1) * 100)}% more than in the 7 days before. Most came from Instagram; most clicked newsletter.`);
+  await expect(page.locator(".lead")).toHaveText(`${now} visitors in the last 7 days, ${Math.round((now / then - 1) * 100)}% more than in the 7 days before. Top source: Instagram; most clicked newsletter.`);
 });
 
 test("headline numbers are the API's, with their change; choosing one puts it on the chart", async ({ page, collector }) => {
@@ -62,7 +62,6 @@ test("headline numbers are the API's, with their change; choosing one puts it on
   await expect(value(page, "Bounce rate")).toHaveText(`${Math.round((100 * totals.bounces) / totals.visits)}%`);
   await expect(value(page, "Visit length")).toHaveText(`${Math.round(totals.seconds / totals.visits)}s`);
   await expect(number(page, "Page views")).toContainText(`${Math.round((totals.hits / compared.totals.hits - 1) * 100)}% more than before`);
-  // Clicks of the days before are asked for apart.
   await expect(number(page, "Clicks")).toContainText("more than before");
 
   await expect(page.getByRole("button", { name: /^Visitors/ })).toHaveAttribute("aria-pressed", "true");

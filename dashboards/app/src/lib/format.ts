@@ -7,7 +7,8 @@ export const count = (n: number): string => whole.format(n);
 export const brief = (n: number): string => (n < 100_000 ? whole.format(n) : short.format(n));
 export const percent = (share: number): string => {
   const value = share * 100;
-  return `${value > 0 && value < 9.95 && value % 1 >= 0.05 ? value.toFixed(1) : Math.round(value)}%`;
+  // 5.04 and 5 are the same, whichever way they came about.
+  return `${value > 0 && value < 9.95 ? Number(value.toFixed(1)) : Math.round(value)}%`;
 };
 export const duration = (seconds: number): string => {
   const s = Math.round(seconds);
@@ -55,5 +56,5 @@ export const step = (at: string, interval: string): string => {
   return interval === "month" ? monthOf(at) : longDay(at);
 };
 /** The same, below an axis. */
-export const tick = (at: string, interval: string): string =>
-  interval === "hour" ? at.slice(11, 16) : interval === "month" ? shortMonth(at) : shortDay(at);
+export const tick = (at: string, interval: string, days = 1): string =>
+  interval === "hour" ? (days > 1 && at.slice(11, 16) === "00:00" ? shortDay(at) : at.slice(11, 16)) : interval === "month" ? shortMonth(at) : shortDay(at);

@@ -6,6 +6,8 @@ import { isOfValue } from "./published";
 import type { Breakdown, Item, ItemSeen, Report } from "./schema";
 import type { FilterBy } from "./view.svelte";
 
+/** A column as it is said, and what it is sorted by. */
+export type Extra = [says: string, measure: number];
 export interface Row {
   key: string;
   name: string;
@@ -17,9 +19,16 @@ export interface Row {
   visitors: number;
   visits: number;
   /** More columns of a list's own. */
-  more: string[];
+  more: Extra[];
 }
-export interface Column { label: string; hint?: string; of: (row: Row) => string; spare?: boolean }
+export interface Column {
+  label: string;
+  hint?: string;
+  of: (row: Row) => string;
+  /** What it is sorted by. */
+  value: (row: Row) => number;
+  spare?: boolean;
+}
 export interface List {
   id: string;
   title: string;
@@ -35,12 +44,13 @@ export interface List {
   empty: string;
 }
 
-const number = (label: string, of: (row: Row) => number, hint = "", spare = false): Column => ({ label, hint, of: (row) => brief(of(row)), spare });
-const extra = (label: string, i: number, hint = "", spare = true): Column => ({ label, hint, of: (row) => row.more[i] ?? "–", spare });
+const number = (label: string, of: (row: Row) => number, hint = "", spare = false): Column => ({ label, hint, of: (row) => brief(of(row)), value: of, spare });
+const extra = (label: string, i: number, hint = "", spare = true): Column => ({ label, hint, of: (row) => row.more[i]?.[0] ?? "–", value: (row) => row.more[i]?.[1] ?? 0, spare });
 const PEOPLE = number("Visitors", (row) => row.visitors, "Counted anew each day");
 const VISITS = number("Visits", (row) => row.visits, "", true);
 const SEEN = [PEOPLE, { ...VISITS, spare: false }];
-const share = (part: number, all: number | null | undefined) => (all ? percent(part / all) : "–");
+const share = (part: number, all: number | null | undefined): Extra => (all ? [percent(part / all), part / all] : ["–", 0]);
+const each = (seconds: number, hits: number): Extra => (hits ? [duration(seconds / hits), seconds / hits] : ["–", 0]);
 const isWhole = (row: Item | ItemSeen): row is Item => "hits" in row;
 
 const measured = (rows: Omit<Row, "share">[], by: (row: Omit<Row, "share">) => number): Row[] => {
@@ -48,12 +58,12 @@ const measured = (rows: Omit<Row, "share">[], by: (row: Omit<Row, "share">) => n
   return rows.map((row) => ({ ...row, share: most ? by(row) / most : 0 }));
 };
 
-type Extras = (row: Item, all: number | null, report: Report) => string[];
+type Extras = (row: Item, all: number | null, report: Report) => Extra[];
 const items = (report: Report, subject: string, name: (item: string) => string, extras: Extras, by: (row: Item) => number = (row) => row.hits) => {
   const found = itemsOf(report, subject);
   if (!found) return null;
   const rows = found.rows.map((row) => ({
-    key: row.item, name: name(row.item), title: row.item, choosable: isChoosable(row.item), hits: isWhole(row) ? by(row) : 0,
+    key: row.item, name: name(row.item), title: named("item", row.item), choosable: isChoosable(row.item), hits: isWhole(row) ? by(row) : 0,
     visitors: row.visitors, visits: row.visits, more: isWhole(row) ? extras(row, found.hits, report) : [],
   }));
   const isSeen = found.hits === null;
@@ -67,13 +77,13 @@ export const LINKS: List = {
   columns: unless([number("Clicks", (row) => row.hits), extra("Share", 0, "Of all clicks"), number("Unique clicks", (row) => row.visitors, "Visitors who clicked, counted anew each day", true),
     extra("Rate", 1, "Visits with a click on it, of all visits", false), extra("After", 2, "Mean time from the page view to the click")]),
   rows: (report) => items(report, "link", (item) => linkName(named("item", item)), (row, all) =>
-    [share(row.hits, all), share(row.visits, totalsOf(report)?.visits), row.hits ? duration(row.seconds / row.hits) : "–"]),
+    [share(row.hits, all), share(row.visits, totalsOf(report)?.visits), each(row.seconds, row.hits)]),
 };
 
 const page = (id: string, title: string, columns: Column[], by?: (row: Item) => number): List => ({
   id, title, heading: "Page", table: "page", by: "page", columns: unless(columns), empty: "No page was viewed in these days.",
   // Which pages a value's visitors saw is known, not where they came in or left.
-  rows: (report) => by && report.filter ? null : items(report, "page", asIs, (row) => [row.hits ? duration(row.seconds / row.hits) : "–", share(row.bounces, row.visits)], by),
+  rows: (report) => by && report.filter ? null : items(report, "page", asIs, (row) => [each(row.seconds, row.hits), share(row.bounces, row.visits)], by),
 });
 export const PAGES: List[] = [
   page("views", "Pages", [number("Views", (row) => row.hits), PEOPLE, extra("Time", 0, "Mean time it had attention")]),
@@ -81,15 +91,18 @@ export const PAGES: List[] = [
   page("exits", "Exits", [number("Exits", (row) => row.hits, "Visits that ended here"), { ...VISITS, hint: "Visits that saw it" }], (row) => row.exits),
 ];
 
-const earned = (report: Report, event: string) =>
-  (report.money ?? []).filter((row) => row.event === event).map((row) => money(row.minor, row.digits, row.currency) + (row.over ? ` (${row.over} over the bound)` : "")).join(" + ");
+const earned = (report: Report, event: string): Extra => {
+  const rows = (report.money ?? []).filter((row) => row.event === event);
+  const says = rows.map((row) => money(row.minor, row.digits, row.currency) + (row.over ? ` (${row.over} over the bound)` : ""));
+  return [says.join(" + "), rows[0]?.minor ?? 0];
+};
 export const EVENTS: List = {
   id: "events", title: "Events", heading: "Event", table: "event", by: "event", empty: "No event was sent in these days.",
   columns: (report) => (report.filter ? SEEN : [number("Times", (row) => row.hits), { ...PEOPLE, spare: true }, ...(report.money?.length ? [extra("Money", 0, "Sum of the amounts", false)] : [])]),
   rows: (report) => items(report, "event", asIs, (row) => [earned(report, row.item)]),
 };
 
-const titled = (id: string, value: string) => (value === NONE ? "Came by a link without utm_campaign" : named(id, value));
+const titled = (id: string, value: string) => (id === "campaign" && value === NONE ? "Came by a link without utm_campaign" : named(id, value));
 const values = (id: string, title: string, heading: string, empty: string, by?: FilterBy): List => ({
   id, title, heading, table: id, ...(by ? { by } : {}), empty,
   columns: () => [PEOPLE, extra("Share", 0, "Of the visitors shown", false)],

@@ -1,5 +1,5 @@
 // The headline numbers: what each is made of, how it is said, and whether more of it is better.
-import type { Totals } from "./facts";
+import type { Comparison, Totals } from "./facts";
 import { brief, duration, percent } from "./format";
 
 export interface Metric {
@@ -11,15 +11,19 @@ export interface Metric {
   /** A share changes by points, not by a share of itself. */
   points?: boolean;
   lessIsBetter?: boolean;
+  /** Counted by the hour, so that a day that is not over can be compared up to now. */
+  byHour?: boolean;
 }
 
 const ratio = (part: number | undefined, all: number | undefined): number | null => (part !== undefined && all ? part / all : null);
 const known = (n: number | undefined): number | null => n ?? null;
 
-const visitors: Metric = { id: "visitors", label: "Visitors", hint: "Browsers on one address, counted anew each day", of: (t) => t.visitors, say: brief };
-const visits: Metric = { id: "visits", label: "Visits", hint: "Until half an hour passes without anything, or midnight", of: (t) => t.visits, say: brief };
-const hits = (label: string, hint: string): Metric => ({ id: "hits", label, hint, of: (t) => known(t.hits), say: brief });
-const bounce: Metric = { id: "bounce", label: "Bounce rate", hint: "Visits of one page without a click", of: (t) => ratio(t.bounces, t.visits), say: percent,
+const visitors: Metric = { id: "visitors", label: "Visitors", hint: "Browsers on one address, counted anew each day", of: (t) => t.visitors, say: brief, byHour: true };
+const visits: Metric = { id: "visits", label: "Visits", hint: "Until half an hour passes without anything, or midnight", of: (t) => t.visits, say: brief, byHour: true };
+const hits = (label: string, hint: string): Metric => ({ id: "hits", label, hint, of: (t) => known(t.hits), say: brief, byHour: true });
+/** While no visit is over, nothing is known of how visits end. */
+const ended = (t: Totals, part: number | undefined): number | null => (t.bounces || t.seconds ? ratio(part, t.visits) : null);
+const bounce: Metric = { id: "bounce", label: "Bounce rate", hint: "Visits of one page without a click", of: (t) => ended(t, t.bounces), say: percent,
   points: true, lessIsBetter: true };
 const each = (id: string, label: string, hint: string): Metric => ({ id, label, hint, of: (t) => ratio(t.seconds, t.hits), say: duration });
 
@@ -28,7 +32,7 @@ const SITE: Metric[] = [
   { id: "clicks", label: "Clicks", hint: "On all links of the site", of: (t) => known(t.clicks), say: brief },
   { id: "rate", label: "Click rate", hint: "Clicks for each page view", of: (t) => ratio(t.clicks, t.hits), say: percent, points: true },
   bounce,
-  { id: "length", label: "Visit length", hint: "From the first to the last thing a visitor did", of: (t) => ratio(t.seconds, t.visits), say: duration },
+  { id: "length", label: "Visit length", hint: "From the first to the last thing a visitor did", of: (t) => ended(t, t.seconds), say: duration },
 ];
 const ITEM: Record<string, Metric[]> = {
   page: [visitors, visits, hits("Page views", "Of this page"), each("time", "Time on page", "While it had attention"), 
@@ -50,9 +54,15 @@ export interface Change { text: string; spoken: string; way: "up" | "down" | "sa
 
 const points = (n: number) => `${n} ${n === 1 ? "pt" : "pts"}`;
 
-export const change = (metric: Metric, now: number | null, then: number | null): Change | null => {
-  if (now === null || then === null || (!then && !metric.points)) return null;
-  const by = metric.points ? now - then : (now - then) / then;
+/** How a metric stands against the days before; nothing where that cannot be said. */
+export const changeOf = (metric: Metric, comparison: Comparison | null): Change | null => {
+  const sides = metric.byHour ? comparison?.byHour : comparison?.byDay;
+  return sides ? change(metric, metric.of(sides.now), metric.of(sides.then)) : null;
+};
+
+const change = (metric: Metric, now: number | null, then: number | null): Change | null => {
+  if (now === null || then === null || (!then && now && !metric.points)) return null;
+  const by = metric.points ? now - then : then ? (now - then) / then : 0;
   const text = metric.points ? points(Math.round(Math.abs(by) * 100)) : percent(Math.abs(by));
   if (Math.abs(by) < 0.005) return { text: "same", spoken: "the same as before", way: "same", better: null };
   const way = by > 0 ? "up" : "down";

@@ -1,5 +1,5 @@
 // What values of the API are called on the page.
-const SAID: Record<string, string> = { "(direct)": "Direct", "(other)": "Other", "(unknown)": "Unknown", "(id)": "Not named, looked personal" };
+const SAID: Record<string, string> = { "(direct)": "Direct", "(other)": "Other", "(unknown)": "Unknown", "(id)": "Not named, looked personal", "(none)": "None" };
 const DEVICES: Record<string, string> = { desktop: "Desktop", phone: "Phone", tablet: "Tablet", tv: "TV" };
 export const SINGULAR: Record<string, string> = { page: "Page", link: "Link", event: "Event", source: "Source", country: "Country", campaign: "Campaign" };
 const countries = new Intl.DisplayNames("en", { type: "region", fallback: "code" });

@@ -2,9 +2,10 @@
 import { isChoosable } from "./names";
 
 export const RANGES = { today: "Today", yesterday: "Yesterday", "7d": "7 days", "28d": "28 days", "30d": "30 days", "90d": "90 days",
-  month: "This month", year: "This year", all: "All time" } as const;
+  month: "This month", last_month: "Last month", "12mo": "12 months", year: "This year", all: "All time" } as const;
 export const COMPARISONS = { previous: "the period before", year: "a year earlier", none: "nothing" } as const;
 export const INTERVALS = { hour: "Hours", day: "Days", week: "Weeks", month: "Months" } as const;
+export const THEMES: Record<string, string> = { "": "as the system", light: "light", dark: "dark" };
 /** What a row may be chosen by. */
 export const FILTERS = ["page", "link", "event", "source", "country", "campaign"] as const;
 
@@ -25,10 +26,12 @@ export interface View {
   tech: string;
   speed: string;
   tab: string;
+  /** Light or dark; as the system says without it. */
+  theme: string;
 }
 
 const UNSAID: View = { site: "", range: "7d", from: "", to: "", compare: "previous", compare_from: "", interval: "", filter: "", metric: "visitors",
-  pages: "views", sources: "source", tech: "device", speed: "", tab: "sites" };
+  pages: "views", sources: "source", tech: "device", speed: "", tab: "sites", theme: "" };
 const KEYS = Object.keys(UNSAID) as (keyof View)[];
 
 /** What a filter says, in its two parts. */
@@ -48,6 +51,7 @@ export const parse = (search: string): View => {
   if (!isDay(view.compare_from)) view.compare_from = "";
   if (!(view.range in RANGES)) view.range = UNSAID.range;
   if (!(view.compare in COMPARISONS)) view.compare = UNSAID.compare;
+  if (!(view.theme in THEMES)) view.theme = "";
   if (!(view.interval in INTERVALS)) view.interval = "";
   const chosen = filterOf(view.filter);
   if (!chosen || !isChoosable(chosen.value)) view.filter = "";
@@ -78,9 +82,22 @@ class Here {
 }
 
 export const here = new Here();
+$effect.root(() => {
+  $effect(() => {
+    if (here.view.theme) document.documentElement.dataset.theme = here.view.theme;
+    else delete document.documentElement.dataset.theme;
+  });
+});
 
 /** The range as the API takes it. */
 export const days = (view: View): URLSearchParams => new URLSearchParams(view.from ? { from: view.from, to: view.to } : { range: view.range });
+
+/** Where the reader's weeks do not begin on Monday: on which day. */
+const week = ((): string => {
+  const locale = new Intl.Locale(navigator.language) as Intl.Locale & { getWeekInfo?: () => { firstDay: number }; weekInfo?: { firstDay: number } };
+  const first = (locale.getWeekInfo?.() ?? locale.weekInfo)?.firstDay;
+  return first === 7 ? "sunday" : first === 6 ? "saturday" : "";
+})();
 
 /** The whole question of a report. */
 export const question = (view: View): URLSearchParams => {
@@ -88,6 +105,8 @@ export const question = (view: View): URLSearchParams => {
   if (view.compare_from) query.set("compare_from", view.compare_from);
   else query.set("compare", view.range === "all" && !view.from ? "none" : view.compare);
   if (view.interval) query.set("interval", view.interval);
+  if (week) query.set("week", week);
   if (view.filter) query.set("filter", view.filter);
+  else query.set("with", "clicks,countries");
   return query;
 };

@@ -3,8 +3,8 @@ import { daysIn, shortDay, span } from "./format";
 import type { Report } from "./schema";
 import type { View } from "./view.svelte";
 
-const WHEN: Record<string, string> = { today: "so far today", yesterday: "yesterday", month: "so far this month", year: "so far this year", all: "in all" };
-const BEFORE: Record<string, string> = { today: "all of yesterday", yesterday: "the day before", month: "at this point last month", year: "at this point last year" };
+const WHEN: Record<string, string> = { today: "so far today", yesterday: "yesterday", month: "so far this month", year: "so far this year", all: "in all", last_month: "last month", "12mo": "in the last 12 months" };
+const BEFORE: Record<string, string> = { yesterday: "the day before", month: "at this point last month", year: "at this point last year" };
 
 export const when = (view: View, report: Report | null): string => {
   if (!report) return "";
@@ -18,5 +18,13 @@ export const against = (view: View, report: Report | null): string => {
   if (view.compare_from) return `from ${span(compared.from, compared.to).replace(" – ", " to ")}`;
   if (view.compare === "year") return "a year earlier";
   const days = daysIn(report.from, report.to);
+  const until = compared.so_far?.until;
+  if (days === 1 && until) return `${view.range === "today" && !view.from ? "yesterday" : "the day before"} until ${until.slice(11, 16)}`;
   return (!view.from && BEFORE[view.range]) || (days === 1 ? "the day before" : `in the ${days} days before`);
+};
+
+/** Up to when a range that is not over is compared, after the days of both. */
+export const untilWhen = (report: Report): string => {
+  const until = report.compared?.so_far?.until;
+  return until ? `, both until ${until.slice(11, 16)}` : "";
 };
