@@ -28,6 +28,8 @@ export interface Column {
   /** What it is sorted by. */
   value: (row: Row) => number;
   spare?: boolean;
+  /** Sums of money are longer than counts. */
+  wide?: boolean;
 }
 export interface List {
   id: string;
@@ -98,7 +100,7 @@ const earned = (report: Report, event: string): Extra => {
 };
 export const EVENTS: List = {
   id: "events", title: "Events", heading: "Event", table: "event", by: "event", empty: "No event was sent in these days.",
-  columns: (report) => (report.filter ? SEEN : [number("Times", (row) => row.hits), { ...PEOPLE, spare: true }, ...(report.money?.length ? [extra("Money", 0, "Sum of the amounts", false)] : [])]),
+  columns: (report) => (report.filter ? SEEN : [number("Times", (row) => row.hits), { ...PEOPLE, spare: true }, ...(report.money?.length ? [{ ...extra("Money", 0, "Sum of the amounts", false), wide: true }] : [])]),
   rows: (report) => items(report, "event", asIs, (row) => [earned(report, row.item)]),
 };
 
