@@ -169,3 +169,57 @@ test("a site that was counted before and is quiet today is not told to install a
   await expect(page.locator(".notice")).toContainText("Nobody was counted today so far. 400 visitors since 3 Mar.");
   await expect(page.locator("pre")).toHaveCount(0);
 });
+
+test("without backgrounds a bar is an edge, the chosen number has one, and paper is light and keeps its bars", async ({ page, show }) => {
+  await page.emulateMedia({ colorScheme: "dark" });
+  await show(report());
+  await expect(page.locator("canvas")).toBeVisible();
+  const share = page.getByRole("table", { name: "Links" }).locator(".share").first();
+  const style = (locator, name) => locator.evaluate((node, name) => getComputedStyle(node)[name], name);
+  await page.emulateMedia({ forcedColors: "active", colorScheme: "light" });
+  expect(await style(share, "borderBottomWidth")).toBe("3px");
+  const [chosen, other] = [page.getByRole("button", { name: /^Visitors/ }), page.getByRole("button", { name: /^Visits/ })];
+  expect([await style(chosen, "borderBottomStyle"), await style(chosen, "borderBottomWidth")]).toEqual(["solid", "4px"]);
+  expect(await style(chosen, "borderBottomColor")).not.toBe(await style(other, "borderBottomColor"));
+  await page.emulateMedia({ forcedColors: "none", media: "print", colorScheme: "dark" });
+  expect([await style(page.locator("body"), "backgroundColor"), await style(page.locator("body"), "color")]).toEqual(["rgb(255, 255, 255)", "rgb(0, 0, 0)"]);
+  expect(await style(share, "printColorAdjust")).toBe("exact");
+});
+
+test("a wide list has all its columns, and the whole list has them on a phone as well, to sort by", async ({ page, show }) => {
+  await show(report());
+  await expect(page.getByRole("table", { name: "Links", exact: true }).locator("thead th:visible")).toHaveText(["Link", "Clicks", "Share", "Unique clicks", "Rate", "After"]);
+  await page.setViewportSize({ width: 360, height: 780 });
+  await expect(page.getByRole("table", { name: "Links", exact: true }).locator("thead th:visible")).toHaveText(["Link", "Clicks", "Rate"]);
+  const many = Array.from({ length: 12 }, (_, i) => ({ item: `page-${i}`, ...counters(30 - i), seconds: i, exits: 0, entries: 0 }));
+  await show(report({ subjects: { ...report().subjects, page: { hits: 99, rows: many } } }));
+  await page.getByRole("button", { name: "Show all Pages" }).click();
+  const dialog = page.getByRole("dialog", { name: "Pages" });
+  await expect(dialog.locator("thead th:visible")).toHaveText(["Page", "Views", "Visitors", "Time"]);
+  await dialog.getByRole("button", { name: "Visitors" }).click();
+  await dialog.getByRole("button", { name: "Visitors" }).click();
+  await expect(dialog.locator("tbody .item").first()).toHaveText("page-11");
+  await expect(dialog.locator("th[aria-sort=ascending]")).toContainText("Visitors");
+});
+
+test("what was chosen far down is said where the reader is, and no focus is lost", async ({ page, show }) => {
+  await page.setViewportSize({ width: 360, height: 640 });
+  await show((query) => (query.get("filter") ? ofValue("country", "DE") : report()));
+  await page.getByRole("table", { name: "Countries" }).getByRole("button", { name: "Germany" }).click();
+  await expect(page.locator(".chip")).toBeInViewport();
+  await expect(page.getByRole("button", { name: "Remove the filter" })).toBeFocused();
+  await page.getByRole("button", { name: "Remove the filter" }).click();
+  await expect(page.locator("main")).toBeFocused();
+  for (const item of ["Share", "Export", "Keyboard shortcuts"]) {
+    await page.getByRole("button", { name: "Menu" }).click();
+    await page.locator("#menu").getByText(item, { exact: true }).click();
+    await expect(page.getByRole("dialog")).toBeVisible();
+    await page.keyboard.press("Escape");
+    await expect(page.getByRole("dialog")).toHaveCount(0);
+    expect(await page.evaluate(() => document.activeElement.tagName), item).not.toBe("BODY");
+  }
+  await page.reload();
+  await expect(page.locator(".lead")).toBeVisible();
+  await page.keyboard.press("Tab");
+  await expect(page.getByRole("link", { name: "Skip to the numbers" })).toBeFocused();
+});
