@@ -138,6 +138,9 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
     let keys = Arc::new(DayKeys::random(directory.zones()));
     let rates = Arc::new(Rates::new(&config.limits));
     let enricher = Arc::new(Enricher::new(random_key(), countries(config)?));
+    if !enricher.refused_patterns().is_empty() {
+        tracing::warn!(patterns = ?enricher.refused_patterns(), "patterns of robots that match people are not used");
+    }
     let (sealed_sender, sealed) = mpsc::unbounded_channel();
     let parts = Parts { clock: clock.clone(), keys: Arc::clone(&keys), refusals: Arc::clone(&refusals) };
     let (journal, writer) = Writer::open(config, parts, sealed_sender).context("the journal cannot be opened")?;

@@ -70,6 +70,11 @@ impl Enricher {
         Enricher { classifier: Classifier::new(key), countries }
     }
 
+    /// Patterns of the lists of robots that are not used, because they match people.
+    pub fn refused_patterns(&self) -> &[String] {
+        self.classifier.refused_patterns()
+    }
+
     /// Once per request, before the gate: it must know bots.
     pub fn client(&self, agent: &Agent<'_>, hints: &Hints<'_>) -> Client {
         self.classifier.classify(agent, hints)

@@ -29,6 +29,7 @@ pub enum Group {
     Shop,
     Work,
     Links,
+    Ads,
 }
 
 #[derive(Deserialize)]

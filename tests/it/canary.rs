@@ -100,7 +100,7 @@ fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
                 "/ff/hit",
                 &[
                     ("Host", "pages.example"),
-                    ("User-Agent", "CANARYAGENT/5.0 Firefox"),
+                    ("User-Agent", "Mozilla/5.0 (X11; CANARYAGENT) Firefox/131.0"),
                     ("X-Forwarded-For", "203.0.113.77"),
                     ("Cookie", &cookie)
                 ],

@@ -1,70 +1,197 @@
 //! Which agents are nobody.
 //!
-//! Known crawlers by the patterns of crawler-user-agents: nearly all are plain words, found by one automaton; the rest are
-//! one set of expressions. What the list does not know is caught by what crawlers call themselves. A person taken for a bot is
-//! worse than a bot taken for a person, so patterns that meet people are left out, from the first day, with their reason.
+//! Robots are found in three ways: by two lists of others (nearly all plain words, found by one automaton each; the rest is a set of
+//! expressions), by what robots call themselves, and by what every browser names and a program does not: a system or a device.
+//!
+//! A person taken for a robot is worse than a robot taken for a person. So each pattern of the lists is tried on the agents of
+//! `data/people.txt` when the collector starts, and one that matches a person is not used.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::Not;
+use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
-use regex::{Regex, RegexSet};
+use regex::{Regex, RegexSet, RegexSetBuilder};
 use serde::Deserialize;
 
-const LIST: &str = include_str!("../../../data/bots.json");
+use super::names::{NAMES, PLATFORMS};
 
-/// Patterns of the list that meet people.
-const LEFT_OUT: [&str; 3] = [
-    r"RED\/",             // the reader app of WIRED
-    r"008\/",             // Opera Mini's build numbers
-    r"AP3A\.240617\.008", // an Android 15 build on many phones
+/// The lists of others, and whether their patterns ignore case.
+const LISTS: [(&str, bool); 2] =
+    [(include_str!("../../../data/bots.json"), false), (include_str!("../../../data/crawlers.json"), true)];
+
+/// Agents people use. Lines with `#` tell where those below are from, and when they were gathered.
+const PEOPLE: &str = include_str!("../../../data/people.txt");
+
+/// Patterns of the lists that are left out beforehand. `what_is_left_out_...` fails where one is missing here or needed no longer.
+const LEFT_OUT: [&str; 24] = [
+    r"RED\/",            // the reader app of WIRED
+    r"008\/",            // Opera Mini's build numbers
+    "MetaIAB Facebook",  // Facebook's own in-app browser
+    "Viber",             // Viber's in-app browser; its preview calls itself `Viber` alone and names no system
+    r"Slack\/",          // Slack's desktop app
+    "Sonic",             // the same, on a Mac
+    "Mastodon",          // in-app browsers of Mastodon apps; its servers name their URL
+    r"Tumblr\/",         // Tumblr's in-app browser
+    "Sogou",             // Sogou's browsers; its crawler is a spider
+    r"PayPal\/",         // PayPal's in-app browser
+    "Outlook-iOS",       // Outlook's in-app browser
+    "Microsoft Outlook", // a page shown inside of Outlook
+    "Microsoft Office",  // a page shown inside of Office
+    r"Word\/",           // the same
+    r"Excel\/",          // the same
+    r"PowerPoint\/",     // the same
+    "Fluid",             // sites as apps on a Mac
+    r"Code\/1\.",        // a page shown inside of an editor
+    "libwww",            // Lynx
+    r"voyager\/",        // AmigaVoyager
+    "QQDownload",        // a mark of QQ's downloader in Internet Explorer
+    "Webster",           // Webster Pro, a browser
+    "speedy",            // phones called Speedy
+    CATCH_ALL,           // hits Cronet, readers and bank names; `NAMES` has its words with their borders
 ];
+const CATCH_ALL: &str = r"[a-z0-9\-_]*(bot|crawl|headless|archiver|transcoder|spider|uptime|validator|fetcher|cron|checker|reader|extractor|monitoring|analyzer|scraper)";
 
-/// What crawlers and programs call themselves. `bot` must end a word, and a phone maker is called CUBOT. `008` is a crawler
-/// only where it is all there is; an agent of one word is a program. Umami's client for servers says Mozilla and itself.
-const GENERIC: &str = r"(?xi)
-    (?:^|[^u]|[^c]u) bots? (?:[^a-z]|$)
-  | crawl | spider | headless | http-?_?client | scrap(?:er|ing|y) | phantomjs | selenium | puppeteer | playwright | webdriver
-  | slurp | fetcher | prerender | libwww | pagespeed | lighthouse | archiver | link-?check | uptime | validator | \+https?://
-  | ^mozilla/5\.0\ umami/
-  | ^[^\ (]*$
-  | ^(?: 008/ | python | java/ | ruby | perl | php | curl | wget | go-http | okhttp | axios | node | undici | dart/ | httpie | postman )
-";
+const CONSTANT: &str = "a constant, compiled by every test";
 
 pub struct Bots {
-    words: AhoCorasick,
-    expressions: RegexSet,
-    generic: Regex,
-}
-
-#[derive(Deserialize)]
-struct File {
-    patterns: Vec<String>,
+    lists: Vec<Patterns>,
+    names: Regex,
+    platforms: Regex,
+    /// Patterns that match people and are not in [`LEFT_OUT`].
+    refused: Vec<String>,
 }
 
 impl Bots {
     pub fn load() -> Bots {
-        let file: File = serde_json::from_str(LIST).expect("bots.json is part of the binary and a test reads it");
-        let (mut words, mut expressions) = (Vec::new(), Vec::new());
-        for pattern in file.patterns.iter().filter(|pattern| !LEFT_OUT.contains(&pattern.as_str())) {
-            match literal(pattern) {
-                Some(word) => words.push(word),
-                None => expressions.push(pattern),
-            }
+        Bots::of(LISTS.iter().map(|(json, ignore_case)| (patterns(json), *ignore_case)))
+    }
+
+    fn of(lists: impl Iterator<Item = (Vec<String>, bool)>) -> Bots {
+        let (mut usable, mut refused) = (Vec::new(), Vec::new());
+        for (mut patterns, ignore_case) in lists {
+            patterns.retain(|pattern| !LEFT_OUT.contains(&pattern.as_str()));
+            let (list, more) = Patterns::without_people(patterns, ignore_case);
+            usable.push(list);
+            refused.extend(more);
         }
         Bots {
-            words: AhoCorasick::new(words).expect("the list is of a fixed size, far below the automaton's limits"),
-            expressions: RegexSet::new(expressions).expect("bots.json is part of the binary and a test compiles it"),
-            generic: Regex::new(GENERIC).expect("a constant, compiled by every test"),
+            lists: usable,
+            names: Regex::new(NAMES).expect(CONSTANT),
+            platforms: Regex::new(PLATFORMS).expect(CONSTANT),
+            refused,
         }
+    }
+
+    /// Patterns of the lists that are not used because they match people: for the log of the start.
+    pub fn refused(&self) -> &[String] {
+        &self.refused
     }
 
     /// Nothing but spaces is nobody, too.
     pub fn caught(&self, agent: &str) -> bool {
+        let agent = &*without_model(agent);
         agent.trim().is_empty()
-            || self.words.is_match(agent)
-            || self.expressions.is_match(agent)
-            || self.generic.is_match(agent)
+            || !self.platforms.is_match(agent)
+            || self.names.is_match(agent)
+            || self.lists.iter().any(|list| list.is_match(agent))
     }
+}
+
+/// The patterns of one list.
+struct Patterns {
+    words: AhoCorasick,
+    expressions: RegexSet,
+    /// The pattern each word and each expression is of.
+    word_of: Vec<usize>,
+    expression_of: Vec<usize>,
+}
+
+impl Patterns {
+    /// The list without patterns that match people, and those.
+    fn without_people(patterns: Vec<String>, ignore_case: bool) -> (Patterns, Vec<String>) {
+        let all = Patterns::compile(&patterns, ignore_case);
+        let hits: BTreeSet<usize> = people().flat_map(|person| all.hits(&without_model(person))).collect();
+        if hits.is_empty() {
+            return (all, Vec::new());
+        }
+
+        let (refused, kept): (Vec<_>, Vec<_>) =
+            patterns.into_iter().enumerate().partition(|(number, _)| hits.contains(number));
+        let texts =
+            |numbered: Vec<(usize, String)>| numbered.into_iter().map(|(_, pattern)| pattern).collect::<Vec<_>>();
+        (Patterns::compile(&texts(kept), ignore_case), texts(refused))
+    }
+
+    fn compile(patterns: &[String], ignore_case: bool) -> Patterns {
+        let (mut words, mut word_of, mut expressions, mut expression_of) = (vec![], vec![], vec![], vec![]);
+        for (number, pattern) in patterns.iter().enumerate() {
+            match literal(pattern) {
+                Some(word) => {
+                    words.push(word);
+                    word_of.push(number);
+                }
+                None => {
+                    expressions.push(pattern);
+                    expression_of.push(number);
+                }
+            }
+        }
+        Patterns {
+            words: AhoCorasick::builder()
+                .ascii_case_insensitive(ignore_case)
+                .build(words)
+                .expect("the lists are of a fixed size, far below the automaton's limits"),
+            expressions: RegexSetBuilder::new(expressions)
+                .case_insensitive(ignore_case)
+                .build()
+                .expect("the lists are part of the binary and a test compiles them"),
+            word_of,
+            expression_of,
+        }
+    }
+
+    fn is_match(&self, agent: &str) -> bool {
+        self.words.is_match(agent) || self.expressions.is_match(agent)
+    }
+
+    /// The numbers of the patterns that match.
+    fn hits(&self, agent: &str) -> Vec<usize> {
+        let words = self.words.find_overlapping_iter(agent).map(|found| self.word_of[found.pattern().as_usize()]);
+        let mut hits: Vec<usize> = words.collect();
+        if self.expressions.is_match(agent) {
+            hits.extend(self.expressions.matches(agent).into_iter().map(|number| self.expression_of[number]));
+        }
+        hits
+    }
+}
+
+fn people() -> impl Iterator<Item = &'static str> {
+    PEOPLE.lines().filter(|line| !line.starts_with('#'))
+}
+
+fn patterns(json: &str) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct File {
+        patterns: Vec<String>,
+    }
+    let file: File = serde_json::from_str(json).expect("the lists are part of the binary and a test reads them");
+    file.patterns
+}
+
+/// The agent without the model of an Android device: makers call phones Spider, B BOT and Expanse. A robot that stands where the
+/// model would has a URL, or says that it is compatible.
+fn without_model(agent: &str) -> Cow<'_, str> {
+    static MODEL: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?i)\bandroid [\w.]+((?:;[^;()]*(?:\([^()]*\)[^;()]*)?)+)\).*(?:webkit|gecko)/").expect(CONSTANT)
+    });
+    static ROBOT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?i)://|compatible|bot/|@|-google").expect(CONSTANT));
+    let Some(model) = MODEL.captures(agent).and_then(|found| found.get(1)) else { return agent.into() };
+    if ROBOT.is_match(model.as_str()) {
+        return agent.into();
+    }
+    format!("{}{}", &agent[..model.start()], &agent[model.end()..]).into()
 }
 
 /// The pattern as plain text, if it is nothing else.
@@ -82,64 +209,4 @@ fn literal(pattern: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Deserialize)]
-    struct Samples {
-        samples: Vec<String>,
-    }
-
-    #[test]
-    fn every_sample_of_the_list_is_caught() {
-        let bots = Bots::load();
-        let file: Samples = serde_json::from_str(include_str!("../../../data/bot-samples.json")).unwrap();
-        assert_eq!(file.samples.len(), 2118);
-        // A person: the list gives the agent of Instagram on an ordinary Android 15 phone as a sample.
-        let person = |sample: &&String| sample.contains("Build/AP3A.240617.008; wv") && sample.contains("Instagram");
-        let missed: Vec<&String> = file.samples.iter().filter(|sample| !bots.caught(sample)).collect();
-        assert_eq!(missed.iter().filter(|sample| person(sample)).count(), 1);
-        assert_eq!(missed.len(), 1, "{missed:?}");
-    }
-
-    #[test]
-    fn what_is_left_out_is_still_in_the_list() {
-        let file: File = serde_json::from_str(LIST).unwrap();
-        for pattern in LEFT_OUT {
-            assert!(file.patterns.iter().any(|other| other == pattern), "{pattern}: no longer needed");
-        }
-    }
-
-    #[test]
-    fn unknown_crawlers_are_caught_by_what_they_call_themselves() {
-        let bots = Bots::load();
-        let nobody = [
-            "",
-            "  ",
-            "-",
-            "Mozilla/5.0",
-            "NewThing-Bot/1.0 (x)",
-            "Mozilla/5.0 (compatible; SomethingNew; +https://example.com/x)",
-            "my crawler",
-            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/134.0.0.0 Safari/537.36",
-            "python-requests/2.31.0",
-            "Apache-HttpClient/4.5.13 (Java/17.0.2)",
-            "okhttp/4.12.0",
-            "Mozilla/5.0 Umami/v22.4.0",
-        ];
-        for agent in nobody {
-            assert!(bots.caught(agent), "{agent}");
-        }
-        let phone = "Mozilla/5.0 (Linux; Android 14; CUBOT X90) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/134.0.0.0 Mobile Safari/537.36";
-        assert!(!bots.caught(phone));
-    }
-
-    #[test]
-    fn plain_patterns_become_words() {
-        assert_eq!(literal(r"Googlebot\/"), Some("Googlebot/".to_owned()));
-        assert_eq!(literal(r"AP3A\.240617"), Some("AP3A.240617".to_owned()));
-        for expression in ["^curl", "[wW]get", r"\d", "a|b", ""] {
-            assert_eq!(literal(expression), None, "{expression}");
-        }
-    }
-}
+mod tests;

@@ -63,13 +63,17 @@ closed! {
         Discord = "Discord",
         Google = "Google",
         Naver = "Naver",
+        WhatsApp = "WhatsApp",
+        Viber = "Viber",
+        MetaApps = "Meta apps",
+        YandexApp = "Yandex",
     }
 }
 
 use Browser::*;
 
 /// Words no expression of uap-core knows, or knows too late. The first that occurs decides.
-const TOKENS: [(&str, Browser); 13] = [
+const TOKENS: [(&str, Browser); 17] = [
     ("HeyTapBrowser/", HeyTapBrowser),
     ("VivoBrowser/", VivoBrowser),
     ("HuaweiBrowser/", HuaweiBrowser),
@@ -81,8 +85,13 @@ const TOKENS: [(&str, Browser); 13] = [
     ("Klar/", Firefox),
     ("OPT/", Opera),
     ("OPX/", Opera),
-    ("Brave/", Brave),
+    (" Brave", Brave),
+    ("OculusBrowser/", MetaQuest),
+    ("SogouMobileBrowser/", Sogou),
+    ("YaBrowser/", Yandex),
     ("Vivaldi/", Vivaldi),
+    // Behind all that are built on it and say so.
+    ("FxiOS/", Firefox),
 ];
 
 /// uap-core's families, as ours.

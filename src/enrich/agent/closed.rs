@@ -18,4 +18,4 @@ macro_rules! closed {
     };
 }
 
-pub(super) use closed;
+pub(in crate::enrich) use closed;

@@ -46,7 +46,7 @@ closed! {
 }
 
 /// Words that decide before any expression does.
-const TOKENS: [(&str, Os); 13] = [
+const TOKENS: [(&str, Os); 14] = [
     ("PlayStation", Os::PlayStation),
     ("PLAYSTATION", Os::PlayStation),
     ("Xbox", Os::Xbox),
@@ -60,6 +60,8 @@ const TOKENS: [(&str, Os); 13] = [
     ("AppleTV", Os::TvOs),
     ("Roku/", Os::Roku),
     ("Sailfish", Os::Sailfish),
+    // Facebook's app where it does not name a browser.
+    ("FBPN/com.facebook.", Os::Android),
 ];
 
 const FAMILIES: [(&str, Os); 53] = [
@@ -188,8 +190,8 @@ impl Device {
             {
                 Device::Phone
             }
-            // Opera Mini's agent names neither Mobile nor Chrome.
-            Os::Android if agent.contains("Opera Mini") => Device::Phone,
+            // Opera Mini's agent names neither Mobile nor Chrome, and Facebook's own neither.
+            Os::Android if agent.contains("Opera Mini") || agent.contains("FBPN/") => Device::Phone,
             Os::Android | Os::HarmonyOs | Os::FireOs | Os::Sailfish => Device::Tablet,
             Os::WebOs | Os::Tizen | Os::TvOs | Os::Roku => Device::Tv,
             Os::Other if mobile => Device::Phone,

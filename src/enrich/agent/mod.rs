@@ -6,9 +6,10 @@
 
 mod bots;
 mod browser;
-mod closed;
+pub(super) mod closed;
 mod device;
 mod hints;
+mod names;
 
 use std::thread;
 
@@ -68,6 +69,11 @@ impl Classifier {
             (browsers, systems.join().expect(READ), bots.join().expect(READ))
         });
         Classifier { browsers, systems, bots, key, known: Cache::new(MOST_KEPT) }
+    }
+
+    /// Patterns of the lists of robots that are not used, because they match people.
+    pub fn refused_patterns(&self) -> &[String] {
+        self.bots.refused()
     }
 
     pub fn classify(&self, agent: &Agent<'_>, hints: &Hints<'_>) -> Client {
