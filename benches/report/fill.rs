@@ -71,6 +71,7 @@ fn shape(class: &Class) -> String {
     let mut parts = vec!["SELECT 'site' AS subject, '' AS item, '' AS dim, '' AS value".to_owned()];
     for (dim, values) in [
         ("source", sources * 4),
+        ("channel", sources.min(9)),
         ("country", countries * 6),
         ("campaign", campaigns * 4),
         ("device", sources.min(4)),

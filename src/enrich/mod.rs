@@ -6,6 +6,7 @@
 mod address;
 mod agent;
 mod campaign;
+mod channel;
 mod codes;
 mod country;
 mod fault;
@@ -20,6 +21,7 @@ mod text;
 
 pub use address::UrlError;
 pub use agent::{Browser, Classifier, Client, Device, Os};
+pub use channel::Channel;
 pub use country::{Countries, CountriesError, Country};
 pub use fault::script_error;
 pub use language::Language;
@@ -36,6 +38,7 @@ use crate::event::{Address, Agent, Dimension, Hints, NONE};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Facts {
     pub source: Source,
+    pub channel: Channel,
     pub campaign: Option<Box<str>>,
     pub country: Country,
     pub client: Client,
@@ -54,6 +57,7 @@ impl Facts {
             Dimension::Browser => self.client.browser.name(),
             Dimension::Os => self.client.os.name(),
             Dimension::Language => self.language.name(),
+            Dimension::Channel => self.channel.name(),
         }
     }
 }
@@ -88,8 +92,10 @@ impl Enricher {
         address: &Address,
         language: Option<&str>,
     ) -> Facts {
+        let source = Source::of(page, referrer, client.app);
         Facts {
-            source: Source::of(page, referrer, client.app),
+            channel: Channel::of(page, referrer, &source),
+            source,
             campaign: page.campaign_key().and_then(campaign::campaign).map(Into::into),
             country: self.countries.of(address),
             client,

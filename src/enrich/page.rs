@@ -6,6 +6,25 @@ use super::address::{self, UrlError};
 use super::path;
 use super::sources::{Listed, list};
 
+/// Keys that ad networks add to the address an ad leads to. `fbclid`, `igsh` and `srsltid` are not among them: they mark every link.
+const AD_CLICK_IDS: [&str; 15] = [
+    "gclid",
+    "gbraid",
+    "wbraid",
+    "dclid",
+    "gclsrc",
+    "gad_source",
+    "msclkid",
+    "ttclid",
+    "twclid",
+    "li_fat_id",
+    "rdt_cid",
+    "yclid",
+    "epik",
+    "sccid",
+    "qclid",
+];
+
 /// Deliberately without `Debug`: neither the path nor the query's values are cleaned yet.
 pub struct Page<'a> {
     host: Cow<'a, str>,
@@ -44,6 +63,16 @@ impl<'a> Page<'a> {
     /// The network whose ad was clicked: the name of the key it adds to an address says which, its value is not looked at.
     pub(super) fn clicked_ad(&self) -> Option<Listed> {
         address::pairs(self.query.as_deref()?).find_map(|(name, _)| list().click_id(name))
+    }
+
+    /// How the link was spread, as its author says; still encoded.
+    pub(super) fn medium_key(&self) -> Option<&str> {
+        address::query_key(self.query.as_deref()?, &["utm_medium"])
+    }
+
+    /// Whether an ad network marked the address when its ad was clicked.
+    pub(super) fn is_of_an_ad(&self) -> bool {
+        self.query.as_deref().is_some_and(|query| address::query_key(query, &AD_CLICK_IDS).is_some())
     }
 
     /// Still encoded.

@@ -74,6 +74,11 @@ fn referred(own: &str, referrer: &str) -> Source {
     }
 }
 
+/// Whether the referrer is a page of the host itself: a visit that goes on after a pause.
+pub(super) fn is_own_referrer(page: &Page<'_>, referrer: &str) -> bool {
+    address::split(referrer).is_ok_and(|parts| without_www(&parts.host) == without_www(page.host()))
+}
+
 fn from_host(own: &str, host: &str) -> Source {
     let host = without_www(host);
     if host == without_www(own) {

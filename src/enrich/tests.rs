@@ -30,7 +30,7 @@ fn a_hit_has_a_value_for_each_dimension() {
         Some("de-CH,de;q=0.9"),
     );
     let values: Vec<_> = Dimension::ALL.into_iter().map(|dimension| facts.value(dimension)).collect();
-    let expected = ["", "Google", "tour 2026", "US", "desktop", "Safari", "macOS", "de"];
+    let expected = ["", "Google", "tour 2026", "US", "desktop", "Safari", "macOS", "de", "search"];
     assert_eq!(values, expected);
 }
 
@@ -39,6 +39,7 @@ fn a_visit_without_a_campaign_counts_as_one_of_none() {
     let facts = facts("https://alllinks.example/u/mia", "", "", None);
     assert_eq!(facts.value(Dimension::Campaign), "(none)");
     assert_eq!(facts.value(Dimension::Source), "(direct)");
+    assert_eq!(facts.value(Dimension::Channel), "direct");
     assert_eq!(facts.value(Dimension::Language), "(unknown)");
     assert_eq!(facts.value(Dimension::Browser), "(other)");
 }

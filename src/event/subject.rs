@@ -30,9 +30,10 @@ pub enum Dimension {
     Browser = 5,
     Os = 6,
     Language = 7,
+    Channel = 8,
 }
 
-use Dimension::{Browser, Campaign, Country, Device, Language, Os, Source};
+use Dimension::{Browser, Campaign, Channel, Country, Device, Language, Os, Source};
 
 impl Subject {
     pub const ALL: [Subject; 4] = [Subject::Site, Subject::Page, Subject::Link, Subject::Event];
@@ -52,7 +53,7 @@ impl Subject {
     /// The attributes stored for this subject, beside the total. No row ever joins two of them.
     pub const fn dimensions(self) -> &'static [Dimension] {
         match self {
-            Subject::Site => &[Source, Campaign, Country, Device, Browser, Os, Language],
+            Subject::Site => &[Source, Channel, Campaign, Country, Device, Browser, Os, Language],
             Subject::Page => &[Source, Country],
             Subject::Link | Subject::Event => &[Source, Country, Campaign],
         }
@@ -68,7 +69,9 @@ impl Subject {
 }
 
 impl Dimension {
-    pub const ALL: [Dimension; 8] = [Dimension::Total, Source, Campaign, Country, Device, Browser, Os, Language];
+    /// By number: journals hold it, so a new one goes to the end.
+    pub const ALL: [Dimension; 9] =
+        [Dimension::Total, Source, Campaign, Country, Device, Browser, Os, Language, Channel];
 
     /// The word in the tables and the API; the total is the empty string.
     pub const fn name(self) -> &'static str {
@@ -81,6 +84,7 @@ impl Dimension {
             Browser => "browser",
             Os => "os",
             Language => "language",
+            Channel => "channel",
         }
     }
 
@@ -90,5 +94,29 @@ impl Dimension {
 
     pub fn from_name(name: &str) -> Option<Dimension> {
         Dimension::ALL.into_iter().find(|d| d.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_dimensions_are_those_that_journals_of_former_builds_hold() {
+        let numbers = Dimension::ALL.map(|dimension| (dimension as u8, dimension.name()));
+        let former = [
+            (0, ""),
+            (1, "source"),
+            (2, "campaign"),
+            (3, "country"),
+            (4, "device"),
+            (5, "browser"),
+            (6, "os"),
+            (7, "language"),
+        ];
+        assert_eq!(numbers[..8], former);
+        assert_eq!(numbers[8..], [(8, "channel")]);
+        // Four bits of a row's flags.
+        assert!(Dimension::ALL.len() <= 16);
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! attributes  base strings rows
 //! row         flags:u8 [site:u128] [zone day:u16] [item] value counts
-//!             flags: 1 another site, 2 another zone or day, 4 8 subject, 16 32 64 dimension
+//!             flags: 1 another site, 2 another zone or day, 4 8 subject, 16 32 64 128 dimension
 //! counts      mask:u8 (bit n: count n is not 0; bit 4 + n: it is more than 1), then a varint for each that is more than 1
 //! ```
 //!
@@ -104,7 +104,7 @@ pub(super) mod tests {
     prop_compose! {
         fn row()(
             (site, zone, day) in (0_u128..3, 0_u32..3, 0_u16..3),
-            (subject, dim) in (0_u8..4, 0_u8..8),
+            (subject, dim) in (0_u8..4, 0_u8..9),
             (item, value) in any::<(u32, u32)>(),
             counts in [count(), count(), count(), count()],
         ) -> (AttributeKey, AttributeCounts) {

@@ -380,8 +380,8 @@ fn the_largest_hit_fits_in_what_is_reserved_for_one() {
         hourly: vec![hourly(u32::MAX), hourly(u32::MAX - 1)],
         money: vec![(money, (1, u64::MAX))],
         attributes: AttributeSums {
-            // Item, source, campaign (100 characters), zone, country, device, browser, system, language.
-            strings: [512, 256, 400, 40, 12, 20, 40, 40, 20]
+            // Item, source, campaign (100 characters), zone, country, device, browser, system, language, channel.
+            strings: [512, 256, 400, 40, 12, 20, 40, 40, 20, 20]
                 .into_iter()
                 .enumerate()
                 .map(|(n, bytes)| text(bytes, n))

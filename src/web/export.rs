@@ -13,8 +13,7 @@ use crate::http::refuse;
 use crate::report::{self, Asked, Filter, Question};
 use crate::store::Store;
 
-const TABLES: &str =
-    "series, page, link, event, money, source, campaign, country, device, browser, os, language, vitals or faults";
+const TABLES: &str = "series, page, link, event, money, source, channel, campaign, country, device, browser, os, language, vitals or faults";
 const ROWS: u32 = 1000;
 
 pub async fn export(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::people::{Dice, Registry};
 use crate::values::{AGENTS, Agent};
 
-pub const DIMENSIONS: [&str; 7] = ["source", "campaign", "country", "device", "browser", "os", "language"];
+pub const DIMENSIONS: [&str; 8] = ["source", "campaign", "country", "device", "browser", "os", "language", "channel"];
 pub const NONE: &str = "(none)";
 
 /// What one visitor is, in the order of [`DIMENSIONS`].
@@ -17,35 +17,45 @@ pub type Vector = [&'static str; DIMENSIONS.len()];
 /// How somebody comes: the source it is counted as, the campaign, the referrer, the query; and how often.
 struct Way {
     source: &'static str,
+    channel: &'static str,
     campaign: &'static str,
     referrer: &'static str,
     query: &'static str,
     weight: u64,
 }
 
-const fn way(source: &'static str, referrer: &'static str, weight: u64) -> Way {
-    Way { source, campaign: NONE, referrer, query: "", weight }
+const fn way(source: &'static str, channel: &'static str, referrer: &'static str, weight: u64) -> Way {
+    Way { source, channel, campaign: NONE, referrer, query: "", weight }
 }
 
 const fn letter(campaign: &'static str, query: &'static str, weight: u64) -> Way {
-    Way { source: "newsletter", campaign, referrer: "", query, weight }
+    Way { source: "newsletter", channel: "mail", campaign, referrer: "", query, weight }
 }
 
 /// The sources of the demo's potter (src/demo/cast.rs). Instagram's comes by the app's own browser.
 const WAYS: [Way; 13] = [
-    way("Instagram", "", 340),
-    way("(direct)", "", 230),
-    way("Google", "https://www.google.com/", 100),
-    way("Pinterest", "https://www.pinterest.com/", 100),
+    way("Instagram", "social", "", 340),
+    way("(direct)", "direct", "", 230),
+    way("Google", "search", "https://www.google.com/", 100),
+    way("Pinterest", "social", "https://www.pinterest.com/", 100),
     letter("letters", "?utm_source=newsletter&utm_campaign=letters", 70),
     letter("autumn-kiln", "?utm_source=newsletter&utm_campaign=autumn-kiln", 20),
-    way("Etsy", "https://www.etsy.com/", 30),
-    way("TikTok", "https://www.tiktok.com/", 30),
-    way("DuckDuckGo", "https://duckduckgo.com/", 20),
-    way("Bluesky", "https://bsky.app/", 10),
-    way("quiet-kitchen.example", "https://quiet-kitchen.example/", 20),
-    way("north-weekly.example", "https://north-weekly.example/", 20),
-    way("moss-letters.example", "https://moss-letters.example/", 10),
+    way("Etsy", "referral", "https://www.etsy.com/", 30),
+    way("TikTok", "social", "https://www.tiktok.com/", 30),
+    way("DuckDuckGo", "search", "https://duckduckgo.com/", 20),
+    way("Bluesky", "social", "https://bsky.app/", 10),
+    way("quiet-kitchen.example", "referral", "https://quiet-kitchen.example/", 20),
+    way("north-weekly.example", "referral", "https://north-weekly.example/", 20),
+    way("moss-letters.example", "referral", "https://moss-letters.example/", 10),
+];
+
+/// Sources of each channel: what somebody knows who reads the list of sources.
+pub const CHANNELS: [(&str, &[&str]); 5] = [
+    ("social", &["Instagram", "Pinterest", "TikTok", "Bluesky"]),
+    ("direct", &["(direct)"]),
+    ("search", &["Google", "DuckDuckGo"]),
+    ("mail", &["newsletter"]),
+    ("referral", &["Etsy", "quiet-kitchen.example", "north-weekly.example", "moss-letters.example"]),
 ];
 
 /// Country, the language most there speak and what their browsers send, and how often.
@@ -142,7 +152,7 @@ impl Crowd {
             address: self.address(country, dice),
             agent,
             language: header,
-            vector: [way.source, way.campaign, country, agent.device, agent.browser, agent.os, spoken],
+            vector: [way.source, way.campaign, country, agent.device, agent.browser, agent.os, spoken, way.channel],
             referrer: way.referrer,
             query: way.query,
         }

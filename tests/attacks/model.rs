@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::crowd::{DESKTOPS, DIMENSIONS, NONE};
+use crate::crowd::{CHANNELS, DESKTOPS, DIMENSIONS, NONE};
 use crate::linear::{Part, Program, Sum};
 use crate::month::CLOSED;
 
@@ -178,7 +178,10 @@ impl<'a> Model<'a> {
                 (of("source", &|v| v == "newsletter"), of("campaign", &|v| v != NONE)),
                 (of("source", &|v| v == "Instagram"), of("browser", &|v| v == "Instagram")),
             ];
-            for (a, b) in same {
+            let channels = CHANNELS.map(|(channel, sources)| {
+                (of("channel", &move |v| v == channel), of("source", &move |v| sources.contains(&v)))
+            });
+            for (a, b) in same.into_iter().chain(channels) {
                 let (Some(a), Some(b)) = (a, b) else { continue };
                 self.as_many(&a, &b);
                 self.as_many(&b, &a);

@@ -2,7 +2,7 @@
 //!
 //! What the attacker knows, beside what is shown: the rules, who is counted once a day, that nobody shares a network, that an item's visitors
 //! are the site's. Beyond it, by the code and by who made the links: Windows is a desktop, the newsletter's visitors are those of its campaigns, an
-//! app's browser is of that app's source. What that adds is counted apart.
+//! app's browser is of that app's source, a channel's visitors are those of its sources. What that adds is counted apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -154,7 +154,7 @@ pub struct Findings {
 }
 
 /// Lists of which one says something of another. Countries and languages say nothing of the others that would always hold.
-const LINKED: [&str; 5] = ["source", "campaign", "device", "os", "browser"];
+const LINKED: [&str; 6] = ["source", "channel", "campaign", "device", "os", "browser"];
 
 /// Attacks the closed days of one site.
 pub fn attack(month: &mut Month, site: usize, full: bool, findings: &mut Findings) {

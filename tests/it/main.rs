@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected may stop at once")]
 
 mod access;
+mod agents;
 mod canary;
 mod cases;
 mod coding;

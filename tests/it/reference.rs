@@ -31,7 +31,7 @@ pub const REASONS: [&str; 5] = ["unknown_site", "not_a_view", "gpc", "dnt", "no_
 
 /// Subject and the attributes it is broken down by.
 pub const SUBJECTS: [(&str, &[&str]); 4] = [
-    ("site", &["source", "campaign", "country", "device", "browser", "os", "language"]),
+    ("site", &["source", "channel", "campaign", "country", "device", "browser", "os", "language"]),
     ("page", &["source", "country"]),
     ("link", &["source", "country", "campaign"]),
     ("event", &["source", "country", "campaign"]),

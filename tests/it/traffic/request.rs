@@ -38,6 +38,7 @@ pub struct Entry {
     query: &'static str,
     referrer: Option<String>,
     source: String,
+    channel: &'static str,
     campaign: Option<&'static str>,
 }
 
@@ -46,15 +47,17 @@ impl Entry {
     pub fn arrival(dice: &mut Dice, site: &Site, person: &Person) -> Entry {
         let mut entry = Entry::within(site, person);
         if person.agent.app.is_none() && !dice.permille(150) {
-            let (referrer, source) = *dice.pick_front(&REFERRERS);
+            let (referrer, source, channel) = *dice.pick_front(&REFERRERS);
             entry.referrer = referrer.map(str::to_owned);
             entry.source = source.to_owned();
+            entry.channel = channel;
         }
         if dice.permille(350) {
-            let (query, source, campaign) = *dice.pick_front(&QUERIES);
-            entry.query = query;
-            entry.source = source.map_or(entry.source, str::to_owned);
-            entry.campaign = campaign;
+            let tags = dice.pick_front(&QUERIES);
+            entry.query = tags.query;
+            entry.source = tags.source.map_or(entry.source, str::to_owned);
+            entry.channel = tags.channel.unwrap_or(entry.channel);
+            entry.campaign = tags.campaign;
         }
         entry
     }
@@ -62,18 +65,19 @@ impl Entry {
     /// From another page of the host; an app's own browser keeps its referrer to itself.
     pub fn within(site: &Site, person: &Person) -> Entry {
         match person.agent.app {
-            Some(app) => Entry { query: "", referrer: None, source: app.to_owned(), campaign: None },
+            // The apps of the table are social networks.
+            Some(app) => Entry { query: "", referrer: None, source: app.to_owned(), channel: "social", campaign: None },
             None => {
                 let referrer = Some(format!("https://{}/u/{}", site.host, site.name));
-                Entry { query: "", referrer, source: "(direct)".to_owned(), campaign: None }
+                Entry { query: "", referrer, source: "(direct)".to_owned(), channel: "own", campaign: None }
             }
         }
     }
 
     /// From one of the table's referrers.
     pub fn from_referrer(n: usize) -> Entry {
-        let (referrer, source) = REFERRERS[n];
-        Entry { query: "", referrer: referrer.map(str::to_owned), source: source.to_owned(), campaign: None }
+        let (referrer, source, channel) = REFERRERS[n];
+        Entry { query: "", referrer: referrer.map(str::to_owned), source: source.to_owned(), channel, campaign: None }
     }
 }
 
@@ -231,6 +235,7 @@ fn truth(at: i64, person: &Person, act: &Act, odd: &[Oddity]) -> Hit {
     };
     let mut attributes: Attributes = [
         ("source", act.entry.source.as_str()),
+        ("channel", act.entry.channel),
         ("country", &person.country),
         ("device", person.agent.device),
         ("browser", person.agent.browser),

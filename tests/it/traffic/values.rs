@@ -144,30 +144,53 @@ pub const NETWORKS: [(&str, u64); 14] = [
     ("196.216.2.0", 6),
 ];
 
-/// `Referer` of the page and the source it is counted as. `None` is no referrer.
-pub const REFERRERS: [(Option<&str>, &str); 9] = [
-    (None, "(direct)"),
-    (Some("https://www.google.com/"), "Google"),
-    (Some("https://l.instagram.com/?u=https%3A%2F%2Falllinks.example%2F&e=AT0"), "Instagram"),
-    (Some("https://www.google.de/search?q=mia"), "Google"),
-    (Some("https://www.youtube.com/watch?v=abc"), "YouTube"),
-    (Some("https://www.fern-blog.example/2026/03/first-post?utm_source=nobody"), "fern-blog.example"),
-    (Some("https://www.facebook.com/"), "Facebook"),
-    (Some("https://notes.harbor.example/a"), "notes.harbor.example"),
-    (Some("http://rare.example/"), "rare.example"),
+/// `Referer` of the page, the source it is counted as, and the channel. `None` is no referrer.
+pub const REFERRERS: [(Option<&str>, &str, &str); 9] = [
+    (None, "(direct)", "direct"),
+    (Some("https://www.google.com/"), "Google", "search"),
+    (Some("https://l.instagram.com/?u=https%3A%2F%2Falllinks.example%2F&e=AT0"), "Instagram", "social"),
+    (Some("https://www.google.de/search?q=mia"), "Google", "search"),
+    (Some("https://www.youtube.com/watch?v=abc"), "YouTube", "video"),
+    (Some("https://www.fern-blog.example/2026/03/first-post?utm_source=nobody"), "fern-blog.example", "referral"),
+    (Some("https://www.facebook.com/"), "Facebook", "social"),
+    (Some("https://notes.harbor.example/a"), "notes.harbor.example", "referral"),
+    (Some("http://rare.example/"), "rare.example", "referral"),
 ];
 
-/// Query of the page, the source it gives instead of the referrer's, and the campaign.
-pub const QUERIES: [(&str, Option<&str>, Option<&str>); 9] = [
-    ("utm_source=harbor-letter&utm_campaign=Spring_Sale", Some("harbor-letter"), Some("spring_sale")),
-    ("utm_campaign=spring_sale&color=red", None, Some("spring_sale")),
-    ("utm_medium=mail&utm_source=harbor-letter", Some("harbor-letter"), None),
-    ("ref=fern-card", Some("fern-card"), None),
-    ("source=fern-card&utm_campaign=Tour%202026", Some("fern-card"), Some("tour 2026")),
-    ("utm_campaign=ann%40mail.example", None, Some("(id)")),
-    ("utm_campaign=tour-rare", None, Some("tour-rare")),
-    ("color=red", None, None),
-    ("page=2", None, None),
+/// A link's tags: the query of the page, the source and the channel it gives instead of the referrer's, and the campaign.
+pub struct Tags {
+    pub query: &'static str,
+    pub source: Option<&'static str>,
+    pub channel: Option<&'static str>,
+    pub campaign: Option<&'static str>,
+}
+
+const fn tags(
+    query: &'static str,
+    source: Option<&'static str>,
+    channel: Option<&'static str>,
+    campaign: Option<&'static str>,
+) -> Tags {
+    Tags { query, source, channel, campaign }
+}
+
+pub const QUERIES: [Tags; 11] = [
+    tags(
+        "utm_source=harbor-letter&utm_campaign=Spring_Sale",
+        Some("harbor-letter"),
+        Some("referral"),
+        Some("spring_sale"),
+    ),
+    tags("utm_campaign=spring_sale&color=red", None, None, Some("spring_sale")),
+    tags("utm_medium=mail&utm_source=harbor-letter", Some("harbor-letter"), Some("mail"), None),
+    tags("ref=fern-card", Some("fern-card"), Some("referral"), None),
+    tags("source=fern-card&utm_campaign=Tour%202026", Some("fern-card"), Some("referral"), Some("tour 2026")),
+    tags("utm_campaign=ann%40mail.example", None, None, Some("(id)")),
+    tags("utm_campaign=tour-rare", None, None, Some("tour-rare")),
+    tags("color=red", None, None, None),
+    tags("page=2", None, None, None),
+    tags("utm_source=ig&utm_medium=Paid-Social", Some("Instagram"), Some("paid"), None),
+    tags("utm_source=chatgpt.com", Some("ChatGPT"), Some("AI assistant"), None),
 ];
 
 /// What follows `/u/{profile}` in the address bar, and what it is counted as.

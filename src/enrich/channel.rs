@@ -1,0 +1,194 @@
+//! By which kind of way a visit came: what all its sources of that kind have in common.
+//!
+//! A closed list. Money decides first (a paid medium, an ad's click id, a source that is an ad network), then the medium the link's
+//! author gave it, then the group of the source.
+
+use super::agent::closed::closed;
+use super::page::Page;
+use super::source::{Source, is_own_referrer};
+use super::sources::{Group, Listed, list};
+use super::text::query_value;
+
+closed! {
+    Channel {
+        Direct = "direct",
+        Search = "search",
+        Social = "social",
+        Messenger = "messenger",
+        Assistant = "AI assistant",
+        Mail = "mail",
+        Video = "video",
+        Paid = "paid",
+        Referral = "referral",
+        Own = "own",
+    }
+}
+
+/// A longer medium is none of those that are known.
+const MOST_MEDIUM_CHARS: usize = 40;
+
+impl Channel {
+    pub fn of(page: &Page<'_>, referrer: &str, source: &Source) -> Channel {
+        let medium = page.medium_key().and_then(|encoded| query_value(encoded, MOST_MEDIUM_CHARS));
+        let medium = medium.as_deref().map(spelled);
+        let medium = medium.as_deref();
+        if page.is_of_an_ad() || medium.is_some_and(is_paid) {
+            return Channel::Paid;
+        }
+        medium.and_then(of_medium).unwrap_or_else(|| of_source(page, referrer, source))
+    }
+}
+
+fn of_source(page: &Page<'_>, referrer: &str, source: &Source) -> Channel {
+    match source {
+        Source::Direct if is_own_referrer(page, referrer) => Channel::Own,
+        Source::Direct => Channel::Direct,
+        Source::Other => Channel::Referral,
+        Source::Listed(listed) => of_listed(*listed),
+        // A tag that is a medium (`utm_source=newsletter`), or a host.
+        Source::Text(text) => {
+            let word = spelled(text);
+            if is_paid(&word) { Channel::Paid } else { of_medium(&word).unwrap_or(Channel::Referral) }
+        }
+    }
+}
+
+fn of_listed(listed: Listed) -> Channel {
+    match listed.group() {
+        Group::Search => Channel::Search,
+        Group::Social => Channel::Social,
+        Group::Assistant => Channel::Assistant,
+        Group::Mail => Channel::Mail,
+        Group::Messenger => Channel::Messenger,
+        Group::Video => Channel::Video,
+        Group::Ads => Channel::Paid,
+        Group::Music | Group::News | Group::Shop | Group::Work | Group::Links => Channel::Referral,
+    }
+}
+
+/// `paid-social`, `Paid Social` and `paid_social` are one word.
+fn spelled(medium: &str) -> String {
+    medium.chars().filter(|c| !matches!(c, '-' | '_' | ' ' | '.')).collect()
+}
+
+fn is_paid(medium: &str) -> bool {
+    const WORDS: [&str; 20] = [
+        "ad",
+        "ads",
+        "advert",
+        "advertising",
+        "banner",
+        "banners",
+        "boosted",
+        "display",
+        "interstitial",
+        "native",
+        "nativeads",
+        "popup",
+        "ppc",
+        "programmatic",
+        "promoted",
+        "remarketing",
+        "retargeting",
+        "sem",
+        "sponsored",
+        "sponsorship",
+    ];
+    // Cost per click, thousand, view, action, lead.
+    let cost =
+        matches!(medium.as_bytes(), [b'c', b'p', b'a' | b'c' | b'i' | b'l' | b'm' | b'v', ..] if medium.len() <= 4);
+    // `fbads`, `tiktok_ads`: an ad of a listed source.
+    let of_listed = medium.strip_suffix("ads").is_some_and(|name| list().tag(name).is_some());
+    cost || of_listed || medium.starts_with("paid") || WORDS.contains(&medium)
+}
+
+fn of_medium(medium: &str) -> Option<Channel> {
+    Some(match medium {
+        "email" | "mail" | "emailing" | "newsletter" | "newsletters" | "edm" => Channel::Mail,
+        "social" | "socialmedia" | "socialnetwork" | "organicsocial" | "socialorganic" | "sm" | "smm" => {
+            Channel::Social
+        }
+        "organic" | "search" | "organicsearch" | "seo" => Channel::Search,
+        "messenger" | "messaging" | "chat" | "sms" | "im" | "dm" => Channel::Messenger,
+        "video" | "organicvideo" => Channel::Video,
+        "ai" | "aiassistant" | "assistant" | "chatbot" | "llm" => Channel::Assistant,
+        "referral" | "referrer" | "link" | "website" | "affiliate" | "affiliates" | "partner" => Channel::Referral,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channel(query: &str, referrer: &str, app: Option<&str>) -> &'static str {
+        let url = format!("https://alllinks.example/u/mia?{query}");
+        let page = Page::parse(&url).unwrap();
+        let source = Source::of(&page, referrer, app.and_then(|token| list().in_app(token)));
+        Channel::of(&page, referrer, &source).name()
+    }
+
+    #[test]
+    fn the_group_of_the_source_is_the_channel() {
+        for (referrer, expected) in [
+            ("", "direct"),
+            ("https://alllinks.example/u/tom", "own"),
+            ("https://www.alllinks.example/", "own"),
+            ("https://www.google.de/", "search"),
+            ("https://l.instagram.com/", "social"),
+            ("https://l.wl.co/x", "messenger"),
+            ("https://chatgpt.com/", "AI assistant"),
+            ("https://urldefense.com/v3/x", "mail"),
+            ("https://mail.google.com/", "mail"),
+            ("https://youtu.be/x", "video"),
+            ("https://googleads.g.doubleclick.net/x", "paid"),
+            ("https://open.spotify.com/", "referral"),
+            ("https://fern-blog.example/", "referral"),
+            ("https://192.168.1.17/", "referral"),
+            ("android-app://org.example.private/", "referral"),
+            ("android-app://com.google.android.gm/", "mail"),
+            ("about:blank", "direct"),
+        ] {
+            assert_eq!(channel("", referrer, None), expected, "{referrer}");
+        }
+        assert_eq!(channel("", "", Some("MetaIAB Threads")), "social");
+        assert_eq!(channel("", "", Some("[WAiOS/2.25]")), "messenger");
+    }
+
+    #[test]
+    fn a_medium_wins_over_the_source_and_money_over_all() {
+        for (query, referrer, expected) in [
+            ("utm_medium=email", "", "mail"),
+            ("utm_medium=E-Mail&utm_source=facebook", "", "mail"),
+            ("utm_source=newsletter", "", "mail"),
+            ("utm_source=mail&utm_campaign=x", "", "mail"),
+            ("utm_source=harbor-letter", "https://t.co/x", "referral"),
+            ("utm_source=ig", "", "social"),
+            ("utm_source=ig&utm_medium=bio", "", "social"),
+            ("utm_source=ig&utm_medium=story", "https://www.google.com/", "social"),
+            ("utm_medium=paid-social&utm_source=ig", "", "paid"),
+            ("utm_medium=Paid%20Social", "", "paid"),
+            ("utm_medium=cpc", "https://www.google.com/", "paid"),
+            ("utm_medium=CPM", "", "paid"),
+            ("utm_medium=cpanel", "https://www.google.com/", "search"),
+            ("utm_medium=social&gclid=1", "", "paid"),
+            ("gclid=1", "https://www.google.com/", "paid"),
+            ("msclkid=1", "https://www.bing.com/", "paid"),
+            ("ttclid=1", "", "paid"),
+            ("fbclid=1", "https://l.facebook.com/", "social"),
+            ("gclid=", "https://www.google.com/", "search"),
+            ("utm_source=google_ads", "", "paid"),
+            ("utm_source=fb-ads", "", "paid"),
+            ("utm_source=downloads", "", "referral"),
+            ("utm_source=threads", "", "social"),
+            ("utm_medium=organic", "https://fern-blog.example/", "search"),
+            ("utm_medium=sms", "", "messenger"),
+            ("utm_medium=llm", "", "AI assistant"),
+            ("utm_medium=affiliate&utm_source=fern", "", "referral"),
+            ("utm_medium=ann%40mail.example", "", "direct"),
+            ("utm_medium=whatever", "", "direct"),
+        ] {
+            assert_eq!(channel(query, referrer, None), expected, "{query} {referrer}");
+        }
+    }
+}
