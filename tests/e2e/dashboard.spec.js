@@ -124,7 +124,7 @@ test("every list shows the API's rows", async ({ page, collector }) => {
   const [tip] = subjects.event.rows;
   expect(await first(page.getByRole("table", { name: "Events" }))).toEqual([["tip", String(tip.hits), String(tip.visitors), `€${(minor / 100).toFixed(2)}`]]);
 
-  for (const [name, dimension] of [["Sources", "source"], ["Countries", "country"], ["Devices", "device"]]) expect(await cells(name), name).toEqual(people(dimension));
+  for (const [name, dimension] of [["Channels", "channel"], ["Sources", "source"], ["Countries", "country"], ["Devices", "device"]]) expect(await cells(name), name).toEqual(people(dimension));
   for (const [tab, dimension] of [["Campaigns", "campaign"], ["Browsers", "browser"], ["Systems", "os"], ["Languages", "language"]]) {
     await page.getByRole("button", { name: tab, exact: true }).click();
     expect(await cells(tab), tab).toEqual(people(dimension));
@@ -303,7 +303,7 @@ test("each list is a file, and all of them are one archive", async ({ page, coll
   // The directory at the end names every file; the sizes of the first agree with what was stored.
   expect(all.bytes.readUInt32LE(0)).toBe(0x04034b50);
   expect(all.bytes.readUInt16LE(all.bytes.length - 12)).toBe(14);
-  for (const table of ["series", "link", "page", "event", "money", "source", "campaign", "country", "device", "browser", "os", "language", "vitals", "faults"]) {
+  for (const table of ["series", "link", "page", "event", "money", "source", "channel", "campaign", "country", "device", "browser", "os", "language", "vitals", "faults"]) {
     expect(all.bytes.includes(`demo-${table}-2026-03-09-2026-03-15.csv`), table).toBe(true);
   }
   expect(all.bytes.includes(csv.bytes)).toBe(true);

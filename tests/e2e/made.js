@@ -33,7 +33,7 @@ export const report = (more = {}) => ({
   money: [],
   ...more,
 });
-export const every = (made) => Object.fromEntries(["source", "campaign", "country", "device", "browser", "os", "language"].map((name) => [name, made]));
+export const every = (made) => Object.fromEntries(["source", "channel", "campaign", "country", "device", "browser", "os", "language"].map((name) => [name, made]));
 export const ofValue = (by, name, more = {}) => {
   const { series, interval, money, ...rest } = report();
   const seen = (...rows) => ({ rows: rows.map(([item, visitors]) => ({ item, visitors, visits: visitors + 1 })) });

@@ -118,6 +118,7 @@ const values = (id: string, title: string, heading: string, empty: string, by?: 
     return measured(rows.sort((a, b) => Number(a.key === NONE) - Number(b.key === NONE)), (row) => (row.key === NONE ? 0 : row.visitors));
   },
 });
+export const CHANNELS = values("channel", "Channels", "Channel", "Nobody came in these days.");
 export const SOURCES: List[] = [
   values("source", "Sources", "Source", "Nobody came in these days.", "source"),
   values("campaign", "Campaigns", "Campaign", "No link with utm_campaign was followed in these days.", "campaign"),

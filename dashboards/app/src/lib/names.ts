@@ -1,6 +1,9 @@
 // What values of the API are called on the page.
 const SAID: Record<string, string> = { "(direct)": "Direct", "(other)": "Other", "(unknown)": "Unknown", "(id)": "Not named, looked personal", "(none)": "None" };
 const DEVICES: Record<string, string> = { desktop: "Desktop", phone: "Phone", tablet: "Tablet", tv: "TV" };
+const CHANNELS: Record<string, string> = {
+  direct: "Direct", search: "Search", social: "Social media", messenger: "Messengers", "AI assistant": "AI assistants", mail: "Mail", video: "Video", paid: "Paid", referral: "Other sites", own: "Own pages",
+};
 export const SINGULAR: Record<string, string> = { page: "Page", link: "Link", event: "Event", source: "Source", country: "Country", campaign: "Campaign" };
 const countries = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
 const languages = new Intl.DisplayNames("en", { type: "language", fallback: "code" });
@@ -17,7 +20,7 @@ export const named = (by: string, value: string): string => {
   } catch {
     // not a code after all: say what is there
   }
-  return by === "device" ? (DEVICES[value] ?? value) : value;
+  return (by === "device" ? DEVICES[value] : by === "channel" ? CHANNELS[value] : undefined) ?? value;
 };
 
 /** A rest, or the lack of a value, is nothing to ask for. */
