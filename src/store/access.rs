@@ -52,7 +52,7 @@ impl Store {
     /// Changes with every change of a token or share link, and with nothing else.
     pub async fn keys_revision(&self) -> Result<u64, StoreError> {
         let sql = "SELECT max(revision) FROM (SELECT revision FROM tokens UNION ALL SELECT revision FROM shares)";
-        self.client.query(sql).fetch_one().await.map_err(failed(STEP))
+        self.calls.query(sql).fetch_one().await.map_err(failed(STEP))
     }
 
     pub async fn keys(&self) -> Result<Keys, StoreError> {
@@ -61,10 +61,10 @@ impl Store {
         };
         let columns = latest(&["digest", "name", "scopes", "site", "expires", "created", "revoked"]);
         let sql = format!("SELECT id, {columns} FROM tokens GROUP BY id");
-        let tokens = self.client.query(&sql).fetch_all::<TokenRow>().await.map_err(failed(STEP))?;
+        let tokens = self.calls.query(&sql).fetch_all::<TokenRow>().await.map_err(failed(STEP))?;
         let columns = latest(&["digest", "site", "first_day", "last_day", "expires", "password", "created", "revoked"]);
         let sql = format!("SELECT id, {columns} FROM shares GROUP BY id");
-        let shares = self.client.query(&sql).fetch_all::<ShareRow>().await.map_err(failed(STEP))?;
+        let shares = self.calls.query(&sql).fetch_all::<ShareRow>().await.map_err(failed(STEP))?;
         Ok(Keys::new(tokens.into_iter().filter_map(token).collect(), shares.into_iter().filter_map(share).collect()))
     }
 
@@ -75,7 +75,7 @@ impl Store {
              SELECT ?, ?, ?, ?, ?, ?, ?, ?, {next}"
         );
         let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.name()).collect();
-        let query = self.client.query(&sql).bind(&token.id).bind(digest.text()).bind(&token.name).bind(scopes);
+        let query = self.calls.query(&sql).bind(&token.id).bind(digest.text()).bind(&token.name).bind(scopes);
         let query = query.bind(token.site.as_deref().unwrap_or("")).bind(day_text(token.expires));
         let query = query.bind(token.created.to_string()).bind(token.revoked);
         query.execute().await.map_err(failed(STEP))
@@ -88,7 +88,7 @@ impl Store {
             "INSERT INTO shares (id, digest, site, first_day, last_day, expires, password, created, revoked, answer, revision) \
              SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {next}"
         );
-        let query = self.client.query(&sql).bind(&share.id).bind(digest.text()).bind(&share.site);
+        let query = self.calls.query(&sql).bind(&share.id).bind(digest.text()).bind(&share.site);
         let query = query.bind(share.from.to_string()).bind(share.to.to_string()).bind(day_text(share.expires));
         let query = query.bind(share.password.as_deref().unwrap_or("")).bind(share.created.to_string());
         let query = query.bind(share.revoked).bind(answer).with_setting("max_query_size", MOST_SQL_BYTES);
@@ -98,7 +98,7 @@ impl Store {
     /// What the link answers; `None` for a link of before answers were kept.
     pub async fn share_answer(&self, id: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT answer FROM shares WHERE id = ? AND answer != '' ORDER BY revision LIMIT 1";
-        self.client.query(sql).bind(id).fetch_optional().await.map_err(failed(STEP))
+        self.calls.query(sql).bind(id).fetch_optional().await.map_err(failed(STEP))
     }
 
     /// Keeps an answer for a link that has none yet; one that has keeps its own.
@@ -109,7 +109,7 @@ impl Store {
             "INSERT INTO shares SELECT * REPLACE (? AS answer, {next} AS revision) FROM {latest} AS latest \
              WHERE latest.answer = ''"
         );
-        let query = self.client.query(&sql).bind(answer).bind(id).with_setting("max_query_size", MOST_SQL_BYTES);
+        let query = self.calls.query(&sql).bind(answer).bind(id).with_setting("max_query_size", MOST_SQL_BYTES);
         query.execute().await.map_err(failed(STEP))
     }
 
@@ -118,7 +118,7 @@ impl Store {
         let next = next_revision(table);
         let latest = format!("(SELECT * FROM {table} WHERE id = ? ORDER BY revision DESC LIMIT 1)");
         let sql = format!("INSERT INTO {table} SELECT * REPLACE (true AS revoked, {next} AS revision) FROM {latest}");
-        self.client.query(&sql).bind(id).execute().await.map_err(failed(STEP))
+        self.calls.query(&sql).bind(id).execute().await.map_err(failed(STEP))
     }
 
     pub async fn put_audit(&self, entries: &[Entry]) -> Result<(), StoreError> {
@@ -127,7 +127,7 @@ impl Store {
         let sql = "INSERT INTO audit (at, id, who, act, what, revision) \
                    SELECT fromUnixTimestamp64Milli(toInt64(e.1), 'UTC'), e.2, e.3, e.4, e.5, 0 FROM \
                    (SELECT arrayJoin(arrayZip(?, ?, ?, ?, ?)) AS e)";
-        let query = self.client.query(sql).bind(at).bind(column(|entry| &entry.id)).bind(column(|entry| &entry.who));
+        let query = self.calls.query(sql).bind(at).bind(column(|entry| &entry.id)).bind(column(|entry| &entry.who));
         let query = query.bind(column(|entry| entry.act.name())).bind(column(|entry| &entry.what));
         query.execute().await.map_err(failed(STEP))
     }
@@ -136,7 +136,7 @@ impl Store {
     pub async fn audit(&self, limit: usize) -> Result<Vec<Audited>, StoreError> {
         let sql = "SELECT toUnixTimestamp64Milli(at) AS millis, who, toString(act) AS act, what FROM audit \
                    ORDER BY audit.at DESC, id LIMIT 1 BY audit.at, id LIMIT ?";
-        self.client.query(sql).bind(limit as u64).fetch_all().await.map_err(failed(STEP))
+        self.calls.query(sql).bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
 }
 

@@ -18,7 +18,7 @@ impl Store {
         let mut present = HashMap::new();
         for some in former.into_iter().collect::<Vec<_>>().chunks(MOST_IDS) {
             let sql = "SELECT legacy, any(site) FROM site_ids WHERE legacy IN ? GROUP BY legacy";
-            let rows = self.client.query(sql).bind(some).fetch_all::<(u64, u128)>().await;
+            let rows = self.calls.query(sql).bind(some).fetch_all::<(u64, u128)>().await;
             present.extend(rows.map_err(failed("reading what became of former sites"))?);
         }
         Ok((!present.is_empty()).then(|| renamed(sums, &present)))

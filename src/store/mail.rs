@@ -57,7 +57,7 @@ impl Store {
              sum(hits) AS hits, sum(visitors) AS visitors FROM mail WHERE day BETWEEN toDate(?) AND toDate(?) {only} \
              GROUP BY template, of, action, reader ORDER BY template, of"
         );
-        let query = self.client.query(&sql).bind(from.number()).bind(to.number());
+        let query = self.calls.query(&sql).bind(from.number()).bind(to.number());
         query.fetch_all().await.map_err(failed(STEP))
     }
 
@@ -67,7 +67,7 @@ impl Store {
             "INSERT INTO messages (digest, template, expires, opened, revoked, revision) \
              SELECT arrayJoin(?), ?, toDate(?), toDate(0), false, {SENT}"
         );
-        let query = self.client.query(&sql).bind(digests).bind(template).bind(expires.number());
+        let query = self.calls.query(&sql).bind(digests).bind(template).bind(expires.number());
         query.execute().await.map_err(failed(MESSAGES))
     }
 
@@ -78,7 +78,7 @@ impl Store {
             latest("digest = ?")
         );
         let digest = message.text();
-        self.client.query(&sql).bind(&digest).bind(&digest).fetch_optional().await.map_err(failed(MESSAGES))
+        self.calls.query(&sql).bind(&digest).bind(&digest).fetch_optional().await.map_err(failed(MESSAGES))
     }
 
     /// Of messages of these templates that were not opened before, are not revoked and not over.
@@ -90,19 +90,19 @@ impl Store {
              WHERE state = {SENT} AND expires >= toDate(?) AND has(?, toString(template))",
             latest("digest IN ?")
         );
-        let query = self.client.query(&sql).bind(on.number()).bind(digests).bind(on.number()).bind(templates);
+        let query = self.calls.query(&sql).bind(on.number()).bind(digests).bind(on.number()).bind(templates);
         query.execute().await.map_err(failed(MESSAGES))
     }
 
     /// Forgets the messages whose last day is over: by the collector's clock, as everything that is counted.
     pub(super) async fn forget_messages(&self, today: Day) -> Result<(), StoreError> {
         let over = "SELECT count() FROM messages WHERE expires < toDate(?)";
-        let over: u64 = self.client.query(over).bind(today.number()).fetch_one().await.map_err(failed(MESSAGES))?;
+        let over: u64 = self.calls.query(over).bind(today.number()).fetch_one().await.map_err(failed(MESSAGES))?;
         if over == 0 {
             return Ok(());
         }
         let sql = "ALTER TABLE messages DELETE WHERE expires < toDate(?)";
-        self.client.query(sql).bind(today.number()).execute().await.map_err(failed(MESSAGES))
+        self.calls.query(sql).bind(today.number()).execute().await.map_err(failed(MESSAGES))
     }
 
     /// Whether it was opened is forgotten with it.
@@ -113,9 +113,9 @@ impl Store {
              SELECT digest, template, expires, toDate(0), true, {REVOKED} FROM ({})",
             latest("digest = ?")
         );
-        self.client.query(&sql).bind(&digest).execute().await.map_err(failed(MESSAGES))?;
+        self.calls.query(&sql).bind(&digest).execute().await.map_err(failed(MESSAGES))?;
         let sql = format!("ALTER TABLE messages DELETE WHERE digest = ? AND revision < {REVOKED}");
-        self.client.query(&sql).bind(&digest).execute().await.map_err(failed(MESSAGES))
+        self.calls.query(&sql).bind(&digest).execute().await.map_err(failed(MESSAGES))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod access;
 mod age;
+mod client;
 pub mod engine;
 mod error;
 mod former;
@@ -23,10 +24,8 @@ mod withdrawals;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
-use clickhouse::Client;
 
 pub use access::Audited;
 pub use age::Aged;
@@ -42,6 +41,7 @@ pub use withdrawals::WithdrawalsOfDay;
 
 use crate::aggregate::Sums;
 use crate::event::SiteId;
+use client::Client;
 use engine::{Engine, EngineOptions};
 use error::failed;
 use schema::Table;
@@ -56,11 +56,6 @@ const ONE_BLOCK: [(&str, &str); 5] = [
     ("min_insert_block_size_bytes", "0"),
     ("max_insert_threads", "1"),
 ];
-
-const SEND_TIMEOUT: Duration = Duration::from_secs(30);
-/// An insert of a full segment takes seconds; after this long the connection is as good as gone, and the token makes it safe
-/// to ask again.
-const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Where the counts are kept. It holds a password: no `Debug`.
 #[derive(Clone)]
@@ -84,7 +79,10 @@ pub struct StoreOptions {
 }
 
 pub struct Store {
+    /// For inserts, publication and retention.
     client: Client,
+    /// For what somebody waits for: questions, and the registry.
+    calls: Client,
     engine: Option<Engine>,
     clamped: AtomicU64,
 }
@@ -100,15 +98,16 @@ impl Store {
                 (engine::client(&engine), Some(engine))
             }
         };
-        let client = client.with_database(&options.database);
+        let calls = Client::new(client.with_database(&options.database));
+        let client = calls.for_long_calls();
         let (cluster, alone) = (options.cluster.as_deref(), engine.is_some());
-        schema::migrate(&client, &options.database, cluster, &options.names, alone).await?;
-        Ok(Store { client, engine, clamped: AtomicU64::new(0) })
+        schema::migrate((&client, &calls), &options.database, cluster, &options.names, alone).await?;
+        Ok(Store { client, calls, engine, clamped: AtomicU64::new(0) })
     }
 
     /// The questions about one site.
     pub fn read(&self, site: SiteId) -> Read<'_> {
-        Read { client: &self.client, site, clamped: &self.clamped }
+        Read { calls: &self.calls, site, clamped: &self.clamped }
     }
 
     /// How often a report had to tell less money than was booked, because the sum is beyond what JSON can say exactly.
@@ -119,12 +118,12 @@ impl Store {
     /// Bytes at rest, as ClickHouse accounts for its active parts.
     pub async fn bytes(&self) -> Result<u64, StoreError> {
         let sql = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()";
-        self.client.query(sql).fetch_one().await.map_err(failed("the size of the tables"))
+        self.calls.query(sql).fetch_one().await.map_err(failed("the size of the tables"))
     }
 
     /// For questions. Read with `sum()` and `GROUP BY`, thresholds in `HAVING`: rows of one key may still lie apart.
-    pub fn client(&self) -> &Client {
-        &self.client
+    pub fn client(&self) -> &clickhouse::Client {
+        self.client.inner()
     }
 
     /// The embedded engine, to give BI tools a port; `None` with a server.
@@ -152,7 +151,6 @@ impl Store {
         let mut insert = self
             .client
             .insert_formatted_with(sql)
-            .with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT))
             .with_setting("insert_deduplication_token", format!("{token}-{name}"))
             .with_setting("insert_deduplicate", "1");
         for (setting, value) in ONE_BLOCK {
@@ -203,11 +201,11 @@ fn engine_options(options: &StoreOptions) -> EngineOptions {
     }
 }
 
-fn server(url: &str, options: &StoreOptions) -> Result<Client, StoreError> {
+fn server(url: &str, options: &StoreOptions) -> Result<clickhouse::Client, StoreError> {
     let unusable = |_| StoreError::Option { key: "ca_file", reason: "holds no certificates in PEM that can be read" };
     let client = match options.ca_file.as_ref().filter(|_| url.starts_with("https://")) {
         Some(file) => tls::client(tls::roots(file).map_err(unusable)?),
-        None => Client::default(),
+        None => clickhouse::Client::default(),
     };
     let mut client = client.with_url(url);
     if let Some(user) = &options.user {

@@ -86,7 +86,7 @@ impl Store {
             among = among.map_or("", |_| "AND site IN ?"),
         );
         let days = [from, to, before.0, before.1].map(Day::number);
-        let mut query = days.into_iter().fold(self.client.query(&sql), |query, day| query.bind(day));
+        let mut query = days.into_iter().fold(self.calls.query(&sql), |query, day| query.bind(day));
         if let Some(sites) = among {
             query = query.bind(sites.iter().map(|site| site.as_u128()).collect::<Vec<_>>());
         }
@@ -97,7 +97,7 @@ impl Store {
     pub async fn dropped(&self, (from, to): (Day, Day)) -> Result<Vec<Dropped>, StoreError> {
         let sql = "SELECT toString(reason) AS reason, sum(hits) AS hits FROM drops \
                    WHERE toDate(hour, 'UTC') BETWEEN toDate(?) AND toDate(?) GROUP BY reason ORDER BY hits DESC, reason";
-        let query = self.client.query(sql).bind(from.number()).bind(to.number());
+        let query = self.calls.query(sql).bind(from.number()).bind(to.number());
         query.fetch_all().await.map_err(failed(STEP))
     }
 
@@ -112,7 +112,7 @@ impl Store {
         let worst = "SELECT site, path, sum(hits) AS poor FROM vitals \
                      WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND bucket > ? \
                      GROUP BY site, path ORDER BY poor DESC, site, path LIMIT ?";
-        let query = self.client.query(worst).bind(metric.name()).bind(from.number()).bind(to.number());
+        let query = self.calls.query(worst).bind(metric.name()).bind(from.number()).bind(to.number());
         let query = query.bind(metric.bucket(metric.thresholds().1)).bind(limit as u64);
         let worst: Vec<(u128, String, u64)> = query.fetch_all().await.map_err(failed(STEP))?;
         if worst.is_empty() {
@@ -123,7 +123,7 @@ impl Store {
         let sql = "SELECT site, path, arrayZip(b.1, b.2) AS buckets FROM ( \
                    SELECT site, path, sumMap([bucket], [hits]) AS b FROM vitals \
                    WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND site IN ? AND (site, path) IN ? GROUP BY site, path)";
-        let query = self.client.query(sql).bind(metric.name()).bind(from.number()).bind(to.number());
+        let query = self.calls.query(sql).bind(metric.name()).bind(from.number()).bind(to.number());
         let mut slow: Vec<SlowPage> = query.bind(sites).bind(pages).fetch_all().await.map_err(failed(STEP))?;
         let place = |page: &SlowPage| worst.iter().position(|(site, path, _)| *site == page.site && *path == page.path);
         slow.sort_by_key(place);
@@ -134,14 +134,14 @@ impl Store {
         let sql = "SELECT site, toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
                    WHERE day BETWEEN toDate(?) AND toDate(?) GROUP BY site, kind, fault, path \
                    ORDER BY hits DESC, site, kind, fault, path LIMIT ?";
-        let query = self.client.query(sql).bind(from.number()).bind(to.number()).bind(limit as u64);
+        let query = self.calls.query(sql).bind(from.number()).bind(to.number()).bind(limit as u64);
         query.fetch_all().await.map_err(failed(STEP))
     }
 
     /// Remembers what sites are called; again and again is the same as once. Answers the ids that have another name already: two names
     /// of one id are two sites' counts in one, which nobody must take for either's.
     pub async fn put_names(&self, names: &[(SiteId, String)]) -> Result<Vec<SiteId>, StoreError> {
-        let mut insert = self.client.insert::<NameRow<'_>>("names").await.map_err(failed(STEP))?;
+        let mut insert = self.calls.insert::<NameRow<'_>>("names").await.map_err(failed(STEP))?;
         for (site, name) in names {
             insert.write(&NameRow { site: site.as_u128(), name, revision: 0 }).await.map_err(failed(STEP))?;
         }
@@ -151,7 +151,7 @@ impl Store {
         for some in names.chunks(MOST_IDS) {
             let sql = "SELECT site FROM names WHERE site IN ? GROUP BY site HAVING uniqExact(name) > 1 ORDER BY site";
             let ids: Vec<u128> = some.iter().map(|(site, _)| site.as_u128()).collect();
-            let found: Vec<u128> = self.client.query(sql).bind(ids).fetch_all().await.map_err(failed(STEP))?;
+            let found: Vec<u128> = self.calls.query(sql).bind(ids).fetch_all().await.map_err(failed(STEP))?;
             clashes.extend(found.into_iter().map(SiteId::from_u128));
         }
         Ok(clashes)
@@ -160,12 +160,12 @@ impl Store {
     /// What the sites are called, of those that are known; an id with two names has none.
     pub async fn names(&self, sites: &[u128]) -> Result<Vec<(u128, String)>, StoreError> {
         let sql = "SELECT site, any(name) FROM names WHERE site IN ? GROUP BY site HAVING uniqExact(name) = 1";
-        self.client.query(sql).bind(sites).fetch_all().await.map_err(failed(STEP))
+        self.calls.query(sql).bind(sites).fetch_all().await.map_err(failed(STEP))
     }
 
     /// Sites made by profile rules whose name holds the text.
     pub async fn named_like(&self, text: &str, limit: usize) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT name FROM names WHERE positionCaseInsensitive(name, ?) > 0 ORDER BY name LIMIT ?";
-        self.client.query(sql).bind(text).bind(limit as u64).fetch_all().await.map_err(failed(STEP))
+        self.calls.query(sql).bind(text).bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
 }

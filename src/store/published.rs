@@ -55,7 +55,7 @@ impl Store {
              toUInt32(maxIf(at, closes = 0 AND at > {closed})) AS hour \
              FROM publications WHERE zone = ? AND done = 1"
         );
-        let query = self.client.query(&sql).bind(zone).bind(zone).bind(zone);
+        let query = self.calls.query(&sql).bind(zone).bind(zone).bind(zone);
         let row: AsOf = query.fetch_one().await.map_err(failed(STEP))?;
         Ok(Published {
             through: (row.days > 0).then(|| Day::from_number(row.through)),
@@ -76,7 +76,7 @@ impl Read<'_> {
                    FROM (SELECT dim, value, any(visitors) AS lot_visitors, any(visits) AS lot_visits FROM published \
                    WHERE site = ? AND subject = ? AND item = ? AND day BETWEEN toDate(?) AND toDate(?) \
                    GROUP BY dim, value, day, lot) GROUP BY dim, value";
-        let query = self.client.query(sql).bind(self.site.as_u128()).bind(subject.name()).bind(item);
+        let query = self.calls.query(sql).bind(self.site.as_u128()).bind(subject.name()).bind(item);
         query.bind(from.number()).bind(to.number()).fetch_all().await.map_err(failed(STEP))
     }
 
@@ -93,7 +93,7 @@ impl Read<'_> {
                    WHERE site = ? AND subject IN ('site', 'page', 'link', 'event') AND dim = ? AND value = ? \
                    AND day BETWEEN toDate(?) AND toDate(?) GROUP BY subject, item, day, lot) \
                    GROUP BY subject, item ORDER BY visitors DESC, visits DESC, item LIMIT ? BY subject";
-        let query = self.client.query(sql).bind(self.site.as_u128()).bind(dim.name()).bind(value);
+        let query = self.calls.query(sql).bind(self.site.as_u128()).bind(dim.name()).bind(value);
         let query = query.bind(from.number()).bind(to.number()).bind(limit as u64);
         query.fetch_all().await.map_err(failed(STEP))
     }
@@ -104,7 +104,7 @@ impl Read<'_> {
                    FROM (SELECT day, value, any(visitors) AS lot_visitors FROM published \
                    WHERE site = ? AND subject = 'site' AND item = '' AND dim = 'device' \
                    AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day, value, lot) GROUP BY number, value";
-        let query = self.client.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
+        let query = self.calls.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         query.fetch_all().await.map_err(failed(STEP))
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use clickhouse::{Client, Row};
+use clickhouse::Row;
 use serde::Deserialize;
 
+use super::client::Client;
 use super::error::{StoreError, failed};
 use super::voids::{BOOKED, TOO_MUCH};
 use crate::event::{Bucket, Counter, Day, SiteId, Subject};
@@ -14,7 +15,7 @@ pub type Totals = [u64; Counter::ALL.len()];
 
 /// The questions about one site.
 pub struct Read<'a> {
-    pub(super) client: &'a Client,
+    pub(super) calls: &'a Client,
     pub(super) site: SiteId,
     /// How often a sum was too large to be told.
     pub(super) clamped: &'a AtomicU64,
@@ -42,7 +43,7 @@ impl Read<'_> {
              GROUP BY day ORDER BY day",
             sums()
         );
-        let query = self.client.query(&sql).bind(self.site.as_u128()).bind(subject.name()).bind(item);
+        let query = self.calls.query(&sql).bind(self.site.as_u128()).bind(subject.name()).bind(item);
         let rows = query
             .bind(from.number())
             .bind(to.number())
@@ -57,7 +58,7 @@ impl Read<'_> {
         let sql = "SELECT toUInt32(hour) AS key, \
                    (sum(hits), sum(visitors), sum(visits), sum(bounces), sum(seconds), toUInt64(0), toUInt64(0)) AS sums FROM hourly \
                    WHERE site = ? AND hour BETWEEN toDateTime(?, 'UTC') AND toDateTime(?, 'UTC') GROUP BY hour ORDER BY hour";
-        let query = self.client.query(sql).bind(self.site.as_u128()).bind(from).bind(to);
+        let query = self.calls.query(sql).bind(self.site.as_u128()).bind(from).bind(to);
         let rows = query.fetch_all::<Counted<u32, Totals>>().await.map_err(failed(STEP))?;
         Ok(rows.into_iter().map(|row| (row.key, row.sums)).collect())
     }
@@ -66,7 +67,7 @@ impl Read<'_> {
     pub async fn clicks(&self, (from, to): (Day, Day)) -> Result<Vec<(Day, u64)>, StoreError> {
         let sql = "SELECT toUInt16(day) AS key, sum(hits) AS sums FROM daily \
                    WHERE site = ? AND subject = 'link' AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day ORDER BY day";
-        let query = self.client.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
+        let query = self.calls.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         let rows = query.fetch_all::<Counted<u16, u64>>().await.map_err(failed(STEP))?;
         Ok(rows.into_iter().map(|row| (Day::from_number(row.key), row.sums)).collect())
     }
@@ -80,7 +81,7 @@ impl Read<'_> {
              GROUP BY subject, item ORDER BY subject, sum(hits) DESC, item LIMIT ? BY subject",
             sums()
         );
-        let query = self.client.query(&sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
+        let query = self.calls.query(&sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
 
@@ -92,7 +93,7 @@ impl Read<'_> {
              GROUP BY event, currency ORDER BY event, currency"
         );
         let range = [from.number(), to.number()];
-        let query = self.client.query(&sql).bind(self.site.as_u128()).bind(range[0]).bind(range[1]);
+        let query = self.calls.query(&sql).bind(self.site.as_u128()).bind(range[0]).bind(range[1]);
         let query = query.bind(self.site.as_u128()).bind(range[0]).bind(range[1]);
         let mut rows: Vec<Earned> = query.fetch_all().await.map_err(failed(STEP))?;
         for row in rows.iter_mut().filter(|row| row.minor >= TOO_MUCH) {
@@ -105,7 +106,7 @@ impl Read<'_> {
     /// The first day the site counted anything.
     pub async fn first_day(&self) -> Result<Option<Day>, StoreError> {
         let sql = "SELECT toUInt16(min(day)), count() FROM daily WHERE site = ? AND subject = 'site'";
-        let query = self.client.query(sql).bind(self.site.as_u128());
+        let query = self.calls.query(sql).bind(self.site.as_u128());
         let (day, rows): (u16, u64) = query.fetch_one().await.map_err(failed(STEP))?;
         Ok((rows > 0).then(|| Day::from_number(day)))
     }
@@ -168,7 +169,7 @@ impl Read<'_> {
              WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) {} GROUP BY metric, bucket",
             path.map_or("", |_| "AND path = ?")
         );
-        let mut query = self.client.query(&sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
+        let mut query = self.calls.query(&sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         if let Some(path) = path {
             query = query.bind(path);
         }
@@ -179,7 +180,7 @@ impl Read<'_> {
     pub async fn vitals_of_devices(&self, (from, to): (Day, Day)) -> Result<Vec<OfClass>, StoreError> {
         let sql = "SELECT toUInt16(day) AS number, toString(device) AS device, toString(metric) AS metric, bucket, sum(hits) AS hits \
                    FROM vitals WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY number, device, metric, bucket";
-        let query = self.client.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
+        let query = self.calls.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         query.fetch_all().await.map_err(failed(STEP))
     }
 
@@ -191,7 +192,7 @@ impl Read<'_> {
              (SELECT path FROM vitals WHERE {scope} GROUP BY path ORDER BY sum(hits) DESC, path LIMIT ?) \
              GROUP BY of, metric, bucket"
         );
-        let mut query = self.client.query(&sql);
+        let mut query = self.calls.query(&sql);
         for _ in 0..2 {
             query = query.bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         }
@@ -203,7 +204,7 @@ impl Read<'_> {
         let sql = "SELECT toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
                    WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY kind, fault, path \
                    ORDER BY hits DESC, kind, fault, path LIMIT ?";
-        let query = self.client.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
+        let query = self.calls.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
 }

@@ -51,7 +51,7 @@ impl Store {
     /// Changes with every change of the registry, and with nothing else.
     pub async fn registry_revision(&self) -> Result<u64, StoreError> {
         let sql = "SELECT max(revision) FROM (SELECT revision FROM sites UNION ALL SELECT revision FROM aliases)";
-        self.client.query(sql).fetch_one().await.map_err(failed(STEP))
+        self.calls.query(sql).fetch_one().await.map_err(failed(STEP))
     }
 
     /// All that is registered, what was written first in front.
@@ -86,13 +86,13 @@ impl Store {
         let sql = format!(
             "INSERT INTO sites (name, hosts, zone, embed, max_amount, removed, revision) SELECT ?, ?, ?, ?, ?, ?, {next}"
         );
-        let query = self.client.query(&sql).bind(&rule.id).bind(&rule.hosts).bind(&rule.zone);
+        let query = self.calls.query(&sql).bind(&rule.id).bind(&rule.hosts).bind(&rule.zone);
         query.bind(&rule.embed).bind(rule.max_amount.unwrap_or(0)).bind(removed).execute().await.map_err(failed(STEP))
     }
 
     pub async fn put_alias(&self, rule: &AliasRule, removed: bool) -> Result<(), StoreError> {
         let next = next_revision("aliases");
         let sql = format!("INSERT INTO aliases (alias, site, removed, revision) SELECT ?, ?, ?, {next}");
-        self.client.query(&sql).bind(&rule.alias).bind(&rule.site).bind(removed).execute().await.map_err(failed(STEP))
+        self.calls.query(&sql).bind(&rule.alias).bind(&rule.site).bind(removed).execute().await.map_err(failed(STEP))
     }
 }

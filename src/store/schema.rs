@@ -4,10 +4,9 @@
 //! a store is connected; a database that knows a later number than this binary is refused, since its tables may mean something
 //! else. The SQL is the same everywhere but for the engine clause and ON CLUSTER. What SQL alone cannot do is a step in Rust.
 
-use clickhouse::Client;
-
 mod site_ids;
 
+use super::client::Client;
 use super::engine::quoted_name;
 use super::error::{StoreError, failed};
 use crate::event::Counter;
@@ -199,15 +198,15 @@ fn statements(sql: &str) -> Vec<String> {
 /// Brings the client's database to [`NEWEST`]. Two collectors may do so at the same time. `names` are the sites of the configuration;
 /// `alone` says that no other process uses the database.
 pub async fn migrate(
-    client: &Client,
+    (client, calls): (&Client, &Client),
     database: &str,
     cluster: Option<&str>,
     names: &[String],
     alone: bool,
 ) -> Result<(), StoreError> {
-    // `client` is bound to a database that need not exist yet.
+    // A server that hangs is found out here, before the statements that may take long. The database need not exist yet.
     let create = render(&format!("CREATE DATABASE IF NOT EXISTS {}{{on_cluster}}", quoted_name(database)), cluster);
-    run(&client.clone().with_database("default"), &create).await?;
+    run(&calls.with_database("default"), &create).await?;
     run(client, &statements(&render(LEDGER, cluster))[0]).await?;
     let found: u32 =
         client.query("SELECT max(number) FROM migrations").fetch_one().await.map_err(failed("reading migrations"))?;

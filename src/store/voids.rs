@@ -69,7 +69,7 @@ impl Store {
             next_revision("money_voids")
         );
         let (site, range) = (site.as_u128(), [void.from.number(), void.to.number()]);
-        let query = self.client.query(&sql).bind(site).bind(&void.id).bind(range[0]).bind(range[1]);
+        let query = self.calls.query(&sql).bind(site).bind(&void.id).bind(range[0]).bind(range[1]);
         let query = query.bind(&void.event).bind(&void.currency).bind(at);
         let query = query.bind(site).bind(range[0]).bind(range[1]).bind(site).bind(range[0]).bind(range[1]);
         query.bind(&void.event).bind(&void.currency).execute().await.map_err(failed(STEP))
@@ -87,7 +87,7 @@ impl Store {
              FROM (SELECT id, {latest} FROM (SELECT * FROM money_voids WHERE site = ?) GROUP BY id) ORDER BY at DESC, id",
             TOO_MUCH - 1
         );
-        self.client.query(&sql).bind(site.as_u128()).fetch_all().await.map_err(failed(STEP))
+        self.calls.query(&sql).bind(site.as_u128()).fetch_all().await.map_err(failed(STEP))
     }
 
     /// Forgets voids of days whose counts are gone: a month later than those, since a month goes as a whole.
@@ -95,11 +95,11 @@ impl Store {
         let days = keep_days.saturating_add(31).min(u32::from(u16::MAX)) as u16;
         let first = today.number().saturating_sub(days);
         let over = "SELECT count() FROM money_voids WHERE last_day < toDate(?)";
-        let over: u64 = self.client.query(over).bind(first).fetch_one().await.map_err(failed(STEP))?;
+        let over: u64 = self.calls.query(over).bind(first).fetch_one().await.map_err(failed(STEP))?;
         if over == 0 {
             return Ok(());
         }
         let sql = "ALTER TABLE money_voids DELETE WHERE last_day < toDate(?)";
-        self.client.query(sql).bind(first).execute().await.map_err(failed(STEP))
+        self.calls.query(sql).bind(first).execute().await.map_err(failed(STEP))
     }
 }

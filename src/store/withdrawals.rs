@@ -36,13 +36,13 @@ impl Store {
 
     pub async fn withdrawal_days(&self) -> Result<Vec<WithdrawalsOfDay>, StoreError> {
         let sql = "SELECT toUInt16(day) AS day_number, count() AS rows, max(revision) AS newest FROM withdrawals GROUP BY day";
-        self.client.query(sql).fetch_all().await.map_err(failed(STEP))
+        self.calls.query(sql).fetch_all().await.map_err(failed(STEP))
     }
 
     /// The digests of these days; one may come twice.
     pub async fn withdrawals(&self, days: &[u16]) -> Result<Vec<[u8; 32]>, StoreError> {
         let sql = "SELECT digest FROM withdrawals WHERE has(?, toUInt16(day))";
-        let rows = self.client.query(sql).bind(days).fetch_all::<DigestRow>().await.map_err(failed(STEP))?;
+        let rows = self.calls.query(sql).bind(days).fetch_all::<DigestRow>().await.map_err(failed(STEP))?;
         Ok(rows.into_iter().map(|row| row.digest).collect())
     }
 
@@ -54,18 +54,18 @@ impl Store {
             "INSERT INTO withdrawals (digest, day, revision) \
              SELECT toFixedString(unhex(w.1), 32), toDate(w.2), {next} FROM (SELECT arrayJoin(arrayZip(?, ?)) AS w)"
         );
-        self.client.query(&sql).bind(digests).bind(days).execute().await.map_err(failed(STEP))
+        self.calls.query(&sql).bind(digests).bind(days).execute().await.map_err(failed(STEP))
     }
 
     /// Forgets what no browser can have a cookie of any more.
     pub(super) async fn forget_withdrawals(&self, today: Day) -> Result<(), StoreError> {
         let since = Store::withdrawals_since(today).number();
         let over = "SELECT count() FROM withdrawals WHERE day < toDate(?)";
-        let over: u64 = self.client.query(over).bind(since).fetch_one().await.map_err(failed(STEP))?;
+        let over: u64 = self.calls.query(over).bind(since).fetch_one().await.map_err(failed(STEP))?;
         if over == 0 {
             return Ok(());
         }
         let sql = "ALTER TABLE withdrawals DELETE WHERE day < toDate(?)";
-        self.client.query(sql).bind(since).execute().await.map_err(failed(STEP))
+        self.calls.query(sql).bind(since).execute().await.map_err(failed(STEP))
     }
 }

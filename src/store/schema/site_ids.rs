@@ -8,11 +8,12 @@
 
 use std::collections::HashMap;
 
-use clickhouse::{Client, Row};
+use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use super::{Table, run};
 use crate::event::{OTHER, SiteId};
+use crate::store::client::Client;
 use crate::store::engine::quoted_name;
 use crate::store::error::{StoreError, failed};
 
