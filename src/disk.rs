@@ -41,14 +41,29 @@ impl Drop for Lock {
     }
 }
 
-/// Puts a file in place: written beside, synced, renamed, and the name synced.
+/// Puts a file in place: written beside, synced, renamed, and the name synced. Where it fails what was there before still is.
 pub fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("writing");
-    let mut file = create_private(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
+    put_through(&path.with_extension("writing"), path, bytes)
+}
+
+/// The same, with a name of the caller's for the file while it is written.
+pub fn put_through(beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_beside(beside, bytes)?;
+    if let Err(error) = fs::rename(beside, path) {
+        let _ = fs::remove_file(beside);
+        return Err(error);
+    }
     sync(folder_of(path))
+}
+
+/// A file that is whole and synced when this returns, or gone: half of one would take the room that is missing.
+fn write_beside(beside: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = create_private(beside)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _ = fs::remove_file(beside);
+    }
+    written
 }
 
 /// A new file, or an emptied one, that its owner alone can read.
@@ -72,9 +87,7 @@ pub fn close_to_others(path: &Path, mode: u32) -> io::Result<()> {
 pub fn make_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = create_private(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    write_beside(&beside, bytes)?;
     // Unlike a rename a link replaces nothing.
     let linked = fs::hard_link(&beside, path);
     fs::remove_file(&beside)?;
@@ -120,5 +133,25 @@ mod tests {
     fn a_lock_that_cannot_be_made_is_an_error_and_not_somebody_elses() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Lock::take(&dir.path().join("no/lock")).err().unwrap().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_put_leaves_the_former_one_and_no_half_of_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.pem");
+        put(&path, b"first").unwrap();
+        // Nothing can be written to the name beside it.
+        fs::create_dir(path.with_extension("writing")).unwrap();
+        assert!(put(&path, b"second").is_err());
+        fs::remove_dir(path.with_extension("writing")).unwrap();
+        // Nor renamed over a folder.
+        let folder = dir.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        assert!(put(&folder, b"third").is_err());
+
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["folder", "key.pem"]);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
     }
 }

@@ -133,6 +133,11 @@ fn unavailable(why: Unavailable) -> NotTaken {
         Unavailable::Crowded => "more hits wait than can be taken",
         Unavailable::Full => "the journal is full",
         Unavailable::Stopping => "the collector is stopping",
+        // Not 503: who sends it again might be counted twice.
+        Unavailable::Uncertain => {
+            let problem = Problem::new(500, "unknown_outcome", "Whether the hit was counted is not known");
+            return problem.detail("the disk failed while it was written").into();
+        }
     };
     Problem::new(503, "unavailable", "The hit was not counted; send it again").detail(detail).into()
 }

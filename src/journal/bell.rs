@@ -21,6 +21,7 @@ const ON_DISK: u8 = 1;
 const CROWDED: u8 = 2;
 const FULL: u8 = 3;
 const STOPPING: u8 = 4;
+const UNCERTAIN: u8 = 5;
 
 type Outcome = Result<(), Unavailable>;
 
@@ -127,6 +128,7 @@ fn outcome(told: &AtomicU8) -> Option<Outcome> {
         ON_DISK => Some(Ok(())),
         CROWDED => Some(Err(Unavailable::Crowded)),
         FULL => Some(Err(Unavailable::Full)),
+        UNCERTAIN => Some(Err(Unavailable::Uncertain)),
         _ => Some(Err(Unavailable::Stopping)),
     }
 }
@@ -137,6 +139,7 @@ fn code(outcome: Outcome) -> u8 {
         Err(Unavailable::Crowded) => CROWDED,
         Err(Unavailable::Full) => FULL,
         Err(Unavailable::Stopping) => STOPPING,
+        Err(Unavailable::Uncertain) => UNCERTAIN,
     }
 }
 

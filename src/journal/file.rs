@@ -1,7 +1,7 @@
 //! The journal's folder: who owns it, what lies in it, how a segment's file is named and extended.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -21,11 +21,18 @@ pub enum JournalError {
     Io { path: PathBuf, error: io::Error },
     #[error("{path}: another collector uses this journal", path = .0.display())]
     InUse(PathBuf),
+    #[error("{path}: {error}; what was written last {}", if *undone { "was taken back" } else { "may be there or not" }, path = path.display())]
+    Append { path: PathBuf, error: io::Error, undone: bool },
     #[error("{path}: {what}", path = path.display())]
     Damaged { path: PathBuf, what: String },
 }
 
 impl JournalError {
+    /// Whether nothing of what could not be written will be read at the next start.
+    pub(super) fn is_undone(&self) -> bool {
+        matches!(self, JournalError::Append { undone: true, .. })
+    }
+
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> JournalError + '_ {
         move |error| JournalError::Io { path: path.to_owned(), error }
     }
@@ -92,7 +99,7 @@ impl Folder {
         let lock_path = path.join("lock");
         let lock = Lock::take(&lock_path).map_err(JournalError::io(&lock_path))?;
         let lock = lock.ok_or_else(|| JournalError::InUse(path.to_owned()))?;
-        let collector = collector_id(&path.join("collector"))?;
+        let collector = collector_id(path)?;
         Ok(Folder { path: path.to_owned(), collector, _lock: lock })
     }
 
@@ -155,24 +162,39 @@ impl Folder {
     }
 }
 
-fn collector_id(path: &Path) -> Result<u64, JournalError> {
+/// The collector's id, made at the first start.
+fn collector_id(folder: &Path) -> Result<u64, JournalError> {
+    let path = &folder.join("collector");
     match std::fs::read_to_string(path) {
+        // A full disk left it so where a former version was started for the first time. Segments, where there are any, know the id.
+        Ok(text) if text.is_empty() => {
+            let aside = folder.join("quarantine/collector.empty");
+            std::fs::rename(path, &aside).map_err(JournalError::io(path))?;
+            tracing::warn!(file = %path.display(), aside = %aside.display(), "the file of this collector's id is empty; it is made again");
+            make_id(path, collector_of_segments(folder).unwrap_or_else(random))
+        }
         Ok(text) => u64::from_str_radix(text.trim(), 16).map_err(|_| JournalError::Damaged {
             path: path.to_owned(),
             what: "must hold this collector's id, 16 hex digits".into(),
         }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let id = random();
-            let write = || {
-                let mut file = File::create(path)?;
-                writeln!(file, "{id:016x}")?;
-                file.sync_all()
-            };
-            write().map_err(JournalError::io(path))?;
-            Ok(id)
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_id(path, random()),
         Err(error) => Err(JournalError::io(path)(error)),
     }
+}
+
+fn make_id(path: &Path, id: u64) -> Result<u64, JournalError> {
+    disk::put(path, format!("{id:016x}\n").as_bytes()).map_err(JournalError::io(path))?;
+    Ok(id)
+}
+
+fn collector_of_segments(folder: &Path) -> Option<u64> {
+    let is_segment = |path: &PathBuf| path.extension().is_some_and(|state| state == "open" || state == "sealed");
+    let mut segments = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).filter(is_segment);
+    segments.find_map(|path| {
+        let mut header = [0; HEADER];
+        File::open(path).and_then(|mut file| file.read_exact(&mut header)).ok()?;
+        SegmentId::read(&header).map(|(id, _)| id.collector)
+    })
 }
 
 pub(super) fn random() -> u64 {
@@ -223,15 +245,26 @@ impl SegmentFile {
         Ok(())
     }
 
-    /// Appends and syncs. An error here leaves open what is on disk: the caller must not go on.
+    /// Appends and syncs. After an error the caller must not go on: what is on disk beyond this frame is not known either.
     pub fn append(&mut self, frame: &[u8]) -> Result<(), JournalError> {
         let append = || {
             self.file.write_all_at(frame, self.end)?;
             rustix::fs::fdatasync(&self.file).map_err(io::Error::from)
         };
-        append().map_err(JournalError::io(&self.path))?;
+        append().map_err(|error| JournalError::Append { path: self.path.clone(), error, undone: self.take_back() })?;
         self.end += frame.len() as u64;
         Ok(())
+    }
+
+    /// Cuts off what was written last. `false` where that fails too.
+    fn take_back(&self) -> bool {
+        self.file.set_len(self.end).and_then(|()| self.file.sync_all()).is_ok()
+    }
+
+    /// A file that refuses what a real one does not.
+    #[cfg(test)]
+    pub(super) fn replace(&mut self, of_size: impl FnOnce(u64) -> File) {
+        self.file = of_size(self.end);
     }
 
     /// Returns reserved space that was not needed.

@@ -9,7 +9,7 @@ use super::bell::{self, Answer, Ticket};
 use crate::aggregate::Counted;
 use crate::event::SiteId;
 
-/// Why a hit was not taken: answered 503 with `Retry-After`. Nothing of it was counted.
+/// Why a hit was not taken: answered 503 with `Retry-After`. Nothing of it was counted, but for the last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unavailable {
     /// More hits wait than the configuration allows.
@@ -17,6 +17,8 @@ pub enum Unavailable {
     /// The journal's disk or its configured bound is full.
     Full,
     Stopping,
+    /// The disk failed while it was written: a restart reads what is there.
+    Uncertain,
 }
 
 /// A hit in the queue. The hits of one body are taken together, and the last of them carries the answer.

@@ -1,14 +1,13 @@
 //! An open segment becomes a sealed one: one frame with the canonical sums, which is what the store is sent, byte for byte the same on
 //! each try. Its attributes stand in clear: they are of sites with enough visits, or of days that are over. With the open file go the frames, and with them the last trace of which hits came in together.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use super::file::{Folder, HEADER, JournalError, SegmentId, read_whole};
 use super::frame::{self, Found, Frames};
 use super::payload;
 use crate::aggregate::Sums;
+use crate::disk;
 
 /// Writes `N.sealed` and removes `N.open`. A segment without rows only loses its file.
 pub(super) fn seal(folder: &Folder, id: SegmentId, sums: &Sums) -> Result<(), JournalError> {
@@ -17,15 +16,8 @@ pub(super) fn seal(folder: &Folder, id: SegmentId, sums: &Sums) -> Result<(), Jo
         let mut bytes = id.header().to_vec();
         frame::write(&mut bytes, |out| payload::write_sealed(out, sums));
         let beside = folder.file(id.number, "sealing");
-        let write = || {
-            let mut file = File::create(&beside)?;
-            file.write_all(&bytes)?;
-            file.sync_all()
-        };
-        write().map_err(JournalError::io(&beside))?;
         let sealed = folder.file(id.number, "sealed");
-        std::fs::rename(&beside, &sealed).map_err(JournalError::io(&sealed))?;
-        folder.sync()?;
+        disk::put_through(&beside, &sealed, &bytes).map_err(JournalError::io(&sealed))?;
     }
     match std::fs::remove_file(&open) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(JournalError::io(&open)(error)),

@@ -456,3 +456,51 @@ proptest! {
         prop_assert_eq!((counted, recovered.lost_rows), (expected, 0));
     }
 }
+
+/// A file that cannot grow: the kernel refuses to write beyond what is there.
+fn sealed_against_growth(bytes: u64) -> fs::File {
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    let file = fs::File::from(memfd_create("segment", MemfdFlags::ALLOW_SEALING).unwrap());
+    file.set_len(bytes).unwrap();
+    fcntl_add_seals(&file, SealFlags::GROW).unwrap();
+    file
+}
+
+#[test]
+fn a_batch_that_cannot_be_written_is_taken_back_or_said_to_be_uncertain() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path()).unwrap();
+    let mut keys = Keys::open(&dir.path().join("keys"), folder.collector(), 1);
+    let id = SegmentId { collector: folder.collector(), epoch: 1, number: 1 };
+    let (mut open, _) = OpenSegment::create(&folder, id, &mut keys, AttributeSums::default()).unwrap();
+    let delta = Visits::of(7, 1).delta(&open.segment);
+
+    // Grows no more, and can be cut: what was written last is gone for certain.
+    open.file.replace(sealed_against_growth);
+    let error = open.append(&delta, &mut keys).unwrap_err();
+    assert!(error.is_undone() && error.to_string().contains("was taken back"), "{error}");
+
+    // Can be neither written nor cut.
+    open.file.replace(|_| fs::File::open(folder.file(1, "open")).unwrap());
+    let error = open.append(&delta, &mut keys).unwrap_err();
+    assert!(!error.is_undone() && error.to_string().contains("may be there or not"), "{error}");
+}
+
+#[test]
+fn an_empty_file_of_the_collectors_id_is_made_again_as_the_segments_know_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("collector");
+    fs::create_dir_all(dir.path()).unwrap();
+    fs::write(&path, "").unwrap();
+    let first = Folder::open(dir.path()).unwrap();
+    let made = first.collector();
+    assert_eq!(fs::read_to_string(&path).unwrap(), format!("{made:016x}\n"));
+    let mut keys = Keys::open(&dir.path().join("keys"), made, 1);
+    let id = SegmentId { collector: made, epoch: 1, number: 1 };
+    OpenSegment::create(&first, id, &mut keys, AttributeSums::default()).unwrap();
+    drop(first);
+
+    fs::write(&path, "").unwrap();
+    assert_eq!(Folder::open(dir.path()).unwrap().collector(), made);
+    assert!(dir.path().join("quarantine/collector.empty").exists());
+}

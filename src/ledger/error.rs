@@ -20,6 +20,12 @@ pub enum LedgerError {
     Versions { path: PathBuf, what: String },
     #[error("{path}: must be an Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it", path = .0.display())]
     Key(PathBuf),
+    #[error(
+        "{path}: is empty, and checkpoints were signed with the key it held: put the key back from a backup; without one, move the file away: a new key \
+         is made, under which the checkpoints of before cannot be verified",
+        path = .0.display()
+    )]
+    EmptyKey(PathBuf),
     #[error("a grant given on {day} or later can still be live; the youngest day accepted is {day}")]
     TooYoung { day: jiff::civil::Date },
     /// An act that cannot be recorded as it is: a mistake of the caller.

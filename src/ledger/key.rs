@@ -3,9 +3,6 @@
 //! The private key is PKCS#8 in PEM, as `openssl genpkey -algorithm ed25519` writes it. The public one is a verifier key as C2SP's
 //! signed notes have it: `<name>+<8 hex digits>+<base64 of 0x01 and 32 bytes>`.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
@@ -16,6 +13,7 @@ use zeroize::Zeroizing;
 use super::error::LedgerError;
 use super::folder::Folder;
 use super::line::sha256;
+use crate::disk;
 use crate::hex;
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
@@ -32,9 +30,14 @@ impl SigningKey {
     /// The operator's key, or the ledger's own, which is made where there is none.
     pub fn open(folder: &Folder, key_file: &str) -> Result<SigningKey, LedgerError> {
         let own = folder.key();
-        if key_file.is_empty() && !own.try_exists().map_err(LedgerError::io(&own))? {
-            create(&own)?;
-            folder.sync()?;
+        if key_file.is_empty() {
+            if is_empty(&own) {
+                has_signed_nothing(folder, &own)?;
+                set_aside(&own)?;
+            }
+            if !own.try_exists().map_err(LedgerError::io(&own))? {
+                create(&own)?;
+            }
         }
         SigningKey::read(folder, key_file)
     }
@@ -60,8 +63,12 @@ impl SigningKey {
 /// # Errors
 /// It is not there, or is no Ed25519 key.
 pub fn check(dir: &Path, key_file: &str) -> Result<(), LedgerError> {
-    let folder = Folder::new(dir);
-    if key_file.is_empty() && !folder.key().exists() { Ok(()) } else { SigningKey::read(&folder, key_file).map(drop) }
+    let (folder, own) = (Folder::new(dir), Folder::new(dir).key());
+    match key_file.is_empty() {
+        true if !own.exists() => Ok(()),
+        true if is_empty(&own) => has_signed_nothing(&folder, &own),
+        _ => SigningKey::read(&folder, key_file).map(drop),
+    }
 }
 
 fn parse(pem: &str) -> Option<Ed25519KeyPair> {
@@ -75,13 +82,27 @@ fn create(path: &Path) -> Result<(), LedgerError> {
     let document =
         Ed25519KeyPair::generate().and_then(|key| key.to_pkcs8v1()).expect("the system's random generator works");
     let pem = Zeroizing::new(format!("{BEGIN}\n{}\n{END}\n", BASE64.encode(document.as_ref())));
-    // Readable by nobody else from its first byte on.
-    let write = || {
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
-        file.write_all(pem.as_bytes())?;
-        file.sync_all()
-    };
-    write().map_err(LedgerError::io(path))
+    disk::make_once(path, pem.as_bytes()).map_err(LedgerError::io(path))
+}
+
+/// A full disk left it so where a former version was started for the first time.
+fn is_empty(own: &Path) -> bool {
+    std::fs::metadata(own).is_ok_and(|file| file.len() == 0)
+}
+
+/// Where the key has signed, another one is no cure.
+fn has_signed_nothing(folder: &Folder, own: &Path) -> Result<(), LedgerError> {
+    match super::checkpoints::sizes(folder)?.is_empty() {
+        true => Ok(()),
+        false => Err(LedgerError::EmptyKey(own.to_owned())),
+    }
+}
+
+fn set_aside(own: &Path) -> Result<(), LedgerError> {
+    let aside = own.with_extension("pem.empty");
+    std::fs::rename(own, &aside).map_err(LedgerError::io(own))?;
+    tracing::warn!(file = %own.display(), aside = %aside.display(), "the ledger's key file is empty and has signed nothing; it is made again");
+    Ok(())
 }
 
 impl PublicKey {

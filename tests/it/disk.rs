@@ -35,6 +35,13 @@ fn a_full_disk_refuses_hits_uncounted_and_a_retry_of_them_counts_once_when_there
         }
     }
     assert_eq!(refused.len(), 50, "the disk is full at some point");
+    // Small hits may find room between large ones that do not: that is one full disk, not many.
+    for n in 0..200 {
+        hit(&mut client, &body(20_000 + n), &[]);
+        hit(&mut client, &view("/u/mia/small"), &[("DNT", "1")]);
+    }
+    let told = |text: &str| server.log().matches(text).count();
+    assert_eq!((told("the journal is full"), told("has room again")), (1, 0), "{}", server.log());
     assert_eq!(server.metric("footfall_journal_full"), 1);
     assert!(server.log().contains("the journal is full"), "{}", server.log());
 
@@ -58,4 +65,42 @@ fn fill(path: &std::path::Path) {
         let block = vec![1; size];
         while file.write_all(&block).is_ok() {}
     }
+}
+
+/// A first start on a disk of this size, the room made afterwards, and the start again. Whether the first one failed.
+fn start_on_disk_of(bytes: usize) -> bool {
+    let mut server = Server::start_again_with_room(SITES, bytes, 64 << 20);
+    let failed = server.log().contains("the collector failed");
+    assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[]).status, 202, "{bytes}: {}", server.log());
+    server.flush();
+    assert_eq!(server.report("mia", DAY)["totals"]["hits"], 1, "{bytes}: {}", server.log());
+    assert_eq!(server.stop(), Some(0), "{bytes}: {}", server.log());
+    failed
+}
+
+fn start_on_disks(sizes: &[usize]) {
+    let failed = std::thread::scope(|scope| {
+        let rounds: Vec<_> = sizes.iter().map(|bytes| scope.spawn(|| start_on_disk_of(*bytes))).collect();
+        rounds.into_iter().map(|round| round.join().unwrap()).filter(|failed| *failed).count()
+    });
+    println!("full_disk_first_starts={} failed_at_first={failed} refused_after_room=0", sizes.len());
+    assert!(failed > 0, "one of the disks is too small");
+}
+
+#[test]
+fn a_first_start_on_a_full_disk_can_be_repeated_once_there_is_room() {
+    start_on_disks(&[4096, 16 << 10, 4300 << 10, 4500 << 10, 5 << 20]);
+}
+
+#[test]
+#[ignore = "a minute and a half"]
+fn a_first_start_on_a_disk_of_any_size_can_be_repeated_once_there_is_room() {
+    // The journal reserves 4 MiB at once; what comes after it is the engine's.
+    let sizes: Vec<usize> = (1..=6).map(|n| n * 4096).chain((0..24).map(|n| (4 << 20) + n * (64 << 10))).collect();
+    sizes.chunks(3).for_each(start_on_disks_in_turn);
+}
+
+fn start_on_disks_in_turn(sizes: &[usize]) {
+    let failed = sizes.iter().filter(|bytes| start_on_disk_of(**bytes)).count();
+    println!("full_disk_first_starts={} failed_at_first={failed} refused_after_room=0", sizes.len());
 }

@@ -11,6 +11,7 @@ mod connector;
 mod ffi;
 mod form;
 mod guard;
+mod leftovers;
 mod pool;
 mod request;
 mod service;
@@ -79,6 +80,11 @@ pub enum EngineError {
     InUse(PathBuf),
     #[error("the embedded engine did not open {0}; its reason is on stderr, in the lines above this one")]
     Refused(PathBuf),
+    #[error(
+        "{0} is empty: the disk was full, or the machine stopped, while the engine wrote it; counts lie in the same folder, so nothing was moved. \
+         Restore store.dir from a backup; without one, move this file away: its table is then made anew, and what it held is not read"
+    )]
+    HalfMade(PathBuf),
     #[error("the port of the embedded engine listens on this machine only, not on {0}")]
     NotLoopback(std::net::SocketAddr),
     #[error("cannot listen: {0}")]

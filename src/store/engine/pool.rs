@@ -62,6 +62,9 @@ impl Engine {
         std::fs::create_dir_all(&dir).map_err(unusable)?;
         let api = Api::load(&options.library)?;
         let arguments = arguments(&dir, &options.limits);
+        if !locked(&dir) {
+            super::leftovers::mend(&dir)?;
+        }
         let Some(anchor) = api.connect(&arguments) else {
             return Err(if locked(&dir) { EngineError::InUse(dir) } else { EngineError::Refused(dir) });
         };

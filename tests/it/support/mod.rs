@@ -114,6 +114,20 @@ impl Server {
         server
     }
 
+    /// With a command of the shell before it.
+    pub fn start_in_shell(more: &str, settings: &[&str], before: &str) -> Server {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
+        fs::write(dir.path().join("footfall.toml"), config(dir.path()) + more).expect("the configuration is written");
+        fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{before} && exec \"$@\""), "sh", env!("CARGO_BIN_EXE_footfall")]);
+        let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
+        let child = run(command, dir.path(), &settings);
+        let mut server = Server { child, door: Door::closed(), logged: 0, dir, settings, environment: Vec::new() };
+        server.wait_until_healthy();
+        server
+    }
+
     /// With the data on a file system of `bytes` that only the collector sees; the test reaches it through [`Server::data`].
     pub fn start_on_small_disk(more: &str, settings: &[&str], bytes: usize) -> Server {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
@@ -137,6 +151,39 @@ impl Server {
         let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
         let child = run(command, dir.path(), &settings);
         let mut server = Server { child, door: Door::closed(), logged: 0, dir, settings, environment: Vec::new() };
+        server.wait_until_healthy();
+        server
+    }
+
+    /// Starts twice on a file system of its own: the first time it has `bytes`, and ends by itself or after a second and a half; the
+    /// second time it has `then`.
+    pub fn start_again_with_room(more: &str, bytes: usize, then: usize) -> Server {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
+        fs::create_dir(dir.path().join("data")).expect("a place to mount");
+        fs::write(dir.path().join("footfall.toml"), config(dir.path()) + more).expect("the configuration is written");
+        fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
+        let (data, again) = (dir.path().join("data"), dir.path().join("again"));
+        let script = format!(
+            "mount -t tmpfs -o size={bytes} tmpfs '{0}' && {{ timeout 1.5 \"$@\"; mount -o remount,size={then} '{0}' && touch '{1}' && exec \"$@\"; }}",
+            data.display(),
+            again.display()
+        );
+        let mut command = Command::new("unshare");
+        command.args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            &script,
+            "sh",
+            env!("CARGO_BIN_EXE_footfall"),
+        ]);
+        let child = run(command, dir.path(), &[]);
+        let mut server =
+            Server { child, door: Door::closed(), logged: 0, dir, settings: Vec::new(), environment: Vec::new() };
+        until(|| again.exists(), "the first start is over");
+        server.logged = server.log().len();
         server.wait_until_healthy();
         server
     }
@@ -171,10 +218,14 @@ impl Server {
         self.child = spawn(self.dir.path(), &self.settings, &self.environment);
     }
 
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("a child to signal");
+    }
+
     /// SIGTERM; answers the exit code once the program has ended.
     pub fn stop(&mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a child to signal");
+        self.signal(rustix::process::Signal::TERM);
         let status = self.child.wait().expect("a child to wait for");
         self.door.close();
         status.code()
@@ -195,6 +246,13 @@ impl Server {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a child to ask about");
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.trim().parse::<u64>().ok()).expect("a number of KiB") * 1024
     }
 
     /// Of this start.
