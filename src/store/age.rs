@@ -15,12 +15,25 @@ const PUBLISHED: &str = "published";
 pub struct Aged {
     /// What was dropped, as 202603 or 20260331, with its table.
     pub dropped: Vec<(&'static str, u32)>,
+    /// The day that was taken for today, where the counts allow no later one.
+    pub bound: Option<Day>,
 }
+
+/// Days with counts that must lie at or after a day before it is believed that it came: a clock that was wrong for a day or two makes fewer.
+const BELIEVED: u64 = 3;
+
+/// How long nothing may have been counted before it is believed that the clock is wrong.
+const SILENCE_DAYS: u16 = 60;
 
 impl Store {
     /// Drops what is due on `today`. Safe to run again, at any time, and from several collectors.
     pub async fn age(&self, today: Day, keep_days: u32) -> Result<Aged, StoreError> {
         let mut aged = Aged::default();
+        let latest = self.latest_believed().await?;
+        if today > latest {
+            aged.bound = Some(latest);
+        }
+        let today = today.min(latest);
         self.forget_messages(today).await?;
         self.forget_withdrawals(today).await?;
         self.forget_publications(today).await?;
@@ -34,6 +47,15 @@ impl Store {
             }
         }
         Ok(aged)
+    }
+
+    /// The latest day that today can be, by what was counted: nothing is dropped on the word of the clock alone.
+    async fn latest_believed(&self) -> Result<Day, StoreError> {
+        let sql = "SELECT toUInt16(day) AS number FROM activity GROUP BY day ORDER BY day DESC LIMIT ?";
+        let days: Vec<u16> = self.calls.query(sql).bind(BELIEVED).fetch_all().await.map_err(failed("listing days"))?;
+        // Where nothing was counted there is nothing to lose.
+        let believed = days.last().map_or(u16::MAX, |day| day.saturating_add(SILENCE_DAYS));
+        Ok(Day::from_number(believed))
     }
 
     async fn partitions(&self, table: &str) -> Result<Vec<u32>, StoreError> {

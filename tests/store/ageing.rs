@@ -55,3 +55,24 @@ pub async fn an_old_month_keeps_its_days(store: &Tested) {
     assert_eq!(number(store, "SELECT uniqExact(day, device) FROM vitals").await, 2);
     assert_eq!(number(store, "SELECT uniqExact(day) FROM daily").await, 2);
 }
+
+/// The clock alone drops nothing: a start at 800 days ahead, or a day counted there, is no reason to believe that the years between are over.
+pub async fn a_clock_far_ahead_drops_no_month(store: &Tested) {
+    let mut builder = Builder::default();
+    for date in ["2026-01-28", "2026-01-29", "2026-01-30", "2026-01-31"] {
+        builder = builder.daily(1, date, Subject::Site, "", Dimension::Total, "", hits(1));
+    }
+    store.insert("c-1-1", &builder.build()).await.unwrap();
+    let aged = store.age(day("2028-04-10"), 400).await.unwrap();
+    assert_eq!((aged.dropped, aged.bound), (vec![], Some(day("2026-03-30"))));
+
+    // Counted under a day that has not come: one such day, and another one.
+    let mut builder = Builder::default();
+    for date in ["2028-04-10", "2028-04-11"] {
+        builder = builder.daily(1, date, Subject::Site, "", Dimension::Total, "", hits(1));
+    }
+    store.insert("c-1-2", &builder.build()).await.unwrap();
+    let aged = store.age(day("2028-04-11"), 400).await.unwrap();
+    assert_eq!((aged.dropped, aged.bound), (vec![], Some(day("2026-04-01"))));
+    assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 6);
+}

@@ -75,6 +75,7 @@ promises! {
     publication::segments_that_arrive_during_a_publication_are_kept_for_the_next,
     publication::two_collectors_that_publish_one_day_at_once_publish_it_once,
     ageing::an_old_month_keeps_its_days,
+    ageing::a_clock_far_ahead_drops_no_month,
     contract::a_name_with_the_id_of_another_site_is_told,
     ageing::months_past_keeping_are_dropped_from_every_table,
 }
