@@ -10,6 +10,7 @@
 
 // What must not be left behind.
 pub mod memory;
+mod outage;
 pub mod unprintable;
 
 // The words.

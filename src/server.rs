@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_server::Server;
 use actix_web::middleware::{Condition, from_fn};
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, web};
 use anyhow::Context;
 use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
 
 use crate::aggregate::Caps;
 use crate::clock::Clock;
@@ -21,12 +22,13 @@ use crate::consent::{Gate, Refusals, Withdrawn};
 use crate::disk::{self, Mended};
 use crate::enrich::{Countries, Enricher};
 use crate::event::{Day, Millis};
-use crate::flush::{self, Flusher};
-use crate::http::{Forget, Rates};
+use crate::flush::{self, Flusher, Waiting};
+use crate::http::{Crowd, Forget, Rates};
 use crate::ingest::mail::{self, MailEdge};
 use crate::ingest::{self, Edge};
 use crate::journal::{Journal, Parts, Writer};
 use crate::ledger::Progress;
+use crate::outage::Outage;
 use crate::pseudonym::{DayKeys, harden_process};
 use crate::publisher::Publisher;
 use crate::registry::Registry;
@@ -37,13 +39,17 @@ use crate::web as pages;
 use crate::web::Access;
 use crate::web::consent::Asking;
 use asking::{Shared, asking};
+use door::Room;
 use granting::GrantKeyFile;
+use signals::{Ends, Others};
 use tending::{Files, tend};
 
 mod asking;
 mod checking;
+mod door;
 mod granting;
 mod mailing;
+mod signals;
 mod tending;
 
 pub use checking::check;
@@ -54,14 +60,17 @@ pub use mailing::{mint, signed};
 pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     harden_process();
     close_folders(&config);
+    let room = Room::of(&config);
     let Wired { edge, mail, site, asking, writer, flusher, rates, enricher, grant_keys, registry, stop } =
-        wire(&config, progress)?;
+        wire(&config, room, progress)?;
     let ledger = asking.ledger.clone();
     let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
     let site_publisher = Arc::clone(&site.publisher);
     let files = Files { enricher, grant_keys, terms: Arc::clone(&asking.terms) };
-    let tend = tend(site.clone(), rates, files, Duration::from_secs(config.data.reload_secs));
-    let server = serve(&config, edge, mail, site.clone(), asking)?;
+    // Before the port is open: from the first hit on a stop is an orderly one.
+    let mut ends = Ends::listen()?;
+    let tend = tend(site.clone(), rates, files, Duration::from_secs(config.data.reload_secs), Others::listen()?);
+    let server = serve(&config, room, edge, mail, site.clone(), asking)?;
     let door = server.handle();
 
     let (ended, mut writer_ended) = oneshot::channel();
@@ -73,7 +82,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     let following = tokio::spawn(Arc::clone(&registry).follow(Duration::from_secs(config.registry.refresh_secs)));
 
     let failure = tokio::select! {
-        signal = signal() => {
+        signal = ends.next() => {
             tracing::info!(signal, "stopping");
             None
         }
@@ -90,29 +99,65 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
         door.stop(false).await;
         return failure;
     }
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(stop_secs);
+    let limit = Duration::from_secs(stop_secs);
+    end_after(limit + GRACE);
+    let deadline = Instant::now() + limit;
     stop.send_replace(true);
-    door.stop(true).await;
-    let _ = serving.await;
+    let closed = async {
+        door.stop(true).await;
+        let _ = serving.await;
+    };
+    if timeout_at(deadline, closed).await.is_err() {
+        tracing::warn!("connections were still open at the end of server.stop_secs");
+    }
     site.release_clicks(Millis::MAX);
     journal.inbox.close();
-    writer_ended.await.context("the writer stopped in the middle")??;
-    tokio::task::spawn_blocking(move || ledger.finish()).await?.context("the ledger did not close in order")?;
+    let written = match timeout_at(deadline, writer_ended).await {
+        Ok(ended) => ended.context("the writer stopped in the middle")?.context("the journal failed"),
+        Err(_) => Err(anyhow::anyhow!(
+            "the journal could not be closed within server.stop_secs; what was answered is in it and is read at the next start"
+        )),
+    };
+    let recorded = match timeout_at(deadline, tokio::task::spawn_blocking(move || ledger.finish())).await {
+        Ok(ended) => ended?.context("the ledger did not close in order"),
+        Err(_) => Err(anyhow::anyhow!("the ledger could not be closed within server.stop_secs")),
+    };
     tending.abort();
     following.abort();
     // What it was doing is taken up at the next start.
     publishing.abort();
-    if tokio::time::timeout_at(deadline, registry.finish()).await.is_err() {
+    // Sign-ins are few; a store that hangs must not take the time that segments need.
+    let sign_ins = deadline.min(Instant::now() + limit / 4);
+    let (noted, sent) = tokio::join!(timeout_at(sign_ins, registry.finish()), timeout_at(deadline, flushing));
+    if noted.is_err() {
         tracing::warn!("the last sign-ins could not be put on record in time");
     }
-    match tokio::time::timeout_at(deadline, flushing).await {
-        Ok(ended) => ended.context("the flusher stopped in the middle")??,
-        Err(_) => {
-            tracing::warn!("not all segments were sent in time; they are in the journal and are sent at the next start")
-        }
+    if let Ok(ended) = sent {
+        ended.context("the flusher stopped in the middle")??;
     }
+    if let Some(segments) =
+        Waiting::of(&journal.folder, site.clock.file_time()).map(|waiting| waiting.segments).filter(|left| *left > 0)
+    {
+        tracing::warn!(segments, "not all segments were sent; they are in the journal and are sent at the next start");
+    }
+    written.and(recorded)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What a stop may take beyond `server.stop_secs` before the process is killed.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A deadline holds also where a disk or a library does not let go of a thread.
+fn end_after(limit: Duration) {
+    let kill = move || {
+        std::thread::sleep(limit);
+        tracing::error!("the stop hangs; the process ends itself. What was answered is in the journal");
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    };
+    if let Err(error) = std::thread::Builder::new().name("deadline".into()).spawn(kill) {
+        tracing::warn!(%error, "nothing watches the end of server.stop_secs");
+    }
 }
 
 /// All parts, each holding what it needs of the others; nothing runs yet.
@@ -131,8 +176,8 @@ struct Wired {
     stop: watch::Sender<bool>,
 }
 
-fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
-    let clock = if config.test.clock { Clock::test(config.test.start_millis) } else { Clock::System };
+fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<Wired> {
+    let clock = if config.test.clock { Clock::test(config.test.start_millis) } else { Clock::steady() };
     let directory = Arc::new(Directory::new(config));
     let refusals = Arc::new(Refusals::default());
     let keys = Arc::new(DayKeys::random(directory.zones()));
@@ -172,6 +217,8 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         slot: Arc::clone(&slot),
         stats: Arc::clone(&flush_stats),
         done,
+        stopping: stopping.clone(),
+        away: Outage::default(),
     };
     let publisher = Arc::new(Publisher::new(
         &config.report,
@@ -224,7 +271,9 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
         started: jiff::Timestamp::now(),
         streams: Arc::new(pages::Streams::new(config)),
         stopping,
+        crowd: Arc::new(Crowd::new(room.of_network, Proxies::new(&config.proxy.trusted))),
         deadline,
+        answer_within: Duration::from_millis(config.limits.answer_millis),
         sample: config.sample.enabled,
         prefix: config.server.prefix.clone(),
     });
@@ -234,6 +283,7 @@ fn wire(config: &Config, progress: Progress<'_>) -> anyhow::Result<Wired> {
 /// Opens the port. From here on hits are taken, and wait until the writer runs.
 fn serve(
     config: &Config,
+    room: Room,
     edge: web::Data<Edge>,
     mail: web::Data<MailEdge>,
     site: web::Data<pages::Site>,
@@ -244,7 +294,7 @@ fn serve(
     let hit_under = format!("/{{under:.+}}{hit_path}");
     let prefix = config.server.prefix.clone();
     let (pixels, links) = (format!("{prefix}/o"), format!("{prefix}/c"));
-    let test_clock = config.test.clock;
+    let (test_clock, crowd) = (config.test.clock, Arc::clone(&site.crowd));
     let factory = move || {
         let (routed, asked) = (site.clone(), asking.clone());
         App::new()
@@ -252,6 +302,7 @@ fn serve(
             .app_data(mail.clone())
             .app_data(site.clone())
             .app_data(asking.clone())
+            .wrap(from_fn(pages::in_time))
             .wrap(Condition::new(test_clock, from_fn(pages::follow)))
             .wrap(Forget)
             .route(&hit_path, web::post().to(ingest::hit))
@@ -264,24 +315,7 @@ fn serve(
             .configure(move |config| pages::routes(&routed, config))
             .default_service(web::to(pages::nothing))
     };
-    let workers = match config.server.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    };
-    let listen = config.server.listen;
-    let server = HttpServer::new(factory)
-        .workers(workers)
-        .max_connections((config.server.max_connections / workers).max(1))
-        .client_request_timeout(Duration::from_millis(config.limits.read_millis))
-        .keep_alive(Duration::from_secs(config.server.keep_alive_secs))
-        .shutdown_timeout(config.server.stop_secs)
-        .disable_signals()
-        .bind(listen)
-        .with_context(|| format!("server.listen: {listen} cannot be used"))?;
-    for address in server.addrs() {
-        tracing::info!(%address, "listening");
-    }
-    Ok(server.run())
+    door::open(config, room, &crowd, factory)
 }
 
 /// Folders of an earlier version, or made by hand, were open to others.

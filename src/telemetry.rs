@@ -5,21 +5,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::{Unit, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, registry};
 
 use crate::config::{Log, LogFormat};
 use crate::consent::Refusals;
 use crate::event::Refusal;
 use crate::flush::Waiting;
+use crate::http::Connected;
 use crate::journal::Journal;
 
 /// Logs go to standard error. An invalid filter is an error of the configuration, told before anything starts.
 pub fn logs(log: &Log) -> Result<(), String> {
     let filter = filter(&log.filter).map_err(|error| format!("log.filter: {error}"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let filter = filter.and(filter_fn(|line| may_be_logged(line.target(), *line.level())));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let set = match log.format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().try_init(),
+        LogFormat::Text => registry().with(lines.with_ansi(false).with_filter(filter)).try_init(),
+        LogFormat::Json => registry().with(lines.json().with_filter(filter)).try_init(),
     };
     set.map_err(|error| error.to_string())
 }
@@ -32,6 +38,13 @@ pub fn filter(text: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(text).map_err(|_| "must be a filter such as info or warn,footfall::flush=debug".to_owned())
 }
 
+/// Whatever `log.filter` says: what libraries tell when they are asked for details quotes what they work on, and that is requests. The HTTP
+/// library quotes them in errors too; what it cannot read is a metric of ours.
+fn may_be_logged(target: &str, level: Level) -> bool {
+    let of = |name: &str| target == name || target.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
+    of("footfall") || (level <= Level::INFO && !crate::http::QUOTING.iter().any(|name| of(name)))
+}
+
 /// Where the figures of the metrics page come from.
 pub struct Meters {
     recorder: PrometheusRecorder,
@@ -42,7 +55,7 @@ pub struct Meters {
 }
 
 /// Name, whether it only grows, meaning. The page, its descriptions and docs/OPERATING.md follow this list.
-const METERS: [(&str, bool, &str); 36] = [
+const METERS: [(&str, bool, &str); 39] = [
     ("footfall_hits_total", true, "Hits answered 202 after their counts were on disk, repeats included"),
     ("footfall_batches_total", true, "Batches written and synced"),
     ("footfall_journal_bytes_total", true, "Bytes written to the journal"),
@@ -112,10 +125,16 @@ const METERS: [(&str, bool, &str); 36] = [
         true,
         "Those that were not let in: server.max_streams, limits.session_streams or limits.network_streams is met",
     ),
+    ("footfall_connections", false, "Open connections"),
+    ("footfall_connections_refused_total", true, "Connections closed at once: server.network_connections is met"),
+    ("footfall_malformed_requests_total", true, "Connections that ended with something that is no HTTP"),
     ("footfall_money_clamped_total", true, "Sums of money told as 2^53 - 1 because they are larger"),
     ("footfall_store_bytes", false, "Bytes of the tables, as the store reports them"),
     ("footfall_refusals_total", true, "Hits dropped, by reason"),
 ];
+
+/// The one figure that can be negative.
+const CLOCK: &str = "footfall_clock_ahead_seconds";
 
 /// What goes on at the doors for people who read.
 pub struct Doors {
@@ -123,6 +142,13 @@ pub struct Doors {
     pub tokens_refused: u64,
     pub streams: u64,
     pub streams_refused: u64,
+    pub connected: Connected,
+}
+
+/// What the clock tells: what times of files are compared with, and how far the system's is ahead of ours, in milliseconds.
+pub struct Times {
+    pub files: std::time::SystemTime,
+    pub ahead_millis: i64,
 }
 
 impl Meters {
@@ -134,6 +160,10 @@ impl Meters {
     ) -> Meters {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, || {
+            metrics::describe_gauge!(
+                CLOCK,
+                "Seconds the system's clock is ahead of the one hits are counted by, after a jump"
+            );
             for (name, grows, meaning) in METERS {
                 match grows {
                     true => metrics::describe_counter!(name, Unit::Count, meaning),
@@ -145,10 +175,10 @@ impl Meters {
     }
 
     /// The page, in Prometheus' text format.
-    pub fn render(&self, journal: &Journal, doors: &Doors, stored: Option<u64>, clamped: u64) -> String {
+    pub fn render(&self, journal: &Journal, doors: &Doors, times: &Times, stored: Option<u64>, clamped: u64) -> String {
         let (hits, flush) = (&journal.stats, &self.flush);
         let read = |figure: &AtomicU64| Some(figure.load(Ordering::Relaxed));
-        let waiting = Waiting::of(&journal.folder);
+        let waiting = Waiting::of(&journal.folder, times.files);
         let figures: [Option<u64>; METERS.len() - 1] = [
             read(&hits.hits),
             read(&hits.batches),
@@ -183,6 +213,9 @@ impl Meters {
             Some(doors.tokens_refused),
             Some(doors.streams),
             Some(doors.streams_refused),
+            Some(doors.connected.open),
+            Some(doors.connected.refused),
+            Some(doors.connected.malformed),
             Some(clamped),
             stored,
         ];
@@ -194,10 +227,33 @@ impl Meters {
                     (_, None) => {}
                 }
             }
+            metrics::gauge!(CLOCK).set(times.ahead_millis as f64 / 1000.0);
             for (reason, total) in Refusal::ALL.into_iter().zip(self.refusals.totals()) {
                 metrics::counter!("footfall_refusals_total", "reason" => reason.name()).absolute(total);
             }
         });
         self.recorder.handle().render()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_tell_no_details_and_the_http_library_nothing() {
+        let lines = [
+            ("footfall", Level::TRACE, true),
+            ("footfall::ingest::edge", Level::TRACE, true),
+            ("footfall_plugin", Level::DEBUG, false),
+            ("hyper::proto", Level::INFO, true),
+            ("hyper::proto", Level::DEBUG, false),
+            ("tokio", Level::WARN, true),
+            (crate::http::QUOTING[0], Level::ERROR, false),
+            ("h2", Level::TRACE, false),
+        ];
+        for (target, level, told) in lines {
+            assert_eq!(may_be_logged(target, level), told, "{target} {level}");
+        }
     }
 }

@@ -17,6 +17,9 @@ pub struct Server {
     pub prefix: String,
     #[garde(range(min = 1, max = 1_000_000))]
     pub max_connections: usize,
+    /// Of one /24 or /48; trusted proxies have no such bound.
+    #[garde(range(min = 1, max = 1_000_000))]
+    pub network_connections: usize,
     /// Dashboards that may follow along at once.
     #[garde(range(max = 100_000))]
     pub max_streams: usize,
@@ -49,6 +52,12 @@ pub struct Limits {
     /// Until the headers are complete, and again until the body is.
     #[garde(range(min = 100, max = 9_500))]
     pub read_millis: u64,
+    /// A client that takes not a byte of its answer for this long, or not all of it within six times as long, is let go.
+    #[garde(range(min = 100, max = 600_000))]
+    pub write_millis: u64,
+    /// Reports and metrics that the store does not answer within it are answered 503.
+    #[garde(range(min = 100, max = 600_000))]
+    pub answer_millis: u64,
     /// Hits a second of one /24 or /48, and how many may come at once.
     #[garde(range(min = 1))]
     pub network_hits_per_sec: u32,

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::Retention;
 use crate::event::Day;
 use crate::journal::{Folder, JournalError, Sealed, read_sealed};
+use crate::outage::Outage;
 use crate::store::{Store, StoreError, StoreOptions};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -45,18 +46,18 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// `None` where the folder cannot be read.
-    pub fn of(folder: &Folder) -> Option<Waiting> {
+    /// `now` is what the times of files are compared with. `None` where the folder cannot be read.
+    pub fn of(folder: &Folder, now: SystemTime) -> Option<Waiting> {
         let numbers = folder.numbers("sealed").ok()?;
-        let age = numbers.first().map(|oldest| age(&folder.file(*oldest, "sealed"))).unwrap_or_default();
+        let age = numbers.first().map(|oldest| age(&folder.file(*oldest, "sealed"), now)).unwrap_or_default();
         let overdue_secs = if age > TOKEN_LIFE / 2 { age.as_secs() } else { 0 };
         Some(Waiting { segments: numbers.len() as u64, overdue_secs })
     }
 }
 
-fn age(path: &Path) -> Duration {
+fn age(path: &Path, now: SystemTime) -> Duration {
     let sealed = std::fs::metadata(path).and_then(|meta| meta.modified());
-    sealed.ok().and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default()
+    sealed.ok().and_then(|at| now.duration_since(at).ok()).unwrap_or_default()
 }
 
 /// The store, once it can be reached. Hits do not wait for it; questions do.
@@ -72,12 +73,16 @@ pub struct Flusher {
     pub stats: Arc<Stats>,
     /// The number of the last segment that is done with; `None` until the store can be reached.
     pub done: watch::Sender<Option<u64>>,
+    pub stopping: watch::Receiver<bool>,
+    /// Whether the store takes nothing at the moment.
+    pub away: Outage,
 }
 
 impl Flusher {
-    /// Runs until no more segments can come and all are sent. An error is one that waiting does not cure.
+    /// Runs until no more segments can come and all are sent, or the collector stops and the store does not take them. An error is one that
+    /// waiting does not cure.
     pub async fn run(mut self) -> Result<(), StoreError> {
-        let store = self.connect().await?;
+        let Some(store) = self.connect().await? else { return Ok(()) };
         self.slot.store(Some(Arc::clone(&store)));
         self.done.send_replace(Some(0));
         let mut ageing = tokio::time::interval(AGEING);
@@ -87,7 +92,9 @@ impl Flusher {
                 biased;
                 sealed = self.sealed.recv() => {
                     let Some(sealed) = sealed else { return Ok(()) };
-                    self.send(&store, sealed.number).await;
+                    if !self.send(&store, sealed.number).await {
+                        return Ok(());
+                    }
                     self.done.send_replace(Some(sealed.number));
                 }
                 _ = ageing.tick() => self.age(&store).await,
@@ -95,52 +102,76 @@ impl Flusher {
         }
     }
 
-    async fn connect(&self) -> Result<Arc<Store>, StoreError> {
+    /// `None` where the collector stops first.
+    async fn connect(&mut self) -> Result<Option<Arc<Store>>, StoreError> {
         let mut pause = FIRST_PAUSE;
         loop {
             match Store::connect(&self.options).await {
-                Ok(store) => return Ok(Arc::new(store)),
+                Ok(store) => return Ok(Some(Arc::new(store))),
                 Err(error) if error.is_retryable() => {
                     self.stats.failures.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(%error, retry_in_ms = pause.as_millis() as u64, "the store is not there yet; hits are kept in the journal");
+                    if self.away.begins() {
+                        tracing::warn!(%error, "the store is not there yet; hits are kept in the journal");
+                    }
                 }
                 Err(error) => return Err(error),
             }
-            tokio::time::sleep(pause).await;
+            if self.stops_within(pause).await {
+                return Ok(None);
+            }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn send(&self, store: &Store, number: u64) {
+    /// Waits before the next try; not while the collector stops, when waiting gains nothing.
+    async fn stops_within(&mut self, pause: Duration) -> bool {
+        tokio::time::timeout(pause, self.stopping.wait_for(|stopping| *stopping)).await.is_ok()
+    }
+
+    /// `false` where the collector stops and the store does not take it: it is sent at the next start.
+    async fn send(&mut self, store: &Store, number: u64) -> bool {
         let path = self.folder.file(number, "sealed");
         let mut pause = FIRST_PAUSE;
         loop {
             // Before the first try as well: the last run may have sent it and died before it knew.
             if self.too_old(&path) {
+                // A clock that is wrong for a moment is no reason to give counts up.
+                if !self.clock.is_settled() {
+                    if self.stops_within(FIRST_PAUSE).await {
+                        return false;
+                    }
+                    continue;
+                }
                 tracing::error!(
                     segment = number,
                     "a segment waited longer than the store remembers tokens; it is set aside, not counted twice"
                 );
-                return self.set_aside(&path);
+                self.set_aside(&path);
+                return true;
             }
             let outcome = self.try_once(store, &path).await;
             match outcome {
-                Ok(()) => return,
+                Ok(()) => {
+                    if let Some(failures) = self.away.is_over() {
+                        tracing::info!(failures, "segments are sent again");
+                    }
+                    return true;
+                }
                 Err(Failure::Damaged(error)) => {
                     tracing::error!(%error, "a sealed segment is damaged");
-                    return self.set_aside(&path);
+                    self.set_aside(&path);
+                    return true;
                 }
                 Err(Failure::Passing(error)) => {
                     self.stats.failures.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(
-                        segment = number,
-                        error,
-                        retry_in_ms = pause.as_millis() as u64,
-                        "a segment could not be sent"
-                    );
+                    if self.away.begins() {
+                        tracing::warn!(segment = number, error, "a segment could not be sent; it is tried again");
+                    }
                 }
             }
-            tokio::time::sleep(pause).await;
+            if self.stops_within(pause).await {
+                return false;
+            }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -174,7 +205,7 @@ impl Flusher {
     }
 
     fn too_old(&self, path: &Path) -> bool {
-        self.options.url.is_some() && age(path) > TOKEN_LIFE
+        self.options.url.is_some() && age(path, self.clock.file_time()) > TOKEN_LIFE
     }
 
     async fn age(&self, store: &Store) {
@@ -183,7 +214,12 @@ impl Flusher {
             return;
         };
         match store.age(today, self.retention.keep_days).await {
-            Ok(aged) => tracing::debug!(?aged, "old months were looked at"),
+            Ok(aged) => {
+                if let Some(bound) = aged.bound {
+                    tracing::warn!(%today, %bound, "the clock is far ahead of what was counted; what is old is judged by the newest counts");
+                }
+                tracing::debug!(?aged, "retention pass finished");
+            }
             Err(error) => tracing::error!(%error, "old months could not be dropped; it is tried again within the hour"),
         }
     }

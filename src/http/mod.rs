@@ -1,6 +1,8 @@
 //! What both HTTP edges (`ingest` and `web`) need: bodies within limits, problems as answers, who may see an operator's pages.
 
 mod body;
+mod connection;
+mod crowd;
 mod forget;
 mod guard;
 mod guesses;
@@ -10,6 +12,8 @@ mod problem;
 mod token;
 
 pub use body::{BodyError, read};
+pub use connection::{Connection, Patience};
+pub use crowd::{Connected, Crowd, Place};
 pub use forget::Forget;
 pub use guard::{Guard, bearer};
 pub use guesses::Guesses;
@@ -17,6 +21,9 @@ pub use limit::{Budget, Rates};
 pub use origin::{Origins, peer};
 pub use problem::refuse;
 pub use token::{Handover, Tokens};
+
+/// Modules of libraries whose log quotes what was sent, errors included.
+pub const QUOTING: [&str; 1] = ["actix_http"];
 
 /// What is read past a limit before the connection is closed instead.
 pub const DRAIN_BYTES: usize = 64 * 1024;

@@ -1,6 +1,7 @@
 //! Seals beside the writer, so that sorting a large segment delays no answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,23 +24,33 @@ pub(super) struct Sealer {
     jobs: Sender<Job>,
     /// The last segment announced or on its way.
     handed: u64,
-    thread: JoinHandle<()>,
+    /// Set when the collector stops.
+    closing: Arc<AtomicBool>,
+    thread: JoinHandle<bool>,
 }
+
+/// How often it is tried to seal a segment once the collector stops.
+const LAST_TRIES: u32 = 3;
 
 impl Sealer {
     pub(super) fn start(folder: Arc<Folder>, sealed: mpsc::UnboundedSender<Sealed>, last: u64) -> Sealer {
         let (jobs, waiting) = std::sync::mpsc::channel::<Job>();
+        let closing = Arc::new(AtomicBool::new(false));
+        let closes = Arc::clone(&closing);
         let work = move || {
             // Sorting a full segment takes a core for a good while; on a machine without one to spare, hits go first.
             let _ = rustix::process::nice(10);
             for job in waiting {
                 let number = job.id.number;
-                seal_until_done(&folder, job);
+                if !seal_until_done(&folder, job, &closes) {
+                    return false;
+                }
                 let _ = sealed.send(Sealed { number });
             }
+            true
         };
         let thread = std::thread::Builder::new().name("sealer".into()).spawn(work).expect("a thread can be started");
-        Sealer { jobs, handed: last, thread }
+        Sealer { jobs, handed: last, closing, thread }
     }
 
     pub(super) fn seal(&mut self, id: SegmentId, segment: Segment, carried: AttributeSums) {
@@ -51,19 +62,40 @@ impl Sealer {
         self.handed
     }
 
-    pub(super) fn finish(self) {
+    /// Whether all segments are sealed. Those that could not be stay open in the journal, and are sealed at the next start.
+    pub(super) fn finish(self) -> bool {
+        self.closing.store(true, Ordering::Relaxed);
         drop(self.jobs);
-        let _ = self.thread.join();
+        self.thread.join().unwrap_or(false)
     }
 }
 
 /// A full disk is waited out: the open file still holds every frame, so nothing is lost meanwhile, and nothing after this segment may
-/// overtake it.
-fn seal_until_done(folder: &Folder, job: Job) {
+/// overtake it. `false` where the collector stopped before there was room.
+fn seal_until_done(folder: &Folder, job: Job, closing: &AtomicBool) -> bool {
     let Job { id, segment, carried } = job;
     let sums = segment.seal(&carried);
+    let (mut failures, mut last_tries) = (0_u64, LAST_TRIES);
     while let Err(error) = seal(folder, id, &sums) {
-        tracing::error!(%error, "a segment could not be sealed; trying again");
+        failures += 1;
+        if failures == 1 {
+            tracing::error!(%error, segment = id.number, "a segment cannot be sealed; it is tried every second");
+        }
+        if closing.load(Ordering::Relaxed) {
+            last_tries -= 1;
+            if last_tries == 0 {
+                tracing::warn!(
+                    segment = id.number,
+                    failures,
+                    "a segment could not be sealed; it stays in the journal and is sealed at the next start"
+                );
+                return false;
+            }
+        }
         std::thread::sleep(Duration::from_secs(1));
     }
+    if failures > 0 {
+        tracing::info!(segment = id.number, failures, "the segment is sealed");
+    }
+    true
 }

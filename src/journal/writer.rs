@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::consent::Refusals;
 use crate::event::{Millis, Refusal, SiteId};
+use crate::outage::Outage;
 use crate::pseudonym::DayKeys;
 
 /// How often visits are closed and old keys wiped when no hit comes.
@@ -118,6 +119,8 @@ pub struct Writer {
     release: Release,
     max_bytes: u64,
     full: bool,
+    /// Told once, however often hits come that find no room.
+    outage: Outage,
     checked: Instant,
     /// When the last sync began, and whether its batch was a large one.
     synced: Instant,
@@ -175,6 +178,7 @@ impl Writer {
             release,
             max_bytes: config.journal.max_bytes,
             full: false,
+            outage: Outage::default(),
             checked: Instant::now(),
             synced: Instant::now(),
             crowded: false,
@@ -243,7 +247,13 @@ impl Writer {
             self.table.count(&hit.counted);
         }
         let more = self.table.advance(now);
-        self.commit()?;
+        if let Err(error) = self.commit() {
+            // Before the process ends: nobody is told of a hit that is not counted, or the other way round.
+            if !error.is_undone() {
+                answer_all(hits, Err(Unavailable::Uncertain));
+            }
+            return Err(error);
+        }
         let mails = mails_among(&hits);
         self.stats.hits.fetch_add(hits.len() as u64 - mails, Ordering::Relaxed);
         self.stats.mails.fetch_add(mails, Ordering::Relaxed);
@@ -273,8 +283,9 @@ impl Writer {
         }
         match self.open.file.reserve(need) {
             Ok(()) => {
-                if self.stats.full.swap(0, Ordering::Relaxed) == 1 {
-                    tracing::info!("the journal has room again");
+                self.stats.full.store(0, Ordering::Relaxed);
+                if let Some(refused) = self.outage.is_over() {
+                    tracing::info!(refused, "the journal has room again");
                 }
                 true
             }
@@ -300,7 +311,8 @@ impl Writer {
     }
 
     fn say_full(&mut self, reason: &str) {
-        if self.stats.full.swap(1, Ordering::Relaxed) == 0 {
+        self.stats.full.store(1, Ordering::Relaxed);
+        if self.outage.begins() {
             tracing::error!(reason, "the journal is full; hits are answered 503 until there is room");
         }
     }
@@ -404,8 +416,8 @@ impl Writer {
         if !rotated {
             tracing::warn!("no room to seal the last segment; it stays in the journal and is sealed at the next start");
         }
-        self.sealer.finish();
-        if rotated {
+        // What is still open needs its key at the next start.
+        if self.sealer.finish() && rotated {
             self.keys.remove();
         }
         Ok(())

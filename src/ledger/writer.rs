@@ -15,6 +15,7 @@ use super::file::{Acts, Failure};
 use super::group::{Group, fact};
 use super::quota::Stats;
 use crate::disk::Lock;
+use crate::outage::Outage;
 
 /// Acts that share one sync at the most: bounds what one write needs.
 const GROUP: usize = 256;
@@ -40,8 +41,8 @@ pub struct Writer {
     stats: Arc<Stats>,
     /// A sync failed: nothing more is written.
     failed: bool,
-    /// The last write was undone: said once, not for each act.
-    full: bool,
+    /// Told once, however many acts come.
+    outage: Outage,
     _lock: Lock,
 }
 
@@ -54,7 +55,7 @@ impl Writer {
         stats: Arc<Stats>,
         lock: Lock,
     ) -> Writer {
-        Writer { acts, head, book, keeper, stats, failed: false, full: false, _lock: lock }
+        Writer { acts, head, book, keeper, stats, failed: false, outage: Outage::default(), _lock: lock }
     }
 
     /// Until it is told to finish, or nobody is left to tell it.
@@ -130,13 +131,13 @@ impl Writer {
     fn append(&mut self, lines: &str) -> Result<(), fn() -> LedgerError> {
         match self.acts.append(lines.as_bytes()) {
             Ok(()) => {
-                if std::mem::take(&mut self.full) {
-                    tracing::info!("the ledger can be written again");
+                if let Some(failures) = self.outage.is_over() {
+                    tracing::info!(failures, "the ledger can be written again");
                 }
                 Ok(())
             }
             Err(Failure::Undone(error)) => {
-                if !std::mem::replace(&mut self.full, true) {
+                if self.outage.begins() {
                     tracing::error!(%error, "the ledger cannot be written; acts are refused until it can");
                 }
                 Err(|| LedgerError::Full)

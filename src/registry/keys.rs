@@ -89,7 +89,7 @@ impl Registry {
         // They are let go once they are written: whoever stops this in between must not lose them.
         match store.put_audit(&entries).await {
             Ok(()) => drop(self.waiting().drain(..entries.len())),
-            Err(error) => tracing::warn!(%error, "sign-ins could not be put on record; it is tried again"),
+            Err(error) => self.note_failure(&error, "sign-ins cannot be put on record"),
         }
     }
 

@@ -25,7 +25,7 @@ impl Registry {
         let _alone = self.keeping.lock().await;
         while let Some((messages, on)) = self.opened.first() {
             if let Err(error) = store.put_opened(&messages, &self.templates, on).await {
-                tracing::warn!(%error, "opened messages could not be kept; it is tried again");
+                self.note_failure(&error, "opened messages cannot be kept");
                 return;
             }
             self.opened.kept(messages.len());

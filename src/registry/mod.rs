@@ -23,6 +23,7 @@ use crate::config::{AliasRule, Directory, SiteRule};
 use crate::consent::Withdrawn;
 use crate::event::Problem;
 use crate::mail::Opened;
+use crate::outage::Outage;
 use crate::store::{Store, StoreError};
 
 /// How often a start looks whether the store is there.
@@ -46,6 +47,8 @@ pub struct Registry {
     withdrawn: Arc<Withdrawn>,
     /// What was read last of the withdrawals; held while they are read or told.
     withdrawals: Mutex<Option<withdrawals::Days>>,
+    /// Of everything that is read and written here by itself.
+    away: Outage,
 }
 
 /// What was read last.
@@ -85,6 +88,7 @@ impl Registry {
             keeping: Mutex::default(),
             withdrawn,
             withdrawals: Mutex::default(),
+            away: Outage::default(),
         }
     }
 
@@ -112,9 +116,25 @@ impl Registry {
             self.keep_names(&store).await;
             self.keep_waiting(&store).await;
             self.keep_opened(&store).await;
-            if let Err(error) = self.refresh(&store, &mut *self.read.lock().await).await {
-                tracing::warn!(%error, "the registry cannot be read; what was read before stays in force");
+            match self.refresh(&store, &mut *self.read.lock().await).await {
+                Ok(()) => self.note_works(),
+                Err(error) => {
+                    self.note_failure(&error, "the registry cannot be read; what was read before stays in force")
+                }
             }
+        }
+    }
+
+    /// One line for all that is tried here every few seconds, however long the store is away.
+    fn note_failure(&self, error: &StoreError, what: &'static str) {
+        if self.away.begins() {
+            tracing::warn!(%error, "{what}; it is tried again every few seconds");
+        }
+    }
+
+    fn note_works(&self) {
+        if let Some(failures) = self.away.is_over() {
+            tracing::info!(failures, "the registry is read and written again");
         }
     }
 
@@ -129,7 +149,7 @@ impl Registry {
                 tracing::error!(%site, "two names have the id of one site; what is counted under it belongs to neither alone");
             }),
             Err(error) => {
-                tracing::warn!(%error, "the names of new sites could not be kept; it is tried again");
+                self.note_failure(&error, "the names of new sites cannot be kept");
                 self.directory.names().put_back(fresh);
             }
         }

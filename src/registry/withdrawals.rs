@@ -15,13 +15,13 @@ impl Registry {
     pub(super) async fn follow_withdrawals(&self, store: &Store) {
         let mut read = self.withdrawals.lock().await;
         if let Err(error) = self.learn_withdrawals(store, &mut read).await {
-            tracing::warn!(%error, "withdrawals of other collectors cannot be read; it is tried again");
+            self.note_failure(&error, "withdrawals of other collectors cannot be read");
         }
         // Not before the table was read: what it holds already need not be put there again.
         if read.is_some()
             && let Err(error) = self.tell_withdrawals(store).await
         {
-            tracing::warn!(%error, "withdrawals could not be told to the other collectors; it is tried again");
+            self.note_failure(&error, "withdrawals cannot be told to the other collectors");
         }
     }
 

@@ -6,24 +6,38 @@ use std::time::Duration;
 use actix_web::web;
 
 use super::granting::GrantKeyFile;
+use super::signals::Others;
 use crate::consent::Terms;
 use crate::enrich::Enricher;
 use crate::http::Rates;
 use crate::web as pages;
 
 /// For as long as the collector runs.
-pub(super) async fn tend(site: web::Data<pages::Site>, rates: Arc<Rates>, files: Files, reload: Duration) {
+pub(super) async fn tend(
+    site: web::Data<pages::Site>,
+    rates: Arc<Rates>,
+    files: Files,
+    reload: Duration,
+    mut signals: Others,
+) {
     let mut tidy = tokio::time::interval(Duration::from_secs(2));
     let mut reload = tokio::time::interval(reload);
     let mut release = tokio::time::interval(Duration::from_millis(250));
     loop {
         tokio::select! {
             _ = tidy.tick() => {
+                site.clock.look();
                 rates.tidy();
                 site.access.tidy(site.clock.now());
             }
             _ = release.tick() => site.release_clicks(site.clock.now()),
-            _ = reload.tick() => read_again(&site, &files),
+            _ = reload.tick() => {
+                read_again(&site, &files);
+            }
+            () = signals.hangup() => {
+                let [grant_keys, countries, mail_lists] = read_again(&site, &files);
+                tracing::info!(grant_keys, countries, mail_lists, "SIGHUP: files were looked at; the configuration itself needs a restart");
+            }
         }
     }
 }
@@ -35,31 +49,48 @@ pub(super) struct Files {
     pub(super) terms: Arc<Terms>,
 }
 
-/// Data files that changed.
-fn read_again(site: &pages::Site, files: &Files) {
-    match files.grant_keys.changed() {
+const READ: &str = "read again";
+const SAME: &str = "unchanged";
+const KEPT: &str = "unreadable, the former ones stay in use";
+const NONE: &str = "not used";
+
+/// Data files that changed: keys that sign grants, the country database, the lists of who loads mails. Answers what became of each.
+fn read_again(site: &pages::Site, files: &Files) -> [&'static str; 3] {
+    let grant_keys = match files.grant_keys.changed() {
         Ok(Some(keys)) => {
             files.terms.take(keys);
             tracing::info!("the keys that sign grants were read again");
+            READ
         }
-        Ok(None) => {}
+        Ok(None) => SAME,
         Err(error) => {
             let error = format!("{error:#}");
-            tracing::warn!(error, "the keys that sign grants could not be read again; the old ones stay in use")
+            tracing::warn!(error, "the keys that sign grants could not be read again; the old ones stay in use");
+            KEPT
         }
-    }
-    match files.enricher.countries().reload_if_changed() {
-        Ok(true) => tracing::info!("the country database was read again"),
-        Ok(false) => {}
+    };
+    let countries = match files.enricher.countries().reload_if_changed() {
+        Ok(true) => {
+            tracing::info!("the country database was read again");
+            READ
+        }
+        Ok(false) => SAME,
         Err(error) => {
-            tracing::warn!(%error, "the country database could not be read again; the old one stays in use")
+            tracing::warn!(%error, "the country database could not be read again; the old one stays in use");
+            KEPT
         }
-    }
-    match site.mail.as_ref().map(|desk| desk.judge.reload_if_changed()) {
-        Some(Ok(true)) => tracing::info!("the lists of who loads mails were read again"),
-        Some(Ok(false)) | None => {}
+    };
+    let mail_lists = match site.mail.as_ref().map(|desk| desk.judge.reload_if_changed()) {
+        Some(Ok(true)) => {
+            tracing::info!("the lists of who loads mails were read again");
+            READ
+        }
+        Some(Ok(false)) => SAME,
+        None => NONE,
         Some(Err(error)) => {
-            tracing::warn!(%error, "the lists of who loads mails could not be read again; the old ones stay in use")
+            tracing::warn!(%error, "the lists of who loads mails could not be read again; the old ones stay in use");
+            KEPT
         }
-    }
+    };
+    [grant_keys, countries, mail_lists]
 }

@@ -1,7 +1,7 @@
 //! `GET /api/v1/sites/{site}/report`, `/vitals` and `/faults`.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use actix_web::http::header::{CACHE_CONTROL, ETAG, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -14,6 +14,7 @@ use super::coding;
 use super::tag::tag;
 use crate::event::{Problem, SiteId, Subject};
 use crate::http::refuse;
+use crate::outage::Outage;
 use crate::report::{self, Answer, Asked, Filter, Question};
 use crate::store::{Store, StoreError};
 
@@ -59,6 +60,9 @@ pub(super) async fn shown(
         Ok(answer) => answer,
         Err(problem) => return refuse(&problem, None).await,
     };
+    if let Some(failures) = UNREAD.is_over() {
+        tracing::info!(failures, "reports can be read again");
+    }
     let body = serde_json::to_vec(&answer).expect("an answer is JSON");
     if !is_final {
         let mut answer = HttpResponse::Ok();
@@ -112,8 +116,13 @@ pub(super) fn bad_question(accepted: impl Into<Cow<'static, str>>) -> Problem {
     Problem::new(400, "bad_question", "The question cannot be answered").detail(accepted)
 }
 
+/// Of all reports: they ask one store.
+static UNREAD: LazyLock<Outage> = LazyLock::new(Outage::default);
+
 pub(super) fn unread(error: StoreError) -> Problem {
-    tracing::error!(%error, "a report could not be read");
+    if UNREAD.begins() {
+        tracing::error!(%error, "reports cannot be read");
+    }
     no_store()
 }
 

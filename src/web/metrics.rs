@@ -1,22 +1,29 @@
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::Site;
 use super::access::Right;
 use crate::http::refuse;
-use crate::telemetry::Doors;
+use crate::telemetry::{Doors, Times};
+
+/// The size of the tables is one figure of many: a store that hangs must not hide the others from who is looking for the reason.
+const SIZE_WITHIN: Duration = Duration::from_secs(1);
 
 pub async fn page(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
     if let Err(problem) = site.allow(&request, Right::Platform) {
         return refuse(&problem, None).await;
     }
     let stored = match site.store.load_full() {
-        Some(store) => store.bytes().await.ok(),
+        Some(store) => tokio::time::timeout(SIZE_WITHIN, store.bytes()).await.ok().and_then(Result::ok),
         None => None,
     };
     let ((wrong_tokens, tokens_refused), (streams, streams_refused)) =
         (site.access.guesses.totals(), site.streams.totals());
-    let doors = Doors { wrong_tokens, tokens_refused, streams, streams_refused };
+    let connected = site.crowd.totals();
+    let doors = Doors { wrong_tokens, tokens_refused, streams, streams_refused, connected };
     let clamped = site.store.load().as_ref().map_or(0, |store| store.clamped());
-    let page = site.meters.render(&site.journal, &doors, stored, clamped);
+    let times = Times { files: site.clock.file_time(), ahead_millis: site.clock.ahead() };
+    let page = site.meters.render(&site.journal, &doors, &times, stored, clamped);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(page)
 }

@@ -6,6 +6,7 @@ mod body;
 mod coding;
 pub mod consent;
 mod dashboard;
+mod deadline;
 mod export;
 mod live;
 mod mail;
@@ -38,7 +39,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::event::{Millis, Problem};
 use crate::flush;
-use crate::http::refuse;
+use crate::http::{Crowd, refuse};
 use crate::ingest;
 use crate::journal::Journal;
 use crate::mail::Desk;
@@ -49,6 +50,7 @@ use crate::store::Store;
 use crate::telemetry::Meters;
 
 pub use access::Access;
+pub use deadline::in_time;
 pub use streams::Streams;
 pub use test_clock::follow;
 
@@ -73,7 +75,11 @@ pub struct Site {
     /// Dashboards that may be open at once.
     pub streams: Arc<Streams>,
     pub stopping: watch::Receiver<bool>,
+    pub crowd: Arc<Crowd>,
+    /// For a request's body.
     pub deadline: Duration,
+    /// For an answer that needs the store.
+    pub answer_within: Duration,
     pub sample: bool,
     pub prefix: String,
 }

@@ -90,12 +90,13 @@ async fn health(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
         let read = |figure: &std::sync::atomic::AtomicU64| figure.load(Ordering::Relaxed);
         let store = site.store.load_full();
         let publication = site.publisher.stats();
-        let waiting = Waiting::of(&journal.folder).unwrap_or(Waiting { segments: 0, overdue_secs: 0 });
+        let waiting = Waiting::of(&journal.folder, site.clock.file_time()).unwrap_or(Waiting { segments: 0, overdue_secs: 0 });
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "started": site.started.to_string(),
             "store": site.store_kind,
             "store_ready": store.is_some(),
+            "clock_ahead_secs": site.clock.ahead() / 1000,
             "journal": {
                 "bytes": journal.folder.bytes(),
                 "most_bytes": site.journal_most_bytes,

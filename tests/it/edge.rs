@@ -99,6 +99,31 @@ fn a_refused_hit_leaves_no_site_behind_and_the_stored_drops_name_only_hour_and_r
 }
 
 #[test]
+fn what_is_no_http_is_a_metric_and_no_line_in_the_log_whatever_its_filter() {
+    for filter in ["info", "trace"] {
+        let server = Server::start_with(SITES, &[&format!("log.filter={filter}")]);
+        server.flush();
+        let before = server.log().lines().filter(|line| line.contains("ERROR")).count();
+        for n in 0..60 {
+            let mut stream = TcpStream::connect(server.address()).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let request = match n % 4 {
+                0 => "POST /ff/hit HTTP/1.1\r\nHost: a\r\nContent-Length: CANARY7\r\n\r\n",
+                1 => "POST /ff/hit HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: CANARY7\r\n\r\n",
+                2 => "CANARY7\0\r\n\r\n",
+                _ => "POST /ff/hit HTTP/1.1\r\nHost: a\r\nContent-Length: 7, 8\r\nX-A: CANARY7\r\n\r\n",
+            };
+            stream.write_all(request.as_bytes()).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+        let log = server.log();
+        assert_eq!(log.matches("CANARY7").count(), 0, "{filter}");
+        assert_eq!(log.lines().filter(|line| line.contains("ERROR")).count(), before, "{filter}");
+        assert_eq!(server.metric("footfall_malformed_requests_total"), 60, "{filter}");
+    }
+}
+
+#[test]
 fn over_the_rate_of_a_network_hits_are_dropped_in_silence() {
     let server = Server::start_with(SITES, &["limits.network_hits_per_sec=1", "limits.network_burst=10"]);
     let mut client = server.client();

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, its layer's allowed neighbours. A module may always use itself.
-const MAY_USE: [(&str, &[&str]); 27] = [
+const MAY_USE: [(&str, &[&str]); 28] = [
     ("memory", &[]),
     ("hex", &[]),
+    ("outage", &[]),
     // Says of others' types that they cannot be printed.
     ("unprintable", &["access", "consent", "event", "pseudonym"]),
     ("event", &["config", "hex"]),
@@ -20,13 +21,13 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ("aggregate", &["config", "event", "pseudonym"]),
     ("mail", &["access", "config", "disk", "enrich", "event", "pseudonym"]),
     ("disk", &[]),
-    ("journal", &["aggregate", "clock", "config", "consent", "disk", "event", "pseudonym"]),
-    ("ledger", &["clock", "config", "consent", "disk", "event", "hex"]),
+    ("journal", &["aggregate", "clock", "config", "consent", "disk", "event", "outage", "pseudonym"]),
+    ("ledger", &["clock", "config", "consent", "disk", "event", "hex", "outage"]),
     ("store", &["access", "aggregate", "config", "event", "hex", "publication"]),
-    ("flush", &["clock", "config", "event", "journal", "store"]),
+    ("flush", &["clock", "config", "event", "journal", "outage", "store"]),
     ("publisher", &["clock", "config", "event", "flush", "journal", "pseudonym", "publication", "store"]),
     ("http", &["config", "event"]),
-    ("registry", &["access", "config", "consent", "disk", "event", "mail", "store"]),
+    ("registry", &["access", "config", "consent", "disk", "event", "mail", "outage", "store"]),
     (
         "ingest",
         &[
@@ -60,6 +61,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "journal",
             "ledger",
             "mail",
+            "outage",
             "publisher",
             "registry",
             "report",
@@ -67,7 +69,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "telemetry",
         ],
     ),
-    ("telemetry", &["config", "consent", "event", "flush", "journal", "ledger", "publisher"]),
+    ("telemetry", &["config", "consent", "event", "flush", "http", "journal", "ledger", "publisher"]),
     // Talks to the collector over HTTP as pages do; `enrich` only to find out which addresses lie in which country.
     ("demo", &["clock", "config", "disk", "enrich", "event", "server"]),
     (
@@ -86,6 +88,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
             "journal",
             "ledger",
             "mail",
+            "outage",
             "pseudonym",
             "publisher",
             "registry",

@@ -240,8 +240,9 @@ fn not_recorded(error: &LedgerError) -> Problem {
                 .retry_after(u64::try_from(*retry_secs).unwrap_or(1))
                 .detail("answers are taken again with the next full hour; a withdrawal is always taken")
         }
+        // Told by the ledger, once for all of them.
         error => {
-            tracing::error!(%error, "a choice was not recorded");
+            tracing::debug!(%error, "a choice was not recorded");
             Problem::new(503, "not_recorded", "The choice could not be recorded; nothing was changed")
         }
     }

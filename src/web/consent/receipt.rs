@@ -1,9 +1,14 @@
+use std::sync::LazyLock;
+
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::Asking;
 use crate::event::Problem;
 use crate::http::refuse;
+use crate::outage::Outage;
+
+static UNREADABLE: LazyLock<Outage> = LazyLock::new(Outage::default);
 
 /// `GET {prefix}/consent/receipt`: what the ledger holds of this browser's grant, its lines as they lie there, signed by the
 /// ledger's key.
@@ -17,11 +22,16 @@ pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>) -> Http
         Ok(Ok(Some(receipt))) => receipt,
         Ok(Ok(None)) => return refuse(&none, None).await,
         _ => {
-            tracing::error!("the ledger cannot be read for a receipt");
+            if UNREADABLE.begins() {
+                tracing::error!("the ledger cannot be read for a receipt");
+            }
             let away = Problem::new(503, "not_read", "The ledger cannot be read right now");
             return refuse(&away, None).await;
         }
     };
+    if let Some(failures) = UNREADABLE.is_over() {
+        tracing::info!(failures, "the ledger can be read for receipts again");
+    }
     asking
         .answer()
         .insert_header((CONTENT_TYPE, "application/json"))

@@ -35,6 +35,20 @@ impl Engine {
         answer.text()
     }
 
+    /// It goes on accepting connections, as the kernel does that, and answers nothing.
+    pub fn hang(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    pub fn wake(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let child = self.child.as_ref().expect("a child to signal");
+        rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).expect("a child to signal");
+    }
+
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("a child to kill");

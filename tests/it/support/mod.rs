@@ -155,7 +155,7 @@ impl Server {
         server
     }
 
-    /// Starts twice on a file system of its own: the first time it has `bytes`, and ends by itself or after a second and a half; the
+    /// Starts twice on a file system of its own: the first time it has `bytes`, and ends by itself or after four seconds; the
     /// second time it has `then`.
     pub fn start_again_with_room(more: &str, bytes: usize, then: usize) -> Server {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
@@ -164,7 +164,7 @@ impl Server {
         fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
         let (data, again) = (dir.path().join("data"), dir.path().join("again"));
         let script = format!(
-            "mount -t tmpfs -o size={bytes} tmpfs '{0}' && {{ timeout 1.5 \"$@\"; mount -o remount,size={then} '{0}' && touch '{1}' && exec \"$@\"; }}",
+            "mount -t tmpfs -o size={bytes} tmpfs '{0}' && {{ timeout 4 \"$@\"; mount -o remount,size={then} '{0}' && touch '{1}' && exec \"$@\"; }}",
             data.display(),
             again.display()
         );

@@ -1,0 +1,229 @@
+//! What one connection may cost.
+//!
+//! The HTTP library reads requests as long as any come, and keeps their answers in memory until the peer takes them. A client that sends
+//! and never reads would cost as much as it likes, for as long as it likes. So this layer, between the library and the socket, reads nothing
+//! while an answer waits for the peer, hands over requests a few KiB at a time, and gives up where the peer does not take an answer in time.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Place;
+
+/// Bytes of requests that are answered before more are read: one hit with its headers in most cases, at most some hundred of the smallest
+/// requests. Other connections of the worker wait for that long.
+const READ_AT_ONCE: usize = 2048;
+
+/// How long a peer may take.
+#[derive(Clone, Copy)]
+pub struct Patience {
+    /// Without taking a single byte of an answer.
+    pub stalled: Duration,
+    /// For all that waits. A reader this slow would hold its answer for minutes.
+    pub in_all: Duration,
+}
+
+/// A socket, or whatever is like one.
+pub struct Connection<S> {
+    io: S,
+    patience: Patience,
+    /// Bytes that were read since the library had its turn.
+    read: usize,
+    /// Set while written bytes wait for the peer.
+    waiting: Option<Waiting>,
+    /// Who wanted to read meanwhile.
+    reader: Option<Waker>,
+    _place: Option<Place>,
+}
+
+struct Waiting {
+    give_up: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<S> Connection<S> {
+    /// `place` is given back with it.
+    pub fn new(io: S, patience: Patience, place: Option<Place>) -> Connection<S> {
+        Connection { io, patience, read: 0, waiting: None, reader: None, _place: place }
+    }
+
+    /// Whether the peer was too slow. Asks to be woken when it is.
+    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        match &mut self.waiting {
+            Some(waiting) => waiting.timer.as_mut().poll(context).map(|()| io::ErrorKind::TimedOut.into()),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The peer takes nothing more for now.
+    fn wait(&mut self) {
+        let (now, patience) = (Instant::now(), self.patience);
+        self.waiting.get_or_insert_with(|| Waiting {
+            give_up: now + patience.in_all,
+            timer: Box::pin(sleep_until(now + patience.stalled.min(patience.in_all))),
+        });
+    }
+
+    /// It took some.
+    fn progress(&mut self) {
+        if let Some(waiting) = &mut self.waiting {
+            let stalled = Instant::now() + self.patience.stalled;
+            waiting.timer.as_mut().reset(stalled.min(waiting.give_up));
+        }
+    }
+
+    /// It took all.
+    fn done(&mut self) {
+        self.waiting = None;
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.waiting.is_some() {
+            if let Poll::Ready(error) = self.poll_patience(context) {
+                return Poll::Ready(Err(error));
+            }
+            self.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        if self.read >= READ_AT_ONCE {
+            // What was read is answered now; then it goes on.
+            self.read = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+
+        let room = buffer.remaining().min(READ_AT_ONCE - self.read);
+        let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(room));
+        let Poll::Ready(read) = Pin::new(&mut self.io).poll_read(context, &mut piece) else {
+            self.read = 0;
+            return Poll::Pending;
+        };
+        let length = piece.filled().len();
+        buffer.advance(length);
+        self.read += length;
+        Poll::Ready(read)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match Pin::new(&mut self.io).poll_write(context, bytes) {
+            Poll::Ready(written) => {
+                self.progress();
+                Poll::Ready(written)
+            }
+            Poll::Pending => {
+                self.wait();
+                self.poll_patience(context).map(Err)
+            }
+        }
+    }
+
+    /// The library asks for it once all bytes are written.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = ready!(Pin::new(&mut self.io).poll_flush(context));
+        self.done();
+        Poll::Ready(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const PATIENCE: Patience = Patience { stalled: Duration::from_millis(200), in_all: Duration::from_millis(600) };
+
+    #[tokio::test]
+    async fn nothing_is_read_while_an_answer_waits() {
+        let (mut peer, ours) = duplex(16);
+        let mut ours = Connection::new(ours, PATIENCE, None);
+        peer.write_all(b"next").await.unwrap();
+        let mut request = [0; 4];
+        let read = std::future::poll_fn(|context| {
+            let written = Pin::new(&mut ours).poll_write(context, &[7; 40]);
+            assert!(matches!(written, Poll::Ready(Ok(16))));
+            assert!(Pin::new(&mut ours).poll_write(context, &[7; 24]).is_pending());
+            Poll::Ready(Pin::new(&mut ours).poll_read(context, &mut ReadBuf::new(&mut request)))
+        });
+        assert!(read.await.is_pending(), "it was read before the answer was taken");
+
+        let take = async {
+            let mut answer = [0; 40];
+            peer.read_exact(&mut answer).await.unwrap();
+        };
+        let (mut reading, mut writing) = tokio::io::split(&mut ours);
+        let write = async {
+            writing.write_all(&[7; 24]).await.unwrap();
+            writing.flush().await.unwrap();
+        };
+        let ((), (), read) = tokio::join!(take, write, reading.read_exact(&mut request));
+        assert_eq!((read.unwrap(), &request), (4, b"next"));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let (_peer, ours) = duplex(16);
+        let mut ours = Connection::new(ours, PATIENCE, None);
+        let start = Instant::now();
+        let error = ours.write_all(&[7; 40]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() >= PATIENCE.stalled && start.elapsed() < PATIENCE.in_all, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_a_byte_now_and_then_is_given_up_too() {
+        let (mut peer, ours) = duplex(16);
+        let mut ours = Connection::new(ours, PATIENCE, None);
+        let start = Instant::now();
+        let dripping = tokio::spawn(async move {
+            while peer.read_u8().await.is_ok() {
+                tokio::time::sleep(PATIENCE.stalled / 4).await;
+            }
+        });
+        let error = ours.write_all(&[7; 400]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() >= PATIENCE.in_all, "{:?}", start.elapsed());
+        drop(ours);
+        dripping.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_library_has_its_turn_after_a_few_kib() {
+        let (mut peer, ours) = duplex(64 << 10);
+        let mut ours = Connection::new(ours, PATIENCE, None);
+        peer.write_all(&[7; 5048]).await.unwrap();
+        let mut space = vec![0; 16 << 10];
+        let (mut read, mut turns) = (Vec::new(), 0);
+        std::future::poll_fn(|context| {
+            let mut buffer = ReadBuf::new(&mut space);
+            while let Poll::Ready(done) = Pin::new(&mut ours).poll_read(context, &mut buffer) {
+                done.unwrap();
+            }
+            read.push(buffer.filled().len());
+            turns += 1;
+            if turns == 3 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        assert_eq!(read, [2048, 2048, 952]);
+    }
+}

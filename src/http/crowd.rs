@@ -1,0 +1,116 @@
+//! How many connections there are, and how many of them are one network's.
+//!
+//! A connection costs a file descriptor and memory before it has said a word. Without a bound one client with a few thousand of them shuts
+//! everybody out. As with rates, a network is a /24 or /48 under a key of this process; proxies of ours stand for many people and have no
+//! bound of their own.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::config::Proxies;
+use crate::event::Address;
+
+/// The connections that are open.
+pub struct Crowd {
+    key: RandomState,
+    proxies: Proxies,
+    most_of_network: usize,
+    networks: Mutex<HashMap<u64, usize>>,
+    open: AtomicU64,
+    /// Connections closed at once because their network has too many.
+    refused: AtomicU64,
+    /// Connections that ended with something that is no HTTP.
+    malformed: AtomicU64,
+}
+
+/// What the metrics tell of connections.
+pub struct Connected {
+    pub open: u64,
+    pub refused: u64,
+    pub malformed: u64,
+}
+
+/// A connection's place among them, until it is dropped.
+pub struct Place {
+    crowd: Arc<Crowd>,
+    network: Option<u64>,
+}
+
+impl Crowd {
+    pub fn new(most_of_network: usize, proxies: Proxies) -> Crowd {
+        Crowd {
+            key: RandomState::new(),
+            proxies,
+            most_of_network,
+            networks: Mutex::default(),
+            open: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            malformed: AtomicU64::new(0),
+        }
+    }
+
+    /// `None` where the peer's network has as many connections as it may have.
+    pub fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        let network = (!self.proxies.trusts(peer)).then(|| self.key.hash_one(Address::new(peer).network()));
+        if let Some(network) = network {
+            let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = networks.entry(network).or_default();
+            if *open >= self.most_of_network {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            *open += 1;
+        }
+
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Some(Place { crowd: Arc::clone(self), network })
+    }
+
+    pub fn note_malformed(&self) {
+        self.malformed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn totals(&self) -> Connected {
+        let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        Connected { open: read(&self.open), refused: read(&self.refused), malformed: read(&self.malformed) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.crowd.open.fetch_sub(1, Ordering::Relaxed);
+        let Some(network) = self.network else { return };
+        let mut networks = self.crowd.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        match networks.get_mut(&network) {
+            Some(open) if *open > 1 => *open -= 1,
+            _ => _ = networks.remove(&network),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_its_connections_and_takes_none_of_another() {
+        let crowd = Arc::new(Crowd::new(3, Proxies::new(&["192.0.2.0/24".parse().unwrap()])));
+        let enter = |peer: &str| crowd.enter(peer.parse().unwrap());
+        let mut loud: Vec<Option<Place>> = (1..=5).map(|n| enter(&format!("203.0.113.{n}"))).collect();
+        assert_eq!(loud.iter().filter(|place| place.is_some()).count(), 3);
+        let other = enter("198.51.100.1");
+        let proxied: Vec<Option<Place>> = (0..10).map(|_| enter("192.0.2.1")).collect();
+        assert!(other.is_some() && proxied.iter().all(Option::is_some));
+        let Connected { open, refused, .. } = crowd.totals();
+        assert_eq!((open, refused), (14, 2));
+
+        loud.remove(0);
+        assert!(enter("203.0.113.77").is_some());
+        drop((loud, other, proxied));
+        assert_eq!(crowd.totals().open, 0);
+        assert!(crowd.networks.lock().unwrap().is_empty());
+    }
+}

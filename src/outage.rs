@@ -1,0 +1,71 @@
+//! Something that fails again and again is told once when it begins, and once when it is over, with how often it failed in between.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long nothing may fail before it is over: what fails now and then is one outage, not many.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Whether something fails at the moment. Who asks logs.
+#[derive(Default)]
+pub struct Outage {
+    lasts: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    failures: u64,
+    last: Option<Instant>,
+}
+
+impl Outage {
+    /// Notes a failure; `true` for the first one, which is to be told.
+    pub fn begins(&self) -> bool {
+        self.begins_at(Instant::now())
+    }
+
+    /// Notes that it works; the number of failures once it has worked for ten seconds.
+    pub fn is_over(&self) -> Option<u64> {
+        // What works is not to wait for a lock.
+        self.lasts.load(Ordering::Relaxed).then(|| self.is_over_at(Instant::now())).flatten()
+    }
+
+    fn begins_at(&self, now: Instant) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.failures, state.last) = (state.failures + 1, Some(now));
+        !self.lasts.swap(true, Ordering::Relaxed)
+    }
+
+    fn is_over_at(&self, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = state.last?;
+        if now.saturating_duration_since(last) < QUIET {
+            return None;
+        }
+        self.lasts.store(false, Ordering::Relaxed);
+        state.last = None;
+        Some(std::mem::take(&mut state.failures))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_now_and_then_is_told_once_with_its_number_at_the_end() {
+        let (outage, start) = (Outage::default(), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        let told = (0..1000).filter(|n| outage.begins_at(at(n * 20))).count();
+        let over: Vec<u64> = (0..1000).filter_map(|n| outage.is_over_at(at(n * 20 + 10))).collect();
+        assert_eq!((told, over), (1, vec![]));
+
+        assert_eq!(outage.is_over_at(at(29_979)), None);
+        assert_eq!(outage.is_over_at(at(29_980)), Some(1000));
+        assert_eq!((outage.is_over(), outage.is_over_at(at(60_000))), (None, None));
+        assert!(outage.begins_at(at(70_000)));
+        assert_eq!(outage.is_over_at(at(80_000)), Some(1));
+    }
+}

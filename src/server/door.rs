@@ -1,0 +1,141 @@
+//! The port, and the connections that come through it.
+
+use std::fmt::Debug;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::error::DispatchError;
+use actix_http::{HttpServiceBuilder, Request, Response};
+use actix_server::{Server, ServerBuilder};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::AppConfig;
+use anyhow::Context;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::config::Config;
+use crate::http::{Connection, Crowd, Patience};
+
+/// Connections the kernel holds until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// What the kernel holds of answers for each connection, doubled by it: left alone it is 4 MiB and more for a client that never reads.
+const SEND_BUFFER: u32 = 128 << 10;
+
+/// For a connection that is over and whose client does not close it.
+const CLOSES_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is left of a stop for connections: answers take less, and writing and sending what was counted needs the rest.
+const DRAINS_WITHIN: u64 = 5;
+
+/// Descriptors that are no connections: files, the store, the libraries' own.
+const OTHER_FILES: u64 = 256;
+
+/// How many connections there may be, in all and of one network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) all: usize,
+    pub(super) of_network: usize,
+}
+
+impl Room {
+    /// As configured, within what the system lets the process open.
+    pub(super) fn of(config: &Config) -> Room {
+        let files = raise_files();
+        let possible = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).max(64);
+        let all = config.server.max_connections.min(possible);
+        if all < config.server.max_connections {
+            tracing::warn!(
+                open_files = files,
+                connections = all,
+                wanted = config.server.max_connections,
+                "the system's limit of open files (ulimit -n) is below server.max_connections"
+            );
+        }
+        // Whatever the numbers are: one network must leave room for others.
+        Room { all, of_network: config.server.network_connections.min((all / 2).max(1)) }
+    }
+}
+
+/// The soft limit is for programs that use `select`; this one is raised to what the system allows.
+fn raise_files() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum.unwrap_or(u64::MAX),
+        Err(_) => current.unwrap_or(u64::MAX),
+    }
+}
+
+/// Opens the port. From here on requests are taken.
+pub(super) fn open<F, I, S, B>(config: &Config, room: Room, crowd: &Arc<Crowd>, app: F) -> anyhow::Result<Server>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig, Error = Error> + 'static,
+    S::InitError: Debug,
+    S::Response: Into<Response<B>> + 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+    S::Service: 'static,
+    B: MessageBody + 'static,
+{
+    let workers = match config.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let listen = config.server.listen;
+    let listener = listener(listen).with_context(|| format!("server.listen: {listen} cannot be used"))?;
+    let address = listener.local_addr().unwrap_or(listen);
+    let (keep_alive, read) = (config.server.keep_alive_secs, Duration::from_millis(config.limits.read_millis));
+    let stalled = Duration::from_millis(config.limits.write_millis);
+    let patience = Patience { stalled, in_all: stalled * 6 };
+    let crowd = Arc::clone(crowd);
+
+    let builder = ServerBuilder::new()
+        .workers(workers)
+        .max_concurrent_connections((room.all / workers).max(1))
+        .shutdown_timeout(DRAINS_WITHIN.min(config.server.stop_secs.div_ceil(2)))
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let builder = builder.listen("http", listener, move || {
+        let (stopping, counted, entered) = (stopping.clone(), Arc::clone(&crowd), Arc::clone(&crowd));
+        let http = HttpServiceBuilder::default()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(Duration::from_secs(keep_alive))
+            .client_request_timeout(read)
+            .client_disconnect_timeout(CLOSES_WITHIN)
+            .local_addr(address)
+            .h1(map_config(app(), |()| AppConfig::default()));
+        let enter = move |io: TcpStream| {
+            let peer = io.peer_addr().ok();
+            let place = entered.enter(peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip()));
+            let admitted = place.map(|place| (Connection::new(io, patience, Some(place)), peer));
+            std::future::ready(admitted.ok_or(DispatchError::DisconnectTimeout))
+        };
+        fn_service(enter).and_then(http).map_err(move |error| note(&counted, &error))
+    })?;
+    tracing::info!(%address, "listening");
+    Ok(builder.run())
+}
+
+/// What strangers send is not an event of ours: it is counted, and told to who asks for it.
+fn note(crowd: &Crowd, error: &DispatchError) {
+    if matches!(error, DispatchError::Parse(_)) {
+        crowd.note_malformed();
+        tracing::debug!("a request could not be read");
+    }
+}
+
+fn listener(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
