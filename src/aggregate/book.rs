@@ -27,7 +27,7 @@ pub(super) struct Book {
 
 impl Book {
     pub(super) fn new(span: Arc<DaySpan>, caps: &Caps) -> Book {
-        let mut texts = Texts::new(caps.texts);
+        let mut texts = Texts::new(caps.texts, caps.text_bytes);
         let visit_caps = VisitCaps {
             gap_secs: caps.visit_gap_secs,
             visitors: caps.visitors,

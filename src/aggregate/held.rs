@@ -26,8 +26,9 @@ const GRACE_MILLIS: Millis = 5_000;
 pub struct Release {
     /// Visits of a site and day that make its rows safe to write.
     pub visits: u32,
-    /// Rows that may be carried. More are too many to be written again with each segment.
+    /// Rows that may be carried, and their bytes. More are too many to be written again with each segment.
     pub most_rows: usize,
+    pub most_bytes: usize,
 }
 
 /// What is asked for: what `Release` allows, or everything.
@@ -53,7 +54,11 @@ struct Group {
 struct Waiting {
     visits: u32,
     rows: usize,
+    bytes: usize,
 }
+
+/// Bytes of a row without its texts, as the store holds it while it takes it.
+const ROW_BYTES: usize = 64;
 
 pub struct Held {
     /// Each text once; what a batch calls by its own number is found through `known_as`.
@@ -68,6 +73,7 @@ pub struct Held {
     days: Vec<(Sym, Day, Millis)>,
     /// Of sites' own rows, to say how many a sealed segment has.
     of_sites: usize,
+    bytes: usize,
 }
 
 impl Default for Held {
@@ -81,6 +87,7 @@ impl Default for Held {
             groups: HashMap::default(),
             days: Vec::new(),
             of_sites: 0,
+            bytes: 0,
         };
         held.learn("");
         held.store(PLATFORM_ZONE);
@@ -92,6 +99,11 @@ impl Held {
     /// Rows these would be in a sealed segment, the platform's included.
     pub fn rows(&self) -> usize {
         self.rows.len() + self.of_sites
+    }
+
+    /// Bytes of these rows as the store holds them while it takes them: each with its texts.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The number the next new string of a batch gets.
@@ -126,10 +138,15 @@ impl Held {
             if key.subject == Subject::Site && key.dim == Dimension::Source {
                 waiting.visits = waiting.visits.saturating_add(counts.visits);
             }
-            let of_sites = &mut self.of_sites;
+            let (of_sites, all_bytes) = (&mut self.of_sites, &mut self.bytes);
+            let length = |sym: Sym| self.strings[sym.0 as usize].len();
             *self.rows.entry(key).or_insert_with(|| {
+                let with_platform = usize::from(key.subject == Subject::Site);
+                let bytes = (1 + with_platform) * (ROW_BYTES + length(key.value)) + length(key.item);
                 waiting.rows += 1;
-                *of_sites += usize::from(key.subject == Subject::Site);
+                waiting.bytes += bytes;
+                *of_sites += with_platform;
+                *all_bytes += bytes;
                 AttributeCounts::default()
             }) += *counts;
         }
@@ -183,15 +200,16 @@ impl Held {
     }
 
     fn leaving(&self, rule: Release, wanted: Wanted, now: Millis) -> Leaving<impl Fn(&Group, &Waiting) -> bool> {
-        let enough = wanted == Wanted::Enough || self.rows.len() > rule.most_rows;
+        let enough = wanted == Wanted::Enough || self.rows.len() > rule.most_rows || self.bytes > rule.most_bytes;
         let over: Vec<(Sym, Day)> =
             self.days.iter().filter(|(_, _, end)| now >= *end).map(|(zone, day, _)| (*zone, *day)).collect();
         let goes = move |group: &Group, waiting: &Waiting| {
             (enough && waiting.visits >= rule.visits) || over.contains(&(group.zone, group.day))
         };
-        let left: usize =
-            self.groups.iter().filter(|(group, waiting)| !goes(group, waiting)).map(|(_, waiting)| waiting.rows).sum();
-        if wanted == Wanted::All || left > rule.most_rows { Leaving::All } else { Leaving::These(goes) }
+        let left = self.groups.iter().filter(|(group, waiting)| !goes(group, waiting));
+        let (rows, bytes) = left.fold((0, 0), |(rows, bytes), (_, left)| (rows + left.rows, bytes + left.bytes));
+        let too_many = rows > rule.most_rows || bytes > rule.most_bytes;
+        if wanted == Wanted::All || too_many { Leaving::All } else { Leaving::These(goes) }
     }
 
     fn note_day(&mut self, zone: Sym, day: Day) {

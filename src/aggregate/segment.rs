@@ -22,8 +22,14 @@ pub struct Segment {
     mail: Map<MailKey, (u32, u32)>,
     /// Rows of totals the sealed segment has at the most, the platform's included.
     rows: usize,
+    bytes: usize,
     held: Held,
 }
+
+/// Bytes of a row without its texts, as the store holds it while it takes it; of `hourly` with the platform's.
+const DAILY_BYTES: usize = 80;
+const HOURLY_BYTES: usize = 128;
+const OTHER_BYTES: usize = 48;
 
 impl Default for Segment {
     fn default() -> Segment {
@@ -37,6 +43,7 @@ impl Default for Segment {
             faults: Map::default(),
             mail: Map::default(),
             rows: 0,
+            bytes: 0,
             held: Held::default(),
         }
     }
@@ -46,6 +53,16 @@ impl Segment {
     /// Rows of totals.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Bytes of the rows of totals as the store holds them while it takes them: each row with its texts.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The same of rows with an attribute.
+    pub fn attribute_bytes(&self) -> usize {
+        self.held.bytes()
     }
 
     /// Rows with an attribute, those that were carried into it included.
@@ -85,32 +102,44 @@ impl Segment {
         }
         self.strings.extend(delta.sums.strings.iter().cloned());
         self.held.add(delta.attribute_base, &delta.sums.attributes);
+        let (strings, rows, bytes) = (&self.strings, &mut self.rows, &mut self.bytes);
+        let length = |sym: Sym| strings.get(sym.0 as usize).map_or(0, |text| text.len());
         for (key, counts) in &delta.sums.daily {
-            let rows = &mut self.rows;
             *self.daily.entry(*key).or_insert_with(|| {
-                *rows += if key.subject == Subject::Site { 2 } else { 1 };
+                let with_platform = if key.subject == Subject::Site { 2 } else { 1 };
+                *rows += with_platform;
+                *bytes += with_platform * DAILY_BYTES + length(key.item);
                 Counts::none()
             }) += *counts;
         }
         for (key, counts) in &delta.sums.hourly {
-            let rows = &mut self.rows;
             *self.hourly.entry(*key).or_insert_with(|| {
                 *rows += 2;
+                *bytes += HOURLY_BYTES;
                 Counts::none()
             }) += *counts;
         }
+        let mut other_row = |texts: [Sym; 2]| {
+            *rows += 1;
+            *bytes += OTHER_BYTES + texts.into_iter().map(length).sum::<usize>();
+        };
         for (key, (hits, minor)) in &delta.sums.money {
-            let sum = self.money.entry(*key).or_default();
+            let sum = self.money.entry(*key).or_insert_with(|| {
+                other_row([key.event, Sym::EMPTY]);
+                (0, 0)
+            });
             *sum = (sum.0.saturating_add(*hits), sum.1.saturating_add(*minor));
         }
-        add(&mut self.drops, &delta.sums.drops);
-        self.rows -= self.vitals.len() + self.faults.len() + self.mail.len();
-        add(&mut self.vitals, &delta.sums.vitals);
-        add(&mut self.faults, &delta.sums.faults);
+        add(&mut self.drops, &delta.sums.drops, |_| {});
+        add(&mut self.vitals, &delta.sums.vitals, |key| other_row([key.path, key.device]));
+        add(&mut self.faults, &delta.sums.faults, |key| other_row([key.path, key.fault]));
         for (key, counts) in &delta.sums.mail {
-            plus_both(self.mail.entry(*key).or_default(), *counts);
+            let sum = self.mail.entry(*key).or_insert_with(|| {
+                other_row([key.template, key.link]);
+                (0, 0)
+            });
+            plus_both(sum, *counts);
         }
-        self.rows += self.vitals.len() + self.faults.len() + self.mail.len();
     }
 
     /// The sorted sums: strings once and in order, the platform's rows added; without the attributes of sites and days that stand in
@@ -157,9 +186,13 @@ impl Segment {
     }
 }
 
-fn add<K: Copy + Eq + std::hash::Hash>(sums: &mut Map<K, u32>, rows: &[(K, u32)]) {
+fn add<K: Copy + Eq + std::hash::Hash>(sums: &mut Map<K, u32>, rows: &[(K, u32)], mut is_new: impl FnMut(&K)) {
     for (key, hits) in rows {
-        plus(sums.entry(*key).or_default(), *hits);
+        let sum = sums.entry(*key).or_insert_with(|| {
+            is_new(key);
+            0
+        });
+        plus(sum, *hits);
     }
 }
 

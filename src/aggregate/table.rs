@@ -15,7 +15,8 @@ use crate::pseudonym::{ClosedVisit, Event, Held, MailEvent, Opening, Seen, Touch
 const GRACE_MILLIS: Millis = 5_000;
 
 /// Visits closed in one batch: bounds what midnight costs the hit that comes right after it.
-const CLOSED_AT_ONCE: usize = 5_000;
+/// How a visit ended may need a path of 512 bytes in the journal: all of them together stay below what is reserved for them.
+const CLOSED_AT_ONCE: usize = 1_500;
 
 /// The caps of what is held in memory.
 #[derive(Clone, Debug)]
@@ -28,6 +29,7 @@ pub struct Caps {
     pub items_per_site: usize,
     pub values_per_site: usize,
     pub texts: usize,
+    pub text_bytes: usize,
     pub hit_ids: usize,
     pub mail_links: usize,
 }
@@ -44,6 +46,7 @@ impl Caps {
             items_per_site: limits.items_per_site,
             values_per_site: limits.values_per_site,
             texts: limits.texts,
+            text_bytes: usize::try_from(limits.text_bytes).unwrap_or(usize::MAX),
             hit_ids: limits.hit_ids,
             mail_links: config.mail.links_per_template as usize,
         }
@@ -208,7 +211,10 @@ impl Table {
     /// Closes every open visit, for a stop. `true` when there is more to close.
     pub fn close_all(&mut self) -> bool {
         let numbers = self.books.numbers();
-        numbers.into_iter().fold(false, |more, number| self.close_some(number, CLOSED_AT_ONCE) | more)
+        numbers.into_iter().fold(false, |more, number| {
+            let left = CLOSED_AT_ONCE.saturating_sub(self.batch.rows() / 3).max(1);
+            self.close_some(number, left) | more
+        })
     }
 
     /// Rows waiting in the open batch.

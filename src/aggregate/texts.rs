@@ -53,6 +53,9 @@ pub(super) enum Part {
     Attributes = 1,
 }
 
+/// What a text takes beside its bytes: its entry, its place in the index, the allocator's share.
+const TEXT_BYTES: usize = 64;
+
 struct Text {
     scope: Scope,
     text: Box<str>,
@@ -67,17 +70,22 @@ pub(super) struct Texts {
     /// Seeded per process: paths are chosen by strangers.
     state: RandomState,
     max: usize,
+    /// Of all texts together, with what each takes beside its bytes.
+    max_bytes: usize,
+    bytes: usize,
     pub(super) over: u64,
 }
 
 impl Texts {
-    pub(super) fn new(max: usize) -> Texts {
+    pub(super) fn new(max: usize, max_bytes: usize) -> Texts {
         Texts {
             index: HashTable::new(),
             texts: Vec::new(),
             per_scope: HashMap::with_hasher(RandomState::default()),
             state: RandomState::default(),
             max,
+            max_bytes,
+            bytes: 0,
             over: 0,
         }
     }
@@ -88,13 +96,16 @@ impl Texts {
             return id;
         }
         let in_scope = self.per_scope.entry(scope).or_default();
-        if text != OTHER && (*in_scope as usize >= cap || self.texts.len() >= self.max) {
+        let bytes = text.len() + TEXT_BYTES;
+        let is_full = self.texts.len() >= self.max || self.bytes + bytes > self.max_bytes;
+        if text != OTHER && (*in_scope as usize >= cap || is_full) {
             self.over += 1;
             return self.intern(scope, OTHER, cap);
         }
         if text != OTHER {
             *in_scope += 1;
         }
+        self.bytes += bytes;
         let id = u32::try_from(self.texts.len()).expect("the cap on texts is far below 2^32");
         self.texts.push(Text { scope, text: text.into(), known: [(0, 0); 2] });
         let (texts, state) = (&self.texts, &self.state);
@@ -141,7 +152,7 @@ mod tests {
 
     #[test]
     fn beyond_the_cap_of_a_scope_everything_new_is_other() {
-        let mut texts = Texts::new(1000);
+        let mut texts = Texts::new(1000, 1 << 20);
         let scope = Scope::item(0, Subject::Page);
         let ids: Vec<u32> = (0..10).map(|n| texts.intern(scope, &format!("/{n}"), 3)).collect();
         assert_eq!(ids[..3], [0, 1, 2]);
@@ -153,8 +164,20 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_long_texts_is_held_at_the_bytes_of_the_day() {
+        let mut texts = Texts::new(1_000_000, 1 << 20);
+        let long = "x".repeat(500);
+        for n in 0..10_000 {
+            texts.intern(Scope::item(n, Subject::Page), &format!("/{n}{long}"), 50);
+        }
+        let kept = texts.texts.iter().filter(|text| &*text.text != OTHER).count();
+        assert!((1_700..=1_900).contains(&kept), "{kept} texts of some 570 bytes in a MiB");
+        assert_eq!(texts.over as usize, 10_000 - kept);
+    }
+
+    #[test]
     fn a_flood_of_texts_over_many_sites_is_held_at_the_cap_of_the_day() {
-        let mut texts = Texts::new(100);
+        let mut texts = Texts::new(100, 1 << 20);
         for site in 0..1000 {
             for n in 0..10 {
                 texts.intern(Scope::item(site, Subject::Page), &format!("/{n}"), 50);

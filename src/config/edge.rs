@@ -116,6 +116,9 @@ pub struct Limits {
     /// Distinct texts of all sites of the day together.
     #[garde(range(min = 1000))]
     pub texts: usize,
+    /// Their bytes, with some 64 that each takes beside its own.
+    #[garde(range(min = 1_048_576))]
+    pub text_bytes: u64,
     /// Hit ids remembered for each minute.
     #[garde(range(min = 1000))]
     pub hit_ids: usize,

@@ -16,6 +16,9 @@ pub struct Journal {
     /// A segment is sealed at this many rows: one insert must be one block.
     #[garde(range(min = 1000, max = 1_000_000))]
     pub segment_rows: usize,
+    /// And at this many bytes of rows, each counted with its texts: what the store needs to take it.
+    #[garde(range(min = 1_048_576, max = 1_073_741_824))]
+    pub segment_bytes: usize,
     /// Attributes of sites with enough visits go to the store at most this often, and those of a day that is over at once.
     #[garde(range(max = 3600))]
     pub attribute_secs: u64,

@@ -20,7 +20,7 @@ use crate::aggregate::{
 use crate::event::Counter::Hits;
 use crate::event::{Counts, Day, Dimension, Millis, SiteId, Subject};
 
-const RULE: Release = Release { visits: 5, most_rows: 20_000 };
+const RULE: Release = Release { visits: 5, most_rows: 20_000, most_bytes: 1 << 24 };
 const TODAY: u16 = 20_000;
 const NOON: Millis = TODAY as Millis * 86_400_000 + 43_200_000;
 const MIDNIGHT: Millis = NOON + 43_200_000 + 5_000;

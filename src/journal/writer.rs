@@ -115,6 +115,7 @@ pub struct Writer {
     drops: [u64; Refusal::ALL.len()],
     segment_age: Duration,
     segment_rows: usize,
+    segment_bytes: usize,
     attribute_age: Duration,
     release: Release,
     max_bytes: u64,
@@ -141,6 +142,7 @@ impl Writer {
             visits: config.report.k,
             // So that a segment that begins with them has room for more.
             most_rows: MOST_CARRIED.min(config.journal.segment_rows / 4),
+            most_bytes: config.journal.segment_bytes / 4,
         };
         let mut recovery = Recovery::start(&folder, &keys, release, parts.clock.now())?;
         let id = SegmentId { collector: folder.collector(), epoch, number: recovery.next().max(1) };
@@ -174,6 +176,7 @@ impl Writer {
             drops: [0; Refusal::ALL.len()],
             segment_age: Duration::from_secs(config.journal.segment_secs),
             segment_rows: config.journal.segment_rows,
+            segment_bytes: config.journal.segment_bytes,
             attribute_age: Duration::from_secs(config.journal.attribute_secs),
             release,
             max_bytes: config.journal.max_bytes,
@@ -325,10 +328,12 @@ impl Writer {
         aged || self.is_full() || self.releasable || self.open.segment.has_closed_days(now)
     }
 
-    /// One insert of a table must be one block.
+    /// One insert of a table must be one block, and the store must have the memory for it.
     fn is_full(&self) -> bool {
         let segment = &self.open.segment;
-        segment.rows() >= self.segment_rows || segment.attribute_rows() >= self.segment_rows
+        let rows = segment.rows().max(segment.attribute_rows());
+        let bytes = segment.bytes().max(segment.attribute_bytes());
+        rows >= self.segment_rows || bytes >= self.segment_bytes
     }
 
     /// What of the attributes a rotation may release: to write fewer rows, those of days that are over only, for some minutes.
@@ -402,6 +407,10 @@ impl Writer {
     /// Open visits are closed, the last segment sealed.
     fn stop(mut self, now: Millis) -> Result<(), JournalError> {
         loop {
+            // What visits leave can be more than one segment, as at any other moment.
+            if self.is_full() {
+                self.rotate(self.wanted(), now)?;
+            }
             if !self.room(BYTES_OF_CLOSING) {
                 tracing::error!("no room to write how open visits ended; their bounces, seconds and exits are lost");
                 break;

@@ -33,6 +33,7 @@ mod promises;
 mod reference;
 mod registry;
 mod reports;
+mod segments;
 mod signals;
 mod steady;
 mod support;

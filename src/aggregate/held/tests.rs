@@ -1,6 +1,6 @@
 use super::*;
 
-const RULE: Release = Release { visits: 5, most_rows: 20_000 };
+const RULE: Release = Release { visits: 5, most_rows: 20_000, most_bytes: 1 << 24 };
 const DAY_MILLIS: Millis = 86_400_000;
 
 /// Visits of a site on a day of UTC: a row of its sources, one of its countries and one of a page.
