@@ -125,12 +125,13 @@ fn the_visitors_page_says_exactly_which_counters_the_next_visit_raises_and_store
         ("The whole site: Operating system", "Linux"),
         ("The whole site: Language", "en"),
         ("The whole site: Where you came from", "(direct)"),
+        ("The whole site: Channel", "direct"),
         ("This page: Where you came from", "(direct)"),
     ] {
         assert!(values.contains(&expected), "{expected:?} in {values:?}");
     }
-    // The total and seven attributes of the site, the total and two attributes of the page. A visit without a campaign has the campaign (none).
-    assert_eq!(said.len(), 11, "{said:?}");
+    // The total and eight attributes of the site, the total and two attributes of the page. A visit without a campaign has the campaign (none).
+    assert_eq!(said.len(), 12, "{said:?}");
     assert!(html.contains("ff_consent, kept for 365 day(s)") && html.contains("Withdraw consent"));
     assert!(!html.contains(id_of(&kept)), "the id is not shown");
 
