@@ -121,9 +121,9 @@ fn a_killed_collector_finds_its_key_and_loses_no_attribute_and_without_it_only_a
     server.kill();
     fs::remove_file(key_file(&server)).unwrap();
     server.restart();
-    // Seven rows of the site and two of the page from each, and some of them are the same.
+    // Eight rows of the site and two of the page from each, and some of them are the same.
     let lost = server.metric("footfall_attribute_rows_lost_total");
-    assert!((9..=27).contains(&lost), "{lost}");
+    assert!((10..=30).contains(&lost), "{lost}");
     assert!(server.log().contains("attribute rows of segments that were not sealed are lost"), "{}", server.log());
     server.flush();
     let next_day = "from=2026-03-11&to=2026-03-11";
