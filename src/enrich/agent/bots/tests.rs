@@ -24,8 +24,10 @@ fn nearly_all_robots_are_found_and_no_person_is_called_one() {
     let missed: Vec<&str> = robots().filter(|agent| !bots().caught(agent)).collect();
     let called: Vec<&str> = people().filter(|agent| bots().caught(agent)).collect();
     let found = percent(all_robots - missed.len(), all_robots);
-    println!("robots_found_percent={found:.2} of {all_robots}");
-    println!("people_called_robots_percent={:.2} of {all_people}", percent(called.len(), all_people));
+    let wrong = percent(called.len(), all_people);
+    // Written to the stream itself: the test harness keeps what `println!` prints of a test that passes.
+    let rates = format!("\nrobots_found_percent={found:.2}\npeople_called_robots_percent={wrong:.2}\n");
+    std::io::Write::write_all(&mut std::io::stdout(), rates.as_bytes()).unwrap();
 
     assert!(found >= 98.0, "{found}: {missed:#?}");
     assert!(called.is_empty(), "{called:#?}");
