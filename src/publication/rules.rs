@@ -142,8 +142,8 @@ impl Rules<'_> {
 
         let mut released = Vec::new();
         for list in lists(&cells) {
-            for key in self.publishable(site, &cells, &list) {
-                released.push(self.release(site, &mut cells, key));
+            for (key, remainder) in self.publishable(site, &cells, &list) {
+                released.push(self.release(&mut cells, key, remainder));
             }
         }
 
@@ -221,19 +221,21 @@ impl Rules<'_> {
         entry.pending.visitors >= self.policy.k && entry.pending.networks >= self.policy.k
     }
 
-    /// The cells of one list that are published now. `list` holds all cells of it.
-    fn publishable<'l>(&self, site: SiteId, cells: &Cells, list: &'l [CellKey]) -> Vec<&'l CellKey> {
-        let (mut go, stay): (Vec<&CellKey>, Vec<&CellKey>) = list.iter().partition(|key| self.may_go(site, cells, key));
-        go.sort_by_key(|key| (cells[*key].pending.visitors, *key));
+    /// The cells of one list that are published now, and what of each stays pending. `list` holds all cells of it.
+    fn publishable<'l>(&self, site: SiteId, cells: &Cells, list: &'l [CellKey]) -> Vec<(&'l CellKey, Lot)> {
+        let (go, stay): (Vec<&CellKey>, Vec<&CellKey>) = list.iter().partition(|key| self.may_go(site, cells, key));
+        let mut go: Vec<(&CellKey, Lot)> =
+            go.into_iter().map(|key| (key, self.remainder(site, &cells[key].pending))).collect();
+        go.sort_by_key(|(key, _)| (cells[*key].pending.visitors, *key));
         let staying = stay.iter().map(|key| cells[*key].pending.visitors).sum::<u64>();
-        let remainders = go.iter().map(|key| self.remainder(site, &cells[*key].pending).visitors).sum::<u64>();
+        let remainders = go.iter().map(|(_, remainder)| remainder.visitors).sum::<u64>();
         let mut left = staying + remainders;
 
         // What stays must be nobody or at least k, or the total less what is shown would be about fewer than k.
         let mut held = 0;
         while (1..self.policy.k).contains(&left) && held < go.len() {
-            let pending = &cells[go[held]].pending;
-            left += pending.visitors - self.remainder(site, pending).visitors;
+            let (key, remainder) = &go[held];
+            left += cells[*key].pending.visitors - remainder.visitors;
             held += 1;
         }
         go.split_off(held)
@@ -281,10 +283,9 @@ impl Rules<'_> {
         Lot { visitors, visits: u64::try_from(visits).expect("a part of a u64"), networks }
     }
 
-    fn release(&self, site: SiteId, cells: &mut Cells, key: &CellKey) -> Released {
+    fn release(&self, cells: &mut Cells, key: &CellKey, remainder: Lot) -> Released {
         let counted_of_site = counted_of_site(cells, key);
         let entry = cells.get_mut(key).expect("the list was made of these cells");
-        let remainder = self.remainder(site, &entry.pending);
         let lot = std::mem::replace(&mut entry.pending, remainder);
 
         entry.since = self.week();
