@@ -6,7 +6,7 @@ use super::answer::{Answer, AsOf, Breakdown, Cell, Compared, Figures, FilterShow
 use super::fold::fold;
 use super::question::{Filter, Question};
 use super::range::Interval;
-use super::series::{Clicks, local, series, sum};
+use super::series::{ByDay, Clicks, local, series, sum};
 use super::so_far::{Comparable, Days, Hours, SoFar, WholeDays};
 use crate::event::{Counter, Day, Dimension, Subject};
 use crate::store::{OfValue, Published, Read, Store, StoreError, Totals, Valued};
@@ -108,16 +108,28 @@ async fn of_item(
     subject: Subject,
     item: &str,
 ) -> Result<(Figures, Interval, Vec<Row>), StoreError> {
-    let range = (question.from, question.to);
+    let (totals, days, clicks) = counted(read, question, subject, item, (question.from, question.to)).await?;
+    let (interval, rows) = series(read, question, subject, &days, clicks.as_ref()).await?;
+    Ok((totals, interval, rows))
+}
+
+/// The totals of an item on some days, and what they are made of: its counts by day, and the clicks on all links where they were asked for.
+async fn counted(
+    read: &Read<'_>,
+    question: &Question,
+    subject: Subject,
+    item: &str,
+    range: Days,
+) -> Result<(Figures, ByDay, Option<Clicks>), StoreError> {
     let clicks = async {
         let asked = question.with_clicks && subject == Subject::Site;
         if asked { read.clicks(range).await.map(Some) } else { Ok(None) }
     };
     let (days, clicks): (_, Option<Clicks>) = tokio::try_join!(read.days(subject, item, range), clicks)?;
+
     let all = clicks.as_ref().map(|clicks| clicks.iter().map(|(_, n)| n).sum());
-    let totals = Figures { clicks: all, ..Figures::of(subject, sum(&days)) };
-    let (interval, rows) = series(read, question, subject, &days, clicks.as_ref()).await?;
-    Ok((totals, interval, rows))
+    let totals = Figures { clicks: all, ..Figures::of(subject, sum(days.iter().map(|(_, totals)| totals))) };
+    Ok((totals, days, clicks))
 }
 
 /// A source, country or campaign: what of it and of the items its visitors touched is published.
@@ -176,7 +188,7 @@ async fn so_far(read: &Read<'_>, question: &Question, published: Published) -> R
 
     let until = |(now, before): (Totals, Totals)| {
         let whole = days.as_ref().map(|days| (days.now.sums, days.before.sums)).unwrap_or_default();
-        (Figures::of(Subject::Site, plus(whole.0, now)), Figures::of(Subject::Site, plus(whole.1, before)))
+        (Figures::of(Subject::Site, sum([&whole.0, &now])), Figures::of(Subject::Site, sum([&whole.1, &before])))
     };
     let (now, before) = of_hours.map(until).unzip();
     let until = hours.map(|(now, _)| local(now.until, question));
@@ -190,13 +202,7 @@ async fn of_days(read: &Read<'_>, question: &Question, range: Days) -> Result<Fi
         Some(Filter::Item(subject, item)) => (*subject, item.as_str()),
         Some(Filter::Value(dim, value)) => return Ok(value_totals(&read.of_value(*dim, value, range, 1).await?)),
     };
-    let clicks = async {
-        let asked = question.with_clicks && subject == Subject::Site;
-        if asked { read.clicks(range).await.map(Some) } else { Ok(None) }
-    };
-    let (days, clicks) = tokio::try_join!(read.days(subject, item, range), clicks)?;
-    let clicks = clicks.map(|clicks| clicks.iter().map(|(_, n)| n).sum());
-    Ok(Figures { clicks, ..Figures::of(subject, sum(&days)) })
+    counted(read, question, subject, item, range).await.map(|(totals, ..)| totals)
 }
 
 async fn of_hours(read: &Read<'_>, hours: Hours) -> Result<Totals, StoreError> {
@@ -204,12 +210,7 @@ async fn of_hours(read: &Read<'_>, hours: Hours) -> Result<Totals, StoreError> {
         return Ok(Totals::default());
     }
     let of = read.hours((hours.from, hours.until - 1)).await?;
-    Ok(of.into_iter().fold(Totals::default(), |sum, (_, of)| plus(sum, of)))
-}
-
-fn plus(mut sum: Totals, more: Totals) -> Totals {
-    sum.iter_mut().zip(more).for_each(|(sum, n)| *sum += n);
-    sum
+    Ok(sum(of.iter().map(|(_, totals)| totals)))
 }
 
 fn next(day: Day) -> Day {

@@ -11,16 +11,19 @@ use super::range::Interval;
 use crate::event::{Counter, Day, Subject};
 use crate::store::{Read, StoreError, Totals};
 
-pub(super) type Days = Vec<(Day, Totals)>;
+/// The counts of an item, by day.
+pub(super) type ByDay = Vec<(Day, Totals)>;
 /// Clicks on all links, by day.
 pub(super) type Clicks = Vec<(Day, u64)>;
 
-pub(super) fn sum(days: &Days) -> Totals {
-    let mut sums = [0; Counter::ALL.len()];
-    for (_, day) in days {
-        sums.iter_mut().zip(day).for_each(|(sum, n)| *sum += n);
-    }
-    sums
+pub(super) fn sum<'t>(all: impl IntoIterator<Item = &'t Totals>) -> Totals {
+    let mut sum = Totals::default();
+    all.into_iter().for_each(|totals| add(&mut sum, totals));
+    sum
+}
+
+fn add(sum: &mut Totals, totals: &Totals) {
+    sum.iter_mut().zip(totals).for_each(|(sum, n)| *sum += n);
 }
 
 /// A site's hours, or days, weeks or months of any subject.
@@ -28,7 +31,7 @@ pub(super) async fn series(
     read: &Read<'_>,
     question: &Question,
     subject: Subject,
-    days: &Days,
+    days: &ByDay,
     clicks: Option<&Clicks>,
 ) -> Result<(Interval, Vec<Row>), StoreError> {
     match question.step() {
@@ -40,7 +43,7 @@ pub(super) async fn series(
     }
 }
 
-fn steps(question: &Question, subject: Subject, interval: Interval, days: &Days, clicks: Option<&Clicks>) -> Vec<Row> {
+fn steps(question: &Question, subject: Subject, interval: Interval, days: &ByDay, clicks: Option<&Clicks>) -> Vec<Row> {
     let step_of = |day: Day| interval.step_of(day.date(), question.week);
     let all = (question.from.number()..=question.to.number()).map(|n| step_of(Day::from_number(n)));
     let none = Figures { clicks: clicks.map(|_| 0), ..Figures::of(subject, [0; Counter::ALL.len()]) };
@@ -48,7 +51,7 @@ fn steps(question: &Question, subject: Subject, interval: Interval, days: &Days,
 
     for (day, totals) in days {
         if let Some(figures) = steps.get_mut(&step_of(*day)) {
-            figures.sums.iter_mut().zip(totals).for_each(|(sum, n)| *sum += n);
+            add(&mut figures.sums, totals);
         }
     }
     for (day, n) in clicks.into_iter().flatten() {
