@@ -82,9 +82,12 @@ impl Hosts {
 
     /// Whether the page is one of the site, on any of its hosts; `www.` before a host is that host.
     pub fn is_page_of(&self, site: SiteId, host: &str, path: &str) -> bool {
-        let bare = host.strip_prefix("www.").unwrap_or(host);
         let is_there = |host: &str| self.resolve(host, path).is_some_and(|found| found.id == site);
-        is_there(host) || is_there(bare) || is_there(&format!("www.{bare}"))
+        is_there(host)
+            || match host.strip_prefix("www.") {
+                Some(bare) => is_there(bare),
+                None => is_there(&format!("www.{host}")),
+            }
     }
 
     /// The site of a page, by its host (lower case, no port or root dot) and its path as it came, in its one spelling: a cleaned path

@@ -6,24 +6,8 @@ use super::address::{self, UrlError};
 use super::path;
 use super::sources::{Listed, list};
 
-/// Keys that ad networks add to the address an ad leads to. `fbclid`, `igsh` and `srsltid` are not among them: they mark every link.
-const AD_CLICK_IDS: [&str; 15] = [
-    "gclid",
-    "gbraid",
-    "wbraid",
-    "dclid",
-    "gclsrc",
-    "gad_source",
-    "msclkid",
-    "ttclid",
-    "twclid",
-    "li_fat_id",
-    "rdt_cid",
-    "yclid",
-    "epik",
-    "sccid",
-    "qclid",
-];
+/// What Google's ads add beside a click id: it says that there was one, and of which product.
+const BESIDE_A_CLICK_ID: &str = "gclsrc";
 
 /// Deliberately without `Debug`: neither the path nor the query's values are cleaned yet.
 pub struct Page<'a> {
@@ -60,9 +44,9 @@ impl<'a> Page<'a> {
         address::query_key(self.query.as_deref()?, &["utm_source", "ref", "source"])
     }
 
-    /// The network whose ad was clicked: the name of the key it adds to an address says which, its value is not looked at.
-    pub(super) fn clicked_ad(&self) -> Option<Listed> {
-        address::pairs(self.query.as_deref()?).find_map(|(name, _)| list().click_id(name))
+    /// The network that marked the address: the name of the key it adds says which, its value is not looked at.
+    pub(super) fn marked_by(&self) -> Option<Listed> {
+        address::pairs(self.query.as_deref()?).find_map(|(name, _)| list().click_id(name)).map(|id| id.listed)
     }
 
     /// How the link was spread, as its author says; still encoded.
@@ -72,7 +56,9 @@ impl<'a> Page<'a> {
 
     /// Whether an ad network marked the address when its ad was clicked.
     pub(super) fn is_of_an_ad(&self) -> bool {
-        self.query.as_deref().is_some_and(|query| address::query_key(query, &AD_CLICK_IDS).is_some())
+        let is_of_ad = |name: &str| list().click_id(name).is_some_and(|id| id.is_of_ad);
+        let mut pairs = self.query.as_deref().map(address::pairs).into_iter().flatten();
+        pairs.any(|(name, _)| is_of_ad(name) || address::is_key(name, BESIDE_A_CLICK_ID))
     }
 
     /// Still encoded.

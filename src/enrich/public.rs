@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use hashbrown::HashMap;
 use serde::Deserialize;
 
-use super::address::{is_key, pairs};
+use super::address::query_key;
 use super::path::{clean, spell};
 
 /// A longer piece is no id.
@@ -51,7 +51,7 @@ pub fn thing(host: &str, path: &str, query: Option<&str>) -> Option<String> {
     }
     let mut mark = '?';
     for key in &pattern.keys {
-        let value = pairs(query.unwrap_or("")).find_map(|(name, value)| is_key(name, key).then_some(value));
+        let value = query_key(query.unwrap_or(""), &[key]);
         if let Some(value) = value.filter(|value| is_id(value)) {
             kept.push(mark);
             kept.push_str(key);

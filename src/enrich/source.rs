@@ -40,7 +40,7 @@ impl Source {
         }
         match (referred(page.host(), referrer), app) {
             (Source::Listed(listed), _) | (_, Some(listed)) => Source::Listed(listed),
-            (Source::Direct, None) => page.clicked_ad().map_or(Source::Direct, Source::Listed),
+            (Source::Direct, None) => page.marked_by().map_or(Source::Direct, Source::Listed),
             (source, None) => source,
         }
     }

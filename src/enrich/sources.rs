@@ -48,6 +48,9 @@ struct Entry {
     /// Names of the keys that its ads add to the address they lead to, in small letters.
     #[serde(default)]
     click_ids: Vec<String>,
+    /// The same of keys that it adds to every link, paid for or not.
+    #[serde(default)]
+    link_ids: Vec<String>,
     /// Android packages, as in `android-app://…` referrers.
     #[serde(default)]
     apps: Vec<String>,
@@ -68,9 +71,17 @@ pub struct Sources {
     hosts: HashMap<Box<str>, Listed>,
     tags: HashMap<Box<str>, Listed>,
     apps: HashMap<Box<str>, Listed>,
-    click_ids: Vec<(Box<str>, Listed)>,
+    click_ids: Vec<ClickId>,
     tokens: AhoCorasick,
     token_of: Vec<Listed>,
+}
+
+/// A key that a network adds to addresses.
+pub struct ClickId {
+    key: Box<str>,
+    pub listed: Listed,
+    /// Only addresses that an ad leads to have it.
+    pub is_of_ad: bool,
 }
 
 impl Listed {
@@ -106,8 +117,8 @@ impl Sources {
     }
 
     /// By the name of a query's key, still encoded.
-    pub fn click_id(&self, name: &str) -> Option<Listed> {
-        self.click_ids.iter().find_map(|(known, listed)| is_key(name, known).then_some(*listed))
+    pub fn click_id(&self, name: &str) -> Option<&ClickId> {
+        self.click_ids.iter().find(|id| is_key(name, &id.key))
     }
 
     pub fn app(&self, package: &str) -> Option<Listed> {
@@ -150,7 +161,10 @@ fn build(file: File) -> Sources {
         entry.hosts.into_iter().for_each(|host| put(|s| &mut s.hosts, host));
         entry.tags.into_iter().chain([entry.name.to_lowercase()]).for_each(|tag| put(|s| &mut s.tags, tag));
         entry.apps.into_iter().for_each(|app| put(|s| &mut s.apps, app));
-        sources.click_ids.extend(entry.click_ids.into_iter().map(|key| (key.into(), listed)));
+        let ids = |keys: Vec<String>, is_of_ad| {
+            keys.into_iter().map(move |key| ClickId { key: key.into(), listed, is_of_ad })
+        };
+        sources.click_ids.extend(ids(entry.click_ids, true).chain(ids(entry.link_ids, false)));
         sources.token_of.extend(entry.tokens.iter().map(|_| listed));
         tokens.extend(entry.tokens);
         sources.entries.push((entry.name.into(), entry.group));

@@ -120,24 +120,27 @@ pub fn percent_decode(text: &str, plus_is_space: bool) -> Vec<u8> {
 
 /// The value of a query's key: decoded, trimmed, lower case. `None` if nothing is left of it.
 pub fn query_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
-    let value = decoded(raw)?;
-    Some(if looks_secret(&value) {
-        Cow::Borrowed(ID)
-    } else if value.chars().count() > most_chars || value.contains(is_foreign) || is_mark(&value) {
-        Cow::Borrowed(OTHER)
-    } else {
-        value
-    })
+    value_without(raw, most_chars, looks_secret, |value| value.contains(is_foreign))
 }
 
 /// The same for a campaign. Ad systems name theirs by long numbers, which are the same for everybody who clicks, and people put `&` and
 /// `<` into names; what looks like a mailbox, a phone number or a random token is marked all the same.
 pub fn campaign_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
-    let value = decoded(raw)?;
     let foreign = |c: char| is_foreign(c) && !matches!(c, '&' | '<' | '>' | '"');
-    Some(if names_somebody(&value) {
+    value_without(raw, most_chars, names_somebody, |value| value.contains(foreign) || holds_markup(value))
+}
+
+/// A value that is nobody's and that somebody can have chosen; else the mark of why it is not kept.
+fn value_without(
+    raw: &str,
+    most_chars: usize,
+    is_personal: impl Fn(&str) -> bool,
+    is_no_name: impl Fn(&str) -> bool,
+) -> Option<Cow<'_, str>> {
+    let value = decoded(raw)?;
+    Some(if is_personal(&value) {
         Cow::Borrowed(ID)
-    } else if value.chars().count() > most_chars || value.contains(foreign) || holds_markup(&value) || is_mark(&value) {
+    } else if value.chars().count() > most_chars || is_no_name(&value) || is_mark(&value) {
         Cow::Borrowed(OTHER)
     } else {
         value
