@@ -25,6 +25,11 @@ impl fmt::Display for ConfigError {
     }
 }
 
+/// The line, from 1, of the byte at `at`.
+pub fn line_of(text: &str, at: usize) -> usize {
+    text.get(..at).map_or(1, |before| before.matches('\n').count() + 1)
+}
+
 /// All that is wrong, at once. Never empty.
 #[derive(Debug)]
 pub struct ConfigErrors(pub Vec<ConfigError>);

@@ -3,7 +3,7 @@
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use super::error::{ConfigError, Places};
+use super::error::{ConfigError, Places, line_of};
 
 /// A file that is TOML, with the line of every key in it.
 pub(super) struct Read {
@@ -14,7 +14,7 @@ pub(super) struct Read {
 impl Read {
     /// All errors of syntax at once; they quote nothing, because the line may hold a secret.
     pub(super) fn parse(name: &str, text: &str) -> Result<Read, Vec<ConfigError>> {
-        let line = |at: usize| text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+        let line = |at: usize| line_of(text, at);
         let said = |error: &toml::de::Error| ConfigError {
             place: format!("{name}:{}", error.span().map_or(1, |span| line(span.start))),
             key: String::new(),

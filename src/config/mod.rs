@@ -40,7 +40,7 @@ pub use consent::{
 pub use directory::Directory;
 pub use edge::{Limits, Proxy, Server};
 pub use environment::is_variable;
-pub use error::{ConfigError, ConfigErrors, Places};
+pub use error::{ConfigError, ConfigErrors, Places, line_of};
 pub use hosts::{Hosts, Site};
 pub use load::{DEFAULTS, PRESETS, Reading, Sources, load, read};
 pub use mail::{Mail, MailMode, is_mail_name};

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::config::line_of;
+
 const BUILT_IN: [(&str, &str); 5] = [
     ("en.toml", include_str!("../../config/texts/en.toml")),
     ("de.toml", include_str!("../../config/texts/de.toml")),
@@ -101,8 +103,7 @@ impl Texts {
 
 /// In one line.
 fn said(error: &toml::de::Error, text: &str) -> String {
-    let line =
-        error.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
+    let line = error.span().map_or(1, |span| line_of(text, span.start));
     format!("line {line}: {}", error.message())
 }
 

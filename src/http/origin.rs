@@ -58,7 +58,9 @@ impl Origins {
 
 /// Host and port of both; a host may end in the dot of the root.
 fn is_same(one: &str, other: &str) -> bool {
-    let port = |authority: &str| authority[without_port(authority).len()..].to_owned();
+    fn port(authority: &str) -> &str {
+        &authority[without_port(authority).len()..]
+    }
     host_name(one).eq_ignore_ascii_case(host_name(other)) && port(one) == port(other)
 }
 

@@ -4,6 +4,7 @@ use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::coding::Fixed;
+use super::consent::BANNER;
 use super::pages::JS;
 
 /// Built from tracker/src.
@@ -12,7 +13,7 @@ static SCRIPTS: [(&str, Fixed); 4] = [
     ("vitals.js", Fixed::new(include_bytes!("../../tracker/dist/vitals.js"))),
     ("faults.js", Fixed::new(include_bytes!("../../tracker/dist/faults.js"))),
     // The banner's script; what it shows is asked for apart.
-    ("consent.js", Fixed::new(include_bytes!("../../tracker/dist/consent.js"))),
+    ("consent.js", Fixed::new(BANNER.as_bytes())),
 ];
 
 pub(super) fn routes(prefix: &str, config: &mut web::ServiceConfig) {
