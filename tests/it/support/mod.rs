@@ -103,89 +103,58 @@ impl Server {
 
     /// In an environment that holds these variables too.
     pub fn start_in(more: &str, settings: &[&str], environment: &[(&str, &str)]) -> Server {
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
-        fs::write(dir.path().join("footfall.toml"), config(dir.path()) + more).expect("the configuration is written");
-        fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
-        let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
+        let (dir, settings) = (folder(more), owned(settings));
         let environment: Vec<_> = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let child = spawn(dir.path(), &settings, &environment);
-        let mut server = Server { child, door: Door::closed(), logged: 0, dir, settings, environment };
-        server.wait_until_healthy();
-        server
+        let mut server = Server::begun(child, dir, settings);
+        server.environment = environment;
+        server.healthy()
     }
 
     /// With a command of the shell before it.
     pub fn start_in_shell(more: &str, settings: &[&str], before: &str) -> Server {
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
-        fs::write(dir.path().join("footfall.toml"), config(dir.path()) + more).expect("the configuration is written");
-        fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
+        let (dir, settings) = (folder(more), owned(settings));
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{before} && exec \"$@\""), "sh", env!("CARGO_BIN_EXE_footfall")]);
-        let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
         let child = run(command, dir.path(), &settings);
-        let mut server = Server { child, door: Door::closed(), logged: 0, dir, settings, environment: Vec::new() };
-        server.wait_until_healthy();
-        server
+        Server::begun(child, dir, settings).healthy()
     }
 
     /// With the data on a file system of `bytes` that only the collector sees; the test reaches it through [`Server::data`].
     pub fn start_on_small_disk(more: &str, settings: &[&str], bytes: usize) -> Server {
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
-        fs::create_dir(dir.path().join("data")).expect("a place to mount");
-        fs::write(dir.path().join("footfall.toml"), config(dir.path()) + more).expect("the configuration is written");
-        fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
-        let mount =
-            format!("mount -t tmpfs -o size={bytes} tmpfs '{}' && exec \"$@\"", dir.path().join("data").display());
-        // A mount of its own needs no root where the kernel lets users make namespaces.
-        let mut command = Command::new("unshare");
-        command.args([
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "sh",
-            "-c",
-            &mount,
-            "sh",
-            env!("CARGO_BIN_EXE_footfall"),
-        ]);
-        let settings: Vec<String> = settings.iter().map(|pair| (*pair).to_owned()).collect();
-        let child = run(command, dir.path(), &settings);
-        let mut server = Server { child, door: Door::closed(), logged: 0, dir, settings, environment: Vec::new() };
-        server.wait_until_healthy();
-        server
+        let (dir, settings) = (folder(more), owned(settings));
+        let data = dir.path().join("data");
+        fs::create_dir(&data).expect("a place to mount");
+        let script = format!("mount -t tmpfs -o size={bytes} tmpfs '{}' && exec \"$@\"", data.display());
+        let child = run(with_mounts(&script), dir.path(), &settings);
+        Server::begun(child, dir, settings).healthy()
     }
 
     /// Starts twice on a file system of its own: the first time it has `bytes`, and ends by itself or after four seconds; the
     /// second time it has `then`.
     pub fn start_again_with_room(more: &str, bytes: usize, then: usize) -> Server {
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
-        fs::create_dir(dir.path().join("data")).expect("a place to mount");
-        fs::write(dir.path().join("footfall.toml"), config(dir.path()) + more).expect("the configuration is written");
-        fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
+        let dir = folder(more);
         let (data, again) = (dir.path().join("data"), dir.path().join("again"));
+        fs::create_dir(&data).expect("a place to mount");
         let script = format!(
             "mount -t tmpfs -o size={bytes} tmpfs '{0}' && {{ timeout 4 \"$@\"; mount -o remount,size={then} '{0}' && touch '{1}' && exec \"$@\"; }}",
             data.display(),
             again.display()
         );
-        let mut command = Command::new("unshare");
-        command.args([
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "sh",
-            "-c",
-            &script,
-            "sh",
-            env!("CARGO_BIN_EXE_footfall"),
-        ]);
-        let child = run(command, dir.path(), &[]);
-        let mut server =
-            Server { child, door: Door::closed(), logged: 0, dir, settings: Vec::new(), environment: Vec::new() };
+        let child = run(with_mounts(&script), dir.path(), &[]);
+        let mut server = Server::begun(child, dir, Vec::new());
         until(|| again.exists(), "the first start is over");
         server.logged = server.log().len();
-        server.wait_until_healthy();
-        server
+        server.healthy()
+    }
+
+    fn begun(child: Child, dir: TempDir, settings: Vec<String>) -> Server {
+        Server { child, door: Door::closed(), logged: 0, dir, settings, environment: Vec::new() }
+    }
+
+    fn healthy(mut self) -> Server {
+        self.wait_until_healthy();
+        self
     }
 
     /// The data directory as the collector sees it.
@@ -209,7 +178,7 @@ impl Server {
 
     /// More settings for the next start.
     pub fn set(&mut self, settings: &[&str]) {
-        self.settings.extend(settings.iter().map(|pair| (*pair).to_owned()));
+        self.settings.extend(owned(settings));
     }
 
     pub fn spawn_again(&mut self) {
@@ -321,6 +290,25 @@ impl Server {
         assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.log());
         serde_json::from_slice(&answer.body).expect("a report is JSON")
     }
+}
+
+/// A directory with the configuration, which ends with `more`, and the keys that sign grants.
+fn folder(more: &str) -> TempDir {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
+    fs::write(dir.path().join("footfall.toml"), config(dir.path()) + more).expect("the configuration is written");
+    fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
+    dir
+}
+
+fn owned(settings: &[&str]) -> Vec<String> {
+    settings.iter().map(|pair| (*pair).to_owned()).collect()
+}
+
+/// The program, started by a shell that can mount. A mount of its own needs no root where the kernel lets users make namespaces.
+fn with_mounts(script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_footfall")]);
+    command
 }
 
 fn spawn(dir: &Path, settings: &[String], environment: &[(String, String)]) -> Child {
