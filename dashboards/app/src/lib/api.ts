@@ -6,6 +6,10 @@ export class Problem extends Error {
   constructor(readonly status: number, readonly code: string, readonly title: string, readonly detail = "") {
     super(title);
   }
+  /** The same question may be answered later. */
+  get isPassing(): boolean {
+    return this.status < 400 || this.status >= 500 || this.status === 429;
+  }
 }
 
 const OFFLINE = new Problem(0, "unreachable", "The collector cannot be reached", "Check the connection, then try again.");

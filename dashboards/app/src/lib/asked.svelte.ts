@@ -21,7 +21,7 @@ export class Asked<T, Q = null> {
   #later: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
-    const online = () => this.problem && this.#isPassing(this.problem) && void this.again();
+    const online = () => this.problem?.isPassing && void this.again();
     addEventListener("online", online);
     onDestroy(() => (removeEventListener("online", online), this.drop()));
   }
@@ -71,7 +71,7 @@ export class Asked<T, Q = null> {
     } catch (error) {
       if (running !== this.#running) return false;
       this.problem = error instanceof Problem ? error : new Problem(0, "broken", "The answer could not be read");
-      if (this.#isPassing(this.problem)) this.#later = setTimeout(() => void this.again(), PATIENCE[Math.min(this.#tries++, PATIENCE.length - 1)]);
+      if (this.problem.isPassing) this.#later = setTimeout(() => void this.again(), PATIENCE[Math.min(this.#tries++, PATIENCE.length - 1)]);
       else this.value = this.about = null; // these numbers are not the answer to this question
     }
     this.busy = false;
@@ -81,9 +81,5 @@ export class Asked<T, Q = null> {
   #forget(): void {
     this.value = this.about = this.problem = null;
     this.from = "";
-  }
-
-  #isPassing({ status }: Problem): boolean {
-    return status < 400 || status >= 500 || status === 429;
   }
 }

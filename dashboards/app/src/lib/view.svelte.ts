@@ -82,11 +82,13 @@ class Here {
 }
 
 export const here = new Here();
+/** Shows the page in a theme; without one as the system says. */
+export const paint = (theme: string): void => {
+  if (theme) document.documentElement.dataset.theme = theme;
+  else delete document.documentElement.dataset.theme;
+};
 $effect.root(() => {
-  $effect(() => {
-    if (here.view.theme) document.documentElement.dataset.theme = here.view.theme;
-    else delete document.documentElement.dataset.theme;
-  });
+  $effect(() => paint(here.view.theme));
 });
 
 /** The range as the API takes it. */
