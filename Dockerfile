@@ -1,5 +1,5 @@
 # Two images: `embedded` brings ClickHouse inside (libchdb, about 560 MB more), `slim` talks to a ClickHouse server.
-# Neither was built or started where this file was written: no Docker engine was at hand. See docs/OPERATING.md.
+# Neither was built or started where this file was written: no Docker engine was at hand. See docs/operate/OPERATING.md.
 
 FROM node:24-bookworm-slim AS data
 WORKDIR /data

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `RawHit` holds an address and an agent and cannot be printed; `consent` alone makes an `AdmittedHit` of it; `pseudonym::seal`
-//! takes that by value and makes an `Event`, which has no field for either. docs/ARCHITECTURE.md tells the rest.
+//! takes that by value and makes an `Event`, which has no field for either. docs/understand/ARCHITECTURE.md tells the rest.
 
 // What must not be left behind.
 pub mod memory;

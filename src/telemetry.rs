@@ -54,7 +54,7 @@ pub struct Meters {
     ledger: Arc<crate::ledger::Stats>,
 }
 
-/// Name, whether it only grows, meaning. The page, its descriptions and docs/OPERATING.md follow this list.
+/// Name, whether it only grows, meaning. The page, its descriptions and docs/operate/OPERATING.md follow this list.
 const METERS: [(&str, bool, &str); 39] = [
     ("footfall_hits_total", true, "Hits answered 202 after their counts were on disk, repeats included"),
     ("footfall_batches_total", true, "Batches written and synced"),

@@ -1,4 +1,4 @@
-//! An event becomes rows: docs/COUNTING.md as code.
+//! An event becomes rows: docs/understand/COUNTING.md as code.
 
 use super::attributes::AttributeCounts;
 use super::batch::{AttributeDraft, Batch, DailyDraft, Delta, FaultDraft, MailDraft, MoneyDraft, NO_ITEM, VitalDraft};

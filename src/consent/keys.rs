@@ -162,7 +162,7 @@ pub(super) mod tests {
         assert!(!verifies(&keys, &grant.to_uppercase()) && !verifies(&keys, &grant[..grant.len() - 1]));
     }
 
-    /// What docs/PRIVACY.md says of it, written down a second time.
+    /// What docs/understand/PRIVACY.md says of it, written down a second time.
     #[test]
     fn the_mac_is_the_first_half_of_keyed_blake3_over_context_name_and_text() {
         let signed = format!("3.analytics.{ID}.one");

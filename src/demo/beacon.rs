@@ -1,4 +1,4 @@
-//! What a page sends, as docs/COUNTING.md has it, and a request with some of it on its way.
+//! What a page sends, as docs/understand/COUNTING.md has it, and a request with some of it on its way.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! One value in any spelling: the list of docs/COUNTING.md, drawn at random.
+//! One value in any spelling: the list of docs/understand/COUNTING.md, drawn at random.
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
 use proptest::prelude::*;

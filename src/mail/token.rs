@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Batch and expiry are days (the last on which it works, in UTC), `sent` the Unix second at which the batch went out, or 0. One mail has
-//! one text: whatever is written another way was not signed. docs/MAIL.md has the test vectors.
+//! one text: whatever is written another way was not signed. docs/use/MAIL.md has the test vectors.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -123,11 +123,11 @@ mod tests {
 
     const TARGET: &str = "https://pages.example/u/mia?a=1#top";
 
-    /// The vectors of docs/MAIL.md, made there by three lines of another language.
+    /// The vectors of docs/use/MAIL.md, made there by three lines of another language.
     #[test]
     fn tokens_are_those_of_the_documented_vectors() {
         let sent = Mail { consent: false, sent: Some(1_773_144_000_000), ..welcome() };
-        let documented = include_str!("../../docs/MAIL.md");
+        let documented = include_str!("../../docs/use/MAIL.md");
         for token in [keys().open(&welcome()), keys().click(&sent, "start", TARGET)] {
             assert!(documented.contains(&token), "{token}");
         }

@@ -5,7 +5,7 @@
 //! one of its pages, links or events. What is fewer waits, without its day, for a later lot; a random few of each lot wait with it.
 //!
 //! Why lots and not a threshold at read: whoever can ask for two ranges can subtract them. A lot is one number for a set of visitors
-//! that no later answer divides. docs/PRIVACY.md has the measured effect, docs/COUNTING.md the rules as a contract.
+//! that no later answer divides. docs/understand/PRIVACY.md has the measured effect, docs/understand/COUNTING.md the rules as a contract.
 
 mod coin;
 mod rules;

@@ -105,7 +105,7 @@ impl LotPolicy {
     }
 }
 
-/// The rules of one publication: docs/COUNTING.md as code.
+/// The rules of one publication: docs/understand/COUNTING.md as code.
 pub struct Rules<'a> {
     pub policy: &'a LotPolicy,
     pub day: Day,

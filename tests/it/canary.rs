@@ -241,7 +241,7 @@ impl OnRecord for NoLedger {
     }
 }
 
-/// The visitor value by its published definition (docs/PRIVACY.md), written down a second time.
+/// The visitor value by its published definition (docs/understand/PRIVACY.md), written down a second time.
 fn visitor_value(key: &[u8; 32], site: SiteId, address: [u8; 4], agent: &str) -> [u8; 16] {
     let mut message = b"visitor/v2".to_vec();
     message.extend(site.as_u128().to_le_bytes());

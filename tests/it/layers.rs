@@ -1,4 +1,4 @@
-//! Who may use whom, held by reading the sources: the layers of docs/ARCHITECTURE.md.
+//! Who may use whom, held by reading the sources: the layers of docs/understand/ARCHITECTURE.md.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Body, Client, NOON, SITES, Server};
 
-/// The key of docs/MAIL.md.
+/// The key of docs/use/MAIL.md.
 const KEY: &str = "k1 test-secret-of-32-bytes-or-more!\n";
 const ORIGIN: &str = "https://pages.example";
 pub const PERSON: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.3.1";

@@ -1,4 +1,4 @@
-//! What the three published cookie policies promise, sentence by sentence, against the preset that must keep it. docs/PROMISES.md is the
+//! What the three published cookie policies promise, sentence by sentence, against the preset that must keep it. docs/understand/PROMISES.md is the
 //! list; the names here begin with the sentences' numbers. What a browser must show is in tests/e2e/promises.spec.js.
 
 use std::fs;
@@ -474,7 +474,7 @@ fn ol_13_withdrawing_takes_the_visit_cookie_away_in_the_same_answer() {
 
 #[test]
 fn every_test_the_list_of_promises_names_is_there_and_every_test_here_is_named() {
-    let list = include_str!("../../docs/PROMISES.md");
+    let list = include_str!("../../docs/understand/PROMISES.md");
     let sources = [
         include_str!("promises.rs"),
         include_str!("consent.rs"),
@@ -490,6 +490,6 @@ fn every_test_the_list_of_promises_names_is_there_and_every_test_here_is_named()
     }
     let mine = sources[0].split("#[test]\nfn ").skip(1).map(|text| text.split('(').next().unwrap());
     for name in mine.filter(|name| !name.starts_with("every_test")) {
-        assert!(named.contains(&name), "docs/PROMISES.md does not name {name}");
+        assert!(named.contains(&name), "docs/understand/PROMISES.md does not name {name}");
     }
 }

@@ -1,4 +1,4 @@
-//! The second opinion: `docs/COUNTING.md` once more, without a line of the product.
+//! The second opinion: `docs/understand/COUNTING.md` once more, without a line of the product.
 //!
 //! It has all hits in hand at once, so it can be slow and plain where the collector has to be quick: sort the hits by visitor,
 //! cut them into visits, read off every number. What the page leaves open is refused with a panic, so that a traffic plan cannot

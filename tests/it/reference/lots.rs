@@ -1,4 +1,4 @@
-//! Attributes, published in lots: "Attributes" of `docs/COUNTING.md` once more, for one site, day after day.
+//! Attributes, published in lots: "Attributes" of `docs/understand/COUNTING.md` once more, for one site, day after day.
 
 use std::collections::BTreeMap;
 
