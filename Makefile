@@ -68,6 +68,7 @@ check: node_modules/.installed tracker/node_modules/.installed dashboards/app/no
 	cargo clippy --locked --all-targets -- -D warnings
 	node scripts/check-dependencies.mjs
 	node scripts/check-tree.mjs
+	node scripts/check-links.mjs
 	cd tracker && node_modules/.bin/tsc
 	node tracker/build.mjs --check
 	npm run check --prefix dashboards/app
