@@ -1,7 +1,7 @@
 # The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test attack check size bench bench-page bench-report e2e chromium clean
+.PHONY: help run demo test attack check size release bench bench-page bench-report e2e chromium clean
 
 # Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
@@ -13,6 +13,7 @@ help:
 	@echo 'make attack  everything that was ever tried against the promises to visitors, in full; about an hour'
 	@echo 'make check   formatting, lints, licences, lock files, the scripts in the page'
 	@echo 'make size    what the dashboard costs to open, and what a page pays for our scripts'
+	@echo 'make release an archive that runs on a Debian without Rust or Node, with licences, checksums and a bill of materials'
 	@echo 'make bench   benchmarks'
 
 # The embedded engine and the data files; once, and again when the lock changes.
@@ -67,6 +68,8 @@ check: node_modules/.installed tracker/node_modules/.installed dashboards/app/no
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	node scripts/check-dependencies.mjs
+	@if command -v cargo-deny >/dev/null; then cargo deny --offline --locked check bans licenses sources; \
+	else echo 'cargo-deny is not installed: skipped'; fi
 	node scripts/check-tree.mjs
 	node scripts/check-links.mjs
 	cd tracker && node_modules/.bin/tsc
@@ -80,6 +83,11 @@ check: node_modules/.installed tracker/node_modules/.installed dashboards/app/no
 size:
 	@node dashboards/app/size.mjs
 	@node tracker/size.mjs
+
+# Into the build folder; RELEASING.md says what comes before and after.
+release: node_modules/.installed tracker/node_modules/.installed dashboards/app/node_modules/.installed
+	cargo build --release --locked
+	node scripts/release.mjs "$(TARGET)/release/footfall" "$(TARGET)/dist"
 
 # About six minutes. `make bench BENCH=--gate` fails where a promise is not kept.
 bench: node_modules/.installed
