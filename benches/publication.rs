@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use footfall::event::Day;
@@ -132,7 +132,11 @@ fn watched(arguments: &[&str]) -> Outcome<u64> {
 
 /// Visitors in all three tables.
 fn checked() -> Outcome<u64> {
-    let output = Command::new(std::env::current_exe()?).arg("check").output()?;
+    let output = Command::new(std::env::current_exe()?).arg("check").stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err("check failed".into());
+    }
+
     Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
