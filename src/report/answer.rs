@@ -1,4 +1,5 @@
-//! The shapes of an answer, as they go out.
+//! The report answer and its parts, in the shape in which they are serialised to JSON. Field names
+//! are the API's.
 
 use std::collections::BTreeMap;
 
@@ -9,26 +10,43 @@ use super::so_far::SoFar;
 use crate::event::{Counter, Subject, minor_digits};
 use crate::store::Earned;
 
+/// The answer to one [`Question`](super::Question): totals, series, items and published attributes.
 #[derive(Serialize, Debug)]
 pub struct Answer {
+    /// Name of the site, as it was asked for.
     pub site: String,
+    /// IANA name of the site's time zone; all days and hours are in it.
     pub zone: String,
+    /// First day, inclusive, as `YYYY-MM-DD`.
     pub from: String,
+    /// Last day, inclusive, as `YYYY-MM-DD`.
     pub to: String,
+    /// Least number of visitors of a published value (`report.k`, or the share link's own).
     pub k: u64,
+    /// The filter that was applied, if any.
     pub filter: Option<FilterShown>,
+    /// Totals and series of the days it is compared with, if a comparison was asked for.
     pub compared: Option<Compared>,
+    /// Until when the attributes in this answer are published.
     pub attributes: AsOf,
+    /// Sums over the whole range of the site, item or value the question is about.
     pub totals: Figures,
+    /// Length of a step of `series`: `hour`, `day`, `week` or `month`. Absent where there is no
+    /// series.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<&'static str>,
+    /// One row per step in order, steps without a hit included. Absent for a filter by value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub series: Option<Vec<Row>>,
+    /// Pages, links and events by the subject's name. Empty for a filter by item.
     pub subjects: BTreeMap<&'static str, Items>,
+    /// Published values by the dimension's name. Empty for a filter by value.
     pub dimensions: BTreeMap<&'static str, Breakdown>,
+    /// Amounts by event and currency. Only of a whole site.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub money: Option<Vec<Money>>,
-    /// Every day in it is published: asked again, it is the same.
+    /// Every day of the range and of the comparison is published: the same question gets the same
+    /// answer from now on.
     #[serde(skip)]
     pub is_final: bool,
 }
@@ -36,41 +54,54 @@ pub struct Answer {
 /// Until when the attributes of the range are published.
 #[derive(Serialize, Debug)]
 pub struct AsOf {
-    /// The last day that is: never after the range, so that an answer about published days stays as it is.
+    /// Last published day as `YYYY-MM-DD`, at most the range's last day, so that an answer about
+    /// published days does not change. `None` before the first publication.
     pub through: Option<String>,
-    /// The end of the last hour of today that is, where today is in the range.
+    /// End of the last published hour of today, as RFC 3339 in the site's zone. Only where today is
+    /// in the range.
     pub hour: Option<String>,
 }
 
-/// The days the numbers are held against.
+/// The days that the range is compared with.
 #[derive(Serialize, Debug)]
 pub struct Compared {
+    /// First day, inclusive, as `YYYY-MM-DD`.
     pub from: String,
+    /// Last day, inclusive, as `YYYY-MM-DD`.
     pub to: String,
+    /// Sums over these days.
     pub totals: Figures,
+    /// Steps of the same interval as the answer's. Absent for a filter by value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub series: Option<Vec<Row>>,
-    /// Where the range is not over: what of both can be compared.
+    /// The comparable part of both ranges, where the answer's range is not over yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub so_far: Option<SoFar>,
 }
 
+/// The filter of an answer, as it was understood.
 #[derive(Serialize, Debug)]
 pub struct FilterShown {
+    /// Name of the subject or dimension, for example `page` or `country`.
     pub by: &'static str,
+    /// The item, or the dimension's value.
     pub value: String,
 }
 
-/// What an event brought in one currency.
+/// The amount that an event brought in one currency.
 #[derive(Serialize, PartialEq, Debug)]
 pub struct Money {
+    /// Name of the event.
     pub event: String,
+    /// ISO 4217 code, in capitals.
     pub currency: String,
+    /// Events with an amount within the bound.
     pub hits: u64,
-    /// Events whose amount was over the site's bound; nothing of it is in the sum.
+    /// Events whose amount exceeded the site's bound; their amounts are not in `minor`.
     pub over: u64,
-    /// In minor units: this many digits of it stand after the decimal point.
+    /// Sum in minor units of the currency, for example cents.
     pub minor: u64,
+    /// Digits of `minor` that follow the decimal point (ISO 4217).
     pub digits: u32,
 }
 
@@ -81,55 +112,68 @@ impl From<Earned> for Money {
     }
 }
 
-/// Some of the counters, in their order.
+/// Sums of some of the counters.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Figures {
+    /// The counters that are serialised, in this order.
     pub counters: &'static [Counter],
+    /// One sum per counter, in the order of [`Counter::ALL`]; counters that are not listed may be
+    /// set too.
     pub sums: [u64; Counter::ALL.len()],
-    /// Clicks on all links of the site, where they were asked for.
+    /// Clicks on all links of the site, where the question asked for them.
     pub clicks: Option<u64>,
 }
 
-/// A row of a series or of a subject: its name under its key, then its figures.
+/// A row of a series or of a subject, serialised as one object: `key: name`, then its figures.
 #[derive(Debug)]
 pub struct Row {
+    /// JSON key of the name: `at`, `item` or `value`.
     pub key: &'static str,
+    /// First day or hour of a step, the item, or the dimension's value.
     pub name: String,
+    /// The row's counters.
     pub figures: Figures,
 }
 
+/// The items of one subject.
 #[derive(Debug)]
 pub enum Items {
-    /// Items of the site, exact; the hits are those of all items, also of those beyond the limit.
+    /// Items of the site with exact counts. `hits` is the sum over all items, including those
+    /// beyond the limit.
     Exact { hits: u64, rows: Vec<Row> },
-    /// Items seen through an attribute: their published cells.
+    /// Items touched by visitors of one attribute value: their published cells.
     Seen(Vec<Cell>),
 }
 
 /// The published values of a dimension.
 #[derive(PartialEq, Debug)]
 pub struct Breakdown {
-    /// Visitors of all values, also of those beyond the limit.
+    /// Visitors of all published values, including those beyond the limit.
     pub published: u64,
-    /// Visitors of the range under no value yet.
+    /// Visitors of the range who are not part of a published value yet.
     pub pending: u64,
+    /// The largest values, at most the question's limit, in descending order of visitors.
     pub rows: Vec<Cell>,
 }
 
+/// Published counts of one value or item.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Cell {
+    /// The value or the item.
     pub name: String,
+    /// Visitor-days.
     pub visitors: u64,
+    /// Visits.
     pub visits: u64,
 }
 
 impl Figures {
-    /// The counters that the totals of a subject have.
+    /// Figures of a subject: `sums` with the counters that subject has.
     pub fn of(subject: Subject, sums: [u64; Counter::ALL.len()]) -> Figures {
         Figures { counters: counters_of(subject), sums, clicks: None }
     }
 
-    /// What is known of a published value.
+    /// Figures of a published value, of which only visitors and visits are known.
     pub fn of_people(visitors: u64, visits: u64) -> Figures {
         let mut sums = [0; Counter::ALL.len()];
         sums[Counter::Visitors as usize] = visitors;
@@ -142,12 +186,13 @@ impl Figures {
         counters.chain(self.clicks.map(|clicks| ("clicks", clicks)))
     }
 
+    /// The sum of one counter, whether or not it is serialised.
     pub fn get(&self, counter: Counter) -> u64 {
         self.sums[counter as usize]
     }
 }
 
-/// The counters a subject's totals have: which of them can be other than zero.
+/// The counters that can be other than zero in a subject's totals.
 pub fn counters_of(subject: Subject) -> &'static [Counter] {
     use Counter::{Bounces, Entries, Exits, Hits, Seconds, Visitors, Visits};
     match subject {
@@ -202,17 +247,19 @@ fn rows(cells: &[Cell], key: &'static str) -> Vec<Row> {
 }
 
 impl Breakdown {
-    /// The largest values of `cells`, of a subject that so many visitors touched.
+    /// The largest `limit` of `cells`, of a subject that `visitors` visitors touched.
     pub fn of(mut cells: Vec<Cell>, visitors: u64, limit: usize) -> Breakdown {
         cells.sort_unstable_by(|a, b| (b.visitors, b.visits, &a.name).cmp(&(a.visitors, a.visits, &b.name)));
         let published = cells.iter().map(|cell| cell.visitors).sum();
         cells.truncate(limit);
-        // A lot is booked on its last day: its first visitors may have come before the range.
+        // A lot is booked on its last day, so some of its visitors may have come before the range:
+        // `published` can exceed `visitors`.
         Breakdown { published, pending: visitors.saturating_sub(published), rows: cells }
     }
 }
 
 impl Cell {
+    /// A cell from its parts.
     pub fn of(name: &str, visitors: u64, visits: u64) -> Cell {
         Cell { name: name.to_owned(), visitors, visits }
     }

@@ -1,4 +1,5 @@
-//! One question, answered from the store.
+//! Answers one report question from the store: totals, series, items, published attributes and the
+//! comparison, read concurrently.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +12,19 @@ use super::so_far::{Comparable, Days, Hours, SoFar, WholeDays};
 use crate::event::{Counter, Day, Dimension, Subject};
 use crate::store::{OfValue, Published, Read, Store, StoreError, Totals, Valued};
 
+/// Answers `question`. With [`Question::all`], the range starts at the site's first counted day.
+///
+/// # Errors
+///
+/// A query failed, see [`StoreError`]: the store is out of reach or refused it. There are no
+/// partial answers.
 pub async fn ask(store: &Store, mut question: Question) -> Result<Answer, StoreError> {
     let read = store.read(question.site);
     if question.all {
         question.from = read.first_day().await?.map_or(question.to, |first| first.clamp(question.from, question.to));
     }
-    // Asked first: what is published in between belongs to the next answer, and this one is not called final for it.
+    // Read before the counts: what is published between the two reads is not in this answer, so the
+    // answer is not called final for it.
     let published = store.published_through(&question.zone_name()).await?;
 
     let before = question.before();
@@ -30,7 +38,9 @@ pub async fn ask(store: &Store, mut question: Question) -> Result<Answer, StoreE
             None => Ok(None),
         }
     };
+
     let (body, compared) = tokio::try_join!(body(&read, &question), before)?;
+
     let filter = question.filter.as_ref();
     Ok(Answer {
         site: question.name.clone(),
@@ -51,7 +61,7 @@ pub async fn ask(store: &Store, mut question: Question) -> Result<Answer, StoreE
     })
 }
 
-/// What of an answer depends on its filter.
+/// The parts of an answer that depend on the filter.
 struct Body {
     totals: Figures,
     interval: Option<&'static str>,
@@ -78,6 +88,7 @@ async fn whole_site(read: &Read<'_>, question: &Question) -> Result<Body, StoreE
         read.money(range)
     )?;
     let (totals, interval, rows) = of_days;
+
     let mut subjects = BTreeMap::new();
     for subject in Subject::ITEMS {
         let of = || tops.iter().filter(|top| top.subject == subject.name());
@@ -85,12 +96,13 @@ async fn whole_site(read: &Read<'_>, question: &Question) -> Result<Body, StoreE
         let hits = of().next().map_or(0, |top| top.of_subject);
         subjects.insert(subject.name(), Items::Exact { hits, rows: rows.collect() });
     }
+
     let dimensions = breakdowns(question, Subject::Site, &values, totals.get(Counter::Visitors));
     let money = Some(money.into_iter().map(Money::from).collect());
     Ok(Body { totals, interval: Some(interval.name()), series: Some(rows), subjects, dimensions, money })
 }
 
-/// A page, link or event: its own totals, and where its visitors came from.
+/// A page, link or event: its own totals, and the published attributes of its visitors.
 async fn one_item(read: &Read<'_>, question: &Question, subject: Subject, item: &str) -> Result<Body, StoreError> {
     let range = (question.from, question.to);
     let (of_days, values) =
@@ -101,7 +113,7 @@ async fn one_item(read: &Read<'_>, question: &Question, subject: Subject, item: 
     Ok(Body { totals, interval, series, subjects: BTreeMap::new(), dimensions, money: None })
 }
 
-/// The totals and series of the site itself, or of a page, link or event: content, so exact.
+/// Totals and series of the site, or of a page, link or event. Content, therefore exact.
 async fn of_item(
     read: &Read<'_>,
     question: &Question,
@@ -113,7 +125,8 @@ async fn of_item(
     Ok((totals, interval, rows))
 }
 
-/// The totals of an item on some days, and what they are made of: its counts by day, and the clicks on all links where they were asked for.
+/// Totals of an item over `range`, the counts by day they are the sum of, and the clicks on all
+/// links by day where the question asks for them.
 async fn counted(
     read: &Read<'_>,
     question: &Question,
@@ -132,7 +145,7 @@ async fn counted(
     Ok((totals, days, clicks))
 }
 
-/// A source, country or campaign: what of it and of the items its visitors touched is published.
+/// A source, country or campaign: what is published of it, and of the items its visitors touched.
 async fn one_value(read: &Read<'_>, question: &Question, dim: Dimension, value: &str) -> Result<Body, StoreError> {
     let cells = read.of_value(dim, value, (question.from, question.to), question.limit).await?;
     let mut subjects = BTreeMap::new();
@@ -141,11 +154,12 @@ async fn one_value(read: &Read<'_>, question: &Question, dim: Dimension, value: 
         let seen = of.map(|cell| Cell::of(&cell.item, cell.visitors, cell.visits)).collect();
         subjects.insert(subject.name(), Items::Seen(seen));
     }
+
     let (totals, dimensions) = (value_totals(&cells), BTreeMap::new());
     Ok(Body { totals, interval: None, series: None, subjects, dimensions, money: None })
 }
 
-/// The value's published visitors and visits of the site.
+/// Published visitors and visits of the value, over the whole site.
 fn value_totals(cells: &[OfValue]) -> Figures {
     let site = cells.iter().find(|cell| cell.subject == Subject::Site.name());
     site.map_or(Figures::of_people(0, 0), |cell| Figures::of_people(cell.visitors, cell.visits))
@@ -166,19 +180,20 @@ async fn compared(read: &Read<'_>, before: &Question) -> Result<Compared, StoreE
     Ok(Compared { from, to, totals, series: Some(series), so_far: None })
 }
 
-/// What of a range that is not over can be compared.
+/// The comparable part of a range that is not over; `None` where the whole range is comparable.
 async fn so_far(read: &Read<'_>, question: &Question, published: Published) -> Result<Option<SoFar>, StoreError> {
     let open = match &question.filter {
         Some(Filter::Value(..)) => published.through.map_or(question.from, next).min(question.today),
         _ => question.today,
     };
+
     let Some(Comparable { days, hours }) = question.comparable(open) else { return Ok(None) };
     let days = async {
         let Some((now, before)) = days else { return Ok(None) };
         let (of_now, of_before) = tokio::try_join!(of_days(read, question, now), of_days(read, question, before))?;
         Ok(Some(WholeDays { through: now.1.to_string(), now: of_now, before: of_before }))
     };
-    // Hours are counted of sites only.
+    // Hours are counted for sites only.
     let hours = hours.filter(|_| question.filter.is_none());
     let of_hours = async {
         let Some((now, before)) = hours else { return Ok(None) };
@@ -195,7 +210,7 @@ async fn so_far(read: &Read<'_>, question: &Question, published: Published) -> R
     Ok(Some(SoFar { until, now, before, days }))
 }
 
-/// What the question is about, on some days.
+/// Totals over `range` of what the question is about: the site, an item or a value.
 async fn of_days(read: &Read<'_>, question: &Question, range: Days) -> Result<Figures, StoreError> {
     let (subject, item) = match &question.filter {
         None => (Subject::Site, ""),
@@ -217,7 +232,7 @@ fn next(day: Day) -> Day {
     Day::from_number(day.number().saturating_add(1))
 }
 
-/// Each dimension's published values, and how many of the range's visitors are under none of them yet.
+/// Published values of each dimension, and the number of visitors who are in none of them yet.
 fn breakdowns(
     question: &Question,
     subject: Subject,

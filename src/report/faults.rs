@@ -1,29 +1,45 @@
-//! What went wrong on a site's pages. All of it is the site's own content: shown exactly.
+//! Script errors and missing pages of a site. All of it is the site's own content and is reported
+//! exactly.
 
 use serde::Serialize;
 
 use super::question::Question;
 use crate::store::{Faulted, Store, StoreError};
 
+/// The most frequent faults of a site in a range of days.
 #[derive(Serialize, Debug)]
 pub struct FaultsAnswer {
+    /// Name of the site, as it was asked for.
     pub site: String,
+    /// IANA name of the site's time zone.
     pub zone: String,
+    /// First day, inclusive, as `YYYY-MM-DD`.
     pub from: String,
+    /// Last day, inclusive, as `YYYY-MM-DD`.
     pub to: String,
+    /// In descending order of hits, at most the question's limit.
     pub rows: Vec<FaultRow>,
 }
 
+/// One fault on one page, summed over the range.
 #[derive(Serialize, PartialEq, Debug)]
 pub struct FaultRow {
     /// `script` or `not_found`.
     pub kind: String,
-    /// `TypeError /app.js:12`; empty for a page that was not found.
+    /// Error class and place, for example `TypeError /app.js:12`. Empty for a page that was not
+    /// found.
     pub fault: String,
+    /// Cleaned path of the page it happened on.
     pub path: String,
+    /// How often it was reported.
     pub hits: u64,
 }
 
+/// The faults of a site in the question's range.
+///
+/// # Errors
+///
+/// The query failed, see [`StoreError`].
 pub async fn faults(store: &Store, question: &Question) -> Result<FaultsAnswer, StoreError> {
     let rows = store.read(question.site).faults((question.from, question.to), question.limit).await?;
     let row = |Faulted { kind, fault, path, hits }| FaultRow { kind, fault, path, hits };

@@ -1,11 +1,13 @@
-//! Share links go to strangers: what is published of fewer than their k visitors is not named to them.
+//! Suppresses small cells in answers to share links. Their holders are strangers, so values of
+//! fewer than the link's `k` visitors are not named to them, even where they are published.
 
 use super::answer::Cell;
 use crate::event::OTHER;
 
-/// Every cell under `k` visitors joins `(other)`. While `(other)` holds anything and stays under `k`, the smallest cell left joins too:
-/// otherwise all that is published minus what is named would be the hidden cell. If only `(other)` is left and it is still under `k`,
-/// there is nothing to show.
+/// Merges every cell under `k` visitors into `(other)`. While `(other)` is not empty and stays
+/// under `k`, the smallest named cell is merged too; otherwise the published total minus the named
+/// cells would reveal the hidden one. If `(other)` alone is left and still under `k`, the result is
+/// empty.
 pub(super) fn fold(cells: Vec<Cell>, k: u64) -> Vec<Cell> {
     let (mut named, small): (Vec<Cell>, Vec<Cell>) =
         cells.into_iter().partition(|cell| cell.visitors >= k && cell.name != OTHER);

@@ -1,6 +1,9 @@
-//! What became of the platform's mails. Who opens is told in three classes that are never added up. What fewer than k people did is not
-//! shown: a password that was reset on a quiet day is one person's mail, and the platform knows whose. People are openers; loads and
-//! clicks that may all be one person's need four times as many.
+//! Opens and clicks of the platform's mails, by template, day, batch and link.
+//!
+//! Readers are reported in three classes that are never added up. Counts that fewer than k people
+//! may have caused are hidden: a password reset on a quiet day is a mail to one person, and the
+//! platform knows to whom. The measure is openers. Loads and clicks, which may all come from one
+//! person, need [`LOADS`] times as many.
 
 use std::collections::BTreeMap;
 
@@ -10,57 +13,87 @@ use super::question::Question;
 use crate::event::{MailAction, Reader};
 use crate::store::{Mailed, MailedBy, Store, StoreError};
 
+/// Opens and clicks of all templates in a range of days.
 #[derive(Serialize, Debug)]
 pub struct MailAnswer {
+    /// IANA name of the zone that the days are in.
     pub zone: String,
+    /// First day, inclusive, as `YYYY-MM-DD`.
     pub from: String,
+    /// Last day, inclusive, as `YYYY-MM-DD`.
     pub to: String,
+    /// Least number of openers behind a count that is shown.
     pub k: u64,
-    /// What `k` is where people cannot be told apart: of clicks, and of openings through a proxy.
+    /// Least number of loads or clicks behind a count where people cannot be told apart (clicks,
+    /// openings through a proxy).
     pub k_loads: u64,
+    /// One row per template that was opened or clicked in the range, by name.
     pub templates: Vec<TemplateRow>,
 }
 
+/// The mails of one template.
 #[derive(Serialize, Debug)]
 pub struct TemplateRow {
+    /// Name of the template.
     pub template: String,
+    /// Loads of the tracking pixel.
     pub opens: Cell,
-    /// People's programs that opened it, each once a day; `null` where nobody is told from anybody, or too few.
+    /// Distinct openers per day, summed over the days. `None` where mails carried no recipient
+    /// value, or where the count is hidden.
     pub openers: Option<u64>,
+    /// Followed links.
     pub clicks: Cell,
-    /// Clicks by people for each opening that may have been one's.
+    /// Direct clicks divided by openings that may be a person's (direct and proxied), to four
+    /// decimals. `None` where a part is hidden or nothing was opened.
     pub click_rate: Option<f64>,
+    /// By day of the action, in order.
     pub days: Vec<Slice>,
+    /// By batch day (the day the mail was signed for), in order.
     pub batches: Vec<Slice>,
+    /// By link, in the order of their names.
     pub links: Vec<LinkRow>,
 }
 
+/// The share of one day or one batch in a template's row. Exactly one of `day` and `batch` is set.
 #[derive(Serialize, Debug)]
 pub struct Slice {
+    /// Day of the opens and clicks, as `YYYY-MM-DD`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub day: Option<String>,
+    /// Batch day, as `YYYY-MM-DD`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
+    /// Loads of the tracking pixel.
     pub opens: Cell,
+    /// As in [`TemplateRow::openers`].
     pub openers: Option<u64>,
+    /// Followed links.
     pub clicks: Cell,
 }
 
+/// Clicks on one link of a template.
 #[derive(Serialize, Debug)]
 pub struct LinkRow {
+    /// Name of the link, as it was signed.
     pub link: String,
+    /// How often it was followed.
     pub clicks: Cell,
 }
 
-/// By class of reader. `null` where too few people stand behind it to tell; software is nobody.
+/// A count by class of reader. `None` (JSON `null`) hides a count that too few people may have
+/// caused. Machines are not people, so their count is never hidden.
 #[derive(Serialize, Clone, Copy, PartialEq, Debug)]
 pub struct Cell {
+    /// By people's own programs.
     pub direct: Option<u64>,
+    /// Through a mail provider's image proxy.
     pub proxied: Option<u64>,
+    /// By software: scanners, link checkers, robots.
     pub machine: u64,
 }
 
-/// Of loads that nobody can be told apart by: so many may be one person's, and count as one.
+/// Loads without a recipient value may all come from one person: this many of them weigh as much as
+/// one opener.
 const LOADS: u64 = 4;
 
 /// Sums of one template, day, batch or link.
@@ -81,21 +114,22 @@ impl Sums {
         self.openers += row.visitors;
     }
 
-    /// A person who opens a mail five times is one, where that is known: not behind a proxy, and not where nobody has a value.
+    /// Openings. A person who opens a mail five times counts once where that can be known: not
+    /// behind a proxy, and not where mails carry no recipient value.
     fn opened(&self) -> Counted {
         let [direct, proxied, machine] = self.opens;
         let loads = if self.openers > 0 { self.openers * LOADS } else { direct };
         Counted { direct: Part { count: direct, loads }, proxied: Part::of(proxied), machine }
     }
 
-    /// Of clicks nobody knows whose they are.
+    /// Clicks carry no recipient value, so each class is weighed by its clicks.
     fn clicked(&self) -> Counted {
         let [direct, proxied, machine] = self.clicks;
         Counted { direct: Part::of(direct), proxied: Part::of(proxied), machine }
     }
 }
 
-/// A count of one class, and how many loads of people who cannot be told apart it weighs as much as.
+/// A count of one class, and its weight in loads: the figure that is compared with `k * LOADS`.
 #[derive(Clone, Copy)]
 struct Part {
     count: u64,
@@ -116,7 +150,7 @@ struct Counted {
     machine: u64,
 }
 
-/// The parts of a whole that is shown itself. Each class stands for itself: a number in it is of that class alone.
+/// Cells of the parts of a whole that is itself shown. Each class is suppressed on its own.
 fn cells(parts: &[Counted], k: u64) -> Vec<Cell> {
     let class = |of: fn(&Counted) -> Part| shown(&parts.iter().map(of).collect::<Vec<_>>(), k);
     let classes = class(|part| part.direct).into_iter().zip(class(|part| part.proxied));
@@ -128,8 +162,8 @@ fn cells(parts: &[Counted], k: u64) -> Vec<Cell> {
     classes.zip(parts).map(cell).collect()
 }
 
-/// What fewer than k did is hidden, and the next smallest with it until what is hidden is no smaller than k. Otherwise the whole less what
-/// is shown would tell.
+/// Hides each part under `k` people, and then the next smallest parts until the hidden ones
+/// together reach `k`. Otherwise the whole minus what is shown would reveal them.
 fn shown(parts: &[Part], k: u64) -> Vec<Option<u64>> {
     let least = k * LOADS;
     let mut order: Vec<usize> = (0..parts.len()).filter(|part| parts[*part].loads > 0).collect();
@@ -147,14 +181,22 @@ fn shown(parts: &[Part], k: u64) -> Vec<Option<u64>> {
 
 type Parts = BTreeMap<String, BTreeMap<String, Sums>>;
 
+/// Opens and clicks of the templates in the question's range. Site and filter of the question are
+/// not used.
+///
+/// # Errors
+///
+/// One of the three queries failed, see [`StoreError`].
 pub async fn mail(store: &Store, question: &Question) -> Result<MailAnswer, StoreError> {
     let range = (question.from, question.to);
     let [days, batches, links] = [MailedBy::Day, MailedBy::Batch, MailedBy::Link].map(|by| store.mailed(by, range));
     let (days, batches, links) = (parts(days.await?), parts(batches.await?), parts(links.await?));
+
     let of = |parts: &Parts, template: &str| parts.get(template).cloned().unwrap_or_default();
     let row = |template: &String| {
         template_row(template, &days[template], &of(&batches, template), &of(&links, template), question.k)
     };
+
     Ok(MailAnswer {
         zone: question.zone_name(),
         from: question.from.to_string(),
@@ -188,6 +230,7 @@ fn template_row(
         });
         whole.openers += day.openers;
     }
+
     let slices = |parts: &BTreeMap<String, Sums>, name: fn(String) -> (Option<String>, Option<String>)| -> Vec<Slice> {
         let opens = cells(&parts.values().map(Sums::opened).collect::<Vec<_>>(), k);
         let clicks = cells(&parts.values().map(Sums::clicked).collect::<Vec<_>>(), k);
@@ -198,6 +241,7 @@ fn template_row(
         };
         parts.iter().zip(cells).map(slice).collect()
     };
+
     let links_shown = cells(&links.values().map(Sums::clicked).collect::<Vec<_>>(), k);
     let (opens, clicks) = (cells(&[whole.opened()], k)[0], cells(&[whole.clicked()], k)[0]);
     TemplateRow {
@@ -212,7 +256,8 @@ fn template_row(
     }
 }
 
-/// Nobody is told from anybody where nobody has a value: then direct openings have no opener at all.
+/// `None` where the count is hidden, or where mails carried no recipient value: then there are
+/// direct opens without any opener.
 fn openers(opens: Cell, sums: &Sums) -> Option<u64> {
     opens.direct.filter(|direct| *direct == 0 || sums.openers > 0).map(|_| sums.openers)
 }

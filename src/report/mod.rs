@@ -1,8 +1,9 @@
-//! Stage 9: questions become answers.
+//! Stage 9: turns report questions into answers.
 //!
-//! Content (the site, its pages, links and events) is shown exactly and as of now. Attributes of people are read where they are published,
-//! and nowhere else: which of them are is decided when a day is over (`publication`), not here, so no question can be made that divides
-//! them. Nothing here knows who is asking; that is `web`.
+//! Content (the site, its pages, links and events) is reported exactly and as of now. Attributes of
+//! people are read from what is published and from nowhere else. `publication` decides what is
+//! published once a day is over, so no choice of range or filter can divide a published lot. This
+//! module does not check permissions; `web` does.
 
 mod answer;
 mod ask;

@@ -1,4 +1,5 @@
-//! What operators see over all sites. Their sites are content; what is an attribute of people stays folded in the reports of site 0.
+//! Reports over all sites, for operators. Sites are content. Attributes of people appear only in
+//! the reports of site 0 (the platform), under the same rules as for any site.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,45 +12,63 @@ use crate::config::{Directory, SiteRule};
 use crate::event::{Day, Metric, SiteId};
 use crate::store::{Active, SlowPage, Store, StoreError};
 
-/// Sites that one word of a search may find.
+/// Sites that one search can match in the store; more are ignored.
 const MOST_FOUND: usize = 1000;
 
+/// Rows of a range of days.
 #[derive(Serialize, Debug)]
 pub struct Rows<T> {
+    /// First day, inclusive, as `YYYY-MM-DD`.
     pub from: String,
+    /// Last day, inclusive, as `YYYY-MM-DD`.
     pub to: String,
+    /// In descending order, at most the question's limit where one applies.
     pub rows: Vec<T>,
 }
 
+/// Hits that were dropped for one reason.
 #[derive(Serialize, Debug)]
 pub struct DroppedRow {
+    /// Name of the reason, see [`Refusal`](crate::event::Refusal).
     pub reason: String,
+    /// Dropped hits in the range.
     pub hits: u64,
 }
 
-/// A site and how busy it was, also in the days the question is compared with.
+/// A site's activity in the range and in the days it is compared with.
 #[derive(Serialize, Debug)]
 pub struct BusySite {
-    /// `None` where a profile's name is not known yet.
+    /// Name of the site. `None` where the site was made by a profile rule and its name is not
+    /// stored yet.
     pub site: Option<String>,
+    /// Counts of the range.
     #[serde(flatten)]
     pub now: Busy,
+    /// Counts of the days it is compared with; without a comparison, as many days right before.
     pub before: Busy,
-    /// The same of the days that are over and as many before, where the range is not over.
+    /// The same for the days of the range that are over and their counterparts, where the range is
+    /// not over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub so_far: Option<BusySoFar>,
 }
 
+/// Activity over the days that are over, and over as many days of the comparison.
 #[derive(Serialize, Debug)]
 pub struct BusySoFar {
+    /// Counts of the range's days before today.
     pub now: Busy,
+    /// Counts of as many days of the comparison, from its first on.
     pub before: Busy,
 }
 
+/// Totals of one site.
 #[derive(Serialize, Debug)]
 pub struct Busy {
+    /// Page views.
     pub hits: u64,
+    /// Visitor-days.
     pub visitors: u64,
+    /// Visits that began.
     pub visits: u64,
 }
 
@@ -59,39 +78,65 @@ impl From<(u64, u64, u64)> for Busy {
     }
 }
 
+/// The pages over all sites that need attention.
 #[derive(Serialize, Debug)]
 pub struct Pages {
+    /// First day, inclusive, as `YYYY-MM-DD`.
     pub from: String,
+    /// Last day, inclusive, as `YYYY-MM-DD`.
     pub to: String,
+    /// Pages with most poor loads. Pages with fewer than `k` measurements are left out.
     pub slow: Vec<Slow>,
+    /// Most frequent faults.
     pub broken: Vec<Broken>,
 }
 
+/// A page that was slow.
 #[derive(Serialize, Debug)]
 pub struct Slow {
+    /// Name of the site; `None` where it is not known yet.
     pub site: Option<String>,
+    /// Cleaned path of the page.
     pub path: String,
+    /// Name of the metric it is ranked by, `lcp`.
     pub metric: &'static str,
+    /// Ratings and percentiles of that metric.
     #[serde(flatten)]
     pub speed: Speed,
 }
 
+/// A fault on a page of a site.
 #[derive(Serialize, Debug)]
 pub struct Broken {
+    /// Name of the site; `None` where it is not known yet.
     pub site: Option<String>,
+    /// `script` or `not_found`.
     pub kind: String,
+    /// Error class and place; empty for a page that was not found.
     pub fault: String,
+    /// Cleaned path of the page.
     pub path: String,
+    /// How often it was reported.
     pub hits: u64,
 }
 
+/// Dropped hits of all sites, by reason. Drops have no site, so site and filter of the question are
+/// not used.
+///
+/// # Errors
+///
+/// The query failed, see [`StoreError`].
 pub async fn drops(store: &Store, question: &Question) -> Result<Rows<DroppedRow>, StoreError> {
     let rows = store.dropped((question.from, question.to)).await?;
     let rows = rows.into_iter().map(|row| DroppedRow { reason: row.reason, hits: row.hits }).collect();
     Ok(Rows { from: question.from.to_string(), to: question.to.to_string(), rows })
 }
 
-/// The busiest sites; with a search, of those whose name holds it.
+/// The busiest sites. With a non-empty `search`, only sites whose name contains it, ignoring case.
+///
+/// # Errors
+///
+/// A query failed, see [`StoreError`]: the search, the counts or the lookup of names.
 pub async fn sites(
     store: &Store,
     directory: &Directory,
@@ -106,11 +151,13 @@ pub async fn sites(
             Some(names.iter().map(|name| SiteId::of(name)).collect::<Vec<_>>())
         }
     };
+
     let before = question.compared.unwrap_or_else(|| just_before(question));
     let range = (question.from, question.to);
     let comparable = question.comparable_with(before, question.today);
     let days = comparable.as_ref().and_then(|comparable| comparable.days);
     let rows = store.active([range, before], days, found.as_deref(), question.limit).await?;
+
     let names = names(store, directory, rows.iter().map(|row| row.site)).await?;
     let row = |Active { site, now, before, days_now, days_before }| BusySite {
         site: names.get(&site).cloned(),
@@ -122,19 +169,25 @@ pub async fn sites(
     Ok(Rows { from: question.from.to_string(), to: question.to.to_string(), rows })
 }
 
-/// Where most loads were poor by the largest paint, and what broke most often.
+/// Pages with most poor loads by largest contentful paint, and the most frequent faults.
+///
+/// # Errors
+///
+/// A query failed, see [`StoreError`].
 pub async fn pages(store: &Store, directory: &Directory, question: &Question) -> Result<Pages, StoreError> {
     let range = (question.from, question.to);
     let slow = store.slow(Metric::Lcp, range, question.limit);
     let (slow, broken) = tokio::try_join!(slow, store.broken(range, question.limit))?;
     let ids = slow.iter().map(|page| page.site).chain(broken.iter().map(|page| page.site));
     let names = names(store, directory, ids).await?;
+
     let slow = slow.into_iter().map(|SlowPage { site, path, buckets }| {
         let histogram: Histogram = buckets.into_iter().collect();
         let speed = Speed::of(Metric::Lcp, &histogram, question.k);
         Slow { site: names.get(&site).cloned(), path, metric: Metric::Lcp.name(), speed }
     });
     let slow = slow.filter(|page| matches!(page.speed, Speed::Measured { .. })).collect();
+
     let broken = broken.into_iter().map(|page| {
         let (site, fault) = page.split();
         let (kind, text, path, hits) = (fault.kind, fault.fault, fault.path, fault.hits);
@@ -143,7 +196,7 @@ pub async fn pages(store: &Store, directory: &Directory, question: &Question) ->
     Ok(Pages { from: question.from.to_string(), to: question.to.to_string(), slow, broken: broken.collect() })
 }
 
-/// The names of the sites of the configuration and the registry.
+/// Names of the sites that are configured or registered one by one.
 fn named_one_by_one(directory: &Directory) -> Vec<String> {
     let registered = directory.registered();
     let rules = directory.configured().iter().chain(&registered.sites);
@@ -168,28 +221,35 @@ fn holds(name: &str, text: &str) -> bool {
     name.to_lowercase().contains(&text.to_lowercase())
 }
 
-/// As many days, right before.
+/// As many days, right before the range.
 fn just_before(question: &Question) -> (Day, Day) {
     let (from, to) = Against::Previous.days(None, (question.from.date(), question.to.date()));
     let day = |date| Day::from_date(date).unwrap_or(question.from);
     (day(from), day(to))
 }
 
-/// How people answered the question, by version.
+/// Answers to the consent prompt, by version of its text. Counted from the ledger.
 #[derive(Serialize, Debug)]
 pub struct Choices {
+    /// In ascending order of version.
     pub versions: Vec<OfVersion>,
 }
 
+/// Answers to one version of the prompt.
 #[derive(Serialize, Debug)]
 pub struct OfVersion {
+    /// Number of the version.
     pub version: u32,
+    /// Times a tier was granted.
     pub grants: u64,
+    /// Times a tier was refused.
     pub refusals: u64,
+    /// Times a grant was withdrawn.
     pub withdrawals: u64,
 }
 
 impl Choices {
+    /// From `(grants, refusals, withdrawals)` by version.
     pub fn new(tallies: BTreeMap<u32, (u64, u64, u64)>) -> Choices {
         let of = |(version, (grants, refusals, withdrawals))| OfVersion { version, grants, refusals, withdrawals };
         Choices { versions: tallies.into_iter().map(of).collect() }

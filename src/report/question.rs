@@ -11,23 +11,34 @@ const MOST_DAYS: i64 = 3 * 366;
 /// Without a range: the week that ends today.
 const USUAL: Named = Named::Days(7);
 
-/// A question as it comes in a query string.
+/// The parameters of a report request, as they are in the query string: read, not validated.
 #[derive(Default, Debug)]
 pub struct Asked {
+    /// Name of a range, see [`Named::ACCEPTED`]. Excludes `from` and `to`.
     pub range: Option<String>,
+    /// First day, inclusive, as `YYYY-MM-DD`.
     pub from: Option<String>,
+    /// Last day, inclusive, as `YYYY-MM-DD`; today where absent.
     pub to: Option<String>,
+    /// `none`, `previous` or `year`. Excludes `compare_from`.
     pub compare: Option<String>,
+    /// First day of a comparison of the same length, as `YYYY-MM-DD`.
     pub compare_from: Option<String>,
+    /// Length of a step of the series, see [`Interval::ACCEPTED`].
     pub interval: Option<String>,
+    /// Rows per list, 1 to 1000; 10 where absent.
     pub limit: Option<u32>,
+    /// Subject or dimension, a colon, and the item or value: `page:/about`, `country:FR`.
     pub filter: Option<String>,
+    /// The day weeks begin on, see [`WeekStart::ACCEPTED`].
     pub week: Option<String>,
+    /// Extra parts of the answer, separated by commas: `clicks`, `countries`.
     pub with: Option<String>,
 }
 
 impl Asked {
-    /// From the pairs of a query; `None` where one is unknown, twice there, or of the wrong kind.
+    /// From the pairs of a query string. `None` where a key is unknown or repeated, or `limit` is
+    /// no number.
     pub fn of(pairs: Vec<(String, String)>) -> Option<Asked> {
         let mut asked = Asked::default();
         for (key, value) in pairs {
@@ -55,7 +66,7 @@ impl Asked {
     }
 }
 
-/// What an answer can hold beyond what it always holds.
+/// Parts of an answer that have to be asked for.
 const EXTRAS: [&str; 2] = ["clicks", "countries"];
 
 impl Asked {
@@ -68,51 +79,72 @@ impl Asked {
     }
 }
 
-/// The collector's rules for every question.
+/// Limits that the configuration sets for every report.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Below this many visitors a value is not shown apart.
+    /// Least number of visitors of a value that is named (`report.k`).
     pub k: u32,
+    /// Days that totals are kept (`retention.keep_days`); the range `all` starts no earlier.
     pub keep_days: u32,
 }
 
-/// One filter at a time, in either direction.
+/// The filter of a question; there is at most one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Filter {
-    /// A page, link or event: its totals and where its visitors came from.
+    /// A page, link or event: its totals and the attributes of its visitors.
     Item(Subject, String),
     /// A source, country or campaign: what its visitors did.
     Value(Dimension, String),
 }
 
-/// A question that can be answered.
+/// A validated report question. All days are calendar days in `zone`.
 #[derive(Debug)]
 pub struct Question {
+    /// Name of the site, as it was asked for.
     pub name: String,
+    /// Id of the site; site 0 is the platform.
     pub site: SiteId,
+    /// Time zone of the site.
     pub zone: TimeZone,
+    /// First day, inclusive.
     pub from: Day,
+    /// Last day, inclusive.
     pub to: Day,
-    /// Everything since the first day that counted: `from` is only the earliest it can be.
+    /// The range starts on the first counted day; `from` is only a lower bound of it.
     pub all: bool,
+    /// First and last day of the comparison, both inclusive.
     pub compared: Option<(Day, Day)>,
-    /// As asked; the usual one of the range otherwise.
+    /// The interval that was asked for; otherwise it follows from the length of the range.
     pub interval: Option<Interval>,
+    /// Rows per list, 1 to 1000.
     pub limit: usize,
+    /// At most one item or attribute value.
     pub filter: Option<Filter>,
+    /// Least number of visitors of a value that is named.
     pub k: u64,
-    /// The answer goes to whoever has a link: published values of fewer than `k` visitors are not named either.
+    /// The answer is for the holder of a share link: published values of fewer than `k` visitors
+    /// are suppressed too.
     pub for_strangers: bool,
-    /// Clicks on all links stand beside the site's counters.
+    /// Add the clicks on all links to the site's counters.
     pub with_clicks: bool,
-    /// Countries are all listed, whatever the limit: a map shows them.
+    /// List all countries, whatever the limit; the map needs them.
     pub all_countries: bool,
+    /// The day weeks begin on.
     pub week: WeekStart,
+    /// Today in `zone`, at `now`.
     pub today: Day,
+    /// When the question was asked.
     pub now: Timestamp,
 }
 
 impl Question {
+    /// Validates `asked` for a site with its time zone, at `now`.
+    ///
+    /// # Errors
+    ///
+    /// A `Problem` with status 400 that names the parameter and what it accepts: an unknown word, a
+    /// malformed day, a range longer than three years or with its ends reversed, a limit out of
+    /// bounds, parameters that exclude each other.
     pub fn new(
         name: &str,
         (site, zone): (SiteId, &TimeZone),
@@ -122,6 +154,7 @@ impl Question {
     ) -> Result<Question, Problem> {
         let now = Timestamp::from_millisecond(now).unwrap_or(Timestamp::UNIX_EPOCH);
         let today = now.to_zoned(zone.clone()).date();
+
         let (named, (from, to)) = range(&asked, today, i64::from(rules.keep_days))?;
         let against = against(&asked)?;
         let days = days_of((from, to));
@@ -130,6 +163,7 @@ impl Question {
         if !(1..=MOST_ROWS).contains(&limit) {
             return Err(bad("limit", format!("must be 1 to {MOST_ROWS}")));
         }
+
         let compared = against.map(|against| against.days(named, (from, to)));
         Ok(Question {
             name: name.to_owned(),
@@ -154,7 +188,8 @@ impl Question {
         })
     }
 
-    /// The same question about the days it is compared with.
+    /// The same question about the days of the comparison, by the same interval; `None` without a
+    /// comparison.
     pub fn before(&self) -> Option<Question> {
         let (from, to) = self.compared?;
         let (name, zone, filter) = (self.name.clone(), self.zone.clone(), self.filter.clone());
@@ -171,20 +206,23 @@ impl Question {
         })
     }
 
+    /// Interval of the series: the one asked for, or the usual one for the length of the range.
     pub fn step(&self) -> Interval {
         self.interval.unwrap_or_else(|| Interval::usual(days_of((self.from.date(), self.to.date()))))
     }
 
+    /// IANA name of the time zone; `UTC` for a zone without one.
     pub fn zone_name(&self) -> String {
         self.zone.iana_name().unwrap_or("UTC").to_owned()
     }
 
-    /// Nothing more is counted on any of the days, but for hits that are on their way.
+    /// Whether all days of the range and of the comparison are over. Hits on their way to the store
+    /// may still be added.
     pub fn is_closed(&self) -> bool {
         self.to < self.today && self.compared.is_none_or(|(_, to)| to < self.today)
     }
 
-    /// Whether `through` ends the range, and the days it is compared with.
+    /// Whether the range and the comparison end on `through` or earlier.
     pub fn is_over_by(&self, through: Day) -> bool {
         self.to <= through && self.compared.is_none_or(|(_, to)| to <= through)
     }
@@ -204,6 +242,7 @@ impl Filter {
         }
     }
 
+    /// Name of the subject or dimension.
     pub fn by(&self) -> &'static str {
         match self {
             Filter::Item(subject, _) => subject.name(),
@@ -211,6 +250,7 @@ impl Filter {
         }
     }
 
+    /// The item, or the dimension's value.
     pub fn value(&self) -> &str {
         match self {
             Filter::Item(_, value) | Filter::Value(_, value) => value,
@@ -227,6 +267,7 @@ fn range(asked: &Asked, today: Date, kept: i64) -> Result<(Option<Named>, (Date,
         }
         return Ok((Some(named), named.days(today, kept)));
     }
+
     let to = to.unwrap_or(today);
     let from = from.unwrap_or_else(|| USUAL.days(to, kept).0);
     if from > to || days_of((from, to)) > MOST_DAYS {

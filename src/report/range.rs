@@ -1,36 +1,39 @@
-//! The days of a question, those it is compared with, and the steps of its series. Calendar arithmetic, nothing else.
+//! Named ranges, comparisons and the steps of a series: calendar arithmetic on dates, without time
+//! zones or I/O.
 
 use jiff::civil::{Date, Weekday};
 use jiff::{Span, ToSpan};
 
-/// A range by its name. It ends today, but for yesterday and the last month.
+/// A range of days by name. Ranges end today, except `Yesterday` and `LastMonth`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Named {
     Today,
     Yesterday,
     Days(i64),
-    /// The month, or year, to date.
+    /// The month to date.
     Month,
     Year,
-    /// The whole month before this one.
+    /// The whole previous month.
     LastMonth,
-    /// So many months, this one to date.
+    /// This number of calendar months, of which the last is the current one to date.
     Months(i64),
-    /// From the first day that counted anything.
+    /// From the first counted day on.
     All,
 }
 
-/// What the numbers are held against.
+/// The days that a range is compared with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Against {
-    /// The days before. Of a month or year to date, the same days of the one before.
+    /// The days right before. For a month or year to date, the same days of the previous month or
+    /// year.
     Previous,
-    /// The same days a year earlier.
+    /// The same days one year earlier.
     LastYear,
-    /// As many days from this one on.
+    /// As many days, from this one on.
     From(Date),
 }
 
+/// Length of a step of a series.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Interval {
     Hour,
@@ -39,7 +42,7 @@ pub enum Interval {
     Month,
 }
 
-/// The day a week begins on.
+/// The first day of a week.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum WeekStart {
     #[default]
@@ -51,6 +54,7 @@ pub enum WeekStart {
 impl WeekStart {
     pub const ACCEPTED: &str = "monday, saturday or sunday";
 
+    /// By its lower-case English name; `None` for other days.
     pub fn parse(word: &str) -> Option<WeekStart> {
         Some(match word {
             "monday" => WeekStart::Monday,
@@ -69,12 +73,13 @@ impl WeekStart {
     }
 }
 
-/// Hours are drawn for at most this many days.
+/// Longest range, in days, with steps of an hour.
 pub const HOURLY_DAYS: i64 = 14;
 
 impl Named {
     pub const ACCEPTED: &str = "today, yesterday, 7d, 28d, 30d, 90d, month, last_month, 12mo, year or all";
 
+    /// By its name in a query string; `None` for unknown names.
     pub fn parse(word: &str) -> Option<Named> {
         Some(match word {
             "today" => Named::Today,
@@ -83,6 +88,7 @@ impl Named {
             "28d" => Named::Days(28),
             "30d" => Named::Days(30),
             "90d" => Named::Days(90),
+
             "month" => Named::Month,
             "last_month" => Named::LastMonth,
             "12mo" => Named::Months(12),
@@ -92,7 +98,7 @@ impl Named {
         })
     }
 
-    /// First and last day. `kept` is how many days the collector keeps at all.
+    /// First and last day, both inclusive. `kept` is the number of days that totals are kept.
     pub fn days(self, today: Date, kept: i64) -> (Date, Date) {
         let back = |days: i64| before(today, days.days());
         match self {
@@ -112,7 +118,8 @@ impl Named {
 }
 
 impl Against {
-    /// The days a range is compared with.
+    /// First and last day of the comparison, both inclusive. `named` is the name the range was
+    /// asked by, if any.
     pub fn days(self, named: Option<Named>, (from, to): (Date, Date)) -> (Date, Date) {
         let length = (to - from).get_days();
         let same_length = |first: Date| (first, first.checked_add(length.days()).unwrap_or(to));
@@ -130,6 +137,7 @@ impl Against {
 impl Interval {
     pub const ACCEPTED: &str = "hour (of at most 14 days), day, week or month";
 
+    /// By its name in a query string; `None` for unknown names.
     pub fn parse(word: &str) -> Option<Interval> {
         Some(match word {
             "hour" => Interval::Hour,
@@ -140,7 +148,7 @@ impl Interval {
         })
     }
 
-    /// What a range of so many days is drawn by.
+    /// The interval used for a range of `days` days unless another is asked for.
     pub fn usual(days: i64) -> Interval {
         match days {
             ..=2 => Interval::Hour,
@@ -150,6 +158,7 @@ impl Interval {
         }
     }
 
+    /// As in query strings and answers.
     pub fn name(self) -> &'static str {
         match self {
             Interval::Hour => "hour",
@@ -159,7 +168,7 @@ impl Interval {
         }
     }
 
-    /// The first day of the step a day belongs to.
+    /// First day of the step that `day` belongs to.
     pub fn step_of(self, day: Date, week: WeekStart) -> Date {
         match self {
             Interval::Hour | Interval::Day => day,
@@ -169,7 +178,7 @@ impl Interval {
     }
 }
 
-/// The calendar of the tables begins in 1970; nothing was counted before it.
+/// `day` minus `span`, clamped to 1970-01-01, where the store's days begin.
 fn before(day: Date, span: Span) -> Date {
     day.checked_sub(span).unwrap_or(Date::constant(1970, 1, 1)).max(Date::constant(1970, 1, 1))
 }

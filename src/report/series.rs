@@ -1,4 +1,5 @@
-//! Days and hours as the steps of a series. Steps without a hit are there too.
+//! The series of an answer: one row per hour, day, week or month of the range, including steps
+//! without a hit.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +12,9 @@ use super::range::Interval;
 use crate::event::{Counter, Day, Subject};
 use crate::store::{Read, StoreError, Totals};
 
-/// The counts of an item, by day.
+/// Totals of an item by day; days without a hit are absent.
 pub(super) type ByDay = Vec<(Day, Totals)>;
-/// Clicks on all links, by day.
+/// Clicks on all links by day; days without one are absent.
 pub(super) type Clicks = Vec<(Day, u64)>;
 
 pub(super) fn sum<'t>(all: impl IntoIterator<Item = &'t Totals>) -> Totals {
@@ -26,7 +27,8 @@ fn add(sum: &mut Totals, totals: &Totals) {
     sum.iter_mut().zip(totals).for_each(|(sum, n)| *sum += n);
 }
 
-/// A site's hours, or days, weeks or months of any subject.
+/// The series of a subject at the question's interval, and the interval that was used: items have
+/// no counts by hour, so their series is by day then.
 pub(super) async fn series(
     read: &Read<'_>,
     question: &Question,
@@ -37,7 +39,7 @@ pub(super) async fn series(
     match question.step() {
         // Clicks have no hours.
         Interval::Hour if subject == Subject::Site => Ok((Interval::Hour, hours(read, question).await?)),
-        // Hours are counted of sites only.
+        // Only sites are counted by hour.
         Interval::Hour => Ok((Interval::Day, steps(question, subject, Interval::Day, days, clicks))),
         interval => Ok((interval, steps(question, subject, interval, days, clicks))),
     }
@@ -62,7 +64,7 @@ fn steps(question: &Question, subject: Subject, interval: Interval, days: &ByDay
     steps.into_iter().map(|(step, figures)| Row { key: "at", name: step.to_string(), figures }).collect()
 }
 
-/// Every local hour of the range in order: 23 or 25 of them on the days the clocks change.
+/// Every local hour of the range, in order. A day on which the clocks change has 23 or 25 of them.
 async fn hours(read: &Read<'_>, question: &Question) -> Result<Vec<Row>, StoreError> {
     let mut starts: Vec<u32> = Vec::new();
     for number in question.from.number()..=question.to.number() {
@@ -72,6 +74,7 @@ async fn hours(read: &Read<'_>, question: &Question) -> Result<Vec<Row>, StoreEr
     }
     starts.sort_unstable();
     starts.dedup();
+
     let (first, last) = (starts.first().copied().unwrap_or(0), starts.last().copied().unwrap_or(0));
     let known: BTreeMap<u32, Totals> = read.hours((first, last)).await?.into_iter().collect();
     let of = |hour: &u32| known.get(hour).copied().unwrap_or_default();
@@ -82,13 +85,13 @@ async fn hours(read: &Read<'_>, question: &Question) -> Result<Vec<Row>, StoreEr
     Ok(starts.iter().map(row).collect())
 }
 
-/// A second, as the site's clock shows it.
+/// A Unix time in seconds, as RFC 3339 in the site's zone.
 pub(super) fn local(second: u32, question: &Question) -> String {
     let at = Timestamp::from_second(i64::from(second)).unwrap_or(Timestamp::UNIX_EPOCH);
     at.to_zoned(question.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
-/// The instants at which the day begins and ends, in milliseconds.
+/// Start and end of a local day in Unix milliseconds, the end exclusive.
 fn edges(question: &Question, day: Day) -> (i64, i64) {
     let midnight =
         |date: Date| date.to_zoned(question.zone.clone()).map_or(0, |zoned| zoned.timestamp().as_millisecond());

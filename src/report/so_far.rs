@@ -1,8 +1,9 @@
-//! A range that is not over, held against days that are: only what both sides have had time for.
+//! Compares a range that is not over with one that is, over the part of both that is complete.
 //!
-//! Hits, visitors and visits are compared up to the last full hour of today, because hours of a site are counted. What is written when a visit
-//! closes (bounces, seconds), clicks, and everything about a page, link or event is compared over the days before today. What is published
-//! after the day is compared over the published days.
+//! Hits, visitors and visits are compared up to the last full hour of today, since sites are
+//! counted by hour. What is written when a visit closes (bounces, seconds), clicks, and everything
+//! about a page, link or event is compared over the days before today. What is published after the
+//! day is compared over the published days.
 
 use jiff::civil::Date;
 use serde::Serialize;
@@ -13,68 +14,80 @@ use crate::config::Zone;
 use crate::event::Day;
 use crate::pseudonym::DaySpan;
 
-/// First and last day, both included.
+/// First and last day, both inclusive.
 pub(super) type Days = (Day, Day);
 
-/// The part of a range that can be compared, and its counterpart.
+/// The comparable part of a range, and its counterpart.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Comparable {
-    /// The days of the range that are over, and as many of the days it is compared with.
+    /// The days of the range that are over, and as many days of the comparison.
     pub days: Option<(Days, Days)>,
-    /// Today up to its last full hour, and the same hours of the day it is compared with.
+    /// Today up to its last full hour, and the same hours of its counterpart.
     pub hours: Option<(Hours, Hours)>,
 }
 
-/// The seconds at which hours begin: the first one and the one after the last.
+/// A range of hours, as Unix times in seconds at which hours begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hours {
+    /// Start of the first hour.
     pub from: u32,
+    /// End of the last hour, exclusive.
     pub until: u32,
 }
 
-/// Both sides of a comparison of a range that is not over. `now` and `before` end at the same hour.
+/// Comparable figures of both sides. `now` and `before` end at the same hour of the day.
 #[derive(Serialize, Debug)]
 pub struct SoFar {
-    /// The end of the last full hour of today.
+    /// End of the last full hour of today, as RFC 3339 in the site's zone. `None` where hours are
+    /// not compared.
     pub until: Option<String>,
+    /// The range up to `until`: the days that are over plus today's full hours. Absent where hours
+    /// are not compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<Figures>,
+    /// The comparison up to the same hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Figures>,
-    /// The days that are over; `null` where there is none.
+    /// The days that are over; `None` (JSON `null`) where there are none.
     pub days: Option<WholeDays>,
 }
 
+/// Both sides over whole days.
 #[derive(Serialize, Debug)]
 pub struct WholeDays {
-    /// The last of them.
+    /// Last day of the range that is over, inclusive, as `YYYY-MM-DD`.
     pub through: String,
+    /// The range's days up to `through`.
     pub now: Figures,
+    /// As many days of the comparison, from its first on.
     pub before: Figures,
 }
 
 impl Question {
-    /// `None` where everything before `open` is the whole range: then its totals can be compared as they are.
+    /// The comparable part, where days from `open` on are not complete. `None` where the whole
+    /// range is before `open`: then its totals can be compared as they are.
     pub(super) fn comparable(&self, open: Day) -> Option<Comparable> {
         self.comparable_with(self.compared?, open)
     }
 
-    /// The same, with other days to compare with.
+    /// Like [`Question::comparable`], with the given days as comparison.
     pub(super) fn comparable_with(&self, (then, then_to): Days, open: Day) -> Option<Comparable> {
         if self.to < open {
             return None;
         }
         let over = i64::from(open.number()) - i64::from(self.from.number());
         let before = i64::from(then_to.number()) - i64::from(then.number()) + 1;
+
         let of = |from: Day, days: i64| (from, later(from, days - 1));
         let whole = over.min(before);
         let days = (whole > 0).then(|| (of(self.from, whole), of(then, whole)));
+
         let holds_today = open == self.today && (0..before).contains(&over);
         let hours = holds_today.then(|| (self.hours_of(open), self.hours_of(later(then, over))));
         Some(Comparable { days, hours })
     }
 
-    /// The hours of a day that are over on today's clock.
+    /// The hours of `day` that are over by today's clock.
     fn hours_of(&self, day: Day) -> Hours {
         let now = self.now.to_zoned(self.zone.clone());
         let clock = now.datetime().time();
@@ -86,7 +99,8 @@ impl Question {
         if day != self.today {
             return Hours { from, until: second(day.date(), clock.hour()) };
         }
-        // Not from the clock alone: where it is set back, one hour comes twice.
+        // Today's last full hour cannot be taken from the clock time alone: when clocks are set
+        // back, one hour occurs twice.
         let now = self.now.as_millisecond();
         Hours { from, until: DaySpan::of(Zone(0), &self.zone, now).hour_of(now) }
     }
@@ -138,7 +152,8 @@ mod tests {
             ("today", "2026-06-16T07:40:00Z", "-; 16 00-16 09 / 15 00-15 09"),
             ("7d", "2026-06-16T07:40:00Z", "2026-06-10 2026-06-15 / 2026-06-03 2026-06-08; 16 00-16 09 / 09 00-09 09"),
             ("yesterday", "2026-06-16T07:40:00Z", "whole"),
-            // February has no 31 days: its 28 are compared with as many of March, and no hours of a day it does not have.
+            // February has no 31 days: its 28 are compared with as many of March, and no hours of a
+            // day it does not have.
             ("month", "2026-03-31T07:40:00Z", "2026-03-01 2026-03-28 / 2026-02-01 2026-02-28; -"),
             ("month", "2026-06-01T07:40:00Z", "-; 01 00-01 09 / 01 00-01 09"),
             // At midnight nothing of today is over yet.

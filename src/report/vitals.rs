@@ -1,8 +1,10 @@
-//! How fast a site's pages were: histograms become ratings, which are exact, and percentiles, which are off by at most a bucket.
+//! Page speed of a site. Histograms become ratings, which are exact, and percentiles, which are off
+//! by at most one bucket.
 //!
-//! A page is content, shown as of now. Of it, fewer than k measurements are no answer: a percentile of one measurement is that
-//! measurement. A class of devices is an attribute of people, who are not their measurements: one phone that loads a page twenty times is one
-//! person. So classes are told in lots, as attributes are.
+//! A page is content, shown as of now; with fewer than k measurements it has no figures, because
+//! the percentile of one measurement is that measurement. A class of devices is an attribute of
+//! people, and measurements are not people: one phone that loads a page twenty times is one person.
+//! So classes are reported in lots, as attributes are.
 
 use std::collections::BTreeMap;
 
@@ -12,39 +14,49 @@ use super::question::{Filter, Question};
 use crate::event::{Bucket, Day, Metric, Rating, Subject};
 use crate::store::{Measured, OfClass, Read, Store, StoreError};
 
-/// A lot of a class of devices has at least this many times k measurements.
+/// A lot of a device class has at least this many times k measurements.
 const MEASUREMENTS_OF_K: u64 = 4;
 
+/// Page speed of a site, or of one page, in a range of days.
 #[derive(Serialize, Debug)]
 pub struct VitalsAnswer {
+    /// Name of the site, as it was asked for.
     pub site: String,
+    /// IANA name of the site's time zone.
     pub zone: String,
+    /// First day, inclusive, as `YYYY-MM-DD`.
     pub from: String,
+    /// Last day, inclusive, as `YYYY-MM-DD`.
     pub to: String,
+    /// Least number of measurements behind a figure.
     pub k: u64,
-    /// The one page asked for.
+    /// The page of the filter, if any.
     pub path: Option<String>,
-    /// By metric, over all devices.
+    /// By the metric's name, over all devices.
     pub metrics: BTreeMap<&'static str, Speed>,
-    /// By class of devices, then by metric: the lots of the range. Of the whole site only.
+    /// By device class, then by metric: the lots of the range. Only for the whole site.
     pub devices: BTreeMap<String, BTreeMap<&'static str, Speed>>,
-    /// The pages with most measurements, unless one was asked for.
+    /// The pages with most measurements, at most the question's limit. Empty with a filter by page.
     pub pages: Vec<PageSpeed>,
 }
 
+/// Speed of one page.
 #[derive(Serialize, Debug)]
 pub struct PageSpeed {
+    /// Cleaned path of the page.
     pub path: String,
+    /// By the metric's name.
     pub metrics: BTreeMap<&'static str, Speed>,
 }
 
+/// Figures of one metric.
 #[derive(Serialize, PartialEq, Debug)]
 #[serde(untagged)]
 pub enum Speed {
     FewerThan {
         fewer_than: u64,
     },
-    /// Percentiles in milliseconds; of CLS without a unit.
+    /// Measurements by rating, and percentiles in milliseconds (CLS has no unit).
     Measured {
         hits: u64,
         good: u64,
@@ -59,9 +71,14 @@ pub(super) type Histogram = BTreeMap<Bucket, u64>;
 type Metrics = BTreeMap<Metric, Histogram>;
 /// By page, then by metric.
 type Histograms = BTreeMap<String, Metrics>;
-/// What came on a day: by class of devices measurements, and visitors that were published.
+/// By day: measurements by device class, and published visitors by device class.
 type Days = BTreeMap<Day, (BTreeMap<String, Metrics>, BTreeMap<String, u64>)>;
 
+/// Page speed in the question's range. A filter other than a page is ignored.
+///
+/// # Errors
+///
+/// A query failed, see [`StoreError`].
 pub async fn vitals(store: &Store, question: &Question) -> Result<VitalsAnswer, StoreError> {
     let read = store.read(question.site);
     let path = match &question.filter {
@@ -82,15 +99,17 @@ pub async fn vitals(store: &Store, question: &Question) -> Result<VitalsAnswer, 
     let by_device = async {
         match path {
             None => classes(store, &read, question).await,
-            // How many people of a class saw one page, nobody counts.
+            // Visitors of a device class are not counted by page.
             Some(_) => Ok(Histograms::new()),
         }
     };
+
     let (together, by_page, by_device) = tokio::try_join!(together, by_page, by_device)?;
     let k = question.k;
     let mut pages: Vec<PageSpeed> =
         by_page.into_iter().map(|(path, of)| PageSpeed { path, metrics: speeds(&of, k) }).collect();
     pages.sort_by_key(|page| std::cmp::Reverse(page.metrics.values().map(Speed::hits).max()));
+
     Ok(VitalsAnswer {
         site: question.name.clone(),
         zone: question.zone_name(),
@@ -118,14 +137,14 @@ fn add(sum: &mut Histogram, more: &Histogram) {
     more.iter().for_each(|(bucket, hits)| *sum.entry(*bucket).or_default() += hits);
 }
 
-/// The lots of the range by class of devices. Days count once they are published: whoever watches an open day learns with which class a
-/// visitor came.
+/// Lots of the range by device class. Only published days count: on an open day, a new measurement
+/// would tell which class a visitor belongs to.
 async fn classes(store: &Store, read: &Read<'_>, question: &Question) -> Result<Histograms, StoreError> {
     let Some(through) = store.published_through(&question.zone_name()).await?.through else {
         return Ok(Histograms::new());
     };
     let last = through.min(question.to);
-    // Lots begin with the month, whatever range is asked for: two ranges must not cut them differently.
+    // Lots start with the month, whatever the range: two ranges must not divide them differently.
     let first = Day::from_date(question.from.date().first_of_month()).unwrap_or(question.from);
     if first > last {
         return Ok(Histograms::new());
@@ -144,7 +163,7 @@ async fn classes(store: &Store, read: &Read<'_>, question: &Question) -> Result<
     Ok(lots(&days, question.from, question.k))
 }
 
-/// What a class has gathered since it was shown last.
+/// Measurements and visitors of a class since its last lot.
 #[derive(Default)]
 struct Waiting {
     histogram: Histogram,
@@ -157,8 +176,9 @@ impl Waiting {
     }
 }
 
-/// Adds up the lots that end on `from` or later. From the first of a month on, each class gathers measurements and published visitors, metric
-/// by metric; with 4k measurements and k visitors it is a lot, booked on that day.
+/// Sums the lots that end on `from` or later. From the first of each month on, each class gathers
+/// measurements and published visitors, metric by metric. Once it has 4k measurements and k
+/// visitors, they are a lot, booked on that day.
 fn lots(days: &Days, from: Day, k: u64) -> Histograms {
     let mut shown = Histograms::new();
     for metric in Metric::ALL {
@@ -188,8 +208,8 @@ fn lots(days: &Days, from: Day, k: u64) -> Histograms {
     shown
 }
 
-/// The classes that are lots now. All devices together are shown, so what goes on waiting must be nothing or as much as a lot; otherwise
-/// the smallest waits too.
+/// The classes that have gathered a lot. The sum over all devices is shown too, so what is left
+/// waiting must be nothing or as large as a lot; otherwise the smallest ready classes wait as well.
 fn ready<'a>(waiting: &BTreeMap<&'a str, Waiting>, k: u64) -> Vec<&'a str> {
     let enough = |hits, visitors| hits >= MEASUREMENTS_OF_K * k && visitors >= k;
     let (mut ready, rest): (Vec<_>, Vec<_>) =
@@ -216,6 +236,7 @@ impl Speed {
         if hits < k {
             return Speed::FewerThan { fewer_than: k };
         }
+
         let rated =
             |rating| histogram.iter().filter(|(bucket, _)| Metric::rating(**bucket) == rating).map(|(_, n)| n).sum();
         Speed::Measured {
@@ -236,8 +257,8 @@ impl Speed {
     }
 }
 
-/// The value below which that share of the measurements lies, placed within its bucket as if they were spread evenly there; rounded
-/// to what a bucket can tell.
+/// The value below which `share` of the measurements lie, interpolated within its bucket as if
+/// values were spread evenly there, and rounded to the resolution of a bucket.
 fn percentile(metric: Metric, histogram: &Histogram, hits: u64, share: f64) -> f64 {
     let wanted = share * hits as f64;
     let mut below = 0.0;
