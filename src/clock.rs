@@ -1,4 +1,4 @@
-//! Time is an argument: whoever needs to know what time it is holds a [`Clock`].
+//! Time is an argument: code that needs the current time is given a [`Clock`].
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,31 +6,36 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::event::Millis;
 
-/// A difference that is taken over at once: what synchronisation over the network corrects.
+/// The largest difference, in milliseconds, that is adopted at once. Network time synchronisation
+/// stays below it.
 const DRIFT: Millis = 2_000;
 
-/// How long a larger one must last before it is believed.
+/// How long a larger difference must persist before it is adopted.
 const SECOND_LOOK: Duration = Duration::from_secs(5 * 60);
 
-/// A clock knows what time it is.
+/// A source of the current time. Clones share the same time.
 #[derive(Clone)]
 pub enum Clock {
+    /// The system's clock, including its jumps.
     System,
-    /// The system's, without its jumps.
+    /// The system's clock, without its jumps.
     Steady(Arc<Steady>),
-    /// Stands still until it is told to move, and only ever moves forward.
+    /// Only moves when told to, and only forward. Clones move together.
     Test(Arc<AtomicI64>),
 }
 
 impl Clock {
+    /// A test clock that starts at this instant.
     pub fn test(start: Millis) -> Clock {
         Clock::Test(Arc::new(AtomicI64::new(start)))
     }
 
+    /// A clock that starts at the system's time and does not follow its jumps at once.
     pub fn steady() -> Clock {
         Clock::Steady(Arc::new(Steady::new(system_now(), Instant::now())))
     }
 
+    /// The current time, in milliseconds since the Unix epoch.
     pub fn now(&self) -> Millis {
         match self {
             Clock::System => system_now(),
@@ -39,7 +44,8 @@ impl Clock {
         }
     }
 
-    /// What times of files are compared with. A test's clock tells nothing about files.
+    /// The time to compare file times with. For a test clock, that is the system's time, because
+    /// files are real in tests.
     pub fn file_time(&self) -> SystemTime {
         match self {
             Clock::System | Clock::Test(_) => SystemTime::now(),
@@ -47,7 +53,8 @@ impl Clock {
         }
     }
 
-    /// Compares a steady clock with the system's; called every second or so.
+    /// Compares a steady clock with the system's and logs jumps. Called about once a second; does
+    /// nothing for other clocks.
     pub fn look(&self) {
         if let Clock::Steady(steady) = self {
             match steady.look(system_now(), Instant::now()) {
@@ -67,7 +74,8 @@ impl Clock {
         }
     }
 
-    /// How far the system's clock is ahead of this one, in milliseconds, because it jumped and is not believed yet.
+    /// By how many milliseconds the system's clock is ahead of this one, because it jumped and the
+    /// jump is not yet adopted. Negative if it is behind.
     pub fn ahead(&self) -> Millis {
         match self {
             Clock::Steady(steady) => steady.ahead.load(Ordering::Relaxed),
@@ -75,7 +83,8 @@ impl Clock {
         }
     }
 
-    /// Whether it may be acted on for good: it has stood for five minutes since the start, and since its last jump.
+    /// Whether irreversible actions may rely on this time: five minutes have passed since the
+    /// start, and no jump is pending.
     pub fn is_settled(&self) -> bool {
         match self {
             Clock::Steady(steady) => steady.is_settled(Instant::now()),
@@ -83,7 +92,8 @@ impl Clock {
         }
     }
 
-    /// Moves a test clock forward; what lies in the past changes nothing. `false` for the system's clock.
+    /// Moves a test clock forward to `at`; an instant in the past has no effect. Returns `false`
+    /// for other clocks, which cannot be moved.
     pub fn advance_to(&self, at: Millis) -> bool {
         match self {
             Clock::System | Clock::Steady(_) => false,
@@ -100,20 +110,23 @@ fn system_now() -> Millis {
     since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Goes by the monotonic clock, and follows the system's only where the two agree, or after a second look.
+/// Follows the monotonic clock, and adopts the system's time only where both agree or after the
+/// difference has persisted.
 ///
-/// A clock that is two days ahead for a moment would otherwise close the day that is open: its key, its visitors and its publication are
-/// gone, and all later hits belong to a day that has not come.
+/// Otherwise a clock that is two days ahead for a moment would close the current day for good: its
+/// key is deleted, its visitors are forgotten, it is published, and all later hits belong to a day
+/// in the future.
 pub struct Steady {
     begun: Instant,
-    /// The time at `begun`.
+    /// The time at `begun`, in milliseconds since the Unix epoch.
     base: AtomicI64,
     ahead: AtomicI64,
-    /// A jump that is not believed yet: since when, and how far the system's clock is ahead.
+    /// A jump that is not yet adopted: when it was seen, and by how many milliseconds the system's
+    /// clock is ahead.
     jump: Mutex<Option<(Instant, Millis)>>,
 }
 
-/// What comparing the clocks found.
+/// The result of comparing the clocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Look {
     Same,
@@ -154,7 +167,7 @@ impl Steady {
                 self.follow(ahead);
                 Look::Believed(ahead)
             }
-            // Another jump, or the first.
+            // The first jump, or one to yet another time.
             _ => {
                 *jump = Some((now, ahead));
                 Look::Jumped(ahead)

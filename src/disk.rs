@@ -1,4 +1,5 @@
-//! Files that are there whole or not at all, also after a crash in the middle; folders that one process holds.
+//! Atomic and durable file operations: a file is either whole or absent, even after a crash. Also
+//! locks that give one process a folder.
 
 mod private;
 
@@ -11,11 +12,17 @@ use rustix::fs::{FlockOperation, flock};
 
 pub use private::{Mended, for_the_owner_alone, mend};
 
-/// A file locked for as long as this lives. The system lets go of it when the process dies, however it dies.
+/// An exclusive lock on a file, held as long as this value lives. The operating system releases it
+/// when the process ends for any reason.
 pub struct Lock(File);
 
 impl Lock {
-    /// `None` if somebody else holds it.
+    /// Takes the lock without waiting; `None` if it is held elsewhere, also by this process. The
+    /// file is created if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened or created, or the file system does not support locks.
     pub fn take(path: &Path) -> io::Result<Option<Lock>> {
         let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -25,7 +32,11 @@ impl Lock {
         }
     }
 
-    /// Waits for whoever holds it. Not for threads that must not stand still.
+    /// Waits until the lock is free. Blocks the thread, so it must not be called from async code.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened or created, or the wait was interrupted.
     pub fn wait(path: &Path) -> io::Result<Lock> {
         let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
         flock(&file, FlockOperation::LockExclusive)?;
@@ -34,19 +45,30 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Closing is not enough: a child that another thread is just starting has a copy of every open file until it becomes
-    /// the other program.
+    /// Closing the file would not be enough: a child process that another thread is starting holds
+    /// a copy of every open file until it executes its own program.
     fn drop(&mut self) {
         let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
 
-/// Puts a file in place: written beside, synced, renamed, and the name synced. Where it fails what was there before still is.
+/// Replaces a file atomically: writes a temporary file beside it, syncs, renames, and syncs the
+/// folder.
+///
+/// # Errors
+///
+/// The temporary file cannot be written or renamed; the former file is unchanged and the temporary
+/// one removed. If only the sync of the folder fails, the new file is in place but may not survive
+/// a power cut.
 pub fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     put_through(&path.with_extension("writing"), path, bytes)
 }
 
-/// The same, with a name of the caller's for the file while it is written.
+/// [`put`] with a temporary file chosen by the caller, on the same file system.
+///
+/// # Errors
+///
+/// As for [`put`].
 pub fn put_through(beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_beside(beside, bytes)?;
     if let Err(error) = fs::rename(beside, path) {
@@ -56,7 +78,8 @@ pub fn put_through(beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync(folder_of(path))
 }
 
-/// A file that is whole and synced when this returns, or gone: half of one would take the room that is missing.
+/// Writes and syncs a file. Removes it on failure: the remains of a file would occupy the space
+/// that is missing on a full disk.
 fn write_beside(beside: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = create_private(beside)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
@@ -66,12 +89,23 @@ fn write_beside(beside: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// A new file, or an emptied one, that its owner alone can read.
+/// Creates a file, or truncates an existing one. A new file has mode 0600; an existing one keeps
+/// its mode.
+///
+/// # Errors
+///
+/// The file cannot be created or opened.
 pub fn create_private(path: &Path) -> io::Result<File> {
     File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
-/// Takes the rights of others from what is there. What somebody else owns stays as it is: its owner decides.
+/// Sets `mode` on a path that group or others can access. A path that belongs to another user is
+/// left unchanged, as only its owner may decide about it.
+///
+/// # Errors
+///
+/// The path does not exist, or its mode can be neither read nor set for a reason other than missing
+/// permission.
 pub fn close_to_others(path: &Path, mode: u32) -> io::Result<()> {
     if fs::metadata(path)?.permissions().mode() & 0o077 == 0 {
         return Ok(());
@@ -82,33 +116,46 @@ pub fn close_to_others(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
-/// Puts a secret in place where there is none: whole or not at all, and for its owner alone from its first byte on. Of several who do so at
-/// the same moment one wins, and all read what is there then.
+/// Creates a secret file if there is none, atomically and with mode 0600 from the first byte. If
+/// several processes do so at once, one of them wins, and all find its content afterwards.
+///
+/// # Errors
+///
+/// The file cannot be written or linked; nothing is left at `path`. If only the sync of the folder
+/// fails, the file is in place but may not survive a power cut. An existing file is not an error.
 pub fn make_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     let beside = path.with_extension(format!("new-{}", std::process::id()));
     write_beside(&beside, bytes)?;
-    // Unlike a rename a link replaces nothing.
+    // Unlike a rename, a link never replaces an existing file.
     let linked = fs::hard_link(&beside, path);
     fs::remove_file(&beside)?;
     match linked {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // It is relied on from here on: a power cut must not take the name.
+        // The secret is used from now on, so the name must survive a power cut.
         linked => linked.and_then(|()| sync(folder)),
     }
 }
 
-/// Makes a folder and those above it; what is made is its owner's alone.
+/// Creates a folder and its missing parents. Those that are created have mode 0700.
+///
+/// # Errors
+///
+/// A folder cannot be created, or a file is in the way.
 pub fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes names that were created, renamed or removed in a folder survive a power cut.
+/// Syncs a folder, so that created, renamed and removed names in it survive a power cut.
+///
+/// # Errors
+///
+/// The folder cannot be opened or synced.
 pub fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// The folder a file lies in: a bare name lies in the one that is worked in.
+/// The parent directory of a path; the current directory for a bare file name.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -1,12 +1,14 @@
-//! Bytes as text: two lower-case hex digits each, and no other form.
+//! Bytes as text: two lower-case hex digits per byte, and no other form.
 
 use data_encoding::HEXLOWER;
 
+/// The lower-case hex digits of `bytes`, twice as long as the input.
 pub fn text(bytes: &[u8]) -> String {
     HEXLOWER.encode(bytes)
 }
 
-/// `None` for anything but exactly `2 * N` lower-case digits: the same bytes have one text, so texts can be compared. Allocates nothing.
+/// The bytes of exactly `2 * N` lower-case hex digits, and `None` for anything else. Since bytes
+/// have only one text form, texts can be compared directly. Does not allocate.
 pub fn read<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     if text.len() != 2 * N || HEXLOWER.decode_mut(text, &mut bytes).is_err() {

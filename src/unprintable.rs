@@ -1,5 +1,6 @@
-//! What is of a person, and what is secret, cannot be printed, copied or written down: a log line, an error, a metric and a file take only what
-//! can. Said to the compiler, so that a derive that is added by mistake does not build.
+//! Compile-time proof that personal data and secrets cannot be printed, cloned or serialized, so
+//! that no log line, error, metric or file can contain them. A derive that is added by mistake does
+//! not compile.
 
 use std::fmt::{Debug, Display};
 
@@ -13,7 +14,7 @@ pub use serde::Serialize;
 #[doc(hidden)]
 pub use static_assertions::assert_not_impl_any;
 
-/// Does not compile where one of the types is `Debug`, `Display`, `Clone` or `Serialize`.
+/// Fails to compile if one of the types is `Debug`, `Display`, `Clone` or `Serialize`.
 ///
 /// ```
 /// struct Bare(u8);
@@ -56,14 +57,14 @@ macro_rules! unprintable {
     };
 }
 
-// As it comes from the wire, and what it is until it is sealed.
+// Data from the wire, until it is pseudonymised.
 unprintable!(event::Address, event::Agent<'static>, event::Hints<'static>, event::Caller<'static>);
 unprintable!(event::Cookies<'static>);
 unprintable!(event::Payload<'static>, event::RawHit<'static>, consent::AdmittedHit<'static>);
-// A value that tells one visitor from another, and what carries it.
+// Values that distinguish visitors, and the types that contain them.
 unprintable!(pseudonym::Event, pseudonym::MailEvent, pseudonym::Openers, pseudonym::Touch<'static>, pseudonym::Visits);
 unprintable!(pseudonym::Visitor, pseudonym::VisitorKey);
-// It is copied inside of the folders that own it; nothing can print it or write it down.
+// Copied within the modules that own it, but never printed or serialized.
 assert_not_impl_any!(consent::ConsentId: Debug, Display, Serialize);
-// Keys, and secrets that are made here.
+// Keys, and secrets that are generated here.
 unprintable!(pseudonym::DayKey, pseudonym::DayKeys, access::SessionId, access::Login, access::Seal);

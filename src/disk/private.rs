@@ -1,4 +1,5 @@
-//! What the collector writes is its own user's: files 0600, folders 0700.
+//! Access rights of the data folders. Only the collector's own user can read what it writes: files
+//! have mode 0600, folders 0700.
 
 use std::fs::{self, Metadata, Permissions};
 use std::io;
@@ -9,31 +10,36 @@ use rustix::fs::Mode;
 
 const OTHERS: u32 = 0o077;
 
-/// From here on, whatever this process makes is for its own user alone; also what the embedded engine makes. Called at the very start: it holds for all threads.
+/// Sets the umask of the process, so that all files and folders it creates, including those of the
+/// embedded engine, are accessible to its own user only. Applies to all threads and is called first
+/// in `main`.
 pub fn for_the_owner_alone() {
     rustix::process::umask(Mode::from_raw_mode(OTHERS));
 }
 
-/// What was done about a folder.
+/// What [`mend`] changed in a folder.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Mended {
-    /// Files and folders that others could reach, and now cannot.
+    /// Files and folders that others could access and now cannot.
     pub closed: u64,
-    /// Those that are somebody else's to close.
+    /// Files and folders whose access rights could not be changed, because they belong to another
+    /// user.
     pub left: u64,
 }
 
-/// Takes everybody else's rights from what lies at a path, where something does, and from all below it. Links are not followed.
+/// Removes the access rights of group and others from a path, if it exists, and from everything
+/// below it. Symbolic links are not followed.
 ///
 /// # Errors
-/// What is there cannot be looked at.
+///
+/// The path or something below it cannot be read. What was visited before stays closed.
 pub fn mend(path: &Path) -> io::Result<Mended> {
     let mut mended = Mended::default();
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(mended),
         found => found?,
     };
-    // The folder first: from then on nobody else changes what is in it.
+    // The folder comes first, so that other users can no longer change its contents.
     close(path, &found, &mut mended);
     if found.is_dir() {
         for entry in fs::read_dir(path)? {

@@ -1,14 +1,19 @@
-/// The `Cookie` fields of a request, as sent. In however many lines a proxy passed them on, they are one list (RFC 9113, 8.2.3). Bytes, because
-/// anybody's cookie may hold what is no text, and must not hide ours. Like the caller it is part of, it cannot be printed or copied.
+//! The `Cookie` header of a request. Values are looked up by name without allocation; cookies that
+//! are not ours are never copied.
+
+/// The `Cookie` fields of a request, as sent. A proxy may split them over several lines, which form
+/// one list (RFC 9113, section 8.2.3). The lines are bytes: a cookie set by another application may
+/// not be valid UTF-8 and must not hide ours. Like the [`Caller`](super::Caller) that refers to it,
+/// this type cannot be printed or cloned.
 #[derive(Default)]
 pub struct Cookies<'a> {
     first: &'a [u8],
-    /// Hardly ever: browsers send one line.
+    /// The second and later lines. Usually empty: browsers send one line.
     more: Vec<&'a [u8]>,
 }
 
 impl<'a> Cookies<'a> {
-    /// The next line.
+    /// Appends one `Cookie` line, without the field name.
     pub fn add(&mut self, line: &'a [u8]) {
         match self.first.is_empty() {
             true => self.first = line,
@@ -16,7 +21,7 @@ impl<'a> Cookies<'a> {
         }
     }
 
-    /// The values of all cookies of that name that are text, in the order they were sent.
+    /// The values of all cookies with this name that are valid UTF-8, in the order they were sent.
     pub fn named(&self, name: &str) -> impl Iterator<Item = &'a str> {
         let lines = std::iter::once(self.first).chain(self.more.iter().copied());
         let values = lines
@@ -25,7 +30,7 @@ impl<'a> Cookies<'a> {
         values.filter_map(|value| std::str::from_utf8(value).ok())
     }
 
-    /// Whether there is a cookie of that name.
+    /// Whether there is a cookie with this name and a valid UTF-8 value.
     pub fn hold(&self, name: &str) -> bool {
         self.named(name).next().is_some()
     }

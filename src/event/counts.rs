@@ -1,6 +1,9 @@
+//! The counters of a row, and the fixed order in which tables and journals store them.
+
 use std::ops::AddAssign;
 
-/// What is counted. The order is the order of the columns in every table and of the bits in a journal row.
+/// A quantity that is counted. The order of the variants is the order of the columns in every table
+/// and of the bits in a journal row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Counter {
     /// Page views of a site or page, clicks of a link, occurrences of an event.
@@ -11,7 +14,8 @@ pub enum Counter {
     Visits,
     /// Visits with one page view and no interactive event.
     Bounces,
-    /// Site: length of closed visits. Page: engaged time. Link: time to click. Whole seconds.
+    /// Site: total length of closed visits. Page: engaged time. Link: time from page load to click.
+    /// Whole seconds.
     Seconds,
     /// Visits that ended on this page.
     Exits,
@@ -20,6 +24,7 @@ pub enum Counter {
 }
 
 impl Counter {
+    /// All counters, in column order.
     pub const ALL: [Counter; 7] = [
         Counter::Hits,
         Counter::Visitors,
@@ -30,11 +35,12 @@ impl Counter {
         Counter::Entries,
     ];
 
-    /// Whether it belongs to pages alone: a site or an hour has none.
+    /// Whether only pages have this counter; it is always zero for sites and hours.
     pub fn is_of_pages(self) -> bool {
         matches!(self, Counter::Exits | Counter::Entries)
     }
 
+    /// The name of the column in the store and of the field in the API.
     pub const fn name(self) -> &'static str {
         match self {
             Counter::Hits => "hits",
@@ -48,32 +54,38 @@ impl Counter {
     }
 }
 
-/// One row's counters. They only ever grow: nothing that was counted is taken back.
+/// The counters of one row. They only grow; a count is never taken back.
 ///
-/// 32 bits are enough for one segment (at most a few minutes of one collector); the tables hold 64.
+/// 32 bits are enough for one segment, which covers a few minutes of one collector. The tables hold
+/// 64 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Counts(pub [u32; Counter::ALL.len()]);
 
 impl Counts {
+    /// All counters zero.
     pub const fn none() -> Counts {
         Counts([0; Counter::ALL.len()])
     }
 
+    /// Sets one counter, replacing its former value.
     pub const fn with(mut self, counter: Counter, n: u32) -> Counts {
         self.0[counter as usize] = n;
         self
     }
 
+    /// The value of one counter.
     pub const fn get(&self, counter: Counter) -> u32 {
         self.0[counter as usize]
     }
 
+    /// Whether every counter is zero, so that the row need not be stored.
     pub fn is_zero(&self) -> bool {
         self.0.iter().all(|&n| n == 0)
     }
 }
 
 impl AddAssign for Counts {
+    /// Adds counter by counter. A counter that would overflow stays at `u32::MAX`.
     fn add_assign(&mut self, other: Counts) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {
             *mine = mine.saturating_add(theirs);

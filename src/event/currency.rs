@@ -1,4 +1,7 @@
-/// Digits after the decimal point of a currency's amounts, by ISO 4217.
+//! Currencies: minor units, and how a bound on amounts given for one currency applies to others.
+
+/// The number of digits after the decimal point of an amount in a currency (ISO 4217); 2 for
+/// currencies that are not listed. `currency` is the code in upper case.
 pub fn minor_digits(currency: &[u8]) -> u32 {
     match currency {
         b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF" | b"UGX" | b"UYI"
@@ -8,8 +11,9 @@ pub fn minor_digits(currency: &[u8]) -> u32 {
     }
 }
 
-/// How many units of a currency are about one of a common one, as a power of ten: a bound of 10 000 is meant for euros, and would be one
-/// shirt in rupiah. Rough on purpose; what moves by a tenth moves nothing here.
+/// Units of a currency that are worth roughly one euro, as a power of ten. A bound of 10 000 is
+/// meant for euros, but would be the price of a shirt in rupiah. Deliberately rough, so that
+/// exchange rates need no updates.
 fn units(currency: &[u8]) -> u64 {
     match currency {
         b"CZK" | b"MXN" | b"THB" | b"TWD" | b"ZAR" => 10,
@@ -24,13 +28,15 @@ fn units(currency: &[u8]) -> u64 {
     }
 }
 
-/// The most one event may bring, in minor units of its currency, where a site's bound is `most` of a common one.
+/// The maximum amount of one event, in minor units of `currency`, for a site's bound of `most`
+/// euros. Inclusive. Saturates instead of overflowing.
 pub fn most_minor(most: u32, currency: &[u8]) -> u64 {
     let minor = u64::from(most).saturating_mul(units(currency));
     minor.saturating_mul(u64::from(10_u32.pow(minor_digits(currency))))
 }
 
-/// Under what an amount over the bound is booked: its currency in small letters. Its event counts there, and nothing of the amount.
+/// The key under which an amount above the bound is stored: the currency in lower case. Only the
+/// number of such events is counted, not their amounts.
 pub fn over(currency: [u8; 3]) -> [u8; 3] {
     currency.map(|letter| letter.to_ascii_lowercase())
 }

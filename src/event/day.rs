@@ -1,8 +1,10 @@
+//! Instants and calendar days, as the whole pipeline represents them.
+
 use std::fmt;
 
 use jiff::civil::Date;
 
-/// Milliseconds since the Unix epoch.
+/// An instant as milliseconds since the Unix epoch, or a length of time in milliseconds.
 pub type Millis = i64;
 
 /// A calendar day in a site's time zone, as days since 1970-01-01 (ClickHouse's `Date`).
@@ -10,20 +12,24 @@ pub type Millis = i64;
 pub struct Day(u16);
 
 impl Day {
-    /// `None` outside 1970-01-01 to 2149-06-06, what ClickHouse's `Date` holds.
+    /// The day of a calendar date. `None` outside 1970-01-01 to 2149-06-06 (both inclusive), the
+    /// range of ClickHouse's `Date`.
     pub fn from_date(date: Date) -> Option<Day> {
         let since = date.since(Date::constant(1970, 1, 1)).ok()?;
         u16::try_from(since.get_days()).ok().map(Day)
     }
 
+    /// The day that is `days` days after 1970-01-01.
     pub const fn from_number(days: u16) -> Day {
         Day(days)
     }
 
+    /// Days since 1970-01-01, as stored.
     pub const fn number(self) -> u16 {
         self.0
     }
 
+    /// The calendar date of this day.
     pub fn date(self) -> Date {
         Date::constant(1970, 1, 1)
             .checked_add(jiff::Span::new().days(i64::from(self.0)))

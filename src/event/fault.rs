@@ -1,16 +1,20 @@
-/// What went wrong on a page, as far as the page itself can see it.
+//! Page faults: script errors and missing pages.
+
+/// What went wrong on a page, as far as the page itself can detect it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum FaultKind {
-    /// A script threw.
+    /// A script threw an error.
     Script = 0,
-    /// The page is the platform's "not found".
+    /// The page is the platform's "not found" page.
     NotFound = 1,
 }
 
+/// All kinds, by number.
 impl FaultKind {
     pub const ALL: [FaultKind; 2] = [FaultKind::Script, FaultKind::NotFound];
 
+    /// The name in the API and in the tables.
     pub const fn name(self) -> &'static str {
         match self {
             FaultKind::Script => "script",
@@ -18,10 +22,12 @@ impl FaultKind {
         }
     }
 
+    /// The kind with this name; `None` if there is none.
     pub fn from_name(name: &str) -> Option<FaultKind> {
         FaultKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// The kind with this number, as the journal stores it; `None` if there is none.
     pub fn from_u8(n: u8) -> Option<FaultKind> {
         FaultKind::ALL.get(usize::from(n)).copied()
     }

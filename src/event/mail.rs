@@ -1,3 +1,5 @@
+//! What happens to a mail, and what kind of client did it.
+
 /// What was done with a mail.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
@@ -8,9 +10,11 @@ pub enum MailAction {
     Click = 1,
 }
 
+/// All actions, by number.
 impl MailAction {
     pub const ALL: [MailAction; 2] = [MailAction::Open, MailAction::Click];
 
+    /// The name in the API and in the tables.
     pub const fn name(self) -> &'static str {
         match self {
             MailAction::Open => "open",
@@ -18,12 +22,14 @@ impl MailAction {
         }
     }
 
+    /// The action with this number, as the journal stores it; `None` if there is none.
     pub fn from_u8(n: u8) -> Option<MailAction> {
         MailAction::ALL.get(usize::from(n)).copied()
     }
 }
 
-/// Who did it, as far as a request can tell. The three are never added up: they do not mean the same.
+/// The kind of client that loaded or followed something in a mail, as far as the request shows. The
+/// three counts are never added up, because they measure different things.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Reader {
@@ -31,13 +37,15 @@ pub enum Reader {
     Direct = 0,
     /// A mail service's image proxy, on behalf of a person it hides.
     Proxied = 1,
-    /// Software that loads or follows whatever it finds: nobody need have read anything.
+    /// Software that loads or follows everything it finds. A person may never have read the mail.
     Machine = 2,
 }
 
+/// All kinds, by number.
 impl Reader {
     pub const ALL: [Reader; 3] = [Reader::Direct, Reader::Proxied, Reader::Machine];
 
+    /// The name in the API and in the tables.
     pub const fn name(self) -> &'static str {
         match self {
             Reader::Direct => "direct",
@@ -46,6 +54,7 @@ impl Reader {
         }
     }
 
+    /// The kind with this number, as the journal stores it; `None` if there is none.
     pub fn from_u8(n: u8) -> Option<Reader> {
         Reader::ALL.get(usize::from(n)).copied()
     }

@@ -1,7 +1,7 @@
-//! The words every stage shares: what a hit is, what is counted, why a hit is refused.
+//! Types that all stages share: what a hit is, what is counted, and why a hit is dropped.
 //!
-//! Nothing here does I/O or reads a clock. Lists (subjects, dimensions, counters, refusals) are declared once, in tables;
-//! SQL, JSON and documentation derive from them.
+//! Nothing here does I/O or reads a clock. Lists (subjects, dimensions, counters, drop reasons) are
+//! declared once, in tables; SQL, JSON and documentation derive from them.
 
 mod cookies;
 mod counts;

@@ -1,7 +1,8 @@
-//! What comes off the wire, before anybody was asked.
+//! Hits as they come off the wire, before the consent stage has decided about them.
 //!
-//! Nothing in this file has `Debug`, `Clone`, `Display` or `Serialize`: a log line, an error or a file cannot take what does
-//! not print. The raw address and agent leave their wrappers through `expose`, and `tests/it/layers.rs` holds the list of the
+//! Nothing in this file has `Debug`, `Clone`, `Display` or `Serialize`, with the exception of
+//! closed sets, so that no personal value can reach a log line, an error or a file. The raw address
+//! and user agent leave their wrappers through `expose` only, and `tests/it/layers.rs` lists the
 //! places that may call it.
 
 use std::borrow::Cow;
@@ -9,20 +10,22 @@ use std::net::IpAddr;
 
 use super::{Bucket, Cookies, FaultKind, Metric, Millis};
 
-/// The address a hit came from.
+/// The client's IP address.
 pub struct Address(IpAddr);
 
 impl Address {
+    /// IPv4-mapped IPv6 addresses are converted to IPv4, so that one client has one address.
     pub fn new(address: IpAddr) -> Address {
         Address(address.to_canonical())
     }
 
-    /// The whole address. For the visitor's keyed hash and the truncation below, nowhere else.
+    /// The whole address. Only for the visitor's keyed hash and for [`Address::network`].
     pub fn expose(&self) -> IpAddr {
         self.0
     }
 
-    /// The /24 or /48 the address lies in: enough for a rate limit and a country.
+    /// The /24 (IPv4) or /48 (IPv6) network of the address. Precise enough for rate limits and the
+    /// country.
     pub fn network(&self) -> IpAddr {
         match self.0 {
             IpAddr::V4(v4) => {
@@ -37,66 +40,79 @@ impl Address {
     }
 }
 
-/// The `User-Agent` a hit came with; empty where none was sent.
+/// The `User-Agent` field; empty if none was sent.
 pub struct Agent<'a>(&'a str);
 
 impl<'a> Agent<'a> {
+    /// `agent` is the field's value as sent.
     pub fn new(agent: &'a str) -> Agent<'a> {
         Agent(agent)
     }
 
-    /// The whole string. For the visitor's keyed hash and for classification, nowhere else.
+    /// The whole string. Only for the visitor's keyed hash and for classification.
     pub fn expose(&self) -> &'a str {
         self.0
     }
 }
 
-/// What the browser said about being counted, already read by the rules of the two standards.
+/// The opt-out and prefetch signals of a request, parsed by the rules of their standards.
 #[derive(Default)]
 pub struct Signals {
-    /// An exact `Sec-GPC: 1` among the fields, or among several in one.
+    /// `Sec-GPC: 1`, in one of the fields or in one element of a list.
     pub gpc: bool,
-    /// A `DNT` whose first character is 1.
+    /// `DNT` whose first character is 1.
     pub dnt: bool,
-    /// Fetched before anybody asked to see it (`Sec-Purpose`, `Purpose`, `X-Purpose`, `X-Moz`).
+    /// The browser fetched the page before the visitor asked for it (`Sec-Purpose`, `Purpose`,
+    /// `X-Purpose`, `X-Moz`).
     pub prefetch: bool,
 }
 
 impl Signals {
-    /// A `Sec-GPC` field: an exact 1, and nothing else.
+    /// Whether a `Sec-GPC` value is exactly `1`.
     pub fn is_gpc(field: &[u8]) -> bool {
         field.trim_ascii() == b"1"
     }
 
-    /// A `DNT` field. The first character decides: `1xyz` is a 1 with an extension.
+    /// Whether a `DNT` value starts with `1`: in `1xyz`, the rest is an extension.
     pub fn is_dnt(field: &[u8]) -> bool {
         field.trim_ascii_start().first() == Some(&b'1')
     }
 }
 
-/// Who sent a beacon: everything personal about a request, in one place, for as long as the request lasts.
+/// Everything personal about a request, in one place. Lives as long as the request.
 pub struct Caller<'a> {
+    /// When the collector received the request, by its own clock.
     pub at: Millis,
+    /// The client's address behind the configured proxies, or the one a trusted server reports for
+    /// its visitor.
     pub address: Address,
+    /// The browser's user agent, or the one a trusted server reports for its visitor.
     pub agent: Agent<'a>,
     /// The low-entropy client hints (`Sec-CH-UA`, `-Mobile`, `-Platform`), as sent.
     pub hints: Hints<'a>,
+    /// `Accept-Language` as sent; `None` if there is none or it is not text.
     pub language: Option<&'a str>,
-    /// Only the consent stage reads them.
+    /// Read by the consent stage only.
     pub cookies: &'a Cookies<'a>,
+    /// Opt-out and prefetch signals of the request.
     pub signals: Signals,
+    /// Whether the user agent is classified as a bot; its hits are dropped.
     pub known_bot: bool,
 }
 
+/// Low-entropy client hints, as sent. `None` if a field is missing or not text.
 #[derive(Default)]
 pub struct Hints<'a> {
+    /// `Sec-CH-UA`.
     pub brands: Option<&'a str>,
+    /// `Sec-CH-UA-Mobile`.
     pub mobile: Option<&'a str>,
+    /// `Sec-CH-UA-Platform`.
     pub platform: Option<&'a str>,
 }
 
-/// What a beacon says happened. `Leave` counts nothing as a hit: it brings the engaged time of the page that is being left. `Vital` and
-/// `Fault` are about the page and about nobody: they belong to no visit.
+/// The kind of a hit. `Leave` is not counted as a hit; it reports the engaged time of the page that
+/// is being left. `Vital` and `Fault` describe the page, not a visitor, and belong to no visit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     View,
@@ -107,38 +123,46 @@ pub enum Kind {
     Fault,
 }
 
-/// What some kinds bring besides. Already cleaned: nothing in it is as it came.
+/// Data that only some kinds have. Already validated: nothing in it is raw input.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Detail {
     Nothing,
-    /// Of an event: an amount in minor units and its currency.
+    /// Of an event: an amount in minor units, and its currency (ISO 4217, upper case).
+    /// Of an event: the amount exceeded the site's bound for this currency (upper case). The amount
+    /// itself is not kept.
     Money(u64, [u8; 3]),
-    /// Of an event: an amount over its site's bound, in this currency. How much it was is not kept.
     Over([u8; 3]),
+    /// Of a vital: the metric, and the histogram bucket of the value.
     Vital(Metric, Bucket),
-    /// What kind, and which one of it.
+    /// Of a fault: its kind, and the cleaned name, script and line of the error; empty for pages that
+    /// are not found.
     Fault(FaultKind, Box<str>),
 }
 
-/// One hit of a beacon's body, its text still borrowed from the wire.
+/// One hit of a request body. Its text is still borrowed from the body where possible.
 pub struct Payload<'a> {
+    /// What kind of hit it is.
     pub kind: Kind,
+    /// The page's URL as sent, cut to the maximum length.
     pub url: Cow<'a, str>,
+    /// `document.referrer` as sent, cut to the maximum length; empty if there is none.
     pub referrer: Cow<'a, str>,
-    /// The link's id or target, or the event's name.
+    /// The link's id or target, or the event's name; empty for other kinds.
     pub name: Cow<'a, str>,
+    /// What only some kinds have.
     pub detail: Detail,
-    /// The random id that makes a retry count once.
+    /// A random id chosen by the sender. Retries repeat it, so that the hit is counted once.
     pub id: Option<u128>,
-    /// Milliseconds the page held the visitor's attention, or that passed until the click.
+    /// Milliseconds the page had the visitor's attention, or the milliseconds until the click.
     pub engaged_ms: u32,
-    /// An event the visitor did nothing for: it does not end a bounce.
+    /// An event without an action of the visitor. It does not end a bounce.
     pub passive: bool,
+    /// The browser says that software controls it (`navigator.webdriver`); such hits are dropped.
     pub webdriver: bool,
 }
 
 impl<'a> Payload<'a> {
-    /// With nothing but its page.
+    /// A payload with a kind and a URL, and everything else empty.
     pub fn new(kind: Kind, url: impl Into<Cow<'a, str>>) -> Payload<'a> {
         Payload {
             kind,
@@ -153,7 +177,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// The same, holding its own text.
+    /// The same payload, owning its text.
     pub fn into_owned(self) -> Payload<'static> {
         Payload {
             kind: self.kind,
@@ -169,24 +193,29 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// What makes it lawful to count a hit, as far as its person did not object.
+/// The legal basis on which a hit is counted, provided that the visitor did not object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ground {
-    /// What the person was asked, by `consent.basis`.
+    /// The choice of the visitor, under `consent.basis`.
     Asked,
-    /// A stored grant, whatever `consent.basis` is.
+    /// A stored grant is required, whatever `consent.basis` is.
     ConsentCookie,
-    /// The operator's word that the site asked in its own way. A stored refusal wins over it.
+    /// The operator declares that the site asks for consent in its own way. A stored refusal takes
+    /// precedence.
     Declared,
 }
 
-/// One hit as it came in: a payload and the caller that sent it.
+/// One hit as received: a payload and the caller that sent it.
 pub struct RawHit<'a> {
+    /// The client that sent the hit.
     pub caller: &'a Caller<'a>,
+    /// The content of the hit.
     pub payload: Payload<'a>,
-    /// `None` where it is nobody's page, or the request does not come from it.
+    /// The site of the page. `None` if no site matches it, or if the request was not sent by that
+    /// site.
     pub site: Option<crate::config::Site<'a>>,
+    /// The legal basis the hit is counted on.
     pub ground: Ground,
-    /// Over the rate of its network or its site.
+    /// Whether the rate limit of its network or its site was exceeded.
     pub over_rate: bool,
 }

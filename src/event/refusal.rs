@@ -1,18 +1,27 @@
-/// Why a hit was dropped. A refusal is data: it raises one process-wide counter and leaves nothing else behind.
+//! The reasons for dropping a hit.
+
+/// Why a hit was dropped. Each drop increments one process-wide counter and leaves no other trace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Refusal {
+    /// No site matches the page, or the request was not sent by that site.
     UnknownSite = 0,
+    /// A prefetch, a known bot or a browser controlled by software.
     NotAView = 1,
+    /// `Sec-GPC: 1` was sent, and `signals.gpc` says to obey it.
     Gpc = 2,
+    /// `DNT: 1` was sent, and `signals.dnt` says to obey it.
     Dnt = 3,
+    /// Consent is required and was not given.
     NoConsent = 4,
+    /// Consent is not required, but the visitor objected.
     Objected = 5,
+    /// The rate limit of the network or the site was exceeded.
     Limited = 6,
 }
 
 impl Refusal {
-    /// In the order of the gate: the first that holds is the one that is counted.
+    /// In the order the gate checks them: only the first reason that applies is counted.
     pub const ALL: [Refusal; 7] = [
         Refusal::UnknownSite,
         Refusal::NotAView,
@@ -23,6 +32,7 @@ impl Refusal {
         Refusal::Limited,
     ];
 
+    /// The label in metrics, in the API and in the tables.
     pub const fn name(self) -> &'static str {
         match self {
             Refusal::UnknownSite => "unknown_site",
@@ -35,6 +45,7 @@ impl Refusal {
         }
     }
 
+    /// The reason with this number, as the journal stores it; `None` if there is none.
     pub fn from_u8(n: u8) -> Option<Refusal> {
         Refusal::ALL.get(usize::from(n)).copied()
     }

@@ -1,41 +1,50 @@
+//! Identifiers of counted sites.
+
 use std::fmt;
 
 use super::OTHER;
 
-/// One counted property, usually a creator's profile. Zero is the platform: the sum over all sites.
+/// One counted site, usually a creator's profile. Zero is the platform, the sum over all sites.
 ///
-/// The id is 128 bits of BLAKE3 of the site's stable key (the profile's name, or the key an operator registered), so every
-/// collector of a cluster makes the same id without asking anyone, and nobody finds a name whose id is another site's. It names
-/// a public page, never a person's browser.
+/// The id is the first 128 bits of BLAKE3 of the site's stable key (the profile's name, or the key
+/// an operator registered). Every collector of a cluster computes the same id without coordination,
+/// and nobody can find a name that collides with another site's id. It identifies a public page,
+/// never a browser.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SiteId(u128);
 
-/// What the site is called under which hits are counted that `limits.sites` leaves no room for. No site can be given this name.
+/// The name of the site that takes the hits of sites beyond `limits.sites`. No other site can have
+/// this name.
 pub const REST: &str = OTHER;
 
 impl SiteId {
+    /// The platform itself: the sum over all sites.
     pub const PLATFORM: SiteId = SiteId(0);
 
-    /// The site of the sites beyond `limits.sites`.
+    /// The site that takes the hits of sites beyond `limits.sites`.
     pub fn rest() -> SiteId {
         SiteId::of(REST)
     }
 
+    /// The id of the site with this stable key. Never [`SiteId::PLATFORM`].
     pub fn of(key: &str) -> SiteId {
         let mut id = [0; 16];
         id.copy_from_slice(&blake3::hash(key.as_bytes()).as_bytes()[..16]);
         SiteId(u128::from_le_bytes(id).max(1))
     }
 
+    /// An id as it was stored.
     pub const fn from_u128(id: u128) -> SiteId {
         SiteId(id)
     }
 
+    /// The id as it is stored.
     pub const fn as_u128(self) -> u128 {
         self.0
     }
 
-    /// The id as former versions made it, of 64 bits: their segments still carry it. The store knows what became of it.
+    /// The id in the 64-bit form of former versions, whose segments still carry it; `None` for
+    /// other ids. The store maps it to the current id.
     pub fn former(self) -> Option<u64> {
         u64::try_from(self.0).ok().filter(|id| *id != 0)
     }

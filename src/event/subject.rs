@@ -1,10 +1,13 @@
-/// The value that takes what is beyond a cap, outside a closed list, or too small to show.
+//! Subjects and dimensions of the reports, and the placeholders for missing values.
+
+/// The value for everything beyond a cap, outside a closed list, or too small to show.
 pub const OTHER: &str = "(other)";
 
-/// The value of an attribute nobody told us: no country for the address, no language sent.
+/// The value of an attribute that could not be determined: the address has no country, or no
+/// language was sent.
 pub const UNKNOWN: &str = "(unknown)";
 
-/// The value of an attribute a visit came without: no campaign in its link.
+/// The value of an attribute the visit does not have, for example a link without a campaign.
 pub const NONE: &str = "(none)";
 
 /// What is counted.
@@ -17,8 +20,9 @@ pub enum Subject {
     Event = 3,
 }
 
-/// An attribute of the visit a subject is broken down by. `Total` is the row without an attribute; it alone carries all
-/// counters. The others carry visitors and visits only: more would be a key that joins a lonely visit's rows again.
+/// An attribute of the visit by which a subject is broken down. `Total` is the row without an
+/// attribute and the only one with all counters. The others have visitors and visits only: with
+/// more counters, the rows of a single visit could be joined again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Dimension {
@@ -36,11 +40,13 @@ pub enum Dimension {
 use Dimension::{Browser, Campaign, Channel, Country, Device, Language, Os, Source};
 
 impl Subject {
+    /// All subjects, by number.
     pub const ALL: [Subject; 4] = [Subject::Site, Subject::Page, Subject::Link, Subject::Event];
 
-    /// Those a site has many of.
+    /// The subjects a site has many of.
     pub const ITEMS: [Subject; 3] = [Subject::Page, Subject::Link, Subject::Event];
 
+    /// The name in the tables and the API.
     pub const fn name(self) -> &'static str {
         match self {
             Subject::Site => "site",
@@ -50,7 +56,7 @@ impl Subject {
         }
     }
 
-    /// The attributes stored for this subject, beside the total. No row ever joins two of them.
+    /// The attributes stored for this subject, without the total. No row combines two of them.
     pub const fn dimensions(self) -> &'static [Dimension] {
         match self {
             Subject::Site => &[Source, Channel, Campaign, Country, Device, Browser, Os, Language],
@@ -59,21 +65,23 @@ impl Subject {
         }
     }
 
+    /// The subject with this number, as the journal stores it; `None` if there is none.
     pub fn from_u8(n: u8) -> Option<Subject> {
         Subject::ALL.get(usize::from(n)).copied()
     }
 
+    /// The subject with this name; `None` if there is none.
     pub fn from_name(name: &str) -> Option<Subject> {
         Subject::ALL.into_iter().find(|s| s.name() == name)
     }
 }
 
 impl Dimension {
-    /// By number: journals hold it, so a new one goes to the end.
+    /// By number. Journals store the number, so new dimensions are appended.
     pub const ALL: [Dimension; 9] =
         [Dimension::Total, Source, Campaign, Country, Device, Browser, Os, Language, Channel];
 
-    /// The word in the tables and the API; the total is the empty string.
+    /// The name in the tables and the API; the total is the empty string.
     pub const fn name(self) -> &'static str {
         match self {
             Dimension::Total => "",
@@ -88,10 +96,12 @@ impl Dimension {
         }
     }
 
+    /// The dimension with this number, as the journal stores it; `None` if there is none.
     pub fn from_u8(n: u8) -> Option<Dimension> {
         Dimension::ALL.get(usize::from(n)).copied()
     }
 
+    /// The dimension with this name; the empty name is the total. `None` if there is none.
     pub fn from_name(name: &str) -> Option<Dimension> {
         Dimension::ALL.into_iter().find(|d| d.name() == name)
     }

@@ -1,12 +1,13 @@
-//! How fast a page was, as a histogram.
+//! Web vitals as histograms.
 //!
-//! A measured time becomes the number of a bucket before it is counted: no row holds a time, and percentiles are read from sums.
-//! Edges are log-spaced, and the two published thresholds of a metric are edges, so how many loads were good, in need of
-//! improvement or poor is exact; a percentile is off by at most one bucket, about a tenth.
+//! A measured time is replaced by its bucket number before it is counted, so no row contains a
+//! time, and percentiles are computed from the histogram. Edges are log-spaced. Both published
+//! thresholds of a metric are edges, so the numbers of good, fair and poor loads are exact; a
+//! percentile is off by at most one bucket, about a tenth.
 
 use std::sync::LazyLock;
 
-/// The web vitals. Milliseconds, but for CLS, which has no unit.
+/// A web vital. Values are milliseconds, except for CLS, which has no unit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Metric {
@@ -20,7 +21,7 @@ pub enum Metric {
 /// A bucket of a metric's histogram: the number of edges below the value.
 pub type Bucket = u8;
 
-/// How a value compares with the published thresholds.
+/// The rating of a value by the published thresholds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rating {
     Good,
@@ -28,7 +29,8 @@ pub enum Rating {
     Poor,
 }
 
-/// Buckets up to the first threshold, between the two, and above: 2 to the 6th below, 2 to the 5th above.
+/// The number of buckets up to the first threshold, between the two, and above. The lower part
+/// spans a factor of 2^6, the upper part 2^5.
 const GOOD: usize = 40;
 const BETWEEN: usize = 8;
 const POOR: usize = 32;
@@ -37,8 +39,10 @@ const EDGES: usize = GOOD + BETWEEN + POOR;
 static ALL_EDGES: LazyLock<[[f64; EDGES]; Metric::ALL.len()]> = LazyLock::new(|| Metric::ALL.map(Metric::spaced));
 
 impl Metric {
+    /// All metrics, by number.
     pub const ALL: [Metric; 5] = [Metric::Lcp, Metric::Inp, Metric::Cls, Metric::Fcp, Metric::Ttfb];
 
+    /// The name as the vitals library and the API use it.
     pub const fn name(self) -> &'static str {
         match self {
             Metric::Lcp => "LCP",
@@ -49,15 +53,18 @@ impl Metric {
         }
     }
 
+    /// The metric with this name; `None` if there is none.
     pub fn from_name(name: &str) -> Option<Metric> {
         Metric::ALL.into_iter().find(|metric| metric.name() == name)
     }
 
+    /// The metric with this number, as the journal stores it; `None` if there is none.
     pub fn from_u8(n: u8) -> Option<Metric> {
         Metric::ALL.get(usize::from(n)).copied()
     }
 
-    /// The most a value is good at, and the most it needs improvement at (web.dev, 2024).
+    /// The largest value that is good, and the largest that needs improvement (web.dev, 2024). In
+    /// the metric's unit.
     pub const fn thresholds(self) -> (f64, f64) {
         match self {
             Metric::Lcp => (2500.0, 4000.0),
@@ -68,18 +75,20 @@ impl Metric {
         }
     }
 
-    /// The bucket of a value that is not negative.
+    /// The bucket of `value`, which must not be negative. In the metric's unit.
     pub fn bucket(self, value: f64) -> Bucket {
         self.edges().partition_point(|edge| *edge < value) as Bucket
     }
 
-    /// The values between which a bucket lies; the last has no upper end and answers its lower one twice.
+    /// The lower end (exclusive) and the upper end (inclusive) of a bucket, in the metric's unit.
+    /// The last bucket has no upper end; its lower end is returned twice.
     pub fn range(self, bucket: Bucket) -> (f64, f64) {
         let (edges, at) = (self.edges(), usize::from(bucket).min(EDGES));
         let low = if at == 0 { 0.0 } else { edges[at - 1] };
         (low, edges.get(at).copied().unwrap_or(low))
     }
 
+    /// The rating of all values in a bucket.
     pub fn rating(bucket: Bucket) -> Rating {
         match usize::from(bucket) {
             0..GOOD => Rating::Good,
@@ -96,7 +105,7 @@ impl Metric {
         let (good, poor) = self.thresholds();
         std::array::from_fn(|at| {
             let step = |from: f64, to: f64, n: usize, of: usize| from * (to / from).powf(n as f64 / of as f64);
-            // The thresholds themselves, not what a power comes to.
+            // The exact thresholds, not the rounded result of `powf`.
             match at + 1 {
                 GOOD => good,
                 n if n < GOOD => step(good / 64.0, good, n, GOOD),
