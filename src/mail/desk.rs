@@ -1,3 +1,5 @@
+//! Wiring of the mail module: signing, classification and the memory of recent loads in one place.
+
 use std::sync::Arc;
 
 use super::judge::Judge;
@@ -8,25 +10,36 @@ use super::signed::Signed;
 use super::watch::Watch;
 use crate::config::{Mail as Config, MailMode, Zone};
 
-/// What it takes to send, count and report mails; not there where `mail.enabled` is false.
+/// Everything needed to sign, count and report mails. Absent where `mail.enabled` is false.
 pub struct Desk {
+    /// Signs pixels and links.
     pub mint: Mint,
+    /// Values signed per template and batch day, on disk.
     pub signed: Signed,
+    /// Classifies who loads a pixel or follows a link.
     pub judge: Judge,
+    /// Recent loads by sender, in memory.
     pub watch: Watch,
-    /// Whose days openings and clicks are counted by.
+    /// Zone of the days by which opens and clicks are counted (`mail.zone`).
     pub zone: Zone,
-    /// Where one message's opening may be kept.
+    /// Confirmation of single messages; `None` unless `mail.mode` is `per_message`.
     pub messages: Option<Messages>,
 }
 
+/// Confirmation that a single message was opened.
 pub struct Messages {
+    /// Opened messages that are not in the store yet.
     pub opened: Arc<Opened>,
+    /// Days that a message's state is kept (`mail.message_days`).
     pub days: u32,
 }
 
 impl Desk {
-    /// `key` is random and lives as long as the process.
+    /// `key` keys the hashes of senders; it must be random and not outlive the process.
+    ///
+    /// # Errors
+    ///
+    /// A list of mail agents or networks cannot be read or parsed, see [`ListsError`].
     pub fn new(
         config: &Config,
         (mint, signed): (Mint, Signed),

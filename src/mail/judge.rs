@@ -1,4 +1,5 @@
-//! Whose doing an opening or a click is: the table of rules, first match wins. Everything personal ends here: a verdict comes out.
+//! Classifies an open or a click as a person's, a proxy's or a machine's, by a list of rules of
+//! which the first match wins. Address and agent do not leave this module: the result is a class.
 
 use std::sync::Arc;
 
@@ -8,38 +9,53 @@ use super::lists::{Files, Lists, ListsError};
 use crate::config::Mail as Config;
 use crate::event::{Address, Agent, MailAction, Millis, Reader};
 
-/// Nobody reads a mail this soon after its batch went out.
+/// A load this soon after the batch was sent is not a person's. Milliseconds.
 const TOO_SOON: Millis = 10_000;
 
-/// A request for a pixel or a link, for as long as it lasts.
+/// The parts of a request for a pixel or a link that the rules use.
 pub struct Load<'a> {
+    /// Time of the request.
     pub at: Millis,
+    /// Open or click.
     pub action: MailAction,
+    /// Client address, behind trusted proxies.
     pub address: &'a Address,
+    /// User agent; empty where none was sent.
     pub agent: Agent<'a>,
-    /// Asks for the head only, or for something else than the mail to be shown.
+    /// A HEAD request, or one that asks for something else than an image or a page.
     pub head: bool,
-    /// Says that nobody asked to see it yet.
+    /// Declares itself a prefetch.
     pub prefetch: bool,
-    /// A crawler or a program by the list for page views.
+    /// In the list of bots used for page views.
     pub known_bot: bool,
-    /// When the batch went out, if the token says so.
+    /// When the batch was sent, if the token says so.
     pub sent: Option<Millis>,
 }
 
+/// The classification rules with their lists, which are replaced as a whole when their files
+/// change.
 pub struct Judge {
     files: Files,
     lists: ArcSwap<Lists>,
 }
 
 impl Judge {
+    /// Loads the lists that `config` names, or the built-in ones.
+    ///
+    /// # Errors
+    ///
+    /// A list file cannot be read or parsed.
     pub fn new(config: &Config) -> Result<Judge, ListsError> {
         let files = Files { agents: config.agents_file.clone(), networks: config.networks_file.clone() };
         let lists = ArcSwap::from_pointee(Lists::load(&files)?);
         Ok(Judge { files, lists })
     }
 
-    /// Reads lists that changed again; `true` if there were any. After an error the old ones stay in force.
+    /// Reloads the lists if their files changed; `true` if they did.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or parsed. The former lists stay in force.
     pub fn reload_if_changed(&self) -> Result<bool, ListsError> {
         let outdated = self.lists.load().is_outdated(&self.files)?;
         if outdated {
@@ -48,13 +64,14 @@ impl Judge {
         Ok(outdated)
     }
 
-    /// For the operator: of when the agents and the networks are, and how many stretches of addresses those are.
+    /// Dates of the agent and network lists, and the number of address ranges, for the log.
     pub fn dates(&self) -> (String, String, usize) {
         let lists = self.lists.load();
         let (agents, networks, stretches) = lists.dates();
         (agents.to_owned(), networks.to_owned(), stretches)
     }
 
+    /// The class of whoever made this request.
     pub fn reader(&self, load: &Load<'_>) -> Reader {
         let lists = self.lists.load();
         let (agents, agent) = (&lists.agents, load.agent.expose());
@@ -68,12 +85,13 @@ impl Judge {
         if agents.bare.iter().any(|bare| bare == agent) {
             return Reader::Machine;
         }
-        // By the same networks people browse through Private Relay: a browser there is a person, and so is whoever clicks.
+        // People use the same networks through Private Relay, so a browser there is a person, and
+        // so is a click.
         let fetched_ahead = load.action == MailAction::Open && !agents.browsers.are_in(agent);
         if fetched_ahead && lists.networks.hold(load.address.expose()) {
             return Reader::Machine;
         }
-        // A mail program may call itself by one word, as programs of machines do.
+        // Some mail programs have one-word agents, as programs of machines do.
         if load.known_bot && !agents.programs.are_in(agent) {
             return Reader::Machine;
         }

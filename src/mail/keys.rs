@@ -1,5 +1,6 @@
-//! The keys that sign pixels and links. The first of the file signs, all of them are believed: a new key goes on top, an old one goes
-//! once its last mail has expired.
+//! Keys for the signatures of pixels and links. The first key of the file signs; all of them are
+//! accepted. To rotate, add the new key at the top and remove an old one once its last mail has
+//! expired.
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign, verify};
 use base64::Engine;
@@ -7,12 +8,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::Secret;
 
-/// A shorter secret can be guessed from one mail.
+/// Minimum length of a secret: a shorter one could be found by trial from one signed mail.
 const FEWEST_BYTES: usize = 32;
 
+/// Key ids and HMAC-SHA256 keys, in the order of the file; at least one.
 pub struct Keys(Vec<(Box<str>, Key)>);
 
-/// Says where, never what: the line holds a secret.
+/// Why a key file is refused. Names the line only, because its content is secret.
 #[derive(thiserror::Error, PartialEq, Debug)]
 pub enum BadKeys {
     #[error(
@@ -26,6 +28,12 @@ pub enum BadKeys {
 }
 
 impl Keys {
+    /// Parses a key file: one key per line, `<id> <secret>`. Empty lines and lines that start with
+    /// `#` are skipped.
+    ///
+    /// # Errors
+    ///
+    /// A line is malformed or repeats an id (with its number, from 1), or the file has no key.
     pub fn read(file: &Secret) -> Result<Keys, BadKeys> {
         let mut keys: Vec<(Box<str>, Key)> = Vec::new();
         for (place, line) in file.expose().lines().enumerate() {
@@ -33,6 +41,7 @@ impl Keys {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
+
             let (id, secret) = line.split_once(' ').ok_or(BadKeys::Line(place + 1))?;
             if !is_key_id(id) || secret.len() < FEWEST_BYTES {
                 return Err(BadKeys::Line(place + 1));
@@ -40,19 +49,21 @@ impl Keys {
             if keys.iter().any(|(known, _)| **known == *id) {
                 return Err(BadKeys::Twice(place + 1));
             }
+
             keys.push((id.into(), Key::new(HMAC_SHA256, secret.as_bytes())));
         }
+
         if keys.is_empty() { Err(BadKeys::None) } else { Ok(Keys(keys)) }
     }
 
-    /// A line for the file, with a new secret.
+    /// A line for the file, with a new random secret of 32 bytes.
     pub fn new_line(id: &str) -> Secret {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).expect("the system's random generator works");
         Secret::new(format!("{id} {}\n", URL_SAFE_NO_PAD.encode(secret)))
     }
 
-    /// The id of the key that signs.
+    /// Id of the signing key.
     pub(super) fn id(&self) -> &str {
         &self.0[0].0
     }
@@ -61,13 +72,14 @@ impl Keys {
         URL_SAFE_NO_PAD.encode(sign(&self.0[0].1, message.as_bytes()))
     }
 
-    /// In constant time. A signature has one text: no padding, no stray bits.
+    /// Verifies in constant time. A signature has exactly one text: no padding, no stray bits.
     pub(super) fn is_signed(&self, id: &str, message: &str, signature: &str) -> bool {
         let Some((_, key)) = self.0.iter().find(|(known, _)| **known == *id) else { return false };
         URL_SAFE_NO_PAD.decode(signature).is_ok_and(|tag| verify(key, message.as_bytes(), &tag).is_ok())
     }
 }
 
+/// Whether `id` is 1 to 16 ASCII letters, digits, `_` or `-`.
 pub fn is_key_id(id: &str) -> bool {
     (1..=16).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }

@@ -1,7 +1,8 @@
-//! Who loads pixels without being a person's own program: by what they call themselves, and by where they come from.
+//! Lists of software that loads pixels: user agents and networks.
 //!
-//! Both lists are data with a date, built in (`data/mail-agents.json`, `data/mail-networks.csv`) or named in the configuration, where
-//! they are read again when they change. A broken new file leaves the old one in force.
+//! Both lists are dated data files, built in (`data/mail-agents.json`, `data/mail-networks.csv`) or
+//! named in the configuration. Configured files are reloaded when they change; a broken new file
+//! leaves the old list in force.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde::Deserialize;
 const AGENTS: &str = include_str!("../../data/mail-agents.json");
 const NETWORKS: &str = include_str!("../../data/mail-networks.csv");
 
+/// Why a list cannot be loaded.
 #[derive(thiserror::Error, Debug)]
 pub enum ListsError {
     #[error("{path}: {source}")]
@@ -22,7 +24,7 @@ pub enum ListsError {
     Form { path: PathBuf, reason: String },
 }
 
-/// Words that stand in agents, in any case.
+/// Substrings of user agents, matched without regard to case.
 pub(super) struct Words(AhoCorasick);
 
 impl Words {
@@ -56,13 +58,13 @@ pub(super) struct Agents {
     date: String,
     /// Image proxies of mail services.
     pub(super) proxies: Words,
-    /// Software that looks into mails for its owner's safety, or makes previews.
+    /// Security scanners and preview generators.
     pub(super) scanners: Words,
-    /// Mail programs, some of which look like no browser.
+    /// Mail programs, some of whose agents do not look like a browser's.
     pub(super) programs: Words,
-    /// What every browser's agent holds one of.
+    /// Substrings of which every browser's agent has at least one.
     pub(super) browsers: Words,
-    /// Whole agents that say nothing: Apple's prefetch sends one.
+    /// Complete agents without any information, such as the one of Apple's prefetch.
     pub(super) bare: Vec<String>,
 }
 
@@ -80,14 +82,15 @@ impl Agents {
     }
 }
 
-/// First and last address of each network, as IPv6, in order and apart from each other.
+/// First and last address of each network, both inclusive, as IPv6; sorted and disjoint.
 pub(super) struct Networks {
     date: String,
     ranges: Vec<(u128, u128)>,
 }
 
 impl Networks {
-    /// Lines as Apple publishes them: a network first, then what is not read. `# date: ...` says of when they are.
+    /// Parses lines as Apple publishes them: a network, then columns that are ignored. A line `#
+    /// date: ...` gives the list's date.
     fn read(text: &str) -> Result<Networks, String> {
         let mut networks = Networks { date: "unknown".into(), ranges: Vec::new() };
         for (place, line) in text.lines().enumerate() {
@@ -103,6 +106,7 @@ impl Networks {
                 networks.ranges.push((number(network.network()), number(network.broadcast())));
             }
         }
+
         networks.ranges.sort_unstable();
         networks.ranges.dedup_by(|next, kept| {
             let joined = next.0 <= kept.1;
@@ -128,23 +132,31 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-/// Size and time of a file as it was read.
+/// Size and modification time of a file when it was read.
 type Stamp = (u64, Option<SystemTime>);
 
+/// Both lists, with the state of their files when they were read.
 pub struct Lists {
     pub(super) agents: Agents,
     pub(super) networks: Networks,
     stamps: [Option<Stamp>; 2],
 }
 
-/// Where the lists come from; empty for the built-in one.
+/// Paths of the two lists; empty for the built-in one.
 #[derive(Clone)]
 pub struct Files {
+    /// JSON file of user agents.
     pub agents: String,
+    /// CSV file of networks.
     pub networks: String,
 }
 
 impl Lists {
+    /// Loads both lists.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read, is not of the expected form, or has an empty word.
     pub fn load(files: &Files) -> Result<Lists, ListsError> {
         let stamps = stamps(files)?;
         let agents = read(&files.agents, AGENTS, Agents::read)?;
@@ -152,6 +164,11 @@ impl Lists {
         Ok(Lists { agents, networks, stamps })
     }
 
+    /// Whether size or time of a file differ from when it was read.
+    ///
+    /// # Errors
+    ///
+    /// A file's metadata cannot be read.
     pub fn is_outdated(&self, files: &Files) -> Result<bool, ListsError> {
         Ok(self.stamps != stamps(files)?)
     }

@@ -1,4 +1,4 @@
-//! Signing the pixel and the links of a mail: for the API and for the command line.
+//! Signs the pixel and the links of a mail, for the API and for the command line.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -13,62 +13,76 @@ use crate::enrich::looks_secret;
 use crate::event::Day;
 
 const MOST_LINKS: usize = 200;
-/// What nobody should still be asked to count.
+/// Longest time from a batch day to the last day of its mails, in days.
 const LONGEST_DAYS: i32 = 1100;
-/// Mails are signed for the day they are sent on; a queue may have stood still for some days.
+/// Mails are signed for the day they are sent on. This many days later they can still be signed,
+/// because a send queue may have been stopped.
 pub(super) const OLDEST_DAYS: i64 = 7;
-/// In the name of a link: a year fits, a recipient's number does not.
+/// Bounds of digits in a link's name: a year fits, a recipient's number does not.
 const DIGITS_IN_A_ROW: usize = 4;
 const DIGITS: usize = 8;
 
+/// Signs mails according to the `mail` configuration.
 pub struct Mint {
+    /// Keys that sign and verify.
     pub keys: Keys,
     templates: Vec<String>,
     http: bool,
     life_days: u32,
-    /// Origin and prefix.
+    /// Origin and path prefix of signed URLs.
     base: String,
 }
 
-/// A mail as all its recipients will get it.
+/// A mail to be signed, the same for all its recipients. The body of a signing request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
+    /// Name of a configured template.
     pub template: String,
-    /// Whether it may be counted. Without a yes there is no pixel, and clicks are not counted.
+    /// Whether the mail may be counted. If not, it gets no pixel and its clicks are not counted.
     pub consent: bool,
-    /// The day it is sent; today if it is not said.
+    /// Batch day, the day the mail is sent; today if absent.
     #[serde(default)]
     pub batch: Option<Date>,
-    /// The last day its pixel and links work.
+    /// Last day on which pixel and links work, inclusive.
     #[serde(default)]
     pub expires: Option<Date>,
-    /// When it is sent, where all of the batch goes out at once.
+    /// When the batch is sent, where all of it goes out at once; a whole minute.
     #[serde(default)]
     pub sent: Option<Timestamp>,
+    /// Links to be wrapped, at most 200; names must differ.
     #[serde(default)]
     pub links: Vec<Target>,
 }
 
+/// A link of a mail.
 #[derive(Deserialize, Serialize, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
+    /// Name of the link: 1 to 64 of `a` to `z`, digits, `_` and `-`.
     pub link: String,
+    /// Where it leads; in a signed mail, the signed URL that redirects there.
     pub url: String,
 }
 
+/// A signed mail, in the shape of the API's answer.
 #[derive(Serialize, PartialEq, Debug)]
 pub struct Minted {
+    /// As ordered.
     pub template: String,
+    /// Batch day.
     pub batch: Date,
+    /// Last day on which pixel and links work, inclusive, as `YYYY-MM-DD`.
     pub expires: String,
+    /// URL of the tracking pixel; `None` without consent.
     pub pixel: Option<String>,
-    /// The pixel as it belongs into the mail.
+    /// The pixel as an `img` element.
     pub html: Option<String>,
+    /// The ordered links with signed URLs, in the same order.
     pub links: Vec<Target>,
 }
 
-/// Says of which key, and after it what is accepted.
+/// Why an order is refused: the key, then what it accepts.
 #[derive(thiserror::Error, PartialEq, Debug)]
 pub enum BadOrder {
     #[error("template: mail.templates lists {listed}; another template is neither signed nor counted")]
@@ -105,16 +119,23 @@ pub enum BadOrder {
 }
 
 impl Mint {
+    /// `prefix` is the path prefix of the collector's routes.
     pub fn new(config: &Config, prefix: &str, keys: Keys) -> Mint {
         let base = format!("{}{prefix}", config.origin);
         let (templates, http, life_days) = (config.templates.clone(), config.http_targets, config.life_days);
         Mint { keys, templates, http, life_days, base }
     }
 
+    /// Whether `template` is configured.
     pub fn lists(&self, template: &str) -> bool {
         self.templates.iter().any(|known| known == template)
     }
 
+    /// Like [`Mint::lists`], with an error that lists the configured templates.
+    ///
+    /// # Errors
+    ///
+    /// `template` is not configured.
     pub fn listed(&self, template: &str) -> Result<(), BadOrder> {
         if self.lists(template) {
             return Ok(());
@@ -123,7 +144,7 @@ impl Mint {
         Err(BadOrder::NotListed { listed })
     }
 
-    /// Whoever signed it.
+    /// Whether a signed link may lead to `target`, whichever key signed it.
     pub fn leads(&self, target: &str) -> bool {
         self.may_lead(target).is_ok()
     }
@@ -133,26 +154,29 @@ impl Mint {
         if is_unsubscribe(target) { Err(BadTarget::Unsubscribe) } else { Ok(()) }
     }
 
-    /// What is signed here, beyond what leads: mails that were sent before a rule was made go on working.
+    /// Signing is stricter than redirecting: mails signed before a rule existed keep working.
     fn may_sign(&self, target: &str) -> Result<(), BadTarget> {
         self.may_lead(target)?;
         whose(target).map_or(Ok(()), |part| Err(BadTarget::Whose(part)))
     }
 
-    /// Signs what is of the right form. Whether other mails of its batch leave room for it, [`super::Signed`] knows.
+    /// Signs `order` if it is well formed. Whether its batch has room for its values is up to
+    /// [`super::Signed`].
     ///
     /// # Errors
     ///
-    /// The first thing that must not be signed: which key it is of, and what is accepted.
+    /// The first key of the order that is not accepted. Nothing is recorded here.
     pub fn mint(&self, order: &Order, today: Date) -> Result<Minted, BadOrder> {
         self.listed(&order.template)?;
         let batch = order.batch.unwrap_or(today);
         if batch > today {
             return Err(BadOrder::ToCome(batch));
         }
+
         let oldest = today.checked_sub(jiff::Span::new().days(OLDEST_DAYS)).unwrap_or(Date::MIN);
         let first = Day::from_date(batch).filter(|_| batch >= oldest).ok_or(BadOrder::Batch)?;
         let later = |days: i32| batch.checked_add(jiff::Span::new().days(days)).map_err(|_| BadOrder::Batch);
+
         let expires = match order.expires {
             Some(day) if (batch..=later(LONGEST_DAYS)?).contains(&day) => day,
             Some(_) => return Err(BadOrder::Expires),
@@ -161,7 +185,8 @@ impl Mint {
         if expires < today {
             return Err(BadOrder::Over(expires));
         }
-        // In some zone the batch's day: another one is a slip, and would have all who open it taken for software, or none.
+        // `sent` must be on the batch day in some time zone. With another day, all loads would be
+        // classified as too soon, or none.
         let (before, after) = (later(-1)?, later(1)?);
         let day_of = |sent: Timestamp| sent.to_zoned(TimeZone::UTC).date();
         if order.sent.is_some_and(|sent| !(before..=after).contains(&day_of(sent))) {
@@ -170,6 +195,7 @@ impl Mint {
         if order.sent.is_some_and(|sent| sent.as_nanosecond() % 60_000_000_000 != 0) {
             return Err(BadOrder::Minute);
         }
+
         let mail = Mail {
             template: &order.template,
             batch: first,
@@ -188,7 +214,7 @@ impl Mint {
         })
     }
 
-    /// The pixel of a token, or of one message.
+    /// URL of the pixel of a token, or of one message.
     pub fn pixel(&self, token: &str) -> String {
         format!("{}/o/{token}.gif", self.base)
     }
@@ -197,6 +223,7 @@ impl Mint {
         if targets.len() > MOST_LINKS {
             return Err(BadOrder::TooMany);
         }
+
         let mut links: Vec<Target> = Vec::with_capacity(targets.len());
         for (place, Target { link, url }) in targets.iter().enumerate() {
             if !is_mail_name(link) || links.iter().any(|known| known.link == *link) {
@@ -205,6 +232,7 @@ impl Mint {
             if names_somebody(link) {
                 return Err(BadOrder::Whose(place));
             }
+
             self.may_sign(url).map_err(|why| BadOrder::Target(place, why))?;
             let url = format!("{}/c/{}", self.base, self.keys.click(mail, link, url));
             links.push(Target { link: link.clone(), url });
@@ -213,7 +241,8 @@ impl Mint {
     }
 }
 
-/// As far as a name can tell by itself: what is left is bounded by how many names a batch has.
+/// Whether a link's name looks like a recipient's. What slips through is bounded by the number of
+/// names that a batch may have.
 fn names_somebody(link: &str) -> bool {
     let digits = link.bytes().filter(u8::is_ascii_digit).count();
     let in_a_row = link.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or(0);

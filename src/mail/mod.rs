@@ -1,12 +1,14 @@
-//! Pixels and links in the platform's mails: what their tokens say, who loads them, what is remembered for some seconds.
+//! Pixels and links in the platform's mails: the content of their tokens, the classification of who
+//! loads them, and what is kept in memory about a sender for some seconds.
 //!
-//! What must hold:
-//! - a token says which mail it is of, never whose; all recipients of a batch get the same one;
-//! - what is signed for one recipient alone is refused, as far as it can be told from what all of them share;
-//! - whoever cannot sign cannot count, and cannot make a link of ours lead anywhere;
-//! - an address and an agent are judged while the request lasts; only the verdict goes on.
+//! Invariants:
+//! - a token identifies the mail, never the recipient; all recipients of a batch get the same one;
+//! - values signed for a single recipient are refused, as far as they can be detected;
+//! - without the signing key, nothing can be counted and no link of ours can be made to lead
+//!   elsewhere;
+//! - an address and an agent are used only during the request; only the reader's class goes on.
 //!
-//! Rules only: `ingest` answers the requests, `web` mints and reports.
+//! Rules only, no HTTP: `ingest` answers the requests, `web` signs and reports.
 
 mod desk;
 mod judge;

@@ -1,5 +1,5 @@
-//! Messages that were opened, on their way to the store. A crash forgets them: then a message that was read says it was not, never the
-//! other way round.
+//! Opened messages that wait for the store. A crash loses them: then an opened message is reported
+//! as unopened, never the other way round.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,11 +9,12 @@ use crate::event::Day;
 const MOST: usize = 100_000;
 const AT_ONCE: usize = 1000;
 
+/// Queue of opened messages and the day they were opened, at most [`MOST`].
 #[derive(Default)]
 pub struct Opened(Mutex<Vec<(Digest, Day)>>);
 
 impl Opened {
-    /// `false` where too many wait already.
+    /// Adds a message; `false` if the queue is full.
     pub fn note(&self, message: Digest, on: Day) -> bool {
         let mut waiting = self.lock();
         let room = waiting.len() < MOST;
@@ -23,7 +24,8 @@ impl Opened {
         room
     }
 
-    /// The first that wait, of one day.
+    /// The first waiting messages of one day, at most [`AT_ONCE`]; `None` if the queue is empty.
+    /// They stay queued until [`Opened::kept`].
     pub fn first(&self) -> Option<(Vec<Digest>, Day)> {
         let waiting = self.lock();
         let (_, on) = *waiting.first()?;
@@ -31,7 +33,7 @@ impl Opened {
         Some((same_day.map(|(message, _)| *message).collect(), on))
     }
 
-    /// So many of the first are kept.
+    /// Removes the first `many` entries, which have been stored.
     pub fn kept(&self, many: usize) {
         self.lock().drain(..many);
     }

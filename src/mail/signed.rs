@@ -1,10 +1,13 @@
-//! What was signed of each template and batch day, so that no recipient gets a link, a target or an instant of his own.
+//! Values signed per template and batch day, so that no recipient gets a link, target or instant of
+//! their own.
 //!
-//! The mails of one template and batch day share what they hold: there is room for so many names and targets as a mail can need, in all of
-//! them together, and for a few instants. Who sends a thousand mails with a name each is refused the one after the last that fits.
+//! The mails of one template and batch day share their values: all of them together may have as
+//! many names and targets as one mail can need, and a few instants. A platform that sends a
+//! thousand mails with a name each gets an error for the first one that does not fit.
 //!
-//! The file lies beside the journal, of the last days only, so that a restart forgets nothing; the command line reads and writes the same
-//! one. Several collectors have one each. It holds digests, too short to try out whose value one was.
+//! The values are kept in a file beside the journal, for the last days only, so they survive a
+//! restart; the command line uses the same file. Each collector has its own. It holds digests that
+//! are too short to find a value by trial.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,11 +22,11 @@ use serde::{Deserialize, Serialize};
 use super::mint::{Minted, OLDEST_DAYS, Order};
 use crate::disk;
 
-/// A batch goes out at once, or in a few rounds.
+/// A batch is sent at once or in a few rounds, so it has few instants.
 const MOST_SENT: usize = 8;
 const MOST_EXPIRES: usize = 4;
 
-/// What all mails of one template and batch day share.
+/// Kinds of values that all mails of one template and batch day share.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shared {
     Link,
@@ -45,6 +48,7 @@ impl Shared {
     }
 }
 
+/// Why mails are not signed.
 #[derive(thiserror::Error, Debug)]
 pub enum NotSigned {
     #[error(
@@ -57,11 +61,11 @@ pub enum NotSigned {
     File { path: PathBuf, source: io::Error },
 }
 
-/// Digests, by what they are of.
+/// Digests by kind, in the order of [`Shared::ALL`].
 type Values = [BTreeSet<u32>; Shared::ALL.len()];
 type Batches = BTreeMap<(String, Date), Values>;
 
-/// A template and batch day as it stands in the file.
+/// A template and batch day, as in the file.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
@@ -70,14 +74,15 @@ struct Row {
     values: Values,
 }
 
+/// The values signed so far, in memory and in `mails-signed.json`.
 pub struct Signed {
     path: PathBuf,
     most_links: usize,
-    /// As of the last time the file was read.
+    /// The file's content as of its last read.
     known: Mutex<Batches>,
 }
 
-/// One value of one mail.
+/// One value of one mail, at `mails[mail].field` of the request.
 struct Claim<'a> {
     mail: usize,
     field: String,
@@ -87,16 +92,18 @@ struct Claim<'a> {
 }
 
 impl Signed {
-    /// `dir` is the journal's, `most_links` how many names and targets the mails of a template and batch day have together.
+    /// `dir` is the journal's folder; `most_links` bounds the names, and likewise the targets, of
+    /// one template and batch day. The file is read on the first [`Signed::take`].
     pub fn open(dir: &Path, most_links: usize) -> Signed {
         Signed { path: dir.join("mails-signed.json"), most_links, known: Mutex::default() }
     }
 
-    /// Takes what these mails hold, all of it or nothing. Waits for the disk where something of it is new.
+    /// Records the values of these mails, all or none. Waits for the disk if one of them is new.
     ///
     /// # Errors
     ///
-    /// A mail holds what the mails of its template and batch day have no room for, or the file cannot be read or written.
+    /// A mail has a value that its template and batch day have no room for, or the file cannot be
+    /// read or written. Nothing is recorded then.
     pub fn take(&self, mails: &[(&Order, &Minted)], today: Date) -> Result<(), NotSigned> {
         let claims: Vec<Claim<'_>> =
             mails.iter().enumerate().flat_map(|(mail, signed)| claims(mail, *signed)).collect();
@@ -105,7 +112,7 @@ impl Signed {
             return Ok(());
         }
 
-        // The command line may write as well.
+        // The command line may write to the same file.
         let _alone = disk::Lock::wait(&self.path.with_extension("lock")).map_err(|source| self.failed(source))?;
         *known = self.read(today)?;
         let mut more = known.clone();
@@ -123,11 +130,13 @@ impl Signed {
         let (template, batch) = claim.of;
         let values = batches.entry((template.to_owned(), batch)).or_default();
         let values = &mut values[claim.shared as usize];
+
         let most = match claim.shared {
             Shared::Link | Shared::Target => self.most_links,
             Shared::Sent => MOST_SENT,
             Shared::Expires => MOST_EXPIRES,
         };
+
         if values.len() >= most && !values.contains(&claim.digest) {
             let (field, shared, template) = (claim.field.clone(), claim.shared, template.to_owned());
             return Err(NotSigned::Own { mail: claim.mail, field, shared, most, template, batch });
@@ -136,7 +145,7 @@ impl Signed {
         Ok(())
     }
 
-    /// Without the days nothing can be signed for any more.
+    /// Reads the file, without batch days that can no longer be signed for.
     fn read(&self, today: Date) -> Result<Batches, NotSigned> {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
@@ -172,7 +181,7 @@ impl Claim<'_> {
     }
 }
 
-/// The trap has no room of its own: it is a link like the others.
+/// The values of one mail. The trap is a link like the others, without room of its own.
 fn claims<'a>(mail: usize, (order, minted): (&'a Order, &'a Minted)) -> Vec<Claim<'a>> {
     let of = (&*minted.template, minted.batch);
     let claim = |field: String, shared, value: &str| Claim { mail, field, of, shared, digest: digest(value) };
@@ -187,7 +196,8 @@ fn claims<'a>(mail: usize, (order, minted): (&'a Order, &'a Minted)) -> Vec<Clai
     claims
 }
 
-/// Short on purpose: many values have it. A value that has the digest of another is taken for that one.
+/// 32 bits on purpose: many values share each digest, so it does not identify one. A value with the
+/// digest of another is taken for that one.
 fn digest(value: &str) -> u32 {
     let hash = blake3::hash(value.as_bytes());
     u32::from_le_bytes(hash.as_bytes()[..4].try_into().expect("4 of 32 bytes are 4"))

@@ -1,4 +1,4 @@
-//! Where a link may lead.
+//! Checks where a link may lead, and whether a target looks like a recipient's own.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::enrich::{ID, clean_path, looks_secret};
 
 const MOST_BYTES: usize = 2048;
 
-/// Why a target is refused. Says nothing of the target itself: it may hold a person.
+/// Why a target is refused. Does not quote the target, which may identify a person.
 #[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BadTarget {
     #[error("a link leads to an https URL{}", if *.0 { " or an http one" } else { "" })]
@@ -26,7 +26,7 @@ pub enum BadTarget {
     Whose(Part),
 }
 
-/// A piece of a target.
+/// The part of a target that looks like a recipient's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
     Host,
@@ -46,7 +46,12 @@ impl std::fmt::Display for Part {
     }
 }
 
-/// The text is what a browser will read: nothing in it may be read in two ways.
+/// Whether a browser and this collector read `target` alike: an absolute `https` URL (or `http`, if
+/// allowed) of printable ASCII, with a host and without a user.
+///
+/// # Errors
+///
+/// The first rule that `target` breaks.
 pub fn well_formed(target: &str, http: bool) -> Result<(), BadTarget> {
     if target.len() > MOST_BYTES || !target.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
         return Err(BadTarget::Bytes);
@@ -59,13 +64,15 @@ pub fn well_formed(target: &str, http: bool) -> Result<(), BadTarget> {
     if plain && url.username().is_empty() && url.password().is_none() { Ok(()) } else { Err(BadTarget::Host) }
 }
 
-/// Words of a way out, however they are hyphenated.
+/// Words in links that unsubscribe, without hyphens.
 const WAYS_OUT: [&str; 7] =
     ["unsubscribe", "abmelden", "abbestellen", "desabonner", "desinscription", "desuscribir", "cancelarsuscripcion"];
-/// Too short for that: a shop-to-utah holds one of them without its hyphens.
+/// Matched with their hyphens only, because they are short: `shop-to-utah` contains one of them
+/// without its hyphens.
 const OPT_OUT: [&str; 3] = ["optout", "opt-out", "opt_out"];
 
-/// As far as a target can tell by itself; the platform knows better. What is encoded is read as its server will read it.
+/// Whether `target` looks like a link to unsubscribe. Percent-encoded text is decoded first, as its
+/// server does.
 pub fn is_unsubscribe(target: &str) -> bool {
     url::form_urlencoded::parse(target.as_bytes()).flat_map(|(key, value)| [key, value]).any(|part| {
         let part = part.to_lowercase();
@@ -74,7 +81,8 @@ pub fn is_unsubscribe(target: &str) -> bool {
     })
 }
 
-/// Keys whose value is somebody's whatever it looks like, without what is neither letter nor digit.
+/// Query keys whose value is a recipient's whatever it looks like; lower case, letters and digits
+/// only.
 const SOMEBODYS: [&str; 24] = [
     "account",
     "accountid",
@@ -102,7 +110,7 @@ const SOMEBODYS: [&str; 24] = [
     "veroid",
 ];
 
-/// The part of a target that looks like a recipient, as far as one target can tell by itself. `target` is well formed.
+/// The first part of a well-formed target that looks like a recipient's own; `None` if none does.
 pub fn whose(target: &str) -> Option<Part> {
     let url = Url::parse(target).ok()?;
     let pairs_tell = |text: &str| {
@@ -120,8 +128,8 @@ pub fn whose(target: &str) -> Option<Part> {
     parts.into_iter().find(|(_, tells)| *tells).map(|(part, _)| part)
 }
 
-/// A target on one of our own pages tells that page which mail it was: the visit's source and campaign. Nothing of a recipient. What the
-/// platform tagged itself stays as it is.
+/// Adds the template as `utm_source` and `utm_campaign` to a target on one of our own pages, so
+/// that its visit has a source. A target with such keys is returned unchanged.
 pub fn tagged<'a>(target: &'a str, template: &str) -> Cow<'a, str> {
     let (before, fragment) = match target.find('#') {
         Some(at) => target.split_at(at),

@@ -1,13 +1,15 @@
-//! Tokens: what stands in the URL of a pixel or a link, for everybody to read, and a signature over it.
+//! Tokens: the content of a pixel's or link's URL, readable by anyone, and a signature over it.
 //!
 //! ```text
 //! open     1.o.{key}.{template}.{batch}.{yes|no}.{expires}.{sent}.{signature}
-//! click    1.c.{key}.{template}.{batch}.{yes|no}.{expires}.{sent}.{link}.{target, base64url}.{signature}
+//! click    1.c.{key}.{template}.{batch}.{yes|no}.{expires}.{sent}.{link}.{target}.{signature}
 //! signature    base64url(HMAC-SHA256(secret, everything before its dot)), without padding
 //! ```
 //!
-//! Batch and expiry are days (the last on which it works, in UTC), `sent` the Unix second at which the batch went out, or 0. One mail has
-//! one text: whatever is written another way was not signed. docs/use/MAIL.md has the test vectors.
+//! `key` is the id of the signing key, `yes|no` the consent. `batch` and `expires` are days as
+//! `YYYY-MM-DD`; `expires` is the last one on which the token works, in UTC. `sent` is the Unix time
+//! in seconds at which the batch was sent, or 0. `target` is base64url without padding. A mail has
+//! exactly one text: other spellings of a field are refused. docs/use/MAIL.md has test vectors.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,45 +18,56 @@ use super::keys::Keys;
 use crate::config::is_mail_name;
 use crate::event::{Day, Millis};
 
-/// The link no person sees.
+/// Name of the link that no person sees; whoever follows it is software.
 pub const TRAP: &str = "trap";
 
 const MOST_BYTES: usize = 4096;
 
-/// A mail as all its recipients got it.
+/// The signed fields of a mail, the same for all its recipients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mail<'a> {
+    /// Name of the template.
     pub template: &'a str,
+    /// Batch day, the day it was signed for.
     pub batch: Day,
-    /// Whether the platform may count this mail at all.
+    /// Whether the mail may be counted at all.
     pub consent: bool,
+    /// Last day on which it works, inclusive, in UTC.
     pub expires: Day,
-    /// When the batch went out, where that was one moment.
+    /// When the batch was sent, to the second; `None` where that was not one moment.
     pub sent: Option<Millis>,
 }
 
+/// The signed fields of a link.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Click<'a> {
+    /// The mail that holds the link.
     pub mail: Mail<'a>,
+    /// Name of the link.
     pub link: &'a str,
+    /// Where it leads; as signed, so checked before use by [`Mint::leads`](super::Mint::leads).
     pub target: String,
 }
 
 impl Keys {
+    /// The token of a mail's pixel.
     pub fn open(&self, mail: &Mail<'_>) -> String {
         self.signed(format!("1.o.{}", self.fields(mail)))
     }
 
+    /// The token of a link that leads to `target`.
     pub fn click(&self, mail: &Mail<'_>, link: &str, target: &str) -> String {
         self.signed(format!("1.c.{}.{link}.{}", self.fields(mail), URL_SAFE_NO_PAD.encode(target)))
     }
 
-    /// `None` for whatever was not signed, or is over.
+    /// Verifies a pixel's token. `None` if it was not signed by one of the keys, or has expired
+    /// before `today`.
     pub fn read_open<'a>(&self, token: &'a str, today: Day) -> Option<Mail<'a>> {
         let fields = self.signed_fields::<8>(token)?;
         (fields[1] == "o").then(|| mail(&fields, today))?
     }
 
+    /// Verifies a link's token, as [`Keys::read_open`] does.
     pub fn read_click<'a>(&self, token: &'a str, today: Day) -> Option<Click<'a>> {
         let fields = self.signed_fields::<10>(token)?;
         let link = (fields[1] == "c" && is_mail_name(fields[8])).then_some(fields[8])?;
@@ -73,7 +86,7 @@ impl Keys {
         message + "." + &signature
     }
 
-    /// The fields of a token whose signature holds.
+    /// The fields of a token whose signature is valid; `None` otherwise.
     fn signed_fields<'a, const N: usize>(&self, token: &'a str) -> Option<[&'a str; N]> {
         let (message, signature) = token.rsplit_once('.').filter(|_| token.len() <= MOST_BYTES)?;
         let mut parts = message.split('.');
@@ -90,10 +103,12 @@ fn mail<'a>(fields: &[&'a str], today: Day) -> Option<Mail<'a>> {
         "no" => false,
         _ => return None,
     };
+
     let sent: i64 = fields[7].parse().ok().filter(|secs| (0..=32_503_680_000).contains(secs))?;
     if sent.to_string() != fields[7] {
         return None;
     }
+
     let sent = (sent > 0).then_some(sent * 1000);
     let mail = Mail { template, batch: day(fields[4])?, consent, expires: day(fields[6])?, sent };
     (today <= mail.expires).then_some(mail)

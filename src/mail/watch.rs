@@ -1,9 +1,10 @@
-//! What is remembered of whoever loads a mail, in memory, for a minute or two: enough to count a resend once and to tell a person from
-//! software that follows every link.
+//! Recent loads by sender, kept in memory for a minute or two: enough to count a resend once, and
+//! to recognise software that follows every link.
 //!
-//! A sender is a hash of mail, address and agent under a key of this process; it is written nowhere. Clicks are held back for the two
-//! seconds in which software would follow a second and a third link, so that the first is judged with the others. The person is sent on
-//! at once; a crash loses the clicks of two seconds.
+//! A sender is a hash of mail, address and agent under a key of this process; it is not written
+//! anywhere. Clicks are held back for the two seconds in which software would follow more links, so
+//! that the first one is classified with the others. The person is redirected at once. A crash
+//! loses the clicks of two seconds.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,30 +13,35 @@ use super::token::{Mail, TRAP};
 use crate::event::{Address, Agent, Millis, Reader};
 use crate::pseudonym::MailEvent;
 
-/// The same mail loaded by the same program in the same way within so long is one opening.
+/// The same load by the same sender within this time is a repetition. Milliseconds.
 const RESEND: Millis = 5_000;
-/// So many links of one mail within so long are followed by no person.
+/// A sender who follows [`BURST_LINKS`] links of one mail within this time is software.
+/// Milliseconds.
 const BURST: Millis = 2_000;
 const BURST_LINKS: usize = 3;
-/// Whoever was found to be software stays so for so long: an office's scanner may send the agent of its people from their address.
+/// A sender classified as software keeps that class for this long, not longer: an office's scanner
+/// may use the agent of its people from their address. Milliseconds.
 const SOFTWARE: Millis = 60_000;
-/// How long a sender is remembered at least; at the most twice as long.
+/// A sender is remembered for at least this long and at most twice as long. Milliseconds.
 const GENERATION: Millis = 60_000;
-/// Beyond it newcomers are not remembered: they count, a resend of theirs counts twice.
+/// Beyond this number, new senders are not remembered: they count, and their resends count again.
 const MOST: usize = 500_000;
 
+/// A keyed hash of mail, address and agent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sender(u64);
 
 #[derive(Clone, Copy, Default)]
 struct Trace {
-    /// When it was opened last, by a person and by software: a look ahead is not the opening after it, nor the other way round.
+    /// Last open by a person, and by software: a prefetch does not make the open after it a
+    /// repetition, nor the other way round.
     opened: [Option<Millis>; 2],
-    /// The last links followed: a hash of each, and when.
+    /// The last links followed: hash and time.
     links: [Option<(u64, Millis)>; BURST_LINKS],
-    /// The same of links with who followed them, as counted: a person's click is no repetition of software's.
+    /// The same, hashed with the class that was counted: a person's click does not repeat
+    /// software's.
     clicked: [Option<(u64, Millis)>; BURST_LINKS],
-    /// Not there for a person.
+    /// `None` for a person.
     software_until: Option<Millis>,
 }
 
@@ -53,17 +59,19 @@ struct State {
     held: VecDeque<Held>,
 }
 
+/// Recent loads by sender, and the clicks that are held back.
 pub struct Watch {
     key: [u8; 32],
     state: Mutex<State>,
 }
 
 impl Watch {
-    /// `key` is random and lives as long as the process.
+    /// `key` must be random and not outlive the process.
     pub fn new(key: [u8; 32]) -> Watch {
         Watch { key, state: Mutex::default() }
     }
 
+    /// The sender of a request for `mail`.
     pub fn sender(&self, mail: &Mail<'_>, address: &Address, agent: &Agent<'_>) -> Sender {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         let address = match address.expose() {
@@ -75,8 +83,8 @@ impl Watch {
         Sender(first_bytes(&hasher.finalize()))
     }
 
-    /// The verdict, after what is remembered of the sender; `None` for a resend. Behind a proxy many people are one sender: nobody's
-    /// opening is taken for another's there.
+    /// The reader's class, given the sender's recent loads; `None` for a repetition. Behind a proxy
+    /// many people are one sender, so nothing is taken for a repetition there.
     pub fn opens(&self, sender: Sender, reader: Reader, at: Millis) -> Option<Reader> {
         if reader == Reader::Proxied {
             return Some(reader);
@@ -89,11 +97,13 @@ impl Watch {
         (!again).then_some(reader)
     }
 
-    /// Holds a click back until it is known whether others follow. The same link again is the same click, unless through a proxy.
+    /// Holds a click back until it is known whether others follow. The same link again is the same
+    /// click, except through a proxy.
     pub fn clicks(&self, sender: Sender, mut event: MailEvent, at: Millis) {
         let link = first_bytes(&blake3::keyed_hash(&self.key, event.link.as_bytes()));
         let is_machine = u64::from(event.reader == Reader::Machine);
         let mut state = self.lock();
+
         let mut found_out = false;
         if let Some(trace) = state.trace(sender, at) {
             let before = trace.is_software(at);
@@ -102,6 +112,7 @@ impl Watch {
             if again && event.reader != Reader::Proxied {
                 return;
             }
+
             if *event.link == *TRAP || trace.is_burst(at) {
                 trace.software_until = Some(at + SOFTWARE);
             }
@@ -110,7 +121,8 @@ impl Watch {
                 found_out = !before;
             }
         }
-        // One request that software alone makes says nothing of the others: a program may ask for the head before a person reads on.
+        // Only the discovery changes held clicks. A single request of software's says nothing about
+        // the others: a program may send a HEAD request before a person reads on.
         if found_out {
             let mine = state.held.iter_mut().filter(|held| held.sender == sender);
             mine.for_each(|held| held.event.reader = Reader::Machine);
@@ -118,7 +130,7 @@ impl Watch {
         state.held.push_back(Held { due: at + BURST, sender, event });
     }
 
-    /// The clicks whose two seconds are over.
+    /// Removes and returns the clicks whose two seconds are over.
     pub fn due(&self, now: Millis) -> Vec<MailEvent> {
         let mut state = self.lock();
         let due = state.held.iter().take_while(|held| held.due <= now).count();
@@ -140,7 +152,7 @@ impl Trace {
     }
 }
 
-/// Puts a link in place of itself or of the oldest one, and gives when it was there before.
+/// Puts a link in its own slot or in the oldest one. Returns when it was there before, if it was.
 fn remember(slots: &mut [Option<(u64, Millis)>; BURST_LINKS], link: u64, at: Millis) -> Option<Millis> {
     let oldest = |slot: &Option<(u64, Millis)>| slot.map_or(Millis::MIN, |(_, at)| at);
     let place = slots.iter().position(|slot| slot.is_some_and(|(other, _)| other == link));
@@ -150,7 +162,7 @@ fn remember(slots: &mut [Option<(u64, Millis)>; BURST_LINKS], link: u64, at: Mil
 }
 
 impl State {
-    /// `None` beyond the cap.
+    /// The trace of a sender, made if needed; `None` beyond the cap.
     fn trace(&mut self, sender: Sender, at: Millis) -> Option<&mut Trace> {
         let passed = at - self.began;
         if passed >= GENERATION {

@@ -1,7 +1,8 @@
-//! Tokens, share links and the audit log: what of the registry says who may see what.
+//! API tokens, share links and the audit log.
 //!
-//! A change is put on record first and done then: an entry may tell of a change that failed after it, never the other way round.
-//! Sign-ins are put on record within seconds, together; a crash in between forgets them.
+//! The audit entry of a change is written before the change: an entry may name a change that failed
+//! afterwards, never the other way round. Sign-ins are recorded together within seconds; a crash in
+//! between loses them.
 
 use std::sync::Arc;
 
@@ -12,24 +13,41 @@ use crate::access::{ApiToken, Digest, Entry, Keys, Share};
 use crate::event::Problem;
 use crate::store::{Audited, Store};
 
-/// Sign-ins that wait to be put on record. Beyond it, while the store is away, they are let go with a line in the log.
+/// Sign-ins waiting for the audit log. Beyond this number, while the store is away, they are
+/// dropped with a warning.
 const MOST_WAITING: usize = 10_000;
 
 impl Registry {
-    /// `None` until the store was read for the first time: who holds a token or a link cannot be told.
+    /// Tokens and share links in force; `None` until the store was first read, when it is unknown
+    /// who holds one.
     pub fn keys(&self) -> Option<Arc<Keys>> {
         self.keys.load_full()
     }
 
+    /// Stores an API token under the digest of its secret, with `by` as its audit entry.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable`. The token may exist nevertheless if the last read failed.
     pub async fn put_token(&self, by: Entry, digest: Digest, token: ApiToken) -> Result<(), Problem> {
         self.change(by, |_| Ok(()), async |store| store.put_token(&digest, &token).await).await
     }
 
+    /// Revokes the API token with this id; unknown ids change nothing.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable`.
     pub async fn revoke_token(&self, by: Entry, id: &str) -> Result<(), Problem> {
         self.change(by, |_| Ok(()), async |store| store.revoke("tokens", id).await).await
     }
 
-    /// `room` is asked with the links that are known at that moment.
+    /// Stores a share link, if the links of the site known at that moment leave room. `is_site`
+    /// says whether a link belongs to the site.
+    ///
+    /// # Errors
+    ///
+    /// 409 `taken` if the site has as many links as it may have, 503 `store_unavailable`.
     pub async fn put_share(
         &self,
         by: Entry,
@@ -43,7 +61,12 @@ impl Registry {
         self.change(by, room, async |store| store.put_share(&digest, &share, &answer).await).await
     }
 
-    /// Keeps what a link of before answers were kept answers from now on, and says it. Of two that are made at once the first is kept.
+    /// Stores the fixed answer of a share link made by an earlier version, and returns the stored
+    /// one: of two at the same time, the first is kept. `None` for an unknown link.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable`.
     pub async fn keep_share_answer(&self, id: &str, answer: &str) -> Result<Option<String>, Problem> {
         let store = self.store.load_full().ok_or_else(rules::no_store)?;
         let _alone = self.read.lock().await;
@@ -51,11 +74,16 @@ impl Registry {
         store.share_answer(id).await.map_err(rules::away)
     }
 
+    /// Revokes the share link with this id; unknown ids change nothing.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable`.
     pub async fn revoke_share(&self, by: Entry, id: &str) -> Result<(), Problem> {
         self.change(by, |_| Ok(()), async |store| store.revoke("shares", id).await).await
     }
 
-    /// Puts a sign-in on record, soon.
+    /// Queues a sign-in for the audit log; it is written within seconds.
     pub fn note(&self, entry: Entry) {
         let mut waiting = self.waiting();
         match waiting.len() < MOST_WAITING {
@@ -64,14 +92,18 @@ impl Registry {
         }
     }
 
-    /// The newest entries of the audit log, newest first.
+    /// The newest `limit` entries of the audit log, newest first, including those queued until now.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable`.
     pub async fn audit(&self, limit: usize) -> Result<Vec<Audited>, Problem> {
         let store = self.store.load_full().ok_or_else(rules::no_store)?;
         self.keep_waiting(&store).await;
         store.audit(limit).await.map_err(rules::away)
     }
 
-    /// The last act of a collector that stops.
+    /// Writes what is queued to the store. For a collector that stops.
     pub async fn finish(&self) {
         if let Some(store) = self.store.load_full() {
             self.keep_waiting(&store).await;
@@ -86,7 +118,7 @@ impl Registry {
         if entries.is_empty() {
             return;
         }
-        // They are let go once they are written: whoever stops this in between must not lose them.
+        // Removed only once they are written: cancelling this in between must not lose them.
         match store.put_audit(&entries).await {
             Ok(()) => drop(self.waiting().drain(..entries.len())),
             Err(error) => self.note_failure(&error, "sign-ins cannot be put on record"),

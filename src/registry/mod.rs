@@ -1,8 +1,10 @@
-//! Sites, hosts and other names that are registered while the collector runs, beside the rules of its configuration.
+//! The registry: sites, hosts and aliases that are registered while the collector runs, in addition
+//! to those in the configuration.
 //!
-//! They live in the store, so that all collectors of a database share them; each reads them into memory and looks for changes every few
-//! seconds. A copy lies beside the journal: hits of a registered site count from the first moment of a start, and with the store away.
-//! Withdrawals of consent go the same way.
+//! It is kept in the store, shared by all collectors of a database. Each collector reads it into
+//! memory and polls for changes every few seconds. A copy lies beside the journal, so that hits of
+//! a registered site count from the start, even without the store. Withdrawals of consent are
+//! shared the same way.
 
 mod keys;
 mod messages;
@@ -26,32 +28,34 @@ use crate::mail::Opened;
 use crate::outage::Outage;
 use crate::store::{Store, StoreError};
 
-/// How often a start looks whether the store is there.
+/// Polling interval until the store is there for the first time.
 const UNTIL_THERE: Duration = Duration::from_millis(100);
 
+/// The registry as this collector knows it, and the queue of what it has to write.
 pub struct Registry {
+    /// Sites and hosts in force, from configuration and registry.
     pub directory: Arc<Directory>,
     store: Arc<ArcSwapOption<Store>>,
     snapshot: PathBuf,
     keys: ArcSwapOption<Keys>,
-    /// Held while reading or writing: one change at a time.
+    /// Revisions read last. Locked while reading or writing: one change at a time.
     read: Mutex<Revisions>,
-    /// Entries of the audit log that are not in the store yet.
+    /// Audit entries that are not in the store yet.
     waiting: std::sync::Mutex<Vec<Entry>>,
-    /// Messages that were opened and are not in the store yet.
+    /// Opened messages that are not in the store yet.
     pub opened: Arc<Opened>,
-    /// The mails whose openings are counted.
+    /// Templates whose opens are counted.
     templates: Vec<String>,
-    /// Held while those are written.
+    /// Locked while audit entries and opened messages are written.
     keeping: Mutex<()>,
     withdrawn: Arc<Withdrawn>,
-    /// What was read last of the withdrawals; held while they are read or told.
+    /// State of the withdrawals read last. Locked while they are read or written.
     withdrawals: Mutex<Option<withdrawals::Days>>,
-    /// Of everything that is read and written here by itself.
+    /// Outage of everything that is polled or written in the background.
     away: Outage,
 }
 
-/// What was read last.
+/// Revisions read last.
 #[derive(Default)]
 struct Revisions {
     sites: Option<u64>,
@@ -59,7 +63,8 @@ struct Revisions {
 }
 
 impl Registry {
-    /// Takes what the last run knew. `dir` is the journal's, `templates` are the mails that are counted.
+    /// Starts with the copy that the last run left. `dir` is the journal's folder, `templates` the
+    /// counted mail templates.
     pub fn open(
         directory: Arc<Directory>,
         store: Arc<ArcSwapOption<Store>>,
@@ -92,14 +97,15 @@ impl Registry {
         }
     }
 
-    /// Looks for changes for as long as the collector runs.
+    /// Polls for changes, and writes what is queued, for as long as the collector runs.
     pub async fn follow(self: Arc<Self>, every: Duration) {
         let mut tick = tokio::time::interval(every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
-                // At once, and nothing else: the next hit of who has withdrawn may come to another collector.
+                // Immediately, without the rest: the next hit of a visitor who withdrew may reach
+                // another collector.
                 () = self.withdrawn.noted() => {
                     if let Some(store) = self.store.load_full() {
                         self.follow_withdrawals(&store).await;
@@ -108,7 +114,7 @@ impl Registry {
                 }
             }
             let Some(store) = self.store.load_full() else {
-                // Tokens and share links open nothing until the store was read.
+                // Without the store's first read, tokens and share links are not accepted.
                 tick.reset_after(every.min(UNTIL_THERE));
                 continue;
             };
@@ -125,7 +131,7 @@ impl Registry {
         }
     }
 
-    /// One line for all that is tried here every few seconds, however long the store is away.
+    /// Logs one line per outage, however long the store is away.
     fn note_failure(&self, error: &StoreError, what: &'static str) {
         if self.away.begins() {
             tracing::warn!(%error, "{what}; it is tried again every few seconds");
@@ -138,7 +144,8 @@ impl Registry {
         }
     }
 
-    /// What newly counted sites are called. With the store away they wait in memory; after a crash the site's next hit tells again.
+    /// Stores the names of new sites. While the store is away they stay queued; after a crash, the
+    /// site's next hit queues its name again.
     async fn keep_names(&self, store: &Store) {
         let fresh = self.directory.names().take();
         if fresh.is_empty() {
@@ -155,12 +162,22 @@ impl Registry {
         }
     }
 
+    /// Registers a site, or replaces its rule.
+    ///
+    /// # Errors
+    ///
+    /// 400 `bad_value` for a malformed rule, 409 `taken` if a name, id or host belongs to another
+    /// site or the zone changes, 503 `store_unavailable`.
     pub async fn put_site(&self, by: Entry, rule: SiteRule) -> Result<(), Problem> {
         let fits = |registry: &Registry| rules::site(&registry.directory, &rule);
         self.change(by, fits, async |store| store.put_site(&rule, false).await).await
     }
 
-    /// The site's counts stay; its hosts are counted no more.
+    /// Removes a registered site. Its counts stay; hits of its hosts no longer count.
+    ///
+    /// # Errors
+    ///
+    /// 404 `unknown_site` if it is not registered, 503 `store_unavailable`.
     pub async fn remove_site(&self, by: Entry, name: &str) -> Result<(), Problem> {
         let gone = SiteRule {
             id: name.to_owned(),
@@ -173,19 +190,30 @@ impl Registry {
         self.change(by, known, async |store| store.put_site(&gone, true).await).await
     }
 
+    /// Registers another name of a site, or moves it to another site.
+    ///
+    /// # Errors
+    ///
+    /// 400 `bad_value` for a malformed rule, 404 `unknown_site`, 409 `taken` if the alias is a site
+    /// or has aliases itself, 503 `store_unavailable`.
     pub async fn put_alias(&self, by: Entry, rule: AliasRule) -> Result<(), Problem> {
         let fits = |registry: &Registry| rules::alias(&registry.directory, &rule);
         self.change(by, fits, async |store| store.put_alias(&rule, false).await).await
     }
 
+    /// Removes an alias.
+    ///
+    /// # Errors
+    ///
+    /// 404 `unknown_site` if it is not registered, 503 `store_unavailable`.
     pub async fn remove_alias(&self, by: Entry, alias: &str) -> Result<(), Problem> {
         let gone = AliasRule { alias: alias.to_owned(), site: String::new() };
         let known = |registry: &Registry| rules::registered_alias(&registry.directory, alias);
         self.change(by, known, async |store| store.put_alias(&gone, true).await).await
     }
 
-    /// Checks against what is registered now, puts the change on record, writes it, and puts it in force here; other collectors follow
-    /// within seconds.
+    /// Checks a change against the current registry, writes its audit entry, then the change, and
+    /// applies it here. Other collectors follow within seconds.
     async fn change(
         &self,
         by: Entry,

@@ -1,4 +1,4 @@
-//! What may be registered: nothing that would count a page to two sites, or a site in two calendars.
+//! Rules for registrations: no page may count for two sites, and no site in two calendars.
 
 use garde::Validate;
 
@@ -6,7 +6,7 @@ use crate::config::{AliasRule, Directory, Registered, SiteRule, with_one_id};
 use crate::event::{Problem, SiteId};
 use crate::store::StoreError;
 
-/// Each entry by itself is of the form the rest of the program relies on.
+/// Validates each entry by itself, for a registry from a file.
 pub(super) fn all(registered: &Registered) -> Result<(), String> {
     let sites = registered.sites.iter().map(Validate::validate);
     sites
@@ -17,6 +17,7 @@ pub(super) fn all(registered: &Registered) -> Result<(), String> {
 
 pub(super) fn site(directory: &Directory, rule: &SiteRule) -> Result<(), Problem> {
     form(rule)?;
+
     let registered = directory.registered();
     if directory.configured().iter().any(|site| site.id == rule.id) {
         return Err(taken("this site stands in the configuration; change it there"));
@@ -24,11 +25,14 @@ pub(super) fn site(directory: &Directory, rule: &SiteRule) -> Result<(), Problem
     if registered.aliases.iter().any(|alias| alias.alias == rule.id) {
         return Err(taken("this name is another name of a site; remove that first"));
     }
+
     other_id(directory, &rule.id)?;
+
     let before = registered.sites.iter().find(|site| site.id == rule.id);
     if before.is_some_and(|site| site.zone != rule.zone) {
         return Err(taken("this site counts in another zone; to cut its days anew from now on, remove it first"));
     }
+
     let of_others = registered.sites.iter().filter(|site| site.id != rule.id).flat_map(|site| &site.hosts);
     let of_file = directory.configured().iter().flat_map(|site| &site.hosts);
     let of_rules = directory.profiles().iter().map(|profiles| &profiles.host);
@@ -48,6 +52,7 @@ pub(super) fn registered_site(directory: &Directory, name: &str) -> Result<(), P
 
 pub(super) fn alias(directory: &Directory, rule: &AliasRule) -> Result<(), Problem> {
     form(rule)?;
+
     let registered = directory.registered();
     if rule.alias == rule.site {
         return Err(taken("a name is no other name of itself"));
@@ -58,15 +63,17 @@ pub(super) fn alias(directory: &Directory, rule: &AliasRule) -> Result<(), Probl
     if registered.aliases.iter().any(|alias| alias.site == rule.alias) {
         return Err(taken("this name has other names of its own; give those to the new site first"));
     }
+
     let names = registered.sites.iter().chain(directory.configured()).map(|site| &site.id);
     if names.into_iter().any(|name| *name == rule.alias) {
         return Err(taken("this name is a site with hosts of its own"));
     }
+
     other_id(directory, &rule.site)?;
     directory.hosts().by_name(&rule.site).map(|_| ()).ok_or_else(Problem::unknown_site)
 }
 
-/// A name is never taken for another whose id it has.
+/// Refuses a name whose id another name has.
 fn other_id(directory: &Directory, name: &str) -> Result<(), Problem> {
     let registered = directory.registered();
     let sites = directory.configured().iter().chain(&registered.sites).map(|site| site.id.as_str());

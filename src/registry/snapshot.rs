@@ -1,4 +1,4 @@
-//! The copy of the registry on this machine: whole or not there.
+//! The registry's copy on this machine. It is replaced atomically: complete or absent.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -14,7 +14,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Registered>, String> {
         Err(error) => return Err(error.to_string()),
     };
     let registered: Registered = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-    // A name or zone that only a later version or another hand accepts must not reach what relies on checked rules.
+    // Entries of a later version or an edited file may break rules that the rest of the program
+    // relies on.
     super::rules::all(&registered).map(|()| Some(registered))
 }
 

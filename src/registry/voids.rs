@@ -1,4 +1,4 @@
-//! Money an operator takes out of a site's reports: forged, or sent by mistake.
+//! Amounts that an operator voids in a site's reports, because they were forged or sent by mistake.
 
 use super::{Registry, rules};
 use crate::access::Entry;
@@ -6,11 +6,12 @@ use crate::event::{Problem, SiteId};
 use crate::store::{Void, Voided};
 
 impl Registry {
-    /// What was taken out, and whether it was now: the same void again changes nothing, whatever was booked since.
+    /// Voids amounts. Returns what was voided, and whether it was voided now: the same void again
+    /// changes nothing, whatever was booked since.
     ///
     /// # Errors
     ///
-    /// The id is another void's, or the store is away.
+    /// 409 `taken` if the id belongs to another void of the site, 503 `store_unavailable`.
     pub async fn void_money(&self, by: Entry, site: SiteId, void: &Void) -> Result<(Voided, bool), Problem> {
         let store = self.store.load_full().ok_or_else(rules::no_store)?;
         let _alone = self.read.lock().await;
@@ -29,6 +30,11 @@ impl Registry {
         voided.map(|voided| (voided, true)).ok_or_else(rules::no_store)
     }
 
+    /// The voids of a site.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable`.
     pub async fn voids(&self, site: SiteId) -> Result<Vec<Voided>, Problem> {
         let store = self.store.load_full().ok_or_else(rules::no_store)?;
         store.voids(site).await.map_err(rules::away)

@@ -1,14 +1,15 @@
-//! Withdrawals of consent reach every collector of a database: each puts its own where the others read them, at once, and looks for those
-//! of the others every few seconds.
+//! Shares withdrawals of consent among all collectors of a database. Each writes its own to the
+//! store at once, and polls for those of the others every few seconds.
 //!
-//! With the store away they wait in memory; after a restart the ledger tells of them again, and what the table lacks is put there.
+//! While the store is away they stay in memory. After a restart they are read from the ledger
+//! again, and those missing in the store are written.
 
 use std::collections::{HashMap, HashSet};
 
 use super::Registry;
 use crate::store::{Store, StoreError, WithdrawalsOfDay};
 
-/// What was read last, by day.
+/// State read last, by day number.
 pub(super) type Days = HashMap<u16, WithdrawalsOfDay>;
 
 impl Registry {
@@ -17,7 +18,7 @@ impl Registry {
         if let Err(error) = self.learn_withdrawals(store, &mut read).await {
             self.note_failure(&error, "withdrawals of other collectors cannot be read");
         }
-        // Not before the table was read: what it holds already need not be put there again.
+        // Not before the table was read, so that what it already holds is not written again.
         if read.is_some()
             && let Err(error) = self.tell_withdrawals(store).await
         {

@@ -1,3 +1,6 @@
+//! Parses and validates the parameters of a report: from a query string to a [`Question`], or an
+//! error that says what the parameter accepts.
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
