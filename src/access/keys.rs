@@ -1,4 +1,4 @@
-//! API tokens and share links: what is known of them, and which one a secret opens.
+//! API tokens and share links: their attributes, and the look-up of the one that a secret opens.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,23 +8,29 @@ use jiff::civil::Date;
 use super::secret::{Digest, Raw};
 use crate::config::Secret;
 
-/// Scanners for leaked secrets know a token by it.
+/// Prefix of every token, by which scanners for leaked secrets recognise one.
 const PREFIX: &str = "ff_";
-/// Links of one site: alive, or made in the last [`REMEMBERED_DAYS`]. Each costs memory in every collector.
+/// Maximum number of share links per site, counting those that are valid or were created in the
+/// last [`REMEMBERED_DAYS`]. Each costs memory in every collector.
 const MOST_SHARES: usize = 200;
 const REMEMBERED_DAYS: i32 = 30;
 
 /// What a token may be used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scope {
+    /// Read reports.
     Read,
+    /// Change sites and share links.
     Manage,
+    /// Sign mails and read their results.
     Mail,
 }
 
 impl Scope {
+    /// All scopes, in the order they are listed to users.
     pub const ALL: [Scope; 3] = [Scope::Read, Scope::Manage, Scope::Mail];
 
+    /// The name in the API and in the tables.
     pub const fn name(self) -> &'static str {
         match self {
             Scope::Read => "read",
@@ -33,51 +39,67 @@ impl Scope {
         }
     }
 
+    /// The scope with this name; `None` if there is none.
     pub fn from_name(name: &str) -> Option<Scope> {
         Scope::ALL.into_iter().find(|scope| scope.name() == name)
     }
 }
 
+/// An API token, without its secret.
 pub struct ApiToken {
+    /// A public id, not derived from the secret.
     pub id: String,
+    /// The label the operator gave it; shown in lists and in the audit log.
     pub name: String,
+    /// What it may be used for.
     pub scopes: Vec<Scope>,
-    /// `None`: the whole platform.
+    /// The stable name of the only site it is valid for; `None` for the whole platform.
     pub site: Option<String>,
-    /// The last day it is good for, in UTC.
+    /// The last day it is valid, inclusive, in UTC; `None` if it does not expire.
     pub expires: Option<Date>,
+    /// The UTC day it was created.
     pub created: Date,
+    /// Whether it was revoked. It stays in the list so that revocation is known to every collector.
     pub revoked: bool,
 }
 
 impl ApiToken {
-    /// A new token's secret, and its text.
+    /// Generates a secret: its digest, which is stored, and its text, which is shown once.
     pub fn secret() -> (Digest, String) {
         let raw = Raw::<32>::random();
         (raw.digest(), format!("{PREFIX}{}", raw.reveal()))
     }
 }
 
-/// One report of one site for whoever has the link: these days, no others.
+/// A link to the report of one site for a fixed range of days, open to anyone who has the link.
 pub struct Share {
+    /// A public id, not derived from the secret.
     pub id: String,
+    /// The name of the site.
     pub site: String,
+    /// The first day of the report, inclusive.
     pub from: Date,
+    /// The last day of the report, inclusive.
     pub to: Date,
-    /// The last day it is good for, in the site's zone.
+    /// The last day it is valid, inclusive, in the site's time zone; `None` if it does not expire.
     pub expires: Option<Date>,
-    /// An argon2id hash.
+    /// The argon2id hash of its password; `None` if none is required.
     pub password: Option<String>,
+    /// The day it was created.
     pub created: Date,
+    /// Whether it was revoked.
     pub revoked: bool,
 }
 
 impl Share {
+    /// Generates a secret: its digest, which is stored, and its text, which becomes part of the
+    /// link.
     pub fn secret() -> (Digest, String) {
         let raw = Raw::<16>::random();
         (raw.digest(), raw.reveal())
     }
 
+    /// Whether the link is valid on `today`, a day in the site's time zone.
     pub fn is_alive(&self, today: Date) -> bool {
         !self.revoked && self.expires.is_none_or(|last| today <= last)
     }
@@ -87,18 +109,19 @@ impl Share {
     }
 }
 
-/// The secret of one message whose opening the platform wants confirmed: what is kept of it, and its text.
+/// Generates the secret of one mail whose opening the platform wants confirmed: its digest, which
+/// is stored, and its text.
 pub fn new_message() -> (Digest, String) {
     let raw = Raw::<16>::random();
     (raw.digest(), raw.reveal())
 }
 
-/// What is kept of a message's text; `None` where no message has such a text.
+/// The digest of a message secret; `None` if the text does not have the form of one.
 pub fn message(text: &str) -> Option<Digest> {
     Some(Raw::<16>::read(text)?.digest())
 }
 
-/// All tokens and share links, those that are over too.
+/// All tokens and share links by the digest of their secrets, including expired and revoked ones.
 #[derive(Default)]
 pub struct Keys {
     tokens: HashMap<Digest, Arc<ApiToken>>,
@@ -106,42 +129,47 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// Builds the look-up tables from the stored rows.
     pub fn new(tokens: Vec<(Digest, ApiToken)>, shares: Vec<(Digest, Share)>) -> Keys {
         let tokens = tokens.into_iter().map(|(digest, token)| (digest, Arc::new(token)));
         let shares = shares.into_iter().map(|(digest, share)| (digest, Arc::new(share)));
         Keys { tokens: tokens.collect(), shares: shares.collect() }
     }
 
-    /// Whether a text may be a token at all: no other is worth asking for.
+    /// Whether a text has the prefix of a token, so that a look-up is worthwhile.
     pub fn looks_like_token(text: &str) -> bool {
         text.starts_with(PREFIX)
     }
 
-    /// The token a caller holds, if it still is one. The map is asked for a digest: how long that takes says nothing about a secret.
+    /// The valid token with this text. Expired and revoked tokens are not found. The map is keyed
+    /// by digest, so the time of a look-up reveals nothing about a secret.
     pub fn token(&self, text: &str, today: Date) -> Option<&Arc<ApiToken>> {
         let raw = Raw::<32>::read(text.strip_prefix(PREFIX)?)?;
         let token = self.tokens.get(&raw.digest())?;
         (!token.revoked && token.expires.is_none_or(|last| today <= last)).then_some(token)
     }
 
-    /// The share link of a secret, alive or not: only its site knows what day it is there.
+    /// The share link with this secret, valid or not: the caller must check [`Share::is_alive`]
+    /// with the day in the site's time zone.
     pub fn share(&self, link: &Secret) -> Option<&Arc<Share>> {
         self.shares.get(&Raw::<16>::read(link.expose())?.digest())
     }
 
-    /// In the order they were made in, by day.
+    /// All tokens, oldest day first, then by name.
     pub fn tokens(&self) -> Vec<&Arc<ApiToken>> {
         let mut tokens: Vec<_> = self.tokens.values().collect();
         tokens.sort_unstable_by(|a, b| (a.created, &a.name, &a.id).cmp(&(b.created, &b.name, &b.id)));
         tokens
     }
 
+    /// The share links of the sites for which `is_site` holds, newest day first.
     pub fn shares_of(&self, is_site: impl Fn(&str) -> bool) -> Vec<&Arc<Share>> {
         let mut shares: Vec<_> = self.shares.values().filter(|share| is_site(&share.site)).collect();
         shares.sort_unstable_by(|a, b| (b.created, b.to, &b.id).cmp(&(a.created, a.to, &a.id)));
         shares
     }
 
+    /// Whether a site may get another share link. `today` is a day in the site's time zone.
     pub fn has_room_for_a_share(&self, is_site: impl Fn(&str) -> bool, today: Date) -> bool {
         self.shares_of(is_site).iter().filter(|share| share.is_remembered(today)).count() < MOST_SHARES
     }

@@ -1,7 +1,9 @@
-//! Who may see what: principals and their rights, sessions, tokens, share links, passwords, and the record of who changed what.
+//! Authentication and authorisation: principals and their permissions, sessions, tokens, share
+//! links, passwords, and the audit log.
 //!
-//! Rules only. `web` asks them of each request, `store` keeps what lasts. A secret that is made here leaves once, in a cookie or an
-//! answer; what stays is a digest of it.
+//! This module holds the rules only. `web` applies them to each request, and `store` keeps what
+//! must persist. A secret that is generated here leaves once, in a cookie or a response; only its
+//! digest is kept.
 
 mod audit;
 mod keys;

@@ -1,4 +1,5 @@
-//! Passwords, as argon2id hashes. One check takes some 20 ms and 19 MiB by intention; the caller sees to where and how many at once.
+//! Passwords, stored as argon2id hashes. One verification deliberately takes about 20 ms and 19
+//! MiB; the caller decides on which thread it runs and how many run at once.
 
 use std::ops::RangeInclusive;
 
@@ -9,35 +10,37 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use super::secret::same_text;
 use crate::config::{self, Secret};
 
-/// With a salt of its own: m = 19 MiB, t = 2, p = 1.
+/// The argon2id hash of a password, with a random salt (m = 19 MiB, t = 2, p = 1), as a PHC string.
 pub fn hash(password: &Secret) -> String {
     let hash = Argon2::default().hash_password(password.expose().as_bytes());
     hash.expect("the parameters are the crate's own").to_string()
 }
 
+/// Whether `password` matches a PHC string. A string that cannot be parsed matches nothing.
 pub fn verify(hash: &str, password: &Secret) -> bool {
     let hash = PasswordHash::new(hash);
     hash.is_ok_and(|hash| Argon2::default().verify_password(password.expose().as_bytes(), &hash).is_ok())
 }
 
+/// Whether the number of Unicode characters of a password is in this range, both ends included.
 pub fn has_chars(password: &Secret, chars: RangeInclusive<usize>) -> bool {
     chars.contains(&password.expose().chars().count())
 }
 
-/// The operator's password login.
+/// The password login of the operator.
 pub struct Login {
     user: String,
     hash: String,
 }
 
 impl Login {
-    /// `None`: nobody signs in with a password.
+    /// `None` if no password hash is configured, which disables password login.
     pub fn new(access: &config::Access) -> Option<Login> {
         let hash = access.password_hash.expose().to_owned();
         (!hash.is_empty()).then(|| Login { user: access.user.clone(), hash })
     }
 
-    /// The same work for a name that is nobody's.
+    /// Whether name and password are correct. An unknown name takes as long as a wrong password.
     pub fn fits(&self, user: &str, password: &Secret) -> bool {
         verify(&self.hash, password) & same_text(&self.user, user)
     }

@@ -1,60 +1,75 @@
-//! The table of rights: who may do what.
+//! The permissions of each kind of principal.
 
 use std::sync::Arc;
 
 use super::keys::{ApiToken, Scope};
 
-/// Whoever a request comes from, as far as it proved it. A share link is nobody: it opens its own report and nothing else.
+/// The principal of a request, as far as it is authenticated. The holder of a share link has no
+/// principal: the link opens its own report and nothing else.
 #[derive(Clone)]
 pub enum Who {
+    /// Not authenticated.
     Nobody,
+    /// May do everything.
     Operator,
-    /// Of these sites, as the platform said when it handed the creator over.
+    /// The creator of these sites, as stated by the platform when it handed over the session.
     Creator(Arc<[String]>),
+    /// The holder of an API token.
     Token(Arc<ApiToken>),
 }
 
-/// What a request wants to do.
+/// An operation that needs a permission.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Right<'a> {
-    /// Read one site's reports, by the name in the path.
+    /// Read the reports of one site, by the name in the path.
     Site(&'a str),
-    /// Make, list and revoke share links of one site.
+    /// Create, list and revoke share links of one site.
     Shares(&'a str),
-    /// Change what is registered under a site's name.
+    /// Change what is registered under the name of a site.
     Register(&'a str),
-    /// List sites: those one may see.
+    /// List the sites the principal may see.
     Sites,
-    /// Read what concerns no site: how many hits were dropped, and why.
+    /// Read statistics that concern no site: how many hits were dropped, and why.
     Drops,
-    /// Read the platform's reports and state.
+    /// Read the reports and the state of the platform.
     Platform,
-    /// Read what became of the platform's mails.
+    /// Sign mails and read the results of the platform's mails.
     Mail,
-    /// Change other names of sites.
+    /// Change the aliases of sites.
     Manage,
-    /// Make and revoke API tokens, read who changed what.
+    /// Create and revoke API tokens, and read the audit log.
     Keys,
 }
 
-/// Why not. Somebody else's site is answered like one that does not exist.
+/// Why an operation is denied. A site the principal may not see is answered like one that does not
+/// exist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Denied {
+    /// The request is not authenticated.
     Nobody,
+    /// The principal may not see the site.
     UnknownSite,
+    /// The principal lacks the permission.
     Missing,
 }
 
 impl Who {
-    /// `same` tells whether two names are one site: a renamed profile has two.
+    /// Decides whether this principal may do `right`. `same` tells whether two names mean one site,
+    /// because a renamed profile has two.
+    ///
+    /// # Errors
+    ///
+    /// The reason why not. A site that is out of reach takes precedence over a missing permission.
     pub fn may(&self, right: Right<'_>, same: impl Fn(&str, &str) -> bool) -> Result<(), Denied> {
         match self {
             Who::Nobody => return Err(Denied::Nobody),
             Who::Operator => return Ok(()),
             Who::Creator(_) | Who::Token(_) => {}
         }
+
         let reach = |name: &str| if self.reaches(name, &same) { Ok(()) } else { Err(Denied::UnknownSite) };
         let need = |holds: bool| if holds { Ok(()) } else { Err(Denied::Missing) };
+
         match right {
             Right::Site(name) => reach(name).and(need(self.has(Scope::Read))),
             Right::Shares(name) => reach(name).and(need(self.has(Scope::Manage))),
@@ -64,12 +79,12 @@ impl Who {
             Right::Platform => need(self.of_platform(Scope::Read)),
             Right::Mail => need(self.of_platform(Scope::Mail)),
             Right::Manage => need(self.of_platform(Scope::Manage)),
-            // A token that makes tokens would outlive its own revocation.
+            // A token that can create tokens could outlive its own revocation.
             Right::Keys => Err(Denied::Missing),
         }
     }
 
-    /// As it stands in the audit log.
+    /// The name in the audit log.
     pub fn name(&self) -> String {
         match self {
             Who::Nobody => "nobody".to_owned(),

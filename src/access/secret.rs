@@ -1,4 +1,5 @@
-//! Secrets that are made here. They are random, so a plain digest of one cannot be turned back, and a table of digests needs no salt.
+//! Secrets that are generated here. They are random, so their digests cannot be reversed and need
+//! no salt.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -8,21 +9,24 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::hex;
 
-/// The secret itself: no `Debug`, `Display`, `Clone` or `Serialize`.
+/// The bytes of a secret. Deliberately without `Debug`, `Display`, `Clone` and `Serialize`; wiped
+/// on drop.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Raw<const N: usize>([u8; N]);
 
 impl<const N: usize> Raw<N> {
+    /// `N` bytes from the operating system's generator.
     pub fn random() -> Raw<N> {
         Raw(random())
     }
 
-    /// For whoever it is made for, and nobody else.
+    /// The secret as text (URL-safe base64 without padding). To be sent to its owner only.
     pub fn reveal(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// One secret has one text.
+    /// Parses the text of a secret; `None` unless it is the only valid encoding of exactly `N`
+    /// bytes.
     pub fn read(text: &str) -> Option<Raw<N>> {
         let mut bytes = [0; N];
         let mut read = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -34,38 +38,43 @@ impl<const N: usize> Raw<N> {
         whole.then_some(Raw(bytes))
     }
 
+    /// The SHA-256 digest, which is what is stored.
     pub fn digest(&self) -> Digest {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest(&SHA256, &self.0).as_ref());
         Digest(bytes)
     }
 
-    /// Under a key of this process: of no use to whoever reads its memory later, or another's.
+    /// A hash under a key of this process. It is useless to someone who reads the memory of this
+    /// process later or of another one.
     pub(super) fn keyed(&self, key: &[u8; 32]) -> blake3::Hash {
         blake3::keyed_hash(key, &self.0)
     }
 }
 
-/// What is kept of a secret.
+/// The SHA-256 digest of a secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
+    /// As 64 lower-case hex digits, the form that is stored.
     pub fn text(&self) -> String {
         hex::text(&self.0)
     }
 
+    /// The digest with this stored form; `None` if the text is not one.
     pub fn of_text(text: &str) -> Option<Digest> {
         hex::read(text.as_bytes()).map(Digest)
     }
 }
 
-/// In constant time, so that the answer's delay tells nothing about a guess.
+/// Compares in constant time, so that the response time reveals nothing about a guess.
 pub(super) fn same_text(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 
-/// A name for what has a secret: public, and made of nothing of it.
+/// A random public id of something that has a secret, as 16 hex digits. It is not derived from the
+/// secret.
 pub fn new_id() -> String {
     format!("{:016x}", u64::from_le_bytes(random()))
 }

@@ -1,7 +1,8 @@
-//! Sessions, in memory: a restart signs everybody out.
+//! Sessions, kept in memory: a restart signs everyone out.
 //!
-//! The cookie holds 256 random bits; kept is a hash of them under a key of this process, and the session's CSRF token is another such
-//! hash of the same bits. A session ends when it was not used for a while, at the latest after its longest time, or by signing out.
+//! The cookie holds 256 random bits. Only a hash of them under a key of this process is kept; the
+//! session's CSRF token is a hash of the same bits under another key. A session ends when it was
+//! idle for too long, when it reaches its maximum age, or by signing out.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,8 +11,10 @@ use super::rights::Who;
 use super::secret::{Raw, random, same_text};
 use crate::event::Millis;
 
+/// The secret in a session's cookie.
 pub type SessionId = Raw<32>;
 
+/// The open sessions of this process.
 pub struct Sessions {
     key: [u8; 32],
     csrf_key: [u8; 32],
@@ -28,11 +31,14 @@ struct Session {
 }
 
 impl Sessions {
+    /// `idle` and `longest` are the maximum idle time and the maximum age in milliseconds; `most`
+    /// is the maximum number of sessions.
     pub fn new(idle: Millis, longest: Millis, most: usize) -> Sessions {
         Sessions { key: random(), csrf_key: random(), idle, longest, most, open: Mutex::default() }
     }
 
-    /// A new session under a new id, always. With no room left, the one that was quiet for longest ends.
+    /// Starts a session, always under a new id. If the maximum number is reached, the session that
+    /// was idle for longest ends.
     pub fn open(&self, who: Who, now: Millis) -> SessionId {
         let id = SessionId::random();
         let mut open = self.held();
@@ -48,7 +54,7 @@ impl Sessions {
         id
     }
 
-    /// Whose session it is. Using it keeps it from being idle.
+    /// The principal of a valid session. Marks it as used now.
     pub fn find(&self, id: &SessionId, now: Millis) -> Option<Who> {
         let mut open = self.held();
         let session = open.get_mut(&self.key_of(id)).filter(|session| self.lives(session, now))?;
@@ -56,27 +62,30 @@ impl Sessions {
         Some(session.who.clone())
     }
 
-    /// The same, without using it.
+    /// Like [`Sessions::find`], without marking the session as used.
     pub fn look(&self, id: &SessionId, now: Millis) -> Option<Who> {
         let open = self.held();
         let session = open.get(&self.key_of(id)).filter(|session| self.lives(session, now))?;
         Some(session.who.clone())
     }
 
+    /// Ends a session; a missing one is ignored.
     pub fn close(&self, id: &SessionId) {
         self.held().remove(&self.key_of(id));
     }
 
-    /// What a page of ours must send with every change, and no other page can know.
+    /// The CSRF token of a session. Our pages send it with every change; pages of other origins
+    /// cannot know it.
     pub fn csrf(&self, id: &SessionId) -> String {
         id.keyed(&self.csrf_key).to_hex().to_string()
     }
 
+    /// Whether `guess` is the session's CSRF token. Compares in constant time.
     pub fn csrf_fits(&self, id: &SessionId, guess: &str) -> bool {
         same_text(&self.csrf(id), guess)
     }
 
-    /// Forgets what is over.
+    /// Removes expired sessions.
     pub fn tidy(&self, now: Millis) {
         self.held().retain(|_, session| self.lives(session, now));
     }
@@ -85,7 +94,7 @@ impl Sessions {
         now - session.seen < self.idle && now - session.began < self.longest
     }
 
-    /// What a session is known by here: of no use to anybody else.
+    /// The key of a session in memory. It cannot be turned back into a cookie.
     pub fn key_of(&self, id: &SessionId) -> [u8; 32] {
         *id.keyed(&self.key).as_bytes()
     }
