@@ -72,6 +72,7 @@ check: node_modules/.installed tracker/node_modules/.installed dashboards/app/no
 	else echo 'cargo-deny is not installed: skipped'; fi
 	node scripts/check-tree.mjs
 	node scripts/check-links.mjs
+	node scripts/check-docs.mjs
 	cd tracker && node_modules/.bin/tsc
 	node tracker/build.mjs --check
 	npm run check --prefix dashboards/app

@@ -1,4 +1,4 @@
-//! Stage 2: what a hit tells about a visit, as closed or cleaned values.
+//! Stage 3: what a hit tells about a visit, as closed or cleaned values.
 //!
 //! Pure rules: no clock, no I/O but the data files at the start. All of it costs about a microsecond a hit. What comes out
 //! holds nothing of the wire that was not cleaned: no query, no address, no agent, no full referrer.

@@ -1,4 +1,4 @@
-//! Stage 7: counts in ClickHouse, embedded or a server, through one client.
+//! Stage 8: counts in ClickHouse, embedded or a server, through one client.
 //!
 //! A segment becomes one INSERT for each table, in one block, under a token made of the segment's: sent again, it adds nothing.
 //! That holds for [`schema::DEDUPLICATION_WINDOW`] inserts into a table, for the same counts under the same token, and as long
