@@ -1,7 +1,8 @@
-//! Wires the parts, starts them in the order that loses nothing, and stops them in the reverse.
+//! Wires the parts, starts them in the order that loses nothing, and stops them in reverse.
 //!
-//! Start: recover the journal, start the writer, open the door; the store is opened beside, because hits do not wait for it.
-//! Stop: close the door, answer what is under way, close open visits, seal, send what is sealed, within `server.stop_secs`.
+//! Start: recover the journal, start the writer, open the port. The store is opened concurrently,
+//! because hits do not wait for it. Stop: close the port, answer requests in progress, close open
+//! visits, seal the segment, and send what is sealed, within `server.stop_secs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,7 +57,12 @@ pub use checking::check;
 pub use granting::signer;
 pub use mailing::{mint, signed};
 
-/// Runs until a signal or a failure. An error means that something was not kept; the caller's exit code says so.
+/// Runs the collector until a signal or a failure.
+///
+/// # Errors
+///
+/// A part cannot be opened, the journal or the store failed for good, or a stop left something
+/// unwritten. Answered hits are in the journal in each case.
 pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     harden_process();
     close_folders(&config);
@@ -67,7 +73,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
     let site_publisher = Arc::clone(&site.publisher);
     let files = Files { enricher, grant_keys, terms: Arc::clone(&asking.terms) };
-    // Before the port is open: from the first hit on a stop is an orderly one.
+    // Before the port is open: from the first hit on, a signal stops in order.
     let mut ends = Ends::listen()?;
     let tend = tend(site.clone(), rates, files, Duration::from_secs(config.data.reload_secs), Others::listen()?);
     let server = serve(&config, room, edge, mail, site.clone(), asking)?;
@@ -89,16 +95,18 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
         ended = &mut writer_ended => Some(ended.context("the writer stopped")?.context("the journal failed")),
         ended = &mut flushing => {
             let ended = ended.context("the flusher stopped")?.context("the store failed");
-            // In order it ends only after the writer.
+            // In an orderly stop it ends only after the writer.
             Some(ended.and_then(|()| Err(anyhow::anyhow!("the writer or the sealer stopped"))))
         }
     };
     if let Some(failure) = failure {
-        // The disk or the engine failed in a way that waiting does not cure. What was answered is in the journal.
+        // The disk or the engine failed in a way that waiting does not cure. Answered hits are in
+        // the journal.
         journal.inbox.close();
         door.stop(false).await;
         return failure;
     }
+
     let limit = Duration::from_secs(stop_secs);
     end_after(limit + GRACE);
     let deadline = Instant::now() + limit;
@@ -110,6 +118,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     if timeout_at(deadline, closed).await.is_err() {
         tracing::warn!("connections were still open at the end of server.stop_secs");
     }
+
     site.release_clicks(Millis::MAX);
     journal.inbox.close();
     let written = match timeout_at(deadline, writer_ended).await {
@@ -118,20 +127,23 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
             "the journal could not be closed within server.stop_secs; what was answered is in it and is read at the next start"
         )),
     };
+
     let recorded = match timeout_at(deadline, tokio::task::spawn_blocking(move || ledger.finish())).await {
         Ok(ended) => ended?.context("the ledger did not close in order"),
         Err(_) => Err(anyhow::anyhow!("the ledger could not be closed within server.stop_secs")),
     };
+
     tending.abort();
     following.abort();
-    // What it was doing is taken up at the next start.
+    // An interrupted publication is resumed at the next start.
     publishing.abort();
-    // Sign-ins are few; a store that hangs must not take the time that segments need.
+    // Sign-ins get a part of the time only: a store that hangs must leave time for segments.
     let sign_ins = deadline.min(Instant::now() + limit / 4);
     let (noted, sent) = tokio::join!(timeout_at(sign_ins, registry.finish()), timeout_at(deadline, flushing));
     if noted.is_err() {
         tracing::warn!("the last sign-ins could not be put on record in time");
     }
+
     if let Ok(ended) = sent {
         ended.context("the flusher stopped in the middle")??;
     }
@@ -145,10 +157,11 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a stop may take beyond `server.stop_secs` before the process is killed.
+/// Time that a stop may take beyond `server.stop_secs` before the process kills itself.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A deadline holds also where a disk or a library does not let go of a thread.
+/// Kills the process after `limit`, so that the deadline holds even if a disk or a library blocks a
+/// thread.
 fn end_after(limit: Duration) {
     let kill = move || {
         std::thread::sleep(limit);
@@ -160,7 +173,7 @@ fn end_after(limit: Duration) {
     }
 }
 
-/// All parts, each holding what it needs of the others; nothing runs yet.
+/// All parts, connected but not running.
 struct Wired {
     edge: web::Data<Edge>,
     mail: web::Data<MailEdge>,
@@ -172,7 +185,7 @@ struct Wired {
     enricher: Arc<Enricher>,
     grant_keys: Arc<GrantKeyFile>,
     registry: Arc<Registry>,
-    /// Tells open streams to end.
+    /// Tells open event streams to end.
     stop: watch::Sender<bool>,
 }
 
@@ -186,17 +199,20 @@ fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<W
     if !enricher.refused_patterns().is_empty() {
         tracing::warn!(patterns = ?enricher.refused_patterns(), "patterns of robots that match people are not used");
     }
+
     let (sealed_sender, sealed) = mpsc::unbounded_channel();
     let parts = Parts { clock: clock.clone(), keys: Arc::clone(&keys), refusals: Arc::clone(&refusals) };
     let (journal, writer) = Writer::open(config, parts, sealed_sender).context("the journal cannot be opened")?;
     say_recovered(&journal);
     say_declared(config);
+
     let flush_stats = Arc::new(flush::Stats::default());
     let slot = Arc::new(ArcSwapOption::empty());
     let withdrawn = Arc::new(Withdrawn::since(Store::withdrawals_since(today(&clock))));
     let (dir, templates) = (&config.journal.dir, config.mail.templates.clone());
     let registry =
         Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), dir, templates, Arc::clone(&withdrawn)));
+
     let grant_keys = Arc::new(GrantKeyFile::of(config));
     let shared = Shared {
         clock: clock.clone(),
@@ -206,6 +222,7 @@ fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<W
         withdrawn,
     };
     let asking = web::Data::new(asking(config, shared, progress)?);
+
     let (done, flushed) = watch::channel(None);
     let (stop, stopping) = watch::channel(false);
     let flusher = Flusher {
@@ -220,6 +237,7 @@ fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<W
         stopping: stopping.clone(),
         away: Outage::default(),
     };
+
     let publisher = Arc::new(Publisher::new(
         &config.report,
         &config.test,
@@ -229,6 +247,7 @@ fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<W
         journal.clone(),
         flushed.clone(),
     ));
+
     let deadline = Duration::from_millis(config.limits.read_millis);
     let edge = web::Data::new(Edge {
         clock: clock.clone(),
@@ -250,9 +269,11 @@ fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<W
         max_amount: config.limits.max_amount,
         deadline,
     });
+
     let gate = Gate::new(config, Arc::clone(&asking.terms), Arc::clone(&refusals));
     let desk = mailing::desk(config, &edge.directory.zones(), random_key(), Arc::clone(&registry.opened))?;
     let mail = web::Data::new(mailing::edge(config, &edge, gate, desk.clone(), journal.clone()));
+
     let site = web::Data::new(pages::Site {
         clock,
         registry: Arc::clone(&registry),
@@ -277,10 +298,11 @@ fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<W
         sample: config.sample.enabled,
         prefix: config.server.prefix.clone(),
     });
+
     Ok(Wired { edge, mail, site, asking, writer, flusher, rates, enricher, grant_keys, registry, stop })
 }
 
-/// Opens the port. From here on hits are taken, and wait until the writer runs.
+/// Opens the port. Hits are accepted from here on; they wait until the writer runs.
 fn serve(
     config: &Config,
     room: Room,
@@ -290,7 +312,7 @@ fn serve(
     asking: web::Data<Asking>,
 ) -> anyhow::Result<Server> {
     let hit_path = format!("{}/hit", config.server.prefix);
-    // A profile's visit cookie is sent to paths below the profile only.
+    // The visit cookie of a profile is only sent to paths below the profile.
     let hit_under = format!("/{{under:.+}}{hit_path}");
     let prefix = config.server.prefix.clone();
     let (pixels, links) = (format!("{prefix}/o"), format!("{prefix}/c"));
@@ -306,7 +328,8 @@ fn serve(
             .wrap(Condition::new(test_clock, from_fn(pages::follow)))
             .wrap(Forget)
             .route(&hit_path, web::post().to(ingest::hit))
-            // As a scope, not a pattern, and in front of those: to look for patterns in a token costs more than to count its mail.
+            // Scopes instead of patterns, and placed before the patterns: matching patterns against
+            // a token costs more than counting its mail.
             .service(web::scope(&pixels).default_service(web::to(mail::pixel)))
             .service(web::scope(&links).default_service(web::to(mail::link)))
             .route(&hit_under, web::post().to(ingest::hit))
@@ -318,7 +341,7 @@ fn serve(
     door::open(config, room, &crowd, factory)
 }
 
-/// Folders of an earlier version, or made by hand, were open to others.
+/// Closes folders to other users that an earlier version or a manual setup left open.
 fn close_folders(config: &Config) {
     let embedded = config.store.url.is_empty().then_some(&config.store.dir);
     for folder in [&config.journal.dir, &config.ledger.dir, &config.mail.key_file].into_iter().chain(embedded) {
@@ -345,14 +368,14 @@ fn say_recovered(journal: &Journal) {
     }
 }
 
-/// Whoever lets hits count without our consent cookie says why, where it can be found again.
+/// Logs the operator's stated reason for each rule that counts hits without our consent cookie.
 fn say_declared(config: &Config) {
     for rule in config.compatible.iter().filter(|rule| !rule.declared.is_empty()) {
         let products: Vec<&str> = rule.accept.iter().map(|dialect| <&str>::from(*dialect)).collect();
         let (sites, products) = (rule.sites.join(", "), products.join(", "));
         tracing::info!(%sites, %products, declared = %rule.declared, "counted without our consent cookie, on the operator's word");
         if rule.accept.contains(&Dialect::Umami) {
-            // Its fetch asks with `credentials: "omit"` unless it is told otherwise.
+            // Its `fetch` uses `credentials: "omit"` by default.
             tracing::warn!(
                 %sites,
                 "umami's tag sends no cookies by itself: without data-fetch-credentials=\"same-origin\" a refusal stored here is not seen"
@@ -361,6 +384,7 @@ fn say_declared(config: &Config) {
     }
 }
 
+/// Waits for SIGTERM or SIGINT and returns its name.
 pub(crate) async fn signal() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
     let terminate = async {
@@ -378,6 +402,7 @@ pub(crate) async fn signal() -> &'static str {
 fn store_options(config: &Config) -> StoreOptions {
     let store = &config.store;
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+
     StoreOptions {
         url: some(&store.url),
         user: some(&store.user),
@@ -399,20 +424,20 @@ fn store_options(config: &Config) -> StoreOptions {
     }
 }
 
-/// Whom to believe about a server's certificate; the environment speaks where the configuration does not.
+/// CA certificates for the store's TLS: `store.ca_file`, or else the environment's `SSL_CERT_FILE`.
 fn ca_file(config: &Config) -> Option<PathBuf> {
     let named = Some(&config.store.ca_file).filter(|file| !file.is_empty()).map(PathBuf::from);
     named.or_else(|| std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from))
 }
 
-/// What sites are called that the configuration names.
+/// Names of the sites that the configuration lists.
 fn names(config: &Config) -> Vec<String> {
     let sites = config.sites.iter().map(|site| &site.id);
     let compatible = config.compatible.iter().flat_map(|rule| &rule.sites);
     sites.chain(compatible).filter(|name| is_site_name(name)).cloned().collect()
 }
 
-/// In UTC.
+/// The current day in UTC.
 fn today(clock: &Clock) -> Day {
     let now = jiff::Timestamp::from_millisecond(clock.now()).unwrap_or_default();
     Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date()).unwrap_or(Day::from_number(0))
@@ -424,6 +449,12 @@ fn random_key() -> [u8; 32] {
     key
 }
 
+/// Opens the country database of `data.countries`, or the npm package's. Without one, every country
+/// is `(unknown)`.
+///
+/// # Errors
+///
+/// The file exists but is no readable database.
 pub(crate) fn countries(config: &Config) -> anyhow::Result<Countries> {
     let file = "@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb";
     match found(&config.data.countries, file) {
@@ -435,7 +466,8 @@ pub(crate) fn countries(config: &Config) -> anyhow::Result<Countries> {
     }
 }
 
-/// The configured path, or the npm package's file in `node_modules` here or beside the binary, or the bare file beside the binary.
+/// The configured path; otherwise the npm package's file in `node_modules`, here or beside the
+/// binary, or the bare file beside the binary. `None` if there is no such file.
 fn found(configured: &str, file: &str) -> Option<PathBuf> {
     if !configured.is_empty() {
         return Some(PathBuf::from(configured));

@@ -1,4 +1,5 @@
-//! Logs and metrics. Both may be read by strangers: they hold reasons, sizes and counts, never anything of a request.
+//! Logs and metrics. Both may be read by strangers: they hold reasons, sizes and counts, never any
+//! part of a request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,11 @@ use crate::flush::Waiting;
 use crate::http::Connected;
 use crate::journal::Journal;
 
-/// Logs go to standard error. An invalid filter is an error of the configuration, told before anything starts.
+/// Starts logging to standard error.
+///
+/// # Errors
+///
+/// `log.filter` is not a filter, or logging was started before.
 pub fn logs(log: &Log) -> Result<(), String> {
     let filter = filter(&log.filter).map_err(|error| format!("log.filter: {error}"))?;
     let filter = filter.and(filter_fn(|line| may_be_logged(line.target(), *line.level())));
@@ -30,22 +35,24 @@ pub fn logs(log: &Log) -> Result<(), String> {
     set.map_err(|error| error.to_string())
 }
 
-/// What is logged.
+/// Parses `log.filter`.
 ///
 /// # Errors
-/// The text is no filter.
+///
+/// The text is not a filter; the error says what one looks like.
 pub fn filter(text: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(text).map_err(|_| "must be a filter such as info or warn,footfall::flush=debug".to_owned())
 }
 
-/// Whatever `log.filter` says: what libraries tell when they are asked for details quotes what they work on, and that is requests. The HTTP
-/// library quotes them in errors too; what it cannot read is a metric of ours.
+/// Applied after `log.filter`: at debug levels, libraries quote what they work on, and that is
+/// requests. The HTTP library quotes them in errors too; requests that it cannot parse are counted
+/// by a metric of ours instead.
 fn may_be_logged(target: &str, level: Level) -> bool {
     let of = |name: &str| target == name || target.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
     of("footfall") || (level <= Level::INFO && !crate::http::QUOTING.iter().any(|name| of(name)))
 }
 
-/// Where the figures of the metrics page come from.
+/// The sources of the metrics page.
 pub struct Meters {
     recorder: PrometheusRecorder,
     refusals: Arc<Refusals>,
@@ -54,7 +61,8 @@ pub struct Meters {
     ledger: Arc<crate::ledger::Stats>,
 }
 
-/// Name, whether it only grows, meaning. The page, its descriptions and docs/operate/OPERATING.md follow this list.
+/// Name, whether it is a counter (or else a gauge), and help text. The page and
+/// docs/operate/OPERATING.md follow this list.
 const METERS: [(&str, bool, &str); 39] = [
     ("footfall_hits_total", true, "Hits answered 202 after their counts were on disk, repeats included"),
     ("footfall_batches_total", true, "Batches written and synced"),
@@ -133,25 +141,35 @@ const METERS: [(&str, bool, &str); 39] = [
     ("footfall_refusals_total", true, "Hits dropped, by reason"),
 ];
 
-/// The one figure that can be negative.
+/// The only gauge that can be negative; in seconds.
 const CLOCK: &str = "footfall_clock_ahead_seconds";
 
-/// What goes on at the doors for people who read.
+/// Counts of the limits that apply to people who read reports. Totals since the start, except
+/// `streams`.
 pub struct Doors {
+    /// Tokens, share links and handovers that were not valid.
     pub wrong_tokens: u64,
+    /// Attempts answered 429 unverified, because their network had sent too many invalid ones.
     pub tokens_refused: u64,
+    /// Open event streams.
     pub streams: u64,
+    /// Event streams refused by a limit.
     pub streams_refused: u64,
+    /// Open and refused connections, and malformed requests.
     pub connected: Connected,
 }
 
-/// What the clock tells: what times of files are compared with, and how far the system's is ahead of ours, in milliseconds.
+/// The clock's part of the metrics page.
 pub struct Times {
+    /// The collector's time, to be compared with modification times of files.
     pub files: std::time::SystemTime,
+    /// Milliseconds by which the system clock is ahead of the collector's; negative where it is
+    /// behind.
     pub ahead_millis: i64,
 }
 
 impl Meters {
+    /// Registers the descriptions of all metrics.
     pub fn new(
         refusals: Arc<Refusals>,
         flush: Arc<crate::flush::Stats>,
@@ -171,10 +189,12 @@ impl Meters {
                 }
             }
         });
+
         Meters { recorder, refusals, flush, publication, ledger }
     }
 
-    /// The page, in Prometheus' text format.
+    /// The metrics page in Prometheus' text format. `stored` is the size of the tables in bytes, if
+    /// known; `clamped` the number of money sums that were clamped.
     pub fn render(&self, journal: &Journal, doors: &Doors, times: &Times, stored: Option<u64>, clamped: u64) -> String {
         let (hits, flush) = (&journal.stats, &self.flush);
         let read = |figure: &AtomicU64| Some(figure.load(Ordering::Relaxed));

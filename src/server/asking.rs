@@ -1,4 +1,4 @@
-//! Opens the ledger and puts together what the consent question needs.
+//! Opens the ledger and assembles the service behind the consent prompt.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::web::consent::{Asking, BANNER, BiGate};
 
 use super::granting::GrantKeyFile;
 
-/// What the question shares with the rest of the program.
+/// What the consent service shares with other parts.
 pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) rates: Arc<Rates>,
@@ -27,13 +27,19 @@ pub(super) struct Shared {
     pub(super) withdrawn: Arc<Withdrawn>,
 }
 
-/// An error is for the operator to decide about: a ledger that was changed, or a question that changed without a new version.
+/// Opens the ledger, then records a new version of the prompt if the configuration changed it.
+///
+/// # Errors
+///
+/// A text or key file cannot be used, the ledger was altered, or the prompt changed without a new
+/// version: each is for the operator to resolve.
 pub(super) fn asking(config: &Config, shared: Shared, progress: Progress<'_>) -> anyhow::Result<Asking> {
     let texts = Texts::load(&own_texts(&config.consent.texts_dir)?, &config.consent.tiers)?;
     let policy = match &*config.policy.file {
         "" => None,
         file => Some(ledger::sha256(&std::fs::read(file).with_context(|| format!("policy.file: {file}"))?)),
     };
+
     let withdrawn = shared.withdrawn;
     let (ledger, found) = Ledger::open(&Options::of(config), Arc::clone(&withdrawn), progress)
         .context("the ledger of consent cannot be opened")?;
@@ -41,8 +47,10 @@ pub(super) fn asking(config: &Config, shared: Shared, progress: Progress<'_>) ->
         let tally = found.tally;
         tracing::info!(records = tally.records, grants = tally.grants, "the ledger is whole");
     }
+
     let keys = shared.grant_keys.open()?;
     let proofs = Proofs { keys, withdrawn, on_record: Box::new(ledger.clone()) };
+
     let mut versions = Versions::open(&config.ledger.dir)?;
     let at = jiff::Timestamp::from_millisecond(shared.clock.now()).unwrap_or_default();
     if let Some(version) = new_version(&versions.known, config, at.to_zoned(jiff::tz::TimeZone::UTC).date())? {
@@ -53,6 +61,7 @@ pub(super) fn asking(config: &Config, shared: Shared, progress: Progress<'_>) ->
         );
         versions.add(version)?;
     }
+
     let known = versions.known;
     let shown = format!("{}\n{}\n{BANNER}", <&str>::from(config.consent.ui), texts.source);
     let digests = Digests {
@@ -60,6 +69,7 @@ pub(super) fn asking(config: &Config, shared: Shared, progress: Progress<'_>) ->
         register: ledger::sha256(Register::of(config).json().as_bytes()),
         banner: ledger::sha256(shown.as_bytes()),
     };
+
     Ok(Asking {
         terms: Arc::new(Terms::new(config, |tier| asked(&known, tier), proofs)),
         notices: notices(&known),
@@ -81,7 +91,7 @@ pub(super) fn asking(config: &Config, shared: Shared, progress: Progress<'_>) ->
     })
 }
 
-/// The operator's language files, in the order of their names.
+/// The operator's language files as (path, content), sorted by name.
 pub(super) fn own_texts(dir: &str) -> anyhow::Result<Vec<(String, String)>> {
     if dir.is_empty() {
         return Ok(Vec::new());

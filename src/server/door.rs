@@ -1,4 +1,4 @@
-//! The port, and the connections that come through it.
+//! The listening socket, and the limits and timeouts of its connections.
 
 use std::fmt::Debug;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,22 +18,24 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::config::Config;
 use crate::http::{Connection, Crowd, Patience};
 
-/// Connections the kernel holds until they are accepted.
+/// Length of the kernel's queue of connections that are not accepted yet.
 const BACKLOG: u32 = 1024;
 
-/// What the kernel holds of answers for each connection, doubled by it: left alone it is 4 MiB and more for a client that never reads.
+/// Send buffer per connection, which the kernel doubles. By default it grows to 4 MiB and more for
+/// a client that never reads.
 const SEND_BUFFER: u32 = 128 << 10;
 
-/// For a connection that is over and whose client does not close it.
+/// Time for a client to close a finished connection.
 const CLOSES_WITHIN: Duration = Duration::from_secs(1);
 
-/// What is left of a stop for connections: answers take less, and writing and sending what was counted needs the rest.
+/// Seconds of a stop for open connections. Answers take less; the rest of `server.stop_secs` is for
+/// writing and sending what was counted.
 const DRAINS_WITHIN: u64 = 5;
 
-/// Descriptors that are no connections: files, the store, the libraries' own.
+/// File descriptors kept for other uses than connections: files, the store, libraries.
 const OTHER_FILES: u64 = 256;
 
-/// How many connections there may be, in all and of one network.
+/// Limits of open connections, in total and per network.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     pub(super) all: usize,
@@ -41,7 +43,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// As configured, within what the system lets the process open.
+    /// The configured limits, within the process's limit of open files.
     pub(super) fn of(config: &Config) -> Room {
         let files = raise_files();
         let possible = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).max(64);
@@ -54,7 +56,7 @@ impl Room {
                 "the system's limit of open files (ulimit -n) is below server.max_connections"
             );
         }
-        // Whatever the numbers are: one network must leave room for others.
+        // With any configuration, one network must leave room for others.
         Room { all, of_network: config.server.network_connections.min((all / 2).max(1)) }
     }
 }
@@ -69,7 +71,7 @@ fn raise_files() -> u64 {
     }
 }
 
-/// Opens the port. From here on requests are taken.
+/// Opens the port. Requests are accepted from here on.
 pub(super) fn open<F, I, S, B>(config: &Config, room: Room, crowd: &Arc<Crowd>, app: F) -> anyhow::Result<Server>
 where
     F: Fn() -> I + Send + Clone + 'static,
@@ -123,7 +125,8 @@ where
     Ok(builder.run())
 }
 
-/// What strangers send is not an event of ours: it is counted, and told to who asks for it.
+/// Malformed requests are counted, and logged at debug level only, because strangers can send any
+/// number of them.
 fn note(crowd: &Crowd, error: &DispatchError) {
     if matches!(error, DispatchError::Parse(_)) {
         crowd.note_malformed();
@@ -134,7 +137,7 @@ fn note(crowd: &Crowd, error: &DispatchError) {
 fn listener(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    // Accepted connections inherit it.
+    // Inherited by accepted connections.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()

@@ -1,5 +1,5 @@
-//! Finds or makes the keys that sign grants, and reads their file again when it changes: a new key is taken without a restart, which would
-//! forget the day's visitors.
+//! The file of keys that sign grants: made if missing, read again when it changes. So a new key
+//! needs no restart, which would forget the day's visitors.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,7 +13,7 @@ use crate::config::{Config, Secret};
 use crate::consent::GrantKeys;
 use crate::disk;
 
-/// The file as it was read last.
+/// The key file, and its modification time when it was last read.
 pub(super) struct GrantKeyFile {
     path: PathBuf,
     site: String,
@@ -28,18 +28,18 @@ impl GrantKeyFile {
         GrantKeyFile { path, site: config.consent.site.clone(), read: Mutex::default() }
     }
 
-    /// The keys there are, or a first one that is made.
+    /// Reads the keys; makes a file with a first key if there is none.
     pub(super) fn open(&self) -> anyhow::Result<GrantKeys> {
         self.open_or_make().with_context(|| format!("consent.key_file: {}", self.path.display()))
     }
 
-    /// Whether the keys can be read, where there are any; makes none.
+    /// Checks that the keys can be read if the file exists; creates nothing.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let read = || -> anyhow::Result<()> { if self.path.try_exists()? { self.read().map(drop) } else { Ok(()) } };
         read().with_context(|| self.path.display().to_string())
     }
 
-    /// `None` where the file is as it was.
+    /// The keys, if the file changed since it was last read.
     pub(super) fn changed(&self) -> anyhow::Result<Option<GrantKeys>> {
         let seen = *self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if fs::metadata(&self.path).and_then(|file| file.modified()).ok() == seen {
@@ -59,7 +59,7 @@ impl GrantKeyFile {
     }
 
     fn read(&self) -> anyhow::Result<GrantKeys> {
-        // Before the text: what changes in between is read again.
+        // Read before the text, so that a change in between is noticed later.
         let changed = fs::metadata(&self.path).and_then(|file| file.modified()).ok();
         let text = match fs::read_to_string(&self.path) {
             Err(error) if error.kind() == ErrorKind::InvalidData => anyhow::bail!("it is no text"),
@@ -71,7 +71,12 @@ impl GrantKeyFile {
     }
 }
 
-/// Signs the grants of made-up people: what a browser's cookie holds, for an id in hex.
+/// Signs grants for the demo's made-up visitors: from an id of 32 hex digits to the value of the
+/// consent cookie.
+///
+/// # Errors
+///
+/// The key file cannot be read or made, or holds no valid keys.
 pub fn signer(config: &Config) -> anyhow::Result<impl Fn(&str) -> String + Send + Sync + use<>> {
     let keys = GrantKeyFile::of(config).open()?;
     let (version, tier) = (config.consent.version, config.consent.analytics_tier.clone());

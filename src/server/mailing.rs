@@ -1,4 +1,4 @@
-//! Finds or makes the keys that sign mails, and puts together what it takes to count them.
+//! Wires the mail module: its key file, made if missing, and the HTTP edge that counts mails.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,7 +15,7 @@ use crate::ingest::mail::MailEdge;
 use crate::journal::Journal;
 use crate::mail::{Desk, Keys, Mint, Opened, Signed};
 
-/// `None` where mails are switched off. `key` is random and lives as long as the process.
+/// `None` where `mail.enabled` is false. `key` must be random and not outlive the process.
 pub(super) fn desk(
     config: &Config,
     zones: &Zones,
@@ -33,6 +33,7 @@ pub(super) fn desk(
 }
 
 pub(super) fn edge(config: &Config, hits: &Edge, gate: Gate, desk: Option<Arc<Desk>>, journal: Journal) -> MailEdge {
+    // Opens and clicks are counted under the same day keys, rates and sites as hits.
     MailEdge {
         clock: hits.clock.clone(),
         directory: Arc::clone(&hits.directory),
@@ -49,7 +50,11 @@ pub(super) fn edge(config: &Config, hits: &Edge, gate: Gate, desk: Option<Arc<De
     }
 }
 
-/// What signs mails, with the keys of `mail.key_file`.
+/// Signs mails with the keys of `mail.key_file`, which is made if missing.
+///
+/// # Errors
+///
+/// The key file cannot be read, made or parsed.
 pub fn mint(config: &Config) -> anyhow::Result<Mint> {
     let path = &config.mail.key_file;
     let file = read_or_make(path).with_context(|| format!("mail.key_file: {}", path.display()))?;
@@ -57,12 +62,12 @@ pub fn mint(config: &Config) -> anyhow::Result<Mint> {
     Ok(Mint::new(&config.mail, &config.server.prefix, keys))
 }
 
-/// What was signed of the batches of the last days.
+/// The values signed in the batches of the last days.
 pub fn signed(config: &Config) -> Signed {
     Signed::open(&config.journal.dir, config.mail.links_per_template as usize)
 }
 
-/// Whether the keys can be read, where there are any; makes none.
+/// Checks that the keys can be read if the file exists; creates nothing.
 pub(super) fn check_keys(path: &Path) -> anyhow::Result<()> {
     let read = || match fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -79,7 +84,7 @@ fn read_or_make(path: &Path) -> std::io::Result<Secret> {
     fs::read_to_string(path).map(Secret::new)
 }
 
-/// Whoever else starts at the same moment makes it or finds it.
+/// Made once, also if several processes start at the same time.
 fn make(path: &Path) -> std::io::Result<()> {
     fs::create_dir_all(disk::folder_of(path))?;
     disk::make_once(path, Keys::new_line("k1").expose().as_bytes())

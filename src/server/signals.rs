@@ -1,15 +1,15 @@
-//! What the process does when it is signalled.
+//! Handlers of the process's signals.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Signals that end the collector. Those that come before anybody waits for them are kept.
+/// Signals that stop the collector. Those that arrive before [`Ends::next`] are kept.
 pub(super) struct Ends {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Ends {
-    /// From here on they end nothing by themselves.
+    /// Installs the handlers: from here on the signals do not kill the process.
     pub(super) fn listen() -> std::io::Result<Ends> {
         Ok(Ends { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
@@ -22,7 +22,7 @@ impl Ends {
     }
 }
 
-/// Signals it goes on after.
+/// Signals that do not stop the collector.
 pub(super) struct Others {
     hangup: Signal,
     user: [Signal; 2],
@@ -34,7 +34,8 @@ impl Others {
         Ok(Others { hangup: signal(SignalKind::hangup())?, user })
     }
 
-    /// Until it is asked to read its files again. What has no meaning here is told and does nothing: to end would be the system's default.
+    /// Waits for SIGHUP, which reloads files. SIGUSR1 and SIGUSR2 have no meaning here and are
+    /// logged, because the default action would be to exit.
     pub(super) async fn hangup(&mut self) {
         let [first, second] = &mut self.user;
         loop {

@@ -1,4 +1,4 @@
-//! Small things that need doing now and then: what is over is forgotten, clicks are let go, files that changed are read again.
+//! Maintenance tasks: evicts expired entries, releases held clicks, reloads files that changed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::enrich::Enricher;
 use crate::http::Rates;
 use crate::web as pages;
 
-/// For as long as the collector runs.
+/// Runs for as long as the collector does.
 pub(super) async fn tend(
     site: web::Data<pages::Site>,
     rates: Arc<Rates>,
@@ -42,7 +42,7 @@ pub(super) async fn tend(
     }
 }
 
-/// What is read from files that may change while it runs.
+/// Parts whose files may change while the collector runs.
 pub(super) struct Files {
     pub(super) enricher: Arc<Enricher>,
     pub(super) grant_keys: Arc<GrantKeyFile>,
@@ -54,7 +54,8 @@ const SAME: &str = "unchanged";
 const KEPT: &str = "unreadable, the former ones stay in use";
 const NONE: &str = "not used";
 
-/// Data files that changed: keys that sign grants, the country database, the lists of who loads mails. Answers what became of each.
+/// Reloads files that changed: keys that sign grants, the country database, the mail client lists.
+/// Returns what became of each, in this order.
 fn read_again(site: &pages::Site, files: &Files) -> [&'static str; 3] {
     let grant_keys = match files.grant_keys.changed() {
         Ok(Some(keys)) => {
@@ -69,6 +70,7 @@ fn read_again(site: &pages::Site, files: &Files) -> [&'static str; 3] {
             KEPT
         }
     };
+
     let countries = match files.enricher.countries().reload_if_changed() {
         Ok(true) => {
             tracing::info!("the country database was read again");
@@ -80,6 +82,7 @@ fn read_again(site: &pages::Site, files: &Files) -> [&'static str; 3] {
             KEPT
         }
     };
+
     let mail_lists = match site.mail.as_ref().map(|desk| desk.judge.reload_if_changed()) {
         Some(Ok(true)) => {
             tracing::info!("the lists of who loads mails were read again");
@@ -92,5 +95,6 @@ fn read_again(site: &pages::Site, files: &Files) -> [&'static str; 3] {
             KEPT
         }
     };
+
     [grant_keys, countries, mail_lists]
 }
