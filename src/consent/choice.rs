@@ -1,22 +1,25 @@
-//! The consent cookie: `<version>.<tiers>.<consent id>.<key id>.<mac>` for a grant, `<version>.none` for a refusal.
+//! The consent cookie: `<version>.<tiers>.<consent id>.<key id>.<mac>` for a grant,
+//! `<version>.none` for a refusal.
 //!
-//! Tiers are joined by `+`. A refusal is the same for everybody who refused, and anybody may say no: only a grant carries an id, and only a
-//! grant must prove that it was given here. Grants made before they were signed end with their id.
+//! Tiers are joined by `+`. All refusals of a version are equal and need no proof. Only a grant
+//! contains an id, and only a grant must prove that it was issued here. Grants issued before
+//! signing was introduced end after their id.
 
 use super::id::ConsentId;
 
 const REFUSED: &str = "none";
 
-/// A person's stored choice. Cannot be printed: it holds the id.
+/// A visitor's stored choice. Cannot be printed, because it holds the consent id.
 #[derive(Clone, Copy)]
 pub struct Stored<'a> {
+    /// The version of the consent prompt that was answered.
     pub version: u32,
-    /// `None` of a refusal.
+    /// The id of a grant; `None` for a refusal.
     pub id: Option<ConsentId>,
     tiers: &'a str,
 }
 
-/// What a cookie says it is, not yet believed.
+/// What a cookie claims to be, before it is verified.
 pub(super) enum Claim<'a> {
     Refusal,
     Signed { text: &'a str, key_id: &'a str, mac: &'a str },
@@ -24,7 +27,7 @@ pub(super) enum Claim<'a> {
 }
 
 impl<'a> Stored<'a> {
-    /// Reads a cookie's value; `None` where it has not the form of ours.
+    /// Parses a cookie's value; `None` if it does not have the form of ours.
     pub(super) fn read(value: &'a str) -> Option<(Stored<'a>, Claim<'a>)> {
         let mut parts = value.split('.');
         let version = parts.next()?.parse().ok()?;
@@ -33,10 +36,12 @@ impl<'a> Stored<'a> {
         if parts.next().is_some() {
             return None;
         }
+
         if tiers == REFUSED {
             let refusal = Stored { version, tiers, id: None };
             return rest.iter().all(Option::is_none).then_some((refusal, Claim::Refusal));
         }
+
         let grant = |id: &str| Some(Stored { version, tiers, id: Some(ConsentId::read(id)?) });
         match rest {
             [Some(id), None, None] => Some((grant(id)?, Claim::Unsigned)),
@@ -48,27 +53,29 @@ impl<'a> Stored<'a> {
         }
     }
 
+    /// Whether the choice includes this tier. Always `false` for a refusal.
     pub fn grants(&self, tier: &str) -> bool {
         self.tiers().any(|granted| granted == tier)
     }
 
+    /// The granted tiers, as written in the cookie; none for a refusal.
     pub fn tiers(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let tiers = if self.tiers == REFUSED { "" } else { self.tiers };
         tiers.split('+').filter(|tier| !tier.is_empty())
     }
 
-    /// What is left of a grant that was withdrawn elsewhere.
+    /// The refusal that replaces a grant which was withdrawn elsewhere.
     pub(super) fn withdrawn(self) -> Stored<'a> {
         Stored { tiers: REFUSED, id: None, ..self }
     }
 }
 
-/// The value of a refusal's cookie.
+/// The cookie value of a refusal.
 pub fn refusal(version: u32) -> String {
     format!("{version}.{REFUSED}")
 }
 
-/// The `Set-Cookie` that takes a cookie of ours out of the browser.
+/// The `Set-Cookie` value that deletes one of our cookies from the browser.
 pub fn expired(name: &str, path: &str) -> String {
     format!("{name}=; Max-Age=0; Path={path}; Secure; HttpOnly; SameSite=Lax")
 }

@@ -1,3 +1,5 @@
+//! The gate: the only place where hits are admitted or dropped.
+
 use std::sync::Arc;
 
 use super::id::ConsentId;
@@ -6,7 +8,7 @@ use super::terms::Terms;
 use crate::config::{Config, VisitorMode};
 use crate::event::{Caller, Ground, Payload, RawHit, Refusal, Signals};
 
-/// A hit that may be counted. Nobody but [`Gate::admit`] makes one.
+/// A hit that may be counted. Only [`Gate::admit`] and [`Gate::judge`] create one.
 pub struct AdmittedHit<'a> {
     hit: RawHit<'a>,
     without_visit_cookie: bool,
@@ -14,36 +16,46 @@ pub struct AdmittedHit<'a> {
 }
 
 impl<'a> AdmittedHit<'a> {
+    /// The client that sent the hit.
     pub fn caller(&self) -> &'a Caller<'a> {
         self.hit.caller
     }
 
+    /// The content of the hit.
     pub fn payload(&self) -> &Payload<'a> {
         &self.hit.payload
     }
 
+    /// Whether the browser did not send the visit cookie. Always `true` where no visit cookie is
+    /// used.
     pub fn without_visit_cookie(&self) -> bool {
         self.without_visit_cookie
     }
 
-    /// The id of the grant the hit came with, which was verified; `None` where it rests on a declared ground and came without one.
+    /// The id of the verified grant the hit came with; `None` if it has another legal basis and
+    /// came without a grant.
     pub fn grant(&self) -> Option<ConsentId> {
         self.grant
     }
 }
 
-/// Something done with a mail that may be counted. Nobody but [`Gate::admit_mail`] makes one.
+/// An opened or clicked mail that may be counted. Only [`Gate::admit_mail`] creates one.
 pub struct AdmittedMail(());
 
-/// What is asked of a mail before it is counted. The browser's choice is not: the token says whether its recipient agreed.
+/// What is checked about a mail before it is counted. The choice stored in the browser is not: the
+/// mail's token states whether its recipient consented.
 pub struct RawMail<'a> {
-    /// One of ours, signed and listed.
+    /// Whether the token is valid: signed by us, and its template or message is listed.
     pub known: bool,
+    /// The opt-out signals of the request.
     pub signals: &'a Signals,
+    /// Whether the token states that the recipient consented.
     pub consent: bool,
+    /// Whether a rate limit was exceeded.
     pub over_rate: bool,
 }
 
+/// Decides about hits and mails, and counts what it drops.
 pub struct Gate {
     terms: Arc<Terms>,
     visit_cookie: Option<Box<str>>,
@@ -51,28 +63,45 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// `refusals` receives one count per dropped hit or mail.
     pub fn new(config: &Config, terms: Arc<Terms>, refusals: Arc<Refusals>) -> Gate {
         let visit_cookie =
             (config.visitor.mode == VisitorMode::FlagCookie).then(|| config.visitor.cookie.name.as_str().into());
         Gate { terms, visit_cookie, refusals }
     }
 
+    /// Admits a hit or counts its drop.
+    ///
+    /// # Errors
+    ///
+    /// The first reason that applies, in the order of [`Refusal::ALL`]. It has been counted.
     pub fn admit<'a>(&self, hit: RawHit<'a>) -> Result<AdmittedHit<'a>, Refusal> {
         self.judge(hit).inspect_err(|reason| self.refusals.raise(*reason))
     }
 
-    /// [`Gate::admit`] without counting the refusal: for showing somebody what their next visit would be.
+    /// Like [`Gate::admit`], but does not count a drop. Used to show visitors how their next visit
+    /// would be counted.
+    ///
+    /// # Errors
+    ///
+    /// The first reason that applies, in the order of [`Refusal::ALL`].
     pub fn judge<'a>(&self, hit: RawHit<'a>) -> Result<AdmittedHit<'a>, Refusal> {
         let grant = self.weigh(&hit)?;
         Ok(AdmittedHit { without_visit_cookie: self.held_visit_cookie(hit.caller).is_none(), grant, hit })
     }
 
+    /// Admits an opened or clicked mail, or counts its drop.
+    ///
+    /// # Errors
+    ///
+    /// The first reason that applies. It has been counted.
     pub fn admit_mail(&self, mail: &RawMail<'_>) -> Result<AdmittedMail, Refusal> {
         let refusal = (!mail.known)
             .then_some(Refusal::UnknownSite)
             .or_else(|| self.terms.signal(mail.signals))
             .or_else(|| (!mail.consent).then_some(Refusal::NoConsent))
             .or_else(|| mail.over_rate.then_some(Refusal::Limited));
+
         match refusal {
             Some(reason) => {
                 self.refusals.raise(reason);
@@ -82,7 +111,8 @@ impl Gate {
         }
     }
 
-    /// The name of the visit cookie, where the browser holds it although its person does not agree or sends a signal.
+    /// The name of the visit cookie, if the browser sent it although its visitor does not agree or
+    /// sends an opt-out signal; the cookie should then be deleted.
     pub fn stale_cookie(&self, caller: &Caller<'_>, ground: Ground) -> Option<&str> {
         let name = self.held_visit_cookie(caller)?;
         let stored = || self.terms.stored(caller.cookies);
@@ -94,25 +124,30 @@ impl Gate {
         self.visit_cookie.as_deref().filter(|name| caller.cookies.hold(name))
     }
 
-    /// The grant the hit rests on, if any. `Refusal::ALL` in its order: the first reason that holds is the one that is counted.
+    /// The grant the hit comes with, if any. Checks the reasons in the order of `Refusal::ALL`;
+    /// only the first that applies is counted.
     fn weigh(&self, hit: &RawHit<'_>) -> Result<Option<ConsentId>, Refusal> {
         let caller = hit.caller;
         if hit.site.is_none() {
             return Err(Refusal::UnknownSite);
         }
+
         if caller.signals.prefetch || caller.known_bot || hit.payload.webdriver {
             return Err(Refusal::NotAView);
         }
         if let Some(signal) = self.terms.signal(&caller.signals) {
             return Err(signal);
         }
+
         let stored = self.terms.stored(caller.cookies);
         if let Some(reason) = self.terms.refuses(stored.as_ref(), hit.ground) {
             return Err(reason);
         }
+
         if hit.over_rate {
             return Err(Refusal::Limited);
         }
+
         Ok(stored.and_then(|stored| stored.id))
     }
 }

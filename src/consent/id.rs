@@ -1,20 +1,23 @@
 //! The random number that ties a grant in a browser to its records in the ledger.
 //!
-//! It is all that tells one grant from another, so it goes to three places only: the cookie, the ledger, and a receipt for whoever
-//! shows the cookie. It cannot be printed, and the layers test holds who may name it.
+//! It is all that tells one grant from another, so it goes to three places only: the cookie, the
+//! ledger, and a receipt for whoever shows the cookie. It cannot be printed, and the layers test
+//! holds who may name it.
 
 /// 128 random bits, made at a grant. Written as 32 lower-case hex digits, and in no other form.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConsentId(u128);
 
 impl ConsentId {
+    /// A new id, from the operating system's generator.
     pub fn random() -> ConsentId {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).expect("the system's random generator works");
         ConsentId(u128::from_le_bytes(bytes))
     }
 
-    /// `None` for anything but exactly 32 lower-case hex digits: one id has one form, so texts can be compared as bytes.
+    /// `None` for anything but exactly 32 lower-case hex digits: one id has one form, so texts can
+    /// be compared as bytes.
     pub fn read(text: &str) -> Option<ConsentId> {
         // By hand: from_str_radix multiplies 128 bits for each digit, and this is on every hit.
         let digit = |b: u8| match b {

@@ -1,8 +1,10 @@
-//! The keys that prove a grant was given here: each grant's cookie carries a MAC over its version, tiers, id and the platform's name.
+//! The keys that sign grants. The cookie of a grant carries a MAC over its version, tiers, id and
+//! the platform's name.
 //!
-//! Without it anybody's script could put a grant beside somebody's refusal, and anybody's program could make up as many as it likes. The
-//! first key of the file signs, all of them are believed: a new key goes on top, an old one goes once its last cookie has expired. All
-//! collectors of a platform hold the same file, so that a grant given at one of them is one at all of them.
+//! Without the MAC, any script could place a grant beside a visitor's refusal, and any program
+//! could invent grants. The first key in the file signs, and all of them verify: a new key is added
+//! at the top, and an old one is removed once its last cookie has expired. All collectors of a
+//! platform share the file, so that each accepts the grants of the others.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,37 +15,46 @@ use super::id::ConsentId;
 use crate::config::Secret;
 use crate::hex;
 
-/// Says what is signed, so that a key used for something else as well proves nothing here.
+/// Domain separation: a key that is also used elsewhere proves nothing here.
 const CONTEXT: &[u8] = b"footfall consent/v1";
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 16;
 
-/// 256 random bits: no `Debug`, `Display`, `Clone` or `Serialize`.
+/// 256 random bits. Deliberately without `Debug`, `Display`, `Clone` and `Serialize`.
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Key([u8; KEY_BYTES]);
 
-/// What tells a cookie of ours from one that somebody made up: no `Debug`, `Display`, `Clone` or `Serialize`.
+/// Signs and verifies grants. Deliberately without `Debug`, `Display`, `Clone` and `Serialize`.
 pub struct GrantKeys {
     keys: Vec<(Box<str>, Key)>,
-    /// What comes before each text that is signed: the platform's name, so that a grant given to one is none to another that shares its keys.
+    /// Precedes every signed text: context and name of the platform, so that a grant given to one
+    /// platform is invalid at another that shares its keys.
     head: Box<[u8]>,
 }
 
-/// Says where, never what: the line holds a key.
+/// Why a key file is rejected. Names the line but never quotes it, because it holds a key.
 #[derive(thiserror::Error, PartialEq, Debug)]
 pub enum BadGrantKeys {
+    /// The line with this number, counted from 1, is malformed.
     #[error(
         "line {0} is no id (1 to 16 letters, digits, _ and -), a space and a key as `footfall consent new-key` prints it"
     )]
     Line(usize),
+    /// The line with this number, counted from 1, repeats the id of an earlier one.
     #[error("line {0} has the id of a line before it")]
     Twice(usize),
+    /// The file has no keys.
     #[error("it holds no key")]
     None,
 }
 
 impl GrantKeys {
-    /// `site` is `consent.site`.
+    /// Parses a key file; `site` is `consent.site`, the name of the platform. Empty lines and lines
+    /// that start with `#` are ignored.
+    ///
+    /// # Errors
+    ///
+    /// A line is malformed, an id occurs twice, or there is no key.
     pub fn read(file: &Secret, site: &str) -> Result<GrantKeys, BadGrantKeys> {
         let mut keys: Vec<(Box<str>, Key)> = Vec::new();
         for (place, line) in file.expose().lines().enumerate() {
@@ -51,6 +62,7 @@ impl GrantKeys {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
+
             let (id, key) = line.split_once(' ').ok_or(BadGrantKeys::Line(place + 1))?;
             let key = read_key(key.trim()).filter(|_| is_key_id(id)).ok_or(BadGrantKeys::Line(place + 1))?;
             if keys.iter().any(|(known, _)| **known == *id) {
@@ -58,9 +70,11 @@ impl GrantKeys {
             }
             keys.push((id.into(), key));
         }
+
         match keys.is_empty() {
             true => Err(BadGrantKeys::None),
-            // The name carries its length: no two different inputs give the same bytes.
+            // The site is preceded by its length, so that no two different inputs are the same
+            // bytes.
             false => Ok(GrantKeys {
                 keys,
                 head: [CONTEXT, &(site.len() as u64).to_le_bytes(), site.as_bytes()].concat().into(),
@@ -68,14 +82,15 @@ impl GrantKeys {
         }
     }
 
-    /// A line for the file, with a new key.
+    /// Generates a key and returns its line for the file, including the newline. `id` must satisfy
+    /// [`is_key_id`].
     pub fn new_line(id: &str) -> Secret {
         let mut key = Key([0; KEY_BYTES]);
         getrandom::fill(&mut key.0).expect("the system's random generator works");
         Secret::new(format!("{id} {}\n", URL_SAFE_NO_PAD.encode(key.0)))
     }
 
-    /// The value of a grant's cookie.
+    /// The cookie value of a grant, signed by the first key.
     pub fn grant(&self, version: u32, tiers: &[&str], id: ConsentId) -> String {
         let (name, key) = &self.keys[0];
         let signed = format!("{version}.{}.{}.{name}", tiers.join("+"), id.hex());
@@ -83,19 +98,22 @@ impl GrantKeys {
         format!("{signed}.{mac}")
     }
 
-    /// [`GrantKeys::grant`] for whoever plays many people, and has their ids as text. `None` for what is no id.
+    /// [`GrantKeys::grant`] for the demo, which simulates many visitors and has their ids as text.
+    /// `None` if `id` is not a consent id.
     pub fn grant_as(&self, version: u32, tiers: &[&str], id: &str) -> Option<String> {
         Some(self.grant(version, tiers, ConsentId::read(id)?))
     }
 
-    /// Whether a key of ours made `mac` for the text before it, which ends with the key's id. In constant time.
+    /// Whether the key with this id made `mac` for the text before it, which ends with the key's
+    /// id. Compares in constant time.
     pub(super) fn verifies(&self, signed: &str, key_id: &str, mac: &str) -> bool {
         let Some((_, key)) = self.keys.iter().find(|(known, _)| **known == *key_id) else { return false };
         let Some(told) = hex::read::<MAC_BYTES>(mac.as_bytes()) else { return false };
         self.mac(key, signed).ct_eq(&told).into()
     }
 
-    /// Keyed BLAKE3 at once: this is on every hit, and a hasher of its own would have to be wiped each time.
+    /// Uses the one-shot keyed BLAKE3: this runs on every hit, and a stored hasher would have to be
+    /// wiped each time.
     fn mac(&self, key: &Key, signed: &str) -> [u8; MAC_BYTES] {
         let mac = blake3::keyed_hash(&key.0, &[&self.head, signed.as_bytes()].concat());
         std::array::from_fn(|place| mac.as_bytes()[place])
@@ -104,6 +122,7 @@ impl GrantKeys {
 
 crate::unprintable!(Key, GrantKeys);
 
+/// Whether a text is a valid key id: 1 to 16 ASCII letters, digits, `_` and `-`.
 pub fn is_key_id(id: &str) -> bool {
     (1..=16).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
@@ -162,7 +181,7 @@ pub(super) mod tests {
         assert!(!verifies(&keys, &grant.to_uppercase()) && !verifies(&keys, &grant[..grant.len() - 1]));
     }
 
-    /// What docs/understand/PRIVACY.md says of it, written down a second time.
+    /// The construction documented in docs/understand/PRIVACY.md, implemented a second time.
     #[test]
     fn the_mac_is_the_first_half_of_keyed_blake3_over_context_name_and_text() {
         let signed = format!("3.analytics.{ID}.one");

@@ -1,8 +1,10 @@
-//! Stage 2: the gate. The only maker of an [`AdmittedHit`], and the only reader of choices: [`Terms::stored`], for hits, the question, the
-//! visitor's page and the gate of the BI tool alike.
+//! Stage 2: the gate. It is the only maker of an [`AdmittedHit`]. [`Terms::stored`] is the only
+//! reader of stored choices, for hits, the consent prompt, the visitor's page and the gate of the
+//! BI tool alike.
 //!
-//! A hit is admitted or refused for one reason, the first of the table in `Refusal::ALL` that holds. A refusal raises one
-//! process-wide counter and leaves nothing else: no site, no time finer than the hour.
+//! A hit is admitted, or dropped for the first reason in `Refusal::ALL` that applies. A drop
+//! increments one process-wide counter and leaves nothing else: no site, and no time finer than the
+//! hour.
 
 mod choice;
 mod gate;

@@ -1,4 +1,4 @@
-//! What is asked, and what an answer is worth today.
+//! The consent policy: what visitors are asked, and which stored choices are valid today.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -12,36 +12,46 @@ use super::withdrawn::Withdrawn;
 use crate::config::{Basis, Config, OnSignal, OnVersion, Ui};
 use crate::event::{Cookies, Ground, Refusal, Signals};
 
-/// The ledger, asked about cookies of before they were signed. Answers from memory.
+/// The ledger, as far as the gate needs it for cookies from before signing was introduced. Answers
+/// from memory.
 pub trait OnRecord: Send + Sync {
-    /// Whether the id's grant of this version and these tiers is on record here and was not withdrawn.
+    /// Whether the grant with this id, version and tiers is recorded here and was not withdrawn.
     fn is_live(&self, id: &ConsentId, version: u32, tiers: &mut dyn Iterator<Item = &str>) -> bool;
 }
 
-/// What a grant is held against.
+/// What grants are verified against.
 pub struct Proofs {
+    /// The keys that sign and verify grants.
     pub keys: GrantKeys,
+    /// The grants that were withdrawn, here or at another collector.
     pub withdrawn: Arc<Withdrawn>,
+    /// The ledger, for unsigned grants.
     pub on_record: Box<dyn OnRecord>,
 }
 
 /// A tier that can be refused.
 pub struct Tier {
+    /// Its name in the configuration and in the cookie.
     pub name: Box<str>,
+    /// Whether granting it has no effect yet.
     pub inert: bool,
-    /// The version from which on a grant of it counts.
+    /// The first version whose grants of this tier are still valid.
     pub since: u32,
 }
 
+/// The consent policy of the running configuration.
 pub struct Terms {
+    /// The current version of the consent prompt.
     pub version: u32,
+    /// Whether counting needs consent or can be objected to.
     pub basis: Basis,
+    /// The tiers that can be refused, in the order of the configuration.
     pub optional: Vec<Tier>,
-    /// The tier nobody can refuse.
+    /// The tier that cannot be refused.
     pub necessary: Box<str>,
-    /// The optional tiers are granted together or not at all.
+    /// Whether the optional tiers are granted together or not at all.
     pub bundled: bool,
-    /// The place in `optional` of the tier counting needs.
+    /// The index in `optional` of the tier that counting needs.
     analytics: usize,
     cookie: Box<str>,
     max_age_secs: u64,
@@ -53,18 +63,21 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// `asked` is the version at which a tier's purposes or providers last grew; see `versions`.
+    /// `asked` returns the version at which a tier's purposes or providers last grew; see
+    /// `versions`.
     pub fn new(config: &Config, asked: impl Fn(&str) -> u32, proofs: Proofs) -> Terms {
         let consent = &config.consent;
         let since = |tier: &str| match consent.on_version {
             OnVersion::Everybody => consent.version,
             OnVersion::WhereGrown => asked(tier),
         };
+
         let tier = |name: &String| Tier {
             name: name.as_str().into(),
             inert: consent.inert.contains(name),
             since: since(name),
         };
+
         Terms {
             version: consent.version,
             basis: consent.basis,
@@ -85,16 +98,20 @@ impl Terms {
         }
     }
 
-    /// The choice a browser sent, whoever asks. Other hands can put cookies of our name beside ours (an earlier banner, a script of the page),
-    /// and the browser decides about their order. So what cannot be read or was not given here is not there, and what is of another version
-    /// hides nothing; then any no wins over every yes.
+    /// The visitor's choice, from the cookies of a request.
+    ///
+    /// Other parties can set cookies with the name of ours (an earlier banner, a script of the
+    /// page), and the browser decides about their order. Therefore a cookie that is malformed or
+    /// was not issued here is ignored, a cookie of another version does not hide one of the current
+    /// version, and among the rest any refusal takes precedence over every grant.
     pub fn stored<'a>(&self, cookies: &Cookies<'a>) -> Option<Stored<'a>> {
         let believed = cookies.named(&self.cookie).filter_map(|value| self.believed(value));
         let heard = believed.reduce(|one, other| if self.weight(&other) > self.weight(&one) { other } else { one });
         heard.map(|(stored, gone)| if gone { stored.withdrawn() } else { stored })
     }
 
-    /// What a cookie's value says, if it can be believed, and whether it was withdrawn since: then it is a refusal, whoever kept a copy.
+    /// The choice in a cookie's value, if it is authentic, and whether it was withdrawn since. A
+    /// withdrawn grant is a refusal, even in a copied cookie.
     fn believed<'a>(&self, value: &'a str) -> Option<(Stored<'a>, bool)> {
         let (stored, claim) = Stored::read(value)?;
         let proven = match claim {
@@ -109,7 +126,8 @@ impl Terms {
         proven.then(|| (stored, gone()))
     }
 
-    /// Today's version first, then the older ones; in a version, whatever lets less be counted.
+    /// Precedence among several choices: the current version first, then older ones, then newer
+    /// ones; within a version, the choice that allows the least, and withdrawn grants last.
     fn weight(&self, (stored, gone): &(Stored<'_>, bool)) -> (bool, Reverse<bool>, u32, u8) {
         let says = match stored.id {
             None => 3,
@@ -120,12 +138,12 @@ impl Terms {
         (stored.version == self.version, Reverse(stored.version > self.version), stored.version, says)
     }
 
-    /// The choice this value will be once a browser sends it.
+    /// The choice that a cookie value will represent once a browser sends it.
     pub fn chosen<'a>(&self, value: &'a str) -> Option<Stored<'a>> {
         Some(self.believed(value)?.0)
     }
 
-    /// The value that says which tiers are granted; `None` is a refusal.
+    /// The cookie value for these granted tiers; for a refusal if `granted` is `None`.
     pub fn value(&self, granted: Option<(&[&str], ConsentId)>) -> String {
         match granted {
             Some((tiers, id)) => self.keys.load().grant(self.version, tiers, id),
@@ -133,12 +151,13 @@ impl Terms {
         }
     }
 
-    /// The keys of the file as it is now.
+    /// Replaces the keys after the key file was read again.
     pub fn take(&self, keys: GrantKeys) {
         self.keys.store(Arc::new(keys));
     }
 
-    /// The opt-out signal that is obeyed, whatever was chosen.
+    /// The drop reason for an opt-out signal that the configuration obeys. It takes precedence over
+    /// every choice.
     pub fn signal(&self, signals: &Signals) -> Option<Refusal> {
         match signals {
             Signals { gpc: true, .. } if self.deny_gpc => Some(Refusal::Gpc),
@@ -147,14 +166,14 @@ impl Terms {
         }
     }
 
-    /// Whether a tier is granted, signals aside.
+    /// Whether a tier is granted, regardless of signals.
     pub fn holds(&self, stored: Option<&Stored<'_>>, tier: &Tier) -> bool {
         self.holds_by(self.basis, stored, tier)
     }
 
     fn holds_by(&self, basis: Basis, stored: Option<&Stored<'_>>, tier: &Tier) -> bool {
         match basis {
-            // An objection stays one whatever the version: a new version does not unsay it.
+            // An objection is valid for all versions: a new version does not revoke it.
             Basis::ExemptOptOut if tier.name == self.analytics().name => {
                 stored.is_none_or(|stored| stored.grants(&tier.name))
             }
@@ -164,41 +183,48 @@ impl Terms {
         }
     }
 
-    /// Why the choice does not let a hit count that rests on this ground.
+    /// Why this choice does not allow a hit on this legal basis to be counted; `None` if it does.
     pub(super) fn refuses(&self, stored: Option<&Stored<'_>>, ground: Ground) -> Option<Refusal> {
         let basis = match ground {
             Ground::Asked => self.basis,
             Ground::ConsentCookie => Basis::OptIn,
-            // Whoever declares a ground of their own need not show us a grant; but a no that was said to us stands.
+            // An operator that declares its own legal basis need not show us a grant, but a refusal
+            // that was given to us remains valid.
             Ground::Declared => Basis::ExemptOptOut,
         };
+
         let reason = match (ground, self.basis) {
             (Ground::ConsentCookie, _) | (_, Basis::OptIn) => Refusal::NoConsent,
             (_, Basis::ExemptOptOut) => Refusal::Objected,
         };
+
         (!self.holds_by(basis, stored, self.analytics())).then_some(reason)
     }
 
-    /// Whether something was added to the question since it was answered.
+    /// Whether the consent prompt has grown since this choice was made, so that the visitor must be
+    /// asked again.
     pub fn outdated(&self, stored: &Stored<'_>) -> bool {
         stored.version > self.version || self.optional.iter().any(|tier| stored.version < tier.since)
     }
 
-    /// The `Set-Cookie` that keeps a choice. Page scripts cannot read it: an id that any embedded script could read would be one to
-    /// follow people by.
+    /// The `Set-Cookie` value that stores a choice. It is `HttpOnly`: an id that every embedded
+    /// script could read could be used for tracking.
     pub fn keep(&self, value: &str) -> String {
         let (name, life) = (&self.cookie, self.max_age_secs);
         format!("{name}={value}; Max-Age={life}; Path=/; Secure; HttpOnly; SameSite=Lax")
     }
 
+    /// Whether `Sec-GPC` is obeyed.
     pub fn obeys_gpc(&self) -> bool {
         self.deny_gpc
     }
 
+    /// The name of the consent cookie.
     pub fn cookie_name(&self) -> &str {
         &self.cookie
     }
 
+    /// The lifetime of the consent cookie in whole days, rounded down.
     pub fn cookie_days(&self) -> u64 {
         self.max_age_secs / 86_400
     }

@@ -1,7 +1,8 @@
-//! What the question and the visitor's page say, in each language.
+//! The texts of the consent prompt and of the visitor's page, per language.
 //!
-//! Built-in files and an operator's own have one form; the operator's replace those of the same language or add another. All hold the same
-//! keys, so that nobody is shown half a question.
+//! Built-in files and the operator's files have the same format; an operator's file replaces the
+//! built-in one of its language or adds a language. All files must have the same keys, so that no
+//! visitor sees an incomplete prompt.
 
 use std::collections::BTreeMap;
 
@@ -17,40 +18,56 @@ const BUILT_IN: [(&str, &str); 5] = [
     ("ar.toml", include_str!("../../config/texts/ar.toml")),
 ];
 
+/// The texts of one tier.
 #[derive(Deserialize, PartialEq, Eq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct OfTier {
+    /// The tier's name as shown.
     pub title: String,
+    /// What the tier is for, in a sentence or two.
     pub text: String,
 }
 
-/// One language.
+/// The texts of one language.
 #[derive(Deserialize, PartialEq, Eq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Language {
+    /// The BCP 47 language tag.
     pub lang: String,
+    /// The writing direction: `ltr` or `rtl`.
     pub dir: String,
+    /// The texts of the consent prompt by key.
     pub banner: BTreeMap<String, String>,
+    /// The texts of each tier by the tier's name.
     pub tiers: BTreeMap<String, OfTier>,
+    /// The texts of the visitor's page by key.
     pub me: BTreeMap<String, String>,
 }
 
-/// All languages; the first is for those who understand none.
+/// All languages; the first is the fallback.
 pub struct Texts {
     languages: Vec<Language>,
-    /// Every file's text, for the digest of what was shown.
+    /// The concatenated text of every file, of which the digest of the displayed texts is made.
     pub source: String,
 }
 
+/// A text file that is rejected.
 #[derive(thiserror::Error, Debug)]
 #[error("{file}: {reason}")]
 pub struct TextsError {
+    /// The name of the file.
     pub file: String,
+    /// What is wrong with it.
     pub reason: String,
 }
 
 impl Texts {
-    /// `own` are the operator's files: name and text. `tiers` must all have words.
+    /// Loads the built-in files and then `own`, the operator's files as name and text. Every one of
+    /// `tiers` must have texts in each file.
+    ///
+    /// # Errors
+    ///
+    /// A file is not TOML of this form, lacks a key or a tier, or has a key that is not used.
     pub fn load(own: &[(String, String)], tiers: &[String]) -> Result<Texts, TextsError> {
         let mut texts = Texts { languages: Vec::new(), source: String::new() };
         let built_in = BUILT_IN.map(|(name, text)| (name.to_owned(), text.to_owned()));
@@ -58,6 +75,7 @@ impl Texts {
             let fail = |reason: String| TextsError { file: file.clone(), reason };
             let language: Language = toml::from_str(text).map_err(|error| fail(said(&error, text)))?;
             texts.check(&language, tiers).map_err(fail)?;
+
             texts.source.push_str(text);
             match texts.languages.iter_mut().find(|known| known.lang == language.lang) {
                 Some(known) => *known = language,
@@ -67,13 +85,14 @@ impl Texts {
         Ok(texts)
     }
 
-    /// By a language tag, or else by an `Accept-Language` field.
+    /// The language for a requested tag, or else for an `Accept-Language` field, or else the
+    /// fallback. Quality values are ignored; the order of the field decides.
     pub fn pick(&self, tag: &str, accept: &str) -> &Language {
         let wanted = std::iter::once(tag).chain(accept.split(',').map(|part| part.split(';').next().unwrap_or("")));
         wanted.filter_map(|tag| self.of(tag)).next().unwrap_or(&self.languages[0])
     }
 
-    /// The exact language, or that of the primary subtag.
+    /// The language with exactly this tag, or with its primary subtag.
     pub fn of(&self, tag: &str) -> Option<&Language> {
         let tag = tag.trim();
         let named = |name: &str| self.languages.iter().find(|language| language.lang.eq_ignore_ascii_case(name));
@@ -87,6 +106,7 @@ impl Texts {
         if let Some(tier) = tiers.iter().find(|tier| !language.tiers.contains_key(*tier)) {
             return Err(format!("[tiers.{tier}] is missing: it is one of consent.tiers"));
         }
+
         let Some(model) = self.languages.first() else { return Ok(()) };
         for (section, mine, model) in [("banner", &language.banner, &model.banner), ("me", &language.me, &model.me)] {
             let missing = model.keys().find(|key| !mine.contains_key(*key));
@@ -101,25 +121,29 @@ impl Texts {
     }
 }
 
-/// In one line.
+/// A TOML error as one line.
 fn said(error: &toml::de::Error, text: &str) -> String {
     let line = error.span().map_or(1, |span| line_of(text, span.start));
     format!("line {line}: {}", error.message())
 }
 
 impl Language {
+    /// A text of the consent prompt; empty if the key is unknown.
     pub fn banner(&self, key: &str) -> &str {
         self.banner.get(key).map_or("", String::as_str)
     }
 
+    /// A text of the visitor's page; empty if the key is unknown.
     pub fn me(&self, key: &str) -> &str {
         self.me.get(key).map_or("", String::as_str)
     }
 
+    /// The displayed name of a tier; empty if the tier is unknown.
     pub fn title(&self, tier: &str) -> &str {
         self.tiers.get(tier).map_or("", |of| of.title.as_str())
     }
 
+    /// The description of a tier; empty if the tier is unknown.
     pub fn text(&self, tier: &str) -> &str {
         self.tiers.get(tier).map_or("", |of| of.text.as_str())
     }

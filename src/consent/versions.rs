@@ -1,36 +1,44 @@
-//! The versions of the question that were ever put, and whether today's is one of them.
+//! The versions of the consent prompt that were ever in use, and the check of the current one
+//! against them.
 //!
-//! A version stands for one register. What changes the register without a new version would change what people agreed to behind their
-//! backs, so the collector does not start with it.
+//! Each version belongs to exactly one register. A changed register under the same version would
+//! change what visitors agreed to without their knowledge, so the collector refuses to start with
+//! it.
 
 use serde::{Deserialize, Serialize};
 
 use super::register::Register;
 use crate::config::{Channel, Config};
 
-/// A version as it was first put.
+/// A version of the consent prompt, as it was first used.
 #[derive(Deserialize, Serialize, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Version {
+    /// Its number, `consent.version`.
     pub version: u32,
-    /// The UTC day it was first put.
+    /// The UTC day it was first used.
     pub from: jiff::civil::Date,
+    /// The register visitors were asked about.
     pub register: Register,
-    /// The optional tiers that must be asked about anew.
+    /// The optional tiers about which visitors must be asked again.
     pub grew: Vec<String>,
-    /// Where account holders are told.
+    /// The channels through which account holders are notified.
     pub notices: Vec<Channel>,
 }
 
+/// A configuration that contradicts the versions in use.
 #[derive(thiserror::Error, Debug)]
 pub enum Drift {
+    /// The register differs from that of the same version. `difference` has one line per change.
     #[error(
         "consent.version is still {version}, but what it asks about has changed:\n  {}\nraise consent.version and \
          policy.effective_date, or take the change back", .difference.join("\n  ")
     )]
     Changed { version: u32, difference: Vec<String> },
+    /// `found` is older than `newest`, the latest version in use.
     #[error("consent.version is {found}, but {newest} was put already; accepted are {newest} and later")]
     Older { found: u32, newest: u32 },
+    /// The register changed, but the effective date of the notice did not.
     #[error(
         "policy.effective_date is still {date}, but version {version} asks about something else:\n  {}\nthe notice must say \
          since when", .difference.join("\n  ")
@@ -38,51 +46,68 @@ pub enum Drift {
     Undated { version: u32, date: jiff::civil::Date, difference: Vec<String> },
 }
 
-/// Today's version, if it was not put before.
+/// The current version, if it was not used before; `None` if it is the latest one, unchanged.
+/// `known` is sorted by version.
+///
+/// # Errors
+///
+/// The version is older than the latest one, or has another register, or its register changed
+/// without a new effective date.
 pub fn new_version(known: &[Version], config: &Config, today: jiff::civil::Date) -> Result<Option<Version>, Drift> {
     let (register, version) = (Register::of(config), config.consent.version);
     let first = |grew, notices| Version { version, from: today, register: register.clone(), grew, notices };
     let Some(last) = known.last() else {
-        // Nobody was asked before: there is nothing to tell.
+        // The first version ever: there is no change to notify of.
         return Ok(Some(first(register.tiers[1..].to_vec(), Vec::new())));
     };
     let difference = register.difference(&last.register);
+
     if version < last.version {
         return Err(Drift::Older { found: version, newest: last.version });
     }
+
     if version == last.version {
         return if difference.is_empty() { Ok(None) } else { Err(Drift::Changed { version, difference }) };
     }
+
     if !difference.is_empty() && register.effective_date == last.register.effective_date {
         return Err(Drift::Undated { version, date: register.effective_date, difference });
     }
+
     Ok(Some(first(register.grown_since(&last.register), config.consent.notices.clone())))
 }
 
-/// The version at which a tier last gained a purpose or a provider.
+/// The version at which a tier last gained a purpose or a provider; `u32::MAX` if it is in no
+/// version.
 pub fn asked(known: &[Version], tier: &str) -> u32 {
     let grew = |version: &&Version| version.grew.iter().any(|grown| grown == tier);
     known.iter().rev().find(grew).map_or(u32::MAX, |version| version.version)
 }
 
-/// Something account holders are to be told, once.
+/// A notification for account holders, to be sent once.
 #[derive(Serialize, PartialEq, Debug)]
 pub struct Notice {
-    /// Grows from notice to notice.
+    /// Increases from notice to notice, so a reader can ask for those after the last one it has
+    /// seen.
     pub id: u64,
+    /// How to send it.
     pub channel: Channel,
+    /// The version it announces.
     pub version: u32,
+    /// The UTC day the version was first used.
     pub from: jiff::civil::Date,
+    /// The date in the privacy notice from which on the version applies.
     pub effective_date: jiff::civil::Date,
-    /// The tiers visitors are asked about again.
+    /// The tiers about which visitors are asked again.
     pub grew: Vec<String>,
-    /// What changed, a line each.
+    /// The differences from the previous version, one line each.
     pub changes: Vec<String>,
 }
 
-/// All notices there ever were, the oldest first.
+/// All notices, oldest first. The first version has none.
 pub fn notices(known: &[Version]) -> Vec<Notice> {
     let pairs = known.iter().zip(known.iter().skip(1));
+
     let of_pair = |(before, now): (&Version, &Version)| {
         let notice = |(place, channel): (usize, &Channel)| Notice {
             id: u64::from(now.version) * 8 + place as u64,
@@ -95,6 +120,7 @@ pub fn notices(known: &[Version]) -> Vec<Notice> {
         };
         now.notices.iter().enumerate().map(notice).collect::<Vec<_>>()
     };
+
     pairs.flat_map(of_pair).collect()
 }
 
@@ -161,7 +187,7 @@ mod tests {
             (told[0].channel, told[0].version, told[0].grew.join(",")),
             (Channel::DashboardBanner, 2, "embeds".into())
         );
-        // What goes is no new purpose, and neither is a shorter life.
+        // Neither a removed entry nor a shorter lifetime is a new purpose.
         let less =
             config(&["consent.version=3", "policy.effective_date=2026-03-01", "visitor.cookie.max_age_secs=3600"]);
         known.push(new_version(&known, &less, day("2026-03-01")).unwrap().unwrap());

@@ -1,6 +1,7 @@
-//! Which grants no longer count, known to the gate before the person who withdrew is answered.
+//! The grants that were withdrawn, known to the gate before the withdrawal is answered.
 //!
-//! Held as digests: what was withdrawn at another collector comes as one, and nobody who reads it learns an id that still opens anything.
+//! Ids are kept as digests: withdrawals at other collectors arrive in this form, and a digest is of
+//! no use for accessing anything.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
@@ -11,21 +12,23 @@ use tokio::sync::Notify;
 use super::id::ConsentId;
 use crate::event::Day;
 
-/// SHA-256 of a consent id in its one written form.
+/// SHA-256 of a consent id in its text form of 32 hex digits.
 pub type IdDigest = [u8; 32];
 
-/// Every hit asks. Parted, so that HTTP workers do not meet at one lock's counter.
+/// The set is consulted for every hit. It is sharded so that HTTP workers do not contend for one
+/// lock.
 const PARTS: usize = 16;
 
-/// At most so many are given out at once.
+/// The maximum number of withdrawals returned by one call of `first_waiting`.
 const AT_ONCE: usize = 1000;
 
-/// The ids that were wholly withdrawn. A cookie can outlive its withdrawal, in a copy or another tab; this cannot be outlived.
+/// The ids that were withdrawn completely. A copied cookie can outlive its withdrawal; an entry
+/// here is never removed except by a new grant.
 pub struct Withdrawn {
     parts: [RwLock<HashSet<IdDigest>>; PARTS],
-    /// Withdrawals of this collector that the others have not been told of.
+    /// Withdrawals at this collector that were not yet sent to the others.
     waiting: Mutex<Vec<(IdDigest, Day)>>,
-    /// Nobody has a cookie of before that day.
+    /// The day before which no cookie that is still valid was issued.
     since: Day,
     noted: Notify,
 }
@@ -37,18 +40,21 @@ impl Default for Withdrawn {
 }
 
 impl Withdrawn {
-    /// What was withdrawn before `since` is not told to others: no browser keeps a cookie for so long.
+    /// An empty set. Withdrawals before `since` are not sent to other collectors, because no
+    /// browser keeps a cookie that long.
     pub fn since(since: Day) -> Withdrawn {
         let parts = std::array::from_fn(|_| RwLock::default());
         Withdrawn { parts, waiting: Mutex::default(), since, noted: Notify::new() }
     }
 
+    /// Whether the grant with this id was withdrawn.
     pub fn contains(&self, id: &ConsentId) -> bool {
         let digest = digest_of(id);
         self.part(&digest).read().unwrap_or_else(PoisonError::into_inner).contains(&digest)
     }
 
-    /// For the ledger: a withdrawal is on disk and is about to be answered.
+    /// Called by the ledger when a withdrawal is on disk and before it is answered. `on` is the UTC
+    /// day of the withdrawal.
     pub fn insert(&self, id: &ConsentId, on: Day) {
         let digest = digest_of(id);
         self.learn(digest);
@@ -58,37 +64,39 @@ impl Withdrawn {
         }
     }
 
-    /// For the ledger: the same browser granted again.
+    /// Called by the ledger when the same browser grants again.
     pub fn remove(&self, id: &ConsentId) {
         let digest = digest_of(id);
         self.part(&digest).write().unwrap_or_else(PoisonError::into_inner).remove(&digest);
         self.waiting().retain(|(waiting, _)| *waiting != digest);
     }
 
-    /// For the registry: somebody withdrew at another collector.
+    /// Called by the registry for a withdrawal at another collector.
     pub fn learn(&self, digest: IdDigest) {
         self.part(&digest).write().unwrap_or_else(PoisonError::into_inner).insert(digest);
     }
 
-    /// The first that the others have not been told of.
+    /// The oldest withdrawals that were not yet sent to the other collectors, 1000 at most.
     pub fn first_waiting(&self) -> Vec<(IdDigest, Day)> {
         self.waiting().iter().take(AT_ONCE).copied().collect()
     }
 
-    /// These need not be told any more.
+    /// Removes withdrawals that the other collectors know from the list of those to be sent.
     pub fn told(&self, known: &HashSet<IdDigest>) {
         self.waiting().retain(|(digest, _)| !known.contains(digest));
     }
 
-    /// Waits for a withdrawal of this collector.
+    /// Waits until a withdrawal at this collector is to be sent.
     pub async fn noted(&self) {
         self.noted.notified().await;
     }
 
+    /// The number of withdrawn grants.
     pub fn len(&self) -> usize {
         self.parts.iter().map(|part| part.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }
 
+    /// Whether no grant was withdrawn.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
