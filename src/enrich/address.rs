@@ -1,8 +1,8 @@
-//! A URL taken apart: host, path, query; nothing else of it is kept.
+//! Splits a URL into scheme, host, path and query, and discards the rest.
 //!
-//! Browsers send plain ASCII nearly always, and `url::Url` costs half a microsecond and an allocation. So plain URLs are cut
-//! by hand and borrowed; every other goes through the `url` crate. The two must agree: a property says so. Whatever the hand
-//! is not sure of it passes on.
+//! Browsers send plain ASCII nearly always, and `url::Url` costs half a microsecond and an
+//! allocation. Therefore plain URLs are parsed by hand and borrowed; everything the hand-written
+//! parser is not sure about goes through the `url` crate. A property test checks that both agree.
 
 use std::borrow::Cow;
 
@@ -10,29 +10,41 @@ use url::{Host, Url};
 
 use super::text::percent_decode;
 
-/// Why a URL cannot be counted. Says nothing of the URL itself: it may hold a person.
+/// Why a URL cannot be counted. Contains nothing of the URL, which may identify a person.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum UrlError {
+    /// It is not a URL.
     #[error("the URL cannot be read")]
     Unreadable,
+    /// The scheme is neither `http` nor `https`.
     #[error("the URL is not http or https")]
     NotHttp,
+    /// It contains a user name or a password.
     #[error("the URL holds a user or a password")]
     UserInfo,
+    /// It has no host, or one that is not a valid host name.
     #[error("the URL's host is not a host name")]
     Host,
 }
 
+/// The parts of a URL that are used.
 #[derive(PartialEq, Debug)]
 pub struct Parts<'a> {
+    /// Whether the scheme is `https`; otherwise it is `http`.
     pub https: bool,
-    /// Lower case, without port.
+    /// In lower case, without port and trailing dot.
     pub host: Cow<'a, str>,
-    /// As it came, or as the `url` crate encoded it: for [`super::path::clean`] only.
+    /// As sent, or as encoded by the `url` crate: only an input for [`super::path::clean`].
     pub path: Cow<'a, str>,
+    /// The text between `?` and `#`, still encoded; `None` if there is no `?`.
     pub query: Option<Cow<'a, str>>,
 }
 
+/// Parses an absolute `http` or `https` URL.
+///
+/// # Errors
+///
+/// The URL cannot be counted; the reason does not quote it.
 pub fn split(url: &str) -> Result<Parts<'_>, UrlError> {
     match by_hand(url) {
         Some(parts) => Ok(parts),
@@ -45,7 +57,7 @@ fn by_hand(url: &str) -> Option<Parts<'_>> {
         Some(rest) => (true, rest),
         None => (false, url.strip_prefix("http://")?),
     };
-    // Without an early end this is a few vector instructions.
+    // `fold` instead of `all`: without an early exit this compiles to a few vector instructions.
     if !rest.bytes().fold(true, |plain, b| plain & b.is_ascii_graphic() & (b != b'\\')) {
         return None;
     }
@@ -56,7 +68,8 @@ fn by_hand(url: &str) -> Option<Parts<'_>> {
     Some(Parts { https, host, path: Cow::Borrowed(path), query: query.map(Cow::Borrowed) })
 }
 
-/// A host nobody can read two ways: no number at the end (an address in disguise), no punycode, no user, a sane port.
+/// A host that both parsers read alike: no label of digits at the end (an IPv4 address in
+/// disguise), no punycode, no user information, a valid port.
 fn plain_host(authority: &str) -> Option<Cow<'_, str>> {
     let host = match authority.bytes().position(|b| b == b':') {
         None => authority,
@@ -79,7 +92,8 @@ fn may_be_punycode(host: &str) -> bool {
     host.as_bytes().windows(2).any(|pair| pair == b"--")
 }
 
-/// Letters, digits, `-` and `_` in labels that are not empty, at most 253 bytes.
+/// Whether a text has the form of a host name: labels of 1 to 63 letters, digits, `-` and `_`, at
+/// most 253 bytes in total.
 pub fn is_host_name(host: &str) -> bool {
     let (mut length, mut good) = (0, host.len() <= 253);
     for byte in host.bytes() {
@@ -99,9 +113,11 @@ fn by_crate(url: &str) -> Result<Parts<'_>, UrlError> {
         "http" => false,
         _ => return Err(UrlError::NotHttp),
     };
+
     if !url.username().is_empty() || url.password().is_some() {
         return Err(UrlError::UserInfo);
     }
+
     let host = match url.host() {
         Some(Host::Domain(name)) => {
             let name = name.strip_suffix('.').unwrap_or(name);
@@ -110,6 +126,7 @@ fn by_crate(url: &str) -> Result<Parts<'_>, UrlError> {
         Some(address) => Some(address.to_string()),
         None => None,
     };
+
     Ok(Parts {
         https,
         host: Cow::Owned(host.ok_or(UrlError::Host)?),
@@ -118,17 +135,20 @@ fn by_crate(url: &str) -> Result<Parts<'_>, UrlError> {
     })
 }
 
-/// The value of the first of `keys` that the query has, still encoded. Earlier keys win over earlier places.
+/// The value of the first of `keys` that the query contains, still encoded. The order of `keys`
+/// takes precedence over the order in the query.
 pub fn query_key<'q>(query: &'q str, keys: &[&str]) -> Option<&'q str> {
     keys.iter().find_map(|key| pairs(query).find_map(|(name, value)| is_key(name, key).then_some(value)))
 }
 
-/// Names and values that are not empty, both still encoded. A `?` in the middle was meant as `&`: two queries were joined.
+/// The pairs of a query with a value that is not empty, both still encoded. A `?` in the middle is
+/// read as `&`: some tools append a second query with it.
 pub fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split(['&', '?']).filter_map(|pair| pair.split_once('=')).filter(|(_, value)| !value.is_empty())
 }
 
-/// Whether the name is the key: in any case, encoded or not, and also where the link's `&` was escaped as HTML once or more.
+/// Whether `name` is `key`: regardless of case, percent-encoded or not, and also where the link's
+/// `&` was escaped as HTML one or more times.
 pub fn is_key(name: &str, key: &str) -> bool {
     if name.len() < key.len() {
         return false;
@@ -219,7 +239,8 @@ mod tests {
             path in "(/([a-zA-Z0-9._~:;,!$&'()*+=@|^`\\[\\]{}<>\"%-]{0,12}|%[0-9a-fA-F]{2}|%2e%2e|\\.\\.|%40)){0,5}/?",
             tail in "(\\?[!-~]{0,20})?(#[!-~]{0,10})?",
         ) {
-            // The crate takes `/a:/..` for a drive of Windows and does not leave it; the standard does that for files only.
+            // The crate takes `/a:/..` for a drive of Windows and does not leave it; the standard
+            // does that for files only.
             let is_drive = |segment: &str| matches!(segment.as_bytes(), [b'a'..=b'z' | b'A'..=b'Z', b':' | b'|']);
             prop_assume!(!path.split('/').any(is_drive));
             let url = format!("{scheme}://{host}{port}{path}{tail}");

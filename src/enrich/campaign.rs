@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use super::text::campaign_value;
 
-/// What ad systems fill in; longer values are somebody's data.
+/// Ad systems fill in shorter values; a longer one may be someone's data.
 const MOST_CHARS: usize = 100;
 
-/// `utm_campaign` as it stands in the URL: decoded, lower case, nobody in it. `None`: the visit came without one.
+/// The value of `utm_campaign`: decoded, lower case, cleaned of personal data. `None` if the value
+/// is empty.
 pub fn campaign(encoded: &str) -> Option<Cow<'_, str>> {
     campaign_value(encoded, MOST_CHARS)
 }

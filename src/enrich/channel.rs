@@ -1,7 +1,8 @@
-//! By which kind of way a visit came: what all its sources of that kind have in common.
+//! The channel of a visit: the category of its source, such as search or social.
 //!
-//! A closed list. Money decides first (a paid medium, an ad's click id, a source that is an ad network), then the medium the link's
-//! author gave it, then the group of the source.
+//! A closed list. Signs of paid traffic decide first (a paid medium, an ad's click id, a source
+//! that is an ad network), then the medium that the link's author specified, then the group of the
+//! source.
 
 use super::agent::closed::closed;
 use super::page::Page;
@@ -24,10 +25,12 @@ closed! {
     }
 }
 
-/// A longer medium is none of those that are known.
+/// A longer medium matches none of the known ones.
 const MOST_MEDIUM_CHARS: usize = 40;
 
 impl Channel {
+    /// The channel of a visit that starts on `page` with this referrer. `source` is what
+    /// [`Source::of`] found for them.
     pub fn of(page: &Page<'_>, referrer: &str, source: &Source) -> Channel {
         let medium = page.medium_key().and_then(|encoded| query_value(encoded, MOST_MEDIUM_CHARS));
         let medium = medium.as_deref().map(spelled);
@@ -45,7 +48,7 @@ fn of_source(page: &Page<'_>, referrer: &str, source: &Source) -> Channel {
         Source::Direct => Channel::Direct,
         Source::Other => Channel::Referral,
         Source::Listed(listed) => of_listed(*listed),
-        // A tag that is a medium (`utm_source=newsletter`), or a host.
+        // The tag may be a medium (`utm_source=newsletter`), or it is a host.
         Source::Text(text) => {
             let word = spelled(text);
             if is_paid(&word) { Channel::Paid } else { of_medium(&word).unwrap_or(Channel::Referral) }
@@ -66,7 +69,7 @@ fn of_listed(listed: Listed) -> Channel {
     }
 }
 
-/// `paid-social`, `Paid Social` and `paid_social` are one word.
+/// Removes separators, so that `paid-social`, `Paid Social` and `paid_social` are one word.
 fn spelled(medium: &str) -> String {
     medium.chars().filter(|c| !matches!(c, '-' | '_' | ' ' | '.')).collect()
 }
@@ -94,10 +97,10 @@ fn is_paid(medium: &str) -> bool {
         "sponsored",
         "sponsorship",
     ];
-    // Cost per click, thousand, view, action, lead.
+    // Cost per action, click, install, lead, mille and view.
     let cost =
         matches!(medium.as_bytes(), [b'c', b'p', b'a' | b'c' | b'i' | b'l' | b'm' | b'v', ..] if medium.len() <= 4);
-    // `fbads`, `tiktok_ads`: an ad of a listed source.
+    // `fbads`, `tiktok_ads`: the ads of a listed source.
     let of_listed = medium.strip_suffix("ads").is_some_and(|name| list().tag(name).is_some());
     cost || of_listed || medium.starts_with("paid") || WORDS.contains(&medium)
 }

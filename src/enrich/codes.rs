@@ -1,9 +1,12 @@
-//! A closed list of two-letter codes. Each hit asks two of them, so a code is found by its letters, not by searching.
+//! A closed list of two-letter codes. Every hit looks up two of them, so a code is found by
+//! indexing with its letters, not by searching.
 
-/// No list has more: places are one byte, and one value of it means "not listed".
+/// The exclusive upper bound on the number of codes: positions are one byte, and one value means
+/// "not listed".
 const MOST: usize = 255;
 const ABSENT: u8 = 255;
 
+/// A list of two-letter codes, with a table of their positions.
 pub struct Codes {
     /// The codes, one space between them.
     text: &'static str,
@@ -12,7 +15,8 @@ pub struct Codes {
 }
 
 impl Codes {
-    /// `first` is `a` or `A`, the case of the list. Built when the program is: a letter out of place does not compile.
+    /// `text` has the codes in one case, separated by single spaces; `first` is `a` or `A`, its
+    /// case. Evaluated at compile time, so a malformed list does not compile.
     pub const fn new(text: &'static str, first: u8) -> Codes {
         let bytes = text.as_bytes();
         let mut place = [ABSENT; 26 * 26];
@@ -26,6 +30,7 @@ impl Codes {
         Codes { text, first, place }
     }
 
+    /// The listed code that equals `code`, in the list's case; `None` if there is none.
     pub fn find(&self, code: &str) -> Option<&'static str> {
         let [high, low] = *code.as_bytes() else { return None };
         let letter = |b: u8| Some(usize::from(b.wrapping_sub(self.first))).filter(|n| *n < 26);
@@ -33,6 +38,7 @@ impl Codes {
         (place != ABSENT).then(|| &self.text[usize::from(place) * 3..usize::from(place) * 3 + 2])
     }
 
+    /// All codes, in the order of the list.
     #[cfg(test)]
     pub fn all(&self) -> Vec<&'static str> {
         self.text.split(' ').collect()

@@ -1,7 +1,8 @@
-//! The country an address is registered in, from a file in memory.
+//! The country in which an address is registered, from an mmdb file in memory.
 //!
-//! Only the /24 or /48 is looked up, and only a code of ISO 3166 comes out. The file is read whole (8 MB) and swapped when it
-//! changed on disk; a broken new file leaves the old one in place.
+//! Only the /24 or /48 network is looked up, and the result is a code of ISO 3166-1. The file is
+//! read as a whole (8 MB) and replaced when it changes on disk; if the new file is broken, the old
+//! one stays in use.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,33 +26,39 @@ static CODES: Codes = Codes::new(
     b'A',
 );
 
+/// A country, or "unknown".
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Country(&'static str);
 
 impl Country {
+    /// No country is known for the address.
     pub const UNKNOWN: Country = Country(UNKNOWN);
 
+    /// The country with this code (two capital letters); unknown if it is not in ISO 3166-1.
     pub fn from_code(code: &str) -> Country {
         CODES.find(code).map_or(Country::UNKNOWN, Country)
     }
 
-    /// Two capital letters, or `(unknown)`.
+    /// Two capital letters, or `(unknown)`; stored and shown.
     pub const fn name(self) -> &'static str {
         self.0
     }
 }
 
+/// The country file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CountriesError {
+    /// The file cannot be read from disk.
     #[error("the country file {path} cannot be read: {source}")]
     Read { path: PathBuf, source: std::io::Error },
+    /// The file is not an mmdb file.
     #[error("the country file {path} is no usable mmdb: {source}")]
     Format { path: PathBuf, source: maxminddb::MaxMindDbError },
 }
 
 type Database = Reader<Vec<u8>>;
 
-/// Size and time of the file as it was read.
+/// Size and modification time of the file when it was read.
 type Stamp = (u64, Option<SystemTime>);
 
 struct Loaded {
@@ -59,30 +66,44 @@ struct Loaded {
     stamp: Stamp,
 }
 
-/// The file, and where it came from.
+/// The loaded country file, and its path for reloading.
 pub struct Countries {
     path: Option<PathBuf>,
     loaded: ArcSwapOption<Loaded>,
 }
 
 impl Countries {
-    /// Without a file every country is `(unknown)`.
+    /// No file: every country is `(unknown)`.
     pub fn none() -> Countries {
         Countries { path: None, loaded: ArcSwapOption::empty() }
     }
 
+    /// Loads an mmdb file, which [`Countries::reload_if_changed`] then watches.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or is not an mmdb file.
     pub fn open(path: impl Into<PathBuf>) -> Result<Countries, CountriesError> {
         let path = path.into();
         let loaded = load(&path)?;
         Ok(Countries { path: Some(path), loaded: ArcSwapOption::from_pointee(loaded) })
     }
 
+    /// Uses an mmdb file that is already in memory; it is never reloaded.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are not an mmdb file.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Countries, CountriesError> {
         let loaded = parse(bytes, Path::new("(memory)"), (0, None))?;
         Ok(Countries { path: None, loaded: ArcSwapOption::from_pointee(loaded) })
     }
 
-    /// Reads the file again if its size or time changed; `true` if it did. After an error the old file stays in use.
+    /// Reads the file again if its size or modification time changed; returns whether it did.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or is not an mmdb file. The old content stays in use.
     pub fn reload_if_changed(&self) -> Result<bool, CountriesError> {
         let Some(path) = &self.path else { return Ok(false) };
         let now = stamp(path)?;
@@ -93,6 +114,8 @@ impl Countries {
         Ok(true)
     }
 
+    /// The country of an address. Reads the keys `country_code` and `country.iso_code`, which the
+    /// common databases use.
     pub fn of(&self, address: &Address) -> Country {
         let loaded = self.loaded.load();
         let Some(loaded) = loaded.as_ref() else { return Country::UNKNOWN };
@@ -110,7 +133,7 @@ fn stamp(path: &Path) -> Result<Stamp, CountriesError> {
     Ok((meta.len(), meta.modified().ok()))
 }
 
-/// The stamp is taken first: a file that changes while it is read is read once more next time.
+/// The stamp is taken before reading: a file that changes during the read is read again next time.
 fn load(path: &Path) -> Result<Loaded, CountriesError> {
     let stamp = stamp(path)?;
     let bytes = std::fs::read(path).map_err(|source| CountriesError::Read { path: path.to_owned(), source })?;
@@ -127,7 +150,7 @@ fn parse(bytes: Vec<u8>, path: &Path, stamp: Stamp) -> Result<Loaded, CountriesE
 mod tests {
     use super::*;
 
-    /// What npm installs; `npm ci --ignore-scripts` in the repository's root puts it there.
+    /// The file that `npm ci --ignore-scripts` installs in the repository's root.
     fn shipped() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb")

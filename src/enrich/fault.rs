@@ -1,5 +1,6 @@
-//! Which script error it was: the class of the error, the path of the site's own script, the line. A message could hold anything a person
-//! typed, a stack the addresses of others; neither is asked for.
+//! The identity of a script error: the error class, the path of the site's own script, and the
+//! line. Messages could contain anything a visitor typed, and stack traces the URLs of other sites;
+//! neither is accepted.
 
 use super::path;
 use super::text::looks_secret;
@@ -7,7 +8,8 @@ use crate::event::OTHER;
 
 const MOST_NAME: usize = 64;
 
-/// `TypeError /app.js:12`, with less where less is known.
+/// For example `TypeError /app.js:12`. A part that is unknown or not acceptable is omitted, except
+/// for the class, which becomes `(other)`. `line` is counted from 1; 0 means unknown.
 pub fn script_error(name: &str, source: &str, line: u32) -> String {
     let mut text = class(name).to_owned();
     let source =

@@ -1,4 +1,5 @@
-//! The language a browser asks for first. One of 183 codes, or a mark: regions and the list's order would tell people apart.
+//! The language a browser prefers most. Only its ISO 639-1 code is kept: regions and the order of
+//! the list would distinguish visitors.
 
 use super::codes::Codes;
 use crate::event::{OTHER, UNKNOWN};
@@ -13,17 +14,20 @@ static CODES: Codes = Codes::new(
     b'a',
 );
 
-/// Codes that were replaced by others, and are still sent.
+/// Codes that were replaced by others but are still sent.
 const FORMER: [(&str, &str); 6] = [("in", "id"), ("iw", "he"), ("ji", "yi"), ("jw", "jv"), ("mo", "ro"), ("sh", "sr")];
 
+/// A language, "unknown" or "other".
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Language(&'static str);
 
 impl Language {
+    /// No language was sent.
     pub const UNKNOWN: Language = Language(UNKNOWN);
     const OTHER: Language = Language(OTHER);
 
-    /// From `Accept-Language`.
+    /// The language of the first element of an `Accept-Language` field. `Language::UNKNOWN` without
+    /// a field, `(other)` for a code that is not listed.
     pub fn of(accept: Option<&str>) -> Language {
         let Some(accept) = accept.map(str::trim).filter(|accept| !accept.is_empty()) else { return Language::UNKNOWN };
         let primary = accept.split([',', ';', '-', '_', ' ', '\t']).next().unwrap_or("");
@@ -34,6 +38,7 @@ impl Language {
         found.map_or(Language::OTHER, Language)
     }
 
+    /// The ISO 639-1 code, `(unknown)` or `(other)`; stored and shown.
     pub const fn name(self) -> &'static str {
         self.0
     }

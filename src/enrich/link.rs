@@ -1,7 +1,8 @@
-//! What a click was on: the link's id, or where it leads.
+//! The identity of a clicked link: its id, or its target.
 //!
-//! Ids are the site's own words and stay as they are, in any script. Of a target its scheme, host and cleaned path stay, and what names a
-//! public thing on a known host; of a mail address or a phone number only that it was one.
+//! Ids are chosen by the site and kept as they are, in any script. Of a target, the scheme, the
+//! host and the cleaned path are kept, and the id of public content on known hosts. Of a mail
+//! address or a phone number, only the scheme is kept.
 
 use std::borrow::Cow;
 
@@ -13,7 +14,8 @@ use crate::event::OTHER;
 
 const MOST_BYTES: usize = 512;
 
-/// Schemes whose rest is a person. They come before the ids: `tel:4917012345678` has an id's characters.
+/// Schemes that are followed by personal data. They are tested before ids, because
+/// `tel:4917012345678` has the form of an id.
 const PEOPLE: [&str; 21] = [
     "mailto:",
     "tel:",
@@ -38,11 +40,12 @@ const PEOPLE: [&str; 21] = [
     "msteams:",
 ];
 
-/// Schemes that lead nowhere else, or hold what they lead to.
+/// Schemes without a target elsewhere, or whose URL contains the content itself.
 const NOWHERE: [&str; 10] =
     ["javascript", "data", "blob", "file", "about", "vbscript", "view-source", "filesystem", "chrome", "resource"];
 
-/// `profile` gives how many bytes at the start of a page's path name a site, of host and path: a public name, which stays as it is.
+/// Cleans the name of a click: a link id or a target. `profile` returns how many bytes at the start
+/// of a path, on this host, name a site; these are public and kept unchanged.
 pub fn link(name: &str, profile: impl Fn(&str, &str) -> usize) -> Cow<'_, str> {
     let name = name.trim();
     let starts_with = |scheme: &&str| name.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
@@ -66,7 +69,8 @@ fn is_id(name: &str) -> bool {
     matches!(name.len(), 1..=64) && name.bytes().all(plain)
 }
 
-/// `http` of `HTTP://…`; `None` for what is a name: `Tickets: Berlin`.
+/// The scheme of a URL, in lower case if it is `http` or `https`. `None` for a plain name such as
+/// `Tickets: Berlin`.
 fn scheme(name: &str) -> Option<&str> {
     let (scheme, rest) = name.split_once(':')?;
     let is_scheme = scheme.len() > 1
@@ -78,7 +82,7 @@ fn scheme(name: &str) -> Option<&str> {
     (is_scheme && (leads || web.is_some())).then(|| web.unwrap_or(scheme))
 }
 
-/// A path, or a query that brings values: no name anybody gave.
+/// Whether a text is a path or a query with values, rather than a name.
 fn is_address(name: &str) -> bool {
     name.starts_with('/') || name.split_once(['?', '#']).is_some_and(|(_, rest)| rest.contains('='))
 }
@@ -94,7 +98,7 @@ fn target(url: &str, profile: impl Fn(&str, &str) -> usize) -> Option<String> {
     path.starts_with('/').then(|| format!("{scheme}://{}{path}", parts.host))
 }
 
-/// A link that an app opens: its scheme, and what follows as of any target.
+/// A link that opens an app: its scheme, and the rest treated as for any target.
 fn of_app(link: &str) -> Option<String> {
     let url = Url::parse(link).ok()?;
     let scheme = url.scheme();

@@ -1,7 +1,8 @@
-//! Stage 3: what a hit tells about a visit, as closed or cleaned values.
+//! Stage 2: derives the attributes of a visit from a hit, as closed or cleaned values.
 //!
-//! Pure rules: no clock, no I/O but the data files at the start. All of it costs about a microsecond a hit. What comes out
-//! holds nothing of the wire that was not cleaned: no query, no address, no agent, no full referrer.
+//! The rules are pure: no clock, and no I/O except for loading the data files. All of it costs
+//! about a microsecond per hit. The results contain no raw input: no query, no address, no user
+//! agent, no full referrer.
 
 mod address;
 mod agent;
@@ -34,19 +35,25 @@ pub use text::{ID, event_name, looks_secret};
 
 use crate::event::{Address, Agent, Dimension, Hints, NONE};
 
-/// The attributes a visit takes from its first hit.
+/// The attributes of a visit, taken from its first hit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Facts {
+    /// Where the visit came from.
     pub source: Source,
+    /// The category of the source.
     pub channel: Channel,
+    /// The cleaned campaign tag; `None` if the link had none.
     pub campaign: Option<Box<str>>,
+    /// The country of the address.
     pub country: Country,
+    /// Browser, system, class of device, bot and app.
     pub client: Client,
+    /// The preferred language.
     pub language: Language,
 }
 
 impl Facts {
-    /// The value of a dimension's row. The total's value is the empty string.
+    /// The value of the row of a dimension; the empty string for the total.
     pub fn value(&self, dimension: Dimension) -> &str {
         match dimension {
             Dimension::Total => "",
@@ -62,28 +69,32 @@ impl Facts {
     }
 }
 
-/// Everything that turns the words of a request into [`Facts`].
+/// Derives [`Facts`] from requests. Holds the loaded data files.
 pub struct Enricher {
     classifier: Classifier,
     countries: Countries,
 }
 
 impl Enricher {
-    /// `key` is random and new at each start: it hides the agents that are remembered.
+    /// `key` is random and new at each start; it keys the cache of user agents.
     pub fn new(key: [u8; 32], countries: Countries) -> Enricher {
         Enricher { classifier: Classifier::new(key), countries }
     }
 
-    /// Patterns of the lists of robots that are not used, because they match people.
+    /// Patterns of the bot lists that are not used, because they match people's browsers. For the
+    /// log.
     pub fn refused_patterns(&self) -> &[String] {
         self.classifier.refused_patterns()
     }
 
-    /// Once per request, before the gate: it must know bots.
+    /// Classifies the client of a request. Called once per request and before the gate, which must
+    /// know bots.
     pub fn client(&self, agent: &Agent<'_>, hints: &Hints<'_>) -> Client {
         self.classifier.classify(agent, hints)
     }
 
+    /// The attributes of a visit that starts with this hit. `referrer` and `language` are as sent;
+    /// `client` is the result of [`Enricher::client`] for the same request.
     pub fn facts(
         &self,
         page: &Page<'_>,
@@ -93,6 +104,7 @@ impl Enricher {
         language: Option<&str>,
     ) -> Facts {
         let source = Source::of(page, referrer, client.app);
+
         Facts {
             channel: Channel::of(page, referrer, &source),
             source,
@@ -103,7 +115,7 @@ impl Enricher {
         }
     }
 
-    /// For the reload on a timer or a signal.
+    /// The loaded country file, to reload it.
     pub fn countries(&self) -> &Countries {
         &self.countries
     }

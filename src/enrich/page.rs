@@ -1,4 +1,4 @@
-//! The page a hit happened on, as far as it is counted: host, path, and some values of the query.
+//! The page of a hit, reduced to what is counted: host, path, and some values of the query.
 
 use std::borrow::Cow;
 
@@ -6,10 +6,11 @@ use super::address::{self, UrlError};
 use super::path;
 use super::sources::{Listed, list};
 
-/// What Google's ads add beside a click id: it says that there was one, and of which product.
+/// Google Ads adds this key beside a click id; it names the product.
 const BESIDE_A_CLICK_ID: &str = "gclsrc";
 
-/// Deliberately without `Debug`: neither the path nor the query's values are cleaned yet.
+/// A page before cleaning. Deliberately without `Debug`: neither the path nor the values of the
+/// query are cleaned yet.
 pub struct Page<'a> {
     host: Cow<'a, str>,
     spelled: Cow<'a, str>,
@@ -17,51 +18,59 @@ pub struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
+    /// Parses the URL of a page.
+    ///
+    /// # Errors
+    ///
+    /// The URL cannot be counted; the reason does not quote it.
     pub fn parse(url: &'a str) -> Result<Page<'a>, UrlError> {
         let parts = address::split(url)?;
         Ok(Page { host: parts.host, spelled: path::spell(parts.path), query: parts.query })
     }
 
-    /// Lower case, without port and root dot.
+    /// In lower case, without port and trailing dot.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The path in its one spelling, for looking up whose page it is. It may hold anything: never store or print it.
+    /// The normalised path, for looking up the site. It may contain personal data: never store or
+    /// print it.
     pub fn lookup_path(&self) -> &str {
         &self.spelled
     }
 
-    /// Cleaned: no query, no fragment, nobody in it, at most 512 bytes. `profile` is the start of the path that names a site
-    /// (`/u/mia`, or `/` where the whole host is one): a public name, which stays as it is.
+    /// The cleaned path: without query, fragment and personal data, at most 512 bytes. `profile` is
+    /// the prefix of the path that names the site (`/u/mia`, or `/` if the whole host is one site);
+    /// it is public and kept unchanged.
     pub fn path_below(&self, profile: &str) -> Cow<'_, str> {
         let named = profile != "/" && self.spelled.starts_with(profile);
         path::clean_below(&self.spelled, if named { profile.len() } else { 0 })
     }
 
-    /// Who sent the visitor, as the link's author says; still encoded.
+    /// The source that the link's author specified; still encoded.
     pub(super) fn source_key(&self) -> Option<&str> {
         address::query_key(self.query.as_deref()?, &["utm_source", "ref", "source"])
     }
 
-    /// The network that marked the address: the name of the key it adds says which, its value is not looked at.
+    /// The network that marked the link with a click id. The name of the key identifies the
+    /// network; its value is ignored.
     pub(super) fn marked_by(&self) -> Option<Listed> {
         address::pairs(self.query.as_deref()?).find_map(|(name, _)| list().click_id(name)).map(|id| id.listed)
     }
 
-    /// How the link was spread, as its author says; still encoded.
+    /// The medium that the link's author specified; still encoded.
     pub(super) fn medium_key(&self) -> Option<&str> {
         address::query_key(self.query.as_deref()?, &["utm_medium"])
     }
 
-    /// Whether an ad network marked the address when its ad was clicked.
+    /// Whether an ad network marked the link when its ad was clicked.
     pub(super) fn is_of_an_ad(&self) -> bool {
         let is_of_ad = |name: &str| list().click_id(name).is_some_and(|id| id.is_of_ad);
         let mut pairs = self.query.as_deref().map(address::pairs).into_iter().flatten();
         pairs.any(|(name, _)| is_of_ad(name) || address::is_key(name, BESIDE_A_CLICK_ID))
     }
 
-    /// Still encoded.
+    /// The campaign that the link's author specified; still encoded.
     pub(super) fn campaign_key(&self) -> Option<&str> {
         address::query_key(self.query.as_deref()?, &["utm_campaign"])
     }

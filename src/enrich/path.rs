@@ -1,7 +1,7 @@
-//! The path of a page, in the one spelling it is counted under.
+//! The path of a page, in the normal form under which it is counted.
 //!
-//! Two spellings of one address must not become two rows, and a row must not hold a person or a secret. A clean path is
-//! borrowed as it came; only others are written anew. Cleaning a clean path changes nothing.
+//! Two spellings of one URL must not become two rows, and a row must not contain personal data or a
+//! secret. A clean path is borrowed; only others are rewritten. Cleaning is idempotent.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -11,7 +11,9 @@ use crate::event::OTHER;
 
 const MOST_BYTES: usize = 512;
 
-/// `raw` is what stands between host and query, as it came or as the `url` crate encoded it.
+/// The normalised path with personal data and secrets replaced, at most 512 bytes; a longer one
+/// becomes `(other)`. `raw` is the part between host and query, as sent or as encoded by the `url`
+/// crate.
 pub fn clean(raw: &str) -> Cow<'_, str> {
     if raw.is_empty() {
         return Cow::Borrowed("/");
@@ -23,7 +25,8 @@ pub fn clean(raw: &str) -> Cow<'_, str> {
     if cleaned.len() <= MOST_BYTES { Cow::Owned(cleaned) } else { Cow::Borrowed(OTHER) }
 }
 
-/// The one spelling of a path, with everything that [`clean`] would mark, and as long as it came. For lookups, never to be stored.
+/// The normalised path, without replacing what [`clean`] would replace and without a bound on its
+/// length. For look-ups only, never stored.
 pub fn spell(raw: Cow<'_, str>) -> Cow<'_, str> {
     match raw {
         raw if raw.is_empty() => Cow::Borrowed("/"),
@@ -32,7 +35,8 @@ pub fn spell(raw: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// [`clean`] of a spelled path, but for the `kept` bytes at its start: they name a public thing and stay as they are.
+/// [`clean`] for a path from [`spell`], except for the first `kept` bytes: they name something
+/// public and stay unchanged. `kept` must be a character boundary.
 pub fn clean_below(spelled: &str, kept: usize) -> Cow<'_, str> {
     if kept == 0 {
         return clean(spelled);
@@ -46,14 +50,16 @@ pub fn clean_below(spelled: &str, kept: usize) -> Cow<'_, str> {
     }
 }
 
-/// Whether the path is in its one spelling already and none of its segments is marked.
+/// Whether the path is in normal form already and `is_marked` holds for none of its segments.
 fn is_plain(raw: &str, is_marked: impl Fn(&str) -> bool) -> bool {
-    // No early end: these are vector instructions and table look-ups, and nearly every path passes.
+    // `fold` instead of `all`: without an early exit these are vector instructions and table
+    // look-ups, and nearly every path passes.
     let plain = raw.bytes().fold(true, |plain, b| plain & PLAIN[usize::from(b)]);
     plain && raw.starts_with('/') && (raw == "/" || segments_are_plain(&raw[1..], is_marked))
 }
 
-/// A handle (`/@mia`) is a profile's public name; an `@` anywhere else is a mailbox.
+/// Whether a segment looks like personal data or a secret. A handle (`/@mia`) is the public name of
+/// a profile; an `@` anywhere else is a mail address.
 fn tells(segment: &str) -> bool {
     looks_secret(segment.strip_prefix('@').unwrap_or(segment))
 }
@@ -72,7 +78,7 @@ fn segments_are_plain(rest: &str, is_marked: impl Fn(&str) -> bool) -> bool {
     !telling(&rest[start..])
 }
 
-/// [`stands_plain`], and the slash between segments.
+/// The bytes of a plain path: those of [`stands_plain`], and the slash between segments.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut b = 0;
@@ -83,7 +89,7 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-/// What RFC 3986 lets a segment hold unencoded.
+/// The characters that RFC 3986 allows in a segment without encoding.
 const fn stands_plain(b: u8) -> bool {
     b.is_ascii_alphanumeric()
         || matches!(
@@ -118,18 +124,20 @@ fn rewrite(raw: &str, marks: bool) -> String {
             }
         }
     }
+
     let mut out = String::with_capacity(raw.len());
     for segment in kept.into_iter().filter(|segment| !segment.is_empty()) {
         out.push('/');
         write_segment(segment, marks, &mut out);
     }
+
     if out.is_empty() {
         out.push('/');
     }
     out
 }
 
-/// How many dots the segment is, plain or encoded; 0 if it is anything else.
+/// The number of dots a segment consists of, plain or encoded; 0 if it contains anything else.
 fn dots(segment: &str) -> u8 {
     let rest = |text: &str| -> Option<usize> {
         let bytes = text.as_bytes();
@@ -151,6 +159,7 @@ fn dots(segment: &str) -> u8 {
 
 fn write_segment(segment: &str, marks: bool, out: &mut String) {
     let Ok(text) = String::from_utf8(percent_decode(segment, false)) else { return out.push_str(OTHER) };
+
     let text = composed(text.into());
     if text.contains(is_hidden) {
         return out.push_str(OTHER);
@@ -158,6 +167,7 @@ fn write_segment(segment: &str, marks: bool, out: &mut String) {
     if marks && tells(&text) {
         return out.push_str(ID);
     }
+
     for c in text.chars() {
         match c.is_ascii() && !stands_plain(c as u8) {
             true => write!(out, "%{:02X}", u32::from(c)).expect("a String takes everything"),
@@ -166,7 +176,7 @@ fn write_segment(segment: &str, marks: bool, out: &mut String) {
     }
 }
 
-/// A segment may begin with an `@`: see [`tells`].
+/// A segment that may begin with `@`: see [`tells`].
 #[cfg(test)]
 pub(super) fn holds_a_mailbox(path: &str) -> bool {
     path.split('/').any(|segment| segment.chars().skip(1).any(|c| c == '@'))

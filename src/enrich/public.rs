@@ -1,5 +1,6 @@
-//! Public things on known hosts: songs, videos, apps, listings. Their ids look like secrets and name nobody: the link stands in the page
-//! for everybody. What `public.toml` lists is kept of a link; everything else of it is cleaned as always.
+//! Public content on known hosts: songs, videos, apps, listings. Its ids look like secrets but
+//! identify no person, because the link is on a public page. What `public.toml` lists is kept of a
+//! link; the rest is cleaned as usual.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use super::address::query_key;
 use super::path::{clean, spell};
 
-/// A longer piece is no id.
+/// A longer segment or value is not accepted as an id.
 const MOST_ID_CHARS: usize = 100;
 
 #[derive(Deserialize)]
@@ -22,10 +23,10 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Place {
-    /// Without `www.`; `tg://resolve` for what an app's own scheme leads to.
+    /// Without `www.`; `scheme://host` for the URLs of an app's own scheme, such as `tg://resolve`.
     hosts: Vec<String>,
-    /// Patterns of paths, the first that matches wins: `*` stands for any segment, `{id}` for one that is kept; behind `?` the keys of
-    /// the query that are kept.
+    /// Patterns of paths; the first that matches is used. `*` matches any segment, `{id}` one that
+    /// is kept. The keys after `?` are the query values that are kept.
     things: Vec<String>,
 }
 
@@ -34,7 +35,8 @@ struct Pattern {
     keys: Vec<Box<str>>,
 }
 
-/// The cleaned path of a link to `host`, with the ids of public things in it, and the query that names one. `None`: no such thing.
+/// The cleaned path of a link to `host` with the ids of public content in it, and the query that
+/// identifies the content. `None` if no pattern matches.
 pub fn thing(host: &str, path: &str, query: Option<&str>) -> Option<String> {
     let patterns = list().get(host.strip_prefix("www.").unwrap_or(host))?;
     let path = spell(Cow::Borrowed(path));
@@ -49,6 +51,7 @@ pub fn thing(host: &str, path: &str, query: Option<&str>) -> Option<String> {
             false => kept.push_str(clean(&format!("/{segment}")).trim_start_matches('/')),
         }
     }
+
     let mut mark = '?';
     for key in &pattern.keys {
         let value = query_key(query.unwrap_or(""), &[key]);
@@ -83,7 +86,8 @@ impl Pattern {
     }
 }
 
-/// Letters of any script, digits and what joins them: no mailbox, no address, nothing encoded.
+/// Whether a text is an acceptable id: letters of any script, digits and joining characters. Mail
+/// addresses, URLs and encoded text are not.
 fn is_id(text: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '~' | '!' | ':');
     text.chars().all(plain) && (1..=MOST_ID_CHARS).contains(&text.chars().count())
@@ -94,6 +98,7 @@ fn list() -> &'static HashMap<Box<str>, std::sync::Arc<[Pattern]>> {
         let read = toml::from_str(include_str!("public.toml"));
         let file: File = read.expect("public.toml is part of the binary and a test reads it");
         let mut list = HashMap::new();
+
         for place in file.place {
             let patterns: std::sync::Arc<[Pattern]> = place.things.iter().map(|text| Pattern::new(text)).collect();
             for host in place.hosts {

@@ -1,4 +1,5 @@
-//! Where a visit came from: a name of our list, a referrer's host, or a tag's value. Never more of the referrer than its host.
+//! The source of a visit: a name from our list, the host of the referrer, or the value of a tag.
+//! Nothing else of the referrer is kept.
 
 use super::address::{self, UrlError};
 use super::page::Page;
@@ -6,23 +7,28 @@ use super::sources::{Listed, list};
 use super::text::{looks_secret, query_value};
 use crate::event::OTHER;
 
-/// The value of a visit nobody sent.
+/// The value of a visit without a source.
 pub const DIRECT: &str = "(direct)";
 
-/// A longer host is no place people come from.
+/// A longer host is not a website that people come from.
 const MOST_HOST_BYTES: usize = 100;
 const MOST_TAG_CHARS: usize = 64;
 
+/// Where a visit came from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Source {
+    /// Neither a tag nor a referrer.
     Direct,
+    /// A source that cannot be named, for example an IP address or an unknown app.
     Other,
+    /// A source of `sources.toml`.
     Listed(Listed),
-    /// A cleaned host or tag that no list knows.
+    /// A cleaned host or tag that is not listed.
     Text(Box<str>),
 }
 
 impl Source {
+    /// The value in the tables and reports.
     pub fn name(&self) -> &str {
         match self {
             Source::Direct => DIRECT,
@@ -32,8 +38,10 @@ impl Source {
         }
     }
 
-    /// The page's tag wins, then a listed referrer, then the app whose browser it is, then the referrer's host, then the ad that was clicked:
-    /// its mark stays in an address that is handed on.
+    /// The source of a visit that starts on `page`. `app` is the app whose in-app browser sent the
+    /// hit. In order of precedence: the page's tag, a listed referrer, the app, the referrer's
+    /// host, and the network of a click id. The click id comes last, because it stays in URLs that
+    /// are passed on.
     pub fn of(page: &Page<'_>, referrer: &str, app: Option<Listed>) -> Source {
         if let Some(source) = page.source_key().and_then(tagged) {
             return source;
@@ -46,7 +54,7 @@ impl Source {
     }
 }
 
-/// `utm_source` and its kind: a name or short name of the list, a host, or a word.
+/// The value of `utm_source` and similar keys: a listed name or tag, a host, or any other word.
 fn tagged(encoded: &str) -> Option<Source> {
     let value = query_value(encoded, MOST_TAG_CHARS)?;
     let word = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://")).unwrap_or(&value);
@@ -74,7 +82,7 @@ fn referred(own: &str, referrer: &str) -> Source {
     }
 }
 
-/// Whether the referrer is a page of the host itself: a visit that goes on after a pause.
+/// Whether the referrer is a page of the same host: a visit that continues after a pause.
 pub(super) fn is_own_referrer(page: &Page<'_>, referrer: &str) -> bool {
     address::split(referrer).is_ok_and(|parts| without_www(&parts.host) == without_www(page.host()))
 }
@@ -90,7 +98,8 @@ fn from_host(own: &str, host: &str) -> Source {
     }
 }
 
-/// The host, or what is left of it behind a label that looks like a secret. Numeric addresses are somebody's machine.
+/// The host, or the rest of it after a label that looks like a secret. Numeric addresses are not
+/// named: they are someone's machine.
 fn nameable(host: &str) -> Option<&str> {
     let numeric =
         host.starts_with('[') || host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));

@@ -1,7 +1,8 @@
-//! The list of known sources: what `sources.toml` says, as hash tables.
+//! The list of known sources, `sources.toml`, as hash tables.
 //!
-//! A host is found by walking from the whole name to its parents, at most five look-ups: `l.instagram.com`, then
-//! `instagram.com`. So `google.com.evil.example` is never Google. The tables are only read; nobody can fill them.
+//! A host is looked up from its full name to its parents, in at most five steps: `l.instagram.com`,
+//! then `instagram.com`. Therefore `google.com.evil.example` is never Google. The tables are
+//! read-only, so requests cannot make them grow.
 
 use std::sync::LazyLock;
 
@@ -11,10 +12,12 @@ use serde::Deserialize;
 
 use super::address::is_key;
 
-/// One source of the list. Two bytes, so that it can ride in every client.
+/// An entry of the list, as its index. Two bytes, so that every [`Client`](super::Client) can hold
+/// one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Listed(u16);
 
+/// The group of a source, from which the channel is derived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
@@ -39,22 +42,22 @@ struct Entry {
     group: Group,
     #[serde(default)]
     hosts: Vec<String>,
-    /// First labels that count under each of the file's `suffixes`.
+    /// First labels that are combined with each of the file's `suffixes`.
     #[serde(default)]
     stems: Vec<String>,
-    /// What `utm_source` may say instead of the name.
+    /// Values of `utm_source` that mean this source, besides its name.
     #[serde(default)]
     tags: Vec<String>,
-    /// Names of the keys that its ads add to the address they lead to, in small letters.
+    /// Query keys that the source adds to the target URLs of its ads, in lower case.
     #[serde(default)]
     click_ids: Vec<String>,
-    /// The same of keys that it adds to every link, paid for or not.
+    /// Query keys that it adds to every link, paid or not, in lower case.
     #[serde(default)]
     link_ids: Vec<String>,
-    /// Android packages, as in `android-app://…` referrers.
+    /// Android package names, as in `android-app://…` referrers.
     #[serde(default)]
     apps: Vec<String>,
-    /// What the user agent of the app's own browser holds.
+    /// Substrings of the user agent of the app's in-app browser.
     #[serde(default)]
     tokens: Vec<String>,
 }
@@ -66,6 +69,7 @@ struct File {
     source: Vec<Entry>,
 }
 
+/// The list of sources, with a look-up table per kind of evidence.
 pub struct Sources {
     entries: Vec<(Box<str>, Group)>,
     hosts: HashMap<Box<str>, Listed>,
@@ -76,28 +80,32 @@ pub struct Sources {
     token_of: Vec<Listed>,
 }
 
-/// A key that a network adds to addresses.
+/// A query key that a network adds to URLs.
 pub struct ClickId {
     key: Box<str>,
+    /// The network.
     pub listed: Listed,
-    /// Only addresses that an ad leads to have it.
+    /// Whether only the target URLs of ads have it.
     pub is_of_ad: bool,
 }
 
 impl Listed {
+    /// The name in tables and reports.
     pub fn name(self) -> &'static str {
         &list().entries[usize::from(self.0)].0
     }
 
+    /// The group of the source.
     pub fn group(self) -> Group {
         list().entries[usize::from(self.0)].1
     }
 }
 
-/// Labels of a host that are looked at, from the right: no host of the list has more.
+/// The number of labels of a host that are looked at, from the right. No listed host has more.
 const MOST_LABELS: usize = 5;
 
 impl Sources {
+    /// The source with this host or the closest parent of it. `host` is in lower case.
     pub fn host(&self, host: &str) -> Option<Listed> {
         let dots = host.bytes().filter(|b| *b == b'.').count();
         let mut rest = host;
@@ -112,25 +120,28 @@ impl Sources {
         }
     }
 
+    /// The source with this tag or name. `tag` is in lower case.
     pub fn tag(&self, tag: &str) -> Option<Listed> {
         self.tags.get(tag).copied()
     }
 
-    /// By the name of a query's key, still encoded.
+    /// The click id with this query key, which may still be encoded.
     pub fn click_id(&self, name: &str) -> Option<&ClickId> {
         self.click_ids.iter().find(|id| is_key(name, &id.key))
     }
 
+    /// The source with this Android package name.
     pub fn app(&self, package: &str) -> Option<Listed> {
         self.apps.get(package).copied()
     }
 
-    /// The app whose own browser sends this agent.
+    /// The app whose in-app browser sends this user agent.
     pub fn in_app(&self, agent: &str) -> Option<Listed> {
         self.tokens.find(agent).map(|found| self.token_of[found.pattern().as_usize()])
     }
 }
 
+/// The list, parsed on first use.
 pub fn list() -> &'static Sources {
     static LIST: LazyLock<Sources> = LazyLock::new(|| {
         let read = toml::from_str(include_str!("sources.toml"));
@@ -150,26 +161,31 @@ fn build(file: File) -> Sources {
         token_of: Vec::new(),
     };
     let mut tokens = Vec::new();
+
     for (number, entry) in (0_u16..).zip(file.source) {
         let listed = Listed(number);
         let mut put = |table: fn(&mut Sources) -> &mut HashMap<Box<str>, Listed>, key: String| {
             table(&mut sources).insert(key.into(), listed);
         };
+
         for stem in &entry.stems {
             file.suffixes.iter().for_each(|suffix| put(|s| &mut s.hosts, format!("{stem}.{suffix}")));
         }
         entry.hosts.into_iter().for_each(|host| put(|s| &mut s.hosts, host));
         entry.tags.into_iter().chain([entry.name.to_lowercase()]).for_each(|tag| put(|s| &mut s.tags, tag));
         entry.apps.into_iter().for_each(|app| put(|s| &mut s.apps, app));
+
         let ids = |keys: Vec<String>, is_of_ad| {
             keys.into_iter().map(move |key| ClickId { key: key.into(), listed, is_of_ad })
         };
         sources.click_ids.extend(ids(entry.click_ids, true).chain(ids(entry.link_ids, false)));
+
         sources.token_of.extend(entry.tokens.iter().map(|_| listed));
         tokens.extend(entry.tokens);
         sources.entries.push((entry.name.into(), entry.group));
     }
-    // The earlier entry wins at the same place; among places, the first: apps put their own token before a host app's.
+    // Among tokens at the same position, the earlier entry wins; among positions, the first: apps
+    // put their own token before that of the app they embed.
     sources.tokens = AhoCorasick::builder()
         .match_kind(MatchKind::LeftmostFirst)
         .build(tokens)

@@ -1,4 +1,5 @@
-//! One value in any spelling: the list of docs/understand/COUNTING.md, drawn at random.
+//! Checks that the spelling of a value does not matter, for random combinations of the variants in
+//! docs/understand/COUNTING.md.
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
 use proptest::prelude::*;
@@ -10,7 +11,7 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        // xorshift64: any will do.
+        // xorshift64: any generator will do.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -25,7 +26,7 @@ impl Dice {
         text.chars().map(|c| if self.roll(2) == 0 { c.to_ascii_uppercase() } else { c }).collect()
     }
 
-    /// With accents apart or not.
+    /// With combining accents or without.
     fn letters(&mut self, text: &str) -> String {
         match self.roll(2) {
             0 => text.to_owned(),
@@ -33,7 +34,7 @@ impl Dice {
         }
     }
 
-    /// Some of it percent-encoded, in capitals or not.
+    /// Some of it percent-encoded, in upper or lower case.
     fn encoded(&mut self, text: &str) -> String {
         let mut out = String::new();
         for c in text.chars() {

@@ -1,8 +1,9 @@
-//! What may be kept of a text somebody else wrote.
+//! Rules for keeping text that someone else wrote.
 //!
-//! Every path, link, campaign and name passes through here. Three things must not come out: characters that do not print
-//! (they forge log lines and reorder what a reader sees), whatever looks like a person or a secret (it would be stored for
-//! years), and more than a bounded length. The common case is plain text that needs nothing: it is only looked at.
+//! Every path, link, campaign and name passes through here. Three things must not come out:
+//! invisible characters (they forge log lines and reorder what a reader sees), anything that looks
+//! like personal data or a secret (it would be stored for years), and text of unbounded length. The
+//! common case is plain text that needs no change: it is returned unchanged, without allocation.
 
 use std::borrow::Cow;
 
@@ -10,18 +11,19 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 
 use crate::event::OTHER;
 
-/// Stands for a piece that looks like a person or a secret.
+/// Replaces a part that looks like personal data or a secret.
 pub const ID: &str = "(id)";
 
-/// Letters or digits in a row, with a digit among them, from which on they are taken for a key or a token.
+/// A run of this many letters and digits, with at least one digit, is taken for a key or a token.
 const TOKEN_RUN: usize = 20;
-/// Digits in a row that are taken for a phone number or an account.
+/// A run of this many digits is taken for a phone number or an account.
 const DIGIT_RUN: usize = 9;
 
-/// An `@`, a UUID, a token, a long number. `text` is already decoded.
+/// Whether a text contains an `@`, a UUID, a token or a long number. `text` must be decoded.
 pub fn looks_secret(text: &str) -> bool {
     let bytes = text.as_bytes();
-    // Without an early end this is a few vector instructions, and nearly always the whole answer.
+    // `fold` instead of `any`: without an early exit this compiles to a few vector instructions,
+    // and it decides nearly every call.
     let odd = bytes.iter().fold(false, |odd, &b| odd | (b == b'@') | (b == b'%') | (b >= 0x80));
     let digit = bytes.iter().fold(false, |digit, b| digit | b.is_ascii_digit());
     (odd && names_a_mailbox(text))
@@ -29,7 +31,7 @@ pub fn looks_secret(text: &str) -> bool {
         || holds_uuid(bytes)
 }
 
-/// `@` in any of its forms: plain, full-width, small, or encoded once more.
+/// Whether a text contains an `@` in any form: plain, full-width, small, or encoded once more.
 fn names_a_mailbox(text: &str) -> bool {
     text.contains(['@', '\u{ff20}', '\u{fe6b}']) || text.contains("%40")
 }
@@ -44,6 +46,7 @@ fn long_run(bytes: &[u8]) -> bool {
         } else {
             (run, digits, has_digit) = (0, 0, false);
         }
+
         if digits >= DIGIT_RUN || (run >= TOKEN_RUN && has_digit) {
             return true;
         }
@@ -51,8 +54,8 @@ fn long_run(bytes: &[u8]) -> bool {
     false
 }
 
-/// base64url puts `-` and `_` into a token, and titles are joined by them too. A title's words do not mix capitals, small
-/// letters and digits.
+/// base64url uses `-` and `_` inside tokens, but titles are joined by them too. Unlike a token, the
+/// words of a title do not mix capitals, small letters and digits.
 fn is_mixed_token(bytes: &[u8]) -> bool {
     let joined = |b: &u8| matches!(b, b'-' | b'_');
     bytes.len() >= TOKEN_RUN
@@ -74,8 +77,8 @@ fn holds_uuid(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether a reader could not see the character, or would see others in another order because of it. The two joiners
-/// (U+200C, U+200D) are letters' business in Persian and in emoji, and stay.
+/// Whether a character is invisible, or changes the order of those beside it. The two joiners
+/// (U+200C, U+200D) are part of Persian words and of emoji, and are allowed.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -86,7 +89,8 @@ pub fn is_hidden(c: char) -> bool {
         || (!c.is_ascii() && c.is_whitespace())
 }
 
-/// One spelling of letters that can be written in two ways (NFC): `e` and an accent are `é`.
+/// Normalises letters that can be written in two ways (NFC): `e` with a combining accent becomes
+/// `é`.
 pub fn composed(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.is_ascii() {
         return text;
@@ -97,7 +101,8 @@ pub fn composed(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// `%XX` becomes its byte; a `%` without two hex digits stays. Bytes, because what comes out need not be UTF-8.
+/// Decodes `%XX`; a `%` without two hex digits stays. Returns bytes, because the result may not be
+/// UTF-8.
 pub fn percent_decode(text: &str, plus_is_space: bool) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -118,19 +123,20 @@ pub fn percent_decode(text: &str, plus_is_space: bool) -> Vec<u8> {
     out
 }
 
-/// The value of a query's key: decoded, trimmed, lower case. `None` if nothing is left of it.
+/// The value of a query key: decoded, trimmed, lower case, cleaned. `None` if it is empty.
 pub fn query_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
     value_without(raw, most_chars, looks_secret, |value| value.contains(is_foreign))
 }
 
-/// The same for a campaign. Ad systems name theirs by long numbers, which are the same for everybody who clicks, and people put `&` and
-/// `<` into names; what looks like a mailbox, a phone number or a random token is marked all the same.
+/// [`query_value`] for a campaign. Ad systems name campaigns by long numbers, which are equal for
+/// all visitors, and people write `&` and `<` in names; both are kept. What looks like a mail
+/// address, a phone number or a random token is replaced nevertheless.
 pub fn campaign_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
     let foreign = |c: char| is_foreign(c) && !matches!(c, '&' | '<' | '>' | '"');
     value_without(raw, most_chars, names_somebody, |value| value.contains(foreign) || holds_markup(value))
 }
 
-/// A value that is nobody's and that somebody can have chosen; else the mark of why it is not kept.
+/// The value, or the mark of the reason why it is not kept: personal data, or not a name.
 fn value_without(
     raw: &str,
     most_chars: usize,
@@ -147,7 +153,8 @@ fn value_without(
     })
 }
 
-/// Changes between letters and digits within a run, from which on it is a random token: `fallsale2025letter` has two.
+/// A run with this many changes between letters and digits is a random token: `fallsale2025letter`
+/// has two.
 const TOKEN_CHANGES: usize = 3;
 
 fn names_somebody(text: &str) -> bool {
@@ -158,7 +165,7 @@ fn names_somebody(text: &str) -> bool {
     names_a_mailbox(text) || is_phone || holds_uuid(text.as_bytes()) || runs.map(changes).any(|n| n >= TOKEN_CHANGES)
 }
 
-/// A tag, or the beginning of one; `under<30` is none.
+/// Whether a text contains an HTML tag or the start of one; `under<30` does not.
 fn holds_markup(text: &str) -> bool {
     text.as_bytes()
         .windows(2)
@@ -176,20 +183,23 @@ fn decoded(raw: &str) -> Option<Cow<'_, str>> {
     (!value.is_empty()).then_some(value)
 }
 
-/// What belongs to markup and queries is not part of a name.
+/// Whether a character belongs to markup or a query rather than to a name.
 fn is_foreign(c: char) -> bool {
     is_hidden(c) || matches!(c, '?' | '#' | '=' | '&' | '<' | '>' | '"' | '\\' | '`' | '{' | '}')
 }
 
-/// `(other)`, `(direct)` and their like are ours to give.
+/// Whether a value has the form of our own marks, such as `(other)` and `(direct)`, which input
+/// must not be able to forge.
 fn is_mark(value: &str) -> bool {
     value.starts_with('(') && value.ends_with(')')
 }
 
-/// Stands for half a character in what a browser sends.
+/// The replacement character, which browsers send for half a surrogate pair.
 const BROKEN: char = '\u{fffd}';
 
-/// The name of an event: trimmed, printable, at most 64 characters, nobody's address and no token. Half characters go.
+/// The cleaned name of an event: trimmed, visible characters only, at most 64 of them, without
+/// personal data and tokens. Replacement characters are removed. A name that is longer, empty or
+/// not acceptable becomes `(other)`.
 pub fn event_name(name: &str) -> Cow<'_, str> {
     let name = match name.contains(BROKEN) {
         true => Cow::Owned(name.replace(BROKEN, "").trim().to_owned()),

@@ -1,10 +1,12 @@
-//! Which agents are nobody.
+//! Detection of bots.
 //!
-//! Robots are found in three ways: by two lists of others (nearly all plain words, found by one automaton each; the rest is a set of
-//! expressions), by what robots call themselves, and by what every browser names and a program does not: a system or a device.
+//! Bots are recognised in three ways: by two public lists (nearly all patterns are plain words,
+//! found by one automaton per list; the rest is a set of expressions), by what bots call
+//! themselves, and by what every browser names and a program does not: a system or a device.
 //!
-//! A person taken for a robot is worse than a robot taken for a person. So each pattern of the lists is tried on the agents of
-//! `data/people.txt` when the collector starts, and one that matches a person is not used.
+//! Taking a person for a bot is worse than taking a bot for a person. Therefore each pattern of the
+//! lists is tried on the user agents of `data/people.txt` at the start, and a pattern that matches
+//! one of them is not used.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -17,14 +19,15 @@ use serde::Deserialize;
 
 use super::names::{NAMES, PLATFORMS};
 
-/// The lists of others, and whether their patterns ignore case.
+/// The public lists, and whether their patterns ignore case.
 const LISTS: [(&str, bool); 2] =
     [(include_str!("../../../data/bots.json"), false), (include_str!("../../../data/crawlers.json"), true)];
 
-/// Agents people use. Lines with `#` tell where those below are from, and when they were gathered.
+/// User agents of people's browsers. Lines with `#` state the source and the date of those below.
 const PEOPLE: &str = include_str!("../../../data/people.txt");
 
-/// Patterns of the lists that are left out beforehand. `what_is_left_out_...` fails where one is missing here or needed no longer.
+/// Patterns of the lists that are excluded in advance. `what_is_left_out_...` fails if one is
+/// missing here or no longer needed.
 const LEFT_OUT: [&str; 25] = [
     r"RED\/",            // the reader app of WIRED
     r"008\/",            // Opera Mini's build numbers
@@ -56,6 +59,7 @@ const CATCH_ALL: &str = r"[a-z0-9\-_]*(bot|crawl|headless|archiver|transcoder|sp
 
 const CONSTANT: &str = "a constant, compiled by every test";
 
+/// The compiled rules.
 pub struct Bots {
     lists: Vec<Patterns>,
     names: Regex,
@@ -65,18 +69,21 @@ pub struct Bots {
 }
 
 impl Bots {
+    /// Compiles the embedded lists, without the patterns that match people.
     pub fn load() -> Bots {
         Bots::of(LISTS.iter().map(|(json, ignore_case)| (patterns(json), *ignore_case)))
     }
 
     fn of(lists: impl Iterator<Item = (Vec<String>, bool)>) -> Bots {
         let (mut usable, mut refused) = (Vec::new(), Vec::new());
+
         for (mut patterns, ignore_case) in lists {
             patterns.retain(|pattern| !LEFT_OUT.contains(&pattern.as_str()));
             let (list, more) = Patterns::without_people(patterns, ignore_case);
             usable.push(list);
             refused.extend(more);
         }
+
         Bots {
             lists: usable,
             names: Regex::new(NAMES).expect(CONSTANT),
@@ -85,12 +92,12 @@ impl Bots {
         }
     }
 
-    /// Patterns of the lists that are not used because they match people: for the log of the start.
+    /// Patterns of the lists that are not used because they match people. For the log at the start.
     pub fn refused(&self) -> &[String] {
         &self.refused
     }
 
-    /// Nothing but spaces is nobody, too.
+    /// Whether a user agent is a bot's. An empty one is, too.
     pub fn caught(&self, agent: &str) -> bool {
         let agent = &*without_model(agent);
         agent.trim().is_empty()
@@ -104,13 +111,13 @@ impl Bots {
 struct Patterns {
     words: AhoCorasick,
     expressions: RegexSet,
-    /// The pattern each word and each expression is of.
+    /// For each word and for each expression, the index of its pattern.
     word_of: Vec<usize>,
     expression_of: Vec<usize>,
 }
 
 impl Patterns {
-    /// The list without patterns that match people, and those.
+    /// The list without the patterns that match people, and those patterns.
     fn without_people(patterns: Vec<String>, ignore_case: bool) -> (Patterns, Vec<String>) {
         let all = Patterns::compile(&patterns, ignore_case);
         let hits: BTreeSet<usize> = people().flat_map(|person| all.hits(&without_model(person))).collect();
@@ -139,6 +146,7 @@ impl Patterns {
                 }
             }
         }
+
         Patterns {
             words: AhoCorasick::builder()
                 .ascii_case_insensitive(ignore_case)
@@ -157,7 +165,7 @@ impl Patterns {
         self.words.is_match(agent) || self.expressions.is_match(agent)
     }
 
-    /// The numbers of the patterns that match.
+    /// The indices of the patterns that match.
     fn hits(&self, agent: &str) -> Vec<usize> {
         let words = self.words.find_overlapping_iter(agent).map(|found| self.word_of[found.pattern().as_usize()]);
         let mut hits: Vec<usize> = words.collect();
@@ -181,8 +189,9 @@ fn patterns(json: &str) -> Vec<String> {
     file.patterns
 }
 
-/// The agent without the model of an Android device: makers call phones Spider, B BOT and Expanse. A robot that stands where the
-/// model would has a URL, or says that it is compatible.
+/// The user agent without the model of an Android device, because manufacturers name phones Spider,
+/// B BOT and Expanse. If a bot's name is in the place of the model, there is also a URL or the word
+/// "compatible".
 fn without_model(agent: &str) -> Cow<'_, str> {
     static MODEL: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"(?i)\bandroid [\w.]+((?:;[^;()]*(?:\([^()]*\)[^;()]*)?)+)\).*(?:webkit|gecko)/").expect(CONSTANT)
@@ -195,7 +204,7 @@ fn without_model(agent: &str) -> Cow<'_, str> {
     format!("{}{}", &agent[..model.start()], &agent[model.end()..]).into()
 }
 
-/// The pattern as plain text, if it is nothing else.
+/// The pattern as plain text, if it has no special characters.
 fn literal(pattern: &str) -> Option<String> {
     let mut word = String::with_capacity(pattern.len());
     let mut chars = pattern.chars();

@@ -1,4 +1,4 @@
-//! Browser families. An app's own browser goes by the app's name.
+//! Browser families. In-app browsers have the name of the app.
 
 use super::super::sources::Listed;
 use super::closed::closed;
@@ -45,7 +45,7 @@ closed! {
         MetaQuest = "Meta Quest Browser",
         TvBrowser = "TV browser",
         InApp = "In-app browser",
-        // Names of `sources.toml`: a test compares them.
+        // Names from `sources.toml`; a test compares them.
         Instagram = "Instagram",
         Facebook = "Facebook",
         Messenger = "Messenger",
@@ -72,7 +72,8 @@ closed! {
 
 use Browser::*;
 
-/// Words no expression of uap-core knows, or knows too late. The first that occurs decides.
+/// Words that no expression of uap-core knows, or that it knows too late. The first that occurs
+/// decides.
 const TOKENS: [(&str, Browser); 17] = [
     ("HeyTapBrowser/", HeyTapBrowser),
     ("VivoBrowser/", VivoBrowser),
@@ -90,11 +91,11 @@ const TOKENS: [(&str, Browser); 17] = [
     ("SogouMobileBrowser/", Sogou),
     ("YaBrowser/", Yandex),
     ("Vivaldi/", Vivaldi),
-    // Behind all that are built on it and say so.
+    // After all browsers that are built on it and name it.
     ("FxiOS/", Firefox),
 ];
 
-/// uap-core's families, as ours.
+/// The families of uap-core, mapped to ours.
 const FAMILIES: [(&str, Browser); 61] = [
     ("Chrome", Chrome),
     ("Chrome Mobile", Chrome),
@@ -172,8 +173,8 @@ impl Browser {
         TOKENS.iter().find(|(token, _)| agent.contains(token)).map(|(_, browser)| *browser)
     }
 
-    /// A brand of `Sec-CH-UA`. Chromium and the web view say less than the agent may: they are not named here. Asked three
-    /// times a hit, so a `match` and no table.
+    /// A brand of `Sec-CH-UA`. Chromium and the web view say less than the agent may: they are not
+    /// named here. Asked three times a hit, so a `match` and no table.
     pub(super) fn of_brand(brand: &str) -> Option<Browser> {
         Some(match brand {
             "Google Chrome" => Chrome,

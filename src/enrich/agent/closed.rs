@@ -1,4 +1,4 @@
-//! A closed list: a type of one byte, its members' names, declared once.
+//! A macro for closed lists: an enum of one byte, with each member's name declared once.
 
 macro_rules! closed {
     ($(#[$meta:meta])* $Type:ident { $($Member:ident = $name:literal),* $(,)? }) => {

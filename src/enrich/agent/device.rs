@@ -1,7 +1,8 @@
 //! Operating systems and classes of devices.
 //!
-//! The class comes from the system and a few words of the agent. uap-core's device expressions would name the model: that is
-//! five times the work for a value that tells people apart.
+//! The class follows from the system and a few words of the user agent. The device expressions of
+//! uap-core would determine the model, at five times the cost, for a value that distinguishes
+//! visitors.
 
 use super::closed::closed;
 
@@ -45,7 +46,7 @@ closed! {
     }
 }
 
-/// Words that decide before any expression does.
+/// Words that take precedence over the expressions.
 const TOKENS: [(&str, Os); 14] = [
     ("PlayStation", Os::PlayStation),
     ("PLAYSTATION", Os::PlayStation),
@@ -60,7 +61,7 @@ const TOKENS: [(&str, Os); 14] = [
     ("AppleTV", Os::TvOs),
     ("Roku/", Os::Roku),
     ("Sailfish", Os::Sailfish),
-    // Facebook's app where it does not name a browser.
+    // Facebook's app, when it does not name a browser.
     ("FBPN/com.facebook.", Os::Android),
 ];
 
@@ -125,7 +126,7 @@ impl Os {
         TOKENS.iter().find(|(token, _)| agent.contains(token)).map(|(_, os)| *os)
     }
 
-    /// `agent` tells Amazon's Android from the others.
+    /// The system of a family of uap-core. `agent` distinguishes Amazon's Android from others.
     pub(super) fn of_family(family: &str, agent: &str) -> Os {
         let os = FAMILIES.iter().find(|(name, _)| *name == family).map_or(Os::Other, |(_, os)| *os);
         let amazon = matches!(os, Os::Android | Os::Linux)
@@ -133,7 +134,8 @@ impl Os {
         if amazon { Os::FireOs } else { os }
     }
 
-    /// `Sec-CH-UA-Platform`. What is built on Android or Linux says so itself only in its agent.
+    /// Corrects the system by `Sec-CH-UA-Platform`. Systems built on Android or Linux are named by
+    /// the user agent only, so those hints do not override them.
     pub(super) fn refined(self, platform: &str) -> Os {
         let hinted = match platform {
             "Windows" => Os::Windows,
@@ -151,7 +153,7 @@ impl Os {
     }
 }
 
-/// Words of sets, sticks and boxes. `TV;` and `TV ` would meet models and plugins.
+/// Words of TV sets, sticks and boxes. `TV;` and `TV ` would also match models and plugins.
 const SETS: [&str; 18] = [
     "SmartTV",
     "SMART-TV",
@@ -190,7 +192,8 @@ impl Device {
             {
                 Device::Phone
             }
-            // Opera Mini's agent names neither Mobile nor Chrome, and Facebook's own neither.
+            // The user agents of Opera Mini and of Facebook's app contain neither Mobile nor
+            // Chrome.
             Os::Android if agent.contains("Opera Mini") || agent.contains("FBPN/") => Device::Phone,
             Os::Android | Os::HarmonyOs | Os::FireOs | Os::Sailfish => Device::Tablet,
             Os::WebOs | Os::Tizen | Os::TvOs | Os::Roku => Device::Tv,
@@ -199,7 +202,7 @@ impl Device {
         }
     }
 
-    /// `Sec-CH-UA-Mobile`, under the system it came from.
+    /// Corrects the class by `Sec-CH-UA-Mobile`, given the corrected system.
     pub(super) fn refined(self, os: Os, mobile: Option<bool>) -> Device {
         match (self, mobile, os) {
             (Device::Tv, _, _) | (Device::Other, Some(false), _) => self,

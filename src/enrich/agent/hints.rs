@@ -1,17 +1,23 @@
-//! The low-entropy client hints. They are read where they are sent; more are never asked for, that would be fingerprinting.
+//! The low-entropy client hints. They are used if they are sent; others are never requested,
+//! because that would be fingerprinting.
 
 use super::browser::Browser;
 use crate::event::Hints;
 
-/// What the hints add to an agent.
+/// What the hints add to the user agent.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Told<'a> {
+    /// The first known brand; another one takes precedence over Chrome.
     pub browser: Option<Browser>,
+    /// Whether a headless browser is among the brands.
     pub headless: bool,
+    /// `Sec-CH-UA-Mobile`; `None` if it is missing or malformed.
     pub mobile: Option<bool>,
+    /// `Sec-CH-UA-Platform` without its quotes.
     pub platform: Option<&'a str>,
 }
 
+/// Parses the hints. Malformed ones are ignored.
 pub fn read<'a>(hints: &Hints<'a>) -> Told<'a> {
     let mut told = Told {
         mobile: match hints.mobile.map(str::trim) {
@@ -22,10 +28,11 @@ pub fn read<'a>(hints: &Hints<'a>) -> Told<'a> {
         platform: hints.platform.map(|platform| platform.trim().trim_matches('"')),
         ..Told::default()
     };
+
     for brand in Brands(hints.brands.unwrap_or("")) {
         told.headless |= brand == "HeadlessChrome";
         let known = Browser::of_brand(brand);
-        // Others than Chrome may name Chrome beside themselves, for sites that ask for nothing else.
+        // Browsers other than Chrome may name Chrome as well, for sites that ask for nothing else.
         if told.browser.is_none_or(|browser| browser == Browser::Chrome) && known.is_some() {
             told.browser = known;
         }
@@ -33,7 +40,8 @@ pub fn read<'a>(hints: &Hints<'a>) -> Told<'a> {
     told
 }
 
-/// The names of a brand list (RFC 8941 strings with parameters). Made-up brands hold commas and semicolons, inside quotes.
+/// The names of a brand list (RFC 8941 strings with parameters). GREASE brands contain commas and
+/// semicolons inside quotes.
 struct Brands<'a>(&'a str);
 
 impl<'a> Iterator for Brands<'a> {
@@ -52,7 +60,8 @@ impl<'a> Iterator for Brands<'a> {
     }
 }
 
-/// The inside of the string `text` begins with, and what follows it. An escaped quote does not end it.
+/// The content of the string at the start of `text`, and the text after it. An escaped quote does
+/// not end the string.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let inside = text.strip_prefix('"')?;
     let mut escaped = false;

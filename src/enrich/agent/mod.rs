@@ -1,8 +1,9 @@
-//! What kind of client sent a hit: browser, system, class of device, bot, app. Closed lists only; no version, no model.
+//! Classifies the client of a hit: browser, system, class of device, bot, app. Closed lists only;
+//! no version, no model.
 //!
-//! Reading an agent costs some ten microseconds, and few agents are in use at a time, so the answers are kept, at most
-//! [`MOST_KEPT`] of them. The key is a hash under a key of this process's start: the agent itself is not kept.
-//! What the client hints say is laid over the answer for each request.
+//! Parsing a user agent costs about ten microseconds and few are in use at a time, so up to
+//! [`MOST_KEPT`] results are cached. The cache key is a hash under a key of this process; user
+//! agents are not kept. Client hints are applied to the cached result for each request.
 
 mod bots;
 mod browser;
@@ -26,20 +27,26 @@ use bots::Bots;
 
 const MOST_KEPT: usize = 16_384;
 
-/// What is read of an agent. Real ones end far earlier; expressions must not chew on more.
+/// The number of bytes of a user agent that are parsed. Real ones are far shorter; the bound limits
+/// the cost of the expressions.
 const MOST_READ: usize = 1024;
 
-/// What is known of the sender of a hit. Eight bytes.
+/// What is known about the client of a hit. Eight bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Client {
+    /// The browser family, or the app for in-app browsers.
     pub browser: Browser,
+    /// The operating system.
     pub os: Os,
+    /// The class of device.
     pub device: Device,
+    /// Whether it is a bot or another program.
     pub bot: bool,
-    /// The app in whose own browser the page is shown.
+    /// The app whose in-app browser shows the page.
     pub app: Option<Listed>,
 }
 
+/// The compiled rules, and a cache of their results.
 pub struct Classifier {
     browsers: user_agent::Extractor<'static>,
     systems: os::Extractor<'static>,
@@ -55,7 +62,8 @@ struct Expressions {
 }
 
 impl Classifier {
-    /// Compiles the expressions, on three threads: once, at the start. `key` is random and lives as long as the process.
+    /// Compiles the expressions, on three threads; done once, at the start. `key` is random and
+    /// lives as long as the process.
     pub fn new(key: [u8; 32]) -> Classifier {
         const READ: &str = "agents.json is part of the binary and a test compiles it";
         let file: Expressions = serde_json::from_str(include_str!("../../../data/agents.json")).expect(READ);
@@ -71,20 +79,23 @@ impl Classifier {
         Classifier { browsers, systems, bots, key, known: Cache::new(MOST_KEPT) }
     }
 
-    /// Patterns of the lists of robots that are not used, because they match people.
+    /// Patterns of the bot lists that are not used, because they match people.
     pub fn refused_patterns(&self) -> &[String] {
         self.bots.refused()
     }
 
+    /// The client with this user agent and these hints. Thread-safe.
     pub fn classify(&self, agent: &Agent<'_>, hints: &Hints<'_>) -> Client {
         let text = agent.expose();
         let mut name = [0; 16];
+
         name.copy_from_slice(&blake3::keyed_hash(&self.key, text.as_bytes()).as_bytes()[..16]);
         let client = self.known.get(&name).unwrap_or_else(|| {
             let client = self.read(text);
             self.known.insert(name, client);
             client
         });
+
         told(client, hints)
     }
 
@@ -101,7 +112,8 @@ impl Classifier {
     }
 }
 
-/// Hints are honest where agents are frozen. An app's browser names the engine's brand, which says less than the app.
+/// Applies the hints, which are accurate where user agents are frozen. In an in-app browser the
+/// hints name the engine's brand, which says less than the app, so the app is kept.
 fn told(client: Client, hints: &Hints<'_>) -> Client {
     if hints.brands.is_none() && hints.mobile.is_none() && hints.platform.is_none() {
         return client;

@@ -1,8 +1,9 @@
-//! Our own rules about agents: what robots call themselves, and what every browser names.
+//! Our own rules for user agents: what bots call themselves, and what every browser names.
 
-/// What robots and programs call themselves, anywhere in their agent. `bot` must end a word, and a phone maker is called CUBOT; `008` is
-/// a crawler only where it begins. An agent with a URL or an address of mail is a robot's: no browser has one. So is one that says more than
-/// `KHTML, like Gecko` in that bracket, as Google's tools do.
+/// What bots and programs call themselves, anywhere in their user agent. `bot` must end a word, and
+/// CUBOT is a manufacturer of phones; `008` is a crawler only at the start. A user agent with a URL
+/// or a mail address is a bot's: no browser has one. So is one that says more than `KHTML, like
+/// Gecko` in that bracket, as Google's tools do.
 pub(super) const NAMES: &str = r"(?xi)
     (?:^|[^u]|[^c]u) bots? (?:[^a-z]|$)
   | crawl | spider | headless | http-?_?client | scrap(?:er|ing|y) | phantomjs | selenium | puppeteer | playwright | webdriver
@@ -19,8 +20,9 @@ pub(super) const NAMES: &str = r"(?xi)
   | burpcollaborator | load_file | jndi: | base64_decode | javascript: | < | \bselect\b.*\bfrom\b
 ";
 
-/// Systems and devices. A browser names the one it runs on; a library, a crawler and a preview do not. The few programs for people that name
-/// none (feature phones, the app of Facebook without a browser's words) have words of their own here.
+/// Systems and devices. A browser names the one it runs on; libraries, crawlers and previews do
+/// not. The few programs for people that name none (feature phones, Facebook's app without the
+/// words of a browser) have words of their own here.
 pub(super) const PLATFORMS: &str = r"(?xi)
     windows | \bwin(?:9[58]|16|32|64|nt|ce) | macintosh | mac\ ?os | \bosx/ | mac_powerpc | \bppc\b | iphone | ipad | ipod | \biph\d | darwin
   | \bios\b | apple\ ?tv | watch\ ?os | \bwatch\d | android | andr0id | dalvik | fuchsia | linux | \bx11\b | \bcros\b | freebsd | openbsd | netbsd

@@ -11,7 +11,7 @@ fn client(agent: &str, hints: &Hints<'_>) -> Client {
     classifier().classify(&Agent::new(agent), hints)
 }
 
-/// The table: browser, system, device, app, agent.
+/// The table: browser, system, device, app, user agent.
 fn people() -> Vec<[&'static str; 5]> {
     let lines = include_str!("people.txt").lines().filter(|line| !line.starts_with('#'));
     lines.map(|line| line.splitn(5, " | ").collect::<Vec<_>>().try_into().unwrap()).collect()

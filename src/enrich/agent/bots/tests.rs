@@ -25,7 +25,8 @@ fn nearly_all_robots_are_found_and_no_person_is_called_one() {
     let called: Vec<&str> = people().filter(|agent| bots().caught(agent)).collect();
     let found = percent(all_robots - missed.len(), all_robots);
     let wrong = percent(called.len(), all_people);
-    // Written to the stream itself: the test harness keeps what `println!` prints of a test that passes.
+    // Written to the stream itself: the test harness keeps what `println!` prints of a test that
+    // passes.
     let rates = format!("\nrobots_found_percent={found:.2}\npeople_called_robots_percent={wrong:.2}\n");
     std::io::Write::write_all(&mut std::io::stdout(), rates.as_bytes()).unwrap();
 
