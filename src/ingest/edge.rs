@@ -1,4 +1,5 @@
-//! From the fields and the body of a request to sealed events. Synchronous, so that nothing personal outlives it.
+//! From the header and the body of a request to pseudonymised events. Synchronous, so that no
+//! personal data outlives the call.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,44 +18,61 @@ use crate::http::{Rates, host_name};
 use crate::journal::Inbox;
 use crate::pseudonym::{DayKeys, Event, seal};
 
-/// The parts a hit passes through.
+/// The parts that a hit passes through.
 pub struct Edge {
+    /// Time of all hits.
     pub clock: Clock,
+    /// Sites and hosts in force.
     pub directory: Arc<Directory>,
+    /// Reverse proxies whose forwarding headers are trusted.
     pub proxies: Proxies,
+    /// Rate limits by network and site.
     pub rates: Arc<Rates>,
+    /// Turns page, referrer, agent and address into attributes.
     pub enricher: Arc<Enricher>,
+    /// Decides whether a hit may be counted.
     pub gate: Gate,
+    /// Rules for hits of other products' trackers.
     pub compatible: Compatible,
+    /// Keys of the current days, for pseudonyms.
     pub keys: Arc<DayKeys>,
+    /// Queue of the journal's writer.
     pub inbox: Arc<Inbox>,
+    /// How visitors are recognised (`visitor.mode`).
     pub mode: VisitorMode,
+    /// Memory limits of the aggregation, for the preview.
     pub caps: Caps,
-    /// Without its `Path`, which is the profile's.
+    /// The visit cookie's `Set-Cookie` value up to `Path=`, which is the profile's.
     pub visit_cookie: String,
+    /// Longest body, in bytes.
     pub body_bytes: usize,
+    /// Most hits in one body.
     pub batch_hits: usize,
+    /// Most header fields.
     pub headers: usize,
+    /// Longest header, in bytes.
     pub header_bytes: usize,
-    /// The most one event may bring where its site has no bound of its own.
+    /// Largest amount of one event, in major units, for sites without a bound of their own.
     pub max_amount: u32,
+    /// Time for the whole body to arrive.
     pub deadline: Duration,
 }
 
 impl Edge {
-    /// The `Set-Cookie` of `flag_cookie`: the same value for everybody.
+    /// The `Set-Cookie` value of `visitor.mode = "flag_cookie"`, up to its path. It is the same for
+    /// all visitors.
     pub fn visit_cookie(config: &Config) -> String {
         let cookie = &config.visitor.cookie;
         format!("{}=1; Max-Age={}; Secure; HttpOnly; SameSite=Lax; Path=", cookie.name, cookie.max_age_secs)
     }
 }
 
-/// What is left of a request once its hits are sealed.
+/// The result of pseudonymising a request's hits.
 pub(super) struct Sealed {
     pub(super) events: Vec<Event>,
-    /// The visit cookie of a visitor who came without it.
+    /// The visit cookie to set, for a visitor who came without it.
     pub(super) cookie: Option<String>,
-    /// Which of the hits have no page, because their URL cannot be read.
+    /// Positions of the hits whose URL cannot be parsed.
     pub(super) no_page: Vec<usize>,
 }
 
@@ -71,7 +89,8 @@ impl Edge {
         Ok(())
     }
 
-    /// All of the hits that may be counted. A hit whose URL cannot be read is left out, and the others are what they would be without it.
+    /// Pseudonymises all hits that may be counted. A hit with an unreadable URL is left out and
+    /// does not affect the others.
     pub(super) fn seal(
         &self,
         fields: &Fields<'_>,
@@ -83,6 +102,7 @@ impl Edge {
         let pages: Vec<Result<Page<'_>, UrlError>> = urls.iter().map(|url| Page::parse(url)).collect();
         let sender = self.sender(fields, peer);
         let hosts = self.directory.hosts();
+
         let mut sealed = Sealed { events: Vec::with_capacity(hits.len()), cookie: None, no_page: Vec::new() };
         for (place, (mut payload, page)) in hits.into_iter().zip(&pages).enumerate() {
             let Ok(page) = page else {
@@ -108,7 +128,7 @@ impl Edge {
         sealed
     }
 
-    /// Anybody can send an amount: one over the site's bound is no money, and is counted beside it.
+    /// Anyone can send an amount. One over the site's bound is not added up, only counted as such.
     fn bound(&self, payload: &mut Payload<'_>, site: Option<Site<'_>>, hosts: &Hosts) {
         if let (Detail::Money(minor, currency), Some(site)) = (&payload.detail, site) {
             let most = hosts.max_amount(site.id).unwrap_or(self.max_amount);
@@ -120,7 +140,7 @@ impl Edge {
 
     fn add(&self, sealed: &mut Sealed, mut event: Event, site: Site<'_>) {
         if event.without_cookie == Some(true) && !matches!(event.kind, Kind::Leave | Kind::Vital | Kind::Fault) {
-            // One visitor a body: what follows in it comes from the one who was just counted.
+            // A body has one visitor: later hits come from the visitor who was just counted.
             event.without_cookie = Some(sealed.cookie.is_none());
             sealed.cookie.get_or_insert_with(|| format!("{}{}", self.visit_cookie, site.path));
         }
@@ -141,7 +161,7 @@ impl Edge {
         }
     }
 
-    /// Answers when the counts are on disk.
+    /// Returns when the counts are on disk.
     pub(super) async fn put(&self, events: Vec<Event>) -> Result<(), NotTaken> {
         if !events.is_empty() {
             let ticket = self.inbox.submit(events.into_iter()).map_err(unavailable)?;
@@ -158,6 +178,7 @@ impl Edge {
     pub(super) fn caller<'a>(&self, fields: &'a Fields<'a>, peer: IpAddr) -> (Caller<'a>, Client) {
         let address = Address::new(self.proxies.client(peer, fields.forwarded.iter().copied()));
         let client = self.enricher.client(&fields.agent(), &fields.hints());
+
         let caller = Caller {
             at: self.clock.now(),
             address,
@@ -171,12 +192,13 @@ impl Edge {
         (caller, client)
     }
 
-    /// A browser that may not be counted and still says it was here before is told to forget it. No script can see that.
+    /// Expires the visit cookie of a browser that may not be counted. Scripts cannot see the
+    /// cookie.
     fn stale_cookie(&self, caller: &Caller<'_>, site: Option<Site<'_>>, ground: Ground) -> Option<String> {
         Some(expired(self.gate.stale_cookie(caller, ground)?, site?.path))
     }
 
-    /// One hit through the gate, its facts, its seal. `None`: dropped.
+    /// Takes one hit through gate, enrichment and pseudonymisation. `None` if it is dropped.
     fn admit<'p>(
         &self,
         raw: RawHit<'p>,
@@ -190,7 +212,7 @@ impl Edge {
         let site = site?;
         let (caller, payload) = (hit.caller(), hit.payload());
         let item = item(payload, page, site, hosts);
-        // Another page of the site, on whichever of its hosts, is as one of the page's own host.
+        // A referrer on another host of the same site is treated as one on the page's own host.
         let own = is_own(hosts, site, &payload.referrer).then(|| format!("https://{}/", page.host()));
         let referrer = own.as_deref().unwrap_or(&payload.referrer);
         let facts = self.enricher.facts(page, referrer, client, &caller.address, caller.language);
@@ -205,27 +227,29 @@ impl Edge {
         if sent_by_page { hosts.resolve(host, page.lookup_path()) } else { None }
     }
 
-    /// Whether the request was sent to the page's own host. A trusted proxy may hide which host that was.
+    /// Whether the request was sent to the page's own host. A trusted proxy may hide which host
+    /// that was.
     pub(super) fn sent_to(&self, fields: &Fields<'_>, peer: IpAddr, page_host: &str) -> bool {
         let hidden = self.proxies.trusts(peer) && fields.forwarded_host.is_none();
         hidden || host_name(self.asked_host(fields, peer)).eq_ignore_ascii_case(page_host)
     }
 
-    /// The same for hits of other products' trackers, which need bring no proof of their own: a proxy hides the asked host only behind a
-    /// name that no browser asks.
+    /// The same for hits of other products' trackers, which carry no proof of their own: a hidden
+    /// host is accepted only if the proxy's upstream name is one that browsers cannot ask for.
     pub(super) fn sent_to_strictly(&self, fields: &Fields<'_>, peer: IpAddr, page_host: &str) -> bool {
         let asked = host_name(self.asked_host(fields, peer));
         let is_page_host = asked.eq_ignore_ascii_case(page_host);
         self.sent_to(fields, peer, page_host) && (is_page_host || is_internal(asked))
     }
 
-    /// The host the browser asked, as far as it can be known.
+    /// The host that the browser asked for, as far as it is known.
     pub(super) fn asked_host<'a>(&self, fields: &Fields<'a>, peer: IpAddr) -> &'a str {
         fields.forwarded_host.filter(|_| self.proxies.trusts(peer)).unwrap_or(fields.host)
     }
 }
 
-/// A name inside of somebody's network: an address, one label, or below a domain that nobody can register.
+/// Whether a host name is internal to a network: an address, a single label, or below a domain that
+/// cannot be registered.
 fn is_internal(host: &str) -> bool {
     const DOMAINS: [&str; 9] =
         ["internal", "local", "localhost", "localdomain", "lan", "home", "corp", "intranet", "private"];
@@ -236,7 +260,8 @@ fn is_internal(host: &str) -> bool {
         || DOMAINS.iter().any(|domain| domain.eq_ignore_ascii_case(last))
 }
 
-/// Whether a referrer is another page of the same site: then it says nothing of where the visit came from.
+/// Whether a referrer is another page of the same site, which says nothing about the visit's
+/// source.
 fn is_own(hosts: &Hosts, site: Site<'_>, referrer: &str) -> bool {
     let of_site = |page: Page<'_>| hosts.is_page_of(site.id, page.host(), page.lookup_path());
     !referrer.is_empty() && Page::parse(referrer).is_ok_and(of_site)

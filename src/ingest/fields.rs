@@ -1,6 +1,5 @@
-//! The fields of a request's header that matter to a hit, found in one pass instead of a look-up for each name.
-//!
-//! What the two signals mean is read here, by the letter of the standards.
+//! The header fields of a request that matter to a hit, collected in one pass instead of one
+//! look-up per name. The consent signals are read here, by the letter of their standards.
 
 use actix_web::http::header::HeaderMap;
 
@@ -14,13 +13,14 @@ pub(super) struct Fields<'a> {
     pub(super) bytes: usize,
     pub(super) encoded: bool,
     pub(super) host: &'a str,
-    /// The first of `X-Forwarded-Host`: the host the browser asked, if the proxies are believed.
+    /// First value of `X-Forwarded-Host`: the host the browser asked for, if the proxies are
+    /// trusted.
     pub(super) forwarded_host: Option<&'a str>,
-    /// `X-Forwarded-For`, its lines in order.
+    /// Values of `X-Forwarded-For`, in order.
     pub(super) forwarded: Vec<&'a str>,
     pub(super) language: Option<&'a str>,
     pub(super) cookies: Cookies<'a>,
-    /// What a server proves by that it speaks for a site.
+    /// Bearer token by which a server proves that it speaks for a site.
     pub(super) bearer: Option<&'a str>,
     origin: Option<&'a str>,
     agent: &'a str,
@@ -46,7 +46,7 @@ impl<'a> Fields<'a> {
                 "cookie" => fields.cookies.add(bytes),
                 "accept-language" => fields.language = text(value),
                 "authorization" => fields.bearer = text(value).and_then(|text| text.strip_prefix("Bearer ")),
-                // An origin that is not text is nobody's.
+                // An origin that is not text matches no host.
                 "origin" => fields.origin = Some(text(value).unwrap_or("null")),
                 "x-forwarded-for" => fields.forwarded.extend(text(value)),
                 "x-forwarded-host" => {
@@ -79,7 +79,8 @@ impl<'a> Fields<'a> {
         Signals { gpc: self.gpc, dnt: self.dnt, prefetch: self.prefetch }
     }
 
-    /// Whether a page of the host can have sent this: no `Sec-Fetch-Site: cross-site`, and an `Origin`, if any, of that host.
+    /// Whether a page of the host can have sent this request: not `Sec-Fetch-Site: cross-site`, and
+    /// an `Origin`, if any, of that host.
     pub(super) fn sent_by(&self, page_host: &str) -> bool {
         let Some(origin) = self.origin else { return !self.cross_site };
         let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).map(host_name);
@@ -87,7 +88,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// `prefetch`, `prefetch;prerender`, `preview`: fetched before anybody asked to see it.
+/// Whether a header value declares a prefetch: `prefetch`, `prefetch;prerender`, `preview`.
 fn says_prefetch(value: &[u8]) -> bool {
     let words: [&[u8]; 3] = [b"prefetch", b"prerender", b"preview"];
     words.iter().any(|word| value.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word)))

@@ -1,8 +1,10 @@
-//! The HTTP edge of mails: a pixel and a redirect.
+//! The HTTP endpoints of mails: a pixel and a redirect.
 //!
-//! The pixel answers 200 and the same bytes whatever is asked and whatever goes wrong: a mail must look the same, and nobody learns from
-//! it whether something was counted. An opening that is counted is on disk first, like a hit; without room for it the pixel is answered
-//! all the same, and a metric says what was lost. A link that is not ours to the last byte is answered 404, never a redirect.
+//! The pixel answers 200 with the same bytes, whatever is asked and whatever fails: a mail must
+//! always look the same, and the answer must not tell whether an open was counted. A counted open
+//! is on disk first, like a hit; if there is no room for it, the pixel is answered all the same and
+//! a metric counts the loss. A link that was not signed here, byte for byte, is answered 404, never
+//! a redirect.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,37 +30,48 @@ use crate::journal::{Journal, Ticket};
 use crate::mail::{Click, Desk, Load, Mail, tagged};
 use crate::pseudonym::{DayKeys, Done, MailEvent, seal_mail};
 
-/// One transparent point.
+/// One transparent pixel.
 const GIF: &[u8; 43] =
     b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 const GIF_EXTENSION: &str = ".gif";
-/// What comes before the token of one message.
+/// Prefix of the token of a single message.
 const MESSAGE: &str = "m.";
 const BODY_BYTES: usize = 8192;
 
-/// The parts an opening or a click passes through.
+/// The parts that an open or a click passes through.
 pub struct MailEdge {
+    /// Time of opens and clicks.
     pub clock: Clock,
+    /// Sites in force; targets on their pages get a campaign.
     pub directory: Arc<Directory>,
+    /// Reverse proxies whose forwarding headers are trusted.
     pub proxies: Proxies,
+    /// Rate limits by network, shared with hits.
     pub rates: Arc<Rates>,
+    /// Recognises bots by their agent.
     pub enricher: Arc<Enricher>,
+    /// Decides whether an open or a click may be counted.
     pub gate: Gate,
+    /// Keys of the current days, for openers' pseudonyms.
     pub keys: Arc<DayKeys>,
+    /// The journal that counts are written to.
     pub journal: Journal,
+    /// How readers are recognised (`visitor.mode`).
     pub mode: VisitorMode,
-    /// `None` where mails are switched off: pixels answer, links do not lead.
+    /// `None` where mails are switched off: pixels are answered, links are not found.
     pub desk: Option<Arc<Desk>>,
+    /// Path prefix of the collector's routes.
     pub prefix: String,
+    /// Time for a request's body to arrive.
     pub deadline: Duration,
 }
 
 /// `GET {prefix}/o/{token}.gif`.
 pub async fn pixel(request: HttpRequest, mut payload: web::Payload, edge: web::Data<MailEdge>) -> HttpResponse {
     let _ = read(&mut payload, BODY_BYTES, edge.deadline).await;
-    // Whatever is personal about the request ends with this call.
+    // Personal data of the request ends with this call.
     if let Some(ticket) = edge.open(&request) {
-        // Without room the writer says what was lost.
+        // If it is not written, the writer counts the loss.
         let _ = ticket.on_disk().await;
     }
     HttpResponse::Ok()
@@ -82,10 +95,10 @@ pub async fn link(request: HttpRequest, mut payload: web::Payload, edge: web::Da
     }
 }
 
-/// Counts the clicks that were held back for as long as it takes to know whose they were.
+/// Counts the clicks that were held back for classification and whose time is over.
 pub fn release(desk: &Desk, journal: &Journal, now: Millis) {
     for click in desk.watch.due(now) {
-        // Nobody waits for it.
+        // The click was answered already; its ticket is not awaited.
         drop(submit(journal, click));
     }
 }
@@ -102,7 +115,7 @@ fn lose(journal: &Journal) {
     journal.stats.mails_lost.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Who asks, until the request is answered.
+/// The sender of a request, until it is answered.
 struct Asker<'a> {
     fields: Fields<'a>,
     address: Address,
@@ -126,7 +139,7 @@ impl MailEdge {
         submit(&self.journal, event)
     }
 
-    /// Where a link leads; `None` for one that is not ours.
+    /// The target of a link; `None` if it was not signed here.
     fn click(&self, request: &HttpRequest) -> Option<HeaderValue> {
         let desk = self.desk.as_deref().filter(|_| [Method::GET, Method::HEAD].contains(request.method()))?;
         let at = self.clock.now();
@@ -137,7 +150,8 @@ impl MailEdge {
         HeaderValue::from_str(&target).ok()
     }
 
-    /// Through the gate and the judge. A click is kept by the watch until it is known what came with it, an opening is given back.
+    /// Takes a load through classification and gate. A click is handed to the watch until what
+    /// follows it is known; an open is returned.
     fn seal(
         &self,
         desk: &Desk,
@@ -174,7 +188,7 @@ impl MailEdge {
         }
     }
 
-    /// Only that it was opened, and on which day; not by software, which reads nothing.
+    /// Records only that a message was opened and on which day; not for software.
     fn open_message(&self, desk: &Desk, message: &str, asker: &Asker<'_>) {
         let message = access::message(message);
         let known = desk.messages.as_ref().zip(message);
@@ -182,7 +196,7 @@ impl MailEdge {
         let raw = RawMail {
             known: known.is_some(),
             signals: &asker.fields.signals(),
-            // Without it no token was handed out, and a revoked one is forgotten by the store.
+            // Without consent no token is issued, and the store forgets revoked ones.
             consent: true,
             over_rate: self.exceeded(asker, reader, known.map(|_| Budget::Messages)),
         };
@@ -207,12 +221,12 @@ impl MailEdge {
         Asker { fields, address, known_bot, head: request.method() != Method::GET, at: self.clock.now() }
     }
 
-    /// As it was sent: nothing in a token is encoded, so what is encoded is none.
+    /// The token, undecoded: tokens have no encoded characters, so an encoded one is not valid.
     fn token<'a>(&self, request: &'a HttpRequest, under: &str) -> Option<&'a str> {
         request.uri().path().strip_prefix(&self.prefix)?.strip_prefix(under)
     }
 
-    /// A page that is counted itself.
+    /// Whether the target is a page of a site of ours.
     fn is_ours(&self, target: &str) -> bool {
         Page::parse(target).is_ok_and(|page| self.directory.hosts().resolve(page.host(), page.lookup_path()).is_some())
     }
@@ -233,7 +247,7 @@ impl Asker<'_> {
     }
 }
 
-/// In UTC: a token belongs to no calendar.
+/// The current day in UTC, in which tokens expire.
 fn today(now: Millis) -> Day {
     let now = Timestamp::from_millisecond(now).unwrap_or_default();
     Day::from_date(now.to_zoned(TimeZone::UTC).date()).unwrap_or(Day::from_number(u16::MAX))

@@ -1,8 +1,10 @@
-//! Stage 1: the HTTP edge of a hit. Reads the request within its limits, makes [`crate::event::RawHit`]s, sends what the gate admits
-//! down the way, and answers when the counts are on disk.
+//! Stage 1: the HTTP endpoints for hits. Reads the request within its limits, makes
+//! [`crate::event::RawHit`]s, submits what the gate admits, and answers once the counts are on
+//! disk.
 //!
-//! Counted, dropped and repeated hits get the same answer to the byte, so that a page learns nothing from it. What cannot be read is
-//! neither: it is left out of its body, and the answer names it.
+//! Counted, dropped and repeated hits get the same answer, byte for byte, so that a page learns
+//! nothing from it. Hits that cannot be parsed are neither: they are left out of their body, and
+//! the answer names them.
 
 mod compat;
 mod edge;
@@ -40,14 +42,14 @@ pub async fn hit(request: HttpRequest, mut payload: web::Payload, edge: web::Dat
     }
 }
 
-/// Why a request was not taken, as opposed to dropped.
+/// Why a request was not taken; a dropped hit is a taken one.
 struct NotTaken {
     problem: Problem,
-    /// The body is unread.
+    /// The body has not been read, so it has to be drained before the answer.
     unread: bool,
 }
 
-/// The answer to a body of which some hits could not be read. The others were taken.
+/// The answer to a body of which some hits could not be parsed. The others were taken.
 #[derive(Serialize)]
 struct Partly {
     unreadable: Vec<Unreadable>,
@@ -55,13 +57,13 @@ struct Partly {
 
 #[derive(Serialize)]
 struct Unreadable {
-    /// Its place in the body, from 0.
+    /// Position in the body, from 0.
     hit: usize,
     code: &'static str,
     detail: String,
 }
 
-/// Takes a body's hits; answers which of them could not be read, and the cookie to set.
+/// Takes the hits of a body. Returns those that could not be parsed, and the cookie to set.
 async fn accept(
     request: &HttpRequest,
     payload: &mut web::Payload,
@@ -70,7 +72,7 @@ async fn accept(
     let fields = Fields::read(request.headers());
     edge.check_size(&fields).map_err(unread)?;
     let body = read(payload, edge.body_bytes, edge.deadline).await.map_err(|error| not_read(error, edge.body_bytes))?;
-    // Whatever is personal about the request ends with this call: only events wait for the disk.
+    // Personal data of the request ends with this block: only events wait for the disk.
     let (events, cookie, mut unreadable) = {
         let text = String::from_utf8_lossy(&body);
         let wire::Read { hits, places, mut unreadable } = wire::parse(&text, edge.batch_hits)?;
@@ -81,6 +83,7 @@ async fn accept(
         }
         (events, cookie, unreadable)
     };
+
     edge.put(events).await?;
     unreadable.sort_by_key(|(hit, _)| *hit);
     let named = unreadable.into_iter();
@@ -89,7 +92,7 @@ async fn accept(
     Ok((unreadable.collect(), cookie))
 }
 
-/// Where nothing of a body can be read: what is wrong with the first of its hits.
+/// The problem of a body without any readable hit: that of its first hit.
 fn first(mut unreadable: Vec<(usize, Problem)>) -> Problem {
     unreadable.sort_by_key(|(hit, _)| *hit);
     let several = unreadable.len() > 1;
@@ -117,7 +120,8 @@ fn not_read(error: BodyError, most: usize) -> NotTaken {
             Problem::new(413, "body_too_large", "The body is too large").detail(format!("at most {most} bytes"))
         }
         BodyError::TooSlow => Problem::new(408, "body_too_slow", "The body did not arrive in time"),
-        // Nothing more of it comes: to wait for the rest would keep the request, and all that is personal about it, until the deadline.
+        // Nothing more will arrive: draining would only keep the request, and its personal data,
+        // until the deadline.
         BodyError::Broken => return Problem::new(400, "bad_body", "The body cannot be read").into(),
     };
     unread(problem)
@@ -133,7 +137,7 @@ fn unavailable(why: Unavailable) -> NotTaken {
         Unavailable::Crowded => "more hits wait than can be taken",
         Unavailable::Full => "the journal is full",
         Unavailable::Stopping => "the collector is stopping",
-        // Not 503: who sends it again might be counted twice.
+        // Not 503: if the sender repeated it, it might be counted twice.
         Unavailable::Uncertain => {
             let problem = Problem::new(500, "unknown_outcome", "Whether the hit was counted is not known");
             return problem.detail("the disk failed while it was written").into();

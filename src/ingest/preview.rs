@@ -1,5 +1,6 @@
-//! What the next view of a page would raise, worked out by the very code that would count it, for the person who asks. Nothing is counted
-//! and nothing kept: the day's key is a new one that is thrown away, and so is the table.
+//! Previews the rows that the next view of a page would add, computed by the same code that counts,
+//! for the person who asks. Nothing is counted or kept: the day's key and the table are made for
+//! one call.
 
 use actix_web::HttpRequest;
 
@@ -11,17 +12,26 @@ use crate::event::{Counter, Counts, Dimension, Ground, Kind, Payload, RawHit, Re
 use crate::http::{peer, without_port};
 use crate::pseudonym::{DayKeys, seal};
 
-/// One row of totals, or of an attribute.
+/// One row that a view would add: of totals, or of an attribute.
 pub struct Raised {
+    /// What is counted: the site or the page.
     pub subject: Subject,
+    /// `Total` for totals, otherwise the attribute's dimension.
     pub dimension: Dimension,
+    /// Path of the page; empty for the site.
     pub item: Box<str>,
+    /// Value of the attribute; empty for totals.
     pub value: Box<str>,
+    /// Counts the view adds. Attributes have visitors and visits only.
     pub counts: Counts,
 }
 
 impl Edge {
-    /// `host` is the one the browser asked, `path` that of the page. An error is why nothing would be counted.
+    /// Previews a view. `host` is the one the browser asked for, `path` the page's.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the view would be dropped.
     pub fn preview(&self, request: &HttpRequest, host: &str, path: &str) -> Result<Vec<Raised>, Refusal> {
         let fields = Fields::read(request.headers());
         let (caller, client) = self.caller(&fields, peer(request));
@@ -29,15 +39,18 @@ impl Edge {
         let page = Page::parse(&url).map_err(|_| Refusal::UnknownSite)?;
         let hosts = self.directory.hosts();
         let site = hosts.resolve(page.host(), page.lookup_path());
+
         let payload = Payload::new(Kind::View, "");
         let ground = Ground::Asked;
         let hit = self.gate.judge(RawHit { caller: &caller, payload, site, ground, over_rate: false })?;
         let site = site.ok_or(Refusal::UnknownSite)?;
         let facts = self.enricher.facts(&page, "", client, &caller.address, caller.language);
         let key = DayKeys::random(self.directory.zones()).at(site.zone, caller.at);
+
         let mut table = Table::new(self.caps.clone(), 0);
         table.count(&seal(hit, site, page.path_below(site.path).into(), facts, &key, self.mode).into());
         let sums = table.take(1, 1).sums;
+
         let totals = sums.daily.iter().map(|(key, counts)| Raised {
             subject: key.subject,
             dimension: Dimension::Total,
@@ -45,6 +58,7 @@ impl Edge {
             value: "".into(),
             counts: *counts,
         });
+
         let of_attributes = |sym| text(&sums.attributes.strings, sym);
         let attributes = sums.attributes.rows.iter().map(|(key, counts)| Raised {
             subject: key.subject,
@@ -57,7 +71,7 @@ impl Edge {
     }
 }
 
-/// Numbers of a batch's texts start at 1: the empty text is 0 and stands in none.
+/// Ids of a batch's texts start at 1; 0 is the empty text, which is not in the list.
 fn text(strings: &[Box<str>], sym: Sym) -> Box<str> {
     match sym.0 {
         0 => "".into(),

@@ -1,5 +1,6 @@
-//! The native format: a JSON object, or an array of up to 20. Strict: what we do not know is an error, so that a typo is found on the
-//! first try and not in the numbers. An error is that of one hit: those beside it in the body are read.
+//! The native wire format: one JSON object, or an array of at most `limits.batch_hits`. Unknown
+//! keys are errors, so that a typo shows at the first try and not in the numbers. An error concerns
+//! one hit; the others of its body are taken.
 
 use std::borrow::Cow;
 
@@ -9,12 +10,14 @@ use serde_json::value::RawValue;
 use crate::enrich::script_error;
 use crate::event::{Detail, FaultKind, Kind, Metric, Payload, Problem, minor_digits};
 
-/// What is longer is cut where a character ends: of a page, two keys of its query are lost at the most.
+/// Longest URL in bytes; longer ones are cut at a character boundary, so a page loses at most two
+/// keys of its query.
 pub(super) const URL_BYTES: usize = 2048;
 pub(super) const ENGAGED_MILLIS: u32 = 86_400_000;
-/// No site's bound is higher, so more is over every bound.
+/// Higher than every site's bound, in major units.
 const MOST_MONEY: f64 = 9e12;
-/// Ten minutes; a layout shift of 100 is a page that moved out of sight a hundred times.
+/// Ten minutes, in milliseconds. A layout shift of 100 is a page that moved out of sight a hundred
+/// times.
 const MOST_VITAL: f64 = 600_000.0;
 const MOST_SHIFT: f64 = 100.0;
 
@@ -51,19 +54,24 @@ struct Hit<'a> {
     line: Option<u32>,
 }
 
-/// What a body holds.
+/// The hits of a body.
 pub struct Read<'a> {
+    /// Hits that were parsed, in their order.
     pub hits: Vec<Payload<'a>>,
-    /// Where in the body each of them stands.
+    /// Position in the body of each of `hits`, from 0.
     pub places: Vec<usize>,
-    /// What stands at the other places, and what is wrong with it.
+    /// Positions of the hits that could not be parsed, and what is wrong with each.
     pub unreadable: Vec<(usize, Problem)>,
 }
 
-/// The hits of a body. An error: it is no JSON, or holds none or too many.
+/// Parses a body of 1 to `most` hits. A hit with an error is in [`Read::unreadable`].
+///
+/// # Errors
+///
+/// The body is not JSON, or has no hit or more than `most`. Nothing of it is taken then.
 pub fn parse(text: &str, most: usize) -> Result<Read<'_>, Problem> {
     let is_list = text.trim_ascii_start().starts_with('[');
-    // Nearly every body is read at once; only one that is not is taken apart.
+    // Nearly all bodies parse at once. Only one that does not is parsed hit by hit.
     let hits: Result<Vec<Hit<'_>>, _> =
         if is_list { serde_json::from_str(text) } else { serde_json::from_str(text).map(|hit| vec![hit]) };
     let read: Vec<Result<Payload<'_>, Problem>> = match hits {
@@ -97,7 +105,7 @@ fn within(hits: usize, most: usize) -> Result<(), Problem> {
     if (1..=most).contains(&hits) { Ok(()) } else { Err(bad("bad_batch", format!("a body holds 1 to {most} hits"))) }
 }
 
-/// One hit of a body, also where a text in it was cut through a character.
+/// One hit of a body, also if a text in it was cut inside a character.
 fn one(text: &str) -> Result<Payload<'_>, Problem> {
     let error = match serde_json::from_str::<Hit<'_>>(text) {
         Ok(hit) => return hit.check(),
@@ -109,7 +117,8 @@ fn one(text: &str) -> Result<Payload<'_>, Problem> {
     }
 }
 
-/// JSON without the escapes that are half a character (`\ud83c` alone), as `"🎉".slice(0, 1)` makes them. `None` where there are none.
+/// JSON without escapes of unpaired surrogates (`\ud83c` alone), as `"🎉".slice(0, 1)` makes them.
+/// `None` if there are none.
 pub(super) fn without_halves(json: &str) -> Option<String> {
     let unit = |at: usize| {
         let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
@@ -125,7 +134,8 @@ pub(super) fn without_halves(json: &str) -> Option<String> {
                 at = escape + 6;
                 continue;
             }
-            // What is escaped may be a character of several bytes: then this is no JSON.
+            // The escaped character may have several bytes. Then this is not JSON, and parsing
+            // fails.
             _ => 1 + json[escape + 1..].chars().next().map_or(0, char::len_utf8),
         };
         out.push_str(&json[escape..escape + length]);
@@ -135,7 +145,7 @@ pub(super) fn without_halves(json: &str) -> Option<String> {
     (out.len() < json.len()).then_some(out)
 }
 
-/// At most so many bytes of it, whole characters.
+/// The first `most` bytes at most, cut at a character boundary.
 pub(super) fn cut(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return text;
@@ -149,7 +159,7 @@ pub(super) fn cut(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
     }
 }
 
-/// Milliseconds of attention. What is out of bounds is not believed; the hit still is one.
+/// Milliseconds of engagement; 0 for a value out of bounds, which does not invalidate the hit.
 pub(super) fn believed(millis: f64) -> u32 {
     if (0.0..=f64::from(ENGAGED_MILLIS)).contains(&millis) { millis as u32 } else { 0 }
 }
@@ -171,7 +181,7 @@ impl<'a> Hit<'a> {
         let detail = self.detail(kind)?;
         let named = matches!(kind, Kind::Click | Kind::Event);
         let name = match self.name {
-            // One that is too long for a row is counted under (other).
+            // A name that is too long for a row is counted under (other).
             Some(name) if named && !name.is_empty() => name,
             None if !named => Cow::Borrowed(""),
             Some(_) if kind == Kind::Fault => Cow::Borrowed(""),
@@ -200,7 +210,7 @@ impl<'a> Hit<'a> {
 }
 
 impl Hit<'_> {
-    /// What only some kinds bring, and that the others do not.
+    /// The fields that only some kinds of hits have.
     fn detail(&self, kind: Kind) -> Result<Detail, Problem> {
         if kind != Kind::Vital && self.metric.is_some() {
             return Err(field("metric", "belongs to kind vital"));
@@ -231,9 +241,11 @@ impl Hit<'_> {
         if self.value.is_some() || self.currency.is_some() {
             return Err(field("value", "and currency do not belong to kind fault"));
         }
+
         let kind = self.fault.as_deref().and_then(FaultKind::from_name);
         let kind = kind.ok_or_else(|| field("fault", "must be script or not_found"))?;
         let source = self.source.as_deref().unwrap_or("");
+
         match (kind, self.name.as_deref()) {
             (FaultKind::Script, Some(name)) if !name.is_empty() => {
                 Ok(Detail::Fault(kind, script_error(name, source, self.line.unwrap_or(0)).into()))
@@ -247,7 +259,8 @@ impl Hit<'_> {
 }
 
 fn id(text: &str) -> Result<u128, Problem> {
-    // By hand: from_str_radix multiplies 128 bits for each digit, and this is on every hit.
+    // By hand, because `from_str_radix` multiplies 128 bits for each digit, and every hit has an
+    // id.
     let digits = text.chars().try_fold(0_u128, |id, c| Some(id << 4 | u128::from(c.to_digit(16)?)));
     digits.filter(|_| (8..=32).contains(&text.len())).ok_or_else(|| field("id", "must be 8 to 32 hex digits"))
 }
@@ -256,17 +269,20 @@ pub(super) fn money(kind: Kind, value: Option<f64>, currency: Option<&str>) -> R
     if kind != Kind::Event && (value.is_some() || currency.is_some()) {
         return Err(field("value", "and currency belong to kind event"));
     }
+
     let value = match value {
         Some(value) if value >= 0.0 => value,
         Some(_) => return Err(field("value", "must not be negative")),
         None if currency.is_some() => return Err(field("currency", "needs a value")),
         None => return Ok(Detail::Nothing),
     };
+
     let Some(currency) = currency else { return Ok(Detail::Nothing) };
     let code: [u8; 3] = currency.as_bytes().try_into().unwrap_or_default();
     if !code.iter().all(u8::is_ascii_uppercase) {
         return Err(field("currency", "must be three capital letters (ISO 4217)"));
     }
+
     if value > MOST_MONEY {
         return Ok(Detail::Over(code));
     }
@@ -282,7 +298,7 @@ fn field(name: &'static str, rule: &'static str) -> Problem {
     bad("bad_value", format!("{name} {rule}"))
 }
 
-/// The parser's own words name the key and the place; they go back to the sender and nowhere else.
+/// The parser's message names key and position. It is returned to the sender and not logged.
 fn json(error: serde_json::Error) -> Problem {
     let mut detail = error.to_string();
     detail.truncate(detail.floor_char_boundary(200));

@@ -1,4 +1,5 @@
-//! What the products' scripts expect to hear. Counted and dropped are the same bytes; no answer allows another origin.
+//! The answers that the products' scripts expect. Counted and dropped hits get the same bytes; no
+//! answer allows another origin.
 
 use actix_web::http::header::{CACHE_CONTROL, SET_COOKIE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
@@ -10,7 +11,7 @@ use super::{Complaint, Endpoint};
 const GIF: [u8; 43] = *b"GIF89a\x01\0\x01\0\x80\0\0\xff\xff\xff\0\0\0\x21\xf9\x04\x01\0\0\0\0\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3b";
 
 impl Endpoint {
-    /// A request that was taken, whatever became of its hits.
+    /// The answer to a request that was taken, whether its hits were counted or dropped.
     pub(super) fn taken(self, size: usize, unreadable: &[(usize, Complaint)], cookie: Option<String>) -> HttpResponse {
         let mut answer = match self {
             Endpoint::Plausible => HttpResponse::Accepted(),
@@ -33,7 +34,7 @@ impl Endpoint {
         }
     }
 
-    /// A request that nobody can read: nothing of it counts.
+    /// The answer to a request that cannot be parsed. None of its hits counts.
     pub(super) fn refused(self, complaint: &Complaint) -> HttpResponse {
         let Complaint { field, rule } = complaint;
         let mut answer = HttpResponse::BadRequest();
@@ -50,7 +51,7 @@ impl Endpoint {
         }
     }
 
-    /// The page's URL as the product calls it.
+    /// The complaint about the page's URL, by the product's name for it.
     pub(super) fn bad_url(self) -> Complaint {
         let field = match self {
             Endpoint::GoatCounter => "p",
@@ -60,7 +61,7 @@ impl Endpoint {
     }
 }
 
-/// Never from a cache: each is a hit.
+/// Not cacheable, since each request is a hit.
 fn pixel(mut answer: HttpResponseBuilder) -> HttpResponse {
     answer.insert_header((CACHE_CONTROL, "no-store")).content_type("image/gif").body(GIF.as_slice())
 }

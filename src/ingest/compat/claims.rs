@@ -1,7 +1,8 @@
-//! Whose word counts about who sent a hit: the connection's, or that of a server which holds the site's token.
+//! Decides who a hit is attributed to: the connection's client, or the visitor named by a server
+//! that holds the site's token.
 //!
-//! A stranger may write any address and agent into a body; nothing of it is looked at without the token. Then it is all that is looked
-//! at: the server's own address and agent are nobody's visitor.
+//! A stranger can write any address and agent into a body, so these claims are ignored without the
+//! token. With the token, only the claims count, because the server itself is not a visitor.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use crate::event::{Address, Agent, Caller, Ground, Hints};
 use crate::ingest::edge::Edge;
 use crate::ingest::fields::Fields;
 
-/// What a body says of its sender. Deliberately without `Debug`.
+/// What a body claims about its sender. Deliberately without `Debug`.
 #[derive(Default)]
 pub(in crate::ingest) struct Claims {
     pub(super) token: Option<String>,
@@ -20,33 +21,42 @@ pub(in crate::ingest) struct Claims {
     pub(super) agent: Option<String>,
 }
 
-/// Where hits come from that another product's tracker sent, and what each says of its sender.
+/// The product that sent hits, and each hit's claims about its sender.
 #[derive(Clone, Copy)]
 pub(in crate::ingest) struct Foreign<'c> {
+    /// Product whose tracker sent the hits.
     pub(in crate::ingest) dialect: Dialect,
+    /// One per hit, in the order of the hits.
     pub(in crate::ingest) claims: &'c [Rc<Claims>],
 }
 
-/// Where a hit belongs, what it rests on, and whether a server of the site vouches for its claims.
+/// The site of a hit, its legal basis, and whether a server of the site vouches for its claims.
 pub(in crate::ingest) struct Standing<'p> {
+    /// `None` if the hit belongs to no site or cannot come from its page.
     pub(in crate::ingest) site: Option<Site<'p>>,
+    /// Legal basis on which the hit may be counted.
     pub(in crate::ingest) ground: Ground,
+    /// Whether the request carries a valid server token of the site.
     pub(in crate::ingest) server: bool,
 }
 
-/// Who a hit is counted to.
+/// The visitor that a hit is attributed to.
 pub(in crate::ingest) struct Sender<'a> {
+    /// Address, agent and signals, as the gate needs them.
     pub(in crate::ingest) caller: Caller<'a>,
+    /// Browser and device classes derived from the agent.
     pub(in crate::ingest) client: Client,
-    /// Key of the rate limit.
+    /// Key of the rate limit, derived from the network.
     pub(in crate::ingest) network: u64,
+    /// How the visitor is recognised; `None` where visitors cannot be distinguished.
     pub(in crate::ingest) mode: VisitorMode,
 }
 
 impl Edge {
-    /// The site of the page, if it takes this product's hits. A server may ask at any host of the collector, because its token says
-    /// whose it is (of GoatCounter the asked host is the page's); what a browser says of its origin is held against the page even so: a
-    /// token that got into a page is no server.
+    /// The site of the page, if it accepts this product's hits. A server may use any host of the
+    /// collector, because its token names the site (for GoatCounter, the host is the page's). An
+    /// `Origin` is checked against the page even so: a token that leaked into a page is not a
+    /// server.
     pub(in crate::ingest) fn foreign<'p>(
         &self,
         hosts: &Hosts,
@@ -64,7 +74,8 @@ impl Edge {
         Standing { site: sent.then_some(site), ground: accepted.ground, server }
     }
 
-    /// The visitor a server speaks of. Signals and cookies are the request's: a server passes on those of its visitor.
+    /// The visitor that a server speaks of. Signals and cookies are the request's, because a server
+    /// forwards those of its visitor.
     pub(in crate::ingest) fn spoken_of<'a>(
         &self,
         fields: &'a Fields<'a>,
@@ -80,7 +91,8 @@ impl Edge {
             Some(address) => self.rates.network(&Address::new(address)),
             None => sender.network,
         };
-        // Without both nobody can be told from anybody; and a visit cookie would be the server's, not the browser's.
+        // Without address and agent, visitors cannot be told apart; and a visit cookie would be the
+        // server's, not the browser's.
         let told_apart = known && claims.address.is_some() && self.mode == VisitorMode::KeyedHash;
         let caller = Caller {
             at: sender.caller.at,

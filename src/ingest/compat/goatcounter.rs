@@ -1,6 +1,8 @@
-//! GoatCounter's pixel: all in the query string, the site by the host that was asked.
+//! GoatCounter's pixel: all fields are in the query string, and the site is the host that was asked
+//! for.
 //!
-//! An event has no page of its own there. Here it happens on the profile below whose path the pixel lies, or on the front page.
+//! A GoatCounter event has no page of its own. Here it is counted on the profile below whose path
+//! the pixel lies, or on the front page.
 
 use std::borrow::Cow;
 
@@ -9,10 +11,10 @@ use super::json::cut;
 use crate::event::{Kind, Payload};
 use crate::ingest::wire::URL_BYTES;
 
-/// From here on a script of theirs found a machine; below are codes that nobody may send.
+/// Codes from 150 on say that the script found a robot; smaller ones are not valid in requests.
 const ROBOT: u32 = 150;
 
-/// `below` is the part of the path before our prefix, without its first slash.
+/// `below` is the part of the path before our prefix, without its leading slash.
 pub(super) fn read(query: &str, host: &str, below: &str) -> Result<Payload<'static>, Complaint> {
     let keys: Vec<(Cow<'_, str>, Cow<'_, str>)> = url::form_urlencoded::parse(query.as_bytes()).collect();
     let key = |name: &str| keys.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value);
@@ -38,7 +40,7 @@ fn event(name: &str, page: &str) -> Payload<'static> {
     Payload { name: name.to_owned().into(), ..Payload::new(Kind::Event, page.to_owned()) }
 }
 
-/// The page's own query, where it is sent apart, wins over one in the path.
+/// The URL of a page. A query that is sent apart overrides the one in the path.
 fn page(host: &str, path: &str, query: &str) -> String {
     let (path, of_path) = path.split_once('?').unwrap_or((path, ""));
     let query = match query.trim_start_matches('?') {

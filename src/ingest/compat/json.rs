@@ -1,4 +1,5 @@
-//! Reading loosely written JSON: keys we do not know are somebody's next version, a wrong type is an error that names the key.
+//! Reads loosely written JSON: unknown keys are ignored, since a later version of the product may
+//! send them; a wrong type is an error that names the key.
 
 use serde_json::{Map, Value};
 
@@ -16,7 +17,8 @@ impl Object {
         }
     }
 
-    /// Also JSON in a text, as older scripts send it; whatever else a text holds is an empty object.
+    /// An object, or a text that holds one, as older scripts send it. Any other text is an empty
+    /// object.
     pub(super) fn written(value: Option<Value>, field: &'static str) -> Result<Object, Complaint> {
         match value {
             None => Ok(Object(Map::new())),
@@ -28,12 +30,12 @@ impl Object {
         }
     }
 
-    /// The first of the keys that is there. `null` is not.
+    /// Removes the first of the keys that is present and not `null`.
     pub(super) fn take(&mut self, keys: &[&str]) -> Option<Value> {
         keys.iter().find_map(|key| self.0.remove(*key).filter(|value| !value.is_null()))
     }
 
-    /// By the last of the keys, the long one.
+    /// A text. Errors name the last of the keys, the long form.
     pub(super) fn text(&mut self, keys: &[&'static str]) -> Result<Option<String>, Complaint> {
         match self.take(keys) {
             None => Ok(None),
@@ -65,7 +67,7 @@ pub(super) fn parse(body: &[u8], field: &'static str) -> Result<Value, Complaint
     serde_json::from_str(&text).or_else(|error| whole(error).ok_or(Complaint { field, rule: "must be JSON" }))
 }
 
-/// At most so many bytes of it, whole characters.
+/// The first `most` bytes at most, cut at a character boundary.
 pub(super) fn cut(text: String, most: usize) -> String {
     wire::cut(text.into(), most).into_owned()
 }

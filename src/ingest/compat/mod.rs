@@ -1,7 +1,9 @@
-//! The endpoints of other products' trackers, so that a page can keep its script and change one option.
+//! Endpoints for other products' trackers, so that a page can keep its script and change one
+//! option.
 //!
-//! A body is read by its product's rules into our own hits; from there it is the way of every hit. What the products do that we do not:
-//! believe an address, an agent or a time that a stranger writes into a body, allow other origins, or tell a dropped hit from a counted one.
+//! Each body is parsed by its product's rules into our hits, which then take the same way as any
+//! hit. Not adopted are: addresses, agents and times that strangers write into bodies, answers for
+//! other origins, and answers that tell dropped hits from counted ones.
 
 mod answer;
 mod claims;
@@ -22,7 +24,7 @@ use crate::event::Payload;
 use crate::http::{peer, read, refuse};
 pub(super) use claims::{Claims, Foreign, Sender, Standing};
 
-/// One address of one product.
+/// One endpoint of one product.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Endpoint {
     Plausible,
@@ -31,24 +33,25 @@ enum Endpoint {
     GoatCounter,
 }
 
-/// What is wrong with a hit, in our words: nothing of the hit itself goes back.
+/// What is wrong with a hit, without quoting it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Complaint {
     field: &'static str,
     rule: &'static str,
 }
 
-/// The hits of a request, each with what the request says of its sender. Deliberately without `Debug`.
+/// The hits of a request, each with the request's claims about its sender. Deliberately without
+/// `Debug`.
 #[derive(Default)]
 struct Read {
     hits: Vec<Payload<'static>>,
-    /// One for each hit; hits of one envelope share theirs.
+    /// One per hit; hits of one envelope share theirs.
     claims: Vec<Rc<Claims>>,
-    /// Of each hit, where in the request it stands.
+    /// Position of each hit in the request.
     places: Vec<usize>,
-    /// As the product counts them, with those that cannot be read.
+    /// Number of hits as the product counts them, including unreadable ones.
     size: usize,
-    /// Which of them cannot be read, and why.
+    /// Positions of the unreadable hits, and what is wrong with each.
     unreadable: Vec<(usize, Complaint)>,
 }
 
@@ -63,7 +66,7 @@ enum Refused {
     NotTaken(NotTaken),
 }
 
-/// The products' addresses at the root, below our prefix and below a profile.
+/// Registers the products' endpoints at the root, below our prefix and below a profile.
 pub fn compatible(prefix: &str, config: &mut web::ServiceConfig) {
     let all = [
         ("/api/event", Endpoint::Plausible),
@@ -99,7 +102,7 @@ async fn take(
     }
 }
 
-/// What became of a request's hits, as far as its sender may know.
+/// What a request's sender may learn about its hits.
 struct Taken {
     size: usize,
     unreadable: Vec<(usize, Complaint)>,
@@ -115,6 +118,7 @@ async fn accept(
     let fields = Fields::read(request.headers());
     edge.check_size(&fields).map_err(unread)?;
     let body = read(payload, edge.body_bytes, edge.deadline).await.map_err(|error| not_read(error, edge.body_bytes))?;
+
     let (events, taken) = {
         let Read { hits, claims, places, size, mut unreadable } = endpoint.read(request, &fields, &body, edge)?;
         let foreign = Foreign { dialect: endpoint.dialect(), claims: &claims };
@@ -131,6 +135,7 @@ async fn accept(
         }
         (events, Taken { size, unreadable, cookie })
     };
+
     edge.put(events).await?;
     Ok(taken)
 }
@@ -149,7 +154,7 @@ impl Endpoint {
             Endpoint::Plausible => plausible::read(body).map(Read::one),
             Endpoint::Umami => umami::one(body),
             Endpoint::UmamiBatch => umami::batch(body, edge.batch_hits),
-            // Its fields are in the query, also of a POST.
+            // GoatCounter's fields are in the query, also in a POST.
             Endpoint::GoatCounter => {
                 let host = edge.asked_host(fields, peer(request));
                 let below = request.match_info().get("under").unwrap_or("");

@@ -1,6 +1,7 @@
-//! Plausible's events: one JSON object, whatever its content type, with short keys or long ones.
+//! Plausible's events: one JSON object, whatever its content type, with short or long keys.
 //!
-//! `domain` is a claim; the site is that of the page. Props are read for the target of the two automatic link events and for nothing else.
+//! `domain` is ignored; the site is the page's. Props are read for the target of the two automatic
+//! link events and for nothing else.
 
 use serde_json::Value;
 
@@ -49,7 +50,7 @@ fn name(value: Option<Value>) -> Result<String, Complaint> {
     Ok(name)
 }
 
-/// Where a link led that was followed. Without a target it is an event like any other.
+/// The target of a followed link. Without one it is an ordinary event.
 fn target(name: &str, props: &mut Object) -> Option<String> {
     if name != "Outbound Link: Click" && name != "File Download" {
         return None;
@@ -58,7 +59,7 @@ fn target(name: &str, props: &mut Object) -> Option<String> {
     Some(target).filter(|target| !target.is_empty())
 }
 
-/// Milliseconds of attention. What is out of bounds is not believed; the engagement still is one.
+/// Milliseconds of engagement; 0 for a value out of bounds, which does not invalidate the hit.
 fn engaged(value: Option<Value>) -> Result<u32, Complaint> {
     let millis = match value {
         None => Some(0),
@@ -70,7 +71,8 @@ fn engaged(value: Option<Value>) -> Result<u32, Complaint> {
     Ok(believed.unwrap_or(0))
 }
 
-/// Money that cannot be read is left out and the event kept: scripts send `{}` where an element has no revenue.
+/// An unreadable amount is left out and the event kept: scripts send `{}` where an element has no
+/// revenue.
 fn amount(mut revenue: Object) -> Detail {
     let value = match revenue.take(&["amount"]) {
         Some(Value::Number(number)) => number.as_f64(),

@@ -1,6 +1,7 @@
-//! Umami's hits: an envelope `{type, payload}`, or an array of them to the batch address.
+//! Umami's hits: an envelope `{type, payload}`, or an array of them to the batch endpoint.
 //!
-//! `website` names nobody here, because the page does; a server may put its token there. The time in a payload is never believed.
+//! `website` does not select the site, because the page does; a server may put its token there. A
+//! payload's time is ignored.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -32,9 +33,11 @@ pub(super) fn batch(body: &[u8], most: usize) -> Result<Read, Complaint> {
     let Value::Array(envelopes) = parse(body, "body")? else {
         return Err(Complaint { field: "body", rule: "must be an array" });
     };
+
     if envelopes.is_empty() || envelopes.len() > most {
         return Err(Complaint { field: "body", rule: "must hold at least one and at most limits.batch_hits hits" });
     }
+
     let mut read = Read::default();
     for (place, envelope) in envelopes.into_iter().enumerate() {
         if let Err(complaint) = read.envelope(envelope) {
@@ -64,7 +67,7 @@ impl Read {
                 self.places.extend(std::iter::repeat_n(self.size - 1, vitals.len()));
                 self.hits.extend(vitals);
             }
-            // Says who somebody is. Heard and forgotten.
+            // Identifies a visitor; ignored.
             "identify" => {}
             _ => return Err(Complaint { field: "type", rule: "must be event, performance or identify" }),
         }
@@ -96,7 +99,7 @@ fn vitals(payload: &mut Object) -> Result<Vec<Payload<'static>>, Complaint> {
     Ok(hits)
 }
 
-/// The page: an absolute URL, or a host name and a path.
+/// The page's URL: absolute, or a host name and a path.
 fn url(payload: &mut Object) -> Result<String, Complaint> {
     let host = payload.text(&["hostname"])?.unwrap_or_default();
     let url = cut(payload.text(&["url"])?.unwrap_or_default(), URL_BYTES);
