@@ -1,23 +1,33 @@
-//! Reading a small body within its limits of size and time.
+//! Reads a small body within limits of size and time.
 //!
-//! A body must be read even where nothing in it is needed: an answer sent over unread bytes costs the connection, which makes the
-//! cheapest answers six times dearer than a counted hit. actix has no deadline on bodies of its own, so it is set here.
+//! A body must be read even if it is not needed: a response that is sent before the body was read
+//! costs the connection, which makes the cheapest responses six times as expensive as a counted
+//! hit. actix sets no deadline for bodies, so it is set here.
 
 use std::time::Duration;
 
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::{FutureExt, StreamExt};
 
+/// Why a body could not be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BodyError {
+    /// It exceeds the maximum size.
     TooLarge,
+    /// It did not arrive before the deadline.
     TooSlow,
+    /// The connection failed, or the transfer encoding is invalid.
     Broken,
 }
 
-/// The whole body, at most `most` bytes.
+/// Reads the whole body, at most `most` bytes. The deadline applies to each of the two waits: for
+/// the first chunk and for all others.
+///
+/// # Errors
+///
+/// The body is too large, too slow or broken. What was not read is still on the connection.
 pub async fn read(payload: &mut Payload, most: usize, deadline: Duration) -> Result<Bytes, BodyError> {
-    // Nearly every body is there already: a timer for it would cost more than reading it.
+    // Nearly every body has arrived already, and a timer would cost more than reading it.
     let first = match payload.next().now_or_never() {
         Some(first) => first,
         None => tokio::time::timeout(deadline, payload.next()).await.map_err(|_| BodyError::TooSlow)?,
@@ -41,10 +51,12 @@ async fn rest(
 ) -> Result<Bytes, BodyError> {
     let mut body = BytesMut::from(first);
     let mut next = second;
+
     loop {
         if body.len() > most {
             return Err(BodyError::TooLarge);
         }
+
         let chunk = match next.take() {
             Some(chunk) => chunk,
             None => match payload.next().await {
@@ -52,11 +64,13 @@ async fn rest(
                 None => return Ok(body.freeze()),
             },
         };
+
         body.extend_from_slice(&chunk.map_err(|_| BodyError::Broken)?);
     }
 }
 
-/// Reads and forgets a body that is not used. `false` when it is too large or too slow: then the connection must close.
+/// Reads and discards a body. Returns `false` if it is too large, too slow or broken: the
+/// connection must then be closed.
 pub async fn drain(payload: &mut Payload, most: usize, deadline: Duration) -> bool {
     let mut read = 0;
     let mut all = std::pin::pin!(async {

@@ -1,8 +1,10 @@
-//! What one connection may cost.
+//! Bounds the cost of a single connection.
 //!
-//! The HTTP library reads requests as long as any come, and keeps their answers in memory until the peer takes them. A client that sends
-//! and never reads would cost as much as it likes, for as long as it likes. So this layer, between the library and the socket, reads nothing
-//! while an answer waits for the peer, hands over requests a few KiB at a time, and gives up where the peer does not take an answer in time.
+//! The HTTP library reads requests as long as any arrive, and buffers their responses until the
+//! peer takes them. A client that sends without reading would cost unlimited memory for an
+//! unlimited time. Therefore this layer between the library and the socket reads nothing while a
+//! response waits for the peer, passes on requests a few KiB at a time, and closes the connection
+//! if the peer does not take a response in time.
 
 use std::future::Future;
 use std::io;
@@ -15,28 +17,30 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Place;
 
-/// Bytes of requests that are answered before more are read: one hit with its headers in most cases, at most some hundred of the smallest
-/// requests. Other connections of the worker wait for that long.
+/// The number of request bytes that are answered before more are read: in most cases one hit with
+/// its headers, at most about a hundred of the smallest requests. Other connections of the worker
+/// wait that long.
 const READ_AT_ONCE: usize = 2048;
 
-/// How long a peer may take.
+/// How long a peer may take to read a response.
 #[derive(Clone, Copy)]
 pub struct Patience {
-    /// Without taking a single byte of an answer.
+    /// The maximum time without taking a single byte.
     pub stalled: Duration,
-    /// For all that waits. A reader this slow would hold its answer for minutes.
+    /// The maximum time for everything that is buffered. Otherwise a very slow reader could hold
+    /// its response for minutes.
     pub in_all: Duration,
 }
 
-/// A socket, or whatever is like one.
+/// A stream, usually a socket, with these bounds.
 pub struct Connection<S> {
     io: S,
     patience: Patience,
-    /// Bytes that were read since the library had its turn.
+    /// Bytes that were read since the library was last given control.
     read: usize,
     /// Set while written bytes wait for the peer.
     waiting: Option<Waiting>,
-    /// Who wanted to read meanwhile.
+    /// The task to wake when reading may continue.
     reader: Option<Waker>,
     _place: Option<Place>,
 }
@@ -47,12 +51,12 @@ struct Waiting {
 }
 
 impl<S> Connection<S> {
-    /// `place` is given back with it.
+    /// `place` is held as long as the connection and released with it.
     pub fn new(io: S, patience: Patience, place: Option<Place>) -> Connection<S> {
         Connection { io, patience, read: 0, waiting: None, reader: None, _place: place }
     }
 
-    /// Whether the peer was too slow. Asks to be woken when it is.
+    /// Ready if the peer was too slow; otherwise the task is woken when that happens.
     fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         match &mut self.waiting {
             Some(waiting) => waiting.timer.as_mut().poll(context).map(|()| io::ErrorKind::TimedOut.into()),
@@ -60,7 +64,7 @@ impl<S> Connection<S> {
         }
     }
 
-    /// The peer takes nothing more for now.
+    /// The peer takes no more bytes for now.
     fn wait(&mut self) {
         let (now, patience) = (Instant::now(), self.patience);
         self.waiting.get_or_insert_with(|| Waiting {
@@ -69,7 +73,7 @@ impl<S> Connection<S> {
         });
     }
 
-    /// It took some.
+    /// The peer took some bytes.
     fn progress(&mut self) {
         if let Some(waiting) = &mut self.waiting {
             let stalled = Instant::now() + self.patience.stalled;
@@ -77,7 +81,7 @@ impl<S> Connection<S> {
         }
     }
 
-    /// It took all.
+    /// The peer took everything.
     fn done(&mut self) {
         self.waiting = None;
         if let Some(reader) = self.reader.take() {
@@ -100,7 +104,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
             return Poll::Pending;
         }
         if self.read >= READ_AT_ONCE {
-            // What was read is answered now; then it goes on.
+            // The requests read so far are answered first; then reading continues.
             self.read = 0;
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -133,7 +137,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         }
     }
 
-    /// The library asks for it once all bytes are written.
+    /// The library flushes once all bytes are written.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = ready!(Pin::new(&mut self.io).poll_flush(context));
         self.done();

@@ -1,8 +1,9 @@
-//! How many connections there are, and how many of them are one network's.
+//! Limits the number of connections per network.
 //!
-//! A connection costs a file descriptor and memory before it has said a word. Without a bound one client with a few thousand of them shuts
-//! everybody out. As with rates, a network is a /24 or /48 under a key of this process; proxies of ours stand for many people and have no
-//! bound of their own.
+//! A connection costs a file descriptor and memory before it has sent a byte. Without a bound, one
+//! client with a few thousand connections locks out everyone else. As for rates, a network is a /24
+//! or /48 hashed under a key of this process. Our own proxies carry the connections of many people
+//! and are not limited.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -13,33 +14,38 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::Proxies;
 use crate::event::Address;
 
-/// The connections that are open.
+/// The open connections.
 pub struct Crowd {
     key: RandomState,
     proxies: Proxies,
     most_of_network: usize,
     networks: Mutex<HashMap<u64, usize>>,
     open: AtomicU64,
-    /// Connections closed at once because their network has too many.
+    /// Connections that were closed at once because their network has too many.
     refused: AtomicU64,
-    /// Connections that ended with something that is no HTTP.
+    /// Connections that ended with malformed HTTP.
     malformed: AtomicU64,
 }
 
-/// What the metrics tell of connections.
+/// Connection figures for the metrics.
 pub struct Connected {
+    /// Connections that are open now.
     pub open: u64,
+    /// Connections that were closed at once since the start, because their network had too many.
     pub refused: u64,
+    /// Connections that ended with malformed HTTP since the start.
     pub malformed: u64,
 }
 
-/// A connection's place among them, until it is dropped.
+/// A counted connection, until it is dropped.
 pub struct Place {
     crowd: Arc<Crowd>,
     network: Option<u64>,
 }
 
 impl Crowd {
+    /// `most_of_network` is the maximum number of open connections of one network; connections from
+    /// `proxies` are not limited.
     pub fn new(most_of_network: usize, proxies: Proxies) -> Crowd {
         Crowd {
             key: RandomState::new(),
@@ -52,7 +58,7 @@ impl Crowd {
         }
     }
 
-    /// `None` where the peer's network has as many connections as it may have.
+    /// Counts a new connection. `None` if the peer's network has the maximum number already.
     pub fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let network = (!self.proxies.trusts(peer)).then(|| self.key.hash_one(Address::new(peer).network()));
         if let Some(network) = network {
@@ -69,10 +75,12 @@ impl Crowd {
         Some(Place { crowd: Arc::clone(self), network })
     }
 
+    /// Counts a connection that ended with malformed HTTP.
     pub fn note_malformed(&self) {
         self.malformed.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The current figures.
     pub fn totals(&self) -> Connected {
         let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
         Connected { open: read(&self.open), refused: read(&self.refused), malformed: read(&self.malformed) }

@@ -1,3 +1,5 @@
+//! Recognises the operator without a session.
+
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
@@ -6,20 +8,21 @@ use actix_web::http::header::{AUTHORIZATION, HOST};
 use super::{text, without_port};
 use crate::config::{Config, Proxies, Secret};
 
-/// Who is the operator without a session: whoever holds `report.token`; or, where neither that nor a password login is configured,
-/// whoever sits on this machine.
+/// Authenticates the operator by `report.token`; or, if neither the token nor a password login is
+/// configured, by a connection from this machine.
 pub struct Guard {
     token: Secret,
     login: bool,
     proxies: Proxies,
 }
 
-/// What the request shows beside a cookie.
+/// The bearer token of a request; `None` if there is none.
 pub fn bearer(request: &HttpRequest) -> Option<&str> {
     request.headers().get(AUTHORIZATION).and_then(text)?.strip_prefix("Bearer ").map(str::trim)
 }
 
-/// A page elsewhere can have its own name point at this machine; then the visitor's browser, which sits here, would be asking.
+/// Whether the `Host` header names this machine. A page elsewhere can point its own name to this
+/// machine, and then a browser here would send the request (DNS rebinding).
 fn named_locally(request: &HttpRequest) -> bool {
     let host = request.headers().get(HOST).and_then(text).map_or("", without_port);
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
@@ -27,6 +30,7 @@ fn named_locally(request: &HttpRequest) -> bool {
 }
 
 impl Guard {
+    /// Reads the token, the login and the trusted proxies of the configuration.
     pub fn new(config: &Config) -> Guard {
         Guard {
             token: Secret::new(config.report.token.expose().to_owned()),
@@ -35,16 +39,20 @@ impl Guard {
         }
     }
 
+    /// Whether `guess` is `report.token`. Compares in constant time; an empty token matches
+    /// nothing.
     pub fn is_token(&self, guess: &str) -> bool {
         self.token.matches(guess.as_bytes())
     }
 
+    /// Whether the request comes from this machine and no other authentication is configured.
     pub fn is_local_operator(&self, request: &HttpRequest) -> bool {
         let open = self.token.is_empty() && !self.login;
         open && self.client(request).is_some_and(|client| client.is_loopback()) && named_locally(request)
     }
 
-    /// A request that came through a proxy on this machine came from elsewhere, trusted proxy or not.
+    /// A request that came through a proxy on this machine came from elsewhere, whether or not the
+    /// proxy is trusted.
     fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
         let peer = request.peer_addr()?.ip();
         let mut forwarded = request.headers().get_all("x-forwarded-for").filter_map(text).peekable();

@@ -1,7 +1,9 @@
-//! How many tokens that are none may be shown: by one network, and by all together.
+//! Limits the number of wrong tokens, per network and in total.
 //!
-//! Over its number a network is not listened to until the minute is over, right or wrong: to answer only the right one would let it go on guessing. Over
-//! the number of all, only networks that guessed wrong in this minute are not: whoever shows a right token pays for nobody else.
+//! A network above its limit is rejected until the minute is over, even with a valid token:
+//! answering only the valid one would allow guessing to continue. Above the total limit, only
+//! networks that sent a wrong token in this minute are rejected, so holders of valid tokens do not
+//! pay for others.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +13,11 @@ use crate::config::Limits;
 use crate::event::{Millis, Problem};
 
 const MINUTE: Millis = 60_000;
-/// Networks told apart in a minute; newcomers beyond it share as many places as there are in 16 bits.
+/// The number of networks counted separately in a minute; further ones share 2^16 entries.
 const MOST_NETWORKS: usize = 100_000;
 const SHARED: u64 = 1 << 16;
 
+/// Counts the wrong tokens of the current minute.
 pub struct Guesses {
     of_network: u32,
     of_all: u32,
@@ -27,11 +30,12 @@ pub struct Guesses {
 struct Minute {
     number: Millis,
     all: u32,
-    /// By the network's key in the rate limits: no address.
+    /// Keyed by the network's key in the rate limits, not by its address.
     networks: HashMap<u64, u32>,
 }
 
 impl Guesses {
+    /// Reads the limits per network and in total.
     pub fn new(limits: &Limits) -> Guesses {
         Guesses {
             of_network: limits.network_wrong_tokens_per_min,
@@ -42,10 +46,12 @@ impl Guesses {
         }
     }
 
-    /// An error is a network whose token is not looked at.
+    /// Whether the token of a request from this network may be checked. `network` is
+    /// [`Rates::network`](super::Rates::network).
     ///
     /// # Errors
-    /// 429, for the rest of the minute.
+    ///
+    /// The limit is exceeded: status 429, for the rest of the minute.
     pub fn may_try(&self, network: u64, now: Millis) -> Result<(), Problem> {
         let minute = self.at(now);
         let own = minute.networks.get(&minute.place(network)).copied().unwrap_or(0);
@@ -56,7 +62,7 @@ impl Guesses {
         Err(Problem::new(429, "too_many_tries", "Too many wrong tokens came from this network; wait a minute"))
     }
 
-    /// The token was nobody's.
+    /// Counts a wrong token.
     pub fn was_wrong(&self, network: u64, now: Millis) {
         self.wrong.fetch_add(1, Ordering::Relaxed);
         let mut minute = self.at(now);
@@ -66,7 +72,8 @@ impl Guesses {
         *own = own.saturating_add(1);
     }
 
-    /// Wrong tokens, and those that were not looked at, since the start.
+    /// Since the start: the number of wrong tokens, and of requests rejected without checking their
+    /// token.
     pub fn totals(&self) -> (u64, u64) {
         (self.wrong.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
     }
@@ -98,7 +105,7 @@ mod tests {
         Guesses::new(&limits)
     }
 
-    /// How many of a hundred guesses of a network are looked at.
+    /// The number of a hundred guesses from one network that are checked.
     fn looked_at(guesses: &Guesses, network: u64, now: Millis) -> usize {
         let look = |_: &usize| {
             let may = guesses.may_try(network, now).is_ok();

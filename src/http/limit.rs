@@ -1,7 +1,8 @@
-//! How many hits a network and a site may send.
+//! Rate limits for hits, consent choices, logins and mails.
 //!
-//! A network is the /24 or /48 of an address, and its key a keyed hash of that under a key of this process: the limiter's memory holds
-//! no address. Over the rate is not an error: the hit is dropped and answered like any other.
+//! A network is the /24 or /48 of an address, hashed under a key of this process, so the limiter's
+//! memory contains no address. Exceeding the rate of hits is not an error: the hit is dropped and
+//! answered like any other.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,17 +12,22 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use crate::config::Limits;
 use crate::event::{Address, SiteId};
 
-/// Buckets that newcomers share once the limiter remembers more networks than configured.
+/// The number of entries that new networks share once the limiter holds more networks than
+/// configured.
 const SHARED: u64 = 1 << 16;
 
-/// All signed mails share one budget, as large as a site's; so do single messages, whose tokens nobody can tell from made-up ones at once.
+/// The two budgets for mails, each as large as that of a site. Single messages have their own,
+/// because their tokens cannot be verified before the limit applies.
 #[derive(Clone, Copy, Debug)]
 #[repr(u64)]
 pub enum Budget {
+    /// All signed mails.
     Mails = u64::MAX,
+    /// All single messages.
     Messages = u64::MAX - 1,
 }
 
+/// The rate limiters of this process.
 pub struct Rates {
     networks: DefaultKeyedRateLimiter<u64>,
     sites: DefaultKeyedRateLimiter<u128>,
@@ -34,6 +40,7 @@ pub struct Rates {
 }
 
 impl Rates {
+    /// Reads the limits of the configuration and generates a new key.
     pub fn new(limits: &Limits) -> Rates {
         let mut key = [0; 32];
         getrandom::fill(&mut key).expect("the system's random generator works");
@@ -49,31 +56,34 @@ impl Rates {
         }
     }
 
-    /// Whether a hit of this network to this site is one too many. What a network may not send costs the site nothing: others still have
-    /// all of its budget.
+    /// Whether this hit exceeds the rate of its network or of its site. A hit that the network may
+    /// not send does not count against the site, so others still have the site's full budget.
     pub fn exceeded(&self, network: u64, site: SiteId) -> bool {
         self.networks.check_key(&network).is_err() || self.sites.check_key(&site.as_u128()).is_err()
     }
 
-    /// Whether an opening or a click is one too many. The networks of image proxies stand for many people: `None` spares them. What is not
-    /// ours has no budget: it counts nowhere, and takes nothing from mails that do.
+    /// Whether an opening or a click exceeds a rate. `network` is `None` for image proxies, which
+    /// load for many people. `budget` is `None` for mails that are not ours: they are never
+    /// counted, and use no budget of those that are.
     pub fn mail_exceeded(&self, network: Option<u64>, budget: Option<Budget>) -> bool {
         network.is_some_and(|network| self.networks.check_key(&network).is_err())
             || budget.is_some_and(|budget| self.sites.check_key(&u128::from(budget as u64)).is_err())
     }
 
-    /// Whether this is one answer to the consent question too many: each costs a record that is kept for years.
+    /// Whether this consent choice exceeds the rate of its network. Each choice costs a record that
+    /// is kept for years.
     pub fn chooses_too_often(&self, network: u64) -> bool {
         self.choices.check_key(&network).is_err()
     }
 
-    /// Whether this is one password too many, from this network or for this user. What a network may not ask for costs the user nothing.
+    /// Whether this password attempt exceeds the rate of its network or of its user. An attempt
+    /// that the network may not make does not count against the user.
     pub fn tries_too_often(&self, network: u64, user: &str) -> bool {
         let hash = blake3::keyed_hash(&self.key, user.as_bytes());
         self.logins.check_key(&network).is_err() || self.logins_as.check_key(&key_of(&hash)).is_err()
     }
 
-    /// The network's key in the limiter.
+    /// The key of an address's network in the limiters.
     pub fn network(&self, address: &Address) -> u64 {
         let bytes = match address.network() {
             std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
@@ -84,7 +94,8 @@ impl Rates {
         if self.crowded.load(Ordering::Relaxed) { key % SHARED } else { key }
     }
 
-    /// Forgets who has been quiet. Called every few seconds; without it the map would grow with every new network.
+    /// Removes idle entries. Called every few seconds; otherwise the maps would grow with every new
+    /// network.
     pub fn tidy(&self) {
         self.networks.retain_recent();
         self.sites.retain_recent();
@@ -95,6 +106,7 @@ impl Rates {
         self.crowded.store(self.networks.len() > self.most, Ordering::Relaxed);
     }
 
+    /// The number of networks in the limiter for hits.
     pub fn remembered(&self) -> usize {
         self.networks.len()
     }
@@ -144,7 +156,7 @@ mod tests {
         let loud = rates.network(&address(0x0102_0301));
         (0..1000).for_each(|_| _ = rates.exceeded(loud, SiteId::of("a")));
         (0..1000).for_each(|_| _ = rates.mail_exceeded(Some(loud), Some(Budget::Mails)));
-        // Nor does what was signed by nobody, even where its network is spared.
+        // Nor does an unsigned one, even if its network is exempt.
         (0..1000).for_each(|_| _ = rates.mail_exceeded(None, None));
         let others = || (0..20).map(|n| rates.network(&address(0x0a00_0000 + (n << 8))));
         assert_eq!(others().filter(|network| !rates.exceeded(*network, SiteId::of("a"))).count(), 7);

@@ -1,4 +1,5 @@
-//! What both HTTP edges (`ingest` and `web`) need: bodies within limits, problems as answers, who may see an operator's pages.
+//! What both HTTP edges (`ingest` and `web`) share: bounded bodies and connections, rate limits,
+//! problem responses, and the authentication of operators and platform tokens.
 
 mod body;
 mod connection;
@@ -22,13 +23,13 @@ pub use origin::{Origins, peer};
 pub use problem::refuse;
 pub use token::{Handover, Tokens};
 
-/// Modules of libraries whose log quotes what was sent, errors included.
+/// Library modules whose log messages, including errors, quote what was sent.
 pub const QUOTING: [&str; 1] = ["actix_http"];
 
-/// What is read past a limit before the connection is closed instead.
+/// The number of bytes read beyond a limit before the connection is closed instead.
 pub const DRAIN_BYTES: usize = 64 * 1024;
 
-/// `host:8080` -> `host`, `[::1]:8080` -> `[::1]`.
+/// Removes the port: `host:8080` becomes `host`, `[::1]:8080` becomes `[::1]`.
 pub fn without_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !host.is_empty() => host,
@@ -36,23 +37,25 @@ pub fn without_port(authority: &str) -> &str {
     }
 }
 
-/// `host:8080` -> `host`, and without the dot of the root that a host may end in.
+/// Removes the port and a trailing dot: `host.:8080` becomes `host`.
 pub fn host_name(authority: &str) -> &str {
     let host = without_port(authority);
     host.strip_suffix('.').filter(|host| !host.is_empty()).unwrap_or(host)
 }
 
-/// The host the browser asked, in an `X-Forwarded-Host`: each proxy adds the one it was asked for at the end.
+/// The first host of an `X-Forwarded-Host` list, the one the browser asked for: each proxy appends
+/// to the end.
 pub fn first_host(list: &str) -> Option<&str> {
     list.split(',').map(str::trim).find(|host| !host.is_empty())
 }
 
-/// Whether a field that may be a list of several says so in any of them: proxies join lines of one name by commas.
+/// Whether `is` holds for any element of a comma-separated field. Proxies join lines with the same
+/// name by commas.
 pub fn any_of(field: &[u8], is: impl Fn(&[u8]) -> bool) -> bool {
     field.split(|b| *b == b',').any(is)
 }
 
-/// A field's text; `None` where it is not UTF-8.
+/// A field's value as text; `None` if it is not UTF-8.
 pub fn text(value: &actix_web::http::header::HeaderValue) -> Option<&str> {
     std::str::from_utf8(value.as_bytes()).ok()
 }

@@ -1,3 +1,6 @@
+//! The origin of a request: the client's address, the host it asked for, and whether one of our
+//! pages sent it.
+
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
@@ -7,15 +10,17 @@ use super::{any_of, first_host, host_name, text, without_port};
 use crate::config::Proxies;
 use crate::event::{Address, Cookies, Signals};
 
-/// Where requests come from, as far as trusted proxies and browsers say.
+/// Determines the origin of requests, with the help of trusted proxies.
 pub struct Origins(Proxies);
 
 impl Origins {
+    /// `proxies` are the addresses whose forwarding headers are believed.
     pub fn new(proxies: Proxies) -> Origins {
         Origins(proxies)
     }
 
-    /// Only a page of the very same origin may decide for its visitor; whoever does not say where it comes from is not one.
+    /// Whether a page of the same origin sent the request; only such a page may decide for its
+    /// visitor. A request without both `Sec-Fetch-Site` and `Origin` is rejected.
     pub fn same(&self, request: &HttpRequest) -> bool {
         let fetched = field(request, "sec-fetch-site");
         let origin = request.headers().get(ORIGIN).map(|value| text(value).unwrap_or("null"));
@@ -28,7 +33,7 @@ impl Origins {
         }
     }
 
-    /// The host the visitor's browser asked, with its port.
+    /// The host that the browser asked for, with its port; empty if it is missing.
     pub fn host<'r>(&self, request: &'r HttpRequest) -> &'r str {
         let forwarded = field(request, "x-forwarded-host").and_then(first_host);
         forwarded
@@ -37,11 +42,13 @@ impl Origins {
             .unwrap_or("")
     }
 
+    /// The client's address behind the trusted proxies.
     pub fn address(&self, request: &HttpRequest) -> Address {
         let lines: Vec<&str> = request.headers().get_all("x-forwarded-for").filter_map(text).collect();
         Address::new(self.0.client(peer(request), lines.into_iter()))
     }
 
+    /// The opt-out signals of a request. `prefetch` is always `false`.
     pub fn signals(request: &HttpRequest) -> Signals {
         let any = |name: &'static str, is: fn(&[u8]) -> bool| {
             request.headers().get_all(name).any(|value| any_of(value.as_bytes(), is))
@@ -49,6 +56,7 @@ impl Origins {
         Signals { gpc: any("sec-gpc", Signals::is_gpc), dnt: any("dnt", Signals::is_dnt), prefetch: false }
     }
 
+    /// The cookies of a request.
     pub fn cookies(request: &HttpRequest) -> Cookies<'_> {
         let mut cookies = Cookies::default();
         request.headers().get_all(COOKIE).for_each(|line| cookies.add(line.as_bytes()));
@@ -56,7 +64,7 @@ impl Origins {
     }
 }
 
-/// Host and port of both; a host may end in the dot of the root.
+/// Compares host and port of both; a trailing dot of the host is ignored.
 fn is_same(one: &str, other: &str) -> bool {
     fn port(authority: &str) -> &str {
         &authority[without_port(authority).len()..]
@@ -68,7 +76,7 @@ fn field<'r>(request: &'r HttpRequest, name: &'static str) -> Option<&'r str> {
     request.headers().get(HeaderName::from_static(name)).and_then(text)
 }
 
-/// Who is at the other end of the connection: a proxy, more often than not.
+/// The address at the other end of the connection, usually a proxy.
 pub fn peer(request: &HttpRequest) -> IpAddr {
     request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip())
 }

@@ -1,3 +1,5 @@
+//! Problems as HTTP responses.
+
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -9,7 +11,9 @@ use super::DRAIN_BYTES;
 use super::body::drain;
 use crate::event::Problem;
 
-/// Sends a problem. A body that nobody read is drained first, or the connection closed.
+/// The response for a problem. `unread` is the request's body and the deadline for draining it; if
+/// it cannot be drained, the connection is closed. `Retry-After` defaults to 2 seconds for 503 and
+/// 60 for 429.
 pub async fn refuse(problem: &Problem, unread: Option<(&mut Payload, Duration)>) -> HttpResponse {
     let keep = match unread {
         Some((payload, deadline)) => drain(payload, DRAIN_BYTES, deadline).await,

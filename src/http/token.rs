@@ -1,8 +1,9 @@
-//! What the platform says of somebody, in a signed token (JWT) of a few minutes.
+//! Tokens by which the platform authenticates a user: signed JWTs, valid for a few minutes.
 //!
-//! The algorithm is the key's, by the configuration: what a token says of it is compared, not followed. Issuer, audience and an expiry of
-//! at most [`LONGEST_SECS`] ahead are required; of a token that hands somebody over also an id, so that it works once. A token that is not
-//! yet good (`nbf`), or that asks for an extension to be understood (`crit`), is none: no extension is understood here.
+//! The configuration determines the algorithm; the token's own statement is only compared with it.
+//! Issuer, audience and an expiry at most [`LONGEST_SECS`] ahead are required; for a handover also
+//! an id, so that it can be used only once. A token that is not yet valid (`nbf`) or that requires
+//! an extension (`crit`) is rejected, because no extension is supported.
 
 use jsonwebtoken::errors::Error;
 use jsonwebtoken::{Algorithm, DecodingKey, TokenData, Validation, decode};
@@ -13,10 +14,11 @@ use crate::config::{Platform, Secret, TokenAlgorithm};
 use crate::event::Millis;
 
 const LONGEST_SECS: i64 = 300;
-/// The platform's clock may be ahead of ours by so much: many write the moment of signing into `nbf`.
+/// The tolerated clock difference for `nbf`: many issuers write the moment of signing into it.
 const CLOCKS_DIFFER_SECS: i64 = 5;
 const MOST_ID_BYTES: usize = 256;
 
+/// Verifies the tokens of the platform.
 pub struct Tokens {
     key: Option<DecodingKey>,
     validation: Validation,
@@ -24,32 +26,41 @@ pub struct Tokens {
 
 type Read = fn(&[u8]) -> Result<DecodingKey, Error>;
 
-/// What is read of a token.
+/// The claims of a token.
 #[derive(Deserialize)]
 pub struct Claims {
     exp: i64,
-    /// Not before this second. Some libraries write it with a fraction.
+    /// Not valid before this second. Some libraries write a fraction.
     #[serde(default)]
     nbf: f64,
+    /// The role of the user; empty if the claim is missing.
     #[serde(default)]
     pub role: String,
 }
 
-/// What is read of a token that hands somebody over. Who it is (`sub`) is not read.
+/// The claims of a handover token. The user's identity (`sub`) is not read.
 #[derive(Deserialize)]
 pub struct Handover {
+    /// The second it expires, since the Unix epoch.
     pub exp: i64,
     #[serde(default)]
     nbf: f64,
+    /// The token's id, 1 to 256 bytes.
     pub jti: String,
+    /// The role of the user; empty if the claim is missing.
     #[serde(default)]
     pub role: String,
+    /// The names of the sites the user is the creator of.
     #[serde(default)]
     pub sites: Vec<String>,
 }
 
 impl Tokens {
-    /// An error is a key that is not of the algorithm.
+    /// Reads the platform's key and the required claims. Without a key, no token is valid.
+    ///
+    /// # Errors
+    ///
+    /// The key is not one of the configured algorithm.
     pub fn new(platform: &Platform) -> Result<Tokens, Error> {
         let key = platform.token_key.expose();
         let (algorithm, read) = match platform.token_algorithm {
@@ -61,17 +72,17 @@ impl Tokens {
         validation.set_issuer(&[&platform.token_issuer]);
         validation.set_audience(&[&platform.token_audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        // By the collector's own clock, below.
+        // Expiry is checked below, by the collector's own clock.
         validation.validate_exp = false;
         Ok(Tokens { key: if key.is_empty() { None } else { Some(read(key.as_bytes())?) }, validation })
     }
 
-    /// `None` for every token that is not to be believed, whatever is wrong with it.
+    /// The claims of a valid token at `now`; `None` for every invalid one, whatever the reason.
     pub fn read(&self, token: &str, now: Millis) -> Option<Claims> {
         self.believed(token, now, |claims: &Claims| (claims.nbf, claims.exp))
     }
 
-    /// The same, of a token that must also say which it is. That it was not used before is the caller's to see.
+    /// The claims of a valid handover token. The caller must check that it was not used before.
     pub fn handover(&self, token: &Secret, now: Millis) -> Option<Handover> {
         let handover = self.believed(token.expose(), now, |claims: &Handover| (claims.nbf, claims.exp))?;
         (1..=MOST_ID_BYTES).contains(&handover.jti.len()).then_some(handover)
