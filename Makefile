@@ -73,6 +73,7 @@ check: node_modules/.installed tracker/node_modules/.installed dashboards/app/no
 	node scripts/check-tree.mjs
 	node scripts/check-links.mjs
 	node scripts/check-docs.mjs
+	node scripts/check-prose.mjs
 	cd tracker && node_modules/.bin/tsc
 	node tracker/build.mjs --check
 	npm run check --prefix dashboards/app
