@@ -1,6 +1,6 @@
-//! Rows with an attribute, apart from the totals: texts and numbers of their own.
-//!
-//! The journal writes totals in clear and attributes encrypted, so no text of an attribute may stand among those of the totals.
+//! Rows with an attribute, kept apart from the totals with a string table of their own: the journal
+//! writes totals in clear and attributes encrypted, so no text of an attribute may be among those
+//! of the totals.
 
 use hashbrown::HashMap;
 
@@ -8,31 +8,42 @@ use super::batch::summed;
 use super::sums::Sym;
 use crate::event::{Day, Dimension, SiteId, Subject};
 
-/// Whose number it is. All [`Sym`]s are of [`AttributeSums::strings`].
+/// Key of an attribute row. All [`Sym`]s refer to [`AttributeSums::strings`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AttributeKey {
+    /// The site; [`SiteId::PLATFORM`] for the sum over all sites.
     pub site: SiteId,
-    /// The name of the zone the day is one of.
+    /// Name of the time zone that `day` is a day of.
     pub zone: Sym,
+    /// Day in that zone.
     pub day: Day,
+    /// What is broken down: the site, a page, a link or an event.
     pub subject: Subject,
+    /// The attribute's dimension, never `Total`.
     pub dim: Dimension,
+    /// Path, link or event name; empty for the site.
     pub item: Sym,
+    /// Value of the attribute, or `(other)`.
     pub value: Sym,
 }
 
-/// Visitors and visits of one value, and from how many networks they came. They only ever grow.
+/// Visitors and visits of one value, and the number of networks they came from. They only grow;
+/// additions saturate.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct AttributeCounts {
+    /// New visitors of the day.
     pub visitors: u32,
+    /// Visits.
     pub visits: u32,
-    /// Visitors that were the first of their /24 or /48 on the site that day.
+    /// Visitors who were the first of their /24 or /48 on the site that day.
     pub networks: u32,
-    /// The same on the platform; of a site's own rows only, to make the platform's from.
+    /// Visitors who were the first of their network on the platform. Only in rows of the site
+    /// itself, to derive the platform's rows from.
     pub platform_networks: u32,
 }
 
 impl AttributeCounts {
+    /// Whether all four counts are zero.
     pub fn is_zero(&self) -> bool {
         *self == AttributeCounts::default()
     }
@@ -47,24 +58,29 @@ impl std::ops::AddAssign for AttributeCounts {
     }
 }
 
-/// All attribute counts of one segment, or those a batch adds to one.
+/// All attribute counts of one segment, or those that a batch adds to one.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct AttributeSums {
+    /// The texts that [`Sym`]s index.
     pub strings: Vec<Box<str>>,
+    /// In a closed segment: sorted, each key once.
     pub rows: Vec<(AttributeKey, AttributeCounts)>,
 }
 
 impl AttributeSums {
+    /// The text of `sym`. Panics if it is not of these strings.
     pub fn text(&self, sym: Sym) -> &str {
         &self.strings[sym.0 as usize]
     }
 
-    /// Rows whose numbers are of `strings`, in the one form the same counts always have: the strings these rows use and no other,
-    /// sorted, the empty one first; the rows sorted, each key once.
+    /// Brings `rows`, whose [`Sym`]s refer to `strings`, into canonical form, so that equal counts
+    /// give equal bytes: only the strings that are used, sorted, the empty one first; rows sorted,
+    /// each key once.
     pub(super) fn in_order(strings: &[Box<str>], rows: Vec<(AttributeKey, AttributeCounts)>) -> AttributeSums {
         if rows.is_empty() {
             return AttributeSums::default();
         }
+
         let mut used: Vec<&str> = vec![""];
         let mut seen = vec![false; strings.len()];
         for sym in rows.iter().flat_map(|(key, _)| [key.zone, key.item, key.value]) {
@@ -74,11 +90,13 @@ impl AttributeSums {
         }
         used.sort_unstable();
         used.dedup();
+
         let mut renumber = vec![Sym::EMPTY; strings.len()];
         for (old, text) in strings.iter().enumerate().filter(|(old, _)| seen[*old]) {
             let place = used.binary_search(&&**text).expect("every string that was seen is among the used ones");
             renumber[old] = Sym(u32::try_from(place).expect("a segment holds far fewer than 2^32 strings"));
         }
+
         let sym = |old: Sym| renumber[old.0 as usize];
         let rows = rows.into_iter().map(|(key, counts)| {
             (AttributeKey { zone: sym(key.zone), item: sym(key.item), value: sym(key.value), ..key }, counts)
@@ -90,7 +108,7 @@ impl AttributeSums {
     }
 }
 
-/// The platform's rows: those of its sites, summed. Its days are those of `zone`.
+/// The platform's rows, as sums of its sites' rows. Its days are those of `zone`.
 pub(super) fn of_platform(
     rows: &[(AttributeKey, AttributeCounts)],
     zone: Sym,

@@ -1,8 +1,8 @@
-//! The rows of the hits that are committed together.
+//! The rows of the hits that are committed to the journal together.
 //!
-//! While a batch is open its keys hold the day's text numbers. When it is taken, texts the segment does not know yet get their numbers
-//! there, in the order of the alphabet, and rows are sorted and summed: the order in which hits came in is gone before anything is
-//! written.
+//! While a batch is open, its keys hold the ids of the day's texts. When it is taken, texts that
+//! are new to the segment get their numbers there in alphabetical order, and rows are sorted and
+//! summed. So the order in which hits arrived is lost before anything is written.
 
 use super::attributes::{AttributeCounts, AttributeKey, AttributeSums};
 use super::book::Books;
@@ -10,22 +10,26 @@ use super::sums::{DailyKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, V
 use super::texts::Part;
 use crate::event::{Bucket, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, SiteId, Subject};
 
-/// What a batch adds to its segment. `sums.strings` are new to the segment and are numbered from `base`, those of its attributes from
-/// `attribute_base`.
+/// What a batch adds to its segment. `sums.strings` are new to the segment.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Delta {
+    /// Number of the first of `sums.strings` in the segment.
     pub base: u32,
+    /// Number of the first of `sums.attributes.strings` among the segment's attribute strings.
     pub attribute_base: u32,
+    /// The batch's rows, sorted, each key once.
     pub sums: Sums,
 }
 
 impl Delta {
+    /// Whether it has no rows.
     pub fn is_empty(&self) -> bool {
         self.sums.rows() == 0
     }
 }
 
-/// A text of an open batch: the book it lives in and its number there. `None` is the empty text.
+/// A text of an open batch: the number of its day's book, and its id there. `None` is the empty
+/// text.
 pub(super) type Draft = Option<(u32, u32)>;
 
 #[derive(Clone, Copy)]
@@ -36,7 +40,8 @@ pub(super) struct DailyDraft {
     pub(super) item: Draft,
 }
 
-/// A row with an attribute. All its texts are of one book, and there are many such rows: so the book stands in it once.
+/// A row with an attribute. All its texts are of one book, and there are many such rows, so the
+/// book is stored once per row.
 #[derive(Clone, Copy)]
 pub(super) struct AttributeDraft {
     pub(super) site: SiteId,
@@ -70,7 +75,7 @@ pub(super) struct MoneyDraft {
     pub(super) currency: [u8; 3],
 }
 
-/// One measurement.
+/// One measurement of a web vital.
 #[derive(Clone, Copy)]
 pub(super) struct VitalDraft {
     pub(super) site: SiteId,
@@ -81,7 +86,7 @@ pub(super) struct VitalDraft {
     pub(super) bucket: Bucket,
 }
 
-/// One fault.
+/// One script error or missing page.
 #[derive(Clone, Copy)]
 pub(super) struct FaultDraft {
     pub(super) site: SiteId,
@@ -91,7 +96,7 @@ pub(super) struct FaultDraft {
     pub(super) fault: Draft,
 }
 
-/// What was done with a mail, once.
+/// One open or click of a mail.
 #[derive(Clone, Copy)]
 pub(super) struct MailDraft {
     pub(super) day: Day,
@@ -112,7 +117,8 @@ impl Batch {
         of_visits + self.attributes.len() + self.vitals.len() + self.faults.len() + self.mail.len()
     }
 
-    /// Numbers the texts for the segment and sums the rows. The two numbers are the segment's next free ones.
+    /// Numbers the new texts for the segment and sums the rows. `next` and `attribute_next` are the
+    /// segment's next free numbers.
     pub(super) fn take(&mut self, books: &mut Books, segment: u32, next: u32, attribute_next: u32) -> Delta {
         let fresh = unknown(books, Part::Totals, segment, self.texts_of_totals());
         let strings = number(books, Part::Totals, segment, fresh, next);
@@ -121,32 +127,38 @@ impl Batch {
             None => Sym::EMPTY,
             Some((book, id)) => books[book].sym(id, Part::Totals, segment),
         };
+
         let daily = self
             .daily
             .drain(..)
             .map(|(d, counts)| (DailyKey { site: d.site, day: d.day, subject: d.subject, item: sym(d.item) }, counts));
         let daily = summed(daily.collect(), |sum, counts| *sum += counts);
         let hourly = summed(std::mem::take(&mut self.hourly), |sum, counts| *sum += counts);
+
         let money = self.money.drain(..).map(|(d, amount)| {
             (MoneyKey { site: d.site, day: d.day, event: sym(d.event), currency: d.currency }, amount)
         });
         let money =
             summed(money.collect(), |sum, more| *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1)));
+
         let vitals = self.vitals.drain(..).map(|d| {
             let (path, device) = (sym(d.path), sym(d.device));
             (VitalKey { site: d.site, day: d.day, metric: d.metric, path, device, bucket: d.bucket }, 1)
         });
         let vitals = summed(vitals.collect(), plus);
+
         let faults = self
             .faults
             .drain(..)
             .map(|d| (FaultKey { site: d.site, day: d.day, kind: d.kind, path: sym(d.path), fault: sym(d.fault) }, 1));
         let faults = summed(faults.collect(), plus);
+
         let mail = self.mail.drain(..).map(|(d, counts)| {
             let (template, link) = (sym(d.template), sym(d.link));
             (MailKey { day: d.day, template, batch: d.batch, action: d.action, link, reader: d.reader }, counts)
         });
         let mail = summed(mail.collect(), plus_both);
+
         let sums = Sums { strings, daily, hourly, money, drops: Vec::new(), vitals, faults, mail, attributes };
         Delta { base: next, attribute_base: attribute_next, sums }
     }
@@ -166,6 +178,7 @@ impl Batch {
         let texts = drafts.flat_map(|d| [zone_of(d.book), d.item, d.value].map(|id| (d.book, id)));
         let fresh = unknown(books, Part::Attributes, segment, texts.filter(|(_, id)| *id != NO_ITEM));
         let strings = number(books, Part::Attributes, segment, fresh, next);
+
         let rows = self.attributes.drain(..).map(|(d, counts)| {
             let book = &books[d.book];
             let sym = |id: u32| if id == NO_ITEM { Sym::EMPTY } else { book.sym(id, Part::Attributes, segment) };
@@ -176,12 +189,12 @@ impl Batch {
     }
 }
 
-/// The texts that a part of the segment does not know.
+/// The texts that this part of the segment does not know yet.
 fn unknown(books: &Books, part: Part, segment: u32, texts: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
     texts.filter(|&(book, id)| books[book].texts.sym(id, part, segment).is_none()).collect()
 }
 
-/// Gives them their numbers there, in the order of the alphabet.
+/// Gives the texts their numbers in the segment, in alphabetical order, and returns each once.
 fn number(books: &mut Books, part: Part, segment: u32, mut fresh: Vec<(u32, u32)>, next: u32) -> Vec<Box<str>> {
     fresh.sort_unstable_by(|a, b| text(books, *a).cmp(text(books, *b)).then(a.cmp(b)));
     fresh.dedup();
@@ -209,7 +222,7 @@ pub(super) fn plus_both(sum: &mut (u32, u32), more: (u32, u32)) {
     *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1));
 }
 
-/// Sorts by key and adds up equal keys.
+/// Sorts by key and merges equal keys with `add`.
 pub(super) fn summed<K: Ord + Copy, V: Copy>(mut rows: Vec<(K, V)>, add: impl Fn(&mut V, V)) -> Vec<(K, V)> {
     rows.sort_unstable_by_key(|(key, _)| *key);
     rows.dedup_by(|next, kept| {

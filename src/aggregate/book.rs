@@ -1,4 +1,4 @@
-//! The memory of one time zone's day: its visitors, the texts it has seen, the sites that had a hit.
+//! State of one time zone's day: its visitors, the texts it has seen, the sites that had a hit.
 
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(super) struct Book {
     pub(super) texts: Texts,
     pub(super) visits: Visits,
     pub(super) openers: Openers,
-    /// The text of the zone's name.
+    /// Id of the zone's name among the texts.
     pub(super) zone: u32,
     numbers: HashMap<SiteId, u32, RandomState>,
     sites: Vec<SiteId>,
@@ -34,6 +34,7 @@ impl Book {
             touched: caps.touched_items,
             visitors_per_grant: caps.visitors_per_grant,
         };
+
         Book {
             zone: texts.intern(Scope::zone(), &span.zone_name, 1),
             texts,
@@ -46,7 +47,7 @@ impl Book {
         }
     }
 
-    /// The site's number within the day; `None` when the day has no room for another site.
+    /// The site's number within the day; `None` if the day has no room for another site.
     pub(super) fn number_of(&mut self, site: SiteId) -> Option<u32> {
         if let Some(number) = self.numbers.get(&site) {
             return Some(*number);
@@ -54,7 +55,7 @@ impl Book {
         (self.numbers.len() < self.max_sites).then(|| self.add(site))
     }
 
-    /// The number of the site under which those are counted that the day has no room for. It always has a place.
+    /// The number of the site that collects hits of sites without room. It always has a place.
     pub(super) fn number_of_the_rest(&mut self) -> u32 {
         let known = self.numbers.get(&SiteId::rest()).copied();
         known.unwrap_or_else(|| self.add(SiteId::rest()))
@@ -72,7 +73,8 @@ impl Book {
         self.numbers.get(&site).map_or(0, |number| self.visits.live(*number, now))
     }
 
-    /// The number a part of the segment knows a text by. Every text of a batch has one before its rows are taken.
+    /// The number of a text in a part of the segment. Every text of a batch has one before its rows
+    /// are taken.
     pub(super) fn sym(&self, text: u32, part: Part, segment: u32) -> Sym {
         Sym(self.texts.sym(text, part, segment).expect("the batch's texts were numbered before its rows were taken"))
     }
@@ -82,7 +84,8 @@ impl Book {
     }
 }
 
-/// The books of the living days, by number and by zone and day. A number is used again once its day is over.
+/// The books of the current days, by number and by zone and day. A number is reused once its day is
+/// over.
 #[derive(Default)]
 pub(super) struct Books {
     books: Vec<Option<Book>>,

@@ -1,8 +1,9 @@
-//! Attribute rows that wait in the open segment until there are enough of their site.
+//! Attribute rows that are held back in the open segment until there are enough of their site.
 //!
-//! The rows of one visit on a quiet page are that visit, whole: who came from where, with what device. So a segment's attributes are
-//! released to the store only with those of at least k visits of their site and day; what is fewer is carried into the next segment,
-//! until more come or the day is over.
+//! On a quiet page, the attribute rows of one visit describe that visit completely: source,
+//! country, device. So a segment releases attribute rows to the store only for sites and days with
+//! at least k visits. The others are carried into the next segment, until there are more or the day
+//! is over.
 
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet, HashTable};
@@ -13,36 +14,38 @@ use super::sums::Sym;
 use crate::event::{Day, Dimension, Millis, OTHER, SiteId, Subject};
 use crate::pseudonym::DaySpan;
 
-/// The zone whose days are the platform's; also of rows that name none, which are a former version's.
+/// Zone of the platform's days, and of rows without a zone, as a former version wrote them.
 const PLATFORM_ZONE: &str = "UTC";
-/// Its place among the strings.
+/// Its index in the strings.
 const OF_PLATFORM: Sym = Sym(1);
 
-/// How long after a day's end its rows wait for hits that were on their way.
+/// Rows wait this long after their day's end for hits that were on their way.
 const GRACE_MILLIS: Millis = 5_000;
 
-/// When rows may go.
+/// When rows are released.
 #[derive(Clone, Copy, Debug)]
 pub struct Release {
-    /// Visits of a site and day that make its rows safe to write.
+    /// Visits of a site and day from which its rows are safe to write.
     pub visits: u32,
-    /// Rows that may be carried, and their bytes. More are too many to be written again with each segment.
+    /// Most rows that are carried; more would be too many to write again with each segment.
     pub most_rows: usize,
+    /// Most bytes of carried rows, as the store holds them.
     pub most_bytes: usize,
 }
 
-/// What is asked for: what `Release` allows, or everything.
+/// What is to be released.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wanted {
-    /// Only days that are over: the last release was a short while ago, and each one writes rows of its own.
+    /// Days that are over only. The last release was a short while ago, and each release writes
+    /// rows of its own.
     Days,
-    /// Those, and sites with enough visits.
+    /// Days that are over, and sites with enough visits.
     Enough,
-    /// The collector stops.
+    /// Everything; the collector stops.
     All,
 }
 
-/// The rows of a site and day: they are released or carried together.
+/// The rows of a site and day, which are released or carried together.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Group {
     site: SiteId,
@@ -57,21 +60,22 @@ struct Waiting {
     bytes: usize,
 }
 
-/// Bytes of a row without its texts, as the store holds it while it takes it.
+/// Bytes of a row without its texts, as the store holds it during an insert.
 const ROW_BYTES: usize = 64;
 
+/// The attribute rows of an open segment.
 pub struct Held {
-    /// Each text once; what a batch calls by its own number is found through `known_as`.
+    /// Each text once. Numbers of batches are mapped to it through `known_as`.
     strings: Vec<Box<str>>,
     places: HashTable<u32>,
-    /// The place in `strings` of each number the batches use.
+    /// Index in `strings` of each number that batches use.
     known_as: Vec<Sym>,
     state: RandomState,
     rows: HashMap<AttributeKey, AttributeCounts, RandomState>,
     groups: HashMap<Group, Waiting, RandomState>,
-    /// When each zone's day that has rows here is over for good.
+    /// When each zone's day with rows here is over, including the grace.
     days: Vec<(Sym, Day, Millis)>,
-    /// Of sites' own rows, to say how many a sealed segment has.
+    /// Number of rows of sites themselves; each gives the platform a row in the closed segment.
     of_sites: usize,
     bytes: usize,
 }
@@ -89,6 +93,7 @@ impl Default for Held {
             of_sites: 0,
             bytes: 0,
         };
+
         held.learn("");
         held.store(PLATFORM_ZONE);
         held
@@ -96,23 +101,23 @@ impl Default for Held {
 }
 
 impl Held {
-    /// Rows these would be in a sealed segment, the platform's included.
+    /// Rows in a closed segment, including the platform's.
     pub fn rows(&self) -> usize {
         self.rows.len() + self.of_sites
     }
 
-    /// Bytes of these rows as the store holds them while it takes them: each with its texts.
+    /// Bytes of these rows with their texts, as the store holds them during an insert.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The number the next new string of a batch gets.
+    /// Number of the next new string of a batch.
     pub fn next_string(&self) -> u32 {
         u32::try_from(self.known_as.len()).expect("a segment holds far fewer than 2^32 strings")
     }
 
-    /// Adds what a batch brings; its strings are numbered from `base`, those of carried rows from 0. Where a batch was lost, its
-    /// strings read as `(other)`.
+    /// Adds the rows of a batch. Its strings are numbered from `base`, those of carried rows from
+    /// 0. Strings of a lost batch read as `(other)`.
     pub fn add(&mut self, base: u32, sums: &AttributeSums) {
         if sums.rows.is_empty() {
             return;
@@ -124,6 +129,7 @@ impl Held {
         for text in &sums.strings {
             self.learn(text);
         }
+
         let mut day = None;
         for (key, counts) in &sums.rows {
             let sym = |sym: Sym| self.known_as.get(sym.0 as usize).copied().unwrap_or(Sym::EMPTY);
@@ -134,7 +140,7 @@ impl Held {
                 self.note_day(key.zone, key.day);
             }
             let waiting = self.groups.entry(Group { site: key.site, zone: key.zone, day: key.day }).or_default();
-            // Each visit has exactly one source.
+            // Each visit has exactly one source, so visits are counted by those rows.
             if key.subject == Subject::Site && key.dim == Dimension::Source {
                 waiting.visits = waiting.visits.saturating_add(counts.visits);
             }
@@ -152,12 +158,12 @@ impl Held {
         }
     }
 
-    /// Whether rows of a day that is over wait.
+    /// Whether there are rows of a day that is over.
     pub fn has_closed_days(&self, now: Millis) -> bool {
         self.days.iter().any(|(_, _, end)| now >= *end)
     }
 
-    /// Whether [`Held::carried`] would leave something to be released.
+    /// Whether a release under this rule would write any rows.
     pub fn releases(&self, rule: Release, wanted: Wanted, now: Millis) -> bool {
         match self.leaving(rule, wanted, now) {
             Leaving::All => !self.rows.is_empty(),
@@ -176,7 +182,8 @@ impl Held {
         self.rows_of(|group| staying.contains(group))
     }
 
-    /// The sums of all rows but those of the sites and days that stand in `carried`, the platform's rows added.
+    /// The released rows with the platform's added: all but those of the sites and days in
+    /// `carried`.
     pub fn seal(self, carried: &AttributeSums) -> AttributeSums {
         let zone = |sym: Sym| self.place(carried.text(sym));
         let staying = carried
@@ -184,6 +191,7 @@ impl Held {
             .iter()
             .filter_map(|(key, _)| Some(Group { site: key.site, zone: zone(key.zone)?, day: key.day }));
         let staying: HashSet<Group, RandomState> = staying.collect();
+
         let Held { strings, rows, .. } = self;
         let group = |key: &AttributeKey| Group { site: key.site, zone: key.zone, day: key.day };
         let mut rows: Vec<(AttributeKey, AttributeCounts)> =
@@ -216,7 +224,7 @@ impl Held {
         if self.days.iter().any(|(known, of, _)| (*known, *of) == (zone, day)) {
             return;
         }
-        // A zone nobody knows is a text that was lost: nothing more can come of it.
+        // An unknown zone is a text that was lost; no further hits can come for it.
         let end = DaySpan::end_of(&self.strings[zone.0 as usize], day);
         self.days.push((zone, day, end.map_or(Millis::MIN, |end| end.saturating_add(GRACE_MILLIS))));
     }

@@ -1,9 +1,10 @@
-//! Stage 5: events become counts per key.
+//! Stage 5: turns events into counts per key.
 //!
-//! [`Table`] holds the memory of the living days (who was here, what was touched, which texts exist) and turns each event into rows
-//! of a batch. [`Segment`] adds batches up until the segment is sealed into [`Sums`]; of its attributes ([`AttributeSums`]) it gives away
-//! only what is safe to be written ([`Release`]). One thread owns both, so nothing here locks.
-//! Every map has a cap; what is beyond it is counted as `(other)` or without its visitor, and [`Overflow`] says how often.
+//! [`Table`] holds the state of the current days (visitors, what they touched, texts) and turns
+//! each event into rows of a batch. [`Segment`] sums batches until it is closed into [`Sums`]; of
+//! its attributes ([`AttributeSums`]) it releases only what is safe to write ([`Release`]). One
+//! thread owns both, so nothing here locks. Every map has a limit; what exceeds it is counted as
+//! `(other)` or without its visitor, and [`Overflow`] says how often.
 
 mod attributes;
 mod batch;

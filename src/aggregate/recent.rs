@@ -1,7 +1,7 @@
-//! Hit ids of the last two to three minutes, so that a retry counts once.
+//! Deduplication of hits: the ids of the last two to three minutes, so that a retry counts once.
 //!
-//! Three generations of a minute each; the oldest is dropped whole. An id is kept as 64 bits of its hash under a seed of this process:
-//! 9 bytes a hit, never written anywhere.
+//! There are three generations of a minute each; the oldest is dropped as a whole. An id is kept as
+//! 64 bits of its hash under a seed of this process: 9 bytes per hit, never written to disk.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
@@ -12,7 +12,7 @@ const GENERATION_MILLIS: Millis = 60_000;
 
 pub(super) struct Recent {
     generations: [HashSet<u64, RandomState>; 3],
-    /// When the youngest generation began.
+    /// Start of the youngest generation.
     began: Millis,
     max: usize,
     seed: u64,
@@ -25,7 +25,7 @@ impl Recent {
         Recent { generations, began: Millis::MIN, max, seed, over: 0 }
     }
 
-    /// Remembers the id; `false` when it was seen before.
+    /// Records the id; `false` if it was seen before.
     pub(super) fn first_time(&mut self, site: SiteId, id: u128, at: Millis) -> bool {
         self.age(at);
         let mut bytes = [0; 32];
@@ -36,7 +36,7 @@ impl Recent {
             return false;
         }
         if self.generations[0].len() >= self.max {
-            // A flood of ids costs memory up to here and then costs the promise of counting a retry once, not the process.
+            // A flood of ids is bounded in memory. Beyond that, retries may count twice.
             self.over += 1;
             return true;
         }
@@ -54,7 +54,7 @@ impl Recent {
             self.began = at;
             return;
         }
-        // Steps of whole minutes, so that an id lives at least two whole ones whenever it came.
+        // Steps of whole minutes, so that an id is kept for at least two of them, whenever it came.
         for _ in 0..passed / GENERATION_MILLIS {
             self.generations.rotate_right(1);
             self.generations[0] = HashSet::default();

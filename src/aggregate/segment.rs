@@ -1,4 +1,4 @@
-//! What the batches of an open segment add up to.
+//! The sums of an open segment's batches.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -11,6 +11,7 @@ use crate::event::{Counts, Millis, OTHER, SiteId, Subject};
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
+/// An open segment: rows of totals by key, and the attribute rows held back in it.
 pub struct Segment {
     strings: Vec<Box<str>>,
     daily: Map<DailyKey, Counts>,
@@ -20,19 +21,21 @@ pub struct Segment {
     vitals: Map<VitalKey, u32>,
     faults: Map<FaultKey, u32>,
     mail: Map<MailKey, (u32, u32)>,
-    /// Rows of totals the sealed segment has at the most, the platform's included.
+    /// Upper bound of the rows of totals in the closed segment, including the platform's.
     rows: usize,
     bytes: usize,
     held: Held,
 }
 
-/// Bytes of a row without its texts, as the store holds it while it takes it; of `hourly` with the platform's.
+/// Bytes of a row without its texts, as the store holds it during an insert; an hourly one with the
+/// platform's.
 const DAILY_BYTES: usize = 80;
 const HOURLY_BYTES: usize = 128;
 const OTHER_BYTES: usize = 48;
 
 impl Default for Segment {
     fn default() -> Segment {
+        // The first string is the empty one, see [`Sym::EMPTY`].
         Segment {
             strings: vec!["".into()],
             daily: Map::default(),
@@ -50,58 +53,60 @@ impl Default for Segment {
 }
 
 impl Segment {
-    /// Rows of totals.
+    /// Rows of totals, including the platform's.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Bytes of the rows of totals as the store holds them while it takes them: each row with its texts.
+    /// Bytes of the rows of totals with their texts, as the store holds them during an insert.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The same of rows with an attribute.
+    /// The same for attribute rows.
     pub fn attribute_bytes(&self) -> usize {
         self.held.bytes()
     }
 
-    /// Rows with an attribute, those that were carried into it included.
+    /// Attribute rows, including those carried into this segment.
     pub fn attribute_rows(&self) -> usize {
         self.held.rows()
     }
 
-    /// The number the next new string of the totals gets.
+    /// Number of the next new string of the totals.
     pub fn next_string(&self) -> u32 {
         u32::try_from(self.strings.len()).expect("a segment holds far fewer than 2^32 strings")
     }
 
-    /// The number the next new string of the attributes gets.
+    /// Number of the next new string of the attributes.
     pub fn next_attribute_string(&self) -> u32 {
         self.held.next_string()
     }
 
-    /// Whether attributes of a day that is over wait.
+    /// Whether there are attribute rows of a day that is over.
     pub fn has_closed_days(&self, now: Millis) -> bool {
         self.held.has_closed_days(now)
     }
 
-    /// Whether attributes would be released.
+    /// Whether a release under this rule would write any attribute rows.
     pub fn releases(&self, rule: Release, wanted: Wanted, now: Millis) -> bool {
         self.held.releases(rule, wanted, now)
     }
 
-    /// The attributes that are not released: the next segment begins with them.
+    /// The attribute rows that are not released; the next segment begins with them.
     pub fn carried(&self, rule: Release, wanted: Wanted, now: Millis) -> AttributeSums {
         self.held.carried(rule, wanted, now)
     }
 
-    /// Adds a batch. Deltas come in order; where one was lost (a damaged journal), its strings read as `(other)`.
+    /// Adds a batch. Batches must come in order. If one was lost (a damaged journal), its strings
+    /// read as `(other)`.
     pub fn add(&mut self, delta: &Delta) {
         while self.strings.len() < delta.base as usize {
             self.strings.push(OTHER.into());
         }
         self.strings.extend(delta.sums.strings.iter().cloned());
         self.held.add(delta.attribute_base, &delta.sums.attributes);
+
         let (strings, rows, bytes) = (&self.strings, &mut self.rows, &mut self.bytes);
         let length = |sym: Sym| strings.get(sym.0 as usize).map_or(0, |text| text.len());
         for (key, counts) in &delta.sums.daily {
@@ -119,6 +124,7 @@ impl Segment {
                 Counts::none()
             }) += *counts;
         }
+
         let mut other_row = |texts: [Sym; 2]| {
             *rows += 1;
             *bytes += OTHER_BYTES + texts.into_iter().map(length).sum::<usize>();
@@ -142,8 +148,9 @@ impl Segment {
         }
     }
 
-    /// The sorted sums: strings once and in order, the platform's rows added; without the attributes of sites and days that stand in
-    /// `carried`. The same counts always give the same bytes, whatever the order of batches was.
+    /// Closes the segment into its sums: strings sorted and unique, the platform's rows added,
+    /// without the attribute rows of sites and days in `carried`. Equal counts give equal bytes,
+    /// whatever the order of the batches was.
     pub fn seal(self, carried: &AttributeSums) -> Sums {
         let (strings, renumber) = in_order(&self.strings);
         let sym = |old: Sym| renumber.get(old.0 as usize).copied().unwrap_or(Sym::EMPTY);
@@ -153,15 +160,18 @@ impl Segment {
         let platform: Vec<_> =
             of_sites.map(|(key, counts)| (DailyKey { site: SiteId::PLATFORM, ..*key }, *counts)).collect();
         daily.extend(summed(platform, |sum, counts| *sum += counts));
+
         let mut hourly: Vec<(HourlyKey, Counts)> = self.hourly.into_iter().collect();
         let platform: Vec<_> =
             hourly.iter().map(|(key, counts)| (HourlyKey { site: SiteId::PLATFORM, ..*key }, *counts)).collect();
         hourly.extend(platform);
+
         let money = self.money.into_iter().map(|(key, sum)| (MoneyKey { event: sym(key.event), ..key }, sum));
         let mail = self
             .mail
             .into_iter()
             .map(|(key, counts)| (MailKey { template: sym(key.template), link: sym(key.link), ..key }, counts));
+
         Sums {
             strings,
             daily: summed(daily, |sum, counts| *sum += counts),
@@ -200,7 +210,7 @@ fn in_sequence<K: Ord + Copy>(rows: impl Iterator<Item = (K, u32)>) -> Vec<(K, u
     summed(rows.collect(), plus)
 }
 
-/// The strings sorted and once each, and the new number of each old one. The empty string stays first.
+/// The strings sorted and unique, and the new number of each old one. The empty string stays first.
 fn in_order(strings: &[Box<str>]) -> (Vec<Box<str>>, Vec<Sym>) {
     let mut places: Vec<usize> = (0..strings.len()).collect();
     places.sort_unstable_by(|&a, &b| strings[a].cmp(&strings[b]));

@@ -1,99 +1,145 @@
+//! Keys and sums of a segment, in the form in which the journal encodes them and the store inserts
+//! them.
+
 use super::attributes::AttributeSums;
 use crate::event::{Bucket, Counts, Day, FaultKind, MailAction, Metric, Reader, Refusal, SiteId, Subject};
 
-/// A string of a segment: its place in [`Sums::strings`], or in [`AttributeSums::strings`] where it stands in a row of those.
+/// A string of a segment, as an index into [`Sums::strings`], or into [`AttributeSums::strings`] in
+/// a row of those.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Sym(pub u32);
 
 impl Sym {
-    /// Every segment's first string is the empty one.
+    /// The empty string, which is first in every segment.
     pub const EMPTY: Sym = Sym(0);
 }
 
+/// Key of totals by day.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DailyKey {
+    /// The site; [`SiteId::PLATFORM`] for the sum over all sites.
     pub site: SiteId,
+    /// Day in the site's zone.
     pub day: Day,
+    /// What is counted: the site, a page, a link or an event.
     pub subject: Subject,
+    /// Path, link or event name; empty for the site.
     pub item: Sym,
 }
 
+/// Key of a site's totals by hour.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct HourlyKey {
+    /// The site; [`SiteId::PLATFORM`] for the sum over all sites.
     pub site: SiteId,
-    /// The UTC second at which the site's local hour began.
+    /// Unix time in seconds at which the site's local hour began.
     pub hour: u32,
 }
 
+/// Key of amounts by event and currency.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct MoneyKey {
+    /// The site.
     pub site: SiteId,
+    /// Day in the site's zone.
     pub day: Day,
+    /// Name of the event.
     pub event: Sym,
+    /// ISO 4217 code; in lower case for events whose amount exceeded the bound.
     pub currency: [u8; 3],
 }
 
+/// Key of dropped hits. Without a site.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct DropKey {
-    /// The UTC second at which the hour began.
+    /// Unix time in seconds at which the UTC hour began.
     pub hour: u32,
+    /// Why the hits were dropped.
     pub reason: Refusal,
 }
 
+/// Key of measurements of page speed: one bucket of a histogram.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct VitalKey {
+    /// The site.
     pub site: SiteId,
+    /// Day in the site's zone.
     pub day: Day,
+    /// What was measured.
     pub metric: Metric,
+    /// Path of the page.
     pub path: Sym,
+    /// Device class.
     pub device: Sym,
+    /// Bucket of the metric's histogram.
     pub bucket: Bucket,
 }
 
+/// Key of script errors and missing pages.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FaultKey {
+    /// The site.
     pub site: SiteId,
+    /// Day in the site's zone.
     pub day: Day,
+    /// Script error or missing page.
     pub kind: FaultKind,
+    /// Path of the page.
     pub path: Sym,
+    /// Error class and place; empty for a missing page.
     pub fault: Sym,
 }
 
-/// Mails are the platform's: no site. Neither is there anything of a recipient.
+/// Key of opens and clicks of mails. Mails are the platform's, so there is no site, and nothing
+/// about a recipient.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct MailKey {
+    /// Day of the open or click, in the zone of `mail.zone`.
     pub day: Day,
+    /// Name of the template.
     pub template: Sym,
-    /// The day the mails were sent.
+    /// Batch day, the day the mails were sent.
     pub batch: Day,
+    /// Open or click.
     pub action: MailAction,
-    /// The link's name; empty for an opening.
+    /// Name of the link; empty for an open.
     pub link: Sym,
+    /// Class of whoever opened or clicked.
     pub reader: Reader,
 }
 
-/// All counts of one segment: each key once, sorted. The same segment gives the same bytes each time it is sent.
+/// All counts of one segment. Rows are sorted by key, each key once, so the same segment gives the
+/// same bytes each time it is sent. Counts saturate at 32 bits.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct Sums {
+    /// The texts that [`Sym`]s index, except those of attributes. In a closed segment: sorted and
+    /// unique.
     pub strings: Vec<Box<str>>,
-    /// Totals.
+    /// Totals by day.
     pub daily: Vec<(DailyKey, Counts)>,
+    /// Totals of sites by hour.
     pub hourly: Vec<(HourlyKey, Counts)>,
-    /// Hits and the sum of their amounts in minor units.
+    /// Number of events, and the sum of their amounts in minor units.
     pub money: Vec<(MoneyKey, (u32, u64))>,
+    /// Dropped hits.
     pub drops: Vec<(DropKey, u32)>,
+    /// Measurements.
     pub vitals: Vec<(VitalKey, u32)>,
+    /// Script errors and missing pages.
     pub faults: Vec<(FaultKey, u32)>,
-    /// Hits, and who of them had not opened a mail of the batch that day.
+    /// Opens or clicks, and the distinct openers among them.
     pub mail: Vec<(MailKey, (u32, u32))>,
+    /// Rows with an attribute.
     pub attributes: AttributeSums,
 }
 
 impl Sums {
+    /// The text of `sym`. Panics if it is not of these strings.
     pub fn text(&self, sym: Sym) -> &str {
         &self.strings[sym.0 as usize]
     }
 
+    /// Number of rows of all kinds.
     pub fn rows(&self) -> usize {
         let counted = self.daily.len() + self.hourly.len() + self.money.len() + self.drops.len();
         counted + self.vitals.len() + self.faults.len() + self.mail.len() + self.attributes.rows.len()

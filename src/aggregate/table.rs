@@ -1,4 +1,4 @@
-//! An event becomes rows: docs/understand/COUNTING.md as code.
+//! Turns an event into rows: docs/understand/COUNTING.md as code.
 
 use super::attributes::AttributeCounts;
 use super::batch::{AttributeDraft, Batch, DailyDraft, Delta, FaultDraft, MailDraft, MoneyDraft, NO_ITEM, VitalDraft};
@@ -11,32 +11,46 @@ use crate::event::Counter::{Bounces, Entries, Exits, Hits, Seconds, Visitors, Vi
 use crate::event::{Counts, Detail, Dimension, Kind, Millis, SiteId, Subject, over};
 use crate::pseudonym::{ClosedVisit, Event, Held, MailEvent, Opening, Seen, Touch, VisitValues};
 
-/// How long a visit and a day outlive their end in memory, for hits that are on their way.
+/// A visit and a day stay in memory this long after their end, for hits that are on their way.
 const GRACE_MILLIS: Millis = 5_000;
 
-/// Visits closed in one batch: bounds what midnight costs the hit that comes right after it.
-/// How a visit ended may need a path of 512 bytes in the journal: all of them together stay below what is reserved for them.
+/// Most visits that one batch closes. This bounds the cost of midnight for the hit right after it,
+/// and the space for exit pages (paths of up to 512 bytes) in the journal's reserved part.
 const CLOSED_AT_ONCE: usize = 1_500;
 
-/// The caps of what is held in memory.
+/// Limits of the state in memory, from `visitor`, `limits` and `mail` of the configuration. Per
+/// time zone and day, unless said otherwise.
 #[derive(Clone, Debug)]
 pub struct Caps {
+    /// A visit ends after this many seconds without a hit.
     pub visit_gap_secs: u32,
+    /// Visitors.
     pub visitors: usize,
+    /// Visitors of one site that may share one grant.
     pub visitors_per_grant: u32,
+    /// Pairs of a visitor and an item.
     pub touched_items: usize,
+    /// Sites.
     pub sites: usize,
+    /// Distinct paths, and likewise links, events and script errors, of one site.
     pub items_per_site: usize,
+    /// Distinct sources, and likewise campaigns, of one site.
     pub values_per_site: usize,
+    /// Distinct texts.
     pub texts: usize,
+    /// Bytes of all texts, with what each takes in memory beside its characters.
     pub text_bytes: usize,
+    /// Hit ids per minute, over all sites and zones.
     pub hit_ids: usize,
+    /// Distinct link names of one template and batch day.
     pub mail_links: usize,
 }
 
 impl Caps {
+    /// Reads the limits from the configuration.
     pub fn new(config: &Config) -> Caps {
         let limits = &config.limits;
+
         Caps {
             visit_gap_secs: config.visitor.visit_gap_secs,
             visitors: limits.visitors,
@@ -53,22 +67,22 @@ impl Caps {
     }
 }
 
-/// How often a cap was met since the process began.
+/// How often each limit was exceeded since the process started.
 #[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Overflow {
-    /// Hits counted without their visitor.
+    /// Hits counted without their visitor, because the day had as many as it may have.
     pub visitors: u64,
-    /// The same, because their grant had made as many visitors as one may.
+    /// Hits counted without their visitor, because their grant had made as many as it may make.
     pub grants: u64,
     /// Texts counted as `(other)`.
     pub texts: u64,
-    /// Hits counted under the site of the rest, because the day had no room for another site.
+    /// Hits counted under the site `(other)`, because the day had no room for another site.
     pub sites: u64,
-    /// Hit ids not remembered.
+    /// Hit ids that were not recorded, so their retries would count again.
     pub ids: u64,
 }
 
-/// What is counted: a hit of a site, or something done with a mail of the platform.
+/// An event to be counted: a hit of a site, or an open or click of a mail.
 pub enum Counted {
     Hit(Event),
     Mail(MailEvent),
@@ -86,19 +100,21 @@ impl From<MailEvent> for Counted {
     }
 }
 
+/// State of the current days, and the open batch.
 pub struct Table {
     caps: Caps,
     books: Books,
     recent: Recent,
     batch: Batch,
-    /// The segment the texts are numbered for; the first is 1, so that a fresh text belongs to none.
+    /// The segment that texts are numbered for. The first is 1, so that a new text (0) belongs to
+    /// none.
     segment: u32,
     overflow: Overflow,
     texts_over: u64,
 }
 
 impl Table {
-    /// `seed` is a random number of this process.
+    /// `seed` must be random and not outlive the process.
     pub fn new(caps: Caps, seed: u64) -> Table {
         Table {
             recent: Recent::new(caps.hit_ids, seed),
@@ -111,7 +127,7 @@ impl Table {
         }
     }
 
-    /// Adds the event to the open batch. A duplicate adds nothing.
+    /// Adds an event to the open batch. A duplicate adds nothing.
     pub fn count(&mut self, counted: &Counted) {
         match counted {
             Counted::Hit(event) => self.hit(event),
@@ -124,7 +140,8 @@ impl Table {
         let opening = event.opener.as_ref().map(|opener| book.openers.opened(opener));
         self.overflow.visitors += u64::from(opening == Some(Opening::Full));
         let template = book.texts.intern(Scope::mail(), &event.template, self.caps.items_per_site);
-        // Whoever signs by himself is not asked by the mint: a name of each recipient's own must not become a row here either.
+        // Holders of the key can sign without the API's checks, so a recipient's own link name must
+        // be stopped from becoming a row here too.
         let scope = Scope::mail_link(template, event.batch);
         let mut link = || book.texts.intern(scope, &event.link, self.caps.mail_links);
         let link = (!event.link.is_empty()).then(|| (number, link()));
@@ -138,6 +155,7 @@ impl Table {
         if event.id.is_some_and(|id| !self.recent.first_time(event.site, id, event.at)) {
             return;
         }
+
         let (number, book) = self.books.of(&event.span, &self.caps);
         let (site, id) = match book.number_of(event.site) {
             Some(number) => (number, event.site),
@@ -146,6 +164,7 @@ impl Table {
                 (book.number_of_the_rest(), SiteId::rest())
             }
         };
+
         let subject = match event.kind {
             Kind::View | Kind::Leave | Kind::Vital | Kind::Fault => Subject::Page,
             Kind::Click => Subject::Link,
@@ -156,6 +175,7 @@ impl Table {
             Rows { batch: &mut self.batch, book, number, caps: &self.caps, site, id }.of_page(event, item);
             return;
         }
+
         let held = match &event.visitor {
             Some(visitor) => {
                 let touch = Touch {
@@ -172,6 +192,7 @@ impl Table {
             }
             None => Held::Nobody,
         };
+
         let mut rows = Rows { batch: &mut self.batch, book, number, caps: &self.caps, site, id };
         match held {
             Held::Yes(seen) => {
@@ -190,7 +211,8 @@ impl Table {
         }
     }
 
-    /// Closes visits whose time is up and the books of days that are over. `true` when there is more to close.
+    /// Closes visits that are idle and books of days that are over. `true` if there is more to
+    /// close.
     pub fn advance(&mut self, now: Millis) -> bool {
         let mut more = false;
         for number in self.books.numbers() {
@@ -198,7 +220,8 @@ impl Table {
             let left = CLOSED_AT_ONCE.saturating_sub(self.batch.rows() / 3).max(1);
             let book_has_more =
                 if over { self.close_some(number, left) } else { self.expire_some(number, now - GRACE_MILLIS, left) };
-            // A closed book's rows are still in the open batch: the book goes with the next call.
+            // The rows of a closed book are still in the open batch, so the book is dropped with
+            // the next call.
             if over && !book_has_more && self.batch.is_empty() {
                 self.texts_over += self.books[number].texts.over;
                 self.books.close(number);
@@ -208,7 +231,7 @@ impl Table {
         more
     }
 
-    /// Closes every open visit, for a stop. `true` when there is more to close.
+    /// Closes every open visit, for a stop. `true` if there is more to close.
     pub fn close_all(&mut self) -> bool {
         let numbers = self.books.numbers();
         numbers.into_iter().fold(false, |more, number| {
@@ -217,22 +240,24 @@ impl Table {
         })
     }
 
-    /// Rows waiting in the open batch.
+    /// Rows in the open batch.
     pub fn waiting(&self) -> usize {
         self.batch.rows()
     }
 
-    /// Takes the open batch; the two numbers are the segment's next free ones, of its strings and of those of its attributes.
+    /// Takes the open batch. `next` and `attribute_next` are the segment's next free string
+    /// numbers.
     pub fn take(&mut self, next: u32, attribute_next: u32) -> Delta {
         self.batch.take(&mut self.books, self.segment, next, attribute_next)
     }
 
-    /// From here on texts are numbered for a new segment.
+    /// Numbers texts for a new segment from here on. The open batch must be empty.
     pub fn next_segment(&mut self) {
         debug_assert!(self.batch.is_empty(), "a batch belongs to the segment its texts were numbered for");
         self.segment += 1;
     }
 
+    /// How often each limit was exceeded until now.
     pub fn overflow(&self) -> Overflow {
         let living: u64 = self.books.iter().map(|book| book.texts.over).sum();
         Overflow { texts: self.texts_over + living, ids: self.recent.over, ..self.overflow }
@@ -243,7 +268,7 @@ impl Table {
         self.books.iter().map(|book| book.live(site, now)).sum()
     }
 
-    /// Visitors held in memory, all living days together.
+    /// Visitors in memory, over all current days.
     pub fn visitors(&self) -> usize {
         self.books.iter().map(|book| book.visits.visitors()).sum()
     }
@@ -275,7 +300,7 @@ fn visit_values(texts: &mut super::texts::Texts, caps: &Caps, site: u32, event: 
     }
 }
 
-/// Where one event's rows go.
+/// The destination of one event's rows.
 struct Rows<'a> {
     batch: &'a mut Batch,
     book: &'a mut Book,
@@ -286,7 +311,7 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// What every hit raises, known visitor or not.
+    /// The totals that every hit adds, with or without a known visitor.
     fn hit(&mut self, event: &Event, subject: Subject, item: u32, seen: Option<&Seen>) {
         let seconds = (event.engaged_ms + 500) / 1000;
         let (visitors, visits) = seen.map_or((0, 0), Seen::item);
@@ -299,6 +324,7 @@ impl Rows<'_> {
             Kind::Vital | Kind::Fault => Counts::none(),
         };
         self.daily(subject, Some(item), total);
+
         let (visitors, visits) = seen.map_or((0, 0), Seen::site);
         let hits = u32::from(event.kind == Kind::View);
         let total = Counts::none().with(Hits, hits).with(Visitors, visitors).with(VisitsCounter, visits);
@@ -307,6 +333,7 @@ impl Rows<'_> {
             let hour = self.book.span.hour_of(event.at);
             self.batch.hourly.push((HourlyKey { site: self.id, hour }, total));
         }
+
         let booked = match event.detail {
             Detail::Money(minor, currency) => Some((minor, currency)),
             Detail::Over(currency) => Some((0, over(currency))),
@@ -319,7 +346,7 @@ impl Rows<'_> {
         }
     }
 
-    /// A measurement or a fault: about the page and a class of devices, about nobody's visit.
+    /// The row of a measurement or a fault: of a page and a device class, not of a visit.
     fn of_page(&mut self, event: &Event, path: u32) {
         let (site, day) = (self.id, self.book.span.day);
         let path = Some((self.number, path));
@@ -341,7 +368,7 @@ impl Rows<'_> {
         }
     }
 
-    /// The attribute rows of a hit whose visit is known, and the rows of the visit it ended.
+    /// The attribute rows of a hit with a known visit, and the rows of the visit it ended.
     fn seen(&mut self, event: &Event, subject: Subject, item: u32, seen: &Seen) {
         if let Some(closed) = &seen.closed {
             close_rows(self.batch, self.book, self.number, closed);
@@ -366,7 +393,7 @@ impl Rows<'_> {
                 Dimension::Source => values.source,
                 Dimension::Country => values.country,
                 Dimension::Campaign => values.campaign,
-                // These follow from the agent and the language, and only the site is broken down by them.
+                // These follow from agent and language; only the site is broken down by them.
                 _ => {
                     let scope = Scope::value(self.site, dim);
                     self.book.texts.intern(scope, event.facts.value(dim), self.caps.values_per_site)
@@ -387,8 +414,8 @@ impl Rows<'_> {
     }
 }
 
-/// What a hit adds to the attribute rows of its site. Where a cookie decides who is new, somebody who refuses cookies is new with each hit:
-/// among attributes they count once a visit at most.
+/// What a hit adds to the attribute rows of its site. Where a cookie decides who is new, a visitor
+/// who rejects cookies is new with each hit; among attributes they count at most once per visit.
 fn of_site(seen: &Seen) -> AttributeCounts {
     let (visitors, visits) = seen.site();
     AttributeCounts {
@@ -399,14 +426,14 @@ fn of_site(seen: &Seen) -> AttributeCounts {
     }
 }
 
-/// The same for the item it touches.
+/// The same for the hit's item.
 fn of_item(seen: &Seen) -> AttributeCounts {
     let (visitors, visits) = seen.item();
     let networks = u32::from(seen.item_first_today && seen.first_of.network);
     AttributeCounts { visitors: visitors.min(visits), visits, networks, platform_networks: 0 }
 }
 
-/// What a visit raises when it closes. Nothing is ever subtracted, so it is written only now.
+/// The rows of a closed visit. Counts never shrink, so bounces and durations are written only now.
 fn close_rows(batch: &mut Batch, book: &Book, number: u32, visit: &ClosedVisit) {
     let site = book.site(visit.site);
     let day = book.span.day;

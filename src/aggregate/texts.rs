@@ -1,4 +1,5 @@
-//! The texts of a day (paths, links, names, sources, campaigns and the closed lists), each once, with a number.
+//! String interning for one day: paths, links, names, sources, campaigns and closed lists, each
+//! text once, with an id.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -7,7 +8,7 @@ use hashbrown::{HashMap, HashTable};
 
 use crate::event::{Day, Dimension, OTHER, Subject};
 
-/// Where a text belongs: what is capped is the number of distinct texts of one scope.
+/// The namespace of a text. The number of distinct texts per scope is limited.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Scope(u64);
 
@@ -22,17 +23,18 @@ impl Scope {
         Scope(u64::from(site) << 8 | 0x20)
     }
 
-    /// Templates of mails. Only the platform can name one: its key signs them.
+    /// Templates of mails. Only the platform can introduce one, because its key signs them.
     pub(super) fn mail() -> Scope {
         Scope(u64::MAX << 8 | 0x20)
     }
 
-    /// Links of the mails of one template, by its number, and batch day.
+    /// Links of one template, by its id, and batch day.
     pub(super) fn mail_link(template: u32, batch: Day) -> Scope {
         Scope(1 << 63 | u64::from(template) << 24 | u64::from(batch.number()) << 8 | 0x21)
     }
 
-    /// Values of a site's dimension. Closed lists (country, device, …) are shared by all sites: they cannot grow.
+    /// Values of a site's dimension. Closed lists (country, device, ...) are shared by all sites
+    /// because they cannot grow.
     pub(super) fn value(site: u32, dimension: Dimension) -> Scope {
         match dimension {
             Dimension::Source | Dimension::Campaign => Scope(u64::from(site) << 8 | 0x10 | dimension as u64),
@@ -46,20 +48,20 @@ impl Scope {
     }
 }
 
-/// The two tables of strings a segment has.
+/// The two string tables of a segment.
 #[derive(Clone, Copy)]
 pub(super) enum Part {
     Totals = 0,
     Attributes = 1,
 }
 
-/// What a text takes beside its bytes: its entry, its place in the index, the allocator's share.
+/// Bytes of a text beside its characters: its entry, its slot in the index, the allocator's share.
 const TEXT_BYTES: usize = 64;
 
 struct Text {
     scope: Scope,
     text: Box<str>,
-    /// For each part, the segment that knows this text there, and its number.
+    /// For each part, the last segment that knows this text there, and its number.
     known: [(u32, u32); 2],
 }
 
@@ -67,10 +69,10 @@ pub(super) struct Texts {
     index: HashTable<u32>,
     texts: Vec<Text>,
     per_scope: HashMap<Scope, u32, RandomState>,
-    /// Seeded per process: paths are chosen by strangers.
+    /// Seeded per process, because strangers choose the paths.
     state: RandomState,
     max: usize,
-    /// Of all texts together, with what each takes beside its bytes.
+    /// Limit of all texts together, including [`TEXT_BYTES`] each.
     max_bytes: usize,
     bytes: usize,
     pub(super) over: u64,
@@ -90,7 +92,7 @@ impl Texts {
         }
     }
 
-    /// The text's number; that of `(other)` where the scope or the day is full.
+    /// The text's id; that of `(other)` if the scope or the day is full.
     pub(super) fn intern(&mut self, scope: Scope, text: &str, cap: usize) -> u32 {
         if let Some(id) = self.find(scope, text) {
             return id;
@@ -120,7 +122,7 @@ impl Texts {
         &self.texts[id as usize].text
     }
 
-    /// The text's number in a part of a segment, if that knows it already.
+    /// The text's number in a part of a segment, if it has one.
     pub(super) fn sym(&self, id: u32, part: Part, segment: u32) -> Option<u32> {
         let (known_to, sym) = self.texts[id as usize].known[part as usize];
         (known_to == segment).then_some(sym)

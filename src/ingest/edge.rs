@@ -52,7 +52,8 @@ pub struct Edge {
     pub headers: usize,
     /// Longest header, in bytes.
     pub header_bytes: usize,
-    /// Largest amount of one event, in major units, for sites without a bound of their own.
+    /// Largest amount of one event in euros, or as much in another currency, for sites without a
+    /// bound of their own.
     pub max_amount: u32,
     /// Time for the whole body to arrive.
     pub deadline: Duration,

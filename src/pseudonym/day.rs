@@ -1,7 +1,8 @@
-//! Which day a moment belongs to, and the keys of the days that are alive.
+//! Calendar days as spans of time, and the keys of the current days.
 //!
-//! One key per time zone and day, shared by the zone's sites (the site is part of what is hashed). At most two of a zone live at
-//! once: today's, and for some seconds after midnight yesterday's, for hits that were on their way.
+//! There is one key per time zone and day, shared by the zone's sites (the site is part of what is
+//! hashed). At most two keys of a zone exist at once: today's, and for some seconds after midnight
+//! yesterday's, for hits that were on their way.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,24 +14,30 @@ use super::salt::{KeySource, Salt};
 use crate::config::{Zone, Zones};
 use crate::event::{Day, Millis};
 
-/// How long yesterday's key outlives its day. The promise is 60 s.
+/// Time that yesterday's key outlives its day; at most 60 s are promised.
 const GRACE_MILLIS: Millis = 5_000;
 
-/// A calendar day of a zone as instants, 23 to 25 hours long, and the offsets in force during it.
+/// A calendar day of a time zone as a span of time, 23 to 25 hours long, and the UTC offsets in
+/// force during it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DaySpan {
+    /// Number of the zone in this process.
     pub zone: Zone,
-    /// The zone's name in the tz database.
+    /// Name of the zone in the tz database.
     pub zone_name: Box<str>,
+    /// The calendar day.
     pub day: Day,
+    /// First instant of the day, inclusive.
     pub start: Millis,
-    /// The first instant of the next day.
+    /// First instant of the next day.
     pub end: Millis,
-    /// From which instant on which offset (ms) from UTC holds; the first is the day's start.
+    /// (From, offset) in milliseconds: each offset from UTC holds from that instant on. The first
+    /// starts with the day.
     offsets: Vec<(Millis, Millis)>,
 }
 
 impl DaySpan {
+    /// The day of zone `tz` that holds the instant `at`.
     pub fn of(zone: Zone, tz: &TimeZone, at: Millis) -> DaySpan {
         let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
         let local = at.to_zoned(tz.clone());
@@ -38,6 +45,7 @@ impl DaySpan {
         let midnight = |date: jiff::civil::Date| {
             date.to_zoned(tz.clone()).map_or(at.as_millisecond(), |z| z.timestamp().as_millisecond())
         };
+
         let start = midnight(date);
         let end = date.tomorrow().map_or(Millis::MAX, midnight);
         let begin = Timestamp::from_millisecond(start).unwrap_or(at);
@@ -45,22 +53,24 @@ impl DaySpan {
         for change in tz.following(begin).take_while(|change| change.timestamp().as_millisecond() < end) {
             offsets.push((change.timestamp().as_millisecond(), millis_of(change.offset())));
         }
-        // Dates outside what ClickHouse's Date holds (before 1970, after 2149) fold onto its edges.
+        // Dates outside the range of ClickHouse's `Date` (before 1970, after 2149) are clamped to
+        // it.
         let day = Day::from_date(date).unwrap_or(Day::from_number(if date.year() < 1970 { 0 } else { u16::MAX }));
         DaySpan { zone, zone_name: tz.iana_name().unwrap_or("UTC").into(), day, start, end, offsets }
     }
 
-    /// The first instant after a day of a zone; `None` where nobody knows the zone.
+    /// First instant after a day of a zone; `None` if the zone is unknown.
     pub fn end_of(zone_name: &str, day: Day) -> Option<Millis> {
         let tomorrow = day.date().tomorrow().ok()?;
         Some(tomorrow.to_zoned(TimeZone::get(zone_name).ok()?).ok()?.timestamp().as_millisecond())
     }
 
+    /// Whether the instant `at` is within the day.
     pub fn holds(&self, at: Millis) -> bool {
         (self.start..self.end).contains(&at)
     }
 
-    /// The UTC second at which the local hour of `at` began.
+    /// Unix time in seconds at which the local hour of `at` began.
     pub fn hour_of(&self, at: Millis) -> u32 {
         let offset = self.offsets.iter().rev().find(|(from, _)| *from <= at).map_or(0, |(_, offset)| *offset);
         let hour = (at + offset).div_euclid(3_600_000) * 3_600_000 - offset;
@@ -72,16 +82,17 @@ fn millis_of(offset: jiff::tz::Offset) -> Millis {
     Millis::from(offset.seconds()) * 1000
 }
 
-/// A day and its key, for as long as both live.
+/// A day and its key. Dropping the last reference wipes the key.
 pub struct DayKey {
+    /// The day.
     pub span: Arc<DaySpan>,
     pub(super) salt: Salt,
 }
 
-/// The live keys of all zones.
+/// The keys of the current days of all zones.
 pub struct DayKeys {
     zones: Arc<Zones>,
-    /// By the zone's number; grows when the first hit of a zone comes.
+    /// By the zone's number; grows with the first hit of a zone.
     keys: ArcSwap<Vec<Arc<ZoneKeys>>>,
     growing: Mutex<()>,
     source: KeySource,
@@ -101,16 +112,17 @@ impl ZoneKeys {
 }
 
 impl DayKeys {
+    /// No keys yet; they will come from `source`.
     pub fn new(zones: Arc<Zones>, source: KeySource) -> DayKeys {
         DayKeys { zones, keys: ArcSwap::default(), growing: Mutex::new(()), source }
     }
 
-    /// Keys from the system's generator.
+    /// Like [`DayKeys::new`], with the system's random generator.
     pub fn random(zones: Arc<Zones>) -> DayKeys {
         DayKeys::new(zones, super::salt::system_keys)
     }
 
-    /// The day of `at` in the zone and its key, made when the day's first hit comes.
+    /// The day of `at` in the zone with its key, made on the day's first hit.
     pub fn at(&self, zone: Zone, at: Millis) -> Arc<DayKey> {
         let all = self.keys.load();
         let grown;
@@ -125,15 +137,18 @@ impl DayKeys {
             Some(today) if today.span.holds(at) => return Arc::clone(today),
             _ => {}
         }
+
         let _one_at_a_time = keys.making.lock().unwrap_or_else(PoisonError::into_inner);
         let today = keys.today.load_full();
         if let Some(today) = &today {
-            // A clock that was set back a day or more cannot revive a dead key: such a hit belongs to today.
+            // A clock set back by a day or more cannot restore a dropped key: such a hit counts
+            // today.
             if today.span.holds(at) || at < today.span.start {
                 let late = keys.yesterday.load_full().filter(|yesterday| yesterday.span.holds(at));
                 return late.unwrap_or_else(|| Arc::clone(today));
             }
         }
+
         let span = Arc::new(DaySpan::of(zone, &keys.tz, at));
         let next = Arc::new(DayKey { span, salt: Salt::new(self.source) });
         keys.yesterday.store(today);
@@ -156,7 +171,7 @@ impl DayKeys {
         }
     }
 
-    /// How many keys are alive, for the test that they die.
+    /// Number of keys in memory, to test that they are dropped.
     pub fn alive(&self) -> usize {
         let alive = |slot: &ArcSwapOption<DayKey>| usize::from(slot.load().is_some());
         self.keys.load().iter().map(|keys| alive(&keys.today) + alive(&keys.yesterday)).sum()

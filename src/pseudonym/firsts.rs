@@ -1,6 +1,7 @@
-//! Of the day's new visitors: who is the first of a network, and who shows a grant that others have shown.
+//! Sets of the day's networks and grants: whether a new visitor is the first of its network, and
+//! how many visitors share a grant.
 //!
-//! Asked once for each new visitor, so there are never more entries than `limits.visitors` allows.
+//! Consulted once per new visitor, so there are never more entries than `limits.visitors`.
 
 use hashbrown::HashTable;
 
@@ -9,9 +10,9 @@ use super::seal::{Mark, Visitor};
 /// Whether a new visitor is the first of its /24 or /48 that day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FirstOf {
-    /// On its site.
+    /// First on its site.
     pub network: bool,
-    /// On the platform, as far as its sites share a time zone and a collector.
+    /// First on the platform, as far as its sites share a time zone and a collector.
     pub platform_network: bool,
 }
 
@@ -46,7 +47,7 @@ fn insert(known: &mut HashTable<Mark>, mark: Mark) -> bool {
     new
 }
 
-/// How many visitors each grant of the day has made on its site.
+/// The number of visitors that each grant has made on a site today.
 pub(super) struct Grants {
     visitors: HashTable<(Mark, u32)>,
     most: u32,
@@ -57,7 +58,7 @@ impl Grants {
         Grants { visitors: HashTable::new(), most }
     }
 
-    /// Counts a new visitor of the grant; `false` when it has as many as one grant may have.
+    /// Counts a new visitor of the grant; `false` if it has as many as a grant may have.
     pub(super) fn admit(&mut self, grant: Mark) -> bool {
         match self.visitors.find_mut(grant.bucket(), |(known, _)| *known == grant) {
             Some((_, visitors)) => {

@@ -1,23 +1,23 @@
-//! How many visitors of a site did something in the last five minutes: a number by the minute of each one's last hit, and nothing that
-//! says whose.
+//! Counts the visitors of a site who did something in the last five minutes: one counter per minute
+//! of a visitor's last hit, without any reference to visitors.
 
-/// Minutes that count as now; the running one is among them.
+/// Minutes that count as now, including the current one.
 const NOW: u32 = 5;
 const KEPT: usize = 8;
 
 #[derive(Clone, Copy)]
 struct Ring {
-    /// Visitors by the minute of their last hit, at its place modulo the length.
+    /// Visitors by the minute of their last hit, at that minute modulo the length.
     minutes: [u32; KEPT],
     newest: u32,
 }
 
-/// By the number of the site within its day.
+/// By the site's number within its day.
 #[derive(Default)]
 pub(super) struct Live(Vec<Ring>);
 
 impl Live {
-    /// A visitor did something; `before` is the minute of their last hit, if they had one today.
+    /// Records a hit of a visitor. `before` is the minute of their last hit, if they had one today.
     pub(super) fn seen(&mut self, site: u32, before: Option<u32>, minute: u32) {
         let place = site as usize;
         if self.0.len() <= place {
@@ -31,7 +31,7 @@ impl Live {
             let last = &mut ring.minutes[before as usize % KEPT];
             *last = last.saturating_sub(1);
         }
-        // A hit that was on its way for longer counts as of now.
+        // A late hit counts as of now.
         ring.minutes[ring.newest as usize % KEPT] += 1;
     }
 

@@ -1,5 +1,5 @@
-//! Something was done with a mail: counted without anything of whoever did it but, for an opening by a person's own program, a value that
-//! dies with the day.
+//! Pseudonymises opens and clicks of mails. Nothing of the reader is kept, except for an open by a
+//! person's own program: a value that is wiped with the day.
 
 use std::sync::Arc;
 
@@ -12,31 +12,45 @@ use crate::config::VisitorMode;
 use crate::consent::AdmittedMail;
 use crate::event::{Address, Agent, Day, MailAction, Reader};
 
-/// An opening or a click that may be counted. No field for an address, an agent, a token or a recipient.
+/// An open or a click that may be counted. No field for an address, an agent, a token or a
+/// recipient.
 pub struct MailEvent {
-    /// The day it counts on; holds no key.
+    /// The day it counts on; without its key.
     pub span: Arc<DaySpan>,
+    /// Name of the template.
     pub template: Box<str>,
+    /// Batch day, the day the mail was sent.
     pub batch: Day,
+    /// Open or click.
     pub action: MailAction,
+    /// Name of the link; empty for an open.
     pub link: Box<str>,
+    /// Class of whoever opened or clicked.
     pub reader: Reader,
-    /// Of openings by a person's own program only: nobody can be told from anybody behind a proxy.
+    /// Only of opens by a person's own program: behind a proxy, people cannot be told apart.
     pub opener: Option<VisitorKey>,
 }
 
-/// What was done, with which mail, by whom.
+/// An open or a click before pseudonymisation.
 pub struct Done<'a> {
+    /// Name of the template.
     pub template: &'a str,
+    /// Batch day.
     pub batch: Day,
+    /// Open or click.
     pub action: MailAction,
+    /// Name of the link; empty for an open.
     pub link: &'a str,
+    /// Class of whoever opened or clicked.
     pub reader: Reader,
+    /// Client address.
     pub address: &'a Address,
+    /// User agent.
     pub agent: &'a Agent<'a>,
 }
 
-/// The only maker of a [`MailEvent`]; nothing is hashed of what was not admitted.
+/// The only constructor of [`MailEvent`]. Requires the gate's admission, so nothing is hashed
+/// without it.
 pub fn seal_mail(_admitted: AdmittedMail, done: &Done<'_>, key: &DayKey, mode: VisitorMode) -> MailEvent {
     let by_a_person = done.action == MailAction::Open && done.reader == Reader::Direct;
     let told_apart = by_a_person && mode != VisitorMode::None;
@@ -51,7 +65,8 @@ pub fn seal_mail(_admitted: AdmittedMail, done: &Done<'_>, key: &DayKey, mode: V
     }
 }
 
-/// Of one template and batch: the same person is another value in the next mail.
+/// An opener's value covers template and batch day, so the same person has another value in the
+/// next mail.
 fn opener(key: &DayKey, template: &str, batch: Day, address: &Address, agent: &Agent<'_>) -> VisitorKey {
     let mut head = [0_u8; 30];
     head[..7].copy_from_slice(b"mail/v1");
@@ -66,26 +81,28 @@ fn opener(key: &DayKey, template: &str, batch: Day, address: &Address, agent: &A
     value
 }
 
-/// Who opened a mail today, in bounded memory.
+/// Today's openers, in bounded memory.
 pub struct Openers {
     known: HashTable<VisitorKey>,
     most: usize,
 }
 
-/// What the day's memory says of an opener.
+/// Whether an opener was seen before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Opening {
     First,
     Again,
-    /// The cap is met: the opening counts, its opener does not.
+    /// The limit is reached: the open counts, its opener does not.
     Full,
 }
 
 impl Openers {
+    /// An empty set of at most `most` openers.
     pub fn new(most: usize) -> Openers {
         Openers { known: HashTable::new(), most }
     }
 
+    /// Records an opener.
     pub fn opened(&mut self, opener: &VisitorKey) -> Opening {
         if self.known.find(opener.bucket(), |known| known == opener).is_some() {
             return Opening::Again;

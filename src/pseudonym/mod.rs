@@ -1,13 +1,16 @@
-//! Stage 4: who is told from whom, without anybody being known.
+//! Stage 4: pseudonymisation. Tells visitors apart within a day without identifying them.
 //!
-//! What must hold:
-//! - the day's key is random, lives in memory only and is wiped when the day is over; nothing on disk can bring it back;
-//! - a visitor's value is keyed BLAKE3 over site, address and agent: the same person on two sites, or on two days, is two
-//!   unrelated values;
-//! - so are the values of networks and grants, of which the day's memory needs to know only whether one came before;
-//! - all of them are wiped when their memory is freed (src/memory.rs): when a table grows, and when the day is over;
-//! - the value leaves this folder only inside [`Event`], which has no field for an address, an agent or a whole URL, and is only
-//!   ever used as a key in memory: it has no `Debug`, no `Serialize`, and no way to its bytes outside this folder.
+//! Invariants:
+//! - the day's key is random, lives in memory only and is wiped when the day is over; nothing on
+//!   disk can restore it;
+//! - a visitor's value is keyed BLAKE3 over site, address and agent: the same person on two sites,
+//!   or on two days, has two unrelated values;
+//! - so are the values of networks and grants, which are only ever compared for equality;
+//! - all values are wiped when their memory is freed (src/memory.rs), when a table grows as well as
+//!   when the day is over;
+//! - a value leaves this module only inside [`Event`], which has no field for an address, an agent
+//!   or a whole URL, and it is only used as a key in memory: it has no `Debug`, no `Serialize`, and
+//!   its bytes are not accessible outside this module.
 
 mod day;
 mod firsts;

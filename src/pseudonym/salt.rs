@@ -1,13 +1,14 @@
-//! The key of a day: 32 random bytes on a page of their own, locked into memory where the system allows it, wiped on drop.
+//! The key of a day: 32 random bytes on a page of their own, locked into memory where the system
+//! allows it, wiped on drop.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use zeroize::Zeroize;
 
-/// Where a day's 32 random bytes come from. An argument, so that a test can hand out known keys.
+/// The source of a day's 32 random bytes. An argument, so that tests can use known keys.
 pub type KeySource = fn(&mut [u8; 32]);
 
-/// One page, so that locking it locks nothing else and wiping it leaves no neighbour.
+/// A whole page, so that locking affects nothing else and wiping leaves no copy beside it.
 #[repr(align(4096))]
 struct Page([u8; 4096]);
 
@@ -19,7 +20,7 @@ impl Salt {
     pub(super) fn new(source: KeySource) -> Salt {
         let mut page = Box::new(Page([0; 4096]));
         lock(&page);
-        // Filled in place: the key never lies on the stack or in a second buffer.
+        // Filled in place: the key is never on the stack or in a second buffer.
         source((&mut page.0[..32]).try_into().expect("32 of 4096 bytes are 32"));
         Salt(page)
     }
@@ -36,7 +37,8 @@ impl Drop for Salt {
     }
 }
 
-/// The system's generator. A machine without one cannot keep the promise of the key, so it cannot count either.
+/// The system's random generator. Panics without one, since unpredictable keys are a condition of
+/// counting.
 pub fn system_keys(key: &mut [u8; 32]) {
     getrandom::fill(key).expect("the system's random generator works");
 }
@@ -44,7 +46,8 @@ pub fn system_keys(key: &mut [u8; 32]) {
 #[expect(unsafe_code, reason = "mlock and madvise take a raw range; it is a live, page-aligned allocation of ours")]
 fn lock(page: &Page) {
     let start = page.0.as_ptr().cast_mut().cast();
-    // SAFETY: the range is one page that we own and that outlives the lock; neither call reads or writes it.
+    // SAFETY: the range is one page that we own and that outlives the lock; neither call reads or
+    // writes it.
     let locked = unsafe { rustix::mm::mlock(start, page.0.len()) };
     // SAFETY: as above; DONTDUMP only changes what a core dump holds.
     let hidden = unsafe { rustix::mm::madvise(start, page.0.len(), rustix::mm::Advice::LinuxDontDump) };
@@ -62,7 +65,8 @@ fn unlock(page: &Page) {
     let _ = unsafe { rustix::mm::munlock(page.0.as_ptr().cast_mut().cast(), page.0.len()) };
 }
 
-/// No core dumps, and no reading of this process' memory by others of the same user. Called before the first key is made.
+/// Disables core dumps, and access to this process's memory by other processes of the same user. To
+/// be called before the first key is made.
 pub fn harden_process() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     if set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err() {

@@ -1,4 +1,4 @@
-//! An admitted hit becomes an event: the address and the agent go in, a keyed value comes out.
+//! Turns an admitted hit into an event: address and agent go in, a keyed value comes out.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,17 +11,18 @@ use crate::consent::{AdmittedHit, ConsentId};
 use crate::enrich::Facts;
 use crate::event::{Address, Detail, Kind, Millis, SiteId};
 
-/// A visitor's value under the day's key: no `Debug`, `Display`, `Clone` or `Serialize`.
+/// A visitor's value under the day's key. Deliberately without `Debug`, `Display`, `Clone` and
+/// `Serialize`.
 #[derive(PartialEq, Eq)]
 pub struct VisitorKey([u8; 16]);
 
 impl VisitorKey {
-    /// The bucket in memory. The value is already the output of a keyed hash, so its first bytes are as good as any.
+    /// Hash for tables in memory. The value is a keyed hash already, so its first bytes will do.
     pub(super) fn bucket(&self) -> u64 {
         u64::from_le_bytes(self.0[..8].try_into().expect("8 of 16 bytes are 8"))
     }
 
-    /// For the day's memory, the one place that keeps it longer than the hit.
+    /// A copy for the day's state, the only place that keeps a value longer than its hit.
     pub(super) fn to_keep(&self) -> VisitorKey {
         VisitorKey(self.0)
     }
@@ -32,8 +33,9 @@ impl VisitorKey {
     }
 }
 
-/// 64 bits of a keyed hash, for what is only ever asked whether it came before. They are few enough that two of a million visitors'
-/// share one by chance once in 40 000 days. Deliberately without `Debug`, `Display` and `Serialize`.
+/// 64 bits of a keyed hash, for values that are only tested for membership. With a million visitors
+/// a day, two share a mark by chance once in 40 000 days. Deliberately without `Debug`, `Display`
+/// and `Serialize`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark(u64);
 
@@ -48,14 +50,14 @@ impl Mark {
     }
 }
 
-/// Who a hit came from, as far as the day's memory must know: values under the day's key, and nothing they were made of.
+/// A hit's visitor: values under the day's key, and nothing they were made of.
 pub struct Visitor {
     pub(super) key: VisitorKey,
     /// The /24 or /48, on this site.
     pub(super) network: Mark,
-    /// The same network, whatever the site.
+    /// The same network, on any site.
     pub(super) platform_network: Mark,
-    /// The grant that let the hit be counted, on this site; `None` where nothing was granted.
+    /// The grant that permitted the hit, on this site; `None` without a grant.
     pub(super) grant: Option<Mark>,
 }
 
@@ -71,27 +73,36 @@ impl Visitor {
     }
 }
 
-/// A hit that may be counted, without anything of the person it came from but a value that dies with the day.
+/// A hit that may be counted. Of the person it came from, it has only values that are wiped with
+/// the day.
 pub struct Event {
+    /// The site it counts for.
     pub site: SiteId,
-    /// The day it counts on; holds no key.
+    /// The day it counts on; without its key.
     pub span: Arc<DaySpan>,
+    /// Time of the hit, at or after the day's start.
     pub at: Millis,
+    /// View, click, event, leave, vital or fault.
     pub kind: Kind,
-    /// `None` in the mode that tells nobody from anybody, and for what is about nobody.
+    /// `None` in the mode without visitors, and for vitals and faults, which are about pages.
     pub visitor: Option<Visitor>,
     /// Whether the visit cookie was absent; `None` in modes without one.
     pub without_cookie: Option<bool>,
-    /// The path, the link or the event's name.
+    /// Path, link or event name.
     pub item: Box<str>,
+    /// Cleaned or closed attribute values.
     pub facts: Facts,
+    /// What only some kinds have: amount, measurement or fault.
     pub detail: Detail,
+    /// The sender's id of the hit, by which a retry is recognised.
     pub id: Option<u128>,
+    /// Milliseconds of engagement that the hit reports, or 0.
     pub engaged_ms: u32,
+    /// Whether it prevents a bounce: a click, or an event that is not passive.
     pub interactive: bool,
 }
 
-/// The only maker of an [`Event`]. Takes the hit by value: with it go the address and the agent.
+/// The only constructor of [`Event`]. Takes the hit by value, and with it address and agent.
 pub fn seal(
     hit: AdmittedHit<'_>,
     site: Site<'_>,
@@ -126,8 +137,9 @@ pub fn seal(
     }
 }
 
-/// Keyed BLAKE3, each value over a head of fixed size that begins with what it is of, so that no two different inputs give the same
-/// bytes. In the visitor's the address carries its length, and the agent is the rest.
+/// Keyed BLAKE3 over a head of fixed size that begins with the value's purpose, so that no two
+/// inputs share their bytes. In the visitor's, the address carries its length and the agent is the
+/// rest.
 fn visitor(key: &[u8; 32], site: SiteId, address: &Address, agent: &str, grant: Option<ConsentId>) -> Visitor {
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(&head_of_address(b"visitor/v2", site, address.expose())).update(agent.as_bytes());
@@ -164,7 +176,7 @@ fn head_of_grant(site: SiteId, id: &ConsentId) -> [u8; 42] {
     head
 }
 
-/// The address's length, then the address.
+/// The address's length in bytes, then the address.
 pub(super) fn write_address(into: &mut [u8], address: IpAddr) {
     let length = match address {
         IpAddr::V4(v4) => {

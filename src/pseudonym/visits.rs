@@ -1,10 +1,10 @@
 //! The visitors of one zone's day and their visits, in bounded memory.
 //!
-//! A visitor is 48 bytes in a slab, 5 in an index and some 55 in what is known of networks and grants; each item a visitor touched is
-//! 13 more. Nothing moves when the slab grows
-//! (it grows by chunks), so a million visitors cost no moment with two copies. Every open visit has exactly one entry in a wheel of
-//! minutes; an entry that comes due before its time (the visit went on) is put back at its new place, so a hit never touches the
-//! wheel.
+//! A visitor takes 48 bytes in a slab, 5 in an index and about 55 in the sets of networks and
+//! grants; each item a visitor touched takes 13 more. The slab grows by chunks and nothing moves,
+//! so a million visitors are never copied. Every open visit has exactly one entry in a timing wheel
+//! of minutes. An entry that comes due while its visit goes on is moved to its new minute, so hits
+//! do not touch the wheel.
 
 use std::sync::Arc;
 
@@ -21,74 +21,99 @@ const CHUNK: usize = 4096;
 const MINUTE: u32 = 60_000;
 const NO_PAGE: u32 = u32::MAX;
 
-/// The attributes a visit keeps from its first hit, as text ids of the day; only those its pages, links and events are broken down by.
+/// The attributes that a visit keeps from its first hit, as ids of the day's texts: only those by
+/// which pages, links and events are broken down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VisitValues {
+    /// Referring source.
     pub source: u32,
+    /// Country of the address.
     pub country: u32,
+    /// Campaign of the landing page.
     pub campaign: u32,
 }
 
-/// What a hit asks of the day's memory.
+/// A hit, as far as visits need it.
 pub struct Touch<'a> {
+    /// Pseudonymous visitor.
     pub visitor: &'a Visitor,
     /// The site's number within the day.
     pub site: u32,
+    /// Time of the hit.
     pub at: Millis,
+    /// A leave extends a visit but does not begin one.
     pub kind: Kind,
+    /// Whether it prevents a bounce.
     pub interactive: bool,
+    /// Whether the visit cookie was absent; `None` in modes without one.
     pub without_cookie: Option<bool>,
+    /// Id of the day's text for the path, link or event name.
     pub item: u32,
 }
 
+/// The result of looking up a hit's visit.
 pub enum Held {
     Yes(Seen),
-    /// The mode tells nobody from anybody, or a `leave` came without an open visit: a long look, whose page was read all the same.
+    /// No visitor: the mode has none, or a leave came without an open visit. Such a leave was a
+    /// long read, whose seconds count for the page all the same.
     Nobody,
-    /// A cap is reached: the hit counts, its visitor does not.
+    /// A limit is reached: the hit counts, its visitor does not.
     Full,
-    /// The hit shows a grant that has made as many visitors of the site today as one may: the hit counts, its visitor does not.
+    /// The hit's grant has made as many visitors of the site today as it may: the hit counts, its
+    /// visitor does not.
     Copied,
 }
 
+/// What a hit with a known visitor is the first of.
 #[derive(Debug, PartialEq)]
 pub struct Seen {
+    /// The site has a new visitor. Decided by the cookie in the mode with one, and then it can be
+    /// more than once a day.
     pub new_visitor: bool,
+    /// The hit begins a visit.
     pub new_visit: bool,
-    /// The item has a new visitor. Where a cookie decides, one can be new more than once.
+    /// The item has a new visitor. Decided by the cookie in the mode with one.
     pub item_new_visitor: bool,
+    /// First touch of the item in this visit.
     pub item_new_in_visit: bool,
-    /// The visitor's first hit of the day, whatever a cookie says.
+    /// The visitor's first hit of the day, whatever the cookie says.
     pub first_today: bool,
-    /// The item's first touch by this visitor that day, whatever a cookie says.
+    /// The visitor's first touch of the item that day, whatever the cookie says.
     pub item_first_today: bool,
+    /// Whether the visitor was the first of its network that day.
     pub first_of: FirstOf,
-    /// The first page of its visit.
+    /// First page of its visit.
     pub entry: bool,
-    /// The attributes of the visit the hit belongs to.
+    /// Attributes of the visit that the hit belongs to.
     pub values: VisitValues,
-    /// The visitor's earlier visit, if this hit showed that it had ended.
+    /// The visitor's previous visit, if this hit showed that it had ended.
     pub closed: Option<ClosedVisit>,
 }
 
+/// A visit that has ended.
 #[derive(Debug, PartialEq)]
 pub struct ClosedVisit {
+    /// The site's number within the day.
     pub site: u32,
+    /// Time of its first hit.
     pub started: Millis,
+    /// Seconds from the first to the last hit.
     pub seconds: u32,
+    /// At most one page view and nothing interactive.
     pub bounced: bool,
+    /// Id of the last viewed page's path; `None` for a visit without page views.
     pub last_page: Option<u32>,
 }
 
 struct State {
     visitor: VisitorKey,
     site: u32,
-    /// Milliseconds since the day's start, as is `last`.
+    /// Milliseconds since the day's start, like `last`.
     started: u32,
     last: u32,
     last_page: u32,
     values: VisitValues,
-    /// How many visits of the day have begun.
+    /// Number of the visitor's visits today.
     visit: u16,
     views: u8,
     flags: u8,
@@ -97,19 +122,24 @@ struct State {
 const OPEN: u8 = 1;
 const INTERACTIVE: u8 = 2;
 const IN_WHEEL: u8 = 4;
-/// The first of its network on its site that day, and on the platform: stays with the visitor from visit to visit.
+/// First of its network on its site that day, and on the platform. Kept from visit to visit.
 const FIRST_OF_NETWORK: u8 = 8;
 const FIRST_OF_PLATFORM_NETWORK: u8 = 16;
 
-/// What one day of one zone may hold, and how long a visit may pause.
+/// Limits of one day of one zone.
 #[derive(Clone, Copy)]
 pub struct VisitCaps {
+    /// A visit ends after this many seconds without a hit.
     pub gap_secs: u32,
+    /// Most visitors.
     pub visitors: usize,
+    /// Most pairs of a visitor and an item.
     pub touched: usize,
+    /// Most visitors of one site that may share one grant.
     pub visitors_per_grant: u32,
 }
 
+/// Visitors and visits of one zone's day.
 pub struct Visits {
     span: Arc<DaySpan>,
     gap: u32,
@@ -117,20 +147,22 @@ pub struct Visits {
     max_touched: usize,
     index: HashTable<u32>,
     slab: Vec<Vec<State>>,
-    /// (visitor's slot, item) -> the number of the visit that touched it last.
+    /// (visitor's slot, item) -> number of the visit that touched it last.
     touched: HashMap<(u32, u32), u16, RandomState>,
     networks: Networks,
     grants: Grants,
     live: Live,
     wheel: Vec<Vec<u32>>,
-    /// The first minute of the wheel that has not come due.
+    /// First minute of the wheel that has not come due.
     due: usize,
-    /// Where `close_all` goes on.
+    /// The slot at which `close_all` continues.
     closing: u32,
 }
 
 impl Visits {
+    /// No visitors yet.
     pub fn new(span: Arc<DaySpan>, caps: VisitCaps) -> Visits {
+        // The tables grow with the day's visitors, up to the limits.
         Visits {
             span,
             gap: caps.gap_secs.saturating_mul(1000),
@@ -153,11 +185,12 @@ impl Visits {
         u32::try_from(now - self.span.start).map_or(0, |at| self.live.now(site, at / MINUTE))
     }
 
+    /// Number of visitors today.
     pub fn visitors(&self) -> usize {
         self.index.len()
     }
 
-    /// Places a hit in its visit. `values` is asked only when the hit begins one.
+    /// Assigns a hit to its visit. `values` is called only if the hit begins one.
     pub fn touch(&mut self, touch: &Touch<'_>, values: impl FnOnce() -> VisitValues) -> Held {
         let at = u32::try_from(touch.at - self.span.start).unwrap_or(0);
         let known = self.find(&touch.visitor.key);
@@ -165,12 +198,14 @@ impl Visits {
             Ok(slot) => slot,
             Err(held) => return held,
         };
+
         let gap = self.gap;
         let state = self.state(slot);
         let running = state.flags & OPEN != 0 && at.saturating_sub(state.last) < gap;
         if touch.kind == Kind::Leave && !running {
             return Held::Nobody;
         }
+
         let before = known.map(|_| state.last / MINUTE);
         if before.is_none_or(|before| before < at / MINUTE) {
             self.live.seen(touch.site, before, at / MINUTE);
@@ -180,6 +215,7 @@ impl Visits {
             state.last = state.last.max(at);
             return Held::Yes(Seen::again(state));
         }
+
         let closed = if running { None } else { self.begin(slot, values(), at) };
         let state = self.state(slot);
         state.last = state.last.max(at);
@@ -191,6 +227,7 @@ impl Visits {
         if touch.interactive {
             state.flags |= INTERACTIVE;
         }
+
         let (visit, values, first_of) = (state.visit, state.values, state.first_of());
         let first_today = known.is_none();
         let (item_first_today, item_new_in_visit) = self.touch_item(slot, touch.item, visit);
@@ -208,7 +245,7 @@ impl Visits {
         })
     }
 
-    /// Closes visits that have been idle for the gap, at most `most`. `true` when there may be more.
+    /// Closes visits that are idle for the gap, at most `most`. `true` if there may be more.
     pub fn expire(&mut self, now: Millis, most: usize, mut close: impl FnMut(ClosedVisit)) -> bool {
         let now = u32::try_from(now - self.span.start).unwrap_or(0);
         let mut left = most;
@@ -236,7 +273,7 @@ impl Visits {
         false
     }
 
-    /// Closes every open visit, at most `most` a call. `true` when there are more.
+    /// Closes every open visit, at most `most` per call. `true` if there are more.
     pub fn close_all(&mut self, most: usize, mut close: impl FnMut(ClosedVisit)) -> bool {
         let total = self.index.len() as u32;
         let until = total.min(self.closing.saturating_add(u32::try_from(most).unwrap_or(u32::MAX)));
@@ -256,7 +293,7 @@ impl Visits {
             .copied()
     }
 
-    /// Remembers a new visitor, or says why not: a cap, or a `leave`, which makes no visitor.
+    /// Adds a new visitor. An error is why not: a limit, or a leave, which makes no visitor.
     fn admit(&mut self, touch: &Touch<'_>) -> Result<u32, Held> {
         if touch.kind == Kind::Leave {
             return Err(Held::Nobody);
@@ -294,7 +331,7 @@ impl Visits {
         Ok(slot)
     }
 
-    /// Starts a visit in the slot; what was open there is closed and returned.
+    /// Begins a visit in the slot. A visit that was open there is closed and returned.
     fn begin(&mut self, slot: u32, values: VisitValues, at: u32) -> Option<ClosedVisit> {
         let closed = self.close(slot);
         let gap = self.gap;
@@ -319,6 +356,7 @@ impl Visits {
         if state.flags & OPEN == 0 {
             return None;
         }
+
         state.flags &= !OPEN;
         Some(ClosedVisit {
             site: state.site,
@@ -329,7 +367,7 @@ impl Visits {
         })
     }
 
-    /// (first time today, first time in this visit).
+    /// Returns (first touch today, first touch in this visit).
     fn touch_item(&mut self, slot: u32, item: u32, visit: u16) -> (bool, bool) {
         let full = self.touched.len() >= self.max_touched;
         match self.touched.get_mut(&(slot, item)) {
@@ -369,12 +407,12 @@ impl State {
 }
 
 impl Seen {
-    /// (visitors, visits) this hit adds to its site.
+    /// (visitors, visits) that the hit adds to its site.
     pub fn site(&self) -> (u32, u32) {
         (u32::from(self.new_visitor), u32::from(self.new_visit))
     }
 
-    /// (visitors, visits) this hit adds to its item.
+    /// (visitors, visits) that the hit adds to its item.
     pub fn item(&self) -> (u32, u32) {
         (u32::from(self.item_new_visitor), u32::from(self.item_new_in_visit))
     }
@@ -395,7 +433,8 @@ impl Seen {
     }
 }
 
-/// The first whole minute by which a visit last seen at `last` is idle for the gap.
+/// The first whole minute by which a visit last seen at `last` is idle for `gap`; both in
+/// milliseconds.
 fn minute_due(last: u32, gap: u32) -> usize {
     (last.saturating_add(gap).div_ceil(MINUTE)) as usize
 }
