@@ -1,4 +1,4 @@
-//! What a person did, before and after it is on record.
+//! Acts: what a visitor decided about consent, before and after it is recorded.
 
 use serde::Deserialize;
 
@@ -7,17 +7,20 @@ use super::error::LedgerError;
 use crate::consent::ConsentId;
 use crate::event::Millis;
 
+/// The kind of an act.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "lowercase")]
 pub enum Act {
+    /// Consent to at least one purpose, under a new id.
     Grant,
-    /// Carries no id and refers to nothing: all refusals are the same.
+    /// Carries no id and refers to nothing: all refusals are equal.
     Refuse,
-    /// Ends the id's live grant; with purposes still true it narrows it.
+    /// Ends the live grant of an id; purposes that remain granted narrow it instead.
     Withdraw,
 }
 
 impl Act {
+    /// The name in records and in the API.
     pub const fn word(self) -> &'static str {
         match self {
             Act::Grant => "grant",
@@ -27,7 +30,7 @@ impl Act {
     }
 }
 
-/// Where the person was asked.
+/// Where the visitor was asked.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "lowercase")]
 pub enum Layer {
@@ -35,11 +38,12 @@ pub enum Layer {
     First,
     /// The panel behind "choose".
     Panel,
-    /// A page of its own: settings, policy, footer.
+    /// A page of its own: settings, privacy notice, footer.
     Page,
 }
 
 impl Layer {
+    /// The name in records and in the API.
     pub const fn word(self) -> &'static str {
         match self {
             Layer::First => "first",
@@ -49,50 +53,65 @@ impl Layer {
     }
 }
 
-/// What the person could read at that moment.
+/// Digests of everything the visitor could read at that moment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digests {
-    /// Of the policy's text, where the operator gave one.
+    /// Of the text of the privacy notice, if the operator configured one.
     pub policy: Option<Hash>,
     /// Of the register of cookies and purposes.
     pub register: Hash,
+    /// Of the texts of the consent prompt.
     pub banner: Hash,
 }
 
-/// An act to be recorded. Cannot be printed: it holds the id.
+/// An act to be recorded. Cannot be printed, because it holds the consent id.
 #[derive(Clone)]
 pub struct NewAct {
-    /// Of a grant or a withdrawal.
+    /// The id of a grant or a withdrawal; `None` for a refusal.
     pub id: Option<ConsentId>,
+    /// The kind of act.
     pub act: Act,
+    /// The platform's name, `consent.site`.
     pub site: String,
+    /// The version of the consent prompt.
     pub version: u32,
+    /// Digests of the texts shown.
     pub texts: Digests,
+    /// The language of the texts, a BCP 47 tag.
     pub lang: String,
+    /// Where the visitor was asked.
     pub layer: Layer,
-    /// In the order they were shown, without what nobody can refuse.
+    /// The purposes that can be refused, in the order shown, and whether each is granted.
     pub purposes: Vec<(String, bool)>,
+    /// Whether the request carried `Sec-GPC: 1`.
     pub gpc: bool,
+    /// Whether the request carried `DNT: 1`.
     pub dnt: bool,
-    /// Recorded rounded down to the hour.
+    /// When it happened. Recorded rounded down to the hour.
     pub at: Millis,
 }
 
-/// A record as it lies in the ledger. Cannot be printed: its line holds the id.
+/// A recorded act. Cannot be printed, because its line contains the consent id.
 #[derive(Clone)]
 pub struct Record {
+    /// The number of the record, counted from 1.
     pub seq: u64,
+    /// The kind of act.
     pub act: Act,
+    /// The record of the grant that this one replaces or ends.
     pub refers: Option<u64>,
+    /// The hash of the record.
     pub hash: Hash,
-    /// The bytes of the line without its newline: a receipt is these and nothing else, so that it can be hashed again.
+    /// The record's line without the newline. A receipt contains exactly these bytes, so that they
+    /// can be hashed again.
     pub line: String,
 }
 
 const MOST_PURPOSES: usize = 16;
 
 impl NewAct {
-    /// Texts from outside must not carry anything of a person into the ledger, nor anything that JSON would have to escape.
+    /// Rejects texts that could carry personal data into the ledger, or that JSON would have to
+    /// escape.
     pub(super) fn check(&self) -> Result<(), LedgerError> {
         let unfit = |field, accepted| Err(LedgerError::Unfit { field, accepted });
         if !is_word(&self.site, 64, b"._~-") {
@@ -101,15 +120,18 @@ impl NewAct {
         if !is_word(&self.lang, 35, b"-") {
             return unfit("lang", "a language tag: 1 to 35 of letters, digits and -");
         }
+
         let names = self.purposes.iter().all(|(name, _)| is_word(name, 64, b"_-"));
         if !names || self.purposes.is_empty() || self.purposes.len() > MOST_PURPOSES {
             return unfit("purposes", "1 to 16 names, each 1 to 64 of letters, digits, _ and -");
         }
+
         let twice =
             |(place, (name, _)): (usize, &(String, bool))| self.purposes[..place].iter().any(|(n, _)| n == name);
         if self.purposes.iter().enumerate().any(twice) {
             return unfit("purposes", "each name once");
         }
+
         let any = self.purposes.iter().any(|(_, granted)| *granted);
         match (self.act, self.id.is_some(), any) {
             (Act::Grant, true, true) | (Act::Refuse, false, false) | (Act::Withdraw, true, _) => Ok(()),

@@ -1,4 +1,5 @@
-//! What anybody can do who may read the ledger: verify it, and copy lines out of it. Needs no lock, and works beside a collector.
+//! Verifying and copying a ledger. Needs read access only and no lock, and works while a collector
+//! writes.
 
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -15,23 +16,33 @@ use super::open::Options;
 use super::scan::{Found, Progress, scan};
 use crate::consent::{ConsentId, Withdrawn};
 
+/// The result of a successful verification.
 pub struct Verified {
+    /// What the ledger contains.
     pub found: Found,
-    /// Checkpoints the chain agrees with.
+    /// The number of checkpoints that the chain agrees with.
     pub checkpoints: u64,
-    /// Checkpoints of records that were cut since: only their signatures could be checked.
+    /// The number of checkpoints for records that were dropped since: only their signatures could
+    /// be checked.
     pub cut_off: u64,
 }
 
-/// Which records to copy.
+/// Selects the records to copy.
 pub enum Choose<'a> {
+    /// All records with this consent id.
     Of(&'a ConsentId),
-    /// Days of UTC, both of them included.
+    /// From the first to the last UTC day, both inclusive; `None` for no bound.
     Between(Option<Date>, Option<Date>),
 }
 
-/// Reads all of it, and every checkpoint that lies there or is given in `more`. `key`: for an auditor, who has a copy without the private
-/// key.
+/// Verifies the whole ledger against itself, against every checkpoint in its folder, and against
+/// those in `more`. `key` is for auditors, who have a copy without the private key; by default the
+/// public half of the signing key is used.
+///
+/// # Errors
+///
+/// The ledger does not exist, cannot be read, is damaged, or contradicts a checkpoint; a checkpoint
+/// has an invalid signature; or the key cannot be read.
 pub fn verify(
     options: &Options,
     more: &[PathBuf],
@@ -39,26 +50,39 @@ pub fn verify(
     progress: Progress<'_>,
 ) -> Result<Verified, LedgerError> {
     let folder = Folder::new(&options.dir);
-    // Before the file is opened: a collector may add to both, and no checkpoint must be newer than what is read.
+    // Checkpoints are listed before the file is opened: a running collector may add to both, and no
+    // checkpoint may be newer than the data that is read.
     let notes: Vec<PathBuf> = sizes(&folder)?.into_iter().map(|size| folder.note(size)).collect();
     let file = folder.open_acts()?;
+
     let files: Vec<PathBuf> = notes.into_iter().chain(more.iter().cloned()).collect();
     let mut watch = match (key, files.is_empty()) {
         (Some(key), _) => Watch::new(files, &key)?,
         (None, true) => Watch::default(),
         (None, false) => Watch::new(files, &SigningKey::read(&folder, &options.key_file)?.public())?,
     };
+
     let withdrawn = Arc::new(Withdrawn::default());
     let (_, found) = scan(&folder, file, &mut watch, withdrawn, progress, &mut |_| Ok(()))?;
     Ok(Verified { found, checkpoints: watch.met, cut_off: watch.cut_off })
 }
 
-/// For who must not begin a ledger by a slip of the configuration.
+/// Checks that the ledger exists, for commands that must not create one because of a wrong
+/// configuration.
+///
+/// # Errors
+///
+/// There is no ledger in the folder, or it cannot be opened.
 pub fn must_exist(options: &Options) -> Result<(), LedgerError> {
     Folder::new(&options.dir).open_acts().map(drop)
 }
 
-/// How many records there ever were, by the last whole line: a look, not a proof.
+/// The total number of records ever written, taken from the last complete line without verifying
+/// anything. 0 if that line cannot be parsed.
+///
+/// # Errors
+///
+/// There is no ledger in the folder, or it cannot be read.
 pub fn records(options: &Options) -> Result<u64, LedgerError> {
     let folder = Folder::new(&options.dir);
     let (mut file, path) = (folder.open_acts()?, folder.acts());
@@ -69,12 +93,19 @@ pub fn records(options: &Options) -> Result<u64, LedgerError> {
         file.read_to_end(&mut tail)
     };
     read().map_err(LedgerError::io(&path))?;
+
     let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &tail[..end]);
     let last = whole.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
     Ok(serde_json::from_slice::<Fields<'_>>(last).map_or(0, |fields| fields.seq))
 }
 
-/// Writes the chosen lines as they lie there, and says how many. Each was verified; the first that is damaged ends it with an error.
+/// Copies the selected records byte for byte and returns their number. Each record is verified
+/// first.
+///
+/// # Errors
+///
+/// The ledger does not exist, cannot be read or is damaged, or `out` cannot be written. The records
+/// before the error have been written.
 pub fn copy(options: &Options, choose: &Choose<'_>, out: impl Write) -> Result<u64, LedgerError> {
     let folder = Folder::new(&options.dir);
     let mut out = BufWriter::new(out);
@@ -86,6 +117,7 @@ pub fn copy(options: &Options, choose: &Choose<'_>, out: impl Write) -> Result<u
         }
         Ok(())
     };
+
     let withdrawn = Arc::new(Withdrawn::default());
     let outcome = scan(&folder, folder.open_acts()?, &mut Watch::trusting(), withdrawn, &mut |_, _| (), &mut each);
     out.flush().map_err(LedgerError::io(Path::new("standard output")))?;
@@ -97,7 +129,7 @@ impl Choose<'_> {
         match self {
             Choose::Of(wanted) => id == Some(*wanted),
             Choose::Between(from, to) => {
-                // Both sides are written year first, so that texts compare as days do.
+                // Both texts start with the year, so they compare like dates.
                 let day = at.get(..10).unwrap_or_default();
                 from.is_none_or(|from| day >= from.to_string().as_str())
                     && to.is_none_or(|to| day <= to.to_string().as_str())

@@ -1,4 +1,5 @@
-//! The checkpoints that lie in the folder: written whole or not at all, and held against the chain while it is read.
+//! The checkpoints in the ledger's folder: written atomically, and compared with the chain while it
+//! is read.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,29 +13,35 @@ use super::note::Note;
 use super::open::Options;
 use crate::disk;
 
-/// Signs what the ledger holds, now and then.
+/// Writes signed checkpoints in regular intervals.
 pub struct Keeper {
     folder: Folder,
     key: Arc<SigningKey>,
     origin: String,
     every: Duration,
     due: Instant,
-    /// The size that was last signed.
+    /// The size that was signed last.
     noted: u64,
 }
 
 impl Keeper {
+    /// The first checkpoint is due after `every`.
+    ///
+    /// # Errors
+    ///
+    /// The folder of checkpoints cannot be read.
     pub fn new(folder: Folder, key: Arc<SigningKey>, origin: String, every: Duration) -> Result<Keeper, LedgerError> {
         let noted = sizes(&folder)?.into_iter().max().unwrap_or(0);
         Ok(Keeper { folder, key, origin, every, due: Instant::now() + every, noted })
     }
 
-    /// How long until the next checkpoint is due.
+    /// The time until the next checkpoint is due.
     pub fn patience(&self) -> Duration {
         self.due.saturating_duration_since(Instant::now())
     }
 
-    /// Signs the head where something was added and the time has come.
+    /// Writes a checkpoint if one is due and records were added. A failure is logged, and retried
+    /// when the next one is due.
     pub fn tend(&mut self, head: Head) {
         if !self.patience().is_zero() {
             return;
@@ -45,7 +52,11 @@ impl Keeper {
         }
     }
 
-    /// Signs the head unless it was signed already.
+    /// Writes a checkpoint of `head`, unless one of this or a larger size exists.
+    ///
+    /// # Errors
+    ///
+    /// The checkpoint cannot be written; the next call tries again.
     pub fn note(&mut self, head: Head) -> Result<(), LedgerError> {
         if head.size > self.noted {
             self.write(head, None)?;
@@ -54,6 +65,12 @@ impl Keeper {
         Ok(())
     }
 
+    /// Writes a checkpoint in any case. `cut` is the day before which records up to `head` were
+    /// dropped.
+    ///
+    /// # Errors
+    ///
+    /// The checkpoint cannot be written; a former one of this size is unchanged.
     pub fn write(&self, head: Head, cut: Option<String>) -> Result<(), LedgerError> {
         let note = Note { origin: self.origin.clone(), head, cut }.sign(&self.key);
         let path = self.folder.note(head.size);
@@ -63,7 +80,12 @@ impl Keeper {
     }
 }
 
-/// What the checkpoints in the folder say of themselves: how many records there were.
+/// The sizes of the checkpoints in the folder, from their file names, in no particular order. Empty
+/// if there is no folder of checkpoints.
+///
+/// # Errors
+///
+/// The folder of checkpoints cannot be read.
 pub fn sizes(folder: &Folder) -> Result<Vec<u64>, LedgerError> {
     let path = folder.checkpoints();
     let entries = match std::fs::read_dir(&path) {
@@ -78,13 +100,19 @@ pub fn sizes(folder: &Folder) -> Result<Vec<u64>, LedgerError> {
     Ok(sizes)
 }
 
-/// The newest checkpoint, and the key to check it with.
+/// The newest checkpoint, and the key to verify it with.
 pub struct Newest {
-    /// Its file, and how many records it signs for.
+    /// Its file, and the number of records it signs for; `None` if there is no checkpoint.
     pub note: Option<(PathBuf, u64)>,
+    /// The public key as a verifier key of signed notes.
     pub key: String,
 }
 
+/// Finds the newest checkpoint of a ledger.
+///
+/// # Errors
+///
+/// The key or the folder of checkpoints cannot be read.
 pub fn newest_checkpoint(options: &Options) -> Result<Newest, LedgerError> {
     let folder = Folder::new(&options.dir);
     let key = SigningKey::read(&folder, &options.key_file)?.public();
@@ -92,24 +120,32 @@ pub fn newest_checkpoint(options: &Options) -> Result<Newest, LedgerError> {
     Ok(Newest { note, key: key.text(&options.origin()) })
 }
 
-/// Checkpoints the chain has yet to meet, the largest first.
+/// Verifies checkpoints while the chain is read. `ahead` has those still to come, the largest
+/// first.
 #[derive(Default)]
 pub struct Watch {
     ahead: Vec<(PathBuf, Note)>,
-    /// The last record a checkpoint agreed with.
+    /// The number of the last record that a checkpoint agreed with.
     agreed: u64,
+    /// The number of checkpoints that agreed with the chain.
     pub met: u64,
-    /// Of records that were cut: only their signatures could be checked.
+    /// The number of checkpoints for dropped records: only their signatures could be checked.
     pub cut_off: u64,
     trusting: bool,
 }
 
 impl Watch {
-    /// Holds the chain to itself alone: for who copies lines, and may have no key.
+    /// A verifier without checkpoints that also accepts unsigned cuts: for copying records, which
+    /// may be done without a key.
     pub fn trusting() -> Watch {
         Watch { trusting: true, ..Watch::default() }
     }
 
+    /// Reads checkpoint files and verifies their signatures.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read, is not a checkpoint, or has no valid signature by `key`.
     pub fn new(files: impl IntoIterator<Item = PathBuf>, key: &PublicKey) -> Result<Watch, LedgerError> {
         let read = |file: PathBuf| {
             let text = std::fs::read_to_string(&file).map_err(LedgerError::io(&file))?;
@@ -117,12 +153,18 @@ impl Watch {
             let note = note.map_err(|what| LedgerError::Checkpoint { file: file.clone(), what })?;
             Ok((file, note))
         };
+
         let mut ahead = files.into_iter().map(read).collect::<Result<Vec<_>, LedgerError>>()?;
         ahead.sort_by_key(|(_, note)| std::cmp::Reverse(note.head.size));
         Ok(Watch { ahead, ..Watch::default() })
     }
 
-    /// The chain begins here. What was cut must be signed for, or anybody could cut.
+    /// Called with the start of the chain. A cut must have a signed checkpoint, otherwise anyone
+    /// could drop records.
+    ///
+    /// # Errors
+    ///
+    /// No checkpoint signs for the cut, or one for the same size has another hash.
     pub fn begin(&mut self, acts: &Path, cut: Option<&Cut>) -> Result<(), LedgerError> {
         let Some(cut) = cut else { return Ok(()) };
         let size = cut.head.size;
@@ -131,13 +173,18 @@ impl Watch {
             let what = format!("was cut, and no checkpoint signs for it: checkpoints/{size}.note must say the same");
             return Err(LedgerError::Damaged { path: acts.to_owned(), record: size, offset: 0, what });
         }
+
         while self.ahead.pop_if(|(_, note)| note.head.size < size).is_some() {
             self.cut_off += 1;
         }
         self.pass(acts, &cut.head, 0)
     }
 
-    /// The chain has come to `head`, whose record lies at `offset`.
+    /// Called for each position of the chain; the record of `head` is at byte `offset`.
+    ///
+    /// # Errors
+    ///
+    /// A checkpoint of this size has another hash.
     pub fn pass(&mut self, acts: &Path, head: &Head, offset: u64) -> Result<(), LedgerError> {
         while let Some((file, note)) = self.ahead.pop_if(|(_, note)| note.head.size == head.size) {
             if note.head.hash != head.hash {
@@ -154,7 +201,11 @@ impl Watch {
         Ok(())
     }
 
-    /// The chain ends here.
+    /// Called with the end of the chain.
+    ///
+    /// # Errors
+    ///
+    /// A checkpoint signs for more records than the chain has.
     pub fn end(&self, acts: &Path, head: &Head, offset: u64) -> Result<(), LedgerError> {
         let Some((file, note)) = self.ahead.last() else { return Ok(()) };
         let what = format!("is missing: checkpoint {} says there were {}", file.display(), note.head.size);

@@ -1,4 +1,5 @@
-//! Drops the oldest records, so that they are kept no longer than they prove anything, and leaves the rest provable.
+//! Drops the oldest records, so that they are not kept longer than they prove anything, and leaves
+//! the rest verifiable.
 
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -20,16 +21,24 @@ use crate::disk;
 use crate::event::Millis;
 use crate::hex;
 
-/// What a cut did.
+/// The result of a cut.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Dropped {
+    /// The number of dropped records.
     pub records: u64,
-    /// Where the ledger begins now.
+    /// The position before the first remaining record.
     pub head: Head,
 }
 
-/// Drops the records before a day of UTC. Refuses a day so young that a grant before it could still be live: the cookie lives for
-/// `max_age_secs`, and a withdrawal must find its grant.
+/// Drops the records before a UTC day. A grant that could still be live must stay, because a
+/// withdrawal refers to it: the cookie lives for `max_age_secs` seconds. The ledger must not be in
+/// use by a collector.
+///
+/// # Errors
+///
+/// `before` is too recent; the ledger does not exist, is in use, is damaged or contradicts a
+/// checkpoint; or a file cannot be written. Unless only the final sync failed, no records were
+/// dropped; a checkpoint may have been added.
 pub fn cut(
     options: &Options,
     before: Date,
@@ -41,37 +50,43 @@ pub fn cut(
     if before > youngest {
         return Err(LedgerError::TooYoung { day: youngest });
     }
+
     let folder = Folder::new(&options.dir);
     let file = folder.open_acts()?;
     let _lock = folder.lock()?;
     let key = Arc::new(SigningKey::open(&folder, &options.key_file)?);
+
     let notes = sizes(&folder)?.into_iter().map(|size| folder.note(size));
     let mut watch = Watch::new(notes, &key.public())?;
     let before = before.to_string();
+
     let mut plan = Plan::default();
     let mut each = |entry: &super::chain::Entry<'_>| {
         plan.look(entry, &before);
         Ok(())
     };
     let (_, found) = scan(&folder, file, &mut watch, Arc::<Withdrawn>::default(), progress, &mut each)?;
+
     let Some(head) = plan.head else {
         return Ok(Dropped { records: 0, head: found.cut.map_or(Head::EMPTY, |cut| cut.head) });
     };
-    // Signed first: a cut without its checkpoint would look like a theft, a checkpoint without its cut is only a checkpoint.
+    // The checkpoint comes first: a cut without a checkpoint would look like tampering, while a
+    // checkpoint without the cut is harmless.
     let keeper = Keeper::new(folder.clone(), key, options.origin(), Duration::from_secs(options.checkpoint_secs))?;
     keeper.write(head, Some(before.clone()))?;
     replace(&folder, &Cut { head, before }, plan.kept_from(&found), found.bytes)?;
     Ok(Dropped { records: plan.records, head })
 }
 
-/// The youngest day before which no grant can be live.
+/// The latest day before which no grant can be live.
 fn youngest(now: Millis, max_age_secs: u64) -> Date {
     let age = SignedDuration::from_secs(i64::try_from(max_age_secs).unwrap_or(i64::MAX));
     let oldest_live = Timestamp::from_millisecond(now).ok().and_then(|now| now.checked_sub(age).ok());
     oldest_live.unwrap_or(Timestamp::MIN).to_zoned(TimeZone::UTC).date()
 }
 
-/// What goes: a beginning of the ledger, up to the first record of the day or later. Clocks may have stepped back; the chain does not.
+/// The records to drop: those from the start up to the first record of the day or later. Clocks may
+/// have stepped back, but the chain has an order.
 #[derive(Default)]
 struct Plan {
     records: u64,
@@ -97,10 +112,12 @@ impl Plan {
     }
 }
 
-/// Written beside, synced, renamed: at each moment there is one whole ledger.
+/// Writes the remaining records to a new file, syncs it and renames it. At each moment one complete
+/// ledger exists.
 fn replace(folder: &Folder, cut: &Cut, from: u64, to: u64) -> Result<(), LedgerError> {
     let (acts, beside) = (folder.acts(), folder.cutting());
     let mut old = folder.open_acts()?;
+
     let write = || -> io::Result<()> {
         old.seek(SeekFrom::Start(from))?;
         let mut new = BufWriter::new(disk::create_private(&beside)?);
@@ -110,6 +127,7 @@ fn replace(folder: &Folder, cut: &Cut, from: u64, to: u64) -> Result<(), LedgerE
         new.into_inner()?.sync_all()?;
         std::fs::rename(&beside, &acts)
     };
+
     write().map_err(LedgerError::io(&beside))?;
     folder.sync()
 }

@@ -1,47 +1,64 @@
+//! Errors of the ledger.
+
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What went wrong, where, and what is accepted. No message ever holds an id or the text of a record.
+/// What failed and where, and what would be accepted. No message contains a consent id or the text
+/// of a record.
 #[derive(thiserror::Error, Debug)]
 pub enum LedgerError {
+    /// A file or folder cannot be read or written.
     #[error("{path}: {error}", path = path.display())]
     Io { path: PathBuf, error: io::Error },
+    /// Another process holds the lock of this folder.
     #[error("{path}: another process writes this ledger", path = .0.display())]
     InUse(PathBuf),
+    /// The folder has no ledger.
     #[error("{path}: there is no ledger; ledger.dir must name the folder that holds acts.ledger", path = .0.display())]
     Missing(PathBuf),
+    /// The record with this number, at this byte, is missing, damaged or contradicts another one.
     #[error("{path}, byte {offset}: record {record} {what}", path = path.display())]
     Damaged { path: PathBuf, record: u64, offset: u64, what: String },
+    /// A checkpoint is malformed or has no valid signature.
     #[error("{file}: {what}", file = file.display())]
     Checkpoint { file: PathBuf, what: &'static str },
+    /// A receipt is malformed or not valid.
     #[error("{file}: {what}", file = file.display())]
     Receipt { file: PathBuf, what: String },
+    /// The file of versions is malformed.
     #[error("{path}: {what}; it holds the versions of the question that were put, and is written by the collector alone", path = path.display())]
     Versions { path: PathBuf, what: String },
+    /// The file does not contain a signing key.
     #[error("{path}: must be an Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it", path = .0.display())]
     Key(PathBuf),
+    /// The key file is empty, although checkpoints were signed with its former content.
     #[error(
         "{path}: is empty, and checkpoints were signed with the key it held: put the key back from a backup; without one, move the file away: a new key \
          is made, under which the checkpoints of before cannot be verified",
         path = .0.display()
     )]
     EmptyKey(PathBuf),
+    /// A cut would drop grants that can still be live. `day` is the latest day accepted.
     #[error("a grant given on {day} or later can still be live; the youngest day accepted is {day}")]
     TooYoung { day: jiff::civil::Date },
-    /// An act that cannot be recorded as it is: a mistake of the caller.
+    /// The act cannot be recorded as it is, because of an error of the caller.
     #[error("{field}: must be {accepted}")]
     Unfit { field: &'static str, accepted: &'static str },
+    /// The withdrawal refers to no live grant.
     #[error("there is no live grant to withdraw")]
     NoGrant,
-    /// Nothing was recorded; the same act may be tried again.
+    /// The disk is full. Nothing was recorded; the same act may be retried.
     #[error("the ledger's disk is full")]
     Full,
-    /// Nothing was recorded: its hour has no room (`ledger.acts_per_hour`).
+    /// `ledger.acts_per_hour` is exhausted. Nothing was recorded; the same act may be retried after
+    /// `retry_secs`.
     #[error("the ledger takes no more acts in this hour")]
     Crowded { retry_secs: i64 },
-    /// Whether the act is on disk is not known. It is an error to the person, and a restart reads what is there.
+    /// It is not known whether the act is on disk. The visitor gets an error, and a restart reads
+    /// what is really there.
     #[error("the ledger's disk failed; restart the collector once it is well")]
     Failed,
+    /// The ledger was closed; nothing was recorded.
     #[error("the ledger is closed")]
     Closed,
 }

@@ -1,4 +1,4 @@
-//! The file of acts, as its one writer extends it.
+//! The file of records, as its only writer extends it.
 
 use std::fs::{File, FileTimes, OpenOptions};
 use std::io;
@@ -9,22 +9,27 @@ use std::time::{Duration, SystemTime};
 use super::error::LedgerError;
 use super::folder::Folder;
 
+/// The open file, and the position of its end.
 pub struct Acts {
     file: File,
     path: PathBuf,
     end: u64,
 }
 
-/// What a failed append leaves behind.
+/// The state of the file after a failed append.
 pub enum Failure {
-    /// The file is as it was before.
+    /// The file is unchanged.
     Undone(io::Error),
-    /// What is on disk is not known.
+    /// The content of the disk is not known.
     Uncertain(io::Error),
 }
 
 impl Acts {
-    /// Opens what is there, or begins a ledger.
+    /// Opens the ledger's file, or creates an empty one.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened or created, or the folder cannot be synced.
     pub fn open(folder: &Folder) -> Result<Acts, LedgerError> {
         let path = folder.acts();
         let is_new = !path.try_exists().map_err(LedgerError::io(&path))?;
@@ -37,26 +42,41 @@ impl Acts {
         Ok(Acts { file, path, end })
     }
 
+    /// The position at which the next record is written, in bytes.
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// For readers of their own place in the file.
+    /// Opens the file once more, for a reader with a position of its own.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened.
     pub fn read(&self) -> Result<File, LedgerError> {
         File::open(&self.path).map_err(LedgerError::io(&self.path))
     }
 
-    /// Drops what follows `end`, for good.
+    /// Truncates the file to `end` bytes and syncs it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be truncated or synced.
     pub fn cut_back(&mut self, end: u64) -> Result<(), LedgerError> {
         self.file.set_len(end).and_then(|()| self.sync()).map_err(LedgerError::io(&self.path))?;
         self.end = end;
         Ok(())
     }
 
-    /// Appends and syncs.
+    /// Appends complete lines and syncs them.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Undone`] if nothing was written and the file is unchanged, for example on a full
+    /// disk; [`Failure::Uncertain`] if a sync failed.
     pub fn append(&mut self, lines: &[u8]) -> Result<(), Failure> {
         if let Err(error) = self.file.write_all_at(lines, self.end) {
-            // Part of it may lie in the file: it must not stand before what is appended next.
+            // A part may have been written. It must be removed, so that it does not precede the
+            // next record.
             return Err(match self.file.set_len(self.end).and_then(|()| self.sync()) {
                 Ok(()) => Failure::Undone(error),
                 Err(error) => Failure::Uncertain(error),
@@ -68,11 +88,12 @@ impl Acts {
         Ok(())
     }
 
-    /// The file's own time would tell the moment of the last act: it is set back to the hour, as in the records.
+    /// Sets the file's times back to the full hour, as in the records; otherwise they would reveal
+    /// the moment of the last act.
     fn blur(&self) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let hour = SystemTime::UNIX_EPOCH + Duration::from_secs(now - now % 3600);
-        // A file system that cannot do so keeps a time, and nothing else depends on it.
+        // A file system without this feature keeps the time; nothing else depends on it.
         let _ = self.file.set_times(FileTimes::new().set_accessed(hour).set_modified(hour));
     }
 

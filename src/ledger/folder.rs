@@ -1,4 +1,4 @@
-//! The ledger's folder: who owns it, what lies in it.
+//! The ledger's folder: names, access rights and the lock.
 
 use std::fs::File;
 use std::io;
@@ -7,41 +7,55 @@ use std::path::{Path, PathBuf};
 use super::error::LedgerError;
 use crate::disk::{self, Lock};
 
-/// Names of what lies in the folder. Who holds only this may read.
+/// The paths in the folder. Holding this value alone allows reading only.
 #[derive(Clone)]
 pub struct Folder(PathBuf);
 
 impl Folder {
+    /// The folder at this path; it need not exist.
     pub fn new(path: &Path) -> Folder {
         Folder(path.to_owned())
     }
 
+    /// The file of records.
     pub fn acts(&self) -> PathBuf {
         self.0.join("acts.ledger")
     }
 
+    /// The ledger's own signing key, used if none is configured.
     pub fn key(&self) -> PathBuf {
         self.0.join("key.pem")
     }
 
+    /// The folder of checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.0.join("checkpoints")
     }
 
+    /// The checkpoint that signs for `size` records.
     pub fn note(&self, size: u64) -> PathBuf {
         self.checkpoints().join(format!("{size}.note"))
     }
 
-    /// Where a cut ledger is written before it takes the place of the whole one.
+    /// The file to which a cut ledger is written before it replaces the ledger.
     pub fn cutting(&self) -> PathBuf {
         self.0.join("acts.ledger.cutting")
     }
 
+    /// Creates the folder if it is missing, with mode 0700.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be created.
     pub fn create(&self) -> Result<(), LedgerError> {
         disk::private_folder(&self.0).map_err(LedgerError::io(&self.0))
     }
 
-    /// Takes the rights of others from what an earlier version made.
+    /// Removes access rights of others that an earlier version left.
+    ///
+    /// # Errors
+    ///
+    /// The access rights of an existing file cannot be read or changed.
     pub fn close_to_others(&self) -> Result<(), LedgerError> {
         let own =
             [(self.0.clone(), 0o700), (self.checkpoints(), 0o700), (self.acts(), 0o600), (self.lock_file(), 0o600)];
@@ -55,7 +69,11 @@ impl Folder {
         self.0.join("lock")
     }
 
-    /// Removes what a crash in the middle of a cut left: the whole ledger still stands in its place.
+    /// Removes the remains of a cut that crashed. The complete ledger is still in place.
+    ///
+    /// # Errors
+    ///
+    /// The file exists and cannot be removed.
     pub fn clear(&self) -> Result<(), LedgerError> {
         let half = self.cutting();
         match std::fs::remove_file(&half) {
@@ -64,13 +82,21 @@ impl Folder {
         }
     }
 
-    /// The right to write, for as long as the lock lives.
+    /// Takes the right to write, which lasts as long as the returned lock.
+    ///
+    /// # Errors
+    ///
+    /// Another process holds the lock, or the lock file cannot be opened.
     pub fn lock(&self) -> Result<Lock, LedgerError> {
         let path = self.lock_file();
         Lock::take(&path).map_err(LedgerError::io(&path))?.ok_or_else(|| LedgerError::InUse(self.0.clone()))
     }
 
-    /// The acts, to be read.
+    /// Opens the file of records for reading.
+    ///
+    /// # Errors
+    ///
+    /// There is no ledger in the folder, or the file cannot be opened.
     pub fn open_acts(&self) -> Result<File, LedgerError> {
         let path = self.acts();
         File::open(&path).map_err(|error| match error.kind() {
@@ -79,7 +105,11 @@ impl Folder {
         })
     }
 
-    /// Makes names that were created, renamed or removed survive a power cut.
+    /// Syncs the folder, so that created, renamed and removed names survive a power cut.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be synced.
     pub fn sync(&self) -> Result<(), LedgerError> {
         disk::sync(&self.0).map_err(LedgerError::io(&self.0))
     }

@@ -1,4 +1,5 @@
-//! Acts that are written together: each may depend on the one before it, and none of them counts until all are on disk.
+//! Acts that are written together. Each may refer to the one before it, and none takes effect until
+//! all are on disk.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,32 +11,40 @@ use super::error::LedgerError;
 use super::line;
 use crate::consent::ConsentId;
 
-/// A grant that a later act of the same group can refer to.
+/// A live grant that a later act of the same group can refer to.
 #[derive(Clone)]
 struct Live {
     seq: u64,
     granted: Arc<[String]>,
 }
 
+/// A group in preparation. It reads the index but does not change it.
 pub struct Group<'a> {
     book: &'a Book,
+    /// The position after the last record of the group.
     pub head: Head,
-    /// What is to be written.
+    /// The lines to be written.
     pub lines: String,
-    /// Ids this group touched; `None` where it ended the grant.
+    /// The ids changed by this group; `None` if the grant was ended.
     touched: HashMap<ConsentId, Option<Live>>,
 }
 
 impl<'a> Group<'a> {
+    /// An empty group that continues the chain at `head`.
     pub fn new(book: &'a Book, head: Head) -> Group<'a> {
         Group { book, head, lines: String::new(), touched: HashMap::new() }
     }
 
-    /// Acts of one person, in their order; an error leaves the group as it was.
+    /// Adds the acts of one visitor, in order: all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// An act has unacceptable texts, or a withdrawal does not match a live grant. The group is
+    /// then unchanged.
     pub fn add_all(&mut self, acts: &[NewAct]) -> Result<Vec<Record>, LedgerError> {
         acts.iter().try_for_each(NewAct::check)?;
         let (start, head) = (self.lines.len(), self.head);
-        // One act touches nothing before it is sure.
+        // A single act changes nothing before it is certain to succeed.
         let touched = (acts.len() > 1).then(|| self.touched.clone());
         let added: Result<Vec<Record>, LedgerError> = acts.iter().map(|act| self.add(act)).collect();
         if added.is_err() {
@@ -46,7 +55,7 @@ impl<'a> Group<'a> {
         added
     }
 
-    /// Decides what the act refers to and appends its line.
+    /// Determines the grant that the act refers to, and appends its line.
     fn add(&mut self, act: &NewAct) -> Result<Record, LedgerError> {
         let live = act.id.as_ref().and_then(|id| self.live(id));
         if act.act == Act::Withdraw {
@@ -55,20 +64,23 @@ impl<'a> Group<'a> {
                     return Err(LedgerError::Unfit { field: "purposes", accepted: "among those that were granted" });
                 }
                 Some(_) => {}
-                // Granted at another collector of the platform: all that can be said of it here is that it ends.
+                // Granted at another collector of the platform: only its end can be recorded here.
                 None if granted(act).next().is_none() && !act.id.as_ref().is_some_and(|id| self.knows(id)) => {}
                 None => return Err(LedgerError::NoGrant),
             }
         }
+
         let refers = live.as_ref().map(|live| live.seq);
         let start = self.lines.len();
         let hash = line::write(&mut self.lines, &self.head, act, refers);
         self.head = Head { size: self.head.size + 1, hash };
+
         if let Some(id) = act.id {
             let seq = refers.filter(|_| act.act == Act::Withdraw).unwrap_or(self.head.size);
             let granted: Arc<[String]> = granted(act).map(str::to_owned).collect();
             self.touched.insert(id, (!granted.is_empty()).then_some(Live { seq, granted }));
         }
+
         let line = self.lines[start..].trim_end().to_owned();
         Ok(Record { seq: self.head.size, act: act.act, refers, hash, line })
     }
@@ -89,7 +101,8 @@ fn granted(act: &NewAct) -> impl Iterator<Item = &str> {
     act.purposes.iter().filter(|(_, granted)| *granted).map(|(name, _)| name.as_str())
 }
 
-/// The act as the book takes it, once it is on disk.
+/// The record as the index needs it once it is on disk. `offset` is the position of its line, in
+/// bytes.
 pub fn fact<'a>(act: &'a NewAct, record: &Record, offset: u64) -> Fact<'a> {
     Fact {
         seq: record.seq,

@@ -1,7 +1,8 @@
 //! The Ed25519 key that signs checkpoints, and its public half.
 //!
-//! The private key is PKCS#8 in PEM, as `openssl genpkey -algorithm ed25519` writes it. The public one is a verifier key as C2SP's
-//! signed notes have it: `<name>+<8 hex digits>+<base64 of 0x01 and 32 bytes>`.
+//! The private key is PKCS#8 in PEM, as `openssl genpkey -algorithm ed25519` writes it. The public
+//! key is a verifier key of C2SP's signed notes: `<name>+<8 hex digits>+<base64 of 0x01 and 32
+//! bytes>`.
 
 use std::path::{Path, PathBuf};
 
@@ -18,16 +19,23 @@ use crate::hex;
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
-/// What Ed25519 is called in a signed note.
+/// The identifier of Ed25519 in signed notes.
 const ALGORITHM: u8 = 1;
 
+/// The private key.
 pub struct SigningKey(Ed25519KeyPair);
 
+/// The public key; its 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey([u8; 32]);
 
 impl SigningKey {
-    /// The operator's key, or the ledger's own, which is made where there is none.
+    /// Reads the operator's key, or the ledger's own, which is created if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// The key cannot be read, created or parsed; or the ledger's own key file is empty although
+    /// checkpoints were signed with its former content.
     pub fn open(folder: &Folder, key_file: &str) -> Result<SigningKey, LedgerError> {
         let own = folder.key();
         if key_file.is_empty() {
@@ -42,6 +50,11 @@ impl SigningKey {
         SigningKey::read(folder, key_file)
     }
 
+    /// Reads the operator's key, or the ledger's own if `key_file` is empty. Creates nothing.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or does not contain an Ed25519 key.
     pub fn read(folder: &Folder, key_file: &str) -> Result<SigningKey, LedgerError> {
         let path = if key_file.is_empty() { folder.key() } else { PathBuf::from(key_file) };
         let text = std::fs::read_to_string(&path).map(Zeroizing::new).map_err(LedgerError::io(&path))?;
@@ -49,6 +62,7 @@ impl SigningKey {
         Ok(SigningKey(key))
     }
 
+    /// The public half.
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.public_key().as_ref().try_into().expect("an Ed25519 key has 32 bytes"))
     }
@@ -58,10 +72,13 @@ impl SigningKey {
     }
 }
 
-/// Whether the key that signs can be read: the operator's, which must be there, or the ledger's own in `dir`, where there is one.
+/// Checks that the signing key can be used: the operator's, which must exist, or the ledger's own
+/// in `dir`, which may be missing.
 ///
 /// # Errors
-/// It is not there, or is no Ed25519 key.
+///
+/// The file cannot be read or does not contain an Ed25519 key; or the ledger's own key file is
+/// empty although checkpoints were signed with its former content.
 pub fn check(dir: &Path, key_file: &str) -> Result<(), LedgerError> {
     let (folder, own) = (Folder::new(dir), Folder::new(dir).key());
     match key_file.is_empty() {
@@ -85,12 +102,12 @@ fn create(path: &Path) -> Result<(), LedgerError> {
     disk::make_once(path, pem.as_bytes()).map_err(LedgerError::io(path))
 }
 
-/// A full disk left it so where a former version was started for the first time.
+/// Former versions left an empty file when the disk was full at their first start.
 fn is_empty(own: &Path) -> bool {
     std::fs::metadata(own).is_ok_and(|file| file.len() == 0)
 }
 
-/// Where the key has signed, another one is no cure.
+/// A new key is no remedy if checkpoints were signed with the lost one.
 fn has_signed_nothing(folder: &Folder, own: &Path) -> Result<(), LedgerError> {
     match super::checkpoints::sizes(folder)?.is_empty() {
         true => Ok(()),
@@ -106,15 +123,15 @@ fn set_aside(own: &Path) -> Result<(), LedgerError> {
 }
 
 impl PublicKey {
-    /// As a verifier key; the name it signs by is part of what its hash is made of.
+    /// The verifier key for signatures under this name; its hash depends on the name.
     pub fn text(&self, name: &str) -> String {
         let hash = hex::text(&self.hash(name));
         format!("{name}+{hash}+{}", BASE64.encode(self.tagged()))
     }
 
-    /// `None` for what is no verifier key of Ed25519, or one whose parts do not fit each other.
+    /// Parses a verifier key; `None` if it is malformed, not Ed25519, or its hash does not match.
     pub fn from_text(text: &str) -> Option<PublicKey> {
-        // Base64 has a plus of its own: the parts are counted from the left.
+        // Base64 contains plus signs as well, so the parts are split from the left.
         let (name, rest) = text.trim().split_once('+')?;
         let (_, key) = rest.split_once('+')?;
         let tagged = BASE64.decode(key).ok()?;
@@ -122,7 +139,7 @@ impl PublicKey {
         (key.text(name) == text.trim()).then_some(key)
     }
 
-    /// The four bytes that tell keys of one name apart.
+    /// The four bytes that distinguish keys with the same name.
     pub(super) fn hash(&self, name: &str) -> [u8; 4] {
         let bytes = [name.as_bytes(), b"\n", &self.tagged()].concat();
         let [a, b, c, d, ..] = sha256(&bytes);

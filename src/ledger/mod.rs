@@ -1,36 +1,49 @@
-//! The consent ledger: what each person decided, in a form an auditor can check and the operator cannot quietly change.
+//! The consent ledger: what each visitor decided, in a form that an auditor can verify and the
+//! operator cannot change unnoticed.
 //!
 //! Constraints:
-//! - *Nobody in it.* A record names a random consent id and nothing else of a person: no address, agent, page or account. Its texts
-//!   are closed (site names, language tags, names of purposes), and an act whose texts are not is refused before it is written.
-//! - *Answered means on disk.* Acts that wait are written together and `fdatasync`ed, then all of them are answered. A withdrawal is
-//!   known to the gate (`consent::Withdrawn`) before its answer.
-//! - *Append only.* Each record holds the hash of the one before it, so a change anywhere shows at the first record it touched.
-//!   Nothing but `cut` removes anything, and it removes a beginning, leaving a signed statement of where.
-//! - *One owner.* A process that writes holds `lock`; who only reads needs none, and meets at worst an unfinished last line.
-//! - *A failed sync ends the ledger.* The kernel may have dropped the pages; what a later sync promises is not known. Every later act
-//!   is an error until a restart reads what is really there. A full disk is no such failure: the file is cut back to where it was.
+//! - *No personal data.* A record names a random consent id and nothing else about a person: no
+//!   address, user agent, page or account. Its texts are closed (site names, language tags, names
+//!   of purposes); an act with other texts is rejected before it is written.
+//! - *Answered means on disk.* Acts that wait are written together and synced (`fdatasync`), and
+//!   only then are they answered. The gate (`consent::Withdrawn`) knows a withdrawal before its
+//!   answer.
+//! - *Append only.* Each record contains the hash of the one before it, so any change shows at the
+//!   first record it affects. Only `cut` removes records: the oldest ones, leaving a signed
+//!   statement of where the ledger now starts.
+//! - *One writer.* A process that writes holds `lock`. Readers need no lock; at worst they find an
+//!   incomplete last line.
+//! - *A failed sync ends the ledger.* The kernel may have dropped the pages, so a later sync proves
+//!   nothing. Every later act is an error until a restart reads what is really there. A full disk
+//!   is different: the file is truncated to its former end.
 //!
 //! ```text
-//! folder   lock  acts.ledger  key.pem  checkpoints/<size>.note  versions.json  consent.keys        0700, files 0600
-//! file     cut? record*                                  JSON, one a line, without spaces, keys always in this order
-//! cut      {"cut":{"seq":N,"hash":"…","before":"2024-01-01"}}        records 1 to N were dropped; record N had this hash
-//! record   {"seq":41,"prev":"…","id":"…"|null,"act":"grant|refuse|withdraw","refers":40|null,"site":"alllinks","version":3,
-//!           "policy":"…"|null,"register":"…","banner":"…","lang":"de","layer":"first|panel|page",
-//!           "purposes":{"preferences":false,"analytics":true},"gpc":false,"dnt":false,"at":"2026-11-25T20:00Z","hash":"…"}
-//! hash     SHA-256 of the bytes of the line up to, not including, `,"hash":`     64 lower-case hex digits, as every digest
+//! folder   lock  acts.ledger  key.pem  checkpoints/<size>.note  versions.json  consent.keys
+//!          folders have mode 0700, files 0600
+//! file     cut? record*
+//!          JSON, one object per line, without spaces, keys always in this order
+//! cut      {"cut":{"seq":N,"hash":"…","before":"2024-01-01"}}
+//!          records 1 to N were dropped; record N had this hash
+//! record   {"seq":41,"prev":"…","id":"…"|null,"act":"grant|refuse|withdraw","refers":40|null,
+//!           "site":"alllinks","version":3,"policy":"…"|null,"register":"…","banner":"…",
+//!           "lang":"de","layer":"first|panel|page",
+//!           "purposes":{"preferences":false,"analytics":true},
+//!           "gpc":false,"dnt":false,"at":"2026-11-25T20:00Z","hash":"…"}
+//! hash     SHA-256 of the bytes of the line up to, not including, `,"hash":`
+//!          64 lower-case hex digits, as every digest
 //! prev     hash of the record before; 64 zeros for the first
-//! at       the hour in UTC; records of before hold the minute
+//! at       the hour in UTC; old records have the minute
 //! ```
 //!
-//! So verification hashes bytes as they lie there, and never depends on writing JSON a second time. `seq` counts from 1 without gaps:
-//! the size of a ledger is the `seq` of its last record. `refers` is the id's last grant that was not withdrawn: for a grant the one
-//! it replaces, for a withdrawal the one it ends; `null` for a withdrawal of
-//! a grant that is on record at another collector of the platform. A withdrawal that leaves purposes true (as they were made before) narrows
-//! its grant, which stays live.
+//! Verification hashes the stored bytes and never depends on serializing JSON again. `seq` counts
+//! from 1 without gaps: the size of a ledger is the `seq` of its last record. `refers` is the id's
+//! last grant that was not withdrawn: a grant replaces it, and a withdrawal ends it; `null` for a
+//! withdrawal of a grant recorded at another collector of the platform. A withdrawal with purposes
+//! that are true (no longer written, but found in old ledgers) narrows its grant, which stays live.
 //!
-//! The last line without its newline was never answered and is cut when the ledger is opened. Any other damage keeps it shut: what
-//! to do about a ledger that was changed is a person's decision.
+//! A last line without newline was never answered; it is truncated when the ledger is opened. After
+//! any other damage the ledger does not open: what to do about a changed ledger is a human
+//! decision.
 
 mod act;
 mod audit;

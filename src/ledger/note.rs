@@ -1,17 +1,20 @@
-//! A checkpoint: what the ledger held at one moment, signed, so that somebody else can hold the operator to it.
+//! A checkpoint: what the ledger contained at one moment, signed, so that others can prove a later
+//! change.
 //!
 //! ```text
 //! footfall/alllinks                               a signed note of C2SP's tlog-checkpoint
-//! 41                                              how many records there were
+//! 41                                              the number of records
 //! 5Qy…=                                           base64 of the hash of record 41
-//! cut before 2024-01-01                           only where the records up to this one were dropped
+//! cut before 2024-01-01                           only if the records up to this one were dropped
 //!
-//! — footfall/alllinks Az3…=                       base64 of four bytes of the key's hash and the Ed25519 signature
+//! — footfall/alllinks Az3…=                       base64 of four bytes of the key's hash and the
+//!                                                 Ed25519 signature
 //! ```
 //!
-//! **The third line is the head of a chain, not the root of a Merkle tree.** Tools that read signed notes can check the signature; those
-//! that expect inclusion or consistency proofs find none. That a ledger contains a checkpoint is proven by walking the chain up to
-//! it, which `footfall ledger verify --checkpoint FILE` does.
+//! **The third line is the head of a chain, not the root of a Merkle tree.** Tools for signed notes
+//! can verify the signature; tools that expect inclusion or consistency proofs find none. To prove
+//! that a ledger contains a checkpoint, walk the chain up to it, as `footfall ledger verify
+//! --checkpoint FILE` does.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -21,15 +24,19 @@ use super::key::{PublicKey, SigningKey};
 
 const CUT: &str = "cut before ";
 
+/// A checkpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Note {
+    /// The name of the ledger, `footfall/<site>`.
     pub origin: String,
+    /// The position it signs for.
     pub head: Head,
-    /// The day before which records were dropped, this one the last of them.
+    /// The UTC day before which records were dropped; the last of them is that of `head`.
     pub cut: Option<String>,
 }
 
 impl Note {
+    /// The text of the signed note.
     pub fn sign(&self, key: &SigningKey) -> String {
         let Note { origin, head, cut } = self;
         let cut = cut.as_ref().map(|before| format!("{CUT}{before}\n")).unwrap_or_default();
@@ -38,22 +45,28 @@ impl Note {
         format!("{text}\n\u{2014} {origin} {}\n", BASE64.encode(signature))
     }
 
-    /// Reads a note and its signature. The error says what is wrong with it.
+    /// Parses a note and verifies its signature by `key`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the note.
     pub fn open(note: &str, key: &PublicKey) -> Result<Note, &'static str> {
         let (text, signatures) = note.split_once("\n\n").ok_or("it is no signed note: an empty line is missing")?;
         let read = read(text).ok_or("it is no checkpoint: origin, size and hash, a line each, are expected")?;
         let text = format!("{text}\n");
         let marks = [key.hash(&read.origin).as_slice()].concat();
-        // Others may have signed it too; only ours is asked for.
+        // Other keys may have signed it too; only the signature by ours is verified.
         let ours = signatures.lines().filter_map(|line| {
             let (name, signature) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
             let signature = BASE64.decode(signature).ok()?;
             (name == read.origin).then(|| signature.strip_prefix(marks.as_slice()).map(<[u8]>::to_vec))?
         });
+
         let mut ours = ours.peekable();
         if ours.peek().is_none() {
             return Err("it is not signed with this ledger's key");
         }
+
         match ours.any(|signature| key.verifies(&text, &signature)) {
             true => Ok(read),
             false => Err("its signature is wrong: it was changed after it was signed"),
@@ -102,7 +115,7 @@ mod tests {
     fn a_note_changed_at_any_byte_does_not_open() {
         let key = key();
         let signed = note(Some("2024-01-01")).sign(&key);
-        // The newline at the very end is not part of anything signed.
+        // The final newline is not part of the signed text.
         for at in 0..signed.len() - 1 {
             let mut bytes = signed.clone().into_bytes();
             bytes[at] ^= 1;

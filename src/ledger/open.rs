@@ -1,4 +1,4 @@
-//! The ledger as the rest of the program sees it.
+//! The interface of the ledger to the rest of the program.
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -26,21 +26,24 @@ use super::writer::{Command, Waiting, Writer};
 use crate::config::Config;
 use crate::consent::{ConsentId, OnRecord, Withdrawn};
 
-/// What the operator decided.
+/// The configuration of a ledger.
 #[derive(Clone)]
 pub struct Options {
+    /// The ledger's folder.
     pub dir: PathBuf,
-    /// The key that signs checkpoints; empty for one of the ledger's own, in its folder.
+    /// The PEM file of the key that signs checkpoints; empty for the ledger's own key in its
+    /// folder.
     pub key_file: String,
-    /// How often a checkpoint is written where something was added.
+    /// The interval in which a checkpoint is written if records were added, in seconds.
     pub checkpoint_secs: u64,
-    /// Names the ledger in its checkpoints: `footfall/<site>`.
+    /// The platform's name. Checkpoints name the ledger `footfall/<site>`.
     pub site: String,
-    /// Grants and refusals that are taken in an hour.
+    /// The maximum number of grants and refusals per hour.
     pub acts_per_hour: u64,
 }
 
 impl Options {
+    /// The options in a configuration.
     pub fn of(config: &Config) -> Options {
         Options {
             dir: config.ledger.dir.clone(),
@@ -51,12 +54,14 @@ impl Options {
         }
     }
 
+    /// The name of the ledger in its checkpoints and receipts.
     pub fn origin(&self) -> String {
         format!("footfall/{}", self.site)
     }
 }
 
-/// Cheap to clone. Reads are answered from memory; acts go to the one thread that writes.
+/// A ledger that is open for writing. Cheap to clone. Queries are answered from memory; acts are
+/// sent to the single writer thread.
 #[derive(Clone)]
 pub struct Ledger(Arc<Shared>);
 
@@ -72,7 +77,14 @@ struct Shared {
 }
 
 impl Ledger {
-    /// Takes the lock, verifies every record, fills `withdrawn`; drops an unfinished last line.
+    /// Opens a ledger, or creates one: takes the lock, verifies every record, adds withdrawn ids to
+    /// `withdrawn`, and drops an incomplete last line.
+    ///
+    /// # Errors
+    ///
+    /// The folder is in use, a file cannot be read or written, the key cannot be used, or the
+    /// ledger is damaged or contradicts its newest checkpoint. Records are not changed in any of
+    /// these cases.
     pub fn open(
         options: &Options,
         withdrawn: Arc<Withdrawn>,
@@ -83,34 +95,42 @@ impl Ledger {
         let lock = folder.lock()?;
         folder.close_to_others()?;
         folder.clear()?;
+
         let mut acts = Acts::open(&folder)?;
         let key = Arc::new(SigningKey::open(&folder, &options.key_file)?);
         let mut watch = Watch::new(telling(&folder)?, &key.public())?;
         let (book, found) = scan(&folder, acts.read()?, &mut watch, withdrawn, progress, &mut |_| Ok(()))?;
+
         if found.torn {
             let (offset, bytes) = (found.bytes, acts.end() - found.bytes);
             tracing::warn!(file = %folder.acts().display(), offset, bytes, "the last write of the ledger is incomplete; its act was never answered and is dropped");
             acts.cut_back(offset)?;
         }
+
         let reader = Reader::new(folder.open_acts()?, folder.acts());
         let book = Arc::new(RwLock::new(book));
+
         let every = Duration::from_secs(options.checkpoint_secs);
         let (origin, stats) = (options.origin(), Arc::new(Stats::default()));
         let keeper = Keeper::new(folder, Arc::clone(&key), origin.clone(), every)?;
         let writer = Writer::new(acts, found.head, Arc::clone(&book), keeper, Arc::clone(&stats), lock);
+
         let (inbox, waiting) = channel();
         let thread = Mutex::new(Some(start(writer, waiting)));
         let quota = Quota::new(options.acts_per_hour);
         Ok((Ledger(Arc::new(Shared { book, reader, inbox, thread, key, origin, quota, stats })), found))
     }
 
-    /// Queues the act at once; resolves when it is on disk.
+    /// Queues the act at once, also if the future is never polled. The future resolves when the act
+    /// is on disk; its errors are those of [`Ledger::append_all`].
     pub fn append(&self, act: NewAct) -> impl Future<Output = Result<Record, LedgerError>> + use<> {
         let appended = self.append_all(vec![act]);
         async { Ok(appended.await?.remove(0)) }
     }
 
-    /// Several acts of one person, all of them or none.
+    /// Queues several acts of one visitor; all of them are recorded or none. The future fails if
+    /// the quota is exhausted, an act is not acceptable, the disk is full or failed, or the ledger
+    /// is closed.
     pub fn append_all(&self, acts: Vec<NewAct>) -> impl Future<Output = Result<Vec<Record>, LedgerError>> + use<> {
         let (answer, answered) = oneshot::channel();
         let room = self.0.quota.take(&acts, &self.0.stats);
@@ -123,37 +143,54 @@ impl Ledger {
         }
     }
 
-    /// `None` for an id that is in no record.
+    /// The state of a consent id; `None` if it has no record.
     pub fn standing(&self, id: &ConsentId) -> Option<Standing> {
         self.0.book.read().unwrap_or_else(PoisonError::into_inner).standing(id)
     }
 
-    /// The id's records, oldest first. Reads the disk: a few lines, but not for a thread that must not wait.
+    /// The records of a consent id, oldest first. Reads a few lines from disk, so it must not be
+    /// called on a thread that must not block.
+    ///
+    /// # Errors
+    ///
+    /// A record cannot be read, or has changed on disk since the ledger was opened.
     pub fn records(&self, id: &ConsentId) -> Result<Vec<Record>, LedgerError> {
         let places = self.0.book.read().unwrap_or_else(PoisonError::into_inner).places(id);
         places.into_iter().map(|offset| self.0.reader.record(offset)).collect()
     }
 
-    /// The id's records, signed, for whoever holds the cookie; `None` where it is in no record. Reads the disk, as [`Ledger::records`].
+    /// A signed receipt of the id's records, for the holder of the cookie; `None` if there is no
+    /// record. Reads from disk, as [`Ledger::records`].
+    ///
+    /// # Errors
+    ///
+    /// A record cannot be read, or has changed on disk since the ledger was opened.
     pub fn receipt(&self, id: &ConsentId) -> Result<Option<String>, LedgerError> {
         let lines: Vec<String> = self.records(id)?.into_iter().map(|record| record.line).collect();
         Ok((!lines.is_empty()).then(|| receipt::write(&self.0.origin, &self.0.key, &lines)))
     }
 
+    /// Counters for the metrics.
     pub fn stats(&self) -> Arc<Stats> {
         Arc::clone(&self.0.stats)
     }
 
+    /// The number of records of each kind.
     pub fn tally(&self) -> Tally {
         self.0.book.read().unwrap_or_else(PoisonError::into_inner).tally()
     }
 
-    /// By the version that was asked.
+    /// The number of records of each kind, by the version that was asked about.
     pub fn tallies(&self) -> BTreeMap<u32, Tally> {
         self.0.book.read().unwrap_or_else(PoisonError::into_inner).tallies()
     }
 
-    /// Writes what is queued and a checkpoint of it, then closes. Later acts are an error.
+    /// Writes the queued acts and a checkpoint, then closes the ledger. Later acts fail.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed earlier, or the last checkpoint cannot be written. The ledger is closed
+    /// nevertheless.
     pub fn finish(&self) -> Result<(), LedgerError> {
         self.0.stop()
     }
@@ -172,7 +209,7 @@ impl Shared {
     fn stop(&self) -> Result<(), LedgerError> {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return Ok(()) };
-        // A writer that is already gone says so when it is joined.
+        // If the writer has already ended, joining it returns the reason.
         let _ = self.inbox.send(Command::Finish);
         thread.join().unwrap_or(Err(LedgerError::Failed))
     }
@@ -191,8 +228,8 @@ fn start(writer: Writer, waiting: Receiver<Command>) -> JoinHandle<Result<(), Le
     thread.spawn(move || writer.run(&waiting)).expect("a thread can be started")
 }
 
-/// The newest checkpoint, and the one that signs for a cut: a ledger that is shorter than it was must not be written on. All the others
-/// are for `verify`, since there can be thousands.
+/// The newest checkpoint and the one that signs for a cut, which are enough to recognise a
+/// truncated ledger before writing to it. The others, possibly thousands, are left to `verify`.
 fn telling(folder: &Folder) -> Result<Vec<PathBuf>, LedgerError> {
     let begun = Chain::new(BufReader::new(folder.open_acts()?), &folder.acts())?;
     let cut = begun.cut().map(|cut| cut.head.size);

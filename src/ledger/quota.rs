@@ -1,5 +1,6 @@
-//! How many acts an hour the ledger takes: a flood of made-up answers must not fill its disk. Withdrawals are always taken: there are no more
-//! of them than grants, and nobody's way out may depend on what others do.
+//! Bounds the number of acts per hour, so that a flood of forged choices does not fill the disk.
+//! Withdrawals are always accepted: there are no more of them than grants, and nobody must be kept
+//! from withdrawing by the load that others cause.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,44 +10,53 @@ use super::error::LedgerError;
 
 const HOUR_SECS: i64 = 3600;
 
-/// What the metrics show of the ledger.
+/// Counters of the ledger for the metrics.
 #[derive(Default)]
 pub struct Stats {
-    /// Acts on record since the start.
+    /// Acts that were recorded since the start.
     pub records: AtomicU64,
-    /// Acts that were not taken, for want of room in their hour.
+    /// Acts that were rejected since the start, because the quota of their hour was exhausted.
     pub refused: AtomicU64,
 }
 
+/// The quota, by the time of the acts.
 pub struct Quota {
     per_hour: u64,
-    /// The hour that is counted, and its acts so far.
+    /// The current hour (since the Unix epoch) and the number of its acts so far.
     hour: Mutex<(i64, u64)>,
 }
 
 impl Quota {
+    /// Allows `per_hour` grants and refusals in each hour.
     pub fn new(per_hour: u64) -> Quota {
         Quota { per_hour, hour: Mutex::default() }
     }
 
-    /// Takes the acts, or says for how long there is no room.
+    /// Counts the acts against the quota of their hour.
+    ///
+    /// # Errors
+    ///
+    /// The quota is exhausted ([`LedgerError::Crowded`]); none of the acts is counted.
     pub fn take(&self, acts: &[NewAct], stats: &Stats) -> Result<(), LedgerError> {
         let counted = acts.iter().filter(|act| act.act != Act::Withdraw);
         let (number, at) = (counted.clone().count() as u64, counted.map(|act| act.at).max());
         let Some(at) = at else { return Ok(()) };
         let secs = at.div_euclid(1000);
         let now = secs.div_euclid(HOUR_SECS);
+
         let mut hour = self.hour.lock().unwrap_or_else(PoisonError::into_inner);
         if hour.0 != now {
             *hour = (now, 0);
         }
+
         let before = hour.1;
         if before + number <= self.per_hour {
             hour.1 += number;
             return Ok(());
         }
-        // One past the bound: it was said.
+        // Beyond the limit marks that the error was logged.
         hour.1 = self.per_hour + 1;
+
         drop(hour);
         stats.refused.fetch_add(number, Ordering::Relaxed);
         if before <= self.per_hour {
@@ -72,7 +82,7 @@ mod tests {
         let id = ConsentId::random();
         let take = |acts: &[NewAct]| quota.take(acts, &stats).is_ok();
         assert!(take(&[grant(id)]) && take(&[refuse()]));
-        // What narrows a grant is one act that counts.
+        // Narrowing a grant is one act that counts.
         assert!(take(&[withdraw(id), act(Act::Grant, Some(id), &["analytics"])]));
         assert!(!take(&[refuse()]) && !take(&[withdraw(id), grant(id)]) && take(&[withdraw(id)]));
         assert_eq!(stats.refused.load(Ordering::Relaxed), 2);

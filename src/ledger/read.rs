@@ -1,4 +1,4 @@
-//! Records read again from where they lie.
+//! Reads single records from their position in the file.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,17 +10,24 @@ use super::chain::Entry;
 use super::error::LedgerError;
 use super::line::{self, Fields, LONGEST};
 
+/// A reader of records that were verified before.
 pub struct Reader {
     file: File,
     path: PathBuf,
 }
 
 impl Reader {
+    /// `path` is used in errors only.
     pub fn new(file: File, path: PathBuf) -> Reader {
         Reader { file, path }
     }
 
-    /// The record whose line begins there. It was verified at the start, and is again: disks change under a running program.
+    /// The record whose line starts at byte `offset`. Its hash was verified when the ledger was
+    /// opened and is verified again, because disks can change under a running program.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or the record does not match its hash.
     pub fn record(&self, offset: u64) -> Result<Record, LedgerError> {
         let mut bytes = vec![0; LONGEST];
         let read = self.file.read_at(&mut bytes, offset).map_err(LedgerError::io(&self.path))?;
@@ -41,6 +48,7 @@ fn record(line: &[u8]) -> Option<Record> {
     Some(Record { seq: fields.seq, act: fields.act, refers: fields.refers, hash, line: text })
 }
 
+/// The part of a verified record that the index needs.
 pub fn fact<'a>(entry: &'a Entry<'_>) -> Fact<'a> {
     let Entry { fields, id, offset, .. } = entry;
     Fact {

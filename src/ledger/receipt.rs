@@ -1,18 +1,19 @@
-//! A receipt: the records of one consent id, signed by the ledger's key, for whoever holds the cookie.
+//! A receipt: the records of one consent id, signed by the ledger's key, for the holder of the
+//! cookie.
 //!
 //! ```text
 //! {
-//! "receipt": "footfall/alllinks",              whose ledger: the name of its checkpoints
+//! "receipt": "footfall/alllinks",              the name of the ledger in its checkpoints
 //! "records": [
-//! {"seq":41,…,"hash":"…"}                      the ledger's own lines, byte for byte, so that each can be hashed again
+//! {"seq":41,…,"hash":"…"}                      the ledger's lines, byte for byte, to hash again
 //! ],
 //! "key": "footfall/alllinks+4f1c0a2b+Ab…",     the public key, as `ledger checkpoint` prints it
-//! "signature": "5Qy…="                         base64 of Ed25519 over `<receipt> receipt`, then the lines, each with a newline
-//! }
+//! "signature": "5Qy…="                         base64 of Ed25519 over the line `<receipt> receipt`
+//! }                                            and the records, each with a newline
 //! ```
 //!
-//! The key in it proves nothing by itself: who checks a receipt must know the key, or hold a checkpoint of this ledger, which the same key
-//! signed.
+//! The key in it proves nothing by itself. To verify a receipt, one must know the key or have a
+//! checkpoint of this ledger, which the same key signed.
 
 use std::fmt::Write;
 
@@ -37,32 +38,39 @@ struct Receipt<'a> {
     signature: &'a str,
 }
 
-/// What the signature is held against.
+/// What the signature of a receipt is verified against.
 pub enum Trust<'a> {
-    /// The public key, from where the operator tells it.
+    /// The public key, as published by the operator.
     Key(PublicKey),
-    /// The text of a checkpoint, of which it is known whose it is.
+    /// The text of a checkpoint that is known to be authentic.
     Checkpoint(&'a str),
 }
 
-/// What a good receipt says.
+/// The content of a valid receipt.
 pub struct Told {
+    /// The name of the ledger, `footfall/<site>`.
     pub origin: String,
+    /// The verifier key of the ledger.
     pub key: String,
+    /// The recorded acts, oldest first.
     pub acts: Vec<ToldAct>,
-    /// How many records the checkpoint signs for.
+    /// The number of records the checkpoint signs for; `None` if a key was given instead.
     pub checkpoint: Option<u64>,
 }
 
+/// A recorded act.
 pub struct ToldAct {
+    /// The number of the record.
     pub seq: u64,
+    /// The kind of act.
     pub act: Act,
-    /// As it is written: `2026-03-10T12:00Z`.
+    /// The time as written: `2026-03-10T12:00Z`.
     pub at: String,
+    /// The purposes that were granted after this act.
     pub granted: Vec<String>,
 }
 
-/// `lines` are an id's records, oldest first.
+/// Writes a receipt. `lines` are the records of one id, oldest first.
 pub fn write(origin: &str, key: &SigningKey, lines: &[String]) -> String {
     let signature = BASE64.encode(key.sign(&signed(origin, lines.iter().map(String::as_str))));
     let key = key.public().text(origin);
@@ -72,13 +80,19 @@ pub fn write(origin: &str, key: &SigningKey, lines: &[String]) -> String {
     )
 }
 
-/// An error says what is wrong with it, and never what it holds.
+/// Verifies a receipt and returns its content.
+///
+/// # Errors
+///
+/// What is wrong with the receipt, without quoting its content.
 pub fn check(text: &str, trust: &Trust<'_>) -> Result<Told, String> {
     let receipt: Receipt<'_> = serde_json::from_str(text)
         .map_err(|error| format!("it is no receipt, at line {} column {}", error.line(), error.column()))?;
+
     let origin = receipt.receipt;
     let key = PublicKey::from_text(receipt.key).filter(|key| key.text(origin) == receipt.key);
     let key = key.ok_or("the key it names is no key of the ledger it names")?;
+
     let note = match trust {
         Trust::Key(known) if *known == key => None,
         Trust::Key(_) => return Err("it is signed with another key than the one given".into()),
@@ -88,9 +102,11 @@ pub fn check(text: &str, trust: &Trust<'_>) -> Result<Told, String> {
             Some(note).filter(|note| note.origin == origin)
         }
     };
+
     if matches!(trust, Trust::Checkpoint(_)) && note.is_none() {
         return Err("the checkpoint is of another ledger".into());
     }
+
     let acts = acts(&receipt.records, note.as_ref())?;
     let lines = receipt.records.iter().map(|record| record.get());
     let signature = BASE64.decode(receipt.signature).map_err(|_| "its signature is no base64")?;
@@ -99,6 +115,7 @@ pub fn check(text: &str, trust: &Trust<'_>) -> Result<Told, String> {
             "its signature is wrong: a record was added, taken away, moved or written anew after it was signed".into(),
         );
     }
+
     Ok(Told {
         origin: origin.to_owned(),
         key: receipt.key.to_owned(),
@@ -107,7 +124,8 @@ pub fn check(text: &str, trust: &Trust<'_>) -> Result<Told, String> {
     })
 }
 
-/// The records, each whole, of one id, in the ledger's order.
+/// The acts, after checking that each record is intact, that all have the same id, and that they
+/// are in order.
 fn acts(records: &[&RawValue], note: Option<&Note>) -> Result<Vec<ToldAct>, String> {
     let mut acts: Vec<ToldAct> = Vec::new();
     let mut id = None;
@@ -119,16 +137,20 @@ fn acts(records: &[&RawValue], note: Option<&Note>) -> Result<Vec<ToldAct>, Stri
         let fields: Fields<'_> = serde_json::from_slice(bytes).map_err(|error| {
             format!("its record {nth} is no record as this version knows it, at column {}", error.column())
         })?;
+
         if fields.id.is_none() || *id.get_or_insert(fields.id) != fields.id {
             return Err(format!("its record {nth} is of another consent id"));
         }
+
         if acts.last().is_some_and(|before| before.seq >= fields.seq) {
             return Err(format!("its record {nth} is out of order"));
         }
+
         if note.is_some_and(|note| note.head.size == fields.seq && note.head.hash != hash) {
             let signed = note.map_or(String::new(), |note| hex::text(&note.head.hash));
             return Err(format!("its record {nth} is not what the checkpoint signed, which has the hash {signed}"));
         }
+
         let granted = fields.purposes.0.iter().filter(|(_, granted)| *granted);
         let granted = granted.map(|(name, _)| (*name).to_owned()).collect();
         acts.push(ToldAct { seq: fields.seq, act: fields.act, at: fields.at.to_owned(), granted });
@@ -136,7 +158,8 @@ fn acts(records: &[&RawValue], note: Option<&Note>) -> Result<Vec<ToldAct>, Stri
     if acts.is_empty() { Err("it holds no record".into()) } else { Ok(acts) }
 }
 
-/// The first line is no checkpoint's: what signs one never signs the other.
+/// The signed text. Its first line cannot start a checkpoint, so a signature of one is never valid
+/// for the other.
 fn signed<'a>(origin: &str, lines: impl Iterator<Item = &'a str>) -> String {
     let mut text = format!("{origin} receipt\n");
     lines.for_each(|line| writeln!(text, "{line}").expect("writing to a string"));
@@ -156,7 +179,7 @@ mod tests {
         SigningKey::open(&Folder::new(dir.path()), "").unwrap()
     }
 
-    /// A grant and its withdrawal, with what the two are signed by.
+    /// A grant and its withdrawal, with the key that signs both.
     fn lines() -> Vec<String> {
         let digest = "ab".repeat(32);
         let record = |seq: u64, act: &str, refers: &str, yes: bool| {
@@ -226,7 +249,7 @@ mod tests {
             let mut bytes = receipt.clone().into_bytes();
             bytes[at] ^= 1;
             let opened = String::from_utf8(bytes).ok().map(|text| check(&text, &Trust::Key(key.public())).is_ok());
-            // White space between the parts is nobody's statement.
+            // Whitespace between the parts is not signed.
             assert!(opened != Some(true) || receipt.as_bytes()[at].is_ascii_whitespace(), "byte {at}");
         }
     }

@@ -1,4 +1,4 @@
-//! Reads the whole ledger once, holding it to itself and to its checkpoints.
+//! Reads the whole ledger once, and verifies it against itself and its checkpoints.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -12,28 +12,35 @@ use super::folder::Folder;
 use super::read::fact;
 use crate::consent::Withdrawn;
 
-/// What a ledger holds.
+/// The content of a verified ledger.
 #[derive(Debug)]
 pub struct Found {
-    /// Where the chain stands, whether or not its beginning was cut.
+    /// The position of the last record, whether or not the oldest records were dropped.
     pub head: Head,
-    /// Of the records that are there.
+    /// The number of records of each kind that are present.
     pub tally: Tally,
+    /// What was dropped from the start of the ledger, if anything was.
     pub cut: Option<Cut>,
-    /// Bytes of whole lines.
+    /// The number of bytes of complete lines.
     pub bytes: u64,
-    /// An unfinished last line follows them.
+    /// Whether an incomplete last line follows them.
     pub torn: bool,
 }
 
-/// Told how many bytes were read, and of how many.
+/// Called with the number of bytes read so far and the total number.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
-/// What is done with each record on the way.
+/// Called for each record after it was verified. An error ends the scan.
 pub type Each<'a> = &'a mut dyn FnMut(&Entry<'_>) -> Result<(), LedgerError>;
 
 const SAY_EVERY: u64 = 1024;
 
+/// Verifies `file` and builds its index. Withdrawn ids are added to `withdrawn` as they are read.
+///
+/// # Errors
+///
+/// The file cannot be read, a record is damaged or contradicts the ones before it or a checkpoint,
+/// or `each` failed.
 pub fn scan(
     folder: &Folder,
     file: File,
@@ -47,6 +54,7 @@ pub fn scan(
     let mut chain = Chain::new(BufReader::with_capacity(1 << 20, file), &path)?;
     watch.begin(&path, chain.cut())?;
     let mut book = Book::new(chain.cut().map_or(0, |cut| cut.head.size), withdrawn);
+
     while let Some(entry) = chain.next()? {
         book.take(&fact(&entry)).map_err(|what| entry.damaged(&path, what))?;
         watch.pass(&path, &entry.head(), entry.offset)?;
@@ -55,8 +63,10 @@ pub fn scan(
             progress(entry.offset, total);
         }
     }
+
     watch.end(&path, &chain.head(), chain.end())?;
     progress(total, total);
+
     let (head, bytes, torn) = (chain.head(), chain.end(), chain.torn());
     let found = Found { head, tally: book.tally(), cut: chain.cut().cloned(), bytes, torn };
     Ok((book, found))

@@ -42,7 +42,7 @@ fn open(dir: &Path) -> Opening {
     }
 }
 
-/// A granted choice names its purposes; the other ones of two were declined.
+/// A choice among two purposes; those that are not granted were declined.
 pub fn act(act: Act, id: Option<ConsentId>, granted: &[&str]) -> NewAct {
     let purpose = |name: &str| (name.to_owned(), granted.contains(&name));
     NewAct {
@@ -95,13 +95,14 @@ fn file(dir: &Path) -> Vec<u8> {
     std::fs::read(dir.join("acts.ledger")).unwrap()
 }
 
-/// As after a crash: the file alone, no checkpoint written at a stop.
+/// The state after a crash: the file alone, without the checkpoint written at a stop.
 fn write(dir: &Path, bytes: &[u8]) {
     let _ = std::fs::remove_dir_all(dir.join("checkpoints"));
     std::fs::write(dir.join("acts.ledger"), bytes).unwrap();
 }
 
-/// A grant, a refusal, a narrowing, a withdrawal, a grant of somebody else: one of each kind that a chain can hold.
+/// A grant, a refusal, a narrowing, a withdrawal and another visitor's grant: one of each kind of
+/// record.
 fn small(dir: &Path) -> Vec<u8> {
     let Opening { ledger, .. } = open(dir);
     let (one, other) = (ConsentId::random(), ConsentId::random());
@@ -114,7 +115,7 @@ fn small(dir: &Path) -> Vec<u8> {
     file(dir)
 }
 
-/// Record and offset an error names.
+/// The record and the offset that an error names.
 fn place(error: &LedgerError) -> (u64, u64) {
     match error {
         LedgerError::Damaged { record, offset, .. } => (*record, *offset),

@@ -1,4 +1,5 @@
-//! `versions.json`: every version of the question that was put, with its whole register, beside the acts that name its digest.
+//! `versions.json`: every version of the consent prompt that was in use, with its whole register.
+//! It is kept beside the records, which contain the register's digest.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,13 +9,20 @@ use super::error::LedgerError;
 use crate::consent::versions::Version;
 use crate::disk;
 
+/// The file, and the versions in it.
 pub struct Versions {
     path: PathBuf,
+    /// The versions, oldest first.
     pub known: Vec<Version>,
 }
 
 impl Versions {
-    /// `dir` is the ledger's, and must be there.
+    /// Reads the file in the ledger's folder `dir`, which must exist. A missing file has no
+    /// versions.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or is malformed.
     pub fn open(dir: &Path) -> Result<Versions, LedgerError> {
         let path = dir.join("versions.json");
         let known = match fs::read(&path) {
@@ -26,7 +34,11 @@ impl Versions {
         Ok(Versions { path, known })
     }
 
-    /// Puts a version on record, before anybody is asked it.
+    /// Records a version. To be called before visitors are asked about it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written; its former content is unchanged.
     pub fn add(&mut self, version: Version) -> Result<(), LedgerError> {
         self.known.push(version);
         let text = serde_json::to_vec_pretty(&self.known).expect("structs of text and numbers are always JSON");

@@ -1,4 +1,5 @@
-//! The one thread that writes: takes what waits, writes and syncs it, makes it known, answers.
+//! The single thread that writes: it takes the queued acts, writes and syncs them, updates the
+//! index, and then answers.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -17,36 +18,43 @@ use super::quota::Stats;
 use crate::disk::Lock;
 use crate::outage::Outage;
 
-/// Acts that share one sync at the most: bounds what one write needs.
+/// The maximum number of requests that share one sync; it bounds the memory of a write.
 const GROUP: usize = 256;
 
 type Outcome = Result<Vec<Record>, LedgerError>;
 
+/// Acts of one visitor that wait to be written.
 pub struct Waiting {
     /// All of them are recorded, or none.
     pub acts: Vec<NewAct>,
+    /// Receives the records once they are on disk, or the error.
     pub answer: oneshot::Sender<Outcome>,
 }
 
+/// A message to the writer thread.
 pub enum Command {
+    /// Record these acts.
     Append(Waiting),
+    /// Write what was queued before, then a checkpoint, and end.
     Finish,
 }
 
+/// The state of the writer thread.
 pub struct Writer {
     acts: Acts,
     head: Head,
     book: Arc<RwLock<Book>>,
     keeper: Keeper,
     stats: Arc<Stats>,
-    /// A sync failed: nothing more is written.
+    /// Whether a sync failed; then nothing more is written.
     failed: bool,
-    /// Told once, however many acts come.
+    /// Logs a disk failure once, however many acts it affects.
     outage: Outage,
     _lock: Lock,
 }
 
 impl Writer {
+    /// `head` is the position of the last record in `acts`. The lock is held until the writer ends.
     pub fn new(
         acts: Acts,
         head: Head,
@@ -58,7 +66,11 @@ impl Writer {
         Writer { acts, head, book, keeper, stats, failed: false, outage: Outage::default(), _lock: lock }
     }
 
-    /// Until it is told to finish, or nobody is left to tell it.
+    /// Runs until it receives [`Command::Finish`] or all senders are dropped.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed earlier, or the last checkpoint cannot be written.
     pub fn run(mut self, inbox: &Receiver<Command>) -> Result<(), LedgerError> {
         loop {
             let next = inbox.recv_timeout(self.keeper.patience());
@@ -76,7 +88,7 @@ impl Writer {
         }
     }
 
-    /// Commits what waits. `true` when it is the last.
+    /// Commits the queued acts as one group. Returns `true` if the writer should end.
     fn commit_all(&mut self, first: Waiting, inbox: &Receiver<Command>) -> bool {
         let mut group = vec![first];
         let mut finish = false;
@@ -95,7 +107,7 @@ impl Writer {
         match self.write(&group) {
             Ok(outcomes) => {
                 for (waiting, outcome) in group.into_iter().zip(outcomes) {
-                    // Who no longer waits for the answer is on record all the same.
+                    // An act is recorded even if its sender no longer waits.
                     let _ = waiting.answer.send(outcome);
                 }
             }
@@ -107,7 +119,8 @@ impl Writer {
         }
     }
 
-    /// An act that cannot be recorded is an outcome of its own; a disk that fails is one failure for all.
+    /// An act that cannot be recorded has an outcome of its own; a disk failure is one error for
+    /// all.
     fn write(&mut self, acts: &[Waiting]) -> Result<Vec<Outcome>, fn() -> LedgerError> {
         if self.failed {
             return Err(|| LedgerError::Failed);
@@ -117,11 +130,14 @@ impl Writer {
         let outcomes: Vec<Outcome> = acts.iter().map(|waiting| group.add_all(&waiting.acts)).collect();
         let Group { lines, head, .. } = group;
         drop(book);
+
         if lines.is_empty() {
             return Ok(outcomes);
         }
+
         let start = self.acts.end();
         self.append(&lines)?;
+
         self.stats.records.fetch_add(head.size - self.head.size, Ordering::Relaxed);
         self.head = head;
         self.make_known(acts, &outcomes, start);
@@ -136,12 +152,14 @@ impl Writer {
                 }
                 Ok(())
             }
+
             Err(Failure::Undone(error)) => {
                 if self.outage.begins() {
                     tracing::error!(%error, "the ledger cannot be written; acts are refused until it can");
                 }
                 Err(|| LedgerError::Full)
             }
+
             Err(Failure::Uncertain(error)) => {
                 self.failed = true;
                 tracing::error!(%error, "the ledger's disk failed; acts are refused until a restart reads what is there");
@@ -150,7 +168,8 @@ impl Writer {
         }
     }
 
-    /// Before the answers: the next hit of who has withdrawn is dropped.
+    /// Updates the index before the answers are sent, so that the next hit after a withdrawal is
+    /// dropped.
     fn make_known(&self, acts: &[Waiting], outcomes: &[Outcome], start: u64) {
         let mut book = self.book.write().unwrap_or_else(PoisonError::into_inner);
         let mut offset = start;

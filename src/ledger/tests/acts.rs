@@ -141,7 +141,7 @@ fn acts_of_one_group_see_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let Opening { ledger, withdrawn, .. } = open(dir.path());
     let id = ConsentId::random();
-    // Queued together: the writer takes them in one group, or in several.
+    // Queued together: the writer takes them in one group or in several.
     let acts = [grant(id), withdraw(id), withdraw(id), grant(id)].map(|act| ledger.append(act));
     let outcomes: Vec<_> = acts.into_iter().map(|act| now(act).map(|record| (record.seq, record.refers))).collect();
     assert_eq!(outcomes[0].as_ref().unwrap(), &(1, None));

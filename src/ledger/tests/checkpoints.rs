@@ -65,7 +65,8 @@ fn a_ledger_written_anew_is_named_by_its_checkpoints() {
     let Opening { ledger, .. } = open(dir.path());
     append(&ledger, refuse());
     drop(ledger);
-    // Whoever can write the file can make another chain of as many records; its hashes are others.
+    // Anyone who can write the file can create another chain with as many records, but its hashes
+    // differ.
     let forged = tempfile::tempdir().unwrap();
     small(forged.path());
     let Opening { ledger, .. } = open(forged.path());

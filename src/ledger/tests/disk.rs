@@ -1,4 +1,5 @@
-//! Disks that fail, by the means the system has for it: a file system that is full, a file that cannot be synced.
+//! Failing disks, produced with the means of the system: a full file system, and a file that cannot
+//! be synced.
 
 use std::os::unix::fs::symlink;
 use std::process::Command;
@@ -8,7 +9,7 @@ use super::*;
 #[test]
 fn after_a_failed_sync_every_act_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    // It takes what is written, and refuses to be synced.
+    // The file accepts writes but cannot be synced.
     symlink("/dev/null", dir.path().join("acts.ledger")).unwrap();
     let Opening { ledger, withdrawn, .. } = open(dir.path());
     let id = ConsentId::random();
@@ -22,7 +23,8 @@ fn after_a_failed_sync_every_act_is_an_error() {
 
 const SMALL_DISK: &str = "FOOTFALL_TEST_SMALL_DISK";
 
-/// A mount of its own needs no root where the kernel lets users make namespaces; this program runs itself inside.
+/// A mount namespace needs no root where the kernel allows user namespaces; the test runs itself
+/// inside one.
 #[test]
 fn on_a_full_disk_acts_are_refused_unrecorded_and_go_on_when_there_is_room() {
     if let Some(dir) = std::env::var_os(SMALL_DISK) {

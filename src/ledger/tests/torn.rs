@@ -25,7 +25,7 @@ fn one_other_byte_anywhere_is_named_with_its_record_and_offset() {
     let mut start = 0;
     let mut record = 1;
     for at in 0..whole.len() {
-        // All there is for the newlines, on which everything rests.
+        // Every value for the newlines, because they alone separate records.
         let flips = if whole[at] == b'\n' { (1..=255).collect() } else { vec![0x01, 0x20, 0x80, whole[at] ^ b'\n'] };
         for flip in flips {
             let mut bytes = whole.clone();
