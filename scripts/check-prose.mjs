@@ -20,7 +20,6 @@ const MARKS = [
   [/\bof which\b/i, "of which: two sentences"],
   [/\blies? (in|at|beside|there)\b/i, "lies in: `is in`"],
   [/\b(goes|go|went) (on|its way)\b/i, "goes on: `continues`"],
-  [/\bwants? (more|of)\b/i, "want: `needs`"],
   [/\bis (said|told)\b/i, "is told: who reads it? `the log says`"],
   [/\bby (it|them)sel(f|ves)\b/i, "by itself: `automatically`, `alone`"],
   [/[^.:;|`]*[a-z`)]: [^.:;|`"]*[a-z`)]: [a-z`]/, "two colons in a sentence"],
