@@ -1,3 +1,5 @@
+//! `[access]`: the password login and its sessions.
+
 use argon2::Params;
 use argon2::password_hash::phc::PasswordHash;
 use garde::Validate;
@@ -5,32 +7,35 @@ use serde::{Deserialize, Serialize};
 
 use super::Secret;
 
-/// Who may see what, and for how long.
+/// The password login and its sessions.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
-    /// The operator's name at the password login.
+    /// The operator's user name at the password login.
     #[garde(length(min = 1, max = 256))]
     pub user: String,
-    /// argon2id, as `footfall access hash-password` prints it. Empty: nobody signs in with a password.
+    /// argon2id hash, as `footfall access hash-password` prints it. Empty: no password login.
     #[garde(skip)]
     pub password_hash: Secret,
+    /// File that holds `password_hash`; empty for none.
     #[garde(skip)]
     pub password_hash_file: String,
-    /// A session that was not used for so long is over.
+    /// A session ends after this many seconds without use.
     #[garde(range(min = 60, max = 86_400))]
     pub idle_secs: u32,
-    /// A session is over after so long, however busy.
+    /// A session ends after this many seconds in any case.
     #[garde(range(min = 300, max = 604_800))]
     pub longest_secs: u32,
+    /// Most sessions at once.
     #[garde(range(min = 1))]
     pub sessions: usize,
-    /// A handover token with `role: "operator"` makes an operator's session.
+    /// Whether a handover token with `role: "operator"` opens an operator's session.
     #[garde(skip)]
     pub handover_operator: bool,
 }
 
-/// Below what is recommended today a hash is guessed too fast; far above it one login holds the machine.
+/// Whether a hash's costs are within bounds. Below today's recommendation it could be guessed too
+/// fast; far above it, one login would occupy the machine.
 pub(super) fn is_strong_hash(hash: &Secret) -> bool {
     PasswordHash::new(hash.expose()).is_ok_and(|hash| {
         let costs = Params::try_from(&hash);

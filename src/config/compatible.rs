@@ -1,7 +1,7 @@
-//! Which sites take hits from the unmodified trackers of other products, and what makes that lawful.
+//! Which sites accept hits from other products' unmodified trackers, and on which legal basis.
 //!
-//! Those trackers know nothing of consent. So each site that takes them says what its hits rest on: our consent cookie, which a
-//! same-origin request brings by itself, or the operator's own word.
+//! Those trackers do not handle consent. So each rule states the basis of its hits: our consent
+//! cookie, which comes with a same-origin request, or the operator's declaration.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ const LEAST_DECLARED: usize = 20;
 const LEAST_TOKEN: usize = 16;
 
 words! {
-    /// Whose tracker it is.
+    /// The product whose tracker sends the hits.
     #[derive(Hash)]
     pub enum Dialect {
         Plausible = "plausible",
@@ -27,50 +27,59 @@ words! {
 }
 
 words! {
+    /// The legal basis of a rule's hits: our consent cookie with a grant, or the operator's
+    /// declaration.
     pub enum CompatibleBasis {
         ConsentCookie = "consent_cookie",
         Declared = "declared",
     }
 }
 
+/// `[[compatible]]`: which products' hits some sites accept.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct CompatibleRule {
-    /// Names of sites, or `*` for every site.
+    /// Names of sites, or `*` alone for all sites.
     #[garde(length(min = 1, max = 10_000), inner(custom(valid_site)), custom(every_stands_alone))]
     pub sites: Vec<String>,
+    /// Products whose hits are accepted, each once.
     #[garde(length(min = 1), custom(each_once))]
     pub accept: Vec<Dialect>,
+    /// Legal basis of the hits.
     #[garde(skip)]
     pub basis: CompatibleBasis,
-    /// Why hits without our consent cookie are lawful. Printed at the start, so that it stands in somebody's log.
+    /// Why hits without our consent cookie are lawful, for basis `declared`. Logged at each start.
     #[serde(default)]
     #[garde(custom(declared_where_it_counts(&self.basis)))]
     pub declared: String,
-    /// Makes a caller a server of the site, whose word about address and agent of its visitors is believed.
+    /// A request with this token comes from a server of the site, whose claims about its visitors'
+    /// address and agent are used. At least 16 bytes; empty for none.
     #[serde(default)]
     #[garde(custom(long_enough))]
     pub token: Secret,
+    /// File that holds `token`; empty for none.
     #[serde(default)]
     #[garde(skip)]
     pub token_file: String,
 }
 
-/// The rules, ready to be asked about a hit.
+/// The rules, indexed by product and site.
 pub struct Compatible {
     rules: Vec<Accepted>,
     by_site: HashMap<(Dialect, SiteId), usize>,
     everywhere: HashMap<Dialect, usize>,
 }
 
-/// What a site takes another product's hits on.
+/// The conditions on which a site accepts another product's hits.
 pub struct Accepted {
+    /// Legal basis of the hits.
     pub ground: Ground,
     token: Secret,
 }
 
 impl Accepted {
-    /// In constant time. Without a token nobody is a server.
+    /// Whether `guess` is the rule's token, compared in constant time. Always false without a
+    /// token.
     pub fn is_server(&self, guess: &str) -> bool {
         self.token.matches(guess.as_bytes())
     }
@@ -98,14 +107,15 @@ impl Compatible {
         known
     }
 
-    /// `None` where the site does not take this product's hits.
+    /// The conditions for hits of `dialect` at `site`; `None` if they are not accepted.
     pub fn of(&self, dialect: Dialect, site: SiteId) -> Option<&Accepted> {
         let place = self.by_site.get(&(dialect, site)).or_else(|| self.everywhere.get(&dialect))?;
         self.rules.get(*place)
     }
 }
 
-/// Two tables about one site and product: which of them is the ground of a hit must not be a matter of order. Answers the key and why.
+/// Finds two rules about one site and product, because the basis of a hit must not depend on their
+/// order. Returns the key and the reason.
 pub(super) fn contradiction(rules: &[CompatibleRule]) -> Option<(String, String)> {
     rules.iter().enumerate().find_map(|(place, rule)| {
         let earlier = rules[..place].iter().position(|other| {

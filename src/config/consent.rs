@@ -1,54 +1,61 @@
+//! `[signals]`, `[consent]`, `[visitor]`, `[policy]`, `[well_known]` and `[[register]]`: the
+//! consent prompt, what may be counted with which answer, and what is published about it.
+
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 words! {
-    /// What a signal of the browser does to a hit.
+    /// Effect of a browser's privacy signal on a hit.
     pub enum OnSignal {
         Deny = "deny",
         Ignore = "ignore",
     }
 }
 
+/// `[signals]`: effects of the browser's privacy signals.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Signals {
+    /// Effect of Global Privacy Control (`Sec-GPC: 1`).
     #[garde(skip)]
     pub gpc: OnSignal,
+    /// Effect of Do Not Track (`DNT: 1`).
     #[garde(skip)]
     pub dnt: OnSignal,
 }
 
 words! {
-    /// Why a hit may be counted at all.
+    /// The legal basis of counting.
     pub enum Basis {
         /// Only with a stored grant.
         OptIn = "opt_in",
-        /// Unless an objection is stored; only lawful within the limits `check-config` enforces.
+        /// Unless an objection is stored. Only lawful within limits, which `check-config` enforces.
         ExemptOptOut = "exempt_opt_out",
     }
 }
 
 words! {
-    /// How the question is put.
+    /// Form of the consent prompt.
     pub enum Ui {
         /// Accept, reject, or choose tier by tier.
         Granular = "granular",
-        /// Accept all or decline: the optional tiers go together.
+        /// Accept or decline all optional tiers together.
         AcceptDecline = "accept_decline",
     }
 }
 
 words! {
-    /// Who is asked again at a new version.
+    /// Who is asked again for a new version of the prompt.
     pub enum OnVersion {
         Everybody = "ask_all",
-        /// Whoever was asked before a purpose or a recipient was added; account holders are told.
+        /// Only visitors who answered before a purpose or a provider was added; account holders are
+        /// notified.
         WhereGrown = "ask_grown",
     }
 }
 
 words! {
-    /// Where the platform tells its account holders of a new version.
+    /// Channels by which the platform notifies its account holders of a new version.
     pub enum Channel {
         DashboardBanner = "dashboard_banner",
         SecurityBanner = "security_banner",
@@ -57,126 +64,149 @@ words! {
     }
 }
 
+/// `[consent]`: the consent prompt.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Consent {
+    /// Legal basis of counting.
     #[garde(skip)]
     pub basis: Basis,
-    /// The version of the question. Bound to the register: see `consent::versions`.
+    /// Version of the prompt, bound to the register: see `consent::versions`.
     #[garde(range(min = 1))]
     pub version: u32,
-    /// The name acts are recorded under: the platform's, never a profile's.
+    /// The name under which answers are recorded: the platform's, never a profile's.
     #[garde(custom(word))]
     pub site: String,
+    /// Form of the prompt.
     #[garde(skip)]
     pub ui: Ui,
-    /// In the order they are shown; the first is the one nobody can refuse.
+    /// In the order of display; the first tier cannot be refused.
     #[garde(length(min = 2, max = 8), inner(custom(word)))]
     pub tiers: Vec<String>,
-    /// Tiers nothing depends on today.
+    /// Tiers that nothing depends on today: asked and recorded only.
     #[garde(skip)]
     pub inert: Vec<String>,
-    /// The tier counting needs.
+    /// The tier that counting requires.
     #[garde(skip)]
     pub analytics_tier: String,
+    /// Who is asked again for a new version.
     #[garde(skip)]
     pub on_version: OnVersion,
+    /// Channels that notify of a new version.
     #[garde(skip)]
     pub notices: Vec<Channel>,
-    /// A folder of texts that replace or add to the built-in languages; empty for none.
+    /// Folder of texts that replace or extend the built-in languages; empty for none.
     #[garde(skip)]
     pub texts_dir: String,
-    /// The keys that sign grants; empty for `consent.keys` in the ledger's folder. Made at the first start where it is not there.
+    /// File of the keys that sign grants, made at the first start if missing; empty for
+    /// `consent.keys` in the ledger's folder.
     #[garde(skip)]
     pub key_file: String,
+    /// The cookie that stores the answer.
     #[garde(dive)]
     pub cookie: ConsentCookie,
 }
 
+/// `[consent.cookie]`: the cookie that stores an answer to the prompt.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct ConsentCookie {
+    /// Name of the cookie.
     #[garde(custom(cookie_name))]
     pub name: String,
+    /// Its lifetime in seconds.
     #[garde(range(min = 86_400, max = 34_128_000))]
     pub max_age_secs: u64,
 }
 
 words! {
-    /// How one visitor is told from another.
+    /// How visitors are recognised.
     pub enum VisitorMode {
-        /// A keyed hash of site, address and agent, in memory, under a key that dies with the day.
+        /// A keyed hash of site, address and agent, in memory, under a key that is wiped with the
+        /// day.
         KeyedHash = "keyed_hash",
-        /// A cookie that is the same for everybody; whoever comes without it is new.
+        /// A cookie with the same value for all; a visitor without it is new.
         FlagCookie = "flag_cookie",
-        /// Nobody is told from anybody: page views, clicks and events only.
+        /// Visitors are not recognised: page views, clicks and events only.
         None = "none",
     }
 }
 
+/// `[visitor]`: how visitors and visits are recognised.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Visitor {
+    /// How visitors are recognised.
     #[garde(skip)]
     pub mode: VisitorMode,
-    /// A visit ends after this long without a hit.
+    /// A visit ends after this many seconds without a hit.
     #[garde(range(min = 60, max = 86_400))]
     pub visit_gap_secs: u32,
+    /// The cookie of mode `flag_cookie`.
     #[garde(dive)]
     pub cookie: VisitorCookie,
 }
 
+/// `[visitor.cookie]`: the visit cookie.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct VisitorCookie {
-    /// Of `flag_cookie`; its value is `1` for everybody and its life is never extended.
+    /// Name of the cookie. Its value is always `1`, and its lifetime is not extended.
     #[garde(custom(cookie_name))]
     pub name: String,
+    /// Its lifetime in seconds.
     #[garde(range(min = 60, max = 34_128_000))]
     pub max_age_secs: u64,
 }
 
-/// The published policy the question belongs to.
+/// `[policy]`: the published policy that the prompt refers to.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
-    /// Linked from the banner; empty for no link.
+    /// A path or URL, linked from the banner; empty for no link.
     #[garde(custom(policy_url))]
     pub url: String,
+    /// Day from which the policy applies.
     #[garde(skip)]
     pub effective_date: jiff::civil::Date,
-    /// The policy's text, so that each record can hold its digest; empty for none.
+    /// File of the policy's text, whose digest each record of the ledger holds; empty for none.
     #[garde(skip)]
     pub file: String,
 }
 
-/// Something the platform stores in or reads from a browser, beside the two cookies of the collector, which it adds itself.
+/// `[[register]]`: something the platform stores in or reads from a browser. The collector adds its
+/// own two cookies itself.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterRule {
+    /// Tier that it requires.
     #[garde(length(min = 1, max = 128))]
     pub tier: String,
+    /// Name of the cookie or storage entry.
     #[garde(length(min = 1, max = 128))]
     pub name: String,
+    /// Who receives it.
     #[garde(length(min = 1, max = 128))]
     pub provider: String,
+    /// What it is used for.
     #[garde(length(min = 1, max = 256))]
     pub purpose: String,
-    /// Zero for what ends with the browser's session.
+    /// Lifetime in seconds; 0 until the browser's session ends.
     #[garde(range(max = 157_680_000))]
     pub life_secs: u64,
 }
 
+/// `[well_known]`: what is published about privacy signals.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct WellKnown {
-    /// `/.well-known/gpc.json`: that Global Privacy Control is honoured.
+    /// Serves `/.well-known/gpc.json`, which says that Global Privacy Control is honoured.
     #[garde(skip)]
     pub gpc: bool,
-    /// `/.well-known/dnt/`: the tracking status of the Tracking Preference Expression.
+    /// Serves `/.well-known/dnt/`, the tracking status of the Tracking Preference Expression.
     #[garde(skip)]
     pub dnt: bool,
-    /// The `Tk` header on what this collector answers about consent.
+    /// Sends the `Tk` header with answers about consent.
     #[garde(skip)]
     pub tk: bool,
 }

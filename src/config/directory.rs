@@ -1,4 +1,5 @@
-//! The rules in force: those of the configuration and what the registry adds, replaced as a whole when the registry changes.
+//! The rules in force: the configuration's and the registry's, replaced as a whole when the
+//! registry changes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,6 +7,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::{Config, Hosts, Names, ProfileRule, Registered, SiteRule, Zones};
 
+/// The sites that are counted, from configuration and registry.
 pub struct Directory {
     profiles: Vec<ProfileRule>,
     sites: Vec<SiteRule>,
@@ -25,34 +27,37 @@ impl Directory {
         Directory { profiles, sites, zones, hosts, registered: Mutex::default(), names }
     }
 
-    /// For the time of one hit or one question; a change in between is seen by the next.
+    /// The rules for one hit or one report; the next call sees changes.
     pub fn hosts(&self) -> Guard<Arc<Hosts>> {
         self.hosts.load()
     }
 
-    /// What counted sites are called that nobody named one by one.
+    /// Names of counted sites that were made by a profile rule.
     pub fn names(&self) -> &Names {
         &self.names
     }
 
+    /// The time zones in use.
     pub fn zones(&self) -> Arc<Zones> {
         Arc::clone(&self.zones)
     }
 
-    /// The sites of the configuration; nobody changes them but whoever edits the file.
+    /// Sites of the configuration. They only change with the file.
     pub fn configured(&self) -> &[SiteRule] {
         &self.sites
     }
 
+    /// Profile rules of the configuration.
     pub fn profiles(&self) -> &[ProfileRule] {
         &self.profiles
     }
 
+    /// Sites and aliases of the registry, as last read.
     pub fn registered(&self) -> Arc<Registered> {
         Arc::clone(&self.registered.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The entry that names a site one by one, under its own name or another of it.
+    /// The rule of a site that is configured or registered by itself, by its name or an alias.
     pub fn rule(&self, name: &str) -> Option<SiteRule> {
         let registered = self.registered();
         let alias = registered.aliases.iter().find(|alias| alias.alias == name);
@@ -60,7 +65,7 @@ impl Directory {
         self.sites.iter().chain(&registered.sites).find(|rule| rule.id == name).cloned()
     }
 
-    /// Takes what the registry holds now; `false` where that is what it held before.
+    /// Replaces the registry's rules; `false` if they are unchanged.
     pub fn take(&self, registered: Registered) -> bool {
         let mut known = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
         if **known == registered {

@@ -1,125 +1,150 @@
+//! `[server]`, `[proxy]` and `[limits]`: the HTTP server, trusted proxies, and all limits of
+//! requests, rates and memory.
+
 use std::net::SocketAddr;
 
 use garde::Validate;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+/// `[server]`: the HTTP server.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
+    /// Address and port to listen on.
     #[garde(skip)]
     pub listen: SocketAddr,
-    /// HTTP workers; 0 is one per core.
+    /// HTTP worker threads; 0 for one per core.
     #[garde(range(max = 256))]
     pub workers: usize,
-    /// Where the collector lives on the page's own origin.
+    /// Path prefix of the collector on the page's own origin.
     #[garde(custom(valid_prefix))]
     pub prefix: String,
+    /// Most open connections.
     #[garde(range(min = 1, max = 1_000_000))]
     pub max_connections: usize,
-    /// Of one /24 or /48; trusted proxies have no such bound.
+    /// Most open connections of one /24 or /48; trusted proxies are exempt.
     #[garde(range(min = 1, max = 1_000_000))]
     pub network_connections: usize,
-    /// Dashboards that may follow along at once.
+    /// Most open event streams of dashboards.
     #[garde(range(max = 100_000))]
     pub max_streams: usize,
+    /// Seconds that an idle connection is kept open.
     #[garde(range(min = 1, max = 600))]
     pub keep_alive_secs: u64,
-    /// How long a stop may take before what is left stays in the journal for the next start.
+    /// Seconds that a stop may take. What is not sent by then stays in the journal for the next
+    /// start.
     #[garde(range(min = 1, max = 3600))]
     pub stop_secs: u64,
 }
 
+/// `[proxy]`: trusted reverse proxies.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Proxy {
-    /// Networks whose `X-Forwarded-For` and `X-Forwarded-Host` are believed. Empty: nobody's.
+    /// Networks whose `X-Forwarded-For` and `X-Forwarded-Host` are trusted; empty for none.
     #[garde(length(max = 256))]
     pub trusted: Vec<IpNet>,
 }
 
+/// `[limits]`: limits of requests, rates and memory.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
+    /// Longest body of a hit request, in bytes.
     #[garde(range(min = 512, max = 65_536))]
     pub body_bytes: usize,
+    /// Most hits in one body.
     #[garde(range(min = 1, max = 20))]
     pub batch_hits: usize,
+    /// Most header fields of a request.
     #[garde(range(min = 8, max = 96))]
     pub headers: usize,
+    /// Longest header of a request, in bytes.
     #[garde(range(min = 1024, max = 65_536))]
     pub header_bytes: usize,
-    /// Until the headers are complete, and again until the body is.
+    /// Milliseconds for the complete header, and again for the complete body.
     #[garde(range(min = 100, max = 9_500))]
     pub read_millis: u64,
-    /// A client that takes not a byte of its answer for this long, or not all of it within six times as long, is let go.
+    /// A client that reads nothing of its answer for this many milliseconds, or not all of it
+    /// within six times as long, is disconnected.
     #[garde(range(min = 100, max = 600_000))]
     pub write_millis: u64,
-    /// Reports and metrics that the store does not answer within it are answered 503.
+    /// Milliseconds for reports and metrics; later ones are answered 503.
     #[garde(range(min = 100, max = 600_000))]
     pub answer_millis: u64,
-    /// Hits a second of one /24 or /48, and how many may come at once.
+    /// Hits per second of one /24 or /48.
     #[garde(range(min = 1))]
     pub network_hits_per_sec: u32,
+    /// Hits that one /24 or /48 may send at once.
     #[garde(range(min = 1))]
     pub network_burst: u32,
-    /// Hits a second of one site, and how many may come at once.
+    /// Hits per second of one site.
     #[garde(range(min = 1))]
     pub site_hits_per_sec: u32,
+    /// Hits that one site may receive at once.
     #[garde(range(min = 1))]
     pub site_burst: u32,
-    /// Answers to the consent question a minute of one /24 or /48.
+    /// Answers to the consent prompt per minute of one /24 or /48.
     #[garde(range(min = 1))]
     pub network_choices_per_min: u32,
-    /// Passwords that may be tried, of a login or a share link.
+    /// Password attempts per minute of one /24 or /48, at the login and at share links.
     #[garde(range(min = 1))]
     pub network_logins_per_min: u32,
+    /// Password attempts per minute for one user or one share link, from all networks.
     #[garde(range(min = 1))]
     pub user_logins_per_min: u32,
-    /// Tokens that are none a minute: bearers, share links, handovers. Beyond it a network's are not looked at.
+    /// Invalid tokens per minute of one /24 or /48: bearer tokens, share links, handovers. Beyond
+    /// it, the network's tokens are not verified.
     #[garde(range(min = 1))]
     pub network_wrong_tokens_per_min: u32,
-    /// From everywhere; beyond it those of networks that had a wrong one in that minute are not looked at.
+    /// Invalid tokens per minute of all networks. Beyond it, tokens of networks with an invalid one
+    /// in that minute are not verified.
     #[garde(range(min = 1))]
     pub wrong_tokens_per_min: u32,
-    /// Dashboards of one session or API token that are told of news at once, and of one /24 or /48.
+    /// Most event streams of one session or API token.
     #[garde(range(min = 1))]
     pub session_streams: usize,
+    /// Most event streams of one /24 or /48.
     #[garde(range(min = 1))]
     pub network_streams: usize,
-    /// The most one event may bring, in major units of a common currency; a site may have a bound of its own. What is over it is counted
-    /// beside the money.
+    /// Largest amount of one event, in euros or as much in another currency; a site may have a
+    /// bound of its own. Events over it are counted without their amount.
     #[garde(range(min = 1, max = 1_000_000_000))]
     pub max_amount: u32,
-    /// Networks the rate limit remembers; beyond it, newcomers share one bucket.
+    /// Networks that the rate limiter tracks; beyond it, new ones share one bucket.
     #[garde(range(min = 1000))]
     pub networks: usize,
-    /// Hits waiting for the journal; beyond it the answer is 503.
+    /// Hits that may wait for the journal; beyond it, they are answered 503.
     #[garde(range(min = 1))]
     pub waiting_hits: usize,
-    /// Caps of what is held in memory for one day of one time zone. Beyond them hits still count: visitors no longer, values as `(other)`.
+    /// Most visitors of one day of one time zone. Beyond it, hits count but their visitors do not.
     #[garde(range(min = 1000))]
     pub visitors: usize,
-    /// Visitors of one site and day that show the same consent: a copied cookie. Beyond it their hits count, and they do not.
+    /// Most visitors of one site and day with the same grant; more are copies of its cookie. Beyond
+    /// it, hits count but their visitors do not.
     #[garde(range(min = 1, max = 1_000_000))]
     pub visitors_per_grant: u32,
+    /// Most pairs of a visitor and an item of one time zone's day.
     #[garde(range(min = 1000))]
     pub touched_items: usize,
+    /// Most sites of one time zone's day; hits of others count under `(other)`.
     #[garde(range(min = 1))]
     pub sites: usize,
-    /// Distinct paths, links or event names of one site and day.
+    /// Distinct paths, and likewise links and events, of one site and day; others count as
+    /// `(other)`.
     #[garde(range(min = 1))]
     pub items_per_site: usize,
-    /// Distinct values of one dimension of one site and day.
+    /// Distinct values of one dimension of one site and day; others count as `(other)`.
     #[garde(range(min = 1))]
     pub values_per_site: usize,
-    /// Distinct texts of all sites of the day together.
+    /// Distinct texts of all sites of one time zone's day.
     #[garde(range(min = 1000))]
     pub texts: usize,
-    /// Their bytes, with some 64 that each takes beside its own.
+    /// Bytes of these texts, with about 64 for each beside its own.
     #[garde(range(min = 1_048_576))]
     pub text_bytes: u64,
-    /// Hit ids remembered for each minute.
+    /// Hit ids recorded per minute, to recognise retries.
     #[garde(range(min = 1000))]
     pub hit_ids: usize,
 }

@@ -1,6 +1,8 @@
-//! What the environment sets: `FOOTFALL__SECTION__KEY`, in capitals, with two underscores between the parts.
+//! Settings in the environment: `FOOTFALL__SECTION__KEY`, in capitals, with two underscores between
+//! the parts.
 //!
-//! Every other name that begins with `FOOTFALL_` is an error: a setting that is misspelt must not be passed over in silence.
+//! Every other name that begins with `FOOTFALL_` is an error, so that a misspelt setting is not
+//! ignored.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -11,16 +13,19 @@ use super::error::ConfigError;
 use super::schema::{Schema, nearest};
 
 const PREFIX: &str = "FOOTFALL_";
-/// Read elsewhere: by the command line, and by this project's own tests.
+/// Read by the command line and by this project's tests.
 const ELSEWHERE: [&str; 4] = ["FOOTFALL_CONFIG", "FOOTFALL_BIN", "FOOTFALL_LIBCHDB", "FOOTFALL_TEST_CLICKHOUSE_URL"];
-/// Kubernetes tells every program of a service named `footfall` where it is.
+/// Kubernetes sets these in every container if a service is named `footfall`.
 const OF_KUBERNETES: [&str; 3] = ["FOOTFALL_SERVICE_HOST", "FOOTFALL_SERVICE_PORT", "FOOTFALL_PORT"];
 
-/// A key that is set, and by which variable.
+/// A key that a variable sets.
 #[derive(PartialEq, Debug)]
 pub(super) struct Setting {
+    /// Dotted name of the key.
     pub key: String,
+    /// Its value, already of the key's type.
     pub value: Value,
+    /// Name of the variable, for errors.
     pub variable: String,
 }
 
@@ -33,6 +38,7 @@ pub(super) fn read(variables: &[(OsString, OsString)], schema: &Schema, errors: 
         if !is_ours(&shown) || ELSEWHERE.contains(&&*shown) || (in_kubernetes && is_of_kubernetes(&shown)) {
             continue;
         }
+
         let mut fail = |key: &str, reason: String| {
             errors.push(ConfigError { place: shown.clone().into_owned(), key: key.to_owned(), reason });
         };
@@ -62,7 +68,7 @@ fn variable_of(key: &str) -> String {
     format!("{PREFIX}_{}", key.to_ascii_uppercase().replace('.', "__"))
 }
 
-/// In any case: `footfall__mail__enabled` was meant for us.
+/// In any case, because `footfall__mail__enabled` was meant as a setting too.
 fn is_ours(name: &str) -> bool {
     name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
@@ -71,7 +77,8 @@ fn is_of_kubernetes(name: &str) -> bool {
     OF_KUBERNETES.iter().any(|of| name.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
 }
 
-/// The variable somebody may have meant: the same letters, else the same last letters, else the nearest.
+/// The variable that was probably meant: the one with the same letters, or else the same ending, or
+/// else the most similar name.
 fn meant<'a>(name: &str, known: &'a BTreeMap<String, String>) -> &'a str {
     let letters = |name: &str| name[PREFIX.len()..].replace('_', "").to_ascii_lowercase();
     let wanted = letters(name);

@@ -1,16 +1,17 @@
-//! What is wrong with a configuration, and where it was written.
+//! Errors of a configuration, and the place where each key was written.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// One thing to put right. It never holds a value: that may be a secret.
+/// One error. It never contains a value, which may be a secret.
 #[derive(PartialEq, Eq, Clone, Debug)]
 pub struct ConfigError {
-    /// `footfall.toml:12`, `FOOTFALL__SERVER__WORKERS`, `--set server.workers`; empty where nobody wrote it.
+    /// `footfall.toml:12`, `FOOTFALL__SERVER__WORKERS`, `--set server.workers`; empty for a
+    /// default.
     pub place: String,
-    /// `server.workers`; empty where it is not about one key.
+    /// Dotted name of the key, such as `server.workers`; empty if it does not concern one key.
     pub key: String,
-    /// Ends with what is accepted.
+    /// The reason, which ends with what is accepted.
     pub reason: String,
 }
 
@@ -25,12 +26,12 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// The line, from 1, of the byte at `at`.
+/// The line, from 1, of the byte at offset `at`.
 pub fn line_of(text: &str, at: usize) -> usize {
     text.get(..at).map_or(1, |before| before.matches('\n').count() + 1)
 }
 
-/// All that is wrong, at once. Never empty.
+/// All errors at once; never empty.
 #[derive(Debug)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
@@ -48,7 +49,7 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
-/// Where each key was written that somebody wrote; the last layer that holds a key wins.
+/// The place where each key was written. The last layer with the key wins.
 #[derive(Default, Debug)]
 pub struct Places {
     file: String,
@@ -56,7 +57,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// Keys that nobody wrote belong into the file.
+    /// Errors of keys that were not written are reported for the file.
     pub(super) fn in_file(file: &str) -> Places {
         Places { file: file.to_owned(), of_keys: BTreeMap::new() }
     }
@@ -65,12 +66,12 @@ impl Places {
         self.of_keys.insert(key.to_owned(), place);
     }
 
-    /// Forgets a key and all below it: a later layer replaces them.
+    /// Forgets a key and all below it, because a later layer replaces them.
     pub(super) fn forget(&mut self, key: &str) {
         self.of_keys.retain(|known, _| !is_within(known, key));
     }
 
-    /// Of the key, or of the nearest table around it that was written.
+    /// The place of the key, or of the nearest table around it that was written.
     pub fn of(&self, key: &str) -> &str {
         let mut around = key;
         loop {
@@ -84,13 +85,14 @@ impl Places {
         }
     }
 
+    /// An error about `key`, with the place where it was written.
     pub fn error(&self, key: impl Into<String>, reason: impl Into<String>) -> ConfigError {
         let key = key.into();
         ConfigError { place: self.of(&key).to_owned(), key, reason: reason.into() }
     }
 }
 
-/// Whether `key` is `around` or lies below it.
+/// Whether `key` is `around` or below it.
 pub(super) fn is_within(key: &str, around: &str) -> bool {
     key.strip_prefix(around).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }

@@ -1,7 +1,8 @@
-//! Which pages belong to which site.
+//! Maps pages to sites.
 //!
-//! A host is a site's own (`[[sites]]`, or the registry), or a profile rule makes a site of each profile under a path
-//! (`[[profiles]]`). A site's id is the hash of its name, so a page resolves without a lookup anywhere and without allocating.
+//! A host belongs to one site (`[[sites]]`, or the registry), or a profile rule makes a site of
+//! each profile under a path (`[[profiles]]`). A site's id is the hash of its name, so a page
+//! resolves without a table of profiles and without allocation.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,25 +13,27 @@ use super::sites::{ProfileRule, Registered, SiteRule, is_site_name};
 use super::zones::{Zone, Zones};
 use crate::event::SiteId;
 
-/// The site a page belongs to.
+/// The site that a page belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Site<'a> {
+    /// Hash of the site's name.
     pub id: SiteId,
+    /// Time zone of the site's days.
     pub zone: Zone,
-    /// The part of the path that is the whole profile: the `Path` of its cookies.
+    /// The part of the path that belongs to the profile as a whole: the `Path` of its cookies.
     pub path: &'a str,
 }
 
-/// All rules, ready to resolve pages.
+/// All rules, indexed to resolve pages and names.
 pub struct Hosts {
     zones: Arc<Zones>,
     by_host: HashMap<Box<str>, Vec<Rule>>,
-    /// Sites that were named one by one, and other names of sites.
+    /// Sites with an entry of their own, and aliases.
     by_name: HashMap<Box<str>, (SiteId, Zone)>,
-    /// The site's own name, by another name of it.
+    /// The site's own name by alias.
     own_names: HashMap<Box<str>, Box<str>>,
     profiles: Vec<(Arc<Template>, Zone)>,
-    /// Of sites that have a bound of their own.
+    /// Only of sites with a bound of their own.
     max_amounts: HashMap<SiteId, u32>,
 }
 
@@ -45,8 +48,9 @@ struct Template {
 }
 
 impl Hosts {
-    /// The rules must have passed validation. What of the registry contradicts the configuration, or what stands before it in the
-    /// registry, is left out: two operators may have written at the same moment.
+    /// The rules must have passed validation. Entries of the registry that contradict the
+    /// configuration, or an earlier entry, are left out: two operators may have written at the same
+    /// time.
     pub fn new(zones: &Arc<Zones>, profiles: &[ProfileRule], sites: &[SiteRule], registered: &Registered) -> Hosts {
         let mut hosts = Hosts {
             zones: Arc::clone(zones),
@@ -80,7 +84,7 @@ impl Hosts {
         hosts
     }
 
-    /// Whether the page is one of the site, on any of its hosts; `www.` before a host is that host.
+    /// Whether the page belongs to the site, on any of its hosts. `www.` before a host is ignored.
     pub fn is_page_of(&self, site: SiteId, host: &str, path: &str) -> bool {
         let is_there = |host: &str| self.resolve(host, path).is_some_and(|found| found.id == site);
         is_there(host)
@@ -90,8 +94,8 @@ impl Hosts {
             }
     }
 
-    /// The site of a page, by its host (lower case, no port or root dot) and its path as it came, in its one spelling: a cleaned path
-    /// may have lost the profile's name.
+    /// The site of a page, by its host (lower case, without port or trailing dot) and its
+    /// normalised, uncleaned path: a cleaned path may have lost the profile's name.
     pub fn resolve<'a>(&self, host: &str, path: &'a str) -> Option<Site<'a>> {
         self.by_host.get(host)?.iter().find_map(|rule| match rule {
             Rule::Whole { id, zone } => Some(Site { id: *id, zone: *zone, path: "/" }),
@@ -104,7 +108,7 @@ impl Hosts {
         })
     }
 
-    /// What the site of a page is called, where a profile rule makes it and nobody named it one by one.
+    /// Name of a page's site, if a profile rule makes it and it has no entry of its own.
     pub fn profile_name(&self, host: &str, path: &str) -> Option<String> {
         self.by_host.get(host)?.iter().find_map(|rule| match rule {
             Rule::Whole { .. } => None,
@@ -115,7 +119,7 @@ impl Hosts {
         })
     }
 
-    /// The site of a name in a question. A profile that never had a hit is a site with nothing counted.
+    /// The site with this name or alias. A profile that never had a hit is a site without counts.
     pub fn by_name(&self, name: &str) -> Option<(SiteId, Zone)> {
         if !is_site_name(name) {
             return None;
@@ -123,13 +127,14 @@ impl Hosts {
         if let Some(site) = self.by_name.get(name) {
             return Some(*site);
         }
-        // `ally-{profile}` knows `ally-mia` better than `{profile}` does.
+        // The longest template wins: for `ally-mia`, `ally-{profile}` before `{profile}`.
         let matching = || self.profiles.iter().filter(|(template, _)| template.matches(name));
         let (_, zone) = matching().max_by_key(|(template, _)| template.before.len() + template.after.len())?;
         Some((SiteId::of(name), *zone))
     }
 
-    /// Whether two names are one site. Of the names, never of the ids: whose reports somebody reads must not hang on a hash.
+    /// Whether two names are of one site. Compares names, never ids: access rights must not depend
+    /// on a hash.
     pub fn is_same_site(&self, one: &str, other: &str) -> bool {
         self.own_name(one) == self.own_name(other)
     }
@@ -138,16 +143,17 @@ impl Hosts {
         self.own_names.get(name).map_or(name, |own| own)
     }
 
-    /// The most one event may bring, where the site has a bound of its own.
+    /// Largest amount of one event in euros, if the site has a bound of its own.
     pub fn max_amount(&self, site: SiteId) -> Option<u32> {
         self.max_amounts.get(&site).copied()
     }
 
+    /// The zone with this number.
     pub fn time_zone(&self, zone: Zone) -> TimeZone {
         self.zones.get(zone)
     }
 
-    /// A profile that was named by itself: it has its own zone, or is another name of a site.
+    /// A profile with an entry of its own: it has its own zone, or is an alias.
     fn named(&self, name: &Template, profile: &str) -> Option<(SiteId, Zone)> {
         if self.by_name.is_empty() {
             return None;
@@ -163,7 +169,7 @@ impl Hosts {
             self.max_amounts.insert(id, most);
         }
         for host in &rule.hosts {
-            // Former versions took a host with the dot of the root, by which no page is looked up.
+            // Former versions accepted a host with a trailing dot, by which no page is looked up.
             let host = host.strip_suffix('.').unwrap_or(host);
             self.by_host.entry(host.into()).or_default().push(Rule::Whole { id, zone });
         }
@@ -174,7 +180,8 @@ impl Hosts {
         let name = Arc::new(Template::new(&rule.site));
         self.profiles.push((Arc::clone(&name), zone));
         let under = rule.path.trim_end_matches("{profile}").into();
-        // Before whole hosts, so that a host can hold both its profiles and a site of its own.
+        // Before the rules of whole hosts, so that a host can have both profiles and a site of its
+        // own.
         self.by_host.entry(rule.host.as_str().into()).or_default().insert(0, Rule::Profiles { under, name, zone });
     }
 }

@@ -1,18 +1,20 @@
-//! Lays one source over another, and remembers where each key was written.
+//! Merges the sources of the configuration, and records where each key was written.
 
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 use super::error::{ConfigError, Places, line_of};
 
-/// A file that is TOML, with the line of every key in it.
+/// A parsed TOML file, with the line of every key.
 pub(super) struct Read {
+    /// The values.
     pub table: Table,
     lines: Vec<(String, usize)>,
 }
 
 impl Read {
-    /// All errors of syntax at once; they quote nothing, because the line may hold a secret.
+    /// Parses a file. Returns all syntax errors at once; they quote nothing, because a line may
+    /// hold a secret.
     pub(super) fn parse(name: &str, text: &str) -> Result<Read, Vec<ConfigError>> {
         let line = |at: usize| line_of(text, at);
         let said = |error: &toml::de::Error| ConfigError {
@@ -25,7 +27,7 @@ impl Read {
             errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
             return Err(errors.iter().map(said).collect());
         }
-        // What TOML can write and a number of 64 bits cannot hold is found here only.
+        // Finds numbers that are valid TOML but exceed 64 bits.
         let table = text.parse::<Table>().map_err(|error| vec![said(&error)])?;
         let mut lines = Vec::new();
         note_table(spanned.get_ref(), "", &line, &mut lines);
@@ -47,6 +49,7 @@ fn note_value(
     line: &impl Fn(usize) -> usize,
     lines: &mut Vec<(String, usize)>,
 ) {
+    // Only tables and lists of them have keys below.
     match value.get_ref() {
         DeValue::Table(table) => note_table(table, key, line, lines),
         DeValue::Array(entries) => {
@@ -64,9 +67,11 @@ fn join(around: &str, name: &str) -> String {
     if around.is_empty() { name.to_owned() } else { format!("{around}.{name}") }
 }
 
-/// All layers so far.
+/// The layers merged so far.
 pub(super) struct Layers {
+    /// The merged values.
     pub table: Table,
+    /// Where each key was written.
     pub places: Places,
 }
 
@@ -79,7 +84,7 @@ impl Layers {
         }
     }
 
-    /// One key; what lies around it is made where it is not there.
+    /// Sets one key, making the tables around it if needed.
     pub(super) fn set(&mut self, key: &str, value: Value, place: &str) {
         let mut layer = value;
         for part in key.rsplit('.') {
@@ -93,7 +98,7 @@ impl Layers {
     }
 }
 
-/// Tables key by key, anything else as a whole.
+/// Merges tables key by key; other values are replaced as a whole.
 fn merge(below: &mut Table, above: Table, around: &str, replaced: &mut impl FnMut(&str)) {
     for (name, value) in above {
         let key = join(around, &name);

@@ -1,4 +1,4 @@
-//! The layers of the configuration become one checked [`Config`], or all that is wrong with them.
+//! Loads the layers of the configuration into a validated [`Config`], or returns all errors.
 
 use std::ffi::OsString;
 
@@ -13,49 +13,57 @@ use super::rules;
 use super::schema::{Kind, Schema, literal, missing_field, refusal};
 use super::{Config, Secret};
 
-/// Every key with its default and a line of why. The only place defaults live.
+/// Every key with its default and a comment. Defaults are defined nowhere else.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
-/// The published policies the project keeps word for word.
+/// The published policies that the project includes word for word: name and text.
 pub const PRESETS: [(&str, &str); 3] = [
     ("alllinks", include_str!("../../config/alllinks.toml")),
     ("ally", include_str!("../../config/ally.toml")),
     ("openedlink", include_str!("../../config/openedlink.toml")),
 ];
 
-/// More than any configuration can hold wrong values of the right type.
+/// Upper bound of repairs; no configuration has more wrong values of the right type.
 const MOST_MENDED: usize = 10_000;
 
-/// What an operator gave, not yet read as configuration. Later fields win.
+/// The operator's input, not parsed yet. Later fields win.
 #[derive(Default)]
 pub struct Sources {
+    /// Name of a preset; overrides one in the other sources.
     pub preset: Option<String>,
-    /// The name to show in errors, and the text.
+    /// Name to show in errors, and the text.
     pub file: Option<(String, String)>,
-    /// All of it: names that are nearly ours are errors, those of others are not looked at.
+    /// The whole environment. Names that begin with `FOOTFALL_` but are no key are errors; all
+    /// others are ignored.
     pub environment: Vec<(OsString, OsString)>,
     /// `section.key` and its value, as TOML or a bare word.
     pub set: Vec<(String, String)>,
 }
 
-/// What was read, with defaults in place of what is wrong, so that all the rest can be checked as well.
+/// The configuration that was read, with defaults in place of wrong values, so that the rest can be
+/// checked too.
 pub struct Reading {
+    /// Complete, but only valid if `errors` is empty.
     pub config: Config,
+    /// Errors so far.
     pub errors: Vec<ConfigError>,
     places: Places,
     broken: Vec<String>,
 }
 
 impl Reading {
-    /// Says that a key is wrong, unless something is wrong with it already.
+    /// Adds an error about a key, unless there is one already.
     pub fn refuse(&mut self, key: &str, reason: String) {
         if !self.is_broken(key) {
             self.errors.push(self.places.error(key, reason));
         }
     }
 
+    /// Returns the configuration if it is valid.
+    ///
     /// # Errors
-    /// All that is wrong.
+    ///
+    /// All errors that were found.
     pub fn finish(self) -> Result<Config, ConfigErrors> {
         if self.errors.is_empty() { Ok(self.config) } else { Err(ConfigErrors(self.errors)) }
     }
@@ -65,18 +73,21 @@ impl Reading {
     }
 }
 
-/// Reads all layers and checks them. `read` opens the secrets' files; it is an argument so that rules stay free of I/O.
+/// Reads all layers and validates them. `read` opens the files of secrets; it is an argument so
+/// that rules stay free of I/O.
 ///
 /// # Errors
-/// All that is wrong.
+///
+/// All errors that were found.
 pub fn load(sources: Sources, read: impl Fn(&str) -> std::io::Result<String>) -> Result<Config, ConfigErrors> {
     self::read(sources, read)?.finish()
 }
 
-/// The same, for whoever has more to check.
+/// Like [`load`], for callers that check more before they finish.
 ///
 /// # Errors
-/// A file that is no TOML, or a preset there is none of: then there is nothing to go on with.
+///
+/// A file or preset is not TOML, which leaves nothing to check. All other errors are in the result.
 pub fn read(sources: Sources, open: impl Fn(&str) -> std::io::Result<String>) -> Result<Reading, ConfigErrors> {
     let schema = Schema::new();
     let mut errors = Vec::new();
@@ -143,7 +154,8 @@ fn layers(sources: Sources, schema: &Schema, errors: &mut Vec<ConfigError>) -> R
     Ok(layers)
 }
 
-/// `--set` values are TOML where they parse as TOML (`8`, `true`, `["a"]`, `"text"`), else a text or a list of words.
+/// `--set` values are TOML if they parse as TOML (`8`, `true`, `["a"]`, `"text"`), or else a text
+/// or a list of words.
 fn set_value(key: &str, text: &str, schema: &Schema) -> Result<Value, String> {
     match (schema.kind(key), literal(text)) {
         (Some(Kind::Text), Some(value @ Value::String(_))) => Ok(value),
@@ -152,7 +164,8 @@ fn set_value(key: &str, text: &str, schema: &Schema) -> Result<Value, String> {
     }
 }
 
-/// Reads values of the right type as what they stand for. Where one is none that is accepted, it is said and read without it.
+/// Deserializes values of the right type. A value that is not accepted is reported, and replaced by
+/// a default.
 fn typed(schema: &Schema, mut table: Table, mut say: impl FnMut(String, String)) -> Config {
     for _ in 0..MOST_MENDED {
         let error = match serde_path_to_error::deserialize::<_, Config>(Value::Table(table.clone())) {
@@ -170,7 +183,7 @@ fn typed(schema: &Schema, mut table: Table, mut say: impl FnMut(String, String))
     Config::deserialize(Value::Table(schema.defaults().clone())).expect("the defaults are a configuration")
 }
 
-/// Reads the files that secrets lie in. One that holds nothing would switch off what it was to protect.
+/// Reads the files of secrets. An empty one is an error, because it would disable what it protects.
 fn secrets(
     config: &mut Config,
     read: impl Fn(&str) -> std::io::Result<String>,
@@ -200,7 +213,7 @@ fn secrets(
     }
 }
 
-/// What single values must be, then what they must be together.
+/// Validates single values, then their combinations.
 fn check(reading: &mut Reading) {
     if let Err(report) = reading.config.validate() {
         for (path, error) in report.iter() {
@@ -217,7 +230,7 @@ fn check(reading: &mut Reading) {
     }
 }
 
-/// A token that came from a file is wrong there.
+/// Errors of a token from a file name the file's key.
 fn of_file(key: &str, config: &Config) -> String {
     let mut rules = config.compatible.iter().enumerate();
     match rules.any(|(place, rule)| !rule.token_file.is_empty() && key == format!("compatible[{place}].token")) {

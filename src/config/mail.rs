@@ -1,3 +1,5 @@
+//! `[mail]`: pixels and links in the platform's mails.
+
 use std::path::PathBuf;
 
 use garde::Validate;
@@ -5,11 +7,11 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 words! {
-    /// What may be known of a mail.
+    /// What is counted of a mail.
     pub enum MailMode {
-        /// How many of a batch were opened: all recipients get the same pixel.
+        /// How many mails of a batch were opened: all recipients get the same pixel.
         Aggregate = "aggregate",
-        /// Also whether one message was opened, under a token the platform holds.
+        /// Also whether a single message was opened, under a token that the platform holds.
         PerMessage = "per_message",
     }
 }
@@ -18,42 +20,47 @@ words! {
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Mail {
+    /// Whether mails are signed and counted.
     #[garde(skip)]
     pub enabled: bool,
+    /// What is counted.
     #[garde(skip)]
     pub mode: MailMode,
-    /// The mails that may be counted; what is not listed is neither signed nor counted.
+    /// Names of the templates that may be counted; others are neither signed nor counted.
     #[garde(length(max = 200), inner(custom(name)))]
     pub templates: Vec<String>,
-    /// Whose days openings and clicks are counted by.
+    /// Time zone of the days by which opens and clicks are counted.
     #[garde(custom(valid_zone))]
     pub zone: String,
-    /// Signs pixels and links: lines of an id and a secret. Made at the first start where it is not there.
+    /// File of the keys that sign pixels and links, lines of an id and a secret. Made at the first
+    /// start if missing.
     #[garde(skip)]
     pub key_file: PathBuf,
-    /// Where mails reach the collector; empty: minted URLs begin with the prefix.
+    /// Origin by which mails reach the collector; if empty, signed URLs begin with the prefix.
     #[garde(custom(valid_origin))]
     pub origin: String,
-    /// Whether links may lead to http as well.
+    /// Whether links may lead to `http` as well as `https`.
     #[garde(skip)]
     pub http_targets: bool,
-    /// How long pixels and links work, where the platform does not say.
+    /// Days that pixels and links work, unless the order says otherwise.
     #[garde(range(min = 1, max = 1100))]
     pub life_days: u32,
-    /// Names and targets of links that all mails of one template and batch day have together.
+    /// Most link names, and as many targets, of all mails of one template and batch day.
     #[garde(range(min = 1, max = 200))]
     pub links_per_template: u32,
-    /// How long it is kept whether a message was opened.
+    /// Days that the state of a single message is kept.
     #[garde(range(min = 1, max = 400))]
     pub message_days: u32,
-    /// Lists of your own in place of the built-in ones; read again when they change.
+    /// File of mail agents in place of the built-in list, reloaded when it changes; empty for none.
     #[garde(skip)]
     pub agents_file: String,
+    /// File of networks of mail software, likewise.
     #[garde(skip)]
     pub networks_file: String,
 }
 
-/// Of a template or a link: what stands in tokens and reports.
+/// Whether `text` is a valid name of a template or a link, as in tokens and reports: 1 to 64 of `a`
+/// to `z`, digits, `_` and `-`.
 pub fn is_mail_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')

@@ -1,11 +1,12 @@
-//! What sites are called that a profile rule made. A site is the hash of its name, so the name of each is taken down when the site is
-//! first counted by this process.
+//! Names of sites that a profile rule made. A site's id is the hash of its name, so the name is
+//! recorded when this process first counts the site.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use crate::event::{REST, SiteId};
 
+/// The sites whose names are recorded, and the names that are not in the store yet.
 pub struct Names {
     seen: RwLock<HashSet<SiteId>>,
     fresh: Mutex<Vec<(SiteId, String)>>,
@@ -13,11 +14,13 @@ pub struct Names {
 }
 
 impl Names {
+    /// Records the names of at most `most` sites.
     pub fn new(most: usize) -> Names {
         Names { seen: RwLock::default(), fresh: Mutex::default(), most }
     }
 
-    /// `name` is asked once for each site. Beyond the cap sites stay without one: their hits are counted under the site of the rest.
+    /// Records a site. `name` is called once per site. Beyond the limit, sites stay without a name:
+    /// their hits are counted under the site `(other)`.
     pub fn saw(&self, site: SiteId, name: impl FnOnce() -> Option<String>) {
         if self.seen.read().unwrap_or_else(PoisonError::into_inner).contains(&site) {
             return;
@@ -34,12 +37,12 @@ impl Names {
         }
     }
 
-    /// Those nobody has taken yet.
+    /// Removes and returns the names that are not in the store yet.
     pub fn take(&self) -> Vec<(SiteId, String)> {
         std::mem::take(&mut self.fresh.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What could not be kept is taken again later.
+    /// Queues names again that could not be stored.
     pub fn put_back(&self, names: Vec<(SiteId, String)>) {
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
     }

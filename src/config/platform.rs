@@ -1,10 +1,13 @@
+//! `[platform]` and `[bi]`: tokens of the host platform, and the gate in front of an embedded BI
+//! tool.
+
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
 
 words! {
-    /// How the platform signs what it says of somebody. One algorithm for one key: a token cannot choose.
+    /// Signature algorithm of the platform's tokens. It is fixed by the key: a token cannot choose.
     pub enum TokenAlgorithm {
         EdDsa = "EdDSA",
         Es256 = "ES256",
@@ -12,38 +15,44 @@ words! {
     }
 }
 
-/// Whose word is believed about who somebody is.
+/// `[platform]`: whose tokens prove who somebody is.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Platform {
+    /// Algorithm of `token_key`.
     #[garde(skip)]
     pub token_algorithm: TokenAlgorithm,
-    /// A public key in PEM, or the secret of HS256. Empty: no token is believed.
+    /// Public key in PEM, or the secret of HS256. Empty: no token is valid.
     #[garde(skip)]
     pub token_key: Secret,
+    /// File that holds `token_key`; empty for none.
     #[garde(skip)]
     pub token_key_file: String,
+    /// Required `iss` claim.
     #[garde(length(min = 1))]
     pub token_issuer: String,
+    /// Required `aud` claim.
     #[garde(length(min = 1))]
     pub token_audience: String,
 }
 
-/// The gate in front of an embedded BI tool.
+/// `[bi]`: the gate in front of an embedded BI tool.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Bi {
-    /// Of an embedded dashboard, with `{token}`; empty for no gate.
+    /// URL of an embedded dashboard, with `{token}`; empty for no gate.
     #[garde(custom(bi_url))]
     pub url: String,
-    /// What signs the URL's token (HS256), as the BI tool knows it.
+    /// Secret that signs the URL's token (HS256), as the BI tool knows it.
     #[garde(skip)]
     pub secret: Secret,
+    /// File that holds `secret`; empty for none.
     #[garde(skip)]
     pub secret_file: String,
+    /// Number of the dashboard in the BI tool.
     #[garde(skip)]
     pub dashboard: u32,
-    /// The role the platform's token must hold.
+    /// Role that the platform's token must have.
     #[garde(length(min = 1))]
     pub role: String,
 }

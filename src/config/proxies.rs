@@ -1,32 +1,36 @@
-//! Whose address a hit came from, and which host it was sent to.
+//! Determines the client's address behind reverse proxies.
 //!
-//! `X-Forwarded-For` is a claim. It is believed only as far as trusted proxies wrote it: from the right, up to the first address that
-//! is not one of them. Without a trusted peer it is not read at all.
+//! `X-Forwarded-For` is a claim. It is trusted only as far as trusted proxies wrote it: from the
+//! right, up to the first address that is not one of them. Without a trusted peer it is ignored.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+/// Networks of the trusted proxies.
 pub struct Proxies(Vec<IpNet>);
 
 impl Proxies {
+    /// Trusts the addresses of these networks; with none, no proxy is trusted.
     pub fn new(trusted: &[IpNet]) -> Proxies {
         Proxies(trusted.to_vec())
     }
 
+    /// Whether the address is of a trusted proxy.
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The client's address. `forwarded` holds the field's lines in order; several lines are one list.
+    /// The client's address. `forwarded` has the values of the header's lines, in order; several
+    /// lines are one list.
     pub fn client<'a>(&self, peer: IpAddr, forwarded: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
         let mut best = peer.to_canonical();
         if !self.trusts(best) {
             return best;
         }
         for hop in forwarded.rev().flat_map(|line| line.rsplit(',')) {
-            // What cannot be read ends the chain: beyond it anybody could have written anything.
+            // An unreadable entry ends the chain: entries beyond it may be forged.
             let Some(address) = parse(hop.trim()) else { break };
             best = address;
             if !self.trusts(address) {
@@ -37,7 +41,7 @@ impl Proxies {
     }
 }
 
-/// An address as proxies write it: bare, with a port, or in brackets. Zone ids are refused.
+/// An address as proxies write it: bare, with a port, or in brackets. Zone ids are rejected.
 fn parse(hop: &str) -> Option<IpAddr> {
     let address = match hop.strip_prefix('[') {
         Some(rest) => rest.split_once(']')?.0.parse().ok()?,

@@ -1,4 +1,4 @@
-//! What values must be together.
+//! Rules about combinations of values.
 
 use std::collections::HashMap;
 
@@ -6,18 +6,22 @@ use super::access::is_strong_hash;
 use super::{Basis, Config, TokenAlgorithm, compatible, with_one_id};
 use crate::event::SiteId;
 
-/// Of a secret that signs tokens: a shorter one than its hash can be guessed from one token (RFC 7518).
+/// Minimum length of a secret that signs tokens: one shorter than its hash could be guessed from
+/// one token (RFC 7518).
 const FEWEST_SECRET_BYTES: usize = 32;
 const FEWEST_TOKEN_BYTES: usize = 16;
-/// In seconds: what the exemption from consent allows a cookie.
+/// Longest lifetime of a cookie that is exempt from consent, in seconds.
 const LONGEST_EXEMPT_COOKIE: u64 = 395 * 86_400;
 const MOST_EXEMPT_DAYS: u32 = 761;
 
-/// A rule that is not kept.
+/// A broken rule.
 pub(super) struct Refused {
+    /// Key that the error names.
     pub key: String,
+    /// What is accepted.
     pub reason: String,
-    /// Other keys the rule looks at: where one of them is wrong by itself, the rule says nothing.
+    /// Other keys that the rule depends on: if one of them is wrong itself, the rule is not
+    /// reported.
     pub about: &'static [&'static str],
 }
 
@@ -107,6 +111,7 @@ fn access(config: &Config, rules: &mut Rules) {
         &["bi.url"],
         "is needed where bi.url is set; platform.token_key_file names a file with it",
     );
+
     let short_key = (1..FEWEST_SECRET_BYTES).contains(&platform.token_key.expose().len());
     rules.must(
         platform.token_algorithm != TokenAlgorithm::Hs256 || !short_key,
@@ -114,6 +119,7 @@ fn access(config: &Config, rules: &mut Rules) {
         &["platform.token_algorithm"],
         format!("of HS256 must have at least {FEWEST_SECRET_BYTES} bytes"),
     );
+
     let hash = &config.access.password_hash;
     rules.must(
         hash.is_empty() || is_strong_hash(hash),
@@ -133,6 +139,7 @@ fn access(config: &Config, rules: &mut Rules) {
         &["report.k"],
         format!("must be at least report.k, which is {}: share links go to strangers", report.k),
     );
+
     let listen = config.server.listen;
     rules.must(
         !config.test.clock || listen.ip().is_loopback(),
@@ -160,13 +167,14 @@ fn access(config: &Config, rules: &mut Rules) {
     );
 }
 
-/// The file's key, where the secret came from a file.
+/// The key of the file, if the secret came from a file.
 fn named(key: &str, file: &str) -> String {
     if file.is_empty() { key.to_owned() } else { format!("{key}_file") }
 }
 
 fn sites(config: &Config, rules: &mut Rules) {
-    // A name must mean one site in one zone: two rules may share a template only where they agree on the zone.
+    // A name must mean one site in one zone: two rules may share a template only if their zones are
+    // equal.
     for (place, rule) in config.profiles.iter().enumerate() {
         let earlier = &config.profiles[..place];
         rules.must(

@@ -1,4 +1,5 @@
-//! Which keys there are and of what type: what the default file holds, and a sample of each list of tables.
+//! The schema of the configuration: keys and types, taken from the default file and from a sample
+//! of each list of tables.
 
 use toml::{Table, Value};
 
@@ -13,7 +14,7 @@ compatible = [{ sites = ["sample"], accept = ["plausible"], basis = "consent_coo
 register = [{ tier = "analytics", name = "sample", provider = "sample", purpose = "sample", life_secs = 1 }]
 "#;
 
-/// What serde says of these says little to an operator.
+/// Replaces messages of serde that do not help an operator.
 const ACCEPTED: [(&str, &str); 4] = [
     ("server.listen", "must be a socket address, such as 127.0.0.1:8080"),
     ("proxy.trusted", "must be networks, such as 10.0.0.0/8"),
@@ -44,7 +45,7 @@ impl Kind {
         }
     }
 
-    /// What is accepted.
+    /// What is accepted, for an error.
     fn must_be(self) -> &'static str {
         match self {
             Kind::Text => "must be text, in quotes",
@@ -72,7 +73,7 @@ impl Schema {
         &self.defaults
     }
 
-    /// Of a key outside lists, such as `limits.body_bytes`.
+    /// The type of a key outside lists, such as `limits.body_bytes`.
     pub(super) fn kind(&self, key: &str) -> Option<Kind> {
         if self.samples.contains_key(key) {
             return Some(Kind::Tables);
@@ -101,8 +102,9 @@ impl Schema {
         self.defaults.iter().flat_map(keys_of).collect()
     }
 
-    /// A text from outside of TOML as a value of the key: numbers, switches and lists of tables as TOML writes them; a list of texts also
-    /// with commas; text as it is. An error says what is accepted.
+    /// Parses a text from outside TOML as a value of the key: numbers, booleans and lists of tables
+    /// as in TOML; a list of texts also separated by commas; a text as it is. An error says what is
+    /// accepted.
     pub(super) fn value(&self, key: &str, text: &str) -> Result<Value, String> {
         let kind = self.kind(key).unwrap_or(Kind::Text);
         match kind {
@@ -123,7 +125,8 @@ impl Schema {
         }
     }
 
-    /// Takes what cannot be out of `table`, puts a default or a sample in its place, and tells `say` the key and what is accepted.
+    /// Removes unknown keys from `table`, replaces values of a wrong type by a default or a sample,
+    /// and passes each key and what is accepted to `say`.
     pub(super) fn check(&self, table: &mut Table, say: &mut impl FnMut(String, String)) {
         self.check_table(table, &self.defaults, "", say);
     }
@@ -137,11 +140,13 @@ impl Schema {
                 say(key, unknown(&name, model));
                 continue;
             };
+
             let sample = self.samples.get(&key).filter(|_| around.is_empty());
             let value = &mut table[&name];
             if let (Value::Datetime(date), Value::String(_)) = (&*value, expected) {
                 *value = Value::String(date.to_string());
             }
+
             if !value.same_type(expected) {
                 let kind = if sample.is_some() { Kind::Tables } else { Kind::of(expected) };
                 *value = expected.clone();
@@ -171,7 +176,8 @@ impl Schema {
         }
     }
 
-    /// Puts a default or a sample where a value of the right type is none that is accepted; `false` where there is none to put.
+    /// Replaces a value that is of the right type but not accepted by a default or a sample;
+    /// `false` if there is none.
     pub(super) fn mend(&self, table: &mut Table, key: &str, missing: Option<&str>) -> bool {
         let list = self.samples.iter().find(|(list, _)| is_within(key, list) && key.len() > list.len());
         if let Some((list, sample)) = list {
@@ -199,7 +205,8 @@ impl Schema {
     }
 }
 
-/// What serde says of a value of the right type, in the operator's words. `said` holds no value of a secret: those take every text.
+/// Turns serde's message about a value of the right type into one for the operator. `said` never
+/// quotes a secret: those accept every text.
 pub(super) fn refusal(key: &str, said: &str) -> String {
     if let Some((_, accepted)) = ACCEPTED.iter().find(|(of, _)| is_within(key, of)) {
         return (*accepted).to_owned();
@@ -216,12 +223,12 @@ pub(super) fn refusal(key: &str, said: &str) -> String {
     }
 }
 
-/// The field, where serde says that one is missing.
+/// The field, if serde says that one is missing.
 pub(super) fn missing_field(said: &str) -> Option<&str> {
     said.strip_prefix("missing field `")?.split('`').next()
 }
 
-/// A value as TOML writes it.
+/// Parses a TOML value.
 pub(super) fn literal(text: &str) -> Option<Value> {
     let mut table: Table = format!("value = {text}").parse().ok()?;
     let value = table.remove("value")?;
@@ -240,7 +247,7 @@ fn unknown(name: &str, model: &Table) -> String {
     }
 }
 
-/// The word somebody may have meant.
+/// The known word that was probably meant, if one is similar enough.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase();
     let close = known.map(|known| (strsim::jaro_winkler(&word, &known.to_ascii_lowercase()), known));

@@ -1,3 +1,5 @@
+//! Secrets in the configuration.
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -10,19 +12,23 @@ use zeroize::Zeroize;
 pub struct Secret(String);
 
 impl Secret {
+    /// Wraps a text; an empty one means that no secret is set.
     pub fn new(text: String) -> Secret {
         Secret(text)
     }
 
+    /// Whether no secret is set.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// The text, for use as a key or password only.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Compares in constant time, so that the answer's delay tells nothing about a guess.
+    /// Compares in constant time, so that timing reveals nothing about a guess. An empty secret
+    /// matches nothing.
     pub fn matches(&self, guess: &[u8]) -> bool {
         !self.is_empty() && bool::from(self.0.as_bytes().ct_eq(guess))
     }

@@ -1,4 +1,4 @@
-//! The rules that say which pages are counted, as somebody writes them: in the configuration, or into the registry.
+//! Rules that say which pages are counted, as written in the configuration or into the registry.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,66 +7,77 @@ use garde::Validate;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+/// `[[profiles]]`: makes a site of each profile under a path of a host.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileRule {
+    /// Host of the profiles, in lower case, without a port.
     #[garde(custom(valid_host))]
     pub host: String,
-    /// Where profiles live; `{profile}` stands for one path segment and comes last.
+    /// Path of a profile; `{profile}` is one path segment, the last one.
     #[garde(custom(valid_path))]
     pub path: String,
-    /// The site's name; `{profile}` stands for the profile.
+    /// Name of the site; `{profile}` is replaced by the profile.
     #[serde(default = "profile_name")]
     #[garde(custom(valid_template))]
     pub site: String,
+    /// Time zone of the sites' days, from the tz database.
     #[garde(custom(valid_zone))]
     pub zone: String,
 }
 
-/// A site that is named by itself: it has a zone, and hosts of its own.
+/// `[[sites]]`, or an entry of the registry: a site with a zone, and possibly hosts, of its own.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct SiteRule {
+    /// Name of the site.
     #[garde(custom(valid_name))]
     pub id: String,
-    /// Counted whole, beside the site's profile, if it has one. None: the entry gives a profile a zone of its own.
+    /// Hosts whose pages all belong to the site, beside its profile if it has one. Empty: the entry
+    /// only gives a profile its own zone.
     #[garde(length(max = 100), inner(custom(valid_host)))]
     pub hosts: Vec<String>,
+    /// Time zone of the site's days, from the tz database.
     #[garde(custom(valid_zone))]
     pub zone: String,
-    /// Origins of pages that may show the site's share links in a frame.
+    /// Origins whose pages may embed the site's share links in a frame.
     #[serde(default)]
     #[garde(length(max = 20), inner(custom(valid_origin)))]
     pub embed: Vec<String>,
-    /// In place of `limits.max_amount`.
+    /// Overrides `limits.max_amount` for this site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(inner(range(min = 1, max = 1_000_000_000)))]
     pub max_amount: Option<u32>,
 }
 
-/// Another name of a site: a renamed profile keeps its history by it.
+/// Another name of a site, by which a renamed profile keeps its history.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct AliasRule {
+    /// The other name.
     #[garde(custom(valid_name))]
     pub alias: String,
+    /// Name of the site.
     #[garde(custom(valid_name))]
     pub site: String,
 }
 
-/// What the registry holds, beside the rules of the configuration.
+/// The registry's content, in addition to the configuration's rules.
 #[derive(Deserialize, Serialize, Clone, PartialEq, Default, Debug)]
 pub struct Registered {
+    /// Registered sites.
     pub sites: Vec<SiteRule>,
+    /// Other names of sites.
     pub aliases: Vec<AliasRule>,
 }
 
+/// Whether `name` is 1 to 64 ASCII letters, digits, `.`, `_`, `~` or `-`.
 pub fn is_site_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
 }
 
-/// Two of the names whose id is the same: their counts would be one sum, and either's owner would read it. With ids of 128 bits nobody
-/// finds such names; should somebody, nothing of them is taken.
+/// The first two names with the same id. Their counts would be one sum that both owners could read.
+/// Ids of 128 bits make this infeasible to find; if it happens, neither is accepted.
 pub fn with_one_id<'a, I: Eq + Hash>(
     names: impl IntoIterator<Item = &'a str>,
     id: impl Fn(&str) -> I,
@@ -99,7 +110,7 @@ fn valid_host(value: &str, _: &()) -> garde::Result {
     Err(garde::Error::new("must be a host in lower case without a port or a dot at its end, such as alllinks.cc"))
 }
 
-/// It becomes part of a header: nothing but a scheme, a host and a port.
+/// Part of a header: only scheme, host and port.
 fn valid_origin(value: &str, _: &()) -> garde::Result {
     let is_plain = |url: &url::Url| {
         matches!(url.scheme(), "https" | "http")

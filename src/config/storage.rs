@@ -1,3 +1,6 @@
+//! `[journal]`, `[ledger]`, `[store]`, `[registry]`, `[retention]` and `[data]`: everything on disk
+//! and in the database.
+
 use std::path::PathBuf;
 
 use garde::Validate;
@@ -5,107 +8,129 @@ use serde::{Deserialize, Serialize};
 
 use super::Secret;
 
+/// `[journal]`: where counts are written before a hit is answered.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Journal {
+    /// Folder of the segments.
     #[garde(skip)]
     pub dir: PathBuf,
-    /// An open segment is sealed and sent at least this often. Longer writes fewer rows; reports lag by it.
+    /// An open segment is closed and sent after at most this many seconds. More writes fewer rows,
+    /// and delays reports by as much.
     #[garde(range(min = 1, max = 3600))]
     pub segment_secs: u64,
-    /// A segment is sealed at this many rows: one insert must be one block.
+    /// Rows at which a segment is closed, since one insert must be one block.
     #[garde(range(min = 1000, max = 1_000_000))]
     pub segment_rows: usize,
-    /// And at this many bytes of rows, each counted with its texts: what the store needs to take it.
+    /// Bytes of rows, with their texts, at which a segment is closed: what the store needs in
+    /// memory to insert it.
     #[garde(range(min = 1_048_576, max = 1_073_741_824))]
     pub segment_bytes: usize,
-    /// Attributes of sites with enough visits go to the store at most this often, and those of a day that is over at once.
+    /// Seconds between releases of attributes of sites with enough visits. Those of a day that is
+    /// over are released at once.
     #[garde(range(max = 3600))]
     pub attribute_secs: u64,
-    /// Where the key lies that attributes in open segments are encrypted with: a tmpfs, never a disk.
+    /// Folder of the key that encrypts attributes in open segments: a tmpfs, never a disk.
     #[garde(skip)]
     pub key_dir: PathBuf,
-    /// What may wait on disk while ClickHouse is away; at the bound hits are answered 503.
+    /// Bytes that may wait on disk while ClickHouse is away; beyond it, hits are answered 503.
     #[garde(range(min = 1_048_576))]
     pub max_bytes: u64,
 }
 
+/// `[ledger]`: the record of who granted, refused and withdrew what.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Ledger {
+    /// Folder of the records.
     #[garde(skip)]
     pub dir: PathBuf,
-    /// An Ed25519 key, PKCS#8 PEM, that signs checkpoints and receipts; empty for one made at the first start, in the ledger's folder.
+    /// Ed25519 key in PKCS#8 PEM that signs checkpoints and receipts; empty for one in the ledger's
+    /// folder, made at the first start.
     #[garde(skip)]
     pub key_file: String,
-    /// A checkpoint is written this often where something was added, and at a stop.
+    /// Seconds between checkpoints, where records were added; one is also written at a stop.
     #[garde(range(min = 1, max = 604_800))]
     pub checkpoint_secs: u64,
-    /// Grants and refusals that are taken in an hour; beyond it the question is answered 503. Withdrawals are always taken.
+    /// Grants and refusals that are recorded per hour; beyond it, they are answered 503.
+    /// Withdrawals are always recorded.
     #[garde(range(min = 1))]
     pub acts_per_hour: u64,
 }
 
+/// `[store]`: ClickHouse, embedded or remote.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
     /// `http(s)://host:8123` of a ClickHouse server; empty for the embedded engine.
     #[garde(custom(store_url))]
     pub url: String,
+    /// User of the server.
     #[garde(skip)]
     pub user: String,
+    /// Password of the server's user; empty for none.
     #[garde(skip)]
     pub password: Secret,
+    /// File that holds `password`; empty for none.
     #[garde(skip)]
     pub password_file: String,
-    /// Certificates in PEM of the authorities a server's is signed by, in place of the public ones; empty for those, or for the file
-    /// that `SSL_CERT_FILE` names.
+    /// File of CA certificates in PEM for the server's, in place of the public ones; empty for
+    /// those, or for the file that `SSL_CERT_FILE` names.
     #[garde(skip)]
     pub ca_file: String,
+    /// Name of the database.
     #[garde(custom(identifier))]
     pub database: String,
-    /// Name of the cluster the tables are made on; empty for a single server.
+    /// Name of the cluster that tables are created on; empty for a single server.
     #[garde(skip)]
     pub cluster: String,
-    /// Where the embedded engine keeps its tables.
+    /// Folder of the embedded engine's tables.
     #[garde(skip)]
     pub dir: PathBuf,
-    /// `libchdb.so`; empty looks beside the binary and in `node_modules`.
+    /// Path of `libchdb.so`; empty to look beside the binary and in `node_modules`.
     #[garde(skip)]
     pub library: String,
-    /// The embedded engine's memory; the process can reach 1.7 times it.
+    /// Memory of the embedded engine in bytes; the process can reach 1.7 times as much.
     #[garde(range(min = 268_435_456))]
     pub memory_bytes: u64,
+    /// Memory of one query, in bytes.
     #[garde(range(min = 67_108_864))]
     pub query_memory_bytes: u64,
+    /// Longest run time of a query, in seconds.
     #[garde(range(min = 1, max = 600))]
     pub query_secs: u32,
+    /// Concurrent requests to the store.
     #[garde(range(min = 1, max = 64))]
     pub connections: usize,
 }
 
+/// `[registry]`: sites that are registered at run time.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Registry {
-    /// How often a collector looks for sites that were registered through another one.
+    /// Seconds between looks for changes that other collectors made.
     #[garde(range(min = 1, max = 3600))]
     pub refresh_secs: u64,
 }
 
+/// `[retention]`: how long counts are kept.
 #[derive(Deserialize, Serialize, Validate, Clone, Copy, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Retention {
-    /// Months that ended longer ago are dropped.
+    /// Months that ended more than this many days ago are dropped.
     #[garde(range(min = 36, max = 36_500))]
     pub keep_days: u32,
 }
 
+/// `[data]`: data files.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// Country database (mmdb); empty looks in `node_modules`, and without one every country is `(unknown)`.
+    /// Country database (mmdb); empty to look in `node_modules`. Without one, every country is
+    /// `(unknown)`.
     #[garde(skip)]
     pub countries: String,
+    /// Seconds between checks whether a data file changed.
     #[garde(range(min = 1))]
     pub reload_secs: u64,
 }

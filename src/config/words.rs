@@ -1,4 +1,7 @@
-/// An enum an operator writes as a word; the error for any other word lists those that are accepted.
+//! The macro that defines enums of the configuration.
+
+/// Defines an enum that is written as a word in the configuration. The error for any other word
+/// lists the accepted ones.
 macro_rules! words {
     ($(#[$meta:meta])* pub enum $Name:ident { $($(#[$of:meta])* $Variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*

@@ -1,13 +1,16 @@
+//! Time zones in use, by number.
+
 use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::tz::TimeZone;
 
-/// A time zone sites count in: its place in [`Zones`].
+/// A time zone of sites, as an index into [`Zones`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Zone(pub u16);
 
-/// The zones in use. The list only ever grows, so that a zone keeps its number, and a day's memory its zone, whatever is registered later.
+/// The zones in use. The list only grows, so a zone keeps its number, and a day's state its zone,
+/// whatever is registered later.
 #[derive(Default)]
 pub struct Zones {
     known: ArcSwap<Vec<TimeZone>>,
@@ -15,7 +18,7 @@ pub struct Zones {
 }
 
 impl Zones {
-    /// The number of a zone, whose name must have passed validation.
+    /// The number of a zone; its name must have passed validation.
     pub fn number(&self, name: &str) -> Zone {
         let same = |zone: &TimeZone| zone.iana_name().is_some_and(|known| known.eq_ignore_ascii_case(name));
         let _one_at_a_time = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -28,11 +31,12 @@ impl Zones {
         Zone(u16::try_from(place).expect("the tz database has far fewer than 65 536 zones"))
     }
 
-    /// The IANA names of the zones in use.
+    /// IANA names of the zones in use.
     pub fn names(&self) -> Vec<String> {
         self.known.load().iter().filter_map(TimeZone::iana_name).map(str::to_owned).collect()
     }
 
+    /// The zone with this number.
     pub fn get(&self, zone: Zone) -> TimeZone {
         self.known.load()[usize::from(zone.0)].clone()
     }
