@@ -1,4 +1,4 @@
-//! Stage 2: derives the attributes of a visit from a hit, as closed or cleaned values.
+//! Stage 3: derives the attributes of a visit from a hit, as closed or cleaned values.
 //!
 //! The rules are pure: no clock, and no I/O except for loading the data files. All of it costs
 //! about a microsecond per hit. The results contain no raw input: no query, no address, no user
