@@ -1,4 +1,4 @@
-//! `footfall consent …`: new keys.
+//! `footfall consent …`: creates keys.
 
 use std::process::ExitCode;
 
@@ -6,9 +6,11 @@ use clap::Subcommand;
 
 use crate::consent::{GrantKeys, is_key_id};
 
+/// Commands about the keys that sign grants.
 #[derive(Subcommand)]
 pub enum Consent {
-    /// Print a line for consent.key_file with a new key. On top of the file it signs; below others it is only believed.
+    /// Print a line with a new key for consent.key_file. The first line of the file signs; the
+    /// others only verify.
     NewKey {
         #[arg(value_name = "ID", value_parser = key_id)]
         id: String,
@@ -20,6 +22,7 @@ fn key_id(text: &str) -> Result<String, &'static str> {
 }
 
 impl Consent {
+    /// Runs the command, which cannot fail.
     pub fn run(self) -> ExitCode {
         match self {
             Consent::NewKey { id } => {

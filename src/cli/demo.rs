@@ -1,4 +1,4 @@
-//! `footfall demo`.
+//! `footfall demo`: the command line of the demo.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,26 +12,29 @@ use super::progress::{Bar, DAYS};
 use super::{failed, runtime, wrong};
 use crate::demo::{Demo, Options};
 
+/// The options of the demo.
 #[derive(Args)]
 pub struct Given {
-    /// A folder of its own, emptied at each start.
+    /// The demo's own folder, emptied at each start.
     #[arg(long, value_name = "DIR", default_value = "var/demo")]
     dir: PathBuf,
-    /// Where to listen, on this machine only.
+    /// Where to listen; on this machine only.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// How many days are told, today included.
+    /// The number of days to simulate, including today.
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=700))]
     days: u16,
-    /// The same seed, days and moment give the same visits.
+    /// The same seed, days and time give the same visits.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Ends at this moment instead of the present, and time stands still there: for screenshots and tests.
+    /// Simulate up to this time instead of the present, and stop the clock there; for screenshots
+    /// and tests.
     #[arg(long, value_name = "RFC 3339")]
     now: Option<Timestamp>,
 }
 
 impl Given {
+    /// Runs the demo until it is stopped. Exit code 1 if it fails, 2 if an option is wrong.
     pub fn run(self) -> ExitCode {
         let options = Options {
             dir: self.dir,
@@ -41,13 +44,16 @@ impl Given {
             now: self.now.map(Timestamp::as_millisecond),
             environment: std::env::vars_os().collect(),
         };
+
         let demo = match Demo::new(options) {
             Ok(demo) => demo,
             Err(error) => return wrong(&error),
         };
+
         if let Err(reason) = crate::telemetry::logs(demo.log()) {
             return wrong(&anyhow::anyhow!(reason));
         }
+
         let bar = std::cell::RefCell::new(Some(Bar::new(DAYS)));
         let mut show = |done, of| bar.borrow_mut().iter_mut().for_each(|bar| bar.show(done, of));
         failed(runtime(demo.run(&mut show, |told| {

@@ -1,7 +1,8 @@
-//! `footfall ledger …`: for operators, auditors, and whoever has to answer a person's question.
+//! `footfall ledger …`: for operators, auditors and those who answer data subjects' requests.
 //!
-//! Exit codes: 0 done; 1 the ledger, a checkpoint or a receipt is bad, the first bad record is on standard error; 2 nothing was done, because the
-//! command line, the configuration or the moment was wrong.
+//! Exit codes: 0 success; 1 the ledger, a checkpoint or a receipt is bad, and standard error names
+//! the first bad record; 2 nothing was done, because the command line, the configuration or the
+//! situation does not allow it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,16 +20,17 @@ use crate::config::Config;
 use crate::consent::{ConsentId, Withdrawn};
 use crate::ledger::{self, Choose, LedgerError, Options, PublicKey, Trust};
 
+/// Commands about the consent ledger.
 #[derive(Subcommand)]
 pub enum Ledger {
-    /// Check every record, and every checkpoint that lies there.
+    /// Verify every record, and every checkpoint in the ledger's folder.
     Verify {
         #[command(flatten)]
         layers: Layers,
-        /// A checkpoint kept elsewhere, to be checked too. Can be given several times.
+        /// A checkpoint from elsewhere to verify as well. Can be given several times.
         #[arg(long, value_name = "FILE")]
         checkpoint: Vec<PathBuf>,
-        /// What `checkpoint` printed: checks signatures where the private key is not at hand.
+        /// The key that `checkpoint` printed; verifies signatures without the private key.
         #[arg(long, value_name = "KEY", value_parser = public_key)]
         public_key: Option<PublicKey>,
     },
@@ -40,45 +42,49 @@ pub enum Ledger {
         #[arg(value_name = "CONSENT ID", value_parser = consent_id)]
         id: ConsentId,
     },
-    /// Print the records of some days, or all.
+    /// Print the records of a range of days, or all.
     Export {
         #[command(flatten)]
         layers: Layers,
-        /// The first day, in UTC.
+        /// The first day, inclusive, in UTC.
         #[arg(long, value_name = "DATE", value_parser = date)]
         from: Option<Date>,
-        /// The last day, in UTC.
+        /// The last day, inclusive, in UTC.
         #[arg(long, value_name = "DATE", value_parser = date)]
         to: Option<Date>,
     },
-    /// Sign what the ledger holds, and print where the checkpoint lies and the public key it can be checked with.
+    /// Sign the current state of the ledger, and print the file of the checkpoint and the public
+    /// key that verifies it.
     Checkpoint {
         #[command(flatten)]
         layers: Layers,
     },
-    /// About receipts, as visitors download them.
+    /// Commands about receipts, as visitors download them.
     #[command(subcommand)]
     Receipt(Receipt),
-    /// Drop the records before a day; what is left can still be verified. The collector must be stopped.
+    /// Drop the records before a day; the rest can still be verified. The collector must be
+    /// stopped.
     Cut {
         #[command(flatten)]
         layers: Layers,
-        /// The first day that is kept, in UTC.
+        /// The first day to keep, in UTC.
         #[arg(long, value_name = "DATE", value_parser = date)]
         before: Date,
     },
 }
 
+/// Commands about receipts.
 #[derive(Subcommand)]
 pub enum Receipt {
-    /// Check that a receipt is this ledger's own and as it was handed out, and print what it says. Needs no ledger and no configuration.
+    /// Verify that a receipt was issued by this ledger and not changed, and print its content.
+    /// Needs neither ledger nor configuration.
     Verify {
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// What `checkpoint` printed.
+        /// The key that `checkpoint` printed.
         #[arg(long, value_name = "KEY", value_parser = public_key, required_unless_present = "checkpoint")]
         public_key: Option<PublicKey>,
-        /// A checkpoint of the ledger: its key must have signed both.
+        /// A checkpoint of the ledger; the same key must have signed both.
         #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
         checkpoint: Option<PathBuf>,
     },
@@ -97,15 +103,18 @@ fn public_key(text: &str) -> Result<PublicKey, &'static str> {
 }
 
 impl Ledger {
+    /// Runs the command.
     pub fn run(self) -> ExitCode {
         match self {
             Ledger::Verify { layers, checkpoint, public_key } => {
                 with(layers, |config| verify(&Options::of(config), &checkpoint, public_key))
             }
+
             Ledger::Show { layers, id } => with(layers, |config| show(&Options::of(config), &id)),
             Ledger::Export { layers, from, to } => {
                 with(layers, |config| ledger::copy(&Options::of(config), &Choose::Between(from, to), out()).map(drop))
             }
+
             Ledger::Checkpoint { layers } => with(layers, |config| checkpoint(&Options::of(config))),
             Ledger::Receipt(Receipt::Verify { file, public_key, checkpoint }) => {
                 ended(verify_receipt(&file, public_key, checkpoint.as_deref()))
@@ -144,14 +153,17 @@ fn verify(options: &Options, checkpoints: &[PathBuf], key: Option<PublicKey>) ->
     let verified = ledger::verify(options, checkpoints, key, &mut |done, of| bar.show(done, of));
     drop(bar);
     let verified = verified?;
+
     let (found, tally) = (&verified.found, verified.found.tally);
     say!("records      {}", tally.records);
     say!("grants       {}", tally.grants);
     say!("refusals     {}", tally.refusals);
     say!("withdrawals  {}", tally.withdrawals);
+
     if let Some(cut) = &found.cut {
         say!("cut          records 1 to {}, before {}", cut.head.size, cut.before);
     }
+
     say!("head         {} at record {}", found.head.hash_text(), found.head.size);
     say!("checkpoints  {} agree, {} are of records that were cut", verified.checkpoints, verified.cut_off);
     say!("seconds      {:.2}", started.elapsed().as_secs_f64());
@@ -179,18 +191,21 @@ fn verify_receipt(file: &Path, key: Option<PublicKey>, checkpoint: Option<&Path>
     let read =
         |path: &Path| std::fs::read_to_string(path).map_err(|error| LedgerError::Io { path: path.to_owned(), error });
     let (receipt, note) = (read(file)?, checkpoint.map(read).transpose()?);
+
     let trust = match (key, &note) {
         (Some(key), _) => Trust::Key(key),
         (None, note) => Trust::Checkpoint(note.as_deref().unwrap_or_default()),
     };
     let told =
         ledger::check_receipt(&receipt, &trust).map_err(|what| LedgerError::Receipt { file: file.to_owned(), what })?;
+
     say!("receipt      {}", told.origin);
     say!("records      {}", told.acts.len());
     for act in &told.acts {
         let granted = if act.granted.is_empty() { "nothing".to_owned() } else { act.granted.join(", ") };
         say!("{:<12} record {}, {}, leaves granted: {granted}", act.act.word(), act.seq, act.at);
     }
+
     say!("signed by    {}", told.key);
     if let Some(size) = told.checkpoint {
         let younger = told.acts.iter().filter(|act| act.seq > size).count();
@@ -199,10 +214,12 @@ fn verify_receipt(file: &Path, key: Option<PublicKey>, checkpoint: Option<&Path>
     Ok(())
 }
 
-/// Beside a running collector, which alone may say what is on disk, its own newest checkpoint is what there is to show. What was done is said.
+/// Beside a running collector, which alone may sign, the collector's own newest checkpoint is
+/// shown. The output says whether anything was signed.
 fn checkpoint(options: &Options) -> Result<(), LedgerError> {
     ledger::must_exist(options)?;
     let before = ledger::newest_checkpoint(options).ok().and_then(|newest| newest.note).map_or(0, |(_, size)| size);
+
     let mut running = false;
     match ledger::Ledger::open(options, Arc::<Withdrawn>::default(), &mut |_, _| ()) {
         Ok((ledger, found)) => {
@@ -212,6 +229,7 @@ fn checkpoint(options: &Options) -> Result<(), LedgerError> {
         Err(LedgerError::InUse(_)) => running = true,
         Err(error) => return Err(error),
     }
+
     let newest = ledger::newest_checkpoint(options)?;
     let size = newest.note.as_ref().map_or(0, |(_, size)| *size);
     match running {
@@ -225,6 +243,7 @@ fn checkpoint(options: &Options) -> Result<(), LedgerError> {
         false if size > before => say!("signed       records 1 to {size}, now"),
         false => say!("signed       nothing: there is no record the newest checkpoint does not sign for"),
     }
+
     match newest.note {
         Some((file, _)) => say!("checkpoint   {}", file.display()),
         None if running => say!("checkpoint   none yet"),

@@ -1,4 +1,4 @@
-//! `footfall mail …`: signing without asking a running collector, and new keys.
+//! `footfall mail …`: signs mails without a running collector, and creates keys.
 
 use std::process::ExitCode;
 
@@ -12,32 +12,37 @@ use super::{Layers, wrong};
 use crate::clock::Clock;
 use crate::mail::{Keys, Order, Target, is_key_id};
 
+/// Commands about signed mails.
 #[derive(Subcommand)]
 pub enum Mail {
-    /// Print the pixel and the links of a mail, as all recipients of the batch get them.
+    /// Print the pixel and the links of a mail, the same for all recipients of the batch.
     Sign {
         #[command(flatten)]
         layers: Layers,
-        /// One of mail.templates.
+        /// The name of one of mail.templates.
         #[arg(long)]
         template: String,
-        /// The mail may be counted: its recipients agreed, or need not be asked. Without it there is no pixel, and no click is counted.
+        /// State that the mail may be counted, because its recipients consented or need not be
+        /// asked. Without it there is no pixel, and no click is counted.
         #[arg(long)]
         consent: bool,
-        /// The day it is sent; today otherwise.
+        /// The day the mail is sent; today by default.
         #[arg(long, value_name = "DATE")]
         batch: Option<Date>,
-        /// The last day its pixel and links work; mail.life_days after the batch otherwise.
+        /// The last day its pixel and links work, inclusive; by default mail.life_days after the
+        /// batch.
         #[arg(long, value_name = "DATE")]
         expires: Option<Date>,
-        /// When it is sent, where all of the batch goes out at once: what comes within ten seconds is no person.
+        /// The time the mail is sent, if the whole batch is sent at once: an opening within ten
+        /// seconds is not counted as a person's.
         #[arg(long, value_name = "TIME")]
         sent: Option<Timestamp>,
-        /// A link's name and where it leads. Can be given several times.
+        /// The name of a link and its target. Can be given several times.
         #[arg(long, value_name = "NAME=URL", value_parser = link)]
         link: Vec<Target>,
     },
-    /// Print a line for mail.key_file with a new secret. On top of the file it signs from the next start on.
+    /// Print a line with a new key for mail.key_file. The first line of the file signs from the
+    /// next start on.
     NewKey {
         #[arg(value_name = "ID", value_parser = key_id)]
         id: String,
@@ -54,7 +59,7 @@ fn link(text: &str) -> Result<Target, &'static str> {
 }
 
 impl Mail {
-    /// Exit codes: 0 done, 2 nothing was signed.
+    /// Runs the command. Exit codes: 0 success, 2 nothing was signed.
     pub fn run(self) -> ExitCode {
         match self {
             Mail::Sign { layers, template, consent, batch, expires, sent, link } => {
@@ -77,11 +82,14 @@ fn sign(layers: Layers, order: &Order) -> anyhow::Result<()> {
         config.mail.enabled,
         "mail.enabled is false: its pixel would count nothing, its links would lead nowhere"
     );
+
     let now = Timestamp::from_millisecond(Clock::System.now())?;
     let today = now.in_tz(&config.mail.zone)?.date();
+
     let minted = crate::server::mint(&config)?.mint(order, today)?;
     crate::disk::private_folder(&config.journal.dir).context("journal.dir")?;
     crate::server::signed(&config).take(&[(order, &minted)], today)?;
+
     say!("{}", serde_json::to_string_pretty(&minted)?);
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The command line: `serve`, `check-config`, `ledger`, `consent`, `mail`, `access`, `demo`, and the engine alone for tests.
+//! The command line: `serve`, `check-config`, `ledger`, `consent`, `mail`, `access`, `demo`, and
+//! the embedded engine alone, for tests.
 
 mod access;
 mod consent;
@@ -26,25 +27,27 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Collect hits and answer reports.
+    /// Collect hits and serve reports.
     Serve(Given),
-    /// Read the configuration and the files it names, say all that a start would refuse, print what would be used (secrets masked).
+    /// Read the configuration and the files it names, print everything that would prevent a start,
+    /// and print the effective configuration (secrets masked).
     CheckConfig(Given),
-    /// Prove, show or shorten the record of who granted, refused and withdrew what.
+    /// Verify, show or shorten the record of consent choices.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
-    /// Make keys that sign grants of consent.
+    /// Create keys that sign grants of consent.
     #[command(subcommand)]
     Consent(consent::Consent),
-    /// Sign pixels and links of mails, make keys for it.
+    /// Sign the pixels and links of mails, and create keys for it.
     #[command(subcommand)]
     Mail(mail::Mail),
-    /// Set up who may see what.
+    /// Set up the operator's login.
     #[command(subcommand)]
     Access(access::Access),
-    /// Tell an empty folder days of made-up visits to made-up creators, then serve them, to look around in.
+    /// Fill an empty folder with simulated visits to fictitious creators and serve them, for
+    /// evaluation.
     Demo(demo::Given),
-    /// Run the embedded engine alone behind ClickHouse's HTTP interface on a loopback port.
+    /// Run the embedded engine alone, behind ClickHouse's HTTP interface on a loopback port.
     #[command(hide = true)]
     Engine {
         #[arg(long)]
@@ -60,21 +63,21 @@ enum Command {
 struct Given {
     #[command(flatten)]
     layers: Layers,
-    /// Where to listen: the same as --set server.listen=...
+    /// Where to listen; the same as --set server.listen=...
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// A ClickHouse server: the same as --set store.url=...
+    /// A ClickHouse server; the same as --set store.url=...
     #[arg(long, value_name = "URL")]
     store_url: Option<String>,
 }
 
-/// Where the configuration comes from, whatever the command.
+/// The sources of the configuration, for all commands.
 #[derive(Args)]
 struct Layers {
-    /// A TOML file; keys it does not hold keep their defaults.
+    /// A TOML file; keys that it does not contain keep their defaults.
     #[arg(long, value_name = "FILE", env = "FOOTFALL_CONFIG")]
     config: Option<PathBuf>,
-    /// A published policy to keep: alllinks, ally or openedlink.
+    /// A published policy to apply: alllinks, ally or openedlink.
     #[arg(long)]
     preset: Option<String>,
     /// One key, such as journal.segment_secs=5. Can be given several times.
@@ -88,7 +91,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Given {
-    /// Checked as far as it can be without starting anything.
+    /// Reads the configuration and validates it as far as possible without starting anything.
     fn load(self) -> anyhow::Result<Config> {
         let shortcut = |key: &str, value: Option<String>| value.map(|value| (key.to_owned(), value));
         let shortcuts = [shortcut("server.listen", self.listen), shortcut("store.url", self.store_url)];
@@ -99,7 +102,8 @@ impl Given {
 }
 
 impl Layers {
-    /// `shortcuts` are settings that have a flag of their own; `--set` wins over them.
+    /// Reads the configuration. `shortcuts` are settings with a flag of their own; `--set` takes
+    /// precedence over them.
     fn load(self, shortcuts: impl Iterator<Item = (String, String)>) -> anyhow::Result<Config> {
         Ok(self.read(shortcuts)?.finish()?)
     }
@@ -119,9 +123,10 @@ impl Layers {
     }
 }
 
-/// Exit codes: 0 done, 1 failed while running, 2 the command line or the configuration is wrong.
+/// Runs the command line. Exit codes: 0 success, 1 failed while running, 2 the command line or the
+/// configuration is wrong.
 pub fn main() -> ExitCode {
-    // Before anything is made: what the collector writes is its own user's alone.
+    // Before any file is created: only the collector's own user may read what it writes.
     crate::disk::for_the_owner_alone();
     match Cli::parse().command {
         Command::Serve(given) => match given.load() {

@@ -1,18 +1,19 @@
-//! What the commands print.
+//! The standard output of the commands.
 //!
-//! Whoever reads it may have seen enough (`footfall ledger export | head -1`): then there is nobody left to print for, and that is no failure.
+//! The reader may close it early (`footfall ledger export | head -1`). The process then exits with
+//! success, because nothing is left to do.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Stdout, Write, stdout};
 use std::process::exit;
 
-/// `println!`, but for a reader that may go.
+/// Like `println!`, but exits if the reader has closed the pipe.
 macro_rules! say {
     ($($text:tt)*) => { $crate::cli::out::line(format_args!($($text)*)) };
 }
 pub(super) use say;
 
-/// Standard output, until nobody reads it.
+/// Standard output that exits the process if the reader has closed the pipe.
 pub(super) struct Out(Stdout);
 
 pub(super) fn out() -> Out {

@@ -1,11 +1,11 @@
-//! How far something long has come: a bar where somebody looks, a line now and then where a file does.
+//! The progress of long operations: a bar on a terminal, otherwise a line every few seconds.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 const WIDTH: u64 = 40;
 
-/// What is shown of a number: in which pieces, and what they are.
+/// How a quantity is displayed: its unit, and the verb for what is done.
 #[derive(Clone, Copy)]
 pub struct Unit {
     one: u64,
@@ -13,11 +13,12 @@ pub struct Unit {
     done: &'static str,
 }
 
-/// Of bytes.
+/// For quantities in bytes.
 pub const MEGABYTES: Unit = Unit { one: 1_000_000, name: "MB", done: "read" };
-/// Of milliseconds.
+/// For quantities in milliseconds.
 pub const DAYS: Unit = Unit { one: 86_400_000, name: "days", done: "told" };
 
+/// Shows progress on standard error; removes the bar when dropped.
 pub struct Bar {
     unit: Unit,
     terminal: bool,
@@ -26,12 +27,15 @@ pub struct Bar {
 }
 
 impl Bar {
+    /// Shows nothing yet.
     pub fn new(unit: Unit) -> Bar {
         let terminal = std::io::stderr().is_terminal();
         let every = if terminal { Duration::from_millis(100) } else { Duration::from_secs(10) };
         Bar { unit, terminal, every, shown: Instant::now() }
     }
 
+    /// Shows that `done` of `of` is complete, at most ten times a second on a terminal and every
+    /// ten seconds otherwise.
     pub fn show(&mut self, done: u64, of: u64) {
         if self.shown.elapsed() < self.every {
             return;
