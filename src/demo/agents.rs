@@ -1,11 +1,12 @@
-//! Browsers of today, as often as they are met.
+//! User agents of current browsers, with their frequencies.
 
+/// A user agent, and what the simulation needs to know about it.
 pub(super) struct Agent {
     pub(super) text: &'static str,
     pub(super) phone: bool,
-    /// Whose own browser it is; empty for none.
+    /// The app whose in-app browser it is; empty for none.
     pub(super) app: &'static str,
-    /// Whether it measures layout shifts and the time to react.
+    /// Whether it measures layout shifts and interaction latency, as Chromium does.
     pub(super) chromium: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a page sends, as docs/understand/COUNTING.md has it, and a request with some of it on its way.
+//! The body of a hit as docs/understand/COUNTING.md describes it, and a pending request.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::people::Person;
 
+/// One hit of a body.
 #[derive(Serialize, Default)]
 pub(super) struct Beacon<'a> {
     pub(super) kind: Kind,
@@ -45,10 +46,10 @@ pub(super) enum Kind {
     Fault,
 }
 
-/// What a request does.
+/// The purpose of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
-    /// The body's beacons.
+    /// Sends the hits of its body.
     Hit,
     Grant,
     Refuse,
@@ -57,14 +58,14 @@ pub(super) enum Act {
 
 pub(super) struct Request {
     pub(super) person: Arc<Person>,
-    /// The creator's number.
+    /// The index of the creator in `CREATORS`.
     pub(super) creator: usize,
     pub(super) act: Act,
-    /// Without the brackets that several beacons need.
+    /// One or more hits, separated by commas, without the brackets that several hits need.
     pub(super) body: String,
-    /// The kinds of what the body holds.
+    /// The kinds of the hits in the body.
     pub(super) holds: Vec<Kind>,
-    /// It is the first of a visit; of a visitor's first one today.
+    /// Whether it is the first request of a visit, or even of a visitor's first visit of the day.
     pub(super) begins: Begins,
 }
 
@@ -76,11 +77,12 @@ pub(super) enum Begins {
     VisitorsDay,
 }
 
-/// What the collector takes in one body, by default.
+/// The collector's default limit for the hits of one body.
 const MOST: usize = 20;
 
 impl Request {
-    /// Puts the beacons of `next` behind its own, if one body can hold them. A body is one sync of the journal, however much is in it.
+    /// Appends the hits of `next` if one body can hold both; otherwise returns `next`. The journal
+    /// syncs once per body, so fewer bodies make the demo faster.
     pub(super) fn take_in(&mut self, next: Request) -> Option<Request> {
         let fits = self.holds.len() + next.holds.len() <= MOST;
         if !fits || self.act != Act::Hit || next.act != Act::Hit {

@@ -1,4 +1,5 @@
-//! Who the demo is about: five people whom we made up. Tables to be changed at will; nothing else knows their numbers.
+//! The demo's creators, who are fictitious. The tables may be changed freely; nothing else depends
+//! on their values.
 
 use super::creator::Source::{App, Direct, From, Somewhere, Tagged};
 use super::creator::{Creator, Happening, Link, Page, Source, Surge};
@@ -366,7 +367,7 @@ pub(super) static CREATORS: [Creator; 5] = [
             once(9, 20, 3.4, 24.0, Tagged("utm_source=instagram&utm_medium=story&utm_campaign=calendar-2027"), 1),
         ],
     },
-    // Few enough that most days, and most values, stay under the threshold.
+    // Few visits, so that most days and most values stay below the reporting threshold.
     Creator {
         id: "ivo",
         about: "Ivo, birds, now and then",

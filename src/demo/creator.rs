@@ -1,47 +1,48 @@
-//! What is known of a made-up creator.
+//! The description of a fictitious creator.
 
-/// A creator and the people who come to see what they made.
+/// A creator, and the audience.
 pub(super) struct Creator {
-    /// The profile's and the site's name; its time zone stands in config/demo.toml.
+    /// The name of the profile and of the site. Its time zone is in config/demo.toml.
     pub(super) id: &'static str,
     pub(super) about: &'static str,
-    /// Counted visits of an ordinary day now.
+    /// Counted visits on an ordinary day at the end of the simulation.
     pub(super) visits: f64,
-    /// How much of them ninety days brought.
+    /// The share of them that was gained over ninety days.
     pub(super) growth: f64,
     pub(super) hours: &'static [f64; 24],
-    /// From Monday.
+    /// Relative weights of the days, from Monday.
     pub(super) week: [f64; 7],
-    /// The share of phones among browsers that are not an app's own.
+    /// The share of phones among browsers that are not in-app browsers.
     pub(super) phones: f64,
     pub(super) countries: &'static [(&'static str, f64)],
     pub(super) sources: &'static [(Source, f64)],
-    /// The first is the profile itself.
+    /// The first page is the profile itself.
     pub(super) pages: &'static [Page],
     pub(super) surges: &'static [Surge],
 }
 
 #[derive(Clone, Copy)]
 pub(super) enum Source {
+    /// Neither referrer nor tag.
     Direct,
-    /// The app's own browser.
+    /// The in-app browser of this app.
     App(&'static str),
-    /// A referrer.
+    /// This referrer.
     From(&'static str),
-    /// A query of `utm_…`.
+    /// This query, with `utm_…` tags.
     Tagged(&'static str),
-    /// One of the many places that link once.
+    /// One of many websites that link rarely.
     Somewhere,
 }
 
 pub(super) struct Page {
-    /// Below the profile.
+    /// The path below the profile.
     pub(super) path: &'static str,
-    /// How many of ten visits begin here.
+    /// The number of visits out of ten that start here.
     pub(super) landing: f64,
-    /// Median seconds it is looked at.
+    /// The median reading time in seconds.
     pub(super) reading: f64,
-    /// How long it takes to load, 1 for an ordinary page.
+    /// The relative loading time; 1 for an ordinary page.
     pub(super) weight: f64,
     pub(super) links: &'static [Link],
     pub(super) events: &'static [Happening],
@@ -49,31 +50,31 @@ pub(super) struct Page {
 
 pub(super) struct Link {
     pub(super) id: &'static str,
-    /// The share of views in which it is followed. Those of a page stay under 1 together.
+    /// The probability that a view leads to a click on it. The sum over a page's links is below 1.
     pub(super) pull: f64,
-    /// The page of the profile it leads to.
+    /// The index of the page it leads to; `None` if it leads away.
     pub(super) to: Option<usize>,
 }
 
 pub(super) struct Happening {
     pub(super) name: &'static str,
     pub(super) likely: f64,
-    /// The visitor did nothing for it.
+    /// It happens without an action of the visitor.
     pub(super) passive: bool,
-    /// What it is worth at the median.
+    /// The median amount in euros; `None` without an amount.
     pub(super) worth: Option<f64>,
 }
 
-/// A post that takes off, a launch, an episode: many come at once, and fewer with each hour.
+/// A burst of visits, caused by a post, a launch or an episode, that declines with time.
 pub(super) struct Surge {
-    /// Days before the last one.
+    /// Days before the last day of the simulation.
     pub(super) before: i32,
-    /// Again after so many days; 0 for once.
+    /// The interval of repetition in days; 0 for none.
     pub(super) every: i32,
     pub(super) hour: i32,
-    /// How many times the ordinary visits come on top at its height.
+    /// At its peak, the number of additional visits as a multiple of the ordinary ones.
     pub(super) lift: f64,
-    /// Hours until half as many come.
+    /// The half-life in hours.
     pub(super) half: f64,
     pub(super) source: Source,
     pub(super) landing: usize,

@@ -1,4 +1,5 @@
-//! The folder of a demo: empty, or left by an earlier demo, which is thrown away. Nothing else is ever deleted.
+//! The demo's folder. It must be empty or left by an earlier demo, whose data are deleted. Nothing
+//! else is ever deleted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use anyhow::{Context, bail};
 
 use crate::disk::Lock;
 
-/// Says that a folder is a demo's, and is locked while one runs.
+/// The file that marks a folder as a demo's, and that is locked while the demo runs.
 const MARK: &str = "footfall-demo";
 const PARTS: [&str; 3] = ["journal", "ledger", "store"];
 
@@ -20,21 +21,25 @@ impl Folder {
     pub(super) fn claim(path: &Path) -> anyhow::Result<Folder> {
         let shown = path.display();
         fs::create_dir_all(path).with_context(|| format!("{shown} cannot be made"))?;
+
         let mark = path.join(MARK);
         let empty = fs::read_dir(path).with_context(|| format!("{shown} cannot be read"))?.next().is_none();
         if !empty && !mark.is_file() {
             bail!("{shown} is not empty, and no demo made it: empty it, or name another folder with --dir");
         }
+
         let Some(lock) = Lock::take(&mark).with_context(|| format!("{} cannot be locked", mark.display()))? else {
             bail!("another demo runs in {shown}: stop it, or name another folder with --dir");
         };
+
         for part in PARTS.map(|part| path.join(part)).iter().filter(|part| part.exists()) {
             fs::remove_dir_all(part).with_context(|| format!("{} cannot be emptied", part.display()))?;
         }
+
         Ok(Folder { path: path.to_owned(), _lock: lock })
     }
 
-    /// The settings that keep everything in the folder.
+    /// The settings that keep all data in the folder.
     pub(super) fn settings(&self) -> impl Iterator<Item = (String, String)> {
         PARTS.into_iter().map(|part| (format!("{part}.dir"), self.path.join(part).display().to_string()))
     }

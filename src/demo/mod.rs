@@ -1,8 +1,9 @@
-//! `footfall demo`: a collector full of made-up visits to made-up creators, to look around in.
+//! `footfall demo`: a collector filled with simulated visits to fictitious creators, for
+//! evaluation.
 //!
-//! Nothing is written past the collector. The days are told to it as they would have come: beacons over HTTP on loopback, through the gate,
-//! the journal and the store, with a clock that is moved on ([`crate::config::Test`]). What the collector says it counted must be what was
-//! sent, or the demo fails.
+//! No data bypass the collector. The visits are sent as real ones would be: hits over HTTP on
+//! loopback, through the gate, the journal and the store, with a clock that is moved forward
+//! ([`crate::config::Test`]). If the collector's counts differ from what was sent, the demo fails.
 
 mod agents;
 mod beacon;
@@ -40,23 +41,30 @@ use visit::Stage;
 
 pub use tally::Told;
 
-/// In milliseconds.
+/// The length of a day in milliseconds.
 const DAY: u64 = 24 * HOUR.unsigned_abs();
 
 const CONFIG: &str = include_str!("../../config/demo.toml");
 
+/// The options of a demo.
 pub struct Options {
+    /// The demo's own folder. It must be empty or left by an earlier demo.
     pub dir: PathBuf,
+    /// Where the collector listens. Must be 127.0.0.1 with a port other than 0.
     pub listen: SocketAddr,
+    /// The number of days to simulate, including the last one; at least 1.
     pub days: u16,
+    /// The seed of the random numbers. The same seed, days and time give the same visits.
     pub seed: u64,
-    /// The moment the last day has come to, and where time then stands still; `None`: now, and it goes on.
+    /// The end of the simulation, at which the clock stops; `None` for the present, with a running
+    /// clock. Milliseconds since the Unix epoch.
     pub now: Option<Millis>,
-    /// Only where the engine and the country file are is taken from it: a demo must not reach anybody's store. Misspelt names are errors.
+    /// The environment. Only the paths of the engine and of the country file are used, because a
+    /// demo must not reach a real store. Misspelt names are errors.
     pub environment: Vec<(OsString, OsString)>,
 }
 
-/// A demo that may begin: the folder is its own.
+/// A demo that is ready to start and holds its folder.
 pub struct Demo {
     options: Options,
     config: Config,
@@ -64,7 +72,12 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// An error is the operator's to put right; nothing was done.
+    /// Reads the configuration and takes the folder, whose earlier data are deleted.
+    ///
+    /// # Errors
+    ///
+    /// An option or a variable is wrong, the folder is neither empty nor a demo's, or another demo
+    /// is running in it. Data are deleted only once the options are valid and the folder is locked.
     pub fn new(options: Options) -> anyhow::Result<Demo> {
         let read = |path: &str| std::fs::read_to_string(path);
         let sources = |set: Vec<(String, String)>| {
@@ -79,21 +92,29 @@ impl Demo {
                 ..Sources::default()
             }
         };
-        // What is wrong with the command line is said before a folder is touched.
+        // Errors of the command line must be reported before the folder is touched.
         load(sources(Vec::new()), read)?;
-        // The made-up pages stand at this very address; see config/demo.toml.
+        // The pages of the demo have this address; see config/demo.toml.
         let named = options.listen.ip() == Ipv4Addr::LOCALHOST && options.listen.port() != 0;
         ensure!(named, "--listen must be 127.0.0.1 and a port, not {}", options.listen);
+
         let folder = Folder::claim(&options.dir)?;
         let config = load(sources(folder.settings().collect()), read)?;
         Ok(Demo { options, config, _folder: folder })
     }
 
+    /// The configuration of the log.
     pub fn log(&self) -> &crate::config::Log {
         &self.config.log
     }
 
-    /// Serves until it is stopped; `told` hears what there is to see once the past is told.
+    /// Serves until the process is told to stop. `progress` receives milliseconds of simulated
+    /// time, done and in total; `told` is called once the past has been simulated.
+    ///
+    /// # Errors
+    ///
+    /// The collector does not start or fails, a request is not answered as expected, or the counts
+    /// of the collector differ from what was sent.
     pub async fn run(mut self, progress: &mut dyn FnMut(u64, u64), told: impl FnOnce(&Told)) -> anyhow::Result<()> {
         let begun = Instant::now();
         let now = self.options.now.unwrap_or_else(|| Clock::System.now());
@@ -103,7 +124,8 @@ impl Demo {
         self.config.test.start_millis = from;
         let mut teller = self.teller(sites)?;
         let still = self.options.now.is_some();
-        // The creators' days begin at different moments; what is shown is the days that were asked for.
+        // The creators' days start at different instants; progress is shown in the days that were
+        // asked for.
         let all = u64::from(self.options.days) * DAY;
         let mut told_of = |done: u64, of: u64| progress((done as f64 / of as f64 * all as f64) as u64, all);
 
@@ -121,7 +143,8 @@ impl Demo {
         tokio::select! {
             biased;
             ended = &mut serving => return ended,
-            // The collector hears it as well, and closes its door on the teller: that is no failure.
+            // The collector receives the signal as well and rejects further requests; that is not a
+            // failure.
             _ = crate::server::signal() => {}
             failed = telling => failed?,
         }
@@ -138,7 +161,7 @@ impl Demo {
         Ok(Teller::new(Plan { seed, stage, places, sites }, sender))
     }
 
-    /// The creators' time zones are those of the configuration.
+    /// The creators' sites, with the time zones of the configuration.
     fn sites(&self, now: Millis) -> anyhow::Result<Vec<Site>> {
         let site = |creator: &creator::Creator| {
             let rule = self.config.sites.iter().find(|rule| rule.id == creator.id);

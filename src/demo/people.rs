@@ -1,4 +1,5 @@
-//! Who comes: an address of a country, a browser, a language, and what they said about being counted. All of it is made up.
+//! Simulated visitors: an address in a country, a browser, a language, and a choice about being
+//! counted.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,7 +11,7 @@ use super::random::Random;
 use crate::enrich::Countries;
 use crate::event::{Address, Refusal};
 
-/// Each country's languages as browsers there send them.
+/// The `Accept-Language` values of each country, with weights.
 static LANGUAGES: [(&str, &[(&str, f64)]); 25] = [
     ("AT", &[("de-AT,de;q=0.9,en;q=0.8", 9.0), ("en-GB,en;q=0.9", 1.0)]),
     ("AU", &[("en-AU,en;q=0.9", 9.5), ("zh-CN,zh;q=0.9,en;q=0.8", 0.5)]),
@@ -39,16 +40,19 @@ static LANGUAGES: [(&str, &[(&str, f64)]); 25] = [
     ("US", &[("en-US,en;q=0.9", 8.8), ("es-US,es;q=0.9,en;q=0.8", 1.2)]),
 ];
 
-/// Networks that are remembered of each country; with 254 addresses each, and some dozens of agents.
+/// The number of networks per country; each has 254 addresses, which are combined with some dozens
+/// of user agents.
 const NETWORKS: usize = 96;
-/// Addresses that are tried to find them. Small countries are found within a tenth of that.
+/// The number of random addresses that are looked up to find them. Small countries are found within
+/// a tenth of it.
 const TRIES: usize = 1_000_000;
 
 /// Networks that the country file knows, by country.
 pub(super) struct Places(HashMap<&'static str, Vec<[u8; 3]>>);
 
 impl Places {
-    /// By trying. Without a country file everybody comes from the networks that are kept for benchmarks, which are nowhere.
+    /// Finds networks by looking up random addresses. Without a country file all visitors come from
+    /// the networks reserved for benchmarks, which have no country.
     pub(super) fn find(countries: &Countries, seed: u64) -> Places {
         let mut random = Random::of(&[seed, 0]);
         let mut found: HashMap<&'static str, Vec<[u8; 3]>> = HashMap::new();
@@ -84,20 +88,20 @@ impl Places {
     }
 }
 
-/// What somebody said about being counted, before or now.
+/// What a visitor chose about being counted, earlier or in this visit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
-    /// Yes, on an earlier day.
+    /// Consented on an earlier day.
     Yes,
-    /// Yes, when asked on this page.
+    /// Consents on this page.
     YesNow,
-    /// No, when asked on this page. The page's own script sends nothing then.
+    /// Refuses on this page; the page's script then sends no hits.
     NoNow,
-    /// Nothing that lets anything be counted.
+    /// Is dropped for this reason.
     Refused(Refusal),
 }
 
-/// Of a hundred who come.
+/// How often each occurs, in percent.
 pub(super) const SAYINGS: [(Said, f64); 8] = [
     (Said::Yes, 65.0),
     (Said::YesNow, 5.0),
@@ -109,7 +113,7 @@ pub(super) const SAYINGS: [(Said, f64); 8] = [
     (Said::Refused(Refusal::UnknownSite), 1.0),
 ];
 
-/// The share of those who are counted.
+/// The share of visits that are counted.
 pub(super) fn counted_share() -> f64 {
     let whole: f64 = SAYINGS.iter().map(|(_, weight)| weight).sum();
     let yes = SAYINGS.iter().filter(|(said, _)| matches!(said, Said::Yes | Said::YesNow));
@@ -122,7 +126,8 @@ pub(super) struct Person {
     pub(super) country: &'static str,
     pub(super) language: &'static str,
     pub(super) said: Said,
-    /// The consent cookie; of those who are asked now, what the collector answers.
+    /// The value of the consent cookie. If the visitor consents in this visit, it is set from the
+    /// collector's response.
     pub(super) cookie: Arc<OnceLock<String>>,
 }
 
@@ -137,15 +142,18 @@ impl Person {
     ) -> Person {
         let country = *random.pick(creator.countries);
         let spoken = LANGUAGES.iter().find(|(code, _)| *code == country).expect("each country has its languages").1;
+
         let agent = match said {
             Said::Refused(Refusal::NotAView) => random.pick(&BOTS),
             _ => agent(creator, source, random),
         };
+
         let stored = OnceLock::new();
         if matches!(said, Said::Yes | Said::Refused(Refusal::Gpc | Refusal::Dnt | Refusal::UnknownSite)) {
             let id = (random.next(), random.next());
             let _ = stored.set(sign(&format!("{:016x}{:016x}", id.0, id.1)));
         }
+
         Person {
             address: places.address(country, random),
             agent,
@@ -157,7 +165,7 @@ impl Person {
     }
 }
 
-/// The app's own browser, or one of the others.
+/// A user agent of the app's in-app browser, or of another browser.
 fn agent(creator: &Creator, source: Source, random: &mut Random) -> &'static Agent {
     let phone = random.chance(creator.phones);
     let fits = |agent: &Agent| match source {

@@ -1,6 +1,8 @@
-//! Who comes when: for each piece of time, the requests of those who begin their visit in it. The same seed gives the same.
+//! The schedule of requests: for each period, the requests of the visits that start in it. The same
+//! seed gives the same requests.
 //!
-//! What one browser sends at one moment goes in one body: 5 syncs an hour instead of 20, which is what lets ninety days pass in half a minute.
+//! What one browser sends at the same instant goes into one body: 5 syncs per hour instead of 20,
+//! so that ninety days take half a minute.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -22,12 +24,12 @@ use crate::event::Millis;
 pub(super) const MINUTE: Millis = 60_000;
 pub(super) const HOUR: Millis = 60 * MINUTE;
 
-/// Comes a second time on the same day.
+/// The probability that a visit is another one of a visitor of the same day.
 const RETURNS: f64 = 0.09;
-/// More than the gap that ends a visit.
+/// The minimum break before it; longer than the gap that ends a visit.
 const AFTER: Millis = 40 * MINUTE;
 
-/// What one browser sends at one moment, in order.
+/// The requests of one browser at one instant, in order.
 pub(super) type Chain = Vec<Request>;
 
 pub(super) struct Plan {
@@ -37,19 +39,19 @@ pub(super) struct Plan {
     pub(super) sites: Vec<Site>,
 }
 
-/// A creator's days, and who was there today.
+/// A creator's days, and the visitors of the current day.
 pub(super) struct Site {
     zone: TimeZone,
     first: Date,
     last: Date,
     today: Date,
     seen: Vec<(Arc<Person>, Millis)>,
-    /// Two people with one address and agent would be one visitor.
+    /// The address and user agent of each visitor: two people who share both would be one visitor.
     taken: HashSet<(IpAddr, &'static str)>,
 }
 
 impl Site {
-    /// `now` lies in the last of `days` days.
+    /// `now` is in the last of `days` days.
     pub(super) fn new(zone: TimeZone, now: Millis, days: u16) -> Site {
         let last = local(now, &zone).date();
         let first = last.saturating_sub(jiff::Span::new().days(i64::from(days) - 1));
@@ -69,7 +71,7 @@ impl Site {
         next.map_or(Millis::MAX, |midnight| midnight.timestamp().as_millisecond())
     }
 
-    /// Somebody who was here today and has been away for long enough.
+    /// The index of a visitor of today whose last request was long enough ago.
     fn again(&self, at: Millis, random: &mut Random) -> Option<usize> {
         if self.seen.is_empty() || !random.chance(RETURNS) {
             return None;
@@ -79,8 +81,9 @@ impl Site {
 }
 
 impl Plan {
-    /// The requests of those who come within `length` from `start`, by their moment. Hours of the past begin all their visits at once;
-    /// nothing shows a visit more finely than its hour.
+    /// The requests of the visits that start within `length` from `start`, with their instants.
+    /// Past visits all start at the full hour, because nothing is reported in more detail than by
+    /// hour.
     pub(super) fn slot(&mut self, start: Millis, length: Millis) -> Vec<(Millis, Chain)> {
         let mut chains = Vec::new();
         for number in 0..self.sites.len() {
@@ -91,25 +94,30 @@ impl Plan {
 
     fn site(&mut self, number: usize, start: Millis, length: Millis, chains: &mut Vec<(Millis, Chain)>) {
         let (creator, site) = (&CREATORS[number], &mut self.sites[number]);
+
         let time = local(start, &site.zone);
         if time.date() < site.first {
             return;
         }
+
         if time.date() != site.today {
             site.today = time.date();
             site.seen.clear();
             site.taken.clear();
         }
+
         let mut random = Random::of(&[self.seed, number as u64, start as u64, length as u64]);
         let before = (site.last - time.date()).get_days();
         let day = time.date().to_zoned(TimeZone::UTC).map_or(0, |day| day.timestamp().as_second());
         let luck = luck(&mut Random::of(&[self.seed, number as u64, day.unsigned_abs()]));
         let usual = ordinary(creator, &time, before) * luck * length as f64 / HOUR as f64 / counted_share();
+
         for _ in 0..random.count(usual) {
             let source = *random.pick(creator.sources);
             let landing = landing(creator, &mut random);
             self.visit(number, (start, length), (source, landing), &mut random, chains);
         }
+
         for surge in creator.surges {
             for _ in 0..random.count(usual * lift(surge, &time, before)) {
                 self.visit(number, (start, length), (surge.source, surge.landing), &mut random, chains);
@@ -131,7 +139,7 @@ impl Plan {
         let (creator, stage) = (&CREATORS[number], &self.stage);
         let visit = Visit { stage, creator, number, person: Arc::clone(&person), source, landing, begins, exact };
         let site = &mut self.sites[number];
-        // A visit ends with the day; what would come after it would be another one.
+        // A visit ends with the day; later requests would belong to another visit.
         let end = site.midnight_after(site.today);
         let requests = visit.requests(random).into_iter().map(|(after, request)| (at + after, request));
         let mut last = at;
@@ -146,7 +154,7 @@ impl Plan {
             last = at;
         }
         match begins {
-            // Whoever was only just asked may have withdrawn by the end.
+            // Visitors who were asked in this visit may have withdrawn at its end.
             Begins::VisitorsDay if person.said == Said::Yes => site.seen.push((person, last)),
             Begins::Visit => {
                 let again = site.seen.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &person));
@@ -158,13 +166,16 @@ impl Plan {
 
     fn somebody(&mut self, number: usize, at: Millis, source: Source, random: &mut Random) -> (Arc<Person>, Begins) {
         let said = *random.pick(&SAYINGS);
+
         let counted = matches!(said, Said::Yes | Said::YesNow);
+
         let site = &mut self.sites[number];
         if said == Said::Yes
             && let Some(place) = site.again(at, random)
         {
             return (Arc::clone(&site.seen[place].0), Begins::Visit);
         }
+
         loop {
             let person = Person::new(&CREATORS[number], source, said, &self.places, &*self.stage.sign, random);
             if !counted {

@@ -1,9 +1,9 @@
-//! Numbers that look random and are the same for the same seed: SplitMix64, which is enough for made-up people and for nothing else.
+//! Reproducible pseudorandom numbers: SplitMix64. Sufficient for a simulation and for nothing else.
 
 pub(super) struct Random(u64);
 
 impl Random {
-    /// A sequence of its own for each list of numbers.
+    /// A generator whose sequence depends on these numbers only.
     pub(super) fn of(parts: &[u64]) -> Random {
         let mut random = Random(0);
         for part in parts {
@@ -19,7 +19,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// From 0, inclusive, to 1, exclusive.
+    /// Uniform between 0, inclusive, and 1, exclusive.
     pub(super) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -32,7 +32,7 @@ impl Random {
         (self.unit() * most as f64) as usize
     }
 
-    /// One of a list that is not empty, as often as its weight says.
+    /// An element of a non-empty list, with a probability proportional to its weight.
     pub(super) fn pick<'a, T>(&mut self, weighted: &'a [(T, f64)]) -> &'a T {
         let whole: f64 = weighted.iter().map(|(_, weight)| weight).sum();
         let mut left = self.unit() * whole;
@@ -43,16 +43,17 @@ impl Random {
         &found.unwrap_or(&weighted[0]).0
     }
 
-    /// Half of them below the median; the wider the spread, the longer the tail. What people take for reading, and pages for loading.
+    /// A log-normal distribution, given its median and the standard deviation of the logarithm.
+    /// Fits reading and loading times.
     pub(super) fn around(&mut self, median: f64, spread: f64) -> f64 {
         let (u, v) = (1.0 - self.unit(), self.unit());
         let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
         median * (spread * normal).exp()
     }
 
-    /// How many come, where `mean` come on average and nobody knows of the others (Poisson).
+    /// A Poisson distribution with this mean, for independent events.
     pub(super) fn count(&mut self, mean: f64) -> usize {
-        // In parts: e to the power of a large mean is no number any more.
+        // In parts: `exp` of a large negative number would be zero.
         let (mut left, mut count) = (mean, 0);
         while left > 0.0 {
             let part = left.min(30.0);

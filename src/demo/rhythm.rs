@@ -1,4 +1,5 @@
-//! How many come, and when: the hours and the days of the week in the creator's own zone, slow growth, and what makes many come at once.
+//! The number of visits over time: by hour and weekday in the creator's time zone, with slow growth
+//! and bursts.
 
 use jiff::Zoned;
 
@@ -6,10 +7,11 @@ use super::creator::{Creator, Surge};
 use super::random::Random;
 
 const GROWN_OVER: f64 = 90.0;
-/// Half of a half of a half …: nobody comes for it any more.
+/// The number of half-lives after which a surge is over.
 const FORGOTTEN: f64 = 8.0;
 
-/// Visits in one hour that begins at `local`, an ordinary day's part of them; `before` is how many days before the last one it is.
+/// The expected ordinary visits in the hour that starts at `local`. `before` is the number of days
+/// until the last day.
 pub(super) fn ordinary(creator: &Creator, local: &Zoned, before: i32) -> f64 {
     let all: f64 = creator.hours.iter().sum();
     let hour = creator.hours[usize::from(local.hour().unsigned_abs())] / all;
@@ -18,12 +20,12 @@ pub(super) fn ordinary(creator: &Creator, local: &Zoned, before: i32) -> f64 {
     creator.visits * hour * creator.week[weekday] * grown
 }
 
-/// Some days are better than others, and nobody knows why.
+/// A random factor per day.
 pub(super) fn luck(random: &mut Random) -> f64 {
     random.around(1.0, 0.14)
 }
 
-/// How many times as many a surge brings on top.
+/// The additional visits of a surge, as a multiple of the ordinary ones.
 pub(super) fn lift(surge: &Surge, local: &Zoned, before: i32) -> f64 {
     let mut age = (surge.before - before) * 24 + i32::from(local.hour()) - surge.hour;
     if surge.every > 0 {

@@ -1,4 +1,4 @@
-//! Sends what pages would send, over loopback, and says what time it is with each request.
+//! Sends the requests of pages over loopback, and sets the collector's clock with each of them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::people::Said;
 use super::plan::Chain;
 use crate::event::{Millis, Refusal};
 
-/// Browsers that send at once.
+/// The number of browsers that send concurrently.
 const LANES: usize = 48;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ pub(super) struct Sender {
     /// Scheme, host and port.
     origin: String,
     prefix: String,
-    /// The consent cookie's name and an equals sign.
+    /// The name of the consent cookie and an equals sign.
     cookie: String,
 }
 
@@ -46,7 +46,7 @@ impl Sender {
         &self.origin
     }
 
-    /// Waits until the door is open.
+    /// Waits until the collector accepts requests.
     pub(super) async fn wait(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
         while self.ask(Method::GET, "/healthz", None).await.is_err() {
@@ -56,7 +56,7 @@ impl Sender {
         Ok(())
     }
 
-    /// An answer of the collector; `now` moves its clock.
+    /// A response of the collector; `now` moves its clock.
     pub(super) async fn ask(&self, method: Method, path: &str, now: Option<Millis>) -> anyhow::Result<String> {
         let mut request = hyper::Request::builder().method(method).uri(format!("{}{path}", self.origin));
         if let Some(now) = now {
@@ -67,13 +67,15 @@ impl Sender {
         Ok(String::from_utf8(answer.into_body().collect().await?.to_bytes().into())?)
     }
 
-    /// Everything of one moment; returns when all of it is answered, so that the clock can move on.
+    /// Sends everything of one instant. Returns when all of it is answered, so that the clock can
+    /// move on.
     pub(super) async fn step(&self, at: Millis, chains: Vec<Chain>) -> anyhow::Result<()> {
         let mut lanes: Vec<Vec<Chain>> = Vec::new();
         lanes.resize_with(chains.len().min(LANES), Vec::new);
         for (place, chain) in chains.into_iter().enumerate() {
             lanes[place % LANES].push(chain);
         }
+
         let mut sending = JoinSet::new();
         for lane in lanes {
             let sender = self.clone();
@@ -84,6 +86,7 @@ impl Sender {
                 anyhow::Ok(())
             });
         }
+
         while let Some(sent) = sending.join_next().await {
             sent.context("a lane broke")??;
         }
@@ -100,31 +103,36 @@ impl Sender {
             .header(ACCEPT_LANGUAGE, person.language)
             .header("x-forwarded-for", person.address.to_string())
             .header("x-footfall-now", at);
+
         sent = match person.said {
             Said::Refused(Refusal::Gpc) => sent.header("sec-gpc", "1"),
             Said::Refused(Refusal::Dnt) => sent.header("dnt", "1"),
-            // A copy of a page elsewhere, whose own server passes the beacons on.
+            // A copy of a page on another host, whose server forwards the hits.
             Said::Refused(Refusal::UnknownSite) => sent,
             _ => sent.header(ORIGIN, &self.origin).header("sec-fetch-site", "same-origin"),
         };
+
         if let Some(stored) = person.cookie.get() {
             sent = sent.header(COOKIE, format!("{}{stored}", self.cookie));
         }
+
         let answer =
             self.http.request(sent.body(Full::from(request.into_body()))?).await.context("the collector went away")?;
         let expected = if act == Act::Hit { StatusCode::ACCEPTED } else { StatusCode::OK };
+
         if answer.status() != expected {
             let status = answer.status();
             let body = answer.into_body().collect().await?.to_bytes();
             bail!("a request to {path} was answered {status}: {}", String::from_utf8_lossy(&body));
         }
+
         if act == Act::Grant {
             let set = answer.headers().get_all(SET_COOKIE).iter().filter_map(|field| field.to_str().ok());
             let stored = set.filter_map(|field| field.strip_prefix(&*self.cookie)).next();
             let stored = stored.context("a grant came back without its cookie")?.split(';').next().unwrap_or_default();
             let _ = person.cookie.set(stored.to_owned());
         }
-        // Read to its end, so that the connection can be used again.
+        // Read to its end, so that the connection can be reused.
         answer.into_body().collect().await?;
         Ok(())
     }

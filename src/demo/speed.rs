@@ -1,9 +1,9 @@
-//! How fast pages were, by class of devices.
+//! Simulated web vitals, by class of device.
 
 use super::agents::Agent;
 use super::random::Random;
 
-/// Metric, the median of phones and of desktops, the spread, whether only Chromium measures it.
+/// Metric, median for phones, median for desktops, spread, and whether only Chromium measures it.
 const METRICS: [(&str, f64, f64, f64, bool); 5] = [
     ("LCP", 1900.0, 1250.0, 0.5, false),
     ("FCP", 1250.0, 800.0, 0.45, false),
@@ -12,13 +12,15 @@ const METRICS: [(&str, f64, f64, f64, bool); 5] = [
     ("CLS", 0.035, 0.025, 1.2, true),
 ];
 
-/// What a browser measured of one view. `touched`: without that there is nothing to react to.
+/// The metrics that a browser measures in one view. Without an interaction (`touched`) there is no
+/// INP.
 pub(super) fn measured(agent: &Agent, weight: f64, touched: bool, random: &mut Random) -> Vec<(&'static str, f64)> {
     let of = |(metric, phone, desktop, spread, chromium): (&'static str, f64, f64, f64, bool)| {
         let median = weight * if agent.phone { phone } else { desktop };
         let value = random.around(median, spread);
         let there = (agent.chromium || !chromium) && (touched || metric != "INP");
-        // Browsers report whole milliseconds, or shifts of four digits, and nobody waits for a minute.
+        // Browsers report whole milliseconds, or layout shifts with four digits. Extreme values are
+        // cut off.
         let value = if metric == "CLS" { (value.min(2.0) * 1e4).round() / 1e4 } else { value.min(60_000.0).round() };
         there.then_some((metric, value))
     };

@@ -1,4 +1,4 @@
-//! What was sent, so that it can be held against what the collector says it counted.
+//! Counts what was sent, to compare it with what the collector counted.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ pub(super) struct Tally {
     sites: [OfSite; CREATORS.len()],
     requests: u64,
     counted: u64,
-    /// By reason.
+    /// Dropped hits by reason.
     dropped: BTreeMap<&'static str, u64>,
     grants: u64,
     refusals: u64,
@@ -32,6 +32,7 @@ struct OfSite {
 impl Tally {
     pub(super) fn add(&mut self, request: &Request) {
         self.requests += 1;
+
         let holds = request.holds.len() as u64;
         match (request.act, request.person.said) {
             (Act::Grant, _) => self.grants += 1,
@@ -48,7 +49,7 @@ impl Tally {
         }
     }
 
-    /// `metrics` is the collector's own page of figures. What was sent must be in it, and nothing else.
+    /// Compares with `metrics`, the collector's metrics page. It must show exactly what was sent.
     pub(super) fn must_agree(&self, metrics: &str) -> anyhow::Result<()> {
         let counted = figure(metrics, "footfall_hits_total");
         ensure!(
@@ -72,10 +73,10 @@ fn figure(metrics: &str, name: &str) -> u64 {
     line.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
-/// What the demo has to say once its days are told.
+/// The summary that is printed when the past has been simulated.
 pub struct Told {
     pub(super) tally: Tally,
-    /// The first and the last day of the first creator.
+    /// The first and the last day of the first creator, both inclusive.
     pub(super) days: (Date, Date),
     pub(super) seconds: f64,
     pub(super) origin: String,
@@ -85,6 +86,7 @@ impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Told { tally, days, seconds, origin } = self;
         let dropped: u64 = tally.dropped.values().sum();
+
         writeln!(f, "days         {} to {}, in {seconds:.1} s", days.0, days.1)?;
         writeln!(f, "sent         {} beacons in {} requests", tally.counted + dropped, tally.requests)?;
         writeln!(f, "counted      {}", tally.counted)?;
@@ -92,14 +94,17 @@ impl fmt::Display for Told {
         for (reason, beacons) in &tally.dropped {
             writeln!(f, "  {reason:<12} {beacons}")?;
         }
+
         let Tally { grants, refusals, withdrawals, .. } = tally;
         writeln!(f, "consent      {grants} grants, {refusals} refusals, {withdrawals} withdrawals")?;
         writeln!(f)?;
+
         for (creator, of) in CREATORS.iter().zip(&tally.sites) {
             let OfSite { views, visits, visitors } = of;
             writeln!(f, "{}: {views} views, {visits} visits, {visitors} visitor-days", creator.about)?;
             writeln!(f, "  {origin}/?site={}", creator.id)?;
         }
+
         writeln!(f, "All of them, for operators\n  {origin}/platform")?;
         writeln!(f, "A page that counts you, if you let it\n  {origin}/u/demo")?;
         write!(f, "\nStop with Ctrl-C")

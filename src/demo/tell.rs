@@ -1,4 +1,4 @@
-//! The past in a hurry, step by step, and then the present at its own pace.
+//! Simulates the past step by step as fast as possible, and then the present in real time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,16 +12,17 @@ use super::tally::Tally;
 use crate::clock::Clock;
 use crate::event::Millis;
 
-/// The end of the past is told by the minute, so that somebody is there right now.
+/// The end of the past is simulated by the minute, so that there are current visitors.
 const BY_MINUTE: Millis = 2 * HOUR;
-/// The last hour of a day in UTC. Drops take the hour their segment is sealed in, so each day is sealed before it ends.
+/// The last hour of a UTC day. Drops are assigned to the hour in which their segment is sealed, so
+/// each day is sealed before it ends.
 const SEALED_AT: Millis = 23;
 
 pub(super) struct Teller {
     pub(super) plan: Plan,
     pub(super) sender: Sender,
     pub(super) tally: Tally,
-    /// What is still to be sent of visits that have begun.
+    /// Requests of visits that have started, by the instant they are due.
     coming: BTreeMap<Millis, Vec<Chain>>,
     sealing: Option<JoinHandle<anyhow::Result<String>>>,
 }
@@ -31,7 +32,8 @@ impl Teller {
         Teller { plan, sender, tally: Tally::default(), coming: BTreeMap::new(), sealing: None }
     }
 
-    /// Everything from the full hour `from` up to `until`, and nothing later. All of it can be read afterwards.
+    /// Simulates from the full hour `from` to `until`, inclusive. Everything is readable
+    /// afterwards.
     pub(super) async fn past(
         &mut self,
         from: Millis,
@@ -55,12 +57,12 @@ impl Teller {
         self.sealed().await
     }
 
-    /// The present, for as long as it is polled.
+    /// Simulates the present until the future is dropped.
     pub(super) async fn present(&mut self, mut start: Millis) -> anyhow::Result<()> {
         loop {
             let now = Clock::System.now();
             if start <= now {
-                // With a test clock nothing is published by itself.
+                // With a test clock nothing is published automatically.
                 self.sender.ask(Method::POST, "/test/publish", Some(now)).await?;
             }
             while start <= now {
@@ -70,7 +72,7 @@ impl Teller {
             while let Some((_, chains)) = self.next_until(now) {
                 self.sender.step(now, chains).await?;
             }
-            // Time goes on when nobody comes, too.
+            // The clock must advance even if there are no requests.
             self.sender.ask(Method::GET, "/healthz", Some(now)).await?;
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -89,8 +91,8 @@ impl Teller {
         Some((at, chains))
     }
 
-    /// Has what was counted sent to the store, and the days that are over published, while the next hours are told; one
-    /// at a time.
+    /// Flushes to the store and publishes finished days while the next hours are simulated; one
+    /// such task at a time.
     async fn seal(&mut self, now: Millis) -> anyhow::Result<()> {
         self.sealed().await?;
         let sender = self.sender.clone();

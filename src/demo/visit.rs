@@ -1,4 +1,4 @@
-//! One person's visit, from the first page to the last beacon.
+//! One visit, from the first page to the last hit.
 
 use std::sync::Arc;
 
@@ -11,28 +11,29 @@ use super::random::Random;
 use super::speed::measured;
 use crate::event::{Millis, Refusal};
 
-/// When something happens in a visit that is long over, in milliseconds from its beginning. A step costs a sync of the journal, so hours
-/// of the past have these few; what lies between goes up or down by chance, so that visits are as long as they should be on average.
+/// The instants at which requests of past visits are sent, in milliseconds from the start of the
+/// visit. Each instant costs a sync of the journal, so there are only these. Other instants are
+/// rounded up or down at random, so that the average length of visits is preserved.
 const STEPS: [f64; 4] = [0.0, 15_000.0, 60_000.0, 240_000.0];
 const LONGEST: f64 = STEPS[STEPS.len() - 1];
 
 const MOST_PAGES: usize = 7;
 const WITHDRAWS: f64 = 0.05;
-/// Follows another link after coming back from one that led away.
+/// The probability of another click after returning from a link that leads away.
 const COMES_BACK: f64 = 0.22;
-/// Of the views of a browser that can measure; a page that is closed at once never says.
+/// The share of views whose browser reports metrics; pages that are closed at once report none.
 const MEASURES: f64 = 0.4;
 const SCRIPT_FAILS: f64 = 0.004;
 const LINK_IS_DEAD: f64 = 0.006;
 const YEN: f64 = 165.0;
 
-/// Where the made-up pages stand, and what is asked there.
+/// Where the pages are, and what their consent prompt asks.
 pub(super) struct Stage {
     /// Scheme, host and port.
     pub(super) origin: String,
     pub(super) version: u32,
     pub(super) tier: String,
-    /// The consent cookie of who agreed before, for an id.
+    /// Creates the consent cookie of a visitor who consented earlier, from a consent id.
     pub(super) sign: Box<dyn Fn(&str) -> String + Send + Sync>,
 }
 
@@ -44,24 +45,24 @@ pub(super) struct Visit<'a> {
     pub(super) source: Source,
     pub(super) landing: usize,
     pub(super) begins: Begins,
-    /// At any millisecond, rather than at the steps.
+    /// Use exact instants, rather than `STEPS`.
     pub(super) exact: bool,
 }
 
-/// What has happened so far.
+/// A visit in progress.
 struct Script<'a> {
     visit: &'a Visit<'a>,
     random: &'a mut Random,
-    /// One for the whole visit, so that nothing overtakes what came before it.
+    /// The same for the whole visit, so that requests stay in order.
     rounding: f64,
-    /// Milliseconds since the beginning.
+    /// Milliseconds since the start of the visit.
     now: f64,
     begins: Begins,
     requests: Vec<(Millis, Request)>,
 }
 
 impl Visit<'_> {
-    /// Its requests in order, by milliseconds from the beginning.
+    /// Its requests in order, with milliseconds since the start of the visit.
     pub(super) fn requests(&self, random: &mut Random) -> Vec<(Millis, Request)> {
         let rounding = random.unit();
         let mut script = Script { visit: self, random, rounding, now: 0.0, begins: self.begins, requests: Vec::new() };
@@ -97,9 +98,11 @@ impl Script<'_> {
             Said::YesNow => self.choose(Act::Grant, "grant"),
             Said::Yes => {}
         }
+
         if self.random.chance(LINK_IS_DEAD) {
             self.dead_link();
         }
+
         let (mut page, mut query) = (self.visit.landing, self.query());
         let mut referrer = self.referrer();
         for _ in 0..MOST_PAGES {
@@ -107,21 +110,24 @@ impl Script<'_> {
             let Some(next) = self.look(page, &url, referrer.as_deref()) else { break };
             (page, query, referrer) = (next, String::new(), Some(url));
         }
+
         if self.visit.person.said == Said::YesNow && self.random.chance(WITHDRAWS) {
             self.choose(Act::Withdraw, "withdraw");
         }
     }
 
-    /// One page: seen, used, left. Answers the page that comes next.
+    /// One page: viewed, used, left. Returns the page that follows.
     fn look(&mut self, number: usize, url: &str, referrer: Option<&str>) -> Option<usize> {
         let page = &self.visit.creator.pages[number];
         let (came, reading) = (self.now, self.random.around(page.reading, 0.8).clamp(1.0, 900.0) * 1000.0);
         self.send(0.0, &[Beacon { kind: Kind::View, url, referrer, ..Beacon::default() }]);
+
         if self.random.chance(SCRIPT_FAILS) {
             let broken =
                 Beacon { kind: Kind::Fault, fault: Some("script"), name: Some("TypeError"), url, ..Beacon::default() };
             self.send(400.0, &[Beacon { source: Some("/assets/embed.js"), line: Some(88), ..broken }]);
         }
+
         let (mut next, mut touched) = (None, self.happen(page, url, reading));
         while let Some(link) = self.follow(page) {
             touched = true;
@@ -136,12 +142,13 @@ impl Script<'_> {
                 break;
             }
         }
+
         self.leave(page, url, reading, touched);
         self.now = came + reading;
         next
     }
 
-    /// The page's own events; `true` if the visitor did something for one.
+    /// The page's own events. Returns whether the visitor did something for one of them.
     fn happen(&mut self, page: &Page, url: &str, reading: f64) -> bool {
         let mut touched = false;
         for event in page.events {
@@ -191,7 +198,7 @@ impl Script<'_> {
         self.send(reading, &last);
     }
 
-    /// What somebody's page sends who may not be counted; a robot does not even leave.
+    /// The requests of a page whose visitor must not be counted. A bot does not send a `Leave`.
     fn glance(&mut self) {
         let url = self.visit.url(&self.visit.creator.pages[self.visit.landing]) + &self.query();
         let referrer = self.referrer();
@@ -205,7 +212,7 @@ impl Script<'_> {
         }
     }
 
-    /// A page that is gone says so before the visitor finds the right one.
+    /// Reports a missing page before the visitor finds the right one.
     fn dead_link(&mut self) {
         let url = format!("{}/u/{}/spring-2024", self.visit.stage.origin, self.visit.creator.id);
         self.send(0.0, &[Beacon { kind: Kind::Fault, fault: Some("not_found"), url: &url, ..Beacon::default() }]);
@@ -261,7 +268,8 @@ impl Script<'_> {
     }
 }
 
-/// A step beside `at`: the next one as often, over all `rounding` from 0 to 1, as `at` is near it.
+/// Rounds to one of the two neighbouring steps. Over all values of `rounding` from 0 to 1, the mean
+/// is `at`.
 fn rounded(at: f64, rounding: f64) -> f64 {
     let above = STEPS.iter().position(|step| *step > at).unwrap_or(STEPS.len() - 1);
     let (low, high) = (STEPS[above - 1], STEPS[above]);
