@@ -1,4 +1,4 @@
-//! Who is asking, and whether they may. Every handler asks here, and nowhere else.
+//! Authenticates requests and checks permissions. All handlers do so here, and nowhere else.
 
 use std::sync::Arc;
 
@@ -16,14 +16,15 @@ use crate::http::{Guard, Guesses, Origins, Rates, Tokens, bearer, text};
 
 pub use crate::access::Right;
 
-/// `__Host-`: for this host alone, over TLS alone (or on this machine), whatever its neighbours do.
+/// `__Host-`: the browser sends it to this host only, over TLS (or on this machine), whatever
+/// neighbouring hosts set.
 pub(super) const COOKIE: &str = "__Host-footfall";
 const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Handover tokens used in the last five minutes.
+/// Handover tokens of the last five minutes that are remembered as used.
 const MOST_SPENT: usize = 1_000_000;
 
-/// What it takes to know somebody.
+/// The state of authentication: sessions, logins, tokens, and limits of attempts.
 pub struct Access {
     guard: Guard,
     pub(super) origins: Origins,
@@ -40,22 +41,26 @@ pub struct Access {
     pub(super) unlocked_millis: Millis,
 }
 
-/// Somebody, and the session they showed.
+/// A principal, and the session of the request, if any.
 struct Caller {
     who: Who,
     session: Option<SessionId>,
 }
 
-/// What a request shows of who it is from. It outlives the request.
+/// The proof that a request carried. Outlives the request.
 pub(super) enum Shown {
     Token(Secret),
     Session(SessionId),
-    /// To ask from this machine, where that is enough.
+    /// No proof: an operator on this machine, where that is enough, or nobody.
     Nothing(Who),
 }
 
 impl Access {
-    /// An error is a key that is not of the algorithm.
+    /// Reads keys and limits from the configuration.
+    ///
+    /// # Errors
+    ///
+    /// `platform.token_key` is not a key of `platform.token_algorithm`.
     pub fn new(config: &Config, rates: Arc<Rates>) -> Result<Access, jsonwebtoken::errors::Error> {
         let access = &config.access;
         let millis = |secs: u32| Millis::from(secs) * 1000;
@@ -76,7 +81,7 @@ impl Access {
         })
     }
 
-    /// Forgets sessions that are over.
+    /// Drops sessions that are over.
     pub fn tidy(&self, now: Millis) {
         self.sessions.tidy(now);
     }
@@ -85,12 +90,13 @@ impl Access {
         Origins::cookies(request).named(COOKIE).find_map(SessionId::read)
     }
 
-    /// The key of the network a request comes from, in the rate limits.
+    /// Key of the request's network in the rate limits.
     pub(super) fn network(&self, request: &HttpRequest) -> u64 {
         self.rates.network(&self.origins.address(request))
     }
 
-    /// A change that another page had the browser send. A browser says where a request comes from; a program without cookies need not.
+    /// Whether another page made the browser send this change. Browsers say where a request comes
+    /// from; programs without cookies need not.
     pub(super) fn comes_from_elsewhere(&self, request: &HttpRequest) -> bool {
         let says = [ORIGIN, FETCH_SITE].iter().any(|name| request.headers().contains_key(name));
         says && !self.origins.same(request)
@@ -98,12 +104,13 @@ impl Access {
 }
 
 impl Site {
-    /// An error is the answer. Somebody else's site is answered like one that does not exist.
+    /// Checks a permission. An error is the answer; another's site is answered like one that does
+    /// not exist.
     pub(super) fn allow(&self, request: &HttpRequest, right: Right<'_>) -> Result<(), Problem> {
         self.permit(request, right).map(|_| ())
     }
 
-    /// The same, and who it is.
+    /// Like [`Site::allow`], and returns the principal.
     pub(super) fn permit(&self, request: &HttpRequest, right: Right<'_>) -> Result<Who, Problem> {
         let caller = self.caller(request)?;
         if !self.is_own_change(request, &caller) {
@@ -117,7 +124,7 @@ impl Site {
         }
     }
 
-    /// For an answer that goes on when the request is long gone.
+    /// The proof for an answer that outlives its request.
     pub(super) fn shown_by(&self, request: &HttpRequest) -> Shown {
         if let Some(token) = bearer(request) {
             return Shown::Token(Secret::new(token.to_owned()));
@@ -127,7 +134,7 @@ impl Site {
         session.map_or_else(|| Shown::Nothing(self.without_proof(request)), Shown::Session)
     }
 
-    /// Whether an answer that goes on and on may still go on. To listen is not to use a session.
+    /// Whether a streaming response may continue. Does not count as a use of the session.
     pub(super) fn may_still(&self, shown: &Shown, right: Right<'_>) -> bool {
         let who = match shown {
             Shown::Token(token) => self.holder(token.expose()).ok(),
@@ -137,7 +144,8 @@ impl Site {
         who.is_some_and(|who| who.may(right, |one, other| self.is_same_site(one, other)).is_ok())
     }
 
-    /// Whose stream it would be. Operators without a session are many programs, and have no number of their own.
+    /// The holder that a stream counts for. Operators without a session are many programs, so only
+    /// their networks are limited.
     pub(super) fn holder_of(&self, shown: &Shown) -> Option<Holder> {
         match shown {
             Shown::Session(id) => Some(Holder::Session(self.access.sessions.key_of(id))),
@@ -149,24 +157,24 @@ impl Site {
         }
     }
 
-    /// For the record of who changed what.
+    /// An entry for the audit log, at the current time.
     pub(super) fn entry(&self, who: &Who, act: Act, what: impl Into<String>) -> Entry {
         Entry::new(self.clock.now(), who, act, what)
     }
 
-    /// The session a request shows, and whose it is.
+    /// The session of a request, and its principal.
     pub(super) fn session(&self, request: &HttpRequest) -> Option<(SessionId, Who)> {
         let id = Access::session_of(request)?;
         let who = self.access.sessions.find(&id, self.clock.now())?;
         Some((id, who))
     }
 
-    /// Who asks, without a change in mind.
+    /// The principal of a read-only request.
     pub(super) fn who(&self, request: &HttpRequest) -> Result<Who, Problem> {
         self.caller(request).map(|caller| caller.who)
     }
 
-    /// Whoever shows a token is judged by it alone.
+    /// A token takes precedence: with one, the session is ignored.
     fn caller(&self, request: &HttpRequest) -> Result<Caller, Problem> {
         let without_session = |who| Ok(Caller { who, session: None });
         if let Some(guess) = bearer(request) {
@@ -186,7 +194,7 @@ impl Site {
         if self.access.guard.is_local_operator(request) { Who::Operator } else { Who::Nobody }
     }
 
-    /// Looks at a token, unless its network showed too many wrong ones. `None` is a wrong one.
+    /// Verifies a token, unless its network sent too many invalid ones. `None` is an invalid one.
     pub(super) fn try_token<T>(
         &self,
         request: &HttpRequest,
@@ -208,12 +216,12 @@ impl Site {
         if !Keys::looks_like_token(guess) {
             return Ok(Who::Nobody);
         }
-        // Whose token it is stands in the store. Without having read it, to say it is nobody's would be a lie.
+        // Tokens are in the store. Before it was read, no token can be called invalid.
         let keys = self.registry.keys().ok_or_else(super::api::no_store)?;
         Ok(keys.token(guess, self.today()).map_or(Who::Nobody, |token| Who::Token(Arc::clone(token))))
     }
 
-    /// A session whose own page wants to end it.
+    /// The session that a page of ours asks to end.
     pub(super) fn own_session(&self, request: &HttpRequest) -> Result<(SessionId, Who), Problem> {
         let caller = self.caller(request)?;
         let own = self.is_own_change(request, &caller);
@@ -224,8 +232,9 @@ impl Site {
         }
     }
 
-    /// A browser sends cookies, or what makes it this machine's operator, with requests that any page makes it send. So a change needs
-    /// what only our own page knows, and must not come from another's.
+    /// Whether a change was sent by a page of ours. Browsers attach cookies, and have the rights of
+    /// this machine's operator, in requests that any page can cause. So a change must carry the
+    /// session's CSRF token and must not come from another origin.
     fn is_own_change(&self, request: &HttpRequest, caller: &Caller) -> bool {
         if [Method::GET, Method::HEAD].contains(request.method()) {
             return true;
@@ -244,7 +253,7 @@ impl Site {
         self.registry.directory.hosts().is_same_site(one, other)
     }
 
-    /// In UTC: tokens belong to no site's calendar.
+    /// The current day in UTC, in which tokens expire.
     pub(super) fn today(&self) -> jiff::civil::Date {
         self.today_in(&jiff::tz::TimeZone::UTC)
     }

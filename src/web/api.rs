@@ -1,4 +1,4 @@
-//! `GET /api/v1/sites/{site}/report`, `/vitals` and `/faults`.
+//! `GET /api/v1/sites/{site}/report`, `/vitals` and `/faults`, and what all report handlers share.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -18,6 +18,7 @@ use crate::outage::Outage;
 use crate::report::{self, Answer, Asked, Filter, Question};
 use crate::store::{Store, StoreError};
 
+/// `GET /api/v1/sites/{site}/report`.
 pub async fn report(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     let answer = async {
         let (store, question) = asked(&request, &name, &site)?;
@@ -28,6 +29,7 @@ pub async fn report(request: HttpRequest, name: web::Path<String>, site: web::Da
     shown(&request, is_final, answer).await
 }
 
+/// `GET /api/v1/sites/{site}/vitals`; accepts a filter by page only.
 pub async fn vitals(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     let asked = async {
         let (store, question) = asked(&request, &name, &site)?;
@@ -39,6 +41,7 @@ pub async fn vitals(request: HttpRequest, name: web::Path<String>, site: web::Da
     shown(&request, false, asked.await).await
 }
 
+/// `GET /api/v1/sites/{site}/faults`; accepts no filter.
 pub async fn faults(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     let asked = async {
         let (store, question) = asked(&request, &name, &site)?;
@@ -50,7 +53,8 @@ pub async fn faults(request: HttpRequest, name: web::Path<String>, site: web::Da
     shown(&request, false, asked.await).await
 }
 
-/// An answer about days that are published is the same for ever: a browser may ask whether it still holds what it has.
+/// Serialises an answer. A final one, of published days only, never changes, so it gets an entity
+/// tag that browsers can revalidate.
 pub(super) async fn shown(
     request: &HttpRequest,
     is_final: bool,
@@ -79,27 +83,27 @@ pub(super) async fn shown(
     coding::sent(response, request, body)
 }
 
-/// The pairs of the query.
+/// The key-value pairs of the query string.
 pub(super) fn pairs(request: &HttpRequest) -> Result<Vec<(String, String)>, Problem> {
     let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
     pairs.map(web::Query::into_inner).map_err(|_| asked_of())
 }
 
-/// Whoever may not read the site learns nothing of what is wrong with the question.
+/// Permission is checked first: without it, nothing is said about the parameters.
 fn asked(request: &HttpRequest, name: &str, site: &Site) -> Result<(Arc<Store>, Question), Problem> {
     site.allow(request, Right::Site(name))?;
     let asked = Asked::of(pairs(request)?).ok_or_else(asked_of)?;
     question_of(name, site, asked)
 }
 
-/// For who may read the site: the caller has asked.
+/// Builds the report query; the caller has checked the permission.
 pub(super) fn question_of(name: &str, site: &Site, asked: Asked) -> Result<(Arc<Store>, Question), Problem> {
     let (id, zone) = named(name, site)?;
     let question = Question::new(name, (id, &zone), asked, site.clock.now(), site.rules)?;
     Ok((site.store.load_full().ok_or_else(no_store)?, question))
 }
 
-/// The site of a name, and its time zone.
+/// The site with this name, and its time zone.
 pub(super) fn named(name: &str, site: &Site) -> Result<(SiteId, TimeZone), Problem> {
     let hosts = site.registry.directory.hosts();
     let (id, zone) = hosts.by_name(name).ok_or_else(Problem::unknown_site)?;
@@ -116,7 +120,7 @@ pub(super) fn bad_question(accepted: impl Into<Cow<'static, str>>) -> Problem {
     Problem::new(400, "bad_question", "The question cannot be answered").detail(accepted)
 }
 
-/// Of all reports: they ask one store.
+/// Outage of all reports, since they read from one store.
 static UNREAD: LazyLock<Outage> = LazyLock::new(Outage::default);
 
 pub(super) fn unread(error: StoreError) -> Problem {

@@ -1,4 +1,4 @@
-//! Small JSON bodies of those who change something.
+//! Reads small JSON bodies of requests that change something.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::event::Problem;
 use crate::http::{BodyError, read};
 
-/// Read before anything is answered, also to one who may not ask: see `http::read`.
+/// Read before anything is answered, also for callers without permission: see `http::read`.
 pub(super) async fn json_body<T: DeserializeOwned>(
     payload: &mut Payload,
     most: usize,

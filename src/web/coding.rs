@@ -1,6 +1,5 @@
-//! Answers in fewer bytes: brotli or gzip, as the browser takes them.
-//!
-//! What never changes is compressed once, at its first request; answers of the API are compressed as they are made.
+//! Compresses answers with brotli or gzip, as the request accepts. Fixed content is compressed
+//! once, on its first request; answers of the API are compressed as they are made.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -14,11 +13,11 @@ use bytes::Bytes;
 use super::tag::tag;
 use crate::http::text;
 
-/// Below this, what a coding adds is more than what it saves.
+/// Smaller answers grow by being compressed.
 const FEWEST_BYTES: usize = 512;
-/// For what is made for one request: a tenth of a second of the best quality is worth no byte of it.
+/// For answers of one request: better compression is not worth a tenth of a second.
 const QUICK: Effort = Effort { brotli: 4, gzip: 4 };
-/// For what is compressed once.
+/// For content that is compressed once.
 const THOROUGH: Effort = Effort { brotli: 11, gzip: 9 };
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,7 +34,7 @@ struct Effort {
 }
 
 impl Coding {
-    /// The one with fewest bytes of those the request takes.
+    /// The most compact coding that the request accepts.
     pub(super) fn of(headers: &HeaderMap) -> Coding {
         let takes = |name: &str| {
             let codings = headers.get_all(ACCEPT_ENCODING).filter_map(text).flat_map(|field| field.split(','));
@@ -63,6 +62,7 @@ impl Coding {
 
     fn encode(self, bytes: &[u8], effort: Effort) -> Vec<u8> {
         let mut out = Vec::new();
+
         match self {
             Coding::Identity => out.extend_from_slice(bytes),
             Coding::Brotli => {
@@ -84,7 +84,7 @@ fn weight(parameter: &str) -> Option<f32> {
     if name.trim().eq_ignore_ascii_case("q") { value.trim().parse().ok() } else { None }
 }
 
-/// An answer that was made for this request.
+/// Sends an answer that was made for this request.
 pub(super) fn sent(mut answer: HttpResponseBuilder, request: &HttpRequest, body: Vec<u8>) -> HttpResponse {
     answer.insert_header((VARY, "accept-encoding"));
     let coding = if body.len() < FEWEST_BYTES { Coding::Identity } else { Coding::of(request.headers()) };
@@ -94,7 +94,7 @@ pub(super) fn sent(mut answer: HttpResponseBuilder, request: &HttpRequest, body:
     }
 }
 
-/// Bytes of the program that are the same for everybody, with their tag and their compressed forms.
+/// Embedded content that is the same for all, with its entity tag and compressed forms.
 pub(super) struct Fixed {
     plain: &'static [u8],
     tag: OnceLock<String>,
@@ -107,12 +107,12 @@ impl Fixed {
         Fixed { plain, tag: OnceLock::new(), brotli: OnceLock::new(), gzip: OnceLock::new() }
     }
 
-    /// `brotli`: compressed when it was built.
+    /// `brotli` was compressed at build time.
     pub(super) fn with_brotli(plain: &'static [u8], brotli: &'static [u8]) -> Fixed {
         Fixed { brotli: OnceLock::from(Cow::Borrowed(brotli)), ..Fixed::new(plain) }
     }
 
-    /// The bytes, or that the browser has them.
+    /// The content, or 304 if the browser has it.
     pub(super) fn sent(&'static self, mut answer: HttpResponseBuilder, request: &HttpRequest) -> HttpResponse {
         let tag_of = || format!("W/{}", tag(request, self.plain).0);
         let tag = self.tag.get_or_init(tag_of);

@@ -1,6 +1,8 @@
-//! The pages that creators and operators open: built from `dashboards/app` into `dashboards/dist`, compiled in as they are there.
+//! The dashboards for creators and operators: built from `dashboards/app` into `dashboards/dist`,
+//! and embedded.
 //!
-//! A file's name holds the digest of what is in it, so a browser keeps it for ever; the page that names them is asked for each time.
+//! File names contain a digest of the content, so browsers may cache files without limit; the page
+//! that references them is revalidated each time.
 
 use std::sync::LazyLock;
 
@@ -12,7 +14,7 @@ use super::pages::{self, CSS, HTML, JS, SVG};
 use crate::event::Problem;
 use crate::http::refuse;
 
-/// A file as the build lists it.
+/// A file as listed by the build.
 struct File {
     path: &'static str,
     kind: &'static str,
@@ -49,7 +51,7 @@ async fn page(request: HttpRequest) -> HttpResponse {
     file(PAGE).bytes.sent(answer, &request)
 }
 
-/// The page of a share link: others may show it in a frame.
+/// The page of a share link, which other sites may show in a frame.
 pub(super) fn framed_page(request: &HttpRequest, ancestors: &str) -> HttpResponse {
     let mut answer = pages::framed(HTML, ancestors);
     answer.insert_header((CACHE_CONTROL, "no-store"));

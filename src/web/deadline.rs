@@ -1,7 +1,8 @@
-//! A reader is answered in time, also where the store hangs.
+//! Answers readers within a deadline, even if the store hangs.
 //!
-//! Here and not in each handler: whatever a question waits for (the store, a lock that somebody holds who waits for it), its end is the same.
-//! Hits and answers to the consent question do not come by: an answer they did not wait for could be untrue.
+//! It is enforced here, not in each handler, whatever a request waits for (the store, or a lock
+//! whose holder waits for it). Hits and answers to the consent prompt are exempt: answering them
+//! before they are written could be untrue.
 
 use std::time::Duration;
 
@@ -18,7 +19,12 @@ use super::api::no_store;
 use crate::event::Problem;
 use crate::http::refuse;
 
-/// Ends the wait of questions and changes after `limits.answer_millis`, with 503.
+/// Answers 503 after `limits.answer_millis`.
+///
+/// # Errors
+///
+/// The errors of the handler. The 503 is returned as an error too, because the request is gone with
+/// the handler.
 pub async fn in_time(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -37,7 +43,7 @@ pub async fn in_time(
     }
 }
 
-/// How long a request may take, and what is answered then; `None` for those that do not ask the store.
+/// Time for a request, and the answer after it; `None` for requests that do not need the store.
 fn deadline(request: &ServiceRequest) -> Option<(Duration, Problem)> {
     if !request.path().starts_with("/api/") && request.path() != "/metrics" {
         return None;
@@ -45,7 +51,7 @@ fn deadline(request: &ServiceRequest) -> Option<(Duration, Problem)> {
     let site = request.app_data::<web::Data<Site>>()?;
     match *request.method() {
         Method::GET | Method::HEAD => Some((site.answer_within, no_store())),
-        // Its body has to come first.
+        // Its body has to arrive first.
         _ => Some((site.answer_within + site.deadline, unknown_outcome())),
     }
 }

@@ -1,4 +1,4 @@
-//! One list of a report as a file.
+//! Exports one list of a report as a file, CSV or JSON.
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -16,6 +16,7 @@ use crate::store::Store;
 const TABLES: &str = "series, page, link, event, money, source, channel, campaign, country, device, browser, os, language, vitals or faults";
 const ROWS: u32 = 1000;
 
+/// `GET /api/v1/sites/{site}/export`.
 pub async fn export(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     match file(&request, &name, &site).await {
         Ok(file) => {
@@ -41,6 +42,7 @@ async fn file(request: &HttpRequest, name: &str, site: &Site) -> Result<File, Pr
     let accepted =
         || bad_question("accepted are table, format (csv or json), bom (true), range, filter and limit, once each");
     site.allow(request, Right::Site(name))?;
+
     let (own, rest): (Vec<_>, Vec<_>) =
         pairs(request)?.into_iter().partition(|(key, _)| ["table", "format", "bom"].contains(&&**key));
     let own: Map<String, Value> = own.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
@@ -48,6 +50,7 @@ async fn file(request: &HttpRequest, name: &str, site: &Site) -> Result<File, Pr
     let table = word("table").ok_or_else(|| bad_question(format!("table must be {TABLES}")))?;
     let mut asked = Asked::of(rest).ok_or_else(accepted)?;
     asked.limit = asked.limit.or(Some(ROWS));
+
     let (store, question) = question_of(name, site, asked)?;
     let stem = format!("{name}-{table}-{}-{}", question.from, question.to);
     let marked = match word("bom") {
@@ -57,6 +60,7 @@ async fn file(request: &HttpRequest, name: &str, site: &Site) -> Result<File, Pr
     };
     let names = names(table, question.filter.as_ref());
     let rows = rows(&store, question, table).await?;
+
     match word("format") {
         None | Some("csv") => Ok(File {
             name: format!("{stem}.csv"),
@@ -78,6 +82,7 @@ async fn rows(store: &Store, question: Question, table: &str) -> Result<Vec<Valu
         "faults" => value(report::faults(store, &question).await.map_err(unread)?),
         _ => value(report::ask(store, question).await.map_err(unread)?),
     };
+
     let list = match table {
         "vitals" => return Ok(flat_vitals(&answer)),
         "faults" => &answer["rows"],
@@ -97,7 +102,7 @@ fn value(answer: impl serde::Serialize) -> Value {
     serde_json::to_value(answer).expect("an answer is JSON")
 }
 
-/// One row for each page and metric.
+/// One row per page and metric.
 fn flat_vitals(answer: &Value) -> Vec<Value> {
     let pages = answer["pages"].as_array().into_iter().flatten();
     let rows = pages.flat_map(|page| {
@@ -112,7 +117,7 @@ fn flat_vitals(answer: &Value) -> Vec<Value> {
     rows.collect()
 }
 
-/// The columns of a table, also of one without rows.
+/// The columns of a table, also of an empty one.
 fn names(table: &str, filter: Option<&Filter>) -> &'static [&'static str] {
     let of_people = matches!(filter, Some(Filter::Value(..)));
     match table {
@@ -127,13 +132,13 @@ fn names(table: &str, filter: Option<&Filter>) -> &'static [&'static str] {
     }
 }
 
-/// What tells Excel that a file is UTF-8.
+/// Tells Excel that the file is UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// What a row is about stands in front of its numbers.
+/// Columns that identify a row come before its numbers.
 const LEADING: [&str; 9] = ["at", "item", "value", "event", "currency", "kind", "fault", "path", "metric"];
 
-/// The columns are `names`, and whatever else the rows have.
+/// The columns are `names`, and any others that rows have.
 fn csv(rows: &[Value], names: &[&'static str], marked: bool) -> Vec<u8> {
     let keys = rows.iter().filter_map(Value::as_object).flat_map(Map::keys).map(String::as_str);
     let mut columns: Vec<&str> = names.iter().copied().chain(keys).collect();
@@ -149,10 +154,10 @@ fn csv(rows: &[Value], names: &[&'static str], marked: bool) -> Vec<u8> {
     file.into_inner().expect("memory takes it")
 }
 
-/// What a formula begins with, as the full-width forms do where the spreadsheet is Japanese.
+/// First characters of formulas, including the full-width forms of Japanese spreadsheets.
 const FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
-/// Where a cell begins for whoever does not split by commas: half of Europe's spreadsheets split by semicolons, and then know our quotes as
-/// letters.
+/// Characters after which a cell can begin in spreadsheets that do not split at commas: half of
+/// Europe's split at semicolons, and then read our quotes as letters.
 const SPLITTERS: [char; 4] = [';', '\t', '\n', '\r'];
 
 fn cell(value: &Value) -> String {
@@ -163,7 +168,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// What a spreadsheet would take for a formula is led by an apostrophe, wherever it could begin a cell.
+/// Puts an apostrophe before a formula, wherever it could begin a cell.
 fn harmless(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut begins = true;

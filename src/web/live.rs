@@ -1,4 +1,4 @@
-//! Who is here now, as a number; and a stream that tells an open dashboard when to read again.
+//! The number of current visitors, and an event stream that tells open dashboards when to reload.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,10 +22,11 @@ use crate::http::refuse;
 use crate::journal::Journal;
 use crate::publisher;
 
-/// How often the number is looked at, and something said: only what cannot be sent shows that nobody listens any more, and whose room it was
-/// shall have it back.
+/// Interval of checks, each of which sends something: only a failed write shows that the listener
+/// is gone, and frees its place.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// `GET /api/v1/sites/{site}/live`: visitors of the last five minutes.
 pub async fn now(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     let answer = async {
         site.allow(&request, Right::Site(&name))?;
@@ -36,7 +37,8 @@ pub async fn now(request: HttpRequest, name: web::Path<String>, site: web::Data<
     shown(&request, false, answer.await).await
 }
 
-/// Server-sent events: `live` with the number whenever it changes, `counted` when reports say something new.
+/// `GET /api/v1/sites/{site}/events`, server-sent events: `live` with the number whenever it
+/// changes, `counted` when reports have new counts.
 pub async fn events(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     let opened = async {
         site.allow(&request, Right::Site(&name))?;
@@ -44,7 +46,7 @@ pub async fn events(request: HttpRequest, name: web::Path<String>, site: web::Da
         let shown = site.shown_by(&request);
         let network = site.access.network(&request);
         let room = site.streams.enter(site.holder_of(&shown), network)?;
-        // What the request showed, and not the request: all that is personal about it ends with this answer's head.
+        // Keeps the proof, not the request: its personal data ends with the answer's header.
         let of = site.clone();
         let allowed = move || of.may_still(&shown, Right::Site(&name));
         Ok(Watch::new(id, &site, Box::new(allowed), room))
@@ -68,12 +70,12 @@ struct Watch {
     journal: Journal,
     flushed: watch::Receiver<Option<u64>>,
     publisher: Arc<publisher::Stats>,
-    /// Days and hours that were published when this listener was told last.
+    /// Units published when this listener was last told.
     published: u64,
     stopping: watch::Receiver<bool>,
     look: tokio::time::Interval,
     told: Option<u32>,
-    /// Whoever signed out, or whose token was revoked, does not listen on.
+    /// Ends the stream after a sign-out or when the token is revoked.
     allowed: Box<dyn Fn() -> bool>,
     _room: Room,
 }
@@ -90,7 +92,7 @@ impl Watch {
         Watch { site: id, journal, flushed, publisher, published, stopping, look, told: None, allowed, _room: room }
     }
 
-    /// The next event's bytes; `None` when they are for this listener no more, or the collector stops.
+    /// The next event; `None` if the listener may no longer receive it, or the collector stops.
     async fn next(&mut self) -> Option<String> {
         tokio::select! {
             _ = self.stopping.wait_for(|stopping| *stopping) => return None,

@@ -1,4 +1,4 @@
-//! `/api/v1/mail/…`: signing pixels and links, what became of mails, and of single messages where that is switched on.
+//! `/api/v1/mail/…`: signing pixels and links, the mail report, and single messages where enabled.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ struct Orders {
 #[serde(deny_unknown_fields)]
 struct NewMessages {
     template: String,
-    /// That their recipients agreed, or need not be asked.
+    /// Whether their recipients agreed, or need not be asked.
     consent: bool,
     #[serde(default = "one")]
     count: usize,
@@ -74,7 +74,7 @@ fn is_plain(asked: &Asked) -> bool {
     compare.is_none() && compare_from.is_none() && interval.is_none() && filter.is_none() && limit.is_none()
 }
 
-/// Whose days are counted by; also of mails that were counted before they were switched off.
+/// The zone of the days, also for mails that were counted before they were switched off.
 fn zone(site: &Site) -> TimeZone {
     let hosts = site.registry.directory.hosts();
     site.mail.as_ref().map_or(TimeZone::UTC, |desk| hosts.time_zone(desk.zone))
@@ -88,6 +88,7 @@ async fn links(request: HttpRequest, mut payload: web::Payload, site: web::Data<
         if mails.len() > MOST_MAILS {
             return Err(bad_value(format!("mails holds at most {MOST_MAILS}")));
         }
+
         let today = site.today_in(&zone(&site));
         let desk = Arc::clone(desk);
         let minted = web::block(move || sign(&desk, &mails, today)).await.map_err(|_| not_kept())??;
@@ -96,7 +97,7 @@ async fn links(request: HttpRequest, mut payload: web::Payload, site: web::Data<
     answer(minted.await).await
 }
 
-/// All of them or none. Waits for the disk.
+/// Signs all mails or none. Waits for the disk.
 fn sign(desk: &Desk, mails: &[Order], today: Date) -> Result<Vec<Minted>, Problem> {
     let mint = |(place, order): (usize, &Order)| {
         desk.mint.mint(order, today).map_err(|why| refused(why, &format!("mails[{place}].")))
@@ -126,6 +127,7 @@ async fn make(request: HttpRequest, mut payload: web::Payload, site: web::Data<S
             let accepted = format!("consent must be true: without it there is no pixel; count is 1 to {MOST_MESSAGES}");
             return Err(bad_value(accepted));
         }
+
         let made: Vec<(Digest, String)> = (0..new.count).map(|_| access::new_message()).collect();
         let digests: Vec<Digest> = made.iter().map(|(digest, _)| *digest).collect();
         let expires = last_day(site.today_in(&zone(&site)), days);
@@ -152,7 +154,8 @@ async fn read(request: HttpRequest, token: web::Path<String>, site: web::Data<Si
     shown(&request, false, found.await).await
 }
 
-/// From now on its pixel tells nothing, in mails already sent too, and what it told is forgotten.
+/// From now on its pixel records nothing, also in mails already sent, and what it recorded is
+/// forgotten.
 async fn revoke(request: HttpRequest, token: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     done(async {
         site.allow(&request, Right::Mail)?;

@@ -1,3 +1,5 @@
+//! `GET /metrics`: the metrics page, for Prometheus.
+
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -7,9 +9,11 @@ use super::access::Right;
 use crate::http::refuse;
 use crate::telemetry::{Doors, Times};
 
-/// The size of the tables is one figure of many: a store that hangs must not hide the others from who is looking for the reason.
+/// Time to ask the store for the size of its tables, which is one figure of many: a store that
+/// hangs must not hide the others.
 const SIZE_WITHIN: Duration = Duration::from_secs(1);
 
+/// `GET /metrics`.
 pub async fn page(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
     if let Err(problem) = site.allow(&request, Right::Platform) {
         return refuse(&problem, None).await;
@@ -18,6 +22,7 @@ pub async fn page(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
         Some(store) => tokio::time::timeout(SIZE_WITHIN, store.bytes()).await.ok().and_then(Result::ok),
         None => None,
     };
+
     let ((wrong_tokens, tokens_refused), (streams, streams_refused)) =
         (site.access.guesses.totals(), site.streams.totals());
     let connected = site.crowd.totals();

@@ -1,4 +1,6 @@
-//! Stage 10: the pages and answers people read. Reports and metrics for whoever may see them, the sample profile, the health check.
+//! Stage 10: pages and API for people and programs that read: reports, metrics, sessions, tokens,
+//! share links, the registry, the dashboards, the sample profile and the health check. Permissions
+//! are checked in `access` only.
 
 mod access;
 mod api;
@@ -54,38 +56,54 @@ pub use deadline::in_time;
 pub use streams::Streams;
 pub use test_clock::follow;
 
-/// What the pages need.
+/// What the handlers need of the other parts.
 pub struct Site {
+    /// Time of all answers.
     pub clock: Clock,
+    /// Sites, tokens, share links and the audit log.
     pub registry: Arc<Registry>,
     /// `None` where mails are switched off.
     pub mail: Option<Arc<Desk>>,
+    /// Sessions, logins and permissions.
     pub access: Access,
+    /// Limits that apply to every report.
     pub rules: Rules,
+    /// Counts of current visitors, and the journal's state.
     pub journal: Journal,
+    /// The store; empty until it was opened.
     pub store: Arc<arc_swap::ArcSwapOption<Store>>,
+    /// Number of the last segment the store acknowledged; `None` before the first.
     pub flushed: watch::Receiver<Option<u64>>,
+    /// The metrics page.
     pub meters: Meters,
+    /// State of sending segments, for the health report.
     pub flush: Arc<flush::Stats>,
+    /// Publication of attributes.
     pub publisher: Arc<Publisher>,
     /// `embedded` or `server`.
     pub store_kind: &'static str,
+    /// Bytes that may wait in the journal (`journal.max_bytes`).
     pub journal_most_bytes: u64,
+    /// Start of the process.
     pub started: Timestamp,
-    /// Dashboards that may be open at once.
+    /// Open event streams, and their limits.
     pub streams: Arc<Streams>,
+    /// `true` once the collector stops; ends open event streams.
     pub stopping: watch::Receiver<bool>,
+    /// Open connections, by network.
     pub crowd: Arc<Crowd>,
-    /// For a request's body.
+    /// Time for a request's body to arrive.
     pub deadline: Duration,
-    /// For an answer that needs the store.
+    /// Time for an answer that needs the store.
     pub answer_within: Duration,
+    /// Whether the sample profile is served.
     pub sample: bool,
+    /// Path prefix of the collector's routes.
     pub prefix: String,
 }
 
 impl Site {
-    /// Counts the clicks that were held back until now.
+    /// Counts the clicks that were held back and are due at `now`.
     pub fn release_clicks(&self, now: Millis) {
         if let Some(desk) = &self.mail {
             ingest::mail::release(desk, &self.journal, now);
@@ -93,7 +111,7 @@ impl Site {
     }
 }
 
-/// All routes but the hit's.
+/// Registers all routes except those of `ingest` and of consent.
 pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
     config
         .route("/healthz", web::get().to(async || HttpResponse::Ok().content_type("text/plain").body("ok\n")))
@@ -125,7 +143,8 @@ pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
     }
 }
 
-/// Everything that has no handler: no such path, or not by this method. The body is read even here: see `http::read`.
+/// The handler of all other requests: 404, or 405 with the methods of the path. The body is drained
+/// even here, see `http::read`.
 pub async fn nothing(
     request: HttpRequest,
     mut payload: web::Payload,

@@ -1,5 +1,5 @@
-//! `/api/v1/sites/{site}/money/…`: taking money out of a site's reports that was never earned. Whoever may register the site may do it;
-//! whoever may read its reports sees what was taken out.
+//! `/api/v1/sites/{site}/money/…`: voids amounts of a site's reports that were never earned. It
+//! takes the permission to register the site; voids are visible to readers of the site's reports.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
@@ -30,7 +30,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewVoid {
-    /// The caller's own: the same again takes nothing more.
+    /// Chosen by the caller: the same void again changes nothing.
     id: String,
     from: Date,
     to: Date,
@@ -52,6 +52,7 @@ async fn void(
         let by = site.entry(&who, Act::VoidMoney, format!("{name} {}", void.id));
         site.registry.void_money(by, id, &void).await
     };
+
     match voided.await {
         Ok((voided, now)) => HttpResponse::build(if now { StatusCode::CREATED } else { StatusCode::OK })
             .insert_header((CACHE_CONTROL, "no-store"))
@@ -86,6 +87,7 @@ impl NewVoid {
         if !is_site_name(&id) {
             return Err(bad_value("id must be 1 to 64 of letters, digits and . _ ~ -"));
         }
+
         let days = Day::from_date(from).zip(Day::from_date(to)).filter(|_| from <= to);
         let (from, to) = days.ok_or_else(|| bad_value("from and to must be days, from not after to"))?;
         if event.is_empty() || event.chars().count() > 64 {

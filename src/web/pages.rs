@@ -1,11 +1,11 @@
-//! Static pages, compiled in. No inline script or style, no other host: the policy below is the whole of what they may do.
+//! Static pages, embedded. No inline scripts or styles and no other hosts: see the policy below.
 
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 
-/// `frame-ancestors` follows.
+/// The content security policy; `frame-ancestors` is appended.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'";
 
@@ -40,18 +40,19 @@ fn page(kind: &'static str, text: &'static str) -> HttpResponse {
     answer(kind).insert_header((CACHE_CONTROL, "no-cache")).body(text)
 }
 
-/// A page of ours, without its body.
+/// The header of a page of ours.
 pub(super) fn answer(kind: &'static str) -> HttpResponseBuilder {
     framed(kind, "'none'")
 }
 
-/// The same, of a page that others may show in a frame: by their origins.
+/// The header of a page that these origins may show in a frame.
 pub(super) fn framed(kind: &'static str, ancestors: &str) -> HttpResponseBuilder {
     let mut answer = HttpResponse::Ok();
     answer
         .content_type(kind)
         .insert_header((CONTENT_SECURITY_POLICY, format!("{POLICY}; frame-ancestors {ancestors}")))
-        // `no-referrer` would make a form's Origin `null`, and the consent form's origin is checked.
+        // `no-referrer` would make a form's `Origin` `null`, and the consent form's origin is
+        // checked.
         .insert_header((REFERRER_POLICY, "same-origin"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"));

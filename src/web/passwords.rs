@@ -1,4 +1,5 @@
-//! Checks passwords beside the requests: two at a time, each on a thread of its own, and a line that is not waited in for long.
+//! Checks passwords outside the HTTP workers: two at a time, each on a thread of its own, with a
+//! bounded wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +10,11 @@ use crate::access::{self, Login};
 use crate::config::Secret;
 use crate::event::Problem;
 
-/// Each takes 19 MiB and a core.
+/// Each check takes 19 MiB and a core.
 const AT_ONCE: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Permits for concurrent password checks.
 pub struct Passwords(Arc<Semaphore>);
 
 impl Default for Passwords {
@@ -22,16 +24,30 @@ impl Default for Passwords {
 }
 
 impl Passwords {
-    /// Whether this is the operator.
+    /// Whether user and password are the operator's.
+    ///
+    /// # Errors
+    ///
+    /// 503 `busy` after waiting five seconds for a permit.
     pub async fn fits(&self, login: &Arc<Login>, user: String, password: Secret) -> Result<bool, Problem> {
         let login = Arc::clone(login);
         self.aside(move || login.fits(&user, &password)).await
     }
 
+    /// Whether `password` matches an argon2 hash.
+    ///
+    /// # Errors
+    ///
+    /// 503 `busy` after waiting five seconds for a permit.
     pub async fn verify(&self, hash: String, password: Secret) -> Result<bool, Problem> {
         self.aside(move || access::verify(&hash, &password)).await
     }
 
+    /// The argon2id hash of `password`, with a new salt.
+    ///
+    /// # Errors
+    ///
+    /// 503 `busy` after waiting five seconds for a permit.
     pub async fn hash(&self, password: Secret) -> Result<String, Problem> {
         self.aside(move || access::hash(&password)).await
     }

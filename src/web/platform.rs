@@ -1,4 +1,4 @@
-//! `/api/v1/platform/…` and `/api/v1/drops`: what concerns no single site.
+//! `/api/v1/platform/…` and `/api/v1/drops`: reports and state of the platform as a whole.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -83,7 +83,7 @@ async fn consent(request: HttpRequest, site: web::Data<Site>, asking: web::Data<
     shown(&request, false, answer).await
 }
 
-/// What an operator looks at first at 3 a.m.
+/// The collector's state at a glance, for operators.
 async fn health(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
     let answer = site.allow(&request, Right::Platform).map(|()| {
         let (journal, stats) = (&site.journal, &site.journal.stats);

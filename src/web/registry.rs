@@ -1,4 +1,5 @@
-//! `/api/v1/sites` and `/api/v1/aliases`: what is registered. Everybody sees their own sites, operators change them.
+//! `/api/v1/sites` and `/api/v1/aliases`: registered sites. Creators see their own sites; operators
+//! may change all.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -61,6 +62,7 @@ async fn list(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
             Who::Token(token) if token.site.is_some() => token.site.clone().into_iter().collect(),
             _ => site.all_names(&search).await?,
         };
+
         let names: BTreeSet<&String> = names.iter().filter(|name| search.finds(name)).collect();
         let others = site.other_names();
         let rows = names.into_iter().filter_map(|name| site.row(name, others.get(name)));
@@ -77,6 +79,7 @@ async fn put_site(
     site: web::Data<Site>,
 ) -> HttpResponse {
     let body = json_body(&mut payload, BODY_BYTES, site.deadline).await;
+
     done(async {
         let who = site.permit(&request, Right::Register(&name))?;
         let OfSite { hosts, zone, embed, max_amount } = body?;
@@ -110,6 +113,7 @@ async fn put_alias(
     site: web::Data<Site>,
 ) -> HttpResponse {
     let body = json_body(&mut payload, BODY_BYTES, site.deadline).await;
+
     done(async {
         let who = site.permit(&request, Right::Manage)?;
         let OfAlias { site: of } = body?;
@@ -154,7 +158,7 @@ impl Search {
 }
 
 impl Site {
-    /// Those of the configuration and the registry, and the profiles that were ever counted.
+    /// Names of configured and registered sites, and of profiles that were ever counted.
     async fn all_names(&self, search: &Search) -> Result<Vec<String>, Problem> {
         let (directory, registered) = (&self.registry.directory, self.registry.directory.registered());
         let store = self.store.load_full().ok_or_else(no_store)?;
@@ -166,7 +170,7 @@ impl Site {
         Ok(names)
     }
 
-    /// By the site they stand for.
+    /// By the site they are an alias of.
     fn other_names(&self) -> HashMap<String, Vec<String>> {
         let mut others: HashMap<String, Vec<String>> = HashMap::new();
         for rule in &self.registry.directory.registered().aliases {
@@ -175,7 +179,7 @@ impl Site {
         others
     }
 
-    /// `None`: no rule fits the name any more.
+    /// `None` if no rule matches the name any more.
     fn row(&self, name: &str, others: Option<&Vec<String>>) -> Option<Value> {
         let (_, zone) = named(name, self).ok()?;
         let rule = self.registry.directory.rule(name);

@@ -1,4 +1,4 @@
-//! The sample profile of `make run`: two pages that ask, count, and obey.
+//! The sample profile of `make run`: two pages with the consent prompt and the tracker.
 
 use actix_web::web;
 

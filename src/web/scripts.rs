@@ -1,4 +1,4 @@
-//! What a page loads to be counted, on its own origin and below a profile's own path.
+//! The scripts that a page loads to be counted, on its own origin and below a profile's own path.
 
 use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -12,7 +12,7 @@ static SCRIPTS: [(&str, Fixed); 4] = [
     ("f.js", Fixed::new(include_bytes!("../../tracker/dist/f.js"))),
     ("vitals.js", Fixed::new(include_bytes!("../../tracker/dist/vitals.js"))),
     ("faults.js", Fixed::new(include_bytes!("../../tracker/dist/faults.js"))),
-    // The banner's script; what it shows is asked for apart.
+    // The banner's script; the prompt's content is fetched separately.
     ("consent.js", Fixed::new(BANNER.as_bytes())),
 ];
 
@@ -25,7 +25,8 @@ pub(super) fn routes(prefix: &str, config: &mut web::ServiceConfig) {
     }
 }
 
-/// The same for everybody, so a cache may keep it; an hour, because a name without a version must be able to change.
+/// The same for all, so caches may keep it; for an hour, because a name without a version must be
+/// able to change.
 fn sent(script: &'static Fixed, request: &HttpRequest) -> HttpResponse {
     let mut answer = HttpResponse::Ok();
     answer

@@ -1,4 +1,4 @@
-//! Signing in, being handed over by the platform, signing out: `/api/v1/session` and `/handover`.
+//! Sign-in, handover from the platform, and sign-out: `/api/v1/session` and `/handover`.
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -21,7 +21,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/api/v1/session", web::post().to(sign_in))
         .route("/api/v1/session", web::delete().to(sign_out))
         .route("/handover", web::post().to(handover))
-        // A link with a token in it ends up in histories and logs: it is told no, and not looked at.
+        // A token in a link ends up in histories and logs, so it is rejected without being
+        // verified.
         .route("/handover", web::get().to(async || refuse(&not_believed(), None).await));
 }
 
@@ -58,6 +59,7 @@ async fn sign_in(request: HttpRequest, mut payload: web::Payload, site: web::Dat
         site.is_operator(&request, login?).await?;
         Ok(site.begin(&request, Who::Operator, "operator"))
     };
+
     match signed_in.await {
         Ok(id) => HttpResponse::Ok()
             .insert_header((CACHE_CONTROL, "no-store"))
@@ -80,7 +82,7 @@ async fn sign_out(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
     }
 }
 
-/// The platform's page posts a form here, from its own site: no cookie comes with it, and none is needed.
+/// The platform's page posts a form here, from its own site: no cookie is sent, and none is needed.
 async fn handover(request: HttpRequest, mut payload: web::Payload, site: web::Data<Site>) -> HttpResponse {
     let body = read(&mut payload, BODY_BYTES, site.deadline).await;
     let handed_over = async {
@@ -100,7 +102,7 @@ async fn handover(request: HttpRequest, mut payload: web::Payload, site: web::Da
     }
 }
 
-/// From the body alone, a form's or JSON.
+/// The token from the body, a form's or JSON. A query string is not accepted.
 fn token_in(request: &HttpRequest, body: &[u8]) -> Option<Secret> {
     if !request.query_string().is_empty() {
         return None;
@@ -125,7 +127,7 @@ impl Site {
         json!({"role": role, "sites": sites, "csrf": csrf, "login": self.access.login.is_some()})
     }
 
-    /// The same answer, after the same work, whether the name or the password is wrong.
+    /// A wrong name and a wrong password get the same answer, after the same work.
     async fn is_operator(&self, request: &HttpRequest, login: Login) -> Result<(), Problem> {
         let operator = self.access.login.as_ref().ok_or_else(no_login)?;
         self.may_try(request, &login.user)?;
@@ -138,7 +140,7 @@ impl Site {
         }
     }
 
-    /// Whether this is one password too many. `user` is whatever tells one password from another.
+    /// Checks the rate limit of password attempts. `user` identifies the password that is tried.
     pub(super) fn may_try(&self, request: &HttpRequest, user: &str) -> Result<(), Problem> {
         let network = self.access.rates.network(&self.access.origins.address(request));
         match self.access.rates.tries_too_often(network, user) {
@@ -151,11 +153,13 @@ impl Site {
         let now = self.clock.now();
         let handover = self.try_token(request, || Ok(self.access.tokens.handover(token, now)))?;
         let Handover { exp, jti, role, sites, .. } = handover.ok_or_else(not_believed)?;
+
         match self.access.spent.spend(&jti, exp, now.div_euclid(1000)) {
             Spending::First => {}
             Spending::Again => return Err(not_believed()),
             Spending::Full => return Err(Problem::new(503, "busy", "Too many are being handed over")),
         }
+
         match &*role {
             "operator" if self.access.handover_operator => Ok(Who::Operator),
             "operator" => Err(Problem::missing_right()),
@@ -164,7 +168,7 @@ impl Site {
         }
     }
 
-    /// A new session; the one the request came with, if any, is over.
+    /// Opens a session and closes the one of the request, if any.
     fn begin(&self, request: &HttpRequest, who: Who, of: &str) -> SessionId {
         if let Some(before) = Access::session_of(request) {
             self.access.sessions.close(&before);
@@ -174,7 +178,7 @@ impl Site {
     }
 }
 
-/// What an entry of the audit log calls a session.
+/// The name of a session in the audit log.
 fn whose(who: &Who) -> &str {
     match who {
         Who::Creator(sites) => sites.first().map_or("", |name| name),
@@ -182,7 +186,8 @@ fn whose(who: &Who) -> &str {
     }
 }
 
-/// Until the browser closes; the server ends it sooner. `Lax`: the platform's page may lead here, its frames and scripts may not ask.
+/// A session cookie; the server ends the session sooner. `Lax`: the platform's page may link here,
+/// its frames and scripts may not send requests.
 fn cookie_of(id: &SessionId) -> String {
     format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax", id.reveal())
 }

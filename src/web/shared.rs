@@ -1,5 +1,7 @@
-//! `/share/{token}` and `/api/v1/shares/{token}`: what whoever has a share link gets. One report of one site, over the link's days, with its own k: no other
-//! range, no filter, no comparison. It is made once, with the link, and kept: two answers of different days would tell what came in between.
+//! `/share/{token}` and `/api/v1/shares/{token}`: what the holder of a share link gets, which is
+//! one report of one site, over the link's days, with its own k. No other range, no filter, no
+//! comparison. It is made once, with the link, and stored: two answers of different days would
+//! reveal what came in between.
 
 use std::sync::Arc;
 
@@ -35,7 +37,7 @@ struct Unlock {
     password: Secret,
 }
 
-/// The same page for a link that is good and one that is not: it asks for the report and says.
+/// The same page for valid and invalid links; it loads the report and shows the error.
 async fn page(request: HttpRequest, token: web::Path<Secret>, site: web::Data<Site>) -> HttpResponse {
     let mut answer = dashboard::framed_page(&request, &site.frame_ancestors(&request, &token));
     discreet(&mut answer);
@@ -53,6 +55,7 @@ async fn report(request: HttpRequest, token: web::Path<Secret>, site: web::Data<
         }
         site.kept_answer(&share).await
     };
+
     let mut answer = match answer.await {
         Ok(kept) => {
             let mut answer = HttpResponse::Ok();
@@ -82,6 +85,7 @@ async fn unlock(
             false => Err(Problem::new(401, "bad_password", "The password is wrong")),
         }
     };
+
     let mut answer = match unlocked.await {
         Ok(cookie) => {
             let mut answer = HttpResponse::NoContent();
@@ -97,7 +101,7 @@ async fn unlock(
     answer
 }
 
-/// The address is the secret: search engines do not keep it, and links on the page do not tell it.
+/// The URL is the secret: search engines must not index it, and links on the page must not send it.
 fn discreet(answer: &mut HttpResponse) {
     for (name, value) in [(ROBOTS, "noindex, nofollow"), (REFERRER_POLICY, "no-referrer")] {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -105,7 +109,7 @@ fn discreet(answer: &mut HttpResponse) {
 }
 
 impl Site {
-    /// Revoked, expired and never made are one answer.
+    /// Revoked, expired and unknown links get the same answer.
     fn share(&self, request: &HttpRequest, token: &Secret) -> Result<Arc<Share>, Problem> {
         let keys = self.registry.keys().ok_or_else(no_store)?;
         let share = self.try_token(request, || Ok(keys.share(token)))?.ok_or_else(unknown_share)?;
@@ -113,7 +117,7 @@ impl Site {
         if share.is_alive(self.today_in(&zone)) { Ok(Arc::clone(share)) } else { Err(unknown_share()) }
     }
 
-    /// The one question of a link.
+    /// The report query of a link.
     pub(super) fn shared_question(&self, share: &Share) -> Result<Question, Problem> {
         let (id, zone) = named(&share.site, self)?;
         let (from, to) = (Some(share.from.to_string()), Some(share.to.to_string()));
@@ -123,7 +127,8 @@ impl Site {
         Ok(Question { for_strangers: true, ..question })
     }
 
-    /// Makes what a link answers. Not before its last day is published: it would stay without what comes then.
+    /// Makes the report of a link. Not before its last day is published, since it would lack what
+    /// is published later.
     pub(super) async fn made_answer(&self, share: &Share) -> Result<String, Problem> {
         let question = self.shared_question(share)?;
         let store = self.store.load_full().ok_or_else(no_store)?;
@@ -136,19 +141,20 @@ impl Site {
         Ok(serde_json::to_string(&answer).expect("an answer is JSON"))
     }
 
-    /// The bytes that were made with the link.
+    /// The report that was stored with the link.
     async fn kept_answer(&self, share: &Share) -> Result<String, Problem> {
         let store = self.store.load_full().ok_or_else(no_store)?;
         if let Some(kept) = store.share_answer(&share.id).await.map_err(unread)? {
             return Ok(kept);
         }
-        // A link of before answers were kept.
+        // A link of an earlier version, which stored no report.
         let made = self.made_answer(share).await?;
         self.registry.keep_share_answer(&share.id, &made).await?.ok_or_else(unknown_share)
     }
 
-    /// What may show the page of a link in a frame: `frame-ancestors` of its policy. Cookies do not reach a frame on another site, so a
-    /// link with a password can be unlocked on a page of its own only.
+    /// Origins that may show a link's page in a frame, for `frame-ancestors`. Cookies do not reach
+    /// a frame on another site, so a link with a password can only be unlocked on a page of its
+    /// own.
     fn frame_ancestors(&self, request: &HttpRequest, token: &Secret) -> String {
         let share = self.share(request, token).ok().filter(|share| share.password.is_none());
         let rule = share.and_then(|share| self.registry.directory.rule(&share.site));
@@ -174,12 +180,12 @@ impl Site {
     }
 }
 
-/// What an unlocking cookie says, under a key of this process.
+/// The signed content of an unlocking cookie.
 fn proof(share: &Share, until: i64) -> String {
     format!("{} {until}", share.id)
 }
 
-/// Of this link alone; its id is no secret.
+/// A cookie of this link alone; its id is no secret.
 fn cookie_name(share: &Share) -> String {
     format!("__Host-footfall-share-{}", share.id)
 }

@@ -1,5 +1,5 @@
-//! `/api/v1/sites/{site}/shares`: the share links of a site, for whoever may manage it. A link's secret is in the answer that makes it, and
-//! nowhere after.
+//! `/api/v1/sites/{site}/shares`: the share links of a site. A link's secret is only in the answer
+//! that creates it.
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -69,7 +69,7 @@ async fn make(
         let (_, zone) = named(&name, &site)?;
         let new = new?;
         if new.password.is_some() {
-            // A hash is dear: nobody makes so many that logins wait.
+            // Hashing is expensive; the rate limit keeps it from delaying logins.
             site.may_try(&request, &name)?;
         }
         let share = site.new_share(&name, &zone, new).await?;
@@ -103,7 +103,7 @@ async fn revoke(request: HttpRequest, path: web::Path<(String, String)>, site: w
 impl Site {
     async fn new_share(&self, name: &str, zone: &TimeZone, new: NewShare) -> Result<Share, Problem> {
         let today = self.today_in(zone);
-        // Whoever can watch a day fill up learns what each visitor added.
+        // On an open day, repeated links would reveal what each visitor added.
         if new.to >= today {
             return Err(bad_value("to must be a day that is over"));
         }
@@ -127,7 +127,7 @@ impl Site {
             created: today,
             revoked: false,
         };
-        // What cannot be asked is no link.
+        // Validates the report query before the link exists.
         self.shared_question(&share)?;
         Ok(share)
     }

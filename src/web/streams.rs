@@ -1,5 +1,5 @@
-//! How many dashboards may be told of news at once: in all, of one session or API token, of one network. One session could hold all there are
-//! otherwise, and nobody else's dashboard would be told anything.
+//! Limits of open event streams: in total, per session or API token, and per network. Otherwise one
+//! session could take all of them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,15 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::config::Config;
 use crate::event::Problem;
 
-/// Whose a stream is. An operator without a session is known by the network alone.
+/// The holder of a stream. Operators without a session are limited by network only.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Holder {
-    /// By its key in memory.
+    /// Key of the session in memory.
     Session([u8; 32]),
-    /// By its id.
+    /// Id of the API token.
     Token(String),
 }
 
+/// Open streams and their limits.
 pub struct Streams {
     most: usize,
     of_holder: usize,
@@ -34,7 +35,7 @@ struct Open {
     networks: HashMap<u64, usize>,
 }
 
-/// Room for one stream, for as long as it lives.
+/// A place for one stream; dropping it frees the place.
 pub struct Room {
     streams: Arc<Streams>,
     holder: Option<Holder>,
@@ -42,6 +43,7 @@ pub struct Room {
 }
 
 impl Streams {
+    /// Reads the limits from the configuration.
     pub fn new(config: &Config) -> Streams {
         Streams {
             most: config.server.max_streams,
@@ -52,8 +54,11 @@ impl Streams {
         }
     }
 
+    /// Takes a place for a stream.
+    ///
     /// # Errors
-    /// 429 where this holder or network has as many as it may, 503 where all are taken.
+    ///
+    /// 429 if this holder or network has as many as it may, 503 if all places are taken.
     pub(super) fn enter(self: &Arc<Streams>, holder: Option<Holder>, network: u64) -> Result<Room, Problem> {
         let mut open = self.open();
         let has = |places: &HashMap<Holder, usize>| holder.as_ref().map_or(0, |holder| of(places, holder));
@@ -76,7 +81,7 @@ impl Streams {
         Ok(Room { streams: Arc::clone(self), holder, network })
     }
 
-    /// Open now, and refused since the start.
+    /// (open streams, streams refused since the start).
     pub(super) fn totals(&self) -> (u64, u64) {
         (self.open().all as u64, self.refused.load(Ordering::Relaxed))
     }

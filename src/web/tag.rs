@@ -1,18 +1,18 @@
-//! What a browser holds already need not be sent again.
+//! Entity tags: content that the browser has is not sent again.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::IF_NONE_MATCH;
 
 use crate::http::text;
 
-/// The tag of these bytes, and whether whoever asks holds them.
+/// The entity tag of these bytes, and whether the client has them.
 pub(super) fn tag(request: &HttpRequest, bytes: &[u8]) -> (String, bool) {
     let tag = format!("\"{:016x}\"", xxhash_rust::xxh3::xxh3_64(bytes));
     let held = is_held(request, &tag);
     (tag, held)
 }
 
-/// Whether the request names this tag, as weak or as strong.
+/// Whether the request's `If-None-Match` has this tag, weak or strong.
 pub(super) fn is_held(request: &HttpRequest, tag: &str) -> bool {
     request.headers().get(IF_NONE_MATCH).and_then(text).is_some_and(|tags| tags.contains(tag))
 }

@@ -1,4 +1,5 @@
-//! Days of traffic in seconds: with `test.clock` a request says what time it is, and counts can be read at once.
+//! Routes for tests with `test.clock`: a request sets the time, and counts can be read at once. So
+//! days of traffic take seconds.
 
 use actix_web::body::{BoxBody, MessageBody};
 use std::collections::BTreeSet;
@@ -12,7 +13,11 @@ use super::Site;
 use crate::event::{Millis, Problem};
 use crate::http::{refuse, text};
 
-/// Moves the clock to `X-Footfall-Now`. Time goes forward only: an earlier instant changes nothing.
+/// Advances the clock to `X-Footfall-Now`, in Unix milliseconds. An earlier time changes nothing.
+///
+/// # Errors
+///
+/// Only those of the handler; a malformed header is answered 400.
 pub async fn follow(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -33,7 +38,7 @@ pub async fn follow(
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)
 }
 
-/// Every method and path that is answered, as the running program has them.
+/// Every method and path of the running program.
 pub async fn routes(tree: web::Data<IntrospectionTree>) -> HttpResponse {
     let routes: Vec<IntrospectionReportItem> = (&tree.root).into();
     let pairs =
@@ -54,7 +59,7 @@ pub async fn flush(site: web::Data<Site>) -> HttpResponse {
     }
 }
 
-/// Publishes every unit that is due; answers how many there were.
+/// Publishes all units that are due, and answers their number.
 pub async fn publish(site: web::Data<Site>) -> HttpResponse {
     site.release_clicks(site.clock.now());
     match site.publisher.publish_due().await {

@@ -1,4 +1,5 @@
-//! `/api/v1/tokens` and `/api/v1/audit`: for operators. A token's secret is in the answer that makes it, and nowhere after.
+//! `/api/v1/tokens` and `/api/v1/audit`, for operators. A token's secret is only in the answer that
+//! creates it.
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -67,6 +68,7 @@ async fn make(request: HttpRequest, mut payload: web::Payload, site: web::Data<S
         site.registry.put_token(by, digest, token).await?;
         Ok(json!({"id": id, "token": secret}))
     };
+
     match made.await {
         Ok(made) => HttpResponse::Created().insert_header((CACHE_CONTROL, "no-store")).json(made),
         Err(problem) => refuse(&problem, None).await,
@@ -119,6 +121,7 @@ impl Site {
         if !(1..=64).contains(&name.len()) || !name.bytes().all(plain) || name.trim() != name {
             return Err(bad_value("name must be 1 to 64 of letters, digits, spaces and . _ ~ -"));
         }
+
         let mut scopes: Vec<Scope> = Vec::new();
         for scope in &new.scopes {
             match Scope::from_name(scope) {
@@ -132,6 +135,7 @@ impl Site {
         if let Some(of) = &new.site {
             super::api::named(of, self)?;
         }
+
         let created = self.today();
         if new.expires.is_some_and(|last| last < created) {
             return Err(bad_value("expires must be today or later, in UTC"));

@@ -1,4 +1,5 @@
-//! `GET {prefix}/gate/bi`: the address of an embedded BI dashboard, for an admin who agreed to analytics and for a minute.
+//! `GET {prefix}/gate/bi`: the URL of an embedded BI dashboard, valid for a minute, for an admin
+//! who granted analytics.
 
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -12,6 +13,7 @@ use crate::http::{Origins, Tokens, refuse, text};
 
 const LIFE_SECS: i64 = 60;
 
+/// What it takes to check an admin's token and to sign the dashboard's URL.
 pub struct BiGate {
     tokens: Tokens,
     key: EncodingKey,
@@ -21,7 +23,11 @@ pub struct BiGate {
 }
 
 impl BiGate {
-    /// `None` where no BI tool is configured. An error is a key that cannot be read.
+    /// `None` where no BI tool is configured.
+    ///
+    /// # Errors
+    ///
+    /// `platform.token_key` is not a key of `platform.token_algorithm`.
     pub fn new(config: &Config) -> Result<Option<BiGate>, jsonwebtoken::errors::Error> {
         if config.bi.url.is_empty() {
             return Ok(None);
@@ -63,7 +69,8 @@ impl Asking {
         Some(gate.url.replace("{token}", &token))
     }
 
-    /// Of today's version, whatever `consent.on_version` is: a BI tool sets cookies of its own.
+    /// A grant of the current version, whatever `consent.on_version` is, because a BI tool sets
+    /// cookies of its own.
     fn has_live_grant(&self, request: &HttpRequest) -> bool {
         let granted = self
             .stored(request)

@@ -1,7 +1,7 @@
-//! `POST {prefix}/consent`: a person grants, refuses or withdraws.
+//! `POST {prefix}/consent`: a visitor grants, refuses or withdraws.
 //!
-//! In this order: the act is judged, put on record and synced, known to the gate, and only then answered with its cookie. What fails on
-//! the way leaves everything as it was.
+//! The order is: validate the choice, record and sync it, tell the gate, then answer with the
+//! cookie. A failure on the way leaves everything as it was.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ struct Choice {
     tiers: Option<BTreeMap<String, bool>>,
     lang: String,
     layer: Layer,
-    /// Of the page the choice is made on. Only used to expire that profile's visit cookie.
+    /// Path of the page where the choice is made. Only used to expire that profile's visit cookie.
     path: String,
 }
 
@@ -61,9 +61,10 @@ pub(super) async fn post(request: HttpRequest, mut payload: web::Payload, asking
     }
 }
 
-/// What a person decided, in the ledger's terms.
+/// A choice, in the ledger's terms.
 pub(super) struct Decision {
-    /// A grant that ends because less is granted in its place: copies of its cookie must not go on granting more.
+    /// A grant that ends because less is granted in its place: copies of its cookie must stop
+    /// granting more.
     ends: Option<ConsentId>,
     act: Act,
     id: Option<ConsentId>,
@@ -72,8 +73,8 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    /// The end of everything that was granted.
-    /// The grant need not be on record here: a cookie that verifies was given at a collector of this platform.
+    /// Ends all grants. The grant need not be recorded here: a cookie that verifies was issued by a
+    /// collector of this platform.
     pub(super) fn no(stored: Option<&Stored<'_>>) -> Decision {
         let id = stored.and_then(|stored| stored.id);
         Decision { ends: None, act: if id.is_some() { Act::Withdraw } else { Act::Refuse }, id, granted: Vec::new() }
@@ -87,7 +88,7 @@ impl Decision {
         Decision { ends, act: Act::Grant, id: Some(id), granted }
     }
 
-    /// The cookie's value.
+    /// The consent cookie's value.
     fn cookie(&self, terms: &Terms) -> String {
         let granted: Vec<&str> = self.granted.iter().map(String::as_str).collect();
         terms.value(self.id.filter(|_| !granted.is_empty()).map(|id| (&*granted, id)))
@@ -95,7 +96,7 @@ impl Decision {
 }
 
 impl Asking {
-    /// Judged by the header alone, before the body is read.
+    /// Checks by the header alone, before the body is read.
     pub(super) fn may_choose(&self, request: &HttpRequest) -> Result<(), Problem> {
         if !self.origins.same(request) {
             return Err(Problem::new(403, "foreign_page", "A choice is made on the page itself")
@@ -119,13 +120,15 @@ impl Asking {
         let choice: Choice = serde_json::from_slice(body).map_err(|error| bad(400, "bad_choice", error.to_string()))?;
         let language =
             self.texts.of(&choice.lang).ok_or_else(|| bad(422, "bad_lang", "lang must be one that was offered"))?;
+
         let stored = self.stored(request);
         let decision = self.judge(&choice, request, stored.as_ref())?;
         let record = self.record(request, &decision, &language.lang, choice.layer).await?;
+
         let value = decision.cookie(&self.terms);
         let stored = self.terms.chosen(&value);
         let receipt = serde_json::from_str::<&RawValue>(&record.line).expect("a record is JSON");
-        // `value` lives as long as the answer is written.
+        // `value` must outlive the answer.
         let state = self.state(request, stored.as_ref(), language);
         let mut answer = self.answer();
         for cookie in self.cookies(request, &decision, &choice.path) {
@@ -134,7 +137,8 @@ impl Asking {
         Ok(answer.json(Answer { state, receipt_record: receipt }))
     }
 
-    /// The consent cookie, and the end of the visit cookie where visits are no longer counted.
+    /// The consent cookie, and the expiry of the visit cookie where visits may no longer be
+    /// counted.
     pub(super) fn cookies(&self, request: &HttpRequest, decision: &Decision, path: &str) -> Vec<String> {
         let keep = self.terms.keep(&decision.cookie(&self.terms));
         let analytics = decision.granted.contains(&self.consent.analytics_tier);
@@ -147,6 +151,7 @@ impl Asking {
             let detail = format!("the question is at version {}; ask for it again", self.terms.version);
             return Err(bad(409, "old_version", detail));
         }
+
         match (choice.act, &choice.tiers) {
             (Said::Grant, Some(tiers)) => {
                 if self.terms.signal(&Origins::signals(request)).is_some() {
@@ -160,7 +165,8 @@ impl Asking {
         }
     }
 
-    /// The tiers with a yes. Each optional tier must be named: an answer nobody gave is no yes and no no.
+    /// The granted tiers. Each optional tier must be named; a tier without an answer is an error,
+    /// neither a grant nor a denial.
     fn tiers_granted(&self, tiers: &BTreeMap<String, bool>) -> Result<Vec<String>, Problem> {
         let optional = &self.terms.optional;
         for (name, granted) in tiers {
@@ -194,7 +200,7 @@ impl Asking {
         Ok(yes)
     }
 
-    /// Puts it on record: of several acts all or none. Answers the last one's record.
+    /// Records a decision: of several acts, all or none. Returns the last one's record.
     pub(super) async fn record(
         &self,
         request: &HttpRequest,
@@ -232,7 +238,7 @@ impl Asking {
 
 fn not_recorded(error: &LedgerError) -> Problem {
     match error {
-        // Two tabs at once: the other one was first, and what this one wanted holds.
+        // Two tabs at once: the other one was first, and its choice holds.
         LedgerError::NoGrant => bad(409, "old_version", "the choice was changed elsewhere; ask for it again"),
         LedgerError::Crowded { retry_secs } => {
             let problem = Problem::new(503, "crowded", "Too many answers come at once; nothing was changed");
@@ -240,7 +246,7 @@ fn not_recorded(error: &LedgerError) -> Problem {
                 .retry_after(u64::try_from(*retry_secs).unwrap_or(1))
                 .detail("answers are taken again with the next full hour; a withdrawal is always taken")
         }
-        // Told by the ledger, once for all of them.
+        // The ledger logs its own errors, once per outage.
         error => {
             tracing::debug!(%error, "a choice was not recorded");
             Problem::new(503, "not_recorded", "The choice could not be recorded; nothing was changed")

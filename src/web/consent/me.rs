@@ -1,4 +1,5 @@
-//! `{prefix}/me`: what this page counts about whoever looks at it, in plain words. Works without scripts. Nothing is stored.
+//! `{prefix}/me`: what this page counts about whoever looks at it, in plain words. Works without
+//! scripts. Nothing is stored.
 
 use actix_web::http::header::{LOCATION, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -21,7 +22,7 @@ pub(super) const STYLE: &str = include_str!("../../../dashboards/consent/me.css"
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Query {
-    /// The path of the page that is asked about.
+    /// Path of the page in question.
     #[serde(default)]
     page: String,
     #[serde(default)]
@@ -69,6 +70,7 @@ pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>, edge: w
     let stored = asking.stored(&request);
     let raised = edge.preview(&request, asking.origins.host(&request), page);
     let cookies = asking.cookies_held(&request, stored.as_ref(), language).await;
+
     let me = Me {
         language,
         lang: &language.lang,
@@ -89,6 +91,7 @@ pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>, edge: w
         }),
         rows: raised.unwrap_or_default().iter().map(|raised| row(raised, language)).collect(),
     };
+
     let html = me.render().expect("the template writes to a string");
     let mut answer = pages::answer(pages::HTML);
     asking.mark(&mut answer);
@@ -99,7 +102,7 @@ pub(super) async fn style() -> HttpResponse {
     pages::answer(pages::CSS).body(STYLE)
 }
 
-/// The button on that page: a form, so that it works without scripts.
+/// The page's withdraw button: a form, so that it works without scripts.
 pub(super) async fn withdraw(
     request: HttpRequest,
     mut payload: web::Payload,
@@ -108,7 +111,7 @@ pub(super) async fn withdraw(
     if let Err(problem) = asking.may_choose(&request) {
         return refuse(&problem, Some((&mut payload, asking.deadline))).await;
     }
-    // Nothing in it is needed: see `http::read`.
+    // The body is not needed, but read all the same: see `http::read`.
     let _ = read(&mut payload, 1024, asking.deadline).await;
     let Ok(query) = web::Query::<Query>::from_query(request.query_string()) else {
         return refuse(&bad_page(), None).await;
@@ -144,7 +147,8 @@ impl Asking {
         said.replace("{version}", &stored.version.to_string())
     }
 
-    /// Our cookies the browser sent, and for how many days it still keeps them. It does not tell; of a grant the ledger knows the hour.
+    /// Our cookies that the browser sent, and the days that it still keeps them. Browsers do not
+    /// tell; for a grant, the ledger has the hour.
     async fn cookies_held(
         &self,
         request: &HttpRequest,
@@ -167,7 +171,7 @@ impl Asking {
         lines
     }
 
-    /// Whole days since the grant's last record; 0 where there is none.
+    /// Whole days since the grant's last record; 0 without one.
     async fn age_days(&self, stored: &Stored<'_>) -> u64 {
         let Some(id) = stored.id else { return 0 };
         let ledger = self.ledger.clone();
@@ -188,12 +192,14 @@ fn row(raised: &Raised, language: &Language) -> Row {
         Dimension::Total => subject.to_owned(),
         dimension => format!("{subject}: {}", language.me(&format!("dim_{}", dimension.name()))),
     };
+
     let counter = |(counter, key): (Counter, &str)| {
         let n = raised.counts.get(counter);
         (n > 0).then(|| format!("{} +{n}", language.me(key)))
     };
     let counters =
         [(Counter::Hits, "counter_hits"), (Counter::Visitors, "counter_visitors"), (Counter::Visits, "counter_visits")];
+
     let value = if raised.dimension == Dimension::Total { &raised.item } else { &raised.value };
     Row {
         of,

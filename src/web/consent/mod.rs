@@ -1,6 +1,7 @@
-//! The consent question, on the page's own origin: what is asked, what was answered, and how to change it.
+//! The consent prompt, on the page's own origin: its text, the stored answer, and how to change it.
 //!
-//! Every path also answers below a profile's own (`/u/mia/ff/consent`), where the visit cookie of that profile reaches it.
+//! Every path also exists below a profile's own (`/u/mia/ff/consent`), where the profile's visit
+//! cookie is sent.
 
 mod bi;
 mod choose;
@@ -28,31 +29,47 @@ use crate::registry::Registry;
 
 pub use bi::BiGate;
 
-/// The banner, built from tracker/src/banner. `web::scripts` sends it: it is the same for everybody, and what it asks is not in it.
+/// The banner's script, built from tracker/src/banner and served by `web::scripts`. It is the same
+/// for all; what it asks is fetched separately.
 pub const BANNER: &str = include_str!("../../../tracker/dist/consent.js");
 
-/// What the question needs.
+/// The service behind the consent prompt.
 pub struct Asking {
+    /// Time of all records.
     pub clock: Clock,
+    /// Tiers, versions and cookies: what an answer means.
     pub terms: Arc<Terms>,
+    /// The record of all answers.
     pub ledger: Ledger,
+    /// Texts in all languages.
     pub texts: Texts,
-    /// Of what people are shown.
+    /// Digests of what visitors are shown, for the records.
     pub digests: Digests,
+    /// New versions that the platform notifies its account holders of.
     pub notices: Vec<Notice>,
+    /// `[consent]` of the configuration.
     pub consent: Consent,
+    /// `[policy]` of the configuration.
     pub policy: Policy,
+    /// `[well_known]` of the configuration.
     pub well_known: WellKnown,
+    /// Compares origins and reads addresses behind trusted proxies.
     pub origins: Origins,
+    /// Rate limits by network.
     pub rates: Arc<Rates>,
+    /// Sites, to resolve the path of a visit cookie.
     pub registry: Arc<Registry>,
-    /// The visit cookie's name and seconds of life, in the mode that sets one.
+    /// Name and lifetime in seconds of the visit cookie, in the mode that sets one.
     pub visit_cookie: Option<(String, u64)>,
+    /// The gate in front of a BI tool, if configured.
     pub bi: Option<BiGate>,
+    /// Path prefix of the collector's routes.
     pub prefix: String,
+    /// Time for a request's body to arrive.
     pub deadline: Duration,
 }
 
+/// Registers the prompt's routes, at the root and below profiles.
 pub fn routes(asking: &Asking, config: &mut web::ServiceConfig) {
     for under in ["", "/{under:.+}"] {
         let path = |rest: &str| format!("{under}{}/{rest}", asking.prefix);
@@ -64,6 +81,7 @@ pub fn routes(asking: &Asking, config: &mut web::ServiceConfig) {
             .route(&path("me.css"), web::get().to(me::style))
             .route(&path("me/withdraw"), web::post().to(me::withdraw));
     }
+
     if asking.bi.is_some() {
         config.route(&format!("{}/gate/bi", asking.prefix), web::get().to(bi::get));
     }
@@ -72,7 +90,7 @@ pub fn routes(asking: &Asking, config: &mut web::ServiceConfig) {
 }
 
 impl Asking {
-    /// An answer about consent is nobody else's: it is never kept by a cache.
+    /// An answer about consent, which caches must not keep.
     fn answer(&self) -> HttpResponseBuilder {
         let mut answer = HttpResponse::Ok();
         self.mark(&mut answer);
@@ -82,7 +100,8 @@ impl Asking {
     fn mark(&self, answer: &mut HttpResponseBuilder) {
         answer.insert_header((CACHE_CONTROL, "no-store"));
         if self.well_known.tk {
-            // "Not tracking": what is counted is never joined over sites, and with DNT nothing is.
+            // "Not tracking": counts are never joined across sites, and with DNT nothing is
+            // counted.
             answer.insert_header((HeaderName::from_static("tk"), "N"));
         }
     }
@@ -96,7 +115,7 @@ impl Asking {
         self.terms.stored(&Origins::cookies(request))
     }
 
-    /// Takes the visit cookie out of the browser; `path` is that of the page the choice was made on.
+    /// Expires the browser's visit cookie. `path` is that of the page where the choice was made.
     fn forget_visits(&self, request: &HttpRequest, path: &str) -> Option<String> {
         let (name, _) = self.visit_cookie.as_ref()?;
         let url = format!("https://{}{path}", self.origins.host(request));

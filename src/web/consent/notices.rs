@@ -1,3 +1,6 @@
+//! `GET /api/v1/notices`: new versions of the consent prompt that the platform notifies its account
+//! holders of.
+
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -16,8 +19,8 @@ struct Query {
     after: u64,
 }
 
-/// `GET /api/v1/notices?after=<id>`: what the platform is to tell its account holders. Each notice has one id for ever: who asks with the
-/// last one it has seen gets each once.
+/// `GET /api/v1/notices?after=<id>`: the notices after this id. Ids are permanent and ascending, so
+/// a client that passes the last id it has seen gets each notice once.
 pub(super) async fn list(request: HttpRequest, asking: web::Data<Asking>, site: web::Data<Site>) -> HttpResponse {
     if let Err(problem) = site.allow(&request, Right::Platform) {
         return refuse(&problem, None).await;

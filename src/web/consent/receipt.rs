@@ -1,3 +1,6 @@
+//! `GET {prefix}/consent/receipt`: the ledger's lines about this browser's grant, unchanged, signed
+//! by the ledger's key.
+
 use std::sync::LazyLock;
 
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -10,8 +13,8 @@ use crate::outage::Outage;
 
 static UNREADABLE: LazyLock<Outage> = LazyLock::new(Outage::default);
 
-/// `GET {prefix}/consent/receipt`: what the ledger holds of this browser's grant, its lines as they lie there, signed by the
-/// ledger's key.
+/// `GET {prefix}/consent/receipt`: what the ledger holds of this browser's grant, its lines as they
+/// lie there, signed by the ledger's key.
 pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>) -> HttpResponse {
     let id = asking.stored(&request).and_then(|stored| stored.id);
     let none = Problem::new(404, "no_receipt", "There is no record of a grant of this browser");

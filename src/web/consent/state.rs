@@ -1,3 +1,6 @@
+//! `GET {prefix}/consent`: the consent prompt and the stored answer, for the banner and the page
+//! about one's own data.
+
 use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -11,7 +14,7 @@ use crate::event::{Problem, Refusal};
 use crate::http::{Origins, refuse};
 use crate::web::coding;
 
-/// What is asked and what holds: tracker/src/banner/contract.ts, word for word.
+/// The prompt and the stored answer, as in tracker/src/banner/contract.ts.
 #[derive(Serialize)]
 pub(super) struct State<'a> {
     version: u32,
@@ -22,7 +25,7 @@ pub(super) struct State<'a> {
     tiers: Vec<Tier<'a>>,
     choice: Option<Choice<'a>>,
     signal: Option<&'static str>,
-    /// Whether the question is to be put by itself.
+    /// Whether the banner should open by itself.
     ask: bool,
     policy: Policy<'a>,
     me: String,
@@ -72,7 +75,7 @@ pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>) -> Http
 }
 
 impl Asking {
-    /// The state with this choice in place of the request's own.
+    /// The state with `stored` in place of the request's own answer.
     pub(super) fn state<'a>(
         &'a self,
         request: &HttpRequest,
@@ -114,6 +117,7 @@ impl Asking {
             inert,
             granted,
         };
+
         let necessary = tier(&self.terms.necessary, true, false, true);
         let optional = self.terms.optional.iter().map(|of| {
             let granted = signal.is_none() && self.terms.holds(stored, of);
@@ -123,8 +127,9 @@ impl Asking {
     }
 }
 
-/// The profile's path in front of ours, as the page used it. What a browser would read as another host (`//evil.example`) is none; nor is
-/// what it would read so once it has dropped tabs and line ends, as it does in every address.
+/// The profile's path in front of ours, as in the request. A path that a browser would read as
+/// another host (`//evil.example`) is ignored, also if it does so only after dropping tabs and line
+/// ends, as browsers do in every URL.
 pub(super) fn under(request: &HttpRequest) -> String {
     let under = request.match_info().get("under");
     let under = under.filter(|under| !under.starts_with(['/', '\\']) && !under.chars().any(char::is_control));

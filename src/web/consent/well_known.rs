@@ -1,4 +1,4 @@
-//! What a browser or an auditor may ask any site about signals.
+//! Documents under `/.well-known/` about privacy signals.
 
 use actix_web::{HttpResponse, web};
 use serde_json::json;
