@@ -17,7 +17,7 @@ const MARKS = [
   [/\bstands?\b(?! for\b| alone| still)/i, "stand: `is`, `is listed`, `appears`"],
   [/\btold (from|apart)\b/i, "told from: `distinguished from`"],
   [/\bso (many|long|often|much)\b(?! (as|that)\b)/i, "so many: give the number"],
-  [/\bof which\b/i, "of which: two sentences"],
+  [/(?<!\bas )\bof which\b/i, "of which: two sentences"],
   [/\blies? (in|at|beside|there)\b/i, "lies in: `is in`"],
   [/\b(goes|go|went) (on|its way)\b/i, "goes on: `continues`"],
   [/\bis (said|told)\b/i, "is told: who reads it? `the log says`"],
