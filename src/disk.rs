@@ -187,11 +187,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key.pem");
         put(&path, b"first").unwrap();
-        // Nothing can be written to the name beside it.
+        // The temporary file cannot be written.
         fs::create_dir(path.with_extension("writing")).unwrap();
         assert!(put(&path, b"second").is_err());
         fs::remove_dir(path.with_extension("writing")).unwrap();
-        // Nor renamed over a folder.
+        // A file cannot be renamed over a folder.
         let folder = dir.path().join("folder");
         fs::create_dir(&folder).unwrap();
         assert!(put(&folder, b"third").is_err());

@@ -7,7 +7,6 @@ use crate::event::Millis;
 
 /// An action that is recorded in the audit log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-
 pub enum Act {
     SignIn,
     SignOut,

@@ -133,7 +133,7 @@ mod tests {
         }))
     }
 
-    /// `mia-new` is another name of `mia`.
+    /// `mia-new` is an alias of `mia`.
     fn same(one: &str, other: &str) -> bool {
         let first = |name: &str| name.trim_end_matches("-new").to_owned();
         first(one) == first(other)
@@ -145,7 +145,7 @@ mod tests {
         let rights = [Site("mia"), Site("tom"), Shares("mia"), Shares("tom"), Register("mia"), Register("tom")];
         let rights = rights.into_iter().chain([Sites, Drops, Platform, Mail, Manage, Keys]);
         let rights: Vec<Right> = rights.collect();
-        // y: yes, u: like an unknown site, m: a right is missing, n: nobody
+        // y: yes, u: like an unknown site, m: a permission is missing, n: not authenticated
         for (who, expected) in [
             (Who::Nobody, "nnnnnnnnnnnn"),
             (Who::Operator, "yyyyyyyyyyyy"),

@@ -1,3 +1,5 @@
+//! The attributes of whole hits.
+
 use proptest::prelude::*;
 
 use super::*;

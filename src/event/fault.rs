@@ -10,8 +10,8 @@ pub enum FaultKind {
     NotFound = 1,
 }
 
-/// All kinds, by number.
 impl FaultKind {
+    /// All kinds, by number.
     pub const ALL: [FaultKind; 2] = [FaultKind::Script, FaultKind::NotFound];
 
     /// The name in the API and in the tables.

@@ -10,8 +10,8 @@ pub enum MailAction {
     Click = 1,
 }
 
-/// All actions, by number.
 impl MailAction {
+    /// All actions, by number.
     pub const ALL: [MailAction; 2] = [MailAction::Open, MailAction::Click];
 
     /// The name in the API and in the tables.
@@ -41,8 +41,8 @@ pub enum Reader {
     Machine = 2,
 }
 
-/// All kinds, by number.
 impl Reader {
+    /// All kinds, by number.
     pub const ALL: [Reader; 3] = [Reader::Direct, Reader::Proxied, Reader::Machine];
 
     /// The name in the API and in the tables.

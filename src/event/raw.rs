@@ -83,10 +83,11 @@ impl Signals {
 pub struct Caller<'a> {
     /// When the collector received the request, by its own clock.
     pub at: Millis,
-    /// The client's address behind the configured proxies, or the one a trusted server reports for
-    /// its visitor.
+    /// The client's address behind the configured proxies. If a trusted server reports hits of its
+    /// visitors: the address it states, or 0.0.0.0 without one.
     pub address: Address,
-    /// The browser's user agent, or the one a trusted server reports for its visitor.
+    /// The browser's user agent. If a trusted server reports hits of its visitors: the one it
+    /// states, or an empty one.
     pub agent: Agent<'a>,
     /// The low-entropy client hints (`Sec-CH-UA`, `-Mobile`, `-Platform`), as sent.
     pub hints: Hints<'a>,
@@ -128,14 +129,14 @@ pub enum Kind {
 pub enum Detail {
     Nothing,
     /// Of an event: an amount in minor units, and its currency (ISO 4217, upper case).
+    Money(u64, [u8; 3]),
     /// Of an event: the amount exceeded the site's bound for this currency (upper case). The amount
     /// itself is not kept.
-    Money(u64, [u8; 3]),
     Over([u8; 3]),
     /// Of a vital: the metric, and the histogram bucket of the value.
     Vital(Metric, Bucket),
-    /// Of a fault: its kind, and the cleaned name, script and line of the error; empty for pages that
-    /// are not found.
+    /// Of a fault: its kind, and the cleaned name, script and line of the error; empty for pages
+    /// that are not found.
     Fault(FaultKind, Box<str>),
 }
 

@@ -80,8 +80,8 @@ impl Metric {
         self.edges().partition_point(|edge| *edge < value) as Bucket
     }
 
-    /// The lower end (exclusive) and the upper end (inclusive) of a bucket, in the metric's unit.
-    /// The last bucket has no upper end; its lower end is returned twice.
+    /// The lower end (exclusive, except for 0) and the upper end (inclusive) of a bucket, in the
+    /// metric's unit. The last bucket has no upper end; its lower end is returned twice.
     pub fn range(self, bucket: Bucket) -> (f64, f64) {
         let (edges, at) = (self.edges(), usize::from(bucket).min(EDGES));
         let low = if at == 0 { 0.0 } else { edges[at - 1] };

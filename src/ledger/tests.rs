@@ -1,3 +1,5 @@
+//! Helpers that open, extend and damage small ledgers.
+
 mod acts;
 mod checkpoints;
 mod cut;

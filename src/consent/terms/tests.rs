@@ -1,3 +1,5 @@
+//! Which stored choices are valid, and which one of several takes precedence.
+
 use super::super::keys::tests::{ONE, keys};
 use super::*;
 use crate::config::{Sources, load};
@@ -6,7 +8,7 @@ use crate::event::Day;
 const ID: &str = "00112233445566778899aabbccddeeff";
 const OTHER: &str = "ff112233445566778899aabbccddeeff";
 
-/// Knows one grant of before: version 2, analytics.
+/// A ledger with one unsigned grant: version 2, analytics.
 struct Ledger;
 
 impl OnRecord for Ledger {
@@ -41,7 +43,7 @@ fn cookies(line: &str) -> Cookies<'_> {
     cookies
 }
 
-/// Version and tiers of what is stored.
+/// The version and the tiers of a stored choice.
 fn stored(terms: &Terms, line: &str) -> Option<(u32, String)> {
     let stored = terms.stored(&cookies(line))?;
     Some((stored.version, stored.tiers().collect::<Vec<_>>().join("+")))

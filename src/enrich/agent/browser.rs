@@ -173,8 +173,8 @@ impl Browser {
         TOKENS.iter().find(|(token, _)| agent.contains(token)).map(|(_, browser)| *browser)
     }
 
-    /// A brand of `Sec-CH-UA`. Chromium and the web view say less than the agent may: they are not
-    /// named here. Asked three times a hit, so a `match` and no table.
+    /// A brand of `Sec-CH-UA`. Chromium and the web view are not listed, because they say less than
+    /// the user agent may. Called about three times per hit, hence a `match` instead of a table.
     pub(super) fn of_brand(brand: &str) -> Option<Browser> {
         Some(match brand {
             "Google Chrome" => Chrome,

@@ -1,3 +1,5 @@
+//! The classifier against the user agents of people.txt.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Recording acts: what refers to what, and what is rejected.
+
 use super::*;
 use crate::hex;
 

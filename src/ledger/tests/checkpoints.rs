@@ -1,3 +1,5 @@
+//! Checkpoints against truncated, extended and rewritten ledgers.
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Dropping the oldest records.
+
 use jiff::civil::{Date, date};
 
 use super::*;

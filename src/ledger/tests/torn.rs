@@ -1,3 +1,5 @@
+//! Incomplete and damaged files.
+
 use super::*;
 use crate::hex;
 

@@ -1,3 +1,5 @@
+//! Detection rates on user agents that were not used to write the rules, and the rules themselves.
+
 use super::*;
 
 const ROBOTS: &str = include_str!("../../../../data/robots.txt");
