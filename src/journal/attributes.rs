@@ -1,13 +1,16 @@
-//! Attribute counts as bytes, with strings of their own.
+//! Encodes and decodes attribute counts, which have a string table of their own.
 //!
 //! ```text
-//! attributes  base strings rows
+//! attributes  base strings rows        as in code.rs: base, then two lists
 //! row         flags:u8 [site:u128] [zone day:u16] [item] value counts
 //!             flags: 1 another site, 2 another zone or day, 4 8 subject, 16 32 64 128 dimension
-//! counts      mask:u8 (bit n: count n is not 0; bit 4 + n: it is more than 1), then a varint for each that is more than 1
+//! counts      mask:u8 number*          bit n: count n is not 0; bit 4 + n: it is more than 1;
+//!                                      then a number for each count that is more than 1
 //! ```
 //!
-//! Nearly all counts of a batch are 0 or 1, so they are one byte.
+//! Site, zone and day are left out where they equal those of the row before; `item` is left out for
+//! the site itself. The counts are visitors, visits, networks and platform networks. Nearly all
+//! counts of a batch are 0 or 1, so they take one byte.
 
 use super::code::{Reader, put_strings, varint};
 use crate::aggregate::{AttributeCounts, AttributeKey, AttributeSums, Sym};
@@ -33,6 +36,7 @@ fn put_key(out: &mut Vec<u8>, before: Option<&AttributeKey>, key: &AttributeKey)
     let other_day = before.is_none_or(|before| (before.zone, before.day) != (key.zone, key.day));
     let flags = (u8::from(other_site) * OTHER_SITE) | (u8::from(other_day) * OTHER_DAY);
     out.push(flags | (key.subject as u8) << 2 | (key.dim as u8) << 4);
+
     if other_site {
         out.extend_from_slice(&key.site.as_u128().to_le_bytes());
     }
@@ -53,7 +57,7 @@ fn put_counts(out: &mut Vec<u8>, counts: &AttributeCounts) {
     counts.iter().filter(|count| **count > 1).for_each(|count| varint(out, u64::from(*count)));
 }
 
-/// The number of the first string, and the counts.
+/// The number of the first string, and the rows.
 pub(super) fn decode(read: &mut Reader<'_>) -> Option<(u32, AttributeSums)> {
     let base = read.number()?;
     let strings = read.list(Reader::string)?;

@@ -1,13 +1,27 @@
-//! Totals as bytes. Keys are sorted, so a row says only what differs from the row before it: about a dozen bytes.
+//! Encodes and decodes totals. Keys are sorted, so a row holds only what differs from the row
+//! before it: about a dozen bytes.
 //!
 //! ```text
-//! totals   base strings daily hourly money drops vitals faults mail  each list: varint count, then its rows
-//! string   varint length, UTF-8
+//! totals   base strings daily hourly money drops vitals faults mail
+//! list     count row*
+//! string   length UTF-8
 //! daily    flags:u8 [site:u128] [day:u16] [item] counts
 //!          flags: 1 another site, 2 another day, 4 8 subject
 //! hourly   site:u128 hour counts
-//! counts   mask:u8 (bit n: counter n is not zero), then a varint for each bit set
+//! money    site:u128 day:u16 event currency:3 bytes hits minor
+//! drops    hour reason:u8 hits
+//! vitals   site:u128 day:u16 metric:u8 bucket:u8 path device hits
+//! faults   site:u128 day:u16 kind:u8 path fault hits
+//! mail     day:u16 batch:u16 action:u8 reader:u8 template link hits visitors
+//! counts   mask:u8 number*             bit n: counter n is not zero, in the order of Counter::ALL;
+//!                                      then a number for each bit that is set
 //! ```
+//!
+//! Numbers without a width are varints: 7 bits per byte, the lowest first, the top bit set in all
+//! bytes but the last. `strings` and what follows it are lists. Texts (item, event, path, device,
+//! fault, template, link) are indices into the segment's strings, of which the first of this
+//! payload is number `base`. Days count from 1970-01-01, hours are Unix times in seconds. `item` is
+//! left out for the site itself.
 
 use crate::aggregate::{DailyKey, Delta, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
 use crate::event::{self, Counter, Counts, Day, FaultKind, MailAction, Metric, Refusal, SiteId, Subject};
@@ -15,7 +29,8 @@ use crate::event::{self, Counter, Counts, Day, FaultKind, MailAction, Metric, Re
 const OTHER_SITE: u8 = 1;
 const OTHER_DAY: u8 = 2;
 
-/// Why bytes with a right checksum are no delta: another version's file, or a defect.
+/// A payload that does not follow the format although its checksum is right, at this offset:
+/// another version's file, or a defect.
 #[derive(thiserror::Error, Debug, PartialEq)]
 #[error("the payload does not follow the format at byte {0}")]
 pub struct BadPayload(pub usize);
@@ -23,6 +38,7 @@ pub struct BadPayload(pub usize);
 pub(super) fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
     varint(out, u64::from(base));
     put_strings(out, &sums.strings);
+
     varint(out, sums.daily.len() as u64);
     let mut before: Option<&DailyKey> = None;
     for (key, counts) in &sums.daily {
@@ -30,12 +46,14 @@ pub(super) fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
         put_counts(out, counts);
         before = Some(key);
     }
+
     varint(out, sums.hourly.len() as u64);
     for (key, counts) in &sums.hourly {
         out.extend_from_slice(&key.site.as_u128().to_le_bytes());
         varint(out, u64::from(key.hour));
         put_counts(out, counts);
     }
+
     varint(out, sums.money.len() as u64);
     for (key, (hits, minor)) in &sums.money {
         out.extend_from_slice(&key.site.as_u128().to_le_bytes());
@@ -45,12 +63,14 @@ pub(super) fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
         varint(out, u64::from(*hits));
         varint(out, *minor);
     }
+
     varint(out, sums.drops.len() as u64);
     for (key, hits) in &sums.drops {
         varint(out, u64::from(key.hour));
         out.push(key.reason as u8);
         varint(out, u64::from(*hits));
     }
+
     varint(out, sums.vitals.len() as u64);
     for (key, hits) in &sums.vitals {
         out.extend_from_slice(&key.site.as_u128().to_le_bytes());
@@ -60,6 +80,7 @@ pub(super) fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
         varint(out, u64::from(key.device.0));
         varint(out, u64::from(*hits));
     }
+
     varint(out, sums.faults.len() as u64);
     for (key, hits) in &sums.faults {
         out.extend_from_slice(&key.site.as_u128().to_le_bytes());
@@ -69,6 +90,7 @@ pub(super) fn encode(base: u32, sums: &Sums, out: &mut Vec<u8>) {
         varint(out, u64::from(key.fault.0));
         varint(out, u64::from(*hits));
     }
+
     varint(out, sums.mail.len() as u64);
     for (key, (hits, visitors)) in &sums.mail {
         out.extend_from_slice(&key.day.number().to_le_bytes());
@@ -85,6 +107,7 @@ fn daily(out: &mut Vec<u8>, before: Option<&DailyKey>, key: &DailyKey) {
     let other_day = before.is_none_or(|before| before.day != key.day);
     let flags = (u8::from(other_site) * OTHER_SITE) | (u8::from(other_day) * OTHER_DAY);
     out.push(flags | (key.subject as u8) << 2);
+
     if other_site {
         out.extend_from_slice(&key.site.as_u128().to_le_bytes());
     }
@@ -118,23 +141,23 @@ pub(super) fn varint(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
-/// Reads forward; `None` anywhere means the bytes do not follow the format.
+/// Decodes forward. `None` from any method means that the bytes do not follow the format.
 pub(super) struct Reader<'a> {
     payload: &'a [u8],
     at: usize,
     ids: Ids,
 }
 
-/// How wide the ids of sites are.
+/// Width of site ids.
 #[derive(Clone, Copy)]
 pub(super) enum Ids {
-    /// Of version 1.
+    /// Version 1.
     Bits64,
     Bits128,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the whole payload.
+    /// Decodes a payload, which `read` must consume completely.
     pub(super) fn all<T>(payload: &'a [u8], read: impl FnOnce(&mut Reader<'a>) -> Option<T>) -> Result<T, BadPayload> {
         let mut reader = Reader { payload, at: 0, ids: Ids::Bits128 };
         match read(&mut reader) {
@@ -147,14 +170,14 @@ impl<'a> Reader<'a> {
         self.at == self.payload.len()
     }
 
-    /// What is left, which is none where nothing is.
+    /// The remaining bytes, which are consumed; may be empty.
     pub(super) fn rest(&mut self) -> &'a [u8] {
         let rest = &self.payload[self.at..];
         self.at = self.payload.len();
         rest
     }
 
-    /// The totals of a batch.
+    /// The totals of a batch or of a sealed segment.
     pub(super) fn totals(&mut self) -> Option<Delta> {
         let base = self.number()?;
         let strings = self.list(Self::string)?;
@@ -168,7 +191,7 @@ impl<'a> Reader<'a> {
         Some(Delta { base, attribute_base: 0, sums })
     }
 
-    /// The lists that follow those of totals by day, in a former version too.
+    /// The lists after the totals by day, which both versions share.
     pub(super) fn below_daily(&mut self) -> Option<Sums> {
         let hourly = self.list(|read| {
             let key = HourlyKey { site: read.site()?, hour: read.number()? };
@@ -227,7 +250,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn list<T>(&mut self, mut row: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let count = usize::try_from(self.varint()?).ok()?;
-        // A row is at least one byte: a count beyond that is damage, not a reason to reserve memory.
+        // A row takes at least one byte: a larger count is damage, not a reason to reserve memory.
         let mut rows = Vec::with_capacity(count.min(self.payload.len() - self.at));
         for _ in 0..count {
             rows.push(row(self)?);
@@ -242,7 +265,7 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).ok().map(Into::into)
     }
 
-    /// From here on.
+    /// The width of site ids from here on.
     pub(super) fn ids_of(&mut self, ids: Ids) {
         self.ids = ids;
     }

@@ -1,4 +1,4 @@
-//! The journal's folder: who owns it, what lies in it, how a segment's file is named and extended.
+//! The journal's folder: its lock, its files, and how a segment's file is named and extended.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -10,11 +10,13 @@ use rustix::fs::FallocateFlags;
 use crate::disk::{self, Lock};
 
 const MAGIC: [u8; 8] = *b"FFSEGM2\n";
-/// Before site ids had 128 bits.
+/// The version before site ids had 128 bits.
 const FORMER_MAGIC: [u8; 8] = *b"FFSEGM1\n";
+/// Length of a segment file's header, in bytes.
 pub const HEADER: usize = 36;
 const CHUNK: u64 = 4 << 20;
 
+/// Failures of the journal. `Append` says whether the frame that could not be written was cut off.
 #[derive(thiserror::Error, Debug)]
 pub enum JournalError {
     #[error("{path}: {error}", path = path.display())]
@@ -28,7 +30,7 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    /// Whether nothing of what could not be written will be read at the next start.
+    /// Whether the frame that failed is certain not to be read at the next start.
     pub(super) fn is_undone(&self) -> bool {
         matches!(self, JournalError::Append { undone: true, .. })
     }
@@ -38,20 +40,22 @@ impl JournalError {
     }
 }
 
-/// How the payloads of a segment file are to be read.
+/// The version of a segment file's payloads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Format {
     Current,
-    /// A file of a former version, which this one reads and never writes.
+    /// A former version, which is read and never written.
     Former,
 }
 
-/// Which segment this is, over all collectors and restarts: the token its inserts are known by.
+/// Identifies a segment across collectors and restarts; the deduplication token of its inserts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SegmentId {
+    /// Random id of the collector, made at its first start.
     pub collector: u64,
-    /// Random for each start of the process.
+    /// Random id of the process.
     pub epoch: u64,
+    /// Number of the segment, ascending in the folder.
     pub number: u64,
 }
 
@@ -86,7 +90,7 @@ impl SegmentId {
     }
 }
 
-/// The folder, held under a lock for as long as this lives.
+/// The journal's folder, locked for as long as this exists.
 pub struct Folder {
     path: PathBuf,
     collector: u64,
@@ -94,6 +98,12 @@ pub struct Folder {
 }
 
 impl Folder {
+    /// Creates the folder if needed and locks it.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be created or read, another process holds its lock, or the file with the
+    /// collector's id is damaged.
     pub fn open(path: &Path) -> Result<Folder, JournalError> {
         std::fs::create_dir_all(path.join("quarantine")).map_err(JournalError::io(path))?;
         let lock_path = path.join("lock");
@@ -103,19 +113,26 @@ impl Folder {
         Ok(Folder { path: path.to_owned(), collector, _lock: lock })
     }
 
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// Id of the collector, made at the first start.
     pub fn collector(&self) -> u64 {
         self.collector
     }
 
+    /// Path of a segment's file in a state: `open`, `sealing` or `sealed`.
     pub fn file(&self, number: u64, state: &str) -> PathBuf {
         self.path.join(format!("{number:016}.{state}"))
     }
 
-    /// The numbers of the segments in a state, in order.
+    /// Numbers of the segments in a state, in ascending order.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read.
     pub fn numbers(&self, state: &str) -> Result<Vec<u64>, JournalError> {
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(&self.path).map_err(JournalError::io(&self.path))? {
@@ -130,18 +147,22 @@ impl Folder {
         Ok(numbers)
     }
 
-    /// Bytes of all segment files.
+    /// Size of all segment files in bytes, reserved space included.
     pub fn bytes(&self) -> u64 {
         let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.metadata().ok()).filter(|meta| meta.is_file()).map(|meta| meta.len()).sum()
     }
 
-    /// Makes names that were created, renamed or removed survive a power cut.
+    /// Syncs the folder, so that created, renamed and removed names survive a power cut.
+    ///
+    /// # Errors
+    ///
+    /// The sync failed: the names may or may not survive.
     pub fn sync(&self) -> Result<(), JournalError> {
         disk::sync(&self.path).map_err(JournalError::io(&self.path))
     }
 
-    /// Where a file can lie aside without replacing another of its number.
+    /// A free name in `quarantine/` for a file.
     pub(super) fn aside(&self, file: &Path) -> PathBuf {
         let name = file.file_name().unwrap_or_default();
         let mut free = self.path.join("quarantine").join(name);
@@ -153,7 +174,11 @@ impl Folder {
         free
     }
 
-    /// Moves a file aside, keeping its name, and says where to.
+    /// Moves a file to `quarantine/` and returns its new path.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be renamed, or the folder cannot be synced.
     pub fn quarantine(&self, file: &Path) -> Result<PathBuf, JournalError> {
         let to = self.aside(file);
         std::fs::rename(file, &to).map_err(JournalError::io(file))?;
@@ -162,11 +187,12 @@ impl Folder {
     }
 }
 
-/// The collector's id, made at the first start.
+/// Reads the collector's id, or makes one at the first start.
 fn collector_id(folder: &Path) -> Result<u64, JournalError> {
     let path = &folder.join("collector");
     match std::fs::read_to_string(path) {
-        // A full disk left it so where a former version was started for the first time. Segments, where there are any, know the id.
+        // A full disk could leave it empty at the first start of a former version. Segments, if
+        // there are any, hold the id.
         Ok(text) if text.is_empty() => {
             let aside = folder.join("quarantine/collector.empty");
             std::fs::rename(path, &aside).map_err(JournalError::io(path))?;
@@ -201,8 +227,10 @@ pub(super) fn random() -> u64 {
     getrandom::u64().expect("the system's random generator works")
 }
 
-/// An open segment's file. Space is reserved ahead, so that a full disk is met before a hit is counted, not while it is written.
+/// An open segment's file. Space is reserved ahead, so that a full disk shows before a hit is
+/// counted, not while it is written.
 pub struct SegmentFile {
+    /// The segment's id, as in the header.
     pub id: SegmentId,
     path: PathBuf,
     file: File,
@@ -211,7 +239,11 @@ pub struct SegmentFile {
 }
 
 impl SegmentFile {
-    /// A file with its header and its first frame, on disk when this returns.
+    /// Creates a file with its header and its first frame; both are on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The disk is full or failed. The file is removed again: nothing in it was answered.
     pub fn create(folder: &Folder, id: SegmentId, frame: &[u8]) -> Result<SegmentFile, JournalError> {
         let path = folder.file(id.number, "open");
         let end = (HEADER + frame.len()) as u64;
@@ -225,8 +257,8 @@ impl SegmentFile {
             Ok(file)
         };
         let file = create().map_err(|error| {
-            // Half a file of a full disk: nothing in it was ever answered. It must not come back either: what it says was carried into it
-            // is still counted in the segment before.
+            // An incomplete file must not come back: nothing in it was answered, and what was
+            // carried into it is still counted in the segment before.
             let _ = std::fs::remove_file(&path);
             let _ = folder.sync();
             JournalError::io(&path)(error)
@@ -235,7 +267,11 @@ impl SegmentFile {
         Ok(SegmentFile { id, path, file, end, reserved })
     }
 
-    /// Makes sure `bytes` more fit.
+    /// Reserves space for `bytes` more bytes.
+    ///
+    /// # Errors
+    ///
+    /// The disk has no room. Nothing was written.
     pub fn reserve(&mut self, bytes: u64) -> Result<(), JournalError> {
         if self.end + bytes > self.reserved {
             let more = (self.end + bytes - self.reserved).max(CHUNK);
@@ -245,7 +281,12 @@ impl SegmentFile {
         Ok(())
     }
 
-    /// Appends and syncs. After an error the caller must not go on: what is on disk beyond this frame is not known either.
+    /// Appends a frame and syncs it.
+    ///
+    /// # Errors
+    ///
+    /// The write or the sync failed. What is on disk beyond the frames before is not known, so the
+    /// caller must not append again.
     pub fn append(&mut self, frame: &[u8]) -> Result<(), JournalError> {
         let append = || {
             self.file.write_all_at(frame, self.end)?;
@@ -256,18 +297,18 @@ impl SegmentFile {
         Ok(())
     }
 
-    /// Cuts off what was written last. `false` where that fails too.
+    /// Cuts off the frame that was written last; `false` if that fails too.
     fn take_back(&self) -> bool {
         self.file.set_len(self.end).and_then(|()| self.file.sync_all()).is_ok()
     }
 
-    /// A file that refuses what a real one does not.
+    /// A file that fails where a real one does not.
     #[cfg(test)]
     pub(super) fn replace(&mut self, of_size: impl FnOnce(u64) -> File) {
         self.file = of_size(self.end);
     }
 
-    /// Returns reserved space that was not needed.
+    /// Frees reserved space that was not needed.
     pub fn give_back(&self) {
         if let Err(error) = self.file.set_len(self.end) {
             tracing::debug!(%error, "reserved space of a segment stays reserved until it is sent");

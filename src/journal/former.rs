@@ -1,9 +1,10 @@
-//! The payload of version 1: site ids have 64 bits, and rows with an attribute stand among the totals.
+//! Decodes the payload of version 1, where site ids have 64 bits and attribute rows are among the
+//! totals. Nothing writes this version any more.
 //!
-//! Its ids come out as they are, above them zeros; the store knows the sites they stood for. Nothing writes this any more.
+//! Ids are extended with zeros; the store knows which sites they stood for.
 //!
 //! ```text
-//! payload  base strings daily hourly money drops vitals faults mail  each list: varint count, then its rows
+//! payload  base strings daily hourly money drops vitals faults mail     lists as in code.rs
 //! daily    flags:u8 [site:u64] [day:u16] [item] [value] counts
 //!          flags: 1 another site, 2 another day, 4 8 subject, 16 32 64 dimension
 //! ```
@@ -16,7 +17,8 @@ use crate::event::{Counts, Dimension, Subject};
 const OTHER_SITE: u8 = 1;
 const OTHER_DAY: u8 = 2;
 
-/// Attributes come out apart, with the one table of strings for both. A sealed segment numbers its strings from 0.
+/// Decodes a payload. Attributes are separated from totals; both keep the one string table. A
+/// sealed segment numbers its strings from 0.
 pub(super) fn delta(read: &mut Reader<'_>) -> Option<Delta> {
     read.ids_of(Ids::Bits64);
     let base = read.number()?;
@@ -32,8 +34,9 @@ pub(super) fn delta(read: &mut Reader<'_>) -> Option<Delta> {
     Some(Delta { base, attribute_base: base, sums })
 }
 
-/// Totals and attributes. The former version knew neither the zone of a row nor its networks: the zone is taken for UTC (a batch leaves it
-/// empty, which the segment it is added to reads so), and each visitor for one of a network of its own.
+/// Separates totals and attributes. Version 1 stored neither the zone of a row nor its networks:
+/// the zone is taken to be UTC (in a batch it stays empty, which the segment reads as UTC), and
+/// each visitor as of a network of their own.
 fn apart(
     rows: Vec<(AttributeKey, Counts)>,
     base: u32,

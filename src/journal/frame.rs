@@ -1,6 +1,7 @@
-//! Frames on bytes: how they are written, and how they are found again when some are damaged.
+//! Frames: how they are written, and how they are found again when some are damaged.
 
 const MAGIC: [u8; 4] = *b"FFR1";
+/// Bytes of a frame beside its payload.
 pub const OVERHEAD: usize = 12;
 
 /// Appends a frame around what `payload` writes.
@@ -19,28 +20,31 @@ fn checksum(length: u32, payload: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&length.to_le_bytes()), payload)
 }
 
+/// A frame, or a part of a file that is not one.
 #[derive(PartialEq, Debug)]
 pub enum Found<'a> {
     Frame(&'a [u8]),
-    /// From `at` to `next` something is damaged; whole frames follow.
+    /// The bytes from `at` up to `next` are damaged; whole frames follow.
     Damage {
         at: usize,
         next: usize,
     },
-    /// The last write did not complete: it was never answered. `bytes` is its length up to the zeros of the reserved space.
+    /// The last write is incomplete, so it was not answered. `bytes` is its length, up to the zeros
+    /// of the reserved space.
     Torn {
         at: usize,
         bytes: usize,
     },
 }
 
-/// All frames of a segment file from `at` on, and what lies between them.
+/// Iterates over the frames of a segment file and what is between them.
 pub struct Frames<'a> {
     file: &'a [u8],
     at: usize,
 }
 
 impl<'a> Frames<'a> {
+    /// Starts at offset `at` of the file's bytes.
     pub fn new(file: &'a [u8], at: usize) -> Frames<'a> {
         Frames { file, at }
     }
@@ -53,8 +57,8 @@ impl<'a> Frames<'a> {
         (head[..4] == MAGIC && number(8) == checksum(length, payload)).then_some(payload)
     }
 
-    /// Where the next whole frame begins after damage at `from`. Looks at every place the magic stands, because a damaged length
-    /// says nothing.
+    /// Offset of the next whole frame after damage at `from`. Tries each place with the magic
+    /// bytes, because a damaged length cannot be used.
     fn resume(&self, from: usize) -> Option<usize> {
         let rest = &self.file[from..];
         rest.windows(MAGIC.len())
@@ -74,11 +78,13 @@ impl<'a> Iterator for Frames<'a> {
             self.at += OVERHEAD + payload.len();
             return Some(Found::Frame(payload));
         }
+
         let written =
             self.file[at.min(self.file.len())..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         if written == 0 {
             return None;
         }
+
         match self.resume(at + 1) {
             Some(next) => {
                 self.at = next;

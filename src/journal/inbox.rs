@@ -1,4 +1,4 @@
-//! Where hits wait for the writer. Bounded: a full inbox is told to the client, never papered over.
+//! The queue of hits for the writer. It is bounded: if it is full, clients are told so.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,28 +9,28 @@ use super::bell::{self, Answer, Ticket};
 use crate::aggregate::Counted;
 use crate::event::SiteId;
 
-/// Why a hit was not taken: answered 503 with `Retry-After`. Nothing of it was counted, but for the last.
+/// Why a hit was not counted. All but the last are answered 503 with `Retry-After`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unavailable {
-    /// More hits wait than the configuration allows.
+    /// The queue is full (`limits.waiting_hits`).
     Crowded,
-    /// The journal's disk or its configured bound is full.
+    /// The journal's disk is full, or `journal.max_bytes` is reached.
     Full,
     Stopping,
-    /// The disk failed while it was written: a restart reads what is there.
+    /// The disk failed during the write, so the hit may be counted after a restart; answered 500.
     Uncertain,
 }
 
-/// A hit in the queue. The hits of one body are taken together, and the last of them carries the answer.
+/// A queued hit. The hits of one body are taken together; the last one carries the answer.
 pub(super) struct Waiting {
     pub(super) counted: Counted,
     pub(super) answer: Option<Answer>,
 }
 
 pub(super) enum Command {
-    /// Seal what there is; answers the number of the last sealed segment.
+    /// Seal the open segment; answered with the number of the last sealed segment.
     Seal(oneshot::Sender<u64>),
-    /// Answers how many visitors of a site did something in the last five minutes.
+    /// The number of a site's visitors in the last five minutes.
     Live(SiteId, oneshot::Sender<u32>),
 }
 
@@ -41,6 +41,7 @@ struct State {
     closed: bool,
 }
 
+/// The queue, and commands for the writer.
 pub struct Inbox {
     state: Mutex<State>,
     arrived: Condvar,
@@ -50,7 +51,7 @@ pub struct Inbox {
 pub(super) struct Taken {
     pub(super) hits: Vec<Waiting>,
     pub(super) commands: Vec<Command>,
-    /// No more will come.
+    /// Whether the queue is closed: nothing more will come.
     pub(super) closed: bool,
 }
 
@@ -59,7 +60,12 @@ impl Inbox {
         Inbox { state: Mutex::default(), arrived: Condvar::new(), most }
     }
 
-    /// Queues the hits of one body, or what was done with a mail; they are committed in one batch.
+    /// Queues the hits of one body, or an open or click of a mail; they are committed in one batch.
+    ///
+    /// # Errors
+    ///
+    /// The queue is closed ([`Unavailable::Stopping`]) or has no room for all of them
+    /// ([`Unavailable::Crowded`]). Nothing was queued.
     pub fn submit<E: Into<Counted>>(&self, events: impl ExactSizeIterator<Item = E>) -> Result<Ticket, Unavailable> {
         let (answer, ticket) = bell::pair();
         let mut state = self.lock();
@@ -73,7 +79,7 @@ impl Inbox {
         state.hits.extend(events.map(|event| Waiting { counted: event.into(), answer: None }));
         match state.hits.last_mut() {
             Some(last) if last.answer.is_none() => last.answer = Some(answer),
-            // A body without a hit that counts has nothing to wait for.
+            // A body without hits that count is complete at once.
             _ => bell::tell(std::iter::once(answer), Ok(())),
         }
         drop(state);
@@ -88,13 +94,13 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
-    /// Closes the door; what is queued is still taken.
+    /// Closes the queue to new hits; queued ones are still taken.
     pub fn close(&self) {
         self.lock().closed = true;
         self.arrived.notify_one();
     }
 
-    /// Waits for hits, a command or the timeout, and takes all there is.
+    /// Waits for hits, a command or the timeout, and takes everything there is.
     pub(super) fn take(&self, timeout: Duration) -> Taken {
         let mut state = self.lock();
         if state.hits.is_empty() && state.commands.is_empty() && !state.closed {

@@ -1,15 +1,17 @@
-//! The key that attributes in open segments are encrypted with.
+//! The key that encrypts attributes in open segments.
 //!
-//! What must hold: whoever has the disk, or an image of it, cannot read them; a collector that was killed can, when it starts again. So
-//! the key is random, new with each start, and lies in memory and in one file on a tmpfs, outside the data folders. After a power cut
-//! it is gone, and with it the attributes that no sealed segment holds; the totals are not encrypted.
+//! Invariant: the disk, or an image of it, is not enough to read them; a collector that was killed
+//! can read them when it starts again. So the key is random, new with each start, and kept in
+//! memory and in one file on a tmpfs, outside the data folders. After a power cut it is gone, and
+//! with it the attributes that no sealed segment holds; the totals are not encrypted.
 //!
 //! ```text
-//! file  "FFKEYS1\n" (epoch:u64 key:32 bytes)*      the running process's, and those that still have open segments
+//! file  "FFKEYS1\n" (epoch:u64 key:32 bytes)*
 //! ```
 //!
-//! A segment's own key is BLAKE3 under the process's key over the segment's id; a nonce is the number of the frame among all frames of
-//! the process, so that none comes twice.
+//! The entries are of the running process and of those that still have open segments. A segment's
+//! own key is BLAKE3 under its process's key over the segment's id. A nonce is the number of the
+//! frame among all frames of the process, so none is used twice.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -23,10 +25,11 @@ use super::file::SegmentId;
 
 const MAGIC: [u8; 8] = *b"FFKEYS1\n";
 const ENTRY: usize = 8 + 32;
-/// More starts than this, each killed before it had sealed what the one before left, are not expected.
+/// Most keys in the file: more starts in a row that were each killed before sealing are not
+/// expected.
 const MOST_KEYS: usize = 64;
 
-/// `f_type` of file systems that live in memory.
+/// `f_type` of file systems in memory.
 const TMPFS: u64 = 0x0102_1994;
 const RAMFS: u64 = 0x8584_58f6;
 
@@ -35,11 +38,11 @@ struct ProcessKey {
     key: Box<Zeroizing<[u8; 32]>>,
 }
 
-/// This process's key, and those of former ones that were found.
+/// The key of this process, and those of former ones that were found.
 pub(super) struct Keys {
     epoch: u64,
     known: Vec<ProcessKey>,
-    /// `None` where the key lies in memory only.
+    /// `None` if the key is in memory only.
     file: Option<PathBuf>,
     frames: u64,
 }
@@ -48,7 +51,8 @@ pub(super) struct Keys {
 pub(super) struct Cipher(LessSafeKey);
 
 impl Keys {
-    /// Reads what former processes of the collector left, makes this one's key and puts it beside them.
+    /// Reads the keys of the collector's former processes, makes this one's and writes it beside
+    /// them.
     pub(super) fn open(dir: &Path, collector: u64, epoch: u64) -> Keys {
         let mut keys = Keys { epoch, known: Vec::new(), file: None, frames: 0 };
         match lies_in_memory(dir) {
@@ -76,7 +80,7 @@ impl Keys {
         Keys { epoch, known: vec![ProcessKey::random(epoch)], file: None, frames: 0 }
     }
 
-    /// The key of a segment; `None` where that of its process is not known.
+    /// The key of a segment; `None` if its process's key is not known.
     pub(super) fn cipher(&self, id: SegmentId) -> Option<Cipher> {
         let process = self.known.iter().find(|key| key.epoch == id.epoch)?;
         let mut hasher = blake3::Hasher::new_keyed(&process.key);
@@ -91,13 +95,13 @@ impl Keys {
         Some(Cipher(LessSafeKey::new(key)))
     }
 
-    /// The number of the next frame.
+    /// Number of the next frame: its nonce.
     pub(super) fn next_frame(&mut self) -> u64 {
         self.frames += 1;
         self.frames
     }
 
-    /// Forgets the keys of former processes: what they encrypted is sealed.
+    /// Forgets the keys of former processes, whose segments are sealed.
     pub(super) fn forget_former(&mut self) {
         if self.known.len() > 1 {
             self.known.retain(|key| key.epoch == self.epoch);
@@ -105,7 +109,7 @@ impl Keys {
         }
     }
 
-    /// Nothing encrypted is left.
+    /// Removes the file, once nothing encrypted is left.
     pub(super) fn remove(self) {
         if let Some(path) = &self.file
             && let Err(error) = overwrite(path).and_then(|()| fs::remove_file(path))
@@ -143,13 +147,13 @@ impl ProcessKey {
 }
 
 impl Cipher {
-    /// Encrypts what stands in `out` from a place on.
+    /// Encrypts `out` from offset `from` on, in place, and appends the tag.
     pub(super) fn encrypt(&self, number: u64, out: &mut Vec<u8>, from: usize) {
         let tag = self.0.seal_in_place_separate_tag(nonce(number), Aad::empty(), &mut out[from..]);
         out.extend_from_slice(tag.expect("a frame is far below what AES-GCM takes").as_ref());
     }
 
-    /// `None` where it was encrypted with another key, or is damaged.
+    /// `None` if it was encrypted with another key, or is damaged.
     pub(super) fn decrypt(&self, number: u64, encrypted: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let mut bytes = Zeroizing::new(encrypted.to_vec());
         let length = self.0.open_in_place(nonce(number), Aad::empty(), &mut bytes).ok()?.len();
@@ -169,7 +173,8 @@ fn lies_in_memory(dir: &Path) -> io::Result<bool> {
     Ok(kind == TMPFS || kind == RAMFS)
 }
 
-/// The folder may be everybody's (`/dev/shm`), so only a file that nobody else could have written or read is believed.
+/// The folder may be writable by all users (`/dev/shm`), so the file is only trusted if no other
+/// user can have written or read it.
 fn read(path: &Path) -> io::Result<Vec<ProcessKey>> {
     let mut file = OpenOptions::new().read(true).custom_flags(no_link()).open(path)?;
     let meta = file.metadata()?;
@@ -191,7 +196,8 @@ fn read(path: &Path) -> io::Result<Vec<ProcessKey>> {
     Ok(entries.collect())
 }
 
-/// Puts the file in place whole. What it held before is overwritten: on a tmpfs that is the very memory.
+/// Replaces the file atomically. The former one is overwritten: on a tmpfs, that is the memory
+/// itself.
 fn write(path: &Path, keys: &[ProcessKey]) -> io::Result<()> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAGIC.len() + keys.len() * ENTRY));
     bytes.extend_from_slice(&MAGIC);
@@ -218,7 +224,7 @@ fn overwrite(path: &Path) -> io::Result<()> {
     zeros(&writable(path)?)
 }
 
-/// Not through a link: somebody else could have put one there.
+/// Does not follow links, which another user could have made.
 fn writable(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).custom_flags(no_link()).open(path)
 }

@@ -1,28 +1,33 @@
-//! Stage 6: counts reach the disk before the answer goes out.
+//! Stage 6: counts are written to disk before their hits are answered.
 //!
 //! Constraints:
-//! - *Answered means on disk.* A batch is written and `fdatasync`ed, then all of its hits are answered. While one batch syncs the
-//!   next one gathers, so durability costs latency (a sync), not throughput.
-//! - *Nobody in it.* A frame holds sums of a few milliseconds, sorted; a sealed segment holds the sums of some seconds. Neither has a
-//!   field for anything of a person.
-//! - *No visit log.* The attributes of a frame are encrypted with a key that is not on the disk (key.rs). In clear they stand in sealed
-//!   segments only, and there with those of at least k visits of their site, or of a day that is over: the rest is carried from segment
-//!   to segment.
-//! - *All or nothing.* Space for a batch is reserved before its hits are counted. Without it they are answered 503 and nothing was
-//!   counted, in memory or on disk.
-//! - *A failed sync ends the process.* The kernel may have dropped the pages; what the next sync would promise is not known.
+//! - *Answered means on disk.* A batch is written and `fdatasync`ed, then all of its hits are
+//!   answered. While one batch syncs the next one gathers, so durability costs latency (a sync),
+//!   not throughput.
+//! - *No personal data.* A frame holds the sums of a few milliseconds, sorted; a sealed segment
+//!   holds the sums of some seconds. Neither has a field for anything that identifies a person.
+//! - *No log of visits.* The attributes of a frame are encrypted with a key that is not on the disk
+//!   (key.rs). They are in clear in sealed segments only, and there only those of a site with at
+//!   least k visits, or of a day that is over. The rest is carried from segment to segment.
+//! - *All or nothing.* Space for a batch is reserved before its hits are counted. Without space
+//!   they are answered 503, and nothing was counted, in memory or on disk.
+//! - *A failed sync ends the process.* The kernel may have dropped the pages, so what a later sync
+//!   would promise is not known.
 //!
-//! Life of a segment file: `N.open` (frames are appended) -> `N+1.open` (its first frame holds the attributes N does not release) ->
-//! `N.sealed` (one frame, the canonical sums; written beside, synced, renamed) -> sent to the store -> deleted. Where N is open and N+1
-//! has its first frame, N counts without the sites and days that stand in it. What cannot be read or is too old to retry goes to `quarantine/`.
+//! Life of a segment file: `N.open` (frames are appended) -> `N+1.open` (its first frame holds the
+//! attributes that N does not release) -> `N.sealed` (one frame, the canonical sums; written to
+//! another name, synced, renamed) -> sent to the store -> deleted. While N is open and N+1 has its
+//! first frame, N counts without the sites and days in that frame. Files that cannot be read or are
+//! too old to retry go to `quarantine/`.
 //!
 //! ```text
 //! file    header frame*  (zeros up to the reserved end)
-//! header  "FFSEGM2\n" collector:u64 epoch:u64 number:u64 crc32c:u32        little endian, as all numbers
-//! frame   "FFR1" length:u32 crc32c(length, payload):u32 payload            see payload.rs for the payload
+//! header  "FFSEGM2\n" collector:u64 epoch:u64 number:u64 crc32c:u32
+//! frame   "FFR1" length:u32 crc32c(length, payload):u32 payload
 //! ```
 //!
-//! Files that begin with "FFSEGM1\n" are a former version's: they are read (former.rs) and sent, and never written.
+//! All numbers are little endian. payload.rs describes the payload. Files that begin with
+//! "FFSEGM1\n" are a former version's: they are read (former.rs) and sent, and never written.
 
 mod attributes;
 mod bell;

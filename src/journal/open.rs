@@ -1,4 +1,4 @@
-//! The open segment: its file, what its batches add up to, and since when something waits in it.
+//! The open segment: its file, the sums of its batches, and since when it has counts.
 
 use std::time::Instant;
 
@@ -11,16 +11,16 @@ use crate::aggregate::{AttributeSums, Delta, Segment, Sums};
 pub(super) struct OpenSegment {
     pub(super) file: SegmentFile,
     pub(super) segment: Segment,
-    /// When the first of its counts came, by the machine's clock and not the one hits are counted by: how long counts may stay in memory
-    /// is no rule of counting. Attributes that were carried into it are not among them.
+    /// When its first count came, carried attributes aside. By the machine's clock, not the one of
+    /// hits: how long counts may stay in memory is not a rule of counting.
     pub(super) began: Option<Instant>,
     cipher: Cipher,
     frame: Vec<u8>,
 }
 
 impl OpenSegment {
-    /// A segment whose first frame, on disk when this returns, holds what the one before did not release. That one may be sealed from
-    /// here on, and not earlier. Gives `carried` back.
+    /// Creates a segment whose first frame holds what the one before did not release. The frame is
+    /// on disk when this returns; only then may the one before be sealed. Returns `carried`.
     pub(super) fn create(
         folder: &Folder,
         id: SegmentId,
@@ -38,7 +38,8 @@ impl OpenSegment {
         Ok((OpenSegment { file, segment, began: None, cipher, frame }, delta.sums.attributes))
     }
 
-    /// Writes and syncs a batch, and answers how many bytes it took. An error leaves open what is on disk: the caller must not go on.
+    /// Writes and syncs a batch, and returns its size in bytes. After an error the state of the
+    /// disk is unknown and the caller must not go on.
     pub(super) fn append(&mut self, delta: &Delta, keys: &mut Keys) -> Result<u64, JournalError> {
         self.frame.clear();
         let (cipher, number) = (&self.cipher, keys.next_frame());

@@ -1,11 +1,14 @@
-//! What a frame holds: totals in clear, and of an open segment the attributes encrypted.
+//! The payload of a frame: totals in clear and, in an open segment, encrypted attributes.
 //!
 //! ```text
-//! of an open segment    kind:u8 totals [rows number:u64 encrypted]     kind: 0 a batch, 1 what the segment before left over
+//! of an open segment    kind:u8 totals [rows number:u64 encrypted]
+//!                       kind: 0 a batch, 1 the attributes carried from the segment before
 //! of a sealed segment   totals attributes
 //! ```
 //!
-//! `number` is the frame's among all of its process: the nonce. `rows` says how much is lost with a lost key.
+//! `number` is the frame's among all frames of its process: the nonce. `rows` is the number of
+//! encrypted rows, a varint, so that a lost key still tells how much is lost. `encrypted` extends
+//! to the end: AES-256-GCM over `attributes`, with its tag.
 
 use super::attributes;
 use super::code::{self, BadPayload, Reader, varint};
@@ -17,19 +20,20 @@ use crate::aggregate::{AttributeSums, Delta, Sums};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     Batch = 0,
-    /// The first frame of every open segment: the attribute rows that the segment before did not release.
+    /// The first frame of every open segment: the attribute rows that the segment before did not
+    /// release.
     Carried = 1,
 }
 
-/// A frame's payload of an open segment.
+/// The payload of an open segment's frame.
 pub(super) struct Open<'a> {
     pub(super) kind: Kind,
-    /// Without its attributes, where they are hidden.
+    /// Without attributes, if they are hidden.
     pub(super) delta: Delta,
     pub(super) hidden: Option<Hidden<'a>>,
 }
 
-/// Attributes that only the key of their process makes readable.
+/// Encrypted attributes, readable with the key of their process only.
 pub(super) struct Hidden<'a> {
     pub(super) rows: u64,
     number: u64,
@@ -59,6 +63,7 @@ pub(super) fn read_open(payload: &[u8], format: Format) -> Result<Open<'_>, BadP
                 1 => Kind::Carried,
                 _ => return None,
             };
+
             let delta = read.totals()?;
             if read.is_at_end() {
                 return Some(Open { kind, delta, hidden: None });
@@ -70,7 +75,7 @@ pub(super) fn read_open(payload: &[u8], format: Format) -> Result<Open<'_>, BadP
 }
 
 impl Hidden<'_> {
-    /// The number of the first string, and the counts; `None` where the key is not theirs.
+    /// The number of the first string, and the rows; `None` with another key.
     pub(super) fn decrypt(&self, cipher: &Cipher) -> Option<(u32, AttributeSums)> {
         let bytes = cipher.decrypt(self.number, self.encrypted)?;
         Reader::all(&bytes, attributes::decode).ok()

@@ -1,8 +1,9 @@
-//! What a crash left behind is sealed before the door opens.
+//! Seals what a crash left behind, before the port is opened.
 //!
-//! A segment that was followed by another one had begun to be sealed: what the later one was begun with is not part of it. Of the last
-//! one is released what may be; the rest is carried into the first segment of the new process, which must be on disk before that last
-//! one is sealed. So at each moment each row stands in exactly one place that counts.
+//! A segment that another one follows was about to be sealed; what the later one carries is not
+//! part of it. Of the last segment, what may be released is released. The rest is carried into the
+//! first segment of the new process, which must be on disk before that last one is sealed. So at
+//! each moment each row counts in exactly one place.
 
 use super::code::BadPayload;
 use super::file::{Folder, Format, HEADER, JournalError, SegmentId, read_whole};
@@ -13,32 +14,35 @@ use super::seal::seal;
 use crate::aggregate::{AttributeSums, Release, Segment, Wanted};
 use crate::event::Millis;
 
-/// What recovery found, for the log and the metrics.
+/// The result of recovery, for log and metrics.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Recovered {
+    /// Open segments that were read.
     pub segments: usize,
+    /// Batches that were read.
     pub frames: usize,
     /// Damaged places; each was logged with its file and offset.
     pub damaged: usize,
-    /// Attribute rows whose key is gone: of a power cut, or of a collector without `journal.key_dir`.
+    /// Attribute rows whose key is gone, after a power cut or without `journal.key_dir`.
     pub lost_rows: u64,
     /// The next free segment number.
     pub next: u64,
 }
 
-/// A recovery that has yet to seal the last segment.
+/// A recovery that still has to seal the last segment.
 pub(super) struct Recovery {
     recovered: Recovered,
     last: Option<Replayed>,
-    /// What the first segment of this process must begin with.
+    /// Attributes that the first segment of this process must begin with.
     pub(super) carried: AttributeSums,
 }
 
-/// A segment read back.
+/// A segment that was read back.
 struct Replayed {
     id: SegmentId,
     segment: Segment,
-    /// What the segment before it must not count. `None` where that frame is damaged: then nothing of it was counted here either.
+    /// Attributes that the segment before must not count. `None` if that frame is damaged: then
+    /// they were not counted here either.
     carried: Option<AttributeSums>,
 }
 
@@ -56,7 +60,7 @@ impl Recovery {
             recovered.next = recovered.next.max(number + 1);
             let open = folder.file(number, "open");
             if sealed.contains(&number) {
-                // Died between sealing and removing: the sealed file holds all of it.
+                // Killed between sealing and removing: the sealed file is complete.
                 std::fs::remove_file(&open).map_err(JournalError::io(&open))?;
                 continue;
             }
@@ -94,7 +98,7 @@ impl Recovery {
 
 static NOTHING: AttributeSums = AttributeSums { strings: Vec::new(), rows: Vec::new() };
 
-/// `None` where nothing in the file was ever answered, or nothing of it can be read.
+/// Reads an open segment's file. `None` if nothing in it was ever answered, or nothing can be read.
 fn replay(
     folder: &Folder,
     number: u64,
@@ -105,7 +109,7 @@ fn replay(
     let file = read_whole(&path)?;
     let remove = || std::fs::remove_file(&path).map_err(JournalError::io(&path));
     let Some((id, format)) = SegmentId::read(&file) else {
-        // Created, but the header never reached the disk: then nothing after it was answered either.
+        // Created, but its header never reached the disk, so nothing after it was answered either.
         if file.iter().all(|byte| *byte == 0) {
             return remove().map(|()| None);
         }
@@ -143,7 +147,8 @@ fn replay(
         }
     }
     if frames == 0 && !damage {
-        // Died while it was created: the segment before was still the open one, and what would have been carried is still in it.
+        // Killed while it was created: the segment before was still the open one and still has what
+        // would have been carried.
         return remove().map(|()| None);
     }
     if damage {
@@ -168,6 +173,7 @@ fn add(
             None => recovered.lost_rows += hidden.rows,
         }
     }
+
     replayed.segment.add(&read.delta);
     match read.kind {
         Kind::Batch => recovered.frames += 1,

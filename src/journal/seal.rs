@@ -1,5 +1,9 @@
-//! An open segment becomes a sealed one: one frame with the canonical sums, which is what the store is sent, byte for byte the same on
-//! each try. Its attributes stand in clear: they are of sites with enough visits, or of days that are over. With the open file go the frames, and with them the last trace of which hits came in together.
+//! Turns an open segment into a sealed one: one frame with the canonical sums, which is sent to the
+//! store byte for byte the same on each try.
+//!
+//! Its attributes are in clear, since they are of sites with enough visits or of days that are
+//! over. The open file is removed with its frames, the last trace of which hits were committed
+//! together.
 
 use std::path::Path;
 
@@ -9,7 +13,7 @@ use super::payload;
 use crate::aggregate::Sums;
 use crate::disk;
 
-/// Writes `N.sealed` and removes `N.open`. A segment without rows only loses its file.
+/// Writes `N.sealed` and removes `N.open`. For a segment without rows, only removes the file.
 pub(super) fn seal(folder: &Folder, id: SegmentId, sums: &Sums) -> Result<(), JournalError> {
     let open = folder.file(id.number, "open");
     if sums.rows() > 0 {
@@ -25,7 +29,11 @@ pub(super) fn seal(folder: &Folder, id: SegmentId, sums: &Sums) -> Result<(), Jo
     }
 }
 
-/// The sums of a sealed segment. Anything but one whole frame is damage, named with its place.
+/// Reads a sealed segment. It must be exactly one whole frame.
+///
+/// # Errors
+///
+/// The file cannot be read, or is damaged; the error has the offset.
 pub fn read_sealed(path: &Path) -> Result<(SegmentId, Sums), JournalError> {
     let file = read_whole(path)?;
     let damaged = |what: String| JournalError::Damaged { path: path.to_owned(), what };

@@ -1,4 +1,4 @@
-//! Seals beside the writer, so that sorting a large segment delays no answer.
+//! Seals segments on a thread of its own, so that sorting a large one delays no answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,20 +16,20 @@ use crate::aggregate::{AttributeSums, Segment};
 struct Job {
     id: SegmentId,
     segment: Segment,
-    /// What the next segment began with.
+    /// Attributes that the next segment began with.
     carried: AttributeSums,
 }
 
 pub(super) struct Sealer {
     jobs: Sender<Job>,
-    /// The last segment announced or on its way.
+    /// Number of the last segment that was handed over or announced.
     handed: u64,
     /// Set when the collector stops.
     closing: Arc<AtomicBool>,
     thread: JoinHandle<bool>,
 }
 
-/// How often it is tried to seal a segment once the collector stops.
+/// Attempts to seal a segment once the collector stops.
 const LAST_TRIES: u32 = 3;
 
 impl Sealer {
@@ -38,7 +38,8 @@ impl Sealer {
         let closing = Arc::new(AtomicBool::new(false));
         let closes = Arc::clone(&closing);
         let work = move || {
-            // Sorting a full segment takes a core for a good while; on a machine without one to spare, hits go first.
+            // Sorting a full segment occupies a core for a while; on a machine without a spare one,
+            // hits take precedence.
             let _ = rustix::process::nice(10);
             for job in waiting {
                 let number = job.id.number;
@@ -62,7 +63,8 @@ impl Sealer {
         self.handed
     }
 
-    /// Whether all segments are sealed. Those that could not be stay open in the journal, and are sealed at the next start.
+    /// Whether all segments were sealed. Others stay open in the journal and are sealed at the next
+    /// start.
     pub(super) fn finish(self) -> bool {
         self.closing.store(true, Ordering::Relaxed);
         drop(self.jobs);
@@ -70,8 +72,9 @@ impl Sealer {
     }
 }
 
-/// A full disk is waited out: the open file still holds every frame, so nothing is lost meanwhile, and nothing after this segment may
-/// overtake it. `false` where the collector stopped before there was room.
+/// Retries until there is room on the disk: the open file still has every frame, so nothing is lost
+/// meanwhile, and later segments must not overtake this one. `false` if the collector stopped
+/// first.
 fn seal_until_done(folder: &Folder, job: Job, closing: &AtomicBool) -> bool {
     let Job { id, segment, carried } = job;
     let sums = segment.seal(&carried);

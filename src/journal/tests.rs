@@ -1,4 +1,5 @@
-//! The process dies at every point of a segment's life: each row counts once, and none is written in clear before it may.
+//! The process dies at every point of a segment's life: each row counts once, and none is written
+//! in clear before it may.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +26,8 @@ const TODAY: u16 = 20_000;
 const NOON: Millis = TODAY as Millis * 86_400_000 + 43_200_000;
 const MIDNIGHT: Millis = NOON + 43_200_000 + 5_000;
 
-/// Hits by site and day, and visits and networks by site, day and text. The platform's rows are left out.
+/// Hits by site and day, and visits and networks by site, day and text. The platform's rows are
+/// left out.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 struct Counted {
     hits: BTreeMap<(u128, u16), u32>,
@@ -91,7 +93,8 @@ impl Visits {
     }
 }
 
-/// A collector's journal without its threads: what the writer and the sealer do, one step at a time.
+/// A collector's journal without its threads: what the writer and the sealer do, one step at a
+/// time.
 struct Collector {
     folder: Folder,
     keys: Keys,
@@ -153,7 +156,8 @@ fn counted_after_a_start(dir: &Path, key_dir: &Path, epoch: u64, now: Millis) ->
     (counted, recovered)
 }
 
-/// The sites and days of which a sealed segment holds fewer visits than may be told while the day goes on.
+/// The sites and days of which a sealed segment holds fewer visits than may be told while the day
+/// goes on.
 fn of_fewer_than_k(sums: &Sums, now: Millis) -> Vec<(u128, u16)> {
     let mut visits: BTreeMap<(u128, u16), u32> = BTreeMap::new();
     for (key, counts) in &sums.attributes.rows {
@@ -227,7 +231,8 @@ fn a_death_at_any_byte_of_a_rotation_counts_each_row_once() {
     let rotated = image(dir.path());
     let next = &rotated[&name(2, "open")];
     for length in 0..=next.len() {
-        // A header that is there in part only is reported as damage; it lies in one sector with its checksum.
+        // A header that is there in part only is reported as damage; it lies in one sector with its
+        // checksum.
         if length == 0 || length >= HEADER {
             let cut = BTreeMap::from([(name(2, "open"), next[..length].to_vec())]);
             let cut = before.clone().into_iter().chain(cut).collect();
@@ -380,7 +385,8 @@ fn the_largest_hit_fits_in_what_is_reserved_for_one() {
         hourly: vec![hourly(u32::MAX), hourly(u32::MAX - 1)],
         money: vec![(money, (1, u64::MAX))],
         attributes: AttributeSums {
-            // Item, source, campaign (100 characters), zone, country, device, browser, system, language, channel.
+            // Item, source, campaign (100 characters), zone, country, device, browser, system,
+            // language, channel.
             strings: [512, 256, 400, 40, 12, 20, 40, 40, 20, 20]
                 .into_iter()
                 .enumerate()

@@ -1,4 +1,5 @@
-//! The one thread that counts: takes what waits, turns it into rows, writes and syncs them, answers.
+//! The writer thread, the only one that counts: it takes queued hits, turns them into rows, writes
+//! and syncs them, and completes the hits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,77 +22,99 @@ use crate::event::{Millis, Refusal, SiteId};
 use crate::outage::Outage;
 use crate::pseudonym::DayKeys;
 
-/// How often visits are closed and old keys wiped when no hit comes.
+/// Interval at which visits are closed and old keys wiped while no hit comes.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Under load syncs are at least this far apart: more hits share one, and each of them still has its answer in a few milliseconds.
+/// Minimum time between syncs under load: more hits share one, and each is still answered within a
+/// few milliseconds.
 const PACE: Duration = Duration::from_millis(1);
 
-/// What counts as load: a batch this large says that the next hits are already on their way.
+/// Size of a batch that counts as load: the next hits are probably on their way.
 const CROWD: usize = 8;
 
-/// Hits that are committed together at the most: bounds what one batch needs on disk and in memory.
+/// Most hits of one batch, which bounds its size on disk and in memory.
 const BATCH: usize = 2048;
 
-/// What one hit can need in the journal, strings included; and what closing visits can add to a batch.
+/// Most bytes that one hit needs in the journal, strings included, and that closing visits can add
+/// to a batch.
 pub(super) const BYTES_PER_HIT: u64 = 4096;
 const BYTES_OF_CLOSING: u64 = 1 << 20;
 
-/// Attribute rows that may be carried from segment to segment: each time they are written again.
+/// Most attribute rows that are carried from segment to segment, since each time they are written
+/// again.
 const MOST_CARRIED: usize = 20_000;
 
-/// A segment that waits for the store.
+/// A sealed segment that waits for the store.
 #[derive(Debug)]
 pub struct Sealed {
+    /// Its number in the folder.
     pub number: u64,
 }
 
-/// Figures for the metrics.
+/// Figures for the metrics. Totals since the start, except `visitors`, `full` and `held_rows`.
 #[derive(Default)]
 pub struct Stats {
+    /// Hits whose counts are on disk, repeats included.
     pub hits: AtomicU64,
-    /// Openings and clicks of mails.
+    /// Opens and clicks of mails whose counts are on disk.
     pub mails: AtomicU64,
-    /// Those that were not counted, because there was no room. Whoever opened or clicked was answered all the same.
+    /// Opens and clicks that were not counted for lack of room. They were answered all the same.
     pub mails_lost: AtomicU64,
+    /// Batches written and synced.
     pub batches: AtomicU64,
+    /// Bytes of batches written.
     pub bytes: AtomicU64,
+    /// Visitors in memory, of all current days.
     pub visitors: AtomicU64,
+    /// Hits counted without their visitor, see [`Overflow::visitors`].
     pub overflow_visitors: AtomicU64,
+    /// Hits counted without their visitor, see [`Overflow::grants`].
     pub overflow_grants: AtomicU64,
+    /// Texts counted as `(other)`.
     pub overflow_texts: AtomicU64,
+    /// Hits counted under the site `(other)`.
     pub overflow_sites: AtomicU64,
+    /// Hit ids that were not recorded.
     pub overflow_ids: AtomicU64,
+    /// 1 while hits are answered 503 for lack of room, else 0.
     pub full: AtomicU64,
     /// Attribute rows in the open segment.
     pub held_rows: AtomicU64,
 }
 
-/// The parts the writer is given.
+/// The parts that the writer needs.
 pub struct Parts {
+    /// Time of batches.
     pub clock: Clock,
+    /// Keys of the current days; the writer wipes those of days that are over.
     pub keys: Arc<DayKeys>,
+    /// Counters of dropped hits, which the writer adds to segments.
     pub refusals: Arc<Refusals>,
 }
 
-/// The journal as the rest of the program sees it.
+/// Access to the journal for other parts.
 #[derive(Clone)]
 pub struct Journal {
+    /// Queue for hits.
     pub inbox: Arc<Inbox>,
+    /// Figures for the metrics.
     pub stats: Arc<Stats>,
+    /// The folder of the segments.
     pub folder: Arc<Folder>,
+    /// What recovery found at this start.
     pub recovered: Arc<Recovered>,
 }
 
 impl Journal {
-    /// Seals what is open; resolves with the number of the last sealed segment. `None` when the writer is gone.
+    /// Seals the open segment and returns the number of the last sealed one. `None` if the writer
+    /// has stopped.
     pub async fn seal(&self) -> Option<u64> {
         let (answer, sealed) = oneshot::channel();
         self.inbox.command(Command::Seal(answer));
         sealed.await.ok()
     }
 
-    /// Visitors of a site who did something in the last five minutes. `None` when the writer is gone.
+    /// Visitors of a site in the last five minutes. `None` if the writer has stopped.
     pub async fn live(&self, site: SiteId) -> Option<u32> {
         let (answer, live) = oneshot::channel();
         self.inbox.command(Command::Live(site, answer));
@@ -99,6 +122,8 @@ impl Journal {
     }
 }
 
+/// The writer thread's state. It owns the table of counts and the open segment, so nothing here
+/// locks.
 pub struct Writer {
     folder: Arc<Folder>,
     inbox: Arc<Inbox>,
@@ -107,7 +132,7 @@ pub struct Writer {
     table: Table,
     open: OpenSegment,
     keys: Keys,
-    /// Since when attributes wait, and whether there are some that may go.
+    /// Since when attribute rows are held, and whether some may be released.
     held_since: Option<Instant>,
     releasable: bool,
     epoch: u64,
@@ -120,16 +145,22 @@ pub struct Writer {
     release: Release,
     max_bytes: u64,
     full: bool,
-    /// Told once, however often hits come that find no room.
+    /// Logs one line per outage, however many hits find no room.
     outage: Outage,
     checked: Instant,
-    /// When the last sync began, and whether its batch was a large one.
+    /// Start of the last sync, and whether its batch was large.
     synced: Instant,
     crowded: bool,
 }
 
 impl Writer {
-    /// Recovers what is in the folder and opens a segment. Sealed segments are announced in order on `sealed`.
+    /// Recovers the folder and opens a segment. The numbers of sealed segments are sent on
+    /// `sealed`, in order.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be opened, locked, read or written, or a file cannot be sealed. Nothing is
+    /// lost: the next start recovers it.
     pub fn open(
         config: &Config,
         parts: Parts,
@@ -144,12 +175,14 @@ impl Writer {
             most_rows: MOST_CARRIED.min(config.journal.segment_rows / 4),
             most_bytes: config.journal.segment_bytes / 4,
         };
+
         let mut recovery = Recovery::start(&folder, &keys, release, parts.clock.now())?;
         let id = SegmentId { collector: folder.collector(), epoch, number: recovery.next().max(1) };
         let carried = std::mem::take(&mut recovery.carried);
         let (open, carried) = OpenSegment::create(&folder, id, &mut keys, carried)?;
         let recovered = recovery.finish(&folder, &carried)?;
         keys.forget_former();
+
         let waiting = folder.numbers("sealed")?;
         for &number in &waiting {
             let _ = sealed.send(Sealed { number });
@@ -189,7 +222,11 @@ impl Writer {
         Ok((journal, writer))
     }
 
-    /// Runs until the inbox is closed and drained. An error means that what is on disk is uncertain: the process must end.
+    /// Runs until the queue is closed and drained.
+    ///
+    /// # Errors
+    ///
+    /// A write or a sync failed, so what is on disk is uncertain: the process must end.
     pub fn run(mut self) -> Result<(), JournalError> {
         let mut more = false;
         let mut seals = Vec::new();
@@ -198,6 +235,7 @@ impl Writer {
             let Taken { hits, commands, closed } = self.inbox.take(if more { Duration::ZERO } else { TICK });
             let now = self.parts.clock.now();
             self.watch(now);
+
             let mut hits = hits.into_iter();
             loop {
                 more = self.batch(take_bodies(&mut hits), now)?;
@@ -208,6 +246,7 @@ impl Writer {
                     break;
                 }
             }
+
             self.parts.keys.retire(now);
             for command in commands {
                 match command {
@@ -215,7 +254,8 @@ impl Writer {
                     Command::Live(site, answer) => _ = answer.send(self.table.live(site, now)),
                 }
             }
-            // Without room for another segment the answer waits: it must not say that counts can be read which cannot.
+            // Without room for another segment, the answer waits: it must not claim that counts can
+            // be read.
             if !more && !seals.is_empty() && self.rotate(self.wanted(), now)? {
                 for answer in seals.drain(..) {
                     let _ = oneshot::Sender::send(answer, self.sealer.last());
@@ -223,24 +263,24 @@ impl Writer {
             }
             self.publish();
             if closed {
-                // Nothing was queued after the door closed, and what was is answered.
+                // Nothing was queued after the queue was closed, and what was is answered.
                 return self.stop(now);
             }
         }
     }
 
-    /// Lets hits gather while many are coming. A lone hit never waits for others.
+    /// Lets hits gather under load. A lone hit never waits for others.
     fn linger(&self) {
         if self.crowded {
             std::thread::sleep(PACE.saturating_sub(self.synced.elapsed()));
         }
     }
 
-    /// Counts, writes, syncs, answers. `true` when more visits wait to be closed.
+    /// Counts, writes and syncs hits, then completes them. `true` if more visits wait to be closed.
     fn batch(&mut self, hits: Vec<Waiting>, now: Millis) -> Result<bool, JournalError> {
         let need = hits.len() as u64 * BYTES_PER_HIT + BYTES_OF_CLOSING;
         if !self.room(need) {
-            // Nothing of these hits was counted, so a retry of them counts once.
+            // Nothing of these hits was counted, so a retry counts once.
             self.stats.mails_lost.fetch_add(mails_among(&hits), Ordering::Relaxed);
             answer_all(hits, Err(Unavailable::Full));
             return Ok(false);
@@ -251,7 +291,8 @@ impl Writer {
         }
         let more = self.table.advance(now);
         if let Err(error) = self.commit() {
-            // Before the process ends: nobody is told of a hit that is not counted, or the other way round.
+            // The process ends now. An undone frame was not counted; for any other, clients are
+            // told that the outcome is unknown.
             if !error.is_undone() {
                 answer_all(hits, Err(Unavailable::Uncertain));
             }
@@ -270,6 +311,7 @@ impl Writer {
         }
         let segment = &self.open.segment;
         let delta = self.table.take(segment.next_string(), segment.next_attribute_string());
+
         self.synced = Instant::now();
         let bytes = self.open.append(&delta, &mut self.keys)?;
         if !delta.sums.attributes.rows.is_empty() {
@@ -284,6 +326,7 @@ impl Writer {
         if self.full || self.is_full() {
             return false;
         }
+
         match self.open.file.reserve(need) {
             Ok(()) => {
                 self.stats.full.store(0, Ordering::Relaxed);
@@ -299,7 +342,8 @@ impl Writer {
         }
     }
 
-    /// Once a second: is the journal within its bound, and may attributes go that have waited long enough?
+    /// Once a second, checks the journal's size, and whether attributes that have waited long
+    /// enough may be released.
     fn watch(&mut self, now: Millis) {
         if self.checked.elapsed() < Duration::from_secs(1) {
             return;
@@ -328,7 +372,8 @@ impl Writer {
         aged || self.is_full() || self.releasable || self.open.segment.has_closed_days(now)
     }
 
-    /// One insert of a table must be one block, and the store must have the memory for it.
+    /// Whether the segment is full: one insert of a table must be one block, and fit into the
+    /// store's memory.
     fn is_full(&self) -> bool {
         let segment = &self.open.segment;
         let rows = segment.rows().max(segment.attribute_rows());
@@ -336,7 +381,8 @@ impl Writer {
         rows >= self.segment_rows || bytes >= self.segment_bytes
     }
 
-    /// What of the attributes a rotation may release: to write fewer rows, those of days that are over only, for some minutes.
+    /// Which attributes a rotation may release. To write fewer rows, for some minutes only those of
+    /// days that are over.
     fn wanted(&self) -> Wanted {
         match self.held_since {
             Some(since) if since.elapsed() >= self.attribute_age => Wanted::Enough,
@@ -348,7 +394,8 @@ impl Writer {
         self.parts.refusals.totals() != self.drops
     }
 
-    /// Hands the open segment to the sealer and opens the next one. `false`: there was no room for a new file, the old one stays open.
+    /// Hands the open segment to the sealer and opens the next one. `false` if there was no room
+    /// for a new file; then the old one stays open.
     fn rotate(&mut self, wanted: Wanted, now: Millis) -> Result<bool, JournalError> {
         let segment = &self.open.segment;
         if segment.rows() == 0 && !self.drops_waiting() && !segment.releases(self.release, wanted, now) {
@@ -364,6 +411,7 @@ impl Writer {
                 return Ok(false);
             }
         };
+
         self.add_drops(now);
         let OpenSegment { file, segment, .. } = std::mem::replace(&mut self.open, next);
         file.give_back();
@@ -378,7 +426,8 @@ impl Writer {
         Ok(true)
     }
 
-    /// Drops are not promised to survive a crash, only to be right otherwise: they join the segment when it is sealed.
+    /// Adds the dropped hits to the segment when it is sealed. They may be lost in a crash, but are
+    /// exact otherwise.
     fn add_drops(&mut self, now: Millis) {
         let totals = self.parts.refusals.totals();
         let hour = u32::try_from(now.div_euclid(3_600_000) * 3600).unwrap_or(0);
@@ -404,10 +453,10 @@ impl Writer {
         stats.overflow_ids.store(ids, Ordering::Relaxed);
     }
 
-    /// Open visits are closed, the last segment sealed.
+    /// Closes open visits and seals the last segment.
     fn stop(mut self, now: Millis) -> Result<(), JournalError> {
         loop {
-            // What visits leave can be more than one segment, as at any other moment.
+            // The rows of closed visits may fill more than one segment.
             if self.is_full() {
                 self.rotate(self.wanted(), now)?;
             }
@@ -425,7 +474,7 @@ impl Writer {
         if !rotated {
             tracing::warn!("no room to seal the last segment; it stays in the journal and is sealed at the next start");
         }
-        // What is still open needs its key at the next start.
+        // Segments that are still open need the key at the next start.
         if self.sealer.finish() && rotated {
             self.keys.remove();
         }
@@ -441,7 +490,7 @@ fn answer_all(hits: Vec<Waiting>, outcome: Result<(), Unavailable>) {
     bell::tell(hits.into_iter().filter_map(|hit| hit.answer), outcome);
 }
 
-/// Up to a batch of hits, never splitting a body: its hits are answered together.
+/// Takes up to a batch of hits without splitting a body, whose hits are completed together.
 fn take_bodies(hits: &mut std::vec::IntoIter<Waiting>) -> Vec<Waiting> {
     let mut batch = Vec::with_capacity(hits.len().min(BATCH + 20));
     while batch.len() < BATCH {
