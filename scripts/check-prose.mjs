@@ -61,11 +61,11 @@ function comment(line) {
 }
 
 /** Lines that cannot be wrapped: tables, links, images, addresses. */
-const cannotWrap = (line) => /^\s*\||^\[[^\]]+\]: |^!\[|^#{1,6} /.test(line) || !/\s/.test(line.trim().replace(/^(\/\/[/!]?|[-*#])\s*/, ""));
+const cannotWrap = (file, line) => (file.endsWith(".md") && /^\s*\||^\[[^\]]+\]: |^!\[|^#{1,6} /.test(line)) || !/\s/.test(line.trim().replace(/^(\/\/[/!]?|[-*#])\s*/, ""));
 
 function isWide(file, line, words) {
-  if ([...line].length <= COLUMNS || cannotWrap(line)) return false;
-  return file.endsWith(".md") ? words !== "" : /^\s*(\/\/|#|\*)/.test(line) || (file.endsWith(".toml") && words.trim() !== "");
+  if ([...line].length <= COLUMNS || cannotWrap(file, line)) return false;
+  return file.endsWith(".md") ? words !== "" : /^\s*(\/\/|#|\*)/.test(line) || (/^config\/[^/]+\.toml$/.test(file) && words.trim() !== "");
 }
 
 const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { encoding: "utf8" }).split("\n").filter(existsSync);
