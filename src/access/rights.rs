@@ -145,7 +145,7 @@ mod tests {
         let rights = [Site("mia"), Site("tom"), Shares("mia"), Shares("tom"), Register("mia"), Register("tom")];
         let rights = rights.into_iter().chain([Sites, Drops, Platform, Mail, Manage, Keys]);
         let rights: Vec<Right> = rights.collect();
-        // y: yes, u: like an unknown site, m: a permission is missing, n: not authenticated
+        // y = yes, u = like an unknown site, m = a permission is missing, n = not authenticated
         for (who, expected) in [
             (Who::Nobody, "nnnnnnnnnnnn"),
             (Who::Operator, "yyyyyyyyyyyy"),

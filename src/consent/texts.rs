@@ -47,7 +47,7 @@ pub struct Language {
 /// All languages; the first is the fallback.
 pub struct Texts {
     languages: Vec<Language>,
-    /// The concatenated text of every file, of which the digest of the displayed texts is made.
+    /// The concatenated text of every file, input of the digest of the displayed texts.
     pub source: String,
 }
 

@@ -108,8 +108,8 @@ impl Demo {
         &self.config.log
     }
 
-    /// Serves until the process is told to stop. `progress` receives milliseconds of simulated
-    /// time, done and in total; `told` is called once the past has been simulated.
+    /// Serves until the process receives a signal to stop. `progress` receives milliseconds of
+    /// simulated time, done and in total; `told` is called once the past has been simulated.
     ///
     /// # Errors
     ///

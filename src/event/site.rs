@@ -8,8 +8,8 @@ use super::OTHER;
 ///
 /// The id is the first 128 bits of BLAKE3 of the site's stable key (the profile's name, or the key
 /// an operator registered). Every collector of a cluster computes the same id without coordination,
-/// and nobody can find a name that collides with another site's id. It identifies a public page,
-/// never a browser.
+/// and it is infeasible to find a name that collides with another site's id. The id identifies a
+/// public page, never a browser.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SiteId(u128);
 

@@ -1,6 +1,6 @@
 //! Bounds the number of acts per hour, so that a flood of forged choices does not fill the disk.
-//! Withdrawals are always accepted: there are no more of them than grants, and nobody must be kept
-//! from withdrawing by the load that others cause.
+//! Withdrawals are always accepted: there are no more of them than grants, and the load that
+//! others cause must not keep anyone from withdrawing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
