@@ -104,7 +104,7 @@ pub struct MailKey {
     pub action: MailAction,
     /// Name of the link; empty for an open.
     pub link: Sym,
-    /// Class of whoever opened or clicked.
+    /// Class of the reader.
     pub reader: Reader,
 }
 

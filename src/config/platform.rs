@@ -15,7 +15,7 @@ words! {
     }
 }
 
-/// `[platform]`: whose tokens prove who somebody is.
+/// `[platform]`: which tokens prove a person's identity.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Platform {

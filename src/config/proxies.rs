@@ -61,7 +61,7 @@ mod tests {
     fn forwarded_addresses_are_believed_from_the_right_and_only_from_trusted_peers() {
         let proxies = Proxies::new(&["10.0.0.0/8".parse().unwrap(), "2001:db8:ffff::/48".parse().unwrap()]);
         for (peer, lines, expected) in [
-            // Nobody trusted: the header is not read.
+            // Without a trusted proxy, the header is ignored.
             ("203.0.113.9", &["1.2.3.4"][..], "203.0.113.9"),
             ("203.0.113.9", &["10.1.1.1"], "203.0.113.9"),
             ("203.0.113.9", &[], "203.0.113.9"),
@@ -75,7 +75,7 @@ mod tests {
             ("10.0.0.1", &["::ffff:1.2.3.4"], "1.2.3.4"),
             ("::ffff:10.0.0.1", &["1.2.3.4"], "1.2.3.4"),
             ("2001:db8:ffff::1", &["1.2.3.4"], "1.2.3.4"),
-            // What the client wrote itself stands on the left and is not believed.
+            // Entries on the left were written by the client and are not trusted.
             ("10.0.0.1", &["6.6.6.6, 1.2.3.4"], "1.2.3.4"),
             ("10.0.0.1", &["6.6.6.6", "1.2.3.4"], "1.2.3.4"),
             // Several proxies.

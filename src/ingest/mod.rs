@@ -49,7 +49,7 @@ struct NotTaken {
     unread: bool,
 }
 
-/// The answer to a body of which some hits could not be parsed. The others were taken.
+/// The answer if some hits of a body could not be parsed. The others were taken.
 #[derive(Serialize)]
 struct Partly {
     unreadable: Vec<Unreadable>,

@@ -156,8 +156,7 @@ fn counted_after_a_start(dir: &Path, key_dir: &Path, epoch: u64, now: Millis) ->
     (counted, recovered)
 }
 
-/// The sites and days of which a sealed segment holds fewer visits than may be told while the day
-/// goes on.
+/// Sites and days of a sealed segment with too few visits to be written before the day is over.
 fn of_fewer_than_k(sums: &Sums, now: Millis) -> Vec<(u128, u16)> {
     let mut visits: BTreeMap<(u128, u16), u32> = BTreeMap::new();
     for (key, counts) in &sums.attributes.rows {
@@ -231,7 +230,7 @@ fn a_death_at_any_byte_of_a_rotation_counts_each_row_once() {
     let rotated = image(dir.path());
     let next = &rotated[&name(2, "open")];
     for length in 0..=next.len() {
-        // A header that is there in part only is reported as damage; it lies in one sector with its
+        // A partial header is reported as damage. On a real disk it is in one sector with its
         // checksum.
         if length == 0 || length >= HEADER {
             let cut = BTreeMap::from([(name(2, "open"), next[..length].to_vec())]);

@@ -71,7 +71,7 @@ impl Judge {
         (agents.to_owned(), networks.to_owned(), stretches)
     }
 
-    /// The class of whoever made this request.
+    /// The class of the request's sender.
     pub fn reader(&self, load: &Load<'_>) -> Reader {
         let lists = self.lists.load();
         let (agents, agent) = (&lists.agents, load.agent.expose());

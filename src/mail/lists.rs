@@ -62,7 +62,7 @@ pub(super) struct Agents {
     pub(super) scanners: Words,
     /// Mail programs, some of whose agents do not look like a browser's.
     pub(super) programs: Words,
-    /// Substrings of which every browser's agent has at least one.
+    /// Every browser's agent contains at least one of these.
     pub(super) browsers: Words,
     /// Complete agents without any information, such as the one of Apple's prefetch.
     pub(super) bare: Vec<String>,

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! `key` is the id of the signing key, `yes|no` the consent. `batch` and `expires` are days as
-//! `YYYY-MM-DD`; `expires` is the last one on which the token works, in UTC. `sent` is the Unix time
-//! in seconds at which the batch was sent, or 0. `target` is base64url without padding. A mail has
-//! exactly one text: other spellings of a field are refused. docs/use/MAIL.md has test vectors.
+//! `YYYY-MM-DD`; `expires` is the last one on which the token works, in UTC. `sent` is the Unix
+//! time in seconds at which the batch was sent, or 0. `target` is base64url without padding. A mail
+//! has exactly one text: other spellings of a field are refused. docs/use/MAIL.md has test vectors.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,7 +18,7 @@ use super::keys::Keys;
 use crate::config::is_mail_name;
 use crate::event::{Day, Millis};
 
-/// Name of the link that no person sees; whoever follows it is software.
+/// Name of the link that people cannot see; a sender who follows it is software.
 pub const TRAP: &str = "trap";
 
 const MOST_BYTES: usize = 4096;

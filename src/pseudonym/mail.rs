@@ -25,7 +25,7 @@ pub struct MailEvent {
     pub action: MailAction,
     /// Name of the link; empty for an open.
     pub link: Box<str>,
-    /// Class of whoever opened or clicked.
+    /// Class of the reader.
     pub reader: Reader,
     /// Only of opens by a person's own program: behind a proxy, people cannot be told apart.
     pub opener: Option<VisitorKey>,
@@ -41,7 +41,7 @@ pub struct Done<'a> {
     pub action: MailAction,
     /// Name of the link; empty for an open.
     pub link: &'a str,
-    /// Class of whoever opened or clicked.
+    /// Class of the reader.
     pub reader: Reader,
     /// Client address.
     pub address: &'a Address,

@@ -173,7 +173,7 @@ impl Figures {
         Figures { counters: counters_of(subject), sums, clicks: None }
     }
 
-    /// Figures of a published value, of which only visitors and visits are known.
+    /// Figures of a published value: only its visitors and visits are known.
     pub fn of_people(visitors: u64, visits: u64) -> Figures {
         let mut sums = [0; Counter::ALL.len()];
         sums[Counter::Visitors as usize] = visitors;

@@ -15,7 +15,7 @@ pub enum Named {
     Year,
     /// The whole previous month.
     LastMonth,
-    /// This number of calendar months, of which the last is the current one to date.
+    /// This number of calendar months; the current one, to date, is the last.
     Months(i64),
     /// From the first counted day on.
     All,

@@ -51,7 +51,8 @@ struct Caller {
 pub(super) enum Shown {
     Token(Secret),
     Session(SessionId),
-    /// No proof: an operator on this machine, where that is enough, or nobody.
+    /// No proof: the operator, if the request comes from this machine and that is enough; otherwise
+    /// nothing is permitted.
     Nothing(Who),
 }
 

@@ -1,6 +1,6 @@
 //! `POST {prefix}/consent`: a visitor grants, refuses or withdraws.
 //!
-//! The order is: validate the choice, record and sync it, tell the gate, then answer with the
+//! The order is: validate the choice, record and sync it, update the gate, then answer with the
 //! cookie. A failure on the way leaves everything as it was.
 
 use std::collections::BTreeMap;

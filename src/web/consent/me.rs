@@ -1,5 +1,5 @@
-//! `{prefix}/me`: what this page counts about whoever looks at it, in plain words. Works without
-//! scripts. Nothing is stored.
+//! `{prefix}/me`: shows visitors, in plain words, what a page counts about them. Works without
+//! scripts and stores nothing.
 
 use actix_web::http::header::{LOCATION, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -208,7 +208,8 @@ fn row(raised: &Raised, language: &Language) -> Row {
     }
 }
 
-/// Or nothing: then it is the page below which this one lies. It goes into links.
+/// Whether `page` can be the path of a page, or is empty, which means the page below which this one
+/// is. It becomes part of links.
 fn is_path(page: &str) -> bool {
     page.is_empty() || page.starts_with('/') && !page.chars().any(char::is_control)
 }
