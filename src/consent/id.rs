@@ -1,8 +1,8 @@
 //! The random number that ties a grant in a browser to its records in the ledger.
 //!
-//! It is all that tells one grant from another, so it goes to three places only: the cookie, the
-//! ledger, and a receipt for whoever shows the cookie. It cannot be printed, and the layers test
-//! holds who may name it.
+//! It is the only thing that distinguishes grants, so it goes to three places only: the cookie, the
+//! ledger, and a receipt for the holder of the cookie. It cannot be printed, and the layers test
+//! lists the modules that may name it.
 
 /// 128 random bits, made at a grant. Written as 32 lower-case hex digits, and in no other form.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
