@@ -116,8 +116,8 @@ impl Held {
         u32::try_from(self.known_as.len()).expect("a segment holds far fewer than 2^32 strings")
     }
 
-    /// Adds the rows of a batch. Its strings are numbered from `base`, those of carried rows from
-    /// 0. Strings of a lost batch read as `(other)`.
+    /// Adds the rows of a batch. Its strings are numbered from `base` on, those of carried rows
+    /// from zero. Strings of a lost batch read as `(other)`.
     pub fn add(&mut self, base: u32, sums: &AttributeSums) {
         if sums.rows.is_empty() {
             return;

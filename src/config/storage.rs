@@ -99,7 +99,7 @@ pub struct Store {
     /// Longest run time of a query, in seconds.
     #[garde(range(min = 1, max = 600))]
     pub query_secs: u32,
-    /// Concurrent requests to the store.
+    /// Connections of the embedded engine; each runs one statement at a time.
     #[garde(range(min = 1, max = 64))]
     pub connections: usize,
 }
@@ -126,8 +126,8 @@ pub struct Retention {
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// Country database (mmdb); empty to look in `node_modules`. Without one, every country is
-    /// `(unknown)`.
+    /// Country database (mmdb); empty to look beside the binary and in `node_modules`. Without one,
+    /// every country is `(unknown)`.
     #[garde(skip)]
     pub countries: String,
     /// Seconds between checks whether a data file changed.

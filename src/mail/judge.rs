@@ -22,7 +22,7 @@ pub struct Load<'a> {
     pub address: &'a Address,
     /// User agent; empty where none was sent.
     pub agent: Agent<'a>,
-    /// A HEAD request, or one that asks for something else than an image or a page.
+    /// Any method but GET, such as a HEAD request.
     pub head: bool,
     /// Declares itself a prefetch.
     pub prefetch: bool,

@@ -38,8 +38,8 @@ pub struct TemplateRow {
     pub template: String,
     /// Loads of the tracking pixel.
     pub opens: Cell,
-    /// Distinct openers per day, summed over the days. `None` where mails carried no recipient
-    /// value, or where the count is hidden.
+    /// Distinct openers per day, summed over the days. `None` where openers cannot be told apart
+    /// (`visitor.mode` is `none`), or where the count is hidden.
     pub openers: Option<u64>,
     /// Followed links.
     pub clicks: Cell,
@@ -92,8 +92,8 @@ pub struct Cell {
     pub machine: u64,
 }
 
-/// Loads without a recipient value may all come from one person: this many of them weigh as much as
-/// one opener.
+/// Loads whose openers cannot be told apart may all come from one person: this many of them weigh
+/// as much as one opener.
 const LOADS: u64 = 4;
 
 /// Sums of one template, day, batch or link.
@@ -115,14 +115,14 @@ impl Sums {
     }
 
     /// Openings. A person who opens a mail five times counts once where that can be known: not
-    /// behind a proxy, and not where mails carry no recipient value.
+    /// behind a proxy, and not if `visitor.mode` is `none`.
     fn opened(&self) -> Counted {
         let [direct, proxied, machine] = self.opens;
         let loads = if self.openers > 0 { self.openers * LOADS } else { direct };
         Counted { direct: Part { count: direct, loads }, proxied: Part::of(proxied), machine }
     }
 
-    /// Clicks carry no recipient value, so each class is weighed by its clicks.
+    /// Clicks have no openers, so each class is weighed by its clicks.
     fn clicked(&self) -> Counted {
         let [direct, proxied, machine] = self.clicks;
         Counted { direct: Part::of(direct), proxied: Part::of(proxied), machine }
@@ -256,8 +256,8 @@ fn template_row(
     }
 }
 
-/// `None` where the count is hidden, or where mails carried no recipient value: then there are
-/// direct opens without any opener.
+/// `None` where the count is hidden, or where openers cannot be told apart: then there are direct
+/// opens without any opener.
 fn openers(opens: Cell, sums: &Sums) -> Option<u64> {
     opens.direct.filter(|direct| *direct == 0 || sums.openers > 0).map(|_| sums.openers)
 }
