@@ -6,22 +6,13 @@ use garde::Validate;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::builtin::PRESETS;
 use super::environment;
 use super::error::{ConfigError, ConfigErrors, Places, is_within};
 use super::layers::{Layers, Read};
 use super::rules;
 use super::schema::{Kind, Schema, literal, missing_field, refusal};
 use super::{Config, Secret};
-
-/// Every key with its default and a comment. Defaults are defined nowhere else.
-pub const DEFAULTS: &str = include_str!("../../config/default.toml");
-
-/// The published policies that the project includes word for word: name and text.
-pub const PRESETS: [(&str, &str); 3] = [
-    ("alllinks", include_str!("../../config/alllinks.toml")),
-    ("ally", include_str!("../../config/ally.toml")),
-    ("openedlink", include_str!("../../config/openedlink.toml")),
-];
 
 /// Upper bound of repairs; no configuration has more wrong values of the right type.
 const MOST_MENDED: usize = 10_000;

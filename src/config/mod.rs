@@ -10,6 +10,7 @@
 mod words;
 
 mod access;
+mod builtin;
 mod compatible;
 mod consent;
 mod directory;
@@ -34,6 +35,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 pub use access::Access;
+pub use builtin::{DEFAULTS, PRESETS};
 pub use compatible::{Accepted, Compatible, CompatibleRule, Dialect};
 pub use consent::{
     Basis, Channel, Consent, ConsentCookie, OnSignal, OnVersion, Policy, RegisterRule, Signals, Ui, Visitor,
@@ -44,7 +46,7 @@ pub use edge::{Limits, Proxy, Server};
 pub use environment::is_variable;
 pub use error::{ConfigError, ConfigErrors, Places, line_of};
 pub use hosts::{Hosts, Site};
-pub use load::{DEFAULTS, PRESETS, Reading, Sources, load, read};
+pub use load::{Reading, Sources, load, read};
 pub use mail::{Mail, MailMode, is_mail_name};
 pub use names::Names;
 pub use platform::{Bi, Platform, TokenAlgorithm};

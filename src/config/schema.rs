@@ -3,8 +3,8 @@
 
 use toml::{Table, Value};
 
+use super::builtin::DEFAULTS;
 use super::error::is_within;
-use super::load::DEFAULTS;
 
 /// An entry of each list of tables, with every key it can have.
 const SAMPLES: &str = r#"

@@ -52,6 +52,11 @@ impl Problem {
         Problem::new(404, "unknown_site", "No such site")
     }
 
+    /// The store did not answer in time, so counts cannot be read. Hits are accepted meanwhile.
+    pub fn store_unavailable() -> Problem {
+        Problem::new(503, "store_unavailable", "The counts cannot be read right now").detail("hits are still counted")
+    }
+
     /// The request has no credentials, or invalid ones.
     pub fn not_allowed() -> Problem {
         Problem::new(401, "not_allowed", "This is not for everybody").detail(

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::checkpoints::{Watch, sizes};
+use super::checkpoints::Watch;
 use super::error::LedgerError;
 use super::folder::Folder;
 use super::key::{PublicKey, SigningKey};
 use super::line::{Fields, LONGEST};
-use super::open::Options;
+use super::options::Options;
 use super::scan::{Found, Progress, scan};
 use crate::consent::{ConsentId, Withdrawn};
 
@@ -52,7 +52,7 @@ pub fn verify(
     let folder = Folder::new(&options.dir);
     // Checkpoints are listed before the file is opened: a running collector may add to both, and no
     // checkpoint may be newer than the data that is read.
-    let notes: Vec<PathBuf> = sizes(&folder)?.into_iter().map(|size| folder.note(size)).collect();
+    let notes: Vec<PathBuf> = folder.checkpoint_sizes()?.into_iter().map(|size| folder.note(size)).collect();
     let file = folder.open_acts()?;
 
     let files: Vec<PathBuf> = notes.into_iter().chain(more.iter().cloned()).collect();

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::chain::{Cut, Head};
+use super::chain::Cut;
 use super::error::LedgerError;
 use super::folder::Folder;
+use super::head::Head;
 use super::key::{PublicKey, SigningKey};
 use super::note::Note;
-use super::open::Options;
+use super::options::Options;
 use crate::disk;
 
 /// Writes signed checkpoints in regular intervals.
@@ -31,7 +32,7 @@ impl Keeper {
     ///
     /// The folder of checkpoints cannot be read.
     pub fn new(folder: Folder, key: Arc<SigningKey>, origin: String, every: Duration) -> Result<Keeper, LedgerError> {
-        let noted = sizes(&folder)?.into_iter().max().unwrap_or(0);
+        let noted = folder.checkpoint_sizes()?.into_iter().max().unwrap_or(0);
         Ok(Keeper { folder, key, origin, every, due: Instant::now() + every, noted })
     }
 
@@ -80,26 +81,6 @@ impl Keeper {
     }
 }
 
-/// The sizes of the checkpoints in the folder, from their file names, in no particular order. Empty
-/// if there is no folder of checkpoints.
-///
-/// # Errors
-///
-/// The folder of checkpoints cannot be read.
-pub fn sizes(folder: &Folder) -> Result<Vec<u64>, LedgerError> {
-    let path = folder.checkpoints();
-    let entries = match std::fs::read_dir(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(LedgerError::io(&path))?,
-    };
-    let mut sizes = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(LedgerError::io(&path))?.file_name();
-        sizes.extend(name.to_string_lossy().strip_suffix(".note").and_then(|size| size.parse::<u64>().ok()));
-    }
-    Ok(sizes)
-}
-
 /// The newest checkpoint, and the key to verify it with.
 pub struct Newest {
     /// Its file, and the number of records it signs for; `None` if there is no checkpoint.
@@ -116,7 +97,7 @@ pub struct Newest {
 pub fn newest_checkpoint(options: &Options) -> Result<Newest, LedgerError> {
     let folder = Folder::new(&options.dir);
     let key = SigningKey::read(&folder, &options.key_file)?.public();
-    let note = sizes(&folder)?.into_iter().max().map(|size| (folder.note(size), size));
+    let note = folder.checkpoint_sizes()?.into_iter().max().map(|size| (folder.note(size), size));
     Ok(Newest { note, key: key.text(&options.origin()) })
 }
 

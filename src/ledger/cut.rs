@@ -9,12 +9,13 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::chain::{Cut, Head};
-use super::checkpoints::{Keeper, Watch, sizes};
+use super::chain::Cut;
+use super::checkpoints::{Keeper, Watch};
 use super::error::LedgerError;
 use super::folder::Folder;
+use super::head::Head;
 use super::key::SigningKey;
-use super::open::Options;
+use super::options::Options;
 use super::scan::{Found, Progress, scan};
 use crate::consent::Withdrawn;
 use crate::disk;
@@ -56,7 +57,7 @@ pub fn cut(
     let _lock = folder.lock()?;
     let key = Arc::new(SigningKey::open(&folder, &options.key_file)?);
 
-    let notes = sizes(&folder)?.into_iter().map(|size| folder.note(size));
+    let notes = folder.checkpoint_sizes()?.into_iter().map(|size| folder.note(size));
     let mut watch = Watch::new(notes, &key.public())?;
     let before = before.to_string();
 

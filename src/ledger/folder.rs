@@ -37,6 +37,27 @@ impl Folder {
         self.checkpoints().join(format!("{size}.note"))
     }
 
+    /// The sizes of the checkpoints in the folder, from their file names, in no particular order.
+    /// Empty if there is no folder of checkpoints.
+    ///
+    /// # Errors
+    ///
+    /// The folder of checkpoints cannot be read.
+    pub fn checkpoint_sizes(&self) -> Result<Vec<u64>, LedgerError> {
+        let path = self.checkpoints();
+        let entries = match std::fs::read_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(LedgerError::io(&path))?,
+        };
+
+        let mut sizes = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(LedgerError::io(&path))?.file_name();
+            sizes.extend(name.to_string_lossy().strip_suffix(".note").and_then(|size| size.parse::<u64>().ok()));
+        }
+        Ok(sizes)
+    }
+
     /// The file to which a cut ledger is written before it replaces the ledger.
     pub fn cutting(&self) -> PathBuf {
         self.0.join("acts.ledger.cutting")

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::act::{Act, NewAct, Record};
 use super::book::{Book, Fact};
-use super::chain::Head;
 use super::error::LedgerError;
+use super::head::Head;
 use super::line;
 use crate::consent::ConsentId;
 

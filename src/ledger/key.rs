@@ -109,7 +109,7 @@ fn is_empty(own: &Path) -> bool {
 
 /// A new key is no remedy if checkpoints were signed with the lost one.
 fn has_signed_nothing(folder: &Folder, own: &Path) -> Result<(), LedgerError> {
-    match super::checkpoints::sizes(folder)?.is_empty() {
+    match folder.checkpoint_sizes()?.is_empty() {
         true => Ok(()),
         false => Err(LedgerError::EmptyKey(own.to_owned())),
     }

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::Hash;
 use super::act::{Act, Layer, NewAct};
-use super::chain::Head;
+use super::head::Head;
 use crate::event::{Day, Millis};
 use crate::hex;
 

@@ -19,7 +19,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::chain::Head;
+use super::head::Head;
 use super::key::{PublicKey, SigningKey};
 
 const CUT: &str = "cut before ";

@@ -13,52 +13,18 @@ use tokio::sync::oneshot;
 use super::act::{NewAct, Record};
 use super::book::{Book, Standing, Tally};
 use super::chain::Chain;
-use super::checkpoints::{Keeper, Watch, sizes};
+use super::checkpoints::{Keeper, Watch};
 use super::error::LedgerError;
 use super::file::Acts;
 use super::folder::Folder;
 use super::key::SigningKey;
+use super::options::Options;
 use super::quota::{Quota, Stats};
 use super::read::Reader;
 use super::receipt;
 use super::scan::{Found, Progress, scan};
 use super::writer::{Command, Waiting, Writer};
-use crate::config::Config;
 use crate::consent::{ConsentId, OnRecord, Withdrawn};
-
-/// The configuration of a ledger.
-#[derive(Clone)]
-pub struct Options {
-    /// The ledger's folder.
-    pub dir: PathBuf,
-    /// The PEM file of the key that signs checkpoints; empty for the ledger's own key in its
-    /// folder.
-    pub key_file: String,
-    /// The interval in which a checkpoint is written if records were added, in seconds.
-    pub checkpoint_secs: u64,
-    /// The platform's name. Checkpoints name the ledger `footfall/<site>`.
-    pub site: String,
-    /// The maximum number of grants and refusals per hour.
-    pub acts_per_hour: u64,
-}
-
-impl Options {
-    /// The options in a configuration.
-    pub fn of(config: &Config) -> Options {
-        Options {
-            dir: config.ledger.dir.clone(),
-            key_file: config.ledger.key_file.clone(),
-            checkpoint_secs: config.ledger.checkpoint_secs,
-            site: config.consent.site.clone(),
-            acts_per_hour: config.ledger.acts_per_hour,
-        }
-    }
-
-    /// The name of the ledger in its checkpoints and receipts.
-    pub fn origin(&self) -> String {
-        format!("footfall/{}", self.site)
-    }
-}
 
 /// A ledger that is open for writing. Cheap to clone. Queries are answered from memory; acts are
 /// sent to the single writer thread.
@@ -233,7 +199,7 @@ fn start(writer: Writer, waiting: Receiver<Command>) -> JoinHandle<Result<(), Le
 fn telling(folder: &Folder) -> Result<Vec<PathBuf>, LedgerError> {
     let begun = Chain::new(BufReader::new(folder.open_acts()?), &folder.acts())?;
     let cut = begun.cut().map(|cut| cut.head.size);
-    let newest = sizes(folder)?.into_iter().max();
+    let newest = folder.checkpoint_sizes()?.into_iter().max();
     let mut sizes: Vec<u64> = newest.into_iter().chain(cut).collect();
     sizes.dedup();
     Ok(sizes.into_iter().map(|size| folder.note(size)).filter(|note| note.exists()).collect())

@@ -169,8 +169,8 @@ fn signed<'a>(origin: &str, lines: impl Iterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::chain::Head;
     use crate::ledger::folder::Folder;
+    use crate::ledger::head::Head;
 
     const ORIGIN: &str = "footfall/ally";
 

@@ -5,10 +5,11 @@ use std::io::BufReader;
 use std::sync::Arc;
 
 use super::book::{Book, Tally};
-use super::chain::{Chain, Cut, Entry, Head};
+use super::chain::{Chain, Cut, Entry};
 use super::checkpoints::Watch;
 use super::error::LedgerError;
 use super::folder::Folder;
+use super::head::Head;
 use super::read::fact;
 use crate::consent::Withdrawn;
 

@@ -9,11 +9,11 @@ use tokio::sync::oneshot;
 
 use super::act::{NewAct, Record};
 use super::book::Book;
-use super::chain::Head;
 use super::checkpoints::Keeper;
 use super::error::LedgerError;
 use super::file::{Acts, Failure};
 use super::group::{Group, fact};
+use super::head::Head;
 use super::quota::Stats;
 use crate::disk::Lock;
 use crate::outage::Outage;

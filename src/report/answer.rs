@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::so_far::SoFar;
 use crate::event::{Counter, Subject, minor_digits};
 use crate::store::Earned;
 
@@ -267,4 +266,32 @@ impl Cell {
     fn row(&self, key: &'static str) -> Row {
         Row { key, name: self.name.clone(), figures: Figures::of_people(self.visitors, self.visits) }
     }
+}
+
+/// Comparable figures of both sides. `now` and `before` end at the same hour of the day.
+#[derive(Serialize, Debug)]
+pub struct SoFar {
+    /// End of the last full hour of today, as RFC 3339 in the site's zone. `None` where hours are
+    /// not compared.
+    pub until: Option<String>,
+    /// The range up to `until`: the days that are over plus today's full hours. Absent where hours
+    /// are not compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now: Option<Figures>,
+    /// The comparison up to the same hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Figures>,
+    /// The days that are over; `None` (JSON `null`) where there are none.
+    pub days: Option<WholeDays>,
+}
+
+/// Both sides over whole days.
+#[derive(Serialize, Debug)]
+pub struct WholeDays {
+    /// Last day of the range that is over, inclusive, as `YYYY-MM-DD`.
+    pub through: String,
+    /// The range's days up to `through`.
+    pub now: Figures,
+    /// As many days of the comparison, from its first on.
+    pub before: Figures,
 }

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{Answer, AsOf, Breakdown, Cell, Compared, Figures, FilterShown, Items, Money, Row};
+use super::answer::{
+    Answer, AsOf, Breakdown, Cell, Compared, Figures, FilterShown, Items, Money, Row, SoFar, WholeDays,
+};
 use super::fold::fold;
 use super::question::{Filter, Question};
 use super::range::Interval;
 use super::series::{ByDay, Clicks, local, series, sum};
-use super::so_far::{Comparable, Days, Hours, SoFar, WholeDays};
+use super::so_far::{Comparable, Days, Hours};
 use crate::event::{Counter, Day, Dimension, Subject};
 use crate::store::{OfValue, Published, Read, Store, StoreError, Totals, Valued};
 

@@ -5,14 +5,11 @@
 //! about a page, link or event is compared over the days before today. What is published after the
 //! day is compared over the published days.
 
-use jiff::civil::Date;
-use serde::Serialize;
-
-use super::answer::Figures;
 use super::question::Question;
 use crate::config::Zone;
 use crate::event::Day;
 use crate::pseudonym::DaySpan;
+use jiff::civil::Date;
 
 /// First and last day, both inclusive.
 pub(super) type Days = (Day, Day);
@@ -33,34 +30,6 @@ pub(super) struct Hours {
     pub from: u32,
     /// End of the last hour, exclusive.
     pub until: u32,
-}
-
-/// Comparable figures of both sides. `now` and `before` end at the same hour of the day.
-#[derive(Serialize, Debug)]
-pub struct SoFar {
-    /// End of the last full hour of today, as RFC 3339 in the site's zone. `None` where hours are
-    /// not compared.
-    pub until: Option<String>,
-    /// The range up to `until`: the days that are over plus today's full hours. Absent where hours
-    /// are not compared.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub now: Option<Figures>,
-    /// The comparison up to the same hour.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub before: Option<Figures>,
-    /// The days that are over; `None` (JSON `null`) where there are none.
-    pub days: Option<WholeDays>,
-}
-
-/// Both sides over whole days.
-#[derive(Serialize, Debug)]
-pub struct WholeDays {
-    /// Last day of the range that is over, inclusive, as `YYYY-MM-DD`.
-    pub through: String,
-    /// The range's days up to `through`.
-    pub now: Figures,
-    /// As many days of the comparison, from its first on.
-    pub before: Figures,
 }
 
 impl Question {

@@ -218,7 +218,7 @@ impl Site {
             return Ok(Who::Nobody);
         }
         // Tokens are in the store. Before it was read, no token can be called invalid.
-        let keys = self.registry.keys().ok_or_else(super::api::no_store)?;
+        let keys = self.registry.keys().ok_or_else(Problem::store_unavailable)?;
         Ok(keys.token(guess, self.today()).map_or(Who::Nobody, |token| Who::Token(Arc::clone(token))))
     }
 

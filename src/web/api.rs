@@ -100,7 +100,7 @@ fn asked(request: &HttpRequest, name: &str, site: &Site) -> Result<(Arc<Store>, 
 pub(super) fn question_of(name: &str, site: &Site, asked: Asked) -> Result<(Arc<Store>, Question), Problem> {
     let (id, zone) = named(name, site)?;
     let question = Question::new(name, (id, &zone), asked, site.clock.now(), site.rules)?;
-    Ok((site.store.load_full().ok_or_else(no_store)?, question))
+    Ok((site.store.load_full().ok_or_else(Problem::store_unavailable)?, question))
 }
 
 /// The site with this name, and its time zone.
@@ -127,9 +127,5 @@ pub(super) fn unread(error: StoreError) -> Problem {
     if UNREAD.begins() {
         tracing::error!(%error, "reports cannot be read");
     }
-    no_store()
-}
-
-pub(super) fn no_store() -> Problem {
-    Problem::new(503, "store_unavailable", "The counts cannot be read right now").detail("hits are still counted")
+    Problem::store_unavailable()
 }

@@ -15,7 +15,6 @@ use actix_web::middleware::Next;
 use actix_web::web;
 
 use super::Site;
-use super::api::no_store;
 use crate::event::Problem;
 use crate::http::refuse;
 
@@ -50,7 +49,7 @@ fn deadline(request: &ServiceRequest) -> Option<(Duration, Problem)> {
     }
     let site = request.app_data::<web::Data<Site>>()?;
     match *request.method() {
-        Method::GET | Method::HEAD => Some((site.answer_within, no_store())),
+        Method::GET | Method::HEAD => Some((site.answer_within, Problem::store_unavailable())),
         // Its body has to arrive first.
         _ => Some((site.answer_within + site.deadline, unknown_outcome())),
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::Site;
 use super::access::Right;
-use super::api::{bad_question, no_store, pairs, shown, unread};
+use super::api::{bad_question, pairs, shown, unread};
 use super::body::{bad_value, json_body};
 use super::registry::done;
 use crate::access::{self, Digest};
@@ -62,7 +62,7 @@ async fn report(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
         let asked = asked.ok_or_else(|| bad_question("accepted are range or from and to, once each"))?;
         let question = Question::new("", (SiteId::PLATFORM, &zone(&site)), asked, site.clock.now(), site.rules)?;
         closed = question.is_closed();
-        let store = site.store.load_full().ok_or_else(no_store)?;
+        let store = site.store.load_full().ok_or_else(Problem::store_unavailable)?;
         report::mail(&store, &question).await.map_err(unread)
     };
     let answer = answer.await;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Site;
 use super::access::Right;
-use super::api::{asked_of, bad_question, no_store, pairs, shown, unread};
+use super::api::{asked_of, bad_question, pairs, shown, unread};
 use super::consent::Asking;
 use crate::event::{Problem, SiteId};
 use crate::flush::Waiting;
@@ -34,7 +34,7 @@ fn question(request: &HttpRequest, right: Right<'_>, site: &Site) -> Result<(Arc
 
 fn about_platform(asked: Asked, site: &Site) -> Result<(Arc<Store>, Question), Problem> {
     let question = Question::new("", (SiteId::PLATFORM, &TimeZone::UTC), asked, site.clock.now(), site.rules)?;
-    Ok((site.store.load_full().ok_or_else(no_store)?, question))
+    Ok((site.store.load_full().ok_or_else(Problem::store_unavailable)?, question))
 }
 
 async fn drops(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Site;
 use super::access::Right;
-use super::api::{bad_question, named, no_store, pairs, shown, unread};
+use super::api::{bad_question, named, pairs, shown, unread};
 use super::body::json_body;
 use crate::access::{Act, Who};
 use crate::config::{AliasRule, SiteRule};
@@ -161,7 +161,7 @@ impl Site {
     /// Names of configured and registered sites, and of profiles that were ever counted.
     async fn all_names(&self, search: &Search) -> Result<Vec<String>, Problem> {
         let (directory, registered) = (&self.registry.directory, self.registry.directory.registered());
-        let store = self.store.load_full().ok_or_else(no_store)?;
+        let store = self.store.load_full().ok_or_else(Problem::store_unavailable)?;
         let mut names =
             store.named_like(&search.text, search.limit + registered.aliases.len()).await.map_err(unread)?;
         names.extend(directory.configured().iter().chain(&registered.sites).map(|rule| rule.id.clone()));

@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::civil::Date;
 use serde::Deserialize;
 
-use super::api::{bad_question, named, no_store, unread};
+use super::api::{bad_question, named, unread};
 use super::body::json_body;
 use super::{Site, coding, dashboard};
 use crate::access::Share;
@@ -111,7 +111,7 @@ fn discreet(answer: &mut HttpResponse) {
 impl Site {
     /// Revoked, expired and unknown links get the same answer.
     fn share(&self, request: &HttpRequest, token: &Secret) -> Result<Arc<Share>, Problem> {
-        let keys = self.registry.keys().ok_or_else(no_store)?;
+        let keys = self.registry.keys().ok_or_else(Problem::store_unavailable)?;
         let share = self.try_token(request, || Ok(keys.share(token)))?.ok_or_else(unknown_share)?;
         let (_, zone) = named(&share.site, self).map_err(|_| unknown_share())?;
         if share.is_alive(self.today_in(&zone)) { Ok(Arc::clone(share)) } else { Err(unknown_share()) }
@@ -131,7 +131,7 @@ impl Site {
     /// is published later.
     pub(super) async fn made_answer(&self, share: &Share) -> Result<String, Problem> {
         let question = self.shared_question(share)?;
-        let store = self.store.load_full().ok_or_else(no_store)?;
+        let store = self.store.load_full().ok_or_else(Problem::store_unavailable)?;
         let (zone, to) = (question.zone_name(), share.to);
         let answer = report::ask(&store, question).await.map_err(unread)?;
         if !answer.is_final {
@@ -143,7 +143,7 @@ impl Site {
 
     /// The report that was stored with the link.
     async fn kept_answer(&self, share: &Share) -> Result<String, Problem> {
-        let store = self.store.load_full().ok_or_else(no_store)?;
+        let store = self.store.load_full().ok_or_else(Problem::store_unavailable)?;
         if let Some(kept) = store.share_answer(&share.id).await.map_err(unread)? {
             return Ok(kept);
         }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Site;
 use super::access::Right;
-use super::api::{named, no_store, shown};
+use super::api::{named, shown};
 use super::body::{bad_value, json_body};
 use super::registry::done;
 use crate::access::{Act, Share, has_chars, new_id};
@@ -42,7 +42,7 @@ struct NewShare {
 async fn list(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     let rows = site.allow(&request, Right::Shares(&name)).and_then(|()| {
         named(&name, &site)?;
-        let keys = site.registry.keys().ok_or_else(no_store)?;
+        let keys = site.registry.keys().ok_or_else(Problem::store_unavailable)?;
         let shares = keys.shares_of(|of| site.is_same_site(of, &name));
         let rows: Vec<Value> = shares.into_iter().map(|share| row(share)).collect();
         Ok(json!({ "rows": rows }))
@@ -91,7 +91,7 @@ async fn revoke(request: HttpRequest, path: web::Path<(String, String)>, site: w
     done(async {
         let who = site.permit(&request, Right::Shares(&name))?;
         named(&name, &site)?;
-        let keys = site.registry.keys().ok_or_else(no_store)?;
+        let keys = site.registry.keys().ok_or_else(Problem::store_unavailable)?;
         let shares = keys.shares_of(|of| site.is_same_site(of, &name));
         let share = shares.into_iter().find(|share| share.id == id).ok_or_else(super::shared::unknown_share)?;
         let by = || site.entry(&who, Act::RevokeShare, format!("{name} {id}"));

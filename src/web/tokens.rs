@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Site;
 use super::access::Right;
-use super::api::{bad_question, no_store, pairs, shown};
+use super::api::{bad_question, pairs, shown};
 use super::body::{bad_value, json_body};
 use super::registry::done;
 use crate::access::{Act, ApiToken, Scope, new_id};
@@ -43,7 +43,7 @@ struct NewToken {
 
 async fn list(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
     let rows = site.allow(&request, Right::Keys).and_then(|()| {
-        let keys = site.registry.keys().ok_or_else(no_store)?;
+        let keys = site.registry.keys().ok_or_else(Problem::store_unavailable)?;
         let rows: Vec<Value> = keys.tokens().into_iter().map(|token| row(token)).collect();
         Ok(json!({ "rows": rows }))
     });
@@ -78,7 +78,7 @@ async fn make(request: HttpRequest, mut payload: web::Payload, site: web::Data<S
 async fn revoke(request: HttpRequest, id: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
     done(async {
         let who = site.permit(&request, Right::Keys)?;
-        let keys = site.registry.keys().ok_or_else(no_store)?;
+        let keys = site.registry.keys().ok_or_else(Problem::store_unavailable)?;
         let token = keys.tokens().into_iter().find(|token| token.id == *id).ok_or_else(unknown_token)?;
         match token.revoked {
             true => Ok(()),

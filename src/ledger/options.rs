@@ -1,0 +1,39 @@
+//! Where a ledger is, and how it is kept.
+
+use std::path::PathBuf;
+
+use crate::config::Config;
+
+/// The configuration of a ledger.
+#[derive(Clone)]
+pub struct Options {
+    /// The ledger's folder.
+    pub dir: PathBuf,
+    /// The PEM file of the key that signs checkpoints; empty for the ledger's own key in its
+    /// folder.
+    pub key_file: String,
+    /// The interval in which a checkpoint is written if records were added, in seconds.
+    pub checkpoint_secs: u64,
+    /// The platform's name. Checkpoints name the ledger `footfall/<site>`.
+    pub site: String,
+    /// The maximum number of grants and refusals per hour.
+    pub acts_per_hour: u64,
+}
+
+impl Options {
+    /// The options in a configuration.
+    pub fn of(config: &Config) -> Options {
+        Options {
+            dir: config.ledger.dir.clone(),
+            key_file: config.ledger.key_file.clone(),
+            checkpoint_secs: config.ledger.checkpoint_secs,
+            site: config.consent.site.clone(),
+            acts_per_hour: config.ledger.acts_per_hour,
+        }
+    }
+
+    /// The name of the ledger in its checkpoints and receipts.
+    pub fn origin(&self) -> String {
+        format!("footfall/{}", self.site)
+    }
+}
