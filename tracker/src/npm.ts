@@ -1,5 +1,5 @@
-// The npm package `footfall`: the tracker of f.js, started by a call instead of a script tag. Types are part of what it promises, so they
-// stand here. Where there is no page (a server that renders), nothing happens.
+// The npm package `footfall`: the tracker of f.js, started by a call instead of a script tag. Its types are part of the
+// interface and defined here. Without a page (server rendering) it does nothing.
 import { happened } from "./tracker/clicks";
 import { banner, safely } from "./tracker/guest";
 import { enable as begin } from "./tracker/index";

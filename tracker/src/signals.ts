@@ -1,4 +1,4 @@
-// What a browser says for its person, whatever was chosen in the page. A signal counts even where a proxy took the header away.
+// Opt-out signals of the browser, whatever was chosen in the page. They apply even if a proxy removed the header.
 
 declare global {
   interface Window {

@@ -1,15 +1,16 @@
-// What may be done in this page, as far as the server told us. It alone stores an answer, in a cookie no script can read.
+// Which tiers are allowed in this page, by the server's answer. Only the server stores an answer, in a cookie that no
+// script can read.
 //
-// Fail closed: nothing is known until the server has answered, and what is not known is not allowed. In this page a no holds from
-// the moment it is given, whether or not it reaches the server; a yes only once the server has stored it.
+// Fail closed: nothing is allowed until the server has answered. In this page a refusal applies at once, whether or not
+// it reaches the server; a grant only once the server has stored it.
 import { signal } from "../signals";
 import type { Answer, Layer } from "./contract";
 
 const PATIENCE = 10_000; // milliseconds; a server that hangs is a server that failed
 const NECESSARY = "necessary";
 
-// The endpoint lies beside this script. A module is told of no script: it looks for itself in the page. Without a tag the address is no
-// address, and asking fails.
+// The endpoint is next to this script. A module does not know its script, so it searches the page for its tag. Without
+// a tag the URL is invalid, and the request fails.
 const script = ((document.currentScript ?? document.querySelector("script[src*='/consent.js'],script[src^='consent.js']")) as HTMLScriptElement | null)?.src;
 
 let known: Answer | null = null;

@@ -4,7 +4,7 @@ export interface Tier {
   name: string;
   title: string;
   text: string;
-  /** Always on: nobody is asked about it. */
+  /** Always on: consent is not asked for it. */
   locked: boolean;
   /** Nothing depends on it today; the answer is recorded all the same. */
   inert: boolean;

@@ -9,7 +9,7 @@ import { bundled, view, type View } from "./view";
 
 export class FootfallConsent extends HTMLElement {
   private root = style(this, css);
-  private opener: Element | null = null; // the control that opened it; null when it came by itself
+  private opener: Element | null = null; // the control that opened it; null if it opened automatically
   private shown: View | undefined;
 
   /** Without an opener: the question, and the focus stays where it is. With one: the preferences. */
@@ -46,7 +46,8 @@ export class FootfallConsent extends HTMLElement {
       send: (tiers, pressed) => this.send(answer, layer, tiers, pressed),
     });
     this.root.replaceChildren(drawn.dialog);
-    // First in the page: the first stop of the tab key. Not in the body, where selectors count children: `:first-child`, `* + *`.
+    // First in the page: the first stop of the tab key. Not in the body, where selectors count children
+    // (`:first-child`, `* + *`).
     if (!this.isConnected) document.body.before(this);
     if (invited || changed) drawn.heading.focus();
   }

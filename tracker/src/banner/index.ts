@@ -1,7 +1,7 @@
-// The consent banner: one script, nothing else for the host to do. Here it is wired to the page; what may be done is decided in
-// consent.ts, what is shown in dialog.ts.
+// The consent banner: one script, without other work for the host page. This file wires it to the page; consent.ts
+// decides what is allowed, dialog.ts what is shown.
 //
-// We are a guest: no storage, no other host, no focus taken uninvited, and whatever goes wrong here stays here.
+// It stores nothing, contacts no other host, takes no focus unasked, and lets no error reach the page.
 import { allowed, current, listen, load, unlisten, whenReady } from "./consent";
 import type { Consent } from "./contract";
 import { FootfallConsent } from "./dialog";
@@ -43,7 +43,7 @@ const start = (): void => {
   customElements.define(DIALOG, FootfallConsent);
   customElements.define("footfall-preferences", FootfallPreferences);
 
-  // The path, because a control may sit in somebody's shadow root: ours does.
+  // The path, because a control may be in a shadow root, as ours is.
   document.addEventListener("click", (event) => {
     const control = event.composedPath().find((node) => node instanceof Element && node.matches("[data-ff-preferences]"));
     if (!control) return;
@@ -51,7 +51,8 @@ const start = (): void => {
     quietly(open(control as Element));
   });
 
-  // Back from the browser's page cache: another page may have changed the answer. Capturing, to be before the host's listeners.
+  // Back from the browser's page cache: another page may have changed the answer. Capturing, to run before the host's
+  // listeners.
   addEventListener("pageshow", (event) => { if (event.persisted) quietly(begin()); }, true);
   addEventListener("pagehide", unlisten, true);
 };

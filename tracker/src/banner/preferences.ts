@@ -1,5 +1,5 @@
-// <footfall-preferences>: the permanent way back, with its words from the server. It looks like a link of the host's own text;
-// `footfall-preferences::part(button)` styles it. The click is handled where every other control's is, in index.ts.
+// <footfall-preferences>: the permanent control for the choice, with its text from the server. It looks like a link of
+// the host's own text; `footfall-preferences::part(button)` styles it. index.ts handles the click, as for all controls.
 import { current, whenReady } from "./consent";
 import { h, style } from "./dom";
 import css from "./preferences.css";

@@ -1,6 +1,6 @@
-// What the dialog holds, drawn from what the server answered: the question, or the single tiers.
+// The contents of the dialog, drawn from the server's answer: the prompt, or the single tiers.
 //
-// No and yes are made by the same function and told apart by their word alone.
+// The buttons for yes and no come from the same function and differ only in their text.
 import type { Answer, Layer, Tier } from "./contract";
 import { h } from "./dom";
 
@@ -20,7 +20,7 @@ export interface Acts {
 
 export interface View {
   dialog: HTMLElement;
-  /** Everything that can be pressed lies in it: disabling it disables all. */
+  /** Contains all controls: disabling it disables them. */
   controls: HTMLFieldSetElement;
   heading: HTMLElement;
   alert: HTMLElement;

@@ -1,4 +1,5 @@
-// faults.js: script errors. Which class, which script of the page's own, which line. Never a message or a stack: those can hold anything.
+// faults.js: script errors by class, own script and line. Never a message or a stack, because those can contain
+// anything.
 import { bare, first, handOver } from "./waiting";
 
 const MOST = 10; // of a page view, each once

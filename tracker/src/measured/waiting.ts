@@ -1,5 +1,5 @@
-// What is measured about a page, and about nobody, is handed to the tracker, which knows whether it may be sent. Some of it is known
-// before the person has answered, or before the tracker is there: it waits here, in memory, a little of it.
+// Measurements of a page go to the tracker, which knows whether they may be sent. Some exist before the visitor has
+// answered, or before the tracker has loaded: up to 20 wait here, in memory.
 const MOST = 20;
 
 declare global {

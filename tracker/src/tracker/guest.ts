@@ -1,10 +1,10 @@
-// We are a guest in the page: it says whether and how we are here, nothing is thrown into it, and whatever was hung into it goes with
-// one call.
+// The host page decides whether and how the tracker runs. It never throws into the page, and one call removes
+// everything it installed.
 import type { Options } from "../npm";
 
 export interface Settings extends Omit<Options, "consent" | "endpoint"> {
   consent: () => unknown;
-  /** Where hits go. The other scripts lie beside it. */
+  /** Where hits are sent. The other scripts are next to it. */
   endpoint: URL;
 }
 

@@ -1,5 +1,5 @@
-// The tracker: counts views, clicks, events and the time a page held attention, once the person agreed and no longer than that.
-// f.js (script.ts) and the npm package (../npm.ts) are two doors to it. Nothing here touches the page before enable().
+// The tracker: counts views, clicks, events and attention, from consent until its withdrawal. f.js (script.ts) and the
+// npm package (../npm.ts) are its two entry points. Nothing here touches the page before enable().
 import { click } from "./clicks";
 import { depart, on, options, safely, stay, type Settings } from "./guest";
 import { follow } from "./moves";
@@ -23,7 +23,7 @@ const start = (given: Settings): void => {
     pointermove: sign, pointerdown: sign, keydown: sign, scroll: sign, timeupdate: sign });
   heard();
   begin();
-  follow(); // last: there are pages that let nobody touch their history
+  follow(); // last: some pages forbid changes to their history
 };
 
 /** vitals.js and faults.js hear whether we are here: while we are not they gather nothing. */

@@ -1,5 +1,5 @@
-// From facts to requests. What happens in one task, or when the page hides, goes together. What fails is kept in memory and tried
-// again under the same ids, as long as the collector is sure to remember them. Nothing is ever stored.
+// From facts to requests. Hits of one task, or of a page that hides, are sent together. Failed ones are kept in memory
+// and retried under the same ids, as long as the collector is sure to remember them. Nothing is ever stored.
 import { signal } from "../signals";
 import { options, safely, say, stay } from "./guest";
 
@@ -33,8 +33,8 @@ export const bare = (url: string, end: RegExp | string = /[?#]/): string => url.
 /** Whether it will be sent. */
 export const put = (facts: object): unknown => {
   if (!may()) return;
-  // The id ties nothing together: each hit has its own. Where there is none, without TLS, no consent cookie is kept either.
-  // Half a character, of a text that was cut by its length, is none.
+  // The id links nothing: each hit has its own. Without TLS there is none, and no consent cookie either. Half a
+  // character, of a text that was cut by its length, is removed.
   const text = JSON.stringify({ url: bare(location.href, "#"), ...facts, id: crypto.randomUUID().replace(/-/g, ""), webdriver: !!navigator.webdriver })
     .replace(/(\\\\)|\\ud.../g, "$1");
   if ((fresh + text).length > Most.Chars) flush();

@@ -1,4 +1,4 @@
-// f.js: the tracker as a script tag. The endpoint lies beside the script; attributes are its options.
+// f.js: the tracker as a script tag. The endpoint is next to the script; attributes are its options.
 import type { EventFacts, Options } from "../npm";
 import { happened } from "./clicks";
 import { banner, safely, type Settings } from "./guest";
@@ -17,7 +17,7 @@ declare global {
 }
 
 safely(() => {
-  // A module is told of no script: it looks for itself in the page.
+  // A module does not know its script, so it searches the page for its tag.
   const script = (document.currentScript ?? document.querySelector("script[src*='/f.js'],script[src^='f.js']")) as HTMLScriptElement | null;
   if (!script) return console.warn("footfall: no script tag of f.js, nothing is counted");
   const { src, dataset } = script;

@@ -1,7 +1,7 @@
 // Page views, and the time they held attention.
 //
-// One function looks at everything: whether it may, whether the page is in sight, whether it is still the same page. Whatever can
-// change one of them calls it, so no order of events counts a view twice or misses one.
+// One function checks everything: consent, whether the page is visible, whether it is still the same page. All events
+// that can change one of them call it, so no order of events counts a view twice or misses one.
 import { options, safely } from "./guest";
 import { bare, flush, may, put } from "./queue";
 
@@ -10,8 +10,8 @@ const enum Most { Engaged = 86_400_000, Still = 300_000 } // a day, and five min
 let seen: string; // the page of the last view
 let began = 0; // when it began
 let since = 0; // attention that was not sent yet began then
-let signed = 0; // the last sign of somebody
-let before = 0; // attention that was not sent yet, before a pause in which nobody was there
+let signed = 0; // the last sign of use
+let before = 0; // attention that was not sent yet, before a pause without use
 let lost: string; // a page that is not there
 
 /** The page we are on: host and path. Slashes at the end or doubled make no other page, as for the collector. */
@@ -20,7 +20,7 @@ const here = (): string => bare(location.origin + location.pathname.replace(/\/+
 /** Whole milliseconds since then, or since the view began. */
 export const elapsed = (from = began, to = performance.now()): number => Math.min(Most.Engaged, to - from) | 0;
 
-/** Somebody is there: moves, types, scrolls, or plays something. Attention ends five minutes after the last of it. */
+/** The page is in use: movement, typing, scrolling, playback. Attention ends five minutes after the last of it. */
 export const sign = (): void => {
   const now = performance.now();
   const end = signed + Most.Still;
@@ -32,7 +32,7 @@ export const sign = (): void => {
 };
 
 export const look = safely((): void => {
-  // A page that was rendered ahead is told to be visible a moment before it may speak for itself.
+  // A prerendered page becomes visible a moment before it is activated.
   if (!may() || document.prerendering || document.hidden) hide();
   else {
     if (seen !== here()) view();
@@ -56,8 +56,8 @@ const view = (): void => {
   put({ kind: "view", referrer: began ? "" : bare(document.referrer) });
   began = performance.now();
   gone();
-  // To whoever did not agree nothing more is loaded. A module is loaded once however often it is asked for, and whether it was does
-  // not matter here: `look` has nothing to do.
+  // Without consent nothing more is loaded. A module is loaded once however often it is imported, and whether it was
+  // does not matter here: `look` has nothing to do.
   for (const name of ["faults", "vitals"] as const) {
     if (options[name]) import(/* webpackIgnore: true */ /* @vite-ignore */ new URL(name + ".js", options.endpoint) as never).catch(look);
   }
