@@ -1,5 +1,5 @@
-// What documents say of the code, where the code can be asked: numbers of stages, tables, counters, metrics, the numbers of enums in
-// docs/understand/FORMATS.md, and that each test file has its place in docs/understand/TESTS.md.
+// What documents say of the code, where the code can be asked: numbers of stages, tables, counters, metrics, names, the numbers of
+// enums in docs/understand/FORMATS.md, and that each test file has its place in docs/understand/TESTS.md.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -80,6 +80,18 @@ if (numbers.get("counter") !== counters.map((name, at) => `${at} ${name}`).join(
 const telemetry = files.filter((file) => file.startsWith("src/") && file.endsWith(".rs")).map(read).join("\n");
 for (const [metric] of read(OPERATING).matchAll(/footfall_[a-z_]+[a-z]/g)) {
   if (!telemetry.includes(metric)) problems.push(`${OPERATING}: there is no metric ${metric}`);
+}
+
+// Names of the code in the glossary and in the worked examples.
+const sources = files.filter((file) => /^(src|tests|tracker\/src|dashboards\/app\/src)\/.*\.(rs|ts|svelte)$|^config\/.*\.toml$/.test(file)).map(read).join("\n");
+const isName = (word) => /^[A-Z]\w*[a-z]\w*(::\w+)*$|^\w+_\w+$|^\w+::\w+$|^\w+!$/.test(word);
+const named = [
+  ...rows(ARCHITECTURE, "## Glossary").flatMap(([term, , , name]) => quoted(name ?? "").map((word) => [ARCHITECTURE, word, term])),
+  ...quoted(read("CONTRIBUTING.md").replace(/^ {4}.*$/gm, "")).map((word) => ["CONTRIBUTING.md", word, word]),
+];
+for (const [file, word, term] of named.filter(([, word]) => isName(word))) {
+  const last = word.replace(/!$/, "").split("::").at(-1);
+  if (!new RegExp(`\\b${last}\\b`).test(sources)) problems.push(`${file}: ${term}: there is no ${word} in the code`);
 }
 
 // Test files.
