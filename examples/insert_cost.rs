@@ -37,8 +37,12 @@ async fn main() -> anyhow::Result<()> {
 
     let segments: Vec<Sums> = (0..blocks).map(segment).collect();
     let encoding = Cost::start();
-    let bytes: usize =
-        segments.iter().filter_map(|sums| native::encode(sums, Table::Unpublished, 0)).map(|block| block.len()).sum();
+    let table = Table::Unpublished;
+    let of_segment = |sums: &Sums| {
+        let pieces = native::pieces(sums, table).into_iter();
+        pieces.map(|piece| native::encode(sums, table, piece.partition, &piece.rows, ("c-1-1", 1)).len()).sum::<usize>()
+    };
+    let bytes: usize = segments.iter().map(of_segment).sum();
     encoding.print("encoding alone", blocks, bytes);
     // The engine would merge meanwhile, and its cost would fall into either figure by chance.
     store.client().query("SYSTEM STOP MERGES unpublished").execute().await?;

@@ -236,6 +236,7 @@ fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<W
         done,
         stopping: stopping.clone(),
         away: Outage::default(),
+        queue: flush::Queue::default(),
     };
 
     let publisher = Arc::new(Publisher::new(

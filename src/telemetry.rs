@@ -92,7 +92,7 @@ const METERS: [(&str, bool, &str); 39] = [
     (
         "footfall_segment_overdue_seconds",
         false,
-        "Age of a waiting segment past half of what the store remembers, else 0",
+        "Age of the oldest segment that waits for the store, once that is more than a day, else 0",
     ),
     ("footfall_visitors_in_memory", false, "Visitors of the living days"),
     ("footfall_over_cap_visitors_total", true, "Hits counted without their visitor: limits.visitors is met"),

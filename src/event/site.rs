@@ -26,11 +26,14 @@ impl SiteId {
         SiteId::of(REST)
     }
 
+    /// No name has this id or a greater one: the store's markers of segments have them.
+    pub const MARKERS: SiteId = SiteId(((1 << 40) - 1) << 88);
+
     /// The id of the site with this stable key. Never [`SiteId::PLATFORM`].
     pub fn of(key: &str) -> SiteId {
         let mut id = [0; 16];
         id.copy_from_slice(&blake3::hash(key.as_bytes()).as_bytes()[..16]);
-        SiteId(u128::from_le_bytes(id).max(1))
+        SiteId(u128::from_le_bytes(id).clamp(1, SiteId::MARKERS.0 - 1))
     }
 
     /// An id as it was stored.

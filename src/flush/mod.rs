@@ -1,9 +1,12 @@
 //! Stage 7: sealed segments go to the store, exactly once, in order.
 //!
-//! A segment is sent under its token until it is acknowledged, the same bytes each time; then its file goes. An outcome nobody knows (a
-//! lost connection, a crash) is resolved by sending it again: the store drops a token it has seen. That memory is finite, so a segment
-//! that has waited for half of it raises a metric, and one that has waited for all of it is set aside rather than risked twice.
+//! A segment is sent until it is acknowledged; then its file goes. An outcome nobody knows (a lost connection, a crash) is resolved by
+//! looking which of its blocks are there and sending the others, however long ago that was.
+//!
+//! A segment that the store refuses again and again must not stop those behind it. Whether it is the segment or the store's moment is
+//! told by another one: where that is taken and this one, tried once more, is not, it is set aside.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,16 +19,22 @@ use tokio::sync::{mpsc, watch};
 use crate::clock::Clock;
 use crate::config::Retention;
 use crate::event::Day;
-use crate::journal::{Folder, JournalError, Sealed, read_sealed};
+use crate::journal::{Folder, JournalError, Sealed, SegmentId, read_sealed};
 use crate::outage::Outage;
 use crate::store::{Store, StoreError, StoreOptions};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// What ClickHouse remembers of a token: a week on replicated tables, and 100 000 inserts, which at one every 15 s is longer. The embedded
-/// engine's tables are not replicated: it forgets by number only, however long the collector was switched off.
-const TOKEN_LIFE: Duration = Duration::from_secs(7 * 86_400);
+/// A segment that has waited so long is told of.
+const OVERDUE_AFTER: Duration = Duration::from_secs(86_400);
+
+/// A segment that was set aside can be put back for so long: until then its markers stay.
+const KEPT_ASIDE: Duration = Duration::from_secs(62 * 86_400);
+
+/// Tries the store may refuse before another segment is tried, and how many others then are at once.
+const REFUSALS: u32 = 5;
+const OTHERS_TRIED: usize = 8;
 
 const AGEING: Duration = Duration::from_secs(3600);
 
@@ -35,13 +44,14 @@ pub struct Stats {
     pub segments: AtomicU64,
     pub rows: AtomicU64,
     pub failures: AtomicU64,
+    /// Damaged, or refused where others were taken.
     pub quarantined: AtomicU64,
 }
 
 /// What waits to be sent. Of what lies in the folder, so that it is known with the store away too.
 pub struct Waiting {
     pub segments: u64,
-    /// Age of the oldest once it is past half of the token's life, else 0.
+    /// Age of the oldest once that is more than a day, else 0.
     pub overdue_secs: u64,
 }
 
@@ -49,10 +59,14 @@ impl Waiting {
     /// `now` is what the times of files are compared with. `None` where the folder cannot be read.
     pub fn of(folder: &Folder, now: SystemTime) -> Option<Waiting> {
         let numbers = folder.numbers("sealed").ok()?;
-        let age = numbers.first().map(|oldest| age(&folder.file(*oldest, "sealed"), now)).unwrap_or_default();
-        let overdue_secs = if age > TOKEN_LIFE / 2 { age.as_secs() } else { 0 };
+        let age = oldest(folder, &numbers, now);
+        let overdue_secs = if age > OVERDUE_AFTER { age.as_secs() } else { 0 };
         Some(Waiting { segments: numbers.len() as u64, overdue_secs })
     }
+}
+
+fn oldest(folder: &Folder, numbers: &[u64], now: SystemTime) -> Duration {
+    numbers.first().map(|oldest| age(&folder.file(*oldest, "sealed"), now)).unwrap_or_default()
 }
 
 fn age(path: &Path, now: SystemTime) -> Duration {
@@ -76,6 +90,17 @@ pub struct Flusher {
     pub stopping: watch::Receiver<bool>,
     /// Whether the store takes nothing at the moment.
     pub away: Outage,
+    pub queue: Queue,
+}
+
+/// Segments that were announced and are not done with.
+#[derive(Default)]
+pub struct Queue {
+    waiting: VecDeque<Sealed>,
+    /// Whether no more will be announced.
+    is_closed: bool,
+    /// The place of the segment that is tried next while the first one is refused.
+    next: usize,
 }
 
 impl Flusher {
@@ -88,15 +113,23 @@ impl Flusher {
         let mut ageing = tokio::time::interval(AGEING);
         ageing.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            if let Some(sealed) = self.queue.waiting.pop_front() {
+                let number = sealed.number;
+                if !self.send(&store, sealed).await {
+                    return Ok(());
+                }
+                self.done.send_replace(Some(number));
+                continue;
+            }
+            if self.queue.is_closed {
+                return Ok(());
+            }
             tokio::select! {
                 biased;
-                sealed = self.sealed.recv() => {
-                    let Some(sealed) = sealed else { return Ok(()) };
-                    if !self.send(&store, sealed.number).await {
-                        return Ok(());
-                    }
-                    self.done.send_replace(Some(sealed.number));
-                }
+                sealed = self.sealed.recv() => match sealed {
+                    Some(sealed) => self.queue.waiting.push_back(sealed),
+                    None => self.queue.is_closed = true,
+                },
                 _ = ageing.tick() => self.age(&store).await,
             }
         }
@@ -128,30 +161,14 @@ impl Flusher {
         tokio::time::timeout(pause, self.stopping.wait_for(|stopping| *stopping)).await.is_ok()
     }
 
-    /// `false` where the collector stops and the store does not take it: it is sent at the next start.
-    async fn send(&mut self, store: &Store, number: u64) -> bool {
+    /// Sends a segment, or sets it aside. `false` where the collector stops and the store does not take it: it is sent at the next start.
+    async fn send(&mut self, store: &Store, mut sealed: Sealed) -> bool {
+        let number = sealed.number;
         let path = self.folder.file(number, "sealed");
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut refusals) = (FIRST_PAUSE, 0);
         loop {
-            // Before the first try as well: the last run may have sent it and died before it knew.
-            if self.too_old(&path) {
-                // A clock that is wrong for a moment is no reason to give counts up.
-                if !self.clock.is_settled() {
-                    if self.stops_within(FIRST_PAUSE).await {
-                        return false;
-                    }
-                    continue;
-                }
-                tracing::error!(
-                    segment = number,
-                    "a segment waited longer than the store remembers tokens; it is set aside, not counted twice"
-                );
-                self.set_aside(&path);
-                return true;
-            }
-            let outcome = self.try_once(store, &path).await;
-            match outcome {
-                Ok(()) => {
+            match self.try_once(store, &mut sealed).await {
+                Ok(_) => {
                     if let Some(failures) = self.away.is_over() {
                         tracing::info!(failures, "segments are sent again");
                     }
@@ -162,36 +179,93 @@ impl Flusher {
                     self.set_aside(&path);
                     return true;
                 }
-                Err(Failure::Passing(error)) => {
-                    self.stats.failures.fetch_add(1, Ordering::Relaxed);
-                    if self.away.begins() {
-                        tracing::warn!(segment = number, error, "a segment could not be sent; it is tried again");
-                    }
+                Err(Failure::Refused(error)) => {
+                    self.note_failure(number, &error);
+                    refusals += 1;
                 }
+                Err(Failure::Passing(error)) => self.note_failure(number, &error),
             }
             if self.stops_within(pause).await {
                 return false;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
+
+            if refusals >= REFUSALS && self.another_is_taken(store).await {
+                if let Err(Failure::Refused(error)) = self.try_once(store, &mut sealed).await {
+                    tracing::error!(segment = number, error, "the store takes other segments and not this one");
+                    self.set_aside(&path);
+                    return true;
+                }
+                refusals = 0;
+            }
         }
     }
 
-    async fn try_once(&self, store: &Store, path: &Path) -> Result<(), Failure> {
-        let (id, sums) = match read_sealed(path) {
+    /// Tries some of those that wait behind, other ones each time, until the store takes one.
+    async fn another_is_taken(&mut self, store: &Store) -> bool {
+        self.hear_announced();
+        for _ in 0..self.queue.waiting.len().min(OTHERS_TRIED) {
+            let place = self.queue.next % self.queue.waiting.len();
+            self.queue.next = place + 1;
+            let mut sealed = self.queue.waiting.remove(place).expect("the place is below the length");
+            let outcome = self.try_once(store, &mut sealed).await;
+            // Where it was taken its file is gone, and its turn does nothing.
+            self.queue.waiting.insert(place, sealed);
+            match outcome {
+                Ok(true) => return true,
+                Err(Failure::Passing(_)) => return false,
+                Ok(false) | Err(Failure::Refused(_) | Failure::Damaged(_)) => {}
+            }
+        }
+        false
+    }
+
+    /// Takes what was announced while a segment was tried.
+    fn hear_announced(&mut self) {
+        loop {
+            match self.sealed.try_recv() {
+                Ok(sealed) => self.queue.waiting.push_back(sealed),
+                Err(mpsc::error::TryRecvError::Empty) => return,
+                Err(mpsc::error::TryRecvError::Disconnected) => {
+                    self.queue.is_closed = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn note_failure(&self, segment: u64, error: &str) {
+        self.stats.failures.fetch_add(1, Ordering::Relaxed);
+        if self.away.begins() {
+            tracing::warn!(segment, error, "a segment could not be sent; it is tried again");
+        }
+    }
+
+    /// `false`: there is no such segment any more.
+    async fn try_once(&self, store: &Store, sealed: &mut Sealed) -> Result<bool, Failure> {
+        let path = self.folder.file(sealed.number, "sealed");
+        let (id, sums) = match read_sealed(&path) {
             Ok(read) => read,
-            Err(JournalError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(JournalError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error @ JournalError::Damaged { .. }) => return Err(Failure::Damaged(error)),
             // No free file descriptor, no memory: it says nothing of what lies in the file.
             Err(error) => return Err(Failure::Passing(error.to_string())),
         };
-        store.insert(&id.token(), &sums).await.map_err(|error| Failure::Passing(error.to_string()))?;
+        let sent = match std::mem::replace(&mut sealed.is_new, false) {
+            true => store.insert_first(&id.token(), &sums).await,
+            false => store.insert(&id.token(), &sums).await,
+        };
+        sent.map_err(|error| match error.is_refusal() {
+            true => Failure::Refused(error.to_string()),
+            false => Failure::Passing(error.to_string()),
+        })?;
         self.stats.segments.fetch_add(1, Ordering::Relaxed);
         self.stats.rows.fetch_add(sums.rows() as u64, Ordering::Relaxed);
-        if let Err(error) = std::fs::remove_file(path) {
-            // Sent again at the next start, and dropped there by its token.
+        if let Err(error) = std::fs::remove_file(&path) {
+            // Looked at again at the next start, and found there by its markers.
             tracing::error!(file = %path.display(), %error, "a segment that was sent could not be removed");
         }
-        Ok(())
+        Ok(true)
     }
 
     fn set_aside(&self, path: &Path) {
@@ -202,10 +276,6 @@ impl Flusher {
             }
             Err(error) => tracing::error!(%error, "the segment could not be moved aside"),
         }
-    }
-
-    fn too_old(&self, path: &Path) -> bool {
-        self.options.url.is_some() && age(path, self.clock.file_time()) > TOKEN_LIFE
     }
 
     async fn age(&self, store: &Store) {
@@ -222,11 +292,33 @@ impl Flusher {
             }
             Err(error) => tracing::error!(%error, "old months could not be dropped; it is tried again within the hour"),
         }
+        self.forget_markers(store, today).await;
+    }
+
+    /// A marker is needed while its segment can be sent again. Nothing waits here but what lies in the folder.
+    async fn forget_markers(&self, store: &Store, today: Day) {
+        let now = self.clock.file_time();
+        let Ok(mut segments) = self.folder.set_aside() else { return };
+        segments.retain(|path| age(path, now) < KEPT_ASIDE);
+        let Ok(numbers) = self.folder.numbers("sealed") else { return };
+        segments.extend(numbers.iter().map(|number| self.folder.file(*number, "sealed")));
+        if !self.clock.is_settled() {
+            return;
+        }
+
+        let oldest = segments.iter().map(|path| age(path, now)).max().unwrap_or_default();
+        let oldest_days = u32::try_from(oldest.as_secs().div_ceil(86_400)).unwrap_or(u32::MAX);
+        let of_this_collector = SegmentId { collector: self.folder.collector(), epoch: 0, number: 0 };
+        if let Err(error) = store.forget_markers(&of_this_collector.token(), today, oldest_days).await {
+            tracing::error!(%error, "old markers of segments could not be removed; it is tried again within the hour");
+        }
     }
 }
 
 enum Failure {
     Damaged(JournalError),
+    /// The store was asked and did not take it.
+    Refused(String),
     /// Of the store or of this machine: the same again may go well.
     Passing(String),
 }

@@ -174,6 +174,18 @@ impl Folder {
         free
     }
 
+    /// The sealed segments in `quarantine/`.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read.
+    pub fn set_aside(&self) -> Result<Vec<PathBuf>, JournalError> {
+        let folder = self.path.join("quarantine");
+        let entries = std::fs::read_dir(&folder).map_err(JournalError::io(&folder))?;
+        let paths = entries.flatten().map(|entry| entry.path());
+        Ok(paths.filter(|path| path.extension().is_some_and(|ending| ending == "sealed")).collect())
+    }
+
     /// Moves a file to `quarantine/` and returns its new path.
     ///
     /// # Errors

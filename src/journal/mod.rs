@@ -17,8 +17,8 @@
 //! Life of a segment file: `N.open` (frames are appended) -> `N+1.open` (its first frame holds the
 //! attributes that N does not release) -> `N.sealed` (one frame, the canonical sums; written to
 //! another name, synced, renamed) -> sent to the store -> deleted. While N is open and N+1 has its
-//! first frame, N counts without the sites and days in that frame. Files that cannot be read or are
-//! too old to retry go to `quarantine/`.
+//! first frame, N counts without the sites and days in that frame. Files that cannot be read, or
+//! that a store refuses while it takes others, go to `quarantine/`.
 //!
 //! ```text
 //! file    header frame*  (zeros up to the reserved end)

@@ -46,7 +46,7 @@ impl Sealer {
                 if !seal_until_done(&folder, job, &closes) {
                     return false;
                 }
-                let _ = sealed.send(Sealed { number });
+                let _ = sealed.send(Sealed { number, is_new: true });
             }
             true
         };

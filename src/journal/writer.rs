@@ -49,6 +49,8 @@ const MOST_CARRIED: usize = 20_000;
 pub struct Sealed {
     /// Its number in the folder.
     pub number: u64,
+    /// Whether it was sealed by this process, so that nobody can have sent it yet.
+    pub is_new: bool,
 }
 
 /// Figures for the metrics. Totals since the start, except `visitors`, `full` and `held_rows`.
@@ -185,7 +187,7 @@ impl Writer {
 
         let waiting = folder.numbers("sealed")?;
         for &number in &waiting {
-            let _ = sealed.send(Sealed { number });
+            let _ = sealed.send(Sealed { number, is_new: false });
         }
         let (inbox, stats) = (Arc::new(Inbox::new(config.limits.waiting_hits)), Arc::new(Stats::default()));
         let journal = Journal {

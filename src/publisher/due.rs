@@ -12,8 +12,6 @@ use crate::store::{Unit, ZoneProgress};
 pub(super) struct Schedule {
     pub(super) zone: String,
     pub(super) progress: ZoneProgress,
-    /// Days with counts that no unit has taken, in order.
-    pub(super) days: Vec<Day>,
     /// 0: open days are never published.
     pub(super) open_lot: u64,
 }
@@ -36,7 +34,7 @@ impl Schedule {
         let last_closed = self.span(today.start - 1).day;
         let is_new = |day: &Day| *day <= last_closed && self.progress.day.is_none_or(|done| *day > done);
 
-        let mut days: Vec<Day> = self.days.iter().copied().chain([last_closed]).filter(is_new).collect();
+        let mut days: Vec<Day> = self.progress.days.iter().copied().chain([last_closed]).filter(is_new).collect();
         days.dedup();
         let days = days.into_iter().map(|day| self.unit(day, self.end_of(day), Occasion::Day));
 
@@ -47,7 +45,8 @@ impl Schedule {
     fn hour(&self, today: &DaySpan, until: Millis) -> Option<Unit> {
         let at = today.hour_of(until);
         let began = u32::try_from(today.start / 1000).unwrap_or(0);
-        let is_due = self.open_lot > 0 && at > began && at > self.progress.at && self.days.contains(&today.day);
+        let is_due =
+            self.open_lot > 0 && at > began && at > self.progress.at && self.progress.days.contains(&today.day);
         is_due.then(|| self.unit(today.day, at, Occasion::Hour { open_lot: self.open_lot }))
     }
 
@@ -85,9 +84,9 @@ mod tests {
     }
 
     fn schedule(done: Option<&str>, days: &[&str]) -> Schedule {
-        let progress = ZoneProgress { day: done.map(day), ..ZoneProgress::default() };
         let days = days.iter().map(|text| day(text)).collect();
-        Schedule { zone: "Europe/Berlin".into(), progress, days, open_lot: 50 }
+        let progress = ZoneProgress { day: done.map(day), days, ..ZoneProgress::default() };
+        Schedule { zone: "Europe/Berlin".into(), progress, open_lot: 50 }
     }
 
     fn due(schedule: &Schedule, until: &str) -> Vec<String> {

@@ -177,19 +177,12 @@ impl Publisher {
     }
 
     async fn due(&self, store: &Store, until: Millis) -> Result<Vec<crate::store::Unit>, PublisherError> {
-        let mut zones = store.zones_to_publish().await?;
-        zones.extend(self.directory.zones().names());
-        zones.sort_unstable();
-        zones.dedup();
+        let configured = self.directory.zones().names();
+        let zones = store.zones_to_publish(&configured).await?;
 
         let (mut begun, mut units) = (Vec::new(), Vec::new());
-        for zone in zones {
-            let schedule = Schedule {
-                progress: store.zone_progress(&zone).await?,
-                days: store.unpublished_days(&zone).await?,
-                open_lot: self.open_lot,
-                zone,
-            };
+        for (zone, progress) in zones {
+            let schedule = Schedule { progress, open_lot: self.open_lot, zone };
             begun.extend(schedule.begun());
             units.extend(schedule.due(until));
         }

@@ -40,7 +40,7 @@ impl Store {
         self.forget_voids(today, keep_days).await?;
         for table in Table::ALL.map(Table::name).into_iter().chain([PUBLISHED]) {
             for partition in self.partitions(table).await? {
-                if last_day(partition).is_some_and(|last| is_before(last, today, keep_days)) {
+                if is_over(partition, today, keep_days) {
                     self.drop_partition(table, partition).await?;
                     aged.dropped.push((table, partition));
                 }
@@ -51,8 +51,11 @@ impl Store {
 
     /// The latest day that today can be, by what was counted: nothing is dropped on the word of the clock alone.
     async fn latest_believed(&self) -> Result<Day, StoreError> {
-        let sql = "SELECT toUInt16(day) AS number FROM activity GROUP BY day ORDER BY day DESC LIMIT ?";
-        let days: Vec<u16> = self.calls.query(sql).bind(BELIEVED).fetch_all().await.map_err(failed("listing days"))?;
+        let sql = format!(
+            "SELECT toUInt16(day) AS number FROM activity WHERE {} GROUP BY day ORDER BY day DESC LIMIT ?",
+            super::marker::no_marker_site()
+        );
+        let days: Vec<u16> = self.calls.query(&sql).bind(BELIEVED).fetch_all().await.map_err(failed("listing days"))?;
         // Where nothing was counted there is nothing to lose.
         let believed = days.last().map_or(u16::MAX, |day| day.saturating_add(SILENCE_DAYS));
         Ok(Day::from_number(believed))
@@ -81,6 +84,11 @@ fn last_day(partition: u32) -> Option<Date> {
     };
     let date = Date::new(i16::try_from(year).ok()?, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
     Some(if partition <= 999_999 { date.last_of_month() } else { date })
+}
+
+/// Whether a partition ended more than `days` before `today`.
+pub(super) fn is_over(partition: u32, today: Day, days: u32) -> bool {
+    last_day(partition).is_some_and(|last| is_before(last, today, days))
 }
 
 /// Whether `date` lies more than `days` before `today`.

@@ -18,7 +18,7 @@ const CALL: Duration = Duration::from_secs(20);
 const LONG_CALL: Duration = Duration::from_secs(30 * 60);
 /// One piece of an insert's body.
 const SEND: Duration = Duration::from_secs(30);
-/// An insert of a full segment takes seconds. After this long its outcome is unknown, and it is sent again under its token.
+/// An insert of a full segment takes seconds. After this long its outcome is unknown, and its markers are looked for.
 const INSERT: Duration = Duration::from_secs(120);
 
 #[derive(Clone)]

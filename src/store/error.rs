@@ -33,6 +33,13 @@ pub enum StoreError {
 /// Codes that say the same bytes would be refused again: the data or the statement is wrong, not the moment.
 const FINAL: [u32; 19] = [6, 7, 8, 10, 16, 27, 33, 36, 38, 41, 43, 47, 53, 62, 70, 72, 73, 115, 117];
 
+/// Codes that say a statement needs more memory or time than it may have.
+const FOR_SIZE: [u32; 6] = [158, 159, 160, 173, 241, 307];
+
+/// Codes that say in what state the store is, whatever it is sent: a full disk, too many parts, an I/O error, a stop.
+const OF_THE_STORE: [u32; 22] =
+    [74, 75, 76, 193, 194, 195, 198, 202, 209, 210, 236, 242, 243, 252, 279, 286, 319, 394, 425, 497, 516, 999];
+
 impl StoreError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
@@ -43,6 +50,20 @@ impl StoreError {
             | StoreError::Newer { .. }
             | StoreError::Option { .. }
             | StoreError::Answer { .. } => false,
+        }
+    }
+
+    /// Whether a smaller insert may succeed.
+    pub fn is_for_size(&self) -> bool {
+        self.code().is_some_and(|code| FOR_SIZE.contains(&code))
+    }
+
+    /// Whether the store answered, and did not take what it was sent, for no reason of its own.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            StoreError::Refused { code, .. } => !OF_THE_STORE.contains(code),
+            StoreError::Answer { .. } => true,
+            _ => false,
         }
     }
 

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::Store;
 use super::error::{StoreError, failed};
+use super::marker::no_marker_text;
 use crate::access::Digest;
 use crate::event::Day;
 
@@ -54,8 +55,9 @@ impl Store {
         };
         let sql = format!(
             "SELECT toString(template) AS template, {of} AS of, toString(action) AS action, toString(reader) AS reader, \
-             sum(hits) AS hits, sum(visitors) AS visitors FROM mail WHERE day BETWEEN toDate(?) AND toDate(?) {only} \
-             GROUP BY template, of, action, reader ORDER BY template, of"
+             sum(hits) AS hits, sum(visitors) AS visitors FROM mail WHERE day BETWEEN toDate(?) AND toDate(?) AND {no_marker} {only} \
+             GROUP BY template, of, action, reader ORDER BY template, of",
+            no_marker = no_marker_text("mail.template")
         );
         let query = self.calls.query(&sql).bind(from.number()).bind(to.number());
         query.fetch_all().await.map_err(failed(STEP))

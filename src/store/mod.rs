@@ -1,8 +1,7 @@
 //! Stage 8: counts in ClickHouse, embedded or a server, through one client.
 //!
-//! A segment becomes one INSERT for each table, in one block, under a token made of the segment's: sent again, it adds nothing.
-//! That holds for [`schema::DEDUPLICATION_WINDOW`] inserts into a table, for the same counts under the same token, and as long
-//! as their month was not dropped in between.
+//! A segment becomes one INSERT for each table and partition, in one block with a marker of its own (marker.rs): sent again, it adds
+//! nothing. That holds as long as the month was not dropped in between.
 
 mod access;
 mod age;
@@ -11,6 +10,7 @@ pub mod engine;
 mod error;
 mod former;
 mod mail;
+mod marker;
 pub mod native;
 mod platform;
 mod publication;
@@ -44,18 +44,25 @@ use crate::event::SiteId;
 use client::Client;
 use engine::{Engine, EngineOptions};
 use error::failed;
+use marker::{Markers, Stored};
+use native::Piece;
 use schema::Table;
 
 /// Pieces in which a block is handed to the client, so that no copy of a whole block is made on the way.
 const PIECE: usize = 1 << 20;
 /// The block as it comes: not split, not joined with another, whatever the server's defaults are.
-const ONE_BLOCK: [(&str, &str); 5] = [
+const ONE_BLOCK: [(&str, &str); 6] = [
+    // Counts repeat: equal blocks are not the same block.
+    ("insert_deduplicate", "0"),
     ("async_insert", "0"),
     ("max_insert_block_size", "100000000"),
     ("min_insert_block_size_rows", "0"),
     ("min_insert_block_size_bytes", "0"),
     ("max_insert_threads", "1"),
 ];
+
+/// Rows that are not split further where an insert is too large: that is not for their size.
+const SMALLEST: usize = 256;
 
 /// Where the counts are kept. It holds a password: no `Debug`.
 #[derive(Clone)]
@@ -84,6 +91,7 @@ pub struct Store {
     /// For what somebody waits for: questions, and the registry.
     calls: Client,
     engine: Option<Engine>,
+    cluster: Option<String>,
     clamped: AtomicU64,
 }
 
@@ -102,7 +110,7 @@ impl Store {
         let client = calls.for_long_calls();
         let (cluster, alone) = (options.cluster.as_deref(), engine.is_some());
         schema::migrate((&client, &calls), &options.database, cluster, &options.names, alone).await?;
-        Ok(Store { client, calls, engine, clamped: AtomicU64::new(0) })
+        Ok(Store { client, calls, engine, cluster: options.cluster.clone(), clamped: AtomicU64::new(0) })
     }
 
     /// The questions about one site.
@@ -131,16 +139,92 @@ impl Store {
         self.engine.as_ref()
     }
 
-    /// Adds the counts, once for each `token`, however often it is called. Encoding a full segment takes tens of milliseconds
-    /// of the calling thread.
+    /// Adds the counts of a segment that was never sent. Encoding a full segment takes tens of milliseconds of the calling thread.
+    ///
+    /// # Errors
+    /// Some of the counts may be there: the segment must be sent by [`Store::insert`] from now on.
+    pub async fn insert_first(&self, token: &str, sums: &Sums) -> Result<(), StoreError> {
+        self.send(token, sums, false).await
+    }
+
+    /// Adds the counts, once for each `token`, however often it is called: what is there already is not sent again. A former call with the
+    /// token is over when this begins, whatever became of its caller.
+    ///
+    /// # Errors
+    /// Some of the counts may be there; the same call adds the others.
     pub async fn insert(&self, token: &str, sums: &Sums) -> Result<(), StoreError> {
+        self.send(token, sums, true).await
+    }
+
+    async fn send(&self, token: &str, sums: &Sums, again: bool) -> Result<(), StoreError> {
         let present = self.under_present_ids(sums).await?;
         let sums = present.as_ref().unwrap_or(sums);
-        let segment = native::segment(token);
+        if again {
+            self.end_former_tries(token).await?;
+        }
         for table in Table::ALL {
-            if let Some(block) = native::encode(sums, table, segment) {
-                self.insert_block(token, table, block.into()).await?;
+            let pieces = native::pieces(sums, table);
+            let is_new = !again || pieces.is_empty();
+            let mut stored = if is_new { Stored::default() } else { self.look(table, token).await? };
+            for piece in &pieces {
+                self.send_piece(token, sums, table, piece, &mut stored).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// What a table has of the segment.
+    async fn look(&self, table: Table, token: &str) -> Result<Stored, StoreError> {
+        if self.cluster.is_some() {
+            // Another replica may have taken it.
+            let sql = format!("SYSTEM SYNC REPLICA {}", table.name());
+            self.client.query(&sql).execute().await.map_err(failed("waiting for a replica"))?;
+        }
+        self.stored(table, Markers::of(token)).await
+    }
+
+    /// A query that nobody waits for any more may still write.
+    async fn end_former_tries(&self, token: &str) -> Result<(), StoreError> {
+        let on_cluster = self.cluster.as_deref().map(engine::quoted_name);
+        let on_cluster = on_cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {name}"));
+        let sql = format!("KILL QUERY{on_cluster} WHERE startsWith(query_id, ?) SYNC");
+        let query = self.calls.query(&sql).bind(query_id(token));
+        query.execute().await.map_err(failed("ending a former try"))
+    }
+
+    /// Sends what of the rows of a partition is not there. Where they are too many at once, their halves.
+    async fn send_piece(
+        &self,
+        token: &str,
+        sums: &Sums,
+        table: Table,
+        piece: &Piece,
+        stored: &mut Stored,
+    ) -> Result<(), StoreError> {
+        let partition = piece.partition;
+        let mut waiting = vec![(marker::WHOLE, &piece.rows[..])];
+        while let Some((node, rows)) = waiting.pop() {
+            if stored.has(partition, node) {
+                continue;
+            }
+            if !stored.has_part_of(partition, node) {
+                let block = native::encode(sums, table, partition, rows, (token, node));
+                match self.insert_block(token, table, block.into()).await {
+                    Ok(()) => continue,
+                    Err(error) if error.is_for_size() && rows.len() > SMALLEST && node < u16::MAX / 2 => {
+                        tracing::warn!(%error, rows = rows.len(), "an insert is too large; it is sent in halves");
+                    }
+                    Err(error) => return Err(error),
+                }
+                // The answer says that it failed, not at which step.
+                *stored = self.look(table, token).await?;
+                if stored.has(partition, node) {
+                    continue;
+                }
+            }
+            let (first, second) = rows.split_at(rows.len() / 2);
+            waiting.push((node * 2 + 1, second));
+            waiting.push((node * 2, first));
         }
         Ok(())
     }
@@ -148,11 +232,11 @@ impl Store {
     async fn insert_block(&self, token: &str, table: Table, mut block: Bytes) -> Result<(), StoreError> {
         let name = table.name();
         let sql = format!("INSERT INTO {name} ({}) FORMAT Native", table.columns().join(", "));
+        let attempt = getrandom::u64().expect("the system's random generator works");
         let mut insert = self
             .client
             .insert_formatted_with(sql)
-            .with_setting("insert_deduplication_token", format!("{token}-{name}"))
-            .with_setting("insert_deduplicate", "1");
+            .with_setting("query_id", format!("{}{name}-{attempt:016x}", query_id(token)));
         for (setting, value) in ONE_BLOCK {
             insert = insert.with_setting(setting, value);
         }
@@ -163,6 +247,11 @@ impl Store {
         }
         insert.end().await.map_err(failed(step))
     }
+}
+
+/// How the ids of all queries that send a segment begin.
+fn query_id(token: &str) -> String {
+    format!("footfall-{token}-")
 }
 
 const fn step(table: Table) -> &'static str {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use super::error::{StoreError, failed};
+use super::marker::{no_marker_site, no_marker_text};
 use super::read::Faulted;
 use crate::event::{Bucket, Day, Metric, SiteId};
 
@@ -77,12 +78,13 @@ impl Store {
         let none = "(toUInt64(0), toUInt64(0), toUInt64(0))".to_owned();
         let sql = format!(
             "SELECT site, {now} AS now, {then} AS before, {days_now} AS days_now, {days_then} AS days_before FROM activity \
-             WHERE (day BETWEEN toDate(?) AND toDate(?) OR day BETWEEN toDate(?) AND toDate(?)) {among} \
+             WHERE (day BETWEEN toDate(?) AND toDate(?) OR day BETWEEN toDate(?) AND toDate(?)) AND {site} {among} \
              GROUP BY site HAVING now.1 + now.2 > 0 ORDER BY now.2 DESC, now.1 DESC, site LIMIT ?",
             now = sums(from, to),
             then = sums(before.0, before.1),
             days_now = days.map_or(none.clone(), |(now, _)| sums(now.0, now.1)),
             days_then = days.map_or(none.clone(), |(_, then)| sums(then.0, then.1)),
+            site = no_marker_site(),
             among = among.map_or("", |_| "AND site IN ?"),
         );
         let days = [from, to, before.0, before.1].map(Day::number);
@@ -95,9 +97,12 @@ impl Store {
 
     /// Hits that were not counted, by reason, on whole days of UTC.
     pub async fn dropped(&self, (from, to): (Day, Day)) -> Result<Vec<Dropped>, StoreError> {
-        let sql = "SELECT toString(reason) AS reason, sum(hits) AS hits FROM drops \
-                   WHERE toDate(hour, 'UTC') BETWEEN toDate(?) AND toDate(?) GROUP BY reason ORDER BY hits DESC, reason";
-        let query = self.calls.query(sql).bind(from.number()).bind(to.number());
+        let sql = format!(
+            "SELECT toString(reason) AS reason, sum(hits) AS hits FROM drops \
+             WHERE toDate(hour, 'UTC') BETWEEN toDate(?) AND toDate(?) AND {} GROUP BY reason ORDER BY hits DESC, reason",
+            no_marker_text("drops.reason")
+        );
+        let query = self.calls.query(&sql).bind(from.number()).bind(to.number());
         query.fetch_all().await.map_err(failed(STEP))
     }
 
@@ -131,10 +136,13 @@ impl Store {
     }
 
     pub async fn broken(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<BrokenPage>, StoreError> {
-        let sql = "SELECT site, toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
-                   WHERE day BETWEEN toDate(?) AND toDate(?) GROUP BY site, kind, fault, path \
-                   ORDER BY hits DESC, site, kind, fault, path LIMIT ?";
-        let query = self.calls.query(sql).bind(from.number()).bind(to.number()).bind(limit as u64);
+        let sql = format!(
+            "SELECT site, toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
+             WHERE day BETWEEN toDate(?) AND toDate(?) AND {} GROUP BY site, kind, fault, path \
+             ORDER BY hits DESC, site, kind, fault, path LIMIT ?",
+            no_marker_site()
+        );
+        let query = self.calls.query(&sql).bind(from.number()).bind(to.number()).bind(limit as u64);
         query.fetch_all().await.map_err(failed(STEP))
     }
 

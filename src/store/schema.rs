@@ -11,9 +11,8 @@ use super::engine::quoted_name;
 use super::error::{StoreError, failed};
 use crate::event::Counter;
 
-/// Retries of a token are recognised this many inserts back. At one segment in 15 seconds from each of four collectors that
-/// is more than four days.
-pub const DEDUPLICATION_WINDOW: u32 = 100_000;
+/// How many inserts back ClickHouse knows a token. Only the publication still gives one, as a lock between collectors.
+const DEDUPLICATION_WINDOW: u32 = 100_000;
 
 struct Migration {
     number: u32,
@@ -32,7 +31,7 @@ enum Step {
 }
 
 /// In order, without gaps.
-const MIGRATIONS: [Migration; 10] = [
+const MIGRATIONS: [Migration; 11] = [
     Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql"), step: Step::Sql },
     Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql"), step: Step::Sql },
     Migration { number: 3, name: "pages", sql: include_str!("schema/0003_pages.sql"), step: Step::Sql },
@@ -43,6 +42,7 @@ const MIGRATIONS: [Migration; 10] = [
     Migration { number: 8, name: "withdrawals", sql: include_str!("schema/0008_withdrawals.sql"), step: Step::Sql },
     Migration { number: 9, name: "shares", sql: include_str!("schema/0009_shares.sql"), step: Step::Sql },
     Migration { number: 10, name: "money", sql: include_str!("schema/0010_money.sql"), step: Step::Sql },
+    Migration { number: 11, name: "markers", sql: include_str!("schema/0011_markers.sql"), step: Step::Sql },
 ];
 
 const LEDGER: &str = include_str!("schema/migrations.sql");

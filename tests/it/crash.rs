@@ -256,28 +256,25 @@ fn a_segment_that_cannot_be_read_for_a_while_is_not_damaged_and_is_counted_once_
 }
 
 #[test]
-fn a_segment_that_a_server_may_have_forgotten_raises_a_metric_and_is_set_aside_before_it_is_sent() {
+fn a_segment_that_waited_for_a_year_raises_a_metric_and_is_counted_once() {
     let (_dir, mut engine, mut server) = with_the_store_away("journal.segment_secs=3600");
     let sealed = one_sealed_segment(&mut server);
-    let eight_days = Duration::from_secs(8 * 86_400);
-    fs::File::options().write(true).open(&sealed).unwrap().set_modified(SystemTime::now() - eight_days).unwrap();
+    let a_year = Duration::from_secs(365 * 86_400);
+    fs::File::options().write(true).open(&sealed).unwrap().set_modified(SystemTime::now() - a_year).unwrap();
+    let copy = fs::read(&sealed).unwrap();
     server.restart();
-    assert!(server.metric("footfall_segment_overdue_seconds") >= eight_days.as_secs(), "known with the store away");
+    assert!(server.metric("footfall_segment_overdue_seconds") >= a_year.as_secs(), "known with the store away");
     engine.restart();
-    server.flush();
-    let figures = ["segments_quarantined_total", "segments_inserted_total", "segment_overdue_seconds"]
-        .map(|name| server.metric(&format!("footfall_{name}")));
-    assert_eq!((figures, server.report("mia", DAY)["totals"]["hits"].as_u64()), ([1, 0, 0], Some(0)));
-    let kept = server.dir().join("data/journal/quarantine").join(sealed.file_name().unwrap());
-    assert!(kept.is_file());
-    // The embedded engine forgets by number, not by time.
-    assert_eq!(server.stop(), Some(0));
-    fs::rename(&kept, &sealed).unwrap();
-    server.set(&["store.url=\"\""]);
-    server.restart();
-    server.flush();
-    assert_eq!(server.report("mia", DAY)["totals"]["hits"], 1);
-    assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
+    for round in 1..=2 {
+        server.flush();
+        let figures = ["segments_quarantined_total", "segments_inserted_total", "segment_overdue_seconds"]
+            .map(|name| server.metric(&format!("footfall_{name}")));
+        assert_eq!((figures, server.report("mia", DAY)["totals"]["hits"].as_u64()), ([0, 1, 0], Some(1)), "{round}");
+        // As if it had never been acknowledged.
+        assert_eq!(server.stop(), Some(0));
+        fs::write(&sealed, &copy).unwrap();
+        server.restart();
+    }
 }
 
 #[test]

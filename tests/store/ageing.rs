@@ -2,7 +2,7 @@
 
 use footfall::event::{Counts, Dimension, FaultKind, MailAction, Metric, Reader, Subject};
 
-use crate::support::{Builder, Tested, day, hits, number, people};
+use crate::support::{Builder, Tested, counts_of, day, hits, number, people};
 
 const TABLES: [&str; 8] = ["daily", "hourly", "money", "drops", "vitals", "faults", "activity", "mail"];
 
@@ -29,17 +29,20 @@ pub async fn months_past_keeping_are_dropped_from_every_table(store: &Tested) {
     }
     store.insert("c-1-1", &builder.build()).await.unwrap();
     // 2026-02-01 minus 31 days is 2026-01-01: November and December are wholly older, and on the day before, November is.
-    let published = "INSERT INTO published SELECT 1, day, 'site', '', 'country', 'DE', 1, 5, 5 FROM daily";
-    store.client().query(published).execute().await.unwrap();
+    let published = format!(
+        "INSERT INTO published SELECT 1, day, 'site', '', 'country', 'DE', 1, 5, 5 FROM {}",
+        counts_of("daily")
+    );
+    store.client().query(&published).execute().await.unwrap();
     let aged = store.age(day("2026-01-31"), 31).await.unwrap();
     assert_eq!(aged.dropped, dropped(202_511, 20_251_130));
     let aged = store.age(day("2026-02-01"), 31).await.unwrap();
     assert_eq!(aged.dropped, dropped(202_512, 20_251_231));
     for table in ["unpublished", "published"] {
-        assert_eq!(number(store, &format!("SELECT count() FROM {table}")).await, 1, "{table}");
+        assert_eq!(number(store, &format!("SELECT count() FROM {}", counts_of(table))).await, 1, "{table}");
     }
     for table in TABLES {
-        assert_eq!(number(store, &format!("SELECT sum(hits) FROM {table}")).await, 1, "{table}");
+        assert_eq!(number(store, &format!("SELECT sum(hits) FROM {}", counts_of(table))).await, 1, "{table}");
     }
 }
 
@@ -52,8 +55,42 @@ pub async fn an_old_month_keeps_its_days(store: &Tested) {
     }
     store.insert("c-1-1", &builder.build()).await.unwrap();
     assert_eq!(store.age(day("2026-06-01"), 400).await.unwrap().dropped, []);
-    assert_eq!(number(store, "SELECT uniqExact(day, device) FROM vitals").await, 2);
-    assert_eq!(number(store, "SELECT uniqExact(day) FROM daily").await, 2);
+    assert_eq!(number(store, &format!("SELECT uniqExact(day, device) FROM {}", counts_of("vitals"))).await, 2);
+    assert_eq!(number(store, &format!("SELECT uniqExact(day) FROM {}", counts_of("daily"))).await, 2);
+}
+
+/// The markers of a collector go when no segment can come that needs them, its counts stay; another collector's segment may still come.
+pub async fn markers_of_months_that_are_over_are_removed_and_a_segment_of_yesterday_still_counts_once(store: &Tested) {
+    let sums = |date: &str, hour| {
+        Builder::default()
+            .daily(1, date, Subject::Site, "", Dimension::Total, "", hits(1))
+            .daily(1, date, Subject::Site, "", Dimension::Country, "DE", people(1, 1))
+            .hourly(1, hour, hits(1))
+            .drop(hour, footfall::event::Refusal::Gpc, 1)
+            .mail(day(date), ("welcome", day(date)), MailAction::Open, "", Reader::Direct, (1, 1))
+            .build()
+    };
+    let (old, new) = (sums("2026-01-31", 1_769_817_600), sums("2026-04-01", 1_775_001_600));
+    store.insert("c-1-1", &old).await.unwrap();
+    store.insert("d-1-1", &old).await.unwrap();
+    store.insert("c-1-2", &new).await.unwrap();
+
+    // January ended seven days before 2026-02-07. A day later a segment that was sealed the day before may still have counts of it.
+    let markers = async |table: &str| {
+        let all = number(store, &format!("SELECT count() FROM (SELECT * FROM {table} LIMIT 1000)")).await;
+        all - number(store, &format!("SELECT count() FROM {}", counts_of(table))).await
+    };
+    for (today, oldest_days, expected) in [("2026-02-07", 0, 3), ("2026-02-08", 1, 3), ("2026-02-08", 0, 2)] {
+        store.forget_markers("c-0-0", day(today), oldest_days).await.unwrap();
+        for table in ["daily", "unpublished", "hourly", "drops", "activity", "mail"] {
+            assert_eq!(markers(table).await, expected, "{table} on {today} beside a segment of {oldest_days} days");
+        }
+    }
+    store.insert("d-1-1", &old).await.unwrap();
+    store.insert("c-1-2", &new).await.unwrap();
+    for table in ["daily", "hourly", "drops", "activity", "mail"] {
+        assert_eq!(number(store, &format!("SELECT sum(hits) FROM {}", counts_of(table))).await, 3, "{table}");
+    }
 }
 
 /// The clock alone drops nothing: a start at 800 days ahead, or a day counted there, is no reason to believe that the years between are over.

@@ -10,9 +10,11 @@ mod ageing;
 mod contract;
 mod engine;
 mod guests;
+mod injected;
 mod migration;
 mod publication;
 mod roundtrip;
+mod size;
 mod support;
 mod withdrawals;
 
@@ -76,6 +78,8 @@ promises! {
     publication::two_collectors_that_publish_one_day_at_once_publish_it_once,
     ageing::an_old_month_keeps_its_days,
     ageing::a_clock_far_ahead_drops_no_month,
+    ageing::markers_of_months_that_are_over_are_removed_and_a_segment_of_yesterday_still_counts_once,
+    size::a_segment_of_which_some_is_there_is_completed,
     contract::a_name_with_the_id_of_another_site_is_told,
     ageing::months_past_keeping_are_dropped_from_every_table,
 }

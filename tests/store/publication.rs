@@ -51,7 +51,7 @@ async fn sums(store: &Store) -> [u64; 3] {
     [number(store, UNPUBLISHED).await, number(store, PENDING).await, number(store, PUBLISHED).await]
 }
 
-async fn total(store: &Store) -> u64 {
+pub async fn total(store: &Store) -> u64 {
     sums(store).await.iter().sum()
 }
 

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use crate::support::{Builder, Tested, daily, number};
+use crate::support::{Builder, Tested, counts_of, daily, number};
 
 const CASES: usize = 24;
 
@@ -127,7 +127,11 @@ async fn assert_small(store: &Tested, sums: &Sums, (hourly, money, drops): &Smal
     type Hour = (u128, u32, u64, u64, u64, u64, u64);
     let found: Vec<Hour> = store
         .client()
-        .query("SELECT site, toUInt32(hour), sum(hits), sum(visitors), sum(visits), sum(bounces), sum(seconds) FROM hourly GROUP BY site, hour ORDER BY site, hour")
+        .query(&format!(
+            "SELECT site, toUInt32(hour), sum(hits), sum(visitors), sum(visits), sum(bounces), sum(seconds) \
+             FROM {} GROUP BY site, hour ORDER BY site, hour",
+            counts_of("hourly")
+        ))
         .fetch_all()
         .await
         .unwrap();
@@ -143,7 +147,11 @@ async fn assert_small(store: &Tested, sums: &Sums, (hourly, money, drops): &Smal
     type Amount = (u128, u16, String, String, u64, u64);
     let mut found: Vec<Amount> = store
         .client()
-        .query("SELECT site, toUInt16(day), toString(event), toString(currency), sum(hits), toUInt64(sum(minor)) FROM money GROUP BY site, day, event, currency")
+        .query(&format!(
+            "SELECT site, toUInt16(day), toString(event), toString(currency), sum(hits), toUInt64(sum(minor)) \
+             FROM {} GROUP BY site, day, event, currency",
+            counts_of("money")
+        ))
         .fetch_all()
         .await
         .unwrap();
@@ -161,5 +169,5 @@ async fn assert_small(store: &Tested, sums: &Sums, (hourly, money, drops): &Smal
     assert!(found == expected, "money came back with other rows: {} for {}", found.len(), money.len());
 
     let all: u64 = drops.values().map(|hits| u64::from(*hits)).sum();
-    assert_eq!(number(store, "SELECT sum(hits) FROM drops").await, all);
+    assert_eq!(number(store, &format!("SELECT sum(hits) FROM {}", counts_of("drops"))).await, all);
 }

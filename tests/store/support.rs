@@ -115,7 +115,12 @@ pub struct Process {
 
 impl Process {
     pub fn start(dir: &Path, token: Option<&str>) -> Process {
-        let mut child = command(dir, &library(), token).spawn().unwrap();
+        Process::start_with(dir, token, &[])
+    }
+
+    pub fn start_with(dir: &Path, token: Option<&str>, variables: &[(&str, PathBuf)]) -> Process {
+        let variables = variables.iter().map(|(name, value)| (name, value));
+        let mut child = command(dir, &library(), token).envs(variables).spawn().unwrap();
         let stdin = child.stdin.take().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -320,14 +325,25 @@ pub async fn daily(store: &Store) -> Vec<DailyRow> {
     };
     let sql = format!(
         "SELECT * FROM (SELECT site, toUInt16(day) AS day, toString(subject) AS subject, toString(item) AS item, '' AS dim, \
-         '' AS value, [{}] AS counts FROM daily GROUP BY site, day, subject, item UNION ALL \
+         '' AS value, [{}] AS counts FROM {} GROUP BY site, day, subject, item UNION ALL \
          SELECT site, toUInt16(day) AS day, toString(subject) AS subject, toString(item) AS item, toString(dim) AS dim, \
-         toString(value) AS value, [{}] AS counts FROM unpublished GROUP BY site, day, subject, item, dim, value) \
+         toString(value) AS value, [{}] AS counts FROM {} GROUP BY site, day, subject, item, dim, value) \
          ORDER BY site, day, subject, item, dim, value",
         sums.join(", "),
-        Counter::ALL.map(zero).join(", ")
+        counts_of("daily"),
+        Counter::ALL.map(zero).join(", "),
+        counts_of("unpublished"),
     );
     store.client().query(&sql).fetch_all().await.unwrap()
+}
+
+/// Leaves out the markers of segments, which are rows of their own.
+pub fn counts_of(table: &str) -> String {
+    match table {
+        "drops" => "drops WHERE NOT startsWith(reason, 'segment ')".to_owned(),
+        "mail" => "mail WHERE NOT startsWith(template, 'segment ')".to_owned(),
+        _ => format!("{table} WHERE site < toUInt128('{}')", SiteId::MARKERS.as_u128()),
+    }
 }
 
 pub async fn number(store: &Store, sql: &str) -> u64 {

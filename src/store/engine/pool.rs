@@ -80,6 +80,12 @@ impl Engine {
         })))
     }
 
+    /// Waits until no statement of the collector runs: also one whose sender has given up.
+    pub async fn quiet(&self) {
+        let all = u32::try_from(self.0.capacity).unwrap_or(u32::MAX);
+        drop(self.0.ours.acquire_many(all).await);
+    }
+
     /// Waits for its turn.
     pub(super) async fn permit(&self, read_only: bool) -> OwnedSemaphorePermit {
         let semaphore = if read_only { &self.0.guests } else { &self.0.ours };

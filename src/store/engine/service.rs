@@ -48,6 +48,10 @@ async fn statement(engine: Engine, guest: bool, request: Request<Incoming>) -> R
     if guest {
         guard::check(&statement.sql)?;
     }
+    // No statement has an id here, so what could be killed is waited for.
+    if sql::first_word(&statement.sql).is_some_and(|word| word.eq_ignore_ascii_case(b"KILL")) {
+        engine.quiet().await;
+    }
     let permit = engine.permit(statement.session.read_only).await;
     let (reply, head) = oneshot::channel();
     tokio::task::spawn_blocking(move || run(&engine, permit, &statement, reply));

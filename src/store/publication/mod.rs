@@ -12,14 +12,18 @@
 //! 4. A row with `done` ends the unit. A unit without it is taken up again at the next run, by any collector; two at once write the
 //!    same rows.
 
+mod once;
 mod rows;
 mod slices;
+
+use std::collections::BTreeMap;
 
 use clickhouse::Row;
 use serde::Deserialize;
 
 use super::Store;
 use super::error::{StoreError, failed};
+use super::marker::no_marker_site;
 use crate::event::Day;
 use crate::hex;
 use crate::publication::{CoinKey, LotPolicy, Occasion, Rules};
@@ -50,6 +54,8 @@ pub struct ZoneProgress {
     pub at: u32,
     /// A unit that was begun and not ended.
     pub begun: Option<Begun>,
+    /// Days with counts that no unit has taken, in order.
+    pub days: Vec<Day>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,6 +76,7 @@ pub struct Publication {
 
 #[derive(Row, Deserialize)]
 struct ProgressRow {
+    zone: String,
     day: u16,
     at: u32,
     closes: u8,
@@ -81,27 +88,53 @@ struct UnitRow {
     lot: u64,
     slices: u32,
     is_done: u8,
+    /// Days of which it takes counts.
+    days: Vec<u16>,
 }
 
 impl Store {
-    /// The zones with counts that wait for a publication.
+    /// How far the publication of each zone is: of the configured ones, and of those with counts or a unit that was begun.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn zones_to_publish(&self) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT DISTINCT toString(zone) AS zone FROM (SELECT zone FROM unpublished UNION ALL SELECT zone FROM pending) \
-                   ORDER BY zone";
-        self.client.query(sql).fetch_all().await.map_err(failed(STEP))
-    }
+    pub async fn zones_to_publish(&self, configured: &[String]) -> Result<BTreeMap<String, ZoneProgress>, StoreError> {
+        let mut zones = BTreeMap::<String, ZoneProgress>::new();
+        let sql = "SELECT toString(zone) AS zone, toUInt16(any(day)) AS day, toUInt32(at) AS at, any(closes) AS closes, \
+                   max(done) AS is_done FROM publications GROUP BY zone, at ORDER BY zone, at";
+        let units: Vec<ProgressRow> = self.client.query(sql).fetch_all().await.map_err(failed(STEP))?;
+        for row in units {
+            let day = Day::from_number(row.day);
+            let progress = zones.entry(row.zone).or_default();
+            match row.is_done {
+                0 => progress.begun = Some(Begun { day, at: row.at, is_day: row.closes == 1 }),
+                _ => {
+                    progress.at = row.at;
+                    if row.closes == 1 {
+                        progress.day = Some(day);
+                    }
+                }
+            }
+        }
 
-    /// The days of a zone with counts that no unit has taken, in order.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn unpublished_days(&self, zone: &str) -> Result<Vec<Day>, StoreError> {
-        let sql = "SELECT DISTINCT toUInt16(day) AS day FROM unpublished WHERE zone = ? ORDER BY day";
-        let days: Vec<u16> = self.client.query(sql).bind(zone).fetch_all().await.map_err(failed(STEP))?;
-        Ok(days.into_iter().map(Day::from_number).collect())
+        let sql = format!(
+            "SELECT DISTINCT toString(zone) AS zone, toUInt16(day) AS day FROM unpublished WHERE {} ORDER BY zone, day",
+            no_marker_site()
+        );
+        let days: Vec<(String, u16)> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
+        for (zone, day) in days {
+            zones.entry(zone).or_default().days.push(Day::from_number(day));
+        }
+
+        let pending: Vec<String> =
+            self.client.query("SELECT DISTINCT toString(zone) FROM pending").fetch_all().await.map_err(failed(STEP))?;
+        for zone in configured.iter().chain(&pending) {
+            zones.entry(zone.clone()).or_default();
+        }
+        zones.retain(|zone, progress| {
+            let has_counts = !progress.days.is_empty() || pending.contains(zone);
+            has_counts || progress.begun.is_some() || configured.contains(zone)
+        });
+        Ok(zones)
     }
 
     /// Forgets units of long ago. The last one stays: the next takes its number from it.
@@ -117,44 +150,12 @@ impl Store {
         self.client.query(&delete).bind(first).execute().await.map_err(failed(STEP))
     }
 
-    /// How far the publication of a zone is.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn zone_progress(&self, zone: &str) -> Result<ZoneProgress, StoreError> {
-        let sql = "SELECT toUInt16(any(day)) AS day, toUInt32(at) AS at, any(closes) AS closes, max(done) AS is_done \
-                   FROM publications WHERE zone = ? GROUP BY at ORDER BY at";
-        let rows: Vec<ProgressRow> = self.client.query(sql).bind(zone).fetch_all().await.map_err(failed(STEP))?;
-
-        let mut progress = ZoneProgress::default();
-        for row in rows {
-            let day = Day::from_number(row.day);
-            match row.is_done {
-                0 => progress.begun = Some(Begun { day, at: row.at, is_day: row.closes == 1 }),
-                _ => {
-                    progress.at = row.at;
-                    if row.closes == 1 {
-                        progress.day = Some(day);
-                    }
-                }
-            }
-        }
-        Ok(progress)
-    }
-
     /// Publishes a unit, or goes on with it where a former run ended. A unit that is done changes nothing.
     ///
     /// # Errors
     /// The store failed at some step. What is written stays; the same call goes on from there.
     pub async fn publish(&self, unit: &Unit, policy: &LotPolicy) -> Result<Publication, StoreError> {
-        let begun = match self.begun(unit).await? {
-            Some(begun) => begun,
-            None => {
-                self.begin(unit).await?;
-                let again = self.begun(unit).await?;
-                again.ok_or(StoreError::Answer { step: STEP, kind: "the unit that was begun is not there" })?
-            }
-        };
+        let begun = self.begin(unit).await?;
         if begun.is_done == 1 {
             return Ok(Publication::default());
         }
@@ -167,7 +168,9 @@ impl Store {
             publication.cells += done.cells;
         }
 
-        self.delete_taken(unit, begun.lot).await?;
+        for day in &begun.days {
+            self.delete_taken(unit, begun.lot, Day::from_number(*day)).await?;
+        }
         self.end(unit, &begun).await?;
         Ok(publication)
     }
@@ -177,19 +180,22 @@ impl Store {
     /// # Errors
     /// The store cannot be read or written, or holds something else in the key's place.
     pub async fn coin_key(&self) -> Result<CoinKey, StoreError> {
-        if let Some(key) = self.stored_coin_key().await? {
-            return Ok(key);
-        }
         let mut fresh = [0; 32];
         getrandom::fill(&mut fresh).expect("the system's random generator works");
         let fresh = hex::text(&fresh);
 
-        let query = self.client.query("INSERT INTO coin_keys (made, secret) SELECT now('UTC'), ?").bind(fresh);
-        // Of two collectors that make one at the same moment one is heard.
-        let query = query.with_setting("insert_deduplication_token", "coin-key").with_setting("async_insert", "0");
-        query.execute().await.map_err(failed(STEP))?;
-        let stored = self.stored_coin_key().await?;
-        stored.ok_or(StoreError::Answer { step: STEP, kind: "the coin's key is not there after it was made" })
+        let sql = "INSERT INTO coin_keys (made, secret) SELECT now('UTC'), ?";
+        for token in once::tokens("coin-key") {
+            if let Some(key) = self.stored_coin_key().await? {
+                return Ok(key);
+            }
+            self.insert_under(token, self.client.query(sql).bind(&fresh)).await?;
+            if let Some(key) = self.stored_coin_key().await? {
+                return Ok(key);
+            }
+            self.wait_for_inserts("coin_keys").await?;
+        }
+        Err(once::NOT_THERE)
     }
 
     async fn stored_coin_key(&self) -> Result<Option<CoinKey>, StoreError> {
@@ -200,39 +206,51 @@ impl Store {
 
     async fn begun(&self, unit: &Unit) -> Result<Option<UnitRow>, StoreError> {
         // Two collectors may have begun it at once: the smaller number is taken by both.
-        let sql = "SELECT lot, any(slices) AS slices, max(done) AS is_done FROM publications \
+        let sql = "SELECT lot, any(slices) AS slices, max(done) AS is_done, \
+                   arraySort(groupUniqArrayArray(arrayMap(segment -> toUInt16(segment.1), segments))) AS days FROM publications \
                    WHERE zone = ? AND at = toDateTime(?, 'UTC') GROUP BY lot ORDER BY is_done DESC, lot LIMIT 1";
         let query = self.client.query(sql).bind(&unit.zone).bind(unit.at);
         query.fetch_optional().await.map_err(failed(STEP))
     }
 
-    /// Notes which counts the unit takes: those of its zone up to its day that are there now.
-    async fn begin(&self, unit: &Unit) -> Result<(), StoreError> {
-        let slices = Slice::count(self.rows_of(unit).await?);
-        let sql = "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, finished) \
-                   SELECT ?, toDateTime(?, 'UTC'), (SELECT max(lot) FROM publications) + 1, toDate(?), ?, \
-                   (SELECT groupArray((day, segment)) FROM (SELECT DISTINCT day, segment FROM unpublished \
-                   WHERE zone = ? AND day <= toDate(?) ORDER BY day, segment)), ?, 0, toDateTime(0, 'UTC')";
-        let query = self
-            .client
-            .query(sql)
-            .bind(&unit.zone)
-            .bind(unit.at)
-            .bind(unit.day.number())
-            .bind(u8::from(unit.occasion == Occasion::Day))
-            .bind(&unit.zone)
-            .bind(unit.day.number())
-            .bind(slices);
-        // Of two collectors that begin the unit at the same moment one is heard.
-        let token = format!("publication-{}-{}", unit.zone, unit.at);
-        let query = query.with_setting("insert_deduplication_token", token).with_setting("async_insert", "0");
-        query.execute().await.map_err(failed(STEP))
+    /// Notes which counts the unit takes, those of its zone up to its day that are there now; or finds what another collector noted.
+    async fn begin(&self, unit: &Unit) -> Result<UnitRow, StoreError> {
+        let sql = format!(
+            "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, finished) \
+             SELECT ?, toDateTime(?, 'UTC'), (SELECT max(lot) FROM publications) + 1, toDate(?), ?, \
+             (SELECT groupArray((day, segment)) FROM (SELECT DISTINCT day, segment FROM unpublished \
+             WHERE zone = ? AND day <= toDate(?) AND {} ORDER BY day, segment)), ?, 0, toDateTime(0, 'UTC')",
+            no_marker_site()
+        );
+        for token in once::tokens(&format!("publication-{}-{}", unit.zone, unit.at)) {
+            if let Some(begun) = self.begun(unit).await? {
+                return Ok(begun);
+            }
+            let slices = Slice::count(self.rows_of(unit).await?);
+            let insert = self
+                .client
+                .query(&sql)
+                .bind(&unit.zone)
+                .bind(unit.at)
+                .bind(unit.day.number())
+                .bind(u8::from(unit.occasion == Occasion::Day))
+                .bind(&unit.zone)
+                .bind(unit.day.number())
+                .bind(slices);
+            self.insert_under(token, insert).await?;
+            if let Some(begun) = self.begun(unit).await? {
+                return Ok(begun);
+            }
+            self.wait_for_inserts("publications").await?;
+        }
+        Err(once::NOT_THERE)
     }
 
     /// Rows that the unit may have to look at.
     async fn rows_of(&self, unit: &Unit) -> Result<u64, StoreError> {
-        let arrived = "SELECT count() FROM unpublished WHERE zone = ? AND day <= toDate(?)";
-        let arrived = self.client.query(arrived).bind(&unit.zone).bind(unit.day.number());
+        let arrived =
+            format!("SELECT count() FROM unpublished WHERE zone = ? AND day <= toDate(?) AND {}", no_marker_site());
+        let arrived = self.client.query(&arrived).bind(&unit.zone).bind(unit.day.number());
         let arrived: u64 = arrived.fetch_one().await.map_err(failed(STEP))?;
 
         let pending = "SELECT count() FROM pending WHERE zone = ?";
@@ -240,9 +258,14 @@ impl Store {
         Ok(arrived + pending)
     }
 
-    /// Forgets the counts that the unit has taken. Their numbers say which: what came later stays.
-    async fn delete_taken(&self, unit: &Unit, lot: u64) -> Result<(), StoreError> {
-        let sql = format!("ALTER TABLE unpublished DELETE WHERE zone = ? AND (day, segment) IN ({TAKEN})");
+    /// Forgets the counts of a day that the unit has taken. Their numbers say which: what came later stays. Other days' parts are not looked at.
+    async fn delete_taken(&self, unit: &Unit, lot: u64, day: Day) -> Result<(), StoreError> {
+        let partition = day.date().strftime("%Y%m%d");
+        let sql = format!(
+            "ALTER TABLE unpublished DELETE IN PARTITION ID '{partition}' \
+             WHERE zone = ? AND {counts} AND (day, segment) IN ({TAKEN})",
+            counts = no_marker_site()
+        );
         let query = self.client.query(&sql).bind(&unit.zone).bind(&unit.zone).bind(unit.at).bind(lot);
         query.with_setting("mutations_sync", "2").execute().await.map_err(failed(STEP))
     }

@@ -107,10 +107,8 @@ impl Store {
         let sql = format!(
             "SELECT site, toString(subject) AS subject, item, toString(dim) AS dim, toString(value) AS value, \
              sum(visitors) AS visitors, sum(visits) AS visits, sum(networks) AS networks FROM unpublished \
-             WHERE site BETWEEN {first} AND {last} AND zone = ? AND (day, segment) IN ({TAKEN}) \
-             GROUP BY site, subject, item, dim, value",
-            first = literal(slice.first),
-            last = literal(slice.last),
+             WHERE {range} AND zone = ? AND (day, segment) IN ({TAKEN}) GROUP BY site, subject, item, dim, value",
+            range = range(slice),
         );
         let query = self.client.query(&sql).bind(&unit.zone).bind(&unit.zone).bind(unit.at).bind(lot);
         query.fetch_all().await.map_err(failed(STEP))
@@ -119,7 +117,7 @@ impl Store {
     /// The cells of the zone's sites, and of every site with counts in the unit: a site may have moved here from another zone. In an hour
     /// only sites with counts are looked at.
     async fn newest(&self, unit: &Unit, lot: u64, slice: Slice) -> Result<Vec<NewestRow>, StoreError> {
-        let range = format!("site BETWEEN {} AND {}", literal(slice.first), literal(slice.last));
+        let range = range(slice);
         let arrived =
             format!("SELECT site FROM unpublished WHERE {range} AND zone = ? AND (day, segment) IN ({TAKEN})");
         let of_zone = match unit.occasion {
@@ -217,6 +215,12 @@ fn work(arrived: Vec<ArrivedRow>, newest: Vec<NewestRow>, unit: &Unit, lot: u64)
 /// `None` for a word of a later schema, which `connect` refuses.
 fn key(subject: &str, item: &str, dim: &str, value: &str) -> Option<CellKey> {
     Some(CellKey::new(Subject::from_name(subject)?, item, Dimension::from_name(dim)?, value))
+}
+
+/// The sites of a slice, without markers.
+fn range(slice: Slice) -> String {
+    let last = slice.last.min(SiteId::MARKERS.as_u128() - 1);
+    format!("site BETWEEN {} AND {}", literal(slice.first), literal(last))
 }
 
 /// 128 bits as SQL: the client has no parameter of that type.

@@ -1,0 +1,77 @@
+//! Segments that need more memory than the engine has at its defaults, and segments of which some is there already.
+
+use footfall::event::{Dimension, SiteId, Subject};
+
+use crate::support::{Builder, Process, Tested, at, counts_of, day, hits, number, people};
+
+/// 115 000 forged views of paths of 500 bytes, each a row of totals and one of each dimension a page has: the engine refuses them as one block.
+#[tokio::test]
+async fn a_segment_too_large_for_the_engine_is_stored_in_halves_and_once() {
+    const VIEWS: u32 = 115_000;
+    let long = "x".repeat(490);
+    let mut builder = Builder::default();
+    let date = day("2026-03-01");
+    for view in 0..VIEWS {
+        let path = format!("/{view:06}{long}");
+        let site = u64::from(view / 2000) + 1;
+        builder.add_daily(site, date, Subject::Page, &path, Dimension::Total, "", hits(1));
+        for (dim, value) in [(Dimension::Source, "direct"), (Dimension::Country, "DE"), (Dimension::Campaign, "")] {
+            builder.add_daily(site, date, Subject::Page, &path, dim, value, people(1, 1));
+        }
+    }
+    let sums = builder.build();
+
+    // A process of its own: what it needs is nobody else's in these tests.
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(dir.path(), None);
+    let store = at(&process.url, "footfall").await;
+    store.insert_first("c-1-1", &sums).await.unwrap();
+    store.insert("c-1-1", &sums).await.unwrap();
+    let blocks = |table: &str| {
+        let markers = SiteId::MARKERS.as_u128();
+        format!("SELECT count() FROM {table} WHERE site >= toUInt128('{markers}')")
+    };
+    assert!(number(&store, &blocks("unpublished")).await > 1, "it was too large for one block");
+    assert_eq!(number(&store, "SELECT sum(hits) FROM daily").await, u64::from(VIEWS));
+    assert_eq!(number(&store, "SELECT sum(visitors) FROM unpublished").await, u64::from(VIEWS) * 3);
+    process.kill();
+}
+
+/// Whatever ended the former try: of three months and both halves of a split block only what is missing comes.
+pub async fn a_segment_of_which_some_is_there_is_completed(store: &Tested) {
+    let mut builder = Builder::default();
+    for (site, date) in ["2026-01-31", "2026-02-01", "2026-03-01", "2026-03-02"].into_iter().enumerate() {
+        builder = builder.daily(site as u64 + 1, date, Subject::Site, "", Dimension::Total, "", hits(1));
+        builder = builder.daily(site as u64 + 1, date, Subject::Site, "", Dimension::Country, "DE", people(1, 1));
+    }
+    let sums = builder.build();
+    store.insert_first("c-1-1", &sums).await.unwrap();
+    let sums_of = "SELECT toString(groupArray((site, hits))) FROM (SELECT site, sum(hits) AS hits FROM {} GROUP BY site ORDER BY site)";
+    let whole = crate::support::texts(store, &sums_of.replace("{}", &counts_of("daily"))).await;
+
+    // As if February had never come, and all of `unpublished` neither.
+    for gone in ["daily DROP PARTITION ID '202602'", "unpublished DROP PARTITION ALL"] {
+        store.client().query(&format!("ALTER TABLE {gone}")).execute().await.unwrap();
+    }
+    assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 3);
+    for _ in 0..2 {
+        store.insert("c-1-1", &sums).await.unwrap();
+        assert_eq!(crate::support::texts(store, &sums_of.replace("{}", &counts_of("daily"))).await, whole);
+        assert_eq!(number(store, "SELECT sum(visitors) FROM unpublished").await, 4);
+    }
+
+    // As if March had come as halves, of which the second was lost: its marker says that it is the first half.
+    let march = "site >= 3 AND toYYYYMM(day) = 202603";
+    let first_half = "site + toUInt128(1)";
+    for change in [
+        "CREATE TABLE kept AS daily ENGINE = MergeTree ORDER BY site".to_owned(),
+        format!("INSERT INTO kept SELECT * FROM daily WHERE {march} AND site != 4"),
+        "ALTER TABLE daily DROP PARTITION ID '202603'".to_owned(),
+        format!("INSERT INTO daily SELECT * REPLACE (if(site > 1000, {first_half}, site) AS site) FROM kept"),
+    ] {
+        store.client().query(&change).execute().await.unwrap();
+    }
+    assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 3);
+    store.insert("c-1-1", &sums).await.unwrap();
+    assert_eq!(crate::support::texts(store, &sums_of.replace("{}", &counts_of("daily"))).await, whole);
+}
