@@ -74,6 +74,7 @@ check: node_modules/.installed tracker/node_modules/.installed dashboards/app/no
 	node scripts/check-links.mjs
 	node scripts/check-docs.mjs
 	node scripts/check-prose.mjs
+	node scripts/release.mjs --check
 	cd tracker && node_modules/.bin/tsc
 	node tracker/build.mjs --check
 	npm run check --prefix dashboards/app

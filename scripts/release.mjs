@@ -3,6 +3,7 @@
 // the licences of all parts, a CycloneDX bill of materials and SHA-256 sums.
 //
 //     node scripts/release.mjs BINARY [OUTPUT FOLDER]
+//     node scripts/release.mjs --check        only whether each part has a licence text and its place in the bill of materials
 //
 // The archive's bytes depend on the binary and the tree only: times are the last commit's (or SOURCE_DATE_EPOCH), owners are 0.
 import { execFileSync } from "node:child_process";
@@ -20,6 +21,7 @@ const ENGINE = "node_modules/@chdb/lib-linux-x64-gnu/libchdb.so";
 const COUNTRIES = "node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb";
 
 const [binary, output = "dist"] = process.argv.slice(2);
+const checking = binary === "--check";
 if (!binary) {
   console.error("usage: node scripts/release.mjs BINARY [OUTPUT FOLDER]");
   process.exit(2);
@@ -29,6 +31,12 @@ const run = (command, ...args) => execFileSync(command, args, { encoding: "utf8"
 const seconds = Number(process.env.SOURCE_DATE_EPOCH ?? run("git", "log", "-1", "--format=%ct"));
 const crateList = crates();
 const parts = [...crateList.parts, ...npmPackages(), ...embeddedLists()];
+if (checking) {
+  const bytes = licences(parts).length + sbom(crateList, parts, Buffer.alloc(0), 0).length;
+  console.log(`release: ${parts.length} parts, ${bytes} bytes of licences and bill of materials`);
+  process.exit();
+}
+
 const name = `footfall-${crateList.version}-linux-x86_64`;
 const folder = join(output, name);
 
