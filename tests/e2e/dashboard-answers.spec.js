@@ -200,6 +200,13 @@ test("a wide list has all its columns, and the whole list has them on a phone as
   await dialog.getByRole("button", { name: "Visitors" }).click();
   await expect(dialog.locator("tbody .item").first()).toHaveText("page-11");
   await expect(dialog.locator("th[aria-sort=ascending]")).toContainText("Visitors");
+  await dialog.getByRole("button", { name: "Page", exact: true }).click();
+  await expect(dialog.locator("tbody .item")).toHaveText(many.map(({ item }) => item).sort());
+
+  // A list of two rows has columns that a phone hides, too.
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Show all Links" }).click();
+  await expect(page.getByRole("dialog", { name: "Links" }).locator("thead th:visible")).toHaveText(["Link", "Clicks", "Share", "Unique clicks", "Rate", "After"]);
 });
 
 test("what was chosen far down is said where the reader is, and no focus is lost", async ({ page, show }) => {

@@ -90,6 +90,10 @@ for (const width of [320, 360, 390]) {
         await expect(page.locator("canvas")).toBeVisible();
         await look("site");
         if (size === 100) expect(await small(page)).toEqual([]);
+        await page.getByRole("button", { name: "Show all Links" }).click();
+        await expect(page.getByRole("dialog", { name: "Links" }).getByRole("table")).toBeVisible();
+        await look("list");
+        await page.keyboard.press("Escape");
         await page.getByLabel("Range").selectOption("custom");
         await page.getByLabel("Compare with").selectOption("custom");
         await look("custom");

@@ -1,4 +1,5 @@
 // What keys do, once: the page listens by this list and shows it.
+import { beside } from "./periods";
 import { here } from "./view.svelte";
 
 export interface Shortcut { key: string; says: string; act: () => void }
@@ -15,6 +16,15 @@ export const RANGE_KEYS: Shortcut[] = [
   { key: "c", says: "Compare with the period before, a year earlier, nothing", act: compare },
   { key: "Escape", says: "Show everything again", act: () => here.go({ filter: "" }) },
 ];
+
+/** The period before and after. `today`: where the site is, as far as it is known. */
+export const periodKeys = (today: () => string): Shortcut[] => {
+  const go = (way: 1 | -1) => here.go(beside(here.view, today(), way) ?? {});
+  return [
+    { key: "ArrowLeft", says: "The days before", act: () => go(-1) },
+    { key: "ArrowRight", says: "The days after", act: () => go(1) },
+  ];
+};
 
 /** Nobody who types or holds another key down means a shortcut, and a dialog has keys of its own. */
 export const listen = (shortcuts: Shortcut[]) => (event: KeyboardEvent): void => {

@@ -82,6 +82,13 @@ class Here {
 }
 
 export const here = new Here();
+/** A page of the dashboard in the reader's theme, which nothing but the address keeps. */
+export const pageUrl = (path: string, query: Record<string, string> = {}): string => {
+  const { theme } = here.view;
+  const text = new URLSearchParams(theme ? { ...query, theme } : query).toString();
+  return text ? `${path}?${text}` : path;
+};
+
 /** Shows the page in a theme; without one as the system says. */
 export const paint = (theme: string): void => {
   if (theme) document.documentElement.dataset.theme = theme;
