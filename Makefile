@@ -1,10 +1,13 @@
 # The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test attack check size release bench bench-page bench-report e2e chromium clean
+.PHONY: help run demo test attack check format size release bench bench-page bench-report e2e chromium clean
 
 # Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
+
+# What Prettier lays out. `make format` does so.
+WRITTEN = '**/*.{js,mjs,ts,svelte,css}'
 
 help:
 	@echo 'make run     build and start the collector with the sample profile'
@@ -12,6 +15,7 @@ help:
 	@echo 'make test    every test: cargo, then a real browser against the real collector'
 	@echo 'make attack  everything that was ever tried against the promises to visitors, in full; about an hour'
 	@echo 'make check   formatting, lints, licences, lock files, the scripts in the page'
+	@echo 'make format  lays out Rust, JavaScript, TypeScript, Svelte and CSS'
 	@echo 'make size    what the dashboard costs to open, and what a page pays for our scripts'
 	@echo 'make release an archive that runs on a Debian without Rust or Node, with licences, checksums and a bill of materials'
 	@echo 'make bench   benchmarks'
@@ -71,6 +75,8 @@ check: node_modules/.installed tracker/node_modules/.installed dashboards/app/no
 	@if command -v cargo-deny >/dev/null; then cargo deny --offline --locked check bans licenses sources; \
 	else echo 'cargo-deny is not installed: skipped'; fi
 	node scripts/check-tree.mjs
+	dashboards/app/node_modules/.bin/prettier --check --log-level warn $(WRITTEN)
+	dashboards/app/node_modules/.bin/biome lint --error-on-warnings .
 	node scripts/check-links.mjs
 	node scripts/check-docs.mjs
 	node scripts/check-prose.mjs
@@ -81,6 +87,10 @@ check: node_modules/.installed tracker/node_modules/.installed dashboards/app/no
 	node dashboards/app/build.mjs --check
 	node dashboards/app/size.mjs
 	node tracker/size.mjs
+
+format: dashboards/app/node_modules/.installed
+	cargo fmt
+	dashboards/app/node_modules/.bin/prettier --write --log-level warn $(WRITTEN)
 
 # Of what is committed: nothing need be installed.
 size:

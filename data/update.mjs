@@ -1,19 +1,25 @@
-// Converts what npm installed into what the collector embeds. Run after changing a version in package.json:
+// Converts what npm installed into what the collector embeds. Run after changing a version in
+// package.json:
 //
 //     npm ci --ignore-scripts && node data/update.mjs && cargo test enrich
 //
-// agents.json       browser and OS expressions of uap-core; its device list is left out (275 us a string, and we want classes)
+// agents.json       browser and OS expressions of uap-core, without its list of devices (275 us a
+//                   string, and we want classes)
 // bots.json         patterns of crawler-user-agents
 // bot-samples.json  that list's own samples; only tests read it
 //
-// regexes.yaml is a flat list of quoted strings, so twenty lines read it and no YAML parser has to be trusted; anything
-// the reader does not understand stops it.
+// regexes.yaml is a flat list of quoted strings, so twenty lines read it and no YAML parser has to
+// be trusted; anything the reader does not understand stops it.
 import { readFileSync, writeFileSync } from "node:fs";
 
 const modules = new URL("../node_modules/", import.meta.url);
 const read = (path) => readFileSync(new URL(path, modules), "utf8");
 const version = (name) => JSON.parse(read(`${name}/package.json`)).version;
-const write = (name, value) => writeFileSync(new URL(name, import.meta.url), JSON.stringify(value, null, 0).replaceAll(/(?<=[\]}"]),(?=[{"\[])/g, ",\n") + "\n");
+const write = (name, value) =>
+  writeFileSync(
+    new URL(name, import.meta.url),
+    JSON.stringify(value, null, 0).replaceAll(/(?<=[\]}"]),(?=[{"[])/g, ",\n") + "\n",
+  );
 
 function unquote(text, line) {
   if (/^'(?:[^']|'')*'$/.test(text)) return text.slice(1, -1).replaceAll("''", "'");

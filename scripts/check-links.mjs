@@ -1,20 +1,24 @@
-// Every relative link and anchor in the Markdown files resolves, and no Markdown file, comment or configuration text names a
-// file of this repository that is not there.
+// Every relative link and anchor in the Markdown files resolves, and no Markdown file, comment or
+// configuration text names a file of this repository that is not there.
 //
-// A name counts as one of this repository when it begins with one of its folders (`src/clock.rs`) or is the name of a
-// document (`PRIVACY.md`). Placeholders (`*`, `{}`, `<>`) are not looked up.
+// A name counts as one of this repository when it begins with one of its folders (`src/clock.rs`)
+// or is the name of a document (`PRIVACY.md`). Placeholders (`*`, `{}`, `<>`) are not looked up.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 
-const list = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], { encoding: "utf8" });
+const list = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
+  encoding: "utf8",
+});
 const files = list.split("\0").filter((path) => path && existsSync(path));
 const known = new Set(files);
 for (const file of files) {
   for (let folder = dirname(file); folder !== "."; folder = dirname(folder)) known.add(folder);
 }
 const folders = new Set([...known].filter((path) => !files.includes(path) && !path.includes("/")));
-const documents = new Set(files.filter((path) => path.endsWith(".md")).map((path) => path.split("/").pop()));
+const documents = new Set(
+  files.filter((path) => path.endsWith(".md")).map((path) => path.split("/").pop()),
+);
 const GENERATED = /(^|\/)(target|node_modules|test-results|var)(\/|$)/;
 
 const problems = [];
@@ -27,7 +31,10 @@ function anchors(text) {
   const found = new Set();
   for (const [, title] of withoutCode(text).matchAll(/^#{1,6} +(.+?)\s*$/gm)) {
     const plain = title.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/[`*]/g, "");
-    const slug = plain.toLowerCase().replace(/[^\p{L}\p{N}\p{M}_ -]/gu, "").replace(/ /g, "-");
+    const slug = plain
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\p{M}_ -]/gu, "")
+      .replace(/ /g, "-");
     const repeat = seen.get(slug) ?? 0;
     seen.set(slug, repeat + 1);
     found.add(repeat ? `${slug}-${repeat}` : slug);
@@ -38,7 +45,9 @@ function anchors(text) {
 
 /** Code blocks hold samples, not links. Lines stay, so that line numbers are right. */
 function withoutCode(text) {
-  return text.replace(/^```.*?^```/gms, (block) => block.replace(/[^\n]/g, "")).replace(/^(?: {4}|\t).*$/gm, "");
+  return text
+    .replace(/^```.*?^```/gms, (block) => block.replace(/[^\n]/g, ""))
+    .replace(/^(?: {4}|\t).*$/gm, "");
 }
 
 function lineOf(text, index) {
@@ -47,7 +56,11 @@ function lineOf(text, index) {
 
 function checkLinks(file, text) {
   const prose = withoutCode(text);
-  const found = [...prose.matchAll(/\]\(\s*<?([^)\s>]+)>?(?:\s+"[^"]*")?\s*\)/g), ...prose.matchAll(/^\[[^\]]+\]:\s*(\S+)/gm), ...prose.matchAll(/<(?:img|a)\b[^>]*?(?:src|href)="([^"]+)"/g)];
+  const found = [
+    ...prose.matchAll(/\]\(\s*<?([^)\s>]+)>?(?:\s+"[^"]*")?\s*\)/g),
+    ...prose.matchAll(/^\[[^\]]+\]:\s*(\S+)/gm),
+    ...prose.matchAll(/<(?:img|a)\b[^>]*?(?:src|href)="([^"]+)"/g),
+  ];
   for (const link of found) {
     const target = decodeURI(link[1]);
     if (/^([a-z][a-z0-9+.-]*:|\/)/i.test(target)) continue; // another site, or a path of the collector
@@ -64,7 +77,9 @@ function checkLinks(file, text) {
 }
 
 function checkNames(file, text) {
-  for (const name of text.matchAll(/(?<![\w./:@{}<>*$-])((?:\.\.\/)*(?:[\w.-]+\/)+[\w.-]*[\w]|[A-Z][A-Z_-]+\.md)(?![\w/*{<$(])/g)) {
+  for (const name of text.matchAll(
+    /(?<![\w./:@{}<>*$-])((?:\.\.\/)*(?:[\w.-]+\/)+[\w.-]*[\w]|[A-Z][A-Z_-]+\.md)(?![\w/*{<$(])/g,
+  )) {
     const path = normalize(name[1].replace(/^(\.\.\/)+/, "")).replace(/[.]$/, "");
     if (GENERATED.test(path) || name[1].startsWith("./")) continue;
     const bare = !path.includes("/");
@@ -74,7 +89,8 @@ function checkNames(file, text) {
     let here = dirname(file);
     let there = known.has(path);
     for (; !there && here !== "."; here = dirname(here)) there = known.has(join(here, path));
-    if (!there) problems.push(`${file}:${lineOf(text, name.index)}: names ${name[1]}, which is not there`);
+    if (!there)
+      problems.push(`${file}:${lineOf(text, name.index)}: names ${name[1]}, which is not there`);
   }
 }
 
@@ -83,12 +99,23 @@ for (const file of files) {
     const text = readFileSync(file, "utf8");
     checkLinks(file, text);
     checkNames(file, text);
-  } else if (/^config\/.*\.toml$|^(Makefile|Dockerfile|docker-compose\.yml|Cargo\.toml)$/.test(file)) {
+  } else if (
+    /^config\/.*\.toml$|^(Makefile|Dockerfile|docker-compose\.yml|Cargo\.toml)$/.test(file)
+  ) {
     checkNames(file, readFileSync(file, "utf8"));
   } else if (/\.(rs|mjs|js|ts|svelte)$/.test(file)) {
-    // Of sources the comments only, and of those only whole paths with an ending: `and/or` is no path.
-    const comments = readFileSync(file, "utf8").split("\n").map((line) => (/^\s*(\/\/|\*|\/\*)/.test(line) ? line : "")).join("\n");
-    checkNames(file, comments.replace(/(?<![\w./-])[\w.-]+(?:\/[\w.-]+)+(?![\w./-])/g, (path) => (/\.\w{1,5}$/.test(path) ? path : "")));
+    // Of sources the comments only, and of those only whole paths with an ending: `and/or` is no
+    // path.
+    const comments = readFileSync(file, "utf8")
+      .split("\n")
+      .map((line) => (/^\s*(\/\/|\*|\/\*)/.test(line) ? line : ""))
+      .join("\n");
+    checkNames(
+      file,
+      comments.replace(/(?<![\w./-])[\w.-]+(?:\/[\w.-]+)+(?![\w./-])/g, (path) =>
+        /\.\w{1,5}$/.test(path) ? path : "",
+      ),
+    );
   }
 }
 

@@ -1,8 +1,9 @@
-// Plain technical English, and prose lines of at most 120 columns: in Markdown, configuration, comments and strings of
-// src/, and the texts of dashboards/ and tracker/.
+// Plain technical English, and prose lines of at most 120 columns: in Markdown, configuration,
+// comments and strings of src/, and the texts of dashboards/ and tracker/.
 //
-// A list of phrases that mark the former accent, counted by folder. scripts/prose.json holds how many each folder may have. The bounds only
-// fall: `node scripts/check-prose.mjs --lower` writes the counts of today where they are lower. `--list FOLDER` shows what is left.
+// A list of phrases that mark the former accent, counted by folder. scripts/prose.json holds how
+// many each folder may have. The bounds only fall: `node scripts/check-prose.mjs --lower` writes
+// the counts of today where they are lower. `--list FOLDER` shows what is left.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 
@@ -31,7 +32,11 @@ const GROUPS = [
   ["other README", (file) => /\.md$/.test(file)],
   ["config", (file) => /^config\/.*\.toml$/.test(file)],
   ["src", (file) => /^src\/.*\.rs$/.test(file)],
-  ["dashboards", (file) => /^dashboards\/app\/src\/.*\.(ts|svelte|css)$|^dashboards\/(sample|consent)\//.test(file)],
+  [
+    "dashboards",
+    (file) =>
+      /^dashboards\/app\/src\/.*\.(ts|svelte|css)$|^dashboards\/(sample|consent)\//.test(file),
+  ],
   ["tracker", (file) => /^tracker\/src\/.*\.(ts|js)$/.test(file)],
 ];
 
@@ -42,11 +47,19 @@ function prose(file, text) {
     let fenced = false;
     return lines.map((line) => {
       if (line.startsWith("```")) fenced = !fenced;
-      return fenced || /^( {4}|\t)(?!\s*([-*]|\d+\.) )/.test(line) && !/^ {4}\S.*[a-z], /.test(line) ? "" : line;
+      return fenced ||
+        (/^( {4}|\t)(?!\s*([-*]|\d+\.) )/.test(line) && !/^ {4}\S.*[a-z], /.test(line))
+        ? ""
+        : line;
     });
   }
   if (file.endsWith(".toml")) {
-    return lines.map((line) => [line.match(/(?:^|\s)#(.*)$/)?.[1] ?? "", ...(file.startsWith("config/texts/") ? strings(line) : [])].join(" "));
+    return lines.map((line) =>
+      [
+        line.match(/(?:^|\s)#(.*)$/)?.[1] ?? "",
+        ...(file.startsWith("config/texts/") ? strings(line) : []),
+      ].join(" "),
+    );
   }
   if (/\.(svelte|css|html)$/.test(file)) return lines;
   return lines.map((line) => [comment(line), ...strings(line)].join(" "));
@@ -61,14 +74,22 @@ function comment(line) {
 }
 
 /** Lines that cannot be wrapped: tables, links, images, addresses. */
-const cannotWrap = (file, line) => (file.endsWith(".md") && /^\s*\||^\[[^\]]+\]: |^!\[|^#{1,6} /.test(line)) || !/\s/.test(line.trim().replace(/^(\/\/[/!]?|[-*#])\s*/, ""));
+const cannotWrap = (file, line) =>
+  (file.endsWith(".md") && /^\s*\||^\[[^\]]+\]: |^!\[|^#{1,6} /.test(line)) ||
+  !/\s/.test(line.trim().replace(/^(\/\/[/!]?|[-*#])\s*/, ""));
 
 function isWide(file, line, words) {
   if ([...line].length <= COLUMNS || cannotWrap(file, line)) return false;
-  return file.endsWith(".md") ? words !== "" : /^\s*(\/\/|#|\*)/.test(line) || (/^config\/[^/]+\.toml$/.test(file) && words.trim() !== "");
+  return file.endsWith(".md")
+    ? words !== ""
+    : /^\s*(\/\/|#|\*)/.test(line) || (/^config\/[^/]+\.toml$/.test(file) && words.trim() !== "");
 }
 
-const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { encoding: "utf8" }).split("\n").filter(existsSync);
+const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
+  encoding: "utf8",
+})
+  .split("\n")
+  .filter(existsSync);
 const counts = Object.fromEntries(GROUPS.map(([group]) => [group, { marks: 0, wide: 0 }]));
 const found = [];
 for (const file of files) {
@@ -78,7 +99,11 @@ for (const file of files) {
   const words = prose(file, text);
   text.split("\n").forEach((line, at) => {
     for (const [pattern, instead] of MARKS) {
-      if (!pattern.test(words[at]) || (instead.startsWith("two colons") && !/\.(md|toml|rs)$/.test(file))) continue;
+      if (
+        !pattern.test(words[at]) ||
+        (instead.startsWith("two colons") && !/\.(md|toml|rs)$/.test(file))
+      )
+        continue;
       counts[group].marks += 1;
       found.push([group, `${file}:${at + 1}: ${instead}`]);
     }
@@ -90,19 +115,25 @@ for (const file of files) {
 }
 
 const listed = process.argv[process.argv.indexOf("--list") + 1];
-if (process.argv.includes("--list")) found.filter(([group]) => !listed || group === listed).forEach(([, what]) => console.log(what));
+if (process.argv.includes("--list"))
+  found.filter(([group]) => !listed || group === listed).forEach(([, what]) => console.log(what));
 
 const bounds = existsSync(BOUNDS) ? JSON.parse(readFileSync(BOUNDS, "utf8")) : {};
 const over = [];
 for (const [group, count] of Object.entries(counts)) {
   for (const [kind, number] of Object.entries(count)) {
     const bound = bounds[group]?.[kind] ?? Infinity;
-    if (number > bound) over.push(`${group}: ${number} ${kind}, at most ${bound}: node scripts/check-prose.mjs --list '${group}'`);
+    if (number > bound)
+      over.push(
+        `${group}: ${number} ${kind}, at most ${bound}: node scripts/check-prose.mjs --list '${group}'`,
+      );
     if (process.argv.includes("--lower")) (bounds[group] ??= {})[kind] = Math.min(number, bound);
   }
 }
 if (process.argv.includes("--lower")) writeFileSync(BOUNDS, `${JSON.stringify(bounds, null, 2)}\n`);
 for (const line of over) console.error(line);
 const sum = (kind) => Object.values(counts).reduce((all, count) => all + count[kind], 0);
-console.log(`prose: ${sum("marks")} marks, ${sum("wide")} wide lines, ${over.length} bounds passed`);
+console.log(
+  `prose: ${sum("marks")} marks, ${sum("wide")} wide lines, ${over.length} bounds passed`,
+);
 process.exitCode = over.length ? 1 : 0;

@@ -1,4 +1,5 @@
-// src/ -> dist/. What is in dist/ is committed, because the collector embeds it; `--check` fails where it is not what src/ gives.
+// src/ -> dist/. What is in dist/ is committed, because the collector embeds it; `--check` fails
+// where it is not what src/ gives.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +16,8 @@ const FILES = {
 process.chdir(import.meta.dirname ?? new URL(".", import.meta.url).pathname);
 const absWorkingDir = process.cwd(); // esbuild would go by the folder it was imported in
 
-// A stylesheet is imported as its text: it becomes a constructable stylesheet, which no content security policy minds.
+// A stylesheet is imported as its text: it becomes a constructable stylesheet, which no content
+// security policy minds.
 const css = {
   name: "css",
   setup({ onLoad }) {
@@ -27,22 +29,49 @@ const css = {
 };
 
 const bundle = async (entry, options) => {
-  const { outputFiles } = await build({ absWorkingDir, entryPoints: [entry], bundle: true, target: "es2022", charset: "utf8", write: false,
-    plugins: [css], ...options });
+  const { outputFiles } = await build({
+    absWorkingDir,
+    entryPoints: [entry],
+    bundle: true,
+    target: "es2022",
+    charset: "utf8",
+    write: false,
+    plugins: [css],
+    ...options,
+  });
   return outputFiles[0].text;
 };
 
-// What a page loads: esbuild joins the modules, terser makes of them what one would write by hand as a single function.
+// What a page loads: esbuild joins the modules, terser makes of them what one would write by hand
+// as a single function.
 const script = async (entry) => {
-  const text = await bundle(entry, { format: "iife", minify: true, tsconfigRaw: { compilerOptions: { alwaysStrict: false } } });
-  const { code } = await minify(text, { ecma: 2020, toplevel: true, compress: { passes: 3, inline: 1 }, format: { comments: /^!/ } });
+  const text = await bundle(entry, {
+    format: "iife",
+    minify: true,
+    tsconfigRaw: { compilerOptions: { alwaysStrict: false } },
+  });
+  const { code } = await minify(text, {
+    ecma: 2020,
+    toplevel: true,
+    compress: { passes: 3, inline: 1 },
+    format: { comments: /^!/ },
+  });
   return code + "\n";
 };
 
 // The package's types are what the compiler reads out of its entry.
 const types = (entry) => {
   const outDir = mkdtempSync(join(tmpdir(), "footfall-types-"));
-  execFileSync("node_modules/.bin/tsc", ["--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--rootDir", "src", "--outDir", outDir]);
+  execFileSync("node_modules/.bin/tsc", [
+    "--noEmit",
+    "false",
+    "--declaration",
+    "--emitDeclarationOnly",
+    "--rootDir",
+    "src",
+    "--outDir",
+    outDir,
+  ]);
   const text = readFileSync(join(outDir, entry), "utf8");
   rmSync(outDir, { recursive: true });
   return text;

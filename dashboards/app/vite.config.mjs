@@ -1,4 +1,5 @@
-// One build, three entries by path (see src/main.ts); what is not needed at once is a chunk of its own.
+// One build, three entries by path (see src/main.ts); what is not needed at once is a chunk of its
+// own.
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
@@ -18,6 +19,18 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     license: false,
     // One file for what every page runs: a request less for each chunk it would be divided into.
-    rolldownOptions: { output: { codeSplitting: { groups: [{ name: "main", test: /\/(node_modules\/(svelte|uplot|esm-env|clsx)|src\/(lib|main))/, entriesAware: false }] } } },
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [
+            {
+              name: "main",
+              test: /\/(node_modules\/(svelte|uplot|esm-env|clsx)|src\/(lib|main))/,
+              entriesAware: false,
+            },
+          ],
+        },
+      },
+    },
   },
 });

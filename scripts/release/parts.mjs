@@ -1,33 +1,55 @@
-// What the release consists of: the crates compiled into the binary and Rust's standard library, the npm packages whose code or
-// data it ships, the lists of data/ that are embedded. Each part: name, version, licence (SPDX), type, folder, and what the lock file says of its bytes.
+// What the release consists of: the crates compiled into the binary and Rust's standard library,
+// the npm packages whose code or data it ships, the lists of data/ that are embedded. Each part:
+// name, version, licence (SPDX), type, folder, and what the lock file says of its bytes.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 const TARGET = "x86_64-unknown-linux-gnu";
 
-// Bundled by tracker/build.mjs and dashboards/app/build.mjs into committed files; the others are tools.
+// Bundled by tracker/build.mjs and dashboards/app/build.mjs into committed files; the others are
+// tools.
 const BUNDLED = {
-  "tracker": ["web-vitals"],
+  tracker: ["web-vitals"],
   "dashboards/app": ["svelte", "uplot", "world-atlas", "d3-geo", "topojson-client"],
 };
 
 // Copied into data/ and embedded; data/README.md says what was changed.
 const EMBEDDED = [
   { name: "uap-core", version: "0.18.0", license: "Apache-2.0", texts: ["data/LICENSE-uap-core"] },
-  { name: "crawler-user-agents", version: "1.60.0", license: "MIT", texts: ["data/LICENSE-crawler-user-agents"] },
-  { name: "crawlerdetect", version: "0.4.2", license: "MIT", texts: ["data/LICENSE-crawlerdetect"], registry: "pypi" },
+  {
+    name: "crawler-user-agents",
+    version: "1.60.0",
+    license: "MIT",
+    texts: ["data/LICENSE-crawler-user-agents"],
+  },
+  {
+    name: "crawlerdetect",
+    version: "0.4.2",
+    license: "MIT",
+    texts: ["data/LICENSE-crawlerdetect"],
+    registry: "pypi",
+  },
 ];
 
-/** The crates of normal dependencies, for the release's target, without those of tests and build scripts. */
+/**
+ * The crates of normal dependencies, for the release's target, without those of tests and build
+ * scripts.
+ */
 export function crates() {
   const arguments_ = ["metadata", "--format-version", "1", "--locked", "--filter-platform", TARGET];
-  const metadata = JSON.parse(execFileSync("cargo", arguments_, { encoding: "utf8", maxBuffer: 1 << 28 }));
+  const metadata = JSON.parse(
+    execFileSync("cargo", arguments_, { encoding: "utf8", maxBuffer: 1 << 28 }),
+  );
   const nodes = new Map(metadata.resolve.nodes.map((node) => [node.id, node]));
   const packages = new Map(metadata.packages.map((crate) => [crate.id, crate]));
   const checksums = lockedChecksums();
 
-  const linked = (id) => nodes.get(id).deps.filter(({ dep_kinds }) => dep_kinds.some(({ kind }) => kind === null)).map(({ pkg }) => pkg);
+  const linked = (id) =>
+    nodes
+      .get(id)
+      .deps.filter(({ dep_kinds }) => dep_kinds.some(({ kind }) => kind === null))
+      .map(({ pkg }) => pkg);
   const reached = new Set();
   const waiting = [metadata.resolve.root];
   while (waiting.length > 0) {
@@ -39,24 +61,37 @@ export function crates() {
 
   const own = packages.get(metadata.resolve.root);
   const purl = (crate) => `pkg:cargo/${crate.name}@${crate.version}`;
-  const parts = [...reached].map((id) => packages.get(id)).filter((crate) => crate !== own).map((crate) => ({
-    type: "library",
-    name: crate.name,
-    version: crate.version,
-    license: crate.license.replaceAll(/\s*\/\s*/g, " OR "),
-    authors: crate.authors,
-    repository: crate.repository,
-    folder: dirname(crate.manifest_path),
-    purl: purl(crate),
-    hash: { alg: "SHA-256", content: checksums.get(`${crate.name} ${crate.version}`) },
-    needs: linked(crate.id).map((id) => purl(packages.get(id))),
-  }));
-  return { version: own.version, parts: sorted(parts), needs: linked(own.id).map((id) => purl(packages.get(id))) };
+  const parts = [...reached]
+    .map((id) => packages.get(id))
+    .filter((crate) => crate !== own)
+    .map((crate) => ({
+      type: "library",
+      name: crate.name,
+      version: crate.version,
+      license: crate.license.replaceAll(/\s*\/\s*/g, " OR "),
+      authors: crate.authors,
+      repository: crate.repository,
+      folder: dirname(crate.manifest_path),
+      purl: purl(crate),
+      hash: { alg: "SHA-256", content: checksums.get(`${crate.name} ${crate.version}`) },
+      needs: linked(crate.id).map((id) => purl(packages.get(id))),
+    }));
+  return {
+    version: own.version,
+    parts: sorted(parts),
+    needs: linked(own.id).map((id) => purl(packages.get(id))),
+  };
 }
 
-/** The packages of the root's lock that are shipped as files, and those bundled into the committed scripts. */
+/**
+ * The packages of the root's lock that are shipped as files, and those bundled into the committed
+ * scripts.
+ */
 export function npmPackages() {
-  const shipped = npmOf(".", ["@chdb/lib-linux-x64-gnu", "@ip-location-db/geo-whois-asn-country-mmdb"]);
+  const shipped = npmOf(".", [
+    "@chdb/lib-linux-x64-gnu",
+    "@ip-location-db/geo-whois-asn-country-mmdb",
+  ]);
   const bundled = Object.entries(BUNDLED).flatMap(([folder, names]) => npmOf(folder, names));
   return sorted([...shipped, ...bundled]);
 }
@@ -64,7 +99,13 @@ export function npmPackages() {
 /** Rust's standard library, and the lists. */
 export function embeddedLists() {
   const rust = execFileSync("rustc", ["--version"], { encoding: "utf8" }).split(" ")[1];
-  const standard = { name: "rust-std", version: rust, license: "MIT OR Apache-2.0", registry: "generic", type: "library" };
+  const standard = {
+    name: "rust-std",
+    version: rust,
+    license: "MIT OR Apache-2.0",
+    registry: "generic",
+    type: "library",
+  };
   return [standard, ...EMBEDDED].map((list) => ({
     type: "data",
     ...list,
@@ -91,7 +132,10 @@ function npmOf(folder, names) {
       repository: manifest.repository?.url ?? manifest.repository,
       folder: home,
       purl: `pkg:npm/${name.replace("@", "%40")}@${entry.version}`,
-      hash: { alg: "SHA-512", content: Buffer.from(entry.integrity.replace("sha512-", ""), "base64").toString("hex") },
+      hash: {
+        alg: "SHA-512",
+        content: Buffer.from(entry.integrity.replace("sha512-", ""), "base64").toString("hex"),
+      },
       needs: [],
     };
   });
@@ -100,7 +144,12 @@ function npmOf(folder, names) {
 function lockedChecksums() {
   const entries = readFileSync("Cargo.lock", "utf8").split("[[package]]").slice(1);
   const value = (entry, key) => entry.match(new RegExp(`^${key} = "(.*)"$`, "m"))?.[1];
-  return new Map(entries.map((entry) => [`${value(entry, "name")} ${value(entry, "version")}`, value(entry, "checksum")]));
+  return new Map(
+    entries.map((entry) => [
+      `${value(entry, "name")} ${value(entry, "version")}`,
+      value(entry, "checksum"),
+    ]),
+  );
 }
 
 function sorted(parts) {

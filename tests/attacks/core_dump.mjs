@@ -2,14 +2,25 @@
 //
 //     node tests/attacks/core_dump.mjs <path of the footfall binary> [seconds,seconds,…]
 //
-// Starts a collector in a folder of its own, sends it hits whose address, agent, cookie, query and referrer stand nowhere else, and reads all
-// of its writable memory through /proc/<pid>/mem, as a core dump would hold it. Needs the right to read another process's memory (root), since the
-// collector lets nobody else of its user do so. Three kinds of connection are told apart: closed after the answer, left open, and cut off before it.
+// Starts a collector in a folder of its own, sends it hits whose address, agent, cookie, query and
+// referrer stand nowhere else, and reads all of its writable memory through /proc/<pid>/mem, as a
+// core dump would hold it. Needs the right to read another process's memory (root), since the
+// collector lets nobody else of its user do so. Three kinds of connection are told apart: closed
+// after the answer, left open, and cut off before it.
 //
-// Lines for machines: `hits_<kind>_<seconds>s=` and `core_dump_hits=`, their sum from 2 s on (of open connections: once the server has closed them).
+// Lines for machines: `hits_<kind>_<seconds>s=` and `core_dump_hits=`, their sum from 2 s on (of
+// open connections: once the server has closed them).
 
 import { spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -35,7 +46,10 @@ function plant(kind) {
     agent,
     // As text, as the bytes it is parsed to, and the latter turned round.
     needles: {
-      address: [Buffer.from(`${hex}${hex}:c0de:1357:9bdf`), Buffer.from([octet, octet, 0xc0, 0xde, 0x13, 0x57, 0x9b, 0xdf])],
+      address: [
+        Buffer.from(`${hex}${hex}:c0de:1357:9bdf`),
+        Buffer.from([octet, octet, 0xc0, 0xde, 0x13, 0x57, 0x9b, 0xdf]),
+      ],
       agent: [Buffer.from(agent)],
       cookie: [Buffer.from(`${word}Cookie`)],
       query: [Buffer.from(`${word}Query`)],
@@ -77,9 +91,27 @@ const ask = (port, text) =>
   });
 
 async function consent(port) {
-  const body = JSON.stringify({ version: 1, act: "grant", tiers: { analytics: true }, lang: "en", layer: "first", path: "/u/mia" });
-  const lines = ["POST /ff/consent HTTP/1.1", "Host: pages.example", "Origin: https://pages.example", "Sec-Fetch-Site: same-origin"];
-  lines.push("Content-Type: application/json", "Connection: close", `Content-Length: ${body.length}`, "", body);
+  const body = JSON.stringify({
+    version: 1,
+    act: "grant",
+    tiers: { analytics: true },
+    lang: "en",
+    layer: "first",
+    path: "/u/mia",
+  });
+  const lines = [
+    "POST /ff/consent HTTP/1.1",
+    "Host: pages.example",
+    "Origin: https://pages.example",
+    "Sec-Fetch-Site: same-origin",
+  ];
+  lines.push(
+    "Content-Type: application/json",
+    "Connection: close",
+    `Content-Length: ${body.length}`,
+    "",
+    body,
+  );
   const [socket, answer] = await ask(port, lines.join("\r\n"));
   socket.destroy();
   return /^set-cookie: ([^;]+)/im.exec(answer)[1];
@@ -95,15 +127,24 @@ async function start(dir) {
   const config = join(dir, "footfall.toml");
   writeFileSync(
     config,
-    `[server]\nlisten = "127.0.0.1:0"\nworkers = 2\nkeep_alive_secs = ${KEEP_ALIVE}\n[proxy]\ntrusted = ["127.0.0.0/8"]\n` +
-      `[log]\nfilter = "error,actix_http=off,footfall::server=info"\n[journal]\ndir = "${dir}/journal"\nsegment_secs = 1\n[ledger]\ndir = "${dir}/ledger"\n[store]\ndir = "${dir}/store"\n` +
+    `[server]\nlisten = "127.0.0.1:0"\nworkers = 2\nkeep_alive_secs = ` +
+      `${KEEP_ALIVE}\n[proxy]\ntrusted = ["127.0.0.0/8"]\n` +
+      `[log]\nfilter = "error,actix_http=off,footfall::server=info"\n[journal]\ndir = ` +
+      `"${dir}/journal"\nsegment_secs = 1\n[ledger]\ndir = "${dir}/ledger"\n[store]\ndir = ` +
+      `"${dir}/store"\n` +
       `[[profiles]]\nhost = "pages.example"\npath = "/u/{profile}"\nzone = "UTC"\n`,
   );
-  const child = spawn(resolve(binary), ["serve", "--config", config], { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, RUST_LOG: "" } });
+  const child = spawn(resolve(binary), ["serve", "--config", config], {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, RUST_LOG: "" },
+  });
   child.stderr.pipe(process.stderr);
   const port = await listening(child);
   for (let tries = 0; ; tries += 1) {
-    const ready = await ask(port, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").catch(() => null);
+    const ready = await ask(
+      port,
+      "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    ).catch(() => null);
     ready?.[0].destroy();
     if (ready?.[1].startsWith("HTTP/1.1 200")) return [child, port];
     if (tries > 600 || child.exitCode !== null) throw new Error("the collector did not start");
@@ -111,8 +152,15 @@ async function start(dir) {
   }
 }
 
-/** What stands in all needles of a form. Reading a gigabyte for each needle would take longer than what is measured. */
-const MARKS = [Buffer.from("Kq7x"), Buffer.from(":c0de:1357:9bdf"), Buffer.from([0xc0, 0xde, 0x13, 0x57, 0x9b, 0xdf])];
+/**
+ * What stands in all needles of a form. Reading a gigabyte for each needle would take longer than
+ * what is measured.
+ */
+const MARKS = [
+  Buffer.from("Kq7x"),
+  Buffer.from(":c0de:1357:9bdf"),
+  Buffer.from([0xc0, 0xde, 0x13, 0x57, 0x9b, 0xdf]),
+];
 const OVERLAP = 256;
 
 /** What of each kind stands in what the process may write to. */
@@ -142,7 +190,13 @@ function found(pid, kinds) {
           const around = bytes.subarray(Math.max(0, place - 8), place + mark.length + 16);
           for (const { kind, needles } of kinds) {
             for (const [what, forms] of Object.entries(needles)) {
-              if (forms.some((form) => around.includes(form))) hits.get(kind).push({ what, at: (at + BigInt(place)).toString(16), name, text: context(bytes, place) });
+              if (forms.some((form) => around.includes(form)))
+                hits.get(kind).push({
+                  what,
+                  at: (at + BigInt(place)).toString(16),
+                  name,
+                  text: context(bytes, place),
+                });
             }
           }
         }
@@ -153,7 +207,11 @@ function found(pid, kinds) {
   return hits;
 }
 
-const context = (bytes, at) => bytes.subarray(Math.max(0, at - 24), at + 40).toString("latin1").replace(/[^ -~]/g, ".");
+const context = (bytes, at) =>
+  bytes
+    .subarray(Math.max(0, at - 24), at + 40)
+    .toString("latin1")
+    .replace(/[^ -~]/g, ".");
 
 const dir = mkdtempSync(join(tmpdir(), "footfall-core-"));
 let child, port;
@@ -165,12 +223,17 @@ try {
   const [shut, open, reset, bad] = kinds;
   const kept = [];
   for (let n = 0; n < 3; n += 1) {
-    const many = (work) => Promise.all(Array.from({ length: CONCURRENT }, (_, at) => work(n * CONCURRENT + at)));
-    await many((at) => ask(port, request(shut, at, "close")).then(([socket, answer]) => {
-      if (!answer.startsWith("HTTP/1.1 202")) throw new Error(answer);
-      socket.destroy();
-    }));
-    kept.push(...(await many((at) => ask(port, request(open, at, "keep-alive")))).map(([socket]) => socket));
+    const many = (work) =>
+      Promise.all(Array.from({ length: CONCURRENT }, (_, at) => work(n * CONCURRENT + at)));
+    await many((at) =>
+      ask(port, request(shut, at, "close")).then(([socket, answer]) => {
+        if (!answer.startsWith("HTTP/1.1 202")) throw new Error(answer);
+        socket.destroy();
+      }),
+    );
+    kept.push(
+      ...(await many((at) => ask(port, request(open, at, "keep-alive")))).map(([socket]) => socket),
+    );
     // Half of a body, and gone.
     await many(async (at) => {
       const text = request(reset, at, "keep-alive");
@@ -180,7 +243,11 @@ try {
       await sleep(20);
       socket.resetAndDestroy();
     });
-    await many((at) => ask(port, request(bad, at, "close").replace("Content-Length: ", "Content-Length: x")).then(([socket]) => socket.destroy()));
+    await many((at) =>
+      ask(port, request(bad, at, "close").replace("Content-Length: ", "Content-Length: x")).then(
+        ([socket]) => socket.destroy(),
+      ),
+    );
   }
   const counted = await metric(port, "footfall_hits_total");
   if (counted !== 6 * CONCURRENT) throw new Error(`${counted} hits were counted`);
@@ -193,9 +260,13 @@ try {
     console.log(`# read from ${from.toFixed(1)} to ${to.toFixed(1)} s`);
     for (const { kind, needles } of kinds) {
       const hits = all.get(kind);
-      const by = Object.keys(needles).map((what) => `${what} ${hits.filter((hit) => hit.what === what).length}`);
+      const by = Object.keys(needles).map(
+        (what) => `${what} ${hits.filter((hit) => hit.what === what).length}`,
+      );
       console.log(`hits_${kind}_${second}s=${hits.length}   ${by.join(", ")}`);
-      if (process.env.WHERE) for (const hit of hits.slice(0, Number(process.env.WHERE))) console.log("   ", hit.what, hit.at, hit.name, JSON.stringify(hit.text));
+      if (process.env.WHERE)
+        for (const hit of hits.slice(0, Number(process.env.WHERE)))
+          console.log("   ", hit.what, hit.at, hit.name, JSON.stringify(hit.text));
       if (second >= 2 && (kind !== "open" || from > KEEP_ALIVE + 2)) sum += hits.length;
     }
   }

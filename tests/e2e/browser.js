@@ -1,4 +1,5 @@
-// Playwright and axe for every browser test, also those outside this folder: one installation, one version.
+// Playwright and axe for every browser test, also those outside this folder: one installation, one
+// version.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
@@ -9,5 +10,13 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 /** What axe finds wrong with the page as it stands. */
 export const violations = async (page) => {
   await page.evaluate(axe);
-  return page.evaluate(() => window.axe.run().then((found) => found.violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.target).join(" ")}`)));
+  return page.evaluate(() =>
+    window.axe
+      .run()
+      .then((found) =>
+        found.violations.map(
+          (v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.target).join(" ")}`,
+        ),
+      ),
+  );
 };

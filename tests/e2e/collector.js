@@ -1,7 +1,9 @@
-// A collector of its own for each test: the real binary, the embedded engine, empty folders, a clock that stands still.
+// A collector of its own for each test: the real binary, the embedded engine, empty folders, a
+// clock that stands still.
 //
-// The browser reaches it through a wire that only forwards bytes and counts the beacons among them. A browser's own record of its
-// requests misses beacons sent while a page goes away; the wire misses none.
+// The browser reaches it through a wire that only forwards bytes and counts the beacons among them.
+// A browser's own record of its requests misses beacons sent while a page goes away; the wire
+// misses none.
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, connect } from "node:net";
@@ -14,13 +16,21 @@ import { listening } from "./listening.js";
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 export const DAY = "2026-03-02"; // a Monday
 export const START = Date.parse(`${DAY}T10:00:00+01:00`);
-/** What signs grants here, and somebody's grant of the default platform that it signed (tests/it/consent/grants.rs holds the two together). */
+/**
+ * What signs grants here, and somebody's grant of the default platform that it signed
+ * (tests/it/consent/grants.rs holds the two together).
+ */
 const CONSENT_KEYS = "test YSBrZXkgZm9yIHRlc3RzLCBhIHNlY3JldCBmb3Igbm8\n";
-export const GRANT = "1.analytics.5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c.test.fe8bf58fd7f8cf6741152d5b5c17baee";
+export const GRANT =
+  "1.analytics.5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c.test.fe8bf58fd7f8cf6741152d5b5c17baee";
 
 const binary = () => {
   if (process.env.FOOTFALL_BIN) return process.env.FOOTFALL_BIN;
-  const metadata = execFileSync("cargo", ["metadata", "--no-deps", "--format-version", "1", "--offline"], { cwd: ROOT, encoding: "utf8" });
+  const metadata = execFileSync(
+    "cargo",
+    ["metadata", "--no-deps", "--format-version", "1", "--offline"],
+    { cwd: ROOT, encoding: "utf8" },
+  );
   return join(JSON.parse(metadata).target_directory, "debug", "footfall");
 };
 
@@ -49,9 +59,12 @@ start_millis = ${START}
 ${more}
 `;
 
-const listen = (server) => new Promise((done) => server.listen(0, "127.0.0.1", () => done(server.address().port)));
+const listen = (server) =>
+  new Promise((done) => server.listen(0, "127.0.0.1", () => done(server.address().port)));
 
-/** Forwards bytes to the collector, whose port is known later, and counts the beacons among them. */
+/**
+ * Forwards bytes to the collector, whose port is known later, and counts the beacons among them.
+ */
 const wire = async () => {
   const counted = { hits: 0 };
   const open = new Set();
@@ -63,11 +76,17 @@ const wire = async () => {
       counted.hits += text.split("/ff/hit HTTP").length - 1;
       tail = text.slice(-("/ff/hit HTTP".length - 1));
     });
-    for (const socket of [browser, collector]) open.add(socket.on("error", () => {}).on("close", () => open.delete(socket)));
+    for (const socket of [browser, collector])
+      open.add(socket.on("error", () => {}).on("close", () => open.delete(socket)));
     browser.pipe(collector).pipe(browser);
   });
   const url = `http://127.0.0.1:${await listen(server)}`;
-  const wired = { url, counted, port: 0, stop: () => [server.close(), ...[...open].map((s) => s.destroy())] };
+  const wired = {
+    url,
+    counted,
+    port: 0,
+    stop: () => [server.close(), ...[...open].map((s) => s.destroy())],
+  };
   return wired;
 };
 
@@ -76,17 +95,40 @@ export const start = async (preset = "", more = "") => {
   const beacons = await wire();
   writeFileSync(join(dir, "config.toml"), config(dir, preset, more));
   writeFileSync(join(dir, "consent.keys"), CONSENT_KEYS);
-  const env = { ...process.env, FOOTFALL__MAIL__KEY_FILE: join(dir, "mail.keys"), FOOTFALL__MAIL__ORIGIN: beacons.url };
-  const child = spawn(binary(), ["serve", "--config", join(dir, "config.toml")], { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
+  const env = {
+    ...process.env,
+    FOOTFALL__MAIL__KEY_FILE: join(dir, "mail.keys"),
+    FOOTFALL__MAIL__ORIGIN: beacons.url,
+  };
+  const child = spawn(binary(), ["serve", "--config", join(dir, "config.toml")], {
+    cwd: ROOT,
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let said = "";
   let exited = null;
   for (const pipe of [child.stdout, child.stderr]) pipe.on("data", (bytes) => (said += bytes));
-  const gone = new Promise((done) => child.on("close", (code) => done((exited = code))).on("error", (e) => done((exited = e.message))));
-  const port = (beacons.port = await listening(child).catch((failed) => (beacons.stop(), Promise.reject(failed))));
+  const gone = new Promise((done) =>
+    child
+      .on("close", (code) => done((exited = code)))
+      .on("error", (e) => done((exited = e.message))),
+  );
+  const port = (beacons.port = await listening(child).catch(
+    (failed) => (beacons.stop(), Promise.reject(failed)),
+  ));
   const direct = `http://127.0.0.1:${port}`;
-  const healthy = () => fetch(`${direct}/healthz`).then((answer) => answer.ok, () => false);
-  for (const until = Date.now() + 60_000; !(await healthy()); await new Promise((done) => setTimeout(done, 100))) {
-    if (exited !== null || Date.now() > until) throw new Error(`the collector did not start (exit ${exited}):\n${said}`);
+  const healthy = () =>
+    fetch(`${direct}/healthz`).then(
+      (answer) => answer.ok,
+      () => false,
+    );
+  for (
+    const until = Date.now() + 60_000;
+    !(await healthy());
+    await new Promise((done) => setTimeout(done, 100))
+  ) {
+    if (exited !== null || Date.now() > until)
+      throw new Error(`the collector did not start (exit ${exited}):\n${said}`);
   }
   return {
     url: beacons.url,
@@ -94,7 +136,10 @@ export const start = async (preset = "", more = "") => {
     sent: () => beacons.counted.hits,
     /** Makes everything counted so far readable; moves the clock first when given a time. */
     flush: async (now) => {
-      const answer = await fetch(`${direct}/test/flush`, { method: "POST", headers: now ? { "x-footfall-now": String(now) } : {} });
+      const answer = await fetch(`${direct}/test/flush`, {
+        method: "POST",
+        headers: now ? { "x-footfall-now": String(now) } : {},
+      });
       expect(answer.status).toBe(200);
     },
     /** Publishes the attributes of every day that is over. */
@@ -148,7 +193,9 @@ export const test = base.extend({
   baseURL: async ({ collector }, use) => use(collector.url),
   // Links of the sample lead to example.com: answered here, so that a test talks to nobody.
   context: async ({ context }, use) => {
-    await context.route(/^https:/, (route) => route.fulfill({ contentType: "text/html", body: "<title>elsewhere</title>" }));
+    await context.route(/^https:/, (route) =>
+      route.fulfill({ contentType: "text/html", body: "<title>elsewhere</title>" }),
+    );
     await use(context);
   },
 });

@@ -1,9 +1,17 @@
-// Which days a question is about: named ranges, the period before and after, the reader's weeks; and the colours that the reader chose.
+// Which days a question is about: named ranges, the period before and after, the reader's weeks;
+// and the colours that the reader chose.
 import { TODAY, counters, day, expect, json, report, test } from "./made.js";
 
 /** It is noon of 28 November 2026, whatever the machine's clock says. */
-const noon = { until: `${TODAY}T12:00:00+01:00`, now: counters(100), before: counters(90), days: null };
-const shown = report({ compared: { from: day(-13), to: day(-7), totals: counters(120), so_far: noon } });
+const noon = {
+  until: `${TODAY}T12:00:00+01:00`,
+  now: counters(100),
+  before: counters(90),
+  days: null,
+};
+const shown = report({
+  compared: { from: day(-13), to: day(-7), totals: counters(120), so_far: noon },
+});
 /** The days that the last question of a page was about, as the collector was asked. */
 const lastAsked = (asked) => {
   const query = new URLSearchParams(asked.at(-1));
@@ -39,7 +47,10 @@ for (const [range, before] of PERIODS) {
   });
 }
 
-test("of days that were chosen as many come before and after, never days to come, and keys do the same", async ({ page, show }) => {
+test("of days that were chosen as many come before and after, never days to come, and keys do the same", async ({
+  page,
+  show,
+}) => {
   const asked = await show(() => shown, "/?site=mia&from=2026-02-01&to=2026-02-28");
   await expect(page.getByLabel("Range").locator("option:checked")).toHaveText("1 Feb – 28 Feb");
   const press = async (key, period) => {
@@ -69,7 +80,10 @@ test("of days that were chosen as many come before and after, never days to come
   await expect(page.getByRole("button", { name: "Earlier days" })).toHaveCount(0);
 });
 
-for (const [range, label, words] of [["last_month", "Last month", "137 visitors last month"], ["12mo", "12 months", "137 visitors in the last 12 months"]]) {
+for (const [range, label, words] of [
+  ["last_month", "Last month", "137 visitors last month"],
+  ["12mo", "12 months", "137 visitors in the last 12 months"],
+]) {
   test(`${label} is a range, and is said in words`, async ({ page, show }) => {
     const asked = await show(() => shown);
     await page.getByLabel("Range").selectOption({ label });
@@ -79,7 +93,11 @@ for (const [range, label, words] of [["last_month", "Last month", "137 visitors 
   });
 }
 
-for (const [locale, week] of [["en-US", "sunday"], ["ar-EG", "saturday"], ["en-GB", null]]) {
+for (const [locale, week] of [
+  ["en-US", "sunday"],
+  ["ar-EG", "saturday"],
+  ["en-GB", null],
+]) {
   test.describe(`a reader whose language is ${locale}`, () => {
     test.use({ locale });
 
@@ -90,11 +108,20 @@ for (const [locale, week] of [["en-US", "sunday"], ["ar-EG", "saturday"], ["en-G
   });
 }
 
-test("colours are chosen in the menu, kept in the address, and carried to the other pages", async ({ page, show, answers }) => {
-  answers["/session"] = (route) => json(route, { role: "operator", sites: null, csrf: "x", login: true });
+test("colours are chosen in the menu, kept in the address, and carried to the other pages", async ({
+  page,
+  show,
+  answers,
+}) => {
+  answers["/session"] = (route) =>
+    json(route, { role: "operator", sites: null, csrf: "x", login: true });
   answers["/platform/sites"] = (route) => {
     const counted = { hits: 2, visitors: 1, visits: 1 };
-    return json(route, { from: day(-6), to: TODAY, rows: [{ site: "mia", ...counted, before: counted }] });
+    return json(route, {
+      from: day(-6),
+      to: TODAY,
+      rows: [{ site: "mia", ...counted, before: counted }],
+    });
   };
   await page.emulateMedia({ colorScheme: "light" });
   await show(() => shown);
@@ -124,19 +151,48 @@ test("colours are chosen in the menu, kept in the address, and carried to the ot
   expect(await paper()).toBe("rgb(251, 251, 248)");
 });
 
-test("below the numbers of another range no rows of the last one stay", async ({ page, show, answers }) => {
+test("below the numbers of another range no rows of the last one stay", async ({
+  page,
+  show,
+  answers,
+}) => {
   const reader = { direct: 12, proxied: 3, machine: 1 };
-  const mail = { template: "welcome", opens: reader, openers: 11, clicks: reader, click_rate: 0.8, days: [], batches: [], links: [] };
+  const mail = {
+    template: "welcome",
+    opens: reader,
+    openers: 11,
+    clicks: reader,
+    click_rate: 0.8,
+    days: [],
+    batches: [],
+    links: [],
+  };
   const counted = { hits: 2, visitors: 1, visits: 1 };
   const held = [];
-  answers["/session"] = (route) => json(route, { role: "operator", sites: null, csrf: "x", login: true });
-  answers["/platform/report"] = (route, url) => json(route, { ...shown, ...(url.searchParams.get("range") === "28d" ? { from: day(-27) } : {}) });
+  answers["/session"] = (route) =>
+    json(route, { role: "operator", sites: null, csrf: "x", login: true });
+  answers["/platform/report"] = (route, url) =>
+    json(route, {
+      ...shown,
+      ...(url.searchParams.get("range") === "28d" ? { from: day(-27) } : {}),
+    });
   const once = (body) => async (route, url) => {
     if (url.searchParams.get("from") !== day(-6)) await new Promise((done) => held.push(done));
     return json(route, body);
   };
-  answers["/api/v1/mail"] = once({ zone: "UTC", from: day(-6), to: TODAY, k: 5, k_loads: 20, templates: [mail] });
-  answers["/platform/sites"] = once({ from: day(-6), to: TODAY, rows: [{ site: "mia", ...counted, before: counted }] });
+  answers["/api/v1/mail"] = once({
+    zone: "UTC",
+    from: day(-6),
+    to: TODAY,
+    k: 5,
+    k_loads: 20,
+    templates: [mail],
+  });
+  answers["/platform/sites"] = once({
+    from: day(-6),
+    to: TODAY,
+    rows: [{ site: "mia", ...counted, before: counted }],
+  });
   await show(() => shown, "/platform");
   await expect(page.getByRole("table", { name: "Mails" })).toContainText("welcome");
   await expect(page.getByRole("table", { name: "Sites", exact: true })).toContainText("mia");

@@ -1,4 +1,5 @@
-// What travels when a creator opens the last seven days: every byte and every request, headers, answers and stream included.
+// What travels when a creator opens the last seven days: every byte and every request, headers,
+// answers and stream included.
 import { CONFIG, crowd } from "./crowd.js";
 import { expect, start, test } from "./collector.js";
 
@@ -16,7 +17,9 @@ test("the first load of a week costs at most 90 KB and ten requests", async ({ b
     const bytes = new Map();
     const paths = new Map();
     const add = ({ requestId }, n) => bytes.set(requestId, (bytes.get(requestId) ?? 0) + n);
-    cdp.on("Network.requestWillBeSent", (sent) => paths.set(sent.requestId, new URL(sent.request.url).pathname));
+    cdp.on("Network.requestWillBeSent", (sent) =>
+      paths.set(sent.requestId, new URL(sent.request.url).pathname),
+    );
     cdp.on("Network.responseReceived", (got) => add(got, got.response.encodedDataLength));
     cdp.on("Network.dataReceived", (got) => add(got, got.encodedDataLength));
     // The whole of it, where it came to an end.
@@ -24,7 +27,10 @@ test("the first load of a week costs at most 90 KB and ten requests", async ({ b
 
     await page.goto(`${collector.url}/?site=demo&range=7d`);
     await expect(page.locator("canvas")).toBeVisible();
-    for (const name of ["Speed", "Faults", "Not counted"]) await expect(page.getByRole("table", { name: name === "Speed" ? "Speed by page" : name })).toBeVisible();
+    for (const name of ["Speed", "Faults", "Not counted"])
+      await expect(
+        page.getByRole("table", { name: name === "Speed" ? "Speed by page" : name }),
+      ).toBeVisible();
     await expect(page.locator(".live")).toHaveText(/now/);
     await page.waitForTimeout(500);
 
@@ -35,7 +41,13 @@ test("the first load of a week costs at most 90 KB and ten requests", async ({ b
     expect(sum, sent.join("\n")).toBeLessThanOrEqual(MOST_BYTES);
     // It is what was to be measured: the numbers, compressed.
     const report = [...paths].find(([, path]) => path.endsWith("/report"));
-    expect(bytes.get(report[0])).toBeLessThan((await (await fetch(collector.page("/api/v1/sites/demo/report?range=7d&compare=previous"))).text()).length / 2);
+    expect(bytes.get(report[0])).toBeLessThan(
+      (
+        await (
+          await fetch(collector.page("/api/v1/sites/demo/report?range=7d&compare=previous"))
+        ).text()
+      ).length / 2,
+    );
     await context.close();
   } finally {
     await collector.stop();

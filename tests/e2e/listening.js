@@ -1,4 +1,7 @@
-/** The port a collector got from the kernel, once it says so; `child` must have its standard error piped. */
+/**
+ * The port a collector got from the kernel, once it says so; `child` must have its standard error
+ * piped.
+ */
 export const listening = (child) =>
   new Promise((done, fail) => {
     let said = "";
@@ -7,6 +10,8 @@ export const listening = (child) =>
       const port = /listening address=127\.0\.0\.1:(\d+)\n/.exec(said)?.[1];
       if (port) done(Number(port));
     });
-    child.once("close", (code) => fail(new Error(`the collector did not start (exit ${code}):\n${said}`)));
+    child.once("close", (code) =>
+      fail(new Error(`the collector did not start (exit ${code}):\n${said}`)),
+    );
     child.once("error", fail);
   });

@@ -1,4 +1,5 @@
-// Mails from one end to the other: signed by the collector, sent by a real SMTP client to a real SMTP server, read in Chromium.
+// Mails from one end to the other: signed by the collector, sent by a real SMTP client to a real
+// SMTP server, read in Chromium.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,14 +25,21 @@ const mailbox = async () => {
     disabledCommands: ["AUTH", "STARTTLS"],
     onData: (stream, session, done) => {
       let raw = "";
-      stream.setEncoding("latin1").on("data", (text) => (raw += text)).on("end", () => {
-        mails.push({ to: session.envelope.rcptTo.map((to) => to.address), raw });
-        done();
-      });
+      stream
+        .setEncoding("latin1")
+        .on("data", (text) => (raw += text))
+        .on("end", () => {
+          mails.push({ to: session.envelope.rcptTo.map((to) => to.address), raw });
+          done();
+        });
     },
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  return { mails, port: server.server.address().port, stop: () => new Promise((closed) => server.close(closed)) };
+  return {
+    mails,
+    port: server.server.address().port,
+    stop: () => new Promise((closed) => server.close(closed)),
+  };
 };
 
 /** The HTML of a mail as it arrived: the part that says so, out of its base64. */
@@ -43,7 +51,9 @@ const html = ({ raw }) => {
 };
 
 const mint = async (collector, links) => {
-  const body = JSON.stringify({ mails: [{ template: "welcome", batch: DAY, consent: true, links }] });
+  const body = JSON.stringify({
+    mails: [{ template: "welcome", batch: DAY, consent: true, links }],
+  });
   const answer = await fetch(collector.page("/api/v1/mail/links"), { method: "POST", body });
   expect(answer.status).toBe(201);
   return (await answer.json()).mails[0];
@@ -53,11 +63,21 @@ const mint = async (collector, links) => {
 const send = async (minted, readers) => {
   const box = await mailbox();
   const client = new SMTPClient({ host: "127.0.0.1", port: box.port, ssl: false, tls: false });
-  const links = minted.links.map(({ link, url }) => `<p><a id="${link}" href="${url}">${link}</a></p>`).join("");
+  const links = minted.links
+    .map(({ link, url }) => `<p><a id="${link}" href="${url}">${link}</a></p>`)
+    .join("");
   for (let reader = 0; reader < readers; reader += 1) {
     await client.sendAsync({
-      from: "Platform <hello@platform.example>", to: `reader-${reader}@people.example`, subject: "Welcome", text: "Welcome.",
-      attachment: [{ data: `<html><body><h1>Welcome</h1>${links}${minted.html}</body></html>`, alternative: true }],
+      from: "Platform <hello@platform.example>",
+      to: `reader-${reader}@people.example`,
+      subject: "Welcome",
+      text: "Welcome.",
+      attachment: [
+        {
+          data: `<html><body><h1>Welcome</h1>${links}${minted.html}</body></html>`,
+          alternative: true,
+        },
+      ],
     });
   }
   client.smtp.close(true);
@@ -81,7 +101,9 @@ const read = async (browser, mails, dir, each) => {
       userAgent: `Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.${reader}.0`,
       extraHTTPHeaders: { "x-footfall-now": String(START + 60 * SECONDS * (reader + 1)) },
     });
-    await context.route(/^https:/, (route) => route.fulfill({ contentType: "text/html", body: "<title>elsewhere</title>" }));
+    await context.route(/^https:/, (route) =>
+      route.fulfill({ contentType: "text/html", body: "<title>elsewhere</title>" }),
+    );
     const page = await context.newPage();
     await page.goto(`file://${file}`, { waitUntil: "load" });
     await each(page);
@@ -89,7 +111,11 @@ const read = async (browser, mails, dir, each) => {
   }
 };
 
-test("a mail sent over SMTP is the same for everybody and counted once for each who sees its images", async ({ platform, browser, launchOptions }) => {
+test("a mail sent over SMTP is the same for everybody and counted once for each who sees its images", async ({
+  platform,
+  browser,
+  launchOptions,
+}) => {
   const collector = await platform("", MAIL);
   const minted = await mint(collector, [{ link: "start", url: "https://elsewhere.example/page" }]);
   const mails = await send(minted, READERS);
@@ -98,10 +124,17 @@ test("a mail sent over SMTP is the same for everybody and counted once for each 
   expect(html(mails[0])).toContain(minted.html);
 
   const dir = mkdtempSync(join(tmpdir(), "footfall-mail-"));
-  const blind = await chromium.launch({ ...launchOptions, args: [...launchOptions.args, "--blink-settings=imagesEnabled=false"] });
+  const blind = await chromium.launch({
+    ...launchOptions,
+    args: [...launchOptions.args, "--blink-settings=imagesEnabled=false"],
+  });
   try {
     await read(browser, mails, dir, async (page) => {
-      expect(await page.locator("img").evaluate((image) => [image.complete, image.naturalWidth, image.alt])).toEqual([true, 1, ""]);
+      expect(
+        await page
+          .locator("img")
+          .evaluate((image) => [image.complete, image.naturalWidth, image.alt]),
+      ).toEqual([true, 1, ""]);
     });
     const seen = { direct: READERS, proxied: 0, machine: 0 };
     const [first] = await report(collector, START + 3600 * SECONDS);
@@ -126,9 +159,13 @@ test("a mail sent over SMTP is the same for everybody and counted once for each 
 
 test("a link to a profile brings a visit of the mail's campaign", async ({ platform, page }) => {
   const collector = await platform("", MAIL);
-  const minted = await mint(collector, [{ link: "profile", url: collector.page("/u/demo?tab=shop#top") }]);
+  const minted = await mint(collector, [
+    { link: "profile", url: collector.page("/u/demo?tab=shop#top") },
+  ]);
   await page.goto(minted.links[0].url);
-  expect(page.url()).toBe(collector.page("/u/demo?tab=shop&utm_source=mail&utm_campaign=welcome#top"));
+  expect(page.url()).toBe(
+    collector.page("/u/demo?tab=shop&utm_source=mail&utm_campaign=welcome#top"),
+  );
   const counted = page.waitForResponse((answer) => answer.url().endsWith("/ff/hit"));
   await page.getByRole("dialog").getByRole("button", { name: "Accept", exact: true }).click();
   await counted;

@@ -1,5 +1,6 @@
-// Debian's Chromium drives everything: Playwright's own download of a browser is not used. One worker, because each test starts
-// a collector of its own and its numbers must hold to the last digit.
+// Debian's Chromium drives everything: Playwright's own download of a browser is not used. One
+// worker, because each test starts a collector of its own and its numbers must hold to the last
+// digit.
 import { execFileSync } from "node:child_process";
 import { defineConfig } from "@playwright/test";
 
@@ -9,13 +10,22 @@ const chromium = () => {
   return execFileSync("sh", ["-c", found], { encoding: "utf8" }).trim();
 };
 
-// The flags keep Chromium from talking to anybody but the page. AutomationControlled would set navigator.webdriver, and an
-// automated browser is not counted.
-const args = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-  "--disable-sync", "--disable-blink-features=AutomationControlled"];
-// Headless Chromium names itself a robot, which is not counted either. Said twice, because what a page sends while it goes away carries
-// the browser's own name and not the one Playwright gave the page.
-const AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+// The flags keep Chromium from talking to anybody but the page. AutomationControlled would set
+// navigator.webdriver, and an automated browser is not counted.
+const args = [
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--disable-blink-features=AutomationControlled",
+];
+// Headless Chromium names itself a robot, which is not counted either. Said twice, because what a
+// page sends while it goes away carries the browser's own name and not the one Playwright gave the
+// page.
+const AGENT =
+  "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 args.push(`--user-agent=${AGENT}`);
 if (process.getuid?.() === 0) args.push("--no-sandbox");
 

@@ -1,18 +1,30 @@
-// The three published policies in a browser: what is there before an answer, how the question is put, and how it is put again.
+// The three published policies in a browser: what is there before an answer, how the question is
+// put, and how it is put again.
 import { violations } from "./browser.js";
 import { expect, test } from "./collector.js";
 
 const PRESETS = {
-  alllinks: { buttons: ["Reject", "Choose", "Accept"], cookie: "al_cookie_consent", tiers: ["Necessary", "Preferences", "Analytics", "Embeds and checkout"] },
+  alllinks: {
+    buttons: ["Reject", "Choose", "Accept"],
+    cookie: "al_cookie_consent",
+    tiers: ["Necessary", "Preferences", "Analytics", "Embeds and checkout"],
+  },
   ally: { buttons: ["Decline", "Accept All"], cookie: "ally_cookie_consent" },
-  openedlink: { buttons: ["Reject", "Choose", "Accept"], cookie: "ol_cookie_consent", tiers: ["Necessary", "Analytics", "Marketing"] },
+  openedlink: {
+    buttons: ["Reject", "Choose", "Accept"],
+    cookie: "ol_cookie_consent",
+    tiers: ["Necessary", "Analytics", "Marketing"],
+  },
 };
 
 /** Everything a page can keep in a browser. */
 const kept = (page) =>
   page.evaluate(async () => ({
-    cookie: document.cookie, local: localStorage.length, session: sessionStorage.length,
-    databases: (await indexedDB.databases()).length, caches: (await caches.keys()).length,
+    cookie: document.cookie,
+    local: localStorage.length,
+    session: sessionStorage.length,
+    databases: (await indexedDB.databases()).length,
+    caches: (await caches.keys()).length,
   }));
 const NOTHING = { cookie: "", local: 0, session: 0, databases: 0, caches: 0 };
 
@@ -25,7 +37,11 @@ const press = async (page, name) => {
 for (const [preset, { buttons, cookie, tiers }] of Object.entries(PRESETS)) {
   const [no, yes] = [buttons[0], buttons.at(-1)];
 
-  test(`${preset}: before an answer nothing is stored and nothing is asked of the collector but the question`, async ({ page, context, platform }) => {
+  test(`${preset}: before an answer nothing is stored and nothing is asked of the collector but the question`, async ({
+    page,
+    context,
+    platform,
+  }) => {
     const collector = await platform(preset);
     const requests = [];
     page.on("request", (request) => requests.push(request.url().slice(collector.url.length)));
@@ -36,7 +52,11 @@ for (const [preset, { buttons, cookie, tiers }] of Object.entries(PRESETS)) {
     await expect(dialog(page)).toBeHidden();
     expect(await kept(page)).toEqual(NOTHING);
     expect(await context.cookies()).toEqual([]);
-    expect(requests.filter((path) => path.includes("/ff/"))).toEqual(["/u/demo/ff/consent.js", "/u/demo/ff/f.js", "/u/demo/ff/consent?lang=en"]);
+    expect(requests.filter((path) => path.includes("/ff/"))).toEqual([
+      "/u/demo/ff/consent.js",
+      "/u/demo/ff/f.js",
+      "/u/demo/ff/consent?lang=en",
+    ]);
     expect(requests.every((path) => path.startsWith("/"))).toBe(true); // the page's own host only
     expect(collector.sent()).toBe(0);
     await page.goto(`${collector.url}/u/demo/shop`);
@@ -48,21 +68,33 @@ for (const [preset, { buttons, cookie, tiers }] of Object.entries(PRESETS)) {
     await page.goto(`${collector.url}/u/demo`);
     await expect(dialog(page)).toBeVisible();
     expect(await dialog(page).getByRole("button").allTextContents()).toEqual(buttons);
-    const look = (name) => dialog(page).getByRole("button", { name, exact: true }).evaluate((button) => {
-      const { fontSize, fontWeight, fontFamily, color, backgroundColor, borderColor } = getComputedStyle(button);
-      return { size: button.getBoundingClientRect().toJSON(), style: { fontSize, fontWeight, fontFamily, color, backgroundColor, borderColor } };
-    });
+    const look = (name) =>
+      dialog(page)
+        .getByRole("button", { name, exact: true })
+        .evaluate((button) => {
+          const { fontSize, fontWeight, fontFamily, color, backgroundColor, borderColor } =
+            getComputedStyle(button);
+          return {
+            size: button.getBoundingClientRect().toJSON(),
+            style: { fontSize, fontWeight, fontFamily, color, backgroundColor, borderColor },
+          };
+        });
     const [accept, reject] = [await look(yes), await look(no)];
     expect(reject.style).toEqual(accept.style);
     expect(Math.abs(reject.size.width - accept.size.width)).toBeLessThanOrEqual(2);
     expect(Math.abs(reject.size.height - accept.size.height)).toBeLessThanOrEqual(2);
     expect(await page.evaluate(() => document.activeElement === document.body)).toBe(true); // the focus is on no answer
     for (const colorScheme of ["light", "dark"]) {
-      for (const [size, viewport] of [["phone", { width: 390, height: 844 }], ["desktop", { width: 1280, height: 900 }]]) {
+      for (const [size, viewport] of [
+        ["phone", { width: 390, height: 844 }],
+        ["desktop", { width: 1280, height: 900 }],
+      ]) {
         await page.emulateMedia({ colorScheme });
         await page.setViewportSize(viewport);
         expect(await violations(page), `${size}, ${colorScheme}`).toEqual([]); // contrast among them
-        await page.screenshot({ path: `../../test-results/screens/question-${preset}-${size}-${colorScheme}.png` });
+        await page.screenshot({
+          path: `../../test-results/screens/question-${preset}-${size}-${colorScheme}.png`,
+        });
       }
     }
     await dialog(page).getByRole("button", { name: no, exact: true }).focus();
@@ -70,7 +102,11 @@ for (const [preset, { buttons, cookie, tiers }] of Object.entries(PRESETS)) {
     await expect(dialog(page)).toBeHidden();
   });
 
-  test(`${preset}: the answer holds, can be changed in the footer, and clearing the cookie asks again`, async ({ page, context, platform }) => {
+  test(`${preset}: the answer holds, can be changed in the footer, and clearing the cookie asks again`, async ({
+    page,
+    context,
+    platform,
+  }) => {
     const collector = await platform(preset);
     await page.goto(`${collector.url}/u/demo`);
     await press(page, yes);
@@ -89,7 +125,8 @@ for (const [preset, { buttons, cookie, tiers }] of Object.entries(PRESETS)) {
     if (tiers) {
       const switches = dialog(page).getByRole("switch").or(dialog(page).getByRole("checkbox"));
       await expect(switches).toHaveCount(tiers.length);
-      for (const tier of tiers) await expect(dialog(page).getByText(tier, { exact: true })).toBeVisible();
+      for (const tier of tiers)
+        await expect(dialog(page).getByText(tier, { exact: true })).toBeVisible();
       for (const toggle of await switches.all()) await expect(toggle).toBeChecked(); // the stored answer is shown
     } else await expect(dialog(page)).toContainText("you accepted");
     await press(page, no);
@@ -103,7 +140,10 @@ for (const [preset, { buttons, cookie, tiers }] of Object.entries(PRESETS)) {
   });
 }
 
-test("the visitor's page reads well, withdraws, and hands out the receipt", async ({ page, collector }) => {
+test("the visitor's page reads well, withdraws, and hands out the receipt", async ({
+  page,
+  collector,
+}) => {
   await page.goto("/u/demo");
   await press(page, "Accept");
   await page.getByRole("link", { name: "What is counted about you" }).click();
@@ -111,7 +151,10 @@ test("the visitor's page reads well, withdraws, and hands out the receipt", asyn
   await expect(page.locator("#cookies")).toHaveText("ff_consent, kept for 365 day(s)");
   expect(await violations(page)).toEqual([]);
   await page.screenshot({ path: "../../test-results/screens/me.png", fullPage: true });
-  const [receipt] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Download the receipt" }).click()]);
+  const [receipt] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("link", { name: "Download the receipt" }).click(),
+  ]);
   expect(receipt.suggestedFilename()).toBe("consent-receipt.json");
   await page.getByRole("button", { name: "Withdraw consent" }).click();
   await expect(page.locator("#choice")).toHaveText("You said no. Only what is necessary is on.");

@@ -1,15 +1,26 @@
-// Every page on a phone and a desktop, light and dark: no violation that axe can find, nothing wider than the screen, no word to
-// another host, and a picture in test-results/screens for people to look at.
+// Every page on a phone and a desktop, light and dark: no violation that axe can find, nothing
+// wider than the screen, no word to another host, and a picture in test-results/screens for people
+// to look at.
 import { violations } from "./browser.js";
 import { DAY, START, expect, start, test as base } from "./collector.js";
 
 const HOUR = 3_600_000;
 const FIRST = "2026-02-24";
-const SOURCES = ["https://www.instagram.com/", "https://www.google.com/", "https://news.example.com/", undefined];
+const SOURCES = [
+  "https://www.instagram.com/",
+  "https://www.google.com/",
+  "https://news.example.com/",
+  undefined,
+];
 const AGENTS = [
-  (n) => `Mozilla/5.0 (iPhone; CPU iPhone OS 18_${n} like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.${n} Mobile/15E148 Safari/604.1`,
-  (n) => `Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/1${20 + n}.0.0.0 Mobile Safari/537.36`,
-  (n) => `Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:1${20 + n}.0) Gecko/20100101 Firefox/1${20 + n}.0`,
+  (n) =>
+    `Mozilla/5.0 (iPhone; CPU iPhone OS 18_${n} like Mac OS X) AppleWebKit/605.1.15 ` +
+    `(KHTML, like Gecko) Version/18.${n} Mobile/15E148 Safari/604.1`,
+  (n) =>
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) " +
+    `Chrome/1${20 + n}.0.0.0 Mobile Safari/537.36`,
+  (n) =>
+    `Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:1${20 + n}.0) Gecko/20100101 Firefox/1${20 + n}.0`,
 ];
 
 const test = base.extend({
@@ -25,17 +36,26 @@ const test = base.extend({
 const live = async (collector) => {
   const url = collector.page("/u/demo");
   for (let i = 0; i < 24; i++) {
-    const agent = { "user-agent": AGENTS[i % 3](i), "accept-language": ["de-DE", "en-GB", "fr"][i % 3] };
+    const agent = {
+      "user-agent": AGENTS[i % 3](i),
+      "accept-language": ["de-DE", "en-GB", "fr"][i % 3],
+    };
     const at = { ...agent, "x-footfall-now": String(START + Math.floor(i / 3) * HOUR) };
     const view = { kind: "view", url, referrer: SOURCES[i % 4] };
-    const then = [{ kind: "click", name: ["newsletter", "shop"][i % 2], url, engaged: 2000 + 300 * i }, { kind: "view", url: `${url}/shop` }];
+    const then = [
+      { kind: "click", name: ["newsletter", "shop"][i % 2], url, engaged: 2000 + 300 * i },
+      { kind: "view", url: `${url}/shop` },
+    ];
     const answer = await collector.hit(i % 3 === 0 ? [view, ...then] : [view], at);
     expect(answer.status).toBe(202);
   }
   await collector.flush();
 };
 
-for (const [size, viewport] of [["phone", { width: 390, height: 844 }], ["desktop", { width: 1280, height: 900 }]]) {
+for (const [size, viewport] of [
+  ["phone", { width: 390, height: 844 }],
+  ["desktop", { width: 1280, height: 900 }],
+]) {
   for (const colorScheme of ["light", "dark"]) {
     test.describe(`${size}, ${colorScheme}`, () => {
       test.use({ viewport, colorScheme });
@@ -44,11 +64,20 @@ for (const [size, viewport] of [["phone", { width: 390, height: 844 }], ["deskto
         const hosts = new Set();
         const complaints = [];
         context.on("request", (request) => hosts.add(new URL(request.url()).origin));
-        page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+        page.on(
+          "console",
+          (message) => message.type() === "error" && complaints.push(message.text()),
+        );
         page.on("pageerror", (error) => complaints.push(error.message));
         const look = async (name) => {
-          await page.screenshot({ path: `../../test-results/screens/${name}-${size}-${colorScheme}.png`, fullPage: true });
-          expect(await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth), name).toBeLessThanOrEqual(0);
+          await page.screenshot({
+            path: `../../test-results/screens/${name}-${size}-${colorScheme}.png`,
+            fullPage: true,
+          });
+          expect(
+            await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth),
+            name,
+          ).toBeLessThanOrEqual(0);
           expect(await violations(page), name).toEqual([]);
         };
         await page.goto("/u/demo");

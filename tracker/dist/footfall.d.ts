@@ -1,7 +1,10 @@
 export interface Options {
     /** Where hits go, on the page's own origin: `/u/mia/ff/hit`. `/ff/hit` if left out. */
     endpoint?: string;
-    /** Answers for a host with a consent platform of its own. The collector looks for its own cookie all the same. */
+    /**
+     * Answers for a host with a consent platform of its own. The collector looks for its own cookie
+     * all the same.
+     */
     consent?: () => boolean;
     /** Measures how fast the page was: loads `vitals.js` from beside the endpoint. */
     vitals?: boolean;
@@ -20,7 +23,10 @@ export interface EventFacts {
     /** The visitor did nothing for it: it does not end a bounce. */
     passive?: boolean | undefined;
 }
-/** Counts from now on, whenever it may. A second call changes nothing. What it gives back stops it and forgets what waits. */
+/**
+ * Counts from now on, whenever it may. A second call changes nothing. What it gives back stops it
+ * and forgets what waits.
+ */
 export declare const enable: (options?: Options) => (() => void);
 /** Counts that something happened: `event("editor: add block")`. A name says what, never who. */
 export declare const event: (name: string, facts?: EventFacts) => void;

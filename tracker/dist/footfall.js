@@ -16,7 +16,11 @@ var safely = (act) => (...args) => {
 };
 var on = (target2, acts) => {
   stay ??= new AbortController();
-  for (const type in acts) target2.addEventListener(type, safely(acts[type]), { capture: true, signal: stay.signal });
+  for (const type in acts)
+    target2.addEventListener(type, safely(acts[type]), {
+      capture: true,
+      signal: stay.signal
+    });
 };
 var banner = () => window.footfall?.consent?.allowed("analytics");
 var say = (why) => {
@@ -39,7 +43,12 @@ var may = () => {
 var bare = (url, end = /[?#]/) => url.split(end)[0].slice(0, 2048 /* Address */);
 var put = (facts) => {
   if (!may()) return;
-  const text = JSON.stringify({ url: bare(location.href, "#"), ...facts, id: crypto.randomUUID().replace(/-/g, ""), webdriver: !!navigator.webdriver }).replace(/(\\\\)|\\ud.../g, "$1");
+  const text = JSON.stringify({
+    url: bare(location.href, "#"),
+    ...facts,
+    id: crypto.randomUUID().replace(/-/g, ""),
+    webdriver: !!navigator.webdriver
+  }).replace(/(\\\\)|\\ud.../g, "$1");
   if ((fresh + text).length > 1500 /* Chars */) flush();
   fresh.push(text);
   return timer ||= setTimeout(flush);
@@ -96,7 +105,12 @@ var look = safely(() => {
   }
 });
 var leave = () => {
-  if (since) put({ kind: "leave", url: seen, engaged: elapsed(since - before, Math.min(performance.now(), signed + 3e5 /* Still */)) });
+  if (since)
+    put({
+      kind: "leave",
+      url: seen,
+      engaged: elapsed(since - before, Math.min(performance.now(), signed + 3e5 /* Still */))
+    });
   since = before = 0;
 };
 var hide = () => {
@@ -110,11 +124,15 @@ var view = () => {
   began = performance.now();
   gone();
   for (const name of ["faults", "vitals"]) {
-    if (options[name]) import(
-      /* webpackIgnore: true */
-      /* @vite-ignore */
-      new URL(name + ".js", options.endpoint)
-    ).catch(look);
+    if (options[name])
+      import(
+        /* webpackIgnore: true */
+        /* @vite-ignore */
+        new URL(
+          name + ".js",
+          options.endpoint
+        )
+      ).catch(look);
   }
 };
 var gone = () => {
@@ -133,12 +151,13 @@ var begin = () => {
 var FILE = /\.((doc|ppt|xls)x?|mp[34]|pdf|csv|epub|zip)$/i;
 var happened = (name, { value, passive, currency } = {}) => {
   const amount = +value;
-  if (name) put({
-    kind: "event",
-    passive,
-    name: name.slice(0, 128),
-    ...amount >= 0 && amount < 1 / 0 && /^[A-Z]{3}$/.test(currency) && { value: amount, currency }
-  });
+  if (name)
+    put({
+      kind: "event",
+      passive,
+      name: name.slice(0, 128),
+      ...amount >= 0 && amount < 1 / 0 && /^[A-Z]{3}$/.test(currency) && { value: amount, currency }
+    });
 };
 var click = (event2) => {
   const path = event2.composedPath();
@@ -164,16 +183,17 @@ var named = ({ host, search }) => {
 // src/tracker/moves.ts
 var follow = () => {
   if (window.navigation?.currentEntry) on(window.navigation, { currententrychange: look });
-  else ["replaceState", "pushState"].forEach((name) => {
-    const original = history[name];
-    const ours = history[name] = (...args) => {
-      original.apply(history, args);
-      look();
-    };
-    stay.signal.addEventListener("abort", () => {
-      if (history[name] === ours) history[name] = original;
+  else
+    ["replaceState", "pushState"].forEach((name) => {
+      const original = history[name];
+      const ours = history[name] = (...args) => {
+        original.apply(history, args);
+        look();
+      };
+      stay.signal.addEventListener("abort", () => {
+        if (history[name] === ours) history[name] = original;
+      });
     });
-  });
 };
 
 // src/tracker/index.ts

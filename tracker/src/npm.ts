@@ -1,5 +1,6 @@
-// The npm package `footfall`: the tracker of f.js, started by a call instead of a script tag. Its types are part of the
-// interface and defined here. Without a page (server rendering) it does nothing.
+// The npm package `footfall`: the tracker of f.js, started by a call instead of a script tag. Its
+// types are part of the interface and defined here. Without a page (server rendering) it does
+// nothing.
 import { happened } from "./tracker/clicks";
 import { banner, safely } from "./tracker/guest";
 import { enable as begin } from "./tracker/index";
@@ -9,7 +10,10 @@ import { miss } from "./tracker/view";
 export interface Options {
   /** Where hits go, on the page's own origin: `/u/mia/ff/hit`. `/ff/hit` if left out. */
   endpoint?: string;
-  /** Answers for a host with a consent platform of its own. The collector looks for its own cookie all the same. */
+  /**
+   * Answers for a host with a consent platform of its own. The collector looks for its own cookie
+   * all the same.
+   */
   consent?: () => boolean;
   /** Measures how fast the page was: loads `vitals.js` from beside the endpoint. */
   vitals?: boolean;
@@ -30,7 +34,10 @@ export interface EventFacts {
   passive?: boolean | undefined;
 }
 
-/** Counts from now on, whenever it may. A second call changes nothing. What it gives back stops it and forgets what waits. */
+/**
+ * Counts from now on, whenever it may. A second call changes nothing. What it gives back stops it
+ * and forgets what waits.
+ */
 export const enable = (options: Options = {}): (() => void) => safely(start)(options) ?? (() => {});
 
 /** Counts that something happened: `event("editor: add block")`. A name says what, never who. */
@@ -40,7 +47,8 @@ export const event = (name: string, facts?: EventFacts): void => safely(happened
 export const missing = (): void => safely(miss)();
 
 const start = ({ endpoint = "/ff/hit", ...options }: Options): (() => void) => {
-  if (window.footfall?.enable) return window.footfall.enable(options); // the script tag is here, too: one of us is enough
+  // The script tag is here, too: one of us is enough.
+  if (window.footfall?.enable) return window.footfall.enable(options);
   safely(() => Object.assign((window.footfall ??= {}), { send: put }))();
   return begin({ consent: banner, ...options, endpoint: new URL(endpoint, location.href) });
 };

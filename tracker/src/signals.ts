@@ -1,4 +1,5 @@
-// Opt-out signals of the browser, whatever was chosen in the page. They apply even if a proxy removed the header.
+// Opt-out signals of the browser, whatever was chosen in the page. They apply even if a proxy
+// removed the header.
 
 declare global {
   interface Window {
@@ -11,4 +12,8 @@ declare global {
 }
 
 export const signal = (): "gpc" | "dnt" | null =>
-  navigator.globalPrivacyControl === true ? "gpc" : /^1/.test((navigator.doNotTrack || window.doNotTrack)!) ? "dnt" : null;
+  navigator.globalPrivacyControl === true
+    ? "gpc"
+    : /^1/.test((navigator.doNotTrack || window.doNotTrack)!)
+      ? "dnt"
+      : null;

@@ -1,4 +1,5 @@
-// Clicks on links, downloads, events. Pages of other hosts are answered here, so that a test talks to nobody.
+// Clicks on links, downloads, events. Pages of other hosts are answered here, so that a test talks
+// to nobody.
 import { expect, hits, open, page, sent, test, told } from "./tracker.mjs";
 
 const LINKS = `<main>
@@ -18,30 +19,68 @@ const LINKS = `<main>
 <span id="host"></span>
 </main>`;
 
-test.beforeEach(({ fake }) => { fake.pages = { "/page": page("", LINKS) }; });
+test.beforeEach(({ fake }) => {
+  fake.pages = { "/page": page("", LINKS) };
+});
 
 /** A click that leads nowhere, so that many can be made on one page. */
 const click = (browserPage, selector, type = "click", button = 0) =>
-  browserPage.evaluate(([selector, type, button]) => {
-    const stay = (event) => event.preventDefault();
-    addEventListener(type, stay, { once: true });
-    document.querySelector(selector).dispatchEvent(new MouseEvent(type, { bubbles: true, composed: true, cancelable: true, button }));
-  }, [selector, type, button]);
+  browserPage.evaluate(
+    ([selector, type, button]) => {
+      const stay = (event) => event.preventDefault();
+      addEventListener(type, stay, { once: true });
+      document
+        .querySelector(selector)
+        .dispatchEvent(
+          new MouseEvent(type, { bubbles: true, composed: true, cancelable: true, button }),
+        );
+    },
+    [selector, type, button],
+  );
 
-const names = (fake) => hits(fake).filter(({ kind }) => kind === "click").map(({ name }) => name);
+const names = (fake) =>
+  hits(fake)
+    .filter(({ kind }) => kind === "click")
+    .map(({ name }) => name);
 
-test("links with an id, to elsewhere, to a file, to a person; no others", async ({ page, fake }) => {
+test("links with an id, to elsewhere, to a file, to a person; no others", async ({
+  page,
+  fake,
+}) => {
   await open(page, fake);
   await sent(fake, ["view /page"]);
-  for (const id of ["own", "marked", "out", "inner", "mail", "script", "file", "download", "handle", "none", "svg"]) await click(page, `#${id}`);
-  await expect.poll(() => names(fake)).toEqual(["shop", "https://elsewhere.example/album", "https://elsewhere.example/album",
-    "mailto:mia@mail.example", `${fake.url}/files/Preset.PDF`, `${fake.url}/files/kit`, "drawn"]);
+  for (const id of [
+    "own",
+    "marked",
+    "out",
+    "inner",
+    "mail",
+    "script",
+    "file",
+    "download",
+    "handle",
+    "none",
+    "svg",
+  ])
+    await click(page, `#${id}`);
+  await expect
+    .poll(() => names(fake))
+    .toEqual([
+      "shop",
+      "https://elsewhere.example/album",
+      "https://elsewhere.example/album",
+      "mailto:mia@mail.example",
+      `${fake.url}/files/Preset.PDF`,
+      `${fake.url}/files/kit`,
+      "drawn",
+    ]);
 });
 
 test("the middle button follows a link and presses nothing", async ({ page, fake }) => {
   await open(page, fake);
   await sent(fake, ["view /page"]);
-  for (const button of [1, 2]) for (const id of ["marked", "buy"]) await click(page, `#${id}`, "auxclick", button);
+  for (const button of [1, 2])
+    for (const id of ["marked", "buy"]) await click(page, `#${id}`, "auxclick", button);
   await sent(fake, ["view /page", "click shop"]);
 });
 
@@ -57,8 +96,14 @@ test("a page that stops its own clicks, and shadow roots, hide nothing", async (
   await sent(fake, ["view /page", "click deep"]);
 });
 
-test("five clicks on three links say how long after the view they came", async ({ page, fake, context }) => {
-  await context.route("https://elsewhere.example/**", (route) => route.fulfill({ contentType: "text/html", body: "<title>elsewhere</title>" }));
+test("five clicks on three links say how long after the view they came", async ({
+  page,
+  fake,
+  context,
+}) => {
+  await context.route("https://elsewhere.example/**", (route) =>
+    route.fulfill({ contentType: "text/html", body: "<title>elsewhere</title>" }),
+  );
   await page.clock.install({ time: new Date("2026-03-02T10:00:00Z") });
   await open(page, fake);
   await page.evaluate(() => window.footfall.consent.ready);
@@ -69,11 +114,25 @@ test("five clicks on three links say how long after the view they came", async (
     await click(page, `#${id}`);
     await page.clock.runFor(1000);
   }
-  await expect.poll(() => hits(fake).filter(({ kind }) => kind === "click").map(({ name, engaged }) => [name.split("/").pop(), engaged]))
-    .toEqual([["shop", 1500], ["album", 2500], ["shop", 3500], ["Preset.PDF", 4500], ["album", 5500]]);
+  await expect
+    .poll(() =>
+      hits(fake)
+        .filter(({ kind }) => kind === "click")
+        .map(({ name, engaged }) => [name.split("/").pop(), engaged]),
+    )
+    .toEqual([
+      ["shop", 1500],
+      ["album", 2500],
+      ["shop", 3500],
+      ["Preset.PDF", 4500],
+      ["album", 5500],
+    ]);
 });
 
-test("an event carries its amount, and never one the collector would refuse", async ({ page, fake }) => {
+test("an event carries its amount, and never one the collector would refuse", async ({
+  page,
+  fake,
+}) => {
   await open(page, fake);
   await sent(fake, ["view /page"]);
   await click(page, "#icon");
@@ -90,13 +149,23 @@ test("an event carries its amount, and never one the collector would refuse", as
     window.footfall.event(null);
   });
   const facts = ({ name, value, currency, passive }) => ({ name, value, currency, passive });
-  await expect.poll(() => hits(fake).slice(1).map(facts)).toEqual([
-    { name: "buy", value: 19.99, currency: "EUR" }, { name: "odd" }, { name: "editor: add block" }, { name: "tick", passive: true },
-    { name: "tip", value: 5, currency: "USD" }, { name: "refund" }, { name: "points" },
-  ]);
+  await expect
+    .poll(() => hits(fake).slice(1).map(facts))
+    .toEqual([
+      { name: "buy", value: 19.99, currency: "EUR" },
+      { name: "odd" },
+      { name: "editor: add block" },
+      { name: "tick", passive: true },
+      { name: "tip", value: 5, currency: "USD" },
+      { name: "refund" },
+      { name: "points" },
+    ]);
 });
 
-test("a click and the view it leads to on the same page are one request", async ({ page, fake }) => {
+test("a click and the view it leads to on the same page are one request", async ({
+  page,
+  fake,
+}) => {
   await open(page, fake);
   await sent(fake, ["view /page"]);
   await page.evaluate(() => {

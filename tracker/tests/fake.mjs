@@ -1,7 +1,8 @@
 // A little fake of the collector's endpoints, and pages that load the scripts from it.
 //
-// The tests against the real collector are in tests/e2e. This fake exists for what a real server cannot be made to do: hang, fail,
-// talk nonsense, change its question between two requests. Like the real one it keeps nothing: the answer is in the cookie.
+// The tests against the real collector are in tests/e2e. This fake exists for what a real server
+// cannot be made to do: hang, fail, talk nonsense, change its question between two requests. Like
+// the real one it keeps nothing: the answer is in the cookie.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { expect, test as base } from "../../tests/e2e/browser.js";
@@ -18,18 +19,29 @@ export const PRESETS = {
 const POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'";
 const COOKIE = "fake_consent";
 
-const paragraphs = Array.from({ length: 30 }, (_, i) => `<p>Paragraph ${i + 1} of a page that goes on.</p>`).join("\n");
+const paragraphs = Array.from(
+  { length: 30 },
+  (_, i) => `<p>Paragraph ${i + 1} of a page that goes on.</p>`,
+).join("\n");
 const html = (prefix, lang, body) => `<!doctype html>
 <html lang="${lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>A profile</title>${prefix ? `<script src="${prefix}/consent.js" defer></script>` : ""}</head>
 <body>${body}</body></html>`;
 const profile = `<main><h1>A profile</h1><p><a id="top" href="/elsewhere">A link of the page</a></p>${paragraphs}</main>
-<footer><footfall-preferences></footfall-preferences> <a id="control" href="/ff/me" data-ff-preferences>My privacy</a></footer>`;
+<footer><footfall-preferences></footfall-preferences>
+<a id="control" href="/ff/me" data-ff-preferences>My privacy</a></footer>`;
 
 /** What is stored: the version it was given at, and the tiers agreed to. */
 const stored = (request, version) => {
-  const [, at, tiers] = (request.headers.cookie ?? "").match(new RegExp(`${COOKIE}=(\\d+)\\.([a-z+]*)`)) ?? [];
-  return at ? { version: Number(at), tiers: tiers.split("+").filter(Boolean), outdated: Number(at) !== version } : null;
+  const [, at, tiers] =
+    (request.headers.cookie ?? "").match(new RegExp(`${COOKIE}=(\\d+)\\.([a-z+]*)`)) ?? [];
+  return at
+    ? {
+        version: Number(at),
+        tiers: tiers.split("+").filter(Boolean),
+        outdated: Number(at) !== version,
+      }
+    : null;
 };
 
 const answer = (fake, choice, lang) => {
@@ -37,11 +49,22 @@ const answer = (fake, choice, lang) => {
   const words = texts(lang || "en");
   const inForce = choice && !choice.outdated && !fake.signal ? choice.tiers : [];
   return {
-    version: fake.version, ui, ...words[""], texts: words.banner,
-    tiers: tiers.map((name) => ({ name, ...words[`tiers.${name}`], locked: name === "necessary", inert: name === "marketing",
-      granted: name === "necessary" || inForce.includes(name) })),
-    choice, signal: fake.signal, ask: !fake.signal && (!choice || choice.outdated),
-    policy: { url: "/policy", date: "2026-05-01" }, me: `${fake.prefix}/me`,
+    version: fake.version,
+    ui,
+    ...words[""],
+    texts: words.banner,
+    tiers: tiers.map((name) => ({
+      name,
+      ...words[`tiers.${name}`],
+      locked: name === "necessary",
+      inert: name === "marketing",
+      granted: name === "necessary" || inForce.includes(name),
+    })),
+    choice,
+    signal: fake.signal,
+    ask: !fake.signal && (!choice || choice.outdated),
+    policy: { url: "/policy", date: "2026-05-01" },
+    me: `${fake.prefix}/me`,
     receipt: choice?.tiers.length ? `${fake.prefix}/consent/receipt` : null,
   };
 };
@@ -52,7 +75,10 @@ const body = async (request) => {
   return JSON.parse(text);
 };
 
-/** A request with hits: written down, then answered with what the test laid out, else as the collector does. */
+/**
+ * A request with hits: written down, then answered with what the test laid out, else as the
+ * collector does.
+ */
 const taken = async (fake, request, response) => {
   const hits = await body(request);
   fake.posts.push({ hits, method: request.method, headers: request.headers, at: Date.now() });
@@ -63,16 +89,32 @@ const taken = async (fake, request, response) => {
 
 const serve = (fake) => async (request, response) => {
   const url = new URL(request.url, "http://fake");
-  const send = (status, type, text, headers = {}) => response.writeHead(status, { "content-type": type, ...headers }).end(text);
+  const send = (status, type, text, headers = {}) =>
+    response.writeHead(status, { "content-type": type, ...headers }).end(text);
   const json = (status, value, headers = {}) =>
-    send(status, status < 300 ? "application/json" : "application/problem+json", JSON.stringify(value), { "cache-control": "no-store", ...headers });
+    send(
+      status,
+      status < 300 ? "application/json" : "application/problem+json",
+      JSON.stringify(value),
+      { "cache-control": "no-store", ...headers },
+    );
 
   const [, script] = url.pathname.match(/\/(consent|f|vitals|faults)\.js$/) ?? [];
-  if (script && url.pathname.startsWith(fake.prefix)) return send(200, "text/javascript", readFileSync(new URL(`../dist/${script}.js`, import.meta.url)));
+  if (script && url.pathname.startsWith(fake.prefix))
+    return send(
+      200,
+      "text/javascript",
+      readFileSync(new URL(`../dist/${script}.js`, import.meta.url)),
+    );
   if (url.pathname === `${fake.prefix}/hit`) return taken(fake, request, response);
   if (url.pathname !== `${fake.prefix}/consent`) {
-    const page = url.pathname === "/" ? html(fake.prefix, fake.lang, profile) : html("", "en", "<main><h1>Elsewhere</h1></main>");
-    return send(200, "text/html", fake.pages[url.pathname]?.() ?? page, { "content-security-policy": fake.policy });
+    const page =
+      url.pathname === "/"
+        ? html(fake.prefix, fake.lang, profile)
+        : html("", "en", "<main><h1>Elsewhere</h1></main>");
+    return send(200, "text/html", fake.pages[url.pathname]?.() ?? page, {
+      "content-security-policy": fake.policy,
+    });
   }
 
   fake.requests.push(`${request.method} ${url.pathname}${url.search}`);
@@ -80,24 +122,54 @@ const serve = (fake) => async (request, response) => {
   if (trouble === "hang") return undefined;
   if (trouble === "nonsense") return send(200, "text/html", "<p>Welcome to the hotel's network");
   if (trouble === "empty") return json(200, {});
-  if (trouble === "fail") return json(500, { title: "Broken", detail: "on purpose", code: "broken" });
-  if (request.method === "GET") return json(200, answer(fake, stored(request, fake.version), url.searchParams.get("lang")));
+  if (trouble === "fail")
+    return json(500, { title: "Broken", detail: "on purpose", code: "broken" });
+  if (request.method === "GET")
+    return json(200, answer(fake, stored(request, fake.version), url.searchParams.get("lang")));
 
   const act = await body(request);
   fake.acts.push(act);
-  if (act.version !== fake.version) return json(409, { title: "Old version", detail: "the question has changed", code: "old_version" });
-  const tiers = Object.entries(act.tiers ?? {}).filter(([, yes]) => yes).map(([name]) => name);
-  const cookie = `${COOKIE}=${fake.version}.${tiers.join("+")}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax`;
+  if (act.version !== fake.version)
+    return json(409, {
+      title: "Old version",
+      detail: "the question has changed",
+      code: "old_version",
+    });
+  const tiers = Object.entries(act.tiers ?? {})
+    .filter(([, yes]) => yes)
+    .map(([name]) => name);
+  const cookie =
+    `${COOKIE}=${fake.version}.${tiers.join("+")}; Path=/; Max-Age=31536000; HttpOnly; ` +
+    "SameSite=Lax";
   const choice = { version: fake.version, tiers, outdated: false };
-  return json(200, { ...answer(fake, choice, act.lang), receipt_record: tiers.length ? {} : null }, { "set-cookie": cookie });
+  return json(
+    200,
+    { ...answer(fake, choice, act.lang), receipt_record: tiers.length ? {} : null },
+    { "set-cookie": cookie },
+  );
 };
 
 export const test = base.extend({
-  /** Change it before a page asks: preset, lang, version, signal, prefix, trouble = { GET or POST: hang, fail, nonsense, empty }. pages: what is
-      served where; hitAnswers: what the next requests with hits are answered, { status, headers } or { status: "cut" }. */
+  /**
+   * Change it before a page asks: preset, lang, version, signal, prefix,
+   * trouble = { GET or POST: hang, fail, nonsense, empty }. pages: what is served where;
+   * hitAnswers: what the next requests with hits are answered, { status, headers } or { status: "cut" }.
+   */
   fake: async ({}, use) => {
-    const fake = { preset: "alllinks", lang: "en", version: 1, signal: null, prefix: "/ff", policy: POLICY, pages: {}, trouble: {}, requests: [], acts: [],
-      posts: [], hitAnswers: [] };
+    const fake = {
+      preset: "alllinks",
+      lang: "en",
+      version: 1,
+      signal: null,
+      prefix: "/ff",
+      policy: POLICY,
+      pages: {},
+      trouble: {},
+      requests: [],
+      acts: [],
+      posts: [],
+      hitAnswers: [],
+    };
     const server = createServer(serve(fake));
     await new Promise((done) => server.listen(0, "127.0.0.1", done));
     fake.url = `http://127.0.0.1:${server.address().port}`;
@@ -118,9 +190,13 @@ export const test = base.extend({
     page.on("request", (request) => hosts.add(new URL(request.url()).origin));
     await page.addInitScript(() => {
       window.changes = [];
-      document.addEventListener("consentchange", (event) => window.changes.push(event.detail.allowed));
+      document.addEventListener("consentchange", (event) =>
+        window.changes.push(event.detail.allowed),
+      );
       window.rejections = [];
-      addEventListener("unhandledrejection", (event) => window.rejections.push(String(event.reason)));
+      addEventListener("unhandledrejection", (event) =>
+        window.rejections.push(String(event.reason)),
+      );
     });
     await use(page);
     expect(complaints).toEqual([]);
@@ -130,15 +206,22 @@ export const test = base.extend({
 });
 
 /** What the visitor's browser remembers: "<version>.<tiers agreed to>". */
-export const remembered = async (context) => (await context.cookies()).map(({ name, value }) => `${name}=${value}`);
+export const remembered = async (context) =>
+  (await context.cookies()).map(({ name, value }) => `${name}=${value}`);
 
-export const remember = (context, fake, value) => context.addCookies([{ name: COOKIE, value, url: fake.url, httpOnly: true }]);
+export const remember = (context, fake, value) =>
+  context.addCookies([{ name: COOKIE, value, url: fake.url, httpOnly: true }]);
 
 export const dialog = (page) => page.getByRole("dialog");
-export const press = (page, name) => dialog(page).getByRole("button", { name, exact: true }).click();
+export const press = (page, name) =>
+  dialog(page).getByRole("button", { name, exact: true }).click();
 export const settled = (page) => page.evaluate(() => window.footfall.consent.ready);
 export const allowed = (page) =>
-  page.evaluate(() => ["necessary", "preferences", "analytics", "embeds", "marketing"].filter((tier) => window.footfall.consent.allowed(tier)));
+  page.evaluate(() =>
+    ["necessary", "preferences", "analytics", "embeds", "marketing"].filter((tier) =>
+      window.footfall.consent.allowed(tier),
+    ),
+  );
 export const changes = (page) => page.evaluate(() => window.changes);
 
 /** Opens the profile and waits for the server's answer. */

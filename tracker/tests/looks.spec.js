@@ -1,5 +1,6 @@
-// Every shape of the banner on a phone, light and dark, and where it is tight: no violation that axe can find, nothing wider than
-// the screen, the page never hidden, and a picture in test-results/banner for people to look at.
+// Every shape of the banner on a phone, light and dark, and where it is tight: no violation that
+// axe can find, nothing wider than the screen, the page never hidden, and a picture in
+// test-results/banner for people to look at.
 import { violations } from "../../tests/e2e/browser.js";
 import { dialog, expect, press, PRESETS, remember, test, visit } from "./fake.mjs";
 
@@ -8,9 +9,14 @@ const PHONE = { width: 390, height: 844 };
 const look = async (page, name, most = 0.86) => {
   await page.screenshot({ path: `../../test-results/banner/${name}.png` });
   expect(await violations(page), name).toEqual([]);
-  expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), name).toBeLessThanOrEqual(0);
+  expect(
+    await page.evaluate(() => document.documentElement.scrollWidth - innerWidth),
+    name,
+  ).toBeLessThanOrEqual(0);
   const sheet = dialog(page);
-  expect(await sheet.evaluate((it) => it.scrollWidth - it.clientWidth), name).toBeLessThanOrEqual(0);
+  expect(await sheet.evaluate((it) => it.scrollWidth - it.clientWidth), name).toBeLessThanOrEqual(
+    0,
+  );
   const { height } = await sheet.boundingBox();
   expect(height / page.viewportSize().height, name).toBeLessThanOrEqual(most);
 };
@@ -95,7 +101,9 @@ test("from right to left, the sheet is mirrored", async ({ page, fake }) => {
   fake.lang = "ar";
   await visit(page);
   expect(await dialog(page).evaluate((it) => getComputedStyle(it).direction)).toBe("rtl");
-  const [no, , yes] = await Promise.all((await dialog(page).getByRole("button").all()).map((button) => button.boundingBox()));
+  const [no, , yes] = await Promise.all(
+    (await dialog(page).getByRole("button").all()).map((button) => button.boundingBox()),
+  );
   expect(no.x).toBeGreaterThan(yes.x);
 });
 
@@ -109,7 +117,10 @@ test("a page's own style does not reach into it", async ({ page }) => {
   const before = await dialog(page).boundingBox();
   await page.evaluate(() => {
     const sheet = new CSSStyleSheet();
-    sheet.replaceSync("html { font-size: 30px } body > * { color: red; letter-spacing: 3px; transform: scale(.5); opacity: .2; visibility: hidden }");
+    sheet.replaceSync(
+      "html { font-size: 30px } body > * { color: red; letter-spacing: 3px; transform: " +
+        "scale(.5); opacity: .2; visibility: hidden }",
+    );
     document.adoptedStyleSheets = [sheet];
   });
   expect(await dialog(page).boundingBox()).toEqual(before);

@@ -1,24 +1,39 @@
-// What becomes of hits that do not arrive: kept in memory, tried again under the same ids, never counted twice, never stored.
+// What becomes of hits that do not arrive: kept in memory, tried again under the same ids, never
+// counted twice, never stored.
 import { arrived, expect, GRANTED, hits, open, page, sent, test, told } from "./tracker.mjs";
 
-test.beforeEach(({ fake }) => { fake.pages = { "/page": page() }; });
+test.beforeEach(({ fake }) => {
+  fake.pages = { "/page": page() };
+});
 
 const ids = (post) => post.hits.map(({ id }) => id);
-const event = (browserPage, name) => browserPage.evaluate((name) => window.footfall.event(name), name);
+const event = (browserPage, name) =>
+  browserPage.evaluate((name) => window.footfall.event(name), name);
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-test("what happens in one task goes in one request: JSON, to the page's own origin, kept alive", async ({ page, fake }) => {
+test("what happens in one task goes in one request: JSON, to the page's own origin, kept alive", async ({
+  page,
+  fake,
+}) => {
   await open(page, fake);
   await sent(fake, ["view /page"]);
   await page.evaluate(() => ["a", "b", "c"].forEach((name) => window.footfall.event(name)));
   await sent(fake, ["view /page", "event a", "event b", "event c"]);
   expect(fake.posts.length).toBe(2);
   const { headers, method } = fake.posts[1];
-  expect([method, headers["sec-fetch-mode"], headers["sec-fetch-site"], headers.origin]).toEqual(["POST", "same-origin", "same-origin", fake.url]);
+  expect([method, headers["sec-fetch-mode"], headers["sec-fetch-site"], headers.origin]).toEqual([
+    "POST",
+    "same-origin",
+    "same-origin",
+    fake.url,
+  ]);
   expect(headers.cookie).toBe(`fake_consent=${GRANTED}`);
 });
 
-test("no request holds more than 20 hits or 8 KiB, whatever the names are", async ({ page, fake }) => {
+test("no request holds more than 20 hits or 8 KiB, whatever the names are", async ({
+  page,
+  fake,
+}) => {
   await open(page, fake, `/page?${"q".repeat(3000)}`);
   await sent(fake, ["view /page"]);
   await page.evaluate(() => {
@@ -32,10 +47,15 @@ test("no request holds more than 20 hits or 8 KiB, whatever the names are", asyn
     expect(Number(headers["content-length"])).toBeLessThanOrEqual(8192);
   }
   expect(Math.max(...hits(fake).map(({ url }) => url.length))).toBe(2048);
-  expect(Math.max(...hits(fake).map(({ name = "" }) => Buffer.byteLength(name)))).toBeLessThanOrEqual(512);
+  expect(
+    Math.max(...hits(fake).map(({ name = "" }) => Buffer.byteLength(name))),
+  ).toBeLessThanOrEqual(512);
 });
 
-test("503 is tried again once, after the time it says, under the same ids", async ({ page, fake }) => {
+test("503 is tried again once, after the time it says, under the same ids", async ({
+  page,
+  fake,
+}) => {
   fake.hitAnswers = [503, 503].map((status) => ({ status, headers: { "retry-after": "1" } }));
   await open(page, fake);
   await expect.poll(() => fake.posts.length).toBe(1);
@@ -44,9 +64,13 @@ test("503 is tried again once, after the time it says, under the same ids", asyn
   const [first, again, joined] = fake.posts;
   expect(again.at - first.at).toBeGreaterThanOrEqual(1000);
   expect([ids(again), ids(first)].map(String)).toContain(String(ids(first)));
-  expect([again, joined].flatMap((post) => post.hits.map(({ kind }) => kind)).sort()).toEqual(["event", "view"]);
+  expect([again, joined].flatMap((post) => post.hits.map(({ kind }) => kind)).sort()).toEqual([
+    "event",
+    "view",
+  ]);
   await pause(2500);
-  // Of the two that came after the wait one met the second 503: the view's is its last, the event's first is tried once more.
+  // Of the two that came after the wait one met the second 503: the view's is its last, the event's
+  // first is tried once more.
   const views = fake.posts.filter(({ hits: of }) => of[0].kind === "view");
   expect(views.length).toBe(2);
   expect(ids(views[0])).toEqual(ids(views[1]));
@@ -62,7 +86,10 @@ test("503 and then an answer: counted once", async ({ page, fake }) => {
   expect(fake.posts.length).toBe(2);
 });
 
-for (const [what, value, secs] of [["long", "86400", 30], ["no number", "Wed, 21 Oct 2026 07:28:00 GMT", 5]]) {
+for (const [what, value, secs] of [
+  ["long", "86400", 30],
+  ["no number", "Wed, 21 Oct 2026 07:28:00 GMT", 5],
+]) {
   test(`a Retry-After that is ${what} is a wait of ${secs} seconds`, async ({ page, fake }) => {
     await page.clock.install();
     fake.hitAnswers = [{ status: 503, headers: { "retry-after": value } }];
@@ -77,7 +104,11 @@ for (const [what, value, secs] of [["long", "86400", 30], ["no number", "Wed, 21
   });
 }
 
-test("offline it is kept, and goes when the browser is online again, under the same ids", async ({ page, fake, context }) => {
+test("offline it is kept, and goes when the browser is online again, under the same ids", async ({
+  page,
+  fake,
+  context,
+}) => {
   await open(page, fake);
   await sent(fake, ["view /page"]);
   await context.setOffline(true);
@@ -87,12 +118,17 @@ test("offline it is kept, and goes when the browser is online again, under the s
   await pause(500);
   expect(told(fake)).toEqual(["view /page"]);
   await context.setOffline(false);
-  await expect.poll(() => told(fake).slice(1).sort()).toEqual(["event in a tunnel", "event still in it"]);
+  await expect
+    .poll(() => told(fake).slice(1).sort())
+    .toEqual(["event in a tunnel", "event still in it"]);
   await pause(500);
   expect(hits(fake).length).toBe(3);
 });
 
-test("a connection that breaks after the collector read it: the same ids again", async ({ page, fake }) => {
+test("a connection that breaks after the collector read it: the same ids again", async ({
+  page,
+  fake,
+}) => {
   await page.clock.install();
   await open(page, fake);
   await page.evaluate(() => window.footfall.consent.ready);
@@ -104,11 +140,17 @@ test("a connection that breaks after the collector read it: the same ids again",
   await expect.poll(() => fake.posts.length).toBeGreaterThanOrEqual(2);
   await pause(300);
   await page.clock.runFor(31_000);
-  await expect.poll(() => arrived(fake).filter(({ name }) => name === "cut").length).toBeGreaterThanOrEqual(2);
+  await expect
+    .poll(() => arrived(fake).filter(({ name }) => name === "cut").length)
+    .toBeGreaterThanOrEqual(2);
   expect(told(fake)).toEqual(["view /page", "event cut"]);
 });
 
-test("what is older than 100 seconds is dropped: the collector may have forgotten its id", async ({ page, fake, context }) => {
+test("what is older than 100 seconds is dropped: the collector may have forgotten its id", async ({
+  page,
+  fake,
+  context,
+}) => {
   await page.clock.install();
   await open(page, fake);
   await page.evaluate(() => window.footfall.consent.ready);
@@ -133,7 +175,14 @@ test("when the page hides while hits wait, they go then", async ({ page, fake })
   await expect.poll(() => fake.posts.length).toBe(1);
   await pause(200);
   await page.goto("/elsewhere");
-  await expect.poll(() => arrived(fake).slice(1).map(({ kind }) => kind).sort()).toEqual(["leave", "view"]);
+  await expect
+    .poll(() =>
+      arrived(fake)
+        .slice(1)
+        .map(({ kind }) => kind)
+        .sort(),
+    )
+    .toEqual(["leave", "view"]);
   expect(told(fake)).toEqual(["view /page", "leave /page"]);
 });
 
@@ -141,27 +190,36 @@ test("an answer that says no is final", async ({ page, fake }) => {
   fake.pages["/page"] = debug;
   fake.hitAnswers = [{ status: 413, headers: {} }];
   const said = [];
-  page.on("console", (message) => message.text().startsWith("footfall:") && said.push(message.text()));
+  page.on(
+    "console",
+    (message) => message.text().startsWith("footfall:") && said.push(message.text()),
+  );
   await open(page, fake);
   await expect.poll(() => fake.posts.length).toBe(1);
   await pause(300);
   await page.evaluate(() => window.dispatchEvent(new Event("online")));
   await pause(300);
   expect(fake.posts.length).toBe(1);
-  // Whether it had to wait for the banner's answer first depends on which of the two scripts was quicker.
+  // Whether it had to wait for the banner's answer first depends on which of the two scripts was
+  // quicker.
   expect(said.filter((line) => line !== "footfall: no consent")).toEqual(["footfall: 413"]);
 });
 
 test("debug says why, once for each reason", async ({ page, fake }) => {
   fake.pages["/page"] = debug;
   const said = [];
-  page.on("console", (message) => message.text().startsWith("footfall:") && said.push(message.text()));
+  page.on(
+    "console",
+    (message) => message.text().startsWith("footfall:") && said.push(message.text()),
+  );
   await page.goto("/page");
   await page.evaluate(() => window.footfall.consent.ready);
   await event(page, "a");
   await event(page, "b");
   expect(said).toEqual(["footfall: no consent"]);
-  await page.addInitScript(() => Object.defineProperty(Navigator.prototype, "globalPrivacyControl", { get: () => true }));
+  await page.addInitScript(() =>
+    Object.defineProperty(Navigator.prototype, "globalPrivacyControl", { get: () => true }),
+  );
   await page.reload();
   await page.evaluate(() => window.footfall.consent.ready);
   expect(said).toEqual(["footfall: no consent", "footfall: gpc"]);
@@ -173,8 +231,14 @@ test("nothing is stored, whatever happens", async ({ page, fake, context }) => {
   await context.setOffline(true);
   await event(page, "kept in memory");
   await pause(300);
-  const kept = await page.evaluate(async () => [document.cookie, localStorage.length, sessionStorage.length, (await indexedDB.databases()).length,
-    (await caches.keys()).length, (await navigator.serviceWorker.getRegistrations()).length]);
+  const kept = await page.evaluate(async () => [
+    document.cookie,
+    localStorage.length,
+    sessionStorage.length,
+    (await indexedDB.databases()).length,
+    (await caches.keys()).length,
+    (await navigator.serviceWorker.getRegistrations()).length,
+  ]);
   expect(kept).toEqual(["", 0, 0, 0, 0, 0]);
   expect((await context.cookies()).map(({ name }) => name)).toEqual(["fake_consent"]);
   await context.setOffline(false);

@@ -4,8 +4,11 @@ import { expect, test } from "../../tests/e2e/browser.js";
 import { LANGUAGES, texts } from "./texts.mjs";
 
 const flat = (language) =>
-  Object.entries(texts(language)).flatMap(([section, keys]) => Object.entries(keys).map(([key, text]) => [`${section}.${key}`, text]));
-const filled = (language) => flat(language).map(([key, text]) => [key, (text.match(/\{\w+\}/g) ?? []).sort()]);
+  Object.entries(texts(language)).flatMap(([section, keys]) =>
+    Object.entries(keys).map(([key, text]) => [`${section}.${key}`, text]),
+  );
+const filled = (language) =>
+  flat(language).map(([key, text]) => [key, (text.match(/\{\w+\}/g) ?? []).sort()]);
 
 for (const language of LANGUAGES) {
   test(`${language} holds the keys of English, fills in the same words, and leaves nothing empty`, () => {
@@ -22,6 +25,8 @@ for (const language of LANGUAGES) {
 
 test("the banner's source names the texts it is given", () => {
   const source = readFileSync(new URL("../src/banner/contract.ts", import.meta.url), "utf8");
-  const named = [...source.match(/type Text =([^;]*);/)[1].matchAll(/"(\w+)"/g)].map(([, key]) => key);
+  const named = [...source.match(/type Text =([^;]*);/)[1].matchAll(/"(\w+)"/g)].map(
+    ([, key]) => key,
+  );
   expect(named).toEqual(Object.keys(texts("en").banner));
 });

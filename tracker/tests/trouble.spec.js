@@ -1,10 +1,26 @@
-// A server that hangs, fails, talks nonsense or changes its question: nothing is allowed that was not, and nothing is thrown.
-import { allowed, changes, dialog, expect, press, remember, remembered, settled, test, visit } from "./fake.mjs";
+// A server that hangs, fails, talks nonsense or changes its question: nothing is allowed that was
+// not, and nothing is thrown.
+import {
+  allowed,
+  changes,
+  dialog,
+  expect,
+  press,
+  remember,
+  remembered,
+  settled,
+  test,
+  visit,
+} from "./fake.mjs";
 
 const failed = (page) => dialog(page).getByRole("alert");
 
 for (const trouble of ["fail", "nonsense", "empty"]) {
-  test(`asking meets ${trouble}: nothing is known, shown or allowed`, async ({ page, context, fake }) => {
+  test(`asking meets ${trouble}: nothing is known, shown or allowed`, async ({
+    page,
+    context,
+    fake,
+  }) => {
     fake.trouble.GET = trouble;
     await remember(context, fake, "1.analytics");
     await visit(page);
@@ -16,7 +32,11 @@ for (const trouble of ["fail", "nonsense", "empty"]) {
   });
 }
 
-test("a server that hangs is given up after ten seconds; until then nothing is assumed", async ({ page, context, fake }) => {
+test("a server that hangs is given up after ten seconds; until then nothing is assumed", async ({
+  page,
+  context,
+  fake,
+}) => {
   fake.trouble.GET = "hang";
   await remember(context, fake, "1.analytics");
   const started = Date.now();
@@ -48,11 +68,17 @@ test("a marked link is only a link where there is nothing to show", async ({ pag
   await expect(page).toHaveURL(/\/ff\/me$/);
 });
 
-test("a yes that is not stored allows nothing, is said aloud, and can be tried again", async ({ page, context, fake }) => {
+test("a yes that is not stored allows nothing, is said aloud, and can be tried again", async ({
+  page,
+  context,
+  fake,
+}) => {
   fake.trouble.POST = "fail";
   await visit(page);
   await press(page, "Accept");
-  await expect(failed(page)).toHaveText("Your answer could not be saved. Nothing new was allowed. Please try again.");
+  await expect(failed(page)).toHaveText(
+    "Your answer could not be saved. Nothing new was allowed. Please try again.",
+  );
   await expect(dialog(page).getByRole("button", { name: "Accept" })).toBeFocused();
   expect(await allowed(page)).toEqual(["necessary"]);
   expect(await changes(page)).toEqual([["necessary"]]);
@@ -60,7 +86,10 @@ test("a yes that is not stored allows nothing, is said aloud, and can be tried a
   fake.trouble.POST = undefined;
   await press(page, "Accept");
   await expect(dialog(page)).toHaveCount(0);
-  expect(await changes(page)).toEqual([["necessary"], ["necessary", "preferences", "analytics", "embeds"]]);
+  expect(await changes(page)).toEqual([
+    ["necessary"],
+    ["necessary", "preferences", "analytics", "embeds"],
+  ]);
 });
 
 test("a no holds in the page although it is not stored", async ({ page, context, fake }) => {
@@ -75,15 +104,23 @@ test("a no holds in the page although it is not stored", async ({ page, context,
   await press(page, "Reject");
   await expect.poll(() => allowed(page)).toEqual(["necessary"]);
   await expect(failed(page)).not.toBeEmpty();
-  expect(await changes(page)).toEqual([["necessary", "analytics", "embeds"], ["necessary", "analytics"], ["necessary"]]);
+  expect(await changes(page)).toEqual([
+    ["necessary", "analytics", "embeds"],
+    ["necessary", "analytics"],
+    ["necessary"],
+  ]);
 });
 
-test("while an answer is under way nothing can be pressed, and Escape waits", async ({ page, fake }) => {
+test("while an answer is under way nothing can be pressed, and Escape waits", async ({
+  page,
+  fake,
+}) => {
   fake.trouble.POST = "hang";
   await visit(page);
   await press(page, "Choose");
   await press(page, "Accept");
-  for (const button of await dialog(page).getByRole("button").all()) await expect(button).toBeDisabled();
+  for (const button of await dialog(page).getByRole("button").all())
+    await expect(button).toBeDisabled();
   for (const it of await dialog(page).getByRole("switch").all()) await expect(it).toBeDisabled();
   await page.keyboard.press("Escape");
   await expect(dialog(page)).toBeVisible();
@@ -91,7 +128,11 @@ test("while an answer is under way nothing can be pressed, and Escape waits", as
   expect(fake.requests).toEqual(["GET /ff/consent?lang=en", "POST /ff/consent"]);
 });
 
-test("a question that changed meanwhile is asked again, not answered by the old yes", async ({ page, context, fake }) => {
+test("a question that changed meanwhile is asked again, not answered by the old yes", async ({
+  page,
+  context,
+  fake,
+}) => {
   await visit(page);
   fake.version = 2;
   await press(page, "Accept");
@@ -104,7 +145,10 @@ test("a question that changed meanwhile is asked again, not answered by the old 
   expect(await remembered(context)).toEqual(["fake_consent=2.preferences+analytics+embeds"]);
 });
 
-test("a question that changed and cannot be had says that nothing was saved", async ({ page, fake }) => {
+test("a question that changed and cannot be had says that nothing was saved", async ({
+  page,
+  fake,
+}) => {
   await visit(page);
   fake.version = 2;
   fake.trouble.GET = "fail";

@@ -5,8 +5,10 @@ import Dashboard from "./pages/Dashboard.svelte";
 
 const page = async (): Promise<Component> => {
   if (location.pathname === "/login") return (await import("./pages/Login.svelte")).default;
-  if (location.pathname === "/platform") return (await import("./platform/Platform.svelte")).default;
-  if (location.pathname.startsWith("/share/")) return (await import("./pages/Shared.svelte")).default;
+  if (location.pathname === "/platform")
+    return (await import("./platform/Platform.svelte")).default;
+  if (location.pathname.startsWith("/share/"))
+    return (await import("./pages/Shared.svelte")).default;
   return Dashboard;
 };
 

@@ -1,5 +1,6 @@
-// How long a creator waits for the first number, in a real browser from a warm collector: as it is, and with a phone's processor, four times
-// slower. `make bench-page`; the last lines are for machines.
+// How long a creator waits for the first number, in a real browser from a warm collector: as it is,
+// and with a phone's processor, four times slower. `make bench-page`; the last lines are for
+// machines.
 import { CONFIG, crowd } from "../crowd.js";
 import { expect, start, test } from "../collector.js";
 
@@ -8,7 +9,9 @@ const ROUNDS = 21;
 const MOST = { 1: 300, 4: 700 };
 
 for (const [slower, most] of Object.entries(MOST)) {
-  test(`the first number of a dashboard is there within ${most} ms on a warm server, ${slower} x slower`, async ({ page }) => {
+  test(`the first number of a dashboard is there within ${most} ms on a warm server, ${slower} x slower`, async ({
+    page,
+  }) => {
     const collector = await start("", CONFIG);
     await crowd(collector);
     const cdp = await page.context().newCDPSession(page);
@@ -29,7 +32,9 @@ for (const [slower, most] of Object.entries(MOST)) {
     const sorted = times.slice(1).sort((a, b) => a - b); // the first one warms up
     const [median, p95] = [sorted[ROUNDS >> 1], sorted[Math.floor(ROUNDS * 0.95)]];
     const of = slower === "1" ? "" : `_cpu_${slower}x`;
-    console.log(`first_number${of}_p95_ms=${Math.round(p95)}\nfirst_number${of}_ms=${Math.round(median)}`);
+    console.log(
+      `first_number${of}_p95_ms=${Math.round(p95)}\nfirst_number${of}_ms=${Math.round(median)}`,
+    );
     expect(median).toBeLessThan(most);
   });
 }

@@ -29,17 +29,40 @@ export interface Answer {
 }
 
 export type Text =
-  | "title" | "body" | "accept" | "reject" | "accept_all" | "decline" | "choose" | "save" | "close" | "preferences" | "signal"
-  | "policy" | "me" | "receipt" | "failed" | "chosen_accept" | "chosen_reject" | "outdated" | "necessary_always";
+  | "title"
+  | "body"
+  | "accept"
+  | "reject"
+  | "accept_all"
+  | "decline"
+  | "choose"
+  | "save"
+  | "close"
+  | "preferences"
+  | "signal"
+  | "policy"
+  | "me"
+  | "receipt"
+  | "failed"
+  | "chosen_accept"
+  | "chosen_reject"
+  | "outdated"
+  | "necessary_always";
 
 /** Where an answer was given: on the question itself, or among the single tiers. */
 export type Layer = "first" | "panel";
 
 /** `window.footfall.consent`. */
 export interface Consent {
-  /** Whether the host may do what the tier stands for. False while nothing is known, but for "necessary". */
+  /**
+   * Whether the host may do what the tier stands for. False while nothing is known, but for
+   * "necessary".
+   */
   allowed(tier: string): boolean;
-  /** The server has answered, or will not. Another promise after a return from the browser's page cache. */
+  /**
+   * The server has answered, or will not. Another promise after a return from the browser's page
+   * cache.
+   */
   readonly ready: Promise<void>;
   /** Shows the preferences. */
   open(): void;

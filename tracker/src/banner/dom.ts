@@ -1,11 +1,14 @@
-// Elements without markup: no string is ever parsed as HTML, and no style attribute is written. This satisfies the
-// strictest content security policy.
+// Elements without markup: no string is ever parsed as HTML, and no style attribute is written.
+// This satisfies the strictest content security policy.
 
 export const h = <K extends keyof HTMLElementTagNameMap>(
-  tag: K, attributes: Record<string, string | false>, ...children: (Node | string | false)[]
+  tag: K,
+  attributes: Record<string, string | false>,
+  ...children: (Node | string | false)[]
 ): HTMLElementTagNameMap[K] => {
   const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) if (value !== false) element.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes))
+    if (value !== false) element.setAttribute(name, value);
   element.append(...children.filter((child) => child !== false));
   return element;
 };

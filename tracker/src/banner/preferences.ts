@@ -1,5 +1,6 @@
-// <footfall-preferences>: the permanent control for the choice, with its text from the server. It looks like a link of
-// the host's own text; `footfall-preferences::part(button)` styles it. index.ts handles the click, as for all controls.
+// <footfall-preferences>: the permanent control for the choice, with its text from the server. It
+// looks like a link of the host's own text; `footfall-preferences::part(button)` styles it.
+// index.ts handles the click, as for all controls.
 import { current, whenReady } from "./consent";
 import { h, style } from "./dom";
 import css from "./preferences.css";
@@ -10,6 +11,8 @@ export class FootfallPreferences extends HTMLElement {
     const answer = current();
     if (!answer || this.shadowRoot) return;
     const { lang, dir, texts } = answer;
-    style(this, css).append(h("button", { part: "button", "data-ff-preferences": "", lang, dir }, texts.preferences));
+    style(this, css).append(
+      h("button", { part: "button", "data-ff-preferences": "", lang, dir }, texts.preferences),
+    );
   }
 }

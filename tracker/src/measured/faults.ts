@@ -1,5 +1,5 @@
-// faults.js: script errors by class, own script and line. Never a message or a stack, because those can contain
-// anything.
+// faults.js: script errors by class, own script and line. Never a message or a stack, because those
+// can contain anything.
 import { bare, first, handOver } from "./waiting";
 
 const MOST = 10; // of a page view, each once
@@ -13,7 +13,13 @@ if (first("faults")) {
   const fault = (error: unknown, file = "", line = 0): void => {
     const { origin } = location;
     const source = file.startsWith(`${origin}/`) ? bare(file.slice(origin.length)) : "";
-    const facts = { kind: "fault", fault: "script", name: String(error?.constructor?.name || "Error").slice(0, MOST_NAME), source, ...(source && line && { line }) };
+    const facts = {
+      kind: "fault",
+      fault: "script",
+      name: String(error?.constructor?.name || "Error").slice(0, MOST_NAME),
+      source,
+      ...(source && line && { line }),
+    };
     const key = JSON.stringify(facts);
     const page = bare(location.href);
     if (page !== url) [url, known] = [page, new Set()];
@@ -28,7 +34,15 @@ if (first("faults")) {
       fault(...facts);
     } catch {} // an error in here would be the next one to be told
   };
-  addEventListener("error", ({ error, filename, lineno }) => { if (filename) safely(error, filename, lineno); });
+  addEventListener("error", ({ error, filename, lineno }) => {
+    if (filename) safely(error, filename, lineno);
+  });
   addEventListener("unhandledrejection", ({ reason }) => safely(reason));
-  addEventListener("pageshow", ({ persisted }) => { if (persisted) known = new Set(); }, true);
+  addEventListener(
+    "pageshow",
+    ({ persisted }) => {
+      if (persisted) known = new Set();
+    },
+    true,
+  );
 }

@@ -1,5 +1,5 @@
-// Measurements of a page go to the tracker, which knows whether they may be sent. Some exist before the visitor has
-// answered, or before the tracker has loaded: up to 20 wait here, in memory.
+// Measurements of a page go to the tracker, which knows whether they may be sent. Some exist before
+// the visitor has answered, or before the tracker has loaded: up to 20 wait here, in memory.
 const MOST = 20;
 
 declare global {
@@ -17,7 +17,10 @@ export const first = (script: string): boolean => {
   return !Reflect.has(window, mark) && Reflect.set(window, mark, true);
 };
 
-/** Gives the way to hand a fact over: at once, or when the page hides, together with what the tracker sends then. */
+/**
+ * Gives the way to hand a fact over: at once, or when the page hides, together with what the
+ * tracker sends then.
+ */
 export const handOver = (atOnce: boolean): ((facts: Facts) => void) => {
   let waiting: Facts[] = [];
   let agreed = false;
@@ -30,7 +33,9 @@ export const handOver = (atOnce: boolean): ((facts: Facts) => void) => {
       return false;
     }
   };
-  const tell = (): void => { waiting = waiting.filter((facts) => !taken(facts)); };
+  const tell = (): void => {
+    waiting = waiting.filter((facts) => !taken(facts));
+  };
 
   document.addEventListener("consentchange", ({ detail }) => {
     const agrees = !!detail?.allowed?.includes("analytics");
@@ -43,8 +48,20 @@ export const handOver = (atOnce: boolean): ((facts: Facts) => void) => {
     if (gone) waiting = [];
   });
   // Capturing, so before the tracker sends; and what is measured only then follows before it, too.
-  addEventListener("visibilitychange", () => { if (document.hidden) tell(); }, true);
-  addEventListener("pageshow", ({ persisted }) => { if (persisted) waiting = []; }, true);
+  addEventListener(
+    "visibilitychange",
+    () => {
+      if (document.hidden) tell();
+    },
+    true,
+  );
+  addEventListener(
+    "pageshow",
+    ({ persisted }) => {
+      if (persisted) waiting = [];
+    },
+    true,
+  );
 
   return (facts) => {
     if (gone) return;

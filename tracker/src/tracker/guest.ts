@@ -1,5 +1,5 @@
-// The host page decides whether and how the tracker runs. It never throws into the page, and one call removes
-// everything it installed.
+// The host page decides whether and how the tracker runs. It never throws into the page, and one
+// call removes everything it installed.
 import type { Options } from "../npm";
 
 export interface Settings extends Omit<Options, "consent" | "endpoint"> {
@@ -18,17 +18,29 @@ export const depart = (): void => {
   stay = null;
 };
 
-/** The same, but what goes wrong in it stays in it. Whatever the page or the browser calls goes through this. */
-export const safely = <A extends unknown[], R>(act: (...args: A) => R) => (...args: A): R | undefined => {
-  try {
-    return act(...args);
-  } catch {}
-};
+/**
+ * The same, but what goes wrong in it stays in it. Whatever the page or the browser calls goes
+ * through this.
+ */
+export const safely =
+  <A extends unknown[], R>(act: (...args: A) => R) =>
+  (...args: A): R | undefined => {
+    try {
+      return act(...args);
+    } catch {}
+  };
 
-/** Listens for as long as we are here. Capturing: a page that stops its own events stops none of ours. */
+/**
+ * Listens for as long as we are here. Capturing: a page that stops its own events stops none of
+ * ours.
+ */
 export const on = (target: EventTarget, acts: Record<string, (event: any) => unknown>): void => {
   stay ??= new AbortController();
-  for (const type in acts) target.addEventListener(type, safely(acts[type]!) as EventListener, { capture: true, signal: stay.signal });
+  for (const type in acts)
+    target.addEventListener(type, safely(acts[type]!) as EventListener, {
+      capture: true,
+      signal: stay.signal,
+    });
 };
 
 /** What the banner says; without a banner, no. */

@@ -1,5 +1,6 @@
-// From facts to requests. Hits of one task, or of a page that hides, are sent together. Failed ones are kept in memory
-// and retried under the same ids, as long as the collector is sure to remember them. Nothing is ever stored.
+// From facts to requests. Hits of one task, or of a page that hides, are sent together. Failed ones
+// are kept in memory and retried under the same ids, as long as the collector is sure to remember
+// them. Nothing is ever stored.
 import { signal } from "../signals";
 import { options, safely, say, stay } from "./guest";
 
@@ -28,15 +29,20 @@ export const may = (): boolean => {
 };
 
 /** An address without its query and fragment. */
-export const bare = (url: string, end: RegExp | string = /[?#]/): string => url.split(end)[0]!.slice(0, Most.Address);
+export const bare = (url: string, end: RegExp | string = /[?#]/): string =>
+  url.split(end)[0]!.slice(0, Most.Address);
 
 /** Whether it will be sent. */
 export const put = (facts: object): unknown => {
   if (!may()) return;
-  // The id links nothing: each hit has its own. Without TLS there is none, and no consent cookie either. Half a
-  // character, of a text that was cut by its length, is removed.
-  const text = JSON.stringify({ url: bare(location.href, "#"), ...facts, id: crypto.randomUUID().replace(/-/g, ""), webdriver: !!navigator.webdriver })
-    .replace(/(\\\\)|\\ud.../g, "$1");
+  // The id links nothing: each hit has its own. Without TLS there is none, and no consent cookie
+  // either. Half a character, of a text that was cut by its length, is removed.
+  const text = JSON.stringify({
+    url: bare(location.href, "#"),
+    ...facts,
+    id: crypto.randomUUID().replace(/-/g, ""),
+    webdriver: !!navigator.webdriver,
+  }).replace(/(\\\\)|\\ud.../g, "$1");
   if ((fresh + text).length > Most.Chars) flush();
   fresh.push(text);
   return (timer ||= setTimeout(flush));
@@ -50,12 +56,16 @@ export const flush = safely((): void => {
   for (const batch of failed.splice(0)) if (Date.now() - batch[1] < Most.Age) post(batch, failed);
 });
 
-// What is forgotten while it is under way has nowhere to come back to: `again` is another list by then.
+// What is forgotten while it is under way has nowhere to come back to: `again` is another list by
+// then.
 const post = async (batch: Batch, again: Batch[]): Promise<unknown> => {
   let wait = 30;
   try {
     const { status, headers } = await fetch(options.endpoint, {
-      method: "POST", mode: "same-origin", keepalive: true, body: `[${batch[0]}]`,
+      method: "POST",
+      mode: "same-origin",
+      keepalive: true,
+      body: `[${batch[0]}]`,
     });
     if (status < 500 || batch[2]) return status > 399 && say(status);
     wait = Math.min(wait, +headers.get("retry-after")! || 5);

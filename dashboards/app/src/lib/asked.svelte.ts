@@ -1,9 +1,13 @@
-// One question and its answer. An answer is shown with what it was asked about: words and numbers change together, when the next answer is
-// there. Until then, and where it does not come, the old one stays.
+// One question and its answer. An answer is shown with what it was asked about: words and numbers
+// change together, when the next answer is there. Until then, and where it does not come, the old
+// one stays.
 import { onDestroy } from "svelte";
 import { Problem, read } from "./api";
 
-/** Milliseconds until a question that could not be answered for now is asked again; the last one from then on. */
+/**
+ * Milliseconds until a question that could not be answered for now is asked again; the last one
+ * from then on.
+ */
 const PATIENCE = [5_000, 10_000, 20_000, 30_000];
 
 export class Asked<T, Q = null> {
@@ -70,8 +74,13 @@ export class Asked<T, Q = null> {
       this.#tries = 0;
     } catch (error) {
       if (running !== this.#running) return false;
-      this.problem = error instanceof Problem ? error : new Problem(0, "broken", "The answer could not be read");
-      if (this.problem.isPassing) this.#later = setTimeout(() => void this.again(), PATIENCE[Math.min(this.#tries++, PATIENCE.length - 1)]);
+      this.problem =
+        error instanceof Problem ? error : new Problem(0, "broken", "The answer could not be read");
+      if (this.problem.isPassing)
+        this.#later = setTimeout(
+          () => void this.again(),
+          PATIENCE[Math.min(this.#tries++, PATIENCE.length - 1)],
+        );
       else this.value = this.about = null; // these numbers are not the answer to this question
     }
     this.busy = false;

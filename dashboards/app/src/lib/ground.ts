@@ -1,4 +1,5 @@
-// What panels stand on: the report, and what may be done with it where they stand. A share link has no filter, no export.
+// What panels stand on: the report, and what may be done with it where they stand. A share link has
+// no filter, no export.
 import type { Report } from "./schema";
 import type { FilterBy } from "./view.svelte";
 

@@ -1,7 +1,11 @@
-// The stream of news of a site: who is here now, and when reports say something new. A hidden tab listens to nothing.
+// The stream of news of a site: who is here now, and when reports say something new. A hidden tab
+// listens to nothing.
 import type { Live } from "./schema";
 
-/** Milliseconds until a stream that the collector closed is opened again. The browser itself does so where the network failed. */
+/**
+ * Milliseconds until a stream that the collector closed is opened again. The browser itself does so
+ * where the network failed.
+ */
 const REOPEN = 10_000;
 
 export class News {
@@ -28,11 +32,16 @@ export class News {
         if (this.lost) counted();
         this.lost = false;
       });
-      opened.addEventListener("live", (event) => (this.visitors = (JSON.parse((event as MessageEvent<string>).data) as Live).visitors));
+      opened.addEventListener(
+        "live",
+        (event) =>
+          (this.visitors = (JSON.parse((event as MessageEvent<string>).data) as Live).visitors),
+      );
       opened.addEventListener("counted", counted);
       opened.addEventListener("error", () => {
         lose();
-        if (opened.readyState === EventSource.CLOSED && stream === opened) later = setTimeout(open, REOPEN);
+        if (opened.readyState === EventSource.CLOSED && stream === opened)
+          later = setTimeout(open, REOPEN);
       });
     };
     const close = () => {

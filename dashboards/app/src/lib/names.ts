@@ -1,10 +1,37 @@
 // What values of the API are called on the page.
-const SAID: Record<string, string> = { "(direct)": "Direct", "(other)": "Other", "(unknown)": "Unknown", "(id)": "Not named, looked personal", "(none)": "None" };
-const DEVICES: Record<string, string> = { desktop: "Desktop", phone: "Phone", tablet: "Tablet", tv: "TV" };
-const CHANNELS: Record<string, string> = {
-  direct: "Direct", search: "Search", social: "Social media", messenger: "Messengers", "AI assistant": "AI assistants", mail: "Mail", video: "Video", paid: "Paid", referral: "Other sites", own: "Own pages",
+const SAID: Record<string, string> = {
+  "(direct)": "Direct",
+  "(other)": "Other",
+  "(unknown)": "Unknown",
+  "(id)": "Not named, looked personal",
+  "(none)": "None",
 };
-export const SINGULAR: Record<string, string> = { page: "Page", link: "Link", event: "Event", source: "Source", country: "Country", campaign: "Campaign" };
+const DEVICES: Record<string, string> = {
+  desktop: "Desktop",
+  phone: "Phone",
+  tablet: "Tablet",
+  tv: "TV",
+};
+const CHANNELS: Record<string, string> = {
+  direct: "Direct",
+  search: "Search",
+  social: "Social media",
+  messenger: "Messengers",
+  "AI assistant": "AI assistants",
+  mail: "Mail",
+  video: "Video",
+  paid: "Paid",
+  referral: "Other sites",
+  own: "Own pages",
+};
+export const SINGULAR: Record<string, string> = {
+  page: "Page",
+  link: "Link",
+  event: "Event",
+  source: "Source",
+  country: "Country",
+  campaign: "Campaign",
+};
 const countries = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
 const languages = new Intl.DisplayNames("en", { type: "language", fallback: "code" });
 
@@ -20,7 +47,9 @@ export const named = (by: string, value: string): string => {
   } catch {
     // not a code after all: say what is there
   }
-  return (by === "device" ? DEVICES[value] : by === "channel" ? CHANNELS[value] : undefined) ?? value;
+  return (
+    (by === "device" ? DEVICES[value] : by === "channel" ? CHANNELS[value] : undefined) ?? value
+  );
 };
 
 /** A rest, or the lack of a value, is nothing to ask for. */
@@ -28,7 +57,8 @@ export const isChoosable = (value: string): boolean => value !== "(other)" && va
 
 const HOME = /^https?:\/\/(www\.)?/;
 /** A link's target without what every link has; the whole of it is in the row's title. */
-export const linkName = (item: string): string => (HOME.test(item) ? item.replace(HOME, "").replace(/\/$/, "") : item);
+export const linkName = (item: string): string =>
+  HOME.test(item) ? item.replace(HOME, "").replace(/\/$/, "") : item;
 
 export const DROPS: Record<string, [reason: string, why: string]> = {
   no_consent: ["Did not agree", "No answer yet, or a no. Nothing is counted before a yes."],
@@ -48,4 +78,8 @@ export const VITALS = {
   TTFB: ["Server", "until the first byte arrives"],
 } as const;
 export const speed = (metric: string, value: number): string =>
-  metric === "CLS" ? value.toFixed(2) : value < 1000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`;
+  metric === "CLS"
+    ? value.toFixed(2)
+    : value < 1000
+      ? `${Math.round(value)} ms`
+      : `${(value / 1000).toFixed(1)} s`;

@@ -1,4 +1,5 @@
-// The period before or after the one that is shown, as a reader names it: before a month comes a month, before seven days seven days.
+// The period before or after the one that is shown, as a reader names it: before a month comes a
+// month, before seven days seven days.
 import { daysIn, shift } from "./format";
 import type { View } from "./view.svelte";
 
@@ -12,11 +13,15 @@ const TO_DATE: Record<string, number> = { month: 1, year: 12, "12mo": 12 };
 
 const isFirst = (day: string): boolean => day.endsWith("-01");
 const monthsBetween = (from: string, to: string): number =>
-  12 * (Number(to.slice(0, 4)) - Number(from.slice(0, 4))) + Number(to.slice(5, 7)) - Number(from.slice(5, 7));
+  12 * (Number(to.slice(0, 4)) - Number(from.slice(0, 4))) +
+  Number(to.slice(5, 7)) -
+  Number(from.slice(5, 7));
 
 /** The first of a month, by so many months later. */
 const addMonths = (day: string, months: number): string =>
-  new Date(Date.UTC(Number(day.slice(0, 4)), Number(day.slice(5, 7)) - 1 + months)).toISOString().slice(0, 10);
+  new Date(Date.UTC(Number(day.slice(0, 4)), Number(day.slice(5, 7)) - 1 + months))
+    .toISOString()
+    .slice(0, 10);
 
 /** A period of so many months, by `by` months later. */
 const movedByMonths = ({ from }: Period, by: number, months: number): Period => {
@@ -33,7 +38,11 @@ const monthsIn = ({ from, to }: Period, range: string): number => {
 /** The name of a period of days that is one of the named ones. */
 const daysName = ({ from, to }: Period, today: string): string => {
   if (from === to) return to === today ? "today" : to === shift(today, -1) ? "yesterday" : "";
-  return to === today ? ([7, 28, 30, 90].map((days) => `${days}d`).find((name) => from === shift(today, 1 - parseInt(name))) ?? "") : "";
+  return to === today
+    ? ([7, 28, 30, 90]
+        .map((days) => `${days}d`)
+        .find((name) => from === shift(today, 1 - parseInt(name, 10))) ?? "")
+    : "";
 };
 
 /** The name of a period of so many whole months, the last of which need not be over. */
@@ -66,8 +75,8 @@ const periodOf = (view: View, today: string): Period | null => {
 };
 
 /**
- * The view of the period before (-1) or after (1); `null` where there is none. A period that has a name goes by it, so that it moves on
- * with the days.
+ * The view of the period before (-1) or after (1); `null` where there is none. A period that has a
+ * name goes by it, so that it moves on with the days.
  */
 export const beside = (view: View, today: string, way: 1 | -1): Partial<View> | null => {
   const period = today ? periodOf(view, today) : null;
@@ -75,7 +84,9 @@ export const beside = (view: View, today: string, way: 1 | -1): Partial<View> | 
 
   const months = monthsIn(period, view.from ? "" : view.range);
   const days = daysIn(period.from, period.to);
-  const next = months ? movedByMonths(period, way * months, months) : { from: shift(period.from, way * days), to: shift(period.to, way * days) };
+  const next = months
+    ? movedByMonths(period, way * months, months)
+    : { from: shift(period.from, way * days), to: shift(period.to, way * days) };
   if (next.to > today && !months) next.from = shift(today, 1 - days);
   if (next.to > today) next.to = today;
 

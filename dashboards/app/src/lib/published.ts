@@ -1,5 +1,6 @@
-// Attributes of people are published in groups, when a day is over: up to when they are, and what still waits, in words. Totals and
-// content are exact and live; only what is said here may be behind them.
+// Attributes of people are published in groups, when a day is over: up to when they are, and what
+// still waits, in words. Totals and content are exact and live; only what is said here may be
+// behind them.
 import { fullDay, plural } from "./format";
 import type { Breakdown, Report } from "./schema";
 
@@ -7,21 +8,35 @@ import type { Breakdown, Report } from "./schema";
 const NAMED = { source: "sources", country: "countries", device: "devices" } as const;
 const list = new Intl.ListFormat("en-GB");
 
-/** Whether all numbers of a report are of one source, country or campaign, and therefore published ones. */
-export const isOfValue = (report: Report): boolean => !!report.filter && ["source", "country", "campaign"].includes(report.filter.by);
+/**
+ * Whether all numbers of a report are of one source, country or campaign, and therefore published
+ * ones.
+ */
+export const isOfValue = (report: Report): boolean =>
+  !!report.filter && ["source", "country", "campaign"].includes(report.filter.by);
 
-/** "Friday, 27 November", "14:00 today"; nothing where the whole range is published, or none of it. */
+/**
+ * "Friday, 27 November", "14:00 today"; nothing where the whole range is published, or none of it.
+ */
 export const asOf = (report: Report): string => {
   const { through, hour } = report.attributes;
   if (hour) return `${hour.slice(11, 16)} today`;
-  return through && through >= report.from && through < report.to ? fullDay(through, report.to) : "";
+  return through && through >= report.from && through < report.to
+    ? fullDay(through, report.to)
+    : "";
 };
 
 /** The line above the lists. */
 export const asOfLine = (report: Report): string => {
   const until = asOf(report);
-  if (isOfValue(report)) return `Visitors shown${until && ` up to ${until}`}, in groups of at least ${report.k}: numbers need not add up.`;
-  const named = Object.entries(NAMED).filter(([dimension]) => report.dimensions?.[dimension]).map(([, name]) => name);
+  if (isOfValue(report))
+    return (
+      `Visitors shown${until && ` up to ${until}`}, ` +
+      `in groups of at least ${report.k}: numbers need not add up.`
+    );
+  const named = Object.entries(NAMED)
+    .filter(([dimension]) => report.dimensions?.[dimension])
+    .map(([, name]) => name);
   const text = until && named.length ? `${list.format(named)} up to ${until}` : "";
   return text.charAt(0).toUpperCase() + text.slice(1);
 };
@@ -33,7 +48,9 @@ const isOpen = (report: Report): boolean => {
   if (!through || through < report.from) return true;
   // Weeks and months hold days of both kinds.
   if (report.interval !== "day" && report.interval !== "hour") return false;
-  return report.series?.every(({ at, visitors }) => !visitors || at.slice(0, 10) > through) ?? false;
+  return (
+    report.series?.every(({ at, visitors }) => !visitors || at.slice(0, 10) > through) ?? false
+  );
 };
 
 export interface Waiting {
@@ -47,11 +64,20 @@ export interface Waiting {
 export const waitingOf = (report: Report, { pending, published }: Breakdown): Waiting | null => {
   if (!pending) return null;
   const until = asOf(report);
-  const when = report.attributes.hour ? "after the day, or on a busy page the hour, is over" : "after the day is over";
+  const when = report.attributes.hour
+    ? "after the day, or on a busy page the hour, is over"
+    : "after the day is over";
   return {
     visitors: pending,
-    why: `Values are shown in groups of at least ${report.k} visitors, ${when}${until && `: so far up to ${until}`}.`,
-    soon: published || !isOpen(report) ? "" : report.from === report.to ? "Shown after the day is over." : "Shown after the first day is over.",
+    why:
+      `Values are shown in groups of at least ${report.k} visitors, ` +
+      `${when}${until && `: so far up to ${until}`}.`,
+    soon:
+      published || !isOpen(report)
+        ? ""
+        : report.from === report.to
+          ? "Shown after the day is over."
+          : "Shown after the first day is over.",
   };
 };
 

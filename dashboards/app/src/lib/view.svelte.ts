@@ -1,9 +1,24 @@
 // What is looked at, as the address bar holds it: so a view can be kept, sent and gone back to.
 import { isChoosable } from "./names";
 
-export const RANGES = { today: "Today", yesterday: "Yesterday", "7d": "7 days", "28d": "28 days", "30d": "30 days", "90d": "90 days",
-  month: "This month", last_month: "Last month", "12mo": "12 months", year: "This year", all: "All time" } as const;
-export const COMPARISONS = { previous: "the period before", year: "a year earlier", none: "nothing" } as const;
+export const RANGES = {
+  today: "Today",
+  yesterday: "Yesterday",
+  "7d": "7 days",
+  "28d": "28 days",
+  "30d": "30 days",
+  "90d": "90 days",
+  month: "This month",
+  last_month: "Last month",
+  "12mo": "12 months",
+  year: "This year",
+  all: "All time",
+} as const;
+export const COMPARISONS = {
+  previous: "the period before",
+  year: "a year earlier",
+  none: "nothing",
+} as const;
 export const INTERVALS = { hour: "Hours", day: "Days", week: "Weeks", month: "Months" } as const;
 export const THEMES: Record<string, string> = { "": "as the system", light: "light", dark: "dark" };
 /** What a row may be chosen by. */
@@ -30,8 +45,23 @@ export interface View {
   theme: string;
 }
 
-const UNSAID: View = { site: "", range: "7d", from: "", to: "", compare: "previous", compare_from: "", interval: "", filter: "", metric: "visitors",
-  pages: "views", sources: "source", tech: "device", speed: "", tab: "sites", theme: "" };
+const UNSAID: View = {
+  site: "",
+  range: "7d",
+  from: "",
+  to: "",
+  compare: "previous",
+  compare_from: "",
+  interval: "",
+  filter: "",
+  metric: "visitors",
+  pages: "views",
+  sources: "source",
+  tech: "device",
+  speed: "",
+  tab: "sites",
+  theme: "",
+};
 const KEYS = Object.keys(UNSAID) as (keyof View)[];
 
 /** What a filter says, in its two parts. */
@@ -60,7 +90,9 @@ export const parse = (search: string): View => {
 
 /** Only what differs from what goes without saying. */
 export const search = (view: View): string => {
-  const query = new URLSearchParams(KEYS.filter((key) => view[key] !== UNSAID[key]).map((key) => [key, view[key]]));
+  const query = new URLSearchParams(
+    KEYS.filter((key) => view[key] !== UNSAID[key]).map((key) => [key, view[key]]),
+  );
   const text = query.toString();
   return text && `?${text}`;
 };
@@ -99,11 +131,15 @@ $effect.root(() => {
 });
 
 /** The range as the API takes it. */
-export const days = (view: View): URLSearchParams => new URLSearchParams(view.from ? { from: view.from, to: view.to } : { range: view.range });
+export const days = (view: View): URLSearchParams =>
+  new URLSearchParams(view.from ? { from: view.from, to: view.to } : { range: view.range });
 
 /** Where the reader's weeks do not begin on Monday: on which day. */
 const week = ((): string => {
-  const locale = new Intl.Locale(navigator.language) as Intl.Locale & { getWeekInfo?: () => { firstDay: number }; weekInfo?: { firstDay: number } };
+  const locale = new Intl.Locale(navigator.language) as Intl.Locale & {
+    getWeekInfo?: () => { firstDay: number };
+    weekInfo?: { firstDay: number };
+  };
   const first = (locale.getWeekInfo?.() ?? locale.weekInfo)?.firstDay;
   return first === 7 ? "sunday" : first === 6 ? "saturday" : "";
 })();

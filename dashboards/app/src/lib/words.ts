@@ -3,12 +3,27 @@ import { daysIn, shortDay, span } from "./format";
 import type { Report } from "./schema";
 import type { View } from "./view.svelte";
 
-const WHEN: Record<string, string> = { today: "so far today", yesterday: "yesterday", month: "so far this month", year: "so far this year", all: "in all", last_month: "last month", "12mo": "in the last 12 months" };
-const BEFORE: Record<string, string> = { yesterday: "the day before", month: "at this point last month", year: "at this point last year" };
+const WHEN: Record<string, string> = {
+  today: "so far today",
+  yesterday: "yesterday",
+  month: "so far this month",
+  year: "so far this year",
+  all: "in all",
+  last_month: "last month",
+  "12mo": "in the last 12 months",
+};
+const BEFORE: Record<string, string> = {
+  yesterday: "the day before",
+  month: "at this point last month",
+  year: "at this point last year",
+};
 
 export const when = (view: View, report: Report | null): string => {
   if (!report) return "";
-  if (view.from) return report.from === report.to ? `on ${shortDay(report.from)}` : `from ${span(report.from, report.to).replace(" – ", " to ")}`;
+  if (view.from)
+    return report.from === report.to
+      ? `on ${shortDay(report.from)}`
+      : `from ${span(report.from, report.to).replace(" – ", " to ")}`;
   return WHEN[view.range] ?? `in the last ${daysIn(report.from, report.to)} days`;
 };
 
@@ -19,12 +34,20 @@ export const against = (view: View, report: Report | null): string => {
   if (view.compare === "year") return "a year earlier";
   const days = daysIn(report.from, report.to);
   const until = compared.so_far?.until;
-  if (days === 1 && until) return `${view.range === "today" && !view.from ? "yesterday" : "the day before"} until ${until.slice(11, 16)}`;
-  return (!view.from && BEFORE[view.range]) || (days === 1 ? "the day before" : `in the ${days} days before`);
+  if (days === 1 && until) {
+    const dayBefore = view.range === "today" && !view.from ? "yesterday" : "the day before";
+    return `${dayBefore} until ${until.slice(11, 16)}`;
+  }
+  return (
+    (!view.from && BEFORE[view.range]) ||
+    (days === 1 ? "the day before" : `in the ${days} days before`)
+  );
 };
 
-/** Up to when a range that is not over is compared, after the days of both. */
-export const untilWhen = (report: Report): string => {
-  const until = report.compared?.so_far?.until;
-  return until ? `, both until ${until.slice(11, 16)}` : "";
+/** The days of a report and those they are compared with, up to when where today is among them. */
+export const spanOf = ({ from, to, compared }: Report): string => {
+  if (!compared) return span(from, to);
+  const until = compared.so_far?.until;
+  const both = until ? `, both until ${until.slice(11, 16)}` : "";
+  return `${span(from, to)}, against ${span(compared.from, compared.to, to)}${both}`;
 };
