@@ -10,15 +10,15 @@ TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 
 WRITTEN = '**/*.{js,mjs,ts,svelte,css}'
 
 help:
-	@echo 'make run     build and start the collector with the sample profile'
-	@echo 'make demo    the same, full of 90 days of made-up visits to look around in'
-	@echo 'make test    every test: cargo, then a real browser against the real collector'
-	@echo 'make attack  everything that was ever tried against the promises to visitors, in full; about an hour'
-	@echo 'make check   formatting, lints, licences, lock files, the scripts in the page'
-	@echo 'make format  lays out Rust, JavaScript, TypeScript, Svelte and CSS'
-	@echo 'make size    what the dashboard costs to open, and what a page pays for our scripts'
-	@echo 'make release an archive that runs on a Debian without Rust or Node, with licences, checksums and a bill of materials'
-	@echo 'make bench   benchmarks'
+	@echo 'make run      build, and start the collector with the sample profile'
+	@echo 'make demo     the same with 90 days of generated visits'
+	@echo 'make test     every test: cargo, then a real browser against the real collector; about an hour'
+	@echo 'make check    formatting, lints, licences, lock files, documentation, the scripts in the page'
+	@echo 'make format   formats Rust, JavaScript, TypeScript, Svelte and CSS'
+	@echo 'make attack   all attacks on the promises to visitors, in full; about an hour'
+	@echo 'make size     what the dashboard costs to open, and what a page pays for our scripts'
+	@echo 'make bench    benchmarks'
+	@echo 'make release  an archive for a Debian without Rust or Node: binary, licences, checksums, bill of materials'
 
 # The embedded engine and the data files; once, and again when the lock changes.
 node_modules/.installed: package.json package-lock.json
