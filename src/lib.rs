@@ -1,43 +1,45 @@
-//! Footfall counts visits without keeping visitors. The modules stand in the order a hit passes them:
+//! Footfall counts visits without keeping visitors. A hit passes the modules in this order:
 //!
 //! ```text
-//! ingest -> consent -> enrich -> pseudonym -> aggregate -> journal   then the answer goes out
+//! ingest -> consent -> enrich -> pseudonym -> aggregate -> journal   then the hit is answered
 //!                                                          journal -> flush -> store -> report -> web
 //! ```
 //!
-//! `RawHit` holds an address and an agent and cannot be printed; `consent` alone makes an `AdmittedHit` of it; `pseudonym::seal`
-//! takes that by value and makes an `Event`, which has no field for either. docs/understand/ARCHITECTURE.md tells the rest.
+//! `RawHit` holds an address and a user agent and cannot be printed. Only `consent` makes an
+//! `AdmittedHit` of it; `pseudonym::seal` takes that by value and makes an `Event`, which has no
+//! field for either. Modules are declared below by layer, the lowest first.
+//! docs/understand/ARCHITECTURE.md describes the rest.
 
-// What must not be left behind.
+// Memory, repeated failures, and what must not be printed.
 pub mod memory;
 mod outage;
 pub mod unprintable;
 
-// The words.
+// The vocabulary: settings, time and types of hits.
 pub mod clock;
 pub mod config;
 pub mod event;
 mod hex;
 
-// The rules: no I/O, no clock of their own.
+// Rules: no I/O, and time only as an argument.
 pub mod access;
 pub mod consent;
 pub mod enrich;
 pub mod pseudonym;
 pub mod publication;
 
-// Beside the way of a hit.
+// Mails: a second source of counts.
 pub mod mail;
 
 pub mod aggregate;
 
-// What lasts.
+// Durable state.
 mod disk;
 pub mod journal;
 pub mod ledger;
 pub mod store;
 
-// The edges.
+// Edges: HTTP, background tasks, reports.
 pub mod flush;
 mod http;
 pub mod ingest;
@@ -47,7 +49,7 @@ pub mod report;
 pub mod telemetry;
 pub mod web;
 
-// The wiring.
+// Wiring and commands.
 pub mod cli;
 pub mod demo;
 pub mod server;

@@ -1,7 +1,10 @@
+//! The `footfall` program: an allocator and a call of the command line in [`footfall::cli`].
+
 use std::process::ExitCode;
 
-// A hit makes many small allocations on one thread and frees them on another, which this allocator is made for. Not measured against
-// the system's. The benchmark's bare handler has it too, without the wiping.
+// A hit makes many small allocations on one thread and frees them on another, which this allocator
+// is designed for. It was not measured against the system's. The benchmark's bare handler uses it
+// too, without wiping.
 #[global_allocator]
 static ALLOCATOR: footfall::memory::Wiping<mimalloc::MiMalloc> = footfall::memory::Wiping(mimalloc::MiMalloc);
 

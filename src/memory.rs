@@ -1,26 +1,31 @@
-//! What is given back to the allocator is wiped first.
+//! An allocator that overwrites every block with zeroes before it is freed.
 //!
-//! An address, an agent or a cookie passes through buffers of the HTTP library, header maps, strings and tables on its way to a keyed
-//! hash. Whoever frees such a block leaves its bytes where they were, until somebody needs the place: on a quiet collector, for hours. To wipe
-//! each of them by hand would take every library's help; to wipe whatever is freed takes none.
+//! An address, a user agent or a cookie passes through buffers of the HTTP library, header maps,
+//! strings and tables on its way to a keyed hash. A freed block keeps its bytes until the memory is
+//! used again, which on a quiet collector can take hours. Wiping each of them at its place would
+//! need the help of every library; wiping all freed memory needs none.
 //!
-//! Measured on blocks that were just written: to wipe up to 256 bytes costs less than the noise of an allocation (some 15 ns), 1 KiB 5 to 10 ns,
-//! 8 KiB 0.4 microseconds. `tests/attacks/core_dump.mjs` counts what is left.
+//! Measured on blocks that were just written: wiping up to 256 bytes costs less than the noise of
+//! an allocation (about 15 ns), 1 KiB costs 5 to 10 ns, 8 KiB 0.4 microseconds.
+//! `tests/attacks/core_dump.mjs` counts what remains.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
 
-/// From here on the pages go back to the system, which hands out zeroes: to write to them would first bring in those nobody ever used.
+/// Bytes from which on whole pages are returned to the system, which replaces them with zeroes.
+/// Writing to them would first bring in pages that were never used.
 const GIVEN_BACK: usize = 1 << 20;
-/// Whole pages on every system: none has larger ones by default.
+/// The granularity of returned memory, in bytes: a multiple of the page size of every system with
+/// default settings.
 const PAGE: usize = 1 << 16;
 
-/// Any allocator, with everything wiped that is given back to it.
+/// An allocator around `A` that wipes every block before `A` frees it.
 pub struct Wiping<A>(pub A);
 
 #[expect(unsafe_code, reason = "an allocator is unsafe to write; it must be one to see what everybody frees")]
-// SAFETY: every block comes from the inner allocator and goes back to it with the layout it was asked with. In between it is written to
-// once, when its owner has given it up and before the inner allocator knows.
+// SAFETY: every block comes from the inner allocator and is returned to it with the layout of the
+// request. Between the two it is written to once, after its owner gave it up and before the inner
+// allocator knows.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Wiping<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are passed on.
@@ -40,9 +45,11 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Wiping<A> {
         }
     }
 
-    /// Moves it always: the inner allocator would free the old place, or the end that is cut off, without a word.
+    /// Always moves the block: the inner allocator would free the old block, or its end, without
+    /// wiping it.
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller promises a size that makes a layout; both blocks are live and apart, and the shorter length is in both.
+        // SAFETY: the caller guarantees a size that makes a valid layout. Both blocks are live and
+        // do not overlap, and the shorter length is within both.
         unsafe {
             let moved = self.0.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
             if !moved.is_null() {
@@ -54,9 +61,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Wiping<A> {
     }
 }
 
+/// Overwrites `size` bytes from `block` on. The caller must own them.
 #[expect(unsafe_code, reason = "the block is raw memory")]
 unsafe fn wipe(block: *mut u8, size: usize) {
-    // SAFETY: the caller owns `size` bytes from `block` on; both offsets lie within them.
+    // SAFETY: the caller owns `size` bytes from `block` on; both offsets are within them.
     unsafe {
         let (head, pages) = if size < GIVEN_BACK { (size, 0) } else { whole_pages(block as usize, size) };
         let given_back = pages > 0 && give_back(block.add(head), pages);
@@ -67,19 +75,20 @@ unsafe fn wipe(block: *mut u8, size: usize) {
             block.write_bytes(0, size);
         }
     }
-    // Nobody reads it again: without this the compiler might leave the writing out.
+    // Nothing reads the block again: without this the compiler could leave the writes out.
     black_box(block);
 }
 
-/// How many bytes lie before the first whole page, and how many in whole pages.
+/// The number of bytes before the first whole page, and the number of bytes in whole pages.
 fn whole_pages(start: usize, size: usize) -> (usize, usize) {
     let head = start.next_multiple_of(PAGE) - start;
     (head, (size - head) / PAGE * PAGE)
 }
 
+/// Returns pages to the system. `false` if it refuses (locked pages); they are then unchanged.
 #[expect(unsafe_code, reason = "madvise takes a raw range")]
 unsafe fn give_back(pages: *mut u8, size: usize) -> bool {
-    // SAFETY: the caller owns the range and has no use for what is in it. Where the system refuses (locked pages), nothing has happened.
+    // SAFETY: the caller owns the range and does not need its contents.
     unsafe { rustix::mm::madvise(pages.cast(), size, rustix::mm::Advice::LinuxDontNeed).is_ok() }
 }
 
@@ -95,11 +104,11 @@ mod tests {
         static LEFT: Cell<usize> = const { Cell::new(0) };
     }
 
-    /// Looks at what it gets back.
+    /// An allocator that counts what was not wiped in the blocks it gets back.
     struct Looking;
 
     #[expect(unsafe_code, reason = "an allocator is unsafe to write")]
-    // SAFETY: the system's, which gets what it gave.
+    // SAFETY: the system's allocator, called with the layouts of the requests.
     unsafe impl GlobalAlloc for Looking {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             // SAFETY: passed on.

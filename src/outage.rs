@@ -1,13 +1,14 @@
-//! Something that fails again and again is told once when it begins, and once when it is over, with how often it failed in between.
+//! Logging of repeated failures: one message when an outage begins, and one when it is over, with
+//! the number of failures in between.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long nothing may fail before it is over: what fails now and then is one outage, not many.
+/// How long nothing may fail before an outage is over. Failures with shorter gaps are one outage.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// Whether something fails at the moment. Who asks logs.
+/// Tracks whether something fails at the moment. The caller writes the log.
 #[derive(Default)]
 pub struct Outage {
     lasts: AtomicBool,
@@ -21,14 +22,15 @@ struct State {
 }
 
 impl Outage {
-    /// Notes a failure; `true` for the first one, which is to be told.
+    /// Records a failure. `true` for the first failure of an outage, which should be logged.
     pub fn begins(&self) -> bool {
         self.begins_at(Instant::now())
     }
 
-    /// Notes that it works; the number of failures once it has worked for ten seconds.
+    /// Records a success. The number of failures once nothing has failed for ten seconds, else
+    /// `None`.
     pub fn is_over(&self) -> Option<u64> {
-        // What works is not to wait for a lock.
+        // The normal case takes no lock.
         self.lasts.load(Ordering::Relaxed).then(|| self.is_over_at(Instant::now())).flatten()
     }
 

@@ -1,10 +1,12 @@
-//! Stage 7: sealed segments go to the store, exactly once, in order.
+//! Stage 7: sends closed segments to the store, exactly once and in order.
 //!
-//! A segment is sent until it is acknowledged; then its file goes. An outcome nobody knows (a lost connection, a crash) is resolved by
-//! looking which of its blocks are there and sending the others, however long ago that was.
+//! A segment is sent until the store acknowledges it; then its file is removed. If the outcome is
+//! unknown (a lost connection, a crash), the segment is sent again: the store looks up which of its
+//! blocks it has and takes only the others, however long ago that was.
 //!
-//! A segment that the store refuses again and again must not stop those behind it. Whether it is the segment or the store's moment is
-//! told by another one: where that is taken and this one, tried once more, is not, it is set aside.
+//! A segment that the store refuses again and again must not block those behind it. Another segment
+//! decides whether the segment or the state of the store is the cause: if the store takes that one
+//! and then refuses the first once more, the first is set aside.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -23,40 +25,50 @@ use crate::journal::{Folder, JournalError, Sealed, SegmentId, read_sealed};
 use crate::outage::Outage;
 use crate::store::{Store, StoreError, StoreOptions};
 
+/// Pause before the second attempt. It doubles with each further attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Upper bound of the pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// A segment that has waited so long is told of.
+/// A segment that waits longer than this is reported in the metrics.
 const OVERDUE_AFTER: Duration = Duration::from_secs(86_400);
 
-/// A segment that was set aside can be put back for so long: until then its markers stay.
+/// How long a segment that was set aside can be put back: its markers are kept until then.
 const KEPT_ASIDE: Duration = Duration::from_secs(62 * 86_400);
 
-/// Tries the store may refuse before another segment is tried, and how many others then are at once.
+/// Refusals of one segment before other segments are tried.
 const REFUSALS: u32 = 5;
+/// How many other segments are tried in one round.
 const OTHERS_TRIED: usize = 8;
 
+/// How often old counts and markers are removed.
 const AGEING: Duration = Duration::from_secs(3600);
 
-/// Figures for the metrics.
+/// Totals since the start, for the metrics.
 #[derive(Default)]
 pub struct Stats {
+    /// Segments that the store took.
     pub segments: AtomicU64,
+    /// Rows of these segments.
     pub rows: AtomicU64,
+    /// Failed attempts to connect to the store or to send a segment.
     pub failures: AtomicU64,
-    /// Damaged, or refused where others were taken.
+    /// Segments that were set aside: damaged, or refused while others were taken.
     pub quarantined: AtomicU64,
 }
 
-/// What waits to be sent. Of what lies in the folder, so that it is known with the store away too.
+/// The segments that wait to be sent, counted in the folder, so that the figures are known without
+/// the store.
 pub struct Waiting {
+    /// Closed segments in the folder.
     pub segments: u64,
-    /// Age of the oldest once that is more than a day, else 0.
+    /// Age of the oldest in seconds if it is more than a day, else 0.
     pub overdue_secs: u64,
 }
 
 impl Waiting {
-    /// `now` is what the times of files are compared with. `None` where the folder cannot be read.
+    /// Reads the folder. Ages are relative to `now`, which must be of the same clock as file times.
+    /// `None` if the folder cannot be read.
     pub fn of(folder: &Folder, now: SystemTime) -> Option<Waiting> {
         let numbers = folder.numbers("sealed").ok()?;
         let age = oldest(folder, &numbers, now);
@@ -65,53 +77,73 @@ impl Waiting {
     }
 }
 
+/// The age of the segment with the lowest number; 0 if there is none.
 fn oldest(folder: &Folder, numbers: &[u64], now: SystemTime) -> Duration {
     numbers.first().map(|oldest| age(&folder.file(*oldest, "sealed"), now)).unwrap_or_default()
 }
 
+/// How long ago the file was last written; 0 if that is not known.
 fn age(path: &Path, now: SystemTime) -> Duration {
     let sealed = std::fs::metadata(path).and_then(|meta| meta.modified());
     sealed.ok().and_then(|at| now.duration_since(at).ok()).unwrap_or_default()
 }
 
-/// The store, once it can be reached. Hits do not wait for it; questions do.
+/// The store; empty until it has been reached once. Hits do not wait for it, report queries do.
 pub type StoreSlot = Arc<ArcSwapOption<Store>>;
 
+/// The task that sends segments. It owns everything that it needs; [`Flusher::run`] consumes it.
 pub struct Flusher {
+    /// The journal's folder.
     pub folder: Arc<Folder>,
+    /// Segments announced by the journal, in order of their numbers.
     pub sealed: mpsc::UnboundedReceiver<Sealed>,
+    /// How to connect to the store.
     pub options: StoreOptions,
+    /// How long counts are kept.
     pub retention: Retention,
+    /// The source of today's date and of file ages.
     pub clock: Clock,
+    /// Filled once the store is connected.
     pub slot: StoreSlot,
+    /// The counters that the metrics read.
     pub stats: Arc<Stats>,
-    /// The number of the last segment that is done with; `None` until the store can be reached.
+    /// The number of the last segment that was sent or set aside; `Some(0)` when the store is
+    /// connected, `None` before.
     pub done: watch::Sender<Option<u64>>,
+    /// Whether the collector is stopping.
     pub stopping: watch::Receiver<bool>,
-    /// Whether the store takes nothing at the moment.
+    /// The outage of the store, for the log.
     pub away: Outage,
+    /// The segments that are known and not finished. Starts empty.
     pub queue: Queue,
 }
 
-/// Segments that were announced and are not done with.
+/// Segments that were announced and are not finished.
 #[derive(Default)]
 pub struct Queue {
     waiting: VecDeque<Sealed>,
-    /// Whether no more will be announced.
+    /// Whether no more segments will be announced.
     is_closed: bool,
-    /// The place of the segment that is tried next while the first one is refused.
+    /// The index of the segment that is tried next while the first one is refused.
     next: usize,
 }
 
 impl Flusher {
-    /// Runs until no more segments can come and all are sent, or the collector stops and the store does not take them. An error is one that
-    /// waiting does not cure.
+    /// Runs until all segments are sent and no more can come, or until the collector stops while
+    /// the store takes nothing. Segments that were not sent stay in the folder for the next start.
+    ///
+    /// # Errors
+    ///
+    /// A connection failed for a reason that waiting does not cure: a wrong option, an engine that
+    /// does not start, a database of a later version. No segment was sent or removed.
     pub async fn run(mut self) -> Result<(), StoreError> {
         let Some(store) = self.connect().await? else { return Ok(()) };
         self.slot.store(Some(Arc::clone(&store)));
         self.done.send_replace(Some(0));
+
         let mut ageing = tokio::time::interval(AGEING);
         ageing.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+
         loop {
             if let Some(sealed) = self.queue.waiting.pop_front() {
                 let number = sealed.number;
@@ -121,9 +153,11 @@ impl Flusher {
                 self.done.send_replace(Some(number));
                 continue;
             }
+
             if self.queue.is_closed {
                 return Ok(());
             }
+
             tokio::select! {
                 biased;
                 sealed = self.sealed.recv() => match sealed {
@@ -135,7 +169,7 @@ impl Flusher {
         }
     }
 
-    /// `None` where the collector stops first.
+    /// Connects, with growing pauses. `None` if the collector stops first.
     async fn connect(&mut self) -> Result<Option<Arc<Store>>, StoreError> {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -149,6 +183,7 @@ impl Flusher {
                 }
                 Err(error) => return Err(error),
             }
+
             if self.stops_within(pause).await {
                 return Ok(None);
             }
@@ -156,12 +191,13 @@ impl Flusher {
         }
     }
 
-    /// Waits before the next try; not while the collector stops, when waiting gains nothing.
+    /// Waits before the next attempt. `true`, without waiting to the end, if the collector stops.
     async fn stops_within(&mut self, pause: Duration) -> bool {
         tokio::time::timeout(pause, self.stopping.wait_for(|stopping| *stopping)).await.is_ok()
     }
 
-    /// Sends a segment, or sets it aside. `false` where the collector stops and the store does not take it: it is sent at the next start.
+    /// Sends a segment, or sets it aside. `false` if the collector stops and the store does not
+    /// take the segment: it is sent at the next start.
     async fn send(&mut self, store: &Store, mut sealed: Sealed) -> bool {
         let number = sealed.number;
         let path = self.folder.file(number, "sealed");
@@ -185,6 +221,7 @@ impl Flusher {
                 }
                 Err(Failure::Passing(error)) => self.note_failure(number, &error),
             }
+
             if self.stops_within(pause).await {
                 return false;
             }
@@ -201,15 +238,17 @@ impl Flusher {
         }
     }
 
-    /// Tries some of those that wait behind, other ones each time, until the store takes one.
+    /// Tries some of the segments behind the first, starting where the last round ended, until the
+    /// store takes one.
     async fn another_is_taken(&mut self, store: &Store) -> bool {
         self.hear_announced();
         for _ in 0..self.queue.waiting.len().min(OTHERS_TRIED) {
             let place = self.queue.next % self.queue.waiting.len();
             self.queue.next = place + 1;
             let mut sealed = self.queue.waiting.remove(place).expect("the place is below the length");
+
             let outcome = self.try_once(store, &mut sealed).await;
-            // Where it was taken its file is gone, and its turn does nothing.
+            // If it was taken, its file is gone, and its own turn does nothing.
             self.queue.waiting.insert(place, sealed);
             match outcome {
                 Ok(true) => return true,
@@ -220,7 +259,7 @@ impl Flusher {
         false
     }
 
-    /// Takes what was announced while a segment was tried.
+    /// Adds the segments that were announced in the meantime to the queue.
     fn hear_announced(&mut self) {
         loop {
             match self.sealed.try_recv() {
@@ -241,16 +280,18 @@ impl Flusher {
         }
     }
 
-    /// `false`: there is no such segment any more.
+    /// Sends a segment once and removes its file. `false` if the file no longer exists.
     async fn try_once(&self, store: &Store, sealed: &mut Sealed) -> Result<bool, Failure> {
         let path = self.folder.file(sealed.number, "sealed");
         let (id, sums) = match read_sealed(&path) {
             Ok(read) => read,
             Err(JournalError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error @ JournalError::Damaged { .. }) => return Err(Failure::Damaged(error)),
-            // No free file descriptor, no memory: it says nothing of what lies in the file.
+            // For example no free file descriptor or no memory: this says nothing about the
+            // contents of the file.
             Err(error) => return Err(Failure::Passing(error.to_string())),
         };
+
         let sent = match std::mem::replace(&mut sealed.is_new, false) {
             true => store.insert_first(&id.token(), &sums).await,
             false => store.insert(&id.token(), &sums).await,
@@ -259,15 +300,17 @@ impl Flusher {
             true => Failure::Refused(error.to_string()),
             false => Failure::Passing(error.to_string()),
         })?;
+
         self.stats.segments.fetch_add(1, Ordering::Relaxed);
         self.stats.rows.fetch_add(sums.rows() as u64, Ordering::Relaxed);
         if let Err(error) = std::fs::remove_file(&path) {
-            // Looked at again at the next start, and found there by its markers.
+            // The next start finds the file again and its markers in the store.
             tracing::error!(file = %path.display(), %error, "a segment that was sent could not be removed");
         }
         Ok(true)
     }
 
+    /// Moves a segment out of the queue's way. The file is kept.
     fn set_aside(&self, path: &Path) {
         self.stats.quarantined.fetch_add(1, Ordering::Relaxed);
         match self.folder.quarantine(path) {
@@ -278,11 +321,13 @@ impl Flusher {
         }
     }
 
+    /// Removes what is older than the retention allows.
     async fn age(&self, store: &Store) {
         let today = Timestamp::from_millisecond(self.clock.now()).ok();
         let Some(today) = today.and_then(|now| Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date())) else {
             return;
         };
+
         match store.age(today, self.retention.keep_days).await {
             Ok(aged) => {
                 if let Some(bound) = aged.bound {
@@ -292,10 +337,12 @@ impl Flusher {
             }
             Err(error) => tracing::error!(%error, "old months could not be dropped; it is tried again within the hour"),
         }
+
         self.forget_markers(store, today).await;
     }
 
-    /// A marker is needed while its segment can be sent again. Nothing waits here but what lies in the folder.
+    /// Removes old markers. A marker is needed while its segment can be sent again, and only a
+    /// segment that is in the folder can be.
     async fn forget_markers(&self, store: &Store, today: Day) {
         let now = self.clock.file_time();
         let Ok(mut segments) = self.folder.set_aside() else { return };
@@ -315,10 +362,12 @@ impl Flusher {
     }
 }
 
+/// Why a segment was not sent.
 enum Failure {
+    /// The file cannot be read as a segment.
     Damaged(JournalError),
-    /// The store was asked and did not take it.
+    /// The store answered that it does not take the segment.
     Refused(String),
-    /// Of the store or of this machine: the same again may go well.
+    /// A failure of the store or of this machine: retrying may succeed.
     Passing(String),
 }

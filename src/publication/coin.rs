@@ -1,33 +1,40 @@
-//! The platform's keyed coin. It decides whether a lot between k and 2k is published, so that the day on which a lot appears does not tell when
-//! its k-th visitor came, and how many visitors of a lot stay pending, so that the end of a lot does not fall between two known visitors.
+//! The platform's keyed coin. It decides whether a lot between k and 2k visitors is published, so
+//! that the day on which a lot appears does not reveal when its k-th visitor came. It also draws
+//! how many visitors of a lot stay pending, so that the end of a lot does not fall between two
+//! known visitors.
 
 use crate::event::{Day, SiteId};
 
 use super::rules::Lot;
 
-/// The platform's secret for the coin. It cannot be printed or copied: who knows it, knows which lots were held back.
+/// The platform's secret for the coin. It cannot be printed or copied, because it reveals which
+/// lots were held back.
 pub struct CoinKey([u8; 32]);
 
 impl CoinKey {
+    /// Takes 32 random bytes, the same on every collector of the database.
     pub fn new(key: [u8; 32]) -> CoinKey {
         CoinKey(key)
     }
 
-    /// Whether a lot is published on this day. The same lot and day always give the same answer, so doing a day again changes nothing.
+    /// Whether a lot is published on this day. The same lot and day always give the same answer, so
+    /// publishing a day again changes nothing.
     ///
-    /// The coin knows a lot by its size and not by its cell: cells of the same people (the profile's one page, which everybody sees, and the site;
-    /// a campaign and the source it is linked from) get the same answer. With coins of their own their lots would end on different days, and
+    /// The coin identifies a lot by its size and not by its cell. Cells of the same visitors (a
+    /// profile's only page and the site; a campaign and the source it is linked from) therefore get
+    /// the same answer. If each cell had its own coin, their lots would end on different days, and
     /// the difference would be a single day.
     ///
-    /// The first bit of keyed BLAKE3 over the site (16 bytes), visitors and networks (8 bytes each) and the day (2 bytes, days since
-    /// 1970-01-01), all little endian.
+    /// The result is the first bit of keyed BLAKE3 over the site (16 bytes), visitors and networks
+    /// (8 bytes each) and the day (2 bytes, days since 1970-01-01), all little-endian.
     pub(super) fn publishes(&self, site: SiteId, lot: &Lot, day: Day) -> bool {
         self.hash(site, lot, day)[0] & 1 == 1
     }
 
-    /// How many visitors of a lot stay pending on this day: 0 to `max`, each equally likely.
+    /// The number of visitors of a lot that stay pending on this day: 0 to `max`, both inclusive,
+    /// each equally likely.
     ///
-    /// Bytes 8 to 15 of the same hash, as a little-endian number modulo `max + 1`.
+    /// It is bytes 8 to 15 of the same hash, as a little-endian number modulo `max + 1`.
     pub(super) fn remainder(&self, site: SiteId, lot: &Lot, day: Day, max: u64) -> u64 {
         let hash = self.hash(site, lot, day);
         let number = u64::from_le_bytes(hash[8..16].try_into().expect("eight bytes"));

@@ -1,4 +1,5 @@
-//! What of one site is published when a day, or a busy hour, is over.
+//! The rules of one publication: which lots of one site are published when a day, or a busy hour,
+//! is over, and what stays pending.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -6,23 +7,29 @@ use std::ops::AddAssign;
 use super::CoinKey;
 use crate::event::{Day, Dimension, OTHER, SiteId, Subject};
 
-/// A cell that did not reach k in this time moves to `(other)`.
+/// A lot that has not reached k after this many days moves to `(other)`.
 const MAX_PENDING_DAYS: u16 = 35;
 
-/// `since` is a Monday: up to six days before the first visitor of the lot.
+/// Added to [`MAX_PENDING_DAYS`]: `since` is a Monday, up to six days before the first visitor of
+/// the lot.
 const DAYS_BEFORE_A_SUNDAY: u16 = 6;
 
-/// One value of one dimension of a site, page, link or event. Sites sort first: their cells decide about those of their items.
+/// Identifies a cell: one value of one dimension of a site, page, link or event. Sites sort first,
+/// because their cells decide about those of their items.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct CellKey {
+    /// What is described: the site, a page, a link or an event.
     pub subject: Subject,
     /// The path, link or event; empty for the site.
     pub item: Box<str>,
+    /// The attribute, such as country or browser.
     pub dim: Dimension,
+    /// The value of the attribute, or [`OTHER`] for values that waited too long.
     pub value: Box<str>,
 }
 
 impl CellKey {
+    /// Copies the texts. `item` must be empty if `subject` is the site.
     pub fn new(subject: Subject, item: &str, dim: Dimension, value: &str) -> CellKey {
         CellKey { subject, item: item.into(), dim, value: value.into() }
     }
@@ -32,11 +39,12 @@ impl CellKey {
     }
 }
 
-/// Attribute counts of a cell.
+/// The attribute counts of a cell.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Lot {
     /// Visitors of the day; over several days, visitor-days.
     pub visitors: u64,
+    /// Visits with the value, including further visits of visitors that were counted before.
     pub visits: u64,
     /// Visitors that were the first of their network on their site and day.
     pub networks: u64,
@@ -56,50 +64,60 @@ impl AddAssign for Lot {
     }
 }
 
-/// What is kept of a cell between two publications. No day in it: `since` is the Monday of the week in which the lot began.
+/// The stored state of a cell between two publications. It contains no day except `since`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cell {
+    /// Which cell it is.
     pub key: CellKey,
+    /// The counts that are not published yet.
     pub pending: Lot,
+    /// The Monday of the week in which the pending lot began.
     pub since: Day,
-    /// Of a site's cell: visitors ever counted in it. Of an item's cell: what that number was for the site's cell of the same value when
-    /// this cell was published last, less the visitors that stayed pending then.
+    /// For a site's cell: all visitors ever counted in it. For an item's cell: that number of the
+    /// site's cell with the same value when this cell was last published, less the visitors that
+    /// stayed pending then.
     pub counted: u64,
 }
 
 /// A lot that is published now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Released {
+    /// Which cell it belongs to.
     pub key: CellKey,
+    /// Published visitors, without the remainder; at least k.
     pub visitors: u64,
+    /// Published visits, without the remainder's share.
     pub visits: u64,
 }
 
-/// What is over.
+/// The period that ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Occasion {
-    /// The site's day: every lot of at least k may go.
+    /// The site's day: every lot of at least k visitors may be published.
     Day,
-    /// An hour of the open day: only lots of at least this many visitors may go.
+    /// An hour of the day that is still open: only lots of at least `open_lot` visitors may be
+    /// published.
     Hour { open_lot: u64 },
 }
 
-/// What makes a lot, the same for all sites of a platform.
+/// The parameters of lots, the same for all sites of a platform.
 pub struct LotPolicy {
-    /// Fewest visitors and fewest networks of a lot.
+    /// The smallest number of visitors, and of networks, of a published lot.
     pub k: u64,
-    /// Most visitors of a lot that stay pending when it is published.
+    /// The largest number of visitors of a lot that stay pending when it is published.
     pub max_remainder: u64,
+    /// The key of all random decisions.
     pub coin: CoinKey,
 }
 
 impl LotPolicy {
-    /// With remainders of up to 2k - 2 visitors, a remainder of a common value looks like a rare value that waits for its k-th visitor.
+    /// The policy of production. With remainders of up to 2k - 2 visitors, a remainder of a common
+    /// value looks like a rare value that waits for its k-th visitor.
     pub fn new(k: u64, coin: CoinKey) -> LotPolicy {
         LotPolicy { k, max_remainder: (2 * k).saturating_sub(2), coin }
     }
 
-    /// Publishes lots without a remainder, for tests of what is not about lots.
+    /// Publishes lots without a remainder, for tests of other features.
     pub fn of_whole_lots(k: u64, coin: CoinKey) -> LotPolicy {
         LotPolicy { k, max_remainder: 0, coin }
     }
@@ -107,33 +125,38 @@ impl LotPolicy {
 
 /// The rules of one publication: docs/understand/COUNTING.md as code.
 pub struct Rules<'a> {
+    /// The parameters of lots.
     pub policy: &'a LotPolicy,
+    /// The day that is over, or the day of the hour, in the zone that is published.
     pub day: Day,
+    /// Whether the day or an hour of it ended.
     pub occasion: Occasion,
 }
 
-/// What a publication does to a site.
+/// The changes that a publication makes to one site.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Outcome {
+    /// The lots to publish, at most one for each cell.
     pub released: Vec<Released>,
-    /// The cells that changed, as they are now.
+    /// The new state of the cells that changed.
     pub changed: Vec<Cell>,
 }
 
-/// A cell at work.
+/// A cell while the rules are applied.
 struct Entry {
     pending: Lot,
     since: Day,
     counted: u64,
     changed: bool,
-    /// A lot of the cell is published now.
+    /// Whether a lot of the cell is published now.
     released: bool,
 }
 
 type Cells = BTreeMap<CellKey, Entry>;
 
 impl Rules<'_> {
-    /// Adds what arrived to what was pending and publishes what may be. Deterministic: the same input gives the same outcome.
+    /// Adds the counts that arrived to the pending ones and publishes the lots that are ready.
+    /// Deterministic: the same input gives the same outcome.
     pub fn publish(&self, site: SiteId, cells: Vec<Cell>, arrived: Vec<(CellKey, Lot)>) -> Outcome {
         let mut cells = self.merged(cells, arrived);
         if self.occasion == Occasion::Day {
@@ -189,13 +212,14 @@ impl Rules<'_> {
         entry.changed = true;
     }
 
-    /// The Monday of the week of the day: coarse on purpose, it is written. 1970-01-01 was a Thursday.
+    /// The Monday of the week of the day. Coarse on purpose, because it is stored. 1970-01-01 was a
+    /// Thursday.
     fn week(&self) -> Day {
         let day = self.day.number();
         Day::from_number(day.saturating_sub((day % 7 + 3) % 7))
     }
 
-    /// Lots that waited too long join `(other)` of their list.
+    /// Moves lots that waited too long to `(other)` of their list.
     fn expire(&self, cells: &mut Cells) {
         let is_due = |(key, entry): &(&CellKey, &Entry)| {
             let age = self.day.number().saturating_sub(entry.since.number());
@@ -221,17 +245,20 @@ impl Rules<'_> {
         entry.pending.visitors >= self.policy.k && entry.pending.networks >= self.policy.k
     }
 
-    /// The cells of one list that are published now, and what of each stays pending. `list` holds all cells of it.
+    /// The cells of one list that are published now, and the part of each that stays pending.
+    /// `list` contains all cells of the list that have something pending.
     fn publishable<'l>(&self, site: SiteId, cells: &Cells, list: &'l [CellKey]) -> Vec<(&'l CellKey, Lot)> {
         let (go, stay): (Vec<&CellKey>, Vec<&CellKey>) = list.iter().partition(|key| self.may_go(site, cells, key));
         let mut go: Vec<(&CellKey, Lot)> =
             go.into_iter().map(|key| (key, self.remainder(site, &cells[key].pending))).collect();
         go.sort_by_key(|(key, _)| (cells[*key].pending.visitors, *key));
+
         let staying = stay.iter().map(|key| cells[*key].pending.visitors).sum::<u64>();
         let remainders = go.iter().map(|(_, remainder)| remainder.visitors).sum::<u64>();
         let mut left = staying + remainders;
 
-        // What stays must be nobody or at least k, or the total less what is shown would be about fewer than k.
+        // The visitors that stay must be none or at least k; otherwise the total less the published
+        // lots would be about fewer than k.
         let mut held = 0;
         while (1..self.policy.k).contains(&left) && held < go.len() {
             let (key, remainder) = &go[held];
@@ -246,6 +273,7 @@ impl Rules<'_> {
         if !self.has_enough(entry) {
             return false;
         }
+
         let is_due = match self.occasion {
             Occasion::Hour { open_lot } => entry.pending.visitors >= open_lot,
             Occasion::Day => {
@@ -256,8 +284,8 @@ impl Rules<'_> {
         is_due && is_published_of_site(cells, key) && self.others_are_enough(cells, key, entry)
     }
 
-    /// An item splits its site: the site's visitors with the value who did not touch the item, since the cell was published last, must be
-    /// nobody or at least k.
+    /// An item divides its site's visitors. Those with the value who did not use the item since the
+    /// cell was last published must be none or at least k.
     fn others_are_enough(&self, cells: &Cells, key: &CellKey, entry: &Entry) -> bool {
         let others = match key.subject {
             Subject::Site => 0,
@@ -266,10 +294,12 @@ impl Rules<'_> {
         others == 0 || others >= self.policy.k
     }
 
-    /// What of a lot stays pending, so that nobody knows between which two visitors the published part ends.
+    /// The part of a lot that stays pending, so that an observer cannot know between which two
+    /// visitors the published part ends.
     ///
-    /// Without it the lots of all other values of a list could end on the same two days, and the exact total of these days less those lots
-    /// would be the count of the one value that still waits. At least k visitors and k networks are published.
+    /// Without it, the lots of all other values of a list could end on the same two days, and the
+    /// exact total of these days less those lots would be the count of the one value that still
+    /// waits. At least k visitors and k networks are published.
     fn remainder(&self, site: SiteId, lot: &Lot) -> Lot {
         let spare = lot.visitors.min(lot.networks).saturating_sub(self.policy.k);
         let visitors = self.policy.coin.remainder(site, lot, self.day, spare.min(self.policy.max_remainder));
@@ -277,7 +307,7 @@ impl Rules<'_> {
             return Lot::default();
         }
 
-        // Of which networks they are is not known: the fewest that fit.
+        // The networks of these visitors are not known: take the smallest number that is possible.
         let networks = lot.networks.saturating_sub(lot.visitors - visitors);
         let visits = u128::from(lot.visits) * u128::from(visitors) / u128::from(lot.visitors);
         Lot { visitors, visits: u64::try_from(visits).expect("a part of a u64"), networks }
@@ -302,24 +332,25 @@ impl Rules<'_> {
     }
 }
 
-/// The site's cell of the same value.
+/// The site's cell of the same value; `None` if there is none.
 fn of_site<'c>(cells: &'c Cells, key: &CellKey) -> Option<&'c Entry> {
     cells.get(&CellKey { subject: Subject::Site, item: "".into(), dim: key.dim, value: key.value.clone() })
 }
 
-/// Visitors ever counted in the site's cell of the same value.
+/// All visitors ever counted in the site's cell of the same value; 0 if there is none.
 fn counted_of_site(cells: &Cells, key: &CellKey) -> u64 {
     of_site(cells, key).map_or(0, |entry| entry.counted)
 }
 
-/// A lot of an item ends only where one of its site ends. Nearly everybody who comes to a profile touches its one page: with ends of its
-/// own, the page's lots would cut those of the site into single days. Sites are decided first.
+/// A lot of an item ends only where one of its site ends. Nearly every visitor of a profile opens
+/// its one page: if the page's lots ended on their own, they would cut those of the site into
+/// single days. Sites are decided first.
 fn is_published_of_site(cells: &Cells, key: &CellKey) -> bool {
     let is_published = |entry: &Entry| entry.released || entry.pending.visitors == 0;
     key.subject == Subject::Site || of_site(cells, key).is_none_or(is_published)
 }
 
-/// The cells of each list (one dimension of one item) with something pending, sites first.
+/// The cells with something pending, grouped by list (one dimension of one item), sites first.
 fn lists(cells: &Cells) -> Vec<Vec<CellKey>> {
     let waiting: Vec<CellKey> =
         cells.iter().filter(|(_, entry)| !entry.pending.is_empty()).map(|(key, _)| key.clone()).collect();
