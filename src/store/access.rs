@@ -1,4 +1,5 @@
-//! API tokens, share links and the audit log. Like the registry's: rows are only added, the highest revision of an id is what holds.
+//! API tokens, share links and the audit log. Rows are only added, as in the registry; the row of
+//! an id with the highest revision is valid.
 
 use clickhouse::Row;
 use jiff::civil::Date;
@@ -11,7 +12,8 @@ use crate::access::{ApiToken, Digest, Entry, Keys, Scope, Share};
 use crate::event::Millis;
 
 const STEP: &str = "the access tables";
-/// An answer stands in its statement: some hundred rows of long names are more than a statement usually may have.
+/// Upper bound of a statement's text, in bytes. A share link's answer is part of its statement, and
+/// several hundred rows with long names exceed the default.
 const MOST_SQL_BYTES: &str = "16777216";
 
 #[derive(Row, Deserialize)]
@@ -39,22 +41,37 @@ struct ShareRow {
     revoked: bool,
 }
 
-/// What an operator reads of the audit log.
+/// An entry of the audit log, as it is read.
 #[derive(Row, Deserialize)]
 pub struct Audited {
+    /// When it happened, in milliseconds since the Unix epoch.
     pub millis: Millis,
+    /// Who did it, as `Who::name` spells it.
     pub who: String,
+    /// The action, as `Act::name` spells it.
     pub act: String,
+    /// The name of the site, token or share link; empty if the action has no object.
     pub what: String,
 }
 
 impl Store {
-    /// Changes with every change of a token or share link, and with nothing else.
+    /// A number that changes with every change of a token or share link, and only then. 0 if there
+    /// are none.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn keys_revision(&self) -> Result<u64, StoreError> {
         let sql = "SELECT max(revision) FROM (SELECT revision FROM tokens UNION ALL SELECT revision FROM shares)";
         self.calls.query(sql).fetch_one().await.map_err(failed(STEP))
     }
 
+    /// All tokens and share links, including expired and revoked ones. Rows that another version
+    /// wrote in an unknown form are left out.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a query.
     pub async fn keys(&self) -> Result<Keys, StoreError> {
         let latest = |columns: &[&str]| {
             columns.iter().map(|name| format!("argMax({name}, revision) AS {name}")).collect::<Vec<_>>().join(", ")
@@ -62,32 +79,47 @@ impl Store {
         let columns = latest(&["digest", "name", "scopes", "site", "expires", "created", "revoked"]);
         let sql = format!("SELECT id, {columns} FROM tokens GROUP BY id");
         let tokens = self.calls.query(&sql).fetch_all::<TokenRow>().await.map_err(failed(STEP))?;
+
         let columns = latest(&["digest", "site", "first_day", "last_day", "expires", "password", "created", "revoked"]);
         let sql = format!("SELECT id, {columns} FROM shares GROUP BY id");
         let shares = self.calls.query(&sql).fetch_all::<ShareRow>().await.map_err(failed(STEP))?;
+
         Ok(Keys::new(tokens.into_iter().filter_map(token).collect(), shares.into_iter().filter_map(share).collect()))
     }
 
+    /// Adds a token, or replaces the one with its id.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the insert. If only the answer
+    /// was lost, the row is there; writing it again is harmless.
     pub async fn put_token(&self, digest: &Digest, token: &ApiToken) -> Result<(), StoreError> {
         let next = next_revision("tokens");
         let sql = format!(
             "INSERT INTO tokens (id, digest, name, scopes, site, expires, created, revoked, revision) \
              SELECT ?, ?, ?, ?, ?, ?, ?, ?, {next}"
         );
+
         let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.name()).collect();
+
         let query = self.calls.query(&sql).bind(&token.id).bind(digest.text()).bind(&token.name).bind(scopes);
         let query = query.bind(token.site.as_deref().unwrap_or("")).bind(day_text(token.expires));
         let query = query.bind(token.created.to_string()).bind(token.revoked);
         query.execute().await.map_err(failed(STEP))
     }
 
-    /// With the bytes that the link answers from now on.
+    /// Adds a share link with `answer`, the bytes that it returns from now on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::put_token`].
     pub async fn put_share(&self, digest: &Digest, share: &Share, answer: &str) -> Result<(), StoreError> {
         let next = next_revision("shares");
         let sql = format!(
             "INSERT INTO shares (id, digest, site, first_day, last_day, expires, password, created, revoked, answer, revision) \
              SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {next}"
         );
+
         let query = self.calls.query(&sql).bind(&share.id).bind(digest.text()).bind(&share.site);
         let query = query.bind(share.from.to_string()).bind(share.to.to_string()).bind(day_text(share.expires));
         let query = query.bind(share.password.as_deref().unwrap_or("")).bind(share.created.to_string());
@@ -95,13 +127,22 @@ impl Store {
         query.execute().await.map_err(failed(STEP))
     }
 
-    /// What the link answers; `None` for a link of before answers were kept.
+    /// The answer that was stored first for a link; `None` for a link from before answers were
+    /// stored.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn share_answer(&self, id: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT answer FROM shares WHERE id = ? AND answer != '' ORDER BY revision LIMIT 1";
         self.calls.query(sql).bind(id).fetch_optional().await.map_err(failed(STEP))
     }
 
-    /// Keeps an answer for a link that has none yet; one that has keeps its own.
+    /// Stores an answer for a link that has none. A link that has one keeps it.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the insert.
     pub async fn keep_share_answer(&self, id: &str, answer: &str) -> Result<(), StoreError> {
         let next = next_revision("shares");
         let latest = "(SELECT * FROM shares WHERE id = ? ORDER BY revision DESC LIMIT 1)";
@@ -113,7 +154,12 @@ impl Store {
         query.execute().await.map_err(failed(STEP))
     }
 
-    /// The token is of no use from now on. `table` is `tokens` or `shares`.
+    /// Revokes a token or link, by a row with a higher revision. `table` is `tokens` or `shares`.
+    /// An unknown id changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::put_token`].
     pub async fn revoke(&self, table: &'static str, id: &str) -> Result<(), StoreError> {
         let next = next_revision(table);
         let latest = format!("(SELECT * FROM {table} WHERE id = ? ORDER BY revision DESC LIMIT 1)");
@@ -121,18 +167,29 @@ impl Store {
         self.calls.query(&sql).bind(id).execute().await.map_err(failed(STEP))
     }
 
+    /// Adds entries to the audit log. Writing an entry again is harmless: readers see each id once.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the insert. Some entries may be
+    /// there.
     pub async fn put_audit(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let column = |of: fn(&Entry) -> &str| entries.iter().map(of).collect::<Vec<&str>>();
         let at: Vec<Millis> = entries.iter().map(|entry| entry.at).collect();
         let sql = "INSERT INTO audit (at, id, who, act, what, revision) \
                    SELECT fromUnixTimestamp64Milli(toInt64(e.1), 'UTC'), e.2, e.3, e.4, e.5, 0 FROM \
                    (SELECT arrayJoin(arrayZip(?, ?, ?, ?, ?)) AS e)";
+
         let query = self.calls.query(sql).bind(at).bind(column(|entry| &entry.id)).bind(column(|entry| &entry.who));
         let query = query.bind(column(|entry| entry.act.name())).bind(column(|entry| &entry.what));
         query.execute().await.map_err(failed(STEP))
     }
 
-    /// The newest entries, newest first.
+    /// The newest `limit` entries, newest first.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn audit(&self, limit: usize) -> Result<Vec<Audited>, StoreError> {
         let sql = "SELECT toUnixTimestamp64Milli(at) AS millis, who, toString(act) AS act, what FROM audit \
                    ORDER BY audit.at DESC, id LIMIT 1 BY audit.at, id LIMIT ?";
@@ -140,7 +197,8 @@ impl Store {
     }
 }
 
-/// A row that another version wrote in a form this one does not know opens nothing.
+/// The token of a row; `None` if another version wrote it in a form that is not known here. Such a
+/// row grants nothing.
 fn token(row: TokenRow) -> Option<(Digest, ApiToken)> {
     let token = ApiToken {
         id: row.id,
@@ -154,6 +212,7 @@ fn token(row: TokenRow) -> Option<(Digest, ApiToken)> {
     Some((Digest::of_text(&row.digest)?, token))
 }
 
+/// The share link of a row; `None` as for [`token`].
 fn share(row: ShareRow) -> Option<(Digest, Share)> {
     let share = Share {
         id: row.id,
@@ -172,7 +231,7 @@ fn some(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// `Some(None)`: no such day. `None`: not a day at all.
+/// Reads an optional day: `Some(None)` for an empty text, `None` if it is not a day.
 fn day(text: &str) -> Option<Option<Date>> {
     if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
 }

@@ -1,4 +1,5 @@
-//! Old counts go, a month at a time. What waits for its publication is kept by day and goes so.
+//! Retention: old counts are dropped by month. Attributes that wait for their publication are
+//! stored by day and dropped by day.
 
 use jiff::{Span, civil::Date};
 
@@ -7,26 +8,36 @@ use super::error::{StoreError, failed};
 use super::schema::Table;
 use crate::event::Day;
 
-/// Published attributes are no table that segments are sent to.
+/// The table of published attributes. It is not one of [`Table::ALL`], because segments are not
+/// sent to it.
 const PUBLISHED: &str = "published";
 
-/// What one run did.
+/// The result of one run.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Aged {
-    /// What was dropped, as 202603 or 20260331, with its table.
+    /// The dropped partitions with their tables: months such as 202603, days such as 20260331.
     pub dropped: Vec<(&'static str, u32)>,
-    /// The day that was taken for today, where the counts allow no later one.
+    /// The day that was used as today, if it is earlier than the clock's, because the counts allow
+    /// no later one.
     pub bound: Option<Day>,
 }
 
-/// Days with counts that must lie at or after a day before it is believed that it came: a clock that was wrong for a day or two makes fewer.
+/// The number of distinct days with counts, at or after a day, that prove that the day has come. A
+/// clock that was wrong for a day or two produces fewer.
 const BELIEVED: u64 = 3;
 
-/// How long nothing may have been counted before it is believed that the clock is wrong.
+/// The number of days without counts after which the clock is assumed to be wrong.
 const SILENCE_DAYS: u16 = 60;
 
 impl Store {
-    /// Drops what is due on `today`. Safe to run again, at any time, and from several collectors.
+    /// Drops what has expired on `today`: counts older than `keep_days`, and messages, withdrawals,
+    /// publications and voids past their time. Safe to repeat at any time, also from several
+    /// collectors at once.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a statement. What was dropped
+    /// stays dropped; the next run continues.
     pub async fn age(&self, today: Day, keep_days: u32) -> Result<Aged, StoreError> {
         let mut aged = Aged::default();
         let latest = self.latest_believed().await?;
@@ -34,10 +45,12 @@ impl Store {
             aged.bound = Some(latest);
         }
         let today = today.min(latest);
+
         self.forget_messages(today).await?;
         self.forget_withdrawals(today).await?;
         self.forget_publications(today).await?;
         self.forget_voids(today, keep_days).await?;
+
         for table in Table::ALL.map(Table::name).into_iter().chain([PUBLISHED]) {
             for partition in self.partitions(table).await? {
                 if is_over(partition, today, keep_days) {
@@ -49,18 +62,20 @@ impl Store {
         Ok(aged)
     }
 
-    /// The latest day that today can be, by what was counted: nothing is dropped on the word of the clock alone.
+    /// The latest day that today can be according to the counts, so that the clock alone cannot
+    /// cause counts to be dropped.
     async fn latest_believed(&self) -> Result<Day, StoreError> {
         let sql = format!(
             "SELECT toUInt16(day) AS number FROM activity WHERE {} GROUP BY day ORDER BY day DESC LIMIT ?",
             super::marker::no_marker_site()
         );
         let days: Vec<u16> = self.calls.query(&sql).bind(BELIEVED).fetch_all().await.map_err(failed("listing days"))?;
-        // Where nothing was counted there is nothing to lose.
+        // Without counts there is nothing to lose.
         let believed = days.last().map_or(u16::MAX, |day| day.saturating_add(SILENCE_DAYS));
         Ok(Day::from_number(believed))
     }
 
+    /// The ids of the table's partitions with data.
     async fn partitions(&self, table: &str) -> Result<Vec<u32>, StoreError> {
         let sql = "SELECT DISTINCT partition_id FROM system.parts WHERE database = currentDatabase() AND table = ? \
                    AND active ORDER BY partition_id";
@@ -76,7 +91,8 @@ impl Store {
     }
 }
 
-/// Of a month such as 202603, or of a day such as 20260331.
+/// The last day of a partition: of a month such as 202603, or a day such as 20260331. `None` if the
+/// number is no date.
 fn last_day(partition: u32) -> Option<Date> {
     let (year, month, day) = match partition {
         0..=999_999 => (partition / 100, partition % 100, 1),
@@ -91,9 +107,9 @@ pub(super) fn is_over(partition: u32, today: Day, days: u32) -> bool {
     last_day(partition).is_some_and(|last| is_before(last, today, days))
 }
 
-/// Whether `date` lies more than `days` before `today`.
+/// Whether `date` is more than `days` before `today`.
 fn is_before(date: Date, today: Day, days: u32) -> bool {
-    // More days than the calendar has are no limit at all.
+    // A limit beyond the calendar means no limit.
     let back = Span::new().try_days(days);
     back.and_then(|back| today.date().checked_sub(back)).is_ok_and(|limit| date < limit)
 }

@@ -1,7 +1,7 @@
-//! The `clickhouse` crate's client, with an end to every call.
+//! The `clickhouse` crate's client, with a deadline for every call.
 //!
-//! A server that hangs accepts a connection and never answers; nothing in TCP ends that. So this is the only client the store has, and it
-//! has no method that waits for ever.
+//! A server that hangs accepts a connection and never answers, and TCP does not end that. This is
+//! therefore the only client the store has, and none of its methods waits without a limit.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,15 +12,17 @@ use clickhouse::insert_formatted::InsertFormatted;
 use clickhouse::sql::Bind;
 use clickhouse::{Row, RowOwned, RowRead};
 
-/// One call of a reader, of the registry or of a segment's preparation.
+/// One call of a report, of the registry, or of a segment's preparation.
 const CALL: Duration = Duration::from_secs(20);
-/// Publication, retention and migrations move whole slices of tables with one statement.
+/// One statement of publication, retention or a migration, which move whole slices of tables.
 const LONG_CALL: Duration = Duration::from_secs(30 * 60);
-/// One piece of an insert's body.
+/// One chunk of an insert's body.
 const SEND: Duration = Duration::from_secs(30);
-/// An insert of a full segment takes seconds. After this long its outcome is unknown, and its markers are looked for.
+/// The end of an insert; a full segment takes seconds. After this time its outcome is unknown, and
+/// its markers decide.
 const INSERT: Duration = Duration::from_secs(120);
 
+/// A client with a deadline for each call. Clones share their connections.
 #[derive(Clone)]
 pub struct Client {
     inner: clickhouse::Client,
@@ -28,44 +30,49 @@ pub struct Client {
 }
 
 impl Client {
+    /// A client whose calls end after 20 seconds.
     pub(super) fn new(inner: clickhouse::Client) -> Client {
         Client { inner, deadline: CALL }
     }
 
-    /// The same connections, for statements that take minutes.
+    /// The same connections with a deadline of 30 minutes.
     pub(super) fn for_long_calls(&self) -> Client {
         Client { inner: self.inner.clone(), deadline: LONG_CALL }
     }
 
+    /// The same connections and deadline, for another database.
     pub(super) fn with_database(&self, database: &str) -> Client {
         Client { inner: self.inner.clone().with_database(database), deadline: self.deadline }
     }
 
-    /// Without deadlines.
+    /// The crate's client, without deadlines.
     pub(super) fn inner(&self) -> &clickhouse::Client {
         &self.inner
     }
 
+    /// A statement with `?` for each parameter.
     pub(super) fn query(&self, sql: &str) -> Query {
         Query { inner: self.inner.query(sql), deadline: self.deadline }
     }
 
-    /// Without parameters: a `?` in it is a `?`.
+    /// A statement without parameters: a `?` in it is not replaced.
     pub(super) fn query_raw(&self, sql: &str) -> Query {
         Query { inner: self.inner.query_raw(sql), deadline: self.deadline }
     }
 
+    /// Begins an insert by rows. Nothing is written until its `end` succeeds.
     pub(super) async fn insert<T: Row>(&self, table: &str) -> Result<Insert<T>> {
         let insert = within(self.deadline, self.inner.insert::<T>(table)).await?;
         Ok(insert.with_timeouts(Some(SEND), Some(INSERT)))
     }
 
+    /// Begins an insert of bytes in the format that the statement names.
     pub(super) fn insert_formatted_with(&self, sql: String) -> InsertFormatted {
         self.inner.insert_formatted_with(sql).with_timeouts(Some(SEND), Some(INSERT))
     }
 }
 
-/// A statement, and how long its answer may take.
+/// A statement with a deadline for its answer.
 #[must_use]
 pub struct Query {
     inner: clickhouse::query::Query,
@@ -98,6 +105,7 @@ impl Query {
     }
 }
 
+/// Ends a call with [`Error::TimedOut`] after the deadline.
 async fn within<T>(deadline: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(deadline, call).await.unwrap_or(Err(Error::TimedOut))
 }
@@ -108,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    /// The kernel accepts the connection and nobody answers.
+    /// The kernel accepts the connection and no process answers.
     #[tokio::test]
     async fn no_call_waits_for_a_server_that_hangs() {
         let hanging = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();

@@ -1,28 +1,38 @@
-//! What goes wrong between the collector and ClickHouse, in words that may be logged.
+//! Errors between the collector and ClickHouse, in texts that may be logged.
 //!
-//! ClickHouse's own texts quote the data they stumble over, so none of them is kept: the code and its name say what to do.
+//! ClickHouse's own texts quote the data they are about, so none of them is kept. The code and its
+//! name say what to do.
 
 use clickhouse::error::Error;
 
 use super::engine::EngineError;
 
+/// Why a call to the store failed. The texts contain no data; `step` is what was being done.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// The embedded engine did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The database was written by a later version.
     #[error(
         "the database has schema {found} and this binary knows schemas up to {known}: it was used by a later version; \
          start that one, or give this one another store.database"
     )]
     Newer { found: u32, known: u32 },
+    /// The configuration of the store is invalid.
     #[error("store.{key}: {reason}")]
     Option { key: &'static str, reason: &'static str },
+    /// No connection, a lost one, or no answer in time. Whether the statement took effect is
+    /// unknown.
     #[error("ClickHouse could not be reached for {step}: {kind}")]
     Unreachable { step: &'static str, kind: &'static str },
+    /// ClickHouse answered with an error.
     #[error("ClickHouse refused {step}: code {code} {name}")]
     Refused { step: &'static str, code: u32, name: String },
+    /// ClickHouse answered with something else than expected.
     #[error("ClickHouse's answer to {step} was not understood: {kind}")]
     Answer { step: &'static str, kind: &'static str },
+    /// A migration found that its source changed while it was copied.
     #[error(
         "a table changed while it was written anew for this version: another collector still sends to it; stop it, or start it in this \
          version"
@@ -30,13 +40,15 @@ pub enum StoreError {
     Moving,
 }
 
-/// Codes that say the same bytes would be refused again: the data or the statement is wrong, not the moment.
+/// Codes that mean the same bytes would be refused again: the data or the statement is wrong, not
+/// the moment.
 const FINAL: [u32; 19] = [6, 7, 8, 10, 16, 27, 33, 36, 38, 41, 43, 47, 53, 62, 70, 72, 73, 115, 117];
 
-/// Codes that say a statement needs more memory or time than it may have.
+/// Codes that mean a statement needs more memory or time than it is allowed.
 const FOR_SIZE: [u32; 6] = [158, 159, 160, 173, 241, 307];
 
-/// Codes that say in what state the store is, whatever it is sent: a full disk, too many parts, an I/O error, a stop.
+/// Codes that describe the state of the store, whatever is sent: a full disk, too many parts, an
+/// I/O error, a shutdown.
 const OF_THE_STORE: [u32; 22] =
     [74, 75, 76, 193, 194, 195, 198, 202, 209, 210, 236, 242, 243, 252, 279, 286, 319, 394, 425, 497, 516, 999];
 
@@ -58,7 +70,8 @@ impl StoreError {
         self.code().is_some_and(|code| FOR_SIZE.contains(&code))
     }
 
-    /// Whether the store answered, and did not take what it was sent, for no reason of its own.
+    /// Whether the store answered and rejected this particular request, for no reason of its own
+    /// state.
     pub fn is_refusal(&self) -> bool {
         match self {
             StoreError::Refused { code, .. } => !OF_THE_STORE.contains(code),
@@ -67,7 +80,7 @@ impl StoreError {
         }
     }
 
-    /// ClickHouse's number for the error, where it gave one.
+    /// ClickHouse's error code, if it gave one.
     pub fn code(&self) -> Option<u32> {
         match self {
             StoreError::Refused { code, .. } => Some(*code),
@@ -76,12 +89,12 @@ impl StoreError {
     }
 }
 
-/// Makes the crate's errors ours. `step` says what was being done.
+/// Converts errors of the `clickhouse` crate. `step` says what was being done, for the text.
 pub fn failed(step: &'static str) -> impl Fn(Error) -> StoreError {
     move |error| match &error {
         Error::BadResponse(text) => match code(text) {
             Some(code) => StoreError::Refused { step, code, name: name(text) },
-            // A proxy in between, or a server too busy for a reason.
+            // The answer of a proxy, or of a server that is too busy to give a reason.
             None => StoreError::Unreachable { step, kind: "an HTTP error without a code" },
         },
         Error::Network(source) => StoreError::Unreachable { step, kind: io_kind(source.as_ref()) },
@@ -93,13 +106,14 @@ pub fn failed(step: &'static str) -> impl Fn(Error) -> StoreError {
     }
 }
 
+/// The number after the first `Code: `; `None` if the text has none.
 fn code(text: &str) -> Option<u32> {
     let (_, rest) = text.split_once("Code: ")?;
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// The last `(UPPER_CASE)` of the text: ClickHouse's name for the code. Data in the text cannot pass for it, because the name
-/// stands behind the data.
+/// The last `(UPPER_CASE)` of the text: ClickHouse's name for the code. Quoted data cannot be taken
+/// for it, because the name follows the data.
 fn name(text: &str) -> String {
     let names = text.rsplit('(').filter_map(|part| part.split_once(')').map(|(name, _)| name));
     let is_name =
@@ -107,8 +121,10 @@ fn name(text: &str) -> String {
     names.take(2).find(is_name).unwrap_or("").to_owned()
 }
 
+/// What happened to the connection, from the first I/O error in the chain of sources.
 fn io_kind(error: &(dyn std::error::Error + 'static)) -> &'static str {
     use std::io::ErrorKind;
+
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {

@@ -1,4 +1,5 @@
-//! Segments of a former version name sites by ids of 64 bits. The migration took down what became of them.
+//! Segments of former versions, which identify sites by ids of 64 bits. The migration recorded the
+//! present id of each.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,12 +10,18 @@ use crate::aggregate::Sums;
 use crate::event::SiteId;
 
 impl Store {
-    /// The sums under the ids sites have now; `None` where they have them already. An id nobody knows stays as it is.
+    /// The sums under the present ids of their sites; `None` if no id has to be replaced. An id
+    /// without a known replacement stays.
+    ///
+    /// # Errors
+    ///
+    /// The table of ids cannot be read.
     pub(super) async fn under_present_ids(&self, sums: &Sums) -> Result<Option<Sums>, StoreError> {
         let former: BTreeSet<u64> = sites(sums).filter_map(SiteId::former).collect();
         if former.is_empty() {
             return Ok(None);
         }
+
         let mut present = HashMap::new();
         for some in former.into_iter().collect::<Vec<_>>().chunks(MOST_IDS) {
             let sql = "SELECT legacy, any(site) FROM site_ids WHERE legacy IN ? GROUP BY legacy";
@@ -25,6 +32,7 @@ impl Store {
     }
 }
 
+/// The sites of all rows, with repetitions.
 fn sites(sums: &Sums) -> impl Iterator<Item = SiteId> {
     let daily = sums.daily.iter().map(|(key, _)| key.site);
     let hourly = sums.hourly.iter().map(|(key, _)| key.site);
@@ -35,6 +43,7 @@ fn sites(sums: &Sums) -> impl Iterator<Item = SiteId> {
     daily.chain(attributes).chain(hourly).chain(money).chain(vitals).chain(faults)
 }
 
+/// A copy of the sums with each former id replaced.
 fn renamed(sums: &Sums, present: &HashMap<u64, u128>) -> Sums {
     let mut sums = sums.clone();
     let now = |site: &mut SiteId| {
@@ -42,6 +51,7 @@ fn renamed(sums: &Sums, present: &HashMap<u64, u128>) -> Sums {
             *site = SiteId::from_u128(*id);
         }
     };
+
     sums.daily.iter_mut().for_each(|(key, _)| now(&mut key.site));
     sums.attributes.rows.iter_mut().for_each(|(key, _)| now(&mut key.site));
     sums.hourly.iter_mut().for_each(|(key, _)| now(&mut key.site));

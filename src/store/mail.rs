@@ -1,4 +1,5 @@
-//! What became of the platform's mails; and, where it asks for that, whether one message was opened.
+//! Counts of the platform's mails; and, if the platform asks for it, whether one message was
+//! opened.
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -12,57 +13,85 @@ use crate::event::Day;
 const STEP: &str = "a question about mails";
 const MESSAGES: &str = "the messages";
 
-/// The states of a message follow each other and never go back, so the state is the revision: what was revoked stays revoked, whoever
-/// writes last.
+/// States of a message. They follow each other and never go back, so the state is also the
+/// revision: a revoked message stays revoked, whichever collector writes last.
 const SENT: u8 = 1;
 const OPENED: u8 = 2;
 const REVOKED: u8 = 3;
 
-/// By what the openings and clicks of a template are told apart.
+/// The grouping of a template's opens and clicks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MailedBy {
+    /// By the day they happened.
     Day,
+    /// By the day the mail belongs to.
     Batch,
+    /// By link; clicks only.
     Link,
 }
 
+/// The counts of one template, group, action and kind of client.
 #[derive(Row, Deserialize, Debug)]
 pub struct Mailed {
+    /// The template's name.
     pub template: String,
-    /// The day, the batch or the link.
+    /// The group: the day or batch as `YYYY-MM-DD`, or the link's name.
     pub of: String,
+    /// The name of a [`MailAction`](crate::event::MailAction).
     pub action: String,
+    /// The name of a [`Reader`](crate::event::Reader).
     pub reader: String,
+    /// Opens or clicks.
     pub hits: u64,
+    /// Openers: opens by a person's own program that were that person's first of this mail on their
+    /// day.
     pub visitors: u64,
 }
 
+/// The state of one message.
 #[derive(Row, Deserialize, Debug)]
 pub struct MessageRow {
+    /// The name of its template.
     pub template: String,
-    /// Zero for a message that was not.
+    /// The day it was first opened, in days since 1970-01-01; 0 if it was not.
     pub opened: u16,
+    /// The last day it is kept, inclusive, in days since 1970-01-01.
     pub expires: u16,
+    /// Whether it was revoked. Its opening is then forgotten.
     pub revoked: bool,
 }
 
 impl Store {
+    /// The counts from the first to the last day, both inclusive, ordered by template and group.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn mailed(&self, by: MailedBy, (from, to): (Day, Day)) -> Result<Vec<Mailed>, StoreError> {
         let (of, only) = match by {
             MailedBy::Day => ("toString(day)", ""),
             MailedBy::Batch => ("toString(batch)", ""),
             MailedBy::Link => ("toString(link)", "AND action = 'click'"),
         };
+
         let sql = format!(
             "SELECT toString(template) AS template, {of} AS of, toString(action) AS action, toString(reader) AS reader, \
              sum(hits) AS hits, sum(visitors) AS visitors FROM mail WHERE day BETWEEN toDate(?) AND toDate(?) AND {no_marker} {only} \
              GROUP BY template, of, action, reader ORDER BY template, of",
             no_marker = no_marker_text("mail.template")
         );
+
         let query = self.calls.query(&sql).bind(from.number()).bind(to.number());
         query.fetch_all().await.map_err(failed(STEP))
     }
 
+    /// Registers messages by the digests of their tokens, until the day `expires`, inclusive. A
+    /// message that is known keeps its state.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the insert. Some of the messages
+    /// may be registered.
     pub async fn put_messages(&self, messages: &[Digest], template: &str, expires: Day) -> Result<(), StoreError> {
         let digests: Vec<String> = messages.iter().map(Digest::text).collect();
         let sql = format!(
@@ -73,6 +102,11 @@ impl Store {
         query.execute().await.map_err(failed(MESSAGES))
     }
 
+    /// The state of one message; `None` if it is unknown.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn message(&self, message: &Digest) -> Result<Option<MessageRow>, StoreError> {
         let sql = format!(
             "SELECT toString(template) AS template, toUInt16(opened) AS opened, toUInt16(expires) AS expires, revoked \
@@ -83,7 +117,13 @@ impl Store {
         self.calls.query(&sql).bind(&digest).bind(&digest).fetch_optional().await.map_err(failed(MESSAGES))
     }
 
-    /// Of messages of these templates that were not opened before, are not revoked and not over.
+    /// Records that messages were opened on the day `on`. Skips those that are unknown, were opened
+    /// before, are revoked or expired, or whose template is not among `templates`.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the insert. Some may be recorded;
+    /// recording them again changes nothing.
     pub async fn put_opened(&self, messages: &[Digest], templates: &[String], on: Day) -> Result<(), StoreError> {
         let digests: Vec<String> = messages.iter().map(Digest::text).collect();
         let sql = format!(
@@ -96,7 +136,7 @@ impl Store {
         query.execute().await.map_err(failed(MESSAGES))
     }
 
-    /// Forgets the messages whose last day is over: by the collector's clock, as everything that is counted.
+    /// Deletes the messages whose last day is over, by the collector's clock.
     pub(super) async fn forget_messages(&self, today: Day) -> Result<(), StoreError> {
         let over = "SELECT count() FROM messages WHERE expires < toDate(?)";
         let over: u64 = self.calls.query(over).bind(today.number()).fetch_one().await.map_err(failed(MESSAGES))?;
@@ -107,9 +147,15 @@ impl Store {
         self.calls.query(sql).bind(today.number()).execute().await.map_err(failed(MESSAGES))
     }
 
-    /// Whether it was opened is forgotten with it.
+    /// Revokes a message and forgets whether it was opened.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a statement. The message may be
+    /// revoked while the rows of its former states are still there.
     pub async fn revoke_message(&self, message: &Digest) -> Result<(), StoreError> {
         let digest = message.text();
+
         let sql = format!(
             "INSERT INTO messages (digest, template, expires, opened, revoked, revision) \
              SELECT digest, template, expires, toDate(0), true, {REVOKED} FROM ({})",
@@ -121,11 +167,11 @@ impl Store {
     }
 }
 
-/// Each message as it is now.
+/// A query for the newest state of each message that meets the condition.
 fn latest(only: &str) -> String {
     let columns = ["template", "expires", "opened", "revoked"];
     let columns = columns.map(|name| format!("argMax({name}, revision) AS {name}")).join(", ");
-    // The names of the columns are those of the table again: the condition must stand in a query of its own.
+    // The columns have the names of the table's: the condition needs a query of its own.
     format!(
         "SELECT digest, {columns}, max(revision) AS state FROM (SELECT * FROM messages WHERE {only}) GROUP BY digest"
     )

@@ -1,16 +1,19 @@
-//! Markers: rows that say which blocks of a segment a table has.
+//! Markers: rows that record which blocks of a segment a table has.
 //!
-//! Each block carries one in the same part as its counts, so that either both are there or neither, whatever happened to the
-//! process, the machine or a backup. A segment is sent again only after its markers were looked for.
+//! Each block contains one in the same part as its counts, so that either both are there or
+//! neither, whatever happens to the process, the machine or a backup. A segment is sent again only
+//! after its markers were looked up.
 //!
-//! A marker is a row of its table. Where the table has sites its site is one that no name has (see [`SiteId::MARKERS`]):
+//! A marker is a row of its table. In tables with sites, its site is an id that no name has (see
+//! [`SiteId::MARKERS`]):
 //!
 //! ```text
 //! 40 bits of ones, collector:20 segment:52 node:16         hashes of the segment's token
 //! ```
 //!
-//! In `drops` and `mail` the reason or template is a text with the same number. `node` says which block it is: 1 is all rows of the
-//! segment in one partition of the table, 2n and 2n + 1 are the first and second half of node n.
+//! In `drops` and `mail` the reason or template is a text with the same number. `node` identifies
+//! the block: 1 is all rows of the segment in one partition of the table, 2n and 2n + 1 are the
+//! first and second half of node n.
 
 use std::collections::HashSet;
 
@@ -23,24 +26,25 @@ use super::schema::Table;
 /// The node of all rows of a partition.
 pub(super) const WHOLE: u16 = 1;
 
-/// Begins the reason or template of a marker.
+/// The beginning of a marker's reason or template.
 const WORD: &str = "segment ";
 
 const COLLECTOR_BITS: u32 = 20;
 const SEGMENT_BITS: u32 = 52;
 const NODE_BITS: u32 = 16;
 
-/// Days between what a segment counted and its seal, at the most, and some more: a power cut can bring a segment's file back that was removed.
+/// An upper bound of the days between a count and the closing of its segment, plus a margin: a
+/// power cut can bring back a segment's file that was removed.
 const KEPT_DAYS: u32 = 7;
 
 const STEP: &str = "looking for a segment's markers";
 
-/// The markers of a segment.
+/// The markers of a segment: their common number, with node 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Markers(u128);
 
 impl Markers {
-    /// Of the segment with this token, `<collector>-<epoch>-<number>`.
+    /// The markers of the segment with this token, `<collector>-<epoch>-<number>`.
     pub fn of(token: &str) -> Markers {
         let collector = token.split('-').next().unwrap_or_default();
         let (collector, segment) = (hash(collector, COLLECTOR_BITS), hash(token, SEGMENT_BITS));
@@ -48,51 +52,56 @@ impl Markers {
         Markers(SiteId::MARKERS.as_u128() | numbers << NODE_BITS)
     }
 
+    /// The site of the marker of a node.
     pub(super) fn site(self, node: u16) -> SiteId {
         SiteId::from_u128(self.0 | u128::from(node))
     }
 
+    /// The reason or template of the marker of a node.
     pub(super) fn text(self, node: u16) -> String {
         format!("{}{node}", self.prefix())
     }
 
+    /// The common beginning of the texts of all nodes, including the space before the node.
     fn prefix(self) -> String {
         format!("{WORD}{:032x} ", self.0)
     }
 
-    /// First and last id of all markers of the segment's collector.
+    /// The first and last id of all markers of the segment's collector, both inclusive.
     fn of_collector(self) -> (u128, u128) {
         let others = (1 << (SEGMENT_BITS + NODE_BITS)) - 1;
         (self.0 & !others, self.0 | others)
     }
 }
 
+/// The highest `bits` bits of the first 8 bytes of BLAKE3, read little-endian.
 fn hash(text: &str, bits: u32) -> u64 {
     let mut number = [0; 8];
     number.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..8]);
     u64::from_le_bytes(number) >> (64 - bits)
 }
 
-/// Leaves markers out of a question over all sites.
+/// A condition that excludes markers from a query over all sites.
 pub(super) fn no_marker_site() -> String {
     format!("site < toUInt128('{}')", SiteId::MARKERS.as_u128())
 }
 
-/// Leaves markers out of a question over reasons or templates.
+/// A condition that excludes markers from a query over reasons or templates.
 pub(super) fn no_marker_text(column: &str) -> String {
     format!("NOT startsWith({column}, '{WORD}')")
 }
 
-/// The blocks of a segment that a table has, by partition.
+/// The blocks of a segment that a table has, as pairs of partition and node.
 #[derive(Default)]
 pub(super) struct Stored(HashSet<(u32, u16)>);
 
 impl Stored {
+    /// Whether the table has the block of this node.
     pub(super) fn has(&self, partition: u32, node: u16) -> bool {
         self.0.contains(&(partition, node))
     }
 
-    /// Whether the rows of the node were sent in halves.
+    /// Whether the table has a block below this node, so that its rows were sent in halves.
     pub(super) fn has_part_of(&self, partition: u32, node: u16) -> bool {
         let within = |mut lower: u16| {
             while lower > node {
@@ -104,11 +113,13 @@ impl Stored {
     }
 }
 
-/// What the site column of a table is ordered behind, where it is not the first of the sorting key.
+/// A condition on the column that the sorting key has before the site, so that markers are found by
+/// the index.
 fn before_site(table: Table) -> &'static str {
     if table == Table::Vitals { "metric = '' AND " } else { "" }
 }
 
+/// The column that holds the marker in tables without sites; `None` for the others.
 fn text_column(table: Table) -> Option<&'static str> {
     match table {
         Table::Drops => Some("reason"),
@@ -119,6 +130,10 @@ fn text_column(table: Table) -> Option<&'static str> {
 
 impl Store {
     /// The markers of a segment in a table.
+    ///
+    /// # Errors
+    ///
+    /// The table cannot be read.
     pub(super) async fn stored(&self, table: Table, markers: Markers) -> Result<Stored, StoreError> {
         let name = table.name();
         let sql = match text_column(table) {
@@ -135,19 +150,24 @@ impl Store {
                 last = markers.0 | u128::from(u16::MAX),
             ),
         };
+
         let rows: Vec<(String, u16)> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
         let stored = rows.iter().filter_map(|(partition, node)| Some((partition.parse().ok()?, *node)));
         Ok(Stored(stored.collect()))
     }
 
-    /// Removes the markers of a collector from partitions that ended more than a week before its oldest segment was sealed. `token` is one of
-    /// its segments'; `oldest_days` is the age of the oldest that can be sent again.
+    /// Removes the markers of a collector from partitions that ended more than a week before its
+    /// oldest segment was closed. `token` is of any of its segments; `oldest_days` is the age in
+    /// days of the oldest segment that can be sent again.
     ///
     /// # Errors
-    /// The store cannot be read or changed; what was removed stays so.
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a statement. Markers that were
+    /// removed stay removed.
     pub async fn forget_markers(&self, token: &str, today: Day, oldest_days: u32) -> Result<(), StoreError> {
         let (first, last) = Markers::of(token).of_collector();
         let kept_days = oldest_days.saturating_add(KEPT_DAYS);
+
         for table in Table::ALL {
             let theirs = match text_column(table) {
                 Some(column) => {
@@ -156,9 +176,11 @@ impl Store {
                 }
                 None => format!("{}site BETWEEN toUInt128('{first}') AND toUInt128('{last}')", before_site(table)),
             };
+
             let name = table.name();
             let sql = format!("SELECT DISTINCT toString(_partition_id) FROM {name} WHERE {theirs}");
             let partitions: Vec<String> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
+
             for partition in partitions.iter().filter_map(|id| id.parse().ok()) {
                 if super::age::is_over(partition, today, kept_days) {
                     let sql = format!("ALTER TABLE {name} DELETE IN PARTITION ID '{partition}' WHERE {theirs}");

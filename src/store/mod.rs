@@ -1,7 +1,7 @@
 //! Stage 8: counts in ClickHouse, embedded or a server, through one client.
 //!
-//! A segment becomes one INSERT for each table and partition, in one block with a marker of its own (marker.rs): sent again, it adds
-//! nothing. That holds as long as the month was not dropped in between.
+//! A segment becomes one INSERT for each table and partition, in one block with a marker of its own
+//! (marker.rs). Sending it again adds nothing, as long as its month was not dropped in between.
 
 mod access;
 mod age;
@@ -48,11 +48,13 @@ use marker::{Markers, Stored};
 use native::Piece;
 use schema::Table;
 
-/// Pieces in which a block is handed to the client, so that no copy of a whole block is made on the way.
+/// Size in bytes of the chunks in which a block is given to the client, so that no copy of a whole
+/// block is made on the way.
 const PIECE: usize = 1 << 20;
-/// The block as it comes: not split, not joined with another, whatever the server's defaults are.
+/// Settings that keep an insert's block as it is: neither split nor joined with another, whatever
+/// the server's defaults are.
 const ONE_BLOCK: [(&str, &str); 6] = [
-    // Counts repeat: equal blocks are not the same block.
+    // Counts repeat: two equal blocks are not one block sent twice.
     ("insert_deduplicate", "0"),
     ("async_insert", "0"),
     ("max_insert_block_size", "100000000"),
@@ -61,34 +63,42 @@ const ONE_BLOCK: [(&str, &str); 6] = [
     ("max_insert_threads", "1"),
 ];
 
-/// Rows that are not split further where an insert is too large: that is not for their size.
+/// A number of rows that is not split further when an insert is too large: their size is then not
+/// the cause.
 const SMALLEST: usize = 256;
 
-/// Where the counts are kept. It holds a password: no `Debug`.
+/// How to reach and size the store. It contains a password, so it has no `Debug`.
 #[derive(Clone)]
 pub struct StoreOptions {
-    /// A server's HTTP interface; the embedded engine where there is none.
+    /// The HTTP interface of a server; `None` for the embedded engine.
     pub url: Option<String>,
+    /// The server's user; `None` for its default.
     pub user: Option<String>,
+    /// The user's password; `None` for none.
     pub password: Option<String>,
-    /// Certificates in PEM of the authorities that are believed, in place of the public ones.
+    /// A PEM file of certificates of the authorities that are trusted instead of the public ones.
+    /// Used for `https://` only.
     pub ca_file: Option<PathBuf>,
+    /// The database's name: letters, digits and `_`. Created if it does not exist.
     pub database: String,
-    /// Makes replicated tables on this cluster of the server.
+    /// The server's cluster on which replicated tables are made; `None` for tables of one machine.
     pub cluster: Option<String>,
-    /// The embedded engine's directory; one process each.
+    /// The embedded engine's directory. Only one process can use it.
     pub data_dir: PathBuf,
-    /// libchdb.so.
+    /// The path of `libchdb.so`, the embedded engine.
     pub library: PathBuf,
+    /// Memory, threads and time of the embedded engine.
     pub limits: Limits,
-    /// What sites are called that the configuration names: former versions did not keep their names.
+    /// The names of the configured sites: former versions did not store them, and a migration needs
+    /// them.
     pub names: Vec<String>,
 }
 
+/// A connected store whose schema is up to date.
 pub struct Store {
-    /// For inserts, publication and retention.
+    /// For inserts, publication and retention, which may take minutes.
     client: Client,
-    /// For what somebody waits for: questions, and the registry.
+    /// For calls that a client waits for: report queries and the registry.
     calls: Client,
     engine: Option<Engine>,
     cluster: Option<String>,
@@ -96,7 +106,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store and brings its schema up to date.
+    /// Opens the store, creates its database and brings its schema up to date.
+    ///
+    /// # Errors
+    ///
+    /// An option is invalid; the engine does not start or the server cannot be reached in time; the
+    /// database was written by a later version; or a migration fails. Completed migrations stay,
+    /// and the next call continues with the rest.
     pub async fn connect(options: &StoreOptions) -> Result<Store, StoreError> {
         check(options)?;
         let (client, engine) = match &options.url {
@@ -106,66 +122,83 @@ impl Store {
                 (engine::client(&engine), Some(engine))
             }
         };
+
         let calls = Client::new(client.with_database(&options.database));
         let client = calls.for_long_calls();
+
         let (cluster, alone) = (options.cluster.as_deref(), engine.is_some());
         schema::migrate((&client, &calls), &options.database, cluster, &options.names, alone).await?;
         Ok(Store { client, calls, engine, cluster: options.cluster.clone(), clamped: AtomicU64::new(0) })
     }
 
-    /// The questions about one site.
+    /// The queries about one site.
     pub fn read(&self, site: SiteId) -> Read<'_> {
         Read { calls: &self.calls, site, clamped: &self.clamped }
     }
 
-    /// How often a report had to tell less money than was booked, because the sum is beyond what JSON can say exactly.
+    /// How often a report showed less money than was booked, because the sum exceeds the integers
+    /// that JSON represents exactly. Since the start.
     pub fn clamped(&self) -> u64 {
         self.clamped.load(Ordering::Relaxed)
     }
 
-    /// Bytes at rest, as ClickHouse accounts for its active parts.
+    /// The size of the tables on disk in bytes, as ClickHouse accounts for its active parts.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn bytes(&self) -> Result<u64, StoreError> {
         let sql = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()";
         self.calls.query(sql).fetch_one().await.map_err(failed("the size of the tables"))
     }
 
-    /// For questions. Read with `sum()` and `GROUP BY`, thresholds in `HAVING`: rows of one key may still lie apart.
+    /// The crate's client without deadlines, for queries. Read with `sum()` and `GROUP BY`, with
+    /// thresholds in `HAVING`, because rows of one key may be in several parts.
     pub fn client(&self) -> &clickhouse::Client {
         self.client.inner()
     }
 
-    /// The embedded engine, to give BI tools a port; `None` with a server.
+    /// The embedded engine, to open a port for BI tools; `None` with a server.
     pub fn engine(&self) -> Option<&Engine> {
         self.engine.as_ref()
     }
 
-    /// Adds the counts of a segment that was never sent. Encoding a full segment takes tens of milliseconds of the calling thread.
+    /// Adds the counts of a segment that was never sent. Encoding a full segment occupies the
+    /// calling thread for tens of milliseconds.
     ///
     /// # Errors
-    /// Some of the counts may be there: the segment must be sent by [`Store::insert`] from now on.
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses an insert. Some of the counts may
+    /// be there; the segment must be sent with [`Store::insert`] from now on.
     pub async fn insert_first(&self, token: &str, sums: &Sums) -> Result<(), StoreError> {
         self.send(token, sums, false).await
     }
 
-    /// Adds the counts, once for each `token`, however often it is called: what is there already is not sent again. A former call with the
-    /// token is over when this begins, whatever became of its caller.
+    /// Adds the counts once for each `token`, however often it is called: blocks that are there are
+    /// not sent again. An earlier call with the token is ended first, even if its caller is gone.
     ///
     /// # Errors
-    /// Some of the counts may be there; the same call adds the others.
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a statement. Some of the counts
+    /// may be there; the same call adds the others.
     pub async fn insert(&self, token: &str, sums: &Sums) -> Result<(), StoreError> {
         self.send(token, sums, true).await
     }
 
+    /// Sends a segment to every table. `again`: whether an earlier call may have sent some of it.
     async fn send(&self, token: &str, sums: &Sums, again: bool) -> Result<(), StoreError> {
         let present = self.under_present_ids(sums).await?;
         let sums = present.as_ref().unwrap_or(sums);
         if again {
             self.end_former_tries(token).await?;
         }
+
         for table in Table::ALL {
             let pieces = native::pieces(sums, table);
+
             let is_new = !again || pieces.is_empty();
             let mut stored = if is_new { Stored::default() } else { self.look(table, token).await? };
+
             for piece in &pieces {
                 self.send_piece(token, sums, table, piece, &mut stored).await?;
             }
@@ -173,17 +206,17 @@ impl Store {
         Ok(())
     }
 
-    /// What a table has of the segment.
+    /// The blocks of the segment that a table has.
     async fn look(&self, table: Table, token: &str) -> Result<Stored, StoreError> {
         if self.cluster.is_some() {
-            // Another replica may have taken it.
+            // Another replica may have received it.
             let sql = format!("SYSTEM SYNC REPLICA {}", table.name());
             self.client.query(&sql).execute().await.map_err(failed("waiting for a replica"))?;
         }
         self.stored(table, Markers::of(token)).await
     }
 
-    /// A query that nobody waits for any more may still write.
+    /// Ends queries of earlier attempts: a query whose caller is gone may still write.
     async fn end_former_tries(&self, token: &str) -> Result<(), StoreError> {
         let on_cluster = self.cluster.as_deref().map(engine::quoted_name);
         let on_cluster = on_cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {name}"));
@@ -192,7 +225,8 @@ impl Store {
         query.execute().await.map_err(failed("ending a former try"))
     }
 
-    /// Sends what of the rows of a partition is not there. Where they are too many at once, their halves.
+    /// Sends the rows of a partition that are not there. If they are too many for one insert, sends
+    /// their halves.
     async fn send_piece(
         &self,
         token: &str,
@@ -216,12 +250,13 @@ impl Store {
                     }
                     Err(error) => return Err(error),
                 }
-                // The answer says that it failed, not at which step.
+                // The error says that the insert failed, but not whether its block was written.
                 *stored = self.look(table, token).await?;
                 if stored.has(partition, node) {
                     continue;
                 }
             }
+
             let (first, second) = rows.split_at(rows.len() / 2);
             waiting.push((node * 2 + 1, second));
             waiting.push((node * 2, first));
@@ -229,9 +264,12 @@ impl Store {
         Ok(())
     }
 
+    /// Inserts one block under a query id of its own, which [`Store::end_former_tries`] finds by
+    /// its prefix.
     async fn insert_block(&self, token: &str, table: Table, mut block: Bytes) -> Result<(), StoreError> {
         let name = table.name();
         let sql = format!("INSERT INTO {name} ({}) FORMAT Native", table.columns().join(", "));
+
         let attempt = getrandom::u64().expect("the system's random generator works");
         let mut insert = self
             .client
@@ -240,20 +278,23 @@ impl Store {
         for (setting, value) in ONE_BLOCK {
             insert = insert.with_setting(setting, value);
         }
+
         let step = step(table);
         while !block.is_empty() {
             let piece = block.split_to(block.len().min(PIECE));
             insert.send(piece).await.map_err(failed(step))?;
         }
+
         insert.end().await.map_err(failed(step))
     }
 }
 
-/// How the ids of all queries that send a segment begin.
+/// The common prefix of the ids of all queries that send a segment.
 fn query_id(token: &str) -> String {
     format!("footfall-{token}-")
 }
 
+/// The text for errors of an insert into the table.
 const fn step(table: Table) -> &'static str {
     match table {
         Table::Daily => "an insert into daily",
@@ -268,11 +309,13 @@ const fn step(table: Table) -> &'static str {
     }
 }
 
+/// Rejects options that cannot work, before anything is opened.
 fn check(options: &StoreOptions) -> Result<(), StoreError> {
     let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !word(&options.database) {
         return Err(StoreError::Option { key: "database", reason: "letters, digits and _ only" });
     }
+
     match (&options.url, &options.cluster) {
         (Some(url), _) if !url.starts_with("http://") && !url.starts_with("https://") => {
             Err(StoreError::Option { key: "url", reason: "must begin with http:// or https://" })
@@ -290,12 +333,14 @@ fn engine_options(options: &StoreOptions) -> EngineOptions {
     }
 }
 
+/// A client of the configured server.
 fn server(url: &str, options: &StoreOptions) -> Result<clickhouse::Client, StoreError> {
     let unusable = |_| StoreError::Option { key: "ca_file", reason: "holds no certificates in PEM that can be read" };
     let client = match options.ca_file.as_ref().filter(|_| url.starts_with("https://")) {
         Some(file) => tls::client(tls::roots(file).map_err(unusable)?),
         None => clickhouse::Client::default(),
     };
+
     let mut client = client.with_url(url);
     if let Some(user) = &options.user {
         client = client.with_user(user);
