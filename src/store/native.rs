@@ -1,10 +1,14 @@
-//! Counts as one block of ClickHouse's Native format for each table: columns one after the other, as the engine holds them.
+//! Encodes counts as blocks of ClickHouse's Native format: columns one after the other, as the
+//! engine holds them.
 //!
-//! One block is what an insert writes: rows of one partition, so that all of them come or none, and a marker that tells (marker.rs).
-//! The same counts give the same bytes each time. Strings are already interned in a
-//! segment, so they travel as LowCardinality columns: each distinct string once, then one number a row.
-//! Measured for `daily` in blocks of 100 000 rows: 0.03 CPU seconds a million rows to encode, 1.1 with client and engine;
-//! plain String columns cost 5 % more and 1.4 times the bytes, rows sorted as the table's are cost 0.1 s and save nothing.
+//! An insert writes one block: rows of one partition, so that all of them are written or none, and
+//! a marker (marker.rs). The same counts always give the same bytes. Strings are already interned
+//! in a segment, so they are sent as LowCardinality columns: each distinct string once, then one
+//! number for each row.
+//!
+//! Measured for `daily` in blocks of 100 000 rows: encoding takes 0.03 CPU seconds for a million
+//! rows, 1.1 with client and engine. Plain String columns cost 5 % more time and 1.4 times the
+//! bytes; rows sorted like the table's cost 0.1 s and save nothing.
 
 use std::hash::Hash;
 
@@ -16,8 +20,9 @@ use crate::event::{Counter, Counts, Day, Dimension, FaultKind, MailAction, Metri
 use super::marker::{Markers, WHOLE};
 use super::schema::Table;
 
-/// The number of a segment in `unpublished`, from its token. A publication takes and deletes all rows of a day under a number: what comes in
-/// blocks of its own, such as half of a segment, has a number of its own.
+/// The number of a segment in `unpublished`, a hash of its token. A publication takes and deletes
+/// all rows of a day with a number, so rows that come in a block of their own, such as half of a
+/// segment, have a number of their own.
 fn segment((token, node): (&str, u16)) -> u64 {
     let hash = match node {
         WHOLE => blake3::hash(token.as_bytes()),
@@ -28,15 +33,16 @@ fn segment((token, node): (&str, u16)) -> u64 {
     u64::from_le_bytes(number)
 }
 
-/// Rows of a segment that belong to one partition of a table.
+/// The rows of a segment that belong to one partition of a table.
 pub struct Piece {
-    /// As ClickHouse calls it: 202603, or 20260331.
+    /// ClickHouse's id of the partition: a month such as 202603, or a day such as 20260331.
     pub partition: u32,
-    /// Their places among the segment's.
+    /// Indices of the rows among the segment's rows for the table, ascending.
     pub rows: Vec<u32>,
 }
 
-/// The rows of a segment for a table, by partition: what is inserted at once is in one partition, so that all of it comes or nothing.
+/// The rows of a segment for a table, by partition: an insert into one partition is written
+/// completely or not at all. Empty if there are no rows.
 pub fn pieces(sums: &Sums, table: Table) -> Vec<Piece> {
     match table {
         Table::Daily => by_partition(table, sums.daily.iter().map(|(key, _)| Some(key.day))),
@@ -51,22 +57,27 @@ pub fn pieces(sums: &Sums, table: Table) -> Vec<Piece> {
     }
 }
 
-/// The total rows of sites, the platform's own left out.
+/// Whether a row of `daily` belongs in `activity` too: the totals of sites, without the platform's
+/// own.
 fn is_active(key: &DailyKey) -> bool {
     key.subject == Subject::Site && key.site != SiteId::PLATFORM
 }
 
-/// Tables of hours are parted by months of UTC.
+/// The UTC day of an hour: tables of hours are partitioned by months of UTC.
 fn day_of(hour: u32) -> Day {
     Day::from_number(u16::try_from(hour / 86_400).unwrap_or(u16::MAX))
 }
 
+/// Groups rows by partition, in order of first appearance. A row without a day is left out.
 fn by_partition(table: Table, days: impl Iterator<Item = Option<Day>>) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut places: Vec<(Day, usize)> = Vec::new();
+
     for (row, day) in (0..).zip(days) {
         let Some(day) = day else { continue };
+
         let known = places.iter().find(|(known, _)| *known == day).map(|(_, place)| *place);
+
         let place = known.unwrap_or_else(|| {
             let partition = partition(table, day);
             let place = pieces.iter().position(|piece| piece.partition == partition).unwrap_or_else(|| {
@@ -76,18 +87,20 @@ fn by_partition(table: Table, days: impl Iterator<Item = Option<Day>>) -> Vec<Pi
             places.push((day, place));
             place
         });
+
         pieces[place].rows.push(row);
     }
     pieces
 }
 
+/// The partition of a day: by day in `unpublished`, by month in all other tables.
 fn partition(table: Table, day: Day) -> u32 {
     let date = day.date();
     let month = u32::from(date.year().unsigned_abs()) * 100 + u32::from(date.month().unsigned_abs());
     if table == Table::Unpublished { month * 100 + u32::from(date.day().unsigned_abs()) } else { month }
 }
 
-/// The first day of a partition, which its markers are of.
+/// The first day of a partition, which is the day of its markers.
 fn first_day(partition: u32) -> Day {
     let (month, day) = if partition > 999_999 { (partition / 100, partition % 100) } else { (partition, 1) };
     let small = |number: u32| i8::try_from(number).unwrap_or(1);
@@ -95,7 +108,7 @@ fn first_day(partition: u32) -> Day {
     date.ok().and_then(Day::from_date).unwrap_or(Day::from_number(0))
 }
 
-/// The row that says that a block is there.
+/// The values of a marker row.
 struct Marker {
     site: SiteId,
     text: String,
@@ -103,7 +116,8 @@ struct Marker {
     segment: u64,
 }
 
-/// The block of rows of one partition, with the marker of a node of the segment with this token.
+/// The block of some rows of one partition, given by their indices, and the marker for `node` of
+/// the segment with this token.
 pub fn encode(sums: &Sums, table: Table, partition: u32, rows: &[u32], (token, node): (&str, u16)) -> Vec<u8> {
     let markers = Markers::of(token);
     let marker = Marker {
@@ -112,6 +126,7 @@ pub fn encode(sums: &Sums, table: Table, partition: u32, rows: &[u32], (token, n
         day: first_day(partition),
         segment: segment((token, node)),
     };
+
     let mut block = Block::new(table, rows.len(), marker);
     match table {
         Table::Daily => daily(&mut block, &some_of(&sums.daily, rows), &sums.strings),
@@ -129,6 +144,7 @@ pub fn encode(sums: &Sums, table: Table, partition: u32, rows: &[u32], (token, n
     block.bytes
 }
 
+/// The rows with these indices.
 fn some_of<'s, T>(all: &'s [T], rows: &[u32]) -> Vec<&'s T> {
     rows.iter().map(|row| &all[*row as usize]).collect()
 }
@@ -146,6 +162,7 @@ fn daily(block: &mut Block, rows: &Rows<'_, DailyKey, Counts>, strings: &[Box<st
     }
 }
 
+/// The rows of `unpublished`. Each contains the segment's number.
 fn unpublished(block: &mut Block, rows: &Rows<'_, AttributeKey, AttributeCounts>, strings: &[Box<str>]) {
     let keys = || rows.iter().map(|(key, _)| key);
     block.sites(keys().map(|key| key.site));
@@ -155,6 +172,7 @@ fn unpublished(block: &mut Block, rows: &Rows<'_, AttributeKey, AttributeCounts>
     block.syms("item", strings, keys().map(|key| key.item));
     block.words("dim", &Dimension::ALL.map(Dimension::name), keys().map(|key| key.dim as usize));
     block.syms("value", strings, keys().map(|key| key.value));
+
     let segment = block.marker.segment;
     block.numbers("segment", segment, keys().map(|_| segment));
     block.numbers("visitors", 0, rows.iter().map(|(_, counts)| u64::from(counts.visitors)));
@@ -231,19 +249,20 @@ fn mail(block: &mut Block, rows: &Rows<'_, MailKey, (u32, u32)>, strings: &[Box<
     block.numbers("visitors", 1, rows.iter().map(|(_, (_, visitors))| u64::from(*visitors)));
 }
 
-/// The marker is the last row of each column.
+/// A block while it is written. The marker is the last row of each column.
 struct Block {
     bytes: Vec<u8>,
     rows: usize,
     marker: Marker,
 }
 
-/// The version of the LowCardinality layout, before each such column.
+/// The version of the LowCardinality layout, written before each such column.
 const SHARED_DICTIONARIES: u64 = 1;
-/// The dictionary is new and stands in the block itself.
+/// Flags of a dictionary that is new and part of the block itself.
 const OWN_DICTIONARY: u64 = 1 << 9 | 1 << 10;
 
 impl Block {
+    /// Writes the header: the numbers of columns and rows, including the marker.
     fn new(table: Table, rows: usize, marker: Marker) -> Block {
         let (columns, rows) = (table.columns().len(), rows + 1);
         let mut block = Block { bytes: Vec::with_capacity(rows * columns * 8 + 1024), rows, marker };
@@ -252,6 +271,7 @@ impl Block {
         block
     }
 
+    /// Writes a number in LEB128, as the Native format does.
     fn varint(&mut self, mut value: usize) {
         while value >= 0x80 {
             self.bytes.push(value as u8 | 0x80);
@@ -260,16 +280,19 @@ impl Block {
         self.bytes.push(value as u8);
     }
 
+    /// Writes a length and the bytes.
     fn string(&mut self, bytes: &[u8]) {
         self.varint(bytes.len());
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Writes the name and the type of a column.
     fn head(&mut self, name: &str, kind: &str) {
         self.string(name.as_bytes());
         self.string(kind.as_bytes());
     }
 
+    /// Writes a column of values of fixed width. The caller appends the marker's value.
     fn column<const N: usize>(&mut self, name: &str, kind: &str, values: impl Iterator<Item = [u8; N]>) {
         self.head(name, kind);
         for value in values {
@@ -287,16 +310,19 @@ impl Block {
         self.column("day", "Date", days.chain([marker]).map(|day| day.number().to_le_bytes()));
     }
 
+    /// Writes the hours; the marker's is the first second of its day.
     fn hours(&mut self, hours: impl Iterator<Item = u32>) {
         let marker = u32::from(self.marker.day.number()) * 86_400;
         self.column("hour", "DateTime('UTC')", hours.chain([marker]).map(u32::to_le_bytes));
     }
 
+    /// Writes a column of 64-bit numbers with the marker's value at its end.
     fn numbers(&mut self, name: &str, marker: u64, numbers: impl Iterator<Item = u64>) {
         self.column(name, "UInt64", numbers.chain([marker]).map(u64::to_le_bytes));
     }
 
-    /// A marker has a second, so that merges do not drop it as a row of nothing.
+    /// Writes a counter. The marker has one second, so that merges do not drop it as a row of
+    /// zeroes.
     fn counts<'c>(&mut self, counter: Counter, counts: impl Iterator<Item = &'c Counts>) {
         let marker = u64::from(counter == Counter::Seconds);
         self.numbers(counter.name(), marker, counts.map(|counts| u64::from(counts.get(counter))));
@@ -306,27 +332,32 @@ impl Block {
         self.numbers("hits", 1, rows.iter().map(|(_, hits)| u64::from(*hits)));
     }
 
-    /// A column of words from one of the code's own lists.
+    /// Writes a column of words from one of the code's own lists, given by their indices.
     fn words(&mut self, name: &str, list: &[&str], places: impl Iterator<Item = usize>) {
         self.words_or(name, list, places, "");
     }
 
+    /// The same, with a text of the marker that is not in the list.
     fn words_or(&mut self, name: &str, list: &[&str], places: impl Iterator<Item = usize>, marker: &str) {
         let words = list.iter().copied().chain([marker]).map(str::as_bytes);
         self.dictionary(name, words, list.len() + 1);
         self.places(list.len() + 1, places.chain([list.len()]));
     }
 
-    /// A column of a segment's strings. The dictionary holds those that this column uses, in the order they first appear.
+    /// Writes a column of a segment's strings. The dictionary holds those that this column uses, in
+    /// order of first appearance.
     fn syms(&mut self, name: &str, strings: &[Box<str>], syms: impl Iterator<Item = Sym>) {
         self.syms_or(name, strings, syms, "");
     }
 
+    /// The same, with a text of the marker.
     fn syms_or(&mut self, name: &str, strings: &[Box<str>], syms: impl Iterator<Item = Sym>, marker: &str) {
         const UNUSED: u32 = u32::MAX;
+
         let mut place_of = vec![UNUSED; strings.len()];
         let mut used = Vec::new();
         let mut places = Vec::with_capacity(self.rows);
+
         for sym in syms {
             let place = &mut place_of[sym.0 as usize];
             if *place == UNUSED {
@@ -335,13 +366,15 @@ impl Block {
             }
             places.push(*place as usize);
         }
+
         places.push(used.len());
+
         let texts = used.iter().map(|sym| strings[sym.0 as usize].as_bytes()).chain([marker.as_bytes()]);
         self.dictionary(name, texts, used.len() + 1);
         self.places(used.len() + 1, places.into_iter());
     }
 
-    /// A column of few distinct values.
+    /// Writes a column of few distinct values; the marker's is empty.
     fn distinct<T: Hash + Eq + Copy>(
         &mut self,
         name: &str,
@@ -351,18 +384,22 @@ impl Block {
         let mut place_of = hashbrown::HashMap::with_hasher(foldhash::fast::FixedState::default());
         let mut used = Vec::new();
         let mut places = Vec::with_capacity(self.rows);
+
         for value in values {
             places.push(*place_of.entry(value).or_insert_with(|| {
                 used.push(bytes(&value));
                 used.len() - 1
             }));
         }
+
         places.push(used.len());
         used.push(Vec::new());
         self.dictionary(name, used.iter().map(Vec::as_slice), used.len());
         self.places(used.len(), places.into_iter());
     }
 
+    /// Writes the beginning of a LowCardinality column: its dictionary of `count` strings and the
+    /// number of rows.
     fn dictionary<'s>(&mut self, name: &str, strings: impl Iterator<Item = &'s [u8]>, count: usize) {
         self.head(name, "LowCardinality(String)");
         self.bytes.extend_from_slice(&SHARED_DICTIONARIES.to_le_bytes());
@@ -374,7 +411,8 @@ impl Block {
         self.bytes.extend_from_slice(&(self.rows as u64).to_le_bytes());
     }
 
-    /// Each row's place in the dictionary before it, as wide as the dictionary needs.
+    /// Writes the index of each row in the dictionary before it, in the width that the dictionary
+    /// needs.
     fn places(&mut self, count: usize, places: impl Iterator<Item = usize>) {
         match width(count) {
             0 => self.bytes.extend(places.map(|place| place as u8)),
@@ -384,7 +422,7 @@ impl Block {
     }
 }
 
-/// ClickHouse's number for the width of the places: one, two or four bytes.
+/// ClickHouse's code for the width of the indices: 0, 1 and 2 for one, two and four bytes.
 fn width(count: usize) -> u64 {
     match count {
         0..=0x100 => 0,

@@ -1,4 +1,4 @@
-//! Questions over all sites, for operators; and what sites are called.
+//! Queries over all sites, for operators; and the names of sites.
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::event::{Bucket, Day, Metric, SiteId};
 
 const STEP: &str = "a question about the platform";
 
-/// Ids that one statement names: its text has a bound.
+/// The largest number of ids in one statement, whose text has a limit.
 pub(super) const MOST_IDS: usize = 2000;
 
 #[derive(Row, Serialize)]
@@ -21,41 +21,58 @@ struct NameRow<'a> {
     revision: u64,
 }
 
-/// A site's totals in a range, and in the one before it.
+/// The totals of a site in a range and in the range before it. Each is hits, visitors and visits.
 #[derive(Row, Deserialize, Debug)]
 pub struct Active {
+    /// The site's id.
     pub site: u128,
-    /// Hits, visitors, visits.
+    /// The range that was asked for.
     pub now: (u64, u64, u64),
+    /// The range before it.
     pub before: (u64, u64, u64),
-    /// The same of the days of both that are over.
+    /// The part of `now` that is over; zeroes if it was not asked for.
     pub days_now: (u64, u64, u64),
+    /// The part of `before` that `days_now` is compared with; zeroes if it was not asked for.
     pub days_before: (u64, u64, u64),
 }
 
+/// Hits that were not counted for one reason.
 #[derive(Row, Deserialize, Debug)]
 pub struct Dropped {
+    /// The name of the drop reason.
     pub reason: String,
+    /// The number of hits.
     pub hits: u64,
 }
 
+/// The measurements of one metric on one page.
 #[derive(Row, Deserialize, Debug)]
 pub struct SlowPage {
+    /// The site's id.
     pub site: u128,
+    /// The cleaned path.
     pub path: String,
+    /// The histogram: buckets with measurements, and the number of measurements in each.
     pub buckets: Vec<(Bucket, u64)>,
 }
 
+/// How often a fault happened on a page.
 #[derive(Row, Deserialize, Debug)]
 pub struct BrokenPage {
+    /// The site's id.
     pub site: u128,
+    /// The name of a [`FaultKind`](crate::event::FaultKind).
     pub kind: String,
+    /// The error's class and place; empty for a missing page.
     pub fault: String,
+    /// The cleaned path of the page.
     pub path: String,
+    /// How often it was reported.
     pub hits: u64,
 }
 
 impl BrokenPage {
+    /// The site's id, and the fault without it.
     pub fn split(self) -> (u128, Faulted) {
         let BrokenPage { site, kind, fault, path, hits } = self;
         (site, Faulted { kind, fault, path, hits })
@@ -63,7 +80,13 @@ impl BrokenPage {
 }
 
 impl Store {
-    /// The sites with most visitors; with `among`, of those only. `days` are those of both ranges that are over.
+    /// The sites with most visitors in the first of two ranges, at most `limit`; only those of
+    /// `among` if it is given. Ranges include both days. `days` are the parts of the two ranges
+    /// that are over.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn active(
         &self,
         [(from, to), before]: [(Day, Day); 2],
@@ -76,6 +99,7 @@ impl Store {
             format!("(sumIf(hits, {within}), sumIf(visitors, {within}), sumIf(visits, {within}))")
         };
         let none = "(toUInt64(0), toUInt64(0), toUInt64(0))".to_owned();
+
         let sql = format!(
             "SELECT site, {now} AS now, {then} AS before, {days_now} AS days_now, {days_then} AS days_before FROM activity \
              WHERE (day BETWEEN toDate(?) AND toDate(?) OR day BETWEEN toDate(?) AND toDate(?)) AND {site} {among} \
@@ -87,6 +111,7 @@ impl Store {
             site = no_marker_site(),
             among = among.map_or("", |_| "AND site IN ?"),
         );
+
         let days = [from, to, before.0, before.1].map(Day::number);
         let mut query = days.into_iter().fold(self.calls.query(&sql), |query, day| query.bind(day));
         if let Some(sites) = among {
@@ -95,7 +120,12 @@ impl Store {
         query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
 
-    /// Hits that were not counted, by reason, on whole days of UTC.
+    /// Hits that were not counted, by reason, most frequent first, in whole UTC days, both
+    /// inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn dropped(&self, (from, to): (Day, Day)) -> Result<Vec<Dropped>, StoreError> {
         let sql = format!(
             "SELECT toString(reason) AS reason, sum(hits) AS hits FROM drops \
@@ -106,14 +136,19 @@ impl Store {
         query.fetch_all().await.map_err(failed(STEP))
     }
 
-    /// The pages where most loads were slower than a metric's second threshold, with all their measurements of it.
+    /// The `limit` pages with the most loads above a metric's second threshold, worst first, each
+    /// with all its measurements of the metric. Both days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a query.
     pub async fn slow(
         &self,
         metric: Metric,
         (from, to): (Day, Day),
         limit: usize,
     ) -> Result<Vec<SlowPage>, StoreError> {
-        // First which pages, then their histograms: all pages' histograms would be twenty times the work.
+        // Two queries: histograms of all pages would be twenty times the work.
         let worst = "SELECT site, path, sum(hits) AS poor FROM vitals \
                      WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND bucket > ? \
                      GROUP BY site, path ORDER BY poor DESC, site, path LIMIT ?";
@@ -123,6 +158,7 @@ impl Store {
         if worst.is_empty() {
             return Ok(Vec::new());
         }
+
         let (sites, pages): (Vec<u128>, Vec<(u128, &str)>) =
             worst.iter().map(|(site, path, _)| (*site, (*site, path.as_str()))).unzip();
         let sql = "SELECT site, path, arrayZip(b.1, b.2) AS buckets FROM ( \
@@ -130,11 +166,17 @@ impl Store {
                    WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND site IN ? AND (site, path) IN ? GROUP BY site, path)";
         let query = self.calls.query(sql).bind(metric.name()).bind(from.number()).bind(to.number());
         let mut slow: Vec<SlowPage> = query.bind(sites).bind(pages).fetch_all().await.map_err(failed(STEP))?;
+
         let place = |page: &SlowPage| worst.iter().position(|(site, path, _)| *site == page.site && *path == page.path);
         slow.sort_by_key(place);
         Ok(slow)
     }
 
+    /// The `limit` most frequent faults by page, most frequent first. Both days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn broken(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<BrokenPage>, StoreError> {
         let sql = format!(
             "SELECT site, toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
@@ -146,8 +188,13 @@ impl Store {
         query.fetch_all().await.map_err(failed(STEP))
     }
 
-    /// Remembers what sites are called; again and again is the same as once. Answers the ids that have another name already: two names
-    /// of one id are two sites' counts in one, which nobody must take for either's.
+    /// Stores the names of sites; repeating it changes nothing. Returns the ids that have two
+    /// names: their counts are those of two sites in one, which must not be shown as either's.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a statement. The names may be
+    /// stored.
     pub async fn put_names(&self, names: &[(SiteId, String)]) -> Result<Vec<SiteId>, StoreError> {
         let mut insert = self.calls.insert::<NameRow<'_>>("names").await.map_err(failed(STEP))?;
         for (site, name) in names {
@@ -165,13 +212,22 @@ impl Store {
         Ok(clashes)
     }
 
-    /// What the sites are called, of those that are known; an id with two names has none.
+    /// The names of those sites that are known. An id with two names is left out.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn names(&self, sites: &[u128]) -> Result<Vec<(u128, String)>, StoreError> {
         let sql = "SELECT site, any(name) FROM names WHERE site IN ? GROUP BY site HAVING uniqExact(name) = 1";
         self.calls.query(sql).bind(sites).fetch_all().await.map_err(failed(STEP))
     }
 
-    /// Sites made by profile rules whose name holds the text.
+    /// Names of sites made by profile rules that contain the text in any case, at most `limit`, in
+    /// alphabetical order.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn named_like(&self, text: &str, limit: usize) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT name FROM names WHERE positionCaseInsensitive(name, ?) > 0 ORDER BY name LIMIT ?";
         self.calls.query(sql).bind(text).bind(limit as u64).fetch_all().await.map_err(failed(STEP))

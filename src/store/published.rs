@@ -1,6 +1,7 @@
-//! Attributes as they are published, and until when they are.
+//! Published attributes, and up to which day and hour attributes are published.
 //!
-//! A row of `published` may stand twice until parts are merged: the inner GROUP BY is the whole key, and `any` takes one of the copies.
+//! A row of `published` may be there twice until parts are merged: the inner GROUP BY is the whole
+//! key, and `any` takes one of the copies.
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -12,29 +13,39 @@ use crate::event::{Day, Dimension, Subject};
 
 const STEP: &str = "a question about attributes";
 
-/// Until when the attributes of a zone's sites are published.
+/// Up to when the attributes of a zone's sites are published.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Published {
-    /// The last day that is over and published.
+    /// The last published day that is over; `None` before the first.
     pub through: Option<Day>,
-    /// The second at which the last published hour of the day after it ended.
+    /// The end of the last published hour of the day after it, in Unix seconds; `None` if there is
+    /// none.
     pub hour: Option<u32>,
 }
 
+/// The published counts of one value.
 #[derive(Row, Deserialize, Debug)]
 pub struct Valued {
+    /// The name of the dimension.
     pub dim: String,
+    /// The value.
     pub value: String,
+    /// Visitors; over several days, visitor-days.
     pub visitors: u64,
+    /// Visits.
     pub visits: u64,
 }
 
-/// The cell of a value and an item; of the site itself, whose item is empty, too.
+/// The published counts of one value for one item, or for the site itself.
 #[derive(Row, Deserialize, Debug)]
 pub struct OfValue {
+    /// The name of the subject.
     pub subject: String,
+    /// The path, link or event; empty for the site.
     pub item: String,
+    /// Visitors; over several days, visitor-days.
     pub visitors: u64,
+    /// Visits.
     pub visits: u64,
 }
 
@@ -47,6 +58,11 @@ struct AsOf {
 }
 
 impl Store {
+    /// Up to when the zone with this IANA name is published.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn published_through(&self, zone: &str) -> Result<Published, StoreError> {
         let closed = "(SELECT max(at) FROM publications WHERE zone = ? AND done = 1 AND closes = 1)";
         let sql = format!(
@@ -55,8 +71,10 @@ impl Store {
              toUInt32(maxIf(at, closes = 0 AND at > {closed})) AS hour \
              FROM publications WHERE zone = ? AND done = 1"
         );
+
         let query = self.calls.query(&sql).bind(zone).bind(zone).bind(zone);
         let row: AsOf = query.fetch_one().await.map_err(failed(STEP))?;
+
         Ok(Published {
             through: (row.days > 0).then(|| Day::from_number(row.through)),
             hour: (row.hours > 0).then_some(row.hour),
@@ -65,7 +83,12 @@ impl Store {
 }
 
 impl Read<'_> {
-    /// All published values of a subject's item.
+    /// All published values of an item, in all dimensions. Lots count on their day of publication;
+    /// both days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn values(
         &self,
         subject: Subject,
@@ -80,7 +103,12 @@ impl Read<'_> {
         query.bind(from.number()).bind(to.number()).fetch_all().await.map_err(failed(STEP))
     }
 
-    /// The published cells of a value: the site's own, and at most `limit` of each subject.
+    /// The published counts of one value: for the site, and for at most `limit` items of each
+    /// subject, those with most visitors. Both days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn of_value(
         &self,
         dim: Dimension,
@@ -98,7 +126,12 @@ impl Read<'_> {
         query.fetch_all().await.map_err(failed(STEP))
     }
 
-    /// The site's published visitors of each class of devices, by day.
+    /// The site's published visitors by day of publication and class of device: day in days since
+    /// 1970-01-01, class, visitors. Both days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn devices(&self, (from, to): (Day, Day)) -> Result<Vec<(u16, String, u64)>, StoreError> {
         let sql = "SELECT toUInt16(day) AS number, toString(value) AS value, sum(lot_visitors) AS visitors \
                    FROM (SELECT day, value, any(visitors) AS lot_visitors FROM published \

@@ -1,4 +1,5 @@
-//! Questions to the tables, typed. Always `sum()` and `GROUP BY`: rows of one key may lie in several parts.
+//! Typed queries about one site. They always use `sum()` and `GROUP BY`, because rows of one key
+//! may be in several parts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,14 +11,14 @@ use super::error::{StoreError, failed};
 use super::voids::{BOOKED, TOO_MUCH};
 use crate::event::{Bucket, Counter, Day, SiteId, Subject};
 
-/// Sums of all counters, in the order of [`Counter::ALL`].
+/// The sums of all counters, in the order of [`Counter::ALL`].
 pub type Totals = [u64; Counter::ALL.len()];
 
-/// The questions about one site.
+/// The queries about one site.
 pub struct Read<'a> {
     pub(super) calls: &'a Client,
     pub(super) site: SiteId,
-    /// How often a sum was too large to be told.
+    /// How often a sum of money was reduced to the largest exact integer.
     pub(super) clamped: &'a AtomicU64,
 }
 
@@ -30,7 +31,12 @@ struct Counted<K, S> {
 const STEP: &str = "a question";
 
 impl Read<'_> {
-    /// A subject's totals by day; days without a hit are absent.
+    /// The totals of an item by day, ordered by day. Both days are inclusive; days without a hit
+    /// are absent.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn days(
         &self,
         subject: Subject,
@@ -43,6 +49,7 @@ impl Read<'_> {
              GROUP BY day ORDER BY day",
             sums()
         );
+
         let query = self.calls.query(&sql).bind(self.site.as_u128()).bind(subject.name()).bind(item);
         let rows = query
             .bind(from.number())
@@ -50,10 +57,16 @@ impl Read<'_> {
             .fetch_all::<Counted<u16, Totals>>()
             .await
             .map_err(failed(STEP))?;
+
         Ok(rows.into_iter().map(|row| (Day::from_number(row.key), row.sums)).collect())
     }
 
-    /// The site's totals by hour, between two hours' first seconds, both included.
+    /// The site's totals by hour, ordered by hour. `from` and `to` are the first seconds of the
+    /// first and last hour, both inclusive. Exits and entries are 0.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn hours(&self, (from, to): (u32, u32)) -> Result<Vec<(u32, Totals)>, StoreError> {
         let sql = "SELECT toUInt32(hour) AS key, \
                    (sum(hits), sum(visitors), sum(visits), sum(bounces), sum(seconds), toUInt64(0), toUInt64(0)) AS sums FROM hourly \
@@ -63,7 +76,12 @@ impl Read<'_> {
         Ok(rows.into_iter().map(|row| (row.key, row.sums)).collect())
     }
 
-    /// Clicks on all links by day; days without one are absent.
+    /// Clicks of all links by day, ordered by day. Both days are inclusive; days without a click
+    /// are absent.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn clicks(&self, (from, to): (Day, Day)) -> Result<Vec<(Day, u64)>, StoreError> {
         let sql = "SELECT toUInt16(day) AS key, sum(hits) AS sums FROM daily \
                    WHERE site = ? AND subject = 'link' AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day ORDER BY day";
@@ -72,7 +90,12 @@ impl Read<'_> {
         Ok(rows.into_iter().map(|row| (Day::from_number(row.key), row.sums)).collect())
     }
 
-    /// The items of each subject with most hits, at most `limit` of each.
+    /// The items of each subject with most hits, at most `limit` of each, grouped by subject. Both
+    /// days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn tops(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<Top>, StoreError> {
         let sql = format!(
             "SELECT toString(subject) AS subject, item, sum(sum(hits)) OVER (PARTITION BY subject) AS of_subject, {} AS sums \
@@ -85,17 +108,24 @@ impl Read<'_> {
         query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
 
-    /// What events brought, by event and currency.
+    /// Revenue by event and currency, without voided amounts. Both days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn money(&self, (from, to): (Day, Day)) -> Result<Vec<Earned>, StoreError> {
         let sql = format!(
             "SELECT event, upper(code) AS currency, toUInt64(sumIf(n, code = upper(code))) AS hits, \
              toUInt64(sumIf(n, code != upper(code))) AS over, toUInt64(least(sum(m), toInt128({TOO_MUCH}))) AS minor FROM ({BOOKED}) \
              GROUP BY event, currency ORDER BY event, currency"
         );
+
         let range = [from.number(), to.number()];
         let query = self.calls.query(&sql).bind(self.site.as_u128()).bind(range[0]).bind(range[1]);
         let query = query.bind(self.site.as_u128()).bind(range[0]).bind(range[1]);
+
         let mut rows: Vec<Earned> = query.fetch_all().await.map_err(failed(STEP))?;
+
         for row in rows.iter_mut().filter(|row| row.minor >= TOO_MUCH) {
             row.minor = TOO_MUCH - 1;
             self.clamped.fetch_add(1, Ordering::Relaxed);
@@ -103,7 +133,11 @@ impl Read<'_> {
         Ok(rows)
     }
 
-    /// The first day the site counted anything.
+    /// The first day with a count; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn first_day(&self) -> Result<Option<Day>, StoreError> {
         let sql = "SELECT toUInt16(min(day)), count() FROM daily WHERE site = ? AND subject = 'site'";
         let query = self.calls.query(sql).bind(self.site.as_u128());
@@ -112,63 +146,89 @@ impl Read<'_> {
     }
 }
 
-/// An item and its totals, and the hits of all items of its subject.
+/// The totals of one item.
 #[derive(Row, Deserialize, Debug)]
 pub struct Top {
+    /// The name of the subject: page, link or event.
     pub subject: String,
+    /// The path, link or event.
     pub item: String,
+    /// The hits of all items of the subject.
     pub of_subject: u64,
+    /// The item's totals.
     pub sums: Totals,
 }
 
+/// The revenue of one event in one currency.
 #[derive(Row, Deserialize, Debug)]
 pub struct Earned {
+    /// The event's name.
     pub event: String,
+    /// The currency's ISO 4217 code, in capitals.
     pub currency: String,
+    /// Events whose amount was booked.
     pub hits: u64,
-    /// Events whose amount was over the site's bound.
+    /// Events whose amount was above the site's limit and was not booked.
     pub over: u64,
-    /// At most 2^53 - 1: the numbers of JSON are exact up to there.
+    /// The sum in the currency's minor unit. At most 2^53 - 1, the largest integer that all readers
+    /// of JSON represent exactly.
     pub minor: u64,
 }
 
-/// So many measurements of a metric lie in a bucket.
+/// The measurements of one metric in one bucket.
 #[derive(Row, Deserialize, Debug)]
 pub struct Measured {
-    /// The page; empty where it is all of them.
+    /// The page's path; empty if the query was about all pages or about one.
     pub of: String,
+    /// The name of a [`Metric`](crate::event::Metric).
     pub metric: String,
+    /// The bucket of the histogram.
     pub bucket: Bucket,
+    /// The number of measurements.
     pub hits: u64,
 }
 
-/// The same, of a day and a class of devices.
+/// The measurements of one metric in one bucket, on one day and class of device.
 #[derive(Row, Deserialize, Debug)]
 pub struct OfClass {
-    /// Of the day.
+    /// The day, in days since 1970-01-01.
     pub number: u16,
+    /// The class of device.
     pub device: String,
+    /// The name of a [`Metric`](crate::event::Metric).
     pub metric: String,
+    /// The bucket of the histogram.
     pub bucket: Bucket,
+    /// The number of measurements.
     pub hits: u64,
 }
 
+/// How often a fault happened on one page.
 #[derive(Row, Deserialize, Debug)]
 pub struct Faulted {
+    /// The name of a [`FaultKind`](crate::event::FaultKind).
     pub kind: String,
+    /// The error's class and place; empty for a missing page.
     pub fault: String,
+    /// The cleaned path of the page.
     pub path: String,
+    /// How often it was reported.
     pub hits: u64,
 }
 
 impl Read<'_> {
-    /// Measurements of one page, or of all.
+    /// The histograms of one page, or of all pages together, in no order. Both days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn vitals(&self, path: Option<&str>, (from, to): (Day, Day)) -> Result<Vec<Measured>, StoreError> {
         let sql = format!(
             "SELECT '' AS of, toString(metric) AS metric, bucket, sum(hits) AS hits FROM vitals \
              WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) {} GROUP BY metric, bucket",
             path.map_or("", |_| "AND path = ?")
         );
+
         let mut query = self.calls.query(&sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
         if let Some(path) = path {
             query = query.bind(path);
@@ -176,7 +236,11 @@ impl Read<'_> {
         query.fetch_all().await.map_err(failed(STEP))
     }
 
-    /// Measurements of each day by class of devices.
+    /// The histograms of each day by class of device, in no order. Both days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn vitals_of_devices(&self, (from, to): (Day, Day)) -> Result<Vec<OfClass>, StoreError> {
         let sql = "SELECT toUInt16(day) AS number, toString(device) AS device, toString(metric) AS metric, bucket, sum(hits) AS hits \
                    FROM vitals WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY number, device, metric, bucket";
@@ -184,7 +248,12 @@ impl Read<'_> {
         query.fetch_all().await.map_err(failed(STEP))
     }
 
-    /// Measurements by page, of the pages with most of them.
+    /// The histograms of the `limit` pages with most measurements, in no order. Both days are
+    /// inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn vitals_of_pages(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<Measured>, StoreError> {
         let scope = "site = ? AND day BETWEEN toDate(?) AND toDate(?)";
         let sql = format!(
@@ -199,7 +268,11 @@ impl Read<'_> {
         query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
 
-    /// Faults by how often they happened, at most `limit`.
+    /// The `limit` most frequent faults, most frequent first. Both days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn faults(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<Faulted>, StoreError> {
         let sql = "SELECT toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
                    WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY kind, fault, path \
@@ -209,6 +282,7 @@ impl Read<'_> {
     }
 }
 
+/// The expression of [`Totals`]: a tuple of the sums of all counters.
 fn sums() -> String {
     let sums: Vec<String> = Counter::ALL.iter().map(|counter| format!("sum({})", counter.name())).collect();
     format!("({})", sums.join(", "))

@@ -1,7 +1,8 @@
 //! The registry's tables: sites with hosts of their own, and other names of sites.
 //!
-//! Rows are only added; the one with the highest revision is what holds, and a removal is a row that says so. Revisions grow over all
-//! collectors of a database, so the highest one tells whether anything changed.
+//! Rows are only added. The row with the highest revision is valid, and a removal is a row that
+//! says so. Revisions grow across all collectors of a database, so the highest one shows whether
+//! anything changed.
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -12,7 +13,8 @@ use crate::config::{AliasRule, Registered, SiteRule};
 
 const STEP: &str = "the registry";
 
-/// The next revision of a table.
+/// An expression for the next revision of a table: the server's time in microseconds, or one more
+/// than the highest revision if that is larger.
 pub(super) fn next_revision(table: &str) -> String {
     format!(
         "greatest(toUInt64(toUnixTimestamp64Micro(now64(6))), assumeNotNull((SELECT max(revision) FROM {table})) + 1)"
@@ -25,7 +27,7 @@ struct SiteRow {
     hosts: Vec<String>,
     zone: String,
     embed: Vec<String>,
-    /// Zero: none of its own.
+    /// 0 if the site has no limit of its own.
     max_amount: u32,
 }
 
@@ -48,13 +50,21 @@ struct AliasRow {
 }
 
 impl Store {
-    /// Changes with every change of the registry, and with nothing else.
+    /// A number that changes with every change of the registry, and only then. 0 if it is empty.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn registry_revision(&self) -> Result<u64, StoreError> {
         let sql = "SELECT max(revision) FROM (SELECT revision FROM sites UNION ALL SELECT revision FROM aliases)";
         self.calls.query(sql).fetch_one().await.map_err(failed(STEP))
     }
 
-    /// All that is registered, what was written first in front.
+    /// All registered sites and aliases, in the order of their last change.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a query.
     pub async fn registered(&self) -> Result<Registered, StoreError> {
         let sites = self
             .client
@@ -65,6 +75,7 @@ impl Store {
             .fetch_all::<SiteRow>()
             .await
             .map_err(failed(STEP))?;
+
         let aliases = self
             .client
             .query(
@@ -74,22 +85,34 @@ impl Store {
             .fetch_all::<AliasRow>()
             .await
             .map_err(failed(STEP))?;
+
         Ok(Registered {
             sites: sites.into_iter().map(SiteRule::from).collect(),
             aliases: aliases.into_iter().map(|row| AliasRule { alias: row.alias, site: row.site }).collect(),
         })
     }
 
-    /// Registers the site, or changes what was registered under its name.
+    /// Registers a site, changes the entry with its name, or removes it.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the insert. If only the answer
+    /// was lost, the row is there; writing it again is harmless.
     pub async fn put_site(&self, rule: &SiteRule, removed: bool) -> Result<(), StoreError> {
         let next = next_revision("sites");
         let sql = format!(
             "INSERT INTO sites (name, hosts, zone, embed, max_amount, removed, revision) SELECT ?, ?, ?, ?, ?, ?, {next}"
         );
+
         let query = self.calls.query(&sql).bind(&rule.id).bind(&rule.hosts).bind(&rule.zone);
         query.bind(&rule.embed).bind(rule.max_amount.unwrap_or(0)).bind(removed).execute().await.map_err(failed(STEP))
     }
 
+    /// Registers another name of a site, changes the entry with that name, or removes it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::put_site`].
     pub async fn put_alias(&self, rule: &AliasRule, removed: bool) -> Result<(), StoreError> {
         let next = next_revision("aliases");
         let sql = format!("INSERT INTO aliases (alias, site, removed, revision) SELECT ?, ?, ?, {next}");

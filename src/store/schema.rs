@@ -1,8 +1,10 @@
-//! The tables, and the migrations that make them.
+//! The tables, and the migrations that create them.
 //!
-//! A migration is a numbered file of statements, each safe to run again (a crash may come between two of them). They run when
-//! a store is connected; a database that knows a later number than this binary is refused, since its tables may mean something
-//! else. The SQL is the same everywhere but for the engine clause and ON CLUSTER. What SQL alone cannot do is a step in Rust.
+//! A migration is a numbered file of statements, each safe to repeat, because a crash may happen
+//! between two of them. Migrations run when a store is connected. A database with a later number
+//! than this binary knows is refused, since its tables may mean something else. The SQL is the same
+//! everywhere except for the engine clause and ON CLUSTER. What SQL alone cannot do is a step in
+//! Rust.
 
 mod site_ids;
 
@@ -11,7 +13,8 @@ use super::engine::quoted_name;
 use super::error::{StoreError, failed};
 use crate::event::Counter;
 
-/// How many inserts back ClickHouse knows a token. Only the publication still gives one, as a lock between collectors.
+/// The number of inserts for which ClickHouse remembers a token. Only publication still sends one,
+/// as a lock between collectors.
 const DEDUPLICATION_WINDOW: u32 = 100_000;
 
 struct Migration {
@@ -21,7 +24,7 @@ struct Migration {
     step: Step,
 }
 
-/// How the statements of a migration are used.
+/// How the statements of a migration are executed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// One after the other.
@@ -30,7 +33,7 @@ enum Step {
     SiteIds,
 }
 
-/// In order, without gaps.
+/// All migrations, numbered from 1 without gaps.
 const MIGRATIONS: [Migration; 11] = [
     Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql"), step: Step::Sql },
     Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql"), step: Step::Sql },
@@ -45,31 +48,41 @@ const MIGRATIONS: [Migration; 11] = [
     Migration { number: 11, name: "markers", sql: include_str!("schema/0011_markers.sql"), step: Step::Sql },
 ];
 
+/// The statement that creates the table of completed migrations.
 const LEDGER: &str = include_str!("schema/migrations.sql");
 
-/// The number of the schema this binary writes and reads.
+/// The number of the schema that this binary writes and reads.
 pub const NEWEST: u32 = MIGRATIONS[MIGRATIONS.len() - 1].number;
 
-/// A side table this old was left by a crash, not by another collector at work.
+/// Age in hours from which a side table is considered left by a crash rather than in use by another
+/// collector.
 const ABANDONED_AFTER_HOURS: u32 = 24;
 
-/// A table that a segment's counts are sent to.
+/// A table that receives the counts of segments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Table {
+    /// Totals by site, day and item.
     Daily,
-    /// Attributes of people, until they are published.
+    /// Attributes of visitors until they are published.
     Unpublished,
+    /// Totals by site and UTC hour.
     Hourly,
+    /// Revenue by site, day, event and currency.
     Money,
+    /// Hits that were not counted, by UTC hour and reason.
     Drops,
+    /// Histograms of web vitals by site, day, page and class of device.
     Vitals,
+    /// Faults by site, day and page.
     Faults,
-    /// The totals of `daily` again, by day and site.
+    /// The totals of sites in `daily` once more, ordered by day first.
     Activity,
+    /// Opens and clicks of mails by day, template and mail batch.
     Mail,
 }
 
 impl Table {
+    /// All tables, in the order in which a segment is sent to them.
     pub const ALL: [Table; 9] = [
         Table::Daily,
         Table::Unpublished,
@@ -82,6 +95,7 @@ impl Table {
         Table::Mail,
     ];
 
+    /// The table's name in the database.
     pub const fn name(self) -> &'static str {
         match self {
             Table::Daily => "daily",
@@ -96,7 +110,7 @@ impl Table {
         }
     }
 
-    /// The columns that say what is counted.
+    /// The columns that identify a row.
     pub const fn keys(self) -> &'static [&'static str] {
         match self {
             Table::Daily => &["site", "day", "subject", "item"],
@@ -111,7 +125,7 @@ impl Table {
         }
     }
 
-    /// The columns that are summed. An hour has no exits and entries: they belong to pages.
+    /// The columns that are summed. An hour has no exits and entries, which belong to pages.
     pub fn counters(self) -> Vec<&'static str> {
         let counters = Counter::ALL.into_iter();
         match self {
@@ -124,38 +138,42 @@ impl Table {
         }
     }
 
+    /// All columns, in the order of an insert: keys, then counters.
     pub fn columns(self) -> Vec<&'static str> {
         [self.keys(), &self.counters()].concat()
     }
 
+    /// The definitions of the counters in a CREATE TABLE statement.
     fn definitions(self) -> String {
         let columns = self.counters().into_iter().map(|name| format!("{name} UInt64 CODEC(ZSTD(1))"));
         columns.collect::<Vec<_>>().join(",\n    ")
     }
 
-    /// The engine clause of a table on one machine.
+    /// The engine clause on a single machine.
     pub fn engine(self) -> String {
         format!("SummingMergeTree(({}))", self.counters().join(", "))
     }
 
+    /// The engine clause on a cluster.
     fn replicated_engine(self) -> String {
         format!("ReplicatedSummingMergeTree({REPLICA}, ({}))", self.counters().join(", "))
     }
 }
 
-/// The server's own macros: the same text on every node.
+/// Path and name of a replica, in the server's own macros: the text is the same on every node.
 const REPLICA: &str = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'";
 
-/// Of tables that every node holds whole.
+/// The same, for tables that every node holds completely.
 const EVERYWHERE: &str = "'/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}'";
 
-/// What was acknowledged survives a power cut, not only a crash.
+/// Settings with which acknowledged inserts survive a power cut, not only a crash.
 const SYNCED: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
 
-/// What was merged is written through, and the parts it was merged from go within the minute: they show which counts came together.
+/// Settings that sync merged parts, and remove their source parts within a minute: source parts
+/// show which counts arrived together.
 const SHORT_LIVED: &str = "old_parts_lifetime = 30, min_rows_to_fsync_after_merge = 1";
 
-/// Fills the words in braces.
+/// Replaces the placeholders in braces.
 fn render(sql: &str, cluster: Option<&str>) -> String {
     let replicated = cluster.is_some();
     let on_cluster = cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quoted_name(name)));
@@ -164,6 +182,7 @@ fn render(sql: &str, cluster: Option<&str>) -> String {
         "non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}, \
          replicated_deduplication_window = {DEDUPLICATION_WINDOW}, replicated_deduplication_window_seconds = 604800"
     );
+
     let mut sql = sql.replace("{on_cluster}", &on_cluster).replace("{settings}", &settings);
     for table in Table::ALL {
         let engine = if replicated { table.replicated_engine() } else { table.engine() };
@@ -171,6 +190,7 @@ fn render(sql: &str, cluster: Option<&str>) -> String {
             .replace(&format!("{{{}.columns}}", table.name()), &table.definitions())
             .replace(&format!("{{{}.engine}}", table.name()), &engine);
     }
+
     for (word, everywhere, version) in [
         ("{registry.engine}", true, "revision"),
         ("{replacing.everywhere}", true, ""),
@@ -189,14 +209,21 @@ fn render(sql: &str, cluster: Option<&str>) -> String {
     sql.replace("{plain.engine}", &plain).replace("{synced}", SYNCED).replace("{short_lived}", SHORT_LIVED)
 }
 
-/// The statements of a file. Its comments go: a `;` or a `?` in one is no end and no parameter.
+/// The statements of a file, without its comments: a `;` or `?` in a comment neither ends a
+/// statement nor is a parameter.
 fn statements(sql: &str) -> Vec<String> {
     let code: Vec<&str> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     code.join("\n").split(';').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
 }
 
-/// Brings the client's database to [`NEWEST`]. Two collectors may do so at the same time. `names` are the sites of the configuration;
-/// `alone` says that no other process uses the database.
+/// Brings the database to [`NEWEST`]. Two collectors may do so at the same time. `client` has the
+/// deadline of long calls, `calls` that of short ones. `names` are the configured sites; `alone`
+/// says that no other process uses the database.
+///
+/// # Errors
+///
+/// The database has a later schema, or a statement fails. Completed migrations stay, and the next
+/// call continues with the rest.
 pub async fn migrate(
     (client, calls): (&Client, &Client),
     database: &str,
@@ -204,16 +231,20 @@ pub async fn migrate(
     names: &[String],
     alone: bool,
 ) -> Result<(), StoreError> {
-    // A server that hangs is found out here, before the statements that may take long. The database need not exist yet.
+    // This call has the short deadline, so that a server that hangs is detected before the
+    // statements that may take long. The database need not exist yet.
     let create = render(&format!("CREATE DATABASE IF NOT EXISTS {}{{on_cluster}}", quoted_name(database)), cluster);
     run(&calls.with_database("default"), &create).await?;
     run(client, &statements(&render(LEDGER, cluster))[0]).await?;
+
     let found: u32 =
         client.query("SELECT max(number) FROM migrations").fetch_one().await.map_err(failed("reading migrations"))?;
     if found > NEWEST {
         return Err(StoreError::Newer { found, known: NEWEST });
     }
+
     drop_abandoned(client, cluster, alone).await?;
+
     for migration in MIGRATIONS.iter().filter(|migration| migration.number > found) {
         let statements = statements(&render(migration.sql, cluster));
         match migration.step {
@@ -224,6 +255,7 @@ pub async fn migrate(
             }
             Step::SiteIds => site_ids::Change { client, cluster, statements: &statements, names }.run().await?,
         }
+
         let done = client.query("INSERT INTO migrations (number, name) SELECT ?, ?");
         done.bind(migration.number).bind(migration.name).execute().await.map_err(failed("recording a migration"))?;
         tracing::info!(number = migration.number, name = migration.name, "the database's schema was changed");
@@ -231,21 +263,23 @@ pub async fn migrate(
     Ok(())
 }
 
-/// Under such a name a table is filled before it takes its place. No two runs share one.
+/// A unique name under which a table is filled before it takes its place.
 fn side_name(table: &str) -> String {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     format!("{table}_side_{:016x}", u64::from_le_bytes(bytes))
 }
 
-/// Side tables that a crash left, and those that former versions left when they folded a month.
+/// Drops side tables that a crash left, and those of former versions that folded months.
 async fn drop_abandoned(client: &Client, cluster: Option<&str>, alone: bool) -> Result<(), StoreError> {
     let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() \
                AND match(name, '^[a-z]+_(side|fold)_[0-9a-f]{16}$') \
                AND metadata_modification_time <= now() - toIntervalHour(?)";
+
     let hours = if alone { 0 } else { ABANDONED_AFTER_HOURS };
     let names: Vec<String> =
         client.query(sql).bind(hours).fetch_all().await.map_err(failed("looking for side tables"))?;
+
     for name in names {
         let on_cluster = cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quoted_name(name)));
         run(client, &format!("DROP TABLE IF EXISTS {name}{on_cluster} SYNC")).await?;

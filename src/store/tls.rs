@@ -11,19 +11,24 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-/// As the `clickhouse` crate has them: the server closes a connection idle for three seconds.
+/// How long an idle connection is kept, as in the `clickhouse` crate: the server closes it after
+/// three seconds.
 const POOL_IDLE: Duration = Duration::from_secs(2);
+/// The idle time before TCP keep-alive probes, as in the `clickhouse` crate.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// The certificates of a PEM file; a server is believed whose certificate one of them signed.
+/// The certificates of a PEM file. A server is trusted if one of them signed its certificate.
 ///
 /// # Errors
-/// What is wrong with the file, without its name.
+///
+/// The file cannot be read, is not PEM, or contains no usable certificate. The text does not
+/// contain the file's name.
 pub fn roots(file: &Path) -> Result<RootCertStore, String> {
     let read = |error: rustls::pki_types::pem::Error| match error {
         rustls::pki_types::pem::Error::Io(error) => error.to_string(),
         _ => "is no PEM".to_owned(),
     };
+
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file).map_err(read)? {
         roots.add(certificate.map_err(read)?).map_err(|_| "holds a certificate that cannot be read")?;
@@ -31,7 +36,7 @@ pub fn roots(file: &Path) -> Result<RootCertStore, String> {
     if roots.is_empty() { Err("holds no certificate in PEM".to_owned()) } else { Ok(roots) }
 }
 
-/// A client that believes these authorities and no others.
+/// A client that trusts these authorities and no others.
 pub(super) fn client(roots: RootCertStore) -> Client {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let config = ClientConfig::builder_with_provider(provider.into())
@@ -39,11 +44,14 @@ pub(super) fn client(roots: RootCertStore) -> Client {
         .expect("the provider has the versions it was built with")
         .with_root_certificates(roots)
         .with_no_client_auth();
+
     let mut connector = HttpConnector::new();
     connector.set_keepalive(Some(KEEP_ALIVE));
     connector.enforce_http(false);
+
     let connector =
         HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(connector);
+
     let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(POOL_IDLE).build(connector);
     Client::with_http_client(http)
 }

@@ -1,7 +1,8 @@
-//! Money that is taken out of the reports, and the sums of what is left.
+//! Voids: money that is taken out of the reports, and the sums without it.
 //!
-//! Nothing is subtracted in place: a void is a row of its own that holds what was booked at its moment, by day. One row, so that it is
-//! there whole or not at all; the same id again replaces it by itself.
+//! Nothing is subtracted in place. A void is one row that contains what was booked when it was
+//! made, by day, so that it is there completely or not at all. Writing the same id again replaces
+//! it with itself.
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -13,11 +14,13 @@ use crate::event::{Day, SiteId};
 
 const STEP: &str = "the voids";
 
-/// The first integer that is not exact in JSON, or rather in those who read it.
+/// The first integer that readers of JSON may not represent exactly.
 pub(super) const TOO_MUCH: u64 = 1 << 53;
 
-/// By day, event and code (a currency, in small letters for what was over the bound): events `n` and amount `m` that are left. Site, first and
-/// last day are bound twice. Days whose counts were dropped have voids and no money: they are nothing, never less.
+/// A query for what remains after voids, by day, event and code: events `n` and amount `m`. The
+/// code is a currency, in lower case for amounts above the limit. The site, first and last day are
+/// bound twice. Days whose counts were dropped have voids but no money; their result is 0, never
+/// negative.
 pub(super) const BOOKED: &str = "\
     SELECT day, event, code, greatest(sum(hits), toInt128(0)) AS n, greatest(sum(minor), toInt128(0)) AS m FROM ( \
     SELECT day, toString(event) AS event, toString(currency) AS code, toInt128(hits) AS hits, toInt128(minor) AS minor FROM money \
@@ -26,32 +29,46 @@ pub(super) const BOOKED: &str = "\
     SELECT argMax(event, revision) AS event, arrayJoin(argMax(booked, revision)) AS taken FROM money_voids WHERE site = ? GROUP BY id) \
     WHERE taken.1 BETWEEN toDate(?) AND toDate(?)) GROUP BY day, event, code HAVING n > 0 OR m > 0";
 
-/// What is to be taken out: all that is booked there now.
+/// What is to be voided: all that is booked there now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Void {
+    /// The void's id within the site, chosen by the caller.
     pub id: String,
+    /// The first day, inclusive.
     pub from: Day,
+    /// The last day, inclusive.
     pub to: Day,
+    /// The event's name.
     pub event: String,
+    /// The currency's ISO 4217 code, in capitals.
     pub currency: String,
 }
 
-/// What was taken out.
+/// A void and what it took out.
 #[derive(Row, Deserialize, Debug)]
 pub struct Voided {
+    /// The void's id within the site.
     pub id: String,
+    /// The first day, inclusive, in days since 1970-01-01.
     pub from: u16,
+    /// The last day, inclusive, in days since 1970-01-01.
     pub to: u16,
+    /// The event's name.
     pub event: String,
+    /// The currency's ISO 4217 code, in capitals.
     pub currency: String,
-    /// Unix seconds.
+    /// When it was made, in Unix seconds.
     pub at: u32,
+    /// Events that were booked.
     pub hits: u64,
+    /// Events whose amount was above the limit.
     pub over: u64,
+    /// The amount in the currency's minor unit, at most 2^53 - 1.
     pub minor: u64,
 }
 
 impl Voided {
+    /// Whether this is the result of `void`: all its fields are equal.
     pub fn is_of(&self, void: &Void) -> bool {
         let Void { id, from, to, event, currency } = void;
         (&self.id, self.from, self.to, &self.event, &self.currency) == (id, from.number(), to.number(), event, currency)
@@ -59,7 +76,13 @@ impl Voided {
 }
 
 impl Store {
-    /// Takes out what is booked there at this moment; `at` is in Unix seconds. Nothing booked is a void as well.
+    /// Voids what is booked at this moment. `at` is in Unix seconds. If nothing is booked, an empty
+    /// void is stored.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the insert. If only the answer
+    /// was lost, the void is there; [`Store::voids`] shows it.
     pub async fn put_void(&self, site: SiteId, void: &Void, at: u32) -> Result<(), StoreError> {
         let sql = format!(
             "INSERT INTO money_voids (site, id, first_day, last_day, event, currency, at, booked, revision) \
@@ -68,6 +91,7 @@ impl Store {
              SELECT day, code, n, m FROM ({BOOKED}) WHERE event = ? AND upper(code) = ? ORDER BY day, code)",
             next_revision("money_voids")
         );
+
         let (site, range) = (site.as_u128(), [void.from.number(), void.to.number()]);
         let query = self.calls.query(&sql).bind(site).bind(&void.id).bind(range[0]).bind(range[1]);
         let query = query.bind(&void.event).bind(&void.currency).bind(at);
@@ -76,6 +100,10 @@ impl Store {
     }
 
     /// All voids of a site, newest first.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn voids(&self, site: SiteId) -> Result<Vec<Voided>, StoreError> {
         let latest = ["first_day", "last_day", "event", "currency", "at", "booked"];
         let latest = latest.map(|name| format!("argMax({name}, revision) AS {name}")).join(", ");
@@ -90,7 +118,8 @@ impl Store {
         self.calls.query(&sql).bind(site.as_u128()).fetch_all().await.map_err(failed(STEP))
     }
 
-    /// Forgets voids of days whose counts are gone: a month later than those, since a month goes as a whole.
+    /// Deletes voids of days whose counts are gone. They are kept 31 days longer than counts, which
+    /// are dropped by month.
     pub(super) async fn forget_voids(&self, today: Day, keep_days: u32) -> Result<(), StoreError> {
         let days = keep_days.saturating_add(31).min(u32::from(u16::MAX)) as u16;
         let first = today.number().saturating_sub(days);

@@ -1,4 +1,5 @@
-//! Withdrawals of consent, for the other collectors of the database: the SHA-256 of the grant's id, the day, and nothing else of anybody.
+//! Withdrawals of consent, for the other collectors of the database: the SHA-256 of the grant's id
+//! and the day, and nothing else about the visitor.
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -11,13 +12,16 @@ use crate::hex;
 
 const STEP: &str = "the withdrawals";
 
-/// No cookie of ours is kept longer (`consent.cookie.max_age_secs`), and what the browser dropped need not be refused. Not the configured
-/// life: it may have been longer when the cookie was set.
+/// One day more than the largest value of `consent.cookie.max_age_secs`: no cookie is kept longer,
+/// and a cookie that the browser dropped need not be rejected. The configured value is not used,
+/// because it may have been larger when the cookie was set.
 const KEPT_DAYS: u16 = 396;
 
-/// What there is of a day. Changes with every row of that day, in whatever order rows of several collectors come to be seen.
+/// A summary of a day's withdrawals. It changes with every new row of the day, in whatever order
+/// the rows of several collectors become visible.
 #[derive(Row, Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WithdrawalsOfDay {
+    /// The day, in days since 1970-01-01.
     pub day_number: u16,
     rows: u64,
     newest: u64,
@@ -29,23 +33,39 @@ struct DigestRow {
 }
 
 impl Store {
-    /// The first day of which withdrawals are kept.
+    /// The first day whose withdrawals are kept.
     pub fn withdrawals_since(today: Day) -> Day {
         Day::from_number(today.number().saturating_sub(KEPT_DAYS))
     }
 
+    /// A summary of each day with withdrawals, in no order.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn withdrawal_days(&self) -> Result<Vec<WithdrawalsOfDay>, StoreError> {
         let sql = "SELECT toUInt16(day) AS day_number, count() AS rows, max(revision) AS newest FROM withdrawals GROUP BY day";
         self.calls.query(sql).fetch_all().await.map_err(failed(STEP))
     }
 
-    /// The digests of these days; one may come twice.
+    /// The digests of the withdrawals on these days, given in days since 1970-01-01. A digest may
+    /// appear twice.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn withdrawals(&self, days: &[u16]) -> Result<Vec<[u8; 32]>, StoreError> {
         let sql = "SELECT digest FROM withdrawals WHERE has(?, toUInt16(day))";
         let rows = self.calls.query(sql).bind(days).fetch_all::<DigestRow>().await.map_err(failed(STEP))?;
         Ok(rows.into_iter().map(|row| row.digest).collect())
     }
 
+    /// Stores withdrawals as pairs of the digest and the UTC day. Storing one again is harmless.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the insert. Some of them may be
+    /// stored.
     pub async fn put_withdrawals(&self, withdrawals: &[([u8; 32], Day)]) -> Result<(), StoreError> {
         let digests: Vec<String> = withdrawals.iter().map(|(digest, _)| hex::text(digest)).collect();
         let days: Vec<u16> = withdrawals.iter().map(|(_, day)| day.number()).collect();
@@ -57,7 +77,7 @@ impl Store {
         self.calls.query(&sql).bind(digests).bind(days).execute().await.map_err(failed(STEP))
     }
 
-    /// Forgets what no browser can have a cookie of any more.
+    /// Deletes the withdrawals of grants whose cookie no browser can have any more.
     pub(super) async fn forget_withdrawals(&self, today: Day) -> Result<(), StoreError> {
         let since = Store::withdrawals_since(today).number();
         let over = "SELECT count() FROM withdrawals WHERE day < toDate(?)";

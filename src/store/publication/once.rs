@@ -1,8 +1,10 @@
-//! A row that of several collectors exactly one writes: the one by which a publication begins, the coin's key.
+//! Rows that exactly one of several collectors writes: the row that begins a publication, and the
+//! coin's key.
 //!
-//! Whether the row is there decides, and nothing else. ClickHouse's memory of insert tokens serves as a lock while two collectors write at the
-//! same moment: of those that give one token one is heard. That memory can hold a token whose row never came (a crash between the two),
-//! so where nobody writes any more and the row is still missing the next token is tried.
+//! Only the presence of the row decides. ClickHouse's memory of insert tokens serves as a lock
+//! while two collectors write at the same moment: of the inserts with one token, one takes effect.
+//! That memory can contain a token whose row was never written (a crash between the two). If no
+//! insert is running and the row is still missing, the next token is tried.
 
 use std::time::Duration;
 
@@ -12,12 +14,14 @@ use super::STEP;
 use crate::store::Store;
 use crate::store::error::{StoreError, failed};
 
-/// Crashes between token and row that one row survives.
+/// The number of tokens for one row, which is one more than the crashes between token and row that
+/// it survives.
 const TOKENS: u32 = 64;
 
+/// Pause between two checks for running inserts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long another collector's insert is waited for; after that the next run looks again.
+/// The number of checks before giving up on another collector's insert; the next run checks again.
 const PATIENCE: u32 = 200;
 
 /// The tokens to try, one after the other.
@@ -25,18 +29,26 @@ pub(super) fn tokens(first: &str) -> impl Iterator<Item = String> {
     (0..TOKENS).map(move |number| if number == 0 { first.to_owned() } else { format!("{first}-{number}") })
 }
 
-/// What there is to say where all tokens are used up.
+/// The error when all tokens are used up.
 pub(super) const NOT_THERE: StoreError =
     StoreError::Answer { step: STEP, kind: "a row that was inserted is not there" };
 
 impl Store {
-    /// Runs the insert, where nobody did so under this token before.
+    /// Runs the insert, which has no effect if one with this token was made before.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the insert.
     pub(super) async fn insert_under(&self, token: String, insert: Query) -> Result<(), StoreError> {
         let insert = insert.with_setting("insert_deduplication_token", token).with_setting("async_insert", "0");
         insert.execute().await.map_err(failed(STEP))
     }
 
-    /// Waits until nobody inserts into the table.
+    /// Waits until no insert into the table is running.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read, or an insert runs for more than ten seconds.
     pub(super) async fn wait_for_inserts(&self, table: &str) -> Result<(), StoreError> {
         let sql = "SELECT count() FROM system.processes WHERE startsWith(query, ?)";
         for _ in 0..PATIENCE {

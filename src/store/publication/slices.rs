@@ -1,10 +1,12 @@
-//! The sites in slices of about equal size. Ids are hashes, so their leading bits part them evenly.
+//! Divides the sites into slices of about equal size. Ids are hashes, so their leading bits divide
+//! them evenly.
 
-/// Rows of a slice, about: what the collector holds in memory at once is some ten megabytes.
+/// The approximate number of rows in a slice: the collector holds about ten megabytes of them in
+/// memory at once.
 const ROWS: u64 = 50_000;
 const MAX_SLICES: u32 = 1 << 16;
 
-/// The sites whose ids lie between two, both included.
+/// The sites whose ids are from `first` to `last`, both inclusive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Slice {
     pub(super) first: u128,
@@ -12,13 +14,13 @@ pub(super) struct Slice {
 }
 
 impl Slice {
-    /// How many slices so many rows want: a power of two.
+    /// The number of slices for this number of rows: a power of two.
     pub(super) fn count(rows: u64) -> u32 {
         let wanted = u32::try_from(rows / ROWS + 1).unwrap_or(MAX_SLICES);
         wanted.clamp(1, MAX_SLICES).next_power_of_two()
     }
 
-    /// All slices, in the order of the ids. `count` is a power of two.
+    /// All slices, in the order of ids. `count` is a power of two.
     pub(super) fn all(count: u32) -> impl Iterator<Item = Slice> {
         let bits = count.max(1).ilog2();
         (0..u128::from(count.max(1))).map(move |number| match bits {

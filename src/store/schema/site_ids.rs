@@ -1,10 +1,12 @@
-//! The step of migration 7 that needs code: every table is written anew under the ids of 128 bits.
+//! The step of migration 7 that needs code: it rewrites every table with site ids of 128 bits.
 //!
-//! What must hold: a crash, or a second collector at the same time, leaves at each moment either the former table or the whole of the
-//! new one, and running the step again ends the same. So the former tables are set aside first (`daily` becomes `daily_v6`; nobody
-//! writes there any more), a new table is filled under a name of its own, its sums are compared with the former one's, and it takes
-//! its place by a rename that fails where somebody else was quicker. The former tables go last. Each statement looks at one month at
-//! a time, and of sites only at their ids, so memory does not grow with the counts.
+//! A crash, or a second collector at the same time, must leave at each moment either the former
+//! table or the complete new one, and running the step again must give the same result. So the
+//! former tables are set aside first (`daily` becomes `daily_v6`, to which nothing is written any
+//! more). A new table is filled under a unique name, its sums are compared with the former table's,
+//! and it takes its place by a rename, which fails if another collector was faster. The former
+//! tables are dropped last. Each statement reads one month at a time, and only the ids of sites, so
+//! memory does not grow with the counts.
 
 use std::collections::HashMap;
 
@@ -17,13 +19,14 @@ use crate::store::client::Client;
 use crate::store::engine::quoted_name;
 use crate::store::error::{StoreError, failed};
 
-/// Tables whose former self has ids of 64 bits.
+/// Tables that have site ids of 64 bits in the former schema.
 const FORMER: [&str; 7] = ["daily", "hourly", "money", "vitals", "faults", "activity", "names"];
 
-/// Cells below this many visitors were folded by month, and are where late rows came after their month was folded.
+/// Cells with fewer visitors were combined when their month was folded, and are combined here if
+/// rows arrived after that.
 const SMALL: u32 = 5;
 
-/// Names that are looked at together.
+/// The number of ids that are read at a time with their names.
 const PAGE: usize = 20_000;
 
 const UNKNOWN_TABLE: u32 = 60;
@@ -31,7 +34,7 @@ const TABLE_ALREADY_EXISTS: u32 = 57;
 
 const STEP: &str = "the migration to ids of 128 bits";
 
-/// A former row with the site's new id, or the former one where nobody knows its name.
+/// The new id of a former row's site, or the former one if its name is not known.
 const ID: &str = "if(ids.site = 0, toUInt128(old.site), ids.site)";
 
 #[derive(Row, Serialize)]
@@ -40,7 +43,7 @@ struct IdRow {
     site: u128,
 }
 
-/// A former id and what it was called; more than two names are not looked at.
+/// A former id and its names. At most two names are read: two already mean a clash.
 #[derive(Row, Deserialize)]
 struct Named {
     site: u64,
@@ -54,25 +57,34 @@ struct NameRow<'a> {
     revision: u64,
 }
 
-/// The id a site had in former versions.
+/// The site id of former versions: xxh3 of the name, never 0.
 fn former_id(name: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(name.as_bytes()).max(1)
 }
 
+/// The name of a former table after it was set aside.
 fn aside(table: &str) -> String {
     format!("{table}_v6")
 }
 
+/// The step and its parameters.
 pub(super) struct Change<'a> {
+    /// The client for long calls.
     pub(super) client: &'a Client,
+    /// The cluster, if there is one.
     pub(super) cluster: Option<&'a str>,
-    /// The statements that make the tables.
+    /// The statements that create the new tables.
     pub(super) statements: &'a [String],
-    /// What sites are called that the configuration names.
+    /// The names of the configured sites.
     pub(super) names: &'a [String],
 }
 
 impl Change<'_> {
+    /// Runs the step, or the rest of it.
+    ///
+    /// # Errors
+    ///
+    /// A statement fails, or a former table changed while it was copied. The next run continues.
     pub(super) async fn run(&self) -> Result<(), StoreError> {
         for table in ["site_ids", "pending", "publications", "coin_keys"] {
             run(self.client, self.statement(table)?).await?;
@@ -101,6 +113,7 @@ impl Change<'_> {
         self.cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quoted_name(name)))
     }
 
+    /// The statement that creates the table.
     fn statement(&self, table: &str) -> Result<&str, StoreError> {
         let head = format!("CREATE TABLE IF NOT EXISTS {table}");
         let is_of = |sql: &&String| sql.strip_prefix(&head).is_some_and(|rest| rest.starts_with([' ', '(']));
@@ -108,7 +121,7 @@ impl Change<'_> {
         found.map(String::as_str).ok_or(StoreError::Answer { step: STEP, kind: "a table is not in its file" })
     }
 
-    /// The type of a table's `site`; `None` where there is no such table.
+    /// The type of the table's column `site`; `None` if there is no such table.
     async fn id_type(&self, table: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT type FROM system.columns WHERE database = currentDatabase() AND table = ? AND name = 'site'";
         self.client.query(sql).bind(table).fetch_optional().await.map_err(failed(STEP))
@@ -120,34 +133,40 @@ impl Change<'_> {
         Ok(found > 0)
     }
 
+    /// Renames a table with the former ids. Does nothing if it was renamed before.
     async fn set_aside(&self, table: &str) -> Result<(), StoreError> {
         if self.id_type(table).await?.as_deref() != Some("UInt64") {
             return Ok(());
         }
+
         let rename = format!("RENAME TABLE {table} TO {}{}", aside(table), self.on_cluster());
         match run(self.client, &rename).await {
-            // Another collector set it aside in the meantime.
+            // Another collector was faster.
             Err(error) if error.code() == Some(UNKNOWN_TABLE) => {}
             done => done?,
         }
+
         if self.cluster.is_some() {
             run(self.client, &format!("SYSTEM SYNC REPLICA {}", aside(table))).await?;
         }
         Ok(())
     }
 
-    /// Fills a table beside, and puts it in place. Nothing to do where it is in place already.
+    /// Fills a new table under a unique name and renames it. Does nothing if the table exists.
     async fn put(&self, table: &str, fill: impl AsyncFnOnce(&str) -> Result<(), StoreError>) -> Result<(), StoreError> {
         if self.id_type(table).await?.is_some() {
             return Ok(());
         }
+
         let side = super::side_name(table);
         let create = self.statement(table)?.replacen(&format!("IF NOT EXISTS {table}"), &side, 1);
         run(self.client, &create).await?;
+
         fill(&side).await?;
+
         let rename = format!("RENAME TABLE {side} TO {table}{}", self.on_cluster());
         match run(self.client, &rename).await {
-            // Another collector was quicker: its table is as whole as ours.
+            // Another collector was faster; its table is complete too.
             Err(error) if error.code() == Some(TABLE_ALREADY_EXISTS) => {
                 run(self.client, &format!("DROP TABLE IF EXISTS {side}{} SYNC", self.on_cluster())).await
             }
@@ -155,19 +174,21 @@ impl Change<'_> {
         }
     }
 
-    /// The months a table has rows of.
+    /// The months with rows, ascending, as in 202603.
     async fn months(&self, table: &str) -> Result<Vec<u32>, StoreError> {
         let sql = "SELECT DISTINCT toUInt32(partition_id) FROM system.parts WHERE database = currentDatabase() \
                    AND table = ? AND active AND rows > 0 ORDER BY 1";
         self.client.query(sql).bind(table).fetch_all().await.map_err(failed(STEP))
     }
 
+    /// Copies all rows with their new ids and compares the sums.
     async fn copy(&self, table: Table, side: &str) -> Result<(), StoreError> {
         let from = aside(table.name());
         let time = if table == Table::Hourly { "hour" } else { "day" };
         let columns = table.columns();
         let old = columns.iter().map(|name| if *name == "site" { ID.to_owned() } else { format!("old.{name}") });
         let (into, old) = (columns.join(", "), old.collect::<Vec<_>>().join(", "));
+
         for month in self.months(&from).await? {
             self.fill(&format!(
                 "INSERT INTO {side} ({into}) SELECT {old} FROM {} WHERE toYYYYMM(old.{time}) = {month}",
@@ -175,14 +196,17 @@ impl Change<'_> {
             ))
             .await?;
         }
+
         let sums = sums_of(&table.counters());
         self.same(&format!("SELECT {sums} FROM {from}"), &format!("SELECT {sums} FROM {side}")).await
     }
 
+    /// Copies the rows of `daily` without attributes and compares the sums.
     async fn copy_totals(&self, side: &str) -> Result<(), StoreError> {
         let from = aside("daily");
         let counters = Table::Daily.counters();
         let old = counters.iter().map(|name| format!("old.{name}")).collect::<Vec<_>>().join(", ");
+
         for month in self.months(&from).await? {
             self.fill(&format!(
                 "INSERT INTO {side} (site, day, subject, item, {}) SELECT {ID}, old.day, old.subject, old.item, {old} \
@@ -192,18 +216,20 @@ impl Change<'_> {
             ))
             .await?;
         }
+
         let sums = sums_of(&counters);
         let former = format!("SELECT {sums} FROM {from} WHERE dim = ''");
         self.same(&former, &format!("SELECT {sums} FROM {side}")).await
     }
 
-    /// Attributes of months that were folded are published as their months.
+    /// Publishes the attributes of folded months as of the last day of their month.
     async fn publish_folded(&self, side: &str) -> Result<(), StoreError> {
         let from = aside("daily");
         let (folded, _) = self.months_by_fold(&from).await?;
         for month in &folded {
             let (year, number) = (month / 100, month % 100);
-            // As the fold did it: rows that came later than the last fold stand by day, and their cells may be small.
+            // As the fold did it. Rows that arrived after the last fold are still by day, and their
+            // cells may be small.
             self.fill(&format!(
                 "INSERT INTO {side} (site, day, subject, item, dim, value, lot, visitors, visits) \
                  SELECT {ID}, toLastDayOfMonth(toDate('{year:04}-{number:02}-01')), old.subject, old.item, old.dim, old.kept, 0, \
@@ -220,7 +246,7 @@ impl Change<'_> {
         self.same_people(&from, &folded, side).await
     }
 
-    /// Attributes of other months wait by day for their publication.
+    /// Moves the attributes of the other months to `unpublished`, by day.
     async fn keep_unfolded(&self, side: &str) -> Result<(), StoreError> {
         let from = aside("daily");
         let (_, unfolded) = self.months_by_fold(&from).await?;
@@ -236,9 +262,10 @@ impl Change<'_> {
         self.same_people(&from, &unfolded, side).await
     }
 
+    /// Compares the visitors and visits of these months with those of the new table.
     async fn same_people(&self, from: &str, months: &[u32], side: &str) -> Result<(), StoreError> {
         let sums = sums_of(&["visitors", "visits"]);
-        // Not a list of SQL: of no month at all it would be an error.
+        // Not an IN list, because an empty one is an error.
         let of = format!("SELECT {sums} FROM {from} WHERE dim != '' AND has({months:?}, toYYYYMM(day))");
         self.same(&of, &format!("SELECT {sums} FROM {side}")).await
     }
@@ -253,7 +280,7 @@ impl Change<'_> {
         Ok(self.months(from).await?.into_iter().partition(|month| folded.contains(month)))
     }
 
-    /// Takes down which new id each former one became, of all sites whose names are known.
+    /// Records the new id of each former id whose name is known.
     async fn learn_ids(&self) -> Result<(), StoreError> {
         let mut known: HashMap<u64, Option<String>> = HashMap::new();
         for name in self.named_one_by_one().await? {
@@ -262,6 +289,7 @@ impl Change<'_> {
                 *one = None;
             }
         }
+
         let mut clashes = known.values().filter(|name| name.is_none()).count();
         let rows = |(legacy, name): (&u64, &Option<String>)| Some((*legacy, SiteId::of(name.as_deref()?)));
         self.put_ids(known.iter().filter_map(rows).collect()).await?;
@@ -274,7 +302,8 @@ impl Change<'_> {
             after = last.site;
             let mut ids = Vec::with_capacity(page.len());
             for Named { site: legacy, names } in &page {
-                // A name that stands in the configuration or the registry is the site's, whatever else has its former id.
+                // A configured or registered name owns its former id, whatever other names have the
+                // same one.
                 match (known.get(legacy), names.as_slice()) {
                     (None, [name]) => ids.push((*legacy, SiteId::of(name))),
                     (Some(Some(own)), [name]) if own == name => {}
@@ -293,7 +322,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// The names of the configuration and of the registry, removed entries too: they were counted once.
+    /// The names in the configuration and the registry, including removed entries, which may have
+    /// counts.
     async fn named_one_by_one(&self) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT name FROM (SELECT name FROM sites UNION ALL SELECT arrayJoin([alias, site]) AS name \
                    FROM aliases) WHERE name != ''";
@@ -302,6 +332,7 @@ impl Change<'_> {
         Ok(names)
     }
 
+    /// The ids after `after` with their names, in the order of ids; at most [`PAGE`].
     async fn page_of_names(&self, table: &str, after: u64) -> Result<Vec<Named>, StoreError> {
         let sql = format!(
             "SELECT site, groupUniqArray(2)(name) AS names FROM {table} WHERE site > ? GROUP BY site ORDER BY site LIMIT {PAGE}"
@@ -320,6 +351,7 @@ impl Change<'_> {
         insert.end().await.map_err(failed(STEP))
     }
 
+    /// Copies the names with their new ids.
     async fn copy_names(&self, side: &str) -> Result<(), StoreError> {
         let mut after = 0;
         loop {
@@ -335,6 +367,7 @@ impl Change<'_> {
         }
     }
 
+    /// Logs how many sites keep their former ids because their names are not known.
     async fn say_unknown(&self) -> Result<(), StoreError> {
         let sql =
             "SELECT count() FROM (SELECT site FROM daily WHERE site BETWEEN 1 AND 18446744073709551615 GROUP BY site)";
@@ -348,12 +381,14 @@ impl Change<'_> {
         Ok(())
     }
 
+    /// Runs an insert that may take long, in bounded memory.
     async fn fill(&self, sql: &str) -> Result<(), StoreError> {
         let query = self
             .client
             .query_raw(sql)
             .with_setting("max_execution_time", "0")
-            // Equal blocks are two blocks: under a token that nobody else has, whatever the server deduplicates by itself.
+            // A unique token, so that equal blocks are both kept, whatever the server deduplicates
+            // by default.
             .with_setting("insert_deduplication_token", super::side_name("fill"))
             .with_setting("max_partitions_per_insert_block", "0")
             .with_setting("max_threads", "1")
@@ -365,6 +400,7 @@ impl Change<'_> {
         query.execute().await.map_err(failed(STEP))
     }
 
+    /// Fails with [`StoreError::Moving`] if two queries for sums differ.
     async fn same(&self, former: &str, new: &str) -> Result<(), StoreError> {
         let sums = async |sql: &str| {
             let query = self.client.query_raw(sql).with_setting("max_execution_time", "0");
@@ -374,11 +410,12 @@ impl Change<'_> {
     }
 }
 
+/// The former table as `old`, joined with the new ids as `ids`.
 fn joined(from: &str) -> String {
     format!("{from} AS old LEFT ANY JOIN site_ids AS ids ON ids.legacy = old.site")
 }
 
-/// As one text.
+/// An expression for the sums of the counters as one text.
 fn sums_of(counters: &[&str]) -> String {
     let sums: Vec<String> = counters.iter().map(|name| format!("sum({name})")).collect();
     format!("toString(tuple({}))", sums.join(", "))
