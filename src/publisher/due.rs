@@ -1,4 +1,4 @@
-//! Which units of a zone are due: calendar arithmetic, nothing else.
+//! Determines which units of a zone are due: calendar arithmetic without I/O.
 
 use jiff::tz::TimeZone;
 
@@ -8,16 +8,19 @@ use crate::pseudonym::DaySpan;
 use crate::publication::Occasion;
 use crate::store::{Unit, ZoneProgress};
 
-/// What is known of a zone.
+/// A zone and its progress.
 pub(super) struct Schedule {
+    /// The zone's IANA name; empty for counts of a schema that stored none.
     pub(super) zone: String,
+    /// How far its publication is.
     pub(super) progress: ZoneProgress,
-    /// 0: open days are never published.
+    /// The smallest lot of an hour of the open day, in visitors; 0 if open days are never
+    /// published.
     pub(super) open_lot: u64,
 }
 
 impl Schedule {
-    /// The unit that a former run began and did not end.
+    /// The unit that an earlier run began and did not finish.
     pub(super) fn begun(&self) -> Option<Unit> {
         let begun = self.progress.begun?;
         let occasion = match begun.is_day {
@@ -27,8 +30,8 @@ impl Schedule {
         Some(Unit { zone: self.zone.clone(), day: begun.day, at: begun.at, occasion })
     }
 
-    /// The units whose end lies at or before `until`, in order: each day with counts, the last closed day in any case, then the last full
-    /// hour of the open day.
+    /// The units that ended at or before `until`, in order: each closed day with counts, the last
+    /// closed day in any case, then the last full hour of the open day.
     pub(super) fn due(&self, until: Millis) -> Vec<Unit> {
         let today = self.span(until);
         let last_closed = self.span(today.start - 1).day;
@@ -42,9 +45,11 @@ impl Schedule {
         days.chain(self.hour(&today, until)).filter(|unit| Some(unit.at) != begun).collect()
     }
 
+    /// The last full hour of the open day, if it may have lots.
     fn hour(&self, today: &DaySpan, until: Millis) -> Option<Unit> {
         let at = today.hour_of(until);
         let began = u32::try_from(today.start / 1000).unwrap_or(0);
+
         let is_due =
             self.open_lot > 0 && at > began && at > self.progress.at && self.progress.days.contains(&today.day);
         is_due.then(|| self.unit(today.day, at, Occasion::Hour { open_lot: self.open_lot }))
@@ -54,17 +59,19 @@ impl Schedule {
         Unit { zone: self.zone.clone(), day, at, occasion }
     }
 
+    /// The end of the day in Unix seconds.
     fn end_of(&self, day: Day) -> u32 {
         let noon = day.date().at(12, 0, 0, 0).to_zoned(self.tz());
         let noon = noon.map_or(0, |noon| noon.timestamp().as_millisecond());
         u32::try_from(self.span(noon).end / 1000).unwrap_or(u32::MAX)
     }
 
+    /// The day of the zone that contains the instant.
     fn span(&self, at: Millis) -> DaySpan {
         DaySpan::of(Zone(0), &self.tz(), at)
     }
 
-    /// Counts of a schema that kept no zone are days of UTC.
+    /// UTC if the name is not known: counts of a schema that stored no zone are by UTC day.
     fn tz(&self) -> TimeZone {
         TimeZone::get(&self.zone).unwrap_or(TimeZone::UTC)
     }

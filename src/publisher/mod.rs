@@ -1,8 +1,9 @@
-//! When attributes are published: after each zone's day, and on busy pages after each hour.
+//! Decides when attributes are published: after each zone's day, and for busy sites after each
+//! hour.
 //!
-//! One task. It asks the journal to hand over what it holds of days that are over, waits until the store has it, then has the store
-//! publish each unit in turn. Whatever stops it, the next run goes on where it ended. Several collectors of a database may run it at
-//! the same time.
+//! One task. It asks the journal to hand over its counts of days that are over, waits until the
+//! store has them, and then lets the store publish each unit. After an interruption of any kind,
+//! the next run continues. Several collectors of a database may run it at the same time.
 
 mod due;
 
@@ -21,39 +22,51 @@ use crate::publication::{CoinKey, LotPolicy};
 use crate::store::{Store, StoreError};
 use due::Schedule;
 
-/// How often the task looks whether a unit is due.
+/// How often the task checks whether a unit is due.
 const CHECK_EVERY: Duration = Duration::from_secs(20);
 
-/// Days and hours of all time zones end at quarters of an hour: between two of them nothing new is due.
+/// In milliseconds. Days and hours of all time zones end at quarters of an hour, so nothing new is
+/// due between two of them.
 const QUARTER: Millis = 15 * 60 * 1000;
 
-/// How long it waits for the store to take the journal's segments. Beyond it the run is left to the next check.
+/// How long to wait for the store to take the journal's segments. After that, the run is left to
+/// the next check.
 const MAX_WAIT_FOR_SEGMENTS: Duration = Duration::from_secs(60);
 
-/// Figures for the metrics and the health page.
+/// Figures for the metrics and the health page. Totals since the start, except the last two.
 #[derive(Default)]
 pub struct Stats {
+    /// Units that were published.
     pub units: AtomicU64,
+    /// Lots in these units.
     pub lots: AtomicU64,
+    /// Runs that failed.
     pub failures: AtomicU64,
-    /// Unix seconds of the last unit that was published; 0 before the first.
+    /// When the last unit was published, in Unix seconds; 0 before the first.
     pub last_success_secs: AtomicU64,
-    /// How long the oldest unit that is due has waited, in seconds.
+    /// How long the oldest due unit has waited, in seconds; 0 if none is due.
     pub late_secs: AtomicU64,
 }
 
+/// Why a run published nothing, or not everything that is due.
 #[derive(thiserror::Error, Debug)]
 pub enum PublisherError {
+    /// The store has not been reached since the start.
     #[error("the store is not there yet")]
     NoStore,
+    /// The store did not take the journal's segments within a minute.
     #[error("the journal's segments could not be stored in time")]
     SegmentsWaiting,
+    /// The journal is closing.
     #[error("the collector is stopping")]
     Stopping,
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
+/// The task that publishes what is due. It needs the journal and the flusher, whose progress it
+/// follows.
 pub struct Publisher {
     clock: Clock,
     directory: Arc<Directory>,
@@ -70,7 +83,8 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// `test` can override the key of the coin in the store, and remainders.
+    /// `flushed` is the number of the last segment that the flusher finished. `test` can replace
+    /// the coin's key and turn off remainders.
     pub fn new(
         report: &Report,
         test: &config::Test,
@@ -96,11 +110,13 @@ impl Publisher {
         }
     }
 
+    /// The figures, shared with this task.
     pub fn stats(&self) -> Arc<Stats> {
         Arc::clone(&self.stats)
     }
 
-    /// Publishes what is due for as long as the collector runs. With a test clock nothing happens by itself: a test says when.
+    /// Publishes what is due for as long as the collector runs. With a test clock it returns at
+    /// once: tests call [`Publisher::publish_due`].
     pub async fn run(self: Arc<Self>) {
         if matches!(self.clock, Clock::Test(_)) {
             return;
@@ -111,7 +127,8 @@ impl Publisher {
 
         loop {
             check.tick().await;
-            // What is published is never taken back: not on the word of a clock that was just started, or just jumped.
+            // Published lots are never taken back, so a clock that was just started, or just
+            // jumped, is not trusted.
             if !self.clock.is_settled() {
                 continue;
             }
@@ -137,10 +154,14 @@ impl Publisher {
         }
     }
 
-    /// Publishes every unit that is due now; returns how many.
+    /// Publishes every unit that is due now, and returns their number. Concurrent calls run one
+    /// after the other.
     ///
     /// # Errors
-    /// The store is away or failed. What was published stays; the next call goes on.
+    ///
+    /// There is no store yet, the collector is stopping, the journal's segments were not stored in
+    /// time, or the store failed. Units that were published stay; the next call continues with the
+    /// rest.
     pub async fn publish_due(&self) -> Result<usize, PublisherError> {
         let _one_at_a_time = self.running.lock().await;
         let store = self.store.load_full().ok_or(PublisherError::NoStore)?;
@@ -160,7 +181,8 @@ impl Publisher {
             return Ok(0);
         }
 
-        // What the journal still holds of these days belongs to them. It can bring the first counts of a zone.
+        // Counts of these days that are still in the journal belong to them. They can be the first
+        // of their zone.
         self.hand_over_segments().await?;
         due = self.due(store, until).await?;
 
@@ -186,7 +208,7 @@ impl Publisher {
             begun.extend(schedule.begun());
             units.extend(schedule.due(until));
         }
-        // A unit that was begun comes before all others: its number is the smaller one.
+        // A unit that was begun comes before all others, because it has the smaller number.
         begun.extend(units);
         Ok(begun)
     }

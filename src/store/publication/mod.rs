@@ -34,38 +34,45 @@ const STEP: &str = "the publication of attributes";
 /// How long it is kept which units were published.
 const PUBLICATIONS_DAYS: u16 = 62;
 
-/// What is published at once.
+/// What is published in one step: a zone's day, or an hour of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Unit {
-    /// IANA name of the zone whose sites are published; empty for counts of a schema that kept none.
+    /// The IANA name of the zone whose sites are published; empty for counts of a schema that
+    /// stored none.
     pub zone: String,
+    /// The day, or the day of the hour, in the zone.
     pub day: Day,
-    /// The instant at which the day or hour ended, Unix seconds.
+    /// When the day or hour ended, in Unix seconds.
     pub at: u32,
+    /// Whether it is a day or an hour.
     pub occasion: Occasion,
 }
 
-/// How far a zone is.
+/// How far the publication of a zone is.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct ZoneProgress {
     /// The last day that was published.
     pub day: Option<Day>,
-    /// The end of the last unit that was published, Unix seconds.
+    /// The end of the last unit that was published, in Unix seconds; 0 before the first.
     pub at: u32,
-    /// A unit that was begun and not ended.
+    /// A unit that was begun and is not finished.
     pub begun: Option<Begun>,
     /// Days with counts that no unit has taken, in order.
     pub days: Vec<Day>,
 }
 
+/// A unit that was begun and is not finished.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Begun {
+    /// Its day in the zone.
     pub day: Day,
+    /// When the day or hour ended, in Unix seconds.
     pub at: u32,
+    /// Whether it is a day, else an hour.
     pub is_day: bool,
 }
 
-/// What a publication did.
+/// The result of a publication.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Publication {
     /// Lots, which are rows of `published`.
