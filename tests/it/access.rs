@@ -1,4 +1,4 @@
-//! Who may see what, through real HTTP: everybody there is, and every way to become somebody.
+//! Permissions over HTTP: what each kind of caller may see and change, and every way to sign in.
 
 mod forged;
 mod handover;

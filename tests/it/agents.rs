@@ -1,4 +1,4 @@
-//! Who is a person, by which browser and which channel they came: through real HTTP, to the published lists.
+//! Robots, browsers, in-app browsers and channels over HTTP, up to the published lists.
 
 use std::collections::BTreeMap;
 

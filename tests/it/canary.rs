@@ -1,4 +1,5 @@
-//! Nobody at rest: planted addresses, agents, cookies, queries and referrer paths are looked for in every byte the collector leaves.
+//! Nothing personal at rest: planted addresses, user agents, cookies, queries and referrer paths
+//! appear in no byte that the collector writes.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,8 @@
-//! Requests that were once lost, misnamed or counted twice: each file of `tests/cases` is a title, requests and what is expected of them.
-//! All of them are sent to one collector, in the order of their names, and then asked about.
+//! Regression cases: requests that were once lost, misnamed or counted twice. Each file of
+//! `tests/cases` has a title, requests and the expected counts.
+//!
+//! All requests are sent to one collector, in the order of the file names; the counts are queried
+//! afterwards.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,5 @@
-//! What travels: scripts and answers in the coding the browser takes.
+//! Compression and caching: scripts and answers are sent in an encoding that the browser accepts,
+//! with identical contents.
 
 use std::io::Read;
 

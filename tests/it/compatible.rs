@@ -1,5 +1,7 @@
-//! Hits of other products' trackers, through real HTTP: what counts as what, what is dropped, and that nobody can tell the two apart.
-//! What their published packages really send is in tests/e2e/compatible.spec.js.
+//! Compatibility: hits of the trackers of Plausible, Umami and GoatCounter are counted like native
+//! ones, and counted and dropped hits get the same answer.
+//!
+//! What their published packages actually send is tested in tests/e2e/compatible.spec.js.
 
 use serde_json::{Value, json};
 

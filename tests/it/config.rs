@@ -1,4 +1,5 @@
-//! The configuration as an operator meets it: `footfall check-config`, and what a start makes of it.
+//! Configuration for operators: `footfall check-config`, the order of precedence, and errors at the
+//! start.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

@@ -1,4 +1,5 @@
-//! The consent question through real HTTP: what is asked, what is taken, what is put on record, and what a hit is worth after it.
+//! Consent over HTTP: the prompt, grants, refusals and withdrawals, their records, and whether a
+//! hit counts afterwards.
 
 mod around;
 mod collectors;

@@ -1,5 +1,5 @@
-//! Exact counts, proven from outside: days of traffic through the real program's HTTP port, and every answer of its report API
-//! compared, whole, with what an independent calculator makes of the same hits.
+//! Exact counts: days of traffic are sent over HTTP, and every answer of the report API is compared
+//! completely with an independent calculation from the same hits.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! `footfall demo`: what it says it sent is what the reports say was counted.
+//! `footfall demo`: the reports count exactly what the demo says it sent.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! Attributes against people who ask again and again: nobody who watches, subtracts or waits learns of fewer than k.
+//! Attributes withstand differencing: a client that repeats, subtracts or times its queries learns
+//! no group of fewer than k visitors.
 
 use std::collections::BTreeMap;
 

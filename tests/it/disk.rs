@@ -1,4 +1,5 @@
-//! A full disk: hits are answered 503 and not counted, nothing is corrupt, and all is well once there is room.
+//! Full disk: hits are answered 503 and not counted, no file is damaged, and collection resumes
+//! when there is space.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! The answers at the edge: design.md 3.1 and 6, through real HTTP.
+//! The ingest edge over HTTP: drop reasons, invalid bodies, size limits, timeouts and metrics.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

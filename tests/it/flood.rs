@@ -1,4 +1,5 @@
-//! Clients that cost more than they should: they send and never read, read slowly, or only hold a connection.
+//! Expensive clients (they send without reading, read slowly, or hold idle connections) cost little
+//! memory and do not slow others.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -1,4 +1,5 @@
-//! What a former version left in its journal: segments whose sites have ids of 64 bits.
+//! Journals of a former version: segments with site ids of 64 bits are counted under the sites'
+//! present ids.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! A store that hangs: it takes connections and answers nothing. Readers are told so in time, hits do not notice.
+//! A hanging store, which accepts connections and never answers: reports end with an error in time,
+//! and hits and metrics are not affected.
 
 use std::time::{Duration, Instant};
 

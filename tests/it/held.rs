@@ -1,4 +1,5 @@
-//! No visit log at rest: the attributes of a visit are in no file by themselves, and yet none is lost. And whom attributes count.
+//! No visit log at rest: the attributes of a single visit are in no file, and none is lost by a
+//! kill. Also which visitors attributes count.
 
 use std::fs;
 use std::path::PathBuf;

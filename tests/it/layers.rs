@@ -1,4 +1,5 @@
-//! Who may use whom, held by reading the sources: the layers of docs/understand/ARCHITECTURE.md.
+//! Module dependencies follow the layers of docs/understand/ARCHITECTURE.md, and secrets and
+//! personal values are used only where the table allows. Both are checked by reading the sources.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The ledger as an operator and an auditor meet it: `footfall ledger …` on files.
+//! `footfall ledger` for operators and auditors: verification of files finds every change.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Pixels and links in mails, asked of the real program: what is answered, what is counted, what is not.
+//! Mail pixels and links over HTTP: what they answer, what is counted, and what is not.
 
 mod answers;
 mod attack;

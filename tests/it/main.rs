@@ -1,4 +1,5 @@
-//! What the collector promises, asked of the real program from outside.
+//! Integration tests: each starts the real binary and asks it over HTTP what the collector
+//! promises. docs/understand/TESTS.md maps features to files.
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected may stop at once")]
 

@@ -1,4 +1,5 @@
-//! What is left of a visitor in the memory of a quiet collector: nothing. A small size of tests/attacks/core_dump.mjs.
+//! Nothing of a visitor remains in the memory of a quiet collector. A small version of
+//! tests/attacks/core_dump.mjs.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

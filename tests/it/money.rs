@@ -1,4 +1,4 @@
-//! What forged amounts do to a creator's revenue, and what an operator does about them, through real HTTP.
+//! Revenue: forged amounts do not change the sums, and an operator can void what was booked.
 
 use serde_json::{Value, json};
 

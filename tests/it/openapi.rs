@@ -1,4 +1,5 @@
-//! `docs/openapi.json` against the running program: the same routes, and answers of the shapes it says.
+//! `docs/openapi.json` matches the running program: the same routes, and answers of the described
+//! schemas.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What is counted about pages and about nobody: how fast they were, and what went wrong on them.
+//! Web vitals and page faults are counted by page, without visitors.
 
 use serde_json::{Value, json};
 

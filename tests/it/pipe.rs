@@ -1,4 +1,4 @@
-//! A reader that has seen enough is no failure of the command it read from.
+//! A command whose output pipe is closed ends quietly.
 
 use std::process::{Command, Stdio};
 

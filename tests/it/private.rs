@@ -1,4 +1,4 @@
-//! What the collector leaves on disk is its own user's alone.
+//! Files and folders of the collector are accessible to its own user only.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

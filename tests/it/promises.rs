@@ -1,5 +1,6 @@
-//! What the three published cookie policies promise, sentence by sentence, against the preset that must keep it. docs/understand/PROMISES.md is the
-//! list; the names here begin with the sentences' numbers. What a browser must show is in tests/e2e/promises.spec.js.
+//! The sentences of three published cookie policies, each against the preset that must keep it.
+//! docs/understand/PROMISES.md lists them; the names of the tests begin with the sentences'
+//! numbers. What a browser must show is in tests/e2e/promises.spec.js.
 
 use std::fs;
 

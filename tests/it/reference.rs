@@ -1,8 +1,9 @@
-//! The second opinion: `docs/understand/COUNTING.md` once more, without a line of the product.
+//! An independent calculator: `docs/understand/COUNTING.md` implemented a second time, without code
+//! of the product.
 //!
-//! It has all hits in hand at once, so it can be slow and plain where the collector has to be quick: sort the hits by visitor,
-//! cut them into visits, read off every number. What the page leaves open is refused with a panic, so that a traffic plan cannot
-//! hide behind it.
+//! It has all hits at once, so it can be slow and simple: sort the hits by visitor, cut them into
+//! visits, read every number from them. It panics on what the page does not define, so that a
+//! traffic plan cannot rely on it.
 
 pub mod lots;
 pub mod report;

@@ -1,4 +1,5 @@
-//! Sites, hosts and other names that are registered while the collector runs, through real HTTP.
+//! The registry: sites, hosts and aliases registered while the collector runs take effect, survive
+//! restarts, and reach other collectors.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Questions about a site and about the platform, through real HTTP.
+//! The report API over HTTP: ranges, comparisons, filters, exports, the live number and its stream.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

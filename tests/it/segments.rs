@@ -1,5 +1,5 @@
-//! What strangers make segments of: paths as long as they may be, from many networks. Whatever they send, the counts of all sites go on to
-//! the store.
+//! Segments of forged hits, with paths of maximal length from many networks, do not stop the counts
+//! of all sites from reaching the store.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! What signals do: SIGTERM ends in time whatever fails, SIGHUP reads files again, the others end nothing.
+//! Shutdown and signals: SIGTERM ends the process in time whatever fails, SIGHUP reloads files,
+//! other signals end nothing.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! A site where every day is like the one before reads "no change", whatever the hour and the range: a day that is not over is compared with
-//! as much of a day as it is.
+//! Comparisons of unfinished days: a site where every day is like the one before shows no change at
+//! any hour and range, because an unfinished day is compared with as much of a day as is over.
 
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
-//! A ClickHouse server behind TLS, with a certificate of an authority of its own: `store.ca_file`, and `SSL_CERT_FILE`.
+//! TLS to a ClickHouse server whose certificate a private authority signed: `store.ca_file` and
+//! `SSL_CERT_FILE`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

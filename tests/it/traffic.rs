@@ -1,8 +1,10 @@
-//! Days on nine profiles: what arrives at the collector, and the truth about each hit.
+//! Traffic plans: days on nine profiles, what arrives at the collector, and the truth about each
+//! hit.
 //!
-//! Everything comes from a fixed seed. Ordinary people share moments (one to each half minute, at an odd millisecond), so that a
-//! test may send what happens at one moment over several connections and still know every order that matters: that of one
-//! visitor's hits. The cases that live from an exact millisecond have a moment of their own.
+//! Everything comes from a fixed seed. Ordinary people share moments (one for each half minute, at
+//! an odd millisecond), so that a test may send the hits of one moment over several connections and
+//! still know every order that matters, which is that of one visitor's hits. Cases that depend on
+//! an exact millisecond have a moment of their own.
 
 mod cases;
 mod people;

@@ -1,4 +1,4 @@
-//! Old months are dropped.
+//! Retention: expired months are dropped from every table, and a wrong clock drops nothing.
 
 use footfall::event::{Counts, Dimension, FaultKind, MailAction, Metric, Reader, Subject};
 

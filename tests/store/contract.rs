@@ -1,4 +1,5 @@
-//! What every store promises, whatever is behind it.
+//! The contract of every store, whether embedded or a server: counts are stored once, whatever they
+//! contain, and errors contain no data.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The engine as a library: starting, ending, crashing, its limits.
+//! The embedded engine as a library: start, end, crash and limits.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The port for BI tools: reads, for holders of the token, under this machine's name.
+//! The port for BI tools: read-only, with the token, and only under this machine's name.
 
 use clickhouse::Client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,6 +1,8 @@
-//! A kill and an I/O error in the middle of what the engine does: each rename, sync and write of an insert, one after the other. What was
-//! sent counts once in every table. By chance such a moment is never met; here a library that is loaded before the engine meets it
-//! (`inject.c`).
+//! Kills and I/O errors within an insert: at each rename, sync and write of the engine in turn,
+//! counts are stored once in every table.
+//!
+//! Such a moment is practically never met by chance; a library that is loaded before the engine
+//! (`inject.c`) causes it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

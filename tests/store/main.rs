@@ -1,8 +1,8 @@
-//! The store against the real engine. One suite of promises (`contract`) runs in this process, against the same engine in
-//! another process over loopback, and, with `--include-ignored`, against the server at `FOOTFALL_TEST_CLICKHOUSE_URL`. The rest
-//! is about the engine.
+//! The store against the real engine. One suite of promises (`contract`) runs in this process,
+//! against the same engine in another process over loopback, and, with `--include-ignored`, against
+//! the server at `FOOTFALL_TEST_CLICKHOUSE_URL`. The other tests are about the embedded engine.
 //!
-//! These tests fail where libchdb is missing: run `npm ci`, or set `FOOTFALL_LIBCHDB`.
+//! These tests fail if libchdb is missing: run `npm ci`, or set `FOOTFALL_LIBCHDB`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -1,4 +1,5 @@
-//! A database of schema 6, where ids of sites had 64 bits and attributes stood in `daily`, becomes one of today's without losing a count.
+//! Migration of a database of schema 6, with site ids of 64 bits and attributes in `daily`, to the
+//! present schema without losing a count, also if it is interrupted.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
-//! Attributes are published in lots: what was counted is in `unpublished`, `pending` or `published`, each visitor once, whenever the
-//! process ends and however many collectors work at it. The rules themselves are tested beside them, in `src/publication`.
+//! Publication in lots: each visitor is once in `unpublished`, `pending` or `published`, whenever
+//! the process ends and however many collectors publish. The rules themselves have unit tests in
+//! `src/publication`.
 
 use std::time::Duration;
 

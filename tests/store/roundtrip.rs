@@ -1,4 +1,4 @@
-//! Whatever counts are sent come back exactly.
+//! Arbitrary counts come back from the store exactly as they were sent.
 
 use std::collections::BTreeMap;
 

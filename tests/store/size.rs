@@ -1,4 +1,5 @@
-//! Segments that need more memory than the engine has at its defaults, and segments of which some is there already.
+//! Segments that need more memory than the engine has by default, and segments that are stored in
+//! part, are stored completely and once.
 
 use footfall::event::{Dimension, SiteId, Subject};
 

@@ -1,4 +1,4 @@
-//! Stores to test on, and counts to put into them.
+//! Stores to test on, and counts to send to them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};

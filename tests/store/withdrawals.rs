@@ -1,4 +1,4 @@
-//! Withdrawals of consent, as collectors tell them to each other.
+//! Withdrawals of consent, as collectors of one database exchange them.
 
 use footfall::store::Store;
 

@@ -1,4 +1,5 @@
-//! A name that was made to be taken for another site's.
+//! A name constructed to have another site's former id reads nothing of that site and adds nothing
+//! to it.
 
 use serde_json::json;
 

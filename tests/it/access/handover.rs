@@ -1,4 +1,5 @@
-//! The platform hands a creator over with a signed token, once.
+//! Handover: the platform signs a creator in with a signed token that works once, and no other
+//! token does.
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};

@@ -1,4 +1,5 @@
-//! The operator's password login.
+//! The operator's password login: no answer reveals which part was wrong, and guesses are limited
+//! by network and by user.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! What somebody signs in with is in no byte the collector leaves: not in a file, not in a table, not in a log at its most talkative.
+//! Passwords, tokens, cookies and other secrets of a sign-in appear in no file, no table and no log
+//! line, even at the most detailed log level.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,5 @@
-//! Sessions end, and changes made with one come from a page of ours.
+//! Sessions end after inactivity, after their lifetime and at sign-out; changes made with a session
+//! need its CSRF token and our own origin.
 
 use super::{Caller, creator, nobody, operator, start};
 use crate::support::{NOON, Server};

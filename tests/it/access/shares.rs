@@ -1,4 +1,5 @@
-//! Share links: one report of one site for whoever has the link.
+//! Share links: a link answers the report of one site for its days, with suppression, until it
+//! expires or is revoked.
 
 use serde_json::{Value, json};
 

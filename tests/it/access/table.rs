@@ -1,4 +1,4 @@
-//! The authorisation table: every route the running program has, asked by everybody there is.
+//! The authorization table: every route of the running program, requested by every kind of caller.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! API tokens, and the record of who changed what.
+//! API tokens are shown once and work until they expire or are revoked; every change and sign-in is
+//! in the audit log.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! Whoever guesses is not listened to for a while, and whoever holds many streams leaves the rest to others; nobody else pays for either.
+//! Rate limits for guessed secrets and open streams: a network that guesses is blocked for a while,
+//! and no other network is affected.
 
 use serde_json::json;
 

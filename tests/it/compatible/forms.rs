@@ -1,4 +1,5 @@
-//! What nobody can read, in each product's own shape of an error; limits as for native hits.
+//! Invalid hits of other products' trackers are answered in each product's own error format; size
+//! limits are those of native hits.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! Whose word is believed about who a visitor is: nobody's, but a server's that holds the site's token.
+//! Claims about a visitor's address and user agent are accepted only from a server that holds the
+//! site's token.
 
 use serde_json::{Value, json};
 

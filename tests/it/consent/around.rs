@@ -1,4 +1,5 @@
-//! Around the question: its versions, the visitor's page, the gate of the BI tool, what browsers may ask, counting without a question.
+//! Versions of the consent prompt, the visitor's own page, the gate for BI tools, the well-known
+//! files, and counting without a prompt.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! Several collectors of one database: what is withdrawn at one of them is withdrawn at all, and nothing but a digest tells them.
+//! Withdrawals with several collectors on one database: each collector obeys a withdrawal made at
+//! another, and only a digest is exchanged.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! Consent that can be proven: what is a grant and what only looks like one, whoever put it beside ours and in however many lines it comes.
+//! Grants cannot be forged: a changed, copied or invented cookie counts nothing, wherever it
+//! appears among the other cookies.
 
 use std::fs;
 use std::io::{Read, Write};

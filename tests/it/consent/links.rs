@@ -1,4 +1,4 @@
-//! Where the visitor's page leads: to this origin, whatever path it was asked under.
+//! Links of the visitor's page lead to its own origin, whatever path the page was requested under.
 
 use super::*;
 

@@ -1,4 +1,5 @@
-//! What is on record, and what a kill, a full disk or a search through every byte finds of it.
+//! The consent ledger through the server: no acknowledged act is lost by a kill, receipts can be
+//! verified, a full or failed disk grants nothing, and the consent id is only where it must be.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -1,4 +1,4 @@
-//! What a pixel and a link answer: the one always the same, the other to nothing that was not signed.
+//! A pixel gives the same answer in every case, and a link leads only to a target that was signed.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What a platform, or whoever holds its token, does to learn of a mail who opened it.
+//! The sender of mails, who holds the signing token, cannot learn which recipient opened a mail.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! What the report says of mails that were opened and links that were followed.
+//! The mail report counts opens and clicks by reader class, once for each person where that is
+//! known, and suppresses small numbers.
 
 use serde_json::json;
 

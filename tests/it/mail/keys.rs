@@ -1,4 +1,4 @@
-//! What the operator has in hand: keys, the command line, lists that change while the collector runs.
+//! Signing keys, `footfall mail`, and lists of clients that are reloaded while the collector runs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,5 @@
-//! One message, where that is switched on: opened or not, known to the platform alone.
+//! Single messages, if enabled: the platform learns whether a message was opened and on which day,
+//! and nothing more.
 
 use serde_json::{Value, json};
 

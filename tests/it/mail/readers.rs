@@ -1,4 +1,5 @@
-//! The verdict on real mail programs, proxies and scanners: one line of `readers.txt` each.
+//! Real mail programs, proxies and scanners get the right reader class. One line of `readers.txt`
+//! each.
 
 use footfall::enrich::{Countries, Enricher};
 use footfall::event::{Address, Agent, Hints, MailAction, Reader};

@@ -1,4 +1,5 @@
-//! Attributes, published in lots: "Attributes" of `docs/understand/COUNTING.md` once more, for one site, day after day.
+//! Attributes published in lots: the section "Attributes" of `docs/understand/COUNTING.md`
+//! implemented a second time, for one site, day after day.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! The questions of the report API, answered from the reference's rows: the same JSON, every list in full and then cut.
+//! The report API's answers calculated from the reference's rows: the same JSON, each list computed
+//! completely and then cut.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The calculator against numbers worked out by hand.
+//! The calculator itself, against numbers worked out by hand.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! A blocking HTTP/1.1 client that sends what it is told, byte for byte, over one kept connection.
+//! A blocking HTTP/1.1 client that sends exactly the given bytes over one kept connection.
 //!
-//! The only headers it adds are those that frame the body. Sending and receiving are two steps, so that a test can have requests
-//! under way on several connections without threads.
+//! The only headers it adds are those that frame the body. Sending and receiving are two steps, so
+//! that a test can have requests in progress on several connections without threads.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Error, ErrorKind, Read, Write};

@@ -1,4 +1,5 @@
-//! The embedded engine in a process of its own, standing for a ClickHouse server: it can be killed, and it can refuse.
+//! The embedded engine in a process of its own, as a ClickHouse server that a test can kill or make
+//! refuse.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

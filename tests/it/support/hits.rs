@@ -1,4 +1,4 @@
-//! Hits as a test writes them down: a person, a page, a few header fields.
+//! Hits as a test describes them: a person, a page, a few header fields.
 
 use footfall::config::Secret;
 use footfall::consent::GrantKeys;

@@ -1,4 +1,5 @@
-//! The real program, started the way an operator starts it: a configuration file, a directory on disk, a port.
+//! Starts the real program as an operator does: with a configuration file, a folder on disk and a
+//! port.
 
 mod client;
 mod engine;

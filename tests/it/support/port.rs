@@ -1,4 +1,5 @@
-//! For servers that must be told their port: one that nobody else gets as long as this is kept.
+//! Ports for servers that must be told theirs: no other process gets the port as long as the value
+//! is held.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

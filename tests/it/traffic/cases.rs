@@ -1,4 +1,4 @@
-//! The edges, each played once a day on every site by people nobody else has seen.
+//! Edge cases, each played once a day on every site by people who appear nowhere else.
 
 use super::people::Person;
 use super::request::{Act, Entry, Oddity, Sent, What, request};

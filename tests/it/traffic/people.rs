@@ -1,4 +1,5 @@
-//! Chance with a fixed seed, and the people it makes: an address, a browser, a language and a grant.
+//! Random choices with a fixed seed, and the people they produce: an address, a browser, a language
+//! and a grant.
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! One request as a browser would send it, together with the truth about it.
+//! A request as a browser would send it, with the truth about it.
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
-//! The one table of what a visitor's browser says and what it is to be counted as.
+//! The only table of what a visitor's browser sends and the values it must be counted as.
 //!
-//! Nothing here is parsed: the right-hand column is the truth by decree. If the product spells a value differently, and rightly,
-//! this is the only place to change.
+//! Nothing here is parsed: the right-hand column is the truth by definition. If the product spells
+//! a value differently, and rightly so, this is the only place to change.
 
 pub struct Agent {
     pub header: &'static str,
