@@ -155,7 +155,7 @@ mod tests {
     fn a_block_that_grows_or_shrinks_keeps_its_bytes_and_leaves_none_behind() {
         for (size, new) in [(64, 4096), (4096, 64), (2 * GIVEN_BACK, 3 * GIVEN_BACK)] {
             let left = left_of(size, |wiping, block, layout| {
-                // SAFETY: the block is live; what it becomes is freed once, with the layout it then has.
+                // SAFETY: the block is live; the moved block is freed once, with its own layout.
                 unsafe {
                     let moved = wiping.realloc(block, layout, new);
                     let kept = std::slice::from_raw_parts(moved, size.min(new));

@@ -19,10 +19,11 @@ pub const OPERATOR: &str = "operator-operator-operator";
 pub const PASSWORD: &str = "correct horse battery";
 const SECRET: &str = "a secret of thirty-two characters";
 
-/// Two sites; who is nobody here is nobody.
+/// With a token configured, a caller from this machine without credentials has no rights.
 const REPORT_TOKEN: &str = "report.token=operator-operator-operator";
 
-/// A collector with an operator's token, a platform that hands over, and the sites `mia` and `tom`.
+/// A collector with an operator's token, a platform that hands creators over, and the sites `mia`
+/// and `tom`.
 fn start(settings: &[&str]) -> Server {
     let start = format!("test.start_millis={NOON}");
     let key = format!("platform.token_key=\"{SECRET}\"");
@@ -33,12 +34,12 @@ fn start(settings: &[&str]) -> Server {
         let body = format!(r#"{{"hosts":["{name}.example"],"zone":"UTC","embed":["https://{name}.example"]}}"#);
         assert_eq!(operator().ask(&server, "PUT", &format!("/api/v1/sites/{name}"), &body).status, 204);
     }
-    // Links are made of published days. The clock goes forward only: it stays where it is.
+    // Links need published days. The clock only moves forward: it stays where it is.
     server.publish(0);
     server
 }
 
-/// What somebody sends along with every request.
+/// The credentials a caller sends with every request.
 #[derive(Clone, Default)]
 pub struct Caller {
     pub headers: Vec<(String, String)>,
@@ -60,7 +61,7 @@ impl Caller {
         Caller::default().with("Authorization", &format!("Bearer {token}"))
     }
 
-    /// Whoever holds the session that this answer began, on a page of ours.
+    /// The holder of the session that this answer began, on a page of ours.
     fn signed_in(server: &Server, answer: &Answer) -> Caller {
         let caller = Caller::default().with("Cookie", &cookie_of(answer));
         let csrf = caller.json(server, "GET", "/api/v1/session", "")["csrf"].as_str().unwrap().to_owned();
@@ -68,7 +69,7 @@ impl Caller {
         caller.with("X-CSRF-Token", &csrf).with("Origin", &origin).with("Sec-Fetch-Site", "same-origin")
     }
 
-    /// The body is JSON where there is one.
+    /// Sends a body, if any, as JSON.
     pub fn ask(&self, server: &Server, method: &str, path: &str, body: &str) -> Answer {
         let mut client = server.client();
         self.send(&mut client, server, method, path, body);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::support::{DAY, NOON, SITES, Server, hit, view};
 
-/// A list is published whole from twice as many on.
+/// Visitors of each value: twice k, so that its lot is published whatever the coin says.
 const EACH: usize = 10;
 /// Ten minutes into the day after.
 const NEXT_DAY: i64 = NOON + (12 * 60 + 10) * 60_000;
@@ -17,7 +17,7 @@ fn server() -> Server {
     Server::start_with(SITES, &["limits.visitors_per_grant=1000000"])
 }
 
-/// One of ten people for each case, each in a network of their own.
+/// Ten visitors for each case, each in a network of their own.
 fn address(case: usize, person: usize) -> String {
     format!("198.{}.{}.7", 20 + case, person)
 }

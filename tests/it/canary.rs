@@ -15,7 +15,7 @@ use footfall::pseudonym::{DayKeys, seal};
 
 use crate::support::{Body, CONSENT_KEYS, CONSENT_VERSION, NOON, SITES, Server};
 
-/// Every file below a directory, with what it holds.
+/// Every file below a directory, with its contents.
 pub fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap().flatten() {
@@ -81,7 +81,7 @@ fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
             ("X-Canary", "CANARYHEADER"),
         ];
         assert_eq!(client.ask("POST", "/ff/hit", &headers, Body::Sized(body.as_bytes())).unwrap().status, 202);
-        // And what is refused, in every way there is.
+        // Also rejected hits, in every way there is.
         let refused = [headers.as_slice(), &[("DNT", "1")]].concat();
         assert_eq!(client.ask("POST", "/ff/hit", &refused, Body::Sized(body.as_bytes())).unwrap().status, 202);
         assert_eq!(
@@ -93,7 +93,8 @@ fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
     assert_eq!(server.report("mia", crate::support::DAY)["totals"]["hits"], 200);
     let metrics = server.client().get("/metrics").unwrap().body;
     let environment = fs::read(format!("/proc/{}/environ", server.pid())).unwrap();
-    // Some hits stay in the open segment, and the program dies as a crash would end it: with SIGABRT, which dumps where dumps are on.
+    // Some hits stay in the open segment. The program ends as in a crash, with SIGABRT, which
+    // writes a core dump if dumps are enabled.
     assert_eq!(
         client
             .ask(
@@ -151,7 +152,7 @@ fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
             assert!(!holds(bytes, needle), "{} holds {:?}", path.display(), String::from_utf8_lossy(needle));
         }
     }
-    // With the key anybody could make up grants: as text and as it is used.
+    // Anyone with the key could forge grants: searched as text and as the bytes in use.
     let key = CONSENT_KEYS.trim().split_once(' ').unwrap().1;
     for (path, bytes) in &all {
         let found = holds(bytes, key.as_bytes()) || holds(bytes, b"a key for tests, a secret for no");
@@ -242,7 +243,8 @@ impl OnRecord for NoLedger {
     }
 }
 
-/// The visitor value by its published definition (docs/understand/PRIVACY.md), written down a second time.
+/// The visitor value by its published definition (docs/understand/PRIVACY.md), implemented a second
+/// time.
 fn visitor_value(key: &[u8; 32], site: SiteId, address: [u8; 4], agent: &str) -> [u8; 16] {
     let mut message = b"visitor/v2".to_vec();
     message.extend(site.as_u128().to_le_bytes());

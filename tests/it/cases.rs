@@ -43,13 +43,14 @@ const PUBLISHED: i64 = NOON + 13 * 3_600_000;
 struct Case {
     title: String,
     requests: Vec<Request>,
-    /// By site: `hits`, and lists of `page`, `link`, `event` (hits), `source`, `campaign`, `language` (visitors of published cells).
+    /// By site: `hits`, and lists of `page`, `link`, `event` (hits), `source`, `campaign`,
+    /// `language` (visitors of published cells).
     #[serde(default)]
     sites: BTreeMap<String, Map<String, Value>>,
-    /// By how much each reason was raised; those that are not named by nothing.
+    /// How much each drop reason's counter rose; reasons that are not listed must not have risen.
     #[serde(default)]
     refusals: BTreeMap<String, u64>,
-    /// Asked when all is counted.
+    /// Requested when everything is counted.
     #[serde(default)]
     afterwards: Vec<Request>,
 }
@@ -57,11 +58,11 @@ struct Case {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
-    /// `POST /ff/hit` where nothing else is said.
+    /// `POST /ff/hit` by default.
     #[serde(default)]
     to: Option<String>,
-    /// Pairs of a name and a value; a name may stand twice. `{grant}` is the consent cookie of whoever sends it,
-    /// `{absent}` takes a field away.
+    /// Pairs of a name and a value; a name may appear twice. `{grant}` is the consent cookie of the
+    /// sender, `{absent}` removes a field.
     #[serde(default)]
     headers: Vec<(String, String)>,
     #[serde(default)]
@@ -69,18 +70,18 @@ struct Request {
     /// Views of these pages, each a request of its own.
     #[serde(default)]
     views: Vec<String>,
-    /// What is no JSON, or must be this JSON.
+    /// A body that is not JSON, or must be exactly this JSON.
     #[serde(default)]
     text: Option<String>,
-    /// So many people send it, each from a network of their own.
+    /// The number of visitors who send it, each from a network of their own.
     #[serde(default = "one")]
     people: u8,
-    /// Who the first of them is.
+    /// The number of the first of them.
     #[serde(default)]
     first: u8,
     #[serde(default)]
     status: Option<u16>,
-    /// The answer's JSON holds this.
+    /// Text that the answer's JSON must contain.
     #[serde(default)]
     answer: Option<Value>,
     #[serde(default)]
@@ -127,7 +128,7 @@ fn each_case_is_counted_as_its_file_says() {
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-/// Sites beyond the cap of a day are counted together, and the platform's sum knows them all.
+/// Sites beyond the limit of a day are counted together, and the platform's sum includes them all.
 #[test]
 fn hits_of_sites_beyond_the_cap_are_counted_under_a_site_of_the_rest() {
     let server = Server::start_with(CONFIG, &["limits.sites=3"]);
@@ -157,7 +158,7 @@ fn cases() -> BTreeMap<String, Case> {
     files.filter(|path| path.extension().is_some_and(|end| end == "json")).map(read).collect()
 }
 
-/// Sends it as each of its people; what is not as expected.
+/// Sends it as each of its visitors; returns what was not as expected.
 fn send(client: &mut Client, request: &Request) -> Vec<String> {
     let mut wrong = Vec::new();
     let (method, target) = request.to.as_deref().unwrap_or("POST /ff/hit").split_once(' ').unwrap();
@@ -193,7 +194,7 @@ fn send(client: &mut Client, request: &Request) -> Vec<String> {
 fn send_as(client: &mut Client, request: &Request, person: u8, (method, target): (&str, &str), body: &str) -> Answer {
     let cookie = grant_of(1000 + u128::from(person));
     let address = format!("203.0.{person}.7");
-    // The host is the page's, where the page is told.
+    // The host is the page's, if there is a page.
     let page = ["\"url\":\"https://", "\"u\":\"https://"].into_iter().find_map(|key| body.split_once(key));
     let host = page.and_then(|(_, url)| url.split(['/', '"', '?']).next()).unwrap_or("links.example").to_owned();
     let origin = format!("https://{host}");
@@ -211,7 +212,7 @@ fn send_as(client: &mut Client, request: &Request, person: u8, (method, target):
     ask(client, method, target, body, &headers)
 }
 
-/// Of a list what each of its rows is: hits of items, visitors of values.
+/// The count of each row of a list: hits of items, visitors of values.
 fn figures(report: &Value, list: &str) -> Value {
     let rows = |rows: &Value, name: &str, figure: &str| {
         let rows = rows.as_array().into_iter().flatten();

@@ -48,7 +48,8 @@ fn scripts_pages_and_answers_travel_compressed_and_are_the_same_bytes() {
     }
 }
 
-/// The banner's script once said `no-store`: every page view fetched 7 KB that never change.
+/// The banner's script was once sent with `no-store`, so that every page view loaded 7 KB that
+/// never change.
 #[test]
 fn a_cache_keeps_scripts_and_is_told_that_they_did_not_change() {
     let server = Server::start(SITES);
@@ -60,6 +61,6 @@ fn a_cache_keeps_scripts_and_is_told_that_they_did_not_change() {
         assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
         assert_eq!(asked(&server, path, &[("If-None-Match", "\"another\"")]).status, 200, "{path}");
     }
-    // What somebody chose is nobody else's.
+    // A visitor's choice must not be cached for others.
     assert_eq!(asked(&server, "/ff/consent", &[]).header("cache-control"), Some("no-store"));
 }

@@ -12,7 +12,7 @@ const ID: &str = "00112233445566778899aabbccddeeff";
 mod forms;
 mod servers;
 
-/// mia counts by our cookie, tom by his own word, ann not at all.
+/// mia counts by our cookie, tom by the operator's declaration, ann not at all.
 const ACCEPT: &str = r#"
 [[compatible]]
 sites = ["mia"]
@@ -37,7 +37,7 @@ fn refusals(server: &Server, reason: &str) -> u64 {
     server.metric(&format!("footfall_refusals_total{{reason=\"{reason}\"}}"))
 }
 
-/// Everything a client can see of an answer but its date.
+/// Everything a client can see of an answer, except its date.
 fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, Vec<u8>) {
     let headers = answer.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("date"));
     (answer.status, headers.cloned().collect(), answer.body.clone())
@@ -57,7 +57,7 @@ fn asked(server: &Server, what: &str) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-/// Of each row of a list: its item and hits.
+/// The item and hits of each row of a list.
 fn rows(report: &Value, subject: &str) -> Vec<(String, u64)> {
     let rows = report["subjects"][subject]["rows"].as_array().unwrap().iter();
     let mut rows: Vec<_> =
@@ -86,7 +86,7 @@ fn close_visits(server: &Server) {
 fn each_kind_of_plausible_is_counted_as_ours() {
     let server = start();
     let mut client = server.client();
-    // A shop's query is longer than any link we keep; what is kept is the link without it.
+    // A shop's query is longer than any link that is stored; the link is stored without it.
     let target = &format!("https://shop.example/mug?sku={}", "1".repeat(1500));
     let hits = [
         json!({"n": "pageview", "u": PAGE, "d": "not-this.example", "r": null, "v": 36, "p": {"author": "ann@mail.example"}}),
@@ -139,7 +139,7 @@ fn an_event_without_interaction_does_not_end_a_bounce() {
     assert_eq!(totals(&server, "mia"), [1, 1, 1, 1]);
 }
 
-/// A refusal stored here wins only where it is seen.
+/// A refusal stored here is effective only where its cookie is sent.
 #[test]
 fn where_umami_is_declared_the_start_says_that_its_tag_sends_no_cookies() {
     let said = |server: &Server| server.log().matches("umami's tag sends no cookies by itself").count();
@@ -267,7 +267,7 @@ fn every_drop_answers_the_bytes_of_a_count_and_counts_nothing() {
             assert_eq!(seen(&ask(&mut client, method, target, sent, headers)), counted, "{target} {headers:?}");
             assert_eq!(refusals(&server, reason), before + 1, "{target} {headers:?}");
         }
-        // Not switched on; no such page; a site of nobody.
+        // Not enabled; no such page; not a known site.
         for profile in ["ann", "no profile of ours!"] {
             let (method, target, sent) = &body(profile)[endpoint];
             let before = refusals(&server, "unknown_site");

@@ -20,7 +20,7 @@ fn check(file: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Checke
     run("check-config", file, environment.iter().map(|(name, value)| (name.into(), value.into())), arguments)
 }
 
-/// In a folder of its own, where no engine and no country file is.
+/// In a folder of its own, without an engine or a country file.
 fn run(
     command: &str,
     file: &str,
@@ -45,7 +45,8 @@ fn value(checked: &Checked, pointer: &str) -> serde_json::Value {
 
 #[test]
 fn the_default_file_holds_every_key_and_its_default() {
-    // The defaults are read from the file itself and every field must be in it, so a key that is missing or unknown fails here.
+    // The defaults are read from the file itself, and every field must be in it, so a missing or
+    // unknown key fails here.
     let defaults = check("", &[], &[]);
     assert_eq!(value(&defaults, "/limits/body_bytes"), 8192);
     let file: toml::Table = include_str!("../../config/default.toml").parse().unwrap();
@@ -225,7 +226,7 @@ fn secrets_come_from_files_and_never_print() {
     assert!(!checked.out.contains("SECRET") && !checked.err.contains("SECRET"));
 }
 
-/// What both `check-config` and `serve` say about a file, a line each; neither starts.
+/// What both `check-config` and `serve` print about a file, one line each; neither starts.
 pub fn refused(file: &str, environment: &[(&str, &str)]) -> Vec<String> {
     let checked = check(file, environment, &[]);
     assert_eq!((checked.code, checked.out.as_str()), (Some(2), ""), "{file}");
@@ -333,7 +334,7 @@ fn a_file_is_read_strictly() {
         assert!(told.len() == 1 && told[0].starts_with("footfall.toml:2: "), "{line}: {told:?}");
         assert!(told[0].contains(said), "{line}: {told:?}");
     }
-    // A value of the right type that a later layer replaces is not looked at.
+    // A value of the right type that a later layer replaces is not validated.
     let replaced = check("server.workers = 999\n", &[("FOOTFALL__SERVER__WORKERS", "2")], &[]);
     assert_eq!(value(&replaced, "/server/workers"), 2);
 }
@@ -384,7 +385,7 @@ hosts = ["a.test"]
         let line = told.iter().find(|line| line.trim_start_matches("footfall: ").starts_with(begin));
         assert!(line.is_some_and(|line| line.contains(said)), "{begin}: {told:#?}");
     }
-    // The hosts of entries that are wrong by themselves are not compared.
+    // The hosts of entries that are invalid alone are not compared.
     assert_eq!(told.len(), expected.len(), "{told:#?}");
 
     let flag = check("", &[], &["--set", "limits.body_bytes=1", "--set", "limits.bdy_bytes=1"]);
@@ -488,7 +489,7 @@ fn a_question_that_changed_without_a_new_version_is_found_before_the_start() {
     assert!(told.contains("consent.version") && told.contains("+ analytics: _new of x, y, 1 s"), "{told}");
 }
 
-/// As the sample's are. The engine once refused every insert there.
+/// As in the sample configuration. The engine once refused every insert there.
 #[test]
 fn folders_may_be_named_from_where_the_program_is_started() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::support::{ABSENT, Answer, Body, Client, DAY, NOON, SITES, Server, hit, view};
 
-/// The default configuration's question, granted.
+/// The grant of all tiers of the default configuration's prompt.
 pub const ACCEPT: &str =
     r#"{"version":2,"act":"grant","tiers":{"analytics":true},"lang":"en","layer":"first","path":"/u/mia"}"#;
 pub const REFUSE: &str = r#"{"version":2,"act":"refuse","lang":"en","layer":"first","path":"/u/mia"}"#;
@@ -21,10 +21,10 @@ pub const WITHDRAW: &str = r#"{"version":2,"act":"withdraw","lang":"en","layer":
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
-/// Body, header fields, and the status, the code and a word of the detail it is refused with.
+/// Body, header fields, and the status, code and a word of the detail with which it is rejected.
 type Refused<'a> = (&'a str, Fields<'a>, u16, &'a str, &'a str);
 
-/// Asks as a page of `pages.example` does; `more` replaces or adds header fields.
+/// Sends a request as a page of `pages.example` does; `more` replaces or adds header fields.
 pub fn ask(client: &mut Client, method: &str, path: &str, body: &str, more: &[(&str, &str)]) -> Answer {
     let now = NOON.to_string();
     let usual = [
@@ -64,7 +64,7 @@ pub fn set_cookies(answer: &Answer) -> Vec<&str> {
     answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie")).map(|(_, v)| &**v).collect()
 }
 
-/// The lines of the ledger as it lies on disk.
+/// The lines of the ledger's file on disk.
 pub fn ledger(server: &Server) -> Vec<Value> {
     let text = fs::read_to_string(server.dir().join("data/ledger/acts.ledger")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

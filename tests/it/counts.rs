@@ -12,13 +12,13 @@ use crate::reference::{Book, Counts, Hit, REASONS, Reference, Row};
 use crate::support::{Body, Client, Server};
 use crate::traffic::{self, Plan, SITES, Sent, Site};
 
-/// Connections that what happens at one moment is spread over.
+/// The number of connections over which the hits of one moment are spread.
 const LANES: usize = 16;
-/// As many rows as the API gives.
+/// The largest number of rows that the API returns.
 const ALL: usize = 1000;
-/// What the coin is keyed with.
+/// The coin's key.
 const COIN_KEY: [u8; 32] = *b"the coin of the independent test";
-/// From a day's end until it is published, and a second.
+/// The time from a day's end until it is published, and a second more.
 const PUBLISHED_AFTER: i64 = 121_000;
 
 #[test]
@@ -31,7 +31,7 @@ fn five_days_across_a_long_night_are_counted_to_the_last_digit() {
     agree(&Plan::AUTUMN);
 }
 
-/// What waits longer than five weeks for others goes on as `(other)`.
+/// Lots that wait longer than five weeks are moved to `(other)`.
 #[test]
 fn six_weeks_of_a_few_visitors_are_counted_to_the_last_digit() {
     agree(&Plan::WEEKS);
@@ -63,7 +63,7 @@ fn reference_of(plan: &Plan, sent: &[Sent], slip: Option<Slip>) -> Reference {
     Reference::of(&sites, &hits, &Publishing { coin_key: COIN_KEY, remainders: true, at: settled(plan), slip })
 }
 
-/// One rule to a host; the sites come to be by being visited.
+/// One rule for each host; sites are made by their first visit.
 fn profiles() -> String {
     let hosts: BTreeSet<(&str, &str)> = SITES.iter().map(|site| (site.host, site.zone)).collect();
     let rule = |(host, zone): (&str, &str)| {
@@ -73,8 +73,9 @@ fn profiles() -> String {
     hosts.into_iter().map(rule).collect()
 }
 
-/// In the order of time. Within a moment only one network's hits need their order: an address keeps to its connection. What is over in a
-/// zone is published before anything later is sent.
+/// Sends all hits in the order of time. Within a moment, only the hits of one network need their
+/// order, so each address keeps to one connection. A day that is over in a zone is published before
+/// anything later is sent.
 fn send_all(server: &Server, plan: &Plan, sent: &[Sent]) {
     let mut clients: Vec<Client> = (0..LANES).map(|_| server.client()).collect();
     let mut ends = ends_of_days(plan).into_iter().peekable();
@@ -114,7 +115,7 @@ fn post(client: &mut Client, sent: &Sent) {
     client.send("POST", "/ff/hit", &headers, Body::Sized(sent.body.as_bytes())).expect("the server reads");
 }
 
-/// The moments at which a day of some zone can be published.
+/// The moments at which a day of a zone can be published.
 fn ends_of_days(plan: &Plan) -> BTreeSet<i64> {
     let days = plan.first_day.series(jiff::Span::new().days(1)).take(plan.days as usize);
     let ends = days.flat_map(|day| {
@@ -124,7 +125,8 @@ fn ends_of_days(plan: &Plan) -> BTreeSet<i64> {
     ends.collect()
 }
 
-/// When every visit has ended, in every zone: what began on the last evening goes on into the next day, and ends there at the latest.
+/// When every visit has ended in every zone: a visit that began on the last evening continues into
+/// the next day and ends there at the latest.
 fn settled(plan: &Plan) -> i64 {
     let after = plan.last_day().saturating_add(jiff::Span::new().days(2));
     let last_midnight = SITES.iter().map(|site| traffic::midnight(after, site)).max().expect("there are sites");
@@ -133,7 +135,7 @@ fn settled(plan: &Plan) -> i64 {
 
 /// The whole range, each day, several limits, and each value both ways.
 fn questions(book: &Book, plan: &Plan) -> Vec<Question> {
-    // A day without anything on the near side, and the day after into which the last visits reach.
+    // A day without data before the range, and the day after it, into which the last visits extend.
     let from = plan.first_day.yesterday().expect("not the first day of the calendar");
     let to = plan.last_day().tomorrow().expect("not the last day of the calendar");
     let whole = |limit, filter| Question { from, to, limit, filter };
@@ -171,7 +173,7 @@ fn filters(book: &Book) -> Vec<(String, String)> {
 fn compare(client: &mut Client, book: &Book, question: &Question, server: &Server) {
     let Question { from, to, limit, filter } = question;
     let mut target = format!("/api/v1/sites/{}/report?from={from}&to={to}", book.name);
-    // Ten is what one gets without asking.
+    // Ten rows is the default.
     if *limit != 10 {
         target += &format!("&limit={limit}");
     }
@@ -192,7 +194,7 @@ fn compare_drops(client: &mut Client, reference: &Reference) {
     assert_eq!(refusals(&metrics), expected);
 }
 
-/// `footfall_refusals_total{reason="dnt"} 3` as `dnt` -> 3; what is zero may as well be absent.
+/// `footfall_refusals_total{reason="dnt"} 3` as `dnt` -> 3; counters that are zero may be absent.
 fn refusals(metrics: &str) -> BTreeMap<&str, u64> {
     let counters =
         metrics.lines().filter_map(|line| line.strip_prefix("footfall_refusals_total{reason=\"")?.split_once("\"} "));
@@ -208,7 +210,7 @@ fn percent_encoded(text: &str) -> String {
     text.bytes().map(byte).collect()
 }
 
-/// Where two answers part, with both sides.
+/// The first difference between two answers, with both sides.
 fn first_difference(path: &str, product: &Value, reference: &Value) -> Option<String> {
     let nothing = Value::String("(nothing)".to_owned());
     match (product, reference) {
@@ -292,7 +294,7 @@ fn answers(reference: &Reference, plan: &Plan) -> Vec<String> {
         .collect()
 }
 
-/// The proof sees a mistake in any one rule: with it, the calculator's answers are others.
+/// The comparison detects a mistake in any single rule: with it, the calculator's answers differ.
 #[test]
 fn every_rule_of_publication_shows_in_the_answers() {
     for (plan, slips) in [

@@ -36,7 +36,7 @@ impl Demo {
         Demo { child, port, log, said: String::new() }
     }
 
-    /// Three days that end on a Wednesday evening. Returns once they are told.
+    /// Three days that end on a Wednesday evening. Returns once the demo has reported them.
     fn tell(dir: &Path) -> Demo {
         let mut demo = Demo::start(dir, "3");
         demo.wait(|demo| demo.said.contains("Stop with Ctrl-C"));
@@ -73,7 +73,7 @@ impl Demo {
         lines[place - before].split([' ', ',']).filter_map(|word| word.parse().ok()).collect()
     }
 
-    /// SIGINT, as Ctrl-C sends it; answers the exit code.
+    /// Sends SIGINT, as Ctrl-C does; returns the exit code.
     fn stop(&mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();

@@ -9,10 +9,11 @@ use crate::support::{NOON, SITES, Server, grant_of, hit};
 
 const K: u64 = 5;
 const DAY_MILLIS: i64 = 86_400_000;
-/// From a noon until its day is published.
+/// The time from a noon until its day is published.
 const PUBLISHED_AFTER: i64 = DAY_MILLIS / 2 + 121_000;
 
-/// A view by somebody from a network of their own, so many milliseconds after the tests' first noon.
+/// A view by a visitor from a network of their own, this many milliseconds after the tests' first
+/// noon.
 fn view(server: &Server, at: i64, person: u32, page: &str, source: &str) {
     let body = json!({"kind": "view", "url": format!("https://pages.example{page}"), "referrer": source}).to_string();
     let (address, now) = (format!("198.{}.{}.7", 20 + person / 250, person % 250), (NOON + at).to_string());
@@ -24,7 +25,7 @@ fn view(server: &Server, at: i64, person: u32, page: &str, source: &str) {
 const GOOGLE: &str = "https://www.google.com/";
 const INSTAGRAM: &str = "https://www.instagram.com/";
 
-/// At a day of the tests, by their number from the first one on.
+/// A day of the tests, by its number from the first.
 fn publish(server: &Server, day: i64) {
     server.publish(NOON + day * DAY_MILLIS + PUBLISHED_AFTER);
 }
@@ -49,7 +50,8 @@ fn own(rows: &[(&str, u64)]) -> BTreeMap<String, u64> {
     rows.iter().map(|(name, visitors)| ((*name).to_owned(), *visitors)).collect()
 }
 
-/// P1: a creator asked for the range until today after each segment, and what rose by one was one person, in all their attributes.
+/// P1: a creator requested the range until today after each segment. A value that rose by one was
+/// one visitor, with all their attributes.
 #[test]
 fn whoever_watches_the_open_day_sees_totals_move_and_nothing_else() {
     let server = Server::start(SITES);
@@ -84,7 +86,8 @@ fn whoever_watches_the_open_day_sees_totals_move_and_nothing_else() {
     }
 }
 
-/// P3: a site of twenty, nineteen of whom saw the shop: what the lists differ by was the one who did not.
+/// P3: of twenty visitors of a site, nineteen opened the shop: the difference of the lists was the
+/// one who did not.
 #[test]
 fn a_page_that_all_but_one_saw_waits_until_those_who_did_not_are_enough() {
     let server = Server::start(SITES);
@@ -104,7 +107,7 @@ fn a_page_that_all_but_one_saw_waits_until_those_who_did_not_are_enough() {
     let google = report(&server, &format!("{day}&filter=source:Google"));
     assert_eq!(visitors_of(&google["subjects"]["page"]["rows"]), own(&[("/u/mia", 20)]));
 
-    // Four more who do not see it: five of thirty-four.
+    // Four more who do not open it: five of thirty-four.
     for person in 100..114 {
         let at = DAY_MILLIS + i64::from(person) * 1000;
         view(&server, at, person, "/u/mia", GOOGLE);
@@ -156,7 +159,8 @@ fn closed_days_answer_the_same_for_ever_and_percentages_are_of_what_is_told() {
     assert!(instagram > 162 - 10, "{instagram}: less than a lot waits");
 }
 
-/// P2: ranges were subtracted. Now a range is the sum of its days, and a day of a list holds nothing or lots.
+/// P2: ranges were subtracted. Now a range is the sum of its days, and a day of a list contains
+/// nothing or lots.
 #[test]
 fn a_single_day_of_any_list_is_nothing_or_a_lot_and_ranges_are_sums_of_days() {
     const DAYS: i64 = 12;
@@ -201,7 +205,7 @@ fn a_single_day_of_any_list_is_nothing_or_a_lot_and_ranges_are_sums_of_days() {
     assert!(told > 100, "{told} of {} lists say something: too few to mean much", sums.len());
 }
 
-/// P7: a class of devices told of one person who loaded a page five times.
+/// P7: a class of devices revealed one person who loaded a page five times.
 #[test]
 fn a_class_of_devices_is_told_of_people_and_not_of_loads() {
     const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
@@ -228,7 +232,7 @@ fn a_class_of_devices_is_told_of_people_and_not_of_loads() {
         of.map(|(class, speeds)| (class.clone(), speeds["LCP"]["hits"].as_u64().unwrap())).collect()
     };
 
-    // Twelve at desks, and one phone that loads the page five times, then thirty times.
+    // Twelve desktops, and one phone that loads the page five times, then thirty times.
     (0..12).for_each(|person| load(i64::from(person), person, false, 2));
     load(100, 99, true, 5);
     server.flush();
@@ -241,14 +245,14 @@ fn a_class_of_devices_is_told_of_people_and_not_of_loads() {
     let both = "from=2026-03-10&to=2026-03-11";
     assert_eq!(classes(&vitals(both)), own(&[]), "thirty loads are one person");
 
-    // Twelve phones more: a lot of thirteen people, booked on the day it is full.
+    // Twelve more phones: a lot of thirteen people, published on the day it is complete.
     (0..12).for_each(|person| load(2 * DAY_MILLIS + i64::from(person), person, true, 1));
     publish(&server, 2);
     let all = vitals("from=2026-03-10&to=2026-03-12");
     assert_eq!(classes(&all), own(&[("desktop", 24), ("phone", 47)]));
     assert_eq!(classes(&vitals("from=2026-03-12&to=2026-03-12")), classes(&all));
     assert_eq!(classes(&vitals(both)), own(&[]), "and the days before say what they said");
-    // Of one page, where nobody is counted by class, no class is told.
+    // For a single page, where visitors are not counted by class, no class is shown.
     let page = vitals("from=2026-03-10&to=2026-03-12&filter=page:/u/mia");
     assert_eq!((&page["metrics"]["LCP"]["hits"], &page["devices"]), (&json!(71), &json!({})));
 }

@@ -36,7 +36,7 @@ fn a_full_disk_refuses_hits_uncounted_and_a_retry_of_them_counts_once_when_there
         }
     }
     assert_eq!(refused.len(), 50, "the disk is full at some point");
-    // Small hits may find room between large ones that do not: that is one full disk, not many.
+    // Small hits may fit between large ones that do not: that is one outage, not many.
     for n in 0..200 {
         hit(&mut client, &body(20_000 + n), &[]);
         hit(&mut client, &view("/u/mia/small"), &[("DNT", "1")]);
@@ -51,7 +51,7 @@ fn a_full_disk_refuses_hits_uncounted_and_a_retry_of_them_counts_once_when_there
         assert_eq!(hit(&mut client, &body(*n), &[]).status, 202, "{}", server.log());
         answered += 8;
     }
-    // Sent twice by a client that never got its answer: once is what counts.
+    // Sent twice by a client that did not get its answer: it counts once.
     assert_eq!(hit(&mut client, &body(refused[0]), &[]).status, 202);
     server.flush();
     assert_eq!(server.report("mia", DAY)["totals"]["hits"], answered);
@@ -59,7 +59,7 @@ fn a_full_disk_refuses_hits_uncounted_and_a_retry_of_them_counts_once_when_there
     assert_eq!(server.stop(), Some(0), "{}", server.log());
 }
 
-/// Takes every byte that is left.
+/// Fills the rest of the disk.
 fn fill(path: &std::path::Path) {
     let mut file = File::create(path).unwrap();
     for size in [1 << 20, 1 << 16, 1 << 12] {
@@ -68,7 +68,8 @@ fn fill(path: &std::path::Path) {
     }
 }
 
-/// A first start on a disk of this size, the room made afterwards, and the start again. Whether the first one failed.
+/// A first start on a disk of this size, then one with more space. Returns whether the first one
+/// failed.
 fn start_on_disk_of(bytes: usize) -> bool {
     let mut server = Server::start_again_with_room(SITES, bytes, 64 << 20);
     let failed = server.log().contains("the collector failed");
@@ -96,7 +97,7 @@ fn a_first_start_on_a_full_disk_can_be_repeated_once_there_is_room() {
 #[test]
 #[ignore = "a minute and a half"]
 fn a_first_start_on_a_disk_of_any_size_can_be_repeated_once_there_is_room() {
-    // The journal reserves 4 MiB at once; what comes after it is the engine's.
+    // The journal reserves 4 MiB at once; the rest is the engine's.
     let sizes: Vec<usize> = (1..=6).map(|n| n * 4096).chain((0..24).map(|n| (4 << 20) + n * (64 << 10))).collect();
     sizes.chunks(3).for_each(start_on_disks_in_turn);
 }

@@ -12,13 +12,13 @@ fn refusals(server: &Server, reason: &str) -> u64 {
     server.metric(&format!("footfall_refusals_total{{reason=\"{reason}\"}}"))
 }
 
-/// Everything a client can see of an answer but its date.
+/// Everything a client can see of an answer, except its date.
 fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, Vec<u8>) {
     let headers = answer.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("date"));
     (answer.status, headers.cloned().collect(), answer.body.clone())
 }
 
-/// Body, header fields, the reason it is dropped for.
+/// Body, header fields, and the reason it is dropped for.
 type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
 
 #[test]
@@ -65,7 +65,7 @@ fn each_reason_of_the_gate_is_counted_in_its_order_and_answered_like_a_count() {
         (&page, &[("Cookie", "ff_consent=2.none")], Some("no_consent")),
         (&page, &[("Cookie", &old)], Some("no_consent")),
         (&page, &[("Cookie", "ff_consent=2.analytics")], Some("no_consent")),
-        // `DNT: 0` is no consent; and of two reasons the earlier one is counted.
+        // `DNT: 0` is not consent; of two reasons, the earlier one is counted.
         (&page, &[("Cookie", ABSENT), ("DNT", "0")], Some("no_consent")),
         (&page, &[("Sec-GPC", "1"), ("DNT", "1"), ("Cookie", ABSENT)], Some("gpc")),
         (&elsewhere, &[("Sec-GPC", "1"), ("X-Moz", "prefetch")], Some("unknown_site")),
@@ -93,7 +93,7 @@ fn a_refused_hit_leaves_no_site_behind_and_the_stored_drops_name_only_hour_and_r
     (0..50).for_each(|_| drop(hit(&mut client, &view("/u/mia"), &[("DNT", "1")])));
     server.flush();
     assert_eq!(refusals(&server, "dnt"), 50);
-    // One row of drops, and no other row at all.
+    // One row of drops, and no other row.
     assert_eq!(server.metric("footfall_rows_inserted_total"), 1);
     assert_eq!(server.report("mia", DAY)["totals"]["hits"], 0);
 }
@@ -136,7 +136,8 @@ fn over_the_rate_of_a_network_hits_are_dropped_in_silence() {
     let hits = server.report("mia", DAY)["totals"]["hits"].as_u64().unwrap();
     let limited = refusals(&server, "limited");
     assert_eq!(hits + limited, 255);
-    // The burst of 10 of the second network, one of the first, and what a second or two of the run gave back.
+    // The burst of 10 of the second network, one of the first, and what the limiter gave back
+    // during a second or two.
     assert!((11..=40).contains(&hits), "{hits} counted");
 }
 
@@ -214,7 +215,7 @@ fn paths_that_do_not_want_a_body_read_it_all_the_same() {
         ("GET", "/ff/hit", 405),
         ("POST", "/", 405),
     ] {
-        // Had the body been left unread, the server would take it for the next request or close.
+        // If the body had not been read, the server would take it for the next request, or close.
         for _ in 0..3 {
             let answer =
                 client.ask(method, target, &[("Host", "pages.example")], Body::Sized(body.as_bytes())).unwrap();

@@ -14,7 +14,8 @@ const TOTAL: u8 = 0;
 const SOURCE: u8 = 1 << 4;
 const OF_PAGE: u8 = 1 << 2;
 
-/// A segment file of version 1, byte by byte: so that it stays one whatever becomes of today's.
+/// A segment file of version 1, byte by byte, so that it does not follow changes of the present
+/// format.
 struct Former(Vec<u8>);
 
 impl Former {
@@ -55,7 +56,7 @@ fn payload(base: u8, strings: &[&str], page: u8, source: u8, hits: u8) -> Vec<u8
     payload.extend([0b111, hits, 1, 1]);
     payload.extend([SOURCE, source, 0b110, 1, 1]);
     payload.extend([OF_PAGE, page, 0b111, hits, 1, 1]);
-    // Nothing by the hour, no money, drops, speed, faults or mails.
+    // No hours, money, drops, vitals, faults or mails.
     payload.extend([0; 6]);
     payload
 }

@@ -58,7 +58,7 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
     assert!(metrics.1 < Duration::from_secs(2) && health.1 < Duration::from_secs(1), "{answers:?}");
     assert!(change.1 < Duration::from_secs(7), "{answers:?}");
 
-    // Nothing is stuck behind what hung.
+    // Nothing waits behind the calls that hung.
     engine.wake();
     server.flush();
     assert_eq!(server.report("mia", DAY)["totals"]["hits"], 21);

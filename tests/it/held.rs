@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::canary::{files, holds};
 use crate::support::{DAY, Engine, NOON, SITES, Server, grant_of, hit, signed};
 
-/// The first moment at which all rows of the tests' day may go.
+/// The first moment at which all rows of the tests' day may be published.
 const DAY_OVER: i64 = NOON + 43_200_000 + 5_000;
 const K: u64 = 5;
 
@@ -15,13 +15,13 @@ fn with_engine(settings: &[&str]) -> (tempfile::TempDir, Engine, Server) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let engine = Engine::start(&dir.path().join("clickhouse"));
     let url = format!("store.url=\"{}\"", engine.url());
-    // What has come together goes at the next seal, not some minutes later.
+    // Counts that were collected leave at the next closing of a segment, not minutes later.
     let settings = [&[url.as_str(), "journal.attribute_secs=0"], settings].concat();
     let server = Server::start_with(SITES, &settings);
     (dir, engine, server)
 }
 
-/// A view by somebody of their own network, with their own consent.
+/// A view by a visitor from a network of their own, with their own consent.
 fn view_of(server: &Server, person: u8, at: i64, source: &str) {
     let body = format!(r#"{{"kind":"view","url":"https://pages.example/u/mia?utm_source={source}"}}"#);
     let (address, now, cookie) = (format!("10.1.{person}.7"), at.to_string(), grant_of(u128::from(person) + 1));
@@ -29,7 +29,8 @@ fn view_of(server: &Server, person: u8, at: i64, source: &str) {
     assert_eq!(hit(&mut server.client(), &body, &own).status, 202);
 }
 
-/// `(visitors, visits, networks)` of a value, `%` for any, in what waits to be published.
+/// `(visitors, visits, networks)` of a value, `%` for any, among the counts that wait to be
+/// published.
 fn cell(engine: &Engine, subject: &str, dim: &str, value: &str) -> (u64, u64, u64) {
     let sql = format!(
         "SELECT sum(visitors), sum(visits), sum(networks) FROM unpublished \
@@ -39,7 +40,7 @@ fn cell(engine: &Engine, subject: &str, dim: &str, value: &str) -> (u64, u64, u6
     (numbers[0], numbers[1], numbers[2])
 }
 
-/// Sets the clock behind the end of the day, and has everything of it stored.
+/// Sets the clock past the end of the day and has all its counts stored.
 fn end_the_day(server: &Server) {
     let (host, now) = (server.address().to_string(), DAY_OVER.to_string());
     let headers = [("Host", host.as_str()), ("X-Footfall-Now", now.as_str())];
@@ -52,7 +53,8 @@ fn key_file(server: &Server) -> PathBuf {
     PathBuf::from(format!("/dev/shm/footfall-{}.key", collector.trim()))
 }
 
-/// P16: each visit of a quiet collector was a segment and a part of its own, its whole vector beside the millisecond of a file.
+/// P16: on a quiet collector, each visit was a segment and a part of its own, with all its
+/// attributes beside the millisecond of a file.
 #[test]
 fn lone_visits_of_a_quiet_collector_are_in_no_file_until_there_are_enough_or_the_day_is_over() {
     const VISITS: u8 = 32;
@@ -62,14 +64,14 @@ fn lone_visits_of_a_quiet_collector_are_in_no_file_until_there_are_enough_or_the
         view_of(&server, person, NOON + i64::from(person) * 60_000, &source(person));
         server.flush();
 
-        // Totals are there at once, whoever waits.
+        // Totals are visible at once.
         assert_eq!(server.report("mia", DAY)["totals"]["visits"], u64::from(person) + 1);
         let parts = "SELECT min(visits) FROM (SELECT _part, site, segment, sum(visits) AS visits FROM unpublished \
                      WHERE site != 0 AND subject = 'site' AND dim = 'source' GROUP BY _part, site, segment) FORMAT TSV";
         let fewest: u64 = engine.sql(parts).trim().parse().unwrap();
         assert!(fewest == 0 && person < 4 || fewest >= K, "a part of {fewest} visits after visit {person}");
 
-        // Nor is it in a file: not what waits, and before it waits nothing in clear.
+        // Nor is it readable in a file: attributes that wait are encrypted.
         let waiting = (person + 1) % K as u8;
         let all = files(&server.dir().join("data"));
         assert!(all.iter().any(|(path, _)| path.extension().is_some_and(|e| e == "open")));
@@ -86,7 +88,7 @@ fn lone_visits_of_a_quiet_collector_are_in_no_file_until_there_are_enough_or_the
     assert_eq!(engine.sql(all).trim(), VISITS.to_string(), "the day is over: the last two come as well");
 }
 
-/// The same while a segment is open: what the hit left is its page, and nothing of where it came from.
+/// The same while a segment is open: of the hit, the file contains its page but not its source.
 #[test]
 fn the_open_segment_holds_the_page_of_a_lone_visit_in_clear_and_its_source_and_country_not() {
     let server = Server::start_with(SITES, &["journal.segment_secs=3600"]);
@@ -116,13 +118,13 @@ fn a_killed_collector_finds_its_key_and_loses_no_attribute_and_without_it_only_a
     assert_eq!(cell(&engine, "site", "source", "letter"), (4, 4, 4));
     assert_eq!(server.metric("footfall_attribute_rows_lost_total"), 0);
 
-    // A power cut: what lies in memory is gone, the key among it.
+    // A power cut: memory is lost, including the key.
     let later = DAY_OVER + 60_000;
     (10..13).for_each(|person| view_of(&server, person, later, "late"));
     server.kill();
     fs::remove_file(key_file(&server)).unwrap();
     server.restart();
-    // Eight rows of the site and two of the page from each, and some of them are the same.
+    // Eight rows of the site and two of the page from each; some of them are equal.
     let lost = server.metric("footfall_attribute_rows_lost_total");
     assert!((10..=30).contains(&lost), "{lost}");
     assert!(server.log().contains("attribute rows of segments that were not sealed are lost"), "{}", server.log());
@@ -146,7 +148,8 @@ fn where_the_key_cannot_lie_in_memory_the_log_says_so_and_all_is_counted() {
     assert_eq!(cell(&engine, "site", "source", "letter"), (1, 1, 1));
 }
 
-/// P6: four forged hits from one address, whose agents differ in a digit, beside the one who was sent the link.
+/// P6: four forged hits from one address, with user agents that differ in a digit, beside the
+/// person who was sent the link.
 #[test]
 fn four_forged_visitors_of_one_address_beside_a_real_one_are_two_networks() {
     let (_dir, engine, server) = with_engine(&[]);
@@ -163,7 +166,8 @@ fn four_forged_visitors_of_one_address_beside_a_real_one_are_two_networks() {
     assert_eq!(cell(&engine, "link", "campaign", "alice"), (5, 5, 2));
 }
 
-/// P17: whoever refuses the visit cookie is new with each view; among attributes they are one of each visit.
+/// P17: a visitor who rejects the visit cookie is new with each view; in attributes they are one
+/// visitor for each visit.
 #[test]
 fn six_views_without_the_visit_cookie_in_one_visit_are_one_visitor_of_a_country() {
     let (_dir, engine, server) = with_engine(&["preset=\"alllinks\""]);

@@ -4,12 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Module, its layer's allowed neighbours. A module may always use itself.
+/// A module and the modules it may use. A module may always use itself.
 const MAY_USE: [(&str, &[&str]); 28] = [
     ("memory", &[]),
     ("hex", &[]),
     ("outage", &[]),
-    // Says of others' types that they cannot be printed.
+    // Declares types of other modules that cannot be printed.
     ("unprintable", &["access", "consent", "event", "pseudonym"]),
     ("event", &["config", "hex"]),
     ("clock", &["event"]),
@@ -46,7 +46,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
         ],
     ),
     ("report", &["config", "event", "pseudonym", "store"]),
-    // `ingest` only to show people what their own next visit would raise.
+    // `ingest` only to show visitors what their next visit would count.
     (
         "web",
         &[
@@ -71,7 +71,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
         ],
     ),
     ("telemetry", &["config", "consent", "event", "flush", "http", "journal", "ledger", "publisher"]),
-    // Talks to the collector over HTTP as pages do; `enrich` only to find out which addresses lie in which country.
+    // Sends HTTP to the collector as pages do; `enrich` only to find addresses of a country.
     ("demo", &["clock", "config", "disk", "enrich", "event", "server"]),
     (
         "server",
@@ -123,7 +123,8 @@ fn sources() -> Vec<(String, PathBuf, String)> {
     found.into_iter().map(|path| (module(&path), path.clone(), code(&path))).collect()
 }
 
-/// A file's tests, which stand last, may look further. A lone function under `#[cfg(test)]` ends nothing: this test once stopped reading there.
+/// A file's source without its tests, which come last and may use more. A single function under
+/// `#[cfg(test)]` does not end the source: this test once stopped reading there.
 fn without_tests(text: &str) -> &str {
     let ends = ["\nmod tests {", "\nmod tests;"].iter().filter_map(|tests| text.find(tests));
     &text[..ends.min().unwrap_or(text.len())]
@@ -154,7 +155,7 @@ fn modules_use_only_the_layers_below_them() {
         };
         for (at, _) in code.match_indices("crate::") {
             let used: String = code[at + 7..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
-            // Whoever has something to hide says so.
+            // Every module may use `unprintable`, to declare its types with secrets.
             let hides = used == "unprintable";
             assert!(hides || used == module || allowed.contains(&used.as_str()), "{} uses {used}", path.display());
         }
@@ -188,10 +189,11 @@ fn an_address_and_an_agent_are_exposed_in_three_places_and_cannot_be_printed() {
         }
     }
     places.sort();
-    // A secret of the configuration is exposed to the guard and to the store's options, a password or link to what checks it; an agent to
-    // its classifier; both to the hash; both to whoever judges who loads a mail, and to the hash that knows a resend; the keys of mails and
-    // of grants to what signs with them, and to the file and the command line that make them; the token of whoever listens to news, each few
-    // seconds, to what knows tokens.
+    // Where secrets are used. A secret of the configuration: the guard and the store's options. A
+    // password or link: what checks it. A user agent: its classifier and the hash. An address: the
+    // hash, the classifier of mail readers, and the hash that detects a resend. The keys of mails
+    // and of grants: what signs with them, the file, and the command line that makes them. The
+    // token of a client that listens to a stream: what knows tokens, every few seconds.
     let allowed = [
         "access/keys.rs",
         "access/passwords.rs",
@@ -230,7 +232,7 @@ fn a_secret_that_is_made_here_leaves_in_two_places_and_cannot_be_printed() {
         for name in printable {
             assert!(!code.contains(&format!("{name} for Raw<")), "{} prints a secret", path.display());
         }
-        // What holds a password's hash, or who holds a token, is no text for a log either.
+        // A password's hash, and the holder of a token, must not be logged either.
         for holder in ["struct Share ", "struct Login ", "struct Session ", "struct Access {"] {
             let holding = code.split("\n\n").filter(|item| module != "config" && item.contains(holder));
             assert!(holding.into_iter().all(|item| !derives(item, "Debug")), "{} prints {holder}", path.display());
@@ -243,7 +245,8 @@ fn a_secret_that_is_made_here_leaves_in_two_places_and_cannot_be_printed() {
 #[test]
 fn a_consent_id_is_named_by_who_keeps_it_and_cannot_be_printed() {
     for (module, path, code) in sources() {
-        // `pseudonym` makes a value under the day's key of it, `unprintable` holds it to that it cannot be printed.
+        // `pseudonym` makes a value from it under the day's key; `unprintable` ensures that it
+        // cannot be printed.
         let keeps = ["consent", "ledger", "pseudonym", "unprintable", "web", "cli"].contains(&module.as_str());
         assert!(keeps || !code.contains("ConsentId"), "{} names ConsentId", path.display());
         if module == "consent" || module == "ledger" {
@@ -262,7 +265,7 @@ fn a_consent_id_is_named_by_who_keeps_it_and_cannot_be_printed() {
     }
 }
 
-/// A type with the id in it, or with a line that holds it.
+/// A type that contains the id, or a line that contains it.
 fn holds_an_id(item: &str) -> bool {
     let fields = ["struct ConsentId", "ConsentId>,", ": ConsentId,", "line: String,"];
     (item.contains("struct ") || item.contains("enum ")) && fields.iter().any(|field| item.contains(field))

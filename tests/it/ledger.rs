@@ -179,7 +179,7 @@ fn a_key_of_openssl_signs_as_well() {
     let kept = Kept::new();
     fs::remove_dir_all(kept.dir.path().join("checkpoints")).unwrap();
     let key = kept.dir.path().join("operator.pem");
-    // As `openssl genpkey -algorithm ed25519` writes it; the seed is 32 times 9.
+    // As `openssl genpkey -algorithm ed25519` writes it; the seed is 32 bytes of 9.
     let text = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ\n-----END PRIVATE KEY-----\n";
     fs::write(&key, text).unwrap();
     let set = format!("ledger.key_file={}", key.display());
@@ -259,7 +259,7 @@ fn a_cut_that_could_take_a_live_grant_or_a_running_collectors_ledger_is_refused(
     assert!(used.err.ends_with("another process writes this ledger\n"), "{}", used.err);
     assert_eq!(kept.lines(), before);
 
-    // All that only reads works beside it.
+    // All commands that only read work while a collector runs.
     assert_eq!(kept.run(&["verify"]).code, Some(0));
     let checkpoint = kept.run(&["checkpoint"]);
     assert_eq!(checkpoint.code, Some(0));

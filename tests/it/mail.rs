@@ -35,7 +35,7 @@ pub fn start(more: &[&str]) -> Server {
     Server::start_with(SITES, &own.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
 }
 
-/// What a platform has that signs by itself, whatever its collector would sign.
+/// The signer of a platform that signs links itself, independently of its collector.
 pub fn signer() -> Mint {
     signer_with(KEY, false)
 }
@@ -95,12 +95,12 @@ pub fn load(
     client.ask("GET", path, &headers, Body::None).unwrap()
 }
 
-/// Persons with a program and an address of their own each.
+/// People, each with a program and an address of their own.
 pub fn persons(many: std::ops::Range<u8>) -> impl Iterator<Item = String> {
     many.map(|n| format!("198.51.{n}.7"))
 }
 
-/// Everything counted so far, once clicks are no longer held back.
+/// All counts so far, after the delay of clicks.
 pub fn report(server: &Server) -> Value {
     let (host, now) = (server.address().to_string(), (NOON + 3_600_000).to_string());
     let headers = [("Host", host.as_str()), ("X-Footfall-Now", &now)];

@@ -13,7 +13,7 @@ use crate::support::{Body, Client, NOON, SITES, Server, grant};
 const WORD: &str = "Kq7xCANARY";
 const ADDRESS: &str = "2001:db8:5a5a:c0de:1357:9bdf:2468:ace0";
 
-/// All that the process may write to, in pieces; `None` where this user may not read it, as nobody but root may.
+/// All writable memory of the process, in pieces; `None` if only root may read it.
 fn memory(pid: u32, mut each: impl FnMut(&[u8])) -> Option<()> {
     let memory = File::open(format!("/proc/{pid}/mem")).ok()?;
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
@@ -31,7 +31,7 @@ fn memory(pid: u32, mut each: impl FnMut(&[u8])) -> Option<()> {
     Some(())
 }
 
-/// How often something planted stands in it.
+/// How often a planted value appears in it.
 fn left(pid: u32) -> Option<usize> {
     let binary = ADDRESS.parse::<std::net::Ipv6Addr>().unwrap().octets();
     let needles: [&[u8]; 3] = [WORD.as_bytes(), &ADDRESS.as_bytes()[8..], &binary[4..]];
@@ -68,7 +68,7 @@ fn nothing_of_the_last_visitors_is_left_in_memory_once_their_connections_are_clo
         r#"{{"kind":"view","url":"https://pages.example/u/mia?token={WORD}Query","referrer":"https://b.test/{WORD}"}}"#
     );
 
-    // Many at once, so that more than one request is under way on each thread.
+    // Many at once, so that each thread has more than one request in progress.
     let mut clients: Vec<Client> = (0..40).map(|_| server.client()).collect();
     for connection in ["keep-alive", "close"] {
         clients.iter_mut().for_each(|client| send(client, "POST", "/ff/hit", connection, &body));
@@ -77,7 +77,8 @@ fn nothing_of_the_last_visitors_is_left_in_memory_once_their_connections_are_clo
     let mut clients: Vec<Client> = (0..40).map(|_| server.client()).collect();
     for (at, client) in clients.iter_mut().enumerate() {
         match at % 4 {
-            // A page that asks what would be counted, a page that is not there, a body that breaks off, a hit left open.
+            // A preview, a page that does not exist, a body that breaks off, and a hit that stays
+            // incomplete.
             0 => send(client, "GET", "/u/mia/ff/me", "keep-alive", ""),
             1 => send(client, "GET", &format!("/{WORD}/nothing?{WORD}"), "keep-alive", ""),
             2 => send(client, "POST", "/ff/hit", "keep-alive", &body[..body.len() - 9]),

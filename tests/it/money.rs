@@ -46,7 +46,7 @@ fn void(id: &str, (from, to): (&str, &str), event: &str, currency: &str) -> Stri
     json!({"id": id, "from": from, "to": to, "event": event, "currency": currency}).to_string()
 }
 
-/// Until now one forged hit put 9 000 000 000 000 EUR into the revenue for good.
+/// One forged hit once added 9 000 000 000 000 EUR to the revenue permanently.
 #[test]
 fn an_amount_over_the_bound_counts_its_event_and_is_no_money() {
     let server = Server::start(SITES);
@@ -66,7 +66,7 @@ fn an_amount_over_the_bound_counts_its_event_and_is_no_money() {
     assert_eq!(lines, ["event,currency,digits,hits,minor,over", "tip,EUR,2,2,1001999,2", "tip,JPY,0,1,1000000,1"]);
 }
 
-/// Until now the sum of these wrapped at 2^64 and was told as 273 255 926 290 448 384.
+/// The sum of these once wrapped at 2^64 and was shown as 273 255 926 290 448 384.
 #[test]
 fn two_thousand_forged_events_of_nine_billion_dinars_each_leave_the_sum_as_it_was() {
     let server = Server::start(SITES);
@@ -141,16 +141,16 @@ fn a_void_takes_out_what_was_booked_by_day_event_and_currency_and_nothing_else()
     assert_eq!(money(&server, RANGE), left);
     assert_eq!(money(&server, DAY), json!([earned("USD", 1, 0, 700, 2)]));
 
-    // What comes later stays; the same void again is the same void.
+    // Later events stay; the same void again changes nothing.
     send(&server, &tip("3", "EUR"), 2);
     assert_eq!(money(&server, RANGE), json!([earned("EUR", 2, 1, 1300, 2), usd]));
     assert_eq!(ask(&server, "POST", VOID, &order), (200, row.clone()));
     assert_eq!(money(&server, RANGE), json!([earned("EUR", 2, 1, 1300, 2), usd]));
-    // Another one over the same days takes only what the first left.
+    // Another void over the same days takes only what the first left.
     let (status, more) = ask(&server, "POST", VOID, &void("forged-2", ("2026-03-10", "2026-03-12"), "tip", "EUR"));
     assert_eq!((status, &more["hits"], &more["over"], &more["minor"]), (201, &json!(2), &json!(1), &json!(1300)));
     assert_eq!(money(&server, RANGE), json!([usd]));
-    // The event itself was counted, whatever it brought.
+    // The event itself stays counted.
     assert_eq!(server.report("mia", RANGE)["subjects"]["event"]["hits"], 10);
 
     let listed = ask(&server, "GET", VOIDS, "").1["rows"].clone();

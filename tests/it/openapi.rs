@@ -17,7 +17,7 @@ fn read(server: &Server, path: &str) -> Value {
     serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("{path}: {} {}", answer.status, answer.text()))
 }
 
-/// The schema of an operation's answer, with all that it refers to.
+/// The schema of an operation's answer, with everything it refers to.
 fn schema(spec: &Value, path: &str, status: u16, kind: &str) -> Value {
     let mut schema = spec["paths"][path]["get"]["responses"][status.to_string()]["content"][kind]["schema"].clone();
     assert!(schema.is_object(), "{path} {status} {kind} is not described");

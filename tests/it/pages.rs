@@ -26,7 +26,7 @@ fn asked(server: &Server, what: &str) -> Value {
 fn speed_is_counted_by_page_and_ratings_are_exact() {
     let server = Server::start(SITES);
     let mut client = server.client();
-    // Twelve good, six at the edge of poor, two beyond it; four of another page.
+    // Twelve good loads, six at the threshold of poor, two beyond it; four of another page.
     for (n, value) in [(12, 2500.0), (6, 4000.0), (2, 4000.1)] {
         for _ in 0..n {
             assert_eq!(hit(&mut client, &vital("/u/mia", "LCP", value), &[]).status, 202);
@@ -51,7 +51,7 @@ fn speed_is_counted_by_page_and_ratings_are_exact() {
 
     let page = asked(&server, &format!("vitals?{DAY}&filter=page:/u/mia"));
     assert_eq!((&page["path"], &page["metrics"]["LCP"]["hits"]), (&json!("/u/mia"), &json!(20)));
-    // Nobody came: a measurement is no visit.
+    // A measurement is not a visit.
     let totals = &server.report("mia", DAY)["totals"];
     assert_eq!([&totals["hits"], &totals["visitors"], &totals["visits"]], [0, 0, 0]);
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{ABSENT, NOON, SITES, Server, ask, hit, view};
 
-/// Every file and folder from here down that others have a right to.
+/// Every file and folder from here down to which other users have access.
 pub fn open_to_others(path: &Path) -> Vec<(PathBuf, String)> {
     let found = fs::symlink_metadata(path).unwrap();
     let mode = found.permissions().mode() & 0o7777;
-    // The engine's links have no rights of their own.
+    // Symbolic links of the engine have no permissions of their own.
     let expected = if found.is_dir() { 0o700 } else { 0o600 };
     let mut all = Vec::new();
     if !found.is_symlink() && mode != expected {
@@ -27,7 +27,7 @@ pub fn open_to_others(path: &Path) -> Vec<(PathBuf, String)> {
 const SETTINGS: [&str; 4] =
     ["mail.enabled=true", "mail.templates=[\"welcome\"]", "ledger.checkpoint_secs=60", "report.k=2"];
 
-/// Makes the collector write all it writes.
+/// Makes the collector write every kind of file.
 fn run(server: &mut Server) {
     server.flush();
     let mut client = server.client();

@@ -43,14 +43,14 @@ fn no(act: &str) -> String {
     json!({"version":2,"act":act,"lang":"en","layer":"first","path":"/u/mia"}).to_string()
 }
 
-/// A profile's page talks to the collector below its own path, so that its visit cookie comes along.
+/// A profile's page sends hits below its own path, so that its visit cookie is included.
 fn choose(server: &Server, body: &str, more: &[(&str, &str)]) -> Answer {
     let answer = ask(&mut server.client(), "POST", "/u/mia/ff/consent", body, more);
     assert_eq!(answer.status, 200, "{body}: {}", answer.text());
     answer
 }
 
-/// A view of a page at a moment, with the cookies of a browser.
+/// A view of a page at a moment, with a browser's cookies.
 fn visit(client: &mut Client, path: &str, cookies: &str, at: i64, more: &[(&str, &str)]) -> Answer {
     let now = at.to_string();
     let own = [("Cookie", cookies), ("X-Footfall-Now", &now)];
@@ -215,7 +215,7 @@ fn al_15_on_every_platform_a_signal_outweighs_a_grant_and_nobody_is_asked() {
     }
 }
 
-/// Of a mail, the pixel's path, if the platform gets one.
+/// The path of a mail's pixel, if the platform gets one.
 fn mail_pixel(server: &Server, template: &str) -> Result<String, String> {
     let body = format!(r#"{{"mails":[{{"template":"{template}","batch":"2026-03-10","consent":true}}]}}"#);
     let (_, answer) = crate::mail::ask_for_links(server, &body);
@@ -223,7 +223,7 @@ fn mail_pixel(server: &Server, template: &str) -> Result<String, String> {
     pixel.ok_or_else(|| answer["code"].as_str().unwrap().to_owned())
 }
 
-/// Loads a pixel from six addresses; answers what they got, which must be the same.
+/// Loads a pixel from six addresses; returns their answers, which must be equal.
 fn load_pixel(server: &Server, path: &str) -> Answer {
     let load = |person: String| crate::mail::load(&mut server.client(), path, (&person, crate::mail::PERSON), 0, &[]);
     let mut answers: Vec<Answer> = crate::mail::persons(0..6).map(load).collect();
@@ -284,7 +284,7 @@ fn ay_2_no_mail_is_signed_and_no_pixel_counted() {
         let answer = load_pixel(&server, &pixel);
         assert_eq!((answer.status, answer.body.len()), (200, 43), "{preset}");
         crate::mail::nothing_counted(&server);
-        // Even where somebody switches mails on, the policy lists none.
+        // Even if mails are enabled, the policy lists none.
         let server = platform(preset, &["mail.enabled=true"]);
         assert_eq!(mail_pixel(&server, "welcome"), Err("template_not_listed".to_owned()), "{preset}");
     }
@@ -338,7 +338,7 @@ fn al_22_ay_13_ol_11_a_new_version_is_told_where_the_policy_says_and_asks_whom_i
         let found: Vec<&str> =
             told["notices"].as_array().unwrap().iter().map(|notice| notice["channel"].as_str().unwrap()).collect();
         assert_eq!(found, channels, "{preset}");
-        // The analytics tier grew: everybody's grant of it is an old one, on every platform.
+        // The analytics tier grew: every grant of it is outdated, on every platform.
         let now = state(&server, &[("Cookie", &kept)]);
         assert_eq!((&now["ask"], &now["choice"]["outdated"]), (&json!(true), &json!(true)), "{preset}");
         visit(&mut server.client(), "/u/mia", &kept, NOON, &[]);
@@ -408,7 +408,7 @@ fn ay_10_ol_14_clearing_the_cookie_asks_again_and_a_visit_cookie_left_behind_is_
     let server = platform("ally", &[]);
     let kept = cookie(&choose(&server, &accept_all("ally"), &[]));
     visit(&mut server.client(), "/u/mia", &kept, NOON, &[]);
-    // Only the consent cookie was cleared: nothing else remembers the answer.
+    // Only the consent cookie was deleted: nothing else remembers the answer.
     let left = "_analytics_d=1";
     assert_eq!(state(&server, &[("Cookie", left)])["ask"], true);
     let dropped = visit(&mut server.client(), "/u/mia", left, NOON, &[]);
@@ -482,7 +482,7 @@ fn every_test_the_list_of_promises_names_is_there_and_every_test_here_is_named()
         include_str!("consent/around.rs"),
         include_str!("../store/contract.rs"),
     ];
-    // A name is written whole once, and shortened by `...` where it comes again.
+    // A name is given in full once, and shortened with `...` afterwards.
     let named: Vec<&str> = list.split('`').skip(1).step_by(2).filter(|text| text.matches('_').count() > 3).collect();
     assert!(named.len() > 30, "{} names", named.len());
     for name in &named {

@@ -27,10 +27,10 @@ const VISIT_GAP: i64 = 30 * 60 * 1000;
 const SAME_ID_COUNTS_ONCE: i64 = 2 * 60 * 1000;
 const ID_IS_FORGOTTEN: i64 = 3 * 60 * 1000;
 
-/// The order of the gate: of several reasons against a hit, the first of these is the one that is counted.
+/// The order of the gate: if several reasons apply to a hit, the first of these is counted.
 pub const REASONS: [&str; 5] = ["unknown_site", "not_a_view", "gpc", "dnt", "no_consent"];
 
-/// Subject and the attributes it is broken down by.
+/// A subject and the dimensions in which it is counted.
 pub const SUBJECTS: [(&str, &[&str]); 4] = [
     ("site", &["source", "channel", "campaign", "country", "device", "browser", "os", "language"]),
     ("page", &["source", "country"]),
@@ -42,10 +42,10 @@ pub fn dimensions_of(subject: &str) -> &'static [&'static str] {
     SUBJECTS.iter().find(|(name, _)| *name == subject).expect("one of the four subjects").1
 }
 
-/// Dimension -> value. A visit without a campaign has no entry for it, and is counted under `(none)`.
+/// Dimension -> value. A visit without a campaign has no entry for it and is counted as `(none)`.
 pub type Attributes = BTreeMap<&'static str, String>;
 
-/// What happened, its item already in the spelling it is counted under.
+/// What happened. The item is already spelled as it is counted.
 #[derive(Clone, Debug)]
 pub enum Deed {
     View { page: String },
@@ -55,7 +55,7 @@ pub enum Deed {
 }
 
 impl Deed {
-    /// Subject and item; a `leave` touches nothing.
+    /// The subject and item; a `leave` has neither.
     fn item(&self) -> Option<(&'static str, &str)> {
         match self {
             Deed::View { page } => Some(("page", page)),
@@ -79,13 +79,13 @@ pub struct Hit {
     pub agent: String,
     pub deed: Deed,
     pub id: Option<String>,
-    /// What the visit would have for attributes if this hit were its first.
+    /// The attributes the visit would have if this hit were its first.
     pub attributes: Attributes,
-    /// Everything that speaks against counting it.
+    /// All reasons to drop it.
     pub against: Vec<&'static str>,
 }
 
-/// Order of the fields = order in which reports read them.
+/// The order of the fields is the order in which reports read them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Row {
     pub day: Date,
@@ -104,20 +104,20 @@ pub struct Counts {
     pub seconds: u64,
     pub exits: u64,
     pub entries: u64,
-    /// Of attribute rows: visitors that were the first of their /24 or /48.
+    /// For attribute rows: visitors that were the first of their /24 or /48.
     pub networks: u64,
 }
 
-/// What one site's visitors came to.
+/// The counts of one site.
 pub struct Book {
     pub name: String,
     pub zone: TimeZone,
     pub rows: BTreeMap<Row, Counts>,
-    /// Attribute rows as they are published, on the day they are.
+    /// Attribute rows as published, on the day of publication.
     pub lots: BTreeMap<Row, Counts>,
-    /// The last day of which attributes are published.
+    /// The last day whose attributes are published.
     pub through: Date,
-    /// By the UTC second in which the local hour began.
+    /// By the UTC second at which the local hour began.
     pub hours: BTreeMap<i64, Counts>,
     /// Day, event and currency -> hits and minor units.
     pub money: BTreeMap<(Date, String, &'static str), (u64, u64)>,
@@ -161,7 +161,7 @@ impl Book {
         Book { name: name.to_owned(), zone, rows, lots, through: Date::ZERO, hours, money }
     }
 
-    /// Publishes what was counted; again with other rules is allowed.
+    /// Publishes what was counted. May be repeated with other rules.
     pub fn publish(&mut self, rules: &Publishing) {
         self.through = rules.through(&self.zone);
         self.lots = lots::publish(&self.name, &self.zone, &self.rows, rules);
@@ -185,7 +185,7 @@ impl Book {
             days.extend((!visits.is_empty()).then_some((day, visits)));
         }
 
-        // In the order in which they came: the first of a network counts for it.
+        // In the order of arrival: the first of a network counts for it.
         let place: BTreeMap<*const Hit, usize> =
             hits.iter().enumerate().map(|(n, hit)| (&raw const **hit, n)).collect();
         days.sort_by_key(|(_, visits)| place[&(&raw const *visits[0][0])]);
@@ -224,7 +224,7 @@ impl Book {
         }
     }
 
-    /// What a hit raises no matter who sent it.
+    /// What a hit counts regardless of its visitor.
     fn hit(&mut self, day: Date, hit: &Hit) {
         match &hit.deed {
             Deed::View { page } => {
@@ -273,7 +273,7 @@ impl Book {
         }
     }
 
-    /// A visit, and perhaps a visitor, for the total and for each attribute the subject is broken down by.
+    /// Counts a visit, and perhaps a visitor, in the total and in each dimension of the subject.
     fn raise_with_attributes(&mut self, day: Date, subject: &'static str, item: &str, of: &Attributes, counts: Counts) {
         let total = self.total(day, subject, item);
         total.visits += counts.visits;
@@ -294,7 +294,7 @@ impl Book {
         self.rows.entry(Row { day, subject, item: item.to_owned(), dim, value: value.to_owned() }).or_default()
     }
 
-    /// Local time floored to 3 600 s, minus the offset in force at the hit.
+    /// Local time rounded down to 3600 s, minus the offset in force at the hit.
     fn hour(&mut self, at: i64) -> &mut Counts {
         let offset = i64::from(self.local(at).offset().seconds());
         let local = at.div_euclid(1000) + offset;
@@ -302,7 +302,8 @@ impl Book {
     }
 }
 
-/// The hits without repetitions of an id. An age the page says nothing about is a mistake of the traffic plan.
+/// The hits without repetitions of an id. An age that the page does not define is a mistake of the
+/// traffic plan.
 fn without_duplicates<'a>(hits: &[&'a Hit]) -> Vec<&'a Hit> {
     let mut counted: BTreeMap<&str, i64> = BTreeMap::new();
     let mut seen: BTreeMap<&str, i64> = BTreeMap::new();
@@ -329,7 +330,8 @@ fn is_duplicate(age: i64) -> bool {
     age < SAME_ID_COUNTS_ONCE
 }
 
-/// One visitor's hits of a day, cut where neighbours are 30 minutes or more apart; and the leaves that came when no visit was open.
+/// The hits of one visitor on a day, cut where neighbours are 30 minutes or more apart; and the
+/// leaves that arrived when no visit was open.
 fn visits_of<'a>(hits: &[&'a Hit]) -> (Vec<Vec<&'a Hit>>, Vec<&'a Hit>) {
     let mut visits: Vec<Vec<&Hit>> = Vec::new();
     let mut late = Vec::new();

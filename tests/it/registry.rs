@@ -21,7 +21,7 @@ fn detail((status, problem): (u16, Value)) -> (u16, String, String) {
     (status, text("code"), text("detail"))
 }
 
-/// Nothing can be registered before the store is there; a flush waits for it.
+/// Nothing can be registered before the store is connected, and a flush waits for that.
 fn start(more: &str, settings: &[&str]) -> Server {
     let server = Server::start_with(more, settings);
     server.flush();
@@ -57,7 +57,8 @@ fn a_registered_host_counts_from_the_next_hit_after_a_restart_and_with_the_store
     server.flush();
     assert_eq!(counted(&server, "mia.shop"), (2, 2));
 
-    // A hit that comes before the store is there must not be dropped: its site is known from the copy beside the journal.
+    // A hit that arrives before the store is connected must not be dropped: its site is known from
+    // the copy beside the journal.
     server.kill();
     engine.kill();
     server.restart();

@@ -24,7 +24,7 @@ fn report(server: &Server, query: &str) -> Value {
     read(server, &format!("/api/v1/sites/mia/report?{query}"))
 }
 
-/// A hit of a person of their own, so many days after the tests' first noon.
+/// A hit of a visitor of their own, this many days after the tests' first noon.
 fn on(server: &Server, days: i64, person: u32, body: &str) {
     let now = (NOON + days * DAY_MILLIS).to_string();
     let address = format!("198.{}.{}.7", 51 + person / 250, person % 250);
@@ -38,7 +38,7 @@ fn publish(server: &Server, days: i64) {
     server.publish(NOON + days * DAY_MILLIS + DAY_MILLIS / 2 + 121_000);
 }
 
-/// Of each step that counted anything: its name and hits.
+/// The name and hits of each step with counts.
 fn steps(report: &Value) -> Vec<(String, u64)> {
     let rows = report["series"].as_array().unwrap().iter();
     let step = |row: &Value| (row["at"].as_str().unwrap().to_owned(), row["hits"].as_u64().unwrap());
@@ -127,7 +127,8 @@ fn a_filter_by_a_value_and_a_filter_by_an_item_show_the_same_published_cells() {
     let from = |source: &str, page: &str| {
         format!(r#"{{"kind":"view","url":"https://pages.example{page}","referrer":"https://{source}/"}}"#)
     };
-    // Eighteen on the shop's page: twelve from one source, six from another. The other page has enough of both.
+    // Eighteen on the shop's page: twelve from one source, six from another. The other page has
+    // enough of both.
     (0..12).for_each(|n| on(&server, 0, n, &from("one.example", "/u/mia/shop")));
     (12..18).for_each(|n| on(&server, 0, n, &from("two.example", "/u/mia/shop")));
     (18..28).for_each(|n| on(&server, 0, n, &from("one.example", "/u/mia")));
@@ -162,7 +163,7 @@ fn a_filter_by_a_value_and_a_filter_by_an_item_show_the_same_published_cells() {
 
 #[test]
 fn an_answer_says_as_of_which_day_and_hour_its_attributes_are() {
-    // Attributes of the open day are stored at once: the busy hour is published of what is stored.
+    // Attributes of the open day are stored at once, and a busy hour is published from them.
     let server = Server::start_with(SITES, &["report.open_lot=50", "journal.attribute_secs=0"]);
     (0..12).for_each(|n| on(&server, 0, n, &view("/u/mia")));
     server.flush();
@@ -171,7 +172,7 @@ fn an_answer_says_as_of_which_day_and_hour_its_attributes_are() {
     assert_eq!(as_of("range=28d"), json!({"through": "2026-03-10", "hour": null}));
     assert_eq!(as_of("range=today"), json!({"through": "2026-03-10", "hour": null}));
 
-    // A busy hour: sixty people within it, and a few of another source.
+    // A busy hour: sixty visitors, and a few of another source.
     let rare = r#"{"kind":"view","url":"https://pages.example/u/mia","referrer":"https://rare.example/"}"#;
     (0..60).for_each(|n| on(&server, 1, 100 + n, &view("/u/mia")));
     (0..12).for_each(|n| on(&server, 1, 300 + n, rare));
@@ -241,7 +242,7 @@ fn lists_are_exported_as_files() {
     for query in ["table=people", "format=csv", "table=page&format=xlsx", "table=page&table=link&x=1"] {
         assert_eq!(export(query).status, 400, "{query}");
     }
-    // Who may not read the site learns nothing of what is wrong with the question.
+    // A caller who may not read the site does not learn what is wrong with the query.
     let stranger = [("Host", "elsewhere.example")];
     let path = "/api/v1/sites/mia/export?table=people";
     assert_eq!(server.client().ask("GET", path, &stranger, Body::None).unwrap().status, 401);
@@ -279,7 +280,7 @@ fn the_live_number_is_of_the_last_five_minutes_and_a_stream_tells_when_to_read_a
     assert_eq!(hit(&mut server.client(), &view("/u/tom"), &[("X-Footfall-Now", &later)]).status, 202);
     assert_eq!((live(&server), read(&server, "/api/v1/sites/tom/live")["visitors"].clone()), (json!(0), json!(1)));
 
-    // So does a day that is published, though nobody comes.
+    // A published day is announced too, even without visitors.
     said.clear();
     server.flush();
     until(&mut stream, &mut said, "event: counted\n");
@@ -317,7 +318,7 @@ fn operators_see_all_sites_by_name_what_was_dropped_and_how_the_collector_is() {
         on(&server, 1, person, r#"{"kind":"vital","url":"https://pages.example/u/ann","metric":"LCP","value":5000}"#);
     }
     server.flush();
-    // Names reach the store with the registry's next look at it.
+    // Names are stored when the registry polls next.
     let named = || {
         let rows = read(&server, "/api/v1/platform/sites?from=2026-03-10&to=2026-03-11")["rows"].clone();
         rows.as_array().unwrap().iter().all(|row| row["site"].is_string()).then_some(rows)

@@ -8,7 +8,7 @@ use crate::support::{AGENT, Body, Client, DAY, Engine, NOON, SITES, Server, gran
 /// Views in one body.
 const VIEWS_OF_A_BODY: usize = 13;
 
-/// A path of some 500 bytes, of words: what looks like an id would be cut.
+/// A path of about 500 bytes, made of words, because parts that look like ids would be cut.
 fn long_path(site: u32, view: u32) -> String {
     format!("/u/p{site:02}/{view:05}-{}", "abcdefgh-".repeat(53))
 }
@@ -30,7 +30,8 @@ fn send_from_many_networks(client: &mut Client, bodies: &[String]) {
     }
 }
 
-/// 12 000 of them, with an eighth of the engine's usual memory. The bound of a segment is an eighth of the usual one too, or as good as none.
+/// 12 000 of them, with an eighth of the engine's usual memory. The limit of a segment is an eighth
+/// of the usual one too, or practically absent.
 fn forged_views_are_stored(segment_bytes: &str, segments: std::ops::RangeInclusive<u64>) -> Server {
     const FORGED_SITES: u32 = 12;
     const VIEWS: u32 = 1_000;
@@ -102,7 +103,7 @@ fn a_segment_that_the_store_refuses_is_set_aside_and_those_behind_it_are_sent() 
     assert_eq!(hit(&mut server.client(), &format!("[{vital},{}]", view("/u/mia")), &[]).status, 202);
     until(|| server.metric("footfall_segments_waiting") == 1, "the segment of the measurement is sealed");
 
-    // With nothing behind it nobody can tell whether it is the segment or the store.
+    // Without another segment it cannot be decided whether the segment or the store is the cause.
     until(|| server.metric("footfall_insert_failures_total") >= 5, "it is tried again");
     assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
     assert_eq!(hit(&mut server.client(), &view("/u/tom"), &[]).status, 202);
@@ -115,7 +116,7 @@ fn a_segment_that_the_store_refuses_is_set_aside_and_those_behind_it_are_sent() 
     };
     assert_eq!(health["flush"]["quarantined"], 1);
 
-    // Put back, what of it is missing comes, and nothing twice.
+    // When it is put back, the missing blocks are added and nothing twice.
     engine.sql("RENAME TABLE vitals_away TO vitals");
     assert_eq!(server.stop(), Some(0));
     let journal = server.dir().join("data/journal");

@@ -68,7 +68,7 @@ fn a_stop_ends_in_time_though_no_segment_can_be_sealed_and_the_log_says_it_once(
     let mut server = Server::start_with(SITES, &["server.stop_secs=10"]);
     server.flush();
     let journal = server.dir().join("data/journal");
-    // What stands where a sealed segment would be written.
+    // An obstacle where a closed segment would be written.
     let in_the_way: Vec<_> = (0..20).map(|number| journal.join(format!("{number:016}.sealing"))).collect();
     in_the_way.iter().for_each(|path| fs::create_dir(path).unwrap());
     for n in 0..20 {

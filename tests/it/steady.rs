@@ -11,17 +11,19 @@ const FIRST: i64 = 1_769_904_000_000;
 /// Days that are over: today is the fifth of March.
 const DAYS: i64 = 32;
 
-/// When people come, in minutes of the day, and what they do: views, clicks, minutes until the last sign of them.
+/// When visitors come, in minutes of the day, and what they do: views, clicks, minutes until their
+/// last activity.
 type Habit = &'static [(i64, usize, usize, i64)];
 
 const SITES_AND_HABITS: [(&str, Habit); 2] = [
-    // Everybody at eight.
+    // All at eight.
     ("early", &[(480, 1, 0, 0), (480, 2, 1, 5), (481, 1, 0, 0), (482, 1, 1, 1)]),
     // Around the clock, also across a full hour and until midnight.
     ("spread", &[(10, 1, 0, 0), (539, 2, 1, 25), (845, 1, 1, 0), (1430, 2, 0, 9)]),
 ];
 
-/// Sends what happens on a day from one minute of it to before another, in the order of time.
+/// Sends the hits of a day from one minute (inclusive) to another (exclusive), in the order of
+/// time.
 fn live(server: &Server, day: i64, minutes: std::ops::Range<i64>) {
     let mut acts: Vec<(i64, usize, &str, &str)> = Vec::new();
     for (site, habit) in SITES_AND_HABITS {
@@ -46,7 +48,7 @@ fn live(server: &Server, day: i64, minutes: std::ops::Range<i64>) {
     }
 }
 
-/// Makes everything counted readable; it is this moment.
+/// Makes everything counted readable; sets the clock to this moment.
 fn flush_at(server: &Server, now: i64) {
     let (host, now) = (server.address().to_string(), now.to_string());
     let headers = [("Host", host.as_str()), ("X-Footfall-Now", now.as_str())];
@@ -54,7 +56,7 @@ fn flush_at(server: &Server, now: i64) {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-/// The counters of both sides that an answer says can be compared.
+/// The counters of both sides that the answer marks as comparable.
 fn sides<'v>(report: &'v Value, question: &str) -> Vec<(&'v Value, &'v Value)> {
     let compared = &report["compared"];
     let Some(so_far) = compared.get("so_far") else {
@@ -66,7 +68,7 @@ fn sides<'v>(report: &'v Value, question: &str) -> Vec<(&'v Value, &'v Value)> {
     by_hour.into_iter().chain(by_day).collect()
 }
 
-/// What is counted when it happens; the rest is known when a visit is over.
+/// Counters that are counted immediately; the others are known when a visit is over.
 const AT_ONCE: [&str; 3] = ["hits", "visitors", "visits"];
 
 fn assert_steady(server: &Server, when: &str) {

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::{DAY, Engine, SITES, Server, hit, until, view};
 
-/// Answers TLS for a server that speaks plain HTTP.
+/// Terminates TLS for a server that speaks plain HTTP.
 struct Door {
     address: SocketAddr,
     entered: Arc<AtomicU64>,
@@ -73,7 +73,7 @@ fn a_server_is_believed_by_the_authority_that_is_named_and_by_no_other() {
     let ca = |name: &str| format!("store.ca_file={}", file(name).display());
     let (own, other) = (file("authority.pem").display().to_string(), file("other.pem").display().to_string());
 
-    // Three ways to be believed; the configuration wins over the environment.
+    // Three ways to trust the server; the configuration wins over the environment.
     for (settings, environment) in [
         (vec![url.clone(), ca("authority.pem")], None),
         (vec![url.clone()], Some(&own)),
@@ -94,7 +94,7 @@ fn a_server_is_believed_by_the_authority_that_is_named_and_by_no_other() {
     }
     assert_eq!(door.counts().1, 0);
 
-    // Neither another authority nor the public ones.
+    // Neither another authority nor the public ones are trusted.
     for settings in [vec![url.clone(), ca("other.pem")], vec![url.clone()]] {
         let (entered, refused) = door.counts();
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();

@@ -28,7 +28,7 @@ const fn site(name: &'static str, host: &'static str, zone: &'static str) -> Sit
 }
 
 impl Site {
-    /// What the site is asked for by: profiles of two platforms may share a name.
+    /// The name in the site's addresses: profiles of two platforms may share it.
     pub fn id(&self) -> String {
         format!("{}-{}", platform(self.host), self.name)
     }
@@ -55,20 +55,20 @@ pub const SITES: [Site; 9] = [
 pub struct Plan {
     pub first_day: Date,
     pub days: i32,
-    /// How often somebody comes to a site on a day; a little less become visits of their own.
+    /// How often someone comes to a site on a day; slightly fewer become visits of their own.
     pub walks: u64,
-    /// How many people there are to come.
+    /// The size of the population.
     pub people: u64,
     pub seed: u64,
-    /// The first days on which the edges are played too.
+    /// The number of first days on which the edge cases are played too.
     pub days_of_cases: i32,
 }
 
 impl Plan {
-    /// Over the night of 29 March 2026, 23 hours long in Berlin.
+    /// Across the night of 29 March 2026, 23 hours long in Berlin.
     pub const SPRING: Plan =
         Plan { first_day: date(2026, 3, 27), days: 5, walks: 430, people: 2_600, seed: 1, days_of_cases: 5 };
-    /// Over the night of 25 October 2026, 25 hours long in Berlin.
+    /// Across the night of 25 October 2026, 25 hours long in Berlin.
     pub const AUTUMN: Plan =
         Plan { first_day: date(2026, 10, 23), days: 5, walks: 40, people: 400, seed: 2, days_of_cases: 5 };
     /// Long enough for lots that never fill.
@@ -89,7 +89,7 @@ pub fn generate(plan: &Plan) -> Vec<Sent> {
     for (n, site) in SITES.iter().enumerate() {
         for (nth, day) in (0..plan.days).zip(plan.first_day.series(jiff::Span::new().days(1))) {
             let (start, end) = (midnight(day, site), midnight(day.tomorrow().expect("not the last day"), site));
-            // Not the same everywhere: small sites fold more.
+            // Sites differ in size: on small ones, more values stay below k.
             for _ in 0..plan.walks * (13 - n as u64) / 9 {
                 town.walk(site, start, end);
             }
@@ -107,7 +107,8 @@ pub fn midnight(day: Date, site: &Site) -> i64 {
     day.to_zoned(zone).expect("a day has a beginning").timestamp().as_millisecond()
 }
 
-/// Most people have an address to themselves; some share one with another browser, some are not to be told from another.
+/// Most people have an address of their own. Some share one with another browser, some cannot be
+/// distinguished from another.
 fn population(size: u64, registry: &mut Registry, dice: &mut Dice) -> Vec<Person> {
     let mut people: Vec<Person> = Vec::new();
     for _ in 0..size {
@@ -127,7 +128,8 @@ fn population(size: u64, registry: &mut Registry, dice: &mut Dice) -> Vec<Person
 
 const HALF_MINUTE: i64 = 30_000;
 
-/// The moment of a half minute that ordinary people share; two moments `n` apart differ by less than 19 s from `n` halves.
+/// The moment in a half minute that ordinary people share. Two moments `n` apart differ by less
+/// than 19 s from `n` half minutes.
 fn moment(half_minute: i64) -> i64 {
     let odd = Dice::new(half_minute.cast_unsigned()).below(19_000);
     half_minute * HALF_MINUTE + odd.cast_signed()
@@ -141,7 +143,8 @@ struct Town {
 }
 
 impl Town {
-    /// Somebody comes, looks around, clicks, pauses, goes. Whether that is one visit is not for the town to know.
+    /// Someone comes, looks around, clicks, pauses, leaves. Whether that is one visit is not
+    /// decided here.
     fn walk(&mut self, site: &'static Site, start: i64, end: i64) {
         let person = self.dice.pick(&self.people).clone();
         let mut now = start / HALF_MINUTE + self.dice.below((end - start).cast_unsigned() / 30_000).cast_signed();
@@ -168,13 +171,14 @@ impl Town {
                 let more = self.something();
                 acts.push(self.act(site, page, more, entry.clone()));
             }
-            // A signal switched on for a moment, in the middle of a visit.
+            // A signal enabled for a moment, in the middle of a visit.
             let odd = if self.dice.permille(15) { self.dice.pick::<&[Oddity]>(cases::ODD) } else { manners.as_slice() };
             self.send(now, &person, acts, odd);
         }
     }
 
-    /// What is unusual about all requests of a walk: mostly nothing, often something harmless, at times a reason to drop them.
+    /// What is unusual about all requests of a walk: mostly nothing, often something harmless,
+    /// sometimes a reason to drop them.
     fn manners(&mut self) -> Vec<Oddity> {
         match self.dice.below(100) {
             0..8 => self.dice.pick::<&[Oddity]>(cases::ODD).to_vec(),
@@ -183,7 +187,7 @@ impl Town {
         }
     }
 
-    /// Half minutes until the next thing: a few, or about as many as end a visit.
+    /// Half minutes until the next action: a few, or about as many as end a visit.
     fn pause(&mut self) -> i64 {
         let n = if self.dice.permille(35) { 56 + self.dice.below(9) } else { self.dice.below(8) };
         n.cast_signed()
@@ -221,8 +225,9 @@ impl Town {
         }
     }
 
-    /// Sends, and at times once more: soon enough to be known as the same, or late enough to be forgotten. A `leave` is not
-    /// repeated: whether one that found no visit is remembered, nobody has said.
+    /// Sends a request, and sometimes repeats it: soon enough to be recognised, or late enough to
+    /// be forgotten. A `leave` is not repeated, because it is not defined whether one that found no
+    /// visit is remembered.
     fn send(&mut self, half_minute: i64, person: &Person, acts: Vec<Act>, odd: &[Oddity]) {
         let sent = request(moment(half_minute), person, &acts, odd);
         if !acts.iter().any(|act| matches!(act.what, What::Leave(_))) {

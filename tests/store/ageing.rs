@@ -6,7 +6,7 @@ use crate::support::{Builder, Tested, counts_of, day, hits, number, people};
 
 const TABLES: [&str; 8] = ["daily", "hourly", "money", "drops", "vitals", "faults", "activity", "mail"];
 
-/// A month of every table; what waits for its publication is kept by day.
+/// A month of every table; attributes that wait for their publication are stored by day.
 fn dropped(month: u32, day: u32) -> Vec<(&'static str, u32)> {
     let mut dropped = TABLES.map(|table| (table, month)).to_vec();
     dropped.insert(1, ("unpublished", day));
@@ -28,7 +28,8 @@ pub async fn months_past_keeping_are_dropped_from_every_table(store: &Tested) {
             .mail(day(date), ("welcome", day(date)), MailAction::Open, "", Reader::Direct, (1, 1));
     }
     store.insert("c-1-1", &builder.build()).await.unwrap();
-    // 2026-02-01 minus 31 days is 2026-01-01: November and December are wholly older, and on the day before, November is.
+    // 2026-02-01 minus 31 days is 2026-01-01: November and December are completely older. On the
+    // day before, only November is.
     let published = format!(
         "INSERT INTO published SELECT 1, day, 'site', '', 'country', 'DE', 1, 5, 5 FROM {}",
         counts_of("daily")
@@ -46,7 +47,8 @@ pub async fn months_past_keeping_are_dropped_from_every_table(store: &Tested) {
     }
 }
 
-/// A month of vitals keeps its days, and a class of devices its name: who may see a class is asked when it is shown.
+/// A month of vitals keeps its days, and a class of devices its name: permissions are checked when
+/// a class is shown.
 pub async fn an_old_month_keeps_its_days(store: &Tested) {
     let mut builder = Builder::default();
     for (date, device) in [("2026-01-02", "phone"), ("2026-01-31", "tv")] {
@@ -59,7 +61,8 @@ pub async fn an_old_month_keeps_its_days(store: &Tested) {
     assert_eq!(number(store, &format!("SELECT uniqExact(day) FROM {}", counts_of("daily"))).await, 2);
 }
 
-/// The markers of a collector go when no segment can come that needs them, its counts stay; another collector's segment may still come.
+/// The markers of a collector are removed when no segment that needs them can come. Its counts
+/// stay, and so do the markers of another collector.
 pub async fn markers_of_months_that_are_over_are_removed_and_a_segment_of_yesterday_still_counts_once(store: &Tested) {
     let sums = |date: &str, hour| {
         Builder::default()
@@ -75,7 +78,8 @@ pub async fn markers_of_months_that_are_over_are_removed_and_a_segment_of_yester
     store.insert("d-1-1", &old).await.unwrap();
     store.insert("c-1-2", &new).await.unwrap();
 
-    // January ended seven days before 2026-02-07. A day later a segment that was sealed the day before may still have counts of it.
+    // January ended seven days before 2026-02-07. A day later, a segment that was closed the day
+    // before may still contain counts of January.
     let markers = async |table: &str| {
         let all = number(store, &format!("SELECT count() FROM (SELECT * FROM {table} LIMIT 1000)")).await;
         all - number(store, &format!("SELECT count() FROM {}", counts_of(table))).await
@@ -93,7 +97,8 @@ pub async fn markers_of_months_that_are_over_are_removed_and_a_segment_of_yester
     }
 }
 
-/// The clock alone drops nothing: a start at 800 days ahead, or a day counted there, is no reason to believe that the years between are over.
+/// The clock alone drops nothing: neither a start 800 days ahead nor a single day counted there is
+/// proof that the years between are over.
 pub async fn a_clock_far_ahead_drops_no_month(store: &Tested) {
     let mut builder = Builder::default();
     for date in ["2026-01-28", "2026-01-29", "2026-01-30", "2026-01-31"] {
@@ -103,7 +108,7 @@ pub async fn a_clock_far_ahead_drops_no_month(store: &Tested) {
     let aged = store.age(day("2028-04-10"), 400).await.unwrap();
     assert_eq!((aged.dropped, aged.bound), (vec![], Some(day("2026-03-30"))));
 
-    // Counted under a day that has not come: one such day, and another one.
+    // Counted on a day in the future: one such day, and another one.
     let mut builder = Builder::default();
     for date in ["2028-04-10", "2028-04-11"] {
         builder = builder.daily(1, date, Subject::Site, "", Dimension::Total, "", hits(1));

@@ -136,7 +136,8 @@ pub async fn a_token_over_three_months_sent_again_adds_nothing(store: &Tested) {
     assert_eq!(number(store, "SELECT toUInt64(uniqExact(toYYYYMM(day))) FROM daily").await, 3);
 }
 
-/// By default ClickHouse takes equal blocks for one: counts repeat, so it must never do so.
+/// By default ClickHouse drops a block equal to an earlier one. Counts repeat, so it must never do
+/// so.
 pub async fn equal_counts_under_two_tokens_are_added(store: &Tested) {
     let sums = Builder::default().daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(1)).build();
     store.insert("c-1-1", &sums).await.unwrap();
@@ -144,7 +145,8 @@ pub async fn equal_counts_under_two_tokens_are_added(store: &Tested) {
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 2);
 }
 
-/// A block that ClickHouse splits is not there as a whole or not at all. Fewer rows than a full segment's would not show it.
+/// A block that ClickHouse splits is not stored as a unit. Fewer rows than a full segment's would
+/// not show it.
 pub async fn a_full_segment_is_one_part_of_each_table(store: &Tested) {
     const ROWS: u32 = 900_000;
     store.client().query("SYSTEM STOP MERGES daily").execute().await.unwrap();
@@ -162,7 +164,8 @@ pub async fn a_full_segment_is_one_part_of_each_table(store: &Tested) {
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, u64::from(ROWS));
 }
 
-/// The engine cuts inline data at the first 0A 0A and reports success; 2570 is 0A 0A. Inserts must not go that way.
+/// The engine cuts inline data at the first 0A 0A and reports success; 2570 is 0A 0A. Inserts must
+/// not send inline data.
 pub async fn integers_of_two_line_ends_are_all_stored(store: &Tested) {
     let mut builder = Builder::default();
     for site in 0..30_000 {
@@ -172,7 +175,7 @@ pub async fn integers_of_two_line_ends_are_all_stored(store: &Tested) {
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 30_000 * 2570);
     assert_eq!(number(store, &format!("SELECT uniqExact(site) FROM {}", counts_of("daily"))).await, 30_000);
 
-    // The same through the crate's own inserts, with data in the body and inline behind VALUES.
+    // The same with the crate's own inserts, with data in the body and inline after VALUES.
     store.client().query("CREATE TABLE plain (n UInt64) ENGINE = MergeTree ORDER BY n").execute().await.unwrap();
     let mut insert = store.client().insert::<Number>("plain").await.unwrap();
     for n in 0..30_000 {
@@ -250,7 +253,7 @@ pub async fn an_insert_that_is_dropped_adds_nothing(store: &Tested) {
     let mut insert = store.client().insert_formatted_with("INSERT INTO drops (hour, reason, hits) FORMAT TSV");
     insert.send(Bytes::from_static(b"2026-03-01 00:00:00\tgpc\t1\n")).await.unwrap();
     drop(insert);
-    // Long enough for the engine to have seen the end of the connection.
+    // Long enough for the engine to notice the end of the connection.
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(number(store, "SELECT count() FROM drops").await, 0);
 }
@@ -291,13 +294,14 @@ pub async fn errors_tell_the_code_and_never_the_data(store: &Tested) {
     assert_eq!(error.to_string(), "ClickHouse refused an insert into drops: code 60 UNKNOWN_TABLE");
     assert_eq!((error.code(), error.is_retryable()), (Some(60), true));
 
-    // Once the table is there again the same token goes through.
+    // Once the table exists again, the same token succeeds.
     store.client().query("RENAME TABLE drops_away TO drops").execute().await.unwrap();
     store.insert("c-1-1", &sums).await.unwrap();
     assert_eq!(number(store, &format!("SELECT sum(hits) FROM {}", counts_of("drops"))).await, 40);
 }
 
-/// Two of these are more than 64 bits hold; whole rows are added by merges, and those must not wrap either.
+/// The sum of two of these exceeds 64 bits. Whole rows are added by merges, which must not wrap
+/// either.
 pub async fn sums_of_money_do_not_wrap(store: &Tested) {
     for token in ["m-1", "m-2", "m-3"] {
         let sums = Builder::default().money(7, day("2026-03-01"), "buy", *b"EUR", 1, u64::MAX).build();
@@ -377,7 +381,8 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
     assert_eq!(store.again().await.unwrap().registered().await.unwrap(), expected);
 }
 
-/// Nobody finds such a name; if somebody did, neither site would be shown the sum as its own.
+/// Such a name cannot be found in practice; if one existed, the sum would not be shown as either
+/// site's.
 pub async fn a_name_with_the_id_of_another_site_is_told(store: &Tested) {
     let (mia, tom) = (SiteId::of("mia"), SiteId::of("tom"));
     let names = |names: &[(SiteId, &str)]| names.iter().map(|(id, name)| (*id, (*name).to_owned())).collect::<Vec<_>>();
@@ -408,7 +413,7 @@ pub async fn a_message_is_opened_once_and_what_was_revoked_stays_revoked(store: 
         (message(store, &two).await, message(store, &unknown).await),
         (Some(("welcome".into(), 0, false)), None)
     );
-    // Past its last day nothing is noted, nor of a mail that is no longer listed.
+    // Nothing is recorded after a message's last day, nor for a template that is no longer listed.
     store.put_opened(&[two], &listed, day("2026-04-10")).await.unwrap();
     store.put_opened(&[two], &others, first).await.unwrap();
     store.put_opened(&[two], &[], first).await.unwrap();
@@ -444,7 +449,7 @@ pub async fn messages_are_forgotten_after_their_last_day(store: &Tested) {
     assert!(message(store, &long).await.is_some());
 }
 
-/// A segment's file goes once its inserts are acknowledged.
+/// A segment's file is removed once its inserts are acknowledged.
 pub async fn what_is_acknowledged_is_synced(store: &Tested) {
     let unsynced = "SELECT name FROM system.tables WHERE database = currentDatabase() \
                     AND name IN ('daily', 'unpublished', 'pending', 'published', 'publications', 'site_ids', 'hourly', 'money', 'drops', 'vitals', 'faults', 'activity', 'mail', 'messages', 'names', 'sites', 'aliases', \
@@ -454,7 +459,7 @@ pub async fn what_is_acknowledged_is_synced(store: &Tested) {
     assert_eq!(texts(store, unsynced).await, Vec::<String>::new());
 }
 
-/// Sketches and states keep the hash of each visitor; a column for a person invites one.
+/// Sketches and states contain the hash of each visitor, and a column for a person invites its use.
 pub async fn no_column_could_hold_a_person(store: &Tested) {
     const WORDS: [&str; 9] = ["ip", "addr", "agent", "ua", "visitor_id", "session", "fingerprint", "hash", "cookie"];
     let columns: Vec<(String, String, String)> = store
@@ -486,7 +491,7 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
                 || (name == "site" && kind == "UInt128")
                 || (table == "money" && name == "minor")
                 || (table == "money_voids" && name == "booked")
-                // Of a consent id that is worth nothing any more.
+                // The digest of a consent id that is no longer valid.
                 || (table == "withdrawals" && name == "digest")
                 || ["UInt64", "UInt32", "Int64", "Date", "DateTime('UTC')", "LowCardinality(String)", "String"]
                     .contains(&kind.as_str()),

@@ -34,7 +34,7 @@ async fn a_second_process_on_a_directory_is_told_that_it_is_taken() {
     assert!(said.contains("another collector uses this directory"), "{said}");
 }
 
-/// Unloading the library under its own threads is a segmentation fault: exit code 139.
+/// Unloading the library while its threads run is a segmentation fault: exit code 139.
 #[tokio::test]
 async fn a_process_with_the_engine_ends_cleanly() {
     let dir = tempfile::tempdir().unwrap();
@@ -43,8 +43,8 @@ async fn a_process_with_the_engine_ends_cleanly() {
     assert_eq!(process.end(), Some(0));
 }
 
-/// The library's destructors under its own threads are a segmentation fault too; a test process of this suite died of it
-/// after its last test, each time.
+/// The library's destructors while its threads run are a segmentation fault too. A test process of
+/// this suite died of it after its last test, each time.
 #[tokio::test]
 async fn a_process_that_exits_with_the_engine_at_work_ends_with_its_own_code() {
     for _ in 0..3 {
@@ -60,7 +60,7 @@ async fn a_process_that_exits_with_the_engine_at_work_ends_with_its_own_code() {
     }
 }
 
-/// The engine would take the signal for itself if its handlers were on.
+/// The engine would handle the signal itself if its handlers were installed.
 #[tokio::test]
 async fn an_interrupt_reaches_the_program() {
     let dir = tempfile::tempdir().unwrap();
@@ -91,7 +91,7 @@ async fn limits_are_set_and_hold() {
     let query = "SELECT length(groupArray(number)) FROM numbers(500000000)";
     let error = store.client().query(query).fetch_one::<u64>().await.unwrap_err().to_string();
     assert!(error.contains("Code: 241"), "{error}");
-    // A large result in a format that cannot be streamed is held by the engine, so it has to count too.
+    // The engine holds a large result in a format that cannot be streamed, so it has to count too.
     let query = store.client().query("SELECT repeat('x', 1000000) AS x FROM numbers(2000)");
     let mut bytes = query.fetch_bytes("JSON").unwrap();
     let result = loop {

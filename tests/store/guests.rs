@@ -36,7 +36,8 @@ async fn a_guest_reads_the_counts() {
     assert_eq!(by_key.query("SELECT toUInt8(1)").fetch_one::<u8>().await.unwrap(), 1);
 }
 
-/// Measured: `readonly = 1` alone lets `file()` read any file, `KILL QUERY` end inserts and `DESCRIBE url()` connect.
+/// Measured: with `readonly = 1` alone, `file()` reads any file, `KILL QUERY` ends inserts and
+/// `DESCRIBE url()` connects.
 #[tokio::test]
 async fn a_guest_changes_nothing_and_reads_no_file() {
     let (store, address) = port("guest_changes_nothing").await;
@@ -92,7 +93,7 @@ async fn raw(address: std::net::SocketAddr, head: String) -> String {
     answer
 }
 
-/// A page in a browser may call a loopback port by a name of its own.
+/// A page in a browser may call a loopback port under a host name of its own.
 #[tokio::test]
 async fn another_machines_name_in_host_is_refused() {
     let (_store, address) = port("guest_host").await;

@@ -16,7 +16,8 @@ use crate::support::{engine_dir, engine_options, number, options, texts};
 
 const SCHEMA: &str = include_str!("schema6.sql");
 
-/// Whose names are known: by `names`, the configuration, the registry, an alias and what it stands for.
+/// Sites whose names are known: from `names`, the configuration, the registry, an alias and its
+/// target.
 const KNOWN: [&str; 5] = ["mia", "shop", "ann", "tom-new", "tom"];
 const UNKNOWN: &str = "ghost";
 
@@ -40,7 +41,7 @@ fn client(database: &str) -> clickhouse::Client {
 
 async fn run(client: &clickhouse::Client, sql: &str) {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    // Equal blocks under two tokens are two blocks.
+    // Equal blocks under two tokens are both stored.
     let token = format!("former-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let query = client.query_raw(sql).with_setting("insert_deduplication_token", token);
     query.execute().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
@@ -50,7 +51,8 @@ async fn rows(client: &clickhouse::Client, sql: &str) -> Vec<String> {
     client.query_raw(&format!("{sql} ORDER BY 1")).fetch_all().await.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
-/// A database as the former version left it. Rows of one key lie in two parts, as they do until a merge.
+/// A database as the former version left it. Rows of one key are in two parts, as they are until a
+/// merge.
 async fn old(database: &str) -> clickhouse::Client {
     let client = client(database);
     run(&client.clone().with_database("default"), &format!("CREATE DATABASE {database}")).await;
@@ -64,7 +66,7 @@ async fn old(database: &str) -> clickhouse::Client {
             daily.push(format!("({site}, '{day}', 'site', '', '', '', {n}, {n}, 2, 1, 60, 0, 0)"));
             daily.push(format!("({site}, '{day}', 'page', '/a', '', '', {n}, {n}, 2, 1, 60, 1, 2)"));
         }
-        // Folded by month; one row came late, on its own day.
+        // Folded by month; one row arrived late, on its own day.
         daily.push(format!("({site}, '2026-01-01', 'site', '', 'country', 'DE', 0, 9, 10, 0, 0, 0, 0)"));
         daily.push(format!("({site}, '2026-01-01', 'site', '', 'country', '(other)', 0, 4, 4, 0, 0, 0, 0)"));
         daily.push(format!("({site}, '2026-01-20', 'site', '', 'country', 'DE', 0, 1, 1, 0, 0, 0, 0)"));
@@ -104,7 +106,7 @@ fn migrated(database: &str, url: Option<String>) -> StoreOptions {
     StoreOptions { url, data_dir: engine_dir().to_owned(), names, ..options(database) }
 }
 
-/// The tables whose rows keep their meaning, and of `daily` the totals.
+/// The tables whose rows keep their meaning, and the totals of `daily`.
 const KEPT: [(&str, &str, &str); 6] = [
     ("daily", "day, subject, item", "hits, visitors, visits, bounces, seconds, exits, entries"),
     ("hourly", "hour", "hits, visitors, visits, bounces, seconds"),
@@ -128,7 +130,7 @@ async fn kept(client: &clickhouse::Client, id: &str, totals: &str) -> Vec<(&'sta
     all
 }
 
-/// Attributes by site: those published, and those that wait by day.
+/// Attributes by site: published ones, and those that wait by day.
 async fn people(store: &Store, name: &str) -> [Vec<String>; 2] {
     let site = if name == UNKNOWN { u128::from(former(name)) } else { SiteId::of(name).as_u128() };
     let of = |sql: &str| format!("{sql} WHERE site = toUInt128('{site}')");
@@ -185,7 +187,8 @@ async fn every_count_of_a_former_database_is_there_under_its_sites_new_id() {
     assert_migrated(&again, &before).await;
 }
 
-/// Two names of one former id: whoever is configured keeps the counts, and of two that are not, nobody is given the other's.
+/// Two names with one former id: a configured one keeps the counts. If neither is configured,
+/// neither gets the other's.
 #[tokio::test]
 async fn a_forged_name_takes_no_history_with_it() {
     let database = "former_forged";
@@ -203,7 +206,8 @@ async fn a_forged_name_takes_no_history_with_it() {
     assert_eq!(number(&store, &hits(u128::from(mia))).await, 6);
 }
 
-/// Lets `statements` requests through to the engine, one for each connection, and no more: as if the collector had died after them.
+/// Forwards `statements` requests to the engine, one for each connection, and no more, as if the
+/// collector had died after them.
 async fn cut_after(statements: usize) -> String {
     let engine = Engine::open(&engine_options(engine_dir())).unwrap();
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -237,8 +241,9 @@ async fn pass(mut from: TcpStream, to: SocketAddr) {
     let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
 }
 
-/// What dies between two statements is finished by the next start. Each on a database of its own: of the statements every seventh, for the
-/// time it takes; the next test stops after each of them.
+/// A migration that is interrupted between two statements is completed by the next start. Every
+/// seventh statement, to save time, each on a database of its own; the next test stops after every
+/// one.
 #[tokio::test]
 async fn a_migration_that_dies_between_two_statements_loses_and_doubles_nothing() {
     let mut died = 0;
@@ -263,7 +268,8 @@ async fn a_migration_that_dies_between_two_statements_loses_and_doubles_nothing(
     assert!(died > 8, "it died {died} times");
 }
 
-/// After each of its statements in turn, on one database: so each start finds what the ones before left.
+/// Interrupted after each of its statements in turn, on one database, so that each start finds the
+/// state that the earlier ones left.
 #[tokio::test]
 async fn a_migration_that_dies_again_and_again_comes_to_its_end() {
     let database = "former_crashes";
@@ -278,7 +284,7 @@ async fn a_migration_that_dies_again_and_again_comes_to_its_end() {
     assert_migrated(&store, &before).await;
 }
 
-/// What a former collector still had in its journal is counted where its site is now.
+/// Counts that a former collector still had in its journal are added under the site's present id.
 #[tokio::test]
 async fn counts_sent_under_a_former_id_arrive_under_the_new_one() {
     use footfall::aggregate::{HourlyKey, Sums};
@@ -301,8 +307,8 @@ async fn counts_sent_under_a_former_id_arrive_under_the_new_one() {
     assert_eq!(texts(&store, hits).await, expected.map(|(site, hits)| format!("({site},{hits})")));
 }
 
-/// Twelve million rows of a hundred thousand sites, under the engine's limit of 512 MiB for a statement: a sort or a group of them all would
-/// need more. It takes a minute.
+/// Twelve million rows of a hundred thousand sites, under the engine's limit of 512 MiB for a
+/// statement: sorting or grouping all of them would need more. Takes a minute.
 #[tokio::test]
 #[ignore = "slow; run with --include-ignored"]
 async fn a_migration_needs_no_memory_that_grows_with_the_tables() {

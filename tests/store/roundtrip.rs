@@ -29,13 +29,14 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Numbers with line ends in their bytes, small ones, any.
+/// Numbers whose bytes contain line ends, small numbers, and arbitrary ones.
 fn count() -> impl Strategy<Value = u32> {
     prop_oneof![Just(2570), Just(0x0a0a_0a0a), 0..3_u32, any::<u32>()]
 }
 
 fn day() -> impl Strategy<Value = u16> {
-    // About four months, so that one block covers several partitions; and days made of two line ends.
+    // About four months, so that one block covers several partitions; and days whose bytes are two
+    // line ends.
     prop_oneof![Just(2570_u16), 20_500..20_620_u16]
 }
 
@@ -93,7 +94,8 @@ pub async fn any_counts_come_back_as_they_were_sent(store: &Tested) {
     }
 }
 
-/// A row of zeros is no row: nothing was counted. A total has no value, and an attribute no counts but people and their visits.
+/// A row of zeroes is not stored. A total has no value, and an attribute has only visitors, visits
+/// and networks.
 async fn assert_daily(store: &Tested, rows: &Daily) {
     let mut kept: BTreeMap<_, [u64; 7]> = BTreeMap::new();
     for ((site, day, subject, dim, item, value), counts) in rows {

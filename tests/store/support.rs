@@ -39,7 +39,7 @@ pub fn options(database: &str) -> StoreOptions {
     }
 }
 
-/// This process's engine: one directory, open until the process ends, a database for each test.
+/// This process's engine: one folder, open until the process ends, with a database for each test.
 pub fn engine_dir() -> &'static Path {
     static ENGINE: OnceLock<(tempfile::TempDir, Engine)> = OnceLock::new();
     let (dir, _) = ENGINE.get_or_init(|| {
@@ -83,7 +83,8 @@ pub async fn embedded(database: &str) -> Tested {
     Tested::open(StoreOptions { data_dir: engine_dir().to_owned(), ..options(database) }).await
 }
 
-/// The one other process that the contract runs against. It ends when this one does, because its stdin ends then.
+/// The second process that the contract runs against. It ends with this one, because its stdin is
+/// closed then.
 pub async fn other_process(database: &str) -> Tested {
     static OTHER: OnceLock<(Process, tempfile::TempDir)> = OnceLock::new();
     let (process, _) = OTHER.get_or_init(|| {
@@ -135,7 +136,7 @@ impl Process {
         child.wait().unwrap();
     }
 
-    /// Asks for an ordinary end and answers the exit code.
+    /// Requests an ordinary end and returns the exit code.
     pub fn interrupt(self) -> Option<i32> {
         let Process { mut child, stdin: _stdin, .. } = self;
         let pid = rustix::process::Pid::from_child(&child);
@@ -143,14 +144,14 @@ impl Process {
         child.wait().unwrap().code()
     }
 
-    /// Has it call `exit(3)` with everything open, and answers the exit code.
+    /// Makes it call `exit(3)` with everything open, and returns the exit code.
     pub fn exit(self) -> Option<i32> {
         let Process { mut child, mut stdin, .. } = self;
         stdin.write_all(b"exit\n").unwrap();
         child.wait().unwrap().code()
     }
 
-    /// Ends its stdin and answers the exit code.
+    /// Closes its stdin and returns the exit code.
     pub fn end(self) -> Option<i32> {
         let Process { mut child, stdin, .. } = self;
         drop(stdin);
@@ -170,7 +171,7 @@ pub fn command(dir: &Path, library: &Path, token: Option<&str>) -> Command {
     command
 }
 
-/// Runs a process that should not start, and answers what it says.
+/// Runs a process that should not start, and returns what it prints.
 pub fn failing_start(dir: &Path, library: &Path) -> String {
     let mut child = command(dir, library, None).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
@@ -179,7 +180,7 @@ pub fn failing_start(dir: &Path, library: &Path) -> String {
     said
 }
 
-/// Counts put together row by row.
+/// Counts composed row by row.
 #[derive(Default)]
 pub struct Builder {
     sums: Sums,
@@ -295,12 +296,12 @@ pub fn day(text: &str) -> Day {
     Day::from_date(text.parse().unwrap()).unwrap()
 }
 
-/// Total rows of a page with so many hits.
+/// Total rows of a page with this number of hits.
 pub fn hits(n: u32) -> Counts {
     Counts::none().with(Counter::Hits, n)
 }
 
-/// What an attribute row carries.
+/// The counts of an attribute row.
 pub fn people(visitors: u32, visits: u32) -> Counts {
     Counts::none().with(Counter::Visitors, visitors).with(Counter::Visits, visits)
 }

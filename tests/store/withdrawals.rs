@@ -13,7 +13,8 @@ pub async fn withdrawals_are_read_by_the_days_that_changed(store: &Tested) {
     let mut read = store.withdrawals(&[day("2026-03-10").number()]).await.unwrap();
     read.sort_unstable();
     assert_eq!(read, [[1; 32], [2; 32]]);
-    // A row of another collector that comes to be seen late is seen: its day changes, whatever is the newest.
+    // A row of another collector that becomes visible late is noticed: its day changes, whatever
+    // the newest row is.
     store.put_withdrawals(&[one(0xff, "2026-03-10")]).await.unwrap();
     let after = store.withdrawal_days().await.unwrap();
     let changed: Vec<u16> = after.iter().filter(|day| !before.contains(day)).map(|day| day.day_number).collect();

@@ -105,7 +105,8 @@ fn a_page_is_published_only_if_those_who_did_not_see_it_are_nobody_or_at_least_k
 #[test]
 fn a_lot_of_a_page_ends_only_where_one_of_its_site_ends() {
     let mut site = Site::new();
-    // The page saw enough in two days, the site's cell was published in between and has three again.
+    // The page has enough after two days; the site's cell was published in between and has three
+    // again.
     site.day(20_000, &[(source("Google"), lot(12)), (page("Google"), lot(11))]);
     site.day(20_001, &[(source("Google"), lot(4))]);
     assert_eq!(site.pending(&page("Google")), 11);
