@@ -6,7 +6,8 @@ use serde_json::json;
 use super::{REPORT_TOKEN, SECRET, creator, operator};
 use crate::support::{DAY, NOON, SITES, Server, hit, view};
 
-/// Found within three seconds on one core: ids were xxh3 of the name once, and this name's is the same as `mia`'s.
+/// Found within three seconds on one core: ids were once xxh3 of the name, and this name's is the
+/// same as `mia`'s.
 const FORGED: &str = "xymhgijkrrygfbebhziilqafrzmgeuvisjsfiixkgjfqlpzlywfewoxcwqhwwmcb";
 
 #[test]
@@ -26,7 +27,7 @@ fn a_name_with_the_xxh3_of_another_site_reads_nothing_of_it_and_raises_nothing()
     };
     assert_eq!((hits("mia"), hits(FORGED)), (json!(2), json!(1)));
 
-    // A link is of days that were published.
+    // A link needs published days.
     server.publish(0);
     let forger = creator(&server, &[FORGED]);
     let report = |name: &str| forger.ask(&server, "GET", &format!("/api/v1/sites/{name}/report?{DAY}"), "").status;

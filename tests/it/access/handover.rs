@@ -19,7 +19,7 @@ fn post(server: &Server, path: &str, kind: &str, body: &str) -> Answer {
 fn a_creator_comes_by_a_form_of_the_platform_and_sees_their_own_sites() {
     let server = start(&[]);
     let form = format!("token={}&go=1", sign(&claims(&["mia", "mia2"], "one")));
-    // A form of another site: the browser says so, and brings no cookie.
+    // A form of another site: the browser reports its origin and sends no cookie.
     let browser = nobody()
         .with("Content-Type", "application/x-www-form-urlencoded")
         .with("Origin", "https://platform.example")
@@ -53,7 +53,7 @@ fn a_renamed_profile_is_its_creators_under_both_names() {
     }
 }
 
-/// What is wrong with it, and the token.
+/// What is wrong with the token, and the token.
 fn bad_tokens() -> Vec<(&'static str, String)> {
     let with = |key: &str, value: Value| {
         let mut claims = claims(&["mia"], key);
@@ -105,7 +105,7 @@ fn whatever_else_claims_to_be_a_token_is_401() {
     }
     let replayed = sign(&claims(&["mia"], "once"));
     assert_eq!([0; 3].map(|_| hand_over(&server, &replayed).status), [303, 401, 401]);
-    // The id is what is used up, whatever else the token says.
+    // Only the id decides whether a token was used, whatever else it contains.
     assert_eq!(hand_over(&server, &sign(&claims(&["tom"], "once"))).status, 401);
 }
 
@@ -154,7 +154,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
-/// The algorithm's word, a public key in PEM, and what signs with the private one.
+/// The algorithm's name, a public key in PEM, and a signer with the private one.
 fn key_pairs() -> [(&'static str, Algorithm, String, EncodingKey); 2] {
     let ed = Ed25519KeyPair::generate().unwrap();
     let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
@@ -183,7 +183,7 @@ fn a_public_key_checks_signatures_and_is_no_secret_to_sign_with() {
                 let signed =
                     encode(&Header::new(confused), &claims(&["mia"], "bad"), &EncodingKey::from_secret(secret))
                         .unwrap();
-                // The header may also lie about how it was signed.
+                // The header may also name another algorithm.
                 let header = good.split('.').next().unwrap();
                 let lying = format!("{header}.{}", signed.split_once('.').unwrap().1);
                 assert_eq!([&signed, &lying].map(|token| hand_over(&server, token).status), [401, 401], "{word}");

@@ -42,7 +42,7 @@ fn the_operator_signs_in_and_is_told_nothing_about_what_was_wrong() {
     assert_eq!(sign_in(&server, &nobody().with("Origin", "https://evil.example"), "operator", PASSWORD).status, 403);
 }
 
-/// Checking a hash takes some 20 ms; not checking one would take none.
+/// Checking a hash takes about 20 ms; skipping the check would take none.
 #[test]
 fn an_unknown_name_takes_as_long_as_a_wrong_password() {
     let server = with_login(&["limits.network_logins_per_min=1000", "limits.user_logins_per_min=1000"]);
@@ -51,7 +51,7 @@ fn an_unknown_name_takes_as_long_as_a_wrong_password() {
         assert_eq!(sign_in(&server, &nobody(), user, "wrong wrong wrong").status, 401);
         began.elapsed()
     };
-    // In turns, and the best of each: a busy machine makes both slow.
+    // Alternating, and the best of each: a busy machine makes both slow.
     let times: Vec<(Duration, Duration)> = (0..20).map(|_| (took("operator"), took("somebody"))).collect();
     let known = times.iter().map(|(known, _)| *known).min().unwrap();
     let unknown = times.iter().map(|(_, unknown)| *unknown).min().unwrap();
@@ -61,7 +61,7 @@ fn an_unknown_name_takes_as_long_as_a_wrong_password() {
 #[test]
 fn passwords_cannot_be_tried_without_end_from_one_network_or_for_one_user() {
     let by = |address: &str| nobody().with("X-Forwarded-For", address);
-    // Few a minute, so that none comes back while a slow machine is at it.
+    // Low rates, so that no attempt becomes available again while a slow machine runs the test.
     let limits = ["limits.network_logins_per_min=3", "limits.user_logins_per_min=5"];
     let server = with_login(&limits);
     let tried = |address: &str, user: &str| sign_in(&server, &by(address), user, "wrong wrong wrong").status;

@@ -25,7 +25,7 @@ fn value(cookie: &str) -> String {
     cookie.split_once('=').unwrap().1.to_owned()
 }
 
-/// Everything secret that a day of signing in brings about, used once and once wrongly.
+/// All secrets of a day of signing in, each used once correctly and once wrongly.
 fn secrets(server: &Server) -> Vec<String> {
     let ask = |caller: &Caller, method: &str, path: &str, body: &str| caller.ask(server, method, path, body);
     let login = |password: &str| {

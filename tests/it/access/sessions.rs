@@ -82,13 +82,13 @@ fn a_change_made_with_a_session_needs_its_csrf_token_and_comes_from_our_own_page
         ("the right one, from nowhere", mia.clone().without("Origin").without("Sec-Fetch-Site")),
     ] {
         assert_eq!(make(&caller), "403 bad_csrf", "{wrong}");
-        // The same for what ends the session.
+        // The same for requests that end the session.
         assert_eq!(caller.refused(&server, "DELETE", "/api/v1/session", "").0, 403, "{wrong}");
     }
     assert_eq!(make(&mia), "201 ");
     let without_origin = mia.clone().without("Origin");
     assert_eq!(make(&without_origin), "201 ", "an older browser says Sec-Fetch-Site only");
-    // A token is no cookie: no page can have a browser send it.
+    // A token is not a cookie: no page can make a browser send it.
     assert_eq!(operator().ask(&server, "POST", "/api/v1/sites/mia/shares", body).status, 201);
 }
 
@@ -111,7 +111,7 @@ fn whoever_shows_a_token_is_judged_by_it_alone() {
     let server = start(&[]);
     let both = creator(&server, &["mia"]).with("Authorization", "Bearer ff_guess");
     assert_eq!(both.ask(&server, "GET", "/api/v1/sites/mia/report", "").status, 401);
-    // A proxy's own scheme is not ours to judge.
+    // The authentication scheme of a proxy is ignored.
     let basic = creator(&server, &["mia"]).with("Authorization", "Basic Zm9vOmJhcg==");
     assert_eq!(basic.ask(&server, "GET", "/api/v1/sites/mia/report", "").status, 200);
 }
@@ -137,7 +137,7 @@ fn an_open_stream_ends_with_the_session_or_token_it_was_opened_with() {
     }
     assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
 
-    // Who only listens is idle like who does nothing.
+    // A caller that only reads a stream is idle.
     let later = (NOON + 31 * MINUTE).to_string();
     assert_eq!(nobody().with("X-Footfall-Now", &later).ask(&server, "GET", "/healthz", "").status, 200);
     let (mut client, head) = idle;

@@ -12,7 +12,7 @@ fn report(server: &Server, secret: &str) -> Answer {
     nobody().ask(server, "GET", &format!("/api/v1/shares/{secret}/report"), "")
 }
 
-/// Views of mia's page: what each visitor comes from.
+/// Views of mia's page: the source of each visitor.
 fn visited(server: &Server, at: i64, visitors: &[(&str, usize)]) {
     let now = at.to_string();
     let mut client = server.client();
@@ -35,7 +35,8 @@ fn visited(server: &Server, at: i64, visitors: &[(&str, usize)]) {
     }
 }
 
-/// Like the others', but its clock begins early enough to be counted on a day that is over by noon of the 10th.
+/// Like the other tests' server, but its clock begins early enough that the counted day is over by
+/// noon of the 10th.
 fn start_in_march() -> Server {
     let server = start(&[&format!("test.start_millis={MARCH}")]);
     visited(&server, MARCH, &[("blog.example", 25), ("forum.example", 19), ("shop.example", 12)]);
@@ -69,7 +70,7 @@ fn a_link_answers_its_own_days_with_k_of_twenty_and_nothing_else() {
     let sources = |report: &Value| names(&report["dimensions"]["source"]);
     let row = |name: &str, visitors| (name.to_owned(), visitors);
     assert_eq!(sources(&of_creator), [row("blog.example", 25), row("forum.example", 19), row("shop.example", 12)]);
-    // 19 and 12 are too few for strangers, and together enough.
+    // 19 and 12 are too few to show, and together enough.
     assert_eq!(sources(&shown), [row("(other)", 31), row("blog.example", 25)]);
     let of_source = &shown["dimensions"]["source"];
     assert_eq!((&of_source["published"], &of_source["pending"]), (&json!(56), &json!(0)));
@@ -80,14 +81,15 @@ fn a_link_answers_its_own_days_with_k_of_twenty_and_nothing_else() {
         let refused = nobody().refused(&server, "GET", &format!("/api/v1/shares/{secret}/report?{more}"), "");
         assert_eq!(refused, (400, "bad_question".into()), "{more}");
     }
-    // Nor does its secret, or the name it is listed under, open anything else.
+    // Its secret, or the name it is listed under, opens nothing else either.
     for caller in [Caller::bearer(&secret), Caller::bearer(&id), Caller::bearer(&format!("ff_{secret}"))] {
         assert_eq!(caller.ask(&server, "GET", "/api/v1/sites/mia/report", "").status, 401);
     }
     assert_eq!(report(&server, &id).status, 404);
 }
 
-/// P4: a link over 31 July to 3 August, asked on the 4th and on the 6th, told of 31 July alone what was promised to be 20 together.
+/// P4: a link over 31 July to 3 August, opened on the 4th and on the 6th, revealed for 31 July
+/// alone what should have been at least 20 together.
 #[test]
 fn a_link_answers_the_same_bytes_whatever_is_published_later() {
     let server = start_in_march();
@@ -97,7 +99,8 @@ fn a_link_answers_the_same_bytes_whatever_is_published_later() {
     assert_eq!(first.status, 200);
     assert_eq!(report(&server, &by_another).body, first.body);
 
-    // Days and weeks pass, lots are published, and the first answer stays, also for a collector that starts anew.
+    // Days and weeks pass, lots are published, and the first answer stays the same, also after a
+    // restart.
     let day = 86_400_000;
     for (days, people) in [(0, 30), (1, 25), (40, 12)] {
         visited(&server, NOON + days * day, &[("late.example", people)]);
@@ -189,7 +192,7 @@ fn a_password_opens_its_own_link_for_this_browser() {
     let with = |cookie: &str| nobody().with("Cookie", cookie);
     assert_eq!(with(&cookie).ask(&server, "GET", &path(&secret, "report"), "").status, 200);
     assert_eq!(with(&cookie).refused(&server, "GET", &path(&other, "report"), ""), needed);
-    // Not with another time on it, nor once its own is over, nor when the link is gone.
+    // Not with a changed time, nor after its own expiry, nor when the link is revoked.
     let (name, value) = cookie.split_once('=').unwrap();
     let later = format!("{name}=9{value}");
     let unsealed = format!("{name}={}.", value.split_once('.').unwrap().0);

@@ -7,9 +7,11 @@ use serde_json::json;
 use super::{Caller, OPERATOR, PASSWORD, creator, nobody, operator, password_hash, share, start, token};
 use crate::support::{Answer, Client, Server};
 
-/// A route, what is sent to it, what it answers to whoever may, and who may: one letter for each of [`WHO`].
+/// A route, the body sent to it, the status of an allowed request, and who may make it: one letter
+/// for each of [`WHO`].
 ///
-/// `y` yes; `n` nobody: 401; `m` a right is missing: 403; `u` like an unknown site: 404.
+/// `y` allowed; `n` not authenticated: 401; `m` a permission is missing: 403; `u` like an unknown
+/// site: 404.
 type Row = (&'static str, &'static str, u16, &'static str);
 
 const WHO: [&str; 10] = [
@@ -36,7 +38,8 @@ const MAIL: &str = "nmmnmmymyy";
 const OWN_PAGE: &str = "myymmmmmmy";
 const REFUSAL: &str = r#"{"version":2,"act":"refuse","lang":"en","layer":"first","path":"/"}"#;
 
-/// `{site}` is mia; ids are of a token and a share link that are there. What ends a session comes last.
+/// `{site}` is mia; ids are of an existing token and share link. Requests that end a session come
+/// last.
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     ("GET /api/v1/sites/{site}/report", "", 200, OF_MIA),
@@ -74,7 +77,7 @@ const TABLE: &[Row] = &[
     ("DELETE /api/v1/tokens/{id}", "", 204, KEYS),
     ("GET /api/v1/audit", "", 200, KEYS),
 
-    // For everybody; what they show depends on what is sent, not on who sends it.
+    // Public; the answer depends on what is sent, not on the caller.
     ("GET /api/v1/session", "", 200, PUBLIC),
     ("GET /api/v1/shares/{token}/report", "", 200, PUBLIC),
     ("POST /api/v1/shares/{token}/unlock", r#"{"password":"any"}"#, 204, PUBLIC),
@@ -127,13 +130,14 @@ const TABLE: &[Row] = &[
     ("POST /test/publish", "", 200, PUBLIC),
     ("GET /test/routes", "", 200, PUBLIC),
 
-    // Whatever one is: it takes the platform's token and a grant, a token that is good, the right password.
+    // For every caller: these need the platform's token and a grant, a valid token, or the right
+    // password.
     ("GET /ff/gate/bi", "", 403, PUBLIC),
     ("GET /handover", "", 401, PUBLIC),
     ("POST /handover", r#"{"token":"guess"}"#, 401, PUBLIC),
     ("POST /api/v1/session", r#"{"user":"operator","password":"guess"}"#, 401, PUBLIC),
 
-    // For a page of the same origin; here those who signed in send where they come from.
+    // For a page of the same origin; signed-in callers send their origin here.
     ("POST /ff/consent", REFUSAL, 200, OWN_PAGE),
     ("POST /{under:.+}/ff/consent", REFUSAL, 200, OWN_PAGE),
     ("POST /ff/me/withdraw", "", 303, OWN_PAGE),
@@ -201,7 +205,7 @@ impl Setting {
         path.replace("{token}", token).replace("{under:.+}", "u/mia")
     }
 
-    /// What a change takes away is put back for the next who asks.
+    /// Restores what a change removed, for the next caller.
     fn restore(&self, route: &str) {
         let put = |path: &str, body: &str| assert_eq!(operator().ask(&self.server, "PUT", path, body).status, 204);
         match route {
@@ -270,7 +274,7 @@ fn somebody_elses_site_is_to_the_byte_what_an_unknown_one_is() {
             let of = |site: &str| {
                 let mut answer = ask(caller, server, route, &path(site), more);
                 answer.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("date"));
-                // They stand in another order each time.
+                // Their order varies.
                 answer.headers.sort();
                 (answer.status, answer.headers, String::from_utf8(answer.body).unwrap())
             };
@@ -278,7 +282,7 @@ fn somebody_elses_site_is_to_the_byte_what_an_unknown_one_is() {
             assert_eq!(tom, ghost, "{route}");
             assert_eq!(tom, no_name, "{route}");
             assert_eq!(tom.0, 404, "{route}: {}", tom.2);
-            // And what an operator is told of a site that nobody knows.
+            // The same as an operator gets for an unknown site.
             if route.starts_with("GET") {
                 let unknown = ask(&operator(), server, route, &path("ghost"), more);
                 assert_eq!(String::from_utf8(unknown.body).unwrap(), tom.2, "{route}");

@@ -72,7 +72,7 @@ fn every_change_and_sign_in_is_on_record() {
 
     let at = std::cell::Cell::new(NOON + 1000);
     assert_eq!(nobody().with("X-Footfall-Now", &at.get().to_string()).ask(&server, "GET", "/healthz", "").status, 200);
-    // A second between acts: entries of one moment have no order.
+    // A second between actions, because entries of one moment have no order.
     let later = |caller: &Caller| {
         at.set(at.get() + 1000);
         caller.clone().with("X-Footfall-Now", &at.get().to_string())
@@ -92,7 +92,7 @@ fn every_change_and_sign_in_is_on_record() {
     done(&mia, "DELETE", "/api/v1/session", "");
     done(&operator(), "DELETE", &format!("/api/v1/tokens/{id}"), "");
     done(&operator(), "DELETE", "/api/v1/sites/tom", "");
-    // What is refused is no change.
+    // A rejected request is not a change.
     assert_eq!(later(&operator()).ask(&server, "DELETE", "/api/v1/sites/tom", "").status, 404);
     let link = format!("mia {made}");
     let expected = [
@@ -121,7 +121,7 @@ fn every_change_and_sign_in_is_on_record() {
         assert_eq!(operator().ask(&server, "GET", &format!("/api/v1/audit?{limit}"), "").status, 400, "{limit}");
     }
 
-    // Sign-ins wait in memory for a moment; a stop that is in order keeps them.
+    // Sign-ins wait in memory for a moment; an orderly stop stores them.
     server.stop();
     server.restart();
     server.flush();
@@ -172,7 +172,7 @@ fn with_the_store_away_changes_and_tokens_are_an_error_and_not_a_hang() {
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!(creator(&server, &["mia"]).ask(&server, "GET", "/api/v1/session", "").status, 200, "signing in goes on");
 
-    // And a collector that never saw the store does not say that a token is nobody's.
+    // A collector that never reached the store does not say that a token is unknown.
     server.kill();
     server.restart();
     for (caller, path) in [(&Caller::bearer(&text), "/api/v1/sites/mia/report"), (&nobody(), &*report)] {

@@ -21,7 +21,8 @@ fn a_network_shows_its_number_of_wrong_bearers_a_minute_and_no_other_network_pay
     let server = start(&[TRUSTED, "limits.network_wrong_tokens_per_min=10"]);
     let mut client = server.client();
     let mut answers = Vec::new();
-    // Of five letters, of a token's form, and the operator's but for the last letter.
+    // A guess of five letters, one in a token's form, and the operator's token with another last
+    // letter.
     let guesses = ["abcde".to_owned(), format!("ff_{}", "A".repeat(43)), format!("{}x", &OPERATOR[..25])];
     for n in 0..300 {
         from(Caller::bearer(&guesses[n % 3]), 1).send(&mut client, &server, "GET", "/api/v1/sites/mia/report", "");
@@ -78,7 +79,7 @@ fn share_links_and_handovers_that_are_none_are_tokens_too() {
     assert_eq!(hand_over(&server, &super::sign(&super::claims(&["mia"], "one"))).status, 303);
 }
 
-/// Streams that were let in stay open as long as what is answered.
+/// Streams that were accepted stay open as long as their answers are held.
 fn listen(server: &Server, caller: &Caller, times: usize) -> (Vec<Client>, Vec<u16>) {
     let listen = |_| {
         let mut client = server.client();

@@ -121,7 +121,7 @@ fn what_goatcounter_cannot_read_is_a_pixel_that_says_why_in_our_words() {
         let why = answer.header("x-goatcounter").unwrap();
         assert!(why.starts_with(word) && !why.contains("ann"), "{query:.40}: {why}");
     }
-    // A machine that their script found is no view, and learns nothing.
+    // A robot that their script detected is not a view, and gets no explanation.
     assert_eq!(ask(&mut client, "GET", "/ff/count?p=/u/mia&b=150", "", &[]).status, 200);
     server.flush();
     assert_eq!(totals(&server, "mia"), [0; 4]);

@@ -50,7 +50,7 @@ fn a_strangers_claims_change_nothing() {
     send("192.0.2.6", "Firefox", &[("Authorization", "Bearer a token of nobody's server")]);
     send("192.0.2.7", "Firefox", &[("CF-IPCountry", "FR"), BEARER]);
     server.flush();
-    // All of them today, of one visitor; tom's token is worth nothing on mia's site.
+    // All of them today, of one visitor; tom's token has no effect on mia's site.
     assert_eq!(totals(&server, "mia")[..3], [6, 1, 1]);
 }
 
@@ -104,17 +104,19 @@ fn what_a_server_may_not_do_is_answered_like_a_count() {
     let elsewhere =
         json!({"website": TOKEN, "url": "https://pages.example/u/mia", "ip": "198.51.100.1", "userAgent": AGENT});
     for (payload, more, reason) in [
-        // Its visitor is a robot, sends a signal, or said no: the server passes their fields on.
+        // The visitor is a robot, sends a signal, or refused: the server forwards their header
+        // fields.
         (told(TOKEN, "198.51.100.1", googlebot), &[][..], "not_a_view"),
         (visitor, &[("DNT", "1")], "dnt"),
         (told(TOKEN, "198.51.100.1", AGENT), &[("Sec-GPC", "1")], "gpc"),
         (told(TOKEN, "198.51.100.1", AGENT), &[("Cookie", "ff_consent=2.none")], "no_consent"),
-        // Without the token, or with another's, it is a program at a host that is not the page's.
+        // Without the token, or with another site's, it is a program at a host that is not the
+        // page's.
         (told("x", "198.51.100.1", AGENT), &[], "unknown_site"),
         (told("x", "198.51.100.1", AGENT), &[("X-Forwarded-Host", "pages.example")], "not_a_view"),
         (told("a token of tom's serve", "198.51.100.1", AGENT), &[], "unknown_site"),
         (elsewhere, &[], "unknown_site"),
-        // A token that got into a page elsewhere.
+        // A token that was leaked into a page of another origin.
         (told(TOKEN, "198.51.100.1", AGENT), &[("Origin", "https://evil.example")], "unknown_site"),
         (told(TOKEN, "198.51.100.1", AGENT), &[("Sec-Fetch-Site", "cross-site")], "unknown_site"),
     ] {
@@ -174,11 +176,11 @@ fn nothing_of_what_is_read_and_forgotten_is_in_any_byte_the_collector_leaves() {
     assert_eq!(ask(&mut client, "POST", "/ff/api/event", &props.to_string(), &[]).status, 202);
     let pixel = "/ff/count?p=/u/tom&t=CANARYTITLE&r=CANARYREFERRER&q=CANARY&rnd=CANARY&s=1";
     assert_eq!(ask(&mut client, "GET", pixel, "", &[]).status, 200);
-    // All of it lies in the open segment, which is not compressed.
+    // All of it is in the open segment, which is not compressed.
     server.kill();
     let all = files(server.dir());
     assert!(all.iter().any(|(_, bytes)| holds(bytes, b"/u/tom/kept")), "what may be kept is found: the search works");
-    // The token is in the configuration, and nowhere else.
+    // The token is only in the configuration.
     let written = all.iter().filter(|(path, _)| !path.ends_with("footfall.toml"));
     for (path, bytes) in written {
         for needle in ["CANARY", "203.0.113.177", TOKEN] {

@@ -86,7 +86,7 @@ fn the_well_known_files_say_what_is_obeyed_and_can_be_switched_off() {
     assert_eq!(ask(&mut off.client(), "GET", "/ff/consent", "", &[]).header("tk"), None);
 }
 
-/// The rows of the table on the visitor's page: of what, value, what it raises.
+/// The rows of the table on the visitor's page: dimension, value, counters.
 fn raised(html: &str) -> Vec<[String; 3]> {
     let cell = |row: &str, tag: &str, n: usize| {
         let part = row.split(&format!("<{tag}")).nth(n).unwrap();
@@ -131,7 +131,8 @@ fn the_visitors_page_says_exactly_which_counters_the_next_visit_raises_and_store
     ] {
         assert!(values.contains(&expected), "{expected:?} in {values:?}");
     }
-    // The total and eight attributes of the site, the total and two attributes of the page. A visit without a campaign has the campaign (none).
+    // The total and eight attributes of the site, the total and two attributes of the page. A visit
+    // without a campaign has the campaign `(none)`.
     assert_eq!(said.len(), 12, "{said:?}");
     assert!(html.contains("ff_consent, kept for 365 day(s)") && html.contains("Withdraw consent"));
     assert!(!html.contains(id_of(&kept)), "the id is not shown");

@@ -36,7 +36,7 @@ fn a_withdrawal_at_one_collector_stops_every_copy_at_the_others() {
     for kept in [&known, &unknown, &other] {
         assert!(counts(&there, kept));
     }
-    // One at the collector that has the grant on record, one at the other.
+    // One at the collector that recorded the grant, one at the other.
     choose(&here, WITHDRAW, &[("Cookie", &known)]);
     choose(&there, WITHDRAW, &[("Cookie", &unknown)]);
     assert_eq!((&ledger(&there)[0]["act"], &ledger(&there)[0]["refers"]), (&json!("withdraw"), &Value::Null));
@@ -55,7 +55,8 @@ fn a_withdrawal_at_one_collector_stops_every_copy_at_the_others() {
     for server in [&here, &there] {
         server.flush();
     }
-    // Three before the withdrawals, two after them; and what was counted while one was on its way.
+    // Three before the withdrawals, two after them, and those counted while a withdrawal was being
+    // exchanged.
     assert!(here.report("mia", DAY)["totals"]["hits"].as_u64().unwrap() >= 5);
 }
 
@@ -77,7 +78,7 @@ fn a_withdrawal_while_the_store_is_away_is_told_later_also_after_a_kill_and_once
     assert!(!counts(&here, &first), "the ledger knows without the store");
     engine.restart();
     until(|| !counts(&there, &first) && !counts(&there, &second), "what the ledger told again");
-    // What is there is not put there again by a start.
+    // A restart does not store again what is stored.
     let revisions = "SELECT count(), max(revision) FROM withdrawals FORMAT TSV";
     let before = engine.sql(revisions);
     here.stop();

@@ -69,7 +69,7 @@ fn a_grant_with_any_part_changed_does_not_count_and_the_question_is_asked() {
 fn a_script_that_puts_a_grant_beside_a_refusal_changes_nothing_in_either_order() {
     let server = Server::start(SITES);
     let refused = cookie(&choose(&server, REFUSE, &[]));
-    // Even one that was given to somebody else, copied with all it has.
+    // Even a grant that was given to another visitor, copied completely.
     let copied = cookie(&choose(&server, ACCEPT, &[]));
     for forged in [&*copied, &*grant(), &format!("ff_consent=2.analytics.{ID}")] {
         for lines in [&[&*format!("{forged}; {refused}")][..], &[&*format!("{refused}; {forged}")], &[forged, &refused]]
@@ -118,10 +118,10 @@ fn two_cookie_lines_are_one_list_for_the_hit_and_for_the_question() {
         let cookies: Vec<(&str, &str)> = lines.iter().map(|line| ("Cookie", *line)).collect();
         assert_eq!(state(&server, &cookies)["ask"], false, "{lines:?}");
     }
-    // The visit cookie on another line is found as well: nobody is new who was here.
+    // The visit cookie on another line is found too: a returning visitor is not new.
     let known = hit(&mut server.client(), &view("/u/mia"), &[("Cookie", &grant), ("Cookie", "ff_visit=1")]);
     assert_eq!(set_cookies(&known), Vec::<&str>::new());
-    // And so is a refusal.
+    // The same for a refusal.
     visit(&server, &[&grant, "ff_consent=2.none"]);
     assert_eq!((no_consent(&server), counted(&server)), (1, json!(4)));
 }
@@ -201,7 +201,7 @@ fn a_withdrawal_at_a_collector_that_does_not_know_the_grant_is_on_record_with_it
     );
     visit(&there, &[&grant]);
     assert_eq!(no_consent(&there), 1);
-    // And the ledger is whole with it: also for the next start.
+    // The ledger remains valid, also at the next start.
     there.kill();
     there.restart();
     visit(&there, &[&grant]);
@@ -234,7 +234,7 @@ fn the_key_is_made_once_for_its_owner_alone_and_a_new_one_is_taken_without_a_res
     until(|| signs_with(&server, ".k2."), "the new key signs");
     visit(&server, &[&old]);
     assert_eq!((counted(&server), no_consent(&server)), (json!(2), 0));
-    // A file that cannot be read changes nothing; an old key that is taken out ends what it signed.
+    // An unreadable file changes nothing. Removing an old key invalidates the grants it signed.
     fs::write(&file, "k3 short\n").unwrap();
     until(|| server.log().contains("line 1 is no id"), "the bad line is said");
     assert!(signs_with(&server, ".k2."));

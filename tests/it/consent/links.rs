@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// A browser drops tabs and line ends from an address before it reads it: `/<tab>/evil.example` is another host.
+/// A browser removes tabs and line ends from an address before it parses it: `/<tab>/evil.example`
+/// is another host.
 #[test]
 fn links_of_the_visitors_page_and_the_way_back_from_it_hold_no_control_characters() {
     let server = Server::start(SITES);

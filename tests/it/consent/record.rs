@@ -78,7 +78,7 @@ fn the_consent_id_is_in_the_ledger_its_digest_in_one_table_and_the_keys_in_their
             assert_eq!(is_in(&bytes, &keys), entry.file_name() == "consent.keys", "{}", path.display());
             assert!(!is_in(&bytes, &macs), "{}", path.display());
             if is_in(&bytes, &digests) {
-                // The table's folder, above those of its parts.
+                // The table's folder is above those of its parts.
                 with_digest.insert(path.canonicalize().unwrap().parent().unwrap().parent().unwrap().to_owned());
             }
         }
@@ -164,7 +164,7 @@ fn the_ledger_and_its_keys_are_their_owners_alone_and_no_file_tells_the_moment_o
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     choose(&server, ACCEPT, &[]);
     assert_eq!(fs::metadata(dir.join("acts.ledger")).unwrap().mtime() % 3600, 0);
-    // As an earlier version left it.
+    // The permissions of an earlier version.
     server.stop();
     for (name, open) in [("", 0o755), ("acts.ledger", 0o644), ("checkpoints", 0o755)] {
         fs::set_permissions(dir.join(name), fs::Permissions::from_mode(open)).unwrap();
@@ -199,7 +199,7 @@ fn a_hung_or_failed_ledger_grants_nothing() {
     let server = Server::start_on_small_disk(SITES, &["journal.max_bytes=1048576"], 32 << 20);
     let filler = server.data().join("filler");
     let mut size = 0;
-    // Fills what is left, to the last page.
+    // Fills the rest of the disk to the last page.
     while fs::write(filler.with_extension(size.to_string()), vec![1; 1 << 16]).is_ok() {
         size += 1;
     }

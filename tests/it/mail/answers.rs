@@ -11,7 +11,7 @@ use crate::support::{Answer, Body, SITES, Server, until};
 const ANN: (&str, &str) = ("198.51.100.7", PERSON);
 const TARGET: &str = "https://elsewhere.example/page";
 
-/// Status, fields and body, but for the date; fields stand in another order each time.
+/// Status, header fields except the date, and body; the order of fields varies.
 fn all_of(mut answer: Answer) -> (u16, Vec<(String, String)>, Vec<u8>) {
     answer.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("date"));
     answer.headers.sort();
@@ -91,7 +91,7 @@ fn the_pixel_is_the_same_for_every_request_that_is_http_and_within_bounds() {
     let long = format!("/ff/o/{}.gif", "a".repeat(60_000));
     assert_eq!(all_of(load(&mut server.client(), &pixel(), ANN, 0, &fields)), good);
     assert_eq!(all_of(load(&mut server.client(), &long, ANN, 0, &[])), good);
-    // What no HTTP server understands is nobody's mail program, and is told nothing.
+    // Invalid HTTP cannot come from a mail program, and gets an error.
     let long = format!("/ff/o/{}.gif", "a".repeat(200_000));
     for garbage in ["/ff/o/<>.gif", "/ff/o/a b.gif", "/ff/o/\u{e9}.gif", &long] {
         let answer = load(&mut server.client(), garbage, ANN, 0, &[]);
@@ -111,7 +111,7 @@ fn the_pixel_is_the_same_with_mails_off_the_store_gone_and_the_journal_full() {
     assert_eq!(all_of(load(&mut without_store.client(), &good, ANN, 0, &[])), counted);
     assert_eq!(without_store.metric("footfall_mails_total"), 1);
 
-    // The open segment's reserved space alone is beyond this bound, which is looked at once a second.
+    // The open segment's reserved space alone exceeds this limit, which is checked once a second.
     let full = start(&["store.url=\"http://127.0.0.1:9\"", "journal.max_bytes=1048576"]);
     until(|| full.metric("footfall_journal_full") != 0, "the bound is met");
     assert_eq!(all_of(load(&mut full.client(), &good, ANN, 0, &[])), counted);
@@ -134,7 +134,7 @@ fn a_token_with_any_byte_changed_counts_nothing_and_leads_nowhere() {
     }
     nothing_counted(&server);
     assert_eq!(refused(&server, "unknown_site"), pixels.len() as u64);
-    // The ones they were made of are good.
+    // The unchanged tokens are valid.
     assert_eq!(load(&mut client, &link, ANN, 0, &[]).status, 302);
 }
 
@@ -171,7 +171,7 @@ fn no_link_of_ours_leads_where_a_link_must_not_whoever_signed_it() {
         let answer = load(&mut client, &signed(target), ANN, 0, &[]);
         assert_eq!((answer.status, answer.header("location")), (404, None), "{target:?}");
     }
-    // Over, and of another key.
+    // Expired, and of another key.
     let expired = load(&mut client, &signed(TARGET), ANN, 91 * 86_400_000, &[]);
     assert_eq!((expired.status, expired.header("location")), (404, None));
     let other = signer_with("k1 another-secret-of-32-bytes-or-so\n", false);
@@ -204,7 +204,7 @@ fn everybody_gets_the_same_pixel_and_links_and_what_is_not_listed_gets_none() {
     let (_, tom) = ask_for_links(&server, &format!(r#"{{"mails":[{mail},{mail}]}}"#));
     assert_eq!(status, 201);
     assert_eq!((&ann["mails"][0], &tom["mails"][0]), (&tom["mails"][1], &tom["mails"][1]));
-    // And the same as whoever signs by himself makes.
+    // The same as a signer outside the collector makes.
     let minted = mint(&order(&[("start", TARGET)]));
     assert_eq!(ann["mails"][0], serde_json::to_value(&minted).unwrap());
     let html = minted.html.unwrap();

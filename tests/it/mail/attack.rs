@@ -9,7 +9,7 @@ use crate::support::Server;
 
 const TARGET: &str = "https://elsewhere.example/page";
 
-/// A mail of the template `welcome` with these keys; `more` wins.
+/// A mail of the template `welcome` with these keys; keys of `more` take precedence.
 fn mail(more: Value) -> Value {
     let mut mail = json!({"template": "welcome", "batch": "2026-03-10", "consent": true});
     mail.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -20,14 +20,15 @@ fn with_link(name: &str, url: &str) -> Value {
     mail(json!({"links": [{"link": name, "url": url}]}))
 }
 
-/// What is answered to an order of these mails: the status and, of a refusal, its code and detail.
+/// The answer to a request to sign these mails: the status and, if it was rejected, code and
+/// detail.
 fn signed(server: &Server, mails: &[Value]) -> (u16, String, String) {
     let (status, answer) = ask_for_links(server, &json!({ "mails": mails }).to_string());
     let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
     (status, text("code"), text("detail"))
 }
 
-/// Until now each of these was signed: a row of `mail` for a recipient, or a URL of his own.
+/// Each of these was once signed: a row of `mail`, or a URL, for a single recipient.
 #[test]
 fn a_mail_of_one_recipients_own_is_refused_by_the_key_that_makes_it_so() {
     let server = start(&[]);
@@ -75,7 +76,7 @@ fn a_thousand_mails_with_a_link_each_are_refused_from_the_thirty_third_on_also_a
     let mut server = start(&[]);
     let name = |n: usize| with_link(&format!("l{n}"), TARGET);
     let target = |n: usize| with_link("l0", &format!("https://elsewhere.example/{n}"));
-    // One by one, then many in an order.
+    // One by one, then many in one request.
     for n in 0..20 {
         assert_eq!(signed(&server, &[name(n)]).0, 201);
     }
@@ -83,7 +84,7 @@ fn a_thousand_mails_with_a_link_each_are_refused_from_the_thirty_third_on_also_a
     let (status, code, detail) = signed(&server, &[name(3), name(32)]);
     assert_eq!((status, &*code), (422, "recipients_own"));
     assert!(detail.starts_with("mails[1].links[0].link: ") && detail.contains("at most 32 names of links"), "{detail}");
-    // Of the targets one is taken by those.
+    // Those links use one of the targets.
     assert_eq!(signed(&server, &(0..31).map(target).collect::<Vec<_>>()).0, 201);
     let (status, _, detail) = signed(&server, &[target(31)]);
     assert!(status == 422 && detail.starts_with("mails[0].links[0].url: "), "{status} {detail}");
@@ -94,7 +95,7 @@ fn a_thousand_mails_with_a_link_each_are_refused_from_the_thirty_third_on_also_a
     for n in 32..1000 {
         assert_eq!((signed(&server, &[name(n)]).0, signed(&server, &[target(n)]).0), (422, 422), "{n}");
     }
-    // What the others share is signed again, as often as it is asked.
+    // Values that other recipients share are signed again, however often.
     assert_eq!(signed(&server, &[name(31), target(30)]).0, 201);
     assert_eq!(
         signed(&server, &[mail(json!({"template": "billing_receipt", "links": [{"link": "l40", "url": TARGET}]}))]).0,
@@ -118,7 +119,8 @@ fn the_mails_of_a_batch_carry_eight_instants_and_four_last_days_between_them() {
     assert_eq!(signed(&server, &[sent(3), expires(2)]).0, 201);
 }
 
-/// With the key in hand nobody is asked. Until now there were as many rows of `mail` as recipients.
+/// A holder of the key does not need the collector. There were once as many rows of `mail` as
+/// recipients.
 #[test]
 fn links_signed_elsewhere_with_a_name_each_are_counted_as_other() {
     let server = start(&[]);
@@ -133,7 +135,8 @@ fn links_signed_elsewhere_with_a_name_each_are_counted_as_other() {
     assert_eq!(row["clicks"]["direct"], 200);
 }
 
-/// Until now this was shown, because four loads through a proxy and an opener were five people.
+/// This was once shown, because four loads through a proxy and an opener were counted as five
+/// people.
 #[test]
 fn one_opener_and_four_proxied_loads_are_not_shown() {
     let server = start(&[]);
@@ -148,7 +151,8 @@ fn one_opener_and_four_proxied_loads_are_not_shown() {
     assert_eq!((&row["days"][0]["opens"], &row["batches"][0]["opens"]), (&hidden, &hidden));
 }
 
-/// One who opened it beside twenty proxied loads, in a batch beside another: neither class tells of the other, no batch of the whole.
+/// One opener beside twenty proxied loads, in a batch beside another: neither class reveals the
+/// other, and no batch the total.
 #[test]
 fn a_class_is_shown_by_its_own_people_and_no_sum_tells_the_rest() {
     let server = start(&[]);
@@ -168,7 +172,7 @@ fn a_class_is_shown_by_its_own_people_and_no_sum_tells_the_rest() {
     assert_eq!(batches, [&none, &all]);
 }
 
-/// Until now this was shown, because five clicks were five people.
+/// This was once shown, because five clicks were counted as five people.
 #[test]
 fn five_clicks_of_one_person_are_not_shown_nor_nineteen() {
     let server = start(&[]);
@@ -181,7 +185,8 @@ fn five_clicks_of_one_person_are_not_shown_nor_nineteen() {
     assert_eq!((&row["clicks"], &row["links"][0]["clicks"], &row["click_rate"]), (&hidden, &hidden, &json!(null)));
 }
 
-/// The mint that signs is the one that believes: what was signed before there were rules goes on leading.
+/// The signing side enforces the rules, not the receiving one: links signed before the rules still
+/// lead to their targets.
 #[test]
 fn a_link_that_is_no_longer_signed_still_leads_where_it_was_signed_before() {
     let server = start(&[]);

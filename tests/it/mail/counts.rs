@@ -17,13 +17,13 @@ fn openings_are_counted_by_class_and_openers_once_a_day() {
     let (mut client, pixel) = (server.client(), pixel());
     for person in persons(0..6) {
         load(&mut client, &pixel, (&person, PERSON), 0, &[]);
-        // A resend of the same program, then the mail opened again.
+        // A resend by the same program, then the mail opened again.
         load(&mut client, &pixel, (&person, PERSON), 4_000, &[]);
     }
     for person in persons(0..6) {
         load(&mut client, &pixel, (&person, PERSON), 60_000, &[]);
     }
-    // Behind one proxy many people look alike.
+    // Many people behind one proxy cannot be distinguished.
     for _ in 0..20 {
         load(&mut client, &pixel, ("66.249.84.11", GMAIL), 60_000, &[]);
     }
@@ -78,7 +78,7 @@ fn one_who_opens_a_mail_five_times_is_one() {
     }
     let row = &report(&server)["templates"][0];
     assert_eq!((&row["opens"], &row["openers"]), (&classes(14, 0, 0), &json!(10)));
-    // Nor does the whole less the other batch tell what the one did.
+    // The total less the other batch does not reveal it either.
     let few = json!({"direct": null, "proxied": 0, "machine": 0});
     for batch in row["batches"].as_array().unwrap() {
         assert_eq!((&batch["opens"], &batch["openers"]), (&few, &json!(null)), "{batch}");
@@ -128,7 +128,7 @@ fn whoever_followed_the_trap_is_software_for_a_minute_and_no_longer() {
     for person in persons(0..5) {
         load(&mut client, &link("trap", TARGET), (&person, PERSON), 0, &[]);
     }
-    // Coming back meanwhile does not make it longer.
+    // Further requests in the meantime do not extend it.
     for at in [30_000, 59_999, 60_000, 110_000, 165_000] {
         for person in persons(0..5) {
             load(&mut client, &pixel(), (&person, PERSON), at, &[]);
@@ -152,7 +152,8 @@ fn garbage_from_one_address_takes_nothing_from_what_all_mails_may() {
     for person in persons(0..100) {
         load(&mut client, &pixel(), (&person, PERSON), 0, &[]);
     }
-    // Rates go by the machine's time: on a slow one a second has passed, and the address itself may be counted, once.
+    // Rate limits use the machine's clock: on a slow machine a second has passed, and the address
+    // itself may be counted once.
     let opens = &report(&server)["templates"][0]["opens"];
     assert!([100, 101].map(|openers| classes(openers, 0, 0)).contains(opens), "{opens}");
 }
@@ -208,7 +209,7 @@ fn a_link_followed_twice_at_once_is_one_click() {
     let server = start(&[]);
     let mut client = server.client();
     let links = ["start", "shop"].map(|name| link(name, TARGET));
-    // A double click, both links, and the first once more when five seconds are over.
+    // A double click, both links, and the first once more after five seconds.
     for (path, later) in [(&links[0], 0), (&links[0], 300), (&links[1], 4_000), (&links[0], 4_900), (&links[0], 10_000)]
     {
         for person in persons(0..20) {
@@ -231,21 +232,22 @@ fn whoever_follows_three_links_in_two_seconds_or_the_trap_is_software() {
         let mut load = |path: &str, n: u8, later: i64| {
             load(&mut client, path, (&of(n), PERSON), began + later, &[]);
         };
-        // Three within two seconds: all of them, the first too.
+        // Three within two seconds: all of them are software's, including the first.
         for (place, path) in links.iter().enumerate() {
             load(path, 1, 1_000 * place as i64);
         }
-        // What it does next is software's as well; another mail program at another address is somebody else.
+        // Its next request is software's too; another mail program at another address is another
+        // client.
         load(&pixel(), 1, 10_000);
-        // One link three times, which is once; and three links, but at a reader's pace.
+        // One link three times, which counts once; and three links at a reader's pace.
         (0..3).for_each(|time| load(&links[0], 3, 15_000 + 100 * time));
         for (place, path) in links.iter().enumerate() {
             load(path, 2, 20_000 + 1_100 * place as i64);
         }
-        // The trap and what came with it.
+        // The trap, and the request before it.
         load(&links[0], 4, 30_000);
         load(&link("trap", TARGET), 4, 31_000);
-        // Within ten seconds of the batch.
+        // Within ten seconds of the mail batch.
         let sent = jiff::Timestamp::from_millisecond(NOON + began + 60_000).unwrap();
         let soon = mint(&Order { sent: Some(sent), ..order(&[("a", TARGET)]) });
         load(&path(&soon.links[0].url), 5, 65_000);

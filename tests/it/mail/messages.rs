@@ -33,7 +33,7 @@ fn opened(server: &Server, token: &str) -> Value {
 fn follow_messages(more: &[&str]) -> Server {
     let own = ["mail.mode=per_message", "registry.refresh_secs=1"];
     let server = start(&own.into_iter().chain(more.iter().copied()).collect::<Vec<_>>());
-    // Time begins at noon.
+    // The clock begins at noon.
     load(&mut server.client(), "/ff/o/", ("198.51.100.7", PERSON), 0, &[]);
     server.flush();
     server
@@ -43,7 +43,7 @@ fn pixel(token: &str) -> String {
     format!("/ff/o/m.{token}.gif")
 }
 
-/// Once `witness`, opened last, is known to be opened, all before it were looked at.
+/// Waits until `witness`, opened last, is recorded, so that all openings before it were processed.
 fn settle(server: &Server) {
     settle_as(server, "welcome");
 }

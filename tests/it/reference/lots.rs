@@ -9,39 +9,39 @@ use jiff::tz::TimeZone;
 
 use super::{Counts, K, OTHER, Row, SUBJECTS};
 
-/// A day is published this long after its end.
+/// The time between a day's end and its publication, in milliseconds.
 const DELAY: i64 = 120_000;
-/// A lot that began in a week is given up this many days after its Monday.
+/// A lot is moved to `(other)` this many days after the Monday of the week it began in.
 const PATIENCE: i32 = 41;
 
-/// A mistake, made on purpose: the proof must see each of them.
+/// A deliberate mistake: the comparison must detect each of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Slip {
-    /// Every lot of k goes, without a coin.
+    /// Every lot of k is published, without a coin.
     NoCoin,
     /// One network may make a lot.
     NoNetworks,
     /// Lots are published whole.
     NoRemainder,
-    /// What stays behind may be about one person.
+    /// The rest of a list may be about one person.
     NoSecondarySuppression,
-    /// Whoever did not touch an item may be one person.
+    /// The visitors who did not use an item may be one person.
     NoComplement,
     /// A lot of an item may end within one of its site.
     NoStep,
-    /// A value nobody else has waits for ever.
+    /// A rare value waits for ever.
     NoEnd,
-    /// A lot is booked on the day it began to be pending.
+    /// A lot is published under the day it began to be pending.
     FirstDay,
 }
 
-/// What a publication goes by, beside the counts.
+/// The parameters of a publication.
 #[derive(Clone)]
 pub struct Publishing {
     pub coin_key: [u8; 32],
-    /// Whether some of a lot stay behind.
+    /// Whether a part of each lot stays pending.
     pub remainders: bool,
-    /// The last moment at which was published what could be, in Unix milliseconds.
+    /// The last moment at which everything due was published, in Unix milliseconds.
     pub at: i64,
     pub slip: Option<Slip>,
 }
@@ -58,18 +58,20 @@ impl Publishing {
     }
 }
 
-/// One dimension of one subject's item. The site's own come first: they decide about those of its items.
+/// One dimension of one subject's item. The site's own sort first, because they decide about those
+/// of its items.
 type List = (usize, String, &'static str);
 
-/// What of one value is not published yet.
+/// The unpublished counts of one value.
 #[derive(Clone, Default)]
 struct Pending {
     counts: Counts,
     /// The Monday of the week in which it began.
     since: Date,
-    /// The day itself, which the collector forgets.
+    /// The day itself, which the collector does not store.
     began: Date,
-    /// Of an item: the site's visitors with this value when it was published last, without those of the item that stayed behind.
+    /// For an item: the site's visitors with this value when it was last published, less those of
+    /// the item that stayed pending.
     of_site_then: u64,
     /// The last day on which some of it was published.
     published: Option<Date>,
@@ -95,7 +97,8 @@ impl Pending {
         self.began = day;
     }
 
-    /// All but so many visitors are published; their visits in proportion, and as few networks as can be.
+    /// Publishes all but this number of visitors, with their visits in proportion and the smallest
+    /// possible number of networks left.
     fn leave(&mut self, visitors: u64, day: Date) -> Counts {
         let all = std::mem::take(&mut self.counts);
         if visitors > 0 {
@@ -117,12 +120,12 @@ struct Desk<'a> {
     site: &'a str,
     rules: &'a Publishing,
     lists: BTreeMap<List, BTreeMap<String, Pending>>,
-    /// Dimension and value -> visitors of the site there ever were.
+    /// Dimension and value -> all visitors of the site ever counted.
     of_site: BTreeMap<(&'static str, String), u64>,
     published: BTreeMap<Row, Counts>,
 }
 
-/// What is published of a site whose attribute rows are `counted`: rows of the day of publication.
+/// The published rows of a site whose attribute rows are `counted`, by day of publication.
 pub fn publish(
     site: &str,
     zone: &TimeZone,
@@ -154,7 +157,7 @@ impl Desk<'_> {
         list.entry(row.value.clone()).or_default().add(counts, day);
     }
 
-    /// What waited too long for others goes on as `(other)`.
+    /// Moves lots that waited too long to `(other)`.
     fn give_up(&mut self, day: Date) {
         if self.rules.has(Slip::NoEnd) {
             return;
@@ -212,7 +215,7 @@ impl Desk<'_> {
         if list.0 == 0 {
             return true;
         }
-        // An item splits its site.
+        // An item divides its site's visitors.
         let (_, _, dim) = list;
         let site = self.lists.get(&(0, String::new(), *dim)).and_then(|values| values.get(value));
         let ends = |site: &Pending| site.counts.visitors == 0 || site.published == Some(day);
@@ -227,7 +230,7 @@ impl Desk<'_> {
         self.rules.has(Slip::NoCoin) || self.hash(day, lot)[0] & 1 == 1
     }
 
-    /// How many of a lot that is published are not.
+    /// The number of visitors of a published lot that stay pending.
     fn remainder(&self, day: Date, lot: &Counts) -> u64 {
         if !self.rules.remainders || self.rules.has(Slip::NoRemainder) {
             return 0;

@@ -10,10 +10,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Book, Counts, K, Row, SUBJECTS, dimensions_of};
 
-/// Longest range, in days, that is drawn by the hour without being asked to.
+/// The longest range in days that is drawn by the hour by default.
 const HOURLY_DAYS: usize = 2;
 
-/// What is asked: whole days, both included.
+/// The query: whole days, both inclusive.
 #[derive(Clone, Debug)]
 pub struct Question {
     pub from: Date,
@@ -30,7 +30,7 @@ impl Question {
 }
 
 impl Question {
-    /// Hours are counted of sites only.
+    /// Only sites have hours.
     fn by_hour(&self) -> bool {
         self.days().len() <= HOURLY_DAYS
     }
@@ -89,7 +89,8 @@ impl Book {
         answer
     }
 
-    /// A source, campaign or country: what of it and of what its visits touched is published.
+    /// A source, campaign or country: what is published of it, and of it in the items its visits
+    /// used.
     fn of_value(&self, question: &Question, dim: &str, value: &str) -> Value {
         let mut answer = self.head(question);
         let of_site = |row: &Row| row.subject == "site" && row.dim == dim && row.value == value;
@@ -138,7 +139,7 @@ impl Book {
         Value::Object(each.collect())
     }
 
-    /// A subject's items, exact: hits descending, then by name.
+    /// A subject's items, exact: by hits descending, then by name.
     fn items(&self, question: &Question, subject: &str) -> Vec<Value> {
         let totals = |row: &Row| row.subject == subject && row.dim.is_empty();
         let mut rows: Vec<(String, Counts)> =
@@ -182,7 +183,8 @@ impl Book {
         self.group(question, which, |_| ()).remove(&()).unwrap_or_default()
     }
 
-    /// The rows of the range that `which` wants, added up by `key`; a sum of nothing but zeros is no row.
+    /// The rows of the range that `which` selects, summed by `key`; sums of zeroes only are left
+    /// out.
     fn group<T: Ord>(
         &self,
         question: &Question,
@@ -192,7 +194,7 @@ impl Book {
         grouped(&self.rows, question, which, key)
     }
 
-    /// The same of what is published.
+    /// The same for published rows.
     fn published<T: Ord>(
         &self,
         question: &Question,

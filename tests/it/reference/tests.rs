@@ -20,7 +20,7 @@ fn berlin(hour: i8, minute: i8) -> i64 {
 
 fn hit(at: i64, who: &str, deed: Deed) -> Hit {
     let attributes: Attributes = [("source", "Google".to_owned()), ("country", "DE".to_owned())].into();
-    // A letter is somebody with a network of their own.
+    // A letter is a visitor with a network of their own.
     let address = if let [letter] = who.as_bytes() { format!("203.0.{letter}.1") } else { who.to_owned() };
     let (site, agent) = ("mia".to_owned(), "Firefox".to_owned());
     Hit { at, site, address, agent, deed, id: None, attributes, against: Vec::new() }
@@ -62,7 +62,7 @@ fn book(hits: &[Hit]) -> Book {
     reference.books.remove("mia").expect("the one site")
 }
 
-/// Somebody with a network of their own.
+/// A visitor with a network of their own.
 fn who(n: usize) -> String {
     format!("198.51.{n}.7")
 }
@@ -139,7 +139,8 @@ fn a_leave_brings_rounded_seconds_continues_a_visit_and_never_starts_one() {
         leave(noon + 88 * MINUTE, "a", "/", 60_000),
     ]);
     assert_eq!(site(&book), [2, 1, 1, 0, 58 * 60, 0]);
-    // The first and the last leave came without a visit: their minutes are the page's all the same.
+    // The first and the last leave came without a visit: their seconds count for the page
+    // nevertheless.
     assert_eq!(of(&book, DAY, "page", "/", "", ""), [2, 1, 1, 0, 2 + 60 + 60, 1]);
     assert_eq!(of(&book, DAY, "page", "/y", "", ""), [0, 0, 0, 0, 1, 0]);
 }
@@ -257,7 +258,7 @@ fn a_filter_by_item_shows_its_attributes_and_a_filter_by_attribute_its_items() {
     assert_eq!((&of_link["totals"]["visitors"], &of_link["dimensions"]["source"]["pending"]), (&json!(1), &json!(1)));
 }
 
-/// Who came: day after [`DAY`], source, people, networks.
+/// Visitors: day after [`DAY`], source, people, networks.
 type Came = (i64, &'static str, usize, usize);
 
 fn came(came: &[Came]) -> Vec<Hit> {
@@ -283,7 +284,7 @@ fn own(lots: &[(i32, &str, u64)]) -> Vec<(i32, String, u64)> {
     lots.iter().map(|(day, value, n)| (*day, (*value).to_owned(), *n)).collect()
 }
 
-/// With a slip, over so many days.
+/// Published over this number of days, with a deliberate mistake.
 fn published(hits: &[Hit], days: i64, slip: Option<Slip>) -> Book {
     let at = berlin(0, 0) + (days + 1) * 24 * 60 * MINUTE + 60 * MINUTE;
     let rules = Publishing { at, slip, ..rules() };
@@ -353,7 +354,7 @@ fn what_stays_behind_is_nobody_or_five() {
     assert_eq!(lots(&published(&hits, 0, None), "source"), own(&[(0, "Google", 20)]));
     let slip = published(&hits, 0, Some(Slip::NoSecondarySuppression));
     assert_eq!(lots(&slip, "source"), own(&[(0, "Bing", 12), (0, "Google", 20)]));
-    // No campaign is a campaign like the others.
+    // No campaign is a campaign like any other.
     assert_eq!(lots(&published(&hits, 0, None), "campaign"), own(&[(0, "(none)", 33)]));
 }
 

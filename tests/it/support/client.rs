@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A connection idle for longer may be closed from the other side at any time: better to open a new one before a request than to
-/// wonder after it whether it was taken.
+/// A connection that is idle for longer may be closed by the other side at any time. It is better
+/// to open a new one before a request than to be unsure afterwards whether it was received.
 const FRESH: Duration = Duration::from_secs(2);
 
 pub enum Body<'a> {
@@ -29,7 +29,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// First of that name, in any case.
+    /// The first field of that name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -39,7 +39,7 @@ impl Answer {
     }
 }
 
-/// Where a server is reached. One that is down is nowhere: its old port may be somebody else's by now.
+/// The address of a server; `None` while it is down, because another process may have its old port.
 #[derive(Clone)]
 pub struct Door(Arc<Mutex<Option<SocketAddr>>>);
 
@@ -120,7 +120,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// Some answers have no end to wait for.
+    /// For answers without an end.
     pub fn receive_head(&mut self) -> io::Result<Answer> {
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
@@ -161,7 +161,7 @@ impl Client {
         }
     }
 
-    /// The next piece of a body that comes bit by bit; empty at its end.
+    /// The next part of a body that arrives in parts; empty at its end.
     pub fn receive_chunk(&mut self) -> io::Result<Vec<u8>> {
         let line = self.line()?;
         let length = usize::from_str_radix(line.trim(), 16).map_err(|_| malformed(&line))?;

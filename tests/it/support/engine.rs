@@ -9,7 +9,7 @@ use super::{Body, Client, Port};
 
 pub struct Engine {
     child: Option<Child>,
-    /// It comes back where collectors look for it.
+    /// Held, so that the engine restarts at the address where collectors look for it.
     port: Port,
     data: PathBuf,
 }
@@ -25,7 +25,7 @@ impl Engine {
         format!("http://{}", self.port.address())
     }
 
-    /// What a statement answers, on the collector's database.
+    /// The answer to a statement on the collector's database.
     pub fn sql(&self, statement: &str) -> String {
         let host = self.port.address().to_string();
         let mut client = Client::connect(self.port.address()).expect("the engine takes connections");
@@ -36,7 +36,7 @@ impl Engine {
         answer.text()
     }
 
-    /// It goes on accepting connections, as the kernel does that, and answers nothing.
+    /// Stops it: the kernel still accepts connections, and nothing answers.
     pub fn hang(&self) {
         self.signal(rustix::process::Signal::STOP);
     }

@@ -19,7 +19,7 @@ zone = "UTC"
 pub const NOON: i64 = 1_773_144_000_000;
 pub const DAY: &str = "from=2026-03-10&to=2026-03-10&limit=1000";
 
-/// What signs the grants of every test's server: `consent.key_file`.
+/// The key that signs the grants of every test's server: `consent.key_file`.
 pub const CONSENT_KEYS: &str = "test YSBrZXkgZm9yIHRlc3RzLCBhIHNlY3JldCBmb3Igbm8\n";
 
 /// The consent cookie's value of a grant, as a collector of the platform named `site` gives it.
@@ -28,7 +28,7 @@ pub fn signed(site: &str, version: u32, tiers: &str, id: &str) -> String {
     keys.grant_as(version, &tiers.split('+').collect::<Vec<_>>(), id).expect("an id")
 }
 
-/// The consent cookie of somebody; the same number is the same person.
+/// The consent cookie of a person; the same number is the same person.
 pub fn grant_of(person: u128) -> String {
     format!("ff_consent={}", signed("footfall", CONSENT_VERSION, "analytics", &format!("{person:032x}")))
 }

@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 
-/// A loopback port that is bound here and never listened on. The kernel hands it to nobody, neither for port 0 nor for a connection;
-/// a server that is told the port can still listen there, again and again, because it sets `SO_REUSEADDR` too.
+/// A loopback port that is bound here and never listened on. The kernel gives it to no other
+/// process, neither for port 0 nor for a connection. A server that is told the port can still
+/// listen there, repeatedly, because it sets `SO_REUSEADDR` too.
 pub struct Port {
     address: SocketAddr,
     _bound: Socket,

@@ -14,7 +14,7 @@ use Oddity::{Agent, Cookie, Header, Host, NoCookie, Path, Webdriver};
 const DNT: Oddity = Header("DNT", "1", Some("dnt"));
 const GPC: Oddity = Header("Sec-GPC", "1", Some("gpc"));
 
-/// What drops a hit, alone and where several reasons meet.
+/// Reasons to drop a hit, alone and combined.
 pub const ODD: &[&[Oddity]] = &[
     &[DNT],
     &[Header("DNT", "1xyz", Some("dnt"))],
@@ -40,7 +40,7 @@ pub const ODD: &[&[Oddity]] = &[
     &[Host("unknown.example")],
     &[Path("/imprint")],
     &[Path("/u")],
-    // The first reason in the order of the gate is the one that is counted.
+    // The first reason in the order of the gate is counted.
     &[GPC, DNT],
     &[DNT, NoCookie],
     &[GPC, NoCookie],
@@ -52,7 +52,7 @@ pub const ODD: &[&[Oddity]] = &[
     &[Header("Origin", "https://evil.example", Some("unknown_site")), GPC, DNT],
 ];
 
-/// What looks like a reason and is none.
+/// Requests that look like a reason to drop and are not.
 pub const HARMLESS: &[&[Oddity]] = &[
     &[Header("DNT", "0", None)],
     &[Header("DNT", "0", None), Header("Sec-GPC", "0", None)],
@@ -97,7 +97,7 @@ impl Stage<'_> {
         self.start + margin + self.town.dice.below(room).cast_signed()
     }
 
-    /// Nobody's page of this list is `/rare`: that one is for those who only leave.
+    /// No page of this list is `/rare`: that one is for visitors who only leave.
     fn act(&mut self, person: &Person, what: What) -> Act {
         let page = &PAGES[usize::try_from(self.town.dice.below(5)).expect("an index")];
         let entry = Entry::within(self.site, person);
@@ -119,7 +119,7 @@ impl Stage<'_> {
         sent
     }
 
-    /// Somebody new does these things, each so long after the first.
+    /// A new visitor does these things, each this long after the first.
     fn sequence(&mut self, at: i64, steps: &[(i64, What)]) {
         let person = self.somebody();
         for (after, what) in steps {
@@ -141,12 +141,13 @@ impl Stage<'_> {
         let almost = GAP - 1000;
         let at = self.sometime();
         self.sequence(at, &[(0, What::View), (almost, What::Leave(1_500)), (2 * almost, What::View)]);
-        // Too late to go on with the visit, and it opens none: it adds its seconds to the page and nothing else.
+        // Too late to continue the visit, and it opens none: it adds its seconds to the page and
+        // nothing else.
         let at = self.sometime();
         self.sequence(at, &[(0, What::View), (GAP, What::Leave(7_000)), (GAP + MINUTE, What::View)]);
         let at = self.sometime();
         self.sequence(at, &[(0, What::Leave(9_000)), (MINUTE, What::Leave(9_000))]);
-        // Rounding, on a page the visit had not touched.
+        // Rounding, on a page the visit had not used.
         for ms in [0, 499, 500, 1_499, 1_500, 86_400_000] {
             let (at, person) = (self.sometime(), self.somebody());
             let view = self.view(&person);
@@ -189,7 +190,7 @@ impl Stage<'_> {
             let sent = self.send(at, &person, &acts);
             self.town.sent.push(sent.again(at + age));
         }
-        // A repetition does not keep a visit open, and neither does a refused hit.
+        // A repetition does not keep a visit open, nor does a dropped hit.
         let (at, person) = (self.sometime(), self.somebody());
         let (first, second) = (self.view(&person), self.view(&person));
         let sent = self.send(at, &person, &[first]);
@@ -201,14 +202,14 @@ impl Stage<'_> {
         let there = Act { site: self.neighbour, ..here.clone() };
         self.send(at, &person, &[here]);
         self.send(at, &person, &[there]);
-        // Nothing remembers the id of a refused hit.
+        // The id of a dropped hit is not remembered.
         let (at, person) = (self.sometime(), self.somebody());
         let view = self.view(&person);
         for odd in [&[DNT], &[GPC], &[NoCookie]] {
             self.send_odd(at, &person, std::slice::from_ref(&view), odd);
         }
         self.send(at + 30_000, &person, std::slice::from_ref(&view));
-        // A refused repetition is a refusal.
+        // A dropped repetition counts as dropped.
         self.send_odd(at + 60_000, &person, &[view], &[DNT]);
     }
 
@@ -266,7 +267,7 @@ impl Stage<'_> {
             let view = self.view(&person);
             self.send_odd(at, &person, &[view], odd);
         }
-        // A refused hit does not keep a visit open.
+        // A dropped hit does not keep a visit open.
         let (at, person) = (self.sometime(), self.somebody());
         for (after, odd) in [(0, &[][..]), (GAP - MINUTE, &[DNT][..]), (GAP, &[][..])] {
             let view = self.view(&person);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::values::{AGENTS, Agent, LANGUAGES, NETWORKS};
 
-/// SplitMix64: the same numbers everywhere, for ever.
+/// SplitMix64: the same numbers on every machine and in every version.
 pub struct Dice(u64);
 
 impl Dice {
@@ -83,7 +83,7 @@ impl Registry {
         let n = self.given[chosen];
         self.given[chosen] += 1;
         let address = match NETWORKS[chosen].0.parse().expect("an address") {
-            // Three to a /24 or /48, then on to the next.
+            // Three in each /24 or /48, then the next.
             IpAddr::V4(first) => {
                 IpAddr::from((u32::from(first) + to_u32(n / 3) * 256 + to_u32(n % 3) + 1).to_be_bytes())
             }
@@ -94,7 +94,7 @@ impl Registry {
         (address.to_string(), self.country(address))
     }
 
-    /// The country of the /24 or /48 the address lies in.
+    /// The country of the address's /24 or /48.
     pub fn country(&self, address: IpAddr) -> String {
         #[derive(serde::Deserialize)]
         struct Record<'a> {

@@ -13,7 +13,8 @@ pub struct Site {
     pub zone: &'static str,
 }
 
-/// A body posted to `{prefix}/hit` at a moment. The moment's header and the body's length are the sender's to add.
+/// A body posted to `{prefix}/hit` at a moment. The sender adds the header with the moment and the
+/// body's length.
 #[derive(Clone)]
 pub struct Sent {
     pub at: i64,
@@ -32,7 +33,7 @@ impl Sent {
     }
 }
 
-/// How somebody came to the page.
+/// How a visitor came to the page.
 #[derive(Clone)]
 pub struct Entry {
     query: &'static str,
@@ -62,7 +63,7 @@ impl Entry {
         entry
     }
 
-    /// From another page of the host; an app's own browser keeps its referrer to itself.
+    /// From another page of the host; an in-app browser sends no referrer.
     pub fn within(site: &Site, person: &Person) -> Entry {
         match person.agent.app {
             // The apps of the table are social networks.
@@ -90,7 +91,7 @@ pub enum What {
     Leave(u64),
 }
 
-/// One entry of a body.
+/// One hit of a body.
 #[derive(Clone)]
 pub struct Act {
     pub site: &'static Site,
@@ -101,18 +102,18 @@ pub struct Act {
     pub webdriver: bool,
 }
 
-/// What is unusual about a request, and the reason it gives against counting it, if any.
+/// What is unusual about a request, and the reason to drop it, if any.
 #[derive(Clone, Copy)]
 pub enum Oddity {
     Header(&'static str, &'static str, Option<&'static str>),
-    /// The `Cookie` field; `VERSION` and `GRANT` stand for the current version and this person's consent id, which is
-    /// then signed.
+    /// The `Cookie` field. `VERSION` and `GRANT` are replaced by the current version and by this
+    /// person's consent id, which is then signed.
     Cookie(&'static str, Option<&'static str>),
     NoCookie,
     Agent(&'static str),
     Webdriver,
     Host(&'static str),
-    /// A page of a known host that is nobody's profile.
+    /// A page of a known host that is not a profile.
     Path(&'static str),
 }
 

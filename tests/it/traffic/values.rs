@@ -8,7 +8,7 @@ pub struct Agent {
     pub browser: &'static str,
     pub os: &'static str,
     pub device: &'static str,
-    /// Set for an app's own browser: the source of a visit that says nothing else.
+    /// For in-app browsers: the source of a visit without other information.
     pub app: Option<&'static str>,
 }
 
@@ -125,8 +125,8 @@ pub const LANGUAGES: [(Option<&str>, &str); 12] = [
     (Some("is-IS,is;q=0.9"), "is"),
 ];
 
-/// First address of a stretch that is handed out one by one, and how often one is taken from it. Their countries are asked of
-/// the same file the collector reads, by the first address of the /24 or /48.
+/// The first address of a range that is assigned one by one, and the relative frequency of its use.
+/// Countries are looked up in the file the collector reads, by the first address of the /24 or /48.
 pub const NETWORKS: [(&str, u64); 14] = [
     ("5.9.0.0", 180),
     ("8.8.8.0", 160),
@@ -193,7 +193,7 @@ pub const QUERIES: [Tags; 11] = [
     tags("utm_source=chatgpt.com", Some("ChatGPT"), Some("AI assistant"), None),
 ];
 
-/// What follows `/u/{profile}` in the address bar, and what it is counted as.
+/// The part of the address after `/u/{profile}`, and what it is counted as.
 pub const PAGES: [(&str, &str); 14] = [
     ("", ""),
     ("/", ""),
@@ -227,7 +227,7 @@ pub struct Happening {
     pub passive: bool,
     /// Amount as it is sent, and its currency.
     pub money: Option<(f64, &'static str, u64)>,
-    /// An amount without a currency is no money.
+    /// An amount without a currency is not revenue.
     pub value: Option<f64>,
 }
 
