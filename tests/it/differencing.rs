@@ -122,7 +122,8 @@ fn a_page_that_all_but_one_saw_waits_until_those_who_did_not_are_enough() {
     assert_eq!(first["dimensions"]["source"]["published"], 0, "and the first day stays as it was");
 }
 
-/// P5: six visitors a day from Instagram; on the sixth of a month 168 of 168, on the seventh 42 of 168.
+/// P5: six visitors a day from Instagram; on the sixth of a month 168 of 168, on the seventh 42 of
+/// 168.
 #[test]
 fn closed_days_answer_the_same_for_ever_and_percentages_are_of_what_is_told() {
     let server = Server::start(SITES);

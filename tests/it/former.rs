@@ -40,7 +40,8 @@ impl Former {
     }
 }
 
-/// Strings from `base` on, and `hits` of one visitor: the site's total, a page's, and the site's by source.
+/// Strings from `base` on, and `hits` of one visitor: the site's total, a page's, and the site's by
+/// source.
 fn payload(base: u8, strings: &[&str], page: u8, source: u8, hits: u8) -> Vec<u8> {
     let mut payload = vec![base, u8::try_from(strings.len()).unwrap()];
     for text in strings {

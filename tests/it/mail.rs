@@ -80,7 +80,8 @@ pub fn link(name: &str, target: &str) -> String {
     path(&mint(&order(&[(name, target)])).links[0].url)
 }
 
-/// Loads a pixel or follows a link as `agent` from `address`, `later` milliseconds after noon; `more` are further header fields.
+/// Loads a pixel or follows a link as `agent` from `address`, `later` milliseconds after noon;
+/// `more` are further header fields.
 pub fn load(
     client: &mut Client,
     path: &str,

@@ -102,7 +102,8 @@ fn a_site_has_a_bound_of_its_own_by_the_configuration_and_by_the_registry() {
     assert_eq!(bounds, [(&json!("mia"), &json!(50)), (&json!("rich"), &json!(1_000_000_000))]);
 }
 
-/// 9 020 events of a billion dinars are more than 2^53 fils, and 20 000 000 of them would be more than 2^64.
+/// 9 020 events of a billion dinars are more than 2^53 fils, and 20 000 000 of them would be more
+/// than 2^64.
 #[test]
 fn a_sum_beyond_what_json_says_exactly_is_told_as_the_largest_that_it_does_and_a_metric_says_so() {
     let server = Server::start(&format!(

@@ -48,7 +48,8 @@ fn steps(report: &Value) -> Vec<(String, u64)> {
 #[test]
 fn ranges_comparisons_and_steps_follow_the_calendar() {
     let server = Server::start(SITES);
-    // 10 March 2026 is a Tuesday. One view on the first day, two a week later, three on the first of April.
+    // 10 March 2026 is a Tuesday. One view on the first day, two a week later, three on the first
+    // of April.
     for (days, people) in [(0, 1), (7, 2), (22, 3)] {
         (0..people).for_each(|person| on(&server, days, person, &view("/u/mia")));
     }

@@ -1,3 +1,5 @@
+//! The rules of publication, case by case, and as properties of arbitrary counts.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -86,7 +86,8 @@ fn a_script_that_puts_a_grant_beside_a_refusal_changes_nothing_in_either_order()
     assert_eq!(counted(&server), 0);
 }
 
-/// cases: an earlier banner left a cookie of the same name on a longer path, so that the browser sends it first.
+/// cases: an earlier banner left a cookie of the same name on a longer path, so that the browser
+/// sends it first.
 #[test]
 fn an_older_cookie_of_the_same_name_does_not_hide_the_grant() {
     let server = Server::start(SITES);
@@ -106,7 +107,8 @@ fn an_older_cookie_of_the_same_name_does_not_hide_the_grant() {
     assert_eq!(ledger(&server).len(), 5, "one question each");
 }
 
-/// cases: a proxy between HTTP/2 and HTTP/1.1 passes cookies on in several lines, which are one list (RFC 9113, 8.2.3).
+/// cases: a proxy between HTTP/2 and HTTP/1.1 forwards cookies in several lines, which are one list
+/// (RFC 9113, 8.2.3).
 #[test]
 fn two_cookie_lines_are_one_list_for_the_hit_and_for_the_question() {
     let server = Server::start_with(SITES, &["visitor.mode=flag_cookie"]);

@@ -375,7 +375,8 @@ fn a_page_that_all_but_one_saw_waits() {
 #[test]
 fn what_waits_for_five_weeks_goes_on_as_other() {
     let hits = came(&[(0, "Blog", 3, 3), (41, "(other)", 8, 8)]);
-    // 28 March 2026 is a Saturday, its Monday the 23rd: 41 days later it is the 3rd of May, 36 days after the 28th.
+    // 28 March 2026 is a Saturday, its Monday the 23rd: 41 days later it is the 3rd of May, 36 days
+    // after the 28th.
     assert_eq!(lots(&published(&hits, 41, None), "source"), own(&[(41, "(other)", 11)]));
     assert_eq!(lots(&published(&hits, 41, Some(Slip::NoEnd)), "source"), []);
 }

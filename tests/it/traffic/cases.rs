@@ -240,7 +240,8 @@ impl Stage<'_> {
             let view = self.view(person);
             self.send(at + n as i64 * 90_000, person, &[view]);
         }
-        // The same browser on the same address is the same visitor, whatever the language and the grant.
+        // The same browser on the same address is the same visitor, whatever the language and the
+        // grant.
         other.agent = one.agent;
         let view = self.view(&other);
         self.send(at + 5 * MINUTE, &other, &[view]);

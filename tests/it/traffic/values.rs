@@ -157,7 +157,8 @@ pub const REFERRERS: [(Option<&str>, &str, &str); 9] = [
     (Some("http://rare.example/"), "rare.example", "referral"),
 ];
 
-/// A link's tags: the query of the page, the source and the channel it gives instead of the referrer's, and the campaign.
+/// A link's tags: the query of the page, the source and the channel it gives instead of the
+/// referrer's, and the campaign.
 pub struct Tags {
     pub query: &'static str,
     pub source: Option<&'static str>,
