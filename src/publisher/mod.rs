@@ -19,7 +19,7 @@ use crate::event::Millis;
 use crate::flush::StoreSlot;
 use crate::journal::Journal;
 use crate::publication::{CoinKey, LotPolicy};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Unit};
 use due::Schedule;
 
 /// How often the task checks whether a unit is due.
@@ -187,18 +187,22 @@ impl Publisher {
         due = self.due(store, until).await?;
 
         let policy = self.policy(store).await?;
-        for unit in &due {
-            let publication = store.publish(unit, &policy).await?;
-            self.stats.units.fetch_add(1, Ordering::Relaxed);
+        let mut left = due.as_slice();
+        while !left.is_empty() {
+            let units = Unit::together(left);
+            left = &left[units.len()..];
+            let publication = store.publish_together(units, &policy).await?;
+            self.stats.units.fetch_add(units.len() as u64, Ordering::Relaxed);
             self.stats.lots.fetch_add(publication.lots, Ordering::Relaxed);
             self.stats.last_success_secs.store(self.now_secs(), Ordering::Relaxed);
-            tracing::debug!(zone = unit.zone, day = %unit.day, lots = publication.lots, cells = publication.cells, "attributes were published");
+            let (first, units) = (&units[0], units.len());
+            tracing::debug!(zone = first.zone, day = %first.day, units, lots = publication.lots, cells = publication.cells, "attributes were published");
         }
         self.note_lateness(None);
         Ok(due.len())
     }
 
-    async fn due(&self, store: &Store, until: Millis) -> Result<Vec<crate::store::Unit>, PublisherError> {
+    async fn due(&self, store: &Store, until: Millis) -> Result<Vec<Unit>, PublisherError> {
         let configured = self.directory.zones().names();
         let zones = store.zones_to_publish(&configured).await?;
 

@@ -88,6 +88,11 @@ impl Query {
         Query { inner: self.inner.with_setting(name, value), ..self }
     }
 
+    /// With another deadline.
+    pub(super) fn within(self, deadline: Duration) -> Query {
+        Query { deadline, ..self }
+    }
+
     pub(super) async fn execute(self) -> Result<()> {
         within(self.deadline, self.inner.execute()).await
     }

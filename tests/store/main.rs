@@ -75,6 +75,8 @@ promises! {
     publication::no_published_lot_is_under_k_and_no_pending_cell_has_a_day,
     publication::counts_that_come_late_join_the_next_day,
     publication::segments_that_arrive_during_a_publication_are_kept_for_the_next,
+    publication::zones_that_are_published_together_give_the_same_rows,
+    size::halves_that_come_before_and_after_a_publication_count_once,
     publication::two_collectors_that_publish_one_day_at_once_publish_it_once,
     ageing::an_old_month_keeps_its_days,
     ageing::a_clock_far_ahead_drops_no_month,

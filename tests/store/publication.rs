@@ -29,10 +29,14 @@ fn end_of(day: Day) -> u32 {
 
 /// One segment's attribute counts: so many sites, each with seven sources of up to eleven visitors, and a page that most of them saw.
 async fn count(store: &Store, segment: u64, date: &str, sites: u64) {
+    count_in("UTC", store, segment, date, sites).await;
+}
+
+async fn count_in(zone: &str, store: &Store, segment: u64, date: &str, sites: u64) {
     // In one block, as a segment's counts are.
     let sql = format!(
         "INSERT INTO unpublished (site, zone, day, subject, item, dim, value, segment, visitors, visits, networks) \
-         SELECT reinterpretAsUInt128(sipHash128(intDiv(number, 7))) AS site, 'UTC', toDate('{date}'), of, \
+         SELECT reinterpretAsUInt128(sipHash128(intDiv(number, 7))) AS site, '{zone}', toDate('{date}'), of, \
          if(of = 'site', '', '/a'), 'source', concat('s', toString(number % 7)), {segment}, \
          if(of = 'site', n, greatest(n, 1) - 1) AS seen, n + 1, seen \
          FROM (SELECT number, cityHash64(number, {segment}) % 12 AS n, arrayJoin(['site', 'page']) AS of FROM numbers({}))",
@@ -184,4 +188,38 @@ async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once
     let [unpublished, pending, published] = sums(&store).await;
     assert_eq!((unpublished, pending + published), (0, counted));
     assert_eq!(contents(&store).await, expected);
+}
+
+/// Units of several zones that are published together give the rows they give one after the other, and one statement deletes what they took.
+pub async fn zones_that_are_published_together_give_the_same_rows(store: &Tested) {
+    let zones = ["Asia/Tokyo", "Europe/Berlin", "UTC", "America/Lima"];
+    let units = zones.map(|zone| Unit { zone: zone.into(), ..unit(FIRST) });
+    let fill = async || {
+        for (segment, zone) in (1..).zip(&zones[..3]) {
+            count_in(zone, store, segment * 10, FIRST, 30 + segment).await;
+            count_in(zone, store, segment * 10 + 1, "2026-03-01", 20).await;
+        }
+    };
+    fill().await;
+    let counted = total(store).await;
+    for unit in &units {
+        store.publish(unit, &policy()).await.unwrap();
+    }
+    let apart = contents(store).await;
+    for table in ["published", "pending", "publications"] {
+        store.client().query(&format!("TRUNCATE TABLE {table}")).execute().await.unwrap();
+    }
+
+    fill().await;
+    let mutations = "SELECT uniqExact(mutation_id) FROM system.mutations WHERE database = currentDatabase() AND table = 'unpublished'";
+    let before = number(store, mutations).await;
+    assert_eq!(Unit::together(&units).len(), 4);
+    store.publish_together(&units, &policy()).await.unwrap();
+    assert_eq!(number(store, mutations).await - before, 1);
+    assert_eq!((number(store, UNPUBLISHED).await, total(store).await), (0, counted));
+    assert_eq!(contents(store).await, apart);
+    store.publish_together(&units, &policy()).await.unwrap();
+    assert_eq!(contents(store).await, apart, "again");
+    // A zone's next day waits until what the first one took is deleted.
+    assert_eq!(Unit::together(&[unit(FIRST), unit("2026-03-03")]).len(), 1);
 }

@@ -2,6 +2,9 @@
 //! part, are stored completely and once.
 
 use footfall::event::{Dimension, SiteId, Subject};
+use footfall::publication::{CoinKey, LotPolicy, Occasion};
+use footfall::store::schema::Table;
+use footfall::store::{Unit, native};
 
 use crate::support::{Builder, Process, Tested, at, counts_of, day, hits, number, people};
 
@@ -75,4 +78,41 @@ pub async fn a_segment_of_which_some_is_there_is_completed(store: &Tested) {
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 3);
     store.insert("c-1-1", &sums).await.unwrap();
     assert_eq!(crate::support::texts(store, &sums_of.replace("{}", &counts_of("daily"))).await, whole);
+}
+
+/// Of a segment that was sent in halves one came, its day was published, then the other came: it waits for the next publication.
+pub async fn halves_that_come_before_and_after_a_publication_count_once(store: &Tested) {
+    let date = day("2026-03-01");
+    let (mut whole, mut first) = (Builder::default(), Builder::default());
+    for site in 1..=4 {
+        whole = whole.daily(site, "2026-03-01", Subject::Site, "", Dimension::Country, "DE", people(7, 7));
+    }
+    for site in 1..=2 {
+        first = first.daily(site, "2026-03-01", Subject::Site, "", Dimension::Country, "DE", people(7, 7));
+    }
+    // The first half as the store would have sent it: under its marker and its number.
+    let half = native::encode(&first.build(), Table::Unpublished, 20_260_301, &[0, 1], ("c-1-1", 2));
+    let sql = format!("INSERT INTO unpublished ({}) FORMAT Native", Table::Unpublished.columns().join(", "));
+    let mut insert = store.client().insert_formatted_with(sql);
+    insert.send(half.into()).await.unwrap();
+    insert.end().await.unwrap();
+
+    let policy = LotPolicy::new(5, CoinKey::new([3; 32]));
+    let unit = |days: u32, day| Unit {
+        zone: "UTC".into(),
+        day,
+        at: (u32::from(date.number()) + days) * 86_400,
+        occasion: Occasion::Day,
+    };
+    store.publish(&unit(1, date), &policy).await.unwrap();
+    assert_eq!(crate::publication::total(store).await, 14);
+    let whole = whole.build();
+    for _ in 0..2 {
+        store.insert("c-1-1", &whole).await.unwrap();
+        assert_eq!(crate::publication::total(store).await, 28, "before the next publication");
+    }
+    store.publish(&unit(2, day("2026-03-02")), &policy).await.unwrap();
+    store.insert("c-1-1", &whole).await.unwrap();
+    assert_eq!(crate::publication::total(store).await, 28);
+    assert_eq!(number(store, &format!("SELECT count() FROM {}", counts_of("unpublished"))).await, 0);
 }

@@ -12,11 +12,13 @@
 //! 4. A row with `done` ends the unit. A unit without it is taken up again at the next run, by any collector; two at once write the
 //!    same rows.
 
+mod deletion;
 mod once;
 mod rows;
 mod slices;
+mod units;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -33,6 +35,9 @@ const STEP: &str = "the publication of attributes";
 
 /// How long it is kept which units were published.
 const PUBLICATIONS_DAYS: u16 = 62;
+
+/// The most units that are published together: the statement that deletes their counts names each.
+const MOST_TOGETHER: usize = 50;
 
 /// What is published in one step: a zone's day, or an hour of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,15 +93,18 @@ struct ProgressRow {
     at: u32,
     closes: u8,
     is_done: u8,
+    /// `unit`, `counts` or `pending`: which table says so.
+    of: String,
 }
 
-#[derive(Row, Deserialize)]
-struct UnitRow {
-    lot: u64,
-    slices: u32,
-    is_done: u8,
-    /// Days of which it takes counts.
-    days: Vec<u16>,
+impl Unit {
+    /// The leading units that can be published together: of different zones, because what the first unit of a zone takes is not the next one's.
+    pub fn together(units: &[Unit]) -> &[Unit] {
+        let is_another_of_its_zone =
+            |place: &usize| units[..*place].iter().any(|before| before.zone == units[*place].zone);
+        let end = (0..units.len()).find(is_another_of_its_zone).unwrap_or(units.len());
+        &units[..end.min(MOST_TOGETHER)]
+    }
 }
 
 impl Store {
@@ -105,37 +113,39 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub async fn zones_to_publish(&self, configured: &[String]) -> Result<BTreeMap<String, ZoneProgress>, StoreError> {
-        let mut zones = BTreeMap::<String, ZoneProgress>::new();
-        let sql = "SELECT toString(zone) AS zone, toUInt16(any(day)) AS day, toUInt32(at) AS at, any(closes) AS closes, \
-                   max(done) AS is_done FROM publications GROUP BY zone, at ORDER BY zone, at";
-        let units: Vec<ProgressRow> = self.client.query(sql).fetch_all().await.map_err(failed(STEP))?;
-        for row in units {
+        // One statement: this is asked twice for each publication, and every quarter of an hour without one.
+        let sql = format!(
+            "SELECT toString(zone) AS zone, toUInt16(any(day)) AS day, toUInt32(at) AS at, any(closes) AS closes, max(done) AS is_done, \
+             'unit' AS of FROM publications GROUP BY zone, at UNION ALL \
+             SELECT DISTINCT toString(zone) AS zone, toUInt16(day) AS day, toUInt32(0) AS at, toUInt8(0) AS closes, toUInt8(0) AS is_done, \
+             'counts' AS of FROM unpublished WHERE {} UNION ALL \
+             SELECT DISTINCT toString(zone) AS zone, toUInt16(0) AS day, toUInt32(0) AS at, toUInt8(0) AS closes, toUInt8(0) AS is_done, \
+             'pending' AS of FROM pending",
+            no_marker_site()
+        );
+        let mut rows: Vec<ProgressRow> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
+        rows.sort_unstable_by_key(|row| (row.at, row.day));
+
+        let mut zones: BTreeMap<String, ZoneProgress> =
+            configured.iter().map(|zone| (zone.clone(), ZoneProgress::default())).collect();
+        let mut pending = BTreeSet::new();
+        for row in rows {
             let day = Day::from_number(row.day);
+            if row.of == "pending" {
+                pending.insert(row.zone.clone());
+            }
             let progress = zones.entry(row.zone).or_default();
-            match row.is_done {
-                0 => progress.begun = Some(Begun { day, at: row.at, is_day: row.closes == 1 }),
-                _ => {
+            match (row.of.as_str(), row.is_done) {
+                ("counts", _) => progress.days.push(day),
+                ("unit", 0) => progress.begun = Some(Begun { day, at: row.at, is_day: row.closes == 1 }),
+                ("unit", _) => {
                     progress.at = row.at;
                     if row.closes == 1 {
                         progress.day = Some(day);
                     }
                 }
+                _ => {}
             }
-        }
-
-        let sql = format!(
-            "SELECT DISTINCT toString(zone) AS zone, toUInt16(day) AS day FROM unpublished WHERE {} ORDER BY zone, day",
-            no_marker_site()
-        );
-        let days: Vec<(String, u16)> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
-        for (zone, day) in days {
-            zones.entry(zone).or_default().days.push(Day::from_number(day));
-        }
-
-        let pending: Vec<String> =
-            self.client.query("SELECT DISTINCT toString(zone) FROM pending").fetch_all().await.map_err(failed(STEP))?;
-        for zone in configured.iter().chain(&pending) {
-            zones.entry(zone.clone()).or_default();
         }
         zones.retain(|zone, progress| {
             let has_counts = !progress.days.is_empty() || pending.contains(zone);
@@ -157,28 +167,34 @@ impl Store {
         self.client.query(&delete).bind(first).execute().await.map_err(failed(STEP))
     }
 
-    /// Publishes a unit, or goes on with it where a former run ended. A unit that is done changes nothing.
+    /// Publishes a unit. See [`Store::publish_together`].
     ///
     /// # Errors
     /// The store failed at some step. What is written stays; the same call goes on from there.
     pub async fn publish(&self, unit: &Unit, policy: &LotPolicy) -> Result<Publication, StoreError> {
-        let begun = self.begin(unit).await?;
-        if begun.is_done == 1 {
-            return Ok(Publication::default());
-        }
+        self.publish_together(std::slice::from_ref(unit), policy).await
+    }
 
-        let rules = Rules { policy, day: unit.day, occasion: unit.occasion };
+    /// Publishes units of different zones (see [`Unit::together`]), or goes on with them where a former run ended. A unit that is done changes
+    /// nothing. Their counts are deleted with one statement, because the wait for it costs more than all others of a unit.
+    ///
+    /// # Errors
+    /// The store failed at some step. What is written stays; the same call goes on from there.
+    pub async fn publish_together(&self, units: &[Unit], policy: &LotPolicy) -> Result<Publication, StoreError> {
+        let mut begun = self.begin(units).await?;
+        begun.retain(|begun| !begun.is_done);
+
         let mut publication = Publication::default();
-        for slice in Slice::all(begun.slices) {
-            let done = self.publish_slice(unit, begun.lot, slice, &rules).await?;
-            publication.lots += done.lots;
-            publication.cells += done.cells;
+        for unit in begun.iter().filter(|begun| begun.has_work()) {
+            let rules = Rules { policy, day: unit.unit.day, occasion: unit.unit.occasion };
+            for slice in Slice::all(unit.slices) {
+                let done = self.publish_slice(unit, slice, &rules).await?;
+                publication.lots += done.lots;
+                publication.cells += done.cells;
+            }
         }
-
-        for day in &begun.days {
-            self.delete_taken(unit, begun.lot, Day::from_number(*day)).await?;
-        }
-        self.end(unit, &begun).await?;
+        self.delete_taken(&begun).await?;
+        self.end(&begun).await?;
         Ok(publication)
     }
 
@@ -209,87 +225,6 @@ impl Store {
         let sql = "SELECT secret FROM coin_keys WHERE length(secret) = 64 ORDER BY made, secret LIMIT 1";
         let stored: Option<String> = self.client.query(sql).fetch_optional().await.map_err(failed(STEP))?;
         Ok(stored.and_then(|text| Some(CoinKey::new(hex::read(text.as_bytes())?))))
-    }
-
-    async fn begun(&self, unit: &Unit) -> Result<Option<UnitRow>, StoreError> {
-        // Two collectors may have begun it at once: the smaller number is taken by both.
-        let sql = "SELECT lot, any(slices) AS slices, max(done) AS is_done, \
-                   arraySort(groupUniqArrayArray(arrayMap(segment -> toUInt16(segment.1), segments))) AS days FROM publications \
-                   WHERE zone = ? AND at = toDateTime(?, 'UTC') GROUP BY lot ORDER BY is_done DESC, lot LIMIT 1";
-        let query = self.client.query(sql).bind(&unit.zone).bind(unit.at);
-        query.fetch_optional().await.map_err(failed(STEP))
-    }
-
-    /// Notes which counts the unit takes, those of its zone up to its day that are there now; or finds what another collector noted.
-    async fn begin(&self, unit: &Unit) -> Result<UnitRow, StoreError> {
-        let sql = format!(
-            "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, finished) \
-             SELECT ?, toDateTime(?, 'UTC'), (SELECT max(lot) FROM publications) + 1, toDate(?), ?, \
-             (SELECT groupArray((day, segment)) FROM (SELECT DISTINCT day, segment FROM unpublished \
-             WHERE zone = ? AND day <= toDate(?) AND {} ORDER BY day, segment)), ?, 0, toDateTime(0, 'UTC')",
-            no_marker_site()
-        );
-        for token in once::tokens(&format!("publication-{}-{}", unit.zone, unit.at)) {
-            if let Some(begun) = self.begun(unit).await? {
-                return Ok(begun);
-            }
-            let slices = Slice::count(self.rows_of(unit).await?);
-            let insert = self
-                .client
-                .query(&sql)
-                .bind(&unit.zone)
-                .bind(unit.at)
-                .bind(unit.day.number())
-                .bind(u8::from(unit.occasion == Occasion::Day))
-                .bind(&unit.zone)
-                .bind(unit.day.number())
-                .bind(slices);
-            self.insert_under(token, insert).await?;
-            if let Some(begun) = self.begun(unit).await? {
-                return Ok(begun);
-            }
-            self.wait_for_inserts("publications").await?;
-        }
-        Err(once::NOT_THERE)
-    }
-
-    /// Rows that the unit may have to look at.
-    async fn rows_of(&self, unit: &Unit) -> Result<u64, StoreError> {
-        let arrived =
-            format!("SELECT count() FROM unpublished WHERE zone = ? AND day <= toDate(?) AND {}", no_marker_site());
-        let arrived = self.client.query(&arrived).bind(&unit.zone).bind(unit.day.number());
-        let arrived: u64 = arrived.fetch_one().await.map_err(failed(STEP))?;
-
-        let pending = "SELECT count() FROM pending WHERE zone = ?";
-        let pending: u64 = self.client.query(pending).bind(&unit.zone).fetch_one().await.map_err(failed(STEP))?;
-        Ok(arrived + pending)
-    }
-
-    /// Forgets the counts of a day that the unit has taken. Their numbers say which: what came later stays. Other days' parts are not looked at.
-    async fn delete_taken(&self, unit: &Unit, lot: u64, day: Day) -> Result<(), StoreError> {
-        let partition = day.date().strftime("%Y%m%d");
-        let sql = format!(
-            "ALTER TABLE unpublished DELETE IN PARTITION ID '{partition}' \
-             WHERE zone = ? AND {counts} AND (day, segment) IN ({TAKEN})",
-            counts = no_marker_site()
-        );
-        let query = self.client.query(&sql).bind(&unit.zone).bind(&unit.zone).bind(unit.at).bind(lot);
-        query.with_setting("mutations_sync", "2").execute().await.map_err(failed(STEP))
-    }
-
-    async fn end(&self, unit: &Unit, begun: &UnitRow) -> Result<(), StoreError> {
-        let sql = "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, finished) \
-                   SELECT ?, toDateTime(?, 'UTC'), ?, toDate(?), ?, [], ?, 1, now('UTC')";
-        let query = self
-            .client
-            .query(sql)
-            .bind(&unit.zone)
-            .bind(unit.at)
-            .bind(begun.lot)
-            .bind(unit.day.number())
-            .bind(u8::from(unit.occasion == Occasion::Day))
-            .bind(begun.slices);
-        query.with_setting("async_insert", "0").execute().await.map_err(failed(STEP))
     }
 }
 

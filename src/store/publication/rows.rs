@@ -6,6 +6,7 @@ use clickhouse::{Row, RowWrite};
 use serde::{Deserialize, Serialize};
 
 use super::slices::Slice;
+use super::units::BegunUnit;
 use super::{Publication, STEP, TAKEN, Unit};
 use crate::event::{Day, Dimension, SiteId, Subject};
 use crate::publication::{Cell, CellKey, Lot, Occasion, Released, Rules};
@@ -81,13 +82,13 @@ impl Store {
     /// Publishes the sites of a slice that are not done yet.
     pub(super) async fn publish_slice(
         &self,
-        unit: &Unit,
-        lot: u64,
+        begun: &BegunUnit<'_>,
         slice: Slice,
         rules: &Rules<'_>,
     ) -> Result<Publication, StoreError> {
+        let (unit, lot) = (begun.unit, begun.lot);
         // Counts before cells: they are deleted only after all cells were written, so where a site's cells are not, its counts are whole.
-        let arrived = self.arrived(unit, lot, slice).await?;
+        let arrived = if begun.days.is_empty() { Vec::new() } else { self.arrived(unit, lot, slice).await? };
         let newest = self.newest(unit, lot, slice).await?;
         let sites = work(arrived, newest, unit, lot);
 

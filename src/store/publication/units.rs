@@ -1,0 +1,180 @@
+//! How units begin and end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::slices::Slice;
+use super::{STEP, Unit, once};
+use crate::event::Day;
+use crate::publication::Occasion;
+use crate::store::Store;
+use crate::store::client::Query;
+use crate::store::error::{StoreError, failed};
+use crate::store::marker::no_marker_site;
+
+/// A unit with what its row in `publications` says.
+pub(super) struct BegunUnit<'u> {
+    pub(super) unit: &'u Unit,
+    pub(super) lot: u64,
+    pub(super) slices: u32,
+    pub(super) is_done: bool,
+    /// Days of which it takes counts.
+    pub(super) days: Vec<Day>,
+    /// Whether its zone may have cells in `pending`.
+    has_cells: bool,
+    /// Whether a former run began it.
+    pub(super) is_resumed: bool,
+}
+
+impl BegunUnit<'_> {
+    /// Whether there is anything to publish.
+    pub(super) fn has_work(&self) -> bool {
+        self.has_cells || !self.days.is_empty()
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct UnitRow {
+    zone: String,
+    at: u32,
+    lot: u64,
+    slices: u32,
+    is_done: u8,
+    days: Vec<u16>,
+}
+
+/// Rows of a zone in `unpublished`, by day, and in `pending`.
+#[derive(Default)]
+struct Rows {
+    arrived: BTreeMap<u16, u64>,
+    pending: u64,
+}
+
+type Known = BTreeMap<(String, u32), UnitRow>;
+
+impl Store {
+    /// Notes which counts the units take, those of their zone up to their day that are there now; or finds what another collector noted.
+    pub(super) async fn begin<'u>(&self, units: &'u [Unit]) -> Result<Vec<BegunUnit<'u>>, StoreError> {
+        let mut known = self.begun(units).await?;
+        let is_new = |known: &Known, unit: &Unit| !known.contains_key(&(unit.zone.clone(), unit.at));
+        let resumed: BTreeSet<(&str, u32)> =
+            units.iter().filter(|unit| !is_new(&known, unit)).map(|unit| (unit.zone.as_str(), unit.at)).collect();
+        let mut rows = None;
+        if units.iter().any(|unit| is_new(&known, unit)) {
+            let by_zone = self.rows_by_zone().await?;
+            for unit in units.iter().filter(|unit| is_new(&known, unit)) {
+                self.insert_begin(unit, &by_zone).await?;
+            }
+            known.append(&mut self.begun(units).await?);
+            rows = Some(by_zone);
+        }
+
+        let mut begun = Vec::with_capacity(units.len());
+        for unit in units {
+            let Some(row) = known.remove(&(unit.zone.clone(), unit.at)) else {
+                return Err(once::NOT_THERE);
+            };
+            let has_cells = rows.as_ref().is_none_or(|rows| rows.get(&unit.zone).is_some_and(|rows| rows.pending > 0));
+            begun.push(BegunUnit {
+                unit,
+                lot: row.lot,
+                slices: row.slices,
+                is_done: row.is_done == 1,
+                days: row.days.into_iter().map(Day::from_number).collect(),
+                has_cells,
+                is_resumed: resumed.contains(&(unit.zone.as_str(), unit.at)),
+            });
+        }
+        Ok(begun)
+    }
+
+    /// What `publications` says of units.
+    async fn begun(&self, units: &[Unit]) -> Result<Known, StoreError> {
+        // Two collectors may have begun one at once: the smaller number is taken by both.
+        let sql = format!(
+            "SELECT toString(zone) AS zone, toUInt32(at) AS at, lot, any(slices) AS slices, max(done) AS is_done, \
+             arraySort(groupUniqArrayArray(arrayMap(segment -> toUInt16(segment.1), segments))) AS days FROM publications \
+             WHERE (zone, at) IN ({}) GROUP BY zone, at, lot ORDER BY zone, at, is_done DESC, lot LIMIT 1 BY zone, at",
+            list("(?, toDateTime(?, 'UTC'))", units.len())
+        );
+        let query = units.iter().fold(self.client.query(&sql), |query, unit| query.bind(&unit.zone).bind(unit.at));
+        let rows: Vec<UnitRow> = query.fetch_all().await.map_err(failed(STEP))?;
+        Ok(rows.into_iter().map(|row| ((row.zone.clone(), row.at), row)).collect())
+    }
+
+    async fn rows_by_zone(&self) -> Result<BTreeMap<String, Rows>, StoreError> {
+        let sql = format!(
+            "SELECT toString(zone) AS zone, toUInt16(day) AS day, count() AS rows, 0 AS is_pending FROM unpublished \
+             WHERE {} GROUP BY zone, day UNION ALL \
+             SELECT toString(zone) AS zone, toUInt16(0) AS day, count() AS rows, 1 AS is_pending FROM pending GROUP BY zone",
+            no_marker_site()
+        );
+        let counted: Vec<(String, u16, u64, u8)> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
+        let mut by_zone = BTreeMap::<String, Rows>::new();
+        for (zone, day, count, is_pending) in counted {
+            let rows = by_zone.entry(zone).or_default();
+            match is_pending {
+                1 => rows.pending = count,
+                _ => *rows.arrived.entry(day).or_default() += count,
+            }
+        }
+        Ok(by_zone)
+    }
+
+    /// Inserts the row by which a unit begins, unless another collector does.
+    async fn insert_begin(&self, unit: &Unit, by_zone: &BTreeMap<String, Rows>) -> Result<(), StoreError> {
+        let sql = format!(
+            "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, finished) \
+             SELECT ?, toDateTime(?, 'UTC'), (SELECT max(lot) FROM publications) + 1, toDate(?), ?, \
+             (SELECT groupArray((day, segment)) FROM (SELECT DISTINCT day, segment FROM unpublished \
+             WHERE zone = ? AND day <= toDate(?) AND {} ORDER BY day, segment)), ?, 0, toDateTime(0, 'UTC')",
+            no_marker_site()
+        );
+        let day = unit.day.number();
+        let rows = by_zone
+            .get(&unit.zone)
+            .map_or(0, |rows| rows.pending + rows.arrived.range(..=day).map(|(_, count)| count).sum::<u64>());
+
+        for token in once::tokens(&format!("publication-{}-{}", unit.zone, unit.at)) {
+            let insert = self.client.query(&sql).bind(&unit.zone).bind(unit.at).bind(day);
+            let insert = insert.bind(u8::from(unit.occasion == Occasion::Day));
+            let insert = insert.bind(&unit.zone).bind(day).bind(Slice::count(rows));
+            self.insert_under(token, insert).await?;
+            if !self.begun(std::slice::from_ref(unit)).await?.is_empty() {
+                return Ok(());
+            }
+            self.wait_for_inserts("publications").await?;
+            if !self.begun(std::slice::from_ref(unit)).await?.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(once::NOT_THERE)
+    }
+
+    pub(super) async fn end(&self, units: &[BegunUnit<'_>]) -> Result<(), StoreError> {
+        if units.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, finished) \
+             SELECT DISTINCT zone, at, lot, day, closes, arrayResize(segments, 0), slices, 1, now('UTC') FROM publications \
+             WHERE done = 0 AND (zone, at, lot) IN ({})",
+            list(UNIT, units.len())
+        );
+        let query = bind_units(self.client.query(&sql), &units.iter().collect::<Vec<_>>());
+        query.with_setting("async_insert", "0").execute().await.map_err(failed(STEP))
+    }
+}
+
+/// A unit in a statement: zone, at, lot.
+pub(super) const UNIT: &str = "(?, toDateTime(?, 'UTC'), ?)";
+
+pub(super) fn list(one: &str, count: usize) -> String {
+    vec![one; count].join(", ")
+}
+
+pub(super) fn bind_units(query: Query, units: &[&BegunUnit<'_>]) -> Query {
+    units.iter().fold(query, |query, begun| query.bind(&begun.unit.zone).bind(begun.unit.at).bind(begun.lot))
+}
