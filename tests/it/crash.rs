@@ -16,10 +16,10 @@ const CLIENTS: usize = 4;
 const PAGES: usize = 900;
 
 /// What became of the pages a client sent, by path: answered 202, or sent and never answered.
-type Fates = HashMap<String, bool>;
+pub type Fates = HashMap<String, bool>;
 
 /// Sends views of pages nobody else sends until the server is gone. A 503 is no answer and no count: the page is sent again.
-fn send_until_gone(mut client: Client, site: &str, gone: &AtomicBool) -> Fates {
+pub fn send_until_gone(mut client: Client, site: &str, gone: &AtomicBool) -> Fates {
     let (cookie, now) = (grant(), NOON.to_string());
     let mut fates = Fates::new();
     for page in 0..PAGES {
@@ -80,7 +80,7 @@ fn kill_under_load(server: &mut Server, round: usize, delay: Duration) -> HashMa
 }
 
 /// Every answered page stands with exactly one view, every unanswered one with at most one, and nothing else stands there.
-fn assert_counted_once(server: &Server, fates: &HashMap<String, Fates>) -> (usize, usize) {
+pub fn assert_counted_once(server: &Server, fates: &HashMap<String, Fates>) -> (usize, usize) {
     let (mut answered, mut unanswered) = (0, 0);
     for (site, pages) in fates {
         let report = server.report(site, DAY);
@@ -104,7 +104,7 @@ fn assert_counted_once(server: &Server, fates: &HashMap<String, Fates>) -> (usiz
 }
 
 /// A small generator, so that the moments of death are spread and yet the same in each run.
-fn delays(seed: u64) -> impl Iterator<Item = Duration> {
+pub fn delays(seed: u64) -> impl Iterator<Item = Duration> {
     let mut state = seed;
     std::iter::repeat_with(move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -29,6 +29,7 @@ mod money;
 mod openapi;
 mod pages;
 mod pipe;
+mod power;
 mod private;
 mod promises;
 mod reference;

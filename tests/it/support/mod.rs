@@ -2,6 +2,7 @@
 //! port.
 
 mod client;
+mod disk;
 mod engine;
 mod hits;
 mod port;
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 
 use client::Door;
 pub use client::{Answer, Body, Client};
+pub use disk::Disk;
 pub use engine::Engine;
 pub use hits::{ABSENT, AGENT, CONSENT_KEYS, DAY, NOON, SITES, ask, grant, grant_of, hit, signed, view};
 pub use port::Port;
@@ -131,6 +133,14 @@ impl Server {
         Server::begun(child, dir, settings).healthy()
     }
 
+    /// With the data on a disk whose power can be cut.
+    pub fn start_on_disk(more: &str, settings: &[&str]) -> (Server, Disk) {
+        let (dir, settings) = (folder(more), owned(settings));
+        let disk = Disk::mount(&dir.path().join("data"));
+        let child = spawn(dir.path(), &settings, &[]);
+        (Server::begun(child, dir, settings).healthy(), disk)
+    }
+
     /// Starts twice on a file system of its own: the first time it has `bytes`, and ends by itself or after four seconds; the
     /// second time it has `then`.
     pub fn start_again_with_room(more: &str, bytes: usize, then: usize) -> Server {
@@ -169,6 +179,13 @@ impl Server {
         self.child.kill().expect("a child to kill");
         self.child.wait().expect("a child to wait for");
         self.door.close();
+    }
+
+    /// Removes what a collector that was killed leaves in memory for the next one, outside the directory.
+    pub fn forget_key(&self) {
+        if let Ok(collector) = fs::read_to_string(self.dir.path().join("data/journal/collector")) {
+            let _ = fs::remove_file(format!("/dev/shm/footfall-{}.key", collector.trim()));
+        }
     }
 
     /// The same directory and settings again, at another port.
@@ -338,10 +355,7 @@ impl Drop for Server {
         // Nothing to do about a child that has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // A collector that was killed leaves its key for the next one, outside the directory.
-        if let Ok(collector) = fs::read_to_string(self.dir.path().join("data/journal/collector")) {
-            let _ = fs::remove_file(format!("/dev/shm/footfall-{}.key", collector.trim()));
-        }
+        self.forget_key();
     }
 }
 
