@@ -29,7 +29,7 @@ const test = base.extend({
         await collector.stop();
       }
     },
-    { scope: "worker" },
+    { scope: "worker", timeout: 300_000 },
   ],
   collector: async ({ stage }, use) => use(stage),
   /**

@@ -2,31 +2,10 @@
 // with them.
 import { readFileSync } from "node:fs";
 import { violations } from "./browser.js";
-import { expect, start, test as base } from "./collector.js";
-import { CONFIG, HARMFUL, NOW, PEOPLE, crowd } from "./crowd.js";
+import { HARMFUL, NOW, PEOPLE } from "./crowd.js";
+import { expect, test as base } from "./stage.js";
 
-/** One collector for all of this file: its crowd takes longer than a look at it. */
 const test = base.extend({
-  stage: [
-    async ({}, use) => {
-      const collector = await start("", CONFIG);
-      try {
-        await crowd(collector);
-        await crowd(collector, { name: "harm", days: 1, harm: true });
-        // Names of new sites are kept within a second.
-        const known = async () =>
-          (await (await fetch(collector.page("/api/v1/sites"))).json()).rows.map(
-            ({ site }) => site,
-          );
-        await expect.poll(known).toEqual(["demo", "harm"]);
-        await use(collector);
-      } finally {
-        await collector.stop();
-      }
-    },
-    { scope: "worker" },
-  ],
-  collector: async ({ stage }, use) => use(stage),
   /** Whatever the page complains about fails the test. */
   page: async ({ page }, use) => {
     const complaints = [];

@@ -1,8 +1,7 @@
 // How long a creator waits for the first number, in a real browser from a warm collector: as it is,
 // and with a phone's processor, four times slower. `make bench-page`; the last lines are for
 // machines.
-import { CONFIG, crowd } from "../crowd.js";
-import { expect, start, test } from "../collector.js";
+import { expect, test } from "../stage.js";
 
 const ROUNDS = 21;
 /** Milliseconds at most, by how much slower the processor is. */
@@ -11,9 +10,8 @@ const MOST = { 1: 300, 4: 700 };
 for (const [slower, most] of Object.entries(MOST)) {
   test(`the first number of a dashboard is there within ${most} ms on a warm server, ${slower} x slower`, async ({
     page,
+    collector,
   }) => {
-    const collector = await start("", CONFIG);
-    await crowd(collector);
     const cdp = await page.context().newCDPSession(page);
     await cdp.send("Emulation.setCPUThrottlingRate", { rate: Number(slower) });
     await page.addInitScript(() => {
@@ -28,7 +26,6 @@ for (const [slower, most] of Object.entries(MOST)) {
       await expect.poll(() => page.evaluate(() => window.at)).toBeTruthy();
       times.push(await page.evaluate(() => window.at));
     }
-    await collector.stop();
     const sorted = times.slice(1).sort((a, b) => a - b); // the first one warms up
     const [median, p95] = [sorted[ROUNDS >> 1], sorted[Math.floor(ROUNDS * 0.95)]];
     const of = slower === "1" ? "" : `_cpu_${slower}x`;
