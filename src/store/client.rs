@@ -88,7 +88,7 @@ impl Query {
         Query { inner: self.inner.with_setting(name, value), ..self }
     }
 
-    /// With another deadline.
+    /// The same statement with another deadline.
     pub(super) fn within(self, deadline: Duration) -> Query {
         Query { deadline, ..self }
     }

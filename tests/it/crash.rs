@@ -1,4 +1,5 @@
-//! Answered means on disk. The program is killed, the store refuses, the disk fills, a byte turns: what was answered is counted, once.
+//! An acknowledged hit is on disk: after kills, a refusing store, full folders and changed bytes,
+//! each acknowledged hit is counted once.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,10 +16,11 @@ use crate::support::{Body, Client, DAY, Engine, NOON, SITES, Server, grant, hit,
 const CLIENTS: usize = 4;
 const PAGES: usize = 900;
 
-/// What became of the pages a client sent, by path: answered 202, or sent and never answered.
+/// What happened to the pages a client sent, by path: answered 202, or sent and not answered.
 pub type Fates = HashMap<String, bool>;
 
-/// Sends views of pages nobody else sends until the server is gone. A 503 is no answer and no count: the page is sent again.
+/// Sends views of pages that no other client sends, until the server is gone. A 503 is neither an
+/// answer nor a count: the page is sent again.
 pub fn send_until_gone(mut client: Client, site: &str, gone: &AtomicBool) -> Fates {
     let (cookie, now) = (grant(), NOON.to_string());
     let mut fates = Fates::new();
@@ -50,7 +52,8 @@ pub fn send_until_gone(mut client: Client, site: &str, gone: &AtomicBool) -> Fat
     fates
 }
 
-/// Kills the server after `delay` under load from all clients, with segments being sealed all the time.
+/// Kills the server after `delay` under load from all clients, while segments are closed
+/// constantly.
 fn kill_under_load(server: &mut Server, round: usize, delay: Duration) -> HashMap<String, Fates> {
     let gone = AtomicBool::new(false);
     let sites: Vec<String> = (0..CLIENTS).map(|client| format!("r{round}c{client}")).collect();
@@ -66,7 +69,7 @@ fn kill_under_load(server: &mut Server, round: usize, delay: Duration) -> HashMa
         let gone = &gone;
         scope.spawn(move || {
             while !gone.load(Ordering::Relaxed) {
-                // Waits where the store refuses; ends with the server.
+                // Waits while the store refuses; ends with the server.
                 if sealer.ask("POST", "/test/flush", &[("Host", &host)], Body::None).is_err() {
                     break;
                 }
@@ -79,7 +82,8 @@ fn kill_under_load(server: &mut Server, round: usize, delay: Duration) -> HashMa
     })
 }
 
-/// Every answered page stands with exactly one view, every unanswered one with at most one, and nothing else stands there.
+/// Every answered page has exactly one view, every unanswered one at most one, and there is no
+/// other page.
 pub fn assert_counted_once(server: &Server, fates: &HashMap<String, Fates>) -> (usize, usize) {
     let (mut answered, mut unanswered) = (0, 0);
     for (site, pages) in fates {
@@ -103,7 +107,7 @@ pub fn assert_counted_once(server: &Server, fates: &HashMap<String, Fates>) -> (
     (answered, unanswered)
 }
 
-/// A small generator, so that the moments of death are spread and yet the same in each run.
+/// A small generator, so that the moments of the kills are spread and the same in each run.
 pub fn delays(seed: u64) -> impl Iterator<Item = Duration> {
     let mut state = seed;
     std::iter::repeat_with(move || {
@@ -121,7 +125,7 @@ fn thirty_kills_under_load_lose_no_answered_hit_and_count_none_twice_while_the_s
     let mut fates = HashMap::new();
     for (round, delay) in delays(1).take(30).enumerate() {
         match round % 5 {
-            // The store dies too, in the middle of whatever it was doing.
+            // The store is killed too, whatever it is doing.
             1 => engine.kill(),
             3 => engine.restart(),
             _ => {}
@@ -207,12 +211,12 @@ fn with_the_store_away_hits_are_answered_up_to_the_bound_then_refused_and_all_ar
     engine.restart();
     server.flush();
     assert_eq!(server.report("mia", DAY)["totals"]["hits"], answered);
-    // The bound is looked at once a second: whoever comes back when told to finds room.
+    // The limit is checked once a second: a client that retries when told to succeeds.
     sleep(Duration::from_secs(2));
     assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[]).status, 202);
 }
 
-/// A collector whose ClickHouse is dead, which has its data in the folder.
+/// A collector whose ClickHouse is dead, with its data in the folder.
 fn with_the_store_away(setting: &str) -> (TempDir, Engine, Server) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut engine = Engine::start(&dir.path().join("clickhouse"));
@@ -222,7 +226,7 @@ fn with_the_store_away(setting: &str) -> (TempDir, Engine, Server) {
     (dir, engine, server)
 }
 
-/// The first segment file of an ending.
+/// The first segment file with this extension.
 fn segment(server: &Server, ending: &str) -> PathBuf {
     let files = fs::read_dir(server.dir().join("data/journal")).unwrap().flatten().map(|entry| entry.path());
     files.filter(|path| path.extension().is_some_and(|e| e == ending)).min().expect("a segment file")
@@ -243,7 +247,8 @@ fn a_segment_that_cannot_be_read_for_a_while_is_not_damaged_and_is_counted_once_
     let sealed = one_sealed_segment(&mut server);
     let aside = dir.path().join("aside");
     fs::rename(&sealed, &aside).unwrap();
-    // Opening it fails as it does without free file descriptors: nothing is said about what lies in it.
+    // Opening it fails as it does without free file descriptors, which says nothing about its
+    // contents.
     std::os::unix::fs::symlink(&sealed, &sealed).unwrap();
     engine.restart();
     server.restart();
@@ -287,12 +292,12 @@ fn a_stop_with_a_full_journal_ends_in_order_and_loses_no_answered_view() {
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     server.restart();
     server.flush();
-    // How the open visit ended had no room.
+    // There was no space for the end of the open visit.
     let totals = &server.report("mia", DAY)["totals"];
     assert_eq!([&totals["hits"], &totals["visits"], &totals["bounces"]], [1, 1, 0]);
 }
 
-/// Damages the journal while the collector is dead: answers the file and the offset.
+/// Damages the journal while the collector is dead. Returns the file and the offset.
 fn flip(server: &Server, ending: &str, place: impl Fn(&[u8]) -> usize) -> (PathBuf, usize) {
     let path = segment(server, ending);
     let bytes = fs::read(&path).unwrap();
@@ -310,7 +315,8 @@ fn a_flipped_byte_in_an_open_segment_is_named_and_costs_its_own_batch_only() {
         assert_eq!(hit(&mut client, &view(&format!("/u/mia/{n}")), &[]).status, 202);
     }
     server.kill();
-    // The magic of the 22nd frame: the first holds what was carried from the segment before, then come the first 20 hits, one a frame.
+    // The magic of the 22nd frame: the first frame holds what was carried over from the segment
+    // before, the next 20 hold one hit each.
     let starts =
         |bytes: &[u8]| bytes.windows(4).enumerate().filter(|(_, w)| *w == b"FFR1").map(|(n, _)| n).collect::<Vec<_>>();
     let (path, at) = flip(&server, "open", |bytes| starts(bytes)[21] + 14);

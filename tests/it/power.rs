@@ -1,5 +1,6 @@
-//! The power goes: the disk is what had reached it at that moment, and the key of the journal's attributes, in memory, is gone. Every answered
-//! hit counts once in every table.
+//! Power cuts: after one, the disk has what had reached it at that moment, and the key of the
+//! journal's attributes, which is in memory, is lost. Every acknowledged hit counts once in every
+//! table.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,7 +12,7 @@ use crate::support::{Body, Engine, SITES, Server};
 
 const CLIENTS: usize = 2;
 
-/// Where counts of a hit stand beside `daily`; each sender's hit is a view.
+/// The tables with counts of a hit besides `daily`; each sender's hit is a view.
 const TABLES: [&str; 3] =
     ["daily WHERE subject = 'site' AND site != 0 AND", "hourly WHERE site != 0 AND", "activity WHERE"];
 
@@ -28,7 +29,8 @@ fn sixty_power_cuts_lose_no_answered_hit_and_count_none_twice() {
     }
 }
 
-/// The power goes under load, and in every other round just after the store has acknowledged a segment.
+/// Cuts the power under load, and in every second round just after the store has acknowledged a
+/// segment.
 fn cut_the_power(rounds: usize, seed: u64) {
     let settings = ["journal.attribute_secs=0", "journal.segment_secs=1"];
     let (mut server, disk) = Server::start_on_disk(SITES, &settings);
@@ -79,7 +81,7 @@ fn cut_the_power(rounds: usize, seed: u64) {
     assert_tables_agree(&server.dir().join("data/store"));
 }
 
-/// Pages are what the rounds compared; each other table has as many.
+/// The rounds compared pages; each other table must have the same number.
 fn assert_tables_agree(store: &Path) {
     let engine = Engine::start(store);
     let number = |sql: &str| -> u64 { engine.sql(&format!("{sql} FORMAT TSV")).trim().parse().unwrap() };
@@ -88,7 +90,8 @@ fn assert_tables_agree(store: &Path) {
     for table in TABLES {
         assert_eq!(number(&format!("SELECT sum(hits) FROM {table} {no_marker}")), pages, "{table}");
     }
-    // Attributes that were not released go with their key: there may be fewer of them, and no more.
+    // Attributes that were not released are lost with their key: there may be fewer of them, never
+    // more.
     let visits = number("SELECT sum(visits) FROM daily WHERE subject = 'site' AND site != 0");
     let attributes =
         number("SELECT sum(visits) FROM unpublished WHERE subject = 'site' AND dim = 'country' AND site != 0");

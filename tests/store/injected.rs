@@ -18,7 +18,7 @@ use crate::support::{Builder, Process, at, counts_of, day, hits, number, people}
 
 const TABLES: [&str; 8] = ["daily", "hourly", "money", "drops", "vitals", "faults", "activity", "mail"];
 
-/// All calls, of which an insert into nine tables makes some hundred each.
+/// All calls; an insert into nine tables makes about a hundred of each kind.
 const CALLS: [&str; 3] = ["rename", "sync", "write"];
 
 /// A row for each table.
@@ -36,7 +36,7 @@ fn segment() -> Sums {
         .build()
 }
 
-/// The library, compiled once. Whoever can build a Rust program has the compiler.
+/// The library, compiled once. A machine that builds Rust programs has the compiler.
 fn library() -> &'static Path {
     static BUILT: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let (_, library) = BUILT.get_or_init(|| {
@@ -88,7 +88,7 @@ impl Injected {
         at(&self.process.as_ref().unwrap().url, "footfall").await
     }
 
-    /// Has the n-th call of a kind from now on fail, or kill the engine.
+    /// Makes the n-th call of a kind from now on fail, or kill the engine.
     fn order(&mut self, what: &str, call: &str, n: u32) {
         self.orders += 1;
         let _ = fs::remove_file(self.done_file());
@@ -101,7 +101,7 @@ impl Injected {
         self.dir.path().join("order.done")
     }
 
-    /// Takes the order back, and says whether the call came.
+    /// Cancels the order, and returns whether the call happened.
     fn withdraw(&self) -> bool {
         let _ = fs::remove_file(self.order_file());
         self.done_file().exists()
@@ -179,7 +179,7 @@ async fn a_kill_at_any_call_of_an_insert_loses_and_doubles_nothing() {
     assert!(met >= 100, "{met}");
 }
 
-/// The row by which a publication begins is what it depends on from then on.
+/// Publication depends on the row that begins it.
 #[tokio::test]
 async fn a_kill_at_any_rename_of_a_publication_leaves_it_to_the_next_run() {
     publication_is_done_once("kill", 3, u32::MAX).await;
@@ -237,7 +237,8 @@ async fn publication_is_done_once(what: &str, step: usize, last: u32) {
     }
 }
 
-/// A copy of the store's folder from before a segment was sent, beside a journal that still has it; and one from after.
+/// A copy of the store's folder from before a segment was sent, beside a journal that still has it;
+/// and one from after.
 #[tokio::test]
 async fn a_segment_counts_once_beside_an_older_copy_of_the_store() {
     let dir = tempfile::tempdir().unwrap();
@@ -252,7 +253,7 @@ async fn a_segment_counts_once_beside_an_older_copy_of_the_store() {
     let process = Process::start(&data("now"), None);
     at(&process.url, "footfall").await.insert_first("c-1-2", &sums).await.unwrap();
     process.kill();
-    // What the engine remembers of inserts is not in a backup of its tables.
+    // The engine's memory of inserts is not in a backup of its tables.
     for name in ["now", "older"] {
         forget_inserts(&data(name));
         let process = Process::start(&data(name), None);
@@ -270,7 +271,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(copied.success());
 }
 
-/// Removes the folders in which tables note the tokens they have seen.
+/// Removes the folders in which tables record the tokens they have seen.
 fn forget_inserts(dir: &Path) {
     for entry in fs::read_dir(dir).unwrap().flatten().filter(|entry| entry.file_type().unwrap().is_dir()) {
         if entry.file_name() == "deduplication_logs" {

@@ -17,7 +17,7 @@ fn policy() -> LotPolicy {
     LotPolicy::new(K, CoinKey::new([3; 32]))
 }
 
-/// The unit of a day of UTC.
+/// The unit of a UTC day.
 fn unit(date: &str) -> Unit {
     let day = day(date);
     Unit { zone: "UTC".into(), day, at: end_of(day), occasion: Occasion::Day }
@@ -27,13 +27,14 @@ fn end_of(day: Day) -> u32 {
     (u32::from(day.number()) + 1) * 86_400
 }
 
-/// One segment's attribute counts: so many sites, each with seven sources of up to eleven visitors, and a page that most of them saw.
+/// The attribute counts of one segment: this number of sites, each with seven sources of up to
+/// eleven visitors, and a page that most of them opened.
 async fn count(store: &Store, segment: u64, date: &str, sites: u64) {
     count_in("UTC", store, segment, date, sites).await;
 }
 
 async fn count_in(zone: &str, store: &Store, segment: u64, date: &str, sites: u64) {
-    // In one block, as a segment's counts are.
+    // In one block, like a segment's counts.
     let sql = format!(
         "INSERT INTO unpublished (site, zone, day, subject, item, dim, value, segment, visitors, visits, networks) \
          SELECT reinterpretAsUInt128(sipHash128(intDiv(number, 7))) AS site, '{zone}', toDate('{date}'), of, \
@@ -60,7 +61,7 @@ pub async fn total(store: &Store) -> u64 {
     sums(store).await.iter().sum()
 }
 
-/// Every published row, once, and every cell as it is now.
+/// Every published row, once, and the present state of every cell.
 async fn contents(store: &Store) -> Vec<String> {
     let published = "SELECT toString((site, day, subject, item, dim, value, any(visitors), any(visits))) AS row FROM published \
                      GROUP BY site, day, subject, item, dim, value, lot ORDER BY row";
@@ -152,8 +153,8 @@ pub async fn two_collectors_that_publish_one_day_at_once_publish_it_once(store: 
     assert_eq!(number(store, begun).await, 1);
 }
 
-/// The engine dies at some moment of a publication, again and again, and in the end every visitor is there once and the rows are those of
-/// a publication nobody disturbed.
+/// The engine is killed repeatedly at arbitrary moments of a publication. In the end every visitor
+/// is there once, and the rows are those of an undisturbed publication.
 #[tokio::test]
 async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once() {
     let undisturbed = tempfile::tempdir().unwrap();
@@ -190,7 +191,8 @@ async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once
     assert_eq!(contents(&store).await, expected);
 }
 
-/// Units of several zones that are published together give the rows they give one after the other, and one statement deletes what they took.
+/// Units of several zones that are published together give the same rows as one after the other,
+/// and one statement deletes the counts they took.
 pub async fn zones_that_are_published_together_give_the_same_rows(store: &Tested) {
     let zones = ["Asia/Tokyo", "Europe/Berlin", "UTC", "America/Lima"];
     let units = zones.map(|zone| Unit { zone: zone.into(), ..unit(FIRST) });
@@ -220,6 +222,6 @@ pub async fn zones_that_are_published_together_give_the_same_rows(store: &Tested
     assert_eq!(contents(store).await, apart);
     store.publish_together(&units, &policy()).await.unwrap();
     assert_eq!(contents(store).await, apart, "again");
-    // A zone's next day waits until what the first one took is deleted.
+    // A zone's next day waits until the counts that the first one took are deleted.
     assert_eq!(Unit::together(&[unit(FIRST), unit("2026-03-03")]).len(), 1);
 }

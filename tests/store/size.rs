@@ -8,7 +8,8 @@ use footfall::store::{Unit, native};
 
 use crate::support::{Builder, Process, Tested, at, counts_of, day, hits, number, people};
 
-/// 115 000 forged views of paths of 500 bytes, each a row of totals and one of each dimension a page has: the engine refuses them as one block.
+/// 115 000 forged views of paths of 500 bytes, each with a row of totals and one of each dimension
+/// of a page: the engine refuses them as one block.
 #[tokio::test]
 async fn a_segment_too_large_for_the_engine_is_stored_in_halves_and_once() {
     const VIEWS: u32 = 115_000;
@@ -25,7 +26,7 @@ async fn a_segment_too_large_for_the_engine_is_stored_in_halves_and_once() {
     }
     let sums = builder.build();
 
-    // A process of its own: what it needs is nobody else's in these tests.
+    // A process of its own, because the memory it needs would affect other tests.
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(dir.path(), None);
     let store = at(&process.url, "footfall").await;
@@ -41,7 +42,8 @@ async fn a_segment_too_large_for_the_engine_is_stored_in_halves_and_once() {
     process.kill();
 }
 
-/// Whatever ended the former try: of three months and both halves of a split block only what is missing comes.
+/// However the earlier attempt ended, only the missing blocks are sent: of three months and both
+/// halves of a split block.
 pub async fn a_segment_of_which_some_is_there_is_completed(store: &Tested) {
     let mut builder = Builder::default();
     for (site, date) in ["2026-01-31", "2026-02-01", "2026-03-01", "2026-03-02"].into_iter().enumerate() {
@@ -53,7 +55,7 @@ pub async fn a_segment_of_which_some_is_there_is_completed(store: &Tested) {
     let sums_of = "SELECT toString(groupArray((site, hits))) FROM (SELECT site, sum(hits) AS hits FROM {} GROUP BY site ORDER BY site)";
     let whole = crate::support::texts(store, &sums_of.replace("{}", &counts_of("daily"))).await;
 
-    // As if February had never come, and all of `unpublished` neither.
+    // As if February and all of `unpublished` had not arrived.
     for gone in ["daily DROP PARTITION ID '202602'", "unpublished DROP PARTITION ALL"] {
         store.client().query(&format!("ALTER TABLE {gone}")).execute().await.unwrap();
     }
@@ -64,7 +66,8 @@ pub async fn a_segment_of_which_some_is_there_is_completed(store: &Tested) {
         assert_eq!(number(store, "SELECT sum(visitors) FROM unpublished").await, 4);
     }
 
-    // As if March had come as halves, of which the second was lost: its marker says that it is the first half.
+    // As if March had arrived in halves and the second was lost: its marker says that it is the
+    // first half.
     let march = "site >= 3 AND toYYYYMM(day) = 202603";
     let first_half = "site + toUInt128(1)";
     for change in [
@@ -80,7 +83,8 @@ pub async fn a_segment_of_which_some_is_there_is_completed(store: &Tested) {
     assert_eq!(crate::support::texts(store, &sums_of.replace("{}", &counts_of("daily"))).await, whole);
 }
 
-/// Of a segment that was sent in halves one came, its day was published, then the other came: it waits for the next publication.
+/// A segment is sent in halves, and its day is published between them: the second half waits for
+/// the next publication.
 pub async fn halves_that_come_before_and_after_a_publication_count_once(store: &Tested) {
     let date = day("2026-03-01");
     let (mut whole, mut first) = (Builder::default(), Builder::default());
@@ -90,7 +94,7 @@ pub async fn halves_that_come_before_and_after_a_publication_count_once(store: &
     for site in 1..=2 {
         first = first.daily(site, "2026-03-01", Subject::Site, "", Dimension::Country, "DE", people(7, 7));
     }
-    // The first half as the store would have sent it: under its marker and its number.
+    // The first half as the store would have sent it: with its marker and its number.
     let half = native::encode(&first.build(), Table::Unpublished, 20_260_301, &[0, 1], ("c-1-1", 2));
     let sql = format!("INSERT INTO unpublished ({}) FORMAT Native", Table::Unpublished.columns().join(", "));
     let mut insert = store.client().insert_formatted_with(sql);

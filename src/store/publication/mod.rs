@@ -1,16 +1,21 @@
-//! Publication in the store: attribute counts of a day that is over go from `unpublished` through `pending` to `published`.
+//! Publication in the store: the attribute counts of a day that is over move from `unpublished`
+//! through `pending` to `published`.
 //!
-//! What must hold: `published` + `pending` + `unpublished` are what was counted, whenever the process ends, and a unit that is done
-//! again gives the same rows. There is no transaction over tables, so:
-//! 1. A unit (a zone's day or hour) begins with a row in `publications` that lists the segments whose counts it takes. Counts that
-//!    arrive later belong to the next unit. Every later step reads this row, so it can be done again.
-//! 2. The sites are taken in slices by their ids; a slice fits into memory whatever the platform's size. Of each slice the published rows
-//!    are written first (the same rows again replace themselves), then the cells, in one block. A site whose cells carry the
-//!    unit's number is done: its rows were read in the same query, so its older ones are still there if they do not.
-//! 3. When all slices are written, the counts that were taken are deleted by their segments' numbers, never by partition: another
-//!    collector's late segment stays.
-//! 4. A row with `done` ends the unit. A unit without it is taken up again at the next run, by any collector; two at once write the
-//!    same rows.
+//! Whenever the process ends, `published`, `pending` and `unpublished` together must be what was
+//! counted, and a unit that is published again must give the same rows. There is no transaction
+//! across tables, so:
+//!
+//! 1. A unit (a zone's day or hour) begins with a row in `publications` that lists the segments
+//!    whose counts it takes. Counts that arrive later belong to the next unit. Every later step
+//!    reads this row, so it can be repeated.
+//! 2. Sites are processed in slices by id; a slice fits into memory, however large the platform is.
+//!    For each slice, the published rows are written first (writing them again replaces them), then
+//!    the cells, in one block. A site whose cells have the unit's number is done. Cells and their
+//!    numbers are read in one query, so if a site is not done, its former cells are still there.
+//! 3. When all slices are written, the counts that were taken are deleted by their segments'
+//!    numbers, never by partition: a late segment of another collector stays.
+//! 4. A row with `done` ends the unit. A unit without it is continued by the next run, on any
+//!    collector. Two collectors at once write the same rows.
 
 mod deletion;
 mod once;
@@ -33,10 +38,11 @@ use slices::Slice;
 
 const STEP: &str = "the publication of attributes";
 
-/// How long it is kept which units were published.
+/// The number of days for which finished units are remembered.
 const PUBLICATIONS_DAYS: u16 = 62;
 
-/// The most units that are published together: the statement that deletes their counts names each.
+/// The largest number of units that are published together: the statement that deletes their counts
+/// names each.
 const MOST_TOGETHER: usize = 50;
 
 /// What is published in one step: a zone's day, or an hour of it.
@@ -93,12 +99,13 @@ struct ProgressRow {
     at: u32,
     closes: u8,
     is_done: u8,
-    /// `unit`, `counts` or `pending`: which table says so.
+    /// The table the row comes from: `unit`, `counts` or `pending`.
     of: String,
 }
 
 impl Unit {
-    /// The leading units that can be published together: of different zones, because what the first unit of a zone takes is not the next one's.
+    /// The leading units that can be published together: those of different zones, because the
+    /// counts that the first unit of a zone takes are not the next one's.
     pub fn together(units: &[Unit]) -> &[Unit] {
         let is_another_of_its_zone =
             |place: &usize| units[..*place].iter().any(|before| before.zone == units[*place].zone);
@@ -108,12 +115,14 @@ impl Unit {
 }
 
 impl Store {
-    /// How far the publication of each zone is: of the configured ones, and of those with counts or a unit that was begun.
+    /// The progress of each zone that is configured, has counts, or has a unit that was begun.
     ///
     /// # Errors
-    /// The store cannot be read.
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn zones_to_publish(&self, configured: &[String]) -> Result<BTreeMap<String, ZoneProgress>, StoreError> {
-        // One statement: this is asked twice for each publication, and every quarter of an hour without one.
+        // A single statement, because it runs twice for each publication, and every quarter of an
+        // hour without one.
         let sql = format!(
             "SELECT toString(zone) AS zone, toUInt16(any(day)) AS day, toUInt32(at) AS at, any(closes) AS closes, max(done) AS is_done, \
              'unit' AS of FROM publications GROUP BY zone, at UNION ALL \
@@ -123,6 +132,7 @@ impl Store {
              'pending' AS of FROM pending",
             no_marker_site()
         );
+
         let mut rows: Vec<ProgressRow> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
         rows.sort_unstable_by_key(|row| (row.at, row.day));
 
@@ -147,6 +157,7 @@ impl Store {
                 _ => {}
             }
         }
+
         zones.retain(|zone, progress| {
             let has_counts = !progress.days.is_empty() || pending.contains(zone);
             has_counts || progress.begun.is_some() || configured.contains(zone)
@@ -154,7 +165,7 @@ impl Store {
         Ok(zones)
     }
 
-    /// Forgets units of long ago. The last one stays: the next takes its number from it.
+    /// Deletes old units. The last one stays, because the next takes its number from it.
     pub(super) async fn forget_publications(&self, today: Day) -> Result<(), StoreError> {
         let of = "FROM publications WHERE day < toDate(?) AND lot < (SELECT max(lot) FROM publications)";
         let first = today.number().saturating_sub(PUBLICATIONS_DAYS);
@@ -170,16 +181,20 @@ impl Store {
     /// Publishes a unit. See [`Store::publish_together`].
     ///
     /// # Errors
-    /// The store failed at some step. What is written stays; the same call goes on from there.
+    ///
+    /// As for [`Store::publish_together`].
     pub async fn publish(&self, unit: &Unit, policy: &LotPolicy) -> Result<Publication, StoreError> {
         self.publish_together(std::slice::from_ref(unit), policy).await
     }
 
-    /// Publishes units of different zones (see [`Unit::together`]), or goes on with them where a former run ended. A unit that is done changes
-    /// nothing. Their counts are deleted with one statement, because the wait for it costs more than all others of a unit.
+    /// Publishes units of different zones (see [`Unit::together`]), or continues them where an
+    /// earlier run ended. A finished unit changes nothing. Their counts are deleted with one
+    /// statement, because waiting for it costs more than all other steps of a unit.
     ///
     /// # Errors
-    /// The store failed at some step. What is written stays; the same call goes on from there.
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a statement. What was written
+    /// stays, and the same call continues from there.
     pub async fn publish_together(&self, units: &[Unit], policy: &LotPolicy) -> Result<Publication, StoreError> {
         let mut begun = self.begin(units).await?;
         begun.retain(|begun| !begun.is_done);
@@ -193,15 +208,18 @@ impl Store {
                 publication.cells += done.cells;
             }
         }
+
         self.delete_taken(&begun).await?;
         self.end(&begun).await?;
         Ok(publication)
     }
 
-    /// The platform's key of the coin, made by the first collector that needs it.
+    /// The platform's key of the coin. The first collector that needs it makes it.
     ///
     /// # Errors
-    /// The store cannot be read or written, or holds something else in the key's place.
+    ///
+    /// The store cannot be reached in time, ClickHouse refuses a statement, or another collector's
+    /// insert of the key does not end. No key is used that is not stored.
     pub async fn coin_key(&self) -> Result<CoinKey, StoreError> {
         let mut fresh = [0; 32];
         getrandom::fill(&mut fresh).expect("the system's random generator works");
@@ -228,6 +246,6 @@ impl Store {
     }
 }
 
-/// The counts a unit takes, by day and segment. Parameters: zone, at, lot.
+/// A query for the counts that a unit takes, by day and segment. Parameters: zone, at, lot.
 const TAKEN: &str = "SELECT taken.1, taken.2 FROM (SELECT arrayJoin(segments) AS taken FROM publications \
                      WHERE zone = ? AND at = toDateTime(?, 'UTC') AND lot = ? AND done = 0)";

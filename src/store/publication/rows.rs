@@ -1,4 +1,4 @@
-//! One slice: what is read of it and written.
+//! Reads and writes the rows of one slice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ struct ArrivedRow {
     networks: u64,
 }
 
-/// The newest row of a cell.
+/// The newest row of a cell; `newest` is the number of the unit that wrote it.
 #[derive(Row, Deserialize)]
 struct NewestRow {
     site: u128,
@@ -71,7 +71,7 @@ struct PublishedRow<'a> {
     visits: u64,
 }
 
-/// A site's part of a unit.
+/// A site's part of a unit: its cells, and the counts that arrived.
 #[derive(Default)]
 struct Work {
     cells: Vec<Cell>,
@@ -79,7 +79,7 @@ struct Work {
 }
 
 impl Store {
-    /// Publishes the sites of a slice that are not done yet.
+    /// Publishes those sites of a slice that are not done.
     pub(super) async fn publish_slice(
         &self,
         begun: &BegunUnit<'_>,
@@ -87,7 +87,8 @@ impl Store {
         rules: &Rules<'_>,
     ) -> Result<Publication, StoreError> {
         let (unit, lot) = (begun.unit, begun.lot);
-        // Counts before cells: they are deleted only after all cells were written, so where a site's cells are not, its counts are whole.
+        // Counts are read before cells. They are deleted only after all cells were written, so if a
+        // site's cells are not written, its counts are complete.
         let arrived = if begun.days.is_empty() { Vec::new() } else { self.arrived(unit, lot, slice).await? };
         let newest = self.newest(unit, lot, slice).await?;
         let sites = work(arrived, newest, unit, lot);
@@ -104,6 +105,7 @@ impl Store {
         Ok(Publication { lots: released.len() as u64, cells: changed.len() as u64 })
     }
 
+    /// The counts that the unit takes, by cell.
     async fn arrived(&self, unit: &Unit, lot: u64, slice: Slice) -> Result<Vec<ArrivedRow>, StoreError> {
         let sql = format!(
             "SELECT site, toString(subject) AS subject, item, toString(dim) AS dim, toString(value) AS value, \
@@ -115,16 +117,18 @@ impl Store {
         query.fetch_all().await.map_err(failed(STEP))
     }
 
-    /// The cells of the zone's sites, and of every site with counts in the unit: a site may have moved here from another zone. In an hour
-    /// only sites with counts are looked at.
+    /// The cells of the zone's sites, and of every site with counts in the unit, because a site may
+    /// have moved here from another zone. For an hour, only of sites with counts.
     async fn newest(&self, unit: &Unit, lot: u64, slice: Slice) -> Result<Vec<NewestRow>, StoreError> {
         let range = range(slice);
         let arrived =
             format!("SELECT site FROM unpublished WHERE {range} AND zone = ? AND (day, segment) IN ({TAKEN})");
+
         let of_zone = match unit.occasion {
             Occasion::Day => format!("OR site IN (SELECT site FROM pending WHERE {range} AND zone = ?)"),
             Occasion::Hour { .. } => String::new(),
         };
+
         let sql = format!(
             "SELECT site, toString(subject) AS subject, item, toString(dim) AS dim, toString(value) AS value, \
              toString(argMax(zone, lot)) AS zone, argMax(visitors, lot) AS visitors, argMax(visits, lot) AS visits, \
@@ -132,6 +136,7 @@ impl Store {
              max(lot) AS newest FROM (SELECT * FROM pending WHERE {range} AND (site IN ({arrived}) {of_zone})) \
              GROUP BY site, subject, item, dim, value"
         );
+
         let mut query = self.client.query(&sql).bind(&unit.zone).bind(&unit.zone).bind(unit.at).bind(lot);
         if unit.occasion == Occasion::Day {
             query = query.bind(&unit.zone);
@@ -139,6 +144,7 @@ impl Store {
         query.fetch_all().await.map_err(failed(STEP))
     }
 
+    /// Writes lots. Writing them again replaces them.
     async fn put_published(&self, unit: &Unit, lot: u64, rows: &[(SiteId, Released)]) -> Result<(), StoreError> {
         let rows = rows.iter().map(|(site, Released { key, visitors, visits })| PublishedRow {
             site: site.as_u128(),
@@ -154,6 +160,7 @@ impl Store {
         self.put_block::<PublishedRow>("published", &rows.collect::<Vec<_>>()).await
     }
 
+    /// Writes the new state of cells, with the unit's number.
     async fn put_pending(&self, unit: &Unit, lot: u64, cells: &[(SiteId, Cell)]) -> Result<(), StoreError> {
         let rows = cells.iter().map(|(site, cell)| PendingRow {
             site: site.as_u128(),
@@ -169,14 +176,16 @@ impl Store {
             counted: cell.counted,
             lot,
         });
+
         self.put_block::<PendingRow>("pending", &rows.collect::<Vec<_>>()).await
     }
 
-    /// Writes the rows as one block, so that all of them are there or none.
+    /// Writes the rows as one block, so that all of them are stored or none.
     async fn put_block<T: RowWrite>(&self, table: &str, rows: &[T::Value<'_>]) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }
+
         let mut insert = self.client.insert::<T>(table).await.map_err(failed(STEP))?;
         for (setting, value) in ONE_BLOCK {
             insert = insert.with_setting(setting, value);
@@ -189,7 +198,7 @@ impl Store {
     }
 }
 
-/// The sites of a slice that the unit has still to publish, their cells and counts in order.
+/// The sites of a slice that the unit has not published yet, with their cells and counts.
 fn work(arrived: Vec<ArrivedRow>, newest: Vec<NewestRow>, unit: &Unit, lot: u64) -> BTreeMap<SiteId, Work> {
     let done: BTreeSet<u128> = newest.iter().filter(|row| row.newest >= lot).map(|row| row.site).collect();
     let with_counts: BTreeSet<u128> = arrived.iter().map(|row| row.site).collect();
@@ -205,6 +214,7 @@ fn work(arrived: Vec<ArrivedRow>, newest: Vec<NewestRow>, unit: &Unit, lot: u64)
         let cell = Cell { key, pending, since: Day::from_number(row.since), counted: row.counted };
         sites.entry(SiteId::from_u128(row.site)).or_default().cells.push(cell);
     }
+
     for row in arrived.into_iter().filter(|row| !done.contains(&row.site)) {
         let Some(key) = key(&row.subject, &row.item, &row.dim, &row.value) else { continue };
         let lot = Lot { visitors: row.visitors, visits: row.visits, networks: row.networks };
@@ -213,18 +223,18 @@ fn work(arrived: Vec<ArrivedRow>, newest: Vec<NewestRow>, unit: &Unit, lot: u64)
     sites
 }
 
-/// `None` for a word of a later schema, which `connect` refuses.
+/// `None` for a name of a later schema, which [`Store::connect`] refuses.
 fn key(subject: &str, item: &str, dim: &str, value: &str) -> Option<CellKey> {
     Some(CellKey::new(Subject::from_name(subject)?, item, Dimension::from_name(dim)?, value))
 }
 
-/// The sites of a slice, without markers.
+/// A condition for the sites of a slice, without markers.
 fn range(slice: Slice) -> String {
     let last = slice.last.min(SiteId::MARKERS.as_u128() - 1);
     format!("site BETWEEN {} AND {}", literal(slice.first), literal(last))
 }
 
-/// 128 bits as SQL: the client has no parameter of that type.
+/// An id of 128 bits as SQL, because the client has no parameter of that type.
 fn literal(id: u128) -> String {
     format!("toUInt128('{id}')")
 }

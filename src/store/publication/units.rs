@@ -1,4 +1,4 @@
-//! How units begin and end.
+//! The beginning and the end of units: their rows in `publications`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,17 +14,21 @@ use crate::store::client::Query;
 use crate::store::error::{StoreError, failed};
 use crate::store::marker::no_marker_site;
 
-/// A unit with what its row in `publications` says.
+/// A unit with the contents of its row in `publications`.
 pub(super) struct BegunUnit<'u> {
+    /// The unit.
     pub(super) unit: &'u Unit,
+    /// Its number, which grows from unit to unit.
     pub(super) lot: u64,
+    /// The number of slices in which it is published.
     pub(super) slices: u32,
+    /// Whether it is finished.
     pub(super) is_done: bool,
-    /// Days of which it takes counts.
+    /// The days whose counts it takes.
     pub(super) days: Vec<Day>,
     /// Whether its zone may have cells in `pending`.
     has_cells: bool,
-    /// Whether a former run began it.
+    /// Whether an earlier run began it.
     pub(super) is_resumed: bool,
 }
 
@@ -45,22 +49,31 @@ struct UnitRow {
     days: Vec<u16>,
 }
 
-/// Rows of a zone in `unpublished`, by day, and in `pending`.
+/// The number of a zone's rows in `unpublished`, by day, and in `pending`.
 #[derive(Default)]
 struct Rows {
     arrived: BTreeMap<u16, u64>,
     pending: u64,
 }
 
+/// Units by zone and end.
 type Known = BTreeMap<(String, u32), UnitRow>;
 
 impl Store {
-    /// Notes which counts the units take, those of their zone up to their day that are there now; or finds what another collector noted.
+    /// Records which counts each unit takes, namely those of its zone up to its day that are there
+    /// now; or finds what another collector recorded.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a statement. Units may have been
+    /// begun.
     pub(super) async fn begin<'u>(&self, units: &'u [Unit]) -> Result<Vec<BegunUnit<'u>>, StoreError> {
         let mut known = self.begun(units).await?;
         let is_new = |known: &Known, unit: &Unit| !known.contains_key(&(unit.zone.clone(), unit.at));
+
         let resumed: BTreeSet<(&str, u32)> =
             units.iter().filter(|unit| !is_new(&known, unit)).map(|unit| (unit.zone.as_str(), unit.at)).collect();
+
         let mut rows = None;
         if units.iter().any(|unit| is_new(&known, unit)) {
             let by_zone = self.rows_by_zone().await?;
@@ -90,20 +103,22 @@ impl Store {
         Ok(begun)
     }
 
-    /// What `publications` says of units.
+    /// The rows of units in `publications`.
     async fn begun(&self, units: &[Unit]) -> Result<Known, StoreError> {
-        // Two collectors may have begun one at once: the smaller number is taken by both.
+        // If two collectors began one at once, both use the smaller number.
         let sql = format!(
             "SELECT toString(zone) AS zone, toUInt32(at) AS at, lot, any(slices) AS slices, max(done) AS is_done, \
              arraySort(groupUniqArrayArray(arrayMap(segment -> toUInt16(segment.1), segments))) AS days FROM publications \
              WHERE (zone, at) IN ({}) GROUP BY zone, at, lot ORDER BY zone, at, is_done DESC, lot LIMIT 1 BY zone, at",
             list("(?, toDateTime(?, 'UTC'))", units.len())
         );
+
         let query = units.iter().fold(self.client.query(&sql), |query, unit| query.bind(&unit.zone).bind(unit.at));
         let rows: Vec<UnitRow> = query.fetch_all().await.map_err(failed(STEP))?;
         Ok(rows.into_iter().map(|row| ((row.zone.clone(), row.at), row)).collect())
     }
 
+    /// The number of rows of each zone.
     async fn rows_by_zone(&self) -> Result<BTreeMap<String, Rows>, StoreError> {
         let sql = format!(
             "SELECT toString(zone) AS zone, toUInt16(day) AS day, count() AS rows, 0 AS is_pending FROM unpublished \
@@ -111,7 +126,9 @@ impl Store {
              SELECT toString(zone) AS zone, toUInt16(0) AS day, count() AS rows, 1 AS is_pending FROM pending GROUP BY zone",
             no_marker_site()
         );
+
         let counted: Vec<(String, u16, u64, u8)> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
+
         let mut by_zone = BTreeMap::<String, Rows>::new();
         for (zone, day, count, is_pending) in counted {
             let rows = by_zone.entry(zone).or_default();
@@ -123,7 +140,7 @@ impl Store {
         Ok(by_zone)
     }
 
-    /// Inserts the row by which a unit begins, unless another collector does.
+    /// Inserts the row that begins a unit, unless another collector does.
     async fn insert_begin(&self, unit: &Unit, by_zone: &BTreeMap<String, Rows>) -> Result<(), StoreError> {
         let sql = format!(
             "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, finished) \
@@ -132,6 +149,7 @@ impl Store {
              WHERE zone = ? AND day <= toDate(?) AND {} ORDER BY day, segment)), ?, 0, toDateTime(0, 'UTC')",
             no_marker_site()
         );
+
         let day = unit.day.number();
         let rows = by_zone
             .get(&unit.zone)
@@ -153,28 +171,38 @@ impl Store {
         Err(once::NOT_THERE)
     }
 
+    /// Records that units are finished.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the insert. The units are then
+    /// continued by the next run.
     pub(super) async fn end(&self, units: &[BegunUnit<'_>]) -> Result<(), StoreError> {
         if units.is_empty() {
             return Ok(());
         }
+
         let sql = format!(
             "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, finished) \
              SELECT DISTINCT zone, at, lot, day, closes, arrayResize(segments, 0), slices, 1, now('UTC') FROM publications \
              WHERE done = 0 AND (zone, at, lot) IN ({})",
             list(UNIT, units.len())
         );
+
         let query = bind_units(self.client.query(&sql), &units.iter().collect::<Vec<_>>());
         query.with_setting("async_insert", "0").execute().await.map_err(failed(STEP))
     }
 }
 
-/// A unit in a statement: zone, at, lot.
+/// The parameters of a unit in a statement: zone, at, lot.
 pub(super) const UNIT: &str = "(?, toDateTime(?, 'UTC'), ?)";
 
+/// A list of `count` times the same text.
 pub(super) fn list(one: &str, count: usize) -> String {
     vec![one; count].join(", ")
 }
 
+/// Binds the parameters of [`UNIT`] for each unit.
 pub(super) fn bind_units(query: Query, units: &[&BegunUnit<'_>]) -> Query {
     units.iter().fold(query, |query, begun| query.bind(&begun.unit.zone).bind(begun.unit.at).bind(begun.lot))
 }

@@ -1,7 +1,9 @@
-//! A disk whose power can be cut: ext4 on a loop device. What has reached the device at one moment is what a start after the cut finds.
+//! A disk whose power can be cut: ext4 on a loop device. A start after the cut finds what has
+//! reached the device at that moment.
 //!
-//! The image lies on a file system of its own (ext4 on a loop device in memory) that can be frozen: then no write reaches the device, nothing
-//! that the inner file system still holds in memory is flushed, and the image can be copied as it is at that moment.
+//! The image is on a file system of its own (ext4 on a loop device in memory) that can be frozen.
+//! Then no write reaches the device, nothing that the inner file system still holds in memory is
+//! flushed, and the image can be copied as it is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// A file system of this size takes little memory: the images are sparse.
+/// A file system of this size takes little memory, because the images are sparse.
 const OUTER: u64 = 768 << 20;
 const INNER: u64 = 512 << 20;
 
@@ -19,7 +21,8 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// An empty disk, mounted at a folder that is made here. It needs root, or `sudo` without a password, and loop devices.
+    /// An empty disk, mounted at a new folder. Needs loop devices, and root or `sudo` without a
+    /// password.
     pub fn mount(at: &Path) -> Disk {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder to mount at");
         let disk = Disk { mounted_at: at.to_owned(), dir };
@@ -52,7 +55,8 @@ impl Disk {
         let copy = self.dir.path().join("cut.img");
         root(&["fsfreeze", "--freeze", text(&self.outer())]);
         let copied = Command::new("cp").arg("--sparse=always").args([&self.image(), &copy]).status();
-        // The process may sleep in a write until the freeze is over: it is told to die first, so that it goes nowhere from there.
+        // The process may wait in a write until the freeze is over. It is killed first, so that it
+        // does not continue from there.
         let thaw = std::thread::spawn({
             let outer = self.outer();
             move || {
@@ -88,7 +92,7 @@ fn make(image: &Path, bytes: u64, options: &[&str]) {
     assert!(made.expect("mkfs.ext4, of e2fsprogs").success(), "a file system is made");
 }
 
-/// Runs a command of root's.
+/// Runs a command as root.
 fn root(words: &[&str]) {
     let done = command(words).output().unwrap_or_else(|error| panic!("{words:?}: {error}"));
     let said = String::from_utf8_lossy(&done.stderr);

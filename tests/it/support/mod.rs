@@ -23,13 +23,13 @@ pub use engine::Engine;
 pub use hits::{ABSENT, AGENT, CONSENT_KEYS, DAY, NOON, SITES, ask, grant, grant_of, hit, signed, view};
 pub use port::Port;
 
-/// The version a grant must be of. Not 1, so that there is an older one.
+/// The version of a valid grant. Not 1, so that there is an older one.
 pub const CONSENT_VERSION: u32 = 2;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const COMES_WITHIN: Duration = Duration::from_secs(20);
 
-/// Waits for what the collector does by itself; `what` should have come.
+/// Waits for background work of the collector; `what` describes it.
 pub fn until(holds: impl Fn() -> bool, what: &str) {
     let deadline = Instant::now() + COMES_WITHIN;
     while !holds() {
@@ -38,7 +38,7 @@ pub fn until(holds: impl Fn() -> bool, what: &str) {
     }
 }
 
-/// What every test's server is told; a test's own `--set` pairs win over it.
+/// The settings of every test's server; a test's own `--set` pairs win over them.
 fn config(dir: &Path) -> String {
     let dir = dir.display();
     format!(
@@ -81,12 +81,12 @@ whole_lots = true
     )
 }
 
-/// A collector in a directory of its own. It can be killed and started again; both go when it goes out of scope. Each start gets a port
-/// from the kernel and says which.
+/// A collector in a directory of its own. It can be killed and started again; both are removed when
+/// it goes out of scope. Each start gets a port from the kernel and logs it.
 pub struct Server {
     child: Child,
     door: Door,
-    /// How long the log was before this start.
+    /// The length of the log before this start.
     logged: usize,
     dir: TempDir,
     settings: Vec<String>,
@@ -104,7 +104,7 @@ impl Server {
         Server::start_in(more, settings, &[])
     }
 
-    /// In an environment that holds these variables too.
+    /// With these variables in its environment.
     pub fn start_in(more: &str, settings: &[&str], environment: &[(&str, &str)]) -> Server {
         let (dir, settings) = (folder(more), owned(settings));
         let environment: Vec<_> = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -114,7 +114,7 @@ impl Server {
         server.healthy()
     }
 
-    /// With a command of the shell before it.
+    /// With a shell command before it.
     pub fn start_in_shell(more: &str, settings: &[&str], before: &str) -> Server {
         let (dir, settings) = (folder(more), owned(settings));
         let mut command = Command::new("sh");
@@ -123,7 +123,8 @@ impl Server {
         Server::begun(child, dir, settings).healthy()
     }
 
-    /// With the data on a file system of `bytes` that only the collector sees; the test reaches it through [`Server::data`].
+    /// With the data on a file system of `bytes` that only the collector sees; the test reaches it
+    /// through [`Server::data`].
     pub fn start_on_small_disk(more: &str, settings: &[&str], bytes: usize) -> Server {
         let (dir, settings) = (folder(more), owned(settings));
         let data = dir.path().join("data");
@@ -141,8 +142,8 @@ impl Server {
         (Server::begun(child, dir, settings).healthy(), disk)
     }
 
-    /// Starts twice on a file system of its own: the first time it has `bytes`, and ends by itself or after four seconds; the
-    /// second time it has `then`.
+    /// Starts twice on a file system of its own. The first time it has `bytes`, and ends by itself
+    /// or after four seconds; the second time it has `then`.
     pub fn start_again_with_room(more: &str, bytes: usize, then: usize) -> Server {
         let dir = folder(more);
         let (data, again) = (dir.path().join("data"), dir.path().join("again"));
@@ -174,14 +175,15 @@ impl Server {
         Path::new("/proc").join(self.pid().to_string()).join("root").join(inside.strip_prefix("/").unwrap_or(&inside))
     }
 
-    /// `kill -9`: no goodbye, nothing flushed.
+    /// `kill -9`: nothing is flushed.
     pub fn kill(&mut self) {
         self.child.kill().expect("a child to kill");
         self.child.wait().expect("a child to wait for");
         self.door.close();
     }
 
-    /// Removes what a collector that was killed leaves in memory for the next one, outside the directory.
+    /// Removes the key that a killed collector leaves in memory for the next one, outside the
+    /// directory.
     pub fn forget_key(&self) {
         if let Ok(collector) = fs::read_to_string(self.dir.path().join("data/journal/collector")) {
             let _ = fs::remove_file(format!("/dev/shm/footfall-{}.key", collector.trim()));
@@ -210,7 +212,7 @@ impl Server {
         rustix::process::kill_process(pid, signal).expect("a child to signal");
     }
 
-    /// SIGTERM; answers the exit code once the program has ended.
+    /// Sends SIGTERM; returns the exit code once the program has ended.
     pub fn stop(&mut self) -> Option<i32> {
         self.signal(rustix::process::Signal::TERM);
         let status = self.child.wait().expect("a child to wait for");
@@ -218,7 +220,7 @@ impl Server {
         status.code()
     }
 
-    /// The exit code, if it ends by itself in time.
+    /// The exit code, if it ends in time without a signal.
     pub fn ended_within(&mut self, patience: Duration) -> Option<Option<i32>> {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
@@ -273,7 +275,7 @@ impl Server {
         Client::at(self.door.clone()).expect("the server takes connections")
     }
 
-    /// Everything the server has written to its standard streams so far, over all its starts.
+    /// Everything the server has written to its standard streams, over all its starts.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
@@ -285,7 +287,7 @@ impl Server {
         line.unwrap_or_else(|| panic!("no {name} in\n{page}")).parse::<f64>().expect("a number") as u64
     }
 
-    /// Waits until all that was counted can be read.
+    /// Waits until all counts can be read.
     pub fn flush(&self) {
         let host = self.address().to_string();
         let answer =
@@ -293,7 +295,7 @@ impl Server {
         assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.log());
     }
 
-    /// Publishes what is over at this moment, of all that was counted.
+    /// Publishes everything that is due at this moment.
     pub fn publish(&self, at: i64) {
         let (host, now) = (self.address().to_string(), at.to_string());
         let headers = [("Host", host.as_str()), ("X-Footfall-Now", now.as_str())];
@@ -322,7 +324,8 @@ fn owned(settings: &[&str]) -> Vec<String> {
     settings.iter().map(|pair| (*pair).to_owned()).collect()
 }
 
-/// The program, started by a shell that can mount. A mount of its own needs no root where the kernel lets users make namespaces.
+/// The program, started by a shell that can mount. A mount namespace needs no root if the kernel
+/// lets users create namespaces.
 fn with_mounts(script: &str) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_footfall")]);
@@ -352,17 +355,17 @@ fn run(mut command: Command, dir: &Path, settings: &[String]) -> Child {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nothing to do about a child that has already ended.
+        // A child that has already ended needs nothing.
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.forget_key();
     }
 }
 
-/// Where a collector says it listens, in its log.
+/// The address a collector listens on, from its log.
 fn said_address(log: &str) -> Option<SocketAddr> {
     let (_, rest) = log.split_once(" listening address=")?;
-    // A line that is not whole yet may hold half of a port.
+    // An incomplete line may hold half of a port.
     let (line, _) = rest.split_once('\n')?;
     line.trim().parse().ok()
 }
@@ -376,7 +379,7 @@ fn a_client_of_a_server_that_is_down_reaches_nobody_and_finds_it_again() {
     assert_ne!(first.port(), 0);
 
     server.kill();
-    // Whoever gets the port now is not asked.
+    // No request is sent to a process that gets the port now.
     let other = std::net::TcpListener::bind(first).unwrap();
     other.set_nonblocking(true).unwrap();
     assert!(client.get("/healthz").is_err());
