@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ingest -> consent -> enrich -> pseudonym -> aggregate -> journal   then the hit is answered
-//!                                                          journal -> flush -> store -> report -> web
+//! journal -> flush -> store -> report -> web
 //! ```
 //!
 //! `RawHit` holds an address and a user agent and cannot be printed. Only `consent` makes an

@@ -45,8 +45,8 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Wiping<A> {
         }
     }
 
-    /// Always moves the block: the inner allocator would free the old block, or its end, without
-    /// wiping it.
+    /// Always moves the block, because the inner allocator would free the old block, or its end,
+    /// without wiping it.
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: the caller guarantees a size that makes a valid layout. Both blocks are live and
         // do not overlap, and the shorter length is within both.

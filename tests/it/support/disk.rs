@@ -50,7 +50,8 @@ impl Disk {
         root(&["chmod", "0777", text(&self.mounted_at)]);
     }
 
-    /// Cuts the power. `kill` ends the process that uses the disk, which is then as it was at the moment of the cut.
+    /// Cuts the power. `kill` ends the process that uses the disk, which is then as it was at the
+    /// moment of the cut.
     pub fn cut(&self, kill: impl FnOnce()) {
         let copy = self.dir.path().join("cut.img");
         root(&["fsfreeze", "--freeze", text(&self.outer())]);
