@@ -1,5 +1,5 @@
-//! The record of who changed what. An entry holds names of sites and tokens, words of closed lists,
-//! and a time; never an address, a user agent or free text.
+//! The record of who changed what. An entry holds names of sites, tokens and share links, words of closed
+//! lists, and a time; never an address or a user agent.
 
 use super::rights::Who;
 use super::secret::new_id;

@@ -75,6 +75,8 @@ impl ApiToken {
 pub struct Share {
     /// A public id, not derived from the secret.
     pub id: String,
+    /// What whoever made it calls it; empty if they gave no name.
+    pub name: String,
     /// The name of the site.
     pub site: String,
     /// The first day of the report, inclusive.
@@ -207,6 +209,7 @@ mod tests {
     #[test]
     fn a_site_has_room_again_once_its_links_are_over_for_a_month() {
         let share = |revoked| Share {
+            name: String::new(),
             id: "1".into(),
             site: "mia".into(),
             from: date(2026, 3, 1),

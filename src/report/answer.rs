@@ -76,6 +76,10 @@ pub struct Compared {
     /// The comparable part of both ranges, where the answer's range is not over yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub so_far: Option<SoFar>,
+    /// The days whose numbers stand as `compared` in the rows of `subjects`; `null` where there is none that is over.
+    pub items: Option<ComparedDays>,
+    /// The same of `dimensions`: days that are published.
+    pub values: Option<ComparedDays>,
 }
 
 /// The filter of an answer, as it was understood.
@@ -132,6 +136,7 @@ pub struct Row {
     pub name: String,
     /// The row's counters.
     pub figures: Figures,
+    pub compared: Option<Sides>,
 }
 
 /// The items of one subject.
@@ -164,6 +169,7 @@ pub struct Cell {
     pub visitors: u64,
     /// Visits.
     pub visits: u64,
+    pub compared: Option<Sides>,
 }
 
 impl Figures {
@@ -213,6 +219,9 @@ impl Serialize for Row {
         for (name, n) in self.figures.pairs() {
             map.serialize_entry(name, &n)?;
         }
+        if let Some(compared) = &self.compared {
+            map.serialize_entry("compared", compared)?;
+        }
         map.end()
     }
 }
@@ -260,11 +269,16 @@ impl Breakdown {
 impl Cell {
     /// A cell from its parts.
     pub fn of(name: &str, visitors: u64, visits: u64) -> Cell {
-        Cell { name: name.to_owned(), visitors, visits }
+        Cell { name: name.to_owned(), visitors, visits, compared: None }
     }
 
     fn row(&self, key: &'static str) -> Row {
-        Row { key, name: self.name.clone(), figures: Figures::of_people(self.visitors, self.visits) }
+        Row {
+            key,
+            name: self.name.clone(),
+            figures: Figures::of_people(self.visitors, self.visits),
+            compared: self.compared.clone(),
+        }
     }
 }
 
@@ -294,4 +308,26 @@ pub struct WholeDays {
     pub now: Figures,
     /// As many days of the comparison, from its first on.
     pub before: Figures,
+}
+
+/// The numbers of a row on both sides of a comparison.
+#[derive(Serialize, Clone, PartialEq, Debug)]
+pub struct Sides {
+    /// On days of the range.
+    pub now: Figures,
+    /// On as many days of the comparison.
+    pub before: Figures,
+}
+
+/// The days on which rows are compared, all inclusive, as `YYYY-MM-DD`.
+#[derive(Serialize, Clone, PartialEq, Debug)]
+pub struct ComparedDays {
+    /// First day of the range.
+    pub from: String,
+    /// Last day of the range that is over.
+    pub to: String,
+    /// First day of the comparison.
+    pub before_from: String,
+    /// Last of as many days of the comparison.
+    pub before_to: String,
 }

@@ -9,6 +9,7 @@ use super::answer::{
 use super::fold::fold;
 use super::question::{Filter, Question};
 use super::range::Interval;
+use super::rows;
 use super::series::{ByDay, Clicks, local, series, sum};
 use super::so_far::{Comparable, Days, Hours};
 use crate::event::{Counter, Day, Dimension, Subject};
@@ -41,10 +42,11 @@ pub async fn ask(store: &Store, mut question: Question) -> Result<Answer, StoreE
         }
     };
 
-    let (body, compared) = tokio::try_join!(body(&read, &question), before)?;
+    let (body, compared, rows) =
+        tokio::try_join!(body(&read, &question), before, rows::compared(&read, &question, published))?;
 
     let filter = question.filter.as_ref();
-    Ok(Answer {
+    let mut answer = Answer {
         site: question.name.clone(),
         zone: question.zone_name(),
         from: question.from.to_string(),
@@ -60,7 +62,9 @@ pub async fn ask(store: &Store, mut question: Question) -> Result<Answer, StoreE
         dimensions: body.dimensions,
         money: body.money,
         is_final: published.through.is_some_and(|through| question.is_over_by(through)),
-    })
+    };
+    rows.add_to(&mut answer);
+    Ok(answer)
 }
 
 /// The parts of an answer that depend on the filter.
@@ -94,7 +98,12 @@ async fn whole_site(read: &Read<'_>, question: &Question) -> Result<Body, StoreE
     let mut subjects = BTreeMap::new();
     for subject in Subject::ITEMS {
         let of = || tops.iter().filter(|top| top.subject == subject.name());
-        let rows = of().map(|top| Row { key: "item", name: top.item.clone(), figures: Figures::of(subject, top.sums) });
+        let rows = of().map(|top| Row {
+            key: "item",
+            name: top.item.clone(),
+            figures: Figures::of(subject, top.sums),
+            compared: None,
+        });
         let hits = of().next().map_or(0, |top| top.of_subject);
         subjects.insert(subject.name(), Items::Exact { hits, rows: rows.collect() });
     }
@@ -175,11 +184,19 @@ async fn compared(read: &Read<'_>, before: &Question) -> Result<Compared, StoreE
         Some(Filter::Item(subject, item)) => (*subject, item.as_str()),
         Some(Filter::Value(dim, value)) => {
             let cells = read.of_value(*dim, value, (before.from, before.to), 1).await?;
-            return Ok(Compared { from, to, totals: value_totals(&cells), series: None, so_far: None });
+            return Ok(Compared {
+                from,
+                to,
+                totals: value_totals(&cells),
+                series: None,
+                so_far: None,
+                items: None,
+                values: None,
+            });
         }
     };
     let (totals, _, series) = of_item(read, before, subject, item).await?;
-    Ok(Compared { from, to, totals, series: Some(series), so_far: None })
+    Ok(Compared { from, to, totals, series: Some(series), so_far: None, items: None, values: None })
 }
 
 /// The comparable part of a range that is not over; `None` where the whole range is comparable.
@@ -230,7 +247,7 @@ async fn of_hours(read: &Read<'_>, hours: Hours) -> Result<Totals, StoreError> {
     Ok(sum(of.iter().map(|(_, totals)| totals)))
 }
 
-fn next(day: Day) -> Day {
+pub(super) fn next(day: Day) -> Day {
     Day::from_number(day.number().saturating_add(1))
 }
 

@@ -13,6 +13,7 @@ mod mail;
 mod platform;
 mod question;
 mod range;
+mod rows;
 mod series;
 mod so_far;
 mod vitals;

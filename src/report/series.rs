@@ -61,7 +61,10 @@ fn steps(question: &Question, subject: Subject, interval: Interval, days: &ByDay
             *sum += n;
         }
     }
-    steps.into_iter().map(|(step, figures)| Row { key: "at", name: step.to_string(), figures }).collect()
+    steps
+        .into_iter()
+        .map(|(step, figures)| Row { key: "at", name: step.to_string(), figures, compared: None })
+        .collect()
 }
 
 /// Every local hour of the range, in order. A day on which the clocks change has 23 or 25 of them.
@@ -80,7 +83,7 @@ async fn hours(read: &Read<'_>, question: &Question) -> Result<Vec<Row>, StoreEr
     let of = |hour: &u32| known.get(hour).copied().unwrap_or_default();
     let row = |hour: &u32| {
         let figures = Figures::of(Subject::Site, of(hour));
-        Row { key: "at", name: local(*hour, question), figures }
+        Row { key: "at", name: local(*hour, question), figures, compared: None }
     };
     Ok(starts.iter().map(row).collect())
 }

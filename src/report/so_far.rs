@@ -56,6 +56,13 @@ impl Question {
         Some(Comparable { days, hours })
     }
 
+    /// As many days of the range as there are to compare with, where all of them are over.
+    pub(super) fn whole_days(&self, (then, then_to): Days) -> Option<(Days, Days)> {
+        let days = |from: Day, to: Day| i64::from(to.number()) - i64::from(from.number());
+        let both = days(self.from, self.to).min(days(then, then_to));
+        (both >= 0).then(|| ((self.from, later(self.from, both)), (then, later(then, both))))
+    }
+
     /// The hours of `day` that are over by today's clock.
     fn hours_of(&self, day: Day) -> Hours {
         let now = self.now.to_zoned(self.zone.clone());

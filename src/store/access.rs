@@ -32,6 +32,7 @@ struct TokenRow {
 struct ShareRow {
     id: String,
     digest: String,
+    name: String,
     site: String,
     first_day: String,
     last_day: String,
@@ -80,7 +81,8 @@ impl Store {
         let sql = format!("SELECT id, {columns} FROM tokens GROUP BY id");
         let tokens = self.calls.query(&sql).fetch_all::<TokenRow>().await.map_err(failed(STEP))?;
 
-        let columns = latest(&["digest", "site", "first_day", "last_day", "expires", "password", "created", "revoked"]);
+        let columns =
+            latest(&["digest", "name", "site", "first_day", "last_day", "expires", "password", "created", "revoked"]);
         let sql = format!("SELECT id, {columns} FROM shares GROUP BY id");
         let shares = self.calls.query(&sql).fetch_all::<ShareRow>().await.map_err(failed(STEP))?;
 
@@ -116,11 +118,11 @@ impl Store {
     pub async fn put_share(&self, digest: &Digest, share: &Share, answer: &str) -> Result<(), StoreError> {
         let next = next_revision("shares");
         let sql = format!(
-            "INSERT INTO shares (id, digest, site, first_day, last_day, expires, password, created, revoked, answer, revision) \
-             SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {next}"
+            "INSERT INTO shares (id, digest, name, site, first_day, last_day, expires, password, created, revoked, answer, revision) \
+             SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {next}"
         );
 
-        let query = self.calls.query(&sql).bind(&share.id).bind(digest.text()).bind(&share.site);
+        let query = self.calls.query(&sql).bind(&share.id).bind(digest.text()).bind(&share.name).bind(&share.site);
         let query = query.bind(share.from.to_string()).bind(share.to.to_string()).bind(day_text(share.expires));
         let query = query.bind(share.password.as_deref().unwrap_or("")).bind(share.created.to_string());
         let query = query.bind(share.revoked).bind(answer).with_setting("max_query_size", MOST_SQL_BYTES);
@@ -216,6 +218,7 @@ fn token(row: TokenRow) -> Option<(Digest, ApiToken)> {
 fn share(row: ShareRow) -> Option<(Digest, Share)> {
     let share = Share {
         id: row.id,
+        name: row.name,
         site: row.site,
         from: row.first_day.parse().ok()?,
         to: row.last_day.parse().ok()?,

@@ -108,6 +108,43 @@ impl Read<'_> {
         query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
     }
 
+    /// The items of [`tops`](Read::tops), each with its sums on the days of both sides of a comparison.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub async fn compared_items(
+        &self,
+        (from, to): (Day, Day),
+        (now, before): ((Day, Day), (Day, Day)),
+        limit: usize,
+    ) -> Result<Vec<(String, String, Totals, Totals)>, StoreError> {
+        let scope = "site = ? AND subject IN ('page', 'link', 'event')";
+        let side = |of: &str| {
+            let sum = |counter: &Counter| format!("sumIf({}, day BETWEEN toDate(?) AND toDate(?))", counter.name());
+            format!("({}) AS {of}", Counter::ALL.iter().map(sum).collect::<Vec<_>>().join(", "))
+        };
+        let sql = format!(
+            "SELECT toString(subject) AS subject, item, {}, {} FROM daily WHERE {scope} \
+             AND (day BETWEEN toDate(?) AND toDate(?) OR day BETWEEN toDate(?) AND toDate(?)) AND (subject, item) IN \
+             (SELECT subject, item FROM daily WHERE {scope} AND day BETWEEN toDate(?) AND toDate(?) \
+             GROUP BY subject, item ORDER BY subject, sum(hits) DESC, item LIMIT ? BY subject) GROUP BY subject, item",
+            side("now"),
+            side("before")
+        );
+        let mut query = self.calls.query(&sql);
+        for (first, last) in [[now; Counter::ALL.len()], [before; Counter::ALL.len()]].concat() {
+            query = query.bind(first.number()).bind(last.number());
+        }
+        query = query.bind(self.site.as_u128());
+        for (first, last) in [now, before] {
+            query = query.bind(first.number()).bind(last.number());
+        }
+        let query = query.bind(self.site.as_u128()).bind(from.number()).bind(to.number()).bind(limit as u64);
+        let rows: Vec<OnBothSides> = query.fetch_all().await.map_err(failed(STEP))?;
+        Ok(rows.into_iter().map(|row| (row.subject, row.item, row.now, row.before)).collect())
+    }
+
     /// Revenue by event and currency, without voided amounts. Both days are inclusive.
     ///
     /// # Errors
@@ -157,6 +194,14 @@ pub struct Top {
     pub of_subject: u64,
     /// The item's totals.
     pub sums: Totals,
+}
+
+#[derive(Row, Deserialize)]
+struct OnBothSides {
+    subject: String,
+    item: String,
+    now: Totals,
+    before: Totals,
 }
 
 /// The revenue of one event in one currency.

@@ -34,7 +34,7 @@ enum Step {
 }
 
 /// All migrations, numbered from 1 without gaps.
-const MIGRATIONS: [Migration; 11] = [
+const MIGRATIONS: [Migration; 12] = [
     Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql"), step: Step::Sql },
     Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql"), step: Step::Sql },
     Migration { number: 3, name: "pages", sql: include_str!("schema/0003_pages.sql"), step: Step::Sql },
@@ -46,6 +46,7 @@ const MIGRATIONS: [Migration; 11] = [
     Migration { number: 9, name: "shares", sql: include_str!("schema/0009_shares.sql"), step: Step::Sql },
     Migration { number: 10, name: "money", sql: include_str!("schema/0010_money.sql"), step: Step::Sql },
     Migration { number: 11, name: "markers", sql: include_str!("schema/0011_markers.sql"), step: Step::Sql },
+    Migration { number: 12, name: "share names", sql: include_str!("schema/0012_share_names.sql"), step: Step::Sql },
 ];
 
 /// The statement that creates the table of completed migrations.

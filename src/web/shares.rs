@@ -19,6 +19,8 @@ use crate::event::Problem;
 use crate::http::refuse;
 
 const BODY_BYTES: usize = 8192;
+/// In characters.
+const LONGEST_NAME: usize = 64;
 const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=256;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -31,6 +33,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewShare {
+    #[serde(default)]
+    name: String,
     from: Date,
     to: Date,
     #[serde(default)]
@@ -52,7 +56,7 @@ async fn list(request: HttpRequest, name: web::Path<String>, site: web::Data<Sit
 
 fn row(share: &Share) -> Value {
     json!({
-        "id": share.id, "from": share.from, "to": share.to, "expires": share.expires,
+        "id": share.id, "name": share.name, "from": share.from, "to": share.to, "expires": share.expires,
         "password": share.password.is_some(), "created": share.created, "revoked": share.revoked,
     })
 }
@@ -75,7 +79,8 @@ async fn make(
         let share = site.new_share(&name, &zone, new).await?;
         let answer = site.made_answer(&share).await?;
         let (digest, secret) = Share::secret();
-        let (id, by) = (share.id.clone(), site.entry(&who, Act::MakeShare, format!("{name} {}", share.id)));
+        let what = [&*name, &share.id, &share.name].join(" ");
+        let (id, by) = (share.id.clone(), site.entry(&who, Act::MakeShare, what.trim_end()));
         let of_site = |of: &str| site.is_same_site(of, &name);
         site.registry.put_share(by, (digest, share, answer), (of_site, site.today_in(&zone))).await?;
         Ok(json!({"id": id, "url": format!("/share/{secret}")}))
@@ -110,6 +115,10 @@ impl Site {
         if new.expires.is_some_and(|last| last < today) {
             return Err(bad_value("expires must be today or later"));
         }
+        let called = new.name.trim();
+        if called.chars().count() > LONGEST_NAME || called.chars().any(is_invisible) {
+            return Err(bad_value("name must be at most 64 characters, none of them a control character"));
+        }
         let password = match new.password {
             Some(password) if !has_chars(&password, PASSWORD_CHARS) => {
                 return Err(bad_value("password must be 8 to 256 characters"));
@@ -119,6 +128,7 @@ impl Site {
         };
         let share = Share {
             id: new_id(),
+            name: called.to_owned(),
             site: name.to_owned(),
             from: new.from,
             to: new.to,
@@ -131,4 +141,9 @@ impl Site {
         self.shared_question(&share)?;
         Ok(share)
     }
+}
+
+/// Control characters, and those that turn the direction of what follows them: a name could look like another one.
+fn is_invisible(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -366,3 +366,82 @@ fn operators_see_all_sites_by_name_what_was_dropped_and_how_the_collector_is() {
     assert_eq!(read(&server, "/api/v1/platform/consent"), json!({"versions": []}));
     assert_eq!(get(&server, "/api/v1/platform/report?filter=page:/").status, 400);
 }
+
+/// A view of a page, with a source, by so many people.
+fn views(server: &Server, days: i64, people: std::ops::Range<u32>, page: &str, source: &str) {
+    let body = format!(r#"{{"kind":"view","url":"https://pages.example{page}","referrer":"https://{source}/"}}"#);
+    people.for_each(|person| on(server, days, person, &body));
+}
+
+#[test]
+fn rows_of_lists_hold_their_numbers_of_both_sides_over_days_that_are_over_and_published() {
+    let server = Server::start_with(SITES, &["journal.attribute_secs=0"]);
+    // Two days, and the two before them; day 4 is today.
+    views(&server, 0, 0..12, "/u/mia", "old.example");
+    views(&server, 1, 0..10, "/u/mia", "blog.example");
+    views(&server, 1, 10..13, "/u/mia/shop", "blog.example");
+    views(&server, 2, 0..20, "/u/mia", "blog.example");
+    views(&server, 3, 0..15, "/u/mia", "blog.example");
+    views(&server, 3, 20..34, "/u/mia/new", "new.example");
+    publish(&server, 3);
+    views(&server, 4, 0..11, "/u/mia", "blog.example");
+    server.flush();
+
+    let row = |report: &Value, list: &str, key: &str, name: &str| {
+        let rows = report.pointer(list).unwrap()["rows"].as_array().unwrap();
+        rows.iter().find(|row| row[key] == *name).unwrap_or_else(|| panic!("no {name} in {rows:?}"))["compared"].clone()
+    };
+    let item = |report: &Value, name: &str| row(report, "/subjects/page", "item", name);
+    let source = |report: &Value, name: &str| row(report, "/dimensions/source", "value", name);
+    let both = |now: u64, before: u64| {
+        let side = |n: u64| json!({"hits": n, "visitors": n, "visits": n});
+        json!({"now": side(now), "before": side(before)})
+    };
+    let people = |now: u64, before: u64| {
+        let side = |n: u64| json!({"visitors": n, "visits": n});
+        json!({"now": side(now), "before": side(before)})
+    };
+    let days = |from: &str, to: &str, before_from: &str, before_to: &str| json!({"from": from, "to": to, "before_from": before_from, "before_to": before_to});
+
+    // All of it is over and published.
+    let over = report(&server, "from=2026-03-12&to=2026-03-13&compare=previous");
+    let two_days = days("2026-03-12", "2026-03-13", "2026-03-10", "2026-03-11");
+    assert_eq!((&over["compared"]["items"], &over["compared"]["values"]), (&two_days, &two_days));
+    assert_eq!((item(&over, "/u/mia"), item(&over, "/u/mia/new")), (both(35, 22), both(14, 0)));
+    assert_eq!(source(&over, "new.example"), people(14, 0));
+    let of = |from: &str, to: &str| {
+        let alone = report(&server, &format!("from={from}&to={to}&limit=1000"));
+        let rows = alone["dimensions"]["source"]["rows"].as_array().unwrap().clone();
+        rows.iter().find(|row| row["value"] == "blog.example").map_or(0, |row| row["visitors"].as_u64().unwrap())
+    };
+    let told = source(&over, "blog.example");
+    let asked = (of("2026-03-12", "2026-03-13"), of("2026-03-10", "2026-03-11"));
+    assert_eq!((&told["now"]["visitors"], &told["before"]["visitors"]), (&json!(asked.0), &json!(asked.1)));
+    assert!(asked.0 >= 30 && asked.1 >= 5, "{asked:?}");
+
+    // Today is in it: both sides are of the days before today, as many each.
+    let open = report(&server, "from=2026-03-13&to=2026-03-14&compare=previous");
+    let one_day = days("2026-03-13", "2026-03-13", "2026-03-11", "2026-03-11");
+    assert_eq!((&open["compared"]["items"], &open["compared"]["values"]), (&one_day, &one_day));
+    assert_eq!(item(&open, "/u/mia"), both(15, 10));
+    let today = report(&server, "range=today&compare=previous");
+    assert_eq!((&today["compared"]["items"], &today["compared"]["values"]), (&Value::Null, &Value::Null));
+    assert_eq!(item(&today, "/u/mia"), Value::Null);
+
+    // Over, and not published yet: content is compared, values are not.
+    let unpublished = (NOON + 5 * DAY_MILLIS - DAY_MILLIS / 2 + 1000).to_string();
+    let asked = [("X-Footfall-Now", unpublished.as_str())];
+    let path = "/api/v1/sites/mia/report?from=2026-03-14&to=2026-03-14&compare=previous";
+    let host = server.address().to_string();
+    let answer = server.client().ask("GET", path, &[asked[0], ("Host", &host)], Body::None).unwrap();
+    let late: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(late["compared"]["items"], days("2026-03-14", "2026-03-14", "2026-03-13", "2026-03-13"));
+    assert_eq!((&late["compared"]["values"], item(&late, "/u/mia")), (&Value::Null, both(11, 15)));
+
+    // Through a value: published cells, and nothing else.
+    let through = report(&server, "from=2026-03-12&to=2026-03-13&compare=previous&filter=source:new.example");
+    assert_eq!((&through["compared"]["items"], &through["compared"]["values"]), (&two_days, &Value::Null));
+    assert_eq!(item(&through, "/u/mia/new"), people(14, 0));
+    // Without a comparison nothing is there.
+    assert_eq!(item(&report(&server, "from=2026-03-12&to=2026-03-13"), "/u/mia"), Value::Null);
+}

@@ -273,3 +273,42 @@ fn the_page_of_a_link_may_be_framed_by_its_sites_own_origins_only() {
     assert_eq!(operator().ask(&server, "PUT", "/api/v1/sites/mia", r#"{"hosts":[],"zone":"UTC"}"#).status, 204);
     assert_eq!(framed(&format!("/share/{open}")), discreet("'none'"));
 }
+
+#[test]
+fn a_link_has_the_name_it_was_given_in_the_list_and_the_audit_log_and_nowhere_else() {
+    let server = start_in_march();
+    let (named, secret) = share(&server, "mia", json!({"name": "  Für die Agentur 🎧 "}));
+    let (bare, _) = share(&server, "mia", json!({}));
+    let listed = operator().json(&server, "GET", "/api/v1/sites/mia/shares", "");
+    let name = |id: &str| {
+        let row = listed["rows"].as_array().unwrap().iter().find(|row| row["id"] == *id).unwrap();
+        row["name"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((name(&named), name(&bare)), ("Für die Agentur 🎧".into(), String::new()));
+    let audit = operator().json(&server, "GET", "/api/v1/audit", "");
+    let what = |id: &str| {
+        let rows = audit["rows"].as_array().unwrap();
+        rows.iter().find(|row| row["what"].as_str().unwrap().contains(id)).unwrap()["what"].clone()
+    };
+    assert_eq!(what(&named), json!(format!("mia {named} Für die Agentur 🎧")));
+    assert_eq!(what(&bare), json!(format!("mia {bare}")));
+    assert!(!report(&server, &secret).text().contains("Agentur"), "whoever has the link does not see its name");
+
+    let make = |name: &str| {
+        let body = json!({"name": name, "from": "2026-03-01", "to": "2026-03-09"}).to_string();
+        operator().ask(&server, "POST", "/api/v1/sites/mia/shares", &body)
+    };
+    assert_eq!(make(&"ü".repeat(64)).status, 201);
+    for name in ["x".repeat(65), "two\nlines".into(), "a\u{7}bell".into(), "gpj.\u{202e}exe".into(), "a\u{85}b".into()]
+    {
+        let refused = make(&name);
+        assert_eq!(refused.status, 400, "{name:?}");
+        assert!(refused.text().contains("name must be at most 64 characters"), "{}", refused.text());
+    }
+    let mut server = server;
+    server.stop();
+    server.restart();
+    until(|| report(&server, &secret).status == 200, "the links are known again");
+    let listed = operator().json(&server, "GET", "/api/v1/sites/mia/shares", "");
+    assert!(listed["rows"].as_array().unwrap().iter().any(|row| row["name"] == "Für die Agentur 🎧"), "{listed}");
+}
