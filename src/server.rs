@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::aggregate::Caps;
 use crate::clock::Clock;
-use crate::config::{Compatible, Config, Dialect, Directory, Proxies, is_site_name};
+use crate::config::{Compatible, Config, Directory, Proxies, StoredRefusals, is_site_name};
 use crate::consent::{Gate, Refusals, Withdrawn};
 use crate::disk::{self, Mended};
 use crate::enrich::{Countries, Enricher};
@@ -375,11 +375,10 @@ fn say_declared(config: &Config) {
         let products: Vec<&str> = rule.accept.iter().map(|dialect| <&str>::from(*dialect)).collect();
         let (sites, products) = (rule.sites.join(", "), products.join(", "));
         tracing::info!(%sites, %products, declared = %rule.declared, "counted without our consent cookie, on the operator's word");
-        if rule.accept.contains(&Dialect::Umami) {
-            // Its `fetch` uses `credentials: "omit"` by default.
+        if rule.stored_refusals == StoredRefusals::Unseen {
             tracing::warn!(
                 %sites,
-                "umami's tag sends no cookies by itself: without data-fetch-credentials=\"same-origin\" a refusal stored here is not seen"
+                "umami's tag sends no cookies: people whose refusal is stored here are counted, as compatible.stored_refusals says"
             );
         }
     }

@@ -35,6 +35,17 @@ words! {
     }
 }
 
+words! {
+    /// Whether a refusal that is stored here comes with the hits of a tracker that sends no cookies by itself.
+    #[derive(Default)]
+    pub enum StoredRefusals {
+        #[default]
+        Unsaid = "",
+        Sent = "sent",
+        Unseen = "unseen",
+    }
+}
+
 /// `[[compatible]]`: which products' hits some sites accept.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +63,10 @@ pub struct CompatibleRule {
     #[serde(default)]
     #[garde(custom(declared_where_it_counts(&self.basis)))]
     pub declared: String,
+    /// Of `declared` only, and needed there for trackers that send no cookies by themselves.
+    #[serde(default)]
+    #[garde(skip)]
+    pub stored_refusals: StoredRefusals,
     /// A request with this token comes from a server of the site, whose claims about its visitors'
     /// address and agent are used. At least 16 bytes; empty for none.
     #[serde(default)]
@@ -112,6 +127,31 @@ impl Compatible {
         let place = self.by_site.get(&(dialect, site)).or_else(|| self.everywhere.get(&dialect))?;
         self.rules.get(*place)
     }
+}
+
+impl CompatibleRule {
+    /// Whether hits rest on the operator's word although the tracker that sends them brings no cookie, and so no refusal, by itself.
+    pub fn needs_word_on_refusals(&self) -> bool {
+        // Umami 3 asks with `credentials: "omit"` unless its tag says otherwise. The others send what the page's own origin has.
+        self.basis == CompatibleBasis::Declared && self.accept.contains(&Dialect::Umami)
+    }
+}
+
+/// Tables that leave open what becomes of a stored refusal, or say so where it is no question. Answers keys and why.
+pub(super) fn unsaid_refusals(rules: &[CompatibleRule]) -> Vec<(String, &'static str)> {
+    let key = |place: usize| format!("compatible[{place}].stored_refusals");
+    let wrong = |(place, rule): (usize, &CompatibleRule)| match (rule.needs_word_on_refusals(), rule.stored_refusals) {
+        (true, StoredRefusals::Unsaid) => Some((
+            key(place),
+            "must be \"sent\" where umami's tag has data-fetch-credentials=\"same-origin\", or \"unseen\" to count people whose \
+             refusal is stored here: without that attribute the tag sends no cookies, and a refusal does not come with its hits",
+        )),
+        (false, StoredRefusals::Sent | StoredRefusals::Unseen) => {
+            Some((key(place), "is for basis declared with umami; elsewhere a refusal always comes with the hit"))
+        }
+        _ => None,
+    };
+    rules.iter().enumerate().filter_map(wrong).collect()
 }
 
 /// Finds two rules about one site and product, because the basis of a hit must not depend on their
@@ -180,6 +220,7 @@ mod tests {
             accept: accept.to_vec(),
             basis: CompatibleBasis::ConsentCookie,
             declared: String::new(),
+            stored_refusals: StoredRefusals::Unsaid,
             token: Secret::new(token.to_owned()),
             token_file: String::new(),
         }

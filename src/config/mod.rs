@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub use access::Access;
 pub use builtin::{DEFAULTS, PRESETS};
-pub use compatible::{Accepted, Compatible, CompatibleRule, Dialect};
+pub use compatible::{Accepted, Compatible, CompatibleRule, Dialect, StoredRefusals};
 pub use consent::{
     Basis, Channel, Consent, ConsentCookie, OnSignal, OnVersion, Policy, RegisterRule, Signals, Ui, Visitor,
     VisitorCookie, VisitorMode, WellKnown,

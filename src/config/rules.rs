@@ -205,6 +205,9 @@ fn sites(config: &Config, rules: &mut Rules) {
     }
 
     if let Some((key, reason)) = compatible::contradiction(&config.compatible) {
+    for (key, reason) in compatible::unsaid_refusals(&config.compatible) {
+        rules.must(false, key, &[], reason);
+    }
         rules.must(false, key, &["compatible"], reason);
     }
 }

@@ -10,7 +10,7 @@ use super::error::is_within;
 const SAMPLES: &str = r#"
 profiles = [{ host = "pages.example", path = "/{profile}", site = "{profile}", zone = "UTC" }]
 sites = [{ id = "sample", hosts = [], zone = "UTC", embed = [], max_amount = 1 }]
-compatible = [{ sites = ["sample"], accept = ["plausible"], basis = "consent_cookie", declared = "", token = "", token_file = "" }]
+compatible = [{ sites = ["sample"], accept = ["plausible"], basis = "consent_cookie", declared = "", stored_refusals = "", token = "", token_file = "" }]
 register = [{ tier = "analytics", name = "sample", provider = "sample", purpose = "sample", life_secs = 1 }]
 "#;
 

@@ -20,6 +20,7 @@ sites = ["tom"]
 accept = ["umami"]
 basis = "declared"
 declared = "The server calls only for people who said yes in its own account settings."
+stored_refusals = "unseen"
 token = "${TOKEN}"
 `;
 

@@ -24,6 +24,7 @@ sites = ["tom"]
 accept = ["plausible", "umami", "goatcounter"]
 basis = "declared"
 declared = "The page loads the script only after its own consent platform said yes."
+stored_refusals = "unseen"
 token = "a token of tom's server"
 "#;
 
@@ -139,21 +140,58 @@ fn an_event_without_interaction_does_not_end_a_bounce() {
     assert_eq!(totals(&server, "mia"), [1, 1, 1, 1]);
 }
 
-/// A refusal stored here is effective only where its cookie is sent.
+/// A refusal stored here wins only where it is seen: umami's tag sends no cookies by itself.
 #[test]
-fn where_umami_is_declared_the_start_says_that_its_tag_sends_no_cookies() {
-    let said = |server: &Server| server.log().matches("umami's tag sends no cookies by itself").count();
-    let declared = start();
-    let mut client = declared.client();
+fn where_umami_is_declared_the_operator_says_whether_a_stored_refusal_is_seen() {
+    let said = |server: &Server| server.log().matches("people whose refusal is stored here are counted").count();
+    let unseen = start();
+    let mut client = unseen.client();
     let tom = json!({"type": "event", "payload": {"url": "https://pages.example/u/tom"}}).to_string();
     let no = format!("ff_consent={}.none", crate::support::CONSENT_VERSION);
     for cookie in [ABSENT, no.as_str()] {
         assert_eq!(ask(&mut client, "POST", "/ff/api/send", &tom, &[("Cookie", cookie)]).status, 200);
     }
-    declared.flush();
-    assert_eq!((totals(&declared, "tom")[0], refusals(&declared, "no_consent"), said(&declared)), (1, 1, 1));
-    let plausible = ACCEPT.replace(r#"accept = ["plausible", "umami", "goatcounter"]"#, r#"accept = ["plausible"]"#);
-    assert_eq!(said(&Server::start(&format!("{SITES}{plausible}"))), 0);
+    unseen.flush();
+    assert_eq!((totals(&unseen, "tom")[0], refusals(&unseen, "no_consent"), said(&unseen)), (1, 1, 1));
+
+    let unsaid = ACCEPT.replace("stored_refusals = \"unseen\"\n", "");
+    assert_eq!(said(&Server::start(&format!("{SITES}{}", ACCEPT.replace("\"unseen\"", "\"sent\"")))), 0);
+    let without_umami = unsaid.replace(r#"["plausible", "umami", "goatcounter"]"#, r#"["plausible"]"#);
+    assert_eq!(said(&Server::start(&format!("{SITES}{without_umami}"))), 0);
+
+    // Left open, or said where it is no question, it does not start.
+    for (rules, accepted) in [
+        (unsaid, "data-fetch-credentials"),
+        (format!("{without_umami}stored_refusals = \"sent\"\n"), "is for basis declared"),
+    ] {
+        let refused = crate::config::check(&rules, &[], &[]);
+        let (key, reason) = ("compatible[1].stored_refusals: ", accepted);
+        assert_eq!(refused.code, Some(2), "{rules}");
+        assert!(refused.err.contains(key) && refused.err.contains(reason), "{}", refused.err);
+    }
+}
+
+/// A proxy that passes the asked host as `Host`, and adds no field of its own for it, hides nothing.
+#[test]
+fn behind_a_trusted_proxy_without_a_forwarded_host_the_asked_host_is_checked_all_the_same() {
+    let server = start();
+    let mut client = server.client();
+    for (host, unknown) in [
+        ("pages.example", 0),
+        ("pages.example:8443", 0),
+        ("collector.internal", 0),
+        ("other.example", 1),
+        ("stats.example", 1),
+    ] {
+        for (method, target, sent) in &forms::view_of("mia") {
+            // GoatCounter names no host: its page is below the asked one.
+            let unknown =
+                if target.starts_with("/ff/count") && !host.starts_with("pages.example") { 1 } else { unknown };
+            let before = refusals(&server, "unknown_site");
+            ask(&mut client, method, target, sent, &[("Host", host), ("Origin", ABSENT)]);
+            assert_eq!(refusals(&server, "unknown_site") - before, unknown, "{target} at {host}");
+        }
+    }
 }
 
 #[test]

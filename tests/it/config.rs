@@ -10,13 +10,13 @@ use serde_json::json;
 
 use crate::support::{DAY, SITES, Server, hit, view};
 
-struct Checked {
-    code: Option<i32>,
+pub struct Checked {
+    pub code: Option<i32>,
     out: String,
-    err: String,
+    pub err: String,
 }
 
-fn check(file: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Checked {
+pub fn check(file: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Checked {
     run("check-config", file, environment.iter().map(|(name, value)| (name.into(), value.into())), arguments)
 }
 
