@@ -194,7 +194,7 @@ fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<W
     let directory = Arc::new(Directory::new(config));
     let refusals = Arc::new(Refusals::default());
     let keys = Arc::new(DayKeys::random(directory.zones()));
-    let rates = Arc::new(Rates::new(&config.limits));
+    let rates = Arc::new(Rates::new(config));
     let enricher = Arc::new(Enricher::new(random_key(), countries(config)?));
     if !enricher.refused_patterns().is_empty() {
         tracing::warn!(patterns = ?enricher.refused_patterns(), "patterns of robots that match people are not used");

@@ -11,7 +11,7 @@ use super::table::Caps;
 use super::texts::{Part, Scope, Texts};
 use crate::config::Zone;
 use crate::event::{Day, Millis, SiteId};
-use crate::pseudonym::{DaySpan, Openers, VisitCaps, Visits};
+use crate::pseudonym::{Cap, DaySpan, Openers, Portion, VisitCaps, Visits};
 
 pub(super) struct Book {
     pub(super) span: Arc<DaySpan>,
@@ -22,16 +22,37 @@ pub(super) struct Book {
     pub(super) zone: u32,
     numbers: HashMap<SiteId, u32, RandomState>,
     sites: Vec<SiteId>,
-    max_sites: usize,
+    site_room: Portion,
+}
+
+/// Room for what is held of all living days together.
+pub(super) struct Room {
+    visitors: Cap,
+    touched_items: Cap,
+    sites: Cap,
+    texts: Cap,
+    text_bytes: Cap,
+}
+
+impl Room {
+    pub(super) fn new(caps: &Caps) -> Room {
+        Room {
+            visitors: Cap::new(caps.visitors),
+            touched_items: Cap::new(caps.touched_items),
+            sites: Cap::new(caps.sites),
+            texts: Cap::new(caps.texts),
+            text_bytes: Cap::new(caps.text_bytes),
+        }
+    }
 }
 
 impl Book {
-    pub(super) fn new(span: Arc<DaySpan>, caps: &Caps) -> Book {
-        let mut texts = Texts::new(caps.texts, caps.text_bytes);
+    pub(super) fn new(span: Arc<DaySpan>, caps: &Caps, room: &Room) -> Book {
+        let mut texts = Texts::new(room.texts.portion(), room.text_bytes.portion());
         let visit_caps = VisitCaps {
             gap_secs: caps.visit_gap_secs,
-            visitors: caps.visitors,
-            touched: caps.touched_items,
+            visitors: room.visitors.portion(),
+            touched: room.touched_items.portion(),
             visitors_per_grant: caps.visitors_per_grant,
         };
 
@@ -39,20 +60,20 @@ impl Book {
             zone: texts.intern(Scope::zone(), &span.zone_name, 1),
             texts,
             visits: Visits::new(Arc::clone(&span), visit_caps),
-            openers: Openers::new(caps.visitors),
+            openers: Openers::new(room.visitors.portion()),
             span,
             numbers: HashMap::default(),
             sites: Vec::new(),
-            max_sites: caps.sites,
+            site_room: room.sites.portion(),
         }
     }
 
-    /// The site's number within the day; `None` if the day has no room for another site.
+    /// The site's number within the day; `None` if there is no room for another site.
     pub(super) fn number_of(&mut self, site: SiteId) -> Option<u32> {
         if let Some(number) = self.numbers.get(&site) {
             return Some(*number);
         }
-        (self.numbers.len() < self.max_sites).then(|| self.add(site))
+        self.site_room.take(1).then(|| self.add(site))
     }
 
     /// The number of the site that collects hits of sites without room. It always has a place.
@@ -86,18 +107,22 @@ impl Book {
 
 /// The books of the current days, by number and by zone and day. A number is reused once its day is
 /// over.
-#[derive(Default)]
 pub(super) struct Books {
+    room: Room,
     books: Vec<Option<Book>>,
     by_day: HashMap<(Zone, Day), u32, RandomState>,
 }
 
 impl Books {
+    pub(super) fn new(caps: &Caps) -> Books {
+        Books { room: Room::new(caps), books: Vec::new(), by_day: HashMap::default() }
+    }
+
     /// The book of the day, opened by the day's first hit.
     pub(super) fn of(&mut self, span: &Arc<DaySpan>, caps: &Caps) -> (u32, &mut Book) {
         let number = match self.by_day.get(&(span.zone, span.day)) {
             Some(number) => *number,
-            None => self.open(Book::new(Arc::clone(span), caps)),
+            None => self.open(Book::new(Arc::clone(span), caps, &self.room)),
         };
         (number, &mut self[number])
     }
@@ -153,7 +178,7 @@ mod tests {
     fn a_flood_of_sites_is_held_at_the_cap_and_known_sites_go_on() {
         let config = crate::config::load(Default::default(), |_| unreachable!()).unwrap();
         let caps = Caps { sites: 100, ..Caps::new(&config) };
-        let mut book = Book::new(Arc::new(DaySpan::of(Zone(0), &TimeZone::UTC, 0)), &caps);
+        let mut book = Book::new(Arc::new(DaySpan::of(Zone(0), &TimeZone::UTC, 0)), &caps, &Room::new(&caps));
         let held = (1..=5000).filter(|n| book.number_of(SiteId::from_u128(*n)).is_some()).count();
         assert_eq!((held, book.sites.len()), (100, 100));
         assert_eq!(book.number_of(SiteId::from_u128(100)), Some(99));
@@ -162,10 +187,25 @@ mod tests {
     }
 
     #[test]
+    fn the_caps_are_of_all_living_days_together() {
+        let config = crate::config::load(Default::default(), |_| unreachable!()).unwrap();
+        let caps = Caps { sites: 10, ..Caps::new(&config) };
+        let mut books = Books::new(&caps);
+        let day = |n: i64| Arc::new(DaySpan::of(Zone(0), &TimeZone::UTC, n * 86_400_000));
+        let sites_of = |books: &mut Books, n: i64| {
+            let book = books.of(&day(n), &caps).1;
+            (1..=100).filter(|site| book.number_of(SiteId::from_u128(*site)).is_some()).count()
+        };
+        assert_eq!((sites_of(&mut books, 0), sites_of(&mut books, 1)), (10, 0));
+        books.close(0);
+        assert_eq!((sites_of(&mut books, 1), sites_of(&mut books, 2)), (10, 0));
+    }
+
+    #[test]
     fn a_days_number_is_used_again_once_the_day_is_closed() {
         let config = crate::config::load(Default::default(), |_| unreachable!()).unwrap();
         let caps = Caps::new(&config);
-        let mut books = Books::default();
+        let mut books = Books::new(&caps);
         let day = |n: i64| Arc::new(DaySpan::of(Zone(0), &TimeZone::UTC, n * 86_400_000));
         assert_eq!([books.of(&day(0), &caps).0, books.of(&day(1), &caps).0, books.of(&day(0), &caps).0], [0, 1, 0]);
         books.close(0);

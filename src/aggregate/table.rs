@@ -6,7 +6,7 @@ use super::book::{Book, Books};
 use super::recent::Recent;
 use super::sums::HourlyKey;
 use super::texts::Scope;
-use crate::config::Config;
+use crate::config::{Config, Memory};
 use crate::event::Counter::{Bounces, Entries, Exits, Hits, Seconds, Visitors, Visits as VisitsCounter};
 use crate::event::{Counts, Detail, Dimension, Kind, Millis, SiteId, Subject, over};
 use crate::pseudonym::{ClosedVisit, Event, Held, MailEvent, Opening, Seen, Touch, VisitValues};
@@ -49,19 +49,19 @@ pub struct Caps {
 impl Caps {
     /// Reads the limits from the configuration.
     pub fn new(config: &Config) -> Caps {
-        let limits = &config.limits;
+        let (limits, memory) = (&config.limits, Memory::of(config).caps);
 
         Caps {
             visit_gap_secs: config.visitor.visit_gap_secs,
-            visitors: limits.visitors,
+            visitors: memory.visitors,
             visitors_per_grant: limits.visitors_per_grant,
-            touched_items: limits.touched_items,
-            sites: limits.sites,
+            touched_items: memory.touched_items,
+            sites: memory.sites,
             items_per_site: limits.items_per_site,
             values_per_site: limits.values_per_site,
-            texts: limits.texts,
-            text_bytes: usize::try_from(limits.text_bytes).unwrap_or(usize::MAX),
-            hit_ids: limits.hit_ids,
+            texts: memory.texts,
+            text_bytes: memory.text_bytes,
+            hit_ids: memory.hit_ids,
             mail_links: config.mail.links_per_template as usize,
         }
     }
@@ -118,8 +118,8 @@ impl Table {
     pub fn new(caps: Caps, seed: u64) -> Table {
         Table {
             recent: Recent::new(caps.hit_ids, seed),
+            books: Books::new(&caps),
             caps,
-            books: Books::default(),
             batch: Batch::default(),
             segment: 1,
             overflow: Overflow::default(),

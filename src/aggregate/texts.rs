@@ -6,7 +6,9 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use foldhash::quality::RandomState;
 use hashbrown::{HashMap, HashTable};
 
+use crate::config::TEXT_BYTES;
 use crate::event::{Day, Dimension, OTHER, Subject};
+use crate::pseudonym::Portion;
 
 /// The namespace of a text. The number of distinct texts per scope is limited.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +44,11 @@ impl Scope {
         }
     }
 
+    /// The same kind of texts, of whichever site: `(other)` stands there once, or a flood of sites would bring one each.
+    fn of_all_sites(self) -> Scope {
+        Scope(u64::MAX << 8 | self.0 & 0xff)
+    }
+
     /// The name of the day's zone.
     pub(super) fn zone() -> Scope {
         Scope(u64::MAX << 8 | 0x40)
@@ -55,8 +62,7 @@ pub(super) enum Part {
     Attributes = 1,
 }
 
-/// Bytes of a text beside its characters: its entry, its slot in the index, the allocator's share.
-const TEXT_BYTES: usize = 64;
+const CHUNK: usize = 1024;
 
 struct Text {
     scope: Scope,
@@ -67,74 +73,93 @@ struct Text {
 
 pub(super) struct Texts {
     index: HashTable<u32>,
-    texts: Vec<Text>,
+    /// By chunks, so that nothing moves when they grow.
+    texts: Vec<Vec<Text>>,
+    len: usize,
     per_scope: HashMap<Scope, u32, RandomState>,
     /// Seeded per process, because strangers choose the paths.
     state: RandomState,
-    max: usize,
-    /// Limit of all texts together, including [`TEXT_BYTES`] each.
-    max_bytes: usize,
-    bytes: usize,
+    room: Portion,
+    /// Includes [`TEXT_BYTES`] for each text.
+    byte_room: Portion,
     pub(super) over: u64,
 }
 
 impl Texts {
-    pub(super) fn new(max: usize, max_bytes: usize) -> Texts {
+    pub(super) fn new(room: Portion, byte_room: Portion) -> Texts {
         Texts {
             index: HashTable::new(),
             texts: Vec::new(),
+            len: 0,
             per_scope: HashMap::with_hasher(RandomState::default()),
             state: RandomState::default(),
-            max,
-            max_bytes,
-            bytes: 0,
+            room,
+            byte_room,
             over: 0,
         }
     }
 
-    /// The text's id; that of `(other)` if the scope or the day is full.
+    /// The text's id; that of `(other)` if the scope or the memory is full.
     pub(super) fn intern(&mut self, scope: Scope, text: &str, cap: usize) -> u32 {
+        let scope = if text == OTHER { scope.of_all_sites() } else { scope };
         if let Some(id) = self.find(scope, text) {
             return id;
         }
-        let in_scope = self.per_scope.entry(scope).or_default();
-        let bytes = text.len() + TEXT_BYTES;
-        let is_full = self.texts.len() >= self.max || self.bytes + bytes > self.max_bytes;
-        if text != OTHER && (*in_scope as usize >= cap || is_full) {
+        if text == OTHER {
+            return self.insert(scope, text);
+        }
+        let in_scope = self.per_scope.get(&scope).copied().unwrap_or(0);
+        if in_scope as usize >= cap || !self.has_room(text.len()) {
             self.over += 1;
             return self.intern(scope, OTHER, cap);
         }
-        if text != OTHER {
-            *in_scope += 1;
+        self.per_scope.insert(scope, in_scope + 1);
+        self.insert(scope, text)
+    }
+
+    /// Takes the room a text of so many bytes needs, if there is any.
+    fn has_room(&mut self, length: usize) -> bool {
+        // The allocator rounds up by an eighth at most.
+        self.byte_room.take(length + length / 8 + TEXT_BYTES) && self.room.take(1)
+    }
+
+    fn insert(&mut self, scope: Scope, text: &str) -> u32 {
+        let id = u32::try_from(self.len).expect("the cap on texts is far below 2^32");
+        if self.len.is_multiple_of(CHUNK) {
+            self.texts.push(Vec::with_capacity(CHUNK));
         }
-        self.bytes += bytes;
-        let id = u32::try_from(self.texts.len()).expect("the cap on texts is far below 2^32");
-        self.texts.push(Text { scope, text: text.into(), known: [(0, 0); 2] });
+        let chunk = self.texts.last_mut().expect("a chunk was pushed for the first text");
+        chunk.push(Text { scope, text: text.into(), known: [(0, 0); 2] });
+        self.len += 1;
         let (texts, state) = (&self.texts, &self.state);
         self.index.insert_unique(hash(state, scope, text), id, |&id| {
-            let known = &texts[id as usize];
+            let known = &texts[id as usize / CHUNK][id as usize % CHUNK];
             hash(state, known.scope, &known.text)
         });
         id
     }
 
+    fn get(&self, id: u32) -> &Text {
+        &self.texts[id as usize / CHUNK][id as usize % CHUNK]
+    }
+
     pub(super) fn text(&self, id: u32) -> &str {
-        &self.texts[id as usize].text
+        &self.get(id).text
     }
 
     /// The text's number in a part of a segment, if it has one.
     pub(super) fn sym(&self, id: u32, part: Part, segment: u32) -> Option<u32> {
-        let (known_to, sym) = self.texts[id as usize].known[part as usize];
+        let (known_to, sym) = self.get(id).known[part as usize];
         (known_to == segment).then_some(sym)
     }
 
     pub(super) fn set_sym(&mut self, id: u32, part: Part, segment: u32, sym: u32) {
-        self.texts[id as usize].known[part as usize] = (segment, sym);
+        self.texts[id as usize / CHUNK][id as usize % CHUNK].known[part as usize] = (segment, sym);
     }
 
     fn find(&self, scope: Scope, text: &str) -> Option<u32> {
         let same = |&id: &u32| {
-            let known = &self.texts[id as usize];
+            let known = self.get(id);
             known.scope == scope && *known.text == *text
         };
         self.index.find(hash(&self.state, scope, text), same).copied()
@@ -151,10 +176,19 @@ fn hash(state: &RandomState, scope: Scope, text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pseudonym::Cap;
+
+    fn texts(most: usize, bytes: usize) -> Texts {
+        Texts::new(Cap::new(most).portion(), Cap::new(bytes).portion())
+    }
+
+    fn kept(texts: &Texts) -> usize {
+        texts.texts.iter().flatten().filter(|text| &*text.text != OTHER).count()
+    }
 
     #[test]
     fn beyond_the_cap_of_a_scope_everything_new_is_other() {
-        let mut texts = Texts::new(1000, 1 << 20);
+        let mut texts = texts(1000, 1 << 20);
         let scope = Scope::item(0, Subject::Page);
         let ids: Vec<u32> = (0..10).map(|n| texts.intern(scope, &format!("/{n}"), 3)).collect();
         assert_eq!(ids[..3], [0, 1, 2]);
@@ -167,26 +201,25 @@ mod tests {
 
     #[test]
     fn a_flood_of_long_texts_is_held_at_the_bytes_of_the_day() {
-        let mut texts = Texts::new(1_000_000, 1 << 20);
+        let mut texts = texts(1_000_000, 1 << 20);
         let long = "x".repeat(500);
         for n in 0..10_000 {
             texts.intern(Scope::item(n, Subject::Page), &format!("/{n}{long}"), 50);
         }
-        let kept = texts.texts.iter().filter(|text| &*text.text != OTHER).count();
-        assert!((1_700..=1_900).contains(&kept), "{kept} texts of some 570 bytes in a MiB");
-        assert_eq!(texts.over as usize, 10_000 - kept);
+        let kept = kept(&texts);
+        assert!((1_500..=1_600).contains(&kept), "{kept} texts of some 680 bytes in a MiB");
+        assert_eq!((texts.over as usize, texts.len), (10_000 - kept, kept + 1));
+        assert_eq!(texts.per_scope.len(), kept);
     }
 
     #[test]
     fn a_flood_of_texts_over_many_sites_is_held_at_the_cap_of_the_day() {
-        let mut texts = Texts::new(100, 1 << 20);
+        let mut texts = texts(100, 1 << 20);
         for site in 0..1000 {
             for n in 0..10 {
                 texts.intern(Scope::item(site, Subject::Page), &format!("/{n}"), 50);
             }
         }
-        let other = texts.texts.iter().filter(|text| &*text.text == OTHER).count();
-        assert_eq!(texts.texts.len() - other, 100);
-        assert!(other <= 1000);
+        assert_eq!((kept(&texts), texts.len), (100, 101), "and one (other) for all of them");
     }
 }

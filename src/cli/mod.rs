@@ -14,8 +14,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
 
-use crate::config::{Config, ConfigErrors, Reading, Sources, read};
+use crate::config::{Config, ConfigErrors, Memory, Reading, Sources, read};
 use out::say;
 
 #[derive(Parser)]
@@ -57,6 +58,14 @@ enum Command {
         #[arg(long)]
         library: PathBuf,
     },
+}
+
+/// What a start would use.
+#[derive(Serialize)]
+struct Used<'a> {
+    #[serde(flatten)]
+    config: &'a Config,
+    memory: Memory,
 }
 
 #[derive(Args)]
@@ -135,7 +144,8 @@ pub fn main() -> ExitCode {
         },
         Command::CheckConfig(given) => match given.load() {
             Ok(config) => {
-                say!("{}", serde_json::to_string_pretty(&config).expect("a configuration is always JSON"));
+                let used = Used { config: &config, memory: Memory::of(&config) };
+                say!("{}", serde_json::to_string_pretty(&used).expect("a configuration is always JSON"));
                 ExitCode::SUCCESS
             }
             Err(error) => wrong(&error),

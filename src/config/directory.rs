@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::{Config, Hosts, Names, ProfileRule, Registered, SiteRule, Zones};
+use super::{Config, Hosts, Memory, Names, ProfileRule, Registered, SiteRule, Zones};
 
 /// The sites that are counted, from configuration and registry.
 pub struct Directory {
@@ -23,7 +23,7 @@ impl Directory {
         let (profiles, sites) = (config.profiles.clone(), config.sites.clone());
         let zones = Arc::new(Zones::default());
         let hosts = ArcSwap::from_pointee(Hosts::new(&zones, &profiles, &sites, &Registered::default()));
-        let names = Names::new(config.limits.sites);
+        let names = Names::new(Memory::of(config).caps.sites);
         Directory { profiles, sites, zones, hosts, registered: Mutex::default(), names }
     }
 

@@ -20,8 +20,8 @@ pub struct Server {
     /// Path prefix of the collector on the page's own origin.
     #[garde(custom(valid_prefix))]
     pub prefix: String,
-    /// Most open connections.
-    #[garde(range(min = 1, max = 1_000_000))]
+    /// Most open connections; 0 follows from `limits.memory_bytes`.
+    #[garde(range(max = 1_000_000))]
     pub max_connections: usize,
     /// Most open connections of one /24 or /48; trusted proxies are exempt.
     #[garde(range(min = 1, max = 1_000_000))]
@@ -112,41 +112,59 @@ pub struct Limits {
     /// bound of its own. Events over it are counted without their amount.
     #[garde(range(min = 1, max = 1_000_000_000))]
     pub max_amount: u32,
+    /// Bytes of memory for what the limits below allow, apart from the engine's: see
+    /// [`Memory`](super::Memory). Limits of 0 follow from it.
+    #[garde(range(min = 1))]
+    pub memory_bytes: u64,
     /// Networks that the rate limiter tracks; beyond it, new ones share one bucket.
-    #[garde(range(min = 1000))]
+    #[garde(custom(cap_of_entries))]
     pub networks: usize,
     /// Hits that may wait for the journal; beyond it, they are answered 503.
-    #[garde(range(min = 1))]
+    #[garde(skip)]
     pub waiting_hits: usize,
-    /// Most visitors of one day of one time zone. Beyond it, hits count but their visitors do not.
-    #[garde(range(min = 1000))]
+    /// Most visitors of all days that are not over. Beyond it, hits count but their visitors do not.
+    #[garde(custom(cap_of_entries))]
     pub visitors: usize,
     /// Most visitors of one site and day with the same grant; more are copies of its cookie. Beyond
     /// it, hits count but their visitors do not.
     #[garde(range(min = 1, max = 1_000_000))]
     pub visitors_per_grant: u32,
-    /// Most pairs of a visitor and an item of one time zone's day.
-    #[garde(range(min = 1000))]
+    /// Most pairs of a visitor and an item, of all days that are not over.
+    #[garde(custom(cap_of_entries))]
     pub touched_items: usize,
-    /// Most sites of one time zone's day; hits of others count under `(other)`.
-    #[garde(range(min = 1))]
+    /// Most sites with a hit, of all days that are not over; hits of others count under `(other)`.
+    #[garde(skip)]
     pub sites: usize,
-    /// Distinct paths, and likewise links and events, of one site and day; others count as
-    /// `(other)`.
+    /// Most distinct paths, links or event names of one site and day; others count under `(other)`.
     #[garde(range(min = 1))]
     pub items_per_site: usize,
-    /// Distinct values of one dimension of one site and day; others count as `(other)`.
+    /// Most distinct values of one dimension of one site and day; others count under `(other)`.
     #[garde(range(min = 1))]
     pub values_per_site: usize,
-    /// Distinct texts of all sites of one time zone's day.
-    #[garde(range(min = 1000))]
+    /// Most distinct texts of all sites, of all days that are not over.
+    #[garde(custom(cap_of_entries))]
     pub texts: usize,
-    /// Bytes of these texts, with about 64 for each beside its own.
-    #[garde(range(min = 1_048_576))]
+    /// Their bytes, including what each text takes beside its own.
+    #[garde(custom(cap_of_bytes))]
     pub text_bytes: u64,
-    /// Hit ids recorded per minute, to recognise retries.
-    #[garde(range(min = 1000))]
+    /// Hit ids remembered for each minute.
+    #[garde(custom(cap_of_entries))]
     pub hit_ids: usize,
+}
+
+fn cap_of_entries(value: &usize, _: &()) -> garde::Result {
+    at_least(*value as u64, 1000)
+}
+
+fn cap_of_bytes(value: &u64, _: &()) -> garde::Result {
+    at_least(*value, 1 << 20)
+}
+
+fn at_least(value: u64, least: u64) -> garde::Result {
+    if value == 0 || value >= least {
+        return Ok(());
+    }
+    Err(garde::Error::new(format!("must be at least {least}, or 0 to follow from limits.memory_bytes")))
 }
 
 fn valid_prefix(value: &str, _: &()) -> garde::Result {

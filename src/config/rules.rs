@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::access::is_strong_hash;
-use super::{Basis, Config, TokenAlgorithm, compatible, with_one_id};
+use super::{Basis, Config, Memory, TokenAlgorithm, compatible, with_one_id};
 use crate::event::SiteId;
 
 /// Minimum length of a secret that signs tokens: one shorter than its hash could be guessed from
@@ -40,6 +40,7 @@ pub(super) fn refused(config: &Config) -> Vec<Refused> {
     consent(config, &mut rules);
     access(config, &mut rules);
     sites(config, &mut rules);
+    memory(config, &mut rules);
     rules.0
 }
 
@@ -204,12 +205,18 @@ fn sites(config: &Config, rules: &mut Rules) {
         rules.must(false, "sites", &["sites"], format!("{first} and {second} have one id; rename one of them"));
     }
 
-    if let Some((key, reason)) = compatible::contradiction(&config.compatible) {
     for (key, reason) in compatible::unsaid_refusals(&config.compatible) {
         rules.must(false, key, &[], reason);
     }
+    if let Some((key, reason)) = compatible::contradiction(&config.compatible) {
         rules.must(false, key, &["compatible"], reason);
     }
+}
+
+fn memory(config: &Config, rules: &mut Rules) {
+    let excess = Memory::of(config).excess();
+    let about = &["limits", "server.max_connections", "journal.segment_bytes"];
+    rules.must(excess.is_none(), "limits.memory_bytes", about, excess.unwrap_or_default());
 }
 
 fn twice(words: &[String]) -> Option<&String> {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use crate::config::Limits;
+use crate::config::{Config, Memory};
 use crate::event::{Address, SiteId};
 
 /// The number of entries that new networks share once the limiter holds more networks than
@@ -41,7 +41,8 @@ pub struct Rates {
 
 impl Rates {
     /// Reads the limits of the configuration and generates a new key.
-    pub fn new(limits: &Limits) -> Rates {
+    pub fn new(config: &Config) -> Rates {
+        let limits = &config.limits;
         let mut key = [0; 32];
         getrandom::fill(&mut key).expect("the system's random generator works");
         Rates {
@@ -51,7 +52,7 @@ impl Rates {
             logins: RateLimiter::keyed(Quota::per_minute(at_least_one(limits.network_logins_per_min))),
             logins_as: RateLimiter::keyed(Quota::per_minute(at_least_one(limits.user_logins_per_min))),
             key,
-            most: limits.networks,
+            most: Memory::of(config).caps.networks,
             crowded: AtomicBool::new(false),
         }
     }
@@ -129,9 +130,10 @@ mod tests {
     use super::*;
 
     fn rates(burst: u32, networks: usize) -> Rates {
-        let mut limits = crate::config::load(Default::default(), |_| unreachable!()).unwrap().limits;
+        let mut config = crate::config::load(Default::default(), |_| unreachable!()).unwrap();
+        let limits = &mut config.limits;
         (limits.network_hits_per_sec, limits.network_burst, limits.networks) = (1, burst, networks);
-        Rates::new(&limits)
+        Rates::new(&config)
     }
 
     fn address(n: u32) -> Address {
@@ -149,10 +151,11 @@ mod tests {
 
     #[test]
     fn what_one_network_sends_beyond_its_rate_takes_nothing_from_a_site_or_from_mails() {
-        let mut limits = crate::config::load(Default::default(), |_| unreachable!()).unwrap().limits;
+        let mut config = crate::config::load(Default::default(), |_| unreachable!()).unwrap();
+        let limits = &mut config.limits;
         (limits.network_hits_per_sec, limits.network_burst) = (1, 3);
         (limits.site_hits_per_sec, limits.site_burst) = (1, 10);
-        let rates = Rates::new(&limits);
+        let rates = Rates::new(&config);
         let loud = rates.network(&address(0x0102_0301));
         (0..1000).for_each(|_| _ = rates.exceeded(loud, SiteId::of("a")));
         (0..1000).for_each(|_| _ = rates.mail_exceeded(Some(loud), Some(Budget::Mails)));

@@ -16,7 +16,7 @@ use super::recover::{Recovered, Recovery};
 use super::sealer::Sealer;
 use crate::aggregate::{Caps, Counted, Delta, DropKey, Overflow, Release, Sums, Table, Wanted};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Memory};
 use crate::consent::Refusals;
 use crate::event::{Millis, Refusal, SiteId};
 use crate::outage::Outage;
@@ -189,7 +189,7 @@ impl Writer {
         for &number in &waiting {
             let _ = sealed.send(Sealed { number, is_new: false });
         }
-        let (inbox, stats) = (Arc::new(Inbox::new(config.limits.waiting_hits)), Arc::new(Stats::default()));
+        let (inbox, stats) = (Arc::new(Inbox::new(Memory::of(config).caps.waiting_hits)), Arc::new(Stats::default()));
         let journal = Journal {
             inbox: Arc::clone(&inbox),
             stats: Arc::clone(&stats),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use zeroize::Zeroize;
 
+use super::cap::Portion;
 use super::day::{DayKey, DaySpan};
 use super::seal::{VisitorKey, value_of, write_address};
 use crate::config::VisitorMode;
@@ -84,7 +85,8 @@ fn opener(key: &DayKey, template: &str, batch: Day, address: &Address, agent: &A
 /// Today's openers, in bounded memory.
 pub struct Openers {
     known: HashTable<VisitorKey>,
-    most: usize,
+    /// Of the same cap as visitors, which take more.
+    room: Portion,
 }
 
 /// Whether an opener was seen before.
@@ -97,9 +99,9 @@ pub enum Opening {
 }
 
 impl Openers {
-    /// An empty set of at most `most` openers.
-    pub fn new(most: usize) -> Openers {
-        Openers { known: HashTable::new(), most }
+    /// An empty set with the room of its day.
+    pub fn new(room: Portion) -> Openers {
+        Openers { known: HashTable::new(), room }
     }
 
     /// Records an opener.
@@ -107,7 +109,7 @@ impl Openers {
         if self.known.find(opener.bucket(), |known| known == opener).is_some() {
             return Opening::Again;
         }
-        if self.known.len() >= self.most {
+        if !self.room.take(1) {
             return Opening::Full;
         }
         self.known.insert_unique(opener.bucket(), opener.to_keep(), VisitorKey::bucket);
@@ -119,6 +121,7 @@ impl Openers {
 mod tests {
     use super::*;
     use crate::config::Zone;
+    use crate::pseudonym::cap::Cap;
     use crate::pseudonym::salt::Salt;
 
     fn value(key: u8, template: &str, batch: u16, address: &str, agent: &str) -> VisitorKey {
@@ -147,7 +150,7 @@ mod tests {
 
     #[test]
     fn an_opener_is_first_once_and_beyond_the_cap_is_not_held() {
-        let mut openers = Openers::new(2);
+        let mut openers = Openers::new(Cap::new(2).portion());
         let opened: Vec<Opening> = [1, 1, 2, 3, 2].map(|n| openers.opened(&VisitorKey::for_tests(n))).to_vec();
         use Opening::{Again, First, Full};
         assert_eq!(opened, [First, Again, First, Full, Again]);

@@ -12,6 +12,7 @@
 //!   or a whole URL, and it is only used as a key in memory: it has no `Debug`, no `Serialize`, and
 //!   its bytes are not accessible outside this module.
 
+mod cap;
 mod day;
 mod firsts;
 mod live;
@@ -20,6 +21,7 @@ mod salt;
 mod seal;
 mod visits;
 
+pub use cap::{Cap, Portion};
 pub use day::{DayKey, DayKeys, DaySpan};
 pub use firsts::FirstOf;
 pub use mail::{Done, MailEvent, Openers, Opening, seal_mail};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
+use super::cap::Portion;
 use super::day::DaySpan;
 use super::firsts::{FirstOf, Grants, Networks};
 use super::live::Live;
@@ -127,14 +128,13 @@ const FIRST_OF_NETWORK: u8 = 8;
 const FIRST_OF_PLATFORM_NETWORK: u8 = 16;
 
 /// Limits of one day of one zone.
-#[derive(Clone, Copy)]
 pub struct VisitCaps {
     /// A visit ends after this many seconds without a hit.
     pub gap_secs: u32,
-    /// Most visitors.
-    pub visitors: usize,
-    /// Most pairs of a visitor and an item.
-    pub touched: usize,
+    /// Room for visitors.
+    pub visitors: Portion,
+    /// Room for pairs of a visitor and an item.
+    pub touched: Portion,
     /// Most visitors of one site that may share one grant.
     pub visitors_per_grant: u32,
 }
@@ -143,8 +143,8 @@ pub struct VisitCaps {
 pub struct Visits {
     span: Arc<DaySpan>,
     gap: u32,
-    max_visitors: usize,
-    max_touched: usize,
+    visitor_room: Portion,
+    touched_room: Portion,
     index: HashTable<u32>,
     slab: Vec<Vec<State>>,
     /// (visitor's slot, item) -> number of the visit that touched it last.
@@ -166,8 +166,8 @@ impl Visits {
         Visits {
             span,
             gap: caps.gap_secs.saturating_mul(1000),
-            max_visitors: caps.visitors,
-            max_touched: caps.touched,
+            visitor_room: caps.visitors,
+            touched_room: caps.touched,
             index: HashTable::new(),
             slab: Vec::new(),
             touched: HashMap::with_hasher(RandomState::default()),
@@ -298,12 +298,13 @@ impl Visits {
         if touch.kind == Kind::Leave {
             return Err(Held::Nobody);
         }
-        if self.index.len() >= self.max_visitors {
+        let slot = u32::try_from(self.index.len()).map_err(|_| Held::Full)?;
+        if !self.visitor_room.take(1) {
             return Err(Held::Full);
         }
-        let slot = u32::try_from(self.index.len()).map_err(|_| Held::Full)?;
         let visitor = touch.visitor;
         if visitor.grant.is_some_and(|grant| !self.grants.admit(grant)) {
+            self.visitor_room.give_back(1);
             return Err(Held::Copied);
         }
 
@@ -369,14 +370,13 @@ impl Visits {
 
     /// Returns (first touch today, first touch in this visit).
     fn touch_item(&mut self, slot: u32, item: u32, visit: u16) -> (bool, bool) {
-        let full = self.touched.len() >= self.max_touched;
         match self.touched.get_mut(&(slot, item)) {
             Some(last) => {
                 let new = *last != visit;
                 *last = visit;
                 (false, new)
             }
-            None if full => (false, false),
+            None if !self.touched_room.take(1) => (false, false),
             None => {
                 self.touched.insert((slot, item), visit);
                 (true, true)

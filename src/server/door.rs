@@ -15,7 +15,7 @@ use actix_web::dev::AppConfig;
 use anyhow::Context;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::config::Config;
+use crate::config::{Config, Memory};
 use crate::http::{Connection, Crowd, Patience};
 
 /// Length of the kernel's queue of connections that are not accepted yet.
@@ -47,12 +47,13 @@ impl Room {
     pub(super) fn of(config: &Config) -> Room {
         let files = raise_files();
         let possible = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).max(64);
-        let all = config.server.max_connections.min(possible);
-        if all < config.server.max_connections {
+        let wanted = Memory::of(config).caps.connections;
+        let all = wanted.min(possible);
+        if all < wanted {
             tracing::warn!(
                 open_files = files,
                 connections = all,
-                wanted = config.server.max_connections,
+                wanted,
                 "the system's limit of open files (ulimit -n) is below server.max_connections"
             );
         }

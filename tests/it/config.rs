@@ -51,7 +51,8 @@ fn the_default_file_holds_every_key_and_its_default() {
     assert_eq!(value(&defaults, "/limits/body_bytes"), 8192);
     let file: toml::Table = include_str!("../../config/default.toml").parse().unwrap();
     let given = serde_json::to_value(file).unwrap();
-    let used: serde_json::Value = serde_json::from_str(&defaults.out).unwrap();
+    let mut used: serde_json::Value = serde_json::from_str(&defaults.out).unwrap();
+    used.as_object_mut().unwrap().remove("memory");
     assert_eq!(given, used);
 }
 
@@ -503,4 +504,38 @@ fn folders_may_be_named_from_where_the_program_is_started() {
     assert_eq!(server.report("mia", DAY)["totals"]["hits"], 1);
     let made = ["journal/lock", "ledger/lock", "store/status"].map(|file| dir.path().join(file).is_file());
     assert_eq!((made, server.metric("footfall_insert_failures_total")), ([true; 3], 0));
+}
+
+#[test]
+fn the_memory_is_divided_and_what_does_not_fit_into_it_does_not_start() {
+    let part = |checked: &Checked, of: &str, field: &str| {
+        let memory = value(checked, "/memory");
+        let part = memory["parts"].as_array().unwrap().iter().find(|part| part["of"] == of).unwrap().clone();
+        part[field].as_u64().unwrap()
+    };
+    let (small, large) = (
+        check("", &[], &["--set", "limits.memory_bytes=400000000"]),
+        check("[limits]\nmemory_bytes = 4000000000", &[], &[]),
+    );
+    for cap in ["limits.visitors", "limits.touched_items", "limits.sites", "limits.hit_ids", "server.max_connections"] {
+        let (few, many) = (part(&small, cap, "most"), part(&large, cap, "most"));
+        assert!(few >= 1000 && many > 5 * few, "{cap}: {few}, {many}");
+    }
+    for (checked, budget) in [(&small, 400_000_000), (&large, 4_000_000_000_u64)] {
+        let (divided, told) = (value(checked, "/memory/divided"), value(checked, "/memory/limits.memory_bytes"));
+        assert_eq!(told, budget);
+        let divided = divided.as_u64().unwrap();
+        assert!((budget * 8 / 10..=budget).contains(&divided), "{divided} of {budget}");
+    }
+
+    // One that is set is kept, and the others have less.
+    let set = check("[limits]\nvisitors = 1000000\n", &[], &[]);
+    let default = check("", &[], &[]);
+    assert_eq!(part(&set, "limits.visitors", "most"), 1_000_000);
+    assert!(part(&set, "limits.hit_ids", "most") < part(&default, "limits.hit_ids", "most"));
+
+    let refused = check("[limits]\nvisitors = 50000000\n", &[], &[]);
+    assert_eq!(refused.code, Some(2));
+    let said = ["limits.memory_bytes: must be at least ", "limits.visitors "];
+    assert!(said.iter().all(|said| refused.err.contains(said)), "{}", refused.err);
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod agents;
+mod budget;
 mod canary;
 mod cases;
 mod coding;

@@ -2,13 +2,22 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::config::Zone;
+use crate::pseudonym::Cap;
 
 const MINUTE_MILLIS: Millis = 60_000;
 const VALUES: VisitValues = VisitValues { source: 1, country: 2, campaign: 3 };
 
 fn visits(visitors: usize, touched: usize) -> Visits {
     let span = Arc::new(DaySpan::of(Zone(0), &TimeZone::UTC, 0));
-    Visits::new(span, VisitCaps { gap_secs: 1800, visitors, touched, visitors_per_grant: 10 })
+    Visits::new(
+        span,
+        VisitCaps {
+            gap_secs: 1800,
+            visitors: Cap::new(visitors).portion(),
+            touched: Cap::new(touched).portion(),
+            visitors_per_grant: 10,
+        },
+    )
 }
 
 fn touch(visitor: &Visitor, at: Millis, kind: Kind, item: u32) -> Touch<'_> {
