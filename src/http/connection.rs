@@ -22,6 +22,10 @@ use super::Place;
 /// wait that long.
 const READ_AT_ONCE: usize = 2048;
 
+/// The same for a client that pipelines: its next request is there before the last one is answered. A request or two a turn: with more, a
+/// thousand such clients put a thousand turns of dozens of answers before the request of anybody else.
+const PIPELINED_AT_ONCE: usize = 64;
+
 /// How long a peer may take to read a response.
 #[derive(Clone, Copy)]
 pub struct Patience {
@@ -38,6 +42,11 @@ pub struct Connection<S> {
     patience: Patience,
     /// Bytes that were read since the library was last given control.
     read: usize,
+    /// The last turn ended although there was more to read, and whether anything was written since.
+    exhausted: bool,
+    answered: bool,
+    /// Requests were there before those before them were answered, and none was missing since.
+    pipelines: bool,
     /// Set while written bytes wait for the peer.
     waiting: Option<Waiting>,
     /// The task to wake when reading may continue.
@@ -53,7 +62,17 @@ struct Waiting {
 impl<S> Connection<S> {
     /// `place` is held as long as the connection and released with it.
     pub fn new(io: S, patience: Patience, place: Option<Place>) -> Connection<S> {
-        Connection { io, patience, read: 0, waiting: None, reader: None, _place: place }
+        Connection {
+            io,
+            patience,
+            read: 0,
+            exhausted: false,
+            answered: false,
+            pipelines: false,
+            waiting: None,
+            reader: None,
+            _place: place,
+        }
     }
 
     /// Ready if the peer was too slow; otherwise the task is woken when that happens.
@@ -103,17 +122,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
             self.reader = Some(context.waker().clone());
             return Poll::Pending;
         }
-        if self.read >= READ_AT_ONCE {
+        self.pipelines |= self.exhausted && self.answered;
+        let most = if self.pipelines { PIPELINED_AT_ONCE } else { READ_AT_ONCE };
+        if self.read >= most {
             // The requests read so far are answered first; then reading continues.
-            self.read = 0;
+            (self.read, self.exhausted, self.answered) = (0, true, false);
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
 
-        let room = buffer.remaining().min(READ_AT_ONCE - self.read);
+        let room = buffer.remaining().min(most - self.read);
         let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(room));
         let Poll::Ready(read) = Pin::new(&mut self.io).poll_read(context, &mut piece) else {
-            self.read = 0;
+            (self.read, self.exhausted, self.pipelines) = (0, false, false);
             return Poll::Pending;
         };
         let length = piece.filled().len();
@@ -127,6 +148,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.io).poll_write(context, bytes) {
             Poll::Ready(written) => {
+                self.answered = true;
                 self.progress();
                 Poll::Ready(written)
             }
@@ -229,5 +251,33 @@ mod tests {
         })
         .await;
         assert_eq!(read, [2048, 2048, 952]);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_pipelines_has_small_turns_until_it_waits_for_an_answer() {
+        let (mut peer, ours) = duplex(64 << 10);
+        let mut ours = Connection::new(ours, PATIENCE, None);
+        peer.write_all(&[7; 2048 + 64 + 64 + 10]).await.unwrap();
+        let mut space = vec![0; 16 << 10];
+        let mut turns = async |answers: bool, count: usize| {
+            let mut read = Vec::new();
+            std::future::poll_fn(|context| {
+                let mut buffer = ReadBuf::new(&mut space);
+                while let Poll::Ready(done) = Pin::new(&mut ours).poll_read(context, &mut buffer) {
+                    done.unwrap();
+                }
+                read.push(buffer.filled().len());
+                if answers {
+                    assert!(Pin::new(&mut ours).poll_write(context, b"answer").is_ready());
+                }
+                if read.len() == count { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            read
+        };
+        assert_eq!(turns(true, 4).await, [2048, 64, 64, 10]);
+        peer.write_all(&[7; 3000]).await.unwrap();
+        // It waited; and a body of several turns is not answered in between.
+        assert_eq!(turns(false, 2).await, [2048, 952]);
     }
 }

@@ -121,9 +121,8 @@ fn flood(crowd: &Crowd) {
     );
     let allowed = before + 64 * MIB + connections * MIB / 4;
     assert!(most < allowed, "{} MiB, allowed are {}", most / MIB, allowed / MIB);
-    // In a debug build, beside other tests, the guarantee that can be checked is that other clients
-    // are served during the flood.
-    let slower = Duration::from_millis(if cfg!(debug_assertions) { 5_000 } else { 100 });
+    // Without optimisation, beside other tests, an answer costs some twenty times as much, and each flooding client has one between two others'.
+    let slower = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
     assert!(flooded < quiet * 10 + slower, "{flooded:?} instead of {quiet:?}");
 
     // Clients that do not read are disconnected, and do not delay a shutdown.
