@@ -38,6 +38,7 @@ mod registry;
 mod reports;
 mod segments;
 mod signals;
+mod skew;
 mod steady;
 mod support;
 mod tls;
