@@ -2,11 +2,10 @@
 //! that no log line, error, metric or file can contain them. A derive that is added by mistake does
 //! not compile.
 
-use std::fmt::{Debug, Display};
-
 use crate::access;
 use crate::consent;
 use crate::event;
+use crate::ledger;
 use crate::pseudonym;
 
 #[doc(hidden)]
@@ -64,7 +63,8 @@ unprintable!(event::Payload<'static>, event::RawHit<'static>, consent::AdmittedH
 // Values that distinguish visitors, and the types that contain them.
 unprintable!(pseudonym::Event, pseudonym::MailEvent, pseudonym::Openers, pseudonym::Touch<'static>, pseudonym::Visits);
 unprintable!(pseudonym::Visitor, pseudonym::VisitorKey);
-// Copied within the modules that own it, but never printed or serialized.
-assert_not_impl_any!(consent::ConsentId: Debug, Display, Serialize);
+// What ties a grant in a browser to its records, and the types that contain it. Each place that makes a second id
+// calls `ConsentId::to_keep`.
+unprintable!(consent::ConsentId, consent::Stored<'static>, ledger::NewAct);
 // Keys, and secrets that are generated here.
 unprintable!(pseudonym::DayKey, pseudonym::DayKeys, access::SessionId, access::Login, access::Seal);

@@ -40,7 +40,7 @@ pub enum Ledger {
         layers: Layers,
         /// 32 hex digits, from the consent cookie or a receipt.
         #[arg(value_name = "CONSENT ID", value_parser = consent_id)]
-        id: ConsentId,
+        id: String,
     },
     /// Print the records of a range of days, or all.
     Export {
@@ -94,8 +94,9 @@ fn date(text: &str) -> Result<Date, &'static str> {
     text.parse().map_err(|_| "must be a day such as 2024-01-31")
 }
 
-fn consent_id(text: &str) -> Result<ConsentId, &'static str> {
-    ConsentId::read(text).ok_or("must be 32 hex digits, letters in lower case")
+fn consent_id(text: &str) -> Result<String, &'static str> {
+    let is_one = ConsentId::read(text).is_some();
+    is_one.then(|| text.to_owned()).ok_or("must be 32 hex digits, letters in lower case")
 }
 
 fn public_key(text: &str) -> Result<PublicKey, &'static str> {
@@ -180,7 +181,8 @@ fn say_torn(found: &ledger::Found) {
     }
 }
 
-fn show(options: &Options, id: &ConsentId) -> Result<(), LedgerError> {
+fn show(options: &Options, id: &str) -> Result<(), LedgerError> {
+    let id = &ConsentId::read(id).expect("checked when the command line was read");
     if ledger::copy(options, &Choose::Of(id), out())? == 0 {
         eprintln!("footfall: no record has this consent id");
     }

@@ -10,7 +10,6 @@ use super::id::ConsentId;
 const REFUSED: &str = "none";
 
 /// A visitor's stored choice. Cannot be printed, because it holds the consent id.
-#[derive(Clone, Copy)]
 pub struct Stored<'a> {
     /// The version of the consent prompt that was answered.
     pub version: u32,

@@ -34,8 +34,8 @@ impl<'a> AdmittedHit<'a> {
 
     /// The id of the verified grant the hit came with; `None` if it has another legal basis and
     /// came without a grant.
-    pub fn grant(&self) -> Option<ConsentId> {
-        self.grant
+    pub fn grant(&self) -> Option<&ConsentId> {
+        self.grant.as_ref()
     }
 }
 

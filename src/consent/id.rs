@@ -5,7 +5,7 @@
 //! lists the modules that may name it.
 
 /// 128 random bits, made at a grant. Written as 32 lower-case hex digits, and in no other form.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 pub struct ConsentId(u128);
 
 impl ConsentId {
@@ -27,6 +27,11 @@ impl ConsentId {
         };
         let id = text.bytes().try_fold(0_u128, |id, b| Some(id << 4 | u128::from(digit(b)?)));
         id.filter(|_| text.len() == 32).map(ConsentId)
+    }
+
+    /// A second one, for what holds it longer than the request: the ledger, and the cookie that is made beside its record.
+    pub fn to_keep(&self) -> ConsentId {
+        ConsentId(self.0)
     }
 
     /// For the cookie and the ledger; never for a log or an error.

@@ -91,7 +91,7 @@ impl GrantKeys {
     }
 
     /// The cookie value of a grant, signed by the first key.
-    pub fn grant(&self, version: u32, tiers: &[&str], id: ConsentId) -> String {
+    pub fn grant(&self, version: u32, tiers: &[&str], id: &ConsentId) -> String {
         let (name, key) = &self.keys[0];
         let signed = format!("{version}.{}.{}.{name}", tiers.join("+"), id.hex());
         let mac = hex::text(&self.mac(key, &signed));
@@ -101,7 +101,7 @@ impl GrantKeys {
     /// [`GrantKeys::grant`] for the demo, which simulates many visitors and has their ids as text.
     /// `None` if `id` is not a consent id.
     pub fn grant_as(&self, version: u32, tiers: &[&str], id: &str) -> Option<String> {
-        Some(self.grant(version, tiers, ConsentId::read(id)?))
+        Some(self.grant(version, tiers, &ConsentId::read(id)?))
     }
 
     /// Whether the key with this id made `mac` for the text before it, which ends with the key's

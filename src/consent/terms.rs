@@ -122,14 +122,14 @@ impl Terms {
                 self.on_record.is_live(id, stored.version, &mut stored.tiers())
             }
         };
-        let gone = || stored.id.as_ref().is_some_and(|id| self.withdrawn.contains(id));
-        proven.then(|| (stored, gone()))
+        let gone = proven && stored.id.as_ref().is_some_and(|id| self.withdrawn.contains(id));
+        proven.then_some((stored, gone))
     }
 
     /// Precedence among several choices: the current version first, then older ones, then newer
     /// ones; within a version, the choice that allows the least, and withdrawn grants last.
     fn weight(&self, (stored, gone): &(Stored<'_>, bool)) -> (bool, Reverse<bool>, u32, u8) {
-        let says = match stored.id {
+        let says = match &stored.id {
             None => 3,
             Some(_) if *gone => 0,
             Some(_) if !stored.grants(&self.analytics().name) => 2,
@@ -144,7 +144,7 @@ impl Terms {
     }
 
     /// The cookie value for these granted tiers; for a refusal if `granted` is `None`.
-    pub fn value(&self, granted: Option<(&[&str], ConsentId)>) -> String {
+    pub fn value(&self, granted: Option<(&[&str], &ConsentId)>) -> String {
         match granted {
             Some((tiers, id)) => self.keys.load().grant(self.version, tiers, id),
             None => refusal(self.version),

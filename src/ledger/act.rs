@@ -65,7 +65,6 @@ pub struct Digests {
 }
 
 /// An act to be recorded. Cannot be printed, because it holds the consent id.
-#[derive(Clone)]
 pub struct NewAct {
     /// The id of a grant or a withdrawal; `None` for a refusal.
     pub id: Option<ConsentId>,

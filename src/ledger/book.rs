@@ -54,7 +54,7 @@ pub struct Fact<'a> {
     /// The number of the record, counted from 1.
     pub seq: u64,
     /// The consent id; `None` for a refusal.
-    pub id: Option<ConsentId>,
+    pub id: Option<&'a ConsentId>,
     /// The kind of act.
     pub act: Act,
     /// The record of the grant that this one replaces or ends.
@@ -148,7 +148,7 @@ impl Book {
     /// The record contradicts those before it, so this program did not write it. The message says
     /// how; the index is unchanged.
     pub fn take(&mut self, fact: &Fact<'_>) -> Result<(), String> {
-        let live = fact.id.as_ref().and_then(|id| self.standing(id)).filter(|standing| standing.live);
+        let live = fact.id.and_then(|id| self.standing(id)).filter(|standing| standing.live);
         self.refers_rightly(fact, live.as_ref().map(|standing| standing.seq))?;
 
         self.tally.add(fact.act);
@@ -163,14 +163,14 @@ impl Book {
         let version = live.filter(|_| fact.act == Act::Withdraw).map_or(fact.version, |standing| standing.version);
         let terms = self.terms(version, &fact.granted);
 
-        let before = self.rows.get(&id).map_or(NONE, |row| row.last);
+        let before = self.rows.get(id).map_or(NONE, |row| row.last);
         let last = self.places.add(fact.offset, before);
-        self.rows.insert(id, Row { grant, terms, last });
+        self.rows.insert(id.to_keep(), Row { grant, terms, last });
 
         if fact.granted.is_empty() {
-            self.withdrawn.insert(&id, fact.on);
+            self.withdrawn.insert(id, fact.on);
         } else {
-            self.withdrawn.remove(&id);
+            self.withdrawn.remove(id);
         }
         Ok(())
     }
@@ -182,7 +182,7 @@ impl Book {
             // For a grant recorded at another collector, nothing is known except that it ends.
             Act::Withdraw => fact
                 .id
-                .is_some_and(|id| fact.refers.is_some() || (fact.granted.is_empty() && !self.rows.contains_key(&id))),
+                .is_some_and(|id| fact.refers.is_some() || (fact.granted.is_empty() && !self.rows.contains_key(id))),
         };
         if !fits {
             return Err(format!("cannot be: a {} does not have these parts", fact.act.word()));

@@ -44,13 +44,18 @@ impl<'a> Group<'a> {
     pub fn add_all(&mut self, acts: &[NewAct]) -> Result<Vec<Record>, LedgerError> {
         acts.iter().try_for_each(NewAct::check)?;
         let (start, head) = (self.lines.len(), self.head);
-        // A single act changes nothing before it is certain to succeed.
-        let touched = (acts.len() > 1).then(|| self.touched.clone());
+        let ids = acts.iter().filter_map(|act| act.id.as_ref());
+        let touched: Vec<_> = ids.map(|id| (id.to_keep(), self.touched.get(id).cloned())).collect();
         let added: Result<Vec<Record>, LedgerError> = acts.iter().map(|act| self.add(act)).collect();
         if added.is_err() {
             self.lines.truncate(start);
             self.head = head;
-            self.touched = touched.unwrap_or_else(|| std::mem::take(&mut self.touched));
+            for (id, before) in touched {
+                match before {
+                    Some(before) => self.touched.insert(id, before),
+                    None => self.touched.remove(&id),
+                };
+            }
         }
         added
     }
@@ -75,10 +80,10 @@ impl<'a> Group<'a> {
         let hash = line::write(&mut self.lines, &self.head, act, refers);
         self.head = Head { size: self.head.size + 1, hash };
 
-        if let Some(id) = act.id {
+        if let Some(id) = &act.id {
             let seq = refers.filter(|_| act.act == Act::Withdraw).unwrap_or(self.head.size);
             let granted: Arc<[String]> = granted(act).map(str::to_owned).collect();
-            self.touched.insert(id, (!granted.is_empty()).then_some(Live { seq, granted }));
+            self.touched.insert(id.to_keep(), (!granted.is_empty()).then_some(Live { seq, granted }));
         }
 
         let line = self.lines[start..].trim_end().to_owned();
@@ -106,7 +111,7 @@ fn granted(act: &NewAct) -> impl Iterator<Item = &str> {
 pub fn fact<'a>(act: &'a NewAct, record: &Record, offset: u64) -> Fact<'a> {
     Fact {
         seq: record.seq,
-        id: act.id,
+        id: act.id.as_ref(),
         act: act.act,
         refers: record.refers,
         version: act.version,

@@ -11,6 +11,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use super::Hash;
 use super::act::{Act, Layer, NewAct};
 use super::head::Head;
+use crate::consent::ConsentId;
 use crate::event::{Day, Millis};
 use crate::hex;
 
@@ -32,7 +33,7 @@ pub fn write(out: &mut String, before: &Head, act: &NewAct, refers: Option<u64>)
 
 fn body(out: &mut String, before: &Head, act: &NewAct, refers: Option<u64>) -> fmt::Result {
     write!(out, r#"{{"seq":{},"prev":"{}","id":"#, before.size + 1, hex::text(&before.hash))?;
-    quoted(out, act.id.map(|id| id.hex()))?;
+    quoted(out, act.id.as_ref().map(ConsentId::hex))?;
     write!(out, r#","act":"{}","refers":"#, act.act.word())?;
 
     match refers {

@@ -81,10 +81,10 @@ mod tests {
         let (quota, stats) = (Quota::new(3), Stats::default());
         let id = ConsentId::random();
         let take = |acts: &[NewAct]| quota.take(acts, &stats).is_ok();
-        assert!(take(&[grant(id)]) && take(&[refuse()]));
+        assert!(take(&[grant(&id)]) && take(&[refuse()]));
         // Narrowing a grant is one act that counts.
-        assert!(take(&[withdraw(id), act(Act::Grant, Some(id), &["analytics"])]));
-        assert!(!take(&[refuse()]) && !take(&[withdraw(id), grant(id)]) && take(&[withdraw(id)]));
+        assert!(take(&[withdraw(&id), act(Act::Grant, Some(&id), &["analytics"])]));
+        assert!(!take(&[refuse()]) && !take(&[withdraw(&id), grant(&id)]) && take(&[withdraw(&id)]));
         assert_eq!(stats.refused.load(Ordering::Relaxed), 2);
         let Err(LedgerError::Crowded { retry_secs }) = quota.take(&[refuse()], &stats) else { panic!("it is full") };
         assert_eq!(retry_secs, 3600 - (34 * 60 + 56));

@@ -53,7 +53,7 @@ pub fn fact<'a>(entry: &'a Entry<'_>) -> Fact<'a> {
     let Entry { fields, id, offset, .. } = entry;
     Fact {
         seq: fields.seq,
-        id: *id,
+        id: id.as_ref(),
         act: fields.act,
         refers: fields.refers,
         version: fields.version,

@@ -45,10 +45,10 @@ fn open(dir: &Path) -> Opening {
 }
 
 /// A choice among two purposes; those that are not granted were declined.
-pub fn act(act: Act, id: Option<ConsentId>, granted: &[&str]) -> NewAct {
+pub fn act(act: Act, id: Option<&ConsentId>, granted: &[&str]) -> NewAct {
     let purpose = |name: &str| (name.to_owned(), granted.contains(&name));
     NewAct {
-        id,
+        id: id.map(ConsentId::to_keep),
         act,
         site: "alllinks".into(),
         version: 3,
@@ -62,16 +62,16 @@ pub fn act(act: Act, id: Option<ConsentId>, granted: &[&str]) -> NewAct {
     }
 }
 
-pub fn grant(id: ConsentId) -> NewAct {
-    act(Act::Grant, Some(id), &["analytics"])
+pub fn grant(id: &ConsentId) -> NewAct {
+    act(Act::Grant, Some(&id), &["analytics"])
 }
 
 pub fn refuse() -> NewAct {
     act(Act::Refuse, None, &[])
 }
 
-pub fn withdraw(id: ConsentId) -> NewAct {
-    act(Act::Withdraw, Some(id), &[])
+pub fn withdraw(id: &ConsentId) -> NewAct {
+    act(Act::Withdraw, Some(&id), &[])
 }
 
 fn now<T>(future: impl Future<Output = T>) -> T {
@@ -108,11 +108,11 @@ fn write(dir: &Path, bytes: &[u8]) {
 fn small(dir: &Path) -> Vec<u8> {
     let Opening { ledger, .. } = open(dir);
     let (one, other) = (ConsentId::random(), ConsentId::random());
-    append(&ledger, act(Act::Grant, Some(one), &["preferences", "analytics"]));
+    append(&ledger, act(Act::Grant, Some(&one), &["preferences", "analytics"]));
     append(&ledger, refuse());
-    append(&ledger, act(Act::Withdraw, Some(one), &["preferences"]));
-    append(&ledger, withdraw(one));
-    append(&ledger, grant(other));
+    append(&ledger, act(Act::Withdraw, Some(&one), &["preferences"]));
+    append(&ledger, withdraw(&one));
+    append(&ledger, grant(&other));
     drop(ledger);
     file(dir)
 }

@@ -140,7 +140,7 @@ pub fn seal(
 /// Keyed BLAKE3 over a head of fixed size that begins with the value's purpose, so that no two
 /// inputs share their bytes. In the visitor's, the address carries its length and the agent is the
 /// rest.
-fn visitor(key: &[u8; 32], site: SiteId, address: &Address, agent: &str, grant: Option<ConsentId>) -> Visitor {
+fn visitor(key: &[u8; 32], site: SiteId, address: &Address, agent: &str, grant: Option<&ConsentId>) -> Visitor {
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(&head_of_address(b"visitor/v2", site, address.expose())).update(agent.as_bytes());
     let value = value_of(&hasher);
@@ -153,7 +153,7 @@ fn visitor(key: &[u8; 32], site: SiteId, address: &Address, agent: &str, grant: 
         key: value,
         network: mark(&head_of_address(b"network/v1", site, network)),
         platform_network: mark(&head_of_address(b"network/v1", SiteId::PLATFORM, network)),
-        grant: grant.map(|id| mark(&head_of_grant(site, &id))),
+        grant: grant.map(|id| mark(&head_of_grant(site, id))),
     };
     // The hasher holds a copy of the key.
     hasher.zeroize();
@@ -205,7 +205,7 @@ mod tests {
 
     fn sealed(key: u8, site: &str, address: &str, agent: &str, id: &str) -> Visitor {
         let address = Address::new(address.parse().unwrap());
-        visitor(&[key; 32], SiteId::of(site), &address, agent, ConsentId::read(id))
+        visitor(&[key; 32], SiteId::of(site), &address, agent, ConsentId::read(id).as_ref())
     }
 
     fn value(key: u8, site: &str, address: &str, agent: &str) -> [u8; 16] {

@@ -37,9 +37,9 @@ impl Kept {
     fn new() -> Kept {
         let kept = Kept { dir: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(), id: ConsentId::random() };
         let ledger = kept.open();
-        append(&ledger, act(Act::Grant, Some(kept.id), 0));
+        append(&ledger, act(Act::Grant, Some(&kept.id), 0));
         append(&ledger, act(Act::Refuse, None, 1));
-        append(&ledger, act(Act::Withdraw, Some(kept.id), 2));
+        append(&ledger, act(Act::Withdraw, Some(&kept.id), 2));
         ledger.finish().unwrap();
         kept
     }
@@ -77,9 +77,9 @@ fn run(dir: &Path, arguments: &[&str]) -> Ran {
     Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-fn act(act: Act, id: Option<ConsentId>, day: i64) -> NewAct {
+fn act(act: Act, id: Option<&ConsentId>, day: i64) -> NewAct {
     NewAct {
-        id,
+        id: id.map(ConsentId::to_keep),
         act,
         site: "ally".into(),
         version: 1,

@@ -8,7 +8,7 @@ fn a_record_is_one_line_of_the_documented_form_and_reads_back() {
     let dir = tempfile::tempdir().unwrap();
     let Opening { ledger, .. } = open(dir.path());
     let id = ConsentId::random();
-    let record = append(&ledger, NewAct { gpc: true, ..grant(id) });
+    let record = append(&ledger, NewAct { gpc: true, ..grant(&id) });
     let (ab, cd, zeros) = ("ab".repeat(32), "cd".repeat(32), "0".repeat(64));
     let body = format!(
         r#"{{"seq":1,"prev":"{zeros}","id":"{}","act":"grant","refers":null,"site":"alllinks","version":3,"policy":null,"register":"{ab}","banner":"{cd}","lang":"de","layer":"first","purposes":{{"preferences":false,"analytics":true}},"gpc":true,"dnt":false,"at":"2026-03-10T12:00Z""#,
@@ -25,12 +25,12 @@ fn a_record_is_one_line_of_the_documented_form_and_reads_back() {
 fn a_record_of_before_holds_the_minute_and_is_read_as_well() {
     let dir = tempfile::tempdir().unwrap();
     let id = ConsentId::random();
-    drop(append(&open(dir.path()).ledger, grant(id)));
+    drop(append(&open(dir.path()).ledger, grant(&id)));
     let line = String::from_utf8(file(dir.path())).unwrap().replace("T12:00Z", "T12:34Z");
     let body = line.split(r#","hash":"#).next().unwrap();
     write(dir.path(), format!("{body},\"hash\":\"{}\"}}\n", hex::text(&line::sha256(body.as_bytes()))).as_bytes());
     let Opening { ledger, .. } = open(dir.path());
-    append(&ledger, withdraw(id));
+    append(&ledger, withdraw(&id));
     let times: Vec<bool> =
         ledger.records(&id).ok().unwrap().iter().map(|record| record.line.contains("T12:34Z")).collect();
     assert_eq!(times, [true, false]);
@@ -47,7 +47,7 @@ fn sixty_four_acts_at_once_make_one_chain_of_sixty_four() {
     let tasks: Vec<_> = ids
         .iter()
         .map(|id| {
-            let (ledger, act) = (ledger.clone(), grant(*id));
+            let (ledger, act) = (ledger.clone(), grant(id));
             runtime.spawn(async move { ledger.append(act).await.map(|record| record.seq) })
         })
         .collect();
@@ -73,20 +73,20 @@ fn a_grant_replaces_the_one_before_and_a_withdrawal_ends_it() {
         assert_eq!(ledger.tally(), Tally { records: 5, grants: 2, refusals: 1, withdrawals: 2 });
     };
     let Opening { ledger, withdrawn, .. } = open(dir.path());
-    append(&ledger, grant(id));
+    append(&ledger, grant(&id));
     append(&ledger, refuse());
-    append(&ledger, act(Act::Grant, Some(id), &["preferences", "analytics"]));
-    append(&ledger, act(Act::Withdraw, Some(id), &["analytics"]));
+    append(&ledger, act(Act::Grant, Some(&id), &["preferences", "analytics"]));
+    append(&ledger, act(Act::Withdraw, Some(&id), &["analytics"]));
     let narrowed = ledger.standing(&id).unwrap();
     assert_eq!((narrowed.live, narrowed.seq, narrowed.granted.join("+")), (true, 3, "analytics".into()));
     assert!(!withdrawn.contains(&id), "what is narrowed still lives");
-    append(&ledger, withdraw(id));
+    append(&ledger, withdraw(&id));
     check(&ledger, &withdrawn);
     drop(ledger);
     let Opening { ledger, withdrawn, .. } = open(dir.path());
     check(&ledger, &withdrawn);
 
-    let again = append(&ledger, grant(id));
+    let again = append(&ledger, grant(&id));
     assert_eq!((again.refers, ledger.standing(&id).unwrap().live), (None, true));
     assert!(!withdrawn.contains(&id), "who grants again counts again");
 }
@@ -96,11 +96,11 @@ fn without_a_live_grant_nothing_is_withdrawn_and_nothing_written() {
     let dir = tempfile::tempdir().unwrap();
     let Opening { ledger, .. } = open(dir.path());
     let id = ConsentId::random();
-    assert!(matches!(refused(&ledger, act(Act::Withdraw, Some(id), &["analytics"])), LedgerError::NoGrant));
-    append(&ledger, grant(id));
-    append(&ledger, withdraw(id));
+    assert!(matches!(refused(&ledger, act(Act::Withdraw, Some(&id), &["analytics"])), LedgerError::NoGrant));
+    append(&ledger, grant(&id));
+    append(&ledger, withdraw(&id));
     let before = file(dir.path());
-    assert!(matches!(refused(&ledger, withdraw(id)), LedgerError::NoGrant));
+    assert!(matches!(refused(&ledger, withdraw(&id)), LedgerError::NoGrant));
     assert_eq!(file(dir.path()), before);
 }
 
@@ -109,9 +109,9 @@ fn a_grant_of_another_collector_ends_here_by_its_id_and_only_once() {
     let dir = tempfile::tempdir().unwrap();
     let Opening { ledger, withdrawn, .. } = open(dir.path());
     let id = ConsentId::random();
-    let ended = append(&ledger, withdraw(id));
+    let ended = append(&ledger, withdraw(&id));
     assert_eq!((ended.seq, ended.refers, withdrawn.contains(&id)), (1, None, true));
-    assert!(matches!(refused(&ledger, withdraw(id)), LedgerError::NoGrant));
+    assert!(matches!(refused(&ledger, withdraw(&id)), LedgerError::NoGrant));
     drop(ledger);
     let Opening { ledger, found, withdrawn } = open(dir.path());
     assert_eq!((found.tally.withdrawals, withdrawn.contains(&id)), (1, true));
@@ -123,13 +123,13 @@ fn acts_of_one_person_are_recorded_together_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let Opening { ledger, withdrawn, .. } = open(dir.path());
     let (one, other) = (ConsentId::random(), ConsentId::random());
-    append(&ledger, act(Act::Grant, Some(one), &["preferences", "analytics"]));
-    let narrowed = now(ledger.append_all(vec![withdraw(one), act(Act::Grant, Some(other), &["preferences"])]));
+    append(&ledger, act(Act::Grant, Some(&one), &["preferences", "analytics"]));
+    let narrowed = now(ledger.append_all(vec![withdraw(&one), act(Act::Grant, Some(&other), &["preferences"])]));
     let records: Vec<_> = narrowed.ok().unwrap().iter().map(|record| (record.seq, record.refers)).collect();
     assert_eq!(records, [(2, Some(1)), (3, None)]);
     assert!(withdrawn.contains(&one) && !withdrawn.contains(&other));
     let before = file(dir.path());
-    for acts in [vec![withdraw(one), grant(ConsentId::random())], vec![grant(ConsentId::random()), withdraw(one)]] {
+    for acts in [vec![withdraw(&one), grant(&ConsentId::random())], vec![grant(&ConsentId::random()), withdraw(&one)]] {
         assert!(matches!(now(ledger.append_all(acts)), Err(LedgerError::NoGrant)));
     }
     assert_eq!(file(dir.path()), before);
@@ -144,7 +144,7 @@ fn acts_of_one_group_see_each_other() {
     let Opening { ledger, withdrawn, .. } = open(dir.path());
     let id = ConsentId::random();
     // Queued together: the writer takes them in one group or in several.
-    let acts = [grant(id), withdraw(id), withdraw(id), grant(id)].map(|act| ledger.append(act));
+    let acts = [grant(&id), withdraw(&id), withdraw(&id), grant(&id)].map(|act| ledger.append(act));
     let outcomes: Vec<_> = acts.into_iter().map(|act| now(act).map(|record| (record.seq, record.refers))).collect();
     assert_eq!(outcomes[0].as_ref().unwrap(), &(1, None));
     assert_eq!(outcomes[1].as_ref().unwrap(), &(2, Some(1)));
@@ -160,15 +160,15 @@ fn what_could_carry_a_person_or_break_a_line_is_not_recorded() {
     let id = ConsentId::random();
     let purposes = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), true)).collect::<Vec<_>>();
     let acts = [
-        (NewAct { site: "all links".into(), ..grant(id) }, "site"),
-        (NewAct { lang: "de\"".into(), ..grant(id) }, "lang"),
-        (NewAct { lang: "mia@example.com".into(), ..grant(id) }, "lang"),
-        (NewAct { purposes: purposes(&["a\nb"]), ..grant(id) }, "purposes"),
-        (NewAct { purposes: purposes(&["a", "a"]), ..grant(id) }, "purposes"),
-        (NewAct { purposes: vec![], ..grant(id) }, "purposes"),
-        (act(Act::Grant, Some(id), &[]), "act"),
+        (NewAct { site: "all links".into(), ..grant(&id) }, "site"),
+        (NewAct { lang: "de\"".into(), ..grant(&id) }, "lang"),
+        (NewAct { lang: "mia@example.com".into(), ..grant(&id) }, "lang"),
+        (NewAct { purposes: purposes(&["a\nb"]), ..grant(&id) }, "purposes"),
+        (NewAct { purposes: purposes(&["a", "a"]), ..grant(&id) }, "purposes"),
+        (NewAct { purposes: vec![], ..grant(&id) }, "purposes"),
+        (act(Act::Grant, Some(&id), &[]), "act"),
         (act(Act::Grant, None, &["analytics"]), "act"),
-        (act(Act::Refuse, Some(id), &[]), "act"),
+        (act(Act::Refuse, Some(&id), &[]), "act"),
         (act(Act::Refuse, None, &["analytics"]), "act"),
         (act(Act::Withdraw, None, &[]), "act"),
     ];
@@ -176,8 +176,8 @@ fn what_could_carry_a_person_or_break_a_line_is_not_recorded() {
         let error = refused(&ledger, act);
         assert!(matches!(error, LedgerError::Unfit { field, .. } if field == part), "{error}");
     }
-    append(&ledger, grant(id));
-    let more = refused(&ledger, act(Act::Withdraw, Some(id), &["preferences"]));
+    append(&ledger, grant(&id));
+    let more = refused(&ledger, act(Act::Withdraw, Some(&id), &["preferences"]));
     assert_eq!(more.to_string(), "purposes: must be among those that were granted");
     assert_eq!(ledger.tally().records, 1);
 }
@@ -200,7 +200,7 @@ fn a_hundred_thousand_grants_cost_less_than_a_hundred_bytes_each() {
         let (id, granted) = (Some(ConsentId::random()), vec!["analytics"]);
         book.take(&book::Fact {
             seq,
-            id,
+            id: id.as_ref(),
             act: Act::Grant,
             refers: None,
             version: 1,

@@ -13,11 +13,11 @@ fn four_days(dir: &Path) -> (ConsentId, String) {
     let Opening { ledger, .. } = open(dir);
     let id = ConsentId::random();
     let on = |day: i64, act: NewAct| NewAct { at: AT + day * DAY, ..act };
-    append(&ledger, on(0, act(Act::Grant, Some(id), &["preferences", "analytics"])));
+    append(&ledger, on(0, act(Act::Grant, Some(&id), &["preferences", "analytics"])));
     append(&ledger, on(0, refuse()));
     append(&ledger, on(1, refuse()));
     append(&ledger, on(2, refuse()));
-    append(&ledger, on(3, act(Act::Withdraw, Some(id), &["preferences"])));
+    append(&ledger, on(3, act(Act::Withdraw, Some(&id), &["preferences"])));
     append(&ledger, on(3, refuse()));
     (id, String::from_utf8(file(dir)).unwrap())
 }
@@ -42,7 +42,7 @@ fn what_is_left_after_a_cut_is_unchanged_and_the_chain_goes_on() {
     assert_eq!((found.tally.records, found.head.size, checkpoints, cut_off), (3, 6, 2, 0));
     let Opening { ledger, .. } = open(dir.path());
     assert!(ledger.standing(&id).unwrap().live, "what refers into the cut still stands");
-    assert_eq!(append(&ledger, withdraw(id)).refers, Some(1));
+    assert_eq!(append(&ledger, withdraw(&id)).refers, Some(1));
     assert_eq!(append(&ledger, refuse()).seq, 8);
     drop(ledger);
     let second = cut_before(dir.path(), date(2026, 3, 13)).unwrap();

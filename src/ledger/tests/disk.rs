@@ -13,7 +13,7 @@ fn after_a_failed_sync_every_act_is_an_error() {
     symlink("/dev/null", dir.path().join("acts.ledger")).unwrap();
     let Opening { ledger, withdrawn, .. } = open(dir.path());
     let id = ConsentId::random();
-    for act in [grant(id), refuse(), withdraw(id)] {
+    for act in [grant(&id), refuse(), withdraw(&id)] {
         assert!(matches!(refused(&ledger, act), LedgerError::Failed));
     }
     assert!(ledger.standing(&id).is_none() && withdrawn.is_empty());

@@ -76,22 +76,22 @@ impl Decision {
     /// Ends all grants. The grant need not be recorded here: a cookie that verifies was issued by a
     /// collector of this platform.
     pub(super) fn no(stored: Option<&Stored<'_>>) -> Decision {
-        let id = stored.and_then(|stored| stored.id);
+        let id = stored.and_then(|stored| stored.id.as_ref()).map(ConsentId::to_keep);
         Decision { ends: None, act: if id.is_some() { Act::Withdraw } else { Act::Refuse }, id, granted: Vec::new() }
     }
 
     fn yes(granted: Vec<String>, stored: Option<&Stored<'_>>) -> Decision {
-        let id = stored.and_then(|stored| stored.id);
+        let id = || stored.and_then(|stored| stored.id.as_ref()).map(ConsentId::to_keep);
         let loses = |stored: &Stored<'_>| stored.tiers().any(|tier| !granted.iter().any(|kept| kept == tier));
-        let ends = id.filter(|_| stored.is_some_and(loses));
-        let id = id.filter(|_| ends.is_none()).unwrap_or_else(ConsentId::random);
+        let ends = id().filter(|_| stored.is_some_and(loses));
+        let id = id().filter(|_| ends.is_none()).unwrap_or_else(ConsentId::random);
         Decision { ends, act: Act::Grant, id: Some(id), granted }
     }
 
     /// The consent cookie's value.
     fn cookie(&self, terms: &Terms) -> String {
         let granted: Vec<&str> = self.granted.iter().map(String::as_str).collect();
-        terms.value(self.id.filter(|_| !granted.is_empty()).map(|id| (&*granted, id)))
+        terms.value(self.id.as_ref().filter(|_| !granted.is_empty()).map(|id| (&*granted, id)))
     }
 }
 
@@ -209,8 +209,8 @@ impl Asking {
         layer: Layer,
     ) -> Result<Record, Problem> {
         let signals = Origins::signals(request);
-        let act = |act, id, granted: &[String]| NewAct {
-            id,
+        let act = |act, id: Option<&ConsentId>, granted: &[String]| NewAct {
+            id: id.map(ConsentId::to_keep),
             act,
             site: self.consent.site.clone(),
             version: self.terms.version,
@@ -225,8 +225,8 @@ impl Asking {
             dnt: signals.dnt,
             at: self.clock.now(),
         };
-        let ends = decision.ends.map(|id| act(Act::Withdraw, Some(id), &[]));
-        let acts = ends.into_iter().chain([act(decision.act, decision.id, &decision.granted)]);
+        let ends = decision.ends.as_ref().map(|id| act(Act::Withdraw, Some(id), &[]));
+        let acts = ends.into_iter().chain([act(decision.act, decision.id.as_ref(), &decision.granted)]);
         let records = self.ledger.append_all(acts.collect()).await.map_err(|error| not_recorded(&error))?;
         Ok(records.into_iter().next_back().expect("each act has its record"))
     }
