@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::{Compatible, Config, Directory, Proxies, StoredRefusals, is_site_name};
 use crate::consent::{Gate, Refusals, Withdrawn};
 use crate::disk::{self, Mended};
-use crate::enrich::{Countries, Enricher};
+use crate::enrich::{Countries, DataCentres, Enricher};
 use crate::event::{Day, Millis};
 use crate::flush::{self, Flusher, Waiting};
 use crate::http::{Crowd, Forget, Rates};
@@ -195,7 +195,8 @@ fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<W
     let refusals = Arc::new(Refusals::default());
     let keys = Arc::new(DayKeys::random(directory.zones()));
     let rates = Arc::new(Rates::new(config));
-    let enricher = Arc::new(Enricher::new(random_key(), countries(config)?));
+    let enricher = Enricher::new(random_key(), countries(config)?).with_data_centres(data_centres(config)?);
+    let enricher = Arc::new(enricher);
     if !enricher.refused_patterns().is_empty() {
         tracing::warn!(patterns = ?enricher.refused_patterns(), "patterns of robots that match people are not used");
     }
@@ -463,6 +464,13 @@ pub(crate) fn countries(config: &Config) -> anyhow::Result<Countries> {
             tracing::warn!("no country database was found (data.countries); every country is (unknown)");
             Ok(Countries::none())
         }
+    }
+}
+
+fn data_centres(config: &Config) -> anyhow::Result<DataCentres> {
+    match config.data.datacenter_networks.as_str() {
+        "" => Ok(DataCentres::default()),
+        file => DataCentres::open(file).context("data.datacenter_networks"),
     }
 }
 

@@ -130,6 +130,9 @@ pub struct Data {
     /// every country is `(unknown)`.
     #[garde(skip)]
     pub countries: String,
+    /// File of data centre networks, one per line, whose hits are dropped; empty for none.
+    #[garde(skip)]
+    pub datacenter_networks: String,
     /// Seconds between checks whether a data file changed.
     #[garde(range(min = 1))]
     pub reload_secs: u64,

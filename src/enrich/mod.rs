@@ -10,6 +10,7 @@ mod campaign;
 mod channel;
 mod codes;
 mod country;
+mod data_centres;
 mod fault;
 mod language;
 mod link;
@@ -24,6 +25,7 @@ pub use address::UrlError;
 pub use agent::{Browser, Classifier, Client, Device, Os};
 pub use channel::Channel;
 pub use country::{Countries, CountriesError, Country};
+pub use data_centres::{DataCentres, DataCentresError};
 pub use fault::script_error;
 pub use language::Language;
 pub use link::link;
@@ -73,12 +75,19 @@ impl Facts {
 pub struct Enricher {
     classifier: Classifier,
     countries: Countries,
+    data_centres: DataCentres,
 }
 
 impl Enricher {
     /// `key` is random and new at each start; it keys the cache of user agents.
     pub fn new(key: [u8; 32], countries: Countries) -> Enricher {
-        Enricher { classifier: Classifier::new(key), countries }
+        Enricher { classifier: Classifier::new(key), countries, data_centres: DataCentres::default() }
+    }
+
+    /// With networks that people do not come from.
+    #[must_use]
+    pub fn with_data_centres(self, data_centres: DataCentres) -> Enricher {
+        Enricher { data_centres, ..self }
     }
 
     /// Patterns of the bot lists that are not used, because they match people's browsers. For the
@@ -118,6 +127,11 @@ impl Enricher {
     /// The loaded country file, to reload it.
     pub fn countries(&self) -> &Countries {
         &self.countries
+    }
+
+    /// Networks that people do not come from; the same for their reload.
+    pub fn data_centres(&self) -> &DataCentres {
+        &self.data_centres
     }
 }
 

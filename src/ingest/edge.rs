@@ -179,6 +179,7 @@ impl Edge {
     pub(super) fn caller<'a>(&self, fields: &'a Fields<'a>, peer: IpAddr) -> (Caller<'a>, Client) {
         let address = Address::new(self.proxies.client(peer, fields.forwarded.iter().copied()));
         let client = self.enricher.client(&fields.agent(), &fields.hints());
+        let known_bot = client.bot || self.enricher.data_centres().hold(&address);
 
         let caller = Caller {
             at: self.clock.now(),
@@ -188,7 +189,7 @@ impl Edge {
             language: fields.language,
             cookies: &fields.cookies,
             signals: fields.signals(),
-            known_bot: client.bot,
+            known_bot,
         };
         (caller, client)
     }

@@ -10,7 +10,7 @@ use super::mailing;
 use crate::config::{Config, Reading};
 use crate::consent::texts::Texts;
 use crate::consent::versions::new_version;
-use crate::enrich::Countries;
+use crate::enrich::{Countries, DataCentres};
 use crate::http::Tokens;
 use crate::ledger::{self, Versions};
 use crate::mail::Judge;
@@ -112,6 +112,12 @@ fn data(config: &Config) -> Vec<Refused> {
         refused.push(("data.countries", error.to_string()));
     }
 
+    let networks = &config.data.datacenter_networks;
+    if !networks.is_empty()
+        && let Err(error) = DataCentres::open(networks)
+    {
+        refused.push(("data.datacenter_networks", error.to_string()));
+    }
     let (library, embedded) = (&config.store.library, config.store.url.is_empty());
     if embedded && !library.is_empty() && !Path::new(library).is_file() {
         refused.push(("store.library", format!("{library}: there is no such file")));

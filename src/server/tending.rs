@@ -35,8 +35,8 @@ pub(super) async fn tend(
                 read_again(&site, &files);
             }
             () = signals.hangup() => {
-                let [grant_keys, countries, mail_lists] = read_again(&site, &files);
-                tracing::info!(grant_keys, countries, mail_lists, "SIGHUP: files were looked at; the configuration itself needs a restart");
+                let [grant_keys, countries, mail_lists, datacenter_networks] = read_again(&site, &files);
+                tracing::info!(grant_keys, countries, mail_lists, datacenter_networks, "SIGHUP: files were looked at; the configuration itself needs a restart");
             }
         }
     }
@@ -54,9 +54,10 @@ const SAME: &str = "unchanged";
 const KEPT: &str = "unreadable, the former ones stay in use";
 const NONE: &str = "not used";
 
-/// Reloads files that changed: keys that sign grants, the country database, the mail client lists.
+/// Reloads files that changed: keys that sign grants, the country database, the mail client lists,
+/// the networks of data centres.
 /// Returns what became of each, in this order.
-fn read_again(site: &pages::Site, files: &Files) -> [&'static str; 3] {
+fn read_again(site: &pages::Site, files: &Files) -> [&'static str; 4] {
     let grant_keys = match files.grant_keys.changed() {
         Ok(Some(keys)) => {
             files.terms.take(keys);
@@ -96,5 +97,18 @@ fn read_again(site: &pages::Site, files: &Files) -> [&'static str; 3] {
         }
     };
 
-    [grant_keys, countries, mail_lists]
+    let data_centres = files.enricher.data_centres();
+    let datacenter_networks = match data_centres.reload_if_changed() {
+        Ok(true) => {
+            tracing::info!("the networks of data centres were read again");
+            READ
+        }
+        Ok(false) if data_centres.is_used() => SAME,
+        Ok(false) => NONE,
+        Err(error) => {
+            tracing::warn!(%error, "the networks of data centres could not be read again; the old ones stay in use");
+            KEPT
+        }
+    };
+    [grant_keys, countries, mail_lists, datacenter_networks]
 }

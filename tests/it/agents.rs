@@ -156,3 +156,56 @@ fn channels_are_published_beside_sources_and_exported() {
     assert_eq!(csv.text().lines().next(), Some("value,visitors,visits"));
     assert!(csv.text().lines().any(|line| line == "paid,30,30"), "{}", csv.text());
 }
+
+/// The list is the operator's: nothing is dropped for its network unless a file says so.
+#[test]
+fn hits_from_networks_of_data_centres_are_dropped_where_a_file_names_them() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = dir.path().join("networks.txt");
+    std::fs::write(&file, "# made up\n203.0.113.0/25\n2001:db8:77::/48\n").unwrap();
+    let named = format!("data.datacenter_networks={}", file.display());
+    let (with, without) = (Server::start_with(SITES, &[named.as_str()]), Server::start(SITES));
+    let dropped = |server: &Server| server.metric("footfall_refusals_total{reason=\"not_a_view\"}");
+    let from = |server: &Server, address: &str| {
+        let before = dropped(server);
+        assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[("X-Forwarded-For", address)]).status, 202);
+        dropped(server) - before
+    };
+    let addresses = [
+        ("203.0.113.1", 1),
+        ("203.0.113.127", 1),
+        ("203.0.113.128", 0),
+        ("203.0.112.255", 0),
+        ("2001:db8:77:1::5", 1),
+        ("2001:db8:78::5", 0),
+        ("::ffff:203.0.113.9", 1),
+    ];
+    for (address, expected) in addresses {
+        assert_eq!((from(&with, address), from(&without, address)), (expected, 0), "{address}");
+    }
+    let me = crate::support::ask(
+        &mut with.client(),
+        "GET",
+        "/ff/me?page=/u/mia&lang=en",
+        "",
+        &[("X-Forwarded-For", "203.0.113.1")],
+    );
+    assert!(me.text().contains("This looks like a robot"));
+
+    // Read again on a signal; a broken file is named by its line, quotes nothing, and leaves the old networks in use.
+    std::fs::write(&file, "203.0.113.128/25\n").unwrap();
+    with.signal(rustix::process::Signal::HUP);
+    crate::support::until(|| with.log().contains("datacenter_networks=\"read again\""), "the file is read again");
+    assert_eq!((from(&with, "203.0.113.1"), from(&with, "203.0.113.200")), (0, 1));
+    std::fs::write(&file, "203.0.113.0/25\n203.0.113.77 is mine\n").unwrap();
+    with.signal(rustix::process::Signal::HUP);
+    crate::support::until(|| with.log().contains("networks.txt: line 2: must be a network"), "the line is named");
+    assert_eq!((from(&with, "203.0.113.1"), from(&with, "203.0.113.200")), (0, 1));
+    with.flush();
+    assert_eq!(with.report("mia", crate::support::DAY)["totals"]["hits"], 5);
+    assert!(!with.log().contains("203.0.113"), "{}", with.log());
+
+    let refused = crate::config::check("", &[], &["--set", &named]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.err.contains("data.datacenter_networks: ") && refused.err.contains("line 2"), "{}", refused.err);
+}

@@ -94,15 +94,17 @@ impl Edge {
         // Without address and agent, visitors cannot be told apart; and a visit cookie would be the
         // server's, not the browser's.
         let told_apart = known && claims.address.is_some() && self.mode == VisitorMode::KeyedHash;
+        let address = Address::new(claims.address.unwrap_or(IpAddr::from([0, 0, 0, 0])));
+        let no_person = (known && client.bot) || self.enricher.data_centres().hold(&address);
         let caller = Caller {
             at: sender.caller.at,
-            address: Address::new(claims.address.unwrap_or(IpAddr::from([0, 0, 0, 0]))),
+            address,
             agent,
             hints: Hints::default(),
             language: None,
             cookies: &fields.cookies,
             signals: fields.signals(),
-            known_bot: known && client.bot,
+            known_bot: no_person,
         };
         let mode = if told_apart { VisitorMode::KeyedHash } else { VisitorMode::None };
         Sender { caller, client, network, mode }

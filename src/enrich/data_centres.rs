@@ -1,0 +1,166 @@
+//! Networks of data centres, where the operator names a file of them: people do not browse from there.
+//!
+//! Off by default, because VPNs and company networks leave from such places too. The file is read again when it changed; a broken new one
+//! leaves the old one in place.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+
+use crate::event::Address;
+
+/// Nobody has more than that in one network: a shorter prefix is a slip of the pen, and would drop half of the world.
+const SHORTEST: [u8; 2] = [8, 16];
+
+#[derive(Debug, thiserror::Error)]
+pub enum DataCentresError {
+    #[error("{path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {reason}")]
+    Form { path: PathBuf, reason: String },
+}
+
+/// Size and time of the file as it was read.
+type Stamp = (u64, Option<SystemTime>);
+
+#[derive(Default)]
+struct Loaded {
+    /// In order, none within another.
+    networks: Vec<IpNet>,
+    stamp: Option<Stamp>,
+}
+
+/// The networks, and the file they came from.
+#[derive(Default)]
+pub struct DataCentres {
+    path: Option<PathBuf>,
+    loaded: ArcSwap<Loaded>,
+}
+
+impl DataCentres {
+    /// # Errors
+    /// A file that cannot be read, or the first line of it that is no network.
+    pub fn open(path: impl Into<PathBuf>) -> Result<DataCentres, DataCentresError> {
+        let path = path.into();
+        let loaded = ArcSwap::from_pointee(load(&path)?);
+        Ok(DataCentres { path: Some(path), loaded })
+    }
+
+    /// Reads the file again if its size or time changed; `true` if it did.
+    ///
+    /// # Errors
+    /// As [`DataCentres::open`]; the old networks stay in use.
+    pub fn reload_if_changed(&self) -> Result<bool, DataCentresError> {
+        let Some(path) = &self.path else { return Ok(false) };
+        let changed = self.loaded.load().stamp != Some(stamp(path)?);
+        if changed {
+            self.loaded.store(Arc::new(load(path)?));
+        }
+        Ok(changed)
+    }
+
+    pub fn is_used(&self) -> bool {
+        self.path.is_some()
+    }
+
+    /// Whether the address lies in one of the networks.
+    pub fn hold(&self, address: &Address) -> bool {
+        self.is_used() && holds(&self.loaded.load().networks, address.expose())
+    }
+}
+
+fn holds(networks: &[IpNet], address: IpAddr) -> bool {
+    let after = networks.partition_point(|network| network.network() <= address);
+    after > 0 && networks[after - 1].contains(&address)
+}
+
+fn stamp(path: &Path) -> Result<Stamp, DataCentresError> {
+    let read = |source| DataCentresError::Read { path: path.to_owned(), source };
+    let meta = std::fs::metadata(path).map_err(read)?;
+    Ok((meta.len(), meta.modified().ok()))
+}
+
+/// The stamp is taken first: a file that changes while it is read is read once more next time.
+fn load(path: &Path) -> Result<Loaded, DataCentresError> {
+    let stamp = stamp(path)?;
+    let read = |source| DataCentresError::Read { path: path.to_owned(), source };
+    let text = std::fs::read_to_string(path).map_err(read)?;
+    let networks = parse(&text).map_err(|reason| DataCentresError::Form { path: path.to_owned(), reason })?;
+    Ok(Loaded { networks, stamp: Some(stamp) })
+}
+
+/// One network a line; lines that begin with `#` and empty ones say nothing.
+fn parse(text: &str) -> Result<Vec<IpNet>, String> {
+    let mut networks = Vec::new();
+    for (place, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let wrong = |reason: &str| format!("line {}: {reason}", place + 1);
+        let network: IpNet = line
+            .parse()
+            .map_err(|_| wrong("must be a network, such as 192.0.2.0/24 or 2001:db8::/32, and nothing else"))?;
+        if network != network.trunc() {
+            return Err(wrong("has bits set beyond its prefix"));
+        }
+        let [v4, v6] = SHORTEST;
+        if network.prefix_len() < if network.addr().is_ipv4() { v4 } else { v6 } {
+            return Err(wrong("holds more addresses than any data centre has: at least /8, or /16 of IPv6"));
+        }
+        networks.push(network);
+    }
+    if networks.is_empty() {
+        return Err("holds no network".to_owned());
+    }
+    let mut networks = IpNet::aggregate(&networks);
+    networks.sort_unstable();
+    Ok(networks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_holds_its_first_and_last_address_and_not_its_neighbours() {
+        let text =
+            "# made up\n198.51.100.0/25\n\n  198.51.100.64/26\n203.0.113.7/32\n2001:db8:1::/48\n198.51.100.128/25";
+        let networks = parse(text).unwrap();
+        assert_eq!(networks.len(), 3, "neighbours are joined, what lies in another goes: {networks:?}");
+        for (address, expected) in [
+            ("198.51.99.255", false),
+            ("198.51.100.0", true),
+            ("198.51.100.255", true),
+            ("198.51.101.0", false),
+            ("203.0.113.6", false),
+            ("203.0.113.7", true),
+            ("203.0.113.8", false),
+            ("2001:db8:1:ffff::1", true),
+            ("2001:db8:2::", false),
+            ("::", false),
+        ] {
+            assert_eq!(holds(&networks, address.parse().unwrap()), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn the_first_line_that_is_no_network_is_named_and_not_quoted() {
+        for (text, said) in [
+            ("198.51.100.0/24\nnonsense\n", "line 2: must be a network"),
+            ("198.51.100.0\n", "line 1: must be a network"),
+            ("198.51.100.0/24, Example\n", "line 1: must be a network"),
+            ("\n\n198.51.100.7/24\n", "line 3: has bits set"),
+            ("0.0.0.0/0\n", "line 1: holds more"),
+            ("2000::/3\n", "line 1: holds more"),
+            ("# nothing\n", "holds no network"),
+        ] {
+            let reason = parse(text).unwrap_err();
+            assert!(reason.starts_with(said) && !reason.contains("198.51"), "{text}: {reason}");
+        }
+    }
+}
