@@ -40,6 +40,11 @@ const BATCH: usize = 2048;
 pub(super) const BYTES_PER_HIT: u64 = 4096;
 const BYTES_OF_CLOSING: u64 = 1 << 20;
 
+/// How long a segment waits for the one before it to be sealed. Hits wait meanwhile; beyond it, they
+/// are answered 503.
+const SEALED_WITHIN: Duration = Duration::from_secs(1);
+const SEALED_WITHIN_AT_THE_STOP: Duration = Duration::from_secs(10);
+
 /// Most attribute rows that are carried from segment to segment, since each time they are written
 /// again.
 const MOST_CARRIED: usize = 20_000;
@@ -404,6 +409,13 @@ impl Writer {
             return Ok(true);
         }
         let carried = segment.carried(self.release, wanted, now);
+        if !self.sealer.is_ready(SEALED_WITHIN) {
+            if self.is_full() {
+                self.say_full("segments are not sealed as fast as they fill");
+            }
+            return Ok(false);
+        }
+        let segment = &self.open.segment;
         let number = self.open.file.id.number + 1;
         let id = SegmentId { number, epoch: self.epoch, collector: self.folder.collector() };
         let (next, carried) = match OpenSegment::create(&self.folder, id, &mut self.keys, carried) {
@@ -460,6 +472,7 @@ impl Writer {
         loop {
             // The rows of closed visits may fill more than one segment.
             if self.is_full() {
+                self.sealer.is_ready(SEALED_WITHIN_AT_THE_STOP);
                 self.rotate(self.wanted(), now)?;
             }
             if !self.room(BYTES_OF_CLOSING) {
@@ -473,6 +486,7 @@ impl Writer {
             }
         }
         let rotated = self.rotate(Wanted::All, now)?;
+        self.sealer.is_ready(SEALED_WITHIN_AT_THE_STOP);
         if !rotated {
             tracing::warn!("no room to seal the last segment; it stays in the journal and is sealed at the next start");
         }

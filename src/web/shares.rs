@@ -79,7 +79,7 @@ async fn make(
         let share = site.new_share(&name, &zone, new).await?;
         let answer = site.made_answer(&share).await?;
         let (digest, secret) = Share::secret();
-        let what = [&*name, &share.id, &share.name].join(" ");
+        let what = format!("{name} {} {}", share.id, share.name);
         let (id, by) = (share.id.clone(), site.entry(&who, Act::MakeShare, what.trim_end()));
         let of_site = |of: &str| site.is_same_site(of, &name);
         site.registry.put_share(by, (digest, share, answer), (of_site, site.today_in(&zone))).await?;
