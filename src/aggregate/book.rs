@@ -10,8 +10,8 @@ use super::sums::Sym;
 use super::table::Caps;
 use super::texts::{Part, Scope, Texts};
 use crate::config::Zone;
-use crate::event::{Day, Millis, SiteId};
-use crate::pseudonym::{Cap, DaySpan, Openers, Portion, VisitCaps, Visits};
+use crate::event::{Day, Millis, SiteId, Subject};
+use crate::pseudonym::{Cap, DaySpan, Event, Foreseen, Openers, Portion, VisitCaps, Visits};
 
 pub(super) struct Book {
     pub(super) span: Arc<DaySpan>,
@@ -94,6 +94,15 @@ impl Book {
         self.numbers.get(&site).map_or(0, |number| self.visits.live(*number, now))
     }
 
+    /// What a view of a page would add.
+    pub(super) fn foresee(&self, event: &Event, caps: &Caps) -> Foreseen {
+        let Some(visitor) = &event.visitor else { return Foreseen::default() };
+        let site = self.numbers.get(&event.site).copied();
+        let scope = |site| Scope::item(site, Subject::Page);
+        let item = site.and_then(|site| self.texts.foresee(scope(site), &event.item, caps.items_per_site));
+        self.visits.foresee(visitor, event.at, event.without_cookie, item)
+    }
+
     /// The number of a text in a part of the segment. Every text of a batch has one before its rows
     /// are taken.
     pub(super) fn sym(&self, text: u32, part: Part, segment: u32) -> Sym {
@@ -125,6 +134,11 @@ impl Books {
             None => self.open(Book::new(Arc::clone(span), caps, &self.room)),
         };
         (number, &mut self[number])
+    }
+
+    /// The day's book, where it had a hit already.
+    pub(super) fn known(&self, span: &DaySpan) -> Option<&Book> {
+        self.by_day.get(&(span.zone, span.day)).map(|number| &self[*number])
     }
 
     pub(super) fn numbers(&self) -> Vec<u32> {

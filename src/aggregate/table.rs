@@ -9,7 +9,7 @@ use super::texts::Scope;
 use crate::config::{Config, Memory};
 use crate::event::Counter::{Bounces, Entries, Exits, Hits, Seconds, Visitors, Visits as VisitsCounter};
 use crate::event::{Counts, Detail, Dimension, Kind, Millis, SiteId, Subject, over};
-use crate::pseudonym::{ClosedVisit, Event, Held, MailEvent, Opening, Seen, Touch, VisitValues};
+use crate::pseudonym::{ClosedVisit, Event, Foreseen, Held, MailEvent, Opening, Seen, Touch, VisitValues};
 
 /// A visit and a day stay in memory this long after their end, for hits that are on their way.
 const GRACE_MILLIS: Millis = 5_000;
@@ -266,6 +266,11 @@ impl Table {
     /// Visitors of a site who did something in the last five minutes.
     pub fn live(&self, site: SiteId, now: Millis) -> u32 {
         self.books.iter().map(|book| book.live(site, now)).sum()
+    }
+
+    /// What a view would add; `None` where its day had no hit yet, so that it would be the first of everything.
+    pub fn foresee(&self, event: &Event) -> Option<Foreseen> {
+        self.books.known(&event.span).map(|book| book.foresee(event, &self.caps))
     }
 
     /// Visitors in memory, over all current days.

@@ -117,10 +117,17 @@ impl Texts {
         self.insert(scope, text)
     }
 
+    /// The number [`Texts::intern`] would give; `None` for a text that is not known yet and has room.
+    pub(super) fn foresee(&self, scope: Scope, text: &str, cap: usize) -> Option<u32> {
+        let known = self.find(scope, text);
+        let in_scope = self.per_scope.get(&scope).copied().unwrap_or(0) as usize;
+        let is_full = in_scope >= cap || !self.byte_room.has(bytes_of(text.len())) || !self.room.has(1);
+        known.or_else(|| if is_full { self.find(scope.of_all_sites(), OTHER) } else { None })
+    }
+
     /// Takes the room a text of so many bytes needs, if there is any.
     fn has_room(&mut self, length: usize) -> bool {
-        // The allocator rounds up by an eighth at most.
-        self.byte_room.take(length + length / 8 + TEXT_BYTES) && self.room.take(1)
+        self.byte_room.take(bytes_of(length)) && self.room.take(1)
     }
 
     fn insert(&mut self, scope: Scope, text: &str) -> u32 {
@@ -164,6 +171,11 @@ impl Texts {
         };
         self.index.find(hash(&self.state, scope, text), same).copied()
     }
+}
+
+/// The allocator rounds up by an eighth at most.
+fn bytes_of(length: usize) -> usize {
+    length + length / 8 + TEXT_BYTES
 }
 
 fn hash(state: &RandomState, scope: Scope, text: &str) -> u64 {

@@ -18,7 +18,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 pub use compat::compatible;
 pub use edge::Edge;
-pub use preview::Raised;
+pub use preview::{Preview, Raised};
 
 use serde::Serialize;
 

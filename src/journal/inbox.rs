@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::bell::{self, Answer, Ticket};
 use crate::aggregate::Counted;
 use crate::event::SiteId;
+use crate::pseudonym::{Event, Foreseen};
 
 /// Why a hit was not counted. All but the last are answered 503 with `Retry-After`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +33,8 @@ pub(super) enum Command {
     Seal(oneshot::Sender<u64>),
     /// The number of a site's visitors in the last five minutes.
     Live(SiteId, oneshot::Sender<u32>),
+    /// Answers what a view would add.
+    Foresee(Box<Event>, oneshot::Sender<Option<Foreseen>>),
 }
 
 #[derive(Default)]
@@ -92,6 +95,14 @@ impl Inbox {
     pub(super) fn command(&self, command: Command) {
         self.lock().commands.push(command);
         self.arrived.notify_one();
+    }
+
+    /// What a view would add, by the memory that counts; nothing changes. `None` if it would be the
+    /// day's first hit, or if the writer is gone.
+    pub async fn foresee(&self, event: Event) -> Option<Foreseen> {
+        let (answer, foreseen) = oneshot::channel();
+        self.command(Command::Foresee(Box::new(event), answer));
+        foreseen.await.ok().flatten()
     }
 
     /// Closes the queue to new hits; queued ones are still taken.

@@ -259,6 +259,7 @@ impl Writer {
                 match command {
                     Command::Seal(answer) => seals.push(answer),
                     Command::Live(site, answer) => _ = answer.send(self.table.live(site, now)),
+                    Command::Foresee(event, answer) => _ = answer.send(self.table.foresee(&event)),
                 }
             }
             // Without room for another segment, the answer waits: it must not claim that counts can
@@ -408,7 +409,6 @@ impl Writer {
         if segment.rows() == 0 && !self.drops_waiting() && !segment.releases(self.release, wanted, now) {
             return Ok(true);
         }
-        let carried = segment.carried(self.release, wanted, now);
         if !self.sealer.is_ready(SEALED_WITHIN) {
             if self.is_full() {
                 self.say_full("segments are not sealed as fast as they fill");
@@ -416,6 +416,7 @@ impl Writer {
             return Ok(false);
         }
         let segment = &self.open.segment;
+        let carried = segment.carried(self.release, wanted, now);
         let number = self.open.file.id.number + 1;
         let id = SegmentId { number, epoch: self.epoch, collector: self.folder.collector() };
         let (next, carried) = match OpenSegment::create(&self.folder, id, &mut self.keys, carried) {
@@ -485,8 +486,8 @@ impl Writer {
                 break;
             }
         }
-        let rotated = self.rotate(Wanted::All, now)?;
         self.sealer.is_ready(SEALED_WITHIN_AT_THE_STOP);
+        let rotated = self.rotate(Wanted::All, now)?;
         if !rotated {
             tracing::warn!("no room to seal the last segment; it stays in the journal and is sealed at the next start");
         }

@@ -42,6 +42,12 @@ impl Portion {
         fits
     }
 
+    /// Whether `n` more could be taken.
+    pub fn has(&self, n: usize) -> bool {
+        let Shared { used, most } = &*self.cap.0;
+        used.load(Ordering::Relaxed).saturating_add(n) <= *most
+    }
+
     /// Of what was taken.
     pub fn give_back(&mut self, n: usize) {
         self.taken -= n;

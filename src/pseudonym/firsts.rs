@@ -58,6 +58,12 @@ impl Grants {
         Grants { visitors: HashTable::new(), most }
     }
 
+    /// Whether it can make one more.
+    pub(super) fn would_admit(&self, grant: Mark) -> bool {
+        let known = self.visitors.find(grant.bucket(), |(known, _)| *known == grant);
+        known.is_none_or(|(_, visitors)| *visitors < self.most)
+    }
+
     /// Counts a new visitor of the grant; `false` if it has as many as a grant may have.
     pub(super) fn admit(&mut self, grant: Mark) -> bool {
         match self.visitors.find_mut(grant.bucket(), |(known, _)| *known == grant) {

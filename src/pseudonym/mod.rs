@@ -27,4 +27,4 @@ pub use firsts::FirstOf;
 pub use mail::{Done, MailEvent, Openers, Opening, seal_mail};
 pub use salt::{KeySource, harden_process};
 pub use seal::{Event, Visitor, VisitorKey, seal};
-pub use visits::{ClosedVisit, Held, Seen, Touch, VisitCaps, VisitValues, Visits};
+pub use visits::{ClosedVisit, Foreseen, Held, Seen, Touch, VisitCaps, VisitValues, Visits};

@@ -92,6 +92,15 @@ pub struct Seen {
 }
 
 /// A visit that has ended.
+/// What a view would add, as (visitors, visits).
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Foreseen {
+    pub site: (u32, u32),
+    pub item: (u32, u32),
+    /// The visitor has been counted on this day.
+    pub known_today: bool,
+}
+
 #[derive(Debug, PartialEq)]
 pub struct ClosedVisit {
     /// The site's number within the day.
@@ -243,6 +252,35 @@ impl Visits {
             values,
             closed,
         })
+    }
+
+    /// What [`Visits::touch`] would count for a page view, without changing anything. `item` is `None` if the
+    /// day has not seen the page yet.
+    pub fn foresee(&self, visitor: &Visitor, at: Millis, without_cookie: Option<bool>, item: Option<u32>) -> Foreseen {
+        let at = u32::try_from(at - self.span.start).unwrap_or(0);
+        let (first_today, running, touched) = match self.find(&visitor.key) {
+            Some(slot) => {
+                let state = &self.slab[slot as usize / CHUNK][slot as usize % CHUNK];
+                let running = state.flags & OPEN != 0 && at.saturating_sub(state.last) < self.gap;
+                let visit = if running { state.visit } else { state.visit.saturating_add(1) };
+                let last = item.and_then(|item| self.touched.get(&(slot, item)));
+                (false, running, last.map(|last| *last != visit))
+            }
+            None if !self.visitor_room.has(1) => return Foreseen::default(),
+            None if visitor.grant.is_some_and(|grant| !self.grants.would_admit(grant)) => return Foreseen::default(),
+            None => (true, false, None),
+        };
+        let (item_first, item_new) = match touched {
+            Some(new) => (false, new),
+            None => [self.touched_room.has(1); 2].into(),
+        };
+        let visitors = u32::from(without_cookie.unwrap_or(first_today));
+        let item_visitors = u32::from(item_first || without_cookie == Some(true));
+        Foreseen {
+            site: (visitors, u32::from(!running)),
+            item: (item_visitors, u32::from(item_new)),
+            known_today: !first_today,
+        }
     }
 
     /// Closes visits that are idle for the gap, at most `most`. `true` if there may be more.

@@ -150,3 +150,26 @@ fn a_million_open_visitors_of_two_pages_each_are_held_in_less_than_220_megabytes
     assert_eq!(visits.visitors(), 1_000_000);
     assert!(bytes < 220_000_000, "{bytes} bytes");
 }
+
+proptest::proptest! {
+    #[test]
+    fn what_is_foreseen_is_what_a_view_then_adds_and_changes_nothing(
+        hits in proptest::prelude::prop::collection::vec((0_u128..6, 0_i64..40, 0_u32..4, 0_u8..3), 1..60)
+    ) {
+        let (mut visits, mut at) = (visits(4, 9), 0);
+        for (who, minutes, item, cookie) in hits {
+            at += minutes * MINUTE_MILLIS;
+            let visitor = Visitor::for_tests(who, who as u64, Some(who as u64 % 2));
+            let without_cookie = [None, Some(true), Some(false)][usize::from(cookie)];
+            let foresee = |visits: &Visits| visits.foresee(&visitor, at, without_cookie, Some(item));
+            let (foreseen, again) = (foresee(&visits), foresee(&visits));
+            proptest::prop_assert_eq!(foreseen, again);
+            let view = Touch { without_cookie, ..touch(&visitor, at, Kind::View, item) };
+            let added = match visits.touch(&view, || VALUES) {
+                Held::Yes(seen) => Foreseen { site: seen.site(), item: seen.item(), known_today: !seen.first_today },
+                _ => Foreseen::default(),
+            };
+            proptest::prop_assert_eq!(foreseen, added);
+        }
+    }
+}

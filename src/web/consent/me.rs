@@ -9,8 +9,8 @@ use serde::Deserialize;
 use super::Asking;
 use super::choose::Decision;
 use super::state::under;
-use crate::consent::Stored;
 use crate::consent::texts::Language;
+use crate::consent::{ConsentId, Stored};
 use crate::event::{Counter, Dimension, Problem, Refusal, Subject};
 use crate::http::{Origins, read, refuse};
 use crate::ingest::{Edge, Raised};
@@ -43,6 +43,8 @@ struct Me<'a> {
     cookies: Vec<String>,
     nothing: Option<String>,
     rows: Vec<Row>,
+    /// Said where whoever asks was counted today.
+    known_today: bool,
 }
 
 struct Row {
@@ -68,7 +70,7 @@ pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>, edge: w
     }
     let language = asking.language(&request, &query.lang);
     let stored = asking.stored(&request);
-    let raised = edge.preview(&request, asking.origins.host(&request), page);
+    let preview = edge.preview(&request, asking.origins.host(&request), page).await;
     let cookies = asking.cookies_held(&request, stored.as_ref(), language).await;
 
     let me = Me {
@@ -83,13 +85,14 @@ pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>, edge: w
             None => "signal_none",
         }),
         choice: asking.choice_said(stored.as_ref(), language),
-        withdrawable: stored.is_some_and(|stored| stored.id.is_some()),
+        withdrawable: stored.as_ref().is_some_and(|stored| stored.id.is_some()),
         cookies,
-        nothing: raised.as_ref().err().map(|reason| {
+        nothing: preview.as_ref().err().map(|reason| {
             let why = language.me(&format!("reason_{}", reason.name()));
             language.me("counters_nothing").replace("{reason}", why)
         }),
-        rows: raised.unwrap_or_default().iter().map(|raised| row(raised, language)).collect(),
+        known_today: preview.as_ref().is_ok_and(|preview| preview.known_today),
+        rows: preview.map_or(Vec::new(), |preview| preview.rows.iter().map(|raised| row(raised, language)).collect()),
     };
 
     let html = me.render().expect("the template writes to a string");
@@ -173,7 +176,7 @@ impl Asking {
 
     /// Whole days since the grant's last record; 0 without one.
     async fn age_days(&self, stored: &Stored<'_>) -> u64 {
-        let Some(id) = stored.id else { return 0 };
+        let Some(id) = stored.id.as_ref().map(ConsentId::to_keep) else { return 0 };
         let ledger = self.ledger.clone();
         let records = web::block(move || ledger.records(&id)).await;
         let last = records.ok().and_then(Result::ok).and_then(|records| records.into_iter().next_back());
@@ -193,14 +196,16 @@ fn row(raised: &Raised, language: &Language) -> Row {
         dimension => format!("{subject}: {}", language.me(&format!("dim_{}", dimension.name()))),
     };
 
+    // An attribute has no hits; of a total it is told as well what it does not add.
+    let is_total = raised.dimension == Dimension::Total;
     let counter = |(counter, key): (Counter, &str)| {
         let n = raised.counts.get(counter);
-        (n > 0).then(|| format!("{} +{n}", language.me(key)))
+        (n > 0 || is_total).then(|| format!("{} +{n}", language.me(key)))
     };
     let counters =
         [(Counter::Hits, "counter_hits"), (Counter::Visitors, "counter_visitors"), (Counter::Visits, "counter_visits")];
 
-    let value = if raised.dimension == Dimension::Total { &raised.item } else { &raised.value };
+    let value = if is_total { &raised.item } else { &raised.value };
     Row {
         of,
         value: value.to_string(),

@@ -253,3 +253,64 @@ fn without_a_question_counting_starts_only_within_the_published_limits_and_an_ob
     server.flush();
     assert_eq!(server.report("mia", DAY)["totals"]["hits"], 1);
 }
+
+/// It said "Visitors +1" to somebody who had been counted that day.
+#[test]
+fn whoever_was_counted_today_is_told_that_a_view_adds_no_visitor() {
+    let server = Server::start(SITES);
+    let kept = cookie(&choose(&server, ACCEPT, &[]));
+    let at = |minutes: i64| (NOON + minutes * 60_000).to_string();
+    let ask_me = |page: &str, now: &str, address: &str| {
+        let target = format!("/u/mia/ff/me?page={page}&lang=en");
+        let more = [
+            ("Cookie", &*kept),
+            ("User-Agent", crate::support::AGENT),
+            ("X-Forwarded-For", address),
+            ("X-Footfall-Now", now),
+        ];
+        ask(&mut server.client(), "GET", &target, "", &more).text()
+    };
+    let visit = |page: &str, now: &str| {
+        hit(&mut server.client(), &view(page), &[("Cookie", &*kept), ("X-Footfall-Now", now)]);
+    };
+    let of = |html: &str, what: &str| raised(html).into_iter().find(|row| row[0] == what).map(|row| row[2].clone());
+    let (mine, other) = ("198.51.100.7", "198.51.101.7");
+    let adds = |hits: u32, visitors: u32, visits: u32| {
+        Some(format!("Views, clicks and events +{hits}, Visitors +{visitors}, Visits +{visits}"))
+    };
+    const KNOWN: &str = "You were counted as a visitor of this site today already";
+
+    let before = ask_me("/u/mia", &at(0), mine);
+    assert_eq!((of(&before, "The whole site"), of(&before, "This page")), (adds(1, 1, 1), adds(1, 1, 1)));
+    assert!(!before.contains(KNOWN) && raised(&before).len() == 12);
+
+    visit("/u/mia", &at(0));
+    let counted = ask_me("/u/mia", &at(1), mine);
+    assert_eq!((of(&counted, "The whole site"), of(&counted, "This page")), (adds(1, 0, 0), adds(1, 0, 0)));
+    assert!(counted.contains(KNOWN) && raised(&counted).len() == 2, "{counted}");
+    // Another page of the same visit, another visitor, a later visit.
+    let shop = ask_me("/u/mia/shop", &at(1), mine);
+    assert_eq!((of(&shop, "The whole site"), of(&shop, "This page")), (adds(1, 0, 0), adds(1, 1, 1)));
+    assert_eq!(of(&shop, "This page: Where you came from"), Some("Visitors +1, Visits +1".into()));
+    assert_eq!(of(&shop, "The whole site: Where you came from"), None);
+    let stranger = ask_me("/u/mia", &at(1), other);
+    assert_eq!(of(&stranger, "The whole site"), adds(1, 1, 1));
+    assert!(!stranger.contains(KNOWN));
+    let later = ask_me("/u/mia", &at(45), mine);
+    assert_eq!((of(&later, "The whole site"), of(&later, "This page")), (adds(1, 0, 1), adds(1, 0, 1)));
+    assert_eq!(of(&later, "The whole site: Browser"), Some("Visits +1".into()));
+
+    // What was said is what is then counted, and asking counted nothing.
+    server.flush();
+    let totals = |day: &str| {
+        let report = server.report("mia", &format!("from={day}&to={day}"));
+        ["hits", "visitors", "visits"].map(|counter| report["totals"][counter].as_u64().unwrap())
+    };
+    assert_eq!((totals("2026-03-10"), server.metric("footfall_visitors_in_memory")), ([1, 1, 1], 1));
+    visit("/u/mia", &at(45));
+    server.flush();
+    assert_eq!(totals("2026-03-10"), [2, 1, 2]);
+    let tomorrow = ask_me("/u/mia", &at(24 * 60), mine);
+    assert_eq!(of(&tomorrow, "The whole site"), adds(1, 1, 1));
+    assert!(!tomorrow.contains(KNOWN));
+}
