@@ -379,7 +379,7 @@ fn say_declared(config: &Config) {
         if rule.stored_refusals == StoredRefusals::Unseen {
             tracing::warn!(
                 %sites,
-                "umami's tag sends no cookies: people whose refusal is stored here are counted, as compatible.stored_refusals says"
+                "umami's tag sends no cookies: people whose refusal is stored here are counted (stored_refusals)"
             );
         }
     }

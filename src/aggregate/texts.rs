@@ -44,7 +44,7 @@ impl Scope {
         }
     }
 
-    /// The same kind of texts, of whichever site: `(other)` stands there once, or a flood of sites would bring one each.
+    /// The same kind of text, of any site: `(other)` is stored there once, not once for each site.
     fn of_all_sites(self) -> Scope {
         Scope(u64::MAX << 8 | self.0 & 0xff)
     }
@@ -125,7 +125,7 @@ impl Texts {
         known.or_else(|| if is_full { self.find(scope.of_all_sites(), OTHER) } else { None })
     }
 
-    /// Takes the room a text of so many bytes needs, if there is any.
+    /// Takes the room for a text of `length` bytes, if there is any.
     fn has_room(&mut self, length: usize) -> bool {
         self.byte_room.take(bytes_of(length)) && self.room.take(1)
     }

@@ -36,7 +36,7 @@ words! {
 }
 
 words! {
-    /// Whether a refusal that is stored here comes with the hits of a tracker that sends no cookies by itself.
+    /// Whether stored refusals come with the hits of a tracker that sends no cookies by default.
     #[derive(Default)]
     pub enum StoredRefusals {
         #[default]
@@ -63,7 +63,7 @@ pub struct CompatibleRule {
     #[serde(default)]
     #[garde(custom(declared_where_it_counts(&self.basis)))]
     pub declared: String,
-    /// Of `declared` only, and needed there for trackers that send no cookies by themselves.
+    /// Required with basis `declared` for trackers that send no cookies by default.
     #[serde(default)]
     #[garde(skip)]
     pub stored_refusals: StoredRefusals,
@@ -130,21 +130,23 @@ impl Compatible {
 }
 
 impl CompatibleRule {
-    /// Whether hits rest on the operator's word although the tracker that sends them brings no cookie, and so no refusal, by itself.
+    /// Whether hits have basis `declared` and come from a tracker that sends no cookies by default.
     pub fn needs_word_on_refusals(&self) -> bool {
-        // Umami 3 asks with `credentials: "omit"` unless its tag says otherwise. The others send what the page's own origin has.
+        // Umami 3 uses `credentials: "omit"` unless its tag says otherwise. The others send cookies of the
+        // page's origin.
         self.basis == CompatibleBasis::Declared && self.accept.contains(&Dialect::Umami)
     }
 }
 
-/// Tables that leave open what becomes of a stored refusal, or say so where it is no question. Answers keys and why.
+/// Finds rules that lack `stored_refusals`, or have it where it means nothing. Returns keys and reasons.
 pub(super) fn unsaid_refusals(rules: &[CompatibleRule]) -> Vec<(String, &'static str)> {
     let key = |place: usize| format!("compatible[{place}].stored_refusals");
     let wrong = |(place, rule): (usize, &CompatibleRule)| match (rule.needs_word_on_refusals(), rule.stored_refusals) {
         (true, StoredRefusals::Unsaid) => Some((
             key(place),
-            "must be \"sent\" where umami's tag has data-fetch-credentials=\"same-origin\", or \"unseen\" to count people whose \
-             refusal is stored here: without that attribute the tag sends no cookies, and a refusal does not come with its hits",
+            "must be \"sent\" where umami's tag has data-fetch-credentials=\"same-origin\", or \"unseen\" to count \
+             people whose refusal is stored here: without that attribute the tag sends no cookies, and a refusal does \
+             not come with its hits",
         )),
         (false, StoredRefusals::Sent | StoredRefusals::Unseen) => {
             Some((key(place), "is for basis declared with umami; elsewhere a refusal always comes with the hit"))

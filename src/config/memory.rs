@@ -1,18 +1,23 @@
-//! How the memory of the collector is divided: one budget, `limits.memory_bytes`, from which the caps follow that are not set.
+//! Divides the collector's memory: one budget, `limits.memory_bytes`, from which the limits follow that
+//! are not set.
 //!
-//! Bytes of an entry are those of the worst case: hash tables have a power of two of places and are filled to 7/8, so a table that has just
-//! grown takes twice what a full one does for each entry. `tests/it/budget.rs` fills all of it and reads the resident memory.
+//! Bytes of an entry are those of the worst case: hash tables have a power of two of slots and are
+//! filled to 7/8, so a table that has just grown takes twice the bytes of a full one for each entry.
+//! `tests/it/budget.rs` fills all of it and reads the resident memory.
 
 use serde::Serialize;
 
 use super::Config;
 
-/// The program itself: code, lists of robots and sources, the country database, threads, batches on their way.
+/// The program itself: code, lists of robots and sources, the country database, threads, batches
+/// in progress.
 const PROGRAM: u64 = 112 << 20;
-/// A connection and its task, beside the buffer of its request; and how far that one can have grown for a header.
+/// A connection and its task, beside the buffer of its request; and the factor by which that buffer
+/// may have grown beyond the header.
 const CONNECTION: u64 = 9 << 10;
 const OF_HEADER: u64 = 2;
-/// A hit that waits for the journal, with its texts. While a batch is written the next hits gather, so there can be twice as many.
+/// A hit that waits for the journal, with its texts. While a batch is written the next one is
+/// collected, so there can be two.
 const WAITING_HIT: u64 = 2 * 1200;
 /// Of the bytes of a segment: the open one and one that is being sealed, each with totals and attributes.
 const SEGMENTS: u64 = 4;
@@ -93,7 +98,8 @@ impl Memory {
         ))
     }
 
-    /// With so many visitors where `limits.visitors` is not set, and all other caps in proportion to it.
+    /// The division for a number of visitors, where `limits.visitors` is not set, and all other limits in
+    /// proportion to it.
     fn with(config: &Config, visitors: usize) -> Memory {
         let limits = &config.limits;
         let cap = |set: usize, percent: usize| if set > 0 { set } else { (visitors / 100 * percent).max(LEAST) };
@@ -144,7 +150,8 @@ impl Memory {
     }
 }
 
-/// A hash table that has grown to hold so many entries of so many bytes: a byte more for each place, 7/8 of which are used.
+/// Bytes of a hash table that has grown to hold `entries`: one byte more than the entry's for each
+/// slot, and 7/8 of the slots are used.
 fn table(entries: usize, bytes: u64) -> u64 {
     let places = (entries as u64).saturating_mul(8).div_ceil(7).next_power_of_two();
     places.saturating_mul(bytes + 1)

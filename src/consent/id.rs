@@ -29,7 +29,8 @@ impl ConsentId {
         id.filter(|_| text.len() == 32).map(ConsentId)
     }
 
-    /// A second one, for what holds it longer than the request: the ledger, and the cookie that is made beside its record.
+    /// A second one, for what keeps it longer than the request: the ledger, and the cookie that is made with
+    /// its record.
     pub fn to_keep(&self) -> ConsentId {
         ConsentId(self.0)
     }
@@ -59,7 +60,7 @@ mod tests {
         let text = "00fe0123456789abcdef0123456789ab";
         assert_eq!(ConsentId::read(text).unwrap().hex(), text);
         let id = ConsentId::random();
-        assert!(ConsentId::read(&id.hex()) == Some(id));
+        assert!(ConsentId::read(&id.hex()).as_ref() == Some(&id));
         assert_eq!(id.digits(), id.hex().as_bytes());
         for other in [
             "",

@@ -1,7 +1,7 @@
-//! Networks of data centres, where the operator names a file of them: people do not browse from there.
+//! Networks of data centres, from a file of the operator's. People do not browse from them.
 //!
-//! Off by default, because VPNs and company networks leave from such places too. The file is read again when it changed; a broken new one
-//! leaves the old one in place.
+//! Off by default, because VPNs and company networks use data centres too. The file is reloaded when it
+//! changes; a broken new one leaves the old one in use.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use crate::event::Address;
 
-/// Nobody has more than that in one network: a shorter prefix is a slip of the pen, and would drop half of the world.
+/// The shortest prefixes of IPv4 and IPv6. A shorter one is a mistake that would drop most visitors.
 const SHORTEST: [u8; 2] = [8, 16];
 
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ impl DataCentres {
         self.path.is_some()
     }
 
-    /// Whether the address lies in one of the networks.
+    /// Whether the address is in one of the networks.
     pub fn hold(&self, address: &Address) -> bool {
         self.is_used() && holds(&self.loaded.load().networks, address.expose())
     }

@@ -22,8 +22,8 @@ use super::Place;
 /// wait that long.
 const READ_AT_ONCE: usize = 2048;
 
-/// The same for a client that pipelines: its next request is there before the last one is answered. A request or two a turn: with more, a
-/// thousand such clients put a thousand turns of dozens of answers before the request of anybody else.
+/// The same for a client that pipelines, so that a turn is one or two requests. With larger turns, a
+/// thousand such clients put a thousand times dozens of answers before another client's request.
 const PIPELINED_AT_ONCE: usize = 64;
 
 /// How long a peer may take to read a response.

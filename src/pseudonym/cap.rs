@@ -30,7 +30,7 @@ impl Cap {
 }
 
 impl Portion {
-    /// Takes `n` more; `false`, and nothing taken, where there is not so much left.
+    /// Takes `n` more; `false`, and nothing taken, if less is left.
     pub fn take(&mut self, n: usize) -> bool {
         let Shared { used, most } = &*self.cap.0;
         let with = used.load(Ordering::Relaxed).saturating_add(n);

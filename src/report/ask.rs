@@ -247,7 +247,7 @@ async fn of_hours(read: &Read<'_>, hours: Hours) -> Result<Totals, StoreError> {
     Ok(sum(of.iter().map(|(_, totals)| totals)))
 }
 
-pub(super) fn next(day: Day) -> Day {
+fn next(day: Day) -> Day {
     Day::from_number(day.number().saturating_add(1))
 }
 

@@ -1,16 +1,17 @@
-//! Each row of a list held against the days before: of both sides the same number of days, and only such as are over.
+//! Compares each row of a list with an earlier period: both sides have the same number of days, and
+//! all of them are over.
 //!
-//! Pages, links and events are content: their days are over when the day is. Values of a dimension are published after that, so their days are
-//! the published ones, and what they are compared with is published too: a row never tells more than two questions about its days would.
+//! Pages, links and events are content, whose days are final at midnight. Values of a dimension are
+//! published later, so both sides are published days: a row tells no more than two reports of these
+//! days would.
 
 use super::answer::{Answer, Cell, ComparedDays, Figures, Items, Sides};
-use super::ask::next;
 use super::question::{Filter, Question};
 use super::so_far::Days;
-use crate::event::{Counter, Dimension, Subject};
+use crate::event::{Counter, Day, Dimension, Subject};
 use crate::store::{OfValue, Published, Read, StoreError, Totals, Valued};
 
-/// Values of one cell of the platform are published in lots, so there are far fewer.
+/// Items are published in lots of visitors, so a value has far fewer.
 const ALL: usize = 100_000;
 
 /// The sums of both sides, by item of a subject or by value of a dimension.
@@ -36,7 +37,7 @@ pub(super) async fn compared(
         return Ok(Compared::default());
     }
     let item_days = question.both_sides(question.today);
-    let unpublished = published.through.map_or(question.from, next).min(question.today);
+    let unpublished = published.through.map_or(question.from, day_after).min(question.today);
     let value_days = question.both_sides(unpublished).filter(|(_, before)| before.1 < unpublished);
 
     let items = async {
@@ -73,8 +74,7 @@ impl Compared {
     /// Puts both sides into the rows of the answer.
     pub(super) fn add_to(&self, answer: &mut Answer) {
         let Some(compared) = &mut answer.compared else { return };
-        (compared.items, compared.values) =
-            (self.item_days.map(shown), self.value_days.map(shown));
+        (compared.items, compared.values) = (self.item_days.map(shown), self.value_days.map(shown));
         if self.item_days.is_some() {
             for (subject, items) in &mut answer.subjects {
                 self.add_items(subject, items);
@@ -111,6 +111,10 @@ impl Compared {
     }
 }
 
+fn day_after(day: Day) -> Day {
+    Day::from_number(day.number().saturating_add(1))
+}
+
 fn shown((now, before): (Days, Days)) -> ComparedDays {
     let [from, to, before_from, before_to] = [now.0, now.1, before.0, before.1].map(|day| day.to_string());
     ComparedDays { from, to, before_from, before_to }
@@ -131,7 +135,7 @@ fn content(sums: Totals) -> Figures {
 
 impl Question {
     /// As many days of the range before `open` as the other side has, and those.
-    fn both_sides(&self, open: crate::event::Day) -> Option<(Days, Days)> {
+    fn both_sides(&self, open: Day) -> Option<(Days, Days)> {
         let compared = self.compared?;
         match self.comparable(open) {
             Some(comparable) => comparable.days,

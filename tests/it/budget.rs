@@ -77,11 +77,13 @@ fn flood(settings: &[&str], budget: u64, bodies: u64) {
 
 #[test]
 fn a_flood_of_forged_paths_sites_and_visitors_stays_within_the_budget() {
-    flood(&["journal.segment_bytes=2097152", "limits.header_bytes=8192"], 132 * MIB, 10_000);
+    let settings =
+        ["journal.segment_bytes=1048576", "limits.header_bytes=8192", "limits.visitors=2000", "limits.sites=500"];
+    flood(&settings, 124 * MIB, 2_600);
 }
 
 #[test]
-#[ignore = "some minutes: the default budget, full"]
-fn the_default_budget_holds_against_the_same_flood() {
-    flood(&[], 640 * MIB, 550_000);
+#[ignore = "some minutes"]
+fn a_larger_budget_holds_against_a_larger_flood() {
+    flood(&["journal.segment_bytes=8388608"], 256 * MIB, 140_000);
 }

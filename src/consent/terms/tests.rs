@@ -149,7 +149,7 @@ fn new_keys_are_taken_while_it_runs() {
     assert!(stored(&terms, &old).is_some() && stored(&terms, &new).is_none());
     terms.take(keys(&format!("{two}{ONE}"), "footfall").unwrap());
     assert!(stored(&terms, &old).is_some() && stored(&terms, &new).is_some());
-    assert_eq!(terms.value(Some((&["analytics"], ConsentId::read(OTHER).unwrap()))), new["ff_consent=".len()..]);
+    assert_eq!(terms.value(Some((&["analytics"], &ConsentId::read(OTHER).unwrap()))), new["ff_consent=".len()..]);
     terms.take(keys(two, "footfall").unwrap());
     assert!(stored(&terms, &old).is_none(), "an old key that is gone");
 }

@@ -43,7 +43,7 @@ struct Me<'a> {
     cookies: Vec<String>,
     nothing: Option<String>,
     rows: Vec<Row>,
-    /// Said where whoever asks was counted today.
+    /// Whether the visitor was counted today.
     known_today: bool,
 }
 
@@ -196,7 +196,7 @@ fn row(raised: &Raised, language: &Language) -> Row {
         dimension => format!("{subject}: {}", language.me(&format!("dim_{}", dimension.name()))),
     };
 
-    // An attribute has no hits; of a total it is told as well what it does not add.
+    // Totals show counters that do not change as well; attributes have no hits.
     let is_total = raised.dimension == Dimension::Total;
     let counter = |(counter, key): (Counter, &str)| {
         let n = raised.counts.get(counter);

@@ -235,7 +235,7 @@ fn a_link_is_of_days_that_are_over_and_that_the_collector_can_answer() {
     let body = r#"{"from":"2026-03-01","to":"2026-03-09","expires":"2026-03-10","password":"a password"}"#;
     let made = mia.json(&server, "POST", "/api/v1/sites/mia/shares", body);
     let rows = mia.json(&server, "GET", "/api/v1/sites/mia/shares", "");
-    let row = json!({"id": made["id"], "from": "2026-03-01", "to": "2026-03-09", "expires": "2026-03-10", "password": true, "created": "2026-03-10", "revoked": false});
+    let row = json!({"id": made["id"], "name": "", "from": "2026-03-01", "to": "2026-03-09", "expires": "2026-03-10", "password": true, "created": "2026-03-10", "revoked": false});
     assert_eq!(rows, json!({ "rows": [row] }));
     assert_eq!(operator().json(&server, "GET", "/api/v1/sites/tom/shares", ""), json!({"rows": []}));
 }
