@@ -11,7 +11,7 @@ use super::Config;
 
 /// The program itself: code, lists of robots and sources, the country database, threads, batches
 /// in progress.
-const PROGRAM: u64 = 112 << 20;
+const PROGRAM: u64 = 128 << 20;
 /// A connection and its task, beside the buffer of its request; and the factor by which that buffer
 /// may have grown beyond the header.
 const CONNECTION: u64 = 9 << 10;

@@ -9,8 +9,8 @@ const MAY_USE: [(&str, &[&str]); 28] = [
     ("memory", &[]),
     ("hex", &[]),
     ("outage", &[]),
-    // Declares types of other modules that cannot be printed.
-    ("unprintable", &["access", "consent", "event", "pseudonym"]),
+    // Says of others' types that they cannot be printed.
+    ("unprintable", &["access", "consent", "event", "ledger", "pseudonym"]),
     ("event", &["config", "hex"]),
     ("clock", &["event"]),
     ("config", &["event", "hex"]),
