@@ -79,7 +79,15 @@ fn others(server: &Server, over: &AtomicBool) -> Vec<Duration> {
 
 fn flood(crowd: &Crowd) {
     more_files();
-    let mut server = Server::start_with(SITES, &["limits.write_millis=3000", "server.keep_alive_secs=30"]);
+    let mut server = Server::start_with(
+        SITES,
+        &[
+            "limits.write_millis=3000",
+            "server.keep_alive_secs=30",
+            "server.max_connections=25000",
+            "limits.memory_bytes=4294967296",
+        ],
+    );
     server.flush();
     let quiet = p99(others(&server, &AtomicBool::new(true)));
     let before = server.resident();
