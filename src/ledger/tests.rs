@@ -63,7 +63,7 @@ pub fn act(act: Act, id: Option<&ConsentId>, granted: &[&str]) -> NewAct {
 }
 
 pub fn grant(id: &ConsentId) -> NewAct {
-    act(Act::Grant, Some(&id), &["analytics"])
+    act(Act::Grant, Some(id), &["analytics"])
 }
 
 pub fn refuse() -> NewAct {
@@ -71,7 +71,7 @@ pub fn refuse() -> NewAct {
 }
 
 pub fn withdraw(id: &ConsentId) -> NewAct {
-    act(Act::Withdraw, Some(&id), &[])
+    act(Act::Withdraw, Some(id), &[])
 }
 
 fn now<T>(future: impl Future<Output = T>) -> T {
