@@ -104,7 +104,7 @@ fn some_act(number: u64, granted: &mut Vec<ConsentId>) -> NewAct {
     match number % 10 {
         0..6 => {
             let id = ConsentId::random();
-            granted.push(id);
+            granted.push(id.to_keep());
             act(Act::Grant, Some(id), number)
         }
         6..9 => act(Act::Refuse, None, number),
