@@ -41,6 +41,7 @@ pub mod store;
 
 // Edges: HTTP, background tasks, reports.
 pub mod flush;
+pub mod health;
 mod http;
 pub mod ingest;
 pub mod publisher;

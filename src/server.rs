@@ -1,7 +1,9 @@
 //! Wires the parts, starts them in the order that loses nothing, and stops them in reverse.
 //!
 //! Start: recover the journal, start the writer, open the port. The store is opened concurrently,
-//! because hits do not wait for it. Stop: close the port, answer requests in progress, close open
+//! because hits do not wait for it.
+//!
+//! Stop: report "not ready" for `server.drain_secs`, close the port, answer requests in progress, close open
 //! visits, seal the segment, and send what is sealed, within `server.stop_secs`.
 
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use actix_web::{App, web};
 use anyhow::Context;
 use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aggregate::Caps;
 use crate::clock::Clock;
@@ -24,6 +26,7 @@ use crate::disk::{self, Mended};
 use crate::enrich::{Countries, DataCentres, Enricher};
 use crate::event::{Day, Millis};
 use crate::flush::{self, Flusher, Waiting};
+use crate::health::{self, Health};
 use crate::http::{Crowd, Forget, Rates};
 use crate::ingest::mail::{self, MailEdge};
 use crate::ingest::{self, Edge};
@@ -42,7 +45,7 @@ use crate::web::consent::Asking;
 use asking::{Shared, asking};
 use door::Room;
 use granting::GrantKeyFile;
-use signals::{Ends, Others};
+use signals::{Ends, Others, SIGTERM};
 use tending::{Files, tend};
 
 mod asking;
@@ -50,6 +53,7 @@ mod checking;
 mod door;
 mod granting;
 mod mailing;
+mod notify;
 mod signals;
 mod tending;
 
@@ -78,6 +82,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     let tend = tend(site.clone(), rates, files, Duration::from_secs(config.data.reload_secs), Others::listen()?);
     let server = serve(&config, room, edge, mail, site.clone(), asking)?;
     let door = server.handle();
+    let health = Arc::clone(&site.health);
 
     let (ended, mut writer_ended) = oneshot::channel();
     std::thread::Builder::new().name("writer".into()).spawn(move || ended.send(writer.run()))?;
@@ -87,9 +92,19 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     let publishing = tokio::spawn(Arc::clone(&site_publisher).run());
     let following = tokio::spawn(Arc::clone(&registry).follow(Duration::from_secs(config.registry.refresh_secs)));
 
+    tokio::spawn(Arc::clone(&health).watch());
+    tokio::spawn(notify::watchdog(Arc::clone(&health)));
+    notify::ready();
+
     let failure = tokio::select! {
         signal = ends.next() => {
             tracing::info!(signal, "stopping");
+            notify::stopping();
+            health.drain();
+            // Who presses Ctrl-C waits for it; a supervisor has a balancer that needs the time.
+            if signal == SIGTERM {
+                let _ = timeout(Duration::from_secs(config.server.drain_secs), ends.next()).await;
+            }
             None
         }
         ended = &mut writer_ended => Some(ended.context("the writer stopped")?.context("the journal failed")),
@@ -102,6 +117,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     if let Some(failure) = failure {
         // The disk or the engine failed in a way that waiting does not cure. Answered hits are in
         // the journal.
+        notify::stopping();
         journal.inbox.close();
         door.stop(false).await;
         return failure;
@@ -250,6 +266,13 @@ fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<W
         flushed.clone(),
     ));
 
+    let health = health::Parts {
+        clock: clock.clone(),
+        journal: journal.clone(),
+        keys: Arc::clone(&keys),
+        store: Arc::clone(&slot),
+        publication: publisher.stats(),
+    };
     let deadline = Duration::from_millis(config.limits.read_millis);
     let edge = web::Data::new(Edge {
         clock: clock.clone(),
@@ -287,6 +310,7 @@ fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<W
         store: slot,
         flushed,
         meters: Meters::new(refusals, Arc::clone(&flush_stats), publisher.stats(), asking.ledger.stats()),
+        health: Arc::new(Health::new(&config.health, health)),
         publisher,
         flush: flush_stats,
         store_kind: if config.store.url.is_empty() { "embedded" } else { "server" },

@@ -14,7 +14,7 @@ use tracing_subscriber::{EnvFilter, registry};
 
 use crate::config::{Log, LogFormat};
 use crate::consent::Refusals;
-use crate::event::Refusal;
+use crate::event::{Millis, Refusal};
 use crate::flush::Waiting;
 use crate::http::Connected;
 use crate::journal::Journal;
@@ -166,6 +166,7 @@ pub struct Times {
     /// Milliseconds by which the system clock is ahead of the collector's; negative where it is
     /// behind.
     pub ahead_millis: i64,
+    pub now: Millis,
 }
 
 impl Meters {
@@ -226,7 +227,7 @@ impl Meters {
             read(&self.publication.lots),
             read(&self.publication.failures),
             read(&self.publication.last_success_secs),
-            read(&self.publication.late_secs),
+            Some(self.publication.late_secs(times.now)),
             read(&self.ledger.records),
             read(&self.ledger.refused),
             Some(doors.wrong_tokens),

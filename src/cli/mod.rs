@@ -1,9 +1,10 @@
-//! The command line: `serve`, `check-config`, `ledger`, `consent`, `mail`, `access`, `demo`, and
-//! the embedded engine alone, for tests.
+//! The command line: `serve`, `check-config`, `healthcheck`, `ledger`, `consent`, `mail`, `access`,
+//! `demo`, and the embedded engine alone, for tests.
 
 mod access;
 mod consent;
 mod demo;
+mod healthcheck;
 mod ledger;
 mod mail;
 mod out;
@@ -33,6 +34,8 @@ enum Command {
     /// Read the configuration and the files it names, print everything that would prevent a start,
     /// and print the effective configuration (secrets masked).
     CheckConfig(Given),
+    /// Ask a running collector for its health; exits with 0 or 1.
+    Healthcheck(healthcheck::Given),
     /// Verify, show or shorten the record of consent choices.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
@@ -150,6 +153,7 @@ pub fn main() -> ExitCode {
             }
             Err(error) => wrong(&error),
         },
+        Command::Healthcheck(given) => given.run(),
         Command::Ledger(command) => command.run(),
         Command::Consent(command) => command.run(),
         Command::Mail(command) => command.run(),

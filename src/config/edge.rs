@@ -32,6 +32,9 @@ pub struct Server {
     /// Seconds that an idle connection is kept open.
     #[garde(range(min = 1, max = 600))]
     pub keep_alive_secs: u64,
+    /// Seconds between SIGTERM and closing the port, while `/readyz` already answers 503.
+    #[garde(range(max = 600))]
+    pub drain_secs: u64,
     /// Seconds that a stop may take. What is not sent by then stays in the journal for the next
     /// start.
     #[garde(range(min = 1, max = 3600))]

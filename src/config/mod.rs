@@ -17,6 +17,7 @@ mod directory;
 mod edge;
 mod environment;
 mod error;
+mod health;
 mod hosts;
 mod layers;
 mod load;
@@ -46,6 +47,7 @@ pub use directory::Directory;
 pub use edge::{Limits, Proxy, Server};
 pub use environment::is_variable;
 pub use error::{ConfigError, ConfigErrors, Places, line_of};
+pub use health::Health;
 pub use hosts::{Hosts, Site};
 pub use load::{Reading, Sources, load, read};
 pub use mail::{Mail, MailMode, is_mail_name};
@@ -125,6 +127,8 @@ pub struct Config {
     #[garde(dive)]
     pub data: Data,
     /// Logging.
+    #[garde(dive)]
+    pub health: Health,
     #[garde(dive)]
     pub log: Log,
     /// The sample profile.

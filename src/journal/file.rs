@@ -147,6 +147,13 @@ impl Folder {
         Ok(numbers)
     }
 
+    /// Whether the kernel would let files be created here: the folder exists and its file system
+    /// is writable. Creates none.
+    pub fn is_writable(&self) -> bool {
+        use rustix::fs::{Access, access};
+        access(&self.path, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    }
+
     /// Size of all segment files in bytes, reserved space included.
     pub fn bytes(&self) -> u64 {
         let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();

@@ -35,6 +35,7 @@ mod code;
 mod file;
 mod former;
 mod frame;
+mod heartbeat;
 mod inbox;
 mod key;
 mod open;

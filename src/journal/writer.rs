@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::bell;
 use super::file::{Folder, JournalError, SegmentId, random};
+use super::heartbeat::Heartbeat;
 use super::inbox::{Command, Inbox, Taken, Unavailable, Waiting};
 use super::key::Keys;
 use super::open::OpenSegment;
@@ -87,6 +88,8 @@ pub struct Stats {
     pub full: AtomicU64,
     /// Attribute rows in the open segment.
     pub held_rows: AtomicU64,
+    /// Of the writer thread.
+    pub heartbeat: Heartbeat,
 }
 
 /// The parts that the writer needs.
@@ -238,6 +241,7 @@ impl Writer {
         let mut more = false;
         let mut seals = Vec::new();
         loop {
+            self.stats.heartbeat.beat();
             self.linger();
             let Taken { hits, commands, closed } = self.inbox.take(if more { Duration::ZERO } else { TICK });
             let now = self.parts.clock.now();

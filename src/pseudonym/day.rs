@@ -17,6 +17,9 @@ use crate::event::{Day, Millis};
 /// Time that yesterday's key outlives its day; at most 60 s are promised.
 const GRACE_MILLIS: Millis = 5_000;
 
+/// A key this long past its day was not dropped by the writer, which hangs.
+const OVERDUE_MILLIS: Millis = 60_000;
+
 /// A calendar day of a time zone as a span of time, 23 to 25 hours long, and the UTC offsets in
 /// force during it.
 #[derive(Clone, PartialEq, Debug)]
@@ -171,6 +174,14 @@ impl DayKeys {
         }
     }
 
+    /// Number of keys in memory that should have been dropped a minute ago.
+    pub fn overdue(&self, now: Millis) -> usize {
+        let overdue = |slot: &ArcSwapOption<DayKey>| {
+            usize::from(slot.load().as_ref().is_some_and(|key| now >= key.span.end + GRACE_MILLIS + OVERDUE_MILLIS))
+        };
+        self.keys.load().iter().map(|keys| overdue(&keys.today) + overdue(&keys.yesterday)).sum()
+    }
+
     /// Number of keys in memory, to test that they are dropped.
     pub fn alive(&self) -> usize {
         let alive = |slot: &ArcSwapOption<DayKey>| usize::from(slot.load().is_some());
@@ -254,6 +265,9 @@ mod tests {
         assert_ne!(first.salt.key(), next.salt.key());
         assert!(Arc::ptr_eq(&first, &keys.at(Zone(0), noon)), "a late hit finds its day for some seconds");
         assert_eq!(keys.alive(), 2);
+        assert_eq!(keys.overdue(first.span.end + 60_000), 0);
+        assert_eq!(keys.overdue(first.span.end + 2 * 60_000), 1);
+        assert_eq!(keys.overdue(next.span.end + 2 * 60_000), 2);
         keys.retire(first.span.end + 60_000);
         assert_eq!(keys.alive(), 1);
         keys.retire(next.span.end + 60_000);

@@ -44,8 +44,18 @@ pub struct Stats {
     pub failures: AtomicU64,
     /// When the last unit was published, in Unix seconds; 0 before the first.
     pub last_success_secs: AtomicU64,
-    /// How long the oldest due unit has waited, in seconds; 0 if none is due.
-    pub late_secs: AtomicU64,
+    /// When the oldest waiting unit was due, in Unix seconds; 0 if none is due.
+    due_since_secs: AtomicU64,
+}
+
+impl Stats {
+    /// How long the oldest due unit has waited at `now`, in seconds; 0 if none is due.
+    pub fn late_secs(&self, now: Millis) -> u64 {
+        match self.due_since_secs.load(Ordering::Relaxed) {
+            0 => 0,
+            since => u64::try_from(now / 1000).unwrap_or(0).saturating_sub(since),
+        }
+    }
 }
 
 /// Why a run published nothing, or not everything that is due.
@@ -239,8 +249,7 @@ impl Publisher {
 
     fn note_lateness(&self, oldest: Option<u32>) {
         let due = oldest.map(|at| u64::from(at) + u64::try_from(self.delay / 1000).unwrap_or(0));
-        let late = due.map_or(0, |due| self.now_secs().saturating_sub(due));
-        self.stats.late_secs.store(late, Ordering::Relaxed);
+        self.stats.due_since_secs.store(due.unwrap_or(0), Ordering::Relaxed);
     }
 
     fn now_secs(&self) -> u64 {

@@ -2,6 +2,9 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// What a supervisor sends.
+pub(super) const SIGTERM: &str = "SIGTERM";
+
 /// Signals that stop the collector. Those that arrive before [`Ends::next`] are kept.
 pub(super) struct Ends {
     terminate: Signal,
@@ -16,7 +19,7 @@ impl Ends {
 
     pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.terminate.recv() => SIGTERM,
             _ = self.interrupt.recv() => "SIGINT",
         }
     }

@@ -142,6 +142,15 @@ impl Store {
         self.clamped.load(Ordering::Relaxed)
     }
 
+    /// Asks the store for an answer, at the cost of a round trip.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.calls.query("SELECT 1").execute().await.map_err(failed("a ping"))
+    }
+
     /// The size of the tables on disk in bytes, as ClickHouse accounts for its active parts.
     ///
     /// # Errors

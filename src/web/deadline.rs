@@ -15,6 +15,7 @@ use actix_web::middleware::Next;
 use actix_web::web;
 
 use super::Site;
+use super::health::close_while_draining;
 use crate::event::Problem;
 use crate::http::refuse;
 
@@ -29,11 +30,11 @@ pub async fn in_time(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some((deadline, problem)) = deadline(&request) else {
-        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+        return next.call(request).await.map(ServiceResponse::map_into_boxed_body).map(close_while_draining);
     };
 
     match tokio::time::timeout(deadline, next.call(request)).await {
-        Ok(answer) => answer.map(ServiceResponse::map_into_boxed_body),
+        Ok(answer) => answer.map(ServiceResponse::map_into_boxed_body).map(close_while_draining),
         Err(_) => {
             // The request is gone with the handler, so the answer travels as an error.
             let answer = refuse(&problem, None).await;

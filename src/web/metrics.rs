@@ -28,7 +28,7 @@ pub async fn page(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
     let connected = site.crowd.totals();
     let doors = Doors { wrong_tokens, tokens_refused, streams, streams_refused, connected };
     let clamped = site.store.load().as_ref().map_or(0, |store| store.clamped());
-    let times = Times { files: site.clock.file_time(), ahead_millis: site.clock.ahead() };
+    let times = Times { files: site.clock.file_time(), ahead_millis: site.clock.ahead(), now: site.clock.now() };
     let page = site.meters.render(&site.journal, &doors, &times, stored, clamped);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(page)
 }

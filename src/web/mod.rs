@@ -10,6 +10,7 @@ pub mod consent;
 mod dashboard;
 mod deadline;
 mod export;
+mod health;
 mod live;
 mod mail;
 mod metrics;
@@ -41,6 +42,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::event::{Millis, Problem};
 use crate::flush;
+use crate::health::Health;
 use crate::http::{Crowd, refuse};
 use crate::ingest;
 use crate::journal::Journal;
@@ -76,6 +78,8 @@ pub struct Site {
     pub flushed: watch::Receiver<Option<u64>>,
     /// The metrics page.
     pub meters: Meters,
+    /// Liveness and readiness.
+    pub health: Arc<Health>,
     /// State of sending segments, for the health report.
     pub flush: Arc<flush::Stats>,
     /// Publication of attributes.
@@ -114,7 +118,6 @@ impl Site {
 /// Registers all routes except those of `ingest` and of consent.
 pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
     config
-        .route("/healthz", web::get().to(async || HttpResponse::Ok().content_type("text/plain").body("ok\n")))
         .route("/metrics", web::get().to(metrics::page))
         .route("/api/v1/sites/{site}/report", web::get().to(api::report))
         .route("/api/v1/sites/{site}/vitals", web::get().to(api::vitals))
@@ -122,6 +125,7 @@ pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
         .route("/api/v1/sites/{site}/export", web::get().to(export::export))
         .route("/api/v1/sites/{site}/live", web::get().to(live::now))
         .route("/api/v1/sites/{site}/events", web::get().to(live::events));
+    health::routes(config);
     mail::routes(config);
     money::routes(config);
     platform::routes(config);

@@ -96,6 +96,7 @@ async fn health(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
             "started": site.started.to_string(),
             "store": site.store_kind,
             "store_ready": store.is_some(),
+            "checks": site.health.checks(),
             "clock_ahead_secs": site.clock.ahead() / 1000,
             "journal": {
                 "bytes": journal.folder.bytes(),
@@ -115,7 +116,7 @@ async fn health(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
                 "units": read(&publication.units),
                 "failures": read(&publication.failures),
                 "last_success_secs": read(&publication.last_success_secs),
-                "late_secs": read(&publication.late_secs),
+                "late_secs": publication.late_secs(site.clock.now()),
             },
             "hits": read(&stats.hits),
             "visitors": read(&stats.visitors),

@@ -53,6 +53,7 @@ path = "/u/{profile}"
 zone = "Europe/Berlin"
 [server]
 listen = "127.0.0.1:0"
+drain_secs = 0
 [journal]
 dir = "${dir}/journal"
 [ledger]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and the modules it may use. A module may always use itself.
-const MAY_USE: [(&str, &[&str]); 28] = [
+const MAY_USE: [(&str, &[&str]); 29] = [
     ("memory", &[]),
     ("hex", &[]),
     ("outage", &[]),
@@ -27,6 +27,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
     ("store", &["access", "aggregate", "config", "event", "hex", "publication"]),
     ("flush", &["clock", "config", "event", "journal", "outage", "store"]),
     ("publisher", &["clock", "config", "event", "flush", "journal", "pseudonym", "publication", "store"]),
+    ("health", &["clock", "config", "event", "flush", "journal", "pseudonym", "publisher", "store"]),
     ("http", &["config", "event"]),
     ("registry", &["access", "config", "consent", "disk", "event", "mail", "outage", "store"]),
     (
@@ -57,6 +58,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
             "enrich",
             "event",
             "flush",
+            "health",
             "http",
             "ingest",
             "journal",
@@ -84,6 +86,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
             "enrich",
             "event",
             "flush",
+            "health",
             "http",
             "ingest",
             "journal",

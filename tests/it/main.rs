@@ -21,6 +21,7 @@ mod edge;
 mod flood;
 mod former;
 mod hang;
+mod health;
 mod held;
 mod layers;
 mod ledger;

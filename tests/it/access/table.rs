@@ -91,6 +91,8 @@ const TABLE: &[Row] = &[
     ("GET /u/demo", "", 200, PUBLIC),
     ("GET /u/demo/shop", "", 200, PUBLIC),
     ("GET /healthz", "", 200, PUBLIC),
+    ("GET /readyz", "", 200, PUBLIC),
+    ("GET /version", "", 200, PUBLIC),
     ("GET /.well-known/gpc.json", "", 200, PUBLIC),
     ("GET /.well-known/dnt/", "", 200, PUBLIC),
     ("GET /ff/f.js", "", 200, PUBLIC),

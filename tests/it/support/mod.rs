@@ -46,6 +46,7 @@ fn config(dir: &Path) -> String {
 [server]
 listen = "127.0.0.1:0"
 workers = 2
+drain_secs = 0
 
 [proxy]
 trusted = ["127.0.0.0/8"]

@@ -1,0 +1,259 @@
+//! Whether the process lives, and whether requests should be sent to it: the checks behind
+//! `/healthz`, `/readyz`, the operator's health page and the systemd watchdog.
+//!
+//! A failing check takes a collector out of a load balancer and changes nothing else: hits that
+//! still arrive are counted as before.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::clock::Clock;
+use crate::config;
+use crate::event::Millis;
+use crate::flush::{StoreSlot, Waiting};
+use crate::journal::Journal;
+use crate::pseudonym::DayKeys;
+use crate::publisher;
+
+/// The writer loops at least every 200 ms. After this time a disk sync hangs and hits wait for it.
+const STALLED: Duration = Duration::from_secs(10);
+
+/// After this time the process counts as dead. Shorter hangs of a disk need no restart.
+const DEAD: Duration = Duration::from_secs(60);
+
+/// Deadline of a ping of the store.
+const PING: Duration = Duration::from_secs(5);
+
+/// Pause after a ping without an answer.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// 2026-01-01T00:00:00Z in milliseconds. A machine whose clock was never set reports 1970.
+const EARLIEST: Millis = 1_767_225_600_000;
+
+/// Value of `away_since` while the store answers.
+const ANSWERS: Millis = Millis::MIN;
+
+/// The result of one check.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
+pub struct Check {
+    pub name: &'static str,
+    pub ok: bool,
+    /// Stable, for alerts.
+    pub code: &'static str,
+}
+
+impl Check {
+    /// Fails with the code `bad`, or passes with `good`.
+    fn new(name: &'static str, good: &'static str, bad: Option<&'static str>) -> Check {
+        Check { name, ok: bad.is_none(), code: bad.unwrap_or(good) }
+    }
+}
+
+/// What the checks read.
+pub struct Parts {
+    pub clock: Clock,
+    pub journal: Journal,
+    pub keys: Arc<DayKeys>,
+    pub store: StoreSlot,
+    pub publication: Arc<publisher::Stats>,
+}
+
+pub struct Health {
+    parts: Parts,
+    bounds: Bounds,
+    /// Pause between pings of the store.
+    check_every: Duration,
+    draining: AtomicBool,
+    /// Unix milliseconds, or [`ANSWERS`].
+    away_since: AtomicI64,
+    overdue_secs: AtomicU64,
+}
+
+impl Health {
+    pub fn new(config: &config::Health, parts: Parts) -> Health {
+        Health {
+            away_since: AtomicI64::new(parts.clock.now()),
+            parts,
+            bounds: Bounds { store_secs: config.store_away_secs, publication_secs: config.publication_late_secs },
+            check_every: Duration::from_secs(config.store_check_secs),
+            draining: AtomicBool::new(false),
+            overdue_secs: AtomicU64::new(0),
+        }
+    }
+
+    /// Makes the collector report "not ready" from now on: it will close its port.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// `false` if only a restart can help. A stop in progress ends by its own deadline.
+    pub fn is_alive(&self) -> bool {
+        self.is_draining() || self.parts.journal.stats.heartbeat.age() < DEAD
+    }
+
+    /// All checks, in a fixed order. Reads counters and makes one `access` call; waits for no disk.
+    pub fn checks(&self) -> [Check; 6] {
+        let now = self.parts.clock.now();
+        let away_since = self.away_since.load(Ordering::Acquire);
+        let stats = &self.parts.journal.stats;
+
+        let facts = Facts {
+            draining: self.is_draining(),
+            full: stats.full.load(Ordering::Relaxed) == 1,
+            writable: self.parts.journal.folder.is_writable(),
+            stalled: stats.heartbeat.age(),
+            overdue_keys: self.parts.keys.overdue(now),
+            away_secs: (away_since != ANSWERS).then(|| secs(now.saturating_sub(away_since))),
+            overdue_secs: self.overdue_secs.load(Ordering::Relaxed),
+            late_secs: self.parts.publication.late_secs(now),
+            ahead: self.parts.clock.ahead(),
+            now,
+        };
+        judge(&facts, &self.bounds)
+    }
+
+    /// Pings the store until the task is dropped; every second while it does not answer.
+    pub async fn watch(self: Arc<Self>) {
+        loop {
+            let answers = self.look().await;
+            let pause = if answers { self.check_every } else { self.check_every.min(AGAIN) };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Returns whether the store answered.
+    async fn look(&self) -> bool {
+        let answers = match self.parts.store.load_full() {
+            Some(store) => matches!(timeout(PING, store.ping()).await, Ok(Ok(()))),
+            None => false,
+        };
+        if answers {
+            self.away_since.store(ANSWERS, Ordering::Release);
+        } else {
+            let now = self.parts.clock.now();
+            let _ = self.away_since.compare_exchange(ANSWERS, now, Ordering::AcqRel, Ordering::Relaxed);
+        }
+
+        // Reading a folder with days of segments takes milliseconds.
+        let (folder, now) = (Arc::clone(&self.parts.journal.folder), self.parts.clock.file_time());
+        if let Ok(Some(waiting)) = tokio::task::spawn_blocking(move || Waiting::of(&folder, now)).await {
+            self.overdue_secs.store(waiting.overdue_secs, Ordering::Relaxed);
+        }
+        answers
+    }
+}
+
+fn secs(millis: Millis) -> u64 {
+    u64::try_from(millis / 1000).unwrap_or(0)
+}
+
+/// Configured bounds.
+struct Bounds {
+    store_secs: u64,
+    publication_secs: u64,
+}
+
+/// Input of the checks.
+#[derive(Clone)]
+struct Facts {
+    draining: bool,
+    full: bool,
+    writable: bool,
+    /// Time since the writer's last heartbeat.
+    stalled: Duration,
+    overdue_keys: usize,
+    /// Time without an answer of the store; `None` while it answers.
+    away_secs: Option<u64>,
+    /// Age of the oldest segment once past half of the token lifetime, else 0.
+    overdue_secs: u64,
+    late_secs: u64,
+    /// Milliseconds the system clock is ahead after a jump.
+    ahead: Millis,
+    now: Millis,
+}
+
+fn judge(facts: &Facts, bounds: &Bounds) -> [Check; 6] {
+    let first = |of: &[(bool, &'static str)]| of.iter().find(|(bad, _)| *bad).map(|(_, code)| *code);
+
+    let journal = first(&[
+        (facts.stalled >= STALLED, "journal_stalled"),
+        (!facts.writable, "journal_not_writable"),
+        (facts.full, "journal_full"),
+    ]);
+    let store = first(&[
+        (facts.overdue_secs > 0, "segments_overdue"),
+        (facts.away_secs.is_some_and(|secs| secs > bounds.store_secs), "store_away"),
+    ]);
+    let clock = first(&[(facts.now < EARLIEST, "clock_not_set"), (facts.ahead != 0, "clock_jumped")]);
+    let reach = if facts.away_secs.is_some() { "away_within_bound" } else { "answers" };
+    let published = if facts.late_secs > 0 { "late_within_bound" } else { "on_time" };
+
+    [
+        Check::new("port", "open", facts.draining.then_some("draining")),
+        Check::new("journal", "writable", journal),
+        Check::new("keys", "current", (facts.overdue_keys > 0).then_some("day_key_overdue")),
+        Check::new("store", reach, store),
+        Check::new("publication", published, (facts.late_secs > bounds.publication_secs).then_some("publication_late")),
+        Check::new("clock", "sane", clock),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { store_secs: 100, publication_secs: 200 };
+
+    fn well() -> Facts {
+        Facts {
+            draining: false,
+            full: false,
+            writable: true,
+            stalled: Duration::from_millis(200),
+            overdue_keys: 0,
+            away_secs: None,
+            overdue_secs: 0,
+            late_secs: 0,
+            ahead: 0,
+            now: EARLIEST,
+        }
+    }
+
+    #[test]
+    fn each_check_fails_for_its_own_reasons_at_its_bound_and_no_other_does() {
+        type Change = fn(&mut Facts);
+        let cases: [(Change, &str, bool, &str); 15] = [
+            (|_| {}, "port", true, "open"),
+            (|facts| facts.draining = true, "port", false, "draining"),
+            (|facts| facts.stalled = STALLED - Duration::from_millis(1), "journal", true, "writable"),
+            (|facts| facts.stalled = STALLED, "journal", false, "journal_stalled"),
+            (|facts| facts.writable = false, "journal", false, "journal_not_writable"),
+            (|facts| facts.full = true, "journal", false, "journal_full"),
+            (|facts| facts.overdue_keys = 1, "keys", false, "day_key_overdue"),
+            (|facts| facts.away_secs = Some(100), "store", true, "away_within_bound"),
+            (|facts| facts.away_secs = Some(101), "store", false, "store_away"),
+            (|facts| facts.overdue_secs = 302_401, "store", false, "segments_overdue"),
+            (|facts| facts.late_secs = 200, "publication", true, "late_within_bound"),
+            (|facts| facts.late_secs = 201, "publication", false, "publication_late"),
+            (|facts| facts.ahead = -2_001, "clock", false, "clock_jumped"),
+            (|facts| facts.now = EARLIEST - 1, "clock", false, "clock_not_set"),
+            (|facts| facts.now = 0, "clock", false, "clock_not_set"),
+        ];
+        for (change, name, ok, code) in cases {
+            let mut facts = well();
+            change(&mut facts);
+            let checks = judge(&facts, &BOUNDS);
+            assert_eq!(checks.iter().find(|check| check.name == name), Some(&Check { name, ok, code }));
+            let failing = checks.iter().filter(|check| !check.ok).count();
+            assert_eq!(failing, usize::from(!ok), "{checks:?}");
+        }
+    }
+}
