@@ -1,5 +1,5 @@
 # Two images: `embedded` brings ClickHouse inside (libchdb, about 560 MB more), `slim` talks to a ClickHouse server.
-# Neither was built or started where this file was written: no Docker engine was at hand. See docs/operate/OPERATING.md.
+# packaging/check-image.sh builds the root file system of either from this file without a Docker engine, and starts it.
 
 FROM node:24-bookworm-slim AS data
 WORKDIR /data
@@ -14,30 +14,35 @@ COPY --from=data /data/node_modules node_modules
 COPY . .
 RUN cargo build --release --locked && strip target/release/footfall
 
-# The binary looks for its data beside itself and in node_modules of its working folder.
+# The binary looks for its data beside itself and in node_modules of its working folder. Nothing below needs a shell to run.
 FROM debian:bookworm-slim AS slim
 RUN groupadd --gid 10001 footfall && useradd --uid 10001 --gid footfall --no-create-home --home-dir /opt/footfall footfall \
-    && mkdir -p /opt/footfall /var/lib/footfall && chown footfall:footfall /var/lib/footfall
+    && install -d -m 0700 -o footfall -g footfall /var/lib/footfall/ledger /var/lib/footfall/keys /var/lib/footfall/journal /var/lib/footfall/store
 WORKDIR /opt/footfall
 COPY --from=build /src/target/release/footfall ./
 COPY --from=data /data/node_modules/@ip-location-db node_modules/@ip-location-db
 COPY --from=data /data/node_modules/crawler-user-agents node_modules/crawler-user-agents
 COPY --from=data /data/node_modules/uap-core node_modules/uap-core
 COPY config config
-USER footfall
+# To look around with; mount a file of your own over it.
+COPY config/sample.toml /etc/footfall/footfall.toml
+USER 10001:10001
 # A container's own loopback cannot be reached from outside; the compose file publishes the port on the host's loopback only.
-ENV FOOTFALL__SERVER__LISTEN=0.0.0.0:8080 \
+ENV FOOTFALL_CONFIG=/etc/footfall/footfall.toml \
+    FOOTFALL__SERVER__LISTEN=0.0.0.0:8080 \
+    FOOTFALL__LEDGER__DIR=/var/lib/footfall/ledger \
+    FOOTFALL__CONSENT__KEY_FILE=/var/lib/footfall/keys/consent.keys \
+    FOOTFALL__MAIL__KEY_FILE=/var/lib/footfall/keys/mail.keys \
     FOOTFALL__JOURNAL__DIR=/var/lib/footfall/journal \
-    FOOTFALL__STORE__DIR=/var/lib/footfall/store \
-    FOOTFALL__MAIL__KEY_FILE=/var/lib/footfall/mail.keys
-VOLUME /var/lib/footfall
+    FOOTFALL__STORE__DIR=/var/lib/footfall/store
+# The root file system may be read-only. Back up ledger and keys first: nothing can make them again.
+VOLUME ["/var/lib/footfall/ledger", "/var/lib/footfall/keys", "/var/lib/footfall/journal", "/var/lib/footfall/store"]
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# bash opens the connection itself: the image holds no curl.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=60s CMD ["bash", "-c", \
-  "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /healthz HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 && grep -q ' 200 ' <&3"]
+# Whether it lives, not whether it is ready: an orchestrator ends what is unhealthy.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["/opt/footfall/footfall", "healthcheck", "--live"]
 ENTRYPOINT ["/opt/footfall/footfall"]
-CMD ["serve", "--config", "/etc/footfall/footfall.toml"]
+CMD ["serve"]
 
 FROM slim AS embedded
 COPY --from=data /data/node_modules/@chdb node_modules/@chdb

@@ -1,7 +1,7 @@
 # The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test attack check format size release bench bench-page bench-report e2e chromium clean
+.PHONY: help run demo test attack check format size release packaging bench bench-page bench-report e2e chromium clean
 
 # Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
@@ -18,6 +18,7 @@ help:
 	@echo 'make attack   all attacks on the promises to visitors, in full; about an hour'
 	@echo 'make size     what the dashboard costs to open, and what a page pays for our scripts'
 	@echo 'make bench    benchmarks'
+	@echo 'make packaging  builds and starts the images and the systemd service without a container engine; as root'
 	@echo 'make release  an archive for a Debian without Rust or Node: binary, licences, checksums, bill of materials'
 
 # The embedded engine and the data files; once, and again when the lock changes.
@@ -101,6 +102,14 @@ size:
 release: node_modules/.installed tracker/node_modules/.installed dashboards/app/node_modules/.installed
 	cargo build --release --locked
 	node scripts/release.mjs "$(TARGET)/release/footfall" "$(TARGET)/dist"
+
+# docs/operate/CONTAINERS.md says what it checks.
+packaging: node_modules/.installed
+	cargo build --release --locked
+	{ command -v debootstrap && command -v systemd-nspawn; } >/dev/null || apt-get install -y --no-install-recommends debootstrap systemd-container
+	packaging/check-image.sh --binary "$(TARGET)/release/footfall" embedded
+	packaging/check-image.sh --binary "$(TARGET)/release/footfall" slim
+	packaging/check-systemd.sh "$(TARGET)/release/footfall"
 
 # About six minutes. `make bench BENCH=--gate` fails where a promise is not kept.
 bench: node_modules/.installed

@@ -1,55 +1,311 @@
 // Made from docs/openapi.json by tools/schema.mjs: do not edit.
-export type Problem = { "type": string; "title": string; "status": number; "code": string; "detail"?: string };
-export type SiteCounters = { "hits": number; "visitors": number; "visits": number; "bounces": number; "seconds": number; "clicks"?: number };
-export type PeopleCounters = { "visitors": number; "visits": number };
-export type ItemCounters = { "hits": number; "visitors": number; "visits": number; "bounces": number; "seconds": number; "exits": number; "entries": number };
-export type Step = { "at": string; "hits": number; "visitors": number; "visits": number; "bounces": number; "seconds": number; "exits"?: number; "entries"?: number; "clicks"?: number };
-export type Item = { "item": string; "hits": number; "visitors": number; "visits": number; "bounces": number; "seconds": number; "exits": number; "entries": number };
-export type ItemSeen = { "item": string; "visitors": number; "visits": number };
-export type Value = { "value": string; "visitors": number; "visits": number };
-export type FewerThan = { "fewer_than": number };
-export type Items = { "hits": number; "rows": (Item)[] } | { "rows": (ItemSeen)[] };
-export type Breakdown = { "published": number; "pending": number; "rows": (Value)[] };
-export type Money = { "event": string; "currency": string; "hits": number; "over": number; "minor": number; "digits": number };
-export type Compared = { "from": string; "to": string; "totals": SiteCounters | ItemCounters | PeopleCounters; "series"?: (Step)[]; "so_far"?: SoFar };
-export type Filter = { "by": "page" | "link" | "event" | "source" | "country" | "campaign"; "value": string };
-export type AsOf = { "through": string | null; "hour": string | null };
-export type Report = { "site": string; "zone": string; "from": string; "to": string; "k": number; "filter": Filter | null; "compared": Compared | null; "attributes": AsOf; "totals": SiteCounters | ItemCounters | PeopleCounters; "interval"?: "hour" | "day" | "week" | "month"; "series"?: (Step)[]; "subjects": { [key: string]: Items }; "dimensions": { [key: string]: Breakdown }; "money"?: (Money)[] };
-export type Speed = FewerThan | { "hits": number; "good": number; "needs_improvement": number; "poor": number; "p75": number; "p90": number };
-export type Vitals = { "site": string; "zone": string; "from": string; "to": string; "k": number; "path": string | null; "metrics": { [key: string]: Speed }; "devices": { [key: string]: { [key: string]: Speed } }; "pages": ({ "path": string; "metrics": { [key: string]: Speed } })[] };
-export type Fault = { "kind": "script" | "not_found"; "fault": string; "path": string; "hits": number };
-export type Faults = { "site": string; "zone": string; "from": string; "to": string; "rows": (Fault)[] };
-export type Live = { "visitors": number };
-export type Drops = { "from": string; "to": string; "rows": ({ "reason": "unknown_site" | "not_a_view" | "gpc" | "dnt" | "no_consent" | "objected" | "limited"; "hits": number })[] };
-export type BusySites = { "from": string; "to": string; "rows": ({ "site": string | null; "hits": number; "visitors": number; "visits": number; "before": { "hits": number; "visitors": number; "visits": number }; "so_far"?: { "now": { "hits": number; "visitors": number; "visits": number }; "before": { "hits": number; "visitors": number; "visits": number } } })[] };
-export type PlatformPages = { "from": string; "to": string; "slow": ({ "site": string | null; "path": string; "metric": string; "hits": number; "good": number; "needs_improvement": number; "poor": number; "p75": number; "p90": number })[]; "broken": ({ "site": string | null; "kind": "script" | "not_found"; "fault": string; "path": string; "hits": number })[] };
-export type Choices = { "versions": ({ "version": number; "grants": number; "refusals": number; "withdrawals": number })[] };
-export type Health = { "version": string; "started": string; "store": "embedded" | "server"; "store_ready": boolean; "checks": ({ "name": "port" | "journal" | "keys" | "store" | "publication" | "clock"; "ok": boolean; "code": string })[]; "clock_ahead_secs": number; "journal": { "bytes": number; "most_bytes": number; "segments": number; "full": boolean; "damaged": number }; "flush": { "segments": number; "rows": number; "failures": number; "quarantined": number; "overdue_secs": number }; "publication": { "units": number; "failures": number; "last_success_secs": number; "late_secs": number }; "hits": number; "visitors": number; "over_caps": number };
-export type Session = { "role": "operator" | "creator" | null; "sites": (string)[] | null; "csrf"?: string | null; "login": boolean };
-export type Login = { "user": string; "password": string };
-export type Share = { "id": string; "from": string; "to": string; "expires": string | null; "password": boolean; "created": string; "revoked": boolean };
-export type Shares = { "rows": (Share)[] };
-export type NewShare = { "from": string; "to": string; "expires"?: string | null; "password"?: string | null };
-export type MadeShare = { "id": string; "url": string };
-export type Token = { "id": string; "name": string; "scopes": ("read" | "manage" | "mail")[]; "site": string | null; "expires": string | null; "created": string; "revoked": boolean };
-export type Tokens = { "rows": (Token)[] };
-export type NewToken = { "name": string; "scopes": ("read" | "manage" | "mail")[]; "site"?: string | null; "expires"?: string | null };
-export type MadeToken = { "id": string; "token": string };
-export type Audit = { "rows": ({ "at": string; "who": string; "act": string; "what": string })[] };
-export type Sites = { "rows": ({ "site": string; "zone": string; "hosts": (string)[]; "aliases": (string)[]; "embed": (string)[]; "max_amount": number | null })[] };
-export type PutSite = { "hosts": (string)[]; "zone": string; "embed"?: (string)[]; "max_amount"?: number | null };
-export type Alias = { "site": string };
-export type Unlock = { "password": string };
-export type Notices = { "notices": ({ "id": number })[] };
-export type ReaderCounts = { "direct": number | null; "proxied": number | null; "machine": number };
-export type MailReport = { "zone": string; "from": string; "to": string; "k": number; "k_loads": number; "templates": ({ "template": string; "opens": ReaderCounts; "openers": number | null; "clicks": ReaderCounts; "click_rate": number | null; "days": ({ "day": string; "opens": ReaderCounts; "openers": number | null; "clicks": ReaderCounts })[]; "batches": ({ "batch": string; "opens": ReaderCounts; "openers": number | null; "clicks": ReaderCounts })[]; "links": ({ "link": string; "clicks": ReaderCounts })[] })[] };
-export type MailOrders = { "mails": ({ "template": string; "consent": boolean; "batch"?: string | null; "expires"?: string | null; "sent"?: string | null; "links"?: ({ "link": string; "url": string })[] })[] };
-export type MintedMails = { "mails": ({ "template": string; "batch": string; "expires": string; "pixel": string | null; "html": string | null; "links": ({ "link": string; "url": string })[] })[] };
-export type NewMessages = { "template": string; "consent": unknown; "count"?: number };
-export type MadeMessages = { "expires": string; "messages": ({ "token": string; "pixel": string })[] };
-export type Message = { "template": string; "opened": string | null; "revoked": boolean };
-export type NewVoid = { "id": string; "from": string; "to": string; "event": string; "currency": string };
-export type Void = { "id": string; "from": string; "to": string; "event": string; "currency": string; "hits": number; "over": number; "minor": number; "digits": number; "at": string };
-export type Voids = { "rows": (Void)[] };
-export type SoFar = { "until": string | null; "now"?: SiteCounters; "before"?: SiteCounters; "days": WholeDays | null };
-export type WholeDays = { "through": string; "now": SiteCounters | ItemCounters | PeopleCounters; "before": SiteCounters | ItemCounters | PeopleCounters };
+export type Problem = {
+  type: string;
+  title: string;
+  status: number;
+  code: string;
+  detail?: string;
+};
+export type SiteCounters = {
+  hits: number;
+  visitors: number;
+  visits: number;
+  bounces: number;
+  seconds: number;
+  clicks?: number;
+};
+export type PeopleCounters = { visitors: number; visits: number };
+export type ItemCounters = {
+  hits: number;
+  visitors: number;
+  visits: number;
+  bounces: number;
+  seconds: number;
+  exits: number;
+  entries: number;
+};
+export type Step = {
+  at: string;
+  hits: number;
+  visitors: number;
+  visits: number;
+  bounces: number;
+  seconds: number;
+  exits?: number;
+  entries?: number;
+  clicks?: number;
+};
+export type Item = {
+  item: string;
+  hits: number;
+  visitors: number;
+  visits: number;
+  bounces: number;
+  seconds: number;
+  exits: number;
+  entries: number;
+};
+export type ItemSeen = { item: string; visitors: number; visits: number };
+export type Value = { value: string; visitors: number; visits: number };
+export type FewerThan = { fewer_than: number };
+export type Items = { hits: number; rows: Item[] } | { rows: ItemSeen[] };
+export type Breakdown = { published: number; pending: number; rows: Value[] };
+export type Money = {
+  event: string;
+  currency: string;
+  hits: number;
+  over: number;
+  minor: number;
+  digits: number;
+};
+export type Compared = {
+  from: string;
+  to: string;
+  totals: SiteCounters | ItemCounters | PeopleCounters;
+  series?: Step[];
+  so_far?: SoFar;
+};
+export type Filter = {
+  by: "page" | "link" | "event" | "source" | "country" | "campaign";
+  value: string;
+};
+export type AsOf = { through: string | null; hour: string | null };
+export type Report = {
+  site: string;
+  zone: string;
+  from: string;
+  to: string;
+  k: number;
+  filter: Filter | null;
+  compared: Compared | null;
+  attributes: AsOf;
+  totals: SiteCounters | ItemCounters | PeopleCounters;
+  interval?: "hour" | "day" | "week" | "month";
+  series?: Step[];
+  subjects: { [key: string]: Items };
+  dimensions: { [key: string]: Breakdown };
+  money?: Money[];
+};
+export type Speed =
+  | FewerThan
+  | {
+      hits: number;
+      good: number;
+      needs_improvement: number;
+      poor: number;
+      p75: number;
+      p90: number;
+    };
+export type Vitals = {
+  site: string;
+  zone: string;
+  from: string;
+  to: string;
+  k: number;
+  path: string | null;
+  metrics: { [key: string]: Speed };
+  devices: { [key: string]: { [key: string]: Speed } };
+  pages: { path: string; metrics: { [key: string]: Speed } }[];
+};
+export type Fault = { kind: "script" | "not_found"; fault: string; path: string; hits: number };
+export type Faults = { site: string; zone: string; from: string; to: string; rows: Fault[] };
+export type Live = { visitors: number };
+export type Drops = {
+  from: string;
+  to: string;
+  rows: {
+    reason: "unknown_site" | "not_a_view" | "gpc" | "dnt" | "no_consent" | "objected" | "limited";
+    hits: number;
+  }[];
+};
+export type BusySites = {
+  from: string;
+  to: string;
+  rows: {
+    site: string | null;
+    hits: number;
+    visitors: number;
+    visits: number;
+    before: { hits: number; visitors: number; visits: number };
+    so_far?: {
+      now: { hits: number; visitors: number; visits: number };
+      before: { hits: number; visitors: number; visits: number };
+    };
+  }[];
+};
+export type PlatformPages = {
+  from: string;
+  to: string;
+  slow: {
+    site: string | null;
+    path: string;
+    metric: string;
+    hits: number;
+    good: number;
+    needs_improvement: number;
+    poor: number;
+    p75: number;
+    p90: number;
+  }[];
+  broken: {
+    site: string | null;
+    kind: "script" | "not_found";
+    fault: string;
+    path: string;
+    hits: number;
+  }[];
+};
+export type Choices = {
+  versions: { version: number; grants: number; refusals: number; withdrawals: number }[];
+};
+export type Health = {
+  version: string;
+  started: string;
+  store: "embedded" | "server";
+  store_ready: boolean;
+  checks: {
+    name: "port" | "journal" | "keys" | "store" | "publication" | "clock";
+    ok: boolean;
+    code: string;
+  }[];
+  clock_ahead_secs: number;
+  journal: { bytes: number; most_bytes: number; segments: number; full: boolean; damaged: number };
+  flush: {
+    segments: number;
+    rows: number;
+    failures: number;
+    quarantined: number;
+    overdue_secs: number;
+  };
+  publication: { units: number; failures: number; last_success_secs: number; late_secs: number };
+  hits: number;
+  visitors: number;
+  over_caps: number;
+};
+export type Session = {
+  role: "operator" | "creator" | null;
+  sites: string[] | null;
+  csrf?: string | null;
+  login: boolean;
+};
+export type Login = { user: string; password: string };
+export type Share = {
+  id: string;
+  from: string;
+  to: string;
+  expires: string | null;
+  password: boolean;
+  created: string;
+  revoked: boolean;
+};
+export type Shares = { rows: Share[] };
+export type NewShare = {
+  from: string;
+  to: string;
+  expires?: string | null;
+  password?: string | null;
+};
+export type MadeShare = { id: string; url: string };
+export type Token = {
+  id: string;
+  name: string;
+  scopes: ("read" | "manage" | "mail")[];
+  site: string | null;
+  expires: string | null;
+  created: string;
+  revoked: boolean;
+};
+export type Tokens = { rows: Token[] };
+export type NewToken = {
+  name: string;
+  scopes: ("read" | "manage" | "mail")[];
+  site?: string | null;
+  expires?: string | null;
+};
+export type MadeToken = { id: string; token: string };
+export type Audit = { rows: { at: string; who: string; act: string; what: string }[] };
+export type Sites = {
+  rows: {
+    site: string;
+    zone: string;
+    hosts: string[];
+    aliases: string[];
+    embed: string[];
+    max_amount: number | null;
+  }[];
+};
+export type PutSite = {
+  hosts: string[];
+  zone: string;
+  embed?: string[];
+  max_amount?: number | null;
+};
+export type Alias = { site: string };
+export type Unlock = { password: string };
+export type Notices = { notices: { id: number }[] };
+export type ReaderCounts = { direct: number | null; proxied: number | null; machine: number };
+export type MailReport = {
+  zone: string;
+  from: string;
+  to: string;
+  k: number;
+  k_loads: number;
+  templates: {
+    template: string;
+    opens: ReaderCounts;
+    openers: number | null;
+    clicks: ReaderCounts;
+    click_rate: number | null;
+    days: { day: string; opens: ReaderCounts; openers: number | null; clicks: ReaderCounts }[];
+    batches: { batch: string; opens: ReaderCounts; openers: number | null; clicks: ReaderCounts }[];
+    links: { link: string; clicks: ReaderCounts }[];
+  }[];
+};
+export type MailOrders = {
+  mails: {
+    template: string;
+    consent: boolean;
+    batch?: string | null;
+    expires?: string | null;
+    sent?: string | null;
+    links?: { link: string; url: string }[];
+  }[];
+};
+export type MintedMails = {
+  mails: {
+    template: string;
+    batch: string;
+    expires: string;
+    pixel: string | null;
+    html: string | null;
+    links: { link: string; url: string }[];
+  }[];
+};
+export type NewMessages = { template: string; consent: unknown; count?: number };
+export type MadeMessages = { expires: string; messages: { token: string; pixel: string }[] };
+export type Message = { template: string; opened: string | null; revoked: boolean };
+export type NewVoid = { id: string; from: string; to: string; event: string; currency: string };
+export type Void = {
+  id: string;
+  from: string;
+  to: string;
+  event: string;
+  currency: string;
+  hits: number;
+  over: number;
+  minor: number;
+  digits: number;
+  at: string;
+};
+export type Voids = { rows: Void[] };
+export type SoFar = {
+  until: string | null;
+  now?: SiteCounters;
+  before?: SiteCounters;
+  days: WholeDays | null;
+};
+export type WholeDays = {
+  through: string;
+  now: SiteCounters | ItemCounters | PeopleCounters;
+  before: SiteCounters | ItemCounters | PeopleCounters;
+};
