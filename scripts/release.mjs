@@ -65,7 +65,7 @@ for (const file of ["README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE-MIT", "
   copyFileSync(file, join(folder, file));
 cpSync("docs", join(folder, "docs"), { recursive: true });
 cpSync("config", join(folder, "config"), { recursive: true });
-cpSync("packaging", folder, { recursive: true });
+cpSync("packaging", folder, { recursive: true, filter: (path) => !/\.(sh|mjs)$/.test(path) }); // without tools
 writeFileSync(join(folder, "THIRD-PARTY-LICENCES.txt"), licences(parts));
 writeFileSync(
   join(folder, "footfall.cdx.json"),
