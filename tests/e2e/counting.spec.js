@@ -46,11 +46,14 @@ const nothingCounted = async (collector) => {
 /** A list of the dashboard as rows of text, and a headline number of it. */
 const list = (page, title) => page.getByRole("table", { name: title, exact: true });
 const rows = (table) =>
-  table
-    .locator("tbody tr")
-    .evaluateAll((lines) =>
-      lines.map((tr) => [...tr.children].map((cell) => cell.innerText.trim())),
-    );
+  table.locator("tbody tr").evaluateAll((lines) =>
+    lines.map((tr) =>
+      // The number of a row that is compared, without its change.
+      [...tr.children].map((cell) =>
+        (cell.querySelector(".pair")?.firstChild.textContent ?? cell.innerText).trim(),
+      ),
+    ),
+  );
 const total = (page, label) =>
   page
     .locator(".number")

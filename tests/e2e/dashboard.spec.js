@@ -18,13 +18,19 @@ const test = base.extend({
 
 const WEEK = PEOPLE.slice(7);
 const sum = (numbers) => numbers.reduce((all, n) => all + n, 0);
+/** What a row of a list is compared by, as the pointer is told. */
+const sides = (table) =>
+  table.locator(".pair").evaluateAll((pairs) => pairs.map(({ title }) => title));
 const panel = (page, name) => page.getByRole("region", { name, exact: true });
 const rows = (table) =>
-  table
-    .locator("tbody tr:not([hidden])")
-    .evaluateAll((lines) =>
-      lines.map((tr) => [...tr.children].map((cell) => cell.innerText.trim())),
-    );
+  table.locator("tbody tr:not([hidden])").evaluateAll((lines) =>
+    lines.map((tr) =>
+      // The number of a row that is compared, without its change.
+      [...tr.children].map((cell) =>
+        (cell.querySelector(".pair")?.firstChild.textContent ?? cell.innerText).trim(),
+      ),
+    ),
+  );
 const first = async (table) =>
   (await rows(table)).map(([name, ...cells]) => [name, ...cells.filter(Boolean)]);
 const number = (page, label) =>
@@ -127,9 +133,28 @@ test("hours that have not come yet are no zeros", async ({ page }) => {
   expect(ahead).toEqual(["Sun, 15 Mar 2026, 22:00", "Sun, 15 Mar 2026, 23:00"]);
 });
 
-test("every list shows the API's rows", async ({ page, collector }) => {
+test("every list shows the API's rows, and compares them by the API's numbers", async ({
+  page,
+  collector,
+}) => {
   await loaded(page);
-  const { subjects, dimensions, totals, money } = await collector.report("range=7d");
+  const { subjects, dimensions, totals, money } = await collector.report(
+    "range=7d&compare=previous",
+  );
+  const compared = (rows, key) =>
+    rows.map(({ compared: { now, before } }) => `${before[key]} before, ${now[key]} now`);
+  for (const [name, subject] of [
+    ["Links", "link"],
+    ["Pages", "page"],
+    ["Events", "event"],
+  ])
+    expect(await sides(page.getByRole("table", { name })), name).toEqual(
+      compared(subjects[subject].rows, "hits"),
+    );
+  expect(await sides(page.getByRole("table", { name: "Sources" }))).toEqual(
+    compared(dimensions.source.rows, "visitors"),
+  );
+  expect(subjects.link.rows[0].compared.before.hits).toBeGreaterThan(0);
   const share = (part, all) =>
     part / all < 0.0995 && ((part / all) * 100) % 1 >= 0.05
       ? `${((100 * part) / all).toFixed(1)}%`

@@ -4,7 +4,7 @@ import { itemsOf, totalsOf, valuesOf } from "./facts";
 import { brief, count, duration, money, percent } from "./format";
 import { NONE, isChoosable, linkName, named } from "./names";
 import { isOfValue } from "./published";
-import type { Breakdown, Item, ItemSeen, Report } from "./schema";
+import type { Breakdown, ComparedContent, Item, ItemSeen, Report } from "./schema";
 import type { FilterBy } from "./view.svelte";
 
 /** A column as it is said, and what it is sorted by. */
@@ -19,8 +19,14 @@ export interface Row {
   hits: number;
   visitors: number;
   visits: number;
+  /** Its number on as many days of both sides; `null` where that is not known. */
+  sides: RowSides | null;
   /** More columns of a list's own. */
   more: Extra[];
+}
+export interface RowSides {
+  now: number;
+  before: number;
 }
 export interface Column {
   label: string;
@@ -29,6 +35,8 @@ export interface Column {
   /** What it is sorted by. */
   value: (row: Row) => number;
   spare?: boolean;
+  /** Its change against the days before stands beside the number. */
+  compared?: boolean;
   /** Sums of money are longer than counts. */
   wide?: boolean;
 }
@@ -61,14 +69,27 @@ const extra = (label: string, i: number, hint = "", spare = true): Column => ({
   value: (row) => row.more[i]?.[1] ?? 0,
   spare,
 });
+const compared = (column: Column): Column => ({ ...column, compared: true });
 const PEOPLE = number("Visitors", (row) => row.visitors, "Counted anew each day");
 const VISITS = number("Visits", (row) => row.visits, "", true);
-const SEEN = [PEOPLE, { ...VISITS, spare: false }];
+const COMPARED_PEOPLE = compared(PEOPLE);
+const SEEN = [COMPARED_PEOPLE, { ...VISITS, spare: false }];
 const share = (part: number, all: number | null | undefined): Extra =>
   all ? [percent(part / all), part / all] : ["–", 0];
 const each = (seconds: number, hits: number): Extra =>
   hits ? [duration(seconds / hits), seconds / hits] : ["–", 0];
 const isWhole = (row: Item | ItemSeen): row is Item => "hits" in row;
+
+/** What is compared of a page, link or event: its hits, as far as those are what is shown. */
+const sidesOf = (row: Item | ItemSeen, isOfHits: boolean): RowSides | null => {
+  if (!row.compared) return null;
+  if (!isWhole(row)) {
+    const { now, before } = row.compared;
+    return { now: now.visitors, before: before.visitors };
+  }
+  const { now, before } = row.compared as ComparedContent;
+  return isOfHits ? { now: now.hits, before: before.hits } : null;
+};
 
 const measured = (rows: Omit<Row, "share">[], by: (row: Omit<Row, "share">) => number): Row[] => {
   const most = rows.reduce((top, row) => Math.max(top, by(row)), 0);
@@ -81,7 +102,7 @@ const items = (
   subject: string,
   name: (item: string) => string,
   extras: Extras,
-  by: (row: Item) => number = (row) => row.hits,
+  by?: (row: Item) => number,
 ) => {
   const found = itemsOf(report, subject);
   if (!found) return null;
@@ -90,9 +111,10 @@ const items = (
     name: name(row.item),
     title: named("item", row.item),
     choosable: isChoosable(row.item),
-    hits: isWhole(row) ? by(row) : 0,
+    hits: isWhole(row) ? (by ? by(row) : row.hits) : 0,
     visitors: row.visitors,
     visits: row.visits,
+    sides: sidesOf(row, !by),
     more: isWhole(row) ? extras(row, found.hits, report) : [],
   }));
   const isSeen = found.hits === null;
@@ -112,7 +134,7 @@ export const LINKS: List = {
   by: "link",
   empty: "No link was clicked in these days.",
   columns: unless([
-    number("Clicks", (row) => row.hits),
+    compared(number("Clicks", (row) => row.hits)),
     extra("Share", 0, "Of all clicks"),
     number(
       "Unique clicks",
@@ -158,7 +180,7 @@ const page = (id: string, title: string, columns: Column[], by?: (row: Item) => 
 });
 export const PAGES: List[] = [
   page("views", "Pages", [
-    number("Views", (row) => row.hits),
+    compared(number("Views", (row) => row.hits)),
     PEOPLE,
     extra("Time", 0, "Mean time it had attention"),
   ]),
@@ -203,7 +225,7 @@ export const EVENTS: List = {
     report.filter
       ? SEEN
       : [
-          number("Times", (row) => row.hits),
+          compared(number("Times", (row) => row.hits)),
           { ...PEOPLE, spare: true },
           ...(report.money?.length
             ? [{ ...extra("Money", 0, "Sum of the amounts", false), wide: true }]
@@ -227,7 +249,7 @@ const values = (
   table: id,
   ...(by ? { by } : {}),
   empty,
-  columns: () => [PEOPLE, extra("Share", 0, "Of the visitors shown", false)],
+  columns: () => [COMPARED_PEOPLE, extra("Share", 0, "Of the visitors shown", false)],
   breakdown: (report) => valuesOf(report, id),
   rows: (report) => {
     const found = valuesOf(report, id);
@@ -240,6 +262,9 @@ const values = (
       hits: 0,
       visitors: row.visitors,
       visits: row.visits,
+      sides: row.compared
+        ? { now: row.compared.now.visitors, before: row.compared.before.visitors }
+        : null,
       more: [share(row.visitors, found.published)],
     }));
     // Those without a campaign are most, and say nothing about campaigns: last, and no measure for

@@ -144,6 +144,14 @@ export const changeOf = (metric: Metric, comparison: Comparison | null): Change 
   return sides ? change(metric, metric.of(sides.now), metric.of(sides.then)) : null;
 };
 
+/** How a row of a list stands against as many days before. */
+export const rowChange = ({ now, before }: { now: number; before: number }): Change | null =>
+  now && !before
+    ? { text: "new", spoken: "none before", way: "up", better: true }
+    : now || before
+      ? change(visitors, now, before)
+      : null;
+
 const change = (metric: Metric, now: number | null, then: number | null): Change | null => {
   if (now === null || then === null || (!then && now && !metric.points)) return null;
   const by = metric.points ? now - then : then ? (now - then) / then : 0;

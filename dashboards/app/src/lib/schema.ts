@@ -44,9 +44,15 @@ export type Item = {
   seconds: number;
   exits: number;
   entries: number;
+  compared?: ComparedContent;
 };
-export type ItemSeen = { item: string; visitors: number; visits: number };
-export type Value = { value: string; visitors: number; visits: number };
+export type ItemSeen = {
+  item: string;
+  visitors: number;
+  visits: number;
+  compared?: ComparedPeople;
+};
+export type Value = { value: string; visitors: number; visits: number; compared?: ComparedPeople };
 export type FewerThan = { fewer_than: number };
 export type Items = { hits: number; rows: Item[] } | { rows: ItemSeen[] };
 export type Breakdown = { published: number; pending: number; rows: Value[] };
@@ -64,6 +70,8 @@ export type Compared = {
   totals: SiteCounters | ItemCounters | PeopleCounters;
   series?: Step[];
   so_far?: SoFar;
+  items: ComparedDays | null;
+  values: ComparedDays | null;
 };
 export type Filter = {
   by: "page" | "link" | "event" | "source" | "country" | "campaign";
@@ -191,6 +199,7 @@ export type Session = {
 export type Login = { user: string; password: string };
 export type Share = {
   id: string;
+  name: string;
   from: string;
   to: string;
   expires: string | null;
@@ -200,6 +209,7 @@ export type Share = {
 };
 export type Shares = { rows: Share[] };
 export type NewShare = {
+  name?: string;
   from: string;
   to: string;
   expires?: string | null;
@@ -309,3 +319,7 @@ export type WholeDays = {
   now: SiteCounters | ItemCounters | PeopleCounters;
   before: SiteCounters | ItemCounters | PeopleCounters;
 };
+export type ContentCounters = { hits: number; visitors: number; visits: number };
+export type ComparedContent = { now: ContentCounters; before: ContentCounters };
+export type ComparedPeople = { now: PeopleCounters; before: PeopleCounters };
+export type ComparedDays = { from: string; to: string; before_from: string; before_to: string };
