@@ -1,4 +1,5 @@
-// Reads a Dockerfile's final stage, and the stages it is built FROM, as commands for packaging/check-image.sh: one JSON object a line.
+// Reads a Dockerfile's final stage, and the stages it is built FROM, as commands for packaging/check-image.sh: one JSON
+// object a line.
 //
 //     node packaging/dockerfile.mjs Dockerfile embedded
 //
