@@ -40,6 +40,7 @@ fn forged_views_are_stored(segment_bytes: &str, segments: std::ops::RangeInclusi
         "journal.segment_secs=3600",
         "limits.visitors_per_grant=1000000",
         segment_bytes,
+        "limits.memory_bytes=8589934592",
     ];
     let server = Server::start_with(SITES, &settings);
     let one = |site, n| format!(r#"{{"kind":"view","url":"https://pages.example{}"}}"#, long_path(site, n));
