@@ -85,9 +85,9 @@ function checkNames(file, text) {
     const bare = !path.includes("/");
     if (bare ? documents.has(path) : !folders.has(path.split("/")[0])) continue;
     names += 1;
-    // Relative to the file, to one of its parent folders, or to the repository.
+    // Relative to the file, to one of its parent folders, to the repository, or to src/.
     let here = dirname(file);
-    let there = known.has(path);
+    let there = known.has(path) || known.has(join("src", path));
     for (; !there && here !== "."; here = dirname(here)) there = known.has(join(here, path));
     if (!there)
       problems.push(`${file}:${lineOf(text, name.index)}: names ${name[1]}, which is not there`);
