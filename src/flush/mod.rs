@@ -126,6 +126,8 @@ pub struct Queue {
     is_closed: bool,
     /// The index of the segment that is tried next while the first one is refused.
     next: usize,
+    /// The day on which the markers of old days were last removed.
+    forgotten_on: Option<Day>,
 }
 
 impl Flusher {
@@ -151,6 +153,7 @@ impl Flusher {
                     return Ok(());
                 }
                 self.done.send_replace(Some(number));
+                self.forget_days(&store).await;
                 continue;
             }
 
@@ -323,10 +326,7 @@ impl Flusher {
 
     /// Removes what is older than the retention allows.
     async fn age(&self, store: &Store) {
-        let today = Timestamp::from_millisecond(self.clock.now()).ok();
-        let Some(today) = today.and_then(|now| Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date())) else {
-            return;
-        };
+        let Some(today) = self.today() else { return };
 
         match store.age(today, self.retention.keep_days).await {
             Ok(aged) => {
@@ -338,28 +338,57 @@ impl Flusher {
             Err(error) => tracing::error!(%error, "old months could not be dropped; it is tried again within the hour"),
         }
 
-        self.forget_markers(store, today).await;
+        self.forget_markers(store, today, Old::Partitions).await;
+    }
+
+    /// Today in UTC.
+    fn today(&self) -> Option<Day> {
+        let now = Timestamp::from_millisecond(self.clock.now()).ok()?;
+        Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date())
+    }
+
+    /// Removes the markers of old days, once a day: they cost each publication.
+    async fn forget_days(&mut self, store: &Store) {
+        let Some(today) = self.today() else { return };
+        if self.queue.forgotten_on < Some(today) {
+            self.queue.forgotten_on = Some(today);
+            self.forget_markers(store, today, Old::Days).await;
+        }
     }
 
     /// Removes old markers. A marker is needed while its segment can be sent again, and only a
     /// segment that is in the folder can be.
-    async fn forget_markers(&self, store: &Store, today: Day) {
+    async fn forget_markers(&self, store: &Store, today: Day, old: Old) {
         let now = self.clock.file_time();
         let Ok(mut segments) = self.folder.set_aside() else { return };
         segments.retain(|path| age(path, now) < KEPT_ASIDE);
         let Ok(numbers) = self.folder.numbers("sealed") else { return };
         segments.extend(numbers.iter().map(|number| self.folder.file(*number, "sealed")));
-        if !self.clock.is_settled() {
+        // A power cut must not bring back the file of a segment that was sent.
+        if !self.clock.is_settled() || self.folder.sync().is_err() {
             return;
         }
 
         let oldest = segments.iter().map(|path| age(path, now)).max().unwrap_or_default();
         let oldest_days = u32::try_from(oldest.as_secs().div_ceil(86_400)).unwrap_or(u32::MAX);
         let of_this_collector = SegmentId { collector: self.folder.collector(), epoch: 0, number: 0 };
-        if let Err(error) = store.forget_markers(&of_this_collector.token(), today, oldest_days).await {
+        let token = of_this_collector.token();
+        let forgotten = match old {
+            Old::Partitions => store.forget_markers(&token, today, oldest_days).await,
+            Old::Days => store.forget_markers_of_days(&token, today, oldest_days).await,
+        };
+        if let Err(error) = forgotten {
             tracing::error!(%error, "old markers of segments could not be removed; it is tried again within the hour");
         }
     }
+}
+
+/// Where old markers are removed.
+enum Old {
+    /// In all tables.
+    Partitions,
+    /// In the table whose partitions are days.
+    Days,
 }
 
 /// Why a segment was not sent.

@@ -33,9 +33,9 @@ const COLLECTOR_BITS: u32 = 20;
 const SEGMENT_BITS: u32 = 52;
 const NODE_BITS: u32 = 16;
 
-/// An upper bound of the days between a count and the closing of its segment, plus a margin: a
-/// power cut can bring back a segment's file that was removed.
-const KEPT_DAYS: u32 = 7;
+/// In days, how long after the end of a partition its markers are kept if no older segment waits. A
+/// segment is closed within a day or two of its counts.
+const KEPT_DAYS: u32 = 3;
 
 const STEP: &str = "looking for a segment's markers";
 
@@ -156,7 +156,7 @@ impl Store {
         Ok(Stored(stored.collect()))
     }
 
-    /// Removes the markers of a collector from partitions that ended more than a week before its
+    /// Removes the markers of a collector from partitions that ended more than three days before its
     /// oldest segment was closed. `token` is of any of its segments; `oldest_days` is the age in
     /// days of the oldest segment that can be sent again.
     ///
@@ -165,31 +165,61 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse refuses a statement. Markers that were
     /// removed stay removed.
     pub async fn forget_markers(&self, token: &str, today: Day, oldest_days: u32) -> Result<(), StoreError> {
-        let (first, last) = Markers::of(token).of_collector();
-        let kept_days = oldest_days.saturating_add(KEPT_DAYS);
-
         for table in Table::ALL {
-            let theirs = match text_column(table) {
-                Some(column) => {
-                    let texts = [first, last].map(|id| format!("'{WORD}{id:032x}'"));
-                    format!("{column} BETWEEN {} AND concat({}, ' 99999')", texts[0], texts[1])
-                }
-                None => format!("{}site BETWEEN toUInt128('{first}') AND toUInt128('{last}')", before_site(table)),
-            };
-
-            let name = table.name();
-            let sql = format!("SELECT DISTINCT toString(_partition_id) FROM {name} WHERE {theirs}");
-            let partitions: Vec<String> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
-
-            for partition in partitions.iter().filter_map(|id| id.parse().ok()) {
-                if super::age::is_over(partition, today, kept_days) {
-                    let sql = format!("ALTER TABLE {name} DELETE IN PARTITION ID '{partition}' WHERE {theirs}");
-                    let query = self.client.query(&sql).with_setting("mutations_sync", "2");
-                    query.execute().await.map_err(failed("removing old markers"))?;
-                }
-            }
+            self.forget_markers_in(table, token, today, oldest_days).await?;
         }
         Ok(())
+    }
+
+    /// The same in `unpublished` only. Its partitions are days, and each deletion there has to
+    /// clone every part of all of them: so markers of old days cost each publication.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store::forget_markers`].
+    pub async fn forget_markers_of_days(&self, token: &str, today: Day, oldest_days: u32) -> Result<(), StoreError> {
+        self.forget_markers_in(Table::Unpublished, token, today, oldest_days).await
+    }
+
+    async fn forget_markers_in(
+        &self,
+        table: Table,
+        token: &str,
+        today: Day,
+        oldest_days: u32,
+    ) -> Result<(), StoreError> {
+        let (first, last) = Markers::of(token).of_collector();
+        let kept_days = oldest_days.saturating_add(KEPT_DAYS);
+        let theirs = match text_column(table) {
+            Some(column) => {
+                let texts = [first, last].map(|id| format!("'{WORD}{id:032x}'"));
+                format!("{column} BETWEEN {} AND concat({}, ' 99999')", texts[0], texts[1])
+            }
+            None => format!("{}site BETWEEN toUInt128('{first}') AND toUInt128('{last}')", before_site(table)),
+        };
+        let name = table.name();
+        let sql = format!("SELECT DISTINCT toString(_partition_id) FROM {name} WHERE {theirs}");
+        let partitions: Vec<String> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
+
+        let is_over = |id: &str| id.parse().is_ok_and(|partition| super::age::is_over(partition, today, kept_days));
+        for partition in partitions.iter().filter(|id| is_over(id)) {
+            // Nobody else inserts into the embedded engine, so what holds nothing else now does not
+            // later.
+            let is_dropped = self.engine.is_some() && self.others_in(name, partition, &theirs).await? == 0;
+            let sql = match is_dropped {
+                true => format!("ALTER TABLE {name} DROP PARTITION ID '{partition}'"),
+                false => format!("ALTER TABLE {name} DELETE IN PARTITION ID '{partition}' WHERE {theirs}"),
+            };
+            let query = self.client.query(&sql).with_setting("mutations_sync", "2");
+            query.execute().await.map_err(failed("removing old markers"))?;
+        }
+        Ok(())
+    }
+
+    /// The number of rows in a partition beside some.
+    async fn others_in(&self, table: &str, partition: &str, some: &str) -> Result<u64, StoreError> {
+        let sql = format!("SELECT count() FROM {table} WHERE _partition_id = '{partition}' AND NOT ({some})");
+        self.client.query(&sql).fetch_one().await.map_err(failed(STEP))
     }
 }
 

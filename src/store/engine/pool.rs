@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
 use super::ffi::{Api, Connection};
 use super::{EngineError, EngineOptions, Exception, Limits};
@@ -24,6 +24,7 @@ struct Shared {
     idle: Mutex<Vec<Idle>>,
     capacity: usize,
     ours: Arc<Semaphore>,
+    inserts: Arc<RwLock<()>>,
     /// Guests are the readers of the loopback port; they never take the last connection from the collector.
     guests: Arc<Semaphore>,
     _anchor: Mutex<Connection>,
@@ -75,15 +76,20 @@ impl Engine {
             idle: Mutex::new(Vec::with_capacity(capacity)),
             capacity,
             ours: Arc::new(Semaphore::new(capacity)),
+            inserts: Arc::default(),
             guests: Arc::new(Semaphore::new((capacity / 2).max(1))),
             _anchor: Mutex::new(anchor),
         })))
     }
 
-    /// Waits until no statement of the collector runs: also one whose sender has given up.
-    pub async fn quiet(&self) {
-        let all = u32::try_from(self.0.capacity).unwrap_or(u32::MAX);
-        drop(self.0.ours.acquire_many(all).await);
+    /// Waits until no insert runs, including those whose sender has given up.
+    pub(super) async fn wait_for_inserts(&self) {
+        drop(self.0.inserts.write().await);
+    }
+
+    /// What an insert holds while it runs.
+    pub(super) async fn inserting(&self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.0.inserts).read_owned().await
     }
 
     /// Waits for its turn.

@@ -48,13 +48,18 @@ async fn statement(engine: Engine, guest: bool, request: Request<Incoming>) -> R
     if guest {
         guard::check(&statement.sql)?;
     }
-    // No statement has an id here, so what could be killed is waited for.
-    if sql::first_word(&statement.sql).is_some_and(|word| word.eq_ignore_ascii_case(b"KILL")) {
-        engine.quiet().await;
+    let is = |word: &[u8]| sql::first_word(&statement.sql).is_some_and(|first| first.eq_ignore_ascii_case(word));
+    // No statement has an id here, so inserts that could be killed are waited for.
+    if is(b"KILL") && statement.sql.windows(6).any(|word| word.eq_ignore_ascii_case(b" QUERY")) {
+        engine.wait_for_inserts().await;
     }
+    let inserting = if is(b"INSERT") { Some(engine.inserting().await) } else { None };
     let permit = engine.permit(statement.session.read_only).await;
     let (reply, head) = oneshot::channel();
-    tokio::task::spawn_blocking(move || run(&engine, permit, &statement, reply));
+    tokio::task::spawn_blocking(move || {
+        let _inserting = inserting;
+        run(&engine, permit, &statement, reply);
+    });
     head.await.unwrap_or_else(|_| Err(Exception::bad_request("the statement was dropped"))).map(Some)
 }
 

@@ -1,9 +1,10 @@
-//! Deletion of the counts that units have taken.
+//! Deletes what units have taken.
 //!
-//! ClickHouse deletes in the background. If a deletion fails at its last step (an I/O error when
-//! the part is renamed into place), the failure is not recorded, and the deletion is repeated when
-//! the table's background work is next scheduled, which can be minutes later. So a deletion is
-//! waited for with a deadline, and then the background work is started explicitly.
+//! ClickHouse deletes in the background, part by part. If that fails where a part is renamed into
+//! place (an I/O error), the part's temporary folder stays, and each later try of the same deletion
+//! fails because the folder exists, until the engine is started again. A new deletion has folders of
+//! its own. So deletions are waited for with a deadline, and those that failed are ended and issued
+//! again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,10 +18,12 @@ use crate::store::Store;
 use crate::store::error::{StoreError, failed};
 use crate::store::marker::no_marker_site;
 
-/// The deadline of the statement that deletes.
+/// How long the answer to a deletion is waited for, and after that all deletions of the table.
 const DELETION: Duration = Duration::from_secs(10);
-/// The time to wait for deletions in total. What is not done then is done by the next run.
 const DELETIONS: Duration = Duration::from_secs(5 * 60);
+
+/// How often a deletion that fails is issued.
+const TRIES: u32 = 3;
 
 /// Pause between two checks for running deletions.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -29,38 +32,34 @@ const PAUSE: Duration = Duration::from_millis(250);
 const UNFINISHED: u32 = 341;
 
 impl Store {
-    /// Deletes the counts that the units have taken. They are identified by their segments'
-    /// numbers, so later counts stay. Only the partitions of their days are touched.
+    /// Deletes the counts that the units have taken, by their segments' numbers: later counts stay.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, ClickHouse refuses the deletion, or it is not finished
-    /// within five minutes. The next run continues.
+    /// The store cannot be reached, or the deletion failed again and again. The next run tries again.
     pub(super) async fn delete_taken(&self, units: &[BegunUnit<'_>]) -> Result<(), StoreError> {
         let units: Vec<&BegunUnit<'_>> = units.iter().filter(|unit| !unit.days.is_empty()).collect();
         if units.is_empty() {
             return Ok(());
         }
 
-        // A deletion of an earlier run may be in progress: a second one would only wait for it.
-        if units.iter().any(|unit| unit.is_resumed) {
-            self.wait_for_deletions().await?;
-            if self.taken_left(&units).await? == 0 {
-                return Ok(());
+        // A deletion of the former run may still be running or have failed.
+        let mut is_first = units.iter().all(|unit| !unit.is_resumed);
+        for _ in 0..TRIES {
+            if !is_first {
+                self.settle_deletions().await?;
+                if self.taken_left(&units).await? == 0 {
+                    return Ok(());
+                }
+            }
+            is_first = false;
+            match self.delete(&units).await {
+                Err(StoreError::Unreachable { .. }) => {}
+                Err(error) if error.code() == Some(UNFINISHED) => {}
+                outcome => return outcome,
             }
         }
-
-        match self.delete(&units).await {
-            Err(StoreError::Unreachable { .. }) => {}
-            Err(error) if error.code() == Some(UNFINISHED) => {}
-            outcome => return outcome,
-        }
-        self.wait_for_deletions().await?;
-
-        match self.taken_left(&units).await? {
-            0 => Ok(()),
-            _ => Err(StoreError::Unreachable { step: STEP, kind: "counts that were taken are not deleted" }),
-        }
+        Err(StoreError::Unreachable { step: STEP, kind: "counts that were published are not deleted" })
     }
 
     /// Deletes with one statement for all days.
@@ -82,21 +81,27 @@ impl Store {
         bind_units(self.client.query(&sql), units).fetch_one().await.map_err(failed(STEP))
     }
 
-    /// Waits until no deletion is running, of any collector.
-    async fn wait_for_deletions(&self) -> Result<(), StoreError> {
-        let sql = "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND table = 'unpublished' AND NOT is_done";
+    /// Ends the deletions that failed, and waits for those that are running, of all collectors.
+    async fn settle_deletions(&self) -> Result<(), StoreError> {
+        const OPEN: &str = "database = currentDatabase() AND table = 'unpublished' AND NOT is_done";
+        let sql = format!("SELECT count(), countIf(latest_fail_reason != '') FROM system.mutations WHERE {OPEN}");
+        let kill = format!("KILL MUTATION WHERE {OPEN} AND latest_fail_reason != '' SYNC");
 
         let deadline = Instant::now() + DELETIONS;
-        while self.client.query(sql).fetch_one::<u64>().await.map_err(failed(STEP))? > 0 {
+        loop {
+            let (open, failing): (u64, u64) = self.calls.query(&sql).fetch_one().await.map_err(failed(STEP))?;
+            if open == 0 {
+                return Ok(());
+            }
+            if failing > 0 {
+                self.calls.query(&kill).execute().await.map_err(failed(STEP))?;
+                continue;
+            }
             if Instant::now() >= deadline {
                 return Err(StoreError::Unreachable { step: STEP, kind: "a deletion is not finished" });
             }
-            // Schedules the table's background work. Without the permission for this statement, the
-            // deletion only takes longer.
-            let _ = self.client.query("SYSTEM START MERGES unpublished").execute().await;
             tokio::time::sleep(PAUSE).await;
         }
-        Ok(())
     }
 }
 
