@@ -29,6 +29,7 @@ mod mail;
 mod memory;
 mod money;
 mod openapi;
+mod packaging;
 mod pages;
 mod pipe;
 mod power;
