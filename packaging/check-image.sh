@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Builds the root file system of an image from the steps of the Dockerfile, and runs its entry point as its user on a read-only root with
-# its volumes: what a container engine would do, without one. Debian's packages take the place of debian:bookworm-slim; the binary and
-# node_modules of this folder take the place of the stages `build` and `data`.
+# Builds the root file system of an image from the steps of the Dockerfile, and runs its entry point as its user on a
+# read-only root with its volumes: what a container engine would do, without one. Debian's packages take the place of
+# debian:bookworm-slim; the binary and node_modules of this folder take the place of the stages `build` and `data`.
 #
 #     packaging/check-image.sh [--dockerfile FILE] [--binary FILE] embedded|slim
 #
-# Needs root, debootstrap, node, iproute2, util-linux and curl. Ends with the line `check-image=ok starts=N …` and exit code 0, or says what is wrong.
+# Needs root, debootstrap, node, iproute2, util-linux and curl. Ends with the line `check-image=ok starts=N …` and exit
+# code 0, or says what is wrong.
 set -euo pipefail
 
 dockerfile=Dockerfile binary= target=
@@ -99,8 +100,8 @@ size=$(du -sm "$root" | cut -f1)
 [ ${#health[@]} -gt 0 ] && [ ${#volumes[@]} -gt 0 ] && [ -n "$port" ] || fail 'HEALTHCHECK, VOLUME and EXPOSE are missing'
 
 # --- run ---
-# As an engine does: the root is read-only, a volume begins as the image's folder with its owner, /tmp and /dev/shm are a tmpfs. Without
-# /sys, which would show ClickHouse the memory of this whole machine in place of the container's.
+# As an engine does: the root is read-only, a volume begins as the image's folder with its owner, /tmp and /dev/shm are
+# a tmpfs. Without /sys, which would show ClickHouse the memory of this whole machine in place of the container's.
 for volume in "${volumes[@]}"; do
   mkdir -p "$work/volumes$volume" "$root$volume"
   cp -a "$root$volume/." "$work/volumes$volume"

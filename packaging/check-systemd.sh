@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs the unit on a Debian root file system as packaging/INSTALL.md says, boots systemd there (systemd-nspawn), and looks: started,
-# healthy, confined, stopped in order, started again by the watchdog.
+# Installs the unit on a Debian root file system as packaging/INSTALL.md says, boots systemd there (systemd-nspawn), and
+# looks: started, healthy, confined, stopped in order, started again by the watchdog.
 #
 #     packaging/check-systemd.sh [BINARY]
 #
-# Needs root, debootstrap, node and systemd-container. Ends with the line `check-systemd=ok …` and exit code 0, or says what is wrong.
+# Needs root, debootstrap, node and systemd-container. Ends with the line `check-systemd=ok …` and exit code 0, or says
+# what is wrong.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -56,8 +57,8 @@ install -m 640 -g "$group" config/sample.toml "$root/etc/footfall/footfall.toml"
 [ "$(chroot "$root" stat --format=%A:%U:%G /etc/footfall)" = drwxr-x---:root:footfall ] || fail '/etc/footfall'
 exposure=$(systemd-analyze security --offline=true --root="$root" footfall.service | sed -n 's/.*exposure level for .*: \([0-9.]*\).*/\1/p')
 chroot "$root" systemctl --quiet enable footfall
-# There is no network but loopback. A short watchdog, so that this check is short. Where memory is not delegated to the container, ClickHouse
-# takes the whole machine's use for its own.
+# There is no network but loopback. A short watchdog, so that this check is short. Where memory is not delegated to the
+# container, ClickHouse takes the whole machine's use for its own.
 chroot "$root" systemctl --quiet mask systemd-networkd.service systemd-networkd-wait-online.service
 mkdir "$root/etc/systemd/system/footfall.service.d"
 printf '[Service]\nWatchdogSec=5\nEnvironment=FOOTFALL__STORE__MEMORY_BYTES=68719476736\n' > "$root/etc/systemd/system/footfall.service.d/watchdog.conf"
