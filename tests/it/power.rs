@@ -32,7 +32,7 @@ fn sixty_power_cuts_lose_no_answered_hit_and_count_none_twice() {
 /// Cuts the power under load, and in every second round just after the store has acknowledged a
 /// segment.
 fn cut_the_power(rounds: usize, seed: u64) {
-    let settings = ["journal.attribute_secs=0", "journal.segment_secs=1"];
+    let settings = ["journal.attribute_secs=0", "journal.segment_secs=1", "limits.answer_millis=30000"];
     let (mut server, disk) = Server::start_on_disk(SITES, &settings);
     let mut fates: HashMap<String, Fates> = HashMap::new();
     for (round, delay) in delays(seed).take(rounds).enumerate() {

@@ -69,7 +69,7 @@ fn forged_views_of_long_paths_make_segments_that_the_store_can_take() {
 
 #[test]
 fn a_segment_that_is_too_large_for_the_store_is_sent_in_halves() {
-    let server = forged_views_are_stored("journal.segment_bytes=1073741824", 1..=2);
+    let server = forged_views_are_stored("journal.segment_bytes=100000000", 1..=2);
     assert!(server.log().contains("sent in halves"), "{}", server.log());
 }
 

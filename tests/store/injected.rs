@@ -188,13 +188,14 @@ async fn a_kill_at_any_rename_of_a_publication_leaves_it_to_the_next_run() {
 /// The renames of its row, of what it publishes, and of the deletion.
 #[tokio::test]
 async fn an_io_error_at_some_renames_of_a_publication_is_waited_out_or_left_to_the_next_run() {
-    publication_is_done_once("eio", 5, u32::MAX).await;
+    publication_is_done_once("eio", 5, 16).await;
 }
 
 #[tokio::test]
 #[ignore = "some minutes; run with --include-ignored"]
 async fn an_io_error_at_any_rename_of_a_publication_is_waited_out_or_left_to_the_next_run() {
-    publication_is_done_once("eio", 1, u32::MAX).await;
+    // Each day adds a part that the deletion clones, and its renames: they have no last one.
+    publication_is_done_once("eio", 1, 24).await;
 }
 
 async fn publication_is_done_once(what: &str, step: usize, last: u32) {
