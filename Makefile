@@ -1,7 +1,7 @@
 # The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test attack check format size release packaging bench bench-page bench-report e2e chromium clean
+.PHONY: help run demo test attack engine-chaos check format size release packaging bench bench-page bench-report e2e chromium clean
 
 # Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
@@ -16,6 +16,7 @@ help:
 	@echo 'make check    formatting, lints, licences, lock files, documentation, the scripts in the page'
 	@echo 'make format   formats Rust, JavaScript, TypeScript, Svelte and CSS'
 	@echo 'make attack   all attacks on the promises to visitors, in full; about an hour'
+	@echo 'make engine-chaos  kills and stops the embedded engine 240 times under load; ten minutes'
 	@echo 'make size     what the dashboard costs to open, and what a page pays for our scripts'
 	@echo 'make bench    benchmarks'
 	@echo 'make packaging  builds and starts the images and the systemd service without a container engine; as root'
@@ -65,6 +66,11 @@ attack: node_modules/.installed tests/e2e/node_modules/.installed chromium
 	cd tests/e2e && FOOTFALL_BIN="$(TARGET)/debug/footfall" node_modules/.bin/playwright test consent.spec.js
 	node tests/attacks/core_dump.mjs "$(TARGET)/debug/footfall"
 	cargo test --locked --test attacks -- --full
+
+# Small in `make test`. The last three lines are for machines.
+engine-chaos: node_modules/.installed
+	cargo test --locked --test it -- --ignored --exact --nocapture engine::engine_chaos_in_full | tee "$(TARGET)/engine-chaos.log"
+	@grep -E '^(engine_kills|lost|doubled)=' "$(TARGET)/engine-chaos.log"
 
 chromium:
 	@scripts/need-chromium

@@ -1,5 +1,5 @@
-//! What a row of `unpublished` costs to store: CPU seconds (encoder, client and engine together, this whole process) for each
-//! million rows, in blocks of 100 000. `insert_cost DIR LIBRARY [BLOCKS]`.
+//! What a row of `unpublished` costs to store: CPU seconds (encoder, client and engine together, both processes) for each
+//! million rows, in blocks of 100 000. `insert_cost DIR LIBRARY FOOTFALL [BLOCKS]`.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -19,6 +19,7 @@ async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let mut next = |name: &'static str| arguments.next().ok_or_else(|| anyhow::anyhow!("missing {name}"));
     let (data_dir, library) = (PathBuf::from(next("DIR")?), PathBuf::from(next("LIBRARY")?));
+    let program = PathBuf::from(next("FOOTFALL")?);
     let blocks: u32 = next("BLOCKS").ok().map_or(Ok(10), |text| text.parse())?;
     let store = Store::connect(&StoreOptions {
         url: None,
@@ -28,6 +29,7 @@ async fn main() -> anyhow::Result<()> {
         database: "footfall".to_owned(),
         cluster: None,
         data_dir,
+        program,
         library,
         limits: Limits::default(),
         names: Vec::new(),
@@ -114,10 +116,16 @@ impl Cost {
     }
 }
 
-/// User and system time of all threads, from the kernel's ticks of 10 ms.
+/// User and system time of all threads of this process and of the engine's, from the kernel's ticks of 10 ms.
 fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-    (ticks(11) + ticks(12)) / 100.0
+    let own = std::process::id().to_string();
+    let mut ticks = 0.0;
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        if process.file_name().to_str() == Some(&own) || fields.get(1) == Some(&&*own) {
+            ticks += [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<f64>().ok()).sum::<f64>();
+        }
+    }
+    ticks / 100.0
 }

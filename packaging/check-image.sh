@@ -146,7 +146,11 @@ ask() { curl --silent --show-error --max-time 10 --output "$work/answer" --write
 if [ "$target" = slim ]; then
   # A ClickHouse server's place is taken by the embedded engine, outside the image.
   mkdir "$work/server"
-  "$binary" engine --listen 127.0.0.1:8123 --data "$work/server" --library node_modules/@chdb/lib-linux-x64-gnu/libchdb.so > "$work/server.log" 2>&1 &
+  users='<clickhouse><profiles><default></default></profiles><users><default><no_password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default></users><quotas><default></default></quotas></clickhouse>'
+  config='<clickhouse><logger><level>none</level></logger><user_directories><users_xml><path>{users}</path></users_xml></user_directories><listen_host>127.0.0.1</listen_host><http_port>8123</http_port></clickhouse>'
+  # It runs until its input ends, with this script.
+  "$binary" engine < <(printf '{"library":"%s","dir":"%s","config":"%s","users":"%s"}\n' \
+    "$PWD/node_modules/@chdb/lib-linux-x64-gnu/libchdb.so" "$work/server" "$config" "$users"; exec sleep 1000) > "$work/server.log" 2>&1 &
   server=$!
   variables+=(FOOTFALL__STORE__URL=http://127.0.0.1:8123)
   enter=("${enter[@]:0:2}" "${variables[@]: -1}" "${enter[@]:2}")

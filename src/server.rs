@@ -163,6 +163,9 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     if let Ok(ended) = sent {
         ended.context("the flusher stopped in the middle")??;
     }
+    if let Some(store) = site.store.swap(None) {
+        store.close().await;
+    }
     if let Some(segments) =
         Waiting::of(&journal.folder, site.clock.file_time()).map(|waiting| waiting.segments).filter(|left| *left > 0)
     {
@@ -436,6 +439,8 @@ fn store_options(config: &Config) -> StoreOptions {
         database: store.database.clone(),
         cluster: some(&store.cluster),
         data_dir: store.dir.clone(),
+        // Also where the file has been replaced by a later version meanwhile.
+        program: PathBuf::from("/proc/self/exe"),
         library: found(&store.library, "@chdb/lib-linux-x64-gnu/libchdb.so")
             .unwrap_or_else(|| PathBuf::from("libchdb.so")),
         limits: Limits {

@@ -111,23 +111,36 @@ impl Target {
         Ok(kill_process(self.pid, Signal::CONT)?)
     }
 
-    /// CPU time of all threads so far, those that have ended included.
+    /// CPU time of all threads so far, those that have ended included, and of the embedded engine's process.
     pub fn cpu(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(self.proc("stat")).context("the target is gone")?;
-        let ticks = cpu_ticks(&stat).context("/proc/PID/stat without its times")?;
+        let mut ticks = 0;
+        for process in self.family() {
+            let stat = fs::read_to_string(process.join("stat")).context("the target is gone")?;
+            ticks += cpu_ticks(&stat).context("/proc/PID/stat without its times")?;
+        }
         Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
     }
 
-    /// The most memory it ever held at once (VmHWM), in MiB.
+    /// The most memory it ever held at once (VmHWM), in MiB; with the embedded engine's process, the sum of both.
     pub fn peak_mib(&self) -> Result<f64> {
-        let status = fs::read_to_string(self.proc("status")).context("the target is gone")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+        let mut kib = 0.0;
+        for process in self.family() {
+            let status = fs::read_to_string(process.join("status")).context("the target is gone")?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+            kib += line.trim().trim_end_matches(" kB").parse::<f64>()?;
+        }
         Ok(kib / 1024.0)
     }
 
-    fn proc(&self, file: &str) -> PathBuf {
-        Path::new("/proc").join(self.child.id().to_string()).join(file)
+    /// `/proc/PID` of the target and of the processes it started.
+    fn family(&self) -> Vec<PathBuf> {
+        let own = self.child.id().to_string();
+        let all = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+        let started = all.filter(|process| {
+            let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+            stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(1)) == Some(&own)
+        });
+        std::iter::once(Path::new("/proc").join(&own)).chain(started).collect()
     }
 }
 

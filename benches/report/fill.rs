@@ -3,7 +3,7 @@
 //! A site's day has a *shape*: how many pages, links and events it counts, and how many values each of its attributes has. The engine
 //! makes the rows itself, a class of sites after the other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use footfall::event::SiteId;
 use footfall::store::{Limits, Store, StoreOptions};
@@ -59,6 +59,7 @@ fn options(dir: &Path, library: &Path) -> StoreOptions {
         database: "footfall".to_owned(),
         cluster: None,
         data_dir: dir.to_owned(),
+        program: PathBuf::from(env!("CARGO_BIN_EXE_footfall")),
         library: library.to_owned(),
         limits: Limits { server_memory: 6 << 30, query_memory: 4 << 30, query_seconds: 3600, ..Limits::default() },
         names: Vec::new(),

@@ -1,5 +1,5 @@
 //! The command line: `serve`, `check-config`, `healthcheck`, `ledger`, `consent`, `mail`, `access`,
-//! `demo`, and the embedded engine alone, for tests.
+//! `demo`, and the embedded engine that `serve` starts.
 
 mod access;
 mod consent;
@@ -51,16 +51,9 @@ enum Command {
     /// Fill an empty folder with simulated visits to fictitious creators and serve them, for
     /// evaluation.
     Demo(demo::Given),
-    /// Run the embedded engine alone, behind ClickHouse's HTTP interface on a loopback port.
+    /// Be the embedded engine of the collector that started this process.
     #[command(hide = true)]
-    Engine {
-        #[arg(long)]
-        listen: std::net::SocketAddr,
-        #[arg(long)]
-        data: PathBuf,
-        #[arg(long)]
-        library: PathBuf,
-    },
+    Engine,
 }
 
 /// What a start would use.
@@ -159,7 +152,7 @@ pub fn main() -> ExitCode {
         Command::Mail(command) => command.run(),
         Command::Access(command) => command.run(),
         Command::Demo(given) => given.run(),
-        Command::Engine { listen, data, library } => failed(runtime(engine(listen, data, library))),
+        Command::Engine => crate::store::engine::child::main(crate::pseudonym::harden_process),
     }
 }
 
@@ -202,10 +195,4 @@ fn failed(outcome: anyhow::Result<()>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-async fn engine(listen: std::net::SocketAddr, data: PathBuf, library: PathBuf) -> anyhow::Result<()> {
-    use crate::store::engine::{Access, EngineOptions, serve_alone};
-    let options = EngineOptions { library, data_dir: data, limits: crate::store::Limits::default() };
-    Ok(serve_alone(options, listen, Access::Full).await?)
 }

@@ -90,7 +90,7 @@ pub struct Store {
     /// Path of `libchdb.so`; empty to look beside the binary and in `node_modules`.
     #[garde(skip)]
     pub library: String,
-    /// Memory of the embedded engine in bytes; the process can reach 1.7 times as much.
+    /// Memory of the embedded engine in bytes; its process can reach 1.7 times as much.
     #[garde(range(min = 268_435_456))]
     pub memory_bytes: u64,
     /// Memory of one query, in bytes.

@@ -107,14 +107,14 @@ pub fn failed(step: &'static str) -> impl Fn(Error) -> StoreError {
 }
 
 /// The number after the first `Code: `; `None` if the text has none.
-fn code(text: &str) -> Option<u32> {
+pub(super) fn code(text: &str) -> Option<u32> {
     let (_, rest) = text.split_once("Code: ")?;
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// The last `(UPPER_CASE)` of the text: ClickHouse's name for the code. Quoted data cannot be taken
 /// for it, because the name follows the data.
-fn name(text: &str) -> String {
+pub(super) fn name(text: &str) -> String {
     let names = text.rsplit('(').filter_map(|part| part.split_once(')').map(|(name, _)| name));
     let is_name =
         |name: &&str| name.len() > 3 && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');

@@ -23,6 +23,7 @@ mod voids;
 mod withdrawals;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -85,6 +86,8 @@ pub struct StoreOptions {
     pub cluster: Option<String>,
     /// The embedded engine's directory. Only one process can use it.
     pub data_dir: PathBuf,
+    /// What is started as the embedded engine: this program.
+    pub program: PathBuf,
     /// The path of `libchdb.so`, the embedded engine.
     pub library: PathBuf,
     /// Memory, threads and time of the embedded engine.
@@ -118,8 +121,8 @@ impl Store {
         let (client, engine) = match &options.url {
             Some(url) => (server(url, options)?, None),
             None => {
-                let engine = engine::open(engine_options(options)).await?;
-                (engine::client(&engine), Some(engine))
+                let engine = Engine::open(&engine_options(options)).await?;
+                (engine.client(), Some(engine))
             }
         };
 
@@ -167,9 +170,18 @@ impl Store {
         self.client.inner()
     }
 
-    /// The embedded engine, to open a port for BI tools; `None` with a server.
+    /// The embedded engine; `None` with a server.
     pub fn engine(&self) -> Option<&Engine> {
         self.engine.as_ref()
+    }
+
+    /// Ends the embedded engine in order. Its connections go first: the engine would wait for them.
+    pub async fn close(self: Arc<Store>) {
+        let engine = self.engine.clone();
+        drop(self);
+        if let Some(engine) = engine {
+            engine.close().await;
+        }
     }
 
     /// Adds the counts of a segment that was never sent. Encoding a full segment occupies the
@@ -227,7 +239,7 @@ impl Store {
 
     /// Ends queries of earlier attempts: a query whose caller is gone may still write.
     async fn end_former_tries(&self, token: &str) -> Result<(), StoreError> {
-        let on_cluster = self.cluster.as_deref().map(engine::quoted_name);
+        let on_cluster = self.cluster.as_deref().map(schema::quoted_name);
         let on_cluster = on_cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {name}"));
         let sql = format!("KILL QUERY{on_cluster} WHERE startsWith(query_id, ?) SYNC");
         let query = self.calls.query(&sql).bind(query_id(token));
@@ -336,6 +348,7 @@ fn check(options: &StoreOptions) -> Result<(), StoreError> {
 
 fn engine_options(options: &StoreOptions) -> EngineOptions {
     EngineOptions {
+        program: options.program.clone(),
         library: options.library.clone(),
         data_dir: options.data_dir.clone(),
         limits: options.limits.clone(),

@@ -9,7 +9,6 @@
 mod site_ids;
 
 use super::client::Client;
-use super::engine::quoted_name;
 use super::error::{StoreError, failed};
 use crate::event::Counter;
 
@@ -290,6 +289,11 @@ async fn drop_abandoned(client: &Client, cluster: Option<&str>, alone: bool) -> 
 
 async fn run(client: &Client, sql: &str) -> Result<(), StoreError> {
     client.query_raw(sql).execute().await.map_err(failed("a migration"))
+}
+
+/// A name in backticks.
+pub(super) fn quoted_name(name: &str) -> String {
+    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ const MAY_USE: [(&str, &[&str]); 29] = [
     ("disk", &[]),
     ("journal", &["aggregate", "clock", "config", "consent", "disk", "event", "outage", "pseudonym"]),
     ("ledger", &["clock", "config", "consent", "disk", "event", "hex", "outage"]),
-    ("store", &["access", "aggregate", "config", "event", "hex", "publication"]),
+    ("store", &["access", "aggregate", "config", "event", "hex", "outage", "publication"]),
     ("flush", &["clock", "config", "event", "journal", "outage", "store"]),
     ("publisher", &["clock", "config", "event", "flush", "journal", "pseudonym", "publication", "store"]),
     ("health", &["clock", "config", "event", "flush", "journal", "pseudonym", "publisher", "store"]),

@@ -18,6 +18,7 @@ mod demo;
 mod differencing;
 mod disk;
 mod edge;
+mod engine;
 mod flood;
 mod former;
 mod hang;

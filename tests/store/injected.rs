@@ -81,7 +81,7 @@ impl Injected {
             ("INJECT_ORDER", self.order_file()),
             ("INJECT_FOLDER", data.clone()),
         ];
-        self.process = Some(Process::start_with(&data, None, &preload));
+        self.process = Some(Process::start_with(&data, &preload));
     }
 
     async fn store(&self) -> crate::support::Tested {
@@ -245,19 +245,19 @@ async fn a_segment_counts_once_beside_an_older_copy_of_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let data = |name: &str| dir.path().join(name);
     let (before, sums) = (segment(), segment());
-    let process = Process::start(&data("now"), None);
+    let process = Process::start(&data("now"));
     let store = at(&process.url, "footfall").await;
     store.insert_first("c-1-1", &before).await.unwrap();
     process.kill();
     copy(&data("now"), &data("older"));
 
-    let process = Process::start(&data("now"), None);
+    let process = Process::start(&data("now"));
     at(&process.url, "footfall").await.insert_first("c-1-2", &sums).await.unwrap();
     process.kill();
     // The engine's memory of inserts is not in a backup of its tables.
     for name in ["now", "older"] {
         forget_inserts(&data(name));
-        let process = Process::start(&data(name), None);
+        let process = Process::start(&data(name));
         let store = at(&process.url, "footfall").await;
         for token in ["c-1-1", "c-1-2"] {
             store.insert(token, &segment()).await.unwrap();

@@ -1,6 +1,6 @@
-//! The store against the real engine. One suite of promises (`contract`) runs in this process,
-//! against the same engine in another process over loopback, and, with `--include-ignored`, against
-//! the server at `FOOTFALL_TEST_CLICKHOUSE_URL`. The other tests are about the embedded engine.
+//! The store against the real engine. One suite of promises (`contract`) runs against the embedded
+//! engine, against the same engine as a server at a URL, and, with `--include-ignored`, against the
+//! server at `FOOTFALL_TEST_CLICKHOUSE_URL`. The other tests are about the embedded engine.
 //!
 //! These tests fail if libchdb is missing: run `npm ci`, or set `FOOTFALL_LIBCHDB`.
 
@@ -9,9 +9,12 @@
 mod ageing;
 mod contract;
 mod engine;
-mod guests;
 mod injected;
 mod migration;
+#[path = "../it/support/open_server.rs"]
+mod open_server;
+#[path = "../it/support/port.rs"]
+mod port;
 mod publication;
 mod roundtrip;
 mod size;
@@ -20,14 +23,14 @@ mod withdrawals;
 
 macro_rules! promises {
     ($($module:ident::$name:ident,)*) => {
-        mod in_this_process {
+        mod embedded {
             $(#[tokio::test]
             async fn $name() {
                 crate::$module::$name(&crate::support::embedded(stringify!($name)).await).await;
             })*
         }
 
-        mod in_another_process {
+        mod at_a_url {
             $(#[tokio::test]
             async fn $name() {
                 crate::$module::$name(&crate::support::other_process(stringify!($name)).await).await;

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use footfall::event::SiteId;
-use footfall::store::engine::{Access, Engine, serve_tcp};
 use footfall::store::{Store, StoreError, StoreOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{engine_dir, engine_options, number, options, texts};
+use crate::support::{engine, engine_dir, number, options, texts};
 
 const SCHEMA: &str = include_str!("schema6.sql");
 
@@ -34,9 +33,8 @@ fn present() -> String {
     sql + "toUInt128(site))"
 }
 
-fn client(database: &str) -> clickhouse::Client {
-    let engine = Engine::open(&engine_options(engine_dir())).unwrap();
-    footfall::store::engine::client(&engine).with_database(database)
+async fn client(database: &str) -> clickhouse::Client {
+    engine().await.client().with_database(database)
 }
 
 async fn run(client: &clickhouse::Client, sql: &str) {
@@ -54,7 +52,7 @@ async fn rows(client: &clickhouse::Client, sql: &str) -> Vec<String> {
 /// A database as the former version left it. Rows of one key are in two parts, as they are until a
 /// merge.
 async fn old(database: &str) -> clickhouse::Client {
-    let client = client(database);
+    let client = client(database).await;
     run(&client.clone().with_database("default"), &format!("CREATE DATABASE {database}")).await;
     for sql in SCHEMA.split(';').map(str::trim).filter(|sql| !sql.is_empty()) {
         run(&client, sql).await;
@@ -101,9 +99,11 @@ async fn old(database: &str) -> clickhouse::Client {
     client
 }
 
-fn migrated(database: &str, url: Option<String>) -> StoreOptions {
+async fn migrated(database: &str, url: Option<String>) -> StoreOptions {
     let names = vec!["shop".to_owned()];
-    StoreOptions { url, data_dir: engine_dir().to_owned(), names, ..options(database) }
+    let (user, password) = engine().await.login();
+    let (user, password) = (Some(user.to_owned()), Some(password.to_owned()));
+    StoreOptions { url, user, password, data_dir: engine_dir().to_owned(), names, ..options(database) }
 }
 
 /// The tables whose rows keep their meaning, and the totals of `daily`.
@@ -181,9 +181,9 @@ async fn assert_migrated(store: &Store, before: &[(&'static str, Vec<String>)]) 
 async fn every_count_of_a_former_database_is_there_under_its_sites_new_id() {
     let database = "former_counts";
     let before = kept(&old(database).await, &present(), "WHERE dim = ''").await;
-    let store = Store::connect(&migrated(database, None)).await.unwrap();
+    let store = Store::connect(&migrated(database, None).await).await.unwrap();
     assert_migrated(&store, &before).await;
-    let again = Store::connect(&migrated(database, None)).await.unwrap();
+    let again = Store::connect(&migrated(database, None).await).await.unwrap();
     assert_migrated(&again, &before).await;
 }
 
@@ -196,7 +196,7 @@ async fn a_forged_name_takes_no_history_with_it() {
     let (shop, mia) = (former("shop"), former("mia"));
     run(&client, &format!("INSERT INTO names VALUES ({shop}, 'forged', 0)")).await;
     run(&client, &format!("INSERT INTO names VALUES ({mia}, 'forged-too', 0)")).await;
-    let store = Store::connect(&migrated(database, None)).await.unwrap();
+    let store = Store::connect(&migrated(database, None).await).await.unwrap();
     let hits =
         |site: u128| format!("SELECT sum(hits) FROM daily WHERE site = toUInt128('{site}') AND subject = 'site'");
     for name in ["forged", "forged-too", "mia"] {
@@ -209,10 +209,7 @@ async fn a_forged_name_takes_no_history_with_it() {
 /// Forwards `statements` requests to the engine, one for each connection, and no more, as if the
 /// collector had died after them.
 async fn cut_after(statements: usize) -> String {
-    let engine = Engine::open(&engine_options(engine_dir())).unwrap();
-    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let to = upstream.local_addr().unwrap();
-    tokio::spawn(serve_tcp(engine, upstream, Access::Full));
+    let to = engine().await.address();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let left = Arc::new(AtomicUsize::new(statements));
@@ -251,13 +248,13 @@ async fn a_migration_that_dies_between_two_statements_loses_and_doubles_nothing(
         let database = format!("former_crash_{statements}");
         let client = old(&database).await;
         let before = kept(&client, &present(), "WHERE dim = ''").await;
-        let cut = Store::connect(&migrated(&database, Some(cut_after(statements).await))).await;
+        let cut = Store::connect(&migrated(&database, Some(cut_after(statements).await)).await).await;
         let whole = match cut {
             Err(StoreError::Unreachable { .. }) => false,
             Err(error) => panic!("{statements}: {error}"),
             Ok(_) => true,
         };
-        let store = Store::connect(&migrated(&database, None)).await.unwrap();
+        let store = Store::connect(&migrated(&database, None).await).await.unwrap();
         assert_migrated(&store, &before).await;
         run(&client.clone().with_database("default"), &format!("DROP DATABASE {database} SYNC")).await;
         if whole {
@@ -276,11 +273,11 @@ async fn a_migration_that_dies_again_and_again_comes_to_its_end() {
     let before = kept(&old(database).await, &present(), "WHERE dim = ''").await;
     for statements in 0.. {
         let url = cut_after(statements).await;
-        if Store::connect(&migrated(database, Some(url))).await.is_ok() {
+        if Store::connect(&migrated(database, Some(url)).await).await.is_ok() {
             break;
         }
     }
-    let store = Store::connect(&migrated(database, None)).await.unwrap();
+    let store = Store::connect(&migrated(database, None).await).await.unwrap();
     assert_migrated(&store, &before).await;
 }
 
@@ -292,7 +289,7 @@ async fn counts_sent_under_a_former_id_arrive_under_the_new_one() {
 
     let database = "former_segments";
     old(database).await;
-    let store = Store::connect(&migrated(database, None)).await.unwrap();
+    let store = Store::connect(&migrated(database, None).await).await.unwrap();
     let hour = |name: &str| {
         let site = SiteId::from_u128(u128::from(former(name)));
         (HourlyKey { site, hour: 1_772_323_200 }, Counts([5, 0, 0, 0, 0, 0, 0]))
@@ -332,7 +329,7 @@ async fn a_migration_needs_no_memory_that_grows_with_the_tables() {
     }
     insert.end().await.unwrap();
     let before: u64 = client.query("SELECT sum(visitors) FROM daily").fetch_one().await.unwrap();
-    let store = Store::connect(&migrated(database, None)).await.unwrap();
+    let store = Store::connect(&migrated(database, None).await).await.unwrap();
     let of = |table: &str| format!("(SELECT sum(visitors) FROM {table})");
     let after = format!("SELECT {} + {} + {}", of("daily"), of("unpublished"), of("published"));
     assert_eq!(number(&store, &after).await, before);

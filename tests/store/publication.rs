@@ -158,7 +158,7 @@ pub async fn two_collectors_that_publish_one_day_at_once_publish_it_once(store: 
 #[tokio::test]
 async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once() {
     let undisturbed = tempfile::tempdir().unwrap();
-    let process = Process::start(undisturbed.path(), None);
+    let process = Process::start(undisturbed.path());
     let store = at(&process.url, "footfall").await;
     count(&store, 1, FIRST, 8_000).await;
     let counted = total(&store).await;
@@ -167,14 +167,14 @@ async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once
     process.kill();
 
     let dir = tempfile::tempdir().unwrap();
-    let process = Process::start(dir.path(), None);
+    let process = Process::start(dir.path());
     let store = at(&process.url, "footfall").await;
     count(&store, 1, FIRST, 8_000).await;
     process.kill();
 
     let mut kills = 0;
     for pause in [5, 20, 45, 80, 130, 200, 300, 450, 700, 1_000] {
-        let process = Process::start(dir.path(), None);
+        let process = Process::start(dir.path());
         let store = at(&process.url, "footfall").await;
         let (unit, policy) = (unit(FIRST), policy());
         let ended = tokio::time::timeout(Duration::from_millis(pause), store.publish(&unit, &policy)).await;
@@ -183,7 +183,7 @@ async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once
     }
     assert!(kills >= 4, "{kills} of 10 runs were killed before their end");
 
-    let process = Process::start(dir.path(), None);
+    let process = Process::start(dir.path());
     let store = at(&process.url, "footfall").await;
     store.publish(&unit(FIRST), &policy()).await.unwrap();
     let [unpublished, pending, published] = sums(&store).await;

@@ -28,7 +28,7 @@ async fn a_segment_too_large_for_the_engine_is_stored_in_halves_and_once() {
 
     // A process of its own, because the memory it needs would affect other tests.
     let dir = tempfile::tempdir().unwrap();
-    let process = Process::start(dir.path(), None);
+    let process = Process::start(dir.path());
     let store = at(&process.url, "footfall").await;
     store.insert_first("c-1-1", &sums).await.unwrap();
     store.insert("c-1-1", &sums).await.unwrap();

@@ -1,9 +1,8 @@
 //! Stores to test on, and counts to send to them.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Child;
 use std::sync::OnceLock;
 
 use footfall::aggregate::{
@@ -15,6 +14,9 @@ use footfall::event::{
 use footfall::store::engine::{Engine, EngineOptions, Limits};
 use footfall::store::{Store, StoreError, StoreOptions};
 
+use crate::open_server;
+use crate::port::Port;
+
 pub fn library() -> PathBuf {
     let path = std::env::var_os("FOOTFALL_LIBCHDB").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/@chdb/lib-linux-x64-gnu/libchdb.so"),
@@ -22,6 +24,11 @@ pub fn library() -> PathBuf {
     );
     assert!(path.is_file(), "libchdb.so is missing: run `npm ci`, or set FOOTFALL_LIBCHDB to its path");
     path
+}
+
+/// The program under test: this test's own binary is no collector.
+pub fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_footfall"))
 }
 
 pub fn options(database: &str) -> StoreOptions {
@@ -33,25 +40,26 @@ pub fn options(database: &str) -> StoreOptions {
         database: database.to_owned(),
         cluster: None,
         data_dir: PathBuf::new(),
+        program: program(),
         library: library(),
         limits: Limits::default(),
         names: Vec::new(),
     }
 }
 
-/// This process's engine: one folder, open until the process ends, with a database for each test.
+/// This process's engine: one directory, open until the process ends, a database for each test.
+pub async fn engine() -> &'static Engine {
+    static ENGINE: tokio::sync::OnceCell<Engine> = tokio::sync::OnceCell::const_new();
+    ENGINE.get_or_init(|| async { Engine::open(&engine_options(engine_dir())).await.unwrap() }).await
+}
+
 pub fn engine_dir() -> &'static Path {
-    static ENGINE: OnceLock<(tempfile::TempDir, Engine)> = OnceLock::new();
-    let (dir, _) = ENGINE.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let engine = Engine::open(&engine_options(dir.path())).unwrap();
-        (dir, engine)
-    });
-    dir.path()
+    static DIR: OnceLock<tempfile::TempDir> = OnceLock::new();
+    DIR.get_or_init(|| tempfile::tempdir().unwrap()).path()
 }
 
 pub fn engine_options(dir: &Path) -> EngineOptions {
-    EngineOptions { library: library(), data_dir: dir.to_owned(), limits: Limits::default() }
+    EngineOptions { program: program(), library: library(), data_dir: dir.to_owned(), limits: Limits::default() }
 }
 
 /// A store under test, and how to open it once more.
@@ -80,6 +88,7 @@ impl Tested {
 }
 
 pub async fn embedded(database: &str) -> Tested {
+    engine().await;
     Tested::open(StoreOptions { data_dir: engine_dir().to_owned(), ..options(database) }).await
 }
 
@@ -89,7 +98,7 @@ pub async fn other_process(database: &str) -> Tested {
     static OTHER: OnceLock<(Process, tempfile::TempDir)> = OnceLock::new();
     let (process, _) = OTHER.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        (Process::start(dir.path(), None), dir)
+        (Process::start(dir.path()), dir)
     });
     at(&process.url, database).await
 }
@@ -107,77 +116,51 @@ pub async fn server(database: &str) -> Tested {
     at(&url, &database).await
 }
 
-/// The engine in a process of its own.
+/// A ClickHouse server in a process of its own.
 pub struct Process {
     pub url: String,
     child: Child,
-    stdin: ChildStdin,
+    _port: Port,
 }
 
 impl Process {
-    pub fn start(dir: &Path, token: Option<&str>) -> Process {
-        Process::start_with(dir, token, &[])
+    pub fn start(dir: &Path) -> Process {
+        Process::start_with(dir, &[])
     }
 
-    pub fn start_with(dir: &Path, token: Option<&str>, variables: &[(&str, PathBuf)]) -> Process {
-        let variables = variables.iter().map(|(name, value)| (name, value));
-        let mut child = command(dir, &library(), token).envs(variables).spawn().unwrap();
-        let stdin = child.stdin.take().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = format!("http://{}", line.trim());
-        assert!(url.len() > 20, "the engine's process did not start");
-        Process { url, child, stdin }
+    pub fn start_with(dir: &Path, variables: &[(&str, PathBuf)]) -> Process {
+        let port = Port::hold();
+        let child = open_server::start(dir, port.address(), variables);
+        Process { url: format!("http://{}", port.address()), child, _port: port }
     }
 
-    pub fn kill(self) {
-        let Process { mut child, .. } = self;
-        child.kill().unwrap();
-        child.wait().unwrap();
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
-    /// Requests an ordinary end and returns the exit code.
-    pub fn interrupt(self) -> Option<i32> {
-        let Process { mut child, stdin: _stdin, .. } = self;
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-        child.wait().unwrap().code()
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Makes it call `exit(3)` with everything open, and returns the exit code.
-    pub fn exit(self) -> Option<i32> {
-        let Process { mut child, mut stdin, .. } = self;
-        stdin.write_all(b"exit\n").unwrap();
-        child.wait().unwrap().code()
-    }
-
-    /// Closes its stdin and returns the exit code.
-    pub fn end(self) -> Option<i32> {
-        let Process { mut child, stdin, .. } = self;
-        drop(stdin);
-        child.wait().unwrap().code()
+    /// Ends its stdin and answers the exit code.
+    pub fn end(mut self) -> Option<i32> {
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap().code()
     }
 }
 
-pub fn command(dir: &Path, library: &Path, token: Option<&str>) -> Command {
-    let test = std::env::current_exe().unwrap();
-    let example = test.parent().and_then(Path::parent).unwrap().join("examples/engine");
-    assert!(
-        example.is_file(),
-        "the example `engine` is not built: run `cargo build --examples`, or a whole `cargo test`"
-    );
-    let mut command = Command::new(example);
-    command.arg(dir).arg(library).args(token).stdin(Stdio::piped()).stdout(Stdio::piped());
-    command
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
-/// Runs a process that should not start, and returns what it prints.
-pub fn failing_start(dir: &Path, library: &Path) -> String {
-    let mut child = command(dir, library, None).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert!(!child.wait().unwrap().success());
-    said
+/// What an engine says that should not start.
+pub async fn failing_start(dir: &Path, library: &Path) -> String {
+    let options = EngineOptions { library: library.to_owned(), ..engine_options(dir) };
+    Engine::open(&options).await.err().expect("a failure").to_string()
 }
 
 /// Counts composed row by row.

@@ -1,33 +1,38 @@
-//! The embedded engine: ClickHouse in this process, behind ClickHouse's own HTTP interface.
+//! The embedded engine: a ClickHouse server of our own, in a process beside this one.
 //!
-//! libchdb is loaded when the collector starts; a service executes the HTTP interface on it; the `clickhouse` crate talks to
-//! that service through a pipe in memory. So a laptop and a cluster differ by one URL and by no line of SQL. The price: about
-//! 190 MB of resident memory when idle, and one process for each data directory.
+//! libchdb holds the whole of clickhouse-local, which can open ClickHouse's HTTP port. So the collector starts itself once more as
+//! `footfall engine` ([`child`]); that process loads the library and listens on a loopback port with a password of this start. The collector talks
+//! to it through the same client as to any other server, and an engine that crashes takes no hit along. The price: about 220 MB of
+//! resident memory when idle, and one engine for each data directory.
 
-mod answer;
-mod blocks;
-mod connector;
+pub mod child;
 #[expect(unsafe_code, reason = "the engine is a C library, loaded at run time")]
 mod ffi;
-mod form;
-mod guard;
 mod leftovers;
-mod pool;
-mod request;
-mod service;
-mod sql;
-mod tcp;
+mod plan;
+mod supervisor;
 
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-pub use connector::client;
-pub use pool::Engine;
-pub(super) use sql::identifier as quoted_name;
-pub use tcp::{Access, Token, serve_alone, serve_tcp};
+use rustix::fs::{FlockOperation, flock};
+use tokio::net::TcpSocket;
+use tokio::sync::oneshot;
 
-/// How much of the machine the engine may use. Resident memory can reach 1.7 times `server_memory`.
+use plan::{Plan, USER};
+use supervisor::Supervisor;
+
+/// How long a directory may stay locked: an engine whose collector was killed needs a moment to be gone.
+const UNLOCKED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Where the engine finds what it needs, and how much of the machine it may use.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
+    /// This program, to be started once more. A test's own is another one.
+    pub program: PathBuf,
     pub library: PathBuf,
     pub data_dir: PathBuf,
     pub limits: Limits,
@@ -35,7 +40,7 @@ pub struct EngineOptions {
 
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Bytes for everything the engine does; set by the first connection of a process.
+    /// Bytes for everything the engine does. Its resident memory can reach 1.7 times as much.
     pub server_memory: u64,
     /// Bytes for one query.
     pub query_memory: u64,
@@ -73,58 +78,155 @@ pub enum EngineError {
         "{path} lacks {symbol}; Footfall needs libchdb 26.7.3 or later: run `npm ci`, which installs \
          @chdb/lib-linux-x64-gnu 26.7.3-stable.1"
     )]
-    TooOld { path: PathBuf, symbol: &'static str },
+    TooOld { path: PathBuf, symbol: String },
     #[error("cannot create the data directory {path}: {reason}")]
     Directory { path: PathBuf, reason: std::io::Error },
     #[error("another collector uses this directory: {0}; stop it, or give this one its own store.dir")]
     InUse(PathBuf),
-    #[error("the embedded engine did not open {0}; its reason is on stderr, in the lines above this one")]
-    Refused(PathBuf),
+    #[error("the embedded engine did not open {path}: {reason}")]
+    Refused { path: PathBuf, reason: String },
     #[error(
         "{0} is empty: the disk was full, or the machine stopped, while the engine wrote it; counts lie in the same folder, so nothing was moved. \
          Restore store.dir from a backup; without one, move this file away: its table is then made anew, and what it held is not read"
     )]
     HalfMade(PathBuf),
-    #[error("the port of the embedded engine listens on this machine only, not on {0}")]
-    NotLoopback(std::net::SocketAddr),
-    #[error("cannot listen: {0}")]
-    Listen(std::io::Error),
+    #[error("the embedded engine's process could not be started: {0}")]
+    Start(std::io::Error),
 }
 
-/// [`Engine::open`] on a thread that may block.
-pub async fn open(options: EngineOptions) -> Result<Engine, EngineError> {
-    let opened = tokio::task::spawn_blocking(move || Engine::open(&options)).await;
-    opened.expect("opening the engine does not panic and is not cancelled")
+/// The running engine. Clones share it. It runs until it is closed, or this process ends.
+#[derive(Clone)]
+pub struct Engine(Arc<Running>);
+
+struct Running {
+    dir: PathBuf,
+    address: SocketAddr,
+    password: String,
+    watched: Mutex<Option<Watched>>,
 }
 
-/// What ClickHouse answers instead of a result. Its text may quote data, so it goes to the client that sent the statement
-/// and nowhere else: no `Debug`, no `Display`.
-pub struct Exception {
-    code: u32,
-    text: String,
+/// The thread that watches the process, for as long as the sender is there.
+struct Watched {
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
 }
 
-impl Exception {
-    pub(super) const BAD_REQUEST: u32 = 36;
-    pub(super) const READONLY: u32 = 164;
-    pub(super) const AUTHENTICATION_FAILED: u32 = 516;
-    /// What ClickHouse gives for anything it has no number for.
-    const STD_EXCEPTION: u32 = 1001;
+/// Of this process, so that opening a directory a second time finds the engine that has it: a store that could not be opened because
+/// the engine was killed meanwhile is opened again.
+static RUNNING: tokio::sync::Mutex<Vec<Engine>> = tokio::sync::Mutex::const_new(Vec::new());
 
-    /// Reads the number from the front of ClickHouse's own wording, `Code: 47. DB::Exception: …`.
-    fn parse(text: &str) -> Exception {
-        let digits = text.strip_prefix("Code: ").and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
-        match digits.and_then(|digits| digits.parse().ok()) {
-            Some(code) => Exception { code, text: text.to_owned() },
-            None => Exception::new(Exception::STD_EXCEPTION, "STD_EXCEPTION", text),
+impl Engine {
+    /// Starts the engine, or answers the one that this process runs on the directory. Takes 0.5 to 2 s.
+    ///
+    /// # Errors
+    /// The library, the directory or the process is not as it must be. An engine that is killed while it starts is no error: it is
+    /// started again.
+    pub async fn open(options: &EngineOptions) -> Result<Engine, EngineError> {
+        let unusable = |reason| EngineError::Directory { path: options.data_dir.clone(), reason };
+        let dir = std::path::absolute(&options.data_dir).map_err(unusable)?;
+
+        let mut all = RUNNING.lock().await;
+        all.retain(|engine| engine.0.is_watched());
+        if let Some(engine) = all.iter().find(|engine| engine.0.dir == dir) {
+            return Ok(engine.clone());
+        }
+
+        let engine = Engine(Arc::new(start(dir, options).await?));
+        all.push(engine.clone());
+        Ok(engine)
+    }
+
+    /// A `clickhouse` client of this engine. Compression would only cost: the bytes stay on this machine.
+    pub fn client(&self) -> clickhouse::Client {
+        let (user, password) = self.login();
+        clickhouse::Client::default()
+            .with_url(format!("http://{}", self.0.address))
+            .with_user(user)
+            .with_password(password)
+            .with_compression(clickhouse::Compression::None)
+    }
+
+    /// User and password of this start.
+    pub fn login(&self) -> (&str, &str) {
+        (USER, &self.0.password)
+    }
+
+    /// Where it listens, for as long as this process lives.
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+
+    /// Ends it in order, within seconds, whoever else holds it.
+    pub async fn close(&self) {
+        let watched = self.0.watched.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Watched { stop, thread }) = watched {
+            drop(stop);
+            let joined = tokio::task::spawn_blocking(move || thread.join());
+            let _ = joined.await;
         }
     }
+}
 
-    fn new(code: u32, name: &str, reason: &str) -> Exception {
-        Exception { code, text: format!("Code: {code}. DB::Exception: {reason}. ({name})") }
+impl Running {
+    /// Whether nobody closed it.
+    fn is_watched(&self) -> bool {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
+}
 
-    fn bad_request(reason: &str) -> Exception {
-        Exception::new(Exception::BAD_REQUEST, "BAD_ARGUMENTS", reason)
+async fn start(dir: PathBuf, options: &EngineOptions) -> Result<Running, EngineError> {
+    let unlocked = dir.clone();
+    let prepared = tokio::task::spawn_blocking(move || prepare(&unlocked)).await;
+    prepared.expect("looking at a directory does not panic and is not cancelled")?;
+
+    let held = hold_port().map_err(EngineError::Start)?;
+    let address = held.local_addr().map_err(EngineError::Start)?;
+    let password = password();
+    let plan = Plan::new(&dir, &options.library, &options.limits, address.port(), &password);
+
+    let (stop, stopped) = mpsc::channel();
+    let (opened, first) = oneshot::channel();
+    let supervisor = Supervisor::new(options.program.clone(), plan, held, address, stopped, opened);
+    let thread = supervisor.start().map_err(EngineError::Start)?;
+    match first.await {
+        Ok(Ok(())) => Ok(Running { dir, address, password, watched: Mutex::new(Some(Watched { stop, thread })) }),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(EngineError::Start(std::io::Error::other("the thread that watches it ended"))),
     }
+}
+
+fn prepare(dir: &Path) -> Result<(), EngineError> {
+    let unusable = |reason| EngineError::Directory { path: dir.to_owned(), reason };
+    std::fs::create_dir_all(dir).map_err(unusable)?;
+
+    let deadline = Instant::now() + UNLOCKED_WITHIN;
+    while locked(dir) {
+        if Instant::now() > deadline {
+            return Err(EngineError::InUse(dir.to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Whether another process holds the lock that the engine puts on its directory.
+fn locked(dir: &Path) -> bool {
+    let Ok(status) = std::fs::File::open(dir.join("status")) else { return false };
+    flock(&status, FlockOperation::NonBlockingLockExclusive).is_err()
+}
+
+/// A loopback port that is bound here and never listened on, so that it stays ours while the engine is away: the kernel gives it to
+/// nobody else, and no other user of this machine can bind it, because `SO_REUSEPORT` shares a port with its owner only. The engine sets it too.
+fn hold_port() -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseport(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    Ok(socket)
+}
+
+/// Of this start; it is in this process's memory and nowhere else. The engine is told its digest.
+fn password() -> String {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    crate::hex::text(&bytes)
 }

@@ -13,10 +13,9 @@ use std::collections::HashMap;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use super::{Table, run};
+use super::{Table, quoted_name, run};
 use crate::event::{OTHER, SiteId};
 use crate::store::client::Client;
-use crate::store::engine::quoted_name;
 use crate::store::error::{StoreError, failed};
 
 /// Tables that have site ids of 64 bits in the former schema.

@@ -69,7 +69,9 @@ impl Disk {
         thaw.join().expect("the disk is thawed");
         assert!(copied.expect("cp").success(), "the image is copied");
 
-        root(&["umount", text(&self.mounted_at)]);
+        // The embedded engine's process ends a moment after the collector's.
+        let unmount = || command(&["umount", text(&self.mounted_at)]).output().is_ok_and(|done| done.status.success());
+        super::until(unmount, "nobody uses the disk");
         let back = Command::new("cp").arg("--sparse=always").args([&copy, &self.image()]).status();
         assert!(back.expect("cp").success(), "the image is put back");
         self.mount_inner();

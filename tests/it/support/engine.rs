@@ -1,11 +1,9 @@
-//! The embedded engine in a process of its own, as a ClickHouse server that a test can kill or make
-//! refuse.
+//! A ClickHouse server for tests, which can be killed and can hang.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
-use super::{Body, Client, Port};
+use super::{Body, Client, Port, open_server};
 
 pub struct Engine {
     child: Option<Child>,
@@ -58,25 +56,7 @@ impl Engine {
     }
 
     pub fn restart(&mut self) {
-        let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/@chdb/lib-linux-x64-gnu/libchdb.so");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_footfall"))
-            .args(["engine", "--listen", &self.port.address().to_string(), "--data"])
-            .arg(&self.data)
-            .arg("--library")
-            .arg(library)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the engine starts");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("a piped output");
-        BufReader::new(stdout).read_line(&mut line).expect("the engine says its address");
-        assert_eq!(
-            line.trim(),
-            self.port.address().to_string(),
-            "the engine did not start: is libchdb installed? (make test does)"
-        );
-        self.child = Some(child);
+        self.child = Some(open_server::start(&self.data, self.port.address(), &[]));
     }
 }
 

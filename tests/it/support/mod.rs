@@ -5,6 +5,7 @@ mod client;
 mod disk;
 mod engine;
 mod hits;
+mod open_server;
 mod port;
 
 use std::fs::{self, File};
@@ -36,6 +37,13 @@ pub fn until(holds: impl Fn() -> bool, what: &str) {
         assert!(Instant::now() < deadline, "not within {COMES_WITHIN:?}: {what}");
         sleep(Duration::from_millis(50));
     }
+}
+
+/// Fields of `/proc/<pid>/stat` after the name: state, parent, process group and so on.
+pub fn stat(pid: u32) -> Option<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = text.rsplit_once(") ")?;
+    Some(fields.split_whitespace().map(str::to_owned).collect())
 }
 
 /// The settings of every test's server; a test's own `--set` pairs win over them.
@@ -238,11 +246,23 @@ impl Server {
         self.child.id()
     }
 
-    /// Resident memory in bytes.
+    /// Resident memory in bytes, with the embedded engine's process.
     pub fn resident(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a child to ask about");
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-        kib.and_then(|kib| kib.trim().parse::<u64>().ok()).expect("a number of KiB") * 1024
+        let kib = |pid: u32| -> Option<u64> {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))?;
+            kib.trim().parse().ok()
+        };
+        let own = kib(self.pid()).expect("a child to ask about");
+        (own + self.children().into_iter().filter_map(kib).sum::<u64>()) * 1024
+    }
+
+    /// The processes it started that have not ended: the embedded engine's.
+    pub fn children(&self) -> Vec<u32> {
+        let parent = self.pid().to_string();
+        let pids =
+            fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| stat(*pid).is_some_and(|stat| stat[0] != "Z" && stat[1] == parent)).collect()
     }
 
     /// Of this start.

@@ -1,0 +1,116 @@
+//! `footfall engine`: the process that is ClickHouse. The collector starts it; nobody else has a use for it.
+//!
+//! It gets the visitors' data never, only rows of counts, as any ClickHouse server would. It lives as long as its standard input is
+//! open and its parent lives.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{BufRead, Write, stdin};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::ExitCode;
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::ffi;
+use super::plan::{Plan, USERS_FILE};
+
+/// Inserts, merges and questions may wait for the threads that answer hits; the other way round a hit waits for a merge.
+const NICER: i32 = 10;
+
+/// Where memory runs out the engine goes first: it is started again, and what it was sent lies in the journal.
+const FIRST_TO_GO: &str = "500";
+
+/// The second statement ends with the input: that is how long the server runs.
+const STATEMENTS: &str =
+    "SYSTEM START LISTEN HTTP; SELECT count() FROM file('/proc/self/fd/0', 'LineAsString') FORMAT Null";
+
+/// Why the library could not be run, told to the collector on the standard output.
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Failure {
+    Load { reason: String },
+    Lacks { symbol: String },
+}
+
+/// Reads its plan from the standard input and is the engine until that ends. `harden` keeps its memory from other processes.
+pub fn main(harden: fn()) -> ExitCode {
+    // The order matters: from here on no parent can be gone without a sign.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    let _ = std::fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
+    let _ = rustix::process::nice(NICER);
+    harden();
+
+    let mut line = String::new();
+    let plan: Plan = match stdin().lock().read_line(&mut line).map(|_| serde_json::from_str(&line)) {
+        Ok(Ok(plan)) => plan,
+        _ => {
+            eprintln!(
+                "footfall: `engine` is started by `footfall serve`, for the embedded engine; it is no command of its own"
+            );
+            return ExitCode::from(2);
+        }
+    };
+    let _ignoring = ignore_signals();
+
+    match files(&plan).map(|files| ffi::run(&plan.library, &arguments(&plan, &files))) {
+        Ok(Ok(never)) => match never {},
+        Ok(Err(failure)) => {
+            let told = serde_json::to_string(&failure).expect("a failure is always JSON");
+            let _ = writeln!(std::io::stdout(), "{told}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("footfall: the engine's configuration could not be made: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A service manager signals all processes of a service at once. The engine is needed until the collector has sent its last segment, and
+/// that says so by closing the pipe.
+fn ignore_signals() -> Option<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().ok()?;
+    let entered = runtime.enter();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+        let _ = signal(kind);
+    }
+    drop(entered);
+    Some(runtime)
+}
+
+/// The two files of the configuration. They are in memory: a full disk keeps no engine from starting, and nothing is left behind.
+struct Files {
+    config: OwnedFd,
+    _users: OwnedFd,
+}
+
+fn files(plan: &Plan) -> std::io::Result<Files> {
+    let users = in_memory("users", &plan.users)?;
+    let config = in_memory("config", &plan.config.replace(USERS_FILE, &path(&users)))?;
+    Ok(Files { config, _users: users })
+}
+
+fn in_memory(name: &str, text: &str) -> std::io::Result<OwnedFd> {
+    let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    Ok(file.into())
+}
+
+fn path(file: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+fn arguments(plan: &Plan, files: &Files) -> Vec<CString> {
+    [
+        "clickhouse".to_owned(),
+        format!("--config-file={}", path(&files.config)),
+        format!("--path={}", plan.dir.display()),
+        format!("--query={STATEMENTS}"),
+    ]
+    .into_iter()
+    .map(|argument| CString::new(argument.replace('\0', "")).expect("NUL was just removed"))
+    .collect()
+}
