@@ -47,7 +47,9 @@ impl Skew {
             zone_at_noon()
         );
         let settings = ["test.clock=false", "test.whole_lots=false", "journal.attribute_secs=0"];
-        Server::start_in(&sites, &settings, &[("LD_PRELOAD", &library), ("SKEW_FILE", &file)])
+        let server = Server::start_in(&sites, &settings, &[("LD_PRELOAD", &library), ("SKEW_FILE", &file)]);
+        until(|| has_store(&server), "the store is there");
+        server
     }
 }
 
@@ -73,6 +75,10 @@ fn views(server: &Server, people: std::ops::Range<u32>) {
 fn ask(server: &Server, path: &str) -> Value {
     let answer = server.client().get(path).unwrap();
     serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
+}
+
+fn has_store(server: &Server) -> bool {
+    ask(server, "/api/v1/platform/health")["store_ready"] == true
 }
 
 /// (hits, visitors) of each day that counted any.
@@ -143,7 +149,7 @@ fn a_start_at_forty_and_at_eight_hundred_days_ahead_drops_and_publishes_nothing(
     for (ahead, said) in [(40, 0), (800, 1)] {
         skew.set(ahead * DAY_SECS);
         server.restart();
-        until(|| ask(&server, "/api/v1/platform/health")["store_ready"] == true, "the store is there");
+        until(|| has_store(&server), "the store is there");
         let told = || server.log().matches("the clock is far ahead of what was counted").count();
         until(|| told() == said, "months are judged by what was counted");
         assert_eq!(on(&server, &day), (12, 12), "{ahead} days ahead: {}", server.log());
