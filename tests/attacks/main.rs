@@ -65,7 +65,7 @@ fn month(full: bool) -> Vec<Figure> {
     let sizes: &[(u64, usize)] = if full { &[(20, 10), (200, 3), (2000, 1)] } else { &[(20, 2), (60, 1)] };
     let mut month = month::Month::new(sizes, 11);
     month.begin();
-    let errors = utility::errors(&mut month);
+    let utility = utility::measure(&mut month);
 
     // Shops and pages alone, of the sizes that have small cells.
     let attacked: &[usize] = if full { &[0, 1, 2, 3, 10, 11] } else { &[1] };
@@ -104,10 +104,14 @@ fn month(full: bool) -> Vec<Figure> {
     ];
     let (proven, presence) = (ranges::sum(&together).exactly as f64, ranges::presence_percent(&together));
     figures.extend([found("cells_proven", proven, 0.0), found("presence_percent", presence, MAX_PRESENCE_PERCENT)]);
-    for ((per_day, days), percent) in errors {
-        println!("published, {per_day} visitors a day, {days} days: the five largest values are off by {percent:.1} %");
+    for ((per_day, days), utility::Utility { error, named }) in utility {
+        println!(
+            "published, {per_day} visitors a day, {days} days: \
+             the five largest values are off by {error:.1} %, {named:.1} % of the visitors are under a name"
+        );
         if days == CLOSED_DAYS {
-            figures.push(told(&format!("published_error_percent_{per_day}"), percent));
+            figures.push(told(&format!("published_error_percent_{per_day}"), error));
+            figures.push(told(&format!("published_named_percent_{per_day}"), named));
         }
     }
     figures
