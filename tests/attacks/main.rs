@@ -37,6 +37,12 @@ pub struct Figure {
     at_most: Option<f64>,
 }
 
+impl Figure {
+    fn is_over(&self) -> bool {
+        self.at_most.is_some_and(|most| self.value > most)
+    }
+}
+
 /// What must stay within a bound.
 pub fn found(name: &str, value: f64, at_most: f64) -> Figure {
     Figure { name: name.to_owned(), value, at_most: Some(at_most) }
@@ -122,27 +128,54 @@ const MAX_PRESENCE_PERCENT: f64 = 20.0;
 
 const CLOSED_DAYS: usize = month::CLOSED;
 
+/// Runs the attacks, `at_once` at a time. `None` where one panicked; its message is printed already.
+fn run(attacks: &[(&str, Attack)], full: bool, at_once: usize) -> Vec<Option<Vec<Figure>>> {
+    let mut outcomes = Vec::new();
+    for group in attacks.chunks(at_once.max(1)) {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                group.iter().map(|(name, attack)| scope.spawn(|| attempt(name, *attack, full))).collect();
+            for (thread, (name, _)) in threads.into_iter().zip(group) {
+                let figures = thread.join().ok();
+                if figures.is_none() {
+                    println!("test {name} ... FAILED");
+                }
+                outcomes.push(figures);
+            }
+        });
+    }
+    outcomes
+}
+
+fn attempt(name: &str, attack: Attack, full: bool) -> Vec<Figure> {
+    let begun = Instant::now();
+    let figures = attack(full);
+    for Figure { name, value, at_most } in figures.iter().filter(|figure| figure.is_over()) {
+        println!("{name} is {value:.1} and may be {}", at_most.unwrap_or_default());
+    }
+
+    let verdict = if figures.iter().any(Figure::is_over) { "FAILED" } else { "ok" };
+    println!("test {name} ... {verdict} ({:.0} s)", begun.elapsed().as_secs_f64());
+    figures
+}
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let full = words.iter().any(|word| word == "--full");
     let chosen: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let attacks =
-        ATTACKS.iter().filter(|(name, _)| chosen.is_empty() || chosen.iter().any(|word| name.contains(*word)));
+    let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|word| name.contains(*word));
+    let attacks: Vec<(&str, Attack)> = ATTACKS.into_iter().filter(|(name, _)| is_chosen(name)).collect();
+
+    // The small sizes mostly wait. In full the figures are taken one attack at a time.
+    let outcomes = run(&attacks, full, if full { 1 } else { ATTACKS.len() });
 
     let mut lines = Vec::new();
     let (mut passed, mut failed) = (0, 0);
-    for (name, attack) in attacks {
-        let begun = Instant::now();
-        let figures = attack(full);
-        let over = |figure: &&Figure| figure.at_most.is_some_and(|most| figure.value > most);
-        for Figure { name, value, at_most } in figures.iter().filter(over) {
-            println!("{name} is {value:.1} and may be {}", at_most.unwrap_or_default());
-        }
-        let kept = !figures.iter().any(|figure| over(&figure));
-        passed += u32::from(kept);
-        failed += u32::from(!kept);
-        println!("test {name} ... {} ({:.0} s)", if kept { "ok" } else { "FAILED" }, begun.elapsed().as_secs_f64());
-        lines.extend(figures);
+    for figures in outcomes {
+        let is_kept = figures.as_ref().is_some_and(|figures| !figures.iter().any(Figure::is_over));
+        passed += u32::from(is_kept);
+        failed += u32::from(!is_kept);
+        lines.extend(figures.unwrap_or_default());
     }
     println!("\ntest result: {}. {passed} passed; {failed} failed;\n", if failed == 0 { "ok" } else { "FAILED" });
     for Figure { name, value, .. } in lines {
