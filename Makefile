@@ -1,7 +1,7 @@
 # The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test attack engine-chaos check format size release packaging bench bench-page bench-report e2e chromium clean
+.PHONY: help run demo test attack engine-chaos check measure format size release packaging bench bench-page bench-report e2e chromium clean
 
 # Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
@@ -17,6 +17,7 @@ help:
 	@echo 'make format   formats Rust, JavaScript, TypeScript, Svelte and CSS'
 	@echo 'make attack   all attacks on the promises to visitors, in full; about an hour'
 	@echo 'make engine-chaos  kills and stops the embedded engine 240 times under load; ten minutes'
+	@echo 'make measure  names, documentation and structure of the code, as figures'
 	@echo 'make size     what the dashboard costs to open, and what a page pays for our scripts'
 	@echo 'make bench    benchmarks'
 	@echo 'make packaging  builds and starts the images and the systemd service without a container engine; as root'
@@ -98,6 +99,10 @@ check: node_modules/.installed tracker/node_modules/.installed dashboards/app/no
 format: dashboards/app/node_modules/.installed
 	cargo fmt
 	dashboards/app/node_modules/.bin/prettier --write --log-level warn $(WRITTEN)
+
+# Names, documentation and structure of src/; `cargo run --example measure -- --list` names each place.
+measure:
+	@cargo run --quiet --locked --example measure
 
 # Of what is committed: nothing need be installed.
 size:
