@@ -154,10 +154,14 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     entries(dir).into_iter().flat_map(inner).collect()
 }
 
-/// Visitors whose source can be read in a file as it lies.
+/// Visitors whose source can be read in a file as it lies: in the journal, the ledger and all else but
+/// the tables. The store gets the attributes of at least k visits together, and its parts are read by
+/// themselves.
 fn texts(image: &Path, old: &[usize]) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
-    for bytes in files(image).iter().filter_map(|path| fs::read(path).ok()) {
+    let folders = entries(image).into_iter().filter(|path| !path.ends_with("store"));
+    let searched = folders.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+    for bytes in searched.filter_map(|path| fs::read(path).ok()) {
         for n in old {
             let text = source(*n);
             if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
