@@ -105,6 +105,7 @@ pub struct Store {
     calls: Client,
     engine: Option<Engine>,
     cluster: Option<String>,
+    database: String,
     clamped: AtomicU64,
 }
 
@@ -131,7 +132,8 @@ impl Store {
 
         let (cluster, alone) = (options.cluster.as_deref(), engine.is_some());
         schema::migrate((&client, &calls), &options.database, cluster, &options.names, alone).await?;
-        Ok(Store { client, calls, engine, cluster: options.cluster.clone(), clamped: AtomicU64::new(0) })
+        let (cluster, database) = (options.cluster.clone(), options.database.clone());
+        Ok(Store { client, calls, engine, cluster, database, clamped: AtomicU64::new(0) })
     }
 
     /// The queries about one site.
@@ -237,12 +239,18 @@ impl Store {
         self.stored(table, Markers::of(token)).await
     }
 
+    /// The common prefix of the ids of all queries that send a segment. Query ids are shared by all
+    /// databases of a server, so it names the database.
+    fn query_id(&self, token: &str) -> String {
+        format!("footfall-{}-{token}-", self.database)
+    }
+
     /// Ends queries of earlier attempts: a query whose caller is gone may still write.
     async fn end_former_tries(&self, token: &str) -> Result<(), StoreError> {
         let on_cluster = self.cluster.as_deref().map(schema::quoted_name);
         let on_cluster = on_cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {name}"));
         let sql = format!("KILL QUERY{on_cluster} WHERE startsWith(query_id, ?) SYNC");
-        let query = self.calls.query(&sql).bind(query_id(token));
+        let query = self.calls.query(&sql).bind(self.query_id(token));
         query.execute().await.map_err(failed("ending a former try"))
     }
 
@@ -295,7 +303,7 @@ impl Store {
         let mut insert = self
             .client
             .insert_formatted_with(sql)
-            .with_setting("query_id", format!("{}{name}-{attempt:016x}", query_id(token)));
+            .with_setting("query_id", format!("{}{name}-{attempt:016x}", self.query_id(token)));
         for (setting, value) in ONE_BLOCK {
             insert = insert.with_setting(setting, value);
         }
@@ -308,11 +316,6 @@ impl Store {
 
         insert.end().await.map_err(failed(step))
     }
-}
-
-/// The common prefix of the ids of all queries that send a segment.
-fn query_id(token: &str) -> String {
-    format!("footfall-{token}-")
 }
 
 /// The text for errors of an insert into the table.

@@ -40,6 +40,7 @@ fn started(settings: &[&str]) -> Server {
     let start = format!("test.start_millis={NOON}");
     let server = Server::start_with(SITES, &[&[start.as_str()], settings].concat());
     server.flush();
+    until(|| check(&server, NOON, "store")["code"] == "answers", "the store was asked");
     until(|| ready_at(&server, NOON) == said("ready"), "it is ready");
     server
 }

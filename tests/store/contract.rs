@@ -335,7 +335,8 @@ pub async fn connecting_again_changes_nothing(store: &Tested) {
             "(8,'withdrawals')",
             "(9,'shares')",
             "(10,'money')",
-            "(11,'markers')"
+            "(11,'markers')",
+            "(12,'share names')"
         ]
     );
 }
