@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use footfall::consent::{ConsentId, Withdrawn};
-use footfall::ledger::{self, Act, Digests, Layer, Ledger, LedgerError, NewAct, Options};
+use footfall::consent::{ConsentId, WithdrawnGrants};
+use footfall::ledger::{self, ActKind, Ledger, LedgerError, LedgerOptions, NewAct, PromptDigests, PromptLayer};
 
 const RECORDS: u64 = 100_000;
 /// Fills the ledger: as many as one write takes.
@@ -32,13 +32,13 @@ fn main() -> Outcome<()> {
     println!("{RECORDS} records, {:.1} MB, {} bytes each", bytes as f64 / 1e6, bytes / RECORDS);
 
     let verify = middle(|| {
-        let verified = ledger::verify(&options(&full), &[], None, &mut |_, _| ())?;
-        assert_eq!(verified.found.tally.records, RECORDS);
+        let verified = ledger::verify_ledger(&options(&full), &[], None, &mut |_, _| ())?;
+        assert_eq!(verified.summary.counts.records, RECORDS);
         Ok(())
     })?;
     let open = middle(|| {
         let (ledger, found) = open(&full)?;
-        assert_eq!(found.tally.records, RECORDS);
+        assert_eq!(found.counts.records, RECORDS);
         drop(ledger);
         Ok(())
     })?;
@@ -70,7 +70,7 @@ async fn appends(dir: &Path) -> Outcome<f64> {
         tokio::spawn(async move {
             let mut answered = 0_u64;
             while started.elapsed() < MEASURED_FOR {
-                ledger.append(act(Act::Grant, Some(ConsentId::random()), person)).await?;
+                ledger.append_act(act(ActKind::Grant, Some(ConsentId::random()), person)).await?;
                 answered += 1;
             }
             Ok::<u64, LedgerError>(answered)
@@ -90,13 +90,14 @@ async fn fill(dir: &Path) -> Outcome<()> {
     let mut next = 0;
     while next < RECORDS {
         let many = FILLING.min(RECORDS - next);
-        let acts: Vec<_> = (next..next + many).map(|number| ledger.append(some_act(number, &mut granted))).collect();
+        let acts: Vec<_> =
+            (next..next + many).map(|number| ledger.append_act(some_act(number, &mut granted))).collect();
         for act in acts {
             act.await?;
         }
         next += many;
     }
-    ledger.finish()?;
+    ledger.close()?;
     Ok(())
 }
 
@@ -104,33 +105,33 @@ fn some_act(number: u64, granted: &mut Vec<ConsentId>) -> NewAct {
     match number % 10 {
         0..6 => {
             let id = ConsentId::random();
-            granted.push(id.to_keep());
-            act(Act::Grant, Some(id), number)
+            granted.push(id.duplicate_id());
+            act(ActKind::Grant, Some(id), number)
         }
-        6..9 => act(Act::Refuse, None, number),
-        _ => act(Act::Withdraw, granted.pop(), number),
+        6..9 => act(ActKind::Refuse, None, number),
+        _ => act(ActKind::Withdraw, granted.pop(), number),
     }
 }
 
-fn act(act: Act, id: Option<ConsentId>, number: u64) -> NewAct {
+fn act(act: ActKind, id: Option<ConsentId>, number: u64) -> NewAct {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     NewAct {
         id,
         act,
         site: "alllinks".into(),
         version: 3,
-        texts: Digests { policy: Some([1; 32]), register: [2; 32], banner: [3; 32] },
+        digests: PromptDigests { policy: Some([1; 32]), register: [2; 32], banner: [3; 32] },
         lang: ["en", "de", "fr", "es", "ar"][number as usize % 5].into(),
-        layer: Layer::First,
-        purposes: ["preferences", "analytics", "embeds"].map(|name| (name.to_owned(), act == Act::Grant)).to_vec(),
+        layer: PromptLayer::First,
+        purposes: ["preferences", "analytics", "embeds"].map(|name| (name.to_owned(), act == ActKind::Grant)).to_vec(),
         gpc: false,
         dnt: false,
         at: i64::try_from(now).unwrap_or(i64::MAX),
     }
 }
 
-fn options(dir: &Path) -> Options {
-    Options {
+fn options(dir: &Path) -> LedgerOptions {
+    LedgerOptions {
         dir: dir.to_owned(),
         key_file: String::new(),
         checkpoint_secs: 3600,
@@ -139,6 +140,6 @@ fn options(dir: &Path) -> Options {
     }
 }
 
-fn open(dir: &Path) -> Result<(Ledger, ledger::Found), LedgerError> {
-    Ledger::open(&options(dir), Arc::<Withdrawn>::default(), &mut |_, _| ())
+fn open(dir: &Path) -> Result<(Ledger, ledger::LedgerSummary), LedgerError> {
+    Ledger::open(&options(dir), Arc::<WithdrawnGrants>::default(), &mut |_, _| ())
 }

@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use footfall::event::Day;
-use footfall::publication::{CoinKey, LotPolicy, Occasion};
-use footfall::store::{Limits, Store, StoreOptions, Unit};
+use footfall::publication::{ClosedPeriod, CoinKey, LotPolicy};
+use footfall::store::{EngineLimits, PublicationUnit, Store, StoreOptions};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -142,7 +142,8 @@ fn checked() -> Outcome<u64> {
 
 async fn open(dir: &Path, memory: u64) -> Outcome<Store> {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/@chdb/lib-linux-x64-gnu/libchdb.so");
-    let limits = Limits { server_memory: memory, query_memory: memory, query_seconds: 600, ..Limits::default() };
+    let limits =
+        EngineLimits { server_memory: memory, query_memory: memory, query_seconds: 600, ..EngineLimits::default() };
     let options = StoreOptions {
         url: None,
         user: None,
@@ -154,7 +155,7 @@ async fn open(dir: &Path, memory: u64) -> Outcome<Store> {
         program: PathBuf::from(env!("CARGO_BIN_EXE_footfall")),
         library,
         limits,
-        names: Vec::new(),
+        site_names: Vec::new(),
     };
     Ok(Store::connect(&options).await?)
 }
@@ -169,7 +170,7 @@ async fn fill(dir: &Path, rows: u64) -> Outcome<()> {
          n, n, n, toDate({FIRST_DAY} - 7), if(number % {CELLS} < 20, n + 50, 0), 0 \
          FROM (SELECT number, 1 + cityHash64(number) % 4 AS n FROM numbers({rows}))"
     );
-    store.client().query(&sql).execute().await?;
+    store.raw_client().query(&sql).execute().await?;
     Ok(())
 }
 
@@ -184,15 +185,16 @@ async fn count(dir: &Path, day: u16, rows: u64) -> Outcome<()> {
          FROM (SELECT number * {QUIET} + {day} % {QUIET} AS number, 1 + cityHash64(number, {day}) % 8 AS n FROM numbers({}))",
         rows / QUIET
     );
-    store.client().query(&sql).execute().await?;
+    store.raw_client().query(&sql).execute().await?;
     Ok(())
 }
 
 async fn publish(dir: &Path, day: u16) -> Outcome<()> {
     let store = open(dir, ENGINE_MEMORY).await?;
     let at = (u32::from(day) + 1) * 86_400;
-    let unit = Unit { zone: "UTC".into(), day: Day::from_number(day), at, occasion: Occasion::Day };
-    store.publish(&unit, &LotPolicy::new(K, CoinKey::new([1; 32]))).await?;
+    let unit =
+        PublicationUnit { zone: "UTC".into(), day: Day::from_number(day), ended_at: at, occasion: ClosedPeriod::Day };
+    store.publish_unit(&unit, &LotPolicy::new(K, CoinKey::new([1; 32]))).await?;
     Ok(())
 }
 
@@ -204,7 +206,7 @@ async fn check(dir: &Path) -> Outcome<()> {
         "SELECT sum(visitors) FROM pending FINAL",
         "SELECT sum(visitors) FROM published FINAL",
     ] {
-        sum += store.client().query(sql).fetch_one::<u64>().await?;
+        sum += store.raw_client().query(sql).fetch_one::<u64>().await?;
     }
     println!("{sum}");
     Ok(())

@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use footfall::aggregate::{AttributeCounts, AttributeKey, AttributeSums, Sums, Sym};
+use footfall::aggregate::{AttributeCounts, AttributeKey, AttributeSums, SegmentSums, StringId};
 use footfall::event::{Day, SiteId, Subject};
-use footfall::store::engine::Limits;
-use footfall::store::schema::Table;
+use footfall::store::engine::EngineLimits;
+use footfall::store::schema::CountsTable;
 use footfall::store::{Store, StoreOptions, native};
 
 const ROWS: u32 = 100_000;
@@ -31,34 +31,36 @@ async fn main() -> anyhow::Result<()> {
         data_dir,
         program,
         library,
-        limits: Limits::default(),
-        names: Vec::new(),
+        limits: EngineLimits::default(),
+        site_names: Vec::new(),
     })
     .await?;
-    store.insert("warm", &segment(blocks)).await?;
+    store.insert_segment("warm", &segment(blocks)).await?;
 
-    let segments: Vec<Sums> = (0..blocks).map(segment).collect();
+    let segments: Vec<SegmentSums> = (0..blocks).map(segment).collect();
     let encoding = Cost::start();
-    let table = Table::Unpublished;
-    let of_segment = |sums: &Sums| {
-        let pieces = native::pieces(sums, table).into_iter();
-        pieces.map(|piece| native::encode(sums, table, piece.partition, &piece.rows, ("c-1-1", 1)).len()).sum::<usize>()
+    let table = CountsTable::Unpublished;
+    let of_segment = |sums: &SegmentSums| {
+        let pieces = native::rows_by_partition(sums, table).into_iter();
+        pieces
+            .map(|piece| native::encode_block(sums, table, piece.partition, &piece.rows, ("c-1-1", 1)).len())
+            .sum::<usize>()
     };
     let bytes: usize = segments.iter().map(of_segment).sum();
     encoding.print("encoding alone", blocks, bytes);
     // The engine would merge meanwhile, and its cost would fall into either figure by chance.
-    store.client().query("SYSTEM STOP MERGES unpublished").execute().await?;
+    store.raw_client().query("SYSTEM STOP MERGES unpublished").execute().await?;
     let whole = Cost::start();
     for (n, sums) in segments.iter().enumerate() {
-        store.insert(&format!("c-1-{n}"), sums).await?;
+        store.insert_segment(&format!("c-1-{n}"), sums).await?;
     }
     whole.print("insert, acknowledged", blocks, bytes);
-    store.client().query("SYSTEM START MERGES unpublished").execute().await?;
+    store.raw_client().query("SYSTEM START MERGES unpublished").execute().await?;
     let merging = Cost::start();
-    store.client().query("OPTIMIZE TABLE unpublished FINAL").execute().await?;
+    store.raw_client().query("OPTIMIZE TABLE unpublished FINAL").execute().await?;
     merging.print("merging it all", blocks, bytes);
     let size: String = store
-        .client()
+        .raw_client()
         .query("SELECT toString((sum(rows), sum(data_compressed_bytes))) FROM system.parts WHERE table = 'unpublished' AND active")
         .fetch_one()
         .await?;
@@ -67,7 +69,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Keys that repeat from segment to segment, as those of a site's day do.
-fn segment(seed: u32) -> Sums {
+fn segment(seed: u32) -> SegmentSums {
     let mut strings: Vec<Box<str>> = vec!["".into(), "UTC".into()];
     strings.extend((0..ITEMS).map(|n| format!("/stories/{}/chapter-{n}", n % 97).into()));
     strings.extend((0..VALUES).map(|n| format!("value{n}.example").into()));
@@ -83,12 +85,12 @@ fn segment(seed: u32) -> Sums {
             let subject = Subject::ALL[random(4) as usize];
             let dims = subject.dimensions();
             let dim = dims[random(dims.len() as u32) as usize];
-            let item = if subject == Subject::Site { Sym(0) } else { Sym(2 + random(ITEMS)) };
+            let item = if subject == Subject::Site { StringId(0) } else { StringId(2 + random(ITEMS)) };
             // Few values are most of them.
-            let value = Sym(2 + ITEMS + random(VALUES).min(random(VALUES)).min(random(VALUES)));
+            let value = StringId(2 + ITEMS + random(VALUES).min(random(VALUES)).min(random(VALUES)));
             let site =
                 SiteId::from_u128(u128::from(random(5_000)).wrapping_mul(0xd6e8_feb8_6659_fd93_8bd5_1b6a_9c3f_2e71));
-            let (zone, day) = (Sym(1), Day::from_number(20_514));
+            let (zone, day) = (StringId(1), Day::from_number(20_514));
             let key = AttributeKey { site, zone, day, subject, dim, item, value };
             let visitors = 1 + random(2);
             (key, AttributeCounts { visitors, visits: 1 + random(3), networks: visitors, platform_networks: 0 })
@@ -96,7 +98,7 @@ fn segment(seed: u32) -> Sums {
         .collect();
     rows.sort_by_key(|(key, _)| *key);
     rows.dedup_by_key(|(key, _)| *key);
-    Sums { attributes: AttributeSums { strings, rows }, ..Sums::default() }
+    SegmentSums { attributes: AttributeSums { strings, rows }, ..SegmentSums::default() }
 }
 
 struct Cost {

@@ -8,10 +8,10 @@ use crate::event::Millis;
 
 /// The largest difference, in milliseconds, that is adopted at once. Network time synchronisation
 /// stays below it.
-const DRIFT: Millis = 2_000;
+const MAX_DRIFT_MILLIS: Millis = 2_000;
 
 /// How long a larger difference must persist before it is adopted.
-const SECOND_LOOK: Duration = Duration::from_secs(5 * 60);
+const SETTLING_TIME: Duration = Duration::from_secs(5 * 60);
 
 /// A source of the current time. Clones share the same time.
 #[derive(Clone)]
@@ -19,27 +19,27 @@ pub enum Clock {
     /// The system's clock, including its jumps.
     System,
     /// The system's clock, without its jumps.
-    Steady(Arc<Steady>),
+    Steady(Arc<SteadyClock>),
     /// Only moves when told to, and only forward. Clones move together.
     Test(Arc<AtomicI64>),
 }
 
 impl Clock {
     /// A test clock that starts at this instant.
-    pub fn test(start: Millis) -> Clock {
+    pub fn new_test(start: Millis) -> Clock {
         Clock::Test(Arc::new(AtomicI64::new(start)))
     }
 
     /// A clock that starts at the system's time and does not follow its jumps at once.
-    pub fn steady() -> Clock {
-        Clock::Steady(Arc::new(Steady::new(system_now(), Instant::now())))
+    pub fn new_steady() -> Clock {
+        Clock::Steady(Arc::new(SteadyClock::new(system_now(), Instant::now())))
     }
 
     /// The current time, in milliseconds since the Unix epoch.
     pub fn now(&self) -> Millis {
         match self {
             Clock::System => system_now(),
-            Clock::Steady(steady) => steady.at(Instant::now()),
+            Clock::Steady(steady) => steady.time_at(Instant::now()),
             Clock::Test(now) => now.load(Ordering::Acquire),
         }
     }
@@ -55,16 +55,16 @@ impl Clock {
 
     /// Compares a steady clock with the system's and logs jumps. Called about once a second; does
     /// nothing for other clocks.
-    pub fn look(&self) {
+    pub fn check_system_clock(&self) {
         if let Clock::Steady(steady) = self {
-            match steady.look(system_now(), Instant::now()) {
-                Look::Same => {}
-                Look::Jumped(millis) => tracing::warn!(
+            match steady.compare_with_system(system_now(), Instant::now()) {
+                ClockComparison::Unchanged => {}
+                ClockComparison::Jumped(millis) => tracing::warn!(
                     seconds = millis / 1000,
                     "the system's clock jumped; hits are counted as if it had not, until it has stood for five minutes"
                 ),
-                Look::Back => tracing::info!("the system's clock is right again"),
-                Look::Believed(millis) => {
+                ClockComparison::Recovered => tracing::info!("the system's clock is right again"),
+                ClockComparison::Adopted(millis) => {
                     tracing::warn!(
                         seconds = millis / 1000,
                         "the system's clock has stood for five minutes; it is followed"
@@ -76,9 +76,9 @@ impl Clock {
 
     /// By how many milliseconds the system's clock is ahead of this one, because it jumped and the
     /// jump is not yet adopted. Negative if it is behind.
-    pub fn ahead(&self) -> Millis {
+    pub fn ahead_millis(&self) -> Millis {
         match self {
-            Clock::Steady(steady) => steady.ahead.load(Ordering::Relaxed),
+            Clock::Steady(steady) => steady.ahead_millis.load(Ordering::Relaxed),
             Clock::System | Clock::Test(_) => 0,
         }
     }
@@ -116,68 +116,74 @@ fn system_now() -> Millis {
 /// Otherwise a clock that is two days ahead for a moment would close the current day for good: its
 /// key is deleted, its visitors are forgotten, it is published, and all later hits belong to a day
 /// in the future.
-pub struct Steady {
-    begun: Instant,
+pub struct SteadyClock {
+    started_at: Instant,
     /// The time at `begun`, in milliseconds since the Unix epoch.
-    base: AtomicI64,
-    ahead: AtomicI64,
+    base_millis: AtomicI64,
+    ahead_millis: AtomicI64,
     /// A jump that is not yet adopted: when it was seen, and by how many milliseconds the system's
     /// clock is ahead.
-    jump: Mutex<Option<(Instant, Millis)>>,
+    pending_jump: Mutex<Option<(Instant, Millis)>>,
 }
 
 /// The result of comparing the clocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Look {
-    Same,
+enum ClockComparison {
+    Unchanged,
     Jumped(Millis),
-    Back,
-    Believed(Millis),
+    Recovered,
+    Adopted(Millis),
 }
 
-impl Steady {
-    fn new(system: Millis, now: Instant) -> Steady {
-        Steady { begun: now, base: AtomicI64::new(system), ahead: AtomicI64::new(0), jump: Mutex::new(None) }
+impl SteadyClock {
+    fn new(system: Millis, now: Instant) -> SteadyClock {
+        SteadyClock {
+            started_at: now,
+            base_millis: AtomicI64::new(system),
+            ahead_millis: AtomicI64::new(0),
+            pending_jump: Mutex::new(None),
+        }
     }
 
-    fn at(&self, now: Instant) -> Millis {
-        let gone = now.saturating_duration_since(self.begun).as_millis();
-        self.base.load(Ordering::Relaxed).saturating_add(i64::try_from(gone).unwrap_or(i64::MAX))
+    fn time_at(&self, now: Instant) -> Millis {
+        let gone = now.saturating_duration_since(self.started_at).as_millis();
+        self.base_millis.load(Ordering::Relaxed).saturating_add(i64::try_from(gone).unwrap_or(i64::MAX))
     }
 
     fn is_settled(&self, now: Instant) -> bool {
-        self.ahead.load(Ordering::Relaxed) == 0 && now.saturating_duration_since(self.begun) >= SECOND_LOOK
+        self.ahead_millis.load(Ordering::Relaxed) == 0
+            && now.saturating_duration_since(self.started_at) >= SETTLING_TIME
     }
 
-    fn look(&self, system: Millis, now: Instant) -> Look {
-        let ahead = system.saturating_sub(self.at(now));
-        let mut jump = self.jump.lock().unwrap_or_else(PoisonError::into_inner);
-        if ahead.abs() <= DRIFT {
-            self.follow(ahead);
-            return if jump.take().is_some() { Look::Back } else { Look::Same };
+    fn compare_with_system(&self, system: Millis, now: Instant) -> ClockComparison {
+        let ahead = system.saturating_sub(self.time_at(now));
+        let mut jump = self.pending_jump.lock().unwrap_or_else(PoisonError::into_inner);
+        if ahead.abs() <= MAX_DRIFT_MILLIS {
+            self.adopt_system_time(ahead);
+            return if jump.take().is_some() { ClockComparison::Recovered } else { ClockComparison::Unchanged };
         }
 
-        self.ahead.store(ahead, Ordering::Relaxed);
+        self.ahead_millis.store(ahead, Ordering::Relaxed);
         match *jump {
-            Some((since, by)) if (ahead - by).abs() <= DRIFT => {
-                if now.saturating_duration_since(since) < SECOND_LOOK {
-                    return Look::Same;
+            Some((since, by)) if (ahead - by).abs() <= MAX_DRIFT_MILLIS => {
+                if now.saturating_duration_since(since) < SETTLING_TIME {
+                    return ClockComparison::Unchanged;
                 }
                 *jump = None;
-                self.follow(ahead);
-                Look::Believed(ahead)
+                self.adopt_system_time(ahead);
+                ClockComparison::Adopted(ahead)
             }
             // The first jump, or one to yet another time.
             _ => {
                 *jump = Some((now, ahead));
-                Look::Jumped(ahead)
+                ClockComparison::Jumped(ahead)
             }
         }
     }
 
-    fn follow(&self, ahead: Millis) {
-        self.base.fetch_add(ahead, Ordering::Relaxed);
-        self.ahead.store(0, Ordering::Relaxed);
+    fn adopt_system_time(&self, ahead: Millis) {
+        self.base_millis.fetch_add(ahead, Ordering::Relaxed);
+        self.ahead_millis.store(0, Ordering::Relaxed);
     }
 }
 
@@ -195,17 +201,17 @@ mod tests {
     #[test]
     fn a_jump_of_a_moment_changes_no_hit_and_is_told() {
         let start = Instant::now();
-        let steady = Steady::new(START, start);
+        let steady = SteadyClock::new(START, start);
         for secs in 0..20 {
-            let expected = if secs == 0 { Look::Jumped(TWO_DAYS) } else { Look::Same };
-            assert_eq!(steady.look(START + TWO_DAYS + secs as Millis * 1000, at(start, secs)), expected);
-            assert_eq!(steady.at(at(start, secs)), START + secs as Millis * 1000);
+            let expected = if secs == 0 { ClockComparison::Jumped(TWO_DAYS) } else { ClockComparison::Unchanged };
+            assert_eq!(steady.compare_with_system(START + TWO_DAYS + secs as Millis * 1000, at(start, secs)), expected);
+            assert_eq!(steady.time_at(at(start, secs)), START + secs as Millis * 1000);
         }
-        assert_eq!(steady.ahead.load(Ordering::Relaxed), TWO_DAYS);
-        assert_eq!(steady.look(START + 21_000, at(start, 21)), Look::Back);
-        assert_eq!((steady.ahead.load(Ordering::Relaxed), steady.at(at(start, 22))), (0, START + 22_000));
+        assert_eq!(steady.ahead_millis.load(Ordering::Relaxed), TWO_DAYS);
+        assert_eq!(steady.compare_with_system(START + 21_000, at(start, 21)), ClockComparison::Recovered);
+        assert_eq!((steady.ahead_millis.load(Ordering::Relaxed), steady.time_at(at(start, 22))), (0, START + 22_000));
         assert!(!steady.is_settled(at(start, 299)) && steady.is_settled(at(start, 300)));
-        steady.look(START + TWO_DAYS, at(start, 301));
+        steady.compare_with_system(START + TWO_DAYS, at(start, 301));
         assert!(!steady.is_settled(at(start, 301)));
     }
 
@@ -213,34 +219,34 @@ mod tests {
     fn a_clock_that_was_set_right_is_followed_after_a_second_look() {
         for by in [TWO_DAYS, -TWO_DAYS] {
             let start = Instant::now();
-            let steady = Steady::new(START, start);
-            let look = |secs: u64| steady.look(START + by + secs as Millis * 1000, at(start, secs));
-            assert_eq!(look(1), Look::Jumped(by));
-            assert!((2..301).all(|secs| look(secs) == Look::Same));
-            assert_eq!(look(301), Look::Believed(by));
-            assert_eq!(steady.at(at(start, 400)), START + by + 400_000);
-            assert_eq!(look(401), Look::Same);
+            let steady = SteadyClock::new(START, start);
+            let look = |secs: u64| steady.compare_with_system(START + by + secs as Millis * 1000, at(start, secs));
+            assert_eq!(look(1), ClockComparison::Jumped(by));
+            assert!((2..301).all(|secs| look(secs) == ClockComparison::Unchanged));
+            assert_eq!(look(301), ClockComparison::Adopted(by));
+            assert_eq!(steady.time_at(at(start, 400)), START + by + 400_000);
+            assert_eq!(look(401), ClockComparison::Unchanged);
         }
     }
 
     #[test]
     fn a_clock_that_jumps_about_is_not_believed() {
         let start = Instant::now();
-        let steady = Steady::new(START, start);
+        let steady = SteadyClock::new(START, start);
         for minute in 0..100 {
             let system = START + TWO_DAYS * (1 + Millis::from(minute as u8 % 2)) + minute as Millis * 60_000;
-            assert!(matches!(steady.look(system, at(start, minute * 60)), Look::Jumped(_)));
+            assert!(matches!(steady.compare_with_system(system, at(start, minute * 60)), ClockComparison::Jumped(_)));
         }
-        assert_eq!(steady.at(at(start, 6000)), START + 6_000_000);
+        assert_eq!(steady.time_at(at(start, 6000)), START + 6_000_000);
     }
 
     #[test]
     fn drift_is_followed_at_once() {
         let start = Instant::now();
-        let steady = Steady::new(START, start);
-        assert_eq!(steady.look(START + 61_500, at(start, 60)), Look::Same);
-        assert_eq!(steady.at(at(start, 60)), START + 61_500);
-        assert_eq!(steady.look(START + 60_000 + 60_000, at(start, 120)), Look::Same);
-        assert_eq!(steady.at(at(start, 120)), START + 120_000);
+        let steady = SteadyClock::new(START, start);
+        assert_eq!(steady.compare_with_system(START + 61_500, at(start, 60)), ClockComparison::Unchanged);
+        assert_eq!(steady.time_at(at(start, 60)), START + 61_500);
+        assert_eq!(steady.compare_with_system(START + 60_000 + 60_000, at(start, 120)), ClockComparison::Unchanged);
+        assert_eq!(steady.time_at(at(start, 120)), START + 120_000);
     }
 }

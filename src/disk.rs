@@ -1,7 +1,7 @@
 //! Atomic and durable file operations: a file is either whole or absent, even after a crash. Also
 //! locks that give one process a folder.
 
-mod private;
+mod permissions;
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -10,23 +10,23 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
-pub use private::{Mended, for_the_owner_alone, mend};
+pub use permissions::{RestrictOutcome, restrict_tree, set_private_umask};
 
 /// An exclusive lock on a file, held as long as this value lives. The operating system releases it
 /// when the process ends for any reason.
-pub struct Lock(File);
+pub struct FileLock(File);
 
-impl Lock {
+impl FileLock {
     /// Takes the lock without waiting; `None` if it is held elsewhere, also by this process. The
     /// file is created if it is missing.
     ///
     /// # Errors
     ///
     /// The file cannot be opened or created, or the file system does not support locks.
-    pub fn take(path: &Path) -> io::Result<Option<Lock>> {
+    pub fn try_lock(path: &Path) -> io::Result<Option<FileLock>> {
         let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Lock(file))),
+            Ok(()) => Ok(Some(FileLock(file))),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -37,14 +37,14 @@ impl Lock {
     /// # Errors
     ///
     /// The file cannot be opened or created, or the wait was interrupted.
-    pub fn wait(path: &Path) -> io::Result<Lock> {
+    pub fn lock_blocking(path: &Path) -> io::Result<FileLock> {
         let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
         flock(&file, FlockOperation::LockExclusive)?;
-        Ok(Lock(file))
+        Ok(FileLock(file))
     }
 }
 
-impl Drop for Lock {
+impl Drop for FileLock {
     /// Closing the file would not be enough: a child process that another thread is starting holds
     /// a copy of every open file until it executes its own program.
     fn drop(&mut self) {
@@ -60,8 +60,8 @@ impl Drop for Lock {
 /// The temporary file cannot be written or renamed; the former file is unchanged and the temporary
 /// one removed. If only the sync of the folder fails, the new file is in place but may not survive
 /// a power cut.
-pub fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    put_through(&path.with_extension("writing"), path, bytes)
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_atomic_through(&path.with_extension("writing"), path, bytes)
 }
 
 /// [`put`] with a temporary file chosen by the caller, on the same file system.
@@ -69,19 +69,19 @@ pub fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 ///
 /// As for [`put`].
-pub fn put_through(beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_beside(beside, bytes)?;
+pub fn write_atomic_through(beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_synced(beside, bytes)?;
     if let Err(error) = fs::rename(beside, path) {
         let _ = fs::remove_file(beside);
         return Err(error);
     }
-    sync(folder_of(path))
+    sync_folder(parent_folder(path))
 }
 
 /// Writes and syncs a file. Removes it on failure: the remains of a file would occupy the space
 /// that is missing on a full disk.
-fn write_beside(beside: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = create_private(beside)?;
+fn write_synced(beside: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = create_private_file(beside)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if written.is_err() {
         let _ = fs::remove_file(beside);
@@ -95,7 +95,7 @@ fn write_beside(beside: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 ///
 /// The file cannot be created or opened.
-pub fn create_private(path: &Path) -> io::Result<File> {
+pub fn create_private_file(path: &Path) -> io::Result<File> {
     File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
@@ -106,7 +106,7 @@ pub fn create_private(path: &Path) -> io::Result<File> {
 ///
 /// The path does not exist, or its mode can be neither read nor set for a reason other than missing
 /// permission.
-pub fn close_to_others(path: &Path, mode: u32) -> io::Result<()> {
+pub fn restrict_to_owner(path: &Path, mode: u32) -> io::Result<()> {
     if fs::metadata(path)?.permissions().mode() & 0o077 == 0 {
         return Ok(());
     }
@@ -123,17 +123,17 @@ pub fn close_to_others(path: &Path, mode: u32) -> io::Result<()> {
 ///
 /// The file cannot be written or linked; nothing is left at `path`. If only the sync of the folder
 /// fails, the file is in place but may not survive a power cut. An existing file is not an error.
-pub fn make_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = folder_of(path);
+pub fn create_secret_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = parent_folder(path);
     let beside = path.with_extension(format!("new-{}", std::process::id()));
-    write_beside(&beside, bytes)?;
+    write_synced(&beside, bytes)?;
     // Unlike a rename, a link never replaces an existing file.
     let linked = fs::hard_link(&beside, path);
     fs::remove_file(&beside)?;
     match linked {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         // The secret is used from now on, so the name must survive a power cut.
-        linked => linked.and_then(|()| sync(folder)),
+        linked => linked.and_then(|()| sync_folder(folder)),
     }
 }
 
@@ -142,7 +142,7 @@ pub fn make_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 ///
 /// A folder cannot be created, or a file is in the way.
-pub fn private_folder(path: &Path) -> io::Result<()> {
+pub fn create_private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
@@ -151,12 +151,12 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
 /// # Errors
 ///
 /// The folder cannot be opened or synced.
-pub fn sync(folder: &Path) -> io::Result<()> {
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
 /// The parent directory of a path; the current directory for a bare file name.
-pub fn folder_of(path: &Path) -> &Path {
+pub fn parent_folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -168,33 +168,33 @@ mod tests {
     fn a_lock_is_held_once_and_ends_with_its_holder_though_a_child_has_a_copy_of_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let lock = Lock::take(&path).unwrap().unwrap();
-        assert!(Lock::take(&path).unwrap().is_none());
+        let lock = FileLock::try_lock(&path).unwrap().unwrap();
+        assert!(FileLock::try_lock(&path).unwrap().is_none());
         let copy = lock.0.try_clone().unwrap();
         drop(lock);
-        assert!(Lock::take(&path).unwrap().is_some());
+        assert!(FileLock::try_lock(&path).unwrap().is_some());
         drop(copy);
     }
 
     #[test]
     fn a_lock_that_cannot_be_made_is_an_error_and_not_somebody_elses() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Lock::take(&dir.path().join("no/lock")).err().unwrap().kind(), io::ErrorKind::NotFound);
+        assert_eq!(FileLock::try_lock(&dir.path().join("no/lock")).err().unwrap().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
     fn a_file_that_cannot_be_put_leaves_the_former_one_and_no_half_of_itself() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key.pem");
-        put(&path, b"first").unwrap();
+        write_atomic(&path, b"first").unwrap();
         // The temporary file cannot be written.
         fs::create_dir(path.with_extension("writing")).unwrap();
-        assert!(put(&path, b"second").is_err());
+        assert!(write_atomic(&path, b"second").is_err());
         fs::remove_dir(path.with_extension("writing")).unwrap();
         // A file cannot be renamed over a folder.
         let folder = dir.path().join("folder");
         fs::create_dir(&folder).unwrap();
-        assert!(put(&folder, b"third").is_err());
+        assert!(write_atomic(&folder, b"third").is_err());
 
         let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();

@@ -14,57 +14,57 @@ use tokio::time::timeout;
 use crate::clock::Clock;
 use crate::config;
 use crate::event::Millis;
-use crate::flush::{StoreSlot, Waiting};
+use crate::flush::{SegmentBacklog, StoreSlot};
 use crate::journal::Journal;
 use crate::pseudonym::DayKeys;
 use crate::publisher;
 
 /// The writer loops at least every 200 ms. After this time a disk sync hangs and hits wait for it.
-const STALLED: Duration = Duration::from_secs(10);
+const MAX_WRITER_STALL: Duration = Duration::from_secs(10);
 
 /// After this time the process counts as dead. Shorter hangs of a disk need no restart.
-const DEAD: Duration = Duration::from_secs(60);
+const MAX_LIVE_STALL: Duration = Duration::from_secs(60);
 
 /// Deadline of a ping of the store.
-const PING: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pause after a ping without an answer.
-const AGAIN: Duration = Duration::from_secs(1);
+const PING_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// 2026-01-01T00:00:00Z in milliseconds. A machine whose clock was never set reports 1970.
-const EARLIEST: Millis = 1_767_225_600_000;
+const MIN_CLOCK_MILLIS: Millis = 1_767_225_600_000;
 
 /// Value of `away_since` while the store answers.
-const ANSWERS: Millis = Millis::MIN;
+const STORE_ANSWERS: Millis = Millis::MIN;
 
 /// The result of one check.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Debug)]
-pub struct Check {
+pub struct HealthCheck {
     pub name: &'static str,
     pub ok: bool,
     /// Stable, for alerts.
     pub code: &'static str,
 }
 
-impl Check {
+impl HealthCheck {
     /// Fails with the code `bad`, or passes with `good`.
-    fn new(name: &'static str, good: &'static str, bad: Option<&'static str>) -> Check {
-        Check { name, ok: bad.is_none(), code: bad.unwrap_or(good) }
+    fn new(name: &'static str, good: &'static str, bad: Option<&'static str>) -> HealthCheck {
+        HealthCheck { name, ok: bad.is_none(), code: bad.unwrap_or(good) }
     }
 }
 
 /// What the checks read.
-pub struct Parts {
+pub struct HealthSources {
     pub clock: Clock,
     pub journal: Journal,
-    pub keys: Arc<DayKeys>,
+    pub day_keys: Arc<DayKeys>,
     pub store: StoreSlot,
-    pub publication: Arc<publisher::Stats>,
+    pub publisher_stats: Arc<publisher::PublisherStats>,
 }
 
-pub struct Health {
-    parts: Parts,
-    bounds: Bounds,
+pub struct HealthMonitor {
+    sources: HealthSources,
+    bounds: HealthBounds,
     /// Pause between pings of the store.
     check_every: Duration,
     draining: AtomicBool,
@@ -73,12 +73,12 @@ pub struct Health {
     overdue_secs: AtomicU64,
 }
 
-impl Health {
-    pub fn new(config: &config::Health, parts: Parts) -> Health {
-        Health {
+impl HealthMonitor {
+    pub fn new(config: &config::HealthConfig, parts: HealthSources) -> HealthMonitor {
+        HealthMonitor {
             away_since: AtomicI64::new(parts.clock.now()),
-            parts,
-            bounds: Bounds { store_secs: config.store_away_secs, publication_secs: config.publication_late_secs },
+            sources: parts,
+            bounds: HealthBounds { store_secs: config.store_away_secs, publication_secs: config.publication_late_secs },
             check_every: Duration::from_secs(config.store_check_secs),
             draining: AtomicBool::new(false),
             overdue_secs: AtomicU64::new(0),
@@ -86,7 +86,7 @@ impl Health {
     }
 
     /// Makes the collector report "not ready" from now on: it will close its port.
-    pub fn drain(&self) {
+    pub fn start_draining(&self) {
         self.draining.store(true, Ordering::Release);
     }
 
@@ -96,79 +96,80 @@ impl Health {
 
     /// `false` if only a restart can help. A stop in progress ends by its own deadline.
     pub fn is_alive(&self) -> bool {
-        self.is_draining() || self.parts.journal.stats.heartbeat.age() < DEAD
+        self.is_draining() || self.sources.journal.stats.heartbeat.time_since_beat() < MAX_LIVE_STALL
     }
 
     /// All checks, in a fixed order. Reads counters and makes one `access` call; waits for no disk.
-    pub fn checks(&self) -> [Check; 6] {
-        let now = self.parts.clock.now();
+    pub fn run_checks(&self) -> [HealthCheck; 6] {
+        let now = self.sources.clock.now();
         let away_since = self.away_since.load(Ordering::Acquire);
-        let stats = &self.parts.journal.stats;
+        let stats = &self.sources.journal.stats;
 
-        let facts = Facts {
+        let facts = HealthInputs {
             draining: self.is_draining(),
-            full: stats.full.load(Ordering::Relaxed) == 1,
-            writable: self.parts.journal.folder.is_writable(),
-            stalled: stats.heartbeat.age(),
-            overdue_keys: self.parts.keys.overdue(now),
-            away_secs: (away_since != ANSWERS).then(|| secs(now.saturating_sub(away_since))),
+            journal_full: stats.full.load(Ordering::Relaxed) == 1,
+            journal_writable: self.sources.journal.folder.is_writable(),
+            writer_stall: stats.heartbeat.time_since_beat(),
+            overdue_keys: self.sources.day_keys.overdue_count(now),
+            away_secs: (away_since != STORE_ANSWERS).then(|| millis_to_secs(now.saturating_sub(away_since))),
             overdue_secs: self.overdue_secs.load(Ordering::Relaxed),
-            late_secs: self.parts.publication.late_secs(now),
-            ahead: self.parts.clock.ahead(),
+            late_secs: self.sources.publisher_stats.late_secs(now),
+            clock_ahead: self.sources.clock.ahead_millis(),
             now,
         };
-        judge(&facts, &self.bounds)
+        evaluate_checks(&facts, &self.bounds)
     }
 
     /// Pings the store until the task is dropped; every second while it does not answer.
-    pub async fn watch(self: Arc<Self>) {
+    pub async fn poll_store(self: Arc<Self>) {
         loop {
-            let answers = self.look().await;
-            let pause = if answers { self.check_every } else { self.check_every.min(AGAIN) };
+            let answers = self.ping_store().await;
+            let pause = if answers { self.check_every } else { self.check_every.min(PING_RETRY_PAUSE) };
             tokio::time::sleep(pause).await;
         }
     }
 
     /// Returns whether the store answered.
-    async fn look(&self) -> bool {
-        let answers = match self.parts.store.load_full() {
-            Some(store) => matches!(timeout(PING, store.ping()).await, Ok(Ok(()))),
+    async fn ping_store(&self) -> bool {
+        let answers = match self.sources.store.load_full() {
+            Some(store) => matches!(timeout(PING_TIMEOUT, store.ping()).await, Ok(Ok(()))),
             None => false,
         };
         if answers {
-            self.away_since.store(ANSWERS, Ordering::Release);
+            self.away_since.store(STORE_ANSWERS, Ordering::Release);
         } else {
-            let now = self.parts.clock.now();
-            let _ = self.away_since.compare_exchange(ANSWERS, now, Ordering::AcqRel, Ordering::Relaxed);
+            let now = self.sources.clock.now();
+            let _ = self.away_since.compare_exchange(STORE_ANSWERS, now, Ordering::AcqRel, Ordering::Relaxed);
         }
 
         // Reading a folder with days of segments takes milliseconds.
-        let (folder, now) = (Arc::clone(&self.parts.journal.folder), self.parts.clock.file_time());
-        if let Ok(Some(waiting)) = tokio::task::spawn_blocking(move || Waiting::of(&folder, now)).await {
+        let (folder, now) = (Arc::clone(&self.sources.journal.folder), self.sources.clock.file_time());
+        if let Ok(Some(waiting)) = tokio::task::spawn_blocking(move || SegmentBacklog::from_folder(&folder, now)).await
+        {
             self.overdue_secs.store(waiting.overdue_secs, Ordering::Relaxed);
         }
         answers
     }
 }
 
-fn secs(millis: Millis) -> u64 {
+fn millis_to_secs(millis: Millis) -> u64 {
     u64::try_from(millis / 1000).unwrap_or(0)
 }
 
 /// Configured bounds.
-struct Bounds {
+struct HealthBounds {
     store_secs: u64,
     publication_secs: u64,
 }
 
 /// Input of the checks.
 #[derive(Clone)]
-struct Facts {
+struct HealthInputs {
     draining: bool,
-    full: bool,
-    writable: bool,
+    journal_full: bool,
+    journal_writable: bool,
     /// Time since the writer's last heartbeat.
-    stalled: Duration,
+    writer_stall: Duration,
     overdue_keys: usize,
     /// Time without an answer of the store; `None` while it answers.
     away_secs: Option<u64>,
@@ -176,33 +177,37 @@ struct Facts {
     overdue_secs: u64,
     late_secs: u64,
     /// Milliseconds the system clock is ahead after a jump.
-    ahead: Millis,
+    clock_ahead: Millis,
     now: Millis,
 }
 
-fn judge(facts: &Facts, bounds: &Bounds) -> [Check; 6] {
+fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck; 6] {
     let first = |of: &[(bool, &'static str)]| of.iter().find(|(bad, _)| *bad).map(|(_, code)| *code);
 
     let journal = first(&[
-        (facts.stalled >= STALLED, "journal_stalled"),
-        (!facts.writable, "journal_not_writable"),
-        (facts.full, "journal_full"),
+        (facts.writer_stall >= MAX_WRITER_STALL, "journal_stalled"),
+        (!facts.journal_writable, "journal_not_writable"),
+        (facts.journal_full, "journal_full"),
     ]);
     let store = first(&[
         (facts.overdue_secs > 0, "segments_overdue"),
         (facts.away_secs.is_some_and(|secs| secs > bounds.store_secs), "store_away"),
     ]);
-    let clock = first(&[(facts.now < EARLIEST, "clock_not_set"), (facts.ahead != 0, "clock_jumped")]);
+    let clock = first(&[(facts.now < MIN_CLOCK_MILLIS, "clock_not_set"), (facts.clock_ahead != 0, "clock_jumped")]);
     let reach = if facts.away_secs.is_some() { "away_within_bound" } else { "answers" };
     let published = if facts.late_secs > 0 { "late_within_bound" } else { "on_time" };
 
     [
-        Check::new("port", "open", facts.draining.then_some("draining")),
-        Check::new("journal", "writable", journal),
-        Check::new("keys", "current", (facts.overdue_keys > 0).then_some("day_key_overdue")),
-        Check::new("store", reach, store),
-        Check::new("publication", published, (facts.late_secs > bounds.publication_secs).then_some("publication_late")),
-        Check::new("clock", "sane", clock),
+        HealthCheck::new("port", "open", facts.draining.then_some("draining")),
+        HealthCheck::new("journal", "writable", journal),
+        HealthCheck::new("keys", "current", (facts.overdue_keys > 0).then_some("day_key_overdue")),
+        HealthCheck::new("store", reach, store),
+        HealthCheck::new(
+            "publication",
+            published,
+            (facts.late_secs > bounds.publication_secs).then_some("publication_late"),
+        ),
+        HealthCheck::new("clock", "sane", clock),
     ]
 }
 
@@ -210,48 +215,48 @@ fn judge(facts: &Facts, bounds: &Bounds) -> [Check; 6] {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { store_secs: 100, publication_secs: 200 };
+    const BOUNDS: HealthBounds = HealthBounds { store_secs: 100, publication_secs: 200 };
 
-    fn well() -> Facts {
-        Facts {
+    fn well() -> HealthInputs {
+        HealthInputs {
             draining: false,
-            full: false,
-            writable: true,
-            stalled: Duration::from_millis(200),
+            journal_full: false,
+            journal_writable: true,
+            writer_stall: Duration::from_millis(200),
             overdue_keys: 0,
             away_secs: None,
             overdue_secs: 0,
             late_secs: 0,
-            ahead: 0,
-            now: EARLIEST,
+            clock_ahead: 0,
+            now: MIN_CLOCK_MILLIS,
         }
     }
 
     #[test]
     fn each_check_fails_for_its_own_reasons_at_its_bound_and_no_other_does() {
-        type Change = fn(&mut Facts);
+        type Change = fn(&mut HealthInputs);
         let cases: [(Change, &str, bool, &str); 15] = [
             (|_| {}, "port", true, "open"),
             (|facts| facts.draining = true, "port", false, "draining"),
-            (|facts| facts.stalled = STALLED - Duration::from_millis(1), "journal", true, "writable"),
-            (|facts| facts.stalled = STALLED, "journal", false, "journal_stalled"),
-            (|facts| facts.writable = false, "journal", false, "journal_not_writable"),
-            (|facts| facts.full = true, "journal", false, "journal_full"),
+            (|facts| facts.writer_stall = MAX_WRITER_STALL - Duration::from_millis(1), "journal", true, "writable"),
+            (|facts| facts.writer_stall = MAX_WRITER_STALL, "journal", false, "journal_stalled"),
+            (|facts| facts.journal_writable = false, "journal", false, "journal_not_writable"),
+            (|facts| facts.journal_full = true, "journal", false, "journal_full"),
             (|facts| facts.overdue_keys = 1, "keys", false, "day_key_overdue"),
             (|facts| facts.away_secs = Some(100), "store", true, "away_within_bound"),
             (|facts| facts.away_secs = Some(101), "store", false, "store_away"),
             (|facts| facts.overdue_secs = 302_401, "store", false, "segments_overdue"),
             (|facts| facts.late_secs = 200, "publication", true, "late_within_bound"),
             (|facts| facts.late_secs = 201, "publication", false, "publication_late"),
-            (|facts| facts.ahead = -2_001, "clock", false, "clock_jumped"),
-            (|facts| facts.now = EARLIEST - 1, "clock", false, "clock_not_set"),
+            (|facts| facts.clock_ahead = -2_001, "clock", false, "clock_jumped"),
+            (|facts| facts.now = MIN_CLOCK_MILLIS - 1, "clock", false, "clock_not_set"),
             (|facts| facts.now = 0, "clock", false, "clock_not_set"),
         ];
         for (change, name, ok, code) in cases {
             let mut facts = well();
             change(&mut facts);
-            let checks = judge(&facts, &BOUNDS);
-            assert_eq!(checks.iter().find(|check| check.name == name), Some(&Check { name, ok, code }));
+            let checks = evaluate_checks(&facts, &BOUNDS);
+            assert_eq!(checks.iter().find(|check| check.name == name), Some(&HealthCheck { name, ok, code }));
             let failing = checks.iter().filter(|check| !check.ok).count();
             assert_eq!(failing, usize::from(!ok), "{checks:?}");
         }

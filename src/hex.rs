@@ -3,13 +3,13 @@
 use data_encoding::HEXLOWER;
 
 /// The lower-case hex digits of `bytes`, twice as long as the input.
-pub fn text(bytes: &[u8]) -> String {
+pub fn encode_lower(bytes: &[u8]) -> String {
     HEXLOWER.encode(bytes)
 }
 
 /// The bytes of exactly `2 * N` lower-case hex digits, and `None` for anything else. Since bytes
 /// have only one text form, texts can be compared directly. Does not allocate.
-pub fn read<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+pub fn decode_lower<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     if text.len() != 2 * N || HEXLOWER.decode_mut(text, &mut bytes).is_err() {
         return None;
@@ -24,10 +24,10 @@ mod tests {
     #[test]
     fn bytes_read_back_and_have_one_form_only() {
         let bytes: [u8; 32] = std::array::from_fn(|n| (n * 9) as u8);
-        let text = text(&bytes);
+        let text = encode_lower(&bytes);
         assert_eq!((&text[..8], text.len()), ("0009121b", 64));
-        assert_eq!(read(text.as_bytes()), Some(bytes));
-        assert_eq!(read::<0>(b""), Some([]));
+        assert_eq!(decode_lower(text.as_bytes()), Some(bytes));
+        assert_eq!(decode_lower::<0>(b""), Some([]));
         for other in [
             text.to_uppercase(),
             text[1..].to_owned(),
@@ -38,7 +38,7 @@ mod tests {
             text.replacen("0009", "é9", 1),
             String::new(),
         ] {
-            assert_eq!(read::<32>(other.as_bytes()), None, "{other}");
+            assert_eq!(decode_lower::<32>(other.as_bytes()), None, "{other}");
         }
     }
 }

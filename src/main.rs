@@ -6,7 +6,8 @@ use std::process::ExitCode;
 // is designed for. It was not measured against the system's. The benchmark's bare handler uses it
 // too, without wiping.
 #[global_allocator]
-static ALLOCATOR: footfall::memory::Wiping<mimalloc::MiMalloc> = footfall::memory::Wiping(mimalloc::MiMalloc);
+static ALLOCATOR: footfall::memory::WipingAllocator<mimalloc::MiMalloc> =
+    footfall::memory::WipingAllocator(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     footfall::cli::main()

@@ -14,19 +14,19 @@ use std::hint::black_box;
 
 /// Bytes from which on whole pages are returned to the system, which replaces them with zeroes.
 /// Writing to them would first bring in pages that were never used.
-const GIVEN_BACK: usize = 1 << 20;
+const MIN_RETURNED_BYTES: usize = 1 << 20;
 /// The granularity of returned memory, in bytes: a multiple of the page size of every system with
 /// default settings.
-const PAGE: usize = 1 << 16;
+const PAGE_BYTES: usize = 1 << 16;
 
 /// An allocator around `A` that wipes every block before `A` frees it.
-pub struct Wiping<A>(pub A);
+pub struct WipingAllocator<A>(pub A);
 
 #[expect(unsafe_code, reason = "an allocator is unsafe to write; it must be one to see what everybody frees")]
 // SAFETY: every block comes from the inner allocator and is returned to it with the layout of the
 // request. Between the two it is written to once, after its owner gave it up and before the inner
 // allocator knows.
-unsafe impl<A: GlobalAlloc> GlobalAlloc for Wiping<A> {
+unsafe impl<A: GlobalAlloc> GlobalAlloc for WipingAllocator<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are passed on.
         unsafe { self.0.alloc(layout) }
@@ -40,7 +40,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Wiping<A> {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: the caller gives up a live block of this size.
         unsafe {
-            wipe(block, layout.size());
+            wipe_block(block, layout.size());
             self.0.dealloc(block, layout);
         }
     }
@@ -63,11 +63,11 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Wiping<A> {
 
 /// Overwrites `size` bytes from `block` on. The caller must own them.
 #[expect(unsafe_code, reason = "the block is raw memory")]
-unsafe fn wipe(block: *mut u8, size: usize) {
+unsafe fn wipe_block(block: *mut u8, size: usize) {
     // SAFETY: the caller owns `size` bytes from `block` on; both offsets are within them.
     unsafe {
-        let (head, pages) = if size < GIVEN_BACK { (size, 0) } else { whole_pages(block as usize, size) };
-        let given_back = pages > 0 && give_back(block.add(head), pages);
+        let (head, pages) = if size < MIN_RETURNED_BYTES { (size, 0) } else { whole_pages(block as usize, size) };
+        let given_back = pages > 0 && return_pages(block.add(head), pages);
         if given_back {
             block.write_bytes(0, head);
             block.add(head + pages).write_bytes(0, size - head - pages);
@@ -81,13 +81,13 @@ unsafe fn wipe(block: *mut u8, size: usize) {
 
 /// The number of bytes before the first whole page, and the number of bytes in whole pages.
 fn whole_pages(start: usize, size: usize) -> (usize, usize) {
-    let head = start.next_multiple_of(PAGE) - start;
-    (head, (size - head) / PAGE * PAGE)
+    let head = start.next_multiple_of(PAGE_BYTES) - start;
+    (head, (size - head) / PAGE_BYTES * PAGE_BYTES)
 }
 
 /// Returns pages to the system. `false` if it refuses (locked pages); they are then unchanged.
 #[expect(unsafe_code, reason = "madvise takes a raw range")]
-unsafe fn give_back(pages: *mut u8, size: usize) -> bool {
+unsafe fn return_pages(pages: *mut u8, size: usize) -> bool {
     // SAFETY: the caller owns the range and does not need its contents.
     unsafe { rustix::mm::madvise(pages.cast(), size, rustix::mm::Advice::LinuxDontNeed).is_ok() }
 }
@@ -126,10 +126,10 @@ mod tests {
     }
 
     #[expect(unsafe_code, reason = "an allocator is asked by hand")]
-    fn left_of(size: usize, end: impl FnOnce(&Wiping<Looking>, *mut u8, Layout)) -> usize {
+    fn left_of(size: usize, end: impl FnOnce(&WipingAllocator<Looking>, *mut u8, Layout)) -> usize {
         LEFT.set(0);
         let layout = Layout::from_size_align(size, 8).unwrap();
-        let wiping = Wiping(Looking);
+        let wiping = WipingAllocator(Looking);
         // SAFETY: the layout is of this size, and what comes of it is written before it is read.
         let block = unsafe {
             let block = wiping.alloc(layout);
@@ -143,7 +143,16 @@ mod tests {
     #[test]
     #[expect(unsafe_code, reason = "an allocator is asked by hand")]
     fn what_is_freed_is_zero_whatever_its_size() {
-        for size in [1, 7, 64, 4096, GIVEN_BACK - 1, GIVEN_BACK, GIVEN_BACK + PAGE + 5, 5 * GIVEN_BACK] {
+        for size in [
+            1,
+            7,
+            64,
+            4096,
+            MIN_RETURNED_BYTES - 1,
+            MIN_RETURNED_BYTES,
+            MIN_RETURNED_BYTES + PAGE_BYTES + 5,
+            5 * MIN_RETURNED_BYTES,
+        ] {
             // SAFETY: the block is freed once, with its own layout.
             let left = left_of(size, |wiping, block, layout| unsafe { wiping.dealloc(block, layout) });
             assert_eq!(left, 0, "{size}");
@@ -153,7 +162,7 @@ mod tests {
     #[test]
     #[expect(unsafe_code, reason = "an allocator is asked by hand")]
     fn a_block_that_grows_or_shrinks_keeps_its_bytes_and_leaves_none_behind() {
-        for (size, new) in [(64, 4096), (4096, 64), (2 * GIVEN_BACK, 3 * GIVEN_BACK)] {
+        for (size, new) in [(64, 4096), (4096, 64), (2 * MIN_RETURNED_BYTES, 3 * MIN_RETURNED_BYTES)] {
             let left = left_of(size, |wiping, block, layout| {
                 // SAFETY: the block is live; the moved block is freed once, with its own layout.
                 unsafe {

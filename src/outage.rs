@@ -6,47 +6,47 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long nothing may fail before an outage is over. Failures with shorter gaps are one outage.
-const QUIET: Duration = Duration::from_secs(10);
+const QUIET_PERIOD: Duration = Duration::from_secs(10);
 
 /// Tracks whether something fails at the moment. The caller writes the log.
 #[derive(Default)]
 pub struct Outage {
-    lasts: AtomicBool,
-    state: Mutex<State>,
+    is_ongoing: AtomicBool,
+    state: Mutex<OutageState>,
 }
 
 #[derive(Default)]
-struct State {
+struct OutageState {
     failures: u64,
     last: Option<Instant>,
 }
 
 impl Outage {
     /// Records a failure. `true` for the first failure of an outage, which should be logged.
-    pub fn begins(&self) -> bool {
-        self.begins_at(Instant::now())
+    pub fn record_failure(&self) -> bool {
+        self.record_failure_at(Instant::now())
     }
 
     /// Records a success. The number of failures once nothing has failed for ten seconds, else
     /// `None`.
-    pub fn is_over(&self) -> Option<u64> {
+    pub fn record_success(&self) -> Option<u64> {
         // The normal case takes no lock.
-        self.lasts.load(Ordering::Relaxed).then(|| self.is_over_at(Instant::now())).flatten()
+        self.is_ongoing.load(Ordering::Relaxed).then(|| self.record_success_at(Instant::now())).flatten()
     }
 
-    fn begins_at(&self, now: Instant) -> bool {
+    fn record_failure_at(&self, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         (state.failures, state.last) = (state.failures + 1, Some(now));
-        !self.lasts.swap(true, Ordering::Relaxed)
+        !self.is_ongoing.swap(true, Ordering::Relaxed)
     }
 
-    fn is_over_at(&self, now: Instant) -> Option<u64> {
+    fn record_success_at(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let last = state.last?;
-        if now.saturating_duration_since(last) < QUIET {
+        if now.saturating_duration_since(last) < QUIET_PERIOD {
             return None;
         }
-        self.lasts.store(false, Ordering::Relaxed);
+        self.is_ongoing.store(false, Ordering::Relaxed);
         state.last = None;
         Some(std::mem::take(&mut state.failures))
     }
@@ -60,14 +60,14 @@ mod tests {
     fn what_fails_now_and_then_is_told_once_with_its_number_at_the_end() {
         let (outage, start) = (Outage::default(), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
-        let told = (0..1000).filter(|n| outage.begins_at(at(n * 20))).count();
-        let over: Vec<u64> = (0..1000).filter_map(|n| outage.is_over_at(at(n * 20 + 10))).collect();
+        let told = (0..1000).filter(|n| outage.record_failure_at(at(n * 20))).count();
+        let over: Vec<u64> = (0..1000).filter_map(|n| outage.record_success_at(at(n * 20 + 10))).collect();
         assert_eq!((told, over), (1, vec![]));
 
-        assert_eq!(outage.is_over_at(at(29_979)), None);
-        assert_eq!(outage.is_over_at(at(29_980)), Some(1000));
-        assert_eq!((outage.is_over(), outage.is_over_at(at(60_000))), (None, None));
-        assert!(outage.begins_at(at(70_000)));
-        assert_eq!(outage.is_over_at(at(80_000)), Some(1));
+        assert_eq!(outage.record_success_at(at(29_979)), None);
+        assert_eq!(outage.record_success_at(at(29_980)), Some(1000));
+        assert_eq!((outage.record_success(), outage.record_success_at(at(60_000))), (None, None));
+        assert!(outage.record_failure_at(at(70_000)));
+        assert_eq!(outage.record_success_at(at(80_000)), Some(1));
     }
 }

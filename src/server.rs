@@ -18,48 +18,48 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::aggregate::Caps;
+use crate::aggregate::AggregatorLimits;
 use crate::clock::Clock;
-use crate::config::{Compatible, Config, Directory, Proxies, StoredRefusals, is_site_name};
-use crate::consent::{Gate, Refusals, Withdrawn};
-use crate::disk::{self, Mended};
-use crate::enrich::{Countries, DataCentres, Enricher};
+use crate::config::{CompatibleRules, Config, SiteDirectory, StoredRefusals, TrustedProxies, is_site_name};
+use crate::consent::{DropCounters, Gate, WithdrawnGrants};
+use crate::disk::{self, RestrictOutcome};
+use crate::enrich::{CountryDatabase, DataCentreNetworks, Enricher};
 use crate::event::{Day, Millis};
-use crate::flush::{self, Flusher, Waiting};
-use crate::health::{self, Health};
-use crate::http::{Crowd, Forget, Rates};
-use crate::ingest::mail::{self, MailEdge};
-use crate::ingest::{self, Edge};
-use crate::journal::{Journal, Parts, Writer};
-use crate::ledger::Progress;
+use crate::flush::{self, SegmentBacklog, SegmentFlusher};
+use crate::health::{self, HealthMonitor};
+use crate::http::{ConnectionLimiter, RateLimiters, RequestEraser};
+use crate::ingest::mail::{self, MailIngestService};
+use crate::ingest::{self, IngestService};
+use crate::journal::{Journal, JournalWriter, WriterParts};
+use crate::ledger::ProgressCallback;
 use crate::outage::Outage;
 use crate::pseudonym::{DayKeys, harden_process};
-use crate::publisher::Publisher;
+use crate::publisher::LotPublisher;
 use crate::registry::Registry;
-use crate::report::Rules;
-use crate::store::{Limits, Store, StoreOptions};
-use crate::telemetry::Meters;
+use crate::report::ReportLimits;
+use crate::store::{EngineLimits, Store, StoreOptions};
+use crate::telemetry::MetricsRenderer;
 use crate::web as pages;
-use crate::web::Access;
-use crate::web::consent::Asking;
-use asking::{Shared, asking};
-use door::Room;
-use granting::GrantKeyFile;
-use signals::{Ends, Others, SIGTERM};
-use tending::{Files, tend};
+use crate::web::AuthState;
+use crate::web::consent::ConsentService;
+use consent_service::{SharedParts, build_consent_service};
+use grant_key_file::GrantKeyFile;
+use listener::ConnectionLimits;
+use maintenance::{ReloadableFiles, run_maintenance};
+use signals::{OtherSignals, SIGTERM, StopSignals};
 
-mod asking;
-mod checking;
-mod door;
-mod granting;
-mod mailing;
-mod notify;
+mod config_check;
+mod consent_service;
+mod grant_key_file;
+mod listener;
+mod mail_service;
+mod maintenance;
 mod signals;
-mod tending;
+mod systemd;
 
-pub use checking::check;
-pub use granting::signer;
-pub use mailing::{mint, signed};
+pub use config_check::check_config;
+pub use grant_key_file::demo_grant_signer;
+pub use mail_service::{build_link_signer, open_signed_values};
 
 /// Runs the collector until a signal or a failure.
 ///
@@ -67,20 +67,37 @@ pub use mailing::{mint, signed};
 ///
 /// A part cannot be opened, the journal or the store failed for good, or a stop left something
 /// unwritten. Answered hits are in the journal in each case.
-pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
+pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Result<()> {
     harden_process();
-    close_folders(&config);
-    let room = Room::of(&config);
-    let Wired { edge, mail, site, asking, writer, flusher, rates, enricher, grant_keys, registry, stop } =
-        wire(&config, room, progress)?;
+    restrict_folders(&config);
+    let room = ConnectionLimits::from_config(&config);
+    let CollectorParts {
+        ingest: edge,
+        mail,
+        site,
+        consent_service: asking,
+        writer,
+        flusher,
+        rates,
+        enricher,
+        grant_keys,
+        registry,
+        stop,
+    } = build_parts(&config, room, progress)?;
     let ledger = asking.ledger.clone();
     let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
     let site_publisher = Arc::clone(&site.publisher);
-    let files = Files { enricher, grant_keys, terms: Arc::clone(&asking.terms) };
+    let files = ReloadableFiles { enricher, grant_keys, terms: Arc::clone(&asking.consent_policy) };
     // Before the port is open: from the first hit on, a signal stops in order.
-    let mut ends = Ends::listen()?;
-    let tend = tend(site.clone(), rates, files, Duration::from_secs(config.data.reload_secs), Others::listen()?);
-    let server = serve(&config, room, edge, mail, site.clone(), asking)?;
+    let mut ends = StopSignals::install_handlers()?;
+    let tend = run_maintenance(
+        site.clone(),
+        rates,
+        files,
+        Duration::from_secs(config.data.reload_secs),
+        OtherSignals::install_handlers()?,
+    );
+    let server = start_server(&config, room, edge, mail, site.clone(), asking)?;
     let door = server.handle();
     let health = Arc::clone(&site.health);
 
@@ -90,20 +107,20 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     let serving = tokio::spawn(server);
     let tending = tokio::spawn(tend);
     let publishing = tokio::spawn(Arc::clone(&site_publisher).run());
-    let following = tokio::spawn(Arc::clone(&registry).follow(Duration::from_secs(config.registry.refresh_secs)));
+    let following = tokio::spawn(Arc::clone(&registry).poll_changes(Duration::from_secs(config.registry.refresh_secs)));
 
-    tokio::spawn(Arc::clone(&health).watch());
-    tokio::spawn(notify::watchdog(Arc::clone(&health)));
-    notify::ready();
+    tokio::spawn(Arc::clone(&health).poll_store());
+    tokio::spawn(systemd::run_watchdog(Arc::clone(&health)));
+    systemd::send_ready();
 
     let failure = tokio::select! {
-        signal = ends.next() => {
+        signal = ends.next_signal() => {
             tracing::info!(signal, "stopping");
-            notify::stopping();
-            health.drain();
+            systemd::send_stopping();
+            health.start_draining();
             // Who presses Ctrl-C waits for it; a supervisor has a balancer that needs the time.
             if signal == SIGTERM {
-                let _ = timeout(Duration::from_secs(config.server.drain_secs), ends.next()).await;
+                let _ = timeout(Duration::from_secs(config.server.drain_secs), ends.next_signal()).await;
             }
             None
         }
@@ -117,14 +134,14 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     if let Some(failure) = failure {
         // The disk or the engine failed in a way that waiting does not cure. Answered hits are in
         // the journal.
-        notify::stopping();
-        journal.inbox.close();
+        systemd::send_stopping();
+        journal.queue.close();
         door.stop(false).await;
         return failure;
     }
 
     let limit = Duration::from_secs(stop_secs);
-    end_after(limit + GRACE);
+    kill_after(limit + STOP_GRACE);
     let deadline = Instant::now() + limit;
     stop.send_replace(true);
     let closed = async {
@@ -136,7 +153,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     }
 
     site.release_clicks(Millis::MAX);
-    journal.inbox.close();
+    journal.queue.close();
     let written = match timeout_at(deadline, writer_ended).await {
         Ok(ended) => ended.context("the writer stopped in the middle")?.context("the journal failed"),
         Err(_) => Err(anyhow::anyhow!(
@@ -144,7 +161,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
         )),
     };
 
-    let recorded = match timeout_at(deadline, tokio::task::spawn_blocking(move || ledger.finish())).await {
+    let recorded = match timeout_at(deadline, tokio::task::spawn_blocking(move || ledger.close())).await {
         Ok(ended) => ended?.context("the ledger did not close in order"),
         Err(_) => Err(anyhow::anyhow!("the ledger could not be closed within server.stop_secs")),
     };
@@ -155,7 +172,7 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     publishing.abort();
     // Sign-ins get a part of the time only: a store that hangs must leave time for segments.
     let sign_ins = deadline.min(Instant::now() + limit / 4);
-    let (noted, sent) = tokio::join!(timeout_at(sign_ins, registry.finish()), timeout_at(deadline, flushing));
+    let (noted, sent) = tokio::join!(timeout_at(sign_ins, registry.write_queued()), timeout_at(deadline, flushing));
     if noted.is_err() {
         tracing::warn!("the last sign-ins could not be put on record in time");
     }
@@ -166,8 +183,9 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
     if let Some(store) = site.store.swap(None) {
         store.close().await;
     }
-    if let Some(segments) =
-        Waiting::of(&journal.folder, site.clock.file_time()).map(|waiting| waiting.segments).filter(|left| *left > 0)
+    if let Some(segments) = SegmentBacklog::from_folder(&journal.folder, site.clock.file_time())
+        .map(|waiting| waiting.segments)
+        .filter(|left| *left > 0)
     {
         tracing::warn!(segments, "not all segments were sent; they are in the journal and are sent at the next start");
     }
@@ -177,11 +195,11 @@ pub async fn run(config: Config, progress: Progress<'_>) -> anyhow::Result<()> {
 }
 
 /// Time that a stop may take beyond `server.stop_secs` before the process kills itself.
-const GRACE: Duration = Duration::from_secs(1);
+const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Kills the process after `limit`, so that the deadline holds even if a disk or a library blocks a
 /// thread.
-fn end_after(limit: Duration) {
+fn kill_after(limit: Duration) {
     let kill = move || {
         std::thread::sleep(limit);
         tracing::error!("the stop hangs; the process ends itself. What was answered is in the journal");
@@ -193,14 +211,14 @@ fn end_after(limit: Duration) {
 }
 
 /// All parts, connected but not running.
-struct Wired {
-    edge: web::Data<Edge>,
-    mail: web::Data<MailEdge>,
-    site: web::Data<pages::Site>,
-    asking: web::Data<Asking>,
-    writer: Writer,
-    flusher: Flusher,
-    rates: Arc<Rates>,
+struct CollectorParts {
+    ingest: web::Data<IngestService>,
+    mail: web::Data<MailIngestService>,
+    site: web::Data<pages::AppState>,
+    consent_service: web::Data<ConsentService>,
+    writer: JournalWriter,
+    flusher: SegmentFlusher,
+    rates: Arc<RateLimiters>,
     enricher: Arc<Enricher>,
     grant_keys: Arc<GrantKeyFile>,
     registry: Arc<Registry>,
@@ -208,58 +226,63 @@ struct Wired {
     stop: watch::Sender<bool>,
 }
 
-fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<Wired> {
-    let clock = if config.test.clock { Clock::test(config.test.start_millis) } else { Clock::steady() };
-    let directory = Arc::new(Directory::new(config));
-    let refusals = Arc::new(Refusals::default());
-    let keys = Arc::new(DayKeys::random(directory.zones()));
-    let rates = Arc::new(Rates::new(config));
-    let enricher = Enricher::new(random_key(), countries(config)?).with_data_centres(data_centres(config)?);
+fn build_parts(
+    config: &Config,
+    room: ConnectionLimits,
+    progress: ProgressCallback<'_>,
+) -> anyhow::Result<CollectorParts> {
+    let clock = if config.test.clock { Clock::new_test(config.test.start_millis) } else { Clock::new_steady() };
+    let directory = Arc::new(SiteDirectory::new(config));
+    let refusals = Arc::new(DropCounters::default());
+    let keys = Arc::new(DayKeys::with_system_random(directory.time_zones()));
+    let rates = Arc::new(RateLimiters::new(config));
+    let enricher = Enricher::new(random_key(), open_countries(config)?).with_data_centres(open_data_centres(config)?);
     let enricher = Arc::new(enricher);
-    if !enricher.refused_patterns().is_empty() {
-        tracing::warn!(patterns = ?enricher.refused_patterns(), "patterns of robots that match people are not used");
+    if !enricher.rejected_patterns().is_empty() {
+        tracing::warn!(patterns = ?enricher.rejected_patterns(), "patterns of robots that match people are not used");
     }
 
     let (sealed_sender, sealed) = mpsc::unbounded_channel();
-    let parts = Parts { clock: clock.clone(), keys: Arc::clone(&keys), refusals: Arc::clone(&refusals) };
-    let (journal, writer) = Writer::open(config, parts, sealed_sender).context("the journal cannot be opened")?;
-    say_recovered(&journal);
-    say_declared(config);
+    let parts = WriterParts { clock: clock.clone(), day_keys: Arc::clone(&keys), drop_counters: Arc::clone(&refusals) };
+    let (journal, writer) =
+        JournalWriter::open(config, parts, sealed_sender).context("the journal cannot be opened")?;
+    log_recovered(&journal);
+    log_declared_rules(config);
 
-    let flush_stats = Arc::new(flush::Stats::default());
+    let flush_stats = Arc::new(flush::FlushStats::default());
     let slot = Arc::new(ArcSwapOption::empty());
-    let withdrawn = Arc::new(Withdrawn::since(Store::withdrawals_since(today(&clock))));
+    let withdrawn = Arc::new(WithdrawnGrants::empty_since(Store::withdrawals_since(today_utc(&clock))));
     let (dir, templates) = (&config.journal.dir, config.mail.templates.clone());
     let registry =
         Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), dir, templates, Arc::clone(&withdrawn)));
 
-    let grant_keys = Arc::new(GrantKeyFile::of(config));
-    let shared = Shared {
+    let grant_keys = Arc::new(GrantKeyFile::from_config(config));
+    let shared = SharedParts {
         clock: clock.clone(),
         rates: Arc::clone(&rates),
         registry: Arc::clone(&registry),
         grant_keys: Arc::clone(&grant_keys),
         withdrawn,
     };
-    let asking = web::Data::new(asking(config, shared, progress)?);
+    let asking = web::Data::new(build_consent_service(config, shared, progress)?);
 
     let (done, flushed) = watch::channel(None);
     let (stop, stopping) = watch::channel(false);
-    let flusher = Flusher {
+    let flusher = SegmentFlusher {
         folder: Arc::clone(&journal.folder),
-        sealed,
+        closed_segments: sealed,
         options: store_options(config),
         retention: config.retention,
         clock: clock.clone(),
-        slot: Arc::clone(&slot),
+        store_slot: Arc::clone(&slot),
         stats: Arc::clone(&flush_stats),
-        done,
+        finished: done,
         stopping: stopping.clone(),
-        away: Outage::default(),
-        queue: flush::Queue::default(),
+        outage: Outage::default(),
+        queue: flush::FlushQueue::default(),
     };
 
-    let publisher = Arc::new(Publisher::new(
+    let publisher = Arc::new(LotPublisher::new(
         &config.report,
         &config.test,
         clock.clone(),
@@ -269,83 +292,100 @@ fn wire(config: &Config, room: Room, progress: Progress<'_>) -> anyhow::Result<W
         flushed.clone(),
     ));
 
-    let health = health::Parts {
+    let health = health::HealthSources {
         clock: clock.clone(),
         journal: journal.clone(),
-        keys: Arc::clone(&keys),
+        day_keys: Arc::clone(&keys),
         store: Arc::clone(&slot),
-        publication: publisher.stats(),
+        publisher_stats: publisher.stats(),
     };
     let deadline = Duration::from_millis(config.limits.read_millis);
-    let edge = web::Data::new(Edge {
+    let edge = web::Data::new(IngestService {
         clock: clock.clone(),
         directory,
-        proxies: Proxies::new(&config.proxy.trusted),
+        proxies: TrustedProxies::new(&config.proxy.trusted),
         rates: Arc::clone(&rates),
         enricher: Arc::clone(&enricher),
-        compatible: Compatible::new(&config.compatible),
-        gate: Gate::new(config, Arc::clone(&asking.terms), Arc::clone(&refusals)),
+        compatible: CompatibleRules::new(&config.compatible),
+        gate: Gate::new(config, Arc::clone(&asking.consent_policy), Arc::clone(&refusals)),
         keys,
-        inbox: Arc::clone(&journal.inbox),
+        hit_queue: Arc::clone(&journal.queue),
         mode: config.visitor.mode,
-        caps: Caps::new(config),
-        visit_cookie: Edge::visit_cookie(config),
-        body_bytes: config.limits.body_bytes,
-        batch_hits: config.limits.batch_hits,
-        headers: config.limits.headers,
-        header_bytes: config.limits.header_bytes,
+        aggregator_limits: AggregatorLimits::from_config(config),
+        visit_cookie_prefix: IngestService::visit_cookie_prefix(config),
+        max_body_bytes: config.limits.body_bytes,
+        max_batch_hits: config.limits.batch_hits,
+        max_header_fields: config.limits.headers,
+        max_header_bytes: config.limits.header_bytes,
         max_amount: config.limits.max_amount,
-        deadline,
+        body_timeout: deadline,
     });
 
-    let gate = Gate::new(config, Arc::clone(&asking.terms), Arc::clone(&refusals));
-    let desk = mailing::desk(config, &edge.directory.zones(), random_key(), Arc::clone(&registry.opened))?;
-    let mail = web::Data::new(mailing::edge(config, &edge, gate, desk.clone(), journal.clone()));
+    let gate = Gate::new(config, Arc::clone(&asking.consent_policy), Arc::clone(&refusals));
+    let desk = mail_service::build_mail_service(
+        config,
+        &edge.directory.time_zones(),
+        random_key(),
+        Arc::clone(&registry.opened_messages),
+    )?;
+    let mail = web::Data::new(mail_service::build_mail_ingest(config, &edge, gate, desk.clone(), journal.clone()));
 
-    let site = web::Data::new(pages::Site {
+    let site = web::Data::new(pages::AppState {
         clock,
         registry: Arc::clone(&registry),
         mail: desk,
-        access: Access::new(config, Arc::clone(&rates))
+        auth: AuthState::new(config, Arc::clone(&rates))
             .context("platform.token_key: is no key of platform.token_algorithm")?,
-        rules: Rules { k: config.report.k, keep_days: config.retention.keep_days },
+        report_limits: ReportLimits { k: config.report.k, keep_days: config.retention.keep_days },
         journal,
         store: slot,
-        flushed,
-        meters: Meters::new(refusals, Arc::clone(&flush_stats), publisher.stats(), asking.ledger.stats()),
-        health: Arc::new(Health::new(&config.health, health)),
+        flushed_segment: flushed,
+        meters: MetricsRenderer::new(refusals, Arc::clone(&flush_stats), publisher.stats(), asking.ledger.stats()),
+        health: Arc::new(HealthMonitor::new(&config.health, health)),
         publisher,
-        flush: flush_stats,
+        flush_stats,
         store_kind: if config.store.url.is_empty() { "embedded" } else { "server" },
-        journal_most_bytes: config.journal.max_bytes,
-        started: jiff::Timestamp::now(),
-        streams: Arc::new(pages::Streams::new(config)),
+        journal_max_bytes: config.journal.max_bytes,
+        started_at: jiff::Timestamp::now(),
+        streams: Arc::new(pages::StreamLimiter::new(config)),
         stopping,
-        crowd: Arc::new(Crowd::new(room.of_network, Proxies::new(&config.proxy.trusted))),
-        deadline,
-        answer_within: Duration::from_millis(config.limits.answer_millis),
-        sample: config.sample.enabled,
-        prefix: config.server.prefix.clone(),
+        connections: Arc::new(ConnectionLimiter::new(room.per_network, TrustedProxies::new(&config.proxy.trusted))),
+        body_deadline: deadline,
+        response_deadline: Duration::from_millis(config.limits.answer_millis),
+        serves_sample: config.sample.enabled,
+        route_prefix: config.server.prefix.clone(),
     });
 
-    Ok(Wired { edge, mail, site, asking, writer, flusher, rates, enricher, grant_keys, registry, stop })
+    Ok(CollectorParts {
+        ingest: edge,
+        mail,
+        site,
+        consent_service: asking,
+        writer,
+        flusher,
+        rates,
+        enricher,
+        grant_keys,
+        registry,
+        stop,
+    })
 }
 
 /// Opens the port. Hits are accepted from here on; they wait until the writer runs.
-fn serve(
+fn start_server(
     config: &Config,
-    room: Room,
-    edge: web::Data<Edge>,
-    mail: web::Data<MailEdge>,
-    site: web::Data<pages::Site>,
-    asking: web::Data<Asking>,
+    room: ConnectionLimits,
+    edge: web::Data<IngestService>,
+    mail: web::Data<MailIngestService>,
+    site: web::Data<pages::AppState>,
+    asking: web::Data<ConsentService>,
 ) -> anyhow::Result<Server> {
     let hit_path = format!("{}/hit", config.server.prefix);
     // The visit cookie of a profile is only sent to paths below the profile.
     let hit_under = format!("/{{under:.+}}{hit_path}");
     let prefix = config.server.prefix.clone();
     let (pixels, links) = (format!("{prefix}/o"), format!("{prefix}/c"));
-    let (test_clock, crowd) = (config.test.clock, Arc::clone(&site.crowd));
+    let (test_clock, crowd) = (config.test.clock, Arc::clone(&site.connections));
     let factory = move || {
         let (routed, asked) = (site.clone(), asking.clone());
         App::new()
@@ -353,34 +393,34 @@ fn serve(
             .app_data(mail.clone())
             .app_data(site.clone())
             .app_data(asking.clone())
-            .wrap(from_fn(pages::in_time))
-            .wrap(Condition::new(test_clock, from_fn(pages::follow)))
-            .wrap(Forget)
-            .route(&hit_path, web::post().to(ingest::hit))
+            .wrap(from_fn(pages::enforce_deadline))
+            .wrap(Condition::new(test_clock, from_fn(pages::advance_clock)))
+            .wrap(RequestEraser)
+            .route(&hit_path, web::post().to(ingest::post_hit))
             // Scopes instead of patterns, and placed before the patterns: matching patterns against
             // a token costs more than counting its mail.
-            .service(web::scope(&pixels).default_service(web::to(mail::pixel)))
-            .service(web::scope(&links).default_service(web::to(mail::link)))
-            .route(&hit_under, web::post().to(ingest::hit))
-            .configure(|config| ingest::compatible(&prefix, config))
-            .configure(move |config| pages::consent::routes(&asked, config))
-            .configure(move |config| pages::routes(&routed, config))
-            .default_service(web::to(pages::nothing))
+            .service(web::scope(&pixels).default_service(web::to(mail::serve_pixel)))
+            .service(web::scope(&links).default_service(web::to(mail::follow_link)))
+            .route(&hit_under, web::post().to(ingest::post_hit))
+            .configure(|config| ingest::register_compat_routes(&prefix, config))
+            .configure(move |config| pages::consent::register_routes(&asked, config))
+            .configure(move |config| pages::register_routes(&routed, config))
+            .default_service(web::to(pages::handle_unmatched))
     };
-    door::open(config, room, &crowd, factory)
+    listener::open_port(config, room, &crowd, factory)
 }
 
 /// Closes folders to other users that an earlier version or a manual setup left open.
-fn close_folders(config: &Config) {
+fn restrict_folders(config: &Config) {
     let embedded = config.store.url.is_empty().then_some(&config.store.dir);
     for folder in [&config.journal.dir, &config.ledger.dir, &config.mail.key_file].into_iter().chain(embedded) {
         let shown = folder.display();
-        match disk::mend(folder) {
-            Ok(Mended { closed: 0, left: 0 }) => {}
-            Ok(Mended { closed, left: 0 }) => {
+        match disk::restrict_tree(folder) {
+            Ok(RestrictOutcome { restricted: 0, failed: 0 }) => {}
+            Ok(RestrictOutcome { restricted: closed, failed: 0 }) => {
                 tracing::warn!(path = %shown, closed, "other users of this machine could reach it; now they cannot");
             }
-            Ok(Mended { closed, left }) => tracing::warn!(
+            Ok(RestrictOutcome { restricted: closed, failed: left }) => tracing::warn!(
                 path = %shown, closed, left,
                 "other users of this machine can reach it, and it is not ours to close: chmod it to 0700 and its files to 0600"
             ),
@@ -389,7 +429,7 @@ fn close_folders(config: &Config) {
     }
 }
 
-fn say_recovered(journal: &Journal) {
+fn log_recovered(journal: &Journal) {
     let recovered = &journal.recovered;
     if recovered.frames > 0 || recovered.damaged > 0 {
         let (segments, batches, damaged) = (recovered.segments, recovered.frames, recovered.damaged);
@@ -398,7 +438,7 @@ fn say_recovered(journal: &Journal) {
 }
 
 /// Logs the operator's stated reason for each rule that counts hits without our consent cookie.
-fn say_declared(config: &Config) {
+fn log_declared_rules(config: &Config) {
     for rule in config.compatible.iter().filter(|rule| !rule.declared.is_empty()) {
         let products: Vec<&str> = rule.accept.iter().map(|dialect| <&str>::from(*dialect)).collect();
         let (sites, products) = (rule.sites.join(", "), products.join(", "));
@@ -413,7 +453,7 @@ fn say_declared(config: &Config) {
 }
 
 /// Waits for SIGTERM or SIGINT and returns its name.
-pub(crate) async fn signal() -> &'static str {
+pub(crate) async fn wait_for_stop_signal() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
     let terminate = async {
         match signal(SignalKind::terminate()) {
@@ -434,41 +474,41 @@ fn store_options(config: &Config) -> StoreOptions {
     StoreOptions {
         url: some(&store.url),
         user: some(&store.user),
-        password: some(store.password.expose()),
-        ca_file: ca_file(config),
+        password: some(store.password.expose_secret()),
+        ca_file: store_ca_file(config),
         database: store.database.clone(),
         cluster: some(&store.cluster),
         data_dir: store.dir.clone(),
         // Also where the file has been replaced by a later version meanwhile.
         program: PathBuf::from("/proc/self/exe"),
-        library: found(&store.library, "@chdb/lib-linux-x64-gnu/libchdb.so")
+        library: find_file(&store.library, "@chdb/lib-linux-x64-gnu/libchdb.so")
             .unwrap_or_else(|| PathBuf::from("libchdb.so")),
-        limits: Limits {
+        limits: EngineLimits {
             server_memory: store.memory_bytes,
             query_memory: store.query_memory_bytes,
             query_seconds: store.query_secs,
             connections: store.connections,
-            ..Limits::default()
+            ..EngineLimits::default()
         },
-        names: names(config),
+        site_names: configured_site_names(config),
     }
 }
 
 /// CA certificates for the store's TLS: `store.ca_file`, or else the environment's `SSL_CERT_FILE`.
-fn ca_file(config: &Config) -> Option<PathBuf> {
+fn store_ca_file(config: &Config) -> Option<PathBuf> {
     let named = Some(&config.store.ca_file).filter(|file| !file.is_empty()).map(PathBuf::from);
     named.or_else(|| std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from))
 }
 
 /// Names of the sites that the configuration lists.
-fn names(config: &Config) -> Vec<String> {
+fn configured_site_names(config: &Config) -> Vec<String> {
     let sites = config.sites.iter().map(|site| &site.id);
     let compatible = config.compatible.iter().flat_map(|rule| &rule.sites);
     sites.chain(compatible).filter(|name| is_site_name(name)).cloned().collect()
 }
 
 /// The current day in UTC.
-fn today(clock: &Clock) -> Day {
+fn today_utc(clock: &Clock) -> Day {
     let now = jiff::Timestamp::from_millisecond(clock.now()).unwrap_or_default();
     Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date()).unwrap_or(Day::from_number(0))
 }
@@ -485,27 +525,27 @@ fn random_key() -> [u8; 32] {
 /// # Errors
 ///
 /// The file exists but is no readable database.
-pub(crate) fn countries(config: &Config) -> anyhow::Result<Countries> {
+pub(crate) fn open_countries(config: &Config) -> anyhow::Result<CountryDatabase> {
     let file = "@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb";
-    match found(&config.data.countries, file) {
-        Some(path) => Countries::open(path).context("data.countries"),
+    match find_file(&config.data.countries, file) {
+        Some(path) => CountryDatabase::open(path).context("data.countries"),
         None => {
             tracing::warn!("no country database was found (data.countries); every country is (unknown)");
-            Ok(Countries::none())
+            Ok(CountryDatabase::without_file())
         }
     }
 }
 
-fn data_centres(config: &Config) -> anyhow::Result<DataCentres> {
+fn open_data_centres(config: &Config) -> anyhow::Result<DataCentreNetworks> {
     match config.data.datacenter_networks.as_str() {
-        "" => Ok(DataCentres::default()),
-        file => DataCentres::open(file).context("data.datacenter_networks"),
+        "" => Ok(DataCentreNetworks::default()),
+        file => DataCentreNetworks::open(file).context("data.datacenter_networks"),
     }
 }
 
 /// The configured path; otherwise the npm package's file in `node_modules`, here or beside the
 /// binary, or the bare file beside the binary. `None` if there is no such file.
-fn found(configured: &str, file: &str) -> Option<PathBuf> {
+fn find_file(configured: &str, file: &str) -> Option<PathBuf> {
     if !configured.is_empty() {
         return Some(PathBuf::from(configured));
     }

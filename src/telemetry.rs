@@ -12,11 +12,11 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, registry};
 
-use crate::config::{Log, LogFormat};
-use crate::consent::Refusals;
-use crate::event::{Millis, Refusal};
-use crate::flush::Waiting;
-use crate::http::Connected;
+use crate::config::{LogConfig, LogFormat};
+use crate::consent::DropCounters;
+use crate::event::{DropReason, Millis};
+use crate::flush::SegmentBacklog;
+use crate::http::ConnectionStats;
 use crate::journal::Journal;
 
 /// Starts logging to standard error.
@@ -24,9 +24,9 @@ use crate::journal::Journal;
 /// # Errors
 ///
 /// `log.filter` is not a filter, or logging was started before.
-pub fn logs(log: &Log) -> Result<(), String> {
-    let filter = filter(&log.filter).map_err(|error| format!("log.filter: {error}"))?;
-    let filter = filter.and(filter_fn(|line| may_be_logged(line.target(), *line.level())));
+pub fn init_logging(log: &LogConfig) -> Result<(), String> {
+    let filter = parse_log_filter(&log.filter).map_err(|error| format!("log.filter: {error}"))?;
+    let filter = filter.and(filter_fn(|line| is_loggable(line.target(), *line.level())));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let set = match log.format {
         LogFormat::Text => registry().with(lines.with_ansi(false).with_filter(filter)).try_init(),
@@ -40,30 +40,30 @@ pub fn logs(log: &Log) -> Result<(), String> {
 /// # Errors
 ///
 /// The text is not a filter; the error says what one looks like.
-pub fn filter(text: &str) -> Result<EnvFilter, String> {
+pub fn parse_log_filter(text: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(text).map_err(|_| "must be a filter such as info or warn,footfall::flush=debug".to_owned())
 }
 
 /// Applied after `log.filter`: at debug levels, libraries quote what they work on, and that is
 /// requests. The HTTP library quotes them in errors too; requests that it cannot parse are counted
 /// by a metric of ours instead.
-fn may_be_logged(target: &str, level: Level) -> bool {
+fn is_loggable(target: &str, level: Level) -> bool {
     let of = |name: &str| target == name || target.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
-    of("footfall") || (level <= Level::INFO && !crate::http::QUOTING.iter().any(|name| of(name)))
+    of("footfall") || (level <= Level::INFO && !crate::http::INPUT_QUOTING_TARGETS.iter().any(|name| of(name)))
 }
 
 /// The sources of the metrics page.
-pub struct Meters {
+pub struct MetricsRenderer {
     recorder: PrometheusRecorder,
-    refusals: Arc<Refusals>,
-    flush: Arc<crate::flush::Stats>,
-    publication: Arc<crate::publisher::Stats>,
-    ledger: Arc<crate::ledger::Stats>,
+    drop_counters: Arc<DropCounters>,
+    flush_stats: Arc<crate::flush::FlushStats>,
+    publisher_stats: Arc<crate::publisher::PublisherStats>,
+    ledger_stats: Arc<crate::ledger::LedgerStats>,
 }
 
 /// Name, whether it is a counter (or else a gauge), and help text. The page and
 /// docs/operate/OPERATING.md follow this list.
-const METERS: [(&str, bool, &str); 39] = [
+const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
     ("footfall_hits_total", true, "Hits answered 202 after their counts were on disk, repeats included"),
     ("footfall_batches_total", true, "Batches written and synced"),
     ("footfall_journal_bytes_total", true, "Bytes written to the journal"),
@@ -142,11 +142,11 @@ const METERS: [(&str, bool, &str); 39] = [
 ];
 
 /// The only gauge that can be negative; in seconds.
-const CLOCK: &str = "footfall_clock_ahead_seconds";
+const CLOCK_AHEAD_METRIC: &str = "footfall_clock_ahead_seconds";
 
 /// Counts of the limits that apply to people who read reports. Totals since the start, except
 /// `streams`.
-pub struct Doors {
+pub struct AccessCounts {
     /// Tokens, share links and handovers that were not valid.
     pub wrong_tokens: u64,
     /// Attempts answered 429 unverified, because their network had sent too many invalid ones.
@@ -156,34 +156,34 @@ pub struct Doors {
     /// Event streams refused by a limit.
     pub streams_refused: u64,
     /// Open and refused connections, and malformed requests.
-    pub connected: Connected,
+    pub connections: ConnectionStats,
 }
 
 /// The clock's part of the metrics page.
-pub struct Times {
+pub struct ClockReadings {
     /// The collector's time, to be compared with modification times of files.
-    pub files: std::time::SystemTime,
+    pub file_time: std::time::SystemTime,
     /// Milliseconds by which the system clock is ahead of the collector's; negative where it is
     /// behind.
     pub ahead_millis: i64,
     pub now: Millis,
 }
 
-impl Meters {
+impl MetricsRenderer {
     /// Registers the descriptions of all metrics.
     pub fn new(
-        refusals: Arc<Refusals>,
-        flush: Arc<crate::flush::Stats>,
-        publication: Arc<crate::publisher::Stats>,
-        ledger: Arc<crate::ledger::Stats>,
-    ) -> Meters {
+        refusals: Arc<DropCounters>,
+        flush: Arc<crate::flush::FlushStats>,
+        publication: Arc<crate::publisher::PublisherStats>,
+        ledger: Arc<crate::ledger::LedgerStats>,
+    ) -> MetricsRenderer {
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, || {
             metrics::describe_gauge!(
-                CLOCK,
+                CLOCK_AHEAD_METRIC,
                 "Seconds the system's clock is ahead of the one hits are counted by, after a jump"
             );
-            for (name, grows, meaning) in METERS {
+            for (name, grows, meaning) in METRIC_DESCRIPTIONS {
                 match grows {
                     true => metrics::describe_counter!(name, Unit::Count, meaning),
                     false => metrics::describe_gauge!(name, meaning),
@@ -191,21 +191,34 @@ impl Meters {
             }
         });
 
-        Meters { recorder, refusals, flush, publication, ledger }
+        MetricsRenderer {
+            recorder,
+            drop_counters: refusals,
+            flush_stats: flush,
+            publisher_stats: publication,
+            ledger_stats: ledger,
+        }
     }
 
     /// The metrics page in Prometheus' text format. `stored` is the size of the tables in bytes, if
     /// known; `clamped` the number of money sums that were clamped.
-    pub fn render(&self, journal: &Journal, doors: &Doors, times: &Times, stored: Option<u64>, clamped: u64) -> String {
-        let (hits, flush) = (&journal.stats, &self.flush);
+    pub fn render_metrics(
+        &self,
+        journal: &Journal,
+        doors: &AccessCounts,
+        times: &ClockReadings,
+        stored: Option<u64>,
+        clamped: u64,
+    ) -> String {
+        let (hits, flush) = (&journal.stats, &self.flush_stats);
         let read = |figure: &AtomicU64| Some(figure.load(Ordering::Relaxed));
-        let waiting = Waiting::of(&journal.folder, times.files);
-        let figures: [Option<u64>; METERS.len() - 1] = [
+        let waiting = SegmentBacklog::from_folder(&journal.folder, times.file_time);
+        let figures: [Option<u64>; METRIC_DESCRIPTIONS.len() - 1] = [
             read(&hits.hits),
             read(&hits.batches),
             read(&hits.bytes),
             read(&hits.full),
-            Some(journal.folder.bytes()),
+            Some(journal.folder.total_bytes()),
             Some(journal.recovered.damaged as u64),
             Some(journal.recovered.lost_rows),
             read(&hits.held_rows),
@@ -223,33 +236,33 @@ impl Meters {
             read(&hits.overflow_ids),
             read(&hits.mails),
             read(&hits.mails_lost),
-            read(&self.publication.units),
-            read(&self.publication.lots),
-            read(&self.publication.failures),
-            read(&self.publication.last_success_secs),
-            Some(self.publication.late_secs(times.now)),
-            read(&self.ledger.records),
-            read(&self.ledger.refused),
+            read(&self.publisher_stats.units),
+            read(&self.publisher_stats.lots),
+            read(&self.publisher_stats.failures),
+            read(&self.publisher_stats.last_success_secs),
+            Some(self.publisher_stats.late_secs(times.now)),
+            read(&self.ledger_stats.recorded_acts),
+            read(&self.ledger_stats.rejected_acts),
             Some(doors.wrong_tokens),
             Some(doors.tokens_refused),
             Some(doors.streams),
             Some(doors.streams_refused),
-            Some(doors.connected.open),
-            Some(doors.connected.refused),
-            Some(doors.connected.malformed),
+            Some(doors.connections.open),
+            Some(doors.connections.rejected),
+            Some(doors.connections.malformed),
             Some(clamped),
             stored,
         ];
         with_local_recorder(&self.recorder, || {
-            for ((name, grows, _), figure) in METERS.into_iter().zip(figures) {
+            for ((name, grows, _), figure) in METRIC_DESCRIPTIONS.into_iter().zip(figures) {
                 match (grows, figure) {
                     (true, Some(figure)) => metrics::counter!(name).absolute(figure),
                     (false, Some(figure)) => metrics::gauge!(name).set(figure as f64),
                     (_, None) => {}
                 }
             }
-            metrics::gauge!(CLOCK).set(times.ahead_millis as f64 / 1000.0);
-            for (reason, total) in Refusal::ALL.into_iter().zip(self.refusals.totals()) {
+            metrics::gauge!(CLOCK_AHEAD_METRIC).set(times.ahead_millis as f64 / 1000.0);
+            for (reason, total) in DropReason::ALL.into_iter().zip(self.drop_counters.totals()) {
                 metrics::counter!("footfall_refusals_total", "reason" => reason.name()).absolute(total);
             }
         });
@@ -270,11 +283,11 @@ mod tests {
             ("hyper::proto", Level::INFO, true),
             ("hyper::proto", Level::DEBUG, false),
             ("tokio", Level::WARN, true),
-            (crate::http::QUOTING[0], Level::ERROR, false),
+            (crate::http::INPUT_QUOTING_TARGETS[0], Level::ERROR, false),
             ("h2", Level::TRACE, false),
         ];
         for (target, level, told) in lines {
-            assert_eq!(may_be_logged(target, level), told, "{target} {level}");
+            assert_eq!(is_loggable(target, level), told, "{target} {level}");
         }
     }
 }

@@ -57,14 +57,25 @@ macro_rules! unprintable {
 }
 
 // Data from the wire, until it is pseudonymised.
-unprintable!(event::Address, event::Agent<'static>, event::Hints<'static>, event::Caller<'static>);
-unprintable!(event::Cookies<'static>);
-unprintable!(event::Payload<'static>, event::RawHit<'static>, consent::AdmittedHit<'static>);
+unprintable!(
+    event::ClientAddress,
+    event::UserAgent<'static>,
+    event::ClientHints<'static>,
+    event::RequestCaller<'static>
+);
+unprintable!(event::RequestCookies<'static>);
+unprintable!(event::HitPayload<'static>, event::RawHit<'static>, consent::AdmittedHit<'static>);
 // Values that distinguish visitors, and the types that contain them.
-unprintable!(pseudonym::Event, pseudonym::MailEvent, pseudonym::Openers, pseudonym::Touch<'static>, pseudonym::Visits);
+unprintable!(
+    pseudonym::Event,
+    pseudonym::MailEvent,
+    pseudonym::OpenerSet,
+    pseudonym::VisitHit<'static>,
+    pseudonym::VisitTable
+);
 unprintable!(pseudonym::Visitor, pseudonym::VisitorKey);
 // What ties a grant in a browser to its records, and the types that contain it. Each place that makes a second id
 // calls `ConsentId::to_keep`.
-unprintable!(consent::ConsentId, consent::Stored<'static>, ledger::NewAct);
+unprintable!(consent::ConsentId, consent::StoredChoice<'static>, ledger::NewAct);
 // Keys, and secrets that are generated here.
-unprintable!(pseudonym::DayKey, pseudonym::DayKeys, access::SessionId, access::Login, access::Seal);
+unprintable!(pseudonym::DayKey, pseudonym::DayKeys, access::SessionId, access::PasswordLogin, access::CookieSigner);

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use footfall::config::{Secret, Sources};
-use footfall::mail::{Keys, Mint, Order};
+use footfall::config::{ConfigSources, Secret};
+use footfall::mail::{LinkSigner, MailKeys, SignRequest};
 
 use super::Options;
 use super::requests::CONSENT_KEYS;
@@ -21,12 +21,20 @@ const KEY: &str = "bench a-secret-that-is-no-secret-at-all!\n";
 /// The pixel of a mail sent today.
 pub fn pixel() -> Result<String> {
     let set = vec![("mail.templates".to_owned(), "[\"bench\"]".to_owned())];
-    let config = footfall::config::load(Sources { set, ..Sources::default() }, |path| fs::read_to_string(path))?;
-    let mint = Mint::new(&config.mail, &config.server.prefix, Keys::read(&Secret::new(KEY.to_owned()))?);
-    let order =
-        Order { template: "bench".into(), consent: true, batch: None, expires: None, sent: None, links: Vec::new() };
+    let config = footfall::config::load_config(ConfigSources { overrides: set, ..ConfigSources::default() }, |path| {
+        fs::read_to_string(path)
+    })?;
+    let mint = LinkSigner::new(&config.mail, &config.server.prefix, MailKeys::parse(&Secret::new(KEY.to_owned()))?);
+    let order = SignRequest {
+        template: "bench".into(),
+        consent: true,
+        batch: None,
+        expires: None,
+        sent: None,
+        links: Vec::new(),
+    };
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-    mint.mint(&order, today)?.pixel.context("a mail with consent has a pixel")
+    mint.sign_mail(&order, today)?.pixel.context("a mail with consent has a pixel")
 }
 
 pub fn start(options: &Options, dir: &Path) -> Result<Target> {

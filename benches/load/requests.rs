@@ -84,7 +84,7 @@ impl Chance {
 pub fn build(wish: Wish) -> Vec<Request> {
     let mut chance = Chance::new(SEED);
     let agents = agents();
-    let keys = GrantKeys::read(&Secret::new(CONSENT_KEYS.to_owned()), "footfall").expect("a key");
+    let keys = GrantKeys::parse_file(&Secret::new(CONSENT_KEYS.to_owned()), "footfall").expect("a key");
     (0..REQUESTS).map(|_| request(wish, &agents, &keys, &mut chance)).collect()
 }
 
@@ -144,7 +144,7 @@ fn request(wish: Wish, agents: &[String], keys: &GrantKeys, chance: &mut Chance)
     let address_at = head.len();
     head.push_str(&String::from_utf8_lossy(&address));
     let id = format!("{:016x}{:016x}", chance.next(), chance.next());
-    let consent = keys.grant_as(1, &["analytics"], &id).expect("an id");
+    let consent = keys.sign_grant_with_hex_id(1, &["analytics"], &id).expect("an id");
     let signal = if wish == Wish::Dropped { "DNT: 1\r\n" } else { "" };
     write!(
         head,

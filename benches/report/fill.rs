@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use footfall::event::SiteId;
-use footfall::store::{Limits, Store, StoreOptions};
+use footfall::store::{EngineLimits, Store, StoreOptions};
 
 use crate::{LAST_DAY, Outcome};
 
@@ -45,7 +45,11 @@ pub fn fill(dir: &Path, library: &Path) -> Outcome<()> {
         for table in ["daily", "published", "hourly", "activity", "vitals", "faults"] {
             run(&store, &format!("OPTIMIZE TABLE {table} FINAL")).await?;
         }
-        println!("rows of daily: {}, {:.0} MB in all", rows(&store, "daily").await?, store.bytes().await? as f64 / 1e6);
+        println!(
+            "rows of daily: {}, {:.0} MB in all",
+            rows(&store, "daily").await?,
+            store.disk_bytes().await? as f64 / 1e6
+        );
         Ok(())
     })
 }
@@ -61,8 +65,13 @@ fn options(dir: &Path, library: &Path) -> StoreOptions {
         data_dir: dir.to_owned(),
         program: PathBuf::from(env!("CARGO_BIN_EXE_footfall")),
         library: library.to_owned(),
-        limits: Limits { server_memory: 6 << 30, query_memory: 4 << 30, query_seconds: 3600, ..Limits::default() },
-        names: Vec::new(),
+        limits: EngineLimits {
+            server_memory: 6 << 30,
+            query_memory: 4 << 30,
+            query_seconds: 3600,
+            ..EngineLimits::default()
+        },
+        site_names: Vec::new(),
     }
 }
 
@@ -107,7 +116,7 @@ fn attribute(subject: &str, items: u32, prefix: &str, dim: &str, values: u32) ->
 }
 
 async fn sites(store: &Store, number: usize, class: &Class) -> Outcome<()> {
-    let first = SiteId::of(class.name).as_u128();
+    let first = SiteId::from_key(class.name).as_u128();
     let id = format!("if(s.number = 0, toUInt128('{first}'), reinterpretAsUInt128(sipHash128(s.number, {number})))");
     let weight = class.values[0] * 3;
     // One month and some hundred sites at a time: an insert of one partition, in the table's order.
@@ -180,12 +189,15 @@ async fn beside(store: &Store) -> Outcome<()> {
 }
 
 async fn rows(store: &Store, table: &str) -> Outcome<u64> {
-    Ok(store.client().query_raw(&format!("SELECT count() FROM {table}")).fetch_one().await?)
+    Ok(store.raw_client().query_raw(&format!("SELECT count() FROM {table}")).fetch_one().await?)
 }
 
 async fn run(store: &Store, sql: &str) -> Outcome<()> {
-    let query =
-        store.client().query_raw(sql).with_setting("max_execution_time", "0").with_setting("max_insert_threads", "2");
+    let query = store
+        .raw_client()
+        .query_raw(sql)
+        .with_setting("max_execution_time", "0")
+        .with_setting("max_insert_threads", "2");
     let query = query.with_setting("max_memory_usage", "0").with_setting("join_algorithm", "default");
     query.execute().await.map_err(|error| format!("{error}\n{sql}").into())
 }

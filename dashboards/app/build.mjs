@@ -38,7 +38,7 @@ const list = (names) => {
   const row = (name) => {
     const from = `concat!(env!("CARGO_MANIFEST_DIR"), "/dashboards/dist/${name}`;
     const bytes = `plain: include_bytes!(${from}")), brotli: include_bytes!(${from}.br"))`;
-    return `    File { path: "/${name}", kind: ${KINDS[name.split(".").at(-1)]}, ${bytes} },`;
+    return `    BuiltFile { path: "/${name}", kind: ${KINDS[name.split(".").at(-1)]}, ${bytes} },`;
   };
   return `// Made by dashboards/app/build.mjs: do not edit.\n[\n${names.map(row).join("\n")}\n]\n`;
 };

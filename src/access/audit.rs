@@ -1,13 +1,13 @@
 //! The record of who changed what. An entry holds names of sites, tokens and share links, words of closed
 //! lists, and a time; never an address or a user agent.
 
-use super::rights::Who;
-use super::secret::new_id;
+use super::permissions::Principal;
+use super::secret::random_id;
 use crate::event::Millis;
 
 /// An action that is recorded in the audit log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Act {
+pub enum AuditAction {
     SignIn,
     SignOut,
     PutSite,
@@ -21,45 +21,45 @@ pub enum Act {
     VoidMoney,
 }
 
-impl Act {
+impl AuditAction {
     /// The name in the log and in the API. It is stored, so it must not change.
     pub const fn name(self) -> &'static str {
         match self {
-            Act::SignIn => "sign_in",
-            Act::SignOut => "sign_out",
-            Act::PutSite => "put_site",
-            Act::RemoveSite => "remove_site",
+            AuditAction::SignIn => "sign_in",
+            AuditAction::SignOut => "sign_out",
+            AuditAction::PutSite => "put_site",
+            AuditAction::RemoveSite => "remove_site",
 
-            Act::PutAlias => "put_alias",
-            Act::RemoveAlias => "remove_alias",
-            Act::MakeToken => "make_token",
-            Act::RevokeToken => "revoke_token",
-            Act::MakeShare => "make_share",
-            Act::RevokeShare => "revoke_share",
+            AuditAction::PutAlias => "put_alias",
+            AuditAction::RemoveAlias => "remove_alias",
+            AuditAction::MakeToken => "make_token",
+            AuditAction::RevokeToken => "revoke_token",
+            AuditAction::MakeShare => "make_share",
+            AuditAction::RevokeShare => "revoke_share",
 
-            Act::VoidMoney => "void_money",
+            AuditAction::VoidMoney => "void_money",
         }
     }
 }
 
 /// One row of the audit log.
 #[derive(Clone)]
-pub struct Entry {
+pub struct AuditEntry {
     /// A random id. It makes a retried write recognisable as the same entry.
     pub id: String,
     /// When it happened, in milliseconds since the Unix epoch.
     pub at: Millis,
     /// Who did it, as [`Who::name`] spells it.
-    pub who: String,
+    pub principal: String,
     /// What was done.
-    pub act: Act,
+    pub action: AuditAction,
     /// The name of the site, token or share link it was done to; empty if the action has no object.
-    pub what: String,
+    pub object: String,
 }
 
-impl Entry {
+impl AuditEntry {
     /// An entry with a new id. `what` names the object of the action.
-    pub fn new(at: Millis, who: &Who, act: Act, what: impl Into<String>) -> Entry {
-        Entry { id: new_id(), at, who: who.name(), act, what: what.into() }
+    pub fn new(at: Millis, who: &Principal, act: AuditAction, what: impl Into<String>) -> AuditEntry {
+        AuditEntry { id: random_id(), at, principal: who.audit_name(), action: act, object: what.into() }
     }
 }

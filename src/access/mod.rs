@@ -6,19 +6,19 @@
 //! digest is kept.
 
 mod audit;
-mod keys;
+mod cookie_signer;
+mod credentials;
 mod passwords;
-mod rights;
-mod seal;
+mod permissions;
 mod secret;
 mod sessions;
-mod spent;
+mod used_tokens;
 
-pub use audit::{Act, Entry};
-pub use keys::{ApiToken, Keys, Scope, Share, message, new_message};
-pub use passwords::{Login, has_chars, hash, verify};
-pub use rights::{Denied, Right, Who};
-pub use seal::Seal;
-pub use secret::{Digest, new_id};
-pub use sessions::{SessionId, Sessions};
-pub use spent::{Spending, Spent};
+pub use audit::{AuditAction, AuditEntry};
+pub use cookie_signer::CookieSigner;
+pub use credentials::{ApiToken, CredentialIndex, ShareLink, TokenScope, generate_message_secret, message_digest};
+pub use passwords::{PasswordLogin, has_chars, hash_password, verify_password};
+pub use permissions::{DenialReason, Permission, Principal};
+pub use secret::{SecretDigest, random_id};
+pub use sessions::{SessionId, SessionTable};
+pub use used_tokens::{TokenUse, UsedTokens};

@@ -4,8 +4,8 @@
 
 use hashbrown::HashMap;
 
-use super::batch::summed;
-use super::sums::Sym;
+use super::batch::sort_and_sum;
+use super::sums::StringId;
 use crate::event::{Day, Dimension, SiteId, Subject};
 
 /// Key of an attribute row. All [`Sym`]s refer to [`AttributeSums::strings`].
@@ -14,7 +14,7 @@ pub struct AttributeKey {
     /// The site; [`SiteId::PLATFORM`] for the sum over all sites.
     pub site: SiteId,
     /// Name of the time zone that `day` is a day of.
-    pub zone: Sym,
+    pub zone: StringId,
     /// Day in that zone.
     pub day: Day,
     /// What is broken down: the site, a page, a link or an event.
@@ -22,9 +22,9 @@ pub struct AttributeKey {
     /// The attribute's dimension, never `Total`.
     pub dim: Dimension,
     /// Path, link or event name; empty for the site.
-    pub item: Sym,
+    pub item: StringId,
     /// Value of the attribute, or `(other)`.
-    pub value: Sym,
+    pub value: StringId,
 }
 
 /// Visitors and visits of one value, and the number of networks they came from. They only grow;
@@ -69,14 +69,14 @@ pub struct AttributeSums {
 
 impl AttributeSums {
     /// The text of `sym`. Panics if it is not of these strings.
-    pub fn text(&self, sym: Sym) -> &str {
+    pub fn resolve_string(&self, sym: StringId) -> &str {
         &self.strings[sym.0 as usize]
     }
 
     /// Brings `rows`, whose [`Sym`]s refer to `strings`, into canonical form, so that equal counts
     /// give equal bytes: only the strings that are used, sorted, the empty one first; rows sorted,
     /// each key once.
-    pub(super) fn in_order(strings: &[Box<str>], rows: Vec<(AttributeKey, AttributeCounts)>) -> AttributeSums {
+    pub(super) fn from_unsorted(strings: &[Box<str>], rows: Vec<(AttributeKey, AttributeCounts)>) -> AttributeSums {
         if rows.is_empty() {
             return AttributeSums::default();
         }
@@ -91,27 +91,27 @@ impl AttributeSums {
         used.sort_unstable();
         used.dedup();
 
-        let mut renumber = vec![Sym::EMPTY; strings.len()];
+        let mut renumber = vec![StringId::EMPTY; strings.len()];
         for (old, text) in strings.iter().enumerate().filter(|(old, _)| seen[*old]) {
             let place = used.binary_search(&&**text).expect("every string that was seen is among the used ones");
-            renumber[old] = Sym(u32::try_from(place).expect("a segment holds far fewer than 2^32 strings"));
+            renumber[old] = StringId(u32::try_from(place).expect("a segment holds far fewer than 2^32 strings"));
         }
 
-        let sym = |old: Sym| renumber[old.0 as usize];
+        let sym = |old: StringId| renumber[old.0 as usize];
         let rows = rows.into_iter().map(|(key, counts)| {
             (AttributeKey { zone: sym(key.zone), item: sym(key.item), value: sym(key.value), ..key }, counts)
         });
         AttributeSums {
-            rows: summed(rows.collect(), |sum, counts| *sum += counts),
+            rows: sort_and_sum(rows.collect(), |sum, counts| *sum += counts),
             strings: used.into_iter().map(Into::into).collect(),
         }
     }
 }
 
 /// The platform's rows, as sums of its sites' rows. Its days are those of `zone`.
-pub(super) fn of_platform(
+pub(super) fn platform_rows(
     rows: &[(AttributeKey, AttributeCounts)],
-    zone: Sym,
+    zone: StringId,
 ) -> impl Iterator<Item = (AttributeKey, AttributeCounts)> {
     let mut sums: HashMap<AttributeKey, AttributeCounts, foldhash::fast::RandomState> = HashMap::default();
     for (key, counts) in rows.iter().filter(|(key, _)| key.subject == Subject::Site) {

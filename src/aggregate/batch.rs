@@ -5,39 +5,41 @@
 //! summed. So the order in which hits arrived is lost before anything is written.
 
 use super::attributes::{AttributeCounts, AttributeKey, AttributeSums};
-use super::book::Books;
-use super::sums::{DailyKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
-use super::texts::Part;
-use crate::event::{Bucket, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, SiteId, Subject};
+use super::day_state::DayStates;
+use super::interner::SegmentPart;
+use super::sums::{DailyKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId, VitalKey};
+use crate::event::{
+    CounterValues, Day, Dimension, FaultKind, MailAction, ReaderKind, SiteId, Subject, VitalBucket, WebVital,
+};
 
 /// What a batch adds to its segment. `sums.strings` are new to the segment.
 #[derive(Default, PartialEq, Eq, Debug)]
-pub struct Delta {
+pub struct SegmentDelta {
     /// Number of the first of `sums.strings` in the segment.
-    pub base: u32,
+    pub first_string_id: u32,
     /// Number of the first of `sums.attributes.strings` among the segment's attribute strings.
-    pub attribute_base: u32,
+    pub first_attribute_string_id: u32,
     /// The batch's rows, sorted, each key once.
-    pub sums: Sums,
+    pub sums: SegmentSums,
 }
 
-impl Delta {
+impl SegmentDelta {
     /// Whether it has no rows.
     pub fn is_empty(&self) -> bool {
-        self.sums.rows() == 0
+        self.sums.row_count() == 0
     }
 }
 
 /// A text of an open batch: the number of its day's book, and its id there. `None` is the empty
 /// text.
-pub(super) type Draft = Option<(u32, u32)>;
+pub(super) type TextRef = Option<(u32, u32)>;
 
 #[derive(Clone, Copy)]
 pub(super) struct DailyDraft {
     pub(super) site: SiteId,
     pub(super) day: Day,
     pub(super) subject: Subject,
-    pub(super) item: Draft,
+    pub(super) item: TextRef,
 }
 
 /// A row with an attribute. All its texts are of one book, and there are many such rows, so the
@@ -45,7 +47,7 @@ pub(super) struct DailyDraft {
 #[derive(Clone, Copy)]
 pub(super) struct AttributeDraft {
     pub(super) site: SiteId,
-    pub(super) book: u32,
+    pub(super) day_slot: u32,
     pub(super) day: Day,
     pub(super) subject: Subject,
     pub(super) dim: Dimension,
@@ -57,10 +59,10 @@ pub(super) struct AttributeDraft {
 pub(super) const NO_ITEM: u32 = u32::MAX;
 
 #[derive(Default)]
-pub(super) struct Batch {
-    pub(super) daily: Vec<(DailyDraft, Counts)>,
+pub(super) struct RowBatch {
+    pub(super) daily: Vec<(DailyDraft, CounterValues)>,
     pub(super) attributes: Vec<(AttributeDraft, AttributeCounts)>,
-    pub(super) hourly: Vec<(HourlyKey, Counts)>,
+    pub(super) hourly: Vec<(HourlyKey, CounterValues)>,
     pub(super) money: Vec<(MoneyDraft, (u32, u64))>,
     pub(super) vitals: Vec<VitalDraft>,
     pub(super) faults: Vec<FaultDraft>,
@@ -71,7 +73,7 @@ pub(super) struct Batch {
 pub(super) struct MoneyDraft {
     pub(super) site: SiteId,
     pub(super) day: Day,
-    pub(super) event: Draft,
+    pub(super) event: TextRef,
     pub(super) currency: [u8; 3],
 }
 
@@ -80,10 +82,10 @@ pub(super) struct MoneyDraft {
 pub(super) struct VitalDraft {
     pub(super) site: SiteId,
     pub(super) day: Day,
-    pub(super) metric: Metric,
-    pub(super) path: Draft,
-    pub(super) device: Draft,
-    pub(super) bucket: Bucket,
+    pub(super) metric: WebVital,
+    pub(super) path: TextRef,
+    pub(super) device: TextRef,
+    pub(super) bucket: VitalBucket,
 }
 
 /// One script error or missing page.
@@ -92,75 +94,82 @@ pub(super) struct FaultDraft {
     pub(super) site: SiteId,
     pub(super) day: Day,
     pub(super) kind: FaultKind,
-    pub(super) path: Draft,
-    pub(super) fault: Draft,
+    pub(super) path: TextRef,
+    pub(super) fault: TextRef,
 }
 
 /// One open or click of a mail.
 #[derive(Clone, Copy)]
 pub(super) struct MailDraft {
     pub(super) day: Day,
-    pub(super) template: Draft,
+    pub(super) template: TextRef,
     pub(super) batch: Day,
     pub(super) action: MailAction,
-    pub(super) link: Draft,
-    pub(super) reader: Reader,
+    pub(super) link: TextRef,
+    pub(super) reader: ReaderKind,
 }
 
-impl Batch {
+impl RowBatch {
     pub(super) fn is_empty(&self) -> bool {
-        self.rows() == 0
+        self.row_count() == 0
     }
 
-    pub(super) fn rows(&self) -> usize {
+    pub(super) fn row_count(&self) -> usize {
         let of_visits = self.daily.len() + self.hourly.len() + self.money.len();
         of_visits + self.attributes.len() + self.vitals.len() + self.faults.len() + self.mail.len()
     }
 
     /// Numbers the new texts for the segment and sums the rows. `next` and `attribute_next` are the
     /// segment's next free numbers.
-    pub(super) fn take(&mut self, books: &mut Books, segment: u32, next: u32, attribute_next: u32) -> Delta {
-        let fresh = unknown(books, Part::Totals, segment, self.texts_of_totals());
-        let strings = number(books, Part::Totals, segment, fresh, next);
+    pub(super) fn take_delta(
+        &mut self,
+        books: &mut DayStates,
+        segment: u32,
+        next: u32,
+        attribute_next: u32,
+    ) -> SegmentDelta {
+        let fresh = find_unnumbered(books, SegmentPart::Totals, segment, self.texts_of_totals());
+        let strings = assign_string_ids(books, SegmentPart::Totals, segment, fresh, next);
         let attributes = self.take_attributes(books, segment, attribute_next);
-        let sym = |draft: Draft| match draft {
-            None => Sym::EMPTY,
-            Some((book, id)) => books[book].sym(id, Part::Totals, segment),
+        let sym = |draft: TextRef| match draft {
+            None => StringId::EMPTY,
+            Some((book, id)) => books[book].string_id(id, SegmentPart::Totals, segment),
         };
 
         let daily = self
             .daily
             .drain(..)
             .map(|(d, counts)| (DailyKey { site: d.site, day: d.day, subject: d.subject, item: sym(d.item) }, counts));
-        let daily = summed(daily.collect(), |sum, counts| *sum += counts);
-        let hourly = summed(std::mem::take(&mut self.hourly), |sum, counts| *sum += counts);
+        let daily = sort_and_sum(daily.collect(), |sum, counts| *sum += counts);
+        let hourly = sort_and_sum(std::mem::take(&mut self.hourly), |sum, counts| *sum += counts);
 
         let money = self.money.drain(..).map(|(d, amount)| {
             (MoneyKey { site: d.site, day: d.day, event: sym(d.event), currency: d.currency }, amount)
         });
-        let money =
-            summed(money.collect(), |sum, more| *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1)));
+        let money = sort_and_sum(money.collect(), |sum, more| {
+            *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1))
+        });
 
         let vitals = self.vitals.drain(..).map(|d| {
             let (path, device) = (sym(d.path), sym(d.device));
             (VitalKey { site: d.site, day: d.day, metric: d.metric, path, device, bucket: d.bucket }, 1)
         });
-        let vitals = summed(vitals.collect(), plus);
+        let vitals = sort_and_sum(vitals.collect(), add_saturating);
 
         let faults = self
             .faults
             .drain(..)
             .map(|d| (FaultKey { site: d.site, day: d.day, kind: d.kind, path: sym(d.path), fault: sym(d.fault) }, 1));
-        let faults = summed(faults.collect(), plus);
+        let faults = sort_and_sum(faults.collect(), add_saturating);
 
         let mail = self.mail.drain(..).map(|(d, counts)| {
             let (template, link) = (sym(d.template), sym(d.link));
             (MailKey { day: d.day, template, batch: d.batch, action: d.action, link, reader: d.reader }, counts)
         });
-        let mail = summed(mail.collect(), plus_both);
+        let mail = sort_and_sum(mail.collect(), add_both_saturating);
 
-        let sums = Sums { strings, daily, hourly, money, drops: Vec::new(), vitals, faults, mail, attributes };
-        Delta { base: next, attribute_base: attribute_next, sums }
+        let sums = SegmentSums { strings, daily, hourly, money, drops: Vec::new(), vitals, faults, mail, attributes };
+        SegmentDelta { first_string_id: next, first_attribute_string_id: attribute_next, sums }
     }
 
     fn texts_of_totals(&self) -> impl Iterator<Item = (u32, u32)> {
@@ -172,58 +181,71 @@ impl Batch {
         of_daily.chain(of_others).flatten()
     }
 
-    fn take_attributes(&mut self, books: &mut Books, segment: u32, next: u32) -> AttributeSums {
-        let zone_of = |book: u32| books[book].zone;
+    fn take_attributes(&mut self, books: &mut DayStates, segment: u32, next: u32) -> AttributeSums {
+        let zone_of = |book: u32| books[book].zone_text;
         let drafts = self.attributes.iter().map(|(draft, _)| draft);
-        let texts = drafts.flat_map(|d| [zone_of(d.book), d.item, d.value].map(|id| (d.book, id)));
-        let fresh = unknown(books, Part::Attributes, segment, texts.filter(|(_, id)| *id != NO_ITEM));
-        let strings = number(books, Part::Attributes, segment, fresh, next);
+        let texts = drafts.flat_map(|d| [zone_of(d.day_slot), d.item, d.value].map(|id| (d.day_slot, id)));
+        let fresh = find_unnumbered(books, SegmentPart::Attributes, segment, texts.filter(|(_, id)| *id != NO_ITEM));
+        let strings = assign_string_ids(books, SegmentPart::Attributes, segment, fresh, next);
 
         let rows = self.attributes.drain(..).map(|(d, counts)| {
-            let book = &books[d.book];
-            let sym = |id: u32| if id == NO_ITEM { Sym::EMPTY } else { book.sym(id, Part::Attributes, segment) };
-            let (zone, item, value) = (sym(book.zone), sym(d.item), sym(d.value));
+            let book = &books[d.day_slot];
+            let sym = |id: u32| {
+                if id == NO_ITEM { StringId::EMPTY } else { book.string_id(id, SegmentPart::Attributes, segment) }
+            };
+            let (zone, item, value) = (sym(book.zone_text), sym(d.item), sym(d.value));
             (AttributeKey { site: d.site, zone, day: d.day, subject: d.subject, dim: d.dim, item, value }, counts)
         });
-        AttributeSums { strings, rows: summed(rows.collect(), |sum, counts| *sum += counts) }
+        AttributeSums { strings, rows: sort_and_sum(rows.collect(), |sum, counts| *sum += counts) }
     }
 }
 
 /// The texts that this part of the segment does not know yet.
-fn unknown(books: &Books, part: Part, segment: u32, texts: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
-    texts.filter(|&(book, id)| books[book].texts.sym(id, part, segment).is_none()).collect()
+fn find_unnumbered(
+    books: &DayStates,
+    part: SegmentPart,
+    segment: u32,
+    texts: impl Iterator<Item = (u32, u32)>,
+) -> Vec<(u32, u32)> {
+    texts.filter(|&(book, id)| books[book].texts.string_id(id, part, segment).is_none()).collect()
 }
 
 /// Gives the texts their numbers in the segment, in alphabetical order, and returns each once.
-fn number(books: &mut Books, part: Part, segment: u32, mut fresh: Vec<(u32, u32)>, next: u32) -> Vec<Box<str>> {
-    fresh.sort_unstable_by(|a, b| text(books, *a).cmp(text(books, *b)).then(a.cmp(b)));
+fn assign_string_ids(
+    books: &mut DayStates,
+    part: SegmentPart,
+    segment: u32,
+    mut fresh: Vec<(u32, u32)>,
+    next: u32,
+) -> Vec<Box<str>> {
+    fresh.sort_unstable_by(|a, b| resolve_text(books, *a).cmp(resolve_text(books, *b)).then(a.cmp(b)));
     fresh.dedup();
     let mut strings: Vec<Box<str>> = Vec::new();
     for (book, id) in fresh {
-        let known = text(books, (book, id));
+        let known = resolve_text(books, (book, id));
         if strings.last().is_none_or(|last| **last != *known) {
             strings.push(known.into());
         }
         let sym = next + u32::try_from(strings.len()).expect("a batch holds far fewer than 2^32 texts") - 1;
-        books[book].texts.set_sym(id, part, segment, sym);
+        books[book].texts.set_string_id(id, part, segment, sym);
     }
     strings
 }
 
-fn text(books: &Books, (book, id): (u32, u32)) -> &str {
-    books[book].texts.text(id)
+fn resolve_text(books: &DayStates, (book, id): (u32, u32)) -> &str {
+    books[book].texts.resolve_text(id)
 }
 
-pub(super) fn plus(sum: &mut u32, more: u32) {
+pub(super) fn add_saturating(sum: &mut u32, more: u32) {
     *sum = sum.saturating_add(more);
 }
 
-pub(super) fn plus_both(sum: &mut (u32, u32), more: (u32, u32)) {
+pub(super) fn add_both_saturating(sum: &mut (u32, u32), more: (u32, u32)) {
     *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1));
 }
 
 /// Sorts by key and merges equal keys with `add`.
-pub(super) fn summed<K: Ord + Copy, V: Copy>(mut rows: Vec<(K, V)>, add: impl Fn(&mut V, V)) -> Vec<(K, V)> {
+pub(super) fn sort_and_sum<K: Ord + Copy, V: Copy>(mut rows: Vec<(K, V)>, add: impl Fn(&mut V, V)) -> Vec<(K, V)> {
     rows.sort_unstable_by_key(|(key, _)| *key);
     rows.dedup_by(|next, kept| {
         let same = next.0 == kept.0;

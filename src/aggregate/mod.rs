@@ -6,19 +6,19 @@
 //! thread owns both, so nothing here locks. Every map has a limit; what exceeds it is counted as
 //! `(other)` or without its visitor, and [`Overflow`] says how often.
 
+mod aggregator;
 mod attributes;
 mod batch;
-mod book;
-mod held;
-mod recent;
+mod day_state;
+mod duplicates;
+mod held_attributes;
+mod interner;
 mod segment;
 mod sums;
-mod table;
-mod texts;
 
+pub use aggregator::{Aggregator, AggregatorLimits, CountedEvent, OverflowCounts};
 pub use attributes::{AttributeCounts, AttributeKey, AttributeSums};
-pub use batch::Delta;
-pub use held::{Release, Wanted};
-pub use segment::Segment;
-pub use sums::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
-pub use table::{Caps, Counted, Overflow, Table};
+pub use batch::SegmentDelta;
+pub use held_attributes::{ReleasePolicy, ReleaseScope};
+pub use segment::SegmentBuilder;
+pub use sums::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId, VitalKey};

@@ -4,83 +4,83 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::attributes::AttributeSums;
-use super::batch::{Delta, plus, plus_both, summed};
-use super::held::{Held, Release, Wanted};
-use super::sums::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey};
-use crate::event::{Counts, Millis, OTHER, SiteId, Subject};
+use super::batch::{SegmentDelta, add_both_saturating, add_saturating, sort_and_sum};
+use super::held_attributes::{HeldAttributes, ReleasePolicy, ReleaseScope};
+use super::sums::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId, VitalKey};
+use crate::event::{CounterValues, Millis, OTHER_VALUE, SiteId, Subject};
 
-type Map<K, V> = HashMap<K, V, RandomState>;
+type SumMap<K, V> = HashMap<K, V, RandomState>;
 
 /// An open segment: rows of totals by key, and the attribute rows held back in it.
-pub struct Segment {
+pub struct SegmentBuilder {
     strings: Vec<Box<str>>,
-    daily: Map<DailyKey, Counts>,
-    hourly: Map<HourlyKey, Counts>,
-    money: Map<MoneyKey, (u32, u64)>,
-    drops: Map<DropKey, u32>,
-    vitals: Map<VitalKey, u32>,
-    faults: Map<FaultKey, u32>,
-    mail: Map<MailKey, (u32, u32)>,
+    daily: SumMap<DailyKey, CounterValues>,
+    hourly: SumMap<HourlyKey, CounterValues>,
+    money: SumMap<MoneyKey, (u32, u64)>,
+    drops: SumMap<DropKey, u32>,
+    vitals: SumMap<VitalKey, u32>,
+    faults: SumMap<FaultKey, u32>,
+    mail: SumMap<MailKey, (u32, u32)>,
     /// Upper bound of the rows of totals in the closed segment, including the platform's.
     rows: usize,
     bytes: usize,
-    held: Held,
+    held: HeldAttributes,
 }
 
 /// Bytes of a row without its texts, as the store holds it during an insert; an hourly one with the
 /// platform's.
-const DAILY_BYTES: usize = 80;
-const HOURLY_BYTES: usize = 128;
-const OTHER_BYTES: usize = 48;
+const DAILY_ROW_BYTES: usize = 80;
+const HOURLY_ROW_BYTES: usize = 128;
+const OTHER_ROW_BYTES: usize = 48;
 
-impl Default for Segment {
-    fn default() -> Segment {
+impl Default for SegmentBuilder {
+    fn default() -> SegmentBuilder {
         // The first string is the empty one, see [`Sym::EMPTY`].
-        Segment {
+        SegmentBuilder {
             strings: vec!["".into()],
-            daily: Map::default(),
-            hourly: Map::default(),
-            money: Map::default(),
-            drops: Map::default(),
-            vitals: Map::default(),
-            faults: Map::default(),
-            mail: Map::default(),
+            daily: SumMap::default(),
+            hourly: SumMap::default(),
+            money: SumMap::default(),
+            drops: SumMap::default(),
+            vitals: SumMap::default(),
+            faults: SumMap::default(),
+            mail: SumMap::default(),
             rows: 0,
             bytes: 0,
-            held: Held::default(),
+            held: HeldAttributes::default(),
         }
     }
 }
 
-impl Segment {
+impl SegmentBuilder {
     /// Rows of totals, including the platform's.
-    pub fn rows(&self) -> usize {
+    pub fn row_count(&self) -> usize {
         self.rows
     }
 
     /// Bytes of the rows of totals with their texts, as the store holds them during an insert.
-    pub fn bytes(&self) -> usize {
+    pub fn insert_bytes(&self) -> usize {
         self.bytes
     }
 
     /// The same for attribute rows.
-    pub fn attribute_bytes(&self) -> usize {
-        self.held.bytes()
+    pub fn attribute_insert_bytes(&self) -> usize {
+        self.held.insert_bytes()
     }
 
     /// Attribute rows, including those carried into this segment.
-    pub fn attribute_rows(&self) -> usize {
-        self.held.rows()
+    pub fn attribute_row_count(&self) -> usize {
+        self.held.row_count()
     }
 
     /// Number of the next new string of the totals.
-    pub fn next_string(&self) -> u32 {
+    pub fn next_string_id(&self) -> u32 {
         u32::try_from(self.strings.len()).expect("a segment holds far fewer than 2^32 strings")
     }
 
     /// Number of the next new string of the attributes.
-    pub fn next_attribute_string(&self) -> u32 {
-        self.held.next_string()
+    pub fn next_attribute_string_id(&self) -> u32 {
+        self.held.next_string_id()
     }
 
     /// Whether there are attribute rows of a day that is over.
@@ -89,79 +89,79 @@ impl Segment {
     }
 
     /// Whether a release under this rule would write any attribute rows.
-    pub fn releases(&self, rule: Release, wanted: Wanted, now: Millis) -> bool {
-        self.held.releases(rule, wanted, now)
+    pub fn would_release(&self, rule: ReleasePolicy, wanted: ReleaseScope, now: Millis) -> bool {
+        self.held.would_release(rule, wanted, now)
     }
 
     /// The attribute rows that are not released; the next segment begins with them.
-    pub fn carried(&self, rule: Release, wanted: Wanted, now: Millis) -> AttributeSums {
-        self.held.carried(rule, wanted, now)
+    pub fn collect_carried(&self, rule: ReleasePolicy, wanted: ReleaseScope, now: Millis) -> AttributeSums {
+        self.held.collect_carried(rule, wanted, now)
     }
 
     /// Adds a batch. Batches must come in order. If one was lost (a damaged journal), its strings
     /// read as `(other)`.
-    pub fn add(&mut self, delta: &Delta) {
-        while self.strings.len() < delta.base as usize {
-            self.strings.push(OTHER.into());
+    pub fn add_delta(&mut self, delta: &SegmentDelta) {
+        while self.strings.len() < delta.first_string_id as usize {
+            self.strings.push(OTHER_VALUE.into());
         }
         self.strings.extend(delta.sums.strings.iter().cloned());
-        self.held.add(delta.attribute_base, &delta.sums.attributes);
+        self.held.add_batch(delta.first_attribute_string_id, &delta.sums.attributes);
 
         let (strings, rows, bytes) = (&self.strings, &mut self.rows, &mut self.bytes);
-        let length = |sym: Sym| strings.get(sym.0 as usize).map_or(0, |text| text.len());
+        let length = |sym: StringId| strings.get(sym.0 as usize).map_or(0, |text| text.len());
         for (key, counts) in &delta.sums.daily {
             *self.daily.entry(*key).or_insert_with(|| {
                 let with_platform = if key.subject == Subject::Site { 2 } else { 1 };
                 *rows += with_platform;
-                *bytes += with_platform * DAILY_BYTES + length(key.item);
-                Counts::none()
+                *bytes += with_platform * DAILY_ROW_BYTES + length(key.item);
+                CounterValues::zeros()
             }) += *counts;
         }
         for (key, counts) in &delta.sums.hourly {
             *self.hourly.entry(*key).or_insert_with(|| {
                 *rows += 2;
-                *bytes += HOURLY_BYTES;
-                Counts::none()
+                *bytes += HOURLY_ROW_BYTES;
+                CounterValues::zeros()
             }) += *counts;
         }
 
-        let mut other_row = |texts: [Sym; 2]| {
+        let mut other_row = |texts: [StringId; 2]| {
             *rows += 1;
-            *bytes += OTHER_BYTES + texts.into_iter().map(length).sum::<usize>();
+            *bytes += OTHER_ROW_BYTES + texts.into_iter().map(length).sum::<usize>();
         };
         for (key, (hits, minor)) in &delta.sums.money {
             let sum = self.money.entry(*key).or_insert_with(|| {
-                other_row([key.event, Sym::EMPTY]);
+                other_row([key.event, StringId::EMPTY]);
                 (0, 0)
             });
             *sum = (sum.0.saturating_add(*hits), sum.1.saturating_add(*minor));
         }
-        add(&mut self.drops, &delta.sums.drops, |_| {});
-        add(&mut self.vitals, &delta.sums.vitals, |key| other_row([key.path, key.device]));
-        add(&mut self.faults, &delta.sums.faults, |key| other_row([key.path, key.fault]));
+        add_counts(&mut self.drops, &delta.sums.drops, |_| {});
+        add_counts(&mut self.vitals, &delta.sums.vitals, |key| other_row([key.path, key.device]));
+        add_counts(&mut self.faults, &delta.sums.faults, |key| other_row([key.path, key.fault]));
         for (key, counts) in &delta.sums.mail {
             let sum = self.mail.entry(*key).or_insert_with(|| {
                 other_row([key.template, key.link]);
                 (0, 0)
             });
-            plus_both(sum, *counts);
+            add_both_saturating(sum, *counts);
         }
     }
 
     /// Closes the segment into its sums: strings sorted and unique, the platform's rows added,
     /// without the attribute rows of sites and days in `carried`. Equal counts give equal bytes,
     /// whatever the order of the batches was.
-    pub fn seal(self, carried: &AttributeSums) -> Sums {
-        let (strings, renumber) = in_order(&self.strings);
-        let sym = |old: Sym| renumber.get(old.0 as usize).copied().unwrap_or(Sym::EMPTY);
-        let mut daily: Vec<(DailyKey, Counts)> =
+    pub fn finish_segment(self, carried: &AttributeSums) -> SegmentSums {
+        let (strings, renumber) = sort_strings(&self.strings);
+        let sym = |old: StringId| renumber.get(old.0 as usize).copied().unwrap_or(StringId::EMPTY);
+        let mut daily: Vec<(DailyKey, CounterValues)> =
             self.daily.into_iter().map(|(key, counts)| (DailyKey { item: sym(key.item), ..key }, counts)).collect();
         let of_sites = daily.iter().filter(|(key, _)| key.subject == Subject::Site);
         let platform: Vec<_> =
             of_sites.map(|(key, counts)| (DailyKey { site: SiteId::PLATFORM, ..*key }, *counts)).collect();
-        daily.extend(summed(platform, |sum, counts| *sum += counts));
+        daily.extend(sort_and_sum(platform, |sum, counts| *sum += counts));
 
-        let mut hourly: Vec<(HourlyKey, Counts)> = self.hourly.into_iter().collect();
+        let mut hourly: Vec<(HourlyKey, CounterValues)> = self.hourly.into_iter().collect();
         let platform: Vec<_> =
             hourly.iter().map(|(key, counts)| (HourlyKey { site: SiteId::PLATFORM, ..*key }, *counts)).collect();
         hourly.extend(platform);
@@ -172,55 +172,60 @@ impl Segment {
             .into_iter()
             .map(|(key, counts)| (MailKey { template: sym(key.template), link: sym(key.link), ..key }, counts));
 
-        Sums {
+        SegmentSums {
             strings,
-            daily: summed(daily, |sum, counts| *sum += counts),
-            hourly: summed(hourly, |sum, counts| *sum += counts),
-            money: summed(money.collect(), |sum, more| {
+            daily: sort_and_sum(daily, |sum, counts| *sum += counts),
+            hourly: sort_and_sum(hourly, |sum, counts| *sum += counts),
+            money: sort_and_sum(money.collect(), |sum, more| {
                 *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1));
             }),
-            drops: in_sequence(self.drops.into_iter()),
-            vitals: in_sequence(
+            drops: sort_and_sum_counts(self.drops.into_iter()),
+            vitals: sort_and_sum_counts(
                 self.vitals
                     .into_iter()
                     .map(|(key, hits)| (VitalKey { path: sym(key.path), device: sym(key.device), ..key }, hits)),
             ),
-            faults: in_sequence(
+            faults: sort_and_sum_counts(
                 self.faults
                     .into_iter()
                     .map(|(key, hits)| (FaultKey { path: sym(key.path), fault: sym(key.fault), ..key }, hits)),
             ),
-            mail: summed(mail.collect(), plus_both),
-            attributes: self.held.seal(carried),
+            mail: sort_and_sum(mail.collect(), add_both_saturating),
+            attributes: self.held.into_released(carried),
         }
     }
 }
 
-fn add<K: Copy + Eq + std::hash::Hash>(sums: &mut Map<K, u32>, rows: &[(K, u32)], mut is_new: impl FnMut(&K)) {
+fn add_counts<K: Copy + Eq + std::hash::Hash>(
+    sums: &mut SumMap<K, u32>,
+    rows: &[(K, u32)],
+    mut is_new: impl FnMut(&K),
+) {
     for (key, hits) in rows {
         let sum = sums.entry(*key).or_insert_with(|| {
             is_new(key);
             0
         });
-        plus(sum, *hits);
+        add_saturating(sum, *hits);
     }
 }
 
-fn in_sequence<K: Ord + Copy>(rows: impl Iterator<Item = (K, u32)>) -> Vec<(K, u32)> {
-    summed(rows.collect(), plus)
+fn sort_and_sum_counts<K: Ord + Copy>(rows: impl Iterator<Item = (K, u32)>) -> Vec<(K, u32)> {
+    sort_and_sum(rows.collect(), add_saturating)
 }
 
 /// The strings sorted and unique, and the new number of each old one. The empty string stays first.
-fn in_order(strings: &[Box<str>]) -> (Vec<Box<str>>, Vec<Sym>) {
+fn sort_strings(strings: &[Box<str>]) -> (Vec<Box<str>>, Vec<StringId>) {
     let mut places: Vec<usize> = (0..strings.len()).collect();
     places.sort_unstable_by(|&a, &b| strings[a].cmp(&strings[b]));
     let mut sorted: Vec<Box<str>> = Vec::with_capacity(strings.len());
-    let mut renumber = vec![Sym::EMPTY; strings.len()];
+    let mut renumber = vec![StringId::EMPTY; strings.len()];
     for place in places {
         if sorted.last().is_none_or(|last| *last != strings[place]) {
             sorted.push(strings[place].clone());
         }
-        renumber[place] = Sym(u32::try_from(sorted.len() - 1).expect("a segment holds far fewer than 2^32 strings"));
+        renumber[place] =
+            StringId(u32::try_from(sorted.len() - 1).expect("a segment holds far fewer than 2^32 strings"));
     }
     (sorted, renumber)
 }
@@ -228,34 +233,35 @@ fn in_order(strings: &[Box<str>]) -> (Vec<Box<str>>, Vec<Sym>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Counter::{Hits, Visitors};
+    use crate::event::CounterKind::{Hits, Visitors};
     use crate::event::Day;
 
-    fn delta(base: u32, strings: &[&str], rows: &[(u128, u32, u32)]) -> Delta {
+    fn delta(base: u32, strings: &[&str], rows: &[(u128, u32, u32)]) -> SegmentDelta {
         let row = |&(site, item, n): &(u128, u32, u32)| {
-            let counts = Counts::none().with(Hits, n).with(Visitors, n);
+            let counts = CounterValues::zeros().with_value(Hits, n).with_value(Visitors, n);
             let subject = if item == 0 { Subject::Site } else { Subject::Page };
-            let key = DailyKey { site: SiteId::from_u128(site), day: Day::from_number(1), subject, item: Sym(item) };
+            let key =
+                DailyKey { site: SiteId::from_u128(site), day: Day::from_number(1), subject, item: StringId(item) };
             (key, counts)
         };
         let strings = strings.iter().map(|text| (*text).into()).collect();
-        let sums = Sums { strings, daily: rows.iter().map(row).collect(), ..Sums::default() };
-        Delta { base, attribute_base: 1, sums }
+        let sums = SegmentSums { strings, daily: rows.iter().map(row).collect(), ..SegmentSums::default() };
+        SegmentDelta { first_string_id: base, first_attribute_string_id: 1, sums }
     }
 
-    fn seal(segment: Segment) -> Sums {
-        segment.seal(&AttributeSums::default())
+    fn seal(segment: SegmentBuilder) -> SegmentSums {
+        segment.finish_segment(&AttributeSums::default())
     }
 
     #[test]
     fn the_same_counts_seal_to_the_same_sums_whatever_came_first() {
-        let mut one = Segment::default();
-        one.add(&delta(1, &["/a", "/b"], &[(7, 1, 2), (7, 2, 1)]));
-        one.add(&delta(3, &["/c"], &[(8, 3, 5), (7, 2, 1)]));
-        let mut other = Segment::default();
-        other.add(&delta(1, &["/c"], &[(8, 1, 5)]));
-        other.add(&delta(2, &["/b"], &[(7, 2, 2)]));
-        other.add(&delta(3, &["/a"], &[(7, 3, 2)]));
+        let mut one = SegmentBuilder::default();
+        one.add_delta(&delta(1, &["/a", "/b"], &[(7, 1, 2), (7, 2, 1)]));
+        one.add_delta(&delta(3, &["/c"], &[(8, 3, 5), (7, 2, 1)]));
+        let mut other = SegmentBuilder::default();
+        other.add_delta(&delta(1, &["/c"], &[(8, 1, 5)]));
+        other.add_delta(&delta(2, &["/b"], &[(7, 2, 2)]));
+        other.add_delta(&delta(3, &["/a"], &[(7, 3, 2)]));
         let sealed = seal(one);
         assert_eq!(sealed, seal(other));
         assert_eq!(sealed.strings.iter().map(|text| &**text).collect::<Vec<_>>(), ["", "/a", "/b", "/c"]);
@@ -263,9 +269,9 @@ mod tests {
 
     #[test]
     fn the_platform_is_the_sum_of_the_sites() {
-        let mut segment = Segment::default();
-        segment.add(&delta(1, &["/a"], &[(7, 0, 2), (8, 0, 3), (8, 1, 4)]));
-        assert_eq!(segment.rows(), 5);
+        let mut segment = SegmentBuilder::default();
+        segment.add_delta(&delta(1, &["/a"], &[(7, 0, 2), (8, 0, 3), (8, 1, 4)]));
+        assert_eq!(segment.row_count(), 5);
         let sums = seal(segment);
         let platform = sums.daily.iter().filter(|(key, _)| key.site == SiteId::PLATFORM);
         assert_eq!(platform.map(|(_, counts)| counts.get(Visitors)).collect::<Vec<_>>(), [5]);
@@ -273,10 +279,10 @@ mod tests {
 
     #[test]
     fn rows_of_a_batch_whose_strings_were_lost_are_kept_under_other() {
-        let mut segment = Segment::default();
-        segment.add(&delta(3, &["/c"], &[(7, 2, 1), (7, 3, 1)]));
+        let mut segment = SegmentBuilder::default();
+        segment.add_delta(&delta(3, &["/c"], &[(7, 2, 1), (7, 3, 1)]));
         let sums = seal(segment);
-        let items: Vec<&str> = sums.daily.iter().map(|(key, _)| sums.text(key.item)).collect();
-        assert_eq!(items, [OTHER, "/c"]);
+        let items: Vec<&str> = sums.daily.iter().map(|(key, _)| sums.resolve_string(key.item)).collect();
+        assert_eq!(items, [OTHER_VALUE, "/c"]);
     }
 }

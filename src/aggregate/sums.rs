@@ -2,16 +2,18 @@
 //! them.
 
 use super::attributes::AttributeSums;
-use crate::event::{Bucket, Counts, Day, FaultKind, MailAction, Metric, Reader, Refusal, SiteId, Subject};
+use crate::event::{
+    CounterValues, Day, DropReason, FaultKind, MailAction, ReaderKind, SiteId, Subject, VitalBucket, WebVital,
+};
 
 /// A string of a segment, as an index into [`Sums::strings`], or into [`AttributeSums::strings`] in
 /// a row of those.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Sym(pub u32);
+pub struct StringId(pub u32);
 
-impl Sym {
+impl StringId {
     /// The empty string, which is first in every segment.
-    pub const EMPTY: Sym = Sym(0);
+    pub const EMPTY: StringId = StringId(0);
 }
 
 /// Key of totals by day.
@@ -24,7 +26,7 @@ pub struct DailyKey {
     /// What is counted: the site, a page, a link or an event.
     pub subject: Subject,
     /// Path, link or event name; empty for the site.
-    pub item: Sym,
+    pub item: StringId,
 }
 
 /// Key of a site's totals by hour.
@@ -44,7 +46,7 @@ pub struct MoneyKey {
     /// Day in the site's zone.
     pub day: Day,
     /// Name of the event.
-    pub event: Sym,
+    pub event: StringId,
     /// ISO 4217 code; in lower case for events whose amount exceeded the bound.
     pub currency: [u8; 3],
 }
@@ -55,7 +57,7 @@ pub struct DropKey {
     /// Unix time in seconds at which the UTC hour began.
     pub hour: u32,
     /// Why the hits were dropped.
-    pub reason: Refusal,
+    pub reason: DropReason,
 }
 
 /// Key of measurements of page speed: one bucket of a histogram.
@@ -66,13 +68,13 @@ pub struct VitalKey {
     /// Day in the site's zone.
     pub day: Day,
     /// What was measured.
-    pub metric: Metric,
+    pub metric: WebVital,
     /// Path of the page.
-    pub path: Sym,
+    pub path: StringId,
     /// Device class.
-    pub device: Sym,
+    pub device: StringId,
     /// Bucket of the metric's histogram.
-    pub bucket: Bucket,
+    pub bucket: VitalBucket,
 }
 
 /// Key of script errors and missing pages.
@@ -85,9 +87,9 @@ pub struct FaultKey {
     /// Script error or missing page.
     pub kind: FaultKind,
     /// Path of the page.
-    pub path: Sym,
+    pub path: StringId,
     /// Error class and place; empty for a missing page.
-    pub fault: Sym,
+    pub fault: StringId,
 }
 
 /// Key of opens and clicks of mails. Mails are the platform's, so there is no site, and nothing
@@ -97,28 +99,28 @@ pub struct MailKey {
     /// Day of the open or click, in the zone of `mail.zone`.
     pub day: Day,
     /// Name of the template.
-    pub template: Sym,
+    pub template: StringId,
     /// Batch day, the day the mails were sent.
     pub batch: Day,
     /// Open or click.
     pub action: MailAction,
     /// Name of the link; empty for an open.
-    pub link: Sym,
+    pub link: StringId,
     /// Class of the reader.
-    pub reader: Reader,
+    pub reader: ReaderKind,
 }
 
 /// All counts of one segment. Rows are sorted by key, each key once, so the same segment gives the
 /// same bytes each time it is sent. Counts saturate at 32 bits.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
-pub struct Sums {
+pub struct SegmentSums {
     /// The texts that [`Sym`]s index, except those of attributes. In a closed segment: sorted and
     /// unique.
     pub strings: Vec<Box<str>>,
     /// Totals by day.
-    pub daily: Vec<(DailyKey, Counts)>,
+    pub daily: Vec<(DailyKey, CounterValues)>,
     /// Totals of sites by hour.
-    pub hourly: Vec<(HourlyKey, Counts)>,
+    pub hourly: Vec<(HourlyKey, CounterValues)>,
     /// Number of events, and the sum of their amounts in minor units.
     pub money: Vec<(MoneyKey, (u32, u64))>,
     /// Dropped hits.
@@ -133,14 +135,14 @@ pub struct Sums {
     pub attributes: AttributeSums,
 }
 
-impl Sums {
+impl SegmentSums {
     /// The text of `sym`. Panics if it is not of these strings.
-    pub fn text(&self, sym: Sym) -> &str {
+    pub fn resolve_string(&self, sym: StringId) -> &str {
         &self.strings[sym.0 as usize]
     }
 
     /// Number of rows of all kinds.
-    pub fn rows(&self) -> usize {
+    pub fn row_count(&self) -> usize {
         let counted = self.daily.len() + self.hourly.len() + self.money.len() + self.drops.len();
         counted + self.vitals.len() + self.faults.len() + self.mail.len() + self.attributes.rows.len()
     }

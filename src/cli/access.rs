@@ -5,37 +5,37 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::out::say;
-use super::wrong;
+use super::out::print_or_exit;
+use super::report_usage_error;
 use crate::access;
 use crate::config::Secret;
 
-const FEWEST_CHARS: usize = 12;
+const MIN_PASSWORD_CHARS: usize = 12;
 
 /// Commands about the operator's login.
 #[derive(Subcommand)]
-pub enum Access {
+pub enum AccessSubcommand {
     /// Read a password from standard input and print the value for access.password_hash.
     HashPassword,
 }
 
-impl Access {
+impl AccessSubcommand {
     /// Runs the command. Exit code 2 if the password is rejected or standard input cannot be read.
     pub fn run(self) -> ExitCode {
-        let Access::HashPassword = self;
-        match password() {
+        let AccessSubcommand::HashPassword = self;
+        match read_password() {
             Ok(password) => {
-                say!("{}", access::hash(&password));
+                print_or_exit!("{}", access::hash_password(&password));
                 ExitCode::SUCCESS
             }
-            Err(error) => wrong(&error),
+            Err(error) => report_usage_error(&error),
         }
     }
 }
 
 /// Reads one line. Passwords are not accepted on the command line, where other users of the machine
 /// and the shell's history would see them.
-fn password() -> anyhow::Result<Secret> {
+fn read_password() -> anyhow::Result<Secret> {
     if stdin().is_terminal() {
         eprintln!("The password, then Enter. It shows on the screen.");
     }
@@ -45,7 +45,7 @@ fn password() -> anyhow::Result<Secret> {
     let password = Secret::new(line.trim_end_matches(['\r', '\n']).to_owned());
     zeroize::Zeroize::zeroize(&mut line);
 
-    let long = access::has_chars(&password, FEWEST_CHARS..=usize::MAX);
-    anyhow::ensure!(long, "the password must have at least {FEWEST_CHARS} characters");
+    let long = access::has_chars(&password, MIN_PASSWORD_CHARS..=usize::MAX);
+    anyhow::ensure!(long, "the password must have at least {MIN_PASSWORD_CHARS} characters");
     Ok(password)
 }

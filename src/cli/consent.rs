@@ -8,25 +8,25 @@ use crate::consent::{GrantKeys, is_key_id};
 
 /// Commands about the keys that sign grants.
 #[derive(Subcommand)]
-pub enum Consent {
+pub enum ConsentSubcommand {
     /// Print a line with a new key for consent.key_file. The first line of the file signs; the
     /// others only verify.
     NewKey {
-        #[arg(value_name = "ID", value_parser = key_id)]
+        #[arg(value_name = "ID", value_parser = parse_key_id)]
         id: String,
     },
 }
 
-fn key_id(text: &str) -> Result<String, &'static str> {
+fn parse_key_id(text: &str) -> Result<String, &'static str> {
     if is_key_id(text) { Ok(text.to_owned()) } else { Err("must be 1 to 16 letters, digits, _ and -") }
 }
 
-impl Consent {
+impl ConsentSubcommand {
     /// Runs the command, which cannot fail.
     pub fn run(self) -> ExitCode {
         match self {
-            Consent::NewKey { id } => {
-                print!("{}", GrantKeys::new_line(&id).expose());
+            ConsentSubcommand::NewKey { id } => {
+                print!("{}", GrantKeys::generate_line(&id).expose_secret());
                 ExitCode::SUCCESS
             }
         }

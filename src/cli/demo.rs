@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::out::say;
-use super::progress::{Bar, DAYS};
-use super::{failed, runtime, wrong};
-use crate::demo::{Demo, Options};
+use super::out::print_or_exit;
+use super::progress::{DAYS, ProgressBar};
+use super::{block_on_runtime, report_outcome, report_usage_error};
+use crate::demo::{Demo, DemoOptions};
 
 /// The options of the demo.
 #[derive(Args)]
-pub struct Given {
+pub struct DemoArgs {
     /// The demo's own folder, emptied at each start.
     #[arg(long, value_name = "DIR", default_value = "var/demo")]
     dir: PathBuf,
@@ -33,10 +33,10 @@ pub struct Given {
     now: Option<Timestamp>,
 }
 
-impl Given {
+impl DemoArgs {
     /// Runs the demo until it is stopped. Exit code 1 if it fails, 2 if an option is wrong.
     pub fn run(self) -> ExitCode {
-        let options = Options {
+        let options = DemoOptions {
             dir: self.dir,
             listen: self.listen,
             days: self.days,
@@ -47,18 +47,18 @@ impl Given {
 
         let demo = match Demo::new(options) {
             Ok(demo) => demo,
-            Err(error) => return wrong(&error),
+            Err(error) => return report_usage_error(&error),
         };
 
-        if let Err(reason) = crate::telemetry::logs(demo.log()) {
-            return wrong(&anyhow::anyhow!(reason));
+        if let Err(reason) = crate::telemetry::init_logging(demo.log_config()) {
+            return report_usage_error(&anyhow::anyhow!(reason));
         }
 
-        let bar = std::cell::RefCell::new(Some(Bar::new(DAYS)));
-        let mut show = |done, of| bar.borrow_mut().iter_mut().for_each(|bar| bar.show(done, of));
-        failed(runtime(demo.run(&mut show, |told| {
+        let bar = std::cell::RefCell::new(Some(ProgressBar::new(DAYS)));
+        let mut show = |done, of| bar.borrow_mut().iter_mut().for_each(|bar| bar.show_progress(done, of));
+        report_outcome(block_on_runtime(demo.run(&mut show, |told| {
             drop(bar.take());
-            say!("{told}");
+            print_or_exit!("{told}");
         })))
     }
 }

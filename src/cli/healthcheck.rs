@@ -13,15 +13,15 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 
-use super::{Layers, failed, runtime};
+use super::{ConfigArgs, block_on_runtime, report_outcome};
 
 /// An answer has some hundred bytes.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
 #[derive(Args)]
-pub(super) struct Given {
+pub(super) struct HealthcheckArgs {
     #[command(flatten)]
-    layers: Layers,
+    layers: ConfigArgs,
     /// Ask for liveness (/healthz) instead of readiness (/readyz).
     #[arg(long)]
     live: bool,
@@ -35,45 +35,45 @@ pub(super) struct Given {
 
 /// `/healthz` and `/readyz`.
 #[derive(Deserialize)]
-struct Answer {
+struct ProbeResponse {
     code: String,
     #[serde(default)]
-    checks: Vec<Check>,
+    checks: Vec<ProbeCheck>,
 }
 
 #[derive(Deserialize)]
-struct Check {
+struct ProbeCheck {
     name: String,
     ok: bool,
     code: String,
 }
 
-impl Given {
+impl HealthcheckArgs {
     /// Exit codes: 0 healthy; 1 unhealthy, unreachable, or without a known address.
     pub(super) fn run(self) -> ExitCode {
-        failed(self.ask())
+        report_outcome(self.probe_collector())
     }
 
-    fn ask(self) -> anyhow::Result<()> {
+    fn probe_collector(self) -> anyhow::Result<()> {
         let listen = match self.address {
             Some(address) => address,
-            None => self.layers.load(std::iter::empty())?.server.listen,
+            None => self.layers.load_config(std::iter::empty())?.server.listen,
         };
         ensure!(listen.port() != 0, "server.listen has no fixed port; use --address");
         let path = if self.live { "/healthz" } else { "/readyz" };
-        let uri = format!("http://{}{path}", reachable(listen));
+        let uri = format!("http://{}{path}", connectable_address(listen));
 
         let timeout = Duration::from_secs(self.timeout);
-        runtime(async move {
-            let answer = tokio::time::timeout(timeout, get(&uri)).await;
+        block_on_runtime(async move {
+            let answer = tokio::time::timeout(timeout, fetch_health(&uri)).await;
             let (status, body) = answer.with_context(|| format!("{uri}: no answer in {timeout:?}"))??;
-            judge(&uri, status, &body)
+            check_response(&uri, status, &body)
         })
     }
 }
 
 /// The address to connect to; loopback for a server that listens on all addresses.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+fn connectable_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -82,7 +82,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-async fn get(uri: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+async fn fetch_health(uri: &str) -> anyhow::Result<(StatusCode, Bytes)> {
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
     let answer = client.get(uri.parse()?).await.with_context(|| format!("{uri}: cannot be reached"))?;
     let status = answer.status();
@@ -90,13 +90,13 @@ async fn get(uri: &str) -> anyhow::Result<(StatusCode, Bytes)> {
     Ok((status, body.to_bytes()))
 }
 
-fn judge(uri: &str, status: StatusCode, body: &[u8]) -> anyhow::Result<()> {
+fn check_response(uri: &str, status: StatusCode, body: &[u8]) -> anyhow::Result<()> {
     if status == StatusCode::OK {
         return Ok(());
     }
-    let said = match serde_json::from_slice::<Answer>(body) {
-        Ok(Answer { code, checks }) if checks.is_empty() => code,
-        Ok(Answer { checks, .. }) => {
+    let said = match serde_json::from_slice::<ProbeResponse>(body) {
+        Ok(ProbeResponse { code, checks }) if checks.is_empty() => code,
+        Ok(ProbeResponse { checks, .. }) => {
             let failing = checks.iter().filter(|check| !check.ok);
             failing.map(|check| format!("{}: {}", check.name, check.code)).collect::<Vec<_>>().join(", ")
         }
@@ -117,7 +117,7 @@ mod tests {
             ("10.0.0.7:80", "10.0.0.7:80"),
             ("127.0.0.1:8080", "127.0.0.1:8080"),
         ] {
-            assert_eq!(reachable(listen.parse().unwrap()), asked.parse().unwrap());
+            assert_eq!(connectable_address(listen.parse().unwrap()), asked.parse().unwrap());
         }
     }
 }

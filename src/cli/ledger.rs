@@ -12,77 +12,77 @@ use std::time::Instant;
 use clap::Subcommand;
 use jiff::civil::Date;
 
-use super::out::{out, say};
-use super::progress::{Bar, MEGABYTES};
-use super::{Layers, wrong};
+use super::out::{print_or_exit, stdout_writer};
+use super::progress::{MEGABYTES, ProgressBar};
+use super::{ConfigArgs, report_usage_error};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::consent::{ConsentId, Withdrawn};
-use crate::ledger::{self, Choose, LedgerError, Options, PublicKey, Trust};
+use crate::consent::{ConsentId, WithdrawnGrants};
+use crate::ledger::{self, LedgerError, LedgerOptions, PublicKey, RecordFilter, TrustAnchor};
 
 /// Commands about the consent ledger.
 #[derive(Subcommand)]
-pub enum Ledger {
+pub enum LedgerSubcommand {
     /// Verify every record, and every checkpoint in the ledger's folder.
     Verify {
         #[command(flatten)]
-        layers: Layers,
+        layers: ConfigArgs,
         /// A checkpoint from elsewhere to verify as well. Can be given several times.
         #[arg(long, value_name = "FILE")]
         checkpoint: Vec<PathBuf>,
         /// The key that `checkpoint` printed; verifies signatures without the private key.
-        #[arg(long, value_name = "KEY", value_parser = public_key)]
+        #[arg(long, value_name = "KEY", value_parser = parse_public_key)]
         public_key: Option<PublicKey>,
     },
     /// Print the records of one consent id.
     Show {
         #[command(flatten)]
-        layers: Layers,
+        layers: ConfigArgs,
         /// 32 hex digits, from the consent cookie or a receipt.
-        #[arg(value_name = "CONSENT ID", value_parser = consent_id)]
+        #[arg(value_name = "CONSENT ID", value_parser = parse_consent_id)]
         id: String,
     },
     /// Print the records of a range of days, or all.
     Export {
         #[command(flatten)]
-        layers: Layers,
+        layers: ConfigArgs,
         /// The first day, inclusive, in UTC.
-        #[arg(long, value_name = "DATE", value_parser = date)]
+        #[arg(long, value_name = "DATE", value_parser = parse_date)]
         from: Option<Date>,
         /// The last day, inclusive, in UTC.
-        #[arg(long, value_name = "DATE", value_parser = date)]
+        #[arg(long, value_name = "DATE", value_parser = parse_date)]
         to: Option<Date>,
     },
     /// Sign the current state of the ledger, and print the file of the checkpoint and the public
     /// key that verifies it.
     Checkpoint {
         #[command(flatten)]
-        layers: Layers,
+        layers: ConfigArgs,
     },
     /// Commands about receipts, as visitors download them.
     #[command(subcommand)]
-    Receipt(Receipt),
+    Receipt(ReceiptSubcommand),
     /// Drop the records before a day; the rest can still be verified. The collector must be
     /// stopped.
     Cut {
         #[command(flatten)]
-        layers: Layers,
+        layers: ConfigArgs,
         /// The first day to keep, in UTC.
-        #[arg(long, value_name = "DATE", value_parser = date)]
+        #[arg(long, value_name = "DATE", value_parser = parse_date)]
         before: Date,
     },
 }
 
 /// Commands about receipts.
 #[derive(Subcommand)]
-pub enum Receipt {
+pub enum ReceiptSubcommand {
     /// Verify that a receipt was issued by this ledger and not changed, and print its content.
     /// Needs neither ledger nor configuration.
     Verify {
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// The key that `checkpoint` printed.
-        #[arg(long, value_name = "KEY", value_parser = public_key, required_unless_present = "checkpoint")]
+        #[arg(long, value_name = "KEY", value_parser = parse_public_key, required_unless_present = "checkpoint")]
         public_key: Option<PublicKey>,
         /// A checkpoint of the ledger; the same key must have signed both.
         #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
@@ -90,89 +90,104 @@ pub enum Receipt {
     },
 }
 
-fn date(text: &str) -> Result<Date, &'static str> {
+fn parse_date(text: &str) -> Result<Date, &'static str> {
     text.parse().map_err(|_| "must be a day such as 2024-01-31")
 }
 
-fn consent_id(text: &str) -> Result<String, &'static str> {
-    let is_one = ConsentId::read(text).is_some();
+fn parse_consent_id(text: &str) -> Result<String, &'static str> {
+    let is_one = ConsentId::from_hex(text).is_some();
     is_one.then(|| text.to_owned()).ok_or("must be 32 hex digits, letters in lower case")
 }
 
-fn public_key(text: &str) -> Result<PublicKey, &'static str> {
-    PublicKey::from_text(text).ok_or("must be the line `ledger checkpoint` prints: name+8 hex digits+base64")
+fn parse_public_key(text: &str) -> Result<PublicKey, &'static str> {
+    PublicKey::from_verifier_key(text).ok_or("must be the line `ledger checkpoint` prints: name+8 hex digits+base64")
 }
 
-impl Ledger {
+impl LedgerSubcommand {
     /// Runs the command.
     pub fn run(self) -> ExitCode {
         match self {
-            Ledger::Verify { layers, checkpoint, public_key } => {
-                with(layers, |config| verify(&Options::of(config), &checkpoint, public_key))
-            }
+            LedgerSubcommand::Verify { layers, checkpoint, public_key } => run_with_config(layers, |config| {
+                verify_ledger(&LedgerOptions::from_config(config), &checkpoint, public_key)
+            }),
 
-            Ledger::Show { layers, id } => with(layers, |config| show(&Options::of(config), &id)),
-            Ledger::Export { layers, from, to } => {
-                with(layers, |config| ledger::copy(&Options::of(config), &Choose::Between(from, to), out()).map(drop))
+            LedgerSubcommand::Show { layers, id } => {
+                run_with_config(layers, |config| show_records(&LedgerOptions::from_config(config), &id))
             }
+            LedgerSubcommand::Export { layers, from, to } => run_with_config(layers, |config| {
+                ledger::copy_records(
+                    &LedgerOptions::from_config(config),
+                    &RecordFilter::BetweenDays(from, to),
+                    stdout_writer(),
+                )
+                .map(drop)
+            }),
 
-            Ledger::Checkpoint { layers } => with(layers, |config| checkpoint(&Options::of(config))),
-            Ledger::Receipt(Receipt::Verify { file, public_key, checkpoint }) => {
-                ended(verify_receipt(&file, public_key, checkpoint.as_deref()))
+            LedgerSubcommand::Checkpoint { layers } => {
+                run_with_config(layers, |config| sign_checkpoint(&LedgerOptions::from_config(config)))
             }
-            Ledger::Cut { layers, before } => with(layers, |config| cut(config, before)),
+            LedgerSubcommand::Receipt(ReceiptSubcommand::Verify { file, public_key, checkpoint }) => {
+                report_ledger_outcome(verify_receipt(&file, public_key, checkpoint.as_deref()))
+            }
+            LedgerSubcommand::Cut { layers, before } => {
+                run_with_config(layers, |config| truncate_ledger(config, before))
+            }
         }
     }
 }
 
-fn with(layers: Layers, work: impl FnOnce(&Config) -> Result<(), LedgerError>) -> ExitCode {
-    let config = match layers.load(std::iter::empty()) {
+fn run_with_config(layers: ConfigArgs, work: impl FnOnce(&Config) -> Result<(), LedgerError>) -> ExitCode {
+    let config = match layers.load_config(std::iter::empty()) {
         Ok(config) => config,
-        Err(error) => return wrong(&error),
+        Err(error) => return report_usage_error(&error),
     };
-    ended(work(&config))
+    report_ledger_outcome(work(&config))
 }
 
-fn ended(outcome: Result<(), LedgerError>) -> ExitCode {
+fn report_ledger_outcome(outcome: Result<(), LedgerError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("footfall: {error}");
             match error {
-                LedgerError::Damaged { .. } | LedgerError::Checkpoint { .. } | LedgerError::Receipt { .. } => {
-                    ExitCode::FAILURE
-                }
+                LedgerError::Damaged { .. }
+                | LedgerError::InvalidCheckpoint { .. }
+                | LedgerError::InvalidReceipt { .. } => ExitCode::FAILURE,
                 _ => ExitCode::from(2),
             }
         }
     }
 }
 
-fn verify(options: &Options, checkpoints: &[PathBuf], key: Option<PublicKey>) -> Result<(), LedgerError> {
+fn verify_ledger(options: &LedgerOptions, checkpoints: &[PathBuf], key: Option<PublicKey>) -> Result<(), LedgerError> {
     let started = Instant::now();
-    let mut bar = Bar::new(MEGABYTES);
-    let verified = ledger::verify(options, checkpoints, key, &mut |done, of| bar.show(done, of));
+    let mut bar = ProgressBar::new(MEGABYTES);
+    let verified = ledger::verify_ledger(options, checkpoints, key, &mut |done, of| bar.show_progress(done, of));
     drop(bar);
     let verified = verified?;
 
-    let (found, tally) = (&verified.found, verified.found.tally);
-    say!("records      {}", tally.records);
-    say!("grants       {}", tally.grants);
-    say!("refusals     {}", tally.refusals);
-    say!("withdrawals  {}", tally.withdrawals);
+    let (found, tally) = (&verified.summary, verified.summary.counts);
+    print_or_exit!("records      {}", tally.records);
+    print_or_exit!("grants       {}", tally.grants);
+    print_or_exit!("refusals     {}", tally.refusals);
+    print_or_exit!("withdrawals  {}", tally.withdrawals);
 
     if let Some(cut) = &found.cut {
-        say!("cut          records 1 to {}, before {}", cut.head.size, cut.before);
+        print_or_exit!("cut          records 1 to {}, before {}", cut.head.size, cut.before);
     }
 
-    say!("head         {} at record {}", found.head.hash_text(), found.head.size);
-    say!("checkpoints  {} agree, {} are of records that were cut", verified.checkpoints, verified.cut_off);
-    say!("seconds      {:.2}", started.elapsed().as_secs_f64());
-    say_torn(found);
+    print_or_exit!("head         {} at record {}", found.head.hash_hex(), found.head.size);
+    print_or_exit!(
+        "checkpoints  {} agree, {} are of records that were cut",
+        verified.matched_checkpoints,
+        verified.checkpoints_before_cut
+    );
+    print_or_exit!("seconds      {:.2}", started.elapsed().as_secs_f64());
+    warn_torn_line(found);
     Ok(())
 }
 
-fn say_torn(found: &ledger::Found) {
+fn warn_torn_line(found: &ledger::LedgerSummary) {
     if found.torn {
         eprintln!(
             "footfall: the line at byte {} is unfinished: it is being written, or its act was never answered and the next start drops it",
@@ -181,9 +196,9 @@ fn say_torn(found: &ledger::Found) {
     }
 }
 
-fn show(options: &Options, id: &str) -> Result<(), LedgerError> {
-    let id = &ConsentId::read(id).expect("checked when the command line was read");
-    if ledger::copy(options, &Choose::Of(id), out())? == 0 {
+fn show_records(options: &LedgerOptions, id: &str) -> Result<(), LedgerError> {
+    let id = &ConsentId::from_hex(id).expect("checked when the command line was read");
+    if ledger::copy_records(options, &RecordFilter::WithId(id), stdout_writer())? == 0 {
         eprintln!("footfall: no record has this consent id");
     }
     Ok(())
@@ -195,74 +210,78 @@ fn verify_receipt(file: &Path, key: Option<PublicKey>, checkpoint: Option<&Path>
     let (receipt, note) = (read(file)?, checkpoint.map(read).transpose()?);
 
     let trust = match (key, &note) {
-        (Some(key), _) => Trust::Key(key),
-        (None, note) => Trust::Checkpoint(note.as_deref().unwrap_or_default()),
+        (Some(key), _) => TrustAnchor::Key(key),
+        (None, note) => TrustAnchor::Checkpoint(note.as_deref().unwrap_or_default()),
     };
-    let told =
-        ledger::check_receipt(&receipt, &trust).map_err(|what| LedgerError::Receipt { file: file.to_owned(), what })?;
+    let told = ledger::check_receipt(&receipt, &trust)
+        .map_err(|what| LedgerError::InvalidReceipt { file: file.to_owned(), what })?;
 
-    say!("receipt      {}", told.origin);
-    say!("records      {}", told.acts.len());
+    print_or_exit!("receipt      {}", told.origin);
+    print_or_exit!("records      {}", told.acts.len());
     for act in &told.acts {
         let granted = if act.granted.is_empty() { "nothing".to_owned() } else { act.granted.join(", ") };
-        say!("{:<12} record {}, {}, leaves granted: {granted}", act.act.word(), act.seq, act.at);
+        print_or_exit!("{:<12} record {}, {}, leaves granted: {granted}", act.act.as_str(), act.seq, act.at);
     }
 
-    say!("signed by    {}", told.key);
-    if let Some(size) = told.checkpoint {
+    print_or_exit!("signed by    {}", told.key);
+    if let Some(size) = told.checkpoint_size {
         let younger = told.acts.iter().filter(|act| act.seq > size).count();
-        say!("checkpoint   of {size} records, by the same key; {younger} of these are younger than it");
+        print_or_exit!("checkpoint   of {size} records, by the same key; {younger} of these are younger than it");
     }
     Ok(())
 }
 
 /// Beside a running collector, which alone may sign, the collector's own newest checkpoint is
 /// shown. The output says whether anything was signed.
-fn checkpoint(options: &Options) -> Result<(), LedgerError> {
-    ledger::must_exist(options)?;
-    let before = ledger::newest_checkpoint(options).ok().and_then(|newest| newest.note).map_or(0, |(_, size)| size);
+fn sign_checkpoint(options: &LedgerOptions) -> Result<(), LedgerError> {
+    ledger::check_exists(options)?;
+    let before =
+        ledger::find_newest_checkpoint(options).ok().and_then(|newest| newest.checkpoint).map_or(0, |(_, size)| size);
 
     let mut running = false;
-    match ledger::Ledger::open(options, Arc::<Withdrawn>::default(), &mut |_, _| ()) {
+    match ledger::Ledger::open(options, Arc::<WithdrawnGrants>::default(), &mut |_, _| ()) {
         Ok((ledger, found)) => {
-            say_torn(&found);
-            ledger.finish()?;
+            warn_torn_line(&found);
+            ledger.close()?;
         }
         Err(LedgerError::InUse(_)) => running = true,
         Err(error) => return Err(error),
     }
 
-    let newest = ledger::newest_checkpoint(options)?;
-    let size = newest.note.as_ref().map_or(0, |(_, size)| *size);
+    let newest = ledger::find_newest_checkpoint(options)?;
+    let size = newest.checkpoint.as_ref().map_or(0, |(_, size)| *size);
     match running {
         true => {
             let secs = options.checkpoint_secs;
-            say!(
+            print_or_exit!(
                 "signed       nothing: a collector writes this ledger, and signs it itself every {secs} s and when it stops"
             );
-            say!("not signed   {} records since its newest checkpoint", ledger::records(options)?.saturating_sub(size));
+            print_or_exit!(
+                "not signed   {} records since its newest checkpoint",
+                ledger::count_records(options)?.saturating_sub(size)
+            );
         }
-        false if size > before => say!("signed       records 1 to {size}, now"),
-        false => say!("signed       nothing: there is no record the newest checkpoint does not sign for"),
+        false if size > before => print_or_exit!("signed       records 1 to {size}, now"),
+        false => print_or_exit!("signed       nothing: there is no record the newest checkpoint does not sign for"),
     }
 
-    match newest.note {
-        Some((file, _)) => say!("checkpoint   {}", file.display()),
-        None if running => say!("checkpoint   none yet"),
-        None => say!("checkpoint   none: the ledger holds no record"),
+    match newest.checkpoint {
+        Some((file, _)) => print_or_exit!("checkpoint   {}", file.display()),
+        None if running => print_or_exit!("checkpoint   none yet"),
+        None => print_or_exit!("checkpoint   none: the ledger holds no record"),
     }
-    say!("public key   {}", newest.key);
+    print_or_exit!("public key   {}", newest.key);
     Ok(())
 }
 
-fn cut(config: &Config, before: Date) -> Result<(), LedgerError> {
-    let options = Options::of(config);
-    let mut bar = Bar::new(MEGABYTES);
+fn truncate_ledger(config: &Config, before: Date) -> Result<(), LedgerError> {
+    let options = LedgerOptions::from_config(config);
+    let mut bar = ProgressBar::new(MEGABYTES);
     let (now, life) = (Clock::System.now(), config.consent.cookie.max_age_secs);
-    let dropped = ledger::cut(&options, before, now, life, &mut |done, of| bar.show(done, of));
+    let dropped = ledger::cut_ledger(&options, before, now, life, &mut |done, of| bar.show_progress(done, of));
     drop(bar);
     let dropped = dropped?;
-    say!("dropped      {} records before {before}", dropped.records);
-    say!("begins after record {}", dropped.head.size);
+    print_or_exit!("dropped      {} records before {before}", dropped.records);
+    print_or_exit!("begins after record {}", dropped.head.size);
     Ok(())
 }

@@ -7,18 +7,18 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::out::say;
-use super::{Layers, wrong};
+use super::out::print_or_exit;
+use super::{ConfigArgs, report_usage_error};
 use crate::clock::Clock;
-use crate::mail::{Keys, Order, Target, is_key_id};
+use crate::mail::{MailKeys, MailLink, SignRequest, is_key_id};
 
 /// Commands about signed mails.
 #[derive(Subcommand)]
-pub enum Mail {
+pub enum MailSubcommand {
     /// Print the pixel and the links of a mail, the same for all recipients of the batch.
     Sign {
         #[command(flatten)]
-        layers: Layers,
+        layers: ConfigArgs,
         /// The name of one of mail.templates.
         #[arg(long)]
         template: String,
@@ -38,46 +38,46 @@ pub enum Mail {
         #[arg(long, value_name = "TIME")]
         sent: Option<Timestamp>,
         /// The name of a link and its target. Can be given several times.
-        #[arg(long, value_name = "NAME=URL", value_parser = link)]
-        link: Vec<Target>,
+        #[arg(long, value_name = "NAME=URL", value_parser = parse_link)]
+        link: Vec<MailLink>,
     },
     /// Print a line with a new key for mail.key_file. The first line of the file signs from the
     /// next start on.
     NewKey {
-        #[arg(value_name = "ID", value_parser = key_id)]
+        #[arg(value_name = "ID", value_parser = parse_key_id)]
         id: String,
     },
 }
 
-fn key_id(text: &str) -> Result<String, &'static str> {
+fn parse_key_id(text: &str) -> Result<String, &'static str> {
     if is_key_id(text) { Ok(text.to_owned()) } else { Err("must be 1 to 16 letters, digits, _ and -") }
 }
 
-fn link(text: &str) -> Result<Target, &'static str> {
+fn parse_link(text: &str) -> Result<MailLink, &'static str> {
     let (link, url) = text.split_once('=').ok_or("must look like name=https://...")?;
-    Ok(Target { link: link.to_owned(), url: url.to_owned() })
+    Ok(MailLink { link: link.to_owned(), url: url.to_owned() })
 }
 
-impl Mail {
+impl MailSubcommand {
     /// Runs the command. Exit codes: 0 success, 2 nothing was signed.
     pub fn run(self) -> ExitCode {
         match self {
-            Mail::Sign { layers, template, consent, batch, expires, sent, link } => {
-                match sign(layers, &Order { template, consent, batch, expires, sent, links: link }) {
+            MailSubcommand::Sign { layers, template, consent, batch, expires, sent, link } => {
+                match sign_mail(layers, &SignRequest { template, consent, batch, expires, sent, links: link }) {
                     Ok(()) => ExitCode::SUCCESS,
-                    Err(error) => wrong(&error),
+                    Err(error) => report_usage_error(&error),
                 }
             }
-            Mail::NewKey { id } => {
-                say!("{}", Keys::new_line(&id).expose().trim_end());
+            MailSubcommand::NewKey { id } => {
+                print_or_exit!("{}", MailKeys::generate_line(&id).expose_secret().trim_end());
                 ExitCode::SUCCESS
             }
         }
     }
 }
 
-fn sign(layers: Layers, order: &Order) -> anyhow::Result<()> {
-    let config = layers.load(std::iter::empty())?;
+fn sign_mail(layers: ConfigArgs, order: &SignRequest) -> anyhow::Result<()> {
+    let config = layers.load_config(std::iter::empty())?;
     anyhow::ensure!(
         config.mail.enabled,
         "mail.enabled is false: its pixel would count nothing, its links would lead nowhere"
@@ -86,10 +86,10 @@ fn sign(layers: Layers, order: &Order) -> anyhow::Result<()> {
     let now = Timestamp::from_millisecond(Clock::System.now())?;
     let today = now.in_tz(&config.mail.zone)?.date();
 
-    let minted = crate::server::mint(&config)?.mint(order, today)?;
-    crate::disk::private_folder(&config.journal.dir).context("journal.dir")?;
-    crate::server::signed(&config).take(&[(order, &minted)], today)?;
+    let minted = crate::server::build_link_signer(&config)?.sign_mail(order, today)?;
+    crate::disk::create_private_folder(&config.journal.dir).context("journal.dir")?;
+    crate::server::open_signed_values(&config).record_values(&[(order, &minted)], today)?;
 
-    say!("{}", serde_json::to_string_pretty(&minted)?);
+    print_or_exit!("{}", serde_json::to_string_pretty(&minted)?);
     Ok(())
 }

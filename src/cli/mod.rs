@@ -17,40 +17,40 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::config::{Config, ConfigErrors, Memory, Reading, Sources, read};
-use out::say;
+use crate::config::{Config, ConfigErrors, ConfigSources, LoadedConfig, MemoryBudget, read_config};
+use out::print_or_exit;
 
 #[derive(Parser)]
 #[command(version, about = "First-party analytics that counts visits without keeping visitors")]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum CliCommand {
     /// Collect hits and serve reports.
-    Serve(Given),
+    Serve(StartArgs),
     /// Read the configuration and the files it names, print everything that would prevent a start,
     /// and print the effective configuration (secrets masked).
-    CheckConfig(Given),
+    CheckConfig(StartArgs),
     /// Ask a running collector for its health; exits with 0 or 1.
-    Healthcheck(healthcheck::Given),
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Verify, show or shorten the record of consent choices.
     #[command(subcommand)]
-    Ledger(ledger::Ledger),
+    Ledger(ledger::LedgerSubcommand),
     /// Create keys that sign grants of consent.
     #[command(subcommand)]
-    Consent(consent::Consent),
+    Consent(consent::ConsentSubcommand),
     /// Sign the pixels and links of mails, and create keys for it.
     #[command(subcommand)]
-    Mail(mail::Mail),
+    Mail(mail::MailSubcommand),
     /// Set up the operator's login.
     #[command(subcommand)]
-    Access(access::Access),
+    Access(access::AccessSubcommand),
     /// Fill an empty folder with simulated visits to fictitious creators and serve them, for
     /// evaluation.
-    Demo(demo::Given),
+    Demo(demo::DemoArgs),
     /// Be the embedded engine of the collector that started this process.
     #[command(hide = true)]
     Engine,
@@ -58,16 +58,16 @@ enum Command {
 
 /// What a start would use.
 #[derive(Serialize)]
-struct Used<'a> {
+struct EffectiveConfig<'a> {
     #[serde(flatten)]
     config: &'a Config,
-    memory: Memory,
+    memory: MemoryBudget,
 }
 
 #[derive(Args)]
-struct Given {
+struct StartArgs {
     #[command(flatten)]
-    layers: Layers,
+    layers: ConfigArgs,
     /// Where to listen; the same as --set server.listen=...
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
@@ -78,7 +78,7 @@ struct Given {
 
 /// The sources of the configuration, for all commands.
 #[derive(Args)]
-struct Layers {
+struct ConfigArgs {
     /// A TOML file; keys that it does not contain keep their defaults.
     #[arg(long, value_name = "FILE", env = "FOOTFALL_CONFIG")]
     config: Option<PathBuf>,
@@ -86,45 +86,45 @@ struct Layers {
     #[arg(long)]
     preset: Option<String>,
     /// One key, such as journal.segment_secs=5. Can be given several times.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_key_value)]
     set: Vec<(String, String)>,
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+fn parse_key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("must look like section.key=value")?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
-impl Given {
+impl StartArgs {
     /// Reads the configuration and validates it as far as possible without starting anything.
-    fn load(self) -> anyhow::Result<Config> {
+    fn load_config(self) -> anyhow::Result<Config> {
         let shortcut = |key: &str, value: Option<String>| value.map(|value| (key.to_owned(), value));
         let shortcuts = [shortcut("server.listen", self.listen), shortcut("store.url", self.store_url)];
-        let mut reading = self.layers.read(shortcuts.into_iter().flatten())?;
-        crate::server::check(&mut reading);
-        Ok(reading.finish()?)
+        let mut reading = self.layers.read_config(shortcuts.into_iter().flatten())?;
+        crate::server::check_config(&mut reading);
+        Ok(reading.into_result()?)
     }
 }
 
-impl Layers {
+impl ConfigArgs {
     /// Reads the configuration. `shortcuts` are settings with a flag of their own; `--set` takes
     /// precedence over them.
-    fn load(self, shortcuts: impl Iterator<Item = (String, String)>) -> anyhow::Result<Config> {
-        Ok(self.read(shortcuts)?.finish()?)
+    fn load_config(self, shortcuts: impl Iterator<Item = (String, String)>) -> anyhow::Result<Config> {
+        Ok(self.read_config(shortcuts)?.into_result()?)
     }
 
-    fn read(self, shortcuts: impl Iterator<Item = (String, String)>) -> anyhow::Result<Reading> {
+    fn read_config(self, shortcuts: impl Iterator<Item = (String, String)>) -> anyhow::Result<LoadedConfig> {
         let file = self.config.map(|path| {
             let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             anyhow::Ok((path.display().to_string(), text))
         });
-        let sources = Sources {
+        let sources = ConfigSources {
             preset: self.preset,
             file: file.transpose()?,
             environment: std::env::vars_os().collect(),
-            set: shortcuts.chain(self.set).collect(),
+            overrides: shortcuts.chain(self.set).collect(),
         };
-        Ok(read(sources, |path| std::fs::read_to_string(path))?)
+        Ok(read_config(sources, |path| std::fs::read_to_string(path))?)
     }
 }
 
@@ -132,38 +132,38 @@ impl Layers {
 /// configuration is wrong.
 pub fn main() -> ExitCode {
     // Before any file is created: only the collector's own user may read what it writes.
-    crate::disk::for_the_owner_alone();
+    crate::disk::set_private_umask();
     match Cli::parse().command {
-        Command::Serve(given) => match given.load() {
-            Ok(config) => serve(config),
-            Err(error) => wrong(&error),
+        CliCommand::Serve(given) => match given.load_config() {
+            Ok(config) => run_collector(config),
+            Err(error) => report_usage_error(&error),
         },
-        Command::CheckConfig(given) => match given.load() {
+        CliCommand::CheckConfig(given) => match given.load_config() {
             Ok(config) => {
-                let used = Used { config: &config, memory: Memory::of(&config) };
-                say!("{}", serde_json::to_string_pretty(&used).expect("a configuration is always JSON"));
+                let used = EffectiveConfig { config: &config, memory: MemoryBudget::from_config(&config) };
+                print_or_exit!("{}", serde_json::to_string_pretty(&used).expect("a configuration is always JSON"));
                 ExitCode::SUCCESS
             }
-            Err(error) => wrong(&error),
+            Err(error) => report_usage_error(&error),
         },
-        Command::Healthcheck(given) => given.run(),
-        Command::Ledger(command) => command.run(),
-        Command::Consent(command) => command.run(),
-        Command::Mail(command) => command.run(),
-        Command::Access(command) => command.run(),
-        Command::Demo(given) => given.run(),
-        Command::Engine => crate::store::engine::child::main(crate::pseudonym::harden_process),
+        CliCommand::Healthcheck(given) => given.run(),
+        CliCommand::Ledger(command) => command.run(),
+        CliCommand::Consent(command) => command.run(),
+        CliCommand::Mail(command) => command.run(),
+        CliCommand::Access(command) => command.run(),
+        CliCommand::Demo(given) => given.run(),
+        CliCommand::Engine => crate::store::engine::child::main(crate::pseudonym::harden_process),
     }
 }
 
-fn serve(config: Config) -> ExitCode {
-    if let Err(reason) = crate::telemetry::logs(&config.log) {
-        return wrong(&anyhow::anyhow!(reason));
+fn run_collector(config: Config) -> ExitCode {
+    if let Err(reason) = crate::telemetry::init_logging(&config.log) {
+        return report_usage_error(&anyhow::anyhow!(reason));
     }
-    let mut bar = progress::Bar::new(progress::MEGABYTES);
-    match runtime(crate::server::run(config, &mut |done, of| bar.show(done, of))) {
+    let mut bar = progress::ProgressBar::new(progress::MEGABYTES);
+    match block_on_runtime(crate::server::run(config, &mut |done, of| bar.show_progress(done, of))) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<crate::consent::versions::Drift>() => wrong(&error),
+        Err(error) if error.is::<crate::consent::versions::PolicyMismatch>() => report_usage_error(&error),
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "the collector failed");
             ExitCode::FAILURE
@@ -171,7 +171,7 @@ fn serve(config: Config) -> ExitCode {
     }
 }
 
-fn runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(work);
     // A writer that waits for a disk, or the engine, must not keep a failed process alive.
@@ -179,7 +179,7 @@ fn runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()>
     outcome
 }
 
-fn wrong(error: &anyhow::Error) -> ExitCode {
+fn report_usage_error(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<ConfigErrors>() {
         Some(ConfigErrors(all)) => all.iter().for_each(|error| eprintln!("footfall: {error}")),
         None => eprintln!("footfall: {error:#}"),
@@ -187,7 +187,7 @@ fn wrong(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn failed(outcome: anyhow::Result<()>) -> ExitCode {
+fn report_outcome(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -8,36 +8,36 @@ use std::io::{self, ErrorKind, Stdout, Write, stdout};
 use std::process::exit;
 
 /// Like `println!`, but exits if the reader has closed the pipe.
-macro_rules! say {
-    ($($text:tt)*) => { $crate::cli::out::line(format_args!($($text)*)) };
+macro_rules! print_or_exit {
+    ($($text:tt)*) => { $crate::cli::out::print_line(format_args!($($text)*)) };
 }
-pub(super) use say;
+pub(super) use print_or_exit;
 
 /// Standard output that exits the process if the reader has closed the pipe.
-pub(super) struct Out(Stdout);
+pub(super) struct StdoutWriter(Stdout);
 
-pub(super) fn out() -> Out {
-    Out(stdout())
+pub(super) fn stdout_writer() -> StdoutWriter {
+    StdoutWriter(stdout())
 }
 
-pub(super) fn line(text: fmt::Arguments<'_>) {
-    if let Err(error) = writeln!(out(), "{text}") {
+pub(super) fn print_line(text: fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(stdout_writer(), "{text}") {
         eprintln!("footfall: standard output: {error}");
         exit(1);
     }
 }
 
-impl Write for Out {
+impl Write for StdoutWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        unless_gone(self.0.write(bytes))
+        exit_on_broken_pipe(self.0.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        unless_gone(self.0.flush())
+        exit_on_broken_pipe(self.0.flush())
     }
 }
 
-fn unless_gone<T>(written: io::Result<T>) -> io::Result<T> {
+fn exit_on_broken_pipe<T>(written: io::Result<T>) -> io::Result<T> {
     if written.as_ref().is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
         exit(0);
     }

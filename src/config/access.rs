@@ -10,7 +10,7 @@ use super::Secret;
 /// The password login and its sessions.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Access {
+pub struct AccessConfig {
     /// The operator's user name at the password login.
     #[garde(length(min = 1, max = 256))]
     pub user: String,
@@ -37,7 +37,7 @@ pub struct Access {
 /// Whether a hash's costs are within bounds. Below today's recommendation it could be guessed too
 /// fast; far above it, one login would occupy the machine.
 pub(super) fn is_strong_hash(hash: &Secret) -> bool {
-    PasswordHash::new(hash.expose()).is_ok_and(|hash| {
+    PasswordHash::new(hash.expose_secret()).is_ok_and(|hash| {
         let costs = Params::try_from(&hash);
         hash.algorithm.as_str() == "argon2id"
             && hash.hash.is_some()

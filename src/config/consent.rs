@@ -4,9 +4,9 @@
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-words! {
+string_enum! {
     /// Effect of a browser's privacy signal on a hit.
-    pub enum OnSignal {
+    pub enum SignalEffect {
         Deny = "deny",
         Ignore = "ignore",
     }
@@ -15,18 +15,18 @@ words! {
 /// `[signals]`: effects of the browser's privacy signals.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Signals {
+pub struct SignalsConfig {
     /// Effect of Global Privacy Control (`Sec-GPC: 1`).
     #[garde(skip)]
-    pub gpc: OnSignal,
+    pub gpc: SignalEffect,
     /// Effect of Do Not Track (`DNT: 1`).
     #[garde(skip)]
-    pub dnt: OnSignal,
+    pub dnt: SignalEffect,
 }
 
-words! {
+string_enum! {
     /// The legal basis of counting.
-    pub enum Basis {
+    pub enum ConsentBasis {
         /// Only with a stored grant.
         OptIn = "opt_in",
         /// Unless an objection is stored. Only lawful within limits, which `check-config` enforces.
@@ -34,9 +34,9 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// Form of the consent prompt.
-    pub enum Ui {
+    pub enum PromptStyle {
         /// Accept, reject, or choose tier by tier.
         Granular = "granular",
         /// Accept or decline all optional tiers together.
@@ -44,19 +44,19 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// Who is asked again for a new version of the prompt.
-    pub enum OnVersion {
-        Everybody = "ask_all",
+    pub enum RepromptScope {
+        AllVisitors = "ask_all",
         /// Only visitors who answered before a purpose or a provider was added; account holders are
         /// notified.
-        WhereGrown = "ask_grown",
+        PurposesAdded = "ask_grown",
     }
 }
 
-words! {
+string_enum! {
     /// Channels by which the platform notifies its account holders of a new version.
-    pub enum Channel {
+    pub enum NoticeChannel {
         DashboardBanner = "dashboard_banner",
         SecurityBanner = "security_banner",
         Platform = "platform",
@@ -67,21 +67,21 @@ words! {
 /// `[consent]`: the consent prompt.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Consent {
+pub struct ConsentConfig {
     /// Legal basis of counting.
     #[garde(skip)]
-    pub basis: Basis,
+    pub basis: ConsentBasis,
     /// Version of the prompt, bound to the register: see `consent::versions`.
     #[garde(range(min = 1))]
     pub version: u32,
     /// The name under which answers are recorded: the platform's, never a profile's.
-    #[garde(custom(word))]
+    #[garde(custom(validate_word))]
     pub site: String,
     /// Form of the prompt.
     #[garde(skip)]
-    pub ui: Ui,
+    pub ui: PromptStyle,
     /// In the order of display; the first tier cannot be refused.
-    #[garde(length(min = 2, max = 8), inner(custom(word)))]
+    #[garde(length(min = 2, max = 8), inner(custom(validate_word)))]
     pub tiers: Vec<String>,
     /// Tiers that nothing depends on today: asked and recorded only.
     #[garde(skip)]
@@ -91,10 +91,10 @@ pub struct Consent {
     pub analytics_tier: String,
     /// Who is asked again for a new version.
     #[garde(skip)]
-    pub on_version: OnVersion,
+    pub on_version: RepromptScope,
     /// Channels that notify of a new version.
     #[garde(skip)]
-    pub notices: Vec<Channel>,
+    pub notices: Vec<NoticeChannel>,
     /// Folder of texts that replace or extend the built-in languages; empty for none.
     #[garde(skip)]
     pub texts_dir: String,
@@ -104,22 +104,22 @@ pub struct Consent {
     pub key_file: String,
     /// The cookie that stores the answer.
     #[garde(dive)]
-    pub cookie: ConsentCookie,
+    pub cookie: ConsentCookieConfig,
 }
 
 /// `[consent.cookie]`: the cookie that stores an answer to the prompt.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct ConsentCookie {
+pub struct ConsentCookieConfig {
     /// Name of the cookie.
-    #[garde(custom(cookie_name))]
+    #[garde(custom(validate_cookie_name))]
     pub name: String,
     /// Its lifetime in seconds.
     #[garde(range(min = 86_400, max = 34_128_000))]
     pub max_age_secs: u64,
 }
 
-words! {
+string_enum! {
     /// How visitors are recognised.
     pub enum VisitorMode {
         /// A keyed hash of site, address and agent, in memory, under a key that is wiped with the
@@ -135,7 +135,7 @@ words! {
 /// `[visitor]`: how visitors and visits are recognised.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Visitor {
+pub struct VisitorConfig {
     /// How visitors are recognised.
     #[garde(skip)]
     pub mode: VisitorMode,
@@ -144,15 +144,15 @@ pub struct Visitor {
     pub visit_gap_secs: u32,
     /// The cookie of mode `flag_cookie`.
     #[garde(dive)]
-    pub cookie: VisitorCookie,
+    pub cookie: VisitorCookieConfig,
 }
 
 /// `[visitor.cookie]`: the visit cookie.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct VisitorCookie {
+pub struct VisitorCookieConfig {
     /// Name of the cookie. Its value is always `1`, and its lifetime is not extended.
-    #[garde(custom(cookie_name))]
+    #[garde(custom(validate_cookie_name))]
     pub name: String,
     /// Its lifetime in seconds.
     #[garde(range(min = 60, max = 34_128_000))]
@@ -162,9 +162,9 @@ pub struct VisitorCookie {
 /// `[policy]`: the published policy that the prompt refers to.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Policy {
+pub struct PolicyConfig {
     /// A path or URL, linked from the banner; empty for no link.
-    #[garde(custom(policy_url))]
+    #[garde(custom(validate_policy_url))]
     pub url: String,
     /// Day from which the policy applies.
     #[garde(skip)]
@@ -199,7 +199,7 @@ pub struct RegisterRule {
 /// `[well_known]`: what is published about privacy signals.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct WellKnown {
+pub struct WellKnownConfig {
     /// Serves `/.well-known/gpc.json`, which says that Global Privacy Control is honoured.
     #[garde(skip)]
     pub gpc: bool,
@@ -211,19 +211,19 @@ pub struct WellKnown {
     pub tk: bool,
 }
 
-fn policy_url(value: &str, _: &()) -> garde::Result {
+fn validate_policy_url(value: &str, _: &()) -> garde::Result {
     let absolute = || url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     let ok = value.is_empty() || (value.starts_with('/') && !value.starts_with("//")) || absolute();
     if ok { Ok(()) } else { Err(garde::Error::new("must be empty, a path such as /cookies, or an http(s) URL")) }
 }
 
-fn word(value: &str, _: &()) -> garde::Result {
+fn validate_word(value: &str, _: &()) -> garde::Result {
     let ok =
         (1..=64).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if ok { Ok(()) } else { Err(garde::Error::new("must be 1 to 64 of letters, digits, _ and -")) }
 }
 
-fn cookie_name(value: &str, _: &()) -> garde::Result {
+fn validate_cookie_name(value: &str, _: &()) -> garde::Result {
     let ok = !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if ok { Ok(()) } else { Err(garde::Error::new("must be a cookie name: letters, digits, _ and -")) }
 }

@@ -10,17 +10,18 @@ use std::ffi::{OsStr, OsString};
 use toml::Value;
 
 use super::error::ConfigError;
-use super::schema::{Schema, nearest};
+use super::schema::{ConfigSchema, find_similar};
 
-const PREFIX: &str = "FOOTFALL_";
+const VARIABLE_PREFIX: &str = "FOOTFALL_";
 /// Read by the command line and by this project's tests.
-const ELSEWHERE: [&str; 4] = ["FOOTFALL_CONFIG", "FOOTFALL_BIN", "FOOTFALL_LIBCHDB", "FOOTFALL_TEST_CLICKHOUSE_URL"];
+const NON_SETTING_VARIABLES: [&str; 4] =
+    ["FOOTFALL_CONFIG", "FOOTFALL_BIN", "FOOTFALL_LIBCHDB", "FOOTFALL_TEST_CLICKHOUSE_URL"];
 /// Kubernetes sets these in every container if a service is named `footfall`.
-const OF_KUBERNETES: [&str; 3] = ["FOOTFALL_SERVICE_HOST", "FOOTFALL_SERVICE_PORT", "FOOTFALL_PORT"];
+const KUBERNETES_PREFIXES: [&str; 3] = ["FOOTFALL_SERVICE_HOST", "FOOTFALL_SERVICE_PORT", "FOOTFALL_PORT"];
 
 /// A key that a variable sets.
 #[derive(PartialEq, Debug)]
-pub(super) struct Setting {
+pub(super) struct EnvironmentSetting {
     /// Dotted name of the key.
     pub key: String,
     /// Its value, already of the key's type.
@@ -29,13 +30,20 @@ pub(super) struct Setting {
     pub variable: String,
 }
 
-pub(super) fn read(variables: &[(OsString, OsString)], schema: &Schema, errors: &mut Vec<ConfigError>) -> Vec<Setting> {
-    let known: BTreeMap<String, String> = schema.keys().into_iter().map(|key| (variable_of(&key), key)).collect();
+pub(super) fn read_variables(
+    variables: &[(OsString, OsString)],
+    schema: &ConfigSchema,
+    errors: &mut Vec<ConfigError>,
+) -> Vec<EnvironmentSetting> {
+    let known: BTreeMap<String, String> = schema.all_keys().into_iter().map(|key| (variable_name(&key), key)).collect();
     let in_kubernetes = variables.iter().any(|(name, _)| name == "KUBERNETES_SERVICE_HOST");
     let mut settings = Vec::new();
     for (name, text) in variables {
         let shown = name.to_string_lossy();
-        if !is_ours(&shown) || ELSEWHERE.contains(&&*shown) || (in_kubernetes && is_of_kubernetes(&shown)) {
+        if !has_prefix(&shown)
+            || NON_SETTING_VARIABLES.contains(&&*shown)
+            || (in_kubernetes && is_kubernetes_variable(&shown))
+        {
             continue;
         }
 
@@ -43,11 +51,11 @@ pub(super) fn read(variables: &[(OsString, OsString)], schema: &Schema, errors: 
             errors.push(ConfigError { place: shown.clone().into_owned(), key: key.to_owned(), reason });
         };
         let Some(key) = name.to_str().and_then(|name| known.get(name)) else {
-            fail("", format!("there is no such variable; did you mean {}?", meant(&shown, &known)));
+            fail("", format!("there is no such variable; did you mean {}?", suggest_variable(&shown, &known)));
             continue;
         };
-        match value(text, key, schema) {
-            Ok(value) => settings.push(Setting { key: key.clone(), value, variable: shown.into_owned() }),
+        match parse_variable(text, key, schema) {
+            Ok(value) => settings.push(EnvironmentSetting { key: key.clone(), value, variable: shown.into_owned() }),
             Err(reason) => fail(key, reason),
         }
     }
@@ -56,31 +64,33 @@ pub(super) fn read(variables: &[(OsString, OsString)], schema: &Schema, errors: 
 
 /// Whether a variable of this name sets a key.
 pub fn is_variable(name: &OsStr) -> bool {
-    Schema::new().keys().iter().any(|key| name == OsStr::new(&variable_of(key)))
+    ConfigSchema::new().all_keys().iter().any(|key| name == OsStr::new(&variable_name(key)))
 }
 
-fn value(text: &OsStr, key: &str, schema: &Schema) -> Result<Value, String> {
+fn parse_variable(text: &OsStr, key: &str, schema: &ConfigSchema) -> Result<Value, String> {
     let text = text.to_str().ok_or("must be UTF-8")?;
-    schema.value(key, text)
+    schema.parse_value(key, text)
 }
 
-fn variable_of(key: &str) -> String {
-    format!("{PREFIX}_{}", key.to_ascii_uppercase().replace('.', "__"))
+fn variable_name(key: &str) -> String {
+    format!("{VARIABLE_PREFIX}_{}", key.to_ascii_uppercase().replace('.', "__"))
 }
 
 /// In any case, because `footfall__mail__enabled` was meant as a setting too.
-fn is_ours(name: &str) -> bool {
-    name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+fn has_prefix(name: &str) -> bool {
+    name.get(..VARIABLE_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(VARIABLE_PREFIX))
 }
 
-fn is_of_kubernetes(name: &str) -> bool {
-    OF_KUBERNETES.iter().any(|of| name.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
+fn is_kubernetes_variable(name: &str) -> bool {
+    KUBERNETES_PREFIXES
+        .iter()
+        .any(|of| name.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))
 }
 
 /// The variable that was probably meant: the one with the same letters, or else the same ending, or
 /// else the most similar name.
-fn meant<'a>(name: &str, known: &'a BTreeMap<String, String>) -> &'a str {
-    let letters = |name: &str| name[PREFIX.len()..].replace('_', "").to_ascii_lowercase();
+fn suggest_variable<'a>(name: &str, known: &'a BTreeMap<String, String>) -> &'a str {
+    let letters = |name: &str| name[VARIABLE_PREFIX.len()..].replace('_', "").to_ascii_lowercase();
     let wanted = letters(name);
     let candidates = || known.keys().map(|variable| (letters(variable), variable.as_str()));
     let same = candidates().find(|(of, _)| *of == wanted);
@@ -89,7 +99,7 @@ fn meant<'a>(name: &str, known: &'a BTreeMap<String, String>) -> &'a str {
         return variable;
     }
     let all: Vec<(String, &str)> = candidates().collect();
-    let near = nearest(&wanted, all.iter().map(|(of, _)| of.as_str()));
+    let near = find_similar(&wanted, all.iter().map(|(of, _)| of.as_str()));
     let variable = near.and_then(|near| all.iter().find(|(of, _)| of == near)).map(|(_, variable)| *variable);
     variable.unwrap_or("FOOTFALL__SECTION__KEY, as in config/default.toml")
 }
@@ -100,10 +110,10 @@ mod tests {
 
     use super::*;
 
-    fn told(variables: &[(&str, &str)]) -> (Vec<Setting>, Vec<String>) {
+    fn told(variables: &[(&str, &str)]) -> (Vec<EnvironmentSetting>, Vec<String>) {
         let variables: Vec<_> = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
         let mut errors = Vec::new();
-        let settings = read(&variables, &Schema::new(), &mut errors);
+        let settings = read_variables(&variables, &ConfigSchema::new(), &mut errors);
         (settings, errors.iter().map(ToString::to_string).collect())
     }
 
@@ -149,7 +159,7 @@ mod tests {
             (OsString::from_vec(bad_name), "true".into()),
         ];
         let mut errors = Vec::new();
-        assert_eq!(read(&variables, &Schema::new(), &mut errors), []);
+        assert_eq!(read_variables(&variables, &ConfigSchema::new(), &mut errors), []);
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(errors[0], "FOOTFALL__STORE__PASSWORD: store.password: must be UTF-8");
         assert!(errors.len() == 2 && errors[1].contains("did you mean FOOTFALL__MAIL__ENABLED?"), "{errors:?}");

@@ -51,31 +51,31 @@ impl fmt::Display for ConfigErrors {
 
 /// The place where each key was written. The last layer with the key wins.
 #[derive(Default, Debug)]
-pub struct Places {
+pub struct KeyLocations {
     file: String,
-    of_keys: BTreeMap<String, String>,
+    by_key: BTreeMap<String, String>,
 }
 
-impl Places {
+impl KeyLocations {
     /// Errors of keys that were not written are reported for the file.
-    pub(super) fn in_file(file: &str) -> Places {
-        Places { file: file.to_owned(), of_keys: BTreeMap::new() }
+    pub(super) fn for_file(file: &str) -> KeyLocations {
+        KeyLocations { file: file.to_owned(), by_key: BTreeMap::new() }
     }
 
-    pub(super) fn put(&mut self, key: &str, place: String) {
-        self.of_keys.insert(key.to_owned(), place);
+    pub(super) fn insert(&mut self, key: &str, place: String) {
+        self.by_key.insert(key.to_owned(), place);
     }
 
     /// Forgets a key and all below it, because a later layer replaces them.
-    pub(super) fn forget(&mut self, key: &str) {
-        self.of_keys.retain(|known, _| !is_within(known, key));
+    pub(super) fn remove_key(&mut self, key: &str) {
+        self.by_key.retain(|known, _| !is_within(known, key));
     }
 
     /// The place of the key, or of the nearest table around it that was written.
-    pub fn of(&self, key: &str) -> &str {
+    pub fn location_of(&self, key: &str) -> &str {
         let mut around = key;
         loop {
-            if let Some(place) = self.of_keys.get(around) {
+            if let Some(place) = self.by_key.get(around) {
                 return place;
             }
             match around.rfind(['.', '[']) {
@@ -86,9 +86,9 @@ impl Places {
     }
 
     /// An error about `key`, with the place where it was written.
-    pub fn error(&self, key: impl Into<String>, reason: impl Into<String>) -> ConfigError {
+    pub fn key_error(&self, key: impl Into<String>, reason: impl Into<String>) -> ConfigError {
         let key = key.into();
-        ConfigError { place: self.of(&key).to_owned(), key, reason: reason.into() }
+        ConfigError { place: self.location_of(&key).to_owned(), key, reason: reason.into() }
     }
 }
 
@@ -103,10 +103,10 @@ mod tests {
 
     #[test]
     fn a_key_that_nobody_wrote_is_where_its_table_is() {
-        let mut places = Places::in_file("a.toml");
-        places.put("sites[1]", "a.toml:7".into());
-        places.put("sites[1].id", "a.toml:8".into());
-        places.put("sites[10].id", "a.toml:90".into());
+        let mut places = KeyLocations::for_file("a.toml");
+        places.insert("sites[1]", "a.toml:7".into());
+        places.insert("sites[1].id", "a.toml:8".into());
+        places.insert("sites[10].id", "a.toml:90".into());
         for (key, place) in [
             ("sites[1].id", "a.toml:8"),
             ("sites[1].zone", "a.toml:7"),
@@ -114,9 +114,9 @@ mod tests {
             ("sites[2]", "a.toml"),
             ("bi.secret", "a.toml"),
         ] {
-            assert_eq!(places.of(key), place, "{key}");
+            assert_eq!(places.location_of(key), place, "{key}");
         }
-        places.forget("sites[1]");
-        assert_eq!((places.of("sites[1].id"), places.of("sites[10].id")), ("a.toml", "a.toml:90"));
+        places.remove_key("sites[1]");
+        assert_eq!((places.location_of("sites[1].id"), places.location_of("sites[10].id")), ("a.toml", "a.toml:90"));
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 /// When `/readyz` says no.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Health {
+pub struct HealthConfig {
     /// How often the store is asked whether it answers.
     #[garde(range(min = 1, max = 300))]
     pub store_check_secs: u64,

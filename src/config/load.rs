@@ -7,19 +7,19 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::builtin::PRESETS;
+use super::cross_checks;
 use super::environment;
-use super::error::{ConfigError, ConfigErrors, Places, is_within};
-use super::layers::{Layers, Read};
-use super::rules;
-use super::schema::{Kind, Schema, literal, missing_field, refusal};
+use super::error::{ConfigError, ConfigErrors, KeyLocations, is_within};
+use super::layers::{ConfigLayers, ParsedToml};
+use super::schema::{ConfigSchema, ValueKind, explain_serde_error, missing_field, parse_literal};
 use super::{Config, Secret};
 
 /// Upper bound of repairs; no configuration has more wrong values of the right type.
-const MOST_MENDED: usize = 10_000;
+const MAX_REPAIRS: usize = 10_000;
 
 /// The operator's input, not parsed yet. Later fields win.
 #[derive(Default)]
-pub struct Sources {
+pub struct ConfigSources {
     /// Name of a preset; overrides one in the other sources.
     pub preset: Option<String>,
     /// Name to show in errors, and the text.
@@ -28,25 +28,25 @@ pub struct Sources {
     /// others are ignored.
     pub environment: Vec<(OsString, OsString)>,
     /// `section.key` and its value, as TOML or a bare word.
-    pub set: Vec<(String, String)>,
+    pub overrides: Vec<(String, String)>,
 }
 
 /// The configuration that was read, with defaults in place of wrong values, so that the rest can be
 /// checked too.
-pub struct Reading {
+pub struct LoadedConfig {
     /// Complete, but only valid if `errors` is empty.
     pub config: Config,
     /// Errors so far.
     pub errors: Vec<ConfigError>,
-    places: Places,
-    broken: Vec<String>,
+    locations: KeyLocations,
+    broken_keys: Vec<String>,
 }
 
-impl Reading {
+impl LoadedConfig {
     /// Adds an error about a key, unless there is one already.
-    pub fn refuse(&mut self, key: &str, reason: String) {
-        if !self.is_broken(key) {
-            self.errors.push(self.places.error(key, reason));
+    pub fn add_error(&mut self, key: &str, reason: String) {
+        if !self.has_error(key) {
+            self.errors.push(self.locations.key_error(key, reason));
         }
     }
 
@@ -55,12 +55,12 @@ impl Reading {
     /// # Errors
     ///
     /// All errors that were found.
-    pub fn finish(self) -> Result<Config, ConfigErrors> {
+    pub fn into_result(self) -> Result<Config, ConfigErrors> {
         if self.errors.is_empty() { Ok(self.config) } else { Err(ConfigErrors(self.errors)) }
     }
 
-    fn is_broken(&self, key: &str) -> bool {
-        self.broken.iter().any(|broken| is_within(key, broken) || is_within(broken, key))
+    fn has_error(&self, key: &str) -> bool {
+        self.broken_keys.iter().any(|broken| is_within(key, broken) || is_within(broken, key))
     }
 }
 
@@ -70,8 +70,11 @@ impl Reading {
 /// # Errors
 ///
 /// All errors that were found.
-pub fn load(sources: Sources, read: impl Fn(&str) -> std::io::Result<String>) -> Result<Config, ConfigErrors> {
-    self::read(sources, read)?.finish()
+pub fn load_config(
+    sources: ConfigSources,
+    read: impl Fn(&str) -> std::io::Result<String>,
+) -> Result<Config, ConfigErrors> {
+    self::read_config(sources, read)?.into_result()
 }
 
 /// Like [`load`], for callers that check more before they finish.
@@ -79,66 +82,74 @@ pub fn load(sources: Sources, read: impl Fn(&str) -> std::io::Result<String>) ->
 /// # Errors
 ///
 /// A file or preset is not TOML, which leaves nothing to check. All other errors are in the result.
-pub fn read(sources: Sources, open: impl Fn(&str) -> std::io::Result<String>) -> Result<Reading, ConfigErrors> {
-    let schema = Schema::new();
+pub fn read_config(
+    sources: ConfigSources,
+    open: impl Fn(&str) -> std::io::Result<String>,
+) -> Result<LoadedConfig, ConfigErrors> {
+    let schema = ConfigSchema::new();
     let mut errors = Vec::new();
-    let Layers { mut table, places } = layers(sources, &schema, &mut errors)?;
+    let ConfigLayers { mut table, locations: places } = merge_layers(sources, &schema, &mut errors)?;
 
     let mut broken = Vec::new();
-    schema.check(&mut table, &mut |key, reason| {
-        errors.push(places.error(&key, reason));
+    schema.check_keys(&mut table, &mut |key, reason| {
+        errors.push(places.key_error(&key, reason));
         broken.push(key);
     });
-    let mut config = typed(&schema, table, |key, reason| {
-        errors.push(places.error(&key, reason));
+    let mut config = deserialize_config(&schema, table, |key, reason| {
+        errors.push(places.key_error(&key, reason));
         broken.push(key);
     });
 
-    secrets(&mut config, open, |key, reason| {
-        errors.push(places.error(&key, reason));
+    read_secret_files(&mut config, open, |key, reason| {
+        errors.push(places.key_error(&key, reason));
         broken.push(key.trim_end_matches("_file").to_owned());
     });
-    let mut reading = Reading { config, errors, places, broken };
-    check(&mut reading);
+    let mut reading = LoadedConfig { config, errors, locations: places, broken_keys: broken };
+    validate_config(&mut reading);
     Ok(reading)
 }
 
-fn layers(sources: Sources, schema: &Schema, errors: &mut Vec<ConfigError>) -> Result<Layers, ConfigErrors> {
+fn merge_layers(
+    sources: ConfigSources,
+    schema: &ConfigSchema,
+    errors: &mut Vec<ConfigError>,
+) -> Result<ConfigLayers, ConfigErrors> {
     let file = match &sources.file {
-        Some((name, text)) => Some((name, Read::parse(name, text).map_err(ConfigErrors)?)),
+        Some((name, text)) => Some((name, ParsedToml::parse(name, text).map_err(ConfigErrors)?)),
         None => None,
     };
-    let settings = environment::read(&sources.environment, schema, errors);
-    let places = Places::in_file(sources.file.as_ref().map_or("", |(name, _)| name));
-    let mut layers = Layers { table: schema.defaults().clone(), places };
+    let settings = environment::read_variables(&sources.environment, schema, errors);
+    let places = KeyLocations::for_file(sources.file.as_ref().map_or("", |(name, _)| name));
+    let mut layers = ConfigLayers { table: schema.defaults().clone(), locations: places };
 
     let of_file = file.as_ref().and_then(|(_, read)| read.table.get("preset"));
     let of_variable = settings.iter().find(|setting| setting.key == "preset").map(|setting| &setting.value);
-    let set = sources.set.iter().rev().find(|(key, _)| key == "preset");
+    let set = sources.overrides.iter().rev().find(|(key, _)| key == "preset");
     let set = set.map(|(_, name)| name.trim_matches('"').to_owned()).or(sources.preset);
     let name = set.or_else(|| of_variable.or(of_file).and_then(Value::as_str).map(str::to_owned)).unwrap_or_default();
 
     if let Some((known, text)) = PRESETS.iter().find(|(known, _)| *known == name) {
         let place = format!("preset {known}");
-        layers.lay_file(&place, Read::parse(&place, text).map_err(ConfigErrors)?);
+        layers.merge_file(&place, ParsedToml::parse(&place, text).map_err(ConfigErrors)?);
     }
     if let Some((file, read)) = file {
-        layers.lay_file(file, read);
+        layers.merge_file(file, read);
     }
     for setting in settings {
-        layers.set(&setting.key, setting.value, &setting.variable);
+        layers.set_key(&setting.key, setting.value, &setting.variable);
     }
-    for (key, text) in &sources.set {
+    for (key, text) in &sources.overrides {
         let place = format!("--set {key}");
-        match set_value(key, text, schema) {
-            Ok(value) => layers.set(key, value, &place),
+        match parse_override(key, text, schema) {
+            Ok(value) => layers.set_key(key, value, &place),
             Err(reason) => errors.push(ConfigError { place, key: key.clone(), reason }),
         }
     }
     if !name.is_empty() {
         if !PRESETS.iter().any(|(known, _)| *known == name) {
             let known = PRESETS.map(|(name, _)| name).join(", ");
-            errors.push(layers.places.error("preset", format!("there is no such preset; accepted are: {known}")));
+            errors
+                .push(layers.locations.key_error("preset", format!("there is no such preset; accepted are: {known}")));
         }
         layers.table.insert("preset".into(), Value::String(name));
     }
@@ -147,25 +158,25 @@ fn layers(sources: Sources, schema: &Schema, errors: &mut Vec<ConfigError>) -> R
 
 /// `--set` values are TOML if they parse as TOML (`8`, `true`, `["a"]`, `"text"`), or else a text
 /// or a list of words.
-fn set_value(key: &str, text: &str, schema: &Schema) -> Result<Value, String> {
-    match (schema.kind(key), literal(text)) {
-        (Some(Kind::Text), Some(value @ Value::String(_))) => Ok(value),
+fn parse_override(key: &str, text: &str, schema: &ConfigSchema) -> Result<Value, String> {
+    match (schema.key_kind(key), parse_literal(text)) {
+        (Some(ValueKind::Text), Some(value @ Value::String(_))) => Ok(value),
         (None, Some(value)) => Ok(value),
-        _ => schema.value(key, text),
+        _ => schema.parse_value(key, text),
     }
 }
 
 /// Deserializes values of the right type. A value that is not accepted is reported, and replaced by
 /// a default.
-fn typed(schema: &Schema, mut table: Table, mut say: impl FnMut(String, String)) -> Config {
-    for _ in 0..MOST_MENDED {
+fn deserialize_config(schema: &ConfigSchema, mut table: Table, mut say: impl FnMut(String, String)) -> Config {
+    for _ in 0..MAX_REPAIRS {
         let error = match serde_path_to_error::deserialize::<_, Config>(Value::Table(table.clone())) {
             Ok(config) => return config,
             Err(error) => error,
         };
         let (key, said) = (error.path().to_string(), error.inner().message());
-        let reason = refusal(&key, said);
-        let mended = schema.mend(&mut table, &key, missing_field(said));
+        let reason = explain_serde_error(&key, said);
+        let mended = schema.repair_value(&mut table, &key, missing_field(said));
         say(key, reason);
         if !mended {
             break;
@@ -175,7 +186,7 @@ fn typed(schema: &Schema, mut table: Table, mut say: impl FnMut(String, String))
 }
 
 /// Reads the files of secrets. An empty one is an error, because it would disable what it protects.
-fn secrets(
+fn read_secret_files(
     config: &mut Config,
     read: impl Fn(&str) -> std::io::Result<String>,
     mut refuse: impl FnMut(String, String),
@@ -205,24 +216,24 @@ fn secrets(
 }
 
 /// Validates single values, then their combinations.
-fn check(reading: &mut Reading) {
+fn validate_config(reading: &mut LoadedConfig) {
     if let Err(report) = reading.config.validate() {
         for (path, error) in report.iter() {
             let (key, reason) = (path.to_string(), error.to_string());
-            reading.refuse(&of_file(&key, &reading.config), in_bounds(&reason));
-            reading.broken.push(key);
+            reading.add_error(&token_source_key(&key, &reading.config), explain_bound(&reason));
+            reading.broken_keys.push(key);
         }
     }
-    let refused = rules::refused(&reading.config);
+    let refused = cross_checks::find_violations(&reading.config);
     for refused in refused {
-        if !refused.about.iter().any(|key| reading.is_broken(key)) {
-            reading.refuse(&refused.key, refused.reason);
+        if !refused.depends_on.iter().any(|key| reading.has_error(key)) {
+            reading.add_error(&refused.key, refused.reason);
         }
     }
 }
 
 /// Errors of a token from a file name the file's key.
-fn of_file(key: &str, config: &Config) -> String {
+fn token_source_key(key: &str, config: &Config) -> String {
     let mut rules = config.compatible.iter().enumerate();
     match rules.any(|(place, rule)| !rule.token_file.is_empty() && key == format!("compatible[{place}].token")) {
         true => format!("{key}_file"),
@@ -230,7 +241,7 @@ fn of_file(key: &str, config: &Config) -> String {
     }
 }
 
-fn in_bounds(reason: &str) -> String {
+fn explain_bound(reason: &str) -> String {
     let is_number = |text: &&str| text.parse::<u64>().is_ok();
     let bound = (reason.strip_prefix("lower than "), reason.strip_prefix("greater than "));
     match (bound.0.filter(is_number), bound.1.filter(is_number)) {

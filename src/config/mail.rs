@@ -6,7 +6,7 @@ use garde::Validate;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-words! {
+string_enum! {
     /// What is counted of a mail.
     pub enum MailMode {
         /// How many mails of a batch were opened: all recipients get the same pixel.
@@ -19,7 +19,7 @@ words! {
 /// Pixels and links in the platform's mails.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Mail {
+pub struct MailConfig {
     /// Whether mails are signed and counted.
     #[garde(skip)]
     pub enabled: bool,
@@ -27,17 +27,17 @@ pub struct Mail {
     #[garde(skip)]
     pub mode: MailMode,
     /// Names of the templates that may be counted; others are neither signed nor counted.
-    #[garde(length(max = 200), inner(custom(name)))]
+    #[garde(length(max = 200), inner(custom(validate_mail_name)))]
     pub templates: Vec<String>,
     /// Time zone of the days by which opens and clicks are counted.
-    #[garde(custom(valid_zone))]
+    #[garde(custom(validate_zone))]
     pub zone: String,
     /// File of the keys that sign pixels and links, lines of an id and a secret. Made at the first
     /// start if missing.
     #[garde(skip)]
     pub key_file: PathBuf,
     /// Origin by which mails reach the collector; if empty, signed URLs begin with the prefix.
-    #[garde(custom(valid_origin))]
+    #[garde(custom(validate_origin))]
     pub origin: String,
     /// Whether links may lead to `http` as well as `https`.
     #[garde(skip)]
@@ -66,11 +66,11 @@ pub fn is_mail_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }
 
-fn name(value: &str, _: &()) -> garde::Result {
+fn validate_mail_name(value: &str, _: &()) -> garde::Result {
     if is_mail_name(value) { Ok(()) } else { Err(garde::Error::new("must be 1 to 64 of a to z, digits, _ and -")) }
 }
 
-fn valid_zone(value: &str, _: &()) -> garde::Result {
+fn validate_zone(value: &str, _: &()) -> garde::Result {
     if TimeZone::get(value).is_ok() {
         Ok(())
     } else {
@@ -78,7 +78,7 @@ fn valid_zone(value: &str, _: &()) -> garde::Result {
     }
 }
 
-fn valid_origin(value: &str, _: &()) -> garde::Result {
+fn validate_origin(value: &str, _: &()) -> garde::Result {
     let is_origin = || {
         url::Url::parse(value)
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == value)

@@ -11,36 +11,36 @@ use super::Config;
 
 /// The program itself: code, lists of robots and sources, the country database, threads, batches
 /// in progress.
-const PROGRAM: u64 = 128 << 20;
+const PROGRAM_BYTES: u64 = 128 << 20;
 /// A connection and its task, beside the buffer of its request; and the factor by which that buffer
 /// may have grown beyond the header.
-const CONNECTION: u64 = 9 << 10;
-const OF_HEADER: u64 = 2;
+const CONNECTION_BYTES: u64 = 9 << 10;
+const HEADER_BUFFER_GROWTH: u64 = 2;
 /// A hit that waits for the journal, with its texts. While a batch is written the next one is
 /// collected, so there can be two.
-const WAITING_HIT: u64 = 2 * 1200;
+const WAITING_HIT_BYTES: u64 = 2 * 1200;
 /// Of the bytes of a segment: the open one and one that is being sealed, each with totals and attributes.
-const SEGMENTS: u64 = 4;
+const SEGMENT_COPIES: u64 = 4;
 /// A site's place in its day, its number of live visitors, its name until the store has it.
-const SITE: u64 = 2 * 16 + 2 * 36 + 96;
+const SITE_BYTES: u64 = 2 * 16 + 2 * 36 + 96;
 /// A visitor's state, and the place of its visit among those that come due.
-const VISITOR: u64 = 48 + 8;
+const VISITOR_BYTES: u64 = 48 + 8;
 /// Of a text beside its own bytes: its entry, its places in the index and in its scope's count, the allocator's share.
-pub const TEXT: usize = 112;
+pub const TEXT_OVERHEAD_BYTES: usize = 112;
 
-const LEAST: usize = 1000;
-const LEAST_CONNECTIONS: usize = 100;
-const LEAST_TEXT_BYTES: usize = 1 << 20;
-const MOST_VISITORS: usize = 1 << 30;
+const MIN_ENTRIES: usize = 1000;
+const MIN_CONNECTIONS: usize = 100;
+const MIN_TEXT_BYTES: usize = 1 << 20;
+const MAX_VISITORS: usize = 1 << 30;
 
 /// The caps, and what each takes of the budget.
 #[derive(Serialize, Clone, PartialEq, Debug)]
-pub struct Memory {
+pub struct MemoryBudget {
     #[serde(rename = "limits.memory_bytes")]
     budget: u64,
     /// All parts together.
     divided: u64,
-    parts: Vec<Part>,
+    parts: Vec<BudgetPart>,
     #[serde(skip)]
     pub caps: MemoryCaps,
 }
@@ -60,7 +60,7 @@ pub struct MemoryCaps {
 }
 
 #[derive(Serialize, Clone, PartialEq, Debug)]
-struct Part {
+struct BudgetPart {
     of: &'static str,
     /// Entries, where it is a cap on entries.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,28 +68,28 @@ struct Part {
     bytes: u64,
 }
 
-impl Memory {
+impl MemoryBudget {
     /// Divides the budget. What does not fit is divided all the same, see [`Memory::excess`].
-    pub fn of(config: &Config) -> Memory {
-        let (mut fits, mut too_many) = (LEAST, MOST_VISITORS);
-        while too_many - fits > LEAST {
+    pub fn from_config(config: &Config) -> MemoryBudget {
+        let (mut fits, mut too_many) = (MIN_ENTRIES, MAX_VISITORS);
+        while too_many - fits > MIN_ENTRIES {
             let visitors = fits + (too_many - fits) / 2;
-            match Memory::with(config, visitors).excess() {
+            match MemoryBudget::for_visitors(config, visitors).excess_reason() {
                 None => fits = visitors,
                 Some(_) => too_many = visitors,
             }
         }
-        Memory::with(config, fits)
+        MemoryBudget::for_visitors(config, fits)
     }
 
     /// Why the caps do not fit into the budget.
-    pub fn excess(&self) -> Option<String> {
+    pub fn excess_reason(&self) -> Option<String> {
         if self.divided <= self.budget {
             return None;
         }
-        let mut largest: Vec<&Part> = self.parts.iter().collect();
+        let mut largest: Vec<&BudgetPart> = self.parts.iter().collect();
         largest.sort_unstable_by_key(|part| std::cmp::Reverse(part.bytes));
-        let of = |part: &&Part| format!("{} {}", part.of, mebibytes(part.bytes));
+        let of = |part: &&BudgetPart| format!("{} {}", part.of, format_mebibytes(part.bytes));
         let largest: Vec<String> = largest.iter().take(4).map(of).collect();
         Some(format!(
             "must be at least {} for the caps that are set: most of it is {}",
@@ -100,16 +100,16 @@ impl Memory {
 
     /// The division for a number of visitors, where `limits.visitors` is not set, and all other limits in
     /// proportion to it.
-    fn with(config: &Config, visitors: usize) -> Memory {
+    fn for_visitors(config: &Config, visitors: usize) -> MemoryBudget {
         let limits = &config.limits;
-        let cap = |set: usize, percent: usize| if set > 0 { set } else { (visitors / 100 * percent).max(LEAST) };
+        let cap = |set: usize, percent: usize| if set > 0 { set } else { (visitors / 100 * percent).max(MIN_ENTRIES) };
         let set_bytes = usize::try_from(limits.text_bytes).unwrap_or(usize::MAX);
-        let text_bytes = if set_bytes > 0 { set_bytes } else { (visitors * 96).max(LEAST_TEXT_BYTES) };
+        let text_bytes = if set_bytes > 0 { set_bytes } else { (visitors * 96).max(MIN_TEXT_BYTES) };
         let caps = MemoryCaps {
             visitors: if limits.visitors > 0 { limits.visitors } else { visitors },
             touched_items: cap(limits.touched_items, 300),
             sites: cap(limits.sites, 20),
-            texts: if limits.texts > 0 { limits.texts } else { (text_bytes / TEXT).max(LEAST) },
+            texts: if limits.texts > 0 { limits.texts } else { (text_bytes / TEXT_OVERHEAD_BYTES).max(MIN_ENTRIES) },
             text_bytes,
             hit_ids: cap(limits.hit_ids, 75),
             networks: cap(limits.networks, 25),
@@ -117,46 +117,48 @@ impl Memory {
             connections: if config.server.max_connections > 0 {
                 config.server.max_connections
             } else {
-                (visitors / 100).max(LEAST_CONNECTIONS)
+                (visitors / 100).max(MIN_CONNECTIONS)
             },
         };
 
-        let tables = |entries: usize, bytes: &[u64]| bytes.iter().map(|bytes| table(entries, *bytes)).sum::<u64>();
-        let visitors = caps.visitors as u64 * VISITOR + tables(caps.visitors, &[4, 8, 8, 16]);
-        let sites = caps.sites as u64 * SITE + tables(caps.sites, &[32, 16, 32]);
+        let tables =
+            |entries: usize, bytes: &[u64]| bytes.iter().map(|bytes| table_bytes(entries, *bytes)).sum::<u64>();
+        let visitors = caps.visitors as u64 * VISITOR_BYTES + tables(caps.visitors, &[4, 8, 8, 16]);
+        let sites = caps.sites as u64 * SITE_BYTES + tables(caps.sites, &[32, 16, 32]);
         let texts = (caps.texts as u64).saturating_mul(1 << 20).min(caps.text_bytes as u64);
         // One table at a time grows, and has its former places beside the new ones meanwhile.
-        let growing = [table(caps.visitors, 16), table(caps.touched_items, 12), table(caps.hit_ids, 8)];
+        let growing =
+            [table_bytes(caps.visitors, 16), table_bytes(caps.touched_items, 12), table_bytes(caps.hit_ids, 8)];
         let growing = growing.into_iter().max().unwrap_or(0) / 2;
-        let entry = |of, most: usize, bytes| Part { of, most: Some(most), bytes };
-        let part = |of, bytes| Part { of, most: None, bytes };
-        let connection = CONNECTION + OF_HEADER * (limits.header_bytes.max(limits.body_bytes) as u64);
+        let entry = |of, most: usize, bytes| BudgetPart { of, most: Some(most), bytes };
+        let part = |of, bytes| BudgetPart { of, most: None, bytes };
+        let connection = CONNECTION_BYTES + HEADER_BUFFER_GROWTH * (limits.header_bytes.max(limits.body_bytes) as u64);
         let parts = vec![
-            part("the program", PROGRAM),
+            part("the program", PROGRAM_BYTES),
             entry("server.max_connections", caps.connections, caps.connections as u64 * connection),
-            entry("limits.waiting_hits", caps.waiting_hits, caps.waiting_hits as u64 * WAITING_HIT),
-            part("journal.segment_bytes", config.journal.segment_bytes as u64 * SEGMENTS),
+            entry("limits.waiting_hits", caps.waiting_hits, caps.waiting_hits as u64 * WAITING_HIT_BYTES),
+            part("journal.segment_bytes", config.journal.segment_bytes as u64 * SEGMENT_COPIES),
             entry("limits.visitors", caps.visitors, visitors),
-            entry("limits.touched_items", caps.touched_items, table(caps.touched_items, 12)),
+            entry("limits.touched_items", caps.touched_items, table_bytes(caps.touched_items, 12)),
             entry("limits.sites", caps.sites, sites),
             entry("limits.texts", caps.texts, 0),
             part("limits.text_bytes", texts),
-            entry("limits.hit_ids", caps.hit_ids, 3 * table(caps.hit_ids, 8)),
-            entry("limits.networks", caps.networks, 2 * table(caps.networks, 16)),
+            entry("limits.hit_ids", caps.hit_ids, 3 * table_bytes(caps.hit_ids, 8)),
+            entry("limits.networks", caps.networks, 2 * table_bytes(caps.networks, 16)),
             part("tables that grow", growing),
         ];
         let divided = parts.iter().map(|part| part.bytes).sum();
-        Memory { budget: limits.memory_bytes, divided, parts, caps }
+        MemoryBudget { budget: limits.memory_bytes, divided, parts, caps }
     }
 }
 
 /// Bytes of a hash table that has grown to hold `entries`: one byte more than the entry's for each
 /// slot, and 7/8 of the slots are used.
-fn table(entries: usize, bytes: u64) -> u64 {
+fn table_bytes(entries: usize, bytes: u64) -> u64 {
     let places = (entries as u64).saturating_mul(8).div_ceil(7).next_power_of_two();
     places.saturating_mul(bytes + 1)
 }
 
-fn mebibytes(bytes: u64) -> String {
+fn format_mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
 }

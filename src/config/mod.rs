@@ -7,58 +7,58 @@
 //! invalid configuration.
 
 #[macro_use]
-mod words;
+mod string_enum;
 
 mod access;
 mod builtin;
 mod compatible;
 mod consent;
-mod directory;
-mod edge;
+mod cross_checks;
 mod environment;
 mod error;
 mod health;
-mod hosts;
 mod layers;
 mod load;
 mod mail;
 mod memory;
-mod names;
 mod platform;
-mod proxies;
-mod rules;
 mod schema;
 mod secret;
-mod sites;
+mod server;
+mod site_directory;
+mod site_names;
+mod site_resolver;
+mod site_rules;
 mod storage;
-mod zones;
+mod trusted_proxies;
+mod zone_table;
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-pub use access::Access;
+pub use access::AccessConfig;
 pub use builtin::{DEFAULTS, PRESETS};
-pub use compatible::{Accepted, Compatible, CompatibleRule, Dialect, StoredRefusals};
+pub use compatible::{AcceptedTracker, CompatibleRule, CompatibleRules, StoredRefusals, TrackerDialect};
 pub use consent::{
-    Basis, Channel, Consent, ConsentCookie, OnSignal, OnVersion, Policy, RegisterRule, Signals, Ui, Visitor,
-    VisitorCookie, VisitorMode, WellKnown,
+    ConsentBasis, ConsentConfig, ConsentCookieConfig, NoticeChannel, PolicyConfig, PromptStyle, RegisterRule,
+    RepromptScope, SignalEffect, SignalsConfig, VisitorConfig, VisitorCookieConfig, VisitorMode, WellKnownConfig,
 };
-pub use directory::Directory;
-pub use edge::{Limits, Proxy, Server};
 pub use environment::is_variable;
-pub use error::{ConfigError, ConfigErrors, Places, line_of};
-pub use health::Health;
-pub use hosts::{Hosts, Site};
-pub use load::{Reading, Sources, load, read};
-pub use mail::{Mail, MailMode, is_mail_name};
-pub use memory::{Memory, MemoryCaps, TEXT as TEXT_BYTES};
-pub use names::Names;
-pub use platform::{Bi, Platform, TokenAlgorithm};
-pub use proxies::Proxies;
+pub use error::{ConfigError, ConfigErrors, KeyLocations, line_of};
+pub use health::HealthConfig;
+pub use load::{ConfigSources, LoadedConfig, load_config, read_config};
+pub use mail::{MailConfig, MailMode, is_mail_name};
+pub use memory::{MemoryBudget, MemoryCaps, TEXT_OVERHEAD_BYTES as TEXT_BYTES};
+pub use platform::{BiConfig, PlatformConfig, TokenAlgorithm};
 pub use secret::Secret;
-pub use sites::{AliasRule, ProfileRule, Registered, SiteRule, is_site_name, with_one_id};
-pub use storage::{Data, Journal, Ledger, Registry, Retention, Store};
-pub use zones::{Zone, Zones};
+pub use server::{LimitsConfig, ProxyConfig, ServerConfig};
+pub use site_directory::SiteDirectory;
+pub use site_names::SiteNames;
+pub use site_resolver::{ResolvedSite, SiteResolver};
+pub use site_rules::{AliasRule, ProfileRule, RegisteredSites, SiteRule, find_id_collision, is_site_name};
+pub use storage::{DataFilesConfig, JournalConfig, LedgerConfig, RegistryConfig, RetentionConfig, StoreConfig};
+pub use trusted_proxies::TrustedProxies;
+pub use zone_table::{ZoneId, ZoneTable};
 
 use crate::hex;
 
@@ -71,72 +71,72 @@ pub struct Config {
     pub preset: String,
     /// The HTTP server: address, connections, stop.
     #[garde(dive)]
-    pub server: Server,
+    pub server: ServerConfig,
     /// Trusted reverse proxies.
     #[garde(dive)]
-    pub proxy: Proxy,
+    pub proxy: ProxyConfig,
     /// Limits of requests, rates and memory.
     #[garde(dive)]
-    pub limits: Limits,
+    pub limits: LimitsConfig,
     /// What the browser's privacy signals do.
     #[garde(dive)]
-    pub signals: Signals,
+    pub signals: SignalsConfig,
     /// The consent prompt and its cookie.
     #[garde(dive)]
-    pub consent: Consent,
+    pub consent: ConsentConfig,
     /// The published privacy policy.
     #[garde(dive)]
-    pub policy: Policy,
+    pub policy: PolicyConfig,
     /// Documents under `/.well-known/`.
     #[garde(dive)]
-    pub well_known: WellKnown,
+    pub well_known: WellKnownConfig,
     /// How the host platform's tokens are verified.
     #[garde(dive)]
-    pub platform: Platform,
+    pub platform: PlatformConfig,
     /// Password login and sessions.
     #[garde(dive)]
-    pub access: Access,
+    pub access: AccessConfig,
     /// The gate in front of an embedded BI tool.
     #[garde(dive)]
-    pub bi: Bi,
+    pub bi: BiConfig,
     /// Pixels and links in mails.
     #[garde(dive)]
-    pub mail: Mail,
+    pub mail: MailConfig,
     /// How visitors and visits are recognised.
     #[garde(dive)]
-    pub visitor: Visitor,
+    pub visitor: VisitorConfig,
     /// The journal on disk.
     #[garde(dive)]
-    pub journal: Journal,
+    pub journal: JournalConfig,
     /// The consent ledger.
     #[garde(dive)]
-    pub ledger: Ledger,
+    pub ledger: LedgerConfig,
     /// ClickHouse, embedded or remote.
     #[garde(dive)]
-    pub store: Store,
+    pub store: StoreConfig,
     /// Sites that are registered at run time.
     #[garde(dive)]
-    pub registry: Registry,
+    pub registry: RegistryConfig,
     /// How long counts are kept.
     #[garde(dive)]
-    pub retention: Retention,
+    pub retention: RetentionConfig,
     /// Thresholds of reports, and the operator's token.
     #[garde(dive)]
-    pub report: Report,
+    pub report: ReportConfig,
     /// Data files.
     #[garde(dive)]
-    pub data: Data,
+    pub data: DataFilesConfig,
     /// Logging.
     #[garde(dive)]
-    pub health: Health,
+    pub health: HealthConfig,
     #[garde(dive)]
-    pub log: Log,
+    pub log: LogConfig,
     /// The sample profile.
     #[garde(dive)]
-    pub sample: Sample,
+    pub sample: SampleConfig,
     /// Switches for tests.
     #[garde(dive)]
-    pub test: Test,
+    pub test: TestConfig,
     /// Rules that make a site of each profile under a path.
     #[garde(dive)]
     pub profiles: Vec<ProfileRule>,
@@ -154,7 +154,7 @@ pub struct Config {
 /// `[report]`: thresholds of what reports may show, and the operator's token.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Report {
+pub struct ReportConfig {
     /// Attribute values with fewer visitors than this are merged into `(other)`.
     #[garde(range(min = 2, max = 1000))]
     pub k: u32,
@@ -178,7 +178,7 @@ pub struct Report {
     pub token_file: String,
 }
 
-impl Report {
+impl ReportConfig {
     /// Least visitors of a lot on an open day, see `open_lot`; 0 for no such lots.
     pub fn min_open_lot(&self) -> u32 {
         if self.open_lot == 0 { 0 } else { self.open_lot.max(self.k.saturating_mul(10)) }
@@ -188,7 +188,7 @@ impl Report {
 /// `[log]`: logging to standard error.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Log {
+pub struct LogConfig {
     /// `tracing` filter, such as `info` or `warn,footfall::flush=debug`.
     #[garde(length(min = 1))]
     pub filter: String,
@@ -197,7 +197,7 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-words! {
+string_enum! {
     /// One line of text, or one JSON object, per event.
     pub enum LogFormat {
         Text = "text",
@@ -208,7 +208,7 @@ words! {
 /// `[sample]`: a profile to try the collector with.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Sample {
+pub struct SampleConfig {
     /// Serves the sample profile and its plain consent form. Not for production.
     #[garde(skip)]
     pub enabled: bool,
@@ -217,7 +217,7 @@ pub struct Sample {
 /// `[test]`: switches for tests only.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Test {
+pub struct TestConfig {
     /// Time only moves by the header `X-Footfall-Now`. Refused unless the listen address is
     /// loopback.
     #[garde(skip)]
@@ -227,7 +227,7 @@ pub struct Test {
     pub start_millis: i64,
     /// Key of the random draw between k and 2k, 64 lower-case hex digits; empty for the one in the
     /// store. For tests that compute the published numbers a second time.
-    #[garde(custom(is_coin_key))]
+    #[garde(custom(validate_coin_key))]
     pub coin_key: Secret,
     /// Publishes lots without a random remainder, for tests of other things than lots. Needs
     /// `clock`.
@@ -235,16 +235,16 @@ pub struct Test {
     pub whole_lots: bool,
 }
 
-impl Test {
+impl TestConfig {
     /// The bytes of `coin_key`; `None` if it is empty.
     pub fn coin_key_bytes(&self) -> Option<[u8; 32]> {
-        hex::read(self.coin_key.expose().as_bytes())
+        hex::decode_lower(self.coin_key.expose_secret().as_bytes())
     }
 }
 
-fn is_coin_key(value: &Secret, _: &()) -> garde::Result {
-    let text = value.expose();
-    if text.is_empty() || hex::read::<32>(text.as_bytes()).is_some() {
+fn validate_coin_key(value: &Secret, _: &()) -> garde::Result {
+    let text = value.expose_secret();
+    if text.is_empty() || hex::decode_lower::<32>(text.as_bytes()).is_some() {
         Ok(())
     } else {
         Err(garde::Error::new("must be empty or 64 hex digits, in lower case"))

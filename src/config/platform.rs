@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Secret;
 
-words! {
+string_enum! {
     /// Signature algorithm of the platform's tokens. It is fixed by the key: a token cannot choose.
     pub enum TokenAlgorithm {
         EdDsa = "EdDSA",
@@ -18,7 +18,7 @@ words! {
 /// `[platform]`: which tokens prove a person's identity.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Platform {
+pub struct PlatformConfig {
     /// Algorithm of `token_key`.
     #[garde(skip)]
     pub token_algorithm: TokenAlgorithm,
@@ -39,9 +39,9 @@ pub struct Platform {
 /// `[bi]`: the gate in front of an embedded BI tool.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Bi {
+pub struct BiConfig {
     /// URL of an embedded dashboard, with `{token}`; empty for no gate.
-    #[garde(custom(bi_url))]
+    #[garde(custom(validate_bi_url))]
     pub url: String,
     /// Secret that signs the URL's token (HS256), as the BI tool knows it.
     #[garde(skip)]
@@ -57,7 +57,7 @@ pub struct Bi {
     pub role: String,
 }
 
-fn bi_url(value: &str, _: &()) -> garde::Result {
+fn validate_bi_url(value: &str, _: &()) -> garde::Result {
     let ok = value.is_empty()
         || (value.matches("{token}").count() == 1
             && url::Url::parse(&value.replace("{token}", "x"))

@@ -7,7 +7,7 @@ use super::builtin::DEFAULTS;
 use super::error::is_within;
 
 /// An entry of each list of tables, with every key it can have.
-const SAMPLES: &str = r#"
+const SAMPLE_ENTRIES: &str = r#"
 profiles = [{ host = "pages.example", path = "/{profile}", site = "{profile}", zone = "UTC" }]
 sites = [{ id = "sample", hosts = [], zone = "UTC", embed = [], max_amount = 1 }]
 compatible = [{ sites = ["sample"], accept = ["plausible"], basis = "consent_cookie", declared = "", stored_refusals = "", token = "", token_file = "" }]
@@ -15,7 +15,7 @@ register = [{ tier = "analytics", name = "sample", provider = "sample", purpose 
 "#;
 
 /// Replaces messages of serde that do not help an operator.
-const ACCEPTED: [(&str, &str); 4] = [
+const ACCEPTED_VALUES: [(&str, &str); 4] = [
     ("server.listen", "must be a socket address, such as 127.0.0.1:8080"),
     ("proxy.trusted", "must be networks, such as 10.0.0.0/8"),
     ("policy.effective_date", "must be a date, such as 2026-01-31"),
@@ -23,7 +23,7 @@ const ACCEPTED: [(&str, &str); 4] = [
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     Text,
     Integer,
     Boolean,
@@ -34,39 +34,39 @@ pub(super) enum Kind {
     Section,
 }
 
-impl Kind {
-    fn of(value: &Value) -> Kind {
+impl ValueKind {
+    fn from_value(value: &Value) -> ValueKind {
         match value {
-            Value::String(_) | Value::Datetime(_) | Value::Float(_) => Kind::Text,
-            Value::Integer(_) => Kind::Integer,
-            Value::Boolean(_) => Kind::Boolean,
-            Value::Table(_) => Kind::Section,
-            Value::Array(_) => Kind::List,
+            Value::String(_) | Value::Datetime(_) | Value::Float(_) => ValueKind::Text,
+            Value::Integer(_) => ValueKind::Integer,
+            Value::Boolean(_) => ValueKind::Boolean,
+            Value::Table(_) => ValueKind::Section,
+            Value::Array(_) => ValueKind::List,
         }
     }
 
     /// What is accepted, for an error.
     fn must_be(self) -> &'static str {
         match self {
-            Kind::Text => "must be text, in quotes",
-            Kind::Integer => "must be an integer, without quotes",
-            Kind::Boolean => "must be true or false, without quotes",
-            Kind::List => "must be a list of texts, such as [\"a\", \"b\"]",
-            Kind::Tables => "must be a list of tables, such as [{ key = \"value\" }]",
-            Kind::Section => "must be a table of keys",
+            ValueKind::Text => "must be text, in quotes",
+            ValueKind::Integer => "must be an integer, without quotes",
+            ValueKind::Boolean => "must be true or false, without quotes",
+            ValueKind::List => "must be a list of texts, such as [\"a\", \"b\"]",
+            ValueKind::Tables => "must be a list of tables, such as [{ key = \"value\" }]",
+            ValueKind::Section => "must be a table of keys",
         }
     }
 }
 
-pub(super) struct Schema {
+pub(super) struct ConfigSchema {
     defaults: Table,
     samples: Table,
 }
 
-impl Schema {
-    pub(super) fn new() -> Schema {
+impl ConfigSchema {
+    pub(super) fn new() -> ConfigSchema {
         let table = |text: &str| text.parse::<Table>().expect("a table that is compiled in is TOML");
-        Schema { defaults: table(DEFAULTS), samples: table(SAMPLES) }
+        ConfigSchema { defaults: table(DEFAULTS), samples: table(SAMPLE_ENTRIES) }
     }
 
     pub(super) fn defaults(&self) -> &Table {
@@ -74,9 +74,9 @@ impl Schema {
     }
 
     /// The type of a key outside lists, such as `limits.body_bytes`.
-    pub(super) fn kind(&self, key: &str) -> Option<Kind> {
+    pub(super) fn key_kind(&self, key: &str) -> Option<ValueKind> {
         if self.samples.contains_key(key) {
-            return Some(Kind::Tables);
+            return Some(ValueKind::Tables);
         }
         let mut value = None;
         let mut table = Some(&self.defaults);
@@ -84,11 +84,11 @@ impl Schema {
             value = table?.get(part);
             table = value.and_then(Value::as_table);
         }
-        value.map(Kind::of)
+        value.map(ValueKind::from_value)
     }
 
     /// Every key outside lists that holds a value.
-    pub(super) fn keys(&self) -> Vec<String> {
+    pub(super) fn all_keys(&self) -> Vec<String> {
         let keys_of = |(section, value): (&String, &Value)| match value {
             Value::Table(table) => table
                 .iter()
@@ -105,29 +105,35 @@ impl Schema {
     /// Parses a text from outside TOML as a value of the key: numbers, booleans and lists of tables
     /// as in TOML; a list of texts also separated by commas; a text as it is. An error says what is
     /// accepted.
-    pub(super) fn value(&self, key: &str, text: &str) -> Result<Value, String> {
-        let kind = self.kind(key).unwrap_or(Kind::Text);
+    pub(super) fn parse_value(&self, key: &str, text: &str) -> Result<Value, String> {
+        let kind = self.key_kind(key).unwrap_or(ValueKind::Text);
         match kind {
-            Kind::Text => Ok(Value::String(text.to_owned())),
-            Kind::List if !text.trim_start().starts_with('[') => {
+            ValueKind::Text => Ok(Value::String(text.to_owned())),
+            ValueKind::List if !text.trim_start().starts_with('[') => {
                 let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
                 Ok(Value::Array(words.map(Value::from).collect()))
             }
-            Kind::Integer | Kind::Boolean | Kind::List | Kind::Tables | Kind::Section => match literal(text) {
-                Some(value) if Kind::of(&value) == kind || (kind == Kind::Tables && value.is_array()) => Ok(value),
-                _ => Err(match kind {
-                    Kind::Integer => "must be an integer".to_owned(),
-                    Kind::Boolean => "must be true or false".to_owned(),
-                    Kind::List => "must be a list of texts: a,b or [\"a\", \"b\"]".to_owned(),
-                    _ => kind.must_be().to_owned(),
-                }),
-            },
+            ValueKind::Integer | ValueKind::Boolean | ValueKind::List | ValueKind::Tables | ValueKind::Section => {
+                match parse_literal(text) {
+                    Some(value)
+                        if ValueKind::from_value(&value) == kind || (kind == ValueKind::Tables && value.is_array()) =>
+                    {
+                        Ok(value)
+                    }
+                    _ => Err(match kind {
+                        ValueKind::Integer => "must be an integer".to_owned(),
+                        ValueKind::Boolean => "must be true or false".to_owned(),
+                        ValueKind::List => "must be a list of texts: a,b or [\"a\", \"b\"]".to_owned(),
+                        _ => kind.must_be().to_owned(),
+                    }),
+                }
+            }
         }
     }
 
     /// Removes unknown keys from `table`, replaces values of a wrong type by a default or a sample,
     /// and passes each key and what is accepted to `say`.
-    pub(super) fn check(&self, table: &mut Table, say: &mut impl FnMut(String, String)) {
+    pub(super) fn check_keys(&self, table: &mut Table, say: &mut impl FnMut(String, String)) {
         self.check_table(table, &self.defaults, "", say);
     }
 
@@ -137,7 +143,7 @@ impl Schema {
             let key = if around.is_empty() { name.clone() } else { format!("{around}.{name}") };
             let Some(expected) = model.get(&name) else {
                 table.remove(&name);
-                say(key, unknown(&name, model));
+                say(key, unknown_key_reason(&name, model));
                 continue;
             };
 
@@ -148,7 +154,7 @@ impl Schema {
             }
 
             if !value.same_type(expected) {
-                let kind = if sample.is_some() { Kind::Tables } else { Kind::of(expected) };
+                let kind = if sample.is_some() { ValueKind::Tables } else { ValueKind::from_value(expected) };
                 *value = expected.clone();
                 say(key, kind.must_be().to_owned());
             } else if let Value::Table(below) = value {
@@ -157,20 +163,20 @@ impl Schema {
                 self.check_entries(entries, sample, &key, say);
             } else if let Some(place) = value.as_array().and_then(|all| all.iter().position(|entry| !entry.is_str())) {
                 *value = expected.clone();
-                say(format!("{key}[{place}]"), Kind::Text.must_be().to_owned());
+                say(format!("{key}[{place}]"), ValueKind::Text.must_be().to_owned());
             }
         }
     }
 
     fn check_entries(&self, entries: &mut [Value], sample: &Value, list: &str, say: &mut impl FnMut(String, String)) {
-        let sample = only_table(sample);
+        let sample = sample_table(sample);
         for (place, entry) in entries.iter_mut().enumerate() {
             let key = format!("{list}[{place}]");
             match entry {
                 Value::Table(entry) => self.check_table(entry, sample, &key, say),
                 other => {
                     *other = Value::Table(sample.clone());
-                    say(key, Kind::Section.must_be().to_owned());
+                    say(key, ValueKind::Section.must_be().to_owned());
                 }
             }
         }
@@ -178,10 +184,10 @@ impl Schema {
 
     /// Replaces a value that is of the right type but not accepted by a default or a sample;
     /// `false` if there is none.
-    pub(super) fn mend(&self, table: &mut Table, key: &str, missing: Option<&str>) -> bool {
+    pub(super) fn repair_value(&self, table: &mut Table, key: &str, missing: Option<&str>) -> bool {
         let list = self.samples.iter().find(|(list, _)| is_within(key, list) && key.len() > list.len());
         if let Some((list, sample)) = list {
-            let sample = only_table(sample);
+            let sample = sample_table(sample);
             let rest = key[list.len()..].trim_start_matches('[');
             let Some((place, rest)) = rest.split_once(']') else { return false };
             let field = missing.unwrap_or_else(|| rest.trim_start_matches('.').split(['.', '[']).next().unwrap_or(""));
@@ -207,8 +213,8 @@ impl Schema {
 
 /// Turns serde's message about a value of the right type into one for the operator. `said` never
 /// quotes a secret: those accept every text.
-pub(super) fn refusal(key: &str, said: &str) -> String {
-    if let Some((_, accepted)) = ACCEPTED.iter().find(|(of, _)| is_within(key, of)) {
+pub(super) fn explain_serde_error(key: &str, said: &str) -> String {
+    if let Some((_, accepted)) = ACCEPTED_VALUES.iter().find(|(of, _)| is_within(key, of)) {
         return (*accepted).to_owned();
     }
     if said.starts_with("must ") {
@@ -229,26 +235,26 @@ pub(super) fn missing_field(said: &str) -> Option<&str> {
 }
 
 /// Parses a TOML value.
-pub(super) fn literal(text: &str) -> Option<Value> {
+pub(super) fn parse_literal(text: &str) -> Option<Value> {
     let mut table: Table = format!("value = {text}").parse().ok()?;
     let value = table.remove("value")?;
     table.is_empty().then_some(value)
 }
 
-fn only_table(sample: &Value) -> &Table {
+fn sample_table(sample: &Value) -> &Table {
     sample.as_array().and_then(|of| of[0].as_table()).expect("a sample is one table")
 }
 
-fn unknown(name: &str, model: &Table) -> String {
+fn unknown_key_reason(name: &str, model: &Table) -> String {
     let accepted = model.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    match nearest(name, model.keys().map(String::as_str)) {
+    match find_similar(name, model.keys().map(String::as_str)) {
         Some(known) => format!("there is no such key; did you mean {known}? Accepted are: {accepted}"),
         None => format!("there is no such key; accepted are: {accepted}"),
     }
 }
 
 /// The known word that was probably meant, if one is similar enough.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn find_similar<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase();
     let close = known.map(|known| (strsim::jaro_winkler(&word, &known.to_ascii_lowercase()), known));
     let best = close.max_by(|one, other| one.0.total_cmp(&other.0))?;
@@ -262,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_sample_has_every_key_its_entries_can_have() {
-        fn keys<T: serde::de::DeserializeOwned + serde::Serialize>(schema: &Schema, list: &str) {
+        fn keys<T: serde::de::DeserializeOwned + serde::Serialize>(schema: &ConfigSchema, list: &str) {
             let sample = schema.samples[list].as_array().unwrap()[0].clone();
             let of_sample: Vec<String> = sample.as_table().unwrap().keys().cloned().collect();
             let read: T = sample.try_into().unwrap();
@@ -271,7 +277,7 @@ mod tests {
             of_type.sort();
             assert_eq!(of_sample.iter().collect::<Vec<_>>(), of_type, "{list}");
         }
-        let schema = Schema::new();
+        let schema = ConfigSchema::new();
         keys::<ProfileRule>(&schema, "profiles");
         keys::<SiteRule>(&schema, "sites");
         keys::<CompatibleRule>(&schema, "compatible");
@@ -280,31 +286,32 @@ mod tests {
 
     #[test]
     fn every_list_outside_the_samples_is_of_texts_and_nothing_is_a_float() {
-        let schema = Schema::new();
-        assert!(!DEFAULTS.contains("= 0.") && schema.keys().len() > 100);
-        let lists: Vec<String> = schema.keys().into_iter().filter(|key| schema.kind(key) == Some(Kind::List)).collect();
+        let schema = ConfigSchema::new();
+        assert!(!DEFAULTS.contains("= 0.") && schema.all_keys().len() > 100);
+        let lists: Vec<String> =
+            schema.all_keys().into_iter().filter(|key| schema.key_kind(key) == Some(ValueKind::List)).collect();
         assert_eq!(lists, ["consent.inert", "consent.notices", "consent.tiers", "mail.templates", "proxy.trusted"]);
     }
 
     #[test]
     fn text_stays_text_and_a_number_is_a_number() {
-        let schema = Schema::new();
+        let schema = ConfigSchema::new();
         for text in ["007", "1e5", "12e34567", "true", "\"quoted\"", "", " padded ", "[1]"] {
-            assert_eq!(schema.value("store.password", text), Ok(Value::from(text)));
+            assert_eq!(schema.parse_value("store.password", text), Ok(Value::from(text)));
         }
-        assert_eq!(schema.value("server.workers", "2"), Ok(Value::from(2)));
+        assert_eq!(schema.parse_value("server.workers", "2"), Ok(Value::from(2)));
         for text in ["1.5", "true", "\"2\"", "", "2 # two", "two", "007"] {
-            assert!(schema.value("server.workers", text).is_err() || text == "2 # two", "{text}");
+            assert!(schema.parse_value("server.workers", text).is_err() || text == "2 # two", "{text}");
         }
-        assert_eq!(schema.value("mail.enabled", "true"), Ok(Value::from(true)));
+        assert_eq!(schema.parse_value("mail.enabled", "true"), Ok(Value::from(true)));
         for text in ["1", "yes", "TRUE", "\"true\""] {
-            assert!(schema.value("mail.enabled", text).is_err(), "{text}");
+            assert!(schema.parse_value("mail.enabled", text).is_err(), "{text}");
         }
         let two = Value::from(vec!["a", "b"]);
         for text in ["a,b", " a , b ", "[\"a\", \"b\"]"] {
-            assert_eq!(schema.value("mail.templates", text), Ok(two.clone()), "{text}");
+            assert_eq!(schema.parse_value("mail.templates", text), Ok(two.clone()), "{text}");
         }
-        assert_eq!(schema.value("mail.templates", ""), Ok(Value::Array(Vec::new())));
-        assert!(schema.value("profiles", "pages.example").is_err());
+        assert_eq!(schema.parse_value("mail.templates", ""), Ok(Value::Array(Vec::new())));
+        assert!(schema.parse_value("profiles", "pages.example").is_err());
     }
 }

@@ -23,7 +23,7 @@ impl Secret {
     }
 
     /// The text, for use as a key or password only.
-    pub fn expose(&self) -> &str {
+    pub fn expose_secret(&self) -> &str {
         &self.0
     }
 

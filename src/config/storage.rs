@@ -11,7 +11,7 @@ use super::Secret;
 /// `[journal]`: where counts are written before a hit is answered.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Journal {
+pub struct JournalConfig {
     /// Folder of the segments.
     #[garde(skip)]
     pub dir: PathBuf,
@@ -41,7 +41,7 @@ pub struct Journal {
 /// `[ledger]`: the record of who granted, refused and withdrew what.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Ledger {
+pub struct LedgerConfig {
     /// Folder of the records.
     #[garde(skip)]
     pub dir: PathBuf,
@@ -61,9 +61,9 @@ pub struct Ledger {
 /// `[store]`: ClickHouse, embedded or remote.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Store {
+pub struct StoreConfig {
     /// `http(s)://host:8123` of a ClickHouse server; empty for the embedded engine.
-    #[garde(custom(store_url))]
+    #[garde(custom(validate_store_url))]
     pub url: String,
     /// User of the server.
     #[garde(skip)]
@@ -79,7 +79,7 @@ pub struct Store {
     #[garde(skip)]
     pub ca_file: String,
     /// Name of the database.
-    #[garde(custom(identifier))]
+    #[garde(custom(validate_identifier))]
     pub database: String,
     /// Name of the cluster that tables are created on; empty for a single server.
     #[garde(skip)]
@@ -107,7 +107,7 @@ pub struct Store {
 /// `[registry]`: sites that are registered at run time.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Registry {
+pub struct RegistryConfig {
     /// Seconds between looks for changes that other collectors made.
     #[garde(range(min = 1, max = 3600))]
     pub refresh_secs: u64,
@@ -116,7 +116,7 @@ pub struct Registry {
 /// `[retention]`: how long counts are kept.
 #[derive(Deserialize, Serialize, Validate, Clone, Copy, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Retention {
+pub struct RetentionConfig {
     /// Months that ended more than this many days ago are dropped.
     #[garde(range(min = 36, max = 36_500))]
     pub keep_days: u32,
@@ -125,7 +125,7 @@ pub struct Retention {
 /// `[data]`: data files.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Data {
+pub struct DataFilesConfig {
     /// Country database (mmdb); empty to look beside the binary and in `node_modules`. Without one,
     /// every country is `(unknown)`.
     #[garde(skip)]
@@ -138,7 +138,7 @@ pub struct Data {
     pub reload_secs: u64,
 }
 
-fn store_url(value: &str, _: &()) -> garde::Result {
+fn validate_store_url(value: &str, _: &()) -> garde::Result {
     let ok = value.is_empty()
         || url::Url::parse(value)
             .is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.username().is_empty() && u.password().is_none());
@@ -151,7 +151,7 @@ fn store_url(value: &str, _: &()) -> garde::Result {
     }
 }
 
-fn identifier(value: &str, _: &()) -> garde::Result {
+fn validate_identifier(value: &str, _: &()) -> garde::Result {
     let ok = !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if ok { Ok(()) } else { Err(garde::Error::new("must be letters, digits and _")) }
 }

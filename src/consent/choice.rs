@@ -7,10 +7,10 @@
 
 use super::id::ConsentId;
 
-const REFUSED: &str = "none";
+const REFUSAL_MARK: &str = "none";
 
 /// A visitor's stored choice. Cannot be printed, because it holds the consent id.
-pub struct Stored<'a> {
+pub struct StoredChoice<'a> {
     /// The version of the consent prompt that was answered.
     pub version: u32,
     /// The id of a grant; `None` for a refusal.
@@ -19,15 +19,15 @@ pub struct Stored<'a> {
 }
 
 /// What a cookie claims to be, before it is verified.
-pub(super) enum Claim<'a> {
+pub(super) enum CookieClaim<'a> {
     Refusal,
     Signed { text: &'a str, key_id: &'a str, mac: &'a str },
     Unsigned,
 }
 
-impl<'a> Stored<'a> {
+impl<'a> StoredChoice<'a> {
     /// Parses a cookie's value; `None` if it does not have the form of ours.
-    pub(super) fn read(value: &'a str) -> Option<(Stored<'a>, Claim<'a>)> {
+    pub(super) fn parse(value: &'a str) -> Option<(StoredChoice<'a>, CookieClaim<'a>)> {
         let mut parts = value.split('.');
         let version = parts.next()?.parse().ok()?;
         let tiers = parts.next()?;
@@ -36,46 +36,46 @@ impl<'a> Stored<'a> {
             return None;
         }
 
-        if tiers == REFUSED {
-            let refusal = Stored { version, tiers, id: None };
-            return rest.iter().all(Option::is_none).then_some((refusal, Claim::Refusal));
+        if tiers == REFUSAL_MARK {
+            let refusal = StoredChoice { version, tiers, id: None };
+            return rest.iter().all(Option::is_none).then_some((refusal, CookieClaim::Refusal));
         }
 
-        let grant = |id: &str| Some(Stored { version, tiers, id: Some(ConsentId::read(id)?) });
+        let grant = |id: &str| Some(StoredChoice { version, tiers, id: Some(ConsentId::from_hex(id)?) });
         match rest {
-            [Some(id), None, None] => Some((grant(id)?, Claim::Unsigned)),
+            [Some(id), None, None] => Some((grant(id)?, CookieClaim::Unsigned)),
             [Some(id), Some(key_id), Some(mac)] => {
                 let text = &value[..value.len() - mac.len() - 1];
-                Some((grant(id)?, Claim::Signed { text, key_id, mac }))
+                Some((grant(id)?, CookieClaim::Signed { text, key_id, mac }))
             }
             _ => None,
         }
     }
 
     /// Whether the choice includes this tier. Always `false` for a refusal.
-    pub fn grants(&self, tier: &str) -> bool {
+    pub fn grants_tier(&self, tier: &str) -> bool {
         self.tiers().any(|granted| granted == tier)
     }
 
     /// The granted tiers, as written in the cookie; none for a refusal.
     pub fn tiers(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let tiers = if self.tiers == REFUSED { "" } else { self.tiers };
+        let tiers = if self.tiers == REFUSAL_MARK { "" } else { self.tiers };
         tiers.split('+').filter(|tier| !tier.is_empty())
     }
 
     /// The refusal that replaces a grant which was withdrawn elsewhere.
-    pub(super) fn withdrawn(self) -> Stored<'a> {
-        Stored { tiers: REFUSED, id: None, ..self }
+    pub(super) fn into_withdrawn(self) -> StoredChoice<'a> {
+        StoredChoice { tiers: REFUSAL_MARK, id: None, ..self }
     }
 }
 
 /// The cookie value of a refusal.
-pub fn refusal(version: u32) -> String {
-    format!("{version}.{REFUSED}")
+pub fn refusal_value(version: u32) -> String {
+    format!("{version}.{REFUSAL_MARK}")
 }
 
 /// The `Set-Cookie` value that deletes one of our cookies from the browser.
-pub fn expired(name: &str, path: &str) -> String {
+pub fn expired_cookie(name: &str, path: &str) -> String {
     format!("{name}=; Max-Age=0; Path={path}; Secure; HttpOnly; SameSite=Lax")
 }
 
@@ -88,27 +88,27 @@ mod tests {
     #[test]
     fn a_grant_names_its_tiers_and_carries_an_id_a_key_and_a_mac() {
         let value = format!("3.preferences+analytics.{ID}.k1.abc");
-        let (stored, claim) = Stored::read(&value).unwrap();
+        let (stored, claim) = StoredChoice::parse(&value).unwrap();
         assert_eq!((stored.version, stored.tiers().collect::<Vec<_>>()), (3, vec!["preferences", "analytics"]));
-        assert!(stored.grants("analytics") && !stored.grants("embeds") && !stored.grants("none"));
-        assert_eq!(stored.id.unwrap().hex(), ID);
-        let Claim::Signed { text, key_id, mac } = claim else { panic!("it is signed") };
+        assert!(stored.grants_tier("analytics") && !stored.grants_tier("embeds") && !stored.grants_tier("none"));
+        assert_eq!(stored.id.unwrap().to_hex(), ID);
+        let CookieClaim::Signed { text, key_id, mac } = claim else { panic!("it is signed") };
         assert_eq!((text, key_id, mac), (&*format!("3.preferences+analytics.{ID}.k1"), "k1", "abc"));
     }
 
     #[test]
     fn a_grant_of_before_has_no_mac() {
         let value = format!("3.analytics.{ID}");
-        assert!(matches!(Stored::read(&value), Some((_, Claim::Unsigned))));
+        assert!(matches!(StoredChoice::parse(&value), Some((_, CookieClaim::Unsigned))));
     }
 
     #[test]
     fn a_refusal_carries_no_id() {
-        let (refused, claim) = Stored::read("3.none").unwrap();
-        assert!(refused.id.is_none() && refused.tiers().next().is_none() && !refused.grants("none"));
-        assert!(matches!(claim, Claim::Refusal));
-        assert!(Stored::read(&format!("3.none.{ID}")).is_none());
-        assert_eq!(refusal(3), "3.none");
+        let (refused, claim) = StoredChoice::parse("3.none").unwrap();
+        assert!(refused.id.is_none() && refused.tiers().next().is_none() && !refused.grants_tier("none"));
+        assert!(matches!(claim, CookieClaim::Refusal));
+        assert!(StoredChoice::parse(&format!("3.none.{ID}")).is_none());
+        assert_eq!(refusal_value(3), "3.none");
     }
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
             "3.analytics.abc.k1.m",
             "-1.none",
         ] {
-            assert!(Stored::read(value).is_none(), "{value}");
+            assert!(StoredChoice::parse(value).is_none(), "{value}");
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::drop_counters::DropCounters;
 use super::id::ConsentId;
-use super::refusals::Refusals;
-use super::terms::Terms;
+use super::policy::ConsentPolicy;
 use crate::config::{Config, VisitorMode};
-use crate::event::{Caller, Ground, Payload, RawHit, Refusal, Signals};
+use crate::event::{DropReason, HitPayload, LegalBasis, RawHit, RequestCaller, RequestSignals};
 
 /// A hit that may be counted. Only [`Gate::admit`] and [`Gate::judge`] create one.
 pub struct AdmittedHit<'a> {
@@ -17,12 +17,12 @@ pub struct AdmittedHit<'a> {
 
 impl<'a> AdmittedHit<'a> {
     /// The client that sent the hit.
-    pub fn caller(&self) -> &'a Caller<'a> {
+    pub fn caller(&self) -> &'a RequestCaller<'a> {
         self.hit.caller
     }
 
     /// The content of the hit.
-    pub fn payload(&self) -> &Payload<'a> {
+    pub fn payload(&self) -> &HitPayload<'a> {
         &self.hit.payload
     }
 
@@ -48,7 +48,7 @@ pub struct RawMail<'a> {
     /// Whether the token is valid: signed by us, and its template or message is listed.
     pub known: bool,
     /// The opt-out signals of the request.
-    pub signals: &'a Signals,
+    pub signals: &'a RequestSignals,
     /// Whether the token states that the recipient consented.
     pub consent: bool,
     /// Whether a rate limit was exceeded.
@@ -57,17 +57,17 @@ pub struct RawMail<'a> {
 
 /// Decides about hits and mails, and counts what it drops.
 pub struct Gate {
-    terms: Arc<Terms>,
+    policy: Arc<ConsentPolicy>,
     visit_cookie: Option<Box<str>>,
-    refusals: Arc<Refusals>,
+    drop_counters: Arc<DropCounters>,
 }
 
 impl Gate {
     /// `refusals` receives one count per dropped hit or mail.
-    pub fn new(config: &Config, terms: Arc<Terms>, refusals: Arc<Refusals>) -> Gate {
+    pub fn new(config: &Config, terms: Arc<ConsentPolicy>, refusals: Arc<DropCounters>) -> Gate {
         let visit_cookie =
             (config.visitor.mode == VisitorMode::FlagCookie).then(|| config.visitor.cookie.name.as_str().into());
-        Gate { terms, visit_cookie, refusals }
+        Gate { policy: terms, visit_cookie, drop_counters: refusals }
     }
 
     /// Admits a hit or counts its drop.
@@ -75,8 +75,8 @@ impl Gate {
     /// # Errors
     ///
     /// The first reason that applies, in the order of [`Refusal::ALL`]. It has been counted.
-    pub fn admit<'a>(&self, hit: RawHit<'a>) -> Result<AdmittedHit<'a>, Refusal> {
-        self.judge(hit).inspect_err(|reason| self.refusals.raise(*reason))
+    pub fn admit<'a>(&self, hit: RawHit<'a>) -> Result<AdmittedHit<'a>, DropReason> {
+        self.admit_for_preview(hit).inspect_err(|reason| self.drop_counters.record_drop(*reason))
     }
 
     /// Like [`Gate::admit`], but does not count a drop. Used to show visitors how their next visit
@@ -85,9 +85,9 @@ impl Gate {
     /// # Errors
     ///
     /// The first reason that applies, in the order of [`Refusal::ALL`].
-    pub fn judge<'a>(&self, hit: RawHit<'a>) -> Result<AdmittedHit<'a>, Refusal> {
-        let grant = self.weigh(&hit)?;
-        Ok(AdmittedHit { without_visit_cookie: self.held_visit_cookie(hit.caller).is_none(), grant, hit })
+    pub fn admit_for_preview<'a>(&self, hit: RawHit<'a>) -> Result<AdmittedHit<'a>, DropReason> {
+        let grant = self.check_hit(&hit)?;
+        Ok(AdmittedHit { without_visit_cookie: self.sent_visit_cookie(hit.caller).is_none(), grant, hit })
     }
 
     /// Admits an opened or clicked mail, or counts its drop.
@@ -95,16 +95,16 @@ impl Gate {
     /// # Errors
     ///
     /// The first reason that applies. It has been counted.
-    pub fn admit_mail(&self, mail: &RawMail<'_>) -> Result<AdmittedMail, Refusal> {
+    pub fn admit_mail(&self, mail: &RawMail<'_>) -> Result<AdmittedMail, DropReason> {
         let refusal = (!mail.known)
-            .then_some(Refusal::UnknownSite)
-            .or_else(|| self.terms.signal(mail.signals))
-            .or_else(|| (!mail.consent).then_some(Refusal::NoConsent))
-            .or_else(|| mail.over_rate.then_some(Refusal::Limited));
+            .then_some(DropReason::UnknownSite)
+            .or_else(|| self.policy.signal_drop_reason(mail.signals))
+            .or_else(|| (!mail.consent).then_some(DropReason::NoConsent))
+            .or_else(|| mail.over_rate.then_some(DropReason::RateLimited));
 
         match refusal {
             Some(reason) => {
-                self.refusals.raise(reason);
+                self.drop_counters.record_drop(reason);
                 Err(reason)
             }
             None => Ok(AdmittedMail(())),
@@ -113,39 +113,42 @@ impl Gate {
 
     /// The name of the visit cookie, if the browser sent it although its visitor does not agree or
     /// sends an opt-out signal; the cookie should then be deleted.
-    pub fn stale_cookie(&self, caller: &Caller<'_>, ground: Ground) -> Option<&str> {
-        let name = self.held_visit_cookie(caller)?;
-        let stored = || self.terms.stored(caller.cookies);
-        let no = self.terms.signal(&caller.signals).or_else(|| self.terms.refuses(stored().as_ref(), ground));
+    pub fn stale_visit_cookie(&self, caller: &RequestCaller<'_>, ground: LegalBasis) -> Option<&str> {
+        let name = self.sent_visit_cookie(caller)?;
+        let stored = || self.policy.stored_choice(caller.cookies);
+        let no = self
+            .policy
+            .signal_drop_reason(&caller.signals)
+            .or_else(|| self.policy.choice_drop_reason(stored().as_ref(), ground));
         no.map(|_| name)
     }
 
-    fn held_visit_cookie(&self, caller: &Caller<'_>) -> Option<&str> {
-        self.visit_cookie.as_deref().filter(|name| caller.cookies.hold(name))
+    fn sent_visit_cookie(&self, caller: &RequestCaller<'_>) -> Option<&str> {
+        self.visit_cookie.as_deref().filter(|name| caller.cookies.has_cookie(name))
     }
 
     /// The grant the hit comes with, if any. Checks the reasons in the order of `Refusal::ALL`;
     /// only the first that applies is counted.
-    fn weigh(&self, hit: &RawHit<'_>) -> Result<Option<ConsentId>, Refusal> {
+    fn check_hit(&self, hit: &RawHit<'_>) -> Result<Option<ConsentId>, DropReason> {
         let caller = hit.caller;
         if hit.site.is_none() {
-            return Err(Refusal::UnknownSite);
+            return Err(DropReason::UnknownSite);
         }
 
         if caller.signals.prefetch || caller.known_bot || hit.payload.webdriver {
-            return Err(Refusal::NotAView);
+            return Err(DropReason::NotAView);
         }
-        if let Some(signal) = self.terms.signal(&caller.signals) {
+        if let Some(signal) = self.policy.signal_drop_reason(&caller.signals) {
             return Err(signal);
         }
 
-        let stored = self.terms.stored(caller.cookies);
-        if let Some(reason) = self.terms.refuses(stored.as_ref(), hit.ground) {
+        let stored = self.policy.stored_choice(caller.cookies);
+        if let Some(reason) = self.policy.choice_drop_reason(stored.as_ref(), hit.legal_basis) {
             return Err(reason);
         }
 
         if hit.over_rate {
-            return Err(Refusal::Limited);
+            return Err(DropReason::RateLimited);
         }
 
         Ok(stored.and_then(|stored| stored.id))

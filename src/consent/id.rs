@@ -18,7 +18,7 @@ impl ConsentId {
 
     /// `None` for anything but exactly 32 lower-case hex digits: one id has one form, so texts can
     /// be compared as bytes.
-    pub fn read(text: &str) -> Option<ConsentId> {
+    pub fn from_hex(text: &str) -> Option<ConsentId> {
         // By hand: from_str_radix multiplies 128 bits for each digit, and this is on every hit.
         let digit = |b: u8| match b {
             b'0'..=b'9' => Some(b - b'0'),
@@ -31,22 +31,22 @@ impl ConsentId {
 
     /// A second one, for what keeps it longer than the request: the ledger, and the cookie that is made with
     /// its record.
-    pub fn to_keep(&self) -> ConsentId {
+    pub fn duplicate_id(&self) -> ConsentId {
         ConsentId(self.0)
     }
 
     /// For the cookie and the ledger; never for a log or an error.
-    pub fn hex(&self) -> String {
+    pub fn to_hex(&self) -> String {
         format!("{:032x}", self.0)
     }
 
     /// [`ConsentId::hex`] without an allocation: this is on every hit.
-    pub(super) fn digits(&self) -> [u8; 32] {
+    pub(super) fn to_hex_digits(&self) -> [u8; 32] {
         std::array::from_fn(|place| b"0123456789abcdef"[(self.0 >> (124 - 4 * place)) as usize & 15])
     }
 
     /// For keyed hashes of it.
-    pub fn bytes(&self) -> [u8; 16] {
+    pub fn to_bytes(&self) -> [u8; 16] {
         self.0.to_le_bytes()
     }
 }
@@ -58,10 +58,10 @@ mod tests {
     #[test]
     fn an_id_reads_back_from_its_own_form_and_no_other() {
         let text = "00fe0123456789abcdef0123456789ab";
-        assert_eq!(ConsentId::read(text).unwrap().hex(), text);
+        assert_eq!(ConsentId::from_hex(text).unwrap().to_hex(), text);
         let id = ConsentId::random();
-        assert!(ConsentId::read(&id.hex()).as_ref() == Some(&id));
-        assert_eq!(id.digits(), id.hex().as_bytes());
+        assert!(ConsentId::from_hex(&id.to_hex()).as_ref() == Some(&id));
+        assert_eq!(id.to_hex_digits(), id.to_hex().as_bytes());
         for other in [
             "",
             &text[1..],
@@ -70,7 +70,7 @@ mod tests {
             &text.replace('f', "+"),
             &text.replace('f', "é"),
         ] {
-            assert!(ConsentId::read(other).is_none(), "{other}");
+            assert!(ConsentId::from_hex(other).is_none(), "{other}");
         }
     }
 

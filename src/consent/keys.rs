@@ -16,36 +16,36 @@ use crate::config::Secret;
 use crate::hex;
 
 /// Domain separation: a key that is also used elsewhere proves nothing here.
-const CONTEXT: &[u8] = b"footfall consent/v1";
+const MAC_CONTEXT: &[u8] = b"footfall consent/v1";
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 16;
 
 /// 256 random bits. Deliberately without `Debug`, `Display`, `Clone` and `Serialize`.
 #[derive(Zeroize, ZeroizeOnDrop)]
-struct Key([u8; KEY_BYTES]);
+struct GrantKey([u8; KEY_BYTES]);
 
 /// Signs and verifies grants. Deliberately without `Debug`, `Display`, `Clone` and `Serialize`.
 pub struct GrantKeys {
-    keys: Vec<(Box<str>, Key)>,
+    keys: Vec<(Box<str>, GrantKey)>,
     /// Precedes every signed text: context and name of the platform, so that a grant given to one
     /// platform is invalid at another that shares its keys.
-    head: Box<[u8]>,
+    mac_prefix: Box<[u8]>,
 }
 
 /// Why a key file is rejected. Names the line but never quotes it, because it holds a key.
 #[derive(thiserror::Error, PartialEq, Debug)]
-pub enum BadGrantKeys {
+pub enum GrantKeysError {
     /// The line with this number, counted from 1, is malformed.
     #[error(
         "line {0} is no id (1 to 16 letters, digits, _ and -), a space and a key as `footfall consent new-key` prints it"
     )]
-    Line(usize),
+    MalformedLine(usize),
     /// The line with this number, counted from 1, repeats the id of an earlier one.
     #[error("line {0} has the id of a line before it")]
-    Twice(usize),
+    DuplicateId(usize),
     /// The file has no keys.
     #[error("it holds no key")]
-    None,
+    NoKeys,
 }
 
 impl GrantKeys {
@@ -55,81 +55,82 @@ impl GrantKeys {
     /// # Errors
     ///
     /// A line is malformed, an id occurs twice, or there is no key.
-    pub fn read(file: &Secret, site: &str) -> Result<GrantKeys, BadGrantKeys> {
-        let mut keys: Vec<(Box<str>, Key)> = Vec::new();
-        for (place, line) in file.expose().lines().enumerate() {
+    pub fn parse_file(file: &Secret, site: &str) -> Result<GrantKeys, GrantKeysError> {
+        let mut keys: Vec<(Box<str>, GrantKey)> = Vec::new();
+        for (place, line) in file.expose_secret().lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
 
-            let (id, key) = line.split_once(' ').ok_or(BadGrantKeys::Line(place + 1))?;
-            let key = read_key(key.trim()).filter(|_| is_key_id(id)).ok_or(BadGrantKeys::Line(place + 1))?;
+            let (id, key) = line.split_once(' ').ok_or(GrantKeysError::MalformedLine(place + 1))?;
+            let key =
+                parse_key(key.trim()).filter(|_| is_key_id(id)).ok_or(GrantKeysError::MalformedLine(place + 1))?;
             if keys.iter().any(|(known, _)| **known == *id) {
-                return Err(BadGrantKeys::Twice(place + 1));
+                return Err(GrantKeysError::DuplicateId(place + 1));
             }
             keys.push((id.into(), key));
         }
 
         match keys.is_empty() {
-            true => Err(BadGrantKeys::None),
+            true => Err(GrantKeysError::NoKeys),
             // The site is preceded by its length, so that no two different inputs are the same
             // bytes.
             false => Ok(GrantKeys {
                 keys,
-                head: [CONTEXT, &(site.len() as u64).to_le_bytes(), site.as_bytes()].concat().into(),
+                mac_prefix: [MAC_CONTEXT, &(site.len() as u64).to_le_bytes(), site.as_bytes()].concat().into(),
             }),
         }
     }
 
     /// Generates a key and returns its line for the file, including the newline. `id` must satisfy
     /// [`is_key_id`].
-    pub fn new_line(id: &str) -> Secret {
-        let mut key = Key([0; KEY_BYTES]);
+    pub fn generate_line(id: &str) -> Secret {
+        let mut key = GrantKey([0; KEY_BYTES]);
         getrandom::fill(&mut key.0).expect("the system's random generator works");
         Secret::new(format!("{id} {}\n", URL_SAFE_NO_PAD.encode(key.0)))
     }
 
     /// The cookie value of a grant, signed by the first key.
-    pub fn grant(&self, version: u32, tiers: &[&str], id: &ConsentId) -> String {
+    pub fn sign_grant(&self, version: u32, tiers: &[&str], id: &ConsentId) -> String {
         let (name, key) = &self.keys[0];
-        let signed = format!("{version}.{}.{}.{name}", tiers.join("+"), id.hex());
-        let mac = hex::text(&self.mac(key, &signed));
+        let signed = format!("{version}.{}.{}.{name}", tiers.join("+"), id.to_hex());
+        let mac = hex::encode_lower(&self.compute_mac(key, &signed));
         format!("{signed}.{mac}")
     }
 
     /// [`GrantKeys::grant`] for the demo, which simulates many visitors and has their ids as text.
     /// `None` if `id` is not a consent id.
-    pub fn grant_as(&self, version: u32, tiers: &[&str], id: &str) -> Option<String> {
-        Some(self.grant(version, tiers, &ConsentId::read(id)?))
+    pub fn sign_grant_with_hex_id(&self, version: u32, tiers: &[&str], id: &str) -> Option<String> {
+        Some(self.sign_grant(version, tiers, &ConsentId::from_hex(id)?))
     }
 
     /// Whether the key with this id made `mac` for the text before it, which ends with the key's
     /// id. Compares in constant time.
-    pub(super) fn verifies(&self, signed: &str, key_id: &str, mac: &str) -> bool {
+    pub(super) fn verify_mac(&self, signed: &str, key_id: &str, mac: &str) -> bool {
         let Some((_, key)) = self.keys.iter().find(|(known, _)| **known == *key_id) else { return false };
-        let Some(told) = hex::read::<MAC_BYTES>(mac.as_bytes()) else { return false };
-        self.mac(key, signed).ct_eq(&told).into()
+        let Some(told) = hex::decode_lower::<MAC_BYTES>(mac.as_bytes()) else { return false };
+        self.compute_mac(key, signed).ct_eq(&told).into()
     }
 
     /// Uses the one-shot keyed BLAKE3: this runs on every hit, and a stored hasher would have to be
     /// wiped each time.
-    fn mac(&self, key: &Key, signed: &str) -> [u8; MAC_BYTES] {
-        let mac = blake3::keyed_hash(&key.0, &[&self.head, signed.as_bytes()].concat());
+    fn compute_mac(&self, key: &GrantKey, signed: &str) -> [u8; MAC_BYTES] {
+        let mac = blake3::keyed_hash(&key.0, &[&self.mac_prefix, signed.as_bytes()].concat());
         std::array::from_fn(|place| mac.as_bytes()[place])
     }
 }
 
-crate::unprintable!(Key, GrantKeys);
+crate::unprintable!(GrantKey, GrantKeys);
 
 /// Whether a text is a valid key id: 1 to 16 ASCII letters, digits, `_` and `-`.
 pub fn is_key_id(id: &str) -> bool {
     (1..=16).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-fn read_key(text: &str) -> Option<Key> {
+fn parse_key(text: &str) -> Option<GrantKey> {
     let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-    let mut key = Key([0; KEY_BYTES]);
+    let mut key = GrantKey([0; KEY_BYTES]);
     let whole = bytes.len() == KEY_BYTES;
     if whole {
         key.0.copy_from_slice(&bytes);
@@ -146,21 +147,21 @@ pub(super) mod tests {
     const TWO: &str = "two AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI\n";
     const ID: &str = "0123456789abcdef0123456789abcdef";
 
-    pub fn keys(file: &str, site: &str) -> Result<GrantKeys, BadGrantKeys> {
-        GrantKeys::read(&Secret::new(file.to_owned()), site)
+    pub fn keys(file: &str, site: &str) -> Result<GrantKeys, GrantKeysError> {
+        GrantKeys::parse_file(&Secret::new(file.to_owned()), site)
     }
 
     fn verifies(keys: &GrantKeys, value: &str) -> bool {
         let (signed, mac) = value.rsplit_once('.').unwrap();
-        keys.verifies(signed, signed.rsplit('.').next().unwrap(), mac)
+        keys.verify_mac(signed, signed.rsplit('.').next().unwrap(), mac)
     }
 
     #[test]
     fn the_first_key_signs_and_the_others_are_believed() {
-        let old = keys(ONE, "ally").unwrap().grant_as(1, &["analytics"], ID).unwrap();
+        let old = keys(ONE, "ally").unwrap().sign_grant_with_hex_id(1, &["analytics"], ID).unwrap();
         let rotated = keys(&format!("# new\n{TWO}\n{ONE}"), "ally").unwrap();
         assert!(old.starts_with(&format!("1.analytics.{ID}.one.")) && verifies(&rotated, &old));
-        let new = rotated.grant_as(1, &["analytics"], ID).unwrap();
+        let new = rotated.sign_grant_with_hex_id(1, &["analytics"], ID).unwrap();
         assert!(new.starts_with(&format!("1.analytics.{ID}.two.")) && verifies(&rotated, &new));
         assert!(!verifies(&keys(ONE, "ally").unwrap(), &new), "a key that is not in the file");
         assert!(!verifies(&keys(ONE, "alllinks").unwrap(), &old), "another platform with the same key");
@@ -169,7 +170,7 @@ pub(super) mod tests {
     #[test]
     fn a_grant_changed_at_any_byte_does_not_verify() {
         let keys = keys(&format!("{ONE}{TWO}"), "ally").unwrap();
-        let grant = keys.grant_as(3, &["preferences", "analytics"], ID).unwrap();
+        let grant = keys.sign_grant_with_hex_id(3, &["preferences", "analytics"], ID).unwrap();
         assert!(verifies(&keys, &grant));
         for at in (0..grant.len()).filter(|at| grant.as_bytes()[*at] != b'.') {
             for other in b"0a1f+".iter().filter(|other| **other != grant.as_bytes()[at]) {
@@ -187,7 +188,7 @@ pub(super) mod tests {
         let signed = format!("3.analytics.{ID}.one");
         let message = [b"footfall consent/v1".as_slice(), &4_u64.to_le_bytes(), b"ally", signed.as_bytes()].concat();
         let mac = blake3::keyed_hash(&[1; 32], &message).to_hex();
-        let grant = keys(ONE, "ally").unwrap().grant_as(3, &["analytics"], ID).unwrap();
+        let grant = keys(ONE, "ally").unwrap().sign_grant_with_hex_id(3, &["analytics"], ID).unwrap();
         assert_eq!(grant, format!("{signed}.{}", &mac[..32]));
     }
 
@@ -195,15 +196,15 @@ pub(super) mod tests {
     fn a_bad_line_is_named_and_not_shown() {
         let short = ONE.replace("AQE\n", "\n");
         for (text, expected) in [
-            ("", BadGrantKeys::None),
-            ("# only a remark", BadGrantKeys::None),
-            ("one", BadGrantKeys::Line(1)),
-            (&short, BadGrantKeys::Line(1)),
-            (&format!("\n{}", ONE.replace("one", "a.b")), BadGrantKeys::Line(2)),
-            (&format!("{ONE}{}", TWO.replace("two", "one")), BadGrantKeys::Twice(2)),
+            ("", GrantKeysError::NoKeys),
+            ("# only a remark", GrantKeysError::NoKeys),
+            ("one", GrantKeysError::MalformedLine(1)),
+            (&short, GrantKeysError::MalformedLine(1)),
+            (&format!("\n{}", ONE.replace("one", "a.b")), GrantKeysError::MalformedLine(2)),
+            (&format!("{ONE}{}", TWO.replace("two", "one")), GrantKeysError::DuplicateId(2)),
         ] {
             assert_eq!(keys(text, "ally").err(), Some(expected), "{text}");
         }
-        assert!(keys(GrantKeys::new_line("k1").expose(), "ally").is_ok());
+        assert!(keys(GrantKeys::generate_line("k1").expose_secret(), "ally").is_ok());
     }
 }

@@ -7,21 +7,21 @@
 //! hour.
 
 mod choice;
+mod drop_counters;
 mod gate;
 mod id;
 mod keys;
-mod refusals;
+mod policy;
 mod register;
-mod terms;
 pub mod texts;
 pub mod versions;
 mod withdrawn;
 
-pub use choice::{Stored, expired};
+pub use choice::{StoredChoice, expired_cookie};
+pub use drop_counters::DropCounters;
 pub use gate::{AdmittedHit, AdmittedMail, Gate, RawMail};
 pub use id::ConsentId;
-pub use keys::{BadGrantKeys, GrantKeys, is_key_id};
-pub use refusals::Refusals;
-pub use register::Register;
-pub use terms::{OnRecord, Proofs, Terms, Tier};
-pub use withdrawn::{IdDigest, Withdrawn};
+pub use keys::{GrantKeys, GrantKeysError, is_key_id};
+pub use policy::{ConsentPolicy, ConsentTier, GrantEvidence, GrantLookup};
+pub use register::ConsentRegister;
+pub use withdrawn::{ConsentIdDigest, WithdrawnGrants};

@@ -3,17 +3,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, RegisterRule, Ui, VisitorMode};
+use crate::config::{Config, PromptStyle, RegisterRule, VisitorMode};
 
 /// What is stored in or read from a browser, for which purpose, by whom and for how long; and how
 /// the visitor is asked. Its JSON form is kept with each version.
 #[derive(Deserialize, Serialize, Clone, PartialEq, Eq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Register {
+pub struct ConsentRegister {
     /// The date in the privacy notice from which on this register applies.
     pub effective_date: jiff::civil::Date,
     /// The kind of consent prompt.
-    pub ui: Ui,
+    pub ui: PromptStyle,
     /// All tiers; the first is the necessary one, which cannot be refused.
     pub tiers: Vec<String>,
     /// The tiers that are shown but have no effect yet.
@@ -22,10 +22,10 @@ pub struct Register {
     pub entries: Vec<RegisterRule>,
 }
 
-impl Register {
+impl ConsentRegister {
     /// The register of a configuration: the platform's entries and the collector's own, sorted, so
     /// that their order in the file does not matter.
-    pub fn of(config: &Config) -> Register {
+    pub fn from_config(config: &Config) -> ConsentRegister {
         let consent = &config.consent;
         let own = |tier: &str, name: &str, purpose: &str, life_secs: u64| RegisterRule {
             tier: tier.to_owned(),
@@ -46,7 +46,7 @@ impl Register {
         }
 
         entries.sort();
-        Register {
+        ConsentRegister {
             effective_date: config.policy.effective_date,
             ui: consent.ui,
             tiers: consent.tiers.clone(),
@@ -56,13 +56,13 @@ impl Register {
     }
 
     /// The bytes whose digest identifies the register.
-    pub fn json(&self) -> String {
+    pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a struct of text and numbers is always JSON")
     }
 
     /// The optional tiers that gained a purpose or a provider since `before`, are new, or are no
     /// longer inert.
-    pub fn grown_since(&self, before: &Register) -> Vec<String> {
+    pub fn tiers_grown_since(&self, before: &ConsentRegister) -> Vec<String> {
         let new = |entry: &&RegisterRule| {
             let same = |old: &RegisterRule| {
                 (&old.tier, &old.provider, &old.purpose) == (&entry.tier, &entry.provider, &entry.purpose)
@@ -81,7 +81,7 @@ impl Register {
     }
 
     /// The differences from `before`, one line each, starting with `-` or `+`, for operators.
-    pub fn difference(&self, before: &Register) -> Vec<String> {
+    pub fn diff_from(&self, before: &ConsentRegister) -> Vec<String> {
         let mut lines = Vec::new();
         let mut changed = |what: &str, old: String, new: String| {
             if old != new {
@@ -97,14 +97,14 @@ impl Register {
 
         let gone = before.entries.iter().filter(|entry| !self.entries.contains(entry));
         let come = self.entries.iter().filter(|entry| !before.entries.contains(entry));
-        lines.extend(gone.map(|entry| format!("- {}", line(entry))));
-        lines.extend(come.map(|entry| format!("+ {}", line(entry))));
+        lines.extend(gone.map(|entry| format!("- {}", format_entry(entry))));
+        lines.extend(come.map(|entry| format!("+ {}", format_entry(entry))));
 
         lines
     }
 }
 
-fn line(entry: &RegisterRule) -> String {
+fn format_entry(entry: &RegisterRule) -> String {
     let RegisterRule { tier, name, provider, purpose, life_secs } = entry;
     format!("{tier}: {name} of {provider}, {purpose}, {life_secs} s")
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::config::line_of;
 
-const BUILT_IN: [(&str, &str); 5] = [
+const BUILT_IN_FILES: [(&str, &str); 5] = [
     ("en.toml", include_str!("../../config/texts/en.toml")),
     ("de.toml", include_str!("../../config/texts/de.toml")),
     ("fr.toml", include_str!("../../config/texts/fr.toml")),
@@ -21,7 +21,7 @@ const BUILT_IN: [(&str, &str); 5] = [
 /// The texts of one tier.
 #[derive(Deserialize, PartialEq, Eq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct OfTier {
+pub struct TierTexts {
     /// The tier's name as shown.
     pub title: String,
     /// What the tier is for, in a sentence or two.
@@ -31,7 +31,7 @@ pub struct OfTier {
 /// The texts of one language.
 #[derive(Deserialize, PartialEq, Eq, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Language {
+pub struct LanguageTexts {
     /// The BCP 47 language tag.
     pub lang: String,
     /// The writing direction: `ltr` or `rtl`.
@@ -39,14 +39,14 @@ pub struct Language {
     /// The texts of the consent prompt by key.
     pub banner: BTreeMap<String, String>,
     /// The texts of each tier by the tier's name.
-    pub tiers: BTreeMap<String, OfTier>,
+    pub tiers: BTreeMap<String, TierTexts>,
     /// The texts of the visitor's page by key.
     pub me: BTreeMap<String, String>,
 }
 
 /// All languages; the first is the fallback.
-pub struct Texts {
-    languages: Vec<Language>,
+pub struct TextCatalog {
+    languages: Vec<LanguageTexts>,
     /// The concatenated text of every file, input of the digest of the displayed texts.
     pub source: String,
 }
@@ -54,27 +54,28 @@ pub struct Texts {
 /// A text file that is rejected.
 #[derive(thiserror::Error, Debug)]
 #[error("{file}: {reason}")]
-pub struct TextsError {
+pub struct TextFileError {
     /// The name of the file.
     pub file: String,
     /// What is wrong with it.
     pub reason: String,
 }
 
-impl Texts {
+impl TextCatalog {
     /// Loads the built-in files and then `own`, the operator's files as name and text. Every one of
     /// `tiers` must have texts in each file.
     ///
     /// # Errors
     ///
     /// A file is not TOML of this form, lacks a key or a tier, or has a key that is not used.
-    pub fn load(own: &[(String, String)], tiers: &[String]) -> Result<Texts, TextsError> {
-        let mut texts = Texts { languages: Vec::new(), source: String::new() };
-        let built_in = BUILT_IN.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    pub fn from_files(own: &[(String, String)], tiers: &[String]) -> Result<TextCatalog, TextFileError> {
+        let mut texts = TextCatalog { languages: Vec::new(), source: String::new() };
+        let built_in = BUILT_IN_FILES.map(|(name, text)| (name.to_owned(), text.to_owned()));
         for (file, text) in built_in.iter().chain(own) {
-            let fail = |reason: String| TextsError { file: file.clone(), reason };
-            let language: Language = toml::from_str(text).map_err(|error| fail(said(&error, text)))?;
-            texts.check(&language, tiers).map_err(fail)?;
+            let fail = |reason: String| TextFileError { file: file.clone(), reason };
+            let language: LanguageTexts =
+                toml::from_str(text).map_err(|error| fail(describe_toml_error(&error, text)))?;
+            texts.check_language(&language, tiers).map_err(fail)?;
 
             texts.source.push_str(text);
             match texts.languages.iter_mut().find(|known| known.lang == language.lang) {
@@ -87,19 +88,19 @@ impl Texts {
 
     /// The language for a requested tag, or else for an `Accept-Language` field, or else the
     /// fallback. Quality values are ignored; the order of the field decides.
-    pub fn pick(&self, tag: &str, accept: &str) -> &Language {
+    pub fn negotiate_language(&self, tag: &str, accept: &str) -> &LanguageTexts {
         let wanted = std::iter::once(tag).chain(accept.split(',').map(|part| part.split(';').next().unwrap_or("")));
-        wanted.filter_map(|tag| self.of(tag)).next().unwrap_or(&self.languages[0])
+        wanted.filter_map(|tag| self.find_language(tag)).next().unwrap_or(&self.languages[0])
     }
 
     /// The language with exactly this tag, or with its primary subtag.
-    pub fn of(&self, tag: &str) -> Option<&Language> {
+    pub fn find_language(&self, tag: &str) -> Option<&LanguageTexts> {
         let tag = tag.trim();
         let named = |name: &str| self.languages.iter().find(|language| language.lang.eq_ignore_ascii_case(name));
         named(tag).or_else(|| named(tag.split('-').next().unwrap_or("")))
     }
 
-    fn check(&self, language: &Language, tiers: &[String]) -> Result<(), String> {
+    fn check_language(&self, language: &LanguageTexts, tiers: &[String]) -> Result<(), String> {
         if !matches!(language.dir.as_str(), "ltr" | "rtl") {
             return Err("dir must be ltr or rtl".into());
         }
@@ -122,29 +123,29 @@ impl Texts {
 }
 
 /// A TOML error as one line.
-fn said(error: &toml::de::Error, text: &str) -> String {
+fn describe_toml_error(error: &toml::de::Error, text: &str) -> String {
     let line = error.span().map_or(1, |span| line_of(text, span.start));
     format!("line {line}: {}", error.message())
 }
 
-impl Language {
+impl LanguageTexts {
     /// A text of the consent prompt; empty if the key is unknown.
-    pub fn banner(&self, key: &str) -> &str {
+    pub fn banner_text(&self, key: &str) -> &str {
         self.banner.get(key).map_or("", String::as_str)
     }
 
     /// A text of the visitor's page; empty if the key is unknown.
-    pub fn me(&self, key: &str) -> &str {
+    pub fn visitor_page_text(&self, key: &str) -> &str {
         self.me.get(key).map_or("", String::as_str)
     }
 
     /// The displayed name of a tier; empty if the tier is unknown.
-    pub fn title(&self, tier: &str) -> &str {
+    pub fn tier_title(&self, tier: &str) -> &str {
         self.tiers.get(tier).map_or("", |of| of.title.as_str())
     }
 
     /// The description of a tier; empty if the tier is unknown.
-    pub fn text(&self, tier: &str) -> &str {
+    pub fn tier_text(&self, tier: &str) -> &str {
         self.tiers.get(tier).map_or("", |of| of.text.as_str())
     }
 }
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn five_languages_say_everything_the_presets_ask() {
-        let texts = Texts::load(&[], &tiers()).unwrap();
+        let texts = TextCatalog::from_files(&[], &tiers()).unwrap();
         let found: Vec<(&str, &str)> = texts.languages.iter().map(|l| (&*l.lang, &*l.dir)).collect();
         assert_eq!(found, [("en", "ltr"), ("de", "ltr"), ("fr", "ltr"), ("es", "ltr"), ("ar", "rtl")]);
         assert!(
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_pages_language_wins_over_the_browsers_and_english_is_for_the_rest() {
-        let texts = Texts::load(&[], &tiers()).unwrap();
+        let texts = TextCatalog::from_files(&[], &tiers()).unwrap();
         for (tag, accept, expected) in [
             ("de-AT", "fr", "de"),
             ("", "pt-BR, fr;q=0.8, en;q=0.5", "fr"),
@@ -177,19 +178,19 @@ mod tests {
             ("", "*", "en"),
             ("AR", "", "ar"),
         ] {
-            assert_eq!(texts.pick(tag, accept).lang, expected, "{tag} {accept}");
+            assert_eq!(texts.negotiate_language(tag, accept).lang, expected, "{tag} {accept}");
         }
     }
 
     #[test]
     fn an_operators_file_replaces_a_language_and_one_with_a_gap_is_refused_by_name() {
-        let mine = BUILT_IN[1].1.replace("Annehmen", "Ja, gern");
-        let texts = Texts::load(&[("de.toml".into(), mine.clone())], &tiers()).unwrap();
-        assert_eq!((texts.languages.len(), texts.of("de").unwrap().banner("accept")), (5, "Ja, gern"));
+        let mine = BUILT_IN_FILES[1].1.replace("Annehmen", "Ja, gern");
+        let texts = TextCatalog::from_files(&[("de.toml".into(), mine.clone())], &tiers()).unwrap();
+        assert_eq!((texts.languages.len(), texts.find_language("de").unwrap().banner_text("accept")), (5, "Ja, gern"));
         let without: String = mine.lines().filter(|line| !line.starts_with("reject ")).collect::<Vec<_>>().join("\n");
-        let error = Texts::load(&[("de.toml".into(), without)], &tiers()).err().unwrap().to_string();
+        let error = TextCatalog::from_files(&[("de.toml".into(), without)], &tiers()).err().unwrap().to_string();
         assert_eq!(error, "de.toml: [banner] lacks reject");
-        let error = Texts::load(&[], &["ads".to_owned()]).err().unwrap().to_string();
+        let error = TextCatalog::from_files(&[], &["ads".to_owned()]).err().unwrap().to_string();
         assert!(error.contains("[tiers.ads] is missing"), "{error}");
     }
 }

@@ -13,82 +13,82 @@ use super::id::ConsentId;
 use crate::event::Day;
 
 /// SHA-256 of a consent id in its text form of 32 hex digits.
-pub type IdDigest = [u8; 32];
+pub type ConsentIdDigest = [u8; 32];
 
 /// The set is consulted for every hit. It is sharded so that HTTP workers do not contend for one
 /// lock.
-const PARTS: usize = 16;
+const SHARD_COUNT: usize = 16;
 
 /// The maximum number of withdrawals returned by one call of `first_waiting`.
-const AT_ONCE: usize = 1000;
+const MAX_UNSENT_BATCH: usize = 1000;
 
 /// The ids that were withdrawn completely. A copied cookie can outlive its withdrawal; an entry
 /// here is never removed except by a new grant.
-pub struct Withdrawn {
-    parts: [RwLock<HashSet<IdDigest>>; PARTS],
+pub struct WithdrawnGrants {
+    parts: [RwLock<HashSet<ConsentIdDigest>>; SHARD_COUNT],
     /// Withdrawals at this collector that were not yet sent to the others.
-    waiting: Mutex<Vec<(IdDigest, Day)>>,
+    unsent: Mutex<Vec<(ConsentIdDigest, Day)>>,
     /// The day before which no cookie that is still valid was issued.
     since: Day,
-    noted: Notify,
+    unsent_added: Notify,
 }
 
-impl Default for Withdrawn {
-    fn default() -> Withdrawn {
-        Withdrawn::since(Day::from_number(0))
+impl Default for WithdrawnGrants {
+    fn default() -> WithdrawnGrants {
+        WithdrawnGrants::empty_since(Day::from_number(0))
     }
 }
 
-impl Withdrawn {
+impl WithdrawnGrants {
     /// An empty set. Withdrawals before `since` are not sent to other collectors, because no
     /// browser keeps a cookie that long.
-    pub fn since(since: Day) -> Withdrawn {
+    pub fn empty_since(since: Day) -> WithdrawnGrants {
         let parts = std::array::from_fn(|_| RwLock::default());
-        Withdrawn { parts, waiting: Mutex::default(), since, noted: Notify::new() }
+        WithdrawnGrants { parts, unsent: Mutex::default(), since, unsent_added: Notify::new() }
     }
 
     /// Whether the grant with this id was withdrawn.
     pub fn contains(&self, id: &ConsentId) -> bool {
-        let digest = digest_of(id);
-        self.part(&digest).read().unwrap_or_else(PoisonError::into_inner).contains(&digest)
+        let digest = digest_id(id);
+        self.shard_of(&digest).read().unwrap_or_else(PoisonError::into_inner).contains(&digest)
     }
 
     /// Called by the ledger when a withdrawal is on disk and before it is answered. `on` is the UTC
     /// day of the withdrawal.
     pub fn insert(&self, id: &ConsentId, on: Day) {
-        let digest = digest_of(id);
-        self.learn(digest);
+        let digest = digest_id(id);
+        self.insert_digest(digest);
         if on >= self.since {
-            self.waiting().push((digest, on));
-            self.noted.notify_one();
+            self.lock_unsent().push((digest, on));
+            self.unsent_added.notify_one();
         }
     }
 
     /// Called by the ledger when the same browser grants again.
     pub fn remove(&self, id: &ConsentId) {
-        let digest = digest_of(id);
-        self.part(&digest).write().unwrap_or_else(PoisonError::into_inner).remove(&digest);
-        self.waiting().retain(|(waiting, _)| *waiting != digest);
+        let digest = digest_id(id);
+        self.shard_of(&digest).write().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+        self.lock_unsent().retain(|(waiting, _)| *waiting != digest);
     }
 
     /// Called by the registry for a withdrawal at another collector.
-    pub fn learn(&self, digest: IdDigest) {
-        self.part(&digest).write().unwrap_or_else(PoisonError::into_inner).insert(digest);
+    pub fn insert_digest(&self, digest: ConsentIdDigest) {
+        self.shard_of(&digest).write().unwrap_or_else(PoisonError::into_inner).insert(digest);
     }
 
     /// The oldest withdrawals that were not yet sent to the other collectors, 1000 at most.
-    pub fn first_waiting(&self) -> Vec<(IdDigest, Day)> {
-        self.waiting().iter().take(AT_ONCE).copied().collect()
+    pub fn oldest_unsent(&self) -> Vec<(ConsentIdDigest, Day)> {
+        self.lock_unsent().iter().take(MAX_UNSENT_BATCH).copied().collect()
     }
 
     /// Removes withdrawals that the other collectors know from the list of those to be sent.
-    pub fn told(&self, known: &HashSet<IdDigest>) {
-        self.waiting().retain(|(digest, _)| !known.contains(digest));
+    pub fn remove_sent(&self, known: &HashSet<ConsentIdDigest>) {
+        self.lock_unsent().retain(|(digest, _)| !known.contains(digest));
     }
 
     /// Waits until a withdrawal at this collector is to be sent.
-    pub async fn noted(&self) {
-        self.noted.notified().await;
+    pub async fn wait_for_unsent(&self) {
+        self.unsent_added.notified().await;
     }
 
     /// The number of withdrawn grants.
@@ -101,17 +101,17 @@ impl Withdrawn {
         self.len() == 0
     }
 
-    fn part(&self, digest: &IdDigest) -> &RwLock<HashSet<IdDigest>> {
-        &self.parts[usize::from(digest[0]) % PARTS]
+    fn shard_of(&self, digest: &ConsentIdDigest) -> &RwLock<HashSet<ConsentIdDigest>> {
+        &self.parts[usize::from(digest[0]) % SHARD_COUNT]
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<(IdDigest, Day)>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_unsent(&self) -> MutexGuard<'_, Vec<(ConsentIdDigest, Day)>> {
+        self.unsent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn digest_of(id: &ConsentId) -> IdDigest {
-    digest(&SHA256, &id.digits()).as_ref().try_into().expect("SHA-256 has 32 bytes")
+fn digest_id(id: &ConsentId) -> ConsentIdDigest {
+    digest(&SHA256, &id.to_hex_digits()).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 #[cfg(test)]
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn an_id_is_withdrawn_until_it_grants_again_and_others_are_untouched() {
-        let withdrawn = Withdrawn::default();
+        let withdrawn = WithdrawnGrants::default();
         let ids: Vec<ConsentId> = (0..100).map(|_| ConsentId::random()).collect();
         ids.iter().skip(1).for_each(|id| withdrawn.insert(id, TODAY));
         assert_eq!(withdrawn.len(), 99);
@@ -133,25 +133,25 @@ mod tests {
 
     #[test]
     fn a_digest_is_what_anybody_makes_of_the_id_of_a_receipt() {
-        let id = ConsentId::read("00112233445566778899aabbccddeeff").unwrap();
-        let text = crate::hex::text(&digest_of(&id));
+        let id = ConsentId::from_hex("00112233445566778899aabbccddeeff").unwrap();
+        let text = crate::hex::encode_lower(&digest_id(&id));
         // printf %s 00112233445566778899aabbccddeeff | sha256sum
         assert_eq!(text, "5947d7c33d783f94b3b4c1a96ebc8991ed28f1b069b71e03376cba8caa98a720");
     }
 
     #[test]
     fn what_was_withdrawn_here_waits_until_the_others_are_told_and_what_is_too_old_does_not() {
-        let withdrawn = Withdrawn::since(TODAY);
+        let withdrawn = WithdrawnGrants::empty_since(TODAY);
         let ids: Vec<ConsentId> = (0..3).map(|_| ConsentId::random()).collect();
         withdrawn.insert(&ids[0], Day::from_number(19_999));
         withdrawn.insert(&ids[1], TODAY);
         withdrawn.insert(&ids[2], TODAY);
-        withdrawn.learn([7; 32]);
-        let waiting = withdrawn.first_waiting();
-        assert_eq!(waiting, [(digest_of(&ids[1]), TODAY), (digest_of(&ids[2]), TODAY)]);
-        assert_eq!(withdrawn.first_waiting(), waiting, "until they are told");
-        withdrawn.told(&HashSet::from([digest_of(&ids[1])]));
-        assert_eq!(withdrawn.first_waiting(), waiting[1..]);
+        withdrawn.insert_digest([7; 32]);
+        let waiting = withdrawn.oldest_unsent();
+        assert_eq!(waiting, [(digest_id(&ids[1]), TODAY), (digest_id(&ids[2]), TODAY)]);
+        assert_eq!(withdrawn.oldest_unsent(), waiting, "until they are told");
+        withdrawn.remove_sent(&HashSet::from([digest_id(&ids[1])]));
+        assert_eq!(withdrawn.oldest_unsent(), waiting[1..]);
         assert_eq!(withdrawn.len(), 4);
     }
 }

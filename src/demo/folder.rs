@@ -6,42 +6,43 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::disk::Lock;
+use crate::disk::FileLock;
 
 /// The file that marks a folder as a demo's, and that is locked while the demo runs.
-const MARK: &str = "footfall-demo";
-const PARTS: [&str; 3] = ["journal", "ledger", "store"];
+const MARKER_FILE: &str = "footfall-demo";
+const DATA_FOLDERS: [&str; 3] = ["journal", "ledger", "store"];
 
-pub(super) struct Folder {
+pub(super) struct DemoFolder {
     path: PathBuf,
-    _lock: Lock,
+    _lock: FileLock,
 }
 
-impl Folder {
-    pub(super) fn claim(path: &Path) -> anyhow::Result<Folder> {
+impl DemoFolder {
+    pub(super) fn claim_folder(path: &Path) -> anyhow::Result<DemoFolder> {
         let shown = path.display();
         fs::create_dir_all(path).with_context(|| format!("{shown} cannot be made"))?;
 
-        let mark = path.join(MARK);
+        let mark = path.join(MARKER_FILE);
         let empty = fs::read_dir(path).with_context(|| format!("{shown} cannot be read"))?.next().is_none();
         if !empty && !mark.is_file() {
             bail!("{shown} is not empty, and no demo made it: empty it, or name another folder with --dir");
         }
 
-        let Some(lock) = Lock::take(&mark).with_context(|| format!("{} cannot be locked", mark.display()))? else {
+        let Some(lock) = FileLock::try_lock(&mark).with_context(|| format!("{} cannot be locked", mark.display()))?
+        else {
             bail!("another demo runs in {shown}: stop it, or name another folder with --dir");
         };
 
-        for part in PARTS.map(|part| path.join(part)).iter().filter(|part| part.exists()) {
+        for part in DATA_FOLDERS.map(|part| path.join(part)).iter().filter(|part| part.exists()) {
             fs::remove_dir_all(part).with_context(|| format!("{} cannot be emptied", part.display()))?;
         }
 
-        Ok(Folder { path: path.to_owned(), _lock: lock })
+        Ok(DemoFolder { path: path.to_owned(), _lock: lock })
     }
 
     /// The settings that keep all data in the folder.
-    pub(super) fn settings(&self) -> impl Iterator<Item = (String, String)> {
-        PARTS.into_iter().map(|part| (format!("{part}.dir"), self.path.join(part).display().to_string()))
+    pub(super) fn dir_settings(&self) -> impl Iterator<Item = (String, String)> {
+        DATA_FOLDERS.into_iter().map(|part| (format!("{part}.dir"), self.path.join(part).display().to_string()))
     }
 }
 
@@ -50,20 +51,20 @@ mod tests {
     use super::*;
 
     fn refused(path: &Path) -> String {
-        Folder::claim(path).err().expect("a refusal").to_string()
+        DemoFolder::claim_folder(path).err().expect("a refusal").to_string()
     }
 
     #[test]
     fn an_empty_folder_is_taken_and_one_of_an_earlier_demo_is_emptied() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/demo");
-        let folder = Folder::claim(&path).unwrap();
+        let folder = DemoFolder::claim_folder(&path).unwrap();
         assert!(refused(&path).contains("another demo runs"));
         fs::create_dir(path.join("store")).unwrap();
         fs::write(path.join("store/old"), b"").unwrap();
         fs::write(path.join("notes"), b"of somebody").unwrap();
         drop(folder);
-        Folder::claim(&path).unwrap();
+        DemoFolder::claim_folder(&path).unwrap();
         assert!(!path.join("store").exists() && path.join("notes").exists());
     }
 
@@ -72,6 +73,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("store")).unwrap();
         assert!(refused(dir.path()).contains("no demo made it"));
-        assert!(dir.path().join("store").exists() && !dir.path().join(MARK).exists());
+        assert!(dir.path().join("store").exists() && !dir.path().join(MARKER_FILE).exists());
     }
 }

@@ -6,19 +6,19 @@
 //! ([`crate::config::Test`]). If the collector's counts differ from what was sent, the demo fails.
 
 mod agents;
-mod beacon;
-mod cast;
-mod creator;
+mod counts;
+mod creator_profile;
+mod creators;
 mod folder;
-mod people;
-mod plan;
 mod random;
-mod rhythm;
+mod request;
+mod schedule;
 mod sender;
-mod speed;
-mod tally;
-mod tell;
+mod simulator;
+mod traffic;
 mod visit;
+mod visitors;
+mod vitals;
 
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,25 +29,25 @@ use anyhow::{Context, ensure};
 use hyper::Method;
 
 use crate::clock::Clock;
-use crate::config::{Config, Sources, is_variable, load};
+use crate::config::{Config, ConfigSources, is_variable, load_config};
 use crate::event::Millis;
-use cast::CREATORS;
-use folder::Folder;
-use people::Places;
-use plan::{HOUR, MINUTE, Plan, Site};
-use sender::Sender;
-use tell::Teller;
-use visit::Stage;
+use creators::CREATORS;
+use folder::DemoFolder;
+use schedule::{DemoSite, HOUR, MINUTE, VisitSchedule};
+use sender::RequestSender;
+use simulator::VisitSimulator;
+use visit::PageContext;
+use visitors::CountryNetworks;
 
-pub use tally::Told;
+pub use counts::DemoSummary;
 
 /// The length of a day in milliseconds.
-const DAY: u64 = 24 * HOUR.unsigned_abs();
+const DAY_MILLIS: u64 = 24 * HOUR.unsigned_abs();
 
-const CONFIG: &str = include_str!("../../config/demo.toml");
+const DEMO_CONFIG: &str = include_str!("../../config/demo.toml");
 
 /// The options of a demo.
-pub struct Options {
+pub struct DemoOptions {
     /// The demo's own folder. It must be empty or left by an earlier demo.
     pub dir: PathBuf,
     /// Where the collector listens. Must be 127.0.0.1 with a port other than 0.
@@ -66,9 +66,9 @@ pub struct Options {
 
 /// A demo that is ready to start and holds its folder.
 pub struct Demo {
-    options: Options,
+    options: DemoOptions,
     config: Config,
-    _folder: Folder,
+    _folder: DemoFolder,
 }
 
 impl Demo {
@@ -78,33 +78,33 @@ impl Demo {
     ///
     /// An option or a variable is wrong, the folder is neither empty nor a demo's, or another demo
     /// is running in it. Data are deleted only once the options are valid and the folder is locked.
-    pub fn new(options: Options) -> anyhow::Result<Demo> {
+    pub fn new(options: DemoOptions) -> anyhow::Result<Demo> {
         let read = |path: &str| std::fs::read_to_string(path);
         let sources = |set: Vec<(String, String)>| {
             let taken = ["FOOTFALL__STORE__LIBRARY", "FOOTFALL__DATA__COUNTRIES"];
             let is_taken = |name: &OsStr| taken.iter().any(|taken| name == *taken) || !is_variable(name);
             let environment = options.environment.iter().filter(|(name, _)| is_taken(name)).cloned();
             let listen = ("server.listen".to_owned(), options.listen.to_string());
-            Sources {
-                file: Some(("config/demo.toml".into(), CONFIG.into())),
+            ConfigSources {
+                file: Some(("config/demo.toml".into(), DEMO_CONFIG.into())),
                 environment: environment.collect(),
-                set: set.into_iter().chain([listen]).collect(),
-                ..Sources::default()
+                overrides: set.into_iter().chain([listen]).collect(),
+                ..ConfigSources::default()
             }
         };
         // Errors of the command line must be reported before the folder is touched.
-        load(sources(Vec::new()), read)?;
+        load_config(sources(Vec::new()), read)?;
         // The pages of the demo have this address; see config/demo.toml.
         let named = options.listen.ip() == Ipv4Addr::LOCALHOST && options.listen.port() != 0;
         ensure!(named, "--listen must be 127.0.0.1 and a port, not {}", options.listen);
 
-        let folder = Folder::claim(&options.dir)?;
-        let config = load(sources(folder.settings().collect()), read)?;
+        let folder = DemoFolder::claim_folder(&options.dir)?;
+        let config = load_config(sources(folder.dir_settings().collect()), read)?;
         Ok(Demo { options, config, _folder: folder })
     }
 
     /// The configuration of the log.
-    pub fn log(&self) -> &crate::config::Log {
+    pub fn log_config(&self) -> &crate::config::LogConfig {
         &self.config.log
     }
 
@@ -115,27 +115,31 @@ impl Demo {
     ///
     /// The collector does not start or fails, a request is not answered as expected, or the counts
     /// of the collector differ from what was sent.
-    pub async fn run(mut self, progress: &mut dyn FnMut(u64, u64), told: impl FnOnce(&Told)) -> anyhow::Result<()> {
+    pub async fn run(
+        mut self,
+        progress: &mut dyn FnMut(u64, u64),
+        told: impl FnOnce(&DemoSummary),
+    ) -> anyhow::Result<()> {
         let begun = Instant::now();
         let now = self.options.now.unwrap_or_else(|| Clock::System.now());
-        let sites = self.sites(now)?;
-        let days = sites[0].days();
-        let from = sites.iter().map(Site::begin).min().unwrap_or(now).div_euclid(HOUR) * HOUR;
+        let sites = self.build_sites(now)?;
+        let days = sites[0].day_range();
+        let from = sites.iter().map(DemoSite::start_millis).min().unwrap_or(now).div_euclid(HOUR) * HOUR;
         self.config.test.start_millis = from;
-        let mut teller = self.teller(sites)?;
+        let mut teller = self.build_simulator(sites)?;
         let still = self.options.now.is_some();
         // The creators' days start at different instants; progress is shown in the days that were
         // asked for.
-        let all = u64::from(self.options.days) * DAY;
+        let all = u64::from(self.options.days) * DAY_MILLIS;
         let mut told_of = |done: u64, of: u64| progress((done as f64 / of as f64 * all as f64) as u64, all);
 
         let telling = async {
-            teller.sender.wait().await?;
-            teller.past(from, now, &mut told_of).await?;
-            teller.tally.must_agree(&teller.sender.ask(Method::GET, "/metrics", None).await?)?;
-            let (tally, origin) = (std::mem::take(&mut teller.tally), teller.sender.origin().to_owned());
-            told(&Told { tally, days, seconds: begun.elapsed().as_secs_f64(), origin });
-            if still { Ok(()) } else { teller.present((now / MINUTE + 1) * MINUTE).await }
+            teller.sender.wait_until_ready().await?;
+            teller.simulate_past(from, now, &mut told_of).await?;
+            teller.counts.ensure_metrics_match(&teller.sender.fetch_text(Method::GET, "/metrics", None).await?)?;
+            let (tally, origin) = (std::mem::take(&mut teller.counts), teller.sender.origin().to_owned());
+            told(&DemoSummary { counts: tally, days, seconds: begun.elapsed().as_secs_f64(), origin });
+            if still { Ok(()) } else { teller.simulate_present((now / MINUTE + 1) * MINUTE).await }
         };
         let mut nothing = |_, _| ();
         let serving = crate::server::run(self.config, &mut nothing);
@@ -145,28 +149,28 @@ impl Demo {
             ended = &mut serving => return ended,
             // The collector receives the signal as well and rejects further requests; that is not a
             // failure.
-            _ = crate::server::signal() => {}
+            _ = crate::server::wait_for_stop_signal() => {}
             failed = telling => failed?,
         }
         serving.await
     }
 
-    fn teller(&self, sites: Vec<Site>) -> anyhow::Result<Teller> {
+    fn build_simulator(&self, sites: Vec<DemoSite>) -> anyhow::Result<VisitSimulator> {
         let (config, seed) = (&self.config, self.options.seed);
-        let sender = Sender::new(config.server.listen, &config.server.prefix, &config.consent.cookie.name);
+        let sender = RequestSender::new(config.server.listen, &config.server.prefix, &config.consent.cookie.name);
         let (version, tier) = (config.consent.version, config.consent.analytics_tier.clone());
-        let sign = Box::new(crate::server::signer(config)?);
-        let stage = Stage { origin: sender.origin().to_owned(), version, tier, sign };
-        let places = Places::find(&crate::server::countries(config)?, seed);
-        Ok(Teller::new(Plan { seed, stage, places, sites }, sender))
+        let sign = Box::new(crate::server::demo_grant_signer(config)?);
+        let stage = PageContext { origin: sender.origin().to_owned(), version, tier, sign };
+        let places = CountryNetworks::find_networks(&crate::server::open_countries(config)?, seed);
+        Ok(VisitSimulator::new(VisitSchedule { seed, context: stage, networks: places, sites }, sender))
     }
 
     /// The creators' sites, with the time zones of the configuration.
-    fn sites(&self, now: Millis) -> anyhow::Result<Vec<Site>> {
-        let site = |creator: &creator::Creator| {
+    fn build_sites(&self, now: Millis) -> anyhow::Result<Vec<DemoSite>> {
+        let site = |creator: &creator_profile::CreatorProfile| {
             let rule = self.config.sites.iter().find(|rule| rule.id == creator.id);
             let zone = &rule.with_context(|| format!("config/demo.toml has no site {}", creator.id))?.zone;
-            Ok(Site::new(jiff::tz::TimeZone::get(zone)?, now, self.options.days))
+            Ok(DemoSite::new(jiff::tz::TimeZone::get(zone)?, now, self.options.days))
         };
         CREATORS.iter().map(site).collect()
     }

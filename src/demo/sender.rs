@@ -13,19 +13,19 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use tokio::task::JoinSet;
 
-use super::beacon::{Act, Request};
-use super::cast::CREATORS;
-use super::people::Said;
-use super::plan::Chain;
-use crate::event::{Millis, Refusal};
+use super::creators::CREATORS;
+use super::request::{RequestPurpose, SimulatedRequest};
+use super::schedule::RequestChain;
+use super::visitors::VisitorChoice;
+use crate::event::{DropReason, Millis};
 
 /// The number of browsers that send concurrently.
-const LANES: usize = 48;
+const MAX_CONCURRENT_BROWSERS: usize = 48;
 
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
-pub(super) struct Sender {
+pub(super) struct RequestSender {
     http: Client<HttpConnector, Full<Bytes>>,
     /// Scheme, host and port.
     origin: String,
@@ -34,12 +34,17 @@ pub(super) struct Sender {
     cookie: String,
 }
 
-impl Sender {
-    pub(super) fn new(listen: SocketAddr, prefix: &str, cookie: &str) -> Sender {
+impl RequestSender {
+    pub(super) fn new(listen: SocketAddr, prefix: &str, cookie: &str) -> RequestSender {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let http = Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(5)).build(connector);
-        Sender { http, origin: format!("http://{listen}"), prefix: prefix.to_owned(), cookie: format!("{cookie}=") }
+        RequestSender {
+            http,
+            origin: format!("http://{listen}"),
+            prefix: prefix.to_owned(),
+            cookie: format!("{cookie}="),
+        }
     }
 
     pub(super) fn origin(&self) -> &str {
@@ -47,17 +52,17 @@ impl Sender {
     }
 
     /// Waits until the collector accepts requests.
-    pub(super) async fn wait(&self) -> anyhow::Result<()> {
+    pub(super) async fn wait_until_ready(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
-        while self.ask(Method::GET, "/healthz", None).await.is_err() {
-            ensure!(begun.elapsed() < STARTS_WITHIN, "the collector did not open its door");
+        while self.fetch_text(Method::GET, "/healthz", None).await.is_err() {
+            ensure!(begun.elapsed() < START_TIMEOUT, "the collector did not open its door");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
 
     /// A response of the collector; `now` moves its clock.
-    pub(super) async fn ask(&self, method: Method, path: &str, now: Option<Millis>) -> anyhow::Result<String> {
+    pub(super) async fn fetch_text(&self, method: Method, path: &str, now: Option<Millis>) -> anyhow::Result<String> {
         let mut request = hyper::Request::builder().method(method).uri(format!("{}{path}", self.origin));
         if let Some(now) = now {
             request = request.header("x-footfall-now", now);
@@ -69,11 +74,11 @@ impl Sender {
 
     /// Sends everything of one instant. Returns when all of it is answered, so that the clock can
     /// move on.
-    pub(super) async fn step(&self, at: Millis, chains: Vec<Chain>) -> anyhow::Result<()> {
-        let mut lanes: Vec<Vec<Chain>> = Vec::new();
-        lanes.resize_with(chains.len().min(LANES), Vec::new);
+    pub(super) async fn send_step(&self, at: Millis, chains: Vec<RequestChain>) -> anyhow::Result<()> {
+        let mut lanes: Vec<Vec<RequestChain>> = Vec::new();
+        lanes.resize_with(chains.len().min(MAX_CONCURRENT_BROWSERS), Vec::new);
         for (place, chain) in chains.into_iter().enumerate() {
-            lanes[place % LANES].push(chain);
+            lanes[place % MAX_CONCURRENT_BROWSERS].push(chain);
         }
 
         let mut sending = JoinSet::new();
@@ -81,7 +86,7 @@ impl Sender {
             let sender = self.clone();
             sending.spawn(async move {
                 for request in lane.into_iter().flatten() {
-                    sender.send(at, request).await?;
+                    sender.send_request(at, request).await?;
                 }
                 anyhow::Ok(())
             });
@@ -93,10 +98,10 @@ impl Sender {
         Ok(())
     }
 
-    async fn send(&self, at: Millis, request: Request) -> anyhow::Result<()> {
-        let (person, act) = (Arc::clone(&request.person), request.act);
-        let path = if act == Act::Hit { "hit" } else { "consent" };
-        let uri = format!("{}/u/{}{}/{path}", self.origin, CREATORS[request.creator].id, self.prefix);
+    async fn send_request(&self, at: Millis, request: SimulatedRequest) -> anyhow::Result<()> {
+        let (person, act) = (Arc::clone(&request.visitor), request.purpose);
+        let path = if act == RequestPurpose::Hit { "hit" } else { "consent" };
+        let uri = format!("{}/u/{}{}/{path}", self.origin, CREATORS[request.creator_index].id, self.prefix);
         let mut sent = hyper::Request::post(uri)
             .header(CONTENT_TYPE, "application/json")
             .header(USER_AGENT, person.agent.text)
@@ -104,11 +109,11 @@ impl Sender {
             .header("x-forwarded-for", person.address.to_string())
             .header("x-footfall-now", at);
 
-        sent = match person.said {
-            Said::Refused(Refusal::Gpc) => sent.header("sec-gpc", "1"),
-            Said::Refused(Refusal::Dnt) => sent.header("dnt", "1"),
+        sent = match person.choice {
+            VisitorChoice::Dropped(DropReason::Gpc) => sent.header("sec-gpc", "1"),
+            VisitorChoice::Dropped(DropReason::Dnt) => sent.header("dnt", "1"),
             // A copy of a page on another host, whose server forwards the hits.
-            Said::Refused(Refusal::UnknownSite) => sent,
+            VisitorChoice::Dropped(DropReason::UnknownSite) => sent,
             _ => sent.header(ORIGIN, &self.origin).header("sec-fetch-site", "same-origin"),
         };
 
@@ -118,7 +123,7 @@ impl Sender {
 
         let answer =
             self.http.request(sent.body(Full::from(request.into_body()))?).await.context("the collector went away")?;
-        let expected = if act == Act::Hit { StatusCode::ACCEPTED } else { StatusCode::OK };
+        let expected = if act == RequestPurpose::Hit { StatusCode::ACCEPTED } else { StatusCode::OK };
 
         if answer.status() != expected {
             let status = answer.status();
@@ -126,7 +131,7 @@ impl Sender {
             bail!("a request to {path} was answered {status}: {}", String::from_utf8_lossy(&body));
         }
 
-        if act == Act::Grant {
+        if act == RequestPurpose::Grant {
             let set = answer.headers().get_all(SET_COOKIE).iter().filter_map(|field| field.to_str().ok());
             let stored = set.filter_map(|field| field.strip_prefix(&*self.cookie)).next();
             let stored = stored.context("a grant came back without its cookie")?.split(';').next().unwrap_or_default();

@@ -29,7 +29,7 @@ pub enum UrlError {
 
 /// The parts of a URL that are used.
 #[derive(PartialEq, Debug)]
-pub struct Parts<'a> {
+pub struct UrlParts<'a> {
     /// Whether the scheme is `https`; otherwise it is `http`.
     pub https: bool,
     /// In lower case, without port and trailing dot.
@@ -45,14 +45,14 @@ pub struct Parts<'a> {
 /// # Errors
 ///
 /// The URL cannot be counted; the reason does not quote it.
-pub fn split(url: &str) -> Result<Parts<'_>, UrlError> {
-    match by_hand(url) {
+pub fn split_url(url: &str) -> Result<UrlParts<'_>, UrlError> {
+    match split_plain_url(url) {
         Some(parts) => Ok(parts),
-        None => by_crate(url),
+        None => split_with_crate(url),
     }
 }
 
-fn by_hand(url: &str) -> Option<Parts<'_>> {
+fn split_plain_url(url: &str) -> Option<UrlParts<'_>> {
     let (https, rest) = match url.strip_prefix("https://") {
         Some(rest) => (true, rest),
         None => (false, url.strip_prefix("http://")?),
@@ -62,15 +62,15 @@ fn by_hand(url: &str) -> Option<Parts<'_>> {
         return None;
     }
     let end = rest.bytes().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
-    let host = plain_host(&rest[..end])?;
+    let host = parse_plain_host(&rest[..end])?;
     let rest = rest[end..].split_once('#').map_or(&rest[end..], |(before, _)| before);
     let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
-    Some(Parts { https, host, path: Cow::Borrowed(path), query: query.map(Cow::Borrowed) })
+    Some(UrlParts { https, host, path: Cow::Borrowed(path), query: query.map(Cow::Borrowed) })
 }
 
 /// A host that both parsers read alike: no label of digits at the end (an IPv4 address in
 /// disguise), no punycode, no user information, a valid port.
-fn plain_host(authority: &str) -> Option<Cow<'_, str>> {
+fn parse_plain_host(authority: &str) -> Option<Cow<'_, str>> {
     let host = match authority.bytes().position(|b| b == b':') {
         None => authority,
         Some(at) if is_port(&authority[at + 1..]) => &authority[..at],
@@ -106,7 +106,7 @@ pub fn is_host_name(host: &str) -> bool {
     good && (1..=63).contains(&length)
 }
 
-fn by_crate(url: &str) -> Result<Parts<'_>, UrlError> {
+fn split_with_crate(url: &str) -> Result<UrlParts<'_>, UrlError> {
     let url = Url::parse(url).map_err(|_| UrlError::Unreadable)?;
     let https = match url.scheme() {
         "https" => true,
@@ -127,7 +127,7 @@ fn by_crate(url: &str) -> Result<Parts<'_>, UrlError> {
         None => None,
     };
 
-    Ok(Parts {
+    Ok(UrlParts {
         https,
         host: Cow::Owned(host.ok_or(UrlError::Host)?),
         path: Cow::Owned(url.path().to_owned()),
@@ -137,19 +137,20 @@ fn by_crate(url: &str) -> Result<Parts<'_>, UrlError> {
 
 /// The value of the first of `keys` that the query contains, still encoded. The order of `keys`
 /// takes precedence over the order in the query.
-pub fn query_key<'q>(query: &'q str, keys: &[&str]) -> Option<&'q str> {
-    keys.iter().find_map(|key| pairs(query).find_map(|(name, value)| is_key(name, key).then_some(value)))
+pub fn find_query_value<'q>(query: &'q str, keys: &[&str]) -> Option<&'q str> {
+    keys.iter()
+        .find_map(|key| query_pairs(query).find_map(|(name, value)| matches_query_key(name, key).then_some(value)))
 }
 
 /// The pairs of a query with a value that is not empty, both still encoded. A `?` in the middle is
 /// read as `&`: some tools append a second query with it.
-pub fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+pub fn query_pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split(['&', '?']).filter_map(|pair| pair.split_once('=')).filter(|(_, value)| !value.is_empty())
 }
 
 /// Whether `name` is `key`: regardless of case, percent-encoded or not, and also where the link's
 /// `&` was escaped as HTML one or more times.
-pub fn is_key(name: &str, key: &str) -> bool {
+pub fn matches_query_key(name: &str, key: &str) -> bool {
     if name.len() < key.len() {
         return false;
     }
@@ -166,7 +167,7 @@ pub fn is_key(name: &str, key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::path::clean;
+    use super::super::path::clean_path;
     use super::*;
     use proptest::prelude::*;
 
@@ -184,7 +185,7 @@ mod tests {
             ("HTTPS:\\\\a.example\\b", "a.example", "/b", None),
         ];
         for (url, host, path, query) in cases {
-            let parts = split(url).unwrap();
+            let parts = split_url(url).unwrap();
             assert_eq!((&*parts.host, &*parts.path, parts.query.as_deref()), (host, path, query), "{url}");
         }
     }
@@ -205,17 +206,17 @@ mod tests {
             ("https://a'b.example/", UrlError::Host),
         ];
         for (url, error) in cases {
-            assert_eq!(split(url), Err(error), "{url}");
+            assert_eq!(split_url(url), Err(error), "{url}");
         }
     }
 
     #[test]
     fn the_first_key_of_the_list_wins() {
         let query = "ref=b&utm_source=a&xutm_source=c&source=&source=d";
-        assert_eq!(query_key(query, &["utm_source", "ref", "source"]), Some("a"));
-        assert_eq!(query_key(query, &["ref", "source"]), Some("b"));
-        assert_eq!(query_key("utm_source=&ref=b", &["utm_source", "ref"]), Some("b"));
-        assert_eq!(query_key("utm_sourcex=1", &["utm_source"]), None);
+        assert_eq!(find_query_value(query, &["utm_source", "ref", "source"]), Some("a"));
+        assert_eq!(find_query_value(query, &["ref", "source"]), Some("b"));
+        assert_eq!(find_query_value("utm_source=&ref=b", &["utm_source", "ref"]), Some("b"));
+        assert_eq!(find_query_value("utm_sourcex=1", &["utm_source"]), None);
         for query in [
             "UTM_Source=b",
             "a=1&amp;utm_source=b",
@@ -226,7 +227,7 @@ mod tests {
             "utm_source=&utm_source=b",
             "utm_source=b?utm_campaign=c",
         ] {
-            assert_eq!(query_key(query, &["utm_source"]), Some("b"), "{query}");
+            assert_eq!(find_query_value(query, &["utm_source"]), Some("b"), "{query}");
         }
     }
 
@@ -244,22 +245,22 @@ mod tests {
             let is_drive = |segment: &str| matches!(segment.as_bytes(), [b'a'..=b'z' | b'A'..=b'Z', b':' | b'|']);
             prop_assume!(!path.split('/').any(is_drive));
             let url = format!("{scheme}://{host}{port}{path}{tail}");
-            if let Some(hand) = by_hand(&url) {
-                let other = by_crate(&url).unwrap();
+            if let Some(hand) = split_plain_url(&url) {
+                let other = split_with_crate(&url).unwrap();
                 prop_assert_eq!(&hand.host, &other.host);
                 prop_assert_eq!(hand.https, other.https);
-                prop_assert_eq!(clean(&hand.path), clean(&other.path));
+                prop_assert_eq!(clean_path(&hand.path), clean_path(&other.path));
                 let keys = ["utm_source", "ref", "a"];
                 prop_assert_eq!(
-                    hand.query.as_deref().and_then(|q| query_key(q, &keys)).map(|v| super::super::text::query_value(v, 100)),
-                    other.query.as_deref().and_then(|q| query_key(q, &keys)).map(|v| super::super::text::query_value(v, 100))
+                    hand.query.as_deref().and_then(|q| find_query_value(q, &keys)).map(|v| super::super::text::clean_query_value(v, 100)),
+                    other.query.as_deref().and_then(|q| find_query_value(q, &keys)).map(|v| super::super::text::clean_query_value(v, 100))
                 );
             }
         }
 
         #[test]
         fn no_text_brings_it_down(url in ".{0,80}|https?:[/\\\\]{0,3}.{0,60}") {
-            if let Ok(parts) = split(&url) {
+            if let Ok(parts) = split_url(&url) {
                 prop_assert!(!parts.host.is_empty() && parts.host.len() <= 253 && !parts.host.contains('@'));
             }
         }

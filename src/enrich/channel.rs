@@ -4,13 +4,13 @@
 //! that is an ad network), then the medium that the link's author specified, then the group of the
 //! source.
 
-use super::agent::closed::closed;
-use super::page::Page;
-use super::source::{Source, is_own_referrer};
-use super::sources::{Group, Listed, list};
-use super::text::query_value;
+use super::agent::named_enum::named_enum;
+use super::page::PageUrl;
+use super::source::{VisitSource, is_own_referrer};
+use super::sources::{ListedSource, SourceGroup, source_list};
+use super::text::clean_query_value;
 
-closed! {
+named_enum! {
     Channel {
         Direct = "direct",
         Search = "search",
@@ -26,56 +26,58 @@ closed! {
 }
 
 /// A longer medium matches none of the known ones.
-const MOST_MEDIUM_CHARS: usize = 40;
+const MAX_MEDIUM_CHARS: usize = 40;
 
 impl Channel {
     /// The channel of a visit that starts on `page` with this referrer. `source` is what
     /// [`Source::of`] found for them.
-    pub fn of(page: &Page<'_>, referrer: &str, source: &Source) -> Channel {
-        let medium = page.medium_key().and_then(|encoded| query_value(encoded, MOST_MEDIUM_CHARS));
-        let medium = medium.as_deref().map(spelled);
+    pub fn from_visit(page: &PageUrl<'_>, referrer: &str, source: &VisitSource) -> Channel {
+        let medium = page.medium_tag().and_then(|encoded| clean_query_value(encoded, MAX_MEDIUM_CHARS));
+        let medium = medium.as_deref().map(strip_separators);
         let medium = medium.as_deref();
-        if page.is_of_an_ad() || medium.is_some_and(is_paid) {
+        if page.is_ad_click() || medium.is_some_and(is_paid_medium) {
             return Channel::Paid;
         }
-        medium.and_then(of_medium).unwrap_or_else(|| of_source(page, referrer, source))
+        medium.and_then(channel_of_medium).unwrap_or_else(|| channel_of_source(page, referrer, source))
     }
 }
 
-fn of_source(page: &Page<'_>, referrer: &str, source: &Source) -> Channel {
+fn channel_of_source(page: &PageUrl<'_>, referrer: &str, source: &VisitSource) -> Channel {
     match source {
-        Source::Direct if is_own_referrer(page, referrer) => Channel::Own,
-        Source::Direct => Channel::Direct,
-        Source::Other => Channel::Referral,
-        Source::Listed(listed) => of_listed(*listed),
+        VisitSource::Direct if is_own_referrer(page, referrer) => Channel::Own,
+        VisitSource::Direct => Channel::Direct,
+        VisitSource::Other => Channel::Referral,
+        VisitSource::Listed(listed) => channel_of_listed(*listed),
         // The tag may be a medium (`utm_source=newsletter`), or it is a host.
-        Source::Text(text) => {
-            let word = spelled(text);
-            if is_paid(&word) { Channel::Paid } else { of_medium(&word).unwrap_or(Channel::Referral) }
+        VisitSource::Text(text) => {
+            let word = strip_separators(text);
+            if is_paid_medium(&word) { Channel::Paid } else { channel_of_medium(&word).unwrap_or(Channel::Referral) }
         }
     }
 }
 
-fn of_listed(listed: Listed) -> Channel {
+fn channel_of_listed(listed: ListedSource) -> Channel {
     match listed.group() {
-        Group::Search => Channel::Search,
-        Group::Social => Channel::Social,
-        Group::Assistant => Channel::Assistant,
-        Group::Mail => Channel::Mail,
-        Group::Messenger => Channel::Messenger,
-        Group::Video => Channel::Video,
-        Group::Ads => Channel::Paid,
-        Group::Music | Group::News | Group::Shop | Group::Work | Group::Links => Channel::Referral,
+        SourceGroup::Search => Channel::Search,
+        SourceGroup::Social => Channel::Social,
+        SourceGroup::Assistant => Channel::Assistant,
+        SourceGroup::Mail => Channel::Mail,
+        SourceGroup::Messenger => Channel::Messenger,
+        SourceGroup::Video => Channel::Video,
+        SourceGroup::Ads => Channel::Paid,
+        SourceGroup::Music | SourceGroup::News | SourceGroup::Shop | SourceGroup::Work | SourceGroup::Links => {
+            Channel::Referral
+        }
     }
 }
 
 /// Removes separators, so that `paid-social`, `Paid Social` and `paid_social` are one word.
-fn spelled(medium: &str) -> String {
+fn strip_separators(medium: &str) -> String {
     medium.chars().filter(|c| !matches!(c, '-' | '_' | ' ' | '.')).collect()
 }
 
-fn is_paid(medium: &str) -> bool {
-    const WORDS: [&str; 20] = [
+fn is_paid_medium(medium: &str) -> bool {
+    const PAID_MEDIA: [&str; 20] = [
         "ad",
         "ads",
         "advert",
@@ -101,11 +103,11 @@ fn is_paid(medium: &str) -> bool {
     let cost =
         matches!(medium.as_bytes(), [b'c', b'p', b'a' | b'c' | b'i' | b'l' | b'm' | b'v', ..] if medium.len() <= 4);
     // `fbads`, `tiktok_ads`: the ads of a listed source.
-    let of_listed = medium.strip_suffix("ads").is_some_and(|name| list().tag(name).is_some());
-    cost || of_listed || medium.starts_with("paid") || WORDS.contains(&medium)
+    let of_listed = medium.strip_suffix("ads").is_some_and(|name| source_list().find_by_tag(name).is_some());
+    cost || of_listed || medium.starts_with("paid") || PAID_MEDIA.contains(&medium)
 }
 
-fn of_medium(medium: &str) -> Option<Channel> {
+fn channel_of_medium(medium: &str) -> Option<Channel> {
     Some(match medium {
         "email" | "mail" | "emailing" | "newsletter" | "newsletters" | "edm" => Channel::Mail,
         "social" | "socialmedia" | "socialnetwork" | "organicsocial" | "socialorganic" | "sm" | "smm" => {
@@ -126,9 +128,9 @@ mod tests {
 
     fn channel(query: &str, referrer: &str, app: Option<&str>) -> &'static str {
         let url = format!("https://alllinks.example/u/mia?{query}");
-        let page = Page::parse(&url).unwrap();
-        let source = Source::of(&page, referrer, app.and_then(|token| list().in_app(token)));
-        Channel::of(&page, referrer, &source).name()
+        let page = PageUrl::parse(&url).unwrap();
+        let source = VisitSource::from_visit(&page, referrer, app.and_then(|token| source_list().find_by_agent(token)));
+        Channel::from_visit(&page, referrer, &source).name()
     }
 
     #[test]

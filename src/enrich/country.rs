@@ -11,11 +11,11 @@ use std::time::SystemTime;
 use arc_swap::ArcSwapOption;
 use maxminddb::{PathElement, Reader};
 
-use super::codes::Codes;
-use crate::event::{Address, UNKNOWN};
+use super::codes::CodeTable;
+use crate::event::{ClientAddress, UNKNOWN_VALUE};
 
 /// ISO 3166-1 alpha-2 in order, and XK, which registries use for Kosovo.
-static CODES: Codes = Codes::new(
+static COUNTRY_CODES: CodeTable = CodeTable::new(
     "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW \
     BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA \
     GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH \
@@ -32,11 +32,11 @@ pub struct Country(&'static str);
 
 impl Country {
     /// No country is known for the address.
-    pub const UNKNOWN: Country = Country(UNKNOWN);
+    pub const UNKNOWN: Country = Country(UNKNOWN_VALUE);
 
     /// The country with this code (two capital letters); unknown if it is not in ISO 3166-1.
     pub fn from_code(code: &str) -> Country {
-        CODES.find(code).map_or(Country::UNKNOWN, Country)
+        COUNTRY_CODES.find_code(code).map_or(Country::UNKNOWN, Country)
     }
 
     /// Two capital letters, or `(unknown)`; stored and shown.
@@ -47,7 +47,7 @@ impl Country {
 
 /// The country file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum CountriesError {
+pub enum CountryFileError {
     /// The file cannot be read from disk.
     #[error("the country file {path} cannot be read: {source}")]
     Read { path: PathBuf, source: std::io::Error },
@@ -56,26 +56,26 @@ pub enum CountriesError {
     Format { path: PathBuf, source: maxminddb::MaxMindDbError },
 }
 
-type Database = Reader<Vec<u8>>;
+type CountryReader = Reader<Vec<u8>>;
 
 /// Size and modification time of the file when it was read.
-type Stamp = (u64, Option<SystemTime>);
+type CountryFileStamp = (u64, Option<SystemTime>);
 
-struct Loaded {
-    database: Database,
-    stamp: Stamp,
+struct LoadedCountries {
+    database: CountryReader,
+    stamp: CountryFileStamp,
 }
 
 /// The loaded country file, and its path for reloading.
-pub struct Countries {
+pub struct CountryDatabase {
     path: Option<PathBuf>,
-    loaded: ArcSwapOption<Loaded>,
+    loaded: ArcSwapOption<LoadedCountries>,
 }
 
-impl Countries {
+impl CountryDatabase {
     /// No file: every country is `(unknown)`.
-    pub fn none() -> Countries {
-        Countries { path: None, loaded: ArcSwapOption::empty() }
+    pub fn without_file() -> CountryDatabase {
+        CountryDatabase { path: None, loaded: ArcSwapOption::empty() }
     }
 
     /// Loads an mmdb file, which [`Countries::reload_if_changed`] then watches.
@@ -83,10 +83,10 @@ impl Countries {
     /// # Errors
     ///
     /// The file cannot be read or is not an mmdb file.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Countries, CountriesError> {
+    pub fn open(path: impl Into<PathBuf>) -> Result<CountryDatabase, CountryFileError> {
         let path = path.into();
-        let loaded = load(&path)?;
-        Ok(Countries { path: Some(path), loaded: ArcSwapOption::from_pointee(loaded) })
+        let loaded = load_file(&path)?;
+        Ok(CountryDatabase { path: Some(path), loaded: ArcSwapOption::from_pointee(loaded) })
     }
 
     /// Uses an mmdb file that is already in memory; it is never reloaded.
@@ -94,9 +94,9 @@ impl Countries {
     /// # Errors
     ///
     /// The bytes are not an mmdb file.
-    pub fn from_bytes(bytes: Vec<u8>) -> Result<Countries, CountriesError> {
-        let loaded = parse(bytes, Path::new("(memory)"), (0, None))?;
-        Ok(Countries { path: None, loaded: ArcSwapOption::from_pointee(loaded) })
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<CountryDatabase, CountryFileError> {
+        let loaded = parse_database(bytes, Path::new("(memory)"), (0, None))?;
+        Ok(CountryDatabase { path: None, loaded: ArcSwapOption::from_pointee(loaded) })
     }
 
     /// Reads the file again if its size or modification time changed; returns whether it did.
@@ -104,19 +104,19 @@ impl Countries {
     /// # Errors
     ///
     /// The file cannot be read or is not an mmdb file. The old content stays in use.
-    pub fn reload_if_changed(&self) -> Result<bool, CountriesError> {
+    pub fn reload_if_changed(&self) -> Result<bool, CountryFileError> {
         let Some(path) = &self.path else { return Ok(false) };
-        let now = stamp(path)?;
+        let now = read_stamp(path)?;
         if self.loaded.load().as_ref().is_some_and(|loaded| loaded.stamp == now) {
             return Ok(false);
         }
-        self.loaded.store(Some(Arc::new(load(path)?)));
+        self.loaded.store(Some(Arc::new(load_file(path)?)));
         Ok(true)
     }
 
     /// The country of an address. Reads the keys `country_code` and `country.iso_code`, which the
     /// common databases use.
-    pub fn of(&self, address: &Address) -> Country {
+    pub fn find_country(&self, address: &ClientAddress) -> Country {
         let loaded = self.loaded.load();
         let Some(loaded) = loaded.as_ref() else { return Country::UNKNOWN };
         let Ok(found) = loaded.database.lookup(address.network()) else { return Country::UNKNOWN };
@@ -127,23 +127,23 @@ impl Countries {
     }
 }
 
-fn stamp(path: &Path) -> Result<Stamp, CountriesError> {
-    let read = |source| CountriesError::Read { path: path.to_owned(), source };
+fn read_stamp(path: &Path) -> Result<CountryFileStamp, CountryFileError> {
+    let read = |source| CountryFileError::Read { path: path.to_owned(), source };
     let meta = std::fs::metadata(path).map_err(read)?;
     Ok((meta.len(), meta.modified().ok()))
 }
 
 /// The stamp is taken before reading: a file that changes during the read is read again next time.
-fn load(path: &Path) -> Result<Loaded, CountriesError> {
-    let stamp = stamp(path)?;
-    let bytes = std::fs::read(path).map_err(|source| CountriesError::Read { path: path.to_owned(), source })?;
-    parse(bytes, path, stamp)
+fn load_file(path: &Path) -> Result<LoadedCountries, CountryFileError> {
+    let stamp = read_stamp(path)?;
+    let bytes = std::fs::read(path).map_err(|source| CountryFileError::Read { path: path.to_owned(), source })?;
+    parse_database(bytes, path, stamp)
 }
 
-fn parse(bytes: Vec<u8>, path: &Path, stamp: Stamp) -> Result<Loaded, CountriesError> {
-    let format = |source| CountriesError::Format { path: path.to_owned(), source };
+fn parse_database(bytes: Vec<u8>, path: &Path, stamp: CountryFileStamp) -> Result<LoadedCountries, CountryFileError> {
+    let format = |source| CountryFileError::Format { path: path.to_owned(), source };
     let database = Reader::from_source(bytes).map_err(format)?;
-    Ok(Loaded { database, stamp })
+    Ok(LoadedCountries { database, stamp })
 }
 
 #[cfg(test)]
@@ -156,13 +156,13 @@ mod tests {
             .join("node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb")
     }
 
-    fn country(countries: &Countries, address: &str) -> &'static str {
-        countries.of(&Address::new(address.parse().unwrap())).name()
+    fn country(countries: &CountryDatabase, address: &str) -> &'static str {
+        countries.find_country(&ClientAddress::new(address.parse().unwrap())).name()
     }
 
     #[test]
     fn the_list_is_sorted_and_closed() {
-        let codes = CODES.all();
+        let codes = COUNTRY_CODES.all();
         assert_eq!(codes.len(), 250);
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(codes.iter().all(|code| Country::from_code(code).name() == *code));
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_network_has_the_country_it_is_registered_in() {
-        let countries = Countries::open(shipped()).unwrap();
+        let countries = CountryDatabase::open(shipped()).unwrap();
         let cases = [
             ("8.8.8.8", "US"),
             ("193.0.6.139", "NL"),
@@ -187,9 +187,9 @@ mod tests {
         for (address, expected) in cases {
             assert_eq!(country(&countries, address), expected, "{address}");
         }
-        assert_eq!(country(&Countries::none(), "8.8.8.8"), "(unknown)");
+        assert_eq!(country(&CountryDatabase::without_file(), "8.8.8.8"), "(unknown)");
         let bytes = std::fs::read(shipped()).unwrap();
-        assert_eq!(country(&Countries::from_bytes(bytes).unwrap(), "8.8.8.8"), "US");
+        assert_eq!(country(&CountryDatabase::from_bytes(bytes).unwrap(), "8.8.8.8"), "US");
     }
 
     #[test]
@@ -197,18 +197,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("countries.mmdb");
         std::fs::copy(shipped(), &file).unwrap();
-        let countries = Countries::open(&file).unwrap();
+        let countries = CountryDatabase::open(&file).unwrap();
         assert!(!countries.reload_if_changed().unwrap());
         let mut bytes = std::fs::read(&file).unwrap();
         std::fs::write(&file, b"no database").unwrap();
-        assert!(matches!(countries.reload_if_changed(), Err(CountriesError::Format { .. })));
+        assert!(matches!(countries.reload_if_changed(), Err(CountryFileError::Format { .. })));
         assert_eq!(country(&countries, "8.8.8.8"), "US");
         bytes.push(0);
         std::fs::write(&file, bytes).unwrap();
         assert!(countries.reload_if_changed().unwrap());
         assert_eq!(country(&countries, "8.8.8.8"), "US");
         std::fs::remove_file(&file).unwrap();
-        assert!(matches!(countries.reload_if_changed(), Err(CountriesError::Read { .. })));
-        assert!(Countries::open(&file).is_err());
+        assert!(matches!(countries.reload_if_changed(), Err(CountryFileError::Read { .. })));
+        assert!(CountryDatabase::open(&file).is_err());
     }
 }

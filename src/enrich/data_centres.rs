@@ -11,13 +11,13 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
-use crate::event::Address;
+use crate::event::ClientAddress;
 
 /// The shortest prefixes of IPv4 and IPv6. A shorter one is a mistake that would drop most visitors.
-const SHORTEST: [u8; 2] = [8, 16];
+const MIN_PREFIX_LENGTHS: [u8; 2] = [8, 16];
 
 #[derive(Debug, thiserror::Error)]
-pub enum DataCentresError {
+pub enum DataCentreFileError {
     #[error("{path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path}: {reason}")]
@@ -25,76 +25,77 @@ pub enum DataCentresError {
 }
 
 /// Size and time of the file as it was read.
-type Stamp = (u64, Option<SystemTime>);
+type DataCentreFileStamp = (u64, Option<SystemTime>);
 
 #[derive(Default)]
-struct Loaded {
+struct LoadedNetworks {
     /// In order, none within another.
     networks: Vec<IpNet>,
-    stamp: Option<Stamp>,
+    stamp: Option<DataCentreFileStamp>,
 }
 
 /// The networks, and the file they came from.
 #[derive(Default)]
-pub struct DataCentres {
+pub struct DataCentreNetworks {
     path: Option<PathBuf>,
-    loaded: ArcSwap<Loaded>,
+    loaded: ArcSwap<LoadedNetworks>,
 }
 
-impl DataCentres {
+impl DataCentreNetworks {
     /// # Errors
     /// A file that cannot be read, or the first line of it that is no network.
-    pub fn open(path: impl Into<PathBuf>) -> Result<DataCentres, DataCentresError> {
+    pub fn open(path: impl Into<PathBuf>) -> Result<DataCentreNetworks, DataCentreFileError> {
         let path = path.into();
-        let loaded = ArcSwap::from_pointee(load(&path)?);
-        Ok(DataCentres { path: Some(path), loaded })
+        let loaded = ArcSwap::from_pointee(load_file(&path)?);
+        Ok(DataCentreNetworks { path: Some(path), loaded })
     }
 
     /// Reads the file again if its size or time changed; `true` if it did.
     ///
     /// # Errors
     /// As [`DataCentres::open`]; the old networks stay in use.
-    pub fn reload_if_changed(&self) -> Result<bool, DataCentresError> {
+    pub fn reload_if_changed(&self) -> Result<bool, DataCentreFileError> {
         let Some(path) = &self.path else { return Ok(false) };
-        let changed = self.loaded.load().stamp != Some(stamp(path)?);
+        let changed = self.loaded.load().stamp != Some(read_stamp(path)?);
         if changed {
-            self.loaded.store(Arc::new(load(path)?));
+            self.loaded.store(Arc::new(load_file(path)?));
         }
         Ok(changed)
     }
 
-    pub fn is_used(&self) -> bool {
+    pub fn is_enabled(&self) -> bool {
         self.path.is_some()
     }
 
     /// Whether the address is in one of the networks.
-    pub fn hold(&self, address: &Address) -> bool {
-        self.is_used() && holds(&self.loaded.load().networks, address.expose())
+    pub fn contains_address(&self, address: &ClientAddress) -> bool {
+        self.is_enabled() && networks_contain(&self.loaded.load().networks, address.expose())
     }
 }
 
-fn holds(networks: &[IpNet], address: IpAddr) -> bool {
+fn networks_contain(networks: &[IpNet], address: IpAddr) -> bool {
     let after = networks.partition_point(|network| network.network() <= address);
     after > 0 && networks[after - 1].contains(&address)
 }
 
-fn stamp(path: &Path) -> Result<Stamp, DataCentresError> {
-    let read = |source| DataCentresError::Read { path: path.to_owned(), source };
+fn read_stamp(path: &Path) -> Result<DataCentreFileStamp, DataCentreFileError> {
+    let read = |source| DataCentreFileError::Read { path: path.to_owned(), source };
     let meta = std::fs::metadata(path).map_err(read)?;
     Ok((meta.len(), meta.modified().ok()))
 }
 
 /// The stamp is taken first: a file that changes while it is read is read once more next time.
-fn load(path: &Path) -> Result<Loaded, DataCentresError> {
-    let stamp = stamp(path)?;
-    let read = |source| DataCentresError::Read { path: path.to_owned(), source };
+fn load_file(path: &Path) -> Result<LoadedNetworks, DataCentreFileError> {
+    let stamp = read_stamp(path)?;
+    let read = |source| DataCentreFileError::Read { path: path.to_owned(), source };
     let text = std::fs::read_to_string(path).map_err(read)?;
-    let networks = parse(&text).map_err(|reason| DataCentresError::Form { path: path.to_owned(), reason })?;
-    Ok(Loaded { networks, stamp: Some(stamp) })
+    let networks =
+        parse_networks(&text).map_err(|reason| DataCentreFileError::Form { path: path.to_owned(), reason })?;
+    Ok(LoadedNetworks { networks, stamp: Some(stamp) })
 }
 
 /// One network a line; lines that begin with `#` and empty ones say nothing.
-fn parse(text: &str) -> Result<Vec<IpNet>, String> {
+fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
     let mut networks = Vec::new();
     for (place, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -108,7 +109,7 @@ fn parse(text: &str) -> Result<Vec<IpNet>, String> {
         if network != network.trunc() {
             return Err(wrong("has bits set beyond its prefix"));
         }
-        let [v4, v6] = SHORTEST;
+        let [v4, v6] = MIN_PREFIX_LENGTHS;
         if network.prefix_len() < if network.addr().is_ipv4() { v4 } else { v6 } {
             return Err(wrong("holds more addresses than any data centre has: at least /8, or /16 of IPv6"));
         }
@@ -130,7 +131,7 @@ mod tests {
     fn a_network_holds_its_first_and_last_address_and_not_its_neighbours() {
         let text =
             "# made up\n198.51.100.0/25\n\n  198.51.100.64/26\n203.0.113.7/32\n2001:db8:1::/48\n198.51.100.128/25";
-        let networks = parse(text).unwrap();
+        let networks = parse_networks(text).unwrap();
         assert_eq!(networks.len(), 3, "neighbours are joined, what lies in another goes: {networks:?}");
         for (address, expected) in [
             ("198.51.99.255", false),
@@ -144,7 +145,7 @@ mod tests {
             ("2001:db8:2::", false),
             ("::", false),
         ] {
-            assert_eq!(holds(&networks, address.parse().unwrap()), expected, "{address}");
+            assert_eq!(networks_contain(&networks, address.parse().unwrap()), expected, "{address}");
         }
     }
 
@@ -159,7 +160,7 @@ mod tests {
             ("2000::/3\n", "line 1: holds more"),
             ("# nothing\n", "holds no network"),
         ] {
-            let reason = parse(text).unwrap_err();
+            let reason = parse_networks(text).unwrap_err();
             assert!(reason.starts_with(said) && !reason.contains("198.51"), "{text}: {reason}");
         }
     }

@@ -4,16 +4,19 @@
 
 use super::path;
 use super::text::looks_secret;
-use crate::event::OTHER;
+use crate::event::OTHER_VALUE;
 
-const MOST_NAME: usize = 64;
+const MAX_CLASS_BYTES: usize = 64;
 
 /// For example `TypeError /app.js:12`. A part that is unknown or not acceptable is omitted, except
 /// for the class, which becomes `(other)`. `line` is counted from 1; 0 means unknown.
-pub fn script_error(name: &str, source: &str, line: u32) -> String {
-    let mut text = class(name).to_owned();
-    let source =
-        if source.starts_with('/') { path::clean(source.split(['?', '#']).next().unwrap_or("")) } else { "".into() };
+pub fn format_script_error(name: &str, source: &str, line: u32) -> String {
+    let mut text = clean_class(name).to_owned();
+    let source = if source.starts_with('/') {
+        path::clean_path(source.split(['?', '#']).next().unwrap_or(""))
+    } else {
+        "".into()
+    };
     if !source.is_empty() {
         text.push(' ');
         text.push_str(&source);
@@ -24,11 +27,11 @@ pub fn script_error(name: &str, source: &str, line: u32) -> String {
     text
 }
 
-fn class(name: &str) -> &str {
+fn clean_class(name: &str) -> &str {
     let mut chars = name.chars();
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || c == '.';
     let ok = chars.next().is_some_and(|c| is_word(c) && !c.is_ascii_digit() && c != '.') && chars.all(is_word);
-    if ok && name.len() <= MOST_NAME && !looks_secret(name) { name } else { OTHER }
+    if ok && name.len() <= MAX_CLASS_BYTES && !looks_secret(name) { name } else { OTHER_VALUE }
 }
 
 #[cfg(test)]
@@ -49,8 +52,8 @@ mod tests {
             (("1Error", "", 0), "(other)"),
         ];
         for ((name, source, line), expected) in cases {
-            assert_eq!(script_error(name, source, line), expected);
+            assert_eq!(format_script_error(name, source, line), expected);
         }
-        assert_eq!(script_error(&"E".repeat(65), "", 0), "(other)");
+        assert_eq!(format_script_error(&"E".repeat(65), "", 0), "(other)");
     }
 }

@@ -8,15 +8,15 @@ use std::borrow::Cow;
 
 use url::Url;
 
-use super::text::{ID, event_name, looks_secret};
-use super::{address, path, public};
-use crate::event::OTHER;
+use super::text::{ID_PLACEHOLDER, clean_event_name, looks_secret};
+use super::{address, path, public_content};
+use crate::event::OTHER_VALUE;
 
-const MOST_BYTES: usize = 512;
+const MAX_TARGET_BYTES: usize = 512;
 
 /// Schemes that are followed by personal data. They are tested before ids, because
 /// `tel:4917012345678` has the form of an id.
-const PEOPLE: [&str; 21] = [
+const PERSONAL_SCHEMES: [&str; 21] = [
     "mailto:",
     "tel:",
     "sms:",
@@ -41,37 +41,37 @@ const PEOPLE: [&str; 21] = [
 ];
 
 /// Schemes without a target elsewhere, or whose URL contains the content itself.
-const NOWHERE: [&str; 10] =
+const UNCOUNTED_SCHEMES: [&str; 10] =
     ["javascript", "data", "blob", "file", "about", "vbscript", "view-source", "filesystem", "chrome", "resource"];
 
 /// Cleans the name of a click: a link id or a target. `profile` returns how many bytes at the start
 /// of a path, on this host, name a site; these are public and kept unchanged.
-pub fn link(name: &str, profile: impl Fn(&str, &str) -> usize) -> Cow<'_, str> {
+pub fn clean_link(name: &str, profile: impl Fn(&str, &str) -> usize) -> Cow<'_, str> {
     let name = name.trim();
     let starts_with = |scheme: &&str| name.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
-    if let Some(scheme) = PEOPLE.into_iter().find(starts_with) {
+    if let Some(scheme) = PERSONAL_SCHEMES.into_iter().find(starts_with) {
         return Cow::Borrowed(scheme);
     }
-    if is_id(name) {
+    if is_link_id(name) {
         return Cow::Borrowed(name);
     }
-    let target = match scheme(name) {
-        Some("http" | "https") => target(name, profile),
-        Some(_) => of_app(name),
-        None if is_address(name) => None,
-        None => return event_name(name),
+    let target = match parse_scheme(name) {
+        Some("http" | "https") => clean_target(name, profile),
+        Some(_) => clean_app_link(name),
+        None if is_path_or_query(name) => None,
+        None => return clean_event_name(name),
     };
-    target.filter(|target| target.len() <= MOST_BYTES).map_or(Cow::Borrowed(OTHER), Cow::Owned)
+    target.filter(|target| target.len() <= MAX_TARGET_BYTES).map_or(Cow::Borrowed(OTHER_VALUE), Cow::Owned)
 }
 
-fn is_id(name: &str) -> bool {
+fn is_link_id(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b':' | b'-');
     matches!(name.len(), 1..=64) && name.bytes().all(plain)
 }
 
 /// The scheme of a URL, in lower case if it is `http` or `https`. `None` for a plain name such as
 /// `Tickets: Berlin`.
-fn scheme(name: &str) -> Option<&str> {
+fn parse_scheme(name: &str) -> Option<&str> {
     let (scheme, rest) = name.split_once(':')?;
     let is_scheme = scheme.len() > 1
         && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -83,31 +83,31 @@ fn scheme(name: &str) -> Option<&str> {
 }
 
 /// Whether a text is a path or a query with values, rather than a name.
-fn is_address(name: &str) -> bool {
+fn is_path_or_query(name: &str) -> bool {
     name.starts_with('/') || name.split_once(['?', '#']).is_some_and(|(_, rest)| rest.contains('='))
 }
 
-fn target(url: &str, profile: impl Fn(&str, &str) -> usize) -> Option<String> {
-    let parts = address::split(url).ok()?;
+fn clean_target(url: &str, profile: impl Fn(&str, &str) -> usize) -> Option<String> {
+    let parts = address::split_url(url).ok()?;
     let scheme = if parts.https { "https" } else { "http" };
-    if let Some(thing) = public::thing(&parts.host, &parts.path, parts.query.as_deref()) {
+    if let Some(thing) = public_content::content_path(&parts.host, &parts.path, parts.query.as_deref()) {
         return Some(format!("{scheme}://{}{thing}", parts.host));
     }
-    let spelled = path::spell(parts.path);
-    let path = path::clean_below(&spelled, profile(&parts.host, &spelled));
+    let spelled = path::normalize_path(parts.path);
+    let path = path::clean_path_after(&spelled, profile(&parts.host, &spelled));
     path.starts_with('/').then(|| format!("{scheme}://{}{path}", parts.host))
 }
 
 /// A link that opens an app: its scheme, and the rest treated as for any target.
-fn of_app(link: &str) -> Option<String> {
+fn clean_app_link(link: &str) -> Option<String> {
     let url = Url::parse(link).ok()?;
     let scheme = url.scheme();
-    if NOWHERE.contains(&scheme) || !url.username().is_empty() || url.password().is_some() {
+    if UNCOUNTED_SCHEMES.contains(&scheme) || !url.username().is_empty() || url.password().is_some() {
         return None;
     }
     if url.cannot_be_a_base() {
         let rest = if looks_secret(url.path()) || url.path().contains(|c: char| !c.is_ascii_graphic()) {
-            ID
+            ID_PLACEHOLDER
         } else {
             url.path()
         };
@@ -115,10 +115,10 @@ fn of_app(link: &str) -> Option<String> {
     }
     let host = url.host_str().unwrap_or("").to_ascii_lowercase();
     let place = format!("{scheme}://{host}");
-    let thing =
-        public::thing(&place, url.path(), url.query()).or_else(|| public::thing(&host, url.path(), url.query()));
-    let host = if looks_secret(&host) { ID } else { &host };
-    let path = thing.map_or_else(|| path::clean(url.path()), Cow::Owned);
+    let thing = public_content::content_path(&place, url.path(), url.query())
+        .or_else(|| public_content::content_path(&host, url.path(), url.query()));
+    let host = if looks_secret(&host) { ID_PLACEHOLDER } else { &host };
+    let path = thing.map_or_else(|| path::clean_path(url.path()), Cow::Owned);
     match &*path {
         "" | "/" => Some(format!("{scheme}://{host}")),
         path => Some(format!("{scheme}://{host}{path}")).filter(|_| path.starts_with(['/', '?'])),
@@ -134,7 +134,7 @@ mod tests {
         let of_mia = |host: &str, path: &str| {
             if host == "links.example" && path.starts_with("/u/mia123456789") { 15 } else { 0 }
         };
-        super::link(name, of_mia)
+        super::clean_link(name, of_mia)
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
             let link = link(&name);
             prop_assert!(!link.is_empty() && link.len() <= 512);
             prop_assert!(!link.contains("://") || !link.contains(['?', '#']), "{}", link);
-            prop_assert!(!path::holds_a_mailbox(&link));
+            prop_assert!(!path::contains_mailbox(&link));
         }
     }
 }

@@ -16,32 +16,32 @@ mod language;
 mod link;
 mod page;
 mod path;
-mod public;
+mod public_content;
 mod source;
 mod sources;
 mod text;
 
 pub use address::UrlError;
-pub use agent::{Browser, Classifier, Client, Device, Os};
+pub use agent::{AgentClassifier, Browser, ClientClass, Device, Os};
 pub use channel::Channel;
-pub use country::{Countries, CountriesError, Country};
-pub use data_centres::{DataCentres, DataCentresError};
-pub use fault::script_error;
-pub use language::Language;
-pub use link::link;
-pub use page::Page;
-pub use path::clean as clean_path;
-pub use source::{DIRECT, Source};
-pub use sources::{Group, Listed};
-pub use text::{ID, event_name, looks_secret};
+pub use country::{Country, CountryDatabase, CountryFileError};
+pub use data_centres::{DataCentreFileError, DataCentreNetworks};
+pub use fault::format_script_error;
+pub use language::PreferredLanguage;
+pub use link::clean_link;
+pub use page::PageUrl;
+pub use path::clean_path;
+pub use source::{DIRECT_VALUE, VisitSource};
+pub use sources::{ListedSource, SourceGroup};
+pub use text::{ID_PLACEHOLDER, clean_event_name, looks_secret};
 
-use crate::event::{Address, Agent, Dimension, Hints, NONE};
+use crate::event::{ClientAddress, ClientHints, Dimension, NO_VALUE, UserAgent};
 
 /// The attributes of a visit, taken from its first hit.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Facts {
+pub struct VisitAttributes {
     /// Where the visit came from.
-    pub source: Source,
+    pub source: VisitSource,
     /// The category of the source.
     pub channel: Channel,
     /// The cleaned campaign tag; `None` if the link had none.
@@ -49,18 +49,18 @@ pub struct Facts {
     /// The country of the address.
     pub country: Country,
     /// Browser, system, class of device, bot and app.
-    pub client: Client,
+    pub client: ClientClass,
     /// The preferred language.
-    pub language: Language,
+    pub language: PreferredLanguage,
 }
 
-impl Facts {
+impl VisitAttributes {
     /// The value of the row of a dimension; the empty string for the total.
-    pub fn value(&self, dimension: Dimension) -> &str {
+    pub fn value_of(&self, dimension: Dimension) -> &str {
         match dimension {
             Dimension::Total => "",
             Dimension::Source => self.source.name(),
-            Dimension::Campaign => self.campaign.as_deref().unwrap_or(NONE),
+            Dimension::Campaign => self.campaign.as_deref().unwrap_or(NO_VALUE),
             Dimension::Country => self.country.name(),
             Dimension::Device => self.client.device.name(),
             Dimension::Browser => self.client.browser.name(),
@@ -73,64 +73,64 @@ impl Facts {
 
 /// Derives [`Facts`] from requests. Holds the loaded data files.
 pub struct Enricher {
-    classifier: Classifier,
-    countries: Countries,
-    data_centres: DataCentres,
+    classifier: AgentClassifier,
+    countries: CountryDatabase,
+    data_centres: DataCentreNetworks,
 }
 
 impl Enricher {
     /// `key` is random and new at each start; it keys the cache of user agents.
-    pub fn new(key: [u8; 32], countries: Countries) -> Enricher {
-        Enricher { classifier: Classifier::new(key), countries, data_centres: DataCentres::default() }
+    pub fn new(key: [u8; 32], countries: CountryDatabase) -> Enricher {
+        Enricher { classifier: AgentClassifier::new(key), countries, data_centres: DataCentreNetworks::default() }
     }
 
     /// With networks that people do not come from.
     #[must_use]
-    pub fn with_data_centres(self, data_centres: DataCentres) -> Enricher {
+    pub fn with_data_centres(self, data_centres: DataCentreNetworks) -> Enricher {
         Enricher { data_centres, ..self }
     }
 
     /// Patterns of the bot lists that are not used, because they match people's browsers. For the
     /// log.
-    pub fn refused_patterns(&self) -> &[String] {
-        self.classifier.refused_patterns()
+    pub fn rejected_patterns(&self) -> &[String] {
+        self.classifier.rejected_patterns()
     }
 
     /// Classifies the client of a request. Called once per request and before the gate, which must
     /// know bots.
-    pub fn client(&self, agent: &Agent<'_>, hints: &Hints<'_>) -> Client {
+    pub fn classify_client(&self, agent: &UserAgent<'_>, hints: &ClientHints<'_>) -> ClientClass {
         self.classifier.classify(agent, hints)
     }
 
     /// The attributes of a visit that starts with this hit. `referrer` and `language` are as sent;
     /// `client` is the result of [`Enricher::client`] for the same request.
-    pub fn facts(
+    pub fn derive_attributes(
         &self,
-        page: &Page<'_>,
+        page: &PageUrl<'_>,
         referrer: &str,
-        client: Client,
-        address: &Address,
+        client: ClientClass,
+        address: &ClientAddress,
         language: Option<&str>,
-    ) -> Facts {
-        let source = Source::of(page, referrer, client.app);
+    ) -> VisitAttributes {
+        let source = VisitSource::from_visit(page, referrer, client.app);
 
-        Facts {
-            channel: Channel::of(page, referrer, &source),
+        VisitAttributes {
+            channel: Channel::from_visit(page, referrer, &source),
             source,
-            campaign: page.campaign_key().and_then(campaign::campaign).map(Into::into),
-            country: self.countries.of(address),
+            campaign: page.campaign_tag().and_then(campaign::clean_campaign).map(Into::into),
+            country: self.countries.find_country(address),
             client,
-            language: Language::of(language),
+            language: PreferredLanguage::from_accept_language(language),
         }
     }
 
     /// The loaded country file, to reload it.
-    pub fn countries(&self) -> &Countries {
+    pub fn countries(&self) -> &CountryDatabase {
         &self.countries
     }
 
     /// Networks that people do not come from; the same for their reload.
-    pub fn data_centres(&self) -> &DataCentres {
+    pub fn data_centres(&self) -> &DataCentreNetworks {
         &self.data_centres
     }
 }

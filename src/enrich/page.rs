@@ -4,28 +4,28 @@ use std::borrow::Cow;
 
 use super::address::{self, UrlError};
 use super::path;
-use super::sources::{Listed, list};
+use super::sources::{ListedSource, source_list};
 
 /// Google Ads adds this key beside a click id; it names the product.
-const BESIDE_A_CLICK_ID: &str = "gclsrc";
+const AD_PRODUCT_KEY: &str = "gclsrc";
 
 /// A page before cleaning. Deliberately without `Debug`: neither the path nor the values of the
 /// query are cleaned yet.
-pub struct Page<'a> {
+pub struct PageUrl<'a> {
     host: Cow<'a, str>,
-    spelled: Cow<'a, str>,
+    normalized_path: Cow<'a, str>,
     query: Option<Cow<'a, str>>,
 }
 
-impl<'a> Page<'a> {
+impl<'a> PageUrl<'a> {
     /// Parses the URL of a page.
     ///
     /// # Errors
     ///
     /// The URL cannot be counted; the reason does not quote it.
-    pub fn parse(url: &'a str) -> Result<Page<'a>, UrlError> {
-        let parts = address::split(url)?;
-        Ok(Page { host: parts.host, spelled: path::spell(parts.path), query: parts.query })
+    pub fn parse(url: &'a str) -> Result<PageUrl<'a>, UrlError> {
+        let parts = address::split_url(url)?;
+        Ok(PageUrl { host: parts.host, normalized_path: path::normalize_path(parts.path), query: parts.query })
     }
 
     /// In lower case, without port and trailing dot.
@@ -36,43 +36,45 @@ impl<'a> Page<'a> {
     /// The normalised path, for looking up the site. It may contain personal data: never store or
     /// print it.
     pub fn lookup_path(&self) -> &str {
-        &self.spelled
+        &self.normalized_path
     }
 
     /// The cleaned path: without query, fragment and personal data, at most 512 bytes. `profile` is
     /// the prefix of the path that names the site (`/u/mia`, or `/` if the whole host is one site);
     /// it is public and kept unchanged.
-    pub fn path_below(&self, profile: &str) -> Cow<'_, str> {
-        let named = profile != "/" && self.spelled.starts_with(profile);
-        path::clean_below(&self.spelled, if named { profile.len() } else { 0 })
+    pub fn clean_path_below(&self, profile: &str) -> Cow<'_, str> {
+        let named = profile != "/" && self.normalized_path.starts_with(profile);
+        path::clean_path_after(&self.normalized_path, if named { profile.len() } else { 0 })
     }
 
     /// The source that the link's author specified; still encoded.
-    pub(super) fn source_key(&self) -> Option<&str> {
-        address::query_key(self.query.as_deref()?, &["utm_source", "ref", "source"])
+    pub(super) fn source_tag(&self) -> Option<&str> {
+        address::find_query_value(self.query.as_deref()?, &["utm_source", "ref", "source"])
     }
 
     /// The network that marked the link with a click id. The name of the key identifies the
     /// network; its value is ignored.
-    pub(super) fn marked_by(&self) -> Option<Listed> {
-        address::pairs(self.query.as_deref()?).find_map(|(name, _)| list().click_id(name)).map(|id| id.listed)
+    pub(super) fn click_id_network(&self) -> Option<ListedSource> {
+        address::query_pairs(self.query.as_deref()?)
+            .find_map(|(name, _)| source_list().find_click_id(name))
+            .map(|id| id.listed)
     }
 
     /// The medium that the link's author specified; still encoded.
-    pub(super) fn medium_key(&self) -> Option<&str> {
-        address::query_key(self.query.as_deref()?, &["utm_medium"])
+    pub(super) fn medium_tag(&self) -> Option<&str> {
+        address::find_query_value(self.query.as_deref()?, &["utm_medium"])
     }
 
     /// Whether an ad network marked the link when its ad was clicked.
-    pub(super) fn is_of_an_ad(&self) -> bool {
-        let is_of_ad = |name: &str| list().click_id(name).is_some_and(|id| id.is_of_ad);
-        let mut pairs = self.query.as_deref().map(address::pairs).into_iter().flatten();
-        pairs.any(|(name, _)| is_of_ad(name) || address::is_key(name, BESIDE_A_CLICK_ID))
+    pub(super) fn is_ad_click(&self) -> bool {
+        let is_of_ad = |name: &str| source_list().find_click_id(name).is_some_and(|id| id.is_of_ad);
+        let mut pairs = self.query.as_deref().map(address::query_pairs).into_iter().flatten();
+        pairs.any(|(name, _)| is_of_ad(name) || address::matches_query_key(name, AD_PRODUCT_KEY))
     }
 
     /// The campaign that the link's author specified; still encoded.
-    pub(super) fn campaign_key(&self) -> Option<&str> {
-        address::query_key(self.query.as_deref()?, &["utm_campaign"])
+    pub(super) fn campaign_tag(&self) -> Option<&str> {
+        address::find_query_value(self.query.as_deref()?, &["utm_campaign"])
     }
 }
 
@@ -83,24 +85,25 @@ mod tests {
 
     #[test]
     fn a_page_is_host_path_and_two_keys() {
-        let page = Page::parse("https://AllLinks.example:443/u/mia//shop/?x=1&utm_campaign=Tour&ref=fern#top").unwrap();
-        assert_eq!((page.host(), &*page.path_below("/")), ("alllinks.example", "/u/mia/shop"));
-        assert_eq!((page.source_key(), page.campaign_key()), (Some("fern"), Some("Tour")));
+        let page =
+            PageUrl::parse("https://AllLinks.example:443/u/mia//shop/?x=1&utm_campaign=Tour&ref=fern#top").unwrap();
+        assert_eq!((page.host(), &*page.clean_path_below("/")), ("alllinks.example", "/u/mia/shop"));
+        assert_eq!((page.source_tag(), page.campaign_tag()), (Some("fern"), Some("Tour")));
     }
 
     #[test]
     fn an_ordinary_page_is_borrowed() {
-        let page = Page::parse("https://alllinks.example/u/mia").unwrap();
-        assert!(matches!((&page.host, page.path_below("/")), (Cow::Borrowed(_), Cow::Borrowed(_))));
+        let page = PageUrl::parse("https://alllinks.example/u/mia").unwrap();
+        assert!(matches!((&page.host, page.clean_path_below("/")), (Cow::Borrowed(_), Cow::Borrowed(_))));
     }
 
     proptest! {
         #[test]
         fn no_page_holds_a_query_or_a_mailbox(url in "https?://[a-z.]{1,10}.{0,100}") {
-            if let Ok(page) = Page::parse(&url) {
-                let path = page.path_below("/");
+            if let Ok(page) = PageUrl::parse(&url) {
+                let path = page.clean_path_below("/");
                 prop_assert!(path.len() <= 512 && !path.contains(['?', '#']));
-                prop_assert!(!path::holds_a_mailbox(&path));
+                prop_assert!(!path::contains_mailbox(&path));
             }
         }
     }

@@ -6,65 +6,65 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::text::{ID, composed, is_hidden, looks_secret, percent_decode};
-use crate::event::OTHER;
+use super::text::{ID_PLACEHOLDER, is_hidden_char, looks_secret, normalize_nfc, percent_decode};
+use crate::event::OTHER_VALUE;
 
-const MOST_BYTES: usize = 512;
+const MAX_PATH_BYTES: usize = 512;
 
 /// The normalised path with personal data and secrets replaced, at most 512 bytes; a longer one
 /// becomes `(other)`. `raw` is the part between host and query, as sent or as encoded by the `url`
 /// crate.
-pub fn clean(raw: &str) -> Cow<'_, str> {
+pub fn clean_path(raw: &str) -> Cow<'_, str> {
     if raw.is_empty() {
         return Cow::Borrowed("/");
     }
-    if raw.len() <= MOST_BYTES && is_plain(raw, tells) {
+    if raw.len() <= MAX_PATH_BYTES && is_plain_path(raw, is_sensitive_segment) {
         return Cow::Borrowed(raw);
     }
-    let cleaned = rewrite(raw, true);
-    if cleaned.len() <= MOST_BYTES { Cow::Owned(cleaned) } else { Cow::Borrowed(OTHER) }
+    let cleaned = rewrite_path(raw, true);
+    if cleaned.len() <= MAX_PATH_BYTES { Cow::Owned(cleaned) } else { Cow::Borrowed(OTHER_VALUE) }
 }
 
 /// The normalised path, without replacing what [`clean`] would replace and without a bound on its
 /// length. For look-ups only, never stored.
-pub fn spell(raw: Cow<'_, str>) -> Cow<'_, str> {
+pub fn normalize_path(raw: Cow<'_, str>) -> Cow<'_, str> {
     match raw {
         raw if raw.is_empty() => Cow::Borrowed("/"),
-        raw if is_plain(&raw, |_| false) => raw,
-        raw => Cow::Owned(rewrite(&raw, false)),
+        raw if is_plain_path(&raw, |_| false) => raw,
+        raw => Cow::Owned(rewrite_path(&raw, false)),
     }
 }
 
 /// [`clean`] for a path from [`spell`], except for the first `kept` bytes: they name something
 /// public and stay unchanged. `kept` must be a character boundary.
-pub fn clean_below(spelled: &str, kept: usize) -> Cow<'_, str> {
+pub fn clean_path_after(spelled: &str, kept: usize) -> Cow<'_, str> {
     if kept == 0 {
-        return clean(spelled);
+        return clean_path(spelled);
     }
     let (kept, rest) = spelled.split_at(kept);
-    match clean(rest) {
+    match clean_path(rest) {
         _ if rest.is_empty() => Cow::Borrowed(kept),
-        rest if kept.len() + rest.len() > MOST_BYTES || rest == OTHER => Cow::Borrowed(OTHER),
+        rest if kept.len() + rest.len() > MAX_PATH_BYTES || rest == OTHER_VALUE => Cow::Borrowed(OTHER_VALUE),
         Cow::Borrowed(_) => Cow::Borrowed(spelled),
         Cow::Owned(rest) => Cow::Owned(format!("{kept}{rest}")),
     }
 }
 
 /// Whether the path is in normal form already and `is_marked` holds for none of its segments.
-fn is_plain(raw: &str, is_marked: impl Fn(&str) -> bool) -> bool {
+fn is_plain_path(raw: &str, is_marked: impl Fn(&str) -> bool) -> bool {
     // `fold` instead of `all`: without an early exit these are vector instructions and table
     // look-ups, and nearly every path passes.
-    let plain = raw.bytes().fold(true, |plain, b| plain & PLAIN[usize::from(b)]);
-    plain && raw.starts_with('/') && (raw == "/" || segments_are_plain(&raw[1..], is_marked))
+    let plain = raw.bytes().fold(true, |plain, b| plain & PLAIN_BYTES[usize::from(b)]);
+    plain && raw.starts_with('/') && (raw == "/" || are_plain_segments(&raw[1..], is_marked))
 }
 
 /// Whether a segment looks like personal data or a secret. A handle (`/@mia`) is the public name of
 /// a profile; an `@` anywhere else is a mail address.
-fn tells(segment: &str) -> bool {
+fn is_sensitive_segment(segment: &str) -> bool {
     looks_secret(segment.strip_prefix('@').unwrap_or(segment))
 }
 
-fn segments_are_plain(rest: &str, is_marked: impl Fn(&str) -> bool) -> bool {
+fn are_plain_segments(rest: &str, is_marked: impl Fn(&str) -> bool) -> bool {
     let telling = |segment: &str| segment.is_empty() || segment == "." || segment == ".." || is_marked(segment);
     let mut start = 0;
     for (at, byte) in rest.bytes().enumerate() {
@@ -79,18 +79,18 @@ fn segments_are_plain(rest: &str, is_marked: impl Fn(&str) -> bool) -> bool {
 }
 
 /// The bytes of a plain path: those of [`stands_plain`], and the slash between segments.
-const PLAIN: [bool; 256] = {
+const PLAIN_BYTES: [bool; 256] = {
     let mut plain = [false; 256];
     let mut b = 0;
     while b < 256 {
-        plain[b] = b == b'/' as usize || stands_plain(b as u8);
+        plain[b] = b == b'/' as usize || is_unencoded_byte(b as u8);
         b += 1;
     }
     plain
 };
 
 /// The characters that RFC 3986 allows in a segment without encoding.
-const fn stands_plain(b: u8) -> bool {
+const fn is_unencoded_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric()
         || matches!(
             b,
@@ -113,10 +113,10 @@ const fn stands_plain(b: u8) -> bool {
         )
 }
 
-fn rewrite(raw: &str, marks: bool) -> String {
+fn rewrite_path(raw: &str, marks: bool) -> String {
     let mut kept: Vec<&str> = Vec::new();
     for segment in raw.split('/').skip(1) {
-        match dots(segment) {
+        match count_dots(segment) {
             0 => kept.push(segment),
             1 => {}
             _ => {
@@ -138,7 +138,7 @@ fn rewrite(raw: &str, marks: bool) -> String {
 }
 
 /// The number of dots a segment consists of, plain or encoded; 0 if it contains anything else.
-fn dots(segment: &str) -> u8 {
+fn count_dots(segment: &str) -> u8 {
     let rest = |text: &str| -> Option<usize> {
         let bytes = text.as_bytes();
         match bytes {
@@ -158,18 +158,18 @@ fn dots(segment: &str) -> u8 {
 }
 
 fn write_segment(segment: &str, marks: bool, out: &mut String) {
-    let Ok(text) = String::from_utf8(percent_decode(segment, false)) else { return out.push_str(OTHER) };
+    let Ok(text) = String::from_utf8(percent_decode(segment, false)) else { return out.push_str(OTHER_VALUE) };
 
-    let text = composed(text.into());
-    if text.contains(is_hidden) {
-        return out.push_str(OTHER);
+    let text = normalize_nfc(text.into());
+    if text.contains(is_hidden_char) {
+        return out.push_str(OTHER_VALUE);
     }
-    if marks && tells(&text) {
-        return out.push_str(ID);
+    if marks && is_sensitive_segment(&text) {
+        return out.push_str(ID_PLACEHOLDER);
     }
 
     for c in text.chars() {
-        match c.is_ascii() && !stands_plain(c as u8) {
+        match c.is_ascii() && !is_unencoded_byte(c as u8) {
             true => write!(out, "%{:02X}", u32::from(c)).expect("a String takes everything"),
             false => out.push(c),
         }
@@ -178,7 +178,7 @@ fn write_segment(segment: &str, marks: bool, out: &mut String) {
 
 /// A segment that may begin with `@`: see [`tells`].
 #[cfg(test)]
-pub(super) fn holds_a_mailbox(path: &str) -> bool {
+pub(super) fn contains_mailbox(path: &str) -> bool {
     path.split('/').any(|segment| segment.chars().skip(1).any(|c| c == '@'))
 }
 
@@ -213,7 +213,7 @@ mod tests {
             ("/a%3Fb%23c", "/a%3Fb%23c"),
         ];
         for (raw, expected) in cases {
-            assert_eq!(clean(raw), expected, "{raw}");
+            assert_eq!(clean_path(raw), expected, "{raw}");
         }
     }
 
@@ -236,17 +236,17 @@ mod tests {
             ("/%E2%80%AEgpj", "/(other)"),
         ];
         for (raw, expected) in cases {
-            assert_eq!(clean(raw), expected, "{raw}");
+            assert_eq!(clean_path(raw), expected, "{raw}");
         }
     }
 
     #[test]
     fn a_path_is_kept_up_to_512_bytes() {
         let fits = format!("/{}", "a".repeat(511));
-        assert_eq!(clean(&fits), fits);
-        assert_eq!(clean(&format!("{fits}a")), "(other)");
-        assert_eq!(clean(&format!("/{}", "%C3%A9".repeat(255))).len(), 511);
-        assert_eq!(clean(&format!("/{}", "%C3%A9".repeat(256))), "(other)");
+        assert_eq!(clean_path(&fits), fits);
+        assert_eq!(clean_path(&format!("{fits}a")), "(other)");
+        assert_eq!(clean_path(&format!("/{}", "%C3%A9".repeat(255))).len(), 511);
+        assert_eq!(clean_path(&format!("/{}", "%C3%A9".repeat(256))), "(other)");
     }
 
     #[test]
@@ -257,10 +257,10 @@ mod tests {
             ("/u//x/../a1b2c3d4e5f6a7b8c9d0/b", "/u/a1b2c3d4e5f6a7b8c9d0/b"),
             ("/u/lauraandthomaswedding2026", "/u/lauraandthomaswedding2026"),
         ] {
-            assert_eq!(spell(raw.into()), expected, "{raw}");
+            assert_eq!(normalize_path(raw.into()), expected, "{raw}");
         }
         let long = format!("/{}", "a".repeat(2000));
-        assert_eq!(spell(long.as_str().into()), long);
+        assert_eq!(normalize_path(long.as_str().into()), long);
     }
 
     #[test]
@@ -272,28 +272,28 @@ mod tests {
             ("/u/mia123456789/order/987654321", "/u/mia123456789/order/(id)"),
             ("/u/mia123456789/ann@mail.example/x", "/u/mia123456789/(id)/x"),
         ] {
-            assert_eq!(clean_below(spelled, kept), expected);
+            assert_eq!(clean_path_after(spelled, kept), expected);
         }
-        assert_eq!(clean_below(&format!("/u/mia123456789/{}", "a".repeat(500)), kept), "(other)");
-        assert_eq!(clean_below("/a/123456789", 0), "/a/(id)");
+        assert_eq!(clean_path_after(&format!("/u/mia123456789/{}", "a".repeat(500)), kept), "(other)");
+        assert_eq!(clean_path_after("/a/123456789", 0), "/a/(id)");
     }
 
     proptest! {
         #[test]
         fn cleaning_the_spelled_path_is_cleaning_the_path(raw in "(/([ -~]{0,30}|.{0,10}|%[0-9a-fA-F]{2}|\\.\\.|%2e){0,3}){0,8}") {
-            let spelled = spell(raw.as_str().into()).into_owned();
-            prop_assert_eq!(clean(&spelled).into_owned(), clean(&raw).into_owned());
-            prop_assert_eq!(spell(spelled.as_str().into()).into_owned(), spelled.clone());
+            let spelled = normalize_path(raw.as_str().into()).into_owned();
+            prop_assert_eq!(clean_path(&spelled).into_owned(), clean_path(&raw).into_owned());
+            prop_assert_eq!(normalize_path(spelled.as_str().into()).into_owned(), spelled.clone());
         }
 
         #[test]
         fn a_clean_path_is_short_printable_nobody_and_stays_as_it_is(raw in "(/([ -~]{0,30}|.{0,10}|%[0-9a-fA-F]{2}|\\.\\.|%2e){0,3}){0,8}") {
-            let path = clean(&raw).into_owned();
+            let path = clean_path(&raw).into_owned();
             prop_assert!(path.len() <= 512);
-            prop_assert!(!path.contains(['?', '#']) && !path.contains(is_hidden) && !path.contains("//"));
-            prop_assert!(!holds_a_mailbox(&path));
+            prop_assert!(!path.contains(['?', '#']) && !path.contains(is_hidden_char) && !path.contains("//"));
+            prop_assert!(!contains_mailbox(&path));
             prop_assert!(path == "(other)" || path.starts_with('/'));
-            prop_assert_eq!(clean(&path).into_owned(), path.clone());
+            prop_assert_eq!(clean_path(&path).into_owned(), path.clone());
         }
     }
 }

@@ -2,39 +2,39 @@
 //! Nothing else of the referrer is kept.
 
 use super::address::{self, UrlError};
-use super::page::Page;
-use super::sources::{Listed, list};
-use super::text::{looks_secret, query_value};
-use crate::event::OTHER;
+use super::page::PageUrl;
+use super::sources::{ListedSource, source_list};
+use super::text::{clean_query_value, looks_secret};
+use crate::event::OTHER_VALUE;
 
 /// The value of a visit without a source.
-pub const DIRECT: &str = "(direct)";
+pub const DIRECT_VALUE: &str = "(direct)";
 
 /// A longer host is not a website that people come from.
-const MOST_HOST_BYTES: usize = 100;
-const MOST_TAG_CHARS: usize = 64;
+const MAX_HOST_BYTES: usize = 100;
+const MAX_TAG_CHARS: usize = 64;
 
 /// Where a visit came from.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Source {
+pub enum VisitSource {
     /// Neither a tag nor a referrer.
     Direct,
     /// A source that cannot be named, for example an IP address or an unknown app.
     Other,
     /// A source of `sources.toml`.
-    Listed(Listed),
+    Listed(ListedSource),
     /// A cleaned host or tag that is not listed.
     Text(Box<str>),
 }
 
-impl Source {
+impl VisitSource {
     /// The value in the tables and reports.
     pub fn name(&self) -> &str {
         match self {
-            Source::Direct => DIRECT,
-            Source::Other => OTHER,
-            Source::Listed(listed) => listed.name(),
-            Source::Text(text) => text,
+            VisitSource::Direct => DIRECT_VALUE,
+            VisitSource::Other => OTHER_VALUE,
+            VisitSource::Listed(listed) => listed.name(),
+            VisitSource::Text(text) => text,
         }
     }
 
@@ -42,65 +42,67 @@ impl Source {
     /// hit. In order of precedence: the page's tag, a listed referrer, the app, the referrer's
     /// host, and the network of a click id. The click id comes last, because it stays in URLs that
     /// are passed on.
-    pub fn of(page: &Page<'_>, referrer: &str, app: Option<Listed>) -> Source {
-        if let Some(source) = page.source_key().and_then(tagged) {
+    pub fn from_visit(page: &PageUrl<'_>, referrer: &str, app: Option<ListedSource>) -> VisitSource {
+        if let Some(source) = page.source_tag().and_then(source_from_tag) {
             return source;
         }
-        match (referred(page.host(), referrer), app) {
-            (Source::Listed(listed), _) | (_, Some(listed)) => Source::Listed(listed),
-            (Source::Direct, None) => page.marked_by().map_or(Source::Direct, Source::Listed),
+        match (source_from_referrer(page.host(), referrer), app) {
+            (VisitSource::Listed(listed), _) | (_, Some(listed)) => VisitSource::Listed(listed),
+            (VisitSource::Direct, None) => page.click_id_network().map_or(VisitSource::Direct, VisitSource::Listed),
             (source, None) => source,
         }
     }
 }
 
 /// The value of `utm_source` and similar keys: a listed name or tag, a host, or any other word.
-fn tagged(encoded: &str) -> Option<Source> {
-    let value = query_value(encoded, MOST_TAG_CHARS)?;
+fn source_from_tag(encoded: &str) -> Option<VisitSource> {
+    let value = clean_query_value(encoded, MAX_TAG_CHARS)?;
     let word = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://")).unwrap_or(&value);
     let word = without_www(word.split('/').next().unwrap_or(""));
-    let found = list().tag(word).or_else(|| word.contains('.').then(|| list().host(word)).flatten());
+    let found = source_list()
+        .find_by_tag(word)
+        .or_else(|| word.contains('.').then(|| source_list().find_by_host(word)).flatten());
     Some(match found {
-        Some(listed) => Source::Listed(listed),
-        None if word.is_empty() || word == OTHER => Source::Other,
-        None => Source::Text(word.into()),
+        Some(listed) => VisitSource::Listed(listed),
+        None if word.is_empty() || word == OTHER_VALUE => VisitSource::Other,
+        None => VisitSource::Text(word.into()),
     })
 }
 
-fn referred(own: &str, referrer: &str) -> Source {
+fn source_from_referrer(own: &str, referrer: &str) -> VisitSource {
     if referrer.is_empty() {
-        return Source::Direct;
+        return VisitSource::Direct;
     }
     if let Some(app) = referrer.strip_prefix("android-app://") {
         let package = app.split(['/', '?', '#']).next().unwrap_or("");
-        return list().app(package).map_or(Source::Other, Source::Listed);
+        return source_list().find_by_package(package).map_or(VisitSource::Other, VisitSource::Listed);
     }
-    match address::split(referrer) {
-        Ok(parts) => from_host(own, &parts.host),
-        Err(UrlError::UserInfo) => Source::Other,
-        Err(UrlError::Unreadable | UrlError::NotHttp | UrlError::Host) => Source::Direct,
+    match address::split_url(referrer) {
+        Ok(parts) => source_from_host(own, &parts.host),
+        Err(UrlError::UserInfo) => VisitSource::Other,
+        Err(UrlError::Unreadable | UrlError::NotHttp | UrlError::Host) => VisitSource::Direct,
     }
 }
 
 /// Whether the referrer is a page of the same host: a visit that continues after a pause.
-pub(super) fn is_own_referrer(page: &Page<'_>, referrer: &str) -> bool {
-    address::split(referrer).is_ok_and(|parts| without_www(&parts.host) == without_www(page.host()))
+pub(super) fn is_own_referrer(page: &PageUrl<'_>, referrer: &str) -> bool {
+    address::split_url(referrer).is_ok_and(|parts| without_www(&parts.host) == without_www(page.host()))
 }
 
-fn from_host(own: &str, host: &str) -> Source {
+fn source_from_host(own: &str, host: &str) -> VisitSource {
     let host = without_www(host);
     if host == without_www(own) {
-        return Source::Direct;
+        return VisitSource::Direct;
     }
-    match list().host(host) {
-        Some(listed) => Source::Listed(listed),
-        None => nameable(host).map_or(Source::Other, |host| Source::Text(host.into())),
+    match source_list().find_by_host(host) {
+        Some(listed) => VisitSource::Listed(listed),
+        None => nameable_host(host).map_or(VisitSource::Other, |host| VisitSource::Text(host.into())),
     }
 }
 
 /// The host, or the rest of it after a label that looks like a secret. Numeric addresses are not
 /// named: they are someone's machine.
-fn nameable(host: &str) -> Option<&str> {
+fn nameable_host(host: &str) -> Option<&str> {
     let numeric =
         host.starts_with('[') || host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     let secret_end = host.match_indices('.').map(|(at, _)| at).chain([host.len()]).fold((0, 0), |(start, cut), end| {
@@ -110,7 +112,7 @@ fn nameable(host: &str) -> Option<&str> {
     });
     let rest = host.get(secret_end.1..)?;
     let whole_enough = secret_end.1 == 0 || rest.contains('.');
-    (!numeric && whole_enough && rest.len() <= MOST_HOST_BYTES).then_some(rest)
+    (!numeric && whole_enough && rest.len() <= MAX_HOST_BYTES).then_some(rest)
 }
 
 fn without_www(host: &str) -> &str {
@@ -124,8 +126,8 @@ mod tests {
 
     fn source(query: &str, referrer: &str, app: Option<&str>) -> String {
         let url = format!("https://alllinks.example/u/mia?{query}");
-        let app = app.and_then(|token| list().in_app(token));
-        Source::of(&Page::parse(&url).unwrap(), referrer, app).name().to_owned()
+        let app = app.and_then(|token| source_list().find_by_agent(token));
+        VisitSource::from_visit(&PageUrl::parse(&url).unwrap(), referrer, app).name().to_owned()
     }
 
     #[test]

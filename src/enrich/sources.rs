@@ -10,17 +10,17 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use hashbrown::HashMap;
 use serde::Deserialize;
 
-use super::address::is_key;
+use super::address::matches_query_key;
 
 /// An entry of the list, as its index. Two bytes, so that every [`Client`](super::Client) can hold
 /// one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Listed(u16);
+pub struct ListedSource(u16);
 
 /// The group of a source, from which the channel is derived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Group {
+pub enum SourceGroup {
     Search,
     Social,
     Assistant,
@@ -37,9 +37,9 @@ pub enum Group {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct SourceEntry {
     name: String,
-    group: Group,
+    group: SourceGroup,
     #[serde(default)]
     hosts: Vec<String>,
     /// First labels that are combined with each of the file's `suffixes`.
@@ -64,52 +64,52 @@ struct Entry {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct SourceListFile {
     suffixes: Vec<String>,
-    source: Vec<Entry>,
+    source: Vec<SourceEntry>,
 }
 
 /// The list of sources, with a look-up table per kind of evidence.
-pub struct Sources {
-    entries: Vec<(Box<str>, Group)>,
-    hosts: HashMap<Box<str>, Listed>,
-    tags: HashMap<Box<str>, Listed>,
-    apps: HashMap<Box<str>, Listed>,
+pub struct SourceList {
+    entries: Vec<(Box<str>, SourceGroup)>,
+    hosts: HashMap<Box<str>, ListedSource>,
+    tags: HashMap<Box<str>, ListedSource>,
+    apps: HashMap<Box<str>, ListedSource>,
     click_ids: Vec<ClickId>,
     tokens: AhoCorasick,
-    token_of: Vec<Listed>,
+    token_of: Vec<ListedSource>,
 }
 
 /// A query key that a network adds to URLs.
 pub struct ClickId {
     key: Box<str>,
     /// The network.
-    pub listed: Listed,
+    pub listed: ListedSource,
     /// Whether only the target URLs of ads have it.
     pub is_of_ad: bool,
 }
 
-impl Listed {
+impl ListedSource {
     /// The name in tables and reports.
     pub fn name(self) -> &'static str {
-        &list().entries[usize::from(self.0)].0
+        &source_list().entries[usize::from(self.0)].0
     }
 
     /// The group of the source.
-    pub fn group(self) -> Group {
-        list().entries[usize::from(self.0)].1
+    pub fn group(self) -> SourceGroup {
+        source_list().entries[usize::from(self.0)].1
     }
 }
 
 /// The number of labels of a host that are looked at, from the right. No listed host has more.
-const MOST_LABELS: usize = 5;
+const MAX_HOST_LABELS: usize = 5;
 
-impl Sources {
+impl SourceList {
     /// The source with this host or the closest parent of it. `host` is in lower case.
-    pub fn host(&self, host: &str) -> Option<Listed> {
+    pub fn find_by_host(&self, host: &str) -> Option<ListedSource> {
         let dots = host.bytes().filter(|b| *b == b'.').count();
         let mut rest = host;
-        for _ in MOST_LABELS..=dots {
+        for _ in MAX_HOST_LABELS..=dots {
             rest = rest.split_once('.')?.1;
         }
         loop {
@@ -121,37 +121,37 @@ impl Sources {
     }
 
     /// The source with this tag or name. `tag` is in lower case.
-    pub fn tag(&self, tag: &str) -> Option<Listed> {
+    pub fn find_by_tag(&self, tag: &str) -> Option<ListedSource> {
         self.tags.get(tag).copied()
     }
 
     /// The click id with this query key, which may still be encoded.
-    pub fn click_id(&self, name: &str) -> Option<&ClickId> {
-        self.click_ids.iter().find(|id| is_key(name, &id.key))
+    pub fn find_click_id(&self, name: &str) -> Option<&ClickId> {
+        self.click_ids.iter().find(|id| matches_query_key(name, &id.key))
     }
 
     /// The source with this Android package name.
-    pub fn app(&self, package: &str) -> Option<Listed> {
+    pub fn find_by_package(&self, package: &str) -> Option<ListedSource> {
         self.apps.get(package).copied()
     }
 
     /// The app whose in-app browser sends this user agent.
-    pub fn in_app(&self, agent: &str) -> Option<Listed> {
+    pub fn find_by_agent(&self, agent: &str) -> Option<ListedSource> {
         self.tokens.find(agent).map(|found| self.token_of[found.pattern().as_usize()])
     }
 }
 
 /// The list, parsed on first use.
-pub fn list() -> &'static Sources {
-    static LIST: LazyLock<Sources> = LazyLock::new(|| {
+pub fn source_list() -> &'static SourceList {
+    static LIST: LazyLock<SourceList> = LazyLock::new(|| {
         let read = toml::from_str(include_str!("sources.toml"));
-        build(read.expect("sources.toml is part of the binary and a test reads it"))
+        build_list(read.expect("sources.toml is part of the binary and a test reads it"))
     });
     &LIST
 }
 
-fn build(file: File) -> Sources {
-    let mut sources = Sources {
+fn build_list(file: SourceListFile) -> SourceList {
+    let mut sources = SourceList {
         entries: Vec::new(),
         hosts: HashMap::new(),
         tags: HashMap::new(),
@@ -163,8 +163,8 @@ fn build(file: File) -> Sources {
     let mut tokens = Vec::new();
 
     for (number, entry) in (0_u16..).zip(file.source) {
-        let listed = Listed(number);
-        let mut put = |table: fn(&mut Sources) -> &mut HashMap<Box<str>, Listed>, key: String| {
+        let listed = ListedSource(number);
+        let mut put = |table: fn(&mut SourceList) -> &mut HashMap<Box<str>, ListedSource>, key: String| {
             table(&mut sources).insert(key.into(), listed);
         };
 
@@ -201,14 +201,14 @@ mod tests {
 
     #[test]
     fn the_list_names_at_least_150_hosts_each_once() {
-        let file: File = toml::from_str(include_str!("sources.toml")).unwrap();
+        let file: SourceListFile = toml::from_str(include_str!("sources.toml")).unwrap();
         let hosts: Vec<&String> = file.source.iter().flat_map(|entry| &entry.hosts).collect();
         assert!(hosts.len() >= 150, "{}", hosts.len());
         let (mut seen, mut names) = (HashSet::new(), HashSet::new());
         for host in hosts {
             assert!(seen.insert(host), "{host} is listed twice");
             assert!(super::super::address::is_host_name(host) && host.to_lowercase() == *host, "{host}");
-            assert!(!host.starts_with("www.") && host.split('.').count() <= MOST_LABELS, "{host}");
+            assert!(!host.starts_with("www.") && host.split('.').count() <= MAX_HOST_LABELS, "{host}");
         }
         let mut tags = HashSet::new();
         for entry in &file.source {
@@ -222,12 +222,12 @@ mod tests {
 
     #[test]
     fn a_host_is_found_by_its_parents_only() {
-        let name = |host: &str| list().host(host).map(Listed::name);
+        let name = |host: &str| source_list().find_by_host(host).map(ListedSource::name);
         assert_eq!(name("instagram.com"), Some("Instagram"));
         assert_eq!(name("a.b.c.d.e.f.g.instagram.com"), Some("Instagram"));
         assert_eq!(name("instagram.com.evil.example"), None);
         assert_eq!(name("com"), None);
         assert_eq!(name(""), None);
-        assert_eq!(list().host("google.de").map(Listed::group), Some(Group::Search));
+        assert_eq!(source_list().find_by_host("google.de").map(ListedSource::group), Some(SourceGroup::Search));
     }
 }

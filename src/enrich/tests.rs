@@ -11,15 +11,15 @@ fn enricher() -> &'static Enricher {
             env!("CARGO_MANIFEST_DIR"),
             "/node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb"
         );
-        Enricher::new([7; 32], Countries::open(file).unwrap())
+        Enricher::new([7; 32], CountryDatabase::open(file).unwrap())
     });
     &ENRICHER
 }
 
-fn facts(url: &str, referrer: &str, agent: &str, language: Option<&str>) -> Facts {
-    let client = enricher().client(&Agent::new(agent), &Hints::default());
-    let address = Address::new([8, 8, 8, 8].into());
-    enricher().facts(&Page::parse(url).unwrap(), referrer, client, &address, language)
+fn facts(url: &str, referrer: &str, agent: &str, language: Option<&str>) -> VisitAttributes {
+    let client = enricher().classify_client(&UserAgent::new(agent), &ClientHints::default());
+    let address = ClientAddress::new([8, 8, 8, 8].into());
+    enricher().derive_attributes(&PageUrl::parse(url).unwrap(), referrer, client, &address, language)
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn a_hit_has_a_value_for_each_dimension() {
         agent,
         Some("de-CH,de;q=0.9"),
     );
-    let values: Vec<_> = Dimension::ALL.into_iter().map(|dimension| facts.value(dimension)).collect();
+    let values: Vec<_> = Dimension::ALL.into_iter().map(|dimension| facts.value_of(dimension)).collect();
     let expected = ["", "Google", "tour 2026", "US", "desktop", "Safari", "macOS", "de", "search"];
     assert_eq!(values, expected);
 }
@@ -39,11 +39,11 @@ fn a_hit_has_a_value_for_each_dimension() {
 #[test]
 fn a_visit_without_a_campaign_counts_as_one_of_none() {
     let facts = facts("https://alllinks.example/u/mia", "", "", None);
-    assert_eq!(facts.value(Dimension::Campaign), "(none)");
-    assert_eq!(facts.value(Dimension::Source), "(direct)");
-    assert_eq!(facts.value(Dimension::Channel), "direct");
-    assert_eq!(facts.value(Dimension::Language), "(unknown)");
-    assert_eq!(facts.value(Dimension::Browser), "(other)");
+    assert_eq!(facts.value_of(Dimension::Campaign), "(none)");
+    assert_eq!(facts.value_of(Dimension::Source), "(direct)");
+    assert_eq!(facts.value_of(Dimension::Channel), "direct");
+    assert_eq!(facts.value_of(Dimension::Language), "(unknown)");
+    assert_eq!(facts.value_of(Dimension::Browser), "(other)");
 }
 
 proptest! {
@@ -55,12 +55,12 @@ proptest! {
         language in proptest::option::of(".{0,20}"),
     ) {
         let url = format!("https://alllinks.example/{tail}");
-        if Page::parse(&url).is_ok() {
+        if PageUrl::parse(&url).is_ok() {
             let facts = facts(&url, &referrer, &agent, language.as_deref());
             for &dimension in Subject::Site.dimensions() {
-                let value = facts.value(dimension);
+                let value = facts.value_of(dimension);
                 prop_assert!(!value.is_empty() && value.chars().count() <= 100, "{}", value);
-                prop_assert!(!value.contains(['@', '?', '#', '=']) && !value.contains(text::is_hidden), "{}", value);
+                prop_assert!(!value.contains(['@', '?', '#', '=']) && !value.contains(text::is_hidden_char), "{}", value);
             }
         }
     }

@@ -9,15 +9,15 @@ use std::borrow::Cow;
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-use crate::event::OTHER;
+use crate::event::OTHER_VALUE;
 
 /// Replaces a part that looks like personal data or a secret.
-pub const ID: &str = "(id)";
+pub const ID_PLACEHOLDER: &str = "(id)";
 
 /// A run of this many letters and digits, with at least one digit, is taken for a key or a token.
-const TOKEN_RUN: usize = 20;
+const MIN_TOKEN_CHARS: usize = 20;
 /// A run of this many digits is taken for a phone number or an account.
-const DIGIT_RUN: usize = 9;
+const MIN_NUMBER_DIGITS: usize = 9;
 
 /// Whether a text contains an `@`, a UUID, a token or a long number. `text` must be decoded.
 pub fn looks_secret(text: &str) -> bool {
@@ -26,17 +26,17 @@ pub fn looks_secret(text: &str) -> bool {
     // and it decides nearly every call.
     let odd = bytes.iter().fold(false, |odd, &b| odd | (b == b'@') | (b == b'%') | (b >= 0x80));
     let digit = bytes.iter().fold(false, |digit, b| digit | b.is_ascii_digit());
-    (odd && names_a_mailbox(text))
-        || (digit && bytes.len() >= DIGIT_RUN && (long_run(bytes) || is_mixed_token(bytes)))
-        || holds_uuid(bytes)
+    (odd && contains_mailbox(text))
+        || (digit && bytes.len() >= MIN_NUMBER_DIGITS && (has_long_run(bytes) || is_mixed_token(bytes)))
+        || contains_uuid(bytes)
 }
 
 /// Whether a text contains an `@` in any form: plain, full-width, small, or encoded once more.
-fn names_a_mailbox(text: &str) -> bool {
+fn contains_mailbox(text: &str) -> bool {
     text.contains(['@', '\u{ff20}', '\u{fe6b}']) || text.contains("%40")
 }
 
-fn long_run(bytes: &[u8]) -> bool {
+fn has_long_run(bytes: &[u8]) -> bool {
     let (mut run, mut digits, mut has_digit) = (0, 0, false);
     for byte in bytes {
         if byte.is_ascii_digit() {
@@ -47,7 +47,7 @@ fn long_run(bytes: &[u8]) -> bool {
             (run, digits, has_digit) = (0, 0, false);
         }
 
-        if digits >= DIGIT_RUN || (run >= TOKEN_RUN && has_digit) {
+        if digits >= MIN_NUMBER_DIGITS || (run >= MIN_TOKEN_CHARS && has_digit) {
             return true;
         }
     }
@@ -58,7 +58,7 @@ fn long_run(bytes: &[u8]) -> bool {
 /// words of a title do not mix capitals, small letters and digits.
 fn is_mixed_token(bytes: &[u8]) -> bool {
     let joined = |b: &u8| matches!(b, b'-' | b'_');
-    bytes.len() >= TOKEN_RUN
+    bytes.len() >= MIN_TOKEN_CHARS
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || joined(b))
         && bytes.split(joined).any(|part| {
             part.iter().any(u8::is_ascii_digit)
@@ -67,7 +67,7 @@ fn is_mixed_token(bytes: &[u8]) -> bool {
         })
 }
 
-fn holds_uuid(bytes: &[u8]) -> bool {
+fn contains_uuid(bytes: &[u8]) -> bool {
     const HYPHENS: [usize; 4] = [8, 13, 18, 23];
     bytes.windows(36).any(|window| {
         window.iter().enumerate().all(|(at, byte)| match HYPHENS.contains(&at) {
@@ -79,7 +79,7 @@ fn holds_uuid(bytes: &[u8]) -> bool {
 
 /// Whether a character is invisible, or changes the order of those beside it. The two joiners
 /// (U+200C, U+200D) are part of Persian words and of emoji, and are allowed.
-pub fn is_hidden(c: char) -> bool {
+pub fn is_hidden_char(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
@@ -91,7 +91,7 @@ pub fn is_hidden(c: char) -> bool {
 
 /// Normalises letters that can be written in two ways (NFC): `e` with a combining accent becomes
 /// `é`.
-pub fn composed(text: Cow<'_, str>) -> Cow<'_, str> {
+pub fn normalize_nfc(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.is_ascii() {
         return text;
     }
@@ -124,30 +124,30 @@ pub fn percent_decode(text: &str, plus_is_space: bool) -> Vec<u8> {
 }
 
 /// The value of a query key: decoded, trimmed, lower case, cleaned. `None` if it is empty.
-pub fn query_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
-    value_without(raw, most_chars, looks_secret, |value| value.contains(is_foreign))
+pub fn clean_query_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
+    clean_value(raw, most_chars, looks_secret, |value| value.contains(is_markup_char))
 }
 
 /// [`query_value`] for a campaign. Ad systems name campaigns by long numbers, which are equal for
 /// all visitors, and people write `&` and `<` in names; both are kept. What looks like a mail
 /// address, a phone number or a random token is replaced nevertheless.
-pub fn campaign_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
-    let foreign = |c: char| is_foreign(c) && !matches!(c, '&' | '<' | '>' | '"');
-    value_without(raw, most_chars, names_somebody, |value| value.contains(foreign) || holds_markup(value))
+pub fn clean_campaign_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
+    let foreign = |c: char| is_markup_char(c) && !matches!(c, '&' | '<' | '>' | '"');
+    clean_value(raw, most_chars, identifies_person, |value| value.contains(foreign) || contains_markup(value))
 }
 
 /// The value, or the mark of the reason why it is not kept: personal data, or not a name.
-fn value_without(
+fn clean_value(
     raw: &str,
     most_chars: usize,
     is_personal: impl Fn(&str) -> bool,
     is_no_name: impl Fn(&str) -> bool,
 ) -> Option<Cow<'_, str>> {
-    let value = decoded(raw)?;
+    let value = decode_value(raw)?;
     Some(if is_personal(&value) {
-        Cow::Borrowed(ID)
-    } else if value.chars().count() > most_chars || is_no_name(&value) || is_mark(&value) {
-        Cow::Borrowed(OTHER)
+        Cow::Borrowed(ID_PLACEHOLDER)
+    } else if value.chars().count() > most_chars || is_no_name(&value) || is_placeholder(&value) {
+        Cow::Borrowed(OTHER_VALUE)
     } else {
         value
     })
@@ -155,59 +155,63 @@ fn value_without(
 
 /// A run with this many changes between letters and digits is a random token: `fallsale2025letter`
 /// has two.
-const TOKEN_CHANGES: usize = 3;
+const MIN_TOKEN_CHANGES: usize = 3;
 
-fn names_somebody(text: &str) -> bool {
+fn identifies_person(text: &str) -> bool {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    let is_phone = digits >= DIGIT_RUN && text.as_bytes().windows(2).any(|w| w[0] == b'+' && w[1].is_ascii_digit());
-    let runs = text.as_bytes().split(|b| !b.is_ascii_alphanumeric()).filter(|run| run.len() >= TOKEN_RUN);
+    let is_phone =
+        digits >= MIN_NUMBER_DIGITS && text.as_bytes().windows(2).any(|w| w[0] == b'+' && w[1].is_ascii_digit());
+    let runs = text.as_bytes().split(|b| !b.is_ascii_alphanumeric()).filter(|run| run.len() >= MIN_TOKEN_CHARS);
     let changes = |run: &[u8]| run.windows(2).filter(|w| w[0].is_ascii_digit() != w[1].is_ascii_digit()).count();
-    names_a_mailbox(text) || is_phone || holds_uuid(text.as_bytes()) || runs.map(changes).any(|n| n >= TOKEN_CHANGES)
+    contains_mailbox(text)
+        || is_phone
+        || contains_uuid(text.as_bytes())
+        || runs.map(changes).any(|n| n >= MIN_TOKEN_CHANGES)
 }
 
 /// Whether a text contains an HTML tag or the start of one; `under<30` does not.
-fn holds_markup(text: &str) -> bool {
+fn contains_markup(text: &str) -> bool {
     text.as_bytes()
         .windows(2)
         .any(|w| w[0] == b'<' && (w[1].is_ascii_alphabetic() || matches!(w[1], b'/' | b'!' | b'?')))
 }
 
-fn decoded(raw: &str) -> Option<Cow<'_, str>> {
+fn decode_value(raw: &str) -> Option<Cow<'_, str>> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
     let value: Cow<'_, str> = if raw.bytes().all(plain) {
         Cow::Borrowed(raw)
     } else {
-        let Ok(text) = String::from_utf8(percent_decode(raw, true)) else { return Some(Cow::Borrowed(OTHER)) };
-        composed(Cow::Owned(text.trim().to_lowercase()))
+        let Ok(text) = String::from_utf8(percent_decode(raw, true)) else { return Some(Cow::Borrowed(OTHER_VALUE)) };
+        normalize_nfc(Cow::Owned(text.trim().to_lowercase()))
     };
     (!value.is_empty()).then_some(value)
 }
 
 /// Whether a character belongs to markup or a query rather than to a name.
-fn is_foreign(c: char) -> bool {
-    is_hidden(c) || matches!(c, '?' | '#' | '=' | '&' | '<' | '>' | '"' | '\\' | '`' | '{' | '}')
+fn is_markup_char(c: char) -> bool {
+    is_hidden_char(c) || matches!(c, '?' | '#' | '=' | '&' | '<' | '>' | '"' | '\\' | '`' | '{' | '}')
 }
 
 /// Whether a value has the form of our own marks, such as `(other)` and `(direct)`, which input
 /// must not be able to forge.
-fn is_mark(value: &str) -> bool {
+fn is_placeholder(value: &str) -> bool {
     value.starts_with('(') && value.ends_with(')')
 }
 
 /// The replacement character, which browsers send for half a surrogate pair.
-const BROKEN: char = '\u{fffd}';
+const REPLACEMENT_CHAR: char = '\u{fffd}';
 
 /// The cleaned name of an event: trimmed, visible characters only, at most 64 of them, without
 /// personal data and tokens. Replacement characters are removed. A name that is longer, empty or
 /// not acceptable becomes `(other)`.
-pub fn event_name(name: &str) -> Cow<'_, str> {
-    let name = match name.contains(BROKEN) {
-        true => Cow::Owned(name.replace(BROKEN, "").trim().to_owned()),
+pub fn clean_event_name(name: &str) -> Cow<'_, str> {
+    let name = match name.contains(REPLACEMENT_CHAR) {
+        true => Cow::Owned(name.replace(REPLACEMENT_CHAR, "").trim().to_owned()),
         false => Cow::Borrowed(name.trim()),
     };
-    let name = composed(name);
-    let kept = !name.is_empty() && name.chars().count() <= 64 && !name.contains(is_hidden) && !looks_secret(&name);
-    if kept { name } else { Cow::Borrowed(OTHER) }
+    let name = normalize_nfc(name);
+    let kept = !name.is_empty() && name.chars().count() <= 64 && !name.contains(is_hidden_char) && !looks_secret(&name);
+    if kept { name } else { Cow::Borrowed(OTHER_VALUE) }
 }
 
 #[cfg(test)]
@@ -265,9 +269,9 @@ mod tests {
             ("%E2%80%AEevil", Some("(other)")),
         ];
         for (raw, expected) in cases {
-            assert_eq!(query_value(raw, 100).as_deref(), expected, "{raw}");
+            assert_eq!(clean_query_value(raw, 100).as_deref(), expected, "{raw}");
         }
-        assert_eq!(query_value(&"long-".repeat(21), 100).as_deref(), Some("(other)"));
+        assert_eq!(clean_query_value(&"long-".repeat(21), 100).as_deref(), Some("(other)"));
     }
 
     #[test]
@@ -290,27 +294,27 @@ mod tests {
             ("{{campaign.name}}", "(other)"),
             (&long, "(other)"),
         ] {
-            assert_eq!(campaign_value(raw, 100).as_deref(), Some(expected), "{raw}");
+            assert_eq!(clean_campaign_value(raw, 100).as_deref(), Some(expected), "{raw}");
         }
     }
 
     #[test]
     fn an_event_name_is_trimmed_printable_and_nobody() {
-        assert_eq!(event_name("  Sign up  "), "Sign up");
-        assert_eq!(event_name(&"ab ".repeat(21)), "ab ".repeat(21).trim());
-        assert_eq!(event_name("share \u{fffd}"), "share");
-        assert_eq!(event_name("Cafe\u{301}"), "Caf\u{e9}");
+        assert_eq!(clean_event_name("  Sign up  "), "Sign up");
+        assert_eq!(clean_event_name(&"ab ".repeat(21)), "ab ".repeat(21).trim());
+        assert_eq!(clean_event_name("share \u{fffd}"), "share");
+        assert_eq!(clean_event_name("Cafe\u{301}"), "Caf\u{e9}");
         for bad in ["", "  ", "a\nb", "ann@mail.example", "order 123456789", &"ab ".repeat(22), "\u{202e}x"] {
-            assert_eq!(event_name(bad), "(other)", "{bad:?}");
+            assert_eq!(clean_event_name(bad), "(other)", "{bad:?}");
         }
     }
 
     proptest! {
         #[test]
         fn no_value_is_long_hidden_or_somebody(raw in ".{0,200}|[ -~]{0,200}") {
-            for value in [query_value(&raw, 100), campaign_value(&raw, 100), Some(event_name(&raw))].into_iter().flatten() {
+            for value in [clean_query_value(&raw, 100), clean_campaign_value(&raw, 100), Some(clean_event_name(&raw))].into_iter().flatten() {
                 prop_assert!(value.chars().count() <= 100 && !value.is_empty());
-                prop_assert!(!value.contains('@') && !value.contains(is_hidden));
+                prop_assert!(!value.contains('@') && !value.contains(is_hidden_char));
             }
         }
     }

@@ -6,24 +6,24 @@
 /// not be valid UTF-8 and must not hide ours. Like the [`Caller`](super::Caller) that refers to it,
 /// this type cannot be printed or cloned.
 #[derive(Default)]
-pub struct Cookies<'a> {
-    first: &'a [u8],
+pub struct RequestCookies<'a> {
+    first_line: &'a [u8],
     /// The second and later lines. Usually empty: browsers send one line.
-    more: Vec<&'a [u8]>,
+    more_lines: Vec<&'a [u8]>,
 }
 
-impl<'a> Cookies<'a> {
+impl<'a> RequestCookies<'a> {
     /// Appends one `Cookie` line, without the field name.
-    pub fn add(&mut self, line: &'a [u8]) {
-        match self.first.is_empty() {
-            true => self.first = line,
-            false => self.more.push(line),
+    pub fn push_line(&mut self, line: &'a [u8]) {
+        match self.first_line.is_empty() {
+            true => self.first_line = line,
+            false => self.more_lines.push(line),
         }
     }
 
     /// The values of all cookies with this name that are valid UTF-8, in the order they were sent.
-    pub fn named(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        let lines = std::iter::once(self.first).chain(self.more.iter().copied());
+    pub fn get_all(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        let lines = std::iter::once(self.first_line).chain(self.more_lines.iter().copied());
         let values = lines
             .flat_map(|line| line.split(|byte| *byte == b';'))
             .filter_map(move |pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
@@ -31,8 +31,8 @@ impl<'a> Cookies<'a> {
     }
 
     /// Whether there is a cookie with this name and a valid UTF-8 value.
-    pub fn hold(&self, name: &str) -> bool {
-        self.named(name).next().is_some()
+    pub fn has_cookie(&self, name: &str) -> bool {
+        self.get_all(name).next().is_some()
     }
 }
 
@@ -41,9 +41,9 @@ mod tests {
     use super::*;
 
     fn named<'a>(lines: &[&'a [u8]], name: &str) -> Vec<&'a str> {
-        let mut cookies = Cookies::default();
-        lines.iter().for_each(|line| cookies.add(line));
-        cookies.named(name).collect()
+        let mut cookies = RequestCookies::default();
+        lines.iter().for_each(|line| cookies.push_line(line));
+        cookies.get_all(name).collect()
     }
 
     #[test]

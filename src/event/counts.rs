@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 /// A quantity that is counted. The order of the variants is the order of the columns in every table
 /// and of the bits in a journal row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Counter {
+pub enum CounterKind {
     /// Page views of a site or page, clicks of a link, occurrences of an event.
     Hits,
     /// Visitors of the day; over several days, visitor-days.
@@ -23,33 +23,33 @@ pub enum Counter {
     Entries,
 }
 
-impl Counter {
+impl CounterKind {
     /// All counters, in column order.
-    pub const ALL: [Counter; 7] = [
-        Counter::Hits,
-        Counter::Visitors,
-        Counter::Visits,
-        Counter::Bounces,
-        Counter::Seconds,
-        Counter::Exits,
-        Counter::Entries,
+    pub const ALL: [CounterKind; 7] = [
+        CounterKind::Hits,
+        CounterKind::Visitors,
+        CounterKind::Visits,
+        CounterKind::Bounces,
+        CounterKind::Seconds,
+        CounterKind::Exits,
+        CounterKind::Entries,
     ];
 
     /// Whether only pages have this counter; it is always zero for sites and hours.
-    pub fn is_of_pages(self) -> bool {
-        matches!(self, Counter::Exits | Counter::Entries)
+    pub fn is_page_only(self) -> bool {
+        matches!(self, CounterKind::Exits | CounterKind::Entries)
     }
 
     /// The name of the column in the store and of the field in the API.
     pub const fn name(self) -> &'static str {
         match self {
-            Counter::Hits => "hits",
-            Counter::Visitors => "visitors",
-            Counter::Visits => "visits",
-            Counter::Bounces => "bounces",
-            Counter::Seconds => "seconds",
-            Counter::Exits => "exits",
-            Counter::Entries => "entries",
+            CounterKind::Hits => "hits",
+            CounterKind::Visitors => "visitors",
+            CounterKind::Visits => "visits",
+            CounterKind::Bounces => "bounces",
+            CounterKind::Seconds => "seconds",
+            CounterKind::Exits => "exits",
+            CounterKind::Entries => "entries",
         }
     }
 }
@@ -59,22 +59,22 @@ impl Counter {
 /// 32 bits are enough for one segment, which covers a few minutes of one collector. The tables hold
 /// 64 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Counts(pub [u32; Counter::ALL.len()]);
+pub struct CounterValues(pub [u32; CounterKind::ALL.len()]);
 
-impl Counts {
+impl CounterValues {
     /// All counters zero.
-    pub const fn none() -> Counts {
-        Counts([0; Counter::ALL.len()])
+    pub const fn zeros() -> CounterValues {
+        CounterValues([0; CounterKind::ALL.len()])
     }
 
     /// Sets one counter, replacing its former value.
-    pub const fn with(mut self, counter: Counter, n: u32) -> Counts {
+    pub const fn with_value(mut self, counter: CounterKind, n: u32) -> CounterValues {
         self.0[counter as usize] = n;
         self
     }
 
     /// The value of one counter.
-    pub const fn get(&self, counter: Counter) -> u32 {
+    pub const fn get(&self, counter: CounterKind) -> u32 {
         self.0[counter as usize]
     }
 
@@ -84,9 +84,9 @@ impl Counts {
     }
 }
 
-impl AddAssign for Counts {
+impl AddAssign for CounterValues {
     /// Adds counter by counter. A counter that would overflow stays at `u32::MAX`.
-    fn add_assign(&mut self, other: Counts) {
+    fn add_assign(&mut self, other: CounterValues) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {
             *mine = mine.saturating_add(theirs);
         }

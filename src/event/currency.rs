@@ -14,7 +14,7 @@ pub fn minor_digits(currency: &[u8]) -> u32 {
 /// Units of a currency that are worth roughly one euro, as a power of ten. A bound of 10 000 is
 /// meant for euros, but would be the price of a shirt in rupiah. Deliberately rough, so that
 /// exchange rates need no updates.
-fn units(currency: &[u8]) -> u64 {
+fn units_per_euro(currency: &[u8]) -> u64 {
     match currency {
         b"CZK" | b"MXN" | b"THB" | b"TWD" | b"ZAR" => 10,
         b"AMD" | b"BDT" | b"DJF" | b"DOP" | b"DZD" | b"EGP" | b"HUF" | b"INR" | b"ISK" | b"JMD" | b"JPY" | b"KES"
@@ -30,14 +30,14 @@ fn units(currency: &[u8]) -> u64 {
 
 /// The maximum amount of one event, in minor units of `currency`, for a site's bound of `most`
 /// euros. Inclusive. Saturates instead of overflowing.
-pub fn most_minor(most: u32, currency: &[u8]) -> u64 {
-    let minor = u64::from(most).saturating_mul(units(currency));
+pub fn max_minor_units(most: u32, currency: &[u8]) -> u64 {
+    let minor = u64::from(most).saturating_mul(units_per_euro(currency));
     minor.saturating_mul(u64::from(10_u32.pow(minor_digits(currency))))
 }
 
 /// The key under which an amount above the bound is stored: the currency in lower case. Only the
 /// number of such events is counted, not their amounts.
-pub fn over(currency: [u8; 3]) -> [u8; 3] {
+pub fn over_limit_code(currency: [u8; 3]) -> [u8; 3] {
     currency.map(|letter| letter.to_ascii_lowercase())
 }
 
@@ -55,8 +55,8 @@ mod tests {
             (b"KWD", 10_000_000),
             (b"XXX", 1_000_000),
         ] {
-            assert_eq!(most_minor(10_000, currency), minor, "{}", String::from_utf8_lossy(currency));
+            assert_eq!(max_minor_units(10_000, currency), minor, "{}", String::from_utf8_lossy(currency));
         }
-        assert_eq!(most_minor(u32::MAX, b"IRR"), 42_949_672_950_000_000);
+        assert_eq!(max_minor_units(u32::MAX, b"IRR"), 42_949_672_950_000_000);
     }
 }

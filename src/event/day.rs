@@ -25,12 +25,12 @@ impl Day {
     }
 
     /// Days since 1970-01-01, as stored.
-    pub const fn number(self) -> u16 {
+    pub const fn as_number(self) -> u16 {
         self.0
     }
 
     /// The calendar date of this day.
-    pub fn date(self) -> Date {
+    pub fn to_date(self) -> Date {
         Date::constant(1970, 1, 1)
             .checked_add(jiff::Span::new().days(i64::from(self.0)))
             .expect("every u16 of days lies within jiff's calendar")
@@ -39,6 +39,6 @@ impl Day {
 
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.date().fmt(f)
+        self.to_date().fmt(f)
     }
 }

@@ -32,7 +32,7 @@ impl MailAction {
 /// three counts are never added up, because they measure different things.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
-pub enum Reader {
+pub enum ReaderKind {
     /// A person's mail program or browser.
     Direct = 0,
     /// A mail service's image proxy, on behalf of a person it hides.
@@ -41,21 +41,21 @@ pub enum Reader {
     Machine = 2,
 }
 
-impl Reader {
+impl ReaderKind {
     /// All kinds, by number.
-    pub const ALL: [Reader; 3] = [Reader::Direct, Reader::Proxied, Reader::Machine];
+    pub const ALL: [ReaderKind; 3] = [ReaderKind::Direct, ReaderKind::Proxied, ReaderKind::Machine];
 
     /// The name in the API and in the tables.
     pub const fn name(self) -> &'static str {
         match self {
-            Reader::Direct => "direct",
-            Reader::Proxied => "proxied",
-            Reader::Machine => "machine",
+            ReaderKind::Direct => "direct",
+            ReaderKind::Proxied => "proxied",
+            ReaderKind::Machine => "machine",
         }
     }
 
     /// The kind with this number, as the journal stores it; `None` if there is none.
-    pub fn from_u8(n: u8) -> Option<Reader> {
-        Reader::ALL.get(usize::from(n)).copied()
+    pub fn from_u8(n: u8) -> Option<ReaderKind> {
+        ReaderKind::ALL.get(usize::from(n)).copied()
     }
 }

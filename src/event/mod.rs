@@ -7,24 +7,27 @@ mod cookies;
 mod counts;
 mod currency;
 mod day;
+mod drop_reason;
 mod fault;
 mod mail;
 mod problem;
 mod raw;
-mod refusal;
 mod site;
 mod subject;
 mod vital;
 
-pub use cookies::Cookies;
-pub use counts::{Counter, Counts};
-pub use currency::{minor_digits, most_minor, over};
+pub use cookies::RequestCookies;
+pub use counts::{CounterKind, CounterValues};
+pub use currency::{max_minor_units, minor_digits, over_limit_code};
 pub use day::{Day, Millis};
+pub use drop_reason::DropReason;
 pub use fault::FaultKind;
-pub use mail::{MailAction, Reader};
+pub use mail::{MailAction, ReaderKind};
 pub use problem::Problem;
-pub use raw::{Address, Agent, Caller, Detail, Ground, Hints, Kind, Payload, RawHit, Signals};
-pub use refusal::Refusal;
-pub use site::{REST, SiteId};
-pub use subject::{Dimension, NONE, OTHER, Subject, UNKNOWN};
-pub use vital::{Bucket, Metric, Rating};
+pub use raw::{
+    ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, RawHit, RequestCaller, RequestSignals,
+    UserAgent,
+};
+pub use site::{OVERFLOW_SITE_NAME, SiteId};
+pub use subject::{Dimension, NO_VALUE, OTHER_VALUE, Subject, UNKNOWN_VALUE};
+pub use vital::{VitalBucket, VitalRating, WebVital};

@@ -35,13 +35,13 @@ impl Problem {
     }
 
     /// Sets the text that says what is accepted.
-    pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Problem {
+    pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Problem {
         self.detail = detail.into();
         self
     }
 
     /// Sets `Retry-After`, in seconds.
-    pub fn retry_after(mut self, secs: u64) -> Problem {
+    pub fn with_retry_after(mut self, secs: u64) -> Problem {
         self.retry_secs = Some(secs);
         self
     }
@@ -54,12 +54,13 @@ impl Problem {
 
     /// The store did not answer in time, so counts cannot be read. Hits are accepted meanwhile.
     pub fn store_unavailable() -> Problem {
-        Problem::new(503, "store_unavailable", "The counts cannot be read right now").detail("hits are still counted")
+        Problem::new(503, "store_unavailable", "The counts cannot be read right now")
+            .with_detail("hits are still counted")
     }
 
     /// The request has no credentials, or invalid ones.
     pub fn not_allowed() -> Problem {
-        Problem::new(401, "not_allowed", "This is not for everybody").detail(
+        Problem::new(401, "not_allowed", "This is not for everybody").with_detail(
             "sign in, or send Authorization: Bearer with a token; where neither is set up, ask from the machine itself",
         )
     }

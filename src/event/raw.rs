@@ -8,15 +8,15 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::{Bucket, Cookies, FaultKind, Metric, Millis};
+use super::{FaultKind, Millis, RequestCookies, VitalBucket, WebVital};
 
 /// The client's IP address.
-pub struct Address(IpAddr);
+pub struct ClientAddress(IpAddr);
 
-impl Address {
+impl ClientAddress {
     /// IPv4-mapped IPv6 addresses are converted to IPv4, so that one client has one address.
-    pub fn new(address: IpAddr) -> Address {
-        Address(address.to_canonical())
+    pub fn new(address: IpAddr) -> ClientAddress {
+        ClientAddress(address.to_canonical())
     }
 
     /// The whole address. Only for the visitor's keyed hash and for [`Address::network`].
@@ -41,12 +41,12 @@ impl Address {
 }
 
 /// The `User-Agent` field; empty if none was sent.
-pub struct Agent<'a>(&'a str);
+pub struct UserAgent<'a>(&'a str);
 
-impl<'a> Agent<'a> {
+impl<'a> UserAgent<'a> {
     /// `agent` is the field's value as sent.
-    pub fn new(agent: &'a str) -> Agent<'a> {
-        Agent(agent)
+    pub fn new(agent: &'a str) -> UserAgent<'a> {
+        UserAgent(agent)
     }
 
     /// The whole string. Only for the visitor's keyed hash and for classification.
@@ -57,7 +57,7 @@ impl<'a> Agent<'a> {
 
 /// The opt-out and prefetch signals of a request, parsed by the rules of their standards.
 #[derive(Default)]
-pub struct Signals {
+pub struct RequestSignals {
     /// `Sec-GPC: 1`, in one of the fields or in one element of a list.
     pub gpc: bool,
     /// `DNT` whose first character is 1.
@@ -67,7 +67,7 @@ pub struct Signals {
     pub prefetch: bool,
 }
 
-impl Signals {
+impl RequestSignals {
     /// Whether a `Sec-GPC` value is exactly `1`.
     pub fn is_gpc(field: &[u8]) -> bool {
         field.trim_ascii() == b"1"
@@ -80,30 +80,30 @@ impl Signals {
 }
 
 /// Everything personal about a request, in one place. Lives as long as the request.
-pub struct Caller<'a> {
+pub struct RequestCaller<'a> {
     /// When the collector received the request, by its own clock.
-    pub at: Millis,
+    pub received_at: Millis,
     /// The client's address behind the configured proxies. If a trusted server reports hits of its
     /// visitors: the address it states, or 0.0.0.0 without one.
-    pub address: Address,
+    pub address: ClientAddress,
     /// The browser's user agent. If a trusted server reports hits of its visitors: the one it
     /// states, or an empty one.
-    pub agent: Agent<'a>,
+    pub agent: UserAgent<'a>,
     /// The low-entropy client hints (`Sec-CH-UA`, `-Mobile`, `-Platform`), as sent.
-    pub hints: Hints<'a>,
+    pub hints: ClientHints<'a>,
     /// `Accept-Language` as sent; `None` if there is none or it is not text.
     pub language: Option<&'a str>,
     /// Read by the consent stage only.
-    pub cookies: &'a Cookies<'a>,
+    pub cookies: &'a RequestCookies<'a>,
     /// Opt-out and prefetch signals of the request.
-    pub signals: Signals,
+    pub signals: RequestSignals,
     /// Whether the user agent is classified as a bot; its hits are dropped.
     pub known_bot: bool,
 }
 
 /// Low-entropy client hints, as sent. `None` if a field is missing or not text.
 #[derive(Default)]
-pub struct Hints<'a> {
+pub struct ClientHints<'a> {
     /// `Sec-CH-UA`.
     pub brands: Option<&'a str>,
     /// `Sec-CH-UA-Mobile`.
@@ -115,7 +115,7 @@ pub struct Hints<'a> {
 /// The kind of a hit. `Leave` is not counted as a hit; it reports the engaged time of the page that
 /// is being left. `Vital` and `Fault` describe the page, not a visitor, and belong to no visit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum HitKind {
     View,
     Click,
     Event,
@@ -126,24 +126,24 @@ pub enum Kind {
 
 /// Data that only some kinds have. Already validated: nothing in it is raw input.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Detail {
-    Nothing,
+pub enum HitDetail {
+    Empty,
     /// Of an event: an amount in minor units, and its currency (ISO 4217, upper case).
     Money(u64, [u8; 3]),
     /// Of an event: the amount exceeded the site's bound for this currency (upper case). The amount
     /// itself is not kept.
-    Over([u8; 3]),
+    MoneyOverLimit([u8; 3]),
     /// Of a vital: the metric, and the histogram bucket of the value.
-    Vital(Metric, Bucket),
+    Vital(WebVital, VitalBucket),
     /// Of a fault: its kind, and the cleaned name, script and line of the error; empty for pages
     /// that are not found.
     Fault(FaultKind, Box<str>),
 }
 
 /// One hit of a request body. Its text is still borrowed from the body where possible.
-pub struct Payload<'a> {
+pub struct HitPayload<'a> {
     /// What kind of hit it is.
-    pub kind: Kind,
+    pub kind: HitKind,
     /// The page's URL as sent, cut to the maximum length.
     pub url: Cow<'a, str>,
     /// `document.referrer` as sent, cut to the maximum length; empty if there is none.
@@ -151,7 +151,7 @@ pub struct Payload<'a> {
     /// The link's id or target, or the event's name; empty for other kinds.
     pub name: Cow<'a, str>,
     /// What only some kinds have.
-    pub detail: Detail,
+    pub detail: HitDetail,
     /// A random id chosen by the sender. Retries repeat it, so that the hit is counted once.
     pub id: Option<u128>,
     /// Milliseconds the page had the visitor's attention, or the milliseconds until the click.
@@ -162,15 +162,15 @@ pub struct Payload<'a> {
     pub webdriver: bool,
 }
 
-impl<'a> Payload<'a> {
+impl<'a> HitPayload<'a> {
     /// A payload with a kind and a URL, and everything else empty.
-    pub fn new(kind: Kind, url: impl Into<Cow<'a, str>>) -> Payload<'a> {
-        Payload {
+    pub fn new(kind: HitKind, url: impl Into<Cow<'a, str>>) -> HitPayload<'a> {
+        HitPayload {
             kind,
             url: url.into(),
             referrer: Cow::Borrowed(""),
             name: Cow::Borrowed(""),
-            detail: Detail::Nothing,
+            detail: HitDetail::Empty,
             id: None,
             engaged_ms: 0,
             passive: false,
@@ -179,8 +179,8 @@ impl<'a> Payload<'a> {
     }
 
     /// The same payload, owning its text.
-    pub fn into_owned(self) -> Payload<'static> {
-        Payload {
+    pub fn into_owned(self) -> HitPayload<'static> {
+        HitPayload {
             kind: self.kind,
             url: Cow::Owned(self.url.into_owned()),
             referrer: Cow::Owned(self.referrer.into_owned()),
@@ -196,9 +196,9 @@ impl<'a> Payload<'a> {
 
 /// The legal basis on which a hit is counted, provided that the visitor did not object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ground {
+pub enum LegalBasis {
     /// The choice of the visitor, under `consent.basis`.
-    Asked,
+    VisitorChoice,
     /// A stored grant is required, whatever `consent.basis` is.
     ConsentCookie,
     /// The operator declares that the site asks for consent in its own way. A stored refusal takes
@@ -209,14 +209,14 @@ pub enum Ground {
 /// One hit as received: a payload and the caller that sent it.
 pub struct RawHit<'a> {
     /// The client that sent the hit.
-    pub caller: &'a Caller<'a>,
+    pub caller: &'a RequestCaller<'a>,
     /// The content of the hit.
-    pub payload: Payload<'a>,
+    pub payload: HitPayload<'a>,
     /// The site of the page. `None` if no site matches it, or if the request was not sent by that
     /// site.
-    pub site: Option<crate::config::Site<'a>>,
+    pub site: Option<crate::config::ResolvedSite<'a>>,
     /// The legal basis the hit is counted on.
-    pub ground: Ground,
+    pub legal_basis: LegalBasis,
     /// Whether the rate limit of its network or its site was exceeded.
     pub over_rate: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::OTHER;
+use super::OTHER_VALUE;
 
 /// One counted site, usually a creator's profile. Zero is the platform, the sum over all sites.
 ///
@@ -15,25 +15,25 @@ pub struct SiteId(u128);
 
 /// The name of the site that takes the hits of sites beyond `limits.sites`. No other site can have
 /// this name.
-pub const REST: &str = OTHER;
+pub const OVERFLOW_SITE_NAME: &str = OTHER_VALUE;
 
 impl SiteId {
     /// The platform itself: the sum over all sites.
     pub const PLATFORM: SiteId = SiteId(0);
 
     /// The site that takes the hits of sites beyond `limits.sites`.
-    pub fn rest() -> SiteId {
-        SiteId::of(REST)
+    pub fn overflow_site() -> SiteId {
+        SiteId::from_key(OVERFLOW_SITE_NAME)
     }
 
     /// No name has this id or a greater one: the store's markers of segments have them.
-    pub const MARKERS: SiteId = SiteId(((1 << 40) - 1) << 88);
+    pub const MIN_MARKER_ID: SiteId = SiteId(((1 << 40) - 1) << 88);
 
     /// The id of the site with this stable key. Never [`SiteId::PLATFORM`].
-    pub fn of(key: &str) -> SiteId {
+    pub fn from_key(key: &str) -> SiteId {
         let mut id = [0; 16];
         id.copy_from_slice(&blake3::hash(key.as_bytes()).as_bytes()[..16]);
-        SiteId(u128::from_le_bytes(id).clamp(1, SiteId::MARKERS.0 - 1))
+        SiteId(u128::from_le_bytes(id).clamp(1, SiteId::MIN_MARKER_ID.0 - 1))
     }
 
     /// An id as it was stored.
@@ -48,7 +48,7 @@ impl SiteId {
 
     /// The id in the 64-bit form of former versions, whose segments still carry it; `None` for
     /// other ids. The store maps it to the current id.
-    pub fn former(self) -> Option<u64> {
+    pub fn as_legacy_u64(self) -> Option<u64> {
         u64::try_from(self.0).ok().filter(|id| *id != 0)
     }
 }
@@ -66,16 +66,16 @@ mod tests {
     #[test]
     fn an_id_is_the_first_half_of_blake3_of_the_name() {
         let hash = blake3::hash(b"mia").to_hex();
-        let mut bytes = crate::hex::text(&SiteId::of("mia").as_u128().to_le_bytes());
+        let mut bytes = crate::hex::encode_lower(&SiteId::from_key("mia").as_u128().to_le_bytes());
         bytes.push_str(&hash[32..]);
         assert_eq!(bytes, hash.as_str());
-        assert_eq!(SiteId::of("mia").to_string().len(), 32);
+        assert_eq!(SiteId::from_key("mia").to_string().len(), 32);
     }
 
     #[test]
     fn only_an_id_of_64_bits_is_a_former_one() {
-        assert_eq!(SiteId::from_u128(u128::from(u64::MAX)).former(), Some(u64::MAX));
-        assert_eq!(SiteId::from_u128(u128::from(u64::MAX) + 1).former(), None);
-        assert_eq!((SiteId::PLATFORM.former(), SiteId::of("mia").former()), (None, None));
+        assert_eq!(SiteId::from_u128(u128::from(u64::MAX)).as_legacy_u64(), Some(u64::MAX));
+        assert_eq!(SiteId::from_u128(u128::from(u64::MAX) + 1).as_legacy_u64(), None);
+        assert_eq!((SiteId::PLATFORM.as_legacy_u64(), SiteId::from_key("mia").as_legacy_u64()), (None, None));
     }
 }

@@ -1,14 +1,14 @@
 //! Subjects and dimensions of the reports, and the placeholders for missing values.
 
 /// The value for everything beyond a cap, outside a closed list, or too small to show.
-pub const OTHER: &str = "(other)";
+pub const OTHER_VALUE: &str = "(other)";
 
 /// The value of an attribute that could not be determined: the address has no country, or no
 /// language was sent.
-pub const UNKNOWN: &str = "(unknown)";
+pub const UNKNOWN_VALUE: &str = "(unknown)";
 
 /// The value of an attribute the visit does not have, for example a link without a campaign.
-pub const NONE: &str = "(none)";
+pub const NO_VALUE: &str = "(none)";
 
 /// What is counted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -44,7 +44,7 @@ impl Subject {
     pub const ALL: [Subject; 4] = [Subject::Site, Subject::Page, Subject::Link, Subject::Event];
 
     /// The subjects a site has many of.
-    pub const ITEMS: [Subject; 3] = [Subject::Page, Subject::Link, Subject::Event];
+    pub const ITEM_SUBJECTS: [Subject; 3] = [Subject::Page, Subject::Link, Subject::Event];
 
     /// The name in the tables and the API.
     pub const fn name(self) -> &'static str {

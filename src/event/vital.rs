@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 /// A web vital. Values are milliseconds, except for CLS, which has no unit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
-pub enum Metric {
+pub enum WebVital {
     Lcp = 0,
     Inp = 1,
     Cls = 2,
@@ -19,11 +19,11 @@ pub enum Metric {
 }
 
 /// A bucket of a metric's histogram: the number of edges below the value.
-pub type Bucket = u8;
+pub type VitalBucket = u8;
 
 /// The rating of a value by the published thresholds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Rating {
+pub enum VitalRating {
     Good,
     NeedsImprovement,
     Poor,
@@ -31,87 +31,88 @@ pub enum Rating {
 
 /// The number of buckets up to the first threshold, between the two, and above. The lower part
 /// spans a factor of 2^6, the upper part 2^5.
-const GOOD: usize = 40;
-const BETWEEN: usize = 8;
-const POOR: usize = 32;
-const EDGES: usize = GOOD + BETWEEN + POOR;
+const GOOD_BUCKETS: usize = 40;
+const FAIR_BUCKETS: usize = 8;
+const POOR_BUCKETS: usize = 32;
+const EDGE_COUNT: usize = GOOD_BUCKETS + FAIR_BUCKETS + POOR_BUCKETS;
 
-static ALL_EDGES: LazyLock<[[f64; EDGES]; Metric::ALL.len()]> = LazyLock::new(|| Metric::ALL.map(Metric::spaced));
+static BUCKET_EDGES: LazyLock<[[f64; EDGE_COUNT]; WebVital::ALL.len()]> =
+    LazyLock::new(|| WebVital::ALL.map(WebVital::compute_edges));
 
-impl Metric {
+impl WebVital {
     /// All metrics, by number.
-    pub const ALL: [Metric; 5] = [Metric::Lcp, Metric::Inp, Metric::Cls, Metric::Fcp, Metric::Ttfb];
+    pub const ALL: [WebVital; 5] = [WebVital::Lcp, WebVital::Inp, WebVital::Cls, WebVital::Fcp, WebVital::Ttfb];
 
     /// The name as the vitals library and the API use it.
     pub const fn name(self) -> &'static str {
         match self {
-            Metric::Lcp => "LCP",
-            Metric::Inp => "INP",
-            Metric::Cls => "CLS",
-            Metric::Fcp => "FCP",
-            Metric::Ttfb => "TTFB",
+            WebVital::Lcp => "LCP",
+            WebVital::Inp => "INP",
+            WebVital::Cls => "CLS",
+            WebVital::Fcp => "FCP",
+            WebVital::Ttfb => "TTFB",
         }
     }
 
     /// The metric with this name; `None` if there is none.
-    pub fn from_name(name: &str) -> Option<Metric> {
-        Metric::ALL.into_iter().find(|metric| metric.name() == name)
+    pub fn from_name(name: &str) -> Option<WebVital> {
+        WebVital::ALL.into_iter().find(|metric| metric.name() == name)
     }
 
     /// The metric with this number, as the journal stores it; `None` if there is none.
-    pub fn from_u8(n: u8) -> Option<Metric> {
-        Metric::ALL.get(usize::from(n)).copied()
+    pub fn from_u8(n: u8) -> Option<WebVital> {
+        WebVital::ALL.get(usize::from(n)).copied()
     }
 
     /// The largest value that is good, and the largest that needs improvement (web.dev, 2024). In
     /// the metric's unit.
     pub const fn thresholds(self) -> (f64, f64) {
         match self {
-            Metric::Lcp => (2500.0, 4000.0),
-            Metric::Inp => (200.0, 500.0),
-            Metric::Cls => (0.1, 0.25),
-            Metric::Fcp => (1800.0, 3000.0),
-            Metric::Ttfb => (800.0, 1800.0),
+            WebVital::Lcp => (2500.0, 4000.0),
+            WebVital::Inp => (200.0, 500.0),
+            WebVital::Cls => (0.1, 0.25),
+            WebVital::Fcp => (1800.0, 3000.0),
+            WebVital::Ttfb => (800.0, 1800.0),
         }
     }
 
     /// The bucket of `value`, which must not be negative. In the metric's unit.
-    pub fn bucket(self, value: f64) -> Bucket {
-        self.edges().partition_point(|edge| *edge < value) as Bucket
+    pub fn bucket_for(self, value: f64) -> VitalBucket {
+        self.bucket_edges().partition_point(|edge| *edge < value) as VitalBucket
     }
 
     /// The lower end (exclusive, except for 0) and the upper end (inclusive) of a bucket, in the
     /// metric's unit. The last bucket has no upper end; its lower end is returned twice.
-    pub fn range(self, bucket: Bucket) -> (f64, f64) {
-        let (edges, at) = (self.edges(), usize::from(bucket).min(EDGES));
+    pub fn bucket_range(self, bucket: VitalBucket) -> (f64, f64) {
+        let (edges, at) = (self.bucket_edges(), usize::from(bucket).min(EDGE_COUNT));
         let low = if at == 0 { 0.0 } else { edges[at - 1] };
         (low, edges.get(at).copied().unwrap_or(low))
     }
 
     /// The rating of all values in a bucket.
-    pub fn rating(bucket: Bucket) -> Rating {
+    pub fn rate_bucket(bucket: VitalBucket) -> VitalRating {
         match usize::from(bucket) {
-            0..GOOD => Rating::Good,
-            at if at < GOOD + BETWEEN => Rating::NeedsImprovement,
-            _ => Rating::Poor,
+            0..GOOD_BUCKETS => VitalRating::Good,
+            at if at < GOOD_BUCKETS + FAIR_BUCKETS => VitalRating::NeedsImprovement,
+            _ => VitalRating::Poor,
         }
     }
 
-    fn edges(self) -> &'static [f64; EDGES] {
-        &ALL_EDGES[self as usize]
+    fn bucket_edges(self) -> &'static [f64; EDGE_COUNT] {
+        &BUCKET_EDGES[self as usize]
     }
 
-    fn spaced(self) -> [f64; EDGES] {
+    fn compute_edges(self) -> [f64; EDGE_COUNT] {
         let (good, poor) = self.thresholds();
         std::array::from_fn(|at| {
             let step = |from: f64, to: f64, n: usize, of: usize| from * (to / from).powf(n as f64 / of as f64);
             // The exact thresholds, not the rounded result of `powf`.
             match at + 1 {
-                GOOD => good,
-                n if n < GOOD => step(good / 64.0, good, n, GOOD),
-                n if n < GOOD + BETWEEN => step(good, poor, n - GOOD, BETWEEN),
-                n if n == GOOD + BETWEEN => poor,
-                n => step(poor, poor * 32.0, n - GOOD - BETWEEN, POOR),
+                GOOD_BUCKETS => good,
+                n if n < GOOD_BUCKETS => step(good / 64.0, good, n, GOOD_BUCKETS),
+                n if n < GOOD_BUCKETS + FAIR_BUCKETS => step(good, poor, n - GOOD_BUCKETS, FAIR_BUCKETS),
+                n if n == GOOD_BUCKETS + FAIR_BUCKETS => poor,
+                n => step(poor, poor * 32.0, n - GOOD_BUCKETS - FAIR_BUCKETS, POOR_BUCKETS),
             }
         })
     }
@@ -123,8 +124,8 @@ mod tests {
 
     #[test]
     fn edges_rise_by_at_most_an_eighth_and_fit_a_byte() {
-        for metric in Metric::ALL {
-            let edges = metric.edges();
+        for metric in WebVital::ALL {
+            let edges = metric.bucket_edges();
             assert!(edges.windows(2).all(|pair| pair[1] > pair[0] && pair[1] / pair[0] < 1.125), "{}", metric.name());
             assert_eq!(edges.len(), 80);
         }
@@ -132,20 +133,25 @@ mod tests {
 
     #[test]
     fn a_value_at_a_threshold_is_on_its_better_side_and_one_above_is_not() {
-        for metric in Metric::ALL {
+        for metric in WebVital::ALL {
             let (good, poor) = metric.thresholds();
-            let rating = |value| Metric::rating(metric.bucket(value));
-            assert_eq!([rating(0.0), rating(good)], [Rating::Good; 2], "{}", metric.name());
-            assert_eq!([rating(good * 1.000_001), rating(poor)], [Rating::NeedsImprovement; 2], "{}", metric.name());
-            assert_eq!([rating(poor * 1.000_001), rating(1e9)], [Rating::Poor; 2], "{}", metric.name());
+            let rating = |value| WebVital::rate_bucket(metric.bucket_for(value));
+            assert_eq!([rating(0.0), rating(good)], [VitalRating::Good; 2], "{}", metric.name());
+            assert_eq!(
+                [rating(good * 1.000_001), rating(poor)],
+                [VitalRating::NeedsImprovement; 2],
+                "{}",
+                metric.name()
+            );
+            assert_eq!([rating(poor * 1.000_001), rating(1e9)], [VitalRating::Poor; 2], "{}", metric.name());
         }
     }
 
     #[test]
     fn a_value_lies_within_its_bucket() {
-        for metric in Metric::ALL {
+        for metric in WebVital::ALL {
             for value in [0.0001, 0.05, 0.1, 0.3, 7.0, 180.0, 2500.0, 2600.0, 3999.0, 60_000.0] {
-                let (low, high) = metric.range(metric.bucket(value));
+                let (low, high) = metric.bucket_range(metric.bucket_for(value));
                 assert!(low < value && (value <= high || low == high), "{} {value}", metric.name());
             }
         }

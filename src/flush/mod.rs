@@ -19,34 +19,34 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
-use crate::config::Retention;
+use crate::config::RetentionConfig;
 use crate::event::Day;
-use crate::journal::{Folder, JournalError, Sealed, SegmentId, read_sealed};
+use crate::journal::{JournalError, JournalFolder, SealedSegment, SegmentId, read_sealed_segment};
 use crate::outage::Outage;
 use crate::store::{Store, StoreError, StoreOptions};
 
 /// Pause before the second attempt. It doubles with each further attempt.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const MIN_PAUSE: Duration = Duration::from_millis(250);
 /// Upper bound of the pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+const MAX_PAUSE: Duration = Duration::from_secs(15);
 
 /// A segment that waits longer than this is reported in the metrics.
 const OVERDUE_AFTER: Duration = Duration::from_secs(86_400);
 
 /// How long a segment that was set aside can be put back: its markers are kept until then.
-const KEPT_ASIDE: Duration = Duration::from_secs(62 * 86_400);
+const QUARANTINE_RETENTION: Duration = Duration::from_secs(62 * 86_400);
 
 /// Refusals of one segment before other segments are tried.
-const REFUSALS: u32 = 5;
+const MAX_REJECTIONS: u32 = 5;
 /// How many other segments are tried in one round.
-const OTHERS_TRIED: usize = 8;
+const MAX_OTHERS_TRIED: usize = 8;
 
 /// How often old counts and markers are removed.
-const AGEING: Duration = Duration::from_secs(3600);
+const RETENTION_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Totals since the start, for the metrics.
 #[derive(Default)]
-pub struct Stats {
+pub struct FlushStats {
     /// Segments that the store took.
     pub segments: AtomicU64,
     /// Rows of these segments.
@@ -59,31 +59,31 @@ pub struct Stats {
 
 /// The segments that wait to be sent, counted in the folder, so that the figures are known without
 /// the store.
-pub struct Waiting {
+pub struct SegmentBacklog {
     /// Closed segments in the folder.
     pub segments: u64,
     /// Age of the oldest in seconds if it is more than a day, else 0.
     pub overdue_secs: u64,
 }
 
-impl Waiting {
+impl SegmentBacklog {
     /// Reads the folder. Ages are relative to `now`, which must be of the same clock as file times.
     /// `None` if the folder cannot be read.
-    pub fn of(folder: &Folder, now: SystemTime) -> Option<Waiting> {
-        let numbers = folder.numbers("sealed").ok()?;
-        let age = oldest(folder, &numbers, now);
+    pub fn from_folder(folder: &JournalFolder, now: SystemTime) -> Option<SegmentBacklog> {
+        let numbers = folder.segment_numbers("sealed").ok()?;
+        let age = oldest_age(folder, &numbers, now);
         let overdue_secs = if age > OVERDUE_AFTER { age.as_secs() } else { 0 };
-        Some(Waiting { segments: numbers.len() as u64, overdue_secs })
+        Some(SegmentBacklog { segments: numbers.len() as u64, overdue_secs })
     }
 }
 
 /// The age of the segment with the lowest number; 0 if there is none.
-fn oldest(folder: &Folder, numbers: &[u64], now: SystemTime) -> Duration {
-    numbers.first().map(|oldest| age(&folder.file(*oldest, "sealed"), now)).unwrap_or_default()
+fn oldest_age(folder: &JournalFolder, numbers: &[u64], now: SystemTime) -> Duration {
+    numbers.first().map(|oldest| file_age(&folder.segment_path(*oldest, "sealed"), now)).unwrap_or_default()
 }
 
 /// How long ago the file was last written; 0 if that is not known.
-fn age(path: &Path, now: SystemTime) -> Duration {
+fn file_age(path: &Path, now: SystemTime) -> Duration {
     let sealed = std::fs::metadata(path).and_then(|meta| meta.modified());
     sealed.ok().and_then(|at| now.duration_since(at).ok()).unwrap_or_default()
 }
@@ -92,45 +92,45 @@ fn age(path: &Path, now: SystemTime) -> Duration {
 pub type StoreSlot = Arc<ArcSwapOption<Store>>;
 
 /// The task that sends segments. It owns everything that it needs; [`Flusher::run`] consumes it.
-pub struct Flusher {
+pub struct SegmentFlusher {
     /// The journal's folder.
-    pub folder: Arc<Folder>,
+    pub folder: Arc<JournalFolder>,
     /// Segments announced by the journal, in order of their numbers.
-    pub sealed: mpsc::UnboundedReceiver<Sealed>,
+    pub closed_segments: mpsc::UnboundedReceiver<SealedSegment>,
     /// How to connect to the store.
     pub options: StoreOptions,
     /// How long counts are kept.
-    pub retention: Retention,
+    pub retention: RetentionConfig,
     /// The source of today's date and of file ages.
     pub clock: Clock,
     /// Filled once the store is connected.
-    pub slot: StoreSlot,
+    pub store_slot: StoreSlot,
     /// The counters that the metrics read.
-    pub stats: Arc<Stats>,
+    pub stats: Arc<FlushStats>,
     /// The number of the last segment that was sent or set aside; `Some(0)` when the store is
     /// connected, `None` before.
-    pub done: watch::Sender<Option<u64>>,
+    pub finished: watch::Sender<Option<u64>>,
     /// Whether the collector is stopping.
     pub stopping: watch::Receiver<bool>,
     /// The outage of the store, for the log.
-    pub away: Outage,
+    pub outage: Outage,
     /// The segments that are known and not finished. Starts empty.
-    pub queue: Queue,
+    pub queue: FlushQueue,
 }
 
 /// Segments that were announced and are not finished.
 #[derive(Default)]
-pub struct Queue {
-    waiting: VecDeque<Sealed>,
+pub struct FlushQueue {
+    segments: VecDeque<SealedSegment>,
     /// Whether no more segments will be announced.
     is_closed: bool,
     /// The index of the segment that is tried next while the first one is refused.
-    next: usize,
+    next_tried: usize,
     /// The day on which the markers of old days were last removed.
-    forgotten_on: Option<Day>,
+    markers_removed_on: Option<Day>,
 }
 
-impl Flusher {
+impl SegmentFlusher {
     /// Runs until all segments are sent and no more can come, or until the collector stops while
     /// the store takes nothing. Segments that were not sent stay in the folder for the next start.
     ///
@@ -139,21 +139,21 @@ impl Flusher {
     /// A connection failed for a reason that waiting does not cure: a wrong option, an engine that
     /// does not start, a database of a later version. No segment was sent or removed.
     pub async fn run(mut self) -> Result<(), StoreError> {
-        let Some(store) = self.connect().await? else { return Ok(()) };
-        self.slot.store(Some(Arc::clone(&store)));
-        self.done.send_replace(Some(0));
+        let Some(store) = self.connect_store().await? else { return Ok(()) };
+        self.store_slot.store(Some(Arc::clone(&store)));
+        self.finished.send_replace(Some(0));
 
-        let mut ageing = tokio::time::interval(AGEING);
+        let mut ageing = tokio::time::interval(RETENTION_INTERVAL);
         ageing.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
 
         loop {
-            if let Some(sealed) = self.queue.waiting.pop_front() {
+            if let Some(sealed) = self.queue.segments.pop_front() {
                 let number = sealed.number;
-                if !self.send(&store, sealed).await {
+                if !self.send_segment(&store, sealed).await {
                     return Ok(());
                 }
-                self.done.send_replace(Some(number));
-                self.forget_days(&store).await;
+                self.finished.send_replace(Some(number));
+                self.remove_day_markers(&store).await;
                 continue;
             }
 
@@ -163,77 +163,77 @@ impl Flusher {
 
             tokio::select! {
                 biased;
-                sealed = self.sealed.recv() => match sealed {
-                    Some(sealed) => self.queue.waiting.push_back(sealed),
+                sealed = self.closed_segments.recv() => match sealed {
+                    Some(sealed) => self.queue.segments.push_back(sealed),
                     None => self.queue.is_closed = true,
                 },
-                _ = ageing.tick() => self.age(&store).await,
+                _ = ageing.tick() => self.apply_retention(&store).await,
             }
         }
     }
 
     /// Connects, with growing pauses. `None` if the collector stops first.
-    async fn connect(&mut self) -> Result<Option<Arc<Store>>, StoreError> {
-        let mut pause = FIRST_PAUSE;
+    async fn connect_store(&mut self) -> Result<Option<Arc<Store>>, StoreError> {
+        let mut pause = MIN_PAUSE;
         loop {
             match Store::connect(&self.options).await {
                 Ok(store) => return Ok(Some(Arc::new(store))),
                 Err(error) if error.is_retryable() => {
                     self.stats.failures.fetch_add(1, Ordering::Relaxed);
-                    if self.away.begins() {
+                    if self.outage.record_failure() {
                         tracing::warn!(%error, "the store is not there yet; hits are kept in the journal");
                     }
                 }
                 Err(error) => return Err(error),
             }
 
-            if self.stops_within(pause).await {
+            if self.wait_for_stop(pause).await {
                 return Ok(None);
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 
     /// Waits before the next attempt. `true`, without waiting to the end, if the collector stops.
-    async fn stops_within(&mut self, pause: Duration) -> bool {
+    async fn wait_for_stop(&mut self, pause: Duration) -> bool {
         tokio::time::timeout(pause, self.stopping.wait_for(|stopping| *stopping)).await.is_ok()
     }
 
     /// Sends a segment, or sets it aside. `false` if the collector stops and the store does not
     /// take the segment: it is sent at the next start.
-    async fn send(&mut self, store: &Store, mut sealed: Sealed) -> bool {
+    async fn send_segment(&mut self, store: &Store, mut sealed: SealedSegment) -> bool {
         let number = sealed.number;
-        let path = self.folder.file(number, "sealed");
-        let (mut pause, mut refusals) = (FIRST_PAUSE, 0);
+        let path = self.folder.segment_path(number, "sealed");
+        let (mut pause, mut refusals) = (MIN_PAUSE, 0);
         loop {
-            match self.try_once(store, &mut sealed).await {
+            match self.try_send(store, &mut sealed).await {
                 Ok(_) => {
-                    if let Some(failures) = self.away.is_over() {
+                    if let Some(failures) = self.outage.record_success() {
                         tracing::info!(failures, "segments are sent again");
                     }
                     return true;
                 }
-                Err(Failure::Damaged(error)) => {
+                Err(SendFailure::Damaged(error)) => {
                     tracing::error!(%error, "a sealed segment is damaged");
-                    self.set_aside(&path);
+                    self.quarantine_segment(&path);
                     return true;
                 }
-                Err(Failure::Refused(error)) => {
-                    self.note_failure(number, &error);
+                Err(SendFailure::Rejected(error)) => {
+                    self.record_failure(number, &error);
                     refusals += 1;
                 }
-                Err(Failure::Passing(error)) => self.note_failure(number, &error),
+                Err(SendFailure::Transient(error)) => self.record_failure(number, &error),
             }
 
-            if self.stops_within(pause).await {
+            if self.wait_for_stop(pause).await {
                 return false;
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(MAX_PAUSE);
 
-            if refusals >= REFUSALS && self.another_is_taken(store).await {
-                if let Err(Failure::Refused(error)) = self.try_once(store, &mut sealed).await {
+            if refusals >= MAX_REJECTIONS && self.try_other_segments(store).await {
+                if let Err(SendFailure::Rejected(error)) = self.try_send(store, &mut sealed).await {
                     tracing::error!(segment = number, error, "the store takes other segments and not this one");
-                    self.set_aside(&path);
+                    self.quarantine_segment(&path);
                     return true;
                 }
                 refusals = 0;
@@ -243,30 +243,30 @@ impl Flusher {
 
     /// Tries some of the segments behind the first, starting where the last round ended, until the
     /// store takes one.
-    async fn another_is_taken(&mut self, store: &Store) -> bool {
-        self.hear_announced();
-        for _ in 0..self.queue.waiting.len().min(OTHERS_TRIED) {
-            let place = self.queue.next % self.queue.waiting.len();
-            self.queue.next = place + 1;
-            let mut sealed = self.queue.waiting.remove(place).expect("the place is below the length");
+    async fn try_other_segments(&mut self, store: &Store) -> bool {
+        self.drain_announced();
+        for _ in 0..self.queue.segments.len().min(MAX_OTHERS_TRIED) {
+            let place = self.queue.next_tried % self.queue.segments.len();
+            self.queue.next_tried = place + 1;
+            let mut sealed = self.queue.segments.remove(place).expect("the place is below the length");
 
-            let outcome = self.try_once(store, &mut sealed).await;
+            let outcome = self.try_send(store, &mut sealed).await;
             // If it was taken, its file is gone, and its own turn does nothing.
-            self.queue.waiting.insert(place, sealed);
+            self.queue.segments.insert(place, sealed);
             match outcome {
                 Ok(true) => return true,
-                Err(Failure::Passing(_)) => return false,
-                Ok(false) | Err(Failure::Refused(_) | Failure::Damaged(_)) => {}
+                Err(SendFailure::Transient(_)) => return false,
+                Ok(false) | Err(SendFailure::Rejected(_) | SendFailure::Damaged(_)) => {}
             }
         }
         false
     }
 
     /// Adds the segments that were announced in the meantime to the queue.
-    fn hear_announced(&mut self) {
+    fn drain_announced(&mut self) {
         loop {
-            match self.sealed.try_recv() {
-                Ok(sealed) => self.queue.waiting.push_back(sealed),
+            match self.closed_segments.try_recv() {
+                Ok(sealed) => self.queue.segments.push_back(sealed),
                 Err(mpsc::error::TryRecvError::Empty) => return,
                 Err(mpsc::error::TryRecvError::Disconnected) => {
                     self.queue.is_closed = true;
@@ -276,36 +276,36 @@ impl Flusher {
         }
     }
 
-    fn note_failure(&self, segment: u64, error: &str) {
+    fn record_failure(&self, segment: u64, error: &str) {
         self.stats.failures.fetch_add(1, Ordering::Relaxed);
-        if self.away.begins() {
+        if self.outage.record_failure() {
             tracing::warn!(segment, error, "a segment could not be sent; it is tried again");
         }
     }
 
     /// Sends a segment once and removes its file. `false` if the file no longer exists.
-    async fn try_once(&self, store: &Store, sealed: &mut Sealed) -> Result<bool, Failure> {
-        let path = self.folder.file(sealed.number, "sealed");
-        let (id, sums) = match read_sealed(&path) {
+    async fn try_send(&self, store: &Store, sealed: &mut SealedSegment) -> Result<bool, SendFailure> {
+        let path = self.folder.segment_path(sealed.number, "sealed");
+        let (id, sums) = match read_sealed_segment(&path) {
             Ok(read) => read,
             Err(JournalError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-            Err(error @ JournalError::Damaged { .. }) => return Err(Failure::Damaged(error)),
+            Err(error @ JournalError::Damaged { .. }) => return Err(SendFailure::Damaged(error)),
             // For example no free file descriptor or no memory: this says nothing about the
             // contents of the file.
-            Err(error) => return Err(Failure::Passing(error.to_string())),
+            Err(error) => return Err(SendFailure::Transient(error.to_string())),
         };
 
         let sent = match std::mem::replace(&mut sealed.is_new, false) {
-            true => store.insert_first(&id.token(), &sums).await,
-            false => store.insert(&id.token(), &sums).await,
+            true => store.insert_new_segment(&id.dedup_token(), &sums).await,
+            false => store.insert_segment(&id.dedup_token(), &sums).await,
         };
-        sent.map_err(|error| match error.is_refusal() {
-            true => Failure::Refused(error.to_string()),
-            false => Failure::Passing(error.to_string()),
+        sent.map_err(|error| match error.is_request_rejected() {
+            true => SendFailure::Rejected(error.to_string()),
+            false => SendFailure::Transient(error.to_string()),
         })?;
 
         self.stats.segments.fetch_add(1, Ordering::Relaxed);
-        self.stats.rows.fetch_add(sums.rows() as u64, Ordering::Relaxed);
+        self.stats.rows.fetch_add(sums.row_count() as u64, Ordering::Relaxed);
         if let Err(error) = std::fs::remove_file(&path) {
             // The next start finds the file again and its markers in the store.
             tracing::error!(file = %path.display(), %error, "a segment that was sent could not be removed");
@@ -314,9 +314,9 @@ impl Flusher {
     }
 
     /// Moves a segment out of the queue's way. The file is kept.
-    fn set_aside(&self, path: &Path) {
+    fn quarantine_segment(&self, path: &Path) {
         self.stats.quarantined.fetch_add(1, Ordering::Relaxed);
-        match self.folder.quarantine(path) {
+        match self.folder.quarantine_file(path) {
             Ok(kept) => {
                 tracing::error!(kept = %kept.display(), "the segment was kept; its counts are not in the reports")
             }
@@ -325,12 +325,12 @@ impl Flusher {
     }
 
     /// Removes what is older than the retention allows.
-    async fn age(&self, store: &Store) {
-        let Some(today) = self.today() else { return };
+    async fn apply_retention(&self, store: &Store) {
+        let Some(today) = self.today_utc() else { return };
 
-        match store.age(today, self.retention.keep_days).await {
+        match store.apply_retention(today, self.retention.keep_days).await {
             Ok(aged) => {
-                if let Some(bound) = aged.bound {
+                if let Some(bound) = aged.plausible_today {
                     tracing::warn!(%today, %bound, "the clock is far ahead of what was counted; what is old is judged by the newest counts");
                 }
                 tracing::debug!(?aged, "retention pass finished");
@@ -338,44 +338,44 @@ impl Flusher {
             Err(error) => tracing::error!(%error, "old months could not be dropped; it is tried again within the hour"),
         }
 
-        self.forget_markers(store, today, Old::Partitions).await;
+        self.remove_old_markers(store, today, MarkerScope::AllTables).await;
     }
 
     /// Today in UTC.
-    fn today(&self) -> Option<Day> {
+    fn today_utc(&self) -> Option<Day> {
         let now = Timestamp::from_millisecond(self.clock.now()).ok()?;
         Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date())
     }
 
     /// Removes the markers of old days, once a day: they cost each publication.
-    async fn forget_days(&mut self, store: &Store) {
-        let Some(today) = self.today() else { return };
-        if self.queue.forgotten_on < Some(today) {
-            self.queue.forgotten_on = Some(today);
-            self.forget_markers(store, today, Old::Days).await;
+    async fn remove_day_markers(&mut self, store: &Store) {
+        let Some(today) = self.today_utc() else { return };
+        if self.queue.markers_removed_on < Some(today) {
+            self.queue.markers_removed_on = Some(today);
+            self.remove_old_markers(store, today, MarkerScope::DayTables).await;
         }
     }
 
     /// Removes old markers. A marker is needed while its segment can be sent again, and only a
     /// segment that is in the folder can be.
-    async fn forget_markers(&self, store: &Store, today: Day, old: Old) {
+    async fn remove_old_markers(&self, store: &Store, today: Day, old: MarkerScope) {
         let now = self.clock.file_time();
-        let Ok(mut segments) = self.folder.set_aside() else { return };
-        segments.retain(|path| age(path, now) < KEPT_ASIDE);
-        let Ok(numbers) = self.folder.numbers("sealed") else { return };
-        segments.extend(numbers.iter().map(|number| self.folder.file(*number, "sealed")));
+        let Ok(mut segments) = self.folder.quarantined_segments() else { return };
+        segments.retain(|path| file_age(path, now) < QUARANTINE_RETENTION);
+        let Ok(numbers) = self.folder.segment_numbers("sealed") else { return };
+        segments.extend(numbers.iter().map(|number| self.folder.segment_path(*number, "sealed")));
         // A power cut must not bring back the file of a segment that was sent.
-        if !self.clock.is_settled() || self.folder.sync().is_err() {
+        if !self.clock.is_settled() || self.folder.sync_folder().is_err() {
             return;
         }
 
-        let oldest = segments.iter().map(|path| age(path, now)).max().unwrap_or_default();
+        let oldest = segments.iter().map(|path| file_age(path, now)).max().unwrap_or_default();
         let oldest_days = u32::try_from(oldest.as_secs().div_ceil(86_400)).unwrap_or(u32::MAX);
-        let of_this_collector = SegmentId { collector: self.folder.collector(), epoch: 0, number: 0 };
-        let token = of_this_collector.token();
+        let of_this_collector = SegmentId { collector: self.folder.collector_id(), epoch: 0, number: 0 };
+        let token = of_this_collector.dedup_token();
         let forgotten = match old {
-            Old::Partitions => store.forget_markers(&token, today, oldest_days).await,
-            Old::Days => store.forget_markers_of_days(&token, today, oldest_days).await,
+            MarkerScope::AllTables => store.delete_old_markers(&token, today, oldest_days).await,
+            MarkerScope::DayTables => store.delete_old_day_markers(&token, today, oldest_days).await,
         };
         if let Err(error) = forgotten {
             tracing::error!(%error, "old markers of segments could not be removed; it is tried again within the hour");
@@ -384,19 +384,19 @@ impl Flusher {
 }
 
 /// Where old markers are removed.
-enum Old {
+enum MarkerScope {
     /// In all tables.
-    Partitions,
+    AllTables,
     /// In the table whose partitions are days.
-    Days,
+    DayTables,
 }
 
 /// Why a segment was not sent.
-enum Failure {
+enum SendFailure {
     /// The file cannot be read as a segment.
     Damaged(JournalError),
     /// The store answered that it does not take the segment.
-    Refused(String),
+    Rejected(String),
     /// A failure of the store or of this machine: retrying may succeed.
-    Passing(String),
+    Transient(String),
 }

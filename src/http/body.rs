@@ -26,7 +26,7 @@ pub enum BodyError {
 /// # Errors
 ///
 /// The body is too large, too slow or broken. What was not read is still on the connection.
-pub async fn read(payload: &mut Payload, most: usize, deadline: Duration) -> Result<Bytes, BodyError> {
+pub async fn read_body(payload: &mut Payload, most: usize, deadline: Duration) -> Result<Bytes, BodyError> {
     // Nearly every body has arrived already, and a timer would cost more than reading it.
     let first = match payload.next().now_or_never() {
         Some(first) => first,
@@ -37,13 +37,13 @@ pub async fn read(payload: &mut Payload, most: usize, deadline: Duration) -> Res
     match payload.next().now_or_never() {
         Some(None) if first.len() <= most => Ok(first),
         second => {
-            let rest = rest(payload, first, second.flatten(), most);
+            let rest = read_remaining(payload, first, second.flatten(), most);
             tokio::time::timeout(deadline, rest).await.map_err(|_| BodyError::TooSlow)?
         }
     }
 }
 
-async fn rest(
+async fn read_remaining(
     payload: &mut Payload,
     first: Bytes,
     second: Option<Result<Bytes, actix_web::error::PayloadError>>,
@@ -71,7 +71,7 @@ async fn rest(
 
 /// Reads and discards a body. Returns `false` if it is too large, too slow or broken: the
 /// connection must then be closed.
-pub async fn drain(payload: &mut Payload, most: usize, deadline: Duration) -> bool {
+pub async fn drain_body(payload: &mut Payload, most: usize, deadline: Duration) -> bool {
     let mut read = 0;
     let mut all = std::pin::pin!(async {
         while let Some(chunk) = payload.next().await {

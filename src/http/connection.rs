@@ -15,146 +15,146 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Place;
+use super::ConnectionPermit;
 
 /// The number of request bytes that are answered before more are read: in most cases one hit with
 /// its headers, at most about a hundred of the smallest requests. Other connections of the worker
 /// wait that long.
-const READ_AT_ONCE: usize = 2048;
+const MAX_TURN_BYTES: usize = 2048;
 
 /// The same for a client that pipelines, so that a turn is one or two requests. With larger turns, a
 /// thousand such clients put a thousand times dozens of answers before another client's request.
-const PIPELINED_AT_ONCE: usize = 64;
+const MAX_PIPELINED_TURN_BYTES: usize = 64;
 
 /// How long a peer may take to read a response.
 #[derive(Clone, Copy)]
-pub struct Patience {
+pub struct WriteTimeouts {
     /// The maximum time without taking a single byte.
-    pub stalled: Duration,
+    pub idle: Duration,
     /// The maximum time for everything that is buffered. Otherwise a very slow reader could hold
     /// its response for minutes.
-    pub in_all: Duration,
+    pub total: Duration,
 }
 
 /// A stream, usually a socket, with these bounds.
-pub struct Connection<S> {
+pub struct BoundedStream<S> {
     io: S,
-    patience: Patience,
+    timeouts: WriteTimeouts,
     /// Bytes that were read since the library was last given control.
-    read: usize,
+    turn_bytes: usize,
     /// The last turn ended although there was more to read, and whether anything was written since.
-    exhausted: bool,
-    answered: bool,
+    turn_exhausted: bool,
+    has_written: bool,
     /// Requests were there before those before them were answered, and none was missing since.
-    pipelines: bool,
+    is_pipelining: bool,
     /// Set while written bytes wait for the peer.
-    waiting: Option<Waiting>,
+    stalled_write: Option<StalledWrite>,
     /// The task to wake when reading may continue.
-    reader: Option<Waker>,
-    _place: Option<Place>,
+    read_waker: Option<Waker>,
+    _permit: Option<ConnectionPermit>,
 }
 
-struct Waiting {
-    give_up: Instant,
+struct StalledWrite {
+    deadline: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
-impl<S> Connection<S> {
+impl<S> BoundedStream<S> {
     /// `place` is held as long as the connection and released with it.
-    pub fn new(io: S, patience: Patience, place: Option<Place>) -> Connection<S> {
-        Connection {
+    pub fn new(io: S, patience: WriteTimeouts, place: Option<ConnectionPermit>) -> BoundedStream<S> {
+        BoundedStream {
             io,
-            patience,
-            read: 0,
-            exhausted: false,
-            answered: false,
-            pipelines: false,
-            waiting: None,
-            reader: None,
-            _place: place,
+            timeouts: patience,
+            turn_bytes: 0,
+            turn_exhausted: false,
+            has_written: false,
+            is_pipelining: false,
+            stalled_write: None,
+            read_waker: None,
+            _permit: place,
         }
     }
 
     /// Ready if the peer was too slow; otherwise the task is woken when that happens.
-    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        match &mut self.waiting {
+    fn poll_timeout(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        match &mut self.stalled_write {
             Some(waiting) => waiting.timer.as_mut().poll(context).map(|()| io::ErrorKind::TimedOut.into()),
             None => Poll::Pending,
         }
     }
 
     /// The peer takes no more bytes for now.
-    fn wait(&mut self) {
-        let (now, patience) = (Instant::now(), self.patience);
-        self.waiting.get_or_insert_with(|| Waiting {
-            give_up: now + patience.in_all,
-            timer: Box::pin(sleep_until(now + patience.stalled.min(patience.in_all))),
+    fn start_timeout(&mut self) {
+        let (now, patience) = (Instant::now(), self.timeouts);
+        self.stalled_write.get_or_insert_with(|| StalledWrite {
+            deadline: now + patience.total,
+            timer: Box::pin(sleep_until(now + patience.idle.min(patience.total))),
         });
     }
 
     /// The peer took some bytes.
-    fn progress(&mut self) {
-        if let Some(waiting) = &mut self.waiting {
-            let stalled = Instant::now() + self.patience.stalled;
-            waiting.timer.as_mut().reset(stalled.min(waiting.give_up));
+    fn extend_timeout(&mut self) {
+        if let Some(waiting) = &mut self.stalled_write {
+            let stalled = Instant::now() + self.timeouts.idle;
+            waiting.timer.as_mut().reset(stalled.min(waiting.deadline));
         }
     }
 
     /// The peer took everything.
-    fn done(&mut self) {
-        self.waiting = None;
-        if let Some(reader) = self.reader.take() {
+    fn resume_reading(&mut self) {
+        self.stalled_write = None;
+        if let Some(reader) = self.read_waker.take() {
             reader.wake();
         }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for BoundedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.waiting.is_some() {
-            if let Poll::Ready(error) = self.poll_patience(context) {
+        if self.stalled_write.is_some() {
+            if let Poll::Ready(error) = self.poll_timeout(context) {
                 return Poll::Ready(Err(error));
             }
-            self.reader = Some(context.waker().clone());
+            self.read_waker = Some(context.waker().clone());
             return Poll::Pending;
         }
-        self.pipelines |= self.exhausted && self.answered;
-        let most = if self.pipelines { PIPELINED_AT_ONCE } else { READ_AT_ONCE };
-        if self.read >= most {
+        self.is_pipelining |= self.turn_exhausted && self.has_written;
+        let most = if self.is_pipelining { MAX_PIPELINED_TURN_BYTES } else { MAX_TURN_BYTES };
+        if self.turn_bytes >= most {
             // The requests read so far are answered first; then reading continues.
-            (self.read, self.exhausted, self.answered) = (0, true, false);
+            (self.turn_bytes, self.turn_exhausted, self.has_written) = (0, true, false);
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
 
-        let room = buffer.remaining().min(most - self.read);
+        let room = buffer.remaining().min(most - self.turn_bytes);
         let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(room));
         let Poll::Ready(read) = Pin::new(&mut self.io).poll_read(context, &mut piece) else {
-            (self.read, self.exhausted, self.pipelines) = (0, false, false);
+            (self.turn_bytes, self.turn_exhausted, self.is_pipelining) = (0, false, false);
             return Poll::Pending;
         };
         let length = piece.filled().len();
         buffer.advance(length);
-        self.read += length;
+        self.turn_bytes += length;
         Poll::Ready(read)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for BoundedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.io).poll_write(context, bytes) {
             Poll::Ready(written) => {
-                self.answered = true;
-                self.progress();
+                self.has_written = true;
+                self.extend_timeout();
                 Poll::Ready(written)
             }
             Poll::Pending => {
-                self.wait();
-                self.poll_patience(context).map(Err)
+                self.start_timeout();
+                self.poll_timeout(context).map(Err)
             }
         }
     }
@@ -162,7 +162,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     /// The library flushes once all bytes are written.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = ready!(Pin::new(&mut self.io).poll_flush(context));
-        self.done();
+        self.resume_reading();
         Poll::Ready(flushed)
     }
 
@@ -177,12 +177,13 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience = Patience { stalled: Duration::from_millis(200), in_all: Duration::from_millis(600) };
+    const PATIENCE: WriteTimeouts =
+        WriteTimeouts { idle: Duration::from_millis(200), total: Duration::from_millis(600) };
 
     #[tokio::test]
     async fn nothing_is_read_while_an_answer_waits() {
         let (mut peer, ours) = duplex(16);
-        let mut ours = Connection::new(ours, PATIENCE, None);
+        let mut ours = BoundedStream::new(ours, PATIENCE, None);
         peer.write_all(b"next").await.unwrap();
         let mut request = [0; 4];
         let read = std::future::poll_fn(|context| {
@@ -209,26 +210,26 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_takes_nothing_is_given_up() {
         let (_peer, ours) = duplex(16);
-        let mut ours = Connection::new(ours, PATIENCE, None);
+        let mut ours = BoundedStream::new(ours, PATIENCE, None);
         let start = Instant::now();
         let error = ours.write_all(&[7; 40]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(start.elapsed() >= PATIENCE.stalled && start.elapsed() < PATIENCE.in_all, "{:?}", start.elapsed());
+        assert!(start.elapsed() >= PATIENCE.idle && start.elapsed() < PATIENCE.total, "{:?}", start.elapsed());
     }
 
     #[tokio::test]
     async fn a_peer_that_takes_a_byte_now_and_then_is_given_up_too() {
         let (mut peer, ours) = duplex(16);
-        let mut ours = Connection::new(ours, PATIENCE, None);
+        let mut ours = BoundedStream::new(ours, PATIENCE, None);
         let start = Instant::now();
         let dripping = tokio::spawn(async move {
             while peer.read_u8().await.is_ok() {
-                tokio::time::sleep(PATIENCE.stalled / 4).await;
+                tokio::time::sleep(PATIENCE.idle / 4).await;
             }
         });
         let error = ours.write_all(&[7; 400]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(start.elapsed() >= PATIENCE.in_all, "{:?}", start.elapsed());
+        assert!(start.elapsed() >= PATIENCE.total, "{:?}", start.elapsed());
         drop(ours);
         dripping.await.unwrap();
     }
@@ -236,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn the_library_has_its_turn_after_a_few_kib() {
         let (mut peer, ours) = duplex(64 << 10);
-        let mut ours = Connection::new(ours, PATIENCE, None);
+        let mut ours = BoundedStream::new(ours, PATIENCE, None);
         peer.write_all(&[7; 5048]).await.unwrap();
         let mut space = vec![0; 16 << 10];
         let (mut read, mut turns) = (Vec::new(), 0);
@@ -256,7 +257,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_pipelines_has_small_turns_until_it_waits_for_an_answer() {
         let (mut peer, ours) = duplex(64 << 10);
-        let mut ours = Connection::new(ours, PATIENCE, None);
+        let mut ours = BoundedStream::new(ours, PATIENCE, None);
         peer.write_all(&[7; 2048 + 64 + 64 + 10]).await.unwrap();
         let mut space = vec![0; 16 << 10];
         let mut turns = async |answers: bool, count: usize| {

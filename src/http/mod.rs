@@ -3,34 +3,34 @@
 
 mod body;
 mod connection;
-mod crowd;
-mod forget;
-mod guard;
-mod guesses;
-mod limit;
+mod connection_limit;
+mod operator_auth;
 mod origin;
+mod platform_token;
 mod problem;
-mod token;
+mod rate_limit;
+mod request_eraser;
+mod token_attempts;
 
-pub use body::{BodyError, read};
-pub use connection::{Connection, Patience};
-pub use crowd::{Connected, Crowd, Place};
-pub use forget::Forget;
-pub use guard::{Guard, bearer};
-pub use guesses::Guesses;
-pub use limit::{Budget, Rates};
-pub use origin::{Origins, peer};
-pub use problem::refuse;
-pub use token::{Handover, Tokens};
+pub use body::{BodyError, read_body};
+pub use connection::{BoundedStream, WriteTimeouts};
+pub use connection_limit::{ConnectionLimiter, ConnectionPermit, ConnectionStats};
+pub use operator_auth::{OperatorAuth, bearer_token};
+pub use origin::{OriginResolver, peer_address};
+pub use platform_token::{HandoverClaims, PlatformTokenVerifier};
+pub use problem::problem_response;
+pub use rate_limit::{MailBudget, RateLimiters};
+pub use request_eraser::RequestEraser;
+pub use token_attempts::TokenAttemptLimiter;
 
 /// Library modules whose log messages, including errors, quote what was sent.
-pub const QUOTING: [&str; 1] = ["actix_http"];
+pub const INPUT_QUOTING_TARGETS: [&str; 1] = ["actix_http"];
 
 /// The number of bytes read beyond a limit before the connection is closed instead.
-pub const DRAIN_BYTES: usize = 64 * 1024;
+pub const MAX_DRAIN_BYTES: usize = 64 * 1024;
 
 /// Removes the port: `host:8080` becomes `host`, `[::1]:8080` becomes `[::1]`.
-pub fn without_port(authority: &str) -> &str {
+pub fn strip_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !host.is_empty() => host,
         _ => authority,
@@ -39,7 +39,7 @@ pub fn without_port(authority: &str) -> &str {
 
 /// Removes the port and a trailing dot: `host.:8080` becomes `host`.
 pub fn host_name(authority: &str) -> &str {
-    let host = without_port(authority);
+    let host = strip_port(authority);
     host.strip_suffix('.').filter(|host| !host.is_empty()).unwrap_or(host)
 }
 
@@ -51,11 +51,11 @@ pub fn first_host(list: &str) -> Option<&str> {
 
 /// Whether `is` holds for any element of a comma-separated field. Proxies join lines with the same
 /// name by commas.
-pub fn any_of(field: &[u8], is: impl Fn(&[u8]) -> bool) -> bool {
+pub fn any_list_item(field: &[u8], is: impl Fn(&[u8]) -> bool) -> bool {
     field.split(|b| *b == b',').any(is)
 }
 
 /// A field's value as text; `None` if it is not UTF-8.
-pub fn text(value: &actix_web::http::header::HeaderValue) -> Option<&str> {
+pub fn header_text(value: &actix_web::http::header::HeaderValue) -> Option<&str> {
     std::str::from_utf8(value.as_bytes()).ok()
 }

@@ -7,16 +7,16 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::web::Payload;
 
-use super::DRAIN_BYTES;
-use super::body::drain;
+use super::MAX_DRAIN_BYTES;
+use super::body::drain_body;
 use crate::event::Problem;
 
 /// The response for a problem. `unread` is the request's body and the deadline for draining it; if
 /// it cannot be drained, the connection is closed. `Retry-After` defaults to 2 seconds for 503 and
 /// 60 for 429.
-pub async fn refuse(problem: &Problem, unread: Option<(&mut Payload, Duration)>) -> HttpResponse {
+pub async fn problem_response(problem: &Problem, unread: Option<(&mut Payload, Duration)>) -> HttpResponse {
     let keep = match unread {
-        Some((payload, deadline)) => drain(payload, DRAIN_BYTES, deadline).await,
+        Some((payload, deadline)) => drain_body(payload, MAX_DRAIN_BYTES, deadline).await,
         None => true,
     };
     let mut answer = HttpResponse::build(StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST));

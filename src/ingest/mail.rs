@@ -18,36 +18,36 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::fields::Fields;
+use super::headers::RequestHeaders;
 use crate::access;
 use crate::clock::Clock;
-use crate::config::{Directory, Proxies, VisitorMode};
+use crate::config::{SiteDirectory, TrustedProxies, VisitorMode};
 use crate::consent::{Gate, RawMail};
-use crate::enrich::{Enricher, Page};
-use crate::event::{Address, Day, MailAction, Millis, Problem, Reader};
-use crate::http::{Budget, Rates, peer, read, refuse};
-use crate::journal::{Journal, Ticket};
-use crate::mail::{Click, Desk, Load, Mail, tagged};
-use crate::pseudonym::{DayKeys, Done, MailEvent, seal_mail};
+use crate::enrich::{Enricher, PageUrl};
+use crate::event::{ClientAddress, Day, MailAction, Millis, Problem, ReaderKind};
+use crate::http::{MailBudget, RateLimiters, peer_address, problem_response, read_body};
+use crate::journal::{CommitTicket, Journal};
+use crate::mail::{LinkFields, MailFields, MailService, ReaderSignals, add_utm_tags};
+use crate::pseudonym::{DayKeys, MailEvent, MailEventInput, pseudonymize_mail};
 
 /// One transparent pixel.
-const GIF: &[u8; 43] =
+const PIXEL_GIF: &[u8; 43] =
     b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 const GIF_EXTENSION: &str = ".gif";
 /// Prefix of the token of a single message.
-const MESSAGE: &str = "m.";
-const BODY_BYTES: usize = 8192;
+const MESSAGE_TOKEN_PREFIX: &str = "m.";
+const MAX_BODY_BYTES: usize = 8192;
 
 /// The parts that an open or a click passes through.
-pub struct MailEdge {
+pub struct MailIngestService {
     /// Time of opens and clicks.
     pub clock: Clock,
     /// Sites in force; targets on their pages get a campaign.
-    pub directory: Arc<Directory>,
+    pub directory: Arc<SiteDirectory>,
     /// Reverse proxies whose forwarding headers are trusted.
-    pub proxies: Proxies,
+    pub proxies: TrustedProxies,
     /// Rate limits by network, shared with hits.
-    pub rates: Arc<Rates>,
+    pub rates: Arc<RateLimiters>,
     /// Recognises bots by their agent.
     pub enricher: Arc<Enricher>,
     /// Decides whether an open or a click may be counted.
@@ -59,18 +59,22 @@ pub struct MailEdge {
     /// How readers are recognised (`visitor.mode`).
     pub mode: VisitorMode,
     /// `None` where mails are switched off: pixels are answered, links are not found.
-    pub desk: Option<Arc<Desk>>,
+    pub mail_service: Option<Arc<MailService>>,
     /// Path prefix of the collector's routes.
     pub prefix: String,
     /// Time for a request's body to arrive.
-    pub deadline: Duration,
+    pub body_timeout: Duration,
 }
 
 /// `GET {prefix}/o/{token}.gif`.
-pub async fn pixel(request: HttpRequest, mut payload: web::Payload, edge: web::Data<MailEdge>) -> HttpResponse {
-    let _ = read(&mut payload, BODY_BYTES, edge.deadline).await;
+pub async fn serve_pixel(
+    request: HttpRequest,
+    mut payload: web::Payload,
+    edge: web::Data<MailIngestService>,
+) -> HttpResponse {
+    let _ = read_body(&mut payload, MAX_BODY_BYTES, edge.body_timeout).await;
     // Personal data of the request ends with this call.
-    if let Some(ticket) = edge.open(&request) {
+    if let Some(ticket) = edge.record_open(&request) {
         // If it is not written, the writer counts the loss.
         let _ = ticket.on_disk().await;
     }
@@ -79,167 +83,182 @@ pub async fn pixel(request: HttpRequest, mut payload: web::Payload, edge: web::D
         .insert_header((CACHE_CONTROL, "no-store, max-age=0"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"))
-        .body(&GIF[..])
+        .body(&PIXEL_GIF[..])
 }
 
 /// `GET {prefix}/c/{token}`.
-pub async fn link(request: HttpRequest, mut payload: web::Payload, edge: web::Data<MailEdge>) -> HttpResponse {
-    let _ = read(&mut payload, BODY_BYTES, edge.deadline).await;
-    match edge.click(&request) {
+pub async fn follow_link(
+    request: HttpRequest,
+    mut payload: web::Payload,
+    edge: web::Data<MailIngestService>,
+) -> HttpResponse {
+    let _ = read_body(&mut payload, MAX_BODY_BYTES, edge.body_timeout).await;
+    match edge.record_click(&request) {
         Some(target) => HttpResponse::Found()
             .insert_header((LOCATION, target))
             .insert_header((REFERRER_POLICY, "no-referrer"))
             .insert_header((CACHE_CONTROL, "no-store"))
             .finish(),
-        None => refuse(&Problem::new(404, "not_found", "There is nothing here"), None).await,
+        None => problem_response(&Problem::new(404, "not_found", "There is nothing here"), None).await,
     }
 }
 
 /// Counts the clicks that were held back for classification and whose time is over.
-pub fn release(desk: &Desk, journal: &Journal, now: Millis) {
-    for click in desk.watch.due(now) {
+pub fn release_due_clicks(desk: &MailService, journal: &Journal, now: Millis) {
+    for click in desk.click_buffer.drain_due(now) {
         // The click was answered already; its ticket is not awaited.
-        drop(submit(journal, click));
+        drop(submit_event(journal, click));
     }
 }
 
-fn submit(journal: &Journal, event: MailEvent) -> Option<Ticket> {
-    let ticket = journal.inbox.submit(std::iter::once(event));
+fn submit_event(journal: &Journal, event: MailEvent) -> Option<CommitTicket> {
+    let ticket = journal.queue.submit_hits(std::iter::once(event));
     if ticket.is_err() {
-        lose(journal);
+        record_loss(journal);
     }
     ticket.ok()
 }
 
-fn lose(journal: &Journal) {
+fn record_loss(journal: &Journal) {
     journal.stats.mails_lost.fetch_add(1, Ordering::Relaxed);
 }
 
 /// The sender of a request, until it is answered.
-struct Asker<'a> {
-    fields: Fields<'a>,
-    address: Address,
+struct MailRequest<'a> {
+    fields: RequestHeaders<'a>,
+    address: ClientAddress,
     known_bot: bool,
-    head: bool,
-    at: Millis,
+    is_head: bool,
+    received_at: Millis,
 }
 
-impl MailEdge {
-    fn open(&self, request: &HttpRequest) -> Option<Ticket> {
-        let desk = self.desk.as_deref()?;
-        let token = self.token(request, "/o/")?;
+impl MailIngestService {
+    fn record_open(&self, request: &HttpRequest) -> Option<CommitTicket> {
+        let desk = self.mail_service.as_deref()?;
+        let token = self.token_in_path(request, "/o/")?;
         let token = token.strip_suffix(GIF_EXTENSION).unwrap_or("");
-        let asker = self.asker(request);
-        if let Some(message) = token.strip_prefix(MESSAGE) {
-            self.open_message(desk, message, &asker);
+        let asker = self.read_request(request);
+        if let Some(message) = token.strip_prefix(MESSAGE_TOKEN_PREFIX) {
+            self.record_message_open(desk, message, &asker);
             return None;
         }
-        let mail = desk.mint.keys.read_open(token, today(asker.at));
-        let event = self.seal(desk, mail, MailAction::Open, "", &asker)?;
-        submit(&self.journal, event)
+        let mail = desk.signer.keys.verify_pixel_token(token, utc_day(asker.received_at));
+        let event = self.process_load(desk, mail, MailAction::Open, "", &asker)?;
+        submit_event(&self.journal, event)
     }
 
     /// The target of a link; `None` if it was not signed here.
-    fn click(&self, request: &HttpRequest) -> Option<HeaderValue> {
-        let desk = self.desk.as_deref().filter(|_| [Method::GET, Method::HEAD].contains(request.method()))?;
+    fn record_click(&self, request: &HttpRequest) -> Option<HeaderValue> {
+        let desk = self.mail_service.as_deref().filter(|_| [Method::GET, Method::HEAD].contains(request.method()))?;
         let at = self.clock.now();
-        let click = desk.mint.keys.read_click(self.token(request, "/c/")?, today(at));
-        let Click { mail, link, target } = click.filter(|click| desk.mint.leads(&click.target))?;
-        self.seal(desk, Some(mail), MailAction::Click, link, &self.asker(request));
-        let target = if self.is_ours(&target) { tagged(&target, mail.template) } else { target.as_str().into() };
+        let click = desk.signer.keys.verify_link_token(self.token_in_path(request, "/c/")?, utc_day(at));
+        let LinkFields { mail, link, target } = click.filter(|click| desk.signer.is_allowed_target(&click.target))?;
+        self.process_load(desk, Some(mail), MailAction::Click, link, &self.read_request(request));
+        let target =
+            if self.is_own_page(&target) { add_utm_tags(&target, mail.template) } else { target.as_str().into() };
         HeaderValue::from_str(&target).ok()
     }
 
     /// Takes a load through classification and gate. A click is handed to the watch until what
     /// follows it is known; an open is returned.
-    fn seal(
+    fn process_load(
         &self,
-        desk: &Desk,
-        mail: Option<Mail<'_>>,
+        desk: &MailService,
+        mail: Option<MailFields<'_>>,
         action: MailAction,
         link: &str,
-        asker: &Asker<'_>,
+        asker: &MailRequest<'_>,
     ) -> Option<MailEvent> {
-        let mail = mail.filter(|mail| desk.mint.lists(mail.template));
+        let mail = mail.filter(|mail| desk.signer.has_template(mail.template));
         let agent = asker.fields.agent();
-        let reader = desk.judge.reader(&asker.load(action, mail.and_then(|mail| mail.sent)));
+        let reader = desk.classifier.classify_reader(&asker.reader_signals(action, mail.and_then(|mail| mail.sent)));
         let raw = RawMail {
             known: mail.is_some(),
             signals: &asker.fields.signals(),
             consent: mail.is_some_and(|mail| mail.consent),
-            over_rate: self.exceeded(asker, reader, mail.map(|_| Budget::Mails)),
+            over_rate: self.is_over_rate(asker, reader, mail.map(|_| MailBudget::Mails)),
         };
         let admitted = self.gate.admit_mail(&raw).ok()?;
         let mail = mail?;
-        let sender = desk.watch.sender(&mail, &asker.address, &agent);
+        let sender = desk.click_buffer.hash_sender(&mail, &asker.address, &agent);
         let reader = match action {
-            MailAction::Open => desk.watch.opens(sender, reader, asker.at)?,
+            MailAction::Open => desk.click_buffer.record_open(sender, reader, asker.received_at)?,
             MailAction::Click => reader,
         };
         let (template, batch, address) = (mail.template, mail.batch, &asker.address);
-        let done = Done { template, batch, action, link, reader, address, agent: &agent };
-        let event = seal_mail(admitted, &done, &self.keys.at(desk.zone, asker.at), self.mode);
+        let done = MailEventInput { template, batch, action, link, reader, address, agent: &agent };
+        let event =
+            pseudonymize_mail(admitted, &done, &self.keys.get_or_create(desk.zone, asker.received_at), self.mode);
         match action {
             MailAction::Open => Some(event),
             MailAction::Click => {
-                desk.watch.clicks(sender, event, asker.at);
+                desk.click_buffer.hold_click(sender, event, asker.received_at);
                 None
             }
         }
     }
 
     /// Records only that a message was opened and on which day; not for software.
-    fn open_message(&self, desk: &Desk, message: &str, asker: &Asker<'_>) {
-        let message = access::message(message);
+    fn record_message_open(&self, desk: &MailService, message: &str, asker: &MailRequest<'_>) {
+        let message = access::message_digest(message);
         let known = desk.messages.as_ref().zip(message);
-        let reader = desk.judge.reader(&asker.load(MailAction::Open, None));
+        let reader = desk.classifier.classify_reader(&asker.reader_signals(MailAction::Open, None));
         let raw = RawMail {
             known: known.is_some(),
             signals: &asker.fields.signals(),
             // Without consent no token is issued, and the store forgets revoked ones.
             consent: true,
-            over_rate: self.exceeded(asker, reader, known.map(|_| Budget::Messages)),
+            over_rate: self.is_over_rate(asker, reader, known.map(|_| MailBudget::Messages)),
         };
         let admitted = self.gate.admit_mail(&raw).is_ok();
-        if let Some((messages, message)) = known.filter(|_| admitted && reader != Reader::Machine) {
-            let on = self.keys.at(desk.zone, asker.at).span.day;
-            if !messages.opened.note(message, on) {
-                lose(&self.journal);
+        if let Some((messages, message)) = known.filter(|_| admitted && reader != ReaderKind::Machine) {
+            let on = self.keys.get_or_create(desk.zone, asker.received_at).span.day;
+            if !messages.opened.try_push(message, on) {
+                record_loss(&self.journal);
             }
         }
     }
 
-    fn exceeded(&self, asker: &Asker<'_>, reader: Reader, budget: Option<Budget>) -> bool {
-        let network = (reader != Reader::Proxied).then(|| self.rates.network(&asker.address));
-        self.rates.mail_exceeded(network, budget)
+    fn is_over_rate(&self, asker: &MailRequest<'_>, reader: ReaderKind, budget: Option<MailBudget>) -> bool {
+        let network = (reader != ReaderKind::Proxied).then(|| self.rates.network_key(&asker.address));
+        self.rates.is_mail_limited(network, budget)
     }
 
-    fn asker<'a>(&self, request: &'a HttpRequest) -> Asker<'a> {
-        let fields = Fields::read(request.headers());
-        let address = Address::new(self.proxies.client(peer(request), fields.forwarded.iter().copied()));
-        let known_bot = self.enricher.client(&fields.agent(), &fields.hints()).bot;
-        Asker { fields, address, known_bot, head: request.method() != Method::GET, at: self.clock.now() }
+    fn read_request<'a>(&self, request: &'a HttpRequest) -> MailRequest<'a> {
+        let fields = RequestHeaders::from_header_map(request.headers());
+        let address = ClientAddress::new(
+            self.proxies.client_address(peer_address(request), fields.forwarded_for.iter().copied()),
+        );
+        let known_bot = self.enricher.classify_client(&fields.agent(), &fields.hints()).bot;
+        MailRequest {
+            fields,
+            address,
+            known_bot,
+            is_head: request.method() != Method::GET,
+            received_at: self.clock.now(),
+        }
     }
 
     /// The token, undecoded: tokens have no encoded characters, so an encoded one is not valid.
-    fn token<'a>(&self, request: &'a HttpRequest, under: &str) -> Option<&'a str> {
+    fn token_in_path<'a>(&self, request: &'a HttpRequest, under: &str) -> Option<&'a str> {
         request.uri().path().strip_prefix(&self.prefix)?.strip_prefix(under)
     }
 
     /// Whether the target is a page of a site of ours.
-    fn is_ours(&self, target: &str) -> bool {
-        Page::parse(target).is_ok_and(|page| self.directory.hosts().resolve(page.host(), page.lookup_path()).is_some())
+    fn is_own_page(&self, target: &str) -> bool {
+        PageUrl::parse(target)
+            .is_ok_and(|page| self.directory.resolver().resolve_page(page.host(), page.lookup_path()).is_some())
     }
 }
 
-impl Asker<'_> {
-    fn load(&self, action: MailAction, sent: Option<Millis>) -> Load<'_> {
-        Load {
-            at: self.at,
+impl MailRequest<'_> {
+    fn reader_signals(&self, action: MailAction, sent: Option<Millis>) -> ReaderSignals<'_> {
+        ReaderSignals {
+            at: self.received_at,
             action,
             address: &self.address,
             agent: self.fields.agent(),
-            head: self.head,
+            head: self.is_head,
             prefetch: self.fields.signals().prefetch,
             known_bot: self.known_bot,
             sent,
@@ -248,7 +267,7 @@ impl Asker<'_> {
 }
 
 /// The current day in UTC, in which tokens expire.
-fn today(now: Millis) -> Day {
+fn utc_day(now: Millis) -> Day {
     let now = Timestamp::from_millisecond(now).unwrap_or_default();
     Day::from_date(now.to_zoned(TimeZone::UTC).date()).unwrap_or(Day::from_number(u16::MAX))
 }

@@ -7,56 +7,58 @@
 //! the answer names them.
 
 mod compat;
-mod edge;
-mod fields;
+mod headers;
 pub mod mail;
 mod preview;
+mod service;
 mod wire;
 
 use actix_web::http::header::SET_COOKIE;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-pub use compat::compatible;
-pub use edge::Edge;
-pub use preview::{Preview, Raised};
+pub use compat::register_compat_routes;
+pub use preview::{PreviewRow, ViewPreview};
+pub use service::IngestService;
 
 use serde::Serialize;
 
 use crate::event::Problem;
-use crate::http::{BodyError, peer, read, refuse};
-use crate::journal::Unavailable;
-use edge::Sealed;
-use fields::Fields;
+use crate::http::{BodyError, peer_address, problem_response, read_body};
+use crate::journal::CommitError;
+use headers::RequestHeaders;
+use service::PseudonymizedHits;
 
 /// `POST {prefix}/hit`.
-pub async fn hit(request: HttpRequest, mut payload: web::Payload, edge: web::Data<Edge>) -> HttpResponse {
-    match accept(&request, &mut payload, &edge).await {
+pub async fn post_hit(request: HttpRequest, mut payload: web::Payload, edge: web::Data<IngestService>) -> HttpResponse {
+    match accept_body(&request, &mut payload, &edge).await {
         Ok((unreadable, cookie)) => {
             let mut answer = HttpResponse::Accepted();
             if let Some(cookie) = cookie {
                 answer.insert_header((SET_COOKIE, cookie));
             }
-            if unreadable.is_empty() { answer.finish() } else { answer.json(Partly { unreadable }) }
+            if unreadable.is_empty() { answer.finish() } else { answer.json(PartialResponse { unreadable }) }
         }
-        Err(NotTaken { problem, unread }) => refuse(&problem, unread.then_some((&mut payload, edge.deadline))).await,
+        Err(IngestError { problem, must_drain_body: unread }) => {
+            problem_response(&problem, unread.then_some((&mut payload, edge.body_timeout))).await
+        }
     }
 }
 
 /// Why a request was not taken; a dropped hit is a taken one.
-struct NotTaken {
+struct IngestError {
     problem: Problem,
     /// The body has not been read, so it has to be drained before the answer.
-    unread: bool,
+    must_drain_body: bool,
 }
 
 /// The answer if some hits of a body could not be parsed. The others were taken.
 #[derive(Serialize)]
-struct Partly {
-    unreadable: Vec<Unreadable>,
+struct PartialResponse {
+    unreadable: Vec<UnreadableHit>,
 }
 
 #[derive(Serialize)]
-struct Unreadable {
+struct UnreadableHit {
     /// Position in the body, from 0.
     hit: usize,
     code: &'static str,
@@ -64,36 +66,39 @@ struct Unreadable {
 }
 
 /// Takes the hits of a body. Returns those that could not be parsed, and the cookie to set.
-async fn accept(
+async fn accept_body(
     request: &HttpRequest,
     payload: &mut web::Payload,
-    edge: &Edge,
-) -> Result<(Vec<Unreadable>, Option<String>), NotTaken> {
-    let fields = Fields::read(request.headers());
-    edge.check_size(&fields).map_err(unread)?;
-    let body = read(payload, edge.body_bytes, edge.deadline).await.map_err(|error| not_read(error, edge.body_bytes))?;
+    edge: &IngestService,
+) -> Result<(Vec<UnreadableHit>, Option<String>), IngestError> {
+    let fields = RequestHeaders::from_header_map(request.headers());
+    edge.check_headers(&fields).map_err(unread_error)?;
+    let body = read_body(payload, edge.max_body_bytes, edge.body_timeout)
+        .await
+        .map_err(|error| body_error(error, edge.max_body_bytes))?;
     // Personal data of the request ends with this block: only events wait for the disk.
     let (events, cookie, mut unreadable) = {
         let text = String::from_utf8_lossy(&body);
-        let wire::Read { hits, places, mut unreadable } = wire::parse(&text, edge.batch_hits)?;
-        let Sealed { events, cookie, no_page } = edge.seal(&fields, peer(request), hits, None);
-        unreadable.extend(no_page.iter().map(|hit| (places[*hit], bad_url())));
+        let wire::ParsedBody { hits, places, mut unreadable } = wire::parse_body(&text, edge.max_batch_hits)?;
+        let PseudonymizedHits { events, cookie, no_page } =
+            edge.pseudonymize_hits(&fields, peer_address(request), hits, None);
+        unreadable.extend(no_page.iter().map(|hit| (places[*hit], url_problem())));
         if no_page.len() == places.len() {
-            return Err(first(unreadable).into());
+            return Err(first_problem(unreadable).into());
         }
         (events, cookie, unreadable)
     };
 
-    edge.put(events).await?;
+    edge.store_events(events).await?;
     unreadable.sort_by_key(|(hit, _)| *hit);
     let named = unreadable.into_iter();
     let unreadable =
-        named.map(|(hit, problem)| Unreadable { hit, code: problem.code, detail: problem.detail.into_owned() });
+        named.map(|(hit, problem)| UnreadableHit { hit, code: problem.code, detail: problem.detail.into_owned() });
     Ok((unreadable.collect(), cookie))
 }
 
 /// The problem of a body without any readable hit: that of its first hit.
-fn first(mut unreadable: Vec<(usize, Problem)>) -> Problem {
+fn first_problem(mut unreadable: Vec<(usize, Problem)>) -> Problem {
     unreadable.sort_by_key(|(hit, _)| *hit);
     let several = unreadable.len() > 1;
     let (hit, problem) = unreadable.swap_remove(0);
@@ -101,47 +106,47 @@ fn first(mut unreadable: Vec<(usize, Problem)>) -> Problem {
         return problem;
     }
     let detail = format!("hit {hit}: {}", problem.detail);
-    problem.detail(detail)
+    problem.with_detail(detail)
 }
 
-fn unread(problem: Problem) -> NotTaken {
-    NotTaken { problem, unread: true }
+fn unread_error(problem: Problem) -> IngestError {
+    IngestError { problem, must_drain_body: true }
 }
 
-impl From<Problem> for NotTaken {
-    fn from(problem: Problem) -> NotTaken {
-        NotTaken { problem, unread: false }
+impl From<Problem> for IngestError {
+    fn from(problem: Problem) -> IngestError {
+        IngestError { problem, must_drain_body: false }
     }
 }
 
-fn not_read(error: BodyError, most: usize) -> NotTaken {
+fn body_error(error: BodyError, most: usize) -> IngestError {
     let problem = match error {
         BodyError::TooLarge => {
-            Problem::new(413, "body_too_large", "The body is too large").detail(format!("at most {most} bytes"))
+            Problem::new(413, "body_too_large", "The body is too large").with_detail(format!("at most {most} bytes"))
         }
         BodyError::TooSlow => Problem::new(408, "body_too_slow", "The body did not arrive in time"),
         // Nothing more will arrive: draining would only keep the request, and its personal data,
         // until the deadline.
         BodyError::Broken => return Problem::new(400, "bad_body", "The body cannot be read").into(),
     };
-    unread(problem)
+    unread_error(problem)
 }
 
-fn bad_url() -> Problem {
+fn url_problem() -> Problem {
     let accepted = "url must be an absolute http or https URL without user info";
-    Problem::new(400, "bad_value", "The hit cannot be read").detail(accepted)
+    Problem::new(400, "bad_value", "The hit cannot be read").with_detail(accepted)
 }
 
-fn unavailable(why: Unavailable) -> NotTaken {
+fn unavailable_error(why: CommitError) -> IngestError {
     let detail = match why {
-        Unavailable::Crowded => "more hits wait than can be taken",
-        Unavailable::Full => "the journal is full",
-        Unavailable::Stopping => "the collector is stopping",
+        CommitError::QueueFull => "more hits wait than can be taken",
+        CommitError::DiskFull => "the journal is full",
+        CommitError::Stopping => "the collector is stopping",
         // Not 503: if the sender repeated it, it might be counted twice.
-        Unavailable::Uncertain => {
+        CommitError::Uncertain => {
             let problem = Problem::new(500, "unknown_outcome", "Whether the hit was counted is not known");
-            return problem.detail("the disk failed while it was written").into();
+            return problem.with_detail("the disk failed while it was written").into();
         }
     };
-    Problem::new(503, "unavailable", "The hit was not counted; send it again").detail(detail).into()
+    Problem::new(503, "unavailable", "The hit was not counted; send it again").with_detail(detail).into()
 }

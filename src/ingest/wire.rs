@@ -7,23 +7,23 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::enrich::script_error;
-use crate::event::{Detail, FaultKind, Kind, Metric, Payload, Problem, minor_digits};
+use crate::enrich::format_script_error;
+use crate::event::{FaultKind, HitDetail, HitKind, HitPayload, Problem, WebVital, minor_digits};
 
 /// Longest URL in bytes; longer ones are cut at a character boundary, so a page loses at most two
 /// keys of its query.
-pub(super) const URL_BYTES: usize = 2048;
-pub(super) const ENGAGED_MILLIS: u32 = 86_400_000;
+pub(super) const MAX_URL_BYTES: usize = 2048;
+pub(super) const MAX_ENGAGED_MILLIS: u32 = 86_400_000;
 /// Higher than every site's bound, in major units.
-const MOST_MONEY: f64 = 9e12;
+const MAX_AMOUNT: f64 = 9e12;
 /// Ten minutes, in milliseconds. A layout shift of 100 is a page that moved out of sight a hundred
 /// times.
-const MOST_VITAL: f64 = 600_000.0;
-const MOST_SHIFT: f64 = 100.0;
+const MAX_VITAL_MILLIS: f64 = 600_000.0;
+const MAX_LAYOUT_SHIFT: f64 = 100.0;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Hit<'a> {
+struct WireHit<'a> {
     #[serde(borrow)]
     kind: Cow<'a, str>,
     #[serde(borrow)]
@@ -55,9 +55,9 @@ struct Hit<'a> {
 }
 
 /// The hits of a body.
-pub struct Read<'a> {
+pub struct ParsedBody<'a> {
     /// Hits that were parsed, in their order.
-    pub hits: Vec<Payload<'a>>,
+    pub hits: Vec<HitPayload<'a>>,
     /// Position in the body of each of `hits`, from 0.
     pub places: Vec<usize>,
     /// Positions of the hits that could not be parsed, and what is wrong with each.
@@ -69,26 +69,26 @@ pub struct Read<'a> {
 /// # Errors
 ///
 /// The body is not JSON, or has no hit or more than `most`. Nothing of it is taken then.
-pub fn parse(text: &str, most: usize) -> Result<Read<'_>, Problem> {
+pub fn parse_body(text: &str, most: usize) -> Result<ParsedBody<'_>, Problem> {
     let is_list = text.trim_ascii_start().starts_with('[');
     // Nearly all bodies parse at once. Only one that does not is parsed hit by hit.
-    let hits: Result<Vec<Hit<'_>>, _> =
+    let hits: Result<Vec<WireHit<'_>>, _> =
         if is_list { serde_json::from_str(text) } else { serde_json::from_str(text).map(|hit| vec![hit]) };
-    let read: Vec<Result<Payload<'_>, Problem>> = match hits {
+    let read: Vec<Result<HitPayload<'_>, Problem>> = match hits {
         Ok(hits) => {
-            within(hits.len(), most)?;
-            hits.into_iter().map(Hit::check).collect()
+            check_hit_count(hits.len(), most)?;
+            hits.into_iter().map(WireHit::into_payload).collect()
         }
         Err(_) => {
             let parts: Vec<&RawValue> =
                 if is_list { serde_json::from_str(text) } else { serde_json::from_str(text).map(|part| vec![part]) }
-                    .map_err(json)?;
-            within(parts.len(), most)?;
-            parts.into_iter().map(|part| one(part.get())).collect()
+                    .map_err(json_problem)?;
+            check_hit_count(parts.len(), most)?;
+            parts.into_iter().map(|part| parse_single_hit(part.get())).collect()
         }
     };
 
-    let mut found = Read { hits: Vec::with_capacity(read.len()), places: Vec::new(), unreadable: Vec::new() };
+    let mut found = ParsedBody { hits: Vec::with_capacity(read.len()), places: Vec::new(), unreadable: Vec::new() };
     for (place, hit) in read.into_iter().enumerate() {
         match hit {
             Ok(hit) => {
@@ -101,25 +101,32 @@ pub fn parse(text: &str, most: usize) -> Result<Read<'_>, Problem> {
     Ok(found)
 }
 
-fn within(hits: usize, most: usize) -> Result<(), Problem> {
-    if (1..=most).contains(&hits) { Ok(()) } else { Err(bad("bad_batch", format!("a body holds 1 to {most} hits"))) }
+fn check_hit_count(hits: usize, most: usize) -> Result<(), Problem> {
+    if (1..=most).contains(&hits) {
+        Ok(())
+    } else {
+        Err(hit_problem("bad_batch", format!("a body holds 1 to {most} hits")))
+    }
 }
 
 /// One hit of a body, also if a text in it was cut inside a character.
-fn one(text: &str) -> Result<Payload<'_>, Problem> {
-    let error = match serde_json::from_str::<Hit<'_>>(text) {
-        Ok(hit) => return hit.check(),
+fn parse_single_hit(text: &str) -> Result<HitPayload<'_>, Problem> {
+    let error = match serde_json::from_str::<WireHit<'_>>(text) {
+        Ok(hit) => return hit.into_payload(),
         Err(error) => error,
     };
-    match without_halves(text) {
-        Some(whole) => serde_json::from_str::<Hit<'_>>(&whole).map_err(json)?.check().map(Payload::into_owned),
-        None => Err(json(error)),
+    match without_lone_surrogates(text) {
+        Some(whole) => serde_json::from_str::<WireHit<'_>>(&whole)
+            .map_err(json_problem)?
+            .into_payload()
+            .map(HitPayload::into_owned),
+        None => Err(json_problem(error)),
     }
 }
 
 /// JSON without escapes of unpaired surrogates (`\ud83c` alone), as `"🎉".slice(0, 1)` makes them.
 /// `None` if there are none.
-pub(super) fn without_halves(json: &str) -> Option<String> {
+pub(super) fn without_lone_surrogates(json: &str) -> Option<String> {
     let unit = |at: usize| {
         let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
         u16::from_str_radix(digits, 16).ok()
@@ -146,7 +153,7 @@ pub(super) fn without_halves(json: &str) -> Option<String> {
 }
 
 /// The first `most` bytes at most, cut at a character boundary.
-pub(super) fn cut(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
+pub(super) fn truncate_text(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return text;
     }
@@ -160,149 +167,149 @@ pub(super) fn cut(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
 }
 
 /// Milliseconds of engagement; 0 for a value out of bounds, which does not invalidate the hit.
-pub(super) fn believed(millis: f64) -> u32 {
-    if (0.0..=f64::from(ENGAGED_MILLIS)).contains(&millis) { millis as u32 } else { 0 }
+pub(super) fn bounded_engagement(millis: f64) -> u32 {
+    if (0.0..=f64::from(MAX_ENGAGED_MILLIS)).contains(&millis) { millis as u32 } else { 0 }
 }
 
-impl<'a> Hit<'a> {
-    fn check(self) -> Result<Payload<'a>, Problem> {
+impl<'a> WireHit<'a> {
+    fn into_payload(self) -> Result<HitPayload<'a>, Problem> {
         let kind = match &*self.kind {
-            "view" => Kind::View,
-            "click" => Kind::Click,
-            "event" => Kind::Event,
-            "leave" => Kind::Leave,
-            "vital" => Kind::Vital,
-            "fault" => Kind::Fault,
-            _ => return Err(field("kind", "must be view, click, event, leave, vital or fault")),
+            "view" => HitKind::View,
+            "click" => HitKind::Click,
+            "event" => HitKind::Event,
+            "leave" => HitKind::Leave,
+            "vital" => HitKind::Vital,
+            "fault" => HitKind::Fault,
+            _ => return Err(field_problem("kind", "must be view, click, event, leave, vital or fault")),
         };
         if self.url.is_empty() {
-            return Err(field("url", "must not be empty"));
+            return Err(field_problem("url", "must not be empty"));
         }
-        let detail = self.detail(kind)?;
-        let named = matches!(kind, Kind::Click | Kind::Event);
+        let detail = self.parse_detail(kind)?;
+        let named = matches!(kind, HitKind::Click | HitKind::Event);
         let name = match self.name {
             // A name that is too long for a row is counted under (other).
             Some(name) if named && !name.is_empty() => name,
             None if !named => Cow::Borrowed(""),
-            Some(_) if kind == Kind::Fault => Cow::Borrowed(""),
+            Some(_) if kind == HitKind::Fault => Cow::Borrowed(""),
             _ => {
-                return Err(field(
+                return Err(field_problem(
                     "name",
                     "must not be empty for click, event and script faults, and absent for others",
                 ));
             }
         };
-        if kind != Kind::Event && self.passive.is_some() {
-            return Err(field("passive", "belongs to kind event"));
+        if kind != HitKind::Event && self.passive.is_some() {
+            return Err(field_problem("passive", "belongs to kind event"));
         }
-        Ok(Payload {
+        Ok(HitPayload {
             kind,
-            url: cut(self.url, URL_BYTES),
-            referrer: cut(self.referrer, URL_BYTES),
+            url: truncate_text(self.url, MAX_URL_BYTES),
+            referrer: truncate_text(self.referrer, MAX_URL_BYTES),
             name,
             detail,
-            id: self.id.as_deref().map(id).transpose()?,
-            engaged_ms: self.engaged.map_or(0, believed),
+            id: self.id.as_deref().map(parse_hit_id).transpose()?,
+            engaged_ms: self.engaged.map_or(0, bounded_engagement),
             passive: self.passive.unwrap_or(false),
             webdriver: self.webdriver,
         })
     }
 }
 
-impl Hit<'_> {
+impl WireHit<'_> {
     /// The fields that only some kinds of hits have.
-    fn detail(&self, kind: Kind) -> Result<Detail, Problem> {
-        if kind != Kind::Vital && self.metric.is_some() {
-            return Err(field("metric", "belongs to kind vital"));
+    fn parse_detail(&self, kind: HitKind) -> Result<HitDetail, Problem> {
+        if kind != HitKind::Vital && self.metric.is_some() {
+            return Err(field_problem("metric", "belongs to kind vital"));
         }
-        if kind != Kind::Fault && (self.fault.is_some() || self.source.is_some() || self.line.is_some()) {
-            return Err(field("fault", "source and line belong to kind fault"));
+        if kind != HitKind::Fault && (self.fault.is_some() || self.source.is_some() || self.line.is_some()) {
+            return Err(field_problem("fault", "source and line belong to kind fault"));
         }
         match kind {
-            Kind::Vital => self.vital(),
-            Kind::Fault => self.fault(),
-            _ => money(kind, self.value, self.currency.as_deref()),
+            HitKind::Vital => self.vital_detail(),
+            HitKind::Fault => self.fault_detail(),
+            _ => money_detail(kind, self.value, self.currency.as_deref()),
         }
     }
 
-    fn vital(&self) -> Result<Detail, Problem> {
-        let metric = self.metric.as_deref().and_then(Metric::from_name);
-        let metric = metric.ok_or_else(|| field("metric", "must be LCP, INP, CLS, FCP or TTFB"))?;
-        let most = if metric == Metric::Cls { MOST_SHIFT } else { MOST_VITAL };
+    fn vital_detail(&self) -> Result<HitDetail, Problem> {
+        let metric = self.metric.as_deref().and_then(WebVital::from_name);
+        let metric = metric.ok_or_else(|| field_problem("metric", "must be LCP, INP, CLS, FCP or TTFB"))?;
+        let most = if metric == WebVital::Cls { MAX_LAYOUT_SHIFT } else { MAX_VITAL_MILLIS };
         match self.value {
             Some(value) if (0.0..=most).contains(&value) && self.currency.is_none() => {
-                Ok(Detail::Vital(metric, metric.bucket(value)))
+                Ok(HitDetail::Vital(metric, metric.bucket_for(value)))
             }
-            _ => Err(field("value", "must be 0 to 600000 milliseconds, of CLS 0 to 100, without a currency")),
+            _ => Err(field_problem("value", "must be 0 to 600000 milliseconds, of CLS 0 to 100, without a currency")),
         }
     }
 
-    fn fault(&self) -> Result<Detail, Problem> {
+    fn fault_detail(&self) -> Result<HitDetail, Problem> {
         if self.value.is_some() || self.currency.is_some() {
-            return Err(field("value", "and currency do not belong to kind fault"));
+            return Err(field_problem("value", "and currency do not belong to kind fault"));
         }
 
         let kind = self.fault.as_deref().and_then(FaultKind::from_name);
-        let kind = kind.ok_or_else(|| field("fault", "must be script or not_found"))?;
+        let kind = kind.ok_or_else(|| field_problem("fault", "must be script or not_found"))?;
         let source = self.source.as_deref().unwrap_or("");
 
         match (kind, self.name.as_deref()) {
             (FaultKind::Script, Some(name)) if !name.is_empty() => {
-                Ok(Detail::Fault(kind, script_error(name, source, self.line.unwrap_or(0)).into()))
+                Ok(HitDetail::Fault(kind, format_script_error(name, source, self.line.unwrap_or(0)).into()))
             }
             (FaultKind::NotFound, None) if self.source.is_none() && self.line.is_none() => {
-                Ok(Detail::Fault(kind, "".into()))
+                Ok(HitDetail::Fault(kind, "".into()))
             }
-            _ => Err(field("fault", "script has a name, a source and a line; not_found has none")),
+            _ => Err(field_problem("fault", "script has a name, a source and a line; not_found has none")),
         }
     }
 }
 
-fn id(text: &str) -> Result<u128, Problem> {
+fn parse_hit_id(text: &str) -> Result<u128, Problem> {
     // By hand, because `from_str_radix` multiplies 128 bits for each digit, and every hit has an
     // id.
     let digits = text.chars().try_fold(0_u128, |id, c| Some(id << 4 | u128::from(c.to_digit(16)?)));
-    digits.filter(|_| (8..=32).contains(&text.len())).ok_or_else(|| field("id", "must be 8 to 32 hex digits"))
+    digits.filter(|_| (8..=32).contains(&text.len())).ok_or_else(|| field_problem("id", "must be 8 to 32 hex digits"))
 }
 
-pub(super) fn money(kind: Kind, value: Option<f64>, currency: Option<&str>) -> Result<Detail, Problem> {
-    if kind != Kind::Event && (value.is_some() || currency.is_some()) {
-        return Err(field("value", "and currency belong to kind event"));
+pub(super) fn money_detail(kind: HitKind, value: Option<f64>, currency: Option<&str>) -> Result<HitDetail, Problem> {
+    if kind != HitKind::Event && (value.is_some() || currency.is_some()) {
+        return Err(field_problem("value", "and currency belong to kind event"));
     }
 
     let value = match value {
         Some(value) if value >= 0.0 => value,
-        Some(_) => return Err(field("value", "must not be negative")),
-        None if currency.is_some() => return Err(field("currency", "needs a value")),
-        None => return Ok(Detail::Nothing),
+        Some(_) => return Err(field_problem("value", "must not be negative")),
+        None if currency.is_some() => return Err(field_problem("currency", "needs a value")),
+        None => return Ok(HitDetail::Empty),
     };
 
-    let Some(currency) = currency else { return Ok(Detail::Nothing) };
+    let Some(currency) = currency else { return Ok(HitDetail::Empty) };
     let code: [u8; 3] = currency.as_bytes().try_into().unwrap_or_default();
     if !code.iter().all(u8::is_ascii_uppercase) {
-        return Err(field("currency", "must be three capital letters (ISO 4217)"));
+        return Err(field_problem("currency", "must be three capital letters (ISO 4217)"));
     }
 
-    if value > MOST_MONEY {
-        return Ok(Detail::Over(code));
+    if value > MAX_AMOUNT {
+        return Ok(HitDetail::MoneyOverLimit(code));
     }
     let minor = (value * f64::from(10_u32.pow(minor_digits(&code)))).round();
-    Ok(Detail::Money(minor as u64, code))
+    Ok(HitDetail::Money(minor as u64, code))
 }
 
-fn bad(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
-    Problem::new(400, code, "The hit cannot be read").detail(detail)
+fn hit_problem(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
+    Problem::new(400, code, "The hit cannot be read").with_detail(detail)
 }
 
-fn field(name: &'static str, rule: &'static str) -> Problem {
-    bad("bad_value", format!("{name} {rule}"))
+fn field_problem(name: &'static str, rule: &'static str) -> Problem {
+    hit_problem("bad_value", format!("{name} {rule}"))
 }
 
 /// The parser's message names key and position. It is returned to the sender and not logged.
-fn json(error: serde_json::Error) -> Problem {
+fn json_problem(error: serde_json::Error) -> Problem {
     let mut detail = error.to_string();
     detail.truncate(detail.floor_char_boundary(200));
-    bad(if error.is_data() { "bad_value" } else { "bad_json" }, detail)
+    hit_problem(if error.is_data() { "bad_value" } else { "bad_json" }, detail)
 }
 
 #[cfg(test)]
@@ -312,7 +319,7 @@ mod tests {
     use super::*;
 
     fn code(body: &str) -> (&'static str, String) {
-        let problem = match parse(body, 20) {
+        let problem = match parse_body(body, 20) {
             Ok(mut read) => read.unreadable.swap_remove(0).1,
             Err(problem) => problem,
         };
@@ -324,20 +331,29 @@ mod tests {
         let body = r#"[{"kind":"view","url":"https://a.test/x","referrer":"https://b.test/","id":"00ff00ff"},
             {"kind":"event","url":"https://a.test/x","name":"buy","value":19.99,"currency":"EUR","passive":true},
             {"kind":"click","url":"https://a.test/x","name":"shop","engaged":1500}]"#;
-        let hits = parse(body, 20).unwrap().hits;
-        assert_eq!(hits.iter().map(|hit| hit.kind).collect::<Vec<_>>(), [Kind::View, Kind::Event, Kind::Click]);
+        let hits = parse_body(body, 20).unwrap().hits;
+        assert_eq!(
+            hits.iter().map(|hit| hit.kind).collect::<Vec<_>>(),
+            [HitKind::View, HitKind::Event, HitKind::Click]
+        );
         assert_eq!(hits[0].id, Some(0x00ff_00ff));
-        assert_eq!(hits[1].detail, Detail::Money(1999, *b"EUR"));
+        assert_eq!(hits[1].detail, HitDetail::Money(1999, *b"EUR"));
         assert_eq!(hits[2].engaged_ms, 1500);
         assert!(matches!(hits[0].url, Cow::Borrowed(_)), "plain text is not copied");
     }
 
     #[test]
     fn amounts_become_minor_units_of_their_currency() {
-        assert_eq!(money(Kind::Event, Some(9.1e12), Some("EUR")).unwrap(), Detail::Over(*b"EUR"));
+        assert_eq!(
+            money_detail(HitKind::Event, Some(9.1e12), Some("EUR")).unwrap(),
+            HitDetail::MoneyOverLimit(*b"EUR")
+        );
         for (value, currency, minor) in [(0.29, "USD", 29), (1500.0, "JPY", 1500), (1.234, "KWD", 1234)] {
             let code = currency.as_bytes().try_into().unwrap();
-            assert_eq!(money(Kind::Event, Some(value), Some(currency)).unwrap(), Detail::Money(minor, code));
+            assert_eq!(
+                money_detail(HitKind::Event, Some(value), Some(currency)).unwrap(),
+                HitDetail::Money(minor, code)
+            );
         }
     }
 
@@ -387,7 +403,7 @@ mod tests {
             "null",
         ] {
             let body = format!("[{view},{bad},{view}]");
-            let read = parse(&body, 20).unwrap();
+            let read = parse_body(&body, 20).unwrap();
             assert_eq!((read.hits.len(), &*read.places), (2, &[0, 2][..]), "{bad}");
             assert_eq!(read.unreadable.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1], "{bad}");
         }
@@ -404,10 +420,10 @@ mod tests {
             (r"\\ud83c", r"\ud83c"),
         ] {
             let body = format!("[{}]", event(name));
-            let read = parse(&body, 20).unwrap();
+            let read = parse_body(&body, 20).unwrap();
             assert_eq!(read.hits[0].name, expected, "{name}");
         }
-        assert!(parse(&event(r"\u12"), 20).is_err());
+        assert!(parse_body(&event(r"\u12"), 20).is_err());
     }
 
     #[test]
@@ -416,7 +432,7 @@ mod tests {
         let body = format!(
             r#"{{"kind":"click","url":"https://a.test/?q={long}","referrer":"https://b.test/{long}","name":"{long}","engaged":-2048566316}}"#
         );
-        let hit = parse(&body, 20).unwrap().hits.swap_remove(0);
+        let hit = parse_body(&body, 20).unwrap().hits.swap_remove(0);
         assert_eq!((hit.url.len(), hit.referrer.len(), hit.name.len(), hit.engaged_ms), (2048, 2047, 6000, 0));
         assert!(hit.url.ends_with('ä'));
     }
@@ -431,14 +447,14 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_makes_the_parser_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = parse(&String::from_utf8_lossy(&body), 20);
+            let _ = parse_body(&String::from_utf8_lossy(&body), 20);
         }
 
         #[test]
         fn no_escapes_make_it_panic(name in "([a-zä]|\\\\u[dD][89a-fA-F][0-9a-f]{2}|\\\\){0,20}") {
-            if let Some(whole) = without_halves(&name) {
+            if let Some(whole) = without_lone_surrogates(&name) {
                 prop_assert!(whole.len() < name.len());
-                prop_assert_eq!(without_halves(&whole).map_or(whole.clone(), |again| again).len() <= whole.len(), true);
+                prop_assert_eq!(without_lone_surrogates(&whole).map_or(whole.clone(), |again| again).len() <= whole.len(), true);
             }
         }
     }

@@ -2,27 +2,27 @@
 
 const MAGIC: [u8; 4] = *b"FFR1";
 /// Bytes of a frame beside its payload.
-pub const OVERHEAD: usize = 12;
+pub const FRAME_OVERHEAD_BYTES: usize = 12;
 
 /// Appends a frame around what `payload` writes.
-pub fn write(out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
+pub fn write_frame(out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0; 8]);
     payload(out);
-    let length = u32::try_from(out.len() - start - OVERHEAD).expect("a frame is far below 4 GiB");
+    let length = u32::try_from(out.len() - start - FRAME_OVERHEAD_BYTES).expect("a frame is far below 4 GiB");
     out[start + 4..start + 8].copy_from_slice(&length.to_le_bytes());
-    let checksum = checksum(length, &out[start + OVERHEAD..]);
+    let checksum = frame_checksum(length, &out[start + FRAME_OVERHEAD_BYTES..]);
     out[start + 8..start + 12].copy_from_slice(&checksum.to_le_bytes());
 }
 
-fn checksum(length: u32, payload: &[u8]) -> u32 {
+fn frame_checksum(length: u32, payload: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&length.to_le_bytes()), payload)
 }
 
 /// A frame, or a part of a file that is not one.
 #[derive(PartialEq, Debug)]
-pub enum Found<'a> {
+pub enum SegmentRegion<'a> {
     Frame(&'a [u8]),
     /// The bytes from `at` up to `next` are damaged; whole frames follow.
     Damage {
@@ -38,45 +38,46 @@ pub enum Found<'a> {
 }
 
 /// Iterates over the frames of a segment file and what is between them.
-pub struct Frames<'a> {
+pub struct FrameScanner<'a> {
     file: &'a [u8],
     at: usize,
 }
 
-impl<'a> Frames<'a> {
+impl<'a> FrameScanner<'a> {
     /// Starts at offset `at` of the file's bytes.
-    pub fn new(file: &'a [u8], at: usize) -> Frames<'a> {
-        Frames { file, at }
+    pub fn new(file: &'a [u8], at: usize) -> FrameScanner<'a> {
+        FrameScanner { file, at }
     }
 
-    fn frame(&self, at: usize) -> Option<&'a [u8]> {
-        let head = self.file.get(at..at + OVERHEAD)?;
+    fn frame_at(&self, at: usize) -> Option<&'a [u8]> {
+        let head = self.file.get(at..at + FRAME_OVERHEAD_BYTES)?;
         let number = |from: usize| u32::from_le_bytes(head[from..from + 4].try_into().expect("4 bytes are 4"));
         let length = number(4);
-        let payload = self.file.get(at + OVERHEAD..(at + OVERHEAD).checked_add(length as usize)?)?;
-        (head[..4] == MAGIC && number(8) == checksum(length, payload)).then_some(payload)
+        let payload =
+            self.file.get(at + FRAME_OVERHEAD_BYTES..(at + FRAME_OVERHEAD_BYTES).checked_add(length as usize)?)?;
+        (head[..4] == MAGIC && number(8) == frame_checksum(length, payload)).then_some(payload)
     }
 
     /// Offset of the next whole frame after damage at `from`. Tries each place with the magic
     /// bytes, because a damaged length cannot be used.
-    fn resume(&self, from: usize) -> Option<usize> {
+    fn next_frame_offset(&self, from: usize) -> Option<usize> {
         let rest = &self.file[from..];
         rest.windows(MAGIC.len())
             .enumerate()
             .filter(|(_, window)| *window == MAGIC)
             .map(|(n, _)| from + n)
-            .find(|&at| self.frame(at).is_some())
+            .find(|&at| self.frame_at(at).is_some())
     }
 }
 
-impl<'a> Iterator for Frames<'a> {
-    type Item = Found<'a>;
+impl<'a> Iterator for FrameScanner<'a> {
+    type Item = SegmentRegion<'a>;
 
-    fn next(&mut self) -> Option<Found<'a>> {
+    fn next(&mut self) -> Option<SegmentRegion<'a>> {
         let at = self.at;
-        if let Some(payload) = self.frame(at) {
-            self.at += OVERHEAD + payload.len();
-            return Some(Found::Frame(payload));
+        if let Some(payload) = self.frame_at(at) {
+            self.at += FRAME_OVERHEAD_BYTES + payload.len();
+            return Some(SegmentRegion::Frame(payload));
         }
 
         let written =
@@ -85,14 +86,14 @@ impl<'a> Iterator for Frames<'a> {
             return None;
         }
 
-        match self.resume(at + 1) {
+        match self.next_frame_offset(at + 1) {
             Some(next) => {
                 self.at = next;
-                Some(Found::Damage { at, next })
+                Some(SegmentRegion::Damage { at, next })
             }
             None => {
                 self.at = self.file.len();
-                Some(Found::Torn { at, bytes: written })
+                Some(SegmentRegion::Torn { at, bytes: written })
             }
         }
     }
@@ -104,45 +105,49 @@ mod tests {
 
     fn file(payloads: &[&[u8]]) -> Vec<u8> {
         let mut file = Vec::new();
-        payloads.iter().for_each(|payload| write(&mut file, |out| out.extend_from_slice(payload)));
+        payloads.iter().for_each(|payload| write_frame(&mut file, |out| out.extend_from_slice(payload)));
         file.extend_from_slice(&[0; 64]);
         file
     }
 
-    fn read(file: &[u8]) -> Vec<Found<'_>> {
-        Frames::new(file, 0).collect()
+    fn read(file: &[u8]) -> Vec<SegmentRegion<'_>> {
+        FrameScanner::new(file, 0).collect()
     }
 
     const THREE: [&[u8]; 3] = [b"one", b"two two", b"three"];
 
     #[test]
     fn frames_read_back_up_to_the_reserved_zeros() {
-        assert_eq!(read(&file(&THREE)), THREE.map(Found::Frame));
+        assert_eq!(read(&file(&THREE)), THREE.map(SegmentRegion::Frame));
         assert_eq!(read(&[]), []);
         assert_eq!(read(&[0; 100]), []);
     }
 
     #[test]
     fn every_byte_of_a_middle_frame_when_flipped_costs_that_frame_and_no_other() {
-        let (start, end) = (OVERHEAD + 3, 2 * OVERHEAD + 10);
+        let (start, end) = (FRAME_OVERHEAD_BYTES + 3, 2 * FRAME_OVERHEAD_BYTES + 10);
         for place in start..end {
             let mut file = file(&THREE);
             file[place] ^= 0x40;
             let found = read(&file);
-            assert_eq!(found[0], Found::Frame(b"one"), "byte {place}");
-            assert_eq!(found[1], Found::Damage { at: start, next: end }, "byte {place}");
-            assert_eq!(found[2], Found::Frame(b"three"), "byte {place}");
+            assert_eq!(found[0], SegmentRegion::Frame(b"one"), "byte {place}");
+            assert_eq!(found[1], SegmentRegion::Damage { at: start, next: end }, "byte {place}");
+            assert_eq!(found[2], SegmentRegion::Frame(b"three"), "byte {place}");
         }
     }
 
     #[test]
     fn a_write_cut_at_any_byte_is_torn_and_costs_nothing_before_it() {
         let whole = file(&THREE);
-        let (start, end) = (2 * OVERHEAD + 10, 3 * OVERHEAD + 15);
+        let (start, end) = (2 * FRAME_OVERHEAD_BYTES + 10, 3 * FRAME_OVERHEAD_BYTES + 15);
         for cut in start + 1..end {
             let found = read(&whole[..cut]);
-            assert_eq!(found[..2], [Found::Frame(b"one" as &[u8]), Found::Frame(b"two two")], "cut at {cut}");
-            assert!(matches!(found[2..], [Found::Torn { at, .. }] if at == start), "cut at {cut}");
+            assert_eq!(
+                found[..2],
+                [SegmentRegion::Frame(b"one" as &[u8]), SegmentRegion::Frame(b"two two")],
+                "cut at {cut}"
+            );
+            assert!(matches!(found[2..], [SegmentRegion::Torn { at, .. }] if at == start), "cut at {cut}");
         }
     }
 }

@@ -4,28 +4,28 @@ use std::time::{Duration, Instant};
 /// When a thread last went round its loop. A thread that hangs in a system call cannot report it
 /// itself.
 pub struct Heartbeat {
-    begun: Instant,
+    started: Instant,
     /// Milliseconds after `begun`.
-    last: AtomicU64,
+    last_beat_millis: AtomicU64,
 }
 
 impl Default for Heartbeat {
     fn default() -> Heartbeat {
-        Heartbeat { begun: Instant::now(), last: AtomicU64::new(0) }
+        Heartbeat { started: Instant::now(), last_beat_millis: AtomicU64::new(0) }
     }
 }
 
 impl Heartbeat {
-    pub(super) fn beat(&self) {
-        self.last.store(self.now(), Ordering::Relaxed);
+    pub(super) fn record_beat(&self) {
+        self.last_beat_millis.store(self.elapsed_millis(), Ordering::Relaxed);
     }
 
     /// Time since the last beat.
-    pub fn age(&self) -> Duration {
-        Duration::from_millis(self.now().saturating_sub(self.last.load(Ordering::Relaxed)))
+    pub fn time_since_beat(&self) -> Duration {
+        Duration::from_millis(self.elapsed_millis().saturating_sub(self.last_beat_millis.load(Ordering::Relaxed)))
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn elapsed_millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }

@@ -29,27 +29,27 @@
 //! All numbers are little endian. payload.rs describes the payload. Files that begin with
 //! "FFSEGM1\n" are a former version's: they are read (former.rs) and sent, and never written.
 
-mod attributes;
-mod bell;
-mod code;
-mod file;
-mod former;
+mod attribute_codec;
+mod completion;
+mod format_v1;
 mod frame;
 mod heartbeat;
-mod inbox;
-mod key;
-mod open;
+mod hit_queue;
+mod open_segment;
 mod payload;
-mod recover;
-mod seal;
-mod sealer;
+mod recovery;
+mod sealed_segment;
+mod segment_closer;
+mod segment_file;
+mod segment_keys;
+mod totals_codec;
 mod writer;
 
-pub use bell::Ticket;
-pub use file::{Folder, JournalError, SegmentFile, SegmentId};
-pub use inbox::{Inbox, Unavailable};
-pub use seal::read_sealed;
-pub use writer::{Journal, Parts, Sealed, Stats, Writer};
+pub use completion::CommitTicket;
+pub use hit_queue::{CommitError, HitQueue};
+pub use sealed_segment::read_sealed_segment;
+pub use segment_file::{JournalError, JournalFolder, SegmentFile, SegmentId};
+pub use writer::{Journal, JournalStats, JournalWriter, SealedSegment, WriterParts};
 
 #[cfg(test)]
 mod tests;

@@ -8,20 +8,21 @@ use std::path::Path;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::file::{Folder, HEADER, SegmentId};
 use super::frame;
-use super::key::Keys;
-use super::open::OpenSegment;
-use super::payload::{self, Kind};
-use super::recover::{Recovered, Recovery};
-use super::seal::{read_sealed, seal};
+use super::open_segment::OpenSegment;
+use super::payload::{self, FrameKind};
+use super::recovery::{RecoverySummary, SegmentRecovery};
+use super::sealed_segment::{close_segment, read_sealed_segment};
+use super::segment_file::{HEADER_BYTES, JournalFolder, SegmentId};
+use super::segment_keys::SegmentKeys;
 use crate::aggregate::{
-    AttributeCounts, AttributeKey, AttributeSums, DailyKey, Delta, Release, Segment, Sums, Sym, Wanted,
+    AttributeCounts, AttributeKey, AttributeSums, DailyKey, ReleasePolicy, ReleaseScope, SegmentBuilder, SegmentDelta,
+    SegmentSums, StringId,
 };
-use crate::event::Counter::Hits;
-use crate::event::{Counts, Day, Dimension, Millis, SiteId, Subject};
+use crate::event::CounterKind::Hits;
+use crate::event::{CounterValues, Day, Dimension, Millis, SiteId, Subject};
 
-const RULE: Release = Release { visits: 5, most_rows: 20_000, most_bytes: 1 << 24 };
+const RULE: ReleasePolicy = ReleasePolicy { min_visits: 5, max_rows: 20_000, max_bytes: 1 << 24 };
 const TODAY: u16 = 20_000;
 const NOON: Millis = TODAY as Millis * 86_400_000 + 43_200_000;
 const MIDNIGHT: Millis = NOON + 43_200_000 + 5_000;
@@ -35,17 +36,17 @@ struct Counted {
 }
 
 impl Counted {
-    fn add(&mut self, sums: &Sums) {
+    fn add(&mut self, sums: &SegmentSums) {
         for (key, counts) in sums.daily.iter().filter(|(key, _)| key.site != SiteId::PLATFORM) {
-            *self.hits.entry((key.site.as_u128(), key.day.number())).or_default() += counts.get(Hits);
+            *self.hits.entry((key.site.as_u128(), key.day.as_number())).or_default() += counts.get(Hits);
         }
         self.add_attributes(&sums.attributes);
     }
 
     fn add_attributes(&mut self, sums: &AttributeSums) {
         for (key, counts) in sums.rows.iter().filter(|(key, _)| key.site != SiteId::PLATFORM) {
-            assert_eq!(sums.text(key.zone), "UTC");
-            let cell = (key.site.as_u128(), key.day.number(), sums.text(key.value).to_owned());
+            assert_eq!(sums.resolve_string(key.zone), "UTC");
+            let cell = (key.site.as_u128(), key.day.as_number(), sums.resolve_string(key.value).to_owned());
             let sum = self.visits.entry(cell).or_default();
             *sum = (sum.0 + counts.visits, sum.1 + counts.networks);
         }
@@ -66,22 +67,26 @@ impl Visits {
         Visits { site, day: TODAY, source: 0, visits }
     }
 
-    fn delta(self, segment: &Segment) -> Delta {
+    fn delta(self, segment: &SegmentBuilder) -> SegmentDelta {
         let (site, day) = (SiteId::from_u128(self.site), Day::from_number(self.day));
-        let (base, attribute_base) = (segment.next_string(), segment.next_attribute_string());
+        let (base, attribute_base) = (segment.next_string_id(), segment.next_attribute_string_id());
         let counts = AttributeCounts { visitors: 1, visits: self.visits, networks: 1, platform_networks: 0 };
         let row = |dim, text: u32| {
-            let (subject, item) = (Subject::Site, Sym::EMPTY);
-            let (zone, value) = (Sym(attribute_base), Sym(attribute_base + text));
+            let (subject, item) = (Subject::Site, StringId::EMPTY);
+            let (zone, value) = (StringId(attribute_base), StringId(attribute_base + text));
             (AttributeKey { site, zone, day, subject, dim, item, value }, counts)
         };
         let attributes = AttributeSums {
             strings: vec!["UTC".into(), format!("source {}", self.source).into(), "FR".into()],
             rows: vec![row(Dimension::Source, 1), row(Dimension::Country, 2)],
         };
-        let daily = DailyKey { site, day, subject: Subject::Page, item: Sym(base) };
-        let daily = vec![(daily, Counts::none().with(Hits, self.visits))];
-        Delta { base, attribute_base, sums: Sums { strings: vec!["/".into()], daily, attributes, ..Sums::default() } }
+        let daily = DailyKey { site, day, subject: Subject::Page, item: StringId(base) };
+        let daily = vec![(daily, CounterValues::zeros().with_value(Hits, self.visits))];
+        SegmentDelta {
+            first_string_id: base,
+            first_attribute_string_id: attribute_base,
+            sums: SegmentSums { strings: vec!["/".into()], daily, attributes, ..SegmentSums::default() },
+        }
     }
 
     fn counted(self, into: &mut Counted) {
@@ -96,35 +101,35 @@ impl Visits {
 /// A collector's journal without its threads: what the writer and the sealer do, one step at a
 /// time.
 struct Collector {
-    folder: Folder,
-    keys: Keys,
+    folder: JournalFolder,
+    keys: SegmentKeys,
     open: OpenSegment,
     /// Segments the sealer has yet to seal.
-    behind: Vec<(SegmentId, Segment, AttributeSums)>,
+    behind: Vec<(SegmentId, SegmentBuilder, AttributeSums)>,
 }
 
 impl Collector {
-    fn start(dir: &Path, key_dir: &Path, epoch: u64, now: Millis) -> (Collector, Recovered) {
-        let folder = Folder::open(dir).unwrap();
-        let mut keys = Keys::open(key_dir, folder.collector(), epoch);
-        let mut recovery = Recovery::start(&folder, &keys, RULE, now).unwrap();
-        let id = SegmentId { collector: folder.collector(), epoch, number: recovery.next().max(1) };
+    fn start(dir: &Path, key_dir: &Path, epoch: u64, now: Millis) -> (Collector, RecoverySummary) {
+        let folder = JournalFolder::open(dir).unwrap();
+        let mut keys = SegmentKeys::open(key_dir, folder.collector_id(), epoch);
+        let mut recovery = SegmentRecovery::replay_open_segments(&folder, &keys, RULE, now).unwrap();
+        let id = SegmentId { collector: folder.collector_id(), epoch, number: recovery.next_number().max(1) };
         let carried = std::mem::take(&mut recovery.carried);
-        let (open, carried) = OpenSegment::create(&folder, id, &mut keys, carried).unwrap();
-        let recovered = recovery.finish(&folder, &carried).unwrap();
-        keys.forget_former();
+        let (open, carried) = OpenSegment::create_segment(&folder, id, &mut keys, carried).unwrap();
+        let recovered = recovery.close_last_segment(&folder, &carried).unwrap();
+        keys.forget_former_keys();
         (Collector { folder, keys, open, behind: Vec::new() }, recovered)
     }
 
     fn batch(&mut self, visits: Visits) {
         let delta = visits.delta(&self.open.segment);
-        self.open.append(&delta, &mut self.keys).unwrap();
+        self.open.append_batch(&delta, &mut self.keys).unwrap();
     }
 
-    fn rotate(&mut self, wanted: Wanted, now: Millis) {
-        let carried = self.open.segment.carried(RULE, wanted, now);
+    fn rotate(&mut self, wanted: ReleaseScope, now: Millis) {
+        let carried = self.open.segment.collect_carried(RULE, wanted, now);
         let id = SegmentId { number: self.open.file.id.number + 1, ..self.open.file.id };
-        let (next, carried) = OpenSegment::create(&self.folder, id, &mut self.keys, carried).unwrap();
+        let (next, carried) = OpenSegment::create_segment(&self.folder, id, &mut self.keys, carried).unwrap();
         let OpenSegment { file, segment, .. } = std::mem::replace(&mut self.open, next);
         self.behind.push((file.id, segment, carried));
     }
@@ -132,19 +137,22 @@ impl Collector {
     fn seal_one(&mut self) {
         if !self.behind.is_empty() {
             let (id, segment, carried) = self.behind.remove(0);
-            seal(&self.folder, id, &segment.seal(&carried)).unwrap();
+            close_segment(&self.folder, id, &segment.finish_segment(&carried)).unwrap();
         }
     }
 
     /// What is sealed so far.
-    fn sealed(&self) -> Vec<Sums> {
-        let numbers = self.folder.numbers("sealed").unwrap();
-        numbers.into_iter().map(|number| read_sealed(&self.folder.file(number, "sealed")).unwrap().1).collect()
+    fn sealed(&self) -> Vec<SegmentSums> {
+        let numbers = self.folder.segment_numbers("sealed").unwrap();
+        numbers
+            .into_iter()
+            .map(|number| read_sealed_segment(&self.folder.segment_path(number, "sealed")).unwrap().1)
+            .collect()
     }
 }
 
 /// What counts after a start in the folder: what is sealed, and what is carried on.
-fn counted_after_a_start(dir: &Path, key_dir: &Path, epoch: u64, now: Millis) -> (Counted, Recovered) {
+fn counted_after_a_start(dir: &Path, key_dir: &Path, epoch: u64, now: Millis) -> (Counted, RecoverySummary) {
     let (mut collector, recovered) = Collector::start(dir, key_dir, epoch, now);
     let mut counted = Counted::default();
     collector.sealed().iter().for_each(|sums| {
@@ -152,19 +160,20 @@ fn counted_after_a_start(dir: &Path, key_dir: &Path, epoch: u64, now: Millis) ->
         assert_eq!(of_fewer_than_k(sums, now), [], "a sealed segment tells of few");
     });
     let rest = std::mem::take(&mut collector.open.segment);
-    counted.add_attributes(&rest.seal(&AttributeSums::default()).attributes);
+    counted.add_attributes(&rest.finish_segment(&AttributeSums::default()).attributes);
     (counted, recovered)
 }
 
 /// Sites and days of a sealed segment with too few visits to be written before the day is over.
-fn of_fewer_than_k(sums: &Sums, now: Millis) -> Vec<(u128, u16)> {
+fn of_fewer_than_k(sums: &SegmentSums, now: Millis) -> Vec<(u128, u16)> {
     let mut visits: BTreeMap<(u128, u16), u32> = BTreeMap::new();
     for (key, counts) in &sums.attributes.rows {
         let of_sites = key.site != SiteId::PLATFORM && key.dim == Dimension::Source;
-        *visits.entry((key.site.as_u128(), key.day.number())).or_default() += if of_sites { counts.visits } else { 0 };
+        *visits.entry((key.site.as_u128(), key.day.as_number())).or_default() +=
+            if of_sites { counts.visits } else { 0 };
     }
     let over = |day: u16| now >= (Millis::from(day) + 1) * 86_400_000 + 5_000;
-    let few = visits.into_iter().filter(|((site, day), visits)| *site != 0 && *visits < RULE.visits && !over(*day));
+    let few = visits.into_iter().filter(|((site, day), visits)| *site != 0 && *visits < RULE.min_visits && !over(*day));
     few.map(|(cell, _)| cell).collect()
 }
 
@@ -226,13 +235,13 @@ fn a_death_at_any_byte_of_a_rotation_counts_each_row_once() {
     assert_counted(&before, key_dir, &expected, "before the rotation");
 
     // While the next segment is created.
-    collector.rotate(Wanted::Enough, NOON);
+    collector.rotate(ReleaseScope::EnoughVisits, NOON);
     let rotated = image(dir.path());
     let next = &rotated[&name(2, "open")];
     for length in 0..=next.len() {
         // A partial header is reported as damage. On a real disk it is in one sector with its
         // checksum.
-        if length == 0 || length >= HEADER {
+        if length == 0 || length >= HEADER_BYTES {
             let cut = BTreeMap::from([(name(2, "open"), next[..length].to_vec())]);
             let cut = before.clone().into_iter().chain(cut).collect();
             assert_counted(&cut, key_dir, &expected, &format!("{length} bytes of the next segment"));
@@ -265,7 +274,7 @@ fn a_death_while_the_sealer_is_behind_counts_each_row_once() {
             collector.batch(visits);
             visits.counted(&mut expected);
         }
-        collector.rotate(if round == 1 { Wanted::Days } else { Wanted::Enough }, NOON);
+        collector.rotate(if round == 1 { ReleaseScope::ClosedDays } else { ReleaseScope::EnoughVisits }, NOON);
         images.push((image(dir.path()), expected.clone()));
     }
     for _ in 0..4 {
@@ -286,23 +295,23 @@ fn a_death_at_any_point_of_a_start_counts_each_row_once() {
         collector.batch(visits);
         visits.counted(&mut expected);
     }
-    collector.rotate(Wanted::Enough, NOON);
+    collector.rotate(ReleaseScope::EnoughVisits, NOON);
     collector.batch(Visits::of(2, 1));
     Visits::of(2, 1).counted(&mut expected);
     drop(collector);
 
     // The steps of `Collector::start`, with a picture after each.
     let mut images = vec![image(dir.path())];
-    let folder = Folder::open(dir.path()).unwrap();
-    let mut second = Keys::open(keys.path(), folder.collector(), 2);
-    let mut recovery = Recovery::start(&folder, &second, RULE, NOON).unwrap();
+    let folder = JournalFolder::open(dir.path()).unwrap();
+    let mut second = SegmentKeys::open(keys.path(), folder.collector_id(), 2);
+    let mut recovery = SegmentRecovery::replay_open_segments(&folder, &second, RULE, NOON).unwrap();
     images.push(image(dir.path()));
-    let id = SegmentId { collector: folder.collector(), epoch: 2, number: recovery.next() };
+    let id = SegmentId { collector: folder.collector_id(), epoch: 2, number: recovery.next_number() };
     let carried = std::mem::take(&mut recovery.carried);
     assert_eq!(carried.rows.len(), 2, "the two visits of the second site, of one source");
-    let (_, carried) = OpenSegment::create(&folder, id, &mut second, carried).unwrap();
+    let (_, carried) = OpenSegment::create_segment(&folder, id, &mut second, carried).unwrap();
     images.push(image(dir.path()));
-    recovery.finish(&folder, &carried).unwrap();
+    recovery.close_last_segment(&folder, &carried).unwrap();
     images.push(image(dir.path()));
     for (place, image) in images.iter().enumerate() {
         assert_counted(image, keys.path(), &expected, &format!("image {place}"));
@@ -364,20 +373,23 @@ fn a_day_that_ended_while_the_collector_was_down_is_released_by_the_next_start()
 #[test]
 fn the_largest_hit_fits_in_what_is_reserved_for_one() {
     let text = |bytes: usize, n: usize| format!("{n}{}", "x".repeat(bytes - 1)).into_boxed_str();
-    let mut segment = Segment::default();
+    let mut segment = SegmentBuilder::default();
     // The numbers of a segment with many strings take as many bytes as numbers can.
-    segment.add(&Delta { base: u32::MAX >> 8, ..Visits::of(1, 1).delta(&Segment::default()) });
+    segment.add_delta(&SegmentDelta {
+        first_string_id: u32::MAX >> 8,
+        ..Visits::of(1, 1).delta(&SegmentBuilder::default())
+    });
     let (site, day) = (SiteId::from_u128(u128::MAX), Day::from_number(TODAY));
-    let large = Sym(u32::MAX);
+    let large = StringId(u32::MAX);
     let counts = AttributeCounts { visitors: 1, visits: 1, networks: 1, platform_networks: 1 };
     let attribute = |subject: Subject, dim| {
         (AttributeKey { site, zone: large, day, subject, dim, item: large, value: large }, counts)
     };
     let of = |subject: Subject| subject.dimensions().iter().map(move |dim| attribute(subject, *dim));
-    let daily = |subject| (DailyKey { site, day, subject, item: large }, Counts([u32::MAX; 7]));
-    let hourly = |hour| (crate::aggregate::HourlyKey { site, hour }, Counts([u32::MAX; 7]));
+    let daily = |subject| (DailyKey { site, day, subject, item: large }, CounterValues([u32::MAX; 7]));
+    let hourly = |hour| (crate::aggregate::HourlyKey { site, hour }, CounterValues([u32::MAX; 7]));
     let money = crate::aggregate::MoneyKey { site, day, event: large, currency: *b"EUR" };
-    let sums = Sums {
+    let sums = SegmentSums {
         // The item, and the page of a visit that ended.
         strings: vec![text(512, 1), text(512, 2)],
         daily: vec![daily(Subject::Site), daily(Subject::Event), daily(Subject::Page)],
@@ -393,14 +405,18 @@ fn the_largest_hit_fits_in_what_is_reserved_for_one() {
                 .collect(),
             rows: of(Subject::Site).chain(of(Subject::Event)).collect(),
         },
-        ..Sums::default()
+        ..SegmentSums::default()
     };
-    let delta = Delta { base: segment.next_string(), attribute_base: segment.next_attribute_string(), sums };
+    let delta = SegmentDelta {
+        first_string_id: segment.next_string_id(),
+        first_attribute_string_id: segment.next_attribute_string_id(),
+        sums,
+    };
     let id = SegmentId { collector: 1, epoch: 1, number: 1 };
     let mut bytes = Vec::new();
-    let cipher = Keys::in_memory(1).cipher(id).unwrap();
-    frame::write(&mut bytes, |out| payload::write_open(out, Kind::Batch, &delta, &cipher, u64::MAX));
-    assert!((bytes.len() as u64) < super::writer::BYTES_PER_HIT, "{} bytes", bytes.len());
+    let cipher = SegmentKeys::in_memory(1).segment_cipher(id).unwrap();
+    frame::write_frame(&mut bytes, |out| payload::write_open_payload(out, FrameKind::Batch, &delta, &cipher, u64::MAX));
+    assert!((bytes.len() as u64) < super::writer::MAX_BYTES_PER_HIT, "{} bytes", bytes.len());
 }
 
 #[derive(Clone, Debug)]
@@ -439,7 +455,7 @@ proptest! {
                     collector.batch(visits);
                     visits.counted(&mut expected);
                 }
-                Step::Rotate(enough) => collector.rotate(if enough { Wanted::Enough } else { Wanted::Days }, now),
+                Step::Rotate(enough) => collector.rotate(if enough { ReleaseScope::EnoughVisits } else { ReleaseScope::ClosedDays }, now),
                 Step::Seal => collector.seal_one(),
                 Step::Die(a_day_later) => {
                     if a_day_later {
@@ -474,20 +490,20 @@ fn sealed_against_growth(bytes: u64) -> fs::File {
 #[test]
 fn a_batch_that_cannot_be_written_is_taken_back_or_said_to_be_uncertain() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = Folder::open(dir.path()).unwrap();
-    let mut keys = Keys::open(&dir.path().join("keys"), folder.collector(), 1);
-    let id = SegmentId { collector: folder.collector(), epoch: 1, number: 1 };
-    let (mut open, _) = OpenSegment::create(&folder, id, &mut keys, AttributeSums::default()).unwrap();
+    let folder = JournalFolder::open(dir.path()).unwrap();
+    let mut keys = SegmentKeys::open(&dir.path().join("keys"), folder.collector_id(), 1);
+    let id = SegmentId { collector: folder.collector_id(), epoch: 1, number: 1 };
+    let (mut open, _) = OpenSegment::create_segment(&folder, id, &mut keys, AttributeSums::default()).unwrap();
     let delta = Visits::of(7, 1).delta(&open.segment);
 
     // Grows no more, and can be cut: what was written last is gone for certain.
-    open.file.replace(sealed_against_growth);
-    let error = open.append(&delta, &mut keys).unwrap_err();
+    open.file.replace_file(sealed_against_growth);
+    let error = open.append_batch(&delta, &mut keys).unwrap_err();
     assert!(error.is_undone() && error.to_string().contains("was taken back"), "{error}");
 
     // Can be neither written nor cut.
-    open.file.replace(|_| fs::File::open(folder.file(1, "open")).unwrap());
-    let error = open.append(&delta, &mut keys).unwrap_err();
+    open.file.replace_file(|_| fs::File::open(folder.segment_path(1, "open")).unwrap());
+    let error = open.append_batch(&delta, &mut keys).unwrap_err();
     assert!(!error.is_undone() && error.to_string().contains("may be there or not"), "{error}");
 }
 
@@ -497,15 +513,15 @@ fn an_empty_file_of_the_collectors_id_is_made_again_as_the_segments_know_it() {
     let path = dir.path().join("collector");
     fs::create_dir_all(dir.path()).unwrap();
     fs::write(&path, "").unwrap();
-    let first = Folder::open(dir.path()).unwrap();
-    let made = first.collector();
+    let first = JournalFolder::open(dir.path()).unwrap();
+    let made = first.collector_id();
     assert_eq!(fs::read_to_string(&path).unwrap(), format!("{made:016x}\n"));
-    let mut keys = Keys::open(&dir.path().join("keys"), made, 1);
+    let mut keys = SegmentKeys::open(&dir.path().join("keys"), made, 1);
     let id = SegmentId { collector: made, epoch: 1, number: 1 };
-    OpenSegment::create(&first, id, &mut keys, AttributeSums::default()).unwrap();
+    OpenSegment::create_segment(&first, id, &mut keys, AttributeSums::default()).unwrap();
     drop(first);
 
     fs::write(&path, "").unwrap();
-    assert_eq!(Folder::open(dir.path()).unwrap().collector(), made);
+    assert_eq!(JournalFolder::open(dir.path()).unwrap().collector_id(), made);
     assert!(dir.path().join("quarantine/collector.empty").exists());
 }

@@ -7,52 +7,55 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::bell;
-use super::file::{Folder, JournalError, SegmentId, random};
+use super::completion;
 use super::heartbeat::Heartbeat;
-use super::inbox::{Command, Inbox, Taken, Unavailable, Waiting};
-use super::key::Keys;
-use super::open::OpenSegment;
-use super::recover::{Recovered, Recovery};
-use super::sealer::Sealer;
-use crate::aggregate::{Caps, Counted, Delta, DropKey, Overflow, Release, Sums, Table, Wanted};
+use super::hit_queue::{CommitError, DrainedQueue, HitQueue, JournalCommand, QueuedHit};
+use super::open_segment::OpenSegment;
+use super::recovery::{RecoverySummary, SegmentRecovery};
+use super::segment_closer::SegmentCloser;
+use super::segment_file::{JournalError, JournalFolder, SegmentId, random_u64};
+use super::segment_keys::SegmentKeys;
+use crate::aggregate::{
+    Aggregator, AggregatorLimits, CountedEvent, DropKey, OverflowCounts, ReleasePolicy, ReleaseScope, SegmentDelta,
+    SegmentSums,
+};
 use crate::clock::Clock;
-use crate::config::{Config, Memory};
-use crate::consent::Refusals;
-use crate::event::{Millis, Refusal, SiteId};
+use crate::config::{Config, MemoryBudget};
+use crate::consent::DropCounters;
+use crate::event::{DropReason, Millis, SiteId};
 use crate::outage::Outage;
 use crate::pseudonym::DayKeys;
 
 /// Interval at which visits are closed and old keys wiped while no hit comes.
-const TICK: Duration = Duration::from_millis(200);
+const IDLE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Minimum time between syncs under load: more hits share one, and each is still answered within a
 /// few milliseconds.
-const PACE: Duration = Duration::from_millis(1);
+const MIN_SYNC_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Size of a batch that counts as load: the next hits are probably on their way.
-const CROWD: usize = 8;
+const MIN_LOADED_BATCH_HITS: usize = 8;
 
 /// Most hits of one batch, which bounds its size on disk and in memory.
-const BATCH: usize = 2048;
+const MAX_BATCH_HITS: usize = 2048;
 
 /// Most bytes that one hit needs in the journal, strings included, and that closing visits can add
 /// to a batch.
-pub(super) const BYTES_PER_HIT: u64 = 4096;
-const BYTES_OF_CLOSING: u64 = 1 << 20;
+pub(super) const MAX_BYTES_PER_HIT: u64 = 4096;
+const MAX_VISIT_CLOSE_BYTES: u64 = 1 << 20;
 
 /// How long a segment waits for the one before it to be sealed. Hits wait meanwhile; beyond it, they
 /// are answered 503.
-const SEALED_WITHIN: Duration = Duration::from_secs(1);
-const SEALED_WITHIN_AT_THE_STOP: Duration = Duration::from_secs(10);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+const FINAL_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Most attribute rows that are carried from segment to segment, since each time they are written
 /// again.
-const MOST_CARRIED: usize = 20_000;
+const MAX_CARRIED_ROWS: usize = 20_000;
 
 /// A sealed segment that waits for the store.
 #[derive(Debug)]
-pub struct Sealed {
+pub struct SealedSegment {
     /// Its number in the folder.
     pub number: u64,
     /// Whether it was sealed by this process, so that nobody can have sent it yet.
@@ -61,7 +64,7 @@ pub struct Sealed {
 
 /// Figures for the metrics. Totals since the start, except `visitors`, `full` and `held_rows`.
 #[derive(Default)]
-pub struct Stats {
+pub struct JournalStats {
     /// Hits whose counts are on disk, repeats included.
     pub hits: AtomicU64,
     /// Opens and clicks of mails whose counts are on disk.
@@ -93,77 +96,77 @@ pub struct Stats {
 }
 
 /// The parts that the writer needs.
-pub struct Parts {
+pub struct WriterParts {
     /// Time of batches.
     pub clock: Clock,
     /// Keys of the current days; the writer wipes those of days that are over.
-    pub keys: Arc<DayKeys>,
+    pub day_keys: Arc<DayKeys>,
     /// Counters of dropped hits, which the writer adds to segments.
-    pub refusals: Arc<Refusals>,
+    pub drop_counters: Arc<DropCounters>,
 }
 
 /// Access to the journal for other parts.
 #[derive(Clone)]
 pub struct Journal {
     /// Queue for hits.
-    pub inbox: Arc<Inbox>,
+    pub queue: Arc<HitQueue>,
     /// Figures for the metrics.
-    pub stats: Arc<Stats>,
+    pub stats: Arc<JournalStats>,
     /// The folder of the segments.
-    pub folder: Arc<Folder>,
+    pub folder: Arc<JournalFolder>,
     /// What recovery found at this start.
-    pub recovered: Arc<Recovered>,
+    pub recovered: Arc<RecoverySummary>,
 }
 
 impl Journal {
     /// Seals the open segment and returns the number of the last sealed one. `None` if the writer
     /// has stopped.
-    pub async fn seal(&self) -> Option<u64> {
+    pub async fn close_segment(&self) -> Option<u64> {
         let (answer, sealed) = oneshot::channel();
-        self.inbox.command(Command::Seal(answer));
+        self.queue.send_command(JournalCommand::CloseSegment(answer));
         sealed.await.ok()
     }
 
     /// Visitors of a site in the last five minutes. `None` if the writer has stopped.
-    pub async fn live(&self, site: SiteId) -> Option<u32> {
+    pub async fn count_live_visitors(&self, site: SiteId) -> Option<u32> {
         let (answer, live) = oneshot::channel();
-        self.inbox.command(Command::Live(site, answer));
+        self.queue.send_command(JournalCommand::CountLiveVisitors(site, answer));
         live.await.ok()
     }
 }
 
 /// The writer thread's state. It owns the table of counts and the open segment, so nothing here
 /// locks.
-pub struct Writer {
-    folder: Arc<Folder>,
-    inbox: Arc<Inbox>,
-    stats: Arc<Stats>,
-    parts: Parts,
-    table: Table,
-    open: OpenSegment,
-    keys: Keys,
+pub struct JournalWriter {
+    folder: Arc<JournalFolder>,
+    queue: Arc<HitQueue>,
+    stats: Arc<JournalStats>,
+    parts: WriterParts,
+    table: Aggregator,
+    open_segment: OpenSegment,
+    keys: SegmentKeys,
     /// Since when attribute rows are held, and whether some may be released.
     held_since: Option<Instant>,
     releasable: bool,
     epoch: u64,
-    sealer: Sealer,
-    drops: [u64; Refusal::ALL.len()],
+    closer: SegmentCloser,
+    reported_drops: [u64; DropReason::ALL.len()],
     segment_age: Duration,
     segment_rows: usize,
     segment_bytes: usize,
     attribute_age: Duration,
-    release: Release,
+    release: ReleasePolicy,
     max_bytes: u64,
     full: bool,
     /// Logs one line per outage, however many hits find no room.
     outage: Outage,
-    checked: Instant,
+    last_check: Instant,
     /// Start of the last sync, and whether its batch was large.
-    synced: Instant,
-    crowded: bool,
+    last_sync: Instant,
+    is_loaded: bool,
 }
 
-impl Writer {
+impl JournalWriter {
     /// Recovers the folder and opens a segment. The numbers of sealed segments are sent on
     /// `sealed`, in order.
     ///
@@ -173,50 +176,53 @@ impl Writer {
     /// lost: the next start recovers it.
     pub fn open(
         config: &Config,
-        parts: Parts,
-        sealed: mpsc::UnboundedSender<Sealed>,
-    ) -> Result<(Journal, Writer), JournalError> {
-        let folder = Arc::new(Folder::open(&config.journal.dir)?);
-        let epoch = random();
-        let mut keys = Keys::open(&config.journal.key_dir, folder.collector(), epoch);
-        let release = Release {
-            visits: config.report.k,
+        parts: WriterParts,
+        sealed: mpsc::UnboundedSender<SealedSegment>,
+    ) -> Result<(Journal, JournalWriter), JournalError> {
+        let folder = Arc::new(JournalFolder::open(&config.journal.dir)?);
+        let epoch = random_u64();
+        let mut keys = SegmentKeys::open(&config.journal.key_dir, folder.collector_id(), epoch);
+        let release = ReleasePolicy {
+            min_visits: config.report.k,
             // So that a segment that begins with them has room for more.
-            most_rows: MOST_CARRIED.min(config.journal.segment_rows / 4),
-            most_bytes: config.journal.segment_bytes / 4,
+            max_rows: MAX_CARRIED_ROWS.min(config.journal.segment_rows / 4),
+            max_bytes: config.journal.segment_bytes / 4,
         };
 
-        let mut recovery = Recovery::start(&folder, &keys, release, parts.clock.now())?;
-        let id = SegmentId { collector: folder.collector(), epoch, number: recovery.next().max(1) };
+        let mut recovery = SegmentRecovery::replay_open_segments(&folder, &keys, release, parts.clock.now())?;
+        let id = SegmentId { collector: folder.collector_id(), epoch, number: recovery.next_number().max(1) };
         let carried = std::mem::take(&mut recovery.carried);
-        let (open, carried) = OpenSegment::create(&folder, id, &mut keys, carried)?;
-        let recovered = recovery.finish(&folder, &carried)?;
-        keys.forget_former();
+        let (open, carried) = OpenSegment::create_segment(&folder, id, &mut keys, carried)?;
+        let recovered = recovery.close_last_segment(&folder, &carried)?;
+        keys.forget_former_keys();
 
-        let waiting = folder.numbers("sealed")?;
+        let waiting = folder.segment_numbers("sealed")?;
         for &number in &waiting {
-            let _ = sealed.send(Sealed { number, is_new: false });
+            let _ = sealed.send(SealedSegment { number, is_new: false });
         }
-        let (inbox, stats) = (Arc::new(Inbox::new(Memory::of(config).caps.waiting_hits)), Arc::new(Stats::default()));
+        let (inbox, stats) = (
+            Arc::new(HitQueue::new(MemoryBudget::from_config(config).caps.waiting_hits)),
+            Arc::new(JournalStats::default()),
+        );
         let journal = Journal {
-            inbox: Arc::clone(&inbox),
+            queue: Arc::clone(&inbox),
             stats: Arc::clone(&stats),
             folder: Arc::clone(&folder),
             recovered: Arc::new(recovered),
         };
-        let writer = Writer {
-            sealer: Sealer::start(Arc::clone(&folder), sealed, waiting.last().copied().unwrap_or(0)),
+        let writer = JournalWriter {
+            closer: SegmentCloser::spawn_thread(Arc::clone(&folder), sealed, waiting.last().copied().unwrap_or(0)),
             folder,
-            inbox,
+            queue: inbox,
             stats,
-            table: Table::new(Caps::new(config), random()),
-            held_since: (open.segment.attribute_rows() > 0).then(Instant::now),
-            open,
+            table: Aggregator::new(AggregatorLimits::from_config(config), random_u64()),
+            held_since: (open.segment.attribute_row_count() > 0).then(Instant::now),
+            open_segment: open,
             keys,
             releasable: false,
             parts,
             epoch,
-            drops: [0; Refusal::ALL.len()],
+            reported_drops: [0; DropReason::ALL.len()],
             segment_age: Duration::from_secs(config.journal.segment_secs),
             segment_rows: config.journal.segment_rows,
             segment_bytes: config.journal.segment_bytes,
@@ -225,9 +231,9 @@ impl Writer {
             max_bytes: config.journal.max_bytes,
             full: false,
             outage: Outage::default(),
-            checked: Instant::now(),
-            synced: Instant::now(),
-            crowded: false,
+            last_check: Instant::now(),
+            last_sync: Instant::now(),
+            is_loaded: false,
         };
         Ok((journal, writer))
     }
@@ -241,91 +247,94 @@ impl Writer {
         let mut more = false;
         let mut seals = Vec::new();
         loop {
-            self.stats.heartbeat.beat();
-            self.linger();
-            let Taken { hits, commands, closed } = self.inbox.take(if more { Duration::ZERO } else { TICK });
+            self.stats.heartbeat.record_beat();
+            self.wait_for_more_hits();
+            let DrainedQueue { hits, commands, closed } =
+                self.queue.wait_and_drain(if more { Duration::ZERO } else { IDLE_INTERVAL });
             let now = self.parts.clock.now();
-            self.watch(now);
+            self.run_maintenance(now);
 
             let mut hits = hits.into_iter();
             loop {
-                more = self.batch(take_bodies(&mut hits), now)?;
-                if self.due(now) {
-                    self.rotate(self.wanted(), now)?;
+                more = self.commit_hits(next_batch(&mut hits), now)?;
+                if self.is_rotation_due(now) {
+                    self.rotate_segment(self.release_scope(), now)?;
                 }
                 if hits.len() == 0 {
                     break;
                 }
             }
 
-            self.parts.keys.retire(now);
+            self.parts.day_keys.drop_expired(now);
             for command in commands {
                 match command {
-                    Command::Seal(answer) => seals.push(answer),
-                    Command::Live(site, answer) => _ = answer.send(self.table.live(site, now)),
-                    Command::Foresee(event, answer) => _ = answer.send(self.table.foresee(&event)),
+                    JournalCommand::CloseSegment(answer) => seals.push(answer),
+                    JournalCommand::CountLiveVisitors(site, answer) => {
+                        _ = answer.send(self.table.live_visitors(site, now))
+                    }
+                    JournalCommand::EstimateView(event, answer) => _ = answer.send(self.table.estimate_view(&event)),
                 }
             }
             // Without room for another segment, the answer waits: it must not claim that counts can
             // be read.
-            if !more && !seals.is_empty() && self.rotate(self.wanted(), now)? {
+            if !more && !seals.is_empty() && self.rotate_segment(self.release_scope(), now)? {
                 for answer in seals.drain(..) {
-                    let _ = oneshot::Sender::send(answer, self.sealer.last());
+                    let _ = oneshot::Sender::send(answer, self.closer.last_number());
                 }
             }
-            self.publish();
+            self.update_stats();
             if closed {
                 // Nothing was queued after the queue was closed, and what was is answered.
-                return self.stop(now);
+                return self.finish_writing(now);
             }
         }
     }
 
     /// Lets hits gather under load. A lone hit never waits for others.
-    fn linger(&self) {
-        if self.crowded {
-            std::thread::sleep(PACE.saturating_sub(self.synced.elapsed()));
+    fn wait_for_more_hits(&self) {
+        if self.is_loaded {
+            std::thread::sleep(MIN_SYNC_INTERVAL.saturating_sub(self.last_sync.elapsed()));
         }
     }
 
     /// Counts, writes and syncs hits, then completes them. `true` if more visits wait to be closed.
-    fn batch(&mut self, hits: Vec<Waiting>, now: Millis) -> Result<bool, JournalError> {
-        let need = hits.len() as u64 * BYTES_PER_HIT + BYTES_OF_CLOSING;
-        if !self.room(need) {
+    fn commit_hits(&mut self, hits: Vec<QueuedHit>, now: Millis) -> Result<bool, JournalError> {
+        let need = hits.len() as u64 * MAX_BYTES_PER_HIT + MAX_VISIT_CLOSE_BYTES;
+        if !self.has_capacity(need) {
             // Nothing of these hits was counted, so a retry counts once.
-            self.stats.mails_lost.fetch_add(mails_among(&hits), Ordering::Relaxed);
-            answer_all(hits, Err(Unavailable::Full));
+            self.stats.mails_lost.fetch_add(count_mails(&hits), Ordering::Relaxed);
+            notify_hits(hits, Err(CommitError::DiskFull));
             return Ok(false);
         }
-        self.crowded = hits.len() >= CROWD;
+        self.is_loaded = hits.len() >= MIN_LOADED_BATCH_HITS;
         for hit in &hits {
-            self.table.count(&hit.counted);
+            self.table.count_event(&hit.counted);
         }
-        let more = self.table.advance(now);
-        if let Err(error) = self.commit() {
+        let more = self.table.close_expired(now);
+        if let Err(error) = self.commit_delta() {
             // The process ends now. An undone frame was not counted; for any other, clients are
             // told that the outcome is unknown.
             if !error.is_undone() {
-                answer_all(hits, Err(Unavailable::Uncertain));
+                notify_hits(hits, Err(CommitError::Uncertain));
             }
             return Err(error);
         }
-        let mails = mails_among(&hits);
+        let mails = count_mails(&hits);
         self.stats.hits.fetch_add(hits.len() as u64 - mails, Ordering::Relaxed);
         self.stats.mails.fetch_add(mails, Ordering::Relaxed);
-        answer_all(hits, Ok(()));
+        notify_hits(hits, Ok(()));
         Ok(more)
     }
 
-    fn commit(&mut self) -> Result<(), JournalError> {
-        if self.table.waiting() == 0 {
+    fn commit_delta(&mut self) -> Result<(), JournalError> {
+        if self.table.open_rows() == 0 {
             return Ok(());
         }
-        let segment = &self.open.segment;
-        let delta = self.table.take(segment.next_string(), segment.next_attribute_string());
+        let segment = &self.open_segment.segment;
+        let delta = self.table.take_delta(segment.next_string_id(), segment.next_attribute_string_id());
 
-        self.synced = Instant::now();
-        let bytes = self.open.append(&delta, &mut self.keys)?;
+        self.last_sync = Instant::now();
+        let bytes = self.open_segment.append_batch(&delta, &mut self.keys)?;
         if !delta.sums.attributes.rows.is_empty() {
             self.held_since.get_or_insert_with(Instant::now);
         }
@@ -334,21 +343,21 @@ impl Writer {
         Ok(())
     }
 
-    fn room(&mut self, need: u64) -> bool {
-        if self.full || self.is_full() {
+    fn has_capacity(&mut self, need: u64) -> bool {
+        if self.full || self.is_segment_full() {
             return false;
         }
 
-        match self.open.file.reserve(need) {
+        match self.open_segment.file.reserve_space(need) {
             Ok(()) => {
                 self.stats.full.store(0, Ordering::Relaxed);
-                if let Some(refused) = self.outage.is_over() {
+                if let Some(refused) = self.outage.record_success() {
                     tracing::info!(refused, "the journal has room again");
                 }
                 true
             }
             Err(error) => {
-                self.say_full(&error.to_string());
+                self.log_full(&error.to_string());
                 false
             }
         }
@@ -356,171 +365,176 @@ impl Writer {
 
     /// Once a second, checks the journal's size, and whether attributes that have waited long
     /// enough may be released.
-    fn watch(&mut self, now: Millis) {
-        if self.checked.elapsed() < Duration::from_secs(1) {
+    fn run_maintenance(&mut self, now: Millis) {
+        if self.last_check.elapsed() < Duration::from_secs(1) {
             return;
         }
-        self.checked = Instant::now();
-        self.full = self.folder.bytes() > self.max_bytes;
+        self.last_check = Instant::now();
+        self.full = self.folder.total_bytes() > self.max_bytes;
         if self.full {
-            self.say_full("journal.max_bytes is reached");
+            self.log_full("journal.max_bytes is reached");
         }
-        let wanted = self.wanted();
-        self.releasable = wanted == Wanted::Enough && self.open.segment.releases(self.release, wanted, now);
+        let wanted = self.release_scope();
+        self.releasable =
+            wanted == ReleaseScope::EnoughVisits && self.open_segment.segment.would_release(self.release, wanted, now);
     }
 
-    fn say_full(&mut self, reason: &str) {
+    fn log_full(&mut self, reason: &str) {
         self.stats.full.store(1, Ordering::Relaxed);
-        if self.outage.begins() {
+        if self.outage.record_failure() {
             tracing::error!(reason, "the journal is full; hits are answered 503 until there is room");
         }
     }
 
-    fn due(&mut self, now: Millis) -> bool {
-        if self.drops_waiting() {
-            self.open.began.get_or_insert_with(Instant::now);
+    fn is_rotation_due(&mut self, now: Millis) -> bool {
+        if self.has_new_drops() {
+            self.open_segment.first_count_at.get_or_insert_with(Instant::now);
         }
-        let aged = self.open.began.is_some_and(|began| began.elapsed() >= self.segment_age);
-        aged || self.is_full() || self.releasable || self.open.segment.has_closed_days(now)
+        let aged = self.open_segment.first_count_at.is_some_and(|began| began.elapsed() >= self.segment_age);
+        aged || self.is_segment_full() || self.releasable || self.open_segment.segment.has_closed_days(now)
     }
 
     /// Whether the segment is full: one insert of a table must be one block, and fit into the
     /// store's memory.
-    fn is_full(&self) -> bool {
-        let segment = &self.open.segment;
-        let rows = segment.rows().max(segment.attribute_rows());
-        let bytes = segment.bytes().max(segment.attribute_bytes());
+    fn is_segment_full(&self) -> bool {
+        let segment = &self.open_segment.segment;
+        let rows = segment.row_count().max(segment.attribute_row_count());
+        let bytes = segment.insert_bytes().max(segment.attribute_insert_bytes());
         rows >= self.segment_rows || bytes >= self.segment_bytes
     }
 
     /// Which attributes a rotation may release. To write fewer rows, for some minutes only those of
     /// days that are over.
-    fn wanted(&self) -> Wanted {
+    fn release_scope(&self) -> ReleaseScope {
         match self.held_since {
-            Some(since) if since.elapsed() >= self.attribute_age => Wanted::Enough,
-            _ => Wanted::Days,
+            Some(since) if since.elapsed() >= self.attribute_age => ReleaseScope::EnoughVisits,
+            _ => ReleaseScope::ClosedDays,
         }
     }
 
-    fn drops_waiting(&self) -> bool {
-        self.parts.refusals.totals() != self.drops
+    fn has_new_drops(&self) -> bool {
+        self.parts.drop_counters.totals() != self.reported_drops
     }
 
     /// Hands the open segment to the sealer and opens the next one. `false` if there was no room
     /// for a new file; then the old one stays open.
-    fn rotate(&mut self, wanted: Wanted, now: Millis) -> Result<bool, JournalError> {
-        let segment = &self.open.segment;
-        if segment.rows() == 0 && !self.drops_waiting() && !segment.releases(self.release, wanted, now) {
+    fn rotate_segment(&mut self, wanted: ReleaseScope, now: Millis) -> Result<bool, JournalError> {
+        let segment = &self.open_segment.segment;
+        if segment.row_count() == 0 && !self.has_new_drops() && !segment.would_release(self.release, wanted, now) {
             return Ok(true);
         }
-        if !self.sealer.is_ready(SEALED_WITHIN) {
-            if self.is_full() {
-                self.say_full("segments are not sealed as fast as they fill");
+        if !self.closer.wait_until_ready(CLOSE_TIMEOUT) {
+            if self.is_segment_full() {
+                self.log_full("segments are not sealed as fast as they fill");
             }
             return Ok(false);
         }
-        let segment = &self.open.segment;
-        let carried = segment.carried(self.release, wanted, now);
-        let number = self.open.file.id.number + 1;
-        let id = SegmentId { number, epoch: self.epoch, collector: self.folder.collector() };
-        let (next, carried) = match OpenSegment::create(&self.folder, id, &mut self.keys, carried) {
+        let segment = &self.open_segment.segment;
+        let carried = segment.collect_carried(self.release, wanted, now);
+        let number = self.open_segment.file.id.number + 1;
+        let id = SegmentId { number, epoch: self.epoch, collector: self.folder.collector_id() };
+        let (next, carried) = match OpenSegment::create_segment(&self.folder, id, &mut self.keys, carried) {
             Ok(created) => created,
             Err(error) => {
-                self.say_full(&error.to_string());
+                self.log_full(&error.to_string());
                 return Ok(false);
             }
         };
 
         self.add_drops(now);
-        let OpenSegment { file, segment, .. } = std::mem::replace(&mut self.open, next);
-        file.give_back();
-        self.table.next_segment();
+        let OpenSegment { file, segment, .. } = std::mem::replace(&mut self.open_segment, next);
+        file.truncate_reserved();
+        self.table.begin_segment();
         self.releasable = false;
         if carried.rows.is_empty() {
             self.held_since = None;
-        } else if wanted == Wanted::Enough {
+        } else if wanted == ReleaseScope::EnoughVisits {
             self.held_since = Some(Instant::now());
         }
-        self.sealer.seal(file.id, segment, carried);
+        self.closer.enqueue_segment(file.id, segment, carried);
         Ok(true)
     }
 
     /// Adds the dropped hits to the segment when it is sealed. They may be lost in a crash, but are
     /// exact otherwise.
     fn add_drops(&mut self, now: Millis) {
-        let totals = self.parts.refusals.totals();
+        let totals = self.parts.drop_counters.totals();
         let hour = u32::try_from(now.div_euclid(3_600_000) * 3600).unwrap_or(0);
-        let drops = Refusal::ALL.into_iter().filter_map(|reason| {
-            let new = totals[reason as usize] - self.drops[reason as usize];
+        let drops = DropReason::ALL.into_iter().filter_map(|reason| {
+            let new = totals[reason as usize] - self.reported_drops[reason as usize];
             (new > 0).then(|| (DropKey { hour, reason }, u32::try_from(new).unwrap_or(u32::MAX)))
         });
-        let sums = Sums { drops: drops.collect(), ..Sums::default() };
-        let base = self.open.segment.next_string();
-        self.open.segment.add(&Delta { base, attribute_base: 0, sums });
-        self.drops = totals;
+        let sums = SegmentSums { drops: drops.collect(), ..SegmentSums::default() };
+        let base = self.open_segment.segment.next_string_id();
+        self.open_segment.segment.add_delta(&SegmentDelta {
+            first_string_id: base,
+            first_attribute_string_id: 0,
+            sums,
+        });
+        self.reported_drops = totals;
     }
 
-    fn publish(&self) {
-        let Overflow { visitors, grants, texts, sites, ids } = self.table.overflow();
+    fn update_stats(&self) {
+        let OverflowCounts { visitors, grants, texts, sites, ids } = self.table.overflow_counts();
         let stats = &self.stats;
-        stats.visitors.store(self.table.visitors() as u64, Ordering::Relaxed);
+        stats.visitors.store(self.table.visitor_count() as u64, Ordering::Relaxed);
         stats.overflow_visitors.store(visitors, Ordering::Relaxed);
         stats.overflow_grants.store(grants, Ordering::Relaxed);
-        stats.held_rows.store(self.open.segment.attribute_rows() as u64, Ordering::Relaxed);
+        stats.held_rows.store(self.open_segment.segment.attribute_row_count() as u64, Ordering::Relaxed);
         stats.overflow_texts.store(texts, Ordering::Relaxed);
         stats.overflow_sites.store(sites, Ordering::Relaxed);
         stats.overflow_ids.store(ids, Ordering::Relaxed);
     }
 
     /// Closes open visits and seals the last segment.
-    fn stop(mut self, now: Millis) -> Result<(), JournalError> {
+    fn finish_writing(mut self, now: Millis) -> Result<(), JournalError> {
         loop {
             // The rows of closed visits may fill more than one segment.
-            if self.is_full() {
-                self.sealer.is_ready(SEALED_WITHIN_AT_THE_STOP);
-                self.rotate(self.wanted(), now)?;
+            if self.is_segment_full() {
+                self.closer.wait_until_ready(FINAL_CLOSE_TIMEOUT);
+                self.rotate_segment(self.release_scope(), now)?;
             }
-            if !self.room(BYTES_OF_CLOSING) {
+            if !self.has_capacity(MAX_VISIT_CLOSE_BYTES) {
                 tracing::error!("no room to write how open visits ended; their bounces, seconds and exits are lost");
                 break;
             }
-            let more = self.table.close_all();
-            self.commit()?;
+            let more = self.table.close_all_visits();
+            self.commit_delta()?;
             if !more {
                 break;
             }
         }
-        self.sealer.is_ready(SEALED_WITHIN_AT_THE_STOP);
-        let rotated = self.rotate(Wanted::All, now)?;
+        self.closer.wait_until_ready(FINAL_CLOSE_TIMEOUT);
+        let rotated = self.rotate_segment(ReleaseScope::All, now)?;
         if !rotated {
             tracing::warn!("no room to seal the last segment; it stays in the journal and is sealed at the next start");
         }
         // Segments that are still open need the key at the next start.
-        if self.sealer.finish() && rotated {
-            self.keys.remove();
+        if self.closer.join_thread() && rotated {
+            self.keys.remove_key_file();
         }
         Ok(())
     }
 }
 
-fn mails_among(hits: &[Waiting]) -> u64 {
-    hits.iter().filter(|hit| matches!(hit.counted, Counted::Mail(_))).count() as u64
+fn count_mails(hits: &[QueuedHit]) -> u64 {
+    hits.iter().filter(|hit| matches!(hit.counted, CountedEvent::Mail(_))).count() as u64
 }
 
-fn answer_all(hits: Vec<Waiting>, outcome: Result<(), Unavailable>) {
-    bell::tell(hits.into_iter().filter_map(|hit| hit.answer), outcome);
+fn notify_hits(hits: Vec<QueuedHit>, outcome: Result<(), CommitError>) {
+    completion::notify_all(hits.into_iter().filter_map(|hit| hit.notifier), outcome);
 }
 
 /// Takes up to a batch of hits without splitting a body, whose hits are completed together.
-fn take_bodies(hits: &mut std::vec::IntoIter<Waiting>) -> Vec<Waiting> {
-    let mut batch = Vec::with_capacity(hits.len().min(BATCH + 20));
-    while batch.len() < BATCH {
+fn next_batch(hits: &mut std::vec::IntoIter<QueuedHit>) -> Vec<QueuedHit> {
+    let mut batch = Vec::with_capacity(hits.len().min(MAX_BATCH_HITS + 20));
+    while batch.len() < MAX_BATCH_HITS {
         let Some(hit) = hits.next() else { break };
-        let mut last = hit.answer.is_some();
+        let mut last = hit.notifier.is_some();
         batch.push(hit);
         while !last {
             let Some(hit) = hits.next() else { break };
-            last = hit.answer.is_some();
+            last = hit.notifier.is_some();
             batch.push(hit);
         }
     }

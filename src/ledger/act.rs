@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Hash;
+use super::Sha256Digest;
 use super::error::LedgerError;
 use crate::consent::ConsentId;
 use crate::event::Millis;
@@ -10,7 +10,7 @@ use crate::event::Millis;
 /// The kind of an act.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "lowercase")]
-pub enum Act {
+pub enum ActKind {
     /// Consent to at least one purpose, under a new id.
     Grant,
     /// Carries no id and refers to nothing: all refusals are equal.
@@ -19,13 +19,13 @@ pub enum Act {
     Withdraw,
 }
 
-impl Act {
+impl ActKind {
     /// The name in records and in the API.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Act::Grant => "grant",
-            Act::Refuse => "refuse",
-            Act::Withdraw => "withdraw",
+            ActKind::Grant => "grant",
+            ActKind::Refuse => "refuse",
+            ActKind::Withdraw => "withdraw",
         }
     }
 }
@@ -33,7 +33,7 @@ impl Act {
 /// Where the visitor was asked.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "lowercase")]
-pub enum Layer {
+pub enum PromptLayer {
     /// The banner itself.
     First,
     /// The panel behind "choose".
@@ -42,26 +42,26 @@ pub enum Layer {
     Page,
 }
 
-impl Layer {
+impl PromptLayer {
     /// The name in records and in the API.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Layer::First => "first",
-            Layer::Panel => "panel",
-            Layer::Page => "page",
+            PromptLayer::First => "first",
+            PromptLayer::Panel => "panel",
+            PromptLayer::Page => "page",
         }
     }
 }
 
 /// Digests of everything the visitor could read at that moment.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Digests {
+pub struct PromptDigests {
     /// Of the text of the privacy notice, if the operator configured one.
-    pub policy: Option<Hash>,
+    pub policy: Option<Sha256Digest>,
     /// Of the register of cookies and purposes.
-    pub register: Hash,
+    pub register: Sha256Digest,
     /// Of the texts of the consent prompt.
-    pub banner: Hash,
+    pub banner: Sha256Digest,
 }
 
 /// An act to be recorded. Cannot be printed, because it holds the consent id.
@@ -69,17 +69,17 @@ pub struct NewAct {
     /// The id of a grant or a withdrawal; `None` for a refusal.
     pub id: Option<ConsentId>,
     /// The kind of act.
-    pub act: Act,
+    pub act: ActKind,
     /// The platform's name, `consent.site`.
     pub site: String,
     /// The version of the consent prompt.
     pub version: u32,
     /// Digests of the texts shown.
-    pub texts: Digests,
+    pub digests: PromptDigests,
     /// The language of the texts, a BCP 47 tag.
     pub lang: String,
     /// Where the visitor was asked.
-    pub layer: Layer,
+    pub layer: PromptLayer,
     /// The purposes that can be refused, in the order shown, and whether each is granted.
     pub purposes: Vec<(String, bool)>,
     /// Whether the request carried `Sec-GPC: 1`.
@@ -92,36 +92,36 @@ pub struct NewAct {
 
 /// A recorded act. Cannot be printed, because its line contains the consent id.
 #[derive(Clone)]
-pub struct Record {
+pub struct LedgerRecord {
     /// The number of the record, counted from 1.
     pub seq: u64,
     /// The kind of act.
-    pub act: Act,
+    pub act: ActKind,
     /// The record of the grant that this one replaces or ends.
     pub refers: Option<u64>,
     /// The hash of the record.
-    pub hash: Hash,
+    pub hash: Sha256Digest,
     /// The record's line without the newline. A receipt contains exactly these bytes, so that they
     /// can be hashed again.
     pub line: String,
 }
 
-const MOST_PURPOSES: usize = 16;
+const MAX_PURPOSES: usize = 16;
 
 impl NewAct {
     /// Rejects texts that could carry personal data into the ledger, or that JSON would have to
     /// escape.
-    pub(super) fn check(&self) -> Result<(), LedgerError> {
-        let unfit = |field, accepted| Err(LedgerError::Unfit { field, accepted });
-        if !is_word(&self.site, 64, b"._~-") {
+    pub(super) fn validate_fields(&self) -> Result<(), LedgerError> {
+        let unfit = |field, accepted| Err(LedgerError::InvalidField { field, accepted });
+        if !is_ascii_name(&self.site, 64, b"._~-") {
             return unfit("site", "1 to 64 of letters, digits and . _ ~ -");
         }
-        if !is_word(&self.lang, 35, b"-") {
+        if !is_ascii_name(&self.lang, 35, b"-") {
             return unfit("lang", "a language tag: 1 to 35 of letters, digits and -");
         }
 
-        let names = self.purposes.iter().all(|(name, _)| is_word(name, 64, b"_-"));
-        if !names || self.purposes.is_empty() || self.purposes.len() > MOST_PURPOSES {
+        let names = self.purposes.iter().all(|(name, _)| is_ascii_name(name, 64, b"_-"));
+        if !names || self.purposes.is_empty() || self.purposes.len() > MAX_PURPOSES {
             return unfit("purposes", "1 to 16 names, each 1 to 64 of letters, digits, _ and -");
         }
 
@@ -133,14 +133,14 @@ impl NewAct {
 
         let any = self.purposes.iter().any(|(_, granted)| *granted);
         match (self.act, self.id.is_some(), any) {
-            (Act::Grant, true, true) | (Act::Refuse, false, false) | (Act::Withdraw, true, _) => Ok(()),
-            (Act::Grant, ..) => unfit("act", "a grant with an id and at least one purpose"),
-            (Act::Refuse, ..) => unfit("act", "a refusal without an id and without a purpose"),
-            (Act::Withdraw, ..) => unfit("act", "a withdrawal with an id"),
+            (ActKind::Grant, true, true) | (ActKind::Refuse, false, false) | (ActKind::Withdraw, true, _) => Ok(()),
+            (ActKind::Grant, ..) => unfit("act", "a grant with an id and at least one purpose"),
+            (ActKind::Refuse, ..) => unfit("act", "a refusal without an id and without a purpose"),
+            (ActKind::Withdraw, ..) => unfit("act", "a withdrawal with an id"),
         }
     }
 }
 
-fn is_word(text: &str, most: usize, marks: &[u8]) -> bool {
+fn is_ascii_name(text: &str, most: usize, marks: &[u8]) -> bool {
     (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || marks.contains(&b))
 }

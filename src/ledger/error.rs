@@ -15,22 +15,22 @@ pub enum LedgerError {
     InUse(PathBuf),
     /// The folder has no ledger.
     #[error("{path}: there is no ledger; ledger.dir must name the folder that holds acts.ledger", path = .0.display())]
-    Missing(PathBuf),
+    NotFound(PathBuf),
     /// The record with this number, at this byte, is missing, damaged or contradicts another one.
     #[error("{path}, byte {offset}: record {record} {what}", path = path.display())]
     Damaged { path: PathBuf, record: u64, offset: u64, what: String },
     /// A checkpoint is malformed or has no valid signature.
     #[error("{file}: {what}", file = file.display())]
-    Checkpoint { file: PathBuf, what: &'static str },
+    InvalidCheckpoint { file: PathBuf, what: &'static str },
     /// A receipt is malformed or not valid.
     #[error("{file}: {what}", file = file.display())]
-    Receipt { file: PathBuf, what: String },
+    InvalidReceipt { file: PathBuf, what: String },
     /// The file of versions is malformed.
     #[error("{path}: {what}; it holds the versions of the question that were put, and is written by the collector alone", path = path.display())]
-    Versions { path: PathBuf, what: String },
+    InvalidVersions { path: PathBuf, what: String },
     /// The file does not contain a signing key.
     #[error("{path}: must be an Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it", path = .0.display())]
-    Key(PathBuf),
+    InvalidKey(PathBuf),
     /// The key file is empty, although checkpoints were signed with its former content.
     #[error(
         "{path}: is empty, and checkpoints were signed with the key it held: put the key back from a backup; without one, move the file away: a new key \
@@ -40,31 +40,31 @@ pub enum LedgerError {
     EmptyKey(PathBuf),
     /// A cut would drop grants that can still be live. `day` is the latest day accepted.
     #[error("a grant given on {day} or later can still be live; the youngest day accepted is {day}")]
-    TooYoung { day: jiff::civil::Date },
+    CutTooRecent { day: jiff::civil::Date },
     /// The act cannot be recorded as it is, because of an error of the caller.
     #[error("{field}: must be {accepted}")]
-    Unfit { field: &'static str, accepted: &'static str },
+    InvalidField { field: &'static str, accepted: &'static str },
     /// The withdrawal refers to no live grant.
     #[error("there is no live grant to withdraw")]
-    NoGrant,
+    NoLiveGrant,
     /// The disk is full. Nothing was recorded; the same act may be retried.
     #[error("the ledger's disk is full")]
-    Full,
+    DiskFull,
     /// `ledger.acts_per_hour` is exhausted. Nothing was recorded; the same act may be retried after
     /// `retry_secs`.
     #[error("the ledger takes no more acts in this hour")]
-    Crowded { retry_secs: i64 },
+    QuotaExceeded { retry_secs: i64 },
     /// It is not known whether the act is on disk. The visitor gets an error, and a restart reads
     /// what is really there.
     #[error("the ledger's disk failed; restart the collector once it is well")]
-    Failed,
+    DiskFailed,
     /// The ledger was closed; nothing was recorded.
     #[error("the ledger is closed")]
     Closed,
 }
 
 impl LedgerError {
-    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> LedgerError + '_ {
+    pub(super) fn from_io(path: &Path) -> impl FnOnce(io::Error) -> LedgerError + '_ {
         move |error| LedgerError::Io { path: path.to_owned(), error }
     }
 }

@@ -5,36 +5,36 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::LedgerError;
-use crate::disk::{self, Lock};
+use crate::disk::{self, FileLock};
 
 /// The paths in the folder. Holding this value alone allows reading only.
 #[derive(Clone)]
-pub struct Folder(PathBuf);
+pub struct LedgerFolder(PathBuf);
 
-impl Folder {
+impl LedgerFolder {
     /// The folder at this path; it need not exist.
-    pub fn new(path: &Path) -> Folder {
-        Folder(path.to_owned())
+    pub fn new(path: &Path) -> LedgerFolder {
+        LedgerFolder(path.to_owned())
     }
 
     /// The file of records.
-    pub fn acts(&self) -> PathBuf {
+    pub fn acts_path(&self) -> PathBuf {
         self.0.join("acts.ledger")
     }
 
     /// The ledger's own signing key, used if none is configured.
-    pub fn key(&self) -> PathBuf {
+    pub fn key_path(&self) -> PathBuf {
         self.0.join("key.pem")
     }
 
     /// The folder of checkpoints.
-    pub fn checkpoints(&self) -> PathBuf {
+    pub fn checkpoints_path(&self) -> PathBuf {
         self.0.join("checkpoints")
     }
 
     /// The checkpoint that signs for `size` records.
-    pub fn note(&self, size: u64) -> PathBuf {
-        self.checkpoints().join(format!("{size}.note"))
+    pub fn checkpoint_path(&self, size: u64) -> PathBuf {
+        self.checkpoints_path().join(format!("{size}.note"))
     }
 
     /// The sizes of the checkpoints in the folder, from their file names, in no particular order.
@@ -44,22 +44,22 @@ impl Folder {
     ///
     /// The folder of checkpoints cannot be read.
     pub fn checkpoint_sizes(&self) -> Result<Vec<u64>, LedgerError> {
-        let path = self.checkpoints();
+        let path = self.checkpoints_path();
         let entries = match std::fs::read_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(LedgerError::io(&path))?,
+            entries => entries.map_err(LedgerError::from_io(&path))?,
         };
 
         let mut sizes = Vec::new();
         for entry in entries {
-            let name = entry.map_err(LedgerError::io(&path))?.file_name();
+            let name = entry.map_err(LedgerError::from_io(&path))?.file_name();
             sizes.extend(name.to_string_lossy().strip_suffix(".note").and_then(|size| size.parse::<u64>().ok()));
         }
         Ok(sizes)
     }
 
     /// The file to which a cut ledger is written before it replaces the ledger.
-    pub fn cutting(&self) -> PathBuf {
+    pub fn cut_temp_path(&self) -> PathBuf {
         self.0.join("acts.ledger.cutting")
     }
 
@@ -68,8 +68,8 @@ impl Folder {
     /// # Errors
     ///
     /// The folder cannot be created.
-    pub fn create(&self) -> Result<(), LedgerError> {
-        disk::private_folder(&self.0).map_err(LedgerError::io(&self.0))
+    pub fn create_folder(&self) -> Result<(), LedgerError> {
+        disk::create_private_folder(&self.0).map_err(LedgerError::from_io(&self.0))
     }
 
     /// Removes access rights of others that an earlier version left.
@@ -77,16 +77,20 @@ impl Folder {
     /// # Errors
     ///
     /// The access rights of an existing file cannot be read or changed.
-    pub fn close_to_others(&self) -> Result<(), LedgerError> {
-        let own =
-            [(self.0.clone(), 0o700), (self.checkpoints(), 0o700), (self.acts(), 0o600), (self.lock_file(), 0o600)];
+    pub fn restrict_access(&self) -> Result<(), LedgerError> {
+        let own = [
+            (self.0.clone(), 0o700),
+            (self.checkpoints_path(), 0o700),
+            (self.acts_path(), 0o600),
+            (self.lock_path(), 0o600),
+        ];
         for (path, mode) in own.into_iter().filter(|(path, _)| path.exists()) {
-            disk::close_to_others(&path, mode).map_err(LedgerError::io(&path))?;
+            disk::restrict_to_owner(&path, mode).map_err(LedgerError::from_io(&path))?;
         }
         Ok(())
     }
 
-    fn lock_file(&self) -> PathBuf {
+    fn lock_path(&self) -> PathBuf {
         self.0.join("lock")
     }
 
@@ -95,10 +99,10 @@ impl Folder {
     /// # Errors
     ///
     /// The file exists and cannot be removed.
-    pub fn clear(&self) -> Result<(), LedgerError> {
-        let half = self.cutting();
+    pub fn remove_cut_temp(&self) -> Result<(), LedgerError> {
+        let half = self.cut_temp_path();
         match std::fs::remove_file(&half) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LedgerError::io(&half)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LedgerError::from_io(&half)(error)),
             _ => Ok(()),
         }
     }
@@ -108,9 +112,11 @@ impl Folder {
     /// # Errors
     ///
     /// Another process holds the lock, or the lock file cannot be opened.
-    pub fn lock(&self) -> Result<Lock, LedgerError> {
-        let path = self.lock_file();
-        Lock::take(&path).map_err(LedgerError::io(&path))?.ok_or_else(|| LedgerError::InUse(self.0.clone()))
+    pub fn acquire_lock(&self) -> Result<FileLock, LedgerError> {
+        let path = self.lock_path();
+        FileLock::try_lock(&path)
+            .map_err(LedgerError::from_io(&path))?
+            .ok_or_else(|| LedgerError::InUse(self.0.clone()))
     }
 
     /// Opens the file of records for reading.
@@ -118,11 +124,11 @@ impl Folder {
     /// # Errors
     ///
     /// There is no ledger in the folder, or the file cannot be opened.
-    pub fn open_acts(&self) -> Result<File, LedgerError> {
-        let path = self.acts();
+    pub fn open_records(&self) -> Result<File, LedgerError> {
+        let path = self.acts_path();
         File::open(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => LedgerError::Missing(self.0.clone()),
-            _ => LedgerError::io(&path)(error),
+            io::ErrorKind::NotFound => LedgerError::NotFound(self.0.clone()),
+            _ => LedgerError::from_io(&path)(error),
         })
     }
 
@@ -131,7 +137,7 @@ impl Folder {
     /// # Errors
     ///
     /// The folder cannot be synced.
-    pub fn sync(&self) -> Result<(), LedgerError> {
-        disk::sync(&self.0).map_err(LedgerError::io(&self.0))
+    pub fn sync_folder(&self) -> Result<(), LedgerError> {
+        disk::sync_folder(&self.0).map_err(LedgerError::from_io(&self.0))
     }
 }

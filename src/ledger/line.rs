@@ -8,33 +8,33 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use super::Hash;
-use super::act::{Act, Layer, NewAct};
-use super::head::Head;
+use super::Sha256Digest;
+use super::act::{ActKind, NewAct, PromptLayer};
+use super::chain_head::ChainHead;
 use crate::consent::ConsentId;
 use crate::event::{Day, Millis};
 use crate::hex;
 
 /// The length of `,"hash":"<64 hex>"}`, which follows the bytes that are hashed.
-const SEAL: usize = 9 + 64 + 2;
+const HASH_SUFFIX_BYTES: usize = 9 + 64 + 2;
 
 /// The maximum length of a line in bytes. No record can be longer, because [`NewAct::check`] bounds
 /// every text.
-pub const LONGEST: usize = 4096;
+pub const MAX_LINE_BYTES: usize = 4096;
 
 /// Appends the line of a record, including its newline, and returns its hash.
-pub fn write(out: &mut String, before: &Head, act: &NewAct, refers: Option<u64>) -> Hash {
+pub fn write_line(out: &mut String, before: &ChainHead, act: &NewAct, refers: Option<u64>) -> Sha256Digest {
     let start = out.len();
-    body(out, before, act, refers).expect("writing to a string");
-    let hash = sha256(&out.as_bytes()[start..]);
-    writeln!(out, r#","hash":"{}"}}"#, hex::text(&hash)).expect("writing to a string");
+    write_body(out, before, act, refers).expect("writing to a string");
+    let hash = sha256_digest(&out.as_bytes()[start..]);
+    writeln!(out, r#","hash":"{}"}}"#, hex::encode_lower(&hash)).expect("writing to a string");
     hash
 }
 
-fn body(out: &mut String, before: &Head, act: &NewAct, refers: Option<u64>) -> fmt::Result {
-    write!(out, r#"{{"seq":{},"prev":"{}","id":"#, before.size + 1, hex::text(&before.hash))?;
-    quoted(out, act.id.as_ref().map(ConsentId::hex))?;
-    write!(out, r#","act":"{}","refers":"#, act.act.word())?;
+fn write_body(out: &mut String, before: &ChainHead, act: &NewAct, refers: Option<u64>) -> fmt::Result {
+    write!(out, r#"{{"seq":{},"prev":"{}","id":"#, before.size + 1, hex::encode_lower(&before.hash))?;
+    write_quoted(out, act.id.as_ref().map(ConsentId::to_hex))?;
+    write!(out, r#","act":"{}","refers":"#, act.act.as_str())?;
 
     match refers {
         Some(seq) => write!(out, "{seq}")?,
@@ -42,21 +42,21 @@ fn body(out: &mut String, before: &Head, act: &NewAct, refers: Option<u64>) -> f
     }
 
     write!(out, r#","site":"{}","version":{},"policy":"#, act.site, act.version)?;
-    quoted(out, act.texts.policy.as_ref().map(|digest| hex::text(digest)))?;
-    write!(out, r#","register":"{}","#, hex::text(&act.texts.register))?;
-    write!(out, r#""banner":"{}","#, hex::text(&act.texts.banner))?;
-    write!(out, r#""lang":"{}","layer":"{}","purposes":{{"#, act.lang, act.layer.word())?;
+    write_quoted(out, act.digests.policy.as_ref().map(|digest| hex::encode_lower(digest)))?;
+    write!(out, r#","register":"{}","#, hex::encode_lower(&act.digests.register))?;
+    write!(out, r#""banner":"{}","#, hex::encode_lower(&act.digests.banner))?;
+    write!(out, r#""lang":"{}","layer":"{}","purposes":{{"#, act.lang, act.layer.as_str())?;
 
     for (place, (name, granted)) in act.purposes.iter().enumerate() {
         let comma = if place == 0 { "" } else { "," };
         write!(out, r#"{comma}"{name}":{granted}"#)?;
     }
 
-    write!(out, r#"}},"gpc":{},"dnt":{},"at":"{}""#, act.gpc, act.dnt, hour(act.at))
+    write!(out, r#"}},"gpc":{},"dnt":{},"at":"{}""#, act.gpc, act.dnt, format_hour(act.at))
 }
 
 /// Writes a text of hex digits, which needs no escaping.
-fn quoted(out: &mut String, text: Option<String>) -> fmt::Result {
+fn write_quoted(out: &mut String, text: Option<String>) -> fmt::Result {
     match text {
         Some(text) => write!(out, r#""{text}""#),
         None => out.write_str("null"),
@@ -65,39 +65,39 @@ fn quoted(out: &mut String, text: Option<String>) -> fmt::Result {
 
 /// The time of a record: the full hour, because a finer time could identify the visit. Old records
 /// have the minute, in the same format.
-fn hour(at: Millis) -> impl fmt::Display {
+fn format_hour(at: Millis) -> impl fmt::Display {
     let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
     at.strftime("%Y-%m-%dT%H:00Z")
 }
 
 /// The UTC day of an instant.
-pub fn day_of(at: Millis) -> Day {
+pub fn day_from_millis(at: Millis) -> Day {
     let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
     Day::from_date(at.to_zoned(TimeZone::UTC).date()).unwrap_or(Day::from_number(0))
 }
 
 /// The UTC day of a record, from its time as written.
-pub fn day(at: &str) -> Day {
+pub fn day_from_text(at: &str) -> Day {
     let date = at.get(..10).and_then(|date| date.parse().ok());
     date.and_then(Day::from_date).unwrap_or(Day::from_number(0))
 }
 
 /// The SHA-256 digest of some bytes.
-pub fn sha256(bytes: &[u8]) -> Hash {
+pub fn sha256_digest(bytes: &[u8]) -> Sha256Digest {
     digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 /// The hash that a line ends with, if it is correct. `line` has no newline.
-pub fn sealed(line: &[u8]) -> Option<Hash> {
-    let (body, seal) = line.split_at_checked(line.len().checked_sub(SEAL)?)?;
-    let told = hex::read(seal.strip_prefix(br#","hash":""#)?.strip_suffix(br#""}"#)?)?;
-    (told == sha256(body)).then_some(told)
+pub fn verified_chain_digest(line: &[u8]) -> Option<Sha256Digest> {
+    let (body, seal) = line.split_at_checked(line.len().checked_sub(HASH_SUFFIX_BYTES)?)?;
+    let told = hex::decode_lower(seal.strip_prefix(br#","hash":""#)?.strip_suffix(br#""}"#)?)?;
+    (told == sha256_digest(body)).then_some(told)
 }
 
 /// Whether these bytes without a newline can be the start of a record, as a crash leaves it.
-pub fn begins_one(bytes: &[u8]) -> bool {
-    match serde_json::from_slice::<Fields<'_>>(bytes) {
-        Ok(_) => sealed(bytes).is_some(),
+pub fn is_line_prefix(bytes: &[u8]) -> bool {
+    match serde_json::from_slice::<LedgerLine<'_>>(bytes) {
+        Ok(_) => verified_chain_digest(bytes).is_some(),
         Err(error) => error.is_eof(),
     }
 }
@@ -105,7 +105,7 @@ pub fn begins_one(bytes: &[u8]) -> bool {
 /// The fields of a line, borrowed from it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fields<'a> {
+pub struct LedgerLine<'a> {
     /// The number of the record, counted from 1.
     pub seq: u64,
     /// The hash of the record before, as hex digits.
@@ -113,7 +113,7 @@ pub struct Fields<'a> {
     /// The consent id as hex digits; `None` for a refusal.
     pub id: Option<&'a str>,
     /// The kind of act.
-    pub act: Act,
+    pub act: ActKind,
     /// The record of the grant that this one replaces or ends.
     pub refers: Option<u64>,
     #[expect(dead_code, reason = "must be there, and says nothing to the chain; so the others below")]
@@ -129,10 +129,10 @@ pub struct Fields<'a> {
     #[expect(dead_code, reason = "as site")]
     lang: &'a str,
     #[expect(dead_code, reason = "as site")]
-    layer: Layer,
+    layer: PromptLayer,
     /// The purposes, and whether each is granted.
     #[serde(borrow)]
-    pub purposes: Purposes<'a>,
+    pub purposes: PurposeChoices<'a>,
     #[expect(dead_code, reason = "as site")]
     gpc: bool,
     #[expect(dead_code, reason = "as site")]
@@ -144,10 +144,10 @@ pub struct Fields<'a> {
 }
 
 /// Purposes and whether each is granted, in the order shown.
-pub struct Purposes<'a>(pub Vec<(&'a str, bool)>);
+pub struct PurposeChoices<'a>(pub Vec<(&'a str, bool)>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Purposes<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Purposes<'a>, D::Error> {
+impl<'de: 'a, 'a> Deserialize<'de> for PurposeChoices<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<PurposeChoices<'a>, D::Error> {
         struct InOrder;
         impl<'de> Visitor<'de> for InOrder {
             type Value = Vec<(&'de str, bool)>;
@@ -164,6 +164,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Purposes<'a> {
                 Ok(purposes)
             }
         }
-        from.deserialize_map(InOrder).map(Purposes)
+        from.deserialize_map(InOrder).map(PurposeChoices)
     }
 }

@@ -46,48 +46,48 @@
 //! decision.
 
 mod act;
-mod audit;
-mod book;
 mod chain;
-mod checkpoints;
+mod chain_head;
+mod checkpoint;
+mod checkpoint_files;
 mod cut;
 mod error;
-mod file;
 mod folder;
-mod group;
-mod head;
-mod key;
+mod handle;
+mod index;
+mod ledger_file;
 mod line;
-mod note;
-mod open;
 mod options;
+mod prompt_versions;
 mod quota;
-mod read;
 mod receipt;
+mod record_reader;
 mod scan;
-mod versions;
+mod signing_key;
+mod verification;
+mod write_batch;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-pub use crate::hex::text as hex;
-pub use act::{Act, Digests, Layer, NewAct, Record};
-pub use audit::{Choose, Verified, copy, must_exist, records, verify};
-pub use book::{Standing, Tally};
-pub use chain::Cut;
-pub use checkpoints::{Newest, newest_checkpoint};
-pub use cut::{Dropped, cut};
+pub use crate::hex::encode_lower as hex;
+pub use act::{ActKind, LedgerRecord, NewAct, PromptDigests, PromptLayer};
+pub use chain::CutPoint;
+pub use chain_head::ChainHead;
+pub use checkpoint_files::{NewestCheckpoint, find_newest_checkpoint};
+pub use cut::{CutSummary, cut_ledger};
 pub use error::LedgerError;
-pub use head::Head;
-pub use key::{PublicKey, check as check_key};
-pub use line::sha256;
-pub use open::Ledger;
-pub use options::Options;
-pub use quota::Stats;
-pub use receipt::{Told, ToldAct, Trust, check as check_receipt};
-pub use scan::{Found, Progress};
-pub use versions::Versions;
+pub use handle::Ledger;
+pub use index::{ConsentState, RecordCounts};
+pub use line::sha256_digest;
+pub use options::LedgerOptions;
+pub use prompt_versions::PromptVersions;
+pub use quota::LedgerStats;
+pub use receipt::{ReceiptAct, TrustAnchor, VerifiedReceipt, verify_receipt as check_receipt};
+pub use scan::{LedgerSummary, ProgressCallback};
+pub use signing_key::{PublicKey, check_signing_key as check_key};
+pub use verification::{LedgerVerification, RecordFilter, check_exists, copy_records, count_records, verify_ledger};
 
 /// A SHA-256 digest.
-pub type Hash = [u8; 32];
+pub type Sha256Digest = [u8; 32];

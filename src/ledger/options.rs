@@ -6,7 +6,7 @@ use crate::config::Config;
 
 /// The configuration of a ledger.
 #[derive(Clone)]
-pub struct Options {
+pub struct LedgerOptions {
     /// The ledger's folder.
     pub dir: PathBuf,
     /// The PEM file of the key that signs checkpoints; empty for the ledger's own key in its
@@ -20,10 +20,10 @@ pub struct Options {
     pub acts_per_hour: u64,
 }
 
-impl Options {
+impl LedgerOptions {
     /// The options in a configuration.
-    pub fn of(config: &Config) -> Options {
-        Options {
+    pub fn from_config(config: &Config) -> LedgerOptions {
+        LedgerOptions {
             dir: config.ledger.dir.clone(),
             key_file: config.ledger.key_file.clone(),
             checkpoint_secs: config.ledger.checkpoint_secs,

@@ -5,31 +5,31 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::act::{Act, NewAct};
+use super::act::{ActKind, NewAct};
 use super::error::LedgerError;
 
 const HOUR_SECS: i64 = 3600;
 
 /// Counters of the ledger for the metrics.
 #[derive(Default)]
-pub struct Stats {
+pub struct LedgerStats {
     /// Acts that were recorded since the start.
-    pub records: AtomicU64,
+    pub recorded_acts: AtomicU64,
     /// Acts that were rejected since the start, because the quota of their hour was exhausted.
-    pub refused: AtomicU64,
+    pub rejected_acts: AtomicU64,
 }
 
 /// The quota, by the time of the acts.
-pub struct Quota {
+pub struct ActQuota {
     per_hour: u64,
     /// The current hour (since the Unix epoch) and the number of its acts so far.
     hour: Mutex<(i64, u64)>,
 }
 
-impl Quota {
+impl ActQuota {
     /// Allows `per_hour` grants and refusals in each hour.
-    pub fn new(per_hour: u64) -> Quota {
-        Quota { per_hour, hour: Mutex::default() }
+    pub fn new(per_hour: u64) -> ActQuota {
+        ActQuota { per_hour, hour: Mutex::default() }
     }
 
     /// Counts the acts against the quota of their hour.
@@ -37,8 +37,8 @@ impl Quota {
     /// # Errors
     ///
     /// The quota is exhausted ([`LedgerError::Crowded`]); none of the acts is counted.
-    pub fn take(&self, acts: &[NewAct], stats: &Stats) -> Result<(), LedgerError> {
-        let counted = acts.iter().filter(|act| act.act != Act::Withdraw);
+    pub fn charge_acts(&self, acts: &[NewAct], stats: &LedgerStats) -> Result<(), LedgerError> {
+        let counted = acts.iter().filter(|act| act.act != ActKind::Withdraw);
         let (number, at) = (counted.clone().count() as u64, counted.map(|act| act.at).max());
         let Some(at) = at else { return Ok(()) };
         let secs = at.div_euclid(1000);
@@ -58,7 +58,7 @@ impl Quota {
         hour.1 = self.per_hour + 1;
 
         drop(hour);
-        stats.refused.fetch_add(number, Ordering::Relaxed);
+        stats.rejected_acts.fetch_add(number, Ordering::Relaxed);
         if before <= self.per_hour {
             let acts_per_hour = self.per_hour;
             tracing::error!(
@@ -66,7 +66,7 @@ impl Quota {
                 "more answers to the consent question come than the ledger takes in an hour; grants and refusals are answered 503 until the next one"
             );
         }
-        Err(LedgerError::Crowded { retry_secs: (now + 1) * HOUR_SECS - secs })
+        Err(LedgerError::QuotaExceeded { retry_secs: (now + 1) * HOUR_SECS - secs })
     }
 }
 
@@ -78,15 +78,17 @@ mod tests {
 
     #[test]
     fn an_hour_takes_so_many_acts_and_every_withdrawal() {
-        let (quota, stats) = (Quota::new(3), Stats::default());
+        let (quota, stats) = (ActQuota::new(3), LedgerStats::default());
         let id = ConsentId::random();
-        let take = |acts: &[NewAct]| quota.take(acts, &stats).is_ok();
+        let take = |acts: &[NewAct]| quota.charge_acts(acts, &stats).is_ok();
         assert!(take(&[grant(&id)]) && take(&[refuse()]));
         // Narrowing a grant is one act that counts.
-        assert!(take(&[withdraw(&id), act(Act::Grant, Some(&id), &["analytics"])]));
+        assert!(take(&[withdraw(&id), act(ActKind::Grant, Some(&id), &["analytics"])]));
         assert!(!take(&[refuse()]) && !take(&[withdraw(&id), grant(&id)]) && take(&[withdraw(&id)]));
-        assert_eq!(stats.refused.load(Ordering::Relaxed), 2);
-        let Err(LedgerError::Crowded { retry_secs }) = quota.take(&[refuse()], &stats) else { panic!("it is full") };
+        assert_eq!(stats.rejected_acts.load(Ordering::Relaxed), 2);
+        let Err(LedgerError::QuotaExceeded { retry_secs }) = quota.charge_acts(&[refuse()], &stats) else {
+            panic!("it is full")
+        };
         assert_eq!(retry_secs, 3600 - (34 * 60 + 56));
         assert!(take(&[NewAct { at: AT + 3_600_000, ..refuse() }]));
     }

@@ -22,15 +22,15 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::act::Act;
-use super::key::{PublicKey, SigningKey};
-use super::line::{self, Fields};
-use super::note::Note;
+use super::act::ActKind;
+use super::checkpoint::Checkpoint;
+use super::line::{self, LedgerLine};
+use super::signing_key::{PublicKey, SigningKey};
 use crate::hex;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Receipt<'a> {
+struct SignedReceipt<'a> {
     receipt: &'a str,
     #[serde(borrow)]
     records: Vec<&'a RawValue>,
@@ -39,7 +39,7 @@ struct Receipt<'a> {
 }
 
 /// What the signature of a receipt is verified against.
-pub enum Trust<'a> {
+pub enum TrustAnchor<'a> {
     /// The public key, as published by the operator.
     Key(PublicKey),
     /// The text of a checkpoint that is known to be authentic.
@@ -47,23 +47,23 @@ pub enum Trust<'a> {
 }
 
 /// The content of a valid receipt.
-pub struct Told {
+pub struct VerifiedReceipt {
     /// The name of the ledger, `footfall/<site>`.
     pub origin: String,
     /// The verifier key of the ledger.
     pub key: String,
     /// The recorded acts, oldest first.
-    pub acts: Vec<ToldAct>,
+    pub acts: Vec<ReceiptAct>,
     /// The number of records the checkpoint signs for; `None` if a key was given instead.
-    pub checkpoint: Option<u64>,
+    pub checkpoint_size: Option<u64>,
 }
 
 /// A recorded act.
-pub struct ToldAct {
+pub struct ReceiptAct {
     /// The number of the record.
     pub seq: u64,
     /// The kind of act.
-    pub act: Act,
+    pub act: ActKind,
     /// The time as written: `2026-03-10T12:00Z`.
     pub at: String,
     /// The purposes that were granted after this act.
@@ -71,9 +71,9 @@ pub struct ToldAct {
 }
 
 /// Writes a receipt. `lines` are the records of one id, oldest first.
-pub fn write(origin: &str, key: &SigningKey, lines: &[String]) -> String {
-    let signature = BASE64.encode(key.sign(&signed(origin, lines.iter().map(String::as_str))));
-    let key = key.public().text(origin);
+pub fn write_receipt(origin: &str, key: &SigningKey, lines: &[String]) -> String {
+    let signature = BASE64.encode(key.sign_text(&signed_text(origin, lines.iter().map(String::as_str))));
+    let key = key.public_key().to_verifier_key(origin);
     let records = lines.join(",\n");
     format!(
         "{{\n\"receipt\": \"{origin}\",\n\"records\": [\n{records}\n],\n\"key\": \"{key}\",\n\"signature\": \"{signature}\"\n}}\n"
@@ -85,56 +85,56 @@ pub fn write(origin: &str, key: &SigningKey, lines: &[String]) -> String {
 /// # Errors
 ///
 /// What is wrong with the receipt, without quoting its content.
-pub fn check(text: &str, trust: &Trust<'_>) -> Result<Told, String> {
-    let receipt: Receipt<'_> = serde_json::from_str(text)
+pub fn verify_receipt(text: &str, trust: &TrustAnchor<'_>) -> Result<VerifiedReceipt, String> {
+    let receipt: SignedReceipt<'_> = serde_json::from_str(text)
         .map_err(|error| format!("it is no receipt, at line {} column {}", error.line(), error.column()))?;
 
     let origin = receipt.receipt;
-    let key = PublicKey::from_text(receipt.key).filter(|key| key.text(origin) == receipt.key);
+    let key = PublicKey::from_verifier_key(receipt.key).filter(|key| key.to_verifier_key(origin) == receipt.key);
     let key = key.ok_or("the key it names is no key of the ledger it names")?;
 
     let note = match trust {
-        Trust::Key(known) if *known == key => None,
-        Trust::Key(_) => return Err("it is signed with another key than the one given".into()),
-        Trust::Checkpoint(note) => {
-            let note =
-                Note::open(note, &key).map_err(|what| format!("the checkpoint does not vouch for its key: {what}"))?;
+        TrustAnchor::Key(known) if *known == key => None,
+        TrustAnchor::Key(_) => return Err("it is signed with another key than the one given".into()),
+        TrustAnchor::Checkpoint(note) => {
+            let note = Checkpoint::from_signed_note(note, &key)
+                .map_err(|what| format!("the checkpoint does not vouch for its key: {what}"))?;
             Some(note).filter(|note| note.origin == origin)
         }
     };
 
-    if matches!(trust, Trust::Checkpoint(_)) && note.is_none() {
+    if matches!(trust, TrustAnchor::Checkpoint(_)) && note.is_none() {
         return Err("the checkpoint is of another ledger".into());
     }
 
-    let acts = acts(&receipt.records, note.as_ref())?;
+    let acts = verify_records(&receipt.records, note.as_ref())?;
     let lines = receipt.records.iter().map(|record| record.get());
     let signature = BASE64.decode(receipt.signature).map_err(|_| "its signature is no base64")?;
-    if !key.verifies(&signed(origin, lines), &signature) {
+    if !key.has_signed(&signed_text(origin, lines), &signature) {
         return Err(
             "its signature is wrong: a record was added, taken away, moved or written anew after it was signed".into(),
         );
     }
 
-    Ok(Told {
+    Ok(VerifiedReceipt {
         origin: origin.to_owned(),
         key: receipt.key.to_owned(),
         acts,
-        checkpoint: note.map(|note| note.head.size),
+        checkpoint_size: note.map(|note| note.head.size),
     })
 }
 
 /// The acts, after checking that each record is intact, that all have the same id, and that they
 /// are in order.
-fn acts(records: &[&RawValue], note: Option<&Note>) -> Result<Vec<ToldAct>, String> {
-    let mut acts: Vec<ToldAct> = Vec::new();
+fn verify_records(records: &[&RawValue], note: Option<&Checkpoint>) -> Result<Vec<ReceiptAct>, String> {
+    let mut acts: Vec<ReceiptAct> = Vec::new();
     let mut id = None;
     for (place, record) in records.iter().enumerate() {
         let nth = place + 1;
         let bytes = record.get().as_bytes();
-        let hash = line::sealed(bytes)
+        let hash = line::verified_chain_digest(bytes)
             .ok_or_else(|| format!("its record {nth} was changed: its bytes do not give the hash it ends with"))?;
-        let fields: Fields<'_> = serde_json::from_slice(bytes).map_err(|error| {
+        let fields: LedgerLine<'_> = serde_json::from_slice(bytes).map_err(|error| {
             format!("its record {nth} is no record as this version knows it, at column {}", error.column())
         })?;
 
@@ -147,20 +147,20 @@ fn acts(records: &[&RawValue], note: Option<&Note>) -> Result<Vec<ToldAct>, Stri
         }
 
         if note.is_some_and(|note| note.head.size == fields.seq && note.head.hash != hash) {
-            let signed = note.map_or(String::new(), |note| hex::text(&note.head.hash));
+            let signed = note.map_or(String::new(), |note| hex::encode_lower(&note.head.hash));
             return Err(format!("its record {nth} is not what the checkpoint signed, which has the hash {signed}"));
         }
 
         let granted = fields.purposes.0.iter().filter(|(_, granted)| *granted);
         let granted = granted.map(|(name, _)| (*name).to_owned()).collect();
-        acts.push(ToldAct { seq: fields.seq, act: fields.act, at: fields.at.to_owned(), granted });
+        acts.push(ReceiptAct { seq: fields.seq, act: fields.act, at: fields.at.to_owned(), granted });
     }
     if acts.is_empty() { Err("it holds no record".into()) } else { Ok(acts) }
 }
 
 /// The signed text. Its first line cannot start a checkpoint, so a signature of one is never valid
 /// for the other.
-fn signed<'a>(origin: &str, lines: impl Iterator<Item = &'a str>) -> String {
+fn signed_text<'a>(origin: &str, lines: impl Iterator<Item = &'a str>) -> String {
     let mut text = format!("{origin} receipt\n");
     lines.for_each(|line| writeln!(text, "{line}").expect("writing to a string"));
     text
@@ -169,14 +169,14 @@ fn signed<'a>(origin: &str, lines: impl Iterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::folder::Folder;
-    use crate::ledger::head::Head;
+    use crate::ledger::chain_head::ChainHead;
+    use crate::ledger::folder::LedgerFolder;
 
     const ORIGIN: &str = "footfall/ally";
 
     fn key() -> SigningKey {
         let dir = tempfile::tempdir().unwrap();
-        SigningKey::open(&Folder::new(dir.path()), "").unwrap()
+        SigningKey::open(&LedgerFolder::new(dir.path()), "").unwrap()
     }
 
     /// A grant and its withdrawal, with the key that signs both.
@@ -186,69 +186,77 @@ mod tests {
             let body = format!(
                 r#"{{"seq":{seq},"prev":"{digest}","id":"00112233445566778899aabbccddeeff","act":"{act}","refers":{refers},"site":"ally","version":3,"policy":null,"register":"{digest}","banner":"{digest}","lang":"de","layer":"first","purposes":{{"analytics":{yes}}},"gpc":false,"dnt":false,"at":"2026-03-10T12:00Z""#
             );
-            format!(r#"{body},"hash":"{}"}}"#, hex::text(&line::sha256(body.as_bytes())))
+            format!(r#"{body},"hash":"{}"}}"#, hex::encode_lower(&line::sha256_digest(body.as_bytes())))
         };
         vec![record(41, "grant", "null", true), record(57, "withdraw", "41", false)]
     }
 
-    fn wrong(text: &str, trust: &Trust<'_>) -> String {
-        check(text, trust).err().expect("it is wrong")
+    fn wrong(text: &str, trust: &TrustAnchor<'_>) -> String {
+        verify_receipt(text, trust).err().expect("it is wrong")
     }
 
     #[test]
     fn a_receipt_reads_back_with_its_key_or_a_checkpoint_and_says_its_acts() {
         let key = key();
-        let receipt = write(ORIGIN, &key, &lines());
-        let head = Head { size: 60, hash: [7; 32] };
-        let note = Note { origin: ORIGIN.into(), head, cut: None }.sign(&key);
-        for (trust, size) in [(Trust::Key(key.public()), None), (Trust::Checkpoint(&note), Some(60))] {
-            let told = check(&receipt, &trust).unwrap();
+        let receipt = write_receipt(ORIGIN, &key, &lines());
+        let head = ChainHead { size: 60, hash: [7; 32] };
+        let note = Checkpoint { origin: ORIGIN.into(), head, cut: None }.to_signed_note(&key);
+        for (trust, size) in [(TrustAnchor::Key(key.public_key()), None), (TrustAnchor::Checkpoint(&note), Some(60))] {
+            let told = verify_receipt(&receipt, &trust).unwrap();
             let acts: Vec<(u64, &str, String)> =
-                told.acts.iter().map(|act| (act.seq, act.act.word(), act.granted.join("+"))).collect();
+                told.acts.iter().map(|act| (act.seq, act.act.as_str(), act.granted.join("+"))).collect();
             assert_eq!(acts, [(41, "grant", "analytics".into()), (57, "withdraw", String::new())]);
-            assert_eq!((told.origin.as_str(), told.checkpoint), (ORIGIN, size));
+            assert_eq!((told.origin.as_str(), told.checkpoint_size), (ORIGIN, size));
         }
     }
 
     #[test]
     fn what_is_wrong_with_a_receipt_is_said() {
         let (key, other) = (key(), key());
-        let known = Trust::Key(key.public());
-        let (lines, receipt) = (lines(), write(ORIGIN, &key, &lines()));
+        let known = TrustAnchor::Key(key.public_key());
+        let (lines, receipt) = (lines(), write_receipt(ORIGIN, &key, &lines()));
         let changed = receipt.replacen("\"version\":3", "\"version\":4", 1);
         assert!(wrong(&changed, &known).starts_with("its record 1 was changed"), "{}", wrong(&changed, &known));
         let shorter = receipt.replace(&format!(",\n{}", lines[1]), "");
         assert!(wrong(&shorter, &known).starts_with("its signature is wrong"), "{}", wrong(&shorter, &known));
-        let turned = write(ORIGIN, &key, &[lines[1].clone(), lines[0].clone()]);
+        let turned = write_receipt(ORIGIN, &key, &[lines[1].clone(), lines[0].clone()]);
         assert_eq!(wrong(&turned, &known), "its record 2 is out of order");
-        assert_eq!(wrong(&receipt, &Trust::Key(other.public())), "it is signed with another key than the one given");
-        assert_eq!(wrong(&write(ORIGIN, &key, &[]), &known), "it holds no record");
+        assert_eq!(
+            wrong(&receipt, &TrustAnchor::Key(other.public_key())),
+            "it is signed with another key than the one given"
+        );
+        assert_eq!(wrong(&write_receipt(ORIGIN, &key, &[]), &known), "it holds no record");
         assert_eq!(wrong("{", &known), "it is no receipt, at line 1 column 1");
         let renamed = receipt.replace("\"receipt\": \"footfall/ally\"", "\"receipt\": \"footfall/alli\"");
         assert_eq!(wrong(&renamed, &known), "the key it names is no key of the ledger it names");
 
         let note = |origin: &str, size, hash, key| {
-            Note { origin: origin.into(), head: Head { size, hash }, cut: None }.sign(key)
+            Checkpoint { origin: origin.into(), head: ChainHead { size, hash }, cut: None }.to_signed_note(key)
         };
         let of_others = note(ORIGIN, 60, [7; 32], &other);
-        assert!(wrong(&receipt, &Trust::Checkpoint(&of_others)).ends_with("it is not signed with this ledger's key"));
+        assert!(
+            wrong(&receipt, &TrustAnchor::Checkpoint(&of_others)).ends_with("it is not signed with this ledger's key")
+        );
         let elsewhere = note("footfall/alli", 60, [7; 32], &key);
-        assert_eq!(wrong(&receipt, &Trust::Checkpoint(&elsewhere)), "the checkpoint is of another ledger");
+        assert_eq!(wrong(&receipt, &TrustAnchor::Checkpoint(&elsewhere)), "the checkpoint is of another ledger");
         let contradicts = note(ORIGIN, 57, [7; 32], &key);
         assert!(
-            wrong(&receipt, &Trust::Checkpoint(&contradicts)).starts_with("its record 2 is not what the checkpoint")
+            wrong(&receipt, &TrustAnchor::Checkpoint(&contradicts))
+                .starts_with("its record 2 is not what the checkpoint")
         );
     }
 
     #[test]
     fn a_receipt_changed_at_any_byte_of_a_record_or_its_key_does_not_verify() {
         let key = key();
-        let receipt = write(ORIGIN, &key, &lines());
+        let receipt = write_receipt(ORIGIN, &key, &lines());
         let end = receipt.find("\"signature\"").unwrap();
         for at in (receipt.find("\"records\"").unwrap()..end).step_by(7) {
             let mut bytes = receipt.clone().into_bytes();
             bytes[at] ^= 1;
-            let opened = String::from_utf8(bytes).ok().map(|text| check(&text, &Trust::Key(key.public())).is_ok());
+            let opened = String::from_utf8(bytes)
+                .ok()
+                .map(|text| verify_receipt(&text, &TrustAnchor::Key(key.public_key())).is_ok());
             // Whitespace between the parts is not signed.
             assert!(opened != Some(true) || receipt.as_bytes()[at].is_ascii_whitespace(), "byte {at}");
         }

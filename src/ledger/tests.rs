@@ -10,13 +10,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::consent::{ConsentId, Withdrawn};
+use crate::consent::{ConsentId, WithdrawnGrants};
 
 /// 2026-03-10T12:34:56.789Z.
 pub const AT: i64 = 1_773_146_096_789;
 
-fn options(dir: &Path) -> Options {
-    Options {
+fn options(dir: &Path) -> LedgerOptions {
+    LedgerOptions {
         dir: dir.to_owned(),
         key_file: String::new(),
         checkpoint_secs: 3600,
@@ -27,12 +27,12 @@ fn options(dir: &Path) -> Options {
 
 struct Opening {
     ledger: Ledger,
-    found: Found,
-    withdrawn: Arc<Withdrawn>,
+    found: LedgerSummary,
+    withdrawn: Arc<WithdrawnGrants>,
 }
 
 fn try_open(dir: &Path) -> Result<Opening, LedgerError> {
-    let withdrawn = Arc::new(Withdrawn::default());
+    let withdrawn = Arc::new(WithdrawnGrants::default());
     let (ledger, found) = Ledger::open(&options(dir), Arc::clone(&withdrawn), &mut |_, _| ())?;
     Ok(Opening { ledger, found, withdrawn })
 }
@@ -45,16 +45,16 @@ fn open(dir: &Path) -> Opening {
 }
 
 /// A choice among two purposes; those that are not granted were declined.
-pub fn act(act: Act, id: Option<&ConsentId>, granted: &[&str]) -> NewAct {
+pub fn act(act: ActKind, id: Option<&ConsentId>, granted: &[&str]) -> NewAct {
     let purpose = |name: &str| (name.to_owned(), granted.contains(&name));
     NewAct {
-        id: id.map(ConsentId::to_keep),
+        id: id.map(ConsentId::duplicate_id),
         act,
         site: "alllinks".into(),
         version: 3,
-        texts: Digests { policy: None, register: [0xab; 32], banner: [0xcd; 32] },
+        digests: PromptDigests { policy: None, register: [0xab; 32], banner: [0xcd; 32] },
         lang: "de".into(),
-        layer: Layer::First,
+        layer: PromptLayer::First,
         purposes: vec![purpose("preferences"), purpose("analytics")],
         gpc: false,
         dnt: false,
@@ -63,34 +63,34 @@ pub fn act(act: Act, id: Option<&ConsentId>, granted: &[&str]) -> NewAct {
 }
 
 pub fn grant(id: &ConsentId) -> NewAct {
-    act(Act::Grant, Some(id), &["analytics"])
+    act(ActKind::Grant, Some(id), &["analytics"])
 }
 
 pub fn refuse() -> NewAct {
-    act(Act::Refuse, None, &[])
+    act(ActKind::Refuse, None, &[])
 }
 
 pub fn withdraw(id: &ConsentId) -> NewAct {
-    act(Act::Withdraw, Some(id), &[])
+    act(ActKind::Withdraw, Some(id), &[])
 }
 
 fn now<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-fn append(ledger: &Ledger, act: NewAct) -> Record {
-    match now(ledger.append(act)) {
+fn append(ledger: &Ledger, act: NewAct) -> LedgerRecord {
+    match now(ledger.append_act(act)) {
         Ok(record) => record,
         Err(error) => panic!("{error}"),
     }
 }
 
 fn refused(ledger: &Ledger, act: NewAct) -> LedgerError {
-    now(ledger.append(act)).err().expect("the act is refused")
+    now(ledger.append_act(act)).err().expect("the act is refused")
 }
 
-fn verified(dir: &Path) -> Result<Verified, LedgerError> {
-    verify(&options(dir), &[], None, &mut |_, _| ())
+fn verified(dir: &Path) -> Result<LedgerVerification, LedgerError> {
+    verify_ledger(&options(dir), &[], None, &mut |_, _| ())
 }
 
 fn file(dir: &Path) -> Vec<u8> {
@@ -108,9 +108,9 @@ fn write(dir: &Path, bytes: &[u8]) {
 fn small(dir: &Path) -> Vec<u8> {
     let Opening { ledger, .. } = open(dir);
     let (one, other) = (ConsentId::random(), ConsentId::random());
-    append(&ledger, act(Act::Grant, Some(&one), &["preferences", "analytics"]));
+    append(&ledger, act(ActKind::Grant, Some(&one), &["preferences", "analytics"]));
     append(&ledger, refuse());
-    append(&ledger, act(Act::Withdraw, Some(&one), &["preferences"]));
+    append(&ledger, act(ActKind::Withdraw, Some(&one), &["preferences"]));
     append(&ledger, withdraw(&one));
     append(&ledger, grant(&other));
     drop(ledger);

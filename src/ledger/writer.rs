@@ -7,63 +7,72 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::oneshot;
 
-use super::act::{NewAct, Record};
-use super::book::Book;
-use super::checkpoints::Keeper;
+use super::act::{LedgerRecord, NewAct};
+use super::chain_head::ChainHead;
+use super::checkpoint_files::CheckpointWriter;
 use super::error::LedgerError;
-use super::file::{Acts, Failure};
-use super::group::{Group, fact};
-use super::head::Head;
-use super::quota::Stats;
-use crate::disk::Lock;
+use super::index::ConsentIndex;
+use super::ledger_file::{AppendError, LedgerFile};
+use super::quota::LedgerStats;
+use super::write_batch::{WriteBatch, summarize_act};
+use crate::disk::FileLock;
 use crate::outage::Outage;
 
 /// The maximum number of requests that share one sync; it bounds the memory of a write.
-const GROUP: usize = 256;
+const MAX_BATCH_REQUESTS: usize = 256;
 
-type Outcome = Result<Vec<Record>, LedgerError>;
+type AppendOutcome = Result<Vec<LedgerRecord>, LedgerError>;
 
 /// Acts of one visitor that wait to be written.
-pub struct Waiting {
+pub struct AppendRequest {
     /// All of them are recorded, or none.
     pub acts: Vec<NewAct>,
     /// Receives the records once they are on disk, or the error.
-    pub answer: oneshot::Sender<Outcome>,
+    pub reply: oneshot::Sender<AppendOutcome>,
 }
 
 /// A message to the writer thread.
-pub enum Command {
+pub enum LedgerMessage {
     /// Record these acts.
-    Append(Waiting),
+    Append(AppendRequest),
     /// Write what was queued before, then a checkpoint, and end.
-    Finish,
+    Close,
 }
 
 /// The state of the writer thread.
-pub struct Writer {
-    acts: Acts,
-    head: Head,
-    book: Arc<RwLock<Book>>,
-    keeper: Keeper,
-    stats: Arc<Stats>,
+pub struct LedgerWriter {
+    file: LedgerFile,
+    head: ChainHead,
+    index: Arc<RwLock<ConsentIndex>>,
+    checkpoints: CheckpointWriter,
+    stats: Arc<LedgerStats>,
     /// Whether a sync failed; then nothing more is written.
     failed: bool,
     /// Logs a disk failure once, however many acts it affects.
     outage: Outage,
-    _lock: Lock,
+    _lock: FileLock,
 }
 
-impl Writer {
+impl LedgerWriter {
     /// `head` is the position of the last record in `acts`. The lock is held until the writer ends.
     pub fn new(
-        acts: Acts,
-        head: Head,
-        book: Arc<RwLock<Book>>,
-        keeper: Keeper,
-        stats: Arc<Stats>,
-        lock: Lock,
-    ) -> Writer {
-        Writer { acts, head, book, keeper, stats, failed: false, outage: Outage::default(), _lock: lock }
+        acts: LedgerFile,
+        head: ChainHead,
+        book: Arc<RwLock<ConsentIndex>>,
+        keeper: CheckpointWriter,
+        stats: Arc<LedgerStats>,
+        lock: FileLock,
+    ) -> LedgerWriter {
+        LedgerWriter {
+            file: acts,
+            head,
+            index: book,
+            checkpoints: keeper,
+            stats,
+            failed: false,
+            outage: Outage::default(),
+            _lock: lock,
+        }
     }
 
     /// Runs until it receives [`Command::Finish`] or all senders are dropped.
@@ -71,49 +80,49 @@ impl Writer {
     /// # Errors
     ///
     /// The disk failed earlier, or the last checkpoint cannot be written.
-    pub fn run(mut self, inbox: &Receiver<Command>) -> Result<(), LedgerError> {
+    pub fn run(mut self, inbox: &Receiver<LedgerMessage>) -> Result<(), LedgerError> {
         loop {
-            let next = inbox.recv_timeout(self.keeper.patience());
+            let next = inbox.recv_timeout(self.checkpoints.time_until_due());
             let finish = match next {
-                Ok(Command::Append(first)) => self.commit_all(first, inbox),
-                Ok(Command::Finish) | Err(RecvTimeoutError::Disconnected) => true,
+                Ok(LedgerMessage::Append(first)) => self.commit_queued(first, inbox),
+                Ok(LedgerMessage::Close) | Err(RecvTimeoutError::Disconnected) => true,
                 Err(RecvTimeoutError::Timeout) => false,
             };
             if finish {
-                return self.stop();
+                return self.write_last_checkpoint();
             }
             if !self.failed {
-                self.keeper.tend(self.head);
+                self.checkpoints.write_due_checkpoint(self.head);
             }
         }
     }
 
     /// Commits the queued acts as one group. Returns `true` if the writer should end.
-    fn commit_all(&mut self, first: Waiting, inbox: &Receiver<Command>) -> bool {
+    fn commit_queued(&mut self, first: AppendRequest, inbox: &Receiver<LedgerMessage>) -> bool {
         let mut group = vec![first];
         let mut finish = false;
-        while group.len() < GROUP && !finish {
+        while group.len() < MAX_BATCH_REQUESTS && !finish {
             match inbox.try_recv() {
-                Ok(Command::Append(next)) => group.push(next),
-                Ok(Command::Finish) => finish = true,
+                Ok(LedgerMessage::Append(next)) => group.push(next),
+                Ok(LedgerMessage::Close) => finish = true,
                 Err(_) => break,
             }
         }
-        self.commit(group);
+        self.commit_batch(group);
         finish
     }
 
-    fn commit(&mut self, group: Vec<Waiting>) {
-        match self.write(&group) {
+    fn commit_batch(&mut self, group: Vec<AppendRequest>) {
+        match self.write_batch(&group) {
             Ok(outcomes) => {
                 for (waiting, outcome) in group.into_iter().zip(outcomes) {
                     // An act is recorded even if its sender no longer waits.
-                    let _ = waiting.answer.send(outcome);
+                    let _ = waiting.reply.send(outcome);
                 }
             }
             Err(failure) => {
                 for waiting in group {
-                    let _ = waiting.answer.send(Err(failure()));
+                    let _ = waiting.reply.send(Err(failure()));
                 }
             }
         }
@@ -121,71 +130,71 @@ impl Writer {
 
     /// An act that cannot be recorded has an outcome of its own; a disk failure is one error for
     /// all.
-    fn write(&mut self, acts: &[Waiting]) -> Result<Vec<Outcome>, fn() -> LedgerError> {
+    fn write_batch(&mut self, acts: &[AppendRequest]) -> Result<Vec<AppendOutcome>, fn() -> LedgerError> {
         if self.failed {
-            return Err(|| LedgerError::Failed);
+            return Err(|| LedgerError::DiskFailed);
         }
-        let book = self.book.read().unwrap_or_else(PoisonError::into_inner);
-        let mut group = Group::new(&book, self.head);
-        let outcomes: Vec<Outcome> = acts.iter().map(|waiting| group.add_all(&waiting.acts)).collect();
-        let Group { lines, head, .. } = group;
+        let book = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        let mut group = WriteBatch::new(&book, self.head);
+        let outcomes: Vec<AppendOutcome> = acts.iter().map(|waiting| group.add_acts(&waiting.acts)).collect();
+        let WriteBatch { lines, head, .. } = group;
         drop(book);
 
         if lines.is_empty() {
             return Ok(outcomes);
         }
 
-        let start = self.acts.end();
-        self.append(&lines)?;
+        let start = self.file.end_offset();
+        self.append_lines(&lines)?;
 
-        self.stats.records.fetch_add(head.size - self.head.size, Ordering::Relaxed);
+        self.stats.recorded_acts.fetch_add(head.size - self.head.size, Ordering::Relaxed);
         self.head = head;
-        self.make_known(acts, &outcomes, start);
+        self.update_index(acts, &outcomes, start);
         Ok(outcomes)
     }
 
-    fn append(&mut self, lines: &str) -> Result<(), fn() -> LedgerError> {
-        match self.acts.append(lines.as_bytes()) {
+    fn append_lines(&mut self, lines: &str) -> Result<(), fn() -> LedgerError> {
+        match self.file.append_lines(lines.as_bytes()) {
             Ok(()) => {
-                if let Some(failures) = self.outage.is_over() {
+                if let Some(failures) = self.outage.record_success() {
                     tracing::info!(failures, "the ledger can be written again");
                 }
                 Ok(())
             }
 
-            Err(Failure::Undone(error)) => {
-                if self.outage.begins() {
+            Err(AppendError::Undone(error)) => {
+                if self.outage.record_failure() {
                     tracing::error!(%error, "the ledger cannot be written; acts are refused until it can");
                 }
-                Err(|| LedgerError::Full)
+                Err(|| LedgerError::DiskFull)
             }
 
-            Err(Failure::Uncertain(error)) => {
+            Err(AppendError::Uncertain(error)) => {
                 self.failed = true;
                 tracing::error!(%error, "the ledger's disk failed; acts are refused until a restart reads what is there");
-                Err(|| LedgerError::Failed)
+                Err(|| LedgerError::DiskFailed)
             }
         }
     }
 
     /// Updates the index before the answers are sent, so that the next hit after a withdrawal is
     /// dropped.
-    fn make_known(&self, acts: &[Waiting], outcomes: &[Outcome], start: u64) {
-        let mut book = self.book.write().unwrap_or_else(PoisonError::into_inner);
+    fn update_index(&self, acts: &[AppendRequest], outcomes: &[AppendOutcome], start: u64) {
+        let mut book = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let mut offset = start;
         for (waiting, outcome) in acts.iter().zip(outcomes) {
             let Ok(records) = outcome else { continue };
             for (act, record) in waiting.acts.iter().zip(records) {
-                book.take(&fact(act, record, offset)).expect("the group decided by the same book");
+                book.insert_record(&summarize_act(act, record, offset)).expect("the group decided by the same book");
                 offset += record.line.len() as u64 + 1;
             }
         }
     }
 
-    fn stop(mut self) -> Result<(), LedgerError> {
+    fn write_last_checkpoint(mut self) -> Result<(), LedgerError> {
         if self.failed {
-            return Err(LedgerError::Failed);
+            return Err(LedgerError::DiskFailed);
         }
-        self.keeper.note(self.head)
+        self.checkpoints.write_newer_checkpoint(self.head)
     }
 }

@@ -9,62 +9,62 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::config::Secret;
 
 /// Minimum length of a secret: a shorter one could be found by trial from one signed mail.
-const FEWEST_BYTES: usize = 32;
+const MIN_SECRET_BYTES: usize = 32;
 
 /// Key ids and HMAC-SHA256 keys, in the order of the file; at least one.
-pub struct Keys(Vec<(Box<str>, Key)>);
+pub struct MailKeys(Vec<(Box<str>, Key)>);
 
 /// Why a key file is refused. Names the line only, because its content is secret.
 #[derive(thiserror::Error, PartialEq, Debug)]
-pub enum BadKeys {
+pub enum MailKeysError {
     #[error(
-        "line {0} is no id (1 to 16 letters, digits, _ and -), a space and a secret of at least {FEWEST_BYTES} bytes"
+        "line {0} is no id (1 to 16 letters, digits, _ and -), a space and a secret of at least {MIN_SECRET_BYTES} bytes"
     )]
-    Line(usize),
+    Malformed(usize),
     #[error("line {0} has the id of a line before it")]
-    Twice(usize),
+    DuplicateId(usize),
     #[error("it holds no key")]
-    None,
+    Empty,
 }
 
-impl Keys {
+impl MailKeys {
     /// Parses a key file: one key per line, `<id> <secret>`. Empty lines and lines that start with
     /// `#` are skipped.
     ///
     /// # Errors
     ///
     /// A line is malformed or repeats an id (with its number, from 1), or the file has no key.
-    pub fn read(file: &Secret) -> Result<Keys, BadKeys> {
+    pub fn parse(file: &Secret) -> Result<MailKeys, MailKeysError> {
         let mut keys: Vec<(Box<str>, Key)> = Vec::new();
-        for (place, line) in file.expose().lines().enumerate() {
+        for (place, line) in file.expose_secret().lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
 
-            let (id, secret) = line.split_once(' ').ok_or(BadKeys::Line(place + 1))?;
-            if !is_key_id(id) || secret.len() < FEWEST_BYTES {
-                return Err(BadKeys::Line(place + 1));
+            let (id, secret) = line.split_once(' ').ok_or(MailKeysError::Malformed(place + 1))?;
+            if !is_key_id(id) || secret.len() < MIN_SECRET_BYTES {
+                return Err(MailKeysError::Malformed(place + 1));
             }
             if keys.iter().any(|(known, _)| **known == *id) {
-                return Err(BadKeys::Twice(place + 1));
+                return Err(MailKeysError::DuplicateId(place + 1));
             }
 
             keys.push((id.into(), Key::new(HMAC_SHA256, secret.as_bytes())));
         }
 
-        if keys.is_empty() { Err(BadKeys::None) } else { Ok(Keys(keys)) }
+        if keys.is_empty() { Err(MailKeysError::Empty) } else { Ok(MailKeys(keys)) }
     }
 
     /// A line for the file, with a new random secret of 32 bytes.
-    pub fn new_line(id: &str) -> Secret {
+    pub fn generate_line(id: &str) -> Secret {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).expect("the system's random generator works");
         Secret::new(format!("{id} {}\n", URL_SAFE_NO_PAD.encode(secret)))
     }
 
     /// Id of the signing key.
-    pub(super) fn id(&self) -> &str {
+    pub(super) fn signing_id(&self) -> &str {
         &self.0[0].0
     }
 
@@ -88,8 +88,8 @@ pub fn is_key_id(id: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Keys, BadKeys> {
-        Keys::read(&Secret::new(text.to_owned()))
+    fn read(text: &str) -> Result<MailKeys, MailKeysError> {
+        MailKeys::parse(&Secret::new(text.to_owned()))
     }
 
     #[test]
@@ -98,7 +98,7 @@ mod tests {
         let old = read(one).unwrap();
         let signature = old.sign("message");
         let rotated = read(&format!("# new\n{two}\n{one}")).unwrap();
-        assert_eq!((old.id(), rotated.id()), ("one", "two"));
+        assert_eq!((old.signing_id(), rotated.signing_id()), ("one", "two"));
         assert!(rotated.is_signed("one", "message", &signature));
         assert!(!rotated.is_signed("two", "message", &signature));
         assert!(!read(two).unwrap().is_signed("one", "message", &signature));
@@ -107,14 +107,14 @@ mod tests {
     #[test]
     fn a_bad_line_is_named_and_not_shown() {
         for (text, expected) in [
-            ("", BadKeys::None),
-            ("# only a remark", BadKeys::None),
-            ("one short", BadKeys::Line(1)),
-            ("\na/b aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", BadKeys::Line(2)),
-            ("a aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\na bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", BadKeys::Twice(2)),
+            ("", MailKeysError::Empty),
+            ("# only a remark", MailKeysError::Empty),
+            ("one short", MailKeysError::Malformed(1)),
+            ("\na/b aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", MailKeysError::Malformed(2)),
+            ("a aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\na bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", MailKeysError::DuplicateId(2)),
         ] {
             assert_eq!(read(text).err(), Some(expected), "{text}");
         }
-        assert!(read(Keys::new_line("k1").expose()).is_ok());
+        assert!(read(MailKeys::generate_line("k1").expose_secret()).is_ok());
     }
 }

@@ -10,24 +10,24 @@
 //!
 //! Rules only, no HTTP: `ingest` answers the requests, `web` signs and reports.
 
-mod desk;
-mod judge;
+mod classifier;
+mod click_buffer;
 mod keys;
-mod lists;
-mod mint;
-mod opened;
-mod signed;
+mod link_signer;
+mod opened_queue;
+mod reader_lists;
+mod service;
+mod signed_values;
 mod target;
 mod token;
-mod watch;
 
-pub use desk::{Desk, Messages};
-pub use judge::{Judge, Load};
-pub use keys::{BadKeys, Keys, is_key_id};
-pub use lists::ListsError;
-pub use mint::{BadOrder, Mint, Minted, Order, Target};
-pub use opened::Opened;
-pub use signed::{NotSigned, Signed};
-pub use target::tagged;
-pub use token::{Click, Mail};
-pub use watch::{Sender, Watch};
+pub use classifier::{ReaderClassifier, ReaderSignals};
+pub use click_buffer::{ClickBuffer, SenderHash};
+pub use keys::{MailKeys, MailKeysError, is_key_id};
+pub use link_signer::{LinkSigner, MailLink, SignRequest, SignRequestError, SignedMail};
+pub use opened_queue::OpenedQueue;
+pub use reader_lists::ReaderListsError;
+pub use service::{MailService, MessageConfirmation};
+pub use signed_values::{SignedValues, SignedValuesError};
+pub use target::add_utm_tags;
+pub use token::{LinkFields, MailFields};

@@ -4,17 +4,19 @@ use std::borrow::Cow;
 
 use url::Url;
 
-use crate::enrich::{ID, clean_path, looks_secret};
+use crate::enrich::{ID_PLACEHOLDER, clean_path, looks_secret};
 
-const MOST_BYTES: usize = 2048;
+const MAX_TARGET_BYTES: usize = 2048;
 
 /// Why a target is refused. Does not quote the target, which may identify a person.
 #[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BadTarget {
+pub enum TargetError {
     #[error("a link leads to an https URL{}", if *.0 { " or an http one" } else { "" })]
     Scheme(bool),
-    #[error("a target has at most {MOST_BYTES} bytes, all of them printable ASCII, no backslash: encode the rest")]
-    Bytes,
+    #[error(
+        "a target has at most {MAX_TARGET_BYTES} bytes, all of them printable ASCII, no backslash: encode the rest"
+    )]
+    InvalidBytes,
     #[error("a target names a host, and no user")]
     Host,
     #[error("a link to unsubscribe is never wrapped: software that follows links would unsubscribe people")]
@@ -23,25 +25,25 @@ pub enum BadTarget {
         "a target is the same for all recipients; the {0} of this one looks like one of them (an address, a token, a UUID, nine digits or \
          more, a key such as rcpt, user, email or token). A link of one recipient stands in the mail as it is, unwrapped"
     )]
-    Whose(Part),
+    LooksLikeRecipient(TargetPart),
 }
 
 /// The part of a target that looks like a recipient's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Part {
+pub enum TargetPart {
     Host,
     Path,
     Query,
     Fragment,
 }
 
-impl std::fmt::Display for Part {
+impl std::fmt::Display for TargetPart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Part::Host => "host",
-            Part::Path => "path",
-            Part::Query => "query",
-            Part::Fragment => "fragment",
+            TargetPart::Host => "host",
+            TargetPart::Path => "path",
+            TargetPart::Query => "query",
+            TargetPart::Fragment => "fragment",
         })
     }
 }
@@ -52,24 +54,24 @@ impl std::fmt::Display for Part {
 /// # Errors
 ///
 /// The first rule that `target` breaks.
-pub fn well_formed(target: &str, http: bool) -> Result<(), BadTarget> {
-    if target.len() > MOST_BYTES || !target.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
-        return Err(BadTarget::Bytes);
+pub fn check_well_formed(target: &str, http: bool) -> Result<(), TargetError> {
+    if target.len() > MAX_TARGET_BYTES || !target.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
+        return Err(TargetError::InvalidBytes);
     }
     let rest = target.strip_prefix("https://").or_else(|| target.strip_prefix("http://").filter(|_| http));
-    let rest = rest.ok_or(BadTarget::Scheme(http))?;
+    let rest = rest.ok_or(TargetError::Scheme(http))?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
-    let url = Url::parse(target).map_err(|_| BadTarget::Host)?;
+    let url = Url::parse(target).map_err(|_| TargetError::Host)?;
     let plain = !authority.is_empty() && !authority.contains('@') && url.has_host();
-    if plain && url.username().is_empty() && url.password().is_none() { Ok(()) } else { Err(BadTarget::Host) }
+    if plain && url.username().is_empty() && url.password().is_none() { Ok(()) } else { Err(TargetError::Host) }
 }
 
 /// Words in links that unsubscribe, without hyphens.
-const WAYS_OUT: [&str; 7] =
+const UNSUBSCRIBE_WORDS: [&str; 7] =
     ["unsubscribe", "abmelden", "abbestellen", "desabonner", "desinscription", "desuscribir", "cancelarsuscripcion"];
 /// Matched with their hyphens only, because they are short: `shop-to-utah` contains one of them
 /// without its hyphens.
-const OPT_OUT: [&str; 3] = ["optout", "opt-out", "opt_out"];
+const OPT_OUT_WORDS: [&str; 3] = ["optout", "opt-out", "opt_out"];
 
 /// Whether `target` looks like a link to unsubscribe. Percent-encoded text is decoded first, as its
 /// server does.
@@ -77,13 +79,14 @@ pub fn is_unsubscribe(target: &str) -> bool {
     url::form_urlencoded::parse(target.as_bytes()).flat_map(|(key, value)| [key, value]).any(|part| {
         let part = part.to_lowercase();
         let joined = part.replace(['-', '_'], "");
-        WAYS_OUT.iter().any(|word| joined.contains(word)) || OPT_OUT.iter().any(|word| part.contains(word))
+        UNSUBSCRIBE_WORDS.iter().any(|word| joined.contains(word))
+            || OPT_OUT_WORDS.iter().any(|word| part.contains(word))
     })
 }
 
 /// Query keys whose value is a recipient's whatever it looks like; lower case, letters and digits
 /// only.
-const SOMEBODYS: [&str; 24] = [
+const RECIPIENT_KEYS: [&str; 24] = [
     "account",
     "accountid",
     "contact",
@@ -111,26 +114,26 @@ const SOMEBODYS: [&str; 24] = [
 ];
 
 /// The first part of a well-formed target that looks like a recipient's own; `None` if none does.
-pub fn whose(target: &str) -> Option<Part> {
+pub fn recipient_part(target: &str) -> Option<TargetPart> {
     let url = Url::parse(target).ok()?;
     let pairs_tell = |text: &str| {
         url::form_urlencoded::parse(text.as_bytes()).any(|(key, value)| {
             let word: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
-            looks_secret(&key) || looks_secret(&value) || (!value.is_empty() && SOMEBODYS.contains(&&*word))
+            looks_secret(&key) || looks_secret(&value) || (!value.is_empty() && RECIPIENT_KEYS.contains(&&*word))
         })
     };
     let parts = [
-        (Part::Host, url.host_str().is_some_and(|host| host.split('.').any(looks_secret))),
-        (Part::Path, clean_path(url.path()).split('/').any(|segment| segment == ID)),
-        (Part::Query, url.query().is_some_and(pairs_tell)),
-        (Part::Fragment, url.fragment().is_some_and(pairs_tell)),
+        (TargetPart::Host, url.host_str().is_some_and(|host| host.split('.').any(looks_secret))),
+        (TargetPart::Path, clean_path(url.path()).split('/').any(|segment| segment == ID_PLACEHOLDER)),
+        (TargetPart::Query, url.query().is_some_and(pairs_tell)),
+        (TargetPart::Fragment, url.fragment().is_some_and(pairs_tell)),
     ];
     parts.into_iter().find(|(_, tells)| *tells).map(|(part, _)| part)
 }
 
 /// Adds the template as `utm_source` and `utm_campaign` to a target on one of our own pages, so
 /// that its visit has a source. A target with such keys is returned unchanged.
-pub fn tagged<'a>(target: &'a str, template: &str) -> Cow<'a, str> {
+pub fn add_utm_tags<'a>(target: &'a str, template: &str) -> Cow<'a, str> {
     let (before, fragment) = match target.find('#') {
         Some(at) => target.split_at(at),
         None => (target, ""),
@@ -154,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_target_is_an_https_url_that_every_browser_reads_the_same() {
-        use BadTarget::{Bytes, Host, Scheme};
+        use TargetError::{Host, InvalidBytes, Scheme};
         for (target, expected) in [
             ("https://pages.example", Ok(())),
             ("https://pages.example/u/mia?a=%C3%A9&b=https://other.example/#top", Ok(())),
@@ -176,16 +179,16 @@ mod tests {
             ("https://ann:x@pages.example/", Err(Host)),
             ("https://pages.example%40evil.example@x/", Err(Host)),
             ("https://pages.example:port/", Err(Host)),
-            ("https://pages.example/\r\nSet-Cookie: a=b", Err(Bytes)),
-            ("https://pages.example/a b", Err(Bytes)),
-            ("https://pages.example\\@evil.example/", Err(Bytes)),
-            ("https://pages.example/\u{e9}", Err(Bytes)),
-            ("https://pages.example/\0", Err(Bytes)),
+            ("https://pages.example/\r\nSet-Cookie: a=b", Err(InvalidBytes)),
+            ("https://pages.example/a b", Err(InvalidBytes)),
+            ("https://pages.example\\@evil.example/", Err(InvalidBytes)),
+            ("https://pages.example/\u{e9}", Err(InvalidBytes)),
+            ("https://pages.example/\0", Err(InvalidBytes)),
         ] {
-            assert_eq!(well_formed(target, false), expected, "{target:?}");
+            assert_eq!(check_well_formed(target, false), expected, "{target:?}");
         }
-        assert_eq!(well_formed("http://pages.example/", true), Ok(()));
-        assert_eq!(well_formed(&format!("https://pages.example/{}", "a".repeat(2048)), true), Err(Bytes));
+        assert_eq!(check_well_formed("http://pages.example/", true), Ok(()));
+        assert_eq!(check_well_formed(&format!("https://pages.example/{}", "a".repeat(2048)), true), Err(InvalidBytes));
     }
 
     #[test]
@@ -219,7 +222,7 @@ mod tests {
             ("https://p.example/?utm_campaign=spring", "https://p.example/?utm_campaign=spring"),
             ("https://p.example/?x=1&utm_source", "https://p.example/?x=1&utm_source"),
         ] {
-            assert_eq!(tagged(target, "welcome"), expected);
+            assert_eq!(add_utm_tags(target, "welcome"), expected);
         }
     }
 }

@@ -14,18 +14,18 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::keys::Keys;
+use super::keys::MailKeys;
 use crate::config::is_mail_name;
 use crate::event::{Day, Millis};
 
 /// Name of the link that people cannot see; a sender who follows it is software.
-pub const TRAP: &str = "trap";
+pub const TRAP_LINK: &str = "trap";
 
-const MOST_BYTES: usize = 4096;
+const MAX_TOKEN_BYTES: usize = 4096;
 
 /// The signed fields of a mail, the same for all its recipients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Mail<'a> {
+pub struct MailFields<'a> {
     /// Name of the template.
     pub template: &'a str,
     /// Batch day, the day it was signed for.
@@ -40,55 +40,55 @@ pub struct Mail<'a> {
 
 /// The signed fields of a link.
 #[derive(PartialEq, Eq, Debug)]
-pub struct Click<'a> {
+pub struct LinkFields<'a> {
     /// The mail that holds the link.
-    pub mail: Mail<'a>,
+    pub mail: MailFields<'a>,
     /// Name of the link.
     pub link: &'a str,
     /// Where it leads; as signed, so checked before use by [`Mint::leads`](super::Mint::leads).
     pub target: String,
 }
 
-impl Keys {
+impl MailKeys {
     /// The token of a mail's pixel.
-    pub fn open(&self, mail: &Mail<'_>) -> String {
-        self.signed(format!("1.o.{}", self.fields(mail)))
+    pub fn pixel_token(&self, mail: &MailFields<'_>) -> String {
+        self.append_signature(format!("1.o.{}", self.encode_fields(mail)))
     }
 
     /// The token of a link that leads to `target`.
-    pub fn click(&self, mail: &Mail<'_>, link: &str, target: &str) -> String {
-        self.signed(format!("1.c.{}.{link}.{}", self.fields(mail), URL_SAFE_NO_PAD.encode(target)))
+    pub fn link_token(&self, mail: &MailFields<'_>, link: &str, target: &str) -> String {
+        self.append_signature(format!("1.c.{}.{link}.{}", self.encode_fields(mail), URL_SAFE_NO_PAD.encode(target)))
     }
 
     /// Verifies a pixel's token. `None` if it was not signed by one of the keys, or has expired
     /// before `today`.
-    pub fn read_open<'a>(&self, token: &'a str, today: Day) -> Option<Mail<'a>> {
-        let fields = self.signed_fields::<8>(token)?;
-        (fields[1] == "o").then(|| mail(&fields, today))?
+    pub fn verify_pixel_token<'a>(&self, token: &'a str, today: Day) -> Option<MailFields<'a>> {
+        let fields = self.verify_fields::<8>(token)?;
+        (fields[1] == "o").then(|| parse_mail_fields(&fields, today))?
     }
 
     /// Verifies a link's token, as [`Keys::read_open`] does.
-    pub fn read_click<'a>(&self, token: &'a str, today: Day) -> Option<Click<'a>> {
-        let fields = self.signed_fields::<10>(token)?;
+    pub fn verify_link_token<'a>(&self, token: &'a str, today: Day) -> Option<LinkFields<'a>> {
+        let fields = self.verify_fields::<10>(token)?;
         let link = (fields[1] == "c" && is_mail_name(fields[8])).then_some(fields[8])?;
         let target = String::from_utf8(URL_SAFE_NO_PAD.decode(fields[9]).ok()?).ok()?;
-        Some(Click { mail: mail(&fields, today)?, link, target })
+        Some(LinkFields { mail: parse_mail_fields(&fields, today)?, link, target })
     }
 
-    fn fields(&self, mail: &Mail<'_>) -> String {
-        let Mail { template, batch, consent, expires, sent } = mail;
+    fn encode_fields(&self, mail: &MailFields<'_>) -> String {
+        let MailFields { template, batch, consent, expires, sent } = mail;
         let (consent, sent) = (if *consent { "yes" } else { "no" }, sent.map_or(0, |sent| sent.div_euclid(1000)));
-        format!("{}.{template}.{batch}.{consent}.{expires}.{sent}", self.id())
+        format!("{}.{template}.{batch}.{consent}.{expires}.{sent}", self.signing_id())
     }
 
-    fn signed(&self, message: String) -> String {
+    fn append_signature(&self, message: String) -> String {
         let signature = self.sign(&message);
         message + "." + &signature
     }
 
     /// The fields of a token whose signature is valid; `None` otherwise.
-    fn signed_fields<'a, const N: usize>(&self, token: &'a str) -> Option<[&'a str; N]> {
-        let (message, signature) = token.rsplit_once('.').filter(|_| token.len() <= MOST_BYTES)?;
+    fn verify_fields<'a, const N: usize>(&self, token: &'a str) -> Option<[&'a str; N]> {
+        let (message, signature) = token.rsplit_once('.').filter(|_| token.len() <= MAX_TOKEN_BYTES)?;
         let mut parts = message.split('.');
         let fields = [(); N].map(|()| parts.next().unwrap_or(""));
         let whole = parts.next().is_none() && fields[0] == "1";
@@ -96,7 +96,7 @@ impl Keys {
     }
 }
 
-fn mail<'a>(fields: &[&'a str], today: Day) -> Option<Mail<'a>> {
+fn parse_mail_fields<'a>(fields: &[&'a str], today: Day) -> Option<MailFields<'a>> {
     let template = Some(fields[3]).filter(|name| is_mail_name(name))?;
     let consent = match fields[5] {
         "yes" => true,
@@ -110,11 +110,11 @@ fn mail<'a>(fields: &[&'a str], today: Day) -> Option<Mail<'a>> {
     }
 
     let sent = (sent > 0).then_some(sent * 1000);
-    let mail = Mail { template, batch: day(fields[4])?, consent, expires: day(fields[6])?, sent };
+    let mail = MailFields { template, batch: parse_day(fields[4])?, consent, expires: parse_day(fields[6])?, sent };
     (today <= mail.expires).then_some(mail)
 }
 
-fn day(text: &str) -> Option<Day> {
+fn parse_day(text: &str) -> Option<Day> {
     Day::from_date(text.parse().ok()?).filter(|day| day.to_string() == text)
 }
 
@@ -123,17 +123,17 @@ mod tests {
     use super::*;
     use crate::config::Secret;
 
-    fn keys() -> Keys {
-        Keys::read(&Secret::new("k1 test-secret-of-32-bytes-or-more!".into())).unwrap()
+    fn keys() -> MailKeys {
+        MailKeys::parse(&Secret::new("k1 test-secret-of-32-bytes-or-more!".into())).unwrap()
     }
 
     fn of(text: &str) -> Day {
-        day(text).unwrap()
+        parse_day(text).unwrap()
     }
 
-    fn welcome() -> Mail<'static> {
+    fn welcome() -> MailFields<'static> {
         let (batch, expires) = (of("2026-03-10"), of("2026-06-08"));
-        Mail { template: "welcome", batch, consent: true, expires, sent: None }
+        MailFields { template: "welcome", batch, consent: true, expires, sent: None }
     }
 
     const TARGET: &str = "https://pages.example/u/mia?a=1#top";
@@ -141,9 +141,9 @@ mod tests {
     /// The vectors of docs/use/MAIL.md, made there by three lines of another language.
     #[test]
     fn tokens_are_those_of_the_documented_vectors() {
-        let sent = Mail { consent: false, sent: Some(1_773_144_000_000), ..welcome() };
+        let sent = MailFields { consent: false, sent: Some(1_773_144_000_000), ..welcome() };
         let documented = include_str!("../../docs/use/MAIL.md");
-        for token in [keys().open(&welcome()), keys().click(&sent, "start", TARGET)] {
+        for token in [keys().pixel_token(&welcome()), keys().link_token(&sent, "start", TARGET)] {
             assert!(documented.contains(&token), "{token}");
         }
     }
@@ -151,22 +151,28 @@ mod tests {
     #[test]
     fn a_token_says_what_was_signed_until_its_last_day() {
         let (keys, last) = (keys(), of("2026-06-08"));
-        let token = keys.open(&welcome());
-        assert_eq!(keys.read_open(&token, last), Some(welcome()));
-        assert_eq!(keys.read_open(&token, of("2026-06-09")), None);
-        let click = keys.click(&welcome(), "start", TARGET);
-        let expected = Click { mail: welcome(), link: "start", target: TARGET.into() };
-        assert_eq!(keys.read_click(&click, last), Some(expected));
-        assert_eq!((keys.read_click(&token, last), keys.read_open(&click, last)), (None, None));
+        let token = keys.pixel_token(&welcome());
+        assert_eq!(keys.verify_pixel_token(&token, last), Some(welcome()));
+        assert_eq!(keys.verify_pixel_token(&token, of("2026-06-09")), None);
+        let click = keys.link_token(&welcome(), "start", TARGET);
+        let expected = LinkFields { mail: welcome(), link: "start", target: TARGET.into() };
+        assert_eq!(keys.verify_link_token(&click, last), Some(expected));
+        assert_eq!((keys.verify_link_token(&token, last), keys.verify_pixel_token(&click, last)), (None, None));
     }
 
     #[test]
     fn a_token_with_any_byte_changed_added_or_taken_away_is_none() {
         let (keys, today) = (keys(), of("2026-03-10"));
-        for (token, click) in [(keys.open(&welcome()), false), (keys.click(&welcome(), "start", TARGET), true)] {
+        for (token, click) in
+            [(keys.pixel_token(&welcome()), false), (keys.link_token(&welcome(), "start", TARGET), true)]
+        {
             let reads = |token: &[u8]| {
                 let text = std::str::from_utf8(token).unwrap_or("");
-                if click { keys.read_click(text, today).is_some() } else { keys.read_open(text, today).is_some() }
+                if click {
+                    keys.verify_link_token(text, today).is_some()
+                } else {
+                    keys.verify_pixel_token(text, today).is_some()
+                }
             };
             assert!(reads(token.as_bytes()));
             for place in 0..token.len() {
@@ -199,7 +205,7 @@ mod tests {
             "1.o.k1.welcome.2026-03-10.yes.2026-06-08.0.0",
             "2.o.k1.welcome.2026-03-10.yes.2026-06-08.0",
         ] {
-            assert_eq!(keys.read_open(&keys.signed(message.into()), today), None, "{message}");
+            assert_eq!(keys.verify_pixel_token(&keys.append_signature(message.into()), today), None, "{message}");
         }
     }
 }

@@ -10,8 +10,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::salt::{KeySource, Salt};
-use crate::config::{Zone, Zones};
+use super::locked_key::{KeySource, LockedKey};
+use crate::config::{ZoneId, ZoneTable};
 use crate::event::{Day, Millis};
 
 /// Time that yesterday's key outlives its day; at most 60 s are promised.
@@ -25,7 +25,7 @@ const OVERDUE_MILLIS: Millis = 60_000;
 #[derive(Clone, PartialEq, Debug)]
 pub struct DaySpan {
     /// Number of the zone in this process.
-    pub zone: Zone,
+    pub zone: ZoneId,
     /// Name of the zone in the tz database.
     pub zone_name: Box<str>,
     /// The calendar day.
@@ -41,7 +41,7 @@ pub struct DaySpan {
 
 impl DaySpan {
     /// The day of zone `tz` that holds the instant `at`.
-    pub fn of(zone: Zone, tz: &TimeZone, at: Millis) -> DaySpan {
+    pub fn from_instant(zone: ZoneId, tz: &TimeZone, at: Millis) -> DaySpan {
         let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
         let local = at.to_zoned(tz.clone());
         let date = local.date();
@@ -52,9 +52,9 @@ impl DaySpan {
         let start = midnight(date);
         let end = date.tomorrow().map_or(Millis::MAX, midnight);
         let begin = Timestamp::from_millisecond(start).unwrap_or(at);
-        let mut offsets = vec![(start, millis_of(tz.to_offset(begin)))];
+        let mut offsets = vec![(start, offset_millis(tz.to_offset(begin)))];
         for change in tz.following(begin).take_while(|change| change.timestamp().as_millisecond() < end) {
-            offsets.push((change.timestamp().as_millisecond(), millis_of(change.offset())));
+            offsets.push((change.timestamp().as_millisecond(), offset_millis(change.offset())));
         }
         // Dates outside the range of ClickHouse's `Date` (before 1970, after 2149) are clamped to
         // it.
@@ -63,25 +63,25 @@ impl DaySpan {
     }
 
     /// First instant after a day of a zone; `None` if the zone is unknown.
-    pub fn end_of(zone_name: &str, day: Day) -> Option<Millis> {
-        let tomorrow = day.date().tomorrow().ok()?;
+    pub fn end_of_day(zone_name: &str, day: Day) -> Option<Millis> {
+        let tomorrow = day.to_date().tomorrow().ok()?;
         Some(tomorrow.to_zoned(TimeZone::get(zone_name).ok()?).ok()?.timestamp().as_millisecond())
     }
 
     /// Whether the instant `at` is within the day.
-    pub fn holds(&self, at: Millis) -> bool {
+    pub fn contains(&self, at: Millis) -> bool {
         (self.start..self.end).contains(&at)
     }
 
     /// Unix time in seconds at which the local hour of `at` began.
-    pub fn hour_of(&self, at: Millis) -> u32 {
+    pub fn local_hour_start(&self, at: Millis) -> u32 {
         let offset = self.offsets.iter().rev().find(|(from, _)| *from <= at).map_or(0, |(_, offset)| *offset);
         let hour = (at + offset).div_euclid(3_600_000) * 3_600_000 - offset;
         u32::try_from(hour / 1000).unwrap_or(0)
     }
 }
 
-fn millis_of(offset: jiff::tz::Offset) -> Millis {
+fn offset_millis(offset: jiff::tz::Offset) -> Millis {
     Millis::from(offset.seconds()) * 1000
 }
 
@@ -89,83 +89,83 @@ fn millis_of(offset: jiff::tz::Offset) -> Millis {
 pub struct DayKey {
     /// The day.
     pub span: Arc<DaySpan>,
-    pub(super) salt: Salt,
+    pub(super) secret: LockedKey,
 }
 
 /// The keys of the current days of all zones.
 pub struct DayKeys {
-    zones: Arc<Zones>,
+    zones: Arc<ZoneTable>,
     /// By the zone's number; grows with the first hit of a zone.
-    keys: ArcSwap<Vec<Arc<ZoneKeys>>>,
-    growing: Mutex<()>,
-    source: KeySource,
+    zone_keys: ArcSwap<Vec<Arc<ZoneKeys>>>,
+    growth_lock: Mutex<()>,
+    key_source: KeySource,
 }
 
 struct ZoneKeys {
     tz: TimeZone,
     today: ArcSwapOption<DayKey>,
     yesterday: ArcSwapOption<DayKey>,
-    making: Mutex<()>,
+    creation_lock: Mutex<()>,
 }
 
 impl ZoneKeys {
     fn new(tz: TimeZone) -> ZoneKeys {
-        ZoneKeys { tz, today: ArcSwapOption::empty(), yesterday: ArcSwapOption::empty(), making: Mutex::new(()) }
+        ZoneKeys { tz, today: ArcSwapOption::empty(), yesterday: ArcSwapOption::empty(), creation_lock: Mutex::new(()) }
     }
 }
 
 impl DayKeys {
     /// No keys yet; they will come from `source`.
-    pub fn new(zones: Arc<Zones>, source: KeySource) -> DayKeys {
-        DayKeys { zones, keys: ArcSwap::default(), growing: Mutex::new(()), source }
+    pub fn new(zones: Arc<ZoneTable>, source: KeySource) -> DayKeys {
+        DayKeys { zones, zone_keys: ArcSwap::default(), growth_lock: Mutex::new(()), key_source: source }
     }
 
     /// Like [`DayKeys::new`], with the system's random generator.
-    pub fn random(zones: Arc<Zones>) -> DayKeys {
-        DayKeys::new(zones, super::salt::system_keys)
+    pub fn with_system_random(zones: Arc<ZoneTable>) -> DayKeys {
+        DayKeys::new(zones, super::locked_key::fill_system_random)
     }
 
     /// The day of `at` in the zone with its key, made on the day's first hit.
-    pub fn at(&self, zone: Zone, at: Millis) -> Arc<DayKey> {
-        let all = self.keys.load();
+    pub fn get_or_create(&self, zone: ZoneId, at: Millis) -> Arc<DayKey> {
+        let all = self.zone_keys.load();
         let grown;
         let keys = match all.get(usize::from(zone.0)) {
             Some(keys) => keys,
             None => {
-                grown = self.grow(zone);
+                grown = self.add_zones(zone);
                 &grown
             }
         };
         match &*keys.today.load() {
-            Some(today) if today.span.holds(at) => return Arc::clone(today),
+            Some(today) if today.span.contains(at) => return Arc::clone(today),
             _ => {}
         }
 
-        let _one_at_a_time = keys.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = keys.creation_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let today = keys.today.load_full();
         if let Some(today) = &today {
             // A clock set back by a day or more cannot restore a dropped key: such a hit counts
             // today.
-            if today.span.holds(at) || at < today.span.start {
-                let late = keys.yesterday.load_full().filter(|yesterday| yesterday.span.holds(at));
+            if today.span.contains(at) || at < today.span.start {
+                let late = keys.yesterday.load_full().filter(|yesterday| yesterday.span.contains(at));
                 return late.unwrap_or_else(|| Arc::clone(today));
             }
         }
 
-        let span = Arc::new(DaySpan::of(zone, &keys.tz, at));
-        let next = Arc::new(DayKey { span, salt: Salt::new(self.source) });
+        let span = Arc::new(DaySpan::from_instant(zone, &keys.tz, at));
+        let next = Arc::new(DayKey { span, secret: LockedKey::new(self.key_source) });
         keys.yesterday.store(today);
         keys.today.store(Some(Arc::clone(&next)));
         next
     }
 
     /// Drops, and so wipes, the keys of days that are over.
-    pub fn retire(&self, now: Millis) {
-        for keys in self.keys.load().iter() {
+    pub fn drop_expired(&self, now: Millis) {
+        for keys in self.zone_keys.load().iter() {
             for slot in [&keys.yesterday, &keys.today] {
                 let over = slot.load().as_ref().is_some_and(|key| now >= key.span.end + GRACE_MILLIS);
                 if over {
-                    let _one_at_a_time = keys.making.lock().unwrap_or_else(PoisonError::into_inner);
+                    let _one_at_a_time = keys.creation_lock.lock().unwrap_or_else(PoisonError::into_inner);
                     if slot.load().as_ref().is_some_and(|key| now >= key.span.end + GRACE_MILLIS) {
                         slot.store(None);
                     }
@@ -175,29 +175,29 @@ impl DayKeys {
     }
 
     /// Number of keys in memory that should have been dropped a minute ago.
-    pub fn overdue(&self, now: Millis) -> usize {
+    pub fn overdue_count(&self, now: Millis) -> usize {
         let overdue = |slot: &ArcSwapOption<DayKey>| {
             usize::from(slot.load().as_ref().is_some_and(|key| now >= key.span.end + GRACE_MILLIS + OVERDUE_MILLIS))
         };
-        self.keys.load().iter().map(|keys| overdue(&keys.today) + overdue(&keys.yesterday)).sum()
+        self.zone_keys.load().iter().map(|keys| overdue(&keys.today) + overdue(&keys.yesterday)).sum()
     }
 
     /// Number of keys in memory, to test that they are dropped.
-    pub fn alive(&self) -> usize {
+    pub fn key_count(&self) -> usize {
         let alive = |slot: &ArcSwapOption<DayKey>| usize::from(slot.load().is_some());
-        self.keys.load().iter().map(|keys| alive(&keys.today) + alive(&keys.yesterday)).sum()
+        self.zone_keys.load().iter().map(|keys| alive(&keys.today) + alive(&keys.yesterday)).sum()
     }
 
     /// Makes room for all zones up to this one.
-    fn grow(&self, zone: Zone) -> Arc<ZoneKeys> {
-        let _one_at_a_time = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut keys = Vec::clone(&self.keys.load());
+    fn add_zones(&self, zone: ZoneId) -> Arc<ZoneKeys> {
+        let _one_at_a_time = self.growth_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = Vec::clone(&self.zone_keys.load());
         for number in keys.len()..=usize::from(zone.0) {
             let number = u16::try_from(number).expect("zones are numbered by 16 bits");
-            keys.push(Arc::new(ZoneKeys::new(self.zones.get(Zone(number)))));
+            keys.push(Arc::new(ZoneKeys::new(self.zones.get(ZoneId(number)))));
         }
         let asked = Arc::clone(&keys[usize::from(zone.0)]);
-        self.keys.store(Arc::new(keys));
+        self.zone_keys.store(Arc::new(keys));
         asked
     }
 }
@@ -208,9 +208,9 @@ mod tests {
 
     const HOUR: Millis = 3_600_000;
 
-    fn utc() -> Arc<Zones> {
-        let zones = Arc::new(Zones::default());
-        zones.number("UTC");
+    fn utc() -> Arc<ZoneTable> {
+        let zones = Arc::new(ZoneTable::default());
+        zones.intern_zone("UTC");
         zones
     }
 
@@ -219,7 +219,7 @@ mod tests {
     }
 
     fn span(zone: &str, at: &str) -> DaySpan {
-        DaySpan::of(Zone(0), &TimeZone::get(zone).unwrap(), millis(at))
+        DaySpan::from_instant(ZoneId(0), &TimeZone::get(zone).unwrap(), millis(at))
     }
 
     #[test]
@@ -234,16 +234,22 @@ mod tests {
     fn a_days_end_can_be_found_again_by_its_zones_name() {
         for at in ["2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z", "2026-10-25T12:00:00Z"] {
             let day = span("Europe/Berlin", at);
-            assert_eq!((&*day.zone_name, DaySpan::end_of("Europe/Berlin", day.day)), ("Europe/Berlin", Some(day.end)));
+            assert_eq!(
+                (&*day.zone_name, DaySpan::end_of_day("Europe/Berlin", day.day)),
+                ("Europe/Berlin", Some(day.end))
+            );
         }
-        assert_eq!(DaySpan::end_of("UTC", Day::from_number(0)), Some(24 * HOUR));
-        assert_eq!(DaySpan::end_of("Europe/Nowhere", Day::from_number(0)), None);
+        assert_eq!(DaySpan::end_of_day("UTC", Day::from_number(0)), Some(24 * HOUR));
+        assert_eq!(DaySpan::end_of_day("Europe/Nowhere", Day::from_number(0)), None);
     }
 
     #[test]
     fn hours_of_a_half_hour_zone_begin_at_half_past_in_utc() {
         let day = span("Asia/Kolkata", "2026-03-29T12:10:00Z");
-        assert_eq!(day.hour_of(millis("2026-03-29T12:10:00Z")), (millis("2026-03-29T11:30:00Z") / 1000) as u32);
+        assert_eq!(
+            day.local_hour_start(millis("2026-03-29T12:10:00Z")),
+            (millis("2026-03-29T11:30:00Z") / 1000) as u32
+        );
         assert_eq!(day.start, millis("2026-03-28T18:30:00Z"));
     }
 
@@ -251,33 +257,33 @@ mod tests {
     fn the_hour_that_daylight_saving_repeats_is_two_hours() {
         let day = span("Europe/Berlin", "2026-10-25T12:00:00Z");
         let hours: Vec<u32> =
-            ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"].map(|at| day.hour_of(millis(at))).to_vec();
+            ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"].map(|at| day.local_hour_start(millis(at))).to_vec();
         assert_eq!(hours[1] - hours[0], 3600);
     }
 
     #[test]
     fn a_key_is_the_same_all_day_and_another_the_next_day_and_dies_within_a_minute() {
-        let keys = DayKeys::random(utc());
+        let keys = DayKeys::with_system_random(utc());
         let noon = millis("2026-03-28T12:00:00Z");
-        let first = keys.at(Zone(0), noon);
-        assert!(Arc::ptr_eq(&first, &keys.at(Zone(0), noon + 11 * HOUR)));
-        let next = keys.at(Zone(0), noon + 12 * HOUR);
-        assert_ne!(first.salt.key(), next.salt.key());
-        assert!(Arc::ptr_eq(&first, &keys.at(Zone(0), noon)), "a late hit finds its day for some seconds");
-        assert_eq!(keys.alive(), 2);
-        assert_eq!(keys.overdue(first.span.end + 60_000), 0);
-        assert_eq!(keys.overdue(first.span.end + 2 * 60_000), 1);
-        assert_eq!(keys.overdue(next.span.end + 2 * 60_000), 2);
-        keys.retire(first.span.end + 60_000);
-        assert_eq!(keys.alive(), 1);
-        keys.retire(next.span.end + 60_000);
-        assert_eq!(keys.alive(), 0);
+        let first = keys.get_or_create(ZoneId(0), noon);
+        assert!(Arc::ptr_eq(&first, &keys.get_or_create(ZoneId(0), noon + 11 * HOUR)));
+        let next = keys.get_or_create(ZoneId(0), noon + 12 * HOUR);
+        assert_ne!(first.secret.as_bytes(), next.secret.as_bytes());
+        assert!(Arc::ptr_eq(&first, &keys.get_or_create(ZoneId(0), noon)), "a late hit finds its day for some seconds");
+        assert_eq!(keys.key_count(), 2);
+        assert_eq!(keys.overdue_count(first.span.end + 60_000), 0);
+        assert_eq!(keys.overdue_count(first.span.end + 2 * 60_000), 1);
+        assert_eq!(keys.overdue_count(next.span.end + 2 * 60_000), 2);
+        keys.drop_expired(first.span.end + 60_000);
+        assert_eq!(keys.key_count(), 1);
+        keys.drop_expired(next.span.end + 60_000);
+        assert_eq!(keys.key_count(), 0);
     }
 
     #[test]
     fn a_key_after_a_restart_is_another_key() {
         let noon = millis("2026-03-28T12:00:00Z");
-        let key = || *DayKeys::random(utc()).at(Zone(0), noon).salt.key();
+        let key = || *DayKeys::with_system_random(utc()).get_or_create(ZoneId(0), noon).secret.as_bytes();
         assert_ne!(key(), key());
     }
 }

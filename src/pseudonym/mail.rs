@@ -6,12 +6,12 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use zeroize::Zeroize;
 
-use super::cap::Portion;
+use super::budget::BudgetShare;
 use super::day::{DayKey, DaySpan};
-use super::seal::{VisitorKey, value_of, write_address};
+use super::pseudonymize::{VisitorKey, finish_visitor_key, write_address};
 use crate::config::VisitorMode;
 use crate::consent::AdmittedMail;
-use crate::event::{Address, Agent, Day, MailAction, Reader};
+use crate::event::{ClientAddress, Day, MailAction, ReaderKind, UserAgent};
 
 /// An open or a click that may be counted. No field for an address, an agent, a token or a
 /// recipient.
@@ -27,13 +27,13 @@ pub struct MailEvent {
     /// Name of the link; empty for an open.
     pub link: Box<str>,
     /// Class of the reader.
-    pub reader: Reader,
+    pub reader: ReaderKind,
     /// Only of opens by a person's own program: behind a proxy, people cannot be told apart.
     pub opener: Option<VisitorKey>,
 }
 
 /// An open or a click before pseudonymisation.
-pub struct Done<'a> {
+pub struct MailEventInput<'a> {
     /// Name of the template.
     pub template: &'a str,
     /// Batch day.
@@ -43,17 +43,22 @@ pub struct Done<'a> {
     /// Name of the link; empty for an open.
     pub link: &'a str,
     /// Class of the reader.
-    pub reader: Reader,
+    pub reader: ReaderKind,
     /// Client address.
-    pub address: &'a Address,
+    pub address: &'a ClientAddress,
     /// User agent.
-    pub agent: &'a Agent<'a>,
+    pub agent: &'a UserAgent<'a>,
 }
 
 /// The only constructor of [`MailEvent`]. Requires the gate's admission, so nothing is hashed
 /// without it.
-pub fn seal_mail(_admitted: AdmittedMail, done: &Done<'_>, key: &DayKey, mode: VisitorMode) -> MailEvent {
-    let by_a_person = done.action == MailAction::Open && done.reader == Reader::Direct;
+pub fn pseudonymize_mail(
+    _admitted: AdmittedMail,
+    done: &MailEventInput<'_>,
+    key: &DayKey,
+    mode: VisitorMode,
+) -> MailEvent {
+    let by_a_person = done.action == MailAction::Open && done.reader == ReaderKind::Direct;
     let told_apart = by_a_person && mode != VisitorMode::None;
     MailEvent {
         span: Arc::clone(&key.span),
@@ -62,74 +67,80 @@ pub fn seal_mail(_admitted: AdmittedMail, done: &Done<'_>, key: &DayKey, mode: V
         action: done.action,
         link: done.link.into(),
         reader: done.reader,
-        opener: told_apart.then(|| opener(key, done.template, done.batch, done.address, done.agent)),
+        opener: told_apart.then(|| derive_opener_key(key, done.template, done.batch, done.address, done.agent)),
     }
 }
 
 /// An opener's value covers template and batch day, so the same person has another value in the
 /// next mail.
-fn opener(key: &DayKey, template: &str, batch: Day, address: &Address, agent: &Agent<'_>) -> VisitorKey {
+fn derive_opener_key(
+    key: &DayKey,
+    template: &str,
+    batch: Day,
+    address: &ClientAddress,
+    agent: &UserAgent<'_>,
+) -> VisitorKey {
     let mut head = [0_u8; 30];
     head[..7].copy_from_slice(b"mail/v1");
-    head[7..9].copy_from_slice(&batch.number().to_le_bytes());
+    head[7..9].copy_from_slice(&batch.as_number().to_le_bytes());
     let length = u8::try_from(template.len()).unwrap_or(u8::MAX);
     head[9] = length;
     write_address(&mut head[10..27], address.expose());
-    let mut hasher = blake3::Hasher::new_keyed(key.salt.key());
+    let mut hasher = blake3::Hasher::new_keyed(key.secret.as_bytes());
     hasher.update(&head).update(template.as_bytes()).update(agent.expose().as_bytes());
-    let value = value_of(&hasher);
+    let value = finish_visitor_key(&hasher);
     hasher.zeroize();
     value
 }
 
 /// Today's openers, in bounded memory.
-pub struct Openers {
+pub struct OpenerSet {
     known: HashTable<VisitorKey>,
     /// Of the same cap as visitors, which take more.
-    room: Portion,
+    budget: BudgetShare,
 }
 
 /// Whether an opener was seen before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Opening {
+pub enum OpenerStatus {
     First,
-    Again,
+    Repeated,
     /// The limit is reached: the open counts, its opener does not.
-    Full,
+    LimitReached,
 }
 
-impl Openers {
+impl OpenerSet {
     /// An empty set with the room of its day.
-    pub fn new(room: Portion) -> Openers {
-        Openers { known: HashTable::new(), room }
+    pub fn new(room: BudgetShare) -> OpenerSet {
+        OpenerSet { known: HashTable::new(), budget: room }
     }
 
     /// Records an opener.
-    pub fn opened(&mut self, opener: &VisitorKey) -> Opening {
-        if self.known.find(opener.bucket(), |known| known == opener).is_some() {
-            return Opening::Again;
+    pub fn record_opener(&mut self, opener: &VisitorKey) -> OpenerStatus {
+        if self.known.find(opener.table_hash(), |known| known == opener).is_some() {
+            return OpenerStatus::Repeated;
         }
-        if !self.room.take(1) {
-            return Opening::Full;
+        if !self.budget.try_reserve(1) {
+            return OpenerStatus::LimitReached;
         }
-        self.known.insert_unique(opener.bucket(), opener.to_keep(), VisitorKey::bucket);
-        Opening::First
+        self.known.insert_unique(opener.table_hash(), opener.to_stored_copy(), VisitorKey::table_hash);
+        OpenerStatus::First
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Zone;
-    use crate::pseudonym::cap::Cap;
-    use crate::pseudonym::salt::Salt;
+    use crate::config::ZoneId;
+    use crate::pseudonym::budget::SharedBudget;
+    use crate::pseudonym::locked_key::LockedKey;
 
     fn value(key: u8, template: &str, batch: u16, address: &str, agent: &str) -> VisitorKey {
         let source = [|key: &mut [u8; 32]| key.fill(1), |key: &mut [u8; 32]| key.fill(2)][usize::from(key)];
-        let span = Arc::new(DaySpan::of(Zone(0), &jiff::tz::TimeZone::UTC, 0));
-        let key = DayKey { span, salt: Salt::new(source) };
-        let address = Address::new(address.parse().unwrap());
-        opener(&key, template, Day::from_number(batch), &address, &Agent::new(agent))
+        let span = Arc::new(DaySpan::from_instant(ZoneId(0), &jiff::tz::TimeZone::UTC, 0));
+        let key = DayKey { span, secret: LockedKey::new(source) };
+        let address = ClientAddress::new(address.parse().unwrap());
+        derive_opener_key(&key, template, Day::from_number(batch), &address, &UserAgent::new(agent))
     }
 
     #[test]
@@ -150,9 +161,10 @@ mod tests {
 
     #[test]
     fn an_opener_is_first_once_and_beyond_the_cap_is_not_held() {
-        let mut openers = Openers::new(Cap::new(2).portion());
-        let opened: Vec<Opening> = [1, 1, 2, 3, 2].map(|n| openers.opened(&VisitorKey::for_tests(n))).to_vec();
-        use Opening::{Again, First, Full};
-        assert_eq!(opened, [First, Again, First, Full, Again]);
+        let mut openers = OpenerSet::new(SharedBudget::new(2).new_share());
+        let opened: Vec<OpenerStatus> =
+            [1, 1, 2, 3, 2].map(|n| openers.record_opener(&VisitorKey::for_tests(n))).to_vec();
+        use OpenerStatus::{First, LimitReached, Repeated};
+        assert_eq!(opened, [First, Repeated, First, LimitReached, Repeated]);
     }
 }

@@ -12,19 +12,21 @@
 //!   or a whole URL, and it is only used as a key in memory: it has no `Debug`, no `Serialize`, and
 //!   its bytes are not accessible outside this module.
 
-mod cap;
+mod budget;
 mod day;
-mod firsts;
 mod live;
+mod locked_key;
 mod mail;
-mod salt;
-mod seal;
+mod networks;
+mod pseudonymize;
 mod visits;
 
-pub use cap::{Cap, Portion};
+pub use budget::{BudgetShare, SharedBudget};
 pub use day::{DayKey, DayKeys, DaySpan};
-pub use firsts::FirstOf;
-pub use mail::{Done, MailEvent, Openers, Opening, seal_mail};
-pub use salt::{KeySource, harden_process};
-pub use seal::{Event, Visitor, VisitorKey, seal};
-pub use visits::{ClosedVisit, Foreseen, Held, Seen, Touch, VisitCaps, VisitValues, Visits};
+pub use locked_key::{KeySource, harden_process};
+pub use mail::{MailEvent, MailEventInput, OpenerSet, OpenerStatus, pseudonymize_mail};
+pub use networks::FirstOfNetwork;
+pub use pseudonymize::{Event, Visitor, VisitorKey, pseudonymize};
+pub use visits::{
+    ClosedVisit, VisitEstimate, VisitHit, VisitLimits, VisitLookup, VisitTable, VisitUpdate, VisitValues,
+};

@@ -11,15 +11,15 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
-use super::cap::Portion;
+use super::budget::BudgetShare;
 use super::day::DaySpan;
-use super::firsts::{FirstOf, Grants, Networks};
-use super::live::Live;
-use super::seal::{Visitor, VisitorKey};
-use crate::event::{Kind, Millis};
+use super::live::LiveVisitors;
+use super::networks::{FirstOfNetwork, GrantCounters, NetworkSet};
+use super::pseudonymize::{Visitor, VisitorKey};
+use crate::event::{HitKind, Millis};
 
-const CHUNK: usize = 4096;
-const MINUTE: u32 = 60_000;
+const VISITORS_PER_CHUNK: usize = 4096;
+const MINUTE_MILLIS: u32 = 60_000;
 const NO_PAGE: u32 = u32::MAX;
 
 /// The attributes that a visit keeps from its first hit, as ids of the day's texts: only those by
@@ -35,7 +35,7 @@ pub struct VisitValues {
 }
 
 /// A hit, as far as visits need it.
-pub struct Touch<'a> {
+pub struct VisitHit<'a> {
     /// Pseudonymous visitor.
     pub visitor: &'a Visitor,
     /// The site's number within the day.
@@ -43,7 +43,7 @@ pub struct Touch<'a> {
     /// Time of the hit.
     pub at: Millis,
     /// A leave extends a visit but does not begin one.
-    pub kind: Kind,
+    pub kind: HitKind,
     /// Whether it prevents a bounce.
     pub interactive: bool,
     /// Whether the visit cookie was absent; `None` in modes without one.
@@ -53,21 +53,21 @@ pub struct Touch<'a> {
 }
 
 /// The result of looking up a hit's visit.
-pub enum Held {
-    Yes(Seen),
+pub enum VisitLookup {
+    Found(VisitUpdate),
     /// No visitor: the mode has none, or a leave came without an open visit. Such a leave was a
     /// long read, whose seconds count for the page all the same.
-    Nobody,
+    NoVisitor,
     /// A limit is reached: the hit counts, its visitor does not.
-    Full,
+    LimitReached,
     /// The hit's grant has made as many visitors of the site today as it may: the hit counts, its
     /// visitor does not.
-    Copied,
+    GrantLimitReached,
 }
 
 /// What a hit with a known visitor is the first of.
 #[derive(Debug, PartialEq)]
-pub struct Seen {
+pub struct VisitUpdate {
     /// The site has a new visitor. Decided by the cookie in the mode with one, and then it can be
     /// more than once a day.
     pub new_visitor: bool,
@@ -82,21 +82,21 @@ pub struct Seen {
     /// The visitor's first touch of the item that day, whatever the cookie says.
     pub item_first_today: bool,
     /// Whether the visitor was the first of its network that day.
-    pub first_of: FirstOf,
+    pub first_of_network: FirstOfNetwork,
     /// First page of its visit.
-    pub entry: bool,
+    pub is_entry: bool,
     /// Attributes of the visit that the hit belongs to.
     pub values: VisitValues,
     /// The visitor's previous visit, if this hit showed that it had ended.
-    pub closed: Option<ClosedVisit>,
+    pub closed_visit: Option<ClosedVisit>,
 }
 
 /// A visit that has ended.
 /// What a view would add, as (visitors, visits).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Foreseen {
-    pub site: (u32, u32),
-    pub item: (u32, u32),
+pub struct VisitEstimate {
+    pub site_counts: (u32, u32),
+    pub item_counts: (u32, u32),
     /// The visitor has been counted on this day.
     pub known_today: bool,
 }
@@ -115,7 +115,7 @@ pub struct ClosedVisit {
     pub last_page: Option<u32>,
 }
 
-struct State {
+struct VisitorState {
     visitor: VisitorKey,
     site: u32,
     /// Milliseconds since the day's start, like `last`.
@@ -124,7 +124,7 @@ struct State {
     last_page: u32,
     values: VisitValues,
     /// Number of the visitor's visits today.
-    visit: u16,
+    visit_number: u16,
     views: u8,
     flags: u8,
 }
@@ -137,99 +137,99 @@ const FIRST_OF_NETWORK: u8 = 8;
 const FIRST_OF_PLATFORM_NETWORK: u8 = 16;
 
 /// Limits of one day of one zone.
-pub struct VisitCaps {
+pub struct VisitLimits {
     /// A visit ends after this many seconds without a hit.
     pub gap_secs: u32,
     /// Room for visitors.
-    pub visitors: Portion,
+    pub visitor_budget: BudgetShare,
     /// Room for pairs of a visitor and an item.
-    pub touched: Portion,
+    pub item_budget: BudgetShare,
     /// Most visitors of one site that may share one grant.
     pub visitors_per_grant: u32,
 }
 
 /// Visitors and visits of one zone's day.
-pub struct Visits {
+pub struct VisitTable {
     span: Arc<DaySpan>,
-    gap: u32,
-    visitor_room: Portion,
-    touched_room: Portion,
+    gap_millis: u32,
+    visitor_budget: BudgetShare,
+    item_budget: BudgetShare,
     index: HashTable<u32>,
-    slab: Vec<Vec<State>>,
+    slab: Vec<Vec<VisitorState>>,
     /// (visitor's slot, item) -> number of the visit that touched it last.
-    touched: HashMap<(u32, u32), u16, RandomState>,
-    networks: Networks,
-    grants: Grants,
-    live: Live,
-    wheel: Vec<Vec<u32>>,
+    item_visits: HashMap<(u32, u32), u16, RandomState>,
+    networks: NetworkSet,
+    grants: GrantCounters,
+    live: LiveVisitors,
+    expiry_wheel: Vec<Vec<u32>>,
     /// First minute of the wheel that has not come due.
-    due: usize,
+    next_due_minute: usize,
     /// The slot at which `close_all` continues.
-    closing: u32,
+    next_closing_slot: u32,
 }
 
-impl Visits {
+impl VisitTable {
     /// No visitors yet.
-    pub fn new(span: Arc<DaySpan>, caps: VisitCaps) -> Visits {
+    pub fn new(span: Arc<DaySpan>, caps: VisitLimits) -> VisitTable {
         // The tables grow with the day's visitors, up to the limits.
-        Visits {
+        VisitTable {
             span,
-            gap: caps.gap_secs.saturating_mul(1000),
-            visitor_room: caps.visitors,
-            touched_room: caps.touched,
+            gap_millis: caps.gap_secs.saturating_mul(1000),
+            visitor_budget: caps.visitor_budget,
+            item_budget: caps.item_budget,
             index: HashTable::new(),
             slab: Vec::new(),
-            touched: HashMap::with_hasher(RandomState::default()),
-            networks: Networks::new(),
-            grants: Grants::new(caps.visitors_per_grant),
-            live: Live::default(),
-            wheel: Vec::new(),
-            due: 0,
-            closing: 0,
+            item_visits: HashMap::with_hasher(RandomState::default()),
+            networks: NetworkSet::new(),
+            grants: GrantCounters::new(caps.visitors_per_grant),
+            live: LiveVisitors::default(),
+            expiry_wheel: Vec::new(),
+            next_due_minute: 0,
+            next_closing_slot: 0,
         }
     }
 
     /// Visitors of a site who did something in the last five minutes.
-    pub fn live(&self, site: u32, now: Millis) -> u32 {
-        u32::try_from(now - self.span.start).map_or(0, |at| self.live.now(site, at / MINUTE))
+    pub fn live_visitors(&self, site: u32, now: Millis) -> u32 {
+        u32::try_from(now - self.span.start).map_or(0, |at| self.live.live_count(site, at / MINUTE_MILLIS))
     }
 
     /// Number of visitors today.
-    pub fn visitors(&self) -> usize {
+    pub fn visitor_count(&self) -> usize {
         self.index.len()
     }
 
     /// Assigns a hit to its visit. `values` is called only if the hit begins one.
-    pub fn touch(&mut self, touch: &Touch<'_>, values: impl FnOnce() -> VisitValues) -> Held {
+    pub fn record_hit(&mut self, touch: &VisitHit<'_>, values: impl FnOnce() -> VisitValues) -> VisitLookup {
         let at = u32::try_from(touch.at - self.span.start).unwrap_or(0);
-        let known = self.find(&touch.visitor.key);
-        let slot = match known.map_or_else(|| self.admit(touch), Ok) {
+        let known = self.find_visitor(&touch.visitor.key);
+        let slot = match known.map_or_else(|| self.admit_visitor(touch), Ok) {
             Ok(slot) => slot,
             Err(held) => return held,
         };
 
-        let gap = self.gap;
-        let state = self.state(slot);
+        let gap = self.gap_millis;
+        let state = self.state_mut(slot);
         let running = state.flags & OPEN != 0 && at.saturating_sub(state.last) < gap;
-        if touch.kind == Kind::Leave && !running {
-            return Held::Nobody;
+        if touch.kind == HitKind::Leave && !running {
+            return VisitLookup::NoVisitor;
         }
 
-        let before = known.map(|_| state.last / MINUTE);
-        if before.is_none_or(|before| before < at / MINUTE) {
-            self.live.seen(touch.site, before, at / MINUTE);
+        let before = known.map(|_| state.last / MINUTE_MILLIS);
+        if before.is_none_or(|before| before < at / MINUTE_MILLIS) {
+            self.live.record_hit(touch.site, before, at / MINUTE_MILLIS);
         }
-        if touch.kind == Kind::Leave {
-            let state = self.state(slot);
+        if touch.kind == HitKind::Leave {
+            let state = self.state_mut(slot);
             state.last = state.last.max(at);
-            return Held::Yes(Seen::again(state));
+            return VisitLookup::Found(VisitUpdate::without_firsts(state));
         }
 
-        let closed = if running { None } else { self.begin(slot, values(), at) };
-        let state = self.state(slot);
+        let closed = if running { None } else { self.begin_visit(slot, values(), at) };
+        let state = self.state_mut(slot);
         state.last = state.last.max(at);
-        let entry = touch.kind == Kind::View && state.views == 0;
-        if touch.kind == Kind::View {
+        let entry = touch.kind == HitKind::View && state.views == 0;
+        if touch.kind == HitKind::View {
             state.views = state.views.saturating_add(1);
             state.last_page = touch.item;
         }
@@ -237,76 +237,86 @@ impl Visits {
             state.flags |= INTERACTIVE;
         }
 
-        let (visit, values, first_of) = (state.visit, state.values, state.first_of());
+        let (visit, values, first_of) = (state.visit_number, state.values, state.first_of_network());
         let first_today = known.is_none();
-        let (item_first_today, item_new_in_visit) = self.touch_item(slot, touch.item, visit);
-        Held::Yes(Seen {
+        let (item_first_today, item_new_in_visit) = self.record_item(slot, touch.item, visit);
+        VisitLookup::Found(VisitUpdate {
             new_visitor: touch.without_cookie.unwrap_or(first_today),
             new_visit: !running,
             item_new_visitor: item_first_today || touch.without_cookie == Some(true),
             item_new_in_visit,
             first_today,
             item_first_today,
-            first_of,
-            entry,
+            first_of_network: first_of,
+            is_entry: entry,
             values,
-            closed,
+            closed_visit: closed,
         })
     }
 
     /// What [`Visits::touch`] would count for a page view, without changing anything. `item` is `None` if the
     /// day has not seen the page yet.
-    pub fn foresee(&self, visitor: &Visitor, at: Millis, without_cookie: Option<bool>, item: Option<u32>) -> Foreseen {
+    pub fn estimate_view(
+        &self,
+        visitor: &Visitor,
+        at: Millis,
+        without_cookie: Option<bool>,
+        item: Option<u32>,
+    ) -> VisitEstimate {
         let at = u32::try_from(at - self.span.start).unwrap_or(0);
-        let (first_today, running, touched) = match self.find(&visitor.key) {
+        let (first_today, running, touched) = match self.find_visitor(&visitor.key) {
             Some(slot) => {
-                let state = &self.slab[slot as usize / CHUNK][slot as usize % CHUNK];
-                let running = state.flags & OPEN != 0 && at.saturating_sub(state.last) < self.gap;
-                let visit = if running { state.visit } else { state.visit.saturating_add(1) };
-                let last = item.and_then(|item| self.touched.get(&(slot, item)));
+                let state = &self.slab[slot as usize / VISITORS_PER_CHUNK][slot as usize % VISITORS_PER_CHUNK];
+                let running = state.flags & OPEN != 0 && at.saturating_sub(state.last) < self.gap_millis;
+                let visit = if running { state.visit_number } else { state.visit_number.saturating_add(1) };
+                let last = item.and_then(|item| self.item_visits.get(&(slot, item)));
                 (false, running, last.map(|last| *last != visit))
             }
-            None if !self.visitor_room.has(1) => return Foreseen::default(),
-            None if visitor.grant.is_some_and(|grant| !self.grants.would_admit(grant)) => return Foreseen::default(),
+            None if !self.visitor_budget.has_capacity(1) => return VisitEstimate::default(),
+            None if visitor.grant.is_some_and(|grant| !self.grants.can_admit(grant)) => {
+                return VisitEstimate::default();
+            }
             None => (true, false, None),
         };
         let (item_first, item_new) = match touched {
             Some(new) => (false, new),
-            None => [self.touched_room.has(1); 2].into(),
+            None => [self.item_budget.has_capacity(1); 2].into(),
         };
         let visitors = u32::from(without_cookie.unwrap_or(first_today));
         let item_visitors = u32::from(item_first || without_cookie == Some(true));
-        Foreseen {
-            site: (visitors, u32::from(!running)),
-            item: (item_visitors, u32::from(item_new)),
+        VisitEstimate {
+            site_counts: (visitors, u32::from(!running)),
+            item_counts: (item_visitors, u32::from(item_new)),
             known_today: !first_today,
         }
     }
 
     /// Closes visits that are idle for the gap, at most `most`. `true` if there may be more.
-    pub fn expire(&mut self, now: Millis, most: usize, mut close: impl FnMut(ClosedVisit)) -> bool {
+    pub fn close_idle(&mut self, now: Millis, most: usize, mut close: impl FnMut(ClosedVisit)) -> bool {
         let now = u32::try_from(now - self.span.start).unwrap_or(0);
         let mut left = most;
-        while self.due < self.wheel.len() && (self.due as u32).saturating_mul(MINUTE) <= now {
-            while let Some(slot) = self.wheel[self.due].pop() {
-                let gap = self.gap;
-                let state = self.state(slot);
+        while self.next_due_minute < self.expiry_wheel.len()
+            && (self.next_due_minute as u32).saturating_mul(MINUTE_MILLIS) <= now
+        {
+            while let Some(slot) = self.expiry_wheel[self.next_due_minute].pop() {
+                let gap = self.gap_millis;
+                let state = self.state_mut(slot);
                 if now.saturating_sub(state.last) >= gap {
                     state.flags &= !IN_WHEEL;
-                    if let Some(closed) = self.close(slot) {
+                    if let Some(closed) = self.close_visit(slot) {
                         close(closed);
                     }
                     left -= 1;
                 } else {
-                    let minute = minute_due(state.last, gap);
-                    self.schedule(slot, minute);
+                    let minute = expiry_minute(state.last, gap);
+                    self.schedule_expiry(slot, minute);
                 }
                 if left == 0 {
                     return true;
                 }
             }
-            self.wheel[self.due] = Vec::new();
-            self.due += 1;
+            self.expiry_wheel[self.next_due_minute] = Vec::new();
+            self.next_due_minute += 1;
         }
         false
     }
@@ -314,84 +324,86 @@ impl Visits {
     /// Closes every open visit, at most `most` per call. `true` if there are more.
     pub fn close_all(&mut self, most: usize, mut close: impl FnMut(ClosedVisit)) -> bool {
         let total = self.index.len() as u32;
-        let until = total.min(self.closing.saturating_add(u32::try_from(most).unwrap_or(u32::MAX)));
-        for slot in self.closing..until {
-            if let Some(closed) = self.close(slot) {
+        let until = total.min(self.next_closing_slot.saturating_add(u32::try_from(most).unwrap_or(u32::MAX)));
+        for slot in self.next_closing_slot..until {
+            if let Some(closed) = self.close_visit(slot) {
                 close(closed);
             }
         }
-        self.closing = until;
+        self.next_closing_slot = until;
         until < total
     }
 
-    fn find(&self, visitor: &VisitorKey) -> Option<u32> {
+    fn find_visitor(&self, visitor: &VisitorKey) -> Option<u32> {
         let slab = &self.slab;
         self.index
-            .find(visitor.bucket(), |&slot| slab[slot as usize / CHUNK][slot as usize % CHUNK].visitor == *visitor)
+            .find(visitor.table_hash(), |&slot| {
+                slab[slot as usize / VISITORS_PER_CHUNK][slot as usize % VISITORS_PER_CHUNK].visitor == *visitor
+            })
             .copied()
     }
 
     /// Adds a new visitor. An error is why not: a limit, or a leave, which makes no visitor.
-    fn admit(&mut self, touch: &Touch<'_>) -> Result<u32, Held> {
-        if touch.kind == Kind::Leave {
-            return Err(Held::Nobody);
+    fn admit_visitor(&mut self, touch: &VisitHit<'_>) -> Result<u32, VisitLookup> {
+        if touch.kind == HitKind::Leave {
+            return Err(VisitLookup::NoVisitor);
         }
-        let slot = u32::try_from(self.index.len()).map_err(|_| Held::Full)?;
-        if !self.visitor_room.take(1) {
-            return Err(Held::Full);
+        let slot = u32::try_from(self.index.len()).map_err(|_| VisitLookup::LimitReached)?;
+        if !self.visitor_budget.try_reserve(1) {
+            return Err(VisitLookup::LimitReached);
         }
         let visitor = touch.visitor;
-        if visitor.grant.is_some_and(|grant| !self.grants.admit(grant)) {
-            self.visitor_room.give_back(1);
-            return Err(Held::Copied);
+        if visitor.grant.is_some_and(|grant| !self.grants.admit_visitor(grant)) {
+            self.visitor_budget.return_units(1);
+            return Err(VisitLookup::GrantLimitReached);
         }
 
-        let first_of = self.networks.first_of(visitor);
-        if (slot as usize).is_multiple_of(CHUNK) {
-            self.slab.push(Vec::with_capacity(CHUNK));
+        let first_of = self.networks.insert_visitor(visitor);
+        if (slot as usize).is_multiple_of(VISITORS_PER_CHUNK) {
+            self.slab.push(Vec::with_capacity(VISITORS_PER_CHUNK));
         }
         let chunk = self.slab.last_mut().expect("a chunk was pushed for the first slot");
-        chunk.push(State {
-            visitor: visitor.key.to_keep(),
+        chunk.push(VisitorState {
+            visitor: visitor.key.to_stored_copy(),
             site: touch.site,
             started: 0,
             last: 0,
             last_page: NO_PAGE,
             values: VisitValues { source: 0, country: 0, campaign: 0 },
-            visit: 0,
+            visit_number: 0,
             views: 0,
             flags: (u8::from(first_of.network) * FIRST_OF_NETWORK)
                 | (u8::from(first_of.platform_network) * FIRST_OF_PLATFORM_NETWORK),
         });
         let slab = &self.slab;
-        self.index.insert_unique(visitor.key.bucket(), slot, |&slot| {
-            slab[slot as usize / CHUNK][slot as usize % CHUNK].visitor.bucket()
+        self.index.insert_unique(visitor.key.table_hash(), slot, |&slot| {
+            slab[slot as usize / VISITORS_PER_CHUNK][slot as usize % VISITORS_PER_CHUNK].visitor.table_hash()
         });
         Ok(slot)
     }
 
     /// Begins a visit in the slot. A visit that was open there is closed and returned.
-    fn begin(&mut self, slot: u32, values: VisitValues, at: u32) -> Option<ClosedVisit> {
-        let closed = self.close(slot);
-        let gap = self.gap;
-        let state = self.state(slot);
+    fn begin_visit(&mut self, slot: u32, values: VisitValues, at: u32) -> Option<ClosedVisit> {
+        let closed = self.close_visit(slot);
+        let gap = self.gap_millis;
+        let state = self.state_mut(slot);
         state.started = at;
         state.last = at;
         state.last_page = NO_PAGE;
         state.values = values;
-        state.visit = state.visit.saturating_add(1);
+        state.visit_number = state.visit_number.saturating_add(1);
         state.views = 0;
         let scheduled = state.flags & IN_WHEEL != 0;
         state.flags = OPEN | IN_WHEEL | state.flags & (FIRST_OF_NETWORK | FIRST_OF_PLATFORM_NETWORK);
         if !scheduled {
-            self.schedule(slot, minute_due(at, gap));
+            self.schedule_expiry(slot, expiry_minute(at, gap));
         }
         closed
     }
 
-    fn close(&mut self, slot: u32) -> Option<ClosedVisit> {
+    fn close_visit(&mut self, slot: u32) -> Option<ClosedVisit> {
         let start = self.span.start;
-        let state = self.state(slot);
+        let state = self.state_mut(slot);
         if state.flags & OPEN == 0 {
             return None;
         }
@@ -407,74 +419,74 @@ impl Visits {
     }
 
     /// Returns (first touch today, first touch in this visit).
-    fn touch_item(&mut self, slot: u32, item: u32, visit: u16) -> (bool, bool) {
-        match self.touched.get_mut(&(slot, item)) {
+    fn record_item(&mut self, slot: u32, item: u32, visit: u16) -> (bool, bool) {
+        match self.item_visits.get_mut(&(slot, item)) {
             Some(last) => {
                 let new = *last != visit;
                 *last = visit;
                 (false, new)
             }
-            None if !self.touched_room.take(1) => (false, false),
+            None if !self.item_budget.try_reserve(1) => (false, false),
             None => {
-                self.touched.insert((slot, item), visit);
+                self.item_visits.insert((slot, item), visit);
                 (true, true)
             }
         }
     }
 
-    fn schedule(&mut self, slot: u32, minute: usize) {
-        let minute = minute.max(self.due);
-        if self.wheel.len() <= minute {
-            self.wheel.resize_with(minute + 1, Vec::new);
+    fn schedule_expiry(&mut self, slot: u32, minute: usize) {
+        let minute = minute.max(self.next_due_minute);
+        if self.expiry_wheel.len() <= minute {
+            self.expiry_wheel.resize_with(minute + 1, Vec::new);
         }
-        self.wheel[minute].push(slot);
+        self.expiry_wheel[minute].push(slot);
     }
 
-    fn state(&mut self, slot: u32) -> &mut State {
-        &mut self.slab[slot as usize / CHUNK][slot as usize % CHUNK]
+    fn state_mut(&mut self, slot: u32) -> &mut VisitorState {
+        &mut self.slab[slot as usize / VISITORS_PER_CHUNK][slot as usize % VISITORS_PER_CHUNK]
     }
 }
 
-impl State {
-    fn first_of(&self) -> FirstOf {
-        FirstOf {
+impl VisitorState {
+    fn first_of_network(&self) -> FirstOfNetwork {
+        FirstOfNetwork {
             network: self.flags & FIRST_OF_NETWORK != 0,
             platform_network: self.flags & FIRST_OF_PLATFORM_NETWORK != 0,
         }
     }
 }
 
-impl Seen {
+impl VisitUpdate {
     /// (visitors, visits) that the hit adds to its site.
-    pub fn site(&self) -> (u32, u32) {
+    pub fn site_counts(&self) -> (u32, u32) {
         (u32::from(self.new_visitor), u32::from(self.new_visit))
     }
 
     /// (visitors, visits) that the hit adds to its item.
-    pub fn item(&self) -> (u32, u32) {
+    pub fn item_counts(&self) -> (u32, u32) {
         (u32::from(self.item_new_visitor), u32::from(self.item_new_in_visit))
     }
 
-    fn again(state: &State) -> Seen {
-        Seen {
+    fn without_firsts(state: &VisitorState) -> VisitUpdate {
+        VisitUpdate {
             new_visitor: false,
             new_visit: false,
             item_new_visitor: false,
             item_new_in_visit: false,
             first_today: false,
             item_first_today: false,
-            first_of: state.first_of(),
-            entry: false,
+            first_of_network: state.first_of_network(),
+            is_entry: false,
             values: state.values,
-            closed: None,
+            closed_visit: None,
         }
     }
 }
 
 /// The first whole minute by which a visit last seen at `last` is idle for `gap`; both in
 /// milliseconds.
-fn minute_due(last: u32, gap: u32) -> usize {
-    (last.saturating_add(gap).div_ceil(MINUTE)) as usize
+fn expiry_minute(last: u32, gap: u32) -> usize {
+    (last.saturating_add(gap).div_ceil(MINUTE_MILLIS)) as usize
 }
 
 #[cfg(test)]

@@ -15,4 +15,4 @@ mod coin;
 mod rules;
 
 pub use coin::CoinKey;
-pub use rules::{Cell, CellKey, Lot, LotPolicy, Occasion, Outcome, Released, Rules};
+pub use rules::{CellKey, CellState, ClosedPeriod, Lot, LotPolicy, PublicationOutcome, PublicationRules, PublishedLot};

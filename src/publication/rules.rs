@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use super::CoinKey;
-use crate::event::{Day, Dimension, OTHER, SiteId, Subject};
+use crate::event::{Day, Dimension, OTHER_VALUE, SiteId, Subject};
 
 /// A lot that has not reached k after this many days moves to `(other)`.
 const MAX_PENDING_DAYS: u16 = 35;
 
 /// Added to [`MAX_PENDING_DAYS`]: `since` is a Monday, up to six days before the first visitor of
 /// the lot.
-const DAYS_BEFORE_A_SUNDAY: u16 = 6;
+const MAX_WEEK_OFFSET_DAYS: u16 = 6;
 
 /// Identifies a cell: one value of one dimension of a site, page, link or event. Sites sort first,
 /// because their cells decide about those of their items.
@@ -34,7 +34,7 @@ impl CellKey {
         CellKey { subject, item: item.into(), dim, value: value.into() }
     }
 
-    fn is_of_same_list(&self, other: &CellKey) -> bool {
+    fn is_in_same_list(&self, other: &CellKey) -> bool {
         (self.subject, self.dim, &self.item) == (other.subject, other.dim, &other.item)
     }
 }
@@ -66,7 +66,7 @@ impl AddAssign for Lot {
 
 /// The stored state of a cell between two publications. It contains no day except `since`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Cell {
+pub struct CellState {
     /// Which cell it is.
     pub key: CellKey,
     /// The counts that are not published yet.
@@ -81,7 +81,7 @@ pub struct Cell {
 
 /// A lot that is published now.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Released {
+pub struct PublishedLot {
     /// Which cell it belongs to.
     pub key: CellKey,
     /// Published visitors, without the remainder; at least k.
@@ -92,7 +92,7 @@ pub struct Released {
 
 /// The period that ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Occasion {
+pub enum ClosedPeriod {
     /// The site's day: every lot of at least k visitors may be published.
     Day,
     /// An hour of the day that is still open: only lots of at least `open_lot` visitors may be
@@ -118,139 +118,150 @@ impl LotPolicy {
     }
 
     /// Publishes lots without a remainder, for tests of other features.
-    pub fn of_whole_lots(k: u64, coin: CoinKey) -> LotPolicy {
+    pub fn without_remainder(k: u64, coin: CoinKey) -> LotPolicy {
         LotPolicy { k, max_remainder: 0, coin }
     }
 }
 
 /// The rules of one publication: docs/understand/COUNTING.md as code.
-pub struct Rules<'a> {
+pub struct PublicationRules<'a> {
     /// The parameters of lots.
     pub policy: &'a LotPolicy,
     /// The day that is over, or the day of the hour, in the zone that is published.
     pub day: Day,
     /// Whether the day or an hour of it ended.
-    pub occasion: Occasion,
+    pub period: ClosedPeriod,
 }
 
 /// The changes that a publication makes to one site.
 #[derive(Default, PartialEq, Eq, Debug)]
-pub struct Outcome {
+pub struct PublicationOutcome {
     /// The lots to publish, at most one for each cell.
-    pub released: Vec<Released>,
+    pub lots: Vec<PublishedLot>,
     /// The new state of the cells that changed.
-    pub changed: Vec<Cell>,
+    pub changed_cells: Vec<CellState>,
 }
 
 /// A cell while the rules are applied.
-struct Entry {
+struct CellEntry {
     pending: Lot,
     since: Day,
     counted: u64,
-    changed: bool,
+    is_changed: bool,
     /// Whether a lot of the cell is published now.
-    released: bool,
+    is_published: bool,
 }
 
-type Cells = BTreeMap<CellKey, Entry>;
+type CellMap = BTreeMap<CellKey, CellEntry>;
 
-impl Rules<'_> {
+impl PublicationRules<'_> {
     /// Adds the counts that arrived to the pending ones and publishes the lots that are ready.
     /// Deterministic: the same input gives the same outcome.
-    pub fn publish(&self, site: SiteId, cells: Vec<Cell>, arrived: Vec<(CellKey, Lot)>) -> Outcome {
-        let mut cells = self.merged(cells, arrived);
-        if self.occasion == Occasion::Day {
-            self.expire(&mut cells);
+    pub fn publish_lots(
+        &self,
+        site: SiteId,
+        cells: Vec<CellState>,
+        arrived: Vec<(CellKey, Lot)>,
+    ) -> PublicationOutcome {
+        let mut cells = self.merge_arrived(cells, arrived);
+        if self.period == ClosedPeriod::Day {
+            self.move_expired(&mut cells);
         }
 
         let mut released = Vec::new();
-        for list in lists(&cells) {
-            for (key, remainder) in self.publishable(site, &cells, &list) {
-                released.push(self.release(&mut cells, key, remainder));
+        for list in group_by_list(&cells) {
+            for (key, remainder) in self.select_publishable(site, &cells, &list) {
+                released.push(self.publish_cell(&mut cells, key, remainder));
             }
         }
 
-        let changed = cells.into_iter().filter(|(_, entry)| entry.changed);
-        let changed = changed.map(|(key, entry)| Cell {
+        let changed = cells.into_iter().filter(|(_, entry)| entry.is_changed);
+        let changed = changed.map(|(key, entry)| CellState {
             key,
             pending: entry.pending,
             since: entry.since,
             counted: entry.counted,
         });
-        Outcome { released, changed: changed.collect() }
+        PublicationOutcome { lots: released, changed_cells: changed.collect() }
     }
 
-    fn merged(&self, cells: Vec<Cell>, arrived: Vec<(CellKey, Lot)>) -> Cells {
-        let entry = |cell: Cell| {
-            let Cell { key, pending, since, counted } = cell;
-            (key, Entry { pending, since, counted, changed: false, released: false })
+    fn merge_arrived(&self, cells: Vec<CellState>, arrived: Vec<(CellKey, Lot)>) -> CellMap {
+        let entry = |cell: CellState| {
+            let CellState { key, pending, since, counted } = cell;
+            (key, CellEntry { pending, since, counted, is_changed: false, is_published: false })
         };
-        let mut all: Cells = cells.into_iter().map(entry).collect();
+        let mut all: CellMap = cells.into_iter().map(entry).collect();
 
         for (key, lot) in arrived {
             let of_site = key.subject == Subject::Site;
-            let entry = self.entry(&mut all, key);
+            let entry = self.get_or_insert_entry(&mut all, key);
             if of_site {
                 entry.counted += lot.visitors;
             }
-            self.add(entry, lot);
+            self.add_pending(entry, lot);
         }
         all
     }
 
-    fn entry<'c>(&self, cells: &'c mut Cells, key: CellKey) -> &'c mut Entry {
-        let empty =
-            || Entry { pending: Lot::default(), since: self.week(), counted: 0, changed: false, released: false };
+    fn get_or_insert_entry<'c>(&self, cells: &'c mut CellMap, key: CellKey) -> &'c mut CellEntry {
+        let empty = || CellEntry {
+            pending: Lot::default(),
+            since: self.week_start(),
+            counted: 0,
+            is_changed: false,
+            is_published: false,
+        };
         cells.entry(key).or_insert_with(empty)
     }
 
-    fn add(&self, entry: &mut Entry, lot: Lot) {
+    fn add_pending(&self, entry: &mut CellEntry, lot: Lot) {
         if entry.pending.is_empty() {
-            entry.since = self.week();
+            entry.since = self.week_start();
         }
         entry.pending += lot;
-        entry.changed = true;
+        entry.is_changed = true;
     }
 
     /// The Monday of the week of the day. Coarse on purpose, because it is stored. 1970-01-01 was a
     /// Thursday.
-    fn week(&self) -> Day {
-        let day = self.day.number();
+    fn week_start(&self) -> Day {
+        let day = self.day.as_number();
         Day::from_number(day.saturating_sub((day % 7 + 3) % 7))
     }
 
     /// Moves lots that waited too long to `(other)` of their list.
-    fn expire(&self, cells: &mut Cells) {
-        let is_due = |(key, entry): &(&CellKey, &Entry)| {
-            let age = self.day.number().saturating_sub(entry.since.number());
-            let waits = !entry.pending.is_empty() && *key.value != *OTHER;
-            waits && !self.has_enough(entry) && age >= MAX_PENDING_DAYS + DAYS_BEFORE_A_SUNDAY
+    fn move_expired(&self, cells: &mut CellMap) {
+        let is_due = |(key, entry): &(&CellKey, &CellEntry)| {
+            let age = self.day.as_number().saturating_sub(entry.since.as_number());
+            let waits = !entry.pending.is_empty() && *key.value != *OTHER_VALUE;
+            waits && !self.reaches_k(entry) && age >= MAX_PENDING_DAYS + MAX_WEEK_OFFSET_DAYS
         };
         let due: Vec<CellKey> = cells.iter().filter(is_due).map(|(key, _)| key.clone()).collect();
 
         for key in due {
             let Some(entry) = cells.get_mut(&key) else { continue };
             let lot = std::mem::take(&mut entry.pending);
-            entry.changed = true;
+            entry.is_changed = true;
 
-            let other = self.entry(cells, CellKey { value: OTHER.into(), ..key });
+            let other = self.get_or_insert_entry(cells, CellKey { value: OTHER_VALUE.into(), ..key });
             if key.subject == Subject::Site {
                 other.counted += lot.visitors;
             }
-            self.add(other, lot);
+            self.add_pending(other, lot);
         }
     }
 
-    fn has_enough(&self, entry: &Entry) -> bool {
+    fn reaches_k(&self, entry: &CellEntry) -> bool {
         entry.pending.visitors >= self.policy.k && entry.pending.networks >= self.policy.k
     }
 
     /// The cells of one list that are published now, and the part of each that stays pending.
     /// `list` contains all cells of the list that have something pending.
-    fn publishable<'l>(&self, site: SiteId, cells: &Cells, list: &'l [CellKey]) -> Vec<(&'l CellKey, Lot)> {
-        let (go, stay): (Vec<&CellKey>, Vec<&CellKey>) = list.iter().partition(|key| self.may_go(site, cells, key));
+    fn select_publishable<'l>(&self, site: SiteId, cells: &CellMap, list: &'l [CellKey]) -> Vec<(&'l CellKey, Lot)> {
+        let (go, stay): (Vec<&CellKey>, Vec<&CellKey>) =
+            list.iter().partition(|key| self.can_publish(site, cells, key));
         let mut go: Vec<(&CellKey, Lot)> =
-            go.into_iter().map(|key| (key, self.remainder(site, &cells[key].pending))).collect();
+            go.into_iter().map(|key| (key, self.split_remainder(site, &cells[key].pending))).collect();
         go.sort_by_key(|(key, _)| (cells[*key].pending.visitors, *key));
 
         let staying = stay.iter().map(|key| cells[*key].pending.visitors).sum::<u64>();
@@ -268,28 +279,28 @@ impl Rules<'_> {
         go.split_off(held)
     }
 
-    fn may_go(&self, site: SiteId, cells: &Cells, key: &CellKey) -> bool {
+    fn can_publish(&self, site: SiteId, cells: &CellMap, key: &CellKey) -> bool {
         let entry = &cells[key];
-        if !self.has_enough(entry) {
+        if !self.reaches_k(entry) {
             return false;
         }
 
-        let is_due = match self.occasion {
-            Occasion::Hour { open_lot } => entry.pending.visitors >= open_lot,
-            Occasion::Day => {
+        let is_due = match self.period {
+            ClosedPeriod::Hour { open_lot } => entry.pending.visitors >= open_lot,
+            ClosedPeriod::Day => {
                 entry.pending.visitors >= 2 * self.policy.k
-                    || self.policy.coin.publishes(site, &entry.pending, self.day)
+                    || self.policy.coin.should_publish(site, &entry.pending, self.day)
             }
         };
-        is_due && is_published_of_site(cells, key) && self.others_are_enough(cells, key, entry)
+        is_due && is_published_on_site(cells, key) && self.has_enough_others(cells, key, entry)
     }
 
     /// An item divides its site's visitors. Those with the value who did not use the item since the
     /// cell was last published must be none or at least k.
-    fn others_are_enough(&self, cells: &Cells, key: &CellKey, entry: &Entry) -> bool {
+    fn has_enough_others(&self, cells: &CellMap, key: &CellKey, entry: &CellEntry) -> bool {
         let others = match key.subject {
             Subject::Site => 0,
-            _ => counted_of_site(cells, key).saturating_sub(entry.counted + entry.pending.visitors),
+            _ => counted_on_site(cells, key).saturating_sub(entry.counted + entry.pending.visitors),
         };
         others == 0 || others >= self.policy.k
     }
@@ -300,9 +311,9 @@ impl Rules<'_> {
     /// Without it, the lots of all other values of a list could end on the same two days, and the
     /// exact total of these days less those lots would be the count of the one value that still
     /// waits. At least k visitors and k networks are published.
-    fn remainder(&self, site: SiteId, lot: &Lot) -> Lot {
+    fn split_remainder(&self, site: SiteId, lot: &Lot) -> Lot {
         let spare = lot.visitors.min(lot.networks).saturating_sub(self.policy.k);
-        let visitors = self.policy.coin.remainder(site, lot, self.day, spare.min(self.policy.max_remainder));
+        let visitors = self.policy.coin.draw_remainder(site, lot, self.day, spare.min(self.policy.max_remainder));
         if visitors == 0 {
             return Lot::default();
         }
@@ -313,18 +324,18 @@ impl Rules<'_> {
         Lot { visitors, visits: u64::try_from(visits).expect("a part of a u64"), networks }
     }
 
-    fn release(&self, cells: &mut Cells, key: &CellKey, remainder: Lot) -> Released {
-        let counted_of_site = counted_of_site(cells, key);
+    fn publish_cell(&self, cells: &mut CellMap, key: &CellKey, remainder: Lot) -> PublishedLot {
+        let counted_of_site = counted_on_site(cells, key);
         let entry = cells.get_mut(key).expect("the list was made of these cells");
         let lot = std::mem::replace(&mut entry.pending, remainder);
 
-        entry.since = self.week();
-        entry.changed = true;
-        entry.released = true;
+        entry.since = self.week_start();
+        entry.is_changed = true;
+        entry.is_published = true;
         if key.subject != Subject::Site {
             entry.counted = counted_of_site.saturating_sub(remainder.visitors);
         }
-        Released {
+        PublishedLot {
             key: key.clone(),
             visitors: lot.visitors - remainder.visitors,
             visits: lot.visits - remainder.visits,
@@ -333,28 +344,28 @@ impl Rules<'_> {
 }
 
 /// The site's cell of the same value; `None` if there is none.
-fn of_site<'c>(cells: &'c Cells, key: &CellKey) -> Option<&'c Entry> {
+fn site_entry<'c>(cells: &'c CellMap, key: &CellKey) -> Option<&'c CellEntry> {
     cells.get(&CellKey { subject: Subject::Site, item: "".into(), dim: key.dim, value: key.value.clone() })
 }
 
 /// All visitors ever counted in the site's cell of the same value; 0 if there is none.
-fn counted_of_site(cells: &Cells, key: &CellKey) -> u64 {
-    of_site(cells, key).map_or(0, |entry| entry.counted)
+fn counted_on_site(cells: &CellMap, key: &CellKey) -> u64 {
+    site_entry(cells, key).map_or(0, |entry| entry.counted)
 }
 
 /// A lot of an item ends only where one of its site ends. Nearly every visitor of a profile opens
 /// its one page: if the page's lots ended on their own, they would cut those of the site into
 /// single days. Sites are decided first.
-fn is_published_of_site(cells: &Cells, key: &CellKey) -> bool {
-    let is_published = |entry: &Entry| entry.released || entry.pending.visitors == 0;
-    key.subject == Subject::Site || of_site(cells, key).is_none_or(is_published)
+fn is_published_on_site(cells: &CellMap, key: &CellKey) -> bool {
+    let is_published = |entry: &CellEntry| entry.is_published || entry.pending.visitors == 0;
+    key.subject == Subject::Site || site_entry(cells, key).is_none_or(is_published)
 }
 
 /// The cells with something pending, grouped by list (one dimension of one item), sites first.
-fn lists(cells: &Cells) -> Vec<Vec<CellKey>> {
+fn group_by_list(cells: &CellMap) -> Vec<Vec<CellKey>> {
     let waiting: Vec<CellKey> =
         cells.iter().filter(|(_, entry)| !entry.pending.is_empty()).map(|(key, _)| key.clone()).collect();
-    waiting.chunk_by(|a, b| a.is_of_same_list(b)).map(<[CellKey]>::to_vec).collect()
+    waiting.chunk_by(|a, b| a.is_in_same_list(b)).map(<[CellKey]>::to_vec).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! store has them, and then lets the store publish each unit. After an interruption of any kind,
 //! the next run continues. Several collectors of a database may run it at the same time.
 
-mod due;
+mod schedule;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,20 +14,20 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
-use crate::config::{self, Directory, Report};
+use crate::config::{self, ReportConfig, SiteDirectory};
 use crate::event::Millis;
 use crate::flush::StoreSlot;
 use crate::journal::Journal;
 use crate::publication::{CoinKey, LotPolicy};
-use crate::store::{Store, StoreError, Unit};
-use due::Schedule;
+use crate::store::{PublicationUnit, Store, StoreError};
+use schedule::ZoneSchedule;
 
 /// How often the task checks whether a unit is due.
-const CHECK_EVERY: Duration = Duration::from_secs(20);
+const CHECK_INTERVAL: Duration = Duration::from_secs(20);
 
 /// In milliseconds. Days and hours of all time zones end at quarters of an hour, so nothing new is
 /// due between two of them.
-const QUARTER: Millis = 15 * 60 * 1000;
+const QUARTER_HOUR_MILLIS: Millis = 15 * 60 * 1000;
 
 /// How long to wait for the store to take the journal's segments. After that, the run is left to
 /// the next check.
@@ -35,7 +35,7 @@ const MAX_WAIT_FOR_SEGMENTS: Duration = Duration::from_secs(60);
 
 /// Figures for the metrics and the health page. Totals since the start, except the last two.
 #[derive(Default)]
-pub struct Stats {
+pub struct PublisherStats {
     /// Units that were published.
     pub units: AtomicU64,
     /// Lots in these units.
@@ -48,7 +48,7 @@ pub struct Stats {
     due_since_secs: AtomicU64,
 }
 
-impl Stats {
+impl PublisherStats {
     /// How long the oldest due unit has waited at `now`, in seconds; 0 if none is due.
     pub fn late_secs(&self, now: Millis) -> u64 {
         match self.due_since_secs.load(Ordering::Relaxed) {
@@ -77,34 +77,34 @@ pub enum PublisherError {
 
 /// The task that publishes what is due. It needs the journal and the flusher, whose progress it
 /// follows.
-pub struct Publisher {
+pub struct LotPublisher {
     clock: Clock,
-    directory: Arc<Directory>,
+    directory: Arc<SiteDirectory>,
     store: StoreSlot,
     journal: Journal,
     flushed: watch::Receiver<Option<u64>>,
     k: u64,
     open_lot: u64,
-    delay: Millis,
+    delay_millis: Millis,
     coin_key: Option<[u8; 32]>,
     whole_lots: bool,
-    stats: Arc<Stats>,
-    running: Mutex<()>,
+    stats: Arc<PublisherStats>,
+    run_lock: Mutex<()>,
 }
 
-impl Publisher {
+impl LotPublisher {
     /// `flushed` is the number of the last segment that the flusher finished. `test` can replace
     /// the coin's key and turn off remainders.
     pub fn new(
-        report: &Report,
-        test: &config::Test,
+        report: &ReportConfig,
+        test: &config::TestConfig,
         clock: Clock,
-        directory: Arc<Directory>,
+        directory: Arc<SiteDirectory>,
         store: StoreSlot,
         journal: Journal,
         flushed: watch::Receiver<Option<u64>>,
-    ) -> Publisher {
-        Publisher {
+    ) -> LotPublisher {
+        LotPublisher {
             clock,
             directory,
             store,
@@ -112,16 +112,16 @@ impl Publisher {
             flushed,
             k: u64::from(report.k),
             open_lot: u64::from(report.min_open_lot()),
-            delay: Millis::from(report.publish_delay_secs) * 1000,
+            delay_millis: Millis::from(report.publish_delay_secs) * 1000,
             coin_key: test.coin_key_bytes(),
             whole_lots: test.whole_lots,
             stats: Arc::default(),
-            running: Mutex::default(),
+            run_lock: Mutex::default(),
         }
     }
 
     /// The figures, shared with this task.
-    pub fn stats(&self) -> Arc<Stats> {
+    pub fn stats(&self) -> Arc<PublisherStats> {
         Arc::clone(&self.stats)
     }
 
@@ -131,7 +131,7 @@ impl Publisher {
         if matches!(self.clock, Clock::Test(_)) {
             return;
         }
-        let mut check = tokio::time::interval(CHECK_EVERY);
+        let mut check = tokio::time::interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut done, mut was_failing) = (None, false);
 
@@ -142,7 +142,7 @@ impl Publisher {
             if !self.clock.is_settled() {
                 continue;
             }
-            let quarter = (self.clock.now() - self.delay).div_euclid(QUARTER);
+            let quarter = (self.clock.now() - self.delay_millis).div_euclid(QUARTER_HOUR_MILLIS);
             if done == Some(quarter) {
                 continue;
             }
@@ -173,9 +173,9 @@ impl Publisher {
     /// time, or the store failed. Units that were published stay; the next call continues with the
     /// rest.
     pub async fn publish_due(&self) -> Result<usize, PublisherError> {
-        let _one_at_a_time = self.running.lock().await;
+        let _one_at_a_time = self.run_lock.lock().await;
         let store = self.store.load_full().ok_or(PublisherError::NoStore)?;
-        let outcome = self.publish_all(&store).await;
+        let outcome = self.publish_due_units(&store).await;
 
         if outcome.is_err() {
             self.stats.failures.fetch_add(1, Ordering::Relaxed);
@@ -183,52 +183,52 @@ impl Publisher {
         outcome
     }
 
-    async fn publish_all(&self, store: &Store) -> Result<usize, PublisherError> {
-        let until = self.clock.now() - self.delay;
-        let mut due = self.due(store, until).await?;
-        self.note_lateness(due.iter().map(|unit| unit.at).min());
+    async fn publish_due_units(&self, store: &Store) -> Result<usize, PublisherError> {
+        let until = self.clock.now() - self.delay_millis;
+        let mut due = self.collect_due_units(store, until).await?;
+        self.record_lateness(due.iter().map(|unit| unit.ended_at).min());
         if due.is_empty() {
             return Ok(0);
         }
 
         // Counts of these days that are still in the journal belong to them. They can be the first
         // of their zone.
-        self.hand_over_segments().await?;
-        due = self.due(store, until).await?;
+        self.flush_segments().await?;
+        due = self.collect_due_units(store, until).await?;
 
-        let policy = self.policy(store).await?;
+        let policy = self.load_policy(store).await?;
         let mut left = due.as_slice();
         while !left.is_empty() {
-            let units = Unit::together(left);
+            let units = PublicationUnit::leading_group(left);
             left = &left[units.len()..];
-            let publication = store.publish_together(units, &policy).await?;
+            let publication = store.publish_units(units, &policy).await?;
             self.stats.units.fetch_add(units.len() as u64, Ordering::Relaxed);
             self.stats.lots.fetch_add(publication.lots, Ordering::Relaxed);
             self.stats.last_success_secs.store(self.now_secs(), Ordering::Relaxed);
             let (first, units) = (&units[0], units.len());
             tracing::debug!(zone = first.zone, day = %first.day, units, lots = publication.lots, cells = publication.cells, "attributes were published");
         }
-        self.note_lateness(None);
+        self.record_lateness(None);
         Ok(due.len())
     }
 
-    async fn due(&self, store: &Store, until: Millis) -> Result<Vec<Unit>, PublisherError> {
-        let configured = self.directory.zones().names();
+    async fn collect_due_units(&self, store: &Store, until: Millis) -> Result<Vec<PublicationUnit>, PublisherError> {
+        let configured = self.directory.time_zones().zone_names();
         let zones = store.zones_to_publish(&configured).await?;
 
         let (mut begun, mut units) = (Vec::new(), Vec::new());
         for (zone, progress) in zones {
-            let schedule = Schedule { progress, open_lot: self.open_lot, zone };
-            begun.extend(schedule.begun());
-            units.extend(schedule.due(until));
+            let schedule = ZoneSchedule { progress, open_lot: self.open_lot, zone };
+            begun.extend(schedule.begun_unit());
+            units.extend(schedule.due_units(until));
         }
         // A unit that was begun comes before all others, because it has the smaller number.
         begun.extend(units);
         Ok(begun)
     }
 
-    async fn hand_over_segments(&self) -> Result<(), PublisherError> {
-        let last = self.journal.seal().await.ok_or(PublisherError::Stopping)?;
+    async fn flush_segments(&self) -> Result<(), PublisherError> {
+        let last = self.journal.close_segment().await.ok_or(PublisherError::Stopping)?;
         let mut flushed = self.flushed.clone();
         let stored = flushed.wait_for(|done| done.is_some_and(|done| done >= last));
 
@@ -239,16 +239,16 @@ impl Publisher {
         }
     }
 
-    async fn policy(&self, store: &Store) -> Result<LotPolicy, PublisherError> {
+    async fn load_policy(&self, store: &Store) -> Result<LotPolicy, PublisherError> {
         let coin = match self.coin_key {
             Some(key) => CoinKey::new(key),
-            None => store.coin_key().await?,
+            None => store.load_or_create_coin_key().await?,
         };
-        Ok(if self.whole_lots { LotPolicy::of_whole_lots(self.k, coin) } else { LotPolicy::new(self.k, coin) })
+        Ok(if self.whole_lots { LotPolicy::without_remainder(self.k, coin) } else { LotPolicy::new(self.k, coin) })
     }
 
-    fn note_lateness(&self, oldest: Option<u32>) {
-        let due = oldest.map(|at| u64::from(at) + u64::try_from(self.delay / 1000).unwrap_or(0));
+    fn record_lateness(&self, oldest: Option<u32>) {
+        let due = oldest.map(|at| u64::from(at) + u64::try_from(self.delay_millis / 1000).unwrap_or(0));
         self.stats.due_since_secs.store(due.unwrap_or(0), Ordering::Relaxed);
     }
 

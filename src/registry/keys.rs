@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::{Registry, rules};
-use crate::access::{ApiToken, Digest, Entry, Keys, Share};
+use super::{Registry, validation};
+use crate::access::{ApiToken, AuditEntry, CredentialIndex, SecretDigest, ShareLink};
 use crate::event::Problem;
-use crate::store::{Audited, Store};
+use crate::store::{AuditRow, Store};
 
 /// Sign-ins waiting for the audit log. Beyond this number, while the store is away, they are
 /// dropped with a warning.
-const MOST_WAITING: usize = 10_000;
+const MAX_QUEUED_AUDIT_ENTRIES: usize = 10_000;
 
 impl Registry {
     /// Tokens and share links in force; `None` until the store was first read, when it is unknown
     /// who holds one.
-    pub fn keys(&self) -> Option<Arc<Keys>> {
+    pub fn access_keys(&self) -> Option<Arc<CredentialIndex>> {
         self.keys.load_full()
     }
 
@@ -29,8 +29,8 @@ impl Registry {
     /// # Errors
     ///
     /// 503 `store_unavailable`. The token may exist nevertheless if the last read failed.
-    pub async fn put_token(&self, by: Entry, digest: Digest, token: ApiToken) -> Result<(), Problem> {
-        self.change(by, |_| Ok(()), async |store| store.put_token(&digest, &token).await).await
+    pub async fn store_token(&self, by: AuditEntry, digest: SecretDigest, token: ApiToken) -> Result<(), Problem> {
+        self.apply_change(by, |_| Ok(()), async |store| store.insert_token(&digest, &token).await).await
     }
 
     /// Revokes the API token with this id; unknown ids change nothing.
@@ -38,8 +38,8 @@ impl Registry {
     /// # Errors
     ///
     /// 503 `store_unavailable`.
-    pub async fn revoke_token(&self, by: Entry, id: &str) -> Result<(), Problem> {
-        self.change(by, |_| Ok(()), async |store| store.revoke("tokens", id).await).await
+    pub async fn revoke_token(&self, by: AuditEntry, id: &str) -> Result<(), Problem> {
+        self.apply_change(by, |_| Ok(()), async |store| store.revoke_credential("tokens", id).await).await
     }
 
     /// Stores a share link, if the links of the site known at that moment leave room. `is_site`
@@ -48,17 +48,19 @@ impl Registry {
     /// # Errors
     ///
     /// 409 `taken` if the site has as many links as it may have, 503 `store_unavailable`.
-    pub async fn put_share(
+    pub async fn store_share(
         &self,
-        by: Entry,
-        (digest, share, answer): (Digest, Share, String),
+        by: AuditEntry,
+        (digest, share, answer): (SecretDigest, ShareLink, String),
         (is_site, today): (impl Fn(&str) -> bool, Date),
     ) -> Result<(), Problem> {
-        let room = |registry: &Registry| match registry.keys() {
-            Some(keys) if keys.has_room_for_a_share(is_site, today) => Ok(()),
-            _ => Err(rules::taken("this site has as many share links as it can have; revoked ones count for a month")),
+        let room = |registry: &Registry| match registry.access_keys() {
+            Some(keys) if keys.has_capacity_for_share_link(is_site, today) => Ok(()),
+            _ => Err(validation::taken_problem(
+                "this site has as many share links as it can have; revoked ones count for a month",
+            )),
         };
-        self.change(by, room, async |store| store.put_share(&digest, &share, &answer).await).await
+        self.apply_change(by, room, async |store| store.insert_share_link(&digest, &share, &answer).await).await
     }
 
     /// Stores the fixed answer of a share link made by an earlier version, and returns the stored
@@ -67,11 +69,11 @@ impl Registry {
     /// # Errors
     ///
     /// 503 `store_unavailable`.
-    pub async fn keep_share_answer(&self, id: &str, answer: &str) -> Result<Option<String>, Problem> {
-        let store = self.store.load_full().ok_or_else(rules::no_store)?;
-        let _alone = self.read.lock().await;
-        store.keep_share_answer(id, answer).await.map_err(rules::away)?;
-        store.share_answer(id).await.map_err(rules::away)
+    pub async fn store_share_response(&self, id: &str, answer: &str) -> Result<Option<String>, Problem> {
+        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
+        let _alone = self.revisions.lock().await;
+        store.store_share_response(id, answer).await.map_err(validation::store_problem)?;
+        store.read_share_response(id).await.map_err(validation::store_problem)
     }
 
     /// Revokes the share link with this id; unknown ids change nothing.
@@ -79,14 +81,14 @@ impl Registry {
     /// # Errors
     ///
     /// 503 `store_unavailable`.
-    pub async fn revoke_share(&self, by: Entry, id: &str) -> Result<(), Problem> {
-        self.change(by, |_| Ok(()), async |store| store.revoke("shares", id).await).await
+    pub async fn revoke_share(&self, by: AuditEntry, id: &str) -> Result<(), Problem> {
+        self.apply_change(by, |_| Ok(()), async |store| store.revoke_credential("shares", id).await).await
     }
 
     /// Queues a sign-in for the audit log; it is written within seconds.
-    pub fn note(&self, entry: Entry) {
-        let mut waiting = self.waiting();
-        match waiting.len() < MOST_WAITING {
+    pub fn enqueue_sign_in(&self, entry: AuditEntry) {
+        let mut waiting = self.lock_audit_queue();
+        match waiting.len() < MAX_QUEUED_AUDIT_ENTRIES {
             true => waiting.push(entry),
             false => tracing::warn!("a sign-in cannot be put on record: too many wait for the store"),
         }
@@ -97,35 +99,35 @@ impl Registry {
     /// # Errors
     ///
     /// 503 `store_unavailable`.
-    pub async fn audit(&self, limit: usize) -> Result<Vec<Audited>, Problem> {
-        let store = self.store.load_full().ok_or_else(rules::no_store)?;
-        self.keep_waiting(&store).await;
-        store.audit(limit).await.map_err(rules::away)
+    pub async fn read_audit(&self, limit: usize) -> Result<Vec<AuditRow>, Problem> {
+        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
+        self.write_audit_queue(&store).await;
+        store.read_audit_entries(limit).await.map_err(validation::store_problem)
     }
 
     /// Writes what is queued to the store. For a collector that stops.
-    pub async fn finish(&self) {
+    pub async fn write_queued(&self) {
         if let Some(store) = self.store.load_full() {
-            self.keep_waiting(&store).await;
-            self.keep_opened(&store).await;
-            self.follow_withdrawals(&store).await;
+            self.write_audit_queue(&store).await;
+            self.write_opened_messages(&store).await;
+            self.sync_withdrawals(&store).await;
         }
     }
 
-    pub(super) async fn keep_waiting(&self, store: &Store) {
-        let _alone = self.keeping.lock().await;
-        let entries = self.waiting().clone();
+    pub(super) async fn write_audit_queue(&self, store: &Store) {
+        let _alone = self.write_lock.lock().await;
+        let entries = self.lock_audit_queue().clone();
         if entries.is_empty() {
             return;
         }
         // Removed only once they are written: cancelling this in between must not lose them.
-        match store.put_audit(&entries).await {
-            Ok(()) => drop(self.waiting().drain(..entries.len())),
-            Err(error) => self.note_failure(&error, "sign-ins cannot be put on record"),
+        match store.insert_audit_entries(&entries).await {
+            Ok(()) => drop(self.lock_audit_queue().drain(..entries.len())),
+            Err(error) => self.record_failure(&error, "sign-ins cannot be put on record"),
         }
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {
-        self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock_audit_queue(&self) -> std::sync::MutexGuard<'_, Vec<AuditEntry>> {
+        self.audit_queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -1,8 +1,8 @@
 //! Messages whose opening the platform wants confirmed. They are kept in the store only; collectors
 //! do not cache them.
 
-use super::{Registry, rules};
-use crate::access::Digest;
+use super::{Registry, validation};
+use crate::access::SecretDigest;
 use crate::event::{Day, Problem};
 use crate::store::{MessageRow, Store};
 
@@ -13,9 +13,14 @@ impl Registry {
     /// # Errors
     ///
     /// 503 `store_unavailable`; some of the messages may be registered.
-    pub async fn put_messages(&self, messages: &[Digest], template: &str, expires: Day) -> Result<(), Problem> {
-        let store = self.store.load_full().ok_or_else(rules::no_store)?;
-        store.put_messages(messages, template, expires).await.map_err(rules::away)
+    pub async fn register_messages(
+        &self,
+        messages: &[SecretDigest],
+        template: &str,
+        expires: Day,
+    ) -> Result<(), Problem> {
+        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
+        store.register_messages(messages, template, expires).await.map_err(validation::store_problem)
     }
 
     /// The state of one message; `None` if it is unknown.
@@ -23,9 +28,9 @@ impl Registry {
     /// # Errors
     ///
     /// 503 `store_unavailable`.
-    pub async fn message(&self, message: &Digest) -> Result<Option<MessageRow>, Problem> {
-        let store = self.store.load_full().ok_or_else(rules::no_store)?;
-        store.message(message).await.map_err(rules::away)
+    pub async fn find_message(&self, message: &SecretDigest) -> Result<Option<MessageRow>, Problem> {
+        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
+        store.read_message_state(message).await.map_err(validation::store_problem)
     }
 
     /// Revokes a message: its opening is forgotten and not recorded again.
@@ -33,19 +38,19 @@ impl Registry {
     /// # Errors
     ///
     /// 503 `store_unavailable`.
-    pub async fn revoke_message(&self, message: &Digest) -> Result<(), Problem> {
-        let store = self.store.load_full().ok_or_else(rules::no_store)?;
-        store.revoke_message(message).await.map_err(rules::away)
+    pub async fn revoke_message(&self, message: &SecretDigest) -> Result<(), Problem> {
+        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
+        store.revoke_message(message).await.map_err(validation::store_problem)
     }
 
-    pub(super) async fn keep_opened(&self, store: &Store) {
-        let _alone = self.keeping.lock().await;
-        while let Some((messages, on)) = self.opened.first() {
-            if let Err(error) = store.put_opened(&messages, &self.templates, on).await {
-                self.note_failure(&error, "opened messages cannot be kept");
+    pub(super) async fn write_opened_messages(&self, store: &Store) {
+        let _alone = self.write_lock.lock().await;
+        while let Some((messages, on)) = self.opened_messages.peek_same_day() {
+            if let Err(error) = store.record_opened_messages(&messages, &self.templates, on).await {
+                self.record_failure(&error, "opened messages cannot be kept");
                 return;
             }
-            self.opened.kept(messages.len());
+            self.opened_messages.remove_stored(messages.len());
         }
     }
 }

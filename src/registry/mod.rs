@@ -8,8 +8,8 @@
 
 mod keys;
 mod messages;
-mod rules;
 mod snapshot;
+mod validation;
 mod voids;
 mod withdrawals;
 
@@ -20,44 +20,44 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 
-use crate::access::{Entry, Keys};
-use crate::config::{AliasRule, Directory, SiteRule};
-use crate::consent::Withdrawn;
+use crate::access::{AuditEntry, CredentialIndex};
+use crate::config::{AliasRule, SiteDirectory, SiteRule};
+use crate::consent::WithdrawnGrants;
 use crate::event::Problem;
-use crate::mail::Opened;
+use crate::mail::OpenedQueue;
 use crate::outage::Outage;
 use crate::store::{Store, StoreError};
 
 /// Polling interval until the store is there for the first time.
-const UNTIL_THERE: Duration = Duration::from_millis(100);
+const STORE_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The registry as this collector knows it, and the queue of what it has to write.
 pub struct Registry {
     /// Sites and hosts in force, from configuration and registry.
-    pub directory: Arc<Directory>,
+    pub directory: Arc<SiteDirectory>,
     store: Arc<ArcSwapOption<Store>>,
-    snapshot: PathBuf,
-    keys: ArcSwapOption<Keys>,
+    snapshot_path: PathBuf,
+    keys: ArcSwapOption<CredentialIndex>,
     /// Revisions read last. Locked while reading or writing: one change at a time.
-    read: Mutex<Revisions>,
+    revisions: Mutex<RegistryRevisions>,
     /// Audit entries that are not in the store yet.
-    waiting: std::sync::Mutex<Vec<Entry>>,
+    audit_queue: std::sync::Mutex<Vec<AuditEntry>>,
     /// Opened messages that are not in the store yet.
-    pub opened: Arc<Opened>,
+    pub opened_messages: Arc<OpenedQueue>,
     /// Templates whose opens are counted.
     templates: Vec<String>,
     /// Locked while audit entries and opened messages are written.
-    keeping: Mutex<()>,
-    withdrawn: Arc<Withdrawn>,
+    write_lock: Mutex<()>,
+    withdrawn: Arc<WithdrawnGrants>,
     /// State of the withdrawals read last. Locked while they are read or written.
-    withdrawals: Mutex<Option<withdrawals::Days>>,
+    withdrawal_days: Mutex<Option<withdrawals::WithdrawalDays>>,
     /// Outage of everything that is polled or written in the background.
-    away: Outage,
+    outage: Outage,
 }
 
 /// Revisions read last.
 #[derive(Default)]
-struct Revisions {
+struct RegistryRevisions {
     sites: Option<u64>,
     keys: Option<u64>,
 }
@@ -66,15 +66,15 @@ impl Registry {
     /// Starts with the copy that the last run left. `dir` is the journal's folder, `templates` the
     /// counted mail templates.
     pub fn open(
-        directory: Arc<Directory>,
+        directory: Arc<SiteDirectory>,
         store: Arc<ArcSwapOption<Store>>,
         dir: &Path,
         templates: Vec<String>,
-        withdrawn: Arc<Withdrawn>,
+        withdrawn: Arc<WithdrawnGrants>,
     ) -> Registry {
         let snapshot = dir.join("registry.json");
-        match snapshot::read(&snapshot) {
-            Ok(Some(registered)) => _ = directory.take(registered),
+        match snapshot::read_snapshot(&snapshot) {
+            Ok(Some(registered)) => _ = directory.replace_registered(registered),
             Ok(None) => {}
             Err(error) => {
                 let path = snapshot.display();
@@ -84,21 +84,21 @@ impl Registry {
         Registry {
             directory,
             store,
-            snapshot,
+            snapshot_path: snapshot,
             keys: ArcSwapOption::empty(),
-            read: Mutex::default(),
-            waiting: std::sync::Mutex::default(),
-            opened: Arc::default(),
+            revisions: Mutex::default(),
+            audit_queue: std::sync::Mutex::default(),
+            opened_messages: Arc::default(),
             templates,
-            keeping: Mutex::default(),
+            write_lock: Mutex::default(),
             withdrawn,
-            withdrawals: Mutex::default(),
-            away: Outage::default(),
+            withdrawal_days: Mutex::default(),
+            outage: Outage::default(),
         }
     }
 
     /// Polls for changes, and writes what is queued, for as long as the collector runs.
-    pub async fn follow(self: Arc<Self>, every: Duration) {
+    pub async fn poll_changes(self: Arc<Self>, every: Duration) {
         let mut tick = tokio::time::interval(every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -106,58 +106,58 @@ impl Registry {
                 _ = tick.tick() => {}
                 // Immediately, without the rest: the next hit of a visitor who withdrew may reach
                 // another collector.
-                () = self.withdrawn.noted() => {
+                () = self.withdrawn.wait_for_unsent() => {
                     if let Some(store) = self.store.load_full() {
-                        self.follow_withdrawals(&store).await;
+                        self.sync_withdrawals(&store).await;
                     }
                     continue;
                 }
             }
             let Some(store) = self.store.load_full() else {
                 // Without the store's first read, tokens and share links are not accepted.
-                tick.reset_after(every.min(UNTIL_THERE));
+                tick.reset_after(every.min(STORE_POLL_INTERVAL));
                 continue;
             };
-            self.follow_withdrawals(&store).await;
-            self.keep_names(&store).await;
-            self.keep_waiting(&store).await;
-            self.keep_opened(&store).await;
-            match self.refresh(&store, &mut *self.read.lock().await).await {
-                Ok(()) => self.note_works(),
+            self.sync_withdrawals(&store).await;
+            self.write_site_names(&store).await;
+            self.write_audit_queue(&store).await;
+            self.write_opened_messages(&store).await;
+            match self.refresh_all(&store, &mut *self.revisions.lock().await).await {
+                Ok(()) => self.record_success(),
                 Err(error) => {
-                    self.note_failure(&error, "the registry cannot be read; what was read before stays in force")
+                    self.record_failure(&error, "the registry cannot be read; what was read before stays in force")
                 }
             }
         }
     }
 
     /// Logs one line per outage, however long the store is away.
-    fn note_failure(&self, error: &StoreError, what: &'static str) {
-        if self.away.begins() {
+    fn record_failure(&self, error: &StoreError, what: &'static str) {
+        if self.outage.record_failure() {
             tracing::warn!(%error, "{what}; it is tried again every few seconds");
         }
     }
 
-    fn note_works(&self) {
-        if let Some(failures) = self.away.is_over() {
+    fn record_success(&self) {
+        if let Some(failures) = self.outage.record_success() {
             tracing::info!(failures, "the registry is read and written again");
         }
     }
 
     /// Stores the names of new sites. While the store is away they stay queued; after a crash, the
     /// site's next hit queues its name again.
-    async fn keep_names(&self, store: &Store) {
-        let fresh = self.directory.names().take();
+    async fn write_site_names(&self, store: &Store) {
+        let fresh = self.directory.site_names().take_unstored();
         if fresh.is_empty() {
             return;
         }
-        match store.put_names(&fresh).await {
+        match store.insert_site_names(&fresh).await {
             Ok(clashes) => clashes.iter().for_each(|site| {
                 tracing::error!(%site, "two names have the id of one site; what is counted under it belongs to neither alone");
             }),
             Err(error) => {
-                self.note_failure(&error, "the names of new sites cannot be kept");
-                self.directory.names().put_back(fresh);
+                self.record_failure(&error, "the names of new sites cannot be kept");
+                self.directory.site_names().requeue_names(fresh);
             }
         }
     }
@@ -168,9 +168,9 @@ impl Registry {
     ///
     /// 400 `bad_value` for a malformed rule, 409 `taken` if a name, id or host belongs to another
     /// site or the zone changes, 503 `store_unavailable`.
-    pub async fn put_site(&self, by: Entry, rule: SiteRule) -> Result<(), Problem> {
-        let fits = |registry: &Registry| rules::site(&registry.directory, &rule);
-        self.change(by, fits, async |store| store.put_site(&rule, false).await).await
+    pub async fn register_site(&self, by: AuditEntry, rule: SiteRule) -> Result<(), Problem> {
+        let fits = |registry: &Registry| validation::check_site(&registry.directory, &rule);
+        self.apply_change(by, fits, async |store| store.insert_site(&rule, false).await).await
     }
 
     /// Removes a registered site. Its counts stay; hits of its hosts no longer count.
@@ -178,7 +178,7 @@ impl Registry {
     /// # Errors
     ///
     /// 404 `unknown_site` if it is not registered, 503 `store_unavailable`.
-    pub async fn remove_site(&self, by: Entry, name: &str) -> Result<(), Problem> {
+    pub async fn remove_site(&self, by: AuditEntry, name: &str) -> Result<(), Problem> {
         let gone = SiteRule {
             id: name.to_owned(),
             hosts: Vec::new(),
@@ -186,8 +186,8 @@ impl Registry {
             embed: Vec::new(),
             max_amount: None,
         };
-        let known = |registry: &Registry| rules::registered_site(&registry.directory, name);
-        self.change(by, known, async |store| store.put_site(&gone, true).await).await
+        let known = |registry: &Registry| validation::require_site(&registry.directory, name);
+        self.apply_change(by, known, async |store| store.insert_site(&gone, true).await).await
     }
 
     /// Registers another name of a site, or moves it to another site.
@@ -196,9 +196,9 @@ impl Registry {
     ///
     /// 400 `bad_value` for a malformed rule, 404 `unknown_site`, 409 `taken` if the alias is a site
     /// or has aliases itself, 503 `store_unavailable`.
-    pub async fn put_alias(&self, by: Entry, rule: AliasRule) -> Result<(), Problem> {
-        let fits = |registry: &Registry| rules::alias(&registry.directory, &rule);
-        self.change(by, fits, async |store| store.put_alias(&rule, false).await).await
+    pub async fn register_alias(&self, by: AuditEntry, rule: AliasRule) -> Result<(), Problem> {
+        let fits = |registry: &Registry| validation::check_alias(&registry.directory, &rule);
+        self.apply_change(by, fits, async |store| store.insert_alias(&rule, false).await).await
     }
 
     /// Removes an alias.
@@ -206,33 +206,33 @@ impl Registry {
     /// # Errors
     ///
     /// 404 `unknown_site` if it is not registered, 503 `store_unavailable`.
-    pub async fn remove_alias(&self, by: Entry, alias: &str) -> Result<(), Problem> {
+    pub async fn remove_alias(&self, by: AuditEntry, alias: &str) -> Result<(), Problem> {
         let gone = AliasRule { alias: alias.to_owned(), site: String::new() };
-        let known = |registry: &Registry| rules::registered_alias(&registry.directory, alias);
-        self.change(by, known, async |store| store.put_alias(&gone, true).await).await
+        let known = |registry: &Registry| validation::require_alias(&registry.directory, alias);
+        self.apply_change(by, known, async |store| store.insert_alias(&gone, true).await).await
     }
 
     /// Checks a change against the current registry, writes its audit entry, then the change, and
     /// applies it here. Other collectors follow within seconds.
-    async fn change(
+    async fn apply_change(
         &self,
-        by: Entry,
+        by: AuditEntry,
         check: impl FnOnce(&Registry) -> Result<(), Problem>,
         write: impl AsyncFnOnce(&Store) -> Result<(), StoreError>,
     ) -> Result<(), Problem> {
-        let store = self.store.load_full().ok_or_else(rules::no_store)?;
-        let mut read = self.read.lock().await;
-        self.refresh(&store, &mut read).await.map_err(rules::away)?;
+        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
+        let mut read = self.revisions.lock().await;
+        self.refresh_all(&store, &mut read).await.map_err(validation::store_problem)?;
         check(self)?;
-        store.put_audit(&[by]).await.map_err(rules::away)?;
-        write(&store).await.map_err(rules::away)?;
-        self.refresh(&store, &mut read).await.map_err(rules::away)
+        store.insert_audit_entries(&[by]).await.map_err(validation::store_problem)?;
+        write(&store).await.map_err(validation::store_problem)?;
+        self.refresh_all(&store, &mut read).await.map_err(validation::store_problem)
     }
 
-    async fn refresh(&self, store: &Store, read: &mut Revisions) -> Result<(), StoreError> {
-        let revision = store.keys_revision().await?;
+    async fn refresh_all(&self, store: &Store, read: &mut RegistryRevisions) -> Result<(), StoreError> {
+        let revision = store.credentials_revision().await?;
         if read.keys != Some(revision) {
-            self.keys.store(Some(Arc::new(store.keys().await?)));
+            self.keys.store(Some(Arc::new(store.load_credentials().await?)));
             read.keys = Some(revision);
         }
         self.refresh_sites(store, &mut read.sites).await
@@ -243,12 +243,12 @@ impl Registry {
         if *read == Some(revision) {
             return Ok(());
         }
-        let registered = store.registered().await?;
-        if let Err(error) = snapshot::write(&self.snapshot, &registered) {
-            let path = self.snapshot.display();
+        let registered = store.load_registered_sites().await?;
+        if let Err(error) = snapshot::write_snapshot(&self.snapshot_path, &registered) {
+            let path = self.snapshot_path.display();
             tracing::warn!(%path, %error, "the copy of the registry cannot be written; a start without the store will not know the last changes");
         }
-        self.directory.take(registered);
+        self.directory.replace_registered(registered);
         *read = Some(revision);
         Ok(())
     }

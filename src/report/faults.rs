@@ -3,12 +3,12 @@
 
 use serde::Serialize;
 
-use super::question::Question;
-use crate::store::{Faulted, Store, StoreError};
+use super::query::ReportQuery;
+use crate::store::{FaultTotal, Store, StoreError};
 
 /// The most frequent faults of a site in a range of days.
 #[derive(Serialize, Debug)]
-pub struct FaultsAnswer {
+pub struct FaultsResponse {
     /// Name of the site, as it was asked for.
     pub site: String,
     /// IANA name of the site's time zone.
@@ -40,11 +40,11 @@ pub struct FaultRow {
 /// # Errors
 ///
 /// The query failed, see [`StoreError`].
-pub async fn faults(store: &Store, question: &Question) -> Result<FaultsAnswer, StoreError> {
-    let rows = store.read(question.site).faults((question.from, question.to), question.limit).await?;
-    let row = |Faulted { kind, fault, path, hits }| FaultRow { kind, fault, path, hits };
-    Ok(FaultsAnswer {
-        site: question.name.clone(),
+pub async fn run_faults_report(store: &Store, question: &ReportQuery) -> Result<FaultsResponse, StoreError> {
+    let rows = store.site_reader(question.site).top_faults((question.from, question.to), question.limit).await?;
+    let row = |FaultTotal { kind, fault, path, hits }| FaultRow { kind, fault, path, hits };
+    Ok(FaultsResponse {
+        site: question.site_name.clone(),
         zone: question.zone_name(),
         from: question.from.to_string(),
         to: question.to.to_string(),

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::question::Question;
-use crate::event::{MailAction, Reader};
-use crate::store::{Mailed, MailedBy, Store, StoreError};
+use super::query::ReportQuery;
+use crate::event::{MailAction, ReaderKind};
+use crate::store::{MailCountRow, MailGrouping, Store, StoreError};
 
 /// Opens and clicks of all templates in a range of days.
 #[derive(Serialize, Debug)]
-pub struct MailAnswer {
+pub struct MailReportResponse {
     /// IANA name of the zone that the days are in.
     pub zone: String,
     /// First day, inclusive, as `YYYY-MM-DD`.
@@ -37,26 +37,26 @@ pub struct TemplateRow {
     /// Name of the template.
     pub template: String,
     /// Loads of the tracking pixel.
-    pub opens: Cell,
+    pub opens: ReaderCounts,
     /// Distinct openers per day, summed over the days. `None` where openers cannot be told apart
     /// (`visitor.mode` is `none`), or where the count is hidden.
     pub openers: Option<u64>,
     /// Followed links.
-    pub clicks: Cell,
+    pub clicks: ReaderCounts,
     /// Direct clicks divided by openings that may be a person's (direct and proxied), to four
     /// decimals. `None` where a part is hidden or nothing was opened.
     pub click_rate: Option<f64>,
     /// By day of the action, in order.
-    pub days: Vec<Slice>,
+    pub days: Vec<TemplateSlice>,
     /// By batch day (the day the mail was signed for), in order.
-    pub batches: Vec<Slice>,
+    pub batches: Vec<TemplateSlice>,
     /// By link, in the order of their names.
     pub links: Vec<LinkRow>,
 }
 
 /// The share of one day or one batch in a template's row. Exactly one of `day` and `batch` is set.
 #[derive(Serialize, Debug)]
-pub struct Slice {
+pub struct TemplateSlice {
     /// Day of the opens and clicks, as `YYYY-MM-DD`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub day: Option<String>,
@@ -64,11 +64,11 @@ pub struct Slice {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
     /// Loads of the tracking pixel.
-    pub opens: Cell,
+    pub opens: ReaderCounts,
     /// As in [`TemplateRow::openers`].
     pub openers: Option<u64>,
     /// Followed links.
-    pub clicks: Cell,
+    pub clicks: ReaderCounts,
 }
 
 /// Clicks on one link of a template.
@@ -77,13 +77,13 @@ pub struct LinkRow {
     /// Name of the link, as it was signed.
     pub link: String,
     /// How often it was followed.
-    pub clicks: Cell,
+    pub clicks: ReaderCounts,
 }
 
 /// A count by class of reader. `None` (JSON `null`) hides a count that too few people may have
 /// caused. Machines are not people, so their count is never hidden.
 #[derive(Serialize, Clone, Copy, PartialEq, Debug)]
-pub struct Cell {
+pub struct ReaderCounts {
     /// By people's own programs.
     pub direct: Option<u64>,
     /// Through a mail provider's image proxy.
@@ -94,19 +94,19 @@ pub struct Cell {
 
 /// Loads whose openers cannot be told apart may all come from one person: this many of them weigh
 /// as much as one opener.
-const LOADS: u64 = 4;
+const LOADS_PER_OPENER: u64 = 4;
 
 /// Sums of one template, day, batch or link.
 #[derive(Default, Clone, Copy)]
-struct Sums {
-    opens: [u64; Reader::ALL.len()],
-    clicks: [u64; Reader::ALL.len()],
+struct MailSums {
+    opens: [u64; ReaderKind::ALL.len()],
+    clicks: [u64; ReaderKind::ALL.len()],
     openers: u64,
 }
 
-impl Sums {
-    fn add(&mut self, row: &Mailed) {
-        let place = Reader::ALL.iter().position(|reader| reader.name() == row.reader);
+impl MailSums {
+    fn add_row(&mut self, row: &MailCountRow) {
+        let place = ReaderKind::ALL.iter().position(|reader| reader.name() == row.reader);
         let counts = if row.action == MailAction::Open.name() { &mut self.opens } else { &mut self.clicks };
         if let Some(place) = place {
             counts[place] += row.hits;
@@ -116,45 +116,55 @@ impl Sums {
 
     /// Openings. A person who opens a mail five times counts once where that can be known: not
     /// behind a proxy, and not if `visitor.mode` is `none`.
-    fn opened(&self) -> Counted {
+    fn open_counts(&self) -> WeightedReaderCounts {
         let [direct, proxied, machine] = self.opens;
-        let loads = if self.openers > 0 { self.openers * LOADS } else { direct };
-        Counted { direct: Part { count: direct, loads }, proxied: Part::of(proxied), machine }
+        let loads = if self.openers > 0 { self.openers * LOADS_PER_OPENER } else { direct };
+        WeightedReaderCounts {
+            direct: WeightedCount { count: direct, loads },
+            proxied: WeightedCount::from_count(proxied),
+            machine,
+        }
     }
 
     /// Clicks have no openers, so each class is weighed by its clicks.
-    fn clicked(&self) -> Counted {
+    fn click_counts(&self) -> WeightedReaderCounts {
         let [direct, proxied, machine] = self.clicks;
-        Counted { direct: Part::of(direct), proxied: Part::of(proxied), machine }
+        WeightedReaderCounts {
+            direct: WeightedCount::from_count(direct),
+            proxied: WeightedCount::from_count(proxied),
+            machine,
+        }
     }
 }
 
 /// A count of one class, and its weight in loads: the figure that is compared with `k * LOADS`.
 #[derive(Clone, Copy)]
-struct Part {
+struct WeightedCount {
     count: u64,
     loads: u64,
 }
 
-impl Part {
-    fn of(count: u64) -> Part {
-        Part { count, loads: count }
+impl WeightedCount {
+    fn from_count(count: u64) -> WeightedCount {
+        WeightedCount { count, loads: count }
     }
 }
 
 /// Openings or clicks by class.
 #[derive(Clone, Copy)]
-struct Counted {
-    direct: Part,
-    proxied: Part,
+struct WeightedReaderCounts {
+    direct: WeightedCount,
+    proxied: WeightedCount,
     machine: u64,
 }
 
 /// Cells of the parts of a whole that is itself shown. Each class is suppressed on its own.
-fn cells(parts: &[Counted], k: u64) -> Vec<Cell> {
-    let class = |of: fn(&Counted) -> Part| shown(&parts.iter().map(of).collect::<Vec<_>>(), k);
+fn suppress_reader_counts(parts: &[WeightedReaderCounts], k: u64) -> Vec<ReaderCounts> {
+    let class = |of: fn(&WeightedReaderCounts) -> WeightedCount| {
+        suppress_small_parts(&parts.iter().map(of).collect::<Vec<_>>(), k)
+    };
     let classes = class(|part| part.direct).into_iter().zip(class(|part| part.proxied));
-    let cell = |((direct, proxied), part): ((Option<u64>, Option<u64>), &Counted)| Cell {
+    let cell = |((direct, proxied), part): ((Option<u64>, Option<u64>), &WeightedReaderCounts)| ReaderCounts {
         direct,
         proxied,
         machine: part.machine,
@@ -164,8 +174,8 @@ fn cells(parts: &[Counted], k: u64) -> Vec<Cell> {
 
 /// Hides each part under `k` people, and then the next smallest parts until the hidden ones
 /// together reach `k`. Otherwise the whole minus what is shown would reveal them.
-fn shown(parts: &[Part], k: u64) -> Vec<Option<u64>> {
-    let least = k * LOADS;
+fn suppress_small_parts(parts: &[WeightedCount], k: u64) -> Vec<Option<u64>> {
+    let least = k * LOADS_PER_OPENER;
     let mut order: Vec<usize> = (0..parts.len()).filter(|part| parts[*part].loads > 0).collect();
     order.sort_by_key(|part| parts[*part].loads);
     let mut hidden = 0;
@@ -179,7 +189,7 @@ fn shown(parts: &[Part], k: u64) -> Vec<Option<u64>> {
     parts.iter().enumerate().map(|(place, part)| (!hide.contains(&place)).then_some(part.count)).collect()
 }
 
-type Parts = BTreeMap<String, BTreeMap<String, Sums>>;
+type TemplateParts = BTreeMap<String, BTreeMap<String, MailSums>>;
 
 /// Opens and clicks of the templates in the question's range. Site and filter of the question are
 /// not used.
@@ -187,67 +197,72 @@ type Parts = BTreeMap<String, BTreeMap<String, Sums>>;
 /// # Errors
 ///
 /// One of the three queries failed, see [`StoreError`].
-pub async fn mail(store: &Store, question: &Question) -> Result<MailAnswer, StoreError> {
+pub async fn run_mail_report(store: &Store, question: &ReportQuery) -> Result<MailReportResponse, StoreError> {
     let range = (question.from, question.to);
-    let [days, batches, links] = [MailedBy::Day, MailedBy::Batch, MailedBy::Link].map(|by| store.mailed(by, range));
-    let (days, batches, links) = (parts(days.await?), parts(batches.await?), parts(links.await?));
+    let [days, batches, links] =
+        [MailGrouping::Day, MailGrouping::Batch, MailGrouping::Link].map(|by| store.mail_counts(by, range));
+    let (days, batches, links) =
+        (group_by_template(days.await?), group_by_template(batches.await?), group_by_template(links.await?));
 
-    let of = |parts: &Parts, template: &str| parts.get(template).cloned().unwrap_or_default();
+    let of = |parts: &TemplateParts, template: &str| parts.get(template).cloned().unwrap_or_default();
     let row = |template: &String| {
-        template_row(template, &days[template], &of(&batches, template), &of(&links, template), question.k)
+        build_template_row(template, &days[template], &of(&batches, template), &of(&links, template), question.k)
     };
 
-    Ok(MailAnswer {
+    Ok(MailReportResponse {
         zone: question.zone_name(),
         from: question.from.to_string(),
         to: question.to.to_string(),
         k: question.k,
-        k_loads: question.k * LOADS,
+        k_loads: question.k * LOADS_PER_OPENER,
         templates: days.keys().map(row).collect(),
     })
 }
 
-fn parts(rows: Vec<Mailed>) -> Parts {
-    let mut parts = Parts::new();
+fn group_by_template(rows: Vec<MailCountRow>) -> TemplateParts {
+    let mut parts = TemplateParts::new();
     for row in rows {
-        parts.entry(row.template.clone()).or_default().entry(row.of.clone()).or_default().add(&row);
+        parts.entry(row.template.clone()).or_default().entry(row.of.clone()).or_default().add_row(&row);
     }
     parts
 }
 
-fn template_row(
+fn build_template_row(
     template: &str,
-    days: &BTreeMap<String, Sums>,
-    batches: &BTreeMap<String, Sums>,
-    links: &BTreeMap<String, Sums>,
+    days: &BTreeMap<String, MailSums>,
+    batches: &BTreeMap<String, MailSums>,
+    links: &BTreeMap<String, MailSums>,
     k: u64,
 ) -> TemplateRow {
-    let mut whole = Sums::default();
+    let mut whole = MailSums::default();
     for day in days.values() {
-        (0..Reader::ALL.len()).for_each(|class| {
+        (0..ReaderKind::ALL.len()).for_each(|class| {
             whole.opens[class] += day.opens[class];
             whole.clicks[class] += day.clicks[class];
         });
         whole.openers += day.openers;
     }
 
-    let slices = |parts: &BTreeMap<String, Sums>, name: fn(String) -> (Option<String>, Option<String>)| -> Vec<Slice> {
-        let opens = cells(&parts.values().map(Sums::opened).collect::<Vec<_>>(), k);
-        let clicks = cells(&parts.values().map(Sums::clicked).collect::<Vec<_>>(), k);
+    let slices = |parts: &BTreeMap<String, MailSums>,
+                  name: fn(String) -> (Option<String>, Option<String>)|
+     -> Vec<TemplateSlice> {
+        let opens = suppress_reader_counts(&parts.values().map(MailSums::open_counts).collect::<Vec<_>>(), k);
+        let clicks = suppress_reader_counts(&parts.values().map(MailSums::click_counts).collect::<Vec<_>>(), k);
         let cells = opens.into_iter().zip(clicks);
-        let slice = |((of, sums), (opens, clicks)): ((&String, &Sums), (Cell, Cell))| {
+        let slice = |((of, sums), (opens, clicks)): ((&String, &MailSums), (ReaderCounts, ReaderCounts))| {
             let (day, batch) = name(of.clone());
-            Slice { day, batch, opens, openers: openers(opens, sums), clicks }
+            TemplateSlice { day, batch, opens, openers: shown_openers(opens, sums), clicks }
         };
         parts.iter().zip(cells).map(slice).collect()
     };
 
-    let links_shown = cells(&links.values().map(Sums::clicked).collect::<Vec<_>>(), k);
-    let (opens, clicks) = (cells(&[whole.opened()], k)[0], cells(&[whole.clicked()], k)[0]);
+    let links_shown = suppress_reader_counts(&links.values().map(MailSums::click_counts).collect::<Vec<_>>(), k);
+    let (opens, clicks) =
+        (suppress_reader_counts(&[whole.open_counts()], k)[0], suppress_reader_counts(&[whole.click_counts()], k)[0]);
     TemplateRow {
         template: template.to_owned(),
         opens,
-        openers: openers(opens, &whole),
+        openers: shown_openers(opens, &whole),
         clicks,
         click_rate: click_rate(opens, clicks),
         days: slices(days, |day| (Some(day), None)),
@@ -258,11 +273,11 @@ fn template_row(
 
 /// `None` where the count is hidden, or where openers cannot be told apart: then there are direct
 /// opens without any opener.
-fn openers(opens: Cell, sums: &Sums) -> Option<u64> {
+fn shown_openers(opens: ReaderCounts, sums: &MailSums) -> Option<u64> {
     opens.direct.filter(|direct| *direct == 0 || sums.openers > 0).map(|_| sums.openers)
 }
 
-fn click_rate(opens: Cell, clicks: Cell) -> Option<f64> {
+fn click_rate(opens: ReaderCounts, clicks: ReaderCounts) -> Option<f64> {
     let (opened, clicked) = (opens.direct? + opens.proxied?, clicks.direct?);
     (opened > 0).then(|| ((clicked as f64 / opened as f64) * 10_000.0).round() / 10_000.0)
 }
@@ -274,8 +289,9 @@ mod tests {
     use super::*;
 
     fn people_shown(people: &[u64], k: u64) -> Vec<Option<u64>> {
-        let parts: Vec<Part> = people.iter().map(|people| Part { count: *people, loads: people * LOADS }).collect();
-        shown(&parts, k)
+        let parts: Vec<WeightedCount> =
+            people.iter().map(|people| WeightedCount { count: *people, loads: people * LOADS_PER_OPENER }).collect();
+        suppress_small_parts(&parts, k)
     }
 
     #[test]
@@ -289,13 +305,21 @@ mod tests {
 
     #[test]
     fn where_nobody_is_told_from_anybody_it_takes_four_times_as_many() {
-        assert_eq!(shown(&[Part::of(19), Part::of(0)], 5), [None, Some(0)]);
-        assert_eq!(shown(&[Part::of(20), Part::of(60)], 5), [Some(20), Some(60)]);
+        assert_eq!(
+            suppress_small_parts(&[WeightedCount::from_count(19), WeightedCount::from_count(0)], 5),
+            [None, Some(0)]
+        );
+        assert_eq!(
+            suppress_small_parts(&[WeightedCount::from_count(20), WeightedCount::from_count(60)], 5),
+            [Some(20), Some(60)]
+        );
         // Without values direct openings are loads as well.
-        let opened = |opens: [u64; 3], openers| cells(&[Sums { opens, openers, ..Sums::default() }.opened()], 5)[0];
-        assert_eq!(opened([19, 0, 3], 0), Cell { direct: None, proxied: Some(0), machine: 3 });
-        assert_eq!(opened([5, 19, 0], 5), Cell { direct: Some(5), proxied: None, machine: 0 });
-        assert_eq!(opened([90, 20, 0], 4), Cell { direct: None, proxied: Some(20), machine: 0 });
+        let opened = |opens: [u64; 3], openers| {
+            suppress_reader_counts(&[MailSums { opens, openers, ..MailSums::default() }.open_counts()], 5)[0]
+        };
+        assert_eq!(opened([19, 0, 3], 0), ReaderCounts { direct: None, proxied: Some(0), machine: 3 });
+        assert_eq!(opened([5, 19, 0], 5), ReaderCounts { direct: Some(5), proxied: None, machine: 0 });
+        assert_eq!(opened([90, 20, 0], 4), ReaderCounts { direct: None, proxied: Some(20), machine: 0 });
     }
 
     proptest! {
@@ -311,10 +335,10 @@ mod tests {
 
     #[test]
     fn the_click_rate_is_of_people_and_is_not_told_of_few() {
-        let shown = |direct, proxied, machine| Cell { direct: Some(direct), proxied: Some(proxied), machine };
+        let shown = |direct, proxied, machine| ReaderCounts { direct: Some(direct), proxied: Some(proxied), machine };
         assert_eq!(click_rate(shown(6, 6, 90), shown(3, 0, 50)), Some(0.25));
         assert_eq!(click_rate(shown(0, 0, 90), shown(0, 0, 0)), None);
-        let few = Cell { direct: None, ..shown(0, 9, 0) };
+        let few = ReaderCounts { direct: None, ..shown(0, 9, 0) };
         assert_eq!((click_rate(few, shown(9, 0, 0)), click_rate(shown(9, 9, 0), few)), (None, None));
     }
 }

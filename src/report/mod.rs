@@ -5,23 +5,23 @@
 //! published once a day is over, so no choice of range or filter can divide a published lot. This
 //! module does not check permissions; `web` does.
 
-mod answer;
-mod ask;
 mod faults;
-mod fold;
 mod mail;
+mod partial_range;
 mod platform;
-mod question;
+mod query;
 mod range;
-mod rows;
+mod response;
+mod row_comparison;
+mod runner;
 mod series;
-mod so_far;
+mod suppression;
 mod vitals;
 
-pub use answer::Answer;
-pub use ask::ask;
-pub use faults::{FaultsAnswer, faults};
-pub use mail::{MailAnswer, mail};
-pub use platform::{Choices, drops, pages, sites};
-pub use question::{Asked, Filter, Question, Rules};
-pub use vitals::{VitalsAnswer, vitals};
+pub use faults::{FaultsResponse, run_faults_report};
+pub use mail::{MailReportResponse, run_mail_report};
+pub use platform::{ConsentReport, run_drops_report, run_pages_report, run_sites_report};
+pub use query::{ReportFilter, ReportLimits, ReportParams, ReportQuery};
+pub use response::ReportResponse;
+pub use runner::run_report;
+pub use vitals::{VitalsResponse, run_vitals_report};

@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::question::Question;
-use super::range::Against;
-use super::vitals::{Histogram, Speed};
-use crate::config::{Directory, SiteRule};
-use crate::event::{Day, Metric, SiteId};
-use crate::store::{Active, SlowPage, Store, StoreError};
+use super::query::ReportQuery;
+use super::range::ComparisonMode;
+use super::vitals::{Histogram, SpeedSummary};
+use crate::config::{SiteDirectory, SiteRule};
+use crate::event::{Day, SiteId, WebVital};
+use crate::store::{ActivityRow, PageHistogram, Store, StoreError};
 
 /// Sites that one search can match in the store; more are ignored.
-const MOST_FOUND: usize = 1000;
+const MAX_FOUND_SITES: usize = 1000;
 
 /// Rows of a range of days.
 #[derive(Serialize, Debug)]
-pub struct Rows<T> {
+pub struct RangeRows<T> {
     /// First day, inclusive, as `YYYY-MM-DD`.
     pub from: String,
     /// Last day, inclusive, as `YYYY-MM-DD`.
@@ -43,27 +43,27 @@ pub struct BusySite {
     pub site: Option<String>,
     /// Counts of the range.
     #[serde(flatten)]
-    pub now: Busy,
+    pub now: SiteActivity,
     /// Counts of the days it is compared with; without a comparison, as many days right before.
-    pub before: Busy,
+    pub before: SiteActivity,
     /// The same for the days of the range that are over and their counterparts, where the range is
     /// not over.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub so_far: Option<BusySoFar>,
+    pub so_far: Option<PartialActivity>,
 }
 
 /// Activity over the days that are over, and over as many days of the comparison.
 #[derive(Serialize, Debug)]
-pub struct BusySoFar {
+pub struct PartialActivity {
     /// Counts of the range's days before today.
-    pub now: Busy,
+    pub now: SiteActivity,
     /// Counts of as many days of the comparison, from its first on.
-    pub before: Busy,
+    pub before: SiteActivity,
 }
 
 /// Totals of one site.
 #[derive(Serialize, Debug)]
-pub struct Busy {
+pub struct SiteActivity {
     /// Page views.
     pub hits: u64,
     /// Visitor-days.
@@ -72,28 +72,28 @@ pub struct Busy {
     pub visits: u64,
 }
 
-impl From<(u64, u64, u64)> for Busy {
-    fn from((hits, visitors, visits): (u64, u64, u64)) -> Busy {
-        Busy { hits, visitors, visits }
+impl From<(u64, u64, u64)> for SiteActivity {
+    fn from((hits, visitors, visits): (u64, u64, u64)) -> SiteActivity {
+        SiteActivity { hits, visitors, visits }
     }
 }
 
 /// The pages over all sites that need attention.
 #[derive(Serialize, Debug)]
-pub struct Pages {
+pub struct PageIssues {
     /// First day, inclusive, as `YYYY-MM-DD`.
     pub from: String,
     /// Last day, inclusive, as `YYYY-MM-DD`.
     pub to: String,
     /// Pages with most poor loads. Pages with fewer than `k` measurements are left out.
-    pub slow: Vec<Slow>,
+    pub slow: Vec<SlowPageRow>,
     /// Most frequent faults.
-    pub broken: Vec<Broken>,
+    pub broken: Vec<BrokenPageRow>,
 }
 
 /// A page that was slow.
 #[derive(Serialize, Debug)]
-pub struct Slow {
+pub struct SlowPageRow {
     /// Name of the site; `None` where it is not known yet.
     pub site: Option<String>,
     /// Cleaned path of the page.
@@ -102,12 +102,12 @@ pub struct Slow {
     pub metric: &'static str,
     /// Ratings and percentiles of that metric.
     #[serde(flatten)]
-    pub speed: Speed,
+    pub speed: SpeedSummary,
 }
 
 /// A fault on a page of a site.
 #[derive(Serialize, Debug)]
-pub struct Broken {
+pub struct BrokenPageRow {
     /// Name of the site; `None` where it is not known yet.
     pub site: Option<String>,
     /// `script` or `not_found`.
@@ -126,10 +126,10 @@ pub struct Broken {
 /// # Errors
 ///
 /// The query failed, see [`StoreError`].
-pub async fn drops(store: &Store, question: &Question) -> Result<Rows<DroppedRow>, StoreError> {
-    let rows = store.dropped((question.from, question.to)).await?;
+pub async fn run_drops_report(store: &Store, question: &ReportQuery) -> Result<RangeRows<DroppedRow>, StoreError> {
+    let rows = store.drop_totals((question.from, question.to)).await?;
     let rows = rows.into_iter().map(|row| DroppedRow { reason: row.reason, hits: row.hits }).collect();
-    Ok(Rows { from: question.from.to_string(), to: question.to.to_string(), rows })
+    Ok(RangeRows { from: question.from.to_string(), to: question.to.to_string(), rows })
 }
 
 /// The busiest sites. With a non-empty `search`, only sites whose name contains it, ignoring case.
@@ -137,36 +137,36 @@ pub async fn drops(store: &Store, question: &Question) -> Result<Rows<DroppedRow
 /// # Errors
 ///
 /// A query failed, see [`StoreError`]: the search, the counts or the lookup of names.
-pub async fn sites(
+pub async fn run_sites_report(
     store: &Store,
-    directory: &Directory,
-    question: &Question,
+    directory: &SiteDirectory,
+    question: &ReportQuery,
     search: &str,
-) -> Result<Rows<BusySite>, StoreError> {
+) -> Result<RangeRows<BusySite>, StoreError> {
     let found = match search {
         "" => None,
         text => {
-            let mut names = store.named_like(text, MOST_FOUND).await?;
-            names.extend(named_one_by_one(directory).into_iter().filter(|name| holds(name, text)));
-            Some(names.iter().map(|name| SiteId::of(name)).collect::<Vec<_>>())
+            let mut names = store.search_site_names(text, MAX_FOUND_SITES).await?;
+            names.extend(explicit_site_names(directory).into_iter().filter(|name| contains_ignore_case(name, text)));
+            Some(names.iter().map(|name| SiteId::from_key(name)).collect::<Vec<_>>())
         }
     };
 
-    let before = question.compared.unwrap_or_else(|| just_before(question));
+    let before = question.comparison.unwrap_or_else(|| preceding_days(question));
     let range = (question.from, question.to);
-    let comparable = question.comparable_with(before, question.today);
+    let comparable = question.comparable_range_with(before, question.today);
     let days = comparable.as_ref().and_then(|comparable| comparable.days);
-    let rows = store.active([range, before], days, found.as_deref(), question.limit).await?;
+    let rows = store.most_active_sites([range, before], days, found.as_deref(), question.limit).await?;
 
-    let names = names(store, directory, rows.iter().map(|row| row.site)).await?;
-    let row = |Active { site, now, before, days_now, days_before }| BusySite {
+    let names = load_site_names(store, directory, rows.iter().map(|row| row.site)).await?;
+    let row = |ActivityRow { site, now, before, days_now, days_before }| BusySite {
         site: names.get(&site).cloned(),
         now: now.into(),
         before: before.into(),
-        so_far: comparable.as_ref().map(|_| BusySoFar { now: days_now.into(), before: days_before.into() }),
+        so_far: comparable.as_ref().map(|_| PartialActivity { now: days_now.into(), before: days_before.into() }),
     };
     let rows = rows.into_iter().map(row).collect();
-    Ok(Rows { from: question.from.to_string(), to: question.to.to_string(), rows })
+    Ok(RangeRows { from: question.from.to_string(), to: question.to.to_string(), rows })
 }
 
 /// Pages with most poor loads by largest contentful paint, and the most frequent faults.
@@ -174,70 +174,74 @@ pub async fn sites(
 /// # Errors
 ///
 /// A query failed, see [`StoreError`].
-pub async fn pages(store: &Store, directory: &Directory, question: &Question) -> Result<Pages, StoreError> {
+pub async fn run_pages_report(
+    store: &Store,
+    directory: &SiteDirectory,
+    question: &ReportQuery,
+) -> Result<PageIssues, StoreError> {
     let range = (question.from, question.to);
-    let slow = store.slow(Metric::Lcp, range, question.limit);
-    let (slow, broken) = tokio::try_join!(slow, store.broken(range, question.limit))?;
+    let slow = store.slowest_pages(WebVital::Lcp, range, question.limit);
+    let (slow, broken) = tokio::try_join!(slow, store.most_frequent_faults(range, question.limit))?;
     let ids = slow.iter().map(|page| page.site).chain(broken.iter().map(|page| page.site));
-    let names = names(store, directory, ids).await?;
+    let names = load_site_names(store, directory, ids).await?;
 
-    let slow = slow.into_iter().map(|SlowPage { site, path, buckets }| {
+    let slow = slow.into_iter().map(|PageHistogram { site, path, buckets }| {
         let histogram: Histogram = buckets.into_iter().collect();
-        let speed = Speed::of(Metric::Lcp, &histogram, question.k);
-        Slow { site: names.get(&site).cloned(), path, metric: Metric::Lcp.name(), speed }
+        let speed = SpeedSummary::from_histogram(WebVital::Lcp, &histogram, question.k);
+        SlowPageRow { site: names.get(&site).cloned(), path, metric: WebVital::Lcp.name(), speed }
     });
-    let slow = slow.filter(|page| matches!(page.speed, Speed::Measured { .. })).collect();
+    let slow = slow.filter(|page| matches!(page.speed, SpeedSummary::Measured { .. })).collect();
 
     let broken = broken.into_iter().map(|page| {
-        let (site, fault) = page.split();
+        let (site, fault) = page.into_site_and_fault();
         let (kind, text, path, hits) = (fault.kind, fault.fault, fault.path, fault.hits);
-        Broken { site: names.get(&site).cloned(), kind, fault: text, path, hits }
+        BrokenPageRow { site: names.get(&site).cloned(), kind, fault: text, path, hits }
     });
-    Ok(Pages { from: question.from.to_string(), to: question.to.to_string(), slow, broken: broken.collect() })
+    Ok(PageIssues { from: question.from.to_string(), to: question.to.to_string(), slow, broken: broken.collect() })
 }
 
 /// Names of the sites that are configured or registered one by one.
-fn named_one_by_one(directory: &Directory) -> Vec<String> {
-    let registered = directory.registered();
-    let rules = directory.configured().iter().chain(&registered.sites);
+fn explicit_site_names(directory: &SiteDirectory) -> Vec<String> {
+    let registered = directory.registered_sites();
+    let rules = directory.configured_sites().iter().chain(&registered.sites);
     rules.map(|SiteRule { id, .. }| id.clone()).collect()
 }
 
-async fn names(
+async fn load_site_names(
     store: &Store,
-    directory: &Directory,
+    directory: &SiteDirectory,
     ids: impl Iterator<Item = u128>,
 ) -> Result<HashMap<u128, String>, StoreError> {
     let ids: Vec<u128> = ids.collect();
     let mut names: HashMap<u128, String> = match ids.is_empty() {
         true => HashMap::new(),
-        false => store.names(&ids).await?.into_iter().collect(),
+        false => store.read_site_names(&ids).await?.into_iter().collect(),
     };
-    names.extend(named_one_by_one(directory).into_iter().map(|name| (SiteId::of(&name).as_u128(), name)));
+    names.extend(explicit_site_names(directory).into_iter().map(|name| (SiteId::from_key(&name).as_u128(), name)));
     Ok(names)
 }
 
-fn holds(name: &str, text: &str) -> bool {
+fn contains_ignore_case(name: &str, text: &str) -> bool {
     name.to_lowercase().contains(&text.to_lowercase())
 }
 
 /// As many days, right before the range.
-fn just_before(question: &Question) -> (Day, Day) {
-    let (from, to) = Against::Previous.days(None, (question.from.date(), question.to.date()));
+fn preceding_days(question: &ReportQuery) -> (Day, Day) {
+    let (from, to) = ComparisonMode::Previous.resolve_days(None, (question.from.to_date(), question.to.to_date()));
     let day = |date| Day::from_date(date).unwrap_or(question.from);
     (day(from), day(to))
 }
 
 /// Answers to the consent prompt, by version of its text. Counted from the ledger.
 #[derive(Serialize, Debug)]
-pub struct Choices {
+pub struct ConsentReport {
     /// In ascending order of version.
-    pub versions: Vec<OfVersion>,
+    pub versions: Vec<ConsentVersionRow>,
 }
 
 /// Answers to one version of the prompt.
 #[derive(Serialize, Debug)]
-pub struct OfVersion {
+pub struct ConsentVersionRow {
     /// Number of the version.
     pub version: u32,
     /// Times a tier was granted.
@@ -248,10 +252,11 @@ pub struct OfVersion {
     pub withdrawals: u64,
 }
 
-impl Choices {
+impl ConsentReport {
     /// From `(grants, refusals, withdrawals)` by version.
-    pub fn new(tallies: BTreeMap<u32, (u64, u64, u64)>) -> Choices {
-        let of = |(version, (grants, refusals, withdrawals))| OfVersion { version, grants, refusals, withdrawals };
-        Choices { versions: tallies.into_iter().map(of).collect() }
+    pub fn from_tallies(tallies: BTreeMap<u32, (u64, u64, u64)>) -> ConsentReport {
+        let of =
+            |(version, (grants, refusals, withdrawals))| ConsentVersionRow { version, grants, refusals, withdrawals };
+        ConsentReport { versions: tallies.into_iter().map(of).collect() }
     }
 }

@@ -6,24 +6,24 @@ use jiff::{Span, ToSpan};
 
 /// A range of days by name. Ranges end today, except `Yesterday` and `LastMonth`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Named {
+pub enum RangePreset {
     Today,
     Yesterday,
-    Days(i64),
+    LastDays(i64),
     /// The month to date.
-    Month,
-    Year,
+    MonthToDate,
+    YearToDate,
     /// The whole previous month.
     LastMonth,
     /// This number of calendar months; the current one, to date, is the last.
-    Months(i64),
+    CalendarMonths(i64),
     /// From the first counted day on.
-    All,
+    AllTime,
 }
 
 /// The days that a range is compared with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Against {
+pub enum ComparisonMode {
     /// The days right before. For a month or year to date, the same days of the previous month or
     /// year.
     Previous,
@@ -35,7 +35,7 @@ pub enum Against {
 
 /// Length of a step of a series.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Interval {
+pub enum SeriesInterval {
     Hour,
     Day,
     Week,
@@ -64,7 +64,7 @@ impl WeekStart {
         })
     }
 
-    fn weekday(self) -> Weekday {
+    fn to_weekday(self) -> Weekday {
         match self {
             WeekStart::Monday => Weekday::Monday,
             WeekStart::Saturday => Weekday::Saturday,
@@ -74,112 +74,116 @@ impl WeekStart {
 }
 
 /// Longest range, in days, with steps of an hour.
-pub const HOURLY_DAYS: i64 = 14;
+pub const MAX_HOURLY_DAYS: i64 = 14;
 
-impl Named {
+impl RangePreset {
     pub const ACCEPTED: &str = "today, yesterday, 7d, 28d, 30d, 90d, month, last_month, 12mo, year or all";
 
     /// By its name in a query string; `None` for unknown names.
-    pub fn parse(word: &str) -> Option<Named> {
+    pub fn parse(word: &str) -> Option<RangePreset> {
         Some(match word {
-            "today" => Named::Today,
-            "yesterday" => Named::Yesterday,
-            "7d" => Named::Days(7),
-            "28d" => Named::Days(28),
-            "30d" => Named::Days(30),
-            "90d" => Named::Days(90),
+            "today" => RangePreset::Today,
+            "yesterday" => RangePreset::Yesterday,
+            "7d" => RangePreset::LastDays(7),
+            "28d" => RangePreset::LastDays(28),
+            "30d" => RangePreset::LastDays(30),
+            "90d" => RangePreset::LastDays(90),
 
-            "month" => Named::Month,
-            "last_month" => Named::LastMonth,
-            "12mo" => Named::Months(12),
-            "year" => Named::Year,
-            "all" => Named::All,
+            "month" => RangePreset::MonthToDate,
+            "last_month" => RangePreset::LastMonth,
+            "12mo" => RangePreset::CalendarMonths(12),
+            "year" => RangePreset::YearToDate,
+            "all" => RangePreset::AllTime,
             _ => return None,
         })
     }
 
     /// First and last day, both inclusive. `kept` is the number of days that totals are kept.
-    pub fn days(self, today: Date, kept: i64) -> (Date, Date) {
-        let back = |days: i64| before(today, days.days());
+    pub fn resolve_days(self, today: Date, kept: i64) -> (Date, Date) {
+        let back = |days: i64| subtract_span(today, days.days());
         match self {
-            Named::Today => (today, today),
-            Named::Yesterday => (back(1), back(1)),
-            Named::Days(days) => (back(days - 1), today),
-            Named::Month => (today.first_of_month(), today),
-            Named::Year => (today.first_of_year(), today),
-            Named::LastMonth => {
-                let last = before(today.first_of_month(), 1.day());
+            RangePreset::Today => (today, today),
+            RangePreset::Yesterday => (back(1), back(1)),
+            RangePreset::LastDays(days) => (back(days - 1), today),
+            RangePreset::MonthToDate => (today.first_of_month(), today),
+            RangePreset::YearToDate => (today.first_of_year(), today),
+            RangePreset::LastMonth => {
+                let last = subtract_span(today.first_of_month(), 1.day());
                 (last.first_of_month(), last)
             }
-            Named::Months(months) => (before(today.first_of_month(), (months - 1).months()), today),
-            Named::All => (back(kept - 1), today),
+            RangePreset::CalendarMonths(months) => {
+                (subtract_span(today.first_of_month(), (months - 1).months()), today)
+            }
+            RangePreset::AllTime => (back(kept - 1), today),
         }
     }
 }
 
-impl Against {
+impl ComparisonMode {
     /// First and last day of the comparison, both inclusive. `named` is the name the range was
     /// asked by, if any.
-    pub fn days(self, named: Option<Named>, (from, to): (Date, Date)) -> (Date, Date) {
+    pub fn resolve_days(self, named: Option<RangePreset>, (from, to): (Date, Date)) -> (Date, Date) {
         let length = (to - from).get_days();
         let same_length = |first: Date| (first, first.checked_add(length.days()).unwrap_or(to));
         match (self, named) {
-            (Against::From(first), _) => same_length(first),
-            (Against::LastYear, _) | (Against::Previous, Some(Named::Year)) => {
-                (before(from, 1.year()), before(to, 1.year()))
+            (ComparisonMode::From(first), _) => same_length(first),
+            (ComparisonMode::LastYear, _) | (ComparisonMode::Previous, Some(RangePreset::YearToDate)) => {
+                (subtract_span(from, 1.year()), subtract_span(to, 1.year()))
             }
-            (Against::Previous, Some(Named::Month)) => (before(from, 1.month()), before(to, 1.month())),
-            (Against::Previous, _) => same_length(before(from, (i64::from(length) + 1).days())),
+            (ComparisonMode::Previous, Some(RangePreset::MonthToDate)) => {
+                (subtract_span(from, 1.month()), subtract_span(to, 1.month()))
+            }
+            (ComparisonMode::Previous, _) => same_length(subtract_span(from, (i64::from(length) + 1).days())),
         }
     }
 }
 
-impl Interval {
+impl SeriesInterval {
     pub const ACCEPTED: &str = "hour (of at most 14 days), day, week or month";
 
     /// By its name in a query string; `None` for unknown names.
-    pub fn parse(word: &str) -> Option<Interval> {
+    pub fn parse(word: &str) -> Option<SeriesInterval> {
         Some(match word {
-            "hour" => Interval::Hour,
-            "day" => Interval::Day,
-            "week" => Interval::Week,
-            "month" => Interval::Month,
+            "hour" => SeriesInterval::Hour,
+            "day" => SeriesInterval::Day,
+            "week" => SeriesInterval::Week,
+            "month" => SeriesInterval::Month,
             _ => return None,
         })
     }
 
     /// The interval used for a range of `days` days unless another is asked for.
-    pub fn usual(days: i64) -> Interval {
+    pub fn default_for_days(days: i64) -> SeriesInterval {
         match days {
-            ..=2 => Interval::Hour,
-            3..=92 => Interval::Day,
-            93..=366 => Interval::Week,
-            _ => Interval::Month,
+            ..=2 => SeriesInterval::Hour,
+            3..=92 => SeriesInterval::Day,
+            93..=366 => SeriesInterval::Week,
+            _ => SeriesInterval::Month,
         }
     }
 
     /// As in query strings and answers.
     pub fn name(self) -> &'static str {
         match self {
-            Interval::Hour => "hour",
-            Interval::Day => "day",
-            Interval::Week => "week",
-            Interval::Month => "month",
+            SeriesInterval::Hour => "hour",
+            SeriesInterval::Day => "day",
+            SeriesInterval::Week => "week",
+            SeriesInterval::Month => "month",
         }
     }
 
     /// First day of the step that `day` belongs to.
-    pub fn step_of(self, day: Date, week: WeekStart) -> Date {
+    pub fn step_start(self, day: Date, week: WeekStart) -> Date {
         match self {
-            Interval::Hour | Interval::Day => day,
-            Interval::Week => before(day, i64::from(day.weekday().since(week.weekday())).days()),
-            Interval::Month => day.first_of_month(),
+            SeriesInterval::Hour | SeriesInterval::Day => day,
+            SeriesInterval::Week => subtract_span(day, i64::from(day.weekday().since(week.to_weekday())).days()),
+            SeriesInterval::Month => day.first_of_month(),
         }
     }
 }
 
 /// `day` minus `span`, clamped to 1970-01-01, where the store's days begin.
-fn before(day: Date, span: Span) -> Date {
+fn subtract_span(day: Date, span: Span) -> Date {
     day.checked_sub(span).unwrap_or(Date::constant(1970, 1, 1)).max(Date::constant(1970, 1, 1))
 }
 
@@ -210,9 +214,13 @@ mod tests {
             ("12mo", "2025-04-01 2026-03-31"),
             ("all", "2024-03-01 2026-03-31"),
         ] {
-            assert_eq!(shown(Named::parse(word).unwrap().days(date("2026-03-31"), 761)), expected, "{word}");
+            assert_eq!(
+                shown(RangePreset::parse(word).unwrap().resolve_days(date("2026-03-31"), 761)),
+                expected,
+                "{word}"
+            );
         }
-        assert_eq!(Named::parse("8d"), None);
+        assert_eq!(RangePreset::parse("8d"), None);
     }
 
     #[test]
@@ -220,14 +228,19 @@ mod tests {
         let march = (date("2026-03-01"), date("2026-03-31"));
         let week = (date("2026-03-25"), date("2026-03-31"));
         for (against, named, range, expected) in [
-            (Against::Previous, None, week, "2026-03-18 2026-03-24"),
-            (Against::Previous, Some(Named::Month), march, "2026-02-01 2026-02-28"),
-            (Against::Previous, Some(Named::Year), (date("2026-01-01"), march.1), "2025-01-01 2025-03-31"),
-            (Against::LastYear, None, week, "2025-03-25 2025-03-31"),
-            (Against::LastYear, None, (date("2024-02-29"), date("2024-02-29")), "2023-02-28 2023-02-28"),
-            (Against::From(date("2026-01-05")), None, week, "2026-01-05 2026-01-11"),
+            (ComparisonMode::Previous, None, week, "2026-03-18 2026-03-24"),
+            (ComparisonMode::Previous, Some(RangePreset::MonthToDate), march, "2026-02-01 2026-02-28"),
+            (
+                ComparisonMode::Previous,
+                Some(RangePreset::YearToDate),
+                (date("2026-01-01"), march.1),
+                "2025-01-01 2025-03-31",
+            ),
+            (ComparisonMode::LastYear, None, week, "2025-03-25 2025-03-31"),
+            (ComparisonMode::LastYear, None, (date("2024-02-29"), date("2024-02-29")), "2023-02-28 2023-02-28"),
+            (ComparisonMode::From(date("2026-01-05")), None, week, "2026-01-05 2026-01-11"),
         ] {
-            assert_eq!(shown(against.days(named, range)), expected, "{against:?} {named:?}");
+            assert_eq!(shown(against.resolve_days(named, range)), expected, "{against:?} {named:?}");
         }
     }
 
@@ -240,10 +253,10 @@ mod tests {
             ("2026-03-29", WeekStart::Sunday, "2026-03-29"),
             ("2026-03-27", WeekStart::Saturday, "2026-03-21"),
         ] {
-            assert_eq!(Interval::Week.step_of(date(day), week).to_string(), expected, "{day} {week:?}");
+            assert_eq!(SeriesInterval::Week.step_start(date(day), week).to_string(), expected, "{day} {week:?}");
         }
         assert_eq!(
-            [2, 3, 92, 93, 367].map(|days| Interval::usual(days).name()),
+            [2, 3, 92, 93, 367].map(|days| SeriesInterval::default_for_days(days).name()),
             ["hour", "day", "day", "week", "month"]
         );
     }

@@ -10,16 +10,16 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::question::{Filter, Question};
-use crate::event::{Bucket, Day, Metric, Rating, Subject};
-use crate::store::{Measured, OfClass, Read, Store, StoreError};
+use super::query::{ReportFilter, ReportQuery};
+use crate::event::{Day, Subject, VitalBucket, VitalRating, WebVital};
+use crate::store::{DeviceBucketCount, SiteReader, Store, StoreError, VitalBucketCount};
 
 /// A lot of a device class has at least this many times k measurements.
-const MEASUREMENTS_OF_K: u64 = 4;
+const LOT_MEASUREMENTS_PER_K: u64 = 4;
 
 /// Page speed of a site, or of one page, in a range of days.
 #[derive(Serialize, Debug)]
-pub struct VitalsAnswer {
+pub struct VitalsResponse {
     /// Name of the site, as it was asked for.
     pub site: String,
     /// IANA name of the site's time zone.
@@ -33,9 +33,9 @@ pub struct VitalsAnswer {
     /// The page of the filter, if any.
     pub path: Option<String>,
     /// By the metric's name, over all devices.
-    pub metrics: BTreeMap<&'static str, Speed>,
+    pub metrics: BTreeMap<&'static str, SpeedSummary>,
     /// By device class, then by metric: the lots of the range. Only for the whole site.
-    pub devices: BTreeMap<String, BTreeMap<&'static str, Speed>>,
+    pub devices: BTreeMap<String, BTreeMap<&'static str, SpeedSummary>>,
     /// The pages with most measurements, at most the question's limit. Empty with a filter by page.
     pub pages: Vec<PageSpeed>,
 }
@@ -46,13 +46,13 @@ pub struct PageSpeed {
     /// Cleaned path of the page.
     pub path: String,
     /// By the metric's name.
-    pub metrics: BTreeMap<&'static str, Speed>,
+    pub metrics: BTreeMap<&'static str, SpeedSummary>,
 }
 
 /// Figures of one metric.
 #[derive(Serialize, PartialEq, Debug)]
 #[serde(untagged)]
-pub enum Speed {
+pub enum SpeedSummary {
     FewerThan {
         fewer_than: u64,
     },
@@ -67,110 +67,115 @@ pub enum Speed {
     },
 }
 
-pub(super) type Histogram = BTreeMap<Bucket, u64>;
-type Metrics = BTreeMap<Metric, Histogram>;
+pub(super) type Histogram = BTreeMap<VitalBucket, u64>;
+type MetricHistograms = BTreeMap<WebVital, Histogram>;
 /// By page, then by metric.
-type Histograms = BTreeMap<String, Metrics>;
+type GroupedHistograms = BTreeMap<String, MetricHistograms>;
 /// By day: measurements by device class, and published visitors by device class.
-type Days = BTreeMap<Day, (BTreeMap<String, Metrics>, BTreeMap<String, u64>)>;
+type DeviceDays = BTreeMap<Day, (BTreeMap<String, MetricHistograms>, BTreeMap<String, u64>)>;
 
 /// Page speed in the question's range. A filter other than a page is ignored.
 ///
 /// # Errors
 ///
 /// A query failed, see [`StoreError`].
-pub async fn vitals(store: &Store, question: &Question) -> Result<VitalsAnswer, StoreError> {
-    let read = store.read(question.site);
+pub async fn run_vitals_report(store: &Store, question: &ReportQuery) -> Result<VitalsResponse, StoreError> {
+    let read = store.site_reader(question.site);
     let path = match &question.filter {
-        Some(Filter::Item(Subject::Page, path)) => Some(path.as_str()),
+        Some(ReportFilter::Item(Subject::Page, path)) => Some(path.as_str()),
         _ => None,
     };
     let range = (question.from, question.to);
     let together = async {
-        let rows = read.vitals(path, range).await?;
-        Ok(histograms(rows).into_values().next().unwrap_or_default())
+        let rows = read.vitals_histogram(path, range).await?;
+        Ok(group_histograms(rows).into_values().next().unwrap_or_default())
     };
     let by_page = async {
         match path {
-            None => Ok(histograms(read.vitals_of_pages(range, question.limit).await?)),
-            Some(_) => Ok(Histograms::new()),
+            None => Ok(group_histograms(read.vitals_by_page(range, question.limit).await?)),
+            Some(_) => Ok(GroupedHistograms::new()),
         }
     };
     let by_device = async {
         match path {
-            None => classes(store, &read, question).await,
+            None => read_device_lots(store, &read, question).await,
             // Visitors of a device class are not counted by page.
-            Some(_) => Ok(Histograms::new()),
+            Some(_) => Ok(GroupedHistograms::new()),
         }
     };
 
     let (together, by_page, by_device) = tokio::try_join!(together, by_page, by_device)?;
     let k = question.k;
     let mut pages: Vec<PageSpeed> =
-        by_page.into_iter().map(|(path, of)| PageSpeed { path, metrics: speeds(&of, k) }).collect();
-    pages.sort_by_key(|page| std::cmp::Reverse(page.metrics.values().map(Speed::hits).max()));
+        by_page.into_iter().map(|(path, of)| PageSpeed { path, metrics: summarize_speeds(&of, k) }).collect();
+    pages.sort_by_key(|page| std::cmp::Reverse(page.metrics.values().map(SpeedSummary::hits).max()));
 
-    Ok(VitalsAnswer {
-        site: question.name.clone(),
+    Ok(VitalsResponse {
+        site: question.site_name.clone(),
         zone: question.zone_name(),
         from: question.from.to_string(),
         to: question.to.to_string(),
         k,
         path: path.map(str::to_owned),
-        metrics: speeds(&together, k),
-        devices: by_device.iter().map(|(class, of)| (class.clone(), speeds(of, k))).collect(),
+        metrics: summarize_speeds(&together, k),
+        devices: by_device.iter().map(|(class, of)| (class.clone(), summarize_speeds(of, k))).collect(),
         pages,
     })
 }
 
-fn histograms(rows: Vec<Measured>) -> Histograms {
-    let mut all = Histograms::new();
-    for Measured { of, metric, bucket, hits } in rows {
-        if let Some(metric) = Metric::from_name(&metric) {
+fn group_histograms(rows: Vec<VitalBucketCount>) -> GroupedHistograms {
+    let mut all = GroupedHistograms::new();
+    for VitalBucketCount { of, metric, bucket, hits } in rows {
+        if let Some(metric) = WebVital::from_name(&metric) {
             *all.entry(of).or_default().entry(metric).or_default().entry(bucket).or_default() += hits;
         }
     }
     all
 }
 
-fn add(sum: &mut Histogram, more: &Histogram) {
+fn merge_histogram(sum: &mut Histogram, more: &Histogram) {
     more.iter().for_each(|(bucket, hits)| *sum.entry(*bucket).or_default() += hits);
 }
 
 /// Lots of the range by device class. Only published days count: on an open day, a new measurement
 /// would tell which class a visitor belongs to.
-async fn classes(store: &Store, read: &Read<'_>, question: &Question) -> Result<Histograms, StoreError> {
-    let Some(through) = store.published_through(&question.zone_name()).await?.through else {
-        return Ok(Histograms::new());
+async fn read_device_lots(
+    store: &Store,
+    read: &SiteReader<'_>,
+    question: &ReportQuery,
+) -> Result<GroupedHistograms, StoreError> {
+    let Some(through) = store.publication_cutoff(&question.zone_name()).await?.through else {
+        return Ok(GroupedHistograms::new());
     };
     let last = through.min(question.to);
     // Lots start with the month, whatever the range: two ranges must not divide them differently.
-    let first = Day::from_date(question.from.date().first_of_month()).unwrap_or(question.from);
+    let first = Day::from_date(question.from.to_date().first_of_month()).unwrap_or(question.from);
     if first > last {
-        return Ok(Histograms::new());
+        return Ok(GroupedHistograms::new());
     }
-    let (measured, visitors) = tokio::try_join!(read.vitals_of_devices((first, last)), read.devices((first, last)))?;
+    let (measured, visitors) =
+        tokio::try_join!(read.vitals_by_device((first, last)), read.visitors_by_device((first, last)))?;
 
-    let mut days = Days::new();
-    for OfClass { number, device, metric, bucket, hits } in measured {
-        let Some(metric) = Metric::from_name(&metric) else { continue };
+    let mut days = DeviceDays::new();
+    for DeviceBucketCount { number, device, metric, bucket, hits } in measured {
+        let Some(metric) = WebVital::from_name(&metric) else { continue };
         let classes = &mut days.entry(Day::from_number(number)).or_default().0;
         *classes.entry(device).or_default().entry(metric).or_default().entry(bucket).or_default() += hits;
     }
     for (day, device, visitors) in visitors {
         *days.entry(Day::from_number(day)).or_default().1.entry(device).or_default() += visitors;
     }
-    Ok(lots(&days, question.from, question.k))
+    Ok(sum_device_lots(&days, question.from, question.k))
 }
 
 /// Measurements and visitors of a class since its last lot.
 #[derive(Default)]
-struct Waiting {
+struct PendingMeasurements {
     histogram: Histogram,
     visitors: u64,
 }
 
-impl Waiting {
+impl PendingMeasurements {
     fn hits(&self) -> u64 {
         self.histogram.values().sum()
     }
@@ -179,28 +184,31 @@ impl Waiting {
 /// Sums the lots that end on `from` or later. From the first of each month on, each class gathers
 /// measurements and published visitors, metric by metric. Once it has 4k measurements and k
 /// visitors, they are a lot, booked on that day.
-fn lots(days: &Days, from: Day, k: u64) -> Histograms {
-    let mut shown = Histograms::new();
-    for metric in Metric::ALL {
-        let mut waiting = BTreeMap::<&str, Waiting>::new();
+fn sum_device_lots(days: &DeviceDays, from: Day, k: u64) -> GroupedHistograms {
+    let mut shown = GroupedHistograms::new();
+    for metric in WebVital::ALL {
+        let mut waiting = BTreeMap::<&str, PendingMeasurements>::new();
         let mut month = None;
         for (day, (measured, visitors)) in days {
-            let first = day.date().first_of_month();
+            let first = day.to_date().first_of_month();
             if month.replace(first) != Some(first) {
                 waiting.clear();
             }
             for (class, metrics) in measured {
                 if let Some(histogram) = metrics.get(&metric) {
-                    add(&mut waiting.entry(class).or_default().histogram, histogram);
+                    merge_histogram(&mut waiting.entry(class).or_default().histogram, histogram);
                 }
             }
             for (class, visitors) in visitors {
                 waiting.entry(class).or_default().visitors += visitors;
             }
-            for class in ready(&waiting, k) {
+            for class in ready_classes(&waiting, k) {
                 let lot = waiting.remove(class).unwrap_or_default();
                 if *day >= from {
-                    add(shown.entry(class.to_owned()).or_default().entry(metric).or_default(), &lot.histogram);
+                    merge_histogram(
+                        shown.entry(class.to_owned()).or_default().entry(metric).or_default(),
+                        &lot.histogram,
+                    );
                 }
             }
         }
@@ -210,8 +218,8 @@ fn lots(days: &Days, from: Day, k: u64) -> Histograms {
 
 /// The classes that have gathered a lot. The sum over all devices is shown too, so what is left
 /// waiting must be nothing or as large as a lot; otherwise the smallest ready classes wait as well.
-fn ready<'a>(waiting: &BTreeMap<&'a str, Waiting>, k: u64) -> Vec<&'a str> {
-    let enough = |hits, visitors| hits >= MEASUREMENTS_OF_K * k && visitors >= k;
+fn ready_classes<'a>(waiting: &BTreeMap<&'a str, PendingMeasurements>, k: u64) -> Vec<&'a str> {
+    let enough = |hits, visitors| hits >= LOT_MEASUREMENTS_PER_K * k && visitors >= k;
     let (mut ready, rest): (Vec<_>, Vec<_>) =
         waiting.iter().partition(|(_, class)| enough(class.hits(), class.visitors));
     ready.sort_by_key(|(name, class)| (class.hits(), **name));
@@ -226,45 +234,46 @@ fn ready<'a>(waiting: &BTreeMap<&'a str, Waiting>, k: u64) -> Vec<&'a str> {
     ready[held..].iter().map(|(name, _)| **name).collect()
 }
 
-fn speeds(of: &BTreeMap<Metric, Histogram>, k: u64) -> BTreeMap<&'static str, Speed> {
-    of.iter().map(|(metric, histogram)| (metric.name(), Speed::of(*metric, histogram, k))).collect()
+fn summarize_speeds(of: &BTreeMap<WebVital, Histogram>, k: u64) -> BTreeMap<&'static str, SpeedSummary> {
+    of.iter().map(|(metric, histogram)| (metric.name(), SpeedSummary::from_histogram(*metric, histogram, k))).collect()
 }
 
-impl Speed {
-    pub(super) fn of(metric: Metric, histogram: &Histogram, k: u64) -> Speed {
+impl SpeedSummary {
+    pub(super) fn from_histogram(metric: WebVital, histogram: &Histogram, k: u64) -> SpeedSummary {
         let hits: u64 = histogram.values().sum();
         if hits < k {
-            return Speed::FewerThan { fewer_than: k };
+            return SpeedSummary::FewerThan { fewer_than: k };
         }
 
-        let rated =
-            |rating| histogram.iter().filter(|(bucket, _)| Metric::rating(**bucket) == rating).map(|(_, n)| n).sum();
-        Speed::Measured {
+        let rated = |rating| {
+            histogram.iter().filter(|(bucket, _)| WebVital::rate_bucket(**bucket) == rating).map(|(_, n)| n).sum()
+        };
+        SpeedSummary::Measured {
             hits,
-            good: rated(Rating::Good),
-            needs_improvement: rated(Rating::NeedsImprovement),
-            poor: rated(Rating::Poor),
-            p75: percentile(metric, histogram, hits, 0.75),
-            p90: percentile(metric, histogram, hits, 0.9),
+            good: rated(VitalRating::Good),
+            needs_improvement: rated(VitalRating::NeedsImprovement),
+            poor: rated(VitalRating::Poor),
+            p75: estimate_percentile(metric, histogram, hits, 0.75),
+            p90: estimate_percentile(metric, histogram, hits, 0.9),
         }
     }
 
     fn hits(&self) -> u64 {
         match self {
-            Speed::FewerThan { .. } => 0,
-            Speed::Measured { hits, .. } => *hits,
+            SpeedSummary::FewerThan { .. } => 0,
+            SpeedSummary::Measured { hits, .. } => *hits,
         }
     }
 }
 
 /// The value below which `share` of the measurements lie, interpolated within its bucket as if
 /// values were spread evenly there, and rounded to the resolution of a bucket.
-fn percentile(metric: Metric, histogram: &Histogram, hits: u64, share: f64) -> f64 {
+fn estimate_percentile(metric: WebVital, histogram: &Histogram, hits: u64, share: f64) -> f64 {
     let wanted = share * hits as f64;
     let mut below = 0.0;
     let mut value = 0.0;
     for (bucket, n) in histogram {
-        let (low, high) = metric.range(*bucket);
+        let (low, high) = metric.bucket_range(*bucket);
         let within = ((wanted - below) / *n as f64).clamp(0.0, 1.0);
         value = low + (high - low) * within;
         below += *n as f64;
@@ -272,7 +281,7 @@ fn percentile(metric: Metric, histogram: &Histogram, hits: u64, share: f64) -> f
             break;
         }
     }
-    let digits = if metric == Metric::Cls { 1000.0 } else { 1.0 };
+    let digits = if metric == WebVital::Cls { 1000.0 } else { 1.0 };
     (value * digits).round() / digits
 }
 
@@ -280,17 +289,17 @@ fn percentile(metric: Metric, histogram: &Histogram, hits: u64, share: f64) -> f
 mod tests {
     use super::*;
 
-    fn histogram(metric: Metric, values: impl IntoIterator<Item = f64>) -> Histogram {
+    fn histogram(metric: WebVital, values: impl IntoIterator<Item = f64>) -> Histogram {
         let mut histogram = Histogram::new();
-        values.into_iter().for_each(|value| *histogram.entry(metric.bucket(value)).or_default() += 1);
+        values.into_iter().for_each(|value| *histogram.entry(metric.bucket_for(value)).or_default() += 1);
         histogram
     }
 
     #[test]
     fn percentiles_are_within_a_bucket_of_the_true_ones_and_ratings_are_exact() {
         let values: Vec<f64> = (1..=1000).map(|n| f64::from(n) * 6.0).collect();
-        let Speed::Measured { hits, good, needs_improvement, poor, p75, p90 } =
-            Speed::of(Metric::Lcp, &histogram(Metric::Lcp, values), 5)
+        let SpeedSummary::Measured { hits, good, needs_improvement, poor, p75, p90 } =
+            SpeedSummary::from_histogram(WebVital::Lcp, &histogram(WebVital::Lcp, values), 5)
         else {
             panic!("a thousand are enough")
         };
@@ -300,7 +309,9 @@ mod tests {
 
     #[test]
     fn a_page_that_never_shifts_has_no_shift() {
-        let Speed::Measured { p75, good, .. } = Speed::of(Metric::Cls, &histogram(Metric::Cls, [0.0; 40]), 5) else {
+        let SpeedSummary::Measured { p75, good, .. } =
+            SpeedSummary::from_histogram(WebVital::Cls, &histogram(WebVital::Cls, [0.0; 40]), 5)
+        else {
             panic!("forty are enough")
         };
         assert!(p75 < 0.002 && good == 40, "{p75}");
@@ -308,18 +319,18 @@ mod tests {
 
     #[test]
     fn four_measurements_are_no_answer() {
-        let four = histogram(Metric::Inp, [100.0; 4]);
-        assert_eq!(Speed::of(Metric::Inp, &four, 5), Speed::FewerThan { fewer_than: 5 });
+        let four = histogram(WebVital::Inp, [100.0; 4]);
+        assert_eq!(SpeedSummary::from_histogram(WebVital::Inp, &four, 5), SpeedSummary::FewerThan { fewer_than: 5 });
     }
 
     /// A class of devices, its measurements and its published visitors.
     type Class<'a> = (&'a str, usize, u64);
 
     /// Days of March 2026.
-    fn days(of: &[(&str, &[Class<'_>])]) -> Days {
+    fn days(of: &[(&str, &[Class<'_>])]) -> DeviceDays {
         let day = |(day, classes): &(&str, &[Class<'_>])| {
             let measured = classes.iter().filter(|(_, hits, _)| *hits > 0).map(|(class, hits, _)| {
-                let of = BTreeMap::from([(Metric::Lcp, histogram(Metric::Lcp, vec![1000.0; *hits]))]);
+                let of = BTreeMap::from([(WebVital::Lcp, histogram(WebVital::Lcp, vec![1000.0; *hits]))]);
                 ((*class).to_owned(), of)
             });
             let visitors = classes.iter().map(|(class, _, visitors)| ((*class).to_owned(), *visitors));
@@ -332,9 +343,9 @@ mod tests {
         Day::from_date(text.parse().unwrap()).unwrap()
     }
 
-    fn shown(days: &Days, from: &str) -> Vec<(String, u64)> {
-        let rows = lots(days, date(from), 5).into_iter();
-        rows.map(|(class, of)| (class, of[&Metric::Lcp].values().sum())).collect()
+    fn shown(days: &DeviceDays, from: &str) -> Vec<(String, u64)> {
+        let rows = sum_device_lots(days, date(from), 5).into_iter();
+        rows.map(|(class, of)| (class, of[&WebVital::Lcp].values().sum())).collect()
     }
 
     fn own(rows: &[(&str, u64)]) -> Vec<(String, u64)> {

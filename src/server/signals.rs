@@ -6,18 +6,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) const SIGTERM: &str = "SIGTERM";
 
 /// Signals that stop the collector. Those that arrive before [`Ends::next`] are kept.
-pub(super) struct Ends {
+pub(super) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Ends {
+impl StopSignals {
     /// Installs the handlers: from here on the signals do not kill the process.
-    pub(super) fn listen() -> std::io::Result<Ends> {
-        Ok(Ends { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    pub(super) fn install_handlers() -> std::io::Result<StopSignals> {
+        Ok(StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    pub(super) async fn next(&mut self) -> &'static str {
+    pub(super) async fn next_signal(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => SIGTERM,
             _ = self.interrupt.recv() => "SIGINT",
@@ -26,20 +26,20 @@ impl Ends {
 }
 
 /// Signals that do not stop the collector.
-pub(super) struct Others {
+pub(super) struct OtherSignals {
     hangup: Signal,
     user: [Signal; 2],
 }
 
-impl Others {
-    pub(super) fn listen() -> std::io::Result<Others> {
+impl OtherSignals {
+    pub(super) fn install_handlers() -> std::io::Result<OtherSignals> {
         let user = [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?];
-        Ok(Others { hangup: signal(SignalKind::hangup())?, user })
+        Ok(OtherSignals { hangup: signal(SignalKind::hangup())?, user })
     }
 
     /// Waits for SIGHUP, which reloads files. SIGUSR1 and SIGUSR2 have no meaning here and are
     /// logged, because the default action would be to exit.
-    pub(super) async fn hangup(&mut self) {
+    pub(super) async fn wait_for_hangup(&mut self) {
         let [first, second] = &mut self.user;
         loop {
             let name = tokio::select! {

@@ -6,15 +6,15 @@ use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::Store;
-use super::error::{StoreError, failed};
-use super::registry::next_revision;
-use crate::access::{ApiToken, Digest, Entry, Keys, Scope, Share};
+use super::error::{StoreError, error_during};
+use super::registry::next_revision_expression;
+use crate::access::{ApiToken, AuditEntry, CredentialIndex, SecretDigest, ShareLink, TokenScope};
 use crate::event::Millis;
 
 const STEP: &str = "the access tables";
 /// Upper bound of a statement's text, in bytes. A share link's answer is part of its statement, and
 /// several hundred rows with long names exceed the default.
-const MOST_SQL_BYTES: &str = "16777216";
+const MAX_SQL_BYTES: &str = "16777216";
 
 #[derive(Row, Deserialize)]
 struct TokenRow {
@@ -44,7 +44,7 @@ struct ShareRow {
 
 /// An entry of the audit log, as it is read.
 #[derive(Row, Deserialize)]
-pub struct Audited {
+pub struct AuditRow {
     /// When it happened, in milliseconds since the Unix epoch.
     pub millis: Millis,
     /// Who did it, as `Who::name` spells it.
@@ -62,9 +62,9 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn keys_revision(&self) -> Result<u64, StoreError> {
+    pub async fn credentials_revision(&self) -> Result<u64, StoreError> {
         let sql = "SELECT max(revision) FROM (SELECT revision FROM tokens UNION ALL SELECT revision FROM shares)";
-        self.calls.query(sql).fetch_one().await.map_err(failed(STEP))
+        self.short_client.query(sql).fetch_one().await.map_err(error_during(STEP))
     }
 
     /// All tokens and share links, including expired and revoked ones. Rows that another version
@@ -73,20 +73,23 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a query.
-    pub async fn keys(&self) -> Result<Keys, StoreError> {
+    pub async fn load_credentials(&self) -> Result<CredentialIndex, StoreError> {
         let latest = |columns: &[&str]| {
             columns.iter().map(|name| format!("argMax({name}, revision) AS {name}")).collect::<Vec<_>>().join(", ")
         };
         let columns = latest(&["digest", "name", "scopes", "site", "expires", "created", "revoked"]);
         let sql = format!("SELECT id, {columns} FROM tokens GROUP BY id");
-        let tokens = self.calls.query(&sql).fetch_all::<TokenRow>().await.map_err(failed(STEP))?;
+        let tokens = self.short_client.query(&sql).fetch_all::<TokenRow>().await.map_err(error_during(STEP))?;
 
         let columns =
             latest(&["digest", "name", "site", "first_day", "last_day", "expires", "password", "created", "revoked"]);
         let sql = format!("SELECT id, {columns} FROM shares GROUP BY id");
-        let shares = self.calls.query(&sql).fetch_all::<ShareRow>().await.map_err(failed(STEP))?;
+        let shares = self.short_client.query(&sql).fetch_all::<ShareRow>().await.map_err(error_during(STEP))?;
 
-        Ok(Keys::new(tokens.into_iter().filter_map(token).collect(), shares.into_iter().filter_map(share).collect()))
+        Ok(CredentialIndex::new(
+            tokens.into_iter().filter_map(token_from_row).collect(),
+            shares.into_iter().filter_map(share_from_row).collect(),
+        ))
     }
 
     /// Adds a token, or replaces the one with its id.
@@ -95,8 +98,8 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the insert. If only the answer
     /// was lost, the row is there; writing it again is harmless.
-    pub async fn put_token(&self, digest: &Digest, token: &ApiToken) -> Result<(), StoreError> {
-        let next = next_revision("tokens");
+    pub async fn insert_token(&self, digest: &SecretDigest, token: &ApiToken) -> Result<(), StoreError> {
+        let next = next_revision_expression("tokens");
         let sql = format!(
             "INSERT INTO tokens (id, digest, name, scopes, site, expires, created, revoked, revision) \
              SELECT ?, ?, ?, ?, ?, ?, ?, ?, {next}"
@@ -104,10 +107,10 @@ impl Store {
 
         let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.name()).collect();
 
-        let query = self.calls.query(&sql).bind(&token.id).bind(digest.text()).bind(&token.name).bind(scopes);
-        let query = query.bind(token.site.as_deref().unwrap_or("")).bind(day_text(token.expires));
+        let query = self.short_client.query(&sql).bind(&token.id).bind(digest.to_hex()).bind(&token.name).bind(scopes);
+        let query = query.bind(token.site.as_deref().unwrap_or("")).bind(format_optional_day(token.expires));
         let query = query.bind(token.created.to_string()).bind(token.revoked);
-        query.execute().await.map_err(failed(STEP))
+        query.execute().await.map_err(error_during(STEP))
     }
 
     /// Adds a share link with `answer`, the bytes that it returns from now on.
@@ -115,18 +118,25 @@ impl Store {
     /// # Errors
     ///
     /// As for [`Store::put_token`].
-    pub async fn put_share(&self, digest: &Digest, share: &Share, answer: &str) -> Result<(), StoreError> {
-        let next = next_revision("shares");
+    pub async fn insert_share_link(
+        &self,
+        digest: &SecretDigest,
+        share: &ShareLink,
+        answer: &str,
+    ) -> Result<(), StoreError> {
+        let next = next_revision_expression("shares");
         let sql = format!(
             "INSERT INTO shares (id, digest, name, site, first_day, last_day, expires, password, created, revoked, answer, revision) \
              SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {next}"
         );
 
-        let query = self.calls.query(&sql).bind(&share.id).bind(digest.text()).bind(&share.name).bind(&share.site);
-        let query = query.bind(share.from.to_string()).bind(share.to.to_string()).bind(day_text(share.expires));
+        let query =
+            self.short_client.query(&sql).bind(&share.id).bind(digest.to_hex()).bind(&share.name).bind(&share.site);
+        let query =
+            query.bind(share.from.to_string()).bind(share.to.to_string()).bind(format_optional_day(share.expires));
         let query = query.bind(share.password.as_deref().unwrap_or("")).bind(share.created.to_string());
-        let query = query.bind(share.revoked).bind(answer).with_setting("max_query_size", MOST_SQL_BYTES);
-        query.execute().await.map_err(failed(STEP))
+        let query = query.bind(share.revoked).bind(answer).with_setting("max_query_size", MAX_SQL_BYTES);
+        query.execute().await.map_err(error_during(STEP))
     }
 
     /// The answer that was stored first for a link; `None` for a link from before answers were
@@ -135,9 +145,9 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn share_answer(&self, id: &str) -> Result<Option<String>, StoreError> {
+    pub async fn read_share_response(&self, id: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT answer FROM shares WHERE id = ? AND answer != '' ORDER BY revision LIMIT 1";
-        self.calls.query(sql).bind(id).fetch_optional().await.map_err(failed(STEP))
+        self.short_client.query(sql).bind(id).fetch_optional().await.map_err(error_during(STEP))
     }
 
     /// Stores an answer for a link that has none. A link that has one keeps it.
@@ -145,15 +155,15 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the insert.
-    pub async fn keep_share_answer(&self, id: &str, answer: &str) -> Result<(), StoreError> {
-        let next = next_revision("shares");
+    pub async fn store_share_response(&self, id: &str, answer: &str) -> Result<(), StoreError> {
+        let next = next_revision_expression("shares");
         let latest = "(SELECT * FROM shares WHERE id = ? ORDER BY revision DESC LIMIT 1)";
         let sql = format!(
             "INSERT INTO shares SELECT * REPLACE (? AS answer, {next} AS revision) FROM {latest} AS latest \
              WHERE latest.answer = ''"
         );
-        let query = self.calls.query(&sql).bind(answer).bind(id).with_setting("max_query_size", MOST_SQL_BYTES);
-        query.execute().await.map_err(failed(STEP))
+        let query = self.short_client.query(&sql).bind(answer).bind(id).with_setting("max_query_size", MAX_SQL_BYTES);
+        query.execute().await.map_err(error_during(STEP))
     }
 
     /// Revokes a token or link, by a row with a higher revision. `table` is `tokens` or `shares`.
@@ -162,11 +172,11 @@ impl Store {
     /// # Errors
     ///
     /// As for [`Store::put_token`].
-    pub async fn revoke(&self, table: &'static str, id: &str) -> Result<(), StoreError> {
-        let next = next_revision(table);
+    pub async fn revoke_credential(&self, table: &'static str, id: &str) -> Result<(), StoreError> {
+        let next = next_revision_expression(table);
         let latest = format!("(SELECT * FROM {table} WHERE id = ? ORDER BY revision DESC LIMIT 1)");
         let sql = format!("INSERT INTO {table} SELECT * REPLACE (true AS revoked, {next} AS revision) FROM {latest}");
-        self.calls.query(&sql).bind(id).execute().await.map_err(failed(STEP))
+        self.short_client.query(&sql).bind(id).execute().await.map_err(error_during(STEP))
     }
 
     /// Adds entries to the audit log. Writing an entry again is harmless: readers see each id once.
@@ -175,16 +185,21 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the insert. Some entries may be
     /// there.
-    pub async fn put_audit(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        let column = |of: fn(&Entry) -> &str| entries.iter().map(of).collect::<Vec<&str>>();
+    pub async fn insert_audit_entries(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        let column = |of: fn(&AuditEntry) -> &str| entries.iter().map(of).collect::<Vec<&str>>();
         let at: Vec<Millis> = entries.iter().map(|entry| entry.at).collect();
         let sql = "INSERT INTO audit (at, id, who, act, what, revision) \
                    SELECT fromUnixTimestamp64Milli(toInt64(e.1), 'UTC'), e.2, e.3, e.4, e.5, 0 FROM \
                    (SELECT arrayJoin(arrayZip(?, ?, ?, ?, ?)) AS e)";
 
-        let query = self.calls.query(sql).bind(at).bind(column(|entry| &entry.id)).bind(column(|entry| &entry.who));
-        let query = query.bind(column(|entry| entry.act.name())).bind(column(|entry| &entry.what));
-        query.execute().await.map_err(failed(STEP))
+        let query = self
+            .short_client
+            .query(sql)
+            .bind(at)
+            .bind(column(|entry| &entry.id))
+            .bind(column(|entry| &entry.principal));
+        let query = query.bind(column(|entry| entry.action.name())).bind(column(|entry| &entry.object));
+        query.execute().await.map_err(error_during(STEP))
     }
 
     /// The newest `limit` entries, newest first.
@@ -192,53 +207,53 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn audit(&self, limit: usize) -> Result<Vec<Audited>, StoreError> {
+    pub async fn read_audit_entries(&self, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         let sql = "SELECT toUnixTimestamp64Milli(at) AS millis, who, toString(act) AS act, what FROM audit \
                    ORDER BY audit.at DESC, id LIMIT 1 BY audit.at, id LIMIT ?";
-        self.calls.query(sql).bind(limit as u64).fetch_all().await.map_err(failed(STEP))
+        self.short_client.query(sql).bind(limit as u64).fetch_all().await.map_err(error_during(STEP))
     }
 }
 
 /// The token of a row; `None` if another version wrote it in a form that is not known here. Such a
 /// row grants nothing.
-fn token(row: TokenRow) -> Option<(Digest, ApiToken)> {
+fn token_from_row(row: TokenRow) -> Option<(SecretDigest, ApiToken)> {
     let token = ApiToken {
         id: row.id,
         name: row.name,
-        scopes: row.scopes.iter().map(|name| Scope::from_name(name)).collect::<Option<_>>()?,
-        site: some(row.site),
-        expires: day(&row.expires)?,
+        scopes: row.scopes.iter().map(|name| TokenScope::from_name(name)).collect::<Option<_>>()?,
+        site: non_empty(row.site),
+        expires: parse_optional_day(&row.expires)?,
         created: row.created.parse().ok()?,
         revoked: row.revoked,
     };
-    Some((Digest::of_text(&row.digest)?, token))
+    Some((SecretDigest::from_hex(&row.digest)?, token))
 }
 
 /// The share link of a row; `None` as for [`token`].
-fn share(row: ShareRow) -> Option<(Digest, Share)> {
-    let share = Share {
+fn share_from_row(row: ShareRow) -> Option<(SecretDigest, ShareLink)> {
+    let share = ShareLink {
         id: row.id,
         name: row.name,
         site: row.site,
         from: row.first_day.parse().ok()?,
         to: row.last_day.parse().ok()?,
-        expires: day(&row.expires)?,
-        password: some(row.password),
+        expires: parse_optional_day(&row.expires)?,
+        password: non_empty(row.password),
         created: row.created.parse().ok()?,
         revoked: row.revoked,
     };
-    Some((Digest::of_text(&row.digest)?, share))
+    Some((SecretDigest::from_hex(&row.digest)?, share))
 }
 
-fn some(text: String) -> Option<String> {
+fn non_empty(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
 /// Reads an optional day: `Some(None)` for an empty text, `None` if it is not a day.
-fn day(text: &str) -> Option<Option<Date>> {
+fn parse_optional_day(text: &str) -> Option<Option<Date>> {
     if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
 }
 
-fn day_text(day: Option<Date>) -> String {
+fn format_optional_day(day: Option<Date>) -> String {
     day.map_or_else(String::new, |day| day.to_string())
 }

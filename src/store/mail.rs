@@ -5,13 +5,13 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::Store;
-use super::error::{StoreError, failed};
-use super::marker::no_marker_text;
-use crate::access::Digest;
+use super::error::{StoreError, error_during};
+use super::marker::exclude_marker_texts;
+use crate::access::SecretDigest;
 use crate::event::Day;
 
 const STEP: &str = "a question about mails";
-const MESSAGES: &str = "the messages";
+const MESSAGES_STEP: &str = "the messages";
 
 /// States of a message. They follow each other and never go back, so the state is also the
 /// revision: a revoked message stays revoked, whichever collector writes last.
@@ -21,7 +21,7 @@ const REVOKED: u8 = 3;
 
 /// The grouping of a template's opens and clicks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MailedBy {
+pub enum MailGrouping {
     /// By the day they happened.
     Day,
     /// By the day the mail belongs to.
@@ -32,7 +32,7 @@ pub enum MailedBy {
 
 /// The counts of one template, group, action and kind of client.
 #[derive(Row, Deserialize, Debug)]
-pub struct Mailed {
+pub struct MailCountRow {
     /// The template's name.
     pub template: String,
     /// The group: the day or batch as `YYYY-MM-DD`, or the link's name.
@@ -67,22 +67,22 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn mailed(&self, by: MailedBy, (from, to): (Day, Day)) -> Result<Vec<Mailed>, StoreError> {
+    pub async fn mail_counts(&self, by: MailGrouping, (from, to): (Day, Day)) -> Result<Vec<MailCountRow>, StoreError> {
         let (of, only) = match by {
-            MailedBy::Day => ("toString(day)", ""),
-            MailedBy::Batch => ("toString(batch)", ""),
-            MailedBy::Link => ("toString(link)", "AND action = 'click'"),
+            MailGrouping::Day => ("toString(day)", ""),
+            MailGrouping::Batch => ("toString(batch)", ""),
+            MailGrouping::Link => ("toString(link)", "AND action = 'click'"),
         };
 
         let sql = format!(
             "SELECT toString(template) AS template, {of} AS of, toString(action) AS action, toString(reader) AS reader, \
              sum(hits) AS hits, sum(visitors) AS visitors FROM mail WHERE day BETWEEN toDate(?) AND toDate(?) AND {no_marker} {only} \
              GROUP BY template, of, action, reader ORDER BY template, of",
-            no_marker = no_marker_text("mail.template")
+            no_marker = exclude_marker_texts("mail.template")
         );
 
-        let query = self.calls.query(&sql).bind(from.number()).bind(to.number());
-        query.fetch_all().await.map_err(failed(STEP))
+        let query = self.short_client.query(&sql).bind(from.as_number()).bind(to.as_number());
+        query.fetch_all().await.map_err(error_during(STEP))
     }
 
     /// Registers messages by the digests of their tokens, until the day `expires`, inclusive. A
@@ -92,14 +92,19 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the insert. Some of the messages
     /// may be registered.
-    pub async fn put_messages(&self, messages: &[Digest], template: &str, expires: Day) -> Result<(), StoreError> {
-        let digests: Vec<String> = messages.iter().map(Digest::text).collect();
+    pub async fn register_messages(
+        &self,
+        messages: &[SecretDigest],
+        template: &str,
+        expires: Day,
+    ) -> Result<(), StoreError> {
+        let digests: Vec<String> = messages.iter().map(SecretDigest::to_hex).collect();
         let sql = format!(
             "INSERT INTO messages (digest, template, expires, opened, revoked, revision) \
              SELECT arrayJoin(?), ?, toDate(?), toDate(0), false, {SENT}"
         );
-        let query = self.calls.query(&sql).bind(digests).bind(template).bind(expires.number());
-        query.execute().await.map_err(failed(MESSAGES))
+        let query = self.short_client.query(&sql).bind(digests).bind(template).bind(expires.as_number());
+        query.execute().await.map_err(error_during(MESSAGES_STEP))
     }
 
     /// The state of one message; `None` if it is unknown.
@@ -107,14 +112,20 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn message(&self, message: &Digest) -> Result<Option<MessageRow>, StoreError> {
+    pub async fn read_message_state(&self, message: &SecretDigest) -> Result<Option<MessageRow>, StoreError> {
         let sql = format!(
             "SELECT toString(template) AS template, toUInt16(opened) AS opened, toUInt16(expires) AS expires, revoked \
              FROM ({}) WHERE digest = ?",
-            latest("digest = ?")
+            latest_state_query("digest = ?")
         );
-        let digest = message.text();
-        self.calls.query(&sql).bind(&digest).bind(&digest).fetch_optional().await.map_err(failed(MESSAGES))
+        let digest = message.to_hex();
+        self.short_client
+            .query(&sql)
+            .bind(&digest)
+            .bind(&digest)
+            .fetch_optional()
+            .await
+            .map_err(error_during(MESSAGES_STEP))
     }
 
     /// Records that messages were opened on the day `on`. Skips those that are unknown, were opened
@@ -124,27 +135,39 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the insert. Some may be recorded;
     /// recording them again changes nothing.
-    pub async fn put_opened(&self, messages: &[Digest], templates: &[String], on: Day) -> Result<(), StoreError> {
-        let digests: Vec<String> = messages.iter().map(Digest::text).collect();
+    pub async fn record_opened_messages(
+        &self,
+        messages: &[SecretDigest],
+        templates: &[String],
+        on: Day,
+    ) -> Result<(), StoreError> {
+        let digests: Vec<String> = messages.iter().map(SecretDigest::to_hex).collect();
         let sql = format!(
             "INSERT INTO messages (digest, template, expires, opened, revoked, revision) \
              SELECT digest, template, expires, toDate(?), false, {OPENED} FROM ({}) \
              WHERE state = {SENT} AND expires >= toDate(?) AND has(?, toString(template))",
-            latest("digest IN ?")
+            latest_state_query("digest IN ?")
         );
-        let query = self.calls.query(&sql).bind(on.number()).bind(digests).bind(on.number()).bind(templates);
-        query.execute().await.map_err(failed(MESSAGES))
+        let query =
+            self.short_client.query(&sql).bind(on.as_number()).bind(digests).bind(on.as_number()).bind(templates);
+        query.execute().await.map_err(error_during(MESSAGES_STEP))
     }
 
     /// Deletes the messages whose last day is over, by the collector's clock.
-    pub(super) async fn forget_messages(&self, today: Day) -> Result<(), StoreError> {
+    pub(super) async fn delete_expired_messages(&self, today: Day) -> Result<(), StoreError> {
         let over = "SELECT count() FROM messages WHERE expires < toDate(?)";
-        let over: u64 = self.calls.query(over).bind(today.number()).fetch_one().await.map_err(failed(MESSAGES))?;
+        let over: u64 = self
+            .short_client
+            .query(over)
+            .bind(today.as_number())
+            .fetch_one()
+            .await
+            .map_err(error_during(MESSAGES_STEP))?;
         if over == 0 {
             return Ok(());
         }
         let sql = "ALTER TABLE messages DELETE WHERE expires < toDate(?)";
-        self.calls.query(sql).bind(today.number()).execute().await.map_err(failed(MESSAGES))
+        self.short_client.query(sql).bind(today.as_number()).execute().await.map_err(error_during(MESSAGES_STEP))
     }
 
     /// Revokes a message and forgets whether it was opened.
@@ -153,22 +176,22 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a statement. The message may be
     /// revoked while the rows of its former states are still there.
-    pub async fn revoke_message(&self, message: &Digest) -> Result<(), StoreError> {
-        let digest = message.text();
+    pub async fn revoke_message(&self, message: &SecretDigest) -> Result<(), StoreError> {
+        let digest = message.to_hex();
 
         let sql = format!(
             "INSERT INTO messages (digest, template, expires, opened, revoked, revision) \
              SELECT digest, template, expires, toDate(0), true, {REVOKED} FROM ({})",
-            latest("digest = ?")
+            latest_state_query("digest = ?")
         );
-        self.calls.query(&sql).bind(&digest).execute().await.map_err(failed(MESSAGES))?;
+        self.short_client.query(&sql).bind(&digest).execute().await.map_err(error_during(MESSAGES_STEP))?;
         let sql = format!("ALTER TABLE messages DELETE WHERE digest = ? AND revision < {REVOKED}");
-        self.calls.query(&sql).bind(&digest).execute().await.map_err(failed(MESSAGES))
+        self.short_client.query(&sql).bind(&digest).execute().await.map_err(error_during(MESSAGES_STEP))
     }
 }
 
 /// A query for the newest state of each message that meets the condition.
-fn latest(only: &str) -> String {
+fn latest_state_query(only: &str) -> String {
     let columns = ["template", "expires", "opened", "revoked"];
     let columns = columns.map(|name| format!("argMax({name}, revision) AS {name}")).join(", ");
     // The columns have the names of the table's: the condition needs a query of its own.

@@ -20,14 +20,14 @@ use std::collections::HashSet;
 use crate::event::{Day, SiteId};
 
 use super::Store;
-use super::error::{StoreError, failed};
-use super::schema::Table;
+use super::error::{StoreError, error_during};
+use super::schema::CountsTable;
 
 /// The node of all rows of a partition.
-pub(super) const WHOLE: u16 = 1;
+pub(super) const WHOLE_NODE: u16 = 1;
 
 /// The beginning of a marker's reason or template.
-const WORD: &str = "segment ";
+const MARKER_TEXT_PREFIX: &str = "segment ";
 
 const COLLECTOR_BITS: u32 = 20;
 const SEGMENT_BITS: u32 = 52;
@@ -35,74 +35,74 @@ const NODE_BITS: u32 = 16;
 
 /// In days, how long after the end of a partition its markers are kept if no older segment waits. A
 /// segment is closed within a day or two of its counts.
-const KEPT_DAYS: u32 = 3;
+const MARKER_GRACE_DAYS: u32 = 3;
 
 const STEP: &str = "looking for a segment's markers";
 
 /// The markers of a segment: their common number, with node 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Markers(u128);
+pub struct SegmentMarkers(u128);
 
-impl Markers {
+impl SegmentMarkers {
     /// The markers of the segment with this token, `<collector>-<epoch>-<number>`.
-    pub fn of(token: &str) -> Markers {
+    pub fn from_token(token: &str) -> SegmentMarkers {
         let collector = token.split('-').next().unwrap_or_default();
-        let (collector, segment) = (hash(collector, COLLECTOR_BITS), hash(token, SEGMENT_BITS));
+        let (collector, segment) = (truncated_hash(collector, COLLECTOR_BITS), truncated_hash(token, SEGMENT_BITS));
         let numbers = u128::from(collector) << SEGMENT_BITS | u128::from(segment);
-        Markers(SiteId::MARKERS.as_u128() | numbers << NODE_BITS)
+        SegmentMarkers(SiteId::MIN_MARKER_ID.as_u128() | numbers << NODE_BITS)
     }
 
     /// The site of the marker of a node.
-    pub(super) fn site(self, node: u16) -> SiteId {
+    pub(super) fn marker_site(self, node: u16) -> SiteId {
         SiteId::from_u128(self.0 | u128::from(node))
     }
 
     /// The reason or template of the marker of a node.
-    pub(super) fn text(self, node: u16) -> String {
-        format!("{}{node}", self.prefix())
+    pub(super) fn marker_text(self, node: u16) -> String {
+        format!("{}{node}", self.text_prefix())
     }
 
     /// The common beginning of the texts of all nodes, including the space before the node.
-    fn prefix(self) -> String {
-        format!("{WORD}{:032x} ", self.0)
+    fn text_prefix(self) -> String {
+        format!("{MARKER_TEXT_PREFIX}{:032x} ", self.0)
     }
 
     /// The first and last id of all markers of the segment's collector, both inclusive.
-    fn of_collector(self) -> (u128, u128) {
+    fn collector_range(self) -> (u128, u128) {
         let others = (1 << (SEGMENT_BITS + NODE_BITS)) - 1;
         (self.0 & !others, self.0 | others)
     }
 }
 
 /// The highest `bits` bits of the first 8 bytes of BLAKE3, read little-endian.
-fn hash(text: &str, bits: u32) -> u64 {
+fn truncated_hash(text: &str, bits: u32) -> u64 {
     let mut number = [0; 8];
     number.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..8]);
     u64::from_le_bytes(number) >> (64 - bits)
 }
 
 /// A condition that excludes markers from a query over all sites.
-pub(super) fn no_marker_site() -> String {
-    format!("site < toUInt128('{}')", SiteId::MARKERS.as_u128())
+pub(super) fn exclude_marker_sites() -> String {
+    format!("site < toUInt128('{}')", SiteId::MIN_MARKER_ID.as_u128())
 }
 
 /// A condition that excludes markers from a query over reasons or templates.
-pub(super) fn no_marker_text(column: &str) -> String {
-    format!("NOT startsWith({column}, '{WORD}')")
+pub(super) fn exclude_marker_texts(column: &str) -> String {
+    format!("NOT startsWith({column}, '{MARKER_TEXT_PREFIX}')")
 }
 
 /// The blocks of a segment that a table has, as pairs of partition and node.
 #[derive(Default)]
-pub(super) struct Stored(HashSet<(u32, u16)>);
+pub(super) struct StoredBlocks(HashSet<(u32, u16)>);
 
-impl Stored {
+impl StoredBlocks {
     /// Whether the table has the block of this node.
-    pub(super) fn has(&self, partition: u32, node: u16) -> bool {
+    pub(super) fn has_block(&self, partition: u32, node: u16) -> bool {
         self.0.contains(&(partition, node))
     }
 
     /// Whether the table has a block below this node, so that its rows were sent in halves.
-    pub(super) fn has_part_of(&self, partition: u32, node: u16) -> bool {
+    pub(super) fn has_block_below(&self, partition: u32, node: u16) -> bool {
         let within = |mut lower: u16| {
             while lower > node {
                 lower /= 2;
@@ -115,15 +115,15 @@ impl Stored {
 
 /// A condition on the column that the sorting key has before the site, so that markers are found by
 /// the index.
-fn before_site(table: Table) -> &'static str {
-    if table == Table::Vitals { "metric = '' AND " } else { "" }
+fn index_prefix_condition(table: CountsTable) -> &'static str {
+    if table == CountsTable::Vitals { "metric = '' AND " } else { "" }
 }
 
 /// The column that holds the marker in tables without sites; `None` for the others.
-fn text_column(table: Table) -> Option<&'static str> {
+fn marker_text_column(table: CountsTable) -> Option<&'static str> {
     match table {
-        Table::Drops => Some("reason"),
-        Table::Mail => Some("template"),
+        CountsTable::Drops => Some("reason"),
+        CountsTable::Mail => Some("template"),
         _ => None,
     }
 }
@@ -134,26 +134,30 @@ impl Store {
     /// # Errors
     ///
     /// The table cannot be read.
-    pub(super) async fn stored(&self, table: Table, markers: Markers) -> Result<Stored, StoreError> {
+    pub(super) async fn read_stored_blocks(
+        &self,
+        table: CountsTable,
+        markers: SegmentMarkers,
+    ) -> Result<StoredBlocks, StoreError> {
         let name = table.name();
-        let sql = match text_column(table) {
+        let sql = match marker_text_column(table) {
             Some(column) => format!(
                 "SELECT DISTINCT toString(_partition_id), toUInt16(splitByChar(' ', toString({column}))[3]) FROM {name} \
                  WHERE startsWith({column}, '{}')",
-                markers.prefix()
+                markers.text_prefix()
             ),
             None => format!(
                 "SELECT DISTINCT toString(_partition_id), toUInt16(site - toUInt128('{first}')) FROM {name} \
                  WHERE {before}site BETWEEN toUInt128('{first}') AND toUInt128('{last}')",
-                before = before_site(table),
+                before = index_prefix_condition(table),
                 first = markers.0,
                 last = markers.0 | u128::from(u16::MAX),
             ),
         };
 
-        let rows: Vec<(String, u16)> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
+        let rows: Vec<(String, u16)> = self.client.query(&sql).fetch_all().await.map_err(error_during(STEP))?;
         let stored = rows.iter().filter_map(|(partition, node)| Some((partition.parse().ok()?, *node)));
-        Ok(Stored(stored.collect()))
+        Ok(StoredBlocks(stored.collect()))
     }
 
     /// Removes the markers of a collector from partitions that ended more than three days before its
@@ -164,9 +168,9 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a statement. Markers that were
     /// removed stay removed.
-    pub async fn forget_markers(&self, token: &str, today: Day, oldest_days: u32) -> Result<(), StoreError> {
-        for table in Table::ALL {
-            self.forget_markers_in(table, token, today, oldest_days).await?;
+    pub async fn delete_old_markers(&self, token: &str, today: Day, oldest_days: u32) -> Result<(), StoreError> {
+        for table in CountsTable::ALL {
+            self.delete_old_markers_in(table, token, today, oldest_days).await?;
         }
         Ok(())
     }
@@ -177,49 +181,53 @@ impl Store {
     /// # Errors
     ///
     /// See [`Store::forget_markers`].
-    pub async fn forget_markers_of_days(&self, token: &str, today: Day, oldest_days: u32) -> Result<(), StoreError> {
-        self.forget_markers_in(Table::Unpublished, token, today, oldest_days).await
+    pub async fn delete_old_day_markers(&self, token: &str, today: Day, oldest_days: u32) -> Result<(), StoreError> {
+        self.delete_old_markers_in(CountsTable::Unpublished, token, today, oldest_days).await
     }
 
-    async fn forget_markers_in(
+    async fn delete_old_markers_in(
         &self,
-        table: Table,
+        table: CountsTable,
         token: &str,
         today: Day,
         oldest_days: u32,
     ) -> Result<(), StoreError> {
-        let (first, last) = Markers::of(token).of_collector();
-        let kept_days = oldest_days.saturating_add(KEPT_DAYS);
-        let theirs = match text_column(table) {
+        let (first, last) = SegmentMarkers::from_token(token).collector_range();
+        let kept_days = oldest_days.saturating_add(MARKER_GRACE_DAYS);
+        let theirs = match marker_text_column(table) {
             Some(column) => {
-                let texts = [first, last].map(|id| format!("'{WORD}{id:032x}'"));
+                let texts = [first, last].map(|id| format!("'{MARKER_TEXT_PREFIX}{id:032x}'"));
                 format!("{column} BETWEEN {} AND concat({}, ' 99999')", texts[0], texts[1])
             }
-            None => format!("{}site BETWEEN toUInt128('{first}') AND toUInt128('{last}')", before_site(table)),
+            None => {
+                format!("{}site BETWEEN toUInt128('{first}') AND toUInt128('{last}')", index_prefix_condition(table))
+            }
         };
         let name = table.name();
         let sql = format!("SELECT DISTINCT toString(_partition_id) FROM {name} WHERE {theirs}");
-        let partitions: Vec<String> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
+        let partitions: Vec<String> = self.client.query(&sql).fetch_all().await.map_err(error_during(STEP))?;
 
-        let is_over = |id: &str| id.parse().is_ok_and(|partition| super::age::is_over(partition, today, kept_days));
+        let is_over = |id: &str| {
+            id.parse().is_ok_and(|partition| super::retention::is_partition_expired(partition, today, kept_days))
+        };
         for partition in partitions.iter().filter(|id| is_over(id)) {
             // Nobody else inserts into the embedded engine, so what holds nothing else now does not
             // later.
-            let is_dropped = self.engine.is_some() && self.others_in(name, partition, &theirs).await? == 0;
+            let is_dropped = self.engine.is_some() && self.count_other_rows(name, partition, &theirs).await? == 0;
             let sql = match is_dropped {
                 true => format!("ALTER TABLE {name} DROP PARTITION ID '{partition}'"),
                 false => format!("ALTER TABLE {name} DELETE IN PARTITION ID '{partition}' WHERE {theirs}"),
             };
             let query = self.client.query(&sql).with_setting("mutations_sync", "2");
-            query.execute().await.map_err(failed("removing old markers"))?;
+            query.execute().await.map_err(error_during("removing old markers"))?;
         }
         Ok(())
     }
 
     /// The number of rows in a partition beside some.
-    async fn others_in(&self, table: &str, partition: &str, some: &str) -> Result<u64, StoreError> {
+    async fn count_other_rows(&self, table: &str, partition: &str, some: &str) -> Result<u64, StoreError> {
         let sql = format!("SELECT count() FROM {table} WHERE _partition_id = '{partition}' AND NOT ({some})");
-        self.client.query(&sql).fetch_one().await.map_err(failed(STEP))
+        self.client.query(&sql).fetch_one().await.map_err(error_during(STEP))
     }
 }
 
@@ -229,19 +237,19 @@ mod tests {
 
     #[test]
     fn markers_of_a_segment_differ_by_node_and_those_of_segments_do_not_meet() {
-        let (one, other) = (Markers::of("c-1-1"), Markers::of("c-1-2"));
-        assert_eq!(one.site(u16::MAX).as_u128() - one.site(0).as_u128(), u128::from(u16::MAX));
+        let (one, other) = (SegmentMarkers::from_token("c-1-1"), SegmentMarkers::from_token("c-1-2"));
+        assert_eq!(one.marker_site(u16::MAX).as_u128() - one.marker_site(0).as_u128(), u128::from(u16::MAX));
         assert!(one.0.abs_diff(other.0) > u128::from(u16::MAX));
-        assert!(one.site(1) > SiteId::MARKERS && SiteId::of("mia") < SiteId::MARKERS);
-        assert_eq!(one.of_collector(), other.of_collector());
-        assert_ne!(one.of_collector(), Markers::of("d-1-1").of_collector());
+        assert!(one.marker_site(1) > SiteId::MIN_MARKER_ID && SiteId::from_key("mia") < SiteId::MIN_MARKER_ID);
+        assert_eq!(one.collector_range(), other.collector_range());
+        assert_ne!(one.collector_range(), SegmentMarkers::from_token("d-1-1").collector_range());
     }
 
     #[test]
     fn halves_are_found_below_their_node_and_nowhere_else() {
-        let stored = Stored([(202_603, 11)].into());
-        assert_eq!([1, 2, 5].map(|node| stored.has_part_of(202_603, node)), [true; 3]);
-        assert_eq!([3, 4, 10, 11, 22].map(|node| stored.has_part_of(202_603, node)), [false; 5]);
-        assert!(stored.has(202_603, 11) && !stored.has(202_604, 11) && !stored.has_part_of(202_604, 1));
+        let stored = StoredBlocks([(202_603, 11)].into());
+        assert_eq!([1, 2, 5].map(|node| stored.has_block_below(202_603, node)), [true; 3]);
+        assert_eq!([3, 4, 10, 11, 22].map(|node| stored.has_block_below(202_603, node)), [false; 5]);
+        assert!(stored.has_block(202_603, 11) && !stored.has_block(202_604, 11) && !stored.has_block_below(202_604, 1));
     }
 }

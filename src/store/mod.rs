@@ -4,20 +4,20 @@
 //! (marker.rs). Sending it again adds nothing, as long as its month was not dropped in between.
 
 mod access;
-mod age;
 mod client;
 pub mod engine;
 mod error;
-mod former;
+mod former_site_ids;
 mod mail;
 mod marker;
 pub mod native;
 mod platform;
 mod publication;
 mod published;
-mod read;
 mod registry;
+mod retention;
 pub mod schema;
+mod site_reader;
 pub mod tls;
 mod voids;
 mod withdrawals;
@@ -28,33 +28,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-pub use access::Audited;
-pub use age::Aged;
-pub use engine::Limits;
+pub use access::AuditRow;
+pub use engine::EngineLimits;
 pub use error::StoreError;
-pub use mail::{Mailed, MailedBy, MessageRow};
-pub use platform::{Active, BrokenPage, Dropped, SlowPage};
-pub use publication::{Begun, Publication, Unit, ZoneProgress};
-pub use published::{OfValue, Published, Valued};
-pub use read::{Earned, Faulted, Measured, OfClass, Read, Top, Totals};
-pub use voids::{Void, Voided};
-pub use withdrawals::WithdrawalsOfDay;
+pub use mail::{MailCountRow, MailGrouping, MessageRow};
+pub use platform::{ActivityRow, DropTotal, PageHistogram, SiteFaultTotal};
+pub use publication::{PublicationTotals, PublicationUnit, UnfinishedUnit, ZoneProgress};
+pub use published::{ItemCounts, PublicationCutoff, ValueCounts};
+pub use retention::RetentionOutcome;
+pub use site_reader::{
+    CounterSums, DeviceBucketCount, FaultTotal, RevenueTotal, SiteReader, TopItem, VitalBucketCount,
+};
+pub use voids::{VoidRequest, VoidRow};
+pub use withdrawals::WithdrawalDaySummary;
 
-use crate::aggregate::Sums;
+use crate::aggregate::SegmentSums;
 use crate::event::SiteId;
-use client::Client;
+use client::StoreClient;
 use engine::{Engine, EngineOptions};
-use error::failed;
-use marker::{Markers, Stored};
-use native::Piece;
-use schema::Table;
+use error::error_during;
+use marker::{SegmentMarkers, StoredBlocks};
+use native::PartitionRows;
+use schema::CountsTable;
 
 /// Size in bytes of the chunks in which a block is given to the client, so that no copy of a whole
 /// block is made on the way.
-const PIECE: usize = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
 /// Settings that keep an insert's block as it is: neither split nor joined with another, whatever
 /// the server's defaults are.
-const ONE_BLOCK: [(&str, &str); 6] = [
+const ONE_BLOCK_SETTINGS: [(&str, &str); 6] = [
     // Counts repeat: two equal blocks are not one block sent twice.
     ("insert_deduplicate", "0"),
     ("async_insert", "0"),
@@ -66,7 +68,7 @@ const ONE_BLOCK: [(&str, &str); 6] = [
 
 /// A number of rows that is not split further when an insert is too large: their size is then not
 /// the cause.
-const SMALLEST: usize = 256;
+const MIN_SPLIT_ROWS: usize = 256;
 
 /// How to reach and size the store. It contains a password, so it has no `Debug`.
 #[derive(Clone)]
@@ -91,18 +93,18 @@ pub struct StoreOptions {
     /// The path of `libchdb.so`, the embedded engine.
     pub library: PathBuf,
     /// Memory, threads and time of the embedded engine.
-    pub limits: Limits,
+    pub limits: EngineLimits,
     /// The names of the configured sites: former versions did not store them, and a migration needs
     /// them.
-    pub names: Vec<String>,
+    pub site_names: Vec<String>,
 }
 
 /// A connected store whose schema is up to date.
 pub struct Store {
     /// For inserts, publication and retention, which may take minutes.
-    client: Client,
+    client: StoreClient,
     /// For calls that a client waits for: report queries and the registry.
-    calls: Client,
+    short_client: StoreClient,
     engine: Option<Engine>,
     cluster: Option<String>,
     database: String,
@@ -118,32 +120,32 @@ impl Store {
     /// database was written by a later version; or a migration fails. Completed migrations stay,
     /// and the next call continues with the rest.
     pub async fn connect(options: &StoreOptions) -> Result<Store, StoreError> {
-        check(options)?;
+        check_options(options)?;
         let (client, engine) = match &options.url {
-            Some(url) => (server(url, options)?, None),
+            Some(url) => (server_client(url, options)?, None),
             None => {
                 let engine = Engine::open(&engine_options(options)).await?;
-                (engine.client(), Some(engine))
+                (engine.create_client(), Some(engine))
             }
         };
 
-        let calls = Client::new(client.with_database(&options.database));
-        let client = calls.for_long_calls();
+        let calls = StoreClient::new(client.with_database(&options.database));
+        let client = calls.with_long_deadline();
 
         let (cluster, alone) = (options.cluster.as_deref(), engine.is_some());
-        schema::migrate((&client, &calls), &options.database, cluster, &options.names, alone).await?;
+        schema::apply_migrations((&client, &calls), &options.database, cluster, &options.site_names, alone).await?;
         let (cluster, database) = (options.cluster.clone(), options.database.clone());
-        Ok(Store { client, calls, engine, cluster, database, clamped: AtomicU64::new(0) })
+        Ok(Store { client, short_client: calls, engine, cluster, database, clamped: AtomicU64::new(0) })
     }
 
     /// The queries about one site.
-    pub fn read(&self, site: SiteId) -> Read<'_> {
-        Read { calls: &self.calls, site, clamped: &self.clamped }
+    pub fn site_reader(&self, site: SiteId) -> SiteReader<'_> {
+        SiteReader { short_client: &self.short_client, site, clamped: &self.clamped }
     }
 
     /// How often a report showed less money than was booked, because the sum exceeds the integers
     /// that JSON represents exactly. Since the start.
-    pub fn clamped(&self) -> u64 {
+    pub fn clamped_sums(&self) -> u64 {
         self.clamped.load(Ordering::Relaxed)
     }
 
@@ -153,7 +155,7 @@ impl Store {
     ///
     /// The store cannot be reached in time.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.calls.query("SELECT 1").execute().await.map_err(failed("a ping"))
+        self.short_client.query("SELECT 1").execute().await.map_err(error_during("a ping"))
     }
 
     /// The size of the tables on disk in bytes, as ClickHouse accounts for its active parts.
@@ -161,15 +163,15 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn bytes(&self) -> Result<u64, StoreError> {
+    pub async fn disk_bytes(&self) -> Result<u64, StoreError> {
         let sql = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()";
-        self.calls.query(sql).fetch_one().await.map_err(failed("the size of the tables"))
+        self.short_client.query(sql).fetch_one().await.map_err(error_during("the size of the tables"))
     }
 
     /// The crate's client without deadlines, for queries. Read with `sum()` and `GROUP BY`, with
     /// thresholds in `HAVING`, because rows of one key may be in several parts.
-    pub fn client(&self) -> &clickhouse::Client {
-        self.client.inner()
+    pub fn raw_client(&self) -> &clickhouse::Client {
+        self.client.raw_client()
     }
 
     /// The embedded engine; `None` with a server.
@@ -193,8 +195,8 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses an insert. Some of the counts may
     /// be there; the segment must be sent with [`Store::insert`] from now on.
-    pub async fn insert_first(&self, token: &str, sums: &Sums) -> Result<(), StoreError> {
-        self.send(token, sums, false).await
+    pub async fn insert_new_segment(&self, token: &str, sums: &SegmentSums) -> Result<(), StoreError> {
+        self.send_segment(token, sums, false).await
     }
 
     /// Adds the counts once for each `token`, however often it is called: blocks that are there are
@@ -204,84 +206,85 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a statement. Some of the counts
     /// may be there; the same call adds the others.
-    pub async fn insert(&self, token: &str, sums: &Sums) -> Result<(), StoreError> {
-        self.send(token, sums, true).await
+    pub async fn insert_segment(&self, token: &str, sums: &SegmentSums) -> Result<(), StoreError> {
+        self.send_segment(token, sums, true).await
     }
 
     /// Sends a segment to every table. `again`: whether an earlier call may have sent some of it.
-    async fn send(&self, token: &str, sums: &Sums, again: bool) -> Result<(), StoreError> {
-        let present = self.under_present_ids(sums).await?;
+    async fn send_segment(&self, token: &str, sums: &SegmentSums, again: bool) -> Result<(), StoreError> {
+        let present = self.with_present_ids(sums).await?;
         let sums = present.as_ref().unwrap_or(sums);
         if again {
-            self.end_former_tries(token).await?;
+            self.kill_former_inserts(token).await?;
         }
 
-        for table in Table::ALL {
-            let pieces = native::pieces(sums, table);
+        for table in CountsTable::ALL {
+            let pieces = native::rows_by_partition(sums, table);
 
             let is_new = !again || pieces.is_empty();
-            let mut stored = if is_new { Stored::default() } else { self.look(table, token).await? };
+            let mut stored =
+                if is_new { StoredBlocks::default() } else { self.find_stored_blocks(table, token).await? };
 
             for piece in &pieces {
-                self.send_piece(token, sums, table, piece, &mut stored).await?;
+                self.send_partition(token, sums, table, piece, &mut stored).await?;
             }
         }
         Ok(())
     }
 
     /// The blocks of the segment that a table has.
-    async fn look(&self, table: Table, token: &str) -> Result<Stored, StoreError> {
+    async fn find_stored_blocks(&self, table: CountsTable, token: &str) -> Result<StoredBlocks, StoreError> {
         if self.cluster.is_some() {
             // Another replica may have received it.
             let sql = format!("SYSTEM SYNC REPLICA {}", table.name());
-            self.client.query(&sql).execute().await.map_err(failed("waiting for a replica"))?;
+            self.client.query(&sql).execute().await.map_err(error_during("waiting for a replica"))?;
         }
-        self.stored(table, Markers::of(token)).await
+        self.read_stored_blocks(table, SegmentMarkers::from_token(token)).await
     }
 
     /// The common prefix of the ids of all queries that send a segment. Query ids are shared by all
     /// databases of a server, so it names the database.
-    fn query_id(&self, token: &str) -> String {
+    fn query_id_prefix(&self, token: &str) -> String {
         format!("footfall-{}-{token}-", self.database)
     }
 
     /// Ends queries of earlier attempts: a query whose caller is gone may still write.
-    async fn end_former_tries(&self, token: &str) -> Result<(), StoreError> {
-        let on_cluster = self.cluster.as_deref().map(schema::quoted_name);
+    async fn kill_former_inserts(&self, token: &str) -> Result<(), StoreError> {
+        let on_cluster = self.cluster.as_deref().map(schema::quote_name);
         let on_cluster = on_cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {name}"));
         let sql = format!("KILL QUERY{on_cluster} WHERE startsWith(query_id, ?) SYNC");
-        let query = self.calls.query(&sql).bind(self.query_id(token));
-        query.execute().await.map_err(failed("ending a former try"))
+        let query = self.short_client.query(&sql).bind(self.query_id_prefix(token));
+        query.execute().await.map_err(error_during("ending a former try"))
     }
 
     /// Sends the rows of a partition that are not there. If they are too many for one insert, sends
     /// their halves.
-    async fn send_piece(
+    async fn send_partition(
         &self,
         token: &str,
-        sums: &Sums,
-        table: Table,
-        piece: &Piece,
-        stored: &mut Stored,
+        sums: &SegmentSums,
+        table: CountsTable,
+        piece: &PartitionRows,
+        stored: &mut StoredBlocks,
     ) -> Result<(), StoreError> {
         let partition = piece.partition;
-        let mut waiting = vec![(marker::WHOLE, &piece.rows[..])];
+        let mut waiting = vec![(marker::WHOLE_NODE, &piece.rows[..])];
         while let Some((node, rows)) = waiting.pop() {
-            if stored.has(partition, node) {
+            if stored.has_block(partition, node) {
                 continue;
             }
-            if !stored.has_part_of(partition, node) {
-                let block = native::encode(sums, table, partition, rows, (token, node));
+            if !stored.has_block_below(partition, node) {
+                let block = native::encode_block(sums, table, partition, rows, (token, node));
                 match self.insert_block(token, table, block.into()).await {
                     Ok(()) => continue,
-                    Err(error) if error.is_for_size() && rows.len() > SMALLEST && node < u16::MAX / 2 => {
+                    Err(error) if error.is_size_limit() && rows.len() > MIN_SPLIT_ROWS && node < u16::MAX / 2 => {
                         tracing::warn!(%error, rows = rows.len(), "an insert is too large; it is sent in halves");
                     }
                     Err(error) => return Err(error),
                 }
                 // The error says that the insert failed, but not whether its block was written.
-                *stored = self.look(table, token).await?;
-                if stored.has(partition, node) {
+                *stored = self.find_stored_blocks(table, token).await?;
+                if stored.has_block(partition, node) {
                     continue;
                 }
             }
@@ -295,56 +298,56 @@ impl Store {
 
     /// Inserts one block under a query id of its own, which [`Store::end_former_tries`] finds by
     /// its prefix.
-    async fn insert_block(&self, token: &str, table: Table, mut block: Bytes) -> Result<(), StoreError> {
+    async fn insert_block(&self, token: &str, table: CountsTable, mut block: Bytes) -> Result<(), StoreError> {
         let name = table.name();
-        let sql = format!("INSERT INTO {name} ({}) FORMAT Native", table.columns().join(", "));
+        let sql = format!("INSERT INTO {name} ({}) FORMAT Native", table.all_columns().join(", "));
 
         let attempt = getrandom::u64().expect("the system's random generator works");
         let mut insert = self
             .client
-            .insert_formatted_with(sql)
-            .with_setting("query_id", format!("{}{name}-{attempt:016x}", self.query_id(token)));
-        for (setting, value) in ONE_BLOCK {
+            .begin_formatted_insert(sql)
+            .with_setting("query_id", format!("{}{name}-{attempt:016x}", self.query_id_prefix(token)));
+        for (setting, value) in ONE_BLOCK_SETTINGS {
             insert = insert.with_setting(setting, value);
         }
 
-        let step = step(table);
+        let step = insert_step(table);
         while !block.is_empty() {
-            let piece = block.split_to(block.len().min(PIECE));
-            insert.send(piece).await.map_err(failed(step))?;
+            let piece = block.split_to(block.len().min(CHUNK_BYTES));
+            insert.send(piece).await.map_err(error_during(step))?;
         }
 
-        insert.end().await.map_err(failed(step))
+        insert.end().await.map_err(error_during(step))
     }
 }
 
 /// The text for errors of an insert into the table.
-const fn step(table: Table) -> &'static str {
+const fn insert_step(table: CountsTable) -> &'static str {
     match table {
-        Table::Daily => "an insert into daily",
-        Table::Unpublished => "an insert into unpublished",
-        Table::Hourly => "an insert into hourly",
-        Table::Money => "an insert into money",
-        Table::Drops => "an insert into drops",
-        Table::Vitals => "an insert into vitals",
-        Table::Faults => "an insert into faults",
-        Table::Activity => "an insert into activity",
-        Table::Mail => "an insert into mail",
+        CountsTable::Daily => "an insert into daily",
+        CountsTable::Unpublished => "an insert into unpublished",
+        CountsTable::Hourly => "an insert into hourly",
+        CountsTable::Money => "an insert into money",
+        CountsTable::Drops => "an insert into drops",
+        CountsTable::Vitals => "an insert into vitals",
+        CountsTable::Faults => "an insert into faults",
+        CountsTable::Activity => "an insert into activity",
+        CountsTable::Mail => "an insert into mail",
     }
 }
 
 /// Rejects options that cannot work, before anything is opened.
-fn check(options: &StoreOptions) -> Result<(), StoreError> {
+fn check_options(options: &StoreOptions) -> Result<(), StoreError> {
     let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !word(&options.database) {
-        return Err(StoreError::Option { key: "database", reason: "letters, digits and _ only" });
+        return Err(StoreError::InvalidOption { key: "database", reason: "letters, digits and _ only" });
     }
 
     match (&options.url, &options.cluster) {
         (Some(url), _) if !url.starts_with("http://") && !url.starts_with("https://") => {
-            Err(StoreError::Option { key: "url", reason: "must begin with http:// or https://" })
+            Err(StoreError::InvalidOption { key: "url", reason: "must begin with http:// or https://" })
         }
-        (None, Some(_)) => Err(StoreError::Option { key: "cluster", reason: "needs store.url" }),
+        (None, Some(_)) => Err(StoreError::InvalidOption { key: "cluster", reason: "needs store.url" }),
         _ => Ok(()),
     }
 }
@@ -359,10 +362,11 @@ fn engine_options(options: &StoreOptions) -> EngineOptions {
 }
 
 /// A client of the configured server.
-fn server(url: &str, options: &StoreOptions) -> Result<clickhouse::Client, StoreError> {
-    let unusable = |_| StoreError::Option { key: "ca_file", reason: "holds no certificates in PEM that can be read" };
+fn server_client(url: &str, options: &StoreOptions) -> Result<clickhouse::Client, StoreError> {
+    let unusable =
+        |_| StoreError::InvalidOption { key: "ca_file", reason: "holds no certificates in PEM that can be read" };
     let client = match options.ca_file.as_ref().filter(|_| url.starts_with("https://")) {
-        Some(file) => tls::client(tls::roots(file).map_err(unusable)?),
+        Some(file) => tls::client_with_roots(tls::read_root_certificates(file).map_err(unusable)?),
         None => clickhouse::Client::default(),
     };
 

@@ -13,19 +13,23 @@
 use std::hash::Hash;
 
 use crate::aggregate::{
-    AttributeCounts, AttributeKey, DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey,
+    AttributeCounts, AttributeKey, DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId,
+    VitalKey,
 };
-use crate::event::{Counter, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, Refusal, SiteId, Subject};
+use crate::event::{
+    CounterKind, CounterValues, Day, Dimension, DropReason, FaultKind, MailAction, ReaderKind, SiteId, Subject,
+    WebVital,
+};
 
-use super::marker::{Markers, WHOLE};
-use super::schema::Table;
+use super::marker::{SegmentMarkers, WHOLE_NODE};
+use super::schema::CountsTable;
 
 /// The number of a segment in `unpublished`, a hash of its token. A publication takes and deletes
 /// all rows of a day with a number, so rows that come in a block of their own, such as half of a
 /// segment, have a number of their own.
-fn segment((token, node): (&str, u16)) -> u64 {
+fn segment_number((token, node): (&str, u16)) -> u64 {
     let hash = match node {
-        WHOLE => blake3::hash(token.as_bytes()),
+        WHOLE_NODE => blake3::hash(token.as_bytes()),
         _ => blake3::hash(format!("{token} {node}").as_bytes()),
     };
     let mut number = [0; 8];
@@ -34,7 +38,7 @@ fn segment((token, node): (&str, u16)) -> u64 {
 }
 
 /// The rows of a segment that belong to one partition of a table.
-pub struct Piece {
+pub struct PartitionRows {
     /// ClickHouse's id of the partition: a month such as 202603, or a day such as 20260331.
     pub partition: u32,
     /// Indices of the rows among the segment's rows for the table, ascending.
@@ -43,34 +47,40 @@ pub struct Piece {
 
 /// The rows of a segment for a table, by partition: an insert into one partition is written
 /// completely or not at all. Empty if there are no rows.
-pub fn pieces(sums: &Sums, table: Table) -> Vec<Piece> {
+pub fn rows_by_partition(sums: &SegmentSums, table: CountsTable) -> Vec<PartitionRows> {
     match table {
-        Table::Daily => by_partition(table, sums.daily.iter().map(|(key, _)| Some(key.day))),
-        Table::Unpublished => by_partition(table, sums.attributes.rows.iter().map(|(key, _)| Some(key.day))),
-        Table::Hourly => by_partition(table, sums.hourly.iter().map(|(key, _)| Some(day_of(key.hour)))),
-        Table::Money => by_partition(table, sums.money.iter().map(|(key, _)| Some(key.day))),
-        Table::Drops => by_partition(table, sums.drops.iter().map(|(key, _)| Some(day_of(key.hour)))),
-        Table::Vitals => by_partition(table, sums.vitals.iter().map(|(key, _)| Some(key.day))),
-        Table::Faults => by_partition(table, sums.faults.iter().map(|(key, _)| Some(key.day))),
-        Table::Activity => by_partition(table, sums.daily.iter().map(|(key, _)| is_active(key).then_some(key.day))),
-        Table::Mail => by_partition(table, sums.mail.iter().map(|(key, _)| Some(key.day))),
+        CountsTable::Daily => group_by_partition(table, sums.daily.iter().map(|(key, _)| Some(key.day))),
+        CountsTable::Unpublished => {
+            group_by_partition(table, sums.attributes.rows.iter().map(|(key, _)| Some(key.day)))
+        }
+        CountsTable::Hourly => {
+            group_by_partition(table, sums.hourly.iter().map(|(key, _)| Some(day_of_hour(key.hour))))
+        }
+        CountsTable::Money => group_by_partition(table, sums.money.iter().map(|(key, _)| Some(key.day))),
+        CountsTable::Drops => group_by_partition(table, sums.drops.iter().map(|(key, _)| Some(day_of_hour(key.hour)))),
+        CountsTable::Vitals => group_by_partition(table, sums.vitals.iter().map(|(key, _)| Some(key.day))),
+        CountsTable::Faults => group_by_partition(table, sums.faults.iter().map(|(key, _)| Some(key.day))),
+        CountsTable::Activity => {
+            group_by_partition(table, sums.daily.iter().map(|(key, _)| is_activity_row(key).then_some(key.day)))
+        }
+        CountsTable::Mail => group_by_partition(table, sums.mail.iter().map(|(key, _)| Some(key.day))),
     }
 }
 
 /// Whether a row of `daily` belongs in `activity` too: the totals of sites, without the platform's
 /// own.
-fn is_active(key: &DailyKey) -> bool {
+fn is_activity_row(key: &DailyKey) -> bool {
     key.subject == Subject::Site && key.site != SiteId::PLATFORM
 }
 
 /// The UTC day of an hour: tables of hours are partitioned by months of UTC.
-fn day_of(hour: u32) -> Day {
+fn day_of_hour(hour: u32) -> Day {
     Day::from_number(u16::try_from(hour / 86_400).unwrap_or(u16::MAX))
 }
 
 /// Groups rows by partition, in order of first appearance. A row without a day is left out.
-fn by_partition(table: Table, days: impl Iterator<Item = Option<Day>>) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = Vec::new();
+fn group_by_partition(table: CountsTable, days: impl Iterator<Item = Option<Day>>) -> Vec<PartitionRows> {
+    let mut pieces: Vec<PartitionRows> = Vec::new();
     let mut places: Vec<(Day, usize)> = Vec::new();
 
     for (row, day) in (0..).zip(days) {
@@ -79,9 +89,9 @@ fn by_partition(table: Table, days: impl Iterator<Item = Option<Day>>) -> Vec<Pi
         let known = places.iter().find(|(known, _)| *known == day).map(|(_, place)| *place);
 
         let place = known.unwrap_or_else(|| {
-            let partition = partition(table, day);
+            let partition = partition_id(table, day);
             let place = pieces.iter().position(|piece| piece.partition == partition).unwrap_or_else(|| {
-                pieces.push(Piece { partition, rows: Vec::new() });
+                pieces.push(PartitionRows { partition, rows: Vec::new() });
                 pieces.len() - 1
             });
             places.push((day, place));
@@ -94,14 +104,14 @@ fn by_partition(table: Table, days: impl Iterator<Item = Option<Day>>) -> Vec<Pi
 }
 
 /// The partition of a day: by day in `unpublished`, by month in all other tables.
-fn partition(table: Table, day: Day) -> u32 {
-    let date = day.date();
+fn partition_id(table: CountsTable, day: Day) -> u32 {
+    let date = day.to_date();
     let month = u32::from(date.year().unsigned_abs()) * 100 + u32::from(date.month().unsigned_abs());
-    if table == Table::Unpublished { month * 100 + u32::from(date.day().unsigned_abs()) } else { month }
+    if table == CountsTable::Unpublished { month * 100 + u32::from(date.day().unsigned_abs()) } else { month }
 }
 
 /// The first day of a partition, which is the day of its markers.
-fn first_day(partition: u32) -> Day {
+fn first_day_of_partition(partition: u32) -> Day {
     let (month, day) = if partition > 999_999 { (partition / 100, partition % 100) } else { (partition, 1) };
     let small = |number: u32| i8::try_from(number).unwrap_or(1);
     let date = jiff::civil::Date::new(i16::try_from(month / 100).unwrap_or(1970), small(month % 100), small(day));
@@ -109,7 +119,7 @@ fn first_day(partition: u32) -> Day {
 }
 
 /// The values of a marker row.
-struct Marker {
+struct MarkerRow {
     site: SiteId,
     text: String,
     day: Day,
@@ -118,161 +128,180 @@ struct Marker {
 
 /// The block of some rows of one partition, given by their indices, and the marker for `node` of
 /// the segment with this token.
-pub fn encode(sums: &Sums, table: Table, partition: u32, rows: &[u32], (token, node): (&str, u16)) -> Vec<u8> {
-    let markers = Markers::of(token);
-    let marker = Marker {
-        site: markers.site(node),
-        text: markers.text(node),
-        day: first_day(partition),
-        segment: segment((token, node)),
+pub fn encode_block(
+    sums: &SegmentSums,
+    table: CountsTable,
+    partition: u32,
+    rows: &[u32],
+    (token, node): (&str, u16),
+) -> Vec<u8> {
+    let markers = SegmentMarkers::from_token(token);
+    let marker = MarkerRow {
+        site: markers.marker_site(node),
+        text: markers.marker_text(node),
+        day: first_day_of_partition(partition),
+        segment: segment_number((token, node)),
     };
 
-    let mut block = Block::new(table, rows.len(), marker);
+    let mut block = BlockWriter::new(table, rows.len(), marker);
     match table {
-        Table::Daily => daily(&mut block, &some_of(&sums.daily, rows), &sums.strings),
-        Table::Unpublished => {
-            unpublished(&mut block, &some_of(&sums.attributes.rows, rows), &sums.attributes.strings);
+        CountsTable::Daily => write_daily(&mut block, &select_rows(&sums.daily, rows), &sums.strings),
+        CountsTable::Unpublished => {
+            write_unpublished(&mut block, &select_rows(&sums.attributes.rows, rows), &sums.attributes.strings);
         }
-        Table::Hourly => hourly(&mut block, &some_of(&sums.hourly, rows)),
-        Table::Money => money(&mut block, &some_of(&sums.money, rows), &sums.strings),
-        Table::Drops => drops(&mut block, &some_of(&sums.drops, rows)),
-        Table::Vitals => vitals(&mut block, &some_of(&sums.vitals, rows), &sums.strings),
-        Table::Faults => faults(&mut block, &some_of(&sums.faults, rows), &sums.strings),
-        Table::Activity => activity(&mut block, &some_of(&sums.daily, rows)),
-        Table::Mail => mail(&mut block, &some_of(&sums.mail, rows), &sums.strings),
+        CountsTable::Hourly => write_hourly(&mut block, &select_rows(&sums.hourly, rows)),
+        CountsTable::Money => write_money(&mut block, &select_rows(&sums.money, rows), &sums.strings),
+        CountsTable::Drops => write_drops(&mut block, &select_rows(&sums.drops, rows)),
+        CountsTable::Vitals => write_vitals(&mut block, &select_rows(&sums.vitals, rows), &sums.strings),
+        CountsTable::Faults => write_faults(&mut block, &select_rows(&sums.faults, rows), &sums.strings),
+        CountsTable::Activity => write_activity(&mut block, &select_rows(&sums.daily, rows)),
+        CountsTable::Mail => write_mail(&mut block, &select_rows(&sums.mail, rows), &sums.strings),
     }
     block.bytes
 }
 
 /// The rows with these indices.
-fn some_of<'s, T>(all: &'s [T], rows: &[u32]) -> Vec<&'s T> {
+fn select_rows<'s, T>(all: &'s [T], rows: &[u32]) -> Vec<&'s T> {
     rows.iter().map(|row| &all[*row as usize]).collect()
 }
 
-type Rows<'r, K, V> = [&'r (K, V)];
+type KeyedRows<'r, K, V> = [&'r (K, V)];
 
-fn daily(block: &mut Block, rows: &Rows<'_, DailyKey, Counts>, strings: &[Box<str>]) {
+fn write_daily(block: &mut BlockWriter, rows: &KeyedRows<'_, DailyKey, CounterValues>, strings: &[Box<str>]) {
     let keys = || rows.iter().map(|(key, _)| key);
-    block.sites(keys().map(|key| key.site));
-    block.days(keys().map(|key| key.day));
-    block.words("subject", &Subject::ALL.map(Subject::name), keys().map(|key| key.subject as usize));
-    block.syms("item", strings, keys().map(|key| key.item));
-    for counter in Counter::ALL {
-        block.counts(counter, rows.iter().map(|(_, counts)| counts));
+    block.write_sites(keys().map(|key| key.site));
+    block.write_days(keys().map(|key| key.day));
+    block.write_word_column("subject", &Subject::ALL.map(Subject::name), keys().map(|key| key.subject as usize));
+    block.write_string_column("item", strings, keys().map(|key| key.item));
+    for counter in CounterKind::ALL {
+        block.write_counter(counter, rows.iter().map(|(_, counts)| counts));
     }
 }
 
 /// The rows of `unpublished`. Each contains the segment's number.
-fn unpublished(block: &mut Block, rows: &Rows<'_, AttributeKey, AttributeCounts>, strings: &[Box<str>]) {
+fn write_unpublished(
+    block: &mut BlockWriter,
+    rows: &KeyedRows<'_, AttributeKey, AttributeCounts>,
+    strings: &[Box<str>],
+) {
     let keys = || rows.iter().map(|(key, _)| key);
-    block.sites(keys().map(|key| key.site));
-    block.syms("zone", strings, keys().map(|key| key.zone));
-    block.days(keys().map(|key| key.day));
-    block.words("subject", &Subject::ALL.map(Subject::name), keys().map(|key| key.subject as usize));
-    block.syms("item", strings, keys().map(|key| key.item));
-    block.words("dim", &Dimension::ALL.map(Dimension::name), keys().map(|key| key.dim as usize));
-    block.syms("value", strings, keys().map(|key| key.value));
+    block.write_sites(keys().map(|key| key.site));
+    block.write_string_column("zone", strings, keys().map(|key| key.zone));
+    block.write_days(keys().map(|key| key.day));
+    block.write_word_column("subject", &Subject::ALL.map(Subject::name), keys().map(|key| key.subject as usize));
+    block.write_string_column("item", strings, keys().map(|key| key.item));
+    block.write_word_column("dim", &Dimension::ALL.map(Dimension::name), keys().map(|key| key.dim as usize));
+    block.write_string_column("value", strings, keys().map(|key| key.value));
 
     let segment = block.marker.segment;
-    block.numbers("segment", segment, keys().map(|_| segment));
-    block.numbers("visitors", 0, rows.iter().map(|(_, counts)| u64::from(counts.visitors)));
-    block.numbers("visits", 0, rows.iter().map(|(_, counts)| u64::from(counts.visits)));
-    block.numbers("networks", 1, rows.iter().map(|(_, counts)| u64::from(counts.networks)));
+    block.write_u64_column("segment", segment, keys().map(|_| segment));
+    block.write_u64_column("visitors", 0, rows.iter().map(|(_, counts)| u64::from(counts.visitors)));
+    block.write_u64_column("visits", 0, rows.iter().map(|(_, counts)| u64::from(counts.visits)));
+    block.write_u64_column("networks", 1, rows.iter().map(|(_, counts)| u64::from(counts.networks)));
 }
 
-fn hourly(block: &mut Block, rows: &Rows<'_, HourlyKey, Counts>) {
-    block.sites(rows.iter().map(|(key, _)| key.site));
-    block.hours(rows.iter().map(|(key, _)| key.hour));
-    for counter in Counter::ALL.into_iter().filter(|counter| !counter.is_of_pages()) {
-        block.counts(counter, rows.iter().map(|(_, counts)| counts));
+fn write_hourly(block: &mut BlockWriter, rows: &KeyedRows<'_, HourlyKey, CounterValues>) {
+    block.write_sites(rows.iter().map(|(key, _)| key.site));
+    block.write_hours(rows.iter().map(|(key, _)| key.hour));
+    for counter in CounterKind::ALL.into_iter().filter(|counter| !counter.is_page_only()) {
+        block.write_counter(counter, rows.iter().map(|(_, counts)| counts));
     }
 }
 
-fn money(block: &mut Block, rows: &Rows<'_, MoneyKey, (u32, u64)>, strings: &[Box<str>]) {
+fn write_money(block: &mut BlockWriter, rows: &KeyedRows<'_, MoneyKey, (u32, u64)>, strings: &[Box<str>]) {
     let keys = || rows.iter().map(|(key, _)| key);
-    block.sites(keys().map(|key| key.site));
-    block.days(keys().map(|key| key.day));
-    block.syms("event", strings, keys().map(|key| key.event));
-    block.distinct("currency", keys().map(|key| key.currency), |currency| currency.to_vec());
-    block.numbers("hits", 0, rows.iter().map(|(_, (hits, _))| u64::from(*hits)));
+    block.write_sites(keys().map(|key| key.site));
+    block.write_days(keys().map(|key| key.day));
+    block.write_string_column("event", strings, keys().map(|key| key.event));
+    block.write_distinct_column("currency", keys().map(|key| key.currency), |currency| currency.to_vec());
+    block.write_u64_column("hits", 0, rows.iter().map(|(_, (hits, _))| u64::from(*hits)));
     let amounts = rows.iter().map(|(_, (_, minor))| u128::from(*minor));
-    block.column("minor", "UInt128", amounts.chain([1]).map(u128::to_le_bytes));
+    block.write_fixed_column("minor", "UInt128", amounts.chain([1]).map(u128::to_le_bytes));
 }
 
-fn drops(block: &mut Block, rows: &Rows<'_, DropKey, u32>) {
-    block.hours(rows.iter().map(|(key, _)| key.hour));
+fn write_drops(block: &mut BlockWriter, rows: &KeyedRows<'_, DropKey, u32>) {
+    block.write_hours(rows.iter().map(|(key, _)| key.hour));
     let text = std::mem::take(&mut block.marker.text);
-    block.words_or("reason", &Refusal::ALL.map(Refusal::name), rows.iter().map(|(key, _)| key.reason as usize), &text);
-    block.hits(rows);
+    block.write_word_column_with_marker(
+        "reason",
+        &DropReason::ALL.map(DropReason::name),
+        rows.iter().map(|(key, _)| key.reason as usize),
+        &text,
+    );
+    block.write_hits(rows);
 }
 
-fn vitals(block: &mut Block, rows: &Rows<'_, VitalKey, u32>, strings: &[Box<str>]) {
+fn write_vitals(block: &mut BlockWriter, rows: &KeyedRows<'_, VitalKey, u32>, strings: &[Box<str>]) {
     let keys = || rows.iter().map(|(key, _)| key);
-    block.sites(keys().map(|key| key.site));
-    block.days(keys().map(|key| key.day));
-    block.syms("path", strings, keys().map(|key| key.path));
-    block.syms("device", strings, keys().map(|key| key.device));
-    block.words("metric", &Metric::ALL.map(Metric::name), keys().map(|key| key.metric as usize));
-    block.column("bucket", "UInt8", keys().map(|key| key.bucket).chain([0]).map(|bucket| [bucket]));
-    block.hits(rows);
+    block.write_sites(keys().map(|key| key.site));
+    block.write_days(keys().map(|key| key.day));
+    block.write_string_column("path", strings, keys().map(|key| key.path));
+    block.write_string_column("device", strings, keys().map(|key| key.device));
+    block.write_word_column("metric", &WebVital::ALL.map(WebVital::name), keys().map(|key| key.metric as usize));
+    block.write_fixed_column("bucket", "UInt8", keys().map(|key| key.bucket).chain([0]).map(|bucket| [bucket]));
+    block.write_hits(rows);
 }
 
-fn faults(block: &mut Block, rows: &Rows<'_, FaultKey, u32>, strings: &[Box<str>]) {
+fn write_faults(block: &mut BlockWriter, rows: &KeyedRows<'_, FaultKey, u32>, strings: &[Box<str>]) {
     let keys = || rows.iter().map(|(key, _)| key);
-    block.sites(keys().map(|key| key.site));
-    block.days(keys().map(|key| key.day));
-    block.syms("path", strings, keys().map(|key| key.path));
-    block.words("kind", &FaultKind::ALL.map(FaultKind::name), keys().map(|key| key.kind as usize));
-    block.syms("fault", strings, keys().map(|key| key.fault));
-    block.hits(rows);
+    block.write_sites(keys().map(|key| key.site));
+    block.write_days(keys().map(|key| key.day));
+    block.write_string_column("path", strings, keys().map(|key| key.path));
+    block.write_word_column("kind", &FaultKind::ALL.map(FaultKind::name), keys().map(|key| key.kind as usize));
+    block.write_string_column("fault", strings, keys().map(|key| key.fault));
+    block.write_hits(rows);
 }
 
-fn activity(block: &mut Block, rows: &Rows<'_, DailyKey, Counts>) {
-    block.days(rows.iter().map(|(key, _)| key.day));
-    block.sites(rows.iter().map(|(key, _)| key.site));
-    for counter in Counter::ALL.into_iter().filter(|counter| !counter.is_of_pages()) {
-        block.counts(counter, rows.iter().map(|(_, counts)| counts));
+fn write_activity(block: &mut BlockWriter, rows: &KeyedRows<'_, DailyKey, CounterValues>) {
+    block.write_days(rows.iter().map(|(key, _)| key.day));
+    block.write_sites(rows.iter().map(|(key, _)| key.site));
+    for counter in CounterKind::ALL.into_iter().filter(|counter| !counter.is_page_only()) {
+        block.write_counter(counter, rows.iter().map(|(_, counts)| counts));
     }
 }
 
-fn mail(block: &mut Block, rows: &Rows<'_, MailKey, (u32, u32)>, strings: &[Box<str>]) {
+fn write_mail(block: &mut BlockWriter, rows: &KeyedRows<'_, MailKey, (u32, u32)>, strings: &[Box<str>]) {
     let keys = || rows.iter().map(|(key, _)| key);
-    block.days(keys().map(|key| key.day));
+    block.write_days(keys().map(|key| key.day));
     let text = std::mem::take(&mut block.marker.text);
-    block.syms_or("template", strings, keys().map(|key| key.template), &text);
+    block.write_string_column_with_marker("template", strings, keys().map(|key| key.template), &text);
     let batch = block.marker.day;
-    block.column("batch", "Date", keys().map(|key| key.batch).chain([batch]).map(|day| day.number().to_le_bytes()));
-    block.words("action", &MailAction::ALL.map(MailAction::name), keys().map(|key| key.action as usize));
-    block.syms("link", strings, keys().map(|key| key.link));
-    block.words("reader", &Reader::ALL.map(Reader::name), keys().map(|key| key.reader as usize));
-    block.numbers("hits", 0, rows.iter().map(|(_, (hits, _))| u64::from(*hits)));
-    block.numbers("visitors", 1, rows.iter().map(|(_, (_, visitors))| u64::from(*visitors)));
+    block.write_fixed_column(
+        "batch",
+        "Date",
+        keys().map(|key| key.batch).chain([batch]).map(|day| day.as_number().to_le_bytes()),
+    );
+    block.write_word_column("action", &MailAction::ALL.map(MailAction::name), keys().map(|key| key.action as usize));
+    block.write_string_column("link", strings, keys().map(|key| key.link));
+    block.write_word_column("reader", &ReaderKind::ALL.map(ReaderKind::name), keys().map(|key| key.reader as usize));
+    block.write_u64_column("hits", 0, rows.iter().map(|(_, (hits, _))| u64::from(*hits)));
+    block.write_u64_column("visitors", 1, rows.iter().map(|(_, (_, visitors))| u64::from(*visitors)));
 }
 
 /// A block while it is written. The marker is the last row of each column.
-struct Block {
+struct BlockWriter {
     bytes: Vec<u8>,
     rows: usize,
-    marker: Marker,
+    marker: MarkerRow,
 }
 
 /// The version of the LowCardinality layout, written before each such column.
-const SHARED_DICTIONARIES: u64 = 1;
+const LOW_CARDINALITY_VERSION: u64 = 1;
 /// Flags of a dictionary that is new and part of the block itself.
-const OWN_DICTIONARY: u64 = 1 << 9 | 1 << 10;
+const OWN_DICTIONARY_FLAGS: u64 = 1 << 9 | 1 << 10;
 
-impl Block {
+impl BlockWriter {
     /// Writes the header: the numbers of columns and rows, including the marker.
-    fn new(table: Table, rows: usize, marker: Marker) -> Block {
-        let (columns, rows) = (table.columns().len(), rows + 1);
-        let mut block = Block { bytes: Vec::with_capacity(rows * columns * 8 + 1024), rows, marker };
-        block.varint(columns);
-        block.varint(rows);
+    fn new(table: CountsTable, rows: usize, marker: MarkerRow) -> BlockWriter {
+        let (columns, rows) = (table.all_columns().len(), rows + 1);
+        let mut block = BlockWriter { bytes: Vec::with_capacity(rows * columns * 8 + 1024), rows, marker };
+        block.write_varint(columns);
+        block.write_varint(rows);
         block
     }
 
     /// Writes a number in LEB128, as the Native format does.
-    fn varint(&mut self, mut value: usize) {
+    fn write_varint(&mut self, mut value: usize) {
         while value >= 0x80 {
             self.bytes.push(value as u8 | 0x80);
             value >>= 7;
@@ -281,77 +310,89 @@ impl Block {
     }
 
     /// Writes a length and the bytes.
-    fn string(&mut self, bytes: &[u8]) {
-        self.varint(bytes.len());
+    fn write_string(&mut self, bytes: &[u8]) {
+        self.write_varint(bytes.len());
         self.bytes.extend_from_slice(bytes);
     }
 
     /// Writes the name and the type of a column.
-    fn head(&mut self, name: &str, kind: &str) {
-        self.string(name.as_bytes());
-        self.string(kind.as_bytes());
+    fn write_column_header(&mut self, name: &str, kind: &str) {
+        self.write_string(name.as_bytes());
+        self.write_string(kind.as_bytes());
     }
 
     /// Writes a column of values of fixed width. The caller appends the marker's value.
-    fn column<const N: usize>(&mut self, name: &str, kind: &str, values: impl Iterator<Item = [u8; N]>) {
-        self.head(name, kind);
+    fn write_fixed_column<const N: usize>(&mut self, name: &str, kind: &str, values: impl Iterator<Item = [u8; N]>) {
+        self.write_column_header(name, kind);
         for value in values {
             self.bytes.extend_from_slice(&value);
         }
     }
 
-    fn sites(&mut self, sites: impl Iterator<Item = SiteId>) {
+    fn write_sites(&mut self, sites: impl Iterator<Item = SiteId>) {
         let marker = self.marker.site;
-        self.column("site", "UInt128", sites.chain([marker]).map(|site| site.as_u128().to_le_bytes()));
+        self.write_fixed_column("site", "UInt128", sites.chain([marker]).map(|site| site.as_u128().to_le_bytes()));
     }
 
-    fn days(&mut self, days: impl Iterator<Item = Day>) {
+    fn write_days(&mut self, days: impl Iterator<Item = Day>) {
         let marker = self.marker.day;
-        self.column("day", "Date", days.chain([marker]).map(|day| day.number().to_le_bytes()));
+        self.write_fixed_column("day", "Date", days.chain([marker]).map(|day| day.as_number().to_le_bytes()));
     }
 
     /// Writes the hours; the marker's is the first second of its day.
-    fn hours(&mut self, hours: impl Iterator<Item = u32>) {
-        let marker = u32::from(self.marker.day.number()) * 86_400;
-        self.column("hour", "DateTime('UTC')", hours.chain([marker]).map(u32::to_le_bytes));
+    fn write_hours(&mut self, hours: impl Iterator<Item = u32>) {
+        let marker = u32::from(self.marker.day.as_number()) * 86_400;
+        self.write_fixed_column("hour", "DateTime('UTC')", hours.chain([marker]).map(u32::to_le_bytes));
     }
 
     /// Writes a column of 64-bit numbers with the marker's value at its end.
-    fn numbers(&mut self, name: &str, marker: u64, numbers: impl Iterator<Item = u64>) {
-        self.column(name, "UInt64", numbers.chain([marker]).map(u64::to_le_bytes));
+    fn write_u64_column(&mut self, name: &str, marker: u64, numbers: impl Iterator<Item = u64>) {
+        self.write_fixed_column(name, "UInt64", numbers.chain([marker]).map(u64::to_le_bytes));
     }
 
     /// Writes a counter. The marker has one second, so that merges do not drop it as a row of
     /// zeroes.
-    fn counts<'c>(&mut self, counter: Counter, counts: impl Iterator<Item = &'c Counts>) {
-        let marker = u64::from(counter == Counter::Seconds);
-        self.numbers(counter.name(), marker, counts.map(|counts| u64::from(counts.get(counter))));
+    fn write_counter<'c>(&mut self, counter: CounterKind, counts: impl Iterator<Item = &'c CounterValues>) {
+        let marker = u64::from(counter == CounterKind::Seconds);
+        self.write_u64_column(counter.name(), marker, counts.map(|counts| u64::from(counts.get(counter))));
     }
 
-    fn hits<K>(&mut self, rows: &Rows<'_, K, u32>) {
-        self.numbers("hits", 1, rows.iter().map(|(_, hits)| u64::from(*hits)));
+    fn write_hits<K>(&mut self, rows: &KeyedRows<'_, K, u32>) {
+        self.write_u64_column("hits", 1, rows.iter().map(|(_, hits)| u64::from(*hits)));
     }
 
     /// Writes a column of words from one of the code's own lists, given by their indices.
-    fn words(&mut self, name: &str, list: &[&str], places: impl Iterator<Item = usize>) {
-        self.words_or(name, list, places, "");
+    fn write_word_column(&mut self, name: &str, list: &[&str], places: impl Iterator<Item = usize>) {
+        self.write_word_column_with_marker(name, list, places, "");
     }
 
     /// The same, with a text of the marker that is not in the list.
-    fn words_or(&mut self, name: &str, list: &[&str], places: impl Iterator<Item = usize>, marker: &str) {
+    fn write_word_column_with_marker(
+        &mut self,
+        name: &str,
+        list: &[&str],
+        places: impl Iterator<Item = usize>,
+        marker: &str,
+    ) {
         let words = list.iter().copied().chain([marker]).map(str::as_bytes);
-        self.dictionary(name, words, list.len() + 1);
-        self.places(list.len() + 1, places.chain([list.len()]));
+        self.write_dictionary(name, words, list.len() + 1);
+        self.write_indices(list.len() + 1, places.chain([list.len()]));
     }
 
     /// Writes a column of a segment's strings. The dictionary holds those that this column uses, in
     /// order of first appearance.
-    fn syms(&mut self, name: &str, strings: &[Box<str>], syms: impl Iterator<Item = Sym>) {
-        self.syms_or(name, strings, syms, "");
+    fn write_string_column(&mut self, name: &str, strings: &[Box<str>], syms: impl Iterator<Item = StringId>) {
+        self.write_string_column_with_marker(name, strings, syms, "");
     }
 
     /// The same, with a text of the marker.
-    fn syms_or(&mut self, name: &str, strings: &[Box<str>], syms: impl Iterator<Item = Sym>, marker: &str) {
+    fn write_string_column_with_marker(
+        &mut self,
+        name: &str,
+        strings: &[Box<str>],
+        syms: impl Iterator<Item = StringId>,
+        marker: &str,
+    ) {
         const UNUSED: u32 = u32::MAX;
 
         let mut place_of = vec![UNUSED; strings.len()];
@@ -370,12 +411,12 @@ impl Block {
         places.push(used.len());
 
         let texts = used.iter().map(|sym| strings[sym.0 as usize].as_bytes()).chain([marker.as_bytes()]);
-        self.dictionary(name, texts, used.len() + 1);
-        self.places(used.len() + 1, places.into_iter());
+        self.write_dictionary(name, texts, used.len() + 1);
+        self.write_indices(used.len() + 1, places.into_iter());
     }
 
     /// Writes a column of few distinct values; the marker's is empty.
-    fn distinct<T: Hash + Eq + Copy>(
+    fn write_distinct_column<T: Hash + Eq + Copy>(
         &mut self,
         name: &str,
         values: impl Iterator<Item = T>,
@@ -394,27 +435,27 @@ impl Block {
 
         places.push(used.len());
         used.push(Vec::new());
-        self.dictionary(name, used.iter().map(Vec::as_slice), used.len());
-        self.places(used.len(), places.into_iter());
+        self.write_dictionary(name, used.iter().map(Vec::as_slice), used.len());
+        self.write_indices(used.len(), places.into_iter());
     }
 
     /// Writes the beginning of a LowCardinality column: its dictionary of `count` strings and the
     /// number of rows.
-    fn dictionary<'s>(&mut self, name: &str, strings: impl Iterator<Item = &'s [u8]>, count: usize) {
-        self.head(name, "LowCardinality(String)");
-        self.bytes.extend_from_slice(&SHARED_DICTIONARIES.to_le_bytes());
-        self.bytes.extend_from_slice(&(OWN_DICTIONARY | width(count)).to_le_bytes());
+    fn write_dictionary<'s>(&mut self, name: &str, strings: impl Iterator<Item = &'s [u8]>, count: usize) {
+        self.write_column_header(name, "LowCardinality(String)");
+        self.bytes.extend_from_slice(&LOW_CARDINALITY_VERSION.to_le_bytes());
+        self.bytes.extend_from_slice(&(OWN_DICTIONARY_FLAGS | index_width_code(count)).to_le_bytes());
         self.bytes.extend_from_slice(&(count as u64).to_le_bytes());
         for string in strings {
-            self.string(string);
+            self.write_string(string);
         }
         self.bytes.extend_from_slice(&(self.rows as u64).to_le_bytes());
     }
 
     /// Writes the index of each row in the dictionary before it, in the width that the dictionary
     /// needs.
-    fn places(&mut self, count: usize, places: impl Iterator<Item = usize>) {
-        match width(count) {
+    fn write_indices(&mut self, count: usize, places: impl Iterator<Item = usize>) {
+        match index_width_code(count) {
             0 => self.bytes.extend(places.map(|place| place as u8)),
             1 => places.for_each(|place| self.bytes.extend_from_slice(&(place as u16).to_le_bytes())),
             _ => places.for_each(|place| self.bytes.extend_from_slice(&(place as u32).to_le_bytes())),
@@ -423,7 +464,7 @@ impl Block {
 }
 
 /// ClickHouse's code for the width of the indices: 0, 1 and 2 for one, two and four bytes.
-fn width(count: usize) -> u64 {
+fn index_width_code(count: usize) -> u64 {
     match count {
         0..=0x100 => 0,
         0x101..=0x1_0000 => 1,
@@ -437,50 +478,52 @@ mod tests {
 
     #[test]
     fn a_table_without_rows_has_no_block() {
-        for table in Table::ALL {
-            assert!(pieces(&Sums::default(), table).is_empty());
+        for table in CountsTable::ALL {
+            assert!(rows_by_partition(&SegmentSums::default(), table).is_empty());
         }
     }
 
     #[test]
     fn a_block_is_the_bytes_of_the_format_and_ends_with_its_marker() {
-        let key = DropKey { hour: 0x0a0a_0a0a, reason: Refusal::Dnt };
-        let sums = Sums { drops: vec![(key, 2570)], ..Sums::default() };
-        let pieces = pieces(&sums, Table::Drops);
+        let key = DropKey { hour: 0x0a0a_0a0a, reason: DropReason::Dnt };
+        let sums = SegmentSums { drops: vec![(key, 2570)], ..SegmentSums::default() };
+        let pieces = rows_by_partition(&sums, CountsTable::Drops);
         assert_eq!((pieces.len(), pieces[0].partition, &pieces[0].rows[..]), (1, 197_505, &[0][..]));
         let mut expected = b"\x03\x02\x04hour\x0fDateTime('UTC')\x0a\x0a\x0a\x0a".to_vec();
         expected.extend((1946 * 86_400_u32).to_le_bytes());
         expected.extend(b"\x06reason\x16LowCardinality(String)\x01\0\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\x08\0\0\0\0\0\0\0");
         expected.extend(b"\x0cunknown_site\x0anot_a_view\x03gpc\x03dnt\x0ano_consent\x08objected\x07limited");
-        let text = Markers::of("c-1-1").text(5);
+        let text = SegmentMarkers::from_token("c-1-1").marker_text(5);
         expected.push(u8::try_from(text.len()).unwrap());
         expected.extend(text.as_bytes());
         expected.extend(b"\x02\0\0\0\0\0\0\0\x03\x07\x04hits\x06UInt64\x0a\x0a\0\0\0\0\0\0\x01\0\0\0\0\0\0\0");
-        assert_eq!(encode(&sums, Table::Drops, 197_505, &[0], ("c-1-1", 5)), expected);
+        assert_eq!(encode_block(&sums, CountsTable::Drops, 197_505, &[0], ("c-1-1", 5)), expected);
     }
 
     #[test]
     fn rows_are_parted_as_the_tables_are() {
         let row = |day| {
-            let key = DailyKey { site: SiteId::from_u128(9), day, subject: Subject::Site, item: Sym(0) };
-            (key, Counts::none())
+            let key = DailyKey { site: SiteId::from_u128(9), day, subject: Subject::Site, item: StringId(0) };
+            (key, CounterValues::zeros())
         };
         let days = ["2026-02-28", "2026-03-01", "2026-02-01"].map(|day| Day::from_date(day.parse().unwrap()).unwrap());
-        let sums = Sums { strings: vec!["".into()], daily: days.map(row).to_vec(), ..Sums::default() };
-        for table in [Table::Daily, Table::Activity] {
-            let parted: Vec<_> = pieces(&sums, table).into_iter().map(|piece| (piece.partition, piece.rows)).collect();
+        let sums = SegmentSums { strings: vec!["".into()], daily: days.map(row).to_vec(), ..SegmentSums::default() };
+        for table in [CountsTable::Daily, CountsTable::Activity] {
+            let parted: Vec<_> =
+                rows_by_partition(&sums, table).into_iter().map(|piece| (piece.partition, piece.rows)).collect();
             assert_eq!(parted, [(202_602, vec![0, 2]), (202_603, vec![1])]);
         }
-        assert_eq!(partition(Table::Unpublished, days[0]), 20_260_228);
-        assert_eq!((first_day(20_260_228), first_day(202_603)), (days[0], days[1]));
+        assert_eq!(partition_id(CountsTable::Unpublished, days[0]), 20_260_228);
+        assert_eq!((first_day_of_partition(20_260_228), first_day_of_partition(202_603)), (days[0], days[1]));
     }
 
     #[test]
     fn the_same_counts_give_the_same_bytes() {
         let block = |currency| {
-            let key = MoneyKey { site: SiteId::from_u128(9), day: Day::from_number(1), event: Sym(0), currency };
-            let sums = Sums { strings: vec!["buy".into()], money: vec![(key, (1, 2))], ..Sums::default() };
-            encode(&sums, Table::Money, 197_001, &[0], ("c-1-1", 1))
+            let key = MoneyKey { site: SiteId::from_u128(9), day: Day::from_number(1), event: StringId(0), currency };
+            let sums =
+                SegmentSums { strings: vec!["buy".into()], money: vec![(key, (1, 2))], ..SegmentSums::default() };
+            encode_block(&sums, CountsTable::Money, 197_001, &[0], ("c-1-1", 1))
         };
         assert_eq!(block(*b"EUR"), block(*b"EUR"));
         assert_ne!(block(*b"EUR"), block(*b"USD"));
@@ -488,6 +531,6 @@ mod tests {
 
     #[test]
     fn places_are_as_wide_as_the_dictionary_needs() {
-        assert_eq!([256, 257, 65_536, 65_537].map(width), [0, 1, 1, 2]);
+        assert_eq!([256, 257, 65_536, 65_537].map(index_width_code), [0, 1, 1, 2]);
     }
 }

@@ -4,18 +4,18 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
-use super::error::{StoreError, failed};
-use super::marker::{no_marker_site, no_marker_text};
-use super::read::Faulted;
-use crate::event::{Bucket, Day, Metric, SiteId};
+use super::error::{StoreError, error_during};
+use super::marker::{exclude_marker_sites, exclude_marker_texts};
+use super::site_reader::FaultTotal;
+use crate::event::{Day, SiteId, VitalBucket, WebVital};
 
 const STEP: &str = "a question about the platform";
 
 /// The largest number of ids in one statement, whose text has a limit.
-pub(super) const MOST_IDS: usize = 2000;
+pub(super) const MAX_IDS_PER_STATEMENT: usize = 2000;
 
 #[derive(Row, Serialize)]
-struct NameRow<'a> {
+struct SiteNameRow<'a> {
     site: u128,
     name: &'a str,
     revision: u64,
@@ -23,7 +23,7 @@ struct NameRow<'a> {
 
 /// The totals of a site in a range and in the range before it. Each is hits, visitors and visits.
 #[derive(Row, Deserialize, Debug)]
-pub struct Active {
+pub struct ActivityRow {
     /// The site's id.
     pub site: u128,
     /// The range that was asked for.
@@ -38,7 +38,7 @@ pub struct Active {
 
 /// Hits that were not counted for one reason.
 #[derive(Row, Deserialize, Debug)]
-pub struct Dropped {
+pub struct DropTotal {
     /// The name of the drop reason.
     pub reason: String,
     /// The number of hits.
@@ -47,18 +47,18 @@ pub struct Dropped {
 
 /// The measurements of one metric on one page.
 #[derive(Row, Deserialize, Debug)]
-pub struct SlowPage {
+pub struct PageHistogram {
     /// The site's id.
     pub site: u128,
     /// The cleaned path.
     pub path: String,
     /// The histogram: buckets with measurements, and the number of measurements in each.
-    pub buckets: Vec<(Bucket, u64)>,
+    pub buckets: Vec<(VitalBucket, u64)>,
 }
 
 /// How often a fault happened on a page.
 #[derive(Row, Deserialize, Debug)]
-pub struct BrokenPage {
+pub struct SiteFaultTotal {
     /// The site's id.
     pub site: u128,
     /// The name of a [`FaultKind`](crate::event::FaultKind).
@@ -71,11 +71,11 @@ pub struct BrokenPage {
     pub hits: u64,
 }
 
-impl BrokenPage {
+impl SiteFaultTotal {
     /// The site's id, and the fault without it.
-    pub fn split(self) -> (u128, Faulted) {
-        let BrokenPage { site, kind, fault, path, hits } = self;
-        (site, Faulted { kind, fault, path, hits })
+    pub fn into_site_and_fault(self) -> (u128, FaultTotal) {
+        let SiteFaultTotal { site, kind, fault, path, hits } = self;
+        (site, FaultTotal { kind, fault, path, hits })
     }
 }
 
@@ -87,15 +87,15 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn active(
+    pub async fn most_active_sites(
         &self,
         [(from, to), before]: [(Day, Day); 2],
         days: Option<((Day, Day), (Day, Day))>,
         among: Option<&[SiteId]>,
         limit: usize,
-    ) -> Result<Vec<Active>, StoreError> {
+    ) -> Result<Vec<ActivityRow>, StoreError> {
         let sums = |first: Day, last: Day| {
-            let within = format!("day BETWEEN toDate({}) AND toDate({})", first.number(), last.number());
+            let within = format!("day BETWEEN toDate({}) AND toDate({})", first.as_number(), last.as_number());
             format!("(sumIf(hits, {within}), sumIf(visitors, {within}), sumIf(visits, {within}))")
         };
         let none = "(toUInt64(0), toUInt64(0), toUInt64(0))".to_owned();
@@ -108,16 +108,16 @@ impl Store {
             then = sums(before.0, before.1),
             days_now = days.map_or(none.clone(), |(now, _)| sums(now.0, now.1)),
             days_then = days.map_or(none.clone(), |(_, then)| sums(then.0, then.1)),
-            site = no_marker_site(),
+            site = exclude_marker_sites(),
             among = among.map_or("", |_| "AND site IN ?"),
         );
 
-        let days = [from, to, before.0, before.1].map(Day::number);
-        let mut query = days.into_iter().fold(self.calls.query(&sql), |query, day| query.bind(day));
+        let days = [from, to, before.0, before.1].map(Day::as_number);
+        let mut query = days.into_iter().fold(self.short_client.query(&sql), |query, day| query.bind(day));
         if let Some(sites) = among {
             query = query.bind(sites.iter().map(|site| site.as_u128()).collect::<Vec<_>>());
         }
-        query.bind(limit as u64).fetch_all().await.map_err(failed(STEP))
+        query.bind(limit as u64).fetch_all().await.map_err(error_during(STEP))
     }
 
     /// Hits that were not counted, by reason, most frequent first, in whole UTC days, both
@@ -126,14 +126,14 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn dropped(&self, (from, to): (Day, Day)) -> Result<Vec<Dropped>, StoreError> {
+    pub async fn drop_totals(&self, (from, to): (Day, Day)) -> Result<Vec<DropTotal>, StoreError> {
         let sql = format!(
             "SELECT toString(reason) AS reason, sum(hits) AS hits FROM drops \
              WHERE toDate(hour, 'UTC') BETWEEN toDate(?) AND toDate(?) AND {} GROUP BY reason ORDER BY hits DESC, reason",
-            no_marker_text("drops.reason")
+            exclude_marker_texts("drops.reason")
         );
-        let query = self.calls.query(&sql).bind(from.number()).bind(to.number());
-        query.fetch_all().await.map_err(failed(STEP))
+        let query = self.short_client.query(&sql).bind(from.as_number()).bind(to.as_number());
+        query.fetch_all().await.map_err(error_during(STEP))
     }
 
     /// The `limit` pages with the most loads above a metric's second threshold, worst first, each
@@ -142,19 +142,19 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a query.
-    pub async fn slow(
+    pub async fn slowest_pages(
         &self,
-        metric: Metric,
+        metric: WebVital,
         (from, to): (Day, Day),
         limit: usize,
-    ) -> Result<Vec<SlowPage>, StoreError> {
+    ) -> Result<Vec<PageHistogram>, StoreError> {
         // Two queries: histograms of all pages would be twenty times the work.
         let worst = "SELECT site, path, sum(hits) AS poor FROM vitals \
                      WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND bucket > ? \
                      GROUP BY site, path ORDER BY poor DESC, site, path LIMIT ?";
-        let query = self.calls.query(worst).bind(metric.name()).bind(from.number()).bind(to.number());
-        let query = query.bind(metric.bucket(metric.thresholds().1)).bind(limit as u64);
-        let worst: Vec<(u128, String, u64)> = query.fetch_all().await.map_err(failed(STEP))?;
+        let query = self.short_client.query(worst).bind(metric.name()).bind(from.as_number()).bind(to.as_number());
+        let query = query.bind(metric.bucket_for(metric.thresholds().1)).bind(limit as u64);
+        let worst: Vec<(u128, String, u64)> = query.fetch_all().await.map_err(error_during(STEP))?;
         if worst.is_empty() {
             return Ok(Vec::new());
         }
@@ -164,10 +164,12 @@ impl Store {
         let sql = "SELECT site, path, arrayZip(b.1, b.2) AS buckets FROM ( \
                    SELECT site, path, sumMap([bucket], [hits]) AS b FROM vitals \
                    WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND site IN ? AND (site, path) IN ? GROUP BY site, path)";
-        let query = self.calls.query(sql).bind(metric.name()).bind(from.number()).bind(to.number());
-        let mut slow: Vec<SlowPage> = query.bind(sites).bind(pages).fetch_all().await.map_err(failed(STEP))?;
+        let query = self.short_client.query(sql).bind(metric.name()).bind(from.as_number()).bind(to.as_number());
+        let mut slow: Vec<PageHistogram> =
+            query.bind(sites).bind(pages).fetch_all().await.map_err(error_during(STEP))?;
 
-        let place = |page: &SlowPage| worst.iter().position(|(site, path, _)| *site == page.site && *path == page.path);
+        let place =
+            |page: &PageHistogram| worst.iter().position(|(site, path, _)| *site == page.site && *path == page.path);
         slow.sort_by_key(place);
         Ok(slow)
     }
@@ -177,15 +179,19 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn broken(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<BrokenPage>, StoreError> {
+    pub async fn most_frequent_faults(
+        &self,
+        (from, to): (Day, Day),
+        limit: usize,
+    ) -> Result<Vec<SiteFaultTotal>, StoreError> {
         let sql = format!(
             "SELECT site, toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
              WHERE day BETWEEN toDate(?) AND toDate(?) AND {} GROUP BY site, kind, fault, path \
              ORDER BY hits DESC, site, kind, fault, path LIMIT ?",
-            no_marker_site()
+            exclude_marker_sites()
         );
-        let query = self.calls.query(&sql).bind(from.number()).bind(to.number()).bind(limit as u64);
-        query.fetch_all().await.map_err(failed(STEP))
+        let query = self.short_client.query(&sql).bind(from.as_number()).bind(to.as_number()).bind(limit as u64);
+        query.fetch_all().await.map_err(error_during(STEP))
     }
 
     /// Stores the names of sites; repeating it changes nothing. Returns the ids that have two
@@ -195,18 +201,20 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a statement. The names may be
     /// stored.
-    pub async fn put_names(&self, names: &[(SiteId, String)]) -> Result<Vec<SiteId>, StoreError> {
-        let mut insert = self.calls.insert::<NameRow<'_>>("names").await.map_err(failed(STEP))?;
+    pub async fn insert_site_names(&self, names: &[(SiteId, String)]) -> Result<Vec<SiteId>, StoreError> {
+        let mut insert =
+            self.short_client.begin_insert::<SiteNameRow<'_>>("names").await.map_err(error_during(STEP))?;
         for (site, name) in names {
-            insert.write(&NameRow { site: site.as_u128(), name, revision: 0 }).await.map_err(failed(STEP))?;
+            insert.write(&SiteNameRow { site: site.as_u128(), name, revision: 0 }).await.map_err(error_during(STEP))?;
         }
-        insert.end().await.map_err(failed(STEP))?;
+        insert.end().await.map_err(error_during(STEP))?;
 
         let mut clashes = Vec::new();
-        for some in names.chunks(MOST_IDS) {
+        for some in names.chunks(MAX_IDS_PER_STATEMENT) {
             let sql = "SELECT site FROM names WHERE site IN ? GROUP BY site HAVING uniqExact(name) > 1 ORDER BY site";
             let ids: Vec<u128> = some.iter().map(|(site, _)| site.as_u128()).collect();
-            let found: Vec<u128> = self.calls.query(sql).bind(ids).fetch_all().await.map_err(failed(STEP))?;
+            let found: Vec<u128> =
+                self.short_client.query(sql).bind(ids).fetch_all().await.map_err(error_during(STEP))?;
             clashes.extend(found.into_iter().map(SiteId::from_u128));
         }
         Ok(clashes)
@@ -217,9 +225,9 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn names(&self, sites: &[u128]) -> Result<Vec<(u128, String)>, StoreError> {
+    pub async fn read_site_names(&self, sites: &[u128]) -> Result<Vec<(u128, String)>, StoreError> {
         let sql = "SELECT site, any(name) FROM names WHERE site IN ? GROUP BY site HAVING uniqExact(name) = 1";
-        self.calls.query(sql).bind(sites).fetch_all().await.map_err(failed(STEP))
+        self.short_client.query(sql).bind(sites).fetch_all().await.map_err(error_during(STEP))
     }
 
     /// Names of sites made by profile rules that contain the text in any case, at most `limit`, in
@@ -228,8 +236,8 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn named_like(&self, text: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+    pub async fn search_site_names(&self, text: &str, limit: usize) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT name FROM names WHERE positionCaseInsensitive(name, ?) > 0 ORDER BY name LIMIT ?";
-        self.calls.query(sql).bind(text).bind(limit as u64).fetch_all().await.map_err(failed(STEP))
+        self.short_client.query(sql).bind(text).bind(limit as u64).fetch_all().await.map_err(error_during(STEP))
     }
 }

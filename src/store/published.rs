@@ -7,15 +7,15 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::Store;
-use super::error::{StoreError, failed};
-use super::read::Read;
+use super::error::{StoreError, error_during};
+use super::site_reader::SiteReader;
 use crate::event::{Day, Dimension, Subject};
 
 const STEP: &str = "a question about attributes";
 
 /// Up to when the attributes of a zone's sites are published.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Published {
+pub struct PublicationCutoff {
     /// The last published day that is over; `None` before the first.
     pub through: Option<Day>,
     /// The end of the last published hour of the day after it, in Unix seconds; `None` if there is
@@ -25,7 +25,7 @@ pub struct Published {
 
 /// The published counts of one value.
 #[derive(Row, Deserialize, Debug)]
-pub struct Valued {
+pub struct ValueCounts {
     /// The name of the dimension.
     pub dim: String,
     /// The value.
@@ -38,7 +38,7 @@ pub struct Valued {
 
 /// The published counts of one value for one item, or for the site itself.
 #[derive(Row, Deserialize, Debug)]
-pub struct OfValue {
+pub struct ItemCounts {
     /// The name of the subject.
     pub subject: String,
     /// The path, link or event; empty for the site.
@@ -50,7 +50,7 @@ pub struct OfValue {
 }
 
 #[derive(Row, Deserialize)]
-struct AsOf {
+struct CutoffRow {
     days: u64,
     through: u16,
     hours: u64,
@@ -63,7 +63,7 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn published_through(&self, zone: &str) -> Result<Published, StoreError> {
+    pub async fn publication_cutoff(&self, zone: &str) -> Result<PublicationCutoff, StoreError> {
         let closed = "(SELECT max(at) FROM publications WHERE zone = ? AND done = 1 AND closes = 1)";
         let sql = format!(
             "SELECT countIf(closes = 1) AS days, toUInt16(maxIf(day, closes = 1)) AS through, \
@@ -72,35 +72,35 @@ impl Store {
              FROM publications WHERE zone = ? AND done = 1"
         );
 
-        let query = self.calls.query(&sql).bind(zone).bind(zone).bind(zone);
-        let row: AsOf = query.fetch_one().await.map_err(failed(STEP))?;
+        let query = self.short_client.query(&sql).bind(zone).bind(zone).bind(zone);
+        let row: CutoffRow = query.fetch_one().await.map_err(error_during(STEP))?;
 
-        Ok(Published {
+        Ok(PublicationCutoff {
             through: (row.days > 0).then(|| Day::from_number(row.through)),
             hour: (row.hours > 0).then_some(row.hour),
         })
     }
 }
 
-impl Read<'_> {
+impl SiteReader<'_> {
     /// All published values of an item, in all dimensions. Lots count on their day of publication;
     /// both days are inclusive.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn values(
+    pub async fn value_counts(
         &self,
         subject: Subject,
         item: &str,
         (from, to): (Day, Day),
-    ) -> Result<Vec<Valued>, StoreError> {
+    ) -> Result<Vec<ValueCounts>, StoreError> {
         let sql = "SELECT toString(dim) AS dim, toString(value) AS value, sum(lot_visitors) AS visitors, sum(lot_visits) AS visits \
                    FROM (SELECT dim, value, any(visitors) AS lot_visitors, any(visits) AS lot_visits FROM published \
                    WHERE site = ? AND subject = ? AND item = ? AND day BETWEEN toDate(?) AND toDate(?) \
                    GROUP BY dim, value, day, lot) GROUP BY dim, value";
-        let query = self.calls.query(sql).bind(self.site.as_u128()).bind(subject.name()).bind(item);
-        query.bind(from.number()).bind(to.number()).fetch_all().await.map_err(failed(STEP))
+        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(subject.name()).bind(item);
+        query.bind(from.as_number()).bind(to.as_number()).fetch_all().await.map_err(error_during(STEP))
     }
 
     /// The published counts of one value: for the site, and for at most `limit` items of each
@@ -109,21 +109,21 @@ impl Read<'_> {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn of_value(
+    pub async fn items_for_value(
         &self,
         dim: Dimension,
         value: &str,
         (from, to): (Day, Day),
         limit: usize,
-    ) -> Result<Vec<OfValue>, StoreError> {
+    ) -> Result<Vec<ItemCounts>, StoreError> {
         let sql = "SELECT toString(subject) AS subject, item, sum(lot_visitors) AS visitors, sum(lot_visits) AS visits \
                    FROM (SELECT subject, item, any(visitors) AS lot_visitors, any(visits) AS lot_visits FROM published \
                    WHERE site = ? AND subject IN ('site', 'page', 'link', 'event') AND dim = ? AND value = ? \
                    AND day BETWEEN toDate(?) AND toDate(?) GROUP BY subject, item, day, lot) \
                    GROUP BY subject, item ORDER BY visitors DESC, visits DESC, item LIMIT ? BY subject";
-        let query = self.calls.query(sql).bind(self.site.as_u128()).bind(dim.name()).bind(value);
-        let query = query.bind(from.number()).bind(to.number()).bind(limit as u64);
-        query.fetch_all().await.map_err(failed(STEP))
+        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(dim.name()).bind(value);
+        let query = query.bind(from.as_number()).bind(to.as_number()).bind(limit as u64);
+        query.fetch_all().await.map_err(error_during(STEP))
     }
 
     /// The site's published visitors by day of publication and class of device: day in days since
@@ -132,12 +132,12 @@ impl Read<'_> {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn devices(&self, (from, to): (Day, Day)) -> Result<Vec<(u16, String, u64)>, StoreError> {
+    pub async fn visitors_by_device(&self, (from, to): (Day, Day)) -> Result<Vec<(u16, String, u64)>, StoreError> {
         let sql = "SELECT toUInt16(day) AS number, toString(value) AS value, sum(lot_visitors) AS visitors \
                    FROM (SELECT day, value, any(visitors) AS lot_visitors FROM published \
                    WHERE site = ? AND subject = 'site' AND item = '' AND dim = 'device' \
                    AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day, value, lot) GROUP BY number, value";
-        let query = self.calls.query(sql).bind(self.site.as_u128()).bind(from.number()).bind(to.number());
-        query.fetch_all().await.map_err(failed(STEP))
+        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
+        query.fetch_all().await.map_err(error_during(STEP))
     }
 }

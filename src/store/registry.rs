@@ -8,14 +8,14 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::Store;
-use super::error::{StoreError, failed};
-use crate::config::{AliasRule, Registered, SiteRule};
+use super::error::{StoreError, error_during};
+use crate::config::{AliasRule, RegisteredSites, SiteRule};
 
 const STEP: &str = "the registry";
 
 /// An expression for the next revision of a table: the server's time in microseconds, or one more
 /// than the highest revision if that is larger.
-pub(super) fn next_revision(table: &str) -> String {
+pub(super) fn next_revision_expression(table: &str) -> String {
     format!(
         "greatest(toUInt64(toUnixTimestamp64Micro(now64(6))), assumeNotNull((SELECT max(revision) FROM {table})) + 1)"
     )
@@ -57,7 +57,7 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn registry_revision(&self) -> Result<u64, StoreError> {
         let sql = "SELECT max(revision) FROM (SELECT revision FROM sites UNION ALL SELECT revision FROM aliases)";
-        self.calls.query(sql).fetch_one().await.map_err(failed(STEP))
+        self.short_client.query(sql).fetch_one().await.map_err(error_during(STEP))
     }
 
     /// All registered sites and aliases, in the order of their last change.
@@ -65,7 +65,7 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a query.
-    pub async fn registered(&self) -> Result<Registered, StoreError> {
+    pub async fn load_registered_sites(&self) -> Result<RegisteredSites, StoreError> {
         let sites = self
             .client
             .query(
@@ -74,7 +74,7 @@ impl Store {
             )
             .fetch_all::<SiteRow>()
             .await
-            .map_err(failed(STEP))?;
+            .map_err(error_during(STEP))?;
 
         let aliases = self
             .client
@@ -84,9 +84,9 @@ impl Store {
             )
             .fetch_all::<AliasRow>()
             .await
-            .map_err(failed(STEP))?;
+            .map_err(error_during(STEP))?;
 
-        Ok(Registered {
+        Ok(RegisteredSites {
             sites: sites.into_iter().map(SiteRule::from).collect(),
             aliases: aliases.into_iter().map(|row| AliasRule { alias: row.alias, site: row.site }).collect(),
         })
@@ -98,14 +98,20 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the insert. If only the answer
     /// was lost, the row is there; writing it again is harmless.
-    pub async fn put_site(&self, rule: &SiteRule, removed: bool) -> Result<(), StoreError> {
-        let next = next_revision("sites");
+    pub async fn insert_site(&self, rule: &SiteRule, removed: bool) -> Result<(), StoreError> {
+        let next = next_revision_expression("sites");
         let sql = format!(
             "INSERT INTO sites (name, hosts, zone, embed, max_amount, removed, revision) SELECT ?, ?, ?, ?, ?, ?, {next}"
         );
 
-        let query = self.calls.query(&sql).bind(&rule.id).bind(&rule.hosts).bind(&rule.zone);
-        query.bind(&rule.embed).bind(rule.max_amount.unwrap_or(0)).bind(removed).execute().await.map_err(failed(STEP))
+        let query = self.short_client.query(&sql).bind(&rule.id).bind(&rule.hosts).bind(&rule.zone);
+        query
+            .bind(&rule.embed)
+            .bind(rule.max_amount.unwrap_or(0))
+            .bind(removed)
+            .execute()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// Registers another name of a site, changes the entry with that name, or removes it.
@@ -113,9 +119,16 @@ impl Store {
     /// # Errors
     ///
     /// As for [`Store::put_site`].
-    pub async fn put_alias(&self, rule: &AliasRule, removed: bool) -> Result<(), StoreError> {
-        let next = next_revision("aliases");
+    pub async fn insert_alias(&self, rule: &AliasRule, removed: bool) -> Result<(), StoreError> {
+        let next = next_revision_expression("aliases");
         let sql = format!("INSERT INTO aliases (alias, site, removed, revision) SELECT ?, ?, ?, {next}");
-        self.calls.query(&sql).bind(&rule.alias).bind(&rule.site).bind(removed).execute().await.map_err(failed(STEP))
+        self.short_client
+            .query(&sql)
+            .bind(&rule.alias)
+            .bind(&rule.site)
+            .bind(removed)
+            .execute()
+            .await
+            .map_err(error_during(STEP))
     }
 }

@@ -8,9 +8,9 @@
 
 mod site_ids;
 
-use super::client::Client;
-use super::error::{StoreError, failed};
-use crate::event::Counter;
+use super::client::StoreClient;
+use super::error::{StoreError, error_during};
+use crate::event::CounterKind;
 
 /// The number of inserts for which ClickHouse remembers a token. Only publication still sends one,
 /// as a lock between collectors.
@@ -20,12 +20,12 @@ struct Migration {
     number: u32,
     name: &'static str,
     sql: &'static str,
-    step: Step,
+    step: MigrationStep,
 }
 
 /// How the statements of a migration are executed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum MigrationStep {
     /// One after the other.
     Sql,
     /// By [`site_ids`].
@@ -34,25 +34,40 @@ enum Step {
 
 /// All migrations, numbered from 1 without gaps.
 const MIGRATIONS: [Migration; 12] = [
-    Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql"), step: Step::Sql },
-    Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql"), step: Step::Sql },
-    Migration { number: 3, name: "pages", sql: include_str!("schema/0003_pages.sql"), step: Step::Sql },
-    Migration { number: 4, name: "platform", sql: include_str!("schema/0004_platform.sql"), step: Step::Sql },
-    Migration { number: 5, name: "access", sql: include_str!("schema/0005_access.sql"), step: Step::Sql },
-    Migration { number: 6, name: "mail", sql: include_str!("schema/0006_mail.sql"), step: Step::Sql },
-    Migration { number: 7, name: "site ids", sql: include_str!("schema/0007_site_ids.sql"), step: Step::SiteIds },
-    Migration { number: 8, name: "withdrawals", sql: include_str!("schema/0008_withdrawals.sql"), step: Step::Sql },
-    Migration { number: 9, name: "shares", sql: include_str!("schema/0009_shares.sql"), step: Step::Sql },
-    Migration { number: 10, name: "money", sql: include_str!("schema/0010_money.sql"), step: Step::Sql },
-    Migration { number: 11, name: "markers", sql: include_str!("schema/0011_markers.sql"), step: Step::Sql },
-    Migration { number: 12, name: "share names", sql: include_str!("schema/0012_share_names.sql"), step: Step::Sql },
+    Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql"), step: MigrationStep::Sql },
+    Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql"), step: MigrationStep::Sql },
+    Migration { number: 3, name: "pages", sql: include_str!("schema/0003_pages.sql"), step: MigrationStep::Sql },
+    Migration { number: 4, name: "platform", sql: include_str!("schema/0004_platform.sql"), step: MigrationStep::Sql },
+    Migration { number: 5, name: "access", sql: include_str!("schema/0005_access.sql"), step: MigrationStep::Sql },
+    Migration { number: 6, name: "mail", sql: include_str!("schema/0006_mail.sql"), step: MigrationStep::Sql },
+    Migration {
+        number: 7,
+        name: "site ids",
+        sql: include_str!("schema/0007_site_ids.sql"),
+        step: MigrationStep::SiteIds,
+    },
+    Migration {
+        number: 8,
+        name: "withdrawals",
+        sql: include_str!("schema/0008_withdrawals.sql"),
+        step: MigrationStep::Sql,
+    },
+    Migration { number: 9, name: "shares", sql: include_str!("schema/0009_shares.sql"), step: MigrationStep::Sql },
+    Migration { number: 10, name: "money", sql: include_str!("schema/0010_money.sql"), step: MigrationStep::Sql },
+    Migration { number: 11, name: "markers", sql: include_str!("schema/0011_markers.sql"), step: MigrationStep::Sql },
+    Migration {
+        number: 12,
+        name: "share names",
+        sql: include_str!("schema/0012_share_names.sql"),
+        step: MigrationStep::Sql,
+    },
 ];
 
 /// The statement that creates the table of completed migrations.
-const LEDGER: &str = include_str!("schema/migrations.sql");
+const APPLIED_MIGRATIONS_SQL: &str = include_str!("schema/migrations.sql");
 
 /// The number of the schema that this binary writes and reads.
-pub const NEWEST: u32 = MIGRATIONS[MIGRATIONS.len() - 1].number;
+pub const NEWEST_SCHEMA: u32 = MIGRATIONS[MIGRATIONS.len() - 1].number;
 
 /// Age in hours from which a side table is considered left by a crash rather than in use by another
 /// collector.
@@ -60,7 +75,7 @@ const ABANDONED_AFTER_HOURS: u32 = 24;
 
 /// A table that receives the counts of segments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Table {
+pub enum CountsTable {
     /// Totals by site, day and item.
     Daily,
     /// Attributes of visitors until they are published.
@@ -81,113 +96,115 @@ pub enum Table {
     Mail,
 }
 
-impl Table {
+impl CountsTable {
     /// All tables, in the order in which a segment is sent to them.
-    pub const ALL: [Table; 9] = [
-        Table::Daily,
-        Table::Unpublished,
-        Table::Hourly,
-        Table::Money,
-        Table::Drops,
-        Table::Vitals,
-        Table::Faults,
-        Table::Activity,
-        Table::Mail,
+    pub const ALL: [CountsTable; 9] = [
+        CountsTable::Daily,
+        CountsTable::Unpublished,
+        CountsTable::Hourly,
+        CountsTable::Money,
+        CountsTable::Drops,
+        CountsTable::Vitals,
+        CountsTable::Faults,
+        CountsTable::Activity,
+        CountsTable::Mail,
     ];
 
     /// The table's name in the database.
     pub const fn name(self) -> &'static str {
         match self {
-            Table::Daily => "daily",
-            Table::Unpublished => "unpublished",
-            Table::Hourly => "hourly",
-            Table::Money => "money",
-            Table::Drops => "drops",
-            Table::Vitals => "vitals",
-            Table::Faults => "faults",
-            Table::Activity => "activity",
-            Table::Mail => "mail",
+            CountsTable::Daily => "daily",
+            CountsTable::Unpublished => "unpublished",
+            CountsTable::Hourly => "hourly",
+            CountsTable::Money => "money",
+            CountsTable::Drops => "drops",
+            CountsTable::Vitals => "vitals",
+            CountsTable::Faults => "faults",
+            CountsTable::Activity => "activity",
+            CountsTable::Mail => "mail",
         }
     }
 
     /// The columns that identify a row.
-    pub const fn keys(self) -> &'static [&'static str] {
+    pub const fn key_columns(self) -> &'static [&'static str] {
         match self {
-            Table::Daily => &["site", "day", "subject", "item"],
-            Table::Unpublished => &["site", "zone", "day", "subject", "item", "dim", "value", "segment"],
-            Table::Hourly => &["site", "hour"],
-            Table::Money => &["site", "day", "event", "currency"],
-            Table::Drops => &["hour", "reason"],
-            Table::Vitals => &["site", "day", "path", "device", "metric", "bucket"],
-            Table::Faults => &["site", "day", "path", "kind", "fault"],
-            Table::Activity => &["day", "site"],
-            Table::Mail => &["day", "template", "batch", "action", "link", "reader"],
+            CountsTable::Daily => &["site", "day", "subject", "item"],
+            CountsTable::Unpublished => &["site", "zone", "day", "subject", "item", "dim", "value", "segment"],
+            CountsTable::Hourly => &["site", "hour"],
+            CountsTable::Money => &["site", "day", "event", "currency"],
+            CountsTable::Drops => &["hour", "reason"],
+            CountsTable::Vitals => &["site", "day", "path", "device", "metric", "bucket"],
+            CountsTable::Faults => &["site", "day", "path", "kind", "fault"],
+            CountsTable::Activity => &["day", "site"],
+            CountsTable::Mail => &["day", "template", "batch", "action", "link", "reader"],
         }
     }
 
     /// The columns that are summed. An hour has no exits and entries, which belong to pages.
-    pub fn counters(self) -> Vec<&'static str> {
-        let counters = Counter::ALL.into_iter();
+    pub fn counter_columns(self) -> Vec<&'static str> {
+        let counters = CounterKind::ALL.into_iter();
         match self {
-            Table::Daily => counters.map(Counter::name).collect(),
-            Table::Hourly | Table::Activity => counters.filter(|c| !c.is_of_pages()).map(Counter::name).collect(),
-            Table::Unpublished => vec!["visitors", "visits", "networks"],
-            Table::Money => vec!["hits", "minor"],
-            Table::Mail => vec!["hits", "visitors"],
-            Table::Drops | Table::Vitals | Table::Faults => vec!["hits"],
+            CountsTable::Daily => counters.map(CounterKind::name).collect(),
+            CountsTable::Hourly | CountsTable::Activity => {
+                counters.filter(|c| !c.is_page_only()).map(CounterKind::name).collect()
+            }
+            CountsTable::Unpublished => vec!["visitors", "visits", "networks"],
+            CountsTable::Money => vec!["hits", "minor"],
+            CountsTable::Mail => vec!["hits", "visitors"],
+            CountsTable::Drops | CountsTable::Vitals | CountsTable::Faults => vec!["hits"],
         }
     }
 
     /// All columns, in the order of an insert: keys, then counters.
-    pub fn columns(self) -> Vec<&'static str> {
-        [self.keys(), &self.counters()].concat()
+    pub fn all_columns(self) -> Vec<&'static str> {
+        [self.key_columns(), &self.counter_columns()].concat()
     }
 
     /// The definitions of the counters in a CREATE TABLE statement.
-    fn definitions(self) -> String {
-        let columns = self.counters().into_iter().map(|name| format!("{name} UInt64 CODEC(ZSTD(1))"));
+    fn counter_definitions(self) -> String {
+        let columns = self.counter_columns().into_iter().map(|name| format!("{name} UInt64 CODEC(ZSTD(1))"));
         columns.collect::<Vec<_>>().join(",\n    ")
     }
 
     /// The engine clause on a single machine.
-    pub fn engine(self) -> String {
-        format!("SummingMergeTree(({}))", self.counters().join(", "))
+    pub fn engine_clause(self) -> String {
+        format!("SummingMergeTree(({}))", self.counter_columns().join(", "))
     }
 
     /// The engine clause on a cluster.
-    fn replicated_engine(self) -> String {
-        format!("ReplicatedSummingMergeTree({REPLICA}, ({}))", self.counters().join(", "))
+    fn replicated_engine_clause(self) -> String {
+        format!("ReplicatedSummingMergeTree({REPLICA_PATH}, ({}))", self.counter_columns().join(", "))
     }
 }
 
 /// Path and name of a replica, in the server's own macros: the text is the same on every node.
-const REPLICA: &str = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'";
+const REPLICA_PATH: &str = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'";
 
 /// The same, for tables that every node holds completely.
-const EVERYWHERE: &str = "'/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}'";
+const FULL_REPLICA_PATH: &str = "'/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}'";
 
 /// Settings with which acknowledged inserts survive a power cut, not only a crash.
-const SYNCED: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
+const SYNCED_SETTINGS: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
 
 /// Settings that sync merged parts, and remove their source parts within a minute: source parts
 /// show which counts arrived together.
-const SHORT_LIVED: &str = "old_parts_lifetime = 30, min_rows_to_fsync_after_merge = 1";
+const SHORT_LIVED_SETTINGS: &str = "old_parts_lifetime = 30, min_rows_to_fsync_after_merge = 1";
 
 /// Replaces the placeholders in braces.
-fn render(sql: &str, cluster: Option<&str>) -> String {
+fn render_sql(sql: &str, cluster: Option<&str>) -> String {
     let replicated = cluster.is_some();
-    let on_cluster = cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quoted_name(name)));
-    let plain = if replicated { format!("ReplicatedMergeTree({REPLICA})") } else { "MergeTree".to_owned() };
+    let on_cluster = cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quote_name(name)));
+    let plain = if replicated { format!("ReplicatedMergeTree({REPLICA_PATH})") } else { "MergeTree".to_owned() };
     let settings = format!(
         "non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}, \
          replicated_deduplication_window = {DEDUPLICATION_WINDOW}, replicated_deduplication_window_seconds = 604800"
     );
 
     let mut sql = sql.replace("{on_cluster}", &on_cluster).replace("{settings}", &settings);
-    for table in Table::ALL {
-        let engine = if replicated { table.replicated_engine() } else { table.engine() };
+    for table in CountsTable::ALL {
+        let engine = if replicated { table.replicated_engine_clause() } else { table.engine_clause() };
         sql = sql
-            .replace(&format!("{{{}.columns}}", table.name()), &table.definitions())
+            .replace(&format!("{{{}.columns}}", table.name()), &table.counter_definitions())
             .replace(&format!("{{{}.engine}}", table.name()), &engine);
     }
 
@@ -198,7 +215,7 @@ fn render(sql: &str, cluster: Option<&str>) -> String {
         ("{replacing.lot}", false, "lot"),
         ("{replacing.done}", true, "done"),
     ] {
-        let place = if everywhere { EVERYWHERE } else { REPLICA };
+        let place = if everywhere { FULL_REPLICA_PATH } else { REPLICA_PATH };
         let engine = match (replicated, version) {
             (true, "") => format!("ReplicatedReplacingMergeTree({place})"),
             (true, version) => format!("ReplicatedReplacingMergeTree({place}, {version})"),
@@ -206,12 +223,14 @@ fn render(sql: &str, cluster: Option<&str>) -> String {
         };
         sql = sql.replace(word, &engine);
     }
-    sql.replace("{plain.engine}", &plain).replace("{synced}", SYNCED).replace("{short_lived}", SHORT_LIVED)
+    sql.replace("{plain.engine}", &plain)
+        .replace("{synced}", SYNCED_SETTINGS)
+        .replace("{short_lived}", SHORT_LIVED_SETTINGS)
 }
 
 /// The statements of a file, without its comments: a `;` or `?` in a comment neither ends a
 /// statement nor is a parameter.
-fn statements(sql: &str) -> Vec<String> {
+fn split_statements(sql: &str) -> Vec<String> {
     let code: Vec<&str> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
     code.join("\n").split(';').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
 }
@@ -224,8 +243,8 @@ fn statements(sql: &str) -> Vec<String> {
 ///
 /// The database has a later schema, or a statement fails. Completed migrations stay, and the next
 /// call continues with the rest.
-pub async fn migrate(
-    (client, calls): (&Client, &Client),
+pub async fn apply_migrations(
+    (client, calls): (&StoreClient, &StoreClient),
     database: &str,
     cluster: Option<&str>,
     names: &[String],
@@ -233,66 +252,77 @@ pub async fn migrate(
 ) -> Result<(), StoreError> {
     // This call has the short deadline, so that a server that hangs is detected before the
     // statements that may take long. The database need not exist yet.
-    let create = render(&format!("CREATE DATABASE IF NOT EXISTS {}{{on_cluster}}", quoted_name(database)), cluster);
-    run(&calls.with_database("default"), &create).await?;
-    run(client, &statements(&render(LEDGER, cluster))[0]).await?;
+    let create = render_sql(&format!("CREATE DATABASE IF NOT EXISTS {}{{on_cluster}}", quote_name(database)), cluster);
+    run_statement(&calls.with_database("default"), &create).await?;
+    run_statement(client, &split_statements(&render_sql(APPLIED_MIGRATIONS_SQL, cluster))[0]).await?;
 
-    let found: u32 =
-        client.query("SELECT max(number) FROM migrations").fetch_one().await.map_err(failed("reading migrations"))?;
-    if found > NEWEST {
-        return Err(StoreError::Newer { found, known: NEWEST });
+    let found: u32 = client
+        .query("SELECT max(number) FROM migrations")
+        .fetch_one()
+        .await
+        .map_err(error_during("reading migrations"))?;
+    if found > NEWEST_SCHEMA {
+        return Err(StoreError::SchemaTooNew { found, known: NEWEST_SCHEMA });
     }
 
-    drop_abandoned(client, cluster, alone).await?;
+    drop_abandoned_tables(client, cluster, alone).await?;
 
     for migration in MIGRATIONS.iter().filter(|migration| migration.number > found) {
-        let statements = statements(&render(migration.sql, cluster));
+        let statements = split_statements(&render_sql(migration.sql, cluster));
         match migration.step {
-            Step::Sql => {
+            MigrationStep::Sql => {
                 for statement in &statements {
-                    run(client, statement).await?;
+                    run_statement(client, statement).await?;
                 }
             }
-            Step::SiteIds => site_ids::Change { client, cluster, statements: &statements, names }.run().await?,
+            MigrationStep::SiteIds => {
+                site_ids::SiteIdMigration { client, cluster, statements: &statements, configured_names: names }
+                    .run()
+                    .await?
+            }
         }
 
         let done = client.query("INSERT INTO migrations (number, name) SELECT ?, ?");
-        done.bind(migration.number).bind(migration.name).execute().await.map_err(failed("recording a migration"))?;
+        done.bind(migration.number)
+            .bind(migration.name)
+            .execute()
+            .await
+            .map_err(error_during("recording a migration"))?;
         tracing::info!(number = migration.number, name = migration.name, "the database's schema was changed");
     }
     Ok(())
 }
 
 /// A unique name under which a table is filled before it takes its place.
-fn side_name(table: &str) -> String {
+fn side_table_name(table: &str) -> String {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     format!("{table}_side_{:016x}", u64::from_le_bytes(bytes))
 }
 
 /// Drops side tables that a crash left, and those of former versions that folded months.
-async fn drop_abandoned(client: &Client, cluster: Option<&str>, alone: bool) -> Result<(), StoreError> {
+async fn drop_abandoned_tables(client: &StoreClient, cluster: Option<&str>, alone: bool) -> Result<(), StoreError> {
     let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() \
                AND match(name, '^[a-z]+_(side|fold)_[0-9a-f]{16}$') \
                AND metadata_modification_time <= now() - toIntervalHour(?)";
 
     let hours = if alone { 0 } else { ABANDONED_AFTER_HOURS };
     let names: Vec<String> =
-        client.query(sql).bind(hours).fetch_all().await.map_err(failed("looking for side tables"))?;
+        client.query(sql).bind(hours).fetch_all().await.map_err(error_during("looking for side tables"))?;
 
     for name in names {
-        let on_cluster = cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quoted_name(name)));
-        run(client, &format!("DROP TABLE IF EXISTS {name}{on_cluster} SYNC")).await?;
+        let on_cluster = cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quote_name(name)));
+        run_statement(client, &format!("DROP TABLE IF EXISTS {name}{on_cluster} SYNC")).await?;
     }
     Ok(())
 }
 
-async fn run(client: &Client, sql: &str) -> Result<(), StoreError> {
-    client.query_raw(sql).execute().await.map_err(failed("a migration"))
+async fn run_statement(client: &StoreClient, sql: &str) -> Result<(), StoreError> {
+    client.query_raw(sql).execute().await.map_err(error_during("a migration"))
 }
 
 /// A name in backticks.
-pub(super) fn quoted_name(name: &str) -> String {
+pub(super) fn quote_name(name: &str) -> String {
     format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
 }
 
@@ -309,14 +339,14 @@ mod tests {
 
     #[test]
     fn a_cluster_changes_the_engine_clause_and_on_cluster_and_nothing_else() {
-        let single = statements(&render(MIGRATIONS[0].sql, None));
-        let cluster = statements(&render(MIGRATIONS[0].sql, Some("prod")));
+        let single = split_statements(&render_sql(MIGRATIONS[0].sql, None));
+        let cluster = split_statements(&render_sql(MIGRATIONS[0].sql, Some("prod")));
         assert_eq!((single.len(), cluster.len()), (5, 5));
         for (single, cluster) in single.iter().zip(cluster) {
             let back = cluster
                 .replace(" ON CLUSTER `prod`", "")
-                .replace(&format!("ReplicatedSummingMergeTree({REPLICA}, "), "SummingMergeTree(")
-                .replace(&format!("ReplicatedMergeTree({REPLICA})"), "MergeTree");
+                .replace(&format!("ReplicatedSummingMergeTree({REPLICA_PATH}, "), "SummingMergeTree(")
+                .replace(&format!("ReplicatedMergeTree({REPLICA_PATH})"), "MergeTree");
             assert_eq!(&back, single);
             assert!(cluster.contains("ON CLUSTER `prod`") && cluster.contains("ENGINE = Replicated"));
         }
@@ -324,8 +354,8 @@ mod tests {
 
     #[test]
     fn every_word_in_braces_is_filled() {
-        for sql in MIGRATIONS.iter().map(|migration| migration.sql).chain([LEDGER]) {
-            assert!(!render(sql, None).contains('{'));
+        for sql in MIGRATIONS.iter().map(|migration| migration.sql).chain([APPLIED_MIGRATIONS_SQL]) {
+            assert!(!render_sql(sql, None).contains('{'));
         }
     }
 }

@@ -8,20 +8,20 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::Store;
-use super::error::{StoreError, failed};
-use super::registry::next_revision;
+use super::error::{StoreError, error_during};
+use super::registry::next_revision_expression;
 use crate::event::{Day, SiteId};
 
 const STEP: &str = "the voids";
 
 /// The first integer that readers of JSON may not represent exactly.
-pub(super) const TOO_MUCH: u64 = 1 << 53;
+pub(super) const MIN_INEXACT_INTEGER: u64 = 1 << 53;
 
 /// A query for what remains after voids, by day, event and code: events `n` and amount `m`. The
 /// code is a currency, in lower case for amounts above the limit. The site, first and last day are
 /// bound twice. Days whose counts were dropped have voids but no money; their result is 0, never
 /// negative.
-pub(super) const BOOKED: &str = "\
+pub(super) const BOOKED_QUERY: &str = "\
     SELECT day, event, code, greatest(sum(hits), toInt128(0)) AS n, greatest(sum(minor), toInt128(0)) AS m FROM ( \
     SELECT day, toString(event) AS event, toString(currency) AS code, toInt128(hits) AS hits, toInt128(minor) AS minor FROM money \
     WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) UNION ALL \
@@ -31,7 +31,7 @@ pub(super) const BOOKED: &str = "\
 
 /// What is to be voided: all that is booked there now.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Void {
+pub struct VoidRequest {
     /// The void's id within the site, chosen by the caller.
     pub id: String,
     /// The first day, inclusive.
@@ -46,7 +46,7 @@ pub struct Void {
 
 /// A void and what it took out.
 #[derive(Row, Deserialize, Debug)]
-pub struct Voided {
+pub struct VoidRow {
     /// The void's id within the site.
     pub id: String,
     /// The first day, inclusive, in days since 1970-01-01.
@@ -67,11 +67,12 @@ pub struct Voided {
     pub minor: u64,
 }
 
-impl Voided {
+impl VoidRow {
     /// Whether this is the result of `void`: all its fields are equal.
-    pub fn is_of(&self, void: &Void) -> bool {
-        let Void { id, from, to, event, currency } = void;
-        (&self.id, self.from, self.to, &self.event, &self.currency) == (id, from.number(), to.number(), event, currency)
+    pub fn is_result_of(&self, void: &VoidRequest) -> bool {
+        let VoidRequest { id, from, to, event, currency } = void;
+        (&self.id, self.from, self.to, &self.event, &self.currency)
+            == (id, from.as_number(), to.as_number(), event, currency)
     }
 }
 
@@ -83,20 +84,20 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the insert. If only the answer
     /// was lost, the void is there; [`Store::voids`] shows it.
-    pub async fn put_void(&self, site: SiteId, void: &Void, at: u32) -> Result<(), StoreError> {
+    pub async fn insert_void(&self, site: SiteId, void: &VoidRequest, at: u32) -> Result<(), StoreError> {
         let sql = format!(
             "INSERT INTO money_voids (site, id, first_day, last_day, event, currency, at, booked, revision) \
              SELECT ?, ?, toDate(?), toDate(?), ?, ?, toDateTime(?, 'UTC'), \
              groupArray((day, code, toUInt64(n), toUInt128(m))) AS booked, {} FROM ( \
-             SELECT day, code, n, m FROM ({BOOKED}) WHERE event = ? AND upper(code) = ? ORDER BY day, code)",
-            next_revision("money_voids")
+             SELECT day, code, n, m FROM ({BOOKED_QUERY}) WHERE event = ? AND upper(code) = ? ORDER BY day, code)",
+            next_revision_expression("money_voids")
         );
 
-        let (site, range) = (site.as_u128(), [void.from.number(), void.to.number()]);
-        let query = self.calls.query(&sql).bind(site).bind(&void.id).bind(range[0]).bind(range[1]);
+        let (site, range) = (site.as_u128(), [void.from.as_number(), void.to.as_number()]);
+        let query = self.short_client.query(&sql).bind(site).bind(&void.id).bind(range[0]).bind(range[1]);
         let query = query.bind(&void.event).bind(&void.currency).bind(at);
         let query = query.bind(site).bind(range[0]).bind(range[1]).bind(site).bind(range[0]).bind(range[1]);
-        query.bind(&void.event).bind(&void.currency).execute().await.map_err(failed(STEP))
+        query.bind(&void.event).bind(&void.currency).execute().await.map_err(error_during(STEP))
     }
 
     /// All voids of a site, newest first.
@@ -104,7 +105,7 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn voids(&self, site: SiteId) -> Result<Vec<Voided>, StoreError> {
+    pub async fn list_voids(&self, site: SiteId) -> Result<Vec<VoidRow>, StoreError> {
         let latest = ["first_day", "last_day", "event", "currency", "at", "booked"];
         let latest = latest.map(|name| format!("argMax({name}, revision) AS {name}")).join(", ");
         let sql = format!(
@@ -113,22 +114,22 @@ impl Store {
              arraySum(b -> if(b.2 != upper(b.2), b.3, 0), booked) AS over, \
              toUInt64(least(arraySum(b -> toInt128(b.4), booked), toInt128({}))) AS minor \
              FROM (SELECT id, {latest} FROM (SELECT * FROM money_voids WHERE site = ?) GROUP BY id) ORDER BY at DESC, id",
-            TOO_MUCH - 1
+            MIN_INEXACT_INTEGER - 1
         );
-        self.calls.query(&sql).bind(site.as_u128()).fetch_all().await.map_err(failed(STEP))
+        self.short_client.query(&sql).bind(site.as_u128()).fetch_all().await.map_err(error_during(STEP))
     }
 
     /// Deletes voids of days whose counts are gone. They are kept 31 days longer than counts, which
     /// are dropped by month.
-    pub(super) async fn forget_voids(&self, today: Day, keep_days: u32) -> Result<(), StoreError> {
+    pub(super) async fn delete_expired_voids(&self, today: Day, keep_days: u32) -> Result<(), StoreError> {
         let days = keep_days.saturating_add(31).min(u32::from(u16::MAX)) as u16;
-        let first = today.number().saturating_sub(days);
+        let first = today.as_number().saturating_sub(days);
         let over = "SELECT count() FROM money_voids WHERE last_day < toDate(?)";
-        let over: u64 = self.calls.query(over).bind(first).fetch_one().await.map_err(failed(STEP))?;
+        let over: u64 = self.short_client.query(over).bind(first).fetch_one().await.map_err(error_during(STEP))?;
         if over == 0 {
             return Ok(());
         }
         let sql = "ALTER TABLE money_voids DELETE WHERE last_day < toDate(?)";
-        self.calls.query(sql).bind(first).execute().await.map_err(failed(STEP))
+        self.short_client.query(sql).bind(first).execute().await.map_err(error_during(STEP))
     }
 }

@@ -6,229 +6,239 @@ use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, ORIGIN};
 
-use super::Site;
-use super::passwords::Passwords;
-use super::streams::Holder;
-use crate::access::{Act, Denied, Entry, Keys, Login, Seal, SessionId, Sessions, Spent, Who};
-use crate::config::{Config, Proxies, Secret};
+use super::AppState;
+use super::passwords::PasswordChecker;
+use super::streams::StreamHolder;
+use crate::access::{
+    AuditAction, AuditEntry, CookieSigner, CredentialIndex, DenialReason, PasswordLogin, Principal, SessionId,
+    SessionTable, UsedTokens,
+};
+use crate::config::{Config, Secret, TrustedProxies};
 use crate::event::{Millis, Problem};
-use crate::http::{Guard, Guesses, Origins, Rates, Tokens, bearer, text};
+use crate::http::{
+    OperatorAuth, OriginResolver, PlatformTokenVerifier, RateLimiters, TokenAttemptLimiter, bearer_token, header_text,
+};
 
-pub use crate::access::Right;
+pub use crate::access::Permission;
 
 /// `__Host-`: the browser sends it to this host only, over TLS (or on this machine), whatever
 /// neighbouring hosts set.
-pub(super) const COOKIE: &str = "__Host-footfall";
-const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(super) const SESSION_COOKIE: &str = "__Host-footfall";
+const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
+const FETCH_SITE_HEADER: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Handover tokens of the last five minutes that are remembered as used.
-const MOST_SPENT: usize = 1_000_000;
+const MAX_USED_TOKENS: usize = 1_000_000;
 
 /// The state of authentication: sessions, logins, tokens, and limits of attempts.
-pub struct Access {
-    guard: Guard,
-    pub(super) origins: Origins,
-    pub(super) rates: Arc<Rates>,
-    pub(super) guesses: Guesses,
-    pub(super) sessions: Sessions,
-    pub(super) passwords: Passwords,
-    pub(super) login: Option<Arc<Login>>,
-    pub(super) tokens: Tokens,
-    pub(super) spent: Spent,
-    pub(super) handover_operator: bool,
+pub struct AuthState {
+    operator_auth: OperatorAuth,
+    pub(super) origins: OriginResolver,
+    pub(super) rate_limiters: Arc<RateLimiters>,
+    pub(super) token_attempts: TokenAttemptLimiter,
+    pub(super) sessions: SessionTable,
+    pub(super) passwords: PasswordChecker,
+    pub(super) login: Option<Arc<PasswordLogin>>,
+    pub(super) platform_tokens: PlatformTokenVerifier,
+    pub(super) used_tokens: UsedTokens,
+    pub(super) allows_operator_handover: bool,
     pub(super) share_k: u32,
-    pub(super) seal: Seal,
-    pub(super) unlocked_millis: Millis,
+    pub(super) cookie_signer: CookieSigner,
+    pub(super) unlock_millis: Millis,
 }
 
 /// A principal, and the session of the request, if any.
-struct Caller {
-    who: Who,
+struct CallerIdentity {
+    principal: Principal,
     session: Option<SessionId>,
 }
 
 /// The proof that a request carried. Outlives the request.
-pub(super) enum Shown {
+pub(super) enum RequestCredential {
     Token(Secret),
     Session(SessionId),
     /// No proof: the operator, if the request comes from this machine and that is enough; otherwise
     /// nothing is permitted.
-    Nothing(Who),
+    Absent(Principal),
 }
 
-impl Access {
+impl AuthState {
     /// Reads keys and limits from the configuration.
     ///
     /// # Errors
     ///
     /// `platform.token_key` is not a key of `platform.token_algorithm`.
-    pub fn new(config: &Config, rates: Arc<Rates>) -> Result<Access, jsonwebtoken::errors::Error> {
+    pub fn new(config: &Config, rates: Arc<RateLimiters>) -> Result<AuthState, jsonwebtoken::errors::Error> {
         let access = &config.access;
         let millis = |secs: u32| Millis::from(secs) * 1000;
-        Ok(Access {
-            guard: Guard::new(config),
-            origins: Origins::new(Proxies::new(&config.proxy.trusted)),
-            rates,
-            guesses: Guesses::new(&config.limits),
-            sessions: Sessions::new(millis(access.idle_secs), millis(access.longest_secs), access.sessions),
-            passwords: Passwords::default(),
-            login: Login::new(access).map(Arc::new),
-            tokens: Tokens::new(&config.platform)?,
-            spent: Spent::new(MOST_SPENT),
-            handover_operator: access.handover_operator,
+        Ok(AuthState {
+            operator_auth: OperatorAuth::new(config),
+            origins: OriginResolver::new(TrustedProxies::new(&config.proxy.trusted)),
+            rate_limiters: rates,
+            token_attempts: TokenAttemptLimiter::new(&config.limits),
+            sessions: SessionTable::new(millis(access.idle_secs), millis(access.longest_secs), access.sessions),
+            passwords: PasswordChecker::default(),
+            login: PasswordLogin::new(access).map(Arc::new),
+            platform_tokens: PlatformTokenVerifier::new(&config.platform)?,
+            used_tokens: UsedTokens::new(MAX_USED_TOKENS),
+            allows_operator_handover: access.handover_operator,
             share_k: config.report.share_k.max(config.report.k),
-            seal: Seal::default(),
-            unlocked_millis: millis(access.longest_secs),
+            cookie_signer: CookieSigner::default(),
+            unlock_millis: millis(access.longest_secs),
         })
     }
 
     /// Drops sessions that are over.
-    pub fn tidy(&self, now: Millis) {
-        self.sessions.tidy(now);
+    pub fn evict_expired(&self, now: Millis) {
+        self.sessions.evict_expired(now);
     }
 
-    pub(super) fn session_of(request: &HttpRequest) -> Option<SessionId> {
-        Origins::cookies(request).named(COOKIE).find_map(SessionId::read)
+    pub(super) fn session_id_from_cookie(request: &HttpRequest) -> Option<SessionId> {
+        OriginResolver::parse_cookies(request).get_all(SESSION_COOKIE).find_map(SessionId::from_text)
     }
 
     /// Key of the request's network in the rate limits.
-    pub(super) fn network(&self, request: &HttpRequest) -> u64 {
-        self.rates.network(&self.origins.address(request))
+    pub(super) fn network_key(&self, request: &HttpRequest) -> u64 {
+        self.rate_limiters.network_key(&self.origins.client_address(request))
     }
 
     /// Whether another page made the browser send this change. Browsers say where a request comes
     /// from; programs without cookies need not.
-    pub(super) fn comes_from_elsewhere(&self, request: &HttpRequest) -> bool {
-        let says = [ORIGIN, FETCH_SITE].iter().any(|name| request.headers().contains_key(name));
-        says && !self.origins.same(request)
+    pub(super) fn is_cross_origin(&self, request: &HttpRequest) -> bool {
+        let says = [ORIGIN, FETCH_SITE_HEADER].iter().any(|name| request.headers().contains_key(name));
+        says && !self.origins.is_same_origin(request)
     }
 }
 
-impl Site {
+impl AppState {
     /// Checks a permission. An error is the answer; another's site is answered like one that does
     /// not exist.
-    pub(super) fn allow(&self, request: &HttpRequest, right: Right<'_>) -> Result<(), Problem> {
-        self.permit(request, right).map(|_| ())
+    pub(super) fn check_permission(&self, request: &HttpRequest, right: Permission<'_>) -> Result<(), Problem> {
+        self.authorize_request(request, right).map(|_| ())
     }
 
     /// Like [`Site::allow`], and returns the principal.
-    pub(super) fn permit(&self, request: &HttpRequest, right: Right<'_>) -> Result<Who, Problem> {
-        let caller = self.caller(request)?;
-        if !self.is_own_change(request, &caller) {
+    pub(super) fn authorize_request(&self, request: &HttpRequest, right: Permission<'_>) -> Result<Principal, Problem> {
+        let caller = self.identify_caller(request)?;
+        if !self.is_csrf_safe(request, &caller) {
             return Err(bad_csrf());
         }
-        match caller.who.may(right, |one, other| self.is_same_site(one, other)) {
-            Ok(()) => Ok(caller.who),
-            Err(Denied::Nobody) => Err(Problem::not_allowed()),
-            Err(Denied::UnknownSite) => Err(Problem::unknown_site()),
-            Err(Denied::Missing) => Err(Problem::missing_right()),
+        match caller.principal.check_permission(right, |one, other| self.is_same_site(one, other)) {
+            Ok(()) => Ok(caller.principal),
+            Err(DenialReason::Unauthenticated) => Err(Problem::not_allowed()),
+            Err(DenialReason::UnknownSite) => Err(Problem::unknown_site()),
+            Err(DenialReason::MissingPermission) => Err(Problem::missing_right()),
         }
     }
 
     /// The proof for an answer that outlives its request.
-    pub(super) fn shown_by(&self, request: &HttpRequest) -> Shown {
-        if let Some(token) = bearer(request) {
-            return Shown::Token(Secret::new(token.to_owned()));
+    pub(super) fn credential_from_request(&self, request: &HttpRequest) -> RequestCredential {
+        if let Some(token) = bearer_token(request) {
+            return RequestCredential::Token(Secret::new(token.to_owned()));
         }
-        let session =
-            Access::session_of(request).filter(|id| self.access.sessions.look(id, self.clock.now()).is_some());
-        session.map_or_else(|| Shown::Nothing(self.without_proof(request)), Shown::Session)
+        let session = AuthState::session_id_from_cookie(request)
+            .filter(|id| self.auth.sessions.peek_session(id, self.clock.now()).is_some());
+        session.map_or_else(
+            || RequestCredential::Absent(self.principal_without_credential(request)),
+            RequestCredential::Session,
+        )
     }
 
     /// Whether a streaming response may continue. Does not count as a use of the session.
-    pub(super) fn may_still(&self, shown: &Shown, right: Right<'_>) -> bool {
+    pub(super) fn is_still_permitted(&self, shown: &RequestCredential, right: Permission<'_>) -> bool {
         let who = match shown {
-            Shown::Token(token) => self.holder(token.expose()).ok(),
-            Shown::Session(id) => self.access.sessions.look(id, self.clock.now()),
-            Shown::Nothing(who) => Some(who.clone()),
+            RequestCredential::Token(token) => self.principal_for_token(token.expose_secret()).ok(),
+            RequestCredential::Session(id) => self.auth.sessions.peek_session(id, self.clock.now()),
+            RequestCredential::Absent(who) => Some(who.clone()),
         };
-        who.is_some_and(|who| who.may(right, |one, other| self.is_same_site(one, other)).is_ok())
+        who.is_some_and(|who| who.check_permission(right, |one, other| self.is_same_site(one, other)).is_ok())
     }
 
     /// The holder that a stream counts for. Operators without a session are many programs, so only
     /// their networks are limited.
-    pub(super) fn holder_of(&self, shown: &Shown) -> Option<Holder> {
+    pub(super) fn stream_holder(&self, shown: &RequestCredential) -> Option<StreamHolder> {
         match shown {
-            Shown::Session(id) => Some(Holder::Session(self.access.sessions.key_of(id))),
-            Shown::Token(token) => match self.holder(token.expose()) {
-                Ok(Who::Token(token)) => Some(Holder::Token(token.id.clone())),
+            RequestCredential::Session(id) => Some(StreamHolder::Session(self.auth.sessions.session_key(id))),
+            RequestCredential::Token(token) => match self.principal_for_token(token.expose_secret()) {
+                Ok(Principal::Token(token)) => Some(StreamHolder::Token(token.id.clone())),
                 _ => None,
             },
-            Shown::Nothing(_) => None,
+            RequestCredential::Absent(_) => None,
         }
     }
 
     /// An entry for the audit log, at the current time.
-    pub(super) fn entry(&self, who: &Who, act: Act, what: impl Into<String>) -> Entry {
-        Entry::new(self.clock.now(), who, act, what)
+    pub(super) fn audit_entry(&self, who: &Principal, act: AuditAction, what: impl Into<String>) -> AuditEntry {
+        AuditEntry::new(self.clock.now(), who, act, what)
     }
 
     /// The session of a request, and its principal.
-    pub(super) fn session(&self, request: &HttpRequest) -> Option<(SessionId, Who)> {
-        let id = Access::session_of(request)?;
-        let who = self.access.sessions.find(&id, self.clock.now())?;
+    pub(super) fn find_session(&self, request: &HttpRequest) -> Option<(SessionId, Principal)> {
+        let id = AuthState::session_id_from_cookie(request)?;
+        let who = self.auth.sessions.touch_session(&id, self.clock.now())?;
         Some((id, who))
     }
 
     /// The principal of a read-only request.
-    pub(super) fn who(&self, request: &HttpRequest) -> Result<Who, Problem> {
-        self.caller(request).map(|caller| caller.who)
+    pub(super) fn request_principal(&self, request: &HttpRequest) -> Result<Principal, Problem> {
+        self.identify_caller(request).map(|caller| caller.principal)
     }
 
     /// A token takes precedence: with one, the session is ignored.
-    fn caller(&self, request: &HttpRequest) -> Result<Caller, Problem> {
-        let without_session = |who| Ok(Caller { who, session: None });
-        if let Some(guess) = bearer(request) {
-            let who = self.try_token(request, || match self.holder(guess)? {
-                Who::Nobody => Ok(None),
+    fn identify_caller(&self, request: &HttpRequest) -> Result<CallerIdentity, Problem> {
+        let without_session = |who| Ok(CallerIdentity { principal: who, session: None });
+        if let Some(guess) = bearer_token(request) {
+            let who = self.with_attempt_limit(request, || match self.principal_for_token(guess)? {
+                Principal::Anonymous => Ok(None),
                 who => Ok(Some(who)),
             })?;
-            return without_session(who.unwrap_or(Who::Nobody));
+            return without_session(who.unwrap_or(Principal::Anonymous));
         }
-        if let Some((id, who)) = self.session(request) {
-            return Ok(Caller { who, session: Some(id) });
+        if let Some((id, who)) = self.find_session(request) {
+            return Ok(CallerIdentity { principal: who, session: Some(id) });
         }
-        without_session(self.without_proof(request))
+        without_session(self.principal_without_credential(request))
     }
 
-    fn without_proof(&self, request: &HttpRequest) -> Who {
-        if self.access.guard.is_local_operator(request) { Who::Operator } else { Who::Nobody }
+    fn principal_without_credential(&self, request: &HttpRequest) -> Principal {
+        if self.auth.operator_auth.is_local_operator(request) { Principal::Operator } else { Principal::Anonymous }
     }
 
     /// Verifies a token, unless its network sent too many invalid ones. `None` is an invalid one.
-    pub(super) fn try_token<T>(
+    pub(super) fn with_attempt_limit<T>(
         &self,
         request: &HttpRequest,
         look: impl FnOnce() -> Result<Option<T>, Problem>,
     ) -> Result<Option<T>, Problem> {
-        let (network, now) = (self.access.network(request), self.clock.now());
-        self.access.guesses.may_try(network, now)?;
+        let (network, now) = (self.auth.network_key(request), self.clock.now());
+        self.auth.token_attempts.check_attempt(network, now)?;
         let found = look()?;
         if found.is_none() {
-            self.access.guesses.was_wrong(network, now);
+            self.auth.token_attempts.record_failure(network, now);
         }
         Ok(found)
     }
 
-    fn holder(&self, guess: &str) -> Result<Who, Problem> {
-        if self.access.guard.is_token(guess) {
-            return Ok(Who::Operator);
+    fn principal_for_token(&self, guess: &str) -> Result<Principal, Problem> {
+        if self.auth.operator_auth.is_operator_token(guess) {
+            return Ok(Principal::Operator);
         }
-        if !Keys::looks_like_token(guess) {
-            return Ok(Who::Nobody);
+        if !CredentialIndex::looks_like_token(guess) {
+            return Ok(Principal::Anonymous);
         }
         // Tokens are in the store. Before it was read, no token can be called invalid.
-        let keys = self.registry.keys().ok_or_else(Problem::store_unavailable)?;
-        Ok(keys.token(guess, self.today()).map_or(Who::Nobody, |token| Who::Token(Arc::clone(token))))
+        let keys = self.registry.access_keys().ok_or_else(Problem::store_unavailable)?;
+        Ok(keys
+            .find_token(guess, self.today_utc())
+            .map_or(Principal::Anonymous, |token| Principal::Token(Arc::clone(token))))
     }
 
     /// The session that a page of ours asks to end.
-    pub(super) fn own_session(&self, request: &HttpRequest) -> Result<(SessionId, Who), Problem> {
-        let caller = self.caller(request)?;
-        let own = self.is_own_change(request, &caller);
+    pub(super) fn require_own_session(&self, request: &HttpRequest) -> Result<(SessionId, Principal), Problem> {
+        let caller = self.identify_caller(request)?;
+        let own = self.is_csrf_safe(request, &caller);
         match caller.session {
             Some(_) if !own => Err(bad_csrf()),
-            Some(id) => Ok((id, caller.who)),
+            Some(id) => Ok((id, caller.principal)),
             None => Err(Problem::not_allowed()),
         }
     }
@@ -236,26 +246,26 @@ impl Site {
     /// Whether a change was sent by a page of ours. Browsers attach cookies, and have the rights of
     /// this machine's operator, in requests that any page can cause. So a change must carry the
     /// session's CSRF token and must not come from another origin.
-    fn is_own_change(&self, request: &HttpRequest, caller: &Caller) -> bool {
+    fn is_csrf_safe(&self, request: &HttpRequest, caller: &CallerIdentity) -> bool {
         if [Method::GET, Method::HEAD].contains(request.method()) {
             return true;
         }
-        match (&caller.session, bearer(request)) {
+        match (&caller.session, bearer_token(request)) {
             (Some(id), _) => {
-                let guess = request.headers().get(CSRF).and_then(text).unwrap_or("");
-                self.access.sessions.csrf_fits(id, guess) && self.access.origins.same(request)
+                let guess = request.headers().get(CSRF_HEADER).and_then(header_text).unwrap_or("");
+                self.auth.sessions.is_csrf_token(id, guess) && self.auth.origins.is_same_origin(request)
             }
             (None, Some(_)) => true,
-            (None, None) => !self.access.comes_from_elsewhere(request),
+            (None, None) => !self.auth.is_cross_origin(request),
         }
     }
 
     pub(super) fn is_same_site(&self, one: &str, other: &str) -> bool {
-        self.registry.directory.hosts().is_same_site(one, other)
+        self.registry.directory.resolver().is_same_site(one, other)
     }
 
     /// The current day in UTC, in which tokens expire.
-    pub(super) fn today(&self) -> jiff::civil::Date {
+    pub(super) fn today_utc(&self) -> jiff::civil::Date {
         self.today_in(&jiff::tz::TimeZone::UTC)
     }
 
@@ -267,5 +277,5 @@ impl Site {
 
 pub(super) fn bad_csrf() -> Problem {
     Problem::new(403, "bad_csrf", "This change does not come from a page of ours")
-        .detail("send the csrf of GET /api/v1/session as X-CSRF-Token, from the same origin")
+        .with_detail("send the csrf of GET /api/v1/session as X-CSRF-Token, from the same origin")
 }

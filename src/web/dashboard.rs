@@ -9,66 +9,69 @@ use std::sync::LazyLock;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::coding::Fixed;
+use super::compression::StaticContent;
 use super::pages::{self, CSS, HTML, JS, SVG};
 use crate::event::Problem;
-use crate::http::refuse;
+use crate::http::problem_response;
 
 /// A file as listed by the build.
-struct File {
+struct BuiltFile {
     path: &'static str,
     kind: &'static str,
     plain: &'static [u8],
     brotli: &'static [u8],
 }
 
-struct Asset {
+struct DashboardAsset {
     path: &'static str,
     kind: &'static str,
-    bytes: Fixed,
+    bytes: StaticContent,
 }
 
-static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
-    let files: &[File] = &include!("../../dashboards/dist/files.rs");
-    let asset =
-        |file: &File| Asset { path: file.path, kind: file.kind, bytes: Fixed::with_brotli(file.plain, file.brotli) };
+static ASSETS: LazyLock<Vec<DashboardAsset>> = LazyLock::new(|| {
+    let files: &[BuiltFile] = &include!("../../dashboards/dist/files.rs");
+    let asset = |file: &BuiltFile| DashboardAsset {
+        path: file.path,
+        kind: file.kind,
+        bytes: StaticContent::with_brotli(file.plain, file.brotli),
+    };
     files.iter().map(asset).collect()
 });
 
-const PAGE: &str = "/index.html";
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const INDEX_PATH: &str = "/index.html";
+const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
+pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     for path in ["/", "/login", "/platform"] {
-        config.route(path, web::get().to(page));
+        config.route(path, web::get().to(get_page));
     }
-    config.route("/assets/{file}", web::get().to(asset));
+    config.route("/assets/{file}", web::get().to(get_asset));
 }
 
-async fn page(request: HttpRequest) -> HttpResponse {
-    let mut answer = pages::answer(HTML);
+async fn get_page(request: HttpRequest) -> HttpResponse {
+    let mut answer = pages::page_builder(HTML);
     answer.insert_header((CACHE_CONTROL, "no-cache"));
-    file(PAGE).bytes.sent(answer, &request)
+    find_asset(INDEX_PATH).bytes.to_response(answer, &request)
 }
 
 /// The page of a share link, which other sites may show in a frame.
 pub(super) fn framed_page(request: &HttpRequest, ancestors: &str) -> HttpResponse {
-    let mut answer = pages::framed(HTML, ancestors);
+    let mut answer = pages::framed_page_builder(HTML, ancestors);
     answer.insert_header((CACHE_CONTROL, "no-store"));
-    file(PAGE).bytes.sent(answer, request)
+    find_asset(INDEX_PATH).bytes.to_response(answer, request)
 }
 
-async fn asset(request: HttpRequest) -> HttpResponse {
+async fn get_asset(request: HttpRequest) -> HttpResponse {
     match ASSETS.iter().find(|asset| asset.path == request.path()) {
         Some(asset) => {
-            let mut answer = pages::answer(asset.kind);
-            answer.insert_header((CACHE_CONTROL, FOR_EVER));
-            asset.bytes.sent(answer, &request)
+            let mut answer = pages::page_builder(asset.kind);
+            answer.insert_header((CACHE_CONTROL, CACHE_FOREVER));
+            asset.bytes.to_response(answer, &request)
         }
-        None => refuse(&Problem::new(404, "not_found", "There is nothing here"), None).await,
+        None => problem_response(&Problem::new(404, "not_found", "There is nothing here"), None).await,
     }
 }
 
-fn file(path: &str) -> &'static Asset {
+fn find_asset(path: &str) -> &'static DashboardAsset {
     ASSETS.iter().find(|asset| asset.path == path).expect("the build lists it, and a test asks for it")
 }

@@ -14,10 +14,10 @@ use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::web;
 
-use super::Site;
+use super::AppState;
 use super::health::close_while_draining;
 use crate::event::Problem;
-use crate::http::refuse;
+use crate::http::problem_response;
 
 /// Answers 503 after `limits.answer_millis`.
 ///
@@ -25,11 +25,11 @@ use crate::http::refuse;
 ///
 /// The errors of the handler. The 503 is returned as an error too, because the request is gone with
 /// the handler.
-pub async fn in_time(
+pub async fn enforce_deadline(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let Some((deadline, problem)) = deadline(&request) else {
+    let Some((deadline, problem)) = request_deadline(&request) else {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body).map(close_while_draining);
     };
 
@@ -37,26 +37,26 @@ pub async fn in_time(
         Ok(answer) => answer.map(ServiceResponse::map_into_boxed_body).map(close_while_draining),
         Err(_) => {
             // The request is gone with the handler, so the answer travels as an error.
-            let answer = refuse(&problem, None).await;
+            let answer = problem_response(&problem, None).await;
             Err(InternalError::from_response("not answered in time", answer).into())
         }
     }
 }
 
 /// Time for a request, and the answer after it; `None` for requests that do not need the store.
-fn deadline(request: &ServiceRequest) -> Option<(Duration, Problem)> {
+fn request_deadline(request: &ServiceRequest) -> Option<(Duration, Problem)> {
     if !request.path().starts_with("/api/") && request.path() != "/metrics" {
         return None;
     }
-    let site = request.app_data::<web::Data<Site>>()?;
+    let site = request.app_data::<web::Data<AppState>>()?;
     match *request.method() {
-        Method::GET | Method::HEAD => Some((site.answer_within, Problem::store_unavailable())),
+        Method::GET | Method::HEAD => Some((site.response_deadline, Problem::store_unavailable())),
         // Its body has to arrive first.
-        _ => Some((site.answer_within + site.deadline, unknown_outcome())),
+        _ => Some((site.response_deadline + site.body_deadline, unknown_outcome())),
     }
 }
 
 fn unknown_outcome() -> Problem {
     Problem::new(503, "store_unavailable", "The store did not answer in time")
-        .detail("whether the change was made is not known; look, or send it again")
+        .with_detail("whether the change was made is not known; look, or send it again")
 }

@@ -4,87 +4,87 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, X_CONTENT_TYPE
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value};
 
-use super::Site;
-use super::access::Right;
-use super::api::{bad_question, pairs, question_of, unread};
-use super::coding;
+use super::AppState;
+use super::access::Permission;
+use super::api::{build_query, invalid_query, query_pairs, store_problem};
+use super::compression;
 use crate::event::{Dimension, Problem, Subject};
-use crate::http::refuse;
-use crate::report::{self, Asked, Filter, Question};
+use crate::http::problem_response;
+use crate::report::{self, ReportFilter, ReportParams, ReportQuery};
 use crate::store::Store;
 
-const TABLES: &str = "series, page, link, event, money, source, channel, campaign, country, device, browser, os, language, vitals or faults";
-const ROWS: u32 = 1000;
+const TABLE_NAMES: &str = "series, page, link, event, money, source, channel, campaign, country, device, browser, os, language, vitals or faults";
+const DEFAULT_ROWS: u32 = 1000;
 
 /// `GET /api/v1/sites/{site}/export`.
-pub async fn export(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
-    match file(&request, &name, &site).await {
+pub async fn get_export(request: HttpRequest, name: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+    match build_file(&request, &name, &site).await {
         Ok(file) => {
             let mut answer = HttpResponse::Ok();
             answer
-                .content_type(file.kind)
+                .content_type(file.content_type)
                 .insert_header((CACHE_CONTROL, "no-store"))
                 .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
                 .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", file.name)));
-            coding::sent(answer, &request, file.body)
+            compression::compressed_response(answer, &request, file.body)
         }
-        Err(problem) => refuse(&problem, None).await,
+        Err(problem) => problem_response(&problem, None).await,
     }
 }
 
-struct File {
+struct ExportFile {
     name: String,
-    kind: &'static str,
+    content_type: &'static str,
     body: Vec<u8>,
 }
 
-async fn file(request: &HttpRequest, name: &str, site: &Site) -> Result<File, Problem> {
+async fn build_file(request: &HttpRequest, name: &str, site: &AppState) -> Result<ExportFile, Problem> {
     let accepted =
-        || bad_question("accepted are table, format (csv or json), bom (true), range, filter and limit, once each");
-    site.allow(request, Right::Site(name))?;
+        || invalid_query("accepted are table, format (csv or json), bom (true), range, filter and limit, once each");
+    site.check_permission(request, Permission::ReadSite(name))?;
 
     let (own, rest): (Vec<_>, Vec<_>) =
-        pairs(request)?.into_iter().partition(|(key, _)| ["table", "format", "bom"].contains(&&**key));
+        query_pairs(request)?.into_iter().partition(|(key, _)| ["table", "format", "bom"].contains(&&**key));
     let own: Map<String, Value> = own.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
     let word = |key: &str| own.get(key).and_then(Value::as_str);
-    let table = word("table").ok_or_else(|| bad_question(format!("table must be {TABLES}")))?;
-    let mut asked = Asked::of(rest).ok_or_else(accepted)?;
-    asked.limit = asked.limit.or(Some(ROWS));
+    let table = word("table").ok_or_else(|| invalid_query(format!("table must be {TABLE_NAMES}")))?;
+    let mut asked = ReportParams::from_pairs(rest).ok_or_else(accepted)?;
+    asked.limit = asked.limit.or(Some(DEFAULT_ROWS));
 
-    let (store, question) = question_of(name, site, asked)?;
+    let (store, question) = build_query(name, site, asked)?;
     let stem = format!("{name}-{table}-{}-{}", question.from, question.to);
     let marked = match word("bom") {
         None => false,
         Some("true") => true,
         Some(_) => return Err(accepted()),
     };
-    let names = names(table, question.filter.as_ref());
-    let rows = rows(&store, question, table).await?;
+    let names = table_columns(table, question.filter.as_ref());
+    let rows = load_rows(&store, question, table).await?;
 
     match word("format") {
-        None | Some("csv") => Ok(File {
+        None | Some("csv") => Ok(ExportFile {
             name: format!("{stem}.csv"),
-            kind: "text/csv; charset=utf-8; header=present",
-            body: csv(&rows, names, marked),
+            content_type: "text/csv; charset=utf-8; header=present",
+            body: write_csv(&rows, names, marked),
         }),
-        Some("json") => Ok(File {
+        Some("json") => Ok(ExportFile {
             name: format!("{stem}.json"),
-            kind: "application/json",
+            content_type: "application/json",
             body: serde_json::to_vec(&rows).expect("JSON that was made here"),
         }),
         Some(_) => Err(accepted()),
     }
 }
 
-async fn rows(store: &Store, question: Question, table: &str) -> Result<Vec<Value>, Problem> {
+async fn load_rows(store: &Store, question: ReportQuery, table: &str) -> Result<Vec<Value>, Problem> {
     let answer = match table {
-        "vitals" => value(report::vitals(store, &question).await.map_err(unread)?),
-        "faults" => value(report::faults(store, &question).await.map_err(unread)?),
-        _ => value(report::ask(store, question).await.map_err(unread)?),
+        "vitals" => to_json_value(report::run_vitals_report(store, &question).await.map_err(store_problem)?),
+        "faults" => to_json_value(report::run_faults_report(store, &question).await.map_err(store_problem)?),
+        _ => to_json_value(report::run_report(store, question).await.map_err(store_problem)?),
     };
 
     let list = match table {
-        "vitals" => return Ok(flat_vitals(&answer)),
+        "vitals" => return Ok(flatten_vitals(&answer)),
         "faults" => &answer["rows"],
         "series" | "money" => &answer[table],
         _ if Subject::from_name(table).is_some_and(|subject| subject != Subject::Site) => {
@@ -93,17 +93,17 @@ async fn rows(store: &Store, question: Question, table: &str) -> Result<Vec<Valu
         _ if Dimension::from_name(table).is_some_and(|dim| dim != Dimension::Total) => {
             &answer["dimensions"][table]["rows"]
         }
-        _ => return Err(bad_question(format!("table must be {TABLES}"))),
+        _ => return Err(invalid_query(format!("table must be {TABLE_NAMES}"))),
     };
     Ok(list.as_array().cloned().unwrap_or_default())
 }
 
-fn value(answer: impl serde::Serialize) -> Value {
+fn to_json_value(answer: impl serde::Serialize) -> Value {
     serde_json::to_value(answer).expect("an answer is JSON")
 }
 
 /// One row per page and metric.
-fn flat_vitals(answer: &Value) -> Vec<Value> {
+fn flatten_vitals(answer: &Value) -> Vec<Value> {
     let pages = answer["pages"].as_array().into_iter().flatten();
     let rows = pages.flat_map(|page| {
         page["metrics"].as_object().into_iter().flatten().map(|(metric, speed)| {
@@ -118,8 +118,8 @@ fn flat_vitals(answer: &Value) -> Vec<Value> {
 }
 
 /// The columns of a table, also of an empty one.
-fn names(table: &str, filter: Option<&Filter>) -> &'static [&'static str] {
-    let of_people = matches!(filter, Some(Filter::Value(..)));
+fn table_columns(table: &str, filter: Option<&ReportFilter>) -> &'static [&'static str] {
+    let of_people = matches!(filter, Some(ReportFilter::Value(..)));
     match table {
         "vitals" => &["path", "metric", "hits", "good", "needs_improvement", "poor", "p75", "p90"],
         "faults" => &["kind", "fault", "path", "hits"],
@@ -136,48 +136,50 @@ fn names(table: &str, filter: Option<&Filter>) -> &'static [&'static str] {
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Columns that identify a row come before its numbers.
-const LEADING: [&str; 9] = ["at", "item", "value", "event", "currency", "kind", "fault", "path", "metric"];
+const LEADING_COLUMNS: [&str; 9] = ["at", "item", "value", "event", "currency", "kind", "fault", "path", "metric"];
 
 /// The columns are `names`, and any others that rows have.
-fn csv(rows: &[Value], names: &[&'static str], marked: bool) -> Vec<u8> {
+fn write_csv(rows: &[Value], names: &[&'static str], marked: bool) -> Vec<u8> {
     let keys = rows.iter().filter_map(Value::as_object).flat_map(Map::keys).map(String::as_str);
     let mut columns: Vec<&str> = names.iter().copied().chain(keys).collect();
-    columns.sort_by_key(|key| (LEADING.iter().position(|leading| leading == key).unwrap_or(LEADING.len()), *key));
+    columns.sort_by_key(|key| {
+        (LEADING_COLUMNS.iter().position(|leading| leading == key).unwrap_or(LEADING_COLUMNS.len()), *key)
+    });
     columns.dedup();
     let start = if marked { BYTE_ORDER_MARK } else { &[] };
     let mut file = csv::Writer::from_writer(start.to_vec());
     let mut write = |cells: Vec<String>| file.write_record(cells).expect("memory takes it");
     write(columns.iter().map(|column| (*column).to_owned()).collect());
     for row in rows {
-        write(columns.iter().map(|column| cell(&row[*column])).collect());
+        write(columns.iter().map(|column| csv_cell(&row[*column])).collect());
     }
     file.into_inner().expect("memory takes it")
 }
 
 /// First characters of formulas, including the full-width forms of Japanese spreadsheets.
-const FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
+const FORMULA_STARTS: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
 /// Characters after which a cell can begin in spreadsheets that do not split at commas: half of
 /// Europe's split at semicolons, and then read our quotes as letters.
-const SPLITTERS: [char; 4] = [';', '\t', '\n', '\r'];
+const CELL_SEPARATORS: [char; 4] = [';', '\t', '\n', '\r'];
 
-fn cell(value: &Value) -> String {
+fn csv_cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => harmless(text),
+        Value::String(text) => escape_formulas(text),
         other => other.to_string(),
     }
 }
 
 /// Puts an apostrophe before a formula, wherever it could begin a cell.
-fn harmless(text: &str) -> String {
+fn escape_formulas(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut begins = true;
     for c in text.chars() {
-        if begins && FORMULA.contains(&c) {
+        if begins && FORMULA_STARTS.contains(&c) {
             safe.push('\'');
         }
         safe.push(c);
-        begins = SPLITTERS.contains(&c) || begins && (c == '"' || c.is_whitespace());
+        begins = CELL_SEPARATORS.contains(&c) || begins && (c == '"' || c.is_whitespace());
     }
     safe
 }
@@ -205,11 +207,11 @@ mod tests {
             ("a\n=1", "a\n'=1"),
             ("a;b", "a;b"),
         ] {
-            assert_eq!(harmless(text), safe, "{text:?}");
+            assert_eq!(escape_formulas(text), safe, "{text:?}");
         }
         let rows = [json!({"item": "a, b;\"=1+1\"", "hits": 1})];
-        let file = String::from_utf8(csv(&rows, &[], false)).unwrap();
-        let formula = |cell: &str| cell.trim_matches([' ', '"']).starts_with(FORMULA);
+        let file = String::from_utf8(write_csv(&rows, &[], false)).unwrap();
+        let formula = |cell: &str| cell.trim_matches([' ', '"']).starts_with(FORMULA_STARTS);
         assert!(!file.lines().flat_map(|line| line.split(';')).any(formula), "{file}");
     }
 
@@ -221,8 +223,8 @@ mod tests {
             json!({"item": "@mia", "hits": -1}),
         ];
         let expected = "item,exits,hits\n'=cmd(),,3\n\"a \"\"b\"\", c\nd\",2,1\n'@mia,,-1\n";
-        assert_eq!(String::from_utf8(csv(&rows, &[], false)).unwrap(), expected);
-        let empty = String::from_utf8(csv(&[], names("link", None), true)).unwrap();
+        assert_eq!(String::from_utf8(write_csv(&rows, &[], false)).unwrap(), expected);
+        let empty = String::from_utf8(write_csv(&[], table_columns("link", None), true)).unwrap();
         assert_eq!(empty, "\u{feff}item,bounces,entries,exits,hits,seconds,visitors,visits\n");
     }
 }

@@ -13,109 +13,124 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::Site;
-use super::access::Right;
-use super::api::{named, shown};
-use super::streams::Room;
+use super::AppState;
+use super::access::Permission;
+use super::api::{find_site, json_response};
+use super::streams::StreamPermit;
 use crate::event::{Problem, SiteId};
-use crate::http::refuse;
+use crate::http::problem_response;
 use crate::journal::Journal;
 use crate::publisher;
 
 /// Interval of checks, each of which sends something: only a failed write shows that the listener
 /// is gone, and frees its place.
-const LOOK: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// `GET /api/v1/sites/{site}/live`: visitors of the last five minutes.
-pub async fn now(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
+pub async fn get_live_visitors(
+    request: HttpRequest,
+    name: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     let answer = async {
-        site.allow(&request, Right::Site(&name))?;
-        let (id, _) = named(&name, &site)?;
-        let visitors = site.journal.live(id).await.ok_or_else(stopping)?;
+        site.check_permission(&request, Permission::ReadSite(&name))?;
+        let (id, _) = find_site(&name, &site)?;
+        let visitors = site.journal.count_live_visitors(id).await.ok_or_else(stopping_problem)?;
         Ok(json!({"visitors": visitors}))
     };
-    shown(&request, false, answer.await).await
+    json_response(&request, false, answer.await).await
 }
 
 /// `GET /api/v1/sites/{site}/events`, server-sent events: `live` with the number whenever it
 /// changes, `counted` when reports have new counts.
-pub async fn events(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
+pub async fn stream_events(request: HttpRequest, name: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
     let opened = async {
-        site.allow(&request, Right::Site(&name))?;
-        let (id, _) = named(&name, &site)?;
-        let shown = site.shown_by(&request);
-        let network = site.access.network(&request);
-        let room = site.streams.enter(site.holder_of(&shown), network)?;
+        site.check_permission(&request, Permission::ReadSite(&name))?;
+        let (id, _) = find_site(&name, &site)?;
+        let shown = site.credential_from_request(&request);
+        let network = site.auth.network_key(&request);
+        let room = site.streams.try_acquire(site.stream_holder(&shown), network)?;
         // Keeps the proof, not the request: its personal data ends with the answer's header.
         let of = site.clone();
-        let allowed = move || of.may_still(&shown, Right::Site(&name));
-        Ok(Watch::new(id, &site, Box::new(allowed), room))
+        let allowed = move || of.is_still_permitted(&shown, Permission::ReadSite(&name));
+        Ok(LiveEventStream::new(id, &site, Box::new(allowed), room))
     };
-    let watch: Result<Watch, Problem> = opened.await;
+    let watch: Result<LiveEventStream, Problem> = opened.await;
     match watch {
         Ok(watch) => HttpResponse::Ok()
             .content_type("text/event-stream")
             .insert_header((CACHE_CONTROL, "no-store"))
             .insert_header(("x-accel-buffering", "no"))
             .streaming(stream::unfold(watch, |mut watch| async {
-                let event = watch.next().await?;
+                let event = watch.next_event().await?;
                 Some((Ok::<_, Infallible>(Bytes::from(event)), watch))
             })),
-        Err(problem) => refuse(&problem, None).await,
+        Err(problem) => problem_response(&problem, None).await,
     }
 }
 
-struct Watch {
+struct LiveEventStream {
     site: SiteId,
     journal: Journal,
-    flushed: watch::Receiver<Option<u64>>,
-    publisher: Arc<publisher::Stats>,
+    flushed_segment: watch::Receiver<Option<u64>>,
+    publisher_stats: Arc<publisher::PublisherStats>,
     /// Units published when this listener was last told.
-    published: u64,
+    published_units: u64,
     stopping: watch::Receiver<bool>,
-    look: tokio::time::Interval,
-    told: Option<u32>,
+    check_timer: tokio::time::Interval,
+    last_visitors: Option<u32>,
     /// Ends the stream after a sign-out or when the token is revoked.
-    allowed: Box<dyn Fn() -> bool>,
-    _room: Room,
+    is_permitted: Box<dyn Fn() -> bool>,
+    _permit: StreamPermit,
 }
 
-impl Watch {
-    fn new(id: SiteId, site: &Site, allowed: Box<dyn Fn() -> bool>, room: Room) -> Watch {
-        let mut flushed = site.flushed.clone();
+impl LiveEventStream {
+    fn new(id: SiteId, site: &AppState, allowed: Box<dyn Fn() -> bool>, room: StreamPermit) -> LiveEventStream {
+        let mut flushed = site.flushed_segment.clone();
         flushed.mark_unchanged();
-        let mut look = interval_at(Instant::now(), LOOK);
+        let mut look = interval_at(Instant::now(), CHECK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (journal, stopping) = (site.journal.clone(), site.stopping.clone());
         let publisher = site.publisher.stats();
         let published = publisher.units.load(Ordering::Relaxed);
-        Watch { site: id, journal, flushed, publisher, published, stopping, look, told: None, allowed, _room: room }
+        LiveEventStream {
+            site: id,
+            journal,
+            flushed_segment: flushed,
+            publisher_stats: publisher,
+            published_units: published,
+            stopping,
+            check_timer: look,
+            last_visitors: None,
+            is_permitted: allowed,
+            _permit: room,
+        }
     }
 
     /// The next event; `None` if the listener may no longer receive it, or the collector stops.
-    async fn next(&mut self) -> Option<String> {
+    async fn next_event(&mut self) -> Option<String> {
         tokio::select! {
             _ = self.stopping.wait_for(|stopping| *stopping) => return None,
-            _ = self.look.tick() => {}
+            _ = self.check_timer.tick() => {}
         }
-        if !(self.allowed)() {
+        if !(self.is_permitted)() {
             return None;
         }
-        let published = self.publisher.units.load(Ordering::Relaxed);
-        if self.flushed.has_changed().ok()? || published != self.published {
-            self.flushed.mark_unchanged();
-            self.published = published;
+        let published = self.publisher_stats.units.load(Ordering::Relaxed);
+        if self.flushed_segment.has_changed().ok()? || published != self.published_units {
+            self.flushed_segment.mark_unchanged();
+            self.published_units = published;
             return Some("event: counted\ndata: {}\n\n".to_owned());
         }
-        let visitors = self.journal.live(self.site).await?;
-        if self.told != Some(visitors) {
-            self.told = Some(visitors);
+        let visitors = self.journal.count_live_visitors(self.site).await?;
+        if self.last_visitors != Some(visitors) {
+            self.last_visitors = Some(visitors);
             return Some(format!("event: live\ndata: {{\"visitors\":{visitors}}}\n\n"));
         }
         Some(": here\n\n".to_owned())
     }
 }
 
-fn stopping() -> Problem {
+fn stopping_problem() -> Problem {
     Problem::new(503, "unavailable", "The collector is stopping")
 }

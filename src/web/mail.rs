@@ -10,34 +10,34 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Site;
-use super::access::Right;
-use super::api::{bad_question, pairs, shown, unread};
-use super::body::{bad_value, json_body};
-use super::registry::done;
-use crate::access::{self, Digest};
+use super::AppState;
+use super::access::Permission;
+use super::api::{invalid_query, json_response, query_pairs, store_problem};
+use super::body::{bad_value, read_json_body};
+use super::registry::change_response;
+use crate::access::{self, SecretDigest};
 use crate::event::{Day, Problem, SiteId};
-use crate::http::refuse;
-use crate::mail::{BadOrder, Desk, Messages, Minted, NotSigned, Order};
-use crate::report::{self, Asked, Question};
+use crate::http::problem_response;
+use crate::mail::{MailService, MessageConfirmation, SignRequest, SignRequestError, SignedMail, SignedValuesError};
+use crate::report::{self, ReportParams, ReportQuery};
 
-const BODY_BYTES: usize = 256 * 1024;
-const MOST_MAILS: usize = 100;
-const MOST_MESSAGES: usize = 1000;
+const MAX_BODY_BYTES: usize = 256 * 1024;
+const MAX_MAILS: usize = 100;
+const MAX_MESSAGES: usize = 1000;
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
+pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config
-        .route("/api/v1/mail", web::get().to(report))
-        .route("/api/v1/mail/links", web::post().to(links))
-        .route("/api/v1/mail/messages", web::post().to(make))
-        .route("/api/v1/mail/messages/{token}", web::get().to(read))
-        .route("/api/v1/mail/messages/{token}", web::delete().to(revoke));
+        .route("/api/v1/mail", web::get().to(get_mail_report))
+        .route("/api/v1/mail/links", web::post().to(sign_links))
+        .route("/api/v1/mail/messages", web::post().to(create_messages))
+        .route("/api/v1/mail/messages/{token}", web::get().to(get_message))
+        .route("/api/v1/mail/messages/{token}", web::delete().to(revoke_message));
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Orders {
-    mails: Vec<Order>,
+struct SignMailsRequest {
+    mails: Vec<SignRequest>,
 }
 
 #[derive(Deserialize)]
@@ -54,134 +54,142 @@ fn one() -> usize {
     1
 }
 
-async fn report(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
+async fn get_mail_report(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
     let mut closed = false;
     let answer = async {
-        site.allow(&request, Right::Mail)?;
-        let asked = Asked::of(pairs(&request)?).filter(is_plain);
-        let asked = asked.ok_or_else(|| bad_question("accepted are range or from and to, once each"))?;
-        let question = Question::new("", (SiteId::PLATFORM, &zone(&site)), asked, site.clock.now(), site.rules)?;
+        site.check_permission(&request, Permission::UseMail)?;
+        let asked = ReportParams::from_pairs(query_pairs(&request)?).filter(has_only_range);
+        let asked = asked.ok_or_else(|| invalid_query("accepted are range or from and to, once each"))?;
+        let question = ReportQuery::new(
+            "",
+            (SiteId::PLATFORM, &mail_time_zone(&site)),
+            asked,
+            site.clock.now(),
+            site.report_limits,
+        )?;
         closed = question.is_closed();
         let store = site.store.load_full().ok_or_else(Problem::store_unavailable)?;
-        report::mail(&store, &question).await.map_err(unread)
+        report::run_mail_report(&store, &question).await.map_err(store_problem)
     };
     let answer = answer.await;
-    shown(&request, closed, answer).await
+    json_response(&request, closed, answer).await
 }
 
-fn is_plain(asked: &Asked) -> bool {
-    let Asked { compare, compare_from, interval, filter, limit, .. } = asked;
+fn has_only_range(asked: &ReportParams) -> bool {
+    let ReportParams { compare, compare_from, interval, filter, limit, .. } = asked;
     compare.is_none() && compare_from.is_none() && interval.is_none() && filter.is_none() && limit.is_none()
 }
 
 /// The zone of the days, also for mails that were counted before they were switched off.
-fn zone(site: &Site) -> TimeZone {
-    let hosts = site.registry.directory.hosts();
+fn mail_time_zone(site: &AppState) -> TimeZone {
+    let hosts = site.registry.directory.resolver();
     site.mail.as_ref().map_or(TimeZone::UTC, |desk| hosts.time_zone(desk.zone))
 }
 
-async fn links(request: HttpRequest, mut payload: web::Payload, site: web::Data<Site>) -> HttpResponse {
-    let orders = json_body::<Orders>(&mut payload, BODY_BYTES, site.deadline).await;
+async fn sign_links(request: HttpRequest, mut payload: web::Payload, site: web::Data<AppState>) -> HttpResponse {
+    let orders = read_json_body::<SignMailsRequest>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
     let minted = async {
-        site.allow(&request, Right::Mail)?;
-        let (Orders { mails }, desk) = (orders?, desk(&site)?);
-        if mails.len() > MOST_MAILS {
-            return Err(bad_value(format!("mails holds at most {MOST_MAILS}")));
+        site.check_permission(&request, Permission::UseMail)?;
+        let (SignMailsRequest { mails }, desk) = (orders?, require_mail(&site)?);
+        if mails.len() > MAX_MAILS {
+            return Err(bad_value(format!("mails holds at most {MAX_MAILS}")));
         }
 
-        let today = site.today_in(&zone(&site));
+        let today = site.today_in(&mail_time_zone(&site));
         let desk = Arc::clone(desk);
-        let minted = web::block(move || sign(&desk, &mails, today)).await.map_err(|_| not_kept())??;
+        let minted =
+            web::block(move || sign_mails(&desk, &mails, today)).await.map_err(|_| signing_unavailable())??;
         Ok(json!({ "mails": minted }))
     };
-    answer(minted.await).await
+    created_response(minted.await).await
 }
 
 /// Signs all mails or none. Waits for the disk.
-fn sign(desk: &Desk, mails: &[Order], today: Date) -> Result<Vec<Minted>, Problem> {
-    let mint = |(place, order): (usize, &Order)| {
-        desk.mint.mint(order, today).map_err(|why| refused(why, &format!("mails[{place}].")))
+fn sign_mails(desk: &MailService, mails: &[SignRequest], today: Date) -> Result<Vec<SignedMail>, Problem> {
+    let mint = |(place, order): (usize, &SignRequest)| {
+        desk.signer.sign_mail(order, today).map_err(|why| sign_problem(why, &format!("mails[{place}].")))
     };
     let minted = mails.iter().enumerate().map(mint).collect::<Result<Vec<_>, Problem>>()?;
-    let pairs: Vec<(&Order, &Minted)> = mails.iter().zip(&minted).collect();
-    match desk.signed.take(&pairs, today) {
+    let pairs: Vec<(&SignRequest, &SignedMail)> = mails.iter().zip(&minted).collect();
+    match desk.signed_values.record_values(&pairs, today) {
         Ok(()) => Ok(minted),
-        Err(own @ NotSigned::Own { .. }) => {
-            Err(Problem::new(422, "recipients_own", "This mail cannot be signed").detail(own.to_string()))
+        Err(own @ SignedValuesError::LimitReached { .. }) => {
+            Err(Problem::new(422, "recipients_own", "This mail cannot be signed").with_detail(own.to_string()))
         }
-        Err(error @ NotSigned::File { .. }) => {
+        Err(error @ SignedValuesError::File { .. }) => {
             tracing::error!(%error, "what was signed of mails cannot be kept, so nothing is signed");
-            Err(not_kept())
+            Err(signing_unavailable())
         }
     }
 }
 
-async fn make(request: HttpRequest, mut payload: web::Payload, site: web::Data<Site>) -> HttpResponse {
-    let new = json_body::<NewMessages>(&mut payload, 8192, site.deadline).await;
+async fn create_messages(request: HttpRequest, mut payload: web::Payload, site: web::Data<AppState>) -> HttpResponse {
+    let new = read_json_body::<NewMessages>(&mut payload, 8192, site.body_deadline).await;
     let made = async {
-        site.allow(&request, Right::Mail)?;
-        let (new, desk) = (new?, desk(&site)?);
-        let days = messages(desk)?.days;
-        desk.mint.listed(&new.template).map_err(|why| refused(why, ""))?;
-        if !new.consent || !(1..=MOST_MESSAGES).contains(&new.count) {
-            let accepted = format!("consent must be true: without it there is no pixel; count is 1 to {MOST_MESSAGES}");
+        site.check_permission(&request, Permission::UseMail)?;
+        let (new, desk) = (new?, require_mail(&site)?);
+        let days = require_messages(desk)?.days;
+        desk.signer.check_template(&new.template).map_err(|why| sign_problem(why, ""))?;
+        if !new.consent || !(1..=MAX_MESSAGES).contains(&new.count) {
+            let accepted = format!("consent must be true: without it there is no pixel; count is 1 to {MAX_MESSAGES}");
             return Err(bad_value(accepted));
         }
 
-        let made: Vec<(Digest, String)> = (0..new.count).map(|_| access::new_message()).collect();
-        let digests: Vec<Digest> = made.iter().map(|(digest, _)| *digest).collect();
-        let expires = last_day(site.today_in(&zone(&site)), days);
-        site.registry.put_messages(&digests, &new.template, expires).await?;
-        let rows =
-            made.iter().map(|(_, token)| json!({"token": token, "pixel": desk.mint.pixel(&format!("m.{token}"))}));
+        let made: Vec<(SecretDigest, String)> = (0..new.count).map(|_| access::generate_message_secret()).collect();
+        let digests: Vec<SecretDigest> = made.iter().map(|(digest, _)| *digest).collect();
+        let expires = last_day(site.today_in(&mail_time_zone(&site)), days);
+        site.registry.register_messages(&digests, &new.template, expires).await?;
+        let rows = made
+            .iter()
+            .map(|(_, token)| json!({"token": token, "pixel": desk.signer.pixel_url(&format!("m.{token}"))}));
         Ok(json!({"expires": expires.to_string(), "messages": rows.collect::<Vec<_>>()}))
     };
-    answer(made.await).await
+    created_response(made.await).await
 }
 
-async fn read(request: HttpRequest, token: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
+async fn get_message(request: HttpRequest, token: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
     let found = async {
-        site.allow(&request, Right::Mail)?;
-        messages(desk(&site)?)?;
-        let digest = access::message(&token).ok_or_else(unknown_message)?;
-        let row = site.registry.message(&digest).await?.ok_or_else(unknown_message)?;
-        if row.expires < last_day(site.today_in(&zone(&site)), 0).number() {
+        site.check_permission(&request, Permission::UseMail)?;
+        require_messages(require_mail(&site)?)?;
+        let digest = access::message_digest(&token).ok_or_else(unknown_message)?;
+        let row = site.registry.find_message(&digest).await?.ok_or_else(unknown_message)?;
+        if row.expires < last_day(site.today_in(&mail_time_zone(&site)), 0).as_number() {
             return Err(unknown_message());
         }
         let opened = (row.opened > 0).then(|| Day::from_number(row.opened).to_string());
         Ok(json!({"template": row.template, "opened": opened, "revoked": row.revoked}))
     };
-    shown(&request, false, found.await).await
+    json_response(&request, false, found.await).await
 }
 
 /// From now on its pixel records nothing, also in mails already sent, and what it recorded is
 /// forgotten.
-async fn revoke(request: HttpRequest, token: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
-    done(async {
-        site.allow(&request, Right::Mail)?;
-        messages(desk(&site)?)?;
-        let digest = access::message(&token).ok_or_else(unknown_message)?;
-        site.registry.message(&digest).await?.ok_or_else(unknown_message)?;
+async fn revoke_message(request: HttpRequest, token: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+    change_response(async {
+        site.check_permission(&request, Permission::UseMail)?;
+        require_messages(require_mail(&site)?)?;
+        let digest = access::message_digest(&token).ok_or_else(unknown_message)?;
+        site.registry.find_message(&digest).await?.ok_or_else(unknown_message)?;
         site.registry.revoke_message(&digest).await
     })
     .await
 }
 
-async fn answer(made: Result<serde_json::Value, Problem>) -> HttpResponse {
+async fn created_response(made: Result<serde_json::Value, Problem>) -> HttpResponse {
     match made {
         Ok(made) => HttpResponse::Created().insert_header((CACHE_CONTROL, "no-store")).json(made),
-        Err(problem) => refuse(&problem, None).await,
+        Err(problem) => problem_response(&problem, None).await,
     }
 }
 
-fn desk(site: &Site) -> Result<&Arc<Desk>, Problem> {
-    let off = || Problem::new(409, "mail_off", "Mails are not counted here").detail("mail.enabled is false");
+fn require_mail(site: &AppState) -> Result<&Arc<MailService>, Problem> {
+    let off = || Problem::new(409, "mail_off", "Mails are not counted here").with_detail("mail.enabled is false");
     site.mail.as_ref().ok_or_else(off)
 }
 
-fn messages(desk: &Desk) -> Result<&Messages, Problem> {
+fn require_messages(desk: &MailService) -> Result<&MessageConfirmation, Problem> {
     let off = || Problem::new(409, "aggregate_only", "Single messages are not followed here");
-    desk.messages.as_ref().ok_or_else(|| off().detail("mail.mode is aggregate"))
+    desk.messages.as_ref().ok_or_else(|| off().with_detail("mail.mode is aggregate"))
 }
 
 fn last_day(today: Date, days: u32) -> Day {
@@ -189,15 +197,15 @@ fn last_day(today: Date, days: u32) -> Day {
     Day::from_date(last).unwrap_or(Day::from_number(u16::MAX))
 }
 
-fn refused(why: BadOrder, place: &str) -> Problem {
+fn sign_problem(why: SignRequestError, place: &str) -> Problem {
     let code = match why {
-        BadOrder::NotListed { .. } => "template_not_listed",
+        SignRequestError::UnknownTemplate { .. } => "template_not_listed",
         _ => "bad_value",
     };
-    Problem::new(422, code, "This mail cannot be signed").detail(format!("{place}{why}"))
+    Problem::new(422, code, "This mail cannot be signed").with_detail(format!("{place}{why}"))
 }
 
-fn not_kept() -> Problem {
+fn signing_unavailable() -> Problem {
     Problem::new(503, "not_kept", "Nothing can be signed right now: what was signed cannot be kept")
 }
 

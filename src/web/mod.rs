@@ -5,10 +5,11 @@
 mod access;
 mod api;
 mod body;
-mod coding;
+mod compression;
 pub mod consent;
 mod dashboard;
 mod deadline;
+mod entity_tag;
 mod export;
 mod health;
 mod live;
@@ -22,10 +23,9 @@ mod registry;
 mod sample;
 mod scripts;
 mod session;
-mod shared;
+mod share_page;
 mod shares;
 mod streams;
-mod tag;
 mod test_clock;
 mod tokens;
 
@@ -42,134 +42,134 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::event::{Millis, Problem};
 use crate::flush;
-use crate::health::Health;
-use crate::http::{Crowd, refuse};
+use crate::health::HealthMonitor;
+use crate::http::{ConnectionLimiter, problem_response};
 use crate::ingest;
 use crate::journal::Journal;
-use crate::mail::Desk;
-use crate::publisher::Publisher;
+use crate::mail::MailService;
+use crate::publisher::LotPublisher;
 use crate::registry::Registry;
-use crate::report::Rules;
+use crate::report::ReportLimits;
 use crate::store::Store;
-use crate::telemetry::Meters;
+use crate::telemetry::MetricsRenderer;
 
-pub use access::Access;
-pub use deadline::in_time;
-pub use streams::Streams;
-pub use test_clock::follow;
+pub use access::AuthState;
+pub use deadline::enforce_deadline;
+pub use streams::StreamLimiter;
+pub use test_clock::advance_clock;
 
 /// What the handlers need of the other parts.
-pub struct Site {
+pub struct AppState {
     /// Time of all answers.
     pub clock: Clock,
     /// Sites, tokens, share links and the audit log.
     pub registry: Arc<Registry>,
     /// `None` where mails are switched off.
-    pub mail: Option<Arc<Desk>>,
+    pub mail: Option<Arc<MailService>>,
     /// Sessions, logins and permissions.
-    pub access: Access,
+    pub auth: AuthState,
     /// Limits that apply to every report.
-    pub rules: Rules,
+    pub report_limits: ReportLimits,
     /// Counts of current visitors, and the journal's state.
     pub journal: Journal,
     /// The store; empty until it was opened.
     pub store: Arc<arc_swap::ArcSwapOption<Store>>,
     /// Number of the last segment the store acknowledged; `None` before the first.
-    pub flushed: watch::Receiver<Option<u64>>,
+    pub flushed_segment: watch::Receiver<Option<u64>>,
     /// The metrics page.
-    pub meters: Meters,
+    pub meters: MetricsRenderer,
     /// Liveness and readiness.
-    pub health: Arc<Health>,
+    pub health: Arc<HealthMonitor>,
     /// State of sending segments, for the health report.
-    pub flush: Arc<flush::Stats>,
+    pub flush_stats: Arc<flush::FlushStats>,
     /// Publication of attributes.
-    pub publisher: Arc<Publisher>,
+    pub publisher: Arc<LotPublisher>,
     /// `embedded` or `server`.
     pub store_kind: &'static str,
     /// Bytes that may wait in the journal (`journal.max_bytes`).
-    pub journal_most_bytes: u64,
+    pub journal_max_bytes: u64,
     /// Start of the process.
-    pub started: Timestamp,
+    pub started_at: Timestamp,
     /// Open event streams, and their limits.
-    pub streams: Arc<Streams>,
+    pub streams: Arc<StreamLimiter>,
     /// `true` once the collector stops; ends open event streams.
     pub stopping: watch::Receiver<bool>,
     /// Open connections, by network.
-    pub crowd: Arc<Crowd>,
+    pub connections: Arc<ConnectionLimiter>,
     /// Time for a request's body to arrive.
-    pub deadline: Duration,
+    pub body_deadline: Duration,
     /// Time for an answer that needs the store.
-    pub answer_within: Duration,
+    pub response_deadline: Duration,
     /// Whether the sample profile is served.
-    pub sample: bool,
+    pub serves_sample: bool,
     /// Path prefix of the collector's routes.
-    pub prefix: String,
+    pub route_prefix: String,
 }
 
-impl Site {
+impl AppState {
     /// Counts the clicks that were held back and are due at `now`.
     pub fn release_clicks(&self, now: Millis) {
         if let Some(desk) = &self.mail {
-            ingest::mail::release(desk, &self.journal, now);
+            ingest::mail::release_due_clicks(desk, &self.journal, now);
         }
     }
 }
 
 /// Registers all routes except those of `ingest` and of consent.
-pub fn routes(site: &Site, config: &mut web::ServiceConfig) {
+pub fn register_routes(site: &AppState, config: &mut web::ServiceConfig) {
     config
-        .route("/metrics", web::get().to(metrics::page))
-        .route("/api/v1/sites/{site}/report", web::get().to(api::report))
-        .route("/api/v1/sites/{site}/vitals", web::get().to(api::vitals))
-        .route("/api/v1/sites/{site}/faults", web::get().to(api::faults))
-        .route("/api/v1/sites/{site}/export", web::get().to(export::export))
-        .route("/api/v1/sites/{site}/live", web::get().to(live::now))
-        .route("/api/v1/sites/{site}/events", web::get().to(live::events));
-    health::routes(config);
-    mail::routes(config);
-    money::routes(config);
-    platform::routes(config);
-    registry::routes(config);
-    session::routes(config);
-    shared::routes(config);
-    shares::routes(config);
-    tokens::routes(config);
-    scripts::routes(&site.prefix, config);
-    dashboard::routes(config);
-    if site.sample {
-        sample::routes(config);
+        .route("/metrics", web::get().to(metrics::get_metrics))
+        .route("/api/v1/sites/{site}/report", web::get().to(api::get_report))
+        .route("/api/v1/sites/{site}/vitals", web::get().to(api::get_vitals))
+        .route("/api/v1/sites/{site}/faults", web::get().to(api::get_faults))
+        .route("/api/v1/sites/{site}/export", web::get().to(export::get_export))
+        .route("/api/v1/sites/{site}/live", web::get().to(live::get_live_visitors))
+        .route("/api/v1/sites/{site}/events", web::get().to(live::stream_events));
+    health::register_routes(config);
+    mail::register_routes(config);
+    money::register_routes(config);
+    platform::register_routes(config);
+    registry::register_routes(config);
+    session::register_routes(config);
+    share_page::register_routes(config);
+    shares::register_routes(config);
+    tokens::register_routes(config);
+    scripts::register_routes(&site.route_prefix, config);
+    dashboard::register_routes(config);
+    if site.serves_sample {
+        sample::register_routes(config);
     }
     if matches!(site.clock, Clock::Test(_)) {
         config
-            .route("/test/flush", web::post().to(test_clock::flush))
-            .route("/test/publish", web::post().to(test_clock::publish))
-            .route("/test/routes", web::get().to(test_clock::routes));
+            .route("/test/flush", web::post().to(test_clock::flush_journal))
+            .route("/test/publish", web::post().to(test_clock::publish_due))
+            .route("/test/routes", web::get().to(test_clock::list_routes));
     }
 }
 
 /// The handler of all other requests: 404, or 405 with the methods of the path. The body is drained
 /// even here, see `http::read`.
-pub async fn nothing(
+pub async fn handle_unmatched(
     request: HttpRequest,
     mut payload: web::Payload,
-    site: web::Data<Site>,
+    site: web::Data<AppState>,
     tree: web::Data<IntrospectionTree>,
 ) -> HttpResponse {
-    let unread = Some((&mut payload, site.deadline));
+    let unread = Some((&mut payload, site.body_deadline));
     let Some(pattern) = request.resource_map().match_pattern(request.path()) else {
-        return refuse(&Problem::new(404, "not_found", "There is nothing here"), unread).await;
+        return problem_response(&Problem::new(404, "not_found", "There is nothing here"), unread).await;
     };
-    let methods = methods_of(&tree, &pattern);
+    let methods = allowed_methods(&tree, &pattern);
     let problem =
-        Problem::new(405, "method_not_allowed", "Not by this method").detail(format!("answered are {methods}"));
-    let mut answer = refuse(&problem, unread).await;
+        Problem::new(405, "method_not_allowed", "Not by this method").with_detail(format!("answered are {methods}"));
+    let mut answer = problem_response(&problem, unread).await;
     if let Ok(methods) = HeaderValue::from_str(&methods) {
         answer.headers_mut().insert(ALLOW, methods);
     }
     answer
 }
 
-fn methods_of(tree: &IntrospectionTree, pattern: &str) -> String {
+fn allowed_methods(tree: &IntrospectionTree, pattern: &str) -> String {
     let routes: Vec<IntrospectionReportItem> = (&tree.root).into();
     let of = routes.iter().filter(|route| route.full_path == pattern).flat_map(|route| &route.methods);
     of.map(ToString::to_string).collect::<BTreeSet<String>>().into_iter().collect::<Vec<_>>().join(", ")

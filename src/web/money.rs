@@ -9,22 +9,22 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Site;
-use super::access::Right;
-use super::api::{named, shown};
-use super::body::{bad_value, json_body};
-use crate::access::Act;
+use super::AppState;
+use super::access::Permission;
+use super::api::{find_site, json_response};
+use super::body::{bad_value, read_json_body};
+use crate::access::AuditAction;
 use crate::config::is_site_name;
 use crate::event::{Day, Problem, minor_digits};
-use crate::http::refuse;
-use crate::store::{Void, Voided};
+use crate::http::problem_response;
+use crate::store::{VoidRequest, VoidRow};
 
-const BODY_BYTES: usize = 8192;
+const MAX_BODY_BYTES: usize = 8192;
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
+pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config
-        .route("/api/v1/sites/{site}/money/void", web::post().to(void))
-        .route("/api/v1/sites/{site}/money/voids", web::get().to(list));
+        .route("/api/v1/sites/{site}/money/void", web::post().to(create_void))
+        .route("/api/v1/sites/{site}/money/voids", web::get().to(list_voids));
 }
 
 #[derive(Deserialize)]
@@ -38,40 +38,40 @@ struct NewVoid {
     currency: String,
 }
 
-async fn void(
+async fn create_void(
     request: HttpRequest,
     name: web::Path<String>,
     mut payload: web::Payload,
-    site: web::Data<Site>,
+    site: web::Data<AppState>,
 ) -> HttpResponse {
-    let new = json_body::<NewVoid>(&mut payload, BODY_BYTES, site.deadline).await;
+    let new = read_json_body::<NewVoid>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
     let voided = async {
-        let who = site.permit(&request, Right::Register(&name))?;
-        let (id, _) = named(&name, &site)?;
-        let void = new?.check()?;
-        let by = site.entry(&who, Act::VoidMoney, format!("{name} {}", void.id));
-        site.registry.void_money(by, id, &void).await
+        let who = site.authorize_request(&request, Permission::RegisterSite(&name))?;
+        let (id, _) = find_site(&name, &site)?;
+        let void = new?.validate_void()?;
+        let by = site.audit_entry(&who, AuditAction::VoidMoney, format!("{name} {}", void.id));
+        site.registry.void_amounts(by, id, &void).await
     };
 
     match voided.await {
         Ok((voided, now)) => HttpResponse::build(if now { StatusCode::CREATED } else { StatusCode::OK })
             .insert_header((CACHE_CONTROL, "no-store"))
-            .json(row(&voided)),
-        Err(problem) => refuse(&problem, None).await,
+            .json(void_row(&voided)),
+        Err(problem) => problem_response(&problem, None).await,
     }
 }
 
-async fn list(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
+async fn list_voids(request: HttpRequest, name: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
     let rows = async {
-        site.allow(&request, Right::Site(&name))?;
-        let (id, _) = named(&name, &site)?;
-        let voids = site.registry.voids(id).await?;
-        Ok(json!({ "rows": voids.iter().map(row).collect::<Vec<Value>>() }))
+        site.check_permission(&request, Permission::ReadSite(&name))?;
+        let (id, _) = find_site(&name, &site)?;
+        let voids = site.registry.list_voids(id).await?;
+        Ok(json!({ "rows": voids.iter().map(void_row).collect::<Vec<Value>>() }))
     };
-    shown(&request, false, rows.await).await
+    json_response(&request, false, rows.await).await
 }
 
-fn row(voided: &Voided) -> Value {
+fn void_row(voided: &VoidRow) -> Value {
     let day = |number| Day::from_number(number).to_string();
     let at = Timestamp::from_second(i64::from(voided.at)).unwrap_or_default();
     json!({
@@ -82,7 +82,7 @@ fn row(voided: &Voided) -> Value {
 }
 
 impl NewVoid {
-    fn check(self) -> Result<Void, Problem> {
+    fn validate_void(self) -> Result<VoidRequest, Problem> {
         let NewVoid { id, from, to, event, currency } = self;
         if !is_site_name(&id) {
             return Err(bad_value("id must be 1 to 64 of letters, digits and . _ ~ -"));
@@ -96,6 +96,6 @@ impl NewVoid {
         if currency.len() != 3 || !currency.bytes().all(|letter| letter.is_ascii_uppercase()) {
             return Err(bad_value("currency must be three capital letters (ISO 4217)"));
         }
-        Ok(Void { id, from, to, event, currency })
+        Ok(VoidRequest { id, from, to, event, currency })
     }
 }

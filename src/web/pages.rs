@@ -6,7 +6,7 @@ use actix_web::http::header::{
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 
 /// The content security policy; `frame-ancestors` is appended.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'";
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
@@ -21,36 +21,36 @@ macro_rules! file {
     };
 }
 
-type File = (&'static str, &'static str, &'static str);
+type StaticPage = (&'static str, &'static str, &'static str);
 
-pub(super) const SAMPLE: [File; 4] = [
+pub(super) const SAMPLE_PAGES: [StaticPage; 4] = [
     file!("/u/demo", HTML, "sample/demo.html"),
     file!("/u/demo/shop", HTML, "sample/shop.html"),
     file!("/assets/sample/page.css", CSS, "sample/page.css"),
     file!("/assets/sample/glazes.csv", CSV, "sample/glazes.csv"),
 ];
 
-pub(super) fn serve(files: &'static [File], config: &mut web::ServiceConfig) {
+pub(super) fn register_pages(files: &'static [StaticPage], config: &mut web::ServiceConfig) {
     for &(path, kind, text) in files {
-        config.route(path, web::get().to(move || std::future::ready(page(kind, text))));
+        config.route(path, web::get().to(move || std::future::ready(page_response(kind, text))));
     }
 }
 
-fn page(kind: &'static str, text: &'static str) -> HttpResponse {
-    answer(kind).insert_header((CACHE_CONTROL, "no-cache")).body(text)
+fn page_response(kind: &'static str, text: &'static str) -> HttpResponse {
+    page_builder(kind).insert_header((CACHE_CONTROL, "no-cache")).body(text)
 }
 
 /// The header of a page of ours.
-pub(super) fn answer(kind: &'static str) -> HttpResponseBuilder {
-    framed(kind, "'none'")
+pub(super) fn page_builder(kind: &'static str) -> HttpResponseBuilder {
+    framed_page_builder(kind, "'none'")
 }
 
 /// The header of a page that these origins may show in a frame.
-pub(super) fn framed(kind: &'static str, ancestors: &str) -> HttpResponseBuilder {
+pub(super) fn framed_page_builder(kind: &'static str, ancestors: &str) -> HttpResponseBuilder {
     let mut answer = HttpResponse::Ok();
     answer
         .content_type(kind)
-        .insert_header((CONTENT_SECURITY_POLICY, format!("{POLICY}; frame-ancestors {ancestors}")))
+        .insert_header((CONTENT_SECURITY_POLICY, format!("{CONTENT_POLICY}; frame-ancestors {ancestors}")))
         // `no-referrer` would make a form's `Origin` `null`, and the consent form's origin is
         // checked.
         .insert_header((REFERRER_POLICY, "same-origin"))

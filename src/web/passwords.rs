@@ -6,32 +6,37 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::access::{self, Login};
+use crate::access::{self, PasswordLogin};
 use crate::config::Secret;
 use crate::event::Problem;
 
 /// Each check takes 19 MiB and a core.
-const AT_ONCE: usize = 2;
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_CONCURRENT_CHECKS: usize = 2;
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Permits for concurrent password checks.
-pub struct Passwords(Arc<Semaphore>);
+pub struct PasswordChecker(Arc<Semaphore>);
 
-impl Default for Passwords {
-    fn default() -> Passwords {
-        Passwords(Arc::new(Semaphore::new(AT_ONCE)))
+impl Default for PasswordChecker {
+    fn default() -> PasswordChecker {
+        PasswordChecker(Arc::new(Semaphore::new(MAX_CONCURRENT_CHECKS)))
     }
 }
 
-impl Passwords {
+impl PasswordChecker {
     /// Whether user and password are the operator's.
     ///
     /// # Errors
     ///
     /// 503 `busy` after waiting five seconds for a permit.
-    pub async fn fits(&self, login: &Arc<Login>, user: String, password: Secret) -> Result<bool, Problem> {
+    pub async fn verify_login(
+        &self,
+        login: &Arc<PasswordLogin>,
+        user: String,
+        password: Secret,
+    ) -> Result<bool, Problem> {
         let login = Arc::clone(login);
-        self.aside(move || login.fits(&user, &password)).await
+        self.run_blocking(move || login.verify_login(&user, &password)).await
     }
 
     /// Whether `password` matches an argon2 hash.
@@ -39,8 +44,8 @@ impl Passwords {
     /// # Errors
     ///
     /// 503 `busy` after waiting five seconds for a permit.
-    pub async fn verify(&self, hash: String, password: Secret) -> Result<bool, Problem> {
-        self.aside(move || access::verify(&hash, &password)).await
+    pub async fn verify_password(&self, hash: String, password: Secret) -> Result<bool, Problem> {
+        self.run_blocking(move || access::verify_password(&hash, &password)).await
     }
 
     /// The argon2id hash of `password`, with a new salt.
@@ -48,24 +53,24 @@ impl Passwords {
     /// # Errors
     ///
     /// 503 `busy` after waiting five seconds for a permit.
-    pub async fn hash(&self, password: Secret) -> Result<String, Problem> {
-        self.aside(move || access::hash(&password)).await
+    pub async fn hash_password(&self, password: Secret) -> Result<String, Problem> {
+        self.run_blocking(move || access::hash_password(&password)).await
     }
 
-    async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let turn: OwnedSemaphorePermit = match tokio::time::timeout(PATIENCE, Arc::clone(&self.0).acquire_owned()).await
-        {
-            Ok(Ok(turn)) => turn,
-            _ => return Err(busy()),
-        };
+    async fn run_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+        let turn: OwnedSemaphorePermit =
+            match tokio::time::timeout(PERMIT_TIMEOUT, Arc::clone(&self.0).acquire_owned()).await {
+                Ok(Ok(turn)) => turn,
+                _ => return Err(busy_problem()),
+            };
         let work = move || {
             let _turn = turn;
             work()
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| busy())
+        tokio::task::spawn_blocking(work).await.map_err(|_| busy_problem())
     }
 }
 
-fn busy() -> Problem {
+fn busy_problem() -> Problem {
     Problem::new(503, "busy", "Too many passwords are being checked")
 }

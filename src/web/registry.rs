@@ -8,32 +8,32 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Site;
-use super::access::Right;
-use super::api::{bad_question, named, pairs, shown, unread};
-use super::body::json_body;
-use crate::access::{Act, Who};
+use super::AppState;
+use super::access::Permission;
+use super::api::{find_site, invalid_query, json_response, query_pairs, store_problem};
+use super::body::read_json_body;
+use crate::access::{AuditAction, Principal};
 use crate::config::{AliasRule, SiteRule};
 use crate::event::Problem;
-use crate::http::refuse;
+use crate::http::problem_response;
 
-const BODY_BYTES: usize = 64 * 1024;
-const ROWS: usize = 100;
-const MOST_ROWS: usize = 1000;
+const MAX_BODY_BYTES: usize = 64 * 1024;
+const DEFAULT_ROWS: usize = 100;
+const MAX_ROWS: usize = 1000;
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
+pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config
-        .route("/api/v1/sites", web::get().to(list))
-        .route("/api/v1/sites/{site}", web::put().to(put_site))
+        .route("/api/v1/sites", web::get().to(list_sites))
+        .route("/api/v1/sites/{site}", web::put().to(register_site))
         .route("/api/v1/sites/{site}", web::delete().to(remove_site))
-        .route("/api/v1/aliases/{alias}", web::get().to(show_alias))
-        .route("/api/v1/aliases/{alias}", web::put().to(put_alias))
+        .route("/api/v1/aliases/{alias}", web::get().to(get_alias))
+        .route("/api/v1/aliases/{alias}", web::put().to(register_alias))
         .route("/api/v1/aliases/{alias}", web::delete().to(remove_alias));
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OfSite {
+struct SiteRegistration {
     hosts: Vec<String>,
     zone: String,
     #[serde(default)]
@@ -44,145 +44,147 @@ struct OfSite {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OfAlias {
+struct AliasRegistration {
     site: String,
 }
 
-struct Search {
+struct SiteSearch {
     text: String,
     limit: usize,
 }
 
-async fn list(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
+async fn list_sites(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
     let rows = async {
-        let who = site.permit(&request, Right::Sites)?;
-        let search = Search::of(pairs(&request)?).ok_or_else(accepted)?;
+        let who = site.authorize_request(&request, Permission::ListSites)?;
+        let search = SiteSearch::from_pairs(query_pairs(&request)?).ok_or_else(invalid_search)?;
         let names = match &who {
-            Who::Creator(sites) => sites.to_vec(),
-            Who::Token(token) if token.site.is_some() => token.site.clone().into_iter().collect(),
-            _ => site.all_names(&search).await?,
+            Principal::Creator(sites) => sites.to_vec(),
+            Principal::Token(token) if token.site.is_some() => token.site.clone().into_iter().collect(),
+            _ => site.all_site_names(&search).await?,
         };
 
-        let names: BTreeSet<&String> = names.iter().filter(|name| search.finds(name)).collect();
-        let others = site.other_names();
-        let rows = names.into_iter().filter_map(|name| site.row(name, others.get(name)));
+        let names: BTreeSet<&String> = names.iter().filter(|name| search.matches_name(name)).collect();
+        let others = site.aliases_by_site();
+        let rows = names.into_iter().filter_map(|name| site.site_row(name, others.get(name)));
         let rows: Vec<Value> = rows.take(search.limit).collect();
         Ok(json!({ "rows": rows }))
     };
-    shown(&request, false, rows.await).await
+    json_response(&request, false, rows.await).await
 }
 
-async fn put_site(
+async fn register_site(
     request: HttpRequest,
     name: web::Path<String>,
     mut payload: web::Payload,
-    site: web::Data<Site>,
+    site: web::Data<AppState>,
 ) -> HttpResponse {
-    let body = json_body(&mut payload, BODY_BYTES, site.deadline).await;
+    let body = read_json_body(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
 
-    done(async {
-        let who = site.permit(&request, Right::Register(&name))?;
-        let OfSite { hosts, zone, embed, max_amount } = body?;
-        let by = site.entry(&who, Act::PutSite, &**name);
-        site.registry.put_site(by, SiteRule { id: name.into_inner(), hosts, zone, embed, max_amount }).await
+    change_response(async {
+        let who = site.authorize_request(&request, Permission::RegisterSite(&name))?;
+        let SiteRegistration { hosts, zone, embed, max_amount } = body?;
+        let by = site.audit_entry(&who, AuditAction::PutSite, &**name);
+        site.registry.register_site(by, SiteRule { id: name.into_inner(), hosts, zone, embed, max_amount }).await
     })
     .await
 }
 
-async fn remove_site(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
-    done(async {
-        let who = site.permit(&request, Right::Register(&name))?;
-        site.registry.remove_site(site.entry(&who, Act::RemoveSite, &**name), &name).await
+async fn remove_site(request: HttpRequest, name: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+    change_response(async {
+        let who = site.authorize_request(&request, Permission::RegisterSite(&name))?;
+        site.registry.remove_site(site.audit_entry(&who, AuditAction::RemoveSite, &**name), &name).await
     })
     .await
 }
 
-async fn show_alias(request: HttpRequest, alias: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
-    let shown_alias = site.allow(&request, Right::Manage).and_then(|()| {
-        let registered = site.registry.directory.registered();
+async fn get_alias(request: HttpRequest, alias: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+    let shown_alias = site.check_permission(&request, Permission::ManageAliases).and_then(|()| {
+        let registered = site.registry.directory.registered_sites();
         let found = registered.aliases.iter().find(|known| known.alias == **alias);
         found.cloned().ok_or_else(Problem::unknown_site)
     });
-    shown(&request, false, shown_alias).await
+    json_response(&request, false, shown_alias).await
 }
 
-async fn put_alias(
+async fn register_alias(
     request: HttpRequest,
     alias: web::Path<String>,
     mut payload: web::Payload,
-    site: web::Data<Site>,
+    site: web::Data<AppState>,
 ) -> HttpResponse {
-    let body = json_body(&mut payload, BODY_BYTES, site.deadline).await;
+    let body = read_json_body(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
 
-    done(async {
-        let who = site.permit(&request, Right::Manage)?;
-        let OfAlias { site: of } = body?;
-        let by = site.entry(&who, Act::PutAlias, &**alias);
-        site.registry.put_alias(by, AliasRule { alias: alias.into_inner(), site: of }).await
+    change_response(async {
+        let who = site.authorize_request(&request, Permission::ManageAliases)?;
+        let AliasRegistration { site: of } = body?;
+        let by = site.audit_entry(&who, AuditAction::PutAlias, &**alias);
+        site.registry.register_alias(by, AliasRule { alias: alias.into_inner(), site: of }).await
     })
     .await
 }
 
-async fn remove_alias(request: HttpRequest, alias: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
-    done(async {
-        let who = site.permit(&request, Right::Manage)?;
-        site.registry.remove_alias(site.entry(&who, Act::RemoveAlias, &**alias), &alias).await
+async fn remove_alias(request: HttpRequest, alias: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+    change_response(async {
+        let who = site.authorize_request(&request, Permission::ManageAliases)?;
+        site.registry.remove_alias(site.audit_entry(&who, AuditAction::RemoveAlias, &**alias), &alias).await
     })
     .await
 }
 
 /// The answer to a change.
-pub(super) async fn done(change: impl Future<Output = Result<(), Problem>>) -> HttpResponse {
+pub(super) async fn change_response(change: impl Future<Output = Result<(), Problem>>) -> HttpResponse {
     match change.await {
         Ok(()) => HttpResponse::NoContent().insert_header((CACHE_CONTROL, "no-store")).finish(),
-        Err(problem) => refuse(&problem, None).await,
+        Err(problem) => problem_response(&problem, None).await,
     }
 }
 
-impl Search {
-    fn of(pairs: Vec<(String, String)>) -> Option<Search> {
+impl SiteSearch {
+    fn from_pairs(pairs: Vec<(String, String)>) -> Option<SiteSearch> {
         let (mut text, mut limit) = (None, None);
         for (key, value) in pairs {
             match &*key {
                 "search" if text.is_none() => text = Some(value.to_lowercase()),
-                "limit" if limit.is_none() => limit = Some(value.parse().ok().filter(|n| (1..=MOST_ROWS).contains(n))?),
+                "limit" if limit.is_none() => limit = Some(value.parse().ok().filter(|n| (1..=MAX_ROWS).contains(n))?),
                 _ => return None,
             }
         }
-        Some(Search { text: text.unwrap_or_default(), limit: limit.unwrap_or(ROWS) })
+        Some(SiteSearch { text: text.unwrap_or_default(), limit: limit.unwrap_or(DEFAULT_ROWS) })
     }
 
-    fn finds(&self, name: &str) -> bool {
+    fn matches_name(&self, name: &str) -> bool {
         name.to_lowercase().contains(&self.text)
     }
 }
 
-impl Site {
+impl AppState {
     /// Names of configured and registered sites, and of profiles that were ever counted.
-    async fn all_names(&self, search: &Search) -> Result<Vec<String>, Problem> {
-        let (directory, registered) = (&self.registry.directory, self.registry.directory.registered());
+    async fn all_site_names(&self, search: &SiteSearch) -> Result<Vec<String>, Problem> {
+        let (directory, registered) = (&self.registry.directory, self.registry.directory.registered_sites());
         let store = self.store.load_full().ok_or_else(Problem::store_unavailable)?;
-        let mut names =
-            store.named_like(&search.text, search.limit + registered.aliases.len()).await.map_err(unread)?;
-        names.extend(directory.configured().iter().chain(&registered.sites).map(|rule| rule.id.clone()));
+        let mut names = store
+            .search_site_names(&search.text, search.limit + registered.aliases.len())
+            .await
+            .map_err(store_problem)?;
+        names.extend(directory.configured_sites().iter().chain(&registered.sites).map(|rule| rule.id.clone()));
         names.extend(registered.aliases.iter().map(|alias| alias.site.clone()));
         names.retain(|name| !registered.aliases.iter().any(|alias| alias.alias == *name));
         Ok(names)
     }
 
     /// By the site they are an alias of.
-    fn other_names(&self) -> HashMap<String, Vec<String>> {
+    fn aliases_by_site(&self) -> HashMap<String, Vec<String>> {
         let mut others: HashMap<String, Vec<String>> = HashMap::new();
-        for rule in &self.registry.directory.registered().aliases {
+        for rule in &self.registry.directory.registered_sites().aliases {
             others.entry(rule.site.clone()).or_default().push(rule.alias.clone());
         }
         others
     }
 
     /// `None` if no rule matches the name any more.
-    fn row(&self, name: &str, others: Option<&Vec<String>>) -> Option<Value> {
-        let (_, zone) = named(name, self).ok()?;
-        let rule = self.registry.directory.rule(name);
+    fn site_row(&self, name: &str, others: Option<&Vec<String>>) -> Option<Value> {
+        let (_, zone) = find_site(name, self).ok()?;
+        let rule = self.registry.directory.find_rule(name);
         let (hosts, embed, max_amount) = rule.map(|rule| (rule.hosts, rule.embed, rule.max_amount)).unwrap_or_default();
         let aliases = others.map_or(&[][..], |names| names);
         Some(json!({
@@ -191,6 +193,6 @@ impl Site {
     }
 }
 
-fn accepted() -> Problem {
-    bad_question("accepted are search and limit (1 to 1000), once each")
+fn invalid_search() -> Problem {
+    invalid_query("accepted are search and limit (1 to 1000), once each")
 }

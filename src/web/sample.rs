@@ -2,8 +2,8 @@
 
 use actix_web::web;
 
-use super::pages::{SAMPLE, serve};
+use super::pages::{SAMPLE_PAGES, register_pages};
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
-    serve(&SAMPLE, config);
+pub(super) fn register_routes(config: &mut web::ServiceConfig) {
+    register_pages(&SAMPLE_PAGES, config);
 }

@@ -3,23 +3,23 @@
 use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::coding::Fixed;
-use super::consent::BANNER;
+use super::compression::StaticContent;
+use super::consent::BANNER_SCRIPT;
 use super::pages::JS;
 
 /// Built from tracker/src.
-static SCRIPTS: [(&str, Fixed); 4] = [
-    ("f.js", Fixed::new(include_bytes!("../../tracker/dist/f.js"))),
-    ("vitals.js", Fixed::new(include_bytes!("../../tracker/dist/vitals.js"))),
-    ("faults.js", Fixed::new(include_bytes!("../../tracker/dist/faults.js"))),
+static SCRIPTS: [(&str, StaticContent); 4] = [
+    ("f.js", StaticContent::new(include_bytes!("../../tracker/dist/f.js"))),
+    ("vitals.js", StaticContent::new(include_bytes!("../../tracker/dist/vitals.js"))),
+    ("faults.js", StaticContent::new(include_bytes!("../../tracker/dist/faults.js"))),
     // The banner's script; the prompt's content is fetched separately.
-    ("consent.js", Fixed::new(BANNER.as_bytes())),
+    ("consent.js", StaticContent::new(BANNER_SCRIPT.as_bytes())),
 ];
 
-pub(super) fn routes(prefix: &str, config: &mut web::ServiceConfig) {
+pub(super) fn register_routes(prefix: &str, config: &mut web::ServiceConfig) {
     for under in ["", "/{under:.+}"] {
         for (name, script) in &SCRIPTS {
-            let answer = move |request: HttpRequest| std::future::ready(sent(script, &request));
+            let answer = move |request: HttpRequest| std::future::ready(script_response(script, &request));
             config.route(&format!("{under}{prefix}/{name}"), web::get().to(answer));
         }
     }
@@ -27,11 +27,11 @@ pub(super) fn routes(prefix: &str, config: &mut web::ServiceConfig) {
 
 /// The same for all, so caches may keep it; for an hour, because a name without a version must be
 /// able to change.
-fn sent(script: &'static Fixed, request: &HttpRequest) -> HttpResponse {
+fn script_response(script: &'static StaticContent, request: &HttpRequest) -> HttpResponse {
     let mut answer = HttpResponse::Ok();
     answer
         .content_type(JS)
         .insert_header((CACHE_CONTROL, "public, max-age=3600"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
-    script.sent(answer, request)
+    script.to_response(answer, request)
 }

@@ -5,133 +5,133 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Site;
-use super::access::{Access, COOKIE, bad_csrf};
-use super::body::json_body;
-use crate::access::{Act, SessionId, Spending, Who};
+use super::AppState;
+use super::access::{AuthState, SESSION_COOKIE, bad_csrf};
+use super::body::read_json_body;
+use crate::access::{AuditAction, Principal, SessionId, TokenUse};
 use crate::config::{Secret, is_site_name};
 use crate::event::Problem;
-use crate::http::{Handover, read, refuse, text};
+use crate::http::{HandoverClaims, header_text, problem_response, read_body};
 
-const BODY_BYTES: usize = 16 * 1024;
+const MAX_BODY_BYTES: usize = 16 * 1024;
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
+pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config
-        .route("/api/v1/session", web::get().to(show))
+        .route("/api/v1/session", web::get().to(get_session))
         .route("/api/v1/session", web::post().to(sign_in))
         .route("/api/v1/session", web::delete().to(sign_out))
-        .route("/handover", web::post().to(handover))
+        .route("/handover", web::post().to(accept_handover))
         // A token in a link ends up in histories and logs, so it is rejected without being
         // verified.
-        .route("/handover", web::get().to(async || refuse(&not_believed(), None).await));
+        .route("/handover", web::get().to(async || problem_response(&invalid_handover(), None).await));
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Login {
+struct LoginRequest {
     user: String,
     password: Secret,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct HandedOver {
+struct HandoverRequest {
     token: Secret,
 }
 
-async fn show(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
-    match site.who(&request) {
+async fn get_session(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
+    match site.request_principal(&request) {
         Ok(who) => {
-            let session = site.session(&request);
-            let state = site.session_state(&who, session.as_ref().map(|(id, _)| id));
+            let session = site.find_session(&request);
+            let state = site.session_json(&who, session.as_ref().map(|(id, _)| id));
             HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(state)
         }
-        Err(problem) => refuse(&problem, None).await,
+        Err(problem) => problem_response(&problem, None).await,
     }
 }
 
-async fn sign_in(request: HttpRequest, mut payload: web::Payload, site: web::Data<Site>) -> HttpResponse {
-    let login = json_body::<Login>(&mut payload, BODY_BYTES, site.deadline).await;
+async fn sign_in(request: HttpRequest, mut payload: web::Payload, site: web::Data<AppState>) -> HttpResponse {
+    let login = read_json_body::<LoginRequest>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
     let signed_in = async {
-        if site.access.comes_from_elsewhere(&request) {
+        if site.auth.is_cross_origin(&request) {
             return Err(bad_csrf());
         }
-        site.is_operator(&request, login?).await?;
-        Ok(site.begin(&request, Who::Operator, "operator"))
+        site.check_login(&request, login?).await?;
+        Ok(site.start_session(&request, Principal::Operator, "operator"))
     };
 
     match signed_in.await {
         Ok(id) => HttpResponse::Ok()
             .insert_header((CACHE_CONTROL, "no-store"))
-            .insert_header((SET_COOKIE, cookie_of(&id)))
-            .json(site.session_state(&Who::Operator, Some(&id))),
-        Err(problem) => refuse(&problem, None).await,
+            .insert_header((SET_COOKIE, session_cookie(&id)))
+            .json(site.session_json(&Principal::Operator, Some(&id))),
+        Err(problem) => problem_response(&problem, None).await,
     }
 }
 
-async fn sign_out(request: HttpRequest, site: web::Data<Site>) -> HttpResponse {
-    match site.own_session(&request) {
+async fn sign_out(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
+    match site.require_own_session(&request) {
         Ok((id, who)) => {
-            site.access.sessions.close(&id);
-            site.registry.note(site.entry(&who, Act::SignOut, whose(&who)));
-            let gone = format!("{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
+            site.auth.sessions.end_session(&id);
+            site.registry.enqueue_sign_in(site.audit_entry(&who, AuditAction::SignOut, audit_subject(&who)));
+            let gone = format!("{SESSION_COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
             let mut answer = HttpResponse::NoContent();
             answer.insert_header((CACHE_CONTROL, "no-store")).insert_header((SET_COOKIE, gone)).finish()
         }
-        Err(problem) => refuse(&problem, None).await,
+        Err(problem) => problem_response(&problem, None).await,
     }
 }
 
 /// The platform's page posts a form here, from its own site: no cookie is sent, and none is needed.
-async fn handover(request: HttpRequest, mut payload: web::Payload, site: web::Data<Site>) -> HttpResponse {
-    let body = read(&mut payload, BODY_BYTES, site.deadline).await;
+async fn accept_handover(request: HttpRequest, mut payload: web::Payload, site: web::Data<AppState>) -> HttpResponse {
+    let body = read_body(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
     let handed_over = async {
-        let token = body.ok().and_then(|body| token_in(&request, &body)).ok_or_else(not_believed)?;
-        site.handed_over(&request, &token)
+        let token = body.ok().and_then(|body| extract_token(&request, &body)).ok_or_else(invalid_handover)?;
+        site.verify_handover(&request, &token)
     };
     match handed_over.await {
         Ok(who) => {
-            let first = whose(&who).to_owned();
-            let to = if matches!(who, Who::Creator(_)) { format!("/?site={first}") } else { "/".to_owned() };
-            let id = site.begin(&request, who, &first);
+            let first = audit_subject(&who).to_owned();
+            let to = if matches!(who, Principal::Creator(_)) { format!("/?site={first}") } else { "/".to_owned() };
+            let id = site.start_session(&request, who, &first);
             let mut answer = HttpResponse::SeeOther();
-            answer.insert_header((CACHE_CONTROL, "no-store")).insert_header((SET_COOKIE, cookie_of(&id)));
+            answer.insert_header((CACHE_CONTROL, "no-store")).insert_header((SET_COOKIE, session_cookie(&id)));
             answer.insert_header((LOCATION, to)).finish()
         }
-        Err(problem) => refuse(&problem, None).await,
+        Err(problem) => problem_response(&problem, None).await,
     }
 }
 
 /// The token from the body, a form's or JSON. A query string is not accepted.
-fn token_in(request: &HttpRequest, body: &[u8]) -> Option<Secret> {
+fn extract_token(request: &HttpRequest, body: &[u8]) -> Option<Secret> {
     if !request.query_string().is_empty() {
         return None;
     }
-    let kind = request.headers().get(CONTENT_TYPE).and_then(text).unwrap_or("");
+    let kind = request.headers().get(CONTENT_TYPE).and_then(header_text).unwrap_or("");
     if kind.starts_with("application/json") {
-        return serde_json::from_slice::<HandedOver>(body).ok().map(|body| body.token);
+        return serde_json::from_slice::<HandoverRequest>(body).ok().map(|body| body.token);
     }
     let mut tokens = url::form_urlencoded::parse(body).filter(|(name, _)| name == "token");
     let token = tokens.next()?.1;
     tokens.next().is_none().then(|| Secret::new(token.into_owned()))
 }
 
-impl Site {
-    fn session_state(&self, who: &Who, session: Option<&SessionId>) -> Value {
+impl AppState {
+    fn session_json(&self, who: &Principal, session: Option<&SessionId>) -> Value {
         let (role, sites) = match who {
-            Who::Operator => (Some("operator"), None),
-            Who::Creator(sites) => (Some("creator"), Some(&**sites)),
-            Who::Token(_) | Who::Nobody => (None, None),
+            Principal::Operator => (Some("operator"), None),
+            Principal::Creator(sites) => (Some("creator"), Some(&**sites)),
+            Principal::Token(_) | Principal::Anonymous => (None, None),
         };
-        let csrf = session.map(|id| self.access.sessions.csrf(id));
-        json!({"role": role, "sites": sites, "csrf": csrf, "login": self.access.login.is_some()})
+        let csrf = session.map(|id| self.auth.sessions.csrf_token(id));
+        json!({"role": role, "sites": sites, "csrf": csrf, "login": self.auth.login.is_some()})
     }
 
     /// A wrong name and a wrong password get the same answer, after the same work.
-    async fn is_operator(&self, request: &HttpRequest, login: Login) -> Result<(), Problem> {
-        let operator = self.access.login.as_ref().ok_or_else(no_login)?;
-        self.may_try(request, &login.user)?;
-        match self.access.passwords.fits(operator, login.user, login.password).await? {
+    async fn check_login(&self, request: &HttpRequest, login: LoginRequest) -> Result<(), Problem> {
+        let operator = self.auth.login.as_ref().ok_or_else(no_login)?;
+        self.check_login_rate(request, &login.user)?;
+        match self.auth.passwords.verify_login(operator, login.user, login.password).await? {
             true => Ok(()),
             false => {
                 tracing::warn!("a password login was refused");
@@ -141,63 +141,66 @@ impl Site {
     }
 
     /// Checks the rate limit of password attempts. `user` identifies the password that is tried.
-    pub(super) fn may_try(&self, request: &HttpRequest, user: &str) -> Result<(), Problem> {
-        let network = self.access.rates.network(&self.access.origins.address(request));
-        match self.access.rates.tries_too_often(network, user) {
+    pub(super) fn check_login_rate(&self, request: &HttpRequest, user: &str) -> Result<(), Problem> {
+        let network = self.auth.rate_limiters.network_key(&self.auth.origins.client_address(request));
+        match self.auth.rate_limiters.is_login_limited(network, user) {
             false => Ok(()),
             true => Err(Problem::new(429, "too_many_tries", "Too many passwords were tried; wait a minute")),
         }
     }
 
-    fn handed_over(&self, request: &HttpRequest, token: &Secret) -> Result<Who, Problem> {
+    fn verify_handover(&self, request: &HttpRequest, token: &Secret) -> Result<Principal, Problem> {
         let now = self.clock.now();
-        let handover = self.try_token(request, || Ok(self.access.tokens.handover(token, now)))?;
-        let Handover { exp, jti, role, sites, .. } = handover.ok_or_else(not_believed)?;
+        let handover =
+            self.with_attempt_limit(request, || Ok(self.auth.platform_tokens.verify_handover(token, now)))?;
+        let HandoverClaims { exp, jti, role, sites, .. } = handover.ok_or_else(invalid_handover)?;
 
-        match self.access.spent.spend(&jti, exp, now.div_euclid(1000)) {
-            Spending::First => {}
-            Spending::Again => return Err(not_believed()),
-            Spending::Full => return Err(Problem::new(503, "busy", "Too many are being handed over")),
+        match self.auth.used_tokens.mark_used(&jti, exp, now.div_euclid(1000)) {
+            TokenUse::First => {}
+            TokenUse::AlreadyUsed => return Err(invalid_handover()),
+            TokenUse::TableFull => return Err(Problem::new(503, "busy", "Too many are being handed over")),
         }
 
         match &*role {
-            "operator" if self.access.handover_operator => Ok(Who::Operator),
+            "operator" if self.auth.allows_operator_handover => Ok(Principal::Operator),
             "operator" => Err(Problem::missing_right()),
-            _ if !sites.is_empty() && sites.iter().all(|name| is_site_name(name)) => Ok(Who::Creator(sites.into())),
-            _ => Err(not_believed()),
+            _ if !sites.is_empty() && sites.iter().all(|name| is_site_name(name)) => {
+                Ok(Principal::Creator(sites.into()))
+            }
+            _ => Err(invalid_handover()),
         }
     }
 
     /// Opens a session and closes the one of the request, if any.
-    fn begin(&self, request: &HttpRequest, who: Who, of: &str) -> SessionId {
-        if let Some(before) = Access::session_of(request) {
-            self.access.sessions.close(&before);
+    fn start_session(&self, request: &HttpRequest, who: Principal, of: &str) -> SessionId {
+        if let Some(before) = AuthState::session_id_from_cookie(request) {
+            self.auth.sessions.end_session(&before);
         }
-        self.registry.note(self.entry(&who, Act::SignIn, of));
-        self.access.sessions.open(who, self.clock.now())
+        self.registry.enqueue_sign_in(self.audit_entry(&who, AuditAction::SignIn, of));
+        self.auth.sessions.start_session(who, self.clock.now())
     }
 }
 
 /// The name of a session in the audit log.
-fn whose(who: &Who) -> &str {
+fn audit_subject(who: &Principal) -> &str {
     match who {
-        Who::Creator(sites) => sites.first().map_or("", |name| name),
+        Principal::Creator(sites) => sites.first().map_or("", |name| name),
         _ => "operator",
     }
 }
 
 /// A session cookie; the server ends the session sooner. `Lax`: the platform's page may link here,
 /// its frames and scripts may not send requests.
-fn cookie_of(id: &SessionId) -> String {
-    format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax", id.reveal())
+fn session_cookie(id: &SessionId) -> String {
+    format!("{SESSION_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax", id.reveal_text())
 }
 
 fn no_login() -> Problem {
     Problem::new(404, "no_login", "There is no password login here")
 }
 
-fn not_believed() -> Problem {
-    Problem::new(401, "not_believed", "You could not be signed in").detail(
+fn invalid_handover() -> Problem {
+    Problem::new(401, "not_believed", "You could not be signed in").with_detail(
         "POST a token of the platform, of at most five minutes and not used before, as the field token; open your statistics from the platform again",
     )
 }

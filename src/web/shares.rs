@@ -8,26 +8,26 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Site;
-use super::access::Right;
-use super::api::{named, shown};
-use super::body::{bad_value, json_body};
-use super::registry::done;
-use crate::access::{Act, Share, has_chars, new_id};
+use super::AppState;
+use super::access::Permission;
+use super::api::{find_site, json_response};
+use super::body::{bad_value, read_json_body};
+use super::registry::change_response;
+use crate::access::{AuditAction, ShareLink, has_chars, random_id};
 use crate::config::Secret;
 use crate::event::Problem;
-use crate::http::refuse;
+use crate::http::problem_response;
 
-const BODY_BYTES: usize = 8192;
+const MAX_BODY_BYTES: usize = 8192;
 /// In characters.
-const LONGEST_NAME: usize = 64;
+const MAX_NAME_CHARS: usize = 64;
 const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=256;
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
+pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config
-        .route("/api/v1/sites/{site}/shares", web::get().to(list))
-        .route("/api/v1/sites/{site}/shares", web::post().to(make))
-        .route("/api/v1/sites/{site}/shares/{id}", web::delete().to(revoke));
+        .route("/api/v1/sites/{site}/shares", web::get().to(list_shares))
+        .route("/api/v1/sites/{site}/shares", web::post().to(create_share))
+        .route("/api/v1/sites/{site}/shares/{id}", web::delete().to(revoke_share));
 }
 
 #[derive(Deserialize)]
@@ -43,70 +43,74 @@ struct NewShare {
     password: Option<Secret>,
 }
 
-async fn list(request: HttpRequest, name: web::Path<String>, site: web::Data<Site>) -> HttpResponse {
-    let rows = site.allow(&request, Right::Shares(&name)).and_then(|()| {
-        named(&name, &site)?;
-        let keys = site.registry.keys().ok_or_else(Problem::store_unavailable)?;
-        let shares = keys.shares_of(|of| site.is_same_site(of, &name));
-        let rows: Vec<Value> = shares.into_iter().map(|share| row(share)).collect();
+async fn list_shares(request: HttpRequest, name: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+    let rows = site.check_permission(&request, Permission::ManageShareLinks(&name)).and_then(|()| {
+        find_site(&name, &site)?;
+        let keys = site.registry.access_keys().ok_or_else(Problem::store_unavailable)?;
+        let shares = keys.share_links_of(|of| site.is_same_site(of, &name));
+        let rows: Vec<Value> = shares.into_iter().map(|share| share_row(share)).collect();
         Ok(json!({ "rows": rows }))
     });
-    shown(&request, false, rows).await
+    json_response(&request, false, rows).await
 }
 
-fn row(share: &Share) -> Value {
+fn share_row(share: &ShareLink) -> Value {
     json!({
         "id": share.id, "name": share.name, "from": share.from, "to": share.to, "expires": share.expires,
         "password": share.password.is_some(), "created": share.created, "revoked": share.revoked,
     })
 }
 
-async fn make(
+async fn create_share(
     request: HttpRequest,
     name: web::Path<String>,
     mut payload: web::Payload,
-    site: web::Data<Site>,
+    site: web::Data<AppState>,
 ) -> HttpResponse {
-    let new = json_body::<NewShare>(&mut payload, BODY_BYTES, site.deadline).await;
+    let new = read_json_body::<NewShare>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
     let made = async {
-        let who = site.permit(&request, Right::Shares(&name))?;
-        let (_, zone) = named(&name, &site)?;
+        let who = site.authorize_request(&request, Permission::ManageShareLinks(&name))?;
+        let (_, zone) = find_site(&name, &site)?;
         let new = new?;
         if new.password.is_some() {
             // Hashing is expensive; the rate limit keeps it from delaying logins.
-            site.may_try(&request, &name)?;
+            site.check_login_rate(&request, &name)?;
         }
-        let share = site.new_share(&name, &zone, new).await?;
-        let answer = site.made_answer(&share).await?;
-        let (digest, secret) = Share::secret();
+        let share = site.build_share(&name, &zone, new).await?;
+        let answer = site.build_share_report(&share).await?;
+        let (digest, secret) = ShareLink::generate_secret();
         let what = format!("{name} {} {}", share.id, share.name);
-        let (id, by) = (share.id.clone(), site.entry(&who, Act::MakeShare, what.trim_end()));
+        let (id, by) = (share.id.clone(), site.audit_entry(&who, AuditAction::MakeShare, what.trim_end()));
         let of_site = |of: &str| site.is_same_site(of, &name);
-        site.registry.put_share(by, (digest, share, answer), (of_site, site.today_in(&zone))).await?;
+        site.registry.store_share(by, (digest, share, answer), (of_site, site.today_in(&zone))).await?;
         Ok(json!({"id": id, "url": format!("/share/{secret}")}))
     };
     match made.await {
         Ok(made) => HttpResponse::Created().insert_header((CACHE_CONTROL, "no-store")).json(made),
-        Err(problem) => refuse(&problem, None).await,
+        Err(problem) => problem_response(&problem, None).await,
     }
 }
 
-async fn revoke(request: HttpRequest, path: web::Path<(String, String)>, site: web::Data<Site>) -> HttpResponse {
+async fn revoke_share(
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     let (name, id) = path.into_inner();
-    done(async {
-        let who = site.permit(&request, Right::Shares(&name))?;
-        named(&name, &site)?;
-        let keys = site.registry.keys().ok_or_else(Problem::store_unavailable)?;
-        let shares = keys.shares_of(|of| site.is_same_site(of, &name));
-        let share = shares.into_iter().find(|share| share.id == id).ok_or_else(super::shared::unknown_share)?;
-        let by = || site.entry(&who, Act::RevokeShare, format!("{name} {id}"));
+    change_response(async {
+        let who = site.authorize_request(&request, Permission::ManageShareLinks(&name))?;
+        find_site(&name, &site)?;
+        let keys = site.registry.access_keys().ok_or_else(Problem::store_unavailable)?;
+        let shares = keys.share_links_of(|of| site.is_same_site(of, &name));
+        let share = shares.into_iter().find(|share| share.id == id).ok_or_else(super::share_page::unknown_share)?;
+        let by = || site.audit_entry(&who, AuditAction::RevokeShare, format!("{name} {id}"));
         if share.revoked { Ok(()) } else { site.registry.revoke_share(by(), &id).await }
     })
     .await
 }
 
-impl Site {
-    async fn new_share(&self, name: &str, zone: &TimeZone, new: NewShare) -> Result<Share, Problem> {
+impl AppState {
+    async fn build_share(&self, name: &str, zone: &TimeZone, new: NewShare) -> Result<ShareLink, Problem> {
         let today = self.today_in(zone);
         // On an open day, repeated links would reveal what each visitor added.
         if new.to >= today {
@@ -116,18 +120,18 @@ impl Site {
             return Err(bad_value("expires must be today or later"));
         }
         let called = new.name.trim();
-        if called.chars().count() > LONGEST_NAME || called.chars().any(is_invisible) {
+        if called.chars().count() > MAX_NAME_CHARS || called.chars().any(is_invisible) {
             return Err(bad_value("name must be at most 64 characters, none of them a control character"));
         }
         let password = match new.password {
             Some(password) if !has_chars(&password, PASSWORD_CHARS) => {
                 return Err(bad_value("password must be 8 to 256 characters"));
             }
-            Some(password) => Some(self.access.passwords.hash(password).await?),
+            Some(password) => Some(self.auth.passwords.hash_password(password).await?),
             None => None,
         };
-        let share = Share {
-            id: new_id(),
+        let share = ShareLink {
+            id: random_id(),
             name: called.to_owned(),
             site: name.to_owned(),
             from: new.from,
@@ -138,7 +142,7 @@ impl Site {
             revoked: false,
         };
         // Validates the report query before the link exists.
-        self.shared_question(&share)?;
+        self.share_query(&share)?;
         Ok(share)
     }
 }

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use footfall::clock::Clock;
-use footfall::config::{Directory, Secret, VisitorMode, load};
-use footfall::consent::{ConsentId, Gate, GrantKeys, OnRecord, Proofs, Refusals, Terms};
-use footfall::enrich::{Countries, Enricher, Page};
-use footfall::event::{Address, Agent, Caller, Cookies, Ground, Hints, Kind, Payload, RawHit, Signals, SiteId};
-use footfall::journal::{Parts, Writer};
-use footfall::pseudonym::{DayKeys, seal};
+use footfall::config::{Secret, SiteDirectory, VisitorMode, load_config};
+use footfall::consent::{ConsentId, ConsentPolicy, DropCounters, Gate, GrantEvidence, GrantKeys, GrantLookup};
+use footfall::enrich::{CountryDatabase, Enricher, PageUrl};
+use footfall::event::{
+    ClientAddress, ClientHints, HitKind, HitPayload, LegalBasis, RawHit, RequestCaller, RequestCookies, RequestSignals,
+    SiteId, UserAgent,
+};
+use footfall::journal::{JournalWriter, WriterParts};
+use footfall::pseudonym::{DayKeys, pseudonymize};
 
 use crate::support::{Body, CONSENT_KEYS, CONSENT_VERSION, NOON, SITES, Server};
 
@@ -166,61 +169,71 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let journal_dir = dir.path().join("journal");
     let set = |key: &str, value: String| (key.to_owned(), value);
-    let sources = footfall::config::Sources {
+    let sources = footfall::config::ConfigSources {
         file: Some(("test".into(), SITES.into())),
-        set: vec![set("journal.dir", format!("{journal_dir:?}")), set("consent.version", CONSENT_VERSION.to_string())],
+        overrides: vec![
+            set("journal.dir", format!("{journal_dir:?}")),
+            set("consent.version", CONSENT_VERSION.to_string()),
+        ],
         ..Default::default()
     };
-    let config = load(sources, |_| unreachable!()).unwrap();
-    let directory = Directory::new(&config);
-    let hosts = directory.hosts();
-    let refusals = Arc::new(Refusals::default());
-    let keys = Arc::new(DayKeys::new(directory.zones(), |key| key.copy_from_slice(&KEY)));
-    let parts = Parts { clock: Clock::test(NOON), keys: Arc::clone(&keys), refusals: Arc::clone(&refusals) };
+    let config = load_config(sources, |_| unreachable!()).unwrap();
+    let directory = SiteDirectory::new(&config);
+    let hosts = directory.resolver();
+    let refusals = Arc::new(DropCounters::default());
+    let keys = Arc::new(DayKeys::new(directory.time_zones(), |key| key.copy_from_slice(&KEY)));
+    let parts =
+        WriterParts { clock: Clock::new_test(NOON), day_keys: Arc::clone(&keys), drop_counters: Arc::clone(&refusals) };
     let (sealed, _kept) = tokio::sync::mpsc::unbounded_channel();
-    let (journal, writer) = Writer::open(&config, parts, sealed).unwrap();
+    let (journal, writer) = JournalWriter::open(&config, parts, sealed).unwrap();
     let writer = std::thread::spawn(move || writer.run());
-    let keys_of_grants = GrantKeys::read(&Secret::new(CONSENT_KEYS.into()), &config.consent.site).unwrap();
-    let proofs = Proofs { keys: keys_of_grants, withdrawn: Arc::default(), on_record: Box::new(NoLedger) };
-    let terms = Arc::new(Terms::new(&config, |_| CONSENT_VERSION, proofs));
+    let keys_of_grants = GrantKeys::parse_file(&Secret::new(CONSENT_KEYS.into()), &config.consent.site).unwrap();
+    let proofs = GrantEvidence { keys: keys_of_grants, withdrawn: Arc::default(), grant_lookup: Box::new(NoLedger) };
+    let terms = Arc::new(ConsentPolicy::new(&config, |_| CONSENT_VERSION, proofs));
     let gate = Gate::new(&config, terms, refusals);
-    let enricher = Enricher::new([1; 32], Countries::none());
+    let enricher = Enricher::new([1; 32], CountryDatabase::without_file());
     let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0";
     let mut values = Vec::new();
     for last in 0..=255_u8 {
         let address = std::net::IpAddr::from([203, 0, 113, last]);
         let cookie = crate::support::grant_of(u128::from(last));
-        let mut cookies = Cookies::default();
-        cookies.add(cookie.as_bytes());
-        let caller = Caller {
-            at: NOON,
-            address: Address::new(address),
-            agent: Agent::new(agent),
-            hints: Hints::default(),
+        let mut cookies = RequestCookies::default();
+        cookies.push_line(cookie.as_bytes());
+        let caller = RequestCaller {
+            received_at: NOON,
+            address: ClientAddress::new(address),
+            agent: UserAgent::new(agent),
+            hints: ClientHints::default(),
             language: None,
             cookies: &cookies,
-            signals: Signals::default(),
+            signals: RequestSignals::default(),
             known_bot: false,
         };
-        let client = enricher.client(&caller.agent, &caller.hints);
-        let page = Page::parse("https://pages.example/u/mia").unwrap();
-        let site = hosts.resolve(page.host(), page.lookup_path()).unwrap();
-        let payload = Payload::new(Kind::View, "");
-        let hit = RawHit { caller: &caller, payload, site: Some(site), ground: Ground::Asked, over_rate: false };
+        let client = enricher.classify_client(&caller.agent, &caller.hints);
+        let page = PageUrl::parse("https://pages.example/u/mia").unwrap();
+        let site = hosts.resolve_page(page.host(), page.lookup_path()).unwrap();
+        let payload = HitPayload::new(HitKind::View, "");
+        let hit = RawHit {
+            caller: &caller,
+            payload,
+            site: Some(site),
+            legal_basis: LegalBasis::VisitorChoice,
+            over_rate: false,
+        };
         let admitted = gate.admit(hit).unwrap();
-        let facts = enricher.facts(&page, "", client, &caller.address, None);
-        let event = seal(
+        let facts = enricher.derive_attributes(&page, "", client, &caller.address, None);
+        let event = pseudonymize(
             admitted,
             site,
-            page.path_below(site.path).into(),
+            page.clean_path_below(site.path).into(),
             facts,
-            &keys.at(site.zone, NOON),
+            &keys.get_or_create(site.zone, NOON),
             VisitorMode::KeyedHash,
         );
-        drop(journal.inbox.submit(std::iter::once(event)).unwrap());
-        values.push(visitor_value(&KEY, SiteId::of("mia"), [203, 0, 113, last], agent));
+        drop(journal.queue.submit_hits(std::iter::once(event)).unwrap());
+        values.push(visitor_value(&KEY, SiteId::from_key("mia"), [203, 0, 113, last], agent));
     }
-    journal.inbox.close();
+    journal.queue.close();
     writer.join().unwrap().unwrap();
     let all = files(&journal_dir);
     assert!(all.iter().any(|(_, bytes)| holds(bytes, b"/u/mia")), "the journal holds the page");
@@ -237,7 +250,7 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
 
 struct NoLedger;
 
-impl OnRecord for NoLedger {
+impl GrantLookup for NoLedger {
     fn is_live(&self, _: &ConsentId, _: u32, _: &mut dyn Iterator<Item = &str>) -> bool {
         false
     }

@@ -53,7 +53,7 @@ fn payload(base: u8, strings: &[&str], page: u8, source: u8, hits: u8) -> Vec<u8
     payload.push(3);
     payload.push(1 | 2 | TOTAL);
     payload.extend(site.to_le_bytes());
-    payload.extend(day.number().to_le_bytes());
+    payload.extend(day.as_number().to_le_bytes());
     payload.extend([0b111, hits, 1, 1]);
     payload.extend([SOURCE, source, 0b110, 1, 1]);
     payload.extend([OF_PAGE, page, 0b111, hits, 1, 1]);

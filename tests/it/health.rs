@@ -72,8 +72,7 @@ fn a_collector_that_is_well_says_so_check_by_check_and_tells_its_version() {
     };
     assert_eq!(get("/healthz"), json!({"status": "ok", "code": "alive"}));
     let version = get("/version");
-    let expected =
-        json!({"name": "footfall", "version": env!("CARGO_PKG_VERSION"), "schema": footfall::store::schema::NEWEST});
+    let expected = json!({"name": "footfall", "version": env!("CARGO_PKG_VERSION"), "schema": footfall::store::schema::NEWEST_SCHEMA});
     assert_eq!(version, expected);
 
     let page = server.client().get("/api/v1/platform/health").unwrap();

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use footfall::consent::ConsentId;
-use footfall::ledger::{Act, Digests, Layer, Ledger, NewAct, Options};
+use footfall::ledger::{ActKind, Ledger, LedgerOptions, NewAct, PromptDigests, PromptLayer};
 use tempfile::TempDir;
 
 /// 2024-01-10T08:15Z, and a day.
@@ -37,17 +37,22 @@ impl Kept {
     fn new() -> Kept {
         let kept = Kept { dir: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(), id: ConsentId::random() };
         let ledger = kept.open();
-        append(&ledger, act(Act::Grant, Some(&kept.id), 0));
-        append(&ledger, act(Act::Refuse, None, 1));
-        append(&ledger, act(Act::Withdraw, Some(&kept.id), 2));
-        ledger.finish().unwrap();
+        append(&ledger, act(ActKind::Grant, Some(&kept.id), 0));
+        append(&ledger, act(ActKind::Refuse, None, 1));
+        append(&ledger, act(ActKind::Withdraw, Some(&kept.id), 2));
+        ledger.close().unwrap();
         kept
     }
 
     fn open(&self) -> Ledger {
         let dir = self.dir.path().to_owned();
-        let options =
-            Options { dir, key_file: String::new(), checkpoint_secs: 3600, site: "ally".into(), acts_per_hour: 1000 };
+        let options = LedgerOptions {
+            dir,
+            key_file: String::new(),
+            checkpoint_secs: 3600,
+            site: "ally".into(),
+            acts_per_hour: 1000,
+        };
         match Ledger::open(&options, Arc::default(), &mut |_, _| ()) {
             Ok((ledger, _)) => ledger,
             Err(error) => panic!("{error}"),
@@ -77,16 +82,16 @@ fn run(dir: &Path, arguments: &[&str]) -> Ran {
     Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-fn act(act: Act, id: Option<&ConsentId>, day: i64) -> NewAct {
+fn act(act: ActKind, id: Option<&ConsentId>, day: i64) -> NewAct {
     NewAct {
-        id: id.map(ConsentId::to_keep),
+        id: id.map(ConsentId::duplicate_id),
         act,
         site: "ally".into(),
         version: 1,
-        texts: Digests { policy: Some([1; 32]), register: [2; 32], banner: [3; 32] },
+        digests: PromptDigests { policy: Some([1; 32]), register: [2; 32], banner: [3; 32] },
         lang: "en".into(),
-        layer: Layer::Panel,
-        purposes: vec![("preferences".into(), false), ("analytics".into(), act == Act::Grant)],
+        layer: PromptLayer::Panel,
+        purposes: vec![("preferences".into(), false), ("analytics".into(), act == ActKind::Grant)],
         gpc: false,
         dnt: false,
         at: AT + day * DAY,
@@ -95,7 +100,7 @@ fn act(act: Act, id: Option<&ConsentId>, day: i64) -> NewAct {
 
 fn append(ledger: &Ledger, act: NewAct) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    assert!(runtime.block_on(ledger.append(act)).is_ok());
+    assert!(runtime.block_on(ledger.append_act(act)).is_ok());
 }
 
 #[test]
@@ -204,7 +209,7 @@ fn a_key_of_openssl_signs_as_well() {
 fn show_prints_the_lines_of_one_id_as_they_lie_there() {
     let kept = Kept::new();
     let lines = kept.lines();
-    let ran = kept.run(&["show", &kept.id.hex()]);
+    let ran = kept.run(&["show", &kept.id.to_hex()]);
     assert_eq!((ran.code, ran.out, ran.err.as_str()), (Some(0), [lines[0].as_str(), &lines[2]].concat(), ""));
     let unknown = kept.run(&["show", &"0".repeat(32)]);
     assert_eq!((unknown.code, unknown.out.as_str()), (Some(0), ""));
@@ -240,7 +245,7 @@ fn a_cut_drops_a_beginning_and_verify_show_and_export_go_on() {
     let verified = kept.run(&["verify"]);
     assert_eq!((verified.code, verified.value("records"), verified.value("withdrawals")), (Some(0), "1", "1"));
     assert_eq!(verified.value("cut"), "records 1 to 2, before 2024-01-12");
-    assert_eq!(kept.run(&["show", &kept.id.hex()]).out, lines[2]);
+    assert_eq!(kept.run(&["show", &kept.id.to_hex()]).out, lines[2]);
     assert_eq!(kept.run(&["export"]).out, lines[2]);
 }
 
@@ -252,7 +257,7 @@ fn a_cut_that_could_take_a_live_grant_or_a_running_collectors_ledger_is_refused(
     assert_eq!(young.code, Some(2));
     assert!(young.err.contains("the youngest day accepted is 20"), "{}", young.err);
     let ledger = kept.open();
-    append(&ledger, act(Act::Refuse, None, 3));
+    append(&ledger, act(ActKind::Refuse, None, 3));
     let before = [before, kept.lines()[3..].to_vec()].concat();
     let used = kept.run(&["cut", "--before", "2024-01-12"]);
     assert_eq!(used.code, Some(2));

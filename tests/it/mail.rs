@@ -9,8 +9,8 @@ mod readers;
 
 use std::path::PathBuf;
 
-use footfall::config::{Config, Secret, Sources};
-use footfall::mail::{Keys, Mint, Minted, Order, Target};
+use footfall::config::{Config, ConfigSources, Secret};
+use footfall::mail::{LinkSigner, MailKeys, MailLink, SignRequest, SignedMail};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Body, Client, NOON, SITES, Server};
@@ -36,24 +36,26 @@ pub fn start(more: &[&str]) -> Server {
 }
 
 /// The signer of a platform that signs links itself, independently of its collector.
-pub fn signer() -> Mint {
+pub fn signer() -> LinkSigner {
     signer_with(KEY, false)
 }
 
-fn signer_with(key: &str, http: bool) -> Mint {
+fn signer_with(key: &str, http: bool) -> LinkSigner {
     let set = [
         ("mail.templates", "[\"welcome\",\"newsletter\"]"),
         ("mail.origin", ORIGIN),
         ("mail.http_targets", if http { "true" } else { "false" }),
     ];
     let set = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let config: Config = footfall::config::load(Sources { set, ..Sources::default() }, |_| unreachable!()).unwrap();
-    Mint::new(&config.mail, "/ff", Keys::read(&Secret::new(key.to_owned())).unwrap())
+    let config: Config =
+        footfall::config::load_config(ConfigSources { overrides: set, ..ConfigSources::default() }, |_| unreachable!())
+            .unwrap();
+    LinkSigner::new(&config.mail, "/ff", MailKeys::parse(&Secret::new(key.to_owned())).unwrap())
 }
 
-pub fn order(links: &[(&str, &str)]) -> Order {
-    let links = links.iter().map(|(link, url)| Target { link: (*link).to_owned(), url: (*url).to_owned() });
-    Order {
+pub fn order(links: &[(&str, &str)]) -> SignRequest {
+    let links = links.iter().map(|(link, url)| MailLink { link: (*link).to_owned(), url: (*url).to_owned() });
+    SignRequest {
         template: "welcome".to_owned(),
         consent: true,
         batch: Some(BATCH),
@@ -63,8 +65,8 @@ pub fn order(links: &[(&str, &str)]) -> Order {
     }
 }
 
-pub fn mint(order: &Order) -> Minted {
-    signer().mint(order, BATCH).unwrap()
+pub fn mint(order: &SignRequest) -> SignedMail {
+    signer().sign_mail(order, BATCH).unwrap()
 }
 
 /// The path of a minted URL.

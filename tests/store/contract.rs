@@ -4,36 +4,44 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use footfall::access::{Digest, new_message};
-use footfall::config::{AliasRule, Registered, SiteRule};
+use footfall::access::{SecretDigest, generate_message_secret};
+use footfall::config::{AliasRule, RegisteredSites, SiteRule};
 use footfall::event::{
-    Counter, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, Refusal, SiteId, Subject,
+    CounterKind, CounterValues, Day, Dimension, DropReason, FaultKind, MailAction, ReaderKind, SiteId, Subject,
+    WebVital,
 };
 use footfall::store::StoreError;
-use footfall::store::schema::NEWEST;
+use footfall::store::schema::NEWEST_SCHEMA;
 
 use crate::support::{Builder, Tested, counts_of, daily, day, hits, number, people, texts};
 
 pub async fn counts_come_back_as_they_were_sent(store: &Tested) {
-    let all = Counts([1, 2, 3, 4, 5, 6, u32::MAX]);
+    let all = CounterValues([1, 2, 3, 4, 5, 6, u32::MAX]);
     let sums = Builder::default()
         .daily(7, "2026-03-01", Subject::Page, "/a", Dimension::Total, "", all)
         .daily(7, "2026-03-01", Subject::Page, "/a", Dimension::Country, "DE", people(2, 3))
         .hourly(7, 1_772_323_200, all)
         .money(7, day("2026-03-01"), "buy", *b"EUR", 2, u64::MAX / 2)
-        .drop(1_772_323_200, Refusal::Gpc, 9)
-        .vital(7, day("2026-03-01"), Metric::Inp, ("/a", "phone", 255), 4)
+        .drop(1_772_323_200, DropReason::Gpc, 9)
+        .vital(7, day("2026-03-01"), WebVital::Inp, ("/a", "phone", 255), 4)
         .fault(7, day("2026-03-01"), FaultKind::Script, "/a", "TypeError /app.js:12", 3)
-        .mail(day("2026-03-02"), ("welcome", day("2026-03-01")), MailAction::Click, "start", Reader::Proxied, (5, 2))
+        .mail(
+            day("2026-03-02"),
+            ("welcome", day("2026-03-01")),
+            MailAction::Click,
+            "start",
+            ReaderKind::Proxied,
+            (5, 2),
+        )
         .build();
-    store.insert("one", &sums).await.unwrap();
+    store.insert_segment("one", &sums).await.unwrap();
 
     let rows = daily(store).await;
     assert_eq!(rows.len(), 2);
     assert_eq!(rows[0].counts, [1, 2, 3, 4, 5, 6, u64::from(u32::MAX)]);
     assert_eq!((rows[1].dim.as_str(), rows[1].value.as_str()), ("country", "DE"));
     assert_eq!(rows[1].counts, [0, 2, 3, 0, 0, 0, 0]);
-    assert_eq!(rows[1].day, day("2026-03-01").number());
+    assert_eq!(rows[1].day, day("2026-03-01").as_number());
     assert_eq!(
         texts(
             store,
@@ -89,15 +97,15 @@ pub async fn a_token_sent_again_adds_nothing(store: &Tested) {
         .daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(10))
         .hourly(1, 1_772_323_200, hits(20))
         .money(1, day("2026-03-01"), "buy", *b"EUR", 30, 1)
-        .drop(1_772_323_200, Refusal::Dnt, 40)
-        .vital(1, day("2026-03-01"), Metric::Lcp, ("/a", "tv", 1), 50)
+        .drop(1_772_323_200, DropReason::Dnt, 40)
+        .vital(1, day("2026-03-01"), WebVital::Lcp, ("/a", "tv", 1), 50)
         .fault(1, day("2026-03-01"), FaultKind::NotFound, "/a", "", 60)
-        .mail(day("2026-03-01"), ("welcome", day("2026-03-01")), MailAction::Open, "", Reader::Direct, (70, 7))
+        .mail(day("2026-03-01"), ("welcome", day("2026-03-01")), MailAction::Open, "", ReaderKind::Direct, (70, 7))
         .build();
     for _ in 0..3 {
-        store.insert("c-1-1", &sums).await.unwrap();
+        store.insert_segment("c-1-1", &sums).await.unwrap();
     }
-    store.again().await.unwrap().insert("c-1-1", &sums).await.unwrap();
+    store.again().await.unwrap().insert_segment("c-1-1", &sums).await.unwrap();
     let tables = [
         ("daily", 10),
         ("hourly", 20),
@@ -115,11 +123,11 @@ pub async fn a_token_sent_again_adds_nothing(store: &Tested) {
 
 pub async fn a_token_sent_again_after_a_merge_adds_nothing(store: &Tested) {
     let sums = Builder::default().daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(10)).build();
-    store.insert("first", &sums).await.unwrap();
-    store.insert("second", &sums).await.unwrap();
-    store.client().query("OPTIMIZE TABLE daily FINAL").execute().await.unwrap();
-    store.insert("first", &sums).await.unwrap();
-    store.insert("second", &sums).await.unwrap();
+    store.insert_segment("first", &sums).await.unwrap();
+    store.insert_segment("second", &sums).await.unwrap();
+    store.raw_client().query("OPTIMIZE TABLE daily FINAL").execute().await.unwrap();
+    store.insert_segment("first", &sums).await.unwrap();
+    store.insert_segment("second", &sums).await.unwrap();
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 20);
 }
 
@@ -130,7 +138,7 @@ pub async fn a_token_over_three_months_sent_again_adds_nothing(store: &Tested) {
     }
     let sums = builder.build();
     for _ in 0..3 {
-        store.insert("c-1-1", &sums).await.unwrap();
+        store.insert_segment("c-1-1", &sums).await.unwrap();
     }
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 3);
     assert_eq!(number(store, "SELECT toUInt64(uniqExact(toYYYYMM(day))) FROM daily").await, 3);
@@ -140,8 +148,8 @@ pub async fn a_token_over_three_months_sent_again_adds_nothing(store: &Tested) {
 /// so.
 pub async fn equal_counts_under_two_tokens_are_added(store: &Tested) {
     let sums = Builder::default().daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(1)).build();
-    store.insert("c-1-1", &sums).await.unwrap();
-    store.insert("c-1-2", &sums).await.unwrap();
+    store.insert_segment("c-1-1", &sums).await.unwrap();
+    store.insert_segment("c-1-2", &sums).await.unwrap();
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 2);
 }
 
@@ -149,7 +157,7 @@ pub async fn equal_counts_under_two_tokens_are_added(store: &Tested) {
 /// not show it.
 pub async fn a_full_segment_is_one_part_of_each_table(store: &Tested) {
     const ROWS: u32 = 900_000;
-    store.client().query("SYSTEM STOP MERGES daily").execute().await.unwrap();
+    store.raw_client().query("SYSTEM STOP MERGES daily").execute().await.unwrap();
     let mut builder = Builder::default();
     let date = day("2026-03-01");
     for row in 0..ROWS {
@@ -157,8 +165,8 @@ pub async fn a_full_segment_is_one_part_of_each_table(store: &Tested) {
         builder.add_daily(u64::from(row), date, Subject::Page, &item, Dimension::Total, "", hits(1));
     }
     let sums = builder.build();
-    store.insert("c-1-1", &sums).await.unwrap();
-    store.insert("c-1-1", &sums).await.unwrap();
+    store.insert_segment("c-1-1", &sums).await.unwrap();
+    store.insert_segment("c-1-1", &sums).await.unwrap();
     let parts = "SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'daily' AND active";
     assert_eq!(number(store, parts).await, 1);
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, u64::from(ROWS));
@@ -171,18 +179,18 @@ pub async fn integers_of_two_line_ends_are_all_stored(store: &Tested) {
     for site in 0..30_000 {
         builder.add_daily(site, Day::from_number(2570), Subject::Site, "", Dimension::Total, "", hits(2570));
     }
-    store.insert("c-1-1", &builder.build()).await.unwrap();
+    store.insert_segment("c-1-1", &builder.build()).await.unwrap();
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 30_000 * 2570);
     assert_eq!(number(store, &format!("SELECT uniqExact(site) FROM {}", counts_of("daily"))).await, 30_000);
 
     // The same with the crate's own inserts, with data in the body and inline after VALUES.
-    store.client().query("CREATE TABLE plain (n UInt64) ENGINE = MergeTree ORDER BY n").execute().await.unwrap();
-    let mut insert = store.client().insert::<Number>("plain").await.unwrap();
+    store.raw_client().query("CREATE TABLE plain (n UInt64) ENGINE = MergeTree ORDER BY n").execute().await.unwrap();
+    let mut insert = store.raw_client().insert::<Number>("plain").await.unwrap();
     for n in 0..30_000 {
         insert.write(&Number { n }).await.unwrap();
     }
     insert.end().await.unwrap();
-    store.client().query("INSERT INTO plain VALUES (30000),\n\n(30001)").execute().await.unwrap();
+    store.raw_client().query("INSERT INTO plain VALUES (30000),\n\n(30001)").execute().await.unwrap();
     assert_eq!(number(store, "SELECT count() FROM plain").await, 30_002);
     assert_eq!(number(store, "SELECT sum(n) FROM plain").await, (0..=30_001).sum::<u64>());
 }
@@ -201,7 +209,7 @@ pub async fn text_with_empty_lines_and_nul_is_stored(store: &Tested) {
     }
     let long = "\n".repeat(1 << 20);
     builder = builder.daily(1, "2026-03-01", Subject::Page, &long, Dimension::Total, "", hits(1));
-    store.insert("c-1-1", &builder.build()).await.unwrap();
+    store.insert_segment("c-1-1", &builder.build()).await.unwrap();
 
     let rows = daily(store).await;
     assert_eq!(rows.len(), texts.len() + 1);
@@ -213,21 +221,21 @@ pub async fn text_with_empty_lines_and_nul_is_stored(store: &Tested) {
 
 /// The engine repeats the header of the format in each chunk; the second one would be read as rows.
 pub async fn a_long_answer_has_one_header(store: &Tested) {
-    let mut rows = store.client().query("SELECT number AS n FROM numbers(1000000)").fetch::<Number>().unwrap();
+    let mut rows = store.raw_client().query("SELECT number AS n FROM numbers(1000000)").fetch::<Number>().unwrap();
     let mut expected = 0;
     while let Some(row) = rows.next().await.unwrap() {
         assert_eq!(row.n, expected);
         expected += 1;
     }
     assert_eq!(expected, 1_000_000);
-    let none: Vec<Number> = store.client().query("SELECT number AS n FROM numbers(0)").fetch_all().await.unwrap();
+    let none: Vec<Number> = store.raw_client().query("SELECT number AS n FROM numbers(0)").fetch_all().await.unwrap();
     assert_eq!(none.len(), 0);
 }
 
 pub async fn an_error_in_the_middle_of_an_answer_is_an_error(store: &Tested) {
     let sql =
         "SELECT toUInt64(number + throwIf(number = 3000000)) AS n FROM numbers(10000000) SETTINGS max_threads = 1";
-    let mut rows = store.client().query_raw(sql).fetch::<Number>().unwrap();
+    let mut rows = store.raw_client().query_raw(sql).fetch::<Number>().unwrap();
     let mut read = 0_u64;
     let error = loop {
         match rows.next().await {
@@ -242,15 +250,15 @@ pub async fn an_error_in_the_middle_of_an_answer_is_an_error(store: &Tested) {
 
 pub async fn a_parameter_may_hold_anything(store: &Tested) {
     for text in ["", "a", "\n\n--boundary\r\n", "'; DROP TABLE daily; --", "\\N", "é\t"] {
-        let query = store.client().query_raw("SELECT {x:String}").param("x", text);
+        let query = store.raw_client().query_raw("SELECT {x:String}").param("x", text);
         assert_eq!(query.fetch_one::<String>().await.unwrap(), text);
-        let bound: String = store.client().query("SELECT ?").bind(text).fetch_one().await.unwrap();
+        let bound: String = store.raw_client().query("SELECT ?").bind(text).fetch_one().await.unwrap();
         assert_eq!(bound, text);
     }
 }
 
 pub async fn an_insert_that_is_dropped_adds_nothing(store: &Tested) {
-    let mut insert = store.client().insert_formatted_with("INSERT INTO drops (hour, reason, hits) FORMAT TSV");
+    let mut insert = store.raw_client().insert_formatted_with("INSERT INTO drops (hour, reason, hits) FORMAT TSV");
     insert.send(Bytes::from_static(b"2026-03-01 00:00:00\tgpc\t1\n")).await.unwrap();
     drop(insert);
     // Long enough for the engine to notice the end of the connection.
@@ -259,7 +267,7 @@ pub async fn an_insert_that_is_dropped_adds_nothing(store: &Tested) {
 }
 
 pub async fn a_slow_query_holds_up_no_other(store: &Tested) {
-    let slow = store.client().query("SELECT toUInt64(sleep(2))").fetch_one::<u64>();
+    let slow = store.raw_client().query("SELECT toUInt64(sleep(2))").fetch_one::<u64>();
     let quick = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let start = Instant::now();
@@ -272,7 +280,7 @@ pub async fn a_slow_query_holds_up_no_other(store: &Tested) {
 }
 
 pub async fn a_setting_of_one_query_is_gone_with_it(store: &Tested) {
-    let client = store.client().clone();
+    let client = store.raw_client().clone();
     let sql = "SELECT toUInt64(getSetting('max_block_size'))";
     let usual: u64 = client.query(sql).fetch_one().await.unwrap();
     let set: u64 = client.query(sql).with_setting("max_block_size", "1234").fetch_one().await.unwrap();
@@ -287,16 +295,16 @@ pub async fn a_setting_of_one_query_is_gone_with_it(store: &Tested) {
 }
 
 pub async fn errors_tell_the_code_and_never_the_data(store: &Tested) {
-    store.client().query("ALTER TABLE drops DROP COLUMN hits").execute().await.unwrap_or_default();
-    store.client().query("RENAME TABLE drops TO drops_away").execute().await.unwrap();
-    let sums = Builder::default().drop(1_772_323_200, Refusal::Dnt, 40).build();
-    let error = store.insert_first("c-1-1", &sums).await.unwrap_err();
+    store.raw_client().query("ALTER TABLE drops DROP COLUMN hits").execute().await.unwrap_or_default();
+    store.raw_client().query("RENAME TABLE drops TO drops_away").execute().await.unwrap();
+    let sums = Builder::default().drop(1_772_323_200, DropReason::Dnt, 40).build();
+    let error = store.insert_new_segment("c-1-1", &sums).await.unwrap_err();
     assert_eq!(error.to_string(), "ClickHouse refused an insert into drops: code 60 UNKNOWN_TABLE");
-    assert_eq!((error.code(), error.is_retryable()), (Some(60), true));
+    assert_eq!((error.error_code(), error.is_retryable()), (Some(60), true));
 
     // Once the table exists again, the same token succeeds.
-    store.client().query("RENAME TABLE drops_away TO drops").execute().await.unwrap();
-    store.insert("c-1-1", &sums).await.unwrap();
+    store.raw_client().query("RENAME TABLE drops_away TO drops").execute().await.unwrap();
+    store.insert_segment("c-1-1", &sums).await.unwrap();
     assert_eq!(number(store, &format!("SELECT sum(hits) FROM {}", counts_of("drops"))).await, 40);
 }
 
@@ -305,20 +313,20 @@ pub async fn errors_tell_the_code_and_never_the_data(store: &Tested) {
 pub async fn sums_of_money_do_not_wrap(store: &Tested) {
     for token in ["m-1", "m-2", "m-3"] {
         let sums = Builder::default().money(7, day("2026-03-01"), "buy", *b"EUR", 1, u64::MAX).build();
-        store.insert(token, &sums).await.unwrap();
+        store.insert_segment(token, &sums).await.unwrap();
     }
     let expected = [format!("('EUR',3,{})", 3 * u128::from(u64::MAX))];
     let sums =
         format!("SELECT toString((currency, sum(hits), sum(minor))) FROM {} GROUP BY currency", counts_of("money"));
     assert_eq!(texts(store, &sums).await, expected);
-    store.client().query("OPTIMIZE TABLE money FINAL").execute().await.unwrap();
+    store.raw_client().query("OPTIMIZE TABLE money FINAL").execute().await.unwrap();
     assert_eq!(texts(store, &sums).await, expected);
     assert_eq!(number(store, &format!("SELECT count() FROM {}", counts_of("money"))).await, 1);
 }
 
 pub async fn connecting_again_changes_nothing(store: &Tested) {
     let sums = Builder::default().daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(10)).build();
-    store.insert("c-1-1", &sums).await.unwrap();
+    store.insert_segment("c-1-1", &sums).await.unwrap();
     let again = store.again().await.unwrap();
     drop(again);
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 10);
@@ -342,9 +350,9 @@ pub async fn connecting_again_changes_nothing(store: &Tested) {
 }
 
 pub async fn a_database_of_a_later_version_is_refused(store: &Tested) {
-    store.client().query("INSERT INTO migrations (number, name) SELECT 99, 'later'").execute().await.unwrap();
+    store.raw_client().query("INSERT INTO migrations (number, name) SELECT 99, 'later'").execute().await.unwrap();
     let Err(error) = store.again().await else { panic!("it was opened") };
-    assert!(matches!(error, StoreError::Newer { found: 99, known: NEWEST }) && !error.is_retryable());
+    assert!(matches!(error, StoreError::SchemaTooNew { found: 99, known: NEWEST_SCHEMA }) && !error.is_retryable());
     assert!(error.to_string().contains("has schema 99"), "{error}");
 }
 
@@ -357,7 +365,7 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
         max_amount: (id == "mia").then_some(50),
     };
     let alias = |site: &str| AliasRule { alias: "mia-new".to_owned(), site: site.to_owned() };
-    assert_eq!(store.registered().await.unwrap(), Registered::default());
+    assert_eq!(store.load_registered_sites().await.unwrap(), RegisteredSites::default());
     let mut revisions = vec![store.registry_revision().await.unwrap()];
     for (rule, removed) in [
         (site("mia", &["mia.example"]), false),
@@ -365,65 +373,65 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
         (site("mia", &["mia.example", "it's.example"]), false),
         (site("tom", &[]), true),
     ] {
-        store.put_site(&rule, removed).await.unwrap();
+        store.insert_site(&rule, removed).await.unwrap();
         revisions.push(store.registry_revision().await.unwrap());
     }
     for (rule, removed) in [(alias("mia"), false), (alias("tom"), false)] {
-        store.put_alias(&rule, removed).await.unwrap();
+        store.insert_alias(&rule, removed).await.unwrap();
         revisions.push(store.registry_revision().await.unwrap());
     }
     assert!(revisions.windows(2).all(|pair| pair[0] < pair[1]), "{revisions:?}");
     let expected =
-        Registered { sites: vec![site("mia", &["mia.example", "it's.example"])], aliases: vec![alias("tom")] };
-    assert_eq!(store.registered().await.unwrap(), expected);
+        RegisteredSites { sites: vec![site("mia", &["mia.example", "it's.example"])], aliases: vec![alias("tom")] };
+    assert_eq!(store.load_registered_sites().await.unwrap(), expected);
     for table in ["sites", "aliases"] {
-        store.client().query(&format!("OPTIMIZE TABLE {table} FINAL")).execute().await.unwrap();
+        store.raw_client().query(&format!("OPTIMIZE TABLE {table} FINAL")).execute().await.unwrap();
     }
-    assert_eq!(store.again().await.unwrap().registered().await.unwrap(), expected);
+    assert_eq!(store.again().await.unwrap().load_registered_sites().await.unwrap(), expected);
 }
 
 /// Such a name cannot be found in practice; if one existed, the sum would not be shown as either
 /// site's.
 pub async fn a_name_with_the_id_of_another_site_is_told(store: &Tested) {
-    let (mia, tom) = (SiteId::of("mia"), SiteId::of("tom"));
+    let (mia, tom) = (SiteId::from_key("mia"), SiteId::from_key("tom"));
     let names = |names: &[(SiteId, &str)]| names.iter().map(|(id, name)| (*id, (*name).to_owned())).collect::<Vec<_>>();
     for _ in 0..2 {
-        assert_eq!(store.put_names(&names(&[(mia, "mia"), (tom, "tom")])).await.unwrap(), []);
+        assert_eq!(store.insert_site_names(&names(&[(mia, "mia"), (tom, "tom")])).await.unwrap(), []);
     }
-    assert_eq!(store.put_names(&names(&[(mia, "forged"), (tom, "tom")])).await.unwrap(), [mia]);
-    store.client().query("OPTIMIZE TABLE names FINAL").execute().await.unwrap();
-    assert_eq!(store.put_names(&names(&[(mia, "mia")])).await.unwrap(), [mia]);
-    let known = store.names(&[mia.as_u128(), tom.as_u128()]).await.unwrap();
+    assert_eq!(store.insert_site_names(&names(&[(mia, "forged"), (tom, "tom")])).await.unwrap(), [mia]);
+    store.raw_client().query("OPTIMIZE TABLE names FINAL").execute().await.unwrap();
+    assert_eq!(store.insert_site_names(&names(&[(mia, "mia")])).await.unwrap(), [mia]);
+    let known = store.read_site_names(&[mia.as_u128(), tom.as_u128()]).await.unwrap();
     assert_eq!(known, [(tom.as_u128(), "tom".to_owned())]);
 }
 
-async fn message(store: &Tested, digest: &Digest) -> Option<(String, u16, bool)> {
-    store.message(digest).await.unwrap().map(|row| (row.template, row.opened, row.revoked))
+async fn message(store: &Tested, digest: &SecretDigest) -> Option<(String, u16, bool)> {
+    store.read_message_state(digest).await.unwrap().map(|row| (row.template, row.opened, row.revoked))
 }
 
 pub async fn a_message_is_opened_once_and_what_was_revoked_stays_revoked(store: &Tested) {
-    let [one, two, unknown] = [(); 3].map(|()| new_message().0);
+    let [one, two, unknown] = [(); 3].map(|()| generate_message_secret().0);
     let (first, second) = (day("2026-03-10"), day("2026-03-11"));
     let (listed, others) = (["welcome".to_owned()], ["billing_receipt".to_owned()]);
-    store.put_messages(&[one, two], "welcome", day("2026-04-09")).await.unwrap();
+    store.register_messages(&[one, two], "welcome", day("2026-04-09")).await.unwrap();
     assert_eq!(message(store, &one).await, Some(("welcome".into(), 0, false)));
-    store.put_opened(&[one, unknown], &listed, first).await.unwrap();
-    store.put_opened(&[one, one], &listed, second).await.unwrap();
-    assert_eq!(message(store, &one).await, Some(("welcome".into(), first.number(), false)));
+    store.record_opened_messages(&[one, unknown], &listed, first).await.unwrap();
+    store.record_opened_messages(&[one, one], &listed, second).await.unwrap();
+    assert_eq!(message(store, &one).await, Some(("welcome".into(), first.as_number(), false)));
     assert_eq!(
         (message(store, &two).await, message(store, &unknown).await),
         (Some(("welcome".into(), 0, false)), None)
     );
     // Nothing is recorded after a message's last day, nor for a template that is no longer listed.
-    store.put_opened(&[two], &listed, day("2026-04-10")).await.unwrap();
-    store.put_opened(&[two], &others, first).await.unwrap();
-    store.put_opened(&[two], &[], first).await.unwrap();
+    store.record_opened_messages(&[two], &listed, day("2026-04-10")).await.unwrap();
+    store.record_opened_messages(&[two], &others, first).await.unwrap();
+    store.record_opened_messages(&[two], &[], first).await.unwrap();
     assert_eq!(message(store, &two).await, Some(("welcome".into(), 0, false)));
     for digest in [&one, &two] {
         store.revoke_message(digest).await.unwrap();
     }
-    store.put_opened(&[one, two], &listed, first).await.unwrap();
-    store.client().query("OPTIMIZE TABLE messages FINAL").execute().await.unwrap();
+    store.record_opened_messages(&[one, two], &listed, first).await.unwrap();
+    store.raw_client().query("OPTIMIZE TABLE messages FINAL").execute().await.unwrap();
     for digest in [&one, &two] {
         assert_eq!(message(store, digest).await, Some(("welcome".into(), 0, true)));
     }
@@ -436,12 +444,12 @@ pub async fn a_message_is_opened_once_and_what_was_revoked_stays_revoked(store: 
 }
 
 pub async fn messages_are_forgotten_after_their_last_day(store: &Tested) {
-    let [short, long] = [(); 2].map(|()| new_message().0);
-    store.put_messages(&[short], "welcome", day("2026-03-31")).await.unwrap();
-    store.put_messages(&[long], "welcome", day("2026-04-01")).await.unwrap();
-    store.age(day("2026-03-31"), 400).await.unwrap();
+    let [short, long] = [(); 2].map(|()| generate_message_secret().0);
+    store.register_messages(&[short], "welcome", day("2026-03-31")).await.unwrap();
+    store.register_messages(&[long], "welcome", day("2026-04-01")).await.unwrap();
+    store.apply_retention(day("2026-03-31"), 400).await.unwrap();
     assert!(message(store, &short).await.is_some());
-    store.age(day("2026-04-01"), 400).await.unwrap();
+    store.apply_retention(day("2026-04-01"), 400).await.unwrap();
     let until = Instant::now() + Duration::from_secs(20);
     while message(store, &short).await.is_some() {
         assert!(Instant::now() < until, "a message is there after its last day");
@@ -464,7 +472,7 @@ pub async fn what_is_acknowledged_is_synced(store: &Tested) {
 pub async fn no_column_could_hold_a_person(store: &Tested) {
     const WORDS: [&str; 9] = ["ip", "addr", "agent", "ua", "visitor_id", "session", "fingerprint", "hash", "cookie"];
     let columns: Vec<(String, String, String)> = store
-        .client()
+        .raw_client()
         .query(
             "SELECT table, name, type FROM system.columns WHERE database = currentDatabase() ORDER BY table, position",
         )
@@ -473,7 +481,7 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
         .unwrap();
     let daily: Vec<&str> =
         columns.iter().filter(|(table, ..)| table == "daily").map(|(_, name, _)| name.as_str()).collect();
-    assert_eq!(daily[4..], Counter::ALL.map(Counter::name));
+    assert_eq!(daily[4..], CounterKind::ALL.map(CounterKind::name));
     for (table, name, kind) in &columns {
         assert!(!kind.contains("AggregateFunction"), "{table}.{name} is a state: {kind}");
         let padded = format!("_{}_", name.to_lowercase());

@@ -21,12 +21,12 @@ async fn a_token_sent_again_after_a_kill_and_a_restart_adds_nothing() {
         .daily(1, "2026-04-01", Subject::Site, "", Dimension::Total, "", hits(10))
         .build();
     let first = Process::start(dir.path());
-    at(&first.url, "footfall").await.insert("c-1-1", &sums).await.unwrap();
+    at(&first.url, "footfall").await.insert_segment("c-1-1", &sums).await.unwrap();
     first.kill();
     let second = Process::start(dir.path());
     let store = at(&second.url, "footfall").await;
     assert_eq!(number(&store, "SELECT sum(hits) FROM daily").await, 20);
-    store.insert("c-1-1", &sums).await.unwrap();
+    store.insert_segment("c-1-1", &sums).await.unwrap();
     assert_eq!(number(&store, "SELECT sum(hits) FROM daily").await, 20);
 }
 
@@ -98,14 +98,14 @@ async fn limits_are_set_and_hold() {
     assert_eq!(number(&store, server).await, 1 << 30);
     assert_eq!(number(&store, "SELECT toUInt64(getSetting('max_execution_time'))").await, 60);
     let query = "SELECT length(groupArray(number)) FROM numbers(500000000)";
-    let error = store.client().query(query).fetch_one::<u64>().await.unwrap_err().to_string();
+    let error = store.raw_client().query(query).fetch_one::<u64>().await.unwrap_err().to_string();
     assert!(error.contains("Code: 241"), "{error}");
 }
 
 /// Four run at once (`Limits::connections`); the others wait for their turn, none is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_statements_at_once_get_their_own_answers() {
-    let client = engine().await.client();
+    let client = engine().await.create_client();
     let tasks: Vec<_> = (0..200_u64)
         .map(|n| {
             let client = client.clone();
@@ -123,7 +123,7 @@ async fn many_statements_at_once_get_their_own_answers() {
 
 #[tokio::test]
 async fn a_database_that_is_not_there_is_an_error_of_its_own() {
-    let lost = engine().await.client().with_database("nowhere");
+    let lost = engine().await.create_client().with_database("nowhere");
     let error = lost.query("SELECT 1").fetch_one::<u8>().await.unwrap_err().to_string();
     assert!(error.contains("Code: 81"), "{error}");
 }
@@ -131,7 +131,7 @@ async fn a_database_that_is_not_there_is_an_error_of_its_own() {
 #[tokio::test]
 async fn nobody_without_the_password_of_this_start_is_answered() {
     let engine = engine().await;
-    let (user, password) = engine.login();
+    let (user, password) = engine.login_credentials();
     let client = || Client::default().with_url(format!("http://{}", engine.address()));
     let ask = |client: Client| async move { client.query("SELECT toUInt8(1)").fetch_one::<u8>().await };
     assert_eq!(ask(client().with_user(user).with_password(password)).await.unwrap(), 1);
@@ -199,12 +199,12 @@ async fn its_port_is_this_machines_own() {
 async fn an_engine_that_was_closed_can_be_opened_again() {
     let dir = tempfile::tempdir().unwrap();
     let first = Engine::open(&engine_options(dir.path())).await.unwrap();
-    first.client().query("CREATE DATABASE kept").execute().await.unwrap();
+    first.create_client().query("CREATE DATABASE kept").execute().await.unwrap();
     first.close().await;
-    assert!(first.client().query("SELECT 1").fetch_one::<u8>().await.is_err());
+    assert!(first.create_client().query("SELECT 1").fetch_one::<u8>().await.is_err());
     let second = Engine::open(&engine_options(dir.path())).await.unwrap();
     let names = "SELECT toUInt64(count()) FROM system.databases WHERE name = 'kept'";
-    assert_eq!(second.client().query(names).fetch_one::<u64>().await.unwrap(), 1);
+    assert_eq!(second.create_client().query(names).fetch_one::<u64>().await.unwrap(), 1);
     second.close().await;
 }
 
@@ -213,5 +213,5 @@ async fn a_program_that_is_not_there_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = engine_options(dir.path());
     options.program = "/nonexistent/footfall".into();
-    assert!(matches!(Engine::open(&options).await, Err(EngineError::Start(_))));
+    assert!(matches!(Engine::open(&options).await, Err(EngineError::StartProcess(_))));
 }

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use footfall::aggregate::Sums;
-use footfall::event::{Dimension, FaultKind, MailAction, Metric, Reader, Refusal, Subject};
-use footfall::publication::{CoinKey, LotPolicy, Occasion};
-use footfall::store::{Store, Unit};
+use footfall::aggregate::SegmentSums;
+use footfall::event::{Dimension, DropReason, FaultKind, MailAction, ReaderKind, Subject, WebVital};
+use footfall::publication::{ClosedPeriod, CoinKey, LotPolicy};
+use footfall::store::{PublicationUnit, Store};
 
 use crate::support::{Builder, Process, at, counts_of, day, hits, number, people};
 
@@ -22,17 +22,17 @@ const TABLES: [&str; 8] = ["daily", "hourly", "money", "drops", "vitals", "fault
 const CALLS: [&str; 3] = ["rename", "sync", "write"];
 
 /// A row for each table.
-fn segment() -> Sums {
+fn segment() -> SegmentSums {
     let date = day("2026-03-01");
     Builder::default()
         .daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(1))
         .daily(1, "2026-03-01", Subject::Site, "", Dimension::Country, "DE", people(1, 1))
         .hourly(1, 1_772_323_200, hits(1))
         .money(1, date, "buy", *b"EUR", 1, 1)
-        .drop(1_772_323_200, Refusal::Gpc, 1)
-        .vital(1, date, Metric::Cls, ("/a", "tv", 1), 1)
+        .drop(1_772_323_200, DropReason::Gpc, 1)
+        .vital(1, date, WebVital::Cls, ("/a", "tv", 1), 1)
         .fault(1, date, FaultKind::NotFound, "/a", "", 1)
-        .mail(date, ("welcome", date), MailAction::Open, "", Reader::Direct, (1, 1))
+        .mail(date, ("welcome", date), MailAction::Open, "", ReaderKind::Direct, (1, 1))
         .build()
 }
 
@@ -118,7 +118,7 @@ async fn every_segment_counts_once(what: &str, calls: &[&str], step: u32) -> u32
             let store = engine.store().await;
             let token = format!("c-1-{sent}");
             engine.order(what, call, n);
-            let first = store.insert_first(&token, &sums).await;
+            let first = store.insert_new_segment(&token, &sums).await;
             let came = engine.withdraw();
             if what == "kill" && came {
                 engine.restart();
@@ -126,7 +126,7 @@ async fn every_segment_counts_once(what: &str, calls: &[&str], step: u32) -> u32
             let store = engine.store().await;
             if let Err(error) = first {
                 assert!(came, "{what} at {call} {n} never came: {error}");
-                store.insert(&token, &sums).await.unwrap();
+                store.insert_segment(&token, &sums).await.unwrap();
             }
             sent += 1;
             met += u32::from(came);
@@ -203,22 +203,22 @@ async fn publication_is_done_once(what: &str, step: usize, last: u32) {
     let policy = LotPolicy::new(5, CoinKey::new([3; 32]));
     let mut counted = 0;
     for (round, n) in (1..=last).step_by(step).enumerate() {
-        let date = day("2026-03-01").number() + u16::try_from(round).unwrap();
+        let date = day("2026-03-01").as_number() + u16::try_from(round).unwrap();
         let date = footfall::event::Day::from_number(date);
         let mut builder = Builder::default();
         builder.add_daily(1, date, Subject::Site, "", Dimension::Country, "DE", people(7, 7));
         counted += 7;
         let store = engine.store().await;
-        store.insert_first(&format!("c-1-{round}"), &builder.build()).await.unwrap();
+        store.insert_new_segment(&format!("c-1-{round}"), &builder.build()).await.unwrap();
 
-        let unit = Unit {
+        let unit = PublicationUnit {
             zone: "UTC".into(),
             day: date,
-            at: (u32::from(date.number()) + 1) * 86_400,
-            occasion: Occasion::Day,
+            ended_at: (u32::from(date.as_number()) + 1) * 86_400,
+            occasion: ClosedPeriod::Day,
         };
         engine.order(what, "rename", n);
-        let first = store.publish(&unit, &policy).await;
+        let first = store.publish_unit(&unit, &policy).await;
         let came = engine.withdraw();
         if what == "kill" && came {
             engine.restart();
@@ -226,10 +226,10 @@ async fn publication_is_done_once(what: &str, step: usize, last: u32) {
         let store = engine.store().await;
         if let Err(error) = first {
             assert!(came, "{what} at rename {n} never came: {error}");
-            store.publish(&unit, &policy).await.unwrap();
+            store.publish_unit(&unit, &policy).await.unwrap();
         }
         let zones = store.zones_to_publish(&["UTC".to_owned()]).await.unwrap();
-        assert_eq!((zones["UTC"].day, &zones["UTC"].begun), (Some(date), &None), "{what} at rename {n}");
+        assert_eq!((zones["UTC"].last_day, &zones["UTC"].unfinished), (Some(date), &None), "{what} at rename {n}");
         assert_eq!(crate::publication::total(&store).await, counted, "{what} at rename {n}");
         if !came {
             assert!(round > 1, "it renames more than once");
@@ -247,12 +247,12 @@ async fn a_segment_counts_once_beside_an_older_copy_of_the_store() {
     let (before, sums) = (segment(), segment());
     let process = Process::start(&data("now"));
     let store = at(&process.url, "footfall").await;
-    store.insert_first("c-1-1", &before).await.unwrap();
+    store.insert_new_segment("c-1-1", &before).await.unwrap();
     process.kill();
     copy(&data("now"), &data("older"));
 
     let process = Process::start(&data("now"));
-    at(&process.url, "footfall").await.insert_first("c-1-2", &sums).await.unwrap();
+    at(&process.url, "footfall").await.insert_new_segment("c-1-2", &sums).await.unwrap();
     process.kill();
     // The engine's memory of inserts is not in a backup of its tables.
     for name in ["now", "older"] {
@@ -260,7 +260,7 @@ async fn a_segment_counts_once_beside_an_older_copy_of_the_store() {
         let process = Process::start(&data(name));
         let store = at(&process.url, "footfall").await;
         for token in ["c-1-1", "c-1-2"] {
-            store.insert(token, &segment()).await.unwrap();
+            store.insert_segment(token, &segment()).await.unwrap();
         }
         assert_once(&store, 2, name).await;
         process.kill();

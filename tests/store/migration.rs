@@ -28,13 +28,13 @@ fn former(name: &str) -> u64 {
 fn present() -> String {
     let mut sql = "multiIf(".to_owned();
     for name in KNOWN {
-        write!(sql, "site = {}, toUInt128('{}'), ", former(name), SiteId::of(name).as_u128()).unwrap();
+        write!(sql, "site = {}, toUInt128('{}'), ", former(name), SiteId::from_key(name).as_u128()).unwrap();
     }
     sql + "toUInt128(site))"
 }
 
 async fn client(database: &str) -> clickhouse::Client {
-    engine().await.client().with_database(database)
+    engine().await.create_client().with_database(database)
 }
 
 async fn run(client: &clickhouse::Client, sql: &str) {
@@ -101,9 +101,9 @@ async fn old(database: &str) -> clickhouse::Client {
 
 async fn migrated(database: &str, url: Option<String>) -> StoreOptions {
     let names = vec!["shop".to_owned()];
-    let (user, password) = engine().await.login();
+    let (user, password) = engine().await.login_credentials();
     let (user, password) = (Some(user.to_owned()), Some(password.to_owned()));
-    StoreOptions { url, user, password, data_dir: engine_dir().to_owned(), names, ..options(database) }
+    StoreOptions { url, user, password, data_dir: engine_dir().to_owned(), site_names: names, ..options(database) }
 }
 
 /// The tables whose rows keep their meaning, and the totals of `daily`.
@@ -132,18 +132,18 @@ async fn kept(client: &clickhouse::Client, id: &str, totals: &str) -> Vec<(&'sta
 
 /// Attributes by site: published ones, and those that wait by day.
 async fn people(store: &Store, name: &str) -> [Vec<String>; 2] {
-    let site = if name == UNKNOWN { u128::from(former(name)) } else { SiteId::of(name).as_u128() };
+    let site = if name == UNKNOWN { u128::from(former(name)) } else { SiteId::from_key(name).as_u128() };
     let of = |sql: &str| format!("{sql} WHERE site = toUInt128('{site}')");
     let published = of("SELECT toString((day, subject, item, dim, value, lot, visitors, visits)) FROM published");
     let unpublished =
         of("SELECT toString((zone, day, subject, item, dim, value, segment, sum(visitors), sum(visits), \
                           sum(networks))) FROM unpublished");
     let unpublished = format!("{unpublished} GROUP BY zone, day, subject, item, dim, value, segment");
-    [rows(store.client(), &published).await, rows(store.client(), &unpublished).await]
+    [rows(store.raw_client(), &published).await, rows(store.raw_client(), &unpublished).await]
 }
 
 async fn assert_migrated(store: &Store, before: &[(&'static str, Vec<String>)]) {
-    for (table, expected) in kept(store.client(), "site", "").await.iter().zip(before).map(|(a, b)| {
+    for (table, expected) in kept(store.raw_client(), "site", "").await.iter().zip(before).map(|(a, b)| {
         assert_eq!(a, b);
         (a.0, b.1.len())
     }) {
@@ -171,7 +171,7 @@ async fn assert_migrated(store: &Store, before: &[(&'static str, Vec<String>)]) 
     }
     assert_eq!(number(store, "SELECT sum(visitors) FROM unpublished WHERE site = 0").await, 42);
     let names = "SELECT toString((site, name)) FROM names GROUP BY site, name";
-    assert_eq!(texts(store, names).await, [format!("({},'mia')", SiteId::of("mia").as_u128())]);
+    assert_eq!(texts(store, names).await, [format!("({},'mia')", SiteId::from_key("mia").as_u128())]);
     let left = "SELECT name FROM system.tables WHERE database = currentDatabase() \
                 AND (name LIKE '%\\_v6' OR name LIKE '%\\_side\\_%' OR name = 'folds')";
     assert_eq!(texts(store, left).await, Vec::<String>::new());
@@ -200,9 +200,9 @@ async fn a_forged_name_takes_no_history_with_it() {
     let hits =
         |site: u128| format!("SELECT sum(hits) FROM daily WHERE site = toUInt128('{site}') AND subject = 'site'");
     for name in ["forged", "forged-too", "mia"] {
-        assert_eq!(number(&store, &hits(SiteId::of(name).as_u128())).await, 0, "{name}");
+        assert_eq!(number(&store, &hits(SiteId::from_key(name).as_u128())).await, 0, "{name}");
     }
-    assert_eq!(number(&store, &hits(SiteId::of("shop").as_u128())).await, 12);
+    assert_eq!(number(&store, &hits(SiteId::from_key("shop").as_u128())).await, 12);
     assert_eq!(number(&store, &hits(u128::from(mia))).await, 6);
 }
 
@@ -284,23 +284,23 @@ async fn a_migration_that_dies_again_and_again_comes_to_its_end() {
 /// Counts that a former collector still had in its journal are added under the site's present id.
 #[tokio::test]
 async fn counts_sent_under_a_former_id_arrive_under_the_new_one() {
-    use footfall::aggregate::{HourlyKey, Sums};
-    use footfall::event::Counts;
+    use footfall::aggregate::{HourlyKey, SegmentSums};
+    use footfall::event::CounterValues;
 
     let database = "former_segments";
     old(database).await;
     let store = Store::connect(&migrated(database, None).await).await.unwrap();
     let hour = |name: &str| {
         let site = SiteId::from_u128(u128::from(former(name)));
-        (HourlyKey { site, hour: 1_772_323_200 }, Counts([5, 0, 0, 0, 0, 0, 0]))
+        (HourlyKey { site, hour: 1_772_323_200 }, CounterValues([5, 0, 0, 0, 0, 0, 0]))
     };
-    let sums = Sums { hourly: vec![hour("mia"), hour(UNKNOWN)], ..Sums::default() };
+    let sums = SegmentSums { hourly: vec![hour("mia"), hour(UNKNOWN)], ..SegmentSums::default() };
     for _ in 0..2 {
-        store.insert("c-1-1", &sums).await.unwrap();
+        store.insert_segment("c-1-1", &sums).await.unwrap();
     }
     let hits = "SELECT toString((site, sum(hits))) FROM hourly WHERE toYYYYMM(hour) = 202603 \
          GROUP BY site HAVING sum(hits) > 0 ORDER BY site";
-    let expected = [(u128::from(former(UNKNOWN)), 5), (SiteId::of("mia").as_u128(), 5)];
+    let expected = [(u128::from(former(UNKNOWN)), 5), (SiteId::from_key("mia").as_u128(), 5)];
     assert_eq!(texts(&store, hits).await, expected.map(|(site, hits)| format!("({site},{hits})")));
 }
 

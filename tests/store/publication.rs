@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use footfall::event::Day;
-use footfall::publication::{CoinKey, LotPolicy, Occasion};
-use footfall::store::{Store, Unit};
+use footfall::publication::{ClosedPeriod, CoinKey, LotPolicy};
+use footfall::store::{PublicationUnit, Store};
 
 use crate::support::{Process, Tested, at, day, number, texts};
 
@@ -18,13 +18,13 @@ fn policy() -> LotPolicy {
 }
 
 /// The unit of a UTC day.
-fn unit(date: &str) -> Unit {
+fn unit(date: &str) -> PublicationUnit {
     let day = day(date);
-    Unit { zone: "UTC".into(), day, at: end_of(day), occasion: Occasion::Day }
+    PublicationUnit { zone: "UTC".into(), day, ended_at: end_of(day), occasion: ClosedPeriod::Day }
 }
 
 fn end_of(day: Day) -> u32 {
-    (u32::from(day.number()) + 1) * 86_400
+    (u32::from(day.as_number()) + 1) * 86_400
 }
 
 /// The attribute counts of one segment: this number of sites, each with seven sources of up to
@@ -43,7 +43,7 @@ async fn count_in(zone: &str, store: &Store, segment: u64, date: &str, sites: u6
          FROM (SELECT number, cityHash64(number, {segment}) % 12 AS n, arrayJoin(['site', 'page']) AS of FROM numbers({}))",
         sites * 7
     );
-    store.client().query(&sql).execute().await.unwrap();
+    store.raw_client().query(&sql).execute().await.unwrap();
 }
 
 const UNPUBLISHED: &str = "SELECT sum(visitors) FROM unpublished";
@@ -74,13 +74,13 @@ pub async fn a_day_is_published_once_and_again_changes_nothing(store: &Tested) {
     count(store, 1, FIRST, 50).await;
     let counted = total(store).await;
 
-    let first = store.publish(&unit(FIRST), &policy()).await.unwrap();
+    let first = store.publish_unit(&unit(FIRST), &policy()).await.unwrap();
     let [unpublished, pending, published] = sums(store).await;
     assert!(first.lots > 100 && published > 500, "{first:?}, {published}");
     assert_eq!((unpublished, pending + published), (0, counted));
     let before = contents(store).await;
 
-    let again = store.publish(&unit(FIRST), &policy()).await.unwrap();
+    let again = store.publish_unit(&unit(FIRST), &policy()).await.unwrap();
     assert_eq!((again.lots, again.cells), (0, 0));
     assert_eq!(contents(store).await, before);
 }
@@ -88,7 +88,7 @@ pub async fn a_day_is_published_once_and_again_changes_nothing(store: &Tested) {
 pub async fn no_published_lot_is_under_k_and_no_pending_cell_has_a_day(store: &Tested) {
     for (segment, date) in [(1, FIRST), (2, "2026-03-03"), (3, "2026-03-04")] {
         count(store, segment, date, 40).await;
-        store.publish(&unit(date), &policy()).await.unwrap();
+        store.publish_unit(&unit(date), &policy()).await.unwrap();
     }
     let smallest = number(store, "SELECT min(visitors) FROM published").await;
     assert!(smallest >= K, "{smallest}");
@@ -98,11 +98,11 @@ pub async fn no_published_lot_is_under_k_and_no_pending_cell_has_a_day(store: &T
 
 pub async fn counts_that_come_late_join_the_next_day(store: &Tested) {
     count(store, 1, FIRST, 10).await;
-    store.publish(&unit(FIRST), &policy()).await.unwrap();
+    store.publish_unit(&unit(FIRST), &policy()).await.unwrap();
     count(store, 2, FIRST, 10).await;
     let counted = total(store).await;
 
-    store.publish(&unit("2026-03-03"), &policy()).await.unwrap();
+    store.publish_unit(&unit("2026-03-03"), &policy()).await.unwrap();
     let [unpublished, pending, published] = sums(store).await;
     assert_eq!((unpublished, pending + published), (0, counted));
     let days = "SELECT DISTINCT toString(day) FROM published ORDER BY 1";
@@ -114,7 +114,7 @@ pub async fn segments_that_arrive_during_a_publication_are_kept_for_the_next(sto
     let before = total(store).await;
 
     let (unit, policy) = (unit(FIRST), policy());
-    let publishing = store.publish(&unit, &policy);
+    let publishing = store.publish_unit(&unit, &policy);
     let arriving = async {
         for segment in 100..112 {
             count(store, segment, FIRST, 20).await;
@@ -132,7 +132,10 @@ pub async fn segments_that_arrive_during_a_publication_are_kept_for_the_next(sto
     }
     assert_eq!(total(store).await, before + alone);
 
-    store.publish(&Unit { at: end_of(day("2026-03-03")), day: day("2026-03-03"), ..unit }, &policy).await.unwrap();
+    store
+        .publish_unit(&PublicationUnit { ended_at: end_of(day("2026-03-03")), day: day("2026-03-03"), ..unit }, &policy)
+        .await
+        .unwrap();
     let [unpublished, pending, published] = sums(store).await;
     assert_eq!((unpublished, pending + published), (0, before + alone));
 }
@@ -143,7 +146,7 @@ pub async fn two_collectors_that_publish_one_day_at_once_publish_it_once(store: 
     let other = store.again().await.unwrap();
 
     let (unit, one, two) = (unit(FIRST), policy(), policy());
-    let (here, there) = tokio::join!(store.publish(&unit, &one), other.publish(&unit, &two));
+    let (here, there) = tokio::join!(store.publish_unit(&unit, &one), other.publish_unit(&unit, &two));
     here.unwrap();
     there.unwrap();
 
@@ -162,7 +165,7 @@ async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once
     let store = at(&process.url, "footfall").await;
     count(&store, 1, FIRST, 8_000).await;
     let counted = total(&store).await;
-    store.publish(&unit(FIRST), &policy()).await.unwrap();
+    store.publish_unit(&unit(FIRST), &policy()).await.unwrap();
     let expected = contents(&store).await;
     process.kill();
 
@@ -177,7 +180,7 @@ async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once
         let process = Process::start(dir.path());
         let store = at(&process.url, "footfall").await;
         let (unit, policy) = (unit(FIRST), policy());
-        let ended = tokio::time::timeout(Duration::from_millis(pause), store.publish(&unit, &policy)).await;
+        let ended = tokio::time::timeout(Duration::from_millis(pause), store.publish_unit(&unit, &policy)).await;
         kills += u32::from(ended.is_err());
         process.kill();
     }
@@ -185,7 +188,7 @@ async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once
 
     let process = Process::start(dir.path());
     let store = at(&process.url, "footfall").await;
-    store.publish(&unit(FIRST), &policy()).await.unwrap();
+    store.publish_unit(&unit(FIRST), &policy()).await.unwrap();
     let [unpublished, pending, published] = sums(&store).await;
     assert_eq!((unpublished, pending + published), (0, counted));
     assert_eq!(contents(&store).await, expected);
@@ -195,7 +198,7 @@ async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once
 /// and one statement deletes the counts they took.
 pub async fn zones_that_are_published_together_give_the_same_rows(store: &Tested) {
     let zones = ["Asia/Tokyo", "Europe/Berlin", "UTC", "America/Lima"];
-    let units = zones.map(|zone| Unit { zone: zone.into(), ..unit(FIRST) });
+    let units = zones.map(|zone| PublicationUnit { zone: zone.into(), ..unit(FIRST) });
     let fill = async || {
         for (segment, zone) in (1..).zip(&zones[..3]) {
             count_in(zone, store, segment * 10, FIRST, 30 + segment).await;
@@ -205,23 +208,23 @@ pub async fn zones_that_are_published_together_give_the_same_rows(store: &Tested
     fill().await;
     let counted = total(store).await;
     for unit in &units {
-        store.publish(unit, &policy()).await.unwrap();
+        store.publish_unit(unit, &policy()).await.unwrap();
     }
     let apart = contents(store).await;
     for table in ["published", "pending", "publications"] {
-        store.client().query(&format!("TRUNCATE TABLE {table}")).execute().await.unwrap();
+        store.raw_client().query(&format!("TRUNCATE TABLE {table}")).execute().await.unwrap();
     }
 
     fill().await;
     let mutations = "SELECT uniqExact(mutation_id) FROM system.mutations WHERE database = currentDatabase() AND table = 'unpublished'";
     let before = number(store, mutations).await;
-    assert_eq!(Unit::together(&units).len(), 4);
-    store.publish_together(&units, &policy()).await.unwrap();
+    assert_eq!(PublicationUnit::leading_group(&units).len(), 4);
+    store.publish_units(&units, &policy()).await.unwrap();
     assert_eq!(number(store, mutations).await - before, 1);
     assert_eq!((number(store, UNPUBLISHED).await, total(store).await), (0, counted));
     assert_eq!(contents(store).await, apart);
-    store.publish_together(&units, &policy()).await.unwrap();
+    store.publish_units(&units, &policy()).await.unwrap();
     assert_eq!(contents(store).await, apart, "again");
     // A zone's next day waits until the counts that the first one took are deleted.
-    assert_eq!(Unit::together(&[unit(FIRST), unit("2026-03-03")]).len(), 1);
+    assert_eq!(PublicationUnit::leading_group(&[unit(FIRST), unit("2026-03-03")]).len(), 1);
 }

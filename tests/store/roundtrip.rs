@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use footfall::aggregate::{DropKey, HourlyKey, MoneyKey, Sums};
-use footfall::event::{Counts, Day, Dimension, Refusal, SiteId, Subject};
+use footfall::aggregate::{DropKey, HourlyKey, MoneyKey, SegmentSums};
+use footfall::event::{CounterValues, Day, Dimension, DropReason, SiteId, Subject};
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -56,11 +56,11 @@ fn small() -> impl Strategy<Value = Small> {
     )
 }
 
-fn sums(rows: &Daily, (hourly, money, drops): &Small) -> Sums {
+fn sums(rows: &Daily, (hourly, money, drops): &Small) -> SegmentSums {
     let mut builder = Builder::default();
     for ((site, day, subject, dim, item, value), counts) in rows {
         let (subject, dim) = (Subject::ALL[*subject], Dimension::ALL[*dim]);
-        builder.add_daily(*site, Day::from_number(*day), subject, item, dim, value, Counts(*counts));
+        builder.add_daily(*site, Day::from_number(*day), subject, item, dim, value, CounterValues(*counts));
     }
     for ((site, day, event, currency), (hits, minor)) in money {
         builder = builder.money(*site, Day::from_number(*day), event, [b'A' + currency, 10, 10], *hits, *minor);
@@ -69,12 +69,15 @@ fn sums(rows: &Daily, (hourly, money, drops): &Small) -> Sums {
     sums.hourly = hourly
         .iter()
         .map(|((site, hour), [a, b, c, d, e])| {
-            (HourlyKey { site: SiteId::from_u128(u128::from(*site)), hour: *hour }, Counts([*a, *b, *c, *d, *e, 7, 8]))
+            (
+                HourlyKey { site: SiteId::from_u128(u128::from(*site)), hour: *hour },
+                CounterValues([*a, *b, *c, *d, *e, 7, 8]),
+            )
         })
         .collect();
     sums.drops = drops
         .iter()
-        .map(|((hour, reason), hits)| (DropKey { hour: *hour, reason: Refusal::from_u8(*reason).unwrap() }, *hits))
+        .map(|((hour, reason), hits)| (DropKey { hour: *hour, reason: DropReason::from_u8(*reason).unwrap() }, *hits))
         .collect();
     sums
 }
@@ -85,10 +88,10 @@ pub async fn any_counts_come_back_as_they_were_sent(store: &Tested) {
         let tree = (rows(), small()).new_tree(&mut runner).unwrap();
         let (rows, small) = tree.current();
         for table in ["daily", "unpublished", "hourly", "money", "drops"] {
-            store.client().query(&format!("TRUNCATE TABLE {table}")).execute().await.unwrap();
+            store.raw_client().query(&format!("TRUNCATE TABLE {table}")).execute().await.unwrap();
         }
         let sums = sums(&rows, &small);
-        store.insert(&format!("case-{case}"), &sums).await.unwrap();
+        store.insert_segment(&format!("case-{case}"), &sums).await.unwrap();
         assert_daily(store, &rows).await;
         assert_small(store, &sums, &small).await;
     }
@@ -125,10 +128,10 @@ async fn assert_daily(store: &Tested, rows: &Daily) {
     assert!(found == expected, "daily came back with other rows: {} for {}", found.len(), expected.len());
 }
 
-async fn assert_small(store: &Tested, sums: &Sums, (hourly, money, drops): &Small) {
+async fn assert_small(store: &Tested, sums: &SegmentSums, (hourly, money, drops): &Small) {
     type Hour = (u128, u32, u64, u64, u64, u64, u64);
     let found: Vec<Hour> = store
-        .client()
+        .raw_client()
         .query(&format!(
             "SELECT site, toUInt32(hour), sum(hits), sum(visitors), sum(visits), sum(bounces), sum(seconds) \
              FROM {} GROUP BY site, hour ORDER BY site, hour",
@@ -148,7 +151,7 @@ async fn assert_small(store: &Tested, sums: &Sums, (hourly, money, drops): &Smal
 
     type Amount = (u128, u16, String, String, u64, u64);
     let mut found: Vec<Amount> = store
-        .client()
+        .raw_client()
         .query(&format!(
             "SELECT site, toUInt16(day), toString(event), toString(currency), sum(hits), toUInt64(sum(minor)) \
              FROM {} GROUP BY site, day, event, currency",
@@ -164,7 +167,14 @@ async fn assert_small(store: &Tested, sums: &Sums, (hourly, money, drops): &Smal
         .filter(|(_, (hits, minor))| *hits > 0 || *minor > 0)
         .map(|(MoneyKey { site, day, event, currency }, (hits, minor))| {
             let currency = String::from_utf8(currency.to_vec()).unwrap();
-            (site.as_u128(), day.number(), sums.text(*event).to_owned(), currency, u64::from(*hits), *minor)
+            (
+                site.as_u128(),
+                day.as_number(),
+                sums.resolve_string(*event).to_owned(),
+                currency,
+                u64::from(*hits),
+                *minor,
+            )
         })
         .collect();
     expected.sort();

@@ -2,9 +2,9 @@
 //! part, are stored completely and once.
 
 use footfall::event::{Dimension, SiteId, Subject};
-use footfall::publication::{CoinKey, LotPolicy, Occasion};
-use footfall::store::schema::Table;
-use footfall::store::{Unit, native};
+use footfall::publication::{ClosedPeriod, CoinKey, LotPolicy};
+use footfall::store::schema::CountsTable;
+use footfall::store::{PublicationUnit, native};
 
 use crate::support::{Builder, Process, Tested, at, counts_of, day, hits, number, people};
 
@@ -30,10 +30,10 @@ async fn a_segment_too_large_for_the_engine_is_stored_in_halves_and_once() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(dir.path());
     let store = at(&process.url, "footfall").await;
-    store.insert_first("c-1-1", &sums).await.unwrap();
-    store.insert("c-1-1", &sums).await.unwrap();
+    store.insert_new_segment("c-1-1", &sums).await.unwrap();
+    store.insert_segment("c-1-1", &sums).await.unwrap();
     let blocks = |table: &str| {
-        let markers = SiteId::MARKERS.as_u128();
+        let markers = SiteId::MIN_MARKER_ID.as_u128();
         format!("SELECT count() FROM {table} WHERE site >= toUInt128('{markers}')")
     };
     assert!(number(&store, &blocks("unpublished")).await > 1, "it was too large for one block");
@@ -51,17 +51,17 @@ pub async fn a_segment_of_which_some_is_there_is_completed(store: &Tested) {
         builder = builder.daily(site as u64 + 1, date, Subject::Site, "", Dimension::Country, "DE", people(1, 1));
     }
     let sums = builder.build();
-    store.insert_first("c-1-1", &sums).await.unwrap();
+    store.insert_new_segment("c-1-1", &sums).await.unwrap();
     let sums_of = "SELECT toString(groupArray((site, hits))) FROM (SELECT site, sum(hits) AS hits FROM {} GROUP BY site ORDER BY site)";
     let whole = crate::support::texts(store, &sums_of.replace("{}", &counts_of("daily"))).await;
 
     // As if February and all of `unpublished` had not arrived.
     for gone in ["daily DROP PARTITION ID '202602'", "unpublished DROP PARTITION ALL"] {
-        store.client().query(&format!("ALTER TABLE {gone}")).execute().await.unwrap();
+        store.raw_client().query(&format!("ALTER TABLE {gone}")).execute().await.unwrap();
     }
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 3);
     for _ in 0..2 {
-        store.insert("c-1-1", &sums).await.unwrap();
+        store.insert_segment("c-1-1", &sums).await.unwrap();
         assert_eq!(crate::support::texts(store, &sums_of.replace("{}", &counts_of("daily"))).await, whole);
         assert_eq!(number(store, "SELECT sum(visitors) FROM unpublished").await, 4);
     }
@@ -76,10 +76,10 @@ pub async fn a_segment_of_which_some_is_there_is_completed(store: &Tested) {
         "ALTER TABLE daily DROP PARTITION ID '202603'".to_owned(),
         format!("INSERT INTO daily SELECT * REPLACE (if(site > 1000, {first_half}, site) AS site) FROM kept"),
     ] {
-        store.client().query(&change).execute().await.unwrap();
+        store.raw_client().query(&change).execute().await.unwrap();
     }
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 3);
-    store.insert("c-1-1", &sums).await.unwrap();
+    store.insert_segment("c-1-1", &sums).await.unwrap();
     assert_eq!(crate::support::texts(store, &sums_of.replace("{}", &counts_of("daily"))).await, whole);
 }
 
@@ -95,28 +95,28 @@ pub async fn halves_that_come_before_and_after_a_publication_count_once(store: &
         first = first.daily(site, "2026-03-01", Subject::Site, "", Dimension::Country, "DE", people(7, 7));
     }
     // The first half as the store would have sent it: with its marker and its number.
-    let half = native::encode(&first.build(), Table::Unpublished, 20_260_301, &[0, 1], ("c-1-1", 2));
-    let sql = format!("INSERT INTO unpublished ({}) FORMAT Native", Table::Unpublished.columns().join(", "));
-    let mut insert = store.client().insert_formatted_with(sql);
+    let half = native::encode_block(&first.build(), CountsTable::Unpublished, 20_260_301, &[0, 1], ("c-1-1", 2));
+    let sql = format!("INSERT INTO unpublished ({}) FORMAT Native", CountsTable::Unpublished.all_columns().join(", "));
+    let mut insert = store.raw_client().insert_formatted_with(sql);
     insert.send(half.into()).await.unwrap();
     insert.end().await.unwrap();
 
     let policy = LotPolicy::new(5, CoinKey::new([3; 32]));
-    let unit = |days: u32, day| Unit {
+    let unit = |days: u32, day| PublicationUnit {
         zone: "UTC".into(),
         day,
-        at: (u32::from(date.number()) + days) * 86_400,
-        occasion: Occasion::Day,
+        ended_at: (u32::from(date.as_number()) + days) * 86_400,
+        occasion: ClosedPeriod::Day,
     };
-    store.publish(&unit(1, date), &policy).await.unwrap();
+    store.publish_unit(&unit(1, date), &policy).await.unwrap();
     assert_eq!(crate::publication::total(store).await, 14);
     let whole = whole.build();
     for _ in 0..2 {
-        store.insert("c-1-1", &whole).await.unwrap();
+        store.insert_segment("c-1-1", &whole).await.unwrap();
         assert_eq!(crate::publication::total(store).await, 28, "before the next publication");
     }
-    store.publish(&unit(2, day("2026-03-02")), &policy).await.unwrap();
-    store.insert("c-1-1", &whole).await.unwrap();
+    store.publish_unit(&unit(2, day("2026-03-02")), &policy).await.unwrap();
+    store.insert_segment("c-1-1", &whole).await.unwrap();
     assert_eq!(crate::publication::total(store).await, 28);
     assert_eq!(number(store, &format!("SELECT count() FROM {}", counts_of("unpublished"))).await, 0);
 }

@@ -6,12 +6,14 @@ use std::process::Child;
 use std::sync::OnceLock;
 
 use footfall::aggregate::{
-    AttributeCounts, AttributeKey, DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, Sums, Sym, VitalKey,
+    AttributeCounts, AttributeKey, DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId,
+    VitalKey,
 };
 use footfall::event::{
-    Counter, Counts, Day, Dimension, FaultKind, MailAction, Metric, Reader, Refusal, SiteId, Subject,
+    CounterKind, CounterValues, Day, Dimension, DropReason, FaultKind, MailAction, ReaderKind, SiteId, Subject,
+    WebVital,
 };
-use footfall::store::engine::{Engine, EngineOptions, Limits};
+use footfall::store::engine::{Engine, EngineLimits, EngineOptions};
 use footfall::store::{Store, StoreError, StoreOptions};
 
 use crate::open_server;
@@ -42,8 +44,8 @@ pub fn options(database: &str) -> StoreOptions {
         data_dir: PathBuf::new(),
         program: program(),
         library: library(),
-        limits: Limits::default(),
-        names: Vec::new(),
+        limits: EngineLimits::default(),
+        site_names: Vec::new(),
     }
 }
 
@@ -59,7 +61,7 @@ pub fn engine_dir() -> &'static Path {
 }
 
 pub fn engine_options(dir: &Path) -> EngineOptions {
-    EngineOptions { program: program(), library: library(), data_dir: dir.to_owned(), limits: Limits::default() }
+    EngineOptions { program: program(), library: library(), data_dir: dir.to_owned(), limits: EngineLimits::default() }
 }
 
 /// A store under test, and how to open it once more.
@@ -166,17 +168,17 @@ pub async fn failing_start(dir: &Path, library: &Path) -> String {
 /// Counts composed row by row.
 #[derive(Default)]
 pub struct Builder {
-    sums: Sums,
-    syms: BTreeMap<String, Sym>,
-    of_attributes: BTreeMap<String, Sym>,
+    sums: SegmentSums,
+    syms: BTreeMap<String, StringId>,
+    of_attributes: BTreeMap<String, StringId>,
 }
 
 impl Builder {
-    fn sym(&mut self, text: &str) -> Sym {
+    fn sym(&mut self, text: &str) -> StringId {
         sym(&mut self.syms, &mut self.sums.strings, text)
     }
 
-    fn attribute_sym(&mut self, text: &str) -> Sym {
+    fn attribute_sym(&mut self, text: &str) -> StringId {
         sym(&mut self.of_attributes, &mut self.sums.attributes.strings, text)
     }
 
@@ -189,7 +191,7 @@ impl Builder {
         item: &str,
         dim: Dimension,
         value: &str,
-        counts: Counts,
+        counts: CounterValues,
     ) -> Builder {
         self.add_daily(site, self::day(day), subject, item, dim, value, counts);
         self
@@ -204,7 +206,7 @@ impl Builder {
         item: &str,
         dim: Dimension,
         value: &str,
-        counts: Counts,
+        counts: CounterValues,
     ) {
         let site = SiteId::from_u128(u128::from(site));
         if dim == Dimension::Total {
@@ -213,12 +215,12 @@ impl Builder {
             return;
         }
         let [zone, item, value] = ["UTC", item, value].map(|text| self.attribute_sym(text));
-        let (visitors, visits) = (counts.get(Counter::Visitors), counts.get(Counter::Visits));
+        let (visitors, visits) = (counts.get(CounterKind::Visitors), counts.get(CounterKind::Visits));
         let counts = AttributeCounts { visitors, visits, networks: visitors, platform_networks: 0 };
         self.sums.attributes.rows.push((AttributeKey { site, zone, day, subject, dim, item, value }, counts));
     }
 
-    pub fn hourly(mut self, site: u64, hour: u32, counts: Counts) -> Builder {
+    pub fn hourly(mut self, site: u64, hour: u32, counts: CounterValues) -> Builder {
         self.sums.hourly.push((HourlyKey { site: SiteId::from_u128(u128::from(site)), hour }, counts));
         self
     }
@@ -229,12 +231,12 @@ impl Builder {
         self
     }
 
-    pub fn drop(mut self, hour: u32, reason: Refusal, hits: u32) -> Builder {
+    pub fn drop(mut self, hour: u32, reason: DropReason, hits: u32) -> Builder {
         self.sums.drops.push((DropKey { hour, reason }, hits));
         self
     }
 
-    pub fn vital(mut self, site: u64, day: Day, metric: Metric, of: (&str, &str, u8), hits: u32) -> Builder {
+    pub fn vital(mut self, site: u64, day: Day, metric: WebVital, of: (&str, &str, u8), hits: u32) -> Builder {
         let (path, device, bucket) = (self.sym(of.0), self.sym(of.1), of.2);
         self.sums
             .vitals
@@ -254,7 +256,7 @@ impl Builder {
         (template, batch): (&str, Day),
         action: MailAction,
         link: &str,
-        reader: Reader,
+        reader: ReaderKind,
         counts: (u32, u32),
     ) -> Builder {
         let (template, link) = (self.sym(template), self.sym(link));
@@ -262,13 +264,13 @@ impl Builder {
         self
     }
 
-    pub fn build(self) -> Sums {
+    pub fn build(self) -> SegmentSums {
         self.sums
     }
 }
 
-fn sym(known: &mut BTreeMap<String, Sym>, strings: &mut Vec<Box<str>>, text: &str) -> Sym {
-    let next = Sym(u32::try_from(known.len()).unwrap());
+fn sym(known: &mut BTreeMap<String, StringId>, strings: &mut Vec<Box<str>>, text: &str) -> StringId {
+    let next = StringId(u32::try_from(known.len()).unwrap());
     *known.entry(text.to_owned()).or_insert_with(|| {
         strings.push(text.into());
         next
@@ -280,13 +282,13 @@ pub fn day(text: &str) -> Day {
 }
 
 /// Total rows of a page with this number of hits.
-pub fn hits(n: u32) -> Counts {
-    Counts::none().with(Counter::Hits, n)
+pub fn hits(n: u32) -> CounterValues {
+    CounterValues::zeros().with_value(CounterKind::Hits, n)
 }
 
 /// The counts of an attribute row.
-pub fn people(visitors: u32, visits: u32) -> Counts {
-    Counts::none().with(Counter::Visitors, visitors).with(Counter::Visits, visits)
+pub fn people(visitors: u32, visits: u32) -> CounterValues {
+    CounterValues::zeros().with_value(CounterKind::Visitors, visitors).with_value(CounterKind::Visits, visits)
 }
 
 #[derive(clickhouse::Row, serde::Deserialize, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -302,9 +304,9 @@ pub struct DailyRow {
 
 /// All of `daily` and `unpublished`, summed by key.
 pub async fn daily(store: &Store) -> Vec<DailyRow> {
-    let sums: Vec<String> = Counter::ALL.iter().map(|counter| format!("sum({})", counter.name())).collect();
-    let zero = |counter: Counter| match counter {
-        Counter::Visitors | Counter::Visits => format!("sum({})", counter.name()),
+    let sums: Vec<String> = CounterKind::ALL.iter().map(|counter| format!("sum({})", counter.name())).collect();
+    let zero = |counter: CounterKind| match counter {
+        CounterKind::Visitors | CounterKind::Visits => format!("sum({})", counter.name()),
         _ => "toUInt64(0)".to_owned(),
     };
     let sql = format!(
@@ -315,10 +317,10 @@ pub async fn daily(store: &Store) -> Vec<DailyRow> {
          ORDER BY site, day, subject, item, dim, value",
         sums.join(", "),
         counts_of("daily"),
-        Counter::ALL.map(zero).join(", "),
+        CounterKind::ALL.map(zero).join(", "),
         counts_of("unpublished"),
     );
-    store.client().query(&sql).fetch_all().await.unwrap()
+    store.raw_client().query(&sql).fetch_all().await.unwrap()
 }
 
 /// Leaves out the markers of segments, which are rows of their own.
@@ -326,14 +328,14 @@ pub fn counts_of(table: &str) -> String {
     match table {
         "drops" => "drops WHERE NOT startsWith(reason, 'segment ')".to_owned(),
         "mail" => "mail WHERE NOT startsWith(template, 'segment ')".to_owned(),
-        _ => format!("{table} WHERE site < toUInt128('{}')", SiteId::MARKERS.as_u128()),
+        _ => format!("{table} WHERE site < toUInt128('{}')", SiteId::MIN_MARKER_ID.as_u128()),
     }
 }
 
 pub async fn number(store: &Store, sql: &str) -> u64 {
-    store.client().query_raw(sql).fetch_one().await.unwrap()
+    store.raw_client().query_raw(sql).fetch_one().await.unwrap()
 }
 
 pub async fn texts(store: &Store, sql: &str) -> Vec<String> {
-    store.client().query_raw(sql).fetch_all().await.unwrap()
+    store.raw_client().query_raw(sql).fetch_all().await.unwrap()
 }

@@ -17,18 +17,18 @@ use aho_corasick::AhoCorasick;
 use regex::{Regex, RegexSet, RegexSetBuilder};
 use serde::Deserialize;
 
-use super::names::{NAMES, PLATFORMS};
+use super::agent_patterns::{BOT_NAME_PATTERN, PLATFORM_PATTERN};
 
 /// The public lists, and whether their patterns ignore case.
-const LISTS: [(&str, bool); 2] =
+const BOT_LISTS: [(&str, bool); 2] =
     [(include_str!("../../../data/bots.json"), false), (include_str!("../../../data/crawlers.json"), true)];
 
 /// User agents of people's browsers. Lines with `#` state the source and the date of those below.
-const PEOPLE: &str = include_str!("../../../data/people.txt");
+const HUMAN_AGENTS: &str = include_str!("../../../data/people.txt");
 
 /// Patterns of the lists that are excluded in advance. `what_is_left_out_...` fails if one is
 /// missing here or no longer needed.
-const LEFT_OUT: [&str; 25] = [
+const EXCLUDED_PATTERNS: [&str; 25] = [
     r"RED\/",            // the reader app of WIRED
     r"008\/",            // Opera Mini's build numbers
     "MetaIAB Facebook",  // Facebook's own in-app browser
@@ -53,52 +53,52 @@ const LEFT_OUT: [&str; 25] = [
     "Webster",           // Webster Pro, a browser
     "speedy",            // phones called Speedy
     "Demon",             // sets in a shop: Demonstration
-    CATCH_ALL,           // hits Cronet, readers and bank names; `NAMES` has its words with their borders
+    CATCH_ALL_PATTERN,   // hits Cronet, readers and bank names; `NAMES` has its words with their borders
 ];
-const CATCH_ALL: &str = r"[a-z0-9\-_]*(bot|crawl|headless|archiver|transcoder|spider|uptime|validator|fetcher|cron|checker|reader|extractor|monitoring|analyzer|scraper)";
+const CATCH_ALL_PATTERN: &str = r"[a-z0-9\-_]*(bot|crawl|headless|archiver|transcoder|spider|uptime|validator|fetcher|cron|checker|reader|extractor|monitoring|analyzer|scraper)";
 
-const CONSTANT: &str = "a constant, compiled by every test";
+const CONSTANT_COMPILES: &str = "a constant, compiled by every test";
 
 /// The compiled rules.
-pub struct Bots {
-    lists: Vec<Patterns>,
+pub struct BotDetector {
+    lists: Vec<PatternList>,
     names: Regex,
     platforms: Regex,
     /// Patterns that match people and are not in [`LEFT_OUT`].
     refused: Vec<String>,
 }
 
-impl Bots {
+impl BotDetector {
     /// Compiles the embedded lists, without the patterns that match people.
-    pub fn load() -> Bots {
-        Bots::of(LISTS.iter().map(|(json, ignore_case)| (patterns(json), *ignore_case)))
+    pub fn load_lists() -> BotDetector {
+        BotDetector::from_lists(BOT_LISTS.iter().map(|(json, ignore_case)| (parse_patterns(json), *ignore_case)))
     }
 
-    fn of(lists: impl Iterator<Item = (Vec<String>, bool)>) -> Bots {
+    fn from_lists(lists: impl Iterator<Item = (Vec<String>, bool)>) -> BotDetector {
         let (mut usable, mut refused) = (Vec::new(), Vec::new());
 
         for (mut patterns, ignore_case) in lists {
-            patterns.retain(|pattern| !LEFT_OUT.contains(&pattern.as_str()));
-            let (list, more) = Patterns::without_people(patterns, ignore_case);
+            patterns.retain(|pattern| !EXCLUDED_PATTERNS.contains(&pattern.as_str()));
+            let (list, more) = PatternList::excluding_human_agents(patterns, ignore_case);
             usable.push(list);
             refused.extend(more);
         }
 
-        Bots {
+        BotDetector {
             lists: usable,
-            names: Regex::new(NAMES).expect(CONSTANT),
-            platforms: Regex::new(PLATFORMS).expect(CONSTANT),
+            names: Regex::new(BOT_NAME_PATTERN).expect(CONSTANT_COMPILES),
+            platforms: Regex::new(PLATFORM_PATTERN).expect(CONSTANT_COMPILES),
             refused,
         }
     }
 
     /// Patterns of the lists that are not used because they match people. For the log at the start.
-    pub fn refused(&self) -> &[String] {
+    pub fn rejected_patterns(&self) -> &[String] {
         &self.refused
     }
 
     /// Whether a user agent is a bot's. An empty one is, too.
-    pub fn caught(&self, agent: &str) -> bool {
+    pub fn is_bot(&self, agent: &str) -> bool {
         let agent = &*without_model(agent);
         agent.trim().is_empty()
             || !self.platforms.is_match(agent)
@@ -108,7 +108,7 @@ impl Bots {
 }
 
 /// The patterns of one list.
-struct Patterns {
+struct PatternList {
     words: AhoCorasick,
     expressions: RegexSet,
     /// For each word and for each expression, the index of its pattern.
@@ -116,11 +116,12 @@ struct Patterns {
     expression_of: Vec<usize>,
 }
 
-impl Patterns {
+impl PatternList {
     /// The list without the patterns that match people, and those patterns.
-    fn without_people(patterns: Vec<String>, ignore_case: bool) -> (Patterns, Vec<String>) {
-        let all = Patterns::compile(&patterns, ignore_case);
-        let hits: BTreeSet<usize> = people().flat_map(|person| all.hits(&without_model(person))).collect();
+    fn excluding_human_agents(patterns: Vec<String>, ignore_case: bool) -> (PatternList, Vec<String>) {
+        let all = PatternList::compile_patterns(&patterns, ignore_case);
+        let hits: BTreeSet<usize> =
+            human_agents().flat_map(|person| all.matching_patterns(&without_model(person))).collect();
         if hits.is_empty() {
             return (all, Vec::new());
         }
@@ -129,13 +130,13 @@ impl Patterns {
             patterns.into_iter().enumerate().partition(|(number, _)| hits.contains(number));
         let texts =
             |numbered: Vec<(usize, String)>| numbered.into_iter().map(|(_, pattern)| pattern).collect::<Vec<_>>();
-        (Patterns::compile(&texts(kept), ignore_case), texts(refused))
+        (PatternList::compile_patterns(&texts(kept), ignore_case), texts(refused))
     }
 
-    fn compile(patterns: &[String], ignore_case: bool) -> Patterns {
+    fn compile_patterns(patterns: &[String], ignore_case: bool) -> PatternList {
         let (mut words, mut word_of, mut expressions, mut expression_of) = (vec![], vec![], vec![], vec![]);
         for (number, pattern) in patterns.iter().enumerate() {
-            match literal(pattern) {
+            match literal_word(pattern) {
                 Some(word) => {
                     words.push(word);
                     word_of.push(number);
@@ -147,7 +148,7 @@ impl Patterns {
             }
         }
 
-        Patterns {
+        PatternList {
             words: AhoCorasick::builder()
                 .ascii_case_insensitive(ignore_case)
                 .build(words)
@@ -166,7 +167,7 @@ impl Patterns {
     }
 
     /// The indices of the patterns that match.
-    fn hits(&self, agent: &str) -> Vec<usize> {
+    fn matching_patterns(&self, agent: &str) -> Vec<usize> {
         let words = self.words.find_overlapping_iter(agent).map(|found| self.word_of[found.pattern().as_usize()]);
         let mut hits: Vec<usize> = words.collect();
         if self.expressions.is_match(agent) {
@@ -176,16 +177,16 @@ impl Patterns {
     }
 }
 
-fn people() -> impl Iterator<Item = &'static str> {
-    PEOPLE.lines().filter(|line| !line.starts_with('#'))
+fn human_agents() -> impl Iterator<Item = &'static str> {
+    HUMAN_AGENTS.lines().filter(|line| !line.starts_with('#'))
 }
 
-fn patterns(json: &str) -> Vec<String> {
+fn parse_patterns(json: &str) -> Vec<String> {
     #[derive(Deserialize)]
-    struct File {
+    struct BotListFile {
         patterns: Vec<String>,
     }
-    let file: File = serde_json::from_str(json).expect("the lists are part of the binary and a test reads them");
+    let file: BotListFile = serde_json::from_str(json).expect("the lists are part of the binary and a test reads them");
     file.patterns
 }
 
@@ -194,18 +195,20 @@ fn patterns(json: &str) -> Vec<String> {
 /// "compatible".
 fn without_model(agent: &str) -> Cow<'_, str> {
     static MODEL: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?i)\bandroid [\w.]+((?:;[^;()]*(?:\([^()]*\)[^;()]*)?)+)\).*(?:webkit|gecko)/").expect(CONSTANT)
+        Regex::new(r"(?i)\bandroid [\w.]+((?:;[^;()]*(?:\([^()]*\)[^;()]*)?)+)\).*(?:webkit|gecko)/")
+            .expect(CONSTANT_COMPILES)
     });
-    static ROBOT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?i)://|compatible|bot/|@|-google").expect(CONSTANT));
+    static BOT_MARK: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(?i)://|compatible|bot/|@|-google").expect(CONSTANT_COMPILES));
     let Some(model) = MODEL.captures(agent).and_then(|found| found.get(1)) else { return agent.into() };
-    if ROBOT.is_match(model.as_str()) {
+    if BOT_MARK.is_match(model.as_str()) {
         return agent.into();
     }
     format!("{}{}", &agent[..model.start()], &agent[model.end()..]).into()
 }
 
 /// The pattern as plain text, if it has no special characters.
-fn literal(pattern: &str) -> Option<String> {
+fn literal_word(pattern: &str) -> Option<String> {
     let mut word = String::with_capacity(pattern.len());
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {

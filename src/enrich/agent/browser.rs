@@ -1,9 +1,9 @@
 //! Browser families. In-app browsers have the name of the app.
 
-use super::super::sources::Listed;
-use super::closed::closed;
+use super::super::sources::ListedSource;
+use super::named_enum::named_enum;
 
-closed! {
+named_enum! {
     Browser {
         Other = "(other)",
         Chrome = "Chrome",
@@ -74,7 +74,7 @@ use Browser::*;
 
 /// Words that no expression of uap-core knows, or that it knows too late. The first that occurs
 /// decides.
-const TOKENS: [(&str, Browser); 17] = [
+const BROWSER_TOKENS: [(&str, Browser); 17] = [
     ("HeyTapBrowser/", HeyTapBrowser),
     ("VivoBrowser/", VivoBrowser),
     ("HuaweiBrowser/", HuaweiBrowser),
@@ -96,7 +96,7 @@ const TOKENS: [(&str, Browser); 17] = [
 ];
 
 /// The families of uap-core, mapped to ours.
-const FAMILIES: [(&str, Browser); 61] = [
+const BROWSER_FAMILIES: [(&str, Browser); 61] = [
     ("Chrome", Chrome),
     ("Chrome Mobile", Chrome),
     ("Chrome Mobile iOS", Chrome),
@@ -160,22 +160,22 @@ const FAMILIES: [(&str, Browser); 61] = [
     ("Google", Google),
 ];
 
-fn find(table: &[(&str, Browser)], word: &str) -> Option<Browser> {
+fn find_family(table: &[(&str, Browser)], word: &str) -> Option<Browser> {
     table.iter().find(|(name, _)| *name == word).map(|(_, browser)| *browser)
 }
 
 impl Browser {
-    pub(super) fn of_family(family: &str) -> Browser {
-        find(&FAMILIES, family).unwrap_or(Other)
+    pub(super) fn from_family(family: &str) -> Browser {
+        find_family(&BROWSER_FAMILIES, family).unwrap_or(Other)
     }
 
-    pub(super) fn of_token(agent: &str) -> Option<Browser> {
-        TOKENS.iter().find(|(token, _)| agent.contains(token)).map(|(_, browser)| *browser)
+    pub(super) fn from_token(agent: &str) -> Option<Browser> {
+        BROWSER_TOKENS.iter().find(|(token, _)| agent.contains(token)).map(|(_, browser)| *browser)
     }
 
     /// A brand of `Sec-CH-UA`. Chromium and the web view are not listed, because they say less than
     /// the user agent may. Called about three times per hit, hence a `match` instead of a table.
-    pub(super) fn of_brand(brand: &str) -> Option<Browser> {
+    pub(super) fn from_brand(brand: &str) -> Option<Browser> {
         Some(match brand {
             "Google Chrome" => Chrome,
             "Microsoft Edge" => Edge,
@@ -192,22 +192,22 @@ impl Browser {
         })
     }
 
-    pub(super) fn of_app(app: Listed) -> Browser {
+    pub(super) fn from_app(app: ListedSource) -> Browser {
         Browser::ALL.iter().copied().find(|browser| browser.name() == app.name()).unwrap_or(InApp)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::sources::list;
+    use super::super::super::sources::source_list;
     use super::*;
 
     #[test]
     fn browsers_named_like_an_app_are_in_the_list_of_sources() {
         let apps = Browser::ALL.iter().skip_while(|b| **b != Instagram);
         for app in apps {
-            let listed = list().tag(&app.name().to_lowercase()).unwrap();
-            assert_eq!((listed.name(), Browser::of_app(listed)), (app.name(), *app));
+            let listed = source_list().find_by_tag(&app.name().to_lowercase()).unwrap();
+            assert_eq!((listed.name(), Browser::from_app(listed)), (app.name(), *app));
         }
     }
 

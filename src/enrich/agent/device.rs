@@ -4,9 +4,9 @@
 //! uap-core would determine the model, at five times the cost, for a value that distinguishes
 //! visitors.
 
-use super::closed::closed;
+use super::named_enum::named_enum;
 
-closed! {
+named_enum! {
     Os {
         Other = "(other)",
         Windows = "Windows",
@@ -36,7 +36,7 @@ closed! {
     }
 }
 
-closed! {
+named_enum! {
     Device {
         Other = "(other)",
         Desktop = "desktop",
@@ -47,7 +47,7 @@ closed! {
 }
 
 /// Words that take precedence over the expressions.
-const TOKENS: [(&str, Os); 14] = [
+const OS_TOKENS: [(&str, Os); 14] = [
     ("PlayStation", Os::PlayStation),
     ("PLAYSTATION", Os::PlayStation),
     ("Xbox", Os::Xbox),
@@ -65,7 +65,7 @@ const TOKENS: [(&str, Os); 14] = [
     ("FBPN/com.facebook.", Os::Android),
 ];
 
-const FAMILIES: [(&str, Os); 53] = [
+const OS_FAMILIES: [(&str, Os); 53] = [
     ("Windows", Os::Windows),
     ("Mac OS X", Os::MacOs),
     ("Mac OS", Os::MacOs),
@@ -122,13 +122,13 @@ const FAMILIES: [(&str, Os); 53] = [
 ];
 
 impl Os {
-    pub(super) fn of_token(agent: &str) -> Option<Os> {
-        TOKENS.iter().find(|(token, _)| agent.contains(token)).map(|(_, os)| *os)
+    pub(super) fn from_token(agent: &str) -> Option<Os> {
+        OS_TOKENS.iter().find(|(token, _)| agent.contains(token)).map(|(_, os)| *os)
     }
 
     /// The system of a family of uap-core. `agent` distinguishes Amazon's Android from others.
-    pub(super) fn of_family(family: &str, agent: &str) -> Os {
-        let os = FAMILIES.iter().find(|(name, _)| *name == family).map_or(Os::Other, |(_, os)| *os);
+    pub(super) fn from_family(family: &str, agent: &str) -> Os {
+        let os = OS_FAMILIES.iter().find(|(name, _)| *name == family).map_or(Os::Other, |(_, os)| *os);
         let amazon = matches!(os, Os::Android | Os::Linux)
             && (agent.contains("; KF") || agent.contains("Silk/") || agent.contains("; AFT"));
         if amazon { Os::FireOs } else { os }
@@ -136,7 +136,7 @@ impl Os {
 
     /// Corrects the system by `Sec-CH-UA-Platform`. Systems built on Android or Linux are named by
     /// the user agent only, so those hints do not override them.
-    pub(super) fn refined(self, platform: &str) -> Os {
+    pub(super) fn refined_by_platform(self, platform: &str) -> Os {
         let hinted = match platform {
             "Windows" => Os::Windows,
             "macOS" => Os::MacOs,
@@ -154,7 +154,7 @@ impl Os {
 }
 
 /// Words of TV sets, sticks and boxes. `TV;` and `TV ` would also match models and plugins.
-const SETS: [&str; 18] = [
+const TV_TOKENS: [&str; 18] = [
     "SmartTV",
     "SMART-TV",
     "Smart-TV",
@@ -176,8 +176,8 @@ const SETS: [&str; 18] = [
 ];
 
 impl Device {
-    pub(super) fn of(os: Os, agent: &str) -> Device {
-        if os == Os::TvOs || SETS.iter().any(|token| agent.contains(token)) {
+    pub(super) fn from_os(os: Os, agent: &str) -> Device {
+        if os == Os::TvOs || TV_TOKENS.iter().any(|token| agent.contains(token)) {
             return Device::Tv;
         }
         let mobile = agent.contains("Mobile") || agent.contains("Phone");
@@ -203,7 +203,7 @@ impl Device {
     }
 
     /// Corrects the class by `Sec-CH-UA-Mobile`, given the corrected system.
-    pub(super) fn refined(self, os: Os, mobile: Option<bool>) -> Device {
+    pub(super) fn refined_by_mobile(self, os: Os, mobile: Option<bool>) -> Device {
         match (self, mobile, os) {
             (Device::Tv, _, _) | (Device::Other, Some(false), _) => self,
             (_, Some(true), _) => Device::Phone,

@@ -2,11 +2,11 @@
 //! because that would be fingerprinting.
 
 use super::browser::Browser;
-use crate::event::Hints;
+use crate::event::ClientHints;
 
 /// What the hints add to the user agent.
 #[derive(Default, PartialEq, Eq, Debug)]
-pub struct Told<'a> {
+pub struct ParsedHints<'a> {
     /// The first known brand; another one takes precedence over Chrome.
     pub browser: Option<Browser>,
     /// Whether a headless browser is among the brands.
@@ -18,20 +18,20 @@ pub struct Told<'a> {
 }
 
 /// Parses the hints. Malformed ones are ignored.
-pub fn read<'a>(hints: &Hints<'a>) -> Told<'a> {
-    let mut told = Told {
+pub fn parse_hints<'a>(hints: &ClientHints<'a>) -> ParsedHints<'a> {
+    let mut told = ParsedHints {
         mobile: match hints.mobile.map(str::trim) {
             Some("?1") => Some(true),
             Some("?0") => Some(false),
             _ => None,
         },
         platform: hints.platform.map(|platform| platform.trim().trim_matches('"')),
-        ..Told::default()
+        ..ParsedHints::default()
     };
 
-    for brand in Brands(hints.brands.unwrap_or("")) {
+    for brand in BrandNames(hints.brands.unwrap_or("")) {
         told.headless |= brand == "HeadlessChrome";
-        let known = Browser::of_brand(brand);
+        let known = Browser::from_brand(brand);
         // Browsers other than Chrome may name Chrome as well, for sites that ask for nothing else.
         if told.browser.is_none_or(|browser| browser == Browser::Chrome) && known.is_some() {
             told.browser = known;
@@ -42,18 +42,18 @@ pub fn read<'a>(hints: &Hints<'a>) -> Told<'a> {
 
 /// The names of a brand list (RFC 8941 strings with parameters). GREASE brands contain commas and
 /// semicolons inside quotes.
-struct Brands<'a>(&'a str);
+struct BrandNames<'a>(&'a str);
 
-impl<'a> Iterator for Brands<'a> {
+impl<'a> Iterator for BrandNames<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {
-        let (brand, mut rest) = quoted(self.0.trim_start_matches([' ', '\t', ',']))?;
+        let (brand, mut rest) = split_quoted(self.0.trim_start_matches([' ', '\t', ',']))?;
         while let Some(at) = rest.find([',', '"']) {
             if rest.as_bytes()[at] == b',' {
                 break;
             }
-            rest = quoted(&rest[at..])?.1;
+            rest = split_quoted(&rest[at..])?.1;
         }
         self.0 = rest.find(',').map_or("", |at| &rest[at..]);
         Some(brand)
@@ -62,7 +62,7 @@ impl<'a> Iterator for Brands<'a> {
 
 /// The content of the string at the start of `text`, and the text after it. An escaped quote does
 /// not end the string.
-fn quoted(text: &str) -> Option<(&str, &str)> {
+fn split_quoted(text: &str) -> Option<(&str, &str)> {
     let inside = text.strip_prefix('"')?;
     let mut escaped = false;
     let end = inside.bytes().position(|b| {
@@ -79,7 +79,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn brand(brands: &str) -> Option<Browser> {
-        read(&Hints { brands: Some(brands), ..Hints::default() }).browser
+        parse_hints(&ClientHints { brands: Some(brands), ..ClientHints::default() }).browser
     }
 
     #[test]
@@ -101,11 +101,14 @@ mod tests {
 
     #[test]
     fn mobile_platform_and_headless_are_read() {
-        let hints =
-            Hints { brands: Some(r#""HeadlessChrome";v="134""#), mobile: Some("?1"), platform: Some(r#""Android""#) };
-        let told = read(&hints);
-        assert_eq!(told, Told { browser: None, headless: true, mobile: Some(true), platform: Some("Android") });
-        assert_eq!(read(&Hints { mobile: Some("yes"), ..Hints::default() }).mobile, None);
+        let hints = ClientHints {
+            brands: Some(r#""HeadlessChrome";v="134""#),
+            mobile: Some("?1"),
+            platform: Some(r#""Android""#),
+        };
+        let told = parse_hints(&hints);
+        assert_eq!(told, ParsedHints { browser: None, headless: true, mobile: Some(true), platform: Some("Android") });
+        assert_eq!(parse_hints(&ClientHints { mobile: Some("yes"), ..ClientHints::default() }).mobile, None);
     }
 
     proptest! {

@@ -5,28 +5,28 @@
 //! hit. Not adopted are: addresses, agents and times that strangers write into bodies, answers for
 //! other origins, and answers that tell dropped hits from counted ones.
 
-mod answer;
 mod claims;
 mod goatcounter;
 mod json;
 mod plausible;
+mod responses;
 mod umami;
 
 use std::rc::Rc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::edge::{Edge, Sealed};
-use super::fields::Fields;
-use super::{NotTaken, not_read, unread};
-use crate::config::Dialect;
-use crate::event::Payload;
-use crate::http::{peer, read, refuse};
-pub(super) use claims::{Claims, Foreign, Sender, Standing};
+use super::headers::RequestHeaders;
+use super::service::{IngestService, PseudonymizedHits};
+use super::{IngestError, body_error, unread_error};
+use crate::config::TrackerDialect;
+use crate::event::HitPayload;
+use crate::http::{peer_address, problem_response, read_body};
+pub(super) use claims::{HitSender, SenderClaims, SiteMatch, ThirdPartyClaims};
 
 /// One endpoint of one product.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Endpoint {
+enum CompatEndpoint {
     Plausible,
     Umami,
     UmamiBatch,
@@ -35,7 +35,7 @@ enum Endpoint {
 
 /// What is wrong with a hit, without quoting it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Complaint {
+struct ValidationError {
     field: &'static str,
     rule: &'static str,
 }
@@ -43,136 +43,146 @@ struct Complaint {
 /// The hits of a request, each with the request's claims about its sender. Deliberately without
 /// `Debug`.
 #[derive(Default)]
-struct Read {
-    hits: Vec<Payload<'static>>,
+struct ParsedHits {
+    hits: Vec<HitPayload<'static>>,
     /// One per hit; hits of one envelope share theirs.
-    claims: Vec<Rc<Claims>>,
+    claims: Vec<Rc<SenderClaims>>,
     /// Position of each hit in the request.
     places: Vec<usize>,
     /// Number of hits as the product counts them, including unreadable ones.
     size: usize,
     /// Positions of the unreadable hits, and what is wrong with each.
-    unreadable: Vec<(usize, Complaint)>,
+    unreadable: Vec<(usize, ValidationError)>,
 }
 
-impl Read {
-    fn one(hit: Payload<'static>) -> Read {
-        Read { hits: vec![hit], claims: vec![Rc::default()], places: vec![0], size: 1, unreadable: Vec::new() }
+impl ParsedHits {
+    fn from_hit(hit: HitPayload<'static>) -> ParsedHits {
+        ParsedHits { hits: vec![hit], claims: vec![Rc::default()], places: vec![0], size: 1, unreadable: Vec::new() }
     }
 }
 
-enum Refused {
-    Form(Complaint),
-    NotTaken(NotTaken),
+enum CompatError {
+    Invalid(ValidationError),
+    Ingest(IngestError),
 }
 
 /// Registers the products' endpoints at the root, below our prefix and below a profile.
-pub fn compatible(prefix: &str, config: &mut web::ServiceConfig) {
+pub fn register_compat_routes(prefix: &str, config: &mut web::ServiceConfig) {
     let all = [
-        ("/api/event", Endpoint::Plausible),
-        ("/api/send", Endpoint::Umami),
-        ("/api/batch", Endpoint::UmamiBatch),
-        ("/count", Endpoint::GoatCounter),
+        ("/api/event", CompatEndpoint::Plausible),
+        ("/api/send", CompatEndpoint::Umami),
+        ("/api/batch", CompatEndpoint::UmamiBatch),
+        ("/count", CompatEndpoint::GoatCounter),
     ];
     for (path, endpoint) in all {
         let places = [path.to_owned(), format!("{prefix}{path}"), format!("/{{under:.+}}{prefix}{path}")];
         for place in places {
-            let take = move |request, payload, edge| take(endpoint, request, payload, edge);
+            let take = move |request, payload, edge| handle_request(endpoint, request, payload, edge);
             let resource = web::resource(place).route(web::post().to(take));
             config.service(match endpoint {
-                Endpoint::GoatCounter => resource.route(web::get().to(take)),
+                CompatEndpoint::GoatCounter => resource.route(web::get().to(take)),
                 _ => resource,
             });
         }
     }
 }
 
-async fn take(
-    endpoint: Endpoint,
+async fn handle_request(
+    endpoint: CompatEndpoint,
     request: HttpRequest,
     mut payload: web::Payload,
-    edge: web::Data<Edge>,
+    edge: web::Data<IngestService>,
 ) -> HttpResponse {
-    match accept(endpoint, &request, &mut payload, &edge).await {
-        Ok(Taken { size, unreadable, cookie }) => endpoint.taken(size, &unreadable, cookie),
-        Err(Refused::Form(complaint)) => endpoint.refused(&complaint),
-        Err(Refused::NotTaken(NotTaken { problem, unread })) => {
-            refuse(&problem, unread.then_some((&mut payload, edge.deadline))).await
+    match accept_hits(endpoint, &request, &mut payload, &edge).await {
+        Ok(CompatOutcome { size, unreadable, cookie }) => endpoint.success_response(size, &unreadable, cookie),
+        Err(CompatError::Invalid(complaint)) => endpoint.error_response(&complaint),
+        Err(CompatError::Ingest(IngestError { problem, must_drain_body: unread })) => {
+            problem_response(&problem, unread.then_some((&mut payload, edge.body_timeout))).await
         }
     }
 }
 
 /// What a request's sender may learn about its hits.
-struct Taken {
+struct CompatOutcome {
     size: usize,
-    unreadable: Vec<(usize, Complaint)>,
+    unreadable: Vec<(usize, ValidationError)>,
     cookie: Option<String>,
 }
 
-async fn accept(
-    endpoint: Endpoint,
+async fn accept_hits(
+    endpoint: CompatEndpoint,
     request: &HttpRequest,
     payload: &mut web::Payload,
-    edge: &Edge,
-) -> Result<Taken, Refused> {
-    let fields = Fields::read(request.headers());
-    edge.check_size(&fields).map_err(unread)?;
-    let body = read(payload, edge.body_bytes, edge.deadline).await.map_err(|error| not_read(error, edge.body_bytes))?;
+    edge: &IngestService,
+) -> Result<CompatOutcome, CompatError> {
+    let fields = RequestHeaders::from_header_map(request.headers());
+    edge.check_headers(&fields).map_err(unread_error)?;
+    let body = read_body(payload, edge.max_body_bytes, edge.body_timeout)
+        .await
+        .map_err(|error| body_error(error, edge.max_body_bytes))?;
 
     let (events, taken) = {
-        let Read { hits, claims, places, size, mut unreadable } = endpoint.read(request, &fields, &body, edge)?;
-        let foreign = Foreign { dialect: endpoint.dialect(), claims: &claims };
-        let Sealed { events, cookie, no_page } = edge.seal(&fields, peer(request), hits, Some(foreign));
+        let ParsedHits { hits, claims, places, size, mut unreadable } =
+            endpoint.parse_hits(request, &fields, &body, edge)?;
+        let foreign = ThirdPartyClaims { dialect: endpoint.dialect(), claims: &claims };
+        let PseudonymizedHits { events, cookie, no_page } =
+            edge.pseudonymize_hits(&fields, peer_address(request), hits, Some(foreign));
         for hit in no_page {
             let place = places.get(hit).copied().unwrap_or(0);
             if !unreadable.iter().any(|(known, _)| *known == place) {
-                unreadable.push((place, endpoint.bad_url()));
+                unreadable.push((place, endpoint.url_error()));
             }
         }
         unreadable.sort_by_key(|(place, _)| *place);
         if let Some((_, complaint)) = unreadable.first().filter(|_| unreadable.len() >= size) {
             return Err((*complaint).into());
         }
-        (events, Taken { size, unreadable, cookie })
+        (events, CompatOutcome { size, unreadable, cookie })
     };
 
-    edge.put(events).await?;
+    edge.store_events(events).await?;
     Ok(taken)
 }
 
-impl Endpoint {
-    fn dialect(self) -> Dialect {
+impl CompatEndpoint {
+    fn dialect(self) -> TrackerDialect {
         match self {
-            Endpoint::Plausible => Dialect::Plausible,
-            Endpoint::Umami | Endpoint::UmamiBatch => Dialect::Umami,
-            Endpoint::GoatCounter => Dialect::GoatCounter,
+            CompatEndpoint::Plausible => TrackerDialect::Plausible,
+            CompatEndpoint::Umami | CompatEndpoint::UmamiBatch => TrackerDialect::Umami,
+            CompatEndpoint::GoatCounter => TrackerDialect::GoatCounter,
         }
     }
 
-    fn read(self, request: &HttpRequest, fields: &Fields<'_>, body: &[u8], edge: &Edge) -> Result<Read, Complaint> {
+    fn parse_hits(
+        self,
+        request: &HttpRequest,
+        fields: &RequestHeaders<'_>,
+        body: &[u8],
+        edge: &IngestService,
+    ) -> Result<ParsedHits, ValidationError> {
         match self {
-            Endpoint::Plausible => plausible::read(body).map(Read::one),
-            Endpoint::Umami => umami::one(body),
-            Endpoint::UmamiBatch => umami::batch(body, edge.batch_hits),
+            CompatEndpoint::Plausible => plausible::parse_hit(body).map(ParsedHits::from_hit),
+            CompatEndpoint::Umami => umami::parse_single(body),
+            CompatEndpoint::UmamiBatch => umami::parse_batch(body, edge.max_batch_hits),
             // GoatCounter's fields are in the query, also in a POST.
-            Endpoint::GoatCounter => {
-                let host = edge.asked_host(fields, peer(request));
+            CompatEndpoint::GoatCounter => {
+                let host = edge.requested_host(fields, peer_address(request));
                 let below = request.match_info().get("under").unwrap_or("");
-                goatcounter::read(request.query_string(), host, below).map(Read::one)
+                goatcounter::parse_hit(request.query_string(), host, below).map(ParsedHits::from_hit)
             }
         }
     }
 }
 
-impl From<Complaint> for Refused {
-    fn from(complaint: Complaint) -> Refused {
-        Refused::Form(complaint)
+impl From<ValidationError> for CompatError {
+    fn from(complaint: ValidationError) -> CompatError {
+        CompatError::Invalid(complaint)
     }
 }
 
-impl From<NotTaken> for Refused {
-    fn from(not_taken: NotTaken) -> Refused {
-        Refused::NotTaken(not_taken)
+impl From<IngestError> for CompatError {
+    fn from(not_taken: IngestError) -> CompatError {
+        CompatError::Ingest(not_taken)
     }
 }
 

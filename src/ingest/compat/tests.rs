@@ -1,12 +1,12 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Complaint, goatcounter, plausible, umami};
-use crate::enrich::Page;
-use crate::event::{Detail, FaultKind, Kind, Payload};
+use super::{ValidationError, goatcounter, plausible, umami};
+use crate::enrich::PageUrl;
+use crate::event::{FaultKind, HitDetail, HitKind, HitPayload};
 
-fn plausible(body: &Value) -> Result<Payload<'static>, Complaint> {
-    plausible::read(body.to_string().as_bytes())
+fn plausible(body: &Value) -> Result<HitPayload<'static>, ValidationError> {
+    plausible::parse_hit(body.to_string().as_bytes())
 }
 
 #[test]
@@ -16,9 +16,9 @@ fn plausibles_short_keys_win_over_long_ones_and_either_is_enough() {
         json!({"name": "pageview", "url": "https://a.test/x", "domain": "a.test", "referrer": "https://b.test/"});
     let both = json!({"n": "signup", "name": "pageview", "u": "https://a.test/x", "url": "https://b.test/"});
     let read = |body| plausible(body).map(|hit| (hit.kind, hit.url, hit.referrer, hit.name)).unwrap();
-    assert_eq!(read(&short), (Kind::View, "https://a.test/x".into(), "".into(), "".into()));
-    assert_eq!(read(&long), (Kind::View, "https://a.test/x".into(), "https://b.test/".into(), "".into()));
-    assert_eq!(read(&both), (Kind::Event, "https://a.test/x".into(), "".into(), "signup".into()));
+    assert_eq!(read(&short), (HitKind::View, "https://a.test/x".into(), "".into(), "".into()));
+    assert_eq!(read(&long), (HitKind::View, "https://a.test/x".into(), "https://b.test/".into(), "".into()));
+    assert_eq!(read(&both), (HitKind::Event, "https://a.test/x".into(), "".into(), "signup".into()));
 }
 
 #[test]
@@ -29,33 +29,33 @@ fn plausibles_automatic_events_become_our_kinds() {
         let hit = plausible(&body).unwrap();
         (hit.kind, hit.name.into_owned(), hit.detail, hit.engaged_ms, hit.passive)
     };
-    let click = |target: &str| (Kind::Click, target.to_owned(), Detail::Nothing, 0, false);
-    let event = |name: &str, detail, passive| (Kind::Event, name.to_owned(), detail, 0, passive);
-    let leave = |engaged| (Kind::Leave, String::new(), Detail::Nothing, engaged, false);
+    let click = |target: &str| (HitKind::Click, target.to_owned(), HitDetail::Empty, 0, false);
+    let event = |name: &str, detail, passive| (HitKind::Event, name.to_owned(), detail, 0, passive);
+    let leave = |engaged| (HitKind::Leave, String::new(), HitDetail::Empty, engaged, false);
     let target = "https://shop.test/mug";
     assert_eq!(hit(json!({"n": "Outbound Link: Click", "p": {"url": target}})), click(target));
     assert_eq!(hit(json!({"n": "File Download", "p": format!(r#"{{"url":"{target}"}}"#)})), click(target));
     assert_eq!(hit(json!({"n": "File Download", "m": {"url": target}})), click(target));
-    assert_eq!(hit(json!({"n": "File Download", "p": {"url": 7}})), event("File Download", Detail::Nothing, false));
-    assert_eq!(hit(json!({"n": "File Download", "p": "[nonsense"})), event("File Download", Detail::Nothing, false));
+    assert_eq!(hit(json!({"n": "File Download", "p": {"url": 7}})), event("File Download", HitDetail::Empty, false));
+    assert_eq!(hit(json!({"n": "File Download", "p": "[nonsense"})), event("File Download", HitDetail::Empty, false));
     assert_eq!(hit(json!({"n": "engagement", "sd": 50, "e": 3000})), leave(3000));
     assert_eq!(hit(json!({"n": "engagement", "e": "4000"})), leave(4000));
     assert_eq!(hit(json!({"n": "engagement", "e": 86_400_001_i64})), leave(0));
     assert_eq!(hit(json!({"n": "engagement", "e": -5})), leave(0));
-    let missing = Detail::Fault(FaultKind::NotFound, "".into());
-    assert_eq!(hit(json!({"n": 404})), (Kind::Fault, String::new(), missing.clone(), 0, false));
-    assert_eq!(hit(json!({"n": "404", "p": {"path": "/x"}})), (Kind::Fault, String::new(), missing, 0, false));
-    assert_eq!(hit(json!({"n": "seen", "i": false})), event("seen", Detail::Nothing, true));
+    let missing = HitDetail::Fault(FaultKind::NotFound, "".into());
+    assert_eq!(hit(json!({"n": 404})), (HitKind::Fault, String::new(), missing.clone(), 0, false));
+    assert_eq!(hit(json!({"n": "404", "p": {"path": "/x"}})), (HitKind::Fault, String::new(), missing, 0, false));
+    assert_eq!(hit(json!({"n": "seen", "i": false})), event("seen", HitDetail::Empty, true));
     for (revenue, detail) in [
-        (json!({"amount": 19.99, "currency": "EUR"}), Detail::Money(1999, *b"EUR")),
-        (json!({"amount": "1500", "currency": "JPY"}), Detail::Money(1500, *b"JPY")),
-        (json!(r#"{"amount":1,"currency":"USD"}"#), Detail::Money(100, *b"USD")),
-        (json!({}), Detail::Nothing),
-        (json!({"amount": -1, "currency": "EUR"}), Detail::Nothing),
-        (json!({"amount": "much", "currency": "EUR"}), Detail::Nothing),
-        (json!({"amount": "NaN", "currency": "EUR"}), Detail::Nothing),
-        (json!({"amount": 1, "currency": "euro"}), Detail::Nothing),
-        (json!({"amount": [1], "currency": 5}), Detail::Nothing),
+        (json!({"amount": 19.99, "currency": "EUR"}), HitDetail::Money(1999, *b"EUR")),
+        (json!({"amount": "1500", "currency": "JPY"}), HitDetail::Money(1500, *b"JPY")),
+        (json!(r#"{"amount":1,"currency":"USD"}"#), HitDetail::Money(100, *b"USD")),
+        (json!({}), HitDetail::Empty),
+        (json!({"amount": -1, "currency": "EUR"}), HitDetail::Empty),
+        (json!({"amount": "much", "currency": "EUR"}), HitDetail::Empty),
+        (json!({"amount": "NaN", "currency": "EUR"}), HitDetail::Empty),
+        (json!({"amount": 1, "currency": "euro"}), HitDetail::Empty),
+        (json!({"amount": [1], "currency": 5}), HitDetail::Empty),
     ] {
         assert_eq!(hit(json!({"n": "buy", "$": revenue})), event("buy", detail, false), "{revenue}");
     }
@@ -64,7 +64,7 @@ fn plausibles_automatic_events_become_our_kinds() {
 #[test]
 fn umamis_page_is_an_absolute_url_or_a_host_and_a_path() {
     let url = |more: Value| {
-        let read = umami::one(json!({"type": "event", "payload": more}).to_string().as_bytes());
+        let read = umami::parse_single(json!({"type": "event", "payload": more}).to_string().as_bytes());
         read.map(|read| read.hits[0].url.to_string()).map_err(|complaint| complaint.field)
     };
     let absolute = json!({"url": "https://a.test/x?y=1", "hostname": "evil.test"});
@@ -79,25 +79,25 @@ fn umamis_page_is_an_absolute_url_or_a_host_and_a_path() {
 fn umamis_measurements_are_a_hit_each_and_an_identity_is_none() {
     let performance =
         json!({"type": "performance", "payload": {"url": "https://a.test/", "lcp": 2000, "cls": 0.05, "duration": 9}});
-    let read = umami::one(performance.to_string().as_bytes()).unwrap();
+    let read = umami::parse_single(performance.to_string().as_bytes()).unwrap();
     assert_eq!((read.hits.len(), read.claims.len(), read.size), (2, 2, 1));
-    assert!(read.hits.iter().all(|hit| hit.kind == Kind::Vital));
+    assert!(read.hits.iter().all(|hit| hit.kind == HitKind::Vital));
     let identify = json!({"type": "identify", "payload": {"website": "w", "data": {"mail": "ann@mail.example"}}});
-    let read = umami::one(identify.to_string().as_bytes()).unwrap();
+    let read = umami::parse_single(identify.to_string().as_bytes()).unwrap();
     assert_eq!((read.hits.len(), read.size), (0, 1));
 }
 
 #[test]
 fn goatcounters_view_takes_its_query_and_an_event_its_profile() {
     let read = |query: &str, below: &str| {
-        let hit = goatcounter::read(query, "a.test:8080", below).unwrap();
+        let hit = goatcounter::parse_hit(query, "a.test:8080", below).unwrap();
         (hit.kind, hit.url.into_owned(), hit.name.into_owned(), hit.webdriver)
     };
-    let view = |url: &str| (Kind::View, url.to_owned(), String::new(), false);
+    let view = |url: &str| (HitKind::View, url.to_owned(), String::new(), false);
     assert_eq!(read("p=%2Fu%2Fmia&s=390,844,3&rnd=x", ""), view("https://a.test:8080/u/mia?"));
     assert_eq!(read("p=u%2Fmia%3Fx%3D1", ""), view("https://a.test:8080/u/mia?x=1"));
     assert_eq!(read("p=/x?y=1&q=?utm_campaign%3Dtour", ""), view("https://a.test:8080/x?utm_campaign=tour"));
-    let event = (Kind::Event, "https://a.test:8080/u/mia".to_owned(), "signup".to_owned(), false);
+    let event = (HitKind::Event, "https://a.test:8080/u/mia".to_owned(), "signup".to_owned(), false);
     assert_eq!(read("p=signup&e=true", "u/mia"), event);
     assert!(read("p=/x&b=150", "").3);
     assert!(!read("p=/x&b=0&e=off", "").3);
@@ -154,9 +154,9 @@ fn near_miss() -> impl Strategy<Value = Value> {
 }
 
 fn read_everywhere(body: &[u8]) {
-    let _ = plausible::read(body).map(|hit| Page::parse(&hit.url).is_ok());
-    let _ = umami::batch(body, 20);
-    let _ = umami::one(body).map(|read| read.hits.iter().all(|hit| Page::parse(&hit.url).is_ok()));
+    let _ = plausible::parse_hit(body).map(|hit| PageUrl::parse(&hit.url).is_ok());
+    let _ = umami::parse_batch(body, 20);
+    let _ = umami::parse_single(body).map(|read| read.hits.iter().all(|hit| PageUrl::parse(&hit.url).is_ok()));
 }
 
 proptest! {
@@ -176,8 +176,8 @@ proptest! {
     fn no_query_host_or_path_makes_a_parser_panic(
         query in "([a-z]{1,3}=[ -~]{0,20}&?){0,6}|.{0,80}", host in ".{0,30}", below in ".{0,30}",
     ) {
-        if let Ok(hit) = goatcounter::read(&query, &host, &below) {
-            let _ = Page::parse(&hit.url).is_ok();
+        if let Ok(hit) = goatcounter::parse_hit(&query, &host, &below) {
+            let _ = PageUrl::parse(&hit.url).is_ok();
         }
     }
 

@@ -14,16 +14,16 @@ fn notes(dir: &Path) -> Vec<String> {
 #[test]
 fn an_orderly_stop_signs_what_was_added_and_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
-    open(dir.path()).ledger.finish().unwrap();
+    open(dir.path()).ledger.close().unwrap();
     assert!(!dir.path().join("checkpoints").exists(), "nothing to sign");
     small(dir.path());
     let Opening { ledger, .. } = open(dir.path());
     append(&ledger, refuse());
-    ledger.finish().unwrap();
-    open(dir.path()).ledger.finish().unwrap();
+    ledger.close().unwrap();
+    open(dir.path()).ledger.close().unwrap();
     assert_eq!(notes(dir.path()), ["5.note", "6.note"]);
     let verified = verified(dir.path()).unwrap();
-    assert_eq!((verified.checkpoints, verified.found.head.size), (2, 6));
+    assert_eq!((verified.matched_checkpoints, verified.summary.head.size), (2, 6));
     let mode = std::fs::metadata(dir.path().join("key.pem")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
@@ -31,7 +31,7 @@ fn an_orderly_stop_signs_what_was_added_and_nothing_twice() {
 #[test]
 fn a_checkpoint_is_written_while_it_runs_once_something_was_added() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { checkpoint_secs: 0, ..options(dir.path()) };
+    let options = LedgerOptions { checkpoint_secs: 0, ..options(dir.path()) };
     let Ok((ledger, _)) = Ledger::open(&options, Arc::default(), &mut |_, _| ()) else { panic!("it opens") };
     append(&ledger, refuse());
     append(&ledger, refuse());
@@ -85,12 +85,12 @@ fn a_ledger_written_anew_is_named_by_its_checkpoints() {
 fn an_auditor_with_a_copy_and_the_public_key_needs_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let whole = small(dir.path());
-    let Newest { note: newest, key } = newest_checkpoint(&options(dir.path())).unwrap();
+    let NewestCheckpoint { checkpoint: newest, key } = find_newest_checkpoint(&options(dir.path())).unwrap();
     let copy = tempfile::tempdir().unwrap();
     std::fs::write(copy.path().join("acts.ledger"), &whole).unwrap();
-    let key = PublicKey::from_text(&key).unwrap();
-    let audit = |more: &Path| verify(&options(copy.path()), &[more.to_owned()], Some(key), &mut |_, _| ());
-    assert_eq!(audit(&newest.unwrap().0).ok().unwrap().checkpoints, 1);
+    let key = PublicKey::from_verifier_key(&key).unwrap();
+    let audit = |more: &Path| verify_ledger(&options(copy.path()), &[more.to_owned()], Some(key), &mut |_, _| ());
+    assert_eq!(audit(&newest.unwrap().0).ok().unwrap().matched_checkpoints, 1);
 
     let other = tempfile::tempdir().unwrap();
     small(other.path());

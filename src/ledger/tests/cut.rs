@@ -13,17 +13,17 @@ fn four_days(dir: &Path) -> (ConsentId, String) {
     let Opening { ledger, .. } = open(dir);
     let id = ConsentId::random();
     let on = |day: i64, act: NewAct| NewAct { at: AT + day * DAY, ..act };
-    append(&ledger, on(0, act(Act::Grant, Some(&id), &["preferences", "analytics"])));
+    append(&ledger, on(0, act(ActKind::Grant, Some(&id), &["preferences", "analytics"])));
     append(&ledger, on(0, refuse()));
     append(&ledger, on(1, refuse()));
     append(&ledger, on(2, refuse()));
-    append(&ledger, on(3, act(Act::Withdraw, Some(&id), &["preferences"])));
+    append(&ledger, on(3, act(ActKind::Withdraw, Some(&id), &["preferences"])));
     append(&ledger, on(3, refuse()));
     (id, String::from_utf8(file(dir)).unwrap())
 }
 
-fn cut_before(dir: &Path, before: Date) -> Result<Dropped, LedgerError> {
-    cut(&options(dir), before, AT + 400 * DAY, LIFE, &mut |_, _| ())
+fn cut_before(dir: &Path, before: Date) -> Result<CutSummary, LedgerError> {
+    cut_ledger(&options(dir), before, AT + 400 * DAY, LIFE, &mut |_, _| ())
 }
 
 #[test]
@@ -38,17 +38,26 @@ fn what_is_left_after_a_cut_is_unchanged_and_the_chain_goes_on() {
     assert_eq!(first, format!(r#"{{"cut":{{"seq":3,"hash":"{hash}","before":"2026-03-12"}}}}"#));
     assert_eq!(rest, whole.split_inclusive('\n').skip(3).collect::<String>());
 
-    let Verified { found, checkpoints, cut_off } = verified(dir.path()).unwrap();
-    assert_eq!((found.tally.records, found.head.size, checkpoints, cut_off), (3, 6, 2, 0));
+    let LedgerVerification { summary: found, matched_checkpoints: checkpoints, checkpoints_before_cut: cut_off } =
+        verified(dir.path()).unwrap();
+    assert_eq!((found.counts.records, found.head.size, checkpoints, cut_off), (3, 6, 2, 0));
     let Opening { ledger, .. } = open(dir.path());
-    assert!(ledger.standing(&id).unwrap().live, "what refers into the cut still stands");
+    assert!(ledger.consent_state(&id).unwrap().live, "what refers into the cut still stands");
     assert_eq!(append(&ledger, withdraw(&id)).refers, Some(1));
     assert_eq!(append(&ledger, refuse()).seq, 8);
     drop(ledger);
     let second = cut_before(dir.path(), date(2026, 3, 13)).unwrap();
     assert_eq!((second.records, second.head.size), (1, 4));
     let again = verified(dir.path()).unwrap();
-    assert_eq!((again.found.tally.records, again.found.head.size, again.checkpoints, again.cut_off), (4, 8, 3, 1));
+    assert_eq!(
+        (
+            again.summary.counts.records,
+            again.summary.head.size,
+            again.matched_checkpoints,
+            again.checkpoints_before_cut
+        ),
+        (4, 8, 3, 1)
+    );
 }
 
 #[test]
@@ -59,10 +68,10 @@ fn a_ledger_can_be_cut_to_nothing_and_still_goes_on() {
     let again = cut_before(dir.path(), date(2026, 4, 1)).unwrap();
     assert_eq!((again.records, again.head.size), (0, 6));
     let Opening { ledger, found, .. } = open(dir.path());
-    assert_eq!((found.tally.records, found.head.size), (0, 6));
+    assert_eq!((found.counts.records, found.head.size), (0, 6));
     assert_eq!(append(&ledger, refuse()).seq, 7);
     drop(ledger);
-    assert_eq!(verified(dir.path()).unwrap().found.head.size, 7);
+    assert_eq!(verified(dir.path()).unwrap().summary.head.size, 7);
 }
 
 #[test]
@@ -113,6 +122,6 @@ fn what_a_crash_in_the_middle_of_a_cut_left_goes_at_the_next_start() {
     four_days(dir.path());
     let half = dir.path().join("acts.ledger.cutting");
     std::fs::write(&half, b"half of it").unwrap();
-    assert_eq!(open(dir.path()).found.tally.records, 6);
+    assert_eq!(open(dir.path()).found.counts.records, 6);
     assert!(!half.exists());
 }

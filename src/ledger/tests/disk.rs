@@ -14,10 +14,10 @@ fn after_a_failed_sync_every_act_is_an_error() {
     let Opening { ledger, withdrawn, .. } = open(dir.path());
     let id = ConsentId::random();
     for act in [grant(&id), refuse(), withdraw(&id)] {
-        assert!(matches!(refused(&ledger, act), LedgerError::Failed));
+        assert!(matches!(refused(&ledger, act), LedgerError::DiskFailed));
     }
-    assert!(ledger.standing(&id).is_none() && withdrawn.is_empty());
-    assert!(matches!(ledger.finish(), Err(LedgerError::Failed)));
+    assert!(ledger.consent_state(&id).is_none() && withdrawn.is_empty());
+    assert!(matches!(ledger.close(), Err(LedgerError::DiskFailed)));
     assert!(!dir.path().join("checkpoints").exists(), "what is not known is not signed");
 }
 
@@ -51,19 +51,22 @@ fn fill_and_go_on(dir: &Path) {
     std::fs::write(&filler, vec![1; 160 << 10]).unwrap();
     let mut answered = 1;
     let full = loop {
-        match now(ledger.append(refuse())) {
+        match now(ledger.append_act(refuse())) {
             Ok(_) => answered += 1,
             Err(error) => break error,
         }
         assert!(answered < 1000, "256 KiB do not hold a thousand records");
     };
-    assert!(matches!(full, LedgerError::Full), "{full}");
+    assert!(matches!(full, LedgerError::DiskFull), "{full}");
     let length = file(dir).len();
-    assert!(matches!(refused(&ledger, refuse()), LedgerError::Full));
+    assert!(matches!(refused(&ledger, refuse()), LedgerError::DiskFull));
     assert_eq!((file(dir).len(), file(dir).last()), (length, Some(&b'\n')), "cut back to the last whole record");
 
     std::fs::remove_file(filler).unwrap();
     assert_eq!(append(&ledger, refuse()).seq, answered + 1);
     drop(ledger);
-    assert_eq!(open(dir).found.tally, Tally { records: answered + 1, refusals: answered + 1, ..Tally::default() });
+    assert_eq!(
+        open(dir).found.counts,
+        RecordCounts { records: answered + 1, refusals: answered + 1, ..RecordCounts::default() }
+    );
 }

@@ -72,7 +72,8 @@ fn a_record_made_by_hand_with_a_right_hash_is_named_where_it_contradicts_the_oth
         let changed = lines[record - 1].replacen(from, to, 1);
         assert_ne!(changed, lines[record - 1]);
         let body = changed.split(r#","hash":"#).next().unwrap();
-        lines[record - 1] = format!(r#"{body},"hash":"{}"}}"#, hex::text(&line::sha256(body.as_bytes())));
+        lines[record - 1] =
+            format!(r#"{body},"hash":"{}"}}"#, hex::encode_lower(&line::sha256_digest(body.as_bytes())));
         write(dir.path(), (lines.join("\n") + "\n").as_bytes());
         try_open(dir.path()).err().unwrap()
     };

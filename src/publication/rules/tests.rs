@@ -8,8 +8,8 @@ const SITE: SiteId = SiteId::from_u128(7);
 
 const K: u64 = 5;
 
-fn rules(day: u16, occasion: Occasion, policy: &LotPolicy) -> Rules<'_> {
-    Rules { policy, day: Day::from_number(day), occasion }
+fn rules(day: u16, occasion: ClosedPeriod, policy: &LotPolicy) -> PublicationRules<'_> {
+    PublicationRules { policy, day: Day::from_number(day), period: occasion }
 }
 
 fn source(value: &str) -> CellKey {
@@ -28,28 +28,28 @@ fn lot(visitors: u64) -> Lot {
 /// A site over several days, its state kept as the store keeps it.
 struct Site {
     policy: LotPolicy,
-    cells: BTreeMap<CellKey, Cell>,
+    cells: BTreeMap<CellKey, CellState>,
 }
 
 impl Site {
     /// With lots that leave nothing pending, so that the other rules show.
     fn new() -> Site {
-        Site { policy: LotPolicy::of_whole_lots(K, CoinKey::new([1; 32])), cells: BTreeMap::new() }
+        Site { policy: LotPolicy::without_remainder(K, CoinKey::new([1; 32])), cells: BTreeMap::new() }
     }
 
     fn with_remainders(seed: u8) -> Site {
         Site { policy: LotPolicy::new(K, CoinKey::new([seed; 32])), cells: BTreeMap::new() }
     }
 
-    fn over(&mut self, day: u16, occasion: Occasion, arrived: &[(CellKey, Lot)]) -> Vec<(CellKey, u64)> {
+    fn over(&mut self, day: u16, occasion: ClosedPeriod, arrived: &[(CellKey, Lot)]) -> Vec<(CellKey, u64)> {
         let cells = self.cells.values().cloned().collect();
-        let outcome = rules(day, occasion, &self.policy).publish(SITE, cells, arrived.to_vec());
-        self.cells.extend(outcome.changed.into_iter().map(|cell| (cell.key.clone(), cell)));
-        outcome.released.into_iter().map(|released| (released.key, released.visitors)).collect()
+        let outcome = rules(day, occasion, &self.policy).publish_lots(SITE, cells, arrived.to_vec());
+        self.cells.extend(outcome.changed_cells.into_iter().map(|cell| (cell.key.clone(), cell)));
+        outcome.lots.into_iter().map(|released| (released.key, released.visitors)).collect()
     }
 
     fn day(&mut self, day: u16, arrived: &[(CellKey, Lot)]) -> Vec<(CellKey, u64)> {
-        self.over(day, Occasion::Day, arrived)
+        self.over(day, ClosedPeriod::Day, arrived)
     }
 
     fn pending(&self, key: &CellKey) -> u64 {
@@ -125,8 +125,8 @@ fn a_cell_that_waited_35_days_moves_to_other() {
     assert_eq!(site.pending(&source("blog.example")), 3);
 
     site.day(monday + 41, &[]);
-    assert_eq!([site.pending(&source("blog.example")), site.pending(&source(OTHER))], [0, 3]);
-    assert_eq!(site.day(monday + 42, &[(source(OTHER), lot(8))]), [(source(OTHER), 11)]);
+    assert_eq!([site.pending(&source("blog.example")), site.pending(&source(OTHER_VALUE))], [0, 3]);
+    assert_eq!(site.day(monday + 42, &[(source(OTHER_VALUE), lot(8))]), [(source(OTHER_VALUE), 11)]);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn no_cell_tells_its_day() {
 #[test]
 fn an_hour_publishes_busy_cells_only() {
     let mut site = Site::new();
-    let hour = Occasion::Hour { open_lot: 50 };
+    let hour = ClosedPeriod::Hour { open_lot: 50 };
     let arrived = [(source("Google"), lot(60)), (source("Bing"), lot(30))];
     assert_eq!(site.over(20_000, hour, &arrived), [(source("Google"), 60)]);
     assert_eq!(site.day(20_000, &[]), [(source("Bing"), 30)]);
@@ -247,7 +247,7 @@ proptest! {
     #[test]
     fn the_same_input_gives_the_same_outcome(day in prop::collection::vec((0_u64..14, 0_u64..14, 0_u64..14), VALUES.len())) {
         let policy = LotPolicy::new(K, CoinKey::new([9; 32]));
-        let publish = || rules(20_000, Occasion::Day, &policy).publish(SITE, Vec::new(), arrived(&day));
+        let publish = || rules(20_000, ClosedPeriod::Day, &policy).publish_lots(SITE, Vec::new(), arrived(&day));
         prop_assert_eq!(publish(), publish());
     }
 }

@@ -15,22 +15,22 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::ffi;
-use super::plan::{Plan, USERS_FILE};
+use super::launch::{LaunchConfig, USERS_FILE_PLACEHOLDER};
 
 /// Inserts, merges and questions may wait for the threads that answer hits; the other way round a hit waits for a merge.
-const NICER: i32 = 10;
+const ENGINE_NICENESS: i32 = 10;
 
 /// Where memory runs out the engine goes first: it is started again, and what it was sent lies in the journal.
-const FIRST_TO_GO: &str = "500";
+const OOM_SCORE_ADJUSTMENT: &str = "500";
 
 /// The second statement ends with the input: that is how long the server runs.
-const STATEMENTS: &str =
+const STARTUP_STATEMENTS: &str =
     "SYSTEM START LISTEN HTTP; SELECT count() FROM file('/proc/self/fd/0', 'LineAsString') FORMAT Null";
 
 /// Why the library could not be run, told to the collector on the standard output.
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Failure {
+pub(super) enum EngineFailure {
     Load { reason: String },
     Lacks { symbol: String },
 }
@@ -39,12 +39,12 @@ pub(super) enum Failure {
 pub fn main(harden: fn()) -> ExitCode {
     // The order matters: from here on no parent can be gone without a sign.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    let _ = std::fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
-    let _ = rustix::process::nice(NICER);
+    let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJUSTMENT);
+    let _ = rustix::process::nice(ENGINE_NICENESS);
     harden();
 
     let mut line = String::new();
-    let plan: Plan = match stdin().lock().read_line(&mut line).map(|_| serde_json::from_str(&line)) {
+    let plan: LaunchConfig = match stdin().lock().read_line(&mut line).map(|_| serde_json::from_str(&line)) {
         Ok(Ok(plan)) => plan,
         _ => {
             eprintln!(
@@ -55,7 +55,7 @@ pub fn main(harden: fn()) -> ExitCode {
     };
     let _ignoring = ignore_signals();
 
-    match files(&plan).map(|files| ffi::run(&plan.library, &arguments(&plan, &files))) {
+    match create_config_files(&plan).map(|files| ffi::run_engine(&plan.library, &build_arguments(&plan, &files))) {
         Ok(Ok(never)) => match never {},
         Ok(Err(failure)) => {
             let told = serde_json::to_string(&failure).expect("a failure is always JSON");
@@ -82,33 +82,33 @@ fn ignore_signals() -> Option<tokio::runtime::Runtime> {
 }
 
 /// The two files of the configuration. They are in memory: a full disk keeps no engine from starting, and nothing is left behind.
-struct Files {
+struct ConfigFiles {
     config: OwnedFd,
     _users: OwnedFd,
 }
 
-fn files(plan: &Plan) -> std::io::Result<Files> {
-    let users = in_memory("users", &plan.users)?;
-    let config = in_memory("config", &plan.config.replace(USERS_FILE, &path(&users)))?;
-    Ok(Files { config, _users: users })
+fn create_config_files(plan: &LaunchConfig) -> std::io::Result<ConfigFiles> {
+    let users = create_memory_file("users", &plan.users)?;
+    let config = create_memory_file("config", &plan.config.replace(USERS_FILE_PLACEHOLDER, &fd_path(&users)))?;
+    Ok(ConfigFiles { config, _users: users })
 }
 
-fn in_memory(name: &str, text: &str) -> std::io::Result<OwnedFd> {
+fn create_memory_file(name: &str, text: &str) -> std::io::Result<OwnedFd> {
     let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC)?);
     file.write_all(text.as_bytes())?;
     Ok(file.into())
 }
 
-fn path(file: &OwnedFd) -> String {
+fn fd_path(file: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-fn arguments(plan: &Plan, files: &Files) -> Vec<CString> {
+fn build_arguments(plan: &LaunchConfig, files: &ConfigFiles) -> Vec<CString> {
     [
         "clickhouse".to_owned(),
-        format!("--config-file={}", path(&files.config)),
+        format!("--config-file={}", fd_path(&files.config)),
         format!("--path={}", plan.dir.display()),
-        format!("--query={STATEMENTS}"),
+        format!("--query={STARTUP_STATEMENTS}"),
     ]
     .into_iter()
     .map(|argument| CString::new(argument.replace('\0', "")).expect("NUL was just removed"))

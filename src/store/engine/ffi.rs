@@ -10,10 +10,10 @@ use std::path::Path;
 
 use libloading::Library;
 
-use super::child::Failure;
+use super::child::EngineFailure;
 
-type Text = *const c_char;
-type Answer = *mut c_void;
+type TextPointer = *const c_char;
+type ResultPointer = *mut c_void;
 
 unsafe extern "C" {
     fn _exit(status: c_int) -> !;
@@ -23,20 +23,24 @@ unsafe extern "C" {
 ///
 /// # Errors
 /// The library cannot be loaded, or lacks a function.
-pub(super) fn run(path: &Path, arguments: &[CString]) -> Result<Infallible, Failure> {
+pub(super) fn run_engine(path: &Path, arguments: &[CString]) -> Result<Infallible, EngineFailure> {
     // SAFETY: loading runs the library's initialisers; it is the engine the operator named.
-    let library = unsafe { Library::new(path) }.map_err(|error| Failure::Load { reason: reason(&error) })?;
+    let library =
+        unsafe { Library::new(path) }.map_err(|error| EngineFailure::Load { reason: loader_message(&error) })?;
     let library = ManuallyDrop::new(library);
     // SAFETY: the types are those chdb.h declares for these names.
     let (set_signal_handlers, query_cmdline, result_error) = unsafe {
         (
-            find::<unsafe extern "C" fn(c_int)>(&library, "chdb_set_signal_handlers_enabled")?,
-            find::<unsafe extern "C" fn(c_int, *const Text) -> Answer>(&library, "chdb_query_cmdline")?,
-            find::<unsafe extern "C" fn(Answer) -> Text>(&library, "chdb_result_error")?,
+            load_symbol::<unsafe extern "C" fn(c_int)>(&library, "chdb_set_signal_handlers_enabled")?,
+            load_symbol::<unsafe extern "C" fn(c_int, *const TextPointer) -> ResultPointer>(
+                &library,
+                "chdb_query_cmdline",
+            )?,
+            load_symbol::<unsafe extern "C" fn(ResultPointer) -> TextPointer>(&library, "chdb_result_error")?,
         )
     };
 
-    let pointers: Vec<Text> = arguments.iter().map(|argument| argument.as_ptr()).collect();
+    let pointers: Vec<TextPointer> = arguments.iter().map(|argument| argument.as_ptr()).collect();
     let count = c_int::try_from(pointers.len()).expect("a handful of arguments");
     // SAFETY: `pointers` holds `count` NUL-terminated strings that outlive the call. The answer is null or live to the end of the
     // process, its error null or a NUL-terminated text in it. Nothing of Rust's waits to be written when the process ends.
@@ -53,13 +57,13 @@ pub(super) fn run(path: &Path, arguments: &[CString]) -> Result<Infallible, Fail
 
 /// # Safety
 /// `T` must be the type of the function that the library exports by this name.
-unsafe fn find<T: Copy>(library: &Library, name: &'static str) -> Result<T, Failure> {
+unsafe fn load_symbol<T: Copy>(library: &Library, name: &'static str) -> Result<T, EngineFailure> {
     // SAFETY: the caller's promise.
     let found = unsafe { library.get::<T>(name) };
-    found.map(|symbol| *symbol).map_err(|_| Failure::Lacks { symbol: name.to_owned() })
+    found.map(|symbol| *symbol).map_err(|_| EngineFailure::Lacks { symbol: name.to_owned() })
 }
 
 /// The loader's own words; the error's text alone says no more than that it failed.
-fn reason(error: &libloading::Error) -> String {
+fn loader_message(error: &libloading::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -8,8 +8,8 @@
 pub mod child;
 #[expect(unsafe_code, reason = "the engine is a C library, loaded at run time")]
 mod ffi;
-mod leftovers;
-mod plan;
+mod launch;
+mod repair;
 mod supervisor;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,11 +22,11 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
-use plan::{Plan, USER};
-use supervisor::Supervisor;
+use launch::{ENGINE_USER, LaunchConfig};
+use supervisor::EngineSupervisor;
 
 /// How long a directory may stay locked: an engine whose collector was killed needs a moment to be gone.
-const UNLOCKED_WITHIN: Duration = Duration::from_secs(5);
+const UNLOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the engine finds what it needs, and how much of the machine it may use.
 #[derive(Clone, Debug)]
@@ -35,11 +35,11 @@ pub struct EngineOptions {
     pub program: PathBuf,
     pub library: PathBuf,
     pub data_dir: PathBuf,
-    pub limits: Limits,
+    pub limits: EngineLimits,
 }
 
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct EngineLimits {
     /// Bytes for everything the engine does. Its resident memory can reach 1.7 times as much.
     pub server_memory: u64,
     /// Bytes for one query.
@@ -53,9 +53,9 @@ pub struct Limits {
     pub background_threads: u32,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for EngineLimits {
+    fn default() -> EngineLimits {
+        EngineLimits {
             server_memory: 1 << 30,
             query_memory: 512 << 20,
             query_seconds: 60,
@@ -73,47 +73,47 @@ pub enum EngineError {
         "cannot load the embedded engine from {path}: {reason}; run `npm ci` (it installs @chdb/lib-linux-x64-gnu), or set \
          store.library, or set store.url to use a ClickHouse server"
     )]
-    Load { path: PathBuf, reason: String },
+    LoadLibrary { path: PathBuf, reason: String },
     #[error(
         "{path} lacks {symbol}; Footfall needs libchdb 26.7.3 or later: run `npm ci`, which installs \
          @chdb/lib-linux-x64-gnu 26.7.3-stable.1"
     )]
-    TooOld { path: PathBuf, symbol: String },
+    MissingSymbol { path: PathBuf, symbol: String },
     #[error("cannot create the data directory {path}: {reason}")]
     Directory { path: PathBuf, reason: std::io::Error },
     #[error("another collector uses this directory: {0}; stop it, or give this one its own store.dir")]
     InUse(PathBuf),
     #[error("the embedded engine did not open {path}: {reason}")]
-    Refused { path: PathBuf, reason: String },
+    OpenFailed { path: PathBuf, reason: String },
     #[error(
         "{0} is empty: the disk was full, or the machine stopped, while the engine wrote it; counts lie in the same folder, so nothing was moved. \
          Restore store.dir from a backup; without one, move this file away: its table is then made anew, and what it held is not read"
     )]
-    HalfMade(PathBuf),
+    EmptyFile(PathBuf),
     #[error("the embedded engine's process could not be started: {0}")]
-    Start(std::io::Error),
+    StartProcess(std::io::Error),
 }
 
 /// The running engine. Clones share it. It runs until it is closed, or this process ends.
 #[derive(Clone)]
-pub struct Engine(Arc<Running>);
+pub struct Engine(Arc<RunningEngine>);
 
-struct Running {
+struct RunningEngine {
     dir: PathBuf,
     address: SocketAddr,
     password: String,
-    watched: Mutex<Option<Watched>>,
+    supervisor: Mutex<Option<SupervisorHandle>>,
 }
 
 /// The thread that watches the process, for as long as the sender is there.
-struct Watched {
+struct SupervisorHandle {
     stop: mpsc::Sender<()>,
     thread: JoinHandle<()>,
 }
 
 /// Of this process, so that opening a directory a second time finds the engine that has it: a store that could not be opened because
 /// the engine was killed meanwhile is opened again.
-static RUNNING: tokio::sync::Mutex<Vec<Engine>> = tokio::sync::Mutex::const_new(Vec::new());
+static RUNNING_ENGINES: tokio::sync::Mutex<Vec<Engine>> = tokio::sync::Mutex::const_new(Vec::new());
 
 impl Engine {
     /// Starts the engine, or answers the one that this process runs on the directory. Takes 0.5 to 2 s.
@@ -125,20 +125,20 @@ impl Engine {
         let unusable = |reason| EngineError::Directory { path: options.data_dir.clone(), reason };
         let dir = std::path::absolute(&options.data_dir).map_err(unusable)?;
 
-        let mut all = RUNNING.lock().await;
-        all.retain(|engine| engine.0.is_watched());
+        let mut all = RUNNING_ENGINES.lock().await;
+        all.retain(|engine| engine.0.is_running());
         if let Some(engine) = all.iter().find(|engine| engine.0.dir == dir) {
             return Ok(engine.clone());
         }
 
-        let engine = Engine(Arc::new(start(dir, options).await?));
+        let engine = Engine(Arc::new(start_engine(dir, options).await?));
         all.push(engine.clone());
         Ok(engine)
     }
 
     /// A `clickhouse` client of this engine. Compression would only cost: the bytes stay on this machine.
-    pub fn client(&self) -> clickhouse::Client {
-        let (user, password) = self.login();
+    pub fn create_client(&self) -> clickhouse::Client {
+        let (user, password) = self.login_credentials();
         clickhouse::Client::default()
             .with_url(format!("http://{}", self.0.address))
             .with_user(user)
@@ -147,8 +147,8 @@ impl Engine {
     }
 
     /// User and password of this start.
-    pub fn login(&self) -> (&str, &str) {
-        (USER, &self.0.password)
+    pub fn login_credentials(&self) -> (&str, &str) {
+        (ENGINE_USER, &self.0.password)
     }
 
     /// Where it listens, for as long as this process lives.
@@ -158,8 +158,8 @@ impl Engine {
 
     /// Ends it in order, within seconds, whoever else holds it.
     pub async fn close(&self) {
-        let watched = self.0.watched.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Watched { stop, thread }) = watched {
+        let watched = self.0.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(SupervisorHandle { stop, thread }) = watched {
             drop(stop);
             let joined = tokio::task::spawn_blocking(move || thread.join());
             let _ = joined.await;
@@ -167,40 +167,45 @@ impl Engine {
     }
 }
 
-impl Running {
+impl RunningEngine {
     /// Whether nobody closed it.
-    fn is_watched(&self) -> bool {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    fn is_running(&self) -> bool {
+        self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 
-async fn start(dir: PathBuf, options: &EngineOptions) -> Result<Running, EngineError> {
+async fn start_engine(dir: PathBuf, options: &EngineOptions) -> Result<RunningEngine, EngineError> {
     let unlocked = dir.clone();
-    let prepared = tokio::task::spawn_blocking(move || prepare(&unlocked)).await;
+    let prepared = tokio::task::spawn_blocking(move || prepare_directory(&unlocked)).await;
     prepared.expect("looking at a directory does not panic and is not cancelled")?;
 
-    let held = hold_port().map_err(EngineError::Start)?;
-    let address = held.local_addr().map_err(EngineError::Start)?;
-    let password = password();
-    let plan = Plan::new(&dir, &options.library, &options.limits, address.port(), &password);
+    let held = reserve_port().map_err(EngineError::StartProcess)?;
+    let address = held.local_addr().map_err(EngineError::StartProcess)?;
+    let password = generate_password();
+    let plan = LaunchConfig::new(&dir, &options.library, &options.limits, address.port(), &password);
 
     let (stop, stopped) = mpsc::channel();
     let (opened, first) = oneshot::channel();
-    let supervisor = Supervisor::new(options.program.clone(), plan, held, address, stopped, opened);
-    let thread = supervisor.start().map_err(EngineError::Start)?;
+    let supervisor = EngineSupervisor::new(options.program.clone(), plan, held, address, stopped, opened);
+    let thread = supervisor.spawn_thread().map_err(EngineError::StartProcess)?;
     match first.await {
-        Ok(Ok(())) => Ok(Running { dir, address, password, watched: Mutex::new(Some(Watched { stop, thread })) }),
+        Ok(Ok(())) => Ok(RunningEngine {
+            dir,
+            address,
+            password,
+            supervisor: Mutex::new(Some(SupervisorHandle { stop, thread })),
+        }),
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(EngineError::Start(std::io::Error::other("the thread that watches it ended"))),
+        Err(_) => Err(EngineError::StartProcess(std::io::Error::other("the thread that watches it ended"))),
     }
 }
 
-fn prepare(dir: &Path) -> Result<(), EngineError> {
+fn prepare_directory(dir: &Path) -> Result<(), EngineError> {
     let unusable = |reason| EngineError::Directory { path: dir.to_owned(), reason };
     std::fs::create_dir_all(dir).map_err(unusable)?;
 
-    let deadline = Instant::now() + UNLOCKED_WITHIN;
-    while locked(dir) {
+    let deadline = Instant::now() + UNLOCK_TIMEOUT;
+    while is_directory_locked(dir) {
         if Instant::now() > deadline {
             return Err(EngineError::InUse(dir.to_owned()));
         }
@@ -210,14 +215,14 @@ fn prepare(dir: &Path) -> Result<(), EngineError> {
 }
 
 /// Whether another process holds the lock that the engine puts on its directory.
-fn locked(dir: &Path) -> bool {
+fn is_directory_locked(dir: &Path) -> bool {
     let Ok(status) = std::fs::File::open(dir.join("status")) else { return false };
     flock(&status, FlockOperation::NonBlockingLockExclusive).is_err()
 }
 
 /// A loopback port that is bound here and never listened on, so that it stays ours while the engine is away: the kernel gives it to
 /// nobody else, and no other user of this machine can bind it, because `SO_REUSEPORT` shares a port with its owner only. The engine sets it too.
-fn hold_port() -> std::io::Result<TcpSocket> {
+fn reserve_port() -> std::io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseport(true)?;
     socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
@@ -225,8 +230,8 @@ fn hold_port() -> std::io::Result<TcpSocket> {
 }
 
 /// Of this start; it is in this process's memory and nowhere else. The engine is told its digest.
-fn password() -> String {
+fn generate_password() -> String {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    crate::hex::text(&bytes)
+    crate::hex::encode_lower(&bytes)
 }

@@ -14,94 +14,102 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
-use super::child::Failure;
-use super::plan::Plan;
-use super::{EngineError, leftovers, locked};
+use super::child::EngineFailure;
+use super::launch::LaunchConfig;
+use super::{EngineError, is_directory_locked, repair};
 use crate::outage::Outage;
-use crate::store::error::{code, name};
+use crate::store::error::{parse_error_code, parse_error_name};
 
 /// How often it is looked at while it starts, and later.
-const STARTING: Duration = Duration::from_millis(5);
-const RUNNING: Duration = Duration::from_millis(50);
+const STARTUP_POLL_INTERVAL: Duration = Duration::from_millis(5);
+const RUNNING_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A large folder takes its time; beyond this it hangs, and is started anew.
-const LISTENS_WITHIN: Duration = Duration::from_secs(300);
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(300);
 /// It is asked for a sign of life this often. Without an answer for so long it is started anew: nothing is lost by that, and readers
 /// would wait for ever.
-const ASKED_EVERY: Duration = Duration::from_secs(5);
-const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(60);
 /// From the end of its input to a kill.
-const STOPS_WITHIN: Duration = Duration::from_secs(2);
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const MIN_RESTART_PAUSE: Duration = Duration::from_millis(50);
 /// The longest for one that died, and for one that said why it does not start.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE_REFUSED: Duration = Duration::from_secs(10);
+const MAX_RESTART_PAUSE: Duration = Duration::from_secs(1);
+const MAX_START_FAILURE_PAUSE: Duration = Duration::from_secs(10);
 /// An engine that listened for so long was well: the next pause is the first again.
-const WELL: Duration = Duration::from_secs(3);
+const HEALTHY_AFTER: Duration = Duration::from_secs(3);
 
 /// Whoever opens the engine waits for this: that it listens for the first time, or why it never will.
-type First = oneshot::Sender<Result<(), EngineError>>;
+type StartupNotifier = oneshot::Sender<Result<(), EngineError>>;
 
-pub(super) struct Supervisor {
+pub(super) struct EngineSupervisor {
     program: PathBuf,
-    plan: Plan,
+    plan: LaunchConfig,
     /// Kept, so that the port stays ours.
-    _held: TcpSocket,
+    _reserved_port: TcpSocket,
     address: SocketAddr,
     /// Its other end goes when the engine is to end.
     stop: Receiver<()>,
-    first: Option<First>,
-    away: Outage,
+    startup: Option<StartupNotifier>,
+    outage: Outage,
 }
 
 /// How a process ended.
-enum End {
+enum ProcessEnd {
     Stopped,
     /// It says why, and would say so again.
-    Refused(EngineError),
+    StartFailed(EngineError),
     Died {
         status: ExitStatus,
         listened: Option<Instant>,
     },
 }
 
-impl Supervisor {
+impl EngineSupervisor {
     pub(super) fn new(
         program: PathBuf,
-        plan: Plan,
+        plan: LaunchConfig,
         held: TcpSocket,
         address: SocketAddr,
         stop: Receiver<()>,
-        first: First,
-    ) -> Supervisor {
-        Supervisor { program, plan, _held: held, address, stop, first: Some(first), away: Outage::default() }
+        first: StartupNotifier,
+    ) -> EngineSupervisor {
+        EngineSupervisor {
+            program,
+            plan,
+            _reserved_port: held,
+            address,
+            stop,
+            startup: Some(first),
+            outage: Outage::default(),
+        }
     }
 
-    pub(super) fn start(mut self) -> io::Result<JoinHandle<()>> {
+    pub(super) fn spawn_thread(mut self) -> io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name("engine".into()).spawn(move || self.run())
     }
 
     fn run(&mut self) {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = MIN_RESTART_PAUSE;
         loop {
-            let longest = match self.live() {
-                End::Stopped => return,
-                End::Refused(error) => {
-                    if let Some(first) = self.first.take() {
+            let longest = match self.run_process() {
+                ProcessEnd::Stopped => return,
+                ProcessEnd::StartFailed(error) => {
+                    if let Some(first) = self.startup.take() {
                         let _ = first.send(Err(error));
                         return;
                     }
-                    if self.away.begins() {
+                    if self.outage.record_failure() {
                         tracing::error!(%error, "the embedded engine does not start; hits are kept in the journal, and it is tried again");
                     }
-                    LONGEST_PAUSE_REFUSED
+                    MAX_START_FAILURE_PAUSE
                 }
-                End::Died { status, listened } => {
-                    if listened.is_some_and(|since| since.elapsed() > WELL) {
-                        pause = FIRST_PAUSE;
+                ProcessEnd::Died { status, listened } => {
+                    if listened.is_some_and(|since| since.elapsed() > HEALTHY_AFTER) {
+                        pause = MIN_RESTART_PAUSE;
                     }
-                    if self.away.begins() {
+                    if self.outage.record_failure() {
                         let (code, signal) = (status.code(), status.signal());
                         tracing::warn!(
                             code,
@@ -109,61 +117,61 @@ impl Supervisor {
                             "the embedded engine ended; hits are kept in the journal, and it is started again"
                         );
                     }
-                    LONGEST_PAUSE
+                    MAX_RESTART_PAUSE
                 }
             };
 
             pause = pause.min(longest);
-            if self.stops_within(pause) {
+            if self.is_stopped_within(pause) {
                 return;
             }
             pause *= 2;
         }
     }
 
-    fn stops_within(&self, pause: Duration) -> bool {
+    fn is_stopped_within(&self, pause: Duration) -> bool {
         !matches!(self.stop.recv_timeout(pause), Err(RecvTimeoutError::Timeout))
     }
 
     /// One process, from its start to its end.
-    fn live(&mut self) -> End {
+    fn run_process(&mut self) -> ProcessEnd {
         // What the last one left half made would keep this one from opening the folder.
-        if let Err(error) = leftovers::mend(&self.plan.dir) {
-            return End::Refused(error);
+        if let Err(error) = repair::repair_directory(&self.plan.dir) {
+            return ProcessEnd::StartFailed(error);
         }
-        let mut child = match self.spawn() {
+        let mut child = match self.spawn_process() {
             Ok(child) => child,
-            Err(error) => return End::Refused(EngineError::Start(error)),
+            Err(error) => return ProcessEnd::StartFailed(EngineError::StartProcess(error)),
         };
-        let said = child.stderr.take().map(hear);
+        let said = child.stderr.take().map(collect_last_error);
 
-        let (started, mut listened, mut probe) = (Instant::now(), None, Probe::new(self.address));
+        let (started, mut listened, mut probe) = (Instant::now(), None, LivenessProbe::new(self.address));
         let status = loop {
-            if self.stops_within(if listened.is_some() { RUNNING } else { STARTING }) {
-                stop(&mut child);
-                return End::Stopped;
+            if self.is_stopped_within(if listened.is_some() { RUNNING_POLL_INTERVAL } else { STARTUP_POLL_INTERVAL }) {
+                stop_process(&mut child);
+                return ProcessEnd::Stopped;
             }
             match child.try_wait() {
                 Ok(Some(status)) => break status,
                 Ok(None) => {}
-                Err(error) => return End::Refused(EngineError::Start(error)),
+                Err(error) => return ProcessEnd::StartFailed(EngineError::StartProcess(error)),
             }
-            if listened.is_none() && probe.listens() {
+            if listened.is_none() && probe.is_listening() {
                 listened = Some(Instant::now());
-                if let Some(first) = self.first.take() {
+                if let Some(first) = self.startup.take() {
                     let _ = first.send(Ok(()));
                 }
             }
             let hangs = match listened {
-                Some(_) => probe.unanswered() > ANSWERS_WITHIN,
-                None => started.elapsed() > LISTENS_WITHIN,
+                Some(_) => probe.time_since_response() > PING_TIMEOUT,
+                None => started.elapsed() > LISTEN_TIMEOUT,
             };
             if hangs {
                 tracing::warn!("the embedded engine answers nothing; it is killed and started again");
                 let _ = child.kill();
             }
-            if listened.is_some_and(|since| since.elapsed() > WELL)
-                && let Some(failures) = self.away.is_over()
+            if listened.is_some_and(|since| since.elapsed() > HEALTHY_AFTER)
+                && let Some(failures) = self.outage.record_success()
             {
                 tracing::info!(failures, "the embedded engine runs again");
             }
@@ -171,14 +179,16 @@ impl Supervisor {
 
         let last_error = said.and_then(|said| said.join().ok()).flatten();
         match listened {
-            None if status.signal().is_none() => End::Refused(self.refused(&mut child, last_error)),
-            _ => End::Died { status, listened },
+            None if status.signal().is_none() => {
+                ProcessEnd::StartFailed(self.explain_start_failure(&mut child, last_error))
+            }
+            _ => ProcessEnd::Died { status, listened },
         }
     }
 
     /// In a process group of its own, so that Ctrl-C in a terminal is the collector's alone; without our environment, which may hold
     /// passwords.
-    fn spawn(&self) -> io::Result<Child> {
+    fn spawn_process(&self) -> io::Result<Child> {
         let plan = serde_json::to_string(&self.plan)?;
         let mut command = Command::new(&self.program);
         command.arg0("footfall").arg("engine").env_clear().process_group(0);
@@ -195,48 +205,48 @@ impl Supervisor {
         Ok(child)
     }
 
-    fn refused(&self, child: &mut Child, last_error: Option<String>) -> EngineError {
+    fn explain_start_failure(&self, child: &mut Child, last_error: Option<String>) -> EngineError {
         let (path, library) = (self.plan.dir.clone(), self.plan.library.clone());
         let mut told = String::new();
         if let Some(mut stdout) = child.stdout.take() {
             let _ = stdout.read_to_string(&mut told);
         }
         match told.lines().find_map(|line| serde_json::from_str(line).ok()) {
-            Some(Failure::Load { reason }) => EngineError::Load { path: library, reason },
-            Some(Failure::Lacks { symbol }) => EngineError::TooOld { path: library, symbol },
-            None if locked(&path) => EngineError::InUse(path),
+            Some(EngineFailure::Load { reason }) => EngineError::LoadLibrary { path: library, reason },
+            Some(EngineFailure::Lacks { symbol }) => EngineError::MissingSymbol { path: library, symbol },
+            None if is_directory_locked(&path) => EngineError::InUse(path),
             None => {
                 let reason = last_error.unwrap_or_else(|| "it ended without a reason".to_owned());
-                EngineError::Refused { path, reason }
+                EngineError::OpenFailed { path, reason }
             }
         }
     }
 }
 
 /// Closes its input and waits; kills it where that is not enough.
-fn stop(child: &mut Child) {
+fn stop_process(child: &mut Child) {
     drop(child.stdin.take());
-    let deadline = Instant::now() + STOPS_WITHIN;
+    let deadline = Instant::now() + STOP_TIMEOUT;
     while matches!(child.try_wait(), Ok(None)) {
         if Instant::now() > deadline {
             let _ = child.kill();
             let _ = child.wait();
             return;
         }
-        std::thread::sleep(STARTING);
+        std::thread::sleep(STARTUP_POLL_INTERVAL);
     }
 }
 
 /// Reads what the engine writes to its standard error, and answers the last error in it. Its texts quote data, so that they are not kept: an
 /// error is told by its number and name.
-fn hear(stderr: ChildStderr) -> JoinHandle<Option<String>> {
+fn collect_last_error(stderr: ChildStderr) -> JoinHandle<Option<String>> {
     std::thread::spawn(move || {
         let (mut last, mut lines) = (None, 0_u64);
         for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
             lines += 1;
             let line = String::from_utf8_lossy(&line);
-            if let Some(code) = code(&line) {
-                let error = format!("code {code} {}", name(&line)).trim_end().to_owned();
+            if let Some(code) = parse_error_code(&line) {
+                let error = format!("code {code} {}", parse_error_name(&line)).trim_end().to_owned();
                 tracing::debug!(error, "the embedded engine wrote to its standard error");
                 last = Some(error);
             }
@@ -247,45 +257,45 @@ fn hear(stderr: ChildStderr) -> JoinHandle<Option<String>> {
 }
 
 /// Asks the port for a sign of life without waiting for it.
-struct Probe {
+struct LivenessProbe {
     address: SocketAddr,
-    asked: Option<TcpStream>,
-    answered: Instant,
+    pending_ping: Option<TcpStream>,
+    last_response: Instant,
 }
 
-impl Probe {
-    fn new(address: SocketAddr) -> Probe {
-        Probe { address, asked: None, answered: Instant::now() }
+impl LivenessProbe {
+    fn new(address: SocketAddr) -> LivenessProbe {
+        LivenessProbe { address, pending_ping: None, last_response: Instant::now() }
     }
 
-    fn listens(&mut self) -> bool {
-        let listens = self.connect().is_ok();
-        self.answered = Instant::now();
+    fn is_listening(&mut self) -> bool {
+        let listens = self.open_connection().is_ok();
+        self.last_response = Instant::now();
         listens
     }
 
-    fn connect(&self) -> io::Result<TcpStream> {
+    fn open_connection(&self) -> io::Result<TcpStream> {
         TcpStream::connect_timeout(&self.address, Duration::from_millis(100))
     }
 
     /// How long ago it was when it last answered.
-    fn unanswered(&mut self) -> Duration {
-        let since = self.answered.elapsed();
-        match &mut self.asked {
-            None if since > ASKED_EVERY => self.asked = self.ask().ok(),
+    fn time_since_response(&mut self) -> Duration {
+        let since = self.last_response.elapsed();
+        match &mut self.pending_ping {
+            None if since > PING_INTERVAL => self.pending_ping = self.send_ping().ok(),
             None => {}
             Some(stream) => match stream.read(&mut [0; 64]) {
-                Ok(1..) => (self.asked, self.answered) = (None, Instant::now()),
+                Ok(1..) => (self.pending_ping, self.last_response) = (None, Instant::now()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 // It closed the connection instead: asked again.
-                _ => self.asked = None,
+                _ => self.pending_ping = None,
             },
         }
         since
     }
 
-    fn ask(&self) -> io::Result<TcpStream> {
-        let mut stream = self.connect()?;
+    fn send_ping(&self) -> io::Result<TcpStream> {
+        let mut stream = self.open_connection()?;
         stream.write_all(b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         stream.set_nonblocking(true)?;
         Ok(stream)

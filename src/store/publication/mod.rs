@@ -18,7 +18,7 @@
 //!    collector. Two collectors at once write the same rows.
 
 mod deletion;
-mod once;
+mod insert_once;
 mod rows;
 mod slices;
 mod units;
@@ -29,63 +29,63 @@ use clickhouse::Row;
 use serde::Deserialize;
 
 use super::Store;
-use super::error::{StoreError, failed};
-use super::marker::no_marker_site;
+use super::error::{StoreError, error_during};
+use super::marker::exclude_marker_sites;
 use crate::event::Day;
 use crate::hex;
-use crate::publication::{CoinKey, LotPolicy, Occasion, Rules};
-use slices::Slice;
+use crate::publication::{ClosedPeriod, CoinKey, LotPolicy, PublicationRules};
+use slices::SiteSlice;
 
 const STEP: &str = "the publication of attributes";
 
 /// The number of days for which finished units are remembered.
-const PUBLICATIONS_DAYS: u16 = 62;
+const PUBLICATION_RETENTION_DAYS: u16 = 62;
 
 /// The largest number of units that are published together: the statement that deletes their counts
 /// names each.
-const MOST_TOGETHER: usize = 50;
+const MAX_GROUP_UNITS: usize = 50;
 
 /// What is published in one step: a zone's day, or an hour of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Unit {
+pub struct PublicationUnit {
     /// The IANA name of the zone whose sites are published; empty for counts of a schema that
     /// stored none.
     pub zone: String,
     /// The day, or the day of the hour, in the zone.
     pub day: Day,
     /// When the day or hour ended, in Unix seconds.
-    pub at: u32,
+    pub ended_at: u32,
     /// Whether it is a day or an hour.
-    pub occasion: Occasion,
+    pub occasion: ClosedPeriod,
 }
 
 /// How far the publication of a zone is.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct ZoneProgress {
     /// The last day that was published.
-    pub day: Option<Day>,
+    pub last_day: Option<Day>,
     /// The end of the last unit that was published, in Unix seconds; 0 before the first.
-    pub at: u32,
+    pub last_end: u32,
     /// A unit that was begun and is not finished.
-    pub begun: Option<Begun>,
+    pub unfinished: Option<UnfinishedUnit>,
     /// Days with counts that no unit has taken, in order.
-    pub days: Vec<Day>,
+    pub days_with_counts: Vec<Day>,
 }
 
 /// A unit that was begun and is not finished.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Begun {
+pub struct UnfinishedUnit {
     /// Its day in the zone.
     pub day: Day,
     /// When the day or hour ended, in Unix seconds.
-    pub at: u32,
+    pub ended_at: u32,
     /// Whether it is a day, else an hour.
     pub is_day: bool,
 }
 
 /// The result of a publication.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Publication {
+pub struct PublicationTotals {
     /// Lots, which are rows of `published`.
     pub lots: u64,
     /// Cells that changed.
@@ -103,14 +103,14 @@ struct ProgressRow {
     of: String,
 }
 
-impl Unit {
+impl PublicationUnit {
     /// The leading units that can be published together: those of different zones, because the
     /// counts that the first unit of a zone takes are not the next one's.
-    pub fn together(units: &[Unit]) -> &[Unit] {
+    pub fn leading_group(units: &[PublicationUnit]) -> &[PublicationUnit] {
         let is_another_of_its_zone =
             |place: &usize| units[..*place].iter().any(|before| before.zone == units[*place].zone);
         let end = (0..units.len()).find(is_another_of_its_zone).unwrap_or(units.len());
-        &units[..end.min(MOST_TOGETHER)]
+        &units[..end.min(MAX_GROUP_UNITS)]
     }
 }
 
@@ -130,10 +130,10 @@ impl Store {
              'counts' AS of FROM unpublished WHERE {} UNION ALL \
              SELECT DISTINCT toString(zone) AS zone, toUInt16(0) AS day, toUInt32(0) AS at, toUInt8(0) AS closes, toUInt8(0) AS is_done, \
              'pending' AS of FROM pending",
-            no_marker_site()
+            exclude_marker_sites()
         );
 
-        let mut rows: Vec<ProgressRow> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
+        let mut rows: Vec<ProgressRow> = self.client.query(&sql).fetch_all().await.map_err(error_during(STEP))?;
         rows.sort_unstable_by_key(|row| (row.at, row.day));
 
         let mut zones: BTreeMap<String, ZoneProgress> =
@@ -146,12 +146,14 @@ impl Store {
             }
             let progress = zones.entry(row.zone).or_default();
             match (row.of.as_str(), row.is_done) {
-                ("counts", _) => progress.days.push(day),
-                ("unit", 0) => progress.begun = Some(Begun { day, at: row.at, is_day: row.closes == 1 }),
+                ("counts", _) => progress.days_with_counts.push(day),
+                ("unit", 0) => {
+                    progress.unfinished = Some(UnfinishedUnit { day, ended_at: row.at, is_day: row.closes == 1 })
+                }
                 ("unit", _) => {
-                    progress.at = row.at;
+                    progress.last_end = row.at;
                     if row.closes == 1 {
-                        progress.day = Some(day);
+                        progress.last_day = Some(day);
                     }
                 }
                 _ => {}
@@ -159,23 +161,23 @@ impl Store {
         }
 
         zones.retain(|zone, progress| {
-            let has_counts = !progress.days.is_empty() || pending.contains(zone);
-            has_counts || progress.begun.is_some() || configured.contains(zone)
+            let has_counts = !progress.days_with_counts.is_empty() || pending.contains(zone);
+            has_counts || progress.unfinished.is_some() || configured.contains(zone)
         });
         Ok(zones)
     }
 
     /// Deletes old units. The last one stays, because the next takes its number from it.
-    pub(super) async fn forget_publications(&self, today: Day) -> Result<(), StoreError> {
+    pub(super) async fn delete_old_publications(&self, today: Day) -> Result<(), StoreError> {
         let of = "FROM publications WHERE day < toDate(?) AND lot < (SELECT max(lot) FROM publications)";
-        let first = today.number().saturating_sub(PUBLICATIONS_DAYS);
+        let first = today.as_number().saturating_sub(PUBLICATION_RETENTION_DAYS);
         let old = self.client.query(&format!("SELECT count() {of}")).bind(first);
-        if old.fetch_one::<u64>().await.map_err(failed(STEP))? == 0 {
+        if old.fetch_one::<u64>().await.map_err(error_during(STEP))? == 0 {
             return Ok(());
         }
 
         let delete = of.replacen("FROM publications", "ALTER TABLE publications DELETE", 1);
-        self.client.query(&delete).bind(first).execute().await.map_err(failed(STEP))
+        self.client.query(&delete).bind(first).execute().await.map_err(error_during(STEP))
     }
 
     /// Publishes a unit. See [`Store::publish_together`].
@@ -183,8 +185,12 @@ impl Store {
     /// # Errors
     ///
     /// As for [`Store::publish_together`].
-    pub async fn publish(&self, unit: &Unit, policy: &LotPolicy) -> Result<Publication, StoreError> {
-        self.publish_together(std::slice::from_ref(unit), policy).await
+    pub async fn publish_unit(
+        &self,
+        unit: &PublicationUnit,
+        policy: &LotPolicy,
+    ) -> Result<PublicationTotals, StoreError> {
+        self.publish_units(std::slice::from_ref(unit), policy).await
     }
 
     /// Publishes units of different zones (see [`Unit::together`]), or continues them where an
@@ -195,22 +201,26 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a statement. What was written
     /// stays, and the same call continues from there.
-    pub async fn publish_together(&self, units: &[Unit], policy: &LotPolicy) -> Result<Publication, StoreError> {
-        let mut begun = self.begin(units).await?;
+    pub async fn publish_units(
+        &self,
+        units: &[PublicationUnit],
+        policy: &LotPolicy,
+    ) -> Result<PublicationTotals, StoreError> {
+        let mut begun = self.begin_units(units).await?;
         begun.retain(|begun| !begun.is_done);
 
-        let mut publication = Publication::default();
+        let mut publication = PublicationTotals::default();
         for unit in begun.iter().filter(|begun| begun.has_work()) {
-            let rules = Rules { policy, day: unit.unit.day, occasion: unit.unit.occasion };
-            for slice in Slice::all(unit.slices) {
+            let rules = PublicationRules { policy, day: unit.unit.day, period: unit.unit.occasion };
+            for slice in SiteSlice::all_slices(unit.slices) {
                 let done = self.publish_slice(unit, slice, &rules).await?;
                 publication.lots += done.lots;
                 publication.cells += done.cells;
             }
         }
 
-        self.delete_taken(&begun).await?;
-        self.end(&begun).await?;
+        self.delete_taken_counts(&begun).await?;
+        self.finish_units(&begun).await?;
         Ok(publication)
     }
 
@@ -220,32 +230,32 @@ impl Store {
     ///
     /// The store cannot be reached in time, ClickHouse refuses a statement, or another collector's
     /// insert of the key does not end. No key is used that is not stored.
-    pub async fn coin_key(&self) -> Result<CoinKey, StoreError> {
+    pub async fn load_or_create_coin_key(&self) -> Result<CoinKey, StoreError> {
         let mut fresh = [0; 32];
         getrandom::fill(&mut fresh).expect("the system's random generator works");
-        let fresh = hex::text(&fresh);
+        let fresh = hex::encode_lower(&fresh);
 
         let sql = "INSERT INTO coin_keys (made, secret) SELECT now('UTC'), ?";
-        for token in once::tokens("coin-key") {
-            if let Some(key) = self.stored_coin_key().await? {
+        for token in insert_once::insert_tokens("coin-key") {
+            if let Some(key) = self.read_coin_key().await? {
                 return Ok(key);
             }
-            self.insert_under(token, self.client.query(sql).bind(&fresh)).await?;
-            if let Some(key) = self.stored_coin_key().await? {
+            self.insert_with_token(token, self.client.query(sql).bind(&fresh)).await?;
+            if let Some(key) = self.read_coin_key().await? {
                 return Ok(key);
             }
             self.wait_for_inserts("coin_keys").await?;
         }
-        Err(once::NOT_THERE)
+        Err(insert_once::ROW_MISSING)
     }
 
-    async fn stored_coin_key(&self) -> Result<Option<CoinKey>, StoreError> {
+    async fn read_coin_key(&self) -> Result<Option<CoinKey>, StoreError> {
         let sql = "SELECT secret FROM coin_keys WHERE length(secret) = 64 ORDER BY made, secret LIMIT 1";
-        let stored: Option<String> = self.client.query(sql).fetch_optional().await.map_err(failed(STEP))?;
-        Ok(stored.and_then(|text| Some(CoinKey::new(hex::read(text.as_bytes())?))))
+        let stored: Option<String> = self.client.query(sql).fetch_optional().await.map_err(error_during(STEP))?;
+        Ok(stored.and_then(|text| Some(CoinKey::new(hex::decode_lower(text.as_bytes())?))))
     }
 }
 
 /// A query for the counts that a unit takes, by day and segment. Parameters: zone, at, lot.
-const TAKEN: &str = "SELECT taken.1, taken.2 FROM (SELECT arrayJoin(segments) AS taken FROM publications \
+const TAKEN_QUERY: &str = "SELECT taken.1, taken.2 FROM (SELECT arrayJoin(segments) AS taken FROM publications \
                      WHERE zone = ? AND at = toDateTime(?, 'UTC') AND lot = ? AND done = 0)";

@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use clickhouse::{Row, RowWrite};
 use serde::{Deserialize, Serialize};
 
-use super::slices::Slice;
+use super::slices::SiteSlice;
 use super::units::BegunUnit;
-use super::{Publication, STEP, TAKEN, Unit};
+use super::{PublicationTotals, PublicationUnit, STEP, TAKEN_QUERY};
 use crate::event::{Day, Dimension, SiteId, Subject};
-use crate::publication::{Cell, CellKey, Lot, Occasion, Released, Rules};
-use crate::store::error::{StoreError, failed};
-use crate::store::{ONE_BLOCK, Store};
+use crate::publication::{CellKey, CellState, ClosedPeriod, Lot, PublicationRules, PublishedLot};
+use crate::store::error::{StoreError, error_during};
+use crate::store::{ONE_BLOCK_SETTINGS, Store};
 
 #[derive(Row, Deserialize)]
-struct ArrivedRow {
+struct UnpublishedRow {
     site: u128,
     subject: String,
     item: String,
@@ -27,7 +27,7 @@ struct ArrivedRow {
 
 /// The newest row of a cell; `newest` is the number of the unit that wrote it.
 #[derive(Row, Deserialize)]
-struct NewestRow {
+struct CellRow {
     site: u128,
     subject: String,
     item: String,
@@ -73,8 +73,8 @@ struct PublishedRow<'a> {
 
 /// A site's part of a unit: its cells, and the counts that arrived.
 #[derive(Default)]
-struct Work {
-    cells: Vec<Cell>,
+struct SiteUnitInput {
+    cells: Vec<CellState>,
     arrived: Vec<(CellKey, Lot)>,
 }
 
@@ -83,72 +83,83 @@ impl Store {
     pub(super) async fn publish_slice(
         &self,
         begun: &BegunUnit<'_>,
-        slice: Slice,
-        rules: &Rules<'_>,
-    ) -> Result<Publication, StoreError> {
+        slice: SiteSlice,
+        rules: &PublicationRules<'_>,
+    ) -> Result<PublicationTotals, StoreError> {
         let (unit, lot) = (begun.unit, begun.lot);
         // Counts are read before cells. They are deleted only after all cells were written, so if a
         // site's cells are not written, its counts are complete.
-        let arrived = if begun.days.is_empty() { Vec::new() } else { self.arrived(unit, lot, slice).await? };
-        let newest = self.newest(unit, lot, slice).await?;
-        let sites = work(arrived, newest, unit, lot);
+        let arrived = if begun.days.is_empty() { Vec::new() } else { self.read_taken_counts(unit, lot, slice).await? };
+        let newest = self.read_cells(unit, lot, slice).await?;
+        let sites = group_by_site(arrived, newest, unit, lot);
 
         let (mut released, mut changed) = (Vec::new(), Vec::new());
-        for (site, Work { cells, arrived }) in sites {
-            let outcome = rules.publish(site, cells, arrived);
-            released.extend(outcome.released.into_iter().map(|row| (site, row)));
-            changed.extend(outcome.changed.into_iter().map(|cell| (site, cell)));
+        for (site, SiteUnitInput { cells, arrived }) in sites {
+            let outcome = rules.publish_lots(site, cells, arrived);
+            released.extend(outcome.lots.into_iter().map(|row| (site, row)));
+            changed.extend(outcome.changed_cells.into_iter().map(|cell| (site, cell)));
         }
 
-        self.put_published(unit, lot, &released).await?;
-        self.put_pending(unit, lot, &changed).await?;
-        Ok(Publication { lots: released.len() as u64, cells: changed.len() as u64 })
+        self.insert_published(unit, lot, &released).await?;
+        self.insert_pending(unit, lot, &changed).await?;
+        Ok(PublicationTotals { lots: released.len() as u64, cells: changed.len() as u64 })
     }
 
     /// The counts that the unit takes, by cell.
-    async fn arrived(&self, unit: &Unit, lot: u64, slice: Slice) -> Result<Vec<ArrivedRow>, StoreError> {
+    async fn read_taken_counts(
+        &self,
+        unit: &PublicationUnit,
+        lot: u64,
+        slice: SiteSlice,
+    ) -> Result<Vec<UnpublishedRow>, StoreError> {
         let sql = format!(
             "SELECT site, toString(subject) AS subject, item, toString(dim) AS dim, toString(value) AS value, \
              sum(visitors) AS visitors, sum(visits) AS visits, sum(networks) AS networks FROM unpublished \
-             WHERE {range} AND zone = ? AND (day, segment) IN ({TAKEN}) GROUP BY site, subject, item, dim, value",
-            range = range(slice),
+             WHERE {slice_condition} AND zone = ? AND (day, segment) IN ({TAKEN_QUERY}) GROUP BY site, subject, item, dim, value",
+            slice_condition = slice_condition(slice),
         );
-        let query = self.client.query(&sql).bind(&unit.zone).bind(&unit.zone).bind(unit.at).bind(lot);
-        query.fetch_all().await.map_err(failed(STEP))
+        let query = self.client.query(&sql).bind(&unit.zone).bind(&unit.zone).bind(unit.ended_at).bind(lot);
+        query.fetch_all().await.map_err(error_during(STEP))
     }
 
     /// The cells of the zone's sites, and of every site with counts in the unit, because a site may
     /// have moved here from another zone. For an hour, only of sites with counts.
-    async fn newest(&self, unit: &Unit, lot: u64, slice: Slice) -> Result<Vec<NewestRow>, StoreError> {
-        let range = range(slice);
-        let arrived =
-            format!("SELECT site FROM unpublished WHERE {range} AND zone = ? AND (day, segment) IN ({TAKEN})");
+    async fn read_cells(&self, unit: &PublicationUnit, lot: u64, slice: SiteSlice) -> Result<Vec<CellRow>, StoreError> {
+        let slice_condition = slice_condition(slice);
+        let arrived = format!(
+            "SELECT site FROM unpublished WHERE {slice_condition} AND zone = ? AND (day, segment) IN ({TAKEN_QUERY})"
+        );
 
         let of_zone = match unit.occasion {
-            Occasion::Day => format!("OR site IN (SELECT site FROM pending WHERE {range} AND zone = ?)"),
-            Occasion::Hour { .. } => String::new(),
+            ClosedPeriod::Day => format!("OR site IN (SELECT site FROM pending WHERE {slice_condition} AND zone = ?)"),
+            ClosedPeriod::Hour { .. } => String::new(),
         };
 
         let sql = format!(
             "SELECT site, toString(subject) AS subject, item, toString(dim) AS dim, toString(value) AS value, \
              toString(argMax(zone, lot)) AS zone, argMax(visitors, lot) AS visitors, argMax(visits, lot) AS visits, \
              argMax(networks, lot) AS networks, toUInt16(argMax(since, lot)) AS since, argMax(counted, lot) AS counted, \
-             max(lot) AS newest FROM (SELECT * FROM pending WHERE {range} AND (site IN ({arrived}) {of_zone})) \
+             max(lot) AS newest FROM (SELECT * FROM pending WHERE {slice_condition} AND (site IN ({arrived}) {of_zone})) \
              GROUP BY site, subject, item, dim, value"
         );
 
-        let mut query = self.client.query(&sql).bind(&unit.zone).bind(&unit.zone).bind(unit.at).bind(lot);
-        if unit.occasion == Occasion::Day {
+        let mut query = self.client.query(&sql).bind(&unit.zone).bind(&unit.zone).bind(unit.ended_at).bind(lot);
+        if unit.occasion == ClosedPeriod::Day {
             query = query.bind(&unit.zone);
         }
-        query.fetch_all().await.map_err(failed(STEP))
+        query.fetch_all().await.map_err(error_during(STEP))
     }
 
     /// Writes lots. Writing them again replaces them.
-    async fn put_published(&self, unit: &Unit, lot: u64, rows: &[(SiteId, Released)]) -> Result<(), StoreError> {
-        let rows = rows.iter().map(|(site, Released { key, visitors, visits })| PublishedRow {
+    async fn insert_published(
+        &self,
+        unit: &PublicationUnit,
+        lot: u64,
+        rows: &[(SiteId, PublishedLot)],
+    ) -> Result<(), StoreError> {
+        let rows = rows.iter().map(|(site, PublishedLot { key, visitors, visits })| PublishedRow {
             site: site.as_u128(),
-            day: unit.day.number(),
+            day: unit.day.as_number(),
             subject: key.subject.name(),
             item: &key.item,
             dim: key.dim.name(),
@@ -157,11 +168,16 @@ impl Store {
             visitors: *visitors,
             visits: *visits,
         });
-        self.put_block::<PublishedRow>("published", &rows.collect::<Vec<_>>()).await
+        self.insert_rows::<PublishedRow>("published", &rows.collect::<Vec<_>>()).await
     }
 
     /// Writes the new state of cells, with the unit's number.
-    async fn put_pending(&self, unit: &Unit, lot: u64, cells: &[(SiteId, Cell)]) -> Result<(), StoreError> {
+    async fn insert_pending(
+        &self,
+        unit: &PublicationUnit,
+        lot: u64,
+        cells: &[(SiteId, CellState)],
+    ) -> Result<(), StoreError> {
         let rows = cells.iter().map(|(site, cell)| PendingRow {
             site: site.as_u128(),
             subject: cell.key.subject.name(),
@@ -172,51 +188,56 @@ impl Store {
             visitors: cell.pending.visitors,
             visits: cell.pending.visits,
             networks: cell.pending.networks,
-            since: cell.since.number(),
+            since: cell.since.as_number(),
             counted: cell.counted,
             lot,
         });
 
-        self.put_block::<PendingRow>("pending", &rows.collect::<Vec<_>>()).await
+        self.insert_rows::<PendingRow>("pending", &rows.collect::<Vec<_>>()).await
     }
 
     /// Writes the rows as one block, so that all of them are stored or none.
-    async fn put_block<T: RowWrite>(&self, table: &str, rows: &[T::Value<'_>]) -> Result<(), StoreError> {
+    async fn insert_rows<T: RowWrite>(&self, table: &str, rows: &[T::Value<'_>]) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }
 
-        let mut insert = self.client.insert::<T>(table).await.map_err(failed(STEP))?;
-        for (setting, value) in ONE_BLOCK {
+        let mut insert = self.client.begin_insert::<T>(table).await.map_err(error_during(STEP))?;
+        for (setting, value) in ONE_BLOCK_SETTINGS {
             insert = insert.with_setting(setting, value);
         }
 
         for row in rows {
-            insert.write(row).await.map_err(failed(STEP))?;
+            insert.write(row).await.map_err(error_during(STEP))?;
         }
-        insert.end().await.map_err(failed(STEP))
+        insert.end().await.map_err(error_during(STEP))
     }
 }
 
 /// The sites of a slice that the unit has not published yet, with their cells and counts.
-fn work(arrived: Vec<ArrivedRow>, newest: Vec<NewestRow>, unit: &Unit, lot: u64) -> BTreeMap<SiteId, Work> {
+fn group_by_site(
+    arrived: Vec<UnpublishedRow>,
+    newest: Vec<CellRow>,
+    unit: &PublicationUnit,
+    lot: u64,
+) -> BTreeMap<SiteId, SiteUnitInput> {
     let done: BTreeSet<u128> = newest.iter().filter(|row| row.newest >= lot).map(|row| row.site).collect();
     let with_counts: BTreeSet<u128> = arrived.iter().map(|row| row.site).collect();
-    let mut sites = BTreeMap::<SiteId, Work>::new();
+    let mut sites = BTreeMap::<SiteId, SiteUnitInput>::new();
 
     for row in newest {
         let is_ours = row.zone == unit.zone || with_counts.contains(&row.site);
         if done.contains(&row.site) || !is_ours {
             continue;
         }
-        let Some(key) = key(&row.subject, &row.item, &row.dim, &row.value) else { continue };
+        let Some(key) = parse_cell_key(&row.subject, &row.item, &row.dim, &row.value) else { continue };
         let pending = Lot { visitors: row.visitors, visits: row.visits, networks: row.networks };
-        let cell = Cell { key, pending, since: Day::from_number(row.since), counted: row.counted };
+        let cell = CellState { key, pending, since: Day::from_number(row.since), counted: row.counted };
         sites.entry(SiteId::from_u128(row.site)).or_default().cells.push(cell);
     }
 
     for row in arrived.into_iter().filter(|row| !done.contains(&row.site)) {
-        let Some(key) = key(&row.subject, &row.item, &row.dim, &row.value) else { continue };
+        let Some(key) = parse_cell_key(&row.subject, &row.item, &row.dim, &row.value) else { continue };
         let lot = Lot { visitors: row.visitors, visits: row.visits, networks: row.networks };
         sites.entry(SiteId::from_u128(row.site)).or_default().arrived.push((key, lot));
     }
@@ -224,17 +245,17 @@ fn work(arrived: Vec<ArrivedRow>, newest: Vec<NewestRow>, unit: &Unit, lot: u64)
 }
 
 /// `None` for a name of a later schema, which [`Store::connect`] refuses.
-fn key(subject: &str, item: &str, dim: &str, value: &str) -> Option<CellKey> {
+fn parse_cell_key(subject: &str, item: &str, dim: &str, value: &str) -> Option<CellKey> {
     Some(CellKey::new(Subject::from_name(subject)?, item, Dimension::from_name(dim)?, value))
 }
 
 /// A condition for the sites of a slice, without markers.
-fn range(slice: Slice) -> String {
-    let last = slice.last.min(SiteId::MARKERS.as_u128() - 1);
-    format!("site BETWEEN {} AND {}", literal(slice.first), literal(last))
+fn slice_condition(slice: SiteSlice) -> String {
+    let last = slice.last.min(SiteId::MIN_MARKER_ID.as_u128() - 1);
+    format!("site BETWEEN {} AND {}", u128_literal(slice.first), u128_literal(last))
 }
 
 /// An id of 128 bits as SQL, because the client has no parameter of that type.
-fn literal(id: u128) -> String {
+fn u128_literal(id: u128) -> String {
     format!("toUInt128('{id}')")
 }

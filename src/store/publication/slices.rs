@@ -3,29 +3,29 @@
 
 /// The approximate number of rows in a slice: the collector holds about ten megabytes of them in
 /// memory at once.
-const ROWS: u64 = 50_000;
+const ROWS_PER_SLICE: u64 = 50_000;
 const MAX_SLICES: u32 = 1 << 16;
 
 /// The sites whose ids are from `first` to `last`, both inclusive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Slice {
+pub(super) struct SiteSlice {
     pub(super) first: u128,
     pub(super) last: u128,
 }
 
-impl Slice {
+impl SiteSlice {
     /// The number of slices for this number of rows: a power of two.
-    pub(super) fn count(rows: u64) -> u32 {
-        let wanted = u32::try_from(rows / ROWS + 1).unwrap_or(MAX_SLICES);
+    pub(super) fn count_for_rows(rows: u64) -> u32 {
+        let wanted = u32::try_from(rows / ROWS_PER_SLICE + 1).unwrap_or(MAX_SLICES);
         wanted.clamp(1, MAX_SLICES).next_power_of_two()
     }
 
     /// All slices, in the order of ids. `count` is a power of two.
-    pub(super) fn all(count: u32) -> impl Iterator<Item = Slice> {
+    pub(super) fn all_slices(count: u32) -> impl Iterator<Item = SiteSlice> {
         let bits = count.max(1).ilog2();
         (0..u128::from(count.max(1))).map(move |number| match bits {
-            0 => Slice { first: 0, last: u128::MAX },
-            _ => Slice { first: number << (128 - bits), last: (number << (128 - bits)) | (u128::MAX >> bits) },
+            0 => SiteSlice { first: 0, last: u128::MAX },
+            _ => SiteSlice { first: number << (128 - bits), last: (number << (128 - bits)) | (u128::MAX >> bits) },
         })
     }
 }
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn slices_cover_all_ids_once() {
         for count in [1, 2, 8, 1024] {
-            let slices: Vec<Slice> = Slice::all(count).collect();
+            let slices: Vec<SiteSlice> = SiteSlice::all_slices(count).collect();
             assert_eq!(slices.len(), count as usize);
             assert_eq!((slices[0].first, slices[slices.len() - 1].last), (0, u128::MAX));
             assert!(slices.windows(2).all(|pair| pair[0].last + 1 == pair[1].first));
@@ -46,6 +46,6 @@ mod tests {
 
     #[test]
     fn slices_hold_some_ten_thousand_rows() {
-        assert_eq!([0, 49_999, 50_000, 20_000_000].map(Slice::count), [1, 1, 2, 512]);
+        assert_eq!([0, 49_999, 50_000, 20_000_000].map(SiteSlice::count_for_rows), [1, 1, 2, 512]);
     }
 }

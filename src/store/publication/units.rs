@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use clickhouse::Row;
 use serde::Deserialize;
 
-use super::slices::Slice;
-use super::{STEP, Unit, once};
+use super::slices::SiteSlice;
+use super::{PublicationUnit, STEP, insert_once};
 use crate::event::Day;
-use crate::publication::Occasion;
+use crate::publication::ClosedPeriod;
 use crate::store::Store;
-use crate::store::client::Query;
-use crate::store::error::{StoreError, failed};
-use crate::store::marker::no_marker_site;
+use crate::store::client::StoreQuery;
+use crate::store::error::{StoreError, error_during};
+use crate::store::marker::exclude_marker_sites;
 
 /// A unit with the contents of its row in `publications`.
 pub(super) struct BegunUnit<'u> {
     /// The unit.
-    pub(super) unit: &'u Unit,
+    pub(super) unit: &'u PublicationUnit,
     /// Its number, which grows from unit to unit.
     pub(super) lot: u64,
     /// The number of slices in which it is published.
@@ -51,13 +51,13 @@ struct UnitRow {
 
 /// The number of a zone's rows in `unpublished`, by day, and in `pending`.
 #[derive(Default)]
-struct Rows {
+struct ZoneRowCounts {
     arrived: BTreeMap<u16, u64>,
     pending: u64,
 }
 
 /// Units by zone and end.
-type Known = BTreeMap<(String, u32), UnitRow>;
+type UnitRowMap = BTreeMap<(String, u32), UnitRow>;
 
 impl Store {
     /// Records which counts each unit takes, namely those of its zone up to its day that are there
@@ -67,27 +67,28 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a statement. Units may have been
     /// begun.
-    pub(super) async fn begin<'u>(&self, units: &'u [Unit]) -> Result<Vec<BegunUnit<'u>>, StoreError> {
-        let mut known = self.begun(units).await?;
-        let is_new = |known: &Known, unit: &Unit| !known.contains_key(&(unit.zone.clone(), unit.at));
+    pub(super) async fn begin_units<'u>(&self, units: &'u [PublicationUnit]) -> Result<Vec<BegunUnit<'u>>, StoreError> {
+        let mut known = self.read_begun_units(units).await?;
+        let is_new =
+            |known: &UnitRowMap, unit: &PublicationUnit| !known.contains_key(&(unit.zone.clone(), unit.ended_at));
 
         let resumed: BTreeSet<(&str, u32)> =
-            units.iter().filter(|unit| !is_new(&known, unit)).map(|unit| (unit.zone.as_str(), unit.at)).collect();
+            units.iter().filter(|unit| !is_new(&known, unit)).map(|unit| (unit.zone.as_str(), unit.ended_at)).collect();
 
         let mut rows = None;
         if units.iter().any(|unit| is_new(&known, unit)) {
-            let by_zone = self.rows_by_zone().await?;
+            let by_zone = self.count_rows_by_zone().await?;
             for unit in units.iter().filter(|unit| is_new(&known, unit)) {
-                self.insert_begin(unit, &by_zone).await?;
+                self.insert_unit_begin(unit, &by_zone).await?;
             }
-            known.append(&mut self.begun(units).await?);
+            known.append(&mut self.read_begun_units(units).await?);
             rows = Some(by_zone);
         }
 
         let mut begun = Vec::with_capacity(units.len());
         for unit in units {
-            let Some(row) = known.remove(&(unit.zone.clone(), unit.at)) else {
-                return Err(once::NOT_THERE);
+            let Some(row) = known.remove(&(unit.zone.clone(), unit.ended_at)) else {
+                return Err(insert_once::ROW_MISSING);
             };
             let has_cells = rows.as_ref().is_none_or(|rows| rows.get(&unit.zone).is_some_and(|rows| rows.pending > 0));
             begun.push(BegunUnit {
@@ -97,39 +98,41 @@ impl Store {
                 is_done: row.is_done == 1,
                 days: row.days.into_iter().map(Day::from_number).collect(),
                 has_cells,
-                is_resumed: resumed.contains(&(unit.zone.as_str(), unit.at)),
+                is_resumed: resumed.contains(&(unit.zone.as_str(), unit.ended_at)),
             });
         }
         Ok(begun)
     }
 
     /// The rows of units in `publications`.
-    async fn begun(&self, units: &[Unit]) -> Result<Known, StoreError> {
+    async fn read_begun_units(&self, units: &[PublicationUnit]) -> Result<UnitRowMap, StoreError> {
         // If two collectors began one at once, both use the smaller number.
         let sql = format!(
             "SELECT toString(zone) AS zone, toUInt32(at) AS at, lot, any(slices) AS slices, max(done) AS is_done, \
              arraySort(groupUniqArrayArray(arrayMap(segment -> toUInt16(segment.1), segments))) AS days FROM publications \
              WHERE (zone, at) IN ({}) GROUP BY zone, at, lot ORDER BY zone, at, is_done DESC, lot LIMIT 1 BY zone, at",
-            list("(?, toDateTime(?, 'UTC'))", units.len())
+            repeat_in_list("(?, toDateTime(?, 'UTC'))", units.len())
         );
 
-        let query = units.iter().fold(self.client.query(&sql), |query, unit| query.bind(&unit.zone).bind(unit.at));
-        let rows: Vec<UnitRow> = query.fetch_all().await.map_err(failed(STEP))?;
+        let query =
+            units.iter().fold(self.client.query(&sql), |query, unit| query.bind(&unit.zone).bind(unit.ended_at));
+        let rows: Vec<UnitRow> = query.fetch_all().await.map_err(error_during(STEP))?;
         Ok(rows.into_iter().map(|row| ((row.zone.clone(), row.at), row)).collect())
     }
 
     /// The number of rows of each zone.
-    async fn rows_by_zone(&self) -> Result<BTreeMap<String, Rows>, StoreError> {
+    async fn count_rows_by_zone(&self) -> Result<BTreeMap<String, ZoneRowCounts>, StoreError> {
         let sql = format!(
             "SELECT toString(zone) AS zone, toUInt16(day) AS day, count() AS rows, 0 AS is_pending FROM unpublished \
              WHERE {} GROUP BY zone, day UNION ALL \
              SELECT toString(zone) AS zone, toUInt16(0) AS day, count() AS rows, 1 AS is_pending FROM pending GROUP BY zone",
-            no_marker_site()
+            exclude_marker_sites()
         );
 
-        let counted: Vec<(String, u16, u64, u8)> = self.client.query(&sql).fetch_all().await.map_err(failed(STEP))?;
+        let counted: Vec<(String, u16, u64, u8)> =
+            self.client.query(&sql).fetch_all().await.map_err(error_during(STEP))?;
 
-        let mut by_zone = BTreeMap::<String, Rows>::new();
+        let mut by_zone = BTreeMap::<String, ZoneRowCounts>::new();
         for (zone, day, count, is_pending) in counted {
             let rows = by_zone.entry(zone).or_default();
             match is_pending {
@@ -141,34 +144,38 @@ impl Store {
     }
 
     /// Inserts the row that begins a unit, unless another collector does.
-    async fn insert_begin(&self, unit: &Unit, by_zone: &BTreeMap<String, Rows>) -> Result<(), StoreError> {
+    async fn insert_unit_begin(
+        &self,
+        unit: &PublicationUnit,
+        by_zone: &BTreeMap<String, ZoneRowCounts>,
+    ) -> Result<(), StoreError> {
         let sql = format!(
             "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, finished) \
              SELECT ?, toDateTime(?, 'UTC'), (SELECT max(lot) FROM publications) + 1, toDate(?), ?, \
              (SELECT groupArray((day, segment)) FROM (SELECT DISTINCT day, segment FROM unpublished \
              WHERE zone = ? AND day <= toDate(?) AND {} ORDER BY day, segment)), ?, 0, toDateTime(0, 'UTC')",
-            no_marker_site()
+            exclude_marker_sites()
         );
 
-        let day = unit.day.number();
+        let day = unit.day.as_number();
         let rows = by_zone
             .get(&unit.zone)
             .map_or(0, |rows| rows.pending + rows.arrived.range(..=day).map(|(_, count)| count).sum::<u64>());
 
-        for token in once::tokens(&format!("publication-{}-{}", unit.zone, unit.at)) {
-            let insert = self.client.query(&sql).bind(&unit.zone).bind(unit.at).bind(day);
-            let insert = insert.bind(u8::from(unit.occasion == Occasion::Day));
-            let insert = insert.bind(&unit.zone).bind(day).bind(Slice::count(rows));
-            self.insert_under(token, insert).await?;
-            if !self.begun(std::slice::from_ref(unit)).await?.is_empty() {
+        for token in insert_once::insert_tokens(&format!("publication-{}-{}", unit.zone, unit.ended_at)) {
+            let insert = self.client.query(&sql).bind(&unit.zone).bind(unit.ended_at).bind(day);
+            let insert = insert.bind(u8::from(unit.occasion == ClosedPeriod::Day));
+            let insert = insert.bind(&unit.zone).bind(day).bind(SiteSlice::count_for_rows(rows));
+            self.insert_with_token(token, insert).await?;
+            if !self.read_begun_units(std::slice::from_ref(unit)).await?.is_empty() {
                 return Ok(());
             }
             self.wait_for_inserts("publications").await?;
-            if !self.begun(std::slice::from_ref(unit)).await?.is_empty() {
+            if !self.read_begun_units(std::slice::from_ref(unit)).await?.is_empty() {
                 return Ok(());
             }
         }
-        Err(once::NOT_THERE)
+        Err(insert_once::ROW_MISSING)
     }
 
     /// Records that units are finished.
@@ -177,7 +184,7 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the insert. The units are then
     /// continued by the next run.
-    pub(super) async fn end(&self, units: &[BegunUnit<'_>]) -> Result<(), StoreError> {
+    pub(super) async fn finish_units(&self, units: &[BegunUnit<'_>]) -> Result<(), StoreError> {
         if units.is_empty() {
             return Ok(());
         }
@@ -186,23 +193,23 @@ impl Store {
             "INSERT INTO publications (zone, at, lot, day, closes, segments, slices, done, finished) \
              SELECT DISTINCT zone, at, lot, day, closes, arrayResize(segments, 0), slices, 1, now('UTC') FROM publications \
              WHERE done = 0 AND (zone, at, lot) IN ({})",
-            list(UNIT, units.len())
+            repeat_in_list(UNIT_PARAMETERS, units.len())
         );
 
         let query = bind_units(self.client.query(&sql), &units.iter().collect::<Vec<_>>());
-        query.with_setting("async_insert", "0").execute().await.map_err(failed(STEP))
+        query.with_setting("async_insert", "0").execute().await.map_err(error_during(STEP))
     }
 }
 
 /// The parameters of a unit in a statement: zone, at, lot.
-pub(super) const UNIT: &str = "(?, toDateTime(?, 'UTC'), ?)";
+pub(super) const UNIT_PARAMETERS: &str = "(?, toDateTime(?, 'UTC'), ?)";
 
 /// A list of `count` times the same text.
-pub(super) fn list(one: &str, count: usize) -> String {
+pub(super) fn repeat_in_list(one: &str, count: usize) -> String {
     vec![one; count].join(", ")
 }
 
 /// Binds the parameters of [`UNIT`] for each unit.
-pub(super) fn bind_units(query: Query, units: &[&BegunUnit<'_>]) -> Query {
-    units.iter().fold(query, |query, begun| query.bind(&begun.unit.zone).bind(begun.unit.at).bind(begun.lot))
+pub(super) fn bind_units(query: StoreQuery, units: &[&BegunUnit<'_>]) -> StoreQuery {
+    units.iter().fold(query, |query, begun| query.bind(&begun.unit.zone).bind(begun.unit.ended_at).bind(begun.lot))
 }

@@ -6,17 +6,17 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
 
-use super::Asking;
+use super::ConsentService;
 use crate::config::Config;
 use crate::event::Problem;
-use crate::http::{Origins, Tokens, refuse, text};
+use crate::http::{OriginResolver, PlatformTokenVerifier, header_text, problem_response};
 
-const LIFE_SECS: i64 = 60;
+const URL_LIFETIME_SECS: i64 = 60;
 
 /// What it takes to check an admin's token and to sign the dashboard's URL.
 pub struct BiGate {
-    tokens: Tokens,
-    key: EncodingKey,
+    tokens: PlatformTokenVerifier,
+    signing_key: EncodingKey,
     url: String,
     dashboard: u32,
     role: String,
@@ -33,8 +33,8 @@ impl BiGate {
             return Ok(None);
         }
         Ok(Some(BiGate {
-            tokens: Tokens::new(&config.platform)?,
-            key: EncodingKey::from_secret(config.bi.secret.expose().as_bytes()),
+            tokens: PlatformTokenVerifier::new(&config.platform)?,
+            signing_key: EncodingKey::from_secret(config.bi.secret.expose_secret().as_bytes()),
             url: config.bi.url.clone(),
             dashboard: config.bi.dashboard,
             role: config.bi.role.clone(),
@@ -42,39 +42,39 @@ impl BiGate {
     }
 }
 
-pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>) -> HttpResponse {
-    match asking.bi_url(&request) {
-        Some(url) => asking.answer().json(json!({"url": url, "expires_in": LIFE_SECS})),
+pub(super) async fn get_bi_url(request: HttpRequest, asking: web::Data<ConsentService>) -> HttpResponse {
+    match asking.signed_bi_url(&request) {
+        Some(url) => asking.response_builder().json(json!({"url": url, "expires_in": URL_LIFETIME_SECS})),
         None => {
-            let problem = Problem::new(403, "not_allowed", "The dashboard cannot be opened").detail(
+            let problem = Problem::new(403, "not_allowed", "The dashboard cannot be opened").with_detail(
                 "it takes the platform's token of the right role and a live grant of analytics at the current version",
             );
-            refuse(&problem, None).await
+            problem_response(&problem, None).await
         }
     }
 }
 
-impl Asking {
-    fn bi_url(&self, request: &HttpRequest) -> Option<String> {
-        let gate = self.bi.as_ref()?;
+impl ConsentService {
+    fn signed_bi_url(&self, request: &HttpRequest) -> Option<String> {
+        let gate = self.bi_gate.as_ref()?;
         let now = self.clock.now();
-        let token = request.headers().get(AUTHORIZATION).and_then(text)?.strip_prefix("Bearer ")?;
-        let admin = gate.tokens.read(token, now).is_some_and(|claims| claims.role == gate.role);
-        if !admin || !self.has_live_grant(request) {
+        let token = request.headers().get(AUTHORIZATION).and_then(header_text)?.strip_prefix("Bearer ")?;
+        let admin = gate.tokens.verify_token(token, now).is_some_and(|claims| claims.role == gate.role);
+        if !admin || !self.has_current_grant(request) {
             return None;
         }
-        let exp = now.div_euclid(1000) + LIFE_SECS;
+        let exp = now.div_euclid(1000) + URL_LIFETIME_SECS;
         let claims = json!({"resource": {"dashboard": gate.dashboard}, "params": {}, "exp": exp});
-        let token = encode(&Header::new(Algorithm::HS256), &claims, &gate.key).ok()?;
+        let token = encode(&Header::new(Algorithm::HS256), &claims, &gate.signing_key).ok()?;
         Some(gate.url.replace("{token}", &token))
     }
 
     /// A grant of the current version, whatever `consent.on_version` is, because a BI tool sets
     /// cookies of its own.
-    fn has_live_grant(&self, request: &HttpRequest) -> bool {
-        let granted = self
-            .stored(request)
-            .is_some_and(|stored| stored.version == self.terms.version && stored.grants(&self.consent.analytics_tier));
-        granted && self.terms.signal(&Origins::signals(request)).is_none()
+    fn has_current_grant(&self, request: &HttpRequest) -> bool {
+        let granted = self.stored_choice(request).is_some_and(|stored| {
+            stored.version == self.consent_policy.version && stored.grants_tier(&self.consent_config.analytics_tier)
+        });
+        granted && self.consent_policy.signal_drop_reason(&OriginResolver::opt_out_signals(request)).is_none()
     }
 }

@@ -4,11 +4,11 @@
 //! cookie is sent.
 
 mod bi;
-mod choose;
-mod me;
+mod choice;
 mod notices;
+mod own_data;
+mod prompt;
 mod receipt;
-mod state;
 mod well_known;
 
 use std::sync::Arc;
@@ -18,110 +18,110 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use crate::clock::Clock;
-use crate::config::{Consent, Policy, WellKnown};
-use crate::consent::texts::{Language, Texts};
-use crate::consent::versions::Notice;
-use crate::consent::{Stored, Terms};
-use crate::enrich::Page;
-use crate::http::{Origins, Rates};
-use crate::ledger::{Digests, Ledger};
+use crate::config::{ConsentConfig, PolicyConfig, WellKnownConfig};
+use crate::consent::texts::{LanguageTexts, TextCatalog};
+use crate::consent::versions::VersionNotice;
+use crate::consent::{ConsentPolicy, StoredChoice};
+use crate::enrich::PageUrl;
+use crate::http::{OriginResolver, RateLimiters};
+use crate::ledger::{Ledger, PromptDigests};
 use crate::registry::Registry;
 
 pub use bi::BiGate;
 
 /// The banner's script, built from tracker/src/banner and served by `web::scripts`. It is the same
 /// for all; what it asks is fetched separately.
-pub const BANNER: &str = include_str!("../../../tracker/dist/consent.js");
+pub const BANNER_SCRIPT: &str = include_str!("../../../tracker/dist/consent.js");
 
 /// The service behind the consent prompt.
-pub struct Asking {
+pub struct ConsentService {
     /// Time of all records.
     pub clock: Clock,
     /// Tiers, versions and cookies: what an answer means.
-    pub terms: Arc<Terms>,
+    pub consent_policy: Arc<ConsentPolicy>,
     /// The record of all answers.
     pub ledger: Ledger,
     /// Texts in all languages.
-    pub texts: Texts,
+    pub texts: TextCatalog,
     /// Digests of what visitors are shown, for the records.
-    pub digests: Digests,
+    pub digests: PromptDigests,
     /// New versions that the platform notifies its account holders of.
-    pub notices: Vec<Notice>,
+    pub notices: Vec<VersionNotice>,
     /// `[consent]` of the configuration.
-    pub consent: Consent,
+    pub consent_config: ConsentConfig,
     /// `[policy]` of the configuration.
-    pub policy: Policy,
+    pub policy_config: PolicyConfig,
     /// `[well_known]` of the configuration.
-    pub well_known: WellKnown,
+    pub well_known_config: WellKnownConfig,
     /// Compares origins and reads addresses behind trusted proxies.
-    pub origins: Origins,
+    pub origins: OriginResolver,
     /// Rate limits by network.
-    pub rates: Arc<Rates>,
+    pub rate_limiters: Arc<RateLimiters>,
     /// Sites, to resolve the path of a visit cookie.
     pub registry: Arc<Registry>,
     /// Name and lifetime in seconds of the visit cookie, in the mode that sets one.
     pub visit_cookie: Option<(String, u64)>,
     /// The gate in front of a BI tool, if configured.
-    pub bi: Option<BiGate>,
+    pub bi_gate: Option<BiGate>,
     /// Path prefix of the collector's routes.
-    pub prefix: String,
+    pub route_prefix: String,
     /// Time for a request's body to arrive.
-    pub deadline: Duration,
+    pub body_deadline: Duration,
 }
 
 /// Registers the prompt's routes, at the root and below profiles.
-pub fn routes(asking: &Asking, config: &mut web::ServiceConfig) {
+pub fn register_routes(asking: &ConsentService, config: &mut web::ServiceConfig) {
     for under in ["", "/{under:.+}"] {
-        let path = |rest: &str| format!("{under}{}/{rest}", asking.prefix);
+        let path = |rest: &str| format!("{under}{}/{rest}", asking.route_prefix);
         config
-            .route(&path("consent"), web::get().to(state::get))
-            .route(&path("consent"), web::post().to(choose::post))
-            .route(&path("consent/receipt"), web::get().to(receipt::get))
-            .route(&path("me"), web::get().to(me::get))
-            .route(&path("me.css"), web::get().to(me::style))
-            .route(&path("me/withdraw"), web::post().to(me::withdraw));
+            .route(&path("consent"), web::get().to(prompt::get_prompt))
+            .route(&path("consent"), web::post().to(choice::post_choice))
+            .route(&path("consent/receipt"), web::get().to(receipt::get_receipt))
+            .route(&path("me"), web::get().to(own_data::get_own_data))
+            .route(&path("me.css"), web::get().to(own_data::get_stylesheet))
+            .route(&path("me/withdraw"), web::post().to(own_data::withdraw_consent));
     }
 
-    if asking.bi.is_some() {
-        config.route(&format!("{}/gate/bi", asking.prefix), web::get().to(bi::get));
+    if asking.bi_gate.is_some() {
+        config.route(&format!("{}/gate/bi", asking.route_prefix), web::get().to(bi::get_bi_url));
     }
-    config.route("/api/v1/notices", web::get().to(notices::list));
-    well_known::routes(&asking.well_known, config);
+    config.route("/api/v1/notices", web::get().to(notices::list_notices));
+    well_known::register_routes(&asking.well_known_config, config);
 }
 
-impl Asking {
+impl ConsentService {
     /// An answer about consent, which caches must not keep.
-    fn answer(&self) -> HttpResponseBuilder {
+    fn response_builder(&self) -> HttpResponseBuilder {
         let mut answer = HttpResponse::Ok();
-        self.mark(&mut answer);
+        self.add_consent_headers(&mut answer);
         answer
     }
 
-    fn mark(&self, answer: &mut HttpResponseBuilder) {
+    fn add_consent_headers(&self, answer: &mut HttpResponseBuilder) {
         answer.insert_header((CACHE_CONTROL, "no-store"));
-        if self.well_known.tk {
+        if self.well_known_config.tk {
             // "Not tracking": counts are never joined across sites, and with DNT nothing is
             // counted.
             answer.insert_header((HeaderName::from_static("tk"), "N"));
         }
     }
 
-    fn language<'t>(&'t self, request: &HttpRequest, tag: &str) -> &'t Language {
-        let accept = request.headers().get(actix_web::http::header::ACCEPT_LANGUAGE).and_then(crate::http::text);
-        self.texts.pick(tag, accept.unwrap_or(""))
+    fn pick_language<'t>(&'t self, request: &HttpRequest, tag: &str) -> &'t LanguageTexts {
+        let accept = request.headers().get(actix_web::http::header::ACCEPT_LANGUAGE).and_then(crate::http::header_text);
+        self.texts.negotiate_language(tag, accept.unwrap_or(""))
     }
 
-    fn stored<'r>(&self, request: &'r HttpRequest) -> Option<Stored<'r>> {
-        self.terms.stored(&Origins::cookies(request))
+    fn stored_choice<'r>(&self, request: &'r HttpRequest) -> Option<StoredChoice<'r>> {
+        self.consent_policy.stored_choice(&OriginResolver::parse_cookies(request))
     }
 
     /// Expires the browser's visit cookie. `path` is that of the page where the choice was made.
-    fn forget_visits(&self, request: &HttpRequest, path: &str) -> Option<String> {
+    fn expire_visit_cookie(&self, request: &HttpRequest, path: &str) -> Option<String> {
         let (name, _) = self.visit_cookie.as_ref()?;
-        let url = format!("https://{}{path}", self.origins.host(request));
-        let page = Page::parse(&url).ok()?;
-        let hosts = self.registry.directory.hosts();
-        let path = hosts.resolve(page.host(), page.lookup_path()).map_or("/", |site| site.path);
-        Some(crate::consent::expired(name, path))
+        let url = format!("https://{}{path}", self.origins.requested_host(request));
+        let page = PageUrl::parse(&url).ok()?;
+        let hosts = self.registry.directory.resolver();
+        let path = hosts.resolve_page(page.host(), page.lookup_path()).map_or("/", |site| site.path);
+        Some(crate::consent::expired_cookie(name, path))
     }
 }

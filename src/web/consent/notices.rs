@@ -5,30 +5,34 @@ use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
-use super::Asking;
-use crate::consent::versions::Notice;
+use super::ConsentService;
+use crate::consent::versions::VersionNotice;
 use crate::event::Problem;
-use crate::http::refuse;
-use crate::web::Site;
-use crate::web::access::Right;
+use crate::http::problem_response;
+use crate::web::AppState;
+use crate::web::access::Permission;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Query {
+struct NoticeParams {
     #[serde(default)]
     after: u64,
 }
 
 /// `GET /api/v1/notices?after=<id>`: the notices after this id. Ids are permanent and ascending, so
 /// a client that passes the last id it has seen gets each notice once.
-pub(super) async fn list(request: HttpRequest, asking: web::Data<Asking>, site: web::Data<Site>) -> HttpResponse {
-    if let Err(problem) = site.allow(&request, Right::Platform) {
-        return refuse(&problem, None).await;
+pub(super) async fn list_notices(
+    request: HttpRequest,
+    asking: web::Data<ConsentService>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
+    if let Err(problem) = site.check_permission(&request, Permission::ReadPlatform) {
+        return problem_response(&problem, None).await;
     }
-    let Ok(query) = web::Query::<Query>::from_query(request.query_string()) else {
+    let Ok(query) = web::Query::<NoticeParams>::from_query(request.query_string()) else {
         let problem = Problem::new(400, "bad_question", "The question cannot be answered");
-        return refuse(&problem.detail("accepted is after, the id of the last notice seen"), None).await;
+        return problem_response(&problem.with_detail("accepted is after, the id of the last notice seen"), None).await;
     };
-    let new: Vec<&Notice> = asking.notices.iter().filter(|notice| notice.id > query.after).collect();
+    let new: Vec<&VersionNotice> = asking.notices.iter().filter(|notice| notice.id > query.after).collect();
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(serde_json::json!({ "notices": new }))
 }

@@ -6,37 +6,37 @@ use std::sync::LazyLock;
 use actix_web::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::Asking;
+use super::ConsentService;
 use crate::event::Problem;
-use crate::http::refuse;
+use crate::http::problem_response;
 use crate::outage::Outage;
 
-static UNREADABLE: LazyLock<Outage> = LazyLock::new(Outage::default);
+static LEDGER_OUTAGE: LazyLock<Outage> = LazyLock::new(Outage::default);
 
 /// `GET {prefix}/consent/receipt`: what the ledger holds of this browser's grant, its lines as they
 /// lie there, signed by the ledger's key.
-pub(super) async fn get(request: HttpRequest, asking: web::Data<Asking>) -> HttpResponse {
-    let id = asking.stored(&request).and_then(|stored| stored.id);
+pub(super) async fn get_receipt(request: HttpRequest, asking: web::Data<ConsentService>) -> HttpResponse {
+    let id = asking.stored_choice(&request).and_then(|stored| stored.id);
     let none = Problem::new(404, "no_receipt", "There is no record of a grant of this browser");
-    let Some(id) = id else { return refuse(&none, None).await };
+    let Some(id) = id else { return problem_response(&none, None).await };
     let at = asking.clone();
-    let receipt = web::block(move || at.ledger.receipt(&id)).await;
+    let receipt = web::block(move || at.ledger.create_receipt(&id)).await;
     let receipt = match receipt {
         Ok(Ok(Some(receipt))) => receipt,
-        Ok(Ok(None)) => return refuse(&none, None).await,
+        Ok(Ok(None)) => return problem_response(&none, None).await,
         _ => {
-            if UNREADABLE.begins() {
+            if LEDGER_OUTAGE.record_failure() {
                 tracing::error!("the ledger cannot be read for a receipt");
             }
             let away = Problem::new(503, "not_read", "The ledger cannot be read right now");
-            return refuse(&away, None).await;
+            return problem_response(&away, None).await;
         }
     };
-    if let Some(failures) = UNREADABLE.is_over() {
+    if let Some(failures) = LEDGER_OUTAGE.record_success() {
         tracing::info!(failures, "the ledger can be read for receipts again");
     }
     asking
-        .answer()
+        .response_builder()
         .insert_header((CONTENT_TYPE, "application/json"))
         .insert_header((CONTENT_DISPOSITION, "attachment; filename=\"consent-receipt.json\""))
         .body(receipt)

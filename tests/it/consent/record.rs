@@ -56,7 +56,7 @@ fn the_consent_id_is_in_the_ledger_its_digest_in_one_table_and_the_keys_in_their
     let forms = [id.as_bytes().to_vec(), number.to_le_bytes().to_vec(), number.to_be_bytes().to_vec()];
     let mac = kept.rsplit('.').next().unwrap();
     let macs = [mac.as_bytes().to_vec(), bytes_of(mac)];
-    let digest = footfall::ledger::sha256(id.as_bytes());
+    let digest = footfall::ledger::sha256_digest(id.as_bytes());
     let digests = [digest.to_vec(), footfall::ledger::hex(&digest).into_bytes()];
     let key = CONSENT_KEYS.trim().split_once(' ').unwrap().1;
     let keys = [key.as_bytes().to_vec(), b"a key for tests, a secret for no".to_vec(), bytes_to_hex(key)];

@@ -42,7 +42,7 @@ fn the_pixel_is_the_same_in_every_case() {
     assert!(counted.1.contains(&("cache-control".into(), "no-store, max-age=0".into())));
     assert!(counted.1.contains(&("content-type".into(), "image/gif".into())));
 
-    let of = |order| path(&signer().mint(&order, BATCH).unwrap().pixel.unwrap());
+    let of = |order| path(&signer().sign_mail(&order, BATCH).unwrap().pixel.unwrap());
     let other_key = signer_with("k1 another-secret-of-32-bytes-or-so\n", false);
     let unsigned = format!("/ff/o/1.o.k1.welcome.2026-03-10.yes.2026-06-08.0.{}.gif", "A".repeat(43));
     let cases: Vec<(String, &[(&str, &str)])> = vec![
@@ -50,12 +50,12 @@ fn the_pixel_is_the_same_in_every_case() {
         (good.clone(), &[("Sec-GPC", "1")]),
         (good.clone(), &[("Cookie", "a=b; c=d"), ("If-None-Match", "*"), ("Range", "bytes=0-1")]),
         (good.replace(".yes.", ".no."), &[]),
-        (of(super::Order { template: "newsletter".into(), ..order(&[]) }), &[]),
+        (of(super::SignRequest { template: "newsletter".into(), ..order(&[]) }), &[]),
         (
-            of(super::Order { expires: Some(BATCH), batch: Some(BATCH), ..order(&[]) }),
+            of(super::SignRequest { expires: Some(BATCH), batch: Some(BATCH), ..order(&[]) }),
             &[("X-Footfall-Now", "1773300000000")],
         ),
-        (path(&other_key.mint(&order(&[]), BATCH).unwrap().pixel.unwrap()), &[]),
+        (path(&other_key.sign_mail(&order(&[]), BATCH).unwrap().pixel.unwrap()), &[]),
         (unsigned, &[]),
         (good.replace(".gif", ""), &[]),
         (good.replace(".gif", ".png"), &[]),
@@ -143,14 +143,14 @@ fn no_link_of_ours_leads_where_a_link_must_not_whoever_signed_it() {
     let server = start(&[]);
     let mut client = server.client();
     let signed = |target: &str| {
-        let mail = footfall::mail::Mail {
+        let mail = footfall::mail::MailFields {
             template: "welcome",
             batch: footfall::event::Day::from_date(BATCH).unwrap(),
             consent: true,
             expires: footfall::event::Day::from_date(jiff::civil::date(2026, 6, 8)).unwrap(),
             sent: None,
         };
-        format!("/ff/c/{}", signer().keys.click(&mail, "start", target))
+        format!("/ff/c/{}", signer().keys.link_token(&mail, "start", target))
     };
     assert_eq!(load(&mut client, &signed(TARGET), ANN, 0, &[]).status, 302);
     for target in [
@@ -175,7 +175,7 @@ fn no_link_of_ours_leads_where_a_link_must_not_whoever_signed_it() {
     let expired = load(&mut client, &signed(TARGET), ANN, 91 * 86_400_000, &[]);
     assert_eq!((expired.status, expired.header("location")), (404, None));
     let other = signer_with("k1 another-secret-of-32-bytes-or-so\n", false);
-    let other = path(&other.mint(&order(&[("start", TARGET)]), BATCH).unwrap().links[0].url);
+    let other = path(&other.sign_mail(&order(&[("start", TARGET)]), BATCH).unwrap().links[0].url);
     let forged = load(&mut client, &other, ANN, 0, &[]);
     assert_eq!((forged.status, forged.header("location")), (404, None));
 }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    BATCH, GMAIL, Order, PERSON, ask_for_links, link, load, mint, order, path, persons, pixel, report, signer, start,
+    BATCH, GMAIL, PERSON, SignRequest, ask_for_links, link, load, mint, order, path, persons, pixel, report, signer,
+    start,
 };
 use crate::support::Server;
 
@@ -157,7 +158,7 @@ fn one_opener_and_four_proxied_loads_are_not_shown() {
 fn a_class_is_shown_by_its_own_people_and_no_sum_tells_the_rest() {
     let server = start(&[]);
     let mut client = server.client();
-    let before = mint(&Order { batch: Some(BATCH.yesterday().unwrap()), ..order(&[]) });
+    let before = mint(&SignRequest { batch: Some(BATCH.yesterday().unwrap()), ..order(&[]) });
     let before = path(before.pixel.as_ref().unwrap());
     for person in persons(0..9) {
         load(&mut client, &before, (&person, PERSON), 0, &[]);
@@ -190,7 +191,7 @@ fn five_clicks_of_one_person_are_not_shown_nor_nineteen() {
 #[test]
 fn a_link_that_is_no_longer_signed_still_leads_where_it_was_signed_before() {
     let server = start(&[]);
-    let mail = footfall::mail::Mail {
+    let mail = footfall::mail::MailFields {
         template: "welcome",
         batch: footfall::event::Day::from_date(BATCH).unwrap(),
         consent: true,
@@ -198,7 +199,7 @@ fn a_link_that_is_no_longer_signed_still_leads_where_it_was_signed_before() {
         sent: None,
     };
     let target = "https://elsewhere.example/?rcpt=1234567";
-    let old = format!("/ff/c/{}", signer().keys.click(&mail, "u-1234567-ann", target));
+    let old = format!("/ff/c/{}", signer().keys.link_token(&mail, "u-1234567-ann", target));
     let answer = load(&mut server.client(), &old, ("198.51.1.7", PERSON), 0, &[]);
     assert_eq!((answer.status, answer.header("location")), (302, Some(target)));
 }

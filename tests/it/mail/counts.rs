@@ -4,8 +4,8 @@
 use serde_json::json;
 
 use super::{
-    BATCH, GMAIL, Order, PERSON, classes, link, load, mint, nothing_counted, order, path, persons, pixel, refused,
-    report, start,
+    BATCH, GMAIL, PERSON, SignRequest, classes, link, load, mint, nothing_counted, order, path, persons, pixel,
+    refused, report, start,
 };
 use crate::support::{Body, Client, NOON, Server, hit, view};
 
@@ -72,7 +72,7 @@ fn one_who_opens_a_mail_five_times_is_one() {
         load(&mut client, &pixel(), ("198.51.1.7", PERSON), time * 6_000, &[]);
     }
     // A mail of another day, which enough people opened.
-    let yesterday = mint(&Order { batch: Some(BATCH.yesterday().unwrap()), ..order(&[]) });
+    let yesterday = mint(&SignRequest { batch: Some(BATCH.yesterday().unwrap()), ..order(&[]) });
     for person in persons(0..9) {
         load(&mut client, &path(yesterday.pixel.as_ref().unwrap()), (&person, PERSON), 60_000, &[]);
     }
@@ -163,10 +163,11 @@ fn nothing_is_counted_against_a_signal_or_without_consent() {
     let server = start(&[]);
     let mut client = server.client();
     let ann = ("198.51.100.7", PERSON);
-    let without = mint(&Order { consent: false, ..order(&[("start", TARGET)]) });
+    let without = mint(&SignRequest { consent: false, ..order(&[("start", TARGET)]) });
     assert_eq!(without.pixel, None);
-    let unlisted =
-        super::signer().mint(&Order { template: "newsletter".into(), ..order(&[("start", TARGET)]) }, BATCH).unwrap();
+    let unlisted = super::signer()
+        .sign_mail(&SignRequest { template: "newsletter".into(), ..order(&[("start", TARGET)]) }, BATCH)
+        .unwrap();
     for (path, more) in [
         (pixel(), &[("DNT", "1")][..]),
         (pixel(), &[("Sec-GPC", "1")]),
@@ -249,7 +250,7 @@ fn whoever_follows_three_links_in_two_seconds_or_the_trap_is_software() {
         load(&link("trap", TARGET), 4, 31_000);
         // Within ten seconds of the mail batch.
         let sent = jiff::Timestamp::from_millisecond(NOON + began + 60_000).unwrap();
-        let soon = mint(&Order { sent: Some(sent), ..order(&[("a", TARGET)]) });
+        let soon = mint(&SignRequest { sent: Some(sent), ..order(&[("a", TARGET)]) });
         load(&path(&soon.links[0].url), 5, 65_000);
     }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{KEY, Order, PERSON, classes, load, order, path, persons, pixel, report, signer, start};
+use super::{KEY, PERSON, SignRequest, classes, load, order, path, persons, pixel, report, signer, start};
 use crate::support::{SITES, Server, until};
 
 fn sign(more: &[&str]) -> (Option<i32>, String, String) {
@@ -38,8 +38,8 @@ fn the_command_line_signs_what_the_collector_believes() {
     let (code, out, err) = sign(&[&mail[..], &["--consent"], &links, &set].concat());
     assert_eq!(code, Some(0), "{err}");
     let signed: Value = serde_json::from_str(&out).unwrap();
-    let order = Order { batch: Some(today), ..order(&[("start", "https://elsewhere.example/page?a=b")]) };
-    let expected = signer().mint(&order, today).unwrap();
+    let order = SignRequest { batch: Some(today), ..order(&[("start", "https://elsewhere.example/page?a=b")]) };
+    let expected = signer().sign_mail(&order, today).unwrap();
     assert_eq!(signed, serde_json::to_value(&expected).unwrap());
     let (code, _, err) = sign(&[&["sign", "--template", "newsletter", "--consent"][..], &set].concat());
     assert_eq!((code, err.contains("mail.templates lists welcome")), (Some(2), true), "{err}");
@@ -58,7 +58,7 @@ fn a_key_is_made_once_for_its_owner_alone_and_a_new_one_on_top_leaves_old_mails_
     let made = fs::read_to_string(&file).unwrap();
     assert!(made.starts_with("k1 ") && made.len() == 47, "an id and 32 random bytes");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    let old = super::signer_with(&made, false).mint(&order(&[]), super::BATCH).unwrap();
+    let old = super::signer_with(&made, false).sign_mail(&order(&[]), super::BATCH).unwrap();
     assert_eq!(server.stop(), Some(0));
     fs::write(&file, format!("k2 another-secret-of-32-bytes-or-so\n{made}")).unwrap();
     server.restart();

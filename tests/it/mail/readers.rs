@@ -1,20 +1,20 @@
 //! Real mail programs, proxies and scanners get the right reader class. One line of `readers.txt`
 //! each.
 
-use footfall::enrich::{Countries, Enricher};
-use footfall::event::{Address, Agent, Hints, MailAction, Reader};
-use footfall::mail::{Judge, Load};
+use footfall::enrich::{CountryDatabase, Enricher};
+use footfall::event::{ClientAddress, ClientHints, MailAction, ReaderKind, UserAgent};
+use footfall::mail::{ReaderClassifier, ReaderSignals};
 
 use crate::support::NOON;
 
 const PERSON: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.3.1";
 
-fn judge() -> Judge {
-    Judge::new(&footfall::config::load(Default::default(), |_| unreachable!()).unwrap().mail).unwrap()
+fn judge() -> ReaderClassifier {
+    ReaderClassifier::new(&footfall::config::load_config(Default::default(), |_| unreachable!()).unwrap().mail).unwrap()
 }
 
 fn enricher() -> Enricher {
-    Enricher::new([1; 32], Countries::none())
+    Enricher::new([1; 32], CountryDatabase::without_file())
 }
 
 #[test]
@@ -27,13 +27,23 @@ fn real_mail_programs_proxies_and_scanners_are_who_they_are() {
         let [action, address, agent, expected] = line.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
             panic!("{line}")
         };
-        let (address, known_bot) =
-            (Address::new(address.parse().unwrap()), enricher.client(&Agent::new(agent), &Hints::default()).bot);
+        let (address, known_bot) = (
+            ClientAddress::new(address.parse().unwrap()),
+            enricher.classify_client(&UserAgent::new(agent), &ClientHints::default()).bot,
+        );
         let action = MailAction::ALL.into_iter().find(|known| known.name() == action).unwrap();
-        let agent = Agent::new(agent);
-        let load =
-            Load { at: NOON, action, address: &address, agent, head: false, prefetch: false, known_bot, sent: None };
-        let found = judge.reader(&load).name();
+        let agent = UserAgent::new(agent);
+        let load = ReaderSignals {
+            at: NOON,
+            action,
+            address: &address,
+            agent,
+            head: false,
+            prefetch: false,
+            known_bot,
+            sent: None,
+        };
+        let found = judge.classify_reader(&load).name();
         if found != expected {
             wrong.push(format!("{found} for {line}"));
         }
@@ -44,10 +54,10 @@ fn real_mail_programs_proxies_and_scanners_are_who_they_are() {
 #[test]
 fn how_and_when_a_mail_is_loaded_outweighs_who_says_they_load_it() {
     let judge = judge();
-    let address = Address::new([198, 51, 100, 7].into());
+    let address = ClientAddress::new([198, 51, 100, 7].into());
     let verdict = |agent, head, prefetch, sent: Option<i64>| {
-        let (at, agent, sent) = (NOON, Agent::new(agent), sent.map(|ago| NOON - ago));
-        judge.reader(&Load {
+        let (at, agent, sent) = (NOON, UserAgent::new(agent), sent.map(|ago| NOON - ago));
+        judge.classify_reader(&ReaderSignals {
             at,
             action: MailAction::Open,
             address: &address,
@@ -59,11 +69,11 @@ fn how_and_when_a_mail_is_loaded_outweighs_who_says_they_load_it() {
         })
     };
     let gmail = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)";
-    for (agent, person) in [(PERSON, Reader::Direct), (gmail, Reader::Proxied)] {
+    for (agent, person) in [(PERSON, ReaderKind::Direct), (gmail, ReaderKind::Proxied)] {
         assert_eq!(verdict(agent, false, false, None), person);
-        assert_eq!(verdict(agent, true, false, None), Reader::Machine);
-        assert_eq!(verdict(agent, false, true, None), Reader::Machine);
-        assert_eq!(verdict(agent, false, false, Some(9_999)), Reader::Machine);
+        assert_eq!(verdict(agent, true, false, None), ReaderKind::Machine);
+        assert_eq!(verdict(agent, false, true, None), ReaderKind::Machine);
+        assert_eq!(verdict(agent, false, false, Some(9_999)), ReaderKind::Machine);
         assert_eq!(verdict(agent, false, false, Some(10_000)), person);
     }
 }

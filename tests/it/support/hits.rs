@@ -24,8 +24,8 @@ pub const CONSENT_KEYS: &str = "test YSBrZXkgZm9yIHRlc3RzLCBhIHNlY3JldCBmb3Igbm8
 
 /// The consent cookie's value of a grant, as a collector of the platform named `site` gives it.
 pub fn signed(site: &str, version: u32, tiers: &str, id: &str) -> String {
-    let keys = GrantKeys::read(&Secret::new(CONSENT_KEYS.to_owned()), site).expect("a key");
-    keys.grant_as(version, &tiers.split('+').collect::<Vec<_>>(), id).expect("an id")
+    let keys = GrantKeys::parse_file(&Secret::new(CONSENT_KEYS.to_owned()), site).expect("a key");
+    keys.sign_grant_with_hex_id(version, &tiers.split('+').collect::<Vec<_>>(), id).expect("an id")
 }
 
 /// The consent cookie of a person; the same number is the same person.

@@ -4,8 +4,8 @@ use super::*;
 
 const ROBOTS: &str = include_str!("../../../../data/robots.txt");
 
-fn bots() -> &'static Bots {
-    static BOTS: LazyLock<Bots> = LazyLock::new(Bots::load);
+fn bots() -> &'static BotDetector {
+    static BOTS: LazyLock<BotDetector> = LazyLock::new(BotDetector::load_lists);
     &BOTS
 }
 
@@ -20,11 +20,11 @@ fn percent(part: usize, of: usize) -> f64 {
 /// Neither list was used to make the lists of patterns. `make test` prints both rates.
 #[test]
 fn nearly_all_robots_are_found_and_no_person_is_called_one() {
-    let (all_robots, all_people) = (robots().count(), people().count());
+    let (all_robots, all_people) = (robots().count(), human_agents().count());
     assert!(all_robots >= 400 && all_people >= 400, "{all_robots} robots, {all_people} people");
 
-    let missed: Vec<&str> = robots().filter(|agent| !bots().caught(agent)).collect();
-    let called: Vec<&str> = people().filter(|agent| bots().caught(agent)).collect();
+    let missed: Vec<&str> = robots().filter(|agent| !bots().is_bot(agent)).collect();
+    let called: Vec<&str> = human_agents().filter(|agent| bots().is_bot(agent)).collect();
     let found = percent(all_robots - missed.len(), all_robots);
     let wrong = percent(called.len(), all_people);
     // Written to the stream itself: the test harness keeps what `println!` prints of a test that
@@ -38,7 +38,7 @@ fn nearly_all_robots_are_found_and_no_person_is_called_one() {
 
 #[test]
 fn the_lists_of_agents_have_a_month_and_a_source_above_each_group() {
-    for list in [PEOPLE, ROBOTS] {
+    for list in [HUMAN_AGENTS, ROBOTS] {
         let heads: Vec<&str> = list.lines().filter_map(|line| line.strip_prefix("## ")).collect();
         assert!(heads.len() >= 4);
         for head in heads {
@@ -54,23 +54,25 @@ fn a_pattern_that_matches_a_person_is_not_used() {
         [("Safari/604", false), ("[Mm]eta(IAB)", false), ("fban/", true), ("CriOS|EdgiOS", true)]
     {
         let list = vec!["Made-Up-Thing".to_owned(), wrong.to_owned(), "Further.Thing".to_owned()];
-        let bots = Bots::of([(list, ignore_case)].into_iter());
-        assert_eq!(bots.refused(), [wrong]);
-        assert!(people().all(|person| !bots.caught(person)), "{wrong}");
-        let person = people().find(|agent| agent.contains("MetaIAB Facebook")).unwrap();
-        assert!(bots.caught(&format!("{person} Made-Up-Thing")), "the others of the list are used");
-        assert!(bots.caught(&format!("{person} Further-Thing")));
+        let bots = BotDetector::from_lists([(list, ignore_case)].into_iter());
+        assert_eq!(bots.rejected_patterns(), [wrong]);
+        assert!(human_agents().all(|person| !bots.is_bot(person)), "{wrong}");
+        let person = human_agents().find(|agent| agent.contains("MetaIAB Facebook")).unwrap();
+        assert!(bots.is_bot(&format!("{person} Made-Up-Thing")), "the others of the list are used");
+        assert!(bots.is_bot(&format!("{person} Further-Thing")));
     }
 }
 
 #[test]
 fn what_is_left_out_of_the_lists_is_what_matches_people() {
-    assert_eq!(bots().refused(), [""; 0], "these match people: list them in LEFT_OUT with the reason");
+    assert_eq!(bots().rejected_patterns(), [""; 0], "these match people: list them in LEFT_OUT with the reason");
 
-    let known: BTreeSet<String> = LISTS.iter().flat_map(|(json, _)| patterns(json)).collect();
-    let matching: BTreeSet<String> =
-        LISTS.iter().flat_map(|(json, ignore_case)| Patterns::without_people(patterns(json), *ignore_case).1).collect();
-    for pattern in LEFT_OUT {
+    let known: BTreeSet<String> = BOT_LISTS.iter().flat_map(|(json, _)| parse_patterns(json)).collect();
+    let matching: BTreeSet<String> = BOT_LISTS
+        .iter()
+        .flat_map(|(json, ignore_case)| PatternList::excluding_human_agents(parse_patterns(json), *ignore_case).1)
+        .collect();
+    for pattern in EXCLUDED_PATTERNS {
         assert!(known.contains(pattern), "{pattern}: in none of the lists any more");
         assert!(matching.contains(pattern), "{pattern}: matches nobody of the list");
     }
@@ -83,7 +85,7 @@ fn samples_of_the_first_list_are_robots_but_for_those_that_are_people() {
         samples: Vec<String>,
     }
     let file: Samples = serde_json::from_str(include_str!("../../../../data/bot-samples.json")).unwrap();
-    let missed: Vec<&String> = file.samples.iter().filter(|sample| !bots().caught(sample)).collect();
+    let missed: Vec<&String> = file.samples.iter().filter(|sample| !bots().is_bot(sample)).collect();
     // Facebook's and Instagram's own browsers, an editor, an app made of a site.
     assert!(missed.len() <= 4, "{missed:#?}");
 }
@@ -108,7 +110,7 @@ fn unknown_robots_are_caught_by_what_they_call_themselves() {
         "Mozilla/5.0 (Linux; Android 9; SM-G973F; compatible; Somebody) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36 (ask ops@x.example)",
     ];
     for agent in nobody {
-        assert!(bots().caught(agent), "{agent}");
+        assert!(bots().is_bot(agent), "{agent}");
     }
 }
 
@@ -127,7 +129,7 @@ fn the_model_of_a_phone_is_no_name() {
         "moto g power (2022)",
         "Scanner S1",
     ] {
-        assert!(!bots().caught(&phone(model)), "{model}");
+        assert!(!bots().is_bot(&phone(model)), "{model}");
     }
     for model in [
         "Nexus 5X; Googlebot/2.1",
@@ -135,16 +137,16 @@ fn the_model_of_a_phone_is_no_name() {
         "x; https://example.com/x",
         "compatible; Thing crawler",
     ] {
-        assert!(bots().caught(&phone(model)), "{model}");
+        assert!(bots().is_bot(&phone(model)), "{model}");
     }
     assert_eq!(without_model(&phone("Spider 8")), phone("").replace("; )", ")"));
 }
 
 #[test]
 fn plain_patterns_become_words() {
-    assert_eq!(literal(r"Googlebot\/"), Some("Googlebot/".to_owned()));
-    assert_eq!(literal(r"AP3A\.240617"), Some("AP3A.240617".to_owned()));
+    assert_eq!(literal_word(r"Googlebot\/"), Some("Googlebot/".to_owned()));
+    assert_eq!(literal_word(r"AP3A\.240617"), Some("AP3A.240617".to_owned()));
     for expression in ["^curl", "[wW]get", r"\d", "a|b", ""] {
-        assert_eq!(literal(expression), None, "{expression}");
+        assert_eq!(literal_word(expression), None, "{expression}");
     }
 }

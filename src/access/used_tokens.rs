@@ -1,0 +1,69 @@
+//! Handover tokens that were used; each is valid once. Kept in memory until the token would have
+//! expired anyway.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::secret::random_bytes;
+
+/// The result of using a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TokenUse {
+    /// The first use: the token is valid.
+    First,
+    /// The token was used before and has not expired yet.
+    AlreadyUsed,
+    /// Too many unexpired tokens are remembered to record another; this one must not be accepted.
+    TableFull,
+}
+
+/// The used handover tokens of this process.
+pub struct UsedTokens {
+    key: [u8; 32],
+    max_tokens: usize,
+    /// From the keyed hash of the token's id to the second it expires at, since the Unix epoch.
+    expiries: Mutex<HashMap<[u8; 32], i64>>,
+}
+
+impl UsedTokens {
+    /// Remembers at most `most` unexpired tokens.
+    pub fn new(most: usize) -> UsedTokens {
+        UsedTokens { key: random_bytes(), max_tokens: most, expiries: Mutex::default() }
+    }
+
+    /// Marks a token as used. `expires` and `now` are seconds since the Unix epoch.
+    pub fn mark_used(&self, id: &str, expires: i64, now: i64) -> TokenUse {
+        let key = *blake3::keyed_hash(&self.key, id.as_bytes()).as_bytes();
+        let mut until = self.expiries.lock().unwrap_or_else(PoisonError::into_inner);
+
+        if until.len() >= self.max_tokens {
+            until.retain(|_, until| *until > now);
+        }
+
+        if until.get(&key).is_some_and(|until| *until > now) {
+            return TokenUse::AlreadyUsed;
+        }
+        if until.len() >= self.max_tokens {
+            return TokenUse::TableFull;
+        }
+
+        until.insert(key, expires);
+        TokenUse::First
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_spent_once_and_forgotten_when_it_expired() {
+        let spent = UsedTokens::new(2);
+        assert_eq!(spent.mark_used("a", 100, 0), TokenUse::First);
+        assert_eq!(spent.mark_used("a", 100, 99), TokenUse::AlreadyUsed);
+        assert_eq!(spent.mark_used("b", 200, 0), TokenUse::First);
+        assert_eq!(spent.mark_used("c", 200, 99), TokenUse::TableFull);
+        assert_eq!(spent.mark_used("b", 200, 99), TokenUse::AlreadyUsed);
+        assert_eq!(spent.mark_used("c", 200, 100), TokenUse::First);
+    }
+}

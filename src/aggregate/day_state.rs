@@ -1,0 +1,247 @@
+//! State of one time zone's day: its visitors, the texts it has seen, the sites that had a hit.
+
+use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::aggregator::AggregatorLimits;
+use super::interner::{SegmentPart, StringInterner, TextScope};
+use super::sums::StringId;
+use crate::config::ZoneId;
+use crate::event::{Day, Millis, SiteId, Subject};
+use crate::pseudonym::{BudgetShare, DaySpan, Event, OpenerSet, SharedBudget, VisitEstimate, VisitLimits, VisitTable};
+
+pub(super) struct DayState {
+    pub(super) span: Arc<DaySpan>,
+    pub(super) texts: StringInterner,
+    pub(super) visits: VisitTable,
+    pub(super) openers: OpenerSet,
+    /// Id of the zone's name among the texts.
+    pub(super) zone_text: u32,
+    site_numbers: HashMap<SiteId, u32, RandomState>,
+    sites: Vec<SiteId>,
+    site_budget: BudgetShare,
+}
+
+/// Room for what is held of all living days together.
+pub(super) struct DayBudgets {
+    visitors: SharedBudget,
+    touched_items: SharedBudget,
+    sites: SharedBudget,
+    texts: SharedBudget,
+    text_bytes: SharedBudget,
+}
+
+impl DayBudgets {
+    pub(super) fn new(caps: &AggregatorLimits) -> DayBudgets {
+        DayBudgets {
+            visitors: SharedBudget::new(caps.visitors),
+            touched_items: SharedBudget::new(caps.touched_items),
+            sites: SharedBudget::new(caps.sites),
+            texts: SharedBudget::new(caps.texts),
+            text_bytes: SharedBudget::new(caps.text_bytes),
+        }
+    }
+}
+
+impl DayState {
+    pub(super) fn new(span: Arc<DaySpan>, caps: &AggregatorLimits, room: &DayBudgets) -> DayState {
+        let mut texts = StringInterner::new(room.texts.new_share(), room.text_bytes.new_share());
+        let visit_caps = VisitLimits {
+            gap_secs: caps.visit_gap_secs,
+            visitor_budget: room.visitors.new_share(),
+            item_budget: room.touched_items.new_share(),
+            visitors_per_grant: caps.visitors_per_grant,
+        };
+
+        DayState {
+            zone_text: texts.intern(TextScope::for_zone_names(), &span.zone_name, 1),
+            texts,
+            visits: VisitTable::new(Arc::clone(&span), visit_caps),
+            openers: OpenerSet::new(room.visitors.new_share()),
+            span,
+            site_numbers: HashMap::default(),
+            sites: Vec::new(),
+            site_budget: room.sites.new_share(),
+        }
+    }
+
+    /// The site's number within the day; `None` if there is no room for another site.
+    pub(super) fn assign_site_number(&mut self, site: SiteId) -> Option<u32> {
+        if let Some(number) = self.site_numbers.get(&site) {
+            return Some(*number);
+        }
+        self.site_budget.try_reserve(1).then(|| self.add_site(site))
+    }
+
+    /// The number of the site that collects hits of sites without room. It always has a place.
+    pub(super) fn overflow_site_number(&mut self) -> u32 {
+        let known = self.site_numbers.get(&SiteId::overflow_site()).copied();
+        known.unwrap_or_else(|| self.add_site(SiteId::overflow_site()))
+    }
+
+    fn add_site(&mut self, site: SiteId) -> u32 {
+        let number = u32::try_from(self.sites.len()).expect("limits.sites is far below");
+        self.sites.push(site);
+        self.site_numbers.insert(site, number);
+        number
+    }
+
+    /// Visitors of a site who did something in the last five minutes.
+    pub(super) fn live_visitors(&self, site: SiteId, now: Millis) -> u32 {
+        self.site_numbers.get(&site).map_or(0, |number| self.visits.live_visitors(*number, now))
+    }
+
+    /// What a view of a page would add.
+    pub(super) fn estimate_view(&self, event: &Event, caps: &AggregatorLimits) -> VisitEstimate {
+        let Some(visitor) = &event.visitor else { return VisitEstimate::default() };
+        let site = self.site_numbers.get(&event.site).copied();
+        let scope = |site| TextScope::for_items(site, Subject::Page);
+        let item = site.and_then(|site| self.texts.estimate_id(scope(site), &event.item, caps.items_per_site));
+        self.visits.estimate_view(visitor, event.at, event.without_cookie, item)
+    }
+
+    /// The number of a text in a part of the segment. Every text of a batch has one before its rows
+    /// are taken.
+    pub(super) fn string_id(&self, text: u32, part: SegmentPart, segment: u32) -> StringId {
+        StringId(
+            self.texts
+                .string_id(text, part, segment)
+                .expect("the batch's texts were numbered before its rows were taken"),
+        )
+    }
+
+    pub(super) fn site_id(&self, number: u32) -> SiteId {
+        self.sites[number as usize]
+    }
+}
+
+/// The books of the current days, by number and by zone and day. A number is reused once its day is
+/// over.
+pub(super) struct DayStates {
+    budgets: DayBudgets,
+    day_states: Vec<Option<DayState>>,
+    slot_by_day: HashMap<(ZoneId, Day), u32, RandomState>,
+}
+
+impl DayStates {
+    pub(super) fn new(caps: &AggregatorLimits) -> DayStates {
+        DayStates { budgets: DayBudgets::new(caps), day_states: Vec::new(), slot_by_day: HashMap::default() }
+    }
+
+    /// The book of the day, opened by the day's first hit.
+    pub(super) fn get_or_open(&mut self, span: &Arc<DaySpan>, caps: &AggregatorLimits) -> (u32, &mut DayState) {
+        let number = match self.slot_by_day.get(&(span.zone, span.day)) {
+            Some(number) => *number,
+            None => self.insert_day(DayState::new(Arc::clone(span), caps, &self.budgets)),
+        };
+        (number, &mut self[number])
+    }
+
+    /// The day's book, where it had a hit already.
+    pub(super) fn get_day(&self, span: &DaySpan) -> Option<&DayState> {
+        self.slot_by_day.get(&(span.zone, span.day)).map(|number| &self[*number])
+    }
+
+    pub(super) fn day_slots(&self) -> Vec<u32> {
+        self.slot_by_day.values().copied().collect()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &DayState> {
+        self.day_states.iter().flatten()
+    }
+
+    pub(super) fn close_day(&mut self, number: u32) {
+        if let Some(book) = self.day_states[number as usize].take() {
+            self.slot_by_day.remove(&(book.span.zone, book.span.day));
+        }
+    }
+
+    fn insert_day(&mut self, book: DayState) -> u32 {
+        let day = (book.span.zone, book.span.day);
+        let free = self.day_states.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.day_states.push(None);
+            self.day_states.len() - 1
+        });
+        self.day_states[free] = Some(book);
+        let number = u32::try_from(free).expect("there are at most a few living days of each zone");
+        self.slot_by_day.insert(day, number);
+        number
+    }
+}
+
+impl Index<u32> for DayStates {
+    type Output = DayState;
+
+    fn index(&self, number: u32) -> &DayState {
+        self.day_states[number as usize].as_ref().expect("a book is closed only between batches")
+    }
+}
+
+impl IndexMut<u32> for DayStates {
+    fn index_mut(&mut self, number: u32) -> &mut DayState {
+        self.day_states[number as usize].as_mut().expect("a book is closed only between batches")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn a_flood_of_sites_is_held_at_the_cap_and_known_sites_go_on() {
+        let config = crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
+        let caps = AggregatorLimits { sites: 100, ..AggregatorLimits::from_config(&config) };
+        let mut book = DayState::new(
+            Arc::new(DaySpan::from_instant(ZoneId(0), &TimeZone::UTC, 0)),
+            &caps,
+            &DayBudgets::new(&caps),
+        );
+        let held = (1..=5000).filter(|n| book.assign_site_number(SiteId::from_u128(*n)).is_some()).count();
+        assert_eq!((held, book.sites.len()), (100, 100));
+        assert_eq!(book.assign_site_number(SiteId::from_u128(100)), Some(99));
+        assert_eq!([book.overflow_site_number(), book.overflow_site_number()], [100, 100]);
+        assert_eq!(
+            (book.assign_site_number(SiteId::from_u128(101)), book.assign_site_number(SiteId::overflow_site())),
+            (None, Some(100))
+        );
+    }
+
+    #[test]
+    fn the_caps_are_of_all_living_days_together() {
+        let config = crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
+        let caps = AggregatorLimits { sites: 10, ..AggregatorLimits::from_config(&config) };
+        let mut books = DayStates::new(&caps);
+        let day = |n: i64| Arc::new(DaySpan::from_instant(ZoneId(0), &TimeZone::UTC, n * 86_400_000));
+        let sites_of = |books: &mut DayStates, n: i64| {
+            let book = books.get_or_open(&day(n), &caps).1;
+            (1..=100).filter(|site| book.assign_site_number(SiteId::from_u128(*site)).is_some()).count()
+        };
+        assert_eq!((sites_of(&mut books, 0), sites_of(&mut books, 1)), (10, 0));
+        books.close_day(0);
+        assert_eq!((sites_of(&mut books, 1), sites_of(&mut books, 2)), (10, 0));
+    }
+
+    #[test]
+    fn a_days_number_is_used_again_once_the_day_is_closed() {
+        let config = crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
+        let caps = AggregatorLimits::from_config(&config);
+        let mut books = DayStates::new(&caps);
+        let day = |n: i64| Arc::new(DaySpan::from_instant(ZoneId(0), &TimeZone::UTC, n * 86_400_000));
+        assert_eq!(
+            [
+                books.get_or_open(&day(0), &caps).0,
+                books.get_or_open(&day(1), &caps).0,
+                books.get_or_open(&day(0), &caps).0
+            ],
+            [0, 1, 0]
+        );
+        books.close_day(0);
+        assert_eq!(books.get_or_open(&day(2), &caps).0, 0);
+        assert_eq!(books.day_slots().len(), 2);
+    }
+}

@@ -1,0 +1,97 @@
+//! Deduplication of hits: the ids of the last two to three minutes, so that a retry counts once.
+//!
+//! There are three generations of a minute each; the oldest is dropped as a whole. An id is kept as
+//! 64 bits of its hash under a seed of this process: 9 bytes per hit, never written to disk.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
+
+use crate::event::{Millis, SiteId};
+
+const GENERATION_MILLIS: Millis = 60_000;
+
+pub(super) struct DuplicateFilter {
+    generations: [HashSet<u64, RandomState>; 3],
+    /// Start of the youngest generation.
+    newest_start: Millis,
+    max: usize,
+    seed: u64,
+    pub(super) overflow_count: u64,
+}
+
+impl DuplicateFilter {
+    pub(super) fn new(max: usize, seed: u64) -> DuplicateFilter {
+        let generations = std::array::from_fn(|_| HashSet::with_hasher(RandomState::default()));
+        DuplicateFilter { generations, newest_start: Millis::MIN, max, seed, overflow_count: 0 }
+    }
+
+    /// Records the id; `false` if it was seen before.
+    pub(super) fn insert_if_new(&mut self, site: SiteId, id: u128, at: Millis) -> bool {
+        self.rotate_generations(at);
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(&site.as_u128().to_le_bytes());
+        bytes[16..].copy_from_slice(&id.to_le_bytes());
+        let key = xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, self.seed);
+        if self.generations.iter().any(|generation| generation.contains(&key)) {
+            return false;
+        }
+        if self.generations[0].len() >= self.max {
+            // A flood of ids is bounded in memory. Beyond that, retries may count twice.
+            self.overflow_count += 1;
+            return true;
+        }
+        self.generations[0].insert(key);
+        true
+    }
+
+    fn rotate_generations(&mut self, at: Millis) {
+        let passed = at.saturating_sub(self.newest_start);
+        if passed < GENERATION_MILLIS {
+            return;
+        }
+        if passed >= 3 * GENERATION_MILLIS {
+            self.generations.iter_mut().for_each(|generation| *generation = HashSet::default());
+            self.newest_start = at;
+            return;
+        }
+        // Steps of whole minutes, so that an id is kept for at least two of them, whenever it came.
+        for _ in 0..passed / GENERATION_MILLIS {
+            self.generations.rotate_right(1);
+            self.generations[0] = HashSet::default();
+            self.newest_start += GENERATION_MILLIS;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: SiteId = SiteId::from_u128(7);
+
+    #[test]
+    fn an_id_is_known_for_two_minutes_and_forgotten_after_three() {
+        for offset in [0, 1, 59_999, 30_000] {
+            let mut recent = DuplicateFilter::new(100, 1);
+            assert!(recent.insert_if_new(SITE, 1, 1_000_000));
+            let at = 1_000_000 + offset;
+            assert!(recent.insert_if_new(SITE, 2, at));
+            assert!(!recent.insert_if_new(SITE, 2, at + 120_000), "offset {offset}");
+            assert!(recent.insert_if_new(SITE, 2, at + 180_001), "offset {offset}");
+        }
+    }
+
+    #[test]
+    fn the_same_id_of_another_site_is_another_hit() {
+        let mut recent = DuplicateFilter::new(100, 1);
+        assert!(recent.insert_if_new(SITE, 1, 0));
+        assert!(recent.insert_if_new(SiteId::from_u128(8), 1, 0));
+    }
+
+    #[test]
+    fn a_flood_of_ids_is_held_at_the_cap() {
+        let mut recent = DuplicateFilter::new(10, 1);
+        assert!((0..1000).all(|id| recent.insert_if_new(SITE, id, 0)));
+        assert_eq!((recent.generations[0].len(), recent.overflow_count), (10, 990));
+    }
+}

@@ -1,0 +1,235 @@
+//! Rules about combinations of values.
+
+use std::collections::HashMap;
+
+use super::access::is_strong_hash;
+use super::{Config, ConsentBasis, MemoryBudget, TokenAlgorithm, compatible, find_id_collision};
+use crate::event::SiteId;
+
+/// Minimum length of a secret that signs tokens: one shorter than its hash could be guessed from
+/// one token (RFC 7518).
+const MIN_SECRET_BYTES: usize = 32;
+const MIN_TOKEN_BYTES: usize = 16;
+/// Longest lifetime of a cookie that is exempt from consent, in seconds.
+const MAX_EXEMPT_COOKIE_SECS: u64 = 395 * 86_400;
+const MAX_EXEMPT_RETENTION_DAYS: u32 = 761;
+
+/// A broken rule.
+pub(super) struct RuleViolation {
+    /// Key that the error names.
+    pub key: String,
+    /// What is accepted.
+    pub reason: String,
+    /// Other keys that the rule depends on: if one of them is wrong itself, the rule is not
+    /// reported.
+    pub depends_on: &'static [&'static str],
+}
+
+struct ViolationList(Vec<RuleViolation>);
+
+impl ViolationList {
+    fn require(
+        &mut self,
+        kept: bool,
+        key: impl Into<String>,
+        about: &'static [&'static str],
+        reason: impl Into<String>,
+    ) {
+        if !kept {
+            self.0.push(RuleViolation { key: key.into(), reason: reason.into(), depends_on: about });
+        }
+    }
+}
+
+pub(super) fn find_violations(config: &Config) -> Vec<RuleViolation> {
+    let mut rules = ViolationList(Vec::new());
+    check_consent(config, &mut rules);
+    check_access(config, &mut rules);
+    check_sites(config, &mut rules);
+    check_memory(config, &mut rules);
+    rules.0
+}
+
+fn check_consent(config: &Config, rules: &mut ViolationList) {
+    let consent = &config.consent;
+    let (tiers, optional) = (consent.tiers.join(", "), consent.tiers.get(1..).unwrap_or_default());
+    let is_tier = |tier: &String| consent.tiers.contains(tier);
+
+    rules.require(
+        is_tier(&consent.analytics_tier),
+        "consent.analytics_tier",
+        &["consent.tiers"],
+        format!("must be one of consent.tiers: {tiers}"),
+    );
+    rules.require(
+        consent.tiers.first() != Some(&consent.analytics_tier),
+        "consent.analytics_tier",
+        &["consent.tiers"],
+        "must not be the first tier, which nobody can refuse",
+    );
+    for (key, words) in [
+        ("consent.tiers", &consent.tiers),
+        ("consent.inert", &consent.inert),
+        ("mail.templates", &config.mail.templates),
+    ] {
+        if let Some(word) = find_duplicate(words) {
+            rules.require(false, key, &[], format!("must hold each once, and holds {word} twice"));
+        }
+    }
+    if let Some(tier) = consent.inert.iter().find(|tier| !optional.contains(tier)) {
+        let reason = format!("{tier} is no optional tier; accepted are: {}", optional.join(", "));
+        rules.require(false, "consent.inert", &["consent.tiers"], reason);
+    }
+    for (place, entry) in config.register.iter().enumerate() {
+        let reason = format!("must be one of consent.tiers: {tiers}");
+        rules.require(is_tier(&entry.tier), format!("register[{place}].tier"), &["consent.tiers"], reason);
+        let earlier = config.register[..place].iter().any(|other| other == entry);
+        rules.require(!earlier, format!("register[{place}]"), &[], "stands here twice; each entry must differ");
+    }
+
+    if consent.basis == ConsentBasis::ExemptOptOut {
+        rules.require(
+            config.visitor.cookie.max_age_secs <= MAX_EXEMPT_COOKIE_SECS,
+            "visitor.cookie.max_age_secs",
+            &["consent.basis"],
+            format!("must be at most {MAX_EXEMPT_COOKIE_SECS} (395 days) where consent.basis is exempt_opt_out"),
+        );
+        rules.require(
+            config.retention.keep_days <= MAX_EXEMPT_RETENTION_DAYS,
+            "retention.keep_days",
+            &["consent.basis"],
+            format!("must be at most {MAX_EXEMPT_RETENTION_DAYS} where consent.basis is exempt_opt_out"),
+        );
+    }
+}
+
+fn check_access(config: &Config, rules: &mut ViolationList) {
+    let (platform, report) = (&config.platform, &config.report);
+    let gate = !config.bi.url.is_empty();
+    rules.require(
+        !gate || !config.bi.secret.is_empty(),
+        "bi.secret",
+        &["bi.url"],
+        "is needed where bi.url is set; bi.secret_file names a file with it",
+    );
+    rules.require(
+        !gate || !platform.token_key.is_empty(),
+        "platform.token_key",
+        &["bi.url"],
+        "is needed where bi.url is set; platform.token_key_file names a file with it",
+    );
+
+    let short_key = (1..MIN_SECRET_BYTES).contains(&platform.token_key.expose_secret().len());
+    rules.require(
+        platform.token_algorithm != TokenAlgorithm::Hs256 || !short_key,
+        secret_source_key("platform.token_key", &platform.token_key_file),
+        &["platform.token_algorithm"],
+        format!("of HS256 must have at least {MIN_SECRET_BYTES} bytes"),
+    );
+
+    let hash = &config.access.password_hash;
+    rules.require(
+        hash.is_empty() || is_strong_hash(hash),
+        secret_source_key("access.password_hash", &config.access.password_hash_file),
+        &[],
+        "must be what `footfall access hash-password` prints: $argon2id$…",
+    );
+    rules.require(
+        !(1..MIN_TOKEN_BYTES).contains(&report.token.expose_secret().len()),
+        secret_source_key("report.token", &report.token_file),
+        &[],
+        format!("must have at least {MIN_TOKEN_BYTES} bytes: it is all that stands before every report"),
+    );
+    rules.require(
+        report.share_k >= report.k,
+        "report.share_k",
+        &["report.k"],
+        format!("must be at least report.k, which is {}: share links go to strangers", report.k),
+    );
+
+    let listen = config.server.listen;
+    rules.require(
+        !config.test.clock || listen.ip().is_loopback(),
+        "test.clock",
+        &["server.listen"],
+        format!("needs server.listen on a loopback address, not {listen}"),
+    );
+    rules.require(
+        !config.test.whole_lots || config.test.clock,
+        "test.whole_lots",
+        &["test.clock"],
+        "needs test.clock: lots without a remainder give rare values away",
+    );
+    rules.require(
+        config.store.cluster.is_empty() || !config.store.url.is_empty(),
+        "store.cluster",
+        &["store.url"],
+        "is of a server; it must be empty where store.url is",
+    );
+    rules.require(
+        config.store.ca_file.is_empty() || config.store.url.starts_with("https://"),
+        "store.ca_file",
+        &["store.url"],
+        "is for a store.url that begins with https://",
+    );
+}
+
+/// The key of the file, if the secret came from a file.
+fn secret_source_key(key: &str, file: &str) -> String {
+    if file.is_empty() { key.to_owned() } else { format!("{key}_file") }
+}
+
+fn check_sites(config: &Config, rules: &mut ViolationList) {
+    // A name must mean one site in one zone: two rules may share a template only if their zones are
+    // equal.
+    for (place, rule) in config.profiles.iter().enumerate() {
+        let earlier = &config.profiles[..place];
+        rules.require(
+            !earlier.iter().any(|other| other.site == rule.site && other.zone != rule.zone),
+            format!("profiles[{place}].site"),
+            &["profiles"],
+            "must differ from that of rules in another zone, such as ally-{profile}",
+        );
+        let same = earlier.iter().position(|other| (&other.host, &other.path) == (&rule.host, &rule.path));
+        let reason = |other: usize| format!("host and path must differ from those of profiles[{other}]");
+        rules.require(
+            same.is_none(),
+            format!("profiles[{place}]"),
+            &["profiles"],
+            same.map(reason).unwrap_or_default(),
+        );
+    }
+
+    let (mut ids, mut hosts) = (HashMap::new(), HashMap::new());
+    for (place, site) in config.sites.iter().enumerate() {
+        let first = *ids.entry(&site.id).or_insert(place);
+        let reason = format!("{} is the id of sites[{first}] already; one entry must hold all its hosts", site.id);
+        rules.require(first == place, format!("sites[{place}].id"), &["sites"], reason);
+        for (at, host) in site.hosts.iter().enumerate() {
+            let first = *hosts.entry(host).or_insert((place, at));
+            let reason = format!("{host} is a host of sites[{}] already; it must be of one site only", first.0);
+            rules.require(first == (place, at), format!("sites[{place}].hosts[{at}]"), &["sites"], reason);
+        }
+    }
+    let names = config.sites.iter().map(|site| site.id.as_str());
+    if let Some((first, second)) = find_id_collision(names, SiteId::from_key) {
+        rules.require(false, "sites", &["sites"], format!("{first} and {second} have one id; rename one of them"));
+    }
+
+    for (key, reason) in compatible::check_stored_refusals(&config.compatible) {
+        rules.require(false, key, &[], reason);
+    }
+    if let Some((key, reason)) = compatible::find_conflict(&config.compatible) {
+        rules.require(false, key, &["compatible"], reason);
+    }
+}
+
+fn check_memory(config: &Config, rules: &mut ViolationList) {
+    let excess = MemoryBudget::from_config(config).excess_reason();
+    let about = &["limits", "server.max_connections", "journal.segment_bytes"];
+    rules.require(excess.is_none(), "limits.memory_bytes", about, excess.unwrap_or_default());
+}
+
+fn find_duplicate(words: &[String]) -> Option<&String> {
+    words.iter().enumerate().find(|(place, word)| words[..*place].contains(word)).map(|(_, word)| word)
+}

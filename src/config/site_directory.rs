@@ -1,0 +1,78 @@
+//! The rules in force: the configuration's and the registry's, replaced as a whole when the
+//! registry changes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::{Config, MemoryBudget, ProfileRule, RegisteredSites, SiteNames, SiteResolver, SiteRule, ZoneTable};
+
+/// The sites that are counted, from configuration and registry.
+pub struct SiteDirectory {
+    profiles: Vec<ProfileRule>,
+    sites: Vec<SiteRule>,
+    zones: Arc<ZoneTable>,
+    resolver: ArcSwap<SiteResolver>,
+    registered: Mutex<Arc<RegisteredSites>>,
+    names: SiteNames,
+}
+
+impl SiteDirectory {
+    /// With an empty registry.
+    pub fn new(config: &Config) -> SiteDirectory {
+        let (profiles, sites) = (config.profiles.clone(), config.sites.clone());
+        let zones = Arc::new(ZoneTable::default());
+        let hosts = ArcSwap::from_pointee(SiteResolver::new(&zones, &profiles, &sites, &RegisteredSites::default()));
+        let names = SiteNames::new(MemoryBudget::from_config(config).caps.sites);
+        SiteDirectory { profiles, sites, zones, resolver: hosts, registered: Mutex::default(), names }
+    }
+
+    /// The rules for one hit or one report; the next call sees changes.
+    pub fn resolver(&self) -> Guard<Arc<SiteResolver>> {
+        self.resolver.load()
+    }
+
+    /// Names of counted sites that were made by a profile rule.
+    pub fn site_names(&self) -> &SiteNames {
+        &self.names
+    }
+
+    /// The time zones in use.
+    pub fn time_zones(&self) -> Arc<ZoneTable> {
+        Arc::clone(&self.zones)
+    }
+
+    /// Sites of the configuration. They only change with the file.
+    pub fn configured_sites(&self) -> &[SiteRule] {
+        &self.sites
+    }
+
+    /// Profile rules of the configuration.
+    pub fn profile_rules(&self) -> &[ProfileRule] {
+        &self.profiles
+    }
+
+    /// Sites and aliases of the registry, as last read.
+    pub fn registered_sites(&self) -> Arc<RegisteredSites> {
+        Arc::clone(&self.registered.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The rule of a site that is configured or registered by itself, by its name or an alias.
+    pub fn find_rule(&self, name: &str) -> Option<SiteRule> {
+        let registered = self.registered_sites();
+        let alias = registered.aliases.iter().find(|alias| alias.alias == name);
+        let name = alias.map_or(name, |alias| &alias.site);
+        self.sites.iter().chain(&registered.sites).find(|rule| rule.id == name).cloned()
+    }
+
+    /// Replaces the registry's rules; `false` if they are unchanged.
+    pub fn replace_registered(&self, registered: RegisteredSites) -> bool {
+        let mut known = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
+        if **known == registered {
+            return false;
+        }
+        self.resolver.store(Arc::new(SiteResolver::new(&self.zones, &self.profiles, &self.sites, &registered)));
+        *known = Arc::new(registered);
+        true
+    }
+}

@@ -1,0 +1,21 @@
+//! Counters of dropped hits.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::event::DropReason;
+
+/// Drops per reason since the process started. Nothing else is kept of a hit that was not counted.
+#[derive(Default)]
+pub struct DropCounters([AtomicU64; DropReason::ALL.len()]);
+
+impl DropCounters {
+    /// Counts one drop.
+    pub fn record_drop(&self, reason: DropReason) {
+        self.0[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The totals since the process started, in the order of [`Refusal::ALL`].
+    pub fn totals(&self) -> [u64; DropReason::ALL.len()] {
+        std::array::from_fn(|reason| self.0[reason].load(Ordering::Relaxed))
+    }
+}

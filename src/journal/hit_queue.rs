@@ -1,0 +1,133 @@
+//! The queue of hits for the writer. It is bounded: if it is full, clients are told so.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::completion::{self, CommitNotifier, CommitTicket};
+use crate::aggregate::CountedEvent;
+use crate::event::SiteId;
+use crate::pseudonym::{Event, VisitEstimate};
+
+/// Why a hit was not counted. All but the last are answered 503 with `Retry-After`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CommitError {
+    /// The queue is full (`limits.waiting_hits`).
+    QueueFull,
+    /// The journal's disk is full, or `journal.max_bytes` is reached.
+    DiskFull,
+    Stopping,
+    /// The disk failed during the write, so the hit may be counted after a restart; answered 500.
+    Uncertain,
+}
+
+/// A queued hit. The hits of one body are taken together; the last one carries the answer.
+pub(super) struct QueuedHit {
+    pub(super) counted: CountedEvent,
+    pub(super) notifier: Option<CommitNotifier>,
+}
+
+pub(super) enum JournalCommand {
+    /// Seal the open segment; answered with the number of the last sealed segment.
+    CloseSegment(oneshot::Sender<u64>),
+    /// The number of a site's visitors in the last five minutes.
+    CountLiveVisitors(SiteId, oneshot::Sender<u32>),
+    /// Answers what a view would add.
+    EstimateView(Box<Event>, oneshot::Sender<Option<VisitEstimate>>),
+}
+
+#[derive(Default)]
+struct QueueState {
+    hits: Vec<QueuedHit>,
+    commands: Vec<JournalCommand>,
+    closed: bool,
+}
+
+/// The queue, and commands for the writer.
+pub struct HitQueue {
+    state: Mutex<QueueState>,
+    arrived: Condvar,
+    max_hits: usize,
+}
+
+pub(super) struct DrainedQueue {
+    pub(super) hits: Vec<QueuedHit>,
+    pub(super) commands: Vec<JournalCommand>,
+    /// Whether the queue is closed: nothing more will come.
+    pub(super) closed: bool,
+}
+
+impl HitQueue {
+    pub(super) fn new(most: usize) -> HitQueue {
+        HitQueue { state: Mutex::default(), arrived: Condvar::new(), max_hits: most }
+    }
+
+    /// Queues the hits of one body, or an open or click of a mail; they are committed in one batch.
+    ///
+    /// # Errors
+    ///
+    /// The queue is closed ([`Unavailable::Stopping`]) or has no room for all of them
+    /// ([`Unavailable::Crowded`]). Nothing was queued.
+    pub fn submit_hits<E: Into<CountedEvent>>(
+        &self,
+        events: impl ExactSizeIterator<Item = E>,
+    ) -> Result<CommitTicket, CommitError> {
+        let (answer, ticket) = completion::notifier_pair();
+        let mut state = self.lock();
+        if state.closed {
+            return Err(CommitError::Stopping);
+        }
+        if state.hits.len() + events.len() > self.max_hits {
+            return Err(CommitError::QueueFull);
+        }
+        let was_empty = state.hits.is_empty();
+        state.hits.extend(events.map(|event| QueuedHit { counted: event.into(), notifier: None }));
+        match state.hits.last_mut() {
+            Some(last) if last.notifier.is_none() => last.notifier = Some(answer),
+            // A body without hits that count is complete at once.
+            _ => completion::notify_all(std::iter::once(answer), Ok(())),
+        }
+        drop(state);
+        if was_empty {
+            self.arrived.notify_one();
+        }
+        Ok(ticket)
+    }
+
+    pub(super) fn send_command(&self, command: JournalCommand) {
+        self.lock().commands.push(command);
+        self.arrived.notify_one();
+    }
+
+    /// What a view would add, by the memory that counts; nothing changes. `None` if it would be the
+    /// day's first hit, or if the writer is gone.
+    pub async fn estimate_view(&self, event: Event) -> Option<VisitEstimate> {
+        let (answer, foreseen) = oneshot::channel();
+        self.send_command(JournalCommand::EstimateView(Box::new(event), answer));
+        foreseen.await.ok().flatten()
+    }
+
+    /// Closes the queue to new hits; queued ones are still taken.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_one();
+    }
+
+    /// Waits for hits, a command or the timeout, and takes everything there is.
+    pub(super) fn wait_and_drain(&self, timeout: Duration) -> DrainedQueue {
+        let mut state = self.lock();
+        if state.hits.is_empty() && state.commands.is_empty() && !state.closed {
+            state = self.arrived.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        DrainedQueue {
+            hits: std::mem::take(&mut state.hits),
+            commands: std::mem::take(&mut state.commands),
+            closed: state.closed,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

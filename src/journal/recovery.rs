@@ -1,0 +1,194 @@
+//! Seals what a crash left behind, before the port is opened.
+//!
+//! A segment that another one follows was about to be sealed; what the later one carries is not
+//! part of it. Of the last segment, what may be released is released. The rest is carried into the
+//! first segment of the new process, which must be on disk before that last one is sealed. So at
+//! each moment each row counts in exactly one place.
+
+use super::frame::{FRAME_OVERHEAD_BYTES, FrameScanner, SegmentRegion};
+use super::payload::{self, FrameKind};
+use super::sealed_segment::close_segment;
+use super::segment_file::{HEADER_BYTES, JournalError, JournalFolder, SegmentFormat, SegmentId, read_file};
+use super::segment_keys::{SegmentCipher, SegmentKeys};
+use super::totals_codec::PayloadError;
+use crate::aggregate::{AttributeSums, ReleasePolicy, ReleaseScope, SegmentBuilder};
+use crate::event::Millis;
+
+/// The result of recovery, for log and metrics.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub struct RecoverySummary {
+    /// Open segments that were read.
+    pub segments: usize,
+    /// Batches that were read.
+    pub frames: usize,
+    /// Damaged places; each was logged with its file and offset.
+    pub damaged: usize,
+    /// Attribute rows whose key is gone, after a power cut or without `journal.key_dir`.
+    pub lost_rows: u64,
+    /// The next free segment number.
+    pub next_number: u64,
+}
+
+/// A recovery that still has to seal the last segment.
+pub(super) struct SegmentRecovery {
+    recovered: RecoverySummary,
+    last: Option<ReplayedSegment>,
+    /// Attributes that the first segment of this process must begin with.
+    pub(super) carried: AttributeSums,
+}
+
+/// A segment that was read back.
+struct ReplayedSegment {
+    id: SegmentId,
+    segment: SegmentBuilder,
+    /// Attributes that the segment before must not count. `None` if that frame is damaged: then
+    /// they were not counted here either.
+    carried: Option<AttributeSums>,
+}
+
+impl SegmentRecovery {
+    /// Seals all open segments but the last.
+    pub(super) fn replay_open_segments(
+        folder: &JournalFolder,
+        keys: &SegmentKeys,
+        rule: ReleasePolicy,
+        now: Millis,
+    ) -> Result<SegmentRecovery, JournalError> {
+        let mut recovered = RecoverySummary::default();
+        for number in folder.segment_numbers("sealing")? {
+            let half = folder.segment_path(number, "sealing");
+            std::fs::remove_file(&half).map_err(JournalError::from_io(&half))?;
+        }
+        let sealed = folder.segment_numbers("sealed")?;
+        let mut last: Option<ReplayedSegment> = None;
+        for number in folder.segment_numbers("open")? {
+            recovered.next_number = recovered.next_number.max(number + 1);
+            let open = folder.segment_path(number, "open");
+            if sealed.contains(&number) {
+                // Killed between sealing and removing: the sealed file is complete.
+                std::fs::remove_file(&open).map_err(JournalError::from_io(&open))?;
+                continue;
+            }
+            let Some(replayed) = replay_segment(folder, number, keys, &mut recovered)? else { continue };
+            recovered.segments += 1;
+            if let Some(before) = last.take() {
+                let carried = replayed.carried.as_ref().unwrap_or(&NO_ATTRIBUTES);
+                close_segment(folder, before.id, &before.segment.finish_segment(carried))?;
+            }
+            last = Some(replayed);
+        }
+        recovered.next_number = recovered.next_number.max(sealed.last().map_or(0, |last| last + 1));
+        if recovered.lost_rows > 0 {
+            tracing::error!(
+                rows = recovered.lost_rows,
+                "attribute rows of segments that were not sealed are lost: the key they were encrypted with is gone; no total is"
+            );
+        }
+        let carried = last.as_ref().map(|last| last.segment.collect_carried(rule, ReleaseScope::EnoughVisits, now));
+        Ok(SegmentRecovery { recovered, carried: carried.unwrap_or_default(), last })
+    }
+
+    pub(super) fn next_number(&self) -> u64 {
+        self.recovered.next_number
+    }
+
+    /// Seals the last segment, once what it carries is on disk.
+    pub(super) fn close_last_segment(
+        self,
+        folder: &JournalFolder,
+        carried: &AttributeSums,
+    ) -> Result<RecoverySummary, JournalError> {
+        if let Some(last) = self.last {
+            close_segment(folder, last.id, &last.segment.finish_segment(carried))?;
+        }
+        Ok(self.recovered)
+    }
+}
+
+static NO_ATTRIBUTES: AttributeSums = AttributeSums { strings: Vec::new(), rows: Vec::new() };
+
+/// Reads an open segment's file. `None` if nothing in it was ever answered, or nothing can be read.
+fn replay_segment(
+    folder: &JournalFolder,
+    number: u64,
+    keys: &SegmentKeys,
+    recovered: &mut RecoverySummary,
+) -> Result<Option<ReplayedSegment>, JournalError> {
+    let path = folder.segment_path(number, "open");
+    let file = read_file(&path)?;
+    let remove = || std::fs::remove_file(&path).map_err(JournalError::from_io(&path));
+    let Some((id, format)) = SegmentId::parse_header(&file) else {
+        // Created, but its header never reached the disk, so nothing after it was answered either.
+        if file.iter().all(|byte| *byte == 0) {
+            return remove().map(|()| None);
+        }
+        recovered.damaged += 1;
+        let kept = folder.quarantine_file(&path)?;
+        tracing::error!(file = %path.display(), offset = 0, kept = %kept.display(), "the header of a journal segment is damaged; none of it was counted");
+        return Ok(None);
+    };
+    let mut replayed = ReplayedSegment { id, segment: SegmentBuilder::default(), carried: None };
+    let cipher = keys.segment_cipher(id);
+    let (mut frames, mut damage) = (0, false);
+    let mut place = HEADER_BYTES;
+    for found in FrameScanner::new(&file, HEADER_BYTES) {
+        match found {
+            SegmentRegion::Frame(payload) => {
+                match replay_frame(&mut replayed, payload, format, cipher.as_ref(), recovered) {
+                    Ok(()) => frames += 1,
+                    Err(bad) => {
+                        damage = true;
+                        recovered.damaged += 1;
+                        tracing::error!(file = %path.display(), offset = place, %bad, "a frame of a journal segment cannot be read");
+                    }
+                }
+                place += FRAME_OVERHEAD_BYTES + payload.len();
+            }
+            SegmentRegion::Damage { at, next } => {
+                damage = true;
+                recovered.damaged += 1;
+                place = next;
+                tracing::error!(file = %path.display(), offset = at, bytes = next - at, "a journal segment is damaged; its counts in these bytes are lost, all others were recovered");
+            }
+            SegmentRegion::Torn { at, bytes } => {
+                tracing::warn!(file = %path.display(), offset = at, bytes, "the last write of a journal segment is incomplete; its hits were never answered");
+            }
+        }
+    }
+    if frames == 0 && !damage {
+        // Killed while it was created: the segment before was still the open one and still has what
+        // would have been carried.
+        return remove().map(|()| None);
+    }
+    if damage {
+        let copy = folder.free_quarantine_path(&path);
+        std::fs::copy(&path, &copy).map_err(JournalError::from_io(&copy))?;
+        tracing::error!(file = %path.display(), kept = %copy.display(), "the damaged segment was kept");
+    }
+    Ok(Some(replayed))
+}
+
+fn replay_frame(
+    replayed: &mut ReplayedSegment,
+    payload: &[u8],
+    format: SegmentFormat,
+    cipher: Option<&SegmentCipher>,
+    recovered: &mut RecoverySummary,
+) -> Result<(), PayloadError> {
+    let mut read = payload::read_open_payload(payload, format)?;
+    if let Some(hidden) = &read.encrypted {
+        match cipher.and_then(|cipher| hidden.decrypt_rows(cipher)) {
+            Some((base, attributes)) => {
+                (read.delta.first_attribute_string_id, read.delta.sums.attributes) = (base, attributes)
+            }
+            None => recovered.lost_rows += hidden.rows,
+        }
+    }
+
+    replayed.segment.add_delta(&read.delta);
+    match read.kind {
+        FrameKind::Batch => recovered.frames += 1,
+        FrameKind::Carried => replayed.carried = Some(read.delta.sums.attributes),
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! Opened messages that wait for the store. A crash loses them: then an opened message is reported
+//! as unopened, never the other way round.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::access::SecretDigest;
+use crate::event::Day;
+
+const MAX_QUEUED_MESSAGES: usize = 100_000;
+const MAX_STORED_AT_ONCE: usize = 1000;
+
+/// Queue of opened messages and the day they were opened, at most [`MOST`].
+#[derive(Default)]
+pub struct OpenedQueue(Mutex<Vec<(SecretDigest, Day)>>);
+
+impl OpenedQueue {
+    /// Adds a message; `false` if the queue is full.
+    pub fn try_push(&self, message: SecretDigest, on: Day) -> bool {
+        let mut waiting = self.lock();
+        let room = waiting.len() < MAX_QUEUED_MESSAGES;
+        if room {
+            waiting.push((message, on));
+        }
+        room
+    }
+
+    /// The first waiting messages of one day, at most [`AT_ONCE`]; `None` if the queue is empty.
+    /// They stay queued until [`Opened::kept`].
+    pub fn peek_same_day(&self) -> Option<(Vec<SecretDigest>, Day)> {
+        let waiting = self.lock();
+        let (_, on) = *waiting.first()?;
+        let same_day = waiting.iter().take_while(|(_, day)| *day == on).take(MAX_STORED_AT_ONCE);
+        Some((same_day.map(|(message, _)| *message).collect(), on))
+    }
+
+    /// Removes the first `many` entries, which have been stored.
+    pub fn remove_stored(&self, many: usize) {
+        self.lock().drain(..many);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(SecretDigest, Day)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::generate_message_secret;
+
+    #[test]
+    fn messages_are_given_out_by_day_and_stay_until_they_are_kept() {
+        let (opened, digests) = (OpenedQueue::default(), [(); 3].map(|()| generate_message_secret().0));
+        for (digest, day) in digests.into_iter().zip([1, 1, 2]) {
+            assert!(opened.try_push(digest, Day::from_number(day)));
+        }
+        for _ in 0..2 {
+            assert!(opened.peek_same_day() == Some((digests[..2].to_vec(), Day::from_number(1))));
+        }
+        opened.remove_stored(2);
+        assert!(opened.peek_same_day() == Some((digests[2..].to_vec(), Day::from_number(2))));
+        opened.remove_stored(1);
+        assert!(opened.peek_same_day().is_none());
+    }
+}

@@ -1,0 +1,77 @@
+//! A cap that all living days share, so that memory is bounded however many time zones there are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[derive(Clone)]
+pub struct SharedBudget(Arc<BudgetState>);
+
+struct BudgetState {
+    /// Only one thread counts, so the order of memory says nothing here.
+    used: AtomicUsize,
+    limit: usize,
+}
+
+/// What one day has of a cap. It is given back when the day is dropped.
+pub struct BudgetShare {
+    budget: SharedBudget,
+    reserved: usize,
+}
+
+impl SharedBudget {
+    pub fn new(most: usize) -> SharedBudget {
+        SharedBudget(Arc::new(BudgetState { used: AtomicUsize::new(0), limit: most }))
+    }
+
+    /// Of a day that has nothing of it yet.
+    pub fn new_share(&self) -> BudgetShare {
+        BudgetShare { budget: self.clone(), reserved: 0 }
+    }
+}
+
+impl BudgetShare {
+    /// Takes `n` more; `false`, and nothing taken, if less is left.
+    pub fn try_reserve(&mut self, n: usize) -> bool {
+        let BudgetState { used, limit: most } = &*self.budget.0;
+        let with = used.load(Ordering::Relaxed).saturating_add(n);
+        let fits = with <= *most;
+        if fits {
+            used.store(with, Ordering::Relaxed);
+            self.reserved += n;
+        }
+        fits
+    }
+
+    /// Whether `n` more could be taken.
+    pub fn has_capacity(&self, n: usize) -> bool {
+        let BudgetState { used, limit: most } = &*self.budget.0;
+        used.load(Ordering::Relaxed).saturating_add(n) <= *most
+    }
+
+    /// Of what was taken.
+    pub fn return_units(&mut self, n: usize) {
+        self.reserved -= n;
+        self.budget.0.used.fetch_sub(n, Ordering::Relaxed);
+    }
+}
+
+impl Drop for BudgetShare {
+    fn drop(&mut self) {
+        self.budget.0.used.fetch_sub(self.reserved, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_day_has_another_has_not_until_the_first_is_over() {
+        let cap = SharedBudget::new(10);
+        let (mut yesterday, mut today) = (cap.new_share(), cap.new_share());
+        assert!(yesterday.try_reserve(7) && today.try_reserve(3));
+        assert!(!today.try_reserve(1) && !yesterday.try_reserve(1));
+        drop(yesterday);
+        assert!(!today.try_reserve(8) && today.try_reserve(7) && !today.try_reserve(1));
+    }
+}

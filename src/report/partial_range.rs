@@ -1,0 +1,156 @@
+//! Compares a range that is not over with one that is, over the part of both that is complete.
+//!
+//! Hits, visitors and visits are compared up to the last full hour of today, since sites are
+//! counted by hour. What is written when a visit closes (bounces, seconds), clicks, and everything
+//! about a page, link or event is compared over the days before today. What is published after the
+//! day is compared over the published days.
+
+use super::query::ReportQuery;
+use crate::config::ZoneId;
+use crate::event::Day;
+use crate::pseudonym::DaySpan;
+use jiff::civil::Date;
+
+/// First and last day, both inclusive.
+pub(super) type DayRange = (Day, Day);
+
+/// The comparable part of a range, and its counterpart.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ComparableRange {
+    /// The days of the range that are over, and as many days of the comparison.
+    pub days: Option<(DayRange, DayRange)>,
+    /// Today up to its last full hour, and the same hours of its counterpart.
+    pub hours: Option<(HourRange, HourRange)>,
+}
+
+/// A range of hours, as Unix times in seconds at which hours begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HourRange {
+    /// Start of the first hour.
+    pub from: u32,
+    /// End of the last hour, exclusive.
+    pub until: u32,
+}
+
+impl ReportQuery {
+    /// The comparable part, where days from `open` on are not complete. `None` where the whole
+    /// range is before `open`: then its totals can be compared as they are.
+    pub(super) fn comparable_range(&self, open: Day) -> Option<ComparableRange> {
+        self.comparable_range_with(self.comparison?, open)
+    }
+
+    /// Like [`Question::comparable`], with the given days as comparison.
+    pub(super) fn comparable_range_with(&self, (then, then_to): DayRange, open: Day) -> Option<ComparableRange> {
+        if self.to < open {
+            return None;
+        }
+        let over = i64::from(open.as_number()) - i64::from(self.from.as_number());
+        let before = i64::from(then_to.as_number()) - i64::from(then.as_number()) + 1;
+
+        let of = |from: Day, days: i64| (from, add_days(from, days - 1));
+        let whole = over.min(before);
+        let days = (whole > 0).then(|| (of(self.from, whole), of(then, whole)));
+
+        let holds_today = open == self.today && (0..before).contains(&over);
+        let hours = holds_today.then(|| (self.elapsed_hours(open), self.elapsed_hours(add_days(then, over))));
+        Some(ComparableRange { days, hours })
+    }
+
+    /// As many days of the range as there are to compare with, where all of them are over.
+    pub(super) fn matching_days(&self, (then, then_to): DayRange) -> Option<(DayRange, DayRange)> {
+        let days = |from: Day, to: Day| i64::from(to.as_number()) - i64::from(from.as_number());
+        let both = days(self.from, self.to).min(days(then, then_to));
+        (both >= 0).then(|| ((self.from, add_days(self.from, both)), (then, add_days(then, both))))
+    }
+
+    /// The hours of `day` that are over by today's clock.
+    fn elapsed_hours(&self, day: Day) -> HourRange {
+        let now = self.now.to_zoned(self.zone.clone());
+        let clock = now.datetime().time();
+        let second = |date: Date, hour: i8| {
+            let at = date.at(hour, 0, 0, 0).to_zoned(self.zone.clone()).map_or(self.now, |at| at.timestamp());
+            u32::try_from(at.as_second()).unwrap_or(0)
+        };
+        let from = second(day.to_date(), 0);
+        if day != self.today {
+            return HourRange { from, until: second(day.to_date(), clock.hour()) };
+        }
+        // Today's last full hour cannot be taken from the clock time alone: when clocks are set
+        // back, one hour occurs twice.
+        let now = self.now.as_millisecond();
+        HourRange { from, until: DaySpan::from_instant(ZoneId(0), &self.zone, now).local_hour_start(now) }
+    }
+}
+
+fn add_days(day: Day, days: i64) -> Day {
+    Day::from_number(u16::try_from(i64::from(day.as_number()) + days).unwrap_or(u16::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::event::SiteId;
+    use crate::report::{ReportLimits, ReportParams};
+
+    const RULES: ReportLimits = ReportLimits { k: 5, keep_days: 761 };
+
+    fn question(range: &str, now: &str) -> ReportQuery {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let asked =
+            ReportParams { range: Some(range.into()), compare: Some("previous".into()), ..ReportParams::default() };
+        let now = now.parse::<Timestamp>().unwrap().as_millisecond();
+        ReportQuery::new("mia", (SiteId::from_key("mia"), &zone), asked, now, RULES).unwrap()
+    }
+
+    fn shown(range: &str, now: &str) -> String {
+        let question = question(range, now);
+        let Some(ComparableRange { days, hours }) = question.comparable_range(question.today) else {
+            return "whole".into();
+        };
+        let days = days.map_or("-".into(), |((a, b), (c, d))| format!("{a} {b} / {c} {d}"));
+        let hour = |hours: HourRange| {
+            let of = |second: u32| {
+                Timestamp::from_second(i64::from(second))
+                    .unwrap()
+                    .to_zoned(question.zone.clone())
+                    .strftime("%d %H")
+                    .to_string()
+            };
+            format!("{}-{}", of(hours.from), of(hours.until))
+        };
+        let hours = hours.map_or("-".into(), |(now, then)| format!("{} / {}", hour(now), hour(then)));
+        format!("{days}; {hours}")
+    }
+
+    #[test]
+    fn both_sides_have_as_many_days_and_end_at_the_same_hour() {
+        for (range, now, expected) in [
+            ("today", "2026-06-16T07:40:00Z", "-; 16 00-16 09 / 15 00-15 09"),
+            ("7d", "2026-06-16T07:40:00Z", "2026-06-10 2026-06-15 / 2026-06-03 2026-06-08; 16 00-16 09 / 09 00-09 09"),
+            ("yesterday", "2026-06-16T07:40:00Z", "whole"),
+            // February has no 31 days: its 28 are compared with as many of March, and no hours of a
+            // day it does not have.
+            ("month", "2026-03-31T07:40:00Z", "2026-03-01 2026-03-28 / 2026-02-01 2026-02-28; -"),
+            ("month", "2026-06-01T07:40:00Z", "-; 01 00-01 09 / 01 00-01 09"),
+            // At midnight nothing of today is over yet.
+            ("today", "2026-06-15T22:10:00Z", "-; 16 00-16 00 / 15 00-15 00"),
+            // The night the clocks go back: two has come twice, and the second one is not over.
+            ("today", "2026-10-25T01:30:00Z", "-; 25 00-25 02 / 24 00-24 02"),
+        ] {
+            assert_eq!(shown(range, now), expected, "{range} at {now}");
+        }
+    }
+
+    #[test]
+    fn a_day_that_is_over_and_not_published_yet_is_not_compared() {
+        let mut question = question("yesterday", "2026-06-16T07:40:00Z");
+        assert_eq!(question.comparable_range(question.to).unwrap(), ComparableRange { days: None, hours: None });
+        question.from = add_days(question.from, -2);
+        question.comparison = question.comparison.map(|(_, to)| (add_days(to, -4), add_days(to, -2)));
+        let days = question.comparable_range(question.to).unwrap().days.unwrap();
+        assert_eq!((days.0.0.to_string(), days.0.1.to_string()), ("2026-06-13".into(), "2026-06-14".into()));
+    }
+}

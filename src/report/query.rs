@@ -1,0 +1,394 @@
+//! Parses and validates the parameters of a report: from a query string to a [`Question`], or an
+//! error that says what the parameter accepts.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::range::{ComparisonMode, MAX_HOURLY_DAYS, RangePreset, SeriesInterval, WeekStart};
+use crate::event::{Day, Dimension, Millis, Problem, SiteId, Subject};
+
+const MAX_ROWS: u32 = 1000;
+const DEFAULT_ROWS: u32 = 10;
+const MAX_RANGE_DAYS: i64 = 3 * 366;
+/// Without a range: the week that ends today.
+const DEFAULT_RANGE: RangePreset = RangePreset::LastDays(7);
+
+/// The parameters of a report request, as they are in the query string: read, not validated.
+#[derive(Default, Debug)]
+pub struct ReportParams {
+    /// Name of a range, see [`Named::ACCEPTED`]. Excludes `from` and `to`.
+    pub range: Option<String>,
+    /// First day, inclusive, as `YYYY-MM-DD`.
+    pub from: Option<String>,
+    /// Last day, inclusive, as `YYYY-MM-DD`; today where absent.
+    pub to: Option<String>,
+    /// `none`, `previous` or `year`. Excludes `compare_from`.
+    pub compare: Option<String>,
+    /// First day of a comparison of the same length, as `YYYY-MM-DD`.
+    pub compare_from: Option<String>,
+    /// Length of a step of the series, see [`Interval::ACCEPTED`].
+    pub interval: Option<String>,
+    /// Rows per list, 1 to 1000; 10 where absent.
+    pub limit: Option<u32>,
+    /// Subject or dimension, a colon, and the item or value: `page:/about`, `country:FR`.
+    pub filter: Option<String>,
+    /// The day weeks begin on, see [`WeekStart::ACCEPTED`].
+    pub week: Option<String>,
+    /// Extra parts of the answer, separated by commas: `clicks`, `countries`.
+    pub with: Option<String>,
+}
+
+impl ReportParams {
+    /// From the pairs of a query string. `None` where a key is unknown or repeated, or `limit` is
+    /// no number.
+    pub fn from_pairs(pairs: Vec<(String, String)>) -> Option<ReportParams> {
+        let mut asked = ReportParams::default();
+        for (key, value) in pairs {
+            let place = match key.as_str() {
+                "range" => &mut asked.range,
+                "from" => &mut asked.from,
+                "to" => &mut asked.to,
+                "compare" => &mut asked.compare,
+                "compare_from" => &mut asked.compare_from,
+                "interval" => &mut asked.interval,
+                "filter" => &mut asked.filter,
+                "week" => &mut asked.week,
+                "with" => &mut asked.with,
+                "limit" if asked.limit.is_none() => {
+                    asked.limit = Some(value.parse().ok()?);
+                    continue;
+                }
+                _ => return None,
+            };
+            if place.replace(value).is_some() {
+                return None;
+            }
+        }
+        Some(asked)
+    }
+}
+
+/// Parts of an answer that have to be asked for.
+const EXTRAS: [&str; 2] = ["clicks", "countries"];
+
+impl ReportParams {
+    fn has_extra(&self, extra: &str) -> Result<bool, Problem> {
+        let mut extras = self.with.iter().flat_map(|extras| extras.split(','));
+        match extras.clone().all(|extra| EXTRAS.contains(&extra)) {
+            true => Ok(extras.any(|one| one == extra)),
+            false => Err(parameter_problem("with", format!("must be {}, or both with a comma", EXTRAS.join(" or ")))),
+        }
+    }
+}
+
+/// Limits that the configuration sets for every report.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportLimits {
+    /// Least number of visitors of a value that is named (`report.k`).
+    pub k: u32,
+    /// Days that totals are kept (`retention.keep_days`); the range `all` starts no earlier.
+    pub keep_days: u32,
+}
+
+/// The filter of a question; there is at most one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ReportFilter {
+    /// A page, link or event: its totals and the attributes of its visitors.
+    Item(Subject, String),
+    /// A source, country or campaign: what its visitors did.
+    Value(Dimension, String),
+}
+
+/// A validated report question. All days are calendar days in `zone`.
+#[derive(Debug)]
+pub struct ReportQuery {
+    /// Name of the site, as it was asked for.
+    pub site_name: String,
+    /// Id of the site; site 0 is the platform.
+    pub site: SiteId,
+    /// Time zone of the site.
+    pub zone: TimeZone,
+    /// First day, inclusive.
+    pub from: Day,
+    /// Last day, inclusive.
+    pub to: Day,
+    /// The range starts on the first counted day; `from` is only a lower bound of it.
+    pub from_first_day: bool,
+    /// First and last day of the comparison, both inclusive.
+    pub comparison: Option<(Day, Day)>,
+    /// The interval that was asked for; otherwise it follows from the length of the range.
+    pub interval: Option<SeriesInterval>,
+    /// Rows per list, 1 to 1000.
+    pub limit: usize,
+    /// At most one item or attribute value.
+    pub filter: Option<ReportFilter>,
+    /// Least number of visitors of a value that is named.
+    pub k: u64,
+    /// The answer is for the holder of a share link: published values of fewer than `k` visitors
+    /// are suppressed too.
+    pub for_share_link: bool,
+    /// Add the clicks on all links to the site's counters.
+    pub with_clicks: bool,
+    /// List all countries, whatever the limit; the map needs them.
+    pub all_countries: bool,
+    /// The day weeks begin on.
+    pub week_start: WeekStart,
+    /// Today in `zone`, at `now`.
+    pub today: Day,
+    /// When the question was asked.
+    pub now: Timestamp,
+}
+
+impl ReportQuery {
+    /// Validates `asked` for a site with its time zone, at `now`.
+    ///
+    /// # Errors
+    ///
+    /// A `Problem` with status 400 that names the parameter and what it accepts: an unknown word, a
+    /// malformed day, a range longer than three years or with its ends reversed, a limit out of
+    /// bounds, parameters that exclude each other.
+    pub fn new(
+        name: &str,
+        (site, zone): (SiteId, &TimeZone),
+        asked: ReportParams,
+        now: Millis,
+        rules: ReportLimits,
+    ) -> Result<ReportQuery, Problem> {
+        let now = Timestamp::from_millisecond(now).unwrap_or(Timestamp::UNIX_EPOCH);
+        let today = now.to_zoned(zone.clone()).date();
+
+        let (named, (from, to)) = parse_range(&asked, today, i64::from(rules.keep_days))?;
+        let against = parse_comparison(&asked)?;
+        let days = count_days((from, to));
+        let interval = parse_interval(asked.interval.as_deref(), days)?;
+        let limit = asked.limit.unwrap_or(DEFAULT_ROWS);
+        if !(1..=MAX_ROWS).contains(&limit) {
+            return Err(parameter_problem("limit", format!("must be 1 to {MAX_ROWS}")));
+        }
+
+        let compared = against.map(|against| against.resolve_days(named, (from, to)));
+        Ok(ReportQuery {
+            site_name: name.to_owned(),
+            site,
+            zone: zone.clone(),
+            from: checked_day("from", from)?,
+            to: checked_day("to", to)?,
+            from_first_day: named == Some(RangePreset::AllTime),
+            comparison: compared
+                .map(|(from, to)| Ok((checked_day("compare_from", from)?, checked_day("compare_from", to)?)))
+                .transpose()?,
+            interval,
+            limit: limit as usize,
+            filter: asked.filter.as_deref().map(ReportFilter::parse).transpose()?,
+            k: u64::from(rules.k),
+            for_share_link: false,
+            with_clicks: asked.has_extra("clicks")?,
+            all_countries: asked.has_extra("countries")?,
+            week_start: parse_week_start(asked.week.as_deref())?,
+            today: checked_day("to", today)?,
+            now,
+        })
+    }
+
+    /// The same question about the days of the comparison, by the same interval; `None` without a
+    /// comparison.
+    pub fn comparison_query(&self) -> Option<ReportQuery> {
+        let (from, to) = self.comparison?;
+        let (name, zone, filter) = (self.site_name.clone(), self.zone.clone(), self.filter.clone());
+        Some(ReportQuery {
+            site_name: name,
+            zone,
+            filter,
+            from,
+            to,
+            from_first_day: false,
+            comparison: None,
+            interval: Some(self.series_interval()),
+            ..*self
+        })
+    }
+
+    /// Interval of the series: the one asked for, or the usual one for the length of the range.
+    pub fn series_interval(&self) -> SeriesInterval {
+        self.interval
+            .unwrap_or_else(|| SeriesInterval::default_for_days(count_days((self.from.to_date(), self.to.to_date()))))
+    }
+
+    /// IANA name of the time zone; `UTC` for a zone without one.
+    pub fn zone_name(&self) -> String {
+        self.zone.iana_name().unwrap_or("UTC").to_owned()
+    }
+
+    /// Whether all days of the range and of the comparison are over. Hits on their way to the store
+    /// may still be added.
+    pub fn is_closed(&self) -> bool {
+        self.to < self.today && self.comparison.is_none_or(|(_, to)| to < self.today)
+    }
+
+    /// Whether the range and the comparison end on `through` or earlier.
+    pub fn is_over_by(&self, through: Day) -> bool {
+        self.to <= through && self.comparison.is_none_or(|(_, to)| to <= through)
+    }
+}
+
+impl ReportFilter {
+    fn parse(text: &str) -> Result<ReportFilter, Problem> {
+        let accepted = "must be page:, link:, event:, source:, country: or campaign: and a value";
+        let (by, value) = text.split_once(':').ok_or_else(|| parameter_problem("filter", accepted.into()))?;
+        let value = value.to_owned();
+        match (Subject::from_name(by), Dimension::from_name(by)) {
+            (Some(subject), _) if subject != Subject::Site => Ok(ReportFilter::Item(subject, value)),
+            (_, Some(dim @ (Dimension::Source | Dimension::Country | Dimension::Campaign))) => {
+                Ok(ReportFilter::Value(dim, value))
+            }
+            _ => Err(parameter_problem("filter", accepted.into())),
+        }
+    }
+
+    /// Name of the subject or dimension.
+    pub fn field_name(&self) -> &'static str {
+        match self {
+            ReportFilter::Item(subject, _) => subject.name(),
+            ReportFilter::Value(dim, _) => dim.name(),
+        }
+    }
+
+    /// The item, or the dimension's value.
+    pub fn value(&self) -> &str {
+        match self {
+            ReportFilter::Item(_, value) | ReportFilter::Value(_, value) => value,
+        }
+    }
+}
+
+fn parse_range(asked: &ReportParams, today: Date, kept: i64) -> Result<(Option<RangePreset>, (Date, Date)), Problem> {
+    let (from, to) = (parse_date("from", asked.from.as_deref())?, parse_date("to", asked.to.as_deref())?);
+    if let Some(word) = &asked.range {
+        let named = RangePreset::parse(word)
+            .ok_or_else(|| parameter_problem("range", format!("must be {}", RangePreset::ACCEPTED)))?;
+        if from.is_some() || to.is_some() {
+            return Err(parameter_problem("range", "stands instead of from and to".into()));
+        }
+        return Ok((Some(named), named.resolve_days(today, kept)));
+    }
+
+    let to = to.unwrap_or(today);
+    let from = from.unwrap_or_else(|| DEFAULT_RANGE.resolve_days(to, kept).0);
+    if from > to || count_days((from, to)) > MAX_RANGE_DAYS {
+        return Err(parameter_problem(
+            "from",
+            format!("must be at or before to, and at most {MAX_RANGE_DAYS} days before it"),
+        ));
+    }
+    Ok((None, (from, to)))
+}
+
+fn parse_comparison(asked: &ReportParams) -> Result<Option<ComparisonMode>, Problem> {
+    match (asked.compare.as_deref(), parse_date("compare_from", asked.compare_from.as_deref())?) {
+        (None, Some(first)) => Ok(Some(ComparisonMode::From(first))),
+        (None | Some("none"), None) => Ok(None),
+        (Some("previous"), None) => Ok(Some(ComparisonMode::Previous)),
+        (Some("year"), None) => Ok(Some(ComparisonMode::LastYear)),
+        _ => Err(parameter_problem(
+            "compare",
+            "must be none, previous or year; or compare_from stands instead of it".into(),
+        )),
+    }
+}
+
+fn parse_interval(word: Option<&str>, days: i64) -> Result<Option<SeriesInterval>, Problem> {
+    let accepted = || parameter_problem("interval", format!("must be {}", SeriesInterval::ACCEPTED));
+    let interval = word.map(|word| SeriesInterval::parse(word).ok_or_else(accepted)).transpose()?;
+    if interval == Some(SeriesInterval::Hour) && days > MAX_HOURLY_DAYS { Err(accepted()) } else { Ok(interval) }
+}
+
+fn parse_week_start(word: Option<&str>) -> Result<WeekStart, Problem> {
+    let accepted = || parameter_problem("week", format!("must be {}", WeekStart::ACCEPTED));
+    word.map_or(Ok(WeekStart::default()), |word| WeekStart::parse(word).ok_or_else(accepted))
+}
+
+fn count_days((from, to): (Date, Date)) -> i64 {
+    i64::from((to - from).get_days()) + 1
+}
+
+fn checked_day(name: &'static str, date: Date) -> Result<Day, Problem> {
+    Day::from_date(date).ok_or_else(|| parameter_problem(name, "must be a day from 1970-01-01 to 2149-06-06".into()))
+}
+
+fn parse_date(name: &'static str, text: Option<&str>) -> Result<Option<Date>, Problem> {
+    let parse = |text: &str| text.parse().map_err(|_| parameter_problem(name, "must be a day like 2026-03-01".into()));
+    text.map(parse).transpose()
+}
+
+fn parameter_problem(name: &'static str, rule: String) -> Problem {
+    Problem::new(400, "bad_question", "The question cannot be answered").with_detail(format!("{name} {rule}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: ReportLimits = ReportLimits { k: 5, keep_days: 761 };
+
+    fn question(from: &str, to: &str, today: &str) -> ReportQuery {
+        let asked = ReportParams { from: Some(from.into()), to: Some(to.into()), ..ReportParams::default() };
+        let now = format!("{today}T12:00:00Z").parse::<Timestamp>().unwrap().as_millisecond();
+        ReportQuery::new("mia", (SiteId::from_key("mia"), &TimeZone::UTC), asked, now, RULES).unwrap()
+    }
+
+    #[test]
+    fn without_a_range_it_is_the_week_that_ends_today() {
+        let now = "2026-03-10T12:00:00Z".parse::<Timestamp>().unwrap().as_millisecond();
+        let question =
+            ReportQuery::new("mia", (SiteId::from_key("mia"), &TimeZone::UTC), ReportParams::default(), now, RULES)
+                .unwrap();
+        assert_eq!((question.from.to_string(), question.to.to_string()), ("2026-03-04".into(), "2026-03-10".into()));
+    }
+
+    #[test]
+    fn an_answer_is_final_when_the_last_day_of_all_its_ranges_is_published() {
+        let is_over_by = |compared, day: &str| {
+            let mut question = question("2026-05-03", "2026-05-19", "2026-05-20");
+            question.comparison = compared;
+            question.is_over_by(Day::from_date(day.parse().unwrap()).unwrap())
+        };
+        assert!(!is_over_by(None, "2026-05-18") && is_over_by(None, "2026-05-19"));
+        let later = Day::from_date(jiff::civil::date(2026, 5, 22)).unwrap();
+        assert!(!is_over_by(Some((later, later)), "2026-05-21") && is_over_by(Some((later, later)), "2026-05-22"));
+    }
+
+    #[test]
+    fn a_bad_question_is_told_what_is_accepted() {
+        let ask = |asked| {
+            ReportQuery::new("mia", (SiteId::from_key("mia"), &TimeZone::UTC), asked, 1_800_000_000_000, RULES)
+                .unwrap_err()
+                .detail
+        };
+        assert!(ask(ReportParams { from: Some("1 May".into()), ..ReportParams::default() }).contains("2026-03-01"));
+        assert!(ask(ReportParams { limit: Some(0), ..ReportParams::default() }).contains("1 to 1000"));
+        assert!(
+            ask(ReportParams { filter: Some("browser:Firefox".into()), ..ReportParams::default() }).contains("source:")
+        );
+        assert!(ask(ReportParams { filter: Some("site:".into()), ..ReportParams::default() }).contains("page:"));
+        let asked = |text: &str| Some(text.to_owned());
+        assert!(ask(ReportParams { range: asked("8d"), ..ReportParams::default() }).contains("7d, 28d"));
+        assert!(
+            ask(ReportParams { range: asked("7d"), to: asked("2026-01-01"), ..ReportParams::default() })
+                .contains("instead of")
+        );
+        assert!(ask(ReportParams { compare: asked("next"), ..ReportParams::default() }).contains("previous or year"));
+        assert!(
+            ask(ReportParams { range: asked("28d"), interval: asked("hour"), ..ReportParams::default() })
+                .contains("14 days")
+        );
+        let backwards =
+            ReportParams { from: Some("2026-02-02".into()), to: Some("2026-02-01".into()), ..ReportParams::default() };
+        assert!(ask(backwards).contains("at or before"));
+        assert!(
+            ask(ReportParams { week: asked("friday"), ..ReportParams::default() })
+                .contains("monday, saturday or sunday")
+        );
+        assert!(ask(ReportParams { with: asked("money"), ..ReportParams::default() }).contains("clicks or countries"));
+    }
+}

@@ -1,0 +1,150 @@
+//! The listening socket, and the limits and timeouts of its connections.
+
+use std::fmt::Debug;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_http::error::DispatchError;
+use actix_http::{HttpServiceBuilder, Request, Response};
+use actix_server::{Server, ServerBuilder};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::AppConfig;
+use anyhow::Context;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::config::{Config, MemoryBudget};
+use crate::http::{BoundedStream, ConnectionLimiter, WriteTimeouts};
+
+/// Length of the kernel's queue of connections that are not accepted yet.
+const BACKLOG: u32 = 1024;
+
+/// Send buffer per connection, which the kernel doubles. By default it grows to 4 MiB and more for
+/// a client that never reads.
+const SEND_BUFFER_BYTES: u32 = 128 << 10;
+
+/// Time for a client to close a finished connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Seconds of a stop for open connections. Answers take less; the rest of `server.stop_secs` is for
+/// writing and sending what was counted.
+const DRAIN_SECS: u64 = 5;
+
+/// File descriptors kept for other uses than connections: files, the store, libraries.
+const RESERVED_FILES: u64 = 256;
+
+/// Limits of open connections, in total and per network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConnectionLimits {
+    pub(super) total: usize,
+    pub(super) per_network: usize,
+}
+
+impl ConnectionLimits {
+    /// The configured limits, within the process's limit of open files.
+    pub(super) fn from_config(config: &Config) -> ConnectionLimits {
+        let files = raise_open_file_limit();
+        let possible = usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX).max(64);
+        let wanted = MemoryBudget::from_config(config).caps.connections;
+        let all = wanted.min(possible);
+        if all < wanted {
+            tracing::warn!(
+                open_files = files,
+                connections = all,
+                wanted,
+                "the system's limit of open files (ulimit -n) is below server.max_connections"
+            );
+        }
+        // With any configuration, one network must leave room for others.
+        ConnectionLimits { total: all, per_network: config.server.network_connections.min((all / 2).max(1)) }
+    }
+}
+
+/// The soft limit is for programs that use `select`; this one is raised to what the system allows.
+fn raise_open_file_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum.unwrap_or(u64::MAX),
+        Err(_) => current.unwrap_or(u64::MAX),
+    }
+}
+
+/// Opens the port. Requests are accepted from here on.
+pub(super) fn open_port<F, I, S, B>(
+    config: &Config,
+    room: ConnectionLimits,
+    crowd: &Arc<ConnectionLimiter>,
+    app: F,
+) -> anyhow::Result<Server>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig, Error = Error> + 'static,
+    S::InitError: Debug,
+    S::Response: Into<Response<B>> + 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+    S::Service: 'static,
+    B: MessageBody + 'static,
+{
+    let workers = match config.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let listen = config.server.listen;
+    let listener = bind_listener(listen).with_context(|| format!("server.listen: {listen} cannot be used"))?;
+    let address = listener.local_addr().unwrap_or(listen);
+    let (keep_alive, read) = (config.server.keep_alive_secs, Duration::from_millis(config.limits.read_millis));
+    let stalled = Duration::from_millis(config.limits.write_millis);
+    let patience = WriteTimeouts { idle: stalled, total: stalled * 6 };
+    let crowd = Arc::clone(crowd);
+
+    let builder = ServerBuilder::new()
+        .workers(workers)
+        .max_concurrent_connections((room.total / workers).max(1))
+        .shutdown_timeout(DRAIN_SECS.min(config.server.stop_secs.div_ceil(2)))
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let builder = builder.listen("http", listener, move || {
+        let (stopping, counted, entered) = (stopping.clone(), Arc::clone(&crowd), Arc::clone(&crowd));
+        let http = HttpServiceBuilder::default()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(Duration::from_secs(keep_alive))
+            .client_request_timeout(read)
+            .client_disconnect_timeout(CLOSE_TIMEOUT)
+            .local_addr(address)
+            .h1(map_config(app(), |()| AppConfig::default()));
+        let enter = move |io: TcpStream| {
+            let peer = io.peer_addr().ok();
+            let place = entered.try_acquire(peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip()));
+            let admitted = place.map(|place| (BoundedStream::new(io, patience, Some(place)), peer));
+            std::future::ready(admitted.ok_or(DispatchError::DisconnectTimeout))
+        };
+        fn_service(enter).and_then(http).map_err(move |error| record_dispatch_error(&counted, &error))
+    })?;
+    tracing::info!(%address, "listening");
+    Ok(builder.run())
+}
+
+/// Malformed requests are counted, and logged at debug level only, because strangers can send any
+/// number of them.
+fn record_dispatch_error(crowd: &ConnectionLimiter, error: &DispatchError) {
+    if matches!(error, DispatchError::Parse(_)) {
+        crowd.record_malformed();
+        tracing::debug!("a request could not be read");
+    }
+}
+
+fn bind_listener(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    // Inherited by accepted connections.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}

@@ -1,0 +1,343 @@
+//! Typed queries about one site. They always use `sum()` and `GROUP BY`, because rows of one key
+//! may be in several parts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use super::client::StoreClient;
+use super::error::{StoreError, error_during};
+use super::voids::{BOOKED_QUERY, MIN_INEXACT_INTEGER};
+use crate::event::{CounterKind, Day, SiteId, Subject, VitalBucket};
+
+/// The sums of all counters, in the order of [`Counter::ALL`].
+pub type CounterSums = [u64; CounterKind::ALL.len()];
+
+/// The queries about one site.
+pub struct SiteReader<'a> {
+    pub(super) short_client: &'a StoreClient,
+    pub(super) site: SiteId,
+    /// How often a sum of money was reduced to the largest exact integer.
+    pub(super) clamped: &'a AtomicU64,
+}
+
+#[derive(Row, Deserialize)]
+struct KeyedSums<K, S> {
+    key: K,
+    sums: S,
+}
+
+const STEP: &str = "a question";
+
+impl SiteReader<'_> {
+    /// The totals of an item by day, ordered by day. Both days are inclusive; days without a hit
+    /// are absent.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub async fn totals_by_day(
+        &self,
+        subject: Subject,
+        item: &str,
+        (from, to): (Day, Day),
+    ) -> Result<Vec<(Day, CounterSums)>, StoreError> {
+        let sql = format!(
+            "SELECT toUInt16(day) AS key, {} AS sums FROM daily \
+             WHERE site = ? AND subject = ? AND item = ? AND day BETWEEN toDate(?) AND toDate(?) \
+             GROUP BY day ORDER BY day",
+            sums_expression()
+        );
+
+        let query = self.short_client.query(&sql).bind(self.site.as_u128()).bind(subject.name()).bind(item);
+        let rows = query
+            .bind(from.as_number())
+            .bind(to.as_number())
+            .fetch_all::<KeyedSums<u16, CounterSums>>()
+            .await
+            .map_err(error_during(STEP))?;
+
+        Ok(rows.into_iter().map(|row| (Day::from_number(row.key), row.sums)).collect())
+    }
+
+    /// The site's totals by hour, ordered by hour. `from` and `to` are the first seconds of the
+    /// first and last hour, both inclusive. Exits and entries are 0.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub async fn totals_by_hour(&self, (from, to): (u32, u32)) -> Result<Vec<(u32, CounterSums)>, StoreError> {
+        let sql = "SELECT toUInt32(hour) AS key, \
+                   (sum(hits), sum(visitors), sum(visits), sum(bounces), sum(seconds), toUInt64(0), toUInt64(0)) AS sums FROM hourly \
+                   WHERE site = ? AND hour BETWEEN toDateTime(?, 'UTC') AND toDateTime(?, 'UTC') GROUP BY hour ORDER BY hour";
+        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(from).bind(to);
+        let rows = query.fetch_all::<KeyedSums<u32, CounterSums>>().await.map_err(error_during(STEP))?;
+        Ok(rows.into_iter().map(|row| (row.key, row.sums)).collect())
+    }
+
+    /// Clicks of all links by day, ordered by day. Both days are inclusive; days without a click
+    /// are absent.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub async fn clicks_by_day(&self, (from, to): (Day, Day)) -> Result<Vec<(Day, u64)>, StoreError> {
+        let sql = "SELECT toUInt16(day) AS key, sum(hits) AS sums FROM daily \
+                   WHERE site = ? AND subject = 'link' AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day ORDER BY day";
+        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
+        let rows = query.fetch_all::<KeyedSums<u16, u64>>().await.map_err(error_during(STEP))?;
+        Ok(rows.into_iter().map(|row| (Day::from_number(row.key), row.sums)).collect())
+    }
+
+    /// The items of each subject with most hits, at most `limit` of each, grouped by subject. Both
+    /// days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub async fn top_items(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<TopItem>, StoreError> {
+        let sql = format!(
+            "SELECT toString(subject) AS subject, item, sum(sum(hits)) OVER (PARTITION BY subject) AS of_subject, {} AS sums \
+             FROM daily WHERE site = ? AND subject IN ('page', 'link', 'event') \
+             AND day BETWEEN toDate(?) AND toDate(?) \
+             GROUP BY subject, item ORDER BY subject, sum(hits) DESC, item LIMIT ? BY subject",
+            sums_expression()
+        );
+        let query = self.short_client.query(&sql).bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
+        query.bind(limit as u64).fetch_all().await.map_err(error_during(STEP))
+    }
+
+    /// The items of [`tops`](Read::tops), each with its sums on the days of both sides of a comparison.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub async fn compare_items(
+        &self,
+        (from, to): (Day, Day),
+        (now, before): ((Day, Day), (Day, Day)),
+        limit: usize,
+    ) -> Result<Vec<(String, String, CounterSums, CounterSums)>, StoreError> {
+        let scope = "site = ? AND subject IN ('page', 'link', 'event')";
+        let side = |of: &str| {
+            let sum = |counter: &CounterKind| format!("sumIf({}, day BETWEEN toDate(?) AND toDate(?))", counter.name());
+            format!("({}) AS {of}", CounterKind::ALL.iter().map(sum).collect::<Vec<_>>().join(", "))
+        };
+        let sql = format!(
+            "SELECT toString(subject) AS subject, item, {}, {} FROM daily WHERE {scope} \
+             AND (day BETWEEN toDate(?) AND toDate(?) OR day BETWEEN toDate(?) AND toDate(?)) AND (subject, item) IN \
+             (SELECT subject, item FROM daily WHERE {scope} AND day BETWEEN toDate(?) AND toDate(?) \
+             GROUP BY subject, item ORDER BY subject, sum(hits) DESC, item LIMIT ? BY subject) GROUP BY subject, item",
+            side("now"),
+            side("before")
+        );
+        let mut query = self.short_client.query(&sql);
+        for (first, last) in [[now; CounterKind::ALL.len()], [before; CounterKind::ALL.len()]].concat() {
+            query = query.bind(first.as_number()).bind(last.as_number());
+        }
+        query = query.bind(self.site.as_u128());
+        for (first, last) in [now, before] {
+            query = query.bind(first.as_number()).bind(last.as_number());
+        }
+        let query = query.bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number()).bind(limit as u64);
+        let rows: Vec<ComparedItemRow> = query.fetch_all().await.map_err(error_during(STEP))?;
+        Ok(rows.into_iter().map(|row| (row.subject, row.item, row.now, row.before)).collect())
+    }
+
+    /// Revenue by event and currency, without voided amounts. Both days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub async fn revenue_totals(&self, (from, to): (Day, Day)) -> Result<Vec<RevenueTotal>, StoreError> {
+        let sql = format!(
+            "SELECT event, upper(code) AS currency, toUInt64(sumIf(n, code = upper(code))) AS hits, \
+             toUInt64(sumIf(n, code != upper(code))) AS over, toUInt64(least(sum(m), toInt128({MIN_INEXACT_INTEGER}))) AS minor FROM ({BOOKED_QUERY}) \
+             GROUP BY event, currency ORDER BY event, currency"
+        );
+
+        let range = [from.as_number(), to.as_number()];
+        let query = self.short_client.query(&sql).bind(self.site.as_u128()).bind(range[0]).bind(range[1]);
+        let query = query.bind(self.site.as_u128()).bind(range[0]).bind(range[1]);
+
+        let mut rows: Vec<RevenueTotal> = query.fetch_all().await.map_err(error_during(STEP))?;
+
+        for row in rows.iter_mut().filter(|row| row.minor >= MIN_INEXACT_INTEGER) {
+            row.minor = MIN_INEXACT_INTEGER - 1;
+            self.clamped.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(rows)
+    }
+
+    /// The first day with a count; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub async fn first_day(&self) -> Result<Option<Day>, StoreError> {
+        let sql = "SELECT toUInt16(min(day)), count() FROM daily WHERE site = ? AND subject = 'site'";
+        let query = self.short_client.query(sql).bind(self.site.as_u128());
+        let (day, rows): (u16, u64) = query.fetch_one().await.map_err(error_during(STEP))?;
+        Ok((rows > 0).then(|| Day::from_number(day)))
+    }
+}
+
+/// The totals of one item.
+#[derive(Row, Deserialize, Debug)]
+pub struct TopItem {
+    /// The name of the subject: page, link or event.
+    pub subject: String,
+    /// The path, link or event.
+    pub item: String,
+    /// The hits of all items of the subject.
+    pub of_subject: u64,
+    /// The item's totals.
+    pub sums: CounterSums,
+}
+
+#[derive(Row, Deserialize)]
+struct ComparedItemRow {
+    subject: String,
+    item: String,
+    now: CounterSums,
+    before: CounterSums,
+}
+
+/// The revenue of one event in one currency.
+#[derive(Row, Deserialize, Debug)]
+pub struct RevenueTotal {
+    /// The event's name.
+    pub event: String,
+    /// The currency's ISO 4217 code, in capitals.
+    pub currency: String,
+    /// Events whose amount was booked.
+    pub hits: u64,
+    /// Events whose amount was above the site's limit and was not booked.
+    pub over: u64,
+    /// The sum in the currency's minor unit. At most 2^53 - 1, the largest integer that all readers
+    /// of JSON represent exactly.
+    pub minor: u64,
+}
+
+/// The measurements of one metric in one bucket.
+#[derive(Row, Deserialize, Debug)]
+pub struct VitalBucketCount {
+    /// The page's path; empty if the query was about all pages or about one.
+    pub of: String,
+    /// The name of a [`Metric`](crate::event::Metric).
+    pub metric: String,
+    /// The bucket of the histogram.
+    pub bucket: VitalBucket,
+    /// The number of measurements.
+    pub hits: u64,
+}
+
+/// The measurements of one metric in one bucket, on one day and class of device.
+#[derive(Row, Deserialize, Debug)]
+pub struct DeviceBucketCount {
+    /// The day, in days since 1970-01-01.
+    pub number: u16,
+    /// The class of device.
+    pub device: String,
+    /// The name of a [`Metric`](crate::event::Metric).
+    pub metric: String,
+    /// The bucket of the histogram.
+    pub bucket: VitalBucket,
+    /// The number of measurements.
+    pub hits: u64,
+}
+
+/// How often a fault happened on one page.
+#[derive(Row, Deserialize, Debug)]
+pub struct FaultTotal {
+    /// The name of a [`FaultKind`](crate::event::FaultKind).
+    pub kind: String,
+    /// The error's class and place; empty for a missing page.
+    pub fault: String,
+    /// The cleaned path of the page.
+    pub path: String,
+    /// How often it was reported.
+    pub hits: u64,
+}
+
+impl SiteReader<'_> {
+    /// The histograms of one page, or of all pages together, in no order. Both days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub async fn vitals_histogram(
+        &self,
+        path: Option<&str>,
+        (from, to): (Day, Day),
+    ) -> Result<Vec<VitalBucketCount>, StoreError> {
+        let sql = format!(
+            "SELECT '' AS of, toString(metric) AS metric, bucket, sum(hits) AS hits FROM vitals \
+             WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) {} GROUP BY metric, bucket",
+            path.map_or("", |_| "AND path = ?")
+        );
+
+        let mut query =
+            self.short_client.query(&sql).bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
+        if let Some(path) = path {
+            query = query.bind(path);
+        }
+        query.fetch_all().await.map_err(error_during(STEP))
+    }
+
+    /// The histograms of each day by class of device, in no order. Both days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub async fn vitals_by_device(&self, (from, to): (Day, Day)) -> Result<Vec<DeviceBucketCount>, StoreError> {
+        let sql = "SELECT toUInt16(day) AS number, toString(device) AS device, toString(metric) AS metric, bucket, sum(hits) AS hits \
+                   FROM vitals WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY number, device, metric, bucket";
+        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
+        query.fetch_all().await.map_err(error_during(STEP))
+    }
+
+    /// The histograms of the `limit` pages with most measurements, in no order. Both days are
+    /// inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub async fn vitals_by_page(
+        &self,
+        (from, to): (Day, Day),
+        limit: usize,
+    ) -> Result<Vec<VitalBucketCount>, StoreError> {
+        let scope = "site = ? AND day BETWEEN toDate(?) AND toDate(?)";
+        let sql = format!(
+            "SELECT path AS of, toString(metric) AS metric, bucket, sum(hits) AS hits FROM vitals WHERE {scope} AND path IN \
+             (SELECT path FROM vitals WHERE {scope} GROUP BY path ORDER BY sum(hits) DESC, path LIMIT ?) \
+             GROUP BY of, metric, bucket"
+        );
+        let mut query = self.short_client.query(&sql);
+        for _ in 0..2 {
+            query = query.bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
+        }
+        query.bind(limit as u64).fetch_all().await.map_err(error_during(STEP))
+    }
+
+    /// The `limit` most frequent faults, most frequent first. Both days are inclusive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    pub async fn top_faults(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<FaultTotal>, StoreError> {
+        let sql = "SELECT toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
+                   WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY kind, fault, path \
+                   ORDER BY hits DESC, kind, fault, path LIMIT ?";
+        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
+        query.bind(limit as u64).fetch_all().await.map_err(error_during(STEP))
+    }
+}
+
+/// The expression of [`Totals`]: a tuple of the sums of all counters.
+fn sums_expression() -> String {
+    let sums: Vec<String> = CounterKind::ALL.iter().map(|counter| format!("sum({})", counter.name())).collect();
+    format!("({})", sums.join(", "))
+}

@@ -1,0 +1,208 @@
+//! `/share/{token}` and `/api/v1/shares/{token}`: what the holder of a share link gets, which is
+//! one report of one site, over the link's days, with its own k. No other range, no filter, no
+//! comparison. It is made once, with the link, and stored: two answers of different days would
+//! reveal what came in between.
+
+use std::sync::Arc;
+
+use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, REFERRER_POLICY, SET_COOKIE};
+use actix_web::{HttpRequest, HttpResponse, web};
+use jiff::civil::Date;
+use serde::Deserialize;
+
+use super::api::{find_site, invalid_query, store_problem};
+use super::body::read_json_body;
+use super::{AppState, compression, dashboard};
+use crate::access::ShareLink;
+use crate::config::Secret;
+use crate::event::Problem;
+use crate::http::{OriginResolver, problem_response};
+use crate::report::{self, ReportLimits, ReportParams, ReportQuery};
+
+const MAX_BODY_BYTES: usize = 4096;
+/// Rows of each list.
+const LIST_ROWS: u32 = 100;
+const ROBOTS_HEADER: HeaderName = HeaderName::from_static("x-robots-tag");
+
+pub(super) fn register_routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/share/{token}", web::get().to(get_share_page))
+        .route("/api/v1/shares/{token}/report", web::get().to(get_share_report))
+        .route("/api/v1/shares/{token}/unlock", web::post().to(unlock_share));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnlockRequest {
+    password: Secret,
+}
+
+/// The same page for valid and invalid links; it loads the report and shows the error.
+async fn get_share_page(request: HttpRequest, token: web::Path<Secret>, site: web::Data<AppState>) -> HttpResponse {
+    let mut answer = dashboard::framed_page(&request, &site.frame_ancestors(&request, &token));
+    add_privacy_headers(&mut answer);
+    answer
+}
+
+async fn get_share_report(request: HttpRequest, token: web::Path<Secret>, site: web::Data<AppState>) -> HttpResponse {
+    let answer = async {
+        let share = site.find_share(&request, &token)?;
+        if share.password.is_some() && !site.is_unlocked(&request, &share) {
+            return Err(Problem::new(401, "password_needed", "This link needs its password"));
+        }
+        if !request.query_string().is_empty() {
+            return Err(invalid_query("a share link answers one question: its own days, without a filter"));
+        }
+        site.load_share_report(&share).await
+    };
+
+    let mut answer = match answer.await {
+        Ok(kept) => {
+            let mut answer = HttpResponse::Ok();
+            answer.content_type("application/json").insert_header((CACHE_CONTROL, "no-store"));
+            compression::compressed_response(answer, &request, kept.into_bytes())
+        }
+        Err(problem) => problem_response(&problem, None).await,
+    };
+    add_privacy_headers(&mut answer);
+    answer
+}
+
+async fn unlock_share(
+    request: HttpRequest,
+    token: web::Path<Secret>,
+    mut payload: web::Payload,
+    site: web::Data<AppState>,
+) -> HttpResponse {
+    let given = read_json_body::<UnlockRequest>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
+    let unlocked = async {
+        let share = site.find_share(&request, &token)?;
+        let Some(hash) = &share.password else { return Ok(None) };
+        let password = given?.password;
+        site.check_login_rate(&request, &share.id)?;
+        match site.auth.passwords.verify_password(hash.clone(), password).await? {
+            true => Ok(Some(site.unlock_cookie(&share))),
+            false => Err(Problem::new(401, "bad_password", "The password is wrong")),
+        }
+    };
+
+    let mut answer = match unlocked.await {
+        Ok(cookie) => {
+            let mut answer = HttpResponse::NoContent();
+            answer.insert_header((CACHE_CONTROL, "no-store"));
+            if let Some(cookie) = cookie {
+                answer.insert_header((SET_COOKIE, cookie));
+            }
+            answer.finish()
+        }
+        Err(problem) => problem_response(&problem, None).await,
+    };
+    add_privacy_headers(&mut answer);
+    answer
+}
+
+/// The URL is the secret: search engines must not index it, and links on the page must not send it.
+fn add_privacy_headers(answer: &mut HttpResponse) {
+    for (name, value) in [(ROBOTS_HEADER, "noindex, nofollow"), (REFERRER_POLICY, "no-referrer")] {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+}
+
+impl AppState {
+    /// Revoked, expired and unknown links get the same answer.
+    fn find_share(&self, request: &HttpRequest, token: &Secret) -> Result<Arc<ShareLink>, Problem> {
+        let keys = self.registry.access_keys().ok_or_else(Problem::store_unavailable)?;
+        let share = self.with_attempt_limit(request, || Ok(keys.find_share_link(token)))?.ok_or_else(unknown_share)?;
+        let (_, zone) = find_site(&share.site, self).map_err(|_| unknown_share())?;
+        if share.is_alive(self.today_in(&zone)) { Ok(Arc::clone(share)) } else { Err(unknown_share()) }
+    }
+
+    /// The report query of a link.
+    pub(super) fn share_query(&self, share: &ShareLink) -> Result<ReportQuery, Problem> {
+        let (id, zone) = find_site(&share.site, self)?;
+        let (from, to) = (Some(share.from.to_string()), Some(share.to.to_string()));
+        let asked = ReportParams { from, to, limit: Some(LIST_ROWS), ..ReportParams::default() };
+        let rules = ReportLimits { k: self.auth.share_k, ..self.report_limits };
+        let question = ReportQuery::new(&share.site, (id, &zone), asked, self.clock.now(), rules)?;
+        Ok(ReportQuery { for_share_link: true, ..question })
+    }
+
+    /// Makes the report of a link. Not before its last day is published, since it would lack what
+    /// is published later.
+    pub(super) async fn build_share_report(&self, share: &ShareLink) -> Result<String, Problem> {
+        let question = self.share_query(share)?;
+        let store = self.store.load_full().ok_or_else(Problem::store_unavailable)?;
+        let (zone, to) = (question.zone_name(), share.to);
+        let answer = report::run_report(&store, question).await.map_err(store_problem)?;
+        if !answer.is_final {
+            let through = answer.attributes.through.as_deref();
+            return Err(not_published(to, through, &zone));
+        }
+        Ok(serde_json::to_string(&answer).expect("an answer is JSON"))
+    }
+
+    /// The report that was stored with the link.
+    async fn load_share_report(&self, share: &ShareLink) -> Result<String, Problem> {
+        let store = self.store.load_full().ok_or_else(Problem::store_unavailable)?;
+        if let Some(kept) = store.read_share_response(&share.id).await.map_err(store_problem)? {
+            return Ok(kept);
+        }
+        // A link of an earlier version, which stored no report.
+        let made = self.build_share_report(share).await?;
+        self.registry.store_share_response(&share.id, &made).await?.ok_or_else(unknown_share)
+    }
+
+    /// Origins that may show a link's page in a frame, for `frame-ancestors`. Cookies do not reach
+    /// a frame on another site, so a link with a password can only be unlocked on a page of its
+    /// own.
+    fn frame_ancestors(&self, request: &HttpRequest, token: &Secret) -> String {
+        let share = self.find_share(request, token).ok().filter(|share| share.password.is_none());
+        let rule = share.and_then(|share| self.registry.directory.find_rule(&share.site));
+        match rule {
+            Some(rule) if !rule.embed.is_empty() => rule.embed.join(" "),
+            _ => "'none'".to_owned(),
+        }
+    }
+
+    fn unlock_cookie(&self, share: &ShareLink) -> String {
+        let until = self.clock.now() + self.auth.unlock_millis;
+        let value = format!("{until}.{}", self.auth.cookie_signer.sign(&unlock_payload(share, until)));
+        format!("{}={value}; Path=/; Secure; HttpOnly; SameSite=Lax", unlock_cookie_name(share))
+    }
+
+    fn is_unlocked(&self, request: &HttpRequest, share: &ShareLink) -> bool {
+        let (cookies, name) = (OriginResolver::parse_cookies(request), unlock_cookie_name(share));
+        let mut kept = cookies.get_all(&name).filter_map(|value| value.split_once('.'));
+        kept.any(|(until, seal)| {
+            let until = until.parse().unwrap_or(0);
+            self.clock.now() < until && self.auth.cookie_signer.is_signature_of(&unlock_payload(share, until), seal)
+        })
+    }
+}
+
+/// The signed content of an unlocking cookie.
+fn unlock_payload(share: &ShareLink, until: i64) -> String {
+    format!("{} {until}", share.id)
+}
+
+/// A cookie of this link alone; its id is no secret.
+fn unlock_cookie_name(share: &ShareLink) -> String {
+    format!("__Host-footfall-share-{}", share.id)
+}
+
+fn not_published(to: Date, through: Option<&str>, zone: &str) -> Problem {
+    let now = match through {
+        Some(through) => format!("published through {through}"),
+        None => "not published for any day yet".to_owned(),
+    };
+    let from = to.tomorrow().unwrap_or(to);
+    let detail = format!(
+        "attributes are {now}; a link whose last day is {to} can be made from {from} on, shortly after midnight in {zone}, \
+         once that day is published"
+    );
+    Problem::new(409, "not_published", "These days are not published yet").with_detail(detail)
+}
+
+pub(super) fn unknown_share() -> Problem {
+    Problem::new(404, "unknown_share", "No such share link")
+}
