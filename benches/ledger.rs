@@ -1,4 +1,5 @@
-//! What the consent ledger costs: appending, opening and verifying 100 000 records, on the disk the build lies on.
+//! What the consent ledger costs: appending, opening and verifying 100 000 records, on the disk the
+//! build lies on.
 //!
 //! `cargo bench --bench ledger`. The last three lines are for machines.
 
@@ -8,7 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use footfall::consent::{ConsentId, WithdrawnGrants};
-use footfall::ledger::{self, ActKind, Ledger, LedgerError, LedgerOptions, NewAct, PromptDigests, PromptLayer};
+use footfall::ledger::{
+    self, ActKind, Ledger, LedgerError, LedgerOptions, NewAct, PromptDigests, PromptLayer,
+};
 
 const RECORDS: u64 = 100_000;
 /// Fills the ledger: as many as one write takes.
@@ -22,14 +25,20 @@ const ROUNDS: usize = 5;
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Outcome<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let appends = runtime.block_on(appends(&dir.path().join("appends")))?;
 
     let full = dir.path().join("full");
     runtime.block_on(fill(&full))?;
     let bytes = std::fs::metadata(full.join("acts.ledger"))?.len();
-    println!("{RECORDS} records, {:.1} MB, {} bytes each", bytes as f64 / 1e6, bytes / RECORDS);
+    println!(
+        "{RECORDS} records, {:.1} MB, {} bytes each",
+        bytes as f64 / 1e6,
+        bytes / RECORDS
+    );
 
     let verify = middle(|| {
         let verified = ledger::verify_ledger(&options(&full), &[], None, &mut |_, _| ())?;
@@ -57,7 +66,14 @@ fn middle(mut work: impl FnMut() -> Result<(), LedgerError>) -> Outcome<f64> {
         seconds.push(started.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);
-    println!("rounds, s: {}", seconds.iter().map(|s| format!("{s:.3}")).collect::<Vec<_>>().join(" "));
+    println!(
+        "rounds, s: {}",
+        seconds
+            .iter()
+            .map(|s| format!("{s:.3}"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    );
     Ok(seconds[ROUNDS / 2])
 }
 
@@ -70,7 +86,9 @@ async fn appends(dir: &Path) -> Outcome<f64> {
         tokio::spawn(async move {
             let mut answered = 0_u64;
             while started.elapsed() < MEASURED_FOR {
-                ledger.append_act(act(ActKind::Grant, Some(ConsentId::random()), person)).await?;
+                ledger
+                    .append_act(act(ActKind::Grant, Some(ConsentId::random()), person))
+                    .await?;
                 answered += 1;
             }
             Ok::<u64, LedgerError>(answered)
@@ -90,8 +108,9 @@ async fn fill(dir: &Path) -> Outcome<()> {
     let mut next = 0;
     while next < RECORDS {
         let many = FILLING.min(RECORDS - next);
-        let acts: Vec<_> =
-            (next..next + many).map(|number| ledger.append_act(some_act(number, &mut granted))).collect();
+        let acts: Vec<_> = (next..next + many)
+            .map(|number| ledger.append_act(some_act(number, &mut granted)))
+            .collect();
         for act in acts {
             act.await?;
         }
@@ -114,16 +133,24 @@ fn some_act(number: u64, granted: &mut Vec<ConsentId>) -> NewAct {
 }
 
 fn act(act: ActKind, id: Option<ConsentId>, number: u64) -> NewAct {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis());
     NewAct {
         id,
         act,
         site: "alllinks".into(),
         version: 3,
-        digests: PromptDigests { policy: Some([1; 32]), register: [2; 32], banner: [3; 32] },
+        digests: PromptDigests {
+            policy: Some([1; 32]),
+            register: [2; 32],
+            banner: [3; 32],
+        },
         lang: ["en", "de", "fr", "es", "ar"][number as usize % 5].into(),
         layer: PromptLayer::First,
-        purposes: ["preferences", "analytics", "embeds"].map(|name| (name.to_owned(), act == ActKind::Grant)).to_vec(),
+        purposes: ["preferences", "analytics", "embeds"]
+            .map(|name| (name.to_owned(), act == ActKind::Grant))
+            .to_vec(),
         gpc: false,
         dnt: false,
         at: i64::try_from(now).unwrap_or(i64::MAX),
@@ -141,5 +168,9 @@ fn options(dir: &Path) -> LedgerOptions {
 }
 
 fn open(dir: &Path) -> Result<(Ledger, ledger::LedgerSummary), LedgerError> {
-    Ledger::open(&options(dir), Arc::<WithdrawnGrants>::default(), &mut |_, _| ())
+    Ledger::open(
+        &options(dir),
+        Arc::<WithdrawnGrants>::default(),
+        &mut |_, _| (),
+    )
 }

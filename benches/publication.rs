@@ -1,7 +1,9 @@
-//! What a publication costs with millions of pending cells in the embedded engine, and whether one that is killed publishes every visitor once.
+//! What a publication costs with millions of pending cells in the embedded engine, and whether one
+//! that is killed publishes every visitor once.
 //!
-//! `cargo bench --bench publication -- --rows 20000000 --kills 50`. The engine has 512 MiB. The last lines are for machines:
-//! seconds of a publication that nobody disturbed, kills, and visitors lost or doubled over all rounds.
+//! `cargo bench --bench publication -- --rows 20000000 --kills 50`. The engine has 512 MiB. The
+//! last lines are for machines: seconds of a publication that nobody disturbed, kills, and visitors
+//! lost or doubled over all rounds.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -24,16 +26,26 @@ const FIRST_DAY: u16 = 20_500;
 const K: u64 = 5;
 
 fn main() -> Outcome<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-publication");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
 
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["fill", rows] => runtime.block_on(fill(&dir, rows.parse()?)),
         ["count", day, rows] => runtime.block_on(count(&dir, day.parse()?, rows.parse()?)),
         ["publish", day] => runtime.block_on(publish(&dir, day.parse()?)),
         ["check"] => runtime.block_on(check(&dir)),
-        _ => measure(&dir, argument(&arguments, "--rows", 20_000_000)?, argument(&arguments, "--kills", 50)?),
+        _ => measure(
+            &dir,
+            argument(&arguments, "--rows", 20_000_000)?,
+            argument(&arguments, "--kills", 50)?,
+        ),
     }
 }
 
@@ -45,7 +57,8 @@ fn argument(arguments: &[String], name: &str, usual: u64) -> Outcome<u64> {
     }
 }
 
-/// Fills, publishes a day undisturbed, then days that are killed at random moments until the kills are used up.
+/// Fills, publishes a day undisturbed, then days that are killed at random moments until the kills
+/// are used up.
 fn measure(dir: &Path, rows: u64, kills: u64) -> Outcome<()> {
     if dir.exists() {
         std::fs::remove_dir_all(dir)?;
@@ -60,7 +73,10 @@ fn measure(dir: &Path, rows: u64, kills: u64) -> Outcome<()> {
     let peak = watched(&["publish", &day.to_string()])?;
     let seconds = started.elapsed().as_secs_f64();
     let (mut lost, mut doubled) = difference(counted, checked()?);
-    println!("{rows} pending cells: {seconds:.1} s, {} MiB resident, collector and engine", peak >> 20);
+    println!(
+        "{rows} pending cells: {seconds:.1} s, {} MiB resident, collector and engine",
+        peak >> 20
+    );
 
     let mut killed = 0;
     let mut rounds = 0;
@@ -103,7 +119,9 @@ fn random<const N: usize>() -> [u8; N] {
 }
 
 fn child(arguments: &[&str]) -> Outcome<Child> {
-    Ok(Command::new(std::env::current_exe()?).args(arguments).spawn()?)
+    Ok(Command::new(std::env::current_exe()?)
+        .args(arguments)
+        .spawn()?)
 }
 
 fn run(arguments: &[&str]) -> Outcome<()> {
@@ -118,8 +136,12 @@ fn watched(arguments: &[&str]) -> Outcome<u64> {
     let mut child = child(arguments)?;
     let mut peak = 0;
     loop {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))
+            .unwrap_or_default();
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap_or(0);
         peak = peak.max(kilobytes * 1024);
         match child.try_wait()? {
@@ -132,7 +154,10 @@ fn watched(arguments: &[&str]) -> Outcome<u64> {
 
 /// Visitors in all three tables.
 fn checked() -> Outcome<u64> {
-    let output = Command::new(std::env::current_exe()?).arg("check").stderr(Stdio::inherit()).output()?;
+    let output = Command::new(std::env::current_exe()?)
+        .arg("check")
+        .stderr(Stdio::inherit())
+        .output()?;
     if !output.status.success() {
         return Err("check failed".into());
     }
@@ -141,9 +166,14 @@ fn checked() -> Outcome<u64> {
 }
 
 async fn open(dir: &Path, memory: u64) -> Outcome<Store> {
-    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/@chdb/lib-linux-x64-gnu/libchdb.so");
-    let limits =
-        EngineLimits { server_memory: memory, query_memory: memory, query_seconds: 600, ..EngineLimits::default() };
+    let library = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("node_modules/@chdb/lib-linux-x64-gnu/libchdb.so");
+    let limits = EngineLimits {
+        server_memory: memory,
+        query_memory: memory,
+        query_seconds: 600,
+        ..EngineLimits::default()
+    };
     let options = StoreOptions {
         url: None,
         user: None,
@@ -192,9 +222,15 @@ async fn count(dir: &Path, day: u16, rows: u64) -> Outcome<()> {
 async fn publish(dir: &Path, day: u16) -> Outcome<()> {
     let store = open(dir, ENGINE_MEMORY).await?;
     let at = (u32::from(day) + 1) * 86_400;
-    let unit =
-        PublicationUnit { zone: "UTC".into(), day: Day::from_number(day), ended_at: at, occasion: ClosedPeriod::Day };
-    store.publish_unit(&unit, &LotPolicy::new(K, CoinKey::new([1; 32]))).await?;
+    let unit = PublicationUnit {
+        zone: "UTC".into(),
+        day: Day::from_number(day),
+        ended_at: at,
+        occasion: ClosedPeriod::Day,
+    };
+    store
+        .publish_unit(&unit, &LotPolicy::new(K, CoinKey::new([1; 32])))
+        .await?;
     Ok(())
 }
 

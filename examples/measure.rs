@@ -1,7 +1,9 @@
-//! Measures the language and the structure of `src/`: names, documentation, line widths, dependencies between modules.
+//! Measures the language and the structure of `src/`: names, documentation, line widths,
+//! dependencies between modules.
 //!
-//! `make measure` runs it. The last lines are for machines, one `name=value` each; docs of the goals: CONTRIBUTING.md.
-//! Test code (`#[cfg(test)]`, files named `tests.rs` or below a folder `tests`) is left out.
+//! `make measure` runs it. The last lines are for machines, one `name=value` each; docs of the
+//! goals: CONTRIBUTING.md. Test code (`#[cfg(test)]`, files named `tests.rs` or below a folder
+//! `tests`) is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -25,11 +27,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut modules = Modules::default();
     for path in &files {
         let text = fs::read_to_string(path)?;
-        let file = syn::parse_file(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let file =
+            syn::parse_file(&text).map_err(|error| format!("{}: {error}", path.display()))?;
         let name = path.strip_prefix(&root)?.display().to_string();
 
         findings.lines(&text);
-        let mut reader = Reader { findings: &mut findings, file: &name, lines: text.lines().collect() };
+        let mut reader = Reader {
+            findings: &mut findings,
+            file: &name,
+            lines: text.lines().collect(),
+        };
         reader.visit_file(&file);
         modules.read(&name, &file);
     }
@@ -46,11 +53,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// All Rust files below a folder, but those of tests.
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
-    let mut entries: Vec<PathBuf> =
-        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_, std::io::Error>>()?;
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_, std::io::Error>>()?;
     entries.sort();
     for path in entries {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if path.is_dir() && name != "tests" {
             list(&path, files)?;
         } else if name.ends_with(".rs") && name != "tests.rs" {
@@ -137,11 +149,19 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn note(&mut self, what: &str, name: &str, line: usize) {
-        self.findings.listed.push(format!("{}:{line}: {what}: {name}", self.file));
+        self.findings
+            .listed
+            .push(format!("{}:{line}: {what}: {name}", self.file));
     }
 
-    /// A function with its signature, wherever it stands. A trait's implementation takes its names from the trait.
-    fn function(&mut self, signature: &syn::Signature, whole: proc_macro2::Span, is_named_here: bool) {
+    /// A function with its signature, wherever it stands. A trait's implementation takes its names
+    /// from the trait.
+    fn function(
+        &mut self,
+        signature: &syn::Signature,
+        whole: proc_macro2::Span,
+        is_named_here: bool,
+    ) {
         let name = signature.ident.to_string();
         let (first, last) = (whole.start().line, whole.end().line);
         if is_named_here {
@@ -154,7 +174,8 @@ impl Reader<'_> {
 
         let lines = self.lines.get(first - 1..last).unwrap_or_default();
         if lines.len() >= LONG_FUNCTION {
-            let is_paragraph_break = |line: &&str| line.trim().is_empty() || line.trim_start().starts_with("//");
+            let is_paragraph_break =
+                |line: &&str| line.trim().is_empty() || line.trim_start().starts_with("//");
             let is_dense = !lines.iter().any(is_paragraph_break);
             self.findings.dense_functions.add(is_dense);
             if is_dense {
@@ -165,25 +186,46 @@ impl Reader<'_> {
 
     fn named_type(&mut self, ident: &syn::Ident) {
         let name = ident.to_string();
-        let capitals = name.chars().filter(|letter| letter.is_ascii_uppercase()).count();
+        let capitals = name
+            .chars()
+            .filter(|letter| letter.is_ascii_uppercase())
+            .count();
         self.findings.one_word_types.add(capitals <= 1);
         if capitals <= 1 {
             self.note("one-word type", &name, ident.span().start().line);
         }
-        self.findings.types.entry(name).or_default().insert(self.file.to_owned());
+        self.findings
+            .types
+            .entry(name)
+            .or_default()
+            .insert(self.file.to_owned());
     }
 
-    fn public(&mut self, visibility: &syn::Visibility, attributes: &[syn::Attribute], ident: &syn::Ident) {
+    fn public(
+        &mut self,
+        visibility: &syn::Visibility,
+        attributes: &[syn::Attribute],
+        ident: &syn::Ident,
+    ) {
         if is_public(visibility) {
             let is_bare = doc(attributes).is_empty();
             self.findings.undocumented_items.add(is_bare);
             if is_bare {
-                self.note("undocumented item", &ident.to_string(), ident.span().start().line);
+                self.note(
+                    "undocumented item",
+                    &ident.to_string(),
+                    ident.span().start().line,
+                );
             }
         }
     }
 
-    fn errors(&mut self, visibility: &syn::Visibility, attributes: &[syn::Attribute], signature: &syn::Signature) {
+    fn errors(
+        &mut self,
+        visibility: &syn::Visibility,
+        attributes: &[syn::Attribute],
+        signature: &syn::Signature,
+    ) {
         if !is_public(visibility) || !returns_result(signature) {
             return;
         }
@@ -191,17 +233,27 @@ impl Reader<'_> {
         let says_when = doc(attributes).contains("# Errors");
         self.findings.documented_errors.add(says_when);
         if !says_when {
-            self.note("errors not documented", &signature.ident.to_string(), signature.ident.span().start().line);
+            self.note(
+                "errors not documented",
+                &signature.ident.to_string(),
+                signature.ident.span().start().line,
+            );
         }
     }
 
     fn fields(&mut self, fields: &syn::Fields) {
         for field in fields {
-            let Some(ident) = field.ident.as_ref().filter(|_| is_public(&field.vis)) else { continue };
+            let Some(ident) = field.ident.as_ref().filter(|_| is_public(&field.vis)) else {
+                continue;
+            };
             let is_bare = doc(&field.attrs).is_empty();
             self.findings.undocumented_fields.add(is_bare);
             if is_bare {
-                self.note("undocumented field", &ident.to_string(), ident.span().start().line);
+                self.note(
+                    "undocumented field",
+                    &ident.to_string(),
+                    ident.span().start().line,
+                );
             }
         }
     }
@@ -245,7 +297,9 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
         for member in &item.items {
-            let syn::ImplItem::Fn(member) = member else { continue };
+            let syn::ImplItem::Fn(member) = member else {
+                continue;
+            };
             if is_test(&member.attrs) {
                 continue;
             }
@@ -284,7 +338,9 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("test")
             || (attribute.path().is_ident("cfg")
-                && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test")))
+                && attribute
+                    .parse_args::<syn::Path>()
+                    .is_ok_and(|path| path.is_ident("test")))
     })
 }
 
@@ -301,7 +357,10 @@ fn is_public(visibility: &syn::Visibility) -> bool {
 
 fn doc(attributes: &[syn::Attribute]) -> String {
     let mut text = String::new();
-    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("doc")) {
+    for attribute in attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("doc"))
+    {
         if let syn::Meta::NameValue(pair) = &attribute.meta
             && let syn::Expr::Lit(literal) = &pair.value
             && let syn::Lit::Str(line) = &literal.lit
@@ -314,15 +373,23 @@ fn doc(attributes: &[syn::Attribute]) -> String {
 }
 
 fn returns_result(signature: &syn::Signature) -> bool {
-    let syn::ReturnType::Type(_, returned) = &signature.output else { return false };
-    let syn::Type::Path(path) = returned.as_ref() else { return false };
-    path.path.segments.last().is_some_and(|segment| segment.ident == "Result")
+    let syn::ReturnType::Type(_, returned) = &signature.output else {
+        return false;
+    };
+    let syn::Type::Path(path) = returned.as_ref() else {
+        return false;
+    };
+    path.path
+        .segments
+        .last()
+        .is_some_and(|segment| segment.ident == "Result")
 }
 
 /// A module's path below the crate, outermost first.
 type ModulePath = Vec<String>;
 
-/// Which modules use which. An arrow joins two children of one module: the places where the paths of user and used part.
+/// Which modules use which. An arrow joins two children of one module: the places where the paths
+/// of user and used part.
 #[derive(Default)]
 struct Modules {
     /// The top-level modules in the order of lib.rs.
@@ -346,7 +413,10 @@ impl Modules {
 
         let whole = name.trim_end_matches(".rs").trim_end_matches("/mod");
         let module: ModulePath = whole.split('/').map(str::to_owned).collect();
-        let mut paths = Paths { module: &module, used: Vec::new() };
+        let mut paths = Paths {
+            module: &module,
+            used: Vec::new(),
+        };
         paths.visit_file(file);
         let used = paths.used;
         self.files.push((module, used));
@@ -358,11 +428,20 @@ impl Modules {
         let mut arrows: BTreeMap<ModulePath, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
         for (module, used) in &self.files {
             for path in used {
-                let common = module.iter().zip(path).take_while(|(one, other)| one == other).count();
-                let (Some(user), Some(child)) = (module.get(common), path.get(common)) else { continue };
+                let common = module
+                    .iter()
+                    .zip(path)
+                    .take_while(|(one, other)| one == other)
+                    .count();
+                let (Some(user), Some(child)) = (module.get(common), path.get(common)) else {
+                    continue;
+                };
                 if known.contains(&path[..=common].to_vec()) {
                     let parent = arrows.entry(module[..common].to_vec()).or_default();
-                    parent.entry(user.clone()).or_default().insert(child.clone());
+                    parent
+                        .entry(user.clone())
+                        .or_default()
+                        .insert(child.clone());
                 }
             }
         }
@@ -375,11 +454,17 @@ impl Modules {
             for circle in strongly_connected(&uses) {
                 circles += 1;
                 for module in &circle {
-                    let used = uses[module].intersection(&circle).filter(|used| *used != module);
+                    let used = uses[module]
+                        .intersection(&circle)
+                        .filter(|used| *used != module);
                     let used: Vec<&str> = used.map(String::as_str).collect();
                     println!("  {module} -> {}", used.join(", "));
                 }
-                println!("circle in {}: {}", display(&parent), circle.into_iter().collect::<Vec<_>>().join(", "));
+                println!(
+                    "circle in {}: {}",
+                    display(&parent),
+                    circle.into_iter().collect::<Vec<_>>().join(", ")
+                );
             }
             if parent.is_empty() {
                 for (module, used) in self.arrows_back(&uses) {
@@ -393,10 +478,17 @@ impl Modules {
     }
 
     /// Uses of a module that lib.rs declares later.
-    fn arrows_back<'a>(&self, uses: &'a BTreeMap<String, BTreeSet<String>>) -> Vec<(&'a String, &'a String)> {
+    fn arrows_back<'a>(
+        &self,
+        uses: &'a BTreeMap<String, BTreeSet<String>>,
+    ) -> Vec<(&'a String, &'a String)> {
         let place = |name: &String| self.order.iter().position(|module| module == name);
-        let pairs = uses.iter().flat_map(|(module, used)| used.iter().map(move |used| (module, used)));
-        pairs.filter(|(module, used)| place(used) > place(module)).collect()
+        let pairs = uses
+            .iter()
+            .flat_map(|(module, used)| used.iter().map(move |used| (module, used)));
+        pairs
+            .filter(|(module, used)| place(used) > place(module))
+            .collect()
     }
 }
 
@@ -409,13 +501,26 @@ fn display(parent: &ModulePath) -> String {
 
 /// The sets of modules that reach each other.
 fn strongly_connected(uses: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<BTreeSet<String>> {
-    let reached: BTreeMap<&String, BTreeSet<String>> =
-        uses.keys().map(|module| (module, reached_from(module, uses))).collect();
+    let reached: BTreeMap<&String, BTreeSet<String>> = uses
+        .keys()
+        .map(|module| (module, reached_from(module, uses)))
+        .collect();
     let circle = |module: &String| {
-        let mutual = |other: &&String| reached.get(*other).is_some_and(|back| back.contains(module));
-        reached[module].iter().filter(mutual).cloned().collect::<BTreeSet<String>>()
+        let mutual = |other: &&String| {
+            reached
+                .get(*other)
+                .is_some_and(|back| back.contains(module))
+        };
+        reached[module]
+            .iter()
+            .filter(mutual)
+            .cloned()
+            .collect::<BTreeSet<String>>()
     };
-    uses.keys().map(circle).filter(|circle| circle.len() > 1).collect()
+    uses.keys()
+        .map(circle)
+        .filter(|circle| circle.len() > 1)
+        .collect()
 }
 
 fn reached_from(from: &String, uses: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
@@ -430,7 +535,8 @@ fn reached_from(from: &String, uses: &BTreeMap<String, BTreeSet<String>>) -> BTr
     reached
 }
 
-/// The paths of a file that begin at the crate or at a parent, whole from the crate on; tests are left out.
+/// The paths of a file that begin at the crate or at a parent, whole from the crate on; tests are
+/// left out.
 struct Paths<'a> {
     module: &'a [String],
     used: Vec<ModulePath>,
@@ -444,7 +550,9 @@ impl Paths<'_> {
             syn::UseTree::Name(name) => self.path(&joined(&name.ident)),
             syn::UseTree::Rename(name) => self.path(&joined(&name.ident)),
             syn::UseTree::Glob(_) => self.path(before),
-            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.tree(tree, before)),
+            syn::UseTree::Group(group) => {
+                group.items.iter().for_each(|tree| self.tree(tree, before))
+            }
         }
     }
 
@@ -482,7 +590,11 @@ impl<'ast> Visit<'ast> for Paths<'_> {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let segments: Vec<String> = path
+            .segments
+            .iter()
+            .map(|segment| segment.ident.to_string())
+            .collect();
         self.path(&segments);
         syn::visit::visit_path(self, path);
     }

@@ -49,7 +49,9 @@ impl Clock {
     pub fn file_time(&self) -> SystemTime {
         match self {
             Clock::System | Clock::Test(_) => SystemTime::now(),
-            Clock::Steady(_) => UNIX_EPOCH + Duration::from_millis(u64::try_from(self.now()).unwrap_or(0)),
+            Clock::Steady(_) => {
+                UNIX_EPOCH + Duration::from_millis(u64::try_from(self.now()).unwrap_or(0))
+            }
         }
     }
 
@@ -107,7 +109,9 @@ impl Clock {
 
 fn system_now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
 }
 
 /// Follows the monotonic clock, and adopts the system's time only where both agree or after the
@@ -147,7 +151,9 @@ impl SteadyClock {
 
     fn time_at(&self, now: Instant) -> Millis {
         let gone = now.saturating_duration_since(self.started_at).as_millis();
-        self.base_millis.load(Ordering::Relaxed).saturating_add(i64::try_from(gone).unwrap_or(i64::MAX))
+        self.base_millis
+            .load(Ordering::Relaxed)
+            .saturating_add(i64::try_from(gone).unwrap_or(i64::MAX))
     }
 
     fn is_settled(&self, now: Instant) -> bool {
@@ -157,10 +163,17 @@ impl SteadyClock {
 
     fn compare_with_system(&self, system: Millis, now: Instant) -> ClockComparison {
         let ahead = system.saturating_sub(self.time_at(now));
-        let mut jump = self.pending_jump.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jump = self
+            .pending_jump
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if ahead.abs() <= MAX_DRIFT_MILLIS {
             self.adopt_system_time(ahead);
-            return if jump.take().is_some() { ClockComparison::Recovered } else { ClockComparison::Unchanged };
+            return if jump.take().is_some() {
+                ClockComparison::Recovered
+            } else {
+                ClockComparison::Unchanged
+            };
         }
 
         self.ahead_millis.store(ahead, Ordering::Relaxed);
@@ -203,13 +216,33 @@ mod tests {
         let start = Instant::now();
         let steady = SteadyClock::new(START, start);
         for secs in 0..20 {
-            let expected = if secs == 0 { ClockComparison::Jumped(TWO_DAYS) } else { ClockComparison::Unchanged };
-            assert_eq!(steady.compare_with_system(START + TWO_DAYS + secs as Millis * 1000, at(start, secs)), expected);
-            assert_eq!(steady.time_at(at(start, secs)), START + secs as Millis * 1000);
+            let expected = if secs == 0 {
+                ClockComparison::Jumped(TWO_DAYS)
+            } else {
+                ClockComparison::Unchanged
+            };
+            assert_eq!(
+                steady
+                    .compare_with_system(START + TWO_DAYS + secs as Millis * 1000, at(start, secs)),
+                expected
+            );
+            assert_eq!(
+                steady.time_at(at(start, secs)),
+                START + secs as Millis * 1000
+            );
         }
         assert_eq!(steady.ahead_millis.load(Ordering::Relaxed), TWO_DAYS);
-        assert_eq!(steady.compare_with_system(START + 21_000, at(start, 21)), ClockComparison::Recovered);
-        assert_eq!((steady.ahead_millis.load(Ordering::Relaxed), steady.time_at(at(start, 22))), (0, START + 22_000));
+        assert_eq!(
+            steady.compare_with_system(START + 21_000, at(start, 21)),
+            ClockComparison::Recovered
+        );
+        assert_eq!(
+            (
+                steady.ahead_millis.load(Ordering::Relaxed),
+                steady.time_at(at(start, 22))
+            ),
+            (0, START + 22_000)
+        );
         assert!(!steady.is_settled(at(start, 299)) && steady.is_settled(at(start, 300)));
         steady.compare_with_system(START + TWO_DAYS, at(start, 301));
         assert!(!steady.is_settled(at(start, 301)));
@@ -220,7 +253,9 @@ mod tests {
         for by in [TWO_DAYS, -TWO_DAYS] {
             let start = Instant::now();
             let steady = SteadyClock::new(START, start);
-            let look = |secs: u64| steady.compare_with_system(START + by + secs as Millis * 1000, at(start, secs));
+            let look = |secs: u64| {
+                steady.compare_with_system(START + by + secs as Millis * 1000, at(start, secs))
+            };
             assert_eq!(look(1), ClockComparison::Jumped(by));
             assert!((2..301).all(|secs| look(secs) == ClockComparison::Unchanged));
             assert_eq!(look(301), ClockComparison::Adopted(by));
@@ -234,8 +269,12 @@ mod tests {
         let start = Instant::now();
         let steady = SteadyClock::new(START, start);
         for minute in 0..100 {
-            let system = START + TWO_DAYS * (1 + Millis::from(minute as u8 % 2)) + minute as Millis * 60_000;
-            assert!(matches!(steady.compare_with_system(system, at(start, minute * 60)), ClockComparison::Jumped(_)));
+            let system =
+                START + TWO_DAYS * (1 + Millis::from(minute as u8 % 2)) + minute as Millis * 60_000;
+            assert!(matches!(
+                steady.compare_with_system(system, at(start, minute * 60)),
+                ClockComparison::Jumped(_)
+            ));
         }
         assert_eq!(steady.time_at(at(start, 6000)), START + 6_000_000);
     }
@@ -244,9 +283,15 @@ mod tests {
     fn drift_is_followed_at_once() {
         let start = Instant::now();
         let steady = SteadyClock::new(START, start);
-        assert_eq!(steady.compare_with_system(START + 61_500, at(start, 60)), ClockComparison::Unchanged);
+        assert_eq!(
+            steady.compare_with_system(START + 61_500, at(start, 60)),
+            ClockComparison::Unchanged
+        );
         assert_eq!(steady.time_at(at(start, 60)), START + 61_500);
-        assert_eq!(steady.compare_with_system(START + 60_000 + 60_000, at(start, 120)), ClockComparison::Unchanged);
+        assert_eq!(
+            steady.compare_with_system(START + 60_000 + 60_000, at(start, 120)),
+            ClockComparison::Unchanged
+        );
         assert_eq!(steady.time_at(at(start, 120)), START + 120_000);
     }
 }

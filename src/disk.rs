@@ -24,7 +24,12 @@ impl FileLock {
     ///
     /// The file cannot be opened or created, or the file system does not support locks.
     pub fn try_lock(path: &Path) -> io::Result<Option<FileLock>> {
-        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(FileLock(file))),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -38,7 +43,12 @@ impl FileLock {
     ///
     /// The file cannot be opened or created, or the wait was interrupted.
     pub fn lock_blocking(path: &Path) -> io::Result<FileLock> {
-        let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path)?;
         flock(&file, FlockOperation::LockExclusive)?;
         Ok(FileLock(file))
     }
@@ -96,7 +106,12 @@ fn write_synced(beside: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// The file cannot be created or opened.
 pub fn create_private_file(path: &Path) -> io::Result<File> {
-    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// Sets `mode` on a path that group or others can access. A path that belongs to another user is
@@ -143,7 +158,10 @@ pub fn create_secret_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// A folder cannot be created, or a file is in the way.
 pub fn create_private_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
 
 /// Syncs a folder, so that created, renamed and removed names in it survive a power cut.
@@ -157,7 +175,9 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// The parent directory of a path; the current directory for a bare file name.
 pub fn parent_folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -179,7 +199,13 @@ mod tests {
     #[test]
     fn a_lock_that_cannot_be_made_is_an_error_and_not_somebody_elses() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(FileLock::try_lock(&dir.path().join("no/lock")).err().unwrap().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            FileLock::try_lock(&dir.path().join("no/lock"))
+                .err()
+                .unwrap()
+                .kind(),
+            io::ErrorKind::NotFound
+        );
     }
 
     #[test]
@@ -196,7 +222,10 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         assert!(write_atomic(&folder, b"third").is_err());
 
-        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut left: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         left.sort();
         assert_eq!(left, ["folder", "key.pem"]);
         assert_eq!(fs::read(&path).unwrap(), b"first");

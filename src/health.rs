@@ -49,7 +49,11 @@ pub struct HealthCheck {
 impl HealthCheck {
     /// Fails with the code `bad`, or passes with `good`.
     fn new(name: &'static str, good: &'static str, bad: Option<&'static str>) -> HealthCheck {
-        HealthCheck { name, ok: bad.is_none(), code: bad.unwrap_or(good) }
+        HealthCheck {
+            name,
+            ok: bad.is_none(),
+            code: bad.unwrap_or(good),
+        }
     }
 }
 
@@ -78,7 +82,10 @@ impl HealthMonitor {
         HealthMonitor {
             away_since: AtomicI64::new(parts.clock.now()),
             sources: parts,
-            bounds: HealthBounds { store_secs: config.store_away_secs, publication_secs: config.publication_late_secs },
+            bounds: HealthBounds {
+                store_secs: config.store_away_secs,
+                publication_secs: config.publication_late_secs,
+            },
             check_every: Duration::from_secs(config.store_check_secs),
             draining: AtomicBool::new(false),
             overdue_secs: AtomicU64::new(0),
@@ -96,7 +103,8 @@ impl HealthMonitor {
 
     /// `false` if only a restart can help. A stop in progress ends by its own deadline.
     pub fn is_alive(&self) -> bool {
-        self.is_draining() || self.sources.journal.stats.heartbeat.time_since_beat() < MAX_LIVE_STALL
+        self.is_draining()
+            || self.sources.journal.stats.heartbeat.time_since_beat() < MAX_LIVE_STALL
     }
 
     /// All checks, in a fixed order. Reads counters and makes one `access` call; waits for no disk.
@@ -111,7 +119,8 @@ impl HealthMonitor {
             journal_writable: self.sources.journal.folder.is_writable(),
             writer_stall: stats.heartbeat.time_since_beat(),
             overdue_keys: self.sources.day_keys.overdue_count(now),
-            away_secs: (away_since != STORE_ANSWERS).then(|| millis_to_secs(now.saturating_sub(away_since))),
+            away_secs: (away_since != STORE_ANSWERS)
+                .then(|| millis_to_secs(now.saturating_sub(away_since))),
             overdue_secs: self.overdue_secs.load(Ordering::Relaxed),
             late_secs: self.sources.publisher_stats.late_secs(now),
             clock_ahead: self.sources.clock.ahead_millis(),
@@ -124,7 +133,11 @@ impl HealthMonitor {
     pub async fn poll_store(self: Arc<Self>) {
         loop {
             let answers = self.ping_store().await;
-            let pause = if answers { self.check_every } else { self.check_every.min(PING_RETRY_PAUSE) };
+            let pause = if answers {
+                self.check_every
+            } else {
+                self.check_every.min(PING_RETRY_PAUSE)
+            };
             tokio::time::sleep(pause).await;
         }
     }
@@ -139,14 +152,24 @@ impl HealthMonitor {
             self.away_since.store(STORE_ANSWERS, Ordering::Release);
         } else {
             let now = self.sources.clock.now();
-            let _ = self.away_since.compare_exchange(STORE_ANSWERS, now, Ordering::AcqRel, Ordering::Relaxed);
+            let _ = self.away_since.compare_exchange(
+                STORE_ANSWERS,
+                now,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
         }
 
         // Reading a folder with days of segments takes milliseconds.
-        let (folder, now) = (Arc::clone(&self.sources.journal.folder), self.sources.clock.file_time());
-        if let Ok(Some(waiting)) = tokio::task::spawn_blocking(move || SegmentBacklog::from_folder(&folder, now)).await
+        let (folder, now) = (
+            Arc::clone(&self.sources.journal.folder),
+            self.sources.clock.file_time(),
+        );
+        if let Ok(Some(waiting)) =
+            tokio::task::spawn_blocking(move || SegmentBacklog::from_folder(&folder, now)).await
         {
-            self.overdue_secs.store(waiting.overdue_secs, Ordering::Relaxed);
+            self.overdue_secs
+                .store(waiting.overdue_secs, Ordering::Relaxed);
         }
         answers
     }
@@ -182,7 +205,8 @@ struct HealthInputs {
 }
 
 fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck; 6] {
-    let first = |of: &[(bool, &'static str)]| of.iter().find(|(bad, _)| *bad).map(|(_, code)| *code);
+    let first =
+        |of: &[(bool, &'static str)]| of.iter().find(|(bad, _)| *bad).map(|(_, code)| *code);
 
     let journal = first(&[
         (facts.writer_stall >= MAX_WRITER_STALL, "journal_stalled"),
@@ -191,16 +215,34 @@ fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck;
     ]);
     let store = first(&[
         (facts.overdue_secs > 0, "segments_overdue"),
-        (facts.away_secs.is_some_and(|secs| secs > bounds.store_secs), "store_away"),
+        (
+            facts.away_secs.is_some_and(|secs| secs > bounds.store_secs),
+            "store_away",
+        ),
     ]);
-    let clock = first(&[(facts.now < MIN_CLOCK_MILLIS, "clock_not_set"), (facts.clock_ahead != 0, "clock_jumped")]);
-    let reach = if facts.away_secs.is_some() { "away_within_bound" } else { "answers" };
-    let published = if facts.late_secs > 0 { "late_within_bound" } else { "on_time" };
+    let clock = first(&[
+        (facts.now < MIN_CLOCK_MILLIS, "clock_not_set"),
+        (facts.clock_ahead != 0, "clock_jumped"),
+    ]);
+    let reach = if facts.away_secs.is_some() {
+        "away_within_bound"
+    } else {
+        "answers"
+    };
+    let published = if facts.late_secs > 0 {
+        "late_within_bound"
+    } else {
+        "on_time"
+    };
 
     [
         HealthCheck::new("port", "open", facts.draining.then_some("draining")),
         HealthCheck::new("journal", "writable", journal),
-        HealthCheck::new("keys", "current", (facts.overdue_keys > 0).then_some("day_key_overdue")),
+        HealthCheck::new(
+            "keys",
+            "current",
+            (facts.overdue_keys > 0).then_some("day_key_overdue"),
+        ),
         HealthCheck::new("store", reach, store),
         HealthCheck::new(
             "publication",
@@ -215,7 +257,10 @@ fn evaluate_checks(facts: &HealthInputs, bounds: &HealthBounds) -> [HealthCheck;
 mod tests {
     use super::*;
 
-    const BOUNDS: HealthBounds = HealthBounds { store_secs: 100, publication_secs: 200 };
+    const BOUNDS: HealthBounds = HealthBounds {
+        store_secs: 100,
+        publication_secs: 200,
+    };
 
     fn well() -> HealthInputs {
         HealthInputs {
@@ -238,25 +283,88 @@ mod tests {
         let cases: [(Change, &str, bool, &str); 15] = [
             (|_| {}, "port", true, "open"),
             (|facts| facts.draining = true, "port", false, "draining"),
-            (|facts| facts.writer_stall = MAX_WRITER_STALL - Duration::from_millis(1), "journal", true, "writable"),
-            (|facts| facts.writer_stall = MAX_WRITER_STALL, "journal", false, "journal_stalled"),
-            (|facts| facts.journal_writable = false, "journal", false, "journal_not_writable"),
-            (|facts| facts.journal_full = true, "journal", false, "journal_full"),
-            (|facts| facts.overdue_keys = 1, "keys", false, "day_key_overdue"),
-            (|facts| facts.away_secs = Some(100), "store", true, "away_within_bound"),
-            (|facts| facts.away_secs = Some(101), "store", false, "store_away"),
-            (|facts| facts.overdue_secs = 302_401, "store", false, "segments_overdue"),
-            (|facts| facts.late_secs = 200, "publication", true, "late_within_bound"),
-            (|facts| facts.late_secs = 201, "publication", false, "publication_late"),
-            (|facts| facts.clock_ahead = -2_001, "clock", false, "clock_jumped"),
-            (|facts| facts.now = MIN_CLOCK_MILLIS - 1, "clock", false, "clock_not_set"),
+            (
+                |facts| facts.writer_stall = MAX_WRITER_STALL - Duration::from_millis(1),
+                "journal",
+                true,
+                "writable",
+            ),
+            (
+                |facts| facts.writer_stall = MAX_WRITER_STALL,
+                "journal",
+                false,
+                "journal_stalled",
+            ),
+            (
+                |facts| facts.journal_writable = false,
+                "journal",
+                false,
+                "journal_not_writable",
+            ),
+            (
+                |facts| facts.journal_full = true,
+                "journal",
+                false,
+                "journal_full",
+            ),
+            (
+                |facts| facts.overdue_keys = 1,
+                "keys",
+                false,
+                "day_key_overdue",
+            ),
+            (
+                |facts| facts.away_secs = Some(100),
+                "store",
+                true,
+                "away_within_bound",
+            ),
+            (
+                |facts| facts.away_secs = Some(101),
+                "store",
+                false,
+                "store_away",
+            ),
+            (
+                |facts| facts.overdue_secs = 302_401,
+                "store",
+                false,
+                "segments_overdue",
+            ),
+            (
+                |facts| facts.late_secs = 200,
+                "publication",
+                true,
+                "late_within_bound",
+            ),
+            (
+                |facts| facts.late_secs = 201,
+                "publication",
+                false,
+                "publication_late",
+            ),
+            (
+                |facts| facts.clock_ahead = -2_001,
+                "clock",
+                false,
+                "clock_jumped",
+            ),
+            (
+                |facts| facts.now = MIN_CLOCK_MILLIS - 1,
+                "clock",
+                false,
+                "clock_not_set",
+            ),
             (|facts| facts.now = 0, "clock", false, "clock_not_set"),
         ];
         for (change, name, ok, code) in cases {
             let mut facts = well();
             change(&mut facts);
             let checks = evaluate_checks(&facts, &BOUNDS);
-            assert_eq!(checks.iter().find(|check| check.name == name), Some(&HealthCheck { name, ok, code }));
+            assert_eq!(
+                checks.iter().find(|check| check.name == name),
+                Some(&HealthCheck { name, ok, code })
+            );
             let failing = checks.iter().filter(|check| !check.ok).count();
             assert_eq!(failing, usize::from(!ok), "{checks:?}");
         }

@@ -22,7 +22,10 @@ const PAGE_BYTES: usize = 1 << 16;
 /// An allocator around `A` that wipes every block before `A` frees it.
 pub struct WipingAllocator<A>(pub A);
 
-#[expect(unsafe_code, reason = "an allocator is unsafe to write; it must be one to see what everybody frees")]
+#[expect(
+    unsafe_code,
+    reason = "an allocator is unsafe to write; it must be one to see what everybody frees"
+)]
 // SAFETY: every block comes from the inner allocator and is returned to it with the layout of the
 // request. Between the two it is written to once, after its owner gave it up and before the inner
 // allocator knows.
@@ -51,7 +54,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for WipingAllocator<A> {
         // SAFETY: the caller guarantees a size that makes a valid layout. Both blocks are live and
         // do not overlap, and the shorter length is within both.
         unsafe {
-            let moved = self.0.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
+            let moved = self
+                .0
+                .alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
             if !moved.is_null() {
                 moved.copy_from_nonoverlapping(block, layout.size().min(new_size));
                 self.dealloc(block, layout);
@@ -66,7 +71,11 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for WipingAllocator<A> {
 unsafe fn wipe_block(block: *mut u8, size: usize) {
     // SAFETY: the caller owns `size` bytes from `block` on; both offsets are within them.
     unsafe {
-        let (head, pages) = if size < MIN_RETURNED_BYTES { (size, 0) } else { whole_pages(block as usize, size) };
+        let (head, pages) = if size < MIN_RETURNED_BYTES {
+            (size, 0)
+        } else {
+            whole_pages(block as usize, size)
+        };
         let given_back = pages > 0 && return_pages(block.add(head), pages);
         if given_back {
             block.write_bytes(0, head);
@@ -154,7 +163,9 @@ mod tests {
             5 * MIN_RETURNED_BYTES,
         ] {
             // SAFETY: the block is freed once, with its own layout.
-            let left = left_of(size, |wiping, block, layout| unsafe { wiping.dealloc(block, layout) });
+            let left = left_of(size, |wiping, block, layout| unsafe {
+                wiping.dealloc(block, layout)
+            });
             assert_eq!(left, 0, "{size}");
         }
     }
@@ -162,7 +173,11 @@ mod tests {
     #[test]
     #[expect(unsafe_code, reason = "an allocator is asked by hand")]
     fn a_block_that_grows_or_shrinks_keeps_its_bytes_and_leaves_none_behind() {
-        for (size, new) in [(64, 4096), (4096, 64), (2 * MIN_RETURNED_BYTES, 3 * MIN_RETURNED_BYTES)] {
+        for (size, new) in [
+            (64, 4096),
+            (4096, 64),
+            (2 * MIN_RETURNED_BYTES, 3 * MIN_RETURNED_BYTES),
+        ] {
             let left = left_of(size, |wiping, block, layout| {
                 // SAFETY: the block is live; the moved block is freed once, with its own layout.
                 unsafe {

@@ -31,7 +31,10 @@ impl Outage {
     /// `None`.
     pub fn record_success(&self) -> Option<u64> {
         // The normal case takes no lock.
-        self.is_ongoing.load(Ordering::Relaxed).then(|| self.record_success_at(Instant::now())).flatten()
+        self.is_ongoing
+            .load(Ordering::Relaxed)
+            .then(|| self.record_success_at(Instant::now()))
+            .flatten()
     }
 
     fn record_failure_at(&self, now: Instant) -> bool {
@@ -60,13 +63,23 @@ mod tests {
     fn what_fails_now_and_then_is_told_once_with_its_number_at_the_end() {
         let (outage, start) = (Outage::default(), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
-        let told = (0..1000).filter(|n| outage.record_failure_at(at(n * 20))).count();
-        let over: Vec<u64> = (0..1000).filter_map(|n| outage.record_success_at(at(n * 20 + 10))).collect();
+        let told = (0..1000)
+            .filter(|n| outage.record_failure_at(at(n * 20)))
+            .count();
+        let over: Vec<u64> = (0..1000)
+            .filter_map(|n| outage.record_success_at(at(n * 20 + 10)))
+            .collect();
         assert_eq!((told, over), (1, vec![]));
 
         assert_eq!(outage.record_success_at(at(29_979)), None);
         assert_eq!(outage.record_success_at(at(29_980)), Some(1000));
-        assert_eq!((outage.record_success(), outage.record_success_at(at(60_000))), (None, None));
+        assert_eq!(
+            (
+                outage.record_success(),
+                outage.record_success_at(at(60_000))
+            ),
+            (None, None)
+        );
         assert!(outage.record_failure_at(at(70_000)));
         assert_eq!(outage.record_success_at(at(80_000)), Some(1));
     }

@@ -3,8 +3,8 @@
 //! Start: recover the journal, start the writer, open the port. The store is opened concurrently,
 //! because hits do not wait for it.
 //!
-//! Stop: report "not ready" for `server.drain_secs`, close the port, answer requests in progress, close open
-//! visits, seal the segment, and send what is sealed, within `server.stop_secs`.
+//! Stop: report "not ready" for `server.drain_secs`, close the port, answer requests in progress,
+//! close open visits, seal the segment, and send what is sealed, within `server.stop_secs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aggregate::AggregatorLimits;
 use crate::clock::Clock;
-use crate::config::{CompatibleRules, Config, SiteDirectory, StoredRefusals, TrustedProxies, is_site_name};
+use crate::config::{
+    CompatibleRules, Config, SiteDirectory, StoredRefusals, TrustedProxies, is_site_name,
+};
 use crate::consent::{DropCounters, Gate, WithdrawnGrants};
 use crate::disk::{self, RestrictOutcome};
 use crate::enrich::{CountryDatabase, DataCentreNetworks, Enricher};
@@ -87,7 +89,11 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     let ledger = asking.ledger.clone();
     let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
     let site_publisher = Arc::clone(&site.publisher);
-    let files = ReloadableFiles { enricher, grant_keys, terms: Arc::clone(&asking.consent_policy) };
+    let files = ReloadableFiles {
+        enricher,
+        grant_keys,
+        terms: Arc::clone(&asking.consent_policy),
+    };
     // Before the port is open: from the first hit on, a signal stops in order.
     let mut ends = StopSignals::install_handlers()?;
     let tend = run_maintenance(
@@ -102,12 +108,16 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     let health = Arc::clone(&site.health);
 
     let (ended, mut writer_ended) = oneshot::channel();
-    std::thread::Builder::new().name("writer".into()).spawn(move || ended.send(writer.run()))?;
+    std::thread::Builder::new()
+        .name("writer".into())
+        .spawn(move || ended.send(writer.run()))?;
     let mut flushing = tokio::spawn(flusher.run());
     let serving = tokio::spawn(server);
     let tending = tokio::spawn(tend);
     let publishing = tokio::spawn(Arc::clone(&site_publisher).run());
-    let following = tokio::spawn(Arc::clone(&registry).poll_changes(Duration::from_secs(config.registry.refresh_secs)));
+    let following = tokio::spawn(
+        Arc::clone(&registry).poll_changes(Duration::from_secs(config.registry.refresh_secs)),
+    );
 
     tokio::spawn(Arc::clone(&health).poll_store());
     tokio::spawn(systemd::run_watchdog(Arc::clone(&health)));
@@ -155,15 +165,24 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     site.release_clicks(Millis::MAX);
     journal.queue.close();
     let written = match timeout_at(deadline, writer_ended).await {
-        Ok(ended) => ended.context("the writer stopped in the middle")?.context("the journal failed"),
+        Ok(ended) => ended
+            .context("the writer stopped in the middle")?
+            .context("the journal failed"),
         Err(_) => Err(anyhow::anyhow!(
             "the journal could not be closed within server.stop_secs; what was answered is in it and is read at the next start"
         )),
     };
 
-    let recorded = match timeout_at(deadline, tokio::task::spawn_blocking(move || ledger.close())).await {
+    let recorded = match timeout_at(
+        deadline,
+        tokio::task::spawn_blocking(move || ledger.close()),
+    )
+    .await
+    {
         Ok(ended) => ended?.context("the ledger did not close in order"),
-        Err(_) => Err(anyhow::anyhow!("the ledger could not be closed within server.stop_secs")),
+        Err(_) => Err(anyhow::anyhow!(
+            "the ledger could not be closed within server.stop_secs"
+        )),
     };
 
     tending.abort();
@@ -172,7 +191,10 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     publishing.abort();
     // Sign-ins get a part of the time only: a store that hangs must leave time for segments.
     let sign_ins = deadline.min(Instant::now() + limit / 4);
-    let (noted, sent) = tokio::join!(timeout_at(sign_ins, registry.write_queued()), timeout_at(deadline, flushing));
+    let (noted, sent) = tokio::join!(
+        timeout_at(sign_ins, registry.write_queued()),
+        timeout_at(deadline, flushing)
+    );
     if noted.is_err() {
         tracing::warn!("the last sign-ins could not be put on record in time");
     }
@@ -187,7 +209,10 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         .map(|waiting| waiting.segments)
         .filter(|left| *left > 0)
     {
-        tracing::warn!(segments, "not all segments were sent; they are in the journal and are sent at the next start");
+        tracing::warn!(
+            segments,
+            "not all segments were sent; they are in the journal and are sent at the next start"
+        );
     }
     written.and(recorded)?;
     tracing::info!("stopped");
@@ -202,10 +227,16 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 fn kill_after(limit: Duration) {
     let kill = move || {
         std::thread::sleep(limit);
-        tracing::error!("the stop hangs; the process ends itself. What was answered is in the journal");
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        tracing::error!(
+            "the stop hangs; the process ends itself. What was answered is in the journal"
+        );
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     };
-    if let Err(error) = std::thread::Builder::new().name("deadline".into()).spawn(kill) {
+    if let Err(error) = std::thread::Builder::new()
+        .name("deadline".into())
+        .spawn(kill)
+    {
         tracing::warn!(%error, "nothing watches the end of server.stop_secs");
     }
 }
@@ -231,30 +262,46 @@ fn build_parts(
     room: ConnectionLimits,
     progress: ProgressCallback<'_>,
 ) -> anyhow::Result<CollectorParts> {
-    let clock = if config.test.clock { Clock::new_test(config.test.start_millis) } else { Clock::new_steady() };
+    let clock = if config.test.clock {
+        Clock::new_test(config.test.start_millis)
+    } else {
+        Clock::new_steady()
+    };
     let directory = Arc::new(SiteDirectory::new(config));
     let refusals = Arc::new(DropCounters::default());
     let keys = Arc::new(DayKeys::with_system_random(directory.time_zones()));
     let rates = Arc::new(RateLimiters::new(config));
-    let enricher = Enricher::new(random_key(), open_countries(config)?).with_data_centres(open_data_centres(config)?);
+    let enricher = Enricher::new(random_key(), open_countries(config)?)
+        .with_data_centres(open_data_centres(config)?);
     let enricher = Arc::new(enricher);
     if !enricher.rejected_patterns().is_empty() {
         tracing::warn!(patterns = ?enricher.rejected_patterns(), "patterns of robots that match people are not used");
     }
 
     let (sealed_sender, sealed) = mpsc::unbounded_channel();
-    let parts = WriterParts { clock: clock.clone(), day_keys: Arc::clone(&keys), drop_counters: Arc::clone(&refusals) };
-    let (journal, writer) =
-        JournalWriter::open(config, parts, sealed_sender).context("the journal cannot be opened")?;
+    let parts = WriterParts {
+        clock: clock.clone(),
+        day_keys: Arc::clone(&keys),
+        drop_counters: Arc::clone(&refusals),
+    };
+    let (journal, writer) = JournalWriter::open(config, parts, sealed_sender)
+        .context("the journal cannot be opened")?;
     log_recovered(&journal);
     log_declared_rules(config);
 
     let flush_stats = Arc::new(flush::FlushStats::default());
     let slot = Arc::new(ArcSwapOption::empty());
-    let withdrawn = Arc::new(WithdrawnGrants::empty_since(Store::withdrawals_since(today_utc(&clock))));
+    let withdrawn = Arc::new(WithdrawnGrants::empty_since(Store::withdrawals_since(
+        today_utc(&clock),
+    )));
     let (dir, templates) = (&config.journal.dir, config.mail.templates.clone());
-    let registry =
-        Arc::new(Registry::open(Arc::clone(&directory), Arc::clone(&slot), dir, templates, Arc::clone(&withdrawn)));
+    let registry = Arc::new(Registry::open(
+        Arc::clone(&directory),
+        Arc::clone(&slot),
+        dir,
+        templates,
+        Arc::clone(&withdrawn),
+    ));
 
     let grant_keys = Arc::new(GrantKeyFile::from_config(config));
     let shared = SharedParts {
@@ -307,7 +354,11 @@ fn build_parts(
         rates: Arc::clone(&rates),
         enricher: Arc::clone(&enricher),
         compatible: CompatibleRules::new(&config.compatible),
-        gate: Gate::new(config, Arc::clone(&asking.consent_policy), Arc::clone(&refusals)),
+        gate: Gate::new(
+            config,
+            Arc::clone(&asking.consent_policy),
+            Arc::clone(&refusals),
+        ),
         keys,
         hit_queue: Arc::clone(&journal.queue),
         mode: config.visitor.mode,
@@ -321,14 +372,24 @@ fn build_parts(
         body_timeout: deadline,
     });
 
-    let gate = Gate::new(config, Arc::clone(&asking.consent_policy), Arc::clone(&refusals));
+    let gate = Gate::new(
+        config,
+        Arc::clone(&asking.consent_policy),
+        Arc::clone(&refusals),
+    );
     let desk = mail_service::build_mail_service(
         config,
         &edge.directory.time_zones(),
         random_key(),
         Arc::clone(&registry.opened_messages),
     )?;
-    let mail = web::Data::new(mail_service::build_mail_ingest(config, &edge, gate, desk.clone(), journal.clone()));
+    let mail = web::Data::new(mail_service::build_mail_ingest(
+        config,
+        &edge,
+        gate,
+        desk.clone(),
+        journal.clone(),
+    ));
 
     let site = web::Data::new(pages::AppState {
         clock,
@@ -336,20 +397,35 @@ fn build_parts(
         mail: desk,
         auth: AuthState::new(config, Arc::clone(&rates))
             .context("platform.token_key: is no key of platform.token_algorithm")?,
-        report_limits: ReportLimits { k: config.report.k, keep_days: config.retention.keep_days },
+        report_limits: ReportLimits {
+            k: config.report.k,
+            keep_days: config.retention.keep_days,
+        },
         journal,
         store: slot,
         flushed_segment: flushed,
-        meters: MetricsRenderer::new(refusals, Arc::clone(&flush_stats), publisher.stats(), asking.ledger.stats()),
+        meters: MetricsRenderer::new(
+            refusals,
+            Arc::clone(&flush_stats),
+            publisher.stats(),
+            asking.ledger.stats(),
+        ),
         health: Arc::new(HealthMonitor::new(&config.health, health)),
         publisher,
         flush_stats,
-        store_kind: if config.store.url.is_empty() { "embedded" } else { "server" },
+        store_kind: if config.store.url.is_empty() {
+            "embedded"
+        } else {
+            "server"
+        },
         journal_max_bytes: config.journal.max_bytes,
         started_at: jiff::Timestamp::now(),
         streams: Arc::new(pages::StreamLimiter::new(config)),
         stopping,
-        connections: Arc::new(ConnectionLimiter::new(room.per_network, TrustedProxies::new(&config.proxy.trusted))),
+        connections: Arc::new(ConnectionLimiter::new(
+            room.per_network,
+            TrustedProxies::new(&config.proxy.trusted),
+        )),
         body_deadline: deadline,
         response_deadline: Duration::from_millis(config.limits.answer_millis),
         serves_sample: config.sample.enabled,
@@ -413,18 +489,36 @@ fn start_server(
 /// Closes folders to other users that an earlier version or a manual setup left open.
 fn restrict_folders(config: &Config) {
     let embedded = config.store.url.is_empty().then_some(&config.store.dir);
-    for folder in [&config.journal.dir, &config.ledger.dir, &config.mail.key_file].into_iter().chain(embedded) {
+    for folder in [
+        &config.journal.dir,
+        &config.ledger.dir,
+        &config.mail.key_file,
+    ]
+    .into_iter()
+    .chain(embedded)
+    {
         let shown = folder.display();
         match disk::restrict_tree(folder) {
-            Ok(RestrictOutcome { restricted: 0, failed: 0 }) => {}
-            Ok(RestrictOutcome { restricted: closed, failed: 0 }) => {
+            Ok(RestrictOutcome {
+                restricted: 0,
+                failed: 0,
+            }) => {}
+            Ok(RestrictOutcome {
+                restricted: closed,
+                failed: 0,
+            }) => {
                 tracing::warn!(path = %shown, closed, "other users of this machine could reach it; now they cannot");
             }
-            Ok(RestrictOutcome { restricted: closed, failed: left }) => tracing::warn!(
+            Ok(RestrictOutcome {
+                restricted: closed,
+                failed: left,
+            }) => tracing::warn!(
                 path = %shown, closed, left,
                 "other users of this machine can reach it, and it is not ours to close: chmod it to 0700 and its files to 0600"
             ),
-            Err(error) => tracing::warn!(path = %shown, %error, "whether others can reach it could not be looked at"),
+            Err(error) => {
+                tracing::warn!(path = %shown, %error, "whether others can reach it could not be looked at")
+            }
         }
     }
 }
@@ -432,15 +526,24 @@ fn restrict_folders(config: &Config) {
 fn log_recovered(journal: &Journal) {
     let recovered = &journal.recovered;
     if recovered.frames > 0 || recovered.damaged > 0 {
-        let (segments, batches, damaged) = (recovered.segments, recovered.frames, recovered.damaged);
+        let (segments, batches, damaged) =
+            (recovered.segments, recovered.frames, recovered.damaged);
         tracing::info!(segments, batches, damaged, "recovered the journal");
     }
 }
 
 /// Logs the operator's stated reason for each rule that counts hits without our consent cookie.
 fn log_declared_rules(config: &Config) {
-    for rule in config.compatible.iter().filter(|rule| !rule.declared.is_empty()) {
-        let products: Vec<&str> = rule.accept.iter().map(|dialect| <&str>::from(*dialect)).collect();
+    for rule in config
+        .compatible
+        .iter()
+        .filter(|rule| !rule.declared.is_empty())
+    {
+        let products: Vec<&str> = rule
+            .accept
+            .iter()
+            .map(|dialect| <&str>::from(*dialect))
+            .collect();
         let (sites, products) = (rule.sites.join(", "), products.join(", "));
         tracing::info!(%sites, %products, declared = %rule.declared, "counted without our consent cookie, on the operator's word");
         if rule.stored_refusals == StoredRefusals::Unseen {
@@ -496,15 +599,25 @@ fn store_options(config: &Config) -> StoreOptions {
 
 /// CA certificates for the store's TLS: `store.ca_file`, or else the environment's `SSL_CERT_FILE`.
 fn store_ca_file(config: &Config) -> Option<PathBuf> {
-    let named = Some(&config.store.ca_file).filter(|file| !file.is_empty()).map(PathBuf::from);
-    named.or_else(|| std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from))
+    let named = Some(&config.store.ca_file)
+        .filter(|file| !file.is_empty())
+        .map(PathBuf::from);
+    named.or_else(|| {
+        std::env::var_os("SSL_CERT_FILE")
+            .filter(|file| !file.is_empty())
+            .map(PathBuf::from)
+    })
 }
 
 /// Names of the sites that the configuration lists.
 fn configured_site_names(config: &Config) -> Vec<String> {
     let sites = config.sites.iter().map(|site| &site.id);
     let compatible = config.compatible.iter().flat_map(|rule| &rule.sites);
-    sites.chain(compatible).filter(|name| is_site_name(name)).cloned().collect()
+    sites
+        .chain(compatible)
+        .filter(|name| is_site_name(name))
+        .cloned()
+        .collect()
 }
 
 /// The current day in UTC.
@@ -530,7 +643,9 @@ pub(crate) fn open_countries(config: &Config) -> anyhow::Result<CountryDatabase>
     match find_file(&config.data.countries, file) {
         Some(path) => CountryDatabase::open(path).context("data.countries"),
         None => {
-            tracing::warn!("no country database was found (data.countries); every country is (unknown)");
+            tracing::warn!(
+                "no country database was found (data.countries); every country is (unknown)"
+            );
             Ok(CountryDatabase::without_file())
         }
     }
@@ -549,8 +664,13 @@ fn find_file(configured: &str, file: &str) -> Option<PathBuf> {
     if !configured.is_empty() {
         return Some(PathBuf::from(configured));
     }
-    let beside = std::env::current_exe().ok().and_then(|binary| binary.parent().map(Path::to_owned));
-    let bare = Path::new(file).file_name().map(Path::new).unwrap_or(Path::new(file));
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|binary| binary.parent().map(Path::to_owned));
+    let bare = Path::new(file)
+        .file_name()
+        .map(Path::new)
+        .unwrap_or(Path::new(file));
     let mut places = vec![Path::new("node_modules").join(file)];
     if let Some(beside) = beside {
         places.push(beside.join(bare));

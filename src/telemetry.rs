@@ -27,9 +27,13 @@ use crate::journal::Journal;
 pub fn init_logging(log: &LogConfig) -> Result<(), String> {
     let filter = parse_log_filter(&log.filter).map_err(|error| format!("log.filter: {error}"))?;
     let filter = filter.and(filter_fn(|line| is_loggable(line.target(), *line.level())));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false);
     let set = match log.format {
-        LogFormat::Text => registry().with(lines.with_ansi(false).with_filter(filter)).try_init(),
+        LogFormat::Text => registry()
+            .with(lines.with_ansi(false).with_filter(filter))
+            .try_init(),
         LogFormat::Json => registry().with(lines.json().with_filter(filter)).try_init(),
     };
     set.map_err(|error| error.to_string())
@@ -41,15 +45,25 @@ pub fn init_logging(log: &LogConfig) -> Result<(), String> {
 ///
 /// The text is not a filter; the error says what one looks like.
 pub fn parse_log_filter(text: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(text).map_err(|_| "must be a filter such as info or warn,footfall::flush=debug".to_owned())
+    EnvFilter::try_new(text)
+        .map_err(|_| "must be a filter such as info or warn,footfall::flush=debug".to_owned())
 }
 
 /// Applied after `log.filter`: at debug levels, libraries quote what they work on, and that is
 /// requests. The HTTP library quotes them in errors too; requests that it cannot parse are counted
 /// by a metric of ours instead.
 fn is_loggable(target: &str, level: Level) -> bool {
-    let of = |name: &str| target == name || target.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
-    of("footfall") || (level <= Level::INFO && !crate::http::INPUT_QUOTING_TARGETS.iter().any(|name| of(name)))
+    let of = |name: &str| {
+        target == name
+            || target
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with("::"))
+    };
+    of("footfall")
+        || (level <= Level::INFO
+            && !crate::http::INPUT_QUOTING_TARGETS
+                .iter()
+                .any(|name| of(name)))
 }
 
 /// The sources of the metrics page.
@@ -64,12 +78,32 @@ pub struct MetricsRenderer {
 /// Name, whether it is a counter (or else a gauge), and help text. The page and
 /// docs/operate/OPERATING.md follow this list.
 const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
-    ("footfall_hits_total", true, "Hits answered 202 after their counts were on disk, repeats included"),
+    (
+        "footfall_hits_total",
+        true,
+        "Hits answered 202 after their counts were on disk, repeats included",
+    ),
     ("footfall_batches_total", true, "Batches written and synced"),
-    ("footfall_journal_bytes_total", true, "Bytes written to the journal"),
-    ("footfall_journal_full", false, "1 while hits are answered 503 for want of room"),
-    ("footfall_journal_waiting_bytes", false, "Bytes of segments on disk, the open one's reserved space included"),
-    ("footfall_journal_damaged_total", true, "Damaged places found in the journal at the last start"),
+    (
+        "footfall_journal_bytes_total",
+        true,
+        "Bytes written to the journal",
+    ),
+    (
+        "footfall_journal_full",
+        false,
+        "1 while hits are answered 503 for want of room",
+    ),
+    (
+        "footfall_journal_waiting_bytes",
+        false,
+        "Bytes of segments on disk, the open one's reserved space included",
+    ),
+    (
+        "footfall_journal_damaged_total",
+        true,
+        "Damaged places found in the journal at the last start",
+    ),
     (
         "footfall_attribute_rows_lost_total",
         true,
@@ -80,10 +114,26 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
         false,
         "Attribute rows that wait for more visits of their site, or for its day to be over",
     ),
-    ("footfall_segments_waiting", false, "Sealed segments that wait for the store"),
-    ("footfall_segments_inserted_total", true, "Segments the store acknowledged"),
-    ("footfall_rows_inserted_total", true, "Rows the store acknowledged"),
-    ("footfall_insert_failures_total", true, "Tries that failed; each is tried again"),
+    (
+        "footfall_segments_waiting",
+        false,
+        "Sealed segments that wait for the store",
+    ),
+    (
+        "footfall_segments_inserted_total",
+        true,
+        "Segments the store acknowledged",
+    ),
+    (
+        "footfall_rows_inserted_total",
+        true,
+        "Rows the store acknowledged",
+    ),
+    (
+        "footfall_insert_failures_total",
+        true,
+        "Tries that failed; each is tried again",
+    ),
     (
         "footfall_segments_quarantined_total",
         true,
@@ -94,50 +144,122 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
         false,
         "Age of the oldest segment that waits for the store, once that is more than a day, else 0",
     ),
-    ("footfall_visitors_in_memory", false, "Visitors of the living days"),
-    ("footfall_over_cap_visitors_total", true, "Hits counted without their visitor: limits.visitors is met"),
+    (
+        "footfall_visitors_in_memory",
+        false,
+        "Visitors of the living days",
+    ),
+    (
+        "footfall_over_cap_visitors_total",
+        true,
+        "Hits counted without their visitor: limits.visitors is met",
+    ),
     (
         "footfall_over_cap_grants_total",
         true,
         "Hits counted without their visitor: one consent has made limits.visitors_per_grant visitors",
     ),
-    ("footfall_over_cap_values_total", true, "Texts counted as (other): a cap of distinct values is met"),
-    ("footfall_over_cap_sites_total", true, "Hits counted under the site (other): limits.sites is met"),
-    ("footfall_over_cap_ids_total", true, "Hit ids not remembered: limits.hit_ids is met"),
-    ("footfall_mails_total", true, "Openings and clicks of mails whose counts are on disk"),
+    (
+        "footfall_over_cap_values_total",
+        true,
+        "Texts counted as (other): a cap of distinct values is met",
+    ),
+    (
+        "footfall_over_cap_sites_total",
+        true,
+        "Hits counted under the site (other): limits.sites is met",
+    ),
+    (
+        "footfall_over_cap_ids_total",
+        true,
+        "Hit ids not remembered: limits.hit_ids is met",
+    ),
+    (
+        "footfall_mails_total",
+        true,
+        "Openings and clicks of mails whose counts are on disk",
+    ),
     (
         "footfall_mails_lost_total",
         true,
         "Openings and clicks that were answered and not counted, for want of room or of a store",
     ),
-    ("footfall_publications_total", true, "Days and hours of a time zone whose attributes were published"),
-    ("footfall_published_lots_total", true, "Lots of attribute counts that were published"),
-    ("footfall_publication_failures_total", true, "Publications that failed; each is tried again"),
-    ("footfall_publication_last_success_seconds", false, "Unix time of the last publication, 0 before the first"),
-    ("footfall_publication_late_seconds", false, "How long the oldest day or hour that is due has waited, else 0"),
-    ("footfall_ledger_records_total", true, "Answers to the consent question that were put on record"),
+    (
+        "footfall_publications_total",
+        true,
+        "Days and hours of a time zone whose attributes were published",
+    ),
+    (
+        "footfall_published_lots_total",
+        true,
+        "Lots of attribute counts that were published",
+    ),
+    (
+        "footfall_publication_failures_total",
+        true,
+        "Publications that failed; each is tried again",
+    ),
+    (
+        "footfall_publication_last_success_seconds",
+        false,
+        "Unix time of the last publication, 0 before the first",
+    ),
+    (
+        "footfall_publication_late_seconds",
+        false,
+        "How long the oldest day or hour that is due has waited, else 0",
+    ),
+    (
+        "footfall_ledger_records_total",
+        true,
+        "Answers to the consent question that were put on record",
+    ),
     (
         "footfall_ledger_refused_total",
         true,
         "Answers to the consent question that were not taken: ledger.acts_per_hour is met",
     ),
-    ("footfall_wrong_tokens_total", true, "Bearers, share links and handovers that were none"),
+    (
+        "footfall_wrong_tokens_total",
+        true,
+        "Bearers, share links and handovers that were none",
+    ),
     (
         "footfall_tokens_refused_total",
         true,
         "Those not looked at, because too many wrong ones came from their network: 429",
     ),
-    ("footfall_streams", false, "Dashboards that are told of news right now"),
+    (
+        "footfall_streams",
+        false,
+        "Dashboards that are told of news right now",
+    ),
     (
         "footfall_streams_refused_total",
         true,
         "Those that were not let in: server.max_streams, limits.session_streams or limits.network_streams is met",
     ),
     ("footfall_connections", false, "Open connections"),
-    ("footfall_connections_refused_total", true, "Connections closed at once: server.network_connections is met"),
-    ("footfall_malformed_requests_total", true, "Connections that ended with something that is no HTTP"),
-    ("footfall_money_clamped_total", true, "Sums of money told as 2^53 - 1 because they are larger"),
-    ("footfall_store_bytes", false, "Bytes of the tables, as the store reports them"),
+    (
+        "footfall_connections_refused_total",
+        true,
+        "Connections closed at once: server.network_connections is met",
+    ),
+    (
+        "footfall_malformed_requests_total",
+        true,
+        "Connections that ended with something that is no HTTP",
+    ),
+    (
+        "footfall_money_clamped_total",
+        true,
+        "Sums of money told as 2^53 - 1 because they are larger",
+    ),
+    (
+        "footfall_store_bytes",
+        false,
+        "Bytes of the tables, as the store reports them",
+    ),
     ("footfall_refusals_total", true, "Hits dropped, by reason"),
 ];
 
@@ -263,7 +385,8 @@ impl MetricsRenderer {
             }
             metrics::gauge!(CLOCK_AHEAD_METRIC).set(times.ahead_millis as f64 / 1000.0);
             for (reason, total) in DropReason::ALL.into_iter().zip(self.drop_counters.totals()) {
-                metrics::counter!("footfall_refusals_total", "reason" => reason.name()).absolute(total);
+                metrics::counter!("footfall_refusals_total", "reason" => reason.name())
+                    .absolute(total);
             }
         });
         self.recorder.handle().render()

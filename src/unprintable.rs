@@ -64,7 +64,11 @@ unprintable!(
     event::RequestCaller<'static>
 );
 unprintable!(event::RequestCookies<'static>);
-unprintable!(event::HitPayload<'static>, event::RawHit<'static>, consent::AdmittedHit<'static>);
+unprintable!(
+    event::HitPayload<'static>,
+    event::RawHit<'static>,
+    consent::AdmittedHit<'static>
+);
 // Values that distinguish visitors, and the types that contain them.
 unprintable!(
     pseudonym::Event,
@@ -74,8 +78,18 @@ unprintable!(
     pseudonym::VisitTable
 );
 unprintable!(pseudonym::Visitor, pseudonym::VisitorKey);
-// What ties a grant in a browser to its records, and the types that contain it. Each place that makes a second id
-// calls `ConsentId::to_keep`.
-unprintable!(consent::ConsentId, consent::StoredChoice<'static>, ledger::NewAct);
+// What ties a grant in a browser to its records, and the types that contain it. Each place that
+// makes a second id calls `ConsentId::to_keep`.
+unprintable!(
+    consent::ConsentId,
+    consent::StoredChoice<'static>,
+    ledger::NewAct
+);
 // Keys, and secrets that are generated here.
-unprintable!(pseudonym::DayKey, pseudonym::DayKeys, access::SessionId, access::PasswordLogin, access::CookieSigner);
+unprintable!(
+    pseudonym::DayKey,
+    pseudonym::DayKeys,
+    access::SessionId,
+    access::PasswordLogin,
+    access::CookieSigner
+);

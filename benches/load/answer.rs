@@ -14,13 +14,22 @@ pub enum Answer {
 
 pub fn read(bytes: &[u8]) -> Answer {
     let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return if bytes.len() > 16 * 1024 { Answer::Unreadable } else { Answer::Incomplete };
+        return if bytes.len() > 16 * 1024 {
+            Answer::Unreadable
+        } else {
+            Answer::Incomplete
+        };
     };
-    let Some(status) = status(bytes) else { return Answer::Unreadable };
+    let Some(status) = status(bytes) else {
+        return Answer::Unreadable;
+    };
     let (mut body, mut close) = (0, false);
     for line in bytes[..head].split(|byte| *byte == b'\n').skip(1) {
         if let Some(value) = value(line, b"content-length:") {
-            match std::str::from_utf8(value).ok().and_then(|text| text.parse::<usize>().ok()) {
+            match std::str::from_utf8(value)
+                .ok()
+                .and_then(|text| text.parse::<usize>().ok())
+            {
                 Some(length) => body = length,
                 None => return Answer::Unreadable,
             }
@@ -31,7 +40,15 @@ pub fn read(bytes: &[u8]) -> Answer {
         }
     }
     let length = head + 4 + if status == 204 { 0 } else { body };
-    if bytes.len() < length { Answer::Incomplete } else { Answer::Complete { status, length, close } }
+    if bytes.len() < length {
+        Answer::Incomplete
+    } else {
+        Answer::Complete {
+            status,
+            length,
+            close,
+        }
+    }
 }
 
 fn status(bytes: &[u8]) -> Option<u16> {

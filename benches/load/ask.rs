@@ -10,14 +10,32 @@ use anyhow::{Context, Result, bail};
 pub fn ask(address: SocketAddr, method: &str, path: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    )?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    let (head, body) = text.split_once("\r\n\r\n").context("an answer without an end of its head")?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("an answer without a status")?;
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    Ok((status, if chunked { joined(body) } else { body.to_owned() }))
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .context("an answer without an end of its head")?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .context("an answer without a status")?;
+    let chunked = head
+        .to_ascii_lowercase()
+        .contains("transfer-encoding: chunked");
+    Ok((
+        status,
+        if chunked {
+            joined(body)
+        } else {
+            body.to_owned()
+        },
+    ))
 }
 
 /// The text of a chunked body.
@@ -25,7 +43,9 @@ pub fn joined(mut body: &str) -> String {
     let mut text = String::new();
     while let Some((size, rest)) = body.split_once("\r\n") {
         let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
-        let Some(chunk) = rest.get(..size).filter(|_| size > 0) else { break };
+        let Some(chunk) = rest.get(..size).filter(|_| size > 0) else {
+            break;
+        };
         text.push_str(chunk);
         body = rest[size..].trim_start_matches("\r\n");
     }

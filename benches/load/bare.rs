@@ -1,8 +1,8 @@
 //! The bare handler a hit's CPU is compared with: actix, one worker, the body read and parsed, 202.
 //!
-//! It reads the keys of a hit into the collector's own shape of a payload, borrowed text and all, and refuses what the
-//! collector refuses to parse. It checks no consent, counts nothing and stores nothing: what the collector costs beyond
-//! it is what counting costs.
+//! It reads the keys of a hit into the collector's own shape of a payload, borrowed text and all,
+//! and refuses what the collector refuses to parse. It checks no consent, counts nothing and stores
+//! nothing: what the collector costs beyond it is what counting costs.
 
 use std::borrow::Cow;
 use std::hint::black_box;
@@ -55,13 +55,28 @@ async fn hit(body: web::Bytes) -> HttpResponse {
 
 /// Keeps the optimiser from parsing less than a collector has to.
 fn used(payload: &Payload<'_>) {
-    let Payload { kind, url, referrer, name, value, currency, id, engaged, passive, webdriver } = payload;
+    let Payload {
+        kind,
+        url,
+        referrer,
+        name,
+        value,
+        currency,
+        id,
+        engaged,
+        passive,
+        webdriver,
+    } = payload;
     black_box((kind, url, referrer, name, value));
     black_box((currency, id, engaged, passive, webdriver));
 }
 
 pub fn serve(address: SocketAddr) -> anyhow::Result<()> {
-    let app = || App::new().route("/ff/hit", web::post().to(hit)).route("/healthz", web::get().to(HttpResponse::Ok));
+    let app = || {
+        App::new()
+            .route("/ff/hit", web::post().to(hit))
+            .route("/healthz", web::get().to(HttpResponse::Ok))
+    };
     let server = HttpServer::new(app).workers(1).bind(address)?;
     for address in server.addrs() {
         println!("listening address={address}");

@@ -1,4 +1,5 @@
-//! The collector as a target: `footfall serve --config FILE`, on an empty directory of the disk the build lies on.
+//! The collector as a target: `footfall serve --config FILE`, on an empty directory of the disk the
+//! build lies on.
 
 use std::fs;
 use std::path::Path;
@@ -21,10 +22,18 @@ const KEY: &str = "bench a-secret-that-is-no-secret-at-all!\n";
 /// The pixel of a mail sent today.
 pub fn pixel() -> Result<String> {
     let set = vec![("mail.templates".to_owned(), "[\"bench\"]".to_owned())];
-    let config = footfall::config::load_config(ConfigSources { overrides: set, ..ConfigSources::default() }, |path| {
-        fs::read_to_string(path)
-    })?;
-    let mint = LinkSigner::new(&config.mail, &config.server.prefix, MailKeys::parse(&Secret::new(KEY.to_owned()))?);
+    let config = footfall::config::load_config(
+        ConfigSources {
+            overrides: set,
+            ..ConfigSources::default()
+        },
+        |path| fs::read_to_string(path),
+    )?;
+    let mint = LinkSigner::new(
+        &config.mail,
+        &config.server.prefix,
+        MailKeys::parse(&Secret::new(KEY.to_owned()))?,
+    );
     let order = SignRequest {
         template: "bench".into(),
         consent: true,
@@ -33,8 +42,12 @@ pub fn pixel() -> Result<String> {
         sent: None,
         links: Vec::new(),
     };
-    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-    mint.sign_mail(&order, today)?.pixel.context("a mail with consent has a pixel")
+    let today = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
+    mint.sign_mail(&order, today)?
+        .pixel
+        .context("a mail with consent has a pixel")
 }
 
 pub fn start(options: &Options, dir: &Path) -> Result<Target> {
@@ -51,8 +64,14 @@ pub fn start(options: &Options, dir: &Path) -> Result<Target> {
     Target::start(command, Listens::Said, dir.join("collector.log"))
 }
 
-/// Yesterday and tomorrow in UTC: a range that holds today in any zone and a midnight during the run.
+/// Yesterday and tomorrow in UTC: a range that holds today in any zone and a midnight during the
+/// run.
 pub fn days_around_today() -> Result<(String, String)> {
-    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-    Ok((today.yesterday()?.to_string(), today.tomorrow()?.to_string()))
+    let today = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
+    Ok((
+        today.yesterday()?.to_string(),
+        today.tomorrow()?.to_string(),
+    ))
 }

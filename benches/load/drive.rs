@@ -1,9 +1,11 @@
-//! The load generator: one thread, keep-alive connections over epoll, one request in flight on each.
+//! The load generator: one thread, keep-alive connections over epoll, one request in flight on
+//! each.
 //!
-//! Closed loop: a connection sends its next hit when the last is answered; this finds the ceiling. Open loop: hits are due
-//! at fixed times whatever the server does, and a latency counts from the time the hit was due, not from the time a
-//! connection came free: a server that stalls cannot hide it by being asked less (coordinated omission).
-//! At the end of a window nothing new is sent and every answer is awaited, so that sent equals answered.
+//! Closed loop: a connection sends its next hit when the last is answered; this finds the ceiling.
+//! Open loop: hits are due at fixed times whatever the server does, and a latency counts from the
+//! time the hit was due, not from the time a connection came free: a server that stalls cannot hide
+//! it by being asked less (coordinated omission). At the end of a window nothing new is sent and
+//! every answer is awaited, so that sent equals answered.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -41,7 +43,8 @@ pub struct Window {
     pub lost: u64,
     /// From the first send to the end of the window; the last answers may come later.
     pub wall: Duration,
-    /// This thread's own CPU time by then. Near `wall`, the generator and not the target was the limit.
+    /// This thread's own CPU time by then. Near `wall`, the generator and not the target was the
+    /// limit.
     pub own_cpu: Duration,
 }
 
@@ -55,8 +58,9 @@ pub struct Driver<'a> {
     address: SocketAddr,
     epoll: OwnedFd,
     connections: Vec<Connection>,
-    /// Connections without a request in flight. The one that has rested longest goes first: at a gentle pace the others would never send
-    /// anything, and a server may close a connection that says nothing.
+    /// Connections without a request in flight. The one that has rested longest goes first: at a
+    /// gentle pace the others would never send anything, and a server may close a connection that
+    /// says nothing.
     idle: VecDeque<usize>,
     requests: &'a mut [Request],
     next: usize,
@@ -100,11 +104,21 @@ impl<'a> Driver<'a> {
     }
 
     fn open(&self, index: usize) -> Result<Connection> {
-        let stream = TcpStream::connect(self.address).with_context(|| format!("connecting to {}", self.address))?;
+        let stream = TcpStream::connect(self.address)
+            .with_context(|| format!("connecting to {}", self.address))?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        epoll::add(&self.epoll, &stream, epoll::EventData::new_u64(index as u64), epoll::EventFlags::IN)?;
-        Ok(Connection { stream, partial: Vec::new(), flight: None })
+        epoll::add(
+            &self.epoll,
+            &stream,
+            epoll::EventData::new_u64(index as u64),
+            epoll::EventFlags::IN,
+        )?;
+        Ok(Connection {
+            stream,
+            partial: Vec::new(),
+            flight: None,
+        })
     }
 
     /// Drives the target for `length`, then waits for the answers still on their way.
@@ -143,14 +157,24 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Polls without sleeping: a timer would be late by more than the latencies it is there to measure.
-    fn open_loop(&mut self, start: Instant, end: Instant, per_second: f64, window: &mut Window) -> Result<()> {
+    /// Polls without sleeping: a timer would be late by more than the latencies it is there to
+    /// measure.
+    fn open_loop(
+        &mut self,
+        start: Instant,
+        end: Instant,
+        per_second: f64,
+        window: &mut Window,
+    ) -> Result<()> {
         let mut sent = 0_u64;
         loop {
             let now = Instant::now();
             let due = loop {
                 let due = start + Duration::from_secs_f64(sent as f64 / per_second);
-                match (due <= now && due < end).then(|| self.idle.pop_front()).flatten() {
+                match (due <= now && due < end)
+                    .then(|| self.idle.pop_front())
+                    .flatten()
+                {
                     Some(index) => self.send(index, due, window)?,
                     None => break due,
                 }
@@ -160,7 +184,9 @@ impl<'a> Driver<'a> {
                 return Ok(());
             }
             if now >= end + PATIENCE {
-                bail!("the target does not keep up with {per_second:.0} hits/s: hits due {PATIENCE:?} ago are unsent");
+                bail!(
+                    "the target does not keep up with {per_second:.0} hits/s: hits due {PATIENCE:?} ago are unsent"
+                );
             }
             self.collect(Duration::ZERO, window)?;
         }
@@ -171,7 +197,10 @@ impl<'a> Driver<'a> {
         while self.idle.len() < self.connections.len() {
             let now = Instant::now();
             if now >= until {
-                bail!("{} hits were not answered within {PATIENCE:?}", self.connections.len() - self.idle.len());
+                bail!(
+                    "{} hits were not answered within {PATIENCE:?}",
+                    self.connections.len() - self.idle.len()
+                );
             }
             self.collect(until - now, window)?;
         }
@@ -184,7 +213,8 @@ impl<'a> Driver<'a> {
         self.requests[place].renew(&mut self.chance, self.fresh);
         let request = &self.requests[place];
         self.connections[index].flight = Some((due, request.view));
-        // A request is under a kilobyte and the only one on its connection, so the send buffer takes it whole.
+        // A request is under a kilobyte and the only one on its connection, so the send buffer
+        // takes it whole.
         match (&self.connections[index].stream).write(&request.bytes) {
             Ok(written) if written == request.bytes.len() => Ok(()),
             Ok(_) => bail!("the kernel took only a part of a request"),
@@ -195,7 +225,10 @@ impl<'a> Driver<'a> {
     /// Takes the answers that are there, waiting at most `wait` for the first.
     fn collect(&mut self, wait: Duration, window: &mut Window) -> Result<()> {
         let mut space = [MaybeUninit::<epoll::Event>::uninit(); 256];
-        let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
+        let wait = Timespec {
+            tv_sec: wait.as_secs() as i64,
+            tv_nsec: i64::from(wait.subsec_nanos()),
+        };
         let ready = match epoll::wait(&self.epoll, &mut space, Some(&wait)) {
             Ok((ready, _)) => ready,
             Err(rustix::io::Errno::INTR) => return Ok(()),
@@ -219,7 +252,11 @@ impl<'a> Driver<'a> {
         if !whole {
             connection.partial.extend_from_slice(&self.scratch[..read]);
         }
-        let bytes = if whole { &self.scratch[..read] } else { &connection.partial[..] };
+        let bytes = if whole {
+            &self.scratch[..read]
+        } else {
+            &connection.partial[..]
+        };
         match answer::read(bytes) {
             Answer::Incomplete => {
                 if whole {
@@ -227,18 +264,31 @@ impl<'a> Driver<'a> {
                 }
                 Ok(())
             }
-            Answer::Complete { status, length, close } if length == bytes.len() => {
+            Answer::Complete {
+                status,
+                length,
+                close,
+            } if length == bytes.len() => {
                 connection.partial.clear();
                 self.answered(index, status, close, window)
             }
             Answer::Complete { .. } => bail!("more bytes than one answer came to one request"),
-            Answer::Unreadable => bail!("the target's answer has no length this generator can read"),
+            Answer::Unreadable => {
+                bail!("the target's answer has no length this generator can read")
+            }
         }
     }
 
-    fn answered(&mut self, index: usize, status: u16, close: bool, window: &mut Window) -> Result<()> {
+    fn answered(
+        &mut self,
+        index: usize,
+        status: u16,
+        close: bool,
+        window: &mut Window,
+    ) -> Result<()> {
         let Some((due, view)) = self.connections[index].flight.take() else {
-            // A keep-alive limit said with a 408: the connection is of no more use, and no hit is lost by it.
+            // A keep-alive limit said with a 408: the connection is of no more use, and no hit is
+            // lost by it.
             self.connections[index] = self.open(index)?;
             return Ok(());
         };
@@ -256,7 +306,8 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// The connection is gone. Without a hit in flight that is a keep-alive limit, and costs no more than a new connection.
+    /// The connection is gone. Without a hit in flight that is a keep-alive limit, and costs no
+    /// more than a new connection.
     fn lose(&mut self, index: usize, window: &mut Window) -> Result<()> {
         let connection = self.open(index)?;
         let lost = std::mem::replace(&mut self.connections[index], connection);

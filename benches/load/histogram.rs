@@ -1,4 +1,5 @@
-//! Latencies in logarithmic buckets: 64 per doubling, so a quantile is at most 1.6 % above the truth.
+//! Latencies in logarithmic buckets: 64 per doubling, so a quantile is at most 1.6 % above the
+//! truth.
 //!
 //! Fixed memory (30 KiB) and one addition per hit: what is recorded never changes what is measured.
 
@@ -15,7 +16,10 @@ pub struct Histogram {
 
 impl Histogram {
     pub fn new() -> Histogram {
-        Histogram { buckets: vec![0; BUCKETS], total: 0 }
+        Histogram {
+            buckets: vec![0; BUCKETS],
+            total: 0,
+        }
     }
 
     pub fn record(&mut self, latency: Duration) {

@@ -12,12 +12,16 @@ const TMPFS: i64 = 0x0102_1994;
 /// One line each for the machine, its load and its disk.
 pub fn describe(dir: &Path) -> Result<Vec<String>> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let cpu = first_of("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());
+    let cpu =
+        first_of("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut lines = vec![
         format!("machine: {cpu}, {cores} cores, Linux {}", kernel.trim()),
         format!("load average at the start: {}", load_average()),
-        format!("disk of the journal: fdatasync of a 4 KiB append {:.2} ms (median of 101)", sync_ms(dir)?),
+        format!(
+            "disk of the journal: fdatasync of a 4 KiB append {:.2} ms (median of 101)",
+            sync_ms(dir)?
+        ),
     ];
     if rustix::fs::statfs(dir)?.f_type as i64 == TMPFS {
         lines.push(
@@ -26,7 +30,10 @@ pub fn describe(dir: &Path) -> Result<Vec<String>> {
         );
     }
     if cores < 2 {
-        lines.push("WARNING: one core for target and generator: every rate is less than half of the truth".to_owned());
+        lines.push(
+            "WARNING: one core for target and generator: every rate is less than half of the truth"
+                .to_owned(),
+        );
     }
     Ok(lines)
 }

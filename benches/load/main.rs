@@ -1,6 +1,8 @@
-//! `make bench`: what a counted hit costs, beside a handler that only parses it and an nginx that only answers.
+//! `make bench`: what a counted hit costs, beside a handler that only parses it and an nginx that
+//! only answers.
 //!
-//! One run measures all targets on the same pinned core with the same bytes, in rotation. README.md says how to read it.
+//! One run measures all targets on the same pinned core with the same bytes, in rotation. README.md
+//! says how to read it.
 
 mod answer;
 mod ask;
@@ -30,7 +32,8 @@ use requests::Wish;
 use rounds::{BARE, Bench, COUNTED};
 use table::line;
 
-/// The collector's own allocator, so that the bare handler is not slower by a worse one. It wipes nothing: that costs the collector alone.
+/// The collector's own allocator, so that the bare handler is not slower by a worse one. It wipes
+/// nothing: that costs the collector alone.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -77,7 +80,8 @@ pub struct Options {
     /// Measure the pixels of mails only.
     #[arg(long)]
     mails: bool,
-    /// Fail unless the promises hold: 45 000 hits/s, at most 1.6 times bare, drops cheaper than counts, 20 000 pixels/s, every hit counted.
+    /// Fail unless the promises hold: 45 000 hits/s, at most 1.6 times bare, drops cheaper than
+    /// counts, 20 000 pixels/s, every hit counted.
     #[arg(long)]
     gate: bool,
 }
@@ -104,7 +108,8 @@ fn main() -> Result<ExitCode> {
         Some(Task::Run(options)) => run(&options),
         Some(Task::Bare { address }) => bare::serve(address).map(|()| ExitCode::SUCCESS),
         Some(Task::Aim(task)) => aim(&task).map(|()| ExitCode::SUCCESS),
-        // `cargo bench` and `cargo test --benches` run every bench without arguments: nothing to do unasked for minutes.
+        // `cargo bench` and `cargo test --benches` run every bench without arguments: nothing to do
+        // unasked for minutes.
         None => {
             println!("make bench, or: cargo bench --bench load -- run");
             Ok(ExitCode::SUCCESS)
@@ -114,7 +119,9 @@ fn main() -> Result<ExitCode> {
 
 fn run(options: &Options) -> Result<ExitCode> {
     // Not in /tmp, which may be memory: the collector syncs to the directory the build lies on.
-    let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let dir = tempfile::Builder::new()
+        .prefix("bench-")
+        .tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let about = machine::describe(dir.path())?;
     target::pin(target::OWN_CPU);
     interrupt::clean_up(dir.path().to_owned())?;
@@ -139,20 +146,58 @@ fn run(options: &Options) -> Result<ExitCode> {
 /// The lines for machines, the six that are promised last, and whether what they say holds.
 fn conclude(options: &Options, bench: &Bench<'_>) -> ExitCode {
     let (counted, tally) = (&bench.rows[COUNTED], &bench.tally);
-    let (hits, ratio, dropped) = (bench.hits_per_second(), bench.cpu_ratio(), bench.drop_ratio());
-    // A hit whose connection broke may or may not have been counted; without such, the numbers are equal or one is wrong.
-    let exact = tally.reported.is_none_or(|views| (tally.views..=tally.views + tally.lost).contains(&views));
-    println!("refused={}\nlost={}\nviews_answered={}", tally.refused, tally.lost, tally.views);
-    println!("{}", line("views_reported", tally.reported.map(|views| views as f64), 0));
+    let (hits, ratio, dropped) = (
+        bench.hits_per_second(),
+        bench.cpu_ratio(),
+        bench.drop_ratio(),
+    );
+    // A hit whose connection broke may or may not have been counted; without such, the numbers are
+    // equal or one is wrong.
+    let exact = tally
+        .reported
+        .is_none_or(|views| (tally.views..=tally.views + tally.lost).contains(&views));
+    println!(
+        "refused={}\nlost={}\nviews_answered={}",
+        tally.refused, tally.lost, tally.views
+    );
+    println!(
+        "{}",
+        line(
+            "views_reported",
+            tally.reported.map(|views| views as f64),
+            0
+        )
+    );
     let mails = conclude_mails(bench);
     if options.mails {
         let good = mails.exact && tally.refused == 0 && (mails.kept || !options.gate);
-        return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return if good {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
     }
-    println!("{}", line("cpu_s_per_million_bare", bench.rows[BARE].median(|sample| sample.cpu_per_million), 2));
-    println!("{}", line("cpu_s_per_million", counted.median(|sample| sample.cpu_per_million), 2));
+    println!(
+        "{}",
+        line(
+            "cpu_s_per_million_bare",
+            bench.rows[BARE].median(|sample| sample.cpu_per_million),
+            2
+        )
+    );
+    println!(
+        "{}",
+        line(
+            "cpu_s_per_million",
+            counted.median(|sample| sample.cpu_per_million),
+            2
+        )
+    );
     println!("{}", line("cpu_ratio_dropped", dropped, 3));
-    println!("{}", line("cpu_ratio_bare_same_rate", bench.cpu_ratio_same_rate(), 3));
+    println!(
+        "{}",
+        line("cpu_ratio_bare_same_rate", bench.cpu_ratio_same_rate(), 3)
+    );
     println!("{}", line("hits_per_s_core", hits, 0));
     println!("{}", line("cpu_ratio_bare", ratio, 3));
     println!("{}", line("p99_ms_half_load", counted.half_load_p99(), 2));
@@ -177,8 +222,13 @@ fn conclude(options: &Options, bench: &Bench<'_>) -> ExitCode {
     if hits.is_none() {
         eprintln!("error: the collector was not measured");
     }
-    let good = hits.is_some() && exact && mails.exact && tally.refused == 0 && (kept || !options.gate);
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let good =
+        hits.is_some() && exact && mails.exact && tally.refused == 0 && (kept || !options.gate);
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Whether the report on mails holds what was answered, and whether enough was.
@@ -190,21 +240,37 @@ struct Mails {
 fn conclude_mails(bench: &Bench<'_>) -> Mails {
     let (tally, per_second) = (&bench.tally, bench.mails_per_second());
     println!("mails_answered={}", tally.mails);
-    println!("{}", line("mails_reported", tally.mails_reported.map(|mails| mails as f64), 0));
+    println!(
+        "{}",
+        line(
+            "mails_reported",
+            tally.mails_reported.map(|mails| mails as f64),
+            0
+        )
+    );
     println!("{}", line("mails_per_s_core", per_second, 0));
-    // Now and then two of the load's people are the same within seconds: then it was a resend, and counts once.
+    // Now and then two of the load's people are the same within seconds: then it was a resend, and
+    // counts once.
     let answered = tally.mails - tally.mails / 10_000..=tally.mails + tally.lost;
     Mails {
-        exact: tally.mails_reported.is_none_or(|mails| answered.contains(&mails)),
+        exact: tally
+            .mails_reported
+            .is_none_or(|mails| answered.contains(&mails)),
         kept: per_second.is_some_and(|mails| mails >= 20_000.0),
     }
 }
 
 fn aim(task: &Aim) -> Result<()> {
     target::pin(target::OWN_CPU);
-    let mut requests = requests::build(if task.dropped { Wish::Dropped } else { Wish::Counted });
+    let mut requests = requests::build(if task.dropped {
+        Wish::Dropped
+    } else {
+        Wish::Counted
+    });
     let mut driver = Driver::connect(task.address, task.connections, &mut requests, task.fresh)?;
-    let pace = task.rate.map_or(Pace::Closed, |per_second| Pace::Open { per_second });
+    let pace = task
+        .rate
+        .map_or(Pace::Closed, |per_second| Pace::Open { per_second });
     let window = driver.run(task.seconds, pace)?;
     println!(
         "{:.0} hits/s, p50 {:.3} ms, p99 {:.3} ms, {} refused, {} lost, generator at {:.0} % of its core",

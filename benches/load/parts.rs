@@ -1,7 +1,12 @@
-//! The parts of the benchmark that can be wrong without anybody noticing, tested: `cargo test --test load_parts`.
+//! The parts of the benchmark that can be wrong without anybody noticing, tested: `cargo test
+//! --test load_parts`.
 //!
-//! A bench with a `main` of its own runs no tests, so its modules are compiled once more here, and their tests live here.
-#![allow(dead_code, reason = "only the tests run here, not all that the modules offer")]
+//! A bench with a `main` of its own runs no tests, so its modules are compiled once more here, and
+//! their tests live here.
+#![allow(
+    dead_code,
+    reason = "only the tests run here, not all that the modules offer"
+)]
 
 mod answer;
 mod ask;
@@ -22,20 +27,40 @@ mod answer_tests {
         for end in 0..bytes.len() {
             assert_eq!(read(&bytes[..end]), Answer::Incomplete, "{end}");
         }
-        assert_eq!(read(bytes), Answer::Complete { status: 202, length: bytes.len(), close: false });
+        assert_eq!(
+            read(bytes),
+            Answer::Complete {
+                status: 202,
+                length: bytes.len(),
+                close: false
+            }
+        );
     }
 
     #[test]
     fn a_204_has_no_body_and_connection_close_is_seen() {
         let bytes = b"HTTP/1.1 204 No Content\r\nConnection: Close\r\n\r\n";
-        assert_eq!(read(bytes), Answer::Complete { status: 204, length: bytes.len(), close: true });
+        assert_eq!(
+            read(bytes),
+            Answer::Complete {
+                status: 204,
+                length: bytes.len(),
+                close: true
+            }
+        );
     }
 
     #[test]
     fn what_is_not_http_or_chunked_is_unreadable() {
         assert_eq!(read(b"SSH-2.0\r\n\r\n"), Answer::Unreadable);
-        assert_eq!(read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), Answer::Unreadable);
-        assert_eq!(read(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), Answer::Unreadable);
+        assert_eq!(
+            read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            Answer::Unreadable
+        );
+        assert_eq!(
+            read(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"),
+            Answer::Unreadable
+        );
     }
 }
 
@@ -63,10 +88,25 @@ mod histogram_tests {
 
     #[test]
     fn a_quantile_is_never_below_the_truth_and_at_most_one_64th_above_it() {
-        for exact in [1_u64, 63, 64, 127, 128, 129, 999, 65_537, 1_234_567, 987_654_321, u64::MAX] {
+        for exact in [
+            1_u64,
+            63,
+            64,
+            127,
+            128,
+            129,
+            999,
+            65_537,
+            1_234_567,
+            987_654_321,
+            u64::MAX,
+        ] {
             let edge = upper_edge(bucket(exact));
             assert!(edge >= exact, "{edge} < {exact}");
-            assert!(edge - exact <= exact / 64, "{edge} is too far above {exact}");
+            assert!(
+                edge - exact <= exact / 64,
+                "{edge} is too far above {exact}"
+            );
         }
     }
 
@@ -93,7 +133,10 @@ mod requests_tests {
     }
 
     fn field<'a>(request: &'a Request, name: &str) -> &'a str {
-        let line = text(request).lines().find(|line| line.starts_with(name)).expect("the field is sent");
+        let line = text(request)
+            .lines()
+            .find(|line| line.starts_with(name))
+            .expect("the field is sent");
         &line[name.len() + 2..]
     }
 
@@ -102,15 +145,32 @@ mod requests_tests {
         let (one, two) = (build(Wish::Counted), build(Wish::Counted));
         assert_eq!(one.len(), 4_096);
         assert!(one.iter().zip(&two).all(|(a, b)| a.bytes == b.bytes));
-        let distinct = |name: &str| one.iter().map(|request| field(request, name).to_owned()).collect::<BTreeSet<_>>();
+        let distinct = |name: &str| {
+            one.iter()
+                .map(|request| field(request, name).to_owned())
+                .collect::<BTreeSet<_>>()
+        };
         assert_eq!(distinct("User-Agent").len(), 300);
         assert_eq!(distinct("X-Forwarded-For").len(), 4_096);
         assert_eq!(distinct("Accept-Language").len(), 6);
-        assert!((560..=600).contains(&distinct("Referer").len()), "{}", distinct("Referer").len());
-        let share = |part: &str| one.iter().filter(|request| text(request).contains(part)).count() * 100 / REQUESTS;
+        assert!(
+            (560..=600).contains(&distinct("Referer").len()),
+            "{}",
+            distinct("Referer").len()
+        );
+        let share = |part: &str| {
+            one.iter()
+                .filter(|request| text(request).contains(part))
+                .count()
+                * 100
+                / REQUESTS
+        };
         assert!((18..=22).contains(&share("utm_campaign")));
         assert!((38..=42).contains(&share("\"referrer\":\"\"")));
-        assert!((78..=82).contains(&(one.iter().filter(|request| request.view).count() * 100 / REQUESTS)));
+        assert!(
+            (78..=82)
+                .contains(&(one.iter().filter(|request| request.view).count() * 100 / REQUESTS))
+        );
     }
 
     #[test]
@@ -127,11 +187,21 @@ mod requests_tests {
     #[test]
     fn everybody_loads_the_one_pixel_of_a_mail() {
         let openings = openings("/ff/o/token.gif");
-        assert!(openings.iter().all(|request| text(request).starts_with("GET /ff/o/token.gif HTTP/1.1\r\n")));
+        assert!(
+            openings
+                .iter()
+                .all(|request| text(request).starts_with("GET /ff/o/token.gif HTTP/1.1\r\n"))
+        );
         let mut request = openings.into_iter().next().unwrap();
-        let (before, address) = (request.bytes.len(), field(&request, "X-Forwarded-For").to_owned());
+        let (before, address) = (
+            request.bytes.len(),
+            field(&request, "X-Forwarded-For").to_owned(),
+        );
         request.renew(&mut Chance::new(1), 100);
-        assert_eq!((request.bytes.len(), field(&request, "X-Request-Id").len()), (before, 32));
+        assert_eq!(
+            (request.bytes.len(), field(&request, "X-Request-Id").len()),
+            (before, 32)
+        );
         assert_ne!(field(&request, "X-Forwarded-For"), address);
     }
 
@@ -139,11 +209,21 @@ mod requests_tests {
     fn renewing_changes_the_id_always_and_the_address_only_for_a_new_visitor() {
         let mut chance = Chance::new(1);
         let mut request = build(Wish::Counted).swap_remove(7);
-        let (before, address) = (request.bytes.clone(), field(&request, "X-Forwarded-For").to_owned());
+        let (before, address) = (
+            request.bytes.clone(),
+            field(&request, "X-Forwarded-For").to_owned(),
+        );
         request.renew(&mut chance, 0);
         assert_eq!(field(&request, "X-Forwarded-For"), address);
-        let changed: Vec<usize> = (0..before.len()).filter(|at| request.bytes[*at] != before[*at]).collect();
-        assert!(changed.len() > 20 && changed.iter().all(|at| (request.id_at..request.id_at + 32).contains(at)));
+        let changed: Vec<usize> = (0..before.len())
+            .filter(|at| request.bytes[*at] != before[*at])
+            .collect();
+        assert!(
+            changed.len() > 20
+                && changed
+                    .iter()
+                    .all(|at| (request.id_at..request.id_at + 32).contains(at))
+        );
         request.renew(&mut chance, 100);
         assert_ne!(field(&request, "X-Forwarded-For"), address);
         assert_eq!(request.bytes.len(), before.len());
@@ -159,7 +239,10 @@ mod requests_tests {
             write_address(&mut text, &mut chance);
             let address: Ipv4Addr = std::str::from_utf8(&text).unwrap().parse().unwrap();
             let [a, b, ..] = address.octets();
-            assert!(!address.is_private() && !address.is_loopback() && !address.is_link_local(), "{address}");
+            assert!(
+                !address.is_private() && !address.is_loopback() && !address.is_link_local(),
+                "{address}"
+            );
             assert!(!(a == 100 && (64..128).contains(&b)) && a < 224);
         }
     }
@@ -169,13 +252,25 @@ mod table_tests {
     use crate::table::*;
 
     fn row(cpu: &[f64]) -> Row {
-        let samples = cpu.iter().map(|cpu| Sample { cpu_per_million: *cpu, ..Sample::default() }).collect();
-        Row { samples, ..Row::default() }
+        let samples = cpu
+            .iter()
+            .map(|cpu| Sample {
+                cpu_per_million: *cpu,
+                ..Sample::default()
+            })
+            .collect();
+        Row {
+            samples,
+            ..Row::default()
+        }
     }
 
     #[test]
     fn the_ratio_is_taken_round_by_round_and_its_median_kept() {
-        assert_eq!(ratio(&row(&[30.0, 15.0, 40.0]), &row(&[20.0, 10.0, 10.0])), Some(1.5));
+        assert_eq!(
+            ratio(&row(&[30.0, 15.0, 40.0]), &row(&[20.0, 10.0, 10.0])),
+            Some(1.5)
+        );
         assert_eq!(ratio(&row(&[30.0]), &row(&[])), None);
     }
 
@@ -188,7 +283,10 @@ mod table_tests {
     #[test]
     fn what_was_not_measured_is_na() {
         assert_eq!(line("rss_mib", None, 0), "rss_mib=na");
-        assert_eq!(line("cpu_ratio_bare", Some(1.2345), 2), "cpu_ratio_bare=1.23");
+        assert_eq!(
+            line("cpu_ratio_bare", Some(1.2345), 2),
+            "cpu_ratio_bare=1.23"
+        );
     }
 }
 

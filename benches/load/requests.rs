@@ -1,9 +1,11 @@
-//! The load: 4 096 complete requests, built once from a fixed seed, the same bytes for every target.
+//! The load: 4 096 complete requests, built once from a fixed seed, the same bytes for every
+//! target.
 //!
-//! Two fields are overwritten in place before each send, at offsets noted while building: the hit's random id (always;
-//! a repeated id would be answered as a duplicate, which is cheaper than a count), and in a chosen share of the sends the
-//! client address. Without the second the same 4 096 visitors would come back for ever: a collector that counts visitors
-//! would do nothing new after the first tenth of a second, and its rows at rest would round to none.
+//! Two fields are overwritten in place before each send, at offsets noted while building: the hit's
+//! random id (always; a repeated id would be answered as a duplicate, which is cheaper than a
+//! count), and in a chosen share of the sends the client address. Without the second the same 4 096
+//! visitors would come back for ever: a collector that counts visitors would do nothing new after
+//! the first tenth of a second, and its rows at rest would round to none.
 
 use std::fmt::Write;
 
@@ -19,8 +21,14 @@ const SITES: u64 = 40;
 const PAGES: u64 = 600;
 const BUSY_PAGES: u64 = 20;
 const REFERRERS: u64 = 60;
-const LANGUAGES: [&str; 6] =
-    ["en-US,en;q=0.9", "de-DE,de;q=0.9,en;q=0.6", "es-ES,es;q=0.9", "fr-FR,fr;q=0.8", "pt-BR,pt", "ja"];
+const LANGUAGES: [&str; 6] = [
+    "en-US,en;q=0.9",
+    "de-DE,de;q=0.9,en;q=0.6",
+    "es-ES,es;q=0.9",
+    "fr-FR,fr;q=0.8",
+    "pt-BR,pt",
+    "ja",
+];
 const REFERRING: [&str; 12] = [
     "https://www.instagram.com/",
     "https://l.instagram.com/?u=x",
@@ -37,7 +45,9 @@ const REFERRING: [&str; 12] = [
 ];
 
 /// First octets with three digits in which every address is public.
-const PUBLIC: [u8; 14] = [101, 104, 109, 117, 128, 136, 143, 151, 163, 178, 185, 194, 203, 213];
+const PUBLIC: [u8; 14] = [
+    101, 104, 109, 117, 128, 136, 143, 151, 163, 178, 185, 194, 203, 213,
+];
 
 /// What the hits of a load ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,13 +60,15 @@ pub enum Wish {
 
 pub struct Request {
     pub bytes: Vec<u8>,
-    /// A page view: the one kind that raises a site's own hits, which is what the report is checked against.
+    /// A page view: the one kind that raises a site's own hits, which is what the report is checked
+    /// against.
     pub view: bool,
     pub id_at: usize,
     address_at: usize,
 }
 
-/// A small generator of its own (splitmix64): the load must be the same on every machine and for every version.
+/// A small generator of its own (splitmix64): the load must be the same on every machine and for
+/// every version.
 pub struct Chance(u64);
 
 impl Chance {
@@ -84,15 +96,20 @@ impl Chance {
 pub fn build(wish: Wish) -> Vec<Request> {
     let mut chance = Chance::new(SEED);
     let agents = agents();
-    let keys = GrantKeys::parse_file(&Secret::new(CONSENT_KEYS.to_owned()), "footfall").expect("a key");
-    (0..REQUESTS).map(|_| request(wish, &agents, &keys, &mut chance)).collect()
+    let keys =
+        GrantKeys::parse_file(&Secret::new(CONSENT_KEYS.to_owned()), "footfall").expect("a key");
+    (0..REQUESTS)
+        .map(|_| request(wish, &agents, &keys, &mut chance))
+        .collect()
 }
 
 /// The same people, each loading the pixel of one mail.
 pub fn openings(pixel: &str) -> Vec<Request> {
     let mut chance = Chance::new(SEED);
     let agents = agents();
-    (0..REQUESTS).map(|_| opening(pixel, &agents, &mut chance)).collect()
+    (0..REQUESTS)
+        .map(|_| opening(pixel, &agents, &mut chance))
+        .collect()
 }
 
 fn opening(pixel: &str, agents: &[String], chance: &mut Chance) -> Request {
@@ -100,7 +117,8 @@ fn opening(pixel: &str, agents: &[String], chance: &mut Chance) -> Request {
     let language = LANGUAGES[chance.below(LANGUAGES.len() as u64) as usize];
     let mut address = [0; 15];
     write_address(&mut address, chance);
-    let mut head = format!("GET {pixel} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {agent}\r\nX-Forwarded-For: ");
+    let mut head =
+        format!("GET {pixel} HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {agent}\r\nX-Forwarded-For: ");
     let address_at = head.len();
     head.push_str(&String::from_utf8_lossy(&address));
     head.push_str("\r\nX-Request-Id: ");
@@ -112,7 +130,12 @@ fn opening(pixel: &str, agents: &[String], chance: &mut Chance) -> Request {
         0
     )
     .expect("writing to a String does not fail");
-    Request { bytes: head.into_bytes(), view: false, id_at, address_at }
+    Request {
+        bytes: head.into_bytes(),
+        view: false,
+        id_at,
+        address_at,
+    }
 }
 
 /// The names of the sites the load visits, as the profile rule `/u/{profile}` makes them.
@@ -121,14 +144,18 @@ pub fn sites() -> impl Iterator<Item = String> {
 }
 
 impl Request {
-    /// Makes the request one nobody has sent before, by somebody not seen before in `fresh` of a hundred cases.
+    /// Makes the request one nobody has sent before, by somebody not seen before in `fresh` of a
+    /// hundred cases.
     pub fn renew(&mut self, chance: &mut Chance, fresh: u64) {
         let (high, low) = (chance.next(), chance.next());
         let id = &mut self.bytes[self.id_at..self.id_at + 32];
         write_hex(&mut id[..16], high);
         write_hex(&mut id[16..], low);
         if fresh > 0 && chance.percent(fresh) {
-            write_address(&mut self.bytes[self.address_at..self.address_at + 15], chance);
+            write_address(
+                &mut self.bytes[self.address_at..self.address_at + 15],
+                chance,
+            );
         }
     }
 }
@@ -140,12 +167,20 @@ fn request(wish: Wish, agents: &[String], keys: &GrantKeys, chance: &mut Chance)
     let (body, view) = body(&page, chance);
     let mut address = [0; 15];
     write_address(&mut address, chance);
-    let mut head = format!("POST /ff/hit HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {agent}\r\nX-Forwarded-For: ");
+    let mut head = format!(
+        "POST /ff/hit HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {agent}\r\nX-Forwarded-For: "
+    );
     let address_at = head.len();
     head.push_str(&String::from_utf8_lossy(&address));
     let id = format!("{:016x}{:016x}", chance.next(), chance.next());
-    let consent = keys.sign_grant_with_hex_id(1, &["analytics"], &id).expect("an id");
-    let signal = if wish == Wish::Dropped { "DNT: 1\r\n" } else { "" };
+    let consent = keys
+        .sign_grant_with_hex_id(1, &["analytics"], &id)
+        .expect("an id");
+    let signal = if wish == Wish::Dropped {
+        "DNT: 1\r\n"
+    } else {
+        ""
+    };
     write!(
         head,
         "\r\nAccept: */*\r\nAccept-Language: {language}\r\nAccept-Encoding: gzip, deflate, br\r\nContent-Type: application/json\r\n\
@@ -156,14 +191,23 @@ fn request(wish: Wish, agents: &[String], keys: &GrantKeys, chance: &mut Chance)
     .expect("writing to a String does not fail");
     let id_at = head.len() + ID_AT;
     head.push_str(&body);
-    Request { bytes: head.into_bytes(), view, id_at, address_at }
+    Request {
+        bytes: head.into_bytes(),
+        view,
+        id_at,
+        address_at,
+    }
 }
 
 const ID_AT: usize = "{\"id\":\"".len();
 
 /// Half the visits go to twenty pages; a site has its profile page and fourteen below it.
 fn page(chance: &mut Chance) -> String {
-    let page = if chance.percent(50) { chance.below(BUSY_PAGES) } else { chance.below(PAGES) };
+    let page = if chance.percent(50) {
+        chance.below(BUSY_PAGES)
+    } else {
+        chance.below(PAGES)
+    };
     let (site, post) = (page % SITES, page / SITES);
     match post {
         0 => format!("https://{HOST}/u/creator-{site:02}"),
@@ -178,18 +222,28 @@ fn body(page: &str, chance: &mut Chance) -> (String, bool) {
         false => referrer(chance.below(REFERRERS)),
     };
     let campaign = match chance.percent(20) {
-        true => format!("?utm_source=newsletter&utm_medium=email&utm_campaign=spring-{}", chance.below(8)),
+        true => format!(
+            "?utm_source=newsletter&utm_medium=email&utm_campaign=spring-{}",
+            chance.below(8)
+        ),
         false => String::new(),
     };
     let what = match chance.below(20) {
         0..16 => "\"kind\":\"view\"".to_owned(),
         16..19 => {
-            format!("\"kind\":\"click\",\"name\":\"shop-{}\",\"engaged\":{}", chance.below(12), chance.below(60_000))
+            format!(
+                "\"kind\":\"click\",\"name\":\"shop-{}\",\"engaged\":{}",
+                chance.below(12),
+                chance.below(60_000)
+            )
         }
         _ => format!("\"kind\":\"event\",\"name\":\"signup-{}\"", chance.below(4)),
     };
     let view = what.ends_with("\"view\"");
-    let body = format!("{{\"id\":\"{:032}\",{what},\"url\":\"{page}{campaign}\",\"referrer\":\"{referrer}\"}}", 0);
+    let body = format!(
+        "{{\"id\":\"{:032}\",{what},\"url\":\"{page}{campaign}\",\"referrer\":\"{referrer}\"}}",
+        0
+    );
     (body, view)
 }
 
@@ -207,8 +261,10 @@ fn agents() -> Vec<String> {
     for version in 100..130 {
         let (os, safari) = (version % 5 + 13, version % 3 + 16);
         let webkit = "AppleWebKit/537.36 (KHTML, like Gecko)";
-        let iphone =
-            format!("Mozilla/5.0 (iPhone; CPU iPhone OS {os}_{} like Mac OS X) AppleWebKit/605.1.15", version % 8);
+        let iphone = format!(
+            "Mozilla/5.0 (iPhone; CPU iPhone OS {os}_{} like Mac OS X) AppleWebKit/605.1.15",
+            version % 8
+        );
         agents.extend([
             format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) {webkit} Chrome/{version}.0.0.0 Safari/537.36"),
             format!("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {webkit} Chrome/{version}.0.0.0 Safari/537.36"),

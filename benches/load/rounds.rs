@@ -1,7 +1,8 @@
-//! The order of events: rounds in rotation, then half load, then what lies at rest, then the check that all was counted.
+//! The order of events: rounds in rotation, then half load, then what lies at rest, then the check
+//! that all was counted.
 //!
-//! The collector's windows begin and end with nothing waiting for the engine, and its CPU is read after the last insert:
-//! no hit of a window is paid for outside it.
+//! The collector's windows begin and end with nothing waiting for the engine, and its CPU is read
+//! after the last insert: no hit of a window is paid for outside it.
 
 use std::path::Path;
 use std::process::Command;
@@ -38,7 +39,8 @@ pub struct Bench<'o> {
     pub tally: Tally,
 }
 
-/// All hits ever sent to be counted, warm-up and half load included: what the report must show at the end.
+/// All hits ever sent to be counted, warm-up and half load included: what the report must show at
+/// the end.
 #[derive(Default)]
 pub struct Tally {
     pub hits: u64,
@@ -62,8 +64,15 @@ impl<'o> Bench<'o> {
             "footfall, known visitors only",
             "footfall, pixels of mails",
         ];
-        let mut rows = labels.map(|label| Row { label: label.to_owned(), ..Row::default() });
-        let started = [start_nginx(dir), start_bare(dir), collector::start(options, dir)];
+        let mut rows = labels.map(|label| Row {
+            label: label.to_owned(),
+            ..Row::default()
+        });
+        let started = [
+            start_nginx(dir),
+            start_bare(dir),
+            collector::start(options, dir),
+        ];
         let mut targets = [None, None, None];
         for (index, target) in started.into_iter().enumerate() {
             match target {
@@ -74,9 +83,20 @@ impl<'o> Bench<'o> {
                 Err(reason) => rows[index].absent = Some(format!("{reason:#}")),
             }
         }
-        let (counted, dropped) = (requests::build(Wish::Counted), requests::build(Wish::Dropped));
+        let (counted, dropped) = (
+            requests::build(Wish::Counted),
+            requests::build(Wish::Dropped),
+        );
         let opened = requests::openings(&collector::pixel()?);
-        Ok(Bench { options, targets, rows, counted, dropped, opened, tally: Tally::default() })
+        Ok(Bench {
+            options,
+            targets,
+            rows,
+            counted,
+            dropped,
+            opened,
+            tally: Tally::default(),
+        })
     }
 
     pub fn run(&mut self) -> Result<()> {
@@ -114,7 +134,9 @@ impl<'o> Bench<'o> {
 
     /// One window at saturation.
     fn saturate(&mut self, row: usize) -> Result<Option<Sample>> {
-        let Some(target) = self.targets[place(row)].as_ref() else { return Ok(None) };
+        let Some(target) = self.targets[place(row)].as_ref() else {
+            return Ok(None);
+        };
         let options = self.options;
         let (requests, fresh) = match row {
             DROPPED => (&mut self.dropped, options.fresh),
@@ -136,27 +158,44 @@ impl<'o> Bench<'o> {
         Ok(Some(sample(&window, before, loaded, after)))
     }
 
-    /// The same rate for all: half of what the collector reached, or half of the bare handler's where there is none.
+    /// The same rate for all: half of what the collector reached, or half of the bare handler's
+    /// where there is none.
     fn half_load(&mut self) -> Result<()> {
         let ceiling = |row: &Row| row.median(|sample| sample.per_second);
-        let Some(ceiling) = ceiling(&self.rows[COUNTED]).or_else(|| ceiling(&self.rows[BARE])) else { return Ok(()) };
-        let pace = Pace::Open { per_second: ceiling / 2.0 };
+        let Some(ceiling) = ceiling(&self.rows[COUNTED]).or_else(|| ceiling(&self.rows[BARE]))
+        else {
+            return Ok(());
+        };
+        let pace = Pace::Open {
+            per_second: ceiling / 2.0,
+        };
         for round in 0..self.options.rounds {
             for row in [NGINX, BARE, COUNTED] {
-                let Some(target) = self.targets[row].as_ref() else { continue };
+                let Some(target) = self.targets[row].as_ref() else {
+                    continue;
+                };
                 let awake = Awake::new(target)?;
-                let mut driver =
-                    Driver::connect(target.address, self.options.connections, &mut self.counted, self.options.fresh)?;
+                let mut driver = Driver::connect(
+                    target.address,
+                    self.options.connections,
+                    &mut self.counted,
+                    self.options.fresh,
+                )?;
                 let warm = driver.run(WARM_UP, pace)?;
                 let before = reading(target, row, self.options)?.0;
                 let window = driver.run(self.options.seconds, pace)?;
                 let cpu = reading(target, row, self.options)?.0 - before;
                 drop((driver, awake));
                 let hits = (window.accepted + window.refused) as f64;
-                self.rows[row].half_load_cpu.push(cpu.as_secs_f64() / hits * 1e6);
+                self.rows[row]
+                    .half_load_cpu
+                    .push(cpu.as_secs_f64() / hits * 1e6);
                 self.note(row, &warm)?;
                 self.note(row, &window)?;
-                let p99 = window.latencies.quantile_ms(0.99).context("no hit was answered at half load")?;
+                let p99 = window
+                    .latencies
+                    .quantile_ms(0.99)
+                    .context("no hit was answered at half load")?;
                 eprintln!(
                     "half load {}: {}: p99 {p99:.2} ms at {:.0} hits/s",
                     round + 1,
@@ -171,7 +210,11 @@ impl<'o> Bench<'o> {
 
     fn note(&mut self, row: usize, window: &Window) -> Result<()> {
         if window.accepted == 0 {
-            bail!("{}: no hit was answered 2xx ({} were refused)", self.rows[row].label, window.refused);
+            bail!(
+                "{}: no hit was answered 2xx ({} were refused)",
+                self.rows[row].label,
+                window.refused
+            );
         }
         self.tally.refused += window.refused;
         self.tally.lost += window.lost;
@@ -185,7 +228,8 @@ impl<'o> Bench<'o> {
         Ok(())
     }
 
-    /// Memory, and bytes in the engine once everything is inserted: before later merges, which only make them fewer.
+    /// Memory, and bytes in the engine once everything is inserted: before later merges, which only
+    /// make them fewer.
     fn at_rest(&mut self) -> Result<()> {
         for (index, target) in self.targets.iter().enumerate() {
             let Some(target) = target else { continue };
@@ -202,14 +246,19 @@ impl<'o> Bench<'o> {
 
     /// Asks every site's report how many views it holds.
     fn reported(&self) -> Result<Option<u64>> {
-        let Some(target) = self.targets[COUNTED].as_ref() else { return Ok(None) };
+        let Some(target) = self.targets[COUNTED].as_ref() else {
+            return Ok(None);
+        };
         let _awake = Awake::new(target)?;
         settle(target, self.options)?;
         let (from, to) = collector::days_around_today()?;
         let mut views = 0;
         for site in requests::sites() {
-            let (status, body) =
-                ask(target.address, "GET", &format!("/api/v1/sites/{site}/report?from={from}&to={to}"))?;
+            let (status, body) = ask(
+                target.address,
+                "GET",
+                &format!("/api/v1/sites/{site}/report?from={from}&to={to}"),
+            )?;
             let report: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
             match report["totals"]["hits"].as_u64() {
                 Some(hits) if status == 200 => views += hits,
@@ -221,18 +270,33 @@ impl<'o> Bench<'o> {
 
     /// Asks how many openings the report on mails holds.
     fn mails_reported(&self) -> Result<Option<u64>> {
-        let Some(target) = self.targets[COUNTED].as_ref() else { return Ok(None) };
+        let Some(target) = self.targets[COUNTED].as_ref() else {
+            return Ok(None);
+        };
         let _awake = Awake::new(target)?;
         settle(target, self.options)?;
         let (from, to) = collector::days_around_today()?;
-        let (status, body) = ask(target.address, "GET", &format!("/api/v1/mail?from={from}&to={to}"))?;
+        let (status, body) = ask(
+            target.address,
+            "GET",
+            &format!("/api/v1/mail?from={from}&to={to}"),
+        )?;
         let report: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-        let direct = report["templates"][0]["opens"]["direct"].as_u64().filter(|_| status == 200);
-        Ok(Some(direct.with_context(|| format!("the report on mails answered {status} without openings"))?))
+        let direct = report["templates"][0]["opens"]["direct"]
+            .as_u64()
+            .filter(|_| status == 200);
+        Ok(Some(direct.with_context(|| {
+            format!("the report on mails answered {status} without openings")
+        })?))
     }
 
     pub fn mails_per_second(&self) -> Option<f64> {
-        median(self.rows[OPENED].samples.iter().map(|sample| sample.per_second))
+        median(
+            self.rows[OPENED]
+                .samples
+                .iter()
+                .map(|sample| sample.per_second),
+        )
     }
 
     pub fn cpu_ratio(&self) -> Option<f64> {
@@ -252,7 +316,12 @@ impl<'o> Bench<'o> {
     }
 
     pub fn hits_per_second(&self) -> Option<f64> {
-        median(self.rows[COUNTED].samples.iter().map(|sample| sample.per_second))
+        median(
+            self.rows[COUNTED]
+                .samples
+                .iter()
+                .map(|sample| sample.per_second),
+        )
     }
 }
 
@@ -296,7 +365,10 @@ fn settle(target: &Target, options: &Options) -> Result<()> {
     // No test door: the open segment closes by its age, and then waits until the engine has it.
     sleep(options.flush + Duration::from_millis(500));
     let until = Instant::now() + Duration::from_secs(60);
-    while metrics(target.address)?.segments_waiting.is_some_and(|waiting| waiting > 0.0) {
+    while metrics(target.address)?
+        .segments_waiting
+        .is_some_and(|waiting| waiting > 0.0)
+    {
         if Instant::now() >= until {
             bail!("segments still wait for the engine after a minute");
         }
@@ -305,7 +377,12 @@ fn settle(target: &Target, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn sample(window: &Window, before: (Duration, Metrics), loaded: Duration, after: (Duration, Metrics)) -> Sample {
+fn sample(
+    window: &Window,
+    before: (Duration, Metrics),
+    loaded: Duration,
+    after: (Duration, Metrics),
+) -> Sample {
     let hits = (window.accepted + window.refused) as f64;
     let wall = window.wall.as_secs_f64();
     let grown = |of: fn(&Metrics) -> Option<f64>| Some((of(&after.1)? - of(&before.1)?) / hits);
@@ -326,7 +403,11 @@ fn start_nginx(dir: &Path) -> Result<Target> {
         bail!("not installed");
     }
     let port = Port::hold();
-    Target::start(nginx(port.address(), dir)?, Listens::On(port), dir.join("nginx.log"))
+    Target::start(
+        nginx(port.address(), dir)?,
+        Listens::On(port),
+        dir.join("nginx.log"),
+    )
 }
 
 fn start_bare(dir: &Path) -> Result<Target> {

@@ -9,7 +9,8 @@ pub struct Sample {
     pub p50_ms: f64,
     pub p99_ms: f64,
     pub cpu_per_million: f64,
-    /// Share of its core the target got while it was loaded, and of its own core the generator used.
+    /// Share of its core the target got while it was loaded, and of its own core the generator
+    /// used.
     pub core: f64,
     pub generator: f64,
     pub journal_per_hit: Option<f64>,
@@ -49,16 +50,26 @@ impl Row {
 
     /// `low / median / high`, each divided by `unit`.
     fn spread(&self, of: impl Fn(&Sample) -> f64, unit: f64) -> String {
-        let values: Vec<f64> = self.samples.iter().map(|sample| of(sample) / unit).collect();
+        let values: Vec<f64> = self
+            .samples
+            .iter()
+            .map(|sample| of(sample) / unit)
+            .collect();
         let low = values.iter().copied().fold(f64::INFINITY, f64::min);
         let high = values.iter().copied().fold(0.0, f64::max);
-        format!("{low:.1} / {:.1} / {high:.1}", median(values).unwrap_or(f64::NAN))
+        format!(
+            "{low:.1} / {:.1} / {high:.1}",
+            median(values).unwrap_or(f64::NAN)
+        )
     }
 
     fn cells(&self) -> Vec<String> {
-        let number =
-            |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
-        let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.0} %", value * 100.0));
+        let number = |value: Option<f64>, digits: usize| {
+            value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        let percent = |value: Option<f64>| {
+            value.map_or("-".to_owned(), |value| format!("{:.0} %", value * 100.0))
+        };
         let million = |value: Option<f64>| number(value.map(|value| value * 1e6), 0);
         vec![
             self.label.clone(),
@@ -112,12 +123,26 @@ const HEAD: [&str; 12] = [
 /// A Markdown table, padded so that it also reads in a terminal.
 pub fn table(rows: &[Row]) -> String {
     let mut lines = vec![HEAD.map(str::to_owned).to_vec()];
-    lines.extend(rows.iter().filter(|row| !row.samples.is_empty()).map(Row::cells));
-    let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
+    lines.extend(
+        rows.iter()
+            .filter(|row| !row.samples.is_empty())
+            .map(Row::cells),
+    );
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].len())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
     let mut text = String::new();
     for (index, line) in lines.iter().enumerate() {
-        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<String> = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         let _ = writeln!(text, "| {} |", cells.join(" | "));
         if index == 0 {
             let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
@@ -134,5 +159,7 @@ pub fn table(rows: &[Row]) -> String {
 
 /// `name=value`; what was not measured is `na`, never a guess.
 pub fn line(name: &str, value: Option<f64>, digits: usize) -> String {
-    value.map_or(format!("{name}=na"), |value| format!("{name}={value:.digits$}"))
+    value.map_or(format!("{name}=na"), |value| {
+        format!("{name}={value:.digits$}")
+    })
 }

@@ -1,7 +1,9 @@
-//! A server under load: started pinned, measured from /proc, put to sleep while another has its turn.
+//! A server under load: started pinned, measured from /proc, put to sleep while another has its
+//! turn.
 //!
-//! CPU time is that of all its threads, user and kernel, by the kernel's own account. A sleeping target is stopped with
-//! SIGSTOP: an idle engine's background threads would otherwise take their share of the core from the one being measured.
+//! CPU time is that of all its threads, user and kernel, by the kernel's own account. A sleeping
+//! target is stopped with SIGSTOP: an idle engine's background threads would otherwise take their
+//! share of the core from the one being measured.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -50,21 +52,32 @@ pub fn pin(cpu: usize) -> bool {
 }
 
 impl Target {
-    /// Starts the command on the targets' core and waits until it answers; its output goes to `log`.
+    /// Starts the command on the targets' core and waits until it answers; its output goes to
+    /// `log`.
     pub fn start(mut command: Command, listens: Listens, log: PathBuf) -> Result<Target> {
         let output = File::create(&log).context("creating the target's log")?;
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
         pin(TARGET_CPU);
         let child = command.spawn();
         pin(OWN_CPU);
-        let child = child.with_context(|| format!("starting {}", command.get_program().to_string_lossy()))?;
+        let child = child
+            .with_context(|| format!("starting {}", command.get_program().to_string_lossy()))?;
         let pid = Pid::from_child(&child);
         interrupt::started(pid);
         let (address, port) = match listens {
             Listens::Said => (SocketAddr::from(([127, 0, 0, 1], 0)), None),
             Listens::On(port) => (port.address(), Some(port)),
         };
-        let mut target = Target { address, child, pid, log, _port: port };
+        let mut target = Target {
+            address,
+            child,
+            pid,
+            log,
+            _port: port,
+        };
         target.wait_until_up()?;
         Ok(target)
     }
@@ -77,14 +90,19 @@ impl Target {
             {
                 self.address = address;
             }
-            if self.address.port() != 0 && matches!(ask(self.address, "GET", "/healthz"), Ok((200..300, _))) {
+            if self.address.port() != 0
+                && matches!(ask(self.address, "GET", "/healthz"), Ok((200..300, _)))
+            {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
                 bail!("ended at once ({status}): {}", self.last_words());
             }
             if Instant::now() >= until {
-                bail!("did not answer within {START_PATIENCE:?}: {}", self.last_words());
+                bail!(
+                    "did not answer within {START_PATIENCE:?}: {}",
+                    self.last_words()
+                );
             }
             sleep(Duration::from_millis(50));
         }
@@ -100,7 +118,10 @@ impl Target {
     /// The last line of what it printed.
     fn last_words(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
-        text.lines().next_back().unwrap_or("it printed nothing").to_owned()
+        text.lines()
+            .next_back()
+            .unwrap_or("it printed nothing")
+            .to_owned()
     }
 
     pub fn pause(&self) -> Result<()> {
@@ -111,22 +132,30 @@ impl Target {
         Ok(kill_process(self.pid, Signal::CONT)?)
     }
 
-    /// CPU time of all threads so far, those that have ended included, and of the embedded engine's process.
+    /// CPU time of all threads so far, those that have ended included, and of the embedded engine's
+    /// process.
     pub fn cpu(&self) -> Result<Duration> {
         let mut ticks = 0;
         for process in self.family() {
             let stat = fs::read_to_string(process.join("stat")).context("the target is gone")?;
             ticks += cpu_ticks(&stat).context("/proc/PID/stat without its times")?;
         }
-        Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+        Ok(Duration::from_secs_f64(
+            ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
+        ))
     }
 
-    /// The most memory it ever held at once (VmHWM), in MiB; with the embedded engine's process, the sum of both.
+    /// The most memory it ever held at once (VmHWM), in MiB; with the embedded engine's process,
+    /// the sum of both.
     pub fn peak_mib(&self) -> Result<f64> {
         let mut kib = 0.0;
         for process in self.family() {
-            let status = fs::read_to_string(process.join("status")).context("the target is gone")?;
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+            let status =
+                fs::read_to_string(process.join("status")).context("the target is gone")?;
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("VmHWM:"))
+                .context("no VmHWM")?;
             kib += line.trim().trim_end_matches(" kB").parse::<f64>()?;
         }
         Ok(kib / 1024.0)
@@ -135,12 +164,20 @@ impl Target {
     /// `/proc/PID` of the target and of the processes it started.
     fn family(&self) -> Vec<PathBuf> {
         let own = self.child.id().to_string();
-        let all = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+        let all = fs::read_dir("/proc")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
         let started = all.filter(|process| {
             let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
-            stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(1)) == Some(&own)
+            stat.rsplit_once(')')
+                .and_then(|(_, fields)| fields.split_whitespace().nth(1))
+                == Some(&own)
         });
-        std::iter::once(Path::new("/proc").join(&own)).chain(started).collect()
+        std::iter::once(Path::new("/proc").join(&own))
+            .chain(started)
+            .collect()
     }
 }
 
@@ -164,7 +201,8 @@ impl Drop for Target {
     }
 }
 
-/// utime + stime: the 14th and 15th field, counted after the command, which may hold spaces and brackets itself.
+/// utime + stime: the 14th and 15th field, counted after the command, which may hold spaces and
+/// brackets itself.
 pub fn cpu_ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);

@@ -1,7 +1,8 @@
-//! A platform of some 13 000 sites over 90 days: most are small, a few have thousands of rows a day.
+//! A platform of some 13 000 sites over 90 days: most are small, a few have thousands of rows a
+//! day.
 //!
-//! A site's day has a *shape*: how many pages, links and events it counts, and how many values each of its attributes has. The engine
-//! makes the rows itself, a class of sites after the other.
+//! A site's day has a *shape*: how many pages, links and events it counts, and how many values each
+//! of its attributes has. The engine makes the rows itself, a class of sites after the other.
 
 use std::path::{Path, PathBuf};
 
@@ -24,13 +25,36 @@ struct Class {
 }
 
 const CLASSES: [Class; 3] = [
-    Class { name: "large", sites: 74, pages: 130, links: 60, events: 20, values: [14, 7, 3] },
-    Class { name: "median", sites: 1_300, pages: 6, links: 9, events: 1, values: [4, 4, 1] },
-    Class { name: "small", sites: 11_800, pages: 1, links: 3, events: 0, values: [2, 1, 0] },
+    Class {
+        name: "large",
+        sites: 74,
+        pages: 130,
+        links: 60,
+        events: 20,
+        values: [14, 7, 3],
+    },
+    Class {
+        name: "median",
+        sites: 1_300,
+        pages: 6,
+        links: 9,
+        events: 1,
+        values: [4, 4, 1],
+    },
+    Class {
+        name: "small",
+        sites: 11_800,
+        pages: 1,
+        links: 3,
+        events: 0,
+        values: [2, 1, 0],
+    },
 ];
 
 pub fn fill(dir: &Path, library: &Path) -> Outcome<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let store = Store::connect(&options(dir, library)).await?;
         if rows(&store, "faults").await? > 0 {
@@ -39,10 +63,22 @@ pub fn fill(dir: &Path, library: &Path) -> Outcome<()> {
         }
         for (number, class) in CLASSES.iter().enumerate() {
             sites(&store, number, class).await?;
-            println!("{}: {} sites, rows of daily so far {}", class.name, class.sites, rows(&store, "daily").await?);
+            println!(
+                "{}: {} sites, rows of daily so far {}",
+                class.name,
+                class.sites,
+                rows(&store, "daily").await?
+            );
         }
         beside(&store).await?;
-        for table in ["daily", "published", "hourly", "activity", "vitals", "faults"] {
+        for table in [
+            "daily",
+            "published",
+            "hourly",
+            "activity",
+            "vitals",
+            "faults",
+        ] {
             run(&store, &format!("OPTIMIZE TABLE {table} FINAL")).await?;
         }
         println!(
@@ -92,12 +128,38 @@ fn shape(class: &Class) -> String {
         parts.push(attribute("site", 0, "", dim, values));
     }
     for (subject, items, prefix, dims) in [
-        ("page", class.pages, "/u/p/page-", &[("source", sources), ("country", countries)][..]),
-        ("link", class.links, "link-", &[("source", sources), ("country", countries), ("campaign", campaigns)]),
-        ("event", class.events, "event-", &[("source", sources), ("country", countries), ("campaign", campaigns)]),
+        (
+            "page",
+            class.pages,
+            "/u/p/page-",
+            &[("source", sources), ("country", countries)][..],
+        ),
+        (
+            "link",
+            class.links,
+            "link-",
+            &[
+                ("source", sources),
+                ("country", countries),
+                ("campaign", campaigns),
+            ],
+        ),
+        (
+            "event",
+            class.events,
+            "event-",
+            &[
+                ("source", sources),
+                ("country", countries),
+                ("campaign", campaigns),
+            ],
+        ),
     ] {
         if items > 0 {
-            parts.extend(dims.iter().map(|(dim, values)| attribute(subject, items, prefix, dim, *values)));
+            parts.extend(
+                dims.iter()
+                    .map(|(dim, values)| attribute(subject, items, prefix, dim, *values)),
+            );
             parts.push(format!(
                 "SELECT '{subject}', concat('{prefix}', toString(number)), '', '' FROM numbers({items})"
             ));
@@ -117,7 +179,9 @@ fn attribute(subject: &str, items: u32, prefix: &str, dim: &str, values: u32) ->
 
 async fn sites(store: &Store, number: usize, class: &Class) -> Outcome<()> {
     let first = SiteId::from_key(class.name).as_u128();
-    let id = format!("if(s.number = 0, toUInt128('{first}'), reinterpretAsUInt128(sipHash128(s.number, {number})))");
+    let id = format!(
+        "if(s.number = 0, toUInt128('{first}'), reinterpretAsUInt128(sipHash128(s.number, {number})))"
+    );
     let weight = class.values[0] * 3;
     // One month and some hundred sites at a time: an insert of one partition, in the table's order.
     let step = (class.sites / 8).max(20);
@@ -131,14 +195,24 @@ async fn sites(store: &Store, number: usize, class: &Class) -> Outcome<()> {
                 shape(class)
             )
         };
-        let totals =
-            "n * 2, n, n + n % 2, n % 3, n * 31, if(subject = 'page', n % 4, 0), if(subject = 'page', n % 5, 0)";
-        run(store, &format!("INSERT INTO daily {}", rows(totals, "dim = ''"))).await?;
-        let sql = format!("INSERT INTO published {}", rows("dim, value, 1, n, n + n % 2", "dim != ''"));
+        let totals = "n * 2, n, n + n % 2, n % 3, n * 31, if(subject = 'page', n % 4, 0), if(subject = 'page', n % 5, 0)";
+        run(
+            store,
+            &format!("INSERT INTO daily {}", rows(totals, "dim = ''")),
+        )
+        .await?;
+        let sql = format!(
+            "INSERT INTO published {}",
+            rows("dim, value, 1, n, n + n % 2", "dim != ''")
+        );
         run(store, &sql).await?;
     }
     let named = format!("SELECT toUInt128('{first}'), '{}', 0", class.name);
-    run(store, &format!("INSERT INTO names (site, name, revision) {named}")).await
+    run(
+        store,
+        &format!("INSERT INTO names (site, name, revision) {named}"),
+    )
+    .await
 }
 
 /// What is derived from `daily`, and what stands beside it.
@@ -189,7 +263,11 @@ async fn beside(store: &Store) -> Outcome<()> {
 }
 
 async fn rows(store: &Store, table: &str) -> Outcome<u64> {
-    Ok(store.raw_client().query_raw(&format!("SELECT count() FROM {table}")).fetch_one().await?)
+    Ok(store
+        .raw_client()
+        .query_raw(&format!("SELECT count() FROM {table}"))
+        .fetch_one()
+        .await?)
 }
 
 async fn run(store: &Store, sql: &str) -> Outcome<()> {
@@ -198,6 +276,11 @@ async fn run(store: &Store, sql: &str) -> Outcome<()> {
         .query_raw(sql)
         .with_setting("max_execution_time", "0")
         .with_setting("max_insert_threads", "2");
-    let query = query.with_setting("max_memory_usage", "0").with_setting("join_algorithm", "default");
-    query.execute().await.map_err(|error| format!("{error}\n{sql}").into())
+    let query = query
+        .with_setting("max_memory_usage", "0")
+        .with_setting("join_algorithm", "default");
+    query
+        .execute()
+        .await
+        .map_err(|error| format!("{error}\n{sql}").into())
 }

@@ -1,8 +1,9 @@
-//! What a dashboard costs with 100 million rows of `daily` in the embedded engine: every panel of a large, a median and a small site, whole
-//! dashboards, and the platform's view, through HTTP from the collector as it is shipped.
+//! What a dashboard costs with 100 million rows of `daily` in the embedded engine: every panel of a
+//! large, a median and a small site, whole dashboards, and the platform's view, through HTTP from
+//! the collector as it is shipped.
 //!
-//! `make bench-report`. The rows are generated once and kept in the build folder (`--fresh` makes them anew); the last three lines are
-//! for machines.
+//! `make bench-report`. The rows are generated once and kept in the build folder (`--fresh` makes
+//! them anew); the last three lines are for machines.
 
 mod fill;
 mod measure;
@@ -20,14 +21,17 @@ fn main() -> Outcome<()> {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-report");
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
-        // The engine keeps its directory for as long as its process lives: filling is a process of its own.
+        // The engine keeps its directory for as long as its process lives: filling is a process of
+        // its own.
         Some("fill") => fill::fill(&dir.join("store"), &library()),
         given => {
             if given == Some("--fresh") && dir.exists() {
                 std::fs::remove_dir_all(&dir)?;
             }
             std::fs::create_dir_all(&dir)?;
-            let filled = Command::new(std::env::current_exe()?).arg("fill").status()?;
+            let filled = Command::new(std::env::current_exe()?)
+                .arg("fill")
+                .status()?;
             if !filled.success() {
                 return Err("the tables could not be filled".into());
             }

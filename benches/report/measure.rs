@@ -42,18 +42,35 @@ pub fn measure(dir: &Path) -> Outcome<()> {
         for (name, question) in PANELS {
             let path = format!("/api/v1/sites/{site}/{question}");
             let millis = rounds(|| connection.ask(&path))?;
-            println!("{site:<8} {name:<18} p50 {:6.1} ms   p95 {:6.1} ms", millis.0, millis.1);
+            println!(
+                "{site:<8} {name:<18} p50 {:6.1} ms   p95 {:6.1} ms",
+                millis.0, millis.1
+            );
             panels = panels.max(millis.1);
         }
-        let opened = ["report?range=28d&compare=previous", "vitals?range=28d", "faults?range=28d", "live"]
-            .map(|question| format!("/api/v1/sites/{site}/{question}"));
-        let opened: Vec<String> = opened.into_iter().chain(["/api/v1/drops?range=28d".to_owned()]).collect();
+        let opened = [
+            "report?range=28d&compare=previous",
+            "vitals?range=28d",
+            "faults?range=28d",
+            "live",
+        ]
+        .map(|question| format!("/api/v1/sites/{site}/{question}"));
+        let opened: Vec<String> = opened
+            .into_iter()
+            .chain(["/api/v1/drops?range=28d".to_owned()])
+            .collect();
         let millis = together(&collector, &opened)?;
-        println!("{site:<8} whole dashboard    p50 {:6.1} ms   p95 {:6.1} ms", millis.0, millis.1);
+        println!(
+            "{site:<8} whole dashboard    p50 {:6.1} ms   p95 {:6.1} ms",
+            millis.0, millis.1
+        );
         dashboards = dashboards.max(millis.1);
     }
     let millis = together(&collector, &PLATFORM.map(str::to_owned))?;
-    println!("platform view               p50 {:6.1} ms   p95 {:6.1} ms", millis.0, millis.1);
+    println!(
+        "platform view               p50 {:6.1} ms   p95 {:6.1} ms",
+        millis.0, millis.1
+    );
     // The first one idled for longer than the collector waits.
     let mut connection = collector.connect()?;
     for path in PLATFORM {
@@ -83,7 +100,10 @@ fn rounds(mut round: impl FnMut() -> Outcome<()>) -> Outcome<(f64, f64)> {
 
 /// All at once, each on a connection of its own, as a browser does.
 fn together(collector: &Collector, paths: &[String]) -> Outcome<(f64, f64)> {
-    let mut connections = paths.iter().map(|_| collector.connect()).collect::<Outcome<Vec<_>>>()?;
+    let mut connections = paths
+        .iter()
+        .map(|_| collector.connect())
+        .collect::<Outcome<Vec<_>>>()?;
     rounds(|| {
         std::thread::scope(|scope| {
             let asked: Vec<_> = connections
@@ -91,7 +111,9 @@ fn together(collector: &Collector, paths: &[String]) -> Outcome<(f64, f64)> {
                 .zip(paths)
                 .map(|(connection, path)| scope.spawn(|| connection.ask(path)))
                 .collect();
-            asked.into_iter().try_for_each(|asked| asked.join().map_err(|_| "a thread failed")?)
+            asked
+                .into_iter()
+                .try_for_each(|asked| asked.join().map_err(|_| "a thread failed")?)
         })
     })
 }
@@ -103,7 +125,9 @@ struct Collector {
 
 impl Collector {
     fn start(dir: &Path) -> Outcome<Collector> {
-        let noon = format!("{LAST_DAY}T12:00:00Z").parse::<jiff::Timestamp>()?.as_millisecond();
+        let noon = format!("{LAST_DAY}T12:00:00Z")
+            .parse::<jiff::Timestamp>()?
+            .as_millisecond();
         let config = format!(
             "[[profiles]]\nhost = \"pages.example\"\npath = \"/u/{{profile}}\"\nzone = \"UTC\"\n\
              [server]\nlisten = \"127.0.0.1:0\"\n[journal]\ndir = \"{dir}/journal\"\n[ledger]\ndir = \"{dir}/ledger\"\n\
@@ -122,7 +146,11 @@ impl Collector {
         let collector = Collector { child, address };
         for _ in 0..600 {
             std::thread::sleep(Duration::from_millis(100));
-            if collector.connect().and_then(|mut connection| connection.ask("/api/v1/sites/small/report")).is_ok() {
+            if collector
+                .connect()
+                .and_then(|mut connection| connection.ask("/api/v1/sites/small/report"))
+                .is_ok()
+            {
                 return Ok(collector);
             }
         }
@@ -132,11 +160,16 @@ impl Collector {
     fn connect(&self) -> Outcome<Connection> {
         let stream = TcpStream::connect(self.address)?;
         stream.set_nodelay(true)?;
-        Ok(Connection { reader: BufReader::new(stream.try_clone()?), stream, address: self.address })
+        Ok(Connection {
+            reader: BufReader::new(stream.try_clone()?),
+            stream,
+            address: self.address,
+        })
     }
 }
 
-/// Where the collector says it listens. The rest of its log is read and dropped, so that it never waits for a reader.
+/// Where the collector says it listens. The rest of its log is read and dropped, so that it never
+/// waits for a reader.
 fn said_address(mut log: impl BufRead + Send + 'static) -> Outcome<SocketAddr> {
     let mut line = String::new();
     while log.read_line(&mut line)? > 0 {
@@ -166,7 +199,11 @@ struct Connection {
 impl Connection {
     /// An answer other than 200 is an error.
     fn ask(&mut self, path: &str) -> Outcome<()> {
-        write!(self.stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address)?;
+        write!(
+            self.stream,
+            "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n",
+            self.address
+        )?;
         let (mut status, mut length) = (String::new(), 0);
         self.reader.read_line(&mut status)?;
         loop {

@@ -1,5 +1,5 @@
-//! The record of who changed what. An entry holds names of sites, tokens and share links, words of closed
-//! lists, and a time; never an address or a user agent.
+//! The record of who changed what. An entry holds names of sites, tokens and share links, words of
+//! closed lists, and a time; never an address or a user agent.
 
 use super::permissions::Principal;
 use super::secret::random_id;
@@ -59,7 +59,18 @@ pub struct AuditEntry {
 
 impl AuditEntry {
     /// An entry with a new id. `what` names the object of the action.
-    pub fn new(at: Millis, who: &Principal, act: AuditAction, what: impl Into<String>) -> AuditEntry {
-        AuditEntry { id: random_id(), at, principal: who.audit_name(), action: act, object: what.into() }
+    pub fn new(
+        at: Millis,
+        who: &Principal,
+        act: AuditAction,
+        what: impl Into<String>,
+    ) -> AuditEntry {
+        AuditEntry {
+            id: random_id(),
+            at,
+            principal: who.audit_name(),
+            action: act,
+            object: what.into(),
+        }
     }
 }

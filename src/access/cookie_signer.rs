@@ -15,7 +15,9 @@ impl Default for CookieSigner {
 impl CookieSigner {
     /// The MAC of a text, as 64 hex digits.
     pub fn sign(&self, text: &str) -> String {
-        blake3::keyed_hash(&self.0, text.as_bytes()).to_hex().to_string()
+        blake3::keyed_hash(&self.0, text.as_bytes())
+            .to_hex()
+            .to_string()
     }
 
     /// Whether `seal` is the MAC of `text`. Compares in constant time.

@@ -41,7 +41,9 @@ impl TokenScope {
 
     /// The scope with this name; `None` if there is none.
     pub fn from_name(name: &str) -> Option<TokenScope> {
-        TokenScope::ALL.into_iter().find(|scope| scope.name() == name)
+        TokenScope::ALL
+            .into_iter()
+            .find(|scope| scope.name() == name)
     }
 }
 
@@ -67,7 +69,10 @@ impl ApiToken {
     /// Generates a secret: its digest, which is stored, and its text, which is shown once.
     pub fn generate_secret() -> (SecretDigest, String) {
         let raw = SecretBytes::<32>::random();
-        (raw.to_digest(), format!("{TOKEN_PREFIX}{}", raw.reveal_text()))
+        (
+            raw.to_digest(),
+            format!("{TOKEN_PREFIX}{}", raw.reveal_text()),
+        )
     }
 }
 
@@ -132,10 +137,20 @@ pub struct CredentialIndex {
 
 impl CredentialIndex {
     /// Builds the look-up tables from the stored rows.
-    pub fn new(tokens: Vec<(SecretDigest, ApiToken)>, shares: Vec<(SecretDigest, ShareLink)>) -> CredentialIndex {
-        let tokens = tokens.into_iter().map(|(digest, token)| (digest, Arc::new(token)));
-        let shares = shares.into_iter().map(|(digest, share)| (digest, Arc::new(share)));
-        CredentialIndex { tokens: tokens.collect(), share_links: shares.collect() }
+    pub fn new(
+        tokens: Vec<(SecretDigest, ApiToken)>,
+        shares: Vec<(SecretDigest, ShareLink)>,
+    ) -> CredentialIndex {
+        let tokens = tokens
+            .into_iter()
+            .map(|(digest, token)| (digest, Arc::new(token)));
+        let shares = shares
+            .into_iter()
+            .map(|(digest, share)| (digest, Arc::new(share)));
+        CredentialIndex {
+            tokens: tokens.collect(),
+            share_links: shares.collect(),
+        }
     }
 
     /// Whether a text has the prefix of a token, so that a look-up is worthwhile.
@@ -154,26 +169,36 @@ impl CredentialIndex {
     /// The share link with this secret, valid or not: the caller must check [`Share::is_alive`]
     /// with the day in the site's time zone.
     pub fn find_share_link(&self, link: &Secret) -> Option<&Arc<ShareLink>> {
-        self.share_links.get(&SecretBytes::<16>::from_text(link.expose_secret())?.to_digest())
+        self.share_links
+            .get(&SecretBytes::<16>::from_text(link.expose_secret())?.to_digest())
     }
 
     /// All tokens, oldest day first, then by name.
     pub fn list_tokens(&self) -> Vec<&Arc<ApiToken>> {
         let mut tokens: Vec<_> = self.tokens.values().collect();
-        tokens.sort_unstable_by(|a, b| (a.created, &a.name, &a.id).cmp(&(b.created, &b.name, &b.id)));
+        tokens
+            .sort_unstable_by(|a, b| (a.created, &a.name, &a.id).cmp(&(b.created, &b.name, &b.id)));
         tokens
     }
 
     /// The share links of the sites for which `is_site` holds, newest day first.
     pub fn share_links_of(&self, is_site: impl Fn(&str) -> bool) -> Vec<&Arc<ShareLink>> {
-        let mut shares: Vec<_> = self.share_links.values().filter(|share| is_site(&share.site)).collect();
+        let mut shares: Vec<_> = self
+            .share_links
+            .values()
+            .filter(|share| is_site(&share.site))
+            .collect();
         shares.sort_unstable_by(|a, b| (b.created, b.to, &b.id).cmp(&(a.created, a.to, &a.id)));
         shares
     }
 
     /// Whether a site may get another share link. `today` is a day in the site's time zone.
     pub fn has_capacity_for_share_link(&self, is_site: impl Fn(&str) -> bool, today: Date) -> bool {
-        self.share_links_of(is_site).iter().filter(|share| share.is_remembered(today)).count() < MAX_SHARE_LINKS
+        self.share_links_of(is_site)
+            .iter()
+            .filter(|share| share.is_remembered(today))
+            .count()
+            < MAX_SHARE_LINKS
     }
 }
 
@@ -197,7 +222,9 @@ mod tests {
         let opens = |token: ApiToken, today| {
             let (digest, text) = ApiToken::generate_secret();
             assert!(text.starts_with("ff_") && text.len() == 46, "{text}");
-            CredentialIndex::new(vec![(digest, token)], vec![]).find_token(&text, today).is_some()
+            CredentialIndex::new(vec![(digest, token)], vec![])
+                .find_token(&text, today)
+                .is_some()
         };
         let last = date(2026, 3, 10);
         assert!(opens(of(None, false), date(2099, 1, 1)));
@@ -219,9 +246,18 @@ mod tests {
             created: date(2026, 3, 3),
             revoked,
         };
-        let many = |revoked| (0..MAX_SHARE_LINKS).map(|_| (ShareLink::generate_secret().0, share(revoked))).collect();
-        let room = |keys: &CredentialIndex, site, today| keys.has_capacity_for_share_link(|name| name == site, today);
-        let (alive, revoked) = (CredentialIndex::new(vec![], many(false)), CredentialIndex::new(vec![], many(true)));
+        let many = |revoked| {
+            (0..MAX_SHARE_LINKS)
+                .map(|_| (ShareLink::generate_secret().0, share(revoked)))
+                .collect()
+        };
+        let room = |keys: &CredentialIndex, site, today| {
+            keys.has_capacity_for_share_link(|name| name == site, today)
+        };
+        let (alive, revoked) = (
+            CredentialIndex::new(vec![], many(false)),
+            CredentialIndex::new(vec![], many(true)),
+        );
         assert!(room(&alive, "tom", date(2026, 3, 4)));
         assert!(!room(&alive, "mia", date(2027, 3, 4)));
         assert!(!room(&revoked, "mia", date(2026, 4, 1)));

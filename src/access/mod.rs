@@ -16,7 +16,9 @@ mod used_tokens;
 
 pub use audit::{AuditAction, AuditEntry};
 pub use cookie_signer::CookieSigner;
-pub use credentials::{ApiToken, CredentialIndex, ShareLink, TokenScope, generate_message_secret, message_digest};
+pub use credentials::{
+    ApiToken, CredentialIndex, ShareLink, TokenScope, generate_message_secret, message_digest,
+};
 pub use passwords::{PasswordLogin, has_chars, hash_password, verify_password};
 pub use permissions::{DenialReason, Permission, Principal};
 pub use secret::{SecretDigest, random_id};

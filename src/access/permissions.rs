@@ -71,14 +71,32 @@ impl Principal {
             Principal::Creator(_) | Principal::Token(_) => {}
         }
 
-        let reach = |name: &str| if self.can_see_site(name, &same) { Ok(()) } else { Err(DenialReason::UnknownSite) };
-        let need = |holds: bool| if holds { Ok(()) } else { Err(DenialReason::MissingPermission) };
+        let reach = |name: &str| {
+            if self.can_see_site(name, &same) {
+                Ok(())
+            } else {
+                Err(DenialReason::UnknownSite)
+            }
+        };
+        let need = |holds: bool| {
+            if holds {
+                Ok(())
+            } else {
+                Err(DenialReason::MissingPermission)
+            }
+        };
 
         match right {
             Permission::ReadSite(name) => reach(name).and(need(self.has_scope(TokenScope::Read))),
-            Permission::ManageShareLinks(name) => reach(name).and(need(self.has_scope(TokenScope::Manage))),
-            Permission::RegisterSite(name) => reach(name).and(need(self.has_platform_scope(TokenScope::Manage))),
-            Permission::ListSites => need(self.has_scope(TokenScope::Read) || self.has_scope(TokenScope::Manage)),
+            Permission::ManageShareLinks(name) => {
+                reach(name).and(need(self.has_scope(TokenScope::Manage)))
+            }
+            Permission::RegisterSite(name) => {
+                reach(name).and(need(self.has_platform_scope(TokenScope::Manage)))
+            }
+            Permission::ListSites => {
+                need(self.has_scope(TokenScope::Read) || self.has_scope(TokenScope::Manage))
+            }
             Permission::ReadDrops => need(self.has_scope(TokenScope::Read)),
             Permission::ReadPlatform => need(self.has_platform_scope(TokenScope::Read)),
             Permission::UseMail => need(self.has_platform_scope(TokenScope::Mail)),
@@ -154,15 +172,27 @@ mod tests {
             RegisterSite("mia"),
             RegisterSite("tom"),
         ];
-        let rights =
-            rights.into_iter().chain([ListSites, ReadDrops, ReadPlatform, UseMail, ManageAliases, ManageTokens]);
+        let rights = rights.into_iter().chain([
+            ListSites,
+            ReadDrops,
+            ReadPlatform,
+            UseMail,
+            ManageAliases,
+            ManageTokens,
+        ]);
         let rights: Vec<Permission> = rights.collect();
         // y = yes, u = like an unknown site, m = a permission is missing, n = not authenticated
         for (who, expected) in [
             (Principal::Anonymous, "nnnnnnnnnnnn"),
             (Principal::Operator, "yyyyyyyyyyyy"),
-            (Principal::Creator(["mia".to_owned()].into()), "yuyumuyymmmm"),
-            (Principal::Creator(["mia-new".to_owned()].into()), "yuyumuyymmmm"),
+            (
+                Principal::Creator(["mia".to_owned()].into()),
+                "yuyumuyymmmm",
+            ),
+            (
+                Principal::Creator(["mia-new".to_owned()].into()),
+                "yuyumuyymmmm",
+            ),
             (Principal::Creator([].into()), "uuuuuuyymmmm"),
             (token(Some("mia"), &[TokenScope::Read]), "yumumuyymmmm"),
             (token(Some("mia"), &[TokenScope::Manage]), "muyumuymmmmm"),

@@ -94,9 +94,17 @@ mod tests {
         let raw = SecretBytes::<32>::random();
         let text = raw.reveal_text();
         assert_eq!(text.len(), 43);
-        assert_eq!(SecretBytes::<32>::from_text(&text).unwrap().to_digest(), raw.to_digest());
+        assert_eq!(
+            SecretBytes::<32>::from_text(&text).unwrap().to_digest(),
+            raw.to_digest()
+        );
         assert!(SecretBytes::<16>::from_text(&text).is_none());
-        for other in [format!("{text}="), format!("{text}A"), text[1..].to_owned(), String::new()] {
+        for other in [
+            format!("{text}="),
+            format!("{text}A"),
+            text[1..].to_owned(),
+            String::new(),
+        ] {
             assert!(SecretBytes::<32>::from_text(&other).is_none(), "{other}");
         }
     }

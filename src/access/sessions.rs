@@ -53,18 +53,30 @@ impl SessionTable {
             open.retain(|_, session| self.is_alive(session, now));
         }
         if open.len() >= self.max_sessions
-            && let Some(quiet) = open.iter().min_by_key(|(_, session)| session.last_used).map(|(key, _)| *key)
+            && let Some(quiet) = open
+                .iter()
+                .min_by_key(|(_, session)| session.last_used)
+                .map(|(key, _)| *key)
         {
             open.remove(&quiet);
         }
-        open.insert(self.session_key(&id), Session { principal: who, began: now, last_used: now });
+        open.insert(
+            self.session_key(&id),
+            Session {
+                principal: who,
+                began: now,
+                last_used: now,
+            },
+        );
         id
     }
 
     /// The principal of a valid session. Marks it as used now.
     pub fn touch_session(&self, id: &SessionId, now: Millis) -> Option<Principal> {
         let mut open = self.lock_sessions();
-        let session = open.get_mut(&self.session_key(id)).filter(|session| self.is_alive(session, now))?;
+        let session = open
+            .get_mut(&self.session_key(id))
+            .filter(|session| self.is_alive(session, now))?;
         session.last_used = session.last_used.max(now);
         Some(session.principal.clone())
     }
@@ -72,7 +84,9 @@ impl SessionTable {
     /// Like [`Sessions::find`], without marking the session as used.
     pub fn peek_session(&self, id: &SessionId, now: Millis) -> Option<Principal> {
         let open = self.lock_sessions();
-        let session = open.get(&self.session_key(id)).filter(|session| self.is_alive(session, now))?;
+        let session = open
+            .get(&self.session_key(id))
+            .filter(|session| self.is_alive(session, now))?;
         Some(session.principal.clone())
     }
 
@@ -94,7 +108,8 @@ impl SessionTable {
 
     /// Removes expired sessions.
     pub fn evict_expired(&self, now: Millis) {
-        self.lock_sessions().retain(|_, session| self.is_alive(session, now));
+        self.lock_sessions()
+            .retain(|_, session| self.is_alive(session, now));
     }
 
     fn is_alive(&self, session: &Session, now: Millis) -> bool {
@@ -133,7 +148,11 @@ mod tests {
         assert!(sessions.peek_session(&idle, 3 * IDLE - 2).is_none());
 
         let busy = sessions.start_session(Principal::Operator, 0);
-        assert!((0..LONGEST).step_by(60_000).all(|now| lives(&sessions, &busy, now)));
+        assert!(
+            (0..LONGEST)
+                .step_by(60_000)
+                .all(|now| lives(&sessions, &busy, now))
+        );
         assert!(!lives(&sessions, &busy, LONGEST));
 
         let closed = sessions.start_session(Principal::Operator, 0);
@@ -144,7 +163,9 @@ mod tests {
     #[test]
     fn with_no_room_left_the_quietest_goes() {
         let sessions = SessionTable::new(IDLE, LONGEST, 3);
-        let ids: Vec<SessionId> = (0..3).map(|at| sessions.start_session(Principal::Operator, at)).collect();
+        let ids: Vec<SessionId> = (0..3)
+            .map(|at| sessions.start_session(Principal::Operator, at))
+            .collect();
         assert!(lives(&sessions, &ids[0], 10));
         let newest = sessions.start_session(Principal::Operator, 11);
         let found = [&ids[0], &ids[1], &ids[2], &newest].map(|id| lives(&sessions, id, 12));
@@ -154,10 +175,15 @@ mod tests {
     #[test]
     fn each_session_has_a_csrf_token_of_its_own() {
         let sessions = SessionTable::new(IDLE, LONGEST, 3);
-        let (one, two) =
-            (sessions.start_session(Principal::Operator, 0), sessions.start_session(Principal::Operator, 0));
+        let (one, two) = (
+            sessions.start_session(Principal::Operator, 0),
+            sessions.start_session(Principal::Operator, 0),
+        );
         assert!(sessions.is_csrf_token(&one, &sessions.csrf_token(&one)));
-        assert!(!sessions.is_csrf_token(&one, &sessions.csrf_token(&two)) && !sessions.is_csrf_token(&one, ""));
+        assert!(
+            !sessions.is_csrf_token(&one, &sessions.csrf_token(&two))
+                && !sessions.is_csrf_token(&one, "")
+        );
         assert_ne!(sessions.csrf_token(&one), one.reveal_text());
     }
 }

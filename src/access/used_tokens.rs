@@ -28,7 +28,11 @@ pub struct UsedTokens {
 impl UsedTokens {
     /// Remembers at most `most` unexpired tokens.
     pub fn new(most: usize) -> UsedTokens {
-        UsedTokens { key: random_bytes(), max_tokens: most, expiries: Mutex::default() }
+        UsedTokens {
+            key: random_bytes(),
+            max_tokens: most,
+            expiries: Mutex::default(),
+        }
     }
 
     /// Marks a token as used. `expires` and `now` are seconds since the Unix epoch.

@@ -2,17 +2,23 @@
 
 use super::attributes::AttributeCounts;
 use super::batch::{
-    AttributeDraft, DailyDraft, FaultDraft, MailDraft, MoneyDraft, NO_ITEM, RowBatch, SegmentDelta, VitalDraft,
+    AttributeDraft, DailyDraft, FaultDraft, MailDraft, MoneyDraft, NO_ITEM, RowBatch, SegmentDelta,
+    VitalDraft,
 };
 use super::day_state::{DayState, DayStates};
 use super::duplicates::DuplicateFilter;
 use super::interner::TextScope;
 use super::sums::HourlyKey;
 use crate::config::{Config, MemoryBudget};
-use crate::event::CounterKind::{Bounces, Entries, Exits, Hits, Seconds, Visitors, Visits as VisitsCounter};
-use crate::event::{CounterValues, Dimension, HitDetail, HitKind, Millis, SiteId, Subject, over_limit_code};
+use crate::event::CounterKind::{
+    Bounces, Entries, Exits, Hits, Seconds, Visitors, Visits as VisitsCounter,
+};
+use crate::event::{
+    CounterValues, Dimension, HitDetail, HitKind, Millis, SiteId, Subject, over_limit_code,
+};
 use crate::pseudonym::{
-    ClosedVisit, Event, MailEvent, OpenerStatus, VisitEstimate, VisitHit, VisitLookup, VisitUpdate, VisitValues,
+    ClosedVisit, Event, MailEvent, OpenerStatus, VisitEstimate, VisitHit, VisitLookup, VisitUpdate,
+    VisitValues,
 };
 
 /// A visit and a day stay in memory this long after their end, for hits that are on their way.
@@ -141,22 +147,46 @@ impl Aggregator {
 
     fn count_mail(&mut self, event: &MailEvent) {
         let (number, book) = self.day_states.get_or_open(&event.span, &self.limits);
-        let opening = event.opener.as_ref().map(|opener| book.openers.record_opener(opener));
+        let opening = event
+            .opener
+            .as_ref()
+            .map(|opener| book.openers.record_opener(opener));
         self.overflow.visitors += u64::from(opening == Some(OpenerStatus::LimitReached));
-        let template = book.texts.intern(TextScope::for_mail_templates(), &event.template, self.limits.items_per_site);
+        let template = book.texts.intern(
+            TextScope::for_mail_templates(),
+            &event.template,
+            self.limits.items_per_site,
+        );
         // Holders of the key can sign without the API's checks, so a recipient's own link name must
         // be stopped from becoming a row here too.
         let scope = TextScope::for_mail_links(template, event.batch);
-        let mut link = || book.texts.intern(scope, &event.link, self.limits.mail_links);
+        let mut link = || {
+            book.texts
+                .intern(scope, &event.link, self.limits.mail_links)
+        };
         let link = (!event.link.is_empty()).then(|| (number, link()));
         let template = Some((number, template));
-        let (day, batch, action, reader) = (event.span.day, event.batch, event.action, event.reader);
+        let (day, batch, action, reader) =
+            (event.span.day, event.batch, event.action, event.reader);
         let first = u32::from(opening == Some(OpenerStatus::First));
-        self.batch.mail.push((MailDraft { day, template, batch, action, link, reader }, (1, first)));
+        self.batch.mail.push((
+            MailDraft {
+                day,
+                template,
+                batch,
+                action,
+                link,
+                reader,
+            },
+            (1, first),
+        ));
     }
 
     fn count_hit(&mut self, event: &Event) {
-        if event.id.is_some_and(|id| !self.duplicates.insert_if_new(event.site, id, event.at)) {
+        if event
+            .id
+            .is_some_and(|id| !self.duplicates.insert_if_new(event.site, id, event.at))
+        {
             return;
         }
 
@@ -174,7 +204,11 @@ impl Aggregator {
             HitKind::Click => Subject::Link,
             HitKind::Event => Subject::Event,
         };
-        let item = book.texts.intern(TextScope::for_items(site, subject), &event.item, self.limits.items_per_site);
+        let item = book.texts.intern(
+            TextScope::for_items(site, subject),
+            &event.item,
+            self.limits.items_per_site,
+        );
         if matches!(event.kind, HitKind::Vital | HitKind::Fault) {
             RowWriter {
                 batch: &mut self.batch,
@@ -200,7 +234,8 @@ impl Aggregator {
                     item,
                 };
                 let (texts, caps) = (&mut book.texts, &self.limits);
-                book.visits.record_hit(&touch, || intern_visit_values(texts, caps, site, event))
+                book.visits
+                    .record_hit(&touch, || intern_visit_values(texts, caps, site, event))
             }
             None => VisitLookup::NoVisitor,
         };
@@ -236,7 +271,9 @@ impl Aggregator {
         let mut more = false;
         for number in self.day_states.day_slots() {
             let over = now >= self.day_states[number].span.end + GRACE_MILLIS;
-            let left = MAX_CLOSED_VISITS_PER_BATCH.saturating_sub(self.batch.row_count() / 3).max(1);
+            let left = MAX_CLOSED_VISITS_PER_BATCH
+                .saturating_sub(self.batch.row_count() / 3)
+                .max(1);
             let book_has_more = if over {
                 self.close_open_visits(number, left)
             } else {
@@ -257,7 +294,9 @@ impl Aggregator {
     pub fn close_all_visits(&mut self) -> bool {
         let numbers = self.day_states.day_slots();
         numbers.into_iter().fold(false, |more, number| {
-            let left = MAX_CLOSED_VISITS_PER_BATCH.saturating_sub(self.batch.row_count() / 3).max(1);
+            let left = MAX_CLOSED_VISITS_PER_BATCH
+                .saturating_sub(self.batch.row_count() / 3)
+                .max(1);
             self.close_open_visits(number, left) | more
         })
     }
@@ -270,18 +309,26 @@ impl Aggregator {
     /// Takes the open batch. `next` and `attribute_next` are the segment's next free string
     /// numbers.
     pub fn take_delta(&mut self, next: u32, attribute_next: u32) -> SegmentDelta {
-        self.batch.take_delta(&mut self.day_states, self.segment, next, attribute_next)
+        self.batch
+            .take_delta(&mut self.day_states, self.segment, next, attribute_next)
     }
 
     /// Numbers texts for a new segment from here on. The open batch must be empty.
     pub fn begin_segment(&mut self) {
-        debug_assert!(self.batch.is_empty(), "a batch belongs to the segment its texts were numbered for");
+        debug_assert!(
+            self.batch.is_empty(),
+            "a batch belongs to the segment its texts were numbered for"
+        );
         self.segment += 1;
     }
 
     /// How often each limit was exceeded until now.
     pub fn overflow_counts(&self) -> OverflowCounts {
-        let living: u64 = self.day_states.iter().map(|book| book.texts.overflow_count).sum();
+        let living: u64 = self
+            .day_states
+            .iter()
+            .map(|book| book.texts.overflow_count)
+            .sum();
         OverflowCounts {
             texts: self.closed_text_overflow + living,
             ids: self.duplicates.overflow_count,
@@ -291,24 +338,37 @@ impl Aggregator {
 
     /// Visitors of a site who did something in the last five minutes.
     pub fn live_visitors(&self, site: SiteId, now: Millis) -> u32 {
-        self.day_states.iter().map(|book| book.live_visitors(site, now)).sum()
+        self.day_states
+            .iter()
+            .map(|book| book.live_visitors(site, now))
+            .sum()
     }
 
-    /// What a view would add; `None` where its day had no hit yet, so that it would be the first of everything.
+    /// What a view would add; `None` where its day had no hit yet, so that it would be the first of
+    /// everything.
     pub fn estimate_view(&self, event: &Event) -> Option<VisitEstimate> {
-        self.day_states.get_day(&event.span).map(|book| book.estimate_view(event, &self.limits))
+        self.day_states
+            .get_day(&event.span)
+            .map(|book| book.estimate_view(event, &self.limits))
     }
 
     /// Visitors in memory, over all current days.
     pub fn visitor_count(&self) -> usize {
-        self.day_states.iter().map(|book| book.visits.visitor_count()).sum()
+        self.day_states
+            .iter()
+            .map(|book| book.visits.visitor_count())
+            .sum()
     }
 
     fn close_idle_visits(&mut self, number: u32, now: Millis, most: usize) -> bool {
         let (batch, book) = (&mut self.batch, &mut self.day_states[number]);
         let mut closed = Vec::new();
-        let more = book.visits.close_idle(now, most, |visit| closed.push(visit));
-        closed.iter().for_each(|visit| push_closed_visit(batch, book, number, visit));
+        let more = book
+            .visits
+            .close_idle(now, most, |visit| closed.push(visit));
+        closed
+            .iter()
+            .for_each(|visit| push_closed_visit(batch, book, number, visit));
         more
     }
 
@@ -316,7 +376,9 @@ impl Aggregator {
         let (batch, book) = (&mut self.batch, &mut self.day_states[number]);
         let mut closed = Vec::new();
         let more = book.visits.close_all(most, |visit| closed.push(visit));
-        closed.iter().for_each(|visit| push_closed_visit(batch, book, number, visit));
+        closed
+            .iter()
+            .for_each(|visit| push_closed_visit(batch, book, number, visit));
         more
     }
 }
@@ -353,14 +415,22 @@ struct RowWriter<'a> {
 
 impl RowWriter<'_> {
     /// The totals that every hit adds, with or without a known visitor.
-    fn push_totals(&mut self, event: &Event, subject: Subject, item: u32, seen: Option<&VisitUpdate>) {
+    fn push_totals(
+        &mut self,
+        event: &Event,
+        subject: Subject,
+        item: u32,
+        seen: Option<&VisitUpdate>,
+    ) {
         let seconds = (event.engaged_ms + 500) / 1000;
         let (visitors, visits) = seen.map_or((0, 0), VisitUpdate::item_counts);
-        let total = CounterValues::zeros().with_value(Visitors, visitors).with_value(VisitsCounter, visits);
+        let total = CounterValues::zeros()
+            .with_value(Visitors, visitors)
+            .with_value(VisitsCounter, visits);
         let total = match event.kind {
-            HitKind::View => {
-                total.with_value(Hits, 1).with_value(Entries, seen.map_or(0, |seen| u32::from(seen.is_entry)))
-            }
+            HitKind::View => total
+                .with_value(Hits, 1)
+                .with_value(Entries, seen.map_or(0, |seen| u32::from(seen.is_entry))),
             HitKind::Event => total.with_value(Hits, 1),
             HitKind::Click => total.with_value(Hits, 1).with_value(Seconds, seconds),
             HitKind::Leave => CounterValues::zeros().with_value(Seconds, seconds),
@@ -377,7 +447,13 @@ impl RowWriter<'_> {
         self.push_daily_row(Subject::Site, None, total);
         if !total.is_zero() {
             let hour = self.day_state.span.local_hour_start(event.at);
-            self.batch.hourly.push((HourlyKey { site: self.site_id, hour }, total));
+            self.batch.hourly.push((
+                HourlyKey {
+                    site: self.site_id,
+                    hour,
+                },
+                total,
+            ));
         }
 
         let booked = match event.detail {
@@ -404,9 +480,20 @@ impl RowWriter<'_> {
             HitDetail::Vital(metric, bucket) => {
                 let device = event.facts.value_of(Dimension::Device);
                 let scope = TextScope::for_attribute_values(self.site_number, Dimension::Device);
-                let device =
-                    Some((self.day_slot, self.day_state.texts.intern(scope, device, self.limits.values_per_site)));
-                self.batch.vitals.push(VitalDraft { site, day, metric: *metric, path, device, bucket: *bucket });
+                let device = Some((
+                    self.day_slot,
+                    self.day_state
+                        .texts
+                        .intern(scope, device, self.limits.values_per_site),
+                ));
+                self.batch.vitals.push(VitalDraft {
+                    site,
+                    day,
+                    metric: *metric,
+                    path,
+                    device,
+                    bucket: *bucket,
+                });
             }
             HitDetail::Fault(kind, text) => {
                 let fault = (!text.is_empty()).then(|| {
@@ -417,7 +504,13 @@ impl RowWriter<'_> {
                     );
                     (self.day_slot, id)
                 });
-                self.batch.faults.push(FaultDraft { site, day, kind: *kind, path, fault });
+                self.batch.faults.push(FaultDraft {
+                    site,
+                    day,
+                    kind: *kind,
+                    path,
+                    fault,
+                });
             }
             HitDetail::Empty | HitDetail::Money(..) | HitDetail::MoneyOverLimit(_) => {}
         }
@@ -428,8 +521,20 @@ impl RowWriter<'_> {
         if let Some(closed) = &seen.closed_visit {
             push_closed_visit(self.batch, self.day_state, self.day_slot, closed);
         }
-        self.push_attribute_rows(event, Subject::Site, NO_ITEM, site_attribute_counts(seen), &seen.values);
-        self.push_attribute_rows(event, subject, item, item_attribute_counts(seen), &seen.values);
+        self.push_attribute_rows(
+            event,
+            Subject::Site,
+            NO_ITEM,
+            site_attribute_counts(seen),
+            &seen.values,
+        );
+        self.push_attribute_rows(
+            event,
+            subject,
+            item,
+            item_attribute_counts(seen),
+            &seen.values,
+        );
     }
 
     fn push_attribute_rows(
@@ -451,11 +556,23 @@ impl RowWriter<'_> {
                 // These follow from agent and language; only the site is broken down by them.
                 _ => {
                     let scope = TextScope::for_attribute_values(self.site_number, dim);
-                    self.day_state.texts.intern(scope, event.facts.value_of(dim), self.limits.values_per_site)
+                    self.day_state.texts.intern(
+                        scope,
+                        event.facts.value_of(dim),
+                        self.limits.values_per_site,
+                    )
                 }
             };
             let day = self.day_state.span.day;
-            let draft = AttributeDraft { site: self.site_id, day_slot: self.day_slot, day, subject, dim, item, value };
+            let draft = AttributeDraft {
+                site: self.site_id,
+                day_slot: self.day_slot,
+                day,
+                subject,
+                dim,
+                item,
+                value,
+            };
             self.batch.attributes.push((draft, counts));
         }
     }
@@ -465,7 +582,15 @@ impl RowWriter<'_> {
             return;
         }
         let item = item.map(|id| (self.day_slot, id));
-        self.batch.daily.push((DailyDraft { site: self.site_id, day: self.day_state.span.day, subject, item }, counts));
+        self.batch.daily.push((
+            DailyDraft {
+                site: self.site_id,
+                day: self.day_state.span.day,
+                subject,
+                item,
+            },
+            counts,
+        ));
     }
 }
 
@@ -485,7 +610,12 @@ fn site_attribute_counts(seen: &VisitUpdate) -> AttributeCounts {
 fn item_attribute_counts(seen: &VisitUpdate) -> AttributeCounts {
     let (visitors, visits) = seen.item_counts();
     let networks = u32::from(seen.item_first_today && seen.first_of_network.network);
-    AttributeCounts { visitors: visitors.min(visits), visits, networks, platform_networks: 0 }
+    AttributeCounts {
+        visitors: visitors.min(visits),
+        visits,
+        networks,
+        platform_networks: 0,
+    }
 }
 
 /// The rows of a closed visit. Counts never shrink, so bounces and durations are written only now.
@@ -493,15 +623,38 @@ fn push_closed_visit(batch: &mut RowBatch, book: &DayState, number: u32, visit: 
     let site = book.site_id(visit.site);
     let day = book.span.day;
     let bounces = u32::from(visit.bounced);
-    let counts = CounterValues::zeros().with_value(Bounces, bounces).with_value(Seconds, visit.seconds);
+    let counts = CounterValues::zeros()
+        .with_value(Bounces, bounces)
+        .with_value(Seconds, visit.seconds);
     if !counts.is_zero() {
-        let key = DailyDraft { site, day, subject: Subject::Site, item: None };
+        let key = DailyDraft {
+            site,
+            day,
+            subject: Subject::Site,
+            item: None,
+        };
         batch.daily.push((key, counts));
-        batch.hourly.push((HourlyKey { site, hour: book.span.local_hour_start(visit.started) }, counts));
+        batch.hourly.push((
+            HourlyKey {
+                site,
+                hour: book.span.local_hour_start(visit.started),
+            },
+            counts,
+        ));
     }
     if let Some(page) = visit.last_page {
         let item = Some((number, page));
-        let key = DailyDraft { site, day, subject: Subject::Page, item };
-        batch.daily.push((key, CounterValues::zeros().with_value(Bounces, bounces).with_value(Exits, 1)));
+        let key = DailyDraft {
+            site,
+            day,
+            subject: Subject::Page,
+            item,
+        };
+        batch.daily.push((
+            key,
+            CounterValues::zeros()
+                .with_value(Bounces, bounces)
+                .with_value(Exits, 1),
+        ));
     }
 }

@@ -54,7 +54,9 @@ impl std::ops::AddAssign for AttributeCounts {
         self.visitors = self.visitors.saturating_add(more.visitors);
         self.visits = self.visits.saturating_add(more.visits);
         self.networks = self.networks.saturating_add(more.networks);
-        self.platform_networks = self.platform_networks.saturating_add(more.platform_networks);
+        self.platform_networks = self
+            .platform_networks
+            .saturating_add(more.platform_networks);
     }
 }
 
@@ -76,14 +78,20 @@ impl AttributeSums {
     /// Brings `rows`, whose [`Sym`]s refer to `strings`, into canonical form, so that equal counts
     /// give equal bytes: only the strings that are used, sorted, the empty one first; rows sorted,
     /// each key once.
-    pub(super) fn from_unsorted(strings: &[Box<str>], rows: Vec<(AttributeKey, AttributeCounts)>) -> AttributeSums {
+    pub(super) fn from_unsorted(
+        strings: &[Box<str>],
+        rows: Vec<(AttributeKey, AttributeCounts)>,
+    ) -> AttributeSums {
         if rows.is_empty() {
             return AttributeSums::default();
         }
 
         let mut used: Vec<&str> = vec![""];
         let mut seen = vec![false; strings.len()];
-        for sym in rows.iter().flat_map(|(key, _)| [key.zone, key.item, key.value]) {
+        for sym in rows
+            .iter()
+            .flat_map(|(key, _)| [key.zone, key.item, key.value])
+        {
             if !std::mem::replace(&mut seen[sym.0 as usize], true) {
                 used.push(&strings[sym.0 as usize]);
             }
@@ -93,13 +101,25 @@ impl AttributeSums {
 
         let mut renumber = vec![StringId::EMPTY; strings.len()];
         for (old, text) in strings.iter().enumerate().filter(|(old, _)| seen[*old]) {
-            let place = used.binary_search(&&**text).expect("every string that was seen is among the used ones");
-            renumber[old] = StringId(u32::try_from(place).expect("a segment holds far fewer than 2^32 strings"));
+            let place = used
+                .binary_search(&&**text)
+                .expect("every string that was seen is among the used ones");
+            renumber[old] = StringId(
+                u32::try_from(place).expect("a segment holds far fewer than 2^32 strings"),
+            );
         }
 
         let sym = |old: StringId| renumber[old.0 as usize];
         let rows = rows.into_iter().map(|(key, counts)| {
-            (AttributeKey { zone: sym(key.zone), item: sym(key.item), value: sym(key.value), ..key }, counts)
+            (
+                AttributeKey {
+                    zone: sym(key.zone),
+                    item: sym(key.item),
+                    value: sym(key.value),
+                    ..key
+                },
+                counts,
+            )
         });
         AttributeSums {
             rows: sort_and_sum(rows.collect(), |sum, counts| *sum += counts),
@@ -113,10 +133,21 @@ pub(super) fn platform_rows(
     rows: &[(AttributeKey, AttributeCounts)],
     zone: StringId,
 ) -> impl Iterator<Item = (AttributeKey, AttributeCounts)> {
-    let mut sums: HashMap<AttributeKey, AttributeCounts, foldhash::fast::RandomState> = HashMap::default();
+    let mut sums: HashMap<AttributeKey, AttributeCounts, foldhash::fast::RandomState> =
+        HashMap::default();
     for (key, counts) in rows.iter().filter(|(key, _)| key.subject == Subject::Site) {
-        let of_sites = AttributeCounts { networks: counts.platform_networks, platform_networks: 0, ..*counts };
-        *sums.entry(AttributeKey { site: SiteId::PLATFORM, zone, ..*key }).or_default() += of_sites;
+        let of_sites = AttributeCounts {
+            networks: counts.platform_networks,
+            platform_networks: 0,
+            ..*counts
+        };
+        *sums
+            .entry(AttributeKey {
+                site: SiteId::PLATFORM,
+                zone,
+                ..*key
+            })
+            .or_default() += of_sites;
     }
     sums.into_iter()
 }

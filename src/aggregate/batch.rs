@@ -7,9 +7,12 @@
 use super::attributes::{AttributeCounts, AttributeKey, AttributeSums};
 use super::day_state::DayStates;
 use super::interner::SegmentPart;
-use super::sums::{DailyKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId, VitalKey};
+use super::sums::{
+    DailyKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId, VitalKey,
+};
 use crate::event::{
-    CounterValues, Day, Dimension, FaultKind, MailAction, ReaderKind, SiteId, Subject, VitalBucket, WebVital,
+    CounterValues, Day, Dimension, FaultKind, MailAction, ReaderKind, SiteId, Subject, VitalBucket,
+    WebVital,
 };
 
 /// What a batch adds to its segment. `sums.strings` are new to the segment.
@@ -136,15 +139,32 @@ impl RowBatch {
             Some((book, id)) => books[book].string_id(id, SegmentPart::Totals, segment),
         };
 
-        let daily = self
-            .daily
-            .drain(..)
-            .map(|(d, counts)| (DailyKey { site: d.site, day: d.day, subject: d.subject, item: sym(d.item) }, counts));
+        let daily = self.daily.drain(..).map(|(d, counts)| {
+            (
+                DailyKey {
+                    site: d.site,
+                    day: d.day,
+                    subject: d.subject,
+                    item: sym(d.item),
+                },
+                counts,
+            )
+        });
         let daily = sort_and_sum(daily.collect(), |sum, counts| *sum += counts);
-        let hourly = sort_and_sum(std::mem::take(&mut self.hourly), |sum, counts| *sum += counts);
+        let hourly = sort_and_sum(std::mem::take(&mut self.hourly), |sum, counts| {
+            *sum += counts
+        });
 
         let money = self.money.drain(..).map(|(d, amount)| {
-            (MoneyKey { site: d.site, day: d.day, event: sym(d.event), currency: d.currency }, amount)
+            (
+                MoneyKey {
+                    site: d.site,
+                    day: d.day,
+                    event: sym(d.event),
+                    currency: d.currency,
+                },
+                amount,
+            )
         });
         let money = sort_and_sum(money.collect(), |sum, more| {
             *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1))
@@ -152,24 +172,66 @@ impl RowBatch {
 
         let vitals = self.vitals.drain(..).map(|d| {
             let (path, device) = (sym(d.path), sym(d.device));
-            (VitalKey { site: d.site, day: d.day, metric: d.metric, path, device, bucket: d.bucket }, 1)
+            (
+                VitalKey {
+                    site: d.site,
+                    day: d.day,
+                    metric: d.metric,
+                    path,
+                    device,
+                    bucket: d.bucket,
+                },
+                1,
+            )
         });
         let vitals = sort_and_sum(vitals.collect(), add_saturating);
 
-        let faults = self
-            .faults
-            .drain(..)
-            .map(|d| (FaultKey { site: d.site, day: d.day, kind: d.kind, path: sym(d.path), fault: sym(d.fault) }, 1));
+        let faults = self.faults.drain(..).map(|d| {
+            (
+                FaultKey {
+                    site: d.site,
+                    day: d.day,
+                    kind: d.kind,
+                    path: sym(d.path),
+                    fault: sym(d.fault),
+                },
+                1,
+            )
+        });
         let faults = sort_and_sum(faults.collect(), add_saturating);
 
         let mail = self.mail.drain(..).map(|(d, counts)| {
             let (template, link) = (sym(d.template), sym(d.link));
-            (MailKey { day: d.day, template, batch: d.batch, action: d.action, link, reader: d.reader }, counts)
+            (
+                MailKey {
+                    day: d.day,
+                    template,
+                    batch: d.batch,
+                    action: d.action,
+                    link,
+                    reader: d.reader,
+                },
+                counts,
+            )
         });
         let mail = sort_and_sum(mail.collect(), add_both_saturating);
 
-        let sums = SegmentSums { strings, daily, hourly, money, drops: Vec::new(), vitals, faults, mail, attributes };
-        SegmentDelta { first_string_id: next, first_attribute_string_id: attribute_next, sums }
+        let sums = SegmentSums {
+            strings,
+            daily,
+            hourly,
+            money,
+            drops: Vec::new(),
+            vitals,
+            faults,
+            mail,
+            attributes,
+        };
+        SegmentDelta {
+            first_string_id: next,
+            first_attribute_string_id: attribute_next,
+            sums,
+        }
     }
 
     fn texts_of_totals(&self) -> impl Iterator<Item = (u32, u32)> {
@@ -177,26 +239,53 @@ impl RowBatch {
         let of_vitals = self.vitals.iter().flat_map(|d| [d.path, d.device]);
         let of_faults = self.faults.iter().flat_map(|d| [d.path, d.fault]);
         let of_mails = self.mail.iter().flat_map(|(d, _)| [d.template, d.link]);
-        let of_others = of_vitals.chain(of_faults).chain(of_mails).chain(self.money.iter().map(|(d, _)| d.event));
+        let of_others = of_vitals
+            .chain(of_faults)
+            .chain(of_mails)
+            .chain(self.money.iter().map(|(d, _)| d.event));
         of_daily.chain(of_others).flatten()
     }
 
     fn take_attributes(&mut self, books: &mut DayStates, segment: u32, next: u32) -> AttributeSums {
         let zone_of = |book: u32| books[book].zone_text;
         let drafts = self.attributes.iter().map(|(draft, _)| draft);
-        let texts = drafts.flat_map(|d| [zone_of(d.day_slot), d.item, d.value].map(|id| (d.day_slot, id)));
-        let fresh = find_unnumbered(books, SegmentPart::Attributes, segment, texts.filter(|(_, id)| *id != NO_ITEM));
+        let texts =
+            drafts.flat_map(|d| [zone_of(d.day_slot), d.item, d.value].map(|id| (d.day_slot, id)));
+        let fresh = find_unnumbered(
+            books,
+            SegmentPart::Attributes,
+            segment,
+            texts.filter(|(_, id)| *id != NO_ITEM),
+        );
         let strings = assign_string_ids(books, SegmentPart::Attributes, segment, fresh, next);
 
         let rows = self.attributes.drain(..).map(|(d, counts)| {
             let book = &books[d.day_slot];
             let sym = |id: u32| {
-                if id == NO_ITEM { StringId::EMPTY } else { book.string_id(id, SegmentPart::Attributes, segment) }
+                if id == NO_ITEM {
+                    StringId::EMPTY
+                } else {
+                    book.string_id(id, SegmentPart::Attributes, segment)
+                }
             };
             let (zone, item, value) = (sym(book.zone_text), sym(d.item), sym(d.value));
-            (AttributeKey { site: d.site, zone, day: d.day, subject: d.subject, dim: d.dim, item, value }, counts)
+            (
+                AttributeKey {
+                    site: d.site,
+                    zone,
+                    day: d.day,
+                    subject: d.subject,
+                    dim: d.dim,
+                    item,
+                    value,
+                },
+                counts,
+            )
         });
-        AttributeSums { strings, rows: sort_and_sum(rows.collect(), |sum, counts| *sum += counts) }
+        AttributeSums {
+            strings,
+            rows: sort_and_sum(rows.collect(), |sum, counts| *sum += counts),
+        }
     }
 }
 
@@ -207,7 +296,9 @@ fn find_unnumbered(
     segment: u32,
     texts: impl Iterator<Item = (u32, u32)>,
 ) -> Vec<(u32, u32)> {
-    texts.filter(|&(book, id)| books[book].texts.string_id(id, part, segment).is_none()).collect()
+    texts
+        .filter(|&(book, id)| books[book].texts.string_id(id, part, segment).is_none())
+        .collect()
 }
 
 /// Gives the texts their numbers in the segment, in alphabetical order, and returns each once.
@@ -218,7 +309,11 @@ fn assign_string_ids(
     mut fresh: Vec<(u32, u32)>,
     next: u32,
 ) -> Vec<Box<str>> {
-    fresh.sort_unstable_by(|a, b| resolve_text(books, *a).cmp(resolve_text(books, *b)).then(a.cmp(b)));
+    fresh.sort_unstable_by(|a, b| {
+        resolve_text(books, *a)
+            .cmp(resolve_text(books, *b))
+            .then(a.cmp(b))
+    });
     fresh.dedup();
     let mut strings: Vec<Box<str>> = Vec::new();
     for (book, id) in fresh {
@@ -226,7 +321,9 @@ fn assign_string_ids(
         if strings.last().is_none_or(|last| **last != *known) {
             strings.push(known.into());
         }
-        let sym = next + u32::try_from(strings.len()).expect("a batch holds far fewer than 2^32 texts") - 1;
+        let sym = next
+            + u32::try_from(strings.len()).expect("a batch holds far fewer than 2^32 texts")
+            - 1;
         books[book].texts.set_string_id(id, part, segment, sym);
     }
     strings
@@ -245,7 +342,10 @@ pub(super) fn add_both_saturating(sum: &mut (u32, u32), more: (u32, u32)) {
 }
 
 /// Sorts by key and merges equal keys with `add`.
-pub(super) fn sort_and_sum<K: Ord + Copy, V: Copy>(mut rows: Vec<(K, V)>, add: impl Fn(&mut V, V)) -> Vec<(K, V)> {
+pub(super) fn sort_and_sum<K: Ord + Copy, V: Copy>(
+    mut rows: Vec<(K, V)>,
+    add: impl Fn(&mut V, V),
+) -> Vec<(K, V)> {
     rows.sort_unstable_by_key(|(key, _)| *key);
     rows.dedup_by(|next, kept| {
         let same = next.0 == kept.0;

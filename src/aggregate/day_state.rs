@@ -11,7 +11,9 @@ use super::interner::{SegmentPart, StringInterner, TextScope};
 use super::sums::StringId;
 use crate::config::ZoneId;
 use crate::event::{Day, Millis, SiteId, Subject};
-use crate::pseudonym::{BudgetShare, DaySpan, Event, OpenerSet, SharedBudget, VisitEstimate, VisitLimits, VisitTable};
+use crate::pseudonym::{
+    BudgetShare, DaySpan, Event, OpenerSet, SharedBudget, VisitEstimate, VisitLimits, VisitTable,
+};
 
 pub(super) struct DayState {
     pub(super) span: Arc<DaySpan>,
@@ -91,16 +93,24 @@ impl DayState {
 
     /// Visitors of a site who did something in the last five minutes.
     pub(super) fn live_visitors(&self, site: SiteId, now: Millis) -> u32 {
-        self.site_numbers.get(&site).map_or(0, |number| self.visits.live_visitors(*number, now))
+        self.site_numbers
+            .get(&site)
+            .map_or(0, |number| self.visits.live_visitors(*number, now))
     }
 
     /// What a view of a page would add.
     pub(super) fn estimate_view(&self, event: &Event, caps: &AggregatorLimits) -> VisitEstimate {
-        let Some(visitor) = &event.visitor else { return VisitEstimate::default() };
+        let Some(visitor) = &event.visitor else {
+            return VisitEstimate::default();
+        };
         let site = self.site_numbers.get(&event.site).copied();
         let scope = |site| TextScope::for_items(site, Subject::Page);
-        let item = site.and_then(|site| self.texts.estimate_id(scope(site), &event.item, caps.items_per_site));
-        self.visits.estimate_view(visitor, event.at, event.without_cookie, item)
+        let item = site.and_then(|site| {
+            self.texts
+                .estimate_id(scope(site), &event.item, caps.items_per_site)
+        });
+        self.visits
+            .estimate_view(visitor, event.at, event.without_cookie, item)
     }
 
     /// The number of a text in a part of the segment. Every text of a batch has one before its rows
@@ -128,11 +138,19 @@ pub(super) struct DayStates {
 
 impl DayStates {
     pub(super) fn new(caps: &AggregatorLimits) -> DayStates {
-        DayStates { budgets: DayBudgets::new(caps), day_states: Vec::new(), slot_by_day: HashMap::default() }
+        DayStates {
+            budgets: DayBudgets::new(caps),
+            day_states: Vec::new(),
+            slot_by_day: HashMap::default(),
+        }
     }
 
     /// The book of the day, opened by the day's first hit.
-    pub(super) fn get_or_open(&mut self, span: &Arc<DaySpan>, caps: &AggregatorLimits) -> (u32, &mut DayState) {
+    pub(super) fn get_or_open(
+        &mut self,
+        span: &Arc<DaySpan>,
+        caps: &AggregatorLimits,
+    ) -> (u32, &mut DayState) {
         let number = match self.slot_by_day.get(&(span.zone, span.day)) {
             Some(number) => *number,
             None => self.insert_day(DayState::new(Arc::clone(span), caps, &self.budgets)),
@@ -142,7 +160,9 @@ impl DayStates {
 
     /// The day's book, where it had a hit already.
     pub(super) fn get_day(&self, span: &DaySpan) -> Option<&DayState> {
-        self.slot_by_day.get(&(span.zone, span.day)).map(|number| &self[*number])
+        self.slot_by_day
+            .get(&(span.zone, span.day))
+            .map(|number| &self[*number])
     }
 
     pub(super) fn day_slots(&self) -> Vec<u32> {
@@ -161,10 +181,14 @@ impl DayStates {
 
     fn insert_day(&mut self, book: DayState) -> u32 {
         let day = (book.span.zone, book.span.day);
-        let free = self.day_states.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.day_states.push(None);
-            self.day_states.len() - 1
-        });
+        let free = self
+            .day_states
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or_else(|| {
+                self.day_states.push(None);
+                self.day_states.len() - 1
+            });
         self.day_states[free] = Some(book);
         let number = u32::try_from(free).expect("there are at most a few living days of each zone");
         self.slot_by_day.insert(day, number);
@@ -176,13 +200,17 @@ impl Index<u32> for DayStates {
     type Output = DayState;
 
     fn index(&self, number: u32) -> &DayState {
-        self.day_states[number as usize].as_ref().expect("a book is closed only between batches")
+        self.day_states[number as usize]
+            .as_ref()
+            .expect("a book is closed only between batches")
     }
 }
 
 impl IndexMut<u32> for DayStates {
     fn index_mut(&mut self, number: u32) -> &mut DayState {
-        self.day_states[number as usize].as_mut().expect("a book is closed only between batches")
+        self.day_states[number as usize]
+            .as_mut()
+            .expect("a book is closed only between batches")
     }
 }
 
@@ -195,18 +223,29 @@ mod tests {
     #[test]
     fn a_flood_of_sites_is_held_at_the_cap_and_known_sites_go_on() {
         let config = crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
-        let caps = AggregatorLimits { sites: 100, ..AggregatorLimits::from_config(&config) };
+        let caps = AggregatorLimits {
+            sites: 100,
+            ..AggregatorLimits::from_config(&config)
+        };
         let mut book = DayState::new(
             Arc::new(DaySpan::from_instant(ZoneId(0), &TimeZone::UTC, 0)),
             &caps,
             &DayBudgets::new(&caps),
         );
-        let held = (1..=5000).filter(|n| book.assign_site_number(SiteId::from_u128(*n)).is_some()).count();
+        let held = (1..=5000)
+            .filter(|n| book.assign_site_number(SiteId::from_u128(*n)).is_some())
+            .count();
         assert_eq!((held, book.sites.len()), (100, 100));
         assert_eq!(book.assign_site_number(SiteId::from_u128(100)), Some(99));
-        assert_eq!([book.overflow_site_number(), book.overflow_site_number()], [100, 100]);
         assert_eq!(
-            (book.assign_site_number(SiteId::from_u128(101)), book.assign_site_number(SiteId::overflow_site())),
+            [book.overflow_site_number(), book.overflow_site_number()],
+            [100, 100]
+        );
+        assert_eq!(
+            (
+                book.assign_site_number(SiteId::from_u128(101)),
+                book.assign_site_number(SiteId::overflow_site())
+            ),
             (None, Some(100))
         );
     }
@@ -214,12 +253,23 @@ mod tests {
     #[test]
     fn the_caps_are_of_all_living_days_together() {
         let config = crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
-        let caps = AggregatorLimits { sites: 10, ..AggregatorLimits::from_config(&config) };
+        let caps = AggregatorLimits {
+            sites: 10,
+            ..AggregatorLimits::from_config(&config)
+        };
         let mut books = DayStates::new(&caps);
-        let day = |n: i64| Arc::new(DaySpan::from_instant(ZoneId(0), &TimeZone::UTC, n * 86_400_000));
+        let day = |n: i64| {
+            Arc::new(DaySpan::from_instant(
+                ZoneId(0),
+                &TimeZone::UTC,
+                n * 86_400_000,
+            ))
+        };
         let sites_of = |books: &mut DayStates, n: i64| {
             let book = books.get_or_open(&day(n), &caps).1;
-            (1..=100).filter(|site| book.assign_site_number(SiteId::from_u128(*site)).is_some()).count()
+            (1..=100)
+                .filter(|site| book.assign_site_number(SiteId::from_u128(*site)).is_some())
+                .count()
         };
         assert_eq!((sites_of(&mut books, 0), sites_of(&mut books, 1)), (10, 0));
         books.close_day(0);
@@ -231,7 +281,13 @@ mod tests {
         let config = crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
         let caps = AggregatorLimits::from_config(&config);
         let mut books = DayStates::new(&caps);
-        let day = |n: i64| Arc::new(DaySpan::from_instant(ZoneId(0), &TimeZone::UTC, n * 86_400_000));
+        let day = |n: i64| {
+            Arc::new(DaySpan::from_instant(
+                ZoneId(0),
+                &TimeZone::UTC,
+                n * 86_400_000,
+            ))
+        };
         assert_eq!(
             [
                 books.get_or_open(&day(0), &caps).0,

@@ -22,7 +22,13 @@ pub(super) struct DuplicateFilter {
 impl DuplicateFilter {
     pub(super) fn new(max: usize, seed: u64) -> DuplicateFilter {
         let generations = std::array::from_fn(|_| HashSet::with_hasher(RandomState::default()));
-        DuplicateFilter { generations, newest_start: Millis::MIN, max, seed, overflow_count: 0 }
+        DuplicateFilter {
+            generations,
+            newest_start: Millis::MIN,
+            max,
+            seed,
+            overflow_count: 0,
+        }
     }
 
     /// Records the id; `false` if it was seen before.
@@ -32,7 +38,11 @@ impl DuplicateFilter {
         bytes[..16].copy_from_slice(&site.as_u128().to_le_bytes());
         bytes[16..].copy_from_slice(&id.to_le_bytes());
         let key = xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, self.seed);
-        if self.generations.iter().any(|generation| generation.contains(&key)) {
+        if self
+            .generations
+            .iter()
+            .any(|generation| generation.contains(&key))
+        {
             return false;
         }
         if self.generations[0].len() >= self.max {
@@ -50,7 +60,9 @@ impl DuplicateFilter {
             return;
         }
         if passed >= 3 * GENERATION_MILLIS {
-            self.generations.iter_mut().for_each(|generation| *generation = HashSet::default());
+            self.generations
+                .iter_mut()
+                .for_each(|generation| *generation = HashSet::default());
             self.newest_start = at;
             return;
         }
@@ -76,8 +88,14 @@ mod tests {
             assert!(recent.insert_if_new(SITE, 1, 1_000_000));
             let at = 1_000_000 + offset;
             assert!(recent.insert_if_new(SITE, 2, at));
-            assert!(!recent.insert_if_new(SITE, 2, at + 120_000), "offset {offset}");
-            assert!(recent.insert_if_new(SITE, 2, at + 180_001), "offset {offset}");
+            assert!(
+                !recent.insert_if_new(SITE, 2, at + 120_000),
+                "offset {offset}"
+            );
+            assert!(
+                recent.insert_if_new(SITE, 2, at + 180_001),
+                "offset {offset}"
+            );
         }
     }
 
@@ -92,6 +110,9 @@ mod tests {
     fn a_flood_of_ids_is_held_at_the_cap() {
         let mut recent = DuplicateFilter::new(10, 1);
         assert!((0..1000).all(|id| recent.insert_if_new(SITE, id, 0)));
-        assert_eq!((recent.generations[0].len(), recent.overflow_count), (10, 990));
+        assert_eq!(
+            (recent.generations[0].len(), recent.overflow_count),
+            (10, 990)
+        );
     }
 }

@@ -132,14 +132,35 @@ impl HeldAttributes {
 
         let mut day = None;
         for (key, counts) in &sums.rows {
-            let sym = |sym: StringId| self.id_map.get(sym.0 as usize).copied().unwrap_or(StringId::EMPTY);
-            let zone = if key.zone == StringId::EMPTY { PLATFORM_ZONE_ID } else { sym(key.zone) };
-            let key = AttributeKey { zone, item: sym(key.item), value: sym(key.value), ..*key };
+            let sym = |sym: StringId| {
+                self.id_map
+                    .get(sym.0 as usize)
+                    .copied()
+                    .unwrap_or(StringId::EMPTY)
+            };
+            let zone = if key.zone == StringId::EMPTY {
+                PLATFORM_ZONE_ID
+            } else {
+                sym(key.zone)
+            };
+            let key = AttributeKey {
+                zone,
+                item: sym(key.item),
+                value: sym(key.value),
+                ..*key
+            };
             if day != Some((key.zone, key.day)) {
                 day = Some((key.zone, key.day));
                 self.record_day(key.zone, key.day);
             }
-            let waiting = self.site_days.entry(SiteDay { site: key.site, zone: key.zone, day: key.day }).or_default();
+            let waiting = self
+                .site_days
+                .entry(SiteDay {
+                    site: key.site,
+                    zone: key.zone,
+                    day: key.day,
+                })
+                .or_default();
             // Each visit has exactly one source, so visits are counted by those rows.
             if key.subject == Subject::Site && key.dim == Dimension::Source {
                 waiting.visits = waiting.visits.saturating_add(counts.visits);
@@ -148,7 +169,8 @@ impl HeldAttributes {
             let length = |sym: StringId| self.strings[sym.0 as usize].len();
             *self.rows.entry(key).or_insert_with(|| {
                 let with_platform = usize::from(key.subject == Subject::Site);
-                let bytes = (1 + with_platform) * (ATTRIBUTE_ROW_BYTES + length(key.value)) + length(key.item);
+                let bytes = (1 + with_platform) * (ATTRIBUTE_ROW_BYTES + length(key.value))
+                    + length(key.item);
                 waiting.rows += 1;
                 waiting.bytes += bytes;
                 *of_sites += with_platform;
@@ -167,17 +189,28 @@ impl HeldAttributes {
     pub fn would_release(&self, rule: ReleasePolicy, wanted: ReleaseScope, now: Millis) -> bool {
         match self.select_released(rule, wanted, now) {
             ReleaseSelection::All => !self.rows.is_empty(),
-            ReleaseSelection::Matching(goes) => self.site_days.iter().any(|(group, waiting)| goes(group, waiting)),
+            ReleaseSelection::Matching(goes) => self
+                .site_days
+                .iter()
+                .any(|(group, waiting)| goes(group, waiting)),
         }
     }
 
     /// The rows that are not released, for the next segment.
-    pub fn collect_carried(&self, rule: ReleasePolicy, wanted: ReleaseScope, now: Millis) -> AttributeSums {
+    pub fn collect_carried(
+        &self,
+        rule: ReleasePolicy,
+        wanted: ReleaseScope,
+        now: Millis,
+    ) -> AttributeSums {
         let ReleaseSelection::Matching(goes) = self.select_released(rule, wanted, now) else {
             return AttributeSums::default();
         };
-        let stays = |(group, waiting): (&SiteDay, &SiteDayTotals)| (!goes(group, waiting)).then_some(*group);
-        let staying: HashSet<SiteDay, RandomState> = self.site_days.iter().filter_map(stays).collect();
+        let stays = |(group, waiting): (&SiteDay, &SiteDayTotals)| {
+            (!goes(group, waiting)).then_some(*group)
+        };
+        let staying: HashSet<SiteDay, RandomState> =
+            self.site_days.iter().filter_map(stays).collect();
         if staying.is_empty() {
             return AttributeSums::default();
         }
@@ -188,25 +221,41 @@ impl HeldAttributes {
     /// `carried`.
     pub fn into_released(self, carried: &AttributeSums) -> AttributeSums {
         let zone = |sym: StringId| self.find_string(carried.resolve_string(sym));
-        let staying = carried
-            .rows
-            .iter()
-            .filter_map(|(key, _)| Some(SiteDay { site: key.site, zone: zone(key.zone)?, day: key.day }));
+        let staying = carried.rows.iter().filter_map(|(key, _)| {
+            Some(SiteDay {
+                site: key.site,
+                zone: zone(key.zone)?,
+                day: key.day,
+            })
+        });
         let staying: HashSet<SiteDay, RandomState> = staying.collect();
 
         let HeldAttributes { strings, rows, .. } = self;
-        let group = |key: &AttributeKey| SiteDay { site: key.site, zone: key.zone, day: key.day };
-        let mut rows: Vec<(AttributeKey, AttributeCounts)> =
-            rows.into_iter().filter(|(key, _)| !staying.contains(&group(key))).collect();
+        let group = |key: &AttributeKey| SiteDay {
+            site: key.site,
+            zone: key.zone,
+            day: key.day,
+        };
+        let mut rows: Vec<(AttributeKey, AttributeCounts)> = rows
+            .into_iter()
+            .filter(|(key, _)| !staying.contains(&group(key)))
+            .collect();
         let of_platform: Vec<_> = platform_rows(&rows, PLATFORM_ZONE_ID).collect();
         rows.extend(of_platform);
         AttributeSums::from_unsorted(&strings, rows)
     }
 
     fn collect_rows(&self, wanted: impl Fn(&SiteDay) -> bool) -> AttributeSums {
-        let group = |key: &AttributeKey| SiteDay { site: key.site, zone: key.zone, day: key.day };
+        let group = |key: &AttributeKey| SiteDay {
+            site: key.site,
+            zone: key.zone,
+            day: key.day,
+        };
         let rows = self.rows.iter().filter(|(key, _)| wanted(&group(key)));
-        AttributeSums::from_unsorted(&self.strings, rows.map(|(key, counts)| (*key, *counts)).collect())
+        AttributeSums::from_unsorted(
+            &self.strings,
+            rows.map(|(key, counts)| (*key, *counts)).collect(),
+        )
     }
 
     fn select_released(
@@ -215,46 +264,76 @@ impl HeldAttributes {
         wanted: ReleaseScope,
         now: Millis,
     ) -> ReleaseSelection<impl Fn(&SiteDay, &SiteDayTotals) -> bool> {
-        let enough =
-            wanted == ReleaseScope::EnoughVisits || self.rows.len() > rule.max_rows || self.bytes > rule.max_bytes;
-        let over: Vec<(StringId, Day)> =
-            self.day_ends.iter().filter(|(_, _, end)| now >= *end).map(|(zone, day, _)| (*zone, *day)).collect();
+        let enough = wanted == ReleaseScope::EnoughVisits
+            || self.rows.len() > rule.max_rows
+            || self.bytes > rule.max_bytes;
+        let over: Vec<(StringId, Day)> = self
+            .day_ends
+            .iter()
+            .filter(|(_, _, end)| now >= *end)
+            .map(|(zone, day, _)| (*zone, *day))
+            .collect();
         let goes = move |group: &SiteDay, waiting: &SiteDayTotals| {
             (enough && waiting.visits >= rule.min_visits) || over.contains(&(group.zone, group.day))
         };
-        let left = self.site_days.iter().filter(|(group, waiting)| !goes(group, waiting));
-        let (rows, bytes) = left.fold((0, 0), |(rows, bytes), (_, left)| (rows + left.rows, bytes + left.bytes));
+        let left = self
+            .site_days
+            .iter()
+            .filter(|(group, waiting)| !goes(group, waiting));
+        let (rows, bytes) = left.fold((0, 0), |(rows, bytes), (_, left)| {
+            (rows + left.rows, bytes + left.bytes)
+        });
         let too_many = rows > rule.max_rows || bytes > rule.max_bytes;
-        if wanted == ReleaseScope::All || too_many { ReleaseSelection::All } else { ReleaseSelection::Matching(goes) }
+        if wanted == ReleaseScope::All || too_many {
+            ReleaseSelection::All
+        } else {
+            ReleaseSelection::Matching(goes)
+        }
     }
 
     fn record_day(&mut self, zone: StringId, day: Day) {
-        if self.day_ends.iter().any(|(known, of, _)| (*known, *of) == (zone, day)) {
+        if self
+            .day_ends
+            .iter()
+            .any(|(known, of, _)| (*known, *of) == (zone, day))
+        {
             return;
         }
         // An unknown zone is a text that was lost; no further hits can come for it.
         let end = DaySpan::end_of_day(&self.strings[zone.0 as usize], day);
-        self.day_ends.push((zone, day, end.map_or(Millis::MIN, |end| end.saturating_add(GRACE_MILLIS))));
+        self.day_ends.push((
+            zone,
+            day,
+            end.map_or(Millis::MIN, |end| end.saturating_add(GRACE_MILLIS)),
+        ));
     }
 
     /// Gives the next number to a text.
     fn map_next_id(&mut self, text: &str) {
-        let place = self.find_string(text).unwrap_or_else(|| self.insert_string(text));
+        let place = self
+            .find_string(text)
+            .unwrap_or_else(|| self.insert_string(text));
         self.id_map.push(place);
     }
 
     fn insert_string(&mut self, text: &str) -> StringId {
-        let place = u32::try_from(self.strings.len()).expect("a segment holds far fewer than 2^32 strings");
+        let place =
+            u32::try_from(self.strings.len()).expect("a segment holds far fewer than 2^32 strings");
         self.strings.push(text.into());
         let (strings, state) = (&self.strings, &self.state);
         self.string_index
-            .insert_unique(state.hash_one(text), place, |&place| state.hash_one(&*strings[place as usize]));
+            .insert_unique(state.hash_one(text), place, |&place| {
+                state.hash_one(&*strings[place as usize])
+            });
         StringId(place)
     }
 
     fn find_string(&self, text: &str) -> Option<StringId> {
         let same = |&place: &u32| *self.strings[place as usize] == *text;
-        self.string_index.find(self.state.hash_one(text), same).copied().map(StringId)
+        self.string_index
+            .find(self.state.hash_one(text), same)
+            .copied()
+            .map(StringId)
     }
 }
 

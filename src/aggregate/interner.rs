@@ -39,7 +39,9 @@ impl TextScope {
     /// because they cannot grow.
     pub(super) fn for_attribute_values(site: u32, dimension: Dimension) -> TextScope {
         match dimension {
-            Dimension::Source | Dimension::Campaign => TextScope(u64::from(site) << 8 | 0x10 | dimension as u64),
+            Dimension::Source | Dimension::Campaign => {
+                TextScope(u64::from(site) << 8 | 0x10 | dimension as u64)
+            }
             _ => TextScope(u64::MAX << 8 | dimension as u64),
         }
     }
@@ -101,7 +103,11 @@ impl StringInterner {
 
     /// The text's id; that of `(other)` if the scope or the memory is full.
     pub(super) fn intern(&mut self, scope: TextScope, text: &str, cap: usize) -> u32 {
-        let scope = if text == OTHER_VALUE { scope.of_all_sites() } else { scope };
+        let scope = if text == OTHER_VALUE {
+            scope.of_all_sites()
+        } else {
+            scope
+        };
         if let Some(id) = self.find_text(scope, text) {
             return id;
         }
@@ -117,14 +123,21 @@ impl StringInterner {
         self.insert_text(scope, text)
     }
 
-    /// The number [`Texts::intern`] would give; `None` for a text that is not known yet and has room.
+    /// The number [`Texts::intern`] would give; `None` for a text that is not known yet and has
+    /// room.
     pub(super) fn estimate_id(&self, scope: TextScope, text: &str, cap: usize) -> Option<u32> {
         let known = self.find_text(scope, text);
         let in_scope = self.per_scope.get(&scope).copied().unwrap_or(0) as usize;
         let is_full = in_scope >= cap
             || !self.byte_budget.has_capacity(allocated_bytes(text.len()))
             || !self.text_budget.has_capacity(1);
-        known.or_else(|| if is_full { self.find_text(scope.of_all_sites(), OTHER_VALUE) } else { None })
+        known.or_else(|| {
+            if is_full {
+                self.find_text(scope.of_all_sites(), OTHER_VALUE)
+            } else {
+                None
+            }
+        })
     }
 
     /// Takes the room for a text of `length` bytes, if there is any.
@@ -137,14 +150,22 @@ impl StringInterner {
         if self.len.is_multiple_of(TEXTS_PER_CHUNK) {
             self.texts.push(Vec::with_capacity(TEXTS_PER_CHUNK));
         }
-        let chunk = self.texts.last_mut().expect("a chunk was pushed for the first text");
-        chunk.push(InternedText { scope, text: text.into(), string_ids: [(0, 0); 2] });
+        let chunk = self
+            .texts
+            .last_mut()
+            .expect("a chunk was pushed for the first text");
+        chunk.push(InternedText {
+            scope,
+            text: text.into(),
+            string_ids: [(0, 0); 2],
+        });
         self.len += 1;
         let (texts, state) = (&self.texts, &self.hash_state);
-        self.index.insert_unique(hash_text(state, scope, text), id, |&id| {
-            let known = &texts[id as usize / TEXTS_PER_CHUNK][id as usize % TEXTS_PER_CHUNK];
-            hash_text(state, known.scope, &known.text)
-        });
+        self.index
+            .insert_unique(hash_text(state, scope, text), id, |&id| {
+                let known = &texts[id as usize / TEXTS_PER_CHUNK][id as usize % TEXTS_PER_CHUNK];
+                hash_text(state, known.scope, &known.text)
+            });
         id
     }
 
@@ -163,8 +184,8 @@ impl StringInterner {
     }
 
     pub(super) fn set_string_id(&mut self, id: u32, part: SegmentPart, segment: u32, sym: u32) {
-        self.texts[id as usize / TEXTS_PER_CHUNK][id as usize % TEXTS_PER_CHUNK].string_ids[part as usize] =
-            (segment, sym);
+        self.texts[id as usize / TEXTS_PER_CHUNK][id as usize % TEXTS_PER_CHUNK].string_ids
+            [part as usize] = (segment, sym);
     }
 
     fn find_text(&self, scope: TextScope, text: &str) -> Option<u32> {
@@ -172,7 +193,9 @@ impl StringInterner {
             let known = self.get(id);
             known.scope == scope && *known.text == *text
         };
-        self.index.find(hash_text(&self.hash_state, scope, text), same).copied()
+        self.index
+            .find(hash_text(&self.hash_state, scope, text), same)
+            .copied()
     }
 }
 
@@ -194,23 +217,41 @@ mod tests {
     use crate::pseudonym::SharedBudget;
 
     fn texts(most: usize, bytes: usize) -> StringInterner {
-        StringInterner::new(SharedBudget::new(most).new_share(), SharedBudget::new(bytes).new_share())
+        StringInterner::new(
+            SharedBudget::new(most).new_share(),
+            SharedBudget::new(bytes).new_share(),
+        )
     }
 
     fn kept(texts: &StringInterner) -> usize {
-        texts.texts.iter().flatten().filter(|text| &*text.text != OTHER_VALUE).count()
+        texts
+            .texts
+            .iter()
+            .flatten()
+            .filter(|text| &*text.text != OTHER_VALUE)
+            .count()
     }
 
     #[test]
     fn beyond_the_cap_of_a_scope_everything_new_is_other() {
         let mut texts = texts(1000, 1 << 20);
         let scope = TextScope::for_items(0, Subject::Page);
-        let ids: Vec<u32> = (0..10).map(|n| texts.intern(scope, &format!("/{n}"), 3)).collect();
+        let ids: Vec<u32> = (0..10)
+            .map(|n| texts.intern(scope, &format!("/{n}"), 3))
+            .collect();
         assert_eq!(ids[..3], [0, 1, 2]);
-        assert!(ids[3..].iter().all(|&id| texts.resolve_text(id) == OTHER_VALUE));
+        assert!(
+            ids[3..]
+                .iter()
+                .all(|&id| texts.resolve_text(id) == OTHER_VALUE)
+        );
         assert_eq!(texts.intern(scope, "/1", 3), 1, "what is known stays known");
         let elsewhere = texts.intern(TextScope::for_items(1, Subject::Page), "/9", 3);
-        assert_eq!(texts.resolve_text(elsewhere), "/9", "another site has its own cap");
+        assert_eq!(
+            texts.resolve_text(elsewhere),
+            "/9",
+            "another site has its own cap"
+        );
         assert_eq!(texts.overflow_count, 7);
     }
 
@@ -219,11 +260,21 @@ mod tests {
         let mut texts = texts(1_000_000, 1 << 20);
         let long = "x".repeat(500);
         for n in 0..10_000 {
-            texts.intern(TextScope::for_items(n, Subject::Page), &format!("/{n}{long}"), 50);
+            texts.intern(
+                TextScope::for_items(n, Subject::Page),
+                &format!("/{n}{long}"),
+                50,
+            );
         }
         let kept = kept(&texts);
-        assert!((1_500..=1_600).contains(&kept), "{kept} texts of some 680 bytes in a MiB");
-        assert_eq!((texts.overflow_count as usize, texts.len), (10_000 - kept, kept + 1));
+        assert!(
+            (1_500..=1_600).contains(&kept),
+            "{kept} texts of some 680 bytes in a MiB"
+        );
+        assert_eq!(
+            (texts.overflow_count as usize, texts.len),
+            (10_000 - kept, kept + 1)
+        );
         assert_eq!(texts.per_scope.len(), kept);
     }
 
@@ -232,9 +283,17 @@ mod tests {
         let mut texts = texts(100, 1 << 20);
         for site in 0..1000 {
             for n in 0..10 {
-                texts.intern(TextScope::for_items(site, Subject::Page), &format!("/{n}"), 50);
+                texts.intern(
+                    TextScope::for_items(site, Subject::Page),
+                    &format!("/{n}"),
+                    50,
+                );
             }
         }
-        assert_eq!((kept(&texts), texts.len), (100, 101), "and one (other) for all of them");
+        assert_eq!(
+            (kept(&texts), texts.len),
+            (100, 101),
+            "and one (other) for all of them"
+        );
     }
 }

@@ -21,4 +21,6 @@ pub use attributes::{AttributeCounts, AttributeKey, AttributeSums};
 pub use batch::SegmentDelta;
 pub use held_attributes::{ReleasePolicy, ReleaseScope};
 pub use segment::SegmentBuilder;
-pub use sums::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId, VitalKey};
+pub use sums::{
+    DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId, VitalKey,
+};

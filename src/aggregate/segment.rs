@@ -6,7 +6,9 @@ use hashbrown::HashMap;
 use super::attributes::AttributeSums;
 use super::batch::{SegmentDelta, add_both_saturating, add_saturating, sort_and_sum};
 use super::held_attributes::{HeldAttributes, ReleasePolicy, ReleaseScope};
-use super::sums::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId, VitalKey};
+use super::sums::{
+    DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId, VitalKey,
+};
 use crate::event::{CounterValues, Millis, OTHER_VALUE, SiteId, Subject};
 
 type SumMap<K, V> = HashMap<K, V, RandomState>;
@@ -94,7 +96,12 @@ impl SegmentBuilder {
     }
 
     /// The attribute rows that are not released; the next segment begins with them.
-    pub fn collect_carried(&self, rule: ReleasePolicy, wanted: ReleaseScope, now: Millis) -> AttributeSums {
+    pub fn collect_carried(
+        &self,
+        rule: ReleasePolicy,
+        wanted: ReleaseScope,
+        now: Millis,
+    ) -> AttributeSums {
         self.held.collect_carried(rule, wanted, now)
     }
 
@@ -105,7 +112,8 @@ impl SegmentBuilder {
             self.strings.push(OTHER_VALUE.into());
         }
         self.strings.extend(delta.sums.strings.iter().cloned());
-        self.held.add_batch(delta.first_attribute_string_id, &delta.sums.attributes);
+        self.held
+            .add_batch(delta.first_attribute_string_id, &delta.sums.attributes);
 
         let (strings, rows, bytes) = (&self.strings, &mut self.rows, &mut self.bytes);
         let length = |sym: StringId| strings.get(sym.0 as usize).map_or(0, |text| text.len());
@@ -137,8 +145,12 @@ impl SegmentBuilder {
             *sum = (sum.0.saturating_add(*hits), sum.1.saturating_add(*minor));
         }
         add_counts(&mut self.drops, &delta.sums.drops, |_| {});
-        add_counts(&mut self.vitals, &delta.sums.vitals, |key| other_row([key.path, key.device]));
-        add_counts(&mut self.faults, &delta.sums.faults, |key| other_row([key.path, key.fault]));
+        add_counts(&mut self.vitals, &delta.sums.vitals, |key| {
+            other_row([key.path, key.device])
+        });
+        add_counts(&mut self.faults, &delta.sums.faults, |key| {
+            other_row([key.path, key.fault])
+        });
         for (key, counts) in &delta.sums.mail {
             let sum = self.mail.entry(*key).or_insert_with(|| {
                 other_row([key.template, key.link]);
@@ -153,24 +165,73 @@ impl SegmentBuilder {
     /// whatever the order of the batches was.
     pub fn finish_segment(self, carried: &AttributeSums) -> SegmentSums {
         let (strings, renumber) = sort_strings(&self.strings);
-        let sym = |old: StringId| renumber.get(old.0 as usize).copied().unwrap_or(StringId::EMPTY);
-        let mut daily: Vec<(DailyKey, CounterValues)> =
-            self.daily.into_iter().map(|(key, counts)| (DailyKey { item: sym(key.item), ..key }, counts)).collect();
+        let sym = |old: StringId| {
+            renumber
+                .get(old.0 as usize)
+                .copied()
+                .unwrap_or(StringId::EMPTY)
+        };
+        let mut daily: Vec<(DailyKey, CounterValues)> = self
+            .daily
+            .into_iter()
+            .map(|(key, counts)| {
+                (
+                    DailyKey {
+                        item: sym(key.item),
+                        ..key
+                    },
+                    counts,
+                )
+            })
+            .collect();
         let of_sites = daily.iter().filter(|(key, _)| key.subject == Subject::Site);
-        let platform: Vec<_> =
-            of_sites.map(|(key, counts)| (DailyKey { site: SiteId::PLATFORM, ..*key }, *counts)).collect();
+        let platform: Vec<_> = of_sites
+            .map(|(key, counts)| {
+                (
+                    DailyKey {
+                        site: SiteId::PLATFORM,
+                        ..*key
+                    },
+                    *counts,
+                )
+            })
+            .collect();
         daily.extend(sort_and_sum(platform, |sum, counts| *sum += counts));
 
         let mut hourly: Vec<(HourlyKey, CounterValues)> = self.hourly.into_iter().collect();
-        let platform: Vec<_> =
-            hourly.iter().map(|(key, counts)| (HourlyKey { site: SiteId::PLATFORM, ..*key }, *counts)).collect();
+        let platform: Vec<_> = hourly
+            .iter()
+            .map(|(key, counts)| {
+                (
+                    HourlyKey {
+                        site: SiteId::PLATFORM,
+                        ..*key
+                    },
+                    *counts,
+                )
+            })
+            .collect();
         hourly.extend(platform);
 
-        let money = self.money.into_iter().map(|(key, sum)| (MoneyKey { event: sym(key.event), ..key }, sum));
-        let mail = self
-            .mail
-            .into_iter()
-            .map(|(key, counts)| (MailKey { template: sym(key.template), link: sym(key.link), ..key }, counts));
+        let money = self.money.into_iter().map(|(key, sum)| {
+            (
+                MoneyKey {
+                    event: sym(key.event),
+                    ..key
+                },
+                sum,
+            )
+        });
+        let mail = self.mail.into_iter().map(|(key, counts)| {
+            (
+                MailKey {
+                    template: sym(key.template),
+                    link: sym(key.link),
+                    ..key
+                },
+                counts,
+            )
+        });
 
         SegmentSums {
             strings,
@@ -180,16 +241,26 @@ impl SegmentBuilder {
                 *sum = (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1));
             }),
             drops: sort_and_sum_counts(self.drops.into_iter()),
-            vitals: sort_and_sum_counts(
-                self.vitals
-                    .into_iter()
-                    .map(|(key, hits)| (VitalKey { path: sym(key.path), device: sym(key.device), ..key }, hits)),
-            ),
-            faults: sort_and_sum_counts(
-                self.faults
-                    .into_iter()
-                    .map(|(key, hits)| (FaultKey { path: sym(key.path), fault: sym(key.fault), ..key }, hits)),
-            ),
+            vitals: sort_and_sum_counts(self.vitals.into_iter().map(|(key, hits)| {
+                (
+                    VitalKey {
+                        path: sym(key.path),
+                        device: sym(key.device),
+                        ..key
+                    },
+                    hits,
+                )
+            })),
+            faults: sort_and_sum_counts(self.faults.into_iter().map(|(key, hits)| {
+                (
+                    FaultKey {
+                        path: sym(key.path),
+                        fault: sym(key.fault),
+                        ..key
+                    },
+                    hits,
+                )
+            })),
             mail: sort_and_sum(mail.collect(), add_both_saturating),
             attributes: self.held.into_released(carried),
         }
@@ -224,8 +295,9 @@ fn sort_strings(strings: &[Box<str>]) -> (Vec<Box<str>>, Vec<StringId>) {
         if sorted.last().is_none_or(|last| *last != strings[place]) {
             sorted.push(strings[place].clone());
         }
-        renumber[place] =
-            StringId(u32::try_from(sorted.len() - 1).expect("a segment holds far fewer than 2^32 strings"));
+        renumber[place] = StringId(
+            u32::try_from(sorted.len() - 1).expect("a segment holds far fewer than 2^32 strings"),
+        );
     }
     (sorted, renumber)
 }
@@ -238,15 +310,33 @@ mod tests {
 
     fn delta(base: u32, strings: &[&str], rows: &[(u128, u32, u32)]) -> SegmentDelta {
         let row = |&(site, item, n): &(u128, u32, u32)| {
-            let counts = CounterValues::zeros().with_value(Hits, n).with_value(Visitors, n);
-            let subject = if item == 0 { Subject::Site } else { Subject::Page };
-            let key =
-                DailyKey { site: SiteId::from_u128(site), day: Day::from_number(1), subject, item: StringId(item) };
+            let counts = CounterValues::zeros()
+                .with_value(Hits, n)
+                .with_value(Visitors, n);
+            let subject = if item == 0 {
+                Subject::Site
+            } else {
+                Subject::Page
+            };
+            let key = DailyKey {
+                site: SiteId::from_u128(site),
+                day: Day::from_number(1),
+                subject,
+                item: StringId(item),
+            };
             (key, counts)
         };
         let strings = strings.iter().map(|text| (*text).into()).collect();
-        let sums = SegmentSums { strings, daily: rows.iter().map(row).collect(), ..SegmentSums::default() };
-        SegmentDelta { first_string_id: base, first_attribute_string_id: 1, sums }
+        let sums = SegmentSums {
+            strings,
+            daily: rows.iter().map(row).collect(),
+            ..SegmentSums::default()
+        };
+        SegmentDelta {
+            first_string_id: base,
+            first_attribute_string_id: 1,
+            sums,
+        }
     }
 
     fn seal(segment: SegmentBuilder) -> SegmentSums {
@@ -264,7 +354,14 @@ mod tests {
         other.add_delta(&delta(3, &["/a"], &[(7, 3, 2)]));
         let sealed = seal(one);
         assert_eq!(sealed, seal(other));
-        assert_eq!(sealed.strings.iter().map(|text| &**text).collect::<Vec<_>>(), ["", "/a", "/b", "/c"]);
+        assert_eq!(
+            sealed
+                .strings
+                .iter()
+                .map(|text| &**text)
+                .collect::<Vec<_>>(),
+            ["", "/a", "/b", "/c"]
+        );
     }
 
     #[test]
@@ -273,8 +370,16 @@ mod tests {
         segment.add_delta(&delta(1, &["/a"], &[(7, 0, 2), (8, 0, 3), (8, 1, 4)]));
         assert_eq!(segment.row_count(), 5);
         let sums = seal(segment);
-        let platform = sums.daily.iter().filter(|(key, _)| key.site == SiteId::PLATFORM);
-        assert_eq!(platform.map(|(_, counts)| counts.get(Visitors)).collect::<Vec<_>>(), [5]);
+        let platform = sums
+            .daily
+            .iter()
+            .filter(|(key, _)| key.site == SiteId::PLATFORM);
+        assert_eq!(
+            platform
+                .map(|(_, counts)| counts.get(Visitors))
+                .collect::<Vec<_>>(),
+            [5]
+        );
     }
 
     #[test]
@@ -282,7 +387,11 @@ mod tests {
         let mut segment = SegmentBuilder::default();
         segment.add_delta(&delta(3, &["/c"], &[(7, 2, 1), (7, 3, 1)]));
         let sums = seal(segment);
-        let items: Vec<&str> = sums.daily.iter().map(|(key, _)| sums.resolve_string(key.item)).collect();
+        let items: Vec<&str> = sums
+            .daily
+            .iter()
+            .map(|(key, _)| sums.resolve_string(key.item))
+            .collect();
         assert_eq!(items, [OTHER_VALUE, "/c"]);
     }
 }

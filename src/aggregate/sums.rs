@@ -3,7 +3,8 @@
 
 use super::attributes::AttributeSums;
 use crate::event::{
-    CounterValues, Day, DropReason, FaultKind, MailAction, ReaderKind, SiteId, Subject, VitalBucket, WebVital,
+    CounterValues, Day, DropReason, FaultKind, MailAction, ReaderKind, SiteId, Subject,
+    VitalBucket, WebVital,
 };
 
 /// A string of a segment, as an index into [`Sums::strings`], or into [`AttributeSums::strings`] in
@@ -144,6 +145,10 @@ impl SegmentSums {
     /// Number of rows of all kinds.
     pub fn row_count(&self) -> usize {
         let counted = self.daily.len() + self.hourly.len() + self.money.len() + self.drops.len();
-        counted + self.vitals.len() + self.faults.len() + self.mail.len() + self.attributes.rows.len()
+        counted
+            + self.vitals.len()
+            + self.faults.len()
+            + self.mail.len()
+            + self.attributes.rows.len()
     }
 }

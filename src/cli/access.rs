@@ -46,6 +46,9 @@ fn read_password() -> anyhow::Result<Secret> {
     zeroize::Zeroize::zeroize(&mut line);
 
     let long = access::has_chars(&password, MIN_PASSWORD_CHARS..=usize::MAX);
-    anyhow::ensure!(long, "the password must have at least {MIN_PASSWORD_CHARS} characters");
+    anyhow::ensure!(
+        long,
+        "the password must have at least {MIN_PASSWORD_CHARS} characters"
+    );
     Ok(password)
 }

@@ -18,7 +18,11 @@ pub enum ConsentSubcommand {
 }
 
 fn parse_key_id(text: &str) -> Result<String, &'static str> {
-    if is_key_id(text) { Ok(text.to_owned()) } else { Err("must be 1 to 16 letters, digits, _ and -") }
+    if is_key_id(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 1 to 16 letters, digits, _ and -")
+    }
 }
 
 impl ConsentSubcommand {

@@ -55,7 +55,11 @@ impl DemoArgs {
         }
 
         let bar = std::cell::RefCell::new(Some(ProgressBar::new(DAYS)));
-        let mut show = |done, of| bar.borrow_mut().iter_mut().for_each(|bar| bar.show_progress(done, of));
+        let mut show = |done, of| {
+            bar.borrow_mut()
+                .iter_mut()
+                .for_each(|bar| bar.show_progress(done, of))
+        };
         report_outcome(block_on_runtime(demo.run(&mut show, |told| {
             drop(bar.take());
             print_or_exit!("{told}");

@@ -1,4 +1,5 @@
-//! `footfall healthcheck`: asks a running collector for its health, in images without curl or a shell.
+//! `footfall healthcheck`: asks a running collector for its health, in images without curl or a
+//! shell.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -59,14 +60,18 @@ impl HealthcheckArgs {
             Some(address) => address,
             None => self.layers.load_config(std::iter::empty())?.server.listen,
         };
-        ensure!(listen.port() != 0, "server.listen has no fixed port; use --address");
+        ensure!(
+            listen.port() != 0,
+            "server.listen has no fixed port; use --address"
+        );
         let path = if self.live { "/healthz" } else { "/readyz" };
         let uri = format!("http://{}{path}", connectable_address(listen));
 
         let timeout = Duration::from_secs(self.timeout);
         block_on_runtime(async move {
             let answer = tokio::time::timeout(timeout, fetch_health(&uri)).await;
-            let (status, body) = answer.with_context(|| format!("{uri}: no answer in {timeout:?}"))??;
+            let (status, body) =
+                answer.with_context(|| format!("{uri}: no answer in {timeout:?}"))??;
             check_response(&uri, status, &body)
         })
     }
@@ -84,9 +89,15 @@ fn connectable_address(listen: SocketAddr) -> SocketAddr {
 
 async fn fetch_health(uri: &str) -> anyhow::Result<(StatusCode, Bytes)> {
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-    let answer = client.get(uri.parse()?).await.with_context(|| format!("{uri}: cannot be reached"))?;
+    let answer = client
+        .get(uri.parse()?)
+        .await
+        .with_context(|| format!("{uri}: cannot be reached"))?;
     let status = answer.status();
-    let body = Limited::new(answer.into_body(), MAX_BODY_BYTES).collect().await.map_err(anyhow::Error::from_boxed)?;
+    let body = Limited::new(answer.into_body(), MAX_BODY_BYTES)
+        .collect()
+        .await
+        .map_err(anyhow::Error::from_boxed)?;
     Ok((status, body.to_bytes()))
 }
 
@@ -98,7 +109,10 @@ fn check_response(uri: &str, status: StatusCode, body: &[u8]) -> anyhow::Result<
         Ok(ProbeResponse { code, checks }) if checks.is_empty() => code,
         Ok(ProbeResponse { checks, .. }) => {
             let failing = checks.iter().filter(|check| !check.ok);
-            failing.map(|check| format!("{}: {}", check.name, check.code)).collect::<Vec<_>>().join(", ")
+            failing
+                .map(|check| format!("{}: {}", check.name, check.code))
+                .collect::<Vec<_>>()
+                .join(", ")
         }
         Err(_) => "not a collector's answer".to_owned(),
     };
@@ -117,7 +131,10 @@ mod tests {
             ("10.0.0.7:80", "10.0.0.7:80"),
             ("127.0.0.1:8080", "127.0.0.1:8080"),
         ] {
-            assert_eq!(connectable_address(listen.parse().unwrap()), asked.parse().unwrap());
+            assert_eq!(
+                connectable_address(listen.parse().unwrap()),
+                asked.parse().unwrap()
+            );
         }
     }
 }

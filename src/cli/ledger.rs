@@ -96,24 +96,31 @@ fn parse_date(text: &str) -> Result<Date, &'static str> {
 
 fn parse_consent_id(text: &str) -> Result<String, &'static str> {
     let is_one = ConsentId::from_hex(text).is_some();
-    is_one.then(|| text.to_owned()).ok_or("must be 32 hex digits, letters in lower case")
+    is_one
+        .then(|| text.to_owned())
+        .ok_or("must be 32 hex digits, letters in lower case")
 }
 
 fn parse_public_key(text: &str) -> Result<PublicKey, &'static str> {
-    PublicKey::from_verifier_key(text).ok_or("must be the line `ledger checkpoint` prints: name+8 hex digits+base64")
+    PublicKey::from_verifier_key(text)
+        .ok_or("must be the line `ledger checkpoint` prints: name+8 hex digits+base64")
 }
 
 impl LedgerSubcommand {
     /// Runs the command.
     pub fn run(self) -> ExitCode {
         match self {
-            LedgerSubcommand::Verify { layers, checkpoint, public_key } => run_with_config(layers, |config| {
+            LedgerSubcommand::Verify {
+                layers,
+                checkpoint,
+                public_key,
+            } => run_with_config(layers, |config| {
                 verify_ledger(&LedgerOptions::from_config(config), &checkpoint, public_key)
             }),
 
-            LedgerSubcommand::Show { layers, id } => {
-                run_with_config(layers, |config| show_records(&LedgerOptions::from_config(config), &id))
-            }
+            LedgerSubcommand::Show { layers, id } => run_with_config(layers, |config| {
+                show_records(&LedgerOptions::from_config(config), &id)
+            }),
             LedgerSubcommand::Export { layers, from, to } => run_with_config(layers, |config| {
                 ledger::copy_records(
                     &LedgerOptions::from_config(config),
@@ -123,12 +130,14 @@ impl LedgerSubcommand {
                 .map(drop)
             }),
 
-            LedgerSubcommand::Checkpoint { layers } => {
-                run_with_config(layers, |config| sign_checkpoint(&LedgerOptions::from_config(config)))
-            }
-            LedgerSubcommand::Receipt(ReceiptSubcommand::Verify { file, public_key, checkpoint }) => {
-                report_ledger_outcome(verify_receipt(&file, public_key, checkpoint.as_deref()))
-            }
+            LedgerSubcommand::Checkpoint { layers } => run_with_config(layers, |config| {
+                sign_checkpoint(&LedgerOptions::from_config(config))
+            }),
+            LedgerSubcommand::Receipt(ReceiptSubcommand::Verify {
+                file,
+                public_key,
+                checkpoint,
+            }) => report_ledger_outcome(verify_receipt(&file, public_key, checkpoint.as_deref())),
             LedgerSubcommand::Cut { layers, before } => {
                 run_with_config(layers, |config| truncate_ledger(config, before))
             }
@@ -136,7 +145,10 @@ impl LedgerSubcommand {
     }
 }
 
-fn run_with_config(layers: ConfigArgs, work: impl FnOnce(&Config) -> Result<(), LedgerError>) -> ExitCode {
+fn run_with_config(
+    layers: ConfigArgs,
+    work: impl FnOnce(&Config) -> Result<(), LedgerError>,
+) -> ExitCode {
     let config = match layers.load_config(std::iter::empty()) {
         Ok(config) => config,
         Err(error) => return report_usage_error(&error),
@@ -159,10 +171,16 @@ fn report_ledger_outcome(outcome: Result<(), LedgerError>) -> ExitCode {
     }
 }
 
-fn verify_ledger(options: &LedgerOptions, checkpoints: &[PathBuf], key: Option<PublicKey>) -> Result<(), LedgerError> {
+fn verify_ledger(
+    options: &LedgerOptions,
+    checkpoints: &[PathBuf],
+    key: Option<PublicKey>,
+) -> Result<(), LedgerError> {
     let started = Instant::now();
     let mut bar = ProgressBar::new(MEGABYTES);
-    let verified = ledger::verify_ledger(options, checkpoints, key, &mut |done, of| bar.show_progress(done, of));
+    let verified = ledger::verify_ledger(options, checkpoints, key, &mut |done, of| {
+        bar.show_progress(done, of)
+    });
     drop(bar);
     let verified = verified?;
 
@@ -173,10 +191,18 @@ fn verify_ledger(options: &LedgerOptions, checkpoints: &[PathBuf], key: Option<P
     print_or_exit!("withdrawals  {}", tally.withdrawals);
 
     if let Some(cut) = &found.cut {
-        print_or_exit!("cut          records 1 to {}, before {}", cut.head.size, cut.before);
+        print_or_exit!(
+            "cut          records 1 to {}, before {}",
+            cut.head.size,
+            cut.before
+        );
     }
 
-    print_or_exit!("head         {} at record {}", found.head.hash_hex(), found.head.size);
+    print_or_exit!(
+        "head         {} at record {}",
+        found.head.hash_hex(),
+        found.head.size
+    );
     print_or_exit!(
         "checkpoints  {} agree, {} are of records that were cut",
         verified.matched_checkpoints,
@@ -204,29 +230,51 @@ fn show_records(options: &LedgerOptions, id: &str) -> Result<(), LedgerError> {
     Ok(())
 }
 
-fn verify_receipt(file: &Path, key: Option<PublicKey>, checkpoint: Option<&Path>) -> Result<(), LedgerError> {
-    let read =
-        |path: &Path| std::fs::read_to_string(path).map_err(|error| LedgerError::Io { path: path.to_owned(), error });
+fn verify_receipt(
+    file: &Path,
+    key: Option<PublicKey>,
+    checkpoint: Option<&Path>,
+) -> Result<(), LedgerError> {
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|error| LedgerError::Io {
+            path: path.to_owned(),
+            error,
+        })
+    };
     let (receipt, note) = (read(file)?, checkpoint.map(read).transpose()?);
 
     let trust = match (key, &note) {
         (Some(key), _) => TrustAnchor::Key(key),
         (None, note) => TrustAnchor::Checkpoint(note.as_deref().unwrap_or_default()),
     };
-    let told = ledger::check_receipt(&receipt, &trust)
-        .map_err(|what| LedgerError::InvalidReceipt { file: file.to_owned(), what })?;
+    let told =
+        ledger::check_receipt(&receipt, &trust).map_err(|what| LedgerError::InvalidReceipt {
+            file: file.to_owned(),
+            what,
+        })?;
 
     print_or_exit!("receipt      {}", told.origin);
     print_or_exit!("records      {}", told.acts.len());
     for act in &told.acts {
-        let granted = if act.granted.is_empty() { "nothing".to_owned() } else { act.granted.join(", ") };
-        print_or_exit!("{:<12} record {}, {}, leaves granted: {granted}", act.act.as_str(), act.seq, act.at);
+        let granted = if act.granted.is_empty() {
+            "nothing".to_owned()
+        } else {
+            act.granted.join(", ")
+        };
+        print_or_exit!(
+            "{:<12} record {}, {}, leaves granted: {granted}",
+            act.act.as_str(),
+            act.seq,
+            act.at
+        );
     }
 
     print_or_exit!("signed by    {}", told.key);
     if let Some(size) = told.checkpoint_size {
         let younger = told.acts.iter().filter(|act| act.seq > size).count();
-        print_or_exit!("checkpoint   of {size} records, by the same key; {younger} of these are younger than it");
+        print_or_exit!(
+            "checkpoint   of {size} records, by the same key; {younger} of these are younger than it"
+        );
     }
     Ok(())
 }
@@ -235,8 +283,10 @@ fn verify_receipt(file: &Path, key: Option<PublicKey>, checkpoint: Option<&Path>
 /// shown. The output says whether anything was signed.
 fn sign_checkpoint(options: &LedgerOptions) -> Result<(), LedgerError> {
     ledger::check_exists(options)?;
-    let before =
-        ledger::find_newest_checkpoint(options).ok().and_then(|newest| newest.checkpoint).map_or(0, |(_, size)| size);
+    let before = ledger::find_newest_checkpoint(options)
+        .ok()
+        .and_then(|newest| newest.checkpoint)
+        .map_or(0, |(_, size)| size);
 
     let mut running = false;
     match ledger::Ledger::open(options, Arc::<WithdrawnGrants>::default(), &mut |_, _| ()) {
@@ -262,7 +312,9 @@ fn sign_checkpoint(options: &LedgerOptions) -> Result<(), LedgerError> {
             );
         }
         false if size > before => print_or_exit!("signed       records 1 to {size}, now"),
-        false => print_or_exit!("signed       nothing: there is no record the newest checkpoint does not sign for"),
+        false => print_or_exit!(
+            "signed       nothing: there is no record the newest checkpoint does not sign for"
+        ),
     }
 
     match newest.checkpoint {
@@ -278,7 +330,9 @@ fn truncate_ledger(config: &Config, before: Date) -> Result<(), LedgerError> {
     let options = LedgerOptions::from_config(config);
     let mut bar = ProgressBar::new(MEGABYTES);
     let (now, life) = (Clock::System.now(), config.consent.cookie.max_age_secs);
-    let dropped = ledger::cut_ledger(&options, before, now, life, &mut |done, of| bar.show_progress(done, of));
+    let dropped = ledger::cut_ledger(&options, before, now, life, &mut |done, of| {
+        bar.show_progress(done, of)
+    });
     drop(bar);
     let dropped = dropped?;
     print_or_exit!("dropped      {} records before {before}", dropped.records);

@@ -50,26 +50,56 @@ pub enum MailSubcommand {
 }
 
 fn parse_key_id(text: &str) -> Result<String, &'static str> {
-    if is_key_id(text) { Ok(text.to_owned()) } else { Err("must be 1 to 16 letters, digits, _ and -") }
+    if is_key_id(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 1 to 16 letters, digits, _ and -")
+    }
 }
 
 fn parse_link(text: &str) -> Result<MailLink, &'static str> {
-    let (link, url) = text.split_once('=').ok_or("must look like name=https://...")?;
-    Ok(MailLink { link: link.to_owned(), url: url.to_owned() })
+    let (link, url) = text
+        .split_once('=')
+        .ok_or("must look like name=https://...")?;
+    Ok(MailLink {
+        link: link.to_owned(),
+        url: url.to_owned(),
+    })
 }
 
 impl MailSubcommand {
     /// Runs the command. Exit codes: 0 success, 2 nothing was signed.
     pub fn run(self) -> ExitCode {
         match self {
-            MailSubcommand::Sign { layers, template, consent, batch, expires, sent, link } => {
-                match sign_mail(layers, &SignRequest { template, consent, batch, expires, sent, links: link }) {
+            MailSubcommand::Sign {
+                layers,
+                template,
+                consent,
+                batch,
+                expires,
+                sent,
+                link,
+            } => {
+                match sign_mail(
+                    layers,
+                    &SignRequest {
+                        template,
+                        consent,
+                        batch,
+                        expires,
+                        sent,
+                        links: link,
+                    },
+                ) {
                     Ok(()) => ExitCode::SUCCESS,
                     Err(error) => report_usage_error(&error),
                 }
             }
             MailSubcommand::NewKey { id } => {
-                print_or_exit!("{}", MailKeys::generate_line(&id).expose_secret().trim_end());
+                print_or_exit!(
+                    "{}",
+                    MailKeys::generate_line(&id).expose_secret().trim_end()
+                );
                 ExitCode::SUCCESS
             }
         }

@@ -21,7 +21,10 @@ use crate::config::{Config, ConfigErrors, ConfigSources, LoadedConfig, MemoryBud
 use out::print_or_exit;
 
 #[derive(Parser)]
-#[command(version, about = "First-party analytics that counts visits without keeping visitors")]
+#[command(
+    version,
+    about = "First-party analytics that counts visits without keeping visitors"
+)]
 struct Cli {
     #[command(subcommand)]
     command: CliCommand,
@@ -91,15 +94,21 @@ struct ConfigArgs {
 }
 
 fn parse_key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("must look like section.key=value")?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("must look like section.key=value")?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
 impl StartArgs {
     /// Reads the configuration and validates it as far as possible without starting anything.
     fn load_config(self) -> anyhow::Result<Config> {
-        let shortcut = |key: &str, value: Option<String>| value.map(|value| (key.to_owned(), value));
-        let shortcuts = [shortcut("server.listen", self.listen), shortcut("store.url", self.store_url)];
+        let shortcut =
+            |key: &str, value: Option<String>| value.map(|value| (key.to_owned(), value));
+        let shortcuts = [
+            shortcut("server.listen", self.listen),
+            shortcut("store.url", self.store_url),
+        ];
         let mut reading = self.layers.read_config(shortcuts.into_iter().flatten())?;
         crate::server::check_config(&mut reading);
         Ok(reading.into_result()?)
@@ -109,13 +118,20 @@ impl StartArgs {
 impl ConfigArgs {
     /// Reads the configuration. `shortcuts` are settings with a flag of their own; `--set` takes
     /// precedence over them.
-    fn load_config(self, shortcuts: impl Iterator<Item = (String, String)>) -> anyhow::Result<Config> {
+    fn load_config(
+        self,
+        shortcuts: impl Iterator<Item = (String, String)>,
+    ) -> anyhow::Result<Config> {
         Ok(self.read_config(shortcuts)?.into_result()?)
     }
 
-    fn read_config(self, shortcuts: impl Iterator<Item = (String, String)>) -> anyhow::Result<LoadedConfig> {
+    fn read_config(
+        self,
+        shortcuts: impl Iterator<Item = (String, String)>,
+    ) -> anyhow::Result<LoadedConfig> {
         let file = self.config.map(|path| {
-            let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let text =
+                std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             anyhow::Ok((path.display().to_string(), text))
         });
         let sources = ConfigSources {
@@ -140,8 +156,14 @@ pub fn main() -> ExitCode {
         },
         CliCommand::CheckConfig(given) => match given.load_config() {
             Ok(config) => {
-                let used = EffectiveConfig { config: &config, memory: MemoryBudget::from_config(&config) };
-                print_or_exit!("{}", serde_json::to_string_pretty(&used).expect("a configuration is always JSON"));
+                let used = EffectiveConfig {
+                    config: &config,
+                    memory: MemoryBudget::from_config(&config),
+                };
+                print_or_exit!(
+                    "{}",
+                    serde_json::to_string_pretty(&used).expect("a configuration is always JSON")
+                );
                 ExitCode::SUCCESS
             }
             Err(error) => report_usage_error(&error),
@@ -161,9 +183,13 @@ fn run_collector(config: Config) -> ExitCode {
         return report_usage_error(&anyhow::anyhow!(reason));
     }
     let mut bar = progress::ProgressBar::new(progress::MEGABYTES);
-    match block_on_runtime(crate::server::run(config, &mut |done, of| bar.show_progress(done, of))) {
+    match block_on_runtime(crate::server::run(config, &mut |done, of| {
+        bar.show_progress(done, of)
+    })) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<crate::consent::versions::PolicyMismatch>() => report_usage_error(&error),
+        Err(error) if error.is::<crate::consent::versions::PolicyMismatch>() => {
+            report_usage_error(&error)
+        }
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "the collector failed");
             ExitCode::FAILURE
@@ -172,7 +198,10 @@ fn run_collector(config: Config) -> ExitCode {
 }
 
 fn block_on_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     let outcome = runtime.block_on(work);
     // A writer that waits for a disk, or the engine, must not keep a failed process alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));

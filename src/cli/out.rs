@@ -38,7 +38,10 @@ impl Write for StdoutWriter {
 }
 
 fn exit_on_broken_pipe<T>(written: io::Result<T>) -> io::Result<T> {
-    if written.as_ref().is_err_and(|error| error.kind() == ErrorKind::BrokenPipe) {
+    if written
+        .as_ref()
+        .is_err_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    {
         exit(0);
     }
     written

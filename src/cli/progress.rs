@@ -14,9 +14,17 @@ pub struct ProgressUnit {
 }
 
 /// For quantities in bytes.
-pub const MEGABYTES: ProgressUnit = ProgressUnit { per_unit: 1_000_000, name: "MB", verb: "read" };
+pub const MEGABYTES: ProgressUnit = ProgressUnit {
+    per_unit: 1_000_000,
+    name: "MB",
+    verb: "read",
+};
 /// For quantities in milliseconds.
-pub const DAYS: ProgressUnit = ProgressUnit { per_unit: 86_400_000, name: "days", verb: "told" };
+pub const DAYS: ProgressUnit = ProgressUnit {
+    per_unit: 86_400_000,
+    name: "days",
+    verb: "told",
+};
 
 /// Shows progress on standard error; removes the bar when dropped.
 pub struct ProgressBar {
@@ -30,8 +38,17 @@ impl ProgressBar {
     /// Shows nothing yet.
     pub fn new(unit: ProgressUnit) -> ProgressBar {
         let terminal = std::io::stderr().is_terminal();
-        let every = if terminal { Duration::from_millis(100) } else { Duration::from_secs(10) };
-        ProgressBar { unit, terminal, interval: every, shown: Instant::now() }
+        let every = if terminal {
+            Duration::from_millis(100)
+        } else {
+            Duration::from_secs(10)
+        };
+        ProgressBar {
+            unit,
+            terminal,
+            interval: every,
+            shown: Instant::now(),
+        }
     }
 
     /// Shows that `done` of `of` is complete, at most ten times a second on a terminal and every
@@ -41,11 +58,20 @@ impl ProgressBar {
             return;
         }
         self.shown = Instant::now();
-        let ProgressUnit { per_unit: one, name, verb } = self.unit;
+        let ProgressUnit {
+            per_unit: one,
+            name,
+            verb,
+        } = self.unit;
         // Standard error may be closed; nothing depends on it.
         let _ = match self.terminal {
             true => write!(std::io::stderr(), "\r{}", render_bar(done, of, self.unit)),
-            false => writeln!(std::io::stderr(), "{} of {} {name} {verb}", done / one, of.div_ceil(one)),
+            false => writeln!(
+                std::io::stderr(),
+                "{} of {} {name} {verb}",
+                done / one,
+                of.div_ceil(one)
+            ),
         };
     }
 }
@@ -78,10 +104,19 @@ mod tests {
     #[test]
     fn a_bar_is_empty_half_and_full_and_never_more() {
         let bar = |done, of| render_bar(done, of, MEGABYTES);
-        assert_eq!(bar(0, 2_000_000), format!("[{}]   0 % of 2 MB", ".".repeat(40)));
-        assert_eq!(bar(1_000_000, 2_000_000), format!("[{}{}]  50 % of 2 MB", "#".repeat(20), ".".repeat(20)));
+        assert_eq!(
+            bar(0, 2_000_000),
+            format!("[{}]   0 % of 2 MB", ".".repeat(40))
+        );
+        assert_eq!(
+            bar(1_000_000, 2_000_000),
+            format!("[{}{}]  50 % of 2 MB", "#".repeat(20), ".".repeat(20))
+        );
         assert_eq!(bar(3, 2), format!("[{}] 100 % of 1 MB", "#".repeat(40)));
         assert_eq!(bar(0, 0), format!("[{}] 100 % of 0 MB", "#".repeat(40)));
-        assert_eq!(super::render_bar(DAYS.per_unit, 4 * DAYS.per_unit - 1, DAYS)[43..], *" 25 % of 4 days");
+        assert_eq!(
+            super::render_bar(DAYS.per_unit, 4 * DAYS.per_unit - 1, DAYS)[43..],
+            *" 25 % of 4 days"
+        );
     }
 }

@@ -41,7 +41,8 @@ pub(super) fn is_strong_hash(hash: &Secret) -> bool {
         let costs = Params::try_from(&hash);
         hash.algorithm.as_str() == "argon2id"
             && hash.hash.is_some()
-            && costs
-                .is_ok_and(|costs| (19_456..=262_144).contains(&costs.m_cost()) && (2..=16).contains(&costs.t_cost()))
+            && costs.is_ok_and(|costs| {
+                (19_456..=262_144).contains(&costs.m_cost()) && (2..=16).contains(&costs.t_cost())
+            })
     })
 }

@@ -51,7 +51,11 @@ string_enum! {
 #[serde(deny_unknown_fields)]
 pub struct CompatibleRule {
     /// Names of sites, or `*` alone for all sites.
-    #[garde(length(min = 1, max = 10_000), inner(custom(validate_site)), custom(validate_wildcard))]
+    #[garde(
+        length(min = 1, max = 10_000),
+        inner(custom(validate_site)),
+        custom(validate_wildcard)
+    )]
     pub sites: Vec<String>,
     /// Products whose hits are accepted, each once.
     #[garde(length(min = 1), custom(validate_unique_products))]
@@ -103,7 +107,11 @@ impl AcceptedTracker {
 impl CompatibleRules {
     /// The rules must have passed validation.
     pub fn new(rules: &[CompatibleRule]) -> CompatibleRules {
-        let mut known = CompatibleRules { rules: Vec::new(), by_site: HashMap::new(), for_all_sites: HashMap::new() };
+        let mut known = CompatibleRules {
+            rules: Vec::new(),
+            by_site: HashMap::new(),
+            for_all_sites: HashMap::new(),
+        };
         for (place, rule) in rules.iter().enumerate() {
             let ground = match rule.basis {
                 CompatibleBasis::ConsentCookie => LegalBasis::ConsentCookie,
@@ -117,7 +125,9 @@ impl CompatibleRules {
                 for site in &rule.sites {
                     match site.as_str() {
                         ALL_SITES => known.for_all_sites.insert(*dialect, place),
-                        name => known.by_site.insert((*dialect, SiteId::from_key(name)), place),
+                        name => known
+                            .by_site
+                            .insert((*dialect, SiteId::from_key(name)), place),
                     };
                 }
             }
@@ -127,7 +137,10 @@ impl CompatibleRules {
 
     /// The conditions for hits of `dialect` at `site`; `None` if they are not accepted.
     pub fn find_tracker(&self, dialect: TrackerDialect, site: SiteId) -> Option<&AcceptedTracker> {
-        let place = self.by_site.get(&(dialect, site)).or_else(|| self.for_all_sites.get(&dialect))?;
+        let place = self
+            .by_site
+            .get(&(dialect, site))
+            .or_else(|| self.for_all_sites.get(&dialect))?;
         self.rules.get(*place)
     }
 }
@@ -135,25 +148,30 @@ impl CompatibleRules {
 impl CompatibleRule {
     /// Whether hits have basis `declared` and come from a tracker that sends no cookies by default.
     pub fn needs_stored_refusals(&self) -> bool {
-        // Umami 3 uses `credentials: "omit"` unless its tag says otherwise. The others send cookies of the
-        // page's origin.
+        // Umami 3 uses `credentials: "omit"` unless its tag says otherwise. The others send cookies
+        // of the page's origin.
         self.basis == CompatibleBasis::Declared && self.accept.contains(&TrackerDialect::Umami)
     }
 }
 
-/// Finds rules that lack `stored_refusals`, or have it where it means nothing. Returns keys and reasons.
+/// Finds rules that lack `stored_refusals`, or have it where it means nothing. Returns keys and
+/// reasons.
 pub(super) fn check_stored_refusals(rules: &[CompatibleRule]) -> Vec<(String, &'static str)> {
     let key = |place: usize| format!("compatible[{place}].stored_refusals");
-    let wrong = |(place, rule): (usize, &CompatibleRule)| match (rule.needs_stored_refusals(), rule.stored_refusals) {
+    let wrong = |(place, rule): (usize, &CompatibleRule)| match (
+        rule.needs_stored_refusals(),
+        rule.stored_refusals,
+    ) {
         (true, StoredRefusals::Unspecified) => Some((
             key(place),
             "must be \"sent\" where umami's tag has data-fetch-credentials=\"same-origin\", or \"unseen\" to count \
              people whose refusal is stored here: without that attribute the tag sends no cookies, and a refusal does \
              not come with its hits",
         )),
-        (false, StoredRefusals::Sent | StoredRefusals::Unseen) => {
-            Some((key(place), "is for basis declared with umami; elsewhere a refusal always comes with the hit"))
-        }
+        (false, StoredRefusals::Sent | StoredRefusals::Unseen) => Some((
+            key(place),
+            "is for basis declared with umami; elsewhere a refusal always comes with the hit",
+        )),
         _ => None,
     };
     rules.iter().enumerate().filter_map(wrong).collect()
@@ -164,10 +182,17 @@ pub(super) fn check_stored_refusals(rules: &[CompatibleRule]) -> Vec<(String, &'
 pub(super) fn find_conflict(rules: &[CompatibleRule]) -> Option<(String, String)> {
     rules.iter().enumerate().find_map(|(place, rule)| {
         let earlier = rules[..place].iter().position(|other| {
-            rule.accept.iter().any(|dialect| other.accept.contains(dialect))
-                && rule.sites.iter().any(|site| site == ALL_SITES || is_for_site(other, site))
+            rule.accept
+                .iter()
+                .any(|dialect| other.accept.contains(dialect))
+                && rule
+                    .sites
+                    .iter()
+                    .any(|site| site == ALL_SITES || is_for_site(other, site))
         })?;
-        let reason = format!("a site and product of it stand in compatible[{earlier}] already; * is every site");
+        let reason = format!(
+            "a site and product of it stand in compatible[{earlier}] already; * is every site"
+        );
         Some((format!("compatible[{place}]"), reason))
     })
 }
@@ -180,7 +205,9 @@ fn validate_site(value: &str, _: &()) -> garde::Result {
     if value == ALL_SITES || is_site_name(value) {
         return Ok(());
     }
-    Err(garde::Error::new("must be *, for every site, or a site's name: 1 to 64 of letters, digits and . _ ~ -"))
+    Err(garde::Error::new(
+        "must be *, for every site, or a site's name: 1 to 64 of letters, digits and . _ ~ -",
+    ))
 }
 
 fn validate_wildcard(sites: &[String], _: &()) -> garde::Result {
@@ -191,8 +218,15 @@ fn validate_wildcard(sites: &[String], _: &()) -> garde::Result {
 }
 
 fn validate_unique_products(accept: &[TrackerDialect], _: &()) -> garde::Result {
-    let twice = accept.iter().enumerate().any(|(place, dialect)| accept[..place].contains(dialect));
-    if twice { Err(garde::Error::new("must name each product once")) } else { Ok(()) }
+    let twice = accept
+        .iter()
+        .enumerate()
+        .any(|(place, dialect)| accept[..place].contains(dialect));
+    if twice {
+        Err(garde::Error::new("must name each product once"))
+    } else {
+        Ok(())
+    }
 }
 
 fn validate_declaration(basis: &CompatibleBasis) -> impl FnOnce(&str, &()) -> garde::Result {
@@ -203,9 +237,9 @@ fn validate_declaration(basis: &CompatibleBasis) -> impl FnOnce(&str, &()) -> ga
                 "must say in a sentence of at least {MIN_DECLARATION_CHARS} characters why these hits are lawful, where basis is declared"
             )))
         }
-        CompatibleBasis::ConsentCookie if !text.is_empty() => {
-            Err(garde::Error::new("belongs to basis declared; basis is consent_cookie"))
-        }
+        CompatibleBasis::ConsentCookie if !text.is_empty() => Err(garde::Error::new(
+            "belongs to basis declared; basis is consent_cookie",
+        )),
         _ => Ok(()),
     }
 }
@@ -214,7 +248,9 @@ fn validate_token_length(token: &Secret, _: &()) -> garde::Result {
     if token.is_empty() || token.expose_secret().len() >= MIN_TOKEN_BYTES {
         return Ok(());
     }
-    Err(garde::Error::new(format!("must be empty or at least {MIN_TOKEN_BYTES} bytes long")))
+    Err(garde::Error::new(format!(
+        "must be empty or at least {MIN_TOKEN_BYTES} bytes long"
+    )))
 }
 
 #[cfg(test)]
@@ -236,14 +272,39 @@ mod tests {
     #[test]
     fn a_site_takes_what_its_own_table_or_that_of_every_site_names() {
         use TrackerDialect::{GoatCounter, Plausible, Umami};
-        let rules = [rule(&["mia", "tom"], &[Umami], "a token of mia and tom"), rule(&["*"], &[Plausible], "")];
+        let rules = [
+            rule(&["mia", "tom"], &[Umami], "a token of mia and tom"),
+            rule(&["*"], &[Plausible], ""),
+        ];
         assert_eq!(find_conflict(&rules), None);
         let known = CompatibleRules::new(&rules);
-        let takes = |dialect, site| known.find_tracker(dialect, SiteId::from_key(site)).is_some();
-        assert_eq!([takes(Umami, "mia"), takes(Umami, "tom"), takes(Umami, "ann")], [true, true, false]);
-        assert_eq!([takes(Plausible, "mia"), takes(Plausible, "ann"), takes(GoatCounter, "mia")], [true, true, false]);
-        let is_server =
-            |dialect, guess| known.find_tracker(dialect, SiteId::from_key("mia")).unwrap().is_server_token(guess);
+        let takes = |dialect, site| {
+            known
+                .find_tracker(dialect, SiteId::from_key(site))
+                .is_some()
+        };
+        assert_eq!(
+            [
+                takes(Umami, "mia"),
+                takes(Umami, "tom"),
+                takes(Umami, "ann")
+            ],
+            [true, true, false]
+        );
+        assert_eq!(
+            [
+                takes(Plausible, "mia"),
+                takes(Plausible, "ann"),
+                takes(GoatCounter, "mia")
+            ],
+            [true, true, false]
+        );
+        let is_server = |dialect, guess| {
+            known
+                .find_tracker(dialect, SiteId::from_key("mia"))
+                .unwrap()
+                .is_server_token(guess)
+        };
         assert!(is_server(Umami, "a token of mia and tom"));
         assert!(!is_server(Umami, "a token of mia and to") && !is_server(Umami, ""));
         assert!(!is_server(Plausible, "") && !is_server(Plausible, "a token of mia and tom"));
@@ -253,15 +314,42 @@ mod tests {
     fn two_tables_about_one_site_and_product_contradict_each_other() {
         use TrackerDialect::{Plausible, Umami};
         for (first, second, contradicts) in [
-            (rule(&["mia"], &[Umami], ""), rule(&["mia"], &[Plausible], ""), false),
-            (rule(&["mia"], &[Umami], ""), rule(&["tom"], &[Umami], ""), false),
-            (rule(&["mia"], &[Umami], ""), rule(&["tom", "mia"], &[Plausible, Umami], ""), true),
-            (rule(&["*"], &[Umami], ""), rule(&["mia"], &[Umami], ""), true),
-            (rule(&["mia"], &[Umami], ""), rule(&["*"], &[Umami], ""), true),
-            (rule(&["*"], &[Umami], ""), rule(&["*"], &[Plausible], ""), false),
+            (
+                rule(&["mia"], &[Umami], ""),
+                rule(&["mia"], &[Plausible], ""),
+                false,
+            ),
+            (
+                rule(&["mia"], &[Umami], ""),
+                rule(&["tom"], &[Umami], ""),
+                false,
+            ),
+            (
+                rule(&["mia"], &[Umami], ""),
+                rule(&["tom", "mia"], &[Plausible, Umami], ""),
+                true,
+            ),
+            (
+                rule(&["*"], &[Umami], ""),
+                rule(&["mia"], &[Umami], ""),
+                true,
+            ),
+            (
+                rule(&["mia"], &[Umami], ""),
+                rule(&["*"], &[Umami], ""),
+                true,
+            ),
+            (
+                rule(&["*"], &[Umami], ""),
+                rule(&["*"], &[Plausible], ""),
+                false,
+            ),
         ] {
             let found = find_conflict(&[first, second]);
-            assert_eq!(found.map(|(key, _)| key), contradicts.then(|| "compatible[1]".to_owned()));
+            assert_eq!(
+                found.map(|(key, _)| key),
+                contradicts.then(|| "compatible[1]".to_owned())
+            );
         }
     }
 }

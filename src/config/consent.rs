@@ -212,18 +212,42 @@ pub struct WellKnownConfig {
 }
 
 fn validate_policy_url(value: &str, _: &()) -> garde::Result {
-    let absolute = || url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    let absolute =
+        || url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     let ok = value.is_empty() || (value.starts_with('/') && !value.starts_with("//")) || absolute();
-    if ok { Ok(()) } else { Err(garde::Error::new("must be empty, a path such as /cookies, or an http(s) URL")) }
+    if ok {
+        Ok(())
+    } else {
+        Err(garde::Error::new(
+            "must be empty, a path such as /cookies, or an http(s) URL",
+        ))
+    }
 }
 
 fn validate_word(value: &str, _: &()) -> garde::Result {
-    let ok =
-        (1..=64).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if ok { Ok(()) } else { Err(garde::Error::new("must be 1 to 64 of letters, digits, _ and -")) }
+    let ok = (1..=64).contains(&value.len())
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if ok {
+        Ok(())
+    } else {
+        Err(garde::Error::new(
+            "must be 1 to 64 of letters, digits, _ and -",
+        ))
+    }
 }
 
 fn validate_cookie_name(value: &str, _: &()) -> garde::Result {
-    let ok = !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if ok { Ok(()) } else { Err(garde::Error::new("must be a cookie name: letters, digits, _ and -")) }
+    let ok = !value.is_empty()
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if ok {
+        Ok(())
+    } else {
+        Err(garde::Error::new(
+            "must be a cookie name: letters, digits, _ and -",
+        ))
+    }
 }

@@ -36,7 +36,11 @@ impl ViolationList {
         reason: impl Into<String>,
     ) {
         if !kept {
-            self.0.push(RuleViolation { key: key.into(), reason: reason.into(), depends_on: about });
+            self.0.push(RuleViolation {
+                key: key.into(),
+                reason: reason.into(),
+                depends_on: about,
+            });
         }
     }
 }
@@ -52,7 +56,10 @@ pub(super) fn find_violations(config: &Config) -> Vec<RuleViolation> {
 
 fn check_consent(config: &Config, rules: &mut ViolationList) {
     let consent = &config.consent;
-    let (tiers, optional) = (consent.tiers.join(", "), consent.tiers.get(1..).unwrap_or_default());
+    let (tiers, optional) = (
+        consent.tiers.join(", "),
+        consent.tiers.get(1..).unwrap_or_default(),
+    );
     let is_tier = |tier: &String| consent.tiers.contains(tier);
 
     rules.require(
@@ -73,18 +80,36 @@ fn check_consent(config: &Config, rules: &mut ViolationList) {
         ("mail.templates", &config.mail.templates),
     ] {
         if let Some(word) = find_duplicate(words) {
-            rules.require(false, key, &[], format!("must hold each once, and holds {word} twice"));
+            rules.require(
+                false,
+                key,
+                &[],
+                format!("must hold each once, and holds {word} twice"),
+            );
         }
     }
     if let Some(tier) = consent.inert.iter().find(|tier| !optional.contains(tier)) {
-        let reason = format!("{tier} is no optional tier; accepted are: {}", optional.join(", "));
+        let reason = format!(
+            "{tier} is no optional tier; accepted are: {}",
+            optional.join(", ")
+        );
         rules.require(false, "consent.inert", &["consent.tiers"], reason);
     }
     for (place, entry) in config.register.iter().enumerate() {
         let reason = format!("must be one of consent.tiers: {tiers}");
-        rules.require(is_tier(&entry.tier), format!("register[{place}].tier"), &["consent.tiers"], reason);
+        rules.require(
+            is_tier(&entry.tier),
+            format!("register[{place}].tier"),
+            &["consent.tiers"],
+            reason,
+        );
         let earlier = config.register[..place].iter().any(|other| other == entry);
-        rules.require(!earlier, format!("register[{place}]"), &[], "stands here twice; each entry must differ");
+        rules.require(
+            !earlier,
+            format!("register[{place}]"),
+            &[],
+            "stands here twice; each entry must differ",
+        );
     }
 
     if consent.basis == ConsentBasis::ExemptOptOut {
@@ -98,7 +123,9 @@ fn check_consent(config: &Config, rules: &mut ViolationList) {
             config.retention.keep_days <= MAX_EXEMPT_RETENTION_DAYS,
             "retention.keep_days",
             &["consent.basis"],
-            format!("must be at most {MAX_EXEMPT_RETENTION_DAYS} where consent.basis is exempt_opt_out"),
+            format!(
+                "must be at most {MAX_EXEMPT_RETENTION_DAYS} where consent.basis is exempt_opt_out"
+            ),
         );
     }
 }
@@ -138,13 +165,18 @@ fn check_access(config: &Config, rules: &mut ViolationList) {
         !(1..MIN_TOKEN_BYTES).contains(&report.token.expose_secret().len()),
         secret_source_key("report.token", &report.token_file),
         &[],
-        format!("must have at least {MIN_TOKEN_BYTES} bytes: it is all that stands before every report"),
+        format!(
+            "must have at least {MIN_TOKEN_BYTES} bytes: it is all that stands before every report"
+        ),
     );
     rules.require(
         report.share_k >= report.k,
         "report.share_k",
         &["report.k"],
-        format!("must be at least report.k, which is {}: share links go to strangers", report.k),
+        format!(
+            "must be at least report.k, which is {}: share links go to strangers",
+            report.k
+        ),
     );
 
     let listen = config.server.listen;
@@ -176,7 +208,11 @@ fn check_access(config: &Config, rules: &mut ViolationList) {
 
 /// The key of the file, if the secret came from a file.
 fn secret_source_key(key: &str, file: &str) -> String {
-    if file.is_empty() { key.to_owned() } else { format!("{key}_file") }
+    if file.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{key}_file")
+    }
 }
 
 fn check_sites(config: &Config, rules: &mut ViolationList) {
@@ -185,13 +221,18 @@ fn check_sites(config: &Config, rules: &mut ViolationList) {
     for (place, rule) in config.profiles.iter().enumerate() {
         let earlier = &config.profiles[..place];
         rules.require(
-            !earlier.iter().any(|other| other.site == rule.site && other.zone != rule.zone),
+            !earlier
+                .iter()
+                .any(|other| other.site == rule.site && other.zone != rule.zone),
             format!("profiles[{place}].site"),
             &["profiles"],
             "must differ from that of rules in another zone, such as ally-{profile}",
         );
-        let same = earlier.iter().position(|other| (&other.host, &other.path) == (&rule.host, &rule.path));
-        let reason = |other: usize| format!("host and path must differ from those of profiles[{other}]");
+        let same = earlier
+            .iter()
+            .position(|other| (&other.host, &other.path) == (&rule.host, &rule.path));
+        let reason =
+            |other: usize| format!("host and path must differ from those of profiles[{other}]");
         rules.require(
             same.is_none(),
             format!("profiles[{place}]"),
@@ -203,17 +244,38 @@ fn check_sites(config: &Config, rules: &mut ViolationList) {
     let (mut ids, mut hosts) = (HashMap::new(), HashMap::new());
     for (place, site) in config.sites.iter().enumerate() {
         let first = *ids.entry(&site.id).or_insert(place);
-        let reason = format!("{} is the id of sites[{first}] already; one entry must hold all its hosts", site.id);
-        rules.require(first == place, format!("sites[{place}].id"), &["sites"], reason);
+        let reason = format!(
+            "{} is the id of sites[{first}] already; one entry must hold all its hosts",
+            site.id
+        );
+        rules.require(
+            first == place,
+            format!("sites[{place}].id"),
+            &["sites"],
+            reason,
+        );
         for (at, host) in site.hosts.iter().enumerate() {
             let first = *hosts.entry(host).or_insert((place, at));
-            let reason = format!("{host} is a host of sites[{}] already; it must be of one site only", first.0);
-            rules.require(first == (place, at), format!("sites[{place}].hosts[{at}]"), &["sites"], reason);
+            let reason = format!(
+                "{host} is a host of sites[{}] already; it must be of one site only",
+                first.0
+            );
+            rules.require(
+                first == (place, at),
+                format!("sites[{place}].hosts[{at}]"),
+                &["sites"],
+                reason,
+            );
         }
     }
     let names = config.sites.iter().map(|site| site.id.as_str());
     if let Some((first, second)) = find_id_collision(names, SiteId::from_key) {
-        rules.require(false, "sites", &["sites"], format!("{first} and {second} have one id; rename one of them"));
+        rules.require(
+            false,
+            "sites",
+            &["sites"],
+            format!("{first} and {second} have one id; rename one of them"),
+        );
     }
 
     for (key, reason) in compatible::check_stored_refusals(&config.compatible) {
@@ -227,9 +289,18 @@ fn check_sites(config: &Config, rules: &mut ViolationList) {
 fn check_memory(config: &Config, rules: &mut ViolationList) {
     let excess = MemoryBudget::from_config(config).excess_reason();
     let about = &["limits", "server.max_connections", "journal.segment_bytes"];
-    rules.require(excess.is_none(), "limits.memory_bytes", about, excess.unwrap_or_default());
+    rules.require(
+        excess.is_none(),
+        "limits.memory_bytes",
+        about,
+        excess.unwrap_or_default(),
+    );
 }
 
 fn find_duplicate(words: &[String]) -> Option<&String> {
-    words.iter().enumerate().find(|(place, word)| words[..*place].contains(word)).map(|(_, word)| word)
+    words
+        .iter()
+        .enumerate()
+        .find(|(place, word)| words[..*place].contains(word))
+        .map(|(_, word)| word)
 }

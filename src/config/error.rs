@@ -28,7 +28,8 @@ impl fmt::Display for ConfigError {
 
 /// The line, from 1, of the byte at offset `at`.
 pub fn line_of(text: &str, at: usize) -> usize {
-    text.get(..at).map_or(1, |before| before.matches('\n').count() + 1)
+    text.get(..at)
+        .map_or(1, |before| before.matches('\n').count() + 1)
 }
 
 /// All errors at once; never empty.
@@ -59,7 +60,10 @@ pub struct KeyLocations {
 impl KeyLocations {
     /// Errors of keys that were not written are reported for the file.
     pub(super) fn for_file(file: &str) -> KeyLocations {
-        KeyLocations { file: file.to_owned(), by_key: BTreeMap::new() }
+        KeyLocations {
+            file: file.to_owned(),
+            by_key: BTreeMap::new(),
+        }
     }
 
     pub(super) fn insert(&mut self, key: &str, place: String) {
@@ -88,13 +92,18 @@ impl KeyLocations {
     /// An error about `key`, with the place where it was written.
     pub fn key_error(&self, key: impl Into<String>, reason: impl Into<String>) -> ConfigError {
         let key = key.into();
-        ConfigError { place: self.location_of(&key).to_owned(), key, reason: reason.into() }
+        ConfigError {
+            place: self.location_of(&key).to_owned(),
+            key,
+            reason: reason.into(),
+        }
     }
 }
 
 /// Whether `key` is `around` or below it.
 pub(super) fn is_within(key: &str, around: &str) -> bool {
-    key.strip_prefix(around).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    key.strip_prefix(around)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 #[cfg(test)]
@@ -117,6 +126,12 @@ mod tests {
             assert_eq!(places.location_of(key), place, "{key}");
         }
         places.remove_key("sites[1]");
-        assert_eq!((places.location_of("sites[1].id"), places.location_of("sites[10].id")), ("a.toml", "a.toml:90"));
+        assert_eq!(
+            (
+                places.location_of("sites[1].id"),
+                places.location_of("sites[10].id")
+            ),
+            ("a.toml", "a.toml:90")
+        );
     }
 }

@@ -31,7 +31,10 @@ impl ParsedToml {
         let table = text.parse::<Table>().map_err(|error| vec![said(&error)])?;
         let mut lines = Vec::new();
         record_table_lines(spanned.get_ref(), "", &line, &mut lines);
-        Ok(ParsedToml { table, key_lines: lines })
+        Ok(ParsedToml {
+            table,
+            key_lines: lines,
+        })
     }
 }
 
@@ -69,7 +72,11 @@ fn record_value_lines(
 }
 
 fn join_key(around: &str, name: &str) -> String {
-    if around.is_empty() { name.to_owned() } else { format!("{around}.{name}") }
+    if around.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{around}.{name}")
+    }
 }
 
 /// The layers merged so far.
@@ -82,7 +89,10 @@ pub(super) struct ConfigLayers {
 
 impl ConfigLayers {
     pub(super) fn merge_file(&mut self, name: &str, read: ParsedToml) {
-        let ConfigLayers { table, locations: places } = self;
+        let ConfigLayers {
+            table,
+            locations: places,
+        } = self;
         merge_tables(table, read.table, "", &mut |key| places.remove_key(key));
         for (key, line) in read.key_lines {
             places.insert(&key, format!("{name}:{line}"));
@@ -95,7 +105,10 @@ impl ConfigLayers {
         for part in key.rsplit('.') {
             layer = Value::Table(Table::from_iter([(part.to_owned(), layer)]));
         }
-        let ConfigLayers { table, locations: places } = self;
+        let ConfigLayers {
+            table,
+            locations: places,
+        } = self;
         if let Value::Table(layer) = layer {
             merge_tables(table, layer, "", &mut |key| places.remove_key(key));
         }
@@ -108,7 +121,9 @@ fn merge_tables(below: &mut Table, above: Table, around: &str, replaced: &mut im
     for (name, value) in above {
         let key = join_key(around, &name);
         match (below.get_mut(&name), value) {
-            (Some(Value::Table(below)), Value::Table(above)) => merge_tables(below, above, &key, replaced),
+            (Some(Value::Table(below)), Value::Table(above)) => {
+                merge_tables(below, above, &key, replaced)
+            }
             (_, value) => {
                 replaced(&key);
                 below.insert(name, value);
@@ -124,7 +139,10 @@ mod tests {
     #[test]
     fn every_key_is_found_where_the_last_layer_wrote_it() {
         let file = "[limits]\nbody_bytes = 1\nheaders = 2\n\n[[sites]]\nid = \"a\"\nhosts = [\n  \"a.test\",\n  \"b.test\",\n]\n\n[[sites]]\nid = \"b\"\n";
-        let mut layers = ConfigLayers { table: Table::new(), locations: KeyLocations::for_file("a.toml") };
+        let mut layers = ConfigLayers {
+            table: Table::new(),
+            locations: KeyLocations::for_file("a.toml"),
+        };
         layers.merge_file("a.toml", ParsedToml::parse("a.toml", file).ok().unwrap());
         layers.set_key("limits.headers", Value::from(3), "--set limits.headers");
         for (key, place) in [
@@ -143,11 +161,25 @@ mod tests {
 
     #[test]
     fn all_errors_of_syntax_are_told_by_their_lines_and_quote_nothing() {
-        let errors =
-            ParsedToml::parse("a.toml", "[store]\npassword = \"SECRET\nuser = \"x\"\nurl = = 1\n").err().unwrap();
-        assert!(errors[0].place == "a.toml:2" && errors.len() >= 2, "{errors:?}");
-        assert!(errors.iter().all(|error| !error.to_string().contains("SECRET")), "{errors:?}");
-        let errors = ParsedToml::parse("a.toml", "[limits]\n\nbody_bytes = 99999999999999999999\n").err().unwrap();
+        let errors = ParsedToml::parse(
+            "a.toml",
+            "[store]\npassword = \"SECRET\nuser = \"x\"\nurl = = 1\n",
+        )
+        .err()
+        .unwrap();
+        assert!(
+            errors[0].place == "a.toml:2" && errors.len() >= 2,
+            "{errors:?}"
+        );
+        assert!(
+            errors
+                .iter()
+                .all(|error| !error.to_string().contains("SECRET")),
+            "{errors:?}"
+        );
+        let errors = ParsedToml::parse("a.toml", "[limits]\n\nbody_bytes = 99999999999999999999\n")
+            .err()
+            .unwrap();
         assert_eq!((errors.len(), errors[0].place.as_str()), (1, "a.toml:3"));
     }
 }

@@ -56,11 +56,17 @@ impl LoadedConfig {
     ///
     /// All errors that were found.
     pub fn into_result(self) -> Result<Config, ConfigErrors> {
-        if self.errors.is_empty() { Ok(self.config) } else { Err(ConfigErrors(self.errors)) }
+        if self.errors.is_empty() {
+            Ok(self.config)
+        } else {
+            Err(ConfigErrors(self.errors))
+        }
     }
 
     fn has_error(&self, key: &str) -> bool {
-        self.broken_keys.iter().any(|broken| is_within(key, broken) || is_within(broken, key))
+        self.broken_keys
+            .iter()
+            .any(|broken| is_within(key, broken) || is_within(broken, key))
     }
 }
 
@@ -88,7 +94,10 @@ pub fn read_config(
 ) -> Result<LoadedConfig, ConfigErrors> {
     let schema = ConfigSchema::new();
     let mut errors = Vec::new();
-    let ConfigLayers { mut table, locations: places } = merge_layers(sources, &schema, &mut errors)?;
+    let ConfigLayers {
+        mut table,
+        locations: places,
+    } = merge_layers(sources, &schema, &mut errors)?;
 
     let mut broken = Vec::new();
     schema.check_keys(&mut table, &mut |key, reason| {
@@ -104,7 +113,12 @@ pub fn read_config(
         errors.push(places.key_error(&key, reason));
         broken.push(key.trim_end_matches("_file").to_owned());
     });
-    let mut reading = LoadedConfig { config, errors, locations: places, broken_keys: broken };
+    let mut reading = LoadedConfig {
+        config,
+        errors,
+        locations: places,
+        broken_keys: broken,
+    };
     validate_config(&mut reading);
     Ok(reading)
 }
@@ -120,17 +134,39 @@ fn merge_layers(
     };
     let settings = environment::read_variables(&sources.environment, schema, errors);
     let places = KeyLocations::for_file(sources.file.as_ref().map_or("", |(name, _)| name));
-    let mut layers = ConfigLayers { table: schema.defaults().clone(), locations: places };
+    let mut layers = ConfigLayers {
+        table: schema.defaults().clone(),
+        locations: places,
+    };
 
     let of_file = file.as_ref().and_then(|(_, read)| read.table.get("preset"));
-    let of_variable = settings.iter().find(|setting| setting.key == "preset").map(|setting| &setting.value);
-    let set = sources.overrides.iter().rev().find(|(key, _)| key == "preset");
-    let set = set.map(|(_, name)| name.trim_matches('"').to_owned()).or(sources.preset);
-    let name = set.or_else(|| of_variable.or(of_file).and_then(Value::as_str).map(str::to_owned)).unwrap_or_default();
+    let of_variable = settings
+        .iter()
+        .find(|setting| setting.key == "preset")
+        .map(|setting| &setting.value);
+    let set = sources
+        .overrides
+        .iter()
+        .rev()
+        .find(|(key, _)| key == "preset");
+    let set = set
+        .map(|(_, name)| name.trim_matches('"').to_owned())
+        .or(sources.preset);
+    let name = set
+        .or_else(|| {
+            of_variable
+                .or(of_file)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        })
+        .unwrap_or_default();
 
     if let Some((known, text)) = PRESETS.iter().find(|(known, _)| *known == name) {
         let place = format!("preset {known}");
-        layers.merge_file(&place, ParsedToml::parse(&place, text).map_err(ConfigErrors)?);
+        layers.merge_file(
+            &place,
+            ParsedToml::parse(&place, text).map_err(ConfigErrors)?,
+        );
     }
     if let Some((file, read)) = file {
         layers.merge_file(file, read);
@@ -142,14 +178,20 @@ fn merge_layers(
         let place = format!("--set {key}");
         match parse_override(key, text, schema) {
             Ok(value) => layers.set_key(key, value, &place),
-            Err(reason) => errors.push(ConfigError { place, key: key.clone(), reason }),
+            Err(reason) => errors.push(ConfigError {
+                place,
+                key: key.clone(),
+                reason,
+            }),
         }
     }
     if !name.is_empty() {
         if !PRESETS.iter().any(|(known, _)| *known == name) {
             let known = PRESETS.map(|(name, _)| name).join(", ");
-            errors
-                .push(layers.locations.key_error("preset", format!("there is no such preset; accepted are: {known}")));
+            errors.push(layers.locations.key_error(
+                "preset",
+                format!("there is no such preset; accepted are: {known}"),
+            ));
         }
         layers.table.insert("preset".into(), Value::String(name));
     }
@@ -168,9 +210,14 @@ fn parse_override(key: &str, text: &str, schema: &ConfigSchema) -> Result<Value,
 
 /// Deserializes values of the right type. A value that is not accepted is reported, and replaced by
 /// a default.
-fn deserialize_config(schema: &ConfigSchema, mut table: Table, mut say: impl FnMut(String, String)) -> Config {
+fn deserialize_config(
+    schema: &ConfigSchema,
+    mut table: Table,
+    mut say: impl FnMut(String, String),
+) -> Config {
     for _ in 0..MAX_REPAIRS {
-        let error = match serde_path_to_error::deserialize::<_, Config>(Value::Table(table.clone())) {
+        let error = match serde_path_to_error::deserialize::<_, Config>(Value::Table(table.clone()))
+        {
             Ok(config) => return config,
             Err(error) => error,
         };
@@ -182,7 +229,8 @@ fn deserialize_config(schema: &ConfigSchema, mut table: Table, mut say: impl FnM
             break;
         }
     }
-    Config::deserialize(Value::Table(schema.defaults().clone())).expect("the defaults are a configuration")
+    Config::deserialize(Value::Table(schema.defaults().clone()))
+        .expect("the defaults are a configuration")
 }
 
 /// Reads the files of secrets. An empty one is an error, because it would disable what it protects.
@@ -192,22 +240,50 @@ fn read_secret_files(
     mut refuse: impl FnMut(String, String),
 ) {
     let pairs = [
-        ("store.password_file".to_owned(), &config.store.password_file, &mut config.store.password),
-        ("report.token_file".to_owned(), &config.report.token_file, &mut config.report.token),
-        ("platform.token_key_file".to_owned(), &config.platform.token_key_file, &mut config.platform.token_key),
-        ("bi.secret_file".to_owned(), &config.bi.secret_file, &mut config.bi.secret),
-        ("access.password_hash_file".to_owned(), &config.access.password_hash_file, &mut config.access.password_hash),
+        (
+            "store.password_file".to_owned(),
+            &config.store.password_file,
+            &mut config.store.password,
+        ),
+        (
+            "report.token_file".to_owned(),
+            &config.report.token_file,
+            &mut config.report.token,
+        ),
+        (
+            "platform.token_key_file".to_owned(),
+            &config.platform.token_key_file,
+            &mut config.platform.token_key,
+        ),
+        (
+            "bi.secret_file".to_owned(),
+            &config.bi.secret_file,
+            &mut config.bi.secret,
+        ),
+        (
+            "access.password_hash_file".to_owned(),
+            &config.access.password_hash_file,
+            &mut config.access.password_hash,
+        ),
     ];
     let of_compatible = config.compatible.iter_mut().enumerate();
-    let of_compatible = of_compatible
-        .map(|(place, rule)| (format!("compatible[{place}].token_file"), &rule.token_file, &mut rule.token));
+    let of_compatible = of_compatible.map(|(place, rule)| {
+        (
+            format!("compatible[{place}].token_file"),
+            &rule.token_file,
+            &mut rule.token,
+        )
+    });
     for (key, file, secret) in pairs.into_iter().chain(of_compatible) {
         if file.is_empty() {
             continue;
         }
         match read(file) {
             Ok(text) if text.trim().is_empty() => {
-                refuse(key, format!("{file} is empty; it must hold the secret, or the key must not be set"));
+                refuse(
+                    key,
+                    format!("{file} is empty; it must hold the secret, or the key must not be set"),
+                );
             }
             Ok(text) => *secret = Secret::new(text.trim_end().to_owned()),
             Err(error) => refuse(key, format!("{file}: {error}")),
@@ -220,7 +296,10 @@ fn validate_config(reading: &mut LoadedConfig) {
     if let Err(report) = reading.config.validate() {
         for (path, error) in report.iter() {
             let (key, reason) = (path.to_string(), error.to_string());
-            reading.add_error(&token_source_key(&key, &reading.config), explain_bound(&reason));
+            reading.add_error(
+                &token_source_key(&key, &reading.config),
+                explain_bound(&reason),
+            );
             reading.broken_keys.push(key);
         }
     }
@@ -235,7 +314,9 @@ fn validate_config(reading: &mut LoadedConfig) {
 /// Errors of a token from a file name the file's key.
 fn token_source_key(key: &str, config: &Config) -> String {
     let mut rules = config.compatible.iter().enumerate();
-    match rules.any(|(place, rule)| !rule.token_file.is_empty() && key == format!("compatible[{place}].token")) {
+    match rules.any(|(place, rule)| {
+        !rule.token_file.is_empty() && key == format!("compatible[{place}].token")
+    }) {
         true => format!("{key}_file"),
         false => key.to_owned(),
     }
@@ -243,7 +324,10 @@ fn token_source_key(key: &str, config: &Config) -> String {
 
 fn explain_bound(reason: &str) -> String {
     let is_number = |text: &&str| text.parse::<u64>().is_ok();
-    let bound = (reason.strip_prefix("lower than "), reason.strip_prefix("greater than "));
+    let bound = (
+        reason.strip_prefix("lower than "),
+        reason.strip_prefix("greater than "),
+    );
     match (bound.0.filter(is_number), bound.1.filter(is_number)) {
         (Some(least), _) => format!("must be at least {least}"),
         (_, Some(most)) => format!("must be at most {most}"),

@@ -63,29 +63,42 @@ pub struct MailConfig {
 /// to `z`, digits, `_` and `-`.
 pub fn is_mail_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }
 
 fn validate_mail_name(value: &str, _: &()) -> garde::Result {
-    if is_mail_name(value) { Ok(()) } else { Err(garde::Error::new("must be 1 to 64 of a to z, digits, _ and -")) }
+    if is_mail_name(value) {
+        Ok(())
+    } else {
+        Err(garde::Error::new(
+            "must be 1 to 64 of a to z, digits, _ and -",
+        ))
+    }
 }
 
 fn validate_zone(value: &str, _: &()) -> garde::Result {
     if TimeZone::get(value).is_ok() {
         Ok(())
     } else {
-        Err(garde::Error::new("must be a time zone such as Europe/Berlin"))
+        Err(garde::Error::new(
+            "must be a time zone such as Europe/Berlin",
+        ))
     }
 }
 
 fn validate_origin(value: &str, _: &()) -> garde::Result {
     let is_origin = || {
-        url::Url::parse(value)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == value)
+        url::Url::parse(value).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == value
+        })
     };
     if value.is_empty() || is_origin() {
         Ok(())
     } else {
-        Err(garde::Error::new("must be empty or an origin such as https://alllinks.cc"))
+        Err(garde::Error::new(
+            "must be empty or an origin such as https://alllinks.cc",
+        ))
     }
 }

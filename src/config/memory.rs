@@ -1,9 +1,9 @@
-//! Divides the collector's memory: one budget, `limits.memory_bytes`, from which the limits follow that
-//! are not set.
+//! Divides the collector's memory: one budget, `limits.memory_bytes`, from which the limits follow
+//! that are not set.
 //!
 //! Bytes of an entry are those of the worst case: hash tables have a power of two of slots and are
-//! filled to 7/8, so a table that has just grown takes twice the bytes of a full one for each entry.
-//! `tests/it/budget.rs` fills all of it and reads the resident memory.
+//! filled to 7/8, so a table that has just grown takes twice the bytes of a full one for each
+//! entry. `tests/it/budget.rs` fills all of it and reads the resident memory.
 
 use serde::Serialize;
 
@@ -19,13 +19,15 @@ const HEADER_BUFFER_GROWTH: u64 = 2;
 /// A hit that waits for the journal, with its texts. While a batch is written the next one is
 /// collected, so there can be two.
 const WAITING_HIT_BYTES: u64 = 2 * 1200;
-/// Of the bytes of a segment: the open one and one that is being sealed, each with totals and attributes.
+/// Of the bytes of a segment: the open one and one that is being sealed, each with totals and
+/// attributes.
 const SEGMENT_COPIES: u64 = 4;
 /// A site's place in its day, its number of live visitors, its name until the store has it.
 const SITE_BYTES: u64 = 2 * 16 + 2 * 36 + 96;
 /// A visitor's state, and the place of its visit among those that come due.
 const VISITOR_BYTES: u64 = 48 + 8;
-/// Of a text beside its own bytes: its entry, its places in the index and in its scope's count, the allocator's share.
+/// Of a text beside its own bytes: its entry, its places in the index and in its scope's count, the
+/// allocator's share.
 pub const TEXT_OVERHEAD_BYTES: usize = 112;
 
 const MIN_ENTRIES: usize = 1000;
@@ -98,18 +100,36 @@ impl MemoryBudget {
         ))
     }
 
-    /// The division for a number of visitors, where `limits.visitors` is not set, and all other limits in
-    /// proportion to it.
+    /// The division for a number of visitors, where `limits.visitors` is not set, and all other
+    /// limits in proportion to it.
     fn for_visitors(config: &Config, visitors: usize) -> MemoryBudget {
         let limits = &config.limits;
-        let cap = |set: usize, percent: usize| if set > 0 { set } else { (visitors / 100 * percent).max(MIN_ENTRIES) };
+        let cap = |set: usize, percent: usize| {
+            if set > 0 {
+                set
+            } else {
+                (visitors / 100 * percent).max(MIN_ENTRIES)
+            }
+        };
         let set_bytes = usize::try_from(limits.text_bytes).unwrap_or(usize::MAX);
-        let text_bytes = if set_bytes > 0 { set_bytes } else { (visitors * 96).max(MIN_TEXT_BYTES) };
+        let text_bytes = if set_bytes > 0 {
+            set_bytes
+        } else {
+            (visitors * 96).max(MIN_TEXT_BYTES)
+        };
         let caps = MemoryCaps {
-            visitors: if limits.visitors > 0 { limits.visitors } else { visitors },
+            visitors: if limits.visitors > 0 {
+                limits.visitors
+            } else {
+                visitors
+            },
             touched_items: cap(limits.touched_items, 300),
             sites: cap(limits.sites, 20),
-            texts: if limits.texts > 0 { limits.texts } else { (text_bytes / TEXT_OVERHEAD_BYTES).max(MIN_ENTRIES) },
+            texts: if limits.texts > 0 {
+                limits.texts
+            } else {
+                (text_bytes / TEXT_OVERHEAD_BYTES).max(MIN_ENTRIES)
+            },
             text_bytes,
             hit_ids: cap(limits.hit_ids, 75),
             networks: cap(limits.networks, 25),
@@ -121,41 +141,90 @@ impl MemoryBudget {
             },
         };
 
-        let tables =
-            |entries: usize, bytes: &[u64]| bytes.iter().map(|bytes| table_bytes(entries, *bytes)).sum::<u64>();
+        let tables = |entries: usize, bytes: &[u64]| {
+            bytes
+                .iter()
+                .map(|bytes| table_bytes(entries, *bytes))
+                .sum::<u64>()
+        };
         let visitors = caps.visitors as u64 * VISITOR_BYTES + tables(caps.visitors, &[4, 8, 8, 16]);
         let sites = caps.sites as u64 * SITE_BYTES + tables(caps.sites, &[32, 16, 32]);
-        let texts = (caps.texts as u64).saturating_mul(1 << 20).min(caps.text_bytes as u64);
+        let texts = (caps.texts as u64)
+            .saturating_mul(1 << 20)
+            .min(caps.text_bytes as u64);
         // One table at a time grows, and has its former places beside the new ones meanwhile.
-        let growing =
-            [table_bytes(caps.visitors, 16), table_bytes(caps.touched_items, 12), table_bytes(caps.hit_ids, 8)];
+        let growing = [
+            table_bytes(caps.visitors, 16),
+            table_bytes(caps.touched_items, 12),
+            table_bytes(caps.hit_ids, 8),
+        ];
         let growing = growing.into_iter().max().unwrap_or(0) / 2;
-        let entry = |of, most: usize, bytes| BudgetPart { of, most: Some(most), bytes };
-        let part = |of, bytes| BudgetPart { of, most: None, bytes };
-        let connection = CONNECTION_BYTES + HEADER_BUFFER_GROWTH * (limits.header_bytes.max(limits.body_bytes) as u64);
+        let entry = |of, most: usize, bytes| BudgetPart {
+            of,
+            most: Some(most),
+            bytes,
+        };
+        let part = |of, bytes| BudgetPart {
+            of,
+            most: None,
+            bytes,
+        };
+        let connection = CONNECTION_BYTES
+            + HEADER_BUFFER_GROWTH * (limits.header_bytes.max(limits.body_bytes) as u64);
         let parts = vec![
             part("the program", PROGRAM_BYTES),
-            entry("server.max_connections", caps.connections, caps.connections as u64 * connection),
-            entry("limits.waiting_hits", caps.waiting_hits, caps.waiting_hits as u64 * WAITING_HIT_BYTES),
-            part("journal.segment_bytes", config.journal.segment_bytes as u64 * SEGMENT_COPIES),
+            entry(
+                "server.max_connections",
+                caps.connections,
+                caps.connections as u64 * connection,
+            ),
+            entry(
+                "limits.waiting_hits",
+                caps.waiting_hits,
+                caps.waiting_hits as u64 * WAITING_HIT_BYTES,
+            ),
+            part(
+                "journal.segment_bytes",
+                config.journal.segment_bytes as u64 * SEGMENT_COPIES,
+            ),
             entry("limits.visitors", caps.visitors, visitors),
-            entry("limits.touched_items", caps.touched_items, table_bytes(caps.touched_items, 12)),
+            entry(
+                "limits.touched_items",
+                caps.touched_items,
+                table_bytes(caps.touched_items, 12),
+            ),
             entry("limits.sites", caps.sites, sites),
             entry("limits.texts", caps.texts, 0),
             part("limits.text_bytes", texts),
-            entry("limits.hit_ids", caps.hit_ids, 3 * table_bytes(caps.hit_ids, 8)),
-            entry("limits.networks", caps.networks, 2 * table_bytes(caps.networks, 16)),
+            entry(
+                "limits.hit_ids",
+                caps.hit_ids,
+                3 * table_bytes(caps.hit_ids, 8),
+            ),
+            entry(
+                "limits.networks",
+                caps.networks,
+                2 * table_bytes(caps.networks, 16),
+            ),
             part("tables that grow", growing),
         ];
         let divided = parts.iter().map(|part| part.bytes).sum();
-        MemoryBudget { budget: limits.memory_bytes, divided, parts, caps }
+        MemoryBudget {
+            budget: limits.memory_bytes,
+            divided,
+            parts,
+            caps,
+        }
     }
 }
 
 /// Bytes of a hash table that has grown to hold `entries`: one byte more than the entry's for each
 /// slot, and 7/8 of the slots are used.
 fn table_bytes(entries: usize, bytes: u64) -> u64 {
-    let places = (entries as u64).saturating_mul(8).div_ceil(7).next_power_of_two();
+    let places = (entries as u64)
+        .saturating_mul(8)
+        .div_ceil(7)
+        .next_power_of_two();
     places.saturating_mul(bytes + 1)
 }
 

@@ -38,10 +38,13 @@ use serde::{Deserialize, Serialize};
 
 pub use access::AccessConfig;
 pub use builtin::{DEFAULTS, PRESETS};
-pub use compatible::{AcceptedTracker, CompatibleRule, CompatibleRules, StoredRefusals, TrackerDialect};
+pub use compatible::{
+    AcceptedTracker, CompatibleRule, CompatibleRules, StoredRefusals, TrackerDialect,
+};
 pub use consent::{
-    ConsentBasis, ConsentConfig, ConsentCookieConfig, NoticeChannel, PolicyConfig, PromptStyle, RegisterRule,
-    RepromptScope, SignalEffect, SignalsConfig, VisitorConfig, VisitorCookieConfig, VisitorMode, WellKnownConfig,
+    ConsentBasis, ConsentConfig, ConsentCookieConfig, NoticeChannel, PolicyConfig, PromptStyle,
+    RegisterRule, RepromptScope, SignalEffect, SignalsConfig, VisitorConfig, VisitorCookieConfig,
+    VisitorMode, WellKnownConfig,
 };
 pub use environment::is_variable;
 pub use error::{ConfigError, ConfigErrors, KeyLocations, line_of};
@@ -55,8 +58,12 @@ pub use server::{LimitsConfig, ProxyConfig, ServerConfig};
 pub use site_directory::SiteDirectory;
 pub use site_names::SiteNames;
 pub use site_resolver::{ResolvedSite, SiteResolver};
-pub use site_rules::{AliasRule, ProfileRule, RegisteredSites, SiteRule, find_id_collision, is_site_name};
-pub use storage::{DataFilesConfig, JournalConfig, LedgerConfig, RegistryConfig, RetentionConfig, StoreConfig};
+pub use site_rules::{
+    AliasRule, ProfileRule, RegisteredSites, SiteRule, find_id_collision, is_site_name,
+};
+pub use storage::{
+    DataFilesConfig, JournalConfig, LedgerConfig, RegistryConfig, RetentionConfig, StoreConfig,
+};
 pub use trusted_proxies::TrustedProxies;
 pub use zone_table::{ZoneId, ZoneTable};
 
@@ -181,7 +188,11 @@ pub struct ReportConfig {
 impl ReportConfig {
     /// Least visitors of a lot on an open day, see `open_lot`; 0 for no such lots.
     pub fn min_open_lot(&self) -> u32 {
-        if self.open_lot == 0 { 0 } else { self.open_lot.max(self.k.saturating_mul(10)) }
+        if self.open_lot == 0 {
+            0
+        } else {
+            self.open_lot.max(self.k.saturating_mul(10))
+        }
     }
 }
 
@@ -247,6 +258,8 @@ fn validate_coin_key(value: &Secret, _: &()) -> garde::Result {
     if text.is_empty() || hex::decode_lower::<32>(text.as_bytes()).is_some() {
         Ok(())
     } else {
-        Err(garde::Error::new("must be empty or 64 hex digits, in lower case"))
+        Err(garde::Error::new(
+            "must be empty or 64 hex digits, in lower case",
+        ))
     }
 }

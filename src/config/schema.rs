@@ -16,10 +16,19 @@ register = [{ tier = "analytics", name = "sample", provider = "sample", purpose 
 
 /// Replaces messages of serde that do not help an operator.
 const ACCEPTED_VALUES: [(&str, &str); 4] = [
-    ("server.listen", "must be a socket address, such as 127.0.0.1:8080"),
+    (
+        "server.listen",
+        "must be a socket address, such as 127.0.0.1:8080",
+    ),
     ("proxy.trusted", "must be networks, such as 10.0.0.0/8"),
-    ("policy.effective_date", "must be a date, such as 2026-01-31"),
-    ("limits.max_amount", "must be a whole number from 1 to 1000000000"),
+    (
+        "policy.effective_date",
+        "must be a date, such as 2026-01-31",
+    ),
+    (
+        "limits.max_amount",
+        "must be a whole number from 1 to 1000000000",
+    ),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,8 +74,14 @@ pub(super) struct ConfigSchema {
 
 impl ConfigSchema {
     pub(super) fn new() -> ConfigSchema {
-        let table = |text: &str| text.parse::<Table>().expect("a table that is compiled in is TOML");
-        ConfigSchema { defaults: table(DEFAULTS), samples: table(SAMPLE_ENTRIES) }
+        let table = |text: &str| {
+            text.parse::<Table>()
+                .expect("a table that is compiled in is TOML")
+        };
+        ConfigSchema {
+            defaults: table(DEFAULTS),
+            samples: table(SAMPLE_ENTRIES),
+        }
     }
 
     pub(super) fn defaults(&self) -> &Table {
@@ -93,7 +108,10 @@ impl ConfigSchema {
             Value::Table(table) => table
                 .iter()
                 .flat_map(|(key, value)| match value {
-                    Value::Table(below) => below.keys().map(|last| format!("{section}.{key}.{last}")).collect(),
+                    Value::Table(below) => below
+                        .keys()
+                        .map(|last| format!("{section}.{key}.{last}"))
+                        .collect(),
                     _ => vec![format!("{section}.{key}")],
                 })
                 .collect(),
@@ -110,24 +128,30 @@ impl ConfigSchema {
         match kind {
             ValueKind::Text => Ok(Value::String(text.to_owned())),
             ValueKind::List if !text.trim_start().starts_with('[') => {
-                let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+                let words = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|word| !word.is_empty());
                 Ok(Value::Array(words.map(Value::from).collect()))
             }
-            ValueKind::Integer | ValueKind::Boolean | ValueKind::List | ValueKind::Tables | ValueKind::Section => {
-                match parse_literal(text) {
-                    Some(value)
-                        if ValueKind::from_value(&value) == kind || (kind == ValueKind::Tables && value.is_array()) =>
-                    {
-                        Ok(value)
-                    }
-                    _ => Err(match kind {
-                        ValueKind::Integer => "must be an integer".to_owned(),
-                        ValueKind::Boolean => "must be true or false".to_owned(),
-                        ValueKind::List => "must be a list of texts: a,b or [\"a\", \"b\"]".to_owned(),
-                        _ => kind.must_be().to_owned(),
-                    }),
+            ValueKind::Integer
+            | ValueKind::Boolean
+            | ValueKind::List
+            | ValueKind::Tables
+            | ValueKind::Section => match parse_literal(text) {
+                Some(value)
+                    if ValueKind::from_value(&value) == kind
+                        || (kind == ValueKind::Tables && value.is_array()) =>
+                {
+                    Ok(value)
                 }
-            }
+                _ => Err(match kind {
+                    ValueKind::Integer => "must be an integer".to_owned(),
+                    ValueKind::Boolean => "must be true or false".to_owned(),
+                    ValueKind::List => "must be a list of texts: a,b or [\"a\", \"b\"]".to_owned(),
+                    _ => kind.must_be().to_owned(),
+                }),
+            },
         }
     }
 
@@ -137,10 +161,20 @@ impl ConfigSchema {
         self.check_table(table, &self.defaults, "", say);
     }
 
-    fn check_table(&self, table: &mut Table, model: &Table, around: &str, say: &mut impl FnMut(String, String)) {
+    fn check_table(
+        &self,
+        table: &mut Table,
+        model: &Table,
+        around: &str,
+        say: &mut impl FnMut(String, String),
+    ) {
         let keys: Vec<String> = table.keys().cloned().collect();
         for name in keys {
-            let key = if around.is_empty() { name.clone() } else { format!("{around}.{name}") };
+            let key = if around.is_empty() {
+                name.clone()
+            } else {
+                format!("{around}.{name}")
+            };
             let Some(expected) = model.get(&name) else {
                 table.remove(&name);
                 say(key, unknown_key_reason(&name, model));
@@ -154,21 +188,42 @@ impl ConfigSchema {
             }
 
             if !value.same_type(expected) {
-                let kind = if sample.is_some() { ValueKind::Tables } else { ValueKind::from_value(expected) };
+                let kind = if sample.is_some() {
+                    ValueKind::Tables
+                } else {
+                    ValueKind::from_value(expected)
+                };
                 *value = expected.clone();
                 say(key, kind.must_be().to_owned());
             } else if let Value::Table(below) = value {
-                self.check_table(below, expected.as_table().expect("of the same type"), &key, say);
+                self.check_table(
+                    below,
+                    expected.as_table().expect("of the same type"),
+                    &key,
+                    say,
+                );
             } else if let (Value::Array(entries), Some(sample)) = (&mut *value, sample) {
                 self.check_entries(entries, sample, &key, say);
-            } else if let Some(place) = value.as_array().and_then(|all| all.iter().position(|entry| !entry.is_str())) {
+            } else if let Some(place) = value
+                .as_array()
+                .and_then(|all| all.iter().position(|entry| !entry.is_str()))
+            {
                 *value = expected.clone();
-                say(format!("{key}[{place}]"), ValueKind::Text.must_be().to_owned());
+                say(
+                    format!("{key}[{place}]"),
+                    ValueKind::Text.must_be().to_owned(),
+                );
             }
         }
     }
 
-    fn check_entries(&self, entries: &mut [Value], sample: &Value, list: &str, say: &mut impl FnMut(String, String)) {
+    fn check_entries(
+        &self,
+        entries: &mut [Value],
+        sample: &Value,
+        list: &str,
+        say: &mut impl FnMut(String, String),
+    ) {
         let sample = sample_table(sample);
         for (place, entry) in entries.iter_mut().enumerate() {
             let key = format!("{list}[{place}]");
@@ -185,28 +240,54 @@ impl ConfigSchema {
     /// Replaces a value that is of the right type but not accepted by a default or a sample;
     /// `false` if there is none.
     pub(super) fn repair_value(&self, table: &mut Table, key: &str, missing: Option<&str>) -> bool {
-        let list = self.samples.iter().find(|(list, _)| is_within(key, list) && key.len() > list.len());
+        let list = self
+            .samples
+            .iter()
+            .find(|(list, _)| is_within(key, list) && key.len() > list.len());
         if let Some((list, sample)) = list {
             let sample = sample_table(sample);
             let rest = key[list.len()..].trim_start_matches('[');
-            let Some((place, rest)) = rest.split_once(']') else { return false };
-            let field = missing.unwrap_or_else(|| rest.trim_start_matches('.').split(['.', '[']).next().unwrap_or(""));
-            let Ok(place) = place.parse::<usize>() else { return false };
-            let entry = table.get_mut(list).and_then(Value::as_array_mut).and_then(|entries| entries.get_mut(place));
-            let (Some(Value::Table(entry)), Some(value)) = (entry, sample.get(field)) else { return false };
+            let Some((place, rest)) = rest.split_once(']') else {
+                return false;
+            };
+            let field = missing.unwrap_or_else(|| {
+                rest.trim_start_matches('.')
+                    .split(['.', '['])
+                    .next()
+                    .unwrap_or("")
+            });
+            let Ok(place) = place.parse::<usize>() else {
+                return false;
+            };
+            let entry = table
+                .get_mut(list)
+                .and_then(Value::as_array_mut)
+                .and_then(|entries| entries.get_mut(place));
+            let (Some(Value::Table(entry)), Some(value)) = (entry, sample.get(field)) else {
+                return false;
+            };
             return entry.insert(field.to_owned(), value.clone()).as_ref() != Some(value);
         }
 
         let key = key.split('[').next().unwrap_or(key);
         let parts: Vec<&str> = key.split('.').collect();
-        let Some((last, sections)) = parts.split_last() else { return false };
+        let Some((last, sections)) = parts.split_last() else {
+            return false;
+        };
         let (mut now, mut model) = (table, &self.defaults);
         for section in sections {
-            let pair = (now.get_mut(*section).and_then(Value::as_table_mut), model.get(*section));
-            let (Some(below), Some(Value::Table(of))) = pair else { return false };
+            let pair = (
+                now.get_mut(*section).and_then(Value::as_table_mut),
+                model.get(*section),
+            );
+            let (Some(below), Some(Value::Table(of))) = pair else {
+                return false;
+            };
             (now, model) = (below, of);
         }
-        let Some(value) = model.get(*last) else { return false };
+        let Some(value) = model.get(*last) else {
+            return false;
+        };
         now.insert((*last).to_owned(), value.clone()).as_ref() != Some(value)
     }
 }
@@ -224,7 +305,9 @@ pub(super) fn explain_serde_error(key: &str, said: &str) -> String {
         return format!("lacks {field}");
     }
     match said.split_once("expected ") {
-        Some((_, "u16" | "u32" | "u64" | "usize" | "i64")) => "must be a whole number in range, from 0 up".to_owned(),
+        Some((_, "u16" | "u32" | "u64" | "usize" | "i64")) => {
+            "must be a whole number in range, from 0 up".to_owned()
+        }
         _ => said.lines().next().unwrap_or_default().to_owned(),
     }
 }
@@ -242,21 +325,38 @@ pub(super) fn parse_literal(text: &str) -> Option<Value> {
 }
 
 fn sample_table(sample: &Value) -> &Table {
-    sample.as_array().and_then(|of| of[0].as_table()).expect("a sample is one table")
+    sample
+        .as_array()
+        .and_then(|of| of[0].as_table())
+        .expect("a sample is one table")
 }
 
 fn unknown_key_reason(name: &str, model: &Table) -> String {
-    let accepted = model.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let accepted = model
+        .keys()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
     match find_similar(name, model.keys().map(String::as_str)) {
-        Some(known) => format!("there is no such key; did you mean {known}? Accepted are: {accepted}"),
+        Some(known) => {
+            format!("there is no such key; did you mean {known}? Accepted are: {accepted}")
+        }
         None => format!("there is no such key; accepted are: {accepted}"),
     }
 }
 
 /// The known word that was probably meant, if one is similar enough.
-pub(super) fn find_similar<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn find_similar<'a>(
+    word: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     let word = word.to_ascii_lowercase();
-    let close = known.map(|known| (strsim::jaro_winkler(&word, &known.to_ascii_lowercase()), known));
+    let close = known.map(|known| {
+        (
+            strsim::jaro_winkler(&word, &known.to_ascii_lowercase()),
+            known,
+        )
+    });
     let best = close.max_by(|one, other| one.0.total_cmp(&other.0))?;
     (best.0 > 0.7).then_some(best.1)
 }
@@ -268,7 +368,10 @@ mod tests {
 
     #[test]
     fn a_sample_has_every_key_its_entries_can_have() {
-        fn keys<T: serde::de::DeserializeOwned + serde::Serialize>(schema: &ConfigSchema, list: &str) {
+        fn keys<T: serde::de::DeserializeOwned + serde::Serialize>(
+            schema: &ConfigSchema,
+            list: &str,
+        ) {
             let sample = schema.samples[list].as_array().unwrap()[0].clone();
             let of_sample: Vec<String> = sample.as_table().unwrap().keys().cloned().collect();
             let read: T = sample.try_into().unwrap();
@@ -288,30 +391,70 @@ mod tests {
     fn every_list_outside_the_samples_is_of_texts_and_nothing_is_a_float() {
         let schema = ConfigSchema::new();
         assert!(!DEFAULTS.contains("= 0.") && schema.all_keys().len() > 100);
-        let lists: Vec<String> =
-            schema.all_keys().into_iter().filter(|key| schema.key_kind(key) == Some(ValueKind::List)).collect();
-        assert_eq!(lists, ["consent.inert", "consent.notices", "consent.tiers", "mail.templates", "proxy.trusted"]);
+        let lists: Vec<String> = schema
+            .all_keys()
+            .into_iter()
+            .filter(|key| schema.key_kind(key) == Some(ValueKind::List))
+            .collect();
+        assert_eq!(
+            lists,
+            [
+                "consent.inert",
+                "consent.notices",
+                "consent.tiers",
+                "mail.templates",
+                "proxy.trusted"
+            ]
+        );
     }
 
     #[test]
     fn text_stays_text_and_a_number_is_a_number() {
         let schema = ConfigSchema::new();
-        for text in ["007", "1e5", "12e34567", "true", "\"quoted\"", "", " padded ", "[1]"] {
-            assert_eq!(schema.parse_value("store.password", text), Ok(Value::from(text)));
+        for text in [
+            "007",
+            "1e5",
+            "12e34567",
+            "true",
+            "\"quoted\"",
+            "",
+            " padded ",
+            "[1]",
+        ] {
+            assert_eq!(
+                schema.parse_value("store.password", text),
+                Ok(Value::from(text))
+            );
         }
-        assert_eq!(schema.parse_value("server.workers", "2"), Ok(Value::from(2)));
+        assert_eq!(
+            schema.parse_value("server.workers", "2"),
+            Ok(Value::from(2))
+        );
         for text in ["1.5", "true", "\"2\"", "", "2 # two", "two", "007"] {
-            assert!(schema.parse_value("server.workers", text).is_err() || text == "2 # two", "{text}");
+            assert!(
+                schema.parse_value("server.workers", text).is_err() || text == "2 # two",
+                "{text}"
+            );
         }
-        assert_eq!(schema.parse_value("mail.enabled", "true"), Ok(Value::from(true)));
+        assert_eq!(
+            schema.parse_value("mail.enabled", "true"),
+            Ok(Value::from(true))
+        );
         for text in ["1", "yes", "TRUE", "\"true\""] {
             assert!(schema.parse_value("mail.enabled", text).is_err(), "{text}");
         }
         let two = Value::from(vec!["a", "b"]);
         for text in ["a,b", " a , b ", "[\"a\", \"b\"]"] {
-            assert_eq!(schema.parse_value("mail.templates", text), Ok(two.clone()), "{text}");
+            assert_eq!(
+                schema.parse_value("mail.templates", text),
+                Ok(two.clone()),
+                "{text}"
+            );
         }
-        assert_eq!(schema.parse_value("mail.templates", ""), Ok(Value::Array(Vec::new())));
+        assert_eq!(
+            schema.parse_value("mail.templates", ""),
+            Ok(Value::Array(Vec::new()))
+        );
         assert!(schema.parse_value("profiles", "pages.example").is_err());
     }
 }

@@ -125,7 +125,8 @@ pub struct LimitsConfig {
     /// Hits that may wait for the journal; beyond it, they are answered 503.
     #[garde(skip)]
     pub waiting_hits: usize,
-    /// Most visitors of all days that are not over. Beyond it, hits count but their visitors do not.
+    /// Most visitors of all days that are not over. Beyond it, hits count but their visitors do
+    /// not.
     #[garde(custom(validate_entry_cap))]
     pub visitors: usize,
     /// Most visitors of one site and day with the same grant; more are copies of its cookie. Beyond
@@ -167,17 +168,23 @@ fn validate_minimum(value: u64, least: u64) -> garde::Result {
     if value == 0 || value >= least {
         return Ok(());
     }
-    Err(garde::Error::new(format!("must be at least {least}, or 0 to follow from limits.memory_bytes")))
+    Err(garde::Error::new(format!(
+        "must be at least {least}, or 0 to follow from limits.memory_bytes"
+    )))
 }
 
 fn validate_prefix(value: &str, _: &()) -> garde::Result {
     let ok = value.len() > 1
         && value.starts_with('/')
         && !value.ends_with('/')
-        && value.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
     if ok {
         Ok(())
     } else {
-        Err(garde::Error::new("must look like /ff: a leading slash, no trailing one, letters, digits, - _ . /"))
+        Err(garde::Error::new(
+            "must look like /ff: a leading slash, no trailing one, letters, digits, - _ . /",
+        ))
     }
 }

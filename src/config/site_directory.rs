@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::{Config, MemoryBudget, ProfileRule, RegisteredSites, SiteNames, SiteResolver, SiteRule, ZoneTable};
+use super::{
+    Config, MemoryBudget, ProfileRule, RegisteredSites, SiteNames, SiteResolver, SiteRule,
+    ZoneTable,
+};
 
 /// The sites that are counted, from configuration and registry.
 pub struct SiteDirectory {
@@ -22,9 +25,21 @@ impl SiteDirectory {
     pub fn new(config: &Config) -> SiteDirectory {
         let (profiles, sites) = (config.profiles.clone(), config.sites.clone());
         let zones = Arc::new(ZoneTable::default());
-        let hosts = ArcSwap::from_pointee(SiteResolver::new(&zones, &profiles, &sites, &RegisteredSites::default()));
+        let hosts = ArcSwap::from_pointee(SiteResolver::new(
+            &zones,
+            &profiles,
+            &sites,
+            &RegisteredSites::default(),
+        ));
         let names = SiteNames::new(MemoryBudget::from_config(config).caps.sites);
-        SiteDirectory { profiles, sites, zones, resolver: hosts, registered: Mutex::default(), names }
+        SiteDirectory {
+            profiles,
+            sites,
+            zones,
+            resolver: hosts,
+            registered: Mutex::default(),
+            names,
+        }
     }
 
     /// The rules for one hit or one report; the next call sees changes.
@@ -54,7 +69,12 @@ impl SiteDirectory {
 
     /// Sites and aliases of the registry, as last read.
     pub fn registered_sites(&self) -> Arc<RegisteredSites> {
-        Arc::clone(&self.registered.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .registered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// The rule of a site that is configured or registered by itself, by its name or an alias.
@@ -62,16 +82,28 @@ impl SiteDirectory {
         let registered = self.registered_sites();
         let alias = registered.aliases.iter().find(|alias| alias.alias == name);
         let name = alias.map_or(name, |alias| &alias.site);
-        self.sites.iter().chain(&registered.sites).find(|rule| rule.id == name).cloned()
+        self.sites
+            .iter()
+            .chain(&registered.sites)
+            .find(|rule| rule.id == name)
+            .cloned()
     }
 
     /// Replaces the registry's rules; `false` if they are unchanged.
     pub fn replace_registered(&self, registered: RegisteredSites) -> bool {
-        let mut known = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self
+            .registered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if **known == registered {
             return false;
         }
-        self.resolver.store(Arc::new(SiteResolver::new(&self.zones, &self.profiles, &self.sites, &registered)));
+        self.resolver.store(Arc::new(SiteResolver::new(
+            &self.zones,
+            &self.profiles,
+            &self.sites,
+            &registered,
+        )));
         *known = Arc::new(registered);
         true
     }

@@ -16,18 +16,33 @@ pub struct SiteNames {
 impl SiteNames {
     /// Records the names of at most `most` sites.
     pub fn new(most: usize) -> SiteNames {
-        SiteNames { recorded: RwLock::default(), unstored: Mutex::default(), max_sites: most }
+        SiteNames {
+            recorded: RwLock::default(),
+            unstored: Mutex::default(),
+            max_sites: most,
+        }
     }
 
     /// Records a site. `name` is called once per site. Beyond the limit, sites stay without a name:
     /// their hits are counted under the site `(other)`.
     pub fn record_site(&self, site: SiteId, name: impl FnOnce() -> Option<String>) {
-        if self.recorded.read().unwrap_or_else(PoisonError::into_inner).contains(&site) {
+        if self
+            .recorded
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&site)
+        {
             return;
         }
-        let mut seen = self.recorded.write().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self
+            .recorded
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if seen.len() == self.max_sites && seen.insert(SiteId::overflow_site()) {
-            self.requeue_names(vec![(SiteId::overflow_site(), OVERFLOW_SITE_NAME.to_owned())]);
+            self.requeue_names(vec![(
+                SiteId::overflow_site(),
+                OVERFLOW_SITE_NAME.to_owned(),
+            )]);
         }
         if seen.len() < self.max_sites
             && seen.insert(site)
@@ -44,7 +59,10 @@ impl SiteNames {
 
     /// Queues names again that could not be stored.
     pub fn requeue_names(&self, names: Vec<(SiteId, String)>) {
-        self.unstored.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+        self.unstored
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(names);
     }
 }
 
@@ -59,7 +77,13 @@ mod tests {
             names.record_site(SiteId::from_u128(n), || Some(format!("site {n}")));
         }
         let taken = names.take_unstored();
-        assert_eq!(taken.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["site 1", "site 2", "(other)"]);
+        assert_eq!(
+            taken
+                .iter()
+                .map(|(_, name)| name.as_str())
+                .collect::<Vec<_>>(),
+            ["site 1", "site 2", "(other)"]
+        );
         assert_eq!(names.take_unstored(), []);
         names.requeue_names(taken);
         assert_eq!(names.take_unstored().len(), 3);

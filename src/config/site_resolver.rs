@@ -38,8 +38,15 @@ pub struct SiteResolver {
 }
 
 enum HostRule {
-    WholeHost { id: SiteId, zone: ZoneId },
-    Profiles { path_prefix: Box<str>, template: Arc<SiteNameTemplate>, zone: ZoneId },
+    WholeHost {
+        id: SiteId,
+        zone: ZoneId,
+    },
+    Profiles {
+        path_prefix: Box<str>,
+        template: Arc<SiteNameTemplate>,
+        zone: ZoneId,
+    },
 }
 
 struct SiteNameTemplate {
@@ -74,18 +81,24 @@ impl SiteResolver {
         let mut ids: HashSet<SiteId> = hosts.by_name.values().map(|(id, _)| *id).collect();
         for rule in &registered.sites {
             let known = !ids.insert(SiteId::from_key(&rule.id))
-                || rule.hosts.iter().any(|host| hosts.by_host.contains_key(host.as_str()));
+                || rule
+                    .hosts
+                    .iter()
+                    .any(|host| hosts.by_host.contains_key(host.as_str()));
             if !known {
                 hosts.add_site(rule);
             }
         }
         for rule in &registered.aliases {
-            if let (Some(site), false) =
-                (hosts.find_by_name(&rule.site), hosts.by_name.contains_key(rule.alias.as_str()))
-            {
+            if let (Some(site), false) = (
+                hosts.find_by_name(&rule.site),
+                hosts.by_name.contains_key(rule.alias.as_str()),
+            ) {
                 let own = hosts.canonical_name(&rule.site).into();
                 hosts.by_name.insert(rule.alias.as_str().into(), site);
-                hosts.canonical_names.insert(rule.alias.as_str().into(), own);
+                hosts
+                    .canonical_names
+                    .insert(rule.alias.as_str().into(), own);
             }
         }
         hosts
@@ -93,7 +106,10 @@ impl SiteResolver {
 
     /// Whether the page belongs to the site, on any of its hosts. `www.` before a host is ignored.
     pub fn is_page_of(&self, site: SiteId, host: &str, path: &str) -> bool {
-        let is_there = |host: &str| self.resolve_page(host, path).is_some_and(|found| found.id == site);
+        let is_there = |host: &str| {
+            self.resolve_page(host, path)
+                .is_some_and(|found| found.id == site)
+        };
         is_there(host)
             || match host.strip_prefix("www.") {
                 Some(bare) => is_there(bare),
@@ -105,13 +121,26 @@ impl SiteResolver {
     /// normalised, uncleaned path: a cleaned path may have lost the profile's name.
     pub fn resolve_page<'a>(&self, host: &str, path: &'a str) -> Option<ResolvedSite<'a>> {
         self.by_host.get(host)?.iter().find_map(|rule| match rule {
-            HostRule::WholeHost { id, zone } => Some(ResolvedSite { id: *id, zone: *zone, path: "/" }),
-            HostRule::Profiles { path_prefix: under, template: name, zone } => {
+            HostRule::WholeHost { id, zone } => Some(ResolvedSite {
+                id: *id,
+                zone: *zone,
+                path: "/",
+            }),
+            HostRule::Profiles {
+                path_prefix: under,
+                template: name,
+                zone,
+            } => {
                 let rest = path.strip_prefix(&**under)?;
                 let profile = rest.split('/').next().filter(|p| is_site_name(p))?;
-                let (id, zone) =
-                    self.find_profile_entry(name, profile).unwrap_or_else(|| (name.site_id(profile), *zone));
-                Some(ResolvedSite { id, zone, path: &path[..under.len() + profile.len()] })
+                let (id, zone) = self
+                    .find_profile_entry(name, profile)
+                    .unwrap_or_else(|| (name.site_id(profile), *zone));
+                Some(ResolvedSite {
+                    id,
+                    zone,
+                    path: &path[..under.len() + profile.len()],
+                })
             }
         })
     }
@@ -120,9 +149,19 @@ impl SiteResolver {
     pub fn profile_name(&self, host: &str, path: &str) -> Option<String> {
         self.by_host.get(host)?.iter().find_map(|rule| match rule {
             HostRule::WholeHost { .. } => None,
-            HostRule::Profiles { path_prefix: under, template: name, .. } => {
-                let profile = path.strip_prefix(&**under)?.split('/').next().filter(|p| is_site_name(p))?;
-                self.find_profile_entry(name, profile).is_none().then(|| name.render_name(profile).into_owned())
+            HostRule::Profiles {
+                path_prefix: under,
+                template: name,
+                ..
+            } => {
+                let profile = path
+                    .strip_prefix(&**under)?
+                    .split('/')
+                    .next()
+                    .filter(|p| is_site_name(p))?;
+                self.find_profile_entry(name, profile)
+                    .is_none()
+                    .then(|| name.render_name(profile).into_owned())
             }
         })
     }
@@ -136,8 +175,13 @@ impl SiteResolver {
             return Some(*site);
         }
         // The longest template wins: for `ally-mia`, `ally-{profile}` before `{profile}`.
-        let matching = || self.profiles.iter().filter(|(template, _)| template.matches_name(name));
-        let (_, zone) = matching().max_by_key(|(template, _)| template.prefix.len() + template.suffix.len())?;
+        let matching = || {
+            self.profiles
+                .iter()
+                .filter(|(template, _)| template.matches_name(name))
+        };
+        let (_, zone) =
+            matching().max_by_key(|(template, _)| template.prefix.len() + template.suffix.len())?;
         Some((SiteId::from_key(name), *zone))
     }
 
@@ -162,7 +206,11 @@ impl SiteResolver {
     }
 
     /// A profile with an entry of its own: it has its own zone, or is an alias.
-    fn find_profile_entry(&self, name: &SiteNameTemplate, profile: &str) -> Option<(SiteId, ZoneId)> {
+    fn find_profile_entry(
+        &self,
+        name: &SiteNameTemplate,
+        profile: &str,
+    ) -> Option<(SiteId, ZoneId)> {
         if self.by_name.is_empty() {
             return None;
         }
@@ -179,7 +227,10 @@ impl SiteResolver {
         for host in &rule.hosts {
             // Former versions accepted a host with a trailing dot, by which no page is looked up.
             let host = host.strip_suffix('.').unwrap_or(host);
-            self.by_host.entry(host.into()).or_default().push(HostRule::WholeHost { id, zone });
+            self.by_host
+                .entry(host.into())
+                .or_default()
+                .push(HostRule::WholeHost { id, zone });
         }
     }
 
@@ -193,14 +244,26 @@ impl SiteResolver {
         self.by_host
             .entry(rule.host.as_str().into())
             .or_default()
-            .insert(0, HostRule::Profiles { path_prefix: under, template: name, zone });
+            .insert(
+                0,
+                HostRule::Profiles {
+                    path_prefix: under,
+                    template: name,
+                    zone,
+                },
+            );
     }
 }
 
 impl SiteNameTemplate {
     fn new(template: &str) -> SiteNameTemplate {
-        let (before, after) = template.split_once("{profile}").expect("validated to hold {profile}");
-        SiteNameTemplate { prefix: before.into(), suffix: after.into() }
+        let (before, after) = template
+            .split_once("{profile}")
+            .expect("validated to hold {profile}");
+        SiteNameTemplate {
+            prefix: before.into(),
+            suffix: after.into(),
+        }
     }
 
     fn render_name<'a>(&self, profile: &'a str) -> std::borrow::Cow<'a, str> {
@@ -233,8 +296,10 @@ mod tests {
             site: site.into(),
             zone: zone.into(),
         };
-        let profiles =
-            [rule("alllinks.cc", "{profile}", "UTC"), rule("ally.example", "ally-{profile}", "Asia/Kolkata")];
+        let profiles = [
+            rule("alllinks.cc", "{profile}", "UTC"),
+            rule("ally.example", "ally-{profile}", "Asia/Kolkata"),
+        ];
         let sites = [SiteRule {
             id: "shop".into(),
             hosts: vec!["shop.example".into()],
@@ -242,7 +307,12 @@ mod tests {
             embed: vec![],
             max_amount: None,
         }];
-        SiteResolver::new(&Arc::new(ZoneTable::default()), &profiles, &sites, registered)
+        SiteResolver::new(
+            &Arc::new(ZoneTable::default()),
+            &profiles,
+            &sites,
+            registered,
+        )
     }
 
     fn site(id: &str, host: &str) -> SiteRule {
@@ -256,42 +326,75 @@ mod tests {
     }
 
     fn alias(alias: &str, site: &str) -> AliasRule {
-        AliasRule { alias: alias.into(), site: site.into() }
+        AliasRule {
+            alias: alias.into(),
+            site: site.into(),
+        }
     }
 
     #[test]
     fn a_registered_host_is_counted_to_its_site_in_its_zone() {
-        let hosts = hosts(&RegisteredSites { sites: vec![site("mia", "mia.example")], aliases: vec![] });
+        let hosts = hosts(&RegisteredSites {
+            sites: vec![site("mia", "mia.example")],
+            aliases: vec![],
+        });
         let found = hosts.resolve_page("mia.example", "/tour/dates").unwrap();
         assert_eq!((found.id, found.path), (SiteId::from_key("mia"), "/"));
-        assert_eq!(hosts.time_zone(found.zone).iana_name(), Some("Europe/Berlin"));
+        assert_eq!(
+            hosts.time_zone(found.zone).iana_name(),
+            Some("Europe/Berlin")
+        );
         assert_eq!(hosts.resolve_page("tom.example", "/"), None);
     }
 
     #[test]
     fn a_profile_is_called_what_its_rule_makes_of_it_and_a_named_site_what_it_was_named() {
-        let hosts =
-            hosts(&RegisteredSites { sites: vec![site("mia", "mia.example")], aliases: vec![alias("new", "tom")] });
-        assert_eq!(hosts.profile_name("ally.example", "/u/mia/shop").as_deref(), Some("ally-mia"));
-        assert_eq!(hosts.profile_name("alllinks.cc", "/u/ann"), Some("ann".to_owned()));
-        for (host, path) in
-            [("alllinks.cc", "/u/mia"), ("alllinks.cc", "/u/new"), ("mia.example", "/"), ("shop.example", "/")]
-        {
+        let hosts = hosts(&RegisteredSites {
+            sites: vec![site("mia", "mia.example")],
+            aliases: vec![alias("new", "tom")],
+        });
+        assert_eq!(
+            hosts.profile_name("ally.example", "/u/mia/shop").as_deref(),
+            Some("ally-mia")
+        );
+        assert_eq!(
+            hosts.profile_name("alllinks.cc", "/u/ann"),
+            Some("ann".to_owned())
+        );
+        for (host, path) in [
+            ("alllinks.cc", "/u/mia"),
+            ("alllinks.cc", "/u/new"),
+            ("mia.example", "/"),
+            ("shop.example", "/"),
+        ] {
             assert_eq!(hosts.profile_name(host, path), None, "{host}{path}");
         }
     }
 
     #[test]
     fn a_renamed_profile_is_the_same_site_under_both_names() {
-        let hosts =
-            hosts(&RegisteredSites { sites: vec![], aliases: vec![alias("mia-new", "mia"), alias("x", "ally-tom")] });
-        let (old, new) =
-            (hosts.resolve_page("alllinks.cc", "/u/mia"), hosts.resolve_page("alllinks.cc", "/u/mia-new/shop"));
+        let hosts = hosts(&RegisteredSites {
+            sites: vec![],
+            aliases: vec![alias("mia-new", "mia"), alias("x", "ally-tom")],
+        });
+        let (old, new) = (
+            hosts.resolve_page("alllinks.cc", "/u/mia"),
+            hosts.resolve_page("alllinks.cc", "/u/mia-new/shop"),
+        );
         assert_eq!(old.unwrap().id, new.unwrap().id);
-        assert_eq!(new.unwrap().path, "/u/mia-new", "cookies keep to the page's own path");
+        assert_eq!(
+            new.unwrap().path,
+            "/u/mia-new",
+            "cookies keep to the page's own path"
+        );
         assert_eq!(hosts.find_by_name("mia-new"), hosts.find_by_name("mia"));
         let same = |one, other| hosts.is_same_site(one, other);
-        assert!(same("mia-new", "mia") && same("mia", "mia-new") && same("x", "ally-tom") && same("nobody", "nobody"));
+        assert!(
+            same("mia-new", "mia")
+                && same("mia", "mia-new")
+                && same("x", "ally-tom")
+                && same("nobody", "nobody")
+        );
         assert!(!same("mia-new", "x") && !same("mia", "tom"));
         let moved = hosts.resolve_page("alllinks.cc", "/u/x").unwrap();
         assert_eq!(
@@ -302,22 +405,45 @@ mod tests {
 
     #[test]
     fn a_profile_that_is_registered_has_its_own_zone_and_host_beside_its_path() {
-        let hosts = hosts(&RegisteredSites { sites: vec![site("mia", "mia.example")], aliases: vec![] });
-        let (own, profile) =
-            (hosts.resolve_page("mia.example", "/").unwrap(), hosts.resolve_page("alllinks.cc", "/u/mia").unwrap());
+        let hosts = hosts(&RegisteredSites {
+            sites: vec![site("mia", "mia.example")],
+            aliases: vec![],
+        });
+        let (own, profile) = (
+            hosts.resolve_page("mia.example", "/").unwrap(),
+            hosts.resolve_page("alllinks.cc", "/u/mia").unwrap(),
+        );
         assert_eq!((own.id, own.zone), (profile.id, profile.zone));
-        assert_eq!(hosts.time_zone(profile.zone).iana_name(), Some("Europe/Berlin"));
+        assert_eq!(
+            hosts.time_zone(profile.zone).iana_name(),
+            Some("Europe/Berlin")
+        );
         assert_eq!(hosts.find_by_name("mia"), Some((profile.id, profile.zone)));
     }
 
     #[test]
     fn what_contradicts_the_configuration_or_an_earlier_entry_is_left_out() {
-        let sites =
-            vec![site("a", "alllinks.cc"), site("shop", "b.example"), site("c", "c.example"), site("d", "c.example")];
-        let hosts = hosts(&RegisteredSites { sites, aliases: vec![alias("e", "nobody at all")] });
+        let sites = vec![
+            site("a", "alllinks.cc"),
+            site("shop", "b.example"),
+            site("c", "c.example"),
+            site("d", "c.example"),
+        ];
+        let hosts = hosts(&RegisteredSites {
+            sites,
+            aliases: vec![alias("e", "nobody at all")],
+        });
         assert_eq!(hosts.resolve_page("alllinks.cc", "/"), None);
         assert_eq!(hosts.resolve_page("b.example", "/"), None);
-        assert_eq!(hosts.resolve_page("c.example", "/").unwrap().id, SiteId::from_key("c"));
-        assert_eq!(hosts.find_by_name("shop").map(|(_, zone)| hosts.time_zone(zone)), Some(TimeZone::UTC));
+        assert_eq!(
+            hosts.resolve_page("c.example", "/").unwrap().id,
+            SiteId::from_key("c")
+        );
+        assert_eq!(
+            hosts
+                .find_by_name("shop")
+                .map(|(_, zone)| hosts.time_zone(zone)),
+            Some(TimeZone::UTC)
+        );
     }
 }

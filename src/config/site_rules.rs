@@ -73,7 +73,10 @@ pub struct RegisteredSites {
 
 /// Whether `name` is 1 to 64 ASCII letters, digits, `.`, `_`, `~` or `-`.
 pub fn is_site_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
+    (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._~-".contains(&b))
 }
 
 /// The first two names with the same id. Their counts would be one sum that both owners could read.
@@ -94,49 +97,77 @@ fn profile_name() -> String {
 }
 
 fn validate_name(value: &str, _: &()) -> garde::Result {
-    if is_site_name(value) { Ok(()) } else { Err(garde::Error::new("must be 1 to 64 of letters, digits and . _ ~ -")) }
+    if is_site_name(value) {
+        Ok(())
+    } else {
+        Err(garde::Error::new(
+            "must be 1 to 64 of letters, digits and . _ ~ -",
+        ))
+    }
 }
 
 fn validate_host(value: &str, _: &()) -> garde::Result {
     let ok = !value.is_empty()
         && value.len() <= 253
-        && value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-[]:".contains(&b))
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-[]:".contains(&b))
         && !value.ends_with('.')
         && (value.starts_with('[') || !value.contains(':'))
         && url::Url::parse(&format!("http://{value}/")).is_ok_and(|u| u.port().is_none());
     if ok {
         return Ok(());
     }
-    Err(garde::Error::new("must be a host in lower case without a port or a dot at its end, such as alllinks.cc"))
+    Err(garde::Error::new(
+        "must be a host in lower case without a port or a dot at its end, such as alllinks.cc",
+    ))
 }
 
 /// Part of a header: only scheme, host and port.
 fn validate_origin(value: &str, _: &()) -> garde::Result {
     let is_plain = |url: &url::Url| {
         matches!(url.scheme(), "https" | "http")
-            && url.host_str().is_some_and(|host| validate_host(host, &()).is_ok())
+            && url
+                .host_str()
+                .is_some_and(|host| validate_host(host, &()).is_ok())
             && url.origin().ascii_serialization() == value
     };
     match url::Url::parse(value).is_ok_and(|url| is_plain(&url)) {
         true => Ok(()),
-        false => Err(garde::Error::new("must be an origin such as https://mia.example, without a path")),
+        false => Err(garde::Error::new(
+            "must be an origin such as https://mia.example, without a path",
+        )),
     }
 }
 
 fn validate_path(value: &str, _: &()) -> garde::Result {
-    let ok = value.starts_with('/') && value.ends_with("/{profile}") && value.matches('{').count() == 1;
-    if ok { Ok(()) } else { Err(garde::Error::new("must start with / and end with /{profile}, such as /u/{profile}")) }
+    let ok =
+        value.starts_with('/') && value.ends_with("/{profile}") && value.matches('{').count() == 1;
+    if ok {
+        Ok(())
+    } else {
+        Err(garde::Error::new(
+            "must start with / and end with /{profile}, such as /u/{profile}",
+        ))
+    }
 }
 
 fn validate_template(value: &str, _: &()) -> garde::Result {
-    let ok = value.matches("{profile}").count() == 1 && is_site_name(&value.replace("{profile}", "x"));
-    if ok { Ok(()) } else { Err(garde::Error::new("must hold {profile} once, beside letters, digits and . _ ~ -")) }
+    let ok =
+        value.matches("{profile}").count() == 1 && is_site_name(&value.replace("{profile}", "x"));
+    if ok {
+        Ok(())
+    } else {
+        Err(garde::Error::new(
+            "must hold {profile} once, beside letters, digits and . _ ~ -",
+        ))
+    }
 }
 
 fn validate_zone(value: &str, _: &()) -> garde::Result {
-    TimeZone::get(value)
-        .map(|_| ())
-        .map_err(|_| garde::Error::new("must be a zone of the tz database, such as Europe/Berlin or UTC"))
+    TimeZone::get(value).map(|_| ()).map_err(|_| {
+        garde::Error::new("must be a zone of the tz database, such as Europe/Berlin or UTC")
+    })
 }
 
 #[cfg(test)]
@@ -146,23 +177,42 @@ mod tests {
     #[test]
     fn two_names_with_one_id_are_found_and_a_name_twice_is_none() {
         let of = |names: &[&'static str]| find_id_collision(names.iter().copied(), str::len);
-        assert_eq!(of(&["mia", "ann-marie", "mia", "tom", "x"]), Some(("mia", "tom")));
+        assert_eq!(
+            of(&["mia", "ann-marie", "mia", "tom", "x"]),
+            Some(("mia", "tom"))
+        );
         assert_eq!(of(&["mia", "mia", "x"]), None);
     }
 
     #[test]
     fn a_host_is_written_in_one_way() {
-        for good in ["shop.example", "[::1]", "127.0.0.1", "xn--mnchen-3ya.example"] {
+        for good in [
+            "shop.example",
+            "[::1]",
+            "127.0.0.1",
+            "xn--mnchen-3ya.example",
+        ] {
             assert!(validate_host(good, &()).is_ok(), "{good}");
         }
-        for bad in ["shop.example.", "Shop.example", "shop.example:80", "https://shop.example", ""] {
+        for bad in [
+            "shop.example.",
+            "Shop.example",
+            "shop.example:80",
+            "https://shop.example",
+            "",
+        ] {
             assert!(validate_host(bad, &()).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn an_origin_is_a_scheme_a_host_and_a_port() {
-        for good in ["https://mia.example", "https://mia.example:8443", "http://127.0.0.1:8080", "http://[::1]:8080"] {
+        for good in [
+            "https://mia.example",
+            "https://mia.example:8443",
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080",
+        ] {
             assert!(validate_origin(good, &()).is_ok(), "{good}");
         }
         for bad in [

@@ -140,8 +140,11 @@ pub struct DataFilesConfig {
 
 fn validate_store_url(value: &str, _: &()) -> garde::Result {
     let ok = value.is_empty()
-        || url::Url::parse(value)
-            .is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.username().is_empty() && u.password().is_none());
+        || url::Url::parse(value).is_ok_and(|u| {
+            matches!(u.scheme(), "http" | "https")
+                && u.username().is_empty()
+                && u.password().is_none()
+        });
     if ok {
         Ok(())
     } else {
@@ -152,6 +155,13 @@ fn validate_store_url(value: &str, _: &()) -> garde::Result {
 }
 
 fn validate_identifier(value: &str, _: &()) -> garde::Result {
-    let ok = !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if ok { Ok(()) } else { Err(garde::Error::new("must be letters, digits and _")) }
+    let ok = !value.is_empty()
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if ok {
+        Ok(())
+    } else {
+        Err(garde::Error::new("must be letters, digits and _"))
+    }
 }

@@ -24,14 +24,20 @@ impl TrustedProxies {
 
     /// The client's address. `forwarded` has the values of the header's lines, in order; several
     /// lines are one list.
-    pub fn client_address<'a>(&self, peer: IpAddr, forwarded: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
+    pub fn client_address<'a>(
+        &self,
+        peer: IpAddr,
+        forwarded: impl DoubleEndedIterator<Item = &'a str>,
+    ) -> IpAddr {
         let mut best = peer.to_canonical();
         if !self.is_trusted(best) {
             return best;
         }
         for hop in forwarded.rev().flat_map(|line| line.rsplit(',')) {
             // An unreadable entry ends the chain: entries beyond it may be forged.
-            let Some(address) = parse_hop(hop.trim()) else { break };
+            let Some(address) = parse_hop(hop.trim()) else {
+                break;
+            };
             best = address;
             if !self.is_trusted(address) {
                 break;
@@ -59,7 +65,10 @@ mod tests {
 
     #[test]
     fn forwarded_addresses_are_believed_from_the_right_and_only_from_trusted_peers() {
-        let proxies = TrustedProxies::new(&["10.0.0.0/8".parse().unwrap(), "2001:db8:ffff::/48".parse().unwrap()]);
+        let proxies = TrustedProxies::new(&[
+            "10.0.0.0/8".parse().unwrap(),
+            "2001:db8:ffff::/48".parse().unwrap(),
+        ]);
         for (peer, lines, expected) in [
             // Without a trusted proxy, the header is ignored.
             ("203.0.113.9", &["1.2.3.4"][..], "203.0.113.9"),
@@ -80,7 +89,11 @@ mod tests {
             ("10.0.0.1", &["6.6.6.6", "1.2.3.4"], "1.2.3.4"),
             // Several proxies.
             ("10.0.0.1", &["1.2.3.4, 10.0.0.2"], "1.2.3.4"),
-            ("10.0.0.1", &["6.6.6.6, 1.2.3.4, 10.0.0.2, 10.0.0.3"], "1.2.3.4"),
+            (
+                "10.0.0.1",
+                &["6.6.6.6, 1.2.3.4, 10.0.0.2, 10.0.0.3"],
+                "1.2.3.4",
+            ),
             ("10.0.0.1", &["10.0.0.2, 10.0.0.3"], "10.0.0.2"),
             // Unreadable hops end the chain at the last good one.
             ("10.0.0.1", &["1.2.3.4, unknown"], "10.0.0.1"),
@@ -88,7 +101,11 @@ mod tests {
             ("10.0.0.1", &["fe80::1%eth0"], "10.0.0.1"),
         ] {
             let client = proxies.client_address(peer.parse().unwrap(), lines.iter().copied());
-            assert_eq!(client, expected.parse::<IpAddr>().unwrap(), "{peer} {lines:?}");
+            assert_eq!(
+                client,
+                expected.parse::<IpAddr>().unwrap(),
+                "{peer} {lines:?}"
+            );
         }
     }
 }

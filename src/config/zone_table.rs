@@ -20,12 +20,25 @@ pub struct ZoneTable {
 impl ZoneTable {
     /// The number of a zone; its name must have passed validation.
     pub fn intern_zone(&self, name: &str) -> ZoneId {
-        let same = |zone: &TimeZone| zone.iana_name().is_some_and(|known| known.eq_ignore_ascii_case(name));
-        let _one_at_a_time = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |zone: &TimeZone| {
+            zone.iana_name()
+                .is_some_and(|known| known.eq_ignore_ascii_case(name))
+        };
+        let _one_at_a_time = self
+            .write_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let known = self.zones.load();
         let place = known.iter().position(same).unwrap_or_else(|| {
             let zone = TimeZone::get(name).expect("zones were validated");
-            self.zones.store(known.iter().cloned().chain([zone]).collect::<Vec<_>>().into());
+            self.zones.store(
+                known
+                    .iter()
+                    .cloned()
+                    .chain([zone])
+                    .collect::<Vec<_>>()
+                    .into(),
+            );
             known.len()
         });
         ZoneId(u16::try_from(place).expect("the tz database has far fewer than 65 536 zones"))
@@ -33,7 +46,12 @@ impl ZoneTable {
 
     /// IANA names of the zones in use.
     pub fn zone_names(&self) -> Vec<String> {
-        self.zones.load().iter().filter_map(TimeZone::iana_name).map(str::to_owned).collect()
+        self.zones
+            .load()
+            .iter()
+            .filter_map(TimeZone::iana_name)
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The zone with this number.

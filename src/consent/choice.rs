@@ -21,7 +21,11 @@ pub struct StoredChoice<'a> {
 /// What a cookie claims to be, before it is verified.
 pub(super) enum CookieClaim<'a> {
     Refusal,
-    Signed { text: &'a str, key_id: &'a str, mac: &'a str },
+    Signed {
+        text: &'a str,
+        key_id: &'a str,
+        mac: &'a str,
+    },
     Unsigned,
 }
 
@@ -37,11 +41,24 @@ impl<'a> StoredChoice<'a> {
         }
 
         if tiers == REFUSAL_MARK {
-            let refusal = StoredChoice { version, tiers, id: None };
-            return rest.iter().all(Option::is_none).then_some((refusal, CookieClaim::Refusal));
+            let refusal = StoredChoice {
+                version,
+                tiers,
+                id: None,
+            };
+            return rest
+                .iter()
+                .all(Option::is_none)
+                .then_some((refusal, CookieClaim::Refusal));
         }
 
-        let grant = |id: &str| Some(StoredChoice { version, tiers, id: Some(ConsentId::from_hex(id)?) });
+        let grant = |id: &str| {
+            Some(StoredChoice {
+                version,
+                tiers,
+                id: Some(ConsentId::from_hex(id)?),
+            })
+        };
         match rest {
             [Some(id), None, None] => Some((grant(id)?, CookieClaim::Unsigned)),
             [Some(id), Some(key_id), Some(mac)] => {
@@ -59,13 +76,21 @@ impl<'a> StoredChoice<'a> {
 
     /// The granted tiers, as written in the cookie; none for a refusal.
     pub fn tiers(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let tiers = if self.tiers == REFUSAL_MARK { "" } else { self.tiers };
+        let tiers = if self.tiers == REFUSAL_MARK {
+            ""
+        } else {
+            self.tiers
+        };
         tiers.split('+').filter(|tier| !tier.is_empty())
     }
 
     /// The refusal that replaces a grant which was withdrawn elsewhere.
     pub(super) fn into_withdrawn(self) -> StoredChoice<'a> {
-        StoredChoice { tiers: REFUSAL_MARK, id: None, ..self }
+        StoredChoice {
+            tiers: REFUSAL_MARK,
+            id: None,
+            ..self
+        }
     }
 }
 
@@ -89,23 +114,42 @@ mod tests {
     fn a_grant_names_its_tiers_and_carries_an_id_a_key_and_a_mac() {
         let value = format!("3.preferences+analytics.{ID}.k1.abc");
         let (stored, claim) = StoredChoice::parse(&value).unwrap();
-        assert_eq!((stored.version, stored.tiers().collect::<Vec<_>>()), (3, vec!["preferences", "analytics"]));
-        assert!(stored.grants_tier("analytics") && !stored.grants_tier("embeds") && !stored.grants_tier("none"));
+        assert_eq!(
+            (stored.version, stored.tiers().collect::<Vec<_>>()),
+            (3, vec!["preferences", "analytics"])
+        );
+        assert!(
+            stored.grants_tier("analytics")
+                && !stored.grants_tier("embeds")
+                && !stored.grants_tier("none")
+        );
         assert_eq!(stored.id.unwrap().to_hex(), ID);
-        let CookieClaim::Signed { text, key_id, mac } = claim else { panic!("it is signed") };
-        assert_eq!((text, key_id, mac), (&*format!("3.preferences+analytics.{ID}.k1"), "k1", "abc"));
+        let CookieClaim::Signed { text, key_id, mac } = claim else {
+            panic!("it is signed")
+        };
+        assert_eq!(
+            (text, key_id, mac),
+            (&*format!("3.preferences+analytics.{ID}.k1"), "k1", "abc")
+        );
     }
 
     #[test]
     fn a_grant_of_before_has_no_mac() {
         let value = format!("3.analytics.{ID}");
-        assert!(matches!(StoredChoice::parse(&value), Some((_, CookieClaim::Unsigned))));
+        assert!(matches!(
+            StoredChoice::parse(&value),
+            Some((_, CookieClaim::Unsigned))
+        ));
     }
 
     #[test]
     fn a_refusal_carries_no_id() {
         let (refused, claim) = StoredChoice::parse("3.none").unwrap();
-        assert!(refused.id.is_none() && refused.tiers().next().is_none() && !refused.grants_tier("none"));
+        assert!(
+            refused.id.is_none()
+                && refused.tiers().next().is_none()
+                && !refused.grants_tier("none")
+        );
         assert!(matches!(claim, CookieClaim::Refusal));
         assert!(StoredChoice::parse(&format!("3.none.{ID}")).is_none());
         assert_eq!(refusal_value(3), "3.none");

@@ -65,9 +65,13 @@ pub struct Gate {
 impl Gate {
     /// `refusals` receives one count per dropped hit or mail.
     pub fn new(config: &Config, terms: Arc<ConsentPolicy>, refusals: Arc<DropCounters>) -> Gate {
-        let visit_cookie =
-            (config.visitor.mode == VisitorMode::FlagCookie).then(|| config.visitor.cookie.name.as_str().into());
-        Gate { policy: terms, visit_cookie, drop_counters: refusals }
+        let visit_cookie = (config.visitor.mode == VisitorMode::FlagCookie)
+            .then(|| config.visitor.cookie.name.as_str().into());
+        Gate {
+            policy: terms,
+            visit_cookie,
+            drop_counters: refusals,
+        }
     }
 
     /// Admits a hit or counts its drop.
@@ -76,7 +80,8 @@ impl Gate {
     ///
     /// The first reason that applies, in the order of [`Refusal::ALL`]. It has been counted.
     pub fn admit<'a>(&self, hit: RawHit<'a>) -> Result<AdmittedHit<'a>, DropReason> {
-        self.admit_for_preview(hit).inspect_err(|reason| self.drop_counters.record_drop(*reason))
+        self.admit_for_preview(hit)
+            .inspect_err(|reason| self.drop_counters.record_drop(*reason))
     }
 
     /// Like [`Gate::admit`], but does not count a drop. Used to show visitors how their next visit
@@ -87,7 +92,11 @@ impl Gate {
     /// The first reason that applies, in the order of [`Refusal::ALL`].
     pub fn admit_for_preview<'a>(&self, hit: RawHit<'a>) -> Result<AdmittedHit<'a>, DropReason> {
         let grant = self.check_hit(&hit)?;
-        Ok(AdmittedHit { without_visit_cookie: self.sent_visit_cookie(hit.caller).is_none(), grant, hit })
+        Ok(AdmittedHit {
+            without_visit_cookie: self.sent_visit_cookie(hit.caller).is_none(),
+            grant,
+            hit,
+        })
     }
 
     /// Admits an opened or clicked mail, or counts its drop.
@@ -113,7 +122,11 @@ impl Gate {
 
     /// The name of the visit cookie, if the browser sent it although its visitor does not agree or
     /// sends an opt-out signal; the cookie should then be deleted.
-    pub fn stale_visit_cookie(&self, caller: &RequestCaller<'_>, ground: LegalBasis) -> Option<&str> {
+    pub fn stale_visit_cookie(
+        &self,
+        caller: &RequestCaller<'_>,
+        ground: LegalBasis,
+    ) -> Option<&str> {
         let name = self.sent_visit_cookie(caller)?;
         let stored = || self.policy.stored_choice(caller.cookies);
         let no = self
@@ -124,7 +137,9 @@ impl Gate {
     }
 
     fn sent_visit_cookie(&self, caller: &RequestCaller<'_>) -> Option<&str> {
-        self.visit_cookie.as_deref().filter(|name| caller.cookies.has_cookie(name))
+        self.visit_cookie
+            .as_deref()
+            .filter(|name| caller.cookies.has_cookie(name))
     }
 
     /// The grant the hit comes with, if any. Checks the reasons in the order of `Refusal::ALL`;
@@ -143,7 +158,10 @@ impl Gate {
         }
 
         let stored = self.policy.stored_choice(caller.cookies);
-        if let Some(reason) = self.policy.choice_drop_reason(stored.as_ref(), hit.legal_basis) {
+        if let Some(reason) = self
+            .policy
+            .choice_drop_reason(stored.as_ref(), hit.legal_basis)
+        {
             return Err(reason);
         }
 

@@ -25,12 +25,14 @@ impl ConsentId {
             b'a'..=b'f' => Some(b - b'a' + 10),
             _ => None,
         };
-        let id = text.bytes().try_fold(0_u128, |id, b| Some(id << 4 | u128::from(digit(b)?)));
+        let id = text
+            .bytes()
+            .try_fold(0_u128, |id, b| Some(id << 4 | u128::from(digit(b)?)));
         id.filter(|_| text.len() == 32).map(ConsentId)
     }
 
-    /// A second one, for what keeps it longer than the request: the ledger, and the cookie that is made with
-    /// its record.
+    /// A second one, for what keeps it longer than the request: the ledger, and the cookie that is
+    /// made with its record.
     pub fn duplicate_id(&self) -> ConsentId {
         ConsentId(self.0)
     }
@@ -42,7 +44,9 @@ impl ConsentId {
 
     /// [`ConsentId::hex`] without an allocation: this is on every hit.
     pub(super) fn to_hex_digits(&self) -> [u8; 32] {
-        std::array::from_fn(|place| b"0123456789abcdef"[(self.0 >> (124 - 4 * place)) as usize & 15])
+        std::array::from_fn(|place| {
+            b"0123456789abcdef"[(self.0 >> (124 - 4 * place)) as usize & 15]
+        })
     }
 
     /// For keyed hashes of it.

@@ -63,9 +63,12 @@ impl GrantKeys {
                 continue;
             }
 
-            let (id, key) = line.split_once(' ').ok_or(GrantKeysError::MalformedLine(place + 1))?;
-            let key =
-                parse_key(key.trim()).filter(|_| is_key_id(id)).ok_or(GrantKeysError::MalformedLine(place + 1))?;
+            let (id, key) = line
+                .split_once(' ')
+                .ok_or(GrantKeysError::MalformedLine(place + 1))?;
+            let key = parse_key(key.trim())
+                .filter(|_| is_key_id(id))
+                .ok_or(GrantKeysError::MalformedLine(place + 1))?;
             if keys.iter().any(|(known, _)| **known == *id) {
                 return Err(GrantKeysError::DuplicateId(place + 1));
             }
@@ -78,7 +81,13 @@ impl GrantKeys {
             // bytes.
             false => Ok(GrantKeys {
                 keys,
-                mac_prefix: [MAC_CONTEXT, &(site.len() as u64).to_le_bytes(), site.as_bytes()].concat().into(),
+                mac_prefix: [
+                    MAC_CONTEXT,
+                    &(site.len() as u64).to_le_bytes(),
+                    site.as_bytes(),
+                ]
+                .concat()
+                .into(),
             }),
         }
     }
@@ -108,8 +117,12 @@ impl GrantKeys {
     /// Whether the key with this id made `mac` for the text before it, which ends with the key's
     /// id. Compares in constant time.
     pub(super) fn verify_mac(&self, signed: &str, key_id: &str, mac: &str) -> bool {
-        let Some((_, key)) = self.keys.iter().find(|(known, _)| **known == *key_id) else { return false };
-        let Some(told) = hex::decode_lower::<MAC_BYTES>(mac.as_bytes()) else { return false };
+        let Some((_, key)) = self.keys.iter().find(|(known, _)| **known == *key_id) else {
+            return false;
+        };
+        let Some(told) = hex::decode_lower::<MAC_BYTES>(mac.as_bytes()) else {
+            return false;
+        };
         self.compute_mac(key, signed).ct_eq(&told).into()
     }
 
@@ -125,7 +138,10 @@ crate::unprintable!(GrantKey, GrantKeys);
 
 /// Whether a text is a valid key id: 1 to 16 ASCII letters, digits, `_` and `-`.
 pub fn is_key_id(id: &str) -> bool {
-    (1..=16).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    (1..=16).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 fn parse_key(text: &str) -> Option<GrantKey> {
@@ -158,37 +174,67 @@ pub(super) mod tests {
 
     #[test]
     fn the_first_key_signs_and_the_others_are_believed() {
-        let old = keys(ONE, "ally").unwrap().sign_grant_with_hex_id(1, &["analytics"], ID).unwrap();
+        let old = keys(ONE, "ally")
+            .unwrap()
+            .sign_grant_with_hex_id(1, &["analytics"], ID)
+            .unwrap();
         let rotated = keys(&format!("# new\n{TWO}\n{ONE}"), "ally").unwrap();
         assert!(old.starts_with(&format!("1.analytics.{ID}.one.")) && verifies(&rotated, &old));
-        let new = rotated.sign_grant_with_hex_id(1, &["analytics"], ID).unwrap();
+        let new = rotated
+            .sign_grant_with_hex_id(1, &["analytics"], ID)
+            .unwrap();
         assert!(new.starts_with(&format!("1.analytics.{ID}.two.")) && verifies(&rotated, &new));
-        assert!(!verifies(&keys(ONE, "ally").unwrap(), &new), "a key that is not in the file");
-        assert!(!verifies(&keys(ONE, "alllinks").unwrap(), &old), "another platform with the same key");
+        assert!(
+            !verifies(&keys(ONE, "ally").unwrap(), &new),
+            "a key that is not in the file"
+        );
+        assert!(
+            !verifies(&keys(ONE, "alllinks").unwrap(), &old),
+            "another platform with the same key"
+        );
     }
 
     #[test]
     fn a_grant_changed_at_any_byte_does_not_verify() {
         let keys = keys(&format!("{ONE}{TWO}"), "ally").unwrap();
-        let grant = keys.sign_grant_with_hex_id(3, &["preferences", "analytics"], ID).unwrap();
+        let grant = keys
+            .sign_grant_with_hex_id(3, &["preferences", "analytics"], ID)
+            .unwrap();
         assert!(verifies(&keys, &grant));
         for at in (0..grant.len()).filter(|at| grant.as_bytes()[*at] != b'.') {
-            for other in b"0a1f+".iter().filter(|other| **other != grant.as_bytes()[at]) {
+            for other in b"0a1f+"
+                .iter()
+                .filter(|other| **other != grant.as_bytes()[at])
+            {
                 let mut bytes = grant.clone().into_bytes();
                 bytes[at] = *other;
-                assert!(!verifies(&keys, std::str::from_utf8(&bytes).unwrap()), "byte {at}");
+                assert!(
+                    !verifies(&keys, std::str::from_utf8(&bytes).unwrap()),
+                    "byte {at}"
+                );
             }
         }
-        assert!(!verifies(&keys, &grant.to_uppercase()) && !verifies(&keys, &grant[..grant.len() - 1]));
+        assert!(
+            !verifies(&keys, &grant.to_uppercase()) && !verifies(&keys, &grant[..grant.len() - 1])
+        );
     }
 
     /// The construction documented in docs/understand/PRIVACY.md, implemented a second time.
     #[test]
     fn the_mac_is_the_first_half_of_keyed_blake3_over_context_name_and_text() {
         let signed = format!("3.analytics.{ID}.one");
-        let message = [b"footfall consent/v1".as_slice(), &4_u64.to_le_bytes(), b"ally", signed.as_bytes()].concat();
+        let message = [
+            b"footfall consent/v1".as_slice(),
+            &4_u64.to_le_bytes(),
+            b"ally",
+            signed.as_bytes(),
+        ]
+        .concat();
         let mac = blake3::keyed_hash(&[1; 32], &message).to_hex();
-        let grant = keys(ONE, "ally").unwrap().sign_grant_with_hex_id(3, &["analytics"], ID).unwrap();
+        let grant = keys(ONE, "ally")
+            .unwrap()
+            .sign_grant_with_hex_id(3, &["analytics"], ID)
+            .unwrap();
         assert_eq!(grant, format!("{signed}.{}", &mac[..32]));
     }
 
@@ -200,8 +246,14 @@ pub(super) mod tests {
             ("# only a remark", GrantKeysError::NoKeys),
             ("one", GrantKeysError::MalformedLine(1)),
             (&short, GrantKeysError::MalformedLine(1)),
-            (&format!("\n{}", ONE.replace("one", "a.b")), GrantKeysError::MalformedLine(2)),
-            (&format!("{ONE}{}", TWO.replace("two", "one")), GrantKeysError::DuplicateId(2)),
+            (
+                &format!("\n{}", ONE.replace("one", "a.b")),
+                GrantKeysError::MalformedLine(2),
+            ),
+            (
+                &format!("{ONE}{}", TWO.replace("two", "one")),
+                GrantKeysError::DuplicateId(2),
+            ),
         ] {
             assert_eq!(keys(text, "ally").err(), Some(expected), "{text}");
         }

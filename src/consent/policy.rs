@@ -65,7 +65,11 @@ pub struct ConsentPolicy {
 impl ConsentPolicy {
     /// `asked` returns the version at which a tier's purposes or providers last grew; see
     /// `versions`.
-    pub fn new(config: &Config, asked: impl Fn(&str) -> u32, proofs: GrantEvidence) -> ConsentPolicy {
+    pub fn new(
+        config: &Config,
+        asked: impl Fn(&str) -> u32,
+        proofs: GrantEvidence,
+    ) -> ConsentPolicy {
         let consent = &config.consent;
         let since = |tier: &str| match consent.on_version {
             RepromptScope::AllVisitors => consent.version,
@@ -105,12 +109,23 @@ impl ConsentPolicy {
     /// was not issued here is ignored, a cookie of another version does not hide one of the current
     /// version, and among the rest any refusal takes precedence over every grant.
     pub fn stored_choice<'a>(&self, cookies: &RequestCookies<'a>) -> Option<StoredChoice<'a>> {
-        let believed = cookies.get_all(&self.cookie).filter_map(|value| self.verify_choice(value));
-        let heard =
-            believed.reduce(
-                |one, other| if self.choice_precedence(&other) > self.choice_precedence(&one) { other } else { one },
-            );
-        heard.map(|(stored, gone)| if gone { stored.into_withdrawn() } else { stored })
+        let believed = cookies
+            .get_all(&self.cookie)
+            .filter_map(|value| self.verify_choice(value));
+        let heard = believed.reduce(|one, other| {
+            if self.choice_precedence(&other) > self.choice_precedence(&one) {
+                other
+            } else {
+                one
+            }
+        });
+        heard.map(|(stored, gone)| {
+            if gone {
+                stored.into_withdrawn()
+            } else {
+                stored
+            }
+        })
     }
 
     /// The choice in a cookie's value, if it is authentic, and whether it was withdrawn since. A
@@ -119,26 +134,41 @@ impl ConsentPolicy {
         let (stored, claim) = StoredChoice::parse(value)?;
         let proven = match claim {
             CookieClaim::Refusal => true,
-            CookieClaim::Signed { text, key_id, mac } => self.keys.load().verify_mac(text, key_id, mac),
+            CookieClaim::Signed { text, key_id, mac } => {
+                self.keys.load().verify_mac(text, key_id, mac)
+            }
             CookieClaim::Unsigned => {
                 let id = stored.id.as_ref()?;
-                self.grant_lookup.is_live(id, stored.version, &mut stored.tiers())
+                self.grant_lookup
+                    .is_live(id, stored.version, &mut stored.tiers())
             }
         };
-        let gone = proven && stored.id.as_ref().is_some_and(|id| self.withdrawn.contains(id));
+        let gone = proven
+            && stored
+                .id
+                .as_ref()
+                .is_some_and(|id| self.withdrawn.contains(id));
         proven.then_some((stored, gone))
     }
 
     /// Precedence among several choices: the current version first, then older ones, then newer
     /// ones; within a version, the choice that allows the least, and withdrawn grants last.
-    fn choice_precedence(&self, (stored, gone): &(StoredChoice<'_>, bool)) -> (bool, Reverse<bool>, u32, u8) {
+    fn choice_precedence(
+        &self,
+        (stored, gone): &(StoredChoice<'_>, bool),
+    ) -> (bool, Reverse<bool>, u32, u8) {
         let says = match &stored.id {
             None => 3,
             Some(_) if *gone => 0,
             Some(_) if !stored.grants_tier(&self.analytics_tier().name) => 2,
             Some(_) => 1,
         };
-        (stored.version == self.version, Reverse(stored.version > self.version), stored.version, says)
+        (
+            stored.version == self.version,
+            Reverse(stored.version > self.version),
+            stored.version,
+            says,
+        )
     }
 
     /// The choice that a cookie value will represent once a browser sends it.
@@ -174,14 +204,20 @@ impl ConsentPolicy {
         self.is_granted_on_basis(self.basis, stored, tier)
     }
 
-    fn is_granted_on_basis(&self, basis: ConsentBasis, stored: Option<&StoredChoice<'_>>, tier: &ConsentTier) -> bool {
+    fn is_granted_on_basis(
+        &self,
+        basis: ConsentBasis,
+        stored: Option<&StoredChoice<'_>>,
+        tier: &ConsentTier,
+    ) -> bool {
         match basis {
             // An objection is valid for all versions: a new version does not revoke it.
             ConsentBasis::ExemptOptOut if tier.name == self.analytics_tier().name => {
                 stored.is_none_or(|stored| stored.grants_tier(&tier.name))
             }
             _ => stored.is_some_and(|stored| {
-                (tier.since..=self.version).contains(&stored.version) && stored.grants_tier(&tier.name)
+                (tier.since..=self.version).contains(&stored.version)
+                    && stored.grants_tier(&tier.name)
             }),
         }
     }
@@ -211,7 +247,8 @@ impl ConsentPolicy {
     /// Whether the consent prompt has grown since this choice was made, so that the visitor must be
     /// asked again.
     pub fn is_outdated(&self, stored: &StoredChoice<'_>) -> bool {
-        stored.version > self.version || self.optional.iter().any(|tier| stored.version < tier.since)
+        stored.version > self.version
+            || self.optional.iter().any(|tier| stored.version < tier.since)
     }
 
     /// The `Set-Cookie` value that stores a choice. It is `HttpOnly`: an id that every embedded

@@ -37,12 +37,23 @@ impl ConsentRegister {
 
         let mut entries = config.register.clone();
         let choice = &consent.cookie;
-        entries.push(own(&consent.tiers[0], &choice.name, "keeps the answer to this question", choice.max_age_secs));
+        entries.push(own(
+            &consent.tiers[0],
+            &choice.name,
+            "keeps the answer to this question",
+            choice.max_age_secs,
+        ));
 
         if config.visitor.mode == VisitorMode::FlagCookie {
             let visit = &config.visitor.cookie;
-            let purpose = "tells a browser that was here before from a new one; the same value for everybody";
-            entries.push(own(&consent.analytics_tier, &visit.name, purpose, visit.max_age_secs));
+            let purpose =
+                "tells a browser that was here before from a new one; the same value for everybody";
+            entries.push(own(
+                &consent.analytics_tier,
+                &visit.name,
+                purpose,
+                visit.max_age_secs,
+            ));
         }
 
         entries.sort();
@@ -65,12 +76,18 @@ impl ConsentRegister {
     pub fn tiers_grown_since(&self, before: &ConsentRegister) -> Vec<String> {
         let new = |entry: &&RegisterRule| {
             let same = |old: &RegisterRule| {
-                (&old.tier, &old.provider, &old.purpose) == (&entry.tier, &entry.provider, &entry.purpose)
+                (&old.tier, &old.provider, &old.purpose)
+                    == (&entry.tier, &entry.provider, &entry.purpose)
             };
             !before.entries.iter().any(same)
         };
 
-        let gained: Vec<&str> = self.entries.iter().filter(new).map(|entry| entry.tier.as_str()).collect();
+        let gained: Vec<&str> = self
+            .entries
+            .iter()
+            .filter(new)
+            .map(|entry| entry.tier.as_str())
+            .collect();
         let grown = |tier: &&String| {
             let name = tier.as_str();
             let wakes = before.inert.contains(tier) && !self.inert.contains(tier);
@@ -90,13 +107,27 @@ impl ConsentRegister {
             }
         };
 
-        changed("effective date", before.effective_date.to_string(), self.effective_date.to_string());
-        changed("ui", <&str>::from(before.ui).to_owned(), <&str>::from(self.ui).to_owned());
+        changed(
+            "effective date",
+            before.effective_date.to_string(),
+            self.effective_date.to_string(),
+        );
+        changed(
+            "ui",
+            <&str>::from(before.ui).to_owned(),
+            <&str>::from(self.ui).to_owned(),
+        );
         changed("tiers", before.tiers.join(", "), self.tiers.join(", "));
         changed("inert", before.inert.join(", "), self.inert.join(", "));
 
-        let gone = before.entries.iter().filter(|entry| !self.entries.contains(entry));
-        let come = self.entries.iter().filter(|entry| !before.entries.contains(entry));
+        let gone = before
+            .entries
+            .iter()
+            .filter(|entry| !self.entries.contains(entry));
+        let come = self
+            .entries
+            .iter()
+            .filter(|entry| !before.entries.contains(entry));
         lines.extend(gone.map(|entry| format!("- {}", format_entry(entry))));
         lines.extend(come.map(|entry| format!("+ {}", format_entry(entry))));
 
@@ -105,6 +136,12 @@ impl ConsentRegister {
 }
 
 fn format_entry(entry: &RegisterRule) -> String {
-    let RegisterRule { tier, name, provider, purpose, life_secs } = entry;
+    let RegisterRule {
+        tier,
+        name,
+        provider,
+        purpose,
+        life_secs,
+    } = entry;
     format!("{tier}: {name} of {provider}, {purpose}, {life_secs} s")
 }

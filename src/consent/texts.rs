@@ -68,17 +68,30 @@ impl TextCatalog {
     /// # Errors
     ///
     /// A file is not TOML of this form, lacks a key or a tier, or has a key that is not used.
-    pub fn from_files(own: &[(String, String)], tiers: &[String]) -> Result<TextCatalog, TextFileError> {
-        let mut texts = TextCatalog { languages: Vec::new(), source: String::new() };
+    pub fn from_files(
+        own: &[(String, String)],
+        tiers: &[String],
+    ) -> Result<TextCatalog, TextFileError> {
+        let mut texts = TextCatalog {
+            languages: Vec::new(),
+            source: String::new(),
+        };
         let built_in = BUILT_IN_FILES.map(|(name, text)| (name.to_owned(), text.to_owned()));
         for (file, text) in built_in.iter().chain(own) {
-            let fail = |reason: String| TextFileError { file: file.clone(), reason };
+            let fail = |reason: String| TextFileError {
+                file: file.clone(),
+                reason,
+            };
             let language: LanguageTexts =
                 toml::from_str(text).map_err(|error| fail(describe_toml_error(&error, text)))?;
             texts.check_language(&language, tiers).map_err(fail)?;
 
             texts.source.push_str(text);
-            match texts.languages.iter_mut().find(|known| known.lang == language.lang) {
+            match texts
+                .languages
+                .iter_mut()
+                .find(|known| known.lang == language.lang)
+            {
                 Some(known) => *known = language,
                 None => texts.languages.push(language),
             }
@@ -89,14 +102,25 @@ impl TextCatalog {
     /// The language for a requested tag, or else for an `Accept-Language` field, or else the
     /// fallback. Quality values are ignored; the order of the field decides.
     pub fn negotiate_language(&self, tag: &str, accept: &str) -> &LanguageTexts {
-        let wanted = std::iter::once(tag).chain(accept.split(',').map(|part| part.split(';').next().unwrap_or("")));
-        wanted.filter_map(|tag| self.find_language(tag)).next().unwrap_or(&self.languages[0])
+        let wanted = std::iter::once(tag).chain(
+            accept
+                .split(',')
+                .map(|part| part.split(';').next().unwrap_or("")),
+        );
+        wanted
+            .filter_map(|tag| self.find_language(tag))
+            .next()
+            .unwrap_or(&self.languages[0])
     }
 
     /// The language with exactly this tag, or with its primary subtag.
     pub fn find_language(&self, tag: &str) -> Option<&LanguageTexts> {
         let tag = tag.trim();
-        let named = |name: &str| self.languages.iter().find(|language| language.lang.eq_ignore_ascii_case(name));
+        let named = |name: &str| {
+            self.languages
+                .iter()
+                .find(|language| language.lang.eq_ignore_ascii_case(name))
+        };
         named(tag).or_else(|| named(tag.split('-').next().unwrap_or("")))
     }
 
@@ -104,17 +128,29 @@ impl TextCatalog {
         if !matches!(language.dir.as_str(), "ltr" | "rtl") {
             return Err("dir must be ltr or rtl".into());
         }
-        if let Some(tier) = tiers.iter().find(|tier| !language.tiers.contains_key(*tier)) {
-            return Err(format!("[tiers.{tier}] is missing: it is one of consent.tiers"));
+        if let Some(tier) = tiers
+            .iter()
+            .find(|tier| !language.tiers.contains_key(*tier))
+        {
+            return Err(format!(
+                "[tiers.{tier}] is missing: it is one of consent.tiers"
+            ));
         }
 
-        let Some(model) = self.languages.first() else { return Ok(()) };
-        for (section, mine, model) in [("banner", &language.banner, &model.banner), ("me", &language.me, &model.me)] {
+        let Some(model) = self.languages.first() else {
+            return Ok(());
+        };
+        for (section, mine, model) in [
+            ("banner", &language.banner, &model.banner),
+            ("me", &language.me, &model.me),
+        ] {
             let missing = model.keys().find(|key| !mine.contains_key(*key));
             let unknown = mine.keys().find(|key| !model.contains_key(*key));
             match (missing, unknown) {
                 (Some(key), _) => return Err(format!("[{section}] lacks {key}")),
-                (_, Some(key)) => return Err(format!("[{section}] holds {key}, which nothing shows")),
+                (_, Some(key)) => {
+                    return Err(format!("[{section}] holds {key}, which nothing shows"));
+                }
                 _ => {}
             }
         }
@@ -155,16 +191,41 @@ mod tests {
     use super::*;
 
     fn tiers() -> Vec<String> {
-        ["necessary", "preferences", "analytics", "embeds", "marketing"].map(String::from).to_vec()
+        [
+            "necessary",
+            "preferences",
+            "analytics",
+            "embeds",
+            "marketing",
+        ]
+        .map(String::from)
+        .to_vec()
     }
 
     #[test]
     fn five_languages_say_everything_the_presets_ask() {
         let texts = TextCatalog::from_files(&[], &tiers()).unwrap();
-        let found: Vec<(&str, &str)> = texts.languages.iter().map(|l| (&*l.lang, &*l.dir)).collect();
-        assert_eq!(found, [("en", "ltr"), ("de", "ltr"), ("fr", "ltr"), ("es", "ltr"), ("ar", "rtl")]);
+        let found: Vec<(&str, &str)> = texts
+            .languages
+            .iter()
+            .map(|l| (&*l.lang, &*l.dir))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("en", "ltr"),
+                ("de", "ltr"),
+                ("fr", "ltr"),
+                ("es", "ltr"),
+                ("ar", "rtl")
+            ]
+        );
         assert!(
-            texts.languages.iter().flat_map(|l| l.banner.values().chain(l.me.values())).all(|text| !text.is_empty())
+            texts
+                .languages
+                .iter()
+                .flat_map(|l| l.banner.values().chain(l.me.values()))
+                .all(|text| !text.is_empty())
         );
     }
 
@@ -178,7 +239,11 @@ mod tests {
             ("", "*", "en"),
             ("AR", "", "ar"),
         ] {
-            assert_eq!(texts.negotiate_language(tag, accept).lang, expected, "{tag} {accept}");
+            assert_eq!(
+                texts.negotiate_language(tag, accept).lang,
+                expected,
+                "{tag} {accept}"
+            );
         }
     }
 
@@ -186,11 +251,27 @@ mod tests {
     fn an_operators_file_replaces_a_language_and_one_with_a_gap_is_refused_by_name() {
         let mine = BUILT_IN_FILES[1].1.replace("Annehmen", "Ja, gern");
         let texts = TextCatalog::from_files(&[("de.toml".into(), mine.clone())], &tiers()).unwrap();
-        assert_eq!((texts.languages.len(), texts.find_language("de").unwrap().banner_text("accept")), (5, "Ja, gern"));
-        let without: String = mine.lines().filter(|line| !line.starts_with("reject ")).collect::<Vec<_>>().join("\n");
-        let error = TextCatalog::from_files(&[("de.toml".into(), without)], &tiers()).err().unwrap().to_string();
+        assert_eq!(
+            (
+                texts.languages.len(),
+                texts.find_language("de").unwrap().banner_text("accept")
+            ),
+            (5, "Ja, gern")
+        );
+        let without: String = mine
+            .lines()
+            .filter(|line| !line.starts_with("reject "))
+            .collect::<Vec<_>>()
+            .join("\n");
+        let error = TextCatalog::from_files(&[("de.toml".into(), without)], &tiers())
+            .err()
+            .unwrap()
+            .to_string();
         assert_eq!(error, "de.toml: [banner] lacks reject");
-        let error = TextCatalog::from_files(&[], &["ads".to_owned()]).err().unwrap().to_string();
+        let error = TextCatalog::from_files(&[], &["ads".to_owned()])
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains("[tiers.ads] is missing"), "{error}");
     }
 }

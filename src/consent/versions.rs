@@ -34,16 +34,25 @@ pub enum PolicyMismatch {
         "consent.version is still {version}, but what it asks about has changed:\n  {}\nraise consent.version and \
          policy.effective_date, or take the change back", .difference.join("\n  ")
     )]
-    RegisterChanged { version: u32, difference: Vec<String> },
+    RegisterChanged {
+        version: u32,
+        difference: Vec<String>,
+    },
     /// `found` is older than `newest`, the latest version in use.
-    #[error("consent.version is {found}, but {newest} was put already; accepted are {newest} and later")]
+    #[error(
+        "consent.version is {found}, but {newest} was put already; accepted are {newest} and later"
+    )]
     OlderVersion { found: u32, newest: u32 },
     /// The register changed, but the effective date of the notice did not.
     #[error(
         "policy.effective_date is still {date}, but version {version} asks about something else:\n  {}\nthe notice must say \
          since when", .difference.join("\n  ")
     )]
-    SameEffectiveDate { version: u32, date: jiff::civil::Date, difference: Vec<String> },
+    SameEffectiveDate {
+        version: u32,
+        date: jiff::civil::Date,
+        difference: Vec<String>,
+    },
 }
 
 /// The current version, if it was not used before; `None` if it is the latest one, unchanged.
@@ -59,7 +68,13 @@ pub fn find_new_version(
     today: jiff::civil::Date,
 ) -> Result<Option<PromptVersion>, PolicyMismatch> {
     let (register, version) = (ConsentRegister::from_config(config), config.consent.version);
-    let first = |grew, notices| PromptVersion { version, from: today, register: register.clone(), grew, notices };
+    let first = |grew, notices| PromptVersion {
+        version,
+        from: today,
+        register: register.clone(),
+        grew,
+        notices,
+    };
     let Some(last) = known.last() else {
         // The first version ever: there is no change to notify of.
         return Ok(Some(first(register.tiers[1..].to_vec(), Vec::new())));
@@ -67,29 +82,46 @@ pub fn find_new_version(
     let difference = register.diff_from(&last.register);
 
     if version < last.version {
-        return Err(PolicyMismatch::OlderVersion { found: version, newest: last.version });
+        return Err(PolicyMismatch::OlderVersion {
+            found: version,
+            newest: last.version,
+        });
     }
 
     if version == last.version {
         return if difference.is_empty() {
             Ok(None)
         } else {
-            Err(PolicyMismatch::RegisterChanged { version, difference })
+            Err(PolicyMismatch::RegisterChanged {
+                version,
+                difference,
+            })
         };
     }
 
     if !difference.is_empty() && register.effective_date == last.register.effective_date {
-        return Err(PolicyMismatch::SameEffectiveDate { version, date: register.effective_date, difference });
+        return Err(PolicyMismatch::SameEffectiveDate {
+            version,
+            date: register.effective_date,
+            difference,
+        });
     }
 
-    Ok(Some(first(register.tiers_grown_since(&last.register), config.consent.notices.clone())))
+    Ok(Some(first(
+        register.tiers_grown_since(&last.register),
+        config.consent.notices.clone(),
+    )))
 }
 
 /// The version at which a tier last gained a purpose or a provider; `u32::MAX` if it is in no
 /// version.
 pub fn last_grown_version(known: &[PromptVersion], tier: &str) -> u32 {
     let grew = |version: &&PromptVersion| version.grew.iter().any(|grown| grown == tier);
-    known.iter().rev().find(grew).map_or(u32::MAX, |version| version.version)
+    known
+        .iter()
+        .rev()
+        .find(grew)
+        .map_or(u32::MAX, |version| version.version)
 }
 
 /// A notification for account holders, to be sent once.
@@ -126,7 +158,11 @@ pub fn list_notices(known: &[PromptVersion]) -> Vec<VersionNotice> {
             grew: now.grew.clone(),
             changes: now.register.diff_from(&before.register),
         };
-        now.notices.iter().enumerate().map(notice).collect::<Vec<_>>()
+        now.notices
+            .iter()
+            .enumerate()
+            .map(notice)
+            .collect::<Vec<_>>()
     };
 
     pairs.flat_map(of_pair).collect()
@@ -139,9 +175,15 @@ mod tests {
 
     fn config(settings: &[&str]) -> Config {
         let set = settings.iter().map(|pair| pair.split_once('=').unwrap());
-        let set = set.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let set = set
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
         load_config(
-            ConfigSources { preset: Some("alllinks".into()), overrides: set, ..ConfigSources::default() },
+            ConfigSources {
+                preset: Some("alllinks".into()),
+                overrides: set,
+                ..ConfigSources::default()
+            },
             |_| unreachable!(),
         )
         .unwrap()
@@ -154,7 +196,11 @@ mod tests {
     const PLAYER: &str = r#"register=[{tier="embeds",name="player",provider="Vimeo",purpose="video",life_secs=3600}]"#;
 
     fn known() -> Vec<PromptVersion> {
-        vec![find_new_version(&[], &config(&[]), day("2026-01-05")).unwrap().unwrap()]
+        vec![
+            find_new_version(&[], &config(&[]), day("2026-01-05"))
+                .unwrap()
+                .unwrap(),
+        ]
     }
 
     #[test]
@@ -162,37 +208,79 @@ mod tests {
         let known = known();
         assert_eq!(known[0].grew, ["preferences", "analytics", "embeds"]);
         assert_eq!(list_notices(&known), []);
-        assert_eq!(find_new_version(&known, &config(&[]), day("2026-01-06")).unwrap(), None);
+        assert_eq!(
+            find_new_version(&known, &config(&[]), day("2026-01-06")).unwrap(),
+            None
+        );
     }
 
     #[test]
     fn a_changed_register_under_the_same_version_is_refused_with_the_difference() {
         for (setting, line) in [
             (PLAYER, "+ embeds: player of Vimeo, video, 3600 s"),
-            ("visitor.cookie.max_age_secs=3600", "- analytics: al_visit of alllinks"),
-            ("policy.effective_date=2026-02-01", "+ effective date 2026-02-01"),
+            (
+                "visitor.cookie.max_age_secs=3600",
+                "- analytics: al_visit of alllinks",
+            ),
+            (
+                "policy.effective_date=2026-02-01",
+                "+ effective date 2026-02-01",
+            ),
             ("consent.inert=[\"embeds\"]", "+ inert embeds"),
         ] {
-            let error = find_new_version(&known(), &config(&[setting]), day("2026-01-06")).unwrap_err().to_string();
-            assert!(error.contains(line) && error.contains("raise consent.version"), "{error}");
+            let error = find_new_version(&known(), &config(&[setting]), day("2026-01-06"))
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(line) && error.contains("raise consent.version"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn a_new_version_with_another_register_needs_another_date_and_never_an_older_number() {
-        let undated = find_new_version(&known(), &config(&["consent.version=2", PLAYER]), day("2026-02-01"));
-        assert!(undated.unwrap_err().to_string().contains("policy.effective_date is still 2026-01-01"));
-        let newer = [PromptVersion { version: 5, ..known().remove(0) }];
+        let undated = find_new_version(
+            &known(),
+            &config(&["consent.version=2", PLAYER]),
+            day("2026-02-01"),
+        );
+        assert!(
+            undated
+                .unwrap_err()
+                .to_string()
+                .contains("policy.effective_date is still 2026-01-01")
+        );
+        let newer = [PromptVersion {
+            version: 5,
+            ..known().remove(0)
+        }];
         let older = find_new_version(&newer, &config(&["consent.version=4"]), day("2026-02-01"));
-        assert!(older.unwrap_err().to_string().contains("accepted are 5 and later"));
+        assert!(
+            older
+                .unwrap_err()
+                .to_string()
+                .contains("accepted are 5 and later")
+        );
     }
 
     #[test]
     fn only_the_tier_that_grew_is_asked_about_again_and_account_holders_are_told_once() {
         let mut known = known();
-        let next = config(&["consent.version=2", "policy.effective_date=2026-02-01", PLAYER]);
-        known.push(find_new_version(&known, &next, day("2026-02-01")).unwrap().unwrap());
-        assert_eq!(["preferences", "analytics", "embeds"].map(|tier| last_grown_version(&known, tier)), [1, 1, 2]);
+        let next = config(&[
+            "consent.version=2",
+            "policy.effective_date=2026-02-01",
+            PLAYER,
+        ]);
+        known.push(
+            find_new_version(&known, &next, day("2026-02-01"))
+                .unwrap()
+                .unwrap(),
+        );
+        assert_eq!(
+            ["preferences", "analytics", "embeds"].map(|tier| last_grown_version(&known, tier)),
+            [1, 1, 2]
+        );
         let told = list_notices(&known);
         assert_eq!(told.len(), 1);
         assert_eq!(
@@ -200,10 +288,23 @@ mod tests {
             (NoticeChannel::DashboardBanner, 2, "embeds".into())
         );
         // Neither a removed entry nor a shorter lifetime is a new purpose.
-        let less =
-            config(&["consent.version=3", "policy.effective_date=2026-03-01", "visitor.cookie.max_age_secs=3600"]);
-        known.push(find_new_version(&known, &less, day("2026-03-01")).unwrap().unwrap());
+        let less = config(&[
+            "consent.version=3",
+            "policy.effective_date=2026-03-01",
+            "visitor.cookie.max_age_secs=3600",
+        ]);
+        known.push(
+            find_new_version(&known, &less, day("2026-03-01"))
+                .unwrap()
+                .unwrap(),
+        );
         assert_eq!(known[2].grew, Vec::<String>::new());
-        assert_eq!(list_notices(&known).iter().map(|notice| notice.id).collect::<Vec<_>>(), [16, 24]);
+        assert_eq!(
+            list_notices(&known)
+                .iter()
+                .map(|notice| notice.id)
+                .collect::<Vec<_>>(),
+            [16, 24]
+        );
     }
 }

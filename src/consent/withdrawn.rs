@@ -44,13 +44,21 @@ impl WithdrawnGrants {
     /// browser keeps a cookie that long.
     pub fn empty_since(since: Day) -> WithdrawnGrants {
         let parts = std::array::from_fn(|_| RwLock::default());
-        WithdrawnGrants { parts, unsent: Mutex::default(), since, unsent_added: Notify::new() }
+        WithdrawnGrants {
+            parts,
+            unsent: Mutex::default(),
+            since,
+            unsent_added: Notify::new(),
+        }
     }
 
     /// Whether the grant with this id was withdrawn.
     pub fn contains(&self, id: &ConsentId) -> bool {
         let digest = digest_id(id);
-        self.shard_of(&digest).read().unwrap_or_else(PoisonError::into_inner).contains(&digest)
+        self.shard_of(&digest)
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&digest)
     }
 
     /// Called by the ledger when a withdrawal is on disk and before it is answered. `on` is the UTC
@@ -67,23 +75,34 @@ impl WithdrawnGrants {
     /// Called by the ledger when the same browser grants again.
     pub fn remove(&self, id: &ConsentId) {
         let digest = digest_id(id);
-        self.shard_of(&digest).write().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+        self.shard_of(&digest)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&digest);
         self.lock_unsent().retain(|(waiting, _)| *waiting != digest);
     }
 
     /// Called by the registry for a withdrawal at another collector.
     pub fn insert_digest(&self, digest: ConsentIdDigest) {
-        self.shard_of(&digest).write().unwrap_or_else(PoisonError::into_inner).insert(digest);
+        self.shard_of(&digest)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(digest);
     }
 
     /// The oldest withdrawals that were not yet sent to the other collectors, 1000 at most.
     pub fn oldest_unsent(&self) -> Vec<(ConsentIdDigest, Day)> {
-        self.lock_unsent().iter().take(MAX_UNSENT_BATCH).copied().collect()
+        self.lock_unsent()
+            .iter()
+            .take(MAX_UNSENT_BATCH)
+            .copied()
+            .collect()
     }
 
     /// Removes withdrawals that the other collectors know from the list of those to be sent.
     pub fn remove_sent(&self, known: &HashSet<ConsentIdDigest>) {
-        self.lock_unsent().retain(|(digest, _)| !known.contains(digest));
+        self.lock_unsent()
+            .retain(|(digest, _)| !known.contains(digest));
     }
 
     /// Waits until a withdrawal at this collector is to be sent.
@@ -93,7 +112,10 @@ impl WithdrawnGrants {
 
     /// The number of withdrawn grants.
     pub fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        self.parts
+            .iter()
+            .map(|part| part.read().unwrap_or_else(PoisonError::into_inner).len())
+            .sum()
     }
 
     /// Whether no grant was withdrawn.
@@ -111,7 +133,10 @@ impl WithdrawnGrants {
 }
 
 fn digest_id(id: &ConsentId) -> ConsentIdDigest {
-    digest(&SHA256, &id.to_hex_digits()).as_ref().try_into().expect("SHA-256 has 32 bytes")
+    digest(&SHA256, &id.to_hex_digits())
+        .as_ref()
+        .try_into()
+        .expect("SHA-256 has 32 bytes")
 }
 
 #[cfg(test)]
@@ -124,7 +149,9 @@ mod tests {
     fn an_id_is_withdrawn_until_it_grants_again_and_others_are_untouched() {
         let withdrawn = WithdrawnGrants::default();
         let ids: Vec<ConsentId> = (0..100).map(|_| ConsentId::random()).collect();
-        ids.iter().skip(1).for_each(|id| withdrawn.insert(id, TODAY));
+        ids.iter()
+            .skip(1)
+            .for_each(|id| withdrawn.insert(id, TODAY));
         assert_eq!(withdrawn.len(), 99);
         assert!(!withdrawn.contains(&ids[0]) && ids[1..].iter().all(|id| withdrawn.contains(id)));
         withdrawn.remove(&ids[7]);
@@ -136,7 +163,10 @@ mod tests {
         let id = ConsentId::from_hex("00112233445566778899aabbccddeeff").unwrap();
         let text = crate::hex::encode_lower(&digest_id(&id));
         // printf %s 00112233445566778899aabbccddeeff | sha256sum
-        assert_eq!(text, "5947d7c33d783f94b3b4c1a96ebc8991ed28f1b069b71e03376cba8caa98a720");
+        assert_eq!(
+            text,
+            "5947d7c33d783f94b3b4c1a96ebc8991ed28f1b069b71e03376cba8caa98a720"
+        );
     }
 
     #[test]
@@ -148,7 +178,10 @@ mod tests {
         withdrawn.insert(&ids[2], TODAY);
         withdrawn.insert_digest([7; 32]);
         let waiting = withdrawn.oldest_unsent();
-        assert_eq!(waiting, [(digest_id(&ids[1]), TODAY), (digest_id(&ids[2]), TODAY)]);
+        assert_eq!(
+            waiting,
+            [(digest_id(&ids[1]), TODAY), (digest_id(&ids[2]), TODAY)]
+        );
         assert_eq!(withdrawn.oldest_unsent(), waiting, "until they are told");
         withdrawn.remove_sent(&HashSet::from([digest_id(&ids[1])]));
         assert_eq!(withdrawn.oldest_unsent(), waiting[1..]);

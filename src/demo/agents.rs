@@ -11,15 +11,30 @@ pub(super) struct AgentProfile {
 }
 
 const fn desktop_agent(text: &'static str, chromium: bool) -> AgentProfile {
-    AgentProfile { text, phone: false, app: "", chromium }
+    AgentProfile {
+        text,
+        phone: false,
+        app: "",
+        chromium,
+    }
 }
 
 const fn phone_agent(text: &'static str, chromium: bool) -> AgentProfile {
-    AgentProfile { text, phone: true, app: "", chromium }
+    AgentProfile {
+        text,
+        phone: true,
+        app: "",
+        chromium,
+    }
 }
 
 const fn in_app_agent(app: &'static str, text: &'static str, chromium: bool) -> AgentProfile {
-    AgentProfile { text, phone: true, app, chromium }
+    AgentProfile {
+        text,
+        phone: true,
+        app,
+        chromium,
+    }
 }
 
 #[rustfmt::skip] // one browser a line

@@ -44,7 +44,11 @@ impl SentCounts {
             (RequestPurpose::Hit, _) => {
                 self.counted += holds;
                 let site = &mut self.sites[request.creator_index];
-                site.views += request.hit_kinds.iter().filter(|kind| **kind == SimulatedHitKind::View).count() as u64;
+                site.views += request
+                    .hit_kinds
+                    .iter()
+                    .filter(|kind| **kind == SimulatedHitKind::View)
+                    .count() as u64;
                 site.visits += u64::from(request.visit_start != VisitStart::NotFirst);
                 site.visitors += u64::from(request.visit_start == VisitStart::FirstOfDay);
             }
@@ -60,7 +64,10 @@ impl SentCounts {
             self.counted
         );
         for (reason, sent) in &self.dropped {
-            let dropped = read_metric(metrics, &format!("footfall_refusals_total{{reason=\"{reason}\"}}"));
+            let dropped = read_metric(
+                metrics,
+                &format!("footfall_refusals_total{{reason=\"{reason}\"}}"),
+            );
             ensure!(
                 dropped == *sent,
                 "{sent} beacons should have been dropped as {reason}, the collector dropped {dropped}"
@@ -71,7 +78,9 @@ impl SentCounts {
 }
 
 fn read_metric(metrics: &str, name: &str) -> u64 {
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
@@ -86,29 +95,62 @@ pub struct DemoSummary {
 
 impl fmt::Display for DemoSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DemoSummary { counts: tally, days, seconds, origin } = self;
+        let DemoSummary {
+            counts: tally,
+            days,
+            seconds,
+            origin,
+        } = self;
         let dropped: u64 = tally.dropped.values().sum();
 
-        writeln!(f, "days         {} to {}, in {seconds:.1} s", days.0, days.1)?;
-        writeln!(f, "sent         {} beacons in {} requests", tally.counted + dropped, tally.requests)?;
+        writeln!(
+            f,
+            "days         {} to {}, in {seconds:.1} s",
+            days.0, days.1
+        )?;
+        writeln!(
+            f,
+            "sent         {} beacons in {} requests",
+            tally.counted + dropped,
+            tally.requests
+        )?;
         writeln!(f, "counted      {}", tally.counted)?;
         writeln!(f, "dropped      {dropped}")?;
         for (reason, beacons) in &tally.dropped {
             writeln!(f, "  {reason:<12} {beacons}")?;
         }
 
-        let SentCounts { grants, refusals, withdrawals, .. } = tally;
-        writeln!(f, "consent      {grants} grants, {refusals} refusals, {withdrawals} withdrawals")?;
+        let SentCounts {
+            grants,
+            refusals,
+            withdrawals,
+            ..
+        } = tally;
+        writeln!(
+            f,
+            "consent      {grants} grants, {refusals} refusals, {withdrawals} withdrawals"
+        )?;
         writeln!(f)?;
 
         for (creator, of) in CREATORS.iter().zip(&tally.sites) {
-            let SiteCounts { views, visits, visitors } = of;
-            writeln!(f, "{}: {views} views, {visits} visits, {visitors} visitor-days", creator.about)?;
+            let SiteCounts {
+                views,
+                visits,
+                visitors,
+            } = of;
+            writeln!(
+                f,
+                "{}: {views} views, {visits} visits, {visitors} visitor-days",
+                creator.about
+            )?;
             writeln!(f, "  {origin}/?site={}", creator.id)?;
         }
 
         writeln!(f, "All of them, for operators\n  {origin}/platform")?;
-        writeln!(f, "A page that counts you, if you let it\n  {origin}/u/demo")?;
+        writeln!(
+            f,
+            "A page that counts you, if you let it\n  {origin}/u/demo"
+        )?;
         write!(f, "\nStop with Ctrl-C")
     }
 }

@@ -1,44 +1,71 @@
 //! The demo's creators, who are fictitious. The tables may be changed freely; nothing else depends
 //! on their values.
 
-use super::creator_profile::TrafficSource::{Direct, InAppBrowser, RandomWebsite, Referrer, UtmTagged};
-use super::creator_profile::{CreatorProfile, PageEvent, PageLink, ProfilePage, TrafficSource, TrafficSurge};
+use super::creator_profile::TrafficSource::{
+    Direct, InAppBrowser, RandomWebsite, Referrer, UtmTagged,
+};
+use super::creator_profile::{
+    CreatorProfile, PageEvent, PageLink, ProfilePage, TrafficSource, TrafficSurge,
+};
 
 const EVENINGS: [f64; 24] = [
-    1.2, 0.6, 0.3, 0.2, 0.2, 0.4, 1.2, 2.6, 3.6, 4.0, 4.2, 4.6, 5.4, 5.2, 4.6, 4.4, 4.8, 5.4, 6.4, 7.6, 8.6, 8.2, 5.8,
-    3.0,
+    1.2, 0.6, 0.3, 0.2, 0.2, 0.4, 1.2, 2.6, 3.6, 4.0, 4.2, 4.6, 5.4, 5.2, 4.6, 4.4, 4.8, 5.4, 6.4,
+    7.6, 8.6, 8.2, 5.8, 3.0,
 ];
 const NIGHTS: [f64; 24] = [
-    5.0, 3.6, 2.2, 1.2, 0.7, 0.5, 0.7, 1.6, 2.4, 3.0, 3.4, 3.8, 4.6, 4.6, 4.4, 4.6, 5.0, 5.4, 5.8, 6.4, 7.2, 8.0, 8.2,
-    7.0,
+    5.0, 3.6, 2.2, 1.2, 0.7, 0.5, 0.7, 1.6, 2.4, 3.0, 3.4, 3.8, 4.6, 4.6, 4.4, 4.6, 5.0, 5.4, 5.8,
+    6.4, 7.2, 8.0, 8.2, 7.0,
 ];
 const COMMUTES: [f64; 24] = [
-    1.0, 0.6, 0.4, 0.3, 0.5, 1.6, 4.6, 8.0, 7.8, 5.2, 4.2, 4.2, 5.2, 4.6, 4.0, 4.2, 5.6, 8.2, 7.4, 5.2, 4.4, 4.0, 3.0,
-    1.8,
+    1.0, 0.6, 0.4, 0.3, 0.5, 1.6, 4.6, 8.0, 7.8, 5.2, 4.2, 4.2, 5.2, 4.6, 4.0, 4.2, 5.6, 8.2, 7.4,
+    5.2, 4.4, 4.0, 3.0, 1.8,
 ];
 const SHOPPING: [f64; 24] = [
-    2.2, 1.0, 0.5, 0.4, 0.4, 0.7, 1.4, 2.4, 3.2, 4.2, 5.0, 5.4, 7.2, 5.6, 4.8, 4.8, 5.0, 5.4, 5.8, 6.8, 8.0, 8.8, 7.4,
-    3.6,
+    2.2, 1.0, 0.5, 0.4, 0.4, 0.7, 1.4, 2.4, 3.2, 4.2, 5.0, 5.4, 7.2, 5.6, 4.8, 4.8, 5.0, 5.4, 5.8,
+    6.8, 8.0, 8.8, 7.4, 3.6,
 ];
 
 const fn external_link(id: &'static str, pull: f64) -> PageLink {
-    PageLink { id, click_probability: pull, target_page: None }
+    PageLink {
+        id,
+        click_probability: pull,
+        target_page: None,
+    }
 }
 
 const fn internal_link(id: &'static str, pull: f64, to: usize) -> PageLink {
-    PageLink { id, click_probability: pull, target_page: Some(to) }
+    PageLink {
+        id,
+        click_probability: pull,
+        target_page: Some(to),
+    }
 }
 
 const fn visitor_event(name: &'static str, likely: f64) -> PageEvent {
-    PageEvent { name, probability: likely, passive: false, median_euros: None }
+    PageEvent {
+        name,
+        probability: likely,
+        passive: false,
+        median_euros: None,
+    }
 }
 
 const fn sale_event(name: &'static str, likely: f64, worth: f64) -> PageEvent {
-    PageEvent { name, probability: likely, passive: false, median_euros: Some(worth) }
+    PageEvent {
+        name,
+        probability: likely,
+        passive: false,
+        median_euros: Some(worth),
+    }
 }
 
 const fn passive_event(name: &'static str, likely: f64) -> PageEvent {
-    PageEvent { name, probability: likely, passive: true, median_euros: None }
+    PageEvent {
+        name,
+        probability: likely,
+        passive: true,
+        median_euros: None,
+    }
 }
 
 const fn single_surge(
@@ -91,7 +118,10 @@ pub(super) static CREATORS: [CreatorProfile; 5] = [
             (Referrer("https://www.google.com/"), 10.0),
             (InAppBrowser("Pinterest"), 6.0),
             (Referrer("https://www.pinterest.com/"), 4.0),
-            (UtmTagged("utm_source=newsletter&utm_medium=email&utm_campaign=letters"), 7.0),
+            (
+                UtmTagged("utm_source=newsletter&utm_medium=email&utm_campaign=letters"),
+                7.0,
+            ),
             (Referrer("https://www.etsy.com/"), 3.0),
             (InAppBrowser("TikTok"), 3.0),
             (Referrer("https://duckduckgo.com/"), 2.0),
@@ -120,7 +150,11 @@ pub(super) static CREATORS: [CreatorProfile; 5] = [
                 landing: 1.3,
                 reading_secs: 24.0,
                 load_factor: 1.2,
-                links: &[external_link("bowl", 0.21), external_link("cup", 0.16), internal_link("profile", 0.08, 0)],
+                links: &[
+                    external_link("bowl", 0.21),
+                    external_link("cup", 0.16),
+                    internal_link("profile", 0.08, 0),
+                ],
                 events: &[passive_event("scrolled_to_end", 0.4)],
             },
         ],
@@ -179,7 +213,10 @@ pub(super) static CREATORS: [CreatorProfile; 5] = [
             (InAppBrowser("X"), 2.0),
             (Referrer("https://www.reddit.com/"), 3.0),
             (InAppBrowser("Snapchat"), 2.0),
-            (UtmTagged("utm_source=newsletter&utm_medium=email&utm_campaign=tour-letter"), 3.0),
+            (
+                UtmTagged("utm_source=newsletter&utm_medium=email&utm_campaign=tour-letter"),
+                3.0,
+            ),
             (Referrer("https://chatgpt.com/"), 0.7),
             (RandomWebsite, 4.0),
         ],
@@ -218,8 +255,15 @@ pub(super) static CREATORS: [CreatorProfile; 5] = [
                 landing: 0.6,
                 reading_secs: 26.0,
                 load_factor: 1.5,
-                links: &[external_link("bandcamp", 0.16), external_link("vinyl", 0.1), internal_link("back", 0.06, 0)],
-                events: &[visitor_event("preview_played", 0.35), visitor_event("download_lyrics", 0.04)],
+                links: &[
+                    external_link("bandcamp", 0.16),
+                    external_link("vinyl", 0.1),
+                    internal_link("back", 0.06, 0),
+                ],
+                events: &[
+                    visitor_event("preview_played", 0.35),
+                    visitor_event("download_lyrics", 0.04),
+                ],
             },
         ],
         surges: &[
@@ -270,7 +314,10 @@ pub(super) static CREATORS: [CreatorProfile; 5] = [
             (Referrer("https://www.google.com/"), 15.0),
             (Referrer("https://podcasts.apple.com/"), 9.0),
             (Referrer("https://open.spotify.com/"), 8.0),
-            (UtmTagged("utm_source=newsletter&utm_medium=email&utm_campaign=field-notes"), 9.0),
+            (
+                UtmTagged("utm_source=newsletter&utm_medium=email&utm_campaign=field-notes"),
+                9.0,
+            ),
             (Referrer("https://mastodon.social/"), 5.0),
             (Referrer("https://news.ycombinator.com/"), 2.0),
             (Referrer("https://www.linkedin.com/"), 4.0),
@@ -308,15 +355,24 @@ pub(super) static CREATORS: [CreatorProfile; 5] = [
                     internal_link("previous", 0.12, 2),
                     external_link("reading-list", 0.08),
                 ],
-                events: &[visitor_event("play", 0.42), visitor_event("download_transcript", 0.06)],
+                events: &[
+                    visitor_event("play", 0.42),
+                    visitor_event("download_transcript", 0.06),
+                ],
             },
             ProfilePage {
                 path: "/salt-roads",
                 landing: 1.3,
                 reading_secs: 42.0,
                 load_factor: 0.9,
-                links: &[internal_link("all", 0.1, 0), external_link("reading-list", 0.07)],
-                events: &[visitor_event("play", 0.36), visitor_event("download_transcript", 0.05)],
+                links: &[
+                    internal_link("all", 0.1, 0),
+                    external_link("reading-list", 0.07),
+                ],
+                events: &[
+                    visitor_event("play", 0.36),
+                    visitor_event("download_transcript", 0.05),
+                ],
             },
         ],
         surges: &[
@@ -326,10 +382,19 @@ pub(super) static CREATORS: [CreatorProfile; 5] = [
                 hour: 6,
                 peak_factor: 1.5,
                 half_life_hours: 14.0,
-                source: UtmTagged("utm_source=newsletter&utm_medium=email&utm_campaign=new-episode"),
+                source: UtmTagged(
+                    "utm_source=newsletter&utm_medium=email&utm_campaign=new-episode",
+                ),
                 landing: 1,
             },
-            single_surge(29, 15, 5.5, 9.0, Referrer("https://news.ycombinator.com/"), 2),
+            single_surge(
+                29,
+                15,
+                5.5,
+                9.0,
+                Referrer("https://news.ycombinator.com/"),
+                2,
+            ),
         ],
     },
     CreatorProfile {
@@ -362,7 +427,10 @@ pub(super) static CREATORS: [CreatorProfile; 5] = [
             (Referrer("https://search.yahoo.co.jp/"), 8.0),
             (Referrer("https://www.pinterest.com/"), 5.0),
             (InAppBrowser("X"), 4.0),
-            (UtmTagged("utm_source=newsletter&utm_medium=email&utm_campaign=season-letter"), 4.0),
+            (
+                UtmTagged("utm_source=newsletter&utm_medium=email&utm_campaign=season-letter"),
+                4.0,
+            ),
             (Referrer("https://www.youtube.com/"), 2.0),
             (Referrer("https://gemini.google.com/"), 1.5),
             (RandomWebsite, 4.0),
@@ -397,7 +465,10 @@ pub(super) static CREATORS: [CreatorProfile; 5] = [
                 landing: 1.6,
                 reading_secs: 30.0,
                 load_factor: 1.3,
-                links: &[internal_link("basket", 0.17, 4), internal_link("shop", 0.12, 1)],
+                links: &[
+                    internal_link("basket", 0.17, 4),
+                    internal_link("shop", 0.12, 1),
+                ],
                 events: &[visitor_event("add_to_basket", 0.2)],
             },
             ProfilePage {
@@ -405,7 +476,10 @@ pub(super) static CREATORS: [CreatorProfile; 5] = [
                 landing: 1.0,
                 reading_secs: 27.0,
                 load_factor: 1.3,
-                links: &[internal_link("basket", 0.15, 4), internal_link("shop", 0.12, 1)],
+                links: &[
+                    internal_link("basket", 0.15, 4),
+                    internal_link("shop", 0.12, 1),
+                ],
                 events: &[visitor_event("add_to_basket", 0.17)],
             },
             ProfilePage {
@@ -418,7 +492,14 @@ pub(super) static CREATORS: [CreatorProfile; 5] = [
             },
         ],
         surges: &[
-            single_surge(47, 12, 1.8, 20.0, UtmTagged("utm_source=line&utm_medium=message&utm_campaign=ink-week"), 1),
+            single_surge(
+                47,
+                12,
+                1.8,
+                20.0,
+                UtmTagged("utm_source=line&utm_medium=message&utm_campaign=ink-week"),
+                1,
+            ),
             single_surge(
                 9,
                 20,
@@ -450,7 +531,10 @@ pub(super) static CREATORS: [CreatorProfile; 5] = [
             landing: 1.0,
             reading_secs: 18.0,
             load_factor: 0.7,
-            links: &[external_link("photographs", 0.25), external_link("e-mail", 0.08)],
+            links: &[
+                external_link("photographs", 0.25),
+                external_link("e-mail", 0.08),
+            ],
             events: &[],
         }],
         surges: &[],
@@ -466,14 +550,29 @@ mod tests {
         for creator in &CREATORS {
             for page in creator.pages {
                 assert!(
-                    page.links.iter().map(|link| link.click_probability).sum::<f64>() < 0.95,
+                    page.links
+                        .iter()
+                        .map(|link| link.click_probability)
+                        .sum::<f64>()
+                        < 0.95,
                     "{} {}",
                     creator.id,
                     page.path
                 );
-                assert!(page.links.iter().all(|link| link.target_page.is_none_or(|to| to < creator.pages.len())));
+                assert!(
+                    page.links
+                        .iter()
+                        .all(|link| link.target_page.is_none_or(|to| to < creator.pages.len()))
+                );
             }
-            assert!(creator.surges.iter().all(|surge| surge.landing < creator.pages.len()), "{}", creator.id);
+            assert!(
+                creator
+                    .surges
+                    .iter()
+                    .all(|surge| surge.landing < creator.pages.len()),
+                "{}",
+                creator.id
+            );
         }
     }
 }

@@ -23,26 +23,45 @@ impl DemoFolder {
         fs::create_dir_all(path).with_context(|| format!("{shown} cannot be made"))?;
 
         let mark = path.join(MARKER_FILE);
-        let empty = fs::read_dir(path).with_context(|| format!("{shown} cannot be read"))?.next().is_none();
+        let empty = fs::read_dir(path)
+            .with_context(|| format!("{shown} cannot be read"))?
+            .next()
+            .is_none();
         if !empty && !mark.is_file() {
-            bail!("{shown} is not empty, and no demo made it: empty it, or name another folder with --dir");
+            bail!(
+                "{shown} is not empty, and no demo made it: empty it, or name another folder with --dir"
+            );
         }
 
-        let Some(lock) = FileLock::try_lock(&mark).with_context(|| format!("{} cannot be locked", mark.display()))?
+        let Some(lock) = FileLock::try_lock(&mark)
+            .with_context(|| format!("{} cannot be locked", mark.display()))?
         else {
             bail!("another demo runs in {shown}: stop it, or name another folder with --dir");
         };
 
-        for part in DATA_FOLDERS.map(|part| path.join(part)).iter().filter(|part| part.exists()) {
-            fs::remove_dir_all(part).with_context(|| format!("{} cannot be emptied", part.display()))?;
+        for part in DATA_FOLDERS
+            .map(|part| path.join(part))
+            .iter()
+            .filter(|part| part.exists())
+        {
+            fs::remove_dir_all(part)
+                .with_context(|| format!("{} cannot be emptied", part.display()))?;
         }
 
-        Ok(DemoFolder { path: path.to_owned(), _lock: lock })
+        Ok(DemoFolder {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// The settings that keep all data in the folder.
     pub(super) fn dir_settings(&self) -> impl Iterator<Item = (String, String)> {
-        DATA_FOLDERS.into_iter().map(|part| (format!("{part}.dir"), self.path.join(part).display().to_string()))
+        DATA_FOLDERS.into_iter().map(|part| {
+            (
+                format!("{part}.dir"),
+                self.path.join(part).display().to_string(),
+            )
+        })
     }
 }
 
@@ -51,7 +70,10 @@ mod tests {
     use super::*;
 
     fn refused(path: &Path) -> String {
-        DemoFolder::claim_folder(path).err().expect("a refusal").to_string()
+        DemoFolder::claim_folder(path)
+            .err()
+            .expect("a refusal")
+            .to_string()
     }
 
     #[test]

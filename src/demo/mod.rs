@@ -82,8 +82,13 @@ impl Demo {
         let read = |path: &str| std::fs::read_to_string(path);
         let sources = |set: Vec<(String, String)>| {
             let taken = ["FOOTFALL__STORE__LIBRARY", "FOOTFALL__DATA__COUNTRIES"];
-            let is_taken = |name: &OsStr| taken.iter().any(|taken| name == *taken) || !is_variable(name);
-            let environment = options.environment.iter().filter(|(name, _)| is_taken(name)).cloned();
+            let is_taken =
+                |name: &OsStr| taken.iter().any(|taken| name == *taken) || !is_variable(name);
+            let environment = options
+                .environment
+                .iter()
+                .filter(|(name, _)| is_taken(name))
+                .cloned();
             let listen = ("server.listen".to_owned(), options.listen.to_string());
             ConfigSources {
                 file: Some(("config/demo.toml".into(), DEMO_CONFIG.into())),
@@ -96,11 +101,19 @@ impl Demo {
         load_config(sources(Vec::new()), read)?;
         // The pages of the demo have this address; see config/demo.toml.
         let named = options.listen.ip() == Ipv4Addr::LOCALHOST && options.listen.port() != 0;
-        ensure!(named, "--listen must be 127.0.0.1 and a port, not {}", options.listen);
+        ensure!(
+            named,
+            "--listen must be 127.0.0.1 and a port, not {}",
+            options.listen
+        );
 
         let folder = DemoFolder::claim_folder(&options.dir)?;
         let config = load_config(sources(folder.dir_settings().collect()), read)?;
-        Ok(Demo { options, config, _folder: folder })
+        Ok(Demo {
+            options,
+            config,
+            _folder: folder,
+        })
     }
 
     /// The configuration of the log.
@@ -124,22 +137,46 @@ impl Demo {
         let now = self.options.now.unwrap_or_else(|| Clock::System.now());
         let sites = self.build_sites(now)?;
         let days = sites[0].day_range();
-        let from = sites.iter().map(DemoSite::start_millis).min().unwrap_or(now).div_euclid(HOUR) * HOUR;
+        let from = sites
+            .iter()
+            .map(DemoSite::start_millis)
+            .min()
+            .unwrap_or(now)
+            .div_euclid(HOUR)
+            * HOUR;
         self.config.test.start_millis = from;
         let mut teller = self.build_simulator(sites)?;
         let still = self.options.now.is_some();
         // The creators' days start at different instants; progress is shown in the days that were
         // asked for.
         let all = u64::from(self.options.days) * DAY_MILLIS;
-        let mut told_of = |done: u64, of: u64| progress((done as f64 / of as f64 * all as f64) as u64, all);
+        let mut told_of =
+            |done: u64, of: u64| progress((done as f64 / of as f64 * all as f64) as u64, all);
 
         let telling = async {
             teller.sender.wait_until_ready().await?;
             teller.simulate_past(from, now, &mut told_of).await?;
-            teller.counts.ensure_metrics_match(&teller.sender.fetch_text(Method::GET, "/metrics", None).await?)?;
-            let (tally, origin) = (std::mem::take(&mut teller.counts), teller.sender.origin().to_owned());
-            told(&DemoSummary { counts: tally, days, seconds: begun.elapsed().as_secs_f64(), origin });
-            if still { Ok(()) } else { teller.simulate_present((now / MINUTE + 1) * MINUTE).await }
+            teller.counts.ensure_metrics_match(
+                &teller
+                    .sender
+                    .fetch_text(Method::GET, "/metrics", None)
+                    .await?,
+            )?;
+            let (tally, origin) = (
+                std::mem::take(&mut teller.counts),
+                teller.sender.origin().to_owned(),
+            );
+            told(&DemoSummary {
+                counts: tally,
+                days,
+                seconds: begun.elapsed().as_secs_f64(),
+                origin,
+            });
+            if still {
+                Ok(())
+            } else {
+                teller.simulate_present((now / MINUTE + 1) * MINUTE).await
+            }
         };
         let mut nothing = |_, _| ();
         let serving = crate::server::run(self.config, &mut nothing);
@@ -157,20 +194,46 @@ impl Demo {
 
     fn build_simulator(&self, sites: Vec<DemoSite>) -> anyhow::Result<VisitSimulator> {
         let (config, seed) = (&self.config, self.options.seed);
-        let sender = RequestSender::new(config.server.listen, &config.server.prefix, &config.consent.cookie.name);
-        let (version, tier) = (config.consent.version, config.consent.analytics_tier.clone());
+        let sender = RequestSender::new(
+            config.server.listen,
+            &config.server.prefix,
+            &config.consent.cookie.name,
+        );
+        let (version, tier) = (
+            config.consent.version,
+            config.consent.analytics_tier.clone(),
+        );
         let sign = Box::new(crate::server::demo_grant_signer(config)?);
-        let stage = PageContext { origin: sender.origin().to_owned(), version, tier, sign };
+        let stage = PageContext {
+            origin: sender.origin().to_owned(),
+            version,
+            tier,
+            sign,
+        };
         let places = CountryNetworks::find_networks(&crate::server::open_countries(config)?, seed);
-        Ok(VisitSimulator::new(VisitSchedule { seed, context: stage, networks: places, sites }, sender))
+        Ok(VisitSimulator::new(
+            VisitSchedule {
+                seed,
+                context: stage,
+                networks: places,
+                sites,
+            },
+            sender,
+        ))
     }
 
     /// The creators' sites, with the time zones of the configuration.
     fn build_sites(&self, now: Millis) -> anyhow::Result<Vec<DemoSite>> {
         let site = |creator: &creator_profile::CreatorProfile| {
             let rule = self.config.sites.iter().find(|rule| rule.id == creator.id);
-            let zone = &rule.with_context(|| format!("config/demo.toml has no site {}", creator.id))?.zone;
-            Ok(DemoSite::new(jiff::tz::TimeZone::get(zone)?, now, self.options.days))
+            let zone = &rule
+                .with_context(|| format!("config/demo.toml has no site {}", creator.id))?
+                .zone;
+            Ok(DemoSite::new(
+                jiff::tz::TimeZone::get(zone)?,
+                now,
+                self.options.days,
+            ))
         };
         CREATORS.iter().map(site).collect()
     }

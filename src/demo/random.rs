@@ -85,9 +85,13 @@ mod tests {
         let mut random = SeededRandom::from_parts(&[7]);
         let count: usize = (0..2000).map(|_| random.poisson_count(45.0)).sum();
         assert!((44.0..46.0).contains(&(count as f64 / 2000.0)), "{count}");
-        let below = (0..2000).filter(|_| random.log_normal(8.0, 0.7) < 8.0).count();
+        let below = (0..2000)
+            .filter(|_| random.log_normal(8.0, 0.7) < 8.0)
+            .count();
         assert!((930..1070).contains(&below), "{below}");
-        let picked = (0..2000).filter(|_| *random.pick_weighted(&[("a", 3.0), ("b", 1.0)]) == "a").count();
+        let picked = (0..2000)
+            .filter(|_| *random.pick_weighted(&[("a", 3.0), ("b", 1.0)]) == "a")
+            .count();
         assert!((1430..1570).contains(&picked), "{picked}");
         assert_eq!(random.poisson_count(0.0), 0);
     }

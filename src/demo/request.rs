@@ -98,6 +98,10 @@ impl SimulatedRequest {
     }
 
     pub(super) fn into_body(self) -> String {
-        if self.hit_kinds.len() > 1 { format!("[{}]", self.body) } else { self.body }
+        if self.hit_kinds.len() > 1 {
+            format!("[{}]", self.body)
+        } else {
+            self.body
+        }
     }
 }

@@ -18,7 +18,9 @@ use super::random::SeededRandom;
 use super::request::{SimulatedRequest, VisitStart};
 use super::traffic::{daily_factor, hourly_visits, surge_factor};
 use super::visit::{PageContext, PlannedVisit};
-use super::visitors::{CHOICE_WEIGHTS, CountryNetworks, SimulatedVisitor, VisitorChoice, counted_share};
+use super::visitors::{
+    CHOICE_WEIGHTS, CountryNetworks, SimulatedVisitor, VisitorChoice, counted_share,
+};
 use crate::event::Millis;
 
 pub(super) const MINUTE: Millis = 60_000;
@@ -55,11 +57,20 @@ impl DemoSite {
     pub(super) fn new(zone: TimeZone, now: Millis, days: u16) -> DemoSite {
         let last = local_time(now, &zone).date();
         let first = last.saturating_sub(jiff::Span::new().days(i64::from(days) - 1));
-        DemoSite { zone, first, last, today: first, visitors_today: Vec::new(), taken_identities: HashSet::new() }
+        DemoSite {
+            zone,
+            first,
+            last,
+            today: first,
+            visitors_today: Vec::new(),
+            taken_identities: HashSet::new(),
+        }
     }
 
     pub(super) fn start_millis(&self) -> Millis {
-        self.first.to_zoned(self.zone.clone()).map_or(0, |midnight| midnight.timestamp().as_millisecond())
+        self.first
+            .to_zoned(self.zone.clone())
+            .map_or(0, |midnight| midnight.timestamp().as_millisecond())
     }
 
     pub(super) fn day_range(&self) -> (Date, Date) {
@@ -67,8 +78,13 @@ impl DemoSite {
     }
 
     fn midnight_after(&self, date: Date) -> Millis {
-        let next = date.tomorrow().ok().and_then(|next| next.to_zoned(self.zone.clone()).ok());
-        next.map_or(Millis::MAX, |midnight| midnight.timestamp().as_millisecond())
+        let next = date
+            .tomorrow()
+            .ok()
+            .and_then(|next| next.to_zoned(self.zone.clone()).ok());
+        next.map_or(Millis::MAX, |midnight| {
+            midnight.timestamp().as_millisecond()
+        })
     }
 
     /// The index of a visitor of today whose last request was long enough ago.
@@ -85,7 +101,11 @@ impl VisitSchedule {
     /// The requests of the visits that start within `length` from `start`, with their instants.
     /// Past visits all start at the full hour, because nothing is reported in more detail than by
     /// hour.
-    pub(super) fn plan_period(&mut self, start: Millis, length: Millis) -> Vec<(Millis, RequestChain)> {
+    pub(super) fn plan_period(
+        &mut self,
+        start: Millis,
+        length: Millis,
+    ) -> Vec<(Millis, RequestChain)> {
         let mut chains = Vec::new();
         for number in 0..self.sites.len() {
             self.plan_site(number, start, length, &mut chains);
@@ -93,7 +113,13 @@ impl VisitSchedule {
         chains
     }
 
-    fn plan_site(&mut self, number: usize, start: Millis, length: Millis, chains: &mut Vec<(Millis, RequestChain)>) {
+    fn plan_site(
+        &mut self,
+        number: usize,
+        start: Millis,
+        length: Millis,
+        chains: &mut Vec<(Millis, RequestChain)>,
+    ) {
         let (creator, site) = (&CREATORS[number], &mut self.sites[number]);
 
         let time = local_time(start, &site.zone);
@@ -107,21 +133,43 @@ impl VisitSchedule {
             site.taken_identities.clear();
         }
 
-        let mut random = SeededRandom::from_parts(&[self.seed, number as u64, start as u64, length as u64]);
+        let mut random =
+            SeededRandom::from_parts(&[self.seed, number as u64, start as u64, length as u64]);
         let before = (site.last - time.date()).get_days();
-        let day = time.date().to_zoned(TimeZone::UTC).map_or(0, |day| day.timestamp().as_second());
-        let luck = daily_factor(&mut SeededRandom::from_parts(&[self.seed, number as u64, day.unsigned_abs()]));
-        let usual = hourly_visits(creator, &time, before) * luck * length as f64 / HOUR as f64 / counted_share();
+        let day = time
+            .date()
+            .to_zoned(TimeZone::UTC)
+            .map_or(0, |day| day.timestamp().as_second());
+        let luck = daily_factor(&mut SeededRandom::from_parts(&[
+            self.seed,
+            number as u64,
+            day.unsigned_abs(),
+        ]));
+        let usual = hourly_visits(creator, &time, before) * luck * length as f64
+            / HOUR as f64
+            / counted_share();
 
         for _ in 0..random.poisson_count(usual) {
             let source = *random.pick_weighted(creator.sources);
             let landing = pick_landing(creator, &mut random);
-            self.plan_visit(number, (start, length), (source, landing), &mut random, chains);
+            self.plan_visit(
+                number,
+                (start, length),
+                (source, landing),
+                &mut random,
+                chains,
+            );
         }
 
         for surge in creator.surges {
             for _ in 0..random.poisson_count(usual * surge_factor(surge, &time, before)) {
-                self.plan_visit(number, (start, length), (surge.source, surge.landing), &mut random, chains);
+                self.plan_visit(
+                    number,
+                    (start, length),
+                    (surge.source, surge.landing),
+                    &mut random,
+                    chains,
+                );
             }
         }
     }
@@ -135,7 +183,11 @@ impl VisitSchedule {
         chains: &mut Vec<(Millis, RequestChain)>,
     ) {
         let exact = length < HOUR;
-        let at = if exact { start + random.random_index(length as usize) as Millis } else { start };
+        let at = if exact {
+            start + random.random_index(length as usize) as Millis
+        } else {
+            start
+        };
         let (person, begins) = self.pick_visitor(number, at, source, random);
         let (creator, stage) = (&CREATORS[number], &self.context);
         let visit = PlannedVisit {
@@ -151,12 +203,20 @@ impl VisitSchedule {
         let site = &mut self.sites[number];
         // A visit ends with the day; later requests would belong to another visit.
         let end = site.midnight_after(site.today);
-        let requests = visit.build_requests(random).into_iter().map(|(after, request)| (at + after, request));
+        let requests = visit
+            .build_requests(random)
+            .into_iter()
+            .map(|(after, request)| (at + after, request));
         let mut last = at;
         for (at, request) in requests.filter(|(at, _)| *at < end) {
             match chains.last_mut() {
-                Some((moment, chain)) if *moment == at && Arc::ptr_eq(&chain[0].visitor, &person) => {
-                    let more = chain.last_mut().expect("a chain is never empty").try_merge(request);
+                Some((moment, chain))
+                    if *moment == at && Arc::ptr_eq(&chain[0].visitor, &person) =>
+                {
+                    let more = chain
+                        .last_mut()
+                        .expect("a chain is never empty")
+                        .try_merge(request);
                     chain.extend(more);
                 }
                 _ => chains.push((at, vec![request])),
@@ -169,7 +229,10 @@ impl VisitSchedule {
                 site.visitors_today.push((person, last))
             }
             VisitStart::AnotherOfDay => {
-                let again = site.visitors_today.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &person));
+                let again = site
+                    .visitors_today
+                    .iter_mut()
+                    .find(|(known, _)| Arc::ptr_eq(known, &person));
                 again.expect("who comes back was here").1 = last;
             }
             VisitStart::FirstOfDay | VisitStart::NotFirst => {}
@@ -185,22 +248,37 @@ impl VisitSchedule {
     ) -> (Arc<SimulatedVisitor>, VisitStart) {
         let said = *random.pick_weighted(&CHOICE_WEIGHTS);
 
-        let counted = matches!(said, VisitorChoice::ConsentedBefore | VisitorChoice::ConsentsNow);
+        let counted = matches!(
+            said,
+            VisitorChoice::ConsentedBefore | VisitorChoice::ConsentsNow
+        );
 
         let site = &mut self.sites[number];
         if said == VisitorChoice::ConsentedBefore
             && let Some(place) = site.pick_returning(at, random)
         {
-            return (Arc::clone(&site.visitors_today[place].0), VisitStart::AnotherOfDay);
+            return (
+                Arc::clone(&site.visitors_today[place].0),
+                VisitStart::AnotherOfDay,
+            );
         }
 
         loop {
-            let person =
-                SimulatedVisitor::new(&CREATORS[number], source, said, &self.networks, &*self.context.sign, random);
+            let person = SimulatedVisitor::new(
+                &CREATORS[number],
+                source,
+                said,
+                &self.networks,
+                &*self.context.sign,
+                random,
+            );
             if !counted {
                 return (Arc::new(person), VisitStart::NotFirst);
             }
-            if site.taken_identities.insert((person.address, person.agent.text)) {
+            if site
+                .taken_identities
+                .insert((person.address, person.agent.text))
+            {
                 return (Arc::new(person), VisitStart::FirstOfDay);
             }
         }
@@ -208,12 +286,19 @@ impl VisitSchedule {
 }
 
 fn pick_landing(creator: &CreatorProfile, random: &mut SeededRandom) -> usize {
-    let pages: Vec<(usize, f64)> = creator.pages.iter().enumerate().map(|(at, page)| (at, page.landing)).collect();
+    let pages: Vec<(usize, f64)> = creator
+        .pages
+        .iter()
+        .enumerate()
+        .map(|(at, page)| (at, page.landing))
+        .collect();
     *random.pick_weighted(&pages)
 }
 
 fn local_time(at: Millis, zone: &TimeZone) -> Zoned {
-    Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone())
+    Timestamp::from_millisecond(at)
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .to_zoned(zone.clone())
 }
 
 #[cfg(test)]
@@ -230,21 +315,33 @@ mod tests {
             tier: "analytics".into(),
             sign: Box::new(str::to_owned),
         };
-        let sites = CREATORS.iter().map(|_| DemoSite::new(TimeZone::get("Europe/Berlin").unwrap(), NOW, 2)).collect();
-        VisitSchedule { seed, context: stage, networks: CountryNetworks::without_networks(), sites }
+        let sites = CREATORS
+            .iter()
+            .map(|_| DemoSite::new(TimeZone::get("Europe/Berlin").unwrap(), NOW, 2))
+            .collect();
+        VisitSchedule {
+            seed,
+            context: stage,
+            networks: CountryNetworks::without_networks(),
+            sites,
+        }
     }
 
     /// Everything of two days, by its moment.
     fn told(seed: u64) -> Vec<(Millis, RequestChain)> {
         let mut plan = plan(seed);
         let start = plan.sites[0].start_millis();
-        let mut chains: Vec<_> = (0..48).flat_map(|hour| plan.plan_period(start + hour * HOUR, HOUR)).collect();
+        let mut chains: Vec<_> = (0..48)
+            .flat_map(|hour| plan.plan_period(start + hour * HOUR, HOUR))
+            .collect();
         chains.sort_by_key(|(at, _)| *at);
         chains
     }
 
     fn bodies(chains: &[(Millis, RequestChain)]) -> Vec<(Millis, &str)> {
-        let all = chains.iter().flat_map(|(at, chain)| chain.iter().map(|request| (*at, request.body.as_str())));
+        let all = chains
+            .iter()
+            .flat_map(|(at, chain)| chain.iter().map(|request| (*at, request.body.as_str())));
         all.collect()
     }
 
@@ -259,18 +356,31 @@ mod tests {
     #[test]
     fn nobody_comes_before_the_first_day_or_stays_past_midnight() {
         let mut plan = plan(1);
-        let (first, midnight) = (plan.sites[0].start_millis(), plan.sites[0].start_millis() + 24 * HOUR);
+        let (first, midnight) = (
+            plan.sites[0].start_millis(),
+            plan.sites[0].start_millis() + 24 * HOUR,
+        );
         assert!(plan.plan_period(first - HOUR, HOUR).is_empty());
-        let late: Vec<_> = (0..30).flat_map(|n| plan.plan_period(midnight - (30 - n) * MINUTE, MINUTE)).collect();
-        assert!(late.len() > 50 && late.iter().all(|(at, _)| *at < midnight), "{}", late.len());
+        let late: Vec<_> = (0..30)
+            .flat_map(|n| plan.plan_period(midnight - (30 - n) * MINUTE, MINUTE))
+            .collect();
+        assert!(
+            late.len() > 50 && late.iter().all(|(at, _)| *at < midnight),
+            "{}",
+            late.len()
+        );
     }
 
     #[test]
     fn a_visitor_begins_with_a_view_once_and_comes_back_after_the_gap() {
-        let mut last: std::collections::HashMap<*const SimulatedVisitor, (Millis, u32)> = Default::default();
+        let mut last: std::collections::HashMap<*const SimulatedVisitor, (Millis, u32)> =
+            Default::default();
         let mut returned = 0;
         let chains = told(3);
-        for (at, request) in chains.iter().flat_map(|(at, chain)| chain.iter().map(move |request| (*at, request))) {
+        for (at, request) in chains
+            .iter()
+            .flat_map(|(at, chain)| chain.iter().map(move |request| (*at, request)))
+        {
             let known = last.get(&Arc::as_ptr(&request.visitor)).copied();
             match request.visit_start {
                 VisitStart::FirstOfDay => assert!(known.is_none_or(|(_, begun)| begun == 0)),
@@ -278,12 +388,21 @@ mod tests {
                     assert!(at - known.unwrap().0 > 30 * MINUTE);
                     returned += 1;
                 }
-                VisitStart::NotFirst => assert!(known.is_none_or(|(before, _)| at - before < 30 * MINUTE)),
+                VisitStart::NotFirst => {
+                    assert!(known.is_none_or(|(before, _)| at - before < 30 * MINUTE))
+                }
             }
-            let begun = known.map_or(0, |(_, begun)| begun) + u32::from(request.visit_start != VisitStart::NotFirst);
+            let begun = known.map_or(0, |(_, begun)| begun)
+                + u32::from(request.visit_start != VisitStart::NotFirst);
             last.insert(Arc::as_ptr(&request.visitor), (at, begun));
-            let first = request.hit_kinds.iter().find(|kind| **kind != SimulatedHitKind::Fault);
-            assert!(request.visit_start == VisitStart::NotFirst || first == Some(&SimulatedHitKind::View));
+            let first = request
+                .hit_kinds
+                .iter()
+                .find(|kind| **kind != SimulatedHitKind::Fault);
+            assert!(
+                request.visit_start == VisitStart::NotFirst
+                    || first == Some(&SimulatedHitKind::View)
+            );
         }
         assert!(returned > 50, "{returned}");
     }

@@ -38,7 +38,9 @@ impl RequestSender {
     pub(super) fn new(listen: SocketAddr, prefix: &str, cookie: &str) -> RequestSender {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        let http = Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(5)).build(connector);
+        let http = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(Duration::from_secs(5))
+            .build(connector);
         RequestSender {
             http,
             origin: format!("http://{listen}"),
@@ -54,27 +56,51 @@ impl RequestSender {
     /// Waits until the collector accepts requests.
     pub(super) async fn wait_until_ready(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
-        while self.fetch_text(Method::GET, "/healthz", None).await.is_err() {
-            ensure!(begun.elapsed() < START_TIMEOUT, "the collector did not open its door");
+        while self
+            .fetch_text(Method::GET, "/healthz", None)
+            .await
+            .is_err()
+        {
+            ensure!(
+                begun.elapsed() < START_TIMEOUT,
+                "the collector did not open its door"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
 
     /// A response of the collector; `now` moves its clock.
-    pub(super) async fn fetch_text(&self, method: Method, path: &str, now: Option<Millis>) -> anyhow::Result<String> {
-        let mut request = hyper::Request::builder().method(method).uri(format!("{}{path}", self.origin));
+    pub(super) async fn fetch_text(
+        &self,
+        method: Method,
+        path: &str,
+        now: Option<Millis>,
+    ) -> anyhow::Result<String> {
+        let mut request = hyper::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.origin));
         if let Some(now) = now {
             request = request.header("x-footfall-now", now);
         }
         let answer = self.http.request(request.body(Full::default())?).await?;
-        ensure!(answer.status() == StatusCode::OK, "{path} was answered {}", answer.status());
-        Ok(String::from_utf8(answer.into_body().collect().await?.to_bytes().into())?)
+        ensure!(
+            answer.status() == StatusCode::OK,
+            "{path} was answered {}",
+            answer.status()
+        );
+        Ok(String::from_utf8(
+            answer.into_body().collect().await?.to_bytes().into(),
+        )?)
     }
 
     /// Sends everything of one instant. Returns when all of it is answered, so that the clock can
     /// move on.
-    pub(super) async fn send_step(&self, at: Millis, chains: Vec<RequestChain>) -> anyhow::Result<()> {
+    pub(super) async fn send_step(
+        &self,
+        at: Millis,
+        chains: Vec<RequestChain>,
+    ) -> anyhow::Result<()> {
         let mut lanes: Vec<Vec<RequestChain>> = Vec::new();
         lanes.resize_with(chains.len().min(MAX_CONCURRENT_BROWSERS), Vec::new);
         for (place, chain) in chains.into_iter().enumerate() {
@@ -100,8 +126,15 @@ impl RequestSender {
 
     async fn send_request(&self, at: Millis, request: SimulatedRequest) -> anyhow::Result<()> {
         let (person, act) = (Arc::clone(&request.visitor), request.purpose);
-        let path = if act == RequestPurpose::Hit { "hit" } else { "consent" };
-        let uri = format!("{}/u/{}{}/{path}", self.origin, CREATORS[request.creator_index].id, self.prefix);
+        let path = if act == RequestPurpose::Hit {
+            "hit"
+        } else {
+            "consent"
+        };
+        let uri = format!(
+            "{}/u/{}{}/{path}",
+            self.origin, CREATORS[request.creator_index].id, self.prefix
+        );
         let mut sent = hyper::Request::post(uri)
             .header(CONTENT_TYPE, "application/json")
             .header(USER_AGENT, person.agent.text)
@@ -114,27 +147,49 @@ impl RequestSender {
             VisitorChoice::Dropped(DropReason::Dnt) => sent.header("dnt", "1"),
             // A copy of a page on another host, whose server forwards the hits.
             VisitorChoice::Dropped(DropReason::UnknownSite) => sent,
-            _ => sent.header(ORIGIN, &self.origin).header("sec-fetch-site", "same-origin"),
+            _ => sent
+                .header(ORIGIN, &self.origin)
+                .header("sec-fetch-site", "same-origin"),
         };
 
         if let Some(stored) = person.cookie.get() {
             sent = sent.header(COOKIE, format!("{}{stored}", self.cookie));
         }
 
-        let answer =
-            self.http.request(sent.body(Full::from(request.into_body()))?).await.context("the collector went away")?;
-        let expected = if act == RequestPurpose::Hit { StatusCode::ACCEPTED } else { StatusCode::OK };
+        let answer = self
+            .http
+            .request(sent.body(Full::from(request.into_body()))?)
+            .await
+            .context("the collector went away")?;
+        let expected = if act == RequestPurpose::Hit {
+            StatusCode::ACCEPTED
+        } else {
+            StatusCode::OK
+        };
 
         if answer.status() != expected {
             let status = answer.status();
             let body = answer.into_body().collect().await?.to_bytes();
-            bail!("a request to {path} was answered {status}: {}", String::from_utf8_lossy(&body));
+            bail!(
+                "a request to {path} was answered {status}: {}",
+                String::from_utf8_lossy(&body)
+            );
         }
 
         if act == RequestPurpose::Grant {
-            let set = answer.headers().get_all(SET_COOKIE).iter().filter_map(|field| field.to_str().ok());
-            let stored = set.filter_map(|field| field.strip_prefix(&*self.cookie)).next();
-            let stored = stored.context("a grant came back without its cookie")?.split(';').next().unwrap_or_default();
+            let set = answer
+                .headers()
+                .get_all(SET_COOKIE)
+                .iter()
+                .filter_map(|field| field.to_str().ok());
+            let stored = set
+                .filter_map(|field| field.strip_prefix(&*self.cookie))
+                .next();
+            let stored = stored
+                .context("a grant came back without its cookie")?
+                .split(';')
+                .next()
+                .unwrap_or_default();
             let _ = person.cookie.set(stored.to_owned());
         }
         // Read to its end, so that the connection can be reused.

@@ -48,7 +48,11 @@ impl VisitSimulator {
     ) -> anyhow::Result<()> {
         let mut start = from;
         while start <= until {
-            let length = if start < until - until % HOUR - MINUTE_STEPS_MILLIS { HOUR } else { MINUTE };
+            let length = if start < until - until % HOUR - MINUTE_STEPS_MILLIS {
+                HOUR
+            } else {
+                MINUTE
+            };
             if length == HOUR && start / HOUR % 24 == FLUSH_HOUR {
                 self.start_flush(start).await?;
             }
@@ -57,7 +61,10 @@ impl VisitSimulator {
             while let Some((at, chains)) = self.next_due(until.min(start - 1)) {
                 self.sender.send_step(at, chains).await?;
             }
-            progress((start.min(until) - from).unsigned_abs(), (until - from).unsigned_abs());
+            progress(
+                (start.min(until) - from).unsigned_abs(),
+                (until - from).unsigned_abs(),
+            );
         }
         self.start_flush(until).await?;
         self.finish_flush().await
@@ -69,7 +76,9 @@ impl VisitSimulator {
             let now = Clock::System.now();
             if start <= now {
                 // With a test clock nothing is published automatically.
-                self.sender.fetch_text(Method::POST, "/test/publish", Some(now)).await?;
+                self.sender
+                    .fetch_text(Method::POST, "/test/publish", Some(now))
+                    .await?;
             }
             while start <= now {
                 self.schedule_visits(start, MINUTE);
@@ -79,7 +88,9 @@ impl VisitSimulator {
                 self.sender.send_step(now, chains).await?;
             }
             // The clock must advance even if there are no requests.
-            self.sender.fetch_text(Method::GET, "/healthz", Some(now)).await?;
+            self.sender
+                .fetch_text(Method::GET, "/healthz", Some(now))
+                .await?;
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
@@ -91,9 +102,15 @@ impl VisitSimulator {
     }
 
     fn next_due(&mut self, until: Millis) -> Option<(Millis, Vec<RequestChain>)> {
-        let first = self.pending_requests.first_entry().filter(|entry| *entry.key() <= until)?;
+        let first = self
+            .pending_requests
+            .first_entry()
+            .filter(|entry| *entry.key() <= until)?;
         let (at, chains) = first.remove_entry();
-        chains.iter().flatten().for_each(|request| self.counts.count_request(request));
+        chains
+            .iter()
+            .flatten()
+            .for_each(|request| self.counts.count_request(request));
         Some((at, chains))
     }
 
@@ -102,7 +119,9 @@ impl VisitSimulator {
     async fn start_flush(&mut self, now: Millis) -> anyhow::Result<()> {
         self.finish_flush().await?;
         let sender = self.sender.clone();
-        self.flush_task = Some(tokio::spawn(async move { flush_and_publish(&sender, now).await }));
+        self.flush_task = Some(tokio::spawn(async move {
+            flush_and_publish(&sender, now).await
+        }));
         Ok(())
     }
 
@@ -115,6 +134,10 @@ impl VisitSimulator {
 }
 
 async fn flush_and_publish(sender: &RequestSender, now: Millis) -> anyhow::Result<String> {
-    sender.fetch_text(Method::POST, "/test/flush", Some(now)).await?;
-    sender.fetch_text(Method::POST, "/test/publish", Some(now)).await
+    sender
+        .fetch_text(Method::POST, "/test/flush", Some(now))
+        .await?;
+    sender
+        .fetch_text(Method::POST, "/test/publish", Some(now))
+        .await
 }

@@ -29,10 +29,18 @@ pub(super) fn daily_factor(random: &mut SeededRandom) -> f64 {
 pub(super) fn surge_factor(surge: &TrafficSurge, local: &Zoned, before: i32) -> f64 {
     let mut age = (surge.days_before - before) * 24 + i32::from(local.hour()) - surge.hour;
     if surge.repeat_days > 0 {
-        age = if age < 0 { age } else { age % (surge.repeat_days * 24) };
+        age = if age < 0 {
+            age
+        } else {
+            age % (surge.repeat_days * 24)
+        };
     }
     let halves = f64::from(age) / surge.half_life_hours;
-    if age < 0 || halves > MAX_SURGE_HALF_LIVES { 0.0 } else { surge.peak_factor * 0.5_f64.powf(halves) }
+    if age < 0 || halves > MAX_SURGE_HALF_LIVES {
+        0.0
+    } else {
+        surge.peak_factor * 0.5_f64.powf(halves)
+    }
 }
 
 #[cfg(test)]
@@ -48,10 +56,18 @@ mod tests {
     #[test]
     fn a_day_has_its_visits_an_evening_more_than_a_night_and_the_past_fewer() {
         let mara = &CREATORS[0];
-        let hour =
-            |hour: u8, before| hourly_visits(mara, &at(&format!("2026-03-12T{hour:02}:00:00[Europe/Berlin]")), before);
+        let hour = |hour: u8, before| {
+            hourly_visits(
+                mara,
+                &at(&format!("2026-03-12T{hour:02}:00:00[Europe/Berlin]")),
+                before,
+            )
+        };
         let day: f64 = (0..24).map(|n| hour(n, 0)).sum();
-        assert!((day - mara.visits).abs() < 1e-9, "a Thursday is ordinary: {day}");
+        assert!(
+            (day - mara.visits).abs() < 1e-9,
+            "a Thursday is ordinary: {day}"
+        );
         assert!(hour(20, 0) > 20.0 * hour(4, 0));
         assert!((hour(20, 90) / hour(20, 0) - 0.65).abs() < 1e-9);
         assert!((hour(20, 900) / hour(20, 0) - 0.65).abs() < 1e-9);
@@ -69,12 +85,30 @@ mod tests {
             landing: 0,
         };
         let lifted = |surge: &TrafficSurge, before, hour: u8| {
-            surge_factor(surge, &at(&format!("2026-03-12T{hour:02}:00:00[UTC]")), before)
+            surge_factor(
+                surge,
+                &at(&format!("2026-03-12T{hour:02}:00:00[UTC]")),
+                before,
+            )
         };
         assert_eq!([lifted(&surge, 11, 18), lifted(&surge, 10, 17)], [0.0, 0.0]);
-        assert_eq!([lifted(&surge, 10, 18), lifted(&surge, 9, 6), lifted(&surge, 9, 18)], [4.0, 2.0, 1.0]);
+        assert_eq!(
+            [
+                lifted(&surge, 10, 18),
+                lifted(&surge, 9, 6),
+                lifted(&surge, 9, 18)
+            ],
+            [4.0, 2.0, 1.0]
+        );
         assert_eq!(lifted(&surge, 3, 18), 0.0);
         surge.repeat_days = 7;
-        assert_eq!([lifted(&surge, 3, 18), lifted(&surge, 2, 6), lifted(&surge, 11, 18)], [4.0, 2.0, 0.0]);
+        assert_eq!(
+            [
+                lifted(&surge, 3, 18),
+                lifted(&surge, 2, 6),
+                lifted(&surge, 11, 18)
+            ],
+            [4.0, 2.0, 0.0]
+        );
     }
 }

@@ -6,7 +6,9 @@ use serde_json::json;
 
 use super::creator_profile::{CreatorProfile, ProfilePage, TrafficSource};
 use super::random::SeededRandom;
-use super::request::{RequestPurpose, SimulatedHit, SimulatedHitKind, SimulatedRequest, VisitStart};
+use super::request::{
+    RequestPurpose, SimulatedHit, SimulatedHitKind, SimulatedRequest, VisitStart,
+};
 use super::visitors::{SimulatedVisitor, VisitorChoice};
 use super::vitals::measure_vitals;
 use crate::event::{DropReason, Millis};
@@ -63,7 +65,10 @@ struct VisitScript<'a> {
 
 impl PlannedVisit<'_> {
     /// Its requests in order, with milliseconds since the start of the visit.
-    pub(super) fn build_requests(&self, random: &mut SeededRandom) -> Vec<(Millis, SimulatedRequest)> {
+    pub(super) fn build_requests(
+        &self,
+        random: &mut SeededRandom,
+    ) -> Vec<(Millis, SimulatedRequest)> {
         let rounding = random.next_unit();
         let mut script = VisitScript {
             visit: self,
@@ -88,8 +93,7 @@ impl PlannedVisit<'_> {
 
     fn choice_body(&self, act: &str) -> String {
         let path = format!("/u/{}", self.creator.id);
-        let mut choice =
-            json!({"version": self.context.version, "act": act, "lang": "en", "layer": "first", "path": path});
+        let mut choice = json!({"version": self.context.version, "act": act, "lang": "en", "layer": "first", "path": path});
         if act == "grant" {
             choice["tiers"] = json!({ &self.context.tier: true });
         }
@@ -114,11 +118,15 @@ impl VisitScript<'_> {
         let mut referrer = self.pick_referrer();
         for _ in 0..MAX_PAGES {
             let url = self.visit.page_url(&self.visit.creator.pages[page]) + &query;
-            let Some(next) = self.view_page(page, &url, referrer.as_deref()) else { break };
+            let Some(next) = self.view_page(page, &url, referrer.as_deref()) else {
+                break;
+            };
             (page, query, referrer) = (next, String::new(), Some(url));
         }
 
-        if self.visit.visitor.choice == VisitorChoice::ConsentsNow && self.random.random_bool(WITHDRAW_PROBABILITY) {
+        if self.visit.visitor.choice == VisitorChoice::ConsentsNow
+            && self.random.random_bool(WITHDRAW_PROBABILITY)
+        {
             self.push_choice(RequestPurpose::Withdraw, "withdraw");
         }
     }
@@ -126,9 +134,22 @@ impl VisitScript<'_> {
     /// One page: viewed, used, left. Returns the page that follows.
     fn view_page(&mut self, number: usize, url: &str, referrer: Option<&str>) -> Option<usize> {
         let page = &self.visit.creator.pages[number];
-        let (came, reading) =
-            (self.elapsed_millis, self.random.log_normal(page.reading_secs, 0.8).clamp(1.0, 900.0) * 1000.0);
-        self.push_hits(0.0, &[SimulatedHit { kind: SimulatedHitKind::View, url, referrer, ..SimulatedHit::default() }]);
+        let (came, reading) = (
+            self.elapsed_millis,
+            self.random
+                .log_normal(page.reading_secs, 0.8)
+                .clamp(1.0, 900.0)
+                * 1000.0,
+        );
+        self.push_hits(
+            0.0,
+            &[SimulatedHit {
+                kind: SimulatedHitKind::View,
+                url,
+                referrer,
+                ..SimulatedHit::default()
+            }],
+        );
 
         if self.random.random_bool(SCRIPT_FAULT_PROBABILITY) {
             let broken = SimulatedHit {
@@ -138,7 +159,14 @@ impl VisitScript<'_> {
                 url,
                 ..SimulatedHit::default()
             };
-            self.push_hits(400.0, &[SimulatedHit { source: Some("/assets/embed.js"), line: Some(88), ..broken }]);
+            self.push_hits(
+                400.0,
+                &[SimulatedHit {
+                    source: Some("/assets/embed.js"),
+                    line: Some(88),
+                    ..broken
+                }],
+            );
         }
 
         let (mut next, mut touched) = (None, self.send_page_events(page, url, reading));
@@ -176,9 +204,15 @@ impl VisitScript<'_> {
             }
             touched |= !event.passive;
             let yen = self.visit.visitor.country == "JP";
-            let amount = event.median_euros.map(|worth| self.random.log_normal(worth, 0.5));
+            let amount = event
+                .median_euros
+                .map(|worth| self.random.log_normal(worth, 0.5));
             let value = amount.map(|euros| {
-                if yen { (euros * YEN_PER_EURO / 10.0).round() * 10.0 } else { (euros * 100.0).round() / 100.0 }
+                if yen {
+                    (euros * YEN_PER_EURO / 10.0).round() * 10.0
+                } else {
+                    (euros * 100.0).round() / 100.0
+                }
             });
             let currency = value.map(|_| if yen { "JPY" } else { "EUR" });
             let passive = event.passive.then_some(true);
@@ -215,7 +249,12 @@ impl VisitScript<'_> {
             ..SimulatedHit::default()
         }];
         if self.random.random_bool(VITALS_SHARE) {
-            for (metric, value) in measure_vitals(self.visit.visitor.agent, page.load_factor, touched, self.random) {
+            for (metric, value) in measure_vitals(
+                self.visit.visitor.agent,
+                page.load_factor,
+                touched,
+                self.random,
+            ) {
                 let (metric, value) = (Some(metric), Some(value));
                 last.push(SimulatedHit {
                     kind: SimulatedHitKind::Vital,
@@ -231,7 +270,10 @@ impl VisitScript<'_> {
 
     /// The requests of a page whose visitor must not be counted. A bot does not send a `Leave`.
     fn view_uncounted(&mut self) {
-        let url = self.visit.page_url(&self.visit.creator.pages[self.visit.landing]) + &self.utm_query();
+        let url = self
+            .visit
+            .page_url(&self.visit.creator.pages[self.visit.landing])
+            + &self.utm_query();
         let referrer = self.pick_referrer();
         self.push_hits(
             0.0,
@@ -258,7 +300,10 @@ impl VisitScript<'_> {
 
     /// Reports a missing page before the visitor finds the right one.
     fn report_dead_link(&mut self) {
-        let url = format!("{}/u/{}/spring-2024", self.visit.context.origin, self.visit.creator.id);
+        let url = format!(
+            "{}/u/{}/spring-2024",
+            self.visit.context.origin, self.visit.creator.id
+        );
         self.push_hits(
             0.0,
             &[SimulatedHit {
@@ -278,26 +323,36 @@ impl VisitScript<'_> {
     }
 
     fn pick_referrer(&mut self) -> Option<String> {
-        const FIRST: [&str; 10] =
-            ["quiet", "north", "paper", "harbour", "slow", "little", "moss", "blue", "late", "garden"];
+        const FIRST: [&str; 10] = [
+            "quiet", "north", "paper", "harbour", "slow", "little", "moss", "blue", "late",
+            "garden",
+        ];
         const SECOND: [&str; 6] = ["notes", "kitchen", "review", "letters", "shelf", "weekly"];
         match self.visit.source {
             TrafficSource::Referrer(url) => Some(url.to_owned()),
             TrafficSource::RandomWebsite => {
-                let words =
-                    (FIRST[self.random.random_index(FIRST.len())], SECOND[self.random.random_index(SECOND.len())]);
+                let words = (
+                    FIRST[self.random.random_index(FIRST.len())],
+                    SECOND[self.random.random_index(SECOND.len())],
+                );
                 Some(format!("https://{}-{}.example/", words.0, words.1))
             }
-            TrafficSource::Direct | TrafficSource::InAppBrowser(_) | TrafficSource::UtmTagged(_) => None,
+            TrafficSource::Direct
+            | TrafficSource::InAppBrowser(_)
+            | TrafficSource::UtmTagged(_) => None,
         }
     }
 
     fn push_hits(&mut self, after: f64, beacons: &[SimulatedHit<'_>]) {
         let holds = beacons.iter().map(|beacon| beacon.kind).collect();
         let mut id = || format!("{:016x}", self.random.next_u64());
-        let beacons = beacons.iter().map(|beacon| SimulatedHit { id: id(), ..*beacon });
-        let body: Vec<String> =
-            beacons.map(|beacon| serde_json::to_string(&beacon).expect("a beacon is JSON")).collect();
+        let beacons = beacons.iter().map(|beacon| SimulatedHit {
+            id: id(),
+            ..*beacon
+        });
+        let body: Vec<String> = beacons
+            .map(|beacon| serde_json::to_string(&beacon).expect("a beacon is JSON"))
+            .collect();
         self.push_request(after, RequestPurpose::Hit, body.join(","), holds);
     }
 
@@ -305,8 +360,17 @@ impl VisitScript<'_> {
         self.push_request(0.0, act, self.visit.choice_body(word), Vec::new());
     }
 
-    fn push_request(&mut self, after: f64, act: RequestPurpose, body: String, holds: Vec<SimulatedHitKind>) {
-        let counted = matches!(self.visit.visitor.choice, VisitorChoice::ConsentedBefore | VisitorChoice::ConsentsNow);
+    fn push_request(
+        &mut self,
+        after: f64,
+        act: RequestPurpose,
+        body: String,
+        holds: Vec<SimulatedHitKind>,
+    ) {
+        let counted = matches!(
+            self.visit.visitor.choice,
+            VisitorChoice::ConsentedBefore | VisitorChoice::ConsentsNow
+        );
         let begins = if counted && holds.contains(&SimulatedHitKind::View) {
             std::mem::take(&mut self.visit_start)
         } else {
@@ -329,7 +393,11 @@ impl VisitScript<'_> {
 
     fn request_millis(&self, at: f64) -> Millis {
         let at = at.min(MAX_VISIT_MILLIS);
-        let at = if self.visit.is_exact { at } else { round_to_step(at, self.rounding) };
+        let at = if self.visit.is_exact {
+            at
+        } else {
+            round_to_step(at, self.rounding)
+        };
         at as Millis
     }
 }
@@ -337,9 +405,16 @@ impl VisitScript<'_> {
 /// Rounds to one of the two neighbouring steps. Over all values of `rounding` from 0 to 1, the mean
 /// is `at`.
 fn round_to_step(at: f64, rounding: f64) -> f64 {
-    let above = STEP_MILLIS.iter().position(|step| *step > at).unwrap_or(STEP_MILLIS.len() - 1);
+    let above = STEP_MILLIS
+        .iter()
+        .position(|step| *step > at)
+        .unwrap_or(STEP_MILLIS.len() - 1);
     let (low, high) = (STEP_MILLIS[above - 1], STEP_MILLIS[above]);
-    if (at - low) / (high - low) > rounding { high } else { low }
+    if (at - low) / (high - low) > rounding {
+        high
+    } else {
+        low
+    }
 }
 
 #[cfg(test)]
@@ -349,13 +424,23 @@ mod tests {
     #[test]
     fn steps_are_right_on_average_and_keep_the_order() {
         let all = || (0..1000).map(|n| f64::from(n) / 1000.0);
-        for at in [0.0, 1.0, 7_400.0, 15_000.0, 22_000.0, 100_000.0, 239_000.0, MAX_VISIT_MILLIS] {
-            let mean = all().map(|rounding| round_to_step(at, rounding)).sum::<f64>() / 1000.0;
+        for at in [
+            0.0,
+            1.0,
+            7_400.0,
+            15_000.0,
+            22_000.0,
+            100_000.0,
+            239_000.0,
+            MAX_VISIT_MILLIS,
+        ] {
+            let mean = all()
+                .map(|rounding| round_to_step(at, rounding))
+                .sum::<f64>()
+                / 1000.0;
             assert!((mean - at).abs() <= 180.0, "{at}: {mean}");
-            assert!(
-                all().all(|rounding| round_to_step(at, rounding)
-                    <= round_to_step((at + 900.0).min(MAX_VISIT_MILLIS), rounding))
-            );
+            assert!(all().all(|rounding| round_to_step(at, rounding)
+                <= round_to_step((at + 900.0).min(MAX_VISIT_MILLIS), rounding)));
         }
     }
 }

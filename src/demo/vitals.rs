@@ -26,7 +26,11 @@ pub(super) fn measure_vitals(
         let there = (agent.chromium || !chromium) && (touched || metric != "INP");
         // Browsers report whole milliseconds, or layout shifts with four digits. Extreme values are
         // cut off.
-        let value = if metric == "CLS" { (value.min(2.0) * 1e4).round() / 1e4 } else { value.min(60_000.0).round() };
+        let value = if metric == "CLS" {
+            (value.min(2.0) * 1e4).round() / 1e4
+        } else {
+            value.min(60_000.0).round()
+        };
         there.then_some((metric, value))
     };
     METRICS.into_iter().filter_map(of).collect()
@@ -39,17 +43,36 @@ mod tests {
 
     #[test]
     fn only_what_a_browser_can_measure_is_measured_and_phones_are_slower() {
-        let of = |text: &str| &AGENTS.iter().find(|(agent, _)| agent.text.contains(text)).unwrap().0;
+        let of = |text: &str| {
+            &AGENTS
+                .iter()
+                .find(|(agent, _)| agent.text.contains(text))
+                .unwrap()
+                .0
+        };
         let (chrome, firefox, android) = (of("Windows NT"), of("rv:145.0"), of("Android 10; K"));
         let mut random = SeededRandom::from_parts(&[1]);
         let names = |agent, touched, random: &mut SeededRandom| -> Vec<&str> {
-            measure_vitals(agent, 1.0, touched, random).into_iter().map(|(metric, _)| metric).collect()
+            measure_vitals(agent, 1.0, touched, random)
+                .into_iter()
+                .map(|(metric, _)| metric)
+                .collect()
         };
-        assert_eq!(names(chrome, true, &mut random), ["LCP", "FCP", "TTFB", "INP", "CLS"]);
-        assert_eq!(names(chrome, false, &mut random), ["LCP", "FCP", "TTFB", "CLS"]);
+        assert_eq!(
+            names(chrome, true, &mut random),
+            ["LCP", "FCP", "TTFB", "INP", "CLS"]
+        );
+        assert_eq!(
+            names(chrome, false, &mut random),
+            ["LCP", "FCP", "TTFB", "CLS"]
+        );
         assert_eq!(names(firefox, true, &mut random), ["LCP", "FCP", "TTFB"]);
-        let mut mean =
-            |agent| (0..500).map(|_| measure_vitals(agent, 1.0, true, &mut random)[0].1).sum::<f64>() / 500.0;
+        let mut mean = |agent| {
+            (0..500)
+                .map(|_| measure_vitals(agent, 1.0, true, &mut random)[0].1)
+                .sum::<f64>()
+                / 500.0
+        };
         assert!(mean(android) > 1.3 * mean(chrome));
     }
 }

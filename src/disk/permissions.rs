@@ -75,19 +75,35 @@ mod tests {
         fs::write(open.join("run"), b"x").unwrap();
         fs::write(&elsewhere, b"x").unwrap();
         std::os::unix::fs::symlink(&elsewhere, open.join("link")).unwrap();
-        let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let set =
+            |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
         set(&open, 0o755);
         set(&open.join("deep"), 0o2775);
         set(&open.join("deep/file"), 0o644);
         set(&open.join("run"), 0o700);
         set(&elsewhere, 0o644);
 
-        assert_eq!(restrict_tree(&open).unwrap(), RestrictOutcome { restricted: 3, failed: 0 });
+        assert_eq!(
+            restrict_tree(&open).unwrap(),
+            RestrictOutcome {
+                restricted: 3,
+                failed: 0
+            }
+        );
         let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777;
-        let modes =
-            [&open, &open.join("deep"), &open.join("deep/file"), &open.join("run"), &elsewhere].map(|path| mode(path));
+        let modes = [
+            &open,
+            &open.join("deep"),
+            &open.join("deep/file"),
+            &open.join("run"),
+            &elsewhere,
+        ]
+        .map(|path| mode(path));
         assert_eq!(modes, [0o700, 0o700, 0o600, 0o700, 0o644]);
         assert_eq!(restrict_tree(&open).unwrap(), RestrictOutcome::default());
-        assert_eq!(restrict_tree(&dir.path().join("nothing")).unwrap(), RestrictOutcome::default());
+        assert_eq!(
+            restrict_tree(&dir.path().join("nothing")).unwrap(),
+            RestrictOutcome::default()
+        );
     }
 }

@@ -58,14 +58,29 @@ fn split_plain_url(url: &str) -> Option<UrlParts<'_>> {
         None => (false, url.strip_prefix("http://")?),
     };
     // `fold` instead of `all`: without an early exit this compiles to a few vector instructions.
-    if !rest.bytes().fold(true, |plain, b| plain & b.is_ascii_graphic() & (b != b'\\')) {
+    if !rest
+        .bytes()
+        .fold(true, |plain, b| plain & b.is_ascii_graphic() & (b != b'\\'))
+    {
         return None;
     }
-    let end = rest.bytes().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let end = rest
+        .bytes()
+        .position(|b| matches!(b, b'/' | b'?' | b'#'))
+        .unwrap_or(rest.len());
     let host = parse_plain_host(&rest[..end])?;
-    let rest = rest[end..].split_once('#').map_or(&rest[end..], |(before, _)| before);
-    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
-    Some(UrlParts { https, host, path: Cow::Borrowed(path), query: query.map(Cow::Borrowed) })
+    let rest = rest[end..]
+        .split_once('#')
+        .map_or(&rest[end..], |(before, _)| before);
+    let (path, query) = rest
+        .split_once('?')
+        .map_or((rest, None), |(path, query)| (path, Some(query)));
+    Some(UrlParts {
+        https,
+        host,
+        path: Cow::Borrowed(path),
+        query: query.map(Cow::Borrowed),
+    })
 }
 
 /// A host that both parsers read alike: no label of digits at the end (an IPv4 address in
@@ -77,15 +92,26 @@ fn parse_plain_host(authority: &str) -> Option<Cow<'_, str>> {
         Some(_) => return None,
     };
     let label = &host[host.bytes().rposition(|b| b == b'.').map_or(0, |at| at + 1)..];
-    if !is_host_name(host) || label.starts_with(|c: char| c.is_ascii_digit()) || may_be_punycode(host) {
+    if !is_host_name(host)
+        || label.starts_with(|c: char| c.is_ascii_digit())
+        || may_be_punycode(host)
+    {
         return None;
     }
-    let lower = !host.bytes().fold(false, |upper, b| upper | b.is_ascii_uppercase());
-    Some(if lower { Cow::Borrowed(host) } else { Cow::Owned(host.to_ascii_lowercase()) })
+    let lower = !host
+        .bytes()
+        .fold(false, |upper, b| upper | b.is_ascii_uppercase());
+    Some(if lower {
+        Cow::Borrowed(host)
+    } else {
+        Cow::Owned(host.to_ascii_lowercase())
+    })
 }
 
 fn is_port(port: &str) -> bool {
-    matches!(port.len(), 1..=5) && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    matches!(port.len(), 1..=5)
+        && port.bytes().all(|b| b.is_ascii_digit())
+        && port.parse::<u16>().is_ok()
 }
 
 fn may_be_punycode(host: &str) -> bool {
@@ -138,14 +164,18 @@ fn split_with_crate(url: &str) -> Result<UrlParts<'_>, UrlError> {
 /// The value of the first of `keys` that the query contains, still encoded. The order of `keys`
 /// takes precedence over the order in the query.
 pub fn find_query_value<'q>(query: &'q str, keys: &[&str]) -> Option<&'q str> {
-    keys.iter()
-        .find_map(|key| query_pairs(query).find_map(|(name, value)| matches_query_key(name, key).then_some(value)))
+    keys.iter().find_map(|key| {
+        query_pairs(query).find_map(|(name, value)| matches_query_key(name, key).then_some(value))
+    })
 }
 
 /// The pairs of a query with a value that is not empty, both still encoded. A `?` in the middle is
 /// read as `&`: some tools append a second query with it.
 pub fn query_pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    query.split(['&', '?']).filter_map(|pair| pair.split_once('=')).filter(|(_, value)| !value.is_empty())
+    query
+        .split(['&', '?'])
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(_, value)| !value.is_empty())
 }
 
 /// Whether `name` is `key`: regardless of case, percent-encoded or not, and also where the link's
@@ -159,7 +189,11 @@ pub fn matches_query_key(name: &str, key: &str) -> bool {
         false => Cow::Borrowed(name),
     };
     let mut name = decoded.trim();
-    while let Some(rest) = name.get(..4).filter(|head| head.eq_ignore_ascii_case("amp;")).and(name.get(4..)) {
+    while let Some(rest) = name
+        .get(..4)
+        .filter(|head| head.eq_ignore_ascii_case("amp;"))
+        .and(name.get(4..))
+    {
         name = rest;
     }
     name.eq_ignore_ascii_case(key)
@@ -174,11 +208,21 @@ mod tests {
     #[test]
     fn a_url_is_cut_into_host_path_and_query() {
         let cases = [
-            ("https://alllinks.example/u/mia?a=1#x", "alllinks.example", "/u/mia", Some("a=1")),
+            (
+                "https://alllinks.example/u/mia?a=1#x",
+                "alllinks.example",
+                "/u/mia",
+                Some("a=1"),
+            ),
             ("http://AllLinks.Example:8080", "alllinks.example", "", None),
             ("https://localhost:3000/?", "localhost", "/", Some("")),
             ("https://a.example#/x?y", "a.example", "", None),
-            ("https://m\u{fc}nchen.example/a", "xn--mnchen-3ya.example", "/a", None),
+            (
+                "https://m\u{fc}nchen.example/a",
+                "xn--mnchen-3ya.example",
+                "/a",
+                None,
+            ),
             ("https://127.0.0.1:80/a", "127.0.0.1", "/a", None),
             ("http://[::1]:80/a", "[::1]", "/a", None),
             ("https://a.example./a", "a.example", "/a", None),
@@ -186,7 +230,11 @@ mod tests {
         ];
         for (url, host, path, query) in cases {
             let parts = split_url(url).unwrap();
-            assert_eq!((&*parts.host, &*parts.path, parts.query.as_deref()), (host, path, query), "{url}");
+            assert_eq!(
+                (&*parts.host, &*parts.path, parts.query.as_deref()),
+                (host, path, query),
+                "{url}"
+            );
         }
     }
 
@@ -213,9 +261,15 @@ mod tests {
     #[test]
     fn the_first_key_of_the_list_wins() {
         let query = "ref=b&utm_source=a&xutm_source=c&source=&source=d";
-        assert_eq!(find_query_value(query, &["utm_source", "ref", "source"]), Some("a"));
+        assert_eq!(
+            find_query_value(query, &["utm_source", "ref", "source"]),
+            Some("a")
+        );
         assert_eq!(find_query_value(query, &["ref", "source"]), Some("b"));
-        assert_eq!(find_query_value("utm_source=&ref=b", &["utm_source", "ref"]), Some("b"));
+        assert_eq!(
+            find_query_value("utm_source=&ref=b", &["utm_source", "ref"]),
+            Some("b")
+        );
         assert_eq!(find_query_value("utm_sourcex=1", &["utm_source"]), None);
         for query in [
             "UTM_Source=b",
@@ -227,7 +281,11 @@ mod tests {
             "utm_source=&utm_source=b",
             "utm_source=b?utm_campaign=c",
         ] {
-            assert_eq!(find_query_value(query, &["utm_source"]), Some("b"), "{query}");
+            assert_eq!(
+                find_query_value(query, &["utm_source"]),
+                Some("b"),
+                "{query}"
+            );
         }
     }
 

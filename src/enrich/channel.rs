@@ -32,13 +32,17 @@ impl Channel {
     /// The channel of a visit that starts on `page` with this referrer. `source` is what
     /// [`Source::of`] found for them.
     pub fn from_visit(page: &PageUrl<'_>, referrer: &str, source: &VisitSource) -> Channel {
-        let medium = page.medium_tag().and_then(|encoded| clean_query_value(encoded, MAX_MEDIUM_CHARS));
+        let medium = page
+            .medium_tag()
+            .and_then(|encoded| clean_query_value(encoded, MAX_MEDIUM_CHARS));
         let medium = medium.as_deref().map(strip_separators);
         let medium = medium.as_deref();
         if page.is_ad_click() || medium.is_some_and(is_paid_medium) {
             return Channel::Paid;
         }
-        medium.and_then(channel_of_medium).unwrap_or_else(|| channel_of_source(page, referrer, source))
+        medium
+            .and_then(channel_of_medium)
+            .unwrap_or_else(|| channel_of_source(page, referrer, source))
     }
 }
 
@@ -51,7 +55,11 @@ fn channel_of_source(page: &PageUrl<'_>, referrer: &str, source: &VisitSource) -
         // The tag may be a medium (`utm_source=newsletter`), or it is a host.
         VisitSource::Text(text) => {
             let word = strip_separators(text);
-            if is_paid_medium(&word) { Channel::Paid } else { channel_of_medium(&word).unwrap_or(Channel::Referral) }
+            if is_paid_medium(&word) {
+                Channel::Paid
+            } else {
+                channel_of_medium(&word).unwrap_or(Channel::Referral)
+            }
         }
     }
 }
@@ -65,15 +73,20 @@ fn channel_of_listed(listed: ListedSource) -> Channel {
         SourceGroup::Messenger => Channel::Messenger,
         SourceGroup::Video => Channel::Video,
         SourceGroup::Ads => Channel::Paid,
-        SourceGroup::Music | SourceGroup::News | SourceGroup::Shop | SourceGroup::Work | SourceGroup::Links => {
-            Channel::Referral
-        }
+        SourceGroup::Music
+        | SourceGroup::News
+        | SourceGroup::Shop
+        | SourceGroup::Work
+        | SourceGroup::Links => Channel::Referral,
     }
 }
 
 /// Removes separators, so that `paid-social`, `Paid Social` and `paid_social` are one word.
 fn strip_separators(medium: &str) -> String {
-    medium.chars().filter(|c| !matches!(c, '-' | '_' | ' ' | '.')).collect()
+    medium
+        .chars()
+        .filter(|c| !matches!(c, '-' | '_' | ' ' | '.'))
+        .collect()
 }
 
 fn is_paid_medium(medium: &str) -> bool {
@@ -100,24 +113,26 @@ fn is_paid_medium(medium: &str) -> bool {
         "sponsorship",
     ];
     // Cost per action, click, install, lead, mille and view.
-    let cost =
-        matches!(medium.as_bytes(), [b'c', b'p', b'a' | b'c' | b'i' | b'l' | b'm' | b'v', ..] if medium.len() <= 4);
+    let cost = matches!(medium.as_bytes(), [b'c', b'p', b'a' | b'c' | b'i' | b'l' | b'm' | b'v', ..] if medium.len() <= 4);
     // `fbads`, `tiktok_ads`: the ads of a listed source.
-    let of_listed = medium.strip_suffix("ads").is_some_and(|name| source_list().find_by_tag(name).is_some());
+    let of_listed = medium
+        .strip_suffix("ads")
+        .is_some_and(|name| source_list().find_by_tag(name).is_some());
     cost || of_listed || medium.starts_with("paid") || PAID_MEDIA.contains(&medium)
 }
 
 fn channel_of_medium(medium: &str) -> Option<Channel> {
     Some(match medium {
         "email" | "mail" | "emailing" | "newsletter" | "newsletters" | "edm" => Channel::Mail,
-        "social" | "socialmedia" | "socialnetwork" | "organicsocial" | "socialorganic" | "sm" | "smm" => {
-            Channel::Social
-        }
+        "social" | "socialmedia" | "socialnetwork" | "organicsocial" | "socialorganic" | "sm"
+        | "smm" => Channel::Social,
         "organic" | "search" | "organicsearch" | "seo" => Channel::Search,
         "messenger" | "messaging" | "chat" | "sms" | "im" | "dm" => Channel::Messenger,
         "video" | "organicvideo" => Channel::Video,
         "ai" | "aiassistant" | "assistant" | "chatbot" | "llm" => Channel::Assistant,
-        "referral" | "referrer" | "link" | "website" | "affiliate" | "affiliates" | "partner" => Channel::Referral,
+        "referral" | "referrer" | "link" | "website" | "affiliate" | "affiliates" | "partner" => {
+            Channel::Referral
+        }
         _ => return None,
     })
 }
@@ -129,7 +144,11 @@ mod tests {
     fn channel(query: &str, referrer: &str, app: Option<&str>) -> &'static str {
         let url = format!("https://alllinks.example/u/mia?{query}");
         let page = PageUrl::parse(&url).unwrap();
-        let source = VisitSource::from_visit(&page, referrer, app.and_then(|token| source_list().find_by_agent(token)));
+        let source = VisitSource::from_visit(
+            &page,
+            referrer,
+            app.and_then(|token| source_list().find_by_agent(token)),
+        );
         Channel::from_visit(&page, referrer, &source).name()
     }
 
@@ -170,7 +189,11 @@ mod tests {
             ("utm_source=harbor-letter", "https://t.co/x", "referral"),
             ("utm_source=ig", "", "social"),
             ("utm_source=ig&utm_medium=bio", "", "social"),
-            ("utm_source=ig&utm_medium=story", "https://www.google.com/", "social"),
+            (
+                "utm_source=ig&utm_medium=story",
+                "https://www.google.com/",
+                "social",
+            ),
             ("utm_medium=paid-social&utm_source=ig", "", "paid"),
             ("utm_medium=Paid%20Social", "", "paid"),
             ("utm_medium=cpc", "https://www.google.com/", "paid"),
@@ -193,7 +216,11 @@ mod tests {
             ("utm_medium=ann%40mail.example", "", "direct"),
             ("utm_medium=whatever", "", "direct"),
         ] {
-            assert_eq!(channel(query, referrer, None), expected, "{query} {referrer}");
+            assert_eq!(
+                channel(query, referrer, None),
+                expected,
+                "{query} {referrer}"
+            );
         }
     }
 }

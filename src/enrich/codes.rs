@@ -24,7 +24,8 @@ impl CodeTable {
         let mut at = 0;
         while at < bytes.len() {
             assert!(at + 2 == bytes.len() || bytes[at + 2] == b' ');
-            place[(bytes[at] - first) as usize * 26 + (bytes[at + 1] - first) as usize] = (at / 3) as u8;
+            place[(bytes[at] - first) as usize * 26 + (bytes[at + 1] - first) as usize] =
+                (at / 3) as u8;
             at += 3;
         }
         CodeTable { text, first, place }
@@ -32,10 +33,13 @@ impl CodeTable {
 
     /// The listed code that equals `code`, in the list's case; `None` if there is none.
     pub fn find_code(&self, code: &str) -> Option<&'static str> {
-        let [high, low] = *code.as_bytes() else { return None };
+        let [high, low] = *code.as_bytes() else {
+            return None;
+        };
         let letter = |b: u8| Some(usize::from(b.wrapping_sub(self.first))).filter(|n| *n < 26);
         let place = self.place[letter(high)? * 26 + letter(low)?];
-        (place != NOT_LISTED).then(|| &self.text[usize::from(place) * 3..usize::from(place) * 3 + 2])
+        (place != NOT_LISTED)
+            .then(|| &self.text[usize::from(place) * 3..usize::from(place) * 3 + 2])
     }
 
     /// All codes, in the order of the list.

@@ -36,7 +36,9 @@ impl Country {
 
     /// The country with this code (two capital letters); unknown if it is not in ISO 3166-1.
     pub fn from_code(code: &str) -> Country {
-        COUNTRY_CODES.find_code(code).map_or(Country::UNKNOWN, Country)
+        COUNTRY_CODES
+            .find_code(code)
+            .map_or(Country::UNKNOWN, Country)
     }
 
     /// Two capital letters, or `(unknown)`; stored and shown.
@@ -50,10 +52,16 @@ impl Country {
 pub enum CountryFileError {
     /// The file cannot be read from disk.
     #[error("the country file {path} cannot be read: {source}")]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     /// The file is not an mmdb file.
     #[error("the country file {path} is no usable mmdb: {source}")]
-    Format { path: PathBuf, source: maxminddb::MaxMindDbError },
+    Format {
+        path: PathBuf,
+        source: maxminddb::MaxMindDbError,
+    },
 }
 
 type CountryReader = Reader<Vec<u8>>;
@@ -75,7 +83,10 @@ pub struct CountryDatabase {
 impl CountryDatabase {
     /// No file: every country is `(unknown)`.
     pub fn without_file() -> CountryDatabase {
-        CountryDatabase { path: None, loaded: ArcSwapOption::empty() }
+        CountryDatabase {
+            path: None,
+            loaded: ArcSwapOption::empty(),
+        }
     }
 
     /// Loads an mmdb file, which [`Countries::reload_if_changed`] then watches.
@@ -86,7 +97,10 @@ impl CountryDatabase {
     pub fn open(path: impl Into<PathBuf>) -> Result<CountryDatabase, CountryFileError> {
         let path = path.into();
         let loaded = load_file(&path)?;
-        Ok(CountryDatabase { path: Some(path), loaded: ArcSwapOption::from_pointee(loaded) })
+        Ok(CountryDatabase {
+            path: Some(path),
+            loaded: ArcSwapOption::from_pointee(loaded),
+        })
     }
 
     /// Uses an mmdb file that is already in memory; it is never reloaded.
@@ -96,7 +110,10 @@ impl CountryDatabase {
     /// The bytes are not an mmdb file.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<CountryDatabase, CountryFileError> {
         let loaded = parse_database(bytes, Path::new("(memory)"), (0, None))?;
-        Ok(CountryDatabase { path: None, loaded: ArcSwapOption::from_pointee(loaded) })
+        Ok(CountryDatabase {
+            path: None,
+            loaded: ArcSwapOption::from_pointee(loaded),
+        })
     }
 
     /// Reads the file again if its size or modification time changed; returns whether it did.
@@ -105,9 +122,16 @@ impl CountryDatabase {
     ///
     /// The file cannot be read or is not an mmdb file. The old content stays in use.
     pub fn reload_if_changed(&self) -> Result<bool, CountryFileError> {
-        let Some(path) = &self.path else { return Ok(false) };
+        let Some(path) = &self.path else {
+            return Ok(false);
+        };
         let now = read_stamp(path)?;
-        if self.loaded.load().as_ref().is_some_and(|loaded| loaded.stamp == now) {
+        if self
+            .loaded
+            .load()
+            .as_ref()
+            .is_some_and(|loaded| loaded.stamp == now)
+        {
             return Ok(false);
         }
         self.loaded.store(Some(Arc::new(load_file(path)?)));
@@ -118,9 +142,19 @@ impl CountryDatabase {
     /// common databases use.
     pub fn find_country(&self, address: &ClientAddress) -> Country {
         let loaded = self.loaded.load();
-        let Some(loaded) = loaded.as_ref() else { return Country::UNKNOWN };
-        let Ok(found) = loaded.database.lookup(address.network()) else { return Country::UNKNOWN };
-        let code = |path: &[PathElement<'_>]| found.decode_path::<&str>(path).ok().flatten().map(Country::from_code);
+        let Some(loaded) = loaded.as_ref() else {
+            return Country::UNKNOWN;
+        };
+        let Ok(found) = loaded.database.lookup(address.network()) else {
+            return Country::UNKNOWN;
+        };
+        let code = |path: &[PathElement<'_>]| {
+            found
+                .decode_path::<&str>(path)
+                .ok()
+                .flatten()
+                .map(Country::from_code)
+        };
         code(&[PathElement::Key("country_code")])
             .or_else(|| code(&[PathElement::Key("country"), PathElement::Key("iso_code")]))
             .unwrap_or(Country::UNKNOWN)
@@ -128,7 +162,10 @@ impl CountryDatabase {
 }
 
 fn read_stamp(path: &Path) -> Result<CountryFileStamp, CountryFileError> {
-    let read = |source| CountryFileError::Read { path: path.to_owned(), source };
+    let read = |source| CountryFileError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let meta = std::fs::metadata(path).map_err(read)?;
     Ok((meta.len(), meta.modified().ok()))
 }
@@ -136,12 +173,22 @@ fn read_stamp(path: &Path) -> Result<CountryFileStamp, CountryFileError> {
 /// The stamp is taken before reading: a file that changes during the read is read again next time.
 fn load_file(path: &Path) -> Result<LoadedCountries, CountryFileError> {
     let stamp = read_stamp(path)?;
-    let bytes = std::fs::read(path).map_err(|source| CountryFileError::Read { path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| CountryFileError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     parse_database(bytes, path, stamp)
 }
 
-fn parse_database(bytes: Vec<u8>, path: &Path, stamp: CountryFileStamp) -> Result<LoadedCountries, CountryFileError> {
-    let format = |source| CountryFileError::Format { path: path.to_owned(), source };
+fn parse_database(
+    bytes: Vec<u8>,
+    path: &Path,
+    stamp: CountryFileStamp,
+) -> Result<LoadedCountries, CountryFileError> {
+    let format = |source| CountryFileError::Format {
+        path: path.to_owned(),
+        source,
+    };
     let database = Reader::from_source(bytes).map_err(format)?;
     Ok(LoadedCountries { database, stamp })
 }
@@ -152,12 +199,15 @@ mod tests {
 
     /// The file that `npm ci --ignore-scripts` installs in the repository's root.
     fn shipped() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb")
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(
+            "node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb",
+        )
     }
 
     fn country(countries: &CountryDatabase, address: &str) -> &'static str {
-        countries.find_country(&ClientAddress::new(address.parse().unwrap())).name()
+        countries
+            .find_country(&ClientAddress::new(address.parse().unwrap()))
+            .name()
     }
 
     #[test]
@@ -165,7 +215,11 @@ mod tests {
         let codes = COUNTRY_CODES.all();
         assert_eq!(codes.len(), 250);
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]));
-        assert!(codes.iter().all(|code| Country::from_code(code).name() == *code));
+        assert!(
+            codes
+                .iter()
+                .all(|code| Country::from_code(code).name() == *code)
+        );
         for other in ["", "de", "ZZ", "EU", "DEU", "\u{e9}"] {
             assert_eq!(Country::from_code(other), Country::UNKNOWN, "{other}");
         }
@@ -187,9 +241,15 @@ mod tests {
         for (address, expected) in cases {
             assert_eq!(country(&countries, address), expected, "{address}");
         }
-        assert_eq!(country(&CountryDatabase::without_file(), "8.8.8.8"), "(unknown)");
+        assert_eq!(
+            country(&CountryDatabase::without_file(), "8.8.8.8"),
+            "(unknown)"
+        );
         let bytes = std::fs::read(shipped()).unwrap();
-        assert_eq!(country(&CountryDatabase::from_bytes(bytes).unwrap(), "8.8.8.8"), "US");
+        assert_eq!(
+            country(&CountryDatabase::from_bytes(bytes).unwrap(), "8.8.8.8"),
+            "US"
+        );
     }
 
     #[test]
@@ -201,14 +261,20 @@ mod tests {
         assert!(!countries.reload_if_changed().unwrap());
         let mut bytes = std::fs::read(&file).unwrap();
         std::fs::write(&file, b"no database").unwrap();
-        assert!(matches!(countries.reload_if_changed(), Err(CountryFileError::Format { .. })));
+        assert!(matches!(
+            countries.reload_if_changed(),
+            Err(CountryFileError::Format { .. })
+        ));
         assert_eq!(country(&countries, "8.8.8.8"), "US");
         bytes.push(0);
         std::fs::write(&file, bytes).unwrap();
         assert!(countries.reload_if_changed().unwrap());
         assert_eq!(country(&countries, "8.8.8.8"), "US");
         std::fs::remove_file(&file).unwrap();
-        assert!(matches!(countries.reload_if_changed(), Err(CountryFileError::Read { .. })));
+        assert!(matches!(
+            countries.reload_if_changed(),
+            Err(CountryFileError::Read { .. })
+        ));
         assert!(CountryDatabase::open(&file).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Networks of data centres, from a file of the operator's. People do not browse from them.
 //!
-//! Off by default, because VPNs and company networks use data centres too. The file is reloaded when it
-//! changes; a broken new one leaves the old one in use.
+//! Off by default, because VPNs and company networks use data centres too. The file is reloaded
+//! when it changes; a broken new one leaves the old one in use.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,17 @@ use ipnet::IpNet;
 
 use crate::event::ClientAddress;
 
-/// The shortest prefixes of IPv4 and IPv6. A shorter one is a mistake that would drop most visitors.
+/// The shortest prefixes of IPv4 and IPv6. A shorter one is a mistake that would drop most
+/// visitors.
 const MIN_PREFIX_LENGTHS: [u8; 2] = [8, 16];
 
 #[derive(Debug, thiserror::Error)]
 pub enum DataCentreFileError {
     #[error("{path}: {source}")]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{path}: {reason}")]
     Form { path: PathBuf, reason: String },
 }
@@ -47,7 +51,10 @@ impl DataCentreNetworks {
     pub fn open(path: impl Into<PathBuf>) -> Result<DataCentreNetworks, DataCentreFileError> {
         let path = path.into();
         let loaded = ArcSwap::from_pointee(load_file(&path)?);
-        Ok(DataCentreNetworks { path: Some(path), loaded })
+        Ok(DataCentreNetworks {
+            path: Some(path),
+            loaded,
+        })
     }
 
     /// Reads the file again if its size or time changed; `true` if it did.
@@ -55,7 +62,9 @@ impl DataCentreNetworks {
     /// # Errors
     /// As [`DataCentres::open`]; the old networks stay in use.
     pub fn reload_if_changed(&self) -> Result<bool, DataCentreFileError> {
-        let Some(path) = &self.path else { return Ok(false) };
+        let Some(path) = &self.path else {
+            return Ok(false);
+        };
         let changed = self.loaded.load().stamp != Some(read_stamp(path)?);
         if changed {
             self.loaded.store(Arc::new(load_file(path)?));
@@ -79,7 +88,10 @@ fn networks_contain(networks: &[IpNet], address: IpAddr) -> bool {
 }
 
 fn read_stamp(path: &Path) -> Result<DataCentreFileStamp, DataCentreFileError> {
-    let read = |source| DataCentreFileError::Read { path: path.to_owned(), source };
+    let read = |source| DataCentreFileError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let meta = std::fs::metadata(path).map_err(read)?;
     Ok((meta.len(), meta.modified().ok()))
 }
@@ -87,11 +99,19 @@ fn read_stamp(path: &Path) -> Result<DataCentreFileStamp, DataCentreFileError> {
 /// The stamp is taken first: a file that changes while it is read is read once more next time.
 fn load_file(path: &Path) -> Result<LoadedNetworks, DataCentreFileError> {
     let stamp = read_stamp(path)?;
-    let read = |source| DataCentreFileError::Read { path: path.to_owned(), source };
+    let read = |source| DataCentreFileError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let text = std::fs::read_to_string(path).map_err(read)?;
-    let networks =
-        parse_networks(&text).map_err(|reason| DataCentreFileError::Form { path: path.to_owned(), reason })?;
-    Ok(LoadedNetworks { networks, stamp: Some(stamp) })
+    let networks = parse_networks(&text).map_err(|reason| DataCentreFileError::Form {
+        path: path.to_owned(),
+        reason,
+    })?;
+    Ok(LoadedNetworks {
+        networks,
+        stamp: Some(stamp),
+    })
 }
 
 /// One network a line; lines that begin with `#` and empty ones say nothing.
@@ -103,15 +123,17 @@ fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
             continue;
         }
         let wrong = |reason: &str| format!("line {}: {reason}", place + 1);
-        let network: IpNet = line
-            .parse()
-            .map_err(|_| wrong("must be a network, such as 192.0.2.0/24 or 2001:db8::/32, and nothing else"))?;
+        let network: IpNet = line.parse().map_err(|_| {
+            wrong("must be a network, such as 192.0.2.0/24 or 2001:db8::/32, and nothing else")
+        })?;
         if network != network.trunc() {
             return Err(wrong("has bits set beyond its prefix"));
         }
         let [v4, v6] = MIN_PREFIX_LENGTHS;
         if network.prefix_len() < if network.addr().is_ipv4() { v4 } else { v6 } {
-            return Err(wrong("holds more addresses than any data centre has: at least /8, or /16 of IPv6"));
+            return Err(wrong(
+                "holds more addresses than any data centre has: at least /8, or /16 of IPv6",
+            ));
         }
         networks.push(network);
     }
@@ -129,10 +151,13 @@ mod tests {
 
     #[test]
     fn a_network_holds_its_first_and_last_address_and_not_its_neighbours() {
-        let text =
-            "# made up\n198.51.100.0/25\n\n  198.51.100.64/26\n203.0.113.7/32\n2001:db8:1::/48\n198.51.100.128/25";
+        let text = "# made up\n198.51.100.0/25\n\n  198.51.100.64/26\n203.0.113.7/32\n2001:db8:1::/48\n198.51.100.128/25";
         let networks = parse_networks(text).unwrap();
-        assert_eq!(networks.len(), 3, "neighbours are joined, what lies in another goes: {networks:?}");
+        assert_eq!(
+            networks.len(),
+            3,
+            "neighbours are joined, what lies in another goes: {networks:?}"
+        );
         for (address, expected) in [
             ("198.51.99.255", false),
             ("198.51.100.0", true),
@@ -145,7 +170,11 @@ mod tests {
             ("2001:db8:2::", false),
             ("::", false),
         ] {
-            assert_eq!(networks_contain(&networks, address.parse().unwrap()), expected, "{address}");
+            assert_eq!(
+                networks_contain(&networks, address.parse().unwrap()),
+                expected,
+                "{address}"
+            );
         }
     }
 
@@ -161,7 +190,10 @@ mod tests {
             ("# nothing\n", "holds no network"),
         ] {
             let reason = parse_networks(text).unwrap_err();
-            assert!(reason.starts_with(said) && !reason.contains("198.51"), "{text}: {reason}");
+            assert!(
+                reason.starts_with(said) && !reason.contains("198.51"),
+                "{text}: {reason}"
+            );
         }
     }
 }

@@ -30,8 +30,15 @@ pub fn format_script_error(name: &str, source: &str, line: u32) -> String {
 fn clean_class(name: &str) -> &str {
     let mut chars = name.chars();
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || c == '.';
-    let ok = chars.next().is_some_and(|c| is_word(c) && !c.is_ascii_digit() && c != '.') && chars.all(is_word);
-    if ok && name.len() <= MAX_CLASS_BYTES && !looks_secret(name) { name } else { OTHER_VALUE }
+    let ok = chars
+        .next()
+        .is_some_and(|c| is_word(c) && !c.is_ascii_digit() && c != '.')
+        && chars.all(is_word);
+    if ok && name.len() <= MAX_CLASS_BYTES && !looks_secret(name) {
+        name
+    } else {
+        OTHER_VALUE
+    }
 }
 
 #[cfg(test)]
@@ -42,12 +49,28 @@ mod tests {
     fn a_fault_is_a_class_and_a_place_and_never_a_text() {
         let cases = [
             (("TypeError", "/app.js", 12), "TypeError /app.js:12"),
-            (("TypeError", "/app.js?token=1#x", 12), "TypeError /app.js:12"),
-            (("DOMException", "/u/mia//app.js", 0), "DOMException /u/mia/app.js"),
+            (
+                ("TypeError", "/app.js?token=1#x", 12),
+                "TypeError /app.js:12",
+            ),
+            (
+                ("DOMException", "/u/mia//app.js", 0),
+                "DOMException /u/mia/app.js",
+            ),
             (("$Err_1.Sub", "", 7), "$Err_1.Sub"),
             (("RangeError", "https://cdn.example/x.js", 7), "RangeError"),
-            (("cannot read ann@mail.example", "/app.js", 1), "(other) /app.js:1"),
-            (("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "/order/123456789/app.js", 3), "(other) /order/(id)/app.js:3"),
+            (
+                ("cannot read ann@mail.example", "/app.js", 1),
+                "(other) /app.js:1",
+            ),
+            (
+                (
+                    "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+                    "/order/123456789/app.js",
+                    3,
+                ),
+                "(other) /order/(id)/app.js:3",
+            ),
             (("", "", 0), "(other)"),
             (("1Error", "", 0), "(other)"),
         ];

@@ -15,8 +15,14 @@ static LANGUAGE_CODES: CodeTable = CodeTable::new(
 );
 
 /// Codes that were replaced by others but are still sent.
-const REPLACED_CODES: [(&str, &str); 6] =
-    [("in", "id"), ("iw", "he"), ("ji", "yi"), ("jw", "jv"), ("mo", "ro"), ("sh", "sr")];
+const REPLACED_CODES: [(&str, &str); 6] = [
+    ("in", "id"),
+    ("iw", "he"),
+    ("ji", "yi"),
+    ("jw", "jv"),
+    ("mo", "ro"),
+    ("sh", "sr"),
+];
 
 /// A language, "unknown" or "other".
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,11 +39,17 @@ impl PreferredLanguage {
         let Some(accept) = accept.map(str::trim).filter(|accept| !accept.is_empty()) else {
             return PreferredLanguage::UNKNOWN;
         };
-        let primary = accept.split([',', ';', '-', '_', ' ', '\t']).next().unwrap_or("");
+        let primary = accept
+            .split([',', ';', '-', '_', ' ', '\t'])
+            .next()
+            .unwrap_or("");
         let found = LANGUAGE_CODES.find_code(primary).or_else(|| {
             let lower = primary.to_ascii_lowercase();
             LANGUAGE_CODES.find_code(
-                REPLACED_CODES.iter().find(|(former, _)| *former == lower).map_or(&lower, |(_, today)| today),
+                REPLACED_CODES
+                    .iter()
+                    .find(|(former, _)| *former == lower)
+                    .map_or(&lower, |(_, today)| today),
             )
         });
         found.map_or(PreferredLanguage::OTHER, PreferredLanguage)
@@ -58,7 +70,11 @@ mod tests {
         let codes = LANGUAGE_CODES.all();
         assert_eq!(codes.len(), 183);
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]));
-        assert!(codes.iter().all(|code| PreferredLanguage::from_accept_language(Some(code)).name() == *code));
+        assert!(
+            codes
+                .iter()
+                .all(|code| PreferredLanguage::from_accept_language(Some(code)).name() == *code)
+        );
     }
 
     #[test]
@@ -79,7 +95,11 @@ mod tests {
             (None, "(unknown)"),
         ];
         for (accept, expected) in cases {
-            assert_eq!(PreferredLanguage::from_accept_language(accept).name(), expected, "{accept:?}");
+            assert_eq!(
+                PreferredLanguage::from_accept_language(accept).name(),
+                expected,
+                "{accept:?}"
+            );
         }
     }
 }

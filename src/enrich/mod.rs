@@ -81,13 +81,20 @@ pub struct Enricher {
 impl Enricher {
     /// `key` is random and new at each start; it keys the cache of user agents.
     pub fn new(key: [u8; 32], countries: CountryDatabase) -> Enricher {
-        Enricher { classifier: AgentClassifier::new(key), countries, data_centres: DataCentreNetworks::default() }
+        Enricher {
+            classifier: AgentClassifier::new(key),
+            countries,
+            data_centres: DataCentreNetworks::default(),
+        }
     }
 
     /// With networks that people do not come from.
     #[must_use]
     pub fn with_data_centres(self, data_centres: DataCentreNetworks) -> Enricher {
-        Enricher { data_centres, ..self }
+        Enricher {
+            data_centres,
+            ..self
+        }
     }
 
     /// Patterns of the bot lists that are not used, because they match people's browsers. For the
@@ -117,7 +124,10 @@ impl Enricher {
         VisitAttributes {
             channel: Channel::from_visit(page, referrer, &source),
             source,
-            campaign: page.campaign_tag().and_then(campaign::clean_campaign).map(Into::into),
+            campaign: page
+                .campaign_tag()
+                .and_then(campaign::clean_campaign)
+                .map(Into::into),
             country: self.countries.find_country(address),
             client,
             language: PreferredLanguage::from_accept_language(language),

@@ -25,7 +25,11 @@ impl<'a> PageUrl<'a> {
     /// The URL cannot be counted; the reason does not quote it.
     pub fn parse(url: &'a str) -> Result<PageUrl<'a>, UrlError> {
         let parts = address::split_url(url)?;
-        Ok(PageUrl { host: parts.host, normalized_path: path::normalize_path(parts.path), query: parts.query })
+        Ok(PageUrl {
+            host: parts.host,
+            normalized_path: path::normalize_path(parts.path),
+            query: parts.query,
+        })
     }
 
     /// In lower case, without port and trailing dot.
@@ -67,8 +71,17 @@ impl<'a> PageUrl<'a> {
 
     /// Whether an ad network marked the link when its ad was clicked.
     pub(super) fn is_ad_click(&self) -> bool {
-        let is_of_ad = |name: &str| source_list().find_click_id(name).is_some_and(|id| id.is_of_ad);
-        let mut pairs = self.query.as_deref().map(address::query_pairs).into_iter().flatten();
+        let is_of_ad = |name: &str| {
+            source_list()
+                .find_click_id(name)
+                .is_some_and(|id| id.is_of_ad)
+        };
+        let mut pairs = self
+            .query
+            .as_deref()
+            .map(address::query_pairs)
+            .into_iter()
+            .flatten();
         pairs.any(|(name, _)| is_of_ad(name) || address::matches_query_key(name, AD_PRODUCT_KEY))
     }
 
@@ -85,16 +98,27 @@ mod tests {
 
     #[test]
     fn a_page_is_host_path_and_two_keys() {
-        let page =
-            PageUrl::parse("https://AllLinks.example:443/u/mia//shop/?x=1&utm_campaign=Tour&ref=fern#top").unwrap();
-        assert_eq!((page.host(), &*page.clean_path_below("/")), ("alllinks.example", "/u/mia/shop"));
-        assert_eq!((page.source_tag(), page.campaign_tag()), (Some("fern"), Some("Tour")));
+        let page = PageUrl::parse(
+            "https://AllLinks.example:443/u/mia//shop/?x=1&utm_campaign=Tour&ref=fern#top",
+        )
+        .unwrap();
+        assert_eq!(
+            (page.host(), &*page.clean_path_below("/")),
+            ("alllinks.example", "/u/mia/shop")
+        );
+        assert_eq!(
+            (page.source_tag(), page.campaign_tag()),
+            (Some("fern"), Some("Tour"))
+        );
     }
 
     #[test]
     fn an_ordinary_page_is_borrowed() {
         let page = PageUrl::parse("https://alllinks.example/u/mia").unwrap();
-        assert!(matches!((&page.host, page.clean_path_below("/")), (Cow::Borrowed(_), Cow::Borrowed(_))));
+        assert!(matches!(
+            (&page.host, page.clean_path_below("/")),
+            (Cow::Borrowed(_), Cow::Borrowed(_))
+        ));
     }
 
     proptest! {

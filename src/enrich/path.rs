@@ -22,7 +22,11 @@ pub fn clean_path(raw: &str) -> Cow<'_, str> {
         return Cow::Borrowed(raw);
     }
     let cleaned = rewrite_path(raw, true);
-    if cleaned.len() <= MAX_PATH_BYTES { Cow::Owned(cleaned) } else { Cow::Borrowed(OTHER_VALUE) }
+    if cleaned.len() <= MAX_PATH_BYTES {
+        Cow::Owned(cleaned)
+    } else {
+        Cow::Borrowed(OTHER_VALUE)
+    }
 }
 
 /// The normalised path, without replacing what [`clean`] would replace and without a bound on its
@@ -44,7 +48,9 @@ pub fn clean_path_after(spelled: &str, kept: usize) -> Cow<'_, str> {
     let (kept, rest) = spelled.split_at(kept);
     match clean_path(rest) {
         _ if rest.is_empty() => Cow::Borrowed(kept),
-        rest if kept.len() + rest.len() > MAX_PATH_BYTES || rest == OTHER_VALUE => Cow::Borrowed(OTHER_VALUE),
+        rest if kept.len() + rest.len() > MAX_PATH_BYTES || rest == OTHER_VALUE => {
+            Cow::Borrowed(OTHER_VALUE)
+        }
         Cow::Borrowed(_) => Cow::Borrowed(spelled),
         Cow::Owned(rest) => Cow::Owned(format!("{kept}{rest}")),
     }
@@ -54,7 +60,9 @@ pub fn clean_path_after(spelled: &str, kept: usize) -> Cow<'_, str> {
 fn is_plain_path(raw: &str, is_marked: impl Fn(&str) -> bool) -> bool {
     // `fold` instead of `all`: without an early exit these are vector instructions and table
     // look-ups, and nearly every path passes.
-    let plain = raw.bytes().fold(true, |plain, b| plain & PLAIN_BYTES[usize::from(b)]);
+    let plain = raw
+        .bytes()
+        .fold(true, |plain, b| plain & PLAIN_BYTES[usize::from(b)]);
     plain && raw.starts_with('/') && (raw == "/" || are_plain_segments(&raw[1..], is_marked))
 }
 
@@ -65,7 +73,9 @@ fn is_sensitive_segment(segment: &str) -> bool {
 }
 
 fn are_plain_segments(rest: &str, is_marked: impl Fn(&str) -> bool) -> bool {
-    let telling = |segment: &str| segment.is_empty() || segment == "." || segment == ".." || is_marked(segment);
+    let telling = |segment: &str| {
+        segment.is_empty() || segment == "." || segment == ".." || is_marked(segment)
+    };
     let mut start = 0;
     for (at, byte) in rest.bytes().enumerate() {
         if byte == b'/' {
@@ -158,7 +168,9 @@ fn count_dots(segment: &str) -> u8 {
 }
 
 fn write_segment(segment: &str, marks: bool, out: &mut String) {
-    let Ok(text) = String::from_utf8(percent_decode(segment, false)) else { return out.push_str(OTHER_VALUE) };
+    let Ok(text) = String::from_utf8(percent_decode(segment, false)) else {
+        return out.push_str(OTHER_VALUE);
+    };
 
     let text = normalize_nfc(text.into());
     if text.contains(is_hidden_char) {
@@ -179,7 +191,8 @@ fn write_segment(segment: &str, marks: bool, out: &mut String) {
 /// A segment that may begin with `@`: see [`tells`].
 #[cfg(test)]
 pub(super) fn contains_mailbox(path: &str) -> bool {
-    path.split('/').any(|segment| segment.chars().skip(1).any(|c| c == '@'))
+    path.split('/')
+        .any(|segment| segment.chars().skip(1).any(|c| c == '@'))
 }
 
 #[cfg(test)]
@@ -230,7 +243,10 @@ mod tests {
             ("/post/123456789", "/post/(id)"),
             ("/post/12345678", "/post/12345678"),
             ("/reset/a1b2c3d4e5f6a7b8c9d0", "/reset/(id)"),
-            ("/file/0b9e1c9a-3d5f-4c7e-9a1b-2f3e4d5c6b7a/view", "/file/(id)/view"),
+            (
+                "/file/0b9e1c9a-3d5f-4c7e-9a1b-2f3e4d5c6b7a/view",
+                "/file/(id)/view",
+            ),
             ("/a%0Ab", "/(other)"),
             ("/a%FFb/c", "/(other)/c"),
             ("/%E2%80%AEgpj", "/(other)"),
@@ -254,8 +270,14 @@ mod tests {
         for (raw, expected) in [
             ("", "/"),
             ("/u/%6Dia123456789/", "/u/mia123456789"),
-            ("/u//x/../a1b2c3d4e5f6a7b8c9d0/b", "/u/a1b2c3d4e5f6a7b8c9d0/b"),
-            ("/u/lauraandthomaswedding2026", "/u/lauraandthomaswedding2026"),
+            (
+                "/u//x/../a1b2c3d4e5f6a7b8c9d0/b",
+                "/u/a1b2c3d4e5f6a7b8c9d0/b",
+            ),
+            (
+                "/u/lauraandthomaswedding2026",
+                "/u/lauraandthomaswedding2026",
+            ),
         ] {
             assert_eq!(normalize_path(raw.into()), expected, "{raw}");
         }
@@ -269,12 +291,21 @@ mod tests {
         for (spelled, expected) in [
             ("/u/mia123456789", "/u/mia123456789"),
             ("/u/mia123456789/shop", "/u/mia123456789/shop"),
-            ("/u/mia123456789/order/987654321", "/u/mia123456789/order/(id)"),
-            ("/u/mia123456789/ann@mail.example/x", "/u/mia123456789/(id)/x"),
+            (
+                "/u/mia123456789/order/987654321",
+                "/u/mia123456789/order/(id)",
+            ),
+            (
+                "/u/mia123456789/ann@mail.example/x",
+                "/u/mia123456789/(id)/x",
+            ),
         ] {
             assert_eq!(clean_path_after(spelled, kept), expected);
         }
-        assert_eq!(clean_path_after(&format!("/u/mia123456789/{}", "a".repeat(500)), kept), "(other)");
+        assert_eq!(
+            clean_path_after(&format!("/u/mia123456789/{}", "a".repeat(500)), kept),
+            "(other)"
+        );
         assert_eq!(clean_path_after("/a/123456789", 0), "/a/(id)");
     }
 

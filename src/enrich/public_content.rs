@@ -40,13 +40,23 @@ struct ContentPattern {
 pub fn content_path(host: &str, path: &str, query: Option<&str>) -> Option<String> {
     let patterns = content_patterns().get(host.strip_prefix("www.").unwrap_or(host))?;
     let path = normalize_path(Cow::Borrowed(path));
-    let segments: Vec<&str> = path.split('/').skip(1).filter(|segment| !segment.is_empty()).collect();
-    let pattern = patterns.iter().find(|pattern| pattern.matches_segments(&segments))?;
+    let segments: Vec<&str> = path
+        .split('/')
+        .skip(1)
+        .filter(|segment| !segment.is_empty())
+        .collect();
+    let pattern = patterns
+        .iter()
+        .find(|pattern| pattern.matches_segments(&segments))?;
 
     let mut kept = String::new();
     for (place, segment) in segments.iter().enumerate() {
         kept.push('/');
-        match pattern.segments.get(place).is_some_and(|of_pattern| &**of_pattern == ID_SEGMENT) {
+        match pattern
+            .segments
+            .get(place)
+            .is_some_and(|of_pattern| &**of_pattern == ID_SEGMENT)
+        {
             true => kept.push_str(segment),
             false => kept.push_str(clean_path(&format!("/{segment}")).trim_start_matches('/')),
         }
@@ -71,8 +81,16 @@ const ID_SEGMENT: &str = "{id}";
 impl ContentPattern {
     fn new(text: &str) -> ContentPattern {
         let (path, keys) = text.split_once('?').unwrap_or((text, ""));
-        let parts = |text: &str, by: char| text.split(by).filter(|part| !part.is_empty()).map(Into::into).collect();
-        ContentPattern { segments: parts(path, '/'), keys: parts(keys, '&') }
+        let parts = |text: &str, by: char| {
+            text.split(by)
+                .filter(|part| !part.is_empty())
+                .map(Into::into)
+                .collect()
+        };
+        ContentPattern {
+            segments: parts(path, '/'),
+            keys: parts(keys, '&'),
+        }
     }
 
     fn matches_segments(&self, segments: &[&str]) -> bool {
@@ -82,7 +100,12 @@ impl ContentPattern {
             literal => literal.eq_ignore_ascii_case(segment),
         };
         segments.len() >= self.segments.len()
-            && self.segments.iter().map(AsRef::as_ref).zip(segments.iter().copied()).all(fits)
+            && self
+                .segments
+                .iter()
+                .map(AsRef::as_ref)
+                .zip(segments.iter().copied())
+                .all(fits)
     }
 }
 
@@ -94,20 +117,25 @@ fn is_content_id(text: &str) -> bool {
 }
 
 fn content_patterns() -> &'static HashMap<Box<str>, std::sync::Arc<[ContentPattern]>> {
-    static LIST: LazyLock<HashMap<Box<str>, std::sync::Arc<[ContentPattern]>>> = LazyLock::new(|| {
-        let read = toml::from_str(include_str!("public.toml"));
-        let file: PublicContentFile = read.expect("public.toml is part of the binary and a test reads it");
-        let mut list = HashMap::new();
+    static LIST: LazyLock<HashMap<Box<str>, std::sync::Arc<[ContentPattern]>>> =
+        LazyLock::new(|| {
+            let read = toml::from_str(include_str!("public.toml"));
+            let file: PublicContentFile =
+                read.expect("public.toml is part of the binary and a test reads it");
+            let mut list = HashMap::new();
 
-        for place in file.place {
-            let patterns: std::sync::Arc<[ContentPattern]> =
-                place.things.iter().map(|text| ContentPattern::new(text)).collect();
-            for host in place.hosts {
-                list.insert(host.into(), std::sync::Arc::clone(&patterns));
+            for place in file.place {
+                let patterns: std::sync::Arc<[ContentPattern]> = place
+                    .things
+                    .iter()
+                    .map(|text| ContentPattern::new(text))
+                    .collect();
+                for host in place.hosts {
+                    list.insert(host.into(), std::sync::Arc::clone(&patterns));
+                }
             }
-        }
-        list
-    });
+            list
+        });
     &LIST
 }
 
@@ -122,7 +150,11 @@ mod tests {
         assert_eq!(hosts, content_patterns().len(), "a host stands twice");
         for text in file.place.iter().flat_map(|place| &place.things) {
             let pattern = ContentPattern::new(text);
-            let names = pattern.segments.iter().any(|segment| &**segment == ID_SEGMENT) || !pattern.keys.is_empty();
+            let names = pattern
+                .segments
+                .iter()
+                .any(|segment| &**segment == ID_SEGMENT)
+                || !pattern.keys.is_empty();
             assert!(text.starts_with('/') && names, "{text}");
         }
     }
@@ -130,18 +162,48 @@ mod tests {
     #[test]
     fn a_public_things_id_is_kept_and_the_rest_is_cleaned() {
         for (host, path, query, expected) in [
-            ("open.spotify.com", "/track/4uLU6hMCjMI75M1A2tKUQC", Some("si=a1b2c3d4"), "/track/4uLU6hMCjMI75M1A2tKUQC"),
+            (
+                "open.spotify.com",
+                "/track/4uLU6hMCjMI75M1A2tKUQC",
+                Some("si=a1b2c3d4"),
+                "/track/4uLU6hMCjMI75M1A2tKUQC",
+            ),
             (
                 "open.spotify.com",
                 "/intl-de/album/4uLU6hMCjMI75M1A2tKUQC",
                 None,
                 "/intl-de/album/4uLU6hMCjMI75M1A2tKUQC",
             ),
-            ("www.youtube.com", "/watch", Some("t=3&v=aaaaaaaaaaa"), "/watch?v=aaaaaaaaaaa"),
-            ("m.youtube.com", "/shorts/a1-_b", Some("feature=share"), "/shorts/a1-_b"),
-            ("apps.apple.com", "/de/app/some-name/id1234567890", Some("pt=1"), "/de/app/some-name/id1234567890"),
-            ("www.etsy.com", "/de/listing/1234567890/mug", None, "/de/listing/1234567890/mug"),
-            ("www.youtube.com", "/watch", Some("v=ann%40mail.example"), "/watch"),
+            (
+                "www.youtube.com",
+                "/watch",
+                Some("t=3&v=aaaaaaaaaaa"),
+                "/watch?v=aaaaaaaaaaa",
+            ),
+            (
+                "m.youtube.com",
+                "/shorts/a1-_b",
+                Some("feature=share"),
+                "/shorts/a1-_b",
+            ),
+            (
+                "apps.apple.com",
+                "/de/app/some-name/id1234567890",
+                Some("pt=1"),
+                "/de/app/some-name/id1234567890",
+            ),
+            (
+                "www.etsy.com",
+                "/de/listing/1234567890/mug",
+                None,
+                "/de/listing/1234567890/mug",
+            ),
+            (
+                "www.youtube.com",
+                "/watch",
+                Some("v=ann%40mail.example"),
+                "/watch",
+            ),
             (
                 "www.tiktok.com",
                 "/@mia/video/7212345678901234567/987654321",
@@ -149,12 +211,19 @@ mod tests {
                 "/@mia/video/7212345678901234567/(id)",
             ),
         ] {
-            assert_eq!(content_path(host, path, query).as_deref(), Some(expected), "{host}{path}");
+            assert_eq!(
+                content_path(host, path, query).as_deref(),
+                Some(expected),
+                "{host}{path}"
+            );
         }
         for (host, path) in [
             ("shop.example", "/track/4uLU6hMCjMI75M1A2tKUQC"),
             ("open.spotify.com", "/account/4uLU6hMCjMI75M1A2tKUQC"),
-            ("open.spotify.com.evil.example", "/track/4uLU6hMCjMI75M1A2tKUQC"),
+            (
+                "open.spotify.com.evil.example",
+                "/track/4uLU6hMCjMI75M1A2tKUQC",
+            ),
         ] {
             assert_eq!(content_path(host, path, None), None, "{host}{path}");
         }

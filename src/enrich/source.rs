@@ -42,13 +42,19 @@ impl VisitSource {
     /// hit. In order of precedence: the page's tag, a listed referrer, the app, the referrer's
     /// host, and the network of a click id. The click id comes last, because it stays in URLs that
     /// are passed on.
-    pub fn from_visit(page: &PageUrl<'_>, referrer: &str, app: Option<ListedSource>) -> VisitSource {
+    pub fn from_visit(
+        page: &PageUrl<'_>,
+        referrer: &str,
+        app: Option<ListedSource>,
+    ) -> VisitSource {
         if let Some(source) = page.source_tag().and_then(source_from_tag) {
             return source;
         }
         match (source_from_referrer(page.host(), referrer), app) {
             (VisitSource::Listed(listed), _) | (_, Some(listed)) => VisitSource::Listed(listed),
-            (VisitSource::Direct, None) => page.click_id_network().map_or(VisitSource::Direct, VisitSource::Listed),
+            (VisitSource::Direct, None) => page
+                .click_id_network()
+                .map_or(VisitSource::Direct, VisitSource::Listed),
             (source, None) => source,
         }
     }
@@ -57,11 +63,16 @@ impl VisitSource {
 /// The value of `utm_source` and similar keys: a listed name or tag, a host, or any other word.
 fn source_from_tag(encoded: &str) -> Option<VisitSource> {
     let value = clean_query_value(encoded, MAX_TAG_CHARS)?;
-    let word = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://")).unwrap_or(&value);
+    let word = value
+        .strip_prefix("https://")
+        .or_else(|| value.strip_prefix("http://"))
+        .unwrap_or(&value);
     let word = without_www(word.split('/').next().unwrap_or(""));
-    let found = source_list()
-        .find_by_tag(word)
-        .or_else(|| word.contains('.').then(|| source_list().find_by_host(word)).flatten());
+    let found = source_list().find_by_tag(word).or_else(|| {
+        word.contains('.')
+            .then(|| source_list().find_by_host(word))
+            .flatten()
+    });
     Some(match found {
         Some(listed) => VisitSource::Listed(listed),
         None if word.is_empty() || word == OTHER_VALUE => VisitSource::Other,
@@ -75,7 +86,9 @@ fn source_from_referrer(own: &str, referrer: &str) -> VisitSource {
     }
     if let Some(app) = referrer.strip_prefix("android-app://") {
         let package = app.split(['/', '?', '#']).next().unwrap_or("");
-        return source_list().find_by_package(package).map_or(VisitSource::Other, VisitSource::Listed);
+        return source_list()
+            .find_by_package(package)
+            .map_or(VisitSource::Other, VisitSource::Listed);
     }
     match address::split_url(referrer) {
         Ok(parts) => source_from_host(own, &parts.host),
@@ -86,7 +99,8 @@ fn source_from_referrer(own: &str, referrer: &str) -> VisitSource {
 
 /// Whether the referrer is a page of the same host: a visit that continues after a pause.
 pub(super) fn is_own_referrer(page: &PageUrl<'_>, referrer: &str) -> bool {
-    address::split_url(referrer).is_ok_and(|parts| without_www(&parts.host) == without_www(page.host()))
+    address::split_url(referrer)
+        .is_ok_and(|parts| without_www(&parts.host) == without_www(page.host()))
 }
 
 fn source_from_host(own: &str, host: &str) -> VisitSource {
@@ -96,20 +110,29 @@ fn source_from_host(own: &str, host: &str) -> VisitSource {
     }
     match source_list().find_by_host(host) {
         Some(listed) => VisitSource::Listed(listed),
-        None => nameable_host(host).map_or(VisitSource::Other, |host| VisitSource::Text(host.into())),
+        None => {
+            nameable_host(host).map_or(VisitSource::Other, |host| VisitSource::Text(host.into()))
+        }
     }
 }
 
 /// The host, or the rest of it after a label that looks like a secret. Numeric addresses are not
 /// named: they are someone's machine.
 fn nameable_host(host: &str) -> Option<&str> {
-    let numeric =
-        host.starts_with('[') || host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-    let secret_end = host.match_indices('.').map(|(at, _)| at).chain([host.len()]).fold((0, 0), |(start, cut), end| {
-        let label = &host[start..end];
-        let secret = !label.starts_with("xn--") && looks_secret(label);
-        (end + 1, if secret { end + 1 } else { cut })
-    });
+    let numeric = host.starts_with('[')
+        || host
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let secret_end = host
+        .match_indices('.')
+        .map(|(at, _)| at)
+        .chain([host.len()])
+        .fold((0, 0), |(start, cut), end| {
+            let label = &host[start..end];
+            let secret = !label.starts_with("xn--") && looks_secret(label);
+            (end + 1, if secret { end + 1 } else { cut })
+        });
     let rest = host.get(secret_end.1..)?;
     let whole_enough = secret_end.1 == 0 || rest.contains('.');
     (!numeric && whole_enough && rest.len() <= MAX_HOST_BYTES).then_some(rest)
@@ -127,7 +150,9 @@ mod tests {
     fn source(query: &str, referrer: &str, app: Option<&str>) -> String {
         let url = format!("https://alllinks.example/u/mia?{query}");
         let app = app.and_then(|token| source_list().find_by_agent(token));
-        VisitSource::from_visit(&PageUrl::parse(&url).unwrap(), referrer, app).name().to_owned()
+        VisitSource::from_visit(&PageUrl::parse(&url).unwrap(), referrer, app)
+            .name()
+            .to_owned()
     }
 
     #[test]
@@ -149,14 +174,23 @@ mod tests {
             ("android-app://com.google.android.gm/", "Gmail"),
             ("android-app://com.instagram.android", "Instagram"),
             ("android-app://org.example.private/", "(other)"),
-            ("https://google.com.evil.example/", "google.com.evil.example"),
+            (
+                "https://google.com.evil.example/",
+                "google.com.evil.example",
+            ),
             ("https://notgoogle.com/", "notgoogle.com"),
-            ("https://www.fern-blog.example/2026/03/first?utm_source=nobody", "fern-blog.example"),
+            (
+                "https://www.fern-blog.example/2026/03/first?utm_source=nobody",
+                "fern-blog.example",
+            ),
             ("https://m\u{fc}nchen.example/", "xn--mnchen-3ya.example"),
             ("https://ann:x@fern-blog.example/", "(other)"),
             ("https://192.168.1.17/admin", "(other)"),
             ("https://[2001:db8::7]/", "(other)"),
-            ("https://a1b2c3d4e5f6a7b8c9d0.tunnel.example/", "tunnel.example"),
+            (
+                "https://a1b2c3d4e5f6a7b8c9d0.tunnel.example/",
+                "tunnel.example",
+            ),
             ("https://a1b2c3d4e5f6a7b8c9d0.example/", "(other)"),
             ("about:blank", "(direct)"),
             ("not a url", "(direct)"),
@@ -178,10 +212,18 @@ mod tests {
             ("gclid=", "", "(direct)"),
             ("gclidx=1", "", "(direct)"),
             ("fbclid=abc", "https://www.instagram.com/", "Instagram"),
-            ("fbclid=abc", "https://fern-blog.example/", "fern-blog.example"),
+            (
+                "fbclid=abc",
+                "https://fern-blog.example/",
+                "fern-blog.example",
+            ),
             ("gclid=abc&utm_source=fern", "", "fern"),
         ] {
-            assert_eq!(source(query, referrer, None), expected, "{query} {referrer}");
+            assert_eq!(
+                source(query, referrer, None),
+                expected,
+                "{query} {referrer}"
+            );
         }
     }
 
@@ -193,7 +235,10 @@ mod tests {
             ("utm_source=harbor-letter", "harbor-letter"),
             ("ref=fern-card", "fern-card"),
             ("source=fern&utm_source=chatgpt.com", "ChatGPT"),
-            ("ref=https%3A%2F%2Fwww.fern-blog.example%2Fposts%2Fann", "fern-blog.example"),
+            (
+                "ref=https%3A%2F%2Fwww.fern-blog.example%2Fposts%2Fann",
+                "fern-blog.example",
+            ),
             ("ref=fern-blog.example/posts/ann", "fern-blog.example"),
             ("utm_source=ann%40mail.example", "(id)"),
             ("utm_source=(direct)", "(other)"),
@@ -209,7 +254,10 @@ mod tests {
     fn an_apps_own_browser_is_the_source_of_a_visit_that_says_nothing_better() {
         let app = Some("Mobile/15E148 Instagram 370.0.0.26.84");
         assert_eq!(source("", "", app), "Instagram");
-        assert_eq!(source("", "https://alllinks.example/u/mia", app), "Instagram");
+        assert_eq!(
+            source("", "https://alllinks.example/u/mia", app),
+            "Instagram"
+        );
         assert_eq!(source("", "https://www.facebook.com/", app), "Facebook");
         assert_eq!(source("ref=fern", "", app), "fern");
     }

@@ -127,7 +127,9 @@ impl SourceList {
 
     /// The click id with this query key, which may still be encoded.
     pub fn find_click_id(&self, name: &str) -> Option<&ClickId> {
-        self.click_ids.iter().find(|id| matches_query_key(name, &id.key))
+        self.click_ids
+            .iter()
+            .find(|id| matches_query_key(name, &id.key))
     }
 
     /// The source with this Android package name.
@@ -137,7 +139,9 @@ impl SourceList {
 
     /// The app whose in-app browser sends this user agent.
     pub fn find_by_agent(&self, agent: &str) -> Option<ListedSource> {
-        self.tokens.find(agent).map(|found| self.token_of[found.pattern().as_usize()])
+        self.tokens
+            .find(agent)
+            .map(|found| self.token_of[found.pattern().as_usize()])
     }
 }
 
@@ -164,21 +168,40 @@ fn build_list(file: SourceListFile) -> SourceList {
 
     for (number, entry) in (0_u16..).zip(file.source) {
         let listed = ListedSource(number);
-        let mut put = |table: fn(&mut SourceList) -> &mut HashMap<Box<str>, ListedSource>, key: String| {
+        let mut put = |table: fn(&mut SourceList) -> &mut HashMap<Box<str>, ListedSource>,
+                       key: String| {
             table(&mut sources).insert(key.into(), listed);
         };
 
         for stem in &entry.stems {
-            file.suffixes.iter().for_each(|suffix| put(|s| &mut s.hosts, format!("{stem}.{suffix}")));
+            file.suffixes
+                .iter()
+                .for_each(|suffix| put(|s| &mut s.hosts, format!("{stem}.{suffix}")));
         }
-        entry.hosts.into_iter().for_each(|host| put(|s| &mut s.hosts, host));
-        entry.tags.into_iter().chain([entry.name.to_lowercase()]).for_each(|tag| put(|s| &mut s.tags, tag));
-        entry.apps.into_iter().for_each(|app| put(|s| &mut s.apps, app));
+        entry
+            .hosts
+            .into_iter()
+            .for_each(|host| put(|s| &mut s.hosts, host));
+        entry
+            .tags
+            .into_iter()
+            .chain([entry.name.to_lowercase()])
+            .for_each(|tag| put(|s| &mut s.tags, tag));
+        entry
+            .apps
+            .into_iter()
+            .for_each(|app| put(|s| &mut s.apps, app));
 
         let ids = |keys: Vec<String>, is_of_ad| {
-            keys.into_iter().map(move |key| ClickId { key: key.into(), listed, is_of_ad })
+            keys.into_iter().map(move |key| ClickId {
+                key: key.into(),
+                listed,
+                is_of_ad,
+            })
         };
-        sources.click_ids.extend(ids(entry.click_ids, true).chain(ids(entry.link_ids, false)));
+        sources
+            .click_ids
+            .extend(ids(entry.click_ids, true).chain(ids(entry.link_ids, false)));
 
         sources.token_of.extend(entry.tokens.iter().map(|_| listed));
         tokens.extend(entry.tokens);
@@ -207,15 +230,24 @@ mod tests {
         let (mut seen, mut names) = (HashSet::new(), HashSet::new());
         for host in hosts {
             assert!(seen.insert(host), "{host} is listed twice");
-            assert!(super::super::address::is_host_name(host) && host.to_lowercase() == *host, "{host}");
-            assert!(!host.starts_with("www.") && host.split('.').count() <= MAX_HOST_LABELS, "{host}");
+            assert!(
+                super::super::address::is_host_name(host) && host.to_lowercase() == *host,
+                "{host}"
+            );
+            assert!(
+                !host.starts_with("www.") && host.split('.').count() <= MAX_HOST_LABELS,
+                "{host}"
+            );
         }
         let mut tags = HashSet::new();
         for entry in &file.source {
             assert!(names.insert(&entry.name), "{} is listed twice", entry.name);
             let own = [entry.name.to_lowercase()];
             for tag in own.iter().chain(&entry.tags).collect::<HashSet<_>>() {
-                assert!(tags.insert(tag.clone()) && tag.to_lowercase() == **tag, "the tag {tag} is listed twice");
+                assert!(
+                    tags.insert(tag.clone()) && tag.to_lowercase() == **tag,
+                    "the tag {tag} is listed twice"
+                );
             }
         }
     }
@@ -228,6 +260,11 @@ mod tests {
         assert_eq!(name("instagram.com.evil.example"), None);
         assert_eq!(name("com"), None);
         assert_eq!(name(""), None);
-        assert_eq!(source_list().find_by_host("google.de").map(ListedSource::group), Some(SourceGroup::Search));
+        assert_eq!(
+            source_list()
+                .find_by_host("google.de")
+                .map(ListedSource::group),
+            Some(SourceGroup::Search)
+        );
     }
 }

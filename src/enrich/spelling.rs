@@ -23,14 +23,24 @@ impl SpellingDice {
     }
 
     fn vary_case(&mut self, text: &str) -> String {
-        text.chars().map(|c| if self.roll_die(2) == 0 { c.to_ascii_uppercase() } else { c }).collect()
+        text.chars()
+            .map(|c| {
+                if self.roll_die(2) == 0 {
+                    c.to_ascii_uppercase()
+                } else {
+                    c
+                }
+            })
+            .collect()
     }
 
     /// With combining accents or without.
     fn vary_accents(&mut self, text: &str) -> String {
         match self.roll_die(2) {
             0 => text.to_owned(),
-            _ => DecomposingNormalizerBorrowed::new_nfd().normalize(text).into_owned(),
+            _ => DecomposingNormalizerBorrowed::new_nfd()
+                .normalize(text)
+                .into_owned(),
         }
     }
 
@@ -49,7 +59,12 @@ impl SpellingDice {
     }
 
     fn vary_host(&mut self, host: &str) -> String {
-        format!("{}{}{}", self.vary_case(host), self.pick_one(&["", "."]), self.pick_one(&["", ":443"]))
+        format!(
+            "{}{}{}",
+            self.vary_case(host),
+            self.pick_one(&["", "."]),
+            self.pick_one(&["", ":443"])
+        )
     }
 
     fn vary_path(&mut self, segments: &[String]) -> String {
@@ -73,7 +88,11 @@ impl SpellingDice {
         let value = self.vary_accents(&value);
         let value = self.vary_encoding(&value);
         let blank = self.pick_one(&["", "+", "%20"]);
-        format!("{escape}{}={blank}{value}{}", self.vary_case(&name), self.pick_one(&["", "+", "%20"]))
+        format!(
+            "{escape}{}={blank}{value}{}",
+            self.vary_case(&name),
+            self.pick_one(&["", "+", "%20"])
+        )
     }
 }
 

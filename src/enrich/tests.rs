@@ -19,7 +19,13 @@ fn enricher() -> &'static Enricher {
 fn facts(url: &str, referrer: &str, agent: &str, language: Option<&str>) -> VisitAttributes {
     let client = enricher().classify_client(&UserAgent::new(agent), &ClientHints::default());
     let address = ClientAddress::new([8, 8, 8, 8].into());
-    enricher().derive_attributes(&PageUrl::parse(url).unwrap(), referrer, client, &address, language)
+    enricher().derive_attributes(
+        &PageUrl::parse(url).unwrap(),
+        referrer,
+        client,
+        &address,
+        language,
+    )
 }
 
 #[test]
@@ -31,8 +37,21 @@ fn a_hit_has_a_value_for_each_dimension() {
         agent,
         Some("de-CH,de;q=0.9"),
     );
-    let values: Vec<_> = Dimension::ALL.into_iter().map(|dimension| facts.value_of(dimension)).collect();
-    let expected = ["", "Google", "tour 2026", "US", "desktop", "Safari", "macOS", "de", "search"];
+    let values: Vec<_> = Dimension::ALL
+        .into_iter()
+        .map(|dimension| facts.value_of(dimension))
+        .collect();
+    let expected = [
+        "",
+        "Google",
+        "tour 2026",
+        "US",
+        "desktop",
+        "Safari",
+        "macOS",
+        "de",
+        "search",
+    ];
     assert_eq!(values, expected);
 }
 

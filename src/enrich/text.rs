@@ -24,10 +24,16 @@ pub fn looks_secret(text: &str) -> bool {
     let bytes = text.as_bytes();
     // `fold` instead of `any`: without an early exit this compiles to a few vector instructions,
     // and it decides nearly every call.
-    let odd = bytes.iter().fold(false, |odd, &b| odd | (b == b'@') | (b == b'%') | (b >= 0x80));
-    let digit = bytes.iter().fold(false, |digit, b| digit | b.is_ascii_digit());
+    let odd = bytes.iter().fold(false, |odd, &b| {
+        odd | (b == b'@') | (b == b'%') | (b >= 0x80)
+    });
+    let digit = bytes
+        .iter()
+        .fold(false, |digit, b| digit | b.is_ascii_digit());
     (odd && contains_mailbox(text))
-        || (digit && bytes.len() >= MIN_NUMBER_DIGITS && (has_long_run(bytes) || is_mixed_token(bytes)))
+        || (digit
+            && bytes.len() >= MIN_NUMBER_DIGITS
+            && (has_long_run(bytes) || is_mixed_token(bytes)))
         || contains_uuid(bytes)
 }
 
@@ -70,10 +76,13 @@ fn is_mixed_token(bytes: &[u8]) -> bool {
 fn contains_uuid(bytes: &[u8]) -> bool {
     const HYPHENS: [usize; 4] = [8, 13, 18, 23];
     bytes.windows(36).any(|window| {
-        window.iter().enumerate().all(|(at, byte)| match HYPHENS.contains(&at) {
-            true => *byte == b'-',
-            false => byte.is_ascii_hexdigit(),
-        })
+        window
+            .iter()
+            .enumerate()
+            .all(|(at, byte)| match HYPHENS.contains(&at) {
+                true => *byte == b'-',
+                false => byte.is_ascii_hexdigit(),
+            })
     })
 }
 
@@ -97,7 +106,11 @@ pub fn normalize_nfc(text: Cow<'_, str>) -> Cow<'_, str> {
     }
     match text {
         Cow::Borrowed(text) => ComposingNormalizerBorrowed::new_nfc().normalize(text),
-        Cow::Owned(text) => Cow::Owned(ComposingNormalizerBorrowed::new_nfc().normalize(&text).into_owned()),
+        Cow::Owned(text) => Cow::Owned(
+            ComposingNormalizerBorrowed::new_nfc()
+                .normalize(&text)
+                .into_owned(),
+        ),
     }
 }
 
@@ -108,7 +121,11 @@ pub fn percent_decode(text: &str, plus_is_space: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let hex = |offset: usize| bytes.get(at + offset).and_then(|b| char::from(*b).to_digit(16));
+        let hex = |offset: usize| {
+            bytes
+                .get(at + offset)
+                .and_then(|b| char::from(*b).to_digit(16))
+        };
         match (bytes[at], hex(1), hex(2)) {
             (b'%', Some(high), Some(low)) => {
                 out.push((high * 16 + low) as u8);
@@ -125,7 +142,9 @@ pub fn percent_decode(text: &str, plus_is_space: bool) -> Vec<u8> {
 
 /// The value of a query key: decoded, trimmed, lower case, cleaned. `None` if it is empty.
 pub fn clean_query_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
-    clean_value(raw, most_chars, looks_secret, |value| value.contains(is_markup_char))
+    clean_value(raw, most_chars, looks_secret, |value| {
+        value.contains(is_markup_char)
+    })
 }
 
 /// [`query_value`] for a campaign. Ad systems name campaigns by long numbers, which are equal for
@@ -133,7 +152,9 @@ pub fn clean_query_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
 /// address, a phone number or a random token is replaced nevertheless.
 pub fn clean_campaign_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
     let foreign = |c: char| is_markup_char(c) && !matches!(c, '&' | '<' | '>' | '"');
-    clean_value(raw, most_chars, identifies_person, |value| value.contains(foreign) || contains_markup(value))
+    clean_value(raw, most_chars, identifies_person, |value| {
+        value.contains(foreign) || contains_markup(value)
+    })
 }
 
 /// The value, or the mark of the reason why it is not kept: personal data, or not a name.
@@ -159,10 +180,20 @@ const MIN_TOKEN_CHANGES: usize = 3;
 
 fn identifies_person(text: &str) -> bool {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    let is_phone =
-        digits >= MIN_NUMBER_DIGITS && text.as_bytes().windows(2).any(|w| w[0] == b'+' && w[1].is_ascii_digit());
-    let runs = text.as_bytes().split(|b| !b.is_ascii_alphanumeric()).filter(|run| run.len() >= MIN_TOKEN_CHARS);
-    let changes = |run: &[u8]| run.windows(2).filter(|w| w[0].is_ascii_digit() != w[1].is_ascii_digit()).count();
+    let is_phone = digits >= MIN_NUMBER_DIGITS
+        && text
+            .as_bytes()
+            .windows(2)
+            .any(|w| w[0] == b'+' && w[1].is_ascii_digit());
+    let runs = text
+        .as_bytes()
+        .split(|b| !b.is_ascii_alphanumeric())
+        .filter(|run| run.len() >= MIN_TOKEN_CHARS);
+    let changes = |run: &[u8]| {
+        run.windows(2)
+            .filter(|w| w[0].is_ascii_digit() != w[1].is_ascii_digit())
+            .count()
+    };
     contains_mailbox(text)
         || is_phone
         || contains_uuid(text.as_bytes())
@@ -177,11 +208,14 @@ fn contains_markup(text: &str) -> bool {
 }
 
 fn decode_value(raw: &str) -> Option<Cow<'_, str>> {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
+    let plain =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
     let value: Cow<'_, str> = if raw.bytes().all(plain) {
         Cow::Borrowed(raw)
     } else {
-        let Ok(text) = String::from_utf8(percent_decode(raw, true)) else { return Some(Cow::Borrowed(OTHER_VALUE)) };
+        let Ok(text) = String::from_utf8(percent_decode(raw, true)) else {
+            return Some(Cow::Borrowed(OTHER_VALUE));
+        };
         normalize_nfc(Cow::Owned(text.trim().to_lowercase()))
     };
     (!value.is_empty()).then_some(value)
@@ -189,7 +223,11 @@ fn decode_value(raw: &str) -> Option<Cow<'_, str>> {
 
 /// Whether a character belongs to markup or a query rather than to a name.
 fn is_markup_char(c: char) -> bool {
-    is_hidden_char(c) || matches!(c, '?' | '#' | '=' | '&' | '<' | '>' | '"' | '\\' | '`' | '{' | '}')
+    is_hidden_char(c)
+        || matches!(
+            c,
+            '?' | '#' | '=' | '&' | '<' | '>' | '"' | '\\' | '`' | '{' | '}'
+        )
 }
 
 /// Whether a value has the form of our own marks, such as `(other)` and `(direct)`, which input
@@ -210,8 +248,15 @@ pub fn clean_event_name(name: &str) -> Cow<'_, str> {
         false => Cow::Borrowed(name.trim()),
     };
     let name = normalize_nfc(name);
-    let kept = !name.is_empty() && name.chars().count() <= 64 && !name.contains(is_hidden_char) && !looks_secret(&name);
-    if kept { name } else { Cow::Borrowed(OTHER_VALUE) }
+    let kept = !name.is_empty()
+        && name.chars().count() <= 64
+        && !name.contains(is_hidden_char)
+        && !looks_secret(&name);
+    if kept {
+        name
+    } else {
+        Cow::Borrowed(OTHER_VALUE)
+    }
 }
 
 #[cfg(test)]
@@ -271,7 +316,10 @@ mod tests {
         for (raw, expected) in cases {
             assert_eq!(clean_query_value(raw, 100).as_deref(), expected, "{raw}");
         }
-        assert_eq!(clean_query_value(&"long-".repeat(21), 100).as_deref(), Some("(other)"));
+        assert_eq!(
+            clean_query_value(&"long-".repeat(21), 100).as_deref(),
+            Some("(other)")
+        );
     }
 
     #[test]
@@ -294,7 +342,11 @@ mod tests {
             ("{{campaign.name}}", "(other)"),
             (&long, "(other)"),
         ] {
-            assert_eq!(clean_campaign_value(raw, 100).as_deref(), Some(expected), "{raw}");
+            assert_eq!(
+                clean_campaign_value(raw, 100).as_deref(),
+                Some(expected),
+                "{raw}"
+            );
         }
     }
 
@@ -304,7 +356,15 @@ mod tests {
         assert_eq!(clean_event_name(&"ab ".repeat(21)), "ab ".repeat(21).trim());
         assert_eq!(clean_event_name("share \u{fffd}"), "share");
         assert_eq!(clean_event_name("Cafe\u{301}"), "Caf\u{e9}");
-        for bad in ["", "  ", "a\nb", "ann@mail.example", "order 123456789", &"ab ".repeat(22), "\u{202e}x"] {
+        for bad in [
+            "",
+            "  ",
+            "a\nb",
+            "ann@mail.example",
+            "order 123456789",
+            &"ab ".repeat(22),
+            "\u{202e}x",
+        ] {
             assert_eq!(clean_event_name(bad), "(other)", "{bad:?}");
         }
     }

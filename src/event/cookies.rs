@@ -26,7 +26,11 @@ impl<'a> RequestCookies<'a> {
         let lines = std::iter::once(self.first_line).chain(self.more_lines.iter().copied());
         let values = lines
             .flat_map(|line| line.split(|byte| *byte == b';'))
-            .filter_map(move |pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+            .filter_map(move |pair| {
+                pair.trim_ascii()
+                    .strip_prefix(name.as_bytes())?
+                    .strip_prefix(b"=")
+            });
         values.filter_map(|value| std::str::from_utf8(value).ok())
     }
 
@@ -48,8 +52,14 @@ mod tests {
 
     #[test]
     fn a_cookie_is_found_by_its_whole_name() {
-        assert_eq!(named(&[b"xff_consent=2; ff_consent=1.none"], "ff_consent"), ["1.none"]);
-        assert_eq!(named(&[b"ff_consent2=1; ff_consent; =1"], "ff_consent"), [""; 0]);
+        assert_eq!(
+            named(&[b"xff_consent=2; ff_consent=1.none"], "ff_consent"),
+            ["1.none"]
+        );
+        assert_eq!(
+            named(&[b"ff_consent2=1; ff_consent; =1"], "ff_consent"),
+            [""; 0]
+        );
         assert_eq!(named(&[], "ff_consent"), [""; 0]);
     }
 
@@ -57,7 +67,10 @@ mod tests {
     fn all_lines_are_one_list_and_the_order_stays() {
         let lines: [&[u8]; 3] = [b"a=1; c=2", b"", b"b=3;a=4 "];
         assert_eq!(named(&lines, "a"), ["1", "4"]);
-        assert_eq!((named(&lines, "b"), named(&lines, "c")), (vec!["3"], vec!["2"]));
+        assert_eq!(
+            (named(&lines, "b"), named(&lines, "c")),
+            (vec!["3"], vec!["2"])
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@
 /// currencies that are not listed. `currency` is the code in upper case.
 pub fn minor_digits(currency: &[u8]) -> u32 {
     match currency {
-        b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF" | b"UGX" | b"UYI"
-        | b"VND" | b"VUV" | b"XAF" | b"XOF" | b"XPF" => 0,
+        b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF"
+        | b"UGX" | b"UYI" | b"VND" | b"VUV" | b"XAF" | b"XOF" | b"XPF" => 0,
         b"BHD" | b"IQD" | b"JOD" | b"KWD" | b"LYD" | b"OMR" | b"TND" => 3,
         _ => 2,
     }
@@ -17,11 +17,12 @@ pub fn minor_digits(currency: &[u8]) -> u32 {
 fn units_per_euro(currency: &[u8]) -> u64 {
     match currency {
         b"CZK" | b"MXN" | b"THB" | b"TWD" | b"ZAR" => 10,
-        b"AMD" | b"BDT" | b"DJF" | b"DOP" | b"DZD" | b"EGP" | b"HUF" | b"INR" | b"ISK" | b"JMD" | b"JPY" | b"KES"
-        | b"KMF" | b"KZT" | b"LKR" | b"NPR" | b"PHP" | b"PKR" | b"RSD" | b"RUB" | b"TRY" | b"UAH" | b"UYU" | b"VES"
-        | b"VUV" | b"XPF" | b"YER" => 100,
-        b"AOA" | b"ARS" | b"BIF" | b"CDF" | b"CLP" | b"COP" | b"CRC" | b"IQD" | b"KHR" | b"KRW" | b"MGA" | b"MMK"
-        | b"MNT" | b"MWK" | b"NGN" | b"RWF" | b"SOS" | b"SSP" | b"TZS" | b"UGX" | b"XAF" | b"XOF" => 1_000,
+        b"AMD" | b"BDT" | b"DJF" | b"DOP" | b"DZD" | b"EGP" | b"HUF" | b"INR" | b"ISK" | b"JMD"
+        | b"JPY" | b"KES" | b"KMF" | b"KZT" | b"LKR" | b"NPR" | b"PHP" | b"PKR" | b"RSD"
+        | b"RUB" | b"TRY" | b"UAH" | b"UYU" | b"VES" | b"VUV" | b"XPF" | b"YER" => 100,
+        b"AOA" | b"ARS" | b"BIF" | b"CDF" | b"CLP" | b"COP" | b"CRC" | b"IQD" | b"KHR" | b"KRW"
+        | b"MGA" | b"MMK" | b"MNT" | b"MWK" | b"NGN" | b"RWF" | b"SOS" | b"SSP" | b"TZS"
+        | b"UGX" | b"XAF" | b"XOF" => 1_000,
         b"GNF" | b"IDR" | b"LAK" | b"PYG" | b"SYP" | b"UZS" | b"VND" => 10_000,
         b"IRR" | b"LBP" => 100_000,
         _ => 1,
@@ -55,7 +56,12 @@ mod tests {
             (b"KWD", 10_000_000),
             (b"XXX", 1_000_000),
         ] {
-            assert_eq!(max_minor_units(10_000, currency), minor, "{}", String::from_utf8_lossy(currency));
+            assert_eq!(
+                max_minor_units(10_000, currency),
+                minor,
+                "{}",
+                String::from_utf8_lossy(currency)
+            );
         }
         assert_eq!(max_minor_units(u32::MAX, b"IRR"), 42_949_672_950_000_000);
     }

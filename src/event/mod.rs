@@ -25,8 +25,8 @@ pub use fault::FaultKind;
 pub use mail::{MailAction, ReaderKind};
 pub use problem::Problem;
 pub use raw::{
-    ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, RawHit, RequestCaller, RequestSignals,
-    UserAgent,
+    ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, RawHit, RequestCaller,
+    RequestSignals, UserAgent,
 };
 pub use site::{OVERFLOW_SITE_NAME, SiteId};
 pub use subject::{Dimension, NO_VALUE, OTHER_VALUE, Subject, UNKNOWN_VALUE};

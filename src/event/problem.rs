@@ -31,7 +31,14 @@ impl Problem {
 
     /// A problem without details.
     pub fn new(status: u16, code: &'static str, title: &'static str) -> Problem {
-        Problem { kind: "about:blank", title, status, code, detail: Cow::Borrowed(""), retry_secs: None }
+        Problem {
+            kind: "about:blank",
+            title,
+            status,
+            code,
+            detail: Cow::Borrowed(""),
+            retry_secs: None,
+        }
     }
 
     /// Sets the text that says what is accepted.
@@ -54,8 +61,12 @@ impl Problem {
 
     /// The store did not answer in time, so counts cannot be read. Hits are accepted meanwhile.
     pub fn store_unavailable() -> Problem {
-        Problem::new(503, "store_unavailable", "The counts cannot be read right now")
-            .with_detail("hits are still counted")
+        Problem::new(
+            503,
+            "store_unavailable",
+            "The counts cannot be read right now",
+        )
+        .with_detail("hits are still counted")
     }
 
     /// The request has no credentials, or invalid ones.

@@ -74,8 +74,20 @@ mod tests {
 
     #[test]
     fn only_an_id_of_64_bits_is_a_former_one() {
-        assert_eq!(SiteId::from_u128(u128::from(u64::MAX)).as_legacy_u64(), Some(u64::MAX));
-        assert_eq!(SiteId::from_u128(u128::from(u64::MAX) + 1).as_legacy_u64(), None);
-        assert_eq!((SiteId::PLATFORM.as_legacy_u64(), SiteId::from_key("mia").as_legacy_u64()), (None, None));
+        assert_eq!(
+            SiteId::from_u128(u128::from(u64::MAX)).as_legacy_u64(),
+            Some(u64::MAX)
+        );
+        assert_eq!(
+            SiteId::from_u128(u128::from(u64::MAX) + 1).as_legacy_u64(),
+            None
+        );
+        assert_eq!(
+            (
+                SiteId::PLATFORM.as_legacy_u64(),
+                SiteId::from_key("mia").as_legacy_u64()
+            ),
+            (None, None)
+        );
     }
 }

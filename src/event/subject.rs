@@ -59,7 +59,9 @@ impl Subject {
     /// The attributes stored for this subject, without the total. No row combines two of them.
     pub const fn dimensions(self) -> &'static [Dimension] {
         match self {
-            Subject::Site => &[Source, Channel, Campaign, Country, Device, Browser, Os, Language],
+            Subject::Site => &[
+                Source, Channel, Campaign, Country, Device, Browser, Os, Language,
+            ],
             Subject::Page => &[Source, Country],
             Subject::Link | Subject::Event => &[Source, Country, Campaign],
         }
@@ -78,8 +80,17 @@ impl Subject {
 
 impl Dimension {
     /// By number. Journals store the number, so new dimensions are appended.
-    pub const ALL: [Dimension; 9] =
-        [Dimension::Total, Source, Campaign, Country, Device, Browser, Os, Language, Channel];
+    pub const ALL: [Dimension; 9] = [
+        Dimension::Total,
+        Source,
+        Campaign,
+        Country,
+        Device,
+        Browser,
+        Os,
+        Language,
+        Channel,
+    ];
 
     /// The name in the tables and the API; the total is the empty string.
     pub const fn name(self) -> &'static str {

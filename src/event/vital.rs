@@ -41,7 +41,13 @@ static BUCKET_EDGES: LazyLock<[[f64; EDGE_COUNT]; WebVital::ALL.len()]> =
 
 impl WebVital {
     /// All metrics, by number.
-    pub const ALL: [WebVital; 5] = [WebVital::Lcp, WebVital::Inp, WebVital::Cls, WebVital::Fcp, WebVital::Ttfb];
+    pub const ALL: [WebVital; 5] = [
+        WebVital::Lcp,
+        WebVital::Inp,
+        WebVital::Cls,
+        WebVital::Fcp,
+        WebVital::Ttfb,
+    ];
 
     /// The name as the vitals library and the API use it.
     pub const fn name(self) -> &'static str {
@@ -56,7 +62,9 @@ impl WebVital {
 
     /// The metric with this name; `None` if there is none.
     pub fn from_name(name: &str) -> Option<WebVital> {
-        WebVital::ALL.into_iter().find(|metric| metric.name() == name)
+        WebVital::ALL
+            .into_iter()
+            .find(|metric| metric.name() == name)
     }
 
     /// The metric with this number, as the journal stores it; `None` if there is none.
@@ -105,14 +113,23 @@ impl WebVital {
     fn compute_edges(self) -> [f64; EDGE_COUNT] {
         let (good, poor) = self.thresholds();
         std::array::from_fn(|at| {
-            let step = |from: f64, to: f64, n: usize, of: usize| from * (to / from).powf(n as f64 / of as f64);
+            let step = |from: f64, to: f64, n: usize, of: usize| {
+                from * (to / from).powf(n as f64 / of as f64)
+            };
             // The exact thresholds, not the rounded result of `powf`.
             match at + 1 {
                 GOOD_BUCKETS => good,
                 n if n < GOOD_BUCKETS => step(good / 64.0, good, n, GOOD_BUCKETS),
-                n if n < GOOD_BUCKETS + FAIR_BUCKETS => step(good, poor, n - GOOD_BUCKETS, FAIR_BUCKETS),
+                n if n < GOOD_BUCKETS + FAIR_BUCKETS => {
+                    step(good, poor, n - GOOD_BUCKETS, FAIR_BUCKETS)
+                }
                 n if n == GOOD_BUCKETS + FAIR_BUCKETS => poor,
-                n => step(poor, poor * 32.0, n - GOOD_BUCKETS - FAIR_BUCKETS, POOR_BUCKETS),
+                n => step(
+                    poor,
+                    poor * 32.0,
+                    n - GOOD_BUCKETS - FAIR_BUCKETS,
+                    POOR_BUCKETS,
+                ),
             }
         })
     }
@@ -126,7 +143,13 @@ mod tests {
     fn edges_rise_by_at_most_an_eighth_and_fit_a_byte() {
         for metric in WebVital::ALL {
             let edges = metric.bucket_edges();
-            assert!(edges.windows(2).all(|pair| pair[1] > pair[0] && pair[1] / pair[0] < 1.125), "{}", metric.name());
+            assert!(
+                edges
+                    .windows(2)
+                    .all(|pair| pair[1] > pair[0] && pair[1] / pair[0] < 1.125),
+                "{}",
+                metric.name()
+            );
             assert_eq!(edges.len(), 80);
         }
     }
@@ -136,23 +159,39 @@ mod tests {
         for metric in WebVital::ALL {
             let (good, poor) = metric.thresholds();
             let rating = |value| WebVital::rate_bucket(metric.bucket_for(value));
-            assert_eq!([rating(0.0), rating(good)], [VitalRating::Good; 2], "{}", metric.name());
+            assert_eq!(
+                [rating(0.0), rating(good)],
+                [VitalRating::Good; 2],
+                "{}",
+                metric.name()
+            );
             assert_eq!(
                 [rating(good * 1.000_001), rating(poor)],
                 [VitalRating::NeedsImprovement; 2],
                 "{}",
                 metric.name()
             );
-            assert_eq!([rating(poor * 1.000_001), rating(1e9)], [VitalRating::Poor; 2], "{}", metric.name());
+            assert_eq!(
+                [rating(poor * 1.000_001), rating(1e9)],
+                [VitalRating::Poor; 2],
+                "{}",
+                metric.name()
+            );
         }
     }
 
     #[test]
     fn a_value_lies_within_its_bucket() {
         for metric in WebVital::ALL {
-            for value in [0.0001, 0.05, 0.1, 0.3, 7.0, 180.0, 2500.0, 2600.0, 3999.0, 60_000.0] {
+            for value in [
+                0.0001, 0.05, 0.1, 0.3, 7.0, 180.0, 2500.0, 2600.0, 3999.0, 60_000.0,
+            ] {
                 let (low, high) = metric.bucket_range(metric.bucket_for(value));
-                assert!(low < value && (value <= high || low == high), "{} {value}", metric.name());
+                assert!(
+                    low < value && (value <= high || low == high),
+                    "{} {value}",
+                    metric.name()
+                );
             }
         }
     }

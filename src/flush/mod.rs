@@ -72,20 +72,33 @@ impl SegmentBacklog {
     pub fn from_folder(folder: &JournalFolder, now: SystemTime) -> Option<SegmentBacklog> {
         let numbers = folder.segment_numbers("sealed").ok()?;
         let age = oldest_age(folder, &numbers, now);
-        let overdue_secs = if age > OVERDUE_AFTER { age.as_secs() } else { 0 };
-        Some(SegmentBacklog { segments: numbers.len() as u64, overdue_secs })
+        let overdue_secs = if age > OVERDUE_AFTER {
+            age.as_secs()
+        } else {
+            0
+        };
+        Some(SegmentBacklog {
+            segments: numbers.len() as u64,
+            overdue_secs,
+        })
     }
 }
 
 /// The age of the segment with the lowest number; 0 if there is none.
 fn oldest_age(folder: &JournalFolder, numbers: &[u64], now: SystemTime) -> Duration {
-    numbers.first().map(|oldest| file_age(&folder.segment_path(*oldest, "sealed"), now)).unwrap_or_default()
+    numbers
+        .first()
+        .map(|oldest| file_age(&folder.segment_path(*oldest, "sealed"), now))
+        .unwrap_or_default()
 }
 
 /// How long ago the file was last written; 0 if that is not known.
 fn file_age(path: &Path, now: SystemTime) -> Duration {
     let sealed = std::fs::metadata(path).and_then(|meta| meta.modified());
-    sealed.ok().and_then(|at| now.duration_since(at).ok()).unwrap_or_default()
+    sealed
+        .ok()
+        .and_then(|at| now.duration_since(at).ok())
+        .unwrap_or_default()
 }
 
 /// The store; empty until it has been reached once. Hits do not wait for it, report queries do.
@@ -139,7 +152,9 @@ impl SegmentFlusher {
     /// A connection failed for a reason that waiting does not cure: a wrong option, an engine that
     /// does not start, a database of a later version. No segment was sent or removed.
     pub async fn run(mut self) -> Result<(), StoreError> {
-        let Some(store) = self.connect_store().await? else { return Ok(()) };
+        let Some(store) = self.connect_store().await? else {
+            return Ok(());
+        };
         self.store_slot.store(Some(Arc::clone(&store)));
         self.finished.send_replace(Some(0));
 
@@ -196,7 +211,9 @@ impl SegmentFlusher {
 
     /// Waits before the next attempt. `true`, without waiting to the end, if the collector stops.
     async fn wait_for_stop(&mut self, pause: Duration) -> bool {
-        tokio::time::timeout(pause, self.stopping.wait_for(|stopping| *stopping)).await.is_ok()
+        tokio::time::timeout(pause, self.stopping.wait_for(|stopping| *stopping))
+            .await
+            .is_ok()
     }
 
     /// Sends a segment, or sets it aside. `false` if the collector stops and the store does not
@@ -232,7 +249,11 @@ impl SegmentFlusher {
 
             if refusals >= MAX_REJECTIONS && self.try_other_segments(store).await {
                 if let Err(SendFailure::Rejected(error)) = self.try_send(store, &mut sealed).await {
-                    tracing::error!(segment = number, error, "the store takes other segments and not this one");
+                    tracing::error!(
+                        segment = number,
+                        error,
+                        "the store takes other segments and not this one"
+                    );
                     self.quarantine_segment(&path);
                     return true;
                 }
@@ -248,7 +269,11 @@ impl SegmentFlusher {
         for _ in 0..self.queue.segments.len().min(MAX_OTHERS_TRIED) {
             let place = self.queue.next_tried % self.queue.segments.len();
             self.queue.next_tried = place + 1;
-            let mut sealed = self.queue.segments.remove(place).expect("the place is below the length");
+            let mut sealed = self
+                .queue
+                .segments
+                .remove(place)
+                .expect("the place is below the length");
 
             let outcome = self.try_send(store, &mut sealed).await;
             // If it was taken, its file is gone, and its own turn does nothing.
@@ -279,16 +304,26 @@ impl SegmentFlusher {
     fn record_failure(&self, segment: u64, error: &str) {
         self.stats.failures.fetch_add(1, Ordering::Relaxed);
         if self.outage.record_failure() {
-            tracing::warn!(segment, error, "a segment could not be sent; it is tried again");
+            tracing::warn!(
+                segment,
+                error,
+                "a segment could not be sent; it is tried again"
+            );
         }
     }
 
     /// Sends a segment once and removes its file. `false` if the file no longer exists.
-    async fn try_send(&self, store: &Store, sealed: &mut SealedSegment) -> Result<bool, SendFailure> {
+    async fn try_send(
+        &self,
+        store: &Store,
+        sealed: &mut SealedSegment,
+    ) -> Result<bool, SendFailure> {
         let path = self.folder.segment_path(sealed.number, "sealed");
         let (id, sums) = match read_sealed_segment(&path) {
             Ok(read) => read,
-            Err(JournalError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(JournalError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(false);
+            }
             Err(error @ JournalError::Damaged { .. }) => return Err(SendFailure::Damaged(error)),
             // For example no free file descriptor or no memory: this says nothing about the
             // contents of the file.
@@ -305,7 +340,9 @@ impl SegmentFlusher {
         })?;
 
         self.stats.segments.fetch_add(1, Ordering::Relaxed);
-        self.stats.rows.fetch_add(sums.row_count() as u64, Ordering::Relaxed);
+        self.stats
+            .rows
+            .fetch_add(sums.row_count() as u64, Ordering::Relaxed);
         if let Err(error) = std::fs::remove_file(&path) {
             // The next start finds the file again and its markers in the store.
             tracing::error!(file = %path.display(), %error, "a segment that was sent could not be removed");
@@ -326,7 +363,9 @@ impl SegmentFlusher {
 
     /// Removes what is older than the retention allows.
     async fn apply_retention(&self, store: &Store) {
-        let Some(today) = self.today_utc() else { return };
+        let Some(today) = self.today_utc() else {
+            return;
+        };
 
         match store.apply_retention(today, self.retention.keep_days).await {
             Ok(aged) => {
@@ -335,10 +374,13 @@ impl SegmentFlusher {
                 }
                 tracing::debug!(?aged, "retention pass finished");
             }
-            Err(error) => tracing::error!(%error, "old months could not be dropped; it is tried again within the hour"),
+            Err(error) => {
+                tracing::error!(%error, "old months could not be dropped; it is tried again within the hour")
+            }
         }
 
-        self.remove_old_markers(store, today, MarkerScope::AllTables).await;
+        self.remove_old_markers(store, today, MarkerScope::AllTables)
+            .await;
     }
 
     /// Today in UTC.
@@ -349,10 +391,13 @@ impl SegmentFlusher {
 
     /// Removes the markers of old days, once a day: they cost each publication.
     async fn remove_day_markers(&mut self, store: &Store) {
-        let Some(today) = self.today_utc() else { return };
+        let Some(today) = self.today_utc() else {
+            return;
+        };
         if self.queue.markers_removed_on < Some(today) {
             self.queue.markers_removed_on = Some(today);
-            self.remove_old_markers(store, today, MarkerScope::DayTables).await;
+            self.remove_old_markers(store, today, MarkerScope::DayTables)
+                .await;
         }
     }
 
@@ -360,22 +405,42 @@ impl SegmentFlusher {
     /// segment that is in the folder can be.
     async fn remove_old_markers(&self, store: &Store, today: Day, old: MarkerScope) {
         let now = self.clock.file_time();
-        let Ok(mut segments) = self.folder.quarantined_segments() else { return };
+        let Ok(mut segments) = self.folder.quarantined_segments() else {
+            return;
+        };
         segments.retain(|path| file_age(path, now) < QUARANTINE_RETENTION);
-        let Ok(numbers) = self.folder.segment_numbers("sealed") else { return };
-        segments.extend(numbers.iter().map(|number| self.folder.segment_path(*number, "sealed")));
+        let Ok(numbers) = self.folder.segment_numbers("sealed") else {
+            return;
+        };
+        segments.extend(
+            numbers
+                .iter()
+                .map(|number| self.folder.segment_path(*number, "sealed")),
+        );
         // A power cut must not bring back the file of a segment that was sent.
         if !self.clock.is_settled() || self.folder.sync_folder().is_err() {
             return;
         }
 
-        let oldest = segments.iter().map(|path| file_age(path, now)).max().unwrap_or_default();
+        let oldest = segments
+            .iter()
+            .map(|path| file_age(path, now))
+            .max()
+            .unwrap_or_default();
         let oldest_days = u32::try_from(oldest.as_secs().div_ceil(86_400)).unwrap_or(u32::MAX);
-        let of_this_collector = SegmentId { collector: self.folder.collector_id(), epoch: 0, number: 0 };
+        let of_this_collector = SegmentId {
+            collector: self.folder.collector_id(),
+            epoch: 0,
+            number: 0,
+        };
         let token = of_this_collector.dedup_token();
         let forgotten = match old {
             MarkerScope::AllTables => store.delete_old_markers(&token, today, oldest_days).await,
-            MarkerScope::DayTables => store.delete_old_day_markers(&token, today, oldest_days).await,
+            MarkerScope::DayTables => {
+                store
+                    .delete_old_day_markers(&token, today, oldest_days)
+                    .await
+            }
         };
         if let Err(error) = forgotten {
             tracing::error!(%error, "old markers of segments could not be removed; it is tried again within the hour");

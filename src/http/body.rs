@@ -26,19 +26,29 @@ pub enum BodyError {
 /// # Errors
 ///
 /// The body is too large, too slow or broken. What was not read is still on the connection.
-pub async fn read_body(payload: &mut Payload, most: usize, deadline: Duration) -> Result<Bytes, BodyError> {
+pub async fn read_body(
+    payload: &mut Payload,
+    most: usize,
+    deadline: Duration,
+) -> Result<Bytes, BodyError> {
     // Nearly every body has arrived already, and a timer would cost more than reading it.
     let first = match payload.next().now_or_never() {
         Some(first) => first,
-        None => tokio::time::timeout(deadline, payload.next()).await.map_err(|_| BodyError::TooSlow)?,
+        None => tokio::time::timeout(deadline, payload.next())
+            .await
+            .map_err(|_| BodyError::TooSlow)?,
     };
-    let Some(first) = first else { return Ok(Bytes::new()) };
+    let Some(first) = first else {
+        return Ok(Bytes::new());
+    };
     let first = first.map_err(|_| BodyError::Broken)?;
     match payload.next().now_or_never() {
         Some(None) if first.len() <= most => Ok(first),
         second => {
             let rest = read_remaining(payload, first, second.flatten(), most);
-            tokio::time::timeout(deadline, rest).await.map_err(|_| BodyError::TooSlow)?
+            tokio::time::timeout(deadline, rest)
+                .await
+                .map_err(|_| BodyError::TooSlow)?
         }
     }
 }

@@ -22,8 +22,8 @@ use super::ConnectionPermit;
 /// wait that long.
 const MAX_TURN_BYTES: usize = 2048;
 
-/// The same for a client that pipelines, so that a turn is one or two requests. With larger turns, a
-/// thousand such clients put a thousand times dozens of answers before another client's request.
+/// The same for a client that pipelines, so that a turn is one or two requests. With larger turns,
+/// a thousand such clients put a thousand times dozens of answers before another client's request.
 const MAX_PIPELINED_TURN_BYTES: usize = 64;
 
 /// How long a peer may take to read a response.
@@ -61,7 +61,11 @@ struct StalledWrite {
 
 impl<S> BoundedStream<S> {
     /// `place` is held as long as the connection and released with it.
-    pub fn new(io: S, patience: WriteTimeouts, place: Option<ConnectionPermit>) -> BoundedStream<S> {
+    pub fn new(
+        io: S,
+        patience: WriteTimeouts,
+        place: Option<ConnectionPermit>,
+    ) -> BoundedStream<S> {
         BoundedStream {
             io,
             timeouts: patience,
@@ -78,7 +82,11 @@ impl<S> BoundedStream<S> {
     /// Ready if the peer was too slow; otherwise the task is woken when that happens.
     fn poll_timeout(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         match &mut self.stalled_write {
-            Some(waiting) => waiting.timer.as_mut().poll(context).map(|()| io::ErrorKind::TimedOut.into()),
+            Some(waiting) => waiting
+                .timer
+                .as_mut()
+                .poll(context)
+                .map(|()| io::ErrorKind::TimedOut.into()),
             None => Poll::Pending,
         }
     }
@@ -123,7 +131,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for BoundedStream<S> {
             return Poll::Pending;
         }
         self.is_pipelining |= self.turn_exhausted && self.has_written;
-        let most = if self.is_pipelining { MAX_PIPELINED_TURN_BYTES } else { MAX_TURN_BYTES };
+        let most = if self.is_pipelining {
+            MAX_PIPELINED_TURN_BYTES
+        } else {
+            MAX_TURN_BYTES
+        };
         if self.turn_bytes >= most {
             // The requests read so far are answered first; then reading continues.
             (self.turn_bytes, self.turn_exhausted, self.has_written) = (0, true, false);
@@ -145,7 +157,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for BoundedStream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for BoundedStream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.io).poll_write(context, bytes) {
             Poll::Ready(written) => {
                 self.has_written = true;
@@ -177,8 +193,10 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: WriteTimeouts =
-        WriteTimeouts { idle: Duration::from_millis(200), total: Duration::from_millis(600) };
+    const PATIENCE: WriteTimeouts = WriteTimeouts {
+        idle: Duration::from_millis(200),
+        total: Duration::from_millis(600),
+    };
 
     #[tokio::test]
     async fn nothing_is_read_while_an_answer_waits() {
@@ -189,10 +207,17 @@ mod tests {
         let read = std::future::poll_fn(|context| {
             let written = Pin::new(&mut ours).poll_write(context, &[7; 40]);
             assert!(matches!(written, Poll::Ready(Ok(16))));
-            assert!(Pin::new(&mut ours).poll_write(context, &[7; 24]).is_pending());
+            assert!(
+                Pin::new(&mut ours)
+                    .poll_write(context, &[7; 24])
+                    .is_pending()
+            );
             Poll::Ready(Pin::new(&mut ours).poll_read(context, &mut ReadBuf::new(&mut request)))
         });
-        assert!(read.await.is_pending(), "it was read before the answer was taken");
+        assert!(
+            read.await.is_pending(),
+            "it was read before the answer was taken"
+        );
 
         let take = async {
             let mut answer = [0; 40];
@@ -214,7 +239,11 @@ mod tests {
         let start = Instant::now();
         let error = ours.write_all(&[7; 40]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(start.elapsed() >= PATIENCE.idle && start.elapsed() < PATIENCE.total, "{:?}", start.elapsed());
+        assert!(
+            start.elapsed() >= PATIENCE.idle && start.elapsed() < PATIENCE.total,
+            "{:?}",
+            start.elapsed()
+        );
     }
 
     #[tokio::test]
@@ -248,7 +277,11 @@ mod tests {
             }
             read.push(buffer.filled().len());
             turns += 1;
-            if turns == 3 { Poll::Ready(()) } else { Poll::Pending }
+            if turns == 3 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
         assert_eq!(read, [2048, 2048, 952]);
@@ -269,9 +302,17 @@ mod tests {
                 }
                 read.push(buffer.filled().len());
                 if answers {
-                    assert!(Pin::new(&mut ours).poll_write(context, b"answer").is_ready());
+                    assert!(
+                        Pin::new(&mut ours)
+                            .poll_write(context, b"answer")
+                            .is_ready()
+                    );
                 }
-                if read.len() == count { Poll::Ready(()) } else { Poll::Pending }
+                if read.len() == count {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
             })
             .await;
             read

@@ -60,7 +60,8 @@ impl ConnectionLimiter {
 
     /// Counts a new connection. `None` if the peer's network has the maximum number already.
     pub fn try_acquire(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionPermit> {
-        let network = (!self.proxies.is_trusted(peer)).then(|| self.key.hash_one(ClientAddress::new(peer).network()));
+        let network = (!self.proxies.is_trusted(peer))
+            .then(|| self.key.hash_one(ClientAddress::new(peer).network()));
         if let Some(network) = network {
             let mut networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
             let open = networks.entry(network).or_default();
@@ -72,7 +73,10 @@ impl ConnectionLimiter {
         }
 
         self.open.fetch_add(1, Ordering::Relaxed);
-        Some(ConnectionPermit { limiter: Arc::clone(self), network })
+        Some(ConnectionPermit {
+            limiter: Arc::clone(self),
+            network,
+        })
     }
 
     /// Counts a connection that ended with malformed HTTP.
@@ -83,7 +87,11 @@ impl ConnectionLimiter {
     /// The current figures.
     pub fn connection_stats(&self) -> ConnectionStats {
         let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
-        ConnectionStats { open: read(&self.open), rejected: read(&self.rejected), malformed: read(&self.malformed) }
+        ConnectionStats {
+            open: read(&self.open),
+            rejected: read(&self.rejected),
+            malformed: read(&self.malformed),
+        }
     }
 }
 
@@ -91,7 +99,11 @@ impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.limiter.open.fetch_sub(1, Ordering::Relaxed);
         let Some(network) = self.network else { return };
-        let mut networks = self.limiter.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut networks = self
+            .limiter
+            .networks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match networks.get_mut(&network) {
             Some(open) if *open > 1 => *open -= 1,
             _ => _ = networks.remove(&network),
@@ -105,14 +117,22 @@ mod tests {
 
     #[test]
     fn a_network_has_its_connections_and_takes_none_of_another() {
-        let crowd = Arc::new(ConnectionLimiter::new(3, TrustedProxies::new(&["192.0.2.0/24".parse().unwrap()])));
+        let crowd = Arc::new(ConnectionLimiter::new(
+            3,
+            TrustedProxies::new(&["192.0.2.0/24".parse().unwrap()]),
+        ));
         let enter = |peer: &str| crowd.try_acquire(peer.parse().unwrap());
-        let mut loud: Vec<Option<ConnectionPermit>> = (1..=5).map(|n| enter(&format!("203.0.113.{n}"))).collect();
+        let mut loud: Vec<Option<ConnectionPermit>> =
+            (1..=5).map(|n| enter(&format!("203.0.113.{n}"))).collect();
         assert_eq!(loud.iter().filter(|place| place.is_some()).count(), 3);
         let other = enter("198.51.100.1");
         let proxied: Vec<Option<ConnectionPermit>> = (0..10).map(|_| enter("192.0.2.1")).collect();
         assert!(other.is_some() && proxied.iter().all(Option::is_some));
-        let ConnectionStats { open, rejected: refused, .. } = crowd.connection_stats();
+        let ConnectionStats {
+            open,
+            rejected: refused,
+            ..
+        } = crowd.connection_stats();
         assert_eq!((open, refused), (14, 2));
 
         loud.remove(0);

@@ -40,7 +40,9 @@ pub fn strip_port(authority: &str) -> &str {
 /// Removes the port and a trailing dot: `host.:8080` becomes `host`.
 pub fn host_name(authority: &str) -> &str {
     let host = strip_port(authority);
-    host.strip_suffix('.').filter(|host| !host.is_empty()).unwrap_or(host)
+    host.strip_suffix('.')
+        .filter(|host| !host.is_empty())
+        .unwrap_or(host)
 }
 
 /// The first host of an `X-Forwarded-Host` list, the one the browser asked for: each proxy appends

@@ -18,14 +18,26 @@ pub struct OperatorAuth {
 
 /// The bearer token of a request; `None` if there is none.
 pub fn bearer_token(request: &HttpRequest) -> Option<&str> {
-    request.headers().get(AUTHORIZATION).and_then(header_text)?.strip_prefix("Bearer ").map(str::trim)
+    request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(header_text)?
+        .strip_prefix("Bearer ")
+        .map(str::trim)
 }
 
 /// Whether the `Host` header names this machine. A page elsewhere can point its own name to this
 /// machine, and then a browser here would send the request (DNS rebinding).
 fn has_local_host(request: &HttpRequest) -> bool {
-    let host = request.headers().get(HOST).and_then(header_text).map_or("", strip_port);
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let host = request
+        .headers()
+        .get(HOST)
+        .and_then(header_text)
+        .map_or("", strip_port);
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
@@ -48,14 +60,21 @@ impl OperatorAuth {
     /// Whether the request comes from this machine and no other authentication is configured.
     pub fn is_local_operator(&self, request: &HttpRequest) -> bool {
         let open = self.token.is_empty() && !self.has_login;
-        open && self.client_address(request).is_some_and(|client| client.is_loopback()) && has_local_host(request)
+        open && self
+            .client_address(request)
+            .is_some_and(|client| client.is_loopback())
+            && has_local_host(request)
     }
 
     /// A request that came through a proxy on this machine came from elsewhere, whether or not the
     /// proxy is trusted.
     fn client_address(&self, request: &HttpRequest) -> Option<IpAddr> {
         let peer = request.peer_addr()?.ip();
-        let mut forwarded = request.headers().get_all("x-forwarded-for").filter_map(header_text).peekable();
+        let mut forwarded = request
+            .headers()
+            .get_all("x-forwarded-for")
+            .filter_map(header_text)
+            .peekable();
         if forwarded.peek().is_some() && !self.proxies.is_trusted(peer) {
             return None;
         }

@@ -23,9 +23,13 @@ impl OriginResolver {
     /// visitor. A request without both `Sec-Fetch-Site` and `Origin` is rejected.
     pub fn is_same_origin(&self, request: &HttpRequest) -> bool {
         let fetched = request_header(request, "sec-fetch-site");
-        let origin = request.headers().get(ORIGIN).map(|value| header_text(value).unwrap_or("null"));
+        let origin = request
+            .headers()
+            .get(ORIGIN)
+            .map(|value| header_text(value).unwrap_or("null"));
         let of_page = origin.map(|origin| origin.split_once("://").map_or("", |(_, host)| host));
-        let same_host = of_page.map(|host| !host.is_empty() && is_same_authority(host, self.requested_host(request)));
+        let same_host = of_page
+            .map(|host| !host.is_empty() && is_same_authority(host, self.requested_host(request)));
         match (fetched, same_host) {
             (None, None) | (_, Some(false)) => false,
             (Some(site), _) => site == "same-origin",
@@ -44,14 +48,24 @@ impl OriginResolver {
 
     /// The client's address behind the trusted proxies.
     pub fn client_address(&self, request: &HttpRequest) -> ClientAddress {
-        let lines: Vec<&str> = request.headers().get_all("x-forwarded-for").filter_map(header_text).collect();
-        ClientAddress::new(self.0.client_address(peer_address(request), lines.into_iter()))
+        let lines: Vec<&str> = request
+            .headers()
+            .get_all("x-forwarded-for")
+            .filter_map(header_text)
+            .collect();
+        ClientAddress::new(
+            self.0
+                .client_address(peer_address(request), lines.into_iter()),
+        )
     }
 
     /// The opt-out signals of a request. `prefetch` is always `false`.
     pub fn opt_out_signals(request: &HttpRequest) -> RequestSignals {
         let any = |name: &'static str, is: fn(&[u8]) -> bool| {
-            request.headers().get_all(name).any(|value| any_list_item(value.as_bytes(), is))
+            request
+                .headers()
+                .get_all(name)
+                .any(|value| any_list_item(value.as_bytes(), is))
         };
         RequestSignals {
             gpc: any("sec-gpc", RequestSignals::is_gpc),
@@ -63,7 +77,10 @@ impl OriginResolver {
     /// The cookies of a request.
     pub fn parse_cookies(request: &HttpRequest) -> RequestCookies<'_> {
         let mut cookies = RequestCookies::default();
-        request.headers().get_all(COOKIE).for_each(|line| cookies.push_line(line.as_bytes()));
+        request
+            .headers()
+            .get_all(COOKIE)
+            .for_each(|line| cookies.push_line(line.as_bytes()));
         cookies
     }
 }
@@ -77,12 +94,17 @@ fn is_same_authority(one: &str, other: &str) -> bool {
 }
 
 fn request_header<'r>(request: &'r HttpRequest, name: &'static str) -> Option<&'r str> {
-    request.headers().get(HeaderName::from_static(name)).and_then(header_text)
+    request
+        .headers()
+        .get(HeaderName::from_static(name))
+        .and_then(header_text)
 }
 
 /// The address at the other end of the connection, usually a proxy.
 pub fn peer_address(request: &HttpRequest) -> IpAddr {
-    request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip())
+    request
+        .peer_addr()
+        .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip())
 }
 
 #[cfg(test)]
@@ -95,13 +117,34 @@ mod tests {
     fn only_a_page_of_the_same_origin_may_decide() {
         let origins = OriginResolver::new(TrustedProxies::new(&[]));
         for (fields, expected) in [
-            (&[("sec-fetch-site", "same-origin"), ("origin", "https://a.test")][..], true),
+            (
+                &[
+                    ("sec-fetch-site", "same-origin"),
+                    ("origin", "https://a.test"),
+                ][..],
+                true,
+            ),
             (&[("sec-fetch-site", "same-origin")], true),
             (&[("origin", "http://a.test")], true),
-            (&[("sec-fetch-site", "same-site"), ("origin", "https://a.test")], false),
-            (&[("sec-fetch-site", "cross-site"), ("origin", "https://b.test")], false),
+            (
+                &[
+                    ("sec-fetch-site", "same-site"),
+                    ("origin", "https://a.test"),
+                ],
+                false,
+            ),
+            (
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "https://b.test"),
+                ],
+                false,
+            ),
             (&[("sec-fetch-site", "none")], false),
-            (&[("sec-fetch-site", "same-origin"), ("origin", "null")], false),
+            (
+                &[("sec-fetch-site", "same-origin"), ("origin", "null")],
+                false,
+            ),
             (&[("origin", "https://a.test.b.test")], false),
             (&[("origin", "https://a.test.")], true),
             (&[("origin", "https://A.test.:8443")], false),
@@ -113,7 +156,11 @@ mod tests {
             for field in fields {
                 request = request.append_header(*field);
             }
-            assert_eq!(origins.is_same_origin(&request.to_http_request()), expected, "{fields:?}");
+            assert_eq!(
+                origins.is_same_origin(&request.to_http_request()),
+                expected,
+                "{fields:?}"
+            );
         }
     }
 }

@@ -66,7 +66,10 @@ impl PlatformTokenVerifier {
         let (algorithm, read) = match platform.token_algorithm {
             TokenAlgorithm::EdDsa => (Algorithm::EdDSA, DecodingKey::from_ed_pem as KeyParser),
             TokenAlgorithm::Es256 => (Algorithm::ES256, DecodingKey::from_ec_pem as KeyParser),
-            TokenAlgorithm::Hs256 => (Algorithm::HS256, (|secret| Ok(DecodingKey::from_secret(secret))) as KeyParser),
+            TokenAlgorithm::Hs256 => (
+                Algorithm::HS256,
+                (|secret| Ok(DecodingKey::from_secret(secret))) as KeyParser,
+            ),
         };
         let mut validation = Validation::new(algorithm);
         validation.set_issuer(&[&platform.token_issuer]);
@@ -74,7 +77,14 @@ impl PlatformTokenVerifier {
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         // Expiry is checked below, by the collector's own clock.
         validation.validate_exp = false;
-        Ok(PlatformTokenVerifier { key: if key.is_empty() { None } else { Some(read(key.as_bytes())?) }, validation })
+        Ok(PlatformTokenVerifier {
+            key: if key.is_empty() {
+                None
+            } else {
+                Some(read(key.as_bytes())?)
+            },
+            validation,
+        })
     }
 
     /// The claims of a valid token at `now`; `None` for every invalid one, whatever the reason.
@@ -85,12 +95,22 @@ impl PlatformTokenVerifier {
     /// The claims of a valid handover token. The caller must check that it was not used before.
     pub fn verify_handover(&self, token: &Secret, now: Millis) -> Option<HandoverClaims> {
         let handover =
-            self.decode_claims(token.expose_secret(), now, |claims: &HandoverClaims| (claims.nbf, claims.exp))?;
-        (1..=MAX_ID_BYTES).contains(&handover.jti.len()).then_some(handover)
+            self.decode_claims(token.expose_secret(), now, |claims: &HandoverClaims| {
+                (claims.nbf, claims.exp)
+            })?;
+        (1..=MAX_ID_BYTES)
+            .contains(&handover.jti.len())
+            .then_some(handover)
     }
 
-    fn decode_claims<C: DeserializeOwned>(&self, token: &str, now: Millis, times: fn(&C) -> (f64, i64)) -> Option<C> {
-        let TokenData { header, claims, .. } = decode::<C>(token, self.key.as_ref()?, &self.validation).ok()?;
+    fn decode_claims<C: DeserializeOwned>(
+        &self,
+        token: &str,
+        now: Millis,
+        times: fn(&C) -> (f64, i64),
+    ) -> Option<C> {
+        let TokenData { header, claims, .. } =
+            decode::<C>(token, self.key.as_ref()?, &self.validation).ok()?;
         if header.crit.is_some() {
             return None;
         }
@@ -129,7 +149,12 @@ mod tests {
     }
 
     fn sign(algorithm: Algorithm, claims: &Value, secret: &str) -> String {
-        encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+        encode(
+            &Header::new(algorithm),
+            claims,
+            &EncodingKey::from_secret(secret.as_bytes()),
+        )
+        .unwrap()
     }
 
     fn with(key: &str, value: Value) -> Value {
@@ -159,15 +184,32 @@ mod tests {
             (json!(null), false),
         ] {
             let token = sign(Algorithm::HS256, &with("nbf", nbf.clone()), SECRET);
-            assert_eq!(tokens().verify_token(&token, NOW).is_some(), believed, "{nbf}");
+            assert_eq!(
+                tokens().verify_token(&token, NOW).is_some(),
+                believed,
+                "{nbf}"
+            );
         }
     }
 
     #[test]
     fn a_token_that_asks_for_an_extension_is_none() {
-        for crit in [vec![], vec!["exp".to_owned()], vec!["b64".to_owned()], vec!["https://x.example".to_owned()]] {
-            let header = Header { crit: Some(crit.clone()), ..Header::new(Algorithm::HS256) };
-            let token = encode(&header, &claims(), &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
+        for crit in [
+            vec![],
+            vec!["exp".to_owned()],
+            vec!["b64".to_owned()],
+            vec!["https://x.example".to_owned()],
+        ] {
+            let header = Header {
+                crit: Some(crit.clone()),
+                ..Header::new(Algorithm::HS256)
+            };
+            let token = encode(
+                &header,
+                &claims(),
+                &EncodingKey::from_secret(SECRET.as_bytes()),
+            )
+            .unwrap();
             assert!(tokens().verify_token(&token, NOW).is_none(), "{crit:?}");
         }
     }
@@ -185,10 +227,22 @@ mod tests {
             format!("{}x", signed),
             sign(Algorithm::HS256, &with("iss", json!("evil")), SECRET),
             sign(Algorithm::HS256, &with("aud", json!("other")), SECRET),
-            sign(Algorithm::HS256, &with("exp", json!(1_800_000_301_i64)), SECRET),
+            sign(
+                Algorithm::HS256,
+                &with("exp", json!(1_800_000_301_i64)),
+                SECRET,
+            ),
             sign(Algorithm::HS256, &with("exp", json!("soon")), SECRET),
-            sign(Algorithm::HS256, &json!({"iss":"platform","aud":"footfall","role":"admin"}), SECRET),
-            sign(Algorithm::HS256, &json!({"exp":1_800_000_060,"role":"admin"}), SECRET),
+            sign(
+                Algorithm::HS256,
+                &json!({"iss":"platform","aud":"footfall","role":"admin"}),
+                SECRET,
+            ),
+            sign(
+                Algorithm::HS256,
+                &json!({"exp":1_800_000_060,"role":"admin"}),
+                SECRET,
+            ),
             String::new(),
         ];
         for token in cases {

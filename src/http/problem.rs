@@ -14,13 +14,20 @@ use crate::event::Problem;
 /// The response for a problem. `unread` is the request's body and the deadline for draining it; if
 /// it cannot be drained, the connection is closed. `Retry-After` defaults to 2 seconds for 503 and
 /// 60 for 429.
-pub async fn problem_response(problem: &Problem, unread: Option<(&mut Payload, Duration)>) -> HttpResponse {
+pub async fn problem_response(
+    problem: &Problem,
+    unread: Option<(&mut Payload, Duration)>,
+) -> HttpResponse {
     let keep = match unread {
         Some((payload, deadline)) => drain_body(payload, MAX_DRAIN_BYTES, deadline).await,
         None => true,
     };
-    let mut answer = HttpResponse::build(StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST));
-    answer.content_type(Problem::MEDIA_TYPE).insert_header((CACHE_CONTROL, "no-store"));
+    let mut answer = HttpResponse::build(
+        StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST),
+    );
+    answer
+        .content_type(Problem::MEDIA_TYPE)
+        .insert_header((CACHE_CONTROL, "no-store"));
     let usual = match problem.status {
         503 => Some(2),
         429 => Some(60),

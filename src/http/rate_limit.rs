@@ -46,11 +46,23 @@ impl RateLimiters {
         let mut key = [0; 32];
         getrandom::fill(&mut key).expect("the system's random generator works");
         RateLimiters {
-            networks: RateLimiter::keyed(quota_per_second(limits.network_hits_per_sec, limits.network_burst)),
-            sites: RateLimiter::keyed(quota_per_second(limits.site_hits_per_sec, limits.site_burst)),
-            choices: RateLimiter::keyed(Quota::per_minute(at_least_one(limits.network_choices_per_min))),
-            logins: RateLimiter::keyed(Quota::per_minute(at_least_one(limits.network_logins_per_min))),
-            user_logins: RateLimiter::keyed(Quota::per_minute(at_least_one(limits.user_logins_per_min))),
+            networks: RateLimiter::keyed(quota_per_second(
+                limits.network_hits_per_sec,
+                limits.network_burst,
+            )),
+            sites: RateLimiter::keyed(quota_per_second(
+                limits.site_hits_per_sec,
+                limits.site_burst,
+            )),
+            choices: RateLimiter::keyed(Quota::per_minute(at_least_one(
+                limits.network_choices_per_min,
+            ))),
+            logins: RateLimiter::keyed(Quota::per_minute(at_least_one(
+                limits.network_logins_per_min,
+            ))),
+            user_logins: RateLimiter::keyed(Quota::per_minute(at_least_one(
+                limits.user_logins_per_min,
+            ))),
             key,
             max_networks: MemoryBudget::from_config(config).caps.networks,
             over_capacity: AtomicBool::new(false),
@@ -68,7 +80,8 @@ impl RateLimiters {
     /// counted, and use no budget of those that are.
     pub fn is_mail_limited(&self, network: Option<u64>, budget: Option<MailBudget>) -> bool {
         network.is_some_and(|network| self.networks.check_key(&network).is_err())
-            || budget.is_some_and(|budget| self.sites.check_key(&u128::from(budget as u64)).is_err())
+            || budget
+                .is_some_and(|budget| self.sites.check_key(&u128::from(budget as u64)).is_err())
     }
 
     /// Whether this consent choice exceeds the rate of its network. Each choice costs a record that
@@ -81,7 +94,8 @@ impl RateLimiters {
     /// that the network may not make does not count against the user.
     pub fn is_login_limited(&self, network: u64, user: &str) -> bool {
         let hash = blake3::keyed_hash(&self.key, user.as_bytes());
-        self.logins.check_key(&network).is_err() || self.user_logins.check_key(&hash_prefix(&hash)).is_err()
+        self.logins.check_key(&network).is_err()
+            || self.user_logins.check_key(&hash_prefix(&hash)).is_err()
     }
 
     /// The key of an address's network in the limiters.
@@ -92,7 +106,11 @@ impl RateLimiters {
         };
         let hash = blake3::keyed_hash(&self.key, &bytes);
         let key = hash_prefix(&hash);
-        if self.over_capacity.load(Ordering::Relaxed) { key % SHARED_KEYS } else { key }
+        if self.over_capacity.load(Ordering::Relaxed) {
+            key % SHARED_KEYS
+        } else {
+            key
+        }
     }
 
     /// Removes idle entries. Called every few seconds; otherwise the maps would grow with every new
@@ -104,7 +122,8 @@ impl RateLimiters {
         self.logins.retain_recent();
         self.user_logins.retain_recent();
         self.networks.shrink_to_fit();
-        self.over_capacity.store(self.networks.len() > self.max_networks, Ordering::Relaxed);
+        self.over_capacity
+            .store(self.networks.len() > self.max_networks, Ordering::Relaxed);
     }
 
     /// The number of networks in the limiter for hits.
@@ -114,7 +133,11 @@ impl RateLimiters {
 }
 
 fn hash_prefix(hash: &blake3::Hash) -> u64 {
-    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("8 of 32 bytes are 8"))
+    u64::from_le_bytes(
+        hash.as_bytes()[..8]
+            .try_into()
+            .expect("8 of 32 bytes are 8"),
+    )
 }
 
 fn quota_per_second(per_second: u32, burst: u32) -> Quota {
@@ -130,9 +153,14 @@ mod tests {
     use super::*;
 
     fn rates(burst: u32, networks: usize) -> RateLimiters {
-        let mut config = crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
+        let mut config =
+            crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
         let limits = &mut config.limits;
-        (limits.network_hits_per_sec, limits.network_burst, limits.networks) = (1, burst, networks);
+        (
+            limits.network_hits_per_sec,
+            limits.network_burst,
+            limits.networks,
+        ) = (1, burst, networks);
         RateLimiters::new(&config)
     }
 
@@ -144,7 +172,11 @@ mod tests {
     fn a_network_has_its_burst_and_neighbours_of_a_slash_24_share_it() {
         let rates = rates(3, 1000);
         let hits = |n| {
-            (0..10).filter(|_| !rates.is_hit_limited(rates.network_key(&address(n)), SiteId::from_key("a"))).count()
+            (0..10)
+                .filter(|_| {
+                    !rates.is_hit_limited(rates.network_key(&address(n)), SiteId::from_key("a"))
+                })
+                .count()
         };
         assert_eq!(hits(0x0102_0301), 3);
         assert_eq!(hits(0x0102_03fe), 0);
@@ -153,7 +185,8 @@ mod tests {
 
     #[test]
     fn what_one_network_sends_beyond_its_rate_takes_nothing_from_a_site_or_from_mails() {
-        let mut config = crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
+        let mut config =
+            crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
         let limits = &mut config.limits;
         (limits.network_hits_per_sec, limits.network_burst) = (1, 3);
         (limits.site_hits_per_sec, limits.site_burst) = (1, 10);
@@ -164,9 +197,16 @@ mod tests {
         // Nor does an unsigned one, even if its network is exempt.
         (0..1000).for_each(|_| _ = rates.is_mail_limited(None, None));
         let others = || (0..20).map(|n| rates.network_key(&address(0x0a00_0000 + (n << 8))));
-        assert_eq!(others().filter(|network| !rates.is_hit_limited(*network, SiteId::from_key("a"))).count(), 7);
         assert_eq!(
-            others().filter(|network| !rates.is_mail_limited(Some(*network), Some(MailBudget::Mails))).count(),
+            others()
+                .filter(|network| !rates.is_hit_limited(*network, SiteId::from_key("a")))
+                .count(),
+            7
+        );
+        assert_eq!(
+            others()
+                .filter(|network| !rates.is_mail_limited(Some(*network), Some(MailBudget::Mails)))
+                .count(),
             10
         );
     }
@@ -180,6 +220,10 @@ mod tests {
                 rates.evict_expired();
             }
         }
-        assert!(rates.network_count() <= 1000 + 2000 + SHARED_KEYS as usize, "{} networks", rates.network_count());
+        assert!(
+            rates.network_count() <= 1000 + 2000 + SHARED_KEYS as usize,
+            "{} networks",
+            rates.network_count()
+        );
     }
 }

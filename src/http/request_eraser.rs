@@ -28,7 +28,11 @@ const POOLED_OBJECTS: usize = 128;
 const POOL_ERASE_INTERVAL: Duration = Duration::from_secs(1);
 /// The stack depth of a request, with a margin: addresses were found 22 KiB deep in unoptimised
 /// builds, which need several times the stack. Overwriting 16 KiB takes about 0.3 microseconds.
-const WIPED_STACK_BYTES: usize = if cfg!(debug_assertions) { 64 * 1024 } else { 16 * 1024 };
+const WIPED_STACK_BYTES: usize = if cfg!(debug_assertions) {
+    64 * 1024
+} else {
+    16 * 1024
+};
 
 /// Middleware that erases requests; it must be the outermost one.
 pub struct RequestEraser;
@@ -94,7 +98,9 @@ where
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Some(inner) = &mut self.0 else { return Poll::Pending };
+        let Some(inner) = &mut self.0 else {
+            return Poll::Pending;
+        };
         let polled = inner.as_mut().poll(context);
         wipe_stack();
         let answer = std::task::ready!(polled);
@@ -145,6 +151,8 @@ fn erase_pooled_heads() {
         *request.uri_mut() = Uri::default();
         request.head_mut().peer_addr = None;
     }
-    let answers: Vec<HttpResponse> = (0..POOLED_OBJECTS).map(|_| HttpResponse::new(StatusCode::OK)).collect();
+    let answers: Vec<HttpResponse> = (0..POOLED_OBJECTS)
+        .map(|_| HttpResponse::new(StatusCode::OK))
+        .collect();
     drop((requests, answers));
 }

@@ -54,12 +54,20 @@ impl TokenAttemptLimiter {
     /// The limit is exceeded: status 429, for the rest of the minute.
     pub fn check_attempt(&self, network: u64, now: Millis) -> Result<(), Problem> {
         let minute = self.lock_window(now);
-        let own = minute.networks.get(&minute.counter_key(network)).copied().unwrap_or(0);
+        let own = minute
+            .networks
+            .get(&minute.counter_key(network))
+            .copied()
+            .unwrap_or(0);
         if own < self.max_per_network && (minute.total < self.max_total || own == 0) {
             return Ok(());
         }
         self.rejected.fetch_add(1, Ordering::Relaxed);
-        Err(Problem::new(429, "too_many_tries", "Too many wrong tokens came from this network; wait a minute"))
+        Err(Problem::new(
+            429,
+            "too_many_tries",
+            "Too many wrong tokens came from this network; wait a minute",
+        ))
     }
 
     /// Counts a wrong token.
@@ -75,14 +83,20 @@ impl TokenAttemptLimiter {
     /// Since the start: the number of wrong tokens, and of requests rejected without checking their
     /// token.
     pub fn failure_totals(&self) -> (u64, u64) {
-        (self.failures.load(Ordering::Relaxed), self.rejected.load(Ordering::Relaxed))
+        (
+            self.failures.load(Ordering::Relaxed),
+            self.rejected.load(Ordering::Relaxed),
+        )
     }
 
     fn lock_window(&self, now: Millis) -> MutexGuard<'_, AttemptWindow> {
         let mut minute = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let number = now.div_euclid(WINDOW_MILLIS);
         if number != minute.minute {
-            *minute = AttemptWindow { minute: number, ..AttemptWindow::default() };
+            *minute = AttemptWindow {
+                minute: number,
+                ..AttemptWindow::default()
+            };
         }
         minute
     }
@@ -91,7 +105,11 @@ impl TokenAttemptLimiter {
 impl AttemptWindow {
     fn counter_key(&self, network: u64) -> u64 {
         let known = self.networks.len() < MAX_NETWORKS || self.networks.contains_key(&network);
-        if known { network } else { network % SHARED_KEYS }
+        if known {
+            network
+        } else {
+            network % SHARED_KEYS
+        }
     }
 }
 
@@ -100,8 +118,13 @@ mod tests {
     use super::*;
 
     fn guesses(of_network: u32, of_all: u32) -> TokenAttemptLimiter {
-        let mut limits = crate::config::load_config(Default::default(), |_| unreachable!()).unwrap().limits;
-        (limits.network_wrong_tokens_per_min, limits.wrong_tokens_per_min) = (of_network, of_all);
+        let mut limits = crate::config::load_config(Default::default(), |_| unreachable!())
+            .unwrap()
+            .limits;
+        (
+            limits.network_wrong_tokens_per_min,
+            limits.wrong_tokens_per_min,
+        ) = (of_network, of_all);
         TokenAttemptLimiter::new(&limits)
     }
 
@@ -120,7 +143,10 @@ mod tests {
     #[test]
     fn a_network_guesses_its_number_a_minute_and_others_are_not_asked_to_pay() {
         let guesses = guesses(10, 1000);
-        assert_eq!([looked_at(&guesses, 1, 0), looked_at(&guesses, 1, 59_999)], [10, 0]);
+        assert_eq!(
+            [looked_at(&guesses, 1, 0), looked_at(&guesses, 1, 59_999)],
+            [10, 0]
+        );
         assert!(guesses.check_attempt(2, 59_999).is_ok());
         assert_eq!(looked_at(&guesses, 1, 60_000), 10);
         assert_eq!(guesses.failure_totals(), (20, 280));
@@ -129,9 +155,14 @@ mod tests {
     #[test]
     fn over_the_number_of_all_a_network_guesses_once_and_a_right_token_is_still_looked_at() {
         let guesses = guesses(10, 25);
-        let looked: Vec<usize> = (1..=5).map(|network| looked_at(&guesses, network, 0)).collect();
+        let looked: Vec<usize> = (1..=5)
+            .map(|network| looked_at(&guesses, network, 0))
+            .collect();
         assert_eq!(looked, [10, 10, 5, 1, 1]);
-        assert!(guesses.check_attempt(6, 0).is_ok(), "who did not guess wrong is listened to");
+        assert!(
+            guesses.check_attempt(6, 0).is_ok(),
+            "who did not guess wrong is listened to"
+        );
     }
 
     #[test]

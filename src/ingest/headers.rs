@@ -45,12 +45,16 @@ impl<'a> RequestHeaders<'a> {
                 "user-agent" => fields.agent = header_text(value).unwrap_or(""),
                 "cookie" => fields.cookies.push_line(bytes),
                 "accept-language" => fields.language = header_text(value),
-                "authorization" => fields.bearer = header_text(value).and_then(|text| text.strip_prefix("Bearer ")),
+                "authorization" => {
+                    fields.bearer = header_text(value).and_then(|text| text.strip_prefix("Bearer "))
+                }
                 // An origin that is not text matches no host.
                 "origin" => fields.origin = Some(header_text(value).unwrap_or("null")),
                 "x-forwarded-for" => fields.forwarded_for.extend(header_text(value)),
                 "x-forwarded-host" => {
-                    fields.forwarded_host = fields.forwarded_host.or(header_text(value).and_then(first_host))
+                    fields.forwarded_host = fields
+                        .forwarded_host
+                        .or(header_text(value).and_then(first_host))
                 }
                 "sec-ch-ua" => fields.brands = header_text(value),
                 "sec-ch-ua-mobile" => fields.mobile = header_text(value),
@@ -59,7 +63,9 @@ impl<'a> RequestHeaders<'a> {
                 // One exact 1 among several fields is enough; anything else is ignored.
                 "sec-gpc" => fields.gpc |= any_list_item(bytes, RequestSignals::is_gpc),
                 "dnt" => fields.dnt |= any_list_item(bytes, RequestSignals::is_dnt),
-                "sec-purpose" | "purpose" | "x-purpose" | "x-moz" => fields.prefetch |= is_prefetch_value(bytes),
+                "sec-purpose" | "purpose" | "x-purpose" | "x-moz" => {
+                    fields.prefetch |= is_prefetch_value(bytes)
+                }
                 "content-encoding" => fields.has_encoded_body |= bytes != b"identity",
                 _ => {}
             }
@@ -72,18 +78,31 @@ impl<'a> RequestHeaders<'a> {
     }
 
     pub(super) fn hints(&self) -> ClientHints<'a> {
-        ClientHints { brands: self.brands, mobile: self.mobile, platform: self.platform }
+        ClientHints {
+            brands: self.brands,
+            mobile: self.mobile,
+            platform: self.platform,
+        }
     }
 
     pub(super) fn signals(&self) -> RequestSignals {
-        RequestSignals { gpc: self.gpc, dnt: self.dnt, prefetch: self.prefetch }
+        RequestSignals {
+            gpc: self.gpc,
+            dnt: self.dnt,
+            prefetch: self.prefetch,
+        }
     }
 
     /// Whether a page of the host can have sent this request: not `Sec-Fetch-Site: cross-site`, and
     /// an `Origin`, if any, of that host.
     pub(super) fn can_be_sent_by(&self, page_host: &str) -> bool {
-        let Some(origin) = self.origin else { return !self.cross_site };
-        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).map(host_name);
+        let Some(origin) = self.origin else {
+            return !self.cross_site;
+        };
+        let host = origin
+            .strip_prefix("https://")
+            .or_else(|| origin.strip_prefix("http://"))
+            .map(host_name);
         !self.cross_site && host.is_some_and(|host| host.eq_ignore_ascii_case(page_host))
     }
 }
@@ -91,7 +110,11 @@ impl<'a> RequestHeaders<'a> {
 /// Whether a header value declares a prefetch: `prefetch`, `prefetch;prerender`, `preview`.
 fn is_prefetch_value(value: &[u8]) -> bool {
     let words: [&[u8]; 3] = [b"prefetch", b"prerender", b"preview"];
-    words.iter().any(|word| value.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word)))
+    words.iter().any(|word| {
+        value
+            .windows(word.len())
+            .any(|window| window.eq_ignore_ascii_case(word))
+    })
 }
 
 #[cfg(test)]
@@ -134,9 +157,15 @@ mod tests {
 
     #[test]
     fn do_not_track_is_decided_by_its_first_character() {
-        for (value, expected) in
-            [("1", true), ("1xyz", true), ("0, 1", true), ("0", false), ("0;1", false), ("", false), ("null", false)]
-        {
+        for (value, expected) in [
+            ("1", true),
+            ("1xyz", true),
+            ("0, 1", true),
+            ("0", false),
+            ("0;1", false),
+            ("", false),
+            ("null", false),
+        ] {
             assert_eq!(signals(&[("dnt", value)]).dnt, expected, "{value}");
         }
     }
@@ -171,20 +200,32 @@ mod tests {
         assert!(!from("https://a.test.b.test", "a.test"));
         assert!(!from("null", "a.test"));
         assert!(
-            !RequestHeaders::from_header_map(&headers(&[("sec-fetch-site", "cross-site")])).can_be_sent_by("a.test")
+            !RequestHeaders::from_header_map(&headers(&[("sec-fetch-site", "cross-site")]))
+                .can_be_sent_by("a.test")
         );
     }
 
     #[test]
     fn the_first_forwarded_host_is_the_one_the_browser_asked() {
         let host = |fields: &[(&str, &str)]| {
-            RequestHeaders::from_header_map(&headers(fields)).forwarded_host.map(str::to_owned)
+            RequestHeaders::from_header_map(&headers(fields))
+                .forwarded_host
+                .map(str::to_owned)
         };
-        let two = [("x-forwarded-host", "a.test"), ("x-forwarded-host", "proxy.internal")];
+        let two = [
+            ("x-forwarded-host", "a.test"),
+            ("x-forwarded-host", "proxy.internal"),
+        ];
         for (fields, expected) in [
-            (&[("x-forwarded-host", "a.test, proxy.internal")][..], Some("a.test")),
+            (
+                &[("x-forwarded-host", "a.test, proxy.internal")][..],
+                Some("a.test"),
+            ),
             (&two, Some("a.test")),
-            (&[("x-forwarded-host", " , a.test:8443")], Some("a.test:8443")),
+            (
+                &[("x-forwarded-host", " , a.test:8443")],
+                Some("a.test:8443"),
+            ),
             (&[("x-forwarded-host", "")], None),
             (&[], None),
         ] {
@@ -194,9 +235,16 @@ mod tests {
 
     #[test]
     fn lines_of_one_field_stay_in_order_and_the_size_counts_them_all() {
-        let headers = headers(&[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2"), ("user-agent", "x")]);
+        let headers = headers(&[
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-for", "2.2.2.2"),
+            ("user-agent", "x"),
+        ]);
         let fields = RequestHeaders::from_header_map(&headers);
         assert_eq!(fields.forwarded_for, ["1.1.1.1", "2.2.2.2"]);
-        assert_eq!((fields.field_count, fields.byte_count), (3, 2 * (15 + 7 + 4) + 10 + 1 + 4));
+        assert_eq!(
+            (fields.field_count, fields.byte_count),
+            (3, 2 * (15 + 7 + 4) + 10 + 1 + 4)
+        );
     }
 }

@@ -82,7 +82,10 @@ pub async fn serve_pixel(
         .content_type("image/gif")
         .insert_header((CACHE_CONTROL, "no-store, max-age=0"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"))
+        .insert_header((
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "cross-origin",
+        ))
         .body(&PIXEL_GIF[..])
 }
 
@@ -99,7 +102,13 @@ pub async fn follow_link(
             .insert_header((REFERRER_POLICY, "no-referrer"))
             .insert_header((CACHE_CONTROL, "no-store"))
             .finish(),
-        None => problem_response(&Problem::new(404, "not_found", "There is nothing here"), None).await,
+        None => {
+            problem_response(
+                &Problem::new(404, "not_found", "There is nothing here"),
+                None,
+            )
+            .await
+        }
     }
 }
 
@@ -142,20 +151,39 @@ impl MailIngestService {
             self.record_message_open(desk, message, &asker);
             return None;
         }
-        let mail = desk.signer.keys.verify_pixel_token(token, utc_day(asker.received_at));
+        let mail = desk
+            .signer
+            .keys
+            .verify_pixel_token(token, utc_day(asker.received_at));
         let event = self.process_load(desk, mail, MailAction::Open, "", &asker)?;
         submit_event(&self.journal, event)
     }
 
     /// The target of a link; `None` if it was not signed here.
     fn record_click(&self, request: &HttpRequest) -> Option<HeaderValue> {
-        let desk = self.mail_service.as_deref().filter(|_| [Method::GET, Method::HEAD].contains(request.method()))?;
+        let desk = self
+            .mail_service
+            .as_deref()
+            .filter(|_| [Method::GET, Method::HEAD].contains(request.method()))?;
         let at = self.clock.now();
-        let click = desk.signer.keys.verify_link_token(self.token_in_path(request, "/c/")?, utc_day(at));
-        let LinkFields { mail, link, target } = click.filter(|click| desk.signer.is_allowed_target(&click.target))?;
-        self.process_load(desk, Some(mail), MailAction::Click, link, &self.read_request(request));
-        let target =
-            if self.is_own_page(&target) { add_utm_tags(&target, mail.template) } else { target.as_str().into() };
+        let click = desk
+            .signer
+            .keys
+            .verify_link_token(self.token_in_path(request, "/c/")?, utc_day(at));
+        let LinkFields { mail, link, target } =
+            click.filter(|click| desk.signer.is_allowed_target(&click.target))?;
+        self.process_load(
+            desk,
+            Some(mail),
+            MailAction::Click,
+            link,
+            &self.read_request(request),
+        );
+        let target = if self.is_own_page(&target) {
+            add_utm_tags(&target, mail.template)
+        } else {
+            target.as_str().into()
+        };
         HeaderValue::from_str(&target).ok()
     }
 
@@ -171,7 +199,9 @@ impl MailIngestService {
     ) -> Option<MailEvent> {
         let mail = mail.filter(|mail| desk.signer.has_template(mail.template));
         let agent = asker.fields.agent();
-        let reader = desk.classifier.classify_reader(&asker.reader_signals(action, mail.and_then(|mail| mail.sent)));
+        let reader = desk
+            .classifier
+            .classify_reader(&asker.reader_signals(action, mail.and_then(|mail| mail.sent)));
         let raw = RawMail {
             known: mail.is_some(),
             signals: &asker.fields.signals(),
@@ -182,17 +212,32 @@ impl MailIngestService {
         let mail = mail?;
         let sender = desk.click_buffer.hash_sender(&mail, &asker.address, &agent);
         let reader = match action {
-            MailAction::Open => desk.click_buffer.record_open(sender, reader, asker.received_at)?,
+            MailAction::Open => desk
+                .click_buffer
+                .record_open(sender, reader, asker.received_at)?,
             MailAction::Click => reader,
         };
         let (template, batch, address) = (mail.template, mail.batch, &asker.address);
-        let done = MailEventInput { template, batch, action, link, reader, address, agent: &agent };
-        let event =
-            pseudonymize_mail(admitted, &done, &self.keys.get_or_create(desk.zone, asker.received_at), self.mode);
+        let done = MailEventInput {
+            template,
+            batch,
+            action,
+            link,
+            reader,
+            address,
+            agent: &agent,
+        };
+        let event = pseudonymize_mail(
+            admitted,
+            &done,
+            &self.keys.get_or_create(desk.zone, asker.received_at),
+            self.mode,
+        );
         match action {
             MailAction::Open => Some(event),
             MailAction::Click => {
-                desk.click_buffer.hold_click(sender, event, asker.received_at);
+                desk.click_buffer
+                    .hold_click(sender, event, asker.received_at);
                 None
             }
         }
@@ -202,7 +247,9 @@ impl MailIngestService {
     fn record_message_open(&self, desk: &MailService, message: &str, asker: &MailRequest<'_>) {
         let message = access::message_digest(message);
         let known = desk.messages.as_ref().zip(message);
-        let reader = desk.classifier.classify_reader(&asker.reader_signals(MailAction::Open, None));
+        let reader = desk
+            .classifier
+            .classify_reader(&asker.reader_signals(MailAction::Open, None));
         let raw = RawMail {
             known: known.is_some(),
             signals: &asker.fields.signals(),
@@ -211,25 +258,41 @@ impl MailIngestService {
             over_rate: self.is_over_rate(asker, reader, known.map(|_| MailBudget::Messages)),
         };
         let admitted = self.gate.admit_mail(&raw).is_ok();
-        if let Some((messages, message)) = known.filter(|_| admitted && reader != ReaderKind::Machine) {
-            let on = self.keys.get_or_create(desk.zone, asker.received_at).span.day;
+        if let Some((messages, message)) =
+            known.filter(|_| admitted && reader != ReaderKind::Machine)
+        {
+            let on = self
+                .keys
+                .get_or_create(desk.zone, asker.received_at)
+                .span
+                .day;
             if !messages.opened.try_push(message, on) {
                 record_loss(&self.journal);
             }
         }
     }
 
-    fn is_over_rate(&self, asker: &MailRequest<'_>, reader: ReaderKind, budget: Option<MailBudget>) -> bool {
-        let network = (reader != ReaderKind::Proxied).then(|| self.rates.network_key(&asker.address));
+    fn is_over_rate(
+        &self,
+        asker: &MailRequest<'_>,
+        reader: ReaderKind,
+        budget: Option<MailBudget>,
+    ) -> bool {
+        let network =
+            (reader != ReaderKind::Proxied).then(|| self.rates.network_key(&asker.address));
         self.rates.is_mail_limited(network, budget)
     }
 
     fn read_request<'a>(&self, request: &'a HttpRequest) -> MailRequest<'a> {
         let fields = RequestHeaders::from_header_map(request.headers());
         let address = ClientAddress::new(
-            self.proxies.client_address(peer_address(request), fields.forwarded_for.iter().copied()),
+            self.proxies
+                .client_address(peer_address(request), fields.forwarded_for.iter().copied()),
         );
-        let known_bot = self.enricher.classify_client(&fields.agent(), &fields.hints()).bot;
+        let known_bot = self
+            .enricher
+            .classify_client(&fields.agent(), &fields.hints())
+            .bot;
         MailRequest {
             fields,
             address,
@@ -241,13 +304,21 @@ impl MailIngestService {
 
     /// The token, undecoded: tokens have no encoded characters, so an encoded one is not valid.
     fn token_in_path<'a>(&self, request: &'a HttpRequest, under: &str) -> Option<&'a str> {
-        request.uri().path().strip_prefix(&self.prefix)?.strip_prefix(under)
+        request
+            .uri()
+            .path()
+            .strip_prefix(&self.prefix)?
+            .strip_prefix(under)
     }
 
     /// Whether the target is a page of a site of ours.
     fn is_own_page(&self, target: &str) -> bool {
-        PageUrl::parse(target)
-            .is_ok_and(|page| self.directory.resolver().resolve_page(page.host(), page.lookup_path()).is_some())
+        PageUrl::parse(target).is_ok_and(|page| {
+            self.directory
+                .resolver()
+                .resolve_page(page.host(), page.lookup_path())
+                .is_some()
+        })
     }
 }
 

@@ -29,17 +29,32 @@ use headers::RequestHeaders;
 use service::PseudonymizedHits;
 
 /// `POST {prefix}/hit`.
-pub async fn post_hit(request: HttpRequest, mut payload: web::Payload, edge: web::Data<IngestService>) -> HttpResponse {
+pub async fn post_hit(
+    request: HttpRequest,
+    mut payload: web::Payload,
+    edge: web::Data<IngestService>,
+) -> HttpResponse {
     match accept_body(&request, &mut payload, &edge).await {
         Ok((unreadable, cookie)) => {
             let mut answer = HttpResponse::Accepted();
             if let Some(cookie) = cookie {
                 answer.insert_header((SET_COOKIE, cookie));
             }
-            if unreadable.is_empty() { answer.finish() } else { answer.json(PartialResponse { unreadable }) }
+            if unreadable.is_empty() {
+                answer.finish()
+            } else {
+                answer.json(PartialResponse { unreadable })
+            }
         }
-        Err(IngestError { problem, must_drain_body: unread }) => {
-            problem_response(&problem, unread.then_some((&mut payload, edge.body_timeout))).await
+        Err(IngestError {
+            problem,
+            must_drain_body: unread,
+        }) => {
+            problem_response(
+                &problem,
+                unread.then_some((&mut payload, edge.body_timeout)),
+            )
+            .await
         }
     }
 }
@@ -79,9 +94,16 @@ async fn accept_body(
     // Personal data of the request ends with this block: only events wait for the disk.
     let (events, cookie, mut unreadable) = {
         let text = String::from_utf8_lossy(&body);
-        let wire::ParsedBody { hits, places, mut unreadable } = wire::parse_body(&text, edge.max_batch_hits)?;
-        let PseudonymizedHits { events, cookie, no_page } =
-            edge.pseudonymize_hits(&fields, peer_address(request), hits, None);
+        let wire::ParsedBody {
+            hits,
+            places,
+            mut unreadable,
+        } = wire::parse_body(&text, edge.max_batch_hits)?;
+        let PseudonymizedHits {
+            events,
+            cookie,
+            no_page,
+        } = edge.pseudonymize_hits(&fields, peer_address(request), hits, None);
         unreadable.extend(no_page.iter().map(|hit| (places[*hit], url_problem())));
         if no_page.len() == places.len() {
             return Err(first_problem(unreadable).into());
@@ -92,8 +114,11 @@ async fn accept_body(
     edge.store_events(events).await?;
     unreadable.sort_by_key(|(hit, _)| *hit);
     let named = unreadable.into_iter();
-    let unreadable =
-        named.map(|(hit, problem)| UnreadableHit { hit, code: problem.code, detail: problem.detail.into_owned() });
+    let unreadable = named.map(|(hit, problem)| UnreadableHit {
+        hit,
+        code: problem.code,
+        detail: problem.detail.into_owned(),
+    });
     Ok((unreadable.collect(), cookie))
 }
 
@@ -110,24 +135,31 @@ fn first_problem(mut unreadable: Vec<(usize, Problem)>) -> Problem {
 }
 
 fn unread_error(problem: Problem) -> IngestError {
-    IngestError { problem, must_drain_body: true }
+    IngestError {
+        problem,
+        must_drain_body: true,
+    }
 }
 
 impl From<Problem> for IngestError {
     fn from(problem: Problem) -> IngestError {
-        IngestError { problem, must_drain_body: false }
+        IngestError {
+            problem,
+            must_drain_body: false,
+        }
     }
 }
 
 fn body_error(error: BodyError, most: usize) -> IngestError {
     let problem = match error {
-        BodyError::TooLarge => {
-            Problem::new(413, "body_too_large", "The body is too large").with_detail(format!("at most {most} bytes"))
-        }
+        BodyError::TooLarge => Problem::new(413, "body_too_large", "The body is too large")
+            .with_detail(format!("at most {most} bytes")),
         BodyError::TooSlow => Problem::new(408, "body_too_slow", "The body did not arrive in time"),
         // Nothing more will arrive: draining would only keep the request, and its personal data,
         // until the deadline.
-        BodyError::Broken => return Problem::new(400, "bad_body", "The body cannot be read").into(),
+        BodyError::Broken => {
+            return Problem::new(400, "bad_body", "The body cannot be read").into();
+        }
     };
     unread_error(problem)
 }
@@ -144,9 +176,17 @@ fn unavailable_error(why: CommitError) -> IngestError {
         CommitError::Stopping => "the collector is stopping",
         // Not 503: if the sender repeated it, it might be counted twice.
         CommitError::Uncertain => {
-            let problem = Problem::new(500, "unknown_outcome", "Whether the hit was counted is not known");
-            return problem.with_detail("the disk failed while it was written").into();
+            let problem = Problem::new(
+                500,
+                "unknown_outcome",
+                "Whether the hit was counted is not known",
+            );
+            return problem
+                .with_detail("the disk failed while it was written")
+                .into();
         }
     };
-    Problem::new(503, "unavailable", "The hit was not counted; send it again").with_detail(detail).into()
+    Problem::new(503, "unavailable", "The hit was not counted; send it again")
+        .with_detail(detail)
+        .into()
 }

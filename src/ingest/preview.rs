@@ -1,6 +1,6 @@
 //! Previews the rows that the next view of a page would add, computed by the same code that counts,
-//! for the person who asks. Nothing is counted or kept: the rows are made in a table for one call, and
-//! the day's memory is only asked whether it knows the visitor.
+//! for the person who asks. Nothing is counted or kept: the rows are made in a table for one call,
+//! and the day's memory is only asked whether it knows the visitor.
 
 use actix_web::HttpRequest;
 
@@ -9,7 +9,8 @@ use super::service::IngestService;
 use crate::aggregate::{Aggregator, CountedEvent, SegmentSums, StringId};
 use crate::enrich::PageUrl;
 use crate::event::{
-    CounterKind, CounterValues, Dimension, DropReason, HitKind, HitPayload, LegalBasis, RawHit, Subject,
+    CounterKind, CounterValues, Dimension, DropReason, HitKind, HitPayload, LegalBasis, RawHit,
+    Subject,
 };
 use crate::http::{peer_address, strip_port};
 use crate::pseudonym::{Event, pseudonymize};
@@ -42,7 +43,12 @@ impl IngestService {
     /// # Errors
     ///
     /// The reason why the view would be dropped.
-    pub async fn preview_view(&self, request: &HttpRequest, host: &str, path: &str) -> Result<ViewPreview, DropReason> {
+    pub async fn preview_view(
+        &self,
+        request: &HttpRequest,
+        host: &str,
+        path: &str,
+    ) -> Result<ViewPreview, DropReason> {
         let counted = CountedEvent::Hit(self.next_view_event(request, host, path)?);
         let mut table = Aggregator::new(self.aggregator_limits.clone(), 0);
         table.count_event(&counted);
@@ -53,21 +59,45 @@ impl IngestService {
             CountedEvent::Mail(_) => None,
         };
         // The day's first hit is the first of everything, as in the new table.
-        let Some(foreseen) = foreseen else { return Ok(ViewPreview { rows, known_today: false }) };
+        let Some(foreseen) = foreseen else {
+            return Ok(ViewPreview {
+                rows,
+                known_today: false,
+            });
+        };
 
         for row in &mut rows {
-            let (visitors, visits) =
-                if row.subject == Subject::Site { foreseen.site_counts } else { foreseen.item_counts };
-            // A visitor who refuses the visit cookie is new with each hit, but among attributes once a visit at most.
-            let visitors = if row.dimension == Dimension::Total { visitors } else { visitors.min(visits) };
-            row.counts = row.counts.with_value(CounterKind::Visitors, visitors).with_value(CounterKind::Visits, visits);
+            let (visitors, visits) = if row.subject == Subject::Site {
+                foreseen.site_counts
+            } else {
+                foreseen.item_counts
+            };
+            // A visitor who refuses the visit cookie is new with each hit, but among attributes
+            // once a visit at most.
+            let visitors = if row.dimension == Dimension::Total {
+                visitors
+            } else {
+                visitors.min(visits)
+            };
+            row.counts = row
+                .counts
+                .with_value(CounterKind::Visitors, visitors)
+                .with_value(CounterKind::Visits, visits);
         }
         rows.retain(|row| !row.counts.is_zero());
-        Ok(ViewPreview { rows, known_today: foreseen.known_today && foreseen.site_counts.0 == 0 })
+        Ok(ViewPreview {
+            rows,
+            known_today: foreseen.known_today && foreseen.site_counts.0 == 0,
+        })
     }
 
     /// The event the view would be. Synchronous, so that nothing personal outlives it.
-    fn next_view_event(&self, request: &HttpRequest, host: &str, path: &str) -> Result<Event, DropReason> {
+    fn next_view_event(
+        &self,
+        request: &HttpRequest,
+        host: &str,
+        path: &str,
+    ) -> Result<Event, DropReason> {
         let fields = RequestHeaders::from_header_map(request.headers());
         let (caller, client) = self.request_caller(&fields, peer_address(request));
         let url = format!("https://{}{path}", strip_port(host));
@@ -85,9 +115,18 @@ impl IngestService {
             over_rate: false,
         })?;
         let site = site.ok_or(DropReason::UnknownSite)?;
-        let facts = self.enricher.derive_attributes(&page, "", client, &caller.address, caller.language);
+        let facts =
+            self.enricher
+                .derive_attributes(&page, "", client, &caller.address, caller.language);
         let key = self.keys.get_or_create(site.zone, caller.received_at);
-        Ok(pseudonymize(hit, site, page.clean_path_below(site.path).into(), facts, &key, self.mode))
+        Ok(pseudonymize(
+            hit,
+            site,
+            page.clean_path_below(site.path).into(),
+            facts,
+            &key,
+            self.mode,
+        ))
     }
 }
 

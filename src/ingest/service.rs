@@ -11,12 +11,14 @@ use super::{IngestError, unavailable_error};
 use crate::aggregate::AggregatorLimits;
 use crate::clock::Clock;
 use crate::config::{
-    CompatibleRules, Config, ResolvedSite, SiteDirectory, SiteResolver, TrackerDialect, TrustedProxies, VisitorMode,
+    CompatibleRules, Config, ResolvedSite, SiteDirectory, SiteResolver, TrackerDialect,
+    TrustedProxies, VisitorMode,
 };
 use crate::consent::{Gate, expired_cookie};
 use crate::enrich::{ClientClass, Enricher, PageUrl, UrlError, clean_event_name, clean_link};
 use crate::event::{
-    ClientAddress, HitDetail, HitKind, HitPayload, LegalBasis, Problem, RawHit, RequestCaller, SiteId, max_minor_units,
+    ClientAddress, HitDetail, HitKind, HitPayload, LegalBasis, Problem, RawHit, RequestCaller,
+    SiteId, max_minor_units,
 };
 use crate::http::{RateLimiters, host_name};
 use crate::journal::HitQueue;
@@ -68,7 +70,10 @@ impl IngestService {
     /// all visitors.
     pub fn visit_cookie_prefix(config: &Config) -> String {
         let cookie = &config.visitor.cookie;
-        format!("{}=1; Max-Age={}; Secure; HttpOnly; SameSite=Lax; Path=", cookie.name, cookie.max_age_secs)
+        format!(
+            "{}=1; Max-Age={}; Secure; HttpOnly; SameSite=Lax; Path=",
+            cookie.name, cookie.max_age_secs
+        )
     }
 }
 
@@ -83,14 +88,23 @@ pub(super) struct PseudonymizedHits {
 
 impl IngestService {
     pub(super) fn check_headers(&self, fields: &RequestHeaders<'_>) -> Result<(), Problem> {
-        if fields.field_count > self.max_header_fields || fields.byte_count > self.max_header_bytes {
-            let accepted =
-                format!("at most {} header fields of {} bytes together", self.max_header_fields, self.max_header_bytes);
-            return Err(Problem::new(431, "header_too_large", "The header is too large").with_detail(accepted));
+        if fields.field_count > self.max_header_fields || fields.byte_count > self.max_header_bytes
+        {
+            let accepted = format!(
+                "at most {} header fields of {} bytes together",
+                self.max_header_fields, self.max_header_bytes
+            );
+            return Err(
+                Problem::new(431, "header_too_large", "The header is too large")
+                    .with_detail(accepted),
+            );
         }
         if fields.has_encoded_body {
             let accepted = "send the hit without Content-Encoding";
-            return Err(Problem::new(415, "encoded_body", "Encoded bodies are not read").with_detail(accepted));
+            return Err(
+                Problem::new(415, "encoded_body", "Encoded bodies are not read")
+                    .with_detail(accepted),
+            );
         }
         Ok(())
     }
@@ -105,33 +119,57 @@ impl IngestService {
         foreign: Option<ThirdPartyClaims<'_>>,
     ) -> PseudonymizedHits {
         let urls: Vec<_> = hits.iter().map(|hit| hit.url.clone()).collect();
-        let pages: Vec<Result<PageUrl<'_>, UrlError>> = urls.iter().map(|url| PageUrl::parse(url)).collect();
+        let pages: Vec<Result<PageUrl<'_>, UrlError>> =
+            urls.iter().map(|url| PageUrl::parse(url)).collect();
         let sender = self.request_sender(fields, peer);
         let hosts = self.directory.resolver();
 
-        let mut sealed =
-            PseudonymizedHits { events: Vec::with_capacity(hits.len()), cookie: None, no_page: Vec::new() };
+        let mut sealed = PseudonymizedHits {
+            events: Vec::with_capacity(hits.len()),
+            cookie: None,
+            no_page: Vec::new(),
+        };
         for (place, (mut payload, page)) in hits.into_iter().zip(&pages).enumerate() {
             let Ok(page) = page else {
                 sealed.no_page.push(place);
                 continue;
             };
             let said = foreign.map(|foreign| (foreign.dialect, &*foreign.claims[place]));
-            let SiteMatch { site, legal_basis: ground, is_site_server: server } =
-                self.match_site(&hosts, fields, peer, page, said);
+            let SiteMatch {
+                site,
+                legal_basis: ground,
+                is_site_server: server,
+            } = self.match_site(&hosts, fields, peer, page, said);
             self.cap_amount(&mut payload, site, &hosts);
-            let visitor = said.filter(|_| server).map(|(_, claims)| self.claimed_sender(fields, &sender, claims));
-            let HitSender { caller, client, network, mode } = visitor.as_ref().unwrap_or(&sender);
-            let over_rate = self.rates.is_hit_limited(*network, site.map_or(SiteId::PLATFORM, |site| site.id));
-            let raw = RawHit { caller, payload, site, legal_basis: ground, over_rate };
+            let visitor = said
+                .filter(|_| server)
+                .map(|(_, claims)| self.claimed_sender(fields, &sender, claims));
+            let HitSender {
+                caller,
+                client,
+                network,
+                mode,
+            } = visitor.as_ref().unwrap_or(&sender);
+            let over_rate = self
+                .rates
+                .is_hit_limited(*network, site.map_or(SiteId::PLATFORM, |site| site.id));
+            let raw = RawHit {
+                caller,
+                payload,
+                site,
+                legal_basis: ground,
+                over_rate,
+            };
             match self.process_hit(raw, page, &hosts, *client, *mode) {
                 Some((event, site)) => {
-                    self.directory
-                        .site_names()
-                        .record_site(site.id, || hosts.profile_name(page.host(), page.lookup_path()));
+                    self.directory.site_names().record_site(site.id, || {
+                        hosts.profile_name(page.host(), page.lookup_path())
+                    });
                     self.push_event(&mut sealed, event, site);
                 }
-                None if sealed.cookie.is_none() => sealed.cookie = self.expired_visit_cookie(caller, site, ground),
+                None if sealed.cookie.is_none() => {
+                    sealed.cookie = self.expired_visit_cookie(caller, site, ground)
+                }
                 None => {}
             }
         }
@@ -139,7 +177,12 @@ impl IngestService {
     }
 
     /// Anyone can send an amount. One over the site's bound is not added up, only counted as such.
-    fn cap_amount(&self, payload: &mut HitPayload<'_>, site: Option<ResolvedSite<'_>>, hosts: &SiteResolver) {
+    fn cap_amount(
+        &self,
+        payload: &mut HitPayload<'_>,
+        site: Option<ResolvedSite<'_>>,
+        hosts: &SiteResolver,
+    ) {
         if let (HitDetail::Money(minor, currency), Some(site)) = (&payload.detail, site) {
             let most = hosts.max_amount(site.id).unwrap_or(self.max_amount);
             if *minor > max_minor_units(most, currency) {
@@ -149,11 +192,14 @@ impl IngestService {
     }
 
     fn push_event(&self, sealed: &mut PseudonymizedHits, mut event: Event, site: ResolvedSite<'_>) {
-        if event.without_cookie == Some(true) && !matches!(event.kind, HitKind::Leave | HitKind::Vital | HitKind::Fault)
+        if event.without_cookie == Some(true)
+            && !matches!(event.kind, HitKind::Leave | HitKind::Vital | HitKind::Fault)
         {
             // A body has one visitor: later hits come from the visitor who was just counted.
             event.without_cookie = Some(sealed.cookie.is_none());
-            sealed.cookie.get_or_insert_with(|| format!("{}{}", self.visit_cookie_prefix, site.path));
+            sealed
+                .cookie
+                .get_or_insert_with(|| format!("{}{}", self.visit_cookie_prefix, site.path));
         }
         sealed.events.push(event);
     }
@@ -179,7 +225,10 @@ impl IngestService {
     /// Returns when the counts are on disk.
     pub(super) async fn store_events(&self, events: Vec<Event>) -> Result<(), IngestError> {
         if !events.is_empty() {
-            let ticket = self.hit_queue.submit_hits(events.into_iter()).map_err(unavailable_error)?;
+            let ticket = self
+                .hit_queue
+                .submit_hits(events.into_iter())
+                .map_err(unavailable_error)?;
             ticket.on_disk().await.map_err(unavailable_error)?;
         }
         Ok(())
@@ -187,7 +236,12 @@ impl IngestService {
 
     fn request_sender<'a>(&self, fields: &'a RequestHeaders<'a>, peer: IpAddr) -> HitSender<'a> {
         let (caller, client) = self.request_caller(fields, peer);
-        HitSender { network: self.rates.network_key(&caller.address), caller, client, mode: self.mode }
+        HitSender {
+            network: self.rates.network_key(&caller.address),
+            caller,
+            client,
+            mode: self.mode,
+        }
     }
 
     pub(super) fn request_caller<'a>(
@@ -195,8 +249,13 @@ impl IngestService {
         fields: &'a RequestHeaders<'a>,
         peer: IpAddr,
     ) -> (RequestCaller<'a>, ClientClass) {
-        let address = ClientAddress::new(self.proxies.client_address(peer, fields.forwarded_for.iter().copied()));
-        let client = self.enricher.classify_client(&fields.agent(), &fields.hints());
+        let address = ClientAddress::new(
+            self.proxies
+                .client_address(peer, fields.forwarded_for.iter().copied()),
+        );
+        let client = self
+            .enricher
+            .classify_client(&fields.agent(), &fields.hints());
         let known_bot = client.bot || self.enricher.data_centres().contains_address(&address);
 
         let caller = RequestCaller {
@@ -220,7 +279,10 @@ impl IngestService {
         site: Option<ResolvedSite<'_>>,
         ground: LegalBasis,
     ) -> Option<String> {
-        Some(expired_cookie(self.gate.stale_visit_cookie(caller, ground)?, site?.path))
+        Some(expired_cookie(
+            self.gate.stale_visit_cookie(caller, ground)?,
+            site?.path,
+        ))
     }
 
     /// Takes one hit through gate, enrichment and pseudonymisation. `None` if it is dropped.
@@ -238,9 +300,16 @@ impl IngestService {
         let (caller, payload) = (hit.caller(), hit.payload());
         let item = item_name(payload, page, site, hosts);
         // A referrer on another host of the same site is treated as one on the page's own host.
-        let own = is_same_site_referrer(hosts, site, &payload.referrer).then(|| format!("https://{}/", page.host()));
+        let own = is_same_site_referrer(hosts, site, &payload.referrer)
+            .then(|| format!("https://{}/", page.host()));
         let referrer = own.as_deref().unwrap_or(&payload.referrer);
-        let facts = self.enricher.derive_attributes(page, referrer, client, &caller.address, caller.language);
+        let facts = self.enricher.derive_attributes(
+            page,
+            referrer,
+            client,
+            &caller.address,
+            caller.language,
+        );
         let key = self.keys.get_or_create(site.zone, caller.received_at);
         Some((pseudonymize(hit, site, item, facts, &key, mode), site))
     }
@@ -255,19 +324,33 @@ impl IngestService {
     ) -> Option<ResolvedSite<'p>> {
         let host = page.host();
         let sent_by_page = fields.can_be_sent_by(host) && self.is_sent_to_host(fields, peer, host);
-        if sent_by_page { hosts.resolve_page(host, page.lookup_path()) } else { None }
+        if sent_by_page {
+            hosts.resolve_page(host, page.lookup_path())
+        } else {
+            None
+        }
     }
 
     /// Whether the request was sent to the page's own host. A trusted proxy may hide which host
     /// that was.
-    pub(super) fn is_sent_to_host(&self, fields: &RequestHeaders<'_>, peer: IpAddr, page_host: &str) -> bool {
+    pub(super) fn is_sent_to_host(
+        &self,
+        fields: &RequestHeaders<'_>,
+        peer: IpAddr,
+        page_host: &str,
+    ) -> bool {
         let hidden = self.proxies.is_trusted(peer) && fields.forwarded_host.is_none();
         hidden || host_name(self.requested_host(fields, peer)).eq_ignore_ascii_case(page_host)
     }
 
     /// The same for hits of other products' trackers, which carry no proof of their own: a hidden
     /// host is accepted only if the proxy's upstream name is one that browsers cannot ask for.
-    pub(super) fn is_sent_to_host_strictly(&self, fields: &RequestHeaders<'_>, peer: IpAddr, page_host: &str) -> bool {
+    pub(super) fn is_sent_to_host_strictly(
+        &self,
+        fields: &RequestHeaders<'_>,
+        peer: IpAddr,
+        page_host: &str,
+    ) -> bool {
         let asked = host_name(self.requested_host(fields, peer));
         let is_page_host = asked.eq_ignore_ascii_case(page_host);
         self.is_sent_to_host(fields, peer, page_host) && (is_page_host || is_internal_host(asked))
@@ -275,20 +358,34 @@ impl IngestService {
 
     /// The host that the browser asked for, as far as it is known.
     pub(super) fn requested_host<'a>(&self, fields: &RequestHeaders<'a>, peer: IpAddr) -> &'a str {
-        fields.forwarded_host.filter(|_| self.proxies.is_trusted(peer)).unwrap_or(fields.host)
+        fields
+            .forwarded_host
+            .filter(|_| self.proxies.is_trusted(peer))
+            .unwrap_or(fields.host)
     }
 }
 
 /// Whether a host name is internal to a network: an address, a single label, or below a domain that
 /// cannot be registered.
 fn is_internal_host(host: &str) -> bool {
-    const INTERNAL_DOMAINS: [&str; 9] =
-        ["internal", "local", "localhost", "localdomain", "lan", "home", "corp", "intranet", "private"];
+    const INTERNAL_DOMAINS: [&str; 9] = [
+        "internal",
+        "local",
+        "localhost",
+        "localdomain",
+        "lan",
+        "home",
+        "corp",
+        "intranet",
+        "private",
+    ];
     let last = host.rsplit('.').next().unwrap_or("");
     host.starts_with('[')
         || !host.contains('.')
         || last.bytes().all(|b| b.is_ascii_digit())
-        || INTERNAL_DOMAINS.iter().any(|domain| domain.eq_ignore_ascii_case(last))
+        || INTERNAL_DOMAINS
+            .iter()
+            .any(|domain| domain.eq_ignore_ascii_case(last))
 }
 
 /// Whether a referrer is another page of the same site, which says nothing about the visit's
@@ -298,12 +395,21 @@ fn is_same_site_referrer(hosts: &SiteResolver, site: ResolvedSite<'_>, referrer:
     !referrer.is_empty() && PageUrl::parse(referrer).is_ok_and(of_site)
 }
 
-fn item_name(payload: &HitPayload<'_>, page: &PageUrl<'_>, site: ResolvedSite<'_>, hosts: &SiteResolver) -> Box<str> {
+fn item_name(
+    payload: &HitPayload<'_>,
+    page: &PageUrl<'_>,
+    site: ResolvedSite<'_>,
+    hosts: &SiteResolver,
+) -> Box<str> {
     let profile = |host: &str, path: &str| {
-        hosts.resolve_page(host, path).map_or(0, |of| if of.path == "/" { 0 } else { of.path.len() })
+        hosts
+            .resolve_page(host, path)
+            .map_or(0, |of| if of.path == "/" { 0 } else { of.path.len() })
     };
     match payload.kind {
-        HitKind::View | HitKind::Leave | HitKind::Vital | HitKind::Fault => page.clean_path_below(site.path).into(),
+        HitKind::View | HitKind::Leave | HitKind::Vital | HitKind::Fault => {
+            page.clean_path_below(site.path).into()
+        }
         HitKind::Click => clean_link(&payload.name, profile).into(),
         HitKind::Event => clean_event_name(&payload.name).into(),
     }

@@ -72,23 +72,36 @@ pub struct ParsedBody<'a> {
 pub fn parse_body(text: &str, most: usize) -> Result<ParsedBody<'_>, Problem> {
     let is_list = text.trim_ascii_start().starts_with('[');
     // Nearly all bodies parse at once. Only one that does not is parsed hit by hit.
-    let hits: Result<Vec<WireHit<'_>>, _> =
-        if is_list { serde_json::from_str(text) } else { serde_json::from_str(text).map(|hit| vec![hit]) };
+    let hits: Result<Vec<WireHit<'_>>, _> = if is_list {
+        serde_json::from_str(text)
+    } else {
+        serde_json::from_str(text).map(|hit| vec![hit])
+    };
     let read: Vec<Result<HitPayload<'_>, Problem>> = match hits {
         Ok(hits) => {
             check_hit_count(hits.len(), most)?;
             hits.into_iter().map(WireHit::into_payload).collect()
         }
         Err(_) => {
-            let parts: Vec<&RawValue> =
-                if is_list { serde_json::from_str(text) } else { serde_json::from_str(text).map(|part| vec![part]) }
-                    .map_err(json_problem)?;
+            let parts: Vec<&RawValue> = if is_list {
+                serde_json::from_str(text)
+            } else {
+                serde_json::from_str(text).map(|part| vec![part])
+            }
+            .map_err(json_problem)?;
             check_hit_count(parts.len(), most)?;
-            parts.into_iter().map(|part| parse_single_hit(part.get())).collect()
+            parts
+                .into_iter()
+                .map(|part| parse_single_hit(part.get()))
+                .collect()
         }
     };
 
-    let mut found = ParsedBody { hits: Vec::with_capacity(read.len()), places: Vec::new(), unreadable: Vec::new() };
+    let mut found = ParsedBody {
+        hits: Vec::with_capacity(read.len()),
+        places: Vec::new(),
+        unreadable: Vec::new(),
+    };
     for (place, hit) in read.into_iter().enumerate() {
         match hit {
             Ok(hit) => {
@@ -105,7 +118,10 @@ fn check_hit_count(hits: usize, most: usize) -> Result<(), Problem> {
     if (1..=most).contains(&hits) {
         Ok(())
     } else {
-        Err(hit_problem("bad_batch", format!("a body holds 1 to {most} hits")))
+        Err(hit_problem(
+            "bad_batch",
+            format!("a body holds 1 to {most} hits"),
+        ))
     }
 }
 
@@ -168,7 +184,11 @@ pub(super) fn truncate_text(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
 
 /// Milliseconds of engagement; 0 for a value out of bounds, which does not invalidate the hit.
 pub(super) fn bounded_engagement(millis: f64) -> u32 {
-    if (0.0..=f64::from(MAX_ENGAGED_MILLIS)).contains(&millis) { millis as u32 } else { 0 }
+    if (0.0..=f64::from(MAX_ENGAGED_MILLIS)).contains(&millis) {
+        millis as u32
+    } else {
+        0
+    }
 }
 
 impl<'a> WireHit<'a> {
@@ -180,7 +200,12 @@ impl<'a> WireHit<'a> {
             "leave" => HitKind::Leave,
             "vital" => HitKind::Vital,
             "fault" => HitKind::Fault,
-            _ => return Err(field_problem("kind", "must be view, click, event, leave, vital or fault")),
+            _ => {
+                return Err(field_problem(
+                    "kind",
+                    "must be view, click, event, leave, vital or fault",
+                ));
+            }
         };
         if self.url.is_empty() {
             return Err(field_problem("url", "must not be empty"));
@@ -222,8 +247,13 @@ impl WireHit<'_> {
         if kind != HitKind::Vital && self.metric.is_some() {
             return Err(field_problem("metric", "belongs to kind vital"));
         }
-        if kind != HitKind::Fault && (self.fault.is_some() || self.source.is_some() || self.line.is_some()) {
-            return Err(field_problem("fault", "source and line belong to kind fault"));
+        if kind != HitKind::Fault
+            && (self.fault.is_some() || self.source.is_some() || self.line.is_some())
+        {
+            return Err(field_problem(
+                "fault",
+                "source and line belong to kind fault",
+            ));
         }
         match kind {
             HitKind::Vital => self.vital_detail(),
@@ -234,19 +264,30 @@ impl WireHit<'_> {
 
     fn vital_detail(&self) -> Result<HitDetail, Problem> {
         let metric = self.metric.as_deref().and_then(WebVital::from_name);
-        let metric = metric.ok_or_else(|| field_problem("metric", "must be LCP, INP, CLS, FCP or TTFB"))?;
-        let most = if metric == WebVital::Cls { MAX_LAYOUT_SHIFT } else { MAX_VITAL_MILLIS };
+        let metric =
+            metric.ok_or_else(|| field_problem("metric", "must be LCP, INP, CLS, FCP or TTFB"))?;
+        let most = if metric == WebVital::Cls {
+            MAX_LAYOUT_SHIFT
+        } else {
+            MAX_VITAL_MILLIS
+        };
         match self.value {
             Some(value) if (0.0..=most).contains(&value) && self.currency.is_none() => {
                 Ok(HitDetail::Vital(metric, metric.bucket_for(value)))
             }
-            _ => Err(field_problem("value", "must be 0 to 600000 milliseconds, of CLS 0 to 100, without a currency")),
+            _ => Err(field_problem(
+                "value",
+                "must be 0 to 600000 milliseconds, of CLS 0 to 100, without a currency",
+            )),
         }
     }
 
     fn fault_detail(&self) -> Result<HitDetail, Problem> {
         if self.value.is_some() || self.currency.is_some() {
-            return Err(field_problem("value", "and currency do not belong to kind fault"));
+            return Err(field_problem(
+                "value",
+                "and currency do not belong to kind fault",
+            ));
         }
 
         let kind = self.fault.as_deref().and_then(FaultKind::from_name);
@@ -254,13 +295,17 @@ impl WireHit<'_> {
         let source = self.source.as_deref().unwrap_or("");
 
         match (kind, self.name.as_deref()) {
-            (FaultKind::Script, Some(name)) if !name.is_empty() => {
-                Ok(HitDetail::Fault(kind, format_script_error(name, source, self.line.unwrap_or(0)).into()))
-            }
+            (FaultKind::Script, Some(name)) if !name.is_empty() => Ok(HitDetail::Fault(
+                kind,
+                format_script_error(name, source, self.line.unwrap_or(0)).into(),
+            )),
             (FaultKind::NotFound, None) if self.source.is_none() && self.line.is_none() => {
                 Ok(HitDetail::Fault(kind, "".into()))
             }
-            _ => Err(field_problem("fault", "script has a name, a source and a line; not_found has none")),
+            _ => Err(field_problem(
+                "fault",
+                "script has a name, a source and a line; not_found has none",
+            )),
         }
     }
 }
@@ -268,11 +313,19 @@ impl WireHit<'_> {
 fn parse_hit_id(text: &str) -> Result<u128, Problem> {
     // By hand, because `from_str_radix` multiplies 128 bits for each digit, and every hit has an
     // id.
-    let digits = text.chars().try_fold(0_u128, |id, c| Some(id << 4 | u128::from(c.to_digit(16)?)));
-    digits.filter(|_| (8..=32).contains(&text.len())).ok_or_else(|| field_problem("id", "must be 8 to 32 hex digits"))
+    let digits = text
+        .chars()
+        .try_fold(0_u128, |id, c| Some(id << 4 | u128::from(c.to_digit(16)?)));
+    digits
+        .filter(|_| (8..=32).contains(&text.len()))
+        .ok_or_else(|| field_problem("id", "must be 8 to 32 hex digits"))
 }
 
-pub(super) fn money_detail(kind: HitKind, value: Option<f64>, currency: Option<&str>) -> Result<HitDetail, Problem> {
+pub(super) fn money_detail(
+    kind: HitKind,
+    value: Option<f64>,
+    currency: Option<&str>,
+) -> Result<HitDetail, Problem> {
     if kind != HitKind::Event && (value.is_some() || currency.is_some()) {
         return Err(field_problem("value", "and currency belong to kind event"));
     }
@@ -284,10 +337,15 @@ pub(super) fn money_detail(kind: HitKind, value: Option<f64>, currency: Option<&
         None => return Ok(HitDetail::Empty),
     };
 
-    let Some(currency) = currency else { return Ok(HitDetail::Empty) };
+    let Some(currency) = currency else {
+        return Ok(HitDetail::Empty);
+    };
     let code: [u8; 3] = currency.as_bytes().try_into().unwrap_or_default();
     if !code.iter().all(u8::is_ascii_uppercase) {
-        return Err(field_problem("currency", "must be three capital letters (ISO 4217)"));
+        return Err(field_problem(
+            "currency",
+            "must be three capital letters (ISO 4217)",
+        ));
     }
 
     if value > MAX_AMOUNT {
@@ -309,7 +367,14 @@ fn field_problem(name: &'static str, rule: &'static str) -> Problem {
 fn json_problem(error: serde_json::Error) -> Problem {
     let mut detail = error.to_string();
     detail.truncate(detail.floor_char_boundary(200));
-    hit_problem(if error.is_data() { "bad_value" } else { "bad_json" }, detail)
+    hit_problem(
+        if error.is_data() {
+            "bad_value"
+        } else {
+            "bad_json"
+        },
+        detail,
+    )
 }
 
 #[cfg(test)]
@@ -339,7 +404,10 @@ mod tests {
         assert_eq!(hits[0].id, Some(0x00ff_00ff));
         assert_eq!(hits[1].detail, HitDetail::Money(1999, *b"EUR"));
         assert_eq!(hits[2].engaged_ms, 1500);
-        assert!(matches!(hits[0].url, Cow::Borrowed(_)), "plain text is not copied");
+        assert!(
+            matches!(hits[0].url, Cow::Borrowed(_)),
+            "plain text is not copied"
+        );
     }
 
     #[test]
@@ -348,7 +416,11 @@ mod tests {
             money_detail(HitKind::Event, Some(9.1e12), Some("EUR")).unwrap(),
             HitDetail::MoneyOverLimit(*b"EUR")
         );
-        for (value, currency, minor) in [(0.29, "USD", 29), (1500.0, "JPY", 1500), (1.234, "KWD", 1234)] {
+        for (value, currency, minor) in [
+            (0.29, "USD", 29),
+            (1500.0, "JPY", 1500),
+            (1.234, "KWD", 1234),
+        ] {
             let code = currency.as_bytes().try_into().unwrap();
             assert_eq!(
                 money_detail(HitKind::Event, Some(value), Some(currency)).unwrap(),
@@ -363,19 +435,51 @@ mod tests {
             ("", "bad_json", "EOF"),
             ("{", "bad_json", "EOF"),
             (r#"{"kind":"view"}"#, "bad_value", "url"),
-            (r#"{"kind":"view","url":"https://a.test/","visitor":1}"#, "bad_value", "visitor"),
-            (r#"{"kind":"look","url":"https://a.test/"}"#, "bad_value", "view, click"),
-            (r#"{"kind":"view","url":"https://a.test/","name":"x"}"#, "bad_value", "name"),
-            (r#"{"kind":"click","url":"https://a.test/"}"#, "bad_value", "name"),
-            (r#"{"kind":"event","url":"https://a.test/","name":"x","value":-1}"#, "bad_value", "value"),
-            (r#"{"kind":"event","url":"https://a.test/","name":"x","currency":"EUR"}"#, "bad_value", "needs a value"),
+            (
+                r#"{"kind":"view","url":"https://a.test/","visitor":1}"#,
+                "bad_value",
+                "visitor",
+            ),
+            (
+                r#"{"kind":"look","url":"https://a.test/"}"#,
+                "bad_value",
+                "view, click",
+            ),
+            (
+                r#"{"kind":"view","url":"https://a.test/","name":"x"}"#,
+                "bad_value",
+                "name",
+            ),
+            (
+                r#"{"kind":"click","url":"https://a.test/"}"#,
+                "bad_value",
+                "name",
+            ),
+            (
+                r#"{"kind":"event","url":"https://a.test/","name":"x","value":-1}"#,
+                "bad_value",
+                "value",
+            ),
+            (
+                r#"{"kind":"event","url":"https://a.test/","name":"x","currency":"EUR"}"#,
+                "bad_value",
+                "needs a value",
+            ),
             (
                 r#"{"kind":"event","url":"https://a.test/","name":"x","value":1,"currency":"eur"}"#,
                 "bad_value",
                 "currency",
             ),
-            (r#"{"kind":"view","url":"https://a.test/","id":"xyz"}"#, "bad_value", "hex"),
-            (r#"{"kind":"view","url":"https://a.test/","engaged":"long"}"#, "bad_value", "long"),
+            (
+                r#"{"kind":"view","url":"https://a.test/","id":"xyz"}"#,
+                "bad_value",
+                "hex",
+            ),
+            (
+                r#"{"kind":"view","url":"https://a.test/","engaged":"long"}"#,
+                "bad_value",
+                "long",
+            ),
             ("[]", "bad_batch", "1 to 20"),
         ] {
             let (code, detail) = code(body);
@@ -405,13 +509,21 @@ mod tests {
             let body = format!("[{view},{bad},{view}]");
             let read = parse_body(&body, 20).unwrap();
             assert_eq!((read.hits.len(), &*read.places), (2, &[0, 2][..]), "{bad}");
-            assert_eq!(read.unreadable.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1], "{bad}");
+            assert_eq!(
+                read.unreadable
+                    .iter()
+                    .map(|(place, _)| *place)
+                    .collect::<Vec<_>>(),
+                [1],
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn half_a_character_goes_and_its_text_stays() {
-        let event = |name: &str| format!(r#"{{"kind":"event","url":"https://a.test/","name":"{name}"}}"#);
+        let event =
+            |name: &str| format!(r#"{{"kind":"event","url":"https://a.test/","name":"{name}"}}"#);
         for (name, expected) in [
             (r"share \ud83c", "share "),
             (r"\udf89 share", " share"),
@@ -433,15 +545,29 @@ mod tests {
             r#"{{"kind":"click","url":"https://a.test/?q={long}","referrer":"https://b.test/{long}","name":"{long}","engaged":-2048566316}}"#
         );
         let hit = parse_body(&body, 20).unwrap().hits.swap_remove(0);
-        assert_eq!((hit.url.len(), hit.referrer.len(), hit.name.len(), hit.engaged_ms), (2048, 2047, 6000, 0));
+        assert_eq!(
+            (
+                hit.url.len(),
+                hit.referrer.len(),
+                hit.name.len(),
+                hit.engaged_ms
+            ),
+            (2048, 2047, 6000, 0)
+        );
         assert!(hit.url.ends_with('ä'));
     }
 
     #[test]
     fn a_thousand_brackets_are_refused_without_recursing() {
         assert_eq!(code(&"[".repeat(1000)).0, "bad_json");
-        assert_eq!(code(&format!("{{\"kind\":{}", "[".repeat(1000))).0, "bad_json");
-        assert_eq!(code(&format!("{}{}", "[".repeat(1000), "]".repeat(1000))).0, "bad_value");
+        assert_eq!(
+            code(&format!("{{\"kind\":{}", "[".repeat(1000))).0,
+            "bad_json"
+        );
+        assert_eq!(
+            code(&format!("{}{}", "[".repeat(1000), "]".repeat(1000))).0,
+            "bad_value"
+        );
     }
 
     proptest! {

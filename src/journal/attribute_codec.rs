@@ -51,10 +51,23 @@ fn encode_key(out: &mut Vec<u8>, before: Option<&AttributeKey>, key: &AttributeK
 }
 
 fn encode_counts(out: &mut Vec<u8>, counts: &AttributeCounts) {
-    let counts = [counts.visitors, counts.visits, counts.networks, counts.platform_networks];
+    let counts = [
+        counts.visitors,
+        counts.visits,
+        counts.networks,
+        counts.platform_networks,
+    ];
     let bits = |count: u32| u8::from(count > 0) | u8::from(count > 1) << 4;
-    out.push(counts.iter().enumerate().fold(0, |mask, (n, count)| mask | bits(*count) << n));
-    counts.iter().filter(|count| **count > 1).for_each(|count| encode_varint(out, u64::from(*count)));
+    out.push(
+        counts
+            .iter()
+            .enumerate()
+            .fold(0, |mask, (n, count)| mask | bits(*count) << n),
+    );
+    counts
+        .iter()
+        .filter(|count| **count > 1)
+        .for_each(|count| encode_varint(out, u64::from(*count)));
 }
 
 /// The number of the first string, and the rows.
@@ -74,13 +87,29 @@ fn decode_key(read: &mut PayloadReader<'_>, before: Option<AttributeKey>) -> Opt
     let flags = read.read_byte()?;
     let subject = Subject::from_u8(flags >> 2 & 3)?;
     let dim = Dimension::from_u8(flags >> 4)?;
-    let site = if flags & OTHER_SITE != 0 { read.read_site()? } else { before?.site };
+    let site = if flags & OTHER_SITE != 0 {
+        read.read_site()?
+    } else {
+        before?.site
+    };
     let (zone, day) = match flags & OTHER_DAY {
         0 => before.map(|before| (before.zone, before.day))?,
         _ => (StringId(read.read_number()?), read.read_day()?),
     };
-    let item = if subject == Subject::Site { StringId::EMPTY } else { StringId(read.read_number()?) };
-    Some(AttributeKey { site, zone, day, subject, dim, item, value: StringId(read.read_number()?) })
+    let item = if subject == Subject::Site {
+        StringId::EMPTY
+    } else {
+        StringId(read.read_number()?)
+    };
+    Some(AttributeKey {
+        site,
+        zone,
+        day,
+        subject,
+        dim,
+        item,
+        value: StringId(read.read_number()?),
+    })
 }
 
 fn decode_counts(read: &mut PayloadReader<'_>) -> Option<AttributeCounts> {
@@ -91,7 +120,12 @@ fn decode_counts(read: &mut PayloadReader<'_>) -> Option<AttributeCounts> {
         _ => read.read_number(),
     };
     let (visitors, visits) = (count(0)?, count(1)?);
-    Some(AttributeCounts { visitors, visits, networks: count(2)?, platform_networks: count(3)? })
+    Some(AttributeCounts {
+        visitors,
+        visits,
+        networks: count(2)?,
+        platform_networks: count(3)?,
+    })
 }
 
 #[cfg(test)]
@@ -140,10 +174,25 @@ pub(super) mod tests {
     pub(in crate::journal) fn one_row(strings: &[&str; 2]) -> AttributeSums {
         let (site, day) = (SiteId::from_u128(7), Day::from_number(1));
         let (subject, dim) = (Subject::Site, Dimension::Source);
-        let key =
-            AttributeKey { site, zone: StringId(1), day, subject, dim, item: StringId::EMPTY, value: StringId(2) };
-        let counts = AttributeCounts { visitors: 1, visits: 1, networks: 1, platform_networks: 1 };
-        AttributeSums { strings: strings.map(Into::into).to_vec(), rows: vec![(key, counts)] }
+        let key = AttributeKey {
+            site,
+            zone: StringId(1),
+            day,
+            subject,
+            dim,
+            item: StringId::EMPTY,
+            value: StringId(2),
+        };
+        let counts = AttributeCounts {
+            visitors: 1,
+            visits: 1,
+            networks: 1,
+            platform_networks: 1,
+        };
+        AttributeSums {
+            strings: strings.map(Into::into).to_vec(),
+            rows: vec![(key, counts)],
+        }
     }
 
     proptest! {

@@ -51,14 +51,22 @@ thread_local! {
 pub(super) fn notifier_pair() -> (CommitNotifier, CommitTicket) {
     let told = Arc::new(AtomicU8::new(UNRESOLVED));
     let bell = WAIT_LIST.with(|desk| Arc::clone(&desk.waker));
-    (CommitNotifier { outcome_code: Arc::clone(&told), waker: bell }, CommitTicket { outcome_code: told })
+    (
+        CommitNotifier {
+            outcome_code: Arc::clone(&told),
+            waker: bell,
+        },
+        CommitTicket { outcome_code: told },
+    )
 }
 
 /// Stores the same outcome for all answers, waking each worker once.
 pub(super) fn notify_all(answers: impl Iterator<Item = CommitNotifier>, outcome: CommitOutcome) {
     let mut bells: Vec<Arc<AtomicWaker>> = Vec::new();
     for answer in answers {
-        answer.outcome_code.store(encode_outcome(outcome), Ordering::Release);
+        answer
+            .outcome_code
+            .store(encode_outcome(outcome), Ordering::Release);
         if !bells.iter().any(|bell| Arc::ptr_eq(bell, &answer.waker)) {
             bells.push(Arc::clone(&answer.waker));
         }
@@ -68,7 +76,11 @@ pub(super) fn notify_all(answers: impl Iterator<Item = CommitNotifier>, outcome:
 
 impl Drop for CommitNotifier {
     fn drop(&mut self) {
-        if self.outcome_code.compare_exchange(UNRESOLVED, STOPPING, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        if self
+            .outcome_code
+            .compare_exchange(UNRESOLVED, STOPPING, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+        {
             self.waker.wake();
         }
     }
@@ -102,7 +114,9 @@ impl Future for CommitTicket {
 
 impl WorkerWaitList {
     fn add_waiter(&self, told: &Arc<AtomicU8>, waker: &Waker) {
-        self.waiting.borrow_mut().push((Arc::clone(told), waker.clone()));
+        self.waiting
+            .borrow_mut()
+            .push((Arc::clone(told), waker.clone()));
         if !self.is_running.replace(true) {
             tokio::task::spawn_local(run_wait_list(Arc::clone(&self.waker)));
         }
@@ -155,8 +169,12 @@ mod tests {
     use super::*;
 
     async fn many(outcome: Option<CommitOutcome>) -> Vec<CommitOutcome> {
-        let (answers, tickets): (Vec<CommitNotifier>, Vec<CommitTicket>) = (0..100).map(|_| notifier_pair()).unzip();
-        let waiting: Vec<_> = tickets.into_iter().map(|ticket| tokio::task::spawn_local(ticket.on_disk())).collect();
+        let (answers, tickets): (Vec<CommitNotifier>, Vec<CommitTicket>) =
+            (0..100).map(|_| notifier_pair()).unzip();
+        let waiting: Vec<_> = tickets
+            .into_iter()
+            .map(|ticket| tokio::task::spawn_local(ticket.on_disk()))
+            .collect();
         tokio::task::yield_now().await;
         let teller = std::thread::spawn(move || match outcome {
             Some(outcome) => notify_all(answers.into_iter(), outcome),
@@ -172,11 +190,16 @@ mod tests {
 
     #[test]
     fn all_who_wait_are_told_from_another_thread_and_a_dropped_answer_says_stopping() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         let local = tokio::task::LocalSet::new();
         let told = |outcome| local.block_on(&runtime, many(outcome));
         assert_eq!(told(Some(Ok(()))), vec![Ok(()); 100]);
-        assert_eq!(told(Some(Err(CommitError::DiskFull))), vec![Err(CommitError::DiskFull); 100]);
+        assert_eq!(
+            told(Some(Err(CommitError::DiskFull))),
+            vec![Err(CommitError::DiskFull); 100]
+        );
         assert_eq!(told(None), vec![Err(CommitError::Stopping); 100]);
     }
 }

@@ -10,7 +10,9 @@
 //! ```
 
 use super::totals_codec::{PayloadReader, SiteIdWidth};
-use crate::aggregate::{AttributeCounts, AttributeKey, AttributeSums, DailyKey, SegmentDelta, SegmentSums, StringId};
+use crate::aggregate::{
+    AttributeCounts, AttributeKey, AttributeSums, DailyKey, SegmentDelta, SegmentSums, StringId,
+};
 use crate::event::CounterKind::{Visitors, Visits};
 use crate::event::{CounterValues, Dimension, Subject};
 
@@ -30,8 +32,17 @@ pub(super) fn read_v1_delta(read: &mut PayloadReader<'_>) -> Option<SegmentDelta
         Some((key, counts))
     })?;
     let (daily, attributes) = split_attributes(rows, base, &strings);
-    let sums = SegmentSums { strings, daily, attributes, ..read.read_other_totals()? };
-    Some(SegmentDelta { first_string_id: base, first_attribute_string_id: base, sums })
+    let sums = SegmentSums {
+        strings,
+        daily,
+        attributes,
+        ..read.read_other_totals()?
+    };
+    Some(SegmentDelta {
+        first_string_id: base,
+        first_attribute_string_id: base,
+        sums,
+    })
 }
 
 /// Separates totals and attributes. Version 1 stored neither the zone of a row nor its networks:
@@ -42,7 +53,10 @@ fn split_attributes(
     base: u32,
     strings: &[Box<str>],
 ) -> (Vec<(DailyKey, CounterValues)>, AttributeSums) {
-    let mut attributes = AttributeSums { strings: strings.to_vec(), rows: Vec::new() };
+    let mut attributes = AttributeSums {
+        strings: strings.to_vec(),
+        rows: Vec::new(),
+    };
     let mut zone = StringId::EMPTY;
     if base == 0 {
         zone = StringId(u32::try_from(strings.len()).unwrap_or(u32::MAX));
@@ -51,23 +65,66 @@ fn split_attributes(
     let mut daily = Vec::new();
     for (key, counts) in rows {
         if key.dim == Dimension::Total {
-            daily.push((DailyKey { site: key.site, day: key.day, subject: key.subject, item: key.item }, counts));
+            daily.push((
+                DailyKey {
+                    site: key.site,
+                    day: key.day,
+                    subject: key.subject,
+                    item: key.item,
+                },
+                counts,
+            ));
         } else {
             let (visitors, visits) = (counts.get(Visitors), counts.get(Visits));
-            let counts = AttributeCounts { visitors, visits, networks: visitors, platform_networks: visitors };
+            let counts = AttributeCounts {
+                visitors,
+                visits,
+                networks: visitors,
+                platform_networks: visitors,
+            };
             attributes.rows.push((AttributeKey { zone, ..key }, counts));
         }
     }
     (daily, attributes)
 }
 
-fn read_v1_row(read: &mut PayloadReader<'_>, before: Option<AttributeKey>) -> Option<(AttributeKey, CounterValues)> {
+fn read_v1_row(
+    read: &mut PayloadReader<'_>,
+    before: Option<AttributeKey>,
+) -> Option<(AttributeKey, CounterValues)> {
     let flags = read.read_byte()?;
-    let site = if flags & OTHER_SITE != 0 { read.read_site()? } else { before?.site };
-    let day = if flags & OTHER_DAY != 0 { read.read_day()? } else { before?.day };
+    let site = if flags & OTHER_SITE != 0 {
+        read.read_site()?
+    } else {
+        before?.site
+    };
+    let day = if flags & OTHER_DAY != 0 {
+        read.read_day()?
+    } else {
+        before?.day
+    };
     let subject = Subject::from_u8(flags >> 2 & 3)?;
     let dim = Dimension::from_u8(flags >> 4)?;
-    let item = if subject == Subject::Site { StringId::EMPTY } else { StringId(read.read_number()?) };
-    let value = if dim == Dimension::Total { StringId::EMPTY } else { StringId(read.read_number()?) };
-    Some((AttributeKey { site, zone: StringId::EMPTY, day, subject, dim, item, value }, read.read_counts()?))
+    let item = if subject == Subject::Site {
+        StringId::EMPTY
+    } else {
+        StringId(read.read_number()?)
+    };
+    let value = if dim == Dimension::Total {
+        StringId::EMPTY
+    } else {
+        StringId(read.read_number()?)
+    };
+    Some((
+        AttributeKey {
+            site,
+            zone: StringId::EMPTY,
+            day,
+            subject,
+            dim,
+            item,
+            value,
+        },
+        read.read_counts()?,
+    ))
 }

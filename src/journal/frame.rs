@@ -10,7 +10,8 @@ pub fn write_frame(out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0; 8]);
     payload(out);
-    let length = u32::try_from(out.len() - start - FRAME_OVERHEAD_BYTES).expect("a frame is far below 4 GiB");
+    let length = u32::try_from(out.len() - start - FRAME_OVERHEAD_BYTES)
+        .expect("a frame is far below 4 GiB");
     out[start + 4..start + 8].copy_from_slice(&length.to_le_bytes());
     let checksum = frame_checksum(length, &out[start + FRAME_OVERHEAD_BYTES..]);
     out[start + 8..start + 12].copy_from_slice(&checksum.to_le_bytes());
@@ -51,10 +52,13 @@ impl<'a> FrameScanner<'a> {
 
     fn frame_at(&self, at: usize) -> Option<&'a [u8]> {
         let head = self.file.get(at..at + FRAME_OVERHEAD_BYTES)?;
-        let number = |from: usize| u32::from_le_bytes(head[from..from + 4].try_into().expect("4 bytes are 4"));
+        let number = |from: usize| {
+            u32::from_le_bytes(head[from..from + 4].try_into().expect("4 bytes are 4"))
+        };
         let length = number(4);
-        let payload =
-            self.file.get(at + FRAME_OVERHEAD_BYTES..(at + FRAME_OVERHEAD_BYTES).checked_add(length as usize)?)?;
+        let payload = self.file.get(
+            at + FRAME_OVERHEAD_BYTES..(at + FRAME_OVERHEAD_BYTES).checked_add(length as usize)?,
+        )?;
         (head[..4] == MAGIC && number(8) == frame_checksum(length, payload)).then_some(payload)
     }
 
@@ -80,8 +84,10 @@ impl<'a> Iterator for FrameScanner<'a> {
             return Some(SegmentRegion::Frame(payload));
         }
 
-        let written =
-            self.file[at.min(self.file.len())..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let written = self.file[at.min(self.file.len())..]
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
         if written == 0 {
             return None;
         }
@@ -105,7 +111,9 @@ mod tests {
 
     fn file(payloads: &[&[u8]]) -> Vec<u8> {
         let mut file = Vec::new();
-        payloads.iter().for_each(|payload| write_frame(&mut file, |out| out.extend_from_slice(payload)));
+        payloads
+            .iter()
+            .for_each(|payload| write_frame(&mut file, |out| out.extend_from_slice(payload)));
         file.extend_from_slice(&[0; 64]);
         file
     }
@@ -131,7 +139,14 @@ mod tests {
             file[place] ^= 0x40;
             let found = read(&file);
             assert_eq!(found[0], SegmentRegion::Frame(b"one"), "byte {place}");
-            assert_eq!(found[1], SegmentRegion::Damage { at: start, next: end }, "byte {place}");
+            assert_eq!(
+                found[1],
+                SegmentRegion::Damage {
+                    at: start,
+                    next: end
+                },
+                "byte {place}"
+            );
             assert_eq!(found[2], SegmentRegion::Frame(b"three"), "byte {place}");
         }
     }
@@ -144,10 +159,16 @@ mod tests {
             let found = read(&whole[..cut]);
             assert_eq!(
                 found[..2],
-                [SegmentRegion::Frame(b"one" as &[u8]), SegmentRegion::Frame(b"two two")],
+                [
+                    SegmentRegion::Frame(b"one" as &[u8]),
+                    SegmentRegion::Frame(b"two two")
+                ],
                 "cut at {cut}"
             );
-            assert!(matches!(found[2..], [SegmentRegion::Torn { at, .. }] if at == start), "cut at {cut}");
+            assert!(
+                matches!(found[2..], [SegmentRegion::Torn { at, .. }] if at == start),
+                "cut at {cut}"
+            );
         }
     }
 }

@@ -11,18 +11,25 @@ pub struct Heartbeat {
 
 impl Default for Heartbeat {
     fn default() -> Heartbeat {
-        Heartbeat { started: Instant::now(), last_beat_millis: AtomicU64::new(0) }
+        Heartbeat {
+            started: Instant::now(),
+            last_beat_millis: AtomicU64::new(0),
+        }
     }
 }
 
 impl Heartbeat {
     pub(super) fn record_beat(&self) {
-        self.last_beat_millis.store(self.elapsed_millis(), Ordering::Relaxed);
+        self.last_beat_millis
+            .store(self.elapsed_millis(), Ordering::Relaxed);
     }
 
     /// Time since the last beat.
     pub fn time_since_beat(&self) -> Duration {
-        Duration::from_millis(self.elapsed_millis().saturating_sub(self.last_beat_millis.load(Ordering::Relaxed)))
+        Duration::from_millis(
+            self.elapsed_millis()
+                .saturating_sub(self.last_beat_millis.load(Ordering::Relaxed)),
+        )
     }
 
     fn elapsed_millis(&self) -> u64 {

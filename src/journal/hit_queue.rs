@@ -60,7 +60,11 @@ pub(super) struct DrainedQueue {
 
 impl HitQueue {
     pub(super) fn new(most: usize) -> HitQueue {
-        HitQueue { state: Mutex::default(), arrived: Condvar::new(), max_hits: most }
+        HitQueue {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            max_hits: most,
+        }
     }
 
     /// Queues the hits of one body, or an open or click of a mail; they are committed in one batch.
@@ -82,7 +86,10 @@ impl HitQueue {
             return Err(CommitError::QueueFull);
         }
         let was_empty = state.hits.is_empty();
-        state.hits.extend(events.map(|event| QueuedHit { counted: event.into(), notifier: None }));
+        state.hits.extend(events.map(|event| QueuedHit {
+            counted: event.into(),
+            notifier: None,
+        }));
         match state.hits.last_mut() {
             Some(last) if last.notifier.is_none() => last.notifier = Some(answer),
             // A body without hits that count is complete at once.
@@ -118,7 +125,11 @@ impl HitQueue {
     pub(super) fn wait_and_drain(&self, timeout: Duration) -> DrainedQueue {
         let mut state = self.lock();
         if state.hits.is_empty() && state.commands.is_empty() && !state.closed {
-            state = self.arrived.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .arrived
+                .wait_timeout(state, timeout)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         DrainedQueue {
             hits: std::mem::take(&mut state.hits),

@@ -30,9 +30,14 @@ impl OpenSegment {
         let delta = SegmentDelta {
             first_string_id: 1,
             first_attribute_string_id: 0,
-            sums: SegmentSums { attributes: carried, ..SegmentSums::default() },
+            sums: SegmentSums {
+                attributes: carried,
+                ..SegmentSums::default()
+            },
         };
-        let cipher = keys.segment_cipher(id).expect("the key of the running process is known");
+        let cipher = keys
+            .segment_cipher(id)
+            .expect("the key of the running process is known");
         let mut frame = Vec::new();
         let number = keys.next_nonce();
         frame::write_frame(&mut frame, |out| {
@@ -41,12 +46,25 @@ impl OpenSegment {
         let file = SegmentFile::create_file(folder, id, &frame)?;
         let mut segment = SegmentBuilder::default();
         segment.add_delta(&delta);
-        Ok((OpenSegment { file, segment, first_count_at: None, cipher, frame }, delta.sums.attributes))
+        Ok((
+            OpenSegment {
+                file,
+                segment,
+                first_count_at: None,
+                cipher,
+                frame,
+            },
+            delta.sums.attributes,
+        ))
     }
 
     /// Writes and syncs a batch, and returns its size in bytes. After an error the state of the
     /// disk is unknown and the caller must not go on.
-    pub(super) fn append_batch(&mut self, delta: &SegmentDelta, keys: &mut SegmentKeys) -> Result<u64, JournalError> {
+    pub(super) fn append_batch(
+        &mut self,
+        delta: &SegmentDelta,
+        keys: &mut SegmentKeys,
+    ) -> Result<u64, JournalError> {
         self.frame.clear();
         let (cipher, number) = (&self.cipher, keys.next_nonce());
         frame::write_frame(&mut self.frame, |out| {

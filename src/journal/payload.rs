@@ -60,11 +60,16 @@ pub(super) fn write_open_payload(
     cipher.encrypt(number, out, from);
 }
 
-pub(super) fn read_open_payload(payload: &[u8], format: SegmentFormat) -> Result<OpenPayload<'_>, PayloadError> {
+pub(super) fn read_open_payload(
+    payload: &[u8],
+    format: SegmentFormat,
+) -> Result<OpenPayload<'_>, PayloadError> {
     PayloadReader::decode_all(payload, |read| match format {
-        SegmentFormat::V1 => {
-            Some(OpenPayload { kind: FrameKind::Batch, delta: format_v1::read_v1_delta(read)?, encrypted: None })
-        }
+        SegmentFormat::V1 => Some(OpenPayload {
+            kind: FrameKind::Batch,
+            delta: format_v1::read_v1_delta(read)?,
+            encrypted: None,
+        }),
         SegmentFormat::V2 => {
             let kind = match read.read_byte()? {
                 0 => FrameKind::Batch,
@@ -74,13 +79,21 @@ pub(super) fn read_open_payload(payload: &[u8], format: SegmentFormat) -> Result
 
             let delta = read.read_totals()?;
             if read.is_at_end() {
-                return Some(OpenPayload { kind, delta, encrypted: None });
+                return Some(OpenPayload {
+                    kind,
+                    delta,
+                    encrypted: None,
+                });
             }
             let (rows, number) = (read.read_varint()?, u64::from_le_bytes(read.read_bytes()?));
             Some(OpenPayload {
                 kind,
                 delta,
-                encrypted: Some(EncryptedAttributes { rows, number, encrypted: read.read_rest() }),
+                encrypted: Some(EncryptedAttributes {
+                    rows,
+                    number,
+                    encrypted: read.read_rest(),
+                }),
             })
         }
     })
@@ -99,7 +112,10 @@ pub(super) fn write_sealed_payload(out: &mut Vec<u8>, sums: &SegmentSums) {
     attribute_codec::encode_attributes(0, &sums.attributes, out);
 }
 
-pub(super) fn read_sealed_payload(payload: &[u8], format: SegmentFormat) -> Result<SegmentSums, PayloadError> {
+pub(super) fn read_sealed_payload(
+    payload: &[u8],
+    format: SegmentFormat,
+) -> Result<SegmentSums, PayloadError> {
     PayloadReader::decode_all(payload, |read| match format {
         SegmentFormat::V1 => format_v1::read_v1_delta(read).map(|delta| delta.sums),
         SegmentFormat::V2 => {
@@ -119,7 +135,11 @@ mod tests {
     use super::super::{attribute_codec, totals_codec};
     use super::*;
 
-    const ID: SegmentId = SegmentId { collector: 1, epoch: 2, number: 3 };
+    const ID: SegmentId = SegmentId {
+        collector: 1,
+        epoch: 2,
+        number: 3,
+    };
 
     fn contains(bytes: &[u8], text: &[u8]) -> bool {
         bytes.windows(text.len()).any(|window| window == text)
@@ -171,9 +191,14 @@ mod tests {
 
     #[test]
     fn no_text_of_an_attribute_stands_in_an_open_segment_in_clear() {
-        let mut delta = SegmentDelta { first_string_id: 1, first_attribute_string_id: 1, sums: SegmentSums::default() };
+        let mut delta = SegmentDelta {
+            first_string_id: 1,
+            first_attribute_string_id: 1,
+            sums: SegmentSums::default(),
+        };
         delta.sums.strings = vec!["/u/mia/shop".into()];
-        delta.sums.attributes = attribute_codec::tests::one_row(&["Europe/Berlin", "Alice's letter"]);
+        delta.sums.attributes =
+            attribute_codec::tests::one_row(&["Europe/Berlin", "Alice's letter"]);
         let mut bytes = Vec::new();
         write_open_payload(
             &mut bytes,

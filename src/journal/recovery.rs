@@ -8,7 +8,9 @@
 use super::frame::{FRAME_OVERHEAD_BYTES, FrameScanner, SegmentRegion};
 use super::payload::{self, FrameKind};
 use super::sealed_segment::close_segment;
-use super::segment_file::{HEADER_BYTES, JournalError, JournalFolder, SegmentFormat, SegmentId, read_file};
+use super::segment_file::{
+    HEADER_BYTES, JournalError, JournalFolder, SegmentFormat, SegmentId, read_file,
+};
 use super::segment_keys::{SegmentCipher, SegmentKeys};
 use super::totals_codec::PayloadError;
 use crate::aggregate::{AttributeSums, ReleasePolicy, ReleaseScope, SegmentBuilder};
@@ -69,7 +71,9 @@ impl SegmentRecovery {
                 std::fs::remove_file(&open).map_err(JournalError::from_io(&open))?;
                 continue;
             }
-            let Some(replayed) = replay_segment(folder, number, keys, &mut recovered)? else { continue };
+            let Some(replayed) = replay_segment(folder, number, keys, &mut recovered)? else {
+                continue;
+            };
             recovered.segments += 1;
             if let Some(before) = last.take() {
                 let carried = replayed.carried.as_ref().unwrap_or(&NO_ATTRIBUTES);
@@ -77,15 +81,24 @@ impl SegmentRecovery {
             }
             last = Some(replayed);
         }
-        recovered.next_number = recovered.next_number.max(sealed.last().map_or(0, |last| last + 1));
+        recovered.next_number = recovered
+            .next_number
+            .max(sealed.last().map_or(0, |last| last + 1));
         if recovered.lost_rows > 0 {
             tracing::error!(
                 rows = recovered.lost_rows,
                 "attribute rows of segments that were not sealed are lost: the key they were encrypted with is gone; no total is"
             );
         }
-        let carried = last.as_ref().map(|last| last.segment.collect_carried(rule, ReleaseScope::EnoughVisits, now));
-        Ok(SegmentRecovery { recovered, carried: carried.unwrap_or_default(), last })
+        let carried = last.as_ref().map(|last| {
+            last.segment
+                .collect_carried(rule, ReleaseScope::EnoughVisits, now)
+        });
+        Ok(SegmentRecovery {
+            recovered,
+            carried: carried.unwrap_or_default(),
+            last,
+        })
     }
 
     pub(super) fn next_number(&self) -> u64 {
@@ -105,7 +118,10 @@ impl SegmentRecovery {
     }
 }
 
-static NO_ATTRIBUTES: AttributeSums = AttributeSums { strings: Vec::new(), rows: Vec::new() };
+static NO_ATTRIBUTES: AttributeSums = AttributeSums {
+    strings: Vec::new(),
+    rows: Vec::new(),
+};
 
 /// Reads an open segment's file. `None` if nothing in it was ever answered, or nothing can be read.
 fn replay_segment(
@@ -127,7 +143,11 @@ fn replay_segment(
         tracing::error!(file = %path.display(), offset = 0, kept = %kept.display(), "the header of a journal segment is damaged; none of it was counted");
         return Ok(None);
     };
-    let mut replayed = ReplayedSegment { id, segment: SegmentBuilder::default(), carried: None };
+    let mut replayed = ReplayedSegment {
+        id,
+        segment: SegmentBuilder::default(),
+        carried: None,
+    };
     let cipher = keys.segment_cipher(id);
     let (mut frames, mut damage) = (0, false);
     let mut place = HEADER_BYTES;
@@ -179,7 +199,10 @@ fn replay_frame(
     if let Some(hidden) = &read.encrypted {
         match cipher.and_then(|cipher| hidden.decrypt_rows(cipher)) {
             Some((base, attributes)) => {
-                (read.delta.first_attribute_string_id, read.delta.sums.attributes) = (base, attributes)
+                (
+                    read.delta.first_attribute_string_id,
+                    read.delta.sums.attributes,
+                ) = (base, attributes)
             }
             None => recovered.lost_rows += hidden.rows,
         }

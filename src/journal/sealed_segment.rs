@@ -14,17 +14,24 @@ use crate::aggregate::SegmentSums;
 use crate::disk;
 
 /// Writes `N.sealed` and removes `N.open`. For a segment without rows, only removes the file.
-pub(super) fn close_segment(folder: &JournalFolder, id: SegmentId, sums: &SegmentSums) -> Result<(), JournalError> {
+pub(super) fn close_segment(
+    folder: &JournalFolder,
+    id: SegmentId,
+    sums: &SegmentSums,
+) -> Result<(), JournalError> {
     let open = folder.segment_path(id.number, "open");
     if sums.row_count() > 0 {
         let mut bytes = id.to_header().to_vec();
         frame::write_frame(&mut bytes, |out| payload::write_sealed_payload(out, sums));
         let beside = folder.segment_path(id.number, "sealing");
         let sealed = folder.segment_path(id.number, "sealed");
-        disk::write_atomic_through(&beside, &sealed, &bytes).map_err(JournalError::from_io(&sealed))?;
+        disk::write_atomic_through(&beside, &sealed, &bytes)
+            .map_err(JournalError::from_io(&sealed))?;
     }
     match std::fs::remove_file(&open) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(JournalError::from_io(&open)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(JournalError::from_io(&open)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -36,8 +43,12 @@ pub(super) fn close_segment(folder: &JournalFolder, id: SegmentId, sums: &Segmen
 /// The file cannot be read, or is damaged; the error has the offset.
 pub fn read_sealed_segment(path: &Path) -> Result<(SegmentId, SegmentSums), JournalError> {
     let file = read_file(path)?;
-    let damaged = |what: String| JournalError::Damaged { path: path.to_owned(), what };
-    let (id, format) = SegmentId::parse_header(&file).ok_or_else(|| damaged("the header is damaged".into()))?;
+    let damaged = |what: String| JournalError::Damaged {
+        path: path.to_owned(),
+        what,
+    };
+    let (id, format) =
+        SegmentId::parse_header(&file).ok_or_else(|| damaged("the header is damaged".into()))?;
     let mut frames = FrameScanner::new(&file, HEADER_BYTES);
     let bytes = match frames.next() {
         Some(SegmentRegion::Frame(bytes)) => bytes,
@@ -49,6 +60,7 @@ pub fn read_sealed_segment(path: &Path) -> Result<(SegmentId, SegmentSums), Jour
     if frames.next().is_some() {
         return Err(damaged("more than one frame in a sealed segment".into()));
     }
-    let sums = payload::read_sealed_payload(bytes, format).map_err(|bad| damaged(bad.to_string()))?;
+    let sums =
+        payload::read_sealed_payload(bytes, format).map_err(|bad| damaged(bad.to_string()))?;
     Ok((id, sums))
 }

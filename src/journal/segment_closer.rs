@@ -44,7 +44,10 @@ impl SegmentCloser {
         let (jobs, waiting) = std::sync::mpsc::channel::<CloseJob>();
         let closing = Arc::new(AtomicBool::new(false));
         let closes = Arc::clone(&closing);
-        let (pending, failing) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (pending, failing) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
         let (done, fails) = (Arc::clone(&pending), Arc::clone(&failing));
         let work = move || {
             // Sorting a full segment occupies a core for a while; on a machine without a spare one,
@@ -57,22 +60,44 @@ impl SegmentCloser {
                 if !sealed_it {
                     return false;
                 }
-                let _ = sealed.send(SealedSegment { number, is_new: true });
+                let _ = sealed.send(SealedSegment {
+                    number,
+                    is_new: true,
+                });
             }
             true
         };
-        let thread = std::thread::Builder::new().name("sealer".into()).spawn(work).expect("a thread can be started");
-        SegmentCloser { jobs, last_enqueued: last, stopping: closing, unfinished: pending, failing, thread }
+        let thread = std::thread::Builder::new()
+            .name("sealer".into())
+            .spawn(work)
+            .expect("a thread can be started");
+        SegmentCloser {
+            jobs,
+            last_enqueued: last,
+            stopping: closing,
+            unfinished: pending,
+            failing,
+            thread,
+        }
     }
 
-    pub(super) fn enqueue_segment(&mut self, id: SegmentId, segment: SegmentBuilder, carried: AttributeSums) {
+    pub(super) fn enqueue_segment(
+        &mut self,
+        id: SegmentId,
+        segment: SegmentBuilder,
+        carried: AttributeSums,
+    ) {
         self.last_enqueued = id.number;
         self.unfinished.fetch_add(1, Ordering::Relaxed);
-        let _ = self.jobs.send(CloseJob { id, segment, carried });
+        let _ = self.jobs.send(CloseJob {
+            id,
+            segment,
+            carried,
+        });
     }
 
-    /// Whether another segment may be handed over: one at a time, since each is in memory until it is sealed. Waits
-    /// for the one before, but for no disk that refuses it.
+    /// Whether another segment may be handed over: one at a time, since each is in memory until it
+    /// is sealed. Waits for the one before, but for no disk that refuses it.
     pub(super) fn wait_until_ready(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         while self.unfinished.load(Ordering::Relaxed) > 0 {
@@ -100,8 +125,17 @@ impl SegmentCloser {
 /// Retries until there is room on the disk: the open file still has every frame, so nothing is lost
 /// meanwhile, and later segments must not overtake this one. `false` if the collector stopped
 /// first.
-fn close_with_retries(folder: &JournalFolder, job: CloseJob, closing: &AtomicBool, failing: &AtomicBool) -> bool {
-    let CloseJob { id, segment, carried } = job;
+fn close_with_retries(
+    folder: &JournalFolder,
+    job: CloseJob,
+    closing: &AtomicBool,
+    failing: &AtomicBool,
+) -> bool {
+    let CloseJob {
+        id,
+        segment,
+        carried,
+    } = job;
     let sums = segment.finish_segment(&carried);
     let (mut failures, mut last_tries) = (0_u64, MAX_FINAL_TRIES);
     while let Err(error) = close_segment(folder, id, &sums) {

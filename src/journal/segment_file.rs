@@ -24,7 +24,11 @@ pub enum JournalError {
     #[error("{path}: another collector uses this journal", path = .0.display())]
     InUse(PathBuf),
     #[error("{path}: {error}; what was written last {}", if *undone { "was taken back" } else { "may be there or not" }, path = path.display())]
-    Append { path: PathBuf, error: io::Error, undone: bool },
+    Append {
+        path: PathBuf,
+        error: io::Error,
+        undone: bool,
+    },
     #[error("{path}: {what}", path = path.display())]
     Damaged { path: PathBuf, what: String },
 }
@@ -36,7 +40,10 @@ impl JournalError {
     }
 
     pub(super) fn from_io(path: &Path) -> impl FnOnce(io::Error) -> JournalError + '_ {
-        move |error| JournalError::Io { path: path.to_owned(), error }
+        move |error| JournalError::Io {
+            path: path.to_owned(),
+            error,
+        }
     }
 }
 
@@ -62,7 +69,10 @@ pub struct SegmentId {
 impl SegmentId {
     /// `<collector>-<epoch>-<segment>`; the store adds the table.
     pub fn dedup_token(&self) -> String {
-        format!("{:016x}-{:016x}-{}", self.collector, self.epoch, self.number)
+        format!(
+            "{:016x}-{:016x}-{}",
+            self.collector, self.epoch, self.number
+        )
     }
 
     pub(super) fn to_header(&self) -> [u8; HEADER_BYTES] {
@@ -72,7 +82,10 @@ impl SegmentId {
     fn header_with_magic(&self, magic: [u8; 8]) -> [u8; HEADER_BYTES] {
         let mut header = [0; HEADER_BYTES];
         header[..8].copy_from_slice(&magic);
-        for (place, number) in [self.collector, self.epoch, self.number].into_iter().enumerate() {
+        for (place, number) in [self.collector, self.epoch, self.number]
+            .into_iter()
+            .enumerate()
+        {
             header[8 + place * 8..16 + place * 8].copy_from_slice(&number.to_le_bytes());
         }
         let checksum = crc32c::crc32c(&header[..HEADER_BYTES - 4]);
@@ -82,10 +95,17 @@ impl SegmentId {
 
     pub(super) fn parse_header(file: &[u8]) -> Option<(SegmentId, SegmentFormat)> {
         let header = file.get(..HEADER_BYTES)?;
-        let number = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("8 bytes are 8"));
-        let id = SegmentId { collector: number(8), epoch: number(16), number: number(24) };
+        let number =
+            |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("8 bytes are 8"));
+        let id = SegmentId {
+            collector: number(8),
+            epoch: number(16),
+            number: number(24),
+        };
         let formats = [(MAGIC, SegmentFormat::V2), (MAGIC_V1, SegmentFormat::V1)];
-        let (_, format) = formats.into_iter().find(|(magic, _)| header == id.header_with_magic(*magic))?;
+        let (_, format) = formats
+            .into_iter()
+            .find(|(magic, _)| header == id.header_with_magic(*magic))?;
         Some((id, format))
     }
 }
@@ -110,7 +130,11 @@ impl JournalFolder {
         let lock = FileLock::try_lock(&lock_path).map_err(JournalError::from_io(&lock_path))?;
         let lock = lock.ok_or_else(|| JournalError::InUse(path.to_owned()))?;
         let collector = read_or_create_collector_id(path)?;
-        Ok(JournalFolder { path: path.to_owned(), collector, _lock: lock })
+        Ok(JournalFolder {
+            path: path.to_owned(),
+            collector,
+            _lock: lock,
+        })
     }
 
     /// Path of the folder.
@@ -136,9 +160,13 @@ impl JournalFolder {
     pub fn segment_numbers(&self, state: &str) -> Result<Vec<u64>, JournalError> {
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(&self.path).map_err(JournalError::from_io(&self.path))? {
-            let name = entry.map_err(JournalError::from_io(&self.path))?.file_name();
+            let name = entry
+                .map_err(JournalError::from_io(&self.path))?
+                .file_name();
             let name = name.to_string_lossy();
-            let Some((number, ending)) = name.split_once('.') else { continue };
+            let Some((number, ending)) = name.split_once('.') else {
+                continue;
+            };
             if let (true, Ok(number)) = (ending == state, number.parse()) {
                 numbers.push(number);
             }
@@ -156,8 +184,15 @@ impl JournalFolder {
 
     /// Size of all segment files in bytes, reserved space included.
     pub fn total_bytes(&self) -> u64 {
-        let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.metadata().ok()).filter(|meta| meta.is_file()).map(|meta| meta.len()).sum()
+        let entries = std::fs::read_dir(&self.path)
+            .into_iter()
+            .flatten()
+            .flatten();
+        entries
+            .filter_map(|entry| entry.metadata().ok())
+            .filter(|meta| meta.is_file())
+            .map(|meta| meta.len())
+            .sum()
     }
 
     /// Syncs the folder, so that created, renamed and removed names survive a power cut.
@@ -190,7 +225,9 @@ impl JournalFolder {
         let folder = self.path.join("quarantine");
         let entries = std::fs::read_dir(&folder).map_err(JournalError::from_io(&folder))?;
         let paths = entries.flatten().map(|entry| entry.path());
-        Ok(paths.filter(|path| path.extension().is_some_and(|ending| ending == "sealed")).collect())
+        Ok(paths
+            .filter(|path| path.extension().is_some_and(|ending| ending == "sealed"))
+            .collect())
     }
 
     /// Moves a file to `quarantine/` and returns its new path.
@@ -216,28 +253,43 @@ fn read_or_create_collector_id(folder: &Path) -> Result<u64, JournalError> {
             let aside = folder.join("quarantine/collector.empty");
             std::fs::rename(path, &aside).map_err(JournalError::from_io(path))?;
             tracing::warn!(file = %path.display(), aside = %aside.display(), "the file of this collector's id is empty; it is made again");
-            write_collector_id(path, collector_id_from_segments(folder).unwrap_or_else(random_u64))
+            write_collector_id(
+                path,
+                collector_id_from_segments(folder).unwrap_or_else(random_u64),
+            )
         }
         Ok(text) => u64::from_str_radix(text.trim(), 16).map_err(|_| JournalError::Damaged {
             path: path.to_owned(),
             what: "must hold this collector's id, 16 hex digits".into(),
         }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => write_collector_id(path, random_u64()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            write_collector_id(path, random_u64())
+        }
         Err(error) => Err(JournalError::from_io(path)(error)),
     }
 }
 
 fn write_collector_id(path: &Path, id: u64) -> Result<u64, JournalError> {
-    disk::write_atomic(path, format!("{id:016x}\n").as_bytes()).map_err(JournalError::from_io(path))?;
+    disk::write_atomic(path, format!("{id:016x}\n").as_bytes())
+        .map_err(JournalError::from_io(path))?;
     Ok(id)
 }
 
 fn collector_id_from_segments(folder: &Path) -> Option<u64> {
-    let is_segment = |path: &PathBuf| path.extension().is_some_and(|state| state == "open" || state == "sealed");
-    let mut segments = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).filter(is_segment);
+    let is_segment = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|state| state == "open" || state == "sealed")
+    };
+    let mut segments = std::fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(is_segment);
     segments.find_map(|path| {
         let mut header = [0; HEADER_BYTES];
-        File::open(path).and_then(|mut file| file.read_exact(&mut header)).ok()?;
+        File::open(path)
+            .and_then(|mut file| file.read_exact(&mut header))
+            .ok()?;
         SegmentId::parse_header(&header).map(|(id, _)| id.collector)
     })
 }
@@ -263,12 +315,20 @@ impl SegmentFile {
     /// # Errors
     ///
     /// The disk is full or failed. The file is removed again: nothing in it was answered.
-    pub fn create_file(folder: &JournalFolder, id: SegmentId, frame: &[u8]) -> Result<SegmentFile, JournalError> {
+    pub fn create_file(
+        folder: &JournalFolder,
+        id: SegmentId,
+        frame: &[u8],
+    ) -> Result<SegmentFile, JournalError> {
         let path = folder.segment_path(id.number, "open");
         let end = (HEADER_BYTES + frame.len()) as u64;
         let reserved = RESERVE_CHUNK_BYTES.max(end.next_multiple_of(RESERVE_CHUNK_BYTES));
         let create = || {
-            let file = OpenOptions::new().create_new(true).read(true).write(true).open(&path)?;
+            let file = OpenOptions::new()
+                .create_new(true)
+                .read(true)
+                .write(true)
+                .open(&path)?;
             allocate_range(&file, 0, reserved)?;
             file.write_all_at(&id.to_header(), 0)?;
             file.write_all_at(frame, HEADER_BYTES as u64)?;
@@ -283,7 +343,13 @@ impl SegmentFile {
             JournalError::from_io(&path)(error)
         })?;
         folder.sync_folder()?;
-        Ok(SegmentFile { id, path, file, end_offset: end, reserved })
+        Ok(SegmentFile {
+            id,
+            path,
+            file,
+            end_offset: end,
+            reserved,
+        })
     }
 
     /// Reserves space for `bytes` more bytes.
@@ -294,7 +360,8 @@ impl SegmentFile {
     pub fn reserve_space(&mut self, bytes: u64) -> Result<(), JournalError> {
         if self.end_offset + bytes > self.reserved {
             let more = (self.end_offset + bytes - self.reserved).max(RESERVE_CHUNK_BYTES);
-            allocate_range(&self.file, self.reserved, more).map_err(JournalError::from_io(&self.path))?;
+            allocate_range(&self.file, self.reserved, more)
+                .map_err(JournalError::from_io(&self.path))?;
             self.reserved += more;
         }
         Ok(())
@@ -322,7 +389,10 @@ impl SegmentFile {
 
     /// Cuts off the frame that was written last; `false` if that fails too.
     fn undo_append(&self) -> bool {
-        self.file.set_len(self.end_offset).and_then(|()| self.file.sync_all()).is_ok()
+        self.file
+            .set_len(self.end_offset)
+            .and_then(|()| self.file.sync_all())
+            .is_ok()
     }
 
     /// A file that fails where a real one does not.
@@ -351,6 +421,8 @@ fn allocate_range(file: &File, from: u64, bytes: u64) -> io::Result<()> {
 
 pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, JournalError> {
     let mut bytes = Vec::new();
-    File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(JournalError::from_io(path))?;
+    File::open(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map_err(JournalError::from_io(path))?;
     Ok(bytes)
 }

@@ -54,7 +54,12 @@ impl SegmentKeys {
     /// Reads the keys of the collector's former processes, makes this one's and writes it beside
     /// them.
     pub(super) fn open(dir: &Path, collector: u64, epoch: u64) -> SegmentKeys {
-        let mut keys = SegmentKeys { epoch, process_keys: Vec::new(), file: None, last_nonce: 0 };
+        let mut keys = SegmentKeys {
+            epoch,
+            process_keys: Vec::new(),
+            file: None,
+            last_nonce: 0,
+        };
         match is_memory_filesystem(dir) {
             Ok(true) => keys.file = Some(dir.join(format!("footfall-{collector:016x}.key"))),
             Ok(false) => keys.warn_memory_only(dir, "it is no tmpfs"),
@@ -77,7 +82,12 @@ impl SegmentKeys {
 
     #[cfg(test)]
     pub(super) fn in_memory(epoch: u64) -> SegmentKeys {
-        SegmentKeys { epoch, process_keys: vec![ProcessKey::new_random(epoch)], file: None, last_nonce: 0 }
+        SegmentKeys {
+            epoch,
+            process_keys: vec![ProcessKey::new_random(epoch)],
+            file: None,
+            last_nonce: 0,
+        }
     }
 
     /// The key of a segment; `None` if its process's key is not known.
@@ -149,14 +159,23 @@ impl ProcessKey {
 impl SegmentCipher {
     /// Encrypts `out` from offset `from` on, in place, and appends the tag.
     pub(super) fn encrypt(&self, number: u64, out: &mut Vec<u8>, from: usize) {
-        let tag = self.0.seal_in_place_separate_tag(frame_nonce(number), Aad::empty(), &mut out[from..]);
-        out.extend_from_slice(tag.expect("a frame is far below what AES-GCM takes").as_ref());
+        let tag =
+            self.0
+                .seal_in_place_separate_tag(frame_nonce(number), Aad::empty(), &mut out[from..]);
+        out.extend_from_slice(
+            tag.expect("a frame is far below what AES-GCM takes")
+                .as_ref(),
+        );
     }
 
     /// `None` if it was encrypted with another key, or is damaged.
     pub(super) fn decrypt(&self, number: u64, encrypted: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let mut bytes = Zeroizing::new(encrypted.to_vec());
-        let length = self.0.open_in_place(frame_nonce(number), Aad::empty(), &mut bytes).ok()?.len();
+        let length = self
+            .0
+            .open_in_place(frame_nonce(number), Aad::empty(), &mut bytes)
+            .ok()?
+            .len();
         bytes.truncate(length);
         Some(bytes)
     }
@@ -176,10 +195,16 @@ fn is_memory_filesystem(dir: &Path) -> io::Result<bool> {
 /// The folder may be writable by all users (`/dev/shm`), so the file is only trusted if no other
 /// user can have written or read it.
 fn read_keys(path: &Path) -> io::Result<Vec<ProcessKey>> {
-    let mut file = OpenOptions::new().read(true).custom_flags(nofollow_flag()).open(path)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nofollow_flag())
+        .open(path)?;
     let meta = file.metadata()?;
     let refuse = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what));
-    if !meta.is_file() || meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o077 != 0 {
+    if !meta.is_file()
+        || meta.uid() != rustix::process::geteuid().as_raw()
+        || meta.mode() & 0o077 != 0
+    {
         return refuse("it is not a file that this user alone may read and write");
     }
     if meta.len() > (MAGIC.len() + MAX_KEYS * ENTRY_BYTES) as u64 {
@@ -187,11 +212,16 @@ fn read_keys(path: &Path) -> io::Result<Vec<ProcessKey>> {
     }
     let mut bytes = Zeroizing::new(vec![0; meta.len() as usize]);
     file.read_exact(&mut bytes)?;
-    let Some(entries) = bytes.strip_prefix(&MAGIC) else { return refuse("it is not a file of keys") };
+    let Some(entries) = bytes.strip_prefix(&MAGIC) else {
+        return refuse("it is not a file of keys");
+    };
     let entries = entries.chunks_exact(ENTRY_BYTES).map(|entry| {
         let mut key = Box::new(Zeroizing::new([0; 32]));
         key.copy_from_slice(&entry[8..]);
-        ProcessKey { epoch: u64::from_le_bytes(entry[..8].try_into().expect("8 bytes are 8")), key }
+        ProcessKey {
+            epoch: u64::from_le_bytes(entry[..8].try_into().expect("8 bytes are 8")),
+            key,
+        }
     });
     Ok(entries.collect())
 }
@@ -210,7 +240,11 @@ fn write_keys(path: &Path, keys: &[ProcessKey]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)?;
     file.write_all(&bytes)?;
     let former = open_for_writing(path).ok();
     fs::rename(&beside, path)?;
@@ -226,7 +260,10 @@ fn overwrite_file(path: &Path) -> io::Result<()> {
 
 /// Does not follow links, which another user could have made.
 fn open_for_writing(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).custom_flags(nofollow_flag()).open(path)
+    OpenOptions::new()
+        .write(true)
+        .custom_flags(nofollow_flag())
+        .open(path)
 }
 
 fn nofollow_flag() -> i32 {
@@ -243,7 +280,11 @@ mod tests {
 
     use super::*;
 
-    const ID: SegmentId = SegmentId { collector: 7, epoch: 1, number: 1 };
+    const ID: SegmentId = SegmentId {
+        collector: 7,
+        epoch: 1,
+        number: 1,
+    };
 
     /// A folder on a tmpfs.
     fn memory() -> tempfile::TempDir {
@@ -251,13 +292,16 @@ mod tests {
     }
 
     fn reads(keys: &SegmentKeys, number: u64, encrypted: &[u8]) -> bool {
-        keys.segment_cipher(ID).is_some_and(|cipher| cipher.decrypt(number, encrypted).is_some())
+        keys.segment_cipher(ID)
+            .is_some_and(|cipher| cipher.decrypt(number, encrypted).is_some())
     }
 
     fn encrypted(keys: &mut SegmentKeys) -> (u64, Vec<u8>) {
         let number = keys.next_nonce();
         let mut bytes = b"head who came from where".to_vec();
-        keys.segment_cipher(ID).unwrap().encrypt(number, &mut bytes, 5);
+        keys.segment_cipher(ID)
+            .unwrap()
+            .encrypt(number, &mut bytes, 5);
         assert!(bytes.starts_with(b"head ") && !bytes.ends_with(b"where"));
         (number, bytes.split_off(5))
     }
@@ -268,12 +312,18 @@ mod tests {
         let mut first = SegmentKeys::open(dir.path(), 7, 1);
         let (number, bytes) = encrypted(&mut first);
         assert!(reads(&first, number, &bytes));
-        assert!(!reads(&first, number + 1, &bytes), "a nonce is for one frame");
+        assert!(
+            !reads(&first, number + 1, &bytes),
+            "a nonce is for one frame"
+        );
         drop(first);
 
         let mut second = SegmentKeys::open(dir.path(), 7, 2);
         assert!(reads(&second, number, &bytes));
-        assert!(reads(&SegmentKeys::open(dir.path(), 7, 3), number, &bytes), "a second start that was killed early");
+        assert!(
+            reads(&SegmentKeys::open(dir.path(), 7, 3), number, &bytes),
+            "a second start that was killed early"
+        );
         second.forget_former_keys();
         assert!(!reads(&second, number, &bytes));
         assert!(!reads(&SegmentKeys::open(dir.path(), 7, 4), number, &bytes));
@@ -284,7 +334,10 @@ mod tests {
         let dir = memory();
         let keys = SegmentKeys::open(dir.path(), 7, 1);
         let path = dir.path().join("footfall-0000000000000007.key");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         let other = SegmentKeys::open(dir.path(), 8, 1);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         let held_open = File::open(&path).unwrap();
@@ -308,7 +361,10 @@ mod tests {
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
         let keys = SegmentKeys::open(dir.path(), 7, 4);
         assert!(keys.segment_cipher(SegmentId { epoch: 2, ..ID }).is_none());
-        assert!(fs::symlink_metadata(&path).unwrap().is_file(), "the link was replaced");
+        assert!(
+            fs::symlink_metadata(&path).unwrap().is_file(),
+            "the link was replaced"
+        );
     }
 
     #[test]

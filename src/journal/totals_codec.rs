@@ -24,10 +24,12 @@
 //! left out for the site itself.
 
 use crate::aggregate::{
-    DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentDelta, SegmentSums, StringId, VitalKey,
+    DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentDelta, SegmentSums, StringId,
+    VitalKey,
 };
 use crate::event::{
-    self, CounterKind, CounterValues, Day, DropReason, FaultKind, MailAction, SiteId, Subject, WebVital,
+    self, CounterKind, CounterValues, Day, DropReason, FaultKind, MailAction, SiteId, Subject,
+    WebVital,
 };
 
 const OTHER_SITE: u8 = 1;
@@ -124,9 +126,17 @@ fn encode_daily_key(out: &mut Vec<u8>, before: Option<&DailyKey>, key: &DailyKey
 }
 
 fn encode_counts(out: &mut Vec<u8>, counts: &CounterValues) {
-    let mask = counts.0.iter().enumerate().fold(0, |mask, (n, count)| mask | u8::from(*count != 0) << n);
+    let mask = counts
+        .0
+        .iter()
+        .enumerate()
+        .fold(0, |mask, (n, count)| mask | u8::from(*count != 0) << n);
     out.push(mask);
-    counts.0.iter().filter(|count| **count != 0).for_each(|count| encode_varint(out, u64::from(*count)));
+    counts
+        .0
+        .iter()
+        .filter(|count| **count != 0)
+        .for_each(|count| encode_varint(out, u64::from(*count)));
 }
 
 pub(super) fn encode_strings(out: &mut Vec<u8>, strings: &[Box<str>]) {
@@ -166,7 +176,11 @@ impl<'a> PayloadReader<'a> {
         payload: &'a [u8],
         read: impl FnOnce(&mut PayloadReader<'a>) -> Option<T>,
     ) -> Result<T, PayloadError> {
-        let mut reader = PayloadReader { payload, offset: 0, site_id_width: SiteIdWidth::Bits128 };
+        let mut reader = PayloadReader {
+            payload,
+            offset: 0,
+            site_id_width: SiteIdWidth::Bits128,
+        };
         match read(&mut reader) {
             Some(value) if reader.offset == payload.len() => Ok(value),
             _ => Err(PayloadError(reader.offset)),
@@ -194,55 +208,130 @@ impl<'a> PayloadReader<'a> {
             before = Some(key);
             Some((key, counts))
         })?;
-        let sums = SegmentSums { strings, daily, ..self.read_other_totals()? };
-        Some(SegmentDelta { first_string_id: base, first_attribute_string_id: 0, sums })
+        let sums = SegmentSums {
+            strings,
+            daily,
+            ..self.read_other_totals()?
+        };
+        Some(SegmentDelta {
+            first_string_id: base,
+            first_attribute_string_id: 0,
+            sums,
+        })
     }
 
     /// The lists after the totals by day, which both versions share.
     pub(super) fn read_other_totals(&mut self) -> Option<SegmentSums> {
         let hourly = self.read_list(|read| {
-            let key = HourlyKey { site: read.read_site()?, hour: read.read_number()? };
+            let key = HourlyKey {
+                site: read.read_site()?,
+                hour: read.read_number()?,
+            };
             Some((key, read.read_counts()?))
         })?;
         let money = self.read_list(|read| {
             let (site, day) = (read.read_site()?, read.read_day()?);
-            let key = MoneyKey { site, day, event: StringId(read.read_number()?), currency: read.read_bytes()? };
+            let key = MoneyKey {
+                site,
+                day,
+                event: StringId(read.read_number()?),
+                currency: read.read_bytes()?,
+            };
             Some((key, (read.read_number()?, read.read_varint()?)))
         })?;
         let drops = self.read_list(|read| {
-            let key = DropKey { hour: read.read_number()?, reason: DropReason::from_u8(read.read_byte()?)? };
+            let key = DropKey {
+                hour: read.read_number()?,
+                reason: DropReason::from_u8(read.read_byte()?)?,
+            };
             Some((key, read.read_number()?))
         })?;
         let vitals = self.read_list(|read| {
             let (site, day) = (read.read_site()?, read.read_day()?);
             let (metric, bucket) = (WebVital::from_u8(read.read_byte()?)?, read.read_byte()?);
             let (path, device) = (StringId(read.read_number()?), StringId(read.read_number()?));
-            Some((VitalKey { site, day, metric, path, device, bucket }, read.read_number()?))
+            Some((
+                VitalKey {
+                    site,
+                    day,
+                    metric,
+                    path,
+                    device,
+                    bucket,
+                },
+                read.read_number()?,
+            ))
         })?;
         let faults = self.read_list(|read| {
             let (site, day) = (read.read_site()?, read.read_day()?);
             let kind = FaultKind::from_u8(read.read_byte()?)?;
             let (path, fault) = (StringId(read.read_number()?), StringId(read.read_number()?));
-            Some((FaultKey { site, day, kind, path, fault }, read.read_number()?))
+            Some((
+                FaultKey {
+                    site,
+                    day,
+                    kind,
+                    path,
+                    fault,
+                },
+                read.read_number()?,
+            ))
         })?;
         let mail = self.read_list(|read| {
             let (day, batch) = (read.read_day()?, read.read_day()?);
-            let (action, reader) =
-                (MailAction::from_u8(read.read_byte()?)?, event::ReaderKind::from_u8(read.read_byte()?)?);
+            let (action, reader) = (
+                MailAction::from_u8(read.read_byte()?)?,
+                event::ReaderKind::from_u8(read.read_byte()?)?,
+            );
             let (template, link) = (StringId(read.read_number()?), StringId(read.read_number()?));
-            let key = MailKey { day, template, batch, action, link, reader };
+            let key = MailKey {
+                day,
+                template,
+                batch,
+                action,
+                link,
+                reader,
+            };
             Some((key, (read.read_number()?, read.read_number()?)))
         })?;
-        Some(SegmentSums { hourly, money, drops, vitals, faults, mail, ..SegmentSums::default() })
+        Some(SegmentSums {
+            hourly,
+            money,
+            drops,
+            vitals,
+            faults,
+            mail,
+            ..SegmentSums::default()
+        })
     }
 
     fn read_daily(&mut self, before: Option<DailyKey>) -> Option<(DailyKey, CounterValues)> {
         let flags = self.read_byte()?;
-        let site = if flags & OTHER_SITE != 0 { self.read_site()? } else { before?.site };
-        let day = if flags & OTHER_DAY != 0 { self.read_day()? } else { before?.day };
+        let site = if flags & OTHER_SITE != 0 {
+            self.read_site()?
+        } else {
+            before?.site
+        };
+        let day = if flags & OTHER_DAY != 0 {
+            self.read_day()?
+        } else {
+            before?.day
+        };
         let subject = Subject::from_u8(flags >> 2)?;
-        let item = if subject == Subject::Site { StringId::EMPTY } else { StringId(self.read_number()?) };
-        Some((DailyKey { site, day, subject, item }, self.read_counts()?))
+        let item = if subject == Subject::Site {
+            StringId::EMPTY
+        } else {
+            StringId(self.read_number()?)
+        };
+        Some((
+            DailyKey {
+                site,
+                day,
+                subject,
+                item,
+            },
+            self.read_counts()?,
+        ))
     }
 
     pub(super) fn read_counts(&mut self) -> Option<CounterValues> {
@@ -256,7 +345,10 @@ impl<'a> PayloadReader<'a> {
         (mask >> CounterKind::ALL.len() == 0).then_some(counts)
     }
 
-    pub(super) fn read_list<T>(&mut self, mut row: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    pub(super) fn read_list<T>(
+        &mut self,
+        mut row: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
         let count = usize::try_from(self.read_varint()?).ok()?;
         // A row takes at least one byte: a larger count is damage, not a reason to reserve memory.
         let mut rows = Vec::with_capacity(count.min(self.payload.len() - self.offset));
@@ -268,7 +360,9 @@ impl<'a> PayloadReader<'a> {
 
     pub(super) fn read_string(&mut self) -> Option<Box<str>> {
         let length = usize::try_from(self.read_varint()?).ok()?;
-        let bytes = self.payload.get(self.offset..self.offset.checked_add(length)?)?;
+        let bytes = self
+            .payload
+            .get(self.offset..self.offset.checked_add(length)?)?;
         self.offset += length;
         std::str::from_utf8(bytes).ok().map(Into::into)
     }
@@ -311,7 +405,11 @@ impl<'a> PayloadReader<'a> {
     }
 
     pub(super) fn read_bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let bytes = self.payload.get(self.offset..self.offset + N)?.try_into().ok()?;
+        let bytes = self
+            .payload
+            .get(self.offset..self.offset + N)?
+            .try_into()
+            .ok()?;
         self.offset += N;
         Some(bytes)
     }
@@ -325,7 +423,8 @@ pub(super) mod tests {
     use crate::aggregate::AttributeSums;
 
     pub fn counts() -> impl Strategy<Value = CounterValues> {
-        prop::array::uniform7(prop_oneof![Just(0), 1_u32..300, any::<u32>()]).prop_map(CounterValues)
+        prop::array::uniform7(prop_oneof![Just(0), 1_u32..300, any::<u32>()])
+            .prop_map(CounterValues)
     }
 
     prop_compose! {

@@ -16,8 +16,8 @@ use super::segment_closer::SegmentCloser;
 use super::segment_file::{JournalError, JournalFolder, SegmentId, random_u64};
 use super::segment_keys::SegmentKeys;
 use crate::aggregate::{
-    Aggregator, AggregatorLimits, CountedEvent, DropKey, OverflowCounts, ReleasePolicy, ReleaseScope, SegmentDelta,
-    SegmentSums,
+    Aggregator, AggregatorLimits, CountedEvent, DropKey, OverflowCounts, ReleasePolicy,
+    ReleaseScope, SegmentDelta, SegmentSums,
 };
 use crate::clock::Clock;
 use crate::config::{Config, MemoryBudget};
@@ -44,8 +44,8 @@ const MAX_BATCH_HITS: usize = 2048;
 pub(super) const MAX_BYTES_PER_HIT: u64 = 4096;
 const MAX_VISIT_CLOSE_BYTES: u64 = 1 << 20;
 
-/// How long a segment waits for the one before it to be sealed. Hits wait meanwhile; beyond it, they
-/// are answered 503.
+/// How long a segment waits for the one before it to be sealed. Hits wait meanwhile; beyond it,
+/// they are answered 503.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const FINAL_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -123,14 +123,16 @@ impl Journal {
     /// has stopped.
     pub async fn close_segment(&self) -> Option<u64> {
         let (answer, sealed) = oneshot::channel();
-        self.queue.send_command(JournalCommand::CloseSegment(answer));
+        self.queue
+            .send_command(JournalCommand::CloseSegment(answer));
         sealed.await.ok()
     }
 
     /// Visitors of a site in the last five minutes. `None` if the writer has stopped.
     pub async fn count_live_visitors(&self, site: SiteId) -> Option<u32> {
         let (answer, live) = oneshot::channel();
-        self.queue.send_command(JournalCommand::CountLiveVisitors(site, answer));
+        self.queue
+            .send_command(JournalCommand::CountLiveVisitors(site, answer));
         live.await.ok()
     }
 }
@@ -189,8 +191,13 @@ impl JournalWriter {
             max_bytes: config.journal.segment_bytes / 4,
         };
 
-        let mut recovery = SegmentRecovery::replay_open_segments(&folder, &keys, release, parts.clock.now())?;
-        let id = SegmentId { collector: folder.collector_id(), epoch, number: recovery.next_number().max(1) };
+        let mut recovery =
+            SegmentRecovery::replay_open_segments(&folder, &keys, release, parts.clock.now())?;
+        let id = SegmentId {
+            collector: folder.collector_id(),
+            epoch,
+            number: recovery.next_number().max(1),
+        };
         let carried = std::mem::take(&mut recovery.carried);
         let (open, carried) = OpenSegment::create_segment(&folder, id, &mut keys, carried)?;
         let recovered = recovery.close_last_segment(&folder, &carried)?;
@@ -198,10 +205,15 @@ impl JournalWriter {
 
         let waiting = folder.segment_numbers("sealed")?;
         for &number in &waiting {
-            let _ = sealed.send(SealedSegment { number, is_new: false });
+            let _ = sealed.send(SealedSegment {
+                number,
+                is_new: false,
+            });
         }
         let (inbox, stats) = (
-            Arc::new(HitQueue::new(MemoryBudget::from_config(config).caps.waiting_hits)),
+            Arc::new(HitQueue::new(
+                MemoryBudget::from_config(config).caps.waiting_hits,
+            )),
             Arc::new(JournalStats::default()),
         );
         let journal = Journal {
@@ -211,7 +223,11 @@ impl JournalWriter {
             recovered: Arc::new(recovered),
         };
         let writer = JournalWriter {
-            closer: SegmentCloser::spawn_thread(Arc::clone(&folder), sealed, waiting.last().copied().unwrap_or(0)),
+            closer: SegmentCloser::spawn_thread(
+                Arc::clone(&folder),
+                sealed,
+                waiting.last().copied().unwrap_or(0),
+            ),
             folder,
             queue: inbox,
             stats,
@@ -249,8 +265,13 @@ impl JournalWriter {
         loop {
             self.stats.heartbeat.record_beat();
             self.wait_for_more_hits();
-            let DrainedQueue { hits, commands, closed } =
-                self.queue.wait_and_drain(if more { Duration::ZERO } else { IDLE_INTERVAL });
+            let DrainedQueue {
+                hits,
+                commands,
+                closed,
+            } = self
+                .queue
+                .wait_and_drain(if more { Duration::ZERO } else { IDLE_INTERVAL });
             let now = self.parts.clock.now();
             self.run_maintenance(now);
 
@@ -272,7 +293,9 @@ impl JournalWriter {
                     JournalCommand::CountLiveVisitors(site, answer) => {
                         _ = answer.send(self.table.live_visitors(site, now))
                     }
-                    JournalCommand::EstimateView(event, answer) => _ = answer.send(self.table.estimate_view(&event)),
+                    JournalCommand::EstimateView(event, answer) => {
+                        _ = answer.send(self.table.estimate_view(&event))
+                    }
                 }
             }
             // Without room for another segment, the answer waits: it must not claim that counts can
@@ -302,7 +325,9 @@ impl JournalWriter {
         let need = hits.len() as u64 * MAX_BYTES_PER_HIT + MAX_VISIT_CLOSE_BYTES;
         if !self.has_capacity(need) {
             // Nothing of these hits was counted, so a retry counts once.
-            self.stats.mails_lost.fetch_add(count_mails(&hits), Ordering::Relaxed);
+            self.stats
+                .mails_lost
+                .fetch_add(count_mails(&hits), Ordering::Relaxed);
             notify_hits(hits, Err(CommitError::DiskFull));
             return Ok(false);
         }
@@ -320,7 +345,9 @@ impl JournalWriter {
             return Err(error);
         }
         let mails = count_mails(&hits);
-        self.stats.hits.fetch_add(hits.len() as u64 - mails, Ordering::Relaxed);
+        self.stats
+            .hits
+            .fetch_add(hits.len() as u64 - mails, Ordering::Relaxed);
         self.stats.mails.fetch_add(mails, Ordering::Relaxed);
         notify_hits(hits, Ok(()));
         Ok(more)
@@ -331,7 +358,9 @@ impl JournalWriter {
             return Ok(());
         }
         let segment = &self.open_segment.segment;
-        let delta = self.table.take_delta(segment.next_string_id(), segment.next_attribute_string_id());
+        let delta = self
+            .table
+            .take_delta(segment.next_string_id(), segment.next_attribute_string_id());
 
         self.last_sync = Instant::now();
         let bytes = self.open_segment.append_batch(&delta, &mut self.keys)?;
@@ -375,23 +404,36 @@ impl JournalWriter {
             self.log_full("journal.max_bytes is reached");
         }
         let wanted = self.release_scope();
-        self.releasable =
-            wanted == ReleaseScope::EnoughVisits && self.open_segment.segment.would_release(self.release, wanted, now);
+        self.releasable = wanted == ReleaseScope::EnoughVisits
+            && self
+                .open_segment
+                .segment
+                .would_release(self.release, wanted, now);
     }
 
     fn log_full(&mut self, reason: &str) {
         self.stats.full.store(1, Ordering::Relaxed);
         if self.outage.record_failure() {
-            tracing::error!(reason, "the journal is full; hits are answered 503 until there is room");
+            tracing::error!(
+                reason,
+                "the journal is full; hits are answered 503 until there is room"
+            );
         }
     }
 
     fn is_rotation_due(&mut self, now: Millis) -> bool {
         if self.has_new_drops() {
-            self.open_segment.first_count_at.get_or_insert_with(Instant::now);
+            self.open_segment
+                .first_count_at
+                .get_or_insert_with(Instant::now);
         }
-        let aged = self.open_segment.first_count_at.is_some_and(|began| began.elapsed() >= self.segment_age);
-        aged || self.is_segment_full() || self.releasable || self.open_segment.segment.has_closed_days(now)
+        let aged = self
+            .open_segment
+            .first_count_at
+            .is_some_and(|began| began.elapsed() >= self.segment_age);
+        aged || self.is_segment_full()
+            || self.releasable
+            || self.open_segment.segment.has_closed_days(now)
     }
 
     /// Whether the segment is full: one insert of a table must be one block, and fit into the
@@ -420,7 +462,10 @@ impl JournalWriter {
     /// for a new file; then the old one stays open.
     fn rotate_segment(&mut self, wanted: ReleaseScope, now: Millis) -> Result<bool, JournalError> {
         let segment = &self.open_segment.segment;
-        if segment.row_count() == 0 && !self.has_new_drops() && !segment.would_release(self.release, wanted, now) {
+        if segment.row_count() == 0
+            && !self.has_new_drops()
+            && !segment.would_release(self.release, wanted, now)
+        {
             return Ok(true);
         }
         if !self.closer.wait_until_ready(CLOSE_TIMEOUT) {
@@ -432,14 +477,19 @@ impl JournalWriter {
         let segment = &self.open_segment.segment;
         let carried = segment.collect_carried(self.release, wanted, now);
         let number = self.open_segment.file.id.number + 1;
-        let id = SegmentId { number, epoch: self.epoch, collector: self.folder.collector_id() };
-        let (next, carried) = match OpenSegment::create_segment(&self.folder, id, &mut self.keys, carried) {
-            Ok(created) => created,
-            Err(error) => {
-                self.log_full(&error.to_string());
-                return Ok(false);
-            }
+        let id = SegmentId {
+            number,
+            epoch: self.epoch,
+            collector: self.folder.collector_id(),
         };
+        let (next, carried) =
+            match OpenSegment::create_segment(&self.folder, id, &mut self.keys, carried) {
+                Ok(created) => created,
+                Err(error) => {
+                    self.log_full(&error.to_string());
+                    return Ok(false);
+                }
+            };
 
         self.add_drops(now);
         let OpenSegment { file, segment, .. } = std::mem::replace(&mut self.open_segment, next);
@@ -462,9 +512,17 @@ impl JournalWriter {
         let hour = u32::try_from(now.div_euclid(3_600_000) * 3600).unwrap_or(0);
         let drops = DropReason::ALL.into_iter().filter_map(|reason| {
             let new = totals[reason as usize] - self.reported_drops[reason as usize];
-            (new > 0).then(|| (DropKey { hour, reason }, u32::try_from(new).unwrap_or(u32::MAX)))
+            (new > 0).then(|| {
+                (
+                    DropKey { hour, reason },
+                    u32::try_from(new).unwrap_or(u32::MAX),
+                )
+            })
         });
-        let sums = SegmentSums { drops: drops.collect(), ..SegmentSums::default() };
+        let sums = SegmentSums {
+            drops: drops.collect(),
+            ..SegmentSums::default()
+        };
         let base = self.open_segment.segment.next_string_id();
         self.open_segment.segment.add_delta(&SegmentDelta {
             first_string_id: base,
@@ -475,12 +533,23 @@ impl JournalWriter {
     }
 
     fn update_stats(&self) {
-        let OverflowCounts { visitors, grants, texts, sites, ids } = self.table.overflow_counts();
+        let OverflowCounts {
+            visitors,
+            grants,
+            texts,
+            sites,
+            ids,
+        } = self.table.overflow_counts();
         let stats = &self.stats;
-        stats.visitors.store(self.table.visitor_count() as u64, Ordering::Relaxed);
+        stats
+            .visitors
+            .store(self.table.visitor_count() as u64, Ordering::Relaxed);
         stats.overflow_visitors.store(visitors, Ordering::Relaxed);
         stats.overflow_grants.store(grants, Ordering::Relaxed);
-        stats.held_rows.store(self.open_segment.segment.attribute_row_count() as u64, Ordering::Relaxed);
+        stats.held_rows.store(
+            self.open_segment.segment.attribute_row_count() as u64,
+            Ordering::Relaxed,
+        );
         stats.overflow_texts.store(texts, Ordering::Relaxed);
         stats.overflow_sites.store(sites, Ordering::Relaxed);
         stats.overflow_ids.store(ids, Ordering::Relaxed);
@@ -495,7 +564,9 @@ impl JournalWriter {
                 self.rotate_segment(self.release_scope(), now)?;
             }
             if !self.has_capacity(MAX_VISIT_CLOSE_BYTES) {
-                tracing::error!("no room to write how open visits ended; their bounces, seconds and exits are lost");
+                tracing::error!(
+                    "no room to write how open visits ended; their bounces, seconds and exits are lost"
+                );
                 break;
             }
             let more = self.table.close_all_visits();
@@ -507,7 +578,9 @@ impl JournalWriter {
         self.closer.wait_until_ready(FINAL_CLOSE_TIMEOUT);
         let rotated = self.rotate_segment(ReleaseScope::All, now)?;
         if !rotated {
-            tracing::warn!("no room to seal the last segment; it stays in the journal and is sealed at the next start");
+            tracing::warn!(
+                "no room to seal the last segment; it stays in the journal and is sealed at the next start"
+            );
         }
         // Segments that are still open need the key at the next start.
         if self.closer.join_thread() && rotated {
@@ -518,7 +591,9 @@ impl JournalWriter {
 }
 
 fn count_mails(hits: &[QueuedHit]) -> u64 {
-    hits.iter().filter(|hit| matches!(hit.counted, CountedEvent::Mail(_))).count() as u64
+    hits.iter()
+        .filter(|hit| matches!(hit.counted, CountedEvent::Mail(_)))
+        .count() as u64
 }
 
 fn notify_hits(hits: Vec<QueuedHit>, outcome: Result<(), CommitError>) {

@@ -120,20 +120,29 @@ impl NewAct {
             return unfit("lang", "a language tag: 1 to 35 of letters, digits and -");
         }
 
-        let names = self.purposes.iter().all(|(name, _)| is_ascii_name(name, 64, b"_-"));
+        let names = self
+            .purposes
+            .iter()
+            .all(|(name, _)| is_ascii_name(name, 64, b"_-"));
         if !names || self.purposes.is_empty() || self.purposes.len() > MAX_PURPOSES {
-            return unfit("purposes", "1 to 16 names, each 1 to 64 of letters, digits, _ and -");
+            return unfit(
+                "purposes",
+                "1 to 16 names, each 1 to 64 of letters, digits, _ and -",
+            );
         }
 
-        let twice =
-            |(place, (name, _)): (usize, &(String, bool))| self.purposes[..place].iter().any(|(n, _)| n == name);
+        let twice = |(place, (name, _)): (usize, &(String, bool))| {
+            self.purposes[..place].iter().any(|(n, _)| n == name)
+        };
         if self.purposes.iter().enumerate().any(twice) {
             return unfit("purposes", "each name once");
         }
 
         let any = self.purposes.iter().any(|(_, granted)| *granted);
         match (self.act, self.id.is_some(), any) {
-            (ActKind::Grant, true, true) | (ActKind::Refuse, false, false) | (ActKind::Withdraw, true, _) => Ok(()),
+            (ActKind::Grant, true, true)
+            | (ActKind::Refuse, false, false)
+            | (ActKind::Withdraw, true, _) => Ok(()),
             (ActKind::Grant, ..) => unfit("act", "a grant with an id and at least one purpose"),
             (ActKind::Refuse, ..) => unfit("act", "a refusal without an id and without a purpose"),
             (ActKind::Withdraw, ..) => unfit("act", "a withdrawal with an id"),
@@ -142,5 +151,8 @@ impl NewAct {
 }
 
 fn is_ascii_name(text: &str, most: usize, marks: &[u8]) -> bool {
-    (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || marks.contains(&b))
+    (1..=most).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || marks.contains(&b))
 }

@@ -29,7 +29,10 @@ pub struct VerifiedRecord<'a> {
 impl VerifiedRecord<'_> {
     /// The position after this record.
     pub fn head(&self) -> ChainHead {
-        ChainHead { size: self.fields.seq, hash: self.hash }
+        ChainHead {
+            size: self.fields.seq,
+            hash: self.hash,
+        }
     }
 
     /// An error that names this record, for a contradiction that is not in its bytes.
@@ -67,8 +70,15 @@ impl<R: BufRead> ChainReader<R> {
     /// The first bytes cannot be read, or the line about dropped records is malformed.
     pub fn new(source: R, path: &Path) -> Result<ChainReader<R>, LedgerError> {
         let path = path.to_owned();
-        let mut chain =
-            ChainReader { source, path, head: ChainHead::EMPTY, cut: None, end: 0, line: Vec::new(), torn: false };
+        let mut chain = ChainReader {
+            source,
+            path,
+            head: ChainHead::EMPTY,
+            cut: None,
+            end: 0,
+            line: Vec::new(),
+            torn: false,
+        };
         chain.read_cut_line()?;
         Ok(chain)
     }
@@ -112,12 +122,20 @@ impl<R: BufRead> ChainReader<R> {
     }
 
     fn read_cut_line(&mut self) -> Result<(), LedgerError> {
-        let start = self.source.fill_buf().map_err(LedgerError::from_io(&self.path))?;
+        let start = self
+            .source
+            .fill_buf()
+            .map_err(LedgerError::from_io(&self.path))?;
         if !start.starts_with(br#"{"cut":"#) || !self.read_line()? {
             return Ok(());
         }
         let cut = parse_cut_line(&self.line).ok_or_else(|| {
-            damaged_record(&self.path, 1, 0, "cannot be told: the line that says what was cut cannot be read".into())
+            damaged_record(
+                &self.path,
+                1,
+                0,
+                "cannot be told: the line that says what was cut cannot be read".into(),
+            )
         })?;
         self.head = cut.head;
         self.cut = Some(cut);
@@ -128,7 +146,9 @@ impl<R: BufRead> ChainReader<R> {
     fn read_line(&mut self) -> Result<bool, LedgerError> {
         self.line.clear();
         let mut bounded = (&mut self.source).take(MAX_LINE_BYTES as u64);
-        bounded.read_until(b'\n', &mut self.line).map_err(LedgerError::from_io(&self.path))?;
+        bounded
+            .read_until(b'\n', &mut self.line)
+            .map_err(LedgerError::from_io(&self.path))?;
         if self.line.pop_if(|last| *last == b'\n').is_some() {
             self.end += self.line.len() as u64 + 1;
             return Ok(true);
@@ -140,18 +160,32 @@ impl<R: BufRead> ChainReader<R> {
 
         if self.line.len() == MAX_LINE_BYTES || !line::is_line_prefix(&self.line) {
             let what = "does not end where a record ends".to_owned();
-            return Err(damaged_record(&self.path, self.head.size + 1, self.end, what));
+            return Err(damaged_record(
+                &self.path,
+                self.head.size + 1,
+                self.end,
+                what,
+            ));
         }
         self.torn = true;
         Ok(false)
     }
 }
 
-fn verify_line<'a>(line: &'a [u8], before: &ChainHead, offset: u64) -> Result<VerifiedRecord<'a>, String> {
-    let hash = line::verified_chain_digest(line).ok_or("is damaged: its bytes do not give the hash it ends with")?;
+fn verify_line<'a>(
+    line: &'a [u8],
+    before: &ChainHead,
+    offset: u64,
+) -> Result<VerifiedRecord<'a>, String> {
+    let hash = line::verified_chain_digest(line)
+        .ok_or("is damaged: its bytes do not give the hash it ends with")?;
     // serde's own message could quote the record.
-    let fields: LedgerLine<'a> = serde_json::from_slice(line)
-        .map_err(|error| format!("is no record as this version knows it, at column {}", error.column()))?;
+    let fields: LedgerLine<'a> = serde_json::from_slice(line).map_err(|error| {
+        format!(
+            "is no record as this version knows it, at column {}",
+            error.column()
+        )
+    })?;
     let text = std::str::from_utf8(line).map_err(|_| "is no UTF-8")?;
 
     let (expected, found) = (before.size + 1, fields.seq);
@@ -159,21 +193,39 @@ fn verify_line<'a>(line: &'a [u8], before: &ChainHead, offset: u64) -> Result<Ve
         return Err(format!("is missing: record {found} stands in its place"));
     }
     if found < expected {
-        return Err(format!("has record {found} in its place, a second time or out of order"));
+        return Err(format!(
+            "has record {found} in its place, a second time or out of order"
+        ));
     }
     if hex::decode_lower(fields.prev.as_bytes()) != Some(before.hash) {
-        return Err(format!("does not follow record {}: its `prev` is another hash", before.size));
+        return Err(format!(
+            "does not follow record {}: its `prev` is another hash",
+            before.size
+        ));
     }
 
     let id = match fields.id {
-        Some(id) => Some(ConsentId::from_hex(id).ok_or("has an id that is not 32 lower-case hex digits")?),
+        Some(id) => {
+            Some(ConsentId::from_hex(id).ok_or("has an id that is not 32 lower-case hex digits")?)
+        }
         None => None,
     };
-    Ok(VerifiedRecord { fields, id, hash, offset, text })
+    Ok(VerifiedRecord {
+        fields,
+        id,
+        hash,
+        offset,
+        text,
+    })
 }
 
 fn damaged_record(path: &Path, record: u64, offset: u64, what: String) -> LedgerError {
-    LedgerError::Damaged { path: path.to_owned(), record, offset, what }
+    LedgerError::Damaged {
+        path: path.to_owned(),
+        record,
+        offset,
+        what,
+    }
 }
 
 fn parse_cut_line(line: &[u8]) -> Option<CutPoint> {
@@ -193,6 +245,12 @@ fn parse_cut_line(line: &[u8]) -> Option<CutPoint> {
     }
 
     let CutLine { cut } = serde_json::from_slice(line).ok()?;
-    let head = ChainHead { size: cut.seq, hash: hex::decode_lower(cut.hash.as_bytes())? };
-    Some(CutPoint { head, before: cut.before.to_owned() })
+    let head = ChainHead {
+        size: cut.seq,
+        hash: hex::decode_lower(cut.hash.as_bytes())?,
+    };
+    Some(CutPoint {
+        head,
+        before: cut.before.to_owned(),
+    })
 }

@@ -14,7 +14,10 @@ pub struct ChainHead {
 
 impl ChainHead {
     /// The position before the first record.
-    pub const EMPTY: ChainHead = ChainHead { size: 0, hash: [0; 32] };
+    pub const EMPTY: ChainHead = ChainHead {
+        size: 0,
+        hash: [0; 32],
+    };
 
     /// The hash as 64 lower-case hex digits.
     pub fn hash_hex(&self) -> String {

@@ -39,9 +39,20 @@ impl Checkpoint {
     /// The text of the signed note.
     pub fn to_signed_note(&self, key: &SigningKey) -> String {
         let Checkpoint { origin, head, cut } = self;
-        let cut = cut.as_ref().map(|before| format!("{CUT_PREFIX}{before}\n")).unwrap_or_default();
-        let text = format!("{origin}\n{}\n{}\n{cut}", head.size, BASE64.encode(head.hash));
-        let signature = [key.public_key().key_id(origin).as_slice(), &key.sign_text(&text)].concat();
+        let cut = cut
+            .as_ref()
+            .map(|before| format!("{CUT_PREFIX}{before}\n"))
+            .unwrap_or_default();
+        let text = format!(
+            "{origin}\n{}\n{}\n{cut}",
+            head.size,
+            BASE64.encode(head.hash)
+        );
+        let signature = [
+            key.public_key().key_id(origin).as_slice(),
+            &key.sign_text(&text),
+        ]
+        .concat();
         format!("{text}\n\u{2014} {origin} {}\n", BASE64.encode(signature))
     }
 
@@ -51,16 +62,19 @@ impl Checkpoint {
     ///
     /// What is wrong with the note.
     pub fn from_signed_note(note: &str, key: &PublicKey) -> Result<Checkpoint, &'static str> {
-        let (text, signatures) = note.split_once("\n\n").ok_or("it is no signed note: an empty line is missing")?;
-        let read =
-            parse_checkpoint(text).ok_or("it is no checkpoint: origin, size and hash, a line each, are expected")?;
+        let (text, signatures) = note
+            .split_once("\n\n")
+            .ok_or("it is no signed note: an empty line is missing")?;
+        let read = parse_checkpoint(text)
+            .ok_or("it is no checkpoint: origin, size and hash, a line each, are expected")?;
         let text = format!("{text}\n");
         let marks = [key.key_id(&read.origin).as_slice()].concat();
         // Other keys may have signed it too; only the signature by ours is verified.
         let ours = signatures.lines().filter_map(|line| {
             let (name, signature) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
             let signature = BASE64.decode(signature).ok()?;
-            (name == read.origin).then(|| signature.strip_prefix(marks.as_slice()).map(<[u8]>::to_vec))?
+            (name == read.origin)
+                .then(|| signature.strip_prefix(marks.as_slice()).map(<[u8]>::to_vec))?
         });
 
         let mut ours = ours.peekable();
@@ -77,11 +91,20 @@ impl Checkpoint {
 
 fn parse_checkpoint(text: &str) -> Option<Checkpoint> {
     let mut lines = text.split('\n');
-    let origin = lines.next().filter(|origin| origin.starts_with("footfall/"))?.to_owned();
+    let origin = lines
+        .next()
+        .filter(|origin| origin.starts_with("footfall/"))?
+        .to_owned();
     let size: u64 = lines.next()?.parse().ok()?;
     let hash = BASE64.decode(lines.next()?).ok()?.try_into().ok()?;
-    let cut = lines.find_map(|line| line.strip_prefix(CUT_PREFIX)).map(str::to_owned);
-    Some(Checkpoint { origin, head: ChainHead { size, hash }, cut })
+    let cut = lines
+        .find_map(|line| line.strip_prefix(CUT_PREFIX))
+        .map(str::to_owned);
+    Some(Checkpoint {
+        origin,
+        head: ChainHead { size, hash },
+        cut,
+    })
 }
 
 #[cfg(test)]
@@ -97,7 +120,10 @@ mod tests {
     fn note(cut: Option<&str>) -> Checkpoint {
         Checkpoint {
             origin: "footfall/ally".into(),
-            head: ChainHead { size: 41, hash: [7; 32] },
+            head: ChainHead {
+                size: 41,
+                hash: [7; 32],
+            },
             cut: cut.map(str::to_owned),
         }
     }
@@ -107,7 +133,10 @@ mod tests {
         let (key, other) = (key(), key());
         for cut in [None, Some("2024-01-01")] {
             let signed = note(cut).to_signed_note(&key);
-            assert_eq!(Checkpoint::from_signed_note(&signed, &key.public_key()), Ok(note(cut)));
+            assert_eq!(
+                Checkpoint::from_signed_note(&signed, &key.public_key()),
+                Ok(note(cut))
+            );
             assert_eq!(
                 Checkpoint::from_signed_note(&signed, &other.public_key()),
                 Err("it is not signed with this ledger's key")
@@ -115,8 +144,17 @@ mod tests {
         }
         let signed = note(None).to_signed_note(&key);
         let lines: Vec<&str> = signed.lines().collect();
-        assert_eq!(lines[..4], ["footfall/ally", "41", &BASE64.encode([7; 32]), ""]);
-        assert_eq!(BASE64.decode(lines[4].strip_prefix("\u{2014} footfall/ally ").unwrap()).unwrap().len(), 68);
+        assert_eq!(
+            lines[..4],
+            ["footfall/ally", "41", &BASE64.encode([7; 32]), ""]
+        );
+        assert_eq!(
+            BASE64
+                .decode(lines[4].strip_prefix("\u{2014} footfall/ally ").unwrap())
+                .unwrap()
+                .len(),
+            68
+        );
     }
 
     #[test]
@@ -139,7 +177,12 @@ mod tests {
         let public = key().public_key();
         let text = public.to_verifier_key("footfall/ally");
         assert!(PublicKey::from_verifier_key(&text).is_some_and(|read| read == public));
-        for other in ["", "footfall/ally", &text.replace("ally", "alli"), &text[..text.len() - 4]] {
+        for other in [
+            "",
+            "footfall/ally",
+            &text.replace("ally", "alli"),
+            &text[..text.len() - 4],
+        ] {
             assert!(PublicKey::from_verifier_key(other).is_none(), "{other}");
         }
     }

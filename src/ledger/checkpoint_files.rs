@@ -84,8 +84,17 @@ impl CheckpointWriter {
     /// # Errors
     ///
     /// The checkpoint cannot be written; a former one of this size is unchanged.
-    pub fn write_checkpoint(&self, head: ChainHead, cut: Option<String>) -> Result<(), LedgerError> {
-        let note = Checkpoint { origin: self.origin.clone(), head, cut }.to_signed_note(&self.key);
+    pub fn write_checkpoint(
+        &self,
+        head: ChainHead,
+        cut: Option<String>,
+    ) -> Result<(), LedgerError> {
+        let note = Checkpoint {
+            origin: self.origin.clone(),
+            head,
+            cut,
+        }
+        .to_signed_note(&self.key);
         let path = self.folder.checkpoint_path(head.size);
         let write = || {
             disk::create_private_folder(&self.folder.checkpoints_path())
@@ -111,8 +120,15 @@ pub struct NewestCheckpoint {
 pub fn find_newest_checkpoint(options: &LedgerOptions) -> Result<NewestCheckpoint, LedgerError> {
     let folder = LedgerFolder::new(&options.dir);
     let key = SigningKey::read_key_file(&folder, &options.key_file)?.public_key();
-    let note = folder.checkpoint_sizes()?.into_iter().max().map(|size| (folder.checkpoint_path(size), size));
-    Ok(NewestCheckpoint { checkpoint: note, key: key.to_verifier_key(&options.origin()) })
+    let note = folder
+        .checkpoint_sizes()?
+        .into_iter()
+        .max()
+        .map(|size| (folder.checkpoint_path(size), size));
+    Ok(NewestCheckpoint {
+        checkpoint: note,
+        key: key.to_verifier_key(&options.origin()),
+    })
 }
 
 /// Verifies checkpoints while the chain is read. `ahead` has those still to come, the largest
@@ -133,7 +149,10 @@ impl CheckpointVerifier {
     /// A verifier without checkpoints that also accepts unsigned cuts: for copying records, which
     /// may be done without a key.
     pub fn accepting_unsigned_cuts() -> CheckpointVerifier {
-        CheckpointVerifier { accepts_unsigned_cuts: true, ..CheckpointVerifier::default() }
+        CheckpointVerifier {
+            accepts_unsigned_cuts: true,
+            ..CheckpointVerifier::default()
+        }
     }
 
     /// Reads checkpoint files and verifies their signatures.
@@ -141,17 +160,29 @@ impl CheckpointVerifier {
     /// # Errors
     ///
     /// A file cannot be read, is not a checkpoint, or has no valid signature by `key`.
-    pub fn new(files: impl IntoIterator<Item = PathBuf>, key: &PublicKey) -> Result<CheckpointVerifier, LedgerError> {
+    pub fn new(
+        files: impl IntoIterator<Item = PathBuf>,
+        key: &PublicKey,
+    ) -> Result<CheckpointVerifier, LedgerError> {
         let read = |file: PathBuf| {
             let text = std::fs::read_to_string(&file).map_err(LedgerError::from_io(&file))?;
             let note = Checkpoint::from_signed_note(&text, key);
-            let note = note.map_err(|what| LedgerError::InvalidCheckpoint { file: file.clone(), what })?;
+            let note = note.map_err(|what| LedgerError::InvalidCheckpoint {
+                file: file.clone(),
+                what,
+            })?;
             Ok((file, note))
         };
 
-        let mut ahead = files.into_iter().map(read).collect::<Result<Vec<_>, LedgerError>>()?;
+        let mut ahead = files
+            .into_iter()
+            .map(read)
+            .collect::<Result<Vec<_>, LedgerError>>()?;
         ahead.sort_by_key(|(_, note)| std::cmp::Reverse(note.head.size));
-        Ok(CheckpointVerifier { remaining: ahead, ..CheckpointVerifier::default() })
+        Ok(CheckpointVerifier {
+            remaining: ahead,
+            ..CheckpointVerifier::default()
+        })
     }
 
     /// Called with the start of the chain. A cut must have a signed checkpoint, otherwise anyone
@@ -163,14 +194,26 @@ impl CheckpointVerifier {
     pub fn verify_start(&mut self, acts: &Path, cut: Option<&CutPoint>) -> Result<(), LedgerError> {
         let Some(cut) = cut else { return Ok(()) };
         let size = cut.head.size;
-        let signed =
-            |(_, note): &(PathBuf, Checkpoint)| note.head == cut.head && note.cut.as_ref() == Some(&cut.before);
+        let signed = |(_, note): &(PathBuf, Checkpoint)| {
+            note.head == cut.head && note.cut.as_ref() == Some(&cut.before)
+        };
         if !self.accepts_unsigned_cuts && !self.remaining.iter().any(signed) {
-            let what = format!("was cut, and no checkpoint signs for it: checkpoints/{size}.note must say the same");
-            return Err(LedgerError::Damaged { path: acts.to_owned(), record: size, offset: 0, what });
+            let what = format!(
+                "was cut, and no checkpoint signs for it: checkpoints/{size}.note must say the same"
+            );
+            return Err(LedgerError::Damaged {
+                path: acts.to_owned(),
+                record: size,
+                offset: 0,
+                what,
+            });
         }
 
-        while self.remaining.pop_if(|(_, note)| note.head.size < size).is_some() {
+        while self
+            .remaining
+            .pop_if(|(_, note)| note.head.size < size)
+            .is_some()
+        {
             self.before_cut += 1;
         }
         self.verify_head(acts, &cut.head, 0)
@@ -181,15 +224,28 @@ impl CheckpointVerifier {
     /// # Errors
     ///
     /// A checkpoint of this size has another hash.
-    pub fn verify_head(&mut self, acts: &Path, head: &ChainHead, offset: u64) -> Result<(), LedgerError> {
-        while let Some((file, note)) = self.remaining.pop_if(|(_, note)| note.head.size == head.size) {
+    pub fn verify_head(
+        &mut self,
+        acts: &Path,
+        head: &ChainHead,
+        offset: u64,
+    ) -> Result<(), LedgerError> {
+        while let Some((file, note)) = self
+            .remaining
+            .pop_if(|(_, note)| note.head.size == head.size)
+        {
             if note.head.hash != head.hash {
                 let what = format!(
                     "or one after record {} is not what was signed: checkpoint {} has another hash",
                     self.last_matched,
                     file.display()
                 );
-                return Err(LedgerError::Damaged { path: acts.to_owned(), record: head.size, offset, what });
+                return Err(LedgerError::Damaged {
+                    path: acts.to_owned(),
+                    record: head.size,
+                    offset,
+                    what,
+                });
             }
             self.last_matched = head.size;
             self.matched += 1;
@@ -202,9 +258,25 @@ impl CheckpointVerifier {
     /// # Errors
     ///
     /// A checkpoint signs for more records than the chain has.
-    pub fn verify_end(&self, acts: &Path, head: &ChainHead, offset: u64) -> Result<(), LedgerError> {
-        let Some((file, note)) = self.remaining.last() else { return Ok(()) };
-        let what = format!("is missing: checkpoint {} says there were {}", file.display(), note.head.size);
-        Err(LedgerError::Damaged { path: acts.to_owned(), record: head.size + 1, offset, what })
+    pub fn verify_end(
+        &self,
+        acts: &Path,
+        head: &ChainHead,
+        offset: u64,
+    ) -> Result<(), LedgerError> {
+        let Some((file, note)) = self.remaining.last() else {
+            return Ok(());
+        };
+        let what = format!(
+            "is missing: checkpoint {} says there were {}",
+            file.display(),
+            note.head.size
+        );
+        Err(LedgerError::Damaged {
+            path: acts.to_owned(),
+            record: head.size + 1,
+            offset,
+            what,
+        })
     }
 }

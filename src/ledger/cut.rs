@@ -57,7 +57,10 @@ pub fn cut_ledger(
     let _lock = folder.acquire_lock()?;
     let key = Arc::new(SigningKey::open(&folder, &options.key_file)?);
 
-    let notes = folder.checkpoint_sizes()?.into_iter().map(|size| folder.checkpoint_path(size));
+    let notes = folder
+        .checkpoint_sizes()?
+        .into_iter()
+        .map(|size| folder.checkpoint_path(size));
     let mut watch = CheckpointVerifier::new(notes, &key.public_key())?;
     let before = before.to_string();
 
@@ -66,25 +69,52 @@ pub fn cut_ledger(
         plan.add_record(entry, &before);
         Ok(())
     };
-    let (_, found) = scan_ledger(&folder, file, &mut watch, Arc::<WithdrawnGrants>::default(), progress, &mut each)?;
+    let (_, found) = scan_ledger(
+        &folder,
+        file,
+        &mut watch,
+        Arc::<WithdrawnGrants>::default(),
+        progress,
+        &mut each,
+    )?;
 
     let Some(head) = plan.head else {
-        return Ok(CutSummary { records: 0, head: found.cut.map_or(ChainHead::EMPTY, |cut| cut.head) });
+        return Ok(CutSummary {
+            records: 0,
+            head: found.cut.map_or(ChainHead::EMPTY, |cut| cut.head),
+        });
     };
     // The checkpoint comes first: a cut without a checkpoint would look like tampering, while a
     // checkpoint without the cut is harmless.
-    let keeper =
-        CheckpointWriter::new(folder.clone(), key, options.origin(), Duration::from_secs(options.checkpoint_secs))?;
+    let keeper = CheckpointWriter::new(
+        folder.clone(),
+        key,
+        options.origin(),
+        Duration::from_secs(options.checkpoint_secs),
+    )?;
     keeper.write_checkpoint(head, Some(before.clone()))?;
-    replace_ledger_file(&folder, &CutPoint { head, before }, plan.kept_offset(&found), found.bytes)?;
-    Ok(CutSummary { records: plan.records, head })
+    replace_ledger_file(
+        &folder,
+        &CutPoint { head, before },
+        plan.kept_offset(&found),
+        found.bytes,
+    )?;
+    Ok(CutSummary {
+        records: plan.records,
+        head,
+    })
 }
 
 /// The latest day before which no grant can be live.
 fn latest_cut_day(now: Millis, max_age_secs: u64) -> Date {
     let age = SignedDuration::from_secs(i64::try_from(max_age_secs).unwrap_or(i64::MAX));
-    let oldest_live = Timestamp::from_millisecond(now).ok().and_then(|now| now.checked_sub(age).ok());
-    oldest_live.unwrap_or(Timestamp::MIN).to_zoned(TimeZone::UTC).date()
+    let oldest_live = Timestamp::from_millisecond(now)
+        .ok()
+        .and_then(|now| now.checked_sub(age).ok());
+    oldest_live
+        .unwrap_or(Timestamp::MIN)
+        .to_zoned(TimeZone::UTC)
+        .date()
 }
 
 /// The records to drop: those from the start up to the first record of the day or later. Clocks may
@@ -116,15 +146,27 @@ impl CutPlan {
 
 /// Writes the remaining records to a new file, syncs it and renames it. At each moment one complete
 /// ledger exists.
-fn replace_ledger_file(folder: &LedgerFolder, cut: &CutPoint, from: u64, to: u64) -> Result<(), LedgerError> {
+fn replace_ledger_file(
+    folder: &LedgerFolder,
+    cut: &CutPoint,
+    from: u64,
+    to: u64,
+) -> Result<(), LedgerError> {
     let (acts, beside) = (folder.acts_path(), folder.cut_temp_path());
     let mut old = folder.open_records()?;
 
     let write = || -> io::Result<()> {
         old.seek(SeekFrom::Start(from))?;
         let mut new = BufWriter::new(disk::create_private_file(&beside)?);
-        let CutPoint { head: ChainHead { size, hash }, before } = cut;
-        writeln!(new, r#"{{"cut":{{"seq":{size},"hash":"{}","before":"{before}"}}}}"#, hex::encode_lower(hash))?;
+        let CutPoint {
+            head: ChainHead { size, hash },
+            before,
+        } = cut;
+        writeln!(
+            new,
+            r#"{{"cut":{{"seq":{size},"hash":"{}","before":"{before}"}}}}"#,
+            hex::encode_lower(hash)
+        )?;
         io::copy(&mut BufReader::new(old).take(to - from), &mut new)?;
         new.into_inner()?.sync_all()?;
         std::fs::rename(&beside, &acts)

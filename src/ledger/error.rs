@@ -18,7 +18,12 @@ pub enum LedgerError {
     NotFound(PathBuf),
     /// The record with this number, at this byte, is missing, damaged or contradicts another one.
     #[error("{path}, byte {offset}: record {record} {what}", path = path.display())]
-    Damaged { path: PathBuf, record: u64, offset: u64, what: String },
+    Damaged {
+        path: PathBuf,
+        record: u64,
+        offset: u64,
+        what: String,
+    },
     /// A checkpoint is malformed or has no valid signature.
     #[error("{file}: {what}", file = file.display())]
     InvalidCheckpoint { file: PathBuf, what: &'static str },
@@ -39,11 +44,16 @@ pub enum LedgerError {
     )]
     EmptyKey(PathBuf),
     /// A cut would drop grants that can still be live. `day` is the latest day accepted.
-    #[error("a grant given on {day} or later can still be live; the youngest day accepted is {day}")]
+    #[error(
+        "a grant given on {day} or later can still be live; the youngest day accepted is {day}"
+    )]
     CutTooRecent { day: jiff::civil::Date },
     /// The act cannot be recorded as it is, because of an error of the caller.
     #[error("{field}: must be {accepted}")]
-    InvalidField { field: &'static str, accepted: &'static str },
+    InvalidField {
+        field: &'static str,
+        accepted: &'static str,
+    },
     /// The withdrawal refers to no live grant.
     #[error("there is no live grant to withdraw")]
     NoLiveGrant,
@@ -65,6 +75,9 @@ pub enum LedgerError {
 
 impl LedgerError {
     pub(super) fn from_io(path: &Path) -> impl FnOnce(io::Error) -> LedgerError + '_ {
-        move |error| LedgerError::Io { path: path.to_owned(), error }
+        move |error| LedgerError::Io {
+            path: path.to_owned(),
+            error,
+        }
     }
 }

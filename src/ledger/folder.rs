@@ -53,7 +53,11 @@ impl LedgerFolder {
         let mut sizes = Vec::new();
         for entry in entries {
             let name = entry.map_err(LedgerError::from_io(&path))?.file_name();
-            sizes.extend(name.to_string_lossy().strip_suffix(".note").and_then(|size| size.parse::<u64>().ok()));
+            sizes.extend(
+                name.to_string_lossy()
+                    .strip_suffix(".note")
+                    .and_then(|size| size.parse::<u64>().ok()),
+            );
         }
         Ok(sizes)
     }
@@ -102,7 +106,9 @@ impl LedgerFolder {
     pub fn remove_cut_temp(&self) -> Result<(), LedgerError> {
         let half = self.cut_temp_path();
         match std::fs::remove_file(&half) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LedgerError::from_io(&half)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(LedgerError::from_io(&half)(error))
+            }
             _ => Ok(()),
         }
     }

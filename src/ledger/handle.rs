@@ -65,8 +65,14 @@ impl Ledger {
         let mut acts = LedgerFile::open(&folder)?;
         let key = Arc::new(SigningKey::open(&folder, &options.key_file)?);
         let mut watch = CheckpointVerifier::new(decisive_checkpoints(&folder)?, &key.public_key())?;
-        let (book, found) =
-            scan_ledger(&folder, acts.open_reader()?, &mut watch, withdrawn, progress, &mut |_| Ok(()))?;
+        let (book, found) = scan_ledger(
+            &folder,
+            acts.open_reader()?,
+            &mut watch,
+            withdrawn,
+            progress,
+            &mut |_| Ok(()),
+        )?;
 
         if found.torn {
             let (offset, bytes) = (found.bytes, acts.end_offset() - found.bytes);
@@ -80,20 +86,39 @@ impl Ledger {
         let every = Duration::from_secs(options.checkpoint_secs);
         let (origin, stats) = (options.origin(), Arc::new(LedgerStats::default()));
         let keeper = CheckpointWriter::new(folder, Arc::clone(&key), origin.clone(), every)?;
-        let writer = LedgerWriter::new(acts, found.head, Arc::clone(&book), keeper, Arc::clone(&stats), lock);
+        let writer = LedgerWriter::new(
+            acts,
+            found.head,
+            Arc::clone(&book),
+            keeper,
+            Arc::clone(&stats),
+            lock,
+        );
 
         let (inbox, waiting) = channel();
         let thread = Mutex::new(Some(spawn_writer(writer, waiting)));
         let quota = ActQuota::new(options.acts_per_hour);
         Ok((
-            Ledger(Arc::new(LedgerState { index: book, reader, commands: inbox, thread, key, origin, quota, stats })),
+            Ledger(Arc::new(LedgerState {
+                index: book,
+                reader,
+                commands: inbox,
+                thread,
+                key,
+                origin,
+                quota,
+                stats,
+            })),
             found,
         ))
     }
 
     /// Queues the act at once, also if the future is never polled. The future resolves when the act
     /// is on disk; its errors are those of [`Ledger::append_all`].
-    pub fn append_act(&self, act: NewAct) -> impl Future<Output = Result<LedgerRecord, LedgerError>> + use<> {
+    pub fn append_act(
+        &self,
+        act: NewAct,
+    ) -> impl Future<Output = Result<LedgerRecord, LedgerError>> + use<> {
         let appended = self.append_acts(vec![act]);
         async { Ok(appended.await?.remove(0)) }
     }
@@ -110,7 +135,10 @@ impl Ledger {
         let sent = room.and_then(|()| {
             self.0
                 .commands
-                .send(LedgerMessage::Append(AppendRequest { acts, reply: answer }))
+                .send(LedgerMessage::Append(AppendRequest {
+                    acts,
+                    reply: answer,
+                }))
                 .map_err(|_| LedgerError::Closed)
         });
         async move {
@@ -121,7 +149,11 @@ impl Ledger {
 
     /// The state of a consent id; `None` if it has no record.
     pub fn consent_state(&self, id: &ConsentId) -> Option<ConsentState> {
-        self.0.index.read().unwrap_or_else(PoisonError::into_inner).consent_state(id)
+        self.0
+            .index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .consent_state(id)
     }
 
     /// The records of a consent id, oldest first. Reads a few lines from disk, so it must not be
@@ -131,8 +163,16 @@ impl Ledger {
     ///
     /// A record cannot be read, or has changed on disk since the ledger was opened.
     pub fn read_records(&self, id: &ConsentId) -> Result<Vec<LedgerRecord>, LedgerError> {
-        let places = self.0.index.read().unwrap_or_else(PoisonError::into_inner).record_offsets(id);
-        places.into_iter().map(|offset| self.0.reader.read_record(offset)).collect()
+        let places = self
+            .0
+            .index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .record_offsets(id);
+        places
+            .into_iter()
+            .map(|offset| self.0.reader.read_record(offset))
+            .collect()
     }
 
     /// A signed receipt of the id's records, for the holder of the cookie; `None` if there is no
@@ -142,8 +182,15 @@ impl Ledger {
     ///
     /// A record cannot be read, or has changed on disk since the ledger was opened.
     pub fn create_receipt(&self, id: &ConsentId) -> Result<Option<String>, LedgerError> {
-        let lines: Vec<String> = self.read_records(id)?.into_iter().map(|record| record.line).collect();
-        Ok((!lines.is_empty()).then(|| receipt::write_receipt(&self.0.origin, &self.0.key, &lines)))
+        let lines: Vec<String> = self
+            .read_records(id)?
+            .into_iter()
+            .map(|record| record.line)
+            .collect();
+        Ok(
+            (!lines.is_empty())
+                .then(|| receipt::write_receipt(&self.0.origin, &self.0.key, &lines)),
+        )
     }
 
     /// Counters for the metrics.
@@ -153,12 +200,20 @@ impl Ledger {
 
     /// The number of records of each kind.
     pub fn record_counts(&self) -> RecordCounts {
-        self.0.index.read().unwrap_or_else(PoisonError::into_inner).record_counts()
+        self.0
+            .index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .record_counts()
     }
 
     /// The number of records of each kind, by the version that was asked about.
     pub fn counts_by_version(&self) -> BTreeMap<u32, RecordCounts> {
-        self.0.index.read().unwrap_or_else(PoisonError::into_inner).counts_by_version()
+        self.0
+            .index
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .counts_by_version()
     }
 
     /// Writes the queued acts and a checkpoint, then closes the ledger. Later acts fail.
@@ -183,7 +238,11 @@ impl GrantLookup for Ledger {
 
 impl LedgerState {
     fn stop_writer(&self) -> Result<(), LedgerError> {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let Some(thread) = thread else { return Ok(()) };
         // If the writer has already ended, joining it returns the reason.
         let _ = self.commands.send(LedgerMessage::Close);
@@ -199,9 +258,14 @@ impl Drop for LedgerState {
     }
 }
 
-fn spawn_writer(writer: LedgerWriter, waiting: Receiver<LedgerMessage>) -> JoinHandle<Result<(), LedgerError>> {
+fn spawn_writer(
+    writer: LedgerWriter,
+    waiting: Receiver<LedgerMessage>,
+) -> JoinHandle<Result<(), LedgerError>> {
     let thread = std::thread::Builder::new().name("ledger".into());
-    thread.spawn(move || writer.run(&waiting)).expect("a thread can be started")
+    thread
+        .spawn(move || writer.run(&waiting))
+        .expect("a thread can be started")
 }
 
 /// The newest checkpoint and the one that signs for a cut, which are enough to recognise a
@@ -212,5 +276,9 @@ fn decisive_checkpoints(folder: &LedgerFolder) -> Result<Vec<PathBuf>, LedgerErr
     let newest = folder.checkpoint_sizes()?.into_iter().max();
     let mut sizes: Vec<u64> = newest.into_iter().chain(cut).collect();
     sizes.dedup();
-    Ok(sizes.into_iter().map(|size| folder.checkpoint_path(size)).filter(|note| note.exists()).collect())
+    Ok(sizes
+        .into_iter()
+        .map(|size| folder.checkpoint_path(size))
+        .filter(|note| note.exists())
+        .collect())
 }

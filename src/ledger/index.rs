@@ -134,7 +134,12 @@ impl ConsentIndex {
     pub fn consent_state(&self, id: &ConsentId) -> Option<ConsentState> {
         let row = self.rows.get(id)?;
         let GrantTerms { version, granted } = self.terms[row.terms_index as usize].clone();
-        Some(ConsentState { version, live: !granted.is_empty(), granted, seq: row.grant_seq })
+        Some(ConsentState {
+            version,
+            live: !granted.is_empty(),
+            granted,
+            seq: row.grant_seq,
+        })
     }
 
     /// The positions of the id's records in the file, oldest first.
@@ -156,11 +161,17 @@ impl ConsentIndex {
     /// The record contradicts those before it, so this program did not write it. The message says
     /// how; the index is unchanged.
     pub fn insert_record(&mut self, fact: &RecordSummary<'_>) -> Result<(), String> {
-        let live = fact.id.and_then(|id| self.consent_state(id)).filter(|standing| standing.live);
+        let live = fact
+            .id
+            .and_then(|id| self.consent_state(id))
+            .filter(|standing| standing.live);
         self.check_reference(fact, live.as_ref().map(|standing| standing.seq))?;
 
         self.counts.count_act(fact.act);
-        self.counts_by_version.entry(fact.version).or_default().count_act(fact.act);
+        self.counts_by_version
+            .entry(fact.version)
+            .or_default()
+            .count_act(fact.act);
         let Some(id) = fact.id else { return Ok(()) };
 
         let grant = match fact.act {
@@ -168,12 +179,21 @@ impl ConsentIndex {
             _ => fact.seq,
         };
         // A withdrawal does not change the version that was granted.
-        let version = live.filter(|_| fact.act == ActKind::Withdraw).map_or(fact.version, |standing| standing.version);
+        let version = live
+            .filter(|_| fact.act == ActKind::Withdraw)
+            .map_or(fact.version, |standing| standing.version);
         let terms = self.intern_terms(version, &fact.granted);
 
         let before = self.rows.get(id).map_or(NO_INDEX, |row| row.last_index);
         let last = self.record_offsets.push_offset(fact.offset, before);
-        self.rows.insert(id.duplicate_id(), IndexRow { grant_seq: grant, terms_index: terms, last_index: last });
+        self.rows.insert(
+            id.duplicate_id(),
+            IndexRow {
+                grant_seq: grant,
+                terms_index: terms,
+                last_index: last,
+            },
+        );
 
         if fact.granted.is_empty() {
             self.withdrawn.insert(id, fact.day);
@@ -188,12 +208,15 @@ impl ConsentIndex {
             ActKind::Grant => fact.id.is_some() && !fact.granted.is_empty(),
             ActKind::Refuse => fact.id.is_none() && fact.granted.is_empty(),
             // For a grant recorded at another collector, nothing is known except that it ends.
-            ActKind::Withdraw => fact
-                .id
-                .is_some_and(|id| fact.refers.is_some() || (fact.granted.is_empty() && !self.rows.contains_key(id))),
+            ActKind::Withdraw => fact.id.is_some_and(|id| {
+                fact.refers.is_some() || (fact.granted.is_empty() && !self.rows.contains_key(id))
+            }),
         };
         if !fits {
-            return Err(format!("cannot be: a {} does not have these parts", fact.act.as_str()));
+            return Err(format!(
+                "cannot be: a {} does not have these parts",
+                fact.act.as_str()
+            ));
         }
 
         let into_the_cut = live.is_none() && fact.refers.is_some_and(|seq| seq <= self.cut_seq);
@@ -202,13 +225,22 @@ impl ConsentIndex {
         }
 
         let name = |seq: Option<u64>| seq.map_or("nothing".into(), |seq| format!("record {seq}"));
-        Err(format!("refers to {}, where the records before it say {}", name(fact.refers), name(live)))
+        Err(format!(
+            "refers to {}, where the records before it say {}",
+            name(fact.refers),
+            name(live)
+        ))
     }
 
     fn intern_terms(&mut self, version: u32, granted: &[&str]) -> u32 {
-        let known = |terms: &GrantTerms| terms.version == version && terms.granted.iter().eq(granted.iter());
+        let known = |terms: &GrantTerms| {
+            terms.version == version && terms.granted.iter().eq(granted.iter())
+        };
         let place = self.terms.iter().position(known).unwrap_or_else(|| {
-            self.terms.push(GrantTerms { version, granted: granted.iter().map(|name| (*name).to_owned()).collect() });
+            self.terms.push(GrantTerms {
+                version,
+                granted: granted.iter().map(|name| (*name).to_owned()).collect(),
+            });
             self.terms.len() - 1
         });
         u32::try_from(place).expect("far fewer than 2^32 versions and choices")
@@ -220,7 +252,9 @@ impl ConsentIndex {
         let slot = size_of::<(ConsentId, IndexRow)>() + 1;
         // A map has a power of two of slots and fills at most 7 of 8.
         let slots = (self.rows.capacity() * 8 / 7).next_power_of_two();
-        slots * slot + self.record_offsets.offsets.capacity() * 8 + self.record_offsets.previous.capacity() * 4
+        slots * slot
+            + self.record_offsets.offsets.capacity() * 8
+            + self.record_offsets.previous.capacity() * 4
     }
 }
 

@@ -33,7 +33,13 @@ impl LedgerFile {
     pub fn open(folder: &LedgerFolder) -> Result<LedgerFile, LedgerError> {
         let path = folder.acts_path();
         let is_new = !path.try_exists().map_err(LedgerError::from_io(&path))?;
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path);
         let file = file.map_err(LedgerError::from_io(&path))?;
         if is_new {
             folder.sync_folder()?;
@@ -62,7 +68,10 @@ impl LedgerFile {
     ///
     /// The file cannot be truncated or synced.
     pub fn truncate_file(&mut self, end: u64) -> Result<(), LedgerError> {
-        self.file.set_len(end).and_then(|()| self.sync_file()).map_err(LedgerError::from_io(&self.path))?;
+        self.file
+            .set_len(end)
+            .and_then(|()| self.sync_file())
+            .map_err(LedgerError::from_io(&self.path))?;
         self.end = end;
         Ok(())
     }
@@ -77,10 +86,12 @@ impl LedgerFile {
         if let Err(error) = self.file.write_all_at(lines, self.end) {
             // A part may have been written. It must be removed, so that it does not precede the
             // next record.
-            return Err(match self.file.set_len(self.end).and_then(|()| self.sync_file()) {
-                Ok(()) => AppendError::Undone(error),
-                Err(error) => AppendError::Uncertain(error),
-            });
+            return Err(
+                match self.file.set_len(self.end).and_then(|()| self.sync_file()) {
+                    Ok(()) => AppendError::Undone(error),
+                    Err(error) => AppendError::Uncertain(error),
+                },
+            );
         }
         self.sync_file().map_err(AppendError::Uncertain)?;
         self.end += lines.len() as u64;
@@ -91,10 +102,15 @@ impl LedgerFile {
     /// Sets the file's times back to the full hour, as in the records; otherwise they would reveal
     /// the moment of the last act.
     fn round_file_times(&self) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
         let hour = SystemTime::UNIX_EPOCH + Duration::from_secs(now - now % 3600);
         // A file system without this feature keeps the time; nothing else depends on it.
-        let _ = self.file.set_times(FileTimes::new().set_accessed(hour).set_modified(hour));
+        let _ = self
+            .file
+            .set_times(FileTimes::new().set_accessed(hour).set_modified(hour));
     }
 
     fn sync_file(&self) -> io::Result<()> {

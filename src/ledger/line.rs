@@ -23,7 +23,12 @@ const HASH_SUFFIX_BYTES: usize = 9 + 64 + 2;
 pub const MAX_LINE_BYTES: usize = 4096;
 
 /// Appends the line of a record, including its newline, and returns its hash.
-pub fn write_line(out: &mut String, before: &ChainHead, act: &NewAct, refers: Option<u64>) -> Sha256Digest {
+pub fn write_line(
+    out: &mut String,
+    before: &ChainHead,
+    act: &NewAct,
+    refers: Option<u64>,
+) -> Sha256Digest {
     let start = out.len();
     write_body(out, before, act, refers).expect("writing to a string");
     let hash = sha256_digest(&out.as_bytes()[start..]);
@@ -31,8 +36,18 @@ pub fn write_line(out: &mut String, before: &ChainHead, act: &NewAct, refers: Op
     hash
 }
 
-fn write_body(out: &mut String, before: &ChainHead, act: &NewAct, refers: Option<u64>) -> fmt::Result {
-    write!(out, r#"{{"seq":{},"prev":"{}","id":"#, before.size + 1, hex::encode_lower(&before.hash))?;
+fn write_body(
+    out: &mut String,
+    before: &ChainHead,
+    act: &NewAct,
+    refers: Option<u64>,
+) -> fmt::Result {
+    write!(
+        out,
+        r#"{{"seq":{},"prev":"{}","id":"#,
+        before.size + 1,
+        hex::encode_lower(&before.hash)
+    )?;
     write_quoted(out, act.id.as_ref().map(ConsentId::to_hex))?;
     write!(out, r#","act":"{}","refers":"#, act.act.as_str())?;
 
@@ -41,18 +56,47 @@ fn write_body(out: &mut String, before: &ChainHead, act: &NewAct, refers: Option
         None => out.push_str("null"),
     }
 
-    write!(out, r#","site":"{}","version":{},"policy":"#, act.site, act.version)?;
-    write_quoted(out, act.digests.policy.as_ref().map(|digest| hex::encode_lower(digest)))?;
-    write!(out, r#","register":"{}","#, hex::encode_lower(&act.digests.register))?;
-    write!(out, r#""banner":"{}","#, hex::encode_lower(&act.digests.banner))?;
-    write!(out, r#""lang":"{}","layer":"{}","purposes":{{"#, act.lang, act.layer.as_str())?;
+    write!(
+        out,
+        r#","site":"{}","version":{},"policy":"#,
+        act.site, act.version
+    )?;
+    write_quoted(
+        out,
+        act.digests
+            .policy
+            .as_ref()
+            .map(|digest| hex::encode_lower(digest)),
+    )?;
+    write!(
+        out,
+        r#","register":"{}","#,
+        hex::encode_lower(&act.digests.register)
+    )?;
+    write!(
+        out,
+        r#""banner":"{}","#,
+        hex::encode_lower(&act.digests.banner)
+    )?;
+    write!(
+        out,
+        r#""lang":"{}","layer":"{}","purposes":{{"#,
+        act.lang,
+        act.layer.as_str()
+    )?;
 
     for (place, (name, granted)) in act.purposes.iter().enumerate() {
         let comma = if place == 0 { "" } else { "," };
         write!(out, r#"{comma}"{name}":{granted}"#)?;
     }
 
-    write!(out, r#"}},"gpc":{},"dnt":{},"at":"{}""#, act.gpc, act.dnt, format_hour(act.at))
+    write!(
+        out,
+        r#"}},"gpc":{},"dnt":{},"at":"{}""#,
+        act.gpc,
+        act.dnt,
+        format_hour(act.at)
+    )
 }
 
 /// Writes a text of hex digits, which needs no escaping.
@@ -84,7 +128,10 @@ pub fn day_from_text(at: &str) -> Day {
 
 /// The SHA-256 digest of some bytes.
 pub fn sha256_digest(bytes: &[u8]) -> Sha256Digest {
-    digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
+    digest(&SHA256, bytes)
+        .as_ref()
+        .try_into()
+        .expect("SHA-256 has 32 bytes")
 }
 
 /// The hash that a line ends with, if it is correct. `line` has no newline.
@@ -116,7 +163,10 @@ pub struct LedgerLine<'a> {
     pub act: ActKind,
     /// The record of the grant that this one replaces or ends.
     pub refers: Option<u64>,
-    #[expect(dead_code, reason = "must be there, and says nothing to the chain; so the others below")]
+    #[expect(
+        dead_code,
+        reason = "must be there, and says nothing to the chain; so the others below"
+    )]
     site: &'a str,
     /// The version of the consent prompt.
     pub version: u32,

@@ -87,7 +87,9 @@ pub use quota::LedgerStats;
 pub use receipt::{ReceiptAct, TrustAnchor, VerifiedReceipt, verify_receipt as check_receipt};
 pub use scan::{LedgerSummary, ProgressCallback};
 pub use signing_key::{PublicKey, check_signing_key as check_key};
-pub use verification::{LedgerVerification, RecordFilter, check_exists, copy_records, count_records, verify_ledger};
+pub use verification::{
+    LedgerVerification, RecordFilter, check_exists, copy_records, count_records, verify_ledger,
+};
 
 /// A SHA-256 digest.
 pub type Sha256Digest = [u8; 32];

@@ -26,12 +26,19 @@ impl PromptVersions {
     pub fn open(dir: &Path) -> Result<PromptVersions, LedgerError> {
         let path = dir.join("versions.json");
         let known = match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map_err(|error| LedgerError::InvalidVersions { path: path.clone(), what: error.to_string() })?,
+            Ok(text) => {
+                serde_json::from_slice(&text).map_err(|error| LedgerError::InvalidVersions {
+                    path: path.clone(),
+                    what: error.to_string(),
+                })?
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(LedgerError::from_io(&path)(error)),
         };
-        Ok(PromptVersions { path, versions: known })
+        Ok(PromptVersions {
+            path,
+            versions: known,
+        })
     }
 
     /// Records a version. To be called before visitors are asked about it.
@@ -41,7 +48,8 @@ impl PromptVersions {
     /// The file cannot be written; its former content is unchanged.
     pub fn add_version(&mut self, version: PromptVersion) -> Result<(), LedgerError> {
         self.versions.push(version);
-        let text = serde_json::to_vec_pretty(&self.versions).expect("structs of text and numbers are always JSON");
+        let text = serde_json::to_vec_pretty(&self.versions)
+            .expect("structs of text and numbers are always JSON");
         disk::write_atomic(&self.path, &text).map_err(LedgerError::from_io(&self.path))
     }
 }

@@ -29,7 +29,10 @@ pub struct ActQuota {
 impl ActQuota {
     /// Allows `per_hour` grants and refusals in each hour.
     pub fn new(per_hour: u64) -> ActQuota {
-        ActQuota { per_hour, hour: Mutex::default() }
+        ActQuota {
+            per_hour,
+            hour: Mutex::default(),
+        }
     }
 
     /// Counts the acts against the quota of their hour.
@@ -39,7 +42,10 @@ impl ActQuota {
     /// The quota is exhausted ([`LedgerError::Crowded`]); none of the acts is counted.
     pub fn charge_acts(&self, acts: &[NewAct], stats: &LedgerStats) -> Result<(), LedgerError> {
         let counted = acts.iter().filter(|act| act.act != ActKind::Withdraw);
-        let (number, at) = (counted.clone().count() as u64, counted.map(|act| act.at).max());
+        let (number, at) = (
+            counted.clone().count() as u64,
+            counted.map(|act| act.at).max(),
+        );
         let Some(at) = at else { return Ok(()) };
         let secs = at.div_euclid(1000);
         let now = secs.div_euclid(HOUR_SECS);
@@ -66,7 +72,9 @@ impl ActQuota {
                 "more answers to the consent question come than the ledger takes in an hour; grants and refusals are answered 503 until the next one"
             );
         }
-        Err(LedgerError::QuotaExceeded { retry_secs: (now + 1) * HOUR_SECS - secs })
+        Err(LedgerError::QuotaExceeded {
+            retry_secs: (now + 1) * HOUR_SECS - secs,
+        })
     }
 }
 
@@ -83,13 +91,22 @@ mod tests {
         let take = |acts: &[NewAct]| quota.charge_acts(acts, &stats).is_ok();
         assert!(take(&[grant(&id)]) && take(&[refuse()]));
         // Narrowing a grant is one act that counts.
-        assert!(take(&[withdraw(&id), act(ActKind::Grant, Some(&id), &["analytics"])]));
-        assert!(!take(&[refuse()]) && !take(&[withdraw(&id), grant(&id)]) && take(&[withdraw(&id)]));
+        assert!(take(&[
+            withdraw(&id),
+            act(ActKind::Grant, Some(&id), &["analytics"])
+        ]));
+        assert!(
+            !take(&[refuse()]) && !take(&[withdraw(&id), grant(&id)]) && take(&[withdraw(&id)])
+        );
         assert_eq!(stats.rejected_acts.load(Ordering::Relaxed), 2);
-        let Err(LedgerError::QuotaExceeded { retry_secs }) = quota.charge_acts(&[refuse()], &stats) else {
+        let Err(LedgerError::QuotaExceeded { retry_secs }) = quota.charge_acts(&[refuse()], &stats)
+        else {
             panic!("it is full")
         };
         assert_eq!(retry_secs, 3600 - (34 * 60 + 56));
-        assert!(take(&[NewAct { at: AT + 3_600_000, ..refuse() }]));
+        assert!(take(&[NewAct {
+            at: AT + 3_600_000,
+            ..refuse()
+        }]));
     }
 }

@@ -72,7 +72,8 @@ pub struct ReceiptAct {
 
 /// Writes a receipt. `lines` are the records of one id, oldest first.
 pub fn write_receipt(origin: &str, key: &SigningKey, lines: &[String]) -> String {
-    let signature = BASE64.encode(key.sign_text(&signed_text(origin, lines.iter().map(String::as_str))));
+    let signature =
+        BASE64.encode(key.sign_text(&signed_text(origin, lines.iter().map(String::as_str))));
     let key = key.public_key().to_verifier_key(origin);
     let records = lines.join(",\n");
     format!(
@@ -86,16 +87,24 @@ pub fn write_receipt(origin: &str, key: &SigningKey, lines: &[String]) -> String
 ///
 /// What is wrong with the receipt, without quoting its content.
 pub fn verify_receipt(text: &str, trust: &TrustAnchor<'_>) -> Result<VerifiedReceipt, String> {
-    let receipt: SignedReceipt<'_> = serde_json::from_str(text)
-        .map_err(|error| format!("it is no receipt, at line {} column {}", error.line(), error.column()))?;
+    let receipt: SignedReceipt<'_> = serde_json::from_str(text).map_err(|error| {
+        format!(
+            "it is no receipt, at line {} column {}",
+            error.line(),
+            error.column()
+        )
+    })?;
 
     let origin = receipt.receipt;
-    let key = PublicKey::from_verifier_key(receipt.key).filter(|key| key.to_verifier_key(origin) == receipt.key);
+    let key = PublicKey::from_verifier_key(receipt.key)
+        .filter(|key| key.to_verifier_key(origin) == receipt.key);
     let key = key.ok_or("the key it names is no key of the ledger it names")?;
 
     let note = match trust {
         TrustAnchor::Key(known) if *known == key => None,
-        TrustAnchor::Key(_) => return Err("it is signed with another key than the one given".into()),
+        TrustAnchor::Key(_) => {
+            return Err("it is signed with another key than the one given".into());
+        }
         TrustAnchor::Checkpoint(note) => {
             let note = Checkpoint::from_signed_note(note, &key)
                 .map_err(|what| format!("the checkpoint does not vouch for its key: {what}"))?;
@@ -109,7 +118,9 @@ pub fn verify_receipt(text: &str, trust: &TrustAnchor<'_>) -> Result<VerifiedRec
 
     let acts = verify_records(&receipt.records, note.as_ref())?;
     let lines = receipt.records.iter().map(|record| record.get());
-    let signature = BASE64.decode(receipt.signature).map_err(|_| "its signature is no base64")?;
+    let signature = BASE64
+        .decode(receipt.signature)
+        .map_err(|_| "its signature is no base64")?;
     if !key.has_signed(&signed_text(origin, lines), &signature) {
         return Err(
             "its signature is wrong: a record was added, taken away, moved or written anew after it was signed".into(),
@@ -126,16 +137,23 @@ pub fn verify_receipt(text: &str, trust: &TrustAnchor<'_>) -> Result<VerifiedRec
 
 /// The acts, after checking that each record is intact, that all have the same id, and that they
 /// are in order.
-fn verify_records(records: &[&RawValue], note: Option<&Checkpoint>) -> Result<Vec<ReceiptAct>, String> {
+fn verify_records(
+    records: &[&RawValue],
+    note: Option<&Checkpoint>,
+) -> Result<Vec<ReceiptAct>, String> {
     let mut acts: Vec<ReceiptAct> = Vec::new();
     let mut id = None;
     for (place, record) in records.iter().enumerate() {
         let nth = place + 1;
         let bytes = record.get().as_bytes();
-        let hash = line::verified_chain_digest(bytes)
-            .ok_or_else(|| format!("its record {nth} was changed: its bytes do not give the hash it ends with"))?;
+        let hash = line::verified_chain_digest(bytes).ok_or_else(|| {
+            format!("its record {nth} was changed: its bytes do not give the hash it ends with")
+        })?;
         let fields: LedgerLine<'_> = serde_json::from_slice(bytes).map_err(|error| {
-            format!("its record {nth} is no record as this version knows it, at column {}", error.column())
+            format!(
+                "its record {nth} is no record as this version knows it, at column {}",
+                error.column()
+            )
         })?;
 
         if fields.id.is_none() || *id.get_or_insert(fields.id) != fields.id {
@@ -148,14 +166,25 @@ fn verify_records(records: &[&RawValue], note: Option<&Checkpoint>) -> Result<Ve
 
         if note.is_some_and(|note| note.head.size == fields.seq && note.head.hash != hash) {
             let signed = note.map_or(String::new(), |note| hex::encode_lower(&note.head.hash));
-            return Err(format!("its record {nth} is not what the checkpoint signed, which has the hash {signed}"));
+            return Err(format!(
+                "its record {nth} is not what the checkpoint signed, which has the hash {signed}"
+            ));
         }
 
         let granted = fields.purposes.0.iter().filter(|(_, granted)| *granted);
         let granted = granted.map(|(name, _)| (*name).to_owned()).collect();
-        acts.push(ReceiptAct { seq: fields.seq, act: fields.act, at: fields.at.to_owned(), granted });
+        acts.push(ReceiptAct {
+            seq: fields.seq,
+            act: fields.act,
+            at: fields.at.to_owned(),
+            granted,
+        });
     }
-    if acts.is_empty() { Err("it holds no record".into()) } else { Ok(acts) }
+    if acts.is_empty() {
+        Err("it holds no record".into())
+    } else {
+        Ok(acts)
+    }
 }
 
 /// The signed text. Its first line cannot start a checkpoint, so a signature of one is never valid
@@ -186,9 +215,15 @@ mod tests {
             let body = format!(
                 r#"{{"seq":{seq},"prev":"{digest}","id":"00112233445566778899aabbccddeeff","act":"{act}","refers":{refers},"site":"ally","version":3,"policy":null,"register":"{digest}","banner":"{digest}","lang":"de","layer":"first","purposes":{{"analytics":{yes}}},"gpc":false,"dnt":false,"at":"2026-03-10T12:00Z""#
             );
-            format!(r#"{body},"hash":"{}"}}"#, hex::encode_lower(&line::sha256_digest(body.as_bytes())))
+            format!(
+                r#"{body},"hash":"{}"}}"#,
+                hex::encode_lower(&line::sha256_digest(body.as_bytes()))
+            )
         };
-        vec![record(41, "grant", "null", true), record(57, "withdraw", "41", false)]
+        vec![
+            record(41, "grant", "null", true),
+            record(57, "withdraw", "41", false),
+        ]
     }
 
     fn wrong(text: &str, trust: &TrustAnchor<'_>) -> String {
@@ -199,13 +234,33 @@ mod tests {
     fn a_receipt_reads_back_with_its_key_or_a_checkpoint_and_says_its_acts() {
         let key = key();
         let receipt = write_receipt(ORIGIN, &key, &lines());
-        let head = ChainHead { size: 60, hash: [7; 32] };
-        let note = Checkpoint { origin: ORIGIN.into(), head, cut: None }.to_signed_note(&key);
-        for (trust, size) in [(TrustAnchor::Key(key.public_key()), None), (TrustAnchor::Checkpoint(&note), Some(60))] {
+        let head = ChainHead {
+            size: 60,
+            hash: [7; 32],
+        };
+        let note = Checkpoint {
+            origin: ORIGIN.into(),
+            head,
+            cut: None,
+        }
+        .to_signed_note(&key);
+        for (trust, size) in [
+            (TrustAnchor::Key(key.public_key()), None),
+            (TrustAnchor::Checkpoint(&note), Some(60)),
+        ] {
             let told = verify_receipt(&receipt, &trust).unwrap();
-            let acts: Vec<(u64, &str, String)> =
-                told.acts.iter().map(|act| (act.seq, act.act.as_str(), act.granted.join("+"))).collect();
-            assert_eq!(acts, [(41, "grant", "analytics".into()), (57, "withdraw", String::new())]);
+            let acts: Vec<(u64, &str, String)> = told
+                .acts
+                .iter()
+                .map(|act| (act.seq, act.act.as_str(), act.granted.join("+")))
+                .collect();
+            assert_eq!(
+                acts,
+                [
+                    (41, "grant", "analytics".into()),
+                    (57, "withdraw", String::new())
+                ]
+            );
             assert_eq!((told.origin.as_str(), told.checkpoint_size), (ORIGIN, size));
         }
     }
@@ -216,29 +271,55 @@ mod tests {
         let known = TrustAnchor::Key(key.public_key());
         let (lines, receipt) = (lines(), write_receipt(ORIGIN, &key, &lines()));
         let changed = receipt.replacen("\"version\":3", "\"version\":4", 1);
-        assert!(wrong(&changed, &known).starts_with("its record 1 was changed"), "{}", wrong(&changed, &known));
+        assert!(
+            wrong(&changed, &known).starts_with("its record 1 was changed"),
+            "{}",
+            wrong(&changed, &known)
+        );
         let shorter = receipt.replace(&format!(",\n{}", lines[1]), "");
-        assert!(wrong(&shorter, &known).starts_with("its signature is wrong"), "{}", wrong(&shorter, &known));
+        assert!(
+            wrong(&shorter, &known).starts_with("its signature is wrong"),
+            "{}",
+            wrong(&shorter, &known)
+        );
         let turned = write_receipt(ORIGIN, &key, &[lines[1].clone(), lines[0].clone()]);
         assert_eq!(wrong(&turned, &known), "its record 2 is out of order");
         assert_eq!(
             wrong(&receipt, &TrustAnchor::Key(other.public_key())),
             "it is signed with another key than the one given"
         );
-        assert_eq!(wrong(&write_receipt(ORIGIN, &key, &[]), &known), "it holds no record");
+        assert_eq!(
+            wrong(&write_receipt(ORIGIN, &key, &[]), &known),
+            "it holds no record"
+        );
         assert_eq!(wrong("{", &known), "it is no receipt, at line 1 column 1");
-        let renamed = receipt.replace("\"receipt\": \"footfall/ally\"", "\"receipt\": \"footfall/alli\"");
-        assert_eq!(wrong(&renamed, &known), "the key it names is no key of the ledger it names");
+        let renamed = receipt.replace(
+            "\"receipt\": \"footfall/ally\"",
+            "\"receipt\": \"footfall/alli\"",
+        );
+        assert_eq!(
+            wrong(&renamed, &known),
+            "the key it names is no key of the ledger it names"
+        );
 
         let note = |origin: &str, size, hash, key| {
-            Checkpoint { origin: origin.into(), head: ChainHead { size, hash }, cut: None }.to_signed_note(key)
+            Checkpoint {
+                origin: origin.into(),
+                head: ChainHead { size, hash },
+                cut: None,
+            }
+            .to_signed_note(key)
         };
         let of_others = note(ORIGIN, 60, [7; 32], &other);
         assert!(
-            wrong(&receipt, &TrustAnchor::Checkpoint(&of_others)).ends_with("it is not signed with this ledger's key")
+            wrong(&receipt, &TrustAnchor::Checkpoint(&of_others))
+                .ends_with("it is not signed with this ledger's key")
         );
         let elsewhere = note("footfall/alli", 60, [7; 32], &key);
-        assert_eq!(wrong(&receipt, &TrustAnchor::Checkpoint(&elsewhere)), "the checkpoint is of another ledger");
+        assert_eq!(
+            wrong(&receipt, &TrustAnchor::Checkpoint(&elsewhere)),
+            "the checkpoint is of another ledger"
+        );
         let contradicts = note(ORIGIN, 57, [7; 32], &key);
         assert!(
             wrong(&receipt, &TrustAnchor::Checkpoint(&contradicts))
@@ -258,7 +339,10 @@ mod tests {
                 .ok()
                 .map(|text| verify_receipt(&text, &TrustAnchor::Key(key.public_key())).is_ok());
             // Whitespace between the parts is not signed.
-            assert!(opened != Some(true) || receipt.as_bytes()[at].is_ascii_whitespace(), "byte {at}");
+            assert!(
+                opened != Some(true) || receipt.as_bytes()[at].is_ascii_whitespace(),
+                "byte {at}"
+            );
         }
     }
 }

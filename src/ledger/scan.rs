@@ -57,7 +57,8 @@ pub fn scan_ledger(
     let mut book = ConsentIndex::new(chain.cut_point().map_or(0, |cut| cut.head.size), withdrawn);
 
     while let Some(entry) = chain.next_record()? {
-        book.insert_record(&summarize_record(&entry)).map_err(|what| entry.damage_error(&path, what))?;
+        book.insert_record(&summarize_record(&entry))
+            .map_err(|what| entry.damage_error(&path, what))?;
         watch.verify_head(&path, &entry.head(), entry.offset)?;
         each(&entry)?;
         if entry.fields.seq.is_multiple_of(PROGRESS_INTERVAL_RECORDS) {
@@ -69,6 +70,12 @@ pub fn scan_ledger(
     progress(total, total);
 
     let (head, bytes, torn) = (chain.head(), chain.end_offset(), chain.is_torn());
-    let found = LedgerSummary { head, counts: book.record_counts(), cut: chain.cut_point().cloned(), bytes, torn };
+    let found = LedgerSummary {
+        head,
+        counts: book.record_counts(),
+        cut: chain.cut_point().cloned(),
+        bytes,
+        torn,
+    };
     Ok((book, found))
 }

@@ -56,15 +56,27 @@ impl SigningKey {
     ///
     /// The file cannot be read or does not contain an Ed25519 key.
     pub fn read_key_file(folder: &LedgerFolder, key_file: &str) -> Result<SigningKey, LedgerError> {
-        let path = if key_file.is_empty() { folder.key_path() } else { PathBuf::from(key_file) };
-        let text = std::fs::read_to_string(&path).map(Zeroizing::new).map_err(LedgerError::from_io(&path))?;
+        let path = if key_file.is_empty() {
+            folder.key_path()
+        } else {
+            PathBuf::from(key_file)
+        };
+        let text = std::fs::read_to_string(&path)
+            .map(Zeroizing::new)
+            .map_err(LedgerError::from_io(&path))?;
         let key = parse_pem(&text).ok_or(LedgerError::InvalidKey(path))?;
         Ok(SigningKey(key))
     }
 
     /// The public half.
     pub fn public_key(&self) -> PublicKey {
-        PublicKey(self.0.public_key().as_ref().try_into().expect("an Ed25519 key has 32 bytes"))
+        PublicKey(
+            self.0
+                .public_key()
+                .as_ref()
+                .try_into()
+                .expect("an Ed25519 key has 32 bytes"),
+        )
     }
 
     pub(super) fn sign_text(&self, text: &str) -> Vec<u8> {
@@ -96,9 +108,13 @@ fn parse_pem(pem: &str) -> Option<Ed25519KeyPair> {
 }
 
 fn create_key_file(path: &Path) -> Result<(), LedgerError> {
-    let document =
-        Ed25519KeyPair::generate().and_then(|key| key.to_pkcs8v1()).expect("the system's random generator works");
-    let pem = Zeroizing::new(format!("{PEM_BEGIN}\n{}\n{PEM_END}\n", BASE64.encode(document.as_ref())));
+    let document = Ed25519KeyPair::generate()
+        .and_then(|key| key.to_pkcs8v1())
+        .expect("the system's random generator works");
+    let pem = Zeroizing::new(format!(
+        "{PEM_BEGIN}\n{}\n{PEM_END}\n",
+        BASE64.encode(document.as_ref())
+    ));
     disk::create_secret_once(path, pem.as_bytes()).map_err(LedgerError::from_io(path))
 }
 
@@ -147,7 +163,9 @@ impl PublicKey {
     }
 
     pub(super) fn has_signed(&self, text: &str, signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.0).verify(text.as_bytes(), signature).is_ok()
+        UnparsedPublicKey::new(&ED25519, &self.0)
+            .verify(text.as_bytes(), signature)
+            .is_ok()
     }
 
     fn tagged_bytes(&self) -> Vec<u8> {

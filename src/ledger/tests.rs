@@ -34,7 +34,11 @@ struct Opening {
 fn try_open(dir: &Path) -> Result<Opening, LedgerError> {
     let withdrawn = Arc::new(WithdrawnGrants::default());
     let (ledger, found) = Ledger::open(&options(dir), Arc::clone(&withdrawn), &mut |_, _| ())?;
-    Ok(Opening { ledger, found, withdrawn })
+    Ok(Opening {
+        ledger,
+        found,
+        withdrawn,
+    })
 }
 
 fn open(dir: &Path) -> Opening {
@@ -52,7 +56,11 @@ pub fn act(act: ActKind, id: Option<&ConsentId>, granted: &[&str]) -> NewAct {
         act,
         site: "alllinks".into(),
         version: 3,
-        digests: PromptDigests { policy: None, register: [0xab; 32], banner: [0xcd; 32] },
+        digests: PromptDigests {
+            policy: None,
+            register: [0xab; 32],
+            banner: [0xcd; 32],
+        },
         lang: "de".into(),
         layer: PromptLayer::First,
         purposes: vec![purpose("preferences"), purpose("analytics")],
@@ -75,7 +83,10 @@ pub fn withdraw(id: &ConsentId) -> NewAct {
 }
 
 fn now<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 fn append(ledger: &Ledger, act: NewAct) -> LedgerRecord {
@@ -86,7 +97,9 @@ fn append(ledger: &Ledger, act: NewAct) -> LedgerRecord {
 }
 
 fn refused(ledger: &Ledger, act: NewAct) -> LedgerError {
-    now(ledger.append_act(act)).err().expect("the act is refused")
+    now(ledger.append_act(act))
+        .err()
+        .expect("the act is refused")
 }
 
 fn verified(dir: &Path) -> Result<LedgerVerification, LedgerError> {
@@ -108,9 +121,15 @@ fn write(dir: &Path, bytes: &[u8]) {
 fn small(dir: &Path) -> Vec<u8> {
     let Opening { ledger, .. } = open(dir);
     let (one, other) = (ConsentId::random(), ConsentId::random());
-    append(&ledger, act(ActKind::Grant, Some(&one), &["preferences", "analytics"]));
+    append(
+        &ledger,
+        act(ActKind::Grant, Some(&one), &["preferences", "analytics"]),
+    );
     append(&ledger, refuse());
-    append(&ledger, act(ActKind::Withdraw, Some(&one), &["preferences"]));
+    append(
+        &ledger,
+        act(ActKind::Withdraw, Some(&one), &["preferences"]),
+    );
     append(&ledger, withdraw(&one));
     append(&ledger, grant(&other));
     drop(ledger);

@@ -52,20 +52,27 @@ pub fn verify_ledger(
     let folder = LedgerFolder::new(&options.dir);
     // Checkpoints are listed before the file is opened: a running collector may add to both, and no
     // checkpoint may be newer than the data that is read.
-    let notes: Vec<PathBuf> = folder.checkpoint_sizes()?.into_iter().map(|size| folder.checkpoint_path(size)).collect();
+    let notes: Vec<PathBuf> = folder
+        .checkpoint_sizes()?
+        .into_iter()
+        .map(|size| folder.checkpoint_path(size))
+        .collect();
     let file = folder.open_records()?;
 
     let files: Vec<PathBuf> = notes.into_iter().chain(more.iter().cloned()).collect();
     let mut watch = match (key, files.is_empty()) {
         (Some(key), _) => CheckpointVerifier::new(files, &key)?,
         (None, true) => CheckpointVerifier::default(),
-        (None, false) => {
-            CheckpointVerifier::new(files, &SigningKey::read_key_file(&folder, &options.key_file)?.public_key())?
-        }
+        (None, false) => CheckpointVerifier::new(
+            files,
+            &SigningKey::read_key_file(&folder, &options.key_file)?.public_key(),
+        )?,
     };
 
     let withdrawn = Arc::new(WithdrawnGrants::default());
-    let (_, found) = scan_ledger(&folder, file, &mut watch, withdrawn, progress, &mut |_| Ok(()))?;
+    let (_, found) = scan_ledger(&folder, file, &mut watch, withdrawn, progress, &mut |_| {
+        Ok(())
+    })?;
     Ok(LedgerVerification {
         summary: found,
         matched_checkpoints: watch.matched,
@@ -95,13 +102,21 @@ pub fn count_records(options: &LedgerOptions) -> Result<u64, LedgerError> {
     let mut tail = Vec::new();
     let mut read = || {
         let end = file.metadata()?.len();
-        file.seek(SeekFrom::Start(end.saturating_sub(2 * MAX_LINE_BYTES as u64)))?;
+        file.seek(SeekFrom::Start(
+            end.saturating_sub(2 * MAX_LINE_BYTES as u64),
+        ))?;
         file.read_to_end(&mut tail)
     };
     read().map_err(LedgerError::from_io(&path))?;
 
-    let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &tail[..end]);
-    let last = whole.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let whole = tail
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(&[][..], |end| &tail[..end]);
+    let last = whole
+        .rsplit(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
     Ok(serde_json::from_slice::<LedgerLine<'_>>(last).map_or(0, |fields| fields.seq))
 }
 
@@ -112,14 +127,19 @@ pub fn count_records(options: &LedgerOptions) -> Result<u64, LedgerError> {
 ///
 /// The ledger does not exist, cannot be read or is damaged, or `out` cannot be written. The records
 /// before the error have been written.
-pub fn copy_records(options: &LedgerOptions, choose: &RecordFilter<'_>, out: impl Write) -> Result<u64, LedgerError> {
+pub fn copy_records(
+    options: &LedgerOptions,
+    choose: &RecordFilter<'_>,
+    out: impl Write,
+) -> Result<u64, LedgerError> {
     let folder = LedgerFolder::new(&options.dir);
     let mut out = BufWriter::new(out);
     let mut copied = 0;
     let mut each = |entry: &super::chain::VerifiedRecord<'_>| {
         if choose.matches_record(entry.id.as_ref(), entry.fields.at) {
             copied += 1;
-            writeln!(out, "{}", entry.text).map_err(LedgerError::from_io(Path::new("standard output")))?;
+            writeln!(out, "{}", entry.text)
+                .map_err(LedgerError::from_io(Path::new("standard output")))?;
         }
         Ok(())
     };
@@ -133,7 +153,8 @@ pub fn copy_records(options: &LedgerOptions, choose: &RecordFilter<'_>, out: imp
         &mut |_, _| (),
         &mut each,
     );
-    out.flush().map_err(LedgerError::from_io(Path::new("standard output")))?;
+    out.flush()
+        .map_err(LedgerError::from_io(Path::new("standard output")))?;
     outcome.map(|_| copied)
 }
 

@@ -32,7 +32,12 @@ pub struct WriteBatch<'a> {
 impl<'a> WriteBatch<'a> {
     /// An empty group that continues the chain at `head`.
     pub fn new(book: &'a ConsentIndex, head: ChainHead) -> WriteBatch<'a> {
-        WriteBatch { index: book, head, lines: String::new(), changed_grants: HashMap::new() }
+        WriteBatch {
+            index: book,
+            head,
+            lines: String::new(),
+            changed_grants: HashMap::new(),
+        }
     }
 
     /// Adds the acts of one visitor, in order: all of them or none.
@@ -45,8 +50,11 @@ impl<'a> WriteBatch<'a> {
         acts.iter().try_for_each(NewAct::validate_fields)?;
         let (start, head) = (self.lines.len(), self.head);
         let ids = acts.iter().filter_map(|act| act.id.as_ref());
-        let touched: Vec<_> = ids.map(|id| (id.duplicate_id(), self.changed_grants.get(id).cloned())).collect();
-        let added: Result<Vec<LedgerRecord>, LedgerError> = acts.iter().map(|act| self.add_act(act)).collect();
+        let touched: Vec<_> = ids
+            .map(|id| (id.duplicate_id(), self.changed_grants.get(id).cloned()))
+            .collect();
+        let added: Result<Vec<LedgerRecord>, LedgerError> =
+            acts.iter().map(|act| self.add_act(act)).collect();
         if added.is_err() {
             self.lines.truncate(start);
             self.head = head;
@@ -65,7 +73,10 @@ impl<'a> WriteBatch<'a> {
         let live = act.id.as_ref().and_then(|id| self.live_grant(id));
         if act.act == ActKind::Withdraw {
             match &live {
-                Some(live) if granted_purposes(act).any(|name| !live.granted.iter().any(|known| known == name)) => {
+                Some(live)
+                    if granted_purposes(act)
+                        .any(|name| !live.granted.iter().any(|known| known == name)) =>
+                {
                     return Err(LedgerError::InvalidField {
                         field: "purposes",
                         accepted: "among those that were granted",
@@ -82,16 +93,30 @@ impl<'a> WriteBatch<'a> {
         let refers = live.as_ref().map(|live| live.seq);
         let start = self.lines.len();
         let hash = line::write_line(&mut self.lines, &self.head, act, refers);
-        self.head = ChainHead { size: self.head.size + 1, hash };
+        self.head = ChainHead {
+            size: self.head.size + 1,
+            hash,
+        };
 
         if let Some(id) = &act.id {
-            let seq = refers.filter(|_| act.act == ActKind::Withdraw).unwrap_or(self.head.size);
+            let seq = refers
+                .filter(|_| act.act == ActKind::Withdraw)
+                .unwrap_or(self.head.size);
             let granted: Arc<[String]> = granted_purposes(act).map(str::to_owned).collect();
-            self.changed_grants.insert(id.duplicate_id(), (!granted.is_empty()).then_some(LiveGrant { seq, granted }));
+            self.changed_grants.insert(
+                id.duplicate_id(),
+                (!granted.is_empty()).then_some(LiveGrant { seq, granted }),
+            );
         }
 
         let line = self.lines[start..].trim_end().to_owned();
-        Ok(LedgerRecord { seq: self.head.size, act: act.act, refers, hash, line })
+        Ok(LedgerRecord {
+            seq: self.head.size,
+            act: act.act,
+            refers,
+            hash,
+            line,
+        })
     }
 
     fn has_record(&self, id: &ConsentId) -> bool {
@@ -100,14 +125,23 @@ impl<'a> WriteBatch<'a> {
 
     fn live_grant(&self, id: &ConsentId) -> Option<LiveGrant> {
         self.changed_grants.get(id).cloned().unwrap_or_else(|| {
-            let standing = self.index.consent_state(id).filter(|standing| standing.live)?;
-            Some(LiveGrant { seq: standing.seq, granted: standing.granted })
+            let standing = self
+                .index
+                .consent_state(id)
+                .filter(|standing| standing.live)?;
+            Some(LiveGrant {
+                seq: standing.seq,
+                granted: standing.granted,
+            })
         })
     }
 }
 
 fn granted_purposes(act: &NewAct) -> impl Iterator<Item = &str> {
-    act.purposes.iter().filter(|(_, granted)| *granted).map(|(name, _)| name.as_str())
+    act.purposes
+        .iter()
+        .filter(|(_, granted)| *granted)
+        .map(|(name, _)| name.as_str())
 }
 
 /// The record as the index needs it once it is on disk. `offset` is the position of its line, in

@@ -130,13 +130,19 @@ impl LedgerWriter {
 
     /// An act that cannot be recorded has an outcome of its own; a disk failure is one error for
     /// all.
-    fn write_batch(&mut self, acts: &[AppendRequest]) -> Result<Vec<AppendOutcome>, fn() -> LedgerError> {
+    fn write_batch(
+        &mut self,
+        acts: &[AppendRequest],
+    ) -> Result<Vec<AppendOutcome>, fn() -> LedgerError> {
         if self.failed {
             return Err(|| LedgerError::DiskFailed);
         }
         let book = self.index.read().unwrap_or_else(PoisonError::into_inner);
         let mut group = WriteBatch::new(&book, self.head);
-        let outcomes: Vec<AppendOutcome> = acts.iter().map(|waiting| group.add_acts(&waiting.acts)).collect();
+        let outcomes: Vec<AppendOutcome> = acts
+            .iter()
+            .map(|waiting| group.add_acts(&waiting.acts))
+            .collect();
         let WriteBatch { lines, head, .. } = group;
         drop(book);
 
@@ -147,7 +153,9 @@ impl LedgerWriter {
         let start = self.file.end_offset();
         self.append_lines(&lines)?;
 
-        self.stats.recorded_acts.fetch_add(head.size - self.head.size, Ordering::Relaxed);
+        self.stats
+            .recorded_acts
+            .fetch_add(head.size - self.head.size, Ordering::Relaxed);
         self.head = head;
         self.update_index(acts, &outcomes, start);
         Ok(outcomes)
@@ -185,7 +193,8 @@ impl LedgerWriter {
         for (waiting, outcome) in acts.iter().zip(outcomes) {
             let Ok(records) = outcome else { continue };
             for (act, record) in waiting.acts.iter().zip(records) {
-                book.insert_record(&summarize_act(act, record, offset)).expect("the group decided by the same book");
+                book.insert_record(&summarize_act(act, record, offset))
+                    .expect("the group decided by the same book");
                 offset += record.line.len() as u64 + 1;
             }
         }

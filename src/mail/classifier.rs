@@ -46,9 +46,15 @@ impl ReaderClassifier {
     ///
     /// A list file cannot be read or parsed.
     pub fn new(config: &Config) -> Result<ReaderClassifier, ReaderListsError> {
-        let files = ReaderListPaths { agents: config.agents_file.clone(), networks: config.networks_file.clone() };
+        let files = ReaderListPaths {
+            agents: config.agents_file.clone(),
+            networks: config.networks_file.clone(),
+        };
         let lists = ArcSwap::from_pointee(ReaderLists::load(&files)?);
-        Ok(ReaderClassifier { paths: files, lists })
+        Ok(ReaderClassifier {
+            paths: files,
+            lists,
+        })
     }
 
     /// Reloads the lists if their files changed; `true` if they did.
@@ -75,7 +81,9 @@ impl ReaderClassifier {
     pub fn classify_reader(&self, load: &ReaderSignals<'_>) -> ReaderKind {
         let lists = self.lists.load();
         let (agents, agent) = (&lists.agents, load.agent.expose());
-        let too_soon = load.sent.is_some_and(|sent| load.at < sent + TOO_SOON_MILLIS);
+        let too_soon = load
+            .sent
+            .is_some_and(|sent| load.at < sent + TOO_SOON_MILLIS);
         if load.head || load.prefetch || too_soon || agents.scanners.matches_agent(agent) {
             return ReaderKind::Machine;
         }
@@ -87,7 +95,8 @@ impl ReaderClassifier {
         }
         // People use the same networks through Private Relay, so a browser there is a person, and
         // so is a click.
-        let fetched_ahead = load.action == MailAction::Open && !agents.browsers.matches_agent(agent);
+        let fetched_ahead =
+            load.action == MailAction::Open && !agents.browsers.matches_agent(agent);
         if fetched_ahead && lists.networks.contains(load.address.expose()) {
             return ReaderKind::Machine;
         }

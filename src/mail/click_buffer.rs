@@ -68,30 +68,54 @@ pub struct ClickBuffer {
 impl ClickBuffer {
     /// `key` must be random and not outlive the process.
     pub fn new(key: [u8; 32]) -> ClickBuffer {
-        ClickBuffer { key, state: Mutex::default() }
+        ClickBuffer {
+            key,
+            state: Mutex::default(),
+        }
     }
 
     /// The sender of a request for `mail`.
-    pub fn hash_sender(&self, mail: &MailFields<'_>, address: &ClientAddress, agent: &UserAgent<'_>) -> SenderHash {
+    pub fn hash_sender(
+        &self,
+        mail: &MailFields<'_>,
+        address: &ClientAddress,
+        agent: &UserAgent<'_>,
+    ) -> SenderHash {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         let address = match address.expose() {
             std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
             std::net::IpAddr::V6(v6) => v6.octets(),
         };
-        hasher.update(&address).update(&mail.batch.as_number().to_le_bytes()).update(&[mail.template.len() as u8]);
-        hasher.update(mail.template.as_bytes()).update(agent.expose().as_bytes());
+        hasher
+            .update(&address)
+            .update(&mail.batch.as_number().to_le_bytes())
+            .update(&[mail.template.len() as u8]);
+        hasher
+            .update(mail.template.as_bytes())
+            .update(agent.expose().as_bytes());
         SenderHash(first_bytes(&hasher.finalize()))
     }
 
     /// The reader's class, given the sender's recent loads; `None` for a repetition. Behind a proxy
     /// many people are one sender, so nothing is taken for a repetition there.
-    pub fn record_open(&self, sender: SenderHash, reader: ReaderKind, at: Millis) -> Option<ReaderKind> {
+    pub fn record_open(
+        &self,
+        sender: SenderHash,
+        reader: ReaderKind,
+        at: Millis,
+    ) -> Option<ReaderKind> {
         if reader == ReaderKind::Proxied {
             return Some(reader);
         }
         let mut state = self.lock();
-        let Some(trace) = state.sender_history(sender, at) else { return Some(reader) };
-        let reader = if trace.is_software(at) { ReaderKind::Machine } else { reader };
+        let Some(trace) = state.sender_history(sender, at) else {
+            return Some(reader);
+        };
+        let reader = if trace.is_software(at) {
+            ReaderKind::Machine
+        } else {
+            reader
+        };
         let before = trace.opened[usize::from(reader == ReaderKind::Machine)].replace(at);
         let again = before.is_some_and(|before| at - before < RESEND_MILLIS);
         (!again).then_some(reader)
@@ -108,8 +132,8 @@ impl ClickBuffer {
         if let Some(trace) = state.sender_history(sender, at) {
             let before = trace.is_software(at);
             record_link(&mut trace.links, link, at);
-            let again =
-                record_link(&mut trace.clicked, link ^ is_machine, at).is_some_and(|last| at - last < RESEND_MILLIS);
+            let again = record_link(&mut trace.clicked, link ^ is_machine, at)
+                .is_some_and(|last| at - last < RESEND_MILLIS);
             if again && event.reader != ReaderKind::Proxied {
                 return;
             }
@@ -128,7 +152,11 @@ impl ClickBuffer {
             let mine = state.held.iter_mut().filter(|held| held.sender == sender);
             mine.for_each(|held| held.event.reader = ReaderKind::Machine);
         }
-        state.held.push_back(HeldClick { due: at + BURST_MILLIS, sender, event });
+        state.held.push_back(HeldClick {
+            due: at + BURST_MILLIS,
+            sender,
+            event,
+        });
     }
 
     /// Removes and returns the clicks whose two seconds are over.
@@ -149,15 +177,25 @@ impl SenderHistory {
     }
 
     fn is_burst(&self, at: Millis) -> bool {
-        self.links.iter().all(|slot| slot.is_some_and(|(_, followed)| at - followed <= BURST_MILLIS))
+        self.links
+            .iter()
+            .all(|slot| slot.is_some_and(|(_, followed)| at - followed <= BURST_MILLIS))
     }
 }
 
 /// Puts a link in its own slot or in the oldest one. Returns when it was there before, if it was.
-fn record_link(slots: &mut [Option<(u64, Millis)>; BURST_LINKS], link: u64, at: Millis) -> Option<Millis> {
+fn record_link(
+    slots: &mut [Option<(u64, Millis)>; BURST_LINKS],
+    link: u64,
+    at: Millis,
+) -> Option<Millis> {
     let oldest = |slot: &Option<(u64, Millis)>| slot.map_or(Millis::MIN, |(_, at)| at);
-    let place = slots.iter().position(|slot| slot.is_some_and(|(other, _)| other == link));
-    let place = place.or_else(|| (0..BURST_LINKS).min_by_key(|place| oldest(&slots[*place]))).unwrap_or(0);
+    let place = slots
+        .iter()
+        .position(|slot| slot.is_some_and(|(other, _)| other == link));
+    let place = place
+        .or_else(|| (0..BURST_LINKS).min_by_key(|place| oldest(&slots[*place])))
+        .unwrap_or(0);
     let before = slots[place].replace((link, at));
     before.filter(|(other, _)| *other == link).map(|(_, at)| at)
 }
@@ -168,7 +206,11 @@ impl ClickBufferState {
         let passed = at - self.generation_began;
         if passed >= GENERATION_MILLIS {
             let young = std::mem::take(&mut self.young);
-            self.old = if passed < 2 * GENERATION_MILLIS { young } else { HashMap::new() };
+            self.old = if passed < 2 * GENERATION_MILLIS {
+                young
+            } else {
+                HashMap::new()
+            };
             self.generation_began = at;
         }
         if self.young.len() >= MAX_SENDERS && !self.young.contains_key(&sender) {
@@ -180,5 +222,9 @@ impl ClickBufferState {
 }
 
 fn first_bytes(hash: &blake3::Hash) -> u64 {
-    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("8 of 32 bytes are 8"))
+    u64::from_le_bytes(
+        hash.as_bytes()[..8]
+            .try_into()
+            .expect("8 of 32 bytes are 8"),
+    )
 }

@@ -42,7 +42,9 @@ impl MailKeys {
                 continue;
             }
 
-            let (id, secret) = line.split_once(' ').ok_or(MailKeysError::Malformed(place + 1))?;
+            let (id, secret) = line
+                .split_once(' ')
+                .ok_or(MailKeysError::Malformed(place + 1))?;
             if !is_key_id(id) || secret.len() < MIN_SECRET_BYTES {
                 return Err(MailKeysError::Malformed(place + 1));
             }
@@ -53,7 +55,11 @@ impl MailKeys {
             keys.push((id.into(), Key::new(HMAC_SHA256, secret.as_bytes())));
         }
 
-        if keys.is_empty() { Err(MailKeysError::Empty) } else { Ok(MailKeys(keys)) }
+        if keys.is_empty() {
+            Err(MailKeysError::Empty)
+        } else {
+            Ok(MailKeys(keys))
+        }
     }
 
     /// A line for the file, with a new random secret of 32 bytes.
@@ -74,14 +80,21 @@ impl MailKeys {
 
     /// Verifies in constant time. A signature has exactly one text: no padding, no stray bits.
     pub(super) fn is_signed(&self, id: &str, message: &str, signature: &str) -> bool {
-        let Some((_, key)) = self.0.iter().find(|(known, _)| **known == *id) else { return false };
-        URL_SAFE_NO_PAD.decode(signature).is_ok_and(|tag| verify(key, message.as_bytes(), &tag).is_ok())
+        let Some((_, key)) = self.0.iter().find(|(known, _)| **known == *id) else {
+            return false;
+        };
+        URL_SAFE_NO_PAD
+            .decode(signature)
+            .is_ok_and(|tag| verify(key, message.as_bytes(), &tag).is_ok())
     }
 }
 
 /// Whether `id` is 1 to 16 ASCII letters, digits, `_` or `-`.
 pub fn is_key_id(id: &str) -> bool {
-    (1..=16).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    (1..=16).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 #[cfg(test)]
@@ -94,7 +107,10 @@ mod tests {
 
     #[test]
     fn the_first_key_signs_and_the_others_are_believed() {
-        let (one, two) = ("one aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n", "two bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\n");
+        let (one, two) = (
+            "one aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
+            "two bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\n",
+        );
         let old = read(one).unwrap();
         let signature = old.sign("message");
         let rotated = read(&format!("# new\n{two}\n{one}")).unwrap();
@@ -110,8 +126,14 @@ mod tests {
             ("", MailKeysError::Empty),
             ("# only a remark", MailKeysError::Empty),
             ("one short", MailKeysError::Malformed(1)),
-            ("\na/b aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", MailKeysError::Malformed(2)),
-            ("a aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\na bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", MailKeysError::DuplicateId(2)),
+            (
+                "\na/b aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                MailKeysError::Malformed(2),
+            ),
+            (
+                "a aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\na bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+                MailKeysError::DuplicateId(2),
+            ),
         ] {
             assert_eq!(read(text).err(), Some(expected), "{text}");
         }

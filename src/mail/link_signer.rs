@@ -85,7 +85,9 @@ pub struct SignedMail {
 /// Why an order is refused: the key, then what it accepts.
 #[derive(thiserror::Error, PartialEq, Debug)]
 pub enum SignRequestError {
-    #[error("template: mail.templates lists {listed}; another template is neither signed nor counted")]
+    #[error(
+        "template: mail.templates lists {listed}; another template is neither signed nor counted"
+    )]
     UnknownTemplate { listed: String },
     #[error("links[{0}]: the name of a link is 1 to 64 of a to z, digits, _ and -, each once")]
     LinkName(usize),
@@ -122,8 +124,18 @@ impl LinkSigner {
     /// `prefix` is the path prefix of the collector's routes.
     pub fn new(config: &Config, prefix: &str, keys: MailKeys) -> LinkSigner {
         let base = format!("{}{prefix}", config.origin);
-        let (templates, http, life_days) = (config.templates.clone(), config.http_targets, config.life_days);
-        LinkSigner { keys, templates, allows_http: http, life_days, base_url: base }
+        let (templates, http, life_days) = (
+            config.templates.clone(),
+            config.http_targets,
+            config.life_days,
+        );
+        LinkSigner {
+            keys,
+            templates,
+            allows_http: http,
+            life_days,
+            base_url: base,
+        }
     }
 
     /// Whether `template` is configured.
@@ -140,7 +152,11 @@ impl LinkSigner {
         if self.has_template(template) {
             return Ok(());
         }
-        let listed = if self.templates.is_empty() { "none".to_owned() } else { self.templates.join(", ") };
+        let listed = if self.templates.is_empty() {
+            "none".to_owned()
+        } else {
+            self.templates.join(", ")
+        };
         Err(SignRequestError::UnknownTemplate { listed })
     }
 
@@ -151,7 +167,11 @@ impl LinkSigner {
 
     fn check_redirect_target(&self, target: &str) -> Result<(), TargetError> {
         check_well_formed(target, self.allows_http)?;
-        if is_unsubscribe(target) { Err(TargetError::Unsubscribe) } else { Ok(()) }
+        if is_unsubscribe(target) {
+            Err(TargetError::Unsubscribe)
+        } else {
+            Ok(())
+        }
     }
 
     /// Signing is stricter than redirecting: mails signed before a rule existed keep working.
@@ -166,16 +186,28 @@ impl LinkSigner {
     /// # Errors
     ///
     /// The first key of the order that is not accepted. Nothing is recorded here.
-    pub fn sign_mail(&self, order: &SignRequest, today: Date) -> Result<SignedMail, SignRequestError> {
+    pub fn sign_mail(
+        &self,
+        order: &SignRequest,
+        today: Date,
+    ) -> Result<SignedMail, SignRequestError> {
         self.check_template(&order.template)?;
         let batch = order.batch.unwrap_or(today);
         if batch > today {
             return Err(SignRequestError::FutureBatch(batch));
         }
 
-        let oldest = today.checked_sub(jiff::Span::new().days(MAX_BATCH_AGE_DAYS)).unwrap_or(Date::MIN);
-        let first = Day::from_date(batch).filter(|_| batch >= oldest).ok_or(SignRequestError::Batch)?;
-        let later = |days: i32| batch.checked_add(jiff::Span::new().days(days)).map_err(|_| SignRequestError::Batch);
+        let oldest = today
+            .checked_sub(jiff::Span::new().days(MAX_BATCH_AGE_DAYS))
+            .unwrap_or(Date::MIN);
+        let first = Day::from_date(batch)
+            .filter(|_| batch >= oldest)
+            .ok_or(SignRequestError::Batch)?;
+        let later = |days: i32| {
+            batch
+                .checked_add(jiff::Span::new().days(days))
+                .map_err(|_| SignRequestError::Batch)
+        };
 
         let expires = match order.expires {
             Some(day) if (batch..=later(MAX_LIFE_DAYS)?).contains(&day) => day,
@@ -189,10 +221,16 @@ impl LinkSigner {
         // classified as too soon, or none.
         let (before, after) = (later(-1)?, later(1)?);
         let day_of = |sent: Timestamp| sent.to_zoned(TimeZone::UTC).date();
-        if order.sent.is_some_and(|sent| !(before..=after).contains(&day_of(sent))) {
+        if order
+            .sent
+            .is_some_and(|sent| !(before..=after).contains(&day_of(sent)))
+        {
             return Err(SignRequestError::Sent);
         }
-        if order.sent.is_some_and(|sent| sent.as_nanosecond() % 60_000_000_000 != 0) {
+        if order
+            .sent
+            .is_some_and(|sent| sent.as_nanosecond() % 60_000_000_000 != 0)
+        {
             return Err(SignRequestError::NotWholeMinute);
         }
 
@@ -203,12 +241,16 @@ impl LinkSigner {
             expires: Day::from_date(expires).ok_or(SignRequestError::Batch)?,
             sent: order.sent.map(|sent| sent.as_millisecond()),
         };
-        let pixel = order.consent.then(|| self.pixel_url(&self.keys.pixel_token(&mail)));
+        let pixel = order
+            .consent
+            .then(|| self.pixel_url(&self.keys.pixel_token(&mail)));
         Ok(SignedMail {
             template: order.template.clone(),
             batch,
             expires: expires.to_string(),
-            html: pixel.as_ref().map(|url| format!(r#"<img src="{url}" width="1" height="1" alt="">"#)),
+            html: pixel
+                .as_ref()
+                .map(|url| format!(r#"<img src="{url}" width="1" height="1" alt="">"#)),
             pixel,
             links: self.sign_links(&mail, &order.links)?,
         })
@@ -219,7 +261,11 @@ impl LinkSigner {
         format!("{}/o/{token}.gif", self.base_url)
     }
 
-    fn sign_links(&self, mail: &MailFields<'_>, targets: &[MailLink]) -> Result<Vec<MailLink>, SignRequestError> {
+    fn sign_links(
+        &self,
+        mail: &MailFields<'_>,
+        targets: &[MailLink],
+    ) -> Result<Vec<MailLink>, SignRequestError> {
         if targets.len() > MAX_LINKS {
             return Err(SignRequestError::TooManyLinks);
         }
@@ -233,9 +279,17 @@ impl LinkSigner {
                 return Err(SignRequestError::LooksLikeRecipient(place));
             }
 
-            self.check_signable_target(url).map_err(|why| SignRequestError::Target(place, why))?;
-            let url = format!("{}/c/{}", self.base_url, self.keys.link_token(mail, link, url));
-            links.push(MailLink { link: link.clone(), url });
+            self.check_signable_target(url)
+                .map_err(|why| SignRequestError::Target(place, why))?;
+            let url = format!(
+                "{}/c/{}",
+                self.base_url,
+                self.keys.link_token(mail, link, url)
+            );
+            links.push(MailLink {
+                link: link.clone(),
+                url,
+            });
         }
         Ok(links)
     }
@@ -245,7 +299,11 @@ impl LinkSigner {
 /// names that a batch may have.
 fn looks_like_recipient(link: &str) -> bool {
     let digits = link.bytes().filter(u8::is_ascii_digit).count();
-    let in_a_row = link.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or(0);
+    let in_a_row = link
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::len)
+        .max()
+        .unwrap_or(0);
     in_a_row > MAX_DIGITS_IN_A_ROW || digits > MAX_DIGITS || looks_secret(link)
 }
 
@@ -255,7 +313,9 @@ mod tests {
     use crate::config::Secret;
 
     fn mint() -> LinkSigner {
-        let mut config = crate::config::load_config(Default::default(), |_| unreachable!()).unwrap().mail;
+        let mut config = crate::config::load_config(Default::default(), |_| unreachable!())
+            .unwrap()
+            .mail;
         (config.templates, config.origin) = (vec!["welcome".into()], "https://alllinks.cc".into());
         LinkSigner::new(
             &config,
@@ -265,9 +325,22 @@ mod tests {
     }
 
     fn order(links: &[(&str, &str)]) -> SignRequest {
-        let links = links.iter().map(|(link, url)| MailLink { link: (*link).into(), url: (*url).into() }).collect();
+        let links = links
+            .iter()
+            .map(|(link, url)| MailLink {
+                link: (*link).into(),
+                url: (*url).into(),
+            })
+            .collect();
         let (batch, expires, sent) = (Some(jiff::civil::date(2026, 3, 10)), None, None);
-        SignRequest { template: "welcome".into(), consent: true, batch, expires, sent, links }
+        SignRequest {
+            template: "welcome".into(),
+            consent: true,
+            batch,
+            expires,
+            sent,
+            links,
+        }
     }
 
     const TODAY: Date = jiff::civil::date(2026, 3, 10);
@@ -275,66 +348,139 @@ mod tests {
     #[test]
     fn the_same_mail_is_the_same_to_the_byte_for_whoever_gets_it() {
         let order = || order(&[("start", "https://pages.example/u/mia")]);
-        let (one, other) = (mint().sign_mail(&order(), TODAY).unwrap(), mint().sign_mail(&order(), TODAY).unwrap());
+        let (one, other) = (
+            mint().sign_mail(&order(), TODAY).unwrap(),
+            mint().sign_mail(&order(), TODAY).unwrap(),
+        );
         assert_eq!(one, other);
         assert_eq!(one.expires, "2026-06-08");
-        assert!(one.pixel.unwrap().starts_with("https://alllinks.cc/ff/o/1.o.k1.welcome.2026-03-10.yes.2026-06-08.0."));
+        assert!(
+            one.pixel.unwrap().starts_with(
+                "https://alllinks.cc/ff/o/1.o.k1.welcome.2026-03-10.yes.2026-06-08.0."
+            )
+        );
     }
 
     #[test]
     fn without_consent_there_is_no_pixel() {
-        let minted =
-            mint().sign_mail(&SignRequest { consent: false, ..order(&[("a", "https://a.example/")]) }, TODAY).unwrap();
-        assert_eq!((minted.pixel, minted.html, minted.links.len()), (None, None, 1));
+        let minted = mint()
+            .sign_mail(
+                &SignRequest {
+                    consent: false,
+                    ..order(&[("a", "https://a.example/")])
+                },
+                TODAY,
+            )
+            .unwrap();
+        assert_eq!(
+            (minted.pixel, minted.html, minted.links.len()),
+            (None, None, 1)
+        );
     }
 
     #[test]
     fn what_must_not_be_signed_is_refused_with_the_reason() {
         let refused = |order: SignRequest| mint().sign_mail(&order, TODAY).unwrap_err();
         assert_eq!(
-            refused(SignRequest { template: "newsletter".into(), ..order(&[]) }),
-            SignRequestError::UnknownTemplate { listed: "welcome".into() }
+            refused(SignRequest {
+                template: "newsletter".into(),
+                ..order(&[])
+            }),
+            SignRequestError::UnknownTemplate {
+                listed: "welcome".into()
+            }
         );
         for (url, why) in [
             ("http://a.example/", TargetError::Scheme(false)),
             ("mailto:ann@mail.example", TargetError::Scheme(false)),
-            ("https://a.example/unsubscribe?id=1", TargetError::Unsubscribe),
+            (
+                "https://a.example/unsubscribe?id=1",
+                TargetError::Unsubscribe,
+            ),
             ("https://ann@a.example/", TargetError::Host),
         ] {
-            assert_eq!(refused(order(&[("a", url)])), SignRequestError::Target(0, why), "{url}");
+            assert_eq!(
+                refused(order(&[("a", url)])),
+                SignRequestError::Target(0, why),
+                "{url}"
+            );
         }
-        assert_eq!(refused(order(&[("A", "https://a.example/")])), SignRequestError::LinkName(0));
         assert_eq!(
-            refused(order(&[("a", "https://a.example/"), ("a", "https://b.example/")])),
+            refused(order(&[("A", "https://a.example/")])),
+            SignRequestError::LinkName(0)
+        );
+        assert_eq!(
+            refused(order(&[
+                ("a", "https://a.example/"),
+                ("a", "https://b.example/")
+            ])),
             SignRequestError::LinkName(1)
         );
-        let many: Vec<(String, String)> =
-            (0..201).map(|n| (format!("l{n}"), "https://a.example/".to_owned())).collect();
-        let many: Vec<(&str, &str)> = many.iter().map(|(link, url)| (link.as_str(), url.as_str())).collect();
+        let many: Vec<(String, String)> = (0..201)
+            .map(|n| (format!("l{n}"), "https://a.example/".to_owned()))
+            .collect();
+        let many: Vec<(&str, &str)> = many
+            .iter()
+            .map(|(link, url)| (link.as_str(), url.as_str()))
+            .collect();
         assert_eq!(refused(order(&many)), SignRequestError::TooManyLinks);
         for expires in [jiff::civil::date(2026, 3, 9), jiff::civil::date(2030, 1, 1)] {
-            assert_eq!(refused(SignRequest { expires: Some(expires), ..order(&[]) }), SignRequestError::Expires);
+            assert_eq!(
+                refused(SignRequest {
+                    expires: Some(expires),
+                    ..order(&[])
+                }),
+                SignRequestError::Expires
+            );
         }
         assert_eq!(
-            refused(SignRequest { batch: Some(jiff::civil::date(1969, 12, 31)), ..order(&[]) }),
+            refused(SignRequest {
+                batch: Some(jiff::civil::date(1969, 12, 31)),
+                ..order(&[])
+            }),
             SignRequestError::Batch
         );
-        let batch = |day| SignRequest { batch: Some(day), ..order(&[]) };
-        assert_eq!(refused(batch(jiff::civil::date(2026, 3, 2))), SignRequestError::Batch);
+        let batch = |day| SignRequest {
+            batch: Some(day),
+            ..order(&[])
+        };
+        assert_eq!(
+            refused(batch(jiff::civil::date(2026, 3, 2))),
+            SignRequestError::Batch
+        );
         assert_eq!(
             refused(batch(jiff::civil::date(2026, 3, 11))),
             SignRequestError::FutureBatch(jiff::civil::date(2026, 3, 11))
         );
-        assert!(mint().sign_mail(&batch(jiff::civil::date(2026, 3, 3)), TODAY).is_ok());
+        assert!(
+            mint()
+                .sign_mail(&batch(jiff::civil::date(2026, 3, 3)), TODAY)
+                .is_ok()
+        );
         let (late, yesterday) = (jiff::civil::date(2026, 3, 5), jiff::civil::date(2026, 3, 9));
-        let over = SignRequest { expires: Some(yesterday), ..batch(late) };
+        let over = SignRequest {
+            expires: Some(yesterday),
+            ..batch(late)
+        };
         assert_eq!(refused(over), SignRequestError::Expired(yesterday));
-        let sent = |text: &str| SignRequest { sent: Some(text.parse().unwrap()), ..order(&[]) };
-        for wrong in ["1960-01-01T00:00:00Z", "2026-03-08T23:59:59Z", "2026-03-12T00:00:00Z", "2027-03-10T12:00:00Z"] {
+        let sent = |text: &str| SignRequest {
+            sent: Some(text.parse().unwrap()),
+            ..order(&[])
+        };
+        for wrong in [
+            "1960-01-01T00:00:00Z",
+            "2026-03-08T23:59:59Z",
+            "2026-03-12T00:00:00Z",
+            "2027-03-10T12:00:00Z",
+        ] {
             assert_eq!(refused(sent(wrong)), SignRequestError::Sent, "{wrong}");
         }
         for wrong in ["2026-03-10T12:00:01Z", "2026-03-10T12:00:00.001Z"] {
-            assert_eq!(refused(sent(wrong)), SignRequestError::NotWholeMinute, "{wrong}");
+            assert_eq!(
+                refused(sent(wrong)),
+                SignRequestError::NotWholeMinute,
+                "{wrong}"
+            );
         }
         for right in ["2026-03-09T00:00:00Z", "2026-03-11T23:59:00Z"] {
             assert!(mint().sign_mail(&sent(right), TODAY).is_ok(), "{right}");
@@ -345,10 +491,18 @@ mod tests {
     fn what_names_a_recipient_is_refused_in_a_links_name_and_in_its_target() {
         use crate::mail::target::TargetPart::{Fragment, Host, Path, Query};
         let refused = |link: &str, url: &str| mint().sign_mail(&order(&[(link, url)]), TODAY).err();
-        for link in
-            ["u-1234567-ann", "12345", "a-123-456-789", "0b9e1c9a-3d5f-4c7e-9a1b-2f3e4d5c6b7a", "a1b2c3d4e5f6a7b8c9d0"]
-        {
-            assert_eq!(refused(link, "https://a.example/"), Some(SignRequestError::LooksLikeRecipient(0)), "{link}");
+        for link in [
+            "u-1234567-ann",
+            "12345",
+            "a-123-456-789",
+            "0b9e1c9a-3d5f-4c7e-9a1b-2f3e4d5c6b7a",
+            "a1b2c3d4e5f6a7b8c9d0",
+        ] {
+            assert_eq!(
+                refused(link, "https://a.example/"),
+                Some(SignRequestError::LooksLikeRecipient(0)),
+                "{link}"
+            );
         }
         for (url, part) in [
             ("https://a.example/?rcpt=1234567", Query),
@@ -358,17 +512,26 @@ mod tests {
             ("https://a.example/order/987654321", Path),
             ("https://a.example/ann@mail.example/", Path),
             ("https://a.example/#uid=7", Fragment),
-            ("https://a.example/#0b9e1c9a-3d5f-4c7e-9a1b-2f3e4d5c6b7a", Fragment),
+            (
+                "https://a.example/#0b9e1c9a-3d5f-4c7e-9a1b-2f3e4d5c6b7a",
+                Fragment,
+            ),
             ("https://r123456789.a.example/", Host),
         ] {
             assert_eq!(
                 refused("a", url),
-                Some(SignRequestError::Target(0, TargetError::LooksLikeRecipient(part))),
+                Some(SignRequestError::Target(
+                    0,
+                    TargetError::LooksLikeRecipient(part)
+                )),
                 "{url}"
             );
         }
         for (link, url) in [
-            ("offer-2026", "https://a.example/offers/2026-11-28?tab=shop&page=12#top"),
+            (
+                "offer-2026",
+                "https://a.example/offers/2026-11-28?tab=shop&page=12#top",
+            ),
             ("button_2", "https://a.example/@mia?utm_campaign=spring"),
             ("a", "https://a.example/?user=#account"),
         ] {

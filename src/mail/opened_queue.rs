@@ -29,7 +29,10 @@ impl OpenedQueue {
     pub fn peek_same_day(&self) -> Option<(Vec<SecretDigest>, Day)> {
         let waiting = self.lock();
         let (_, on) = *waiting.first()?;
-        let same_day = waiting.iter().take_while(|(_, day)| *day == on).take(MAX_STORED_AT_ONCE);
+        let same_day = waiting
+            .iter()
+            .take_while(|(_, day)| *day == on)
+            .take(MAX_STORED_AT_ONCE);
         Some((same_day.map(|(message, _)| *message).collect(), on))
     }
 
@@ -50,7 +53,10 @@ mod tests {
 
     #[test]
     fn messages_are_given_out_by_day_and_stay_until_they_are_kept() {
-        let (opened, digests) = (OpenedQueue::default(), [(); 3].map(|()| generate_message_secret().0));
+        let (opened, digests) = (
+            OpenedQueue::default(),
+            [(); 3].map(|()| generate_message_secret().0),
+        );
         for (digest, day) in digests.into_iter().zip([1, 1, 2]) {
             assert!(opened.try_push(digest, Day::from_number(day)));
         }

@@ -19,7 +19,10 @@ const BUILT_IN_NETWORKS: &str = include_str!("../../data/mail-networks.csv");
 #[derive(thiserror::Error, Debug)]
 pub enum ReaderListsError {
     #[error("{path}: {source}")]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{path}: {reason}")]
     Malformed { path: PathBuf, reason: String },
 }
@@ -32,7 +35,9 @@ impl AgentPatterns {
         if words.iter().any(|word| word.trim().is_empty()) {
             return Err("an empty word would be in every agent".into());
         }
-        let built = AhoCorasick::builder().ascii_case_insensitive(true).build(words);
+        let built = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .build(words);
         built.map(AgentPatterns).map_err(|error| error.to_string())
     }
 
@@ -92,7 +97,10 @@ impl NetworkList {
     /// Parses lines as Apple publishes them: a network, then columns that are ignored. A line `#
     /// date: ...` gives the list's date.
     fn parse(text: &str) -> Result<NetworkList, String> {
-        let mut networks = NetworkList { date: "unknown".into(), ranges: Vec::new() };
+        let mut networks = NetworkList {
+            date: "unknown".into(),
+            ranges: Vec::new(),
+        };
         for (place, line) in text.lines().enumerate() {
             if let Some(remark) = line.strip_prefix('#') {
                 if let Some(date) = remark.trim().strip_prefix("date:") {
@@ -102,8 +110,13 @@ impl NetworkList {
             }
             let first = line.split(',').next().unwrap_or("").trim();
             if !first.is_empty() {
-                let network: IpNet = first.parse().map_err(|_| format!("line {} begins with no network", place + 1))?;
-                networks.ranges.push((to_ipv6_bits(network.network()), to_ipv6_bits(network.broadcast())));
+                let network: IpNet = first
+                    .parse()
+                    .map_err(|_| format!("line {} begins with no network", place + 1))?;
+                networks.ranges.push((
+                    to_ipv6_bits(network.network()),
+                    to_ipv6_bits(network.broadcast()),
+                ));
             }
         }
 
@@ -161,7 +174,11 @@ impl ReaderLists {
         let stamps = file_stamps(files)?;
         let agents = read_list(&files.agents, BUILT_IN_AGENTS, AgentList::parse)?;
         let networks = read_list(&files.networks, BUILT_IN_NETWORKS, NetworkList::parse)?;
-        Ok(ReaderLists { agents, networks, stamps })
+        Ok(ReaderLists {
+            agents,
+            networks,
+            stamps,
+        })
     }
 
     /// Whether size or time of a file differ from when it was read.
@@ -174,23 +191,40 @@ impl ReaderLists {
     }
 
     pub(super) fn list_dates(&self) -> (&str, &str, usize) {
-        (&self.agents.date, &self.networks.date, self.networks.ranges.len())
+        (
+            &self.agents.date,
+            &self.networks.date,
+            self.networks.ranges.len(),
+        )
     }
 }
 
-fn read_list<T>(path: &str, built_in: &str, parse: fn(&str) -> Result<T, String>) -> Result<T, ReaderListsError> {
-    let form = |reason| ReaderListsError::Malformed { path: path.into(), reason };
+fn read_list<T>(
+    path: &str,
+    built_in: &str,
+    parse: fn(&str) -> Result<T, String>,
+) -> Result<T, ReaderListsError> {
+    let form = |reason| ReaderListsError::Malformed {
+        path: path.into(),
+        reason,
+    };
     if path.is_empty() {
         return parse(built_in).map_err(form);
     }
-    let text = std::fs::read_to_string(path).map_err(|source| ReaderListsError::Read { path: path.into(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| ReaderListsError::Read {
+        path: path.into(),
+        source,
+    })?;
     parse(&text).map_err(form)
 }
 
 fn file_stamps(files: &ReaderListPaths) -> Result<[Option<FileStamp>; 2], ReaderListsError> {
     let stamp = |path: &str| {
         let meta = std::fs::metadata(Path::new(path));
-        let meta = meta.map_err(|source| ReaderListsError::Read { path: path.into(), source })?;
+        let meta = meta.map_err(|source| ReaderListsError::Read {
+            path: path.into(),
+            source,
+        })?;
         Ok((meta.len(), meta.modified().ok()))
     };
     let of = |path: &String| (!path.is_empty()).then(|| stamp(path)).transpose();
@@ -203,10 +237,12 @@ mod tests {
 
     #[test]
     fn a_network_holds_its_first_and_last_address_and_not_its_neighbours() {
-        let text =
-            "# date: 2026-01-01\n172.224.224.0/27,GB,GB-EN,London,\n172.224.224.16/28\n\n2a02:26f7:c8c0::/44,DE\n";
+        let text = "# date: 2026-01-01\n172.224.224.0/27,GB,GB-EN,London,\n172.224.224.16/28\n\n2a02:26f7:c8c0::/44,DE\n";
         let networks = NetworkList::parse(text).unwrap();
-        assert_eq!((networks.date.as_str(), networks.ranges.len()), ("2026-01-01", 2));
+        assert_eq!(
+            (networks.date.as_str(), networks.ranges.len()),
+            ("2026-01-01", 2)
+        );
         for (address, expected) in [
             ("172.224.223.255", false),
             ("172.224.224.0", true),
@@ -216,16 +252,27 @@ mod tests {
             ("2a02:26f7:c8d0::", false),
             ("::", false),
         ] {
-            assert_eq!(networks.contains(address.parse().unwrap()), expected, "{address}");
+            assert_eq!(
+                networks.contains(address.parse().unwrap()),
+                expected,
+                "{address}"
+            );
         }
         assert!(NetworkList::parse("nonsense").is_err_and(|reason| reason.contains("line 1")));
     }
 
     #[test]
     fn the_built_in_lists_say_of_when_they_are() {
-        let lists = ReaderLists::load(&ReaderListPaths { agents: String::new(), networks: String::new() }).unwrap();
+        let lists = ReaderLists::load(&ReaderListPaths {
+            agents: String::new(),
+            networks: String::new(),
+        })
+        .unwrap();
         let (agents, networks, stretches) = lists.list_dates();
-        assert!(agents.parse::<jiff::civil::Date>().is_ok() && networks.parse::<jiff::civil::Date>().is_ok());
+        assert!(
+            agents.parse::<jiff::civil::Date>().is_ok()
+                && networks.parse::<jiff::civil::Date>().is_ok()
+        );
         assert!(stretches > 10_000, "{stretches}");
         assert!(lists.networks.contains("104.28.28.7".parse().unwrap()));
     }
@@ -235,11 +282,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("networks.csv");
         std::fs::write(&path, "192.0.2.0/24\n").unwrap();
-        let files = ReaderListPaths { agents: String::new(), networks: path.display().to_string() };
+        let files = ReaderListPaths {
+            agents: String::new(),
+            networks: path.display().to_string(),
+        };
         let lists = ReaderLists::load(&files).unwrap();
         assert!(!lists.is_outdated(&files).unwrap());
         std::fs::write(&path, "192.0.2.0/24\nnonsense\n").unwrap();
         assert!(lists.is_outdated(&files).unwrap());
-        assert!(ReaderLists::load(&files).is_err_and(|error| error.to_string().contains("networks.csv: line 2")));
+        assert!(
+            ReaderLists::load(&files)
+                .is_err_and(|error| error.to_string().contains("networks.csv: line 2"))
+        );
     }
 }

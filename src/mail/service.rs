@@ -48,7 +48,10 @@ impl MailService {
         opened: Arc<OpenedQueue>,
     ) -> Result<MailService, ReaderListsError> {
         let per_message = config.mode == MailMode::PerMessage;
-        let messages = per_message.then_some(MessageConfirmation { opened, days: config.message_days });
+        let messages = per_message.then_some(MessageConfirmation {
+            opened,
+            days: config.message_days,
+        });
         Ok(MailService {
             signer: mint,
             signed_values: signed,

@@ -36,8 +36,12 @@ pub enum SharedValueKind {
 }
 
 impl SharedValueKind {
-    const ALL: [SharedValueKind; 4] =
-        [SharedValueKind::Link, SharedValueKind::Target, SharedValueKind::Sent, SharedValueKind::Expires];
+    const ALL: [SharedValueKind; 4] = [
+        SharedValueKind::Link,
+        SharedValueKind::Target,
+        SharedValueKind::Sent,
+        SharedValueKind::Expires,
+    ];
 
     const fn plural_name(self) -> &'static str {
         match self {
@@ -57,7 +61,14 @@ pub enum SignedValuesError {
          as many: one of each recipient's own is never signed",
         .shared.plural_name()
     )]
-    LimitReached { mail: usize, field: String, shared: SharedValueKind, most: usize, template: String, batch: Date },
+    LimitReached {
+        mail: usize,
+        field: String,
+        shared: SharedValueKind,
+        most: usize,
+        template: String,
+        batch: Date,
+    },
     #[error("{path}: {source}", path = .path.display())]
     File { path: PathBuf, source: io::Error },
 }
@@ -96,7 +107,11 @@ impl SignedValues {
     /// `dir` is the journal's folder; `most_links` bounds the names, and likewise the targets, of
     /// one template and batch day. The file is read on the first [`Signed::take`].
     pub fn open(dir: &Path, most_links: usize) -> SignedValues {
-        SignedValues { path: dir.join("mails-signed.json"), max_links: most_links, known: Mutex::default() }
+        SignedValues {
+            path: dir.join("mails-signed.json"),
+            max_links: most_links,
+            known: Mutex::default(),
+        }
     }
 
     /// Records the values of these mails, all or none. Waits for the disk if one of them is new.
@@ -105,9 +120,16 @@ impl SignedValues {
     ///
     /// A mail has a value that its template and batch day have no room for, or the file cannot be
     /// read or written. Nothing is recorded then.
-    pub fn record_values(&self, mails: &[(&SignRequest, &SignedMail)], today: Date) -> Result<(), SignedValuesError> {
-        let claims: Vec<ValueClaim<'_>> =
-            mails.iter().enumerate().flat_map(|(mail, signed)| claims_of_mail(mail, *signed)).collect();
+    pub fn record_values(
+        &self,
+        mails: &[(&SignRequest, &SignedMail)],
+        today: Date,
+    ) -> Result<(), SignedValuesError> {
+        let claims: Vec<ValueClaim<'_>> = mails
+            .iter()
+            .enumerate()
+            .flat_map(|(mail, signed)| claims_of_mail(mail, *signed))
+            .collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if claims.iter().all(|claim| claim.is_recorded_in(&known)) {
             return Ok(());
@@ -128,7 +150,11 @@ impl SignedValues {
         Ok(())
     }
 
-    fn add_claim(&self, claim: &ValueClaim<'_>, batches: &mut MailingValues) -> Result<(), SignedValuesError> {
+    fn add_claim(
+        &self,
+        claim: &ValueClaim<'_>,
+        batches: &mut MailingValues,
+    ) -> Result<(), SignedValuesError> {
         let (template, batch) = claim.mailing;
         let values = batches.entry((template.to_owned(), batch)).or_default();
         let values = &mut values[claim.shared as usize];
@@ -140,8 +166,16 @@ impl SignedValues {
         };
 
         if values.len() >= most && !values.contains(&claim.digest) {
-            let (field, shared, template) = (claim.field.clone(), claim.shared, template.to_owned());
-            return Err(SignedValuesError::LimitReached { mail: claim.mail, field, shared, most, template, batch });
+            let (field, shared, template) =
+                (claim.field.clone(), claim.shared, template.to_owned());
+            return Err(SignedValuesError::LimitReached {
+                mail: claim.mail,
+                field,
+                shared,
+                most,
+                template,
+                batch,
+            });
         }
         values.insert(claim.digest);
         Ok(())
@@ -154,10 +188,15 @@ impl SignedValues {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(MailingValues::new()),
             Err(error) => return Err(self.to_file_error(error)),
         };
-        let rows: Vec<MailingRow> = serde_json::from_slice(&text).map_err(|error| self.to_file_error(error.into()))?;
-        let first = today.checked_sub(Span::new().days(MAX_BATCH_AGE_DAYS)).unwrap_or(Date::MIN);
+        let rows: Vec<MailingRow> =
+            serde_json::from_slice(&text).map_err(|error| self.to_file_error(error.into()))?;
+        let first = today
+            .checked_sub(Span::new().days(MAX_BATCH_AGE_DAYS))
+            .unwrap_or(Date::MIN);
         let rows = rows.into_iter().filter(|row| row.batch >= first);
-        Ok(rows.map(|row| ((row.template, row.batch), row.values)).collect())
+        Ok(rows
+            .map(|row| ((row.template, row.batch), row.values))
+            .collect())
     }
 
     fn write_file(&self, batches: &MailingValues) -> Result<(), SignedValuesError> {
@@ -172,7 +211,10 @@ impl SignedValues {
     }
 
     fn to_file_error(&self, source: io::Error) -> SignedValuesError {
-        SignedValuesError::File { path: self.path.clone(), source }
+        SignedValuesError::File {
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 
@@ -184,7 +226,10 @@ impl ValueClaim<'_> {
 }
 
 /// The values of one mail. The trap is a link like the others, without room of its own.
-fn claims_of_mail<'a>(mail: usize, (order, minted): (&'a SignRequest, &'a SignedMail)) -> Vec<ValueClaim<'a>> {
+fn claims_of_mail<'a>(
+    mail: usize,
+    (order, minted): (&'a SignRequest, &'a SignedMail),
+) -> Vec<ValueClaim<'a>> {
     let of = (&*minted.template, minted.batch);
     let claim = |field: String, shared, value: &str| ValueClaim {
         mail,
@@ -193,13 +238,29 @@ fn claims_of_mail<'a>(mail: usize, (order, minted): (&'a SignRequest, &'a Signed
         shared,
         digest: short_digest(value),
     };
-    let mut claims = vec![claim("expires".to_owned(), SharedValueKind::Expires, &minted.expires)];
+    let mut claims = vec![claim(
+        "expires".to_owned(),
+        SharedValueKind::Expires,
+        &minted.expires,
+    )];
     if let Some(sent) = order.sent {
-        claims.push(claim("sent".to_owned(), SharedValueKind::Sent, &sent.to_string()));
+        claims.push(claim(
+            "sent".to_owned(),
+            SharedValueKind::Sent,
+            &sent.to_string(),
+        ));
     }
     for (place, target) in order.links.iter().enumerate() {
-        claims.push(claim(format!("links[{place}].link"), SharedValueKind::Link, &target.link));
-        claims.push(claim(format!("links[{place}].url"), SharedValueKind::Target, &target.url));
+        claims.push(claim(
+            format!("links[{place}].link"),
+            SharedValueKind::Link,
+            &target.link,
+        ));
+        claims.push(claim(
+            format!("links[{place}].url"),
+            SharedValueKind::Target,
+            &target.url,
+        ));
     }
     claims
 }
@@ -208,7 +269,11 @@ fn claims_of_mail<'a>(mail: usize, (order, minted): (&'a SignRequest, &'a Signed
 /// digest of another is taken for that one.
 fn short_digest(value: &str) -> u32 {
     let hash = blake3::hash(value.as_bytes());
-    u32::from_le_bytes(hash.as_bytes()[..4].try_into().expect("4 of 32 bytes are 4"))
+    u32::from_le_bytes(
+        hash.as_bytes()[..4]
+            .try_into()
+            .expect("4 of 32 bytes are 4"),
+    )
 }
 
 #[cfg(test)]
@@ -221,8 +286,13 @@ mod tests {
     const TODAY: Date = date(2026, 3, 10);
 
     fn mail(template: &str, batch: Date, links: &[(&str, &str)]) -> (SignRequest, SignedMail) {
-        let links: Vec<MailLink> =
-            links.iter().map(|(link, url)| MailLink { link: (*link).into(), url: (*url).into() }).collect();
+        let links: Vec<MailLink> = links
+            .iter()
+            .map(|(link, url)| MailLink {
+                link: (*link).into(),
+                url: (*url).into(),
+            })
+            .collect();
         let order = SignRequest {
             template: template.into(),
             consent: true,
@@ -242,30 +312,54 @@ mod tests {
         (order, minted)
     }
 
-    fn take(signed: &SignedValues, (order, minted): &(SignRequest, SignedMail)) -> Result<(), String> {
-        signed.record_values(&[(order, minted)], TODAY).map_err(|error| error.to_string())
+    fn take(
+        signed: &SignedValues,
+        (order, minted): &(SignRequest, SignedMail),
+    ) -> Result<(), String> {
+        signed
+            .record_values(&[(order, minted)], TODAY)
+            .map_err(|error| error.to_string())
     }
 
     fn numbered(n: usize) -> (SignRequest, SignedMail) {
-        mail("welcome", TODAY, &[(&format!("l{n}"), "https://a.example/")])
+        mail(
+            "welcome",
+            TODAY,
+            &[(&format!("l{n}"), "https://a.example/")],
+        )
     }
 
     #[test]
-    fn the_mails_of_a_batch_share_so_many_names_and_no_more_also_after_a_restart_and_from_elsewhere() {
+    fn the_mails_of_a_batch_share_so_many_names_and_no_more_also_after_a_restart_and_from_elsewhere()
+     {
         let dir = tempfile::tempdir().unwrap();
-        let (one, other) = (SignedValues::open(dir.path(), 3), SignedValues::open(dir.path(), 3));
+        let (one, other) = (
+            SignedValues::open(dir.path(), 3),
+            SignedValues::open(dir.path(), 3),
+        );
         for n in [0, 1, 0, 1] {
             take(&one, &numbered(n)).unwrap();
         }
         take(&other, &numbered(2)).unwrap();
         for signed in [&one, &other, &SignedValues::open(dir.path(), 3)] {
             let error = take(signed, &numbered(3)).unwrap_err();
-            assert!(error.starts_with("mails[0].links[0].link: all mails of one template"), "{error}");
+            assert!(
+                error.starts_with("mails[0].links[0].link: all mails of one template"),
+                "{error}"
+            );
             (0..3).for_each(|n| take(signed, &numbered(n)).unwrap());
         }
         // Another day and another template have room of their own.
-        take(&one, &mail("welcome", date(2026, 3, 9), &[("l9", "https://a.example/")])).unwrap();
-        take(&one, &mail("receipt", TODAY, &[("l9", "https://a.example/")])).unwrap();
+        take(
+            &one,
+            &mail("welcome", date(2026, 3, 9), &[("l9", "https://a.example/")]),
+        )
+        .unwrap();
+        take(
+            &one,
+            &mail("receipt", TODAY, &[("l9", "https://a.example/")]),
+        )
+        .unwrap();
     }
 
     #[test]
@@ -273,7 +367,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let signed = SignedValues::open(dir.path(), 2);
         let mails: Vec<_> = (0..3).map(numbered).collect();
-        let mails: Vec<_> = mails.iter().map(|(order, minted)| (order, minted)).collect();
+        let mails: Vec<_> = mails
+            .iter()
+            .map(|(order, minted)| (order, minted))
+            .collect();
         assert!(signed.record_values(&mails, TODAY).is_err());
         (3..5).for_each(|n| take(&signed, &numbered(n)).unwrap());
     }
@@ -285,8 +382,17 @@ mod tests {
         take(&signed, &mail("welcome", date(2026, 3, 1), &[])).unwrap();
         take(&signed, &numbered(0)).unwrap();
         let text = fs::read_to_string(dir.path().join("mails-signed.json")).unwrap();
-        assert!(text.contains("2026-03-10") && !text.contains("2026-03-01") && !text.contains("a.example"), "{text}");
+        assert!(
+            text.contains("2026-03-10")
+                && !text.contains("2026-03-01")
+                && !text.contains("a.example"),
+            "{text}"
+        );
         fs::write(dir.path().join("mails-signed.json"), "{").unwrap();
-        assert!(take(&SignedValues::open(dir.path(), 1), &numbered(0)).unwrap_err().contains("mails-signed.json"));
+        assert!(
+            take(&SignedValues::open(dir.path(), 1), &numbered(0))
+                .unwrap_err()
+                .contains("mails-signed.json")
+        );
     }
 }

@@ -19,7 +19,9 @@ pub enum TargetError {
     InvalidBytes,
     #[error("a target names a host, and no user")]
     Host,
-    #[error("a link to unsubscribe is never wrapped: software that follows links would unsubscribe people")]
+    #[error(
+        "a link to unsubscribe is never wrapped: software that follows links would unsubscribe people"
+    )]
     Unsubscribe,
     #[error(
         "a target is the same for all recipients; the {0} of this one looks like one of them (an address, a token, a UUID, nine digits or \
@@ -55,20 +57,35 @@ impl std::fmt::Display for TargetPart {
 ///
 /// The first rule that `target` breaks.
 pub fn check_well_formed(target: &str, http: bool) -> Result<(), TargetError> {
-    if target.len() > MAX_TARGET_BYTES || !target.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
+    if target.len() > MAX_TARGET_BYTES
+        || !target.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
+    {
         return Err(TargetError::InvalidBytes);
     }
-    let rest = target.strip_prefix("https://").or_else(|| target.strip_prefix("http://").filter(|_| http));
+    let rest = target
+        .strip_prefix("https://")
+        .or_else(|| target.strip_prefix("http://").filter(|_| http));
     let rest = rest.ok_or(TargetError::Scheme(http))?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
     let url = Url::parse(target).map_err(|_| TargetError::Host)?;
     let plain = !authority.is_empty() && !authority.contains('@') && url.has_host();
-    if plain && url.username().is_empty() && url.password().is_none() { Ok(()) } else { Err(TargetError::Host) }
+    if plain && url.username().is_empty() && url.password().is_none() {
+        Ok(())
+    } else {
+        Err(TargetError::Host)
+    }
 }
 
 /// Words in links that unsubscribe, without hyphens.
-const UNSUBSCRIBE_WORDS: [&str; 7] =
-    ["unsubscribe", "abmelden", "abbestellen", "desabonner", "desinscription", "desuscribir", "cancelarsuscripcion"];
+const UNSUBSCRIBE_WORDS: [&str; 7] = [
+    "unsubscribe",
+    "abmelden",
+    "abbestellen",
+    "desabonner",
+    "desinscription",
+    "desuscribir",
+    "cancelarsuscripcion",
+];
 /// Matched with their hyphens only, because they are short: `shop-to-utah` contains one of them
 /// without its hyphens.
 const OPT_OUT_WORDS: [&str; 3] = ["optout", "opt-out", "opt_out"];
@@ -76,12 +93,14 @@ const OPT_OUT_WORDS: [&str; 3] = ["optout", "opt-out", "opt_out"];
 /// Whether `target` looks like a link to unsubscribe. Percent-encoded text is decoded first, as its
 /// server does.
 pub fn is_unsubscribe(target: &str) -> bool {
-    url::form_urlencoded::parse(target.as_bytes()).flat_map(|(key, value)| [key, value]).any(|part| {
-        let part = part.to_lowercase();
-        let joined = part.replace(['-', '_'], "");
-        UNSUBSCRIBE_WORDS.iter().any(|word| joined.contains(word))
-            || OPT_OUT_WORDS.iter().any(|word| part.contains(word))
-    })
+    url::form_urlencoded::parse(target.as_bytes())
+        .flat_map(|(key, value)| [key, value])
+        .any(|part| {
+            let part = part.to_lowercase();
+            let joined = part.replace(['-', '_'], "");
+            UNSUBSCRIBE_WORDS.iter().any(|word| joined.contains(word))
+                || OPT_OUT_WORDS.iter().any(|word| part.contains(word))
+        })
 }
 
 /// Query keys whose value is a recipient's whatever it looks like; lower case, letters and digits
@@ -118,17 +137,35 @@ pub fn recipient_part(target: &str) -> Option<TargetPart> {
     let url = Url::parse(target).ok()?;
     let pairs_tell = |text: &str| {
         url::form_urlencoded::parse(text.as_bytes()).any(|(key, value)| {
-            let word: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
-            looks_secret(&key) || looks_secret(&value) || (!value.is_empty() && RECIPIENT_KEYS.contains(&&*word))
+            let word: String = key
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .collect::<String>()
+                .to_lowercase();
+            looks_secret(&key)
+                || looks_secret(&value)
+                || (!value.is_empty() && RECIPIENT_KEYS.contains(&&*word))
         })
     };
     let parts = [
-        (TargetPart::Host, url.host_str().is_some_and(|host| host.split('.').any(looks_secret))),
-        (TargetPart::Path, clean_path(url.path()).split('/').any(|segment| segment == ID_PLACEHOLDER)),
+        (
+            TargetPart::Host,
+            url.host_str()
+                .is_some_and(|host| host.split('.').any(looks_secret)),
+        ),
+        (
+            TargetPart::Path,
+            clean_path(url.path())
+                .split('/')
+                .any(|segment| segment == ID_PLACEHOLDER),
+        ),
         (TargetPart::Query, url.query().is_some_and(pairs_tell)),
         (TargetPart::Fragment, url.fragment().is_some_and(pairs_tell)),
     ];
-    parts.into_iter().find(|(_, tells)| *tells).map(|(part, _)| part)
+    parts
+        .into_iter()
+        .find(|(_, tells)| *tells)
+        .map(|(part, _)| part)
 }
 
 /// Adds the template as `utm_source` and `utm_campaign` to a target on one of our own pages, so
@@ -139,7 +176,12 @@ pub fn add_utm_tags<'a>(target: &'a str, template: &str) -> Cow<'a, str> {
         None => (target, ""),
     };
     let query = before.split_once('?').map(|(_, query)| query);
-    let keys = || query.unwrap_or("").split('&').map(|pair| pair.split('=').next().unwrap_or(""));
+    let keys = || {
+        query
+            .unwrap_or("")
+            .split('&')
+            .map(|pair| pair.split('=').next().unwrap_or(""))
+    };
     if keys().any(|key| ["utm_source", "utm_campaign"].contains(&key)) {
         return Cow::Borrowed(target);
     }
@@ -148,7 +190,9 @@ pub fn add_utm_tags<'a>(target: &'a str, template: &str) -> Cow<'a, str> {
         Some(query) if query.is_empty() || query.ends_with('&') => "",
         Some(_) => "&",
     };
-    Cow::Owned(format!("{before}{joint}utm_source=mail&utm_campaign={template}{fragment}"))
+    Cow::Owned(format!(
+        "{before}{joint}utm_source=mail&utm_campaign={template}{fragment}"
+    ))
 }
 
 #[cfg(test)]
@@ -160,7 +204,10 @@ mod tests {
         use TargetError::{Host, InvalidBytes, Scheme};
         for (target, expected) in [
             ("https://pages.example", Ok(())),
-            ("https://pages.example/u/mia?a=%C3%A9&b=https://other.example/#top", Ok(())),
+            (
+                "https://pages.example/u/mia?a=%C3%A9&b=https://other.example/#top",
+                Ok(()),
+            ),
             ("https://pages.example:8443/a@b", Ok(())),
             ("https://xn--mnchen-3ya.example/", Ok(())),
             ("http://pages.example/", Err(Scheme(false))),
@@ -179,7 +226,10 @@ mod tests {
             ("https://ann:x@pages.example/", Err(Host)),
             ("https://pages.example%40evil.example@x/", Err(Host)),
             ("https://pages.example:port/", Err(Host)),
-            ("https://pages.example/\r\nSet-Cookie: a=b", Err(InvalidBytes)),
+            (
+                "https://pages.example/\r\nSet-Cookie: a=b",
+                Err(InvalidBytes),
+            ),
             ("https://pages.example/a b", Err(InvalidBytes)),
             ("https://pages.example\\@evil.example/", Err(InvalidBytes)),
             ("https://pages.example/\u{e9}", Err(InvalidBytes)),
@@ -188,7 +238,10 @@ mod tests {
             assert_eq!(check_well_formed(target, false), expected, "{target:?}");
         }
         assert_eq!(check_well_formed("http://pages.example/", true), Ok(()));
-        assert_eq!(check_well_formed(&format!("https://pages.example/{}", "a".repeat(2048)), true), Err(InvalidBytes));
+        assert_eq!(
+            check_well_formed(&format!("https://pages.example/{}", "a".repeat(2048)), true),
+            Err(InvalidBytes)
+        );
     }
 
     #[test]
@@ -213,14 +266,38 @@ mod tests {
     #[test]
     fn a_page_is_told_the_campaign_once_and_nothing_else_changes() {
         for (target, expected) in [
-            ("https://p.example", "https://p.example?utm_source=mail&utm_campaign=welcome"),
-            ("https://p.example/u/mia", "https://p.example/u/mia?utm_source=mail&utm_campaign=welcome"),
-            ("https://p.example/?a=1#top", "https://p.example/?a=1&utm_source=mail&utm_campaign=welcome#top"),
-            ("https://p.example/?", "https://p.example/?utm_source=mail&utm_campaign=welcome"),
-            ("https://p.example/?a&", "https://p.example/?a&utm_source=mail&utm_campaign=welcome"),
-            ("https://p.example/#a?b", "https://p.example/?utm_source=mail&utm_campaign=welcome#a?b"),
-            ("https://p.example/?utm_campaign=spring", "https://p.example/?utm_campaign=spring"),
-            ("https://p.example/?x=1&utm_source", "https://p.example/?x=1&utm_source"),
+            (
+                "https://p.example",
+                "https://p.example?utm_source=mail&utm_campaign=welcome",
+            ),
+            (
+                "https://p.example/u/mia",
+                "https://p.example/u/mia?utm_source=mail&utm_campaign=welcome",
+            ),
+            (
+                "https://p.example/?a=1#top",
+                "https://p.example/?a=1&utm_source=mail&utm_campaign=welcome#top",
+            ),
+            (
+                "https://p.example/?",
+                "https://p.example/?utm_source=mail&utm_campaign=welcome",
+            ),
+            (
+                "https://p.example/?a&",
+                "https://p.example/?a&utm_source=mail&utm_campaign=welcome",
+            ),
+            (
+                "https://p.example/#a?b",
+                "https://p.example/?utm_source=mail&utm_campaign=welcome#a?b",
+            ),
+            (
+                "https://p.example/?utm_campaign=spring",
+                "https://p.example/?utm_campaign=spring",
+            ),
+            (
+                "https://p.example/?x=1&utm_source",
+                "https://p.example/?x=1&utm_source",
+            ),
         ] {
             assert_eq!(add_utm_tags(target, "welcome"), expected);
         }

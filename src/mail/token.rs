@@ -57,7 +57,11 @@ impl MailKeys {
 
     /// The token of a link that leads to `target`.
     pub fn link_token(&self, mail: &MailFields<'_>, link: &str, target: &str) -> String {
-        self.append_signature(format!("1.c.{}.{link}.{}", self.encode_fields(mail), URL_SAFE_NO_PAD.encode(target)))
+        self.append_signature(format!(
+            "1.c.{}.{link}.{}",
+            self.encode_fields(mail),
+            URL_SAFE_NO_PAD.encode(target)
+        ))
     }
 
     /// Verifies a pixel's token. `None` if it was not signed by one of the keys, or has expired
@@ -72,13 +76,29 @@ impl MailKeys {
         let fields = self.verify_fields::<10>(token)?;
         let link = (fields[1] == "c" && is_mail_name(fields[8])).then_some(fields[8])?;
         let target = String::from_utf8(URL_SAFE_NO_PAD.decode(fields[9]).ok()?).ok()?;
-        Some(LinkFields { mail: parse_mail_fields(&fields, today)?, link, target })
+        Some(LinkFields {
+            mail: parse_mail_fields(&fields, today)?,
+            link,
+            target,
+        })
     }
 
     fn encode_fields(&self, mail: &MailFields<'_>) -> String {
-        let MailFields { template, batch, consent, expires, sent } = mail;
-        let (consent, sent) = (if *consent { "yes" } else { "no" }, sent.map_or(0, |sent| sent.div_euclid(1000)));
-        format!("{}.{template}.{batch}.{consent}.{expires}.{sent}", self.signing_id())
+        let MailFields {
+            template,
+            batch,
+            consent,
+            expires,
+            sent,
+        } = mail;
+        let (consent, sent) = (
+            if *consent { "yes" } else { "no" },
+            sent.map_or(0, |sent| sent.div_euclid(1000)),
+        );
+        format!(
+            "{}.{template}.{batch}.{consent}.{expires}.{sent}",
+            self.signing_id()
+        )
     }
 
     fn append_signature(&self, message: String) -> String {
@@ -88,7 +108,9 @@ impl MailKeys {
 
     /// The fields of a token whose signature is valid; `None` otherwise.
     fn verify_fields<'a, const N: usize>(&self, token: &'a str) -> Option<[&'a str; N]> {
-        let (message, signature) = token.rsplit_once('.').filter(|_| token.len() <= MAX_TOKEN_BYTES)?;
+        let (message, signature) = token
+            .rsplit_once('.')
+            .filter(|_| token.len() <= MAX_TOKEN_BYTES)?;
         let mut parts = message.split('.');
         let fields = [(); N].map(|()| parts.next().unwrap_or(""));
         let whole = parts.next().is_none() && fields[0] == "1";
@@ -104,13 +126,22 @@ fn parse_mail_fields<'a>(fields: &[&'a str], today: Day) -> Option<MailFields<'a
         _ => return None,
     };
 
-    let sent: i64 = fields[7].parse().ok().filter(|secs| (0..=32_503_680_000).contains(secs))?;
+    let sent: i64 = fields[7]
+        .parse()
+        .ok()
+        .filter(|secs| (0..=32_503_680_000).contains(secs))?;
     if sent.to_string() != fields[7] {
         return None;
     }
 
     let sent = (sent > 0).then_some(sent * 1000);
-    let mail = MailFields { template, batch: parse_day(fields[4])?, consent, expires: parse_day(fields[6])?, sent };
+    let mail = MailFields {
+        template,
+        batch: parse_day(fields[4])?,
+        consent,
+        expires: parse_day(fields[6])?,
+        sent,
+    };
     (today <= mail.expires).then_some(mail)
 }
 
@@ -133,7 +164,13 @@ mod tests {
 
     fn welcome() -> MailFields<'static> {
         let (batch, expires) = (of("2026-03-10"), of("2026-06-08"));
-        MailFields { template: "welcome", batch, consent: true, expires, sent: None }
+        MailFields {
+            template: "welcome",
+            batch,
+            consent: true,
+            expires,
+            sent: None,
+        }
     }
 
     const TARGET: &str = "https://pages.example/u/mia?a=1#top";
@@ -141,9 +178,16 @@ mod tests {
     /// The vectors of docs/use/MAIL.md, made there by three lines of another language.
     #[test]
     fn tokens_are_those_of_the_documented_vectors() {
-        let sent = MailFields { consent: false, sent: Some(1_773_144_000_000), ..welcome() };
+        let sent = MailFields {
+            consent: false,
+            sent: Some(1_773_144_000_000),
+            ..welcome()
+        };
         let documented = include_str!("../../docs/use/MAIL.md");
-        for token in [keys().pixel_token(&welcome()), keys().link_token(&sent, "start", TARGET)] {
+        for token in [
+            keys().pixel_token(&welcome()),
+            keys().link_token(&sent, "start", TARGET),
+        ] {
             assert!(documented.contains(&token), "{token}");
         }
     }
@@ -155,17 +199,28 @@ mod tests {
         assert_eq!(keys.verify_pixel_token(&token, last), Some(welcome()));
         assert_eq!(keys.verify_pixel_token(&token, of("2026-06-09")), None);
         let click = keys.link_token(&welcome(), "start", TARGET);
-        let expected = LinkFields { mail: welcome(), link: "start", target: TARGET.into() };
+        let expected = LinkFields {
+            mail: welcome(),
+            link: "start",
+            target: TARGET.into(),
+        };
         assert_eq!(keys.verify_link_token(&click, last), Some(expected));
-        assert_eq!((keys.verify_link_token(&token, last), keys.verify_pixel_token(&click, last)), (None, None));
+        assert_eq!(
+            (
+                keys.verify_link_token(&token, last),
+                keys.verify_pixel_token(&click, last)
+            ),
+            (None, None)
+        );
     }
 
     #[test]
     fn a_token_with_any_byte_changed_added_or_taken_away_is_none() {
         let (keys, today) = (keys(), of("2026-03-10"));
-        for (token, click) in
-            [(keys.pixel_token(&welcome()), false), (keys.link_token(&welcome(), "start", TARGET), true)]
-        {
+        for (token, click) in [
+            (keys.pixel_token(&welcome()), false),
+            (keys.link_token(&welcome(), "start", TARGET), true),
+        ] {
             let reads = |token: &[u8]| {
                 let text = std::str::from_utf8(token).unwrap_or("");
                 if click {
@@ -179,7 +234,11 @@ mod tests {
                 for byte in 0..=255_u8 {
                     let mut other = token.clone().into_bytes();
                     other[place] = byte;
-                    assert_eq!(reads(&other), other == token.as_bytes(), "byte {place} as {byte}");
+                    assert_eq!(
+                        reads(&other),
+                        other == token.as_bytes(),
+                        "byte {place} as {byte}"
+                    );
                 }
                 let mut other = token.clone().into_bytes();
                 other.remove(place);
@@ -205,7 +264,11 @@ mod tests {
             "1.o.k1.welcome.2026-03-10.yes.2026-06-08.0.0",
             "2.o.k1.welcome.2026-03-10.yes.2026-06-08.0",
         ] {
-            assert_eq!(keys.verify_pixel_token(&keys.append_signature(message.into()), today), None, "{message}");
+            assert_eq!(
+                keys.verify_pixel_token(&keys.append_signature(message.into()), today),
+                None,
+                "{message}"
+            );
         }
     }
 }

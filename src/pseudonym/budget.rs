@@ -20,12 +20,18 @@ pub struct BudgetShare {
 
 impl SharedBudget {
     pub fn new(most: usize) -> SharedBudget {
-        SharedBudget(Arc::new(BudgetState { used: AtomicUsize::new(0), limit: most }))
+        SharedBudget(Arc::new(BudgetState {
+            used: AtomicUsize::new(0),
+            limit: most,
+        }))
     }
 
     /// Of a day that has nothing of it yet.
     pub fn new_share(&self) -> BudgetShare {
-        BudgetShare { budget: self.clone(), reserved: 0 }
+        BudgetShare {
+            budget: self.clone(),
+            reserved: 0,
+        }
     }
 }
 
@@ -57,7 +63,10 @@ impl BudgetShare {
 
 impl Drop for BudgetShare {
     fn drop(&mut self) {
-        self.budget.0.used.fetch_sub(self.reserved, Ordering::Relaxed);
+        self.budget
+            .0
+            .used
+            .fetch_sub(self.reserved, Ordering::Relaxed);
     }
 }
 

@@ -46,26 +46,50 @@ impl DaySpan {
         let local = at.to_zoned(tz.clone());
         let date = local.date();
         let midnight = |date: jiff::civil::Date| {
-            date.to_zoned(tz.clone()).map_or(at.as_millisecond(), |z| z.timestamp().as_millisecond())
+            date.to_zoned(tz.clone())
+                .map_or(at.as_millisecond(), |z| z.timestamp().as_millisecond())
         };
 
         let start = midnight(date);
         let end = date.tomorrow().map_or(Millis::MAX, midnight);
         let begin = Timestamp::from_millisecond(start).unwrap_or(at);
         let mut offsets = vec![(start, offset_millis(tz.to_offset(begin)))];
-        for change in tz.following(begin).take_while(|change| change.timestamp().as_millisecond() < end) {
-            offsets.push((change.timestamp().as_millisecond(), offset_millis(change.offset())));
+        for change in tz
+            .following(begin)
+            .take_while(|change| change.timestamp().as_millisecond() < end)
+        {
+            offsets.push((
+                change.timestamp().as_millisecond(),
+                offset_millis(change.offset()),
+            ));
         }
         // Dates outside the range of ClickHouse's `Date` (before 1970, after 2149) are clamped to
         // it.
-        let day = Day::from_date(date).unwrap_or(Day::from_number(if date.year() < 1970 { 0 } else { u16::MAX }));
-        DaySpan { zone, zone_name: tz.iana_name().unwrap_or("UTC").into(), day, start, end, offsets }
+        let day = Day::from_date(date).unwrap_or(Day::from_number(if date.year() < 1970 {
+            0
+        } else {
+            u16::MAX
+        }));
+        DaySpan {
+            zone,
+            zone_name: tz.iana_name().unwrap_or("UTC").into(),
+            day,
+            start,
+            end,
+            offsets,
+        }
     }
 
     /// First instant after a day of a zone; `None` if the zone is unknown.
     pub fn end_of_day(zone_name: &str, day: Day) -> Option<Millis> {
         let tomorrow = day.to_date().tomorrow().ok()?;
-        Some(tomorrow.to_zoned(TimeZone::get(zone_name).ok()?).ok()?.timestamp().as_millisecond())
+        Some(
+            tomorrow
+                .to_zoned(TimeZone::get(zone_name).ok()?)
+                .ok()?
+                .timestamp()
+                .as_millisecond(),
+        )
     }
 
     /// Whether the instant `at` is within the day.
@@ -75,7 +99,12 @@ impl DaySpan {
 
     /// Unix time in seconds at which the local hour of `at` began.
     pub fn local_hour_start(&self, at: Millis) -> u32 {
-        let offset = self.offsets.iter().rev().find(|(from, _)| *from <= at).map_or(0, |(_, offset)| *offset);
+        let offset = self
+            .offsets
+            .iter()
+            .rev()
+            .find(|(from, _)| *from <= at)
+            .map_or(0, |(_, offset)| *offset);
         let hour = (at + offset).div_euclid(3_600_000) * 3_600_000 - offset;
         u32::try_from(hour / 1000).unwrap_or(0)
     }
@@ -110,14 +139,24 @@ struct ZoneKeys {
 
 impl ZoneKeys {
     fn new(tz: TimeZone) -> ZoneKeys {
-        ZoneKeys { tz, today: ArcSwapOption::empty(), yesterday: ArcSwapOption::empty(), creation_lock: Mutex::new(()) }
+        ZoneKeys {
+            tz,
+            today: ArcSwapOption::empty(),
+            yesterday: ArcSwapOption::empty(),
+            creation_lock: Mutex::new(()),
+        }
     }
 }
 
 impl DayKeys {
     /// No keys yet; they will come from `source`.
     pub fn new(zones: Arc<ZoneTable>, source: KeySource) -> DayKeys {
-        DayKeys { zones, zone_keys: ArcSwap::default(), growth_lock: Mutex::new(()), key_source: source }
+        DayKeys {
+            zones,
+            zone_keys: ArcSwap::default(),
+            growth_lock: Mutex::new(()),
+            key_source: source,
+        }
     }
 
     /// Like [`DayKeys::new`], with the system's random generator.
@@ -141,19 +180,28 @@ impl DayKeys {
             _ => {}
         }
 
-        let _one_at_a_time = keys.creation_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = keys
+            .creation_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let today = keys.today.load_full();
         if let Some(today) = &today {
             // A clock set back by a day or more cannot restore a dropped key: such a hit counts
             // today.
             if today.span.contains(at) || at < today.span.start {
-                let late = keys.yesterday.load_full().filter(|yesterday| yesterday.span.contains(at));
+                let late = keys
+                    .yesterday
+                    .load_full()
+                    .filter(|yesterday| yesterday.span.contains(at));
                 return late.unwrap_or_else(|| Arc::clone(today));
             }
         }
 
         let span = Arc::new(DaySpan::from_instant(zone, &keys.tz, at));
-        let next = Arc::new(DayKey { span, secret: LockedKey::new(self.key_source) });
+        let next = Arc::new(DayKey {
+            span,
+            secret: LockedKey::new(self.key_source),
+        });
         keys.yesterday.store(today);
         keys.today.store(Some(Arc::clone(&next)));
         next
@@ -163,10 +211,20 @@ impl DayKeys {
     pub fn drop_expired(&self, now: Millis) {
         for keys in self.zone_keys.load().iter() {
             for slot in [&keys.yesterday, &keys.today] {
-                let over = slot.load().as_ref().is_some_and(|key| now >= key.span.end + GRACE_MILLIS);
+                let over = slot
+                    .load()
+                    .as_ref()
+                    .is_some_and(|key| now >= key.span.end + GRACE_MILLIS);
                 if over {
-                    let _one_at_a_time = keys.creation_lock.lock().unwrap_or_else(PoisonError::into_inner);
-                    if slot.load().as_ref().is_some_and(|key| now >= key.span.end + GRACE_MILLIS) {
+                    let _one_at_a_time = keys
+                        .creation_lock
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner);
+                    if slot
+                        .load()
+                        .as_ref()
+                        .is_some_and(|key| now >= key.span.end + GRACE_MILLIS)
+                    {
                         slot.store(None);
                     }
                 }
@@ -177,20 +235,35 @@ impl DayKeys {
     /// Number of keys in memory that should have been dropped a minute ago.
     pub fn overdue_count(&self, now: Millis) -> usize {
         let overdue = |slot: &ArcSwapOption<DayKey>| {
-            usize::from(slot.load().as_ref().is_some_and(|key| now >= key.span.end + GRACE_MILLIS + OVERDUE_MILLIS))
+            usize::from(
+                slot.load()
+                    .as_ref()
+                    .is_some_and(|key| now >= key.span.end + GRACE_MILLIS + OVERDUE_MILLIS),
+            )
         };
-        self.zone_keys.load().iter().map(|keys| overdue(&keys.today) + overdue(&keys.yesterday)).sum()
+        self.zone_keys
+            .load()
+            .iter()
+            .map(|keys| overdue(&keys.today) + overdue(&keys.yesterday))
+            .sum()
     }
 
     /// Number of keys in memory, to test that they are dropped.
     pub fn key_count(&self) -> usize {
         let alive = |slot: &ArcSwapOption<DayKey>| usize::from(slot.load().is_some());
-        self.zone_keys.load().iter().map(|keys| alive(&keys.today) + alive(&keys.yesterday)).sum()
+        self.zone_keys
+            .load()
+            .iter()
+            .map(|keys| alive(&keys.today) + alive(&keys.yesterday))
+            .sum()
     }
 
     /// Makes room for all zones up to this one.
     fn add_zones(&self, zone: ZoneId) -> Arc<ZoneKeys> {
-        let _one_at_a_time = self.growth_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self
+            .growth_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut keys = Vec::clone(&self.zone_keys.load());
         for number in keys.len()..=usize::from(zone.0) {
             let number = u16::try_from(number).expect("zones are numbered by 16 bits");
@@ -232,15 +305,28 @@ mod tests {
 
     #[test]
     fn a_days_end_can_be_found_again_by_its_zones_name() {
-        for at in ["2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z", "2026-10-25T12:00:00Z"] {
+        for at in [
+            "2026-03-28T12:00:00Z",
+            "2026-03-29T12:00:00Z",
+            "2026-10-25T12:00:00Z",
+        ] {
             let day = span("Europe/Berlin", at);
             assert_eq!(
-                (&*day.zone_name, DaySpan::end_of_day("Europe/Berlin", day.day)),
+                (
+                    &*day.zone_name,
+                    DaySpan::end_of_day("Europe/Berlin", day.day)
+                ),
                 ("Europe/Berlin", Some(day.end))
             );
         }
-        assert_eq!(DaySpan::end_of_day("UTC", Day::from_number(0)), Some(24 * HOUR));
-        assert_eq!(DaySpan::end_of_day("Europe/Nowhere", Day::from_number(0)), None);
+        assert_eq!(
+            DaySpan::end_of_day("UTC", Day::from_number(0)),
+            Some(24 * HOUR)
+        );
+        assert_eq!(
+            DaySpan::end_of_day("Europe/Nowhere", Day::from_number(0)),
+            None
+        );
     }
 
     #[test]
@@ -256,8 +342,9 @@ mod tests {
     #[test]
     fn the_hour_that_daylight_saving_repeats_is_two_hours() {
         let day = span("Europe/Berlin", "2026-10-25T12:00:00Z");
-        let hours: Vec<u32> =
-            ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"].map(|at| day.local_hour_start(millis(at))).to_vec();
+        let hours: Vec<u32> = ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"]
+            .map(|at| day.local_hour_start(millis(at)))
+            .to_vec();
         assert_eq!(hours[1] - hours[0], 3600);
     }
 
@@ -266,10 +353,16 @@ mod tests {
         let keys = DayKeys::with_system_random(utc());
         let noon = millis("2026-03-28T12:00:00Z");
         let first = keys.get_or_create(ZoneId(0), noon);
-        assert!(Arc::ptr_eq(&first, &keys.get_or_create(ZoneId(0), noon + 11 * HOUR)));
+        assert!(Arc::ptr_eq(
+            &first,
+            &keys.get_or_create(ZoneId(0), noon + 11 * HOUR)
+        ));
         let next = keys.get_or_create(ZoneId(0), noon + 12 * HOUR);
         assert_ne!(first.secret.as_bytes(), next.secret.as_bytes());
-        assert!(Arc::ptr_eq(&first, &keys.get_or_create(ZoneId(0), noon)), "a late hit finds its day for some seconds");
+        assert!(
+            Arc::ptr_eq(&first, &keys.get_or_create(ZoneId(0), noon)),
+            "a late hit finds its day for some seconds"
+        );
         assert_eq!(keys.key_count(), 2);
         assert_eq!(keys.overdue_count(first.span.end + 60_000), 0);
         assert_eq!(keys.overdue_count(first.span.end + 2 * 60_000), 1);
@@ -283,7 +376,12 @@ mod tests {
     #[test]
     fn a_key_after_a_restart_is_another_key() {
         let noon = millis("2026-03-28T12:00:00Z");
-        let key = || *DayKeys::with_system_random(utc()).get_or_create(ZoneId(0), noon).secret.as_bytes();
+        let key = || {
+            *DayKeys::with_system_random(utc())
+                .get_or_create(ZoneId(0), noon)
+                .secret
+                .as_bytes()
+        };
         assert_ne!(key(), key());
     }
 }

@@ -21,7 +21,13 @@ impl LiveVisitors {
     pub(super) fn record_hit(&mut self, site: u32, before: Option<u32>, minute: u32) {
         let place = site as usize;
         if self.0.len() <= place {
-            self.0.resize(place + 1, MinuteRing { minutes: [0; RING_MINUTES], newest: 0 });
+            self.0.resize(
+                place + 1,
+                MinuteRing {
+                    minutes: [0; RING_MINUTES],
+                    newest: 0,
+                },
+            );
         }
         let ring = &mut self.0[place];
         ring.advance_to(minute);
@@ -36,10 +42,13 @@ impl LiveVisitors {
     }
 
     pub(super) fn live_count(&self, site: u32, minute: u32) -> u32 {
-        let Some(ring) = self.0.get(site as usize) else { return 0 };
+        let Some(ring) = self.0.get(site as usize) else {
+            return 0;
+        };
         let recent = (0..LIVE_MINUTES).filter_map(|ago| minute.checked_sub(ago));
         let held = recent.filter(|at| *at <= ring.newest && ring.newest - at < RING_MINUTES as u32);
-        held.map(|at| ring.minutes[at as usize % RING_MINUTES]).sum()
+        held.map(|at| ring.minutes[at as usize % RING_MINUTES])
+            .sum()
     }
 }
 
@@ -69,10 +78,23 @@ mod tests {
         let mut live = LiveVisitors::default();
         live.record_hit(0, None, 10);
         live.record_hit(3, None, 11);
-        assert_eq!([10, 14, 15].map(|minute| live.live_count(0, minute)), [1, 1, 0]);
+        assert_eq!(
+            [10, 14, 15].map(|minute| live.live_count(0, minute)),
+            [1, 1, 0]
+        );
         live.record_hit(0, Some(10), 13);
-        assert_eq!([13, 17, 18].map(|minute| live.live_count(0, minute)), [1, 1, 0]);
-        assert_eq!([live.live_count(3, 11), live.live_count(1, 11), live.live_count(9, 11)], [1, 0, 0]);
+        assert_eq!(
+            [13, 17, 18].map(|minute| live.live_count(0, minute)),
+            [1, 1, 0]
+        );
+        assert_eq!(
+            [
+                live.live_count(3, 11),
+                live.live_count(1, 11),
+                live.live_count(9, 11)
+            ],
+            [1, 0, 0]
+        );
     }
 
     proptest! {

@@ -21,7 +21,11 @@ impl LockedKey {
         let mut page = Box::new(KeyPage([0; 4096]));
         lock_page(&page);
         // Filled in place: the key is never on the stack or in a second buffer.
-        source((&mut page.0[..32]).try_into().expect("32 of 4096 bytes are 32"));
+        source(
+            (&mut page.0[..32])
+                .try_into()
+                .expect("32 of 4096 bytes are 32"),
+        );
         LockedKey(page)
     }
 
@@ -43,14 +47,18 @@ pub fn fill_system_random(key: &mut [u8; 32]) {
     getrandom::fill(key).expect("the system's random generator works");
 }
 
-#[expect(unsafe_code, reason = "mlock and madvise take a raw range; it is a live, page-aligned allocation of ours")]
+#[expect(
+    unsafe_code,
+    reason = "mlock and madvise take a raw range; it is a live, page-aligned allocation of ours"
+)]
 fn lock_page(page: &KeyPage) {
     let start = page.0.as_ptr().cast_mut().cast();
     // SAFETY: the range is one page that we own and that outlives the lock; neither call reads or
     // writes it.
     let locked = unsafe { rustix::mm::mlock(start, page.0.len()) };
     // SAFETY: as above; DONTDUMP only changes what a core dump holds.
-    let hidden = unsafe { rustix::mm::madvise(start, page.0.len(), rustix::mm::Advice::LinuxDontDump) };
+    let hidden =
+        unsafe { rustix::mm::madvise(start, page.0.len(), rustix::mm::Advice::LinuxDontDump) };
     static WAS_LOGGED: AtomicBool = AtomicBool::new(false);
     if (locked.is_err() || hidden.is_err()) && !WAS_LOGGED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
@@ -59,7 +67,10 @@ fn lock_page(page: &KeyPage) {
     }
 }
 
-#[expect(unsafe_code, reason = "munlock takes a raw range; it is a live, page-aligned allocation of ours")]
+#[expect(
+    unsafe_code,
+    reason = "munlock takes a raw range; it is a live, page-aligned allocation of ours"
+)]
 fn unlock_page(page: &KeyPage) {
     // SAFETY: the same page that was locked; a failure only means that it was not locked.
     let _ = unsafe { rustix::mm::munlock(page.0.as_ptr().cast_mut().cast(), page.0.len()) };
@@ -70,10 +81,22 @@ fn unlock_page(page: &KeyPage) {
 pub fn harden_process() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     if set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err() {
-        tracing::warn!("the process could not be made undumpable; another process of this user could read its memory");
+        tracing::warn!(
+            "the process could not be made undumpable; another process of this user could read its memory"
+        );
     }
-    if setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).is_err() {
-        tracing::warn!("core dumps could not be switched off; a crash dump could hold the day's key");
+    if setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )
+    .is_err()
+    {
+        tracing::warn!(
+            "core dumps could not be switched off; a crash dump could hold the day's key"
+        );
     }
 }
 
@@ -85,6 +108,9 @@ mod tests {
     fn a_key_is_what_the_source_gave_and_two_system_keys_differ() {
         let known = LockedKey::new(|key| key.fill(7));
         assert_eq!(known.as_bytes(), &[7; 32]);
-        assert_ne!(LockedKey::new(fill_system_random).as_bytes(), LockedKey::new(fill_system_random).as_bytes());
+        assert_ne!(
+            LockedKey::new(fill_system_random).as_bytes(),
+            LockedKey::new(fill_system_random).as_bytes()
+        );
     }
 }

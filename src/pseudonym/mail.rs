@@ -67,7 +67,8 @@ pub fn pseudonymize_mail(
         action: done.action,
         link: done.link.into(),
         reader: done.reader,
-        opener: told_apart.then(|| derive_opener_key(key, done.template, done.batch, done.address, done.agent)),
+        opener: told_apart
+            .then(|| derive_opener_key(key, done.template, done.batch, done.address, done.agent)),
     }
 }
 
@@ -87,7 +88,10 @@ fn derive_opener_key(
     head[9] = length;
     write_address(&mut head[10..27], address.expose());
     let mut hasher = blake3::Hasher::new_keyed(key.secret.as_bytes());
-    hasher.update(&head).update(template.as_bytes()).update(agent.expose().as_bytes());
+    hasher
+        .update(&head)
+        .update(template.as_bytes())
+        .update(agent.expose().as_bytes());
     let value = finish_visitor_key(&hasher);
     hasher.zeroize();
     value
@@ -112,18 +116,29 @@ pub enum OpenerStatus {
 impl OpenerSet {
     /// An empty set with the room of its day.
     pub fn new(room: BudgetShare) -> OpenerSet {
-        OpenerSet { known: HashTable::new(), budget: room }
+        OpenerSet {
+            known: HashTable::new(),
+            budget: room,
+        }
     }
 
     /// Records an opener.
     pub fn record_opener(&mut self, opener: &VisitorKey) -> OpenerStatus {
-        if self.known.find(opener.table_hash(), |known| known == opener).is_some() {
+        if self
+            .known
+            .find(opener.table_hash(), |known| known == opener)
+            .is_some()
+        {
             return OpenerStatus::Repeated;
         }
         if !self.budget.try_reserve(1) {
             return OpenerStatus::LimitReached;
         }
-        self.known.insert_unique(opener.table_hash(), opener.to_stored_copy(), VisitorKey::table_hash);
+        self.known.insert_unique(
+            opener.table_hash(),
+            opener.to_stored_copy(),
+            VisitorKey::table_hash,
+        );
         OpenerStatus::First
     }
 }
@@ -136,11 +151,27 @@ mod tests {
     use crate::pseudonym::locked_key::LockedKey;
 
     fn value(key: u8, template: &str, batch: u16, address: &str, agent: &str) -> VisitorKey {
-        let source = [|key: &mut [u8; 32]| key.fill(1), |key: &mut [u8; 32]| key.fill(2)][usize::from(key)];
-        let span = Arc::new(DaySpan::from_instant(ZoneId(0), &jiff::tz::TimeZone::UTC, 0));
-        let key = DayKey { span, secret: LockedKey::new(source) };
+        let source = [
+            |key: &mut [u8; 32]| key.fill(1),
+            |key: &mut [u8; 32]| key.fill(2),
+        ][usize::from(key)];
+        let span = Arc::new(DaySpan::from_instant(
+            ZoneId(0),
+            &jiff::tz::TimeZone::UTC,
+            0,
+        ));
+        let key = DayKey {
+            span,
+            secret: LockedKey::new(source),
+        };
         let address = ClientAddress::new(address.parse().unwrap());
-        derive_opener_key(&key, template, Day::from_number(batch), &address, &UserAgent::new(agent))
+        derive_opener_key(
+            &key,
+            template,
+            Day::from_number(batch),
+            &address,
+            &UserAgent::new(agent),
+        )
     }
 
     #[test]
@@ -162,8 +193,9 @@ mod tests {
     #[test]
     fn an_opener_is_first_once_and_beyond_the_cap_is_not_held() {
         let mut openers = OpenerSet::new(SharedBudget::new(2).new_share());
-        let opened: Vec<OpenerStatus> =
-            [1, 1, 2, 3, 2].map(|n| openers.record_opener(&VisitorKey::for_tests(n))).to_vec();
+        let opened: Vec<OpenerStatus> = [1, 1, 2, 3, 2]
+            .map(|n| openers.record_opener(&VisitorKey::for_tests(n)))
+            .to_vec();
         use OpenerStatus::{First, LimitReached, Repeated};
         assert_eq!(opened, [First, Repeated, First, LimitReached, Repeated]);
     }

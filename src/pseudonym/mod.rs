@@ -28,5 +28,6 @@ pub use mail::{MailEvent, MailEventInput, OpenerSet, OpenerStatus, pseudonymize_
 pub use networks::FirstOfNetwork;
 pub use pseudonymize::{Event, Visitor, VisitorKey, pseudonymize};
 pub use visits::{
-    ClosedVisit, VisitEstimate, VisitHit, VisitLimits, VisitLookup, VisitTable, VisitUpdate, VisitValues,
+    ClosedVisit, VisitEstimate, VisitHit, VisitLimits, VisitLookup, VisitTable, VisitUpdate,
+    VisitValues,
 };

@@ -23,7 +23,10 @@ pub(super) struct NetworkSet {
 
 impl NetworkSet {
     pub(super) fn new() -> NetworkSet {
-        NetworkSet { of_sites: HashTable::new(), of_platform: HashTable::new() }
+        NetworkSet {
+            of_sites: HashTable::new(),
+            of_platform: HashTable::new(),
+        }
     }
 
     pub(super) fn insert_visitor(&mut self, visitor: &Visitor) -> FirstOfNetwork {
@@ -40,7 +43,9 @@ impl NetworkSet {
 }
 
 fn insert_mark(known: &mut HashTable<MembershipHash>, mark: MembershipHash) -> bool {
-    let new = known.find(mark.table_hash(), |other| *other == mark).is_none();
+    let new = known
+        .find(mark.table_hash(), |other| *other == mark)
+        .is_none();
     if new {
         known.insert_unique(mark.table_hash(), mark, |other| other.table_hash());
     }
@@ -55,25 +60,36 @@ pub(super) struct GrantCounters {
 
 impl GrantCounters {
     pub(super) fn new(most: u32) -> GrantCounters {
-        GrantCounters { visitors: HashTable::new(), max_visitors: most }
+        GrantCounters {
+            visitors: HashTable::new(),
+            max_visitors: most,
+        }
     }
 
     /// Whether it can make one more.
     pub(super) fn can_admit(&self, grant: MembershipHash) -> bool {
-        let known = self.visitors.find(grant.table_hash(), |(known, _)| *known == grant);
+        let known = self
+            .visitors
+            .find(grant.table_hash(), |(known, _)| *known == grant);
         known.is_none_or(|(_, visitors)| *visitors < self.max_visitors)
     }
 
     /// Counts a new visitor of the grant; `false` if it has as many as a grant may have.
     pub(super) fn admit_visitor(&mut self, grant: MembershipHash) -> bool {
-        match self.visitors.find_mut(grant.table_hash(), |(known, _)| *known == grant) {
+        match self
+            .visitors
+            .find_mut(grant.table_hash(), |(known, _)| *known == grant)
+        {
             Some((_, visitors)) => {
                 let admitted = *visitors < self.max_visitors;
                 *visitors += u32::from(admitted);
                 admitted
             }
             None => {
-                self.visitors.insert_unique(grant.table_hash(), (grant, 1), |(known, _)| known.table_hash());
+                self.visitors
+                    .insert_unique(grant.table_hash(), (grant, 1), |(known, _)| {
+                        known.table_hash()
+                    });
                 true
             }
         }

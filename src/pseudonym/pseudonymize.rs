@@ -112,10 +112,17 @@ pub fn pseudonymize(
     mode: VisitorMode,
 ) -> Event {
     let payload = hit.payload();
-    let about_nobody = mode == VisitorMode::None || matches!(payload.kind, HitKind::Vital | HitKind::Fault);
+    let about_nobody =
+        mode == VisitorMode::None || matches!(payload.kind, HitKind::Vital | HitKind::Fault);
     let visitor = (!about_nobody).then(|| {
         let caller = hit.caller();
-        derive_visitor(key.secret.as_bytes(), site.id, &caller.address, caller.agent.expose(), hit.grant())
+        derive_visitor(
+            key.secret.as_bytes(),
+            site.id,
+            &caller.address,
+            caller.agent.expose(),
+            hit.grant(),
+        )
     });
     Event {
         site: site.id,
@@ -148,7 +155,9 @@ fn derive_visitor(
     grant: Option<&ConsentId>,
 ) -> Visitor {
     let mut hasher = blake3::Hasher::new_keyed(key);
-    hasher.update(&address_hash_input(b"visitor/v2", site, address.expose())).update(agent.as_bytes());
+    hasher
+        .update(&address_hash_input(b"visitor/v2", site, address.expose()))
+        .update(agent.as_bytes());
     let value = finish_visitor_key(&hasher);
     let mut mark = |head: &[u8]| {
         hasher.reset().update(head);
@@ -158,7 +167,11 @@ fn derive_visitor(
     let visitor = Visitor {
         key: value,
         network: mark(&address_hash_input(b"network/v1", site, network)),
-        platform_network: mark(&address_hash_input(b"network/v1", SiteId::PLATFORM, network)),
+        platform_network: mark(&address_hash_input(
+            b"network/v1",
+            SiteId::PLATFORM,
+            network,
+        )),
         grant: grant.map(|id| mark(&grant_hash_input(site, id))),
     };
     // The hasher holds a copy of the key.
@@ -211,7 +224,13 @@ mod tests {
 
     fn sealed(key: u8, site: &str, address: &str, agent: &str, id: &str) -> Visitor {
         let address = ClientAddress::new(address.parse().unwrap());
-        derive_visitor(&[key; 32], SiteId::from_key(site), &address, agent, ConsentId::from_hex(id).as_ref())
+        derive_visitor(
+            &[key; 32],
+            SiteId::from_key(site),
+            &address,
+            agent,
+            ConsentId::from_hex(id).as_ref(),
+        )
     }
 
     fn value(key: u8, site: &str, address: &str, agent: &str) -> [u8; 16] {
@@ -235,9 +254,13 @@ mod tests {
     #[test]
     fn a_network_is_one_value_for_its_addresses_and_agents_and_another_on_another_site_or_day() {
         let network = |key, site, address| sealed(key, site, address, "Firefox", "").network;
-        let platform = |key, site, address| sealed(key, site, address, "Firefox", "").platform_network;
+        let platform =
+            |key, site, address| sealed(key, site, address, "Firefox", "").platform_network;
         let one = network(1, "mia", "198.51.100.7");
-        assert!(one == network(1, "mia", "198.51.100.200") && one == sealed(1, "mia", "198.51.100.7", "x", ID).network);
+        assert!(
+            one == network(1, "mia", "198.51.100.200")
+                && one == sealed(1, "mia", "198.51.100.7", "x", ID).network
+        );
         for other in [
             network(2, "mia", "198.51.100.7"),
             network(1, "tom", "198.51.100.7"),

@@ -191,7 +191,8 @@ impl VisitTable {
 
     /// Visitors of a site who did something in the last five minutes.
     pub fn live_visitors(&self, site: u32, now: Millis) -> u32 {
-        u32::try_from(now - self.span.start).map_or(0, |at| self.live.live_count(site, at / MINUTE_MILLIS))
+        u32::try_from(now - self.span.start)
+            .map_or(0, |at| self.live.live_count(site, at / MINUTE_MILLIS))
     }
 
     /// Number of visitors today.
@@ -200,7 +201,11 @@ impl VisitTable {
     }
 
     /// Assigns a hit to its visit. `values` is called only if the hit begins one.
-    pub fn record_hit(&mut self, touch: &VisitHit<'_>, values: impl FnOnce() -> VisitValues) -> VisitLookup {
+    pub fn record_hit(
+        &mut self,
+        touch: &VisitHit<'_>,
+        values: impl FnOnce() -> VisitValues,
+    ) -> VisitLookup {
         let at = u32::try_from(touch.at - self.span.start).unwrap_or(0);
         let known = self.find_visitor(&touch.visitor.key);
         let slot = match known.map_or_else(|| self.admit_visitor(touch), Ok) {
@@ -225,7 +230,11 @@ impl VisitTable {
             return VisitLookup::Found(VisitUpdate::without_firsts(state));
         }
 
-        let closed = if running { None } else { self.begin_visit(slot, values(), at) };
+        let closed = if running {
+            None
+        } else {
+            self.begin_visit(slot, values(), at)
+        };
         let state = self.state_mut(slot);
         state.last = state.last.max(at);
         let entry = touch.kind == HitKind::View && state.views == 0;
@@ -237,7 +246,8 @@ impl VisitTable {
             state.flags |= INTERACTIVE;
         }
 
-        let (visit, values, first_of) = (state.visit_number, state.values, state.first_of_network());
+        let (visit, values, first_of) =
+            (state.visit_number, state.values, state.first_of_network());
         let first_today = known.is_none();
         let (item_first_today, item_new_in_visit) = self.record_item(slot, touch.item, visit);
         VisitLookup::Found(VisitUpdate {
@@ -254,8 +264,8 @@ impl VisitTable {
         })
     }
 
-    /// What [`Visits::touch`] would count for a page view, without changing anything. `item` is `None` if the
-    /// day has not seen the page yet.
+    /// What [`Visits::touch`] would count for a page view, without changing anything. `item` is
+    /// `None` if the day has not seen the page yet.
     pub fn estimate_view(
         &self,
         visitor: &Visitor,
@@ -266,14 +276,23 @@ impl VisitTable {
         let at = u32::try_from(at - self.span.start).unwrap_or(0);
         let (first_today, running, touched) = match self.find_visitor(&visitor.key) {
             Some(slot) => {
-                let state = &self.slab[slot as usize / VISITORS_PER_CHUNK][slot as usize % VISITORS_PER_CHUNK];
-                let running = state.flags & OPEN != 0 && at.saturating_sub(state.last) < self.gap_millis;
-                let visit = if running { state.visit_number } else { state.visit_number.saturating_add(1) };
+                let state = &self.slab[slot as usize / VISITORS_PER_CHUNK]
+                    [slot as usize % VISITORS_PER_CHUNK];
+                let running =
+                    state.flags & OPEN != 0 && at.saturating_sub(state.last) < self.gap_millis;
+                let visit = if running {
+                    state.visit_number
+                } else {
+                    state.visit_number.saturating_add(1)
+                };
                 let last = item.and_then(|item| self.item_visits.get(&(slot, item)));
                 (false, running, last.map(|last| *last != visit))
             }
             None if !self.visitor_budget.has_capacity(1) => return VisitEstimate::default(),
-            None if visitor.grant.is_some_and(|grant| !self.grants.can_admit(grant)) => {
+            None if visitor
+                .grant
+                .is_some_and(|grant| !self.grants.can_admit(grant)) =>
+            {
                 return VisitEstimate::default();
             }
             None => (true, false, None),
@@ -292,7 +311,12 @@ impl VisitTable {
     }
 
     /// Closes visits that are idle for the gap, at most `most`. `true` if there may be more.
-    pub fn close_idle(&mut self, now: Millis, most: usize, mut close: impl FnMut(ClosedVisit)) -> bool {
+    pub fn close_idle(
+        &mut self,
+        now: Millis,
+        most: usize,
+        mut close: impl FnMut(ClosedVisit),
+    ) -> bool {
         let now = u32::try_from(now - self.span.start).unwrap_or(0);
         let mut left = most;
         while self.next_due_minute < self.expiry_wheel.len()
@@ -324,7 +348,10 @@ impl VisitTable {
     /// Closes every open visit, at most `most` per call. `true` if there are more.
     pub fn close_all(&mut self, most: usize, mut close: impl FnMut(ClosedVisit)) -> bool {
         let total = self.index.len() as u32;
-        let until = total.min(self.next_closing_slot.saturating_add(u32::try_from(most).unwrap_or(u32::MAX)));
+        let until = total.min(
+            self.next_closing_slot
+                .saturating_add(u32::try_from(most).unwrap_or(u32::MAX)),
+        );
         for slot in self.next_closing_slot..until {
             if let Some(closed) = self.close_visit(slot) {
                 close(closed);
@@ -338,7 +365,8 @@ impl VisitTable {
         let slab = &self.slab;
         self.index
             .find(visitor.table_hash(), |&slot| {
-                slab[slot as usize / VISITORS_PER_CHUNK][slot as usize % VISITORS_PER_CHUNK].visitor == *visitor
+                slab[slot as usize / VISITORS_PER_CHUNK][slot as usize % VISITORS_PER_CHUNK].visitor
+                    == *visitor
             })
             .copied()
     }
@@ -353,7 +381,10 @@ impl VisitTable {
             return Err(VisitLookup::LimitReached);
         }
         let visitor = touch.visitor;
-        if visitor.grant.is_some_and(|grant| !self.grants.admit_visitor(grant)) {
+        if visitor
+            .grant
+            .is_some_and(|grant| !self.grants.admit_visitor(grant))
+        {
             self.visitor_budget.return_units(1);
             return Err(VisitLookup::GrantLimitReached);
         }
@@ -362,23 +393,33 @@ impl VisitTable {
         if (slot as usize).is_multiple_of(VISITORS_PER_CHUNK) {
             self.slab.push(Vec::with_capacity(VISITORS_PER_CHUNK));
         }
-        let chunk = self.slab.last_mut().expect("a chunk was pushed for the first slot");
+        let chunk = self
+            .slab
+            .last_mut()
+            .expect("a chunk was pushed for the first slot");
         chunk.push(VisitorState {
             visitor: visitor.key.to_stored_copy(),
             site: touch.site,
             started: 0,
             last: 0,
             last_page: NO_PAGE,
-            values: VisitValues { source: 0, country: 0, campaign: 0 },
+            values: VisitValues {
+                source: 0,
+                country: 0,
+                campaign: 0,
+            },
             visit_number: 0,
             views: 0,
             flags: (u8::from(first_of.network) * FIRST_OF_NETWORK)
                 | (u8::from(first_of.platform_network) * FIRST_OF_PLATFORM_NETWORK),
         });
         let slab = &self.slab;
-        self.index.insert_unique(visitor.key.table_hash(), slot, |&slot| {
-            slab[slot as usize / VISITORS_PER_CHUNK][slot as usize % VISITORS_PER_CHUNK].visitor.table_hash()
-        });
+        self.index
+            .insert_unique(visitor.key.table_hash(), slot, |&slot| {
+                slab[slot as usize / VISITORS_PER_CHUNK][slot as usize % VISITORS_PER_CHUNK]
+                    .visitor
+                    .table_hash()
+            });
         Ok(slot)
     }
 
@@ -394,7 +435,8 @@ impl VisitTable {
         state.visit_number = state.visit_number.saturating_add(1);
         state.views = 0;
         let scheduled = state.flags & IN_WHEEL != 0;
-        state.flags = OPEN | IN_WHEEL | state.flags & (FIRST_OF_NETWORK | FIRST_OF_PLATFORM_NETWORK);
+        state.flags =
+            OPEN | IN_WHEEL | state.flags & (FIRST_OF_NETWORK | FIRST_OF_PLATFORM_NETWORK);
         if !scheduled {
             self.schedule_expiry(slot, expiry_minute(at, gap));
         }
@@ -464,7 +506,10 @@ impl VisitUpdate {
 
     /// (visitors, visits) that the hit adds to its item.
     pub fn item_counts(&self) -> (u32, u32) {
-        (u32::from(self.item_new_visitor), u32::from(self.item_new_in_visit))
+        (
+            u32::from(self.item_new_visitor),
+            u32::from(self.item_new_in_visit),
+        )
     }
 
     fn without_firsts(state: &VisitorState) -> VisitUpdate {

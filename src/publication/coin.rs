@@ -44,7 +44,9 @@ impl CoinKey {
     fn hash_lot(&self, site: SiteId, lot: &Lot, day: Day) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(&site.as_u128().to_le_bytes());
-        hasher.update(&lot.visitors.to_le_bytes()).update(&lot.networks.to_le_bytes());
+        hasher
+            .update(&lot.visitors.to_le_bytes())
+            .update(&lot.networks.to_le_bytes());
         hasher.update(&day.as_number().to_le_bytes());
         *hasher.finalize().as_bytes()
     }
@@ -58,22 +60,39 @@ mod tests {
     fn the_coin_of_a_lot_and_day_is_fixed_and_fair_over_many() {
         let key = CoinKey::new([7; 32]);
         let site = SiteId::from_u128(9);
-        let lot = |visitors| Lot { visitors, visits: 0, networks: 5 };
+        let lot = |visitors| Lot {
+            visitors,
+            visits: 0,
+            networks: 5,
+        };
         let day = Day::from_number(20_000);
 
-        let heads = (0..10_000).filter(|n| key.should_publish(site, &lot(*n), day)).count();
+        let heads = (0..10_000)
+            .filter(|n| key.should_publish(site, &lot(*n), day))
+            .count();
 
         assert!((4_800..5_200).contains(&heads), "{heads}");
-        assert!((0..100).all(|n| key.should_publish(site, &lot(n), day) == key.should_publish(site, &lot(n), day)));
+        assert!(
+            (0..100).all(|n| key.should_publish(site, &lot(n), day)
+                == key.should_publish(site, &lot(n), day))
+        );
         let other = CoinKey::new([8; 32]);
-        assert!((0..100).any(|n| key.should_publish(site, &lot(n), day) != other.should_publish(site, &lot(n), day)));
+        assert!(
+            (0..100).any(|n| key.should_publish(site, &lot(n), day)
+                != other.should_publish(site, &lot(n), day))
+        );
     }
 
     #[test]
-    fn a_remainder_is_fixed_takes_each_value_up_to_its_bound_equally_often_and_does_not_follow_the_coin() {
+    fn a_remainder_is_fixed_takes_each_value_up_to_its_bound_equally_often_and_does_not_follow_the_coin()
+     {
         let key = CoinKey::new([7; 32]);
         let site = SiteId::from_u128(9);
-        let lot = |visitors| Lot { visitors, visits: 0, networks: 5 };
+        let lot = |visitors| Lot {
+            visitors,
+            visits: 0,
+            networks: 5,
+        };
         let day = Day::from_number(20_000);
         let remainder = |n| key.draw_remainder(site, &lot(n), day, 8);
 
@@ -83,7 +102,13 @@ mod tests {
             counts[heads][usize::try_from(remainder(n)).unwrap()] += 1;
         }
 
-        assert!(counts.iter().flatten().all(|count| (850..1_150).contains(count)), "{counts:?}");
+        assert!(
+            counts
+                .iter()
+                .flatten()
+                .all(|count| (850..1_150).contains(count)),
+            "{counts:?}"
+        );
         assert!((0..100).all(|n| remainder(n) == remainder(n)));
         assert_eq!(key.draw_remainder(site, &lot(10), day, 0), 0);
     }

@@ -15,4 +15,7 @@ mod coin;
 mod rules;
 
 pub use coin::CoinKey;
-pub use rules::{CellKey, CellState, ClosedPeriod, Lot, LotPolicy, PublicationOutcome, PublicationRules, PublishedLot};
+pub use rules::{
+    CellKey, CellState, ClosedPeriod, Lot, LotPolicy, PublicationOutcome, PublicationRules,
+    PublishedLot,
+};

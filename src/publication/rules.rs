@@ -31,7 +31,12 @@ pub struct CellKey {
 impl CellKey {
     /// Copies the texts. `item` must be empty if `subject` is the site.
     pub fn new(subject: Subject, item: &str, dim: Dimension, value: &str) -> CellKey {
-        CellKey { subject, item: item.into(), dim, value: value.into() }
+        CellKey {
+            subject,
+            item: item.into(),
+            dim,
+            value: value.into(),
+        }
     }
 
     fn is_in_same_list(&self, other: &CellKey) -> bool {
@@ -114,12 +119,20 @@ impl LotPolicy {
     /// The policy of production. With remainders of up to 2k - 2 visitors, a remainder of a common
     /// value looks like a rare value that waits for its k-th visitor.
     pub fn new(k: u64, coin: CoinKey) -> LotPolicy {
-        LotPolicy { k, max_remainder: (2 * k).saturating_sub(2), coin }
+        LotPolicy {
+            k,
+            max_remainder: (2 * k).saturating_sub(2),
+            coin,
+        }
     }
 
     /// Publishes lots without a remainder, for tests of other features.
     pub fn without_remainder(k: u64, coin: CoinKey) -> LotPolicy {
-        LotPolicy { k, max_remainder: 0, coin }
+        LotPolicy {
+            k,
+            max_remainder: 0,
+            coin,
+        }
     }
 }
 
@@ -182,13 +195,30 @@ impl PublicationRules<'_> {
             since: entry.since,
             counted: entry.counted,
         });
-        PublicationOutcome { lots: released, changed_cells: changed.collect() }
+        PublicationOutcome {
+            lots: released,
+            changed_cells: changed.collect(),
+        }
     }
 
     fn merge_arrived(&self, cells: Vec<CellState>, arrived: Vec<(CellKey, Lot)>) -> CellMap {
         let entry = |cell: CellState| {
-            let CellState { key, pending, since, counted } = cell;
-            (key, CellEntry { pending, since, counted, is_changed: false, is_published: false })
+            let CellState {
+                key,
+                pending,
+                since,
+                counted,
+            } = cell;
+            (
+                key,
+                CellEntry {
+                    pending,
+                    since,
+                    counted,
+                    is_changed: false,
+                    is_published: false,
+                },
+            )
         };
         let mut all: CellMap = cells.into_iter().map(entry).collect();
 
@@ -236,14 +266,26 @@ impl PublicationRules<'_> {
             let waits = !entry.pending.is_empty() && *key.value != *OTHER_VALUE;
             waits && !self.reaches_k(entry) && age >= MAX_PENDING_DAYS + MAX_WEEK_OFFSET_DAYS
         };
-        let due: Vec<CellKey> = cells.iter().filter(is_due).map(|(key, _)| key.clone()).collect();
+        let due: Vec<CellKey> = cells
+            .iter()
+            .filter(is_due)
+            .map(|(key, _)| key.clone())
+            .collect();
 
         for key in due {
-            let Some(entry) = cells.get_mut(&key) else { continue };
+            let Some(entry) = cells.get_mut(&key) else {
+                continue;
+            };
             let lot = std::mem::take(&mut entry.pending);
             entry.is_changed = true;
 
-            let other = self.get_or_insert_entry(cells, CellKey { value: OTHER_VALUE.into(), ..key });
+            let other = self.get_or_insert_entry(
+                cells,
+                CellKey {
+                    value: OTHER_VALUE.into(),
+                    ..key
+                },
+            );
             if key.subject == Subject::Site {
                 other.counted += lot.visitors;
             }
@@ -257,15 +299,29 @@ impl PublicationRules<'_> {
 
     /// The cells of one list that are published now, and the part of each that stays pending.
     /// `list` contains all cells of the list that have something pending.
-    fn select_publishable<'l>(&self, site: SiteId, cells: &CellMap, list: &'l [CellKey]) -> Vec<(&'l CellKey, Lot)> {
-        let (go, stay): (Vec<&CellKey>, Vec<&CellKey>) =
-            list.iter().partition(|key| self.can_publish(site, cells, key));
-        let mut go: Vec<(&CellKey, Lot)> =
-            go.into_iter().map(|key| (key, self.split_remainder(site, &cells[key].pending))).collect();
+    fn select_publishable<'l>(
+        &self,
+        site: SiteId,
+        cells: &CellMap,
+        list: &'l [CellKey],
+    ) -> Vec<(&'l CellKey, Lot)> {
+        let (go, stay): (Vec<&CellKey>, Vec<&CellKey>) = list
+            .iter()
+            .partition(|key| self.can_publish(site, cells, key));
+        let mut go: Vec<(&CellKey, Lot)> = go
+            .into_iter()
+            .map(|key| (key, self.split_remainder(site, &cells[key].pending)))
+            .collect();
         go.sort_by_key(|(key, _)| (cells[*key].pending.visitors, *key));
 
-        let staying = stay.iter().map(|key| cells[*key].pending.visitors).sum::<u64>();
-        let remainders = go.iter().map(|(_, remainder)| remainder.visitors).sum::<u64>();
+        let staying = stay
+            .iter()
+            .map(|key| cells[*key].pending.visitors)
+            .sum::<u64>();
+        let remainders = go
+            .iter()
+            .map(|(_, remainder)| remainder.visitors)
+            .sum::<u64>();
         let mut left = staying + remainders;
 
         // The visitors that stay must be none or at least k; otherwise the total less the published
@@ -289,7 +345,10 @@ impl PublicationRules<'_> {
             ClosedPeriod::Hour { open_lot } => entry.pending.visitors >= open_lot,
             ClosedPeriod::Day => {
                 entry.pending.visitors >= 2 * self.policy.k
-                    || self.policy.coin.should_publish(site, &entry.pending, self.day)
+                    || self
+                        .policy
+                        .coin
+                        .should_publish(site, &entry.pending, self.day)
             }
         };
         is_due && is_published_on_site(cells, key) && self.has_enough_others(cells, key, entry)
@@ -313,7 +372,12 @@ impl PublicationRules<'_> {
     /// waits. At least k visitors and k networks are published.
     fn split_remainder(&self, site: SiteId, lot: &Lot) -> Lot {
         let spare = lot.visitors.min(lot.networks).saturating_sub(self.policy.k);
-        let visitors = self.policy.coin.draw_remainder(site, lot, self.day, spare.min(self.policy.max_remainder));
+        let visitors = self.policy.coin.draw_remainder(
+            site,
+            lot,
+            self.day,
+            spare.min(self.policy.max_remainder),
+        );
         if visitors == 0 {
             return Lot::default();
         }
@@ -321,12 +385,18 @@ impl PublicationRules<'_> {
         // The networks of these visitors are not known: take the smallest number that is possible.
         let networks = lot.networks.saturating_sub(lot.visitors - visitors);
         let visits = u128::from(lot.visits) * u128::from(visitors) / u128::from(lot.visitors);
-        Lot { visitors, visits: u64::try_from(visits).expect("a part of a u64"), networks }
+        Lot {
+            visitors,
+            visits: u64::try_from(visits).expect("a part of a u64"),
+            networks,
+        }
     }
 
     fn publish_cell(&self, cells: &mut CellMap, key: &CellKey, remainder: Lot) -> PublishedLot {
         let counted_of_site = counted_on_site(cells, key);
-        let entry = cells.get_mut(key).expect("the list was made of these cells");
+        let entry = cells
+            .get_mut(key)
+            .expect("the list was made of these cells");
         let lot = std::mem::replace(&mut entry.pending, remainder);
 
         entry.since = self.week_start();
@@ -345,7 +415,12 @@ impl PublicationRules<'_> {
 
 /// The site's cell of the same value; `None` if there is none.
 fn site_entry<'c>(cells: &'c CellMap, key: &CellKey) -> Option<&'c CellEntry> {
-    cells.get(&CellKey { subject: Subject::Site, item: "".into(), dim: key.dim, value: key.value.clone() })
+    cells.get(&CellKey {
+        subject: Subject::Site,
+        item: "".into(),
+        dim: key.dim,
+        value: key.value.clone(),
+    })
 }
 
 /// All visitors ever counted in the site's cell of the same value; 0 if there is none.
@@ -363,9 +438,15 @@ fn is_published_on_site(cells: &CellMap, key: &CellKey) -> bool {
 
 /// The cells with something pending, grouped by list (one dimension of one item), sites first.
 fn group_by_list(cells: &CellMap) -> Vec<Vec<CellKey>> {
-    let waiting: Vec<CellKey> =
-        cells.iter().filter(|(_, entry)| !entry.pending.is_empty()).map(|(key, _)| key.clone()).collect();
-    waiting.chunk_by(|a, b| a.is_in_same_list(b)).map(<[CellKey]>::to_vec).collect()
+    let waiting: Vec<CellKey> = cells
+        .iter()
+        .filter(|(_, entry)| !entry.pending.is_empty())
+        .map(|(key, _)| key.clone())
+        .collect();
+    waiting
+        .chunk_by(|a, b| a.is_in_same_list(b))
+        .map(<[CellKey]>::to_vec)
+        .collect()
 }
 
 #[cfg(test)]

@@ -202,9 +202,15 @@ impl LotPublisher {
             let units = PublicationUnit::leading_group(left);
             left = &left[units.len()..];
             let publication = store.publish_units(units, &policy).await?;
-            self.stats.units.fetch_add(units.len() as u64, Ordering::Relaxed);
-            self.stats.lots.fetch_add(publication.lots, Ordering::Relaxed);
-            self.stats.last_success_secs.store(self.now_secs(), Ordering::Relaxed);
+            self.stats
+                .units
+                .fetch_add(units.len() as u64, Ordering::Relaxed);
+            self.stats
+                .lots
+                .fetch_add(publication.lots, Ordering::Relaxed);
+            self.stats
+                .last_success_secs
+                .store(self.now_secs(), Ordering::Relaxed);
             let (first, units) = (&units[0], units.len());
             tracing::debug!(zone = first.zone, day = %first.day, units, lots = publication.lots, cells = publication.cells, "attributes were published");
         }
@@ -212,13 +218,21 @@ impl LotPublisher {
         Ok(due.len())
     }
 
-    async fn collect_due_units(&self, store: &Store, until: Millis) -> Result<Vec<PublicationUnit>, PublisherError> {
+    async fn collect_due_units(
+        &self,
+        store: &Store,
+        until: Millis,
+    ) -> Result<Vec<PublicationUnit>, PublisherError> {
         let configured = self.directory.time_zones().zone_names();
         let zones = store.zones_to_publish(&configured).await?;
 
         let (mut begun, mut units) = (Vec::new(), Vec::new());
         for (zone, progress) in zones {
-            let schedule = ZoneSchedule { progress, open_lot: self.open_lot, zone };
+            let schedule = ZoneSchedule {
+                progress,
+                open_lot: self.open_lot,
+                zone,
+            };
             begun.extend(schedule.begun_unit());
             units.extend(schedule.due_units(until));
         }
@@ -228,7 +242,11 @@ impl LotPublisher {
     }
 
     async fn flush_segments(&self) -> Result<(), PublisherError> {
-        let last = self.journal.close_segment().await.ok_or(PublisherError::Stopping)?;
+        let last = self
+            .journal
+            .close_segment()
+            .await
+            .ok_or(PublisherError::Stopping)?;
         let mut flushed = self.flushed.clone();
         let stored = flushed.wait_for(|done| done.is_some_and(|done| done >= last));
 
@@ -244,12 +262,19 @@ impl LotPublisher {
             Some(key) => CoinKey::new(key),
             None => store.load_or_create_coin_key().await?,
         };
-        Ok(if self.whole_lots { LotPolicy::without_remainder(self.k, coin) } else { LotPolicy::new(self.k, coin) })
+        Ok(if self.whole_lots {
+            LotPolicy::without_remainder(self.k, coin)
+        } else {
+            LotPolicy::new(self.k, coin)
+        })
     }
 
     fn record_lateness(&self, oldest: Option<u32>) {
-        let due = oldest.map(|at| u64::from(at) + u64::try_from(self.delay_millis / 1000).unwrap_or(0));
-        self.stats.due_since_secs.store(due.unwrap_or(0), Ordering::Relaxed);
+        let due =
+            oldest.map(|at| u64::from(at) + u64::try_from(self.delay_millis / 1000).unwrap_or(0));
+        self.stats
+            .due_since_secs
+            .store(due.unwrap_or(0), Ordering::Relaxed);
     }
 
     fn now_secs(&self) -> u64 {

@@ -25,9 +25,16 @@ impl ZoneSchedule {
         let begun = self.progress.unfinished?;
         let occasion = match begun.is_day {
             true => ClosedPeriod::Day,
-            false => ClosedPeriod::Hour { open_lot: self.open_lot.max(1) },
+            false => ClosedPeriod::Hour {
+                open_lot: self.open_lot.max(1),
+            },
         };
-        Some(PublicationUnit { zone: self.zone.clone(), day: begun.day, ended_at: begun.ended_at, occasion })
+        Some(PublicationUnit {
+            zone: self.zone.clone(),
+            day: begun.day,
+            ended_at: begun.ended_at,
+            occasion,
+        })
     }
 
     /// The units that ended at or before `until`, in order: each closed day with counts, the last
@@ -35,15 +42,27 @@ impl ZoneSchedule {
     pub(super) fn due_units(&self, until: Millis) -> Vec<PublicationUnit> {
         let today = self.day_span(until);
         let last_closed = self.day_span(today.start - 1).day;
-        let is_new = |day: &Day| *day <= last_closed && self.progress.last_day.is_none_or(|done| *day > done);
+        let is_new = |day: &Day| {
+            *day <= last_closed && self.progress.last_day.is_none_or(|done| *day > done)
+        };
 
-        let mut days: Vec<Day> =
-            self.progress.days_with_counts.iter().copied().chain([last_closed]).filter(is_new).collect();
+        let mut days: Vec<Day> = self
+            .progress
+            .days_with_counts
+            .iter()
+            .copied()
+            .chain([last_closed])
+            .filter(is_new)
+            .collect();
         days.dedup();
-        let days = days.into_iter().map(|day| self.build_unit(day, self.day_end_secs(day), ClosedPeriod::Day));
+        let days = days
+            .into_iter()
+            .map(|day| self.build_unit(day, self.day_end_secs(day), ClosedPeriod::Day));
 
         let begun = self.progress.unfinished.map(|begun| begun.ended_at);
-        days.chain(self.last_full_hour(&today, until)).filter(|unit| Some(unit.ended_at) != begun).collect()
+        days.chain(self.last_full_hour(&today, until))
+            .filter(|unit| Some(unit.ended_at) != begun)
+            .collect()
     }
 
     /// The last full hour of the open day, if it may have lots.
@@ -55,11 +74,24 @@ impl ZoneSchedule {
             && at > began
             && at > self.progress.last_end
             && self.progress.days_with_counts.contains(&today.day);
-        is_due.then(|| self.build_unit(today.day, at, ClosedPeriod::Hour { open_lot: self.open_lot }))
+        is_due.then(|| {
+            self.build_unit(
+                today.day,
+                at,
+                ClosedPeriod::Hour {
+                    open_lot: self.open_lot,
+                },
+            )
+        })
     }
 
     fn build_unit(&self, day: Day, at: u32, occasion: ClosedPeriod) -> PublicationUnit {
-        PublicationUnit { zone: self.zone.clone(), day, ended_at: at, occasion }
+        PublicationUnit {
+            zone: self.zone.clone(),
+            day,
+            ended_at: at,
+            occasion,
+        }
     }
 
     /// The end of the day in Unix seconds.
@@ -95,28 +127,57 @@ mod tests {
 
     fn schedule(done: Option<&str>, days: &[&str]) -> ZoneSchedule {
         let days = days.iter().map(|text| day(text)).collect();
-        let progress = ZoneProgress { last_day: done.map(day), days_with_counts: days, ..ZoneProgress::default() };
-        ZoneSchedule { zone: "Europe/Berlin".into(), progress, open_lot: 50 }
+        let progress = ZoneProgress {
+            last_day: done.map(day),
+            days_with_counts: days,
+            ..ZoneProgress::default()
+        };
+        ZoneSchedule {
+            zone: "Europe/Berlin".into(),
+            progress,
+            open_lot: 50,
+        }
     }
 
     fn due(schedule: &ZoneSchedule, until: &str) -> Vec<String> {
         let shown = |unit: PublicationUnit| {
             let at = jiff::Timestamp::from_second(i64::from(unit.ended_at)).unwrap();
-            format!("{} {} {at}", if unit.occasion == ClosedPeriod::Day { "day" } else { "hour" }, unit.day)
+            format!(
+                "{} {} {at}",
+                if unit.occasion == ClosedPeriod::Day {
+                    "day"
+                } else {
+                    "hour"
+                },
+                unit.day
+            )
         };
-        schedule.due_units(millis(until)).into_iter().map(shown).collect()
+        schedule
+            .due_units(millis(until))
+            .into_iter()
+            .map(shown)
+            .collect()
     }
 
     #[test]
     fn a_day_is_due_when_it_is_over_in_its_zone() {
         let quiet = schedule(Some("2026-11-26"), &["2026-11-27"]);
-        assert_eq!(due(&quiet, "2026-11-27T22:59:59Z"), ["hour 2026-11-27 2026-11-27T22:00:00Z"]);
-        assert_eq!(due(&quiet, "2026-11-27T23:00:00Z"), ["day 2026-11-27 2026-11-27T23:00:00Z"]);
+        assert_eq!(
+            due(&quiet, "2026-11-27T22:59:59Z"),
+            ["hour 2026-11-27 2026-11-27T22:00:00Z"]
+        );
+        assert_eq!(
+            due(&quiet, "2026-11-27T23:00:00Z"),
+            ["day 2026-11-27 2026-11-27T23:00:00Z"]
+        );
     }
 
     #[test]
     fn days_that_were_missed_come_in_order_and_days_without_counts_are_one_unit() {
-        let off = schedule(Some("2026-11-20"), &["2026-11-19", "2026-11-22", "2026-11-24"]);
+        let off = schedule(
+            Some("2026-11-20"),
+            &["2026-11-19", "2026-11-22", "2026-11-24"],
+        );
         assert_eq!(
             due(&off, "2026-11-28T10:00:00Z"),
             [
@@ -136,7 +197,10 @@ mod tests {
     #[test]
     fn an_hour_of_the_open_day_is_due_where_it_has_counts_and_the_lot_is_not_off() {
         let mut open = schedule(Some("2026-11-27"), &["2026-11-28"]);
-        assert_eq!(due(&open, "2026-11-28T10:20:00Z"), ["hour 2026-11-28 2026-11-28T10:00:00Z"]);
+        assert_eq!(
+            due(&open, "2026-11-28T10:20:00Z"),
+            ["hour 2026-11-28 2026-11-28T10:00:00Z"]
+        );
         open.progress.last_end = u32::try_from(millis("2026-11-28T10:00:00Z") / 1000).unwrap();
         assert_eq!(due(&open, "2026-11-28T10:20:00Z"), Vec::<String>::new());
         open.open_lot = 0;
@@ -147,8 +211,15 @@ mod tests {
     fn a_unit_that_was_begun_is_not_begun_again() {
         let mut broken = schedule(Some("2026-11-26"), &["2026-11-27"]);
         let at = u32::try_from(millis("2026-11-27T23:00:00Z") / 1000).unwrap();
-        broken.progress.unfinished = Some(UnfinishedUnit { day: day("2026-11-27"), ended_at: at, is_day: true });
+        broken.progress.unfinished = Some(UnfinishedUnit {
+            day: day("2026-11-27"),
+            ended_at: at,
+            is_day: true,
+        });
         assert_eq!(due(&broken, "2026-11-28T00:20:00Z"), Vec::<String>::new());
-        assert_eq!(broken.begun_unit().map(|unit| (unit.day, unit.ended_at)), Some((day("2026-11-27"), at)));
+        assert_eq!(
+            broken.begun_unit().map(|unit| (unit.day, unit.ended_at)),
+            Some((day("2026-11-27"), at))
+        );
     }
 }

@@ -29,8 +29,18 @@ impl Registry {
     /// # Errors
     ///
     /// 503 `store_unavailable`. The token may exist nevertheless if the last read failed.
-    pub async fn store_token(&self, by: AuditEntry, digest: SecretDigest, token: ApiToken) -> Result<(), Problem> {
-        self.apply_change(by, |_| Ok(()), async |store| store.insert_token(&digest, &token).await).await
+    pub async fn store_token(
+        &self,
+        by: AuditEntry,
+        digest: SecretDigest,
+        token: ApiToken,
+    ) -> Result<(), Problem> {
+        self.apply_change(
+            by,
+            |_| Ok(()),
+            async |store| store.insert_token(&digest, &token).await,
+        )
+        .await
     }
 
     /// Revokes the API token with this id; unknown ids change nothing.
@@ -39,7 +49,12 @@ impl Registry {
     ///
     /// 503 `store_unavailable`.
     pub async fn revoke_token(&self, by: AuditEntry, id: &str) -> Result<(), Problem> {
-        self.apply_change(by, |_| Ok(()), async |store| store.revoke_credential("tokens", id).await).await
+        self.apply_change(
+            by,
+            |_| Ok(()),
+            async |store| store.revoke_credential("tokens", id).await,
+        )
+        .await
     }
 
     /// Stores a share link, if the links of the site known at that moment leave room. `is_site`
@@ -60,7 +75,10 @@ impl Registry {
                 "this site has as many share links as it can have; revoked ones count for a month",
             )),
         };
-        self.apply_change(by, room, async |store| store.insert_share_link(&digest, &share, &answer).await).await
+        self.apply_change(by, room, async |store| {
+            store.insert_share_link(&digest, &share, &answer).await
+        })
+        .await
     }
 
     /// Stores the fixed answer of a share link made by an earlier version, and returns the stored
@@ -69,11 +87,24 @@ impl Registry {
     /// # Errors
     ///
     /// 503 `store_unavailable`.
-    pub async fn store_share_response(&self, id: &str, answer: &str) -> Result<Option<String>, Problem> {
-        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
+    pub async fn store_share_response(
+        &self,
+        id: &str,
+        answer: &str,
+    ) -> Result<Option<String>, Problem> {
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(validation::store_unavailable)?;
         let _alone = self.revisions.lock().await;
-        store.store_share_response(id, answer).await.map_err(validation::store_problem)?;
-        store.read_share_response(id).await.map_err(validation::store_problem)
+        store
+            .store_share_response(id, answer)
+            .await
+            .map_err(validation::store_problem)?;
+        store
+            .read_share_response(id)
+            .await
+            .map_err(validation::store_problem)
     }
 
     /// Revokes the share link with this id; unknown ids change nothing.
@@ -82,7 +113,12 @@ impl Registry {
     ///
     /// 503 `store_unavailable`.
     pub async fn revoke_share(&self, by: AuditEntry, id: &str) -> Result<(), Problem> {
-        self.apply_change(by, |_| Ok(()), async |store| store.revoke_credential("shares", id).await).await
+        self.apply_change(
+            by,
+            |_| Ok(()),
+            async |store| store.revoke_credential("shares", id).await,
+        )
+        .await
     }
 
     /// Queues a sign-in for the audit log; it is written within seconds.
@@ -90,7 +126,9 @@ impl Registry {
         let mut waiting = self.lock_audit_queue();
         match waiting.len() < MAX_QUEUED_AUDIT_ENTRIES {
             true => waiting.push(entry),
-            false => tracing::warn!("a sign-in cannot be put on record: too many wait for the store"),
+            false => {
+                tracing::warn!("a sign-in cannot be put on record: too many wait for the store")
+            }
         }
     }
 
@@ -100,9 +138,15 @@ impl Registry {
     ///
     /// 503 `store_unavailable`.
     pub async fn read_audit(&self, limit: usize) -> Result<Vec<AuditRow>, Problem> {
-        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(validation::store_unavailable)?;
         self.write_audit_queue(&store).await;
-        store.read_audit_entries(limit).await.map_err(validation::store_problem)
+        store
+            .read_audit_entries(limit)
+            .await
+            .map_err(validation::store_problem)
     }
 
     /// Writes what is queued to the store. For a collector that stops.
@@ -128,6 +172,8 @@ impl Registry {
     }
 
     fn lock_audit_queue(&self) -> std::sync::MutexGuard<'_, Vec<AuditEntry>> {
-        self.audit_queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.audit_queue
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

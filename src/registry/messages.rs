@@ -19,8 +19,14 @@ impl Registry {
         template: &str,
         expires: Day,
     ) -> Result<(), Problem> {
-        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
-        store.register_messages(messages, template, expires).await.map_err(validation::store_problem)
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(validation::store_unavailable)?;
+        store
+            .register_messages(messages, template, expires)
+            .await
+            .map_err(validation::store_problem)
     }
 
     /// The state of one message; `None` if it is unknown.
@@ -28,9 +34,18 @@ impl Registry {
     /// # Errors
     ///
     /// 503 `store_unavailable`.
-    pub async fn find_message(&self, message: &SecretDigest) -> Result<Option<MessageRow>, Problem> {
-        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
-        store.read_message_state(message).await.map_err(validation::store_problem)
+    pub async fn find_message(
+        &self,
+        message: &SecretDigest,
+    ) -> Result<Option<MessageRow>, Problem> {
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(validation::store_unavailable)?;
+        store
+            .read_message_state(message)
+            .await
+            .map_err(validation::store_problem)
     }
 
     /// Revokes a message: its opening is forgotten and not recorded again.
@@ -39,14 +54,23 @@ impl Registry {
     ///
     /// 503 `store_unavailable`.
     pub async fn revoke_message(&self, message: &SecretDigest) -> Result<(), Problem> {
-        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
-        store.revoke_message(message).await.map_err(validation::store_problem)
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(validation::store_unavailable)?;
+        store
+            .revoke_message(message)
+            .await
+            .map_err(validation::store_problem)
     }
 
     pub(super) async fn write_opened_messages(&self, store: &Store) {
         let _alone = self.write_lock.lock().await;
         while let Some((messages, on)) = self.opened_messages.peek_same_day() {
-            if let Err(error) = store.record_opened_messages(&messages, &self.templates, on).await {
+            if let Err(error) = store
+                .record_opened_messages(&messages, &self.templates, on)
+                .await
+            {
                 self.record_failure(&error, "opened messages cannot be kept");
                 return;
             }

@@ -122,11 +122,15 @@ impl Registry {
             self.write_site_names(&store).await;
             self.write_audit_queue(&store).await;
             self.write_opened_messages(&store).await;
-            match self.refresh_all(&store, &mut *self.revisions.lock().await).await {
+            match self
+                .refresh_all(&store, &mut *self.revisions.lock().await)
+                .await
+            {
                 Ok(()) => self.record_success(),
-                Err(error) => {
-                    self.record_failure(&error, "the registry cannot be read; what was read before stays in force")
-                }
+                Err(error) => self.record_failure(
+                    &error,
+                    "the registry cannot be read; what was read before stays in force",
+                ),
             }
         }
     }
@@ -170,7 +174,10 @@ impl Registry {
     /// site or the zone changes, 503 `store_unavailable`.
     pub async fn register_site(&self, by: AuditEntry, rule: SiteRule) -> Result<(), Problem> {
         let fits = |registry: &Registry| validation::check_site(&registry.directory, &rule);
-        self.apply_change(by, fits, async |store| store.insert_site(&rule, false).await).await
+        self.apply_change(by, fits, async |store| {
+            store.insert_site(&rule, false).await
+        })
+        .await
     }
 
     /// Removes a registered site. Its counts stay; hits of its hosts no longer count.
@@ -187,7 +194,10 @@ impl Registry {
             max_amount: None,
         };
         let known = |registry: &Registry| validation::require_site(&registry.directory, name);
-        self.apply_change(by, known, async |store| store.insert_site(&gone, true).await).await
+        self.apply_change(by, known, async |store| {
+            store.insert_site(&gone, true).await
+        })
+        .await
     }
 
     /// Registers another name of a site, or moves it to another site.
@@ -198,7 +208,10 @@ impl Registry {
     /// or has aliases itself, 503 `store_unavailable`.
     pub async fn register_alias(&self, by: AuditEntry, rule: AliasRule) -> Result<(), Problem> {
         let fits = |registry: &Registry| validation::check_alias(&registry.directory, &rule);
-        self.apply_change(by, fits, async |store| store.insert_alias(&rule, false).await).await
+        self.apply_change(by, fits, async |store| {
+            store.insert_alias(&rule, false).await
+        })
+        .await
     }
 
     /// Removes an alias.
@@ -207,9 +220,15 @@ impl Registry {
     ///
     /// 404 `unknown_site` if it is not registered, 503 `store_unavailable`.
     pub async fn remove_alias(&self, by: AuditEntry, alias: &str) -> Result<(), Problem> {
-        let gone = AliasRule { alias: alias.to_owned(), site: String::new() };
+        let gone = AliasRule {
+            alias: alias.to_owned(),
+            site: String::new(),
+        };
         let known = |registry: &Registry| validation::require_alias(&registry.directory, alias);
-        self.apply_change(by, known, async |store| store.insert_alias(&gone, true).await).await
+        self.apply_change(by, known, async |store| {
+            store.insert_alias(&gone, true).await
+        })
+        .await
     }
 
     /// Checks a change against the current registry, writes its audit entry, then the change, and
@@ -220,19 +239,34 @@ impl Registry {
         check: impl FnOnce(&Registry) -> Result<(), Problem>,
         write: impl AsyncFnOnce(&Store) -> Result<(), StoreError>,
     ) -> Result<(), Problem> {
-        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(validation::store_unavailable)?;
         let mut read = self.revisions.lock().await;
-        self.refresh_all(&store, &mut read).await.map_err(validation::store_problem)?;
+        self.refresh_all(&store, &mut read)
+            .await
+            .map_err(validation::store_problem)?;
         check(self)?;
-        store.insert_audit_entries(&[by]).await.map_err(validation::store_problem)?;
+        store
+            .insert_audit_entries(&[by])
+            .await
+            .map_err(validation::store_problem)?;
         write(&store).await.map_err(validation::store_problem)?;
-        self.refresh_all(&store, &mut read).await.map_err(validation::store_problem)
+        self.refresh_all(&store, &mut read)
+            .await
+            .map_err(validation::store_problem)
     }
 
-    async fn refresh_all(&self, store: &Store, read: &mut RegistryRevisions) -> Result<(), StoreError> {
+    async fn refresh_all(
+        &self,
+        store: &Store,
+        read: &mut RegistryRevisions,
+    ) -> Result<(), StoreError> {
         let revision = store.credentials_revision().await?;
         if read.keys != Some(revision) {
-            self.keys.store(Some(Arc::new(store.load_credentials().await?)));
+            self.keys
+                .store(Some(Arc::new(store.load_credentials().await?)));
             read.keys = Some(revision);
         }
         self.refresh_sites(store, &mut read.sites).await

@@ -13,7 +13,8 @@ pub(super) fn read_snapshot(path: &Path) -> Result<Option<RegisteredSites>, Stri
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    let registered: RegisteredSites = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    let registered: RegisteredSites =
+        serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     // Entries of a later version or an edited file may break rules that the rest of the program
     // relies on.
     super::validation::check_registered(&registered).map(|()| Some(registered))
@@ -41,12 +42,23 @@ mod tests {
                 embed: vec![],
                 max_amount: Some(7),
             }],
-            aliases: vec![AliasRule { alias: "mia-new".into(), site: "mia".into() }],
+            aliases: vec![AliasRule {
+                alias: "mia-new".into(),
+                site: "mia".into(),
+            }],
         };
         write_snapshot(&path, &registered).unwrap();
         assert_eq!(read_snapshot(&path), Ok(Some(registered)));
-        fs::write(&path, r#"{"sites":[{"id":"mia","hosts":["mia.example"],"zone":"Atlantis"}],"aliases":[]}"#).unwrap();
-        assert!(read_snapshot(&path).unwrap_err().contains("zone"), "{:?}", read_snapshot(&path));
+        fs::write(
+            &path,
+            r#"{"sites":[{"id":"mia","hosts":["mia.example"],"zone":"Atlantis"}],"aliases":[]}"#,
+        )
+        .unwrap();
+        assert!(
+            read_snapshot(&path).unwrap_err().contains("zone"),
+            "{:?}",
+            read_snapshot(&path)
+        );
         fs::write(&path, "{").unwrap();
         assert!(read_snapshot(&path).is_err());
     }

@@ -19,11 +19,23 @@ pub(super) fn check_site(directory: &SiteDirectory, rule: &SiteRule) -> Result<(
     check_form(rule)?;
 
     let registered = directory.registered_sites();
-    if directory.configured_sites().iter().any(|site| site.id == rule.id) {
-        return Err(taken_problem("this site stands in the configuration; change it there"));
+    if directory
+        .configured_sites()
+        .iter()
+        .any(|site| site.id == rule.id)
+    {
+        return Err(taken_problem(
+            "this site stands in the configuration; change it there",
+        ));
     }
-    if registered.aliases.iter().any(|alias| alias.alias == rule.id) {
-        return Err(taken_problem("this name is another name of a site; remove that first"));
+    if registered
+        .aliases
+        .iter()
+        .any(|alias| alias.alias == rule.id)
+    {
+        return Err(taken_problem(
+            "this name is another name of a site; remove that first",
+        ));
     }
 
     check_unique_id(directory, &rule.id)?;
@@ -35,9 +47,19 @@ pub(super) fn check_site(directory: &SiteDirectory, rule: &SiteRule) -> Result<(
         ));
     }
 
-    let of_others = registered.sites.iter().filter(|site| site.id != rule.id).flat_map(|site| &site.hosts);
-    let of_file = directory.configured_sites().iter().flat_map(|site| &site.hosts);
-    let of_rules = directory.profile_rules().iter().map(|profiles| &profiles.host);
+    let of_others = registered
+        .sites
+        .iter()
+        .filter(|site| site.id != rule.id)
+        .flat_map(|site| &site.hosts);
+    let of_file = directory
+        .configured_sites()
+        .iter()
+        .flat_map(|site| &site.hosts);
+    let of_rules = directory
+        .profile_rules()
+        .iter()
+        .map(|profiles| &profiles.host);
     let mut others = of_others.chain(of_file).chain(of_rules);
     match others.find(|host| rule.hosts.contains(host)) {
         Some(host) => Err(taken_problem(&format!("{host} belongs to another site"))),
@@ -46,7 +68,12 @@ pub(super) fn check_site(directory: &SiteDirectory, rule: &SiteRule) -> Result<(
 }
 
 pub(super) fn require_site(directory: &SiteDirectory, name: &str) -> Result<(), Problem> {
-    match directory.registered_sites().sites.iter().any(|site| site.id == name) {
+    match directory
+        .registered_sites()
+        .sites
+        .iter()
+        .any(|site| site.id == name)
+    {
         true => Ok(()),
         false => Err(Problem::unknown_site()),
     }
@@ -59,26 +86,50 @@ pub(super) fn check_alias(directory: &SiteDirectory, rule: &AliasRule) -> Result
     if rule.alias == rule.site {
         return Err(taken_problem("a name is no other name of itself"));
     }
-    if registered.aliases.iter().any(|alias| alias.alias == rule.site) {
-        return Err(taken_problem("site is itself another name; name the site it stands for"));
+    if registered
+        .aliases
+        .iter()
+        .any(|alias| alias.alias == rule.site)
+    {
+        return Err(taken_problem(
+            "site is itself another name; name the site it stands for",
+        ));
     }
-    if registered.aliases.iter().any(|alias| alias.site == rule.alias) {
-        return Err(taken_problem("this name has other names of its own; give those to the new site first"));
+    if registered
+        .aliases
+        .iter()
+        .any(|alias| alias.site == rule.alias)
+    {
+        return Err(taken_problem(
+            "this name has other names of its own; give those to the new site first",
+        ));
     }
 
-    let names = registered.sites.iter().chain(directory.configured_sites()).map(|site| &site.id);
+    let names = registered
+        .sites
+        .iter()
+        .chain(directory.configured_sites())
+        .map(|site| &site.id);
     if names.into_iter().any(|name| *name == rule.alias) {
         return Err(taken_problem("this name is a site with hosts of its own"));
     }
 
     check_unique_id(directory, &rule.site)?;
-    directory.resolver().find_by_name(&rule.site).map(|_| ()).ok_or_else(Problem::unknown_site)
+    directory
+        .resolver()
+        .find_by_name(&rule.site)
+        .map(|_| ())
+        .ok_or_else(Problem::unknown_site)
 }
 
 /// Refuses a name whose id another name has.
 fn check_unique_id(directory: &SiteDirectory, name: &str) -> Result<(), Problem> {
     let registered = directory.registered_sites();
-    let sites = directory.configured_sites().iter().chain(&registered.sites).map(|site| site.id.as_str());
+    let sites = directory
+        .configured_sites()
+        .iter()
+        .chain(&registered.sites)
+        .map(|site| site.id.as_str());
     let others = sites.chain(registered.aliases.iter().map(|alias| alias.site.as_str()));
     match find_id_collision(others.chain([name]), SiteId::from_key) {
         Some(_) => Err(taken_problem("this name has the id of another site")),
@@ -87,14 +138,23 @@ fn check_unique_id(directory: &SiteDirectory, name: &str) -> Result<(), Problem>
 }
 
 pub(super) fn require_alias(directory: &SiteDirectory, alias: &str) -> Result<(), Problem> {
-    match directory.registered_sites().aliases.iter().any(|known| known.alias == alias) {
+    match directory
+        .registered_sites()
+        .aliases
+        .iter()
+        .any(|known| known.alias == alias)
+    {
         true => Ok(()),
         false => Err(Problem::unknown_site()),
     }
 }
 
 pub(super) fn store_unavailable() -> Problem {
-    Problem::new(503, "store_unavailable", "The registry cannot be read or changed right now")
+    Problem::new(
+        503,
+        "store_unavailable",
+        "The registry cannot be read or changed right now",
+    )
 }
 
 pub(super) fn store_problem(error: StoreError) -> Problem {
@@ -104,7 +164,10 @@ pub(super) fn store_problem(error: StoreError) -> Problem {
 
 fn check_form(rule: &impl Validate<Context = ()>) -> Result<(), Problem> {
     rule.validate().map_err(|report| {
-        let problems: Vec<String> = report.iter().map(|(path, error)| format!("{path} {error}")).collect();
+        let problems: Vec<String> = report
+            .iter()
+            .map(|(path, error)| format!("{path} {error}"))
+            .collect();
         Problem::new(400, "bad_value", "This cannot be registered").with_detail(problems.join("; "))
     })
 }

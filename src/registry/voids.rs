@@ -18,21 +18,44 @@ impl Registry {
         site: SiteId,
         void: &VoidRequest,
     ) -> Result<(VoidRow, bool), Problem> {
-        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(validation::store_unavailable)?;
         let _alone = self.revisions.lock().await;
         let known = |voids: Vec<VoidRow>| voids.into_iter().find(|known| known.id == void.id);
-        if let Some(known) = known(store.list_voids(site).await.map_err(validation::store_problem)?) {
+        if let Some(known) = known(
+            store
+                .list_voids(site)
+                .await
+                .map_err(validation::store_problem)?,
+        ) {
             return match known.is_result_of(void) {
                 true => Ok((known, false)),
-                false => Err(validation::taken_problem("this id is of another void of the site")),
+                false => Err(validation::taken_problem(
+                    "this id is of another void of the site",
+                )),
             };
         }
 
         let at = u32::try_from(by.at / 1000).unwrap_or(0);
-        store.insert_audit_entries(&[by]).await.map_err(validation::store_problem)?;
-        store.insert_void(site, void, at).await.map_err(validation::store_problem)?;
-        let voided = known(store.list_voids(site).await.map_err(validation::store_problem)?);
-        voided.map(|voided| (voided, true)).ok_or_else(validation::store_unavailable)
+        store
+            .insert_audit_entries(&[by])
+            .await
+            .map_err(validation::store_problem)?;
+        store
+            .insert_void(site, void, at)
+            .await
+            .map_err(validation::store_problem)?;
+        let voided = known(
+            store
+                .list_voids(site)
+                .await
+                .map_err(validation::store_problem)?,
+        );
+        voided
+            .map(|voided| (voided, true))
+            .ok_or_else(validation::store_unavailable)
     }
 
     /// The voids of a site.
@@ -41,7 +64,13 @@ impl Registry {
     ///
     /// 503 `store_unavailable`.
     pub async fn list_voids(&self, site: SiteId) -> Result<Vec<VoidRow>, Problem> {
-        let store = self.store.load_full().ok_or_else(validation::store_unavailable)?;
-        store.list_voids(site).await.map_err(validation::store_problem)
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(validation::store_unavailable)?;
+        store
+            .list_voids(site)
+            .await
+            .map_err(validation::store_problem)
     }
 }

@@ -26,14 +26,31 @@ impl Registry {
         }
     }
 
-    async fn read_withdrawals(&self, store: &Store, read: &mut Option<WithdrawalDays>) -> Result<(), StoreError> {
-        let now: WithdrawalDays = store.withdrawal_days().await?.into_iter().map(|day| (day.day_number, day)).collect();
+    async fn read_withdrawals(
+        &self,
+        store: &Store,
+        read: &mut Option<WithdrawalDays>,
+    ) -> Result<(), StoreError> {
+        let now: WithdrawalDays = store
+            .withdrawal_days()
+            .await?
+            .into_iter()
+            .map(|day| (day.day_number, day))
+            .collect();
         let known = |number: &u16| read.as_ref().and_then(|days| days.get(number));
-        let changed = now.iter().filter(|(number, day)| known(number) != Some(day));
+        let changed = now
+            .iter()
+            .filter(|(number, day)| known(number) != Some(day));
         let changed: Vec<u16> = changed.map(|(number, _)| *number).collect();
         if !changed.is_empty() {
-            let digests: HashSet<[u8; 32]> = store.read_withdrawals(&changed).await?.into_iter().collect();
-            digests.iter().for_each(|digest| self.withdrawn.insert_digest(*digest));
+            let digests: HashSet<[u8; 32]> = store
+                .read_withdrawals(&changed)
+                .await?
+                .into_iter()
+                .collect();
+            digests
+                .iter()
+                .for_each(|digest| self.withdrawn.insert_digest(*digest));
             self.withdrawn.remove_sent(&digests);
         }
         *read = Some(now);
@@ -47,7 +64,8 @@ impl Registry {
                 return Ok(());
             }
             store.insert_withdrawals(&waiting).await?;
-            self.withdrawn.remove_sent(&waiting.iter().map(|(digest, _)| *digest).collect());
+            self.withdrawn
+                .remove_sent(&waiting.iter().map(|(digest, _)| *digest).collect());
         }
     }
 }

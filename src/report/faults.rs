@@ -40,9 +40,25 @@ pub struct FaultRow {
 /// # Errors
 ///
 /// The query failed, see [`StoreError`].
-pub async fn run_faults_report(store: &Store, question: &ReportQuery) -> Result<FaultsResponse, StoreError> {
-    let rows = store.site_reader(question.site).top_faults((question.from, question.to), question.limit).await?;
-    let row = |FaultTotal { kind, fault, path, hits }| FaultRow { kind, fault, path, hits };
+pub async fn run_faults_report(
+    store: &Store,
+    question: &ReportQuery,
+) -> Result<FaultsResponse, StoreError> {
+    let rows = store
+        .site_reader(question.site)
+        .top_faults((question.from, question.to), question.limit)
+        .await?;
+    let row = |FaultTotal {
+                   kind,
+                   fault,
+                   path,
+                   hits,
+               }| FaultRow {
+        kind,
+        fault,
+        path,
+        hits,
+    };
     Ok(FaultsResponse {
         site: question.site_name.clone(),
         zone: question.zone_name(),

@@ -106,8 +106,14 @@ struct MailSums {
 
 impl MailSums {
     fn add_row(&mut self, row: &MailCountRow) {
-        let place = ReaderKind::ALL.iter().position(|reader| reader.name() == row.reader);
-        let counts = if row.action == MailAction::Open.name() { &mut self.opens } else { &mut self.clicks };
+        let place = ReaderKind::ALL
+            .iter()
+            .position(|reader| reader.name() == row.reader);
+        let counts = if row.action == MailAction::Open.name() {
+            &mut self.opens
+        } else {
+            &mut self.clicks
+        };
         if let Some(place) = place {
             counts[place] += row.hits;
         }
@@ -118,9 +124,16 @@ impl MailSums {
     /// behind a proxy, and not if `visitor.mode` is `none`.
     fn open_counts(&self) -> WeightedReaderCounts {
         let [direct, proxied, machine] = self.opens;
-        let loads = if self.openers > 0 { self.openers * LOADS_PER_OPENER } else { direct };
+        let loads = if self.openers > 0 {
+            self.openers * LOADS_PER_OPENER
+        } else {
+            direct
+        };
         WeightedReaderCounts {
-            direct: WeightedCount { count: direct, loads },
+            direct: WeightedCount {
+                count: direct,
+                loads,
+            },
             proxied: WeightedCount::from_count(proxied),
             machine,
         }
@@ -146,7 +159,10 @@ struct WeightedCount {
 
 impl WeightedCount {
     fn from_count(count: u64) -> WeightedCount {
-        WeightedCount { count, loads: count }
+        WeightedCount {
+            count,
+            loads: count,
+        }
     }
 }
 
@@ -163,11 +179,15 @@ fn suppress_reader_counts(parts: &[WeightedReaderCounts], k: u64) -> Vec<ReaderC
     let class = |of: fn(&WeightedReaderCounts) -> WeightedCount| {
         suppress_small_parts(&parts.iter().map(of).collect::<Vec<_>>(), k)
     };
-    let classes = class(|part| part.direct).into_iter().zip(class(|part| part.proxied));
-    let cell = |((direct, proxied), part): ((Option<u64>, Option<u64>), &WeightedReaderCounts)| ReaderCounts {
-        direct,
-        proxied,
-        machine: part.machine,
+    let classes = class(|part| part.direct)
+        .into_iter()
+        .zip(class(|part| part.proxied));
+    let cell = |((direct, proxied), part): ((Option<u64>, Option<u64>), &WeightedReaderCounts)| {
+        ReaderCounts {
+            direct,
+            proxied,
+            machine: part.machine,
+        }
     };
     classes.zip(parts).map(cell).collect()
 }
@@ -176,7 +196,9 @@ fn suppress_reader_counts(parts: &[WeightedReaderCounts], k: u64) -> Vec<ReaderC
 /// together reach `k`. Otherwise the whole minus what is shown would reveal them.
 fn suppress_small_parts(parts: &[WeightedCount], k: u64) -> Vec<Option<u64>> {
     let least = k * LOADS_PER_OPENER;
-    let mut order: Vec<usize> = (0..parts.len()).filter(|part| parts[*part].loads > 0).collect();
+    let mut order: Vec<usize> = (0..parts.len())
+        .filter(|part| parts[*part].loads > 0)
+        .collect();
     order.sort_by_key(|part| parts[*part].loads);
     let mut hidden = 0;
     let many = order.iter().take_while(|part| {
@@ -186,7 +208,11 @@ fn suppress_small_parts(parts: &[WeightedCount], k: u64) -> Vec<Option<u64>> {
         hide
     });
     let hide: Vec<usize> = many.copied().collect();
-    parts.iter().enumerate().map(|(place, part)| (!hide.contains(&place)).then_some(part.count)).collect()
+    parts
+        .iter()
+        .enumerate()
+        .map(|(place, part)| (!hide.contains(&place)).then_some(part.count))
+        .collect()
 }
 
 type TemplateParts = BTreeMap<String, BTreeMap<String, MailSums>>;
@@ -197,16 +223,29 @@ type TemplateParts = BTreeMap<String, BTreeMap<String, MailSums>>;
 /// # Errors
 ///
 /// One of the three queries failed, see [`StoreError`].
-pub async fn run_mail_report(store: &Store, question: &ReportQuery) -> Result<MailReportResponse, StoreError> {
+pub async fn run_mail_report(
+    store: &Store,
+    question: &ReportQuery,
+) -> Result<MailReportResponse, StoreError> {
     let range = (question.from, question.to);
-    let [days, batches, links] =
-        [MailGrouping::Day, MailGrouping::Batch, MailGrouping::Link].map(|by| store.mail_counts(by, range));
-    let (days, batches, links) =
-        (group_by_template(days.await?), group_by_template(batches.await?), group_by_template(links.await?));
+    let [days, batches, links] = [MailGrouping::Day, MailGrouping::Batch, MailGrouping::Link]
+        .map(|by| store.mail_counts(by, range));
+    let (days, batches, links) = (
+        group_by_template(days.await?),
+        group_by_template(batches.await?),
+        group_by_template(links.await?),
+    );
 
-    let of = |parts: &TemplateParts, template: &str| parts.get(template).cloned().unwrap_or_default();
+    let of =
+        |parts: &TemplateParts, template: &str| parts.get(template).cloned().unwrap_or_default();
     let row = |template: &String| {
-        build_template_row(template, &days[template], &of(&batches, template), &of(&links, template), question.k)
+        build_template_row(
+            template,
+            &days[template],
+            &of(&batches, template),
+            &of(&links, template),
+            question.k,
+        )
     };
 
     Ok(MailReportResponse {
@@ -222,7 +261,12 @@ pub async fn run_mail_report(store: &Store, question: &ReportQuery) -> Result<Ma
 fn group_by_template(rows: Vec<MailCountRow>) -> TemplateParts {
     let mut parts = TemplateParts::new();
     for row in rows {
-        parts.entry(row.template.clone()).or_default().entry(row.of.clone()).or_default().add_row(&row);
+        parts
+            .entry(row.template.clone())
+            .or_default()
+            .entry(row.of.clone())
+            .or_default()
+            .add_row(&row);
     }
     parts
 }
@@ -246,19 +290,48 @@ fn build_template_row(
     let slices = |parts: &BTreeMap<String, MailSums>,
                   name: fn(String) -> (Option<String>, Option<String>)|
      -> Vec<TemplateSlice> {
-        let opens = suppress_reader_counts(&parts.values().map(MailSums::open_counts).collect::<Vec<_>>(), k);
-        let clicks = suppress_reader_counts(&parts.values().map(MailSums::click_counts).collect::<Vec<_>>(), k);
+        let opens = suppress_reader_counts(
+            &parts
+                .values()
+                .map(MailSums::open_counts)
+                .collect::<Vec<_>>(),
+            k,
+        );
+        let clicks = suppress_reader_counts(
+            &parts
+                .values()
+                .map(MailSums::click_counts)
+                .collect::<Vec<_>>(),
+            k,
+        );
         let cells = opens.into_iter().zip(clicks);
-        let slice = |((of, sums), (opens, clicks)): ((&String, &MailSums), (ReaderCounts, ReaderCounts))| {
+        let slice = |((of, sums), (opens, clicks)): (
+            (&String, &MailSums),
+            (ReaderCounts, ReaderCounts),
+        )| {
             let (day, batch) = name(of.clone());
-            TemplateSlice { day, batch, opens, openers: shown_openers(opens, sums), clicks }
+            TemplateSlice {
+                day,
+                batch,
+                opens,
+                openers: shown_openers(opens, sums),
+                clicks,
+            }
         };
         parts.iter().zip(cells).map(slice).collect()
     };
 
-    let links_shown = suppress_reader_counts(&links.values().map(MailSums::click_counts).collect::<Vec<_>>(), k);
-    let (opens, clicks) =
-        (suppress_reader_counts(&[whole.open_counts()], k)[0], suppress_reader_counts(&[whole.click_counts()], k)[0]);
+    let links_shown = suppress_reader_counts(
+        &links
+            .values()
+            .map(MailSums::click_counts)
+            .collect::<Vec<_>>(),
+        k,
+    );
+    let (opens, clicks) = (
+        suppress_reader_counts(&[whole.open_counts()], k)[0],
+        suppress_reader_counts(&[whole.click_counts()], k)[0],
+    );
     TemplateRow {
         template: template.to_owned(),
         opens,
@@ -267,14 +340,24 @@ fn build_template_row(
         click_rate: click_rate(opens, clicks),
         days: slices(days, |day| (Some(day), None)),
         batches: slices(batches, |batch| (None, Some(batch))),
-        links: links.keys().zip(links_shown).map(|(link, clicks)| LinkRow { link: link.clone(), clicks }).collect(),
+        links: links
+            .keys()
+            .zip(links_shown)
+            .map(|(link, clicks)| LinkRow {
+                link: link.clone(),
+                clicks,
+            })
+            .collect(),
     }
 }
 
 /// `None` where the count is hidden, or where openers cannot be told apart: then there are direct
 /// opens without any opener.
 fn shown_openers(opens: ReaderCounts, sums: &MailSums) -> Option<u64> {
-    opens.direct.filter(|direct| *direct == 0 || sums.openers > 0).map(|_| sums.openers)
+    opens
+        .direct
+        .filter(|direct| *direct == 0 || sums.openers > 0)
+        .map(|_| sums.openers)
 }
 
 fn click_rate(opens: ReaderCounts, clicks: ReaderCounts) -> Option<f64> {
@@ -289,8 +372,13 @@ mod tests {
     use super::*;
 
     fn people_shown(people: &[u64], k: u64) -> Vec<Option<u64>> {
-        let parts: Vec<WeightedCount> =
-            people.iter().map(|people| WeightedCount { count: *people, loads: people * LOADS_PER_OPENER }).collect();
+        let parts: Vec<WeightedCount> = people
+            .iter()
+            .map(|people| WeightedCount {
+                count: *people,
+                loads: people * LOADS_PER_OPENER,
+            })
+            .collect();
         suppress_small_parts(&parts, k)
     }
 
@@ -306,20 +394,55 @@ mod tests {
     #[test]
     fn where_nobody_is_told_from_anybody_it_takes_four_times_as_many() {
         assert_eq!(
-            suppress_small_parts(&[WeightedCount::from_count(19), WeightedCount::from_count(0)], 5),
+            suppress_small_parts(
+                &[WeightedCount::from_count(19), WeightedCount::from_count(0)],
+                5
+            ),
             [None, Some(0)]
         );
         assert_eq!(
-            suppress_small_parts(&[WeightedCount::from_count(20), WeightedCount::from_count(60)], 5),
+            suppress_small_parts(
+                &[WeightedCount::from_count(20), WeightedCount::from_count(60)],
+                5
+            ),
             [Some(20), Some(60)]
         );
         // Without values direct openings are loads as well.
         let opened = |opens: [u64; 3], openers| {
-            suppress_reader_counts(&[MailSums { opens, openers, ..MailSums::default() }.open_counts()], 5)[0]
+            suppress_reader_counts(
+                &[MailSums {
+                    opens,
+                    openers,
+                    ..MailSums::default()
+                }
+                .open_counts()],
+                5,
+            )[0]
         };
-        assert_eq!(opened([19, 0, 3], 0), ReaderCounts { direct: None, proxied: Some(0), machine: 3 });
-        assert_eq!(opened([5, 19, 0], 5), ReaderCounts { direct: Some(5), proxied: None, machine: 0 });
-        assert_eq!(opened([90, 20, 0], 4), ReaderCounts { direct: None, proxied: Some(20), machine: 0 });
+        assert_eq!(
+            opened([19, 0, 3], 0),
+            ReaderCounts {
+                direct: None,
+                proxied: Some(0),
+                machine: 3
+            }
+        );
+        assert_eq!(
+            opened([5, 19, 0], 5),
+            ReaderCounts {
+                direct: Some(5),
+                proxied: None,
+                machine: 0
+            }
+        );
+        assert_eq!(
+            opened([90, 20, 0], 4),
+            ReaderCounts {
+                direct: None,
+                proxied: Some(20),
+                machine: 0
+            }
+        );
     }
 
     proptest! {
@@ -335,10 +458,23 @@ mod tests {
 
     #[test]
     fn the_click_rate_is_of_people_and_is_not_told_of_few() {
-        let shown = |direct, proxied, machine| ReaderCounts { direct: Some(direct), proxied: Some(proxied), machine };
+        let shown = |direct, proxied, machine| ReaderCounts {
+            direct: Some(direct),
+            proxied: Some(proxied),
+            machine,
+        };
         assert_eq!(click_rate(shown(6, 6, 90), shown(3, 0, 50)), Some(0.25));
         assert_eq!(click_rate(shown(0, 0, 90), shown(0, 0, 0)), None);
-        let few = ReaderCounts { direct: None, ..shown(0, 9, 0) };
-        assert_eq!((click_rate(few, shown(9, 0, 0)), click_rate(shown(9, 9, 0), few)), (None, None));
+        let few = ReaderCounts {
+            direct: None,
+            ..shown(0, 9, 0)
+        };
+        assert_eq!(
+            (
+                click_rate(few, shown(9, 0, 0)),
+                click_rate(shown(9, 9, 0), few)
+            ),
+            (None, None)
+        );
     }
 }

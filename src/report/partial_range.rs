@@ -40,7 +40,11 @@ impl ReportQuery {
     }
 
     /// Like [`Question::comparable`], with the given days as comparison.
-    pub(super) fn comparable_range_with(&self, (then, then_to): DayRange, open: Day) -> Option<ComparableRange> {
+    pub(super) fn comparable_range_with(
+        &self,
+        (then, then_to): DayRange,
+        open: Day,
+    ) -> Option<ComparableRange> {
         if self.to < open {
             return None;
         }
@@ -52,7 +56,12 @@ impl ReportQuery {
         let days = (whole > 0).then(|| (of(self.from, whole), of(then, whole)));
 
         let holds_today = open == self.today && (0..before).contains(&over);
-        let hours = holds_today.then(|| (self.elapsed_hours(open), self.elapsed_hours(add_days(then, over))));
+        let hours = holds_today.then(|| {
+            (
+                self.elapsed_hours(open),
+                self.elapsed_hours(add_days(then, over)),
+            )
+        });
         Some(ComparableRange { days, hours })
     }
 
@@ -60,7 +69,12 @@ impl ReportQuery {
     pub(super) fn matching_days(&self, (then, then_to): DayRange) -> Option<(DayRange, DayRange)> {
         let days = |from: Day, to: Day| i64::from(to.as_number()) - i64::from(from.as_number());
         let both = days(self.from, self.to).min(days(then, then_to));
-        (both >= 0).then(|| ((self.from, add_days(self.from, both)), (then, add_days(then, both))))
+        (both >= 0).then(|| {
+            (
+                (self.from, add_days(self.from, both)),
+                (then, add_days(then, both)),
+            )
+        })
     }
 
     /// The hours of `day` that are over by today's clock.
@@ -68,17 +82,26 @@ impl ReportQuery {
         let now = self.now.to_zoned(self.zone.clone());
         let clock = now.datetime().time();
         let second = |date: Date, hour: i8| {
-            let at = date.at(hour, 0, 0, 0).to_zoned(self.zone.clone()).map_or(self.now, |at| at.timestamp());
+            let at = date
+                .at(hour, 0, 0, 0)
+                .to_zoned(self.zone.clone())
+                .map_or(self.now, |at| at.timestamp());
             u32::try_from(at.as_second()).unwrap_or(0)
         };
         let from = second(day.to_date(), 0);
         if day != self.today {
-            return HourRange { from, until: second(day.to_date(), clock.hour()) };
+            return HourRange {
+                from,
+                until: second(day.to_date(), clock.hour()),
+            };
         }
         // Today's last full hour cannot be taken from the clock time alone: when clocks are set
         // back, one hour occurs twice.
         let now = self.now.as_millisecond();
-        HourRange { from, until: DaySpan::from_instant(ZoneId(0), &self.zone, now).local_hour_start(now) }
+        HourRange {
+            from,
+            until: DaySpan::from_instant(ZoneId(0), &self.zone, now).local_hour_start(now),
+        }
     }
 }
 
@@ -95,19 +118,26 @@ mod tests {
     use crate::event::SiteId;
     use crate::report::{ReportLimits, ReportParams};
 
-    const RULES: ReportLimits = ReportLimits { k: 5, keep_days: 761 };
+    const RULES: ReportLimits = ReportLimits {
+        k: 5,
+        keep_days: 761,
+    };
 
     fn question(range: &str, now: &str) -> ReportQuery {
         let zone = TimeZone::get("Europe/Berlin").unwrap();
-        let asked =
-            ReportParams { range: Some(range.into()), compare: Some("previous".into()), ..ReportParams::default() };
+        let asked = ReportParams {
+            range: Some(range.into()),
+            compare: Some("previous".into()),
+            ..ReportParams::default()
+        };
         let now = now.parse::<Timestamp>().unwrap().as_millisecond();
         ReportQuery::new("mia", (SiteId::from_key("mia"), &zone), asked, now, RULES).unwrap()
     }
 
     fn shown(range: &str, now: &str) -> String {
         let question = question(range, now);
-        let Some(ComparableRange { days, hours }) = question.comparable_range(question.today) else {
+        let Some(ComparableRange { days, hours }) = question.comparable_range(question.today)
+        else {
             return "whole".into();
         };
         let days = days.map_or("-".into(), |((a, b), (c, d))| format!("{a} {b} / {c} {d}"));
@@ -121,24 +151,50 @@ mod tests {
             };
             format!("{}-{}", of(hours.from), of(hours.until))
         };
-        let hours = hours.map_or("-".into(), |(now, then)| format!("{} / {}", hour(now), hour(then)));
+        let hours = hours.map_or("-".into(), |(now, then)| {
+            format!("{} / {}", hour(now), hour(then))
+        });
         format!("{days}; {hours}")
     }
 
     #[test]
     fn both_sides_have_as_many_days_and_end_at_the_same_hour() {
         for (range, now, expected) in [
-            ("today", "2026-06-16T07:40:00Z", "-; 16 00-16 09 / 15 00-15 09"),
-            ("7d", "2026-06-16T07:40:00Z", "2026-06-10 2026-06-15 / 2026-06-03 2026-06-08; 16 00-16 09 / 09 00-09 09"),
+            (
+                "today",
+                "2026-06-16T07:40:00Z",
+                "-; 16 00-16 09 / 15 00-15 09",
+            ),
+            (
+                "7d",
+                "2026-06-16T07:40:00Z",
+                "2026-06-10 2026-06-15 / 2026-06-03 2026-06-08; 16 00-16 09 / 09 00-09 09",
+            ),
             ("yesterday", "2026-06-16T07:40:00Z", "whole"),
             // February has no 31 days: its 28 are compared with as many of March, and no hours of a
             // day it does not have.
-            ("month", "2026-03-31T07:40:00Z", "2026-03-01 2026-03-28 / 2026-02-01 2026-02-28; -"),
-            ("month", "2026-06-01T07:40:00Z", "-; 01 00-01 09 / 01 00-01 09"),
+            (
+                "month",
+                "2026-03-31T07:40:00Z",
+                "2026-03-01 2026-03-28 / 2026-02-01 2026-02-28; -",
+            ),
+            (
+                "month",
+                "2026-06-01T07:40:00Z",
+                "-; 01 00-01 09 / 01 00-01 09",
+            ),
             // At midnight nothing of today is over yet.
-            ("today", "2026-06-15T22:10:00Z", "-; 16 00-16 00 / 15 00-15 00"),
+            (
+                "today",
+                "2026-06-15T22:10:00Z",
+                "-; 16 00-16 00 / 15 00-15 00",
+            ),
             // The night the clocks go back: two has come twice, and the second one is not over.
-            ("today", "2026-10-25T01:30:00Z", "-; 25 00-25 02 / 24 00-24 02"),
+            (
+                "today",
+                "2026-10-25T01:30:00Z",
+                "-; 25 00-25 02 / 24 00-24 02",
+            ),
         ] {
             assert_eq!(shown(range, now), expected, "{range} at {now}");
         }
@@ -147,10 +203,25 @@ mod tests {
     #[test]
     fn a_day_that_is_over_and_not_published_yet_is_not_compared() {
         let mut question = question("yesterday", "2026-06-16T07:40:00Z");
-        assert_eq!(question.comparable_range(question.to).unwrap(), ComparableRange { days: None, hours: None });
+        assert_eq!(
+            question.comparable_range(question.to).unwrap(),
+            ComparableRange {
+                days: None,
+                hours: None
+            }
+        );
         question.from = add_days(question.from, -2);
-        question.comparison = question.comparison.map(|(_, to)| (add_days(to, -4), add_days(to, -2)));
-        let days = question.comparable_range(question.to).unwrap().days.unwrap();
-        assert_eq!((days.0.0.to_string(), days.0.1.to_string()), ("2026-06-13".into(), "2026-06-14".into()));
+        question.comparison = question
+            .comparison
+            .map(|(_, to)| (add_days(to, -4), add_days(to, -2)));
+        let days = question
+            .comparable_range(question.to)
+            .unwrap()
+            .days
+            .unwrap();
+        assert_eq!(
+            (days.0.0.to_string(), days.0.1.to_string()),
+            ("2026-06-13".into(), "2026-06-14".into())
+        );
     }
 }

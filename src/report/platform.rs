@@ -74,7 +74,11 @@ pub struct SiteActivity {
 
 impl From<(u64, u64, u64)> for SiteActivity {
     fn from((hits, visitors, visits): (u64, u64, u64)) -> SiteActivity {
-        SiteActivity { hits, visitors, visits }
+        SiteActivity {
+            hits,
+            visitors,
+            visits,
+        }
     }
 }
 
@@ -126,10 +130,23 @@ pub struct BrokenPageRow {
 /// # Errors
 ///
 /// The query failed, see [`StoreError`].
-pub async fn run_drops_report(store: &Store, question: &ReportQuery) -> Result<RangeRows<DroppedRow>, StoreError> {
+pub async fn run_drops_report(
+    store: &Store,
+    question: &ReportQuery,
+) -> Result<RangeRows<DroppedRow>, StoreError> {
     let rows = store.drop_totals((question.from, question.to)).await?;
-    let rows = rows.into_iter().map(|row| DroppedRow { reason: row.reason, hits: row.hits }).collect();
-    Ok(RangeRows { from: question.from.to_string(), to: question.to.to_string(), rows })
+    let rows = rows
+        .into_iter()
+        .map(|row| DroppedRow {
+            reason: row.reason,
+            hits: row.hits,
+        })
+        .collect();
+    Ok(RangeRows {
+        from: question.from.to_string(),
+        to: question.to.to_string(),
+        rows,
+    })
 }
 
 /// The busiest sites. With a non-empty `search`, only sites whose name contains it, ignoring case.
@@ -147,26 +164,52 @@ pub async fn run_sites_report(
         "" => None,
         text => {
             let mut names = store.search_site_names(text, MAX_FOUND_SITES).await?;
-            names.extend(explicit_site_names(directory).into_iter().filter(|name| contains_ignore_case(name, text)));
-            Some(names.iter().map(|name| SiteId::from_key(name)).collect::<Vec<_>>())
+            names.extend(
+                explicit_site_names(directory)
+                    .into_iter()
+                    .filter(|name| contains_ignore_case(name, text)),
+            );
+            Some(
+                names
+                    .iter()
+                    .map(|name| SiteId::from_key(name))
+                    .collect::<Vec<_>>(),
+            )
         }
     };
 
-    let before = question.comparison.unwrap_or_else(|| preceding_days(question));
+    let before = question
+        .comparison
+        .unwrap_or_else(|| preceding_days(question));
     let range = (question.from, question.to);
     let comparable = question.comparable_range_with(before, question.today);
     let days = comparable.as_ref().and_then(|comparable| comparable.days);
-    let rows = store.most_active_sites([range, before], days, found.as_deref(), question.limit).await?;
+    let rows = store
+        .most_active_sites([range, before], days, found.as_deref(), question.limit)
+        .await?;
 
     let names = load_site_names(store, directory, rows.iter().map(|row| row.site)).await?;
-    let row = |ActivityRow { site, now, before, days_now, days_before }| BusySite {
+    let row = |ActivityRow {
+                   site,
+                   now,
+                   before,
+                   days_now,
+                   days_before,
+               }| BusySite {
         site: names.get(&site).cloned(),
         now: now.into(),
         before: before.into(),
-        so_far: comparable.as_ref().map(|_| PartialActivity { now: days_now.into(), before: days_before.into() }),
+        so_far: comparable.as_ref().map(|_| PartialActivity {
+            now: days_now.into(),
+            before: days_before.into(),
+        }),
     };
     let rows = rows.into_iter().map(row).collect();
-    Ok(RangeRows { from: question.from.to_string(), to: question.to.to_string(), rows })
+    Ok(RangeRows {
+        from: question.from.to_string(),
+        to: question.to.to_string(),
+        rows,
+    })
 }
 
 /// Pages with most poor loads by largest contentful paint, and the most frequent faults.
@@ -182,22 +225,49 @@ pub async fn run_pages_report(
     let range = (question.from, question.to);
     let slow = store.slowest_pages(WebVital::Lcp, range, question.limit);
     let (slow, broken) = tokio::try_join!(slow, store.most_frequent_faults(range, question.limit))?;
-    let ids = slow.iter().map(|page| page.site).chain(broken.iter().map(|page| page.site));
+    let ids = slow
+        .iter()
+        .map(|page| page.site)
+        .chain(broken.iter().map(|page| page.site));
     let names = load_site_names(store, directory, ids).await?;
 
-    let slow = slow.into_iter().map(|PageHistogram { site, path, buckets }| {
-        let histogram: Histogram = buckets.into_iter().collect();
-        let speed = SpeedSummary::from_histogram(WebVital::Lcp, &histogram, question.k);
-        SlowPageRow { site: names.get(&site).cloned(), path, metric: WebVital::Lcp.name(), speed }
-    });
-    let slow = slow.filter(|page| matches!(page.speed, SpeedSummary::Measured { .. })).collect();
+    let slow = slow.into_iter().map(
+        |PageHistogram {
+             site,
+             path,
+             buckets,
+         }| {
+            let histogram: Histogram = buckets.into_iter().collect();
+            let speed = SpeedSummary::from_histogram(WebVital::Lcp, &histogram, question.k);
+            SlowPageRow {
+                site: names.get(&site).cloned(),
+                path,
+                metric: WebVital::Lcp.name(),
+                speed,
+            }
+        },
+    );
+    let slow = slow
+        .filter(|page| matches!(page.speed, SpeedSummary::Measured { .. }))
+        .collect();
 
     let broken = broken.into_iter().map(|page| {
         let (site, fault) = page.into_site_and_fault();
         let (kind, text, path, hits) = (fault.kind, fault.fault, fault.path, fault.hits);
-        BrokenPageRow { site: names.get(&site).cloned(), kind, fault: text, path, hits }
+        BrokenPageRow {
+            site: names.get(&site).cloned(),
+            kind,
+            fault: text,
+            path,
+            hits,
+        }
     });
-    Ok(PageIssues { from: question.from.to_string(), to: question.to.to_string(), slow, broken: broken.collect() })
+    Ok(PageIssues {
+        from: question.from.to_string(),
+        to: question.to.to_string(),
+        slow,
+        broken: broken.collect(),
+    })
 }
 
 /// Names of the sites that are configured or registered one by one.
@@ -217,7 +287,11 @@ async fn load_site_names(
         true => HashMap::new(),
         false => store.read_site_names(&ids).await?.into_iter().collect(),
     };
-    names.extend(explicit_site_names(directory).into_iter().map(|name| (SiteId::from_key(&name).as_u128(), name)));
+    names.extend(
+        explicit_site_names(directory)
+            .into_iter()
+            .map(|name| (SiteId::from_key(&name).as_u128(), name)),
+    );
     Ok(names)
 }
 
@@ -227,7 +301,8 @@ fn contains_ignore_case(name: &str, text: &str) -> bool {
 
 /// As many days, right before the range.
 fn preceding_days(question: &ReportQuery) -> (Day, Day) {
-    let (from, to) = ComparisonMode::Previous.resolve_days(None, (question.from.to_date(), question.to.to_date()));
+    let (from, to) = ComparisonMode::Previous
+        .resolve_days(None, (question.from.to_date(), question.to.to_date()));
     let day = |date| Day::from_date(date).unwrap_or(question.from);
     (day(from), day(to))
 }
@@ -255,8 +330,14 @@ pub struct ConsentVersionRow {
 impl ConsentReport {
     /// From `(grants, refusals, withdrawals)` by version.
     pub fn from_tallies(tallies: BTreeMap<u32, (u64, u64, u64)>) -> ConsentReport {
-        let of =
-            |(version, (grants, refusals, withdrawals))| ConsentVersionRow { version, grants, refusals, withdrawals };
-        ConsentReport { versions: tallies.into_iter().map(of).collect() }
+        let of = |(version, (grants, refusals, withdrawals))| ConsentVersionRow {
+            version,
+            grants,
+            refusals,
+            withdrawals,
+        };
+        ConsentReport {
+            versions: tallies.into_iter().map(of).collect(),
+        }
     }
 }

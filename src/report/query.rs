@@ -77,7 +77,10 @@ impl ReportParams {
         let mut extras = self.with.iter().flat_map(|extras| extras.split(','));
         match extras.clone().all(|extra| EXTRAS.contains(&extra)) {
             true => Ok(extras.any(|one| one == extra)),
-            false => Err(parameter_problem("with", format!("must be {}, or both with a comma", EXTRAS.join(" or ")))),
+            false => Err(parameter_problem(
+                "with",
+                format!("must be {}, or both with a comma", EXTRAS.join(" or ")),
+            )),
         }
     }
 }
@@ -164,7 +167,10 @@ impl ReportQuery {
         let interval = parse_interval(asked.interval.as_deref(), days)?;
         let limit = asked.limit.unwrap_or(DEFAULT_ROWS);
         if !(1..=MAX_ROWS).contains(&limit) {
-            return Err(parameter_problem("limit", format!("must be 1 to {MAX_ROWS}")));
+            return Err(parameter_problem(
+                "limit",
+                format!("must be 1 to {MAX_ROWS}"),
+            ));
         }
 
         let compared = against.map(|against| against.resolve_days(named, (from, to)));
@@ -176,11 +182,20 @@ impl ReportQuery {
             to: checked_day("to", to)?,
             from_first_day: named == Some(RangePreset::AllTime),
             comparison: compared
-                .map(|(from, to)| Ok((checked_day("compare_from", from)?, checked_day("compare_from", to)?)))
+                .map(|(from, to)| {
+                    Ok((
+                        checked_day("compare_from", from)?,
+                        checked_day("compare_from", to)?,
+                    ))
+                })
                 .transpose()?,
             interval,
             limit: limit as usize,
-            filter: asked.filter.as_deref().map(ReportFilter::parse).transpose()?,
+            filter: asked
+                .filter
+                .as_deref()
+                .map(ReportFilter::parse)
+                .transpose()?,
             k: u64::from(rules.k),
             for_share_link: false,
             with_clicks: asked.has_extra("clicks")?,
@@ -195,7 +210,11 @@ impl ReportQuery {
     /// comparison.
     pub fn comparison_query(&self) -> Option<ReportQuery> {
         let (from, to) = self.comparison?;
-        let (name, zone, filter) = (self.site_name.clone(), self.zone.clone(), self.filter.clone());
+        let (name, zone, filter) = (
+            self.site_name.clone(),
+            self.zone.clone(),
+            self.filter.clone(),
+        );
         Some(ReportQuery {
             site_name: name,
             zone,
@@ -211,8 +230,9 @@ impl ReportQuery {
 
     /// Interval of the series: the one asked for, or the usual one for the length of the range.
     pub fn series_interval(&self) -> SeriesInterval {
-        self.interval
-            .unwrap_or_else(|| SeriesInterval::default_for_days(count_days((self.from.to_date(), self.to.to_date()))))
+        self.interval.unwrap_or_else(|| {
+            SeriesInterval::default_for_days(count_days((self.from.to_date(), self.to.to_date())))
+        })
     }
 
     /// IANA name of the time zone; `UTC` for a zone without one.
@@ -235,10 +255,14 @@ impl ReportQuery {
 impl ReportFilter {
     fn parse(text: &str) -> Result<ReportFilter, Problem> {
         let accepted = "must be page:, link:, event:, source:, country: or campaign: and a value";
-        let (by, value) = text.split_once(':').ok_or_else(|| parameter_problem("filter", accepted.into()))?;
+        let (by, value) = text
+            .split_once(':')
+            .ok_or_else(|| parameter_problem("filter", accepted.into()))?;
         let value = value.to_owned();
         match (Subject::from_name(by), Dimension::from_name(by)) {
-            (Some(subject), _) if subject != Subject::Site => Ok(ReportFilter::Item(subject, value)),
+            (Some(subject), _) if subject != Subject::Site => {
+                Ok(ReportFilter::Item(subject, value))
+            }
             (_, Some(dim @ (Dimension::Source | Dimension::Country | Dimension::Campaign))) => {
                 Ok(ReportFilter::Value(dim, value))
             }
@@ -262,13 +286,24 @@ impl ReportFilter {
     }
 }
 
-fn parse_range(asked: &ReportParams, today: Date, kept: i64) -> Result<(Option<RangePreset>, (Date, Date)), Problem> {
-    let (from, to) = (parse_date("from", asked.from.as_deref())?, parse_date("to", asked.to.as_deref())?);
+fn parse_range(
+    asked: &ReportParams,
+    today: Date,
+    kept: i64,
+) -> Result<(Option<RangePreset>, (Date, Date)), Problem> {
+    let (from, to) = (
+        parse_date("from", asked.from.as_deref())?,
+        parse_date("to", asked.to.as_deref())?,
+    );
     if let Some(word) = &asked.range {
-        let named = RangePreset::parse(word)
-            .ok_or_else(|| parameter_problem("range", format!("must be {}", RangePreset::ACCEPTED)))?;
+        let named = RangePreset::parse(word).ok_or_else(|| {
+            parameter_problem("range", format!("must be {}", RangePreset::ACCEPTED))
+        })?;
         if from.is_some() || to.is_some() {
-            return Err(parameter_problem("range", "stands instead of from and to".into()));
+            return Err(parameter_problem(
+                "range",
+                "stands instead of from and to".into(),
+            ));
         }
         return Ok((Some(named), named.resolve_days(today, kept)));
     }
@@ -285,7 +320,10 @@ fn parse_range(asked: &ReportParams, today: Date, kept: i64) -> Result<(Option<R
 }
 
 fn parse_comparison(asked: &ReportParams) -> Result<Option<ComparisonMode>, Problem> {
-    match (asked.compare.as_deref(), parse_date("compare_from", asked.compare_from.as_deref())?) {
+    match (
+        asked.compare.as_deref(),
+        parse_date("compare_from", asked.compare_from.as_deref())?,
+    ) {
         (None, Some(first)) => Ok(Some(ComparisonMode::From(first))),
         (None | Some("none"), None) => Ok(None),
         (Some("previous"), None) => Ok(Some(ComparisonMode::Previous)),
@@ -298,14 +336,23 @@ fn parse_comparison(asked: &ReportParams) -> Result<Option<ComparisonMode>, Prob
 }
 
 fn parse_interval(word: Option<&str>, days: i64) -> Result<Option<SeriesInterval>, Problem> {
-    let accepted = || parameter_problem("interval", format!("must be {}", SeriesInterval::ACCEPTED));
-    let interval = word.map(|word| SeriesInterval::parse(word).ok_or_else(accepted)).transpose()?;
-    if interval == Some(SeriesInterval::Hour) && days > MAX_HOURLY_DAYS { Err(accepted()) } else { Ok(interval) }
+    let accepted =
+        || parameter_problem("interval", format!("must be {}", SeriesInterval::ACCEPTED));
+    let interval = word
+        .map(|word| SeriesInterval::parse(word).ok_or_else(accepted))
+        .transpose()?;
+    if interval == Some(SeriesInterval::Hour) && days > MAX_HOURLY_DAYS {
+        Err(accepted())
+    } else {
+        Ok(interval)
+    }
 }
 
 fn parse_week_start(word: Option<&str>) -> Result<WeekStart, Problem> {
     let accepted = || parameter_problem("week", format!("must be {}", WeekStart::ACCEPTED));
-    word.map_or(Ok(WeekStart::default()), |word| WeekStart::parse(word).ok_or_else(accepted))
+    word.map_or(Ok(WeekStart::default()), |word| {
+        WeekStart::parse(word).ok_or_else(accepted)
+    })
 }
 
 fn count_days((from, to): (Date, Date)) -> i64 {
@@ -313,37 +360,71 @@ fn count_days((from, to): (Date, Date)) -> i64 {
 }
 
 fn checked_day(name: &'static str, date: Date) -> Result<Day, Problem> {
-    Day::from_date(date).ok_or_else(|| parameter_problem(name, "must be a day from 1970-01-01 to 2149-06-06".into()))
+    Day::from_date(date).ok_or_else(|| {
+        parameter_problem(name, "must be a day from 1970-01-01 to 2149-06-06".into())
+    })
 }
 
 fn parse_date(name: &'static str, text: Option<&str>) -> Result<Option<Date>, Problem> {
-    let parse = |text: &str| text.parse().map_err(|_| parameter_problem(name, "must be a day like 2026-03-01".into()));
+    let parse = |text: &str| {
+        text.parse()
+            .map_err(|_| parameter_problem(name, "must be a day like 2026-03-01".into()))
+    };
     text.map(parse).transpose()
 }
 
 fn parameter_problem(name: &'static str, rule: String) -> Problem {
-    Problem::new(400, "bad_question", "The question cannot be answered").with_detail(format!("{name} {rule}"))
+    Problem::new(400, "bad_question", "The question cannot be answered")
+        .with_detail(format!("{name} {rule}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const RULES: ReportLimits = ReportLimits { k: 5, keep_days: 761 };
+    const RULES: ReportLimits = ReportLimits {
+        k: 5,
+        keep_days: 761,
+    };
 
     fn question(from: &str, to: &str, today: &str) -> ReportQuery {
-        let asked = ReportParams { from: Some(from.into()), to: Some(to.into()), ..ReportParams::default() };
-        let now = format!("{today}T12:00:00Z").parse::<Timestamp>().unwrap().as_millisecond();
-        ReportQuery::new("mia", (SiteId::from_key("mia"), &TimeZone::UTC), asked, now, RULES).unwrap()
+        let asked = ReportParams {
+            from: Some(from.into()),
+            to: Some(to.into()),
+            ..ReportParams::default()
+        };
+        let now = format!("{today}T12:00:00Z")
+            .parse::<Timestamp>()
+            .unwrap()
+            .as_millisecond();
+        ReportQuery::new(
+            "mia",
+            (SiteId::from_key("mia"), &TimeZone::UTC),
+            asked,
+            now,
+            RULES,
+        )
+        .unwrap()
     }
 
     #[test]
     fn without_a_range_it_is_the_week_that_ends_today() {
-        let now = "2026-03-10T12:00:00Z".parse::<Timestamp>().unwrap().as_millisecond();
-        let question =
-            ReportQuery::new("mia", (SiteId::from_key("mia"), &TimeZone::UTC), ReportParams::default(), now, RULES)
-                .unwrap();
-        assert_eq!((question.from.to_string(), question.to.to_string()), ("2026-03-04".into(), "2026-03-10".into()));
+        let now = "2026-03-10T12:00:00Z"
+            .parse::<Timestamp>()
+            .unwrap()
+            .as_millisecond();
+        let question = ReportQuery::new(
+            "mia",
+            (SiteId::from_key("mia"), &TimeZone::UTC),
+            ReportParams::default(),
+            now,
+            RULES,
+        )
+        .unwrap();
+        assert_eq!(
+            (question.from.to_string(), question.to.to_string()),
+            ("2026-03-04".into(), "2026-03-10".into())
+        );
     }
 
     #[test]
@@ -355,40 +436,103 @@ mod tests {
         };
         assert!(!is_over_by(None, "2026-05-18") && is_over_by(None, "2026-05-19"));
         let later = Day::from_date(jiff::civil::date(2026, 5, 22)).unwrap();
-        assert!(!is_over_by(Some((later, later)), "2026-05-21") && is_over_by(Some((later, later)), "2026-05-22"));
+        assert!(
+            !is_over_by(Some((later, later)), "2026-05-21")
+                && is_over_by(Some((later, later)), "2026-05-22")
+        );
     }
 
     #[test]
     fn a_bad_question_is_told_what_is_accepted() {
         let ask = |asked| {
-            ReportQuery::new("mia", (SiteId::from_key("mia"), &TimeZone::UTC), asked, 1_800_000_000_000, RULES)
-                .unwrap_err()
-                .detail
+            ReportQuery::new(
+                "mia",
+                (SiteId::from_key("mia"), &TimeZone::UTC),
+                asked,
+                1_800_000_000_000,
+                RULES,
+            )
+            .unwrap_err()
+            .detail
         };
-        assert!(ask(ReportParams { from: Some("1 May".into()), ..ReportParams::default() }).contains("2026-03-01"));
-        assert!(ask(ReportParams { limit: Some(0), ..ReportParams::default() }).contains("1 to 1000"));
         assert!(
-            ask(ReportParams { filter: Some("browser:Firefox".into()), ..ReportParams::default() }).contains("source:")
+            ask(ReportParams {
+                from: Some("1 May".into()),
+                ..ReportParams::default()
+            })
+            .contains("2026-03-01")
         );
-        assert!(ask(ReportParams { filter: Some("site:".into()), ..ReportParams::default() }).contains("page:"));
+        assert!(
+            ask(ReportParams {
+                limit: Some(0),
+                ..ReportParams::default()
+            })
+            .contains("1 to 1000")
+        );
+        assert!(
+            ask(ReportParams {
+                filter: Some("browser:Firefox".into()),
+                ..ReportParams::default()
+            })
+            .contains("source:")
+        );
+        assert!(
+            ask(ReportParams {
+                filter: Some("site:".into()),
+                ..ReportParams::default()
+            })
+            .contains("page:")
+        );
         let asked = |text: &str| Some(text.to_owned());
-        assert!(ask(ReportParams { range: asked("8d"), ..ReportParams::default() }).contains("7d, 28d"));
         assert!(
-            ask(ReportParams { range: asked("7d"), to: asked("2026-01-01"), ..ReportParams::default() })
-                .contains("instead of")
+            ask(ReportParams {
+                range: asked("8d"),
+                ..ReportParams::default()
+            })
+            .contains("7d, 28d")
         );
-        assert!(ask(ReportParams { compare: asked("next"), ..ReportParams::default() }).contains("previous or year"));
         assert!(
-            ask(ReportParams { range: asked("28d"), interval: asked("hour"), ..ReportParams::default() })
-                .contains("14 days")
+            ask(ReportParams {
+                range: asked("7d"),
+                to: asked("2026-01-01"),
+                ..ReportParams::default()
+            })
+            .contains("instead of")
         );
-        let backwards =
-            ReportParams { from: Some("2026-02-02".into()), to: Some("2026-02-01".into()), ..ReportParams::default() };
+        assert!(
+            ask(ReportParams {
+                compare: asked("next"),
+                ..ReportParams::default()
+            })
+            .contains("previous or year")
+        );
+        assert!(
+            ask(ReportParams {
+                range: asked("28d"),
+                interval: asked("hour"),
+                ..ReportParams::default()
+            })
+            .contains("14 days")
+        );
+        let backwards = ReportParams {
+            from: Some("2026-02-02".into()),
+            to: Some("2026-02-01".into()),
+            ..ReportParams::default()
+        };
         assert!(ask(backwards).contains("at or before"));
         assert!(
-            ask(ReportParams { week: asked("friday"), ..ReportParams::default() })
-                .contains("monday, saturday or sunday")
+            ask(ReportParams {
+                week: asked("friday"),
+                ..ReportParams::default()
+            })
+            .contains("monday, saturday or sunday")
         );
-        assert!(ask(ReportParams { with: asked("money"), ..ReportParams::default() }).contains("clicks or countries"));
+        assert!(
+            ask(ReportParams {
+                with: asked("money"),
+                ..ReportParams::default()
+            })
+            .contains("clicks or countries")
+        );
     }
 }

@@ -77,7 +77,8 @@ impl WeekStart {
 pub const MAX_HOURLY_DAYS: i64 = 14;
 
 impl RangePreset {
-    pub const ACCEPTED: &str = "today, yesterday, 7d, 28d, 30d, 90d, month, last_month, 12mo, year or all";
+    pub const ACCEPTED: &str =
+        "today, yesterday, 7d, 28d, 30d, 90d, month, last_month, 12mo, year or all";
 
     /// By its name in a query string; `None` for unknown names.
     pub fn parse(word: &str) -> Option<RangePreset> {
@@ -111,9 +112,10 @@ impl RangePreset {
                 let last = subtract_span(today.first_of_month(), 1.day());
                 (last.first_of_month(), last)
             }
-            RangePreset::CalendarMonths(months) => {
-                (subtract_span(today.first_of_month(), (months - 1).months()), today)
-            }
+            RangePreset::CalendarMonths(months) => (
+                subtract_span(today.first_of_month(), (months - 1).months()),
+                today,
+            ),
             RangePreset::AllTime => (back(kept - 1), today),
         }
     }
@@ -122,18 +124,25 @@ impl RangePreset {
 impl ComparisonMode {
     /// First and last day of the comparison, both inclusive. `named` is the name the range was
     /// asked by, if any.
-    pub fn resolve_days(self, named: Option<RangePreset>, (from, to): (Date, Date)) -> (Date, Date) {
+    pub fn resolve_days(
+        self,
+        named: Option<RangePreset>,
+        (from, to): (Date, Date),
+    ) -> (Date, Date) {
         let length = (to - from).get_days();
         let same_length = |first: Date| (first, first.checked_add(length.days()).unwrap_or(to));
         match (self, named) {
             (ComparisonMode::From(first), _) => same_length(first),
-            (ComparisonMode::LastYear, _) | (ComparisonMode::Previous, Some(RangePreset::YearToDate)) => {
+            (ComparisonMode::LastYear, _)
+            | (ComparisonMode::Previous, Some(RangePreset::YearToDate)) => {
                 (subtract_span(from, 1.year()), subtract_span(to, 1.year()))
             }
             (ComparisonMode::Previous, Some(RangePreset::MonthToDate)) => {
                 (subtract_span(from, 1.month()), subtract_span(to, 1.month()))
             }
-            (ComparisonMode::Previous, _) => same_length(subtract_span(from, (i64::from(length) + 1).days())),
+            (ComparisonMode::Previous, _) => {
+                same_length(subtract_span(from, (i64::from(length) + 1).days()))
+            }
         }
     }
 }
@@ -176,7 +185,10 @@ impl SeriesInterval {
     pub fn step_start(self, day: Date, week: WeekStart) -> Date {
         match self {
             SeriesInterval::Hour | SeriesInterval::Day => day,
-            SeriesInterval::Week => subtract_span(day, i64::from(day.weekday().since(week.to_weekday())).days()),
+            SeriesInterval::Week => subtract_span(
+                day,
+                i64::from(day.weekday().since(week.to_weekday())).days(),
+            ),
             SeriesInterval::Month => day.first_of_month(),
         }
     }
@@ -184,7 +196,9 @@ impl SeriesInterval {
 
 /// `day` minus `span`, clamped to 1970-01-01, where the store's days begin.
 fn subtract_span(day: Date, span: Span) -> Date {
-    day.checked_sub(span).unwrap_or(Date::constant(1970, 1, 1)).max(Date::constant(1970, 1, 1))
+    day.checked_sub(span)
+        .unwrap_or(Date::constant(1970, 1, 1))
+        .max(Date::constant(1970, 1, 1))
 }
 
 #[cfg(test)]
@@ -215,7 +229,11 @@ mod tests {
             ("all", "2024-03-01 2026-03-31"),
         ] {
             assert_eq!(
-                shown(RangePreset::parse(word).unwrap().resolve_days(date("2026-03-31"), 761)),
+                shown(
+                    RangePreset::parse(word)
+                        .unwrap()
+                        .resolve_days(date("2026-03-31"), 761)
+                ),
                 expected,
                 "{word}"
             );
@@ -228,19 +246,48 @@ mod tests {
         let march = (date("2026-03-01"), date("2026-03-31"));
         let week = (date("2026-03-25"), date("2026-03-31"));
         for (against, named, range, expected) in [
-            (ComparisonMode::Previous, None, week, "2026-03-18 2026-03-24"),
-            (ComparisonMode::Previous, Some(RangePreset::MonthToDate), march, "2026-02-01 2026-02-28"),
+            (
+                ComparisonMode::Previous,
+                None,
+                week,
+                "2026-03-18 2026-03-24",
+            ),
+            (
+                ComparisonMode::Previous,
+                Some(RangePreset::MonthToDate),
+                march,
+                "2026-02-01 2026-02-28",
+            ),
             (
                 ComparisonMode::Previous,
                 Some(RangePreset::YearToDate),
                 (date("2026-01-01"), march.1),
                 "2025-01-01 2025-03-31",
             ),
-            (ComparisonMode::LastYear, None, week, "2025-03-25 2025-03-31"),
-            (ComparisonMode::LastYear, None, (date("2024-02-29"), date("2024-02-29")), "2023-02-28 2023-02-28"),
-            (ComparisonMode::From(date("2026-01-05")), None, week, "2026-01-05 2026-01-11"),
+            (
+                ComparisonMode::LastYear,
+                None,
+                week,
+                "2025-03-25 2025-03-31",
+            ),
+            (
+                ComparisonMode::LastYear,
+                None,
+                (date("2024-02-29"), date("2024-02-29")),
+                "2023-02-28 2023-02-28",
+            ),
+            (
+                ComparisonMode::From(date("2026-01-05")),
+                None,
+                week,
+                "2026-01-05 2026-01-11",
+            ),
         ] {
-            assert_eq!(shown(against.resolve_days(named, range)), expected, "{against:?} {named:?}");
+            assert_eq!(
+                shown(against.resolve_days(named, range)),
+                expected,
+                "{against:?} {named:?}"
+            );
         }
     }
 
@@ -253,7 +300,11 @@ mod tests {
             ("2026-03-29", WeekStart::Sunday, "2026-03-29"),
             ("2026-03-27", WeekStart::Saturday, "2026-03-21"),
         ] {
-            assert_eq!(SeriesInterval::Week.step_start(date(day), week).to_string(), expected, "{day} {week:?}");
+            assert_eq!(
+                SeriesInterval::Week.step_start(date(day), week).to_string(),
+                expected,
+                "{day} {week:?}"
+            );
         }
         assert_eq!(
             [2, 3, 92, 93, 367].map(|days| SeriesInterval::default_for_days(days).name()),

@@ -76,7 +76,8 @@ pub struct ComparisonPeriod {
     /// The comparable part of both ranges, where the answer's range is not over yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub so_far: Option<PartialComparison>,
-    /// The days whose numbers stand as `compared` in the rows of `subjects`; `null` where there is none that is over.
+    /// The days whose numbers stand as `compared` in the rows of `subjects`; `null` where there is
+    /// none that is over.
     pub items: Option<ComparedDays>,
     /// The same of `dimensions`: days that are published.
     pub values: Option<ComparedDays>,
@@ -109,9 +110,24 @@ pub struct RevenueRow {
 }
 
 impl From<RevenueTotal> for RevenueRow {
-    fn from(RevenueTotal { event, currency, hits, over, minor }: RevenueTotal) -> RevenueRow {
+    fn from(
+        RevenueTotal {
+            event,
+            currency,
+            hits,
+            over,
+            minor,
+        }: RevenueTotal,
+    ) -> RevenueRow {
         let digits = minor_digits(currency.as_bytes());
-        RevenueRow { event, currency, hits, over, minor, digits }
+        RevenueRow {
+            event,
+            currency,
+            hits,
+            over,
+            minor,
+            digits,
+        }
     }
 }
 
@@ -175,7 +191,11 @@ pub struct PublishedCell {
 impl CounterTotals {
     /// Figures of a subject: `sums` with the counters that subject has.
     pub fn from_sums(subject: Subject, sums: [u64; CounterKind::ALL.len()]) -> CounterTotals {
-        CounterTotals { counters: subject_counters(subject), sums, clicks: None }
+        CounterTotals {
+            counters: subject_counters(subject),
+            sums,
+            clicks: None,
+        }
     }
 
     /// Figures of a published value: only its visitors and visits are known.
@@ -183,11 +203,18 @@ impl CounterTotals {
         let mut sums = [0; CounterKind::ALL.len()];
         sums[CounterKind::Visitors as usize] = visitors;
         sums[CounterKind::Visits as usize] = visits;
-        CounterTotals { counters: &[CounterKind::Visitors, CounterKind::Visits], sums, clicks: None }
+        CounterTotals {
+            counters: &[CounterKind::Visitors, CounterKind::Visits],
+            sums,
+            clicks: None,
+        }
     }
 
     fn named_sums(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let counters = self.counters.iter().map(|counter| (counter.name(), self.get(*counter)));
+        let counters = self
+            .counters
+            .iter()
+            .map(|counter| (counter.name(), self.get(*counter)));
         counters.chain(self.clicks.map(|clicks| ("clicks", clicks)))
     }
 
@@ -202,7 +229,9 @@ pub fn subject_counters(subject: Subject) -> &'static [CounterKind] {
     use CounterKind::{Bounces, Entries, Exits, Hits, Seconds, Visitors, Visits};
     match subject {
         Subject::Site => &[Hits, Visitors, Visits, Bounces, Seconds],
-        Subject::Page | Subject::Link | Subject::Event => &[Hits, Visitors, Visits, Bounces, Seconds, Exits, Entries],
+        Subject::Page | Subject::Link | Subject::Event => {
+            &[Hits, Visitors, Visits, Bounces, Seconds, Exits, Entries]
+        }
     }
 }
 
@@ -235,7 +264,9 @@ impl Serialize for SubjectItems {
                 map.serialize_entry("rows", rows)?;
                 map.end()
             }
-            SubjectItems::Published(cells) => serializer.collect_map([("rows", cell_rows(cells, "item"))]),
+            SubjectItems::Published(cells) => {
+                serializer.collect_map([("rows", cell_rows(cells, "item"))])
+            }
         }
     }
 }
@@ -256,20 +287,35 @@ fn cell_rows(cells: &[PublishedCell], key: &'static str) -> Vec<ReportRow> {
 
 impl DimensionBreakdown {
     /// The largest `limit` of `cells`, of a subject that `visitors` visitors touched.
-    pub fn from_cells(mut cells: Vec<PublishedCell>, visitors: u64, limit: usize) -> DimensionBreakdown {
-        cells.sort_unstable_by(|a, b| (b.visitors, b.visits, &a.name).cmp(&(a.visitors, a.visits, &b.name)));
+    pub fn from_cells(
+        mut cells: Vec<PublishedCell>,
+        visitors: u64,
+        limit: usize,
+    ) -> DimensionBreakdown {
+        cells.sort_unstable_by(|a, b| {
+            (b.visitors, b.visits, &a.name).cmp(&(a.visitors, a.visits, &b.name))
+        });
         let published = cells.iter().map(|cell| cell.visitors).sum();
         cells.truncate(limit);
         // A lot is booked on its last day, so some of its visitors may have come before the range:
         // `published` can exceed `visitors`.
-        DimensionBreakdown { published, pending: visitors.saturating_sub(published), rows: cells }
+        DimensionBreakdown {
+            published,
+            pending: visitors.saturating_sub(published),
+            rows: cells,
+        }
     }
 }
 
 impl PublishedCell {
     /// A cell from its parts.
     pub fn from_counts(name: &str, visitors: u64, visits: u64) -> PublishedCell {
-        PublishedCell { name: name.to_owned(), visitors, visits, compared: None }
+        PublishedCell {
+            name: name.to_owned(),
+            visitors,
+            visits,
+            compared: None,
+        }
     }
 
     fn to_row(&self, key: &'static str) -> ReportRow {

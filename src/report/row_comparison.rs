@@ -7,9 +7,13 @@
 
 use super::partial_range::DayRange;
 use super::query::{ReportFilter, ReportQuery};
-use super::response::{ComparedDays, CounterComparison, CounterTotals, PublishedCell, ReportResponse, SubjectItems};
+use super::response::{
+    ComparedDays, CounterComparison, CounterTotals, PublishedCell, ReportResponse, SubjectItems,
+};
 use crate::event::{CounterKind, Day, Dimension, Subject};
-use crate::store::{CounterSums, ItemCounts, PublicationCutoff, SiteReader, StoreError, ValueCounts};
+use crate::store::{
+    CounterSums, ItemCounts, PublicationCutoff, SiteReader, StoreError, ValueCounts,
+};
 
 /// Items are published in lots of visitors, so a value has far fewer.
 const MAX_COMPARED_ITEMS: usize = 100_000;
@@ -37,12 +41,20 @@ pub(super) async fn read_row_comparison(
         return Ok(RowComparison::default());
     }
     let item_days = question.comparable_days(question.today);
-    let unpublished = published.through.map_or(question.from, next_day).min(question.today);
-    let value_days = question.comparable_days(unpublished).filter(|(_, before)| before.1 < unpublished);
+    let unpublished = published
+        .through
+        .map_or(question.from, next_day)
+        .min(question.today);
+    let value_days = question
+        .comparable_days(unpublished)
+        .filter(|(_, before)| before.1 < unpublished);
 
     let items = async {
         match (&question.filter, item_days) {
-            (None, Some(days)) => read.compare_items((question.from, question.to), days, question.limit).await,
+            (None, Some(days)) => {
+                read.compare_items((question.from, question.to), days, question.limit)
+                    .await
+            }
             _ => Ok(Vec::new()),
         }
     };
@@ -52,8 +64,13 @@ pub(super) async fn read_row_comparison(
             Some(ReportFilter::Item(subject, item)) => (*subject, item.as_str()),
             Some(ReportFilter::Value(..)) => return Ok(PeriodPair::default()),
         };
-        let Some((now, before)) = value_days else { return Ok(PeriodPair::default()) };
-        tokio::try_join!(read.value_counts(subject, item, now), read.value_counts(subject, item, before))
+        let Some((now, before)) = value_days else {
+            return Ok(PeriodPair::default());
+        };
+        tokio::try_join!(
+            read.value_counts(subject, item, now),
+            read.value_counts(subject, item, before)
+        )
     };
     let seen = async {
         match (&question.filter, value_days) {
@@ -68,17 +85,31 @@ pub(super) async fn read_row_comparison(
     };
     let (items, values, seen) = tokio::try_join!(items, values, seen)?;
     // Items seen through a value are published cells, as the value itself is.
-    let item_days = if question.is_value_filtered() { value_days } else { item_days };
+    let item_days = if question.is_value_filtered() {
+        value_days
+    } else {
+        item_days
+    };
     let value_days = value_days.filter(|_| !question.is_value_filtered());
-    Ok(RowComparison { item_days, value_days, items, values, value_items: seen })
+    Ok(RowComparison {
+        item_days,
+        value_days,
+        items,
+        values,
+        value_items: seen,
+    })
 }
 
 impl RowComparison {
     /// Puts both sides into the rows of the answer.
     pub(super) fn apply_to(&self, answer: &mut ReportResponse) {
-        let Some(compared) = &mut answer.compared else { return };
-        (compared.items, compared.values) =
-            (self.item_days.map(format_compared_days), self.value_days.map(format_compared_days));
+        let Some(compared) = &mut answer.compared else {
+            return;
+        };
+        (compared.items, compared.values) = (
+            self.item_days.map(format_compared_days),
+            self.value_days.map(format_compared_days),
+        );
         if self.item_days.is_some() {
             for (subject, items) in &mut answer.subjects {
                 self.compare_items(subject, items);
@@ -92,7 +123,9 @@ impl RowComparison {
                         CounterTotals::from_visitors(of.visitors, of.visits)
                     })
                 };
-                set_comparison(&mut breakdown.rows, |name| compare_sides(&self.values, name, side));
+                set_comparison(&mut breakdown.rows, |name| {
+                    compare_sides(&self.values, name, side)
+                });
             }
         }
     }
@@ -101,14 +134,24 @@ impl RowComparison {
         match items {
             SubjectItems::Exact { rows, .. } => {
                 for row in rows {
-                    let found = self.items.iter().find(|(of, item, ..)| of == subject && *item == row.name);
-                    let (now, before) = found.map(|(.., now, before)| (*now, *before)).unwrap_or_default();
-                    row.compared = Some(CounterComparison { now: content_totals(now), before: content_totals(before) });
+                    let found = self
+                        .items
+                        .iter()
+                        .find(|(of, item, ..)| of == subject && *item == row.name);
+                    let (now, before) = found
+                        .map(|(.., now, before)| (*now, *before))
+                        .unwrap_or_default();
+                    row.compared = Some(CounterComparison {
+                        now: content_totals(now),
+                        before: content_totals(before),
+                    });
                 }
             }
             SubjectItems::Published(cells) => {
                 let side = |all: &[ItemCounts], name: &str| {
-                    let found = all.iter().find(|of| of.subject == subject && of.item == name);
+                    let found = all
+                        .iter()
+                        .find(|of| of.subject == subject && of.item == name);
                     found.map_or(CounterTotals::from_visitors(0, 0), |of| {
                         CounterTotals::from_visitors(of.visitors, of.visits)
                     })
@@ -124,12 +167,20 @@ fn next_day(day: Day) -> Day {
 }
 
 fn format_compared_days((now, before): (DayRange, DayRange)) -> ComparedDays {
-    let [from, to, before_from, before_to] = [now.0, now.1, before.0, before.1].map(|day| day.to_string());
-    ComparedDays { from, to, before_from, before_to }
+    let [from, to, before_from, before_to] =
+        [now.0, now.1, before.0, before.1].map(|day| day.to_string());
+    ComparedDays {
+        from,
+        to,
+        before_from,
+        before_to,
+    }
 }
 
 fn set_comparison(cells: &mut [PublishedCell], sides: impl Fn(&str) -> CounterComparison) {
-    cells.iter_mut().for_each(|cell| cell.compared = Some(sides(&cell.name)));
+    cells
+        .iter_mut()
+        .for_each(|cell| cell.compared = Some(sides(&cell.name)));
 }
 
 fn compare_sides<T>(
@@ -137,12 +188,23 @@ fn compare_sides<T>(
     name: &str,
     side: impl Fn(&[T], &str) -> CounterTotals,
 ) -> CounterComparison {
-    CounterComparison { now: side(now, name), before: side(before, name) }
+    CounterComparison {
+        now: side(now, name),
+        before: side(before, name),
+    }
 }
 
 /// What of an item's counters is there as soon as its day is over.
 fn content_totals(sums: CounterSums) -> CounterTotals {
-    CounterTotals { counters: &[CounterKind::Hits, CounterKind::Visitors, CounterKind::Visits], sums, clicks: None }
+    CounterTotals {
+        counters: &[
+            CounterKind::Hits,
+            CounterKind::Visitors,
+            CounterKind::Visits,
+        ],
+        sums,
+        clicks: None,
+    }
 }
 
 impl ReportQuery {
@@ -159,7 +221,10 @@ impl ReportQuery {
     fn is_value_filtered(&self) -> bool {
         matches!(
             self.filter,
-            Some(ReportFilter::Value(Dimension::Source | Dimension::Country | Dimension::Campaign, _))
+            Some(ReportFilter::Value(
+                Dimension::Source | Dimension::Country | Dimension::Campaign,
+                _
+            ))
         )
     }
 }

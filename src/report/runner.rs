@@ -7,14 +7,17 @@ use super::partial_range::{ComparableRange, DayRange, HourRange};
 use super::query::{ReportFilter, ReportQuery};
 use super::range::SeriesInterval;
 use super::response::{
-    AppliedFilter, ComparisonPeriod, CompleteDays, CounterTotals, DimensionBreakdown, PartialComparison,
-    PublicationStatus, PublishedCell, ReportResponse, ReportRow, RevenueRow, SubjectItems,
+    AppliedFilter, ComparisonPeriod, CompleteDays, CounterTotals, DimensionBreakdown,
+    PartialComparison, PublicationStatus, PublishedCell, ReportResponse, ReportRow, RevenueRow,
+    SubjectItems,
 };
 use super::row_comparison;
 use super::series::{DailyClicks, DailyTotals, format_local_time, read_series, sum_totals};
 use super::suppression::suppress_small_cells;
 use crate::event::{CounterKind, Day, Dimension, Subject};
-use crate::store::{CounterSums, ItemCounts, PublicationCutoff, SiteReader, Store, StoreError, ValueCounts};
+use crate::store::{
+    CounterSums, ItemCounts, PublicationCutoff, SiteReader, Store, StoreError, ValueCounts,
+};
 
 /// Answers `question`. With [`Question::all`], the range starts at the site's first counted day.
 ///
@@ -22,10 +25,16 @@ use crate::store::{CounterSums, ItemCounts, PublicationCutoff, SiteReader, Store
 ///
 /// A query failed, see [`StoreError`]: the store is out of reach or refused it. There are no
 /// partial answers.
-pub async fn run_report(store: &Store, mut question: ReportQuery) -> Result<ReportResponse, StoreError> {
+pub async fn run_report(
+    store: &Store,
+    mut question: ReportQuery,
+) -> Result<ReportResponse, StoreError> {
     let read = store.site_reader(question.site);
     if question.from_first_day {
-        question.from = read.first_day().await?.map_or(question.to, |first| first.clamp(question.from, question.to));
+        question.from = read
+            .first_day()
+            .await?
+            .map_or(question.to, |first| first.clamp(question.from, question.to));
     }
     // Read before the counts: what is published between the two reads is not in this answer, so the
     // answer is not called final for it.
@@ -56,7 +65,10 @@ pub async fn run_report(store: &Store, mut question: ReportQuery) -> Result<Repo
         from: question.from.to_string(),
         to: question.to.to_string(),
         k: question.k,
-        filter: filter.map(|filter| AppliedFilter { by: filter.field_name(), value: filter.value().to_owned() }),
+        filter: filter.map(|filter| AppliedFilter {
+            by: filter.field_name(),
+            value: filter.value().to_owned(),
+        }),
         compared,
         attributes: publication_status(&question, published),
         totals: body.totals,
@@ -65,7 +77,9 @@ pub async fn run_report(store: &Store, mut question: ReportQuery) -> Result<Repo
         subjects: body.subjects,
         dimensions: body.dimensions,
         money: body.money,
-        is_final: published.through.is_some_and(|through| question.is_over_by(through)),
+        is_final: published
+            .through
+            .is_some_and(|through| question.is_over_by(through)),
     };
     rows.apply_to(&mut answer);
     Ok(answer)
@@ -81,7 +95,10 @@ struct ReportBody {
     money: Option<Vec<RevenueRow>>,
 }
 
-async fn read_body(read: &SiteReader<'_>, question: &ReportQuery) -> Result<ReportBody, StoreError> {
+async fn read_body(
+    read: &SiteReader<'_>,
+    question: &ReportQuery,
+) -> Result<ReportBody, StoreError> {
     match &question.filter {
         None => read_site(read, question).await,
         Some(ReportFilter::Item(subject, item)) => read_item(read, question, *subject, item).await,
@@ -89,7 +106,10 @@ async fn read_body(read: &SiteReader<'_>, question: &ReportQuery) -> Result<Repo
     }
 }
 
-async fn read_site(read: &SiteReader<'_>, question: &ReportQuery) -> Result<ReportBody, StoreError> {
+async fn read_site(
+    read: &SiteReader<'_>,
+    question: &ReportQuery,
+) -> Result<ReportBody, StoreError> {
     let range = (question.from, question.to);
     let (of_days, tops, values, money) = tokio::try_join!(
         read_item_series(read, question, Subject::Site, ""),
@@ -109,12 +129,30 @@ async fn read_site(read: &SiteReader<'_>, question: &ReportQuery) -> Result<Repo
             compared: None,
         });
         let hits = of().next().map_or(0, |top| top.of_subject);
-        subjects.insert(subject.name(), SubjectItems::Exact { hits, rows: rows.collect() });
+        subjects.insert(
+            subject.name(),
+            SubjectItems::Exact {
+                hits,
+                rows: rows.collect(),
+            },
+        );
     }
 
-    let dimensions = build_breakdowns(question, Subject::Site, &values, totals.get(CounterKind::Visitors));
+    let dimensions = build_breakdowns(
+        question,
+        Subject::Site,
+        &values,
+        totals.get(CounterKind::Visitors),
+    );
     let money = Some(money.into_iter().map(RevenueRow::from).collect());
-    Ok(ReportBody { totals, interval: Some(interval.name()), series: Some(rows), subjects, dimensions, money })
+    Ok(ReportBody {
+        totals,
+        interval: Some(interval.name()),
+        series: Some(rows),
+        subjects,
+        dimensions,
+        money,
+    })
 }
 
 /// A page, link or event: its own totals, and the published attributes of its visitors.
@@ -125,12 +163,26 @@ async fn read_item(
     item: &str,
 ) -> Result<ReportBody, StoreError> {
     let range = (question.from, question.to);
-    let (of_days, values) =
-        tokio::try_join!(read_item_series(read, question, subject, item), read.value_counts(subject, item, range))?;
+    let (of_days, values) = tokio::try_join!(
+        read_item_series(read, question, subject, item),
+        read.value_counts(subject, item, range)
+    )?;
     let (totals, interval, rows) = of_days;
-    let dimensions = build_breakdowns(question, subject, &values, totals.get(CounterKind::Visitors));
+    let dimensions = build_breakdowns(
+        question,
+        subject,
+        &values,
+        totals.get(CounterKind::Visitors),
+    );
     let (interval, series) = (Some(interval.name()), Some(rows));
-    Ok(ReportBody { totals, interval, series, subjects: BTreeMap::new(), dimensions, money: None })
+    Ok(ReportBody {
+        totals,
+        interval,
+        series,
+        subjects: BTreeMap::new(),
+        dimensions,
+        money: None,
+    })
 }
 
 /// Totals and series of the site, or of a page, link or event. Content, therefore exact.
@@ -140,7 +192,8 @@ async fn read_item_series(
     subject: Subject,
     item: &str,
 ) -> Result<(CounterTotals, SeriesInterval, Vec<ReportRow>), StoreError> {
-    let (totals, days, clicks) = read_item_totals(read, question, subject, item, (question.from, question.to)).await?;
+    let (totals, days, clicks) =
+        read_item_totals(read, question, subject, item, (question.from, question.to)).await?;
     let (interval, rows) = read_series(read, question, subject, &days, clicks.as_ref()).await?;
     Ok((totals, interval, rows))
 }
@@ -156,11 +209,18 @@ async fn read_item_totals(
 ) -> Result<(CounterTotals, DailyTotals, Option<DailyClicks>), StoreError> {
     let clicks = async {
         let asked = question.with_clicks && subject == Subject::Site;
-        if asked { read.clicks_by_day(range).await.map(Some) } else { Ok(None) }
+        if asked {
+            read.clicks_by_day(range).await.map(Some)
+        } else {
+            Ok(None)
+        }
     };
-    let (days, clicks): (_, Option<DailyClicks>) = tokio::try_join!(read.totals_by_day(subject, item, range), clicks)?;
+    let (days, clicks): (_, Option<DailyClicks>) =
+        tokio::try_join!(read.totals_by_day(subject, item, range), clicks)?;
 
-    let all = clicks.as_ref().map(|clicks| clicks.iter().map(|(_, n)| n).sum());
+    let all = clicks
+        .as_ref()
+        .map(|clicks| clicks.iter().map(|(_, n)| n).sum());
     let totals = CounterTotals {
         clicks: all,
         ..CounterTotals::from_sums(subject, sum_totals(days.iter().map(|(_, totals)| totals)))
@@ -175,32 +235,55 @@ async fn read_value(
     dim: Dimension,
     value: &str,
 ) -> Result<ReportBody, StoreError> {
-    let cells = read.items_for_value(dim, value, (question.from, question.to), question.limit).await?;
+    let cells = read
+        .items_for_value(dim, value, (question.from, question.to), question.limit)
+        .await?;
     let mut subjects = BTreeMap::new();
-    for subject in Subject::ITEM_SUBJECTS.into_iter().filter(|subject| subject.dimensions().contains(&dim)) {
+    for subject in Subject::ITEM_SUBJECTS
+        .into_iter()
+        .filter(|subject| subject.dimensions().contains(&dim))
+    {
         let of = cells.iter().filter(|cell| cell.subject == subject.name());
-        let seen = of.map(|cell| PublishedCell::from_counts(&cell.item, cell.visitors, cell.visits)).collect();
+        let seen = of
+            .map(|cell| PublishedCell::from_counts(&cell.item, cell.visitors, cell.visits))
+            .collect();
         subjects.insert(subject.name(), SubjectItems::Published(seen));
     }
 
     let (totals, dimensions) = (published_totals(&cells), BTreeMap::new());
-    Ok(ReportBody { totals, interval: None, series: None, subjects, dimensions, money: None })
+    Ok(ReportBody {
+        totals,
+        interval: None,
+        series: None,
+        subjects,
+        dimensions,
+        money: None,
+    })
 }
 
 /// Published visitors and visits of the value, over the whole site.
 fn published_totals(cells: &[ItemCounts]) -> CounterTotals {
-    let site = cells.iter().find(|cell| cell.subject == Subject::Site.name());
-    site.map_or(CounterTotals::from_visitors(0, 0), |cell| CounterTotals::from_visitors(cell.visitors, cell.visits))
+    let site = cells
+        .iter()
+        .find(|cell| cell.subject == Subject::Site.name());
+    site.map_or(CounterTotals::from_visitors(0, 0), |cell| {
+        CounterTotals::from_visitors(cell.visitors, cell.visits)
+    })
 }
 
 /// The days a range is compared with: their totals and series.
-async fn read_comparison(read: &SiteReader<'_>, before: &ReportQuery) -> Result<ComparisonPeriod, StoreError> {
+async fn read_comparison(
+    read: &SiteReader<'_>,
+    before: &ReportQuery,
+) -> Result<ComparisonPeriod, StoreError> {
     let (from, to) = (before.from.to_string(), before.to.to_string());
     let (subject, item) = match &before.filter {
         None => (Subject::Site, ""),
         Some(ReportFilter::Item(subject, item)) => (*subject, item.as_str()),
         Some(ReportFilter::Value(dim, value)) => {
-            let cells = read.items_for_value(*dim, value, (before.from, before.to), 1).await?;
+            let cells = read
+                .items_for_value(*dim, value, (before.from, before.to), 1)
+                .await?;
             return Ok(ComparisonPeriod {
                 from,
                 to,
@@ -213,7 +296,15 @@ async fn read_comparison(read: &SiteReader<'_>, before: &ReportQuery) -> Result<
         }
     };
     let (totals, _, series) = read_item_series(read, before, subject, item).await?;
-    Ok(ComparisonPeriod { from, to, totals, series: Some(series), so_far: None, items: None, values: None })
+    Ok(ComparisonPeriod {
+        from,
+        to,
+        totals,
+        series: Some(series),
+        so_far: None,
+        items: None,
+        values: None,
+    })
 }
 
 /// The comparable part of a range that is not over; `None` where the whole range is comparable.
@@ -223,27 +314,45 @@ async fn read_partial_comparison(
     published: PublicationCutoff,
 ) -> Result<Option<PartialComparison>, StoreError> {
     let open = match &question.filter {
-        Some(ReportFilter::Value(..)) => published.through.map_or(question.from, next_day).min(question.today),
+        Some(ReportFilter::Value(..)) => published
+            .through
+            .map_or(question.from, next_day)
+            .min(question.today),
         _ => question.today,
     };
 
-    let Some(ComparableRange { days, hours }) = question.comparable_range(open) else { return Ok(None) };
+    let Some(ComparableRange { days, hours }) = question.comparable_range(open) else {
+        return Ok(None);
+    };
     let days = async {
-        let Some((now, before)) = days else { return Ok(None) };
-        let (of_now, of_before) =
-            tokio::try_join!(read_day_totals(read, question, now), read_day_totals(read, question, before))?;
-        Ok(Some(CompleteDays { through: now.1.to_string(), now: of_now, before: of_before }))
+        let Some((now, before)) = days else {
+            return Ok(None);
+        };
+        let (of_now, of_before) = tokio::try_join!(
+            read_day_totals(read, question, now),
+            read_day_totals(read, question, before)
+        )?;
+        Ok(Some(CompleteDays {
+            through: now.1.to_string(),
+            now: of_now,
+            before: of_before,
+        }))
     };
     // Hours are counted for sites only.
     let hours = hours.filter(|_| question.filter.is_none());
     let of_hours = async {
-        let Some((now, before)) = hours else { return Ok(None) };
+        let Some((now, before)) = hours else {
+            return Ok(None);
+        };
         tokio::try_join!(read_hour_totals(read, now), read_hour_totals(read, before)).map(Some)
     };
     let (days, of_hours) = tokio::try_join!(days, of_hours)?;
 
     let until = |(now, before): (CounterSums, CounterSums)| {
-        let whole = days.as_ref().map(|days| (days.now.sums, days.before.sums)).unwrap_or_default();
+        let whole = days
+            .as_ref()
+            .map(|days| (days.now.sums, days.before.sums))
+            .unwrap_or_default();
         (
             CounterTotals::from_sums(Subject::Site, sum_totals([&whole.0, &now])),
             CounterTotals::from_sums(Subject::Site, sum_totals([&whole.1, &before])),
@@ -251,7 +360,12 @@ async fn read_partial_comparison(
     };
     let (now, before) = of_hours.map(until).unzip();
     let until = hours.map(|(now, _)| format_local_time(now.until, question));
-    Ok(Some(PartialComparison { until, now, before, days }))
+    Ok(Some(PartialComparison {
+        until,
+        now,
+        before,
+        days,
+    }))
 }
 
 /// Totals over `range` of what the question is about: the site, an item or a value.
@@ -264,13 +378,20 @@ async fn read_day_totals(
         None => (Subject::Site, ""),
         Some(ReportFilter::Item(subject, item)) => (*subject, item.as_str()),
         Some(ReportFilter::Value(dim, value)) => {
-            return Ok(published_totals(&read.items_for_value(*dim, value, range, 1).await?));
+            return Ok(published_totals(
+                &read.items_for_value(*dim, value, range, 1).await?,
+            ));
         }
     };
-    read_item_totals(read, question, subject, item, range).await.map(|(totals, ..)| totals)
+    read_item_totals(read, question, subject, item, range)
+        .await
+        .map(|(totals, ..)| totals)
 }
 
-async fn read_hour_totals(read: &SiteReader<'_>, hours: HourRange) -> Result<CounterSums, StoreError> {
+async fn read_hour_totals(
+    read: &SiteReader<'_>,
+    hours: HourRange,
+) -> Result<CounterSums, StoreError> {
     if hours.until <= hours.from {
         return Ok(CounterSums::default());
     }
@@ -291,20 +412,33 @@ fn build_breakdowns(
 ) -> BTreeMap<&'static str, DimensionBreakdown> {
     let each = subject.dimensions().iter().map(|dim| {
         let of = values.iter().filter(|row| row.dim == dim.name());
-        let mut cells: Vec<PublishedCell> =
-            of.map(|row| PublishedCell::from_counts(&row.value, row.visitors, row.visits)).collect();
+        let mut cells: Vec<PublishedCell> = of
+            .map(|row| PublishedCell::from_counts(&row.value, row.visitors, row.visits))
+            .collect();
         if question.for_share_link {
             cells = suppress_small_cells(cells, question.k);
         }
         let whole = question.all_countries && *dim == Dimension::Country;
-        (dim.name(), DimensionBreakdown::from_cells(cells, visitors, if whole { usize::MAX } else { question.limit }))
+        (
+            dim.name(),
+            DimensionBreakdown::from_cells(
+                cells,
+                visitors,
+                if whole { usize::MAX } else { question.limit },
+            ),
+        )
     });
     each.collect()
 }
 
 fn publication_status(question: &ReportQuery, published: PublicationCutoff) -> PublicationStatus {
-    let through = published.through.map(|through| through.min(question.to).to_string());
+    let through = published
+        .through
+        .map(|through| through.min(question.to).to_string());
     let holds_today = question.from <= question.today && question.today <= question.to;
     let hour = published.hour.filter(|_| holds_today);
-    PublicationStatus { through, hour: hour.map(|hour| format_local_time(hour, question)) }
+    PublicationStatus {
+        through,
+        hour: hour.map(|hour| format_local_time(hour, question)),
+    }
 }

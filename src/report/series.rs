@@ -19,7 +19,8 @@ pub(super) type DailyClicks = Vec<(Day, u64)>;
 
 pub(super) fn sum_totals<'t>(all: impl IntoIterator<Item = &'t CounterSums>) -> CounterSums {
     let mut sum = CounterSums::default();
-    all.into_iter().for_each(|totals| add_totals(&mut sum, totals));
+    all.into_iter()
+        .for_each(|totals| add_totals(&mut sum, totals));
     sum
 }
 
@@ -38,14 +39,19 @@ pub(super) async fn read_series(
 ) -> Result<(SeriesInterval, Vec<ReportRow>), StoreError> {
     match question.series_interval() {
         // Clicks have no hours.
-        SeriesInterval::Hour if subject == Subject::Site => {
-            Ok((SeriesInterval::Hour, read_hourly_rows(read, question).await?))
-        }
+        SeriesInterval::Hour if subject == Subject::Site => Ok((
+            SeriesInterval::Hour,
+            read_hourly_rows(read, question).await?,
+        )),
         // Only sites are counted by hour.
-        SeriesInterval::Hour => {
-            Ok((SeriesInterval::Day, build_steps(question, subject, SeriesInterval::Day, days, clicks)))
-        }
-        interval => Ok((interval, build_steps(question, subject, interval, days, clicks))),
+        SeriesInterval::Hour => Ok((
+            SeriesInterval::Day,
+            build_steps(question, subject, SeriesInterval::Day, days, clicks),
+        )),
+        interval => Ok((
+            interval,
+            build_steps(question, subject, interval, days, clicks),
+        )),
     }
 }
 
@@ -57,9 +63,12 @@ fn build_steps(
     clicks: Option<&DailyClicks>,
 ) -> Vec<ReportRow> {
     let step_of = |day: Day| interval.step_start(day.to_date(), question.week_start);
-    let all = (question.from.as_number()..=question.to.as_number()).map(|n| step_of(Day::from_number(n)));
-    let none =
-        CounterTotals { clicks: clicks.map(|_| 0), ..CounterTotals::from_sums(subject, [0; CounterKind::ALL.len()]) };
+    let all =
+        (question.from.as_number()..=question.to.as_number()).map(|n| step_of(Day::from_number(n)));
+    let none = CounterTotals {
+        clicks: clicks.map(|_| 0),
+        ..CounterTotals::from_sums(subject, [0; CounterKind::ALL.len()])
+    };
     let mut steps: BTreeMap<Date, CounterTotals> = all.map(|step| (step, none.clone())).collect();
 
     for (day, totals) in days {
@@ -68,33 +77,64 @@ fn build_steps(
         }
     }
     for (day, n) in clicks.into_iter().flatten() {
-        if let Some(CounterTotals { clicks: Some(sum), .. }) = steps.get_mut(&step_of(*day)) {
+        if let Some(CounterTotals {
+            clicks: Some(sum), ..
+        }) = steps.get_mut(&step_of(*day))
+        {
             *sum += n;
         }
     }
     steps
         .into_iter()
-        .map(|(step, figures)| ReportRow { key: "at", name: step.to_string(), totals: figures, compared: None })
+        .map(|(step, figures)| ReportRow {
+            key: "at",
+            name: step.to_string(),
+            totals: figures,
+            compared: None,
+        })
         .collect()
 }
 
 /// Every local hour of the range, in order. A day on which the clocks change has 23 or 25 of them.
-async fn read_hourly_rows(read: &SiteReader<'_>, question: &ReportQuery) -> Result<Vec<ReportRow>, StoreError> {
+async fn read_hourly_rows(
+    read: &SiteReader<'_>,
+    question: &ReportQuery,
+) -> Result<Vec<ReportRow>, StoreError> {
     let mut starts: Vec<u32> = Vec::new();
     for number in question.from.as_number()..=question.to.as_number() {
         let (start, end) = day_bounds(question, Day::from_number(number));
-        let span = crate::pseudonym::DaySpan::from_instant(crate::config::ZoneId(0), &question.zone, start);
-        starts.extend((start..end).step_by(1_800_000).map(|at| span.local_hour_start(at)));
+        let span = crate::pseudonym::DaySpan::from_instant(
+            crate::config::ZoneId(0),
+            &question.zone,
+            start,
+        );
+        starts.extend(
+            (start..end)
+                .step_by(1_800_000)
+                .map(|at| span.local_hour_start(at)),
+        );
     }
     starts.sort_unstable();
     starts.dedup();
 
-    let (first, last) = (starts.first().copied().unwrap_or(0), starts.last().copied().unwrap_or(0));
-    let known: BTreeMap<u32, CounterSums> = read.totals_by_hour((first, last)).await?.into_iter().collect();
+    let (first, last) = (
+        starts.first().copied().unwrap_or(0),
+        starts.last().copied().unwrap_or(0),
+    );
+    let known: BTreeMap<u32, CounterSums> = read
+        .totals_by_hour((first, last))
+        .await?
+        .into_iter()
+        .collect();
     let of = |hour: &u32| known.get(hour).copied().unwrap_or_default();
     let row = |hour: &u32| {
         let figures = CounterTotals::from_sums(Subject::Site, of(hour));
-        ReportRow { key: "at", name: format_local_time(*hour, question), totals: figures, compared: None }
+        ReportRow {
+            key: "at",
+            name: format_local_time(*hour, question),
+            totals: figures,
+            compared: None,
+        }
     };
     Ok(starts.iter().map(row).collect())
 }
@@ -102,13 +142,20 @@ async fn read_hourly_rows(read: &SiteReader<'_>, question: &ReportQuery) -> Resu
 /// A Unix time in seconds, as RFC 3339 in the site's zone.
 pub(super) fn format_local_time(second: u32, question: &ReportQuery) -> String {
     let at = Timestamp::from_second(i64::from(second)).unwrap_or(Timestamp::UNIX_EPOCH);
-    at.to_zoned(question.zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    at.to_zoned(question.zone.clone())
+        .strftime("%Y-%m-%dT%H:%M:%S%:z")
+        .to_string()
 }
 
 /// Start and end of a local day in Unix milliseconds, the end exclusive.
 fn day_bounds(question: &ReportQuery, day: Day) -> (i64, i64) {
-    let midnight =
-        |date: Date| date.to_zoned(question.zone.clone()).map_or(0, |zoned| zoned.timestamp().as_millisecond());
+    let midnight = |date: Date| {
+        date.to_zoned(question.zone.clone())
+            .map_or(0, |zoned| zoned.timestamp().as_millisecond())
+    };
     let date = day.to_date();
-    (midnight(date), date.tomorrow().map_or_else(|_| midnight(date), midnight))
+    (
+        midnight(date),
+        date.tomorrow().map_or_else(|_| midnight(date), midnight),
+    )
 }

@@ -9,9 +9,12 @@ use crate::event::OTHER_VALUE;
 /// cells would reveal the hidden one. If `(other)` alone is left and still under `k`, the result is
 /// empty.
 pub(super) fn suppress_small_cells(cells: Vec<PublishedCell>, k: u64) -> Vec<PublishedCell> {
-    let (mut named, small): (Vec<PublishedCell>, Vec<PublishedCell>) =
-        cells.into_iter().partition(|cell| cell.visitors >= k && cell.name != OTHER_VALUE);
-    named.sort_unstable_by(|a, b| (b.visitors, b.visits, &a.name).cmp(&(a.visitors, a.visits, &b.name)));
+    let (mut named, small): (Vec<PublishedCell>, Vec<PublishedCell>) = cells
+        .into_iter()
+        .partition(|cell| cell.visitors >= k && cell.name != OTHER_VALUE);
+    named.sort_unstable_by(|a, b| {
+        (b.visitors, b.visits, &a.name).cmp(&(a.visitors, a.visits, &b.name))
+    });
 
     let mut other = PublishedCell::from_counts(OTHER_VALUE, 0, 0);
     small.iter().for_each(|cell| other.add_counts(cell));
@@ -43,21 +46,40 @@ mod tests {
     use super::*;
 
     fn shown(cells: &[(&str, u64)]) -> Vec<(String, u64)> {
-        let cells =
-            cells.iter().map(|(name, visitors)| PublishedCell::from_counts(name, *visitors, visitors + 1)).collect();
-        suppress_small_cells(cells, 20).into_iter().map(|cell| (cell.name, cell.visitors)).collect()
+        let cells = cells
+            .iter()
+            .map(|(name, visitors)| PublishedCell::from_counts(name, *visitors, visitors + 1))
+            .collect();
+        suppress_small_cells(cells, 20)
+            .into_iter()
+            .map(|cell| (cell.name, cell.visitors))
+            .collect()
     }
 
     fn rows(rows: &[(&str, u64)]) -> Vec<(String, u64)> {
-        rows.iter().map(|(name, visitors)| ((*name).to_owned(), *visitors)).collect()
+        rows.iter()
+            .map(|(name, visitors)| ((*name).to_owned(), *visitors))
+            .collect()
     }
 
     #[test]
     fn small_cells_fold_and_a_small_fold_takes_the_next_smallest_with_it() {
-        assert_eq!(shown(&[("DE", 40), ("FR", 20)]), rows(&[("DE", 40), ("FR", 20)]));
-        assert_eq!(shown(&[("DE", 40), ("FR", 19), ("AT", 6)]), rows(&[("DE", 40), (OTHER_VALUE, 25)]));
-        assert_eq!(shown(&[("DE", 40), ("FR", 22), ("AT", 6)]), rows(&[("DE", 40), (OTHER_VALUE, 28)]));
-        assert_eq!(shown(&[("DE", 40), (OTHER_VALUE, 21)]), rows(&[("DE", 40), (OTHER_VALUE, 21)]));
+        assert_eq!(
+            shown(&[("DE", 40), ("FR", 20)]),
+            rows(&[("DE", 40), ("FR", 20)])
+        );
+        assert_eq!(
+            shown(&[("DE", 40), ("FR", 19), ("AT", 6)]),
+            rows(&[("DE", 40), (OTHER_VALUE, 25)])
+        );
+        assert_eq!(
+            shown(&[("DE", 40), ("FR", 22), ("AT", 6)]),
+            rows(&[("DE", 40), (OTHER_VALUE, 28)])
+        );
+        assert_eq!(
+            shown(&[("DE", 40), (OTHER_VALUE, 21)]),
+            rows(&[("DE", 40), (OTHER_VALUE, 21)])
+        );
         assert_eq!(shown(&[("DE", 12), ("FR", 7)]), rows(&[]));
         assert_eq!(shown(&[("DE", 12), ("FR", 8)]), rows(&[(OTHER_VALUE, 20)]));
         assert_eq!(shown(&[]), rows(&[]));

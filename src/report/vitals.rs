@@ -79,7 +79,10 @@ type DeviceDays = BTreeMap<Day, (BTreeMap<String, MetricHistograms>, BTreeMap<St
 /// # Errors
 ///
 /// A query failed, see [`StoreError`].
-pub async fn run_vitals_report(store: &Store, question: &ReportQuery) -> Result<VitalsResponse, StoreError> {
+pub async fn run_vitals_report(
+    store: &Store,
+    question: &ReportQuery,
+) -> Result<VitalsResponse, StoreError> {
     let read = store.site_reader(question.site);
     let path = match &question.filter {
         Some(ReportFilter::Item(Subject::Page, path)) => Some(path.as_str()),
@@ -88,11 +91,16 @@ pub async fn run_vitals_report(store: &Store, question: &ReportQuery) -> Result<
     let range = (question.from, question.to);
     let together = async {
         let rows = read.vitals_histogram(path, range).await?;
-        Ok(group_histograms(rows).into_values().next().unwrap_or_default())
+        Ok(group_histograms(rows)
+            .into_values()
+            .next()
+            .unwrap_or_default())
     };
     let by_page = async {
         match path {
-            None => Ok(group_histograms(read.vitals_by_page(range, question.limit).await?)),
+            None => Ok(group_histograms(
+                read.vitals_by_page(range, question.limit).await?,
+            )),
             Some(_) => Ok(GroupedHistograms::new()),
         }
     };
@@ -106,9 +114,15 @@ pub async fn run_vitals_report(store: &Store, question: &ReportQuery) -> Result<
 
     let (together, by_page, by_device) = tokio::try_join!(together, by_page, by_device)?;
     let k = question.k;
-    let mut pages: Vec<PageSpeed> =
-        by_page.into_iter().map(|(path, of)| PageSpeed { path, metrics: summarize_speeds(&of, k) }).collect();
-    pages.sort_by_key(|page| std::cmp::Reverse(page.metrics.values().map(SpeedSummary::hits).max()));
+    let mut pages: Vec<PageSpeed> = by_page
+        .into_iter()
+        .map(|(path, of)| PageSpeed {
+            path,
+            metrics: summarize_speeds(&of, k),
+        })
+        .collect();
+    pages
+        .sort_by_key(|page| std::cmp::Reverse(page.metrics.values().map(SpeedSummary::hits).max()));
 
     Ok(VitalsResponse {
         site: question.site_name.clone(),
@@ -118,23 +132,38 @@ pub async fn run_vitals_report(store: &Store, question: &ReportQuery) -> Result<
         k,
         path: path.map(str::to_owned),
         metrics: summarize_speeds(&together, k),
-        devices: by_device.iter().map(|(class, of)| (class.clone(), summarize_speeds(of, k))).collect(),
+        devices: by_device
+            .iter()
+            .map(|(class, of)| (class.clone(), summarize_speeds(of, k)))
+            .collect(),
         pages,
     })
 }
 
 fn group_histograms(rows: Vec<VitalBucketCount>) -> GroupedHistograms {
     let mut all = GroupedHistograms::new();
-    for VitalBucketCount { of, metric, bucket, hits } in rows {
+    for VitalBucketCount {
+        of,
+        metric,
+        bucket,
+        hits,
+    } in rows
+    {
         if let Some(metric) = WebVital::from_name(&metric) {
-            *all.entry(of).or_default().entry(metric).or_default().entry(bucket).or_default() += hits;
+            *all.entry(of)
+                .or_default()
+                .entry(metric)
+                .or_default()
+                .entry(bucket)
+                .or_default() += hits;
         }
     }
     all
 }
 
 fn merge_histogram(sum: &mut Histogram, more: &Histogram) {
-    more.iter().for_each(|(bucket, hits)| *sum.entry(*bucket).or_default() += hits);
+    more.iter()
+        .for_each(|(bucket, hits)| *sum.entry(*bucket).or_default() += hits);
 }
 
 /// Lots of the range by device class. Only published days count: on an open day, a new measurement
@@ -144,7 +173,11 @@ async fn read_device_lots(
     read: &SiteReader<'_>,
     question: &ReportQuery,
 ) -> Result<GroupedHistograms, StoreError> {
-    let Some(through) = store.publication_cutoff(&question.zone_name()).await?.through else {
+    let Some(through) = store
+        .publication_cutoff(&question.zone_name())
+        .await?
+        .through
+    else {
         return Ok(GroupedHistograms::new());
     };
     let last = through.min(question.to);
@@ -153,17 +186,39 @@ async fn read_device_lots(
     if first > last {
         return Ok(GroupedHistograms::new());
     }
-    let (measured, visitors) =
-        tokio::try_join!(read.vitals_by_device((first, last)), read.visitors_by_device((first, last)))?;
+    let (measured, visitors) = tokio::try_join!(
+        read.vitals_by_device((first, last)),
+        read.visitors_by_device((first, last))
+    )?;
 
     let mut days = DeviceDays::new();
-    for DeviceBucketCount { number, device, metric, bucket, hits } in measured {
-        let Some(metric) = WebVital::from_name(&metric) else { continue };
+    for DeviceBucketCount {
+        number,
+        device,
+        metric,
+        bucket,
+        hits,
+    } in measured
+    {
+        let Some(metric) = WebVital::from_name(&metric) else {
+            continue;
+        };
         let classes = &mut days.entry(Day::from_number(number)).or_default().0;
-        *classes.entry(device).or_default().entry(metric).or_default().entry(bucket).or_default() += hits;
+        *classes
+            .entry(device)
+            .or_default()
+            .entry(metric)
+            .or_default()
+            .entry(bucket)
+            .or_default() += hits;
     }
     for (day, device, visitors) in visitors {
-        *days.entry(Day::from_number(day)).or_default().1.entry(device).or_default() += visitors;
+        *days
+            .entry(Day::from_number(day))
+            .or_default()
+            .1
+            .entry(device)
+            .or_default() += visitors;
     }
     Ok(sum_device_lots(&days, question.from, question.k))
 }
@@ -206,7 +261,11 @@ fn sum_device_lots(days: &DeviceDays, from: Day, k: u64) -> GroupedHistograms {
                 let lot = waiting.remove(class).unwrap_or_default();
                 if *day >= from {
                     merge_histogram(
-                        shown.entry(class.to_owned()).or_default().entry(metric).or_default(),
+                        shown
+                            .entry(class.to_owned())
+                            .or_default()
+                            .entry(metric)
+                            .or_default(),
                         &lot.histogram,
                     );
                 }
@@ -220,10 +279,13 @@ fn sum_device_lots(days: &DeviceDays, from: Day, k: u64) -> GroupedHistograms {
 /// waiting must be nothing or as large as a lot; otherwise the smallest ready classes wait as well.
 fn ready_classes<'a>(waiting: &BTreeMap<&'a str, PendingMeasurements>, k: u64) -> Vec<&'a str> {
     let enough = |hits, visitors| hits >= LOT_MEASUREMENTS_PER_K * k && visitors >= k;
-    let (mut ready, rest): (Vec<_>, Vec<_>) =
-        waiting.iter().partition(|(_, class)| enough(class.hits(), class.visitors));
+    let (mut ready, rest): (Vec<_>, Vec<_>) = waiting
+        .iter()
+        .partition(|(_, class)| enough(class.hits(), class.visitors));
     ready.sort_by_key(|(name, class)| (class.hits(), **name));
-    let mut left = rest.iter().fold((0, 0), |(hits, n), (_, class)| (hits + class.hits(), n + class.visitors));
+    let mut left = rest.iter().fold((0, 0), |(hits, n), (_, class)| {
+        (hits + class.hits(), n + class.visitors)
+    });
 
     let mut held = 0;
     while left.0 > 0 && !enough(left.0, left.1) && held < ready.len() {
@@ -234,8 +296,18 @@ fn ready_classes<'a>(waiting: &BTreeMap<&'a str, PendingMeasurements>, k: u64) -
     ready[held..].iter().map(|(name, _)| **name).collect()
 }
 
-fn summarize_speeds(of: &BTreeMap<WebVital, Histogram>, k: u64) -> BTreeMap<&'static str, SpeedSummary> {
-    of.iter().map(|(metric, histogram)| (metric.name(), SpeedSummary::from_histogram(*metric, histogram, k))).collect()
+fn summarize_speeds(
+    of: &BTreeMap<WebVital, Histogram>,
+    k: u64,
+) -> BTreeMap<&'static str, SpeedSummary> {
+    of.iter()
+        .map(|(metric, histogram)| {
+            (
+                metric.name(),
+                SpeedSummary::from_histogram(*metric, histogram, k),
+            )
+        })
+        .collect()
 }
 
 impl SpeedSummary {
@@ -246,7 +318,11 @@ impl SpeedSummary {
         }
 
         let rated = |rating| {
-            histogram.iter().filter(|(bucket, _)| WebVital::rate_bucket(**bucket) == rating).map(|(_, n)| n).sum()
+            histogram
+                .iter()
+                .filter(|(bucket, _)| WebVital::rate_bucket(**bucket) == rating)
+                .map(|(_, n)| n)
+                .sum()
         };
         SpeedSummary::Measured {
             hits,
@@ -291,20 +367,31 @@ mod tests {
 
     fn histogram(metric: WebVital, values: impl IntoIterator<Item = f64>) -> Histogram {
         let mut histogram = Histogram::new();
-        values.into_iter().for_each(|value| *histogram.entry(metric.bucket_for(value)).or_default() += 1);
+        values
+            .into_iter()
+            .for_each(|value| *histogram.entry(metric.bucket_for(value)).or_default() += 1);
         histogram
     }
 
     #[test]
     fn percentiles_are_within_a_bucket_of_the_true_ones_and_ratings_are_exact() {
         let values: Vec<f64> = (1..=1000).map(|n| f64::from(n) * 6.0).collect();
-        let SpeedSummary::Measured { hits, good, needs_improvement, poor, p75, p90 } =
-            SpeedSummary::from_histogram(WebVital::Lcp, &histogram(WebVital::Lcp, values), 5)
+        let SpeedSummary::Measured {
+            hits,
+            good,
+            needs_improvement,
+            poor,
+            p75,
+            p90,
+        } = SpeedSummary::from_histogram(WebVital::Lcp, &histogram(WebVital::Lcp, values), 5)
         else {
             panic!("a thousand are enough")
         };
         assert_eq!((hits, good, needs_improvement, poor), (1000, 416, 250, 334));
-        assert!((p75 / 4500.0 - 1.0).abs() < 0.125 && (p90 / 5400.0 - 1.0).abs() < 0.125, "{p75} {p90}");
+        assert!(
+            (p75 / 4500.0 - 1.0).abs() < 0.125 && (p90 / 5400.0 - 1.0).abs() < 0.125,
+            "{p75} {p90}"
+        );
     }
 
     #[test]
@@ -320,7 +407,10 @@ mod tests {
     #[test]
     fn four_measurements_are_no_answer() {
         let four = histogram(WebVital::Inp, [100.0; 4]);
-        assert_eq!(SpeedSummary::from_histogram(WebVital::Inp, &four, 5), SpeedSummary::FewerThan { fewer_than: 5 });
+        assert_eq!(
+            SpeedSummary::from_histogram(WebVital::Inp, &four, 5),
+            SpeedSummary::FewerThan { fewer_than: 5 }
+        );
     }
 
     /// A class of devices, its measurements and its published visitors.
@@ -329,11 +419,20 @@ mod tests {
     /// Days of March 2026.
     fn days(of: &[(&str, &[Class<'_>])]) -> DeviceDays {
         let day = |(day, classes): &(&str, &[Class<'_>])| {
-            let measured = classes.iter().filter(|(_, hits, _)| *hits > 0).map(|(class, hits, _)| {
-                let of = BTreeMap::from([(WebVital::Lcp, histogram(WebVital::Lcp, vec![1000.0; *hits]))]);
-                ((*class).to_owned(), of)
-            });
-            let visitors = classes.iter().map(|(class, _, visitors)| ((*class).to_owned(), *visitors));
+            let measured =
+                classes
+                    .iter()
+                    .filter(|(_, hits, _)| *hits > 0)
+                    .map(|(class, hits, _)| {
+                        let of = BTreeMap::from([(
+                            WebVital::Lcp,
+                            histogram(WebVital::Lcp, vec![1000.0; *hits]),
+                        )]);
+                        ((*class).to_owned(), of)
+                    });
+            let visitors = classes
+                .iter()
+                .map(|(class, _, visitors)| ((*class).to_owned(), *visitors));
             (date(day), (measured.collect(), visitors.collect()))
         };
         of.iter().map(day).collect()
@@ -345,16 +444,24 @@ mod tests {
 
     fn shown(days: &DeviceDays, from: &str) -> Vec<(String, u64)> {
         let rows = sum_device_lots(days, date(from), 5).into_iter();
-        rows.map(|(class, of)| (class, of[&WebVital::Lcp].values().sum())).collect()
+        rows.map(|(class, of)| (class, of[&WebVital::Lcp].values().sum()))
+            .collect()
     }
 
     fn own(rows: &[(&str, u64)]) -> Vec<(String, u64)> {
-        rows.iter().map(|(class, hits)| ((*class).to_owned(), *hits)).collect()
+        rows.iter()
+            .map(|(class, hits)| ((*class).to_owned(), *hits))
+            .collect()
     }
 
     #[test]
     fn a_class_is_shown_from_k_published_visitors_and_4k_measurements_on() {
-        let of = |hits, visitors| shown(&days(&[("2026-03-02", &[("phone", hits, visitors)])]), "2026-03-01");
+        let of = |hits, visitors| {
+            shown(
+                &days(&[("2026-03-02", &[("phone", hits, visitors)])]),
+                "2026-03-01",
+            )
+        };
         assert_eq!(of(20, 5), own(&[("phone", 20)]));
         assert_eq!(of(19, 5), own(&[]));
         assert_eq!(of(200, 4), own(&[]), "loads are not people");
@@ -362,12 +469,22 @@ mod tests {
 
     #[test]
     fn what_goes_on_waiting_is_nothing_or_a_lot_as_well() {
-        let of = |classes: &[(&str, usize, u64)]| shown(&days(&[("2026-03-02", classes)]), "2026-03-01");
-        assert_eq!(of(&[("phone", 60, 9), ("desktop", 40, 9), ("tv", 0, 0)]), own(&[("desktop", 40), ("phone", 60)]));
+        let of =
+            |classes: &[(&str, usize, u64)]| shown(&days(&[("2026-03-02", classes)]), "2026-03-01");
+        assert_eq!(
+            of(&[("phone", 60, 9), ("desktop", 40, 9), ("tv", 0, 0)]),
+            own(&[("desktop", 40), ("phone", 60)])
+        );
         // The one television would be all devices less the two others.
-        assert_eq!(of(&[("phone", 60, 9), ("desktop", 40, 9), ("tv", 5, 0)]), own(&[("phone", 60)]));
+        assert_eq!(
+            of(&[("phone", 60, 9), ("desktop", 40, 9), ("tv", 5, 0)]),
+            own(&[("phone", 60)])
+        );
         assert_eq!(of(&[("phone", 60, 9), ("tv", 19, 0)]), own(&[]));
-        assert_eq!(of(&[("phone", 60, 9), ("tv", 12, 3), ("tablet", 9, 3)]), own(&[("phone", 60)]));
+        assert_eq!(
+            of(&[("phone", 60, 9), ("tv", 12, 3), ("tablet", 9, 3)]),
+            own(&[("phone", 60)])
+        );
     }
 
     #[test]
@@ -380,7 +497,11 @@ mod tests {
             ("2026-04-01", &[("phone", 10, 6)]),
         ]);
         assert_eq!(shown(&days, "2026-03-01"), own(&[("phone", 54)]));
-        assert_eq!(shown(&days, "2026-03-03"), own(&[("phone", 54)]), "the lot of the 3rd began on the 2nd");
+        assert_eq!(
+            shown(&days, "2026-03-03"),
+            own(&[("phone", 54)]),
+            "the lot of the 3rd began on the 2nd"
+        );
         assert_eq!(shown(&days, "2026-03-04"), own(&[("phone", 30)]));
         assert_eq!(shown(&days, "2026-03-05"), own(&[]));
     }

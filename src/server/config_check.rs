@@ -47,9 +47,16 @@ fn check_signing_keys(config: &Config) -> Vec<CheckFailure> {
     let mut refused = Vec::new();
     let platform = &config.platform;
     if PlatformTokenVerifier::new(platform).is_err() {
-        let key = if platform.token_key_file.is_empty() { "platform.token_key" } else { "platform.token_key_file" };
+        let key = if platform.token_key_file.is_empty() {
+            "platform.token_key"
+        } else {
+            "platform.token_key_file"
+        };
         let algorithm = <&str>::from(platform.token_algorithm);
-        refused.push((key, format!("must be a key of platform.token_algorithm, which is {algorithm}")));
+        refused.push((
+            key,
+            format!("must be a key of platform.token_algorithm, which is {algorithm}"),
+        ));
     }
 
     if let Err(error) = GrantKeyFile::from_config(config).check_readable() {
@@ -69,7 +76,11 @@ fn check_texts(config: &Config) -> Vec<CheckFailure> {
 
     let loaded = read_text_files(dir).and_then(|own| Ok(TextCatalog::from_files(&own, tiers)?));
     if let Err(error) = loaded {
-        let key = if dir.is_empty() { "consent.tiers" } else { "consent.texts_dir" };
+        let key = if dir.is_empty() {
+            "consent.tiers"
+        } else {
+            "consent.texts_dir"
+        };
         refused.push((key, format!("{error:#}")));
     }
 
@@ -96,7 +107,11 @@ fn check_mail(config: &Config) -> Vec<CheckFailure> {
 
     for key in ["mail.agents_file", "mail.networks_file"] {
         let mut alone = mail.clone();
-        let other = if key == "mail.agents_file" { &mut alone.networks_file } else { &mut alone.agents_file };
+        let other = if key == "mail.agents_file" {
+            &mut alone.networks_file
+        } else {
+            &mut alone.agents_file
+        };
         other.clear();
         if let Err(error) = ReaderClassifier::new(&alone) {
             refused.push((key, error.to_string()));
@@ -134,25 +149,48 @@ fn check_data_files(config: &Config) -> Vec<CheckFailure> {
         && let Some(file) = super::store_ca_file(config)
         && let Err(reason) = tls::read_root_certificates(&file)
     {
-        let told = if config.store.ca_file.is_empty() { "SSL_CERT_FILE, which stands for it, is " } else { "" };
-        refused.push(("store.ca_file", format!("{told}{}: {reason}", file.display())));
+        let told = if config.store.ca_file.is_empty() {
+            "SSL_CERT_FILE, which stands for it, is "
+        } else {
+            ""
+        };
+        refused.push((
+            "store.ca_file",
+            format!("{told}{}: {reason}", file.display()),
+        ));
     }
 
     refused
 }
 
 fn check_folders(config: &Config) -> Vec<CheckFailure> {
-    let embedded = config.store.url.is_empty().then_some(("store.dir", &config.store.dir));
-    let own = [("journal.dir", &config.journal.dir), ("ledger.dir", &config.ledger.dir)];
+    let embedded = config
+        .store
+        .url
+        .is_empty()
+        .then_some(("store.dir", &config.store.dir));
+    let own = [
+        ("journal.dir", &config.journal.dir),
+        ("ledger.dir", &config.ledger.dir),
+    ];
     let all: Vec<_> = own.into_iter().chain(embedded).collect();
 
     let mut refused = Vec::new();
     for (place, (key, dir)) in all.iter().enumerate() {
-        let file = dir.ancestors().find(|part| part.exists()).filter(|part| !part.is_dir());
+        let file = dir
+            .ancestors()
+            .find(|part| part.exists())
+            .filter(|part| !part.is_dir());
         if let Some(file) = file {
-            refused.push((*key, format!("must be a folder, and {} is none", file.display())));
+            refused.push((
+                *key,
+                format!("must be a folder, and {} is none", file.display()),
+            ));
         }
-        if let Some((other, _)) = all[..place].iter().find(|(_, other)| resolve_path(other) == resolve_path(dir)) {
+        if let Some((other, _)) = all[..place]
+            .iter()
+            .find(|(_, other)| resolve_path(other) == resolve_path(dir))
+        {
             refused.push((*key, format!("must not be the folder of {other}")));
         }
     }
@@ -162,14 +200,24 @@ fn check_folders(config: &Config) -> Vec<CheckFailure> {
 /// The path with links resolved, as far as it exists.
 fn resolve_path(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let exists = absolute.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
-    let Some((part, real)) = exists else { return absolute };
-    absolute.strip_prefix(part).map_or_else(|_| absolute.clone(), |rest| real.join(rest))
+    let exists = absolute
+        .ancestors()
+        .find_map(|part| Some((part, part.canonicalize().ok()?)));
+    let Some((part, real)) = exists else {
+        return absolute;
+    };
+    absolute
+        .strip_prefix(part)
+        .map_or_else(|_| absolute.clone(), |rest| real.join(rest))
 }
 
 /// The register of processing is bound to the version of the prompt.
 fn check_prompt_version(config: &Config) -> Result<(), String> {
     let versions = PromptVersions::open(&config.ledger.dir).map_err(|error| error.to_string())?;
-    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-    find_new_version(&versions.versions, config, today).map(drop).map_err(|drift| drift.to_string())
+    let today = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
+    find_new_version(&versions.versions, config, today)
+        .map(drop)
+        .map_err(|drift| drift.to_string())
 }

@@ -38,26 +38,47 @@ pub(super) fn build_consent_service(
     shared: SharedParts,
     progress: ProgressCallback<'_>,
 ) -> anyhow::Result<ConsentService> {
-    let texts = TextCatalog::from_files(&read_text_files(&config.consent.texts_dir)?, &config.consent.tiers)?;
+    let texts = TextCatalog::from_files(
+        &read_text_files(&config.consent.texts_dir)?,
+        &config.consent.tiers,
+    )?;
     let policy = match &*config.policy.file {
         "" => None,
-        file => Some(ledger::sha256_digest(&std::fs::read(file).with_context(|| format!("policy.file: {file}"))?)),
+        file => Some(ledger::sha256_digest(
+            &std::fs::read(file).with_context(|| format!("policy.file: {file}"))?,
+        )),
     };
 
     let withdrawn = shared.withdrawn;
-    let (ledger, found) = Ledger::open(&LedgerOptions::from_config(config), Arc::clone(&withdrawn), progress)
-        .context("the ledger of consent cannot be opened")?;
+    let (ledger, found) = Ledger::open(
+        &LedgerOptions::from_config(config),
+        Arc::clone(&withdrawn),
+        progress,
+    )
+    .context("the ledger of consent cannot be opened")?;
     if found.counts.records > 0 {
         let tally = found.counts;
-        tracing::info!(records = tally.records, grants = tally.grants, "the ledger is whole");
+        tracing::info!(
+            records = tally.records,
+            grants = tally.grants,
+            "the ledger is whole"
+        );
     }
 
     let keys = shared.grant_keys.open()?;
-    let proofs = GrantEvidence { keys, withdrawn, grant_lookup: Box::new(ledger.clone()) };
+    let proofs = GrantEvidence {
+        keys,
+        withdrawn,
+        grant_lookup: Box::new(ledger.clone()),
+    };
 
     let mut versions = PromptVersions::open(&config.ledger.dir)?;
     let at = jiff::Timestamp::from_millisecond(shared.clock.now()).unwrap_or_default();
-    if let Some(version) = find_new_version(&versions.versions, config, at.to_zoned(jiff::tz::TimeZone::UTC).date())? {
+    if let Some(version) = find_new_version(
+        &versions.versions,
+        config,
+        at.to_zoned(jiff::tz::TimeZone::UTC).date(),
+    )? {
         tracing::info!(
             version = version.version,
             asked_again = version.grew.join(","),
@@ -67,7 +88,11 @@ pub(super) fn build_consent_service(
     }
 
     let known = versions.versions;
-    let shown = format!("{}\n{}\n{BANNER_SCRIPT}", <&str>::from(config.consent.ui), texts.source);
+    let shown = format!(
+        "{}\n{}\n{BANNER_SCRIPT}",
+        <&str>::from(config.consent.ui),
+        texts.source
+    );
     let digests = PromptDigests {
         policy,
         register: ledger::sha256_digest(ConsentRegister::from_config(config).to_json().as_bytes()),
@@ -75,7 +100,11 @@ pub(super) fn build_consent_service(
     };
 
     Ok(ConsentService {
-        consent_policy: Arc::new(ConsentPolicy::new(config, |tier| last_grown_version(&known, tier), proofs)),
+        consent_policy: Arc::new(ConsentPolicy::new(
+            config,
+            |tier| last_grown_version(&known, tier),
+            proofs,
+        )),
         notices: list_notices(&known),
         ledger,
         texts,
@@ -84,9 +113,14 @@ pub(super) fn build_consent_service(
         policy_config: config.policy.clone(),
         well_known_config: config.well_known.clone(),
         origins: OriginResolver::new(TrustedProxies::new(&config.proxy.trusted)),
-        visit_cookie: (config.visitor.mode == VisitorMode::FlagCookie)
-            .then(|| (config.visitor.cookie.name.clone(), config.visitor.cookie.max_age_secs)),
-        bi_gate: BiGate::new(config).context("platform.token_key: is no key of platform.token_algorithm")?,
+        visit_cookie: (config.visitor.mode == VisitorMode::FlagCookie).then(|| {
+            (
+                config.visitor.cookie.name.clone(),
+                config.visitor.cookie.max_age_secs,
+            )
+        }),
+        bi_gate: BiGate::new(config)
+            .context("platform.token_key: is no key of platform.token_algorithm")?,
         route_prefix: config.server.prefix.clone(),
         body_deadline: Duration::from_millis(config.limits.read_millis),
         clock: shared.clock,
@@ -101,17 +135,24 @@ pub(super) fn read_text_files(dir: &str) -> anyhow::Result<Vec<(String, String)>
         return Ok(Vec::new());
     }
     let entries = std::fs::read_dir(dir).with_context(|| format!("consent.texts_dir: {dir}"))?;
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| is_toml(path)).collect();
+    let mut paths: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| is_toml(path))
+        .collect();
     paths.sort();
     let read = |path: &std::path::PathBuf| {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| TextFileError { file: file.clone(), reason: error.to_string() })?;
+        let text = std::fs::read_to_string(path).map_err(|error| TextFileError {
+            file: file.clone(),
+            reason: error.to_string(),
+        })?;
         Ok((file, text))
     };
     paths.iter().map(read).collect()
 }
 
 fn is_toml(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "toml")
+    path.extension()
+        .is_some_and(|extension| extension == "toml")
 }

@@ -24,35 +24,58 @@ impl GrantKeyFile {
     pub(super) fn from_config(config: &Config) -> GrantKeyFile {
         let own = || config.ledger.dir.join("consent.keys");
         let named = &config.consent.key_file;
-        let path = if named.is_empty() { own() } else { PathBuf::from(named) };
-        GrantKeyFile { path, site: config.consent.site.clone(), read_at: Mutex::default() }
+        let path = if named.is_empty() {
+            own()
+        } else {
+            PathBuf::from(named)
+        };
+        GrantKeyFile {
+            path,
+            site: config.consent.site.clone(),
+            read_at: Mutex::default(),
+        }
     }
 
     /// Reads the keys; makes a file with a first key if there is none.
     pub(super) fn open(&self) -> anyhow::Result<GrantKeys> {
-        self.read_or_create().with_context(|| format!("consent.key_file: {}", self.path.display()))
+        self.read_or_create()
+            .with_context(|| format!("consent.key_file: {}", self.path.display()))
     }
 
     /// Checks that the keys can be read if the file exists; creates nothing.
     pub(super) fn check_readable(&self) -> anyhow::Result<()> {
-        let read =
-            || -> anyhow::Result<()> { if self.path.try_exists()? { self.read_keys().map(drop) } else { Ok(()) } };
+        let read = || -> anyhow::Result<()> {
+            if self.path.try_exists()? {
+                self.read_keys().map(drop)
+            } else {
+                Ok(())
+            }
+        };
         read().with_context(|| self.path.display().to_string())
     }
 
     /// The keys, if the file changed since it was last read.
     pub(super) fn reload_if_changed(&self) -> anyhow::Result<Option<GrantKeys>> {
         let seen = *self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if fs::metadata(&self.path).and_then(|file| file.modified()).ok() == seen {
+        if fs::metadata(&self.path)
+            .and_then(|file| file.modified())
+            .ok()
+            == seen
+        {
             return Ok(None);
         }
-        self.read_keys().with_context(|| format!("consent.key_file: {}", self.path.display())).map(Some)
+        self.read_keys()
+            .with_context(|| format!("consent.key_file: {}", self.path.display()))
+            .map(Some)
     }
 
     fn read_or_create(&self) -> anyhow::Result<GrantKeys> {
         if !self.path.try_exists()? {
             disk::create_private_folder(disk::parent_folder(&self.path))?;
-            disk::create_secret_once(&self.path, GrantKeys::generate_line("k1").expose_secret().as_bytes())?;
+            disk::create_secret_once(
+                &self.path,
+                GrantKeys::generate_line("k1").expose_secret().as_bytes(),
+            )?;
             let file = self.path.display();
             tracing::info!(%file, "a key that signs grants was made: every collector of the platform needs a copy of it, and who agreed under another is asked again");
         }
@@ -61,7 +84,9 @@ impl GrantKeyFile {
 
     fn read_keys(&self) -> anyhow::Result<GrantKeys> {
         // Read before the text, so that a change in between is noticed later.
-        let changed = fs::metadata(&self.path).and_then(|file| file.modified()).ok();
+        let changed = fs::metadata(&self.path)
+            .and_then(|file| file.modified())
+            .ok();
         let text = match fs::read_to_string(&self.path) {
             Err(error) if error.kind() == ErrorKind::InvalidData => anyhow::bail!("it is no text"),
             text => Secret::new(text?),
@@ -78,8 +103,16 @@ impl GrantKeyFile {
 /// # Errors
 ///
 /// The key file cannot be read or made, or holds no valid keys.
-pub fn demo_grant_signer(config: &Config) -> anyhow::Result<impl Fn(&str) -> String + Send + Sync + use<>> {
+pub fn demo_grant_signer(
+    config: &Config,
+) -> anyhow::Result<impl Fn(&str) -> String + Send + Sync + use<>> {
     let keys = GrantKeyFile::from_config(config).open()?;
-    let (version, tier) = (config.consent.version, config.consent.analytics_tier.clone());
-    Ok(move |id: &str| keys.sign_grant_with_hex_id(version, &[&*tier], id).expect("32 hex digits are an id"))
+    let (version, tier) = (
+        config.consent.version,
+        config.consent.analytics_tier.clone(),
+    );
+    Ok(move |id: &str| {
+        keys.sign_grant_with_hex_id(version, &[&*tier], id)
+            .expect("32 hex digits are an id")
+    })
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use actix_http::error::DispatchError;
 use actix_http::{HttpServiceBuilder, Request, Response};
 use actix_server::{Server, ServerBuilder};
-use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+};
 use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::AppConfig;
@@ -46,7 +48,9 @@ impl ConnectionLimits {
     /// The configured limits, within the process's limit of open files.
     pub(super) fn from_config(config: &Config) -> ConnectionLimits {
         let files = raise_open_file_limit();
-        let possible = usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX).max(64);
+        let possible = usize::try_from(files.saturating_sub(RESERVED_FILES))
+            .unwrap_or(usize::MAX)
+            .max(64);
         let wanted = MemoryBudget::from_config(config).caps.connections;
         let all = wanted.min(possible);
         if all < wanted {
@@ -58,7 +62,10 @@ impl ConnectionLimits {
             );
         }
         // With any configuration, one network must leave room for others.
-        ConnectionLimits { total: all, per_network: config.server.network_connections.min((all / 2).max(1)) }
+        ConnectionLimits {
+            total: all,
+            per_network: config.server.network_connections.min((all / 2).max(1)),
+        }
     }
 }
 
@@ -66,7 +73,13 @@ impl ConnectionLimits {
 fn raise_open_file_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+    match setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    ) {
         Ok(()) => maximum.unwrap_or(u64::MAX),
         Err(_) => current.unwrap_or(u64::MAX),
     }
@@ -94,11 +107,18 @@ where
         workers => workers,
     };
     let listen = config.server.listen;
-    let listener = bind_listener(listen).with_context(|| format!("server.listen: {listen} cannot be used"))?;
+    let listener =
+        bind_listener(listen).with_context(|| format!("server.listen: {listen} cannot be used"))?;
     let address = listener.local_addr().unwrap_or(listen);
-    let (keep_alive, read) = (config.server.keep_alive_secs, Duration::from_millis(config.limits.read_millis));
+    let (keep_alive, read) = (
+        config.server.keep_alive_secs,
+        Duration::from_millis(config.limits.read_millis),
+    );
     let stalled = Duration::from_millis(config.limits.write_millis);
-    let patience = WriteTimeouts { idle: stalled, total: stalled * 6 };
+    let patience = WriteTimeouts {
+        idle: stalled,
+        total: stalled * 6,
+    };
     let crowd = Arc::clone(crowd);
 
     let builder = ServerBuilder::new()
@@ -108,7 +128,8 @@ where
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
     let builder = builder.listen("http", listener, move || {
-        let (stopping, counted, entered) = (stopping.clone(), Arc::clone(&crowd), Arc::clone(&crowd));
+        let (stopping, counted, entered) =
+            (stopping.clone(), Arc::clone(&crowd), Arc::clone(&crowd));
         let http = HttpServiceBuilder::default()
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
@@ -121,11 +142,14 @@ where
             .h1(map_config(app(), |()| AppConfig::default()));
         let enter = move |io: TcpStream| {
             let peer = io.peer_addr().ok();
-            let place = entered.try_acquire(peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip()));
+            let place = entered
+                .try_acquire(peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip()));
             let admitted = place.map(|place| (BoundedStream::new(io, patience, Some(place)), peer));
             std::future::ready(admitted.ok_or(DispatchError::DisconnectTimeout))
         };
-        fn_service(enter).and_then(http).map_err(move |error| record_dispatch_error(&counted, &error))
+        fn_service(enter)
+            .and_then(http)
+            .map_err(move |error| record_dispatch_error(&counted, &error))
     })?;
     tracing::info!(%address, "listening");
     Ok(builder.run())
@@ -141,7 +165,11 @@ fn record_dispatch_error(crowd: &ConnectionLimiter, error: &DispatchError) {
 }
 
 fn bind_listener(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     socket.set_reuseaddr(true)?;
     // Inherited by accepted connections.
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;

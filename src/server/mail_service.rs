@@ -34,7 +34,12 @@ pub(super) fn build_mail_service(
     )
     .context("mail.agents_file or mail.networks_file")?;
     let (agents, networks, stretches) = desk.classifier.list_dates();
-    tracing::info!(agents, networks, stretches, "who loads mails is judged by lists of these dates");
+    tracing::info!(
+        agents,
+        networks,
+        stretches,
+        "who loads mails is judged by lists of these dates"
+    );
     Ok(Some(Arc::new(desk)))
 }
 
@@ -69,8 +74,10 @@ pub(super) fn build_mail_ingest(
 /// The key file cannot be read, made or parsed.
 pub fn build_link_signer(config: &Config) -> anyhow::Result<LinkSigner> {
     let path = &config.mail.key_file;
-    let file = read_or_create_keys(path).with_context(|| format!("mail.key_file: {}", path.display()))?;
-    let keys = MailKeys::parse(&file).with_context(|| format!("mail.key_file: {}", path.display()))?;
+    let file =
+        read_or_create_keys(path).with_context(|| format!("mail.key_file: {}", path.display()))?;
+    let keys =
+        MailKeys::parse(&file).with_context(|| format!("mail.key_file: {}", path.display()))?;
     Ok(LinkSigner::new(&config.mail, &config.server.prefix, keys))
 }
 
@@ -99,5 +106,8 @@ fn read_or_create_keys(path: &Path) -> std::io::Result<Secret> {
 /// Made once, also if several processes start at the same time.
 fn create_key_file(path: &Path) -> std::io::Result<()> {
     fs::create_dir_all(disk::parent_folder(path))?;
-    disk::create_secret_once(path, MailKeys::generate_line("k1").expose_secret().as_bytes())
+    disk::create_secret_once(
+        path,
+        MailKeys::generate_line("k1").expose_secret().as_bytes(),
+    )
 }

@@ -67,7 +67,10 @@ fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'s
         Ok(None) => STATUS_UNCHANGED,
         Err(error) => {
             let error = format!("{error:#}");
-            tracing::warn!(error, "the keys that sign grants could not be read again; the old ones stay in use");
+            tracing::warn!(
+                error,
+                "the keys that sign grants could not be read again; the old ones stay in use"
+            );
             STATUS_UNREADABLE
         }
     };
@@ -84,7 +87,11 @@ fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'s
         }
     };
 
-    let mail_lists = match site.mail.as_ref().map(|desk| desk.classifier.reload_if_changed()) {
+    let mail_lists = match site
+        .mail
+        .as_ref()
+        .map(|desk| desk.classifier.reload_if_changed())
+    {
         Some(Ok(true)) => {
             tracing::info!("the lists of who loads mails were read again");
             STATUS_RELOADED

@@ -14,7 +14,10 @@ pub(super) struct StopSignals {
 impl StopSignals {
     /// Installs the handlers: from here on the signals do not kill the process.
     pub(super) fn install_handlers() -> std::io::Result<StopSignals> {
-        Ok(StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(StopSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     pub(super) async fn next_signal(&mut self) -> &'static str {
@@ -33,8 +36,14 @@ pub(super) struct OtherSignals {
 
 impl OtherSignals {
     pub(super) fn install_handlers() -> std::io::Result<OtherSignals> {
-        let user = [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?];
-        Ok(OtherSignals { hangup: signal(SignalKind::hangup())?, user })
+        let user = [
+            signal(SignalKind::user_defined1())?,
+            signal(SignalKind::user_defined2())?,
+        ];
+        Ok(OtherSignals {
+            hangup: signal(SignalKind::hangup())?,
+            user,
+        })
     }
 
     /// Waits for SIGHUP, which reloads files. SIGUSR1 and SIGUSR2 have no meaning here and are
@@ -47,7 +56,10 @@ impl OtherSignals {
                 _ = first.recv() => "SIGUSR1",
                 _ = second.recv() => "SIGUSR2",
             };
-            tracing::info!(signal = name, "this signal means nothing here; SIGHUP reads files again, SIGTERM stops");
+            tracing::info!(
+                signal = name,
+                "this signal means nothing here; SIGHUP reads files again, SIGTERM stops"
+            );
         }
     }
 }

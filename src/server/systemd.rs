@@ -18,7 +18,9 @@ pub(super) fn send_stopping() {
 
 /// Sends the keep-alive message twice in each `WatchdogSec`, while the process is alive.
 pub(super) async fn run_watchdog(health: Arc<HealthMonitor>) {
-    let Some(patience) = sd_notify::watchdog_enabled() else { return };
+    let Some(patience) = sd_notify::watchdog_enabled() else {
+        return;
+    };
     let mut tick = interval(patience / 2);
     loop {
         tick.tick().await;

@@ -64,7 +64,11 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn credentials_revision(&self) -> Result<u64, StoreError> {
         let sql = "SELECT max(revision) FROM (SELECT revision FROM tokens UNION ALL SELECT revision FROM shares)";
-        self.short_client.query(sql).fetch_one().await.map_err(error_during(STEP))
+        self.short_client
+            .query(sql)
+            .fetch_one()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// All tokens and share links, including expired and revoked ones. Rows that another version
@@ -75,16 +79,41 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse refuses a query.
     pub async fn load_credentials(&self) -> Result<CredentialIndex, StoreError> {
         let latest = |columns: &[&str]| {
-            columns.iter().map(|name| format!("argMax({name}, revision) AS {name}")).collect::<Vec<_>>().join(", ")
+            columns
+                .iter()
+                .map(|name| format!("argMax({name}, revision) AS {name}"))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
-        let columns = latest(&["digest", "name", "scopes", "site", "expires", "created", "revoked"]);
+        let columns = latest(&[
+            "digest", "name", "scopes", "site", "expires", "created", "revoked",
+        ]);
         let sql = format!("SELECT id, {columns} FROM tokens GROUP BY id");
-        let tokens = self.short_client.query(&sql).fetch_all::<TokenRow>().await.map_err(error_during(STEP))?;
+        let tokens = self
+            .short_client
+            .query(&sql)
+            .fetch_all::<TokenRow>()
+            .await
+            .map_err(error_during(STEP))?;
 
-        let columns =
-            latest(&["digest", "name", "site", "first_day", "last_day", "expires", "password", "created", "revoked"]);
+        let columns = latest(&[
+            "digest",
+            "name",
+            "site",
+            "first_day",
+            "last_day",
+            "expires",
+            "password",
+            "created",
+            "revoked",
+        ]);
         let sql = format!("SELECT id, {columns} FROM shares GROUP BY id");
-        let shares = self.short_client.query(&sql).fetch_all::<ShareRow>().await.map_err(error_during(STEP))?;
+        let shares = self
+            .short_client
+            .query(&sql)
+            .fetch_all::<ShareRow>()
+            .await
+            .map_err(error_during(STEP))?;
 
         Ok(CredentialIndex::new(
             tokens.into_iter().filter_map(token_from_row).collect(),
@@ -98,7 +127,11 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the insert. If only the answer
     /// was lost, the row is there; writing it again is harmless.
-    pub async fn insert_token(&self, digest: &SecretDigest, token: &ApiToken) -> Result<(), StoreError> {
+    pub async fn insert_token(
+        &self,
+        digest: &SecretDigest,
+        token: &ApiToken,
+    ) -> Result<(), StoreError> {
         let next = next_revision_expression("tokens");
         let sql = format!(
             "INSERT INTO tokens (id, digest, name, scopes, site, expires, created, revoked, revision) \
@@ -107,8 +140,16 @@ impl Store {
 
         let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.name()).collect();
 
-        let query = self.short_client.query(&sql).bind(&token.id).bind(digest.to_hex()).bind(&token.name).bind(scopes);
-        let query = query.bind(token.site.as_deref().unwrap_or("")).bind(format_optional_day(token.expires));
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(&token.id)
+            .bind(digest.to_hex())
+            .bind(&token.name)
+            .bind(scopes);
+        let query = query
+            .bind(token.site.as_deref().unwrap_or(""))
+            .bind(format_optional_day(token.expires));
         let query = query.bind(token.created.to_string()).bind(token.revoked);
         query.execute().await.map_err(error_during(STEP))
     }
@@ -130,12 +171,24 @@ impl Store {
              SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {next}"
         );
 
-        let query =
-            self.short_client.query(&sql).bind(&share.id).bind(digest.to_hex()).bind(&share.name).bind(&share.site);
-        let query =
-            query.bind(share.from.to_string()).bind(share.to.to_string()).bind(format_optional_day(share.expires));
-        let query = query.bind(share.password.as_deref().unwrap_or("")).bind(share.created.to_string());
-        let query = query.bind(share.revoked).bind(answer).with_setting("max_query_size", MAX_SQL_BYTES);
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(&share.id)
+            .bind(digest.to_hex())
+            .bind(&share.name)
+            .bind(&share.site);
+        let query = query
+            .bind(share.from.to_string())
+            .bind(share.to.to_string())
+            .bind(format_optional_day(share.expires));
+        let query = query
+            .bind(share.password.as_deref().unwrap_or(""))
+            .bind(share.created.to_string());
+        let query = query
+            .bind(share.revoked)
+            .bind(answer)
+            .with_setting("max_query_size", MAX_SQL_BYTES);
         query.execute().await.map_err(error_during(STEP))
     }
 
@@ -146,8 +199,14 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn read_share_response(&self, id: &str) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT answer FROM shares WHERE id = ? AND answer != '' ORDER BY revision LIMIT 1";
-        self.short_client.query(sql).bind(id).fetch_optional().await.map_err(error_during(STEP))
+        let sql =
+            "SELECT answer FROM shares WHERE id = ? AND answer != '' ORDER BY revision LIMIT 1";
+        self.short_client
+            .query(sql)
+            .bind(id)
+            .fetch_optional()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// Stores an answer for a link that has none. A link that has one keeps it.
@@ -162,7 +221,12 @@ impl Store {
             "INSERT INTO shares SELECT * REPLACE (? AS answer, {next} AS revision) FROM {latest} AS latest \
              WHERE latest.answer = ''"
         );
-        let query = self.short_client.query(&sql).bind(answer).bind(id).with_setting("max_query_size", MAX_SQL_BYTES);
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(answer)
+            .bind(id)
+            .with_setting("max_query_size", MAX_SQL_BYTES);
         query.execute().await.map_err(error_during(STEP))
     }
 
@@ -175,8 +239,15 @@ impl Store {
     pub async fn revoke_credential(&self, table: &'static str, id: &str) -> Result<(), StoreError> {
         let next = next_revision_expression(table);
         let latest = format!("(SELECT * FROM {table} WHERE id = ? ORDER BY revision DESC LIMIT 1)");
-        let sql = format!("INSERT INTO {table} SELECT * REPLACE (true AS revoked, {next} AS revision) FROM {latest}");
-        self.short_client.query(&sql).bind(id).execute().await.map_err(error_during(STEP))
+        let sql = format!(
+            "INSERT INTO {table} SELECT * REPLACE (true AS revoked, {next} AS revision) FROM {latest}"
+        );
+        self.short_client
+            .query(&sql)
+            .bind(id)
+            .execute()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// Adds entries to the audit log. Writing an entry again is harmless: readers see each id once.
@@ -198,7 +269,9 @@ impl Store {
             .bind(at)
             .bind(column(|entry| &entry.id))
             .bind(column(|entry| &entry.principal));
-        let query = query.bind(column(|entry| entry.action.name())).bind(column(|entry| &entry.object));
+        let query = query
+            .bind(column(|entry| entry.action.name()))
+            .bind(column(|entry| &entry.object));
         query.execute().await.map_err(error_during(STEP))
     }
 
@@ -210,7 +283,12 @@ impl Store {
     pub async fn read_audit_entries(&self, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         let sql = "SELECT toUnixTimestamp64Milli(at) AS millis, who, toString(act) AS act, what FROM audit \
                    ORDER BY audit.at DESC, id LIMIT 1 BY audit.at, id LIMIT ?";
-        self.short_client.query(sql).bind(limit as u64).fetch_all().await.map_err(error_during(STEP))
+        self.short_client
+            .query(sql)
+            .bind(limit as u64)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))
     }
 }
 
@@ -220,7 +298,11 @@ fn token_from_row(row: TokenRow) -> Option<(SecretDigest, ApiToken)> {
     let token = ApiToken {
         id: row.id,
         name: row.name,
-        scopes: row.scopes.iter().map(|name| TokenScope::from_name(name)).collect::<Option<_>>()?,
+        scopes: row
+            .scopes
+            .iter()
+            .map(|name| TokenScope::from_name(name))
+            .collect::<Option<_>>()?,
         site: non_empty(row.site),
         expires: parse_optional_day(&row.expires)?,
         created: row.created.parse().ok()?,
@@ -251,7 +333,11 @@ fn non_empty(text: String) -> Option<String> {
 
 /// Reads an optional day: `Some(None)` for an empty text, `None` if it is not a day.
 fn parse_optional_day(text: &str) -> Option<Option<Date>> {
-    if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
+    if text.is_empty() {
+        Some(None)
+    } else {
+        text.parse().ok().map(Some)
+    }
 }
 
 fn format_optional_day(day: Option<Date>) -> String {

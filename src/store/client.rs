@@ -32,17 +32,26 @@ pub struct StoreClient {
 impl StoreClient {
     /// A client whose calls end after 20 seconds.
     pub(super) fn new(inner: clickhouse::Client) -> StoreClient {
-        StoreClient { inner, deadline: CALL_TIMEOUT }
+        StoreClient {
+            inner,
+            deadline: CALL_TIMEOUT,
+        }
     }
 
     /// The same connections with a deadline of 30 minutes.
     pub(super) fn with_long_deadline(&self) -> StoreClient {
-        StoreClient { inner: self.inner.clone(), deadline: LONG_CALL_TIMEOUT }
+        StoreClient {
+            inner: self.inner.clone(),
+            deadline: LONG_CALL_TIMEOUT,
+        }
     }
 
     /// The same connections and deadline, for another database.
     pub(super) fn with_database(&self, database: &str) -> StoreClient {
-        StoreClient { inner: self.inner.clone().with_database(database), deadline: self.deadline }
+        StoreClient {
+            inner: self.inner.clone().with_database(database),
+            deadline: self.deadline,
+        }
     }
 
     /// The crate's client, without deadlines.
@@ -52,12 +61,18 @@ impl StoreClient {
 
     /// A statement with `?` for each parameter.
     pub(super) fn query(&self, sql: &str) -> StoreQuery {
-        StoreQuery { inner: self.inner.query(sql), deadline: self.deadline }
+        StoreQuery {
+            inner: self.inner.query(sql),
+            deadline: self.deadline,
+        }
     }
 
     /// A statement without parameters: a `?` in it is not replaced.
     pub(super) fn query_raw(&self, sql: &str) -> StoreQuery {
-        StoreQuery { inner: self.inner.query_raw(sql), deadline: self.deadline }
+        StoreQuery {
+            inner: self.inner.query_raw(sql),
+            deadline: self.deadline,
+        }
     }
 
     /// Begins an insert by rows. Nothing is written until its `end` succeeds.
@@ -68,7 +83,9 @@ impl StoreClient {
 
     /// Begins an insert of bytes in the format that the statement names.
     pub(super) fn begin_formatted_insert(&self, sql: String) -> InsertFormatted {
-        self.inner.insert_formatted_with(sql).with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT))
+        self.inner
+            .insert_formatted_with(sql)
+            .with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT))
     }
 }
 
@@ -81,11 +98,21 @@ pub struct StoreQuery {
 
 impl StoreQuery {
     pub(super) fn bind(self, value: impl Bind) -> StoreQuery {
-        StoreQuery { inner: self.inner.bind(value), ..self }
+        StoreQuery {
+            inner: self.inner.bind(value),
+            ..self
+        }
     }
 
-    pub(super) fn with_setting(self, name: impl Into<String>, value: impl Into<String>) -> StoreQuery {
-        StoreQuery { inner: self.inner.with_setting(name, value), ..self }
+    pub(super) fn with_setting(
+        self,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> StoreQuery {
+        StoreQuery {
+            inner: self.inner.with_setting(name, value),
+            ..self
+        }
     }
 
     /// The same statement with another deadline.
@@ -111,8 +138,13 @@ impl StoreQuery {
 }
 
 /// Ends a call with [`Error::TimedOut`] after the deadline.
-async fn await_within_deadline<T>(deadline: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(deadline, call).await.unwrap_or(Err(Error::TimedOut))
+async fn await_within_deadline<T>(
+    deadline: Duration,
+    call: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::time::timeout(deadline, call)
+        .await
+        .unwrap_or(Err(Error::TimedOut))
 }
 
 #[cfg(test)]
@@ -126,8 +158,13 @@ mod tests {
     async fn no_call_waits_for_a_server_that_hangs() {
         let hanging = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let url = format!("http://{}", hanging.local_addr().unwrap());
-        let inner = clickhouse::Client::default().with_url(url).with_database("footfall");
-        let client = StoreClient { inner, deadline: Duration::from_millis(50) };
+        let inner = clickhouse::Client::default()
+            .with_url(url)
+            .with_database("footfall");
+        let client = StoreClient {
+            inner,
+            deadline: Duration::from_millis(50),
+        };
         let start = Instant::now();
 
         let insert = client.begin_insert::<Count>("counts").await.map(drop);
@@ -135,13 +172,30 @@ mod tests {
             client.query("SELECT 1").execute().await,
             client.query_raw("SELECT 1").execute().await,
             client.query("SELECT 1").fetch_one::<u64>().await.map(drop),
-            client.query("SELECT 1").fetch_optional::<u64>().await.map(drop),
-            client.with_database("default").query("SELECT ?").bind(1).fetch_all::<u64>().await.map(drop),
+            client
+                .query("SELECT 1")
+                .fetch_optional::<u64>()
+                .await
+                .map(drop),
+            client
+                .with_database("default")
+                .query("SELECT ?")
+                .bind(1)
+                .fetch_all::<u64>()
+                .await
+                .map(drop),
             insert,
         ];
 
-        assert!(ends.iter().all(|end| matches!(end, Err(Error::TimedOut))), "{ends:?}");
-        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        assert!(
+            ends.iter().all(|end| matches!(end, Err(Error::TimedOut))),
+            "{ends:?}"
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            start.elapsed()
+        );
     }
 
     #[derive(Row, serde::Serialize)]

@@ -21,17 +21,30 @@ pub enum StoreError {
     SchemaTooNew { found: u32, known: u32 },
     /// The configuration of the store is invalid.
     #[error("store.{key}: {reason}")]
-    InvalidOption { key: &'static str, reason: &'static str },
+    InvalidOption {
+        key: &'static str,
+        reason: &'static str,
+    },
     /// No connection, a lost one, or no answer in time. Whether the statement took effect is
     /// unknown.
     #[error("ClickHouse could not be reached for {step}: {kind}")]
-    Unreachable { step: &'static str, kind: &'static str },
+    Unreachable {
+        step: &'static str,
+        kind: &'static str,
+    },
     /// ClickHouse answered with an error.
     #[error("ClickHouse refused {step}: code {code} {name}")]
-    Rejected { step: &'static str, code: u32, name: String },
+    Rejected {
+        step: &'static str,
+        code: u32,
+        name: String,
+    },
     /// ClickHouse answered with something else than expected.
     #[error("ClickHouse's answer to {step} was not understood: {kind}")]
-    UnexpectedResponse { step: &'static str, kind: &'static str },
+    UnexpectedResponse {
+        step: &'static str,
+        kind: &'static str,
+    },
     /// A migration found that its source changed while it was copied.
     #[error(
         "a table changed while it was written anew for this version: another collector still sends to it; stop it, or start it in this \
@@ -42,15 +55,19 @@ pub enum StoreError {
 
 /// Codes that mean the same bytes would be refused again: the data or the statement is wrong, not
 /// the moment.
-const FINAL_CODES: [u32; 19] = [6, 7, 8, 10, 16, 27, 33, 36, 38, 41, 43, 47, 53, 62, 70, 72, 73, 115, 117];
+const FINAL_CODES: [u32; 19] = [
+    6, 7, 8, 10, 16, 27, 33, 36, 38, 41, 43, 47, 53, 62, 70, 72, 73, 115, 117,
+];
 
 /// Codes that mean a statement needs more memory or time than it is allowed.
 const SIZE_LIMIT_CODES: [u32; 6] = [158, 159, 160, 173, 241, 307];
 
 /// Codes that describe the state of the store, whatever is sent: a full disk, too many parts, an
 /// I/O error, a shutdown.
-const STORE_STATE_CODES: [u32; 22] =
-    [74, 75, 76, 193, 194, 195, 198, 202, 209, 210, 236, 242, 243, 252, 279, 286, 319, 394, 425, 497, 516, 999];
+const STORE_STATE_CODES: [u32; 22] = [
+    74, 75, 76, 193, 194, 195, 198, 202, 209, 210, 236, 242, 243, 252, 279, 286, 319, 394, 425,
+    497, 516, 999,
+];
 
 impl StoreError {
     /// Whether the same call may succeed later.
@@ -67,7 +84,8 @@ impl StoreError {
 
     /// Whether a smaller insert may succeed.
     pub fn is_size_limit(&self) -> bool {
-        self.error_code().is_some_and(|code| SIZE_LIMIT_CODES.contains(&code))
+        self.error_code()
+            .is_some_and(|code| SIZE_LIMIT_CODES.contains(&code))
     }
 
     /// Whether the store answered and rejected this particular request, for no reason of its own
@@ -93,31 +111,65 @@ impl StoreError {
 pub fn error_during(step: &'static str) -> impl Fn(Error) -> StoreError {
     move |error| match &error {
         Error::BadResponse(text) => match parse_error_code(text) {
-            Some(code) => StoreError::Rejected { step, code, name: parse_error_name(text) },
+            Some(code) => StoreError::Rejected {
+                step,
+                code,
+                name: parse_error_name(text),
+            },
             // The answer of a proxy, or of a server that is too busy to give a reason.
-            None => StoreError::Unreachable { step, kind: "an HTTP error without a code" },
+            None => StoreError::Unreachable {
+                step,
+                kind: "an HTTP error without a code",
+            },
         },
-        Error::Network(source) => StoreError::Unreachable { step, kind: describe_io_error(source.as_ref()) },
-        Error::TimedOut => StoreError::Unreachable { step, kind: "timed out" },
-        Error::RowNotFound => StoreError::UnexpectedResponse { step, kind: "no row" },
-        Error::SchemaMismatch(_) => StoreError::UnexpectedResponse { step, kind: "other columns" },
-        Error::InvalidParams(_) => StoreError::UnexpectedResponse { step, kind: "a parameter cannot be sent" },
-        _ => StoreError::UnexpectedResponse { step, kind: "not the expected bytes" },
+        Error::Network(source) => StoreError::Unreachable {
+            step,
+            kind: describe_io_error(source.as_ref()),
+        },
+        Error::TimedOut => StoreError::Unreachable {
+            step,
+            kind: "timed out",
+        },
+        Error::RowNotFound => StoreError::UnexpectedResponse {
+            step,
+            kind: "no row",
+        },
+        Error::SchemaMismatch(_) => StoreError::UnexpectedResponse {
+            step,
+            kind: "other columns",
+        },
+        Error::InvalidParams(_) => StoreError::UnexpectedResponse {
+            step,
+            kind: "a parameter cannot be sent",
+        },
+        _ => StoreError::UnexpectedResponse {
+            step,
+            kind: "not the expected bytes",
+        },
     }
 }
 
 /// The number after the first `Code: `; `None` if the text has none.
 pub(super) fn parse_error_code(text: &str) -> Option<u32> {
     let (_, rest) = text.split_once("Code: ")?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    rest.split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// The last `(UPPER_CASE)` of the text: ClickHouse's name for the code. Quoted data cannot be taken
 /// for it, because the name follows the data.
 pub(super) fn parse_error_name(text: &str) -> String {
-    let names = text.rsplit('(').filter_map(|part| part.split_once(')').map(|(name, _)| name));
-    let is_name =
-        |name: &&str| name.len() > 3 && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    let names = text
+        .rsplit('(')
+        .filter_map(|part| part.split_once(')').map(|(name, _)| name));
+    let is_name = |name: &&str| {
+        name.len() > 3
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    };
     names.take(2).find(is_name).unwrap_or("").to_owned()
 }
 
@@ -156,7 +208,9 @@ mod tests {
             "ClickHouse refused an insert into daily: code 27 CANNOT_PARSE_INPUT_ASSERTION_FAILED"
         );
         assert!(!error.is_retryable());
-        let bare = error_during("x")(Error::BadResponse("Code: 27. DB::Exception: (CANARY) was found".to_owned()));
+        let bare = error_during("x")(Error::BadResponse(
+            "Code: 27. DB::Exception: (CANARY) was found".to_owned(),
+        ));
         assert!(!bare.is_retryable());
     }
 
@@ -164,11 +218,17 @@ mod tests {
     fn what_may_pass_is_retried() {
         for code in [159, 202, 209, 210, 241, 242, 243, 252, 319, 999] {
             let text = format!("Code: {code}. DB::Exception: x. (X_NAME)");
-            assert!(error_during("x")(Error::BadResponse(text)).is_retryable(), "{code}");
+            assert!(
+                error_during("x")(Error::BadResponse(text)).is_retryable(),
+                "{code}"
+            );
         }
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let error = error_during("x")(Error::Network(Box::new(refused)));
-        assert_eq!(error.to_string(), "ClickHouse could not be reached for x: connection refused");
+        assert_eq!(
+            error.to_string(),
+            "ClickHouse could not be reached for x: connection refused"
+        );
         assert!(error.is_retryable());
     }
 }

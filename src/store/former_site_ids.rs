@@ -16,16 +16,28 @@ impl Store {
     /// # Errors
     ///
     /// The table of ids cannot be read.
-    pub(super) async fn with_present_ids(&self, sums: &SegmentSums) -> Result<Option<SegmentSums>, StoreError> {
+    pub(super) async fn with_present_ids(
+        &self,
+        sums: &SegmentSums,
+    ) -> Result<Option<SegmentSums>, StoreError> {
         let former: BTreeSet<u64> = all_sites(sums).filter_map(SiteId::as_legacy_u64).collect();
         if former.is_empty() {
             return Ok(None);
         }
 
         let mut present = HashMap::new();
-        for some in former.into_iter().collect::<Vec<_>>().chunks(MAX_IDS_PER_STATEMENT) {
+        for some in former
+            .into_iter()
+            .collect::<Vec<_>>()
+            .chunks(MAX_IDS_PER_STATEMENT)
+        {
             let sql = "SELECT legacy, any(site) FROM site_ids WHERE legacy IN ? GROUP BY legacy";
-            let rows = self.short_client.query(sql).bind(some).fetch_all::<(u64, u128)>().await;
+            let rows = self
+                .short_client
+                .query(sql)
+                .bind(some)
+                .fetch_all::<(u64, u128)>()
+                .await;
             present.extend(rows.map_err(error_during("reading what became of former sites"))?);
         }
         Ok((!present.is_empty()).then(|| with_replaced_ids(sums, &present)))
@@ -40,7 +52,12 @@ fn all_sites(sums: &SegmentSums) -> impl Iterator<Item = SiteId> {
     let vitals = sums.vitals.iter().map(|(key, _)| key.site);
     let faults = sums.faults.iter().map(|(key, _)| key.site);
     let attributes = sums.attributes.rows.iter().map(|(key, _)| key.site);
-    daily.chain(attributes).chain(hourly).chain(money).chain(vitals).chain(faults)
+    daily
+        .chain(attributes)
+        .chain(hourly)
+        .chain(money)
+        .chain(vitals)
+        .chain(faults)
 }
 
 /// A copy of the sums with each former id replaced.
@@ -52,11 +69,24 @@ fn with_replaced_ids(sums: &SegmentSums, present: &HashMap<u64, u128>) -> Segmen
         }
     };
 
-    sums.daily.iter_mut().for_each(|(key, _)| now(&mut key.site));
-    sums.attributes.rows.iter_mut().for_each(|(key, _)| now(&mut key.site));
-    sums.hourly.iter_mut().for_each(|(key, _)| now(&mut key.site));
-    sums.money.iter_mut().for_each(|(key, _)| now(&mut key.site));
-    sums.vitals.iter_mut().for_each(|(key, _)| now(&mut key.site));
-    sums.faults.iter_mut().for_each(|(key, _)| now(&mut key.site));
+    sums.daily
+        .iter_mut()
+        .for_each(|(key, _)| now(&mut key.site));
+    sums.attributes
+        .rows
+        .iter_mut()
+        .for_each(|(key, _)| now(&mut key.site));
+    sums.hourly
+        .iter_mut()
+        .for_each(|(key, _)| now(&mut key.site));
+    sums.money
+        .iter_mut()
+        .for_each(|(key, _)| now(&mut key.site));
+    sums.vitals
+        .iter_mut()
+        .for_each(|(key, _)| now(&mut key.site));
+    sums.faults
+        .iter_mut()
+        .for_each(|(key, _)| now(&mut key.site));
     sums
 }

@@ -67,7 +67,11 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn mail_counts(&self, by: MailGrouping, (from, to): (Day, Day)) -> Result<Vec<MailCountRow>, StoreError> {
+    pub async fn mail_counts(
+        &self,
+        by: MailGrouping,
+        (from, to): (Day, Day),
+    ) -> Result<Vec<MailCountRow>, StoreError> {
         let (of, only) = match by {
             MailGrouping::Day => ("toString(day)", ""),
             MailGrouping::Batch => ("toString(batch)", ""),
@@ -81,7 +85,11 @@ impl Store {
             no_marker = exclude_marker_texts("mail.template")
         );
 
-        let query = self.short_client.query(&sql).bind(from.as_number()).bind(to.as_number());
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(from.as_number())
+            .bind(to.as_number());
         query.fetch_all().await.map_err(error_during(STEP))
     }
 
@@ -103,7 +111,12 @@ impl Store {
             "INSERT INTO messages (digest, template, expires, opened, revoked, revision) \
              SELECT arrayJoin(?), ?, toDate(?), toDate(0), false, {SENT}"
         );
-        let query = self.short_client.query(&sql).bind(digests).bind(template).bind(expires.as_number());
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(digests)
+            .bind(template)
+            .bind(expires.as_number());
         query.execute().await.map_err(error_during(MESSAGES_STEP))
     }
 
@@ -112,7 +125,10 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn read_message_state(&self, message: &SecretDigest) -> Result<Option<MessageRow>, StoreError> {
+    pub async fn read_message_state(
+        &self,
+        message: &SecretDigest,
+    ) -> Result<Option<MessageRow>, StoreError> {
         let sql = format!(
             "SELECT toString(template) AS template, toUInt16(opened) AS opened, toUInt16(expires) AS expires, revoked \
              FROM ({}) WHERE digest = ?",
@@ -148,8 +164,13 @@ impl Store {
              WHERE state = {SENT} AND expires >= toDate(?) AND has(?, toString(template))",
             latest_state_query("digest IN ?")
         );
-        let query =
-            self.short_client.query(&sql).bind(on.as_number()).bind(digests).bind(on.as_number()).bind(templates);
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(on.as_number())
+            .bind(digests)
+            .bind(on.as_number())
+            .bind(templates);
         query.execute().await.map_err(error_during(MESSAGES_STEP))
     }
 
@@ -167,7 +188,12 @@ impl Store {
             return Ok(());
         }
         let sql = "ALTER TABLE messages DELETE WHERE expires < toDate(?)";
-        self.short_client.query(sql).bind(today.as_number()).execute().await.map_err(error_during(MESSAGES_STEP))
+        self.short_client
+            .query(sql)
+            .bind(today.as_number())
+            .execute()
+            .await
+            .map_err(error_during(MESSAGES_STEP))
     }
 
     /// Revokes a message and forgets whether it was opened.
@@ -184,16 +210,28 @@ impl Store {
              SELECT digest, template, expires, toDate(0), true, {REVOKED} FROM ({})",
             latest_state_query("digest = ?")
         );
-        self.short_client.query(&sql).bind(&digest).execute().await.map_err(error_during(MESSAGES_STEP))?;
+        self.short_client
+            .query(&sql)
+            .bind(&digest)
+            .execute()
+            .await
+            .map_err(error_during(MESSAGES_STEP))?;
         let sql = format!("ALTER TABLE messages DELETE WHERE digest = ? AND revision < {REVOKED}");
-        self.short_client.query(&sql).bind(&digest).execute().await.map_err(error_during(MESSAGES_STEP))
+        self.short_client
+            .query(&sql)
+            .bind(&digest)
+            .execute()
+            .await
+            .map_err(error_during(MESSAGES_STEP))
     }
 }
 
 /// A query for the newest state of each message that meets the condition.
 fn latest_state_query(only: &str) -> String {
     let columns = ["template", "expires", "opened", "revoked"];
-    let columns = columns.map(|name| format!("argMax({name}, revision) AS {name}")).join(", ");
+    let columns = columns
+        .map(|name| format!("argMax({name}, revision) AS {name}"))
+        .join(", ");
     // The columns have the names of the table's: the condition needs a query of its own.
     format!(
         "SELECT digest, {columns}, max(revision) AS state FROM (SELECT * FROM messages WHERE {only}) GROUP BY digest"

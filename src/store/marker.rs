@@ -47,7 +47,10 @@ impl SegmentMarkers {
     /// The markers of the segment with this token, `<collector>-<epoch>-<number>`.
     pub fn from_token(token: &str) -> SegmentMarkers {
         let collector = token.split('-').next().unwrap_or_default();
-        let (collector, segment) = (truncated_hash(collector, COLLECTOR_BITS), truncated_hash(token, SEGMENT_BITS));
+        let (collector, segment) = (
+            truncated_hash(collector, COLLECTOR_BITS),
+            truncated_hash(token, SEGMENT_BITS),
+        );
         let numbers = u128::from(collector) << SEGMENT_BITS | u128::from(segment);
         SegmentMarkers(SiteId::MIN_MARKER_ID.as_u128() | numbers << NODE_BITS)
     }
@@ -109,14 +112,20 @@ impl StoredBlocks {
             }
             lower == node
         };
-        self.0.iter().any(|(of, lower)| *of == partition && *lower > node && within(*lower))
+        self.0
+            .iter()
+            .any(|(of, lower)| *of == partition && *lower > node && within(*lower))
     }
 }
 
 /// A condition on the column that the sorting key has before the site, so that markers are found by
 /// the index.
 fn index_prefix_condition(table: CountsTable) -> &'static str {
-    if table == CountsTable::Vitals { "metric = '' AND " } else { "" }
+    if table == CountsTable::Vitals {
+        "metric = '' AND "
+    } else {
+        ""
+    }
 }
 
 /// The column that holds the marker in tables without sites; `None` for the others.
@@ -155,22 +164,35 @@ impl Store {
             ),
         };
 
-        let rows: Vec<(String, u16)> = self.client.query(&sql).fetch_all().await.map_err(error_during(STEP))?;
-        let stored = rows.iter().filter_map(|(partition, node)| Some((partition.parse().ok()?, *node)));
+        let rows: Vec<(String, u16)> = self
+            .client
+            .query(&sql)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))?;
+        let stored = rows
+            .iter()
+            .filter_map(|(partition, node)| Some((partition.parse().ok()?, *node)));
         Ok(StoredBlocks(stored.collect()))
     }
 
-    /// Removes the markers of a collector from partitions that ended more than three days before its
-    /// oldest segment was closed. `token` is of any of its segments; `oldest_days` is the age in
-    /// days of the oldest segment that can be sent again.
+    /// Removes the markers of a collector from partitions that ended more than three days before
+    /// its oldest segment was closed. `token` is of any of its segments; `oldest_days` is the age
+    /// in days of the oldest segment that can be sent again.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a statement. Markers that were
     /// removed stay removed.
-    pub async fn delete_old_markers(&self, token: &str, today: Day, oldest_days: u32) -> Result<(), StoreError> {
+    pub async fn delete_old_markers(
+        &self,
+        token: &str,
+        today: Day,
+        oldest_days: u32,
+    ) -> Result<(), StoreError> {
         for table in CountsTable::ALL {
-            self.delete_old_markers_in(table, token, today, oldest_days).await?;
+            self.delete_old_markers_in(table, token, today, oldest_days)
+                .await?;
         }
         Ok(())
     }
@@ -181,8 +203,14 @@ impl Store {
     /// # Errors
     ///
     /// See [`Store::forget_markers`].
-    pub async fn delete_old_day_markers(&self, token: &str, today: Day, oldest_days: u32) -> Result<(), StoreError> {
-        self.delete_old_markers_in(CountsTable::Unpublished, token, today, oldest_days).await
+    pub async fn delete_old_day_markers(
+        &self,
+        token: &str,
+        today: Day,
+        oldest_days: u32,
+    ) -> Result<(), StoreError> {
+        self.delete_old_markers_in(CountsTable::Unpublished, token, today, oldest_days)
+            .await
     }
 
     async fn delete_old_markers_in(
@@ -197,37 +225,67 @@ impl Store {
         let theirs = match marker_text_column(table) {
             Some(column) => {
                 let texts = [first, last].map(|id| format!("'{MARKER_TEXT_PREFIX}{id:032x}'"));
-                format!("{column} BETWEEN {} AND concat({}, ' 99999')", texts[0], texts[1])
+                format!(
+                    "{column} BETWEEN {} AND concat({}, ' 99999')",
+                    texts[0], texts[1]
+                )
             }
             None => {
-                format!("{}site BETWEEN toUInt128('{first}') AND toUInt128('{last}')", index_prefix_condition(table))
+                format!(
+                    "{}site BETWEEN toUInt128('{first}') AND toUInt128('{last}')",
+                    index_prefix_condition(table)
+                )
             }
         };
         let name = table.name();
         let sql = format!("SELECT DISTINCT toString(_partition_id) FROM {name} WHERE {theirs}");
-        let partitions: Vec<String> = self.client.query(&sql).fetch_all().await.map_err(error_during(STEP))?;
+        let partitions: Vec<String> = self
+            .client
+            .query(&sql)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))?;
 
         let is_over = |id: &str| {
-            id.parse().is_ok_and(|partition| super::retention::is_partition_expired(partition, today, kept_days))
+            id.parse().is_ok_and(|partition| {
+                super::retention::is_partition_expired(partition, today, kept_days)
+            })
         };
         for partition in partitions.iter().filter(|id| is_over(id)) {
             // Nobody else inserts into the embedded engine, so what holds nothing else now does not
             // later.
-            let is_dropped = self.engine.is_some() && self.count_other_rows(name, partition, &theirs).await? == 0;
+            let is_dropped = self.engine.is_some()
+                && self.count_other_rows(name, partition, &theirs).await? == 0;
             let sql = match is_dropped {
                 true => format!("ALTER TABLE {name} DROP PARTITION ID '{partition}'"),
-                false => format!("ALTER TABLE {name} DELETE IN PARTITION ID '{partition}' WHERE {theirs}"),
+                false => format!(
+                    "ALTER TABLE {name} DELETE IN PARTITION ID '{partition}' WHERE {theirs}"
+                ),
             };
             let query = self.client.query(&sql).with_setting("mutations_sync", "2");
-            query.execute().await.map_err(error_during("removing old markers"))?;
+            query
+                .execute()
+                .await
+                .map_err(error_during("removing old markers"))?;
         }
         Ok(())
     }
 
     /// The number of rows in a partition beside some.
-    async fn count_other_rows(&self, table: &str, partition: &str, some: &str) -> Result<u64, StoreError> {
-        let sql = format!("SELECT count() FROM {table} WHERE _partition_id = '{partition}' AND NOT ({some})");
-        self.client.query(&sql).fetch_one().await.map_err(error_during(STEP))
+    async fn count_other_rows(
+        &self,
+        table: &str,
+        partition: &str,
+        some: &str,
+    ) -> Result<u64, StoreError> {
+        let sql = format!(
+            "SELECT count() FROM {table} WHERE _partition_id = '{partition}' AND NOT ({some})"
+        );
+        self.client
+            .query(&sql)
+            .fetch_one()
+            .await
+            .map_err(error_during(STEP))
     }
 }
 
@@ -237,19 +295,41 @@ mod tests {
 
     #[test]
     fn markers_of_a_segment_differ_by_node_and_those_of_segments_do_not_meet() {
-        let (one, other) = (SegmentMarkers::from_token("c-1-1"), SegmentMarkers::from_token("c-1-2"));
-        assert_eq!(one.marker_site(u16::MAX).as_u128() - one.marker_site(0).as_u128(), u128::from(u16::MAX));
+        let (one, other) = (
+            SegmentMarkers::from_token("c-1-1"),
+            SegmentMarkers::from_token("c-1-2"),
+        );
+        assert_eq!(
+            one.marker_site(u16::MAX).as_u128() - one.marker_site(0).as_u128(),
+            u128::from(u16::MAX)
+        );
         assert!(one.0.abs_diff(other.0) > u128::from(u16::MAX));
-        assert!(one.marker_site(1) > SiteId::MIN_MARKER_ID && SiteId::from_key("mia") < SiteId::MIN_MARKER_ID);
+        assert!(
+            one.marker_site(1) > SiteId::MIN_MARKER_ID
+                && SiteId::from_key("mia") < SiteId::MIN_MARKER_ID
+        );
         assert_eq!(one.collector_range(), other.collector_range());
-        assert_ne!(one.collector_range(), SegmentMarkers::from_token("d-1-1").collector_range());
+        assert_ne!(
+            one.collector_range(),
+            SegmentMarkers::from_token("d-1-1").collector_range()
+        );
     }
 
     #[test]
     fn halves_are_found_below_their_node_and_nowhere_else() {
         let stored = StoredBlocks([(202_603, 11)].into());
-        assert_eq!([1, 2, 5].map(|node| stored.has_block_below(202_603, node)), [true; 3]);
-        assert_eq!([3, 4, 10, 11, 22].map(|node| stored.has_block_below(202_603, node)), [false; 5]);
-        assert!(stored.has_block(202_603, 11) && !stored.has_block(202_604, 11) && !stored.has_block_below(202_604, 1));
+        assert_eq!(
+            [1, 2, 5].map(|node| stored.has_block_below(202_603, node)),
+            [true; 3]
+        );
+        assert_eq!(
+            [3, 4, 10, 11, 22].map(|node| stored.has_block_below(202_603, node)),
+            [false; 5]
+        );
+        assert!(
+            stored.has_block(202_603, 11)
+                && !stored.has_block(202_604, 11)
+                && !stored.has_block_below(202_604, 1)
+        );
     }
 }

@@ -133,14 +133,32 @@ impl Store {
         let client = calls.with_long_deadline();
 
         let (cluster, alone) = (options.cluster.as_deref(), engine.is_some());
-        schema::apply_migrations((&client, &calls), &options.database, cluster, &options.site_names, alone).await?;
+        schema::apply_migrations(
+            (&client, &calls),
+            &options.database,
+            cluster,
+            &options.site_names,
+            alone,
+        )
+        .await?;
         let (cluster, database) = (options.cluster.clone(), options.database.clone());
-        Ok(Store { client, short_client: calls, engine, cluster, database, clamped: AtomicU64::new(0) })
+        Ok(Store {
+            client,
+            short_client: calls,
+            engine,
+            cluster,
+            database,
+            clamped: AtomicU64::new(0),
+        })
     }
 
     /// The queries about one site.
     pub fn site_reader(&self, site: SiteId) -> SiteReader<'_> {
-        SiteReader { short_client: &self.short_client, site, clamped: &self.clamped }
+        SiteReader {
+            short_client: &self.short_client,
+            site,
+            clamped: &self.clamped,
+        }
     }
 
     /// How often a report showed less money than was booked, because the sum exceeds the integers
@@ -155,7 +173,11 @@ impl Store {
     ///
     /// The store cannot be reached in time.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.short_client.query("SELECT 1").execute().await.map_err(error_during("a ping"))
+        self.short_client
+            .query("SELECT 1")
+            .execute()
+            .await
+            .map_err(error_during("a ping"))
     }
 
     /// The size of the tables on disk in bytes, as ClickHouse accounts for its active parts.
@@ -165,7 +187,11 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn disk_bytes(&self) -> Result<u64, StoreError> {
         let sql = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()";
-        self.short_client.query(sql).fetch_one().await.map_err(error_during("the size of the tables"))
+        self.short_client
+            .query(sql)
+            .fetch_one()
+            .await
+            .map_err(error_during("the size of the tables"))
     }
 
     /// The crate's client without deadlines, for queries. Read with `sum()` and `GROUP BY`, with
@@ -195,7 +221,11 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses an insert. Some of the counts may
     /// be there; the segment must be sent with [`Store::insert`] from now on.
-    pub async fn insert_new_segment(&self, token: &str, sums: &SegmentSums) -> Result<(), StoreError> {
+    pub async fn insert_new_segment(
+        &self,
+        token: &str,
+        sums: &SegmentSums,
+    ) -> Result<(), StoreError> {
         self.send_segment(token, sums, false).await
     }
 
@@ -211,7 +241,12 @@ impl Store {
     }
 
     /// Sends a segment to every table. `again`: whether an earlier call may have sent some of it.
-    async fn send_segment(&self, token: &str, sums: &SegmentSums, again: bool) -> Result<(), StoreError> {
+    async fn send_segment(
+        &self,
+        token: &str,
+        sums: &SegmentSums,
+        again: bool,
+    ) -> Result<(), StoreError> {
         let present = self.with_present_ids(sums).await?;
         let sums = present.as_ref().unwrap_or(sums);
         if again {
@@ -222,24 +257,37 @@ impl Store {
             let pieces = native::rows_by_partition(sums, table);
 
             let is_new = !again || pieces.is_empty();
-            let mut stored =
-                if is_new { StoredBlocks::default() } else { self.find_stored_blocks(table, token).await? };
+            let mut stored = if is_new {
+                StoredBlocks::default()
+            } else {
+                self.find_stored_blocks(table, token).await?
+            };
 
             for piece in &pieces {
-                self.send_partition(token, sums, table, piece, &mut stored).await?;
+                self.send_partition(token, sums, table, piece, &mut stored)
+                    .await?;
             }
         }
         Ok(())
     }
 
     /// The blocks of the segment that a table has.
-    async fn find_stored_blocks(&self, table: CountsTable, token: &str) -> Result<StoredBlocks, StoreError> {
+    async fn find_stored_blocks(
+        &self,
+        table: CountsTable,
+        token: &str,
+    ) -> Result<StoredBlocks, StoreError> {
         if self.cluster.is_some() {
             // Another replica may have received it.
             let sql = format!("SYSTEM SYNC REPLICA {}", table.name());
-            self.client.query(&sql).execute().await.map_err(error_during("waiting for a replica"))?;
+            self.client
+                .query(&sql)
+                .execute()
+                .await
+                .map_err(error_during("waiting for a replica"))?;
         }
-        self.read_stored_blocks(table, SegmentMarkers::from_token(token)).await
+        self.read_stored_blocks(table, SegmentMarkers::from_token(token))
+            .await
     }
 
     /// The common prefix of the ids of all queries that send a segment. Query ids are shared by all
@@ -253,8 +301,14 @@ impl Store {
         let on_cluster = self.cluster.as_deref().map(schema::quote_name);
         let on_cluster = on_cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {name}"));
         let sql = format!("KILL QUERY{on_cluster} WHERE startsWith(query_id, ?) SYNC");
-        let query = self.short_client.query(&sql).bind(self.query_id_prefix(token));
-        query.execute().await.map_err(error_during("ending a former try"))
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(self.query_id_prefix(token));
+        query
+            .execute()
+            .await
+            .map_err(error_during("ending a former try"))
     }
 
     /// Sends the rows of a partition that are not there. If they are too many for one insert, sends
@@ -277,7 +331,11 @@ impl Store {
                 let block = native::encode_block(sums, table, partition, rows, (token, node));
                 match self.insert_block(token, table, block.into()).await {
                     Ok(()) => continue,
-                    Err(error) if error.is_size_limit() && rows.len() > MIN_SPLIT_ROWS && node < u16::MAX / 2 => {
+                    Err(error)
+                        if error.is_size_limit()
+                            && rows.len() > MIN_SPLIT_ROWS
+                            && node < u16::MAX / 2 =>
+                    {
                         tracing::warn!(%error, rows = rows.len(), "an insert is too large; it is sent in halves");
                     }
                     Err(error) => return Err(error),
@@ -298,15 +356,23 @@ impl Store {
 
     /// Inserts one block under a query id of its own, which [`Store::end_former_tries`] finds by
     /// its prefix.
-    async fn insert_block(&self, token: &str, table: CountsTable, mut block: Bytes) -> Result<(), StoreError> {
+    async fn insert_block(
+        &self,
+        token: &str,
+        table: CountsTable,
+        mut block: Bytes,
+    ) -> Result<(), StoreError> {
         let name = table.name();
-        let sql = format!("INSERT INTO {name} ({}) FORMAT Native", table.all_columns().join(", "));
+        let sql = format!(
+            "INSERT INTO {name} ({}) FORMAT Native",
+            table.all_columns().join(", ")
+        );
 
         let attempt = getrandom::u64().expect("the system's random generator works");
-        let mut insert = self
-            .client
-            .begin_formatted_insert(sql)
-            .with_setting("query_id", format!("{}{name}-{attempt:016x}", self.query_id_prefix(token)));
+        let mut insert = self.client.begin_formatted_insert(sql).with_setting(
+            "query_id",
+            format!("{}{name}-{attempt:016x}", self.query_id_prefix(token)),
+        );
         for (setting, value) in ONE_BLOCK_SETTINGS {
             insert = insert.with_setting(setting, value);
         }
@@ -338,16 +404,27 @@ const fn insert_step(table: CountsTable) -> &'static str {
 
 /// Rejects options that cannot work, before anything is opened.
 fn check_options(options: &StoreOptions) -> Result<(), StoreError> {
-    let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let word = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
     if !word(&options.database) {
-        return Err(StoreError::InvalidOption { key: "database", reason: "letters, digits and _ only" });
+        return Err(StoreError::InvalidOption {
+            key: "database",
+            reason: "letters, digits and _ only",
+        });
     }
 
     match (&options.url, &options.cluster) {
         (Some(url), _) if !url.starts_with("http://") && !url.starts_with("https://") => {
-            Err(StoreError::InvalidOption { key: "url", reason: "must begin with http:// or https://" })
+            Err(StoreError::InvalidOption {
+                key: "url",
+                reason: "must begin with http:// or https://",
+            })
         }
-        (None, Some(_)) => Err(StoreError::InvalidOption { key: "cluster", reason: "needs store.url" }),
+        (None, Some(_)) => Err(StoreError::InvalidOption {
+            key: "cluster",
+            reason: "needs store.url",
+        }),
         _ => Ok(()),
     }
 }
@@ -363,9 +440,15 @@ fn engine_options(options: &StoreOptions) -> EngineOptions {
 
 /// A client of the configured server.
 fn server_client(url: &str, options: &StoreOptions) -> Result<clickhouse::Client, StoreError> {
-    let unusable =
-        |_| StoreError::InvalidOption { key: "ca_file", reason: "holds no certificates in PEM that can be read" };
-    let client = match options.ca_file.as_ref().filter(|_| url.starts_with("https://")) {
+    let unusable = |_| StoreError::InvalidOption {
+        key: "ca_file",
+        reason: "holds no certificates in PEM that can be read",
+    };
+    let client = match options
+        .ca_file
+        .as_ref()
+        .filter(|_| url.starts_with("https://"))
+    {
         Some(file) => tls::client_with_roots(tls::read_root_certificates(file).map_err(unusable)?),
         None => clickhouse::Client::default(),
     };

@@ -13,12 +13,12 @@
 use std::hash::Hash;
 
 use crate::aggregate::{
-    AttributeCounts, AttributeKey, DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId,
-    VitalKey,
+    AttributeCounts, AttributeKey, DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey,
+    SegmentSums, StringId, VitalKey,
 };
 use crate::event::{
-    CounterKind, CounterValues, Day, Dimension, DropReason, FaultKind, MailAction, ReaderKind, SiteId, Subject,
-    WebVital,
+    CounterKind, CounterValues, Day, Dimension, DropReason, FaultKind, MailAction, ReaderKind,
+    SiteId, Subject, WebVital,
 };
 
 use super::marker::{SegmentMarkers, WHOLE_NODE};
@@ -49,21 +49,43 @@ pub struct PartitionRows {
 /// completely or not at all. Empty if there are no rows.
 pub fn rows_by_partition(sums: &SegmentSums, table: CountsTable) -> Vec<PartitionRows> {
     match table {
-        CountsTable::Daily => group_by_partition(table, sums.daily.iter().map(|(key, _)| Some(key.day))),
-        CountsTable::Unpublished => {
-            group_by_partition(table, sums.attributes.rows.iter().map(|(key, _)| Some(key.day)))
+        CountsTable::Daily => {
+            group_by_partition(table, sums.daily.iter().map(|(key, _)| Some(key.day)))
         }
-        CountsTable::Hourly => {
-            group_by_partition(table, sums.hourly.iter().map(|(key, _)| Some(day_of_hour(key.hour))))
+        CountsTable::Unpublished => group_by_partition(
+            table,
+            sums.attributes.rows.iter().map(|(key, _)| Some(key.day)),
+        ),
+        CountsTable::Hourly => group_by_partition(
+            table,
+            sums.hourly
+                .iter()
+                .map(|(key, _)| Some(day_of_hour(key.hour))),
+        ),
+        CountsTable::Money => {
+            group_by_partition(table, sums.money.iter().map(|(key, _)| Some(key.day)))
         }
-        CountsTable::Money => group_by_partition(table, sums.money.iter().map(|(key, _)| Some(key.day))),
-        CountsTable::Drops => group_by_partition(table, sums.drops.iter().map(|(key, _)| Some(day_of_hour(key.hour)))),
-        CountsTable::Vitals => group_by_partition(table, sums.vitals.iter().map(|(key, _)| Some(key.day))),
-        CountsTable::Faults => group_by_partition(table, sums.faults.iter().map(|(key, _)| Some(key.day))),
-        CountsTable::Activity => {
-            group_by_partition(table, sums.daily.iter().map(|(key, _)| is_activity_row(key).then_some(key.day)))
+        CountsTable::Drops => group_by_partition(
+            table,
+            sums.drops
+                .iter()
+                .map(|(key, _)| Some(day_of_hour(key.hour))),
+        ),
+        CountsTable::Vitals => {
+            group_by_partition(table, sums.vitals.iter().map(|(key, _)| Some(key.day)))
         }
-        CountsTable::Mail => group_by_partition(table, sums.mail.iter().map(|(key, _)| Some(key.day))),
+        CountsTable::Faults => {
+            group_by_partition(table, sums.faults.iter().map(|(key, _)| Some(key.day)))
+        }
+        CountsTable::Activity => group_by_partition(
+            table,
+            sums.daily
+                .iter()
+                .map(|(key, _)| is_activity_row(key).then_some(key.day)),
+        ),
+        CountsTable::Mail => {
+            group_by_partition(table, sums.mail.iter().map(|(key, _)| Some(key.day)))
+        }
     }
 }
 
@@ -79,21 +101,33 @@ fn day_of_hour(hour: u32) -> Day {
 }
 
 /// Groups rows by partition, in order of first appearance. A row without a day is left out.
-fn group_by_partition(table: CountsTable, days: impl Iterator<Item = Option<Day>>) -> Vec<PartitionRows> {
+fn group_by_partition(
+    table: CountsTable,
+    days: impl Iterator<Item = Option<Day>>,
+) -> Vec<PartitionRows> {
     let mut pieces: Vec<PartitionRows> = Vec::new();
     let mut places: Vec<(Day, usize)> = Vec::new();
 
     for (row, day) in (0..).zip(days) {
         let Some(day) = day else { continue };
 
-        let known = places.iter().find(|(known, _)| *known == day).map(|(_, place)| *place);
+        let known = places
+            .iter()
+            .find(|(known, _)| *known == day)
+            .map(|(_, place)| *place);
 
         let place = known.unwrap_or_else(|| {
             let partition = partition_id(table, day);
-            let place = pieces.iter().position(|piece| piece.partition == partition).unwrap_or_else(|| {
-                pieces.push(PartitionRows { partition, rows: Vec::new() });
-                pieces.len() - 1
-            });
+            let place = pieces
+                .iter()
+                .position(|piece| piece.partition == partition)
+                .unwrap_or_else(|| {
+                    pieces.push(PartitionRows {
+                        partition,
+                        rows: Vec::new(),
+                    });
+                    pieces.len() - 1
+                });
             places.push((day, place));
             place
         });
@@ -106,16 +140,31 @@ fn group_by_partition(table: CountsTable, days: impl Iterator<Item = Option<Day>
 /// The partition of a day: by day in `unpublished`, by month in all other tables.
 fn partition_id(table: CountsTable, day: Day) -> u32 {
     let date = day.to_date();
-    let month = u32::from(date.year().unsigned_abs()) * 100 + u32::from(date.month().unsigned_abs());
-    if table == CountsTable::Unpublished { month * 100 + u32::from(date.day().unsigned_abs()) } else { month }
+    let month =
+        u32::from(date.year().unsigned_abs()) * 100 + u32::from(date.month().unsigned_abs());
+    if table == CountsTable::Unpublished {
+        month * 100 + u32::from(date.day().unsigned_abs())
+    } else {
+        month
+    }
 }
 
 /// The first day of a partition, which is the day of its markers.
 fn first_day_of_partition(partition: u32) -> Day {
-    let (month, day) = if partition > 999_999 { (partition / 100, partition % 100) } else { (partition, 1) };
+    let (month, day) = if partition > 999_999 {
+        (partition / 100, partition % 100)
+    } else {
+        (partition, 1)
+    };
     let small = |number: u32| i8::try_from(number).unwrap_or(1);
-    let date = jiff::civil::Date::new(i16::try_from(month / 100).unwrap_or(1970), small(month % 100), small(day));
-    date.ok().and_then(Day::from_date).unwrap_or(Day::from_number(0))
+    let date = jiff::civil::Date::new(
+        i16::try_from(month / 100).unwrap_or(1970),
+        small(month % 100),
+        small(day),
+    );
+    date.ok()
+        .and_then(Day::from_date)
+        .unwrap_or(Day::from_number(0))
 }
 
 /// The values of a marker row.
@@ -145,15 +194,27 @@ pub fn encode_block(
 
     let mut block = BlockWriter::new(table, rows.len(), marker);
     match table {
-        CountsTable::Daily => write_daily(&mut block, &select_rows(&sums.daily, rows), &sums.strings),
+        CountsTable::Daily => {
+            write_daily(&mut block, &select_rows(&sums.daily, rows), &sums.strings)
+        }
         CountsTable::Unpublished => {
-            write_unpublished(&mut block, &select_rows(&sums.attributes.rows, rows), &sums.attributes.strings);
+            write_unpublished(
+                &mut block,
+                &select_rows(&sums.attributes.rows, rows),
+                &sums.attributes.strings,
+            );
         }
         CountsTable::Hourly => write_hourly(&mut block, &select_rows(&sums.hourly, rows)),
-        CountsTable::Money => write_money(&mut block, &select_rows(&sums.money, rows), &sums.strings),
+        CountsTable::Money => {
+            write_money(&mut block, &select_rows(&sums.money, rows), &sums.strings)
+        }
         CountsTable::Drops => write_drops(&mut block, &select_rows(&sums.drops, rows)),
-        CountsTable::Vitals => write_vitals(&mut block, &select_rows(&sums.vitals, rows), &sums.strings),
-        CountsTable::Faults => write_faults(&mut block, &select_rows(&sums.faults, rows), &sums.strings),
+        CountsTable::Vitals => {
+            write_vitals(&mut block, &select_rows(&sums.vitals, rows), &sums.strings)
+        }
+        CountsTable::Faults => {
+            write_faults(&mut block, &select_rows(&sums.faults, rows), &sums.strings)
+        }
         CountsTable::Activity => write_activity(&mut block, &select_rows(&sums.daily, rows)),
         CountsTable::Mail => write_mail(&mut block, &select_rows(&sums.mail, rows), &sums.strings),
     }
@@ -167,11 +228,19 @@ fn select_rows<'s, T>(all: &'s [T], rows: &[u32]) -> Vec<&'s T> {
 
 type KeyedRows<'r, K, V> = [&'r (K, V)];
 
-fn write_daily(block: &mut BlockWriter, rows: &KeyedRows<'_, DailyKey, CounterValues>, strings: &[Box<str>]) {
+fn write_daily(
+    block: &mut BlockWriter,
+    rows: &KeyedRows<'_, DailyKey, CounterValues>,
+    strings: &[Box<str>],
+) {
     let keys = || rows.iter().map(|(key, _)| key);
     block.write_sites(keys().map(|key| key.site));
     block.write_days(keys().map(|key| key.day));
-    block.write_word_column("subject", &Subject::ALL.map(Subject::name), keys().map(|key| key.subject as usize));
+    block.write_word_column(
+        "subject",
+        &Subject::ALL.map(Subject::name),
+        keys().map(|key| key.subject as usize),
+    );
     block.write_string_column("item", strings, keys().map(|key| key.item));
     for counter in CounterKind::ALL {
         block.write_counter(counter, rows.iter().map(|(_, counts)| counts));
@@ -188,35 +257,72 @@ fn write_unpublished(
     block.write_sites(keys().map(|key| key.site));
     block.write_string_column("zone", strings, keys().map(|key| key.zone));
     block.write_days(keys().map(|key| key.day));
-    block.write_word_column("subject", &Subject::ALL.map(Subject::name), keys().map(|key| key.subject as usize));
+    block.write_word_column(
+        "subject",
+        &Subject::ALL.map(Subject::name),
+        keys().map(|key| key.subject as usize),
+    );
     block.write_string_column("item", strings, keys().map(|key| key.item));
-    block.write_word_column("dim", &Dimension::ALL.map(Dimension::name), keys().map(|key| key.dim as usize));
+    block.write_word_column(
+        "dim",
+        &Dimension::ALL.map(Dimension::name),
+        keys().map(|key| key.dim as usize),
+    );
     block.write_string_column("value", strings, keys().map(|key| key.value));
 
     let segment = block.marker.segment;
     block.write_u64_column("segment", segment, keys().map(|_| segment));
-    block.write_u64_column("visitors", 0, rows.iter().map(|(_, counts)| u64::from(counts.visitors)));
-    block.write_u64_column("visits", 0, rows.iter().map(|(_, counts)| u64::from(counts.visits)));
-    block.write_u64_column("networks", 1, rows.iter().map(|(_, counts)| u64::from(counts.networks)));
+    block.write_u64_column(
+        "visitors",
+        0,
+        rows.iter().map(|(_, counts)| u64::from(counts.visitors)),
+    );
+    block.write_u64_column(
+        "visits",
+        0,
+        rows.iter().map(|(_, counts)| u64::from(counts.visits)),
+    );
+    block.write_u64_column(
+        "networks",
+        1,
+        rows.iter().map(|(_, counts)| u64::from(counts.networks)),
+    );
 }
 
 fn write_hourly(block: &mut BlockWriter, rows: &KeyedRows<'_, HourlyKey, CounterValues>) {
     block.write_sites(rows.iter().map(|(key, _)| key.site));
     block.write_hours(rows.iter().map(|(key, _)| key.hour));
-    for counter in CounterKind::ALL.into_iter().filter(|counter| !counter.is_page_only()) {
+    for counter in CounterKind::ALL
+        .into_iter()
+        .filter(|counter| !counter.is_page_only())
+    {
         block.write_counter(counter, rows.iter().map(|(_, counts)| counts));
     }
 }
 
-fn write_money(block: &mut BlockWriter, rows: &KeyedRows<'_, MoneyKey, (u32, u64)>, strings: &[Box<str>]) {
+fn write_money(
+    block: &mut BlockWriter,
+    rows: &KeyedRows<'_, MoneyKey, (u32, u64)>,
+    strings: &[Box<str>],
+) {
     let keys = || rows.iter().map(|(key, _)| key);
     block.write_sites(keys().map(|key| key.site));
     block.write_days(keys().map(|key| key.day));
     block.write_string_column("event", strings, keys().map(|key| key.event));
-    block.write_distinct_column("currency", keys().map(|key| key.currency), |currency| currency.to_vec());
-    block.write_u64_column("hits", 0, rows.iter().map(|(_, (hits, _))| u64::from(*hits)));
+    block.write_distinct_column("currency", keys().map(|key| key.currency), |currency| {
+        currency.to_vec()
+    });
+    block.write_u64_column(
+        "hits",
+        0,
+        rows.iter().map(|(_, (hits, _))| u64::from(*hits)),
+    );
     let amounts = rows.iter().map(|(_, (_, minor))| u128::from(*minor));
-    block.write_fixed_column("minor", "UInt128", amounts.chain([1]).map(u128::to_le_bytes));
+    block.write_fixed_column(
+        "minor",
+        "UInt128",
+        amounts.chain([1]).map(u128::to_le_bytes),
+    );
 }
 
 fn write_drops(block: &mut BlockWriter, rows: &KeyedRows<'_, DropKey, u32>) {
@@ -231,23 +337,46 @@ fn write_drops(block: &mut BlockWriter, rows: &KeyedRows<'_, DropKey, u32>) {
     block.write_hits(rows);
 }
 
-fn write_vitals(block: &mut BlockWriter, rows: &KeyedRows<'_, VitalKey, u32>, strings: &[Box<str>]) {
+fn write_vitals(
+    block: &mut BlockWriter,
+    rows: &KeyedRows<'_, VitalKey, u32>,
+    strings: &[Box<str>],
+) {
     let keys = || rows.iter().map(|(key, _)| key);
     block.write_sites(keys().map(|key| key.site));
     block.write_days(keys().map(|key| key.day));
     block.write_string_column("path", strings, keys().map(|key| key.path));
     block.write_string_column("device", strings, keys().map(|key| key.device));
-    block.write_word_column("metric", &WebVital::ALL.map(WebVital::name), keys().map(|key| key.metric as usize));
-    block.write_fixed_column("bucket", "UInt8", keys().map(|key| key.bucket).chain([0]).map(|bucket| [bucket]));
+    block.write_word_column(
+        "metric",
+        &WebVital::ALL.map(WebVital::name),
+        keys().map(|key| key.metric as usize),
+    );
+    block.write_fixed_column(
+        "bucket",
+        "UInt8",
+        keys()
+            .map(|key| key.bucket)
+            .chain([0])
+            .map(|bucket| [bucket]),
+    );
     block.write_hits(rows);
 }
 
-fn write_faults(block: &mut BlockWriter, rows: &KeyedRows<'_, FaultKey, u32>, strings: &[Box<str>]) {
+fn write_faults(
+    block: &mut BlockWriter,
+    rows: &KeyedRows<'_, FaultKey, u32>,
+    strings: &[Box<str>],
+) {
     let keys = || rows.iter().map(|(key, _)| key);
     block.write_sites(keys().map(|key| key.site));
     block.write_days(keys().map(|key| key.day));
     block.write_string_column("path", strings, keys().map(|key| key.path));
-    block.write_word_column("kind", &FaultKind::ALL.map(FaultKind::name), keys().map(|key| key.kind as usize));
+    block.write_word_column(
+        "kind",
+        &FaultKind::ALL.map(FaultKind::name),
+        keys().map(|key| key.kind as usize),
+    );
     block.write_string_column("fault", strings, keys().map(|key| key.fault));
     block.write_hits(rows);
 }
@@ -255,27 +384,58 @@ fn write_faults(block: &mut BlockWriter, rows: &KeyedRows<'_, FaultKey, u32>, st
 fn write_activity(block: &mut BlockWriter, rows: &KeyedRows<'_, DailyKey, CounterValues>) {
     block.write_days(rows.iter().map(|(key, _)| key.day));
     block.write_sites(rows.iter().map(|(key, _)| key.site));
-    for counter in CounterKind::ALL.into_iter().filter(|counter| !counter.is_page_only()) {
+    for counter in CounterKind::ALL
+        .into_iter()
+        .filter(|counter| !counter.is_page_only())
+    {
         block.write_counter(counter, rows.iter().map(|(_, counts)| counts));
     }
 }
 
-fn write_mail(block: &mut BlockWriter, rows: &KeyedRows<'_, MailKey, (u32, u32)>, strings: &[Box<str>]) {
+fn write_mail(
+    block: &mut BlockWriter,
+    rows: &KeyedRows<'_, MailKey, (u32, u32)>,
+    strings: &[Box<str>],
+) {
     let keys = || rows.iter().map(|(key, _)| key);
     block.write_days(keys().map(|key| key.day));
     let text = std::mem::take(&mut block.marker.text);
-    block.write_string_column_with_marker("template", strings, keys().map(|key| key.template), &text);
+    block.write_string_column_with_marker(
+        "template",
+        strings,
+        keys().map(|key| key.template),
+        &text,
+    );
     let batch = block.marker.day;
     block.write_fixed_column(
         "batch",
         "Date",
-        keys().map(|key| key.batch).chain([batch]).map(|day| day.as_number().to_le_bytes()),
+        keys()
+            .map(|key| key.batch)
+            .chain([batch])
+            .map(|day| day.as_number().to_le_bytes()),
     );
-    block.write_word_column("action", &MailAction::ALL.map(MailAction::name), keys().map(|key| key.action as usize));
+    block.write_word_column(
+        "action",
+        &MailAction::ALL.map(MailAction::name),
+        keys().map(|key| key.action as usize),
+    );
     block.write_string_column("link", strings, keys().map(|key| key.link));
-    block.write_word_column("reader", &ReaderKind::ALL.map(ReaderKind::name), keys().map(|key| key.reader as usize));
-    block.write_u64_column("hits", 0, rows.iter().map(|(_, (hits, _))| u64::from(*hits)));
-    block.write_u64_column("visitors", 1, rows.iter().map(|(_, (_, visitors))| u64::from(*visitors)));
+    block.write_word_column(
+        "reader",
+        &ReaderKind::ALL.map(ReaderKind::name),
+        keys().map(|key| key.reader as usize),
+    );
+    block.write_u64_column(
+        "hits",
+        0,
+        rows.iter().map(|(_, (hits, _))| u64::from(*hits)),
+    );
+    block.write_u64_column(
+        "visitors",
+        1,
+        rows.iter().map(|(_, (_, visitors))| u64::from(*visitors)),
+    );
 }
 
 /// A block while it is written. The marker is the last row of each column.
@@ -294,7 +454,11 @@ impl BlockWriter {
     /// Writes the header: the numbers of columns and rows, including the marker.
     fn new(table: CountsTable, rows: usize, marker: MarkerRow) -> BlockWriter {
         let (columns, rows) = (table.all_columns().len(), rows + 1);
-        let mut block = BlockWriter { bytes: Vec::with_capacity(rows * columns * 8 + 1024), rows, marker };
+        let mut block = BlockWriter {
+            bytes: Vec::with_capacity(rows * columns * 8 + 1024),
+            rows,
+            marker,
+        };
         block.write_varint(columns);
         block.write_varint(rows);
         block
@@ -322,7 +486,12 @@ impl BlockWriter {
     }
 
     /// Writes a column of values of fixed width. The caller appends the marker's value.
-    fn write_fixed_column<const N: usize>(&mut self, name: &str, kind: &str, values: impl Iterator<Item = [u8; N]>) {
+    fn write_fixed_column<const N: usize>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        values: impl Iterator<Item = [u8; N]>,
+    ) {
         self.write_column_header(name, kind);
         for value in values {
             self.bytes.extend_from_slice(&value);
@@ -331,30 +500,57 @@ impl BlockWriter {
 
     fn write_sites(&mut self, sites: impl Iterator<Item = SiteId>) {
         let marker = self.marker.site;
-        self.write_fixed_column("site", "UInt128", sites.chain([marker]).map(|site| site.as_u128().to_le_bytes()));
+        self.write_fixed_column(
+            "site",
+            "UInt128",
+            sites
+                .chain([marker])
+                .map(|site| site.as_u128().to_le_bytes()),
+        );
     }
 
     fn write_days(&mut self, days: impl Iterator<Item = Day>) {
         let marker = self.marker.day;
-        self.write_fixed_column("day", "Date", days.chain([marker]).map(|day| day.as_number().to_le_bytes()));
+        self.write_fixed_column(
+            "day",
+            "Date",
+            days.chain([marker])
+                .map(|day| day.as_number().to_le_bytes()),
+        );
     }
 
     /// Writes the hours; the marker's is the first second of its day.
     fn write_hours(&mut self, hours: impl Iterator<Item = u32>) {
         let marker = u32::from(self.marker.day.as_number()) * 86_400;
-        self.write_fixed_column("hour", "DateTime('UTC')", hours.chain([marker]).map(u32::to_le_bytes));
+        self.write_fixed_column(
+            "hour",
+            "DateTime('UTC')",
+            hours.chain([marker]).map(u32::to_le_bytes),
+        );
     }
 
     /// Writes a column of 64-bit numbers with the marker's value at its end.
     fn write_u64_column(&mut self, name: &str, marker: u64, numbers: impl Iterator<Item = u64>) {
-        self.write_fixed_column(name, "UInt64", numbers.chain([marker]).map(u64::to_le_bytes));
+        self.write_fixed_column(
+            name,
+            "UInt64",
+            numbers.chain([marker]).map(u64::to_le_bytes),
+        );
     }
 
     /// Writes a counter. The marker has one second, so that merges do not drop it as a row of
     /// zeroes.
-    fn write_counter<'c>(&mut self, counter: CounterKind, counts: impl Iterator<Item = &'c CounterValues>) {
+    fn write_counter<'c>(
+        &mut self,
+        counter: CounterKind,
+        counts: impl Iterator<Item = &'c CounterValues>,
+    ) {
         let marker = u64::from(counter == CounterKind::Seconds);
-        self.write_u64_column(counter.name(), marker, counts.map(|counts| u64::from(counts.get(counter))));
+        self.write_u64_column(
+            counter.name(),
+            marker,
+            counts.map(|counts| u64::from(counts.get(counter))),
+        );
     }
 
     fn write_hits<K>(&mut self, rows: &KeyedRows<'_, K, u32>) {
@@ -362,7 +558,12 @@ impl BlockWriter {
     }
 
     /// Writes a column of words from one of the code's own lists, given by their indices.
-    fn write_word_column(&mut self, name: &str, list: &[&str], places: impl Iterator<Item = usize>) {
+    fn write_word_column(
+        &mut self,
+        name: &str,
+        list: &[&str],
+        places: impl Iterator<Item = usize>,
+    ) {
         self.write_word_column_with_marker(name, list, places, "");
     }
 
@@ -381,7 +582,12 @@ impl BlockWriter {
 
     /// Writes a column of a segment's strings. The dictionary holds those that this column uses, in
     /// order of first appearance.
-    fn write_string_column(&mut self, name: &str, strings: &[Box<str>], syms: impl Iterator<Item = StringId>) {
+    fn write_string_column(
+        &mut self,
+        name: &str,
+        strings: &[Box<str>],
+        syms: impl Iterator<Item = StringId>,
+    ) {
         self.write_string_column_with_marker(name, strings, syms, "");
     }
 
@@ -402,7 +608,8 @@ impl BlockWriter {
         for sym in syms {
             let place = &mut place_of[sym.0 as usize];
             if *place == UNUSED {
-                *place = u32::try_from(used.len()).expect("a segment has fewer strings than u32 counts");
+                *place =
+                    u32::try_from(used.len()).expect("a segment has fewer strings than u32 counts");
                 used.push(sym);
             }
             places.push(*place as usize);
@@ -410,7 +617,10 @@ impl BlockWriter {
 
         places.push(used.len());
 
-        let texts = used.iter().map(|sym| strings[sym.0 as usize].as_bytes()).chain([marker.as_bytes()]);
+        let texts = used
+            .iter()
+            .map(|sym| strings[sym.0 as usize].as_bytes())
+            .chain([marker.as_bytes()]);
         self.write_dictionary(name, texts, used.len() + 1);
         self.write_indices(used.len() + 1, places.into_iter());
     }
@@ -441,15 +651,23 @@ impl BlockWriter {
 
     /// Writes the beginning of a LowCardinality column: its dictionary of `count` strings and the
     /// number of rows.
-    fn write_dictionary<'s>(&mut self, name: &str, strings: impl Iterator<Item = &'s [u8]>, count: usize) {
+    fn write_dictionary<'s>(
+        &mut self,
+        name: &str,
+        strings: impl Iterator<Item = &'s [u8]>,
+        count: usize,
+    ) {
         self.write_column_header(name, "LowCardinality(String)");
-        self.bytes.extend_from_slice(&LOW_CARDINALITY_VERSION.to_le_bytes());
-        self.bytes.extend_from_slice(&(OWN_DICTIONARY_FLAGS | index_width_code(count)).to_le_bytes());
+        self.bytes
+            .extend_from_slice(&LOW_CARDINALITY_VERSION.to_le_bytes());
+        self.bytes
+            .extend_from_slice(&(OWN_DICTIONARY_FLAGS | index_width_code(count)).to_le_bytes());
         self.bytes.extend_from_slice(&(count as u64).to_le_bytes());
         for string in strings {
             self.write_string(string);
         }
-        self.bytes.extend_from_slice(&(self.rows as u64).to_le_bytes());
+        self.bytes
+            .extend_from_slice(&(self.rows as u64).to_le_bytes());
     }
 
     /// Writes the index of each row in the dictionary before it, in the width that the dictionary
@@ -457,8 +675,12 @@ impl BlockWriter {
     fn write_indices(&mut self, count: usize, places: impl Iterator<Item = usize>) {
         match index_width_code(count) {
             0 => self.bytes.extend(places.map(|place| place as u8)),
-            1 => places.for_each(|place| self.bytes.extend_from_slice(&(place as u16).to_le_bytes())),
-            _ => places.for_each(|place| self.bytes.extend_from_slice(&(place as u32).to_le_bytes())),
+            1 => {
+                places.for_each(|place| self.bytes.extend_from_slice(&(place as u16).to_le_bytes()))
+            }
+            _ => {
+                places.for_each(|place| self.bytes.extend_from_slice(&(place as u32).to_le_bytes()))
+            }
         }
     }
 }
@@ -485,44 +707,86 @@ mod tests {
 
     #[test]
     fn a_block_is_the_bytes_of_the_format_and_ends_with_its_marker() {
-        let key = DropKey { hour: 0x0a0a_0a0a, reason: DropReason::Dnt };
-        let sums = SegmentSums { drops: vec![(key, 2570)], ..SegmentSums::default() };
+        let key = DropKey {
+            hour: 0x0a0a_0a0a,
+            reason: DropReason::Dnt,
+        };
+        let sums = SegmentSums {
+            drops: vec![(key, 2570)],
+            ..SegmentSums::default()
+        };
         let pieces = rows_by_partition(&sums, CountsTable::Drops);
-        assert_eq!((pieces.len(), pieces[0].partition, &pieces[0].rows[..]), (1, 197_505, &[0][..]));
+        assert_eq!(
+            (pieces.len(), pieces[0].partition, &pieces[0].rows[..]),
+            (1, 197_505, &[0][..])
+        );
         let mut expected = b"\x03\x02\x04hour\x0fDateTime('UTC')\x0a\x0a\x0a\x0a".to_vec();
         expected.extend((1946 * 86_400_u32).to_le_bytes());
         expected.extend(b"\x06reason\x16LowCardinality(String)\x01\0\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\x08\0\0\0\0\0\0\0");
-        expected.extend(b"\x0cunknown_site\x0anot_a_view\x03gpc\x03dnt\x0ano_consent\x08objected\x07limited");
+        expected.extend(
+            b"\x0cunknown_site\x0anot_a_view\x03gpc\x03dnt\x0ano_consent\x08objected\x07limited",
+        );
         let text = SegmentMarkers::from_token("c-1-1").marker_text(5);
         expected.push(u8::try_from(text.len()).unwrap());
         expected.extend(text.as_bytes());
-        expected.extend(b"\x02\0\0\0\0\0\0\0\x03\x07\x04hits\x06UInt64\x0a\x0a\0\0\0\0\0\0\x01\0\0\0\0\0\0\0");
-        assert_eq!(encode_block(&sums, CountsTable::Drops, 197_505, &[0], ("c-1-1", 5)), expected);
+        expected.extend(
+            b"\x02\0\0\0\0\0\0\0\x03\x07\x04hits\x06UInt64\x0a\x0a\0\0\0\0\0\0\x01\0\0\0\0\0\0\0",
+        );
+        assert_eq!(
+            encode_block(&sums, CountsTable::Drops, 197_505, &[0], ("c-1-1", 5)),
+            expected
+        );
     }
 
     #[test]
     fn rows_are_parted_as_the_tables_are() {
         let row = |day| {
-            let key = DailyKey { site: SiteId::from_u128(9), day, subject: Subject::Site, item: StringId(0) };
+            let key = DailyKey {
+                site: SiteId::from_u128(9),
+                day,
+                subject: Subject::Site,
+                item: StringId(0),
+            };
             (key, CounterValues::zeros())
         };
-        let days = ["2026-02-28", "2026-03-01", "2026-02-01"].map(|day| Day::from_date(day.parse().unwrap()).unwrap());
-        let sums = SegmentSums { strings: vec!["".into()], daily: days.map(row).to_vec(), ..SegmentSums::default() };
+        let days = ["2026-02-28", "2026-03-01", "2026-02-01"]
+            .map(|day| Day::from_date(day.parse().unwrap()).unwrap());
+        let sums = SegmentSums {
+            strings: vec!["".into()],
+            daily: days.map(row).to_vec(),
+            ..SegmentSums::default()
+        };
         for table in [CountsTable::Daily, CountsTable::Activity] {
-            let parted: Vec<_> =
-                rows_by_partition(&sums, table).into_iter().map(|piece| (piece.partition, piece.rows)).collect();
+            let parted: Vec<_> = rows_by_partition(&sums, table)
+                .into_iter()
+                .map(|piece| (piece.partition, piece.rows))
+                .collect();
             assert_eq!(parted, [(202_602, vec![0, 2]), (202_603, vec![1])]);
         }
         assert_eq!(partition_id(CountsTable::Unpublished, days[0]), 20_260_228);
-        assert_eq!((first_day_of_partition(20_260_228), first_day_of_partition(202_603)), (days[0], days[1]));
+        assert_eq!(
+            (
+                first_day_of_partition(20_260_228),
+                first_day_of_partition(202_603)
+            ),
+            (days[0], days[1])
+        );
     }
 
     #[test]
     fn the_same_counts_give_the_same_bytes() {
         let block = |currency| {
-            let key = MoneyKey { site: SiteId::from_u128(9), day: Day::from_number(1), event: StringId(0), currency };
-            let sums =
-                SegmentSums { strings: vec!["buy".into()], money: vec![(key, (1, 2))], ..SegmentSums::default() };
+            let key = MoneyKey {
+                site: SiteId::from_u128(9),
+                day: Day::from_number(1),
+                event: StringId(0),
+                currency,
+            };
+            let sums = SegmentSums {
+                strings: vec!["buy".into()],
+                money: vec![(key, (1, 2))],
+                ..SegmentSums::default()
+            };
             encode_block(&sums, CountsTable::Money, 197_001, &[0], ("c-1-1", 1))
         };
         assert_eq!(block(*b"EUR"), block(*b"EUR"));
@@ -531,6 +795,9 @@ mod tests {
 
     #[test]
     fn places_are_as_wide_as_the_dictionary_needs() {
-        assert_eq!([256, 257, 65_536, 65_537].map(index_width_code), [0, 1, 1, 2]);
+        assert_eq!(
+            [256, 257, 65_536, 65_537].map(index_width_code),
+            [0, 1, 1, 2]
+        );
     }
 }

@@ -74,8 +74,22 @@ pub struct SiteFaultTotal {
 impl SiteFaultTotal {
     /// The site's id, and the fault without it.
     pub fn into_site_and_fault(self) -> (u128, FaultTotal) {
-        let SiteFaultTotal { site, kind, fault, path, hits } = self;
-        (site, FaultTotal { kind, fault, path, hits })
+        let SiteFaultTotal {
+            site,
+            kind,
+            fault,
+            path,
+            hits,
+        } = self;
+        (
+            site,
+            FaultTotal {
+                kind,
+                fault,
+                path,
+                hits,
+            },
+        )
     }
 }
 
@@ -95,7 +109,11 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<ActivityRow>, StoreError> {
         let sums = |first: Day, last: Day| {
-            let within = format!("day BETWEEN toDate({}) AND toDate({})", first.as_number(), last.as_number());
+            let within = format!(
+                "day BETWEEN toDate({}) AND toDate({})",
+                first.as_number(),
+                last.as_number()
+            );
             format!("(sumIf(hits, {within}), sumIf(visitors, {within}), sumIf(visits, {within}))")
         };
         let none = "(toUInt64(0), toUInt64(0), toUInt64(0))".to_owned();
@@ -113,11 +131,17 @@ impl Store {
         );
 
         let days = [from, to, before.0, before.1].map(Day::as_number);
-        let mut query = days.into_iter().fold(self.short_client.query(&sql), |query, day| query.bind(day));
+        let mut query = days
+            .into_iter()
+            .fold(self.short_client.query(&sql), |query, day| query.bind(day));
         if let Some(sites) = among {
             query = query.bind(sites.iter().map(|site| site.as_u128()).collect::<Vec<_>>());
         }
-        query.bind(limit as u64).fetch_all().await.map_err(error_during(STEP))
+        query
+            .bind(limit as u64)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// Hits that were not counted, by reason, most frequent first, in whole UTC days, both
@@ -132,7 +156,11 @@ impl Store {
              WHERE toDate(hour, 'UTC') BETWEEN toDate(?) AND toDate(?) AND {} GROUP BY reason ORDER BY hits DESC, reason",
             exclude_marker_texts("drops.reason")
         );
-        let query = self.short_client.query(&sql).bind(from.as_number()).bind(to.as_number());
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(from.as_number())
+            .bind(to.as_number());
         query.fetch_all().await.map_err(error_during(STEP))
     }
 
@@ -152,24 +180,46 @@ impl Store {
         let worst = "SELECT site, path, sum(hits) AS poor FROM vitals \
                      WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND bucket > ? \
                      GROUP BY site, path ORDER BY poor DESC, site, path LIMIT ?";
-        let query = self.short_client.query(worst).bind(metric.name()).bind(from.as_number()).bind(to.as_number());
-        let query = query.bind(metric.bucket_for(metric.thresholds().1)).bind(limit as u64);
-        let worst: Vec<(u128, String, u64)> = query.fetch_all().await.map_err(error_during(STEP))?;
+        let query = self
+            .short_client
+            .query(worst)
+            .bind(metric.name())
+            .bind(from.as_number())
+            .bind(to.as_number());
+        let query = query
+            .bind(metric.bucket_for(metric.thresholds().1))
+            .bind(limit as u64);
+        let worst: Vec<(u128, String, u64)> =
+            query.fetch_all().await.map_err(error_during(STEP))?;
         if worst.is_empty() {
             return Ok(Vec::new());
         }
 
-        let (sites, pages): (Vec<u128>, Vec<(u128, &str)>) =
-            worst.iter().map(|(site, path, _)| (*site, (*site, path.as_str()))).unzip();
+        let (sites, pages): (Vec<u128>, Vec<(u128, &str)>) = worst
+            .iter()
+            .map(|(site, path, _)| (*site, (*site, path.as_str())))
+            .unzip();
         let sql = "SELECT site, path, arrayZip(b.1, b.2) AS buckets FROM ( \
                    SELECT site, path, sumMap([bucket], [hits]) AS b FROM vitals \
                    WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND site IN ? AND (site, path) IN ? GROUP BY site, path)";
-        let query = self.short_client.query(sql).bind(metric.name()).bind(from.as_number()).bind(to.as_number());
-        let mut slow: Vec<PageHistogram> =
-            query.bind(sites).bind(pages).fetch_all().await.map_err(error_during(STEP))?;
+        let query = self
+            .short_client
+            .query(sql)
+            .bind(metric.name())
+            .bind(from.as_number())
+            .bind(to.as_number());
+        let mut slow: Vec<PageHistogram> = query
+            .bind(sites)
+            .bind(pages)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))?;
 
-        let place =
-            |page: &PageHistogram| worst.iter().position(|(site, path, _)| *site == page.site && *path == page.path);
+        let place = |page: &PageHistogram| {
+            worst
+                .iter()
+                .position(|(site, path, _)| *site == page.site && *path == page.path)
+        };
         slow.sort_by_key(place);
         Ok(slow)
     }
@@ -190,7 +240,12 @@ impl Store {
              ORDER BY hits DESC, site, kind, fault, path LIMIT ?",
             exclude_marker_sites()
         );
-        let query = self.short_client.query(&sql).bind(from.as_number()).bind(to.as_number()).bind(limit as u64);
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(from.as_number())
+            .bind(to.as_number())
+            .bind(limit as u64);
         query.fetch_all().await.map_err(error_during(STEP))
     }
 
@@ -201,11 +256,24 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a statement. The names may be
     /// stored.
-    pub async fn insert_site_names(&self, names: &[(SiteId, String)]) -> Result<Vec<SiteId>, StoreError> {
-        let mut insert =
-            self.short_client.begin_insert::<SiteNameRow<'_>>("names").await.map_err(error_during(STEP))?;
+    pub async fn insert_site_names(
+        &self,
+        names: &[(SiteId, String)],
+    ) -> Result<Vec<SiteId>, StoreError> {
+        let mut insert = self
+            .short_client
+            .begin_insert::<SiteNameRow<'_>>("names")
+            .await
+            .map_err(error_during(STEP))?;
         for (site, name) in names {
-            insert.write(&SiteNameRow { site: site.as_u128(), name, revision: 0 }).await.map_err(error_during(STEP))?;
+            insert
+                .write(&SiteNameRow {
+                    site: site.as_u128(),
+                    name,
+                    revision: 0,
+                })
+                .await
+                .map_err(error_during(STEP))?;
         }
         insert.end().await.map_err(error_during(STEP))?;
 
@@ -213,8 +281,13 @@ impl Store {
         for some in names.chunks(MAX_IDS_PER_STATEMENT) {
             let sql = "SELECT site FROM names WHERE site IN ? GROUP BY site HAVING uniqExact(name) > 1 ORDER BY site";
             let ids: Vec<u128> = some.iter().map(|(site, _)| site.as_u128()).collect();
-            let found: Vec<u128> =
-                self.short_client.query(sql).bind(ids).fetch_all().await.map_err(error_during(STEP))?;
+            let found: Vec<u128> = self
+                .short_client
+                .query(sql)
+                .bind(ids)
+                .fetch_all()
+                .await
+                .map_err(error_during(STEP))?;
             clashes.extend(found.into_iter().map(SiteId::from_u128));
         }
         Ok(clashes)
@@ -227,7 +300,12 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn read_site_names(&self, sites: &[u128]) -> Result<Vec<(u128, String)>, StoreError> {
         let sql = "SELECT site, any(name) FROM names WHERE site IN ? GROUP BY site HAVING uniqExact(name) = 1";
-        self.short_client.query(sql).bind(sites).fetch_all().await.map_err(error_during(STEP))
+        self.short_client
+            .query(sql)
+            .bind(sites)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// Names of sites made by profile rules that contain the text in any case, at most `limit`, in
@@ -236,8 +314,18 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn search_site_names(&self, text: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+    pub async fn search_site_names(
+        &self,
+        text: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT name FROM names WHERE positionCaseInsensitive(name, ?) > 0 ORDER BY name LIMIT ?";
-        self.short_client.query(sql).bind(text).bind(limit as u64).fetch_all().await.map_err(error_during(STEP))
+        self.short_client
+            .query(sql)
+            .bind(text)
+            .bind(limit as u64)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))
     }
 }

@@ -64,7 +64,8 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn publication_cutoff(&self, zone: &str) -> Result<PublicationCutoff, StoreError> {
-        let closed = "(SELECT max(at) FROM publications WHERE zone = ? AND done = 1 AND closes = 1)";
+        let closed =
+            "(SELECT max(at) FROM publications WHERE zone = ? AND done = 1 AND closes = 1)";
         let sql = format!(
             "SELECT countIf(closes = 1) AS days, toUInt16(maxIf(day, closes = 1)) AS through, \
              countIf(closes = 0 AND at > {closed}) AS hours, \
@@ -72,7 +73,12 @@ impl Store {
              FROM publications WHERE zone = ? AND done = 1"
         );
 
-        let query = self.short_client.query(&sql).bind(zone).bind(zone).bind(zone);
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(zone)
+            .bind(zone)
+            .bind(zone);
         let row: CutoffRow = query.fetch_one().await.map_err(error_during(STEP))?;
 
         Ok(PublicationCutoff {
@@ -99,8 +105,18 @@ impl SiteReader<'_> {
                    FROM (SELECT dim, value, any(visitors) AS lot_visitors, any(visits) AS lot_visits FROM published \
                    WHERE site = ? AND subject = ? AND item = ? AND day BETWEEN toDate(?) AND toDate(?) \
                    GROUP BY dim, value, day, lot) GROUP BY dim, value";
-        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(subject.name()).bind(item);
-        query.bind(from.as_number()).bind(to.as_number()).fetch_all().await.map_err(error_during(STEP))
+        let query = self
+            .short_client
+            .query(sql)
+            .bind(self.site.as_u128())
+            .bind(subject.name())
+            .bind(item);
+        query
+            .bind(from.as_number())
+            .bind(to.as_number())
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// The published counts of one value: for the site, and for at most `limit` items of each
@@ -121,8 +137,16 @@ impl SiteReader<'_> {
                    WHERE site = ? AND subject IN ('site', 'page', 'link', 'event') AND dim = ? AND value = ? \
                    AND day BETWEEN toDate(?) AND toDate(?) GROUP BY subject, item, day, lot) \
                    GROUP BY subject, item ORDER BY visitors DESC, visits DESC, item LIMIT ? BY subject";
-        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(dim.name()).bind(value);
-        let query = query.bind(from.as_number()).bind(to.as_number()).bind(limit as u64);
+        let query = self
+            .short_client
+            .query(sql)
+            .bind(self.site.as_u128())
+            .bind(dim.name())
+            .bind(value);
+        let query = query
+            .bind(from.as_number())
+            .bind(to.as_number())
+            .bind(limit as u64);
         query.fetch_all().await.map_err(error_during(STEP))
     }
 
@@ -132,12 +156,20 @@ impl SiteReader<'_> {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn visitors_by_device(&self, (from, to): (Day, Day)) -> Result<Vec<(u16, String, u64)>, StoreError> {
+    pub async fn visitors_by_device(
+        &self,
+        (from, to): (Day, Day),
+    ) -> Result<Vec<(u16, String, u64)>, StoreError> {
         let sql = "SELECT toUInt16(day) AS number, toString(value) AS value, sum(lot_visitors) AS visitors \
                    FROM (SELECT day, value, any(visitors) AS lot_visitors FROM published \
                    WHERE site = ? AND subject = 'site' AND item = '' AND dim = 'device' \
                    AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day, value, lot) GROUP BY number, value";
-        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
+        let query = self
+            .short_client
+            .query(sql)
+            .bind(self.site.as_u128())
+            .bind(from.as_number())
+            .bind(to.as_number());
         query.fetch_all().await.map_err(error_during(STEP))
     }
 }

@@ -57,7 +57,11 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn registry_revision(&self) -> Result<u64, StoreError> {
         let sql = "SELECT max(revision) FROM (SELECT revision FROM sites UNION ALL SELECT revision FROM aliases)";
-        self.short_client.query(sql).fetch_one().await.map_err(error_during(STEP))
+        self.short_client
+            .query(sql)
+            .fetch_one()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// All registered sites and aliases, in the order of their last change.
@@ -88,7 +92,13 @@ impl Store {
 
         Ok(RegisteredSites {
             sites: sites.into_iter().map(SiteRule::from).collect(),
-            aliases: aliases.into_iter().map(|row| AliasRule { alias: row.alias, site: row.site }).collect(),
+            aliases: aliases
+                .into_iter()
+                .map(|row| AliasRule {
+                    alias: row.alias,
+                    site: row.site,
+                })
+                .collect(),
         })
     }
 
@@ -104,7 +114,12 @@ impl Store {
             "INSERT INTO sites (name, hosts, zone, embed, max_amount, removed, revision) SELECT ?, ?, ?, ?, ?, ?, {next}"
         );
 
-        let query = self.short_client.query(&sql).bind(&rule.id).bind(&rule.hosts).bind(&rule.zone);
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(&rule.id)
+            .bind(&rule.hosts)
+            .bind(&rule.zone);
         query
             .bind(&rule.embed)
             .bind(rule.max_amount.unwrap_or(0))
@@ -121,7 +136,8 @@ impl Store {
     /// As for [`Store::put_site`].
     pub async fn insert_alias(&self, rule: &AliasRule, removed: bool) -> Result<(), StoreError> {
         let next = next_revision_expression("aliases");
-        let sql = format!("INSERT INTO aliases (alias, site, removed, revision) SELECT ?, ?, ?, {next}");
+        let sql =
+            format!("INSERT INTO aliases (alias, site, removed, revision) SELECT ?, ?, ?, {next}");
         self.short_client
             .query(&sql)
             .bind(&rule.alias)

@@ -38,7 +38,11 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a statement. What was dropped
     /// stays dropped; the next run continues.
-    pub async fn apply_retention(&self, today: Day, keep_days: u32) -> Result<RetentionOutcome, StoreError> {
+    pub async fn apply_retention(
+        &self,
+        today: Day,
+        keep_days: u32,
+    ) -> Result<RetentionOutcome, StoreError> {
         let mut aged = RetentionOutcome::default();
         let latest = self.latest_plausible_day().await?;
         if today > latest {
@@ -51,7 +55,11 @@ impl Store {
         self.delete_old_publications(today).await?;
         self.delete_expired_voids(today, keep_days).await?;
 
-        for table in CountsTable::ALL.map(CountsTable::name).into_iter().chain([PUBLISHED_TABLE]) {
+        for table in CountsTable::ALL
+            .map(CountsTable::name)
+            .into_iter()
+            .chain([PUBLISHED_TABLE])
+        {
             for partition in self.list_partitions(table).await? {
                 if is_partition_expired(partition, today, keep_days) {
                     self.drop_partition(table, partition).await?;
@@ -77,7 +85,9 @@ impl Store {
             .await
             .map_err(error_during("listing days"))?;
         // Without counts there is nothing to lose.
-        let believed = days.last().map_or(u16::MAX, |day| day.saturating_add(MAX_SILENCE_DAYS));
+        let believed = days
+            .last()
+            .map_or(u16::MAX, |day| day.saturating_add(MAX_SILENCE_DAYS));
         Ok(Day::from_number(believed))
     }
 
@@ -85,15 +95,26 @@ impl Store {
     async fn list_partitions(&self, table: &str) -> Result<Vec<u32>, StoreError> {
         let sql = "SELECT DISTINCT partition_id FROM system.parts WHERE database = currentDatabase() AND table = ? \
                    AND active ORDER BY partition_id";
-        let rows: Vec<String> =
-            self.client.query(sql).bind(table).fetch_all().await.map_err(error_during("listing months"))?;
+        let rows: Vec<String> = self
+            .client
+            .query(sql)
+            .bind(table)
+            .fetch_all()
+            .await
+            .map_err(error_during("listing months"))?;
         Ok(rows.iter().filter_map(|id| id.parse().ok()).collect())
     }
 
     async fn drop_partition(&self, table: &str, partition: u32) -> Result<(), StoreError> {
         let sql = format!("ALTER TABLE {table} DROP PARTITION ID '{partition}'");
-        let query = self.client.query_raw(&sql).with_setting("max_execution_time", "0");
-        query.execute().await.map_err(error_during("dropping old counts"))
+        let query = self
+            .client
+            .query_raw(&sql)
+            .with_setting("max_execution_time", "0");
+        query
+            .execute()
+            .await
+            .map_err(error_during("dropping old counts"))
     }
 }
 
@@ -104,8 +125,17 @@ fn last_day_of_partition(partition: u32) -> Option<Date> {
         0..=999_999 => (partition / 100, partition % 100, 1),
         _ => (partition / 10_000, partition / 100 % 100, partition % 100),
     };
-    let date = Date::new(i16::try_from(year).ok()?, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
-    Some(if partition <= 999_999 { date.last_of_month() } else { date })
+    let date = Date::new(
+        i16::try_from(year).ok()?,
+        i8::try_from(month).ok()?,
+        i8::try_from(day).ok()?,
+    )
+    .ok()?;
+    Some(if partition <= 999_999 {
+        date.last_of_month()
+    } else {
+        date
+    })
 }
 
 /// Whether a partition ended more than `days` before `today`.
@@ -117,7 +147,8 @@ pub(super) fn is_partition_expired(partition: u32, today: Day, days: u32) -> boo
 fn is_older_than(date: Date, today: Day, days: u32) -> bool {
     // A limit beyond the calendar means no limit.
     let back = Span::new().try_days(days);
-    back.and_then(|back| today.to_date().checked_sub(back)).is_ok_and(|limit| date < limit)
+    back.and_then(|back| today.to_date().checked_sub(back))
+        .is_ok_and(|limit| date < limit)
 }
 
 #[cfg(test)]
@@ -132,13 +163,25 @@ mod tests {
     fn a_month_goes_when_its_last_day_is_too_old() {
         let last = last_day_of_partition(202_402).unwrap();
         assert_eq!(last.to_string(), "2024-02-29");
-        assert!(!is_older_than(last, day("2024-03-30"), 30) && is_older_than(last, day("2024-03-31"), 30));
+        assert!(
+            !is_older_than(last, day("2024-03-30"), 30)
+                && is_older_than(last, day("2024-03-31"), 30)
+        );
         assert!(!is_older_than(last, day("2024-03-30"), u32::MAX));
     }
 
     #[test]
     fn a_day_by_itself_goes_as_a_day() {
-        assert_eq!(last_day_of_partition(20_240_229).unwrap().to_string(), "2024-02-29");
-        assert_eq!((last_day_of_partition(20_230_229), last_day_of_partition(202_313)), (None, None));
+        assert_eq!(
+            last_day_of_partition(20_240_229).unwrap().to_string(),
+            "2024-02-29"
+        );
+        assert_eq!(
+            (
+                last_day_of_partition(20_230_229),
+                last_day_of_partition(202_313)
+            ),
+            (None, None)
+        );
     }
 }

@@ -34,12 +34,42 @@ enum MigrationStep {
 
 /// All migrations, numbered from 1 without gaps.
 const MIGRATIONS: [Migration; 12] = [
-    Migration { number: 1, name: "counts", sql: include_str!("schema/0001_counts.sql"), step: MigrationStep::Sql },
-    Migration { number: 2, name: "registry", sql: include_str!("schema/0002_registry.sql"), step: MigrationStep::Sql },
-    Migration { number: 3, name: "pages", sql: include_str!("schema/0003_pages.sql"), step: MigrationStep::Sql },
-    Migration { number: 4, name: "platform", sql: include_str!("schema/0004_platform.sql"), step: MigrationStep::Sql },
-    Migration { number: 5, name: "access", sql: include_str!("schema/0005_access.sql"), step: MigrationStep::Sql },
-    Migration { number: 6, name: "mail", sql: include_str!("schema/0006_mail.sql"), step: MigrationStep::Sql },
+    Migration {
+        number: 1,
+        name: "counts",
+        sql: include_str!("schema/0001_counts.sql"),
+        step: MigrationStep::Sql,
+    },
+    Migration {
+        number: 2,
+        name: "registry",
+        sql: include_str!("schema/0002_registry.sql"),
+        step: MigrationStep::Sql,
+    },
+    Migration {
+        number: 3,
+        name: "pages",
+        sql: include_str!("schema/0003_pages.sql"),
+        step: MigrationStep::Sql,
+    },
+    Migration {
+        number: 4,
+        name: "platform",
+        sql: include_str!("schema/0004_platform.sql"),
+        step: MigrationStep::Sql,
+    },
+    Migration {
+        number: 5,
+        name: "access",
+        sql: include_str!("schema/0005_access.sql"),
+        step: MigrationStep::Sql,
+    },
+    Migration {
+        number: 6,
+        name: "mail",
+        sql: include_str!("schema/0006_mail.sql"),
+        step: MigrationStep::Sql,
+    },
     Migration {
         number: 7,
         name: "site ids",
@@ -52,9 +82,24 @@ const MIGRATIONS: [Migration; 12] = [
         sql: include_str!("schema/0008_withdrawals.sql"),
         step: MigrationStep::Sql,
     },
-    Migration { number: 9, name: "shares", sql: include_str!("schema/0009_shares.sql"), step: MigrationStep::Sql },
-    Migration { number: 10, name: "money", sql: include_str!("schema/0010_money.sql"), step: MigrationStep::Sql },
-    Migration { number: 11, name: "markers", sql: include_str!("schema/0011_markers.sql"), step: MigrationStep::Sql },
+    Migration {
+        number: 9,
+        name: "shares",
+        sql: include_str!("schema/0009_shares.sql"),
+        step: MigrationStep::Sql,
+    },
+    Migration {
+        number: 10,
+        name: "money",
+        sql: include_str!("schema/0010_money.sql"),
+        step: MigrationStep::Sql,
+    },
+    Migration {
+        number: 11,
+        name: "markers",
+        sql: include_str!("schema/0011_markers.sql"),
+        step: MigrationStep::Sql,
+    },
     Migration {
         number: 12,
         name: "share names",
@@ -129,7 +174,9 @@ impl CountsTable {
     pub const fn key_columns(self) -> &'static [&'static str] {
         match self {
             CountsTable::Daily => &["site", "day", "subject", "item"],
-            CountsTable::Unpublished => &["site", "zone", "day", "subject", "item", "dim", "value", "segment"],
+            CountsTable::Unpublished => &[
+                "site", "zone", "day", "subject", "item", "dim", "value", "segment",
+            ],
             CountsTable::Hourly => &["site", "hour"],
             CountsTable::Money => &["site", "day", "event", "currency"],
             CountsTable::Drops => &["hour", "reason"],
@@ -145,9 +192,10 @@ impl CountsTable {
         let counters = CounterKind::ALL.into_iter();
         match self {
             CountsTable::Daily => counters.map(CounterKind::name).collect(),
-            CountsTable::Hourly | CountsTable::Activity => {
-                counters.filter(|c| !c.is_page_only()).map(CounterKind::name).collect()
-            }
+            CountsTable::Hourly | CountsTable::Activity => counters
+                .filter(|c| !c.is_page_only())
+                .map(CounterKind::name)
+                .collect(),
             CountsTable::Unpublished => vec!["visitors", "visits", "networks"],
             CountsTable::Money => vec!["hits", "minor"],
             CountsTable::Mail => vec!["hits", "visitors"],
@@ -162,7 +210,10 @@ impl CountsTable {
 
     /// The definitions of the counters in a CREATE TABLE statement.
     fn counter_definitions(self) -> String {
-        let columns = self.counter_columns().into_iter().map(|name| format!("{name} UInt64 CODEC(ZSTD(1))"));
+        let columns = self
+            .counter_columns()
+            .into_iter()
+            .map(|name| format!("{name} UInt64 CODEC(ZSTD(1))"));
         columns.collect::<Vec<_>>().join(",\n    ")
     }
 
@@ -173,7 +224,10 @@ impl CountsTable {
 
     /// The engine clause on a cluster.
     fn replicated_engine_clause(self) -> String {
-        format!("ReplicatedSummingMergeTree({REPLICA_PATH}, ({}))", self.counter_columns().join(", "))
+        format!(
+            "ReplicatedSummingMergeTree({REPLICA_PATH}, ({}))",
+            self.counter_columns().join(", ")
+        )
     }
 }
 
@@ -193,18 +247,33 @@ const SHORT_LIVED_SETTINGS: &str = "old_parts_lifetime = 30, min_rows_to_fsync_a
 /// Replaces the placeholders in braces.
 fn render_sql(sql: &str, cluster: Option<&str>) -> String {
     let replicated = cluster.is_some();
-    let on_cluster = cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quote_name(name)));
-    let plain = if replicated { format!("ReplicatedMergeTree({REPLICA_PATH})") } else { "MergeTree".to_owned() };
+    let on_cluster = cluster.map_or_else(String::new, |name| {
+        format!(" ON CLUSTER {}", quote_name(name))
+    });
+    let plain = if replicated {
+        format!("ReplicatedMergeTree({REPLICA_PATH})")
+    } else {
+        "MergeTree".to_owned()
+    };
     let settings = format!(
         "non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}, \
          replicated_deduplication_window = {DEDUPLICATION_WINDOW}, replicated_deduplication_window_seconds = 604800"
     );
 
-    let mut sql = sql.replace("{on_cluster}", &on_cluster).replace("{settings}", &settings);
+    let mut sql = sql
+        .replace("{on_cluster}", &on_cluster)
+        .replace("{settings}", &settings);
     for table in CountsTable::ALL {
-        let engine = if replicated { table.replicated_engine_clause() } else { table.engine_clause() };
+        let engine = if replicated {
+            table.replicated_engine_clause()
+        } else {
+            table.engine_clause()
+        };
         sql = sql
-            .replace(&format!("{{{}.columns}}", table.name()), &table.counter_definitions())
+            .replace(
+                &format!("{{{}.columns}}", table.name()),
+                &table.counter_definitions(),
+            )
             .replace(&format!("{{{}.engine}}", table.name()), &engine);
     }
 
@@ -215,7 +284,11 @@ fn render_sql(sql: &str, cluster: Option<&str>) -> String {
         ("{replacing.lot}", false, "lot"),
         ("{replacing.done}", true, "done"),
     ] {
-        let place = if everywhere { FULL_REPLICA_PATH } else { REPLICA_PATH };
+        let place = if everywhere {
+            FULL_REPLICA_PATH
+        } else {
+            REPLICA_PATH
+        };
         let engine = match (replicated, version) {
             (true, "") => format!("ReplicatedReplacingMergeTree({place})"),
             (true, version) => format!("ReplicatedReplacingMergeTree({place}, {version})"),
@@ -231,8 +304,16 @@ fn render_sql(sql: &str, cluster: Option<&str>) -> String {
 /// The statements of a file, without its comments: a `;` or `?` in a comment neither ends a
 /// statement nor is a parameter.
 fn split_statements(sql: &str) -> Vec<String> {
-    let code: Vec<&str> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-    code.join("\n").split(';').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
+    let code: Vec<&str> = sql
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"))
+        .collect();
+    code.join("\n")
+        .split(';')
+        .map(str::trim)
+        .filter(|s| !s.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Brings the database to [`NEWEST`]. Two collectors may do so at the same time. `client` has the
@@ -252,9 +333,19 @@ pub async fn apply_migrations(
 ) -> Result<(), StoreError> {
     // This call has the short deadline, so that a server that hangs is detected before the
     // statements that may take long. The database need not exist yet.
-    let create = render_sql(&format!("CREATE DATABASE IF NOT EXISTS {}{{on_cluster}}", quote_name(database)), cluster);
+    let create = render_sql(
+        &format!(
+            "CREATE DATABASE IF NOT EXISTS {}{{on_cluster}}",
+            quote_name(database)
+        ),
+        cluster,
+    );
     run_statement(&calls.with_database("default"), &create).await?;
-    run_statement(client, &split_statements(&render_sql(APPLIED_MIGRATIONS_SQL, cluster))[0]).await?;
+    run_statement(
+        client,
+        &split_statements(&render_sql(APPLIED_MIGRATIONS_SQL, cluster))[0],
+    )
+    .await?;
 
     let found: u32 = client
         .query("SELECT max(number) FROM migrations")
@@ -262,12 +353,18 @@ pub async fn apply_migrations(
         .await
         .map_err(error_during("reading migrations"))?;
     if found > NEWEST_SCHEMA {
-        return Err(StoreError::SchemaTooNew { found, known: NEWEST_SCHEMA });
+        return Err(StoreError::SchemaTooNew {
+            found,
+            known: NEWEST_SCHEMA,
+        });
     }
 
     drop_abandoned_tables(client, cluster, alone).await?;
 
-    for migration in MIGRATIONS.iter().filter(|migration| migration.number > found) {
+    for migration in MIGRATIONS
+        .iter()
+        .filter(|migration| migration.number > found)
+    {
         let statements = split_statements(&render_sql(migration.sql, cluster));
         match migration.step {
             MigrationStep::Sql => {
@@ -276,9 +373,14 @@ pub async fn apply_migrations(
                 }
             }
             MigrationStep::SiteIds => {
-                site_ids::SiteIdMigration { client, cluster, statements: &statements, configured_names: names }
-                    .run()
-                    .await?
+                site_ids::SiteIdMigration {
+                    client,
+                    cluster,
+                    statements: &statements,
+                    configured_names: names,
+                }
+                .run()
+                .await?
             }
         }
 
@@ -288,7 +390,11 @@ pub async fn apply_migrations(
             .execute()
             .await
             .map_err(error_during("recording a migration"))?;
-        tracing::info!(number = migration.number, name = migration.name, "the database's schema was changed");
+        tracing::info!(
+            number = migration.number,
+            name = migration.name,
+            "the database's schema was changed"
+        );
     }
     Ok(())
 }
@@ -301,24 +407,42 @@ fn side_table_name(table: &str) -> String {
 }
 
 /// Drops side tables that a crash left, and those of former versions that folded months.
-async fn drop_abandoned_tables(client: &StoreClient, cluster: Option<&str>, alone: bool) -> Result<(), StoreError> {
+async fn drop_abandoned_tables(
+    client: &StoreClient,
+    cluster: Option<&str>,
+    alone: bool,
+) -> Result<(), StoreError> {
     let sql = "SELECT name FROM system.tables WHERE database = currentDatabase() \
                AND match(name, '^[a-z]+_(side|fold)_[0-9a-f]{16}$') \
                AND metadata_modification_time <= now() - toIntervalHour(?)";
 
     let hours = if alone { 0 } else { ABANDONED_AFTER_HOURS };
-    let names: Vec<String> =
-        client.query(sql).bind(hours).fetch_all().await.map_err(error_during("looking for side tables"))?;
+    let names: Vec<String> = client
+        .query(sql)
+        .bind(hours)
+        .fetch_all()
+        .await
+        .map_err(error_during("looking for side tables"))?;
 
     for name in names {
-        let on_cluster = cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quote_name(name)));
-        run_statement(client, &format!("DROP TABLE IF EXISTS {name}{on_cluster} SYNC")).await?;
+        let on_cluster = cluster.map_or_else(String::new, |name| {
+            format!(" ON CLUSTER {}", quote_name(name))
+        });
+        run_statement(
+            client,
+            &format!("DROP TABLE IF EXISTS {name}{on_cluster} SYNC"),
+        )
+        .await?;
     }
     Ok(())
 }
 
 async fn run_statement(client: &StoreClient, sql: &str) -> Result<(), StoreError> {
-    client.query_raw(sql).execute().await.map_err(error_during("a migration"))
+    client
+        .query_raw(sql)
+        .execute()
+        .await
+        .map_err(error_during("a migration"))
 }
 
 /// A name in backticks.
@@ -345,16 +469,25 @@ mod tests {
         for (single, cluster) in single.iter().zip(cluster) {
             let back = cluster
                 .replace(" ON CLUSTER `prod`", "")
-                .replace(&format!("ReplicatedSummingMergeTree({REPLICA_PATH}, "), "SummingMergeTree(")
+                .replace(
+                    &format!("ReplicatedSummingMergeTree({REPLICA_PATH}, "),
+                    "SummingMergeTree(",
+                )
                 .replace(&format!("ReplicatedMergeTree({REPLICA_PATH})"), "MergeTree");
             assert_eq!(&back, single);
-            assert!(cluster.contains("ON CLUSTER `prod`") && cluster.contains("ENGINE = Replicated"));
+            assert!(
+                cluster.contains("ON CLUSTER `prod`") && cluster.contains("ENGINE = Replicated")
+            );
         }
     }
 
     #[test]
     fn every_word_in_braces_is_filled() {
-        for sql in MIGRATIONS.iter().map(|migration| migration.sql).chain([APPLIED_MIGRATIONS_SQL]) {
+        for sql in MIGRATIONS
+            .iter()
+            .map(|migration| migration.sql)
+            .chain([APPLIED_MIGRATIONS_SQL])
+        {
             assert!(!render_sql(sql, None).contains('{'));
         }
     }

@@ -50,7 +50,12 @@ impl SiteReader<'_> {
             sums_expression()
         );
 
-        let query = self.short_client.query(&sql).bind(self.site.as_u128()).bind(subject.name()).bind(item);
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(self.site.as_u128())
+            .bind(subject.name())
+            .bind(item);
         let rows = query
             .bind(from.as_number())
             .bind(to.as_number())
@@ -58,7 +63,10 @@ impl SiteReader<'_> {
             .await
             .map_err(error_during(STEP))?;
 
-        Ok(rows.into_iter().map(|row| (Day::from_number(row.key), row.sums)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| (Day::from_number(row.key), row.sums))
+            .collect())
     }
 
     /// The site's totals by hour, ordered by hour. `from` and `to` are the first seconds of the
@@ -67,12 +75,23 @@ impl SiteReader<'_> {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn totals_by_hour(&self, (from, to): (u32, u32)) -> Result<Vec<(u32, CounterSums)>, StoreError> {
+    pub async fn totals_by_hour(
+        &self,
+        (from, to): (u32, u32),
+    ) -> Result<Vec<(u32, CounterSums)>, StoreError> {
         let sql = "SELECT toUInt32(hour) AS key, \
                    (sum(hits), sum(visitors), sum(visits), sum(bounces), sum(seconds), toUInt64(0), toUInt64(0)) AS sums FROM hourly \
                    WHERE site = ? AND hour BETWEEN toDateTime(?, 'UTC') AND toDateTime(?, 'UTC') GROUP BY hour ORDER BY hour";
-        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(from).bind(to);
-        let rows = query.fetch_all::<KeyedSums<u32, CounterSums>>().await.map_err(error_during(STEP))?;
+        let query = self
+            .short_client
+            .query(sql)
+            .bind(self.site.as_u128())
+            .bind(from)
+            .bind(to);
+        let rows = query
+            .fetch_all::<KeyedSums<u32, CounterSums>>()
+            .await
+            .map_err(error_during(STEP))?;
         Ok(rows.into_iter().map(|row| (row.key, row.sums)).collect())
     }
 
@@ -82,12 +101,26 @@ impl SiteReader<'_> {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn clicks_by_day(&self, (from, to): (Day, Day)) -> Result<Vec<(Day, u64)>, StoreError> {
+    pub async fn clicks_by_day(
+        &self,
+        (from, to): (Day, Day),
+    ) -> Result<Vec<(Day, u64)>, StoreError> {
         let sql = "SELECT toUInt16(day) AS key, sum(hits) AS sums FROM daily \
                    WHERE site = ? AND subject = 'link' AND day BETWEEN toDate(?) AND toDate(?) GROUP BY day ORDER BY day";
-        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
-        let rows = query.fetch_all::<KeyedSums<u16, u64>>().await.map_err(error_during(STEP))?;
-        Ok(rows.into_iter().map(|row| (Day::from_number(row.key), row.sums)).collect())
+        let query = self
+            .short_client
+            .query(sql)
+            .bind(self.site.as_u128())
+            .bind(from.as_number())
+            .bind(to.as_number());
+        let rows = query
+            .fetch_all::<KeyedSums<u16, u64>>()
+            .await
+            .map_err(error_during(STEP))?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (Day::from_number(row.key), row.sums))
+            .collect())
     }
 
     /// The items of each subject with most hits, at most `limit` of each, grouped by subject. Both
@@ -96,7 +129,11 @@ impl SiteReader<'_> {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn top_items(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<TopItem>, StoreError> {
+    pub async fn top_items(
+        &self,
+        (from, to): (Day, Day),
+        limit: usize,
+    ) -> Result<Vec<TopItem>, StoreError> {
         let sql = format!(
             "SELECT toString(subject) AS subject, item, sum(sum(hits)) OVER (PARTITION BY subject) AS of_subject, {} AS sums \
              FROM daily WHERE site = ? AND subject IN ('page', 'link', 'event') \
@@ -104,11 +141,21 @@ impl SiteReader<'_> {
              GROUP BY subject, item ORDER BY subject, sum(hits) DESC, item LIMIT ? BY subject",
             sums_expression()
         );
-        let query = self.short_client.query(&sql).bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
-        query.bind(limit as u64).fetch_all().await.map_err(error_during(STEP))
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(self.site.as_u128())
+            .bind(from.as_number())
+            .bind(to.as_number());
+        query
+            .bind(limit as u64)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))
     }
 
-    /// The items of [`tops`](Read::tops), each with its sums on the days of both sides of a comparison.
+    /// The items of [`tops`](Read::tops), each with its sums on the days of both sides of a
+    /// comparison.
     ///
     /// # Errors
     ///
@@ -121,8 +168,20 @@ impl SiteReader<'_> {
     ) -> Result<Vec<(String, String, CounterSums, CounterSums)>, StoreError> {
         let scope = "site = ? AND subject IN ('page', 'link', 'event')";
         let side = |of: &str| {
-            let sum = |counter: &CounterKind| format!("sumIf({}, day BETWEEN toDate(?) AND toDate(?))", counter.name());
-            format!("({}) AS {of}", CounterKind::ALL.iter().map(sum).collect::<Vec<_>>().join(", "))
+            let sum = |counter: &CounterKind| {
+                format!(
+                    "sumIf({}, day BETWEEN toDate(?) AND toDate(?))",
+                    counter.name()
+                )
+            };
+            format!(
+                "({}) AS {of}",
+                CounterKind::ALL
+                    .iter()
+                    .map(sum)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
         };
         let sql = format!(
             "SELECT toString(subject) AS subject, item, {}, {} FROM daily WHERE {scope} \
@@ -133,16 +192,28 @@ impl SiteReader<'_> {
             side("before")
         );
         let mut query = self.short_client.query(&sql);
-        for (first, last) in [[now; CounterKind::ALL.len()], [before; CounterKind::ALL.len()]].concat() {
+        for (first, last) in [
+            [now; CounterKind::ALL.len()],
+            [before; CounterKind::ALL.len()],
+        ]
+        .concat()
+        {
             query = query.bind(first.as_number()).bind(last.as_number());
         }
         query = query.bind(self.site.as_u128());
         for (first, last) in [now, before] {
             query = query.bind(first.as_number()).bind(last.as_number());
         }
-        let query = query.bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number()).bind(limit as u64);
+        let query = query
+            .bind(self.site.as_u128())
+            .bind(from.as_number())
+            .bind(to.as_number())
+            .bind(limit as u64);
         let rows: Vec<ComparedItemRow> = query.fetch_all().await.map_err(error_during(STEP))?;
-        Ok(rows.into_iter().map(|row| (row.subject, row.item, row.now, row.before)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.subject, row.item, row.now, row.before))
+            .collect())
     }
 
     /// Revenue by event and currency, without voided amounts. Both days are inclusive.
@@ -150,7 +221,10 @@ impl SiteReader<'_> {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn revenue_totals(&self, (from, to): (Day, Day)) -> Result<Vec<RevenueTotal>, StoreError> {
+    pub async fn revenue_totals(
+        &self,
+        (from, to): (Day, Day),
+    ) -> Result<Vec<RevenueTotal>, StoreError> {
         let sql = format!(
             "SELECT event, upper(code) AS currency, toUInt64(sumIf(n, code = upper(code))) AS hits, \
              toUInt64(sumIf(n, code != upper(code))) AS over, toUInt64(least(sum(m), toInt128({MIN_INEXACT_INTEGER}))) AS minor FROM ({BOOKED_QUERY}) \
@@ -158,12 +232,23 @@ impl SiteReader<'_> {
         );
 
         let range = [from.as_number(), to.as_number()];
-        let query = self.short_client.query(&sql).bind(self.site.as_u128()).bind(range[0]).bind(range[1]);
-        let query = query.bind(self.site.as_u128()).bind(range[0]).bind(range[1]);
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(self.site.as_u128())
+            .bind(range[0])
+            .bind(range[1]);
+        let query = query
+            .bind(self.site.as_u128())
+            .bind(range[0])
+            .bind(range[1]);
 
         let mut rows: Vec<RevenueTotal> = query.fetch_all().await.map_err(error_during(STEP))?;
 
-        for row in rows.iter_mut().filter(|row| row.minor >= MIN_INEXACT_INTEGER) {
+        for row in rows
+            .iter_mut()
+            .filter(|row| row.minor >= MIN_INEXACT_INTEGER)
+        {
             row.minor = MIN_INEXACT_INTEGER - 1;
             self.clamped.fetch_add(1, Ordering::Relaxed);
         }
@@ -176,7 +261,8 @@ impl SiteReader<'_> {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn first_day(&self) -> Result<Option<Day>, StoreError> {
-        let sql = "SELECT toUInt16(min(day)), count() FROM daily WHERE site = ? AND subject = 'site'";
+        let sql =
+            "SELECT toUInt16(min(day)), count() FROM daily WHERE site = ? AND subject = 'site'";
         let query = self.short_client.query(sql).bind(self.site.as_u128());
         let (day, rows): (u16, u64) = query.fetch_one().await.map_err(error_during(STEP))?;
         Ok((rows > 0).then(|| Day::from_number(day)))
@@ -278,8 +364,12 @@ impl SiteReader<'_> {
             path.map_or("", |_| "AND path = ?")
         );
 
-        let mut query =
-            self.short_client.query(&sql).bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
+        let mut query = self
+            .short_client
+            .query(&sql)
+            .bind(self.site.as_u128())
+            .bind(from.as_number())
+            .bind(to.as_number());
         if let Some(path) = path {
             query = query.bind(path);
         }
@@ -291,10 +381,18 @@ impl SiteReader<'_> {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn vitals_by_device(&self, (from, to): (Day, Day)) -> Result<Vec<DeviceBucketCount>, StoreError> {
+    pub async fn vitals_by_device(
+        &self,
+        (from, to): (Day, Day),
+    ) -> Result<Vec<DeviceBucketCount>, StoreError> {
         let sql = "SELECT toUInt16(day) AS number, toString(device) AS device, toString(metric) AS metric, bucket, sum(hits) AS hits \
                    FROM vitals WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY number, device, metric, bucket";
-        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
+        let query = self
+            .short_client
+            .query(sql)
+            .bind(self.site.as_u128())
+            .bind(from.as_number())
+            .bind(to.as_number());
         query.fetch_all().await.map_err(error_during(STEP))
     }
 
@@ -317,9 +415,16 @@ impl SiteReader<'_> {
         );
         let mut query = self.short_client.query(&sql);
         for _ in 0..2 {
-            query = query.bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
+            query = query
+                .bind(self.site.as_u128())
+                .bind(from.as_number())
+                .bind(to.as_number());
         }
-        query.bind(limit as u64).fetch_all().await.map_err(error_during(STEP))
+        query
+            .bind(limit as u64)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// The `limit` most frequent faults, most frequent first. Both days are inclusive.
@@ -327,17 +432,33 @@ impl SiteReader<'_> {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn top_faults(&self, (from, to): (Day, Day), limit: usize) -> Result<Vec<FaultTotal>, StoreError> {
+    pub async fn top_faults(
+        &self,
+        (from, to): (Day, Day),
+        limit: usize,
+    ) -> Result<Vec<FaultTotal>, StoreError> {
         let sql = "SELECT toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
                    WHERE site = ? AND day BETWEEN toDate(?) AND toDate(?) GROUP BY kind, fault, path \
                    ORDER BY hits DESC, kind, fault, path LIMIT ?";
-        let query = self.short_client.query(sql).bind(self.site.as_u128()).bind(from.as_number()).bind(to.as_number());
-        query.bind(limit as u64).fetch_all().await.map_err(error_during(STEP))
+        let query = self
+            .short_client
+            .query(sql)
+            .bind(self.site.as_u128())
+            .bind(from.as_number())
+            .bind(to.as_number());
+        query
+            .bind(limit as u64)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))
     }
 }
 
 /// The expression of [`Totals`]: a tuple of the sums of all counters.
 fn sums_expression() -> String {
-    let sums: Vec<String> = CounterKind::ALL.iter().map(|counter| format!("sum({})", counter.name())).collect();
+    let sums: Vec<String> = CounterKind::ALL
+        .iter()
+        .map(|counter| format!("sum({})", counter.name()))
+        .collect();
     format!("({})", sums.join(", "))
 }

@@ -31,9 +31,15 @@ pub fn read_root_certificates(file: &Path) -> Result<RootCertStore, String> {
 
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file).map_err(read)? {
-        roots.add(certificate.map_err(read)?).map_err(|_| "holds a certificate that cannot be read")?;
+        roots
+            .add(certificate.map_err(read)?)
+            .map_err(|_| "holds a certificate that cannot be read")?;
     }
-    if roots.is_empty() { Err("holds no certificate in PEM".to_owned()) } else { Ok(roots) }
+    if roots.is_empty() {
+        Err("holds no certificate in PEM".to_owned())
+    } else {
+        Ok(roots)
+    }
 }
 
 /// A client that trusts these authorities and no others.
@@ -49,9 +55,14 @@ pub(super) fn client_with_roots(roots: RootCertStore) -> Client {
     connector.set_keepalive(Some(KEEP_ALIVE_IDLE));
     connector.enforce_http(false);
 
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(connector);
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
 
-    let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(POOL_IDLE_TIMEOUT).build(connector);
+    let http = HttpClient::builder(TokioExecutor::new())
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .build(connector);
     Client::with_http_client(http)
 }

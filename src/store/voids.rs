@@ -70,7 +70,13 @@ pub struct VoidRow {
 impl VoidRow {
     /// Whether this is the result of `void`: all its fields are equal.
     pub fn is_result_of(&self, void: &VoidRequest) -> bool {
-        let VoidRequest { id, from, to, event, currency } = void;
+        let VoidRequest {
+            id,
+            from,
+            to,
+            event,
+            currency,
+        } = void;
         (&self.id, self.from, self.to, &self.event, &self.currency)
             == (id, from.as_number(), to.as_number(), event, currency)
     }
@@ -84,7 +90,12 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the insert. If only the answer
     /// was lost, the void is there; [`Store::voids`] shows it.
-    pub async fn insert_void(&self, site: SiteId, void: &VoidRequest, at: u32) -> Result<(), StoreError> {
+    pub async fn insert_void(
+        &self,
+        site: SiteId,
+        void: &VoidRequest,
+        at: u32,
+    ) -> Result<(), StoreError> {
         let sql = format!(
             "INSERT INTO money_voids (site, id, first_day, last_day, event, currency, at, booked, revision) \
              SELECT ?, ?, toDate(?), toDate(?), ?, ?, toDateTime(?, 'UTC'), \
@@ -94,10 +105,27 @@ impl Store {
         );
 
         let (site, range) = (site.as_u128(), [void.from.as_number(), void.to.as_number()]);
-        let query = self.short_client.query(&sql).bind(site).bind(&void.id).bind(range[0]).bind(range[1]);
+        let query = self
+            .short_client
+            .query(&sql)
+            .bind(site)
+            .bind(&void.id)
+            .bind(range[0])
+            .bind(range[1]);
         let query = query.bind(&void.event).bind(&void.currency).bind(at);
-        let query = query.bind(site).bind(range[0]).bind(range[1]).bind(site).bind(range[0]).bind(range[1]);
-        query.bind(&void.event).bind(&void.currency).execute().await.map_err(error_during(STEP))
+        let query = query
+            .bind(site)
+            .bind(range[0])
+            .bind(range[1])
+            .bind(site)
+            .bind(range[0])
+            .bind(range[1]);
+        query
+            .bind(&void.event)
+            .bind(&void.currency)
+            .execute()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// All voids of a site, newest first.
@@ -107,7 +135,9 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn list_voids(&self, site: SiteId) -> Result<Vec<VoidRow>, StoreError> {
         let latest = ["first_day", "last_day", "event", "currency", "at", "booked"];
-        let latest = latest.map(|name| format!("argMax({name}, revision) AS {name}")).join(", ");
+        let latest = latest
+            .map(|name| format!("argMax({name}, revision) AS {name}"))
+            .join(", ");
         let sql = format!(
             "SELECT id, toUInt16(first_day) AS from, toUInt16(last_day) AS to, toString(event) AS event, toString(currency) AS currency, \
              toUInt32(at) AS at, arraySum(b -> if(b.2 = upper(b.2), b.3, 0), booked) AS hits, \
@@ -116,20 +146,40 @@ impl Store {
              FROM (SELECT id, {latest} FROM (SELECT * FROM money_voids WHERE site = ?) GROUP BY id) ORDER BY at DESC, id",
             MIN_INEXACT_INTEGER - 1
         );
-        self.short_client.query(&sql).bind(site.as_u128()).fetch_all().await.map_err(error_during(STEP))
+        self.short_client
+            .query(&sql)
+            .bind(site.as_u128())
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// Deletes voids of days whose counts are gone. They are kept 31 days longer than counts, which
     /// are dropped by month.
-    pub(super) async fn delete_expired_voids(&self, today: Day, keep_days: u32) -> Result<(), StoreError> {
+    pub(super) async fn delete_expired_voids(
+        &self,
+        today: Day,
+        keep_days: u32,
+    ) -> Result<(), StoreError> {
         let days = keep_days.saturating_add(31).min(u32::from(u16::MAX)) as u16;
         let first = today.as_number().saturating_sub(days);
         let over = "SELECT count() FROM money_voids WHERE last_day < toDate(?)";
-        let over: u64 = self.short_client.query(over).bind(first).fetch_one().await.map_err(error_during(STEP))?;
+        let over: u64 = self
+            .short_client
+            .query(over)
+            .bind(first)
+            .fetch_one()
+            .await
+            .map_err(error_during(STEP))?;
         if over == 0 {
             return Ok(());
         }
         let sql = "ALTER TABLE money_voids DELETE WHERE last_day < toDate(?)";
-        self.short_client.query(sql).bind(first).execute().await.map_err(error_during(STEP))
+        self.short_client
+            .query(sql)
+            .bind(first)
+            .execute()
+            .await
+            .map_err(error_during(STEP))
     }
 }

@@ -45,7 +45,11 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn withdrawal_days(&self) -> Result<Vec<WithdrawalDaySummary>, StoreError> {
         let sql = "SELECT toUInt16(day) AS day_number, count() AS rows, max(revision) AS newest FROM withdrawals GROUP BY day";
-        self.short_client.query(sql).fetch_all().await.map_err(error_during(STEP))
+        self.short_client
+            .query(sql)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// The digests of the withdrawals on these days, given in days since 1970-01-01. A digest may
@@ -56,8 +60,13 @@ impl Store {
     /// The store cannot be reached in time, or ClickHouse refuses the query.
     pub async fn read_withdrawals(&self, days: &[u16]) -> Result<Vec<[u8; 32]>, StoreError> {
         let sql = "SELECT digest FROM withdrawals WHERE has(?, toUInt16(day))";
-        let rows =
-            self.short_client.query(sql).bind(days).fetch_all::<DigestRow>().await.map_err(error_during(STEP))?;
+        let rows = self
+            .short_client
+            .query(sql)
+            .bind(days)
+            .fetch_all::<DigestRow>()
+            .await
+            .map_err(error_during(STEP))?;
         Ok(rows.into_iter().map(|row| row.digest).collect())
     }
 
@@ -67,26 +76,49 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the insert. Some of them may be
     /// stored.
-    pub async fn insert_withdrawals(&self, withdrawals: &[([u8; 32], Day)]) -> Result<(), StoreError> {
-        let digests: Vec<String> = withdrawals.iter().map(|(digest, _)| hex::encode_lower(digest)).collect();
+    pub async fn insert_withdrawals(
+        &self,
+        withdrawals: &[([u8; 32], Day)],
+    ) -> Result<(), StoreError> {
+        let digests: Vec<String> = withdrawals
+            .iter()
+            .map(|(digest, _)| hex::encode_lower(digest))
+            .collect();
         let days: Vec<u16> = withdrawals.iter().map(|(_, day)| day.as_number()).collect();
         let next = next_revision_expression("withdrawals");
         let sql = format!(
             "INSERT INTO withdrawals (digest, day, revision) \
              SELECT toFixedString(unhex(w.1), 32), toDate(w.2), {next} FROM (SELECT arrayJoin(arrayZip(?, ?)) AS w)"
         );
-        self.short_client.query(&sql).bind(digests).bind(days).execute().await.map_err(error_during(STEP))
+        self.short_client
+            .query(&sql)
+            .bind(digests)
+            .bind(days)
+            .execute()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// Deletes the withdrawals of grants whose cookie no browser can have any more.
     pub(super) async fn delete_expired_withdrawals(&self, today: Day) -> Result<(), StoreError> {
         let since = Store::withdrawals_since(today).as_number();
         let over = "SELECT count() FROM withdrawals WHERE day < toDate(?)";
-        let over: u64 = self.short_client.query(over).bind(since).fetch_one().await.map_err(error_during(STEP))?;
+        let over: u64 = self
+            .short_client
+            .query(over)
+            .bind(since)
+            .fetch_one()
+            .await
+            .map_err(error_during(STEP))?;
         if over == 0 {
             return Ok(());
         }
         let sql = "ALTER TABLE withdrawals DELETE WHERE day < toDate(?)";
-        self.short_client.query(sql).bind(since).execute().await.map_err(error_during(STEP))
+        self.short_client
+            .query(sql)
+            .bind(since)
+            .execute()
+            .await
+            .map_err(error_during(STEP))
     }
 }

@@ -10,13 +10,14 @@ use super::AppState;
 use super::passwords::PasswordChecker;
 use super::streams::StreamHolder;
 use crate::access::{
-    AuditAction, AuditEntry, CookieSigner, CredentialIndex, DenialReason, PasswordLogin, Principal, SessionId,
-    SessionTable, UsedTokens,
+    AuditAction, AuditEntry, CookieSigner, CredentialIndex, DenialReason, PasswordLogin, Principal,
+    SessionId, SessionTable, UsedTokens,
 };
 use crate::config::{Config, Secret, TrustedProxies};
 use crate::event::{Millis, Problem};
 use crate::http::{
-    OperatorAuth, OriginResolver, PlatformTokenVerifier, RateLimiters, TokenAttemptLimiter, bearer_token, header_text,
+    OperatorAuth, OriginResolver, PlatformTokenVerifier, RateLimiters, TokenAttemptLimiter,
+    bearer_token, header_text,
 };
 
 pub use crate::access::Permission;
@@ -67,7 +68,10 @@ impl AuthState {
     /// # Errors
     ///
     /// `platform.token_key` is not a key of `platform.token_algorithm`.
-    pub fn new(config: &Config, rates: Arc<RateLimiters>) -> Result<AuthState, jsonwebtoken::errors::Error> {
+    pub fn new(
+        config: &Config,
+        rates: Arc<RateLimiters>,
+    ) -> Result<AuthState, jsonwebtoken::errors::Error> {
         let access = &config.access;
         let millis = |secs: u32| Millis::from(secs) * 1000;
         Ok(AuthState {
@@ -75,7 +79,11 @@ impl AuthState {
             origins: OriginResolver::new(TrustedProxies::new(&config.proxy.trusted)),
             rate_limiters: rates,
             token_attempts: TokenAttemptLimiter::new(&config.limits),
-            sessions: SessionTable::new(millis(access.idle_secs), millis(access.longest_secs), access.sessions),
+            sessions: SessionTable::new(
+                millis(access.idle_secs),
+                millis(access.longest_secs),
+                access.sessions,
+            ),
             passwords: PasswordChecker::default(),
             login: PasswordLogin::new(access).map(Arc::new),
             platform_tokens: PlatformTokenVerifier::new(&config.platform)?,
@@ -93,18 +101,23 @@ impl AuthState {
     }
 
     pub(super) fn session_id_from_cookie(request: &HttpRequest) -> Option<SessionId> {
-        OriginResolver::parse_cookies(request).get_all(SESSION_COOKIE).find_map(SessionId::from_text)
+        OriginResolver::parse_cookies(request)
+            .get_all(SESSION_COOKIE)
+            .find_map(SessionId::from_text)
     }
 
     /// Key of the request's network in the rate limits.
     pub(super) fn network_key(&self, request: &HttpRequest) -> u64 {
-        self.rate_limiters.network_key(&self.origins.client_address(request))
+        self.rate_limiters
+            .network_key(&self.origins.client_address(request))
     }
 
     /// Whether another page made the browser send this change. Browsers say where a request comes
     /// from; programs without cookies need not.
     pub(super) fn is_cross_origin(&self, request: &HttpRequest) -> bool {
-        let says = [ORIGIN, FETCH_SITE_HEADER].iter().any(|name| request.headers().contains_key(name));
+        let says = [ORIGIN, FETCH_SITE_HEADER]
+            .iter()
+            .any(|name| request.headers().contains_key(name));
         says && !self.origins.is_same_origin(request)
     }
 }
@@ -112,17 +125,28 @@ impl AuthState {
 impl AppState {
     /// Checks a permission. An error is the answer; another's site is answered like one that does
     /// not exist.
-    pub(super) fn check_permission(&self, request: &HttpRequest, right: Permission<'_>) -> Result<(), Problem> {
+    pub(super) fn check_permission(
+        &self,
+        request: &HttpRequest,
+        right: Permission<'_>,
+    ) -> Result<(), Problem> {
         self.authorize_request(request, right).map(|_| ())
     }
 
     /// Like [`Site::allow`], and returns the principal.
-    pub(super) fn authorize_request(&self, request: &HttpRequest, right: Permission<'_>) -> Result<Principal, Problem> {
+    pub(super) fn authorize_request(
+        &self,
+        request: &HttpRequest,
+        right: Permission<'_>,
+    ) -> Result<Principal, Problem> {
         let caller = self.identify_caller(request)?;
         if !self.is_csrf_safe(request, &caller) {
             return Err(bad_csrf());
         }
-        match caller.principal.check_permission(right, |one, other| self.is_same_site(one, other)) {
+        match caller
+            .principal
+            .check_permission(right, |one, other| self.is_same_site(one, other))
+        {
             Ok(()) => Ok(caller.principal),
             Err(DenialReason::Unauthenticated) => Err(Problem::not_allowed()),
             Err(DenialReason::UnknownSite) => Err(Problem::unknown_site()),
@@ -135,8 +159,12 @@ impl AppState {
         if let Some(token) = bearer_token(request) {
             return RequestCredential::Token(Secret::new(token.to_owned()));
         }
-        let session = AuthState::session_id_from_cookie(request)
-            .filter(|id| self.auth.sessions.peek_session(id, self.clock.now()).is_some());
+        let session = AuthState::session_id_from_cookie(request).filter(|id| {
+            self.auth
+                .sessions
+                .peek_session(id, self.clock.now())
+                .is_some()
+        });
         session.map_or_else(
             || RequestCredential::Absent(self.principal_without_credential(request)),
             RequestCredential::Session,
@@ -144,30 +172,46 @@ impl AppState {
     }
 
     /// Whether a streaming response may continue. Does not count as a use of the session.
-    pub(super) fn is_still_permitted(&self, shown: &RequestCredential, right: Permission<'_>) -> bool {
+    pub(super) fn is_still_permitted(
+        &self,
+        shown: &RequestCredential,
+        right: Permission<'_>,
+    ) -> bool {
         let who = match shown {
             RequestCredential::Token(token) => self.principal_for_token(token.expose_secret()).ok(),
             RequestCredential::Session(id) => self.auth.sessions.peek_session(id, self.clock.now()),
             RequestCredential::Absent(who) => Some(who.clone()),
         };
-        who.is_some_and(|who| who.check_permission(right, |one, other| self.is_same_site(one, other)).is_ok())
+        who.is_some_and(|who| {
+            who.check_permission(right, |one, other| self.is_same_site(one, other))
+                .is_ok()
+        })
     }
 
     /// The holder that a stream counts for. Operators without a session are many programs, so only
     /// their networks are limited.
     pub(super) fn stream_holder(&self, shown: &RequestCredential) -> Option<StreamHolder> {
         match shown {
-            RequestCredential::Session(id) => Some(StreamHolder::Session(self.auth.sessions.session_key(id))),
-            RequestCredential::Token(token) => match self.principal_for_token(token.expose_secret()) {
-                Ok(Principal::Token(token)) => Some(StreamHolder::Token(token.id.clone())),
-                _ => None,
-            },
+            RequestCredential::Session(id) => {
+                Some(StreamHolder::Session(self.auth.sessions.session_key(id)))
+            }
+            RequestCredential::Token(token) => {
+                match self.principal_for_token(token.expose_secret()) {
+                    Ok(Principal::Token(token)) => Some(StreamHolder::Token(token.id.clone())),
+                    _ => None,
+                }
+            }
             RequestCredential::Absent(_) => None,
         }
     }
 
     /// An entry for the audit log, at the current time.
-    pub(super) fn audit_entry(&self, who: &Principal, act: AuditAction, what: impl Into<String>) -> AuditEntry {
+    pub(super) fn audit_entry(
+        &self,
+        who: &Principal,
+        act: AuditAction,
+        what: impl Into<String>,
+    ) -> AuditEntry {
         AuditEntry::new(self.clock.now(), who, act, what)
     }
 
@@ -185,22 +229,35 @@ impl AppState {
 
     /// A token takes precedence: with one, the session is ignored.
     fn identify_caller(&self, request: &HttpRequest) -> Result<CallerIdentity, Problem> {
-        let without_session = |who| Ok(CallerIdentity { principal: who, session: None });
+        let without_session = |who| {
+            Ok(CallerIdentity {
+                principal: who,
+                session: None,
+            })
+        };
         if let Some(guess) = bearer_token(request) {
-            let who = self.with_attempt_limit(request, || match self.principal_for_token(guess)? {
-                Principal::Anonymous => Ok(None),
-                who => Ok(Some(who)),
-            })?;
+            let who =
+                self.with_attempt_limit(request, || match self.principal_for_token(guess)? {
+                    Principal::Anonymous => Ok(None),
+                    who => Ok(Some(who)),
+                })?;
             return without_session(who.unwrap_or(Principal::Anonymous));
         }
         if let Some((id, who)) = self.find_session(request) {
-            return Ok(CallerIdentity { principal: who, session: Some(id) });
+            return Ok(CallerIdentity {
+                principal: who,
+                session: Some(id),
+            });
         }
         without_session(self.principal_without_credential(request))
     }
 
     fn principal_without_credential(&self, request: &HttpRequest) -> Principal {
-        if self.auth.operator_auth.is_local_operator(request) { Principal::Operator } else { Principal::Anonymous }
+        if self.auth.operator_auth.is_local_operator(request) {
+            Principal::Operator
+        } else {
+            Principal::Anonymous
+        }
     }
 
     /// Verifies a token, unless its network sent too many invalid ones. `None` is an invalid one.
@@ -226,14 +283,22 @@ impl AppState {
             return Ok(Principal::Anonymous);
         }
         // Tokens are in the store. Before it was read, no token can be called invalid.
-        let keys = self.registry.access_keys().ok_or_else(Problem::store_unavailable)?;
+        let keys = self
+            .registry
+            .access_keys()
+            .ok_or_else(Problem::store_unavailable)?;
         Ok(keys
             .find_token(guess, self.today_utc())
-            .map_or(Principal::Anonymous, |token| Principal::Token(Arc::clone(token))))
+            .map_or(Principal::Anonymous, |token| {
+                Principal::Token(Arc::clone(token))
+            }))
     }
 
     /// The session that a page of ours asks to end.
-    pub(super) fn require_own_session(&self, request: &HttpRequest) -> Result<(SessionId, Principal), Problem> {
+    pub(super) fn require_own_session(
+        &self,
+        request: &HttpRequest,
+    ) -> Result<(SessionId, Principal), Problem> {
         let caller = self.identify_caller(request)?;
         let own = self.is_csrf_safe(request, &caller);
         match caller.session {
@@ -252,8 +317,13 @@ impl AppState {
         }
         match (&caller.session, bearer_token(request)) {
             (Some(id), _) => {
-                let guess = request.headers().get(CSRF_HEADER).and_then(header_text).unwrap_or("");
-                self.auth.sessions.is_csrf_token(id, guess) && self.auth.origins.is_same_origin(request)
+                let guess = request
+                    .headers()
+                    .get(CSRF_HEADER)
+                    .and_then(header_text)
+                    .unwrap_or("");
+                self.auth.sessions.is_csrf_token(id, guess)
+                    && self.auth.origins.is_same_origin(request)
             }
             (None, Some(_)) => true,
             (None, None) => !self.auth.is_cross_origin(request),
@@ -276,6 +346,10 @@ impl AppState {
 }
 
 pub(super) fn bad_csrf() -> Problem {
-    Problem::new(403, "bad_csrf", "This change does not come from a page of ours")
-        .with_detail("send the csrf of GET /api/v1/session as X-CSRF-Token, from the same origin")
+    Problem::new(
+        403,
+        "bad_csrf",
+        "This change does not come from a page of ours",
+    )
+    .with_detail("send the csrf of GET /api/v1/session as X-CSRF-Token, from the same origin")
 }

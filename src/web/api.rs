@@ -19,10 +19,16 @@ use crate::report::{self, ReportFilter, ReportParams, ReportQuery, ReportRespons
 use crate::store::{Store, StoreError};
 
 /// `GET /api/v1/sites/{site}/report`.
-pub async fn get_report(request: HttpRequest, name: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+pub async fn get_report(
+    request: HttpRequest,
+    name: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     let answer = async {
         let (store, question) = authorized_query(&request, &name, &site)?;
-        report::run_report(&store, question).await.map_err(store_problem)
+        report::run_report(&store, question)
+            .await
+            .map_err(store_problem)
     };
     let answer: Result<ReportResponse, Problem> = answer.await;
     let is_final = answer.as_ref().is_ok_and(|answer| answer.is_final);
@@ -30,12 +36,18 @@ pub async fn get_report(request: HttpRequest, name: web::Path<String>, site: web
 }
 
 /// `GET /api/v1/sites/{site}/vitals`; accepts a filter by page only.
-pub async fn get_vitals(request: HttpRequest, name: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+pub async fn get_vitals(
+    request: HttpRequest,
+    name: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     let asked = async {
         let (store, question) = authorized_query(&request, &name, &site)?;
         match &question.filter {
             None | Some(ReportFilter::Item(Subject::Page, _)) => {
-                report::run_vitals_report(&store, &question).await.map_err(store_problem)
+                report::run_vitals_report(&store, &question)
+                    .await
+                    .map_err(store_problem)
             }
             Some(_) => Err(invalid_query("filter must be page: and a path")),
         }
@@ -44,11 +56,17 @@ pub async fn get_vitals(request: HttpRequest, name: web::Path<String>, site: web
 }
 
 /// `GET /api/v1/sites/{site}/faults`; accepts no filter.
-pub async fn get_faults(request: HttpRequest, name: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+pub async fn get_faults(
+    request: HttpRequest,
+    name: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     let asked = async {
         let (store, question) = authorized_query(&request, &name, &site)?;
         match question.filter {
-            None => report::run_faults_report(&store, &question).await.map_err(store_problem),
+            None => report::run_faults_report(&store, &question)
+                .await
+                .map_err(store_problem),
             Some(_) => Err(invalid_query("faults have no filter")),
         }
     };
@@ -72,12 +90,20 @@ pub(super) async fn json_response(
     let body = serde_json::to_vec(&answer).expect("an answer is JSON");
     if !is_final {
         let mut answer = HttpResponse::Ok();
-        answer.content_type("application/json").insert_header((CACHE_CONTROL, "no-store"));
+        answer
+            .content_type("application/json")
+            .insert_header((CACHE_CONTROL, "no-store"));
         return compression::compressed_response(answer, request, body);
     }
     let (tag, known) = compute_tag(request, &body);
-    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header((CACHE_CONTROL, "private, no-cache")).insert_header((ETAG, tag));
+    let mut response = if known {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    response
+        .insert_header((CACHE_CONTROL, "private, no-cache"))
+        .insert_header((ETAG, tag));
     if known {
         return response.insert_header((VARY, "accept-encoding")).finish();
     }
@@ -88,13 +114,20 @@ pub(super) async fn json_response(
 /// The key-value pairs of the query string.
 pub(super) fn query_pairs(request: &HttpRequest) -> Result<Vec<(String, String)>, Problem> {
     let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
-    pairs.map(web::Query::into_inner).map_err(|_| invalid_report_params())
+    pairs
+        .map(web::Query::into_inner)
+        .map_err(|_| invalid_report_params())
 }
 
 /// Permission is checked first: without it, nothing is said about the parameters.
-fn authorized_query(request: &HttpRequest, name: &str, site: &AppState) -> Result<(Arc<Store>, ReportQuery), Problem> {
+fn authorized_query(
+    request: &HttpRequest,
+    name: &str,
+    site: &AppState,
+) -> Result<(Arc<Store>, ReportQuery), Problem> {
     site.check_permission(request, Permission::ReadSite(name))?;
-    let asked = ReportParams::from_pairs(query_pairs(request)?).ok_or_else(invalid_report_params)?;
+    let asked =
+        ReportParams::from_pairs(query_pairs(request)?).ok_or_else(invalid_report_params)?;
     build_query(name, site, asked)
 }
 
@@ -105,8 +138,19 @@ pub(super) fn build_query(
     asked: ReportParams,
 ) -> Result<(Arc<Store>, ReportQuery), Problem> {
     let (id, zone) = find_site(name, site)?;
-    let question = ReportQuery::new(name, (id, &zone), asked, site.clock.now(), site.report_limits)?;
-    Ok((site.store.load_full().ok_or_else(Problem::store_unavailable)?, question))
+    let question = ReportQuery::new(
+        name,
+        (id, &zone),
+        asked,
+        site.clock.now(),
+        site.report_limits,
+    )?;
+    Ok((
+        site.store
+            .load_full()
+            .ok_or_else(Problem::store_unavailable)?,
+        question,
+    ))
 }
 
 /// The site with this name, and its time zone.

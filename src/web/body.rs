@@ -15,11 +15,17 @@ pub(super) async fn read_json_body<T: DeserializeOwned>(
     most: usize,
     deadline: Duration,
 ) -> Result<T, Problem> {
-    let body = read_body(payload, most, deadline).await.map_err(|error| match error {
-        BodyError::TooLarge => body_problem(413, "body_too_large", format!("at most {most} bytes")),
-        BodyError::TooSlow => body_problem(408, "body_too_slow", "the body did not arrive in time"),
-        BodyError::Broken => body_problem(400, "bad_body", "the body broke off"),
-    })?;
+    let body = read_body(payload, most, deadline)
+        .await
+        .map_err(|error| match error {
+            BodyError::TooLarge => {
+                body_problem(413, "body_too_large", format!("at most {most} bytes"))
+            }
+            BodyError::TooSlow => {
+                body_problem(408, "body_too_slow", "the body did not arrive in time")
+            }
+            BodyError::Broken => body_problem(400, "bad_body", "the body broke off"),
+        })?;
     serde_json::from_slice(&body).map_err(|error| bad_value(error.to_string()))
 }
 

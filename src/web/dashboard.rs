@@ -68,10 +68,19 @@ async fn get_asset(request: HttpRequest) -> HttpResponse {
             answer.insert_header((CACHE_CONTROL, CACHE_FOREVER));
             asset.bytes.to_response(answer, &request)
         }
-        None => problem_response(&Problem::new(404, "not_found", "There is nothing here"), None).await,
+        None => {
+            problem_response(
+                &Problem::new(404, "not_found", "There is nothing here"),
+                None,
+            )
+            .await
+        }
     }
 }
 
 fn find_asset(path: &str) -> &'static DashboardAsset {
-    ASSETS.iter().find(|asset| asset.path == path).expect("the build lists it, and a test asks for it")
+    ASSETS
+        .iter()
+        .find(|asset| asset.path == path)
+        .expect("the build lists it, and a test asks for it")
 }

@@ -30,11 +30,17 @@ pub async fn enforce_deadline(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some((deadline, problem)) = request_deadline(&request) else {
-        return next.call(request).await.map(ServiceResponse::map_into_boxed_body).map(close_while_draining);
+        return next
+            .call(request)
+            .await
+            .map(ServiceResponse::map_into_boxed_body)
+            .map(close_while_draining);
     };
 
     match tokio::time::timeout(deadline, next.call(request)).await {
-        Ok(answer) => answer.map(ServiceResponse::map_into_boxed_body).map(close_while_draining),
+        Ok(answer) => answer
+            .map(ServiceResponse::map_into_boxed_body)
+            .map(close_while_draining),
         Err(_) => {
             // The request is gone with the handler, so the answer travels as an error.
             let answer = problem_response(&problem, None).await;
@@ -52,7 +58,10 @@ fn request_deadline(request: &ServiceRequest) -> Option<(Duration, Problem)> {
     match *request.method() {
         Method::GET | Method::HEAD => Some((site.response_deadline, Problem::store_unavailable())),
         // Its body has to arrive first.
-        _ => Some((site.response_deadline + site.body_deadline, unknown_outcome())),
+        _ => Some((
+            site.response_deadline + site.body_deadline,
+            unknown_outcome(),
+        )),
     }
 }
 

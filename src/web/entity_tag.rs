@@ -14,5 +14,9 @@ pub(super) fn compute_tag(request: &HttpRequest, bytes: &[u8]) -> (String, bool)
 
 /// Whether the request's `If-None-Match` has this tag, weak or strong.
 pub(super) fn has_matching_tag(request: &HttpRequest, tag: &str) -> bool {
-    request.headers().get(IF_NONE_MATCH).and_then(header_text).is_some_and(|tags| tags.contains(tag))
+    request
+        .headers()
+        .get(IF_NONE_MATCH)
+        .and_then(header_text)
+        .is_some_and(|tags| tags.contains(tag))
 }

@@ -17,7 +17,11 @@ const TABLE_NAMES: &str = "series, page, link, event, money, source, channel, ca
 const DEFAULT_ROWS: u32 = 1000;
 
 /// `GET /api/v1/sites/{site}/export`.
-pub async fn get_export(request: HttpRequest, name: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+pub async fn get_export(
+    request: HttpRequest,
+    name: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     match build_file(&request, &name, &site).await {
         Ok(file) => {
             let mut answer = HttpResponse::Ok();
@@ -25,7 +29,10 @@ pub async fn get_export(request: HttpRequest, name: web::Path<String>, site: web
                 .content_type(file.content_type)
                 .insert_header((CACHE_CONTROL, "no-store"))
                 .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-                .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", file.name)));
+                .insert_header((
+                    CONTENT_DISPOSITION,
+                    format!("attachment; filename=\"{}\"", file.name),
+                ));
             compression::compressed_response(answer, &request, file.body)
         }
         Err(problem) => problem_response(&problem, None).await,
@@ -38,16 +45,28 @@ struct ExportFile {
     body: Vec<u8>,
 }
 
-async fn build_file(request: &HttpRequest, name: &str, site: &AppState) -> Result<ExportFile, Problem> {
-    let accepted =
-        || invalid_query("accepted are table, format (csv or json), bom (true), range, filter and limit, once each");
+async fn build_file(
+    request: &HttpRequest,
+    name: &str,
+    site: &AppState,
+) -> Result<ExportFile, Problem> {
+    let accepted = || {
+        invalid_query(
+            "accepted are table, format (csv or json), bom (true), range, filter and limit, once each",
+        )
+    };
     site.check_permission(request, Permission::ReadSite(name))?;
 
-    let (own, rest): (Vec<_>, Vec<_>) =
-        query_pairs(request)?.into_iter().partition(|(key, _)| ["table", "format", "bom"].contains(&&**key));
-    let own: Map<String, Value> = own.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
+    let (own, rest): (Vec<_>, Vec<_>) = query_pairs(request)?
+        .into_iter()
+        .partition(|(key, _)| ["table", "format", "bom"].contains(&&**key));
+    let own: Map<String, Value> = own
+        .into_iter()
+        .map(|(key, value)| (key, Value::String(value)))
+        .collect();
     let word = |key: &str| own.get(key).and_then(Value::as_str);
-    let table = word("table").ok_or_else(|| invalid_query(format!("table must be {TABLE_NAMES}")))?;
+    let table =
+        word("table").ok_or_else(|| invalid_query(format!("table must be {TABLE_NAMES}")))?;
     let mut asked = ReportParams::from_pairs(rest).ok_or_else(accepted)?;
     asked.limit = asked.limit.or(Some(DEFAULT_ROWS));
 
@@ -76,11 +95,27 @@ async fn build_file(request: &HttpRequest, name: &str, site: &AppState) -> Resul
     }
 }
 
-async fn load_rows(store: &Store, question: ReportQuery, table: &str) -> Result<Vec<Value>, Problem> {
+async fn load_rows(
+    store: &Store,
+    question: ReportQuery,
+    table: &str,
+) -> Result<Vec<Value>, Problem> {
     let answer = match table {
-        "vitals" => to_json_value(report::run_vitals_report(store, &question).await.map_err(store_problem)?),
-        "faults" => to_json_value(report::run_faults_report(store, &question).await.map_err(store_problem)?),
-        _ => to_json_value(report::run_report(store, question).await.map_err(store_problem)?),
+        "vitals" => to_json_value(
+            report::run_vitals_report(store, &question)
+                .await
+                .map_err(store_problem)?,
+        ),
+        "faults" => to_json_value(
+            report::run_faults_report(store, &question)
+                .await
+                .map_err(store_problem)?,
+        ),
+        _ => to_json_value(
+            report::run_report(store, question)
+                .await
+                .map_err(store_problem)?,
+        ),
     };
 
     let list = match table {
@@ -106,13 +141,23 @@ fn to_json_value(answer: impl serde::Serialize) -> Value {
 fn flatten_vitals(answer: &Value) -> Vec<Value> {
     let pages = answer["pages"].as_array().into_iter().flatten();
     let rows = pages.flat_map(|page| {
-        page["metrics"].as_object().into_iter().flatten().map(|(metric, speed)| {
-            let mut row = Map::new();
-            row.insert("path".to_owned(), page["path"].clone());
-            row.insert("metric".to_owned(), metric.clone().into());
-            row.extend(speed.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
-            Value::Object(row)
-        })
+        page["metrics"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(metric, speed)| {
+                let mut row = Map::new();
+                row.insert("path".to_owned(), page["path"].clone());
+                row.insert("metric".to_owned(), metric.clone().into());
+                row.extend(
+                    speed
+                        .as_object()
+                        .into_iter()
+                        .flatten()
+                        .map(|(key, value)| (key.clone(), value.clone())),
+                );
+                Value::Object(row)
+            })
     });
     rows.collect()
 }
@@ -121,14 +166,27 @@ fn flatten_vitals(answer: &Value) -> Vec<Value> {
 fn table_columns(table: &str, filter: Option<&ReportFilter>) -> &'static [&'static str] {
     let of_people = matches!(filter, Some(ReportFilter::Value(..)));
     match table {
-        "vitals" => &["path", "metric", "hits", "good", "needs_improvement", "poor", "p75", "p90"],
+        "vitals" => &[
+            "path",
+            "metric",
+            "hits",
+            "good",
+            "needs_improvement",
+            "poor",
+            "p75",
+            "p90",
+        ],
         "faults" => &["kind", "fault", "path", "hits"],
         "money" => &["event", "currency", "hits", "over", "minor", "digits"],
         "series" if filter.is_none() => &["at", "hits", "visitors", "visits", "bounces", "seconds"],
-        "series" => &["at", "hits", "visitors", "visits", "bounces", "seconds", "exits", "entries"],
+        "series" => &[
+            "at", "hits", "visitors", "visits", "bounces", "seconds", "exits", "entries",
+        ],
         _ if Dimension::from_name(table).is_some() => &["value", "visitors", "visits"],
         _ if of_people => &["item", "visitors", "visits"],
-        _ => &["item", "hits", "visitors", "visits", "bounces", "seconds", "exits", "entries"],
+        _ => &[
+            "item", "hits", "visitors", "visits", "bounces", "seconds", "exits", "entries",
+        ],
     }
 }
 
@@ -136,14 +194,26 @@ fn table_columns(table: &str, filter: Option<&ReportFilter>) -> &'static [&'stat
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Columns that identify a row come before its numbers.
-const LEADING_COLUMNS: [&str; 9] = ["at", "item", "value", "event", "currency", "kind", "fault", "path", "metric"];
+const LEADING_COLUMNS: [&str; 9] = [
+    "at", "item", "value", "event", "currency", "kind", "fault", "path", "metric",
+];
 
 /// The columns are `names`, and any others that rows have.
 fn write_csv(rows: &[Value], names: &[&'static str], marked: bool) -> Vec<u8> {
-    let keys = rows.iter().filter_map(Value::as_object).flat_map(Map::keys).map(String::as_str);
+    let keys = rows
+        .iter()
+        .filter_map(Value::as_object)
+        .flat_map(Map::keys)
+        .map(String::as_str);
     let mut columns: Vec<&str> = names.iter().copied().chain(keys).collect();
     columns.sort_by_key(|key| {
-        (LEADING_COLUMNS.iter().position(|leading| leading == key).unwrap_or(LEADING_COLUMNS.len()), *key)
+        (
+            LEADING_COLUMNS
+                .iter()
+                .position(|leading| leading == key)
+                .unwrap_or(LEADING_COLUMNS.len()),
+            *key,
+        )
     });
     columns.dedup();
     let start = if marked { BYTE_ORDER_MARK } else { &[] };
@@ -151,7 +221,12 @@ fn write_csv(rows: &[Value], names: &[&'static str], marked: bool) -> Vec<u8> {
     let mut write = |cells: Vec<String>| file.write_record(cells).expect("memory takes it");
     write(columns.iter().map(|column| (*column).to_owned()).collect());
     for row in rows {
-        write(columns.iter().map(|column| csv_cell(&row[*column])).collect());
+        write(
+            columns
+                .iter()
+                .map(|column| csv_cell(&row[*column]))
+                .collect(),
+        );
     }
     file.into_inner().expect("memory takes it")
 }
@@ -212,7 +287,10 @@ mod tests {
         let rows = [json!({"item": "a, b;\"=1+1\"", "hits": 1})];
         let file = String::from_utf8(write_csv(&rows, &[], false)).unwrap();
         let formula = |cell: &str| cell.trim_matches([' ', '"']).starts_with(FORMULA_STARTS);
-        assert!(!file.lines().flat_map(|line| line.split(';')).any(formula), "{file}");
+        assert!(
+            !file.lines().flat_map(|line| line.split(';')).any(formula),
+            "{file}"
+        );
     }
 
     #[test]
@@ -223,8 +301,14 @@ mod tests {
             json!({"item": "@mia", "hits": -1}),
         ];
         let expected = "item,exits,hits\n'=cmd(),,3\n\"a \"\"b\"\", c\nd\",2,1\n'@mia,,-1\n";
-        assert_eq!(String::from_utf8(write_csv(&rows, &[], false)).unwrap(), expected);
+        assert_eq!(
+            String::from_utf8(write_csv(&rows, &[], false)).unwrap(),
+            expected
+        );
         let empty = String::from_utf8(write_csv(&[], table_columns("link", None), true)).unwrap();
-        assert_eq!(empty, "\u{feff}item,bounces,entries,exits,hits,seconds,visitors,visits\n");
+        assert_eq!(
+            empty,
+            "\u{feff}item,bounces,entries,exits,hits,seconds,visitors,visits\n"
+        );
     }
 }

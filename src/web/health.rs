@@ -1,5 +1,5 @@
-//! `/healthz`, `/readyz` and `/version`, for supervisors and load balancers. Public: the answers hold
-//! codes and no figures.
+//! `/healthz`, `/readyz` and `/version`, for supervisors and load balancers. Public: the answers
+//! hold codes and no figures.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::ServiceResponse;
@@ -21,9 +21,10 @@ pub(super) fn register_routes(config: &mut web::ServiceConfig) {
 async fn get_liveness(site: web::Data<AppState>) -> HttpResponse {
     match site.health.is_alive() {
         true => health_response(StatusCode::OK, json!({"status": "ok", "code": "alive"})),
-        false => {
-            health_response(StatusCode::SERVICE_UNAVAILABLE, json!({"status": "failed", "code": "journal_stalled"}))
-        }
+        false => health_response(
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({"status": "failed", "code": "journal_stalled"}),
+        ),
     }
 }
 
@@ -34,7 +35,10 @@ async fn get_readiness(site: web::Data<AppState>) -> HttpResponse {
         None => (StatusCode::OK, "ready", "ready"),
         Some(failing) => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", failing.code),
     };
-    health_response(status, json!({"status": word, "code": code, "checks": checks}))
+    health_response(
+        status,
+        json!({"status": word, "code": code, "checks": checks}),
+    )
 }
 
 async fn get_version() -> HttpResponse {
@@ -45,14 +49,24 @@ async fn get_version() -> HttpResponse {
 }
 
 fn health_response(status: StatusCode, body: Value) -> HttpResponse {
-    HttpResponse::build(status).insert_header(("Cache-Control", "no-store")).json(body)
+    HttpResponse::build(status)
+        .insert_header(("Cache-Control", "no-store"))
+        .json(body)
 }
 
 /// Asks clients with kept connections to reconnect, to another collector, before the port closes.
-pub(super) fn close_while_draining<B: MessageBody>(mut answer: ServiceResponse<B>) -> ServiceResponse<B> {
-    let draining = answer.request().app_data::<web::Data<AppState>>().is_some_and(|site| site.health.is_draining());
+pub(super) fn close_while_draining<B: MessageBody>(
+    mut answer: ServiceResponse<B>,
+) -> ServiceResponse<B> {
+    let draining = answer
+        .request()
+        .app_data::<web::Data<AppState>>()
+        .is_some_and(|site| site.health.is_draining());
     if draining {
-        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        answer
+            .response_mut()
+            .head_mut()
+            .set_connection_type(ConnectionType::Close);
     }
     answer
 }

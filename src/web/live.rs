@@ -35,7 +35,11 @@ pub async fn get_live_visitors(
     let answer = async {
         site.check_permission(&request, Permission::ReadSite(&name))?;
         let (id, _) = find_site(&name, &site)?;
-        let visitors = site.journal.count_live_visitors(id).await.ok_or_else(stopping_problem)?;
+        let visitors = site
+            .journal
+            .count_live_visitors(id)
+            .await
+            .ok_or_else(stopping_problem)?;
         Ok(json!({"visitors": visitors}))
     };
     json_response(&request, false, answer.await).await
@@ -43,13 +47,19 @@ pub async fn get_live_visitors(
 
 /// `GET /api/v1/sites/{site}/events`, server-sent events: `live` with the number whenever it
 /// changes, `counted` when reports have new counts.
-pub async fn stream_events(request: HttpRequest, name: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+pub async fn stream_events(
+    request: HttpRequest,
+    name: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     let opened = async {
         site.check_permission(&request, Permission::ReadSite(&name))?;
         let (id, _) = find_site(&name, &site)?;
         let shown = site.credential_from_request(&request);
         let network = site.auth.network_key(&request);
-        let room = site.streams.try_acquire(site.stream_holder(&shown), network)?;
+        let room = site
+            .streams
+            .try_acquire(site.stream_holder(&shown), network)?;
         // Keeps the proof, not the request: its personal data ends with the answer's header.
         let of = site.clone();
         let allowed = move || of.is_still_permitted(&shown, Permission::ReadSite(&name));
@@ -85,7 +95,12 @@ struct LiveEventStream {
 }
 
 impl LiveEventStream {
-    fn new(id: SiteId, site: &AppState, allowed: Box<dyn Fn() -> bool>, room: StreamPermit) -> LiveEventStream {
+    fn new(
+        id: SiteId,
+        site: &AppState,
+        allowed: Box<dyn Fn() -> bool>,
+        room: StreamPermit,
+    ) -> LiveEventStream {
         let mut flushed = site.flushed_segment.clone();
         flushed.mark_unchanged();
         let mut look = interval_at(Instant::now(), CHECK_INTERVAL);
@@ -125,7 +140,9 @@ impl LiveEventStream {
         let visitors = self.journal.count_live_visitors(self.site).await?;
         if self.last_visitors != Some(visitors) {
             self.last_visitors = Some(visitors);
-            return Some(format!("event: live\ndata: {{\"visitors\":{visitors}}}\n\n"));
+            return Some(format!(
+                "event: live\ndata: {{\"visitors\":{visitors}}}\n\n"
+            ));
         }
         Some(": here\n\n".to_owned())
     }

@@ -18,7 +18,9 @@ use super::registry::change_response;
 use crate::access::{self, SecretDigest};
 use crate::event::{Day, Problem, SiteId};
 use crate::http::problem_response;
-use crate::mail::{MailService, MessageConfirmation, SignRequest, SignRequestError, SignedMail, SignedValuesError};
+use crate::mail::{
+    MailService, MessageConfirmation, SignRequest, SignRequestError, SignedMail, SignedValuesError,
+};
 use crate::report::{self, ReportParams, ReportQuery};
 
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -31,7 +33,10 @@ pub(super) fn register_routes(config: &mut web::ServiceConfig) {
         .route("/api/v1/mail/links", web::post().to(sign_links))
         .route("/api/v1/mail/messages", web::post().to(create_messages))
         .route("/api/v1/mail/messages/{token}", web::get().to(get_message))
-        .route("/api/v1/mail/messages/{token}", web::delete().to(revoke_message));
+        .route(
+            "/api/v1/mail/messages/{token}",
+            web::delete().to(revoke_message),
+        );
 }
 
 #[derive(Deserialize)]
@@ -59,7 +64,8 @@ async fn get_mail_report(request: HttpRequest, site: web::Data<AppState>) -> Htt
     let answer = async {
         site.check_permission(&request, Permission::UseMail)?;
         let asked = ReportParams::from_pairs(query_pairs(&request)?).filter(has_only_range);
-        let asked = asked.ok_or_else(|| invalid_query("accepted are range or from and to, once each"))?;
+        let asked =
+            asked.ok_or_else(|| invalid_query("accepted are range or from and to, once each"))?;
         let question = ReportQuery::new(
             "",
             (SiteId::PLATFORM, &mail_time_zone(&site)),
@@ -68,26 +74,49 @@ async fn get_mail_report(request: HttpRequest, site: web::Data<AppState>) -> Htt
             site.report_limits,
         )?;
         closed = question.is_closed();
-        let store = site.store.load_full().ok_or_else(Problem::store_unavailable)?;
-        report::run_mail_report(&store, &question).await.map_err(store_problem)
+        let store = site
+            .store
+            .load_full()
+            .ok_or_else(Problem::store_unavailable)?;
+        report::run_mail_report(&store, &question)
+            .await
+            .map_err(store_problem)
     };
     let answer = answer.await;
     json_response(&request, closed, answer).await
 }
 
 fn has_only_range(asked: &ReportParams) -> bool {
-    let ReportParams { compare, compare_from, interval, filter, limit, .. } = asked;
-    compare.is_none() && compare_from.is_none() && interval.is_none() && filter.is_none() && limit.is_none()
+    let ReportParams {
+        compare,
+        compare_from,
+        interval,
+        filter,
+        limit,
+        ..
+    } = asked;
+    compare.is_none()
+        && compare_from.is_none()
+        && interval.is_none()
+        && filter.is_none()
+        && limit.is_none()
 }
 
 /// The zone of the days, also for mails that were counted before they were switched off.
 fn mail_time_zone(site: &AppState) -> TimeZone {
     let hosts = site.registry.directory.resolver();
-    site.mail.as_ref().map_or(TimeZone::UTC, |desk| hosts.time_zone(desk.zone))
+    site.mail
+        .as_ref()
+        .map_or(TimeZone::UTC, |desk| hosts.time_zone(desk.zone))
 }
 
-async fn sign_links(request: HttpRequest, mut payload: web::Payload, site: web::Data<AppState>) -> HttpResponse {
-    let orders = read_json_body::<SignMailsRequest>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
+async fn sign_links(
+    request: HttpRequest,
+    mut payload: web::Payload,
+    site: web::Data<AppState>,
+) -> HttpResponse {
+    let orders =
+        read_json_body::<SignMailsRequest>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
     let minted = async {
         site.check_permission(&request, Permission::UseMail)?;
         let (SignMailsRequest { mails }, desk) = (orders?, require_mail(&site)?);
@@ -97,24 +126,38 @@ async fn sign_links(request: HttpRequest, mut payload: web::Payload, site: web::
 
         let today = site.today_in(&mail_time_zone(&site));
         let desk = Arc::clone(desk);
-        let minted =
-            web::block(move || sign_mails(&desk, &mails, today)).await.map_err(|_| signing_unavailable())??;
+        let minted = web::block(move || sign_mails(&desk, &mails, today))
+            .await
+            .map_err(|_| signing_unavailable())??;
         Ok(json!({ "mails": minted }))
     };
     created_response(minted.await).await
 }
 
 /// Signs all mails or none. Waits for the disk.
-fn sign_mails(desk: &MailService, mails: &[SignRequest], today: Date) -> Result<Vec<SignedMail>, Problem> {
+fn sign_mails(
+    desk: &MailService,
+    mails: &[SignRequest],
+    today: Date,
+) -> Result<Vec<SignedMail>, Problem> {
     let mint = |(place, order): (usize, &SignRequest)| {
-        desk.signer.sign_mail(order, today).map_err(|why| sign_problem(why, &format!("mails[{place}].")))
+        desk.signer
+            .sign_mail(order, today)
+            .map_err(|why| sign_problem(why, &format!("mails[{place}].")))
     };
-    let minted = mails.iter().enumerate().map(mint).collect::<Result<Vec<_>, Problem>>()?;
+    let minted = mails
+        .iter()
+        .enumerate()
+        .map(mint)
+        .collect::<Result<Vec<_>, Problem>>()?;
     let pairs: Vec<(&SignRequest, &SignedMail)> = mails.iter().zip(&minted).collect();
     match desk.signed_values.record_values(&pairs, today) {
         Ok(()) => Ok(minted),
         Err(own @ SignedValuesError::LimitReached { .. }) => {
-            Err(Problem::new(422, "recipients_own", "This mail cannot be signed").with_detail(own.to_string()))
+            Err(
+                Problem::new(422, "recipients_own", "This mail cannot be signed")
+                    .with_detail(own.to_string()),
+            )
         }
         Err(error @ SignedValuesError::File { .. }) => {
             tracing::error!(%error, "what was signed of mails cannot be kept, so nothing is signed");
@@ -123,22 +166,34 @@ fn sign_mails(desk: &MailService, mails: &[SignRequest], today: Date) -> Result<
     }
 }
 
-async fn create_messages(request: HttpRequest, mut payload: web::Payload, site: web::Data<AppState>) -> HttpResponse {
+async fn create_messages(
+    request: HttpRequest,
+    mut payload: web::Payload,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     let new = read_json_body::<NewMessages>(&mut payload, 8192, site.body_deadline).await;
     let made = async {
         site.check_permission(&request, Permission::UseMail)?;
         let (new, desk) = (new?, require_mail(&site)?);
         let days = require_messages(desk)?.days;
-        desk.signer.check_template(&new.template).map_err(|why| sign_problem(why, ""))?;
+        desk.signer
+            .check_template(&new.template)
+            .map_err(|why| sign_problem(why, ""))?;
         if !new.consent || !(1..=MAX_MESSAGES).contains(&new.count) {
-            let accepted = format!("consent must be true: without it there is no pixel; count is 1 to {MAX_MESSAGES}");
+            let accepted = format!(
+                "consent must be true: without it there is no pixel; count is 1 to {MAX_MESSAGES}"
+            );
             return Err(bad_value(accepted));
         }
 
-        let made: Vec<(SecretDigest, String)> = (0..new.count).map(|_| access::generate_message_secret()).collect();
+        let made: Vec<(SecretDigest, String)> = (0..new.count)
+            .map(|_| access::generate_message_secret())
+            .collect();
         let digests: Vec<SecretDigest> = made.iter().map(|(digest, _)| *digest).collect();
         let expires = last_day(site.today_in(&mail_time_zone(&site)), days);
-        site.registry.register_messages(&digests, &new.template, expires).await?;
+        site.registry
+            .register_messages(&digests, &new.template, expires)
+            .await?;
         let rows = made
             .iter()
             .map(|(_, token)| json!({"token": token, "pixel": desk.signer.pixel_url(&format!("m.{token}"))}));
@@ -147,12 +202,20 @@ async fn create_messages(request: HttpRequest, mut payload: web::Payload, site: 
     created_response(made.await).await
 }
 
-async fn get_message(request: HttpRequest, token: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+async fn get_message(
+    request: HttpRequest,
+    token: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     let found = async {
         site.check_permission(&request, Permission::UseMail)?;
         require_messages(require_mail(&site)?)?;
         let digest = access::message_digest(&token).ok_or_else(unknown_message)?;
-        let row = site.registry.find_message(&digest).await?.ok_or_else(unknown_message)?;
+        let row = site
+            .registry
+            .find_message(&digest)
+            .await?
+            .ok_or_else(unknown_message)?;
         if row.expires < last_day(site.today_in(&mail_time_zone(&site)), 0).as_number() {
             return Err(unknown_message());
         }
@@ -164,12 +227,19 @@ async fn get_message(request: HttpRequest, token: web::Path<String>, site: web::
 
 /// From now on its pixel records nothing, also in mails already sent, and what it recorded is
 /// forgotten.
-async fn revoke_message(request: HttpRequest, token: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+async fn revoke_message(
+    request: HttpRequest,
+    token: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     change_response(async {
         site.check_permission(&request, Permission::UseMail)?;
         require_messages(require_mail(&site)?)?;
         let digest = access::message_digest(&token).ok_or_else(unknown_message)?;
-        site.registry.find_message(&digest).await?.ok_or_else(unknown_message)?;
+        site.registry
+            .find_message(&digest)
+            .await?
+            .ok_or_else(unknown_message)?;
         site.registry.revoke_message(&digest).await
     })
     .await
@@ -177,23 +247,38 @@ async fn revoke_message(request: HttpRequest, token: web::Path<String>, site: we
 
 async fn created_response(made: Result<serde_json::Value, Problem>) -> HttpResponse {
     match made {
-        Ok(made) => HttpResponse::Created().insert_header((CACHE_CONTROL, "no-store")).json(made),
+        Ok(made) => HttpResponse::Created()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .json(made),
         Err(problem) => problem_response(&problem, None).await,
     }
 }
 
 fn require_mail(site: &AppState) -> Result<&Arc<MailService>, Problem> {
-    let off = || Problem::new(409, "mail_off", "Mails are not counted here").with_detail("mail.enabled is false");
+    let off = || {
+        Problem::new(409, "mail_off", "Mails are not counted here")
+            .with_detail("mail.enabled is false")
+    };
     site.mail.as_ref().ok_or_else(off)
 }
 
 fn require_messages(desk: &MailService) -> Result<&MessageConfirmation, Problem> {
-    let off = || Problem::new(409, "aggregate_only", "Single messages are not followed here");
-    desk.messages.as_ref().ok_or_else(|| off().with_detail("mail.mode is aggregate"))
+    let off = || {
+        Problem::new(
+            409,
+            "aggregate_only",
+            "Single messages are not followed here",
+        )
+    };
+    desk.messages
+        .as_ref()
+        .ok_or_else(|| off().with_detail("mail.mode is aggregate"))
 }
 
 fn last_day(today: Date, days: u32) -> Day {
-    let last = today.checked_add(Span::new().days(i64::from(days))).unwrap_or(today);
+    let last = today
+        .checked_add(Span::new().days(i64::from(days)))
+        .unwrap_or(today);
     Day::from_date(last).unwrap_or(Day::from_number(u16::MAX))
 }
 
@@ -206,9 +291,17 @@ fn sign_problem(why: SignRequestError, place: &str) -> Problem {
 }
 
 fn signing_unavailable() -> Problem {
-    Problem::new(503, "not_kept", "Nothing can be signed right now: what was signed cannot be kept")
+    Problem::new(
+        503,
+        "not_kept",
+        "Nothing can be signed right now: what was signed cannot be kept",
+    )
 }
 
 fn unknown_message() -> Problem {
-    Problem::new(404, "unknown_message", "There is no such message, or it is no longer kept")
+    Problem::new(
+        404,
+        "unknown_message",
+        "There is no such message, or it is no longer kept",
+    )
 }

@@ -19,20 +19,39 @@ pub async fn get_metrics(request: HttpRequest, site: web::Data<AppState>) -> Htt
         return problem_response(&problem, None).await;
     }
     let stored = match site.store.load_full() {
-        Some(store) => tokio::time::timeout(STORE_SIZE_TIMEOUT, store.disk_bytes()).await.ok().and_then(Result::ok),
+        Some(store) => tokio::time::timeout(STORE_SIZE_TIMEOUT, store.disk_bytes())
+            .await
+            .ok()
+            .and_then(Result::ok),
         None => None,
     };
 
-    let ((wrong_tokens, tokens_refused), (streams, streams_refused)) =
-        (site.auth.token_attempts.failure_totals(), site.streams.stream_totals());
+    let ((wrong_tokens, tokens_refused), (streams, streams_refused)) = (
+        site.auth.token_attempts.failure_totals(),
+        site.streams.stream_totals(),
+    );
     let connected = site.connections.connection_stats();
-    let doors = AccessCounts { wrong_tokens, tokens_refused, streams, streams_refused, connections: connected };
-    let clamped = site.store.load().as_ref().map_or(0, |store| store.clamped_sums());
+    let doors = AccessCounts {
+        wrong_tokens,
+        tokens_refused,
+        streams,
+        streams_refused,
+        connections: connected,
+    };
+    let clamped = site
+        .store
+        .load()
+        .as_ref()
+        .map_or(0, |store| store.clamped_sums());
     let times = ClockReadings {
         file_time: site.clock.file_time(),
         ahead_millis: site.clock.ahead_millis(),
         now: site.clock.now(),
     };
-    let page = site.meters.render_metrics(&site.journal, &doors, &times, stored, clamped);
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(page)
+    let page = site
+        .meters
+        .render_metrics(&site.journal, &doors, &times, stored, clamped);
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4")
+        .body(page)
 }

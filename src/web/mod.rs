@@ -119,12 +119,30 @@ impl AppState {
 pub fn register_routes(site: &AppState, config: &mut web::ServiceConfig) {
     config
         .route("/metrics", web::get().to(metrics::get_metrics))
-        .route("/api/v1/sites/{site}/report", web::get().to(api::get_report))
-        .route("/api/v1/sites/{site}/vitals", web::get().to(api::get_vitals))
-        .route("/api/v1/sites/{site}/faults", web::get().to(api::get_faults))
-        .route("/api/v1/sites/{site}/export", web::get().to(export::get_export))
-        .route("/api/v1/sites/{site}/live", web::get().to(live::get_live_visitors))
-        .route("/api/v1/sites/{site}/events", web::get().to(live::stream_events));
+        .route(
+            "/api/v1/sites/{site}/report",
+            web::get().to(api::get_report),
+        )
+        .route(
+            "/api/v1/sites/{site}/vitals",
+            web::get().to(api::get_vitals),
+        )
+        .route(
+            "/api/v1/sites/{site}/faults",
+            web::get().to(api::get_faults),
+        )
+        .route(
+            "/api/v1/sites/{site}/export",
+            web::get().to(export::get_export),
+        )
+        .route(
+            "/api/v1/sites/{site}/live",
+            web::get().to(live::get_live_visitors),
+        )
+        .route(
+            "/api/v1/sites/{site}/events",
+            web::get().to(live::stream_events),
+        );
     health::register_routes(config);
     mail::register_routes(config);
     money::register_routes(config);
@@ -157,11 +175,15 @@ pub async fn handle_unmatched(
 ) -> HttpResponse {
     let unread = Some((&mut payload, site.body_deadline));
     let Some(pattern) = request.resource_map().match_pattern(request.path()) else {
-        return problem_response(&Problem::new(404, "not_found", "There is nothing here"), unread).await;
+        return problem_response(
+            &Problem::new(404, "not_found", "There is nothing here"),
+            unread,
+        )
+        .await;
     };
     let methods = allowed_methods(&tree, &pattern);
-    let problem =
-        Problem::new(405, "method_not_allowed", "Not by this method").with_detail(format!("answered are {methods}"));
+    let problem = Problem::new(405, "method_not_allowed", "Not by this method")
+        .with_detail(format!("answered are {methods}"));
     let mut answer = problem_response(&problem, unread).await;
     if let Ok(methods) = HeaderValue::from_str(&methods) {
         answer.headers_mut().insert(ALLOW, methods);
@@ -171,6 +193,13 @@ pub async fn handle_unmatched(
 
 fn allowed_methods(tree: &IntrospectionTree, pattern: &str) -> String {
     let routes: Vec<IntrospectionReportItem> = (&tree.root).into();
-    let of = routes.iter().filter(|route| route.full_path == pattern).flat_map(|route| &route.methods);
-    of.map(ToString::to_string).collect::<BTreeSet<String>>().into_iter().collect::<Vec<_>>().join(", ")
+    let of = routes
+        .iter()
+        .filter(|route| route.full_path == pattern)
+        .flat_map(|route| &route.methods);
+    of.map(ToString::to_string)
+        .collect::<BTreeSet<String>>()
+        .into_iter()
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -23,8 +23,14 @@ const MAX_BODY_BYTES: usize = 8192;
 
 pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config
-        .route("/api/v1/sites/{site}/money/void", web::post().to(create_void))
-        .route("/api/v1/sites/{site}/money/voids", web::get().to(list_voids));
+        .route(
+            "/api/v1/sites/{site}/money/void",
+            web::post().to(create_void),
+        )
+        .route(
+            "/api/v1/sites/{site}/money/voids",
+            web::get().to(list_voids),
+        );
 }
 
 #[derive(Deserialize)]
@@ -54,14 +60,22 @@ async fn create_void(
     };
 
     match voided.await {
-        Ok((voided, now)) => HttpResponse::build(if now { StatusCode::CREATED } else { StatusCode::OK })
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .json(void_row(&voided)),
+        Ok((voided, now)) => HttpResponse::build(if now {
+            StatusCode::CREATED
+        } else {
+            StatusCode::OK
+        })
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(void_row(&voided)),
         Err(problem) => problem_response(&problem, None).await,
     }
 }
 
-async fn list_voids(request: HttpRequest, name: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+async fn list_voids(
+    request: HttpRequest,
+    name: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     let rows = async {
         site.check_permission(&request, Permission::ReadSite(&name))?;
         let (id, _) = find_site(&name, &site)?;
@@ -83,19 +97,40 @@ fn void_row(voided: &VoidRow) -> Value {
 
 impl NewVoid {
     fn validate_void(self) -> Result<VoidRequest, Problem> {
-        let NewVoid { id, from, to, event, currency } = self;
+        let NewVoid {
+            id,
+            from,
+            to,
+            event,
+            currency,
+        } = self;
         if !is_site_name(&id) {
-            return Err(bad_value("id must be 1 to 64 of letters, digits and . _ ~ -"));
+            return Err(bad_value(
+                "id must be 1 to 64 of letters, digits and . _ ~ -",
+            ));
         }
 
-        let days = Day::from_date(from).zip(Day::from_date(to)).filter(|_| from <= to);
-        let (from, to) = days.ok_or_else(|| bad_value("from and to must be days, from not after to"))?;
+        let days = Day::from_date(from)
+            .zip(Day::from_date(to))
+            .filter(|_| from <= to);
+        let (from, to) =
+            days.ok_or_else(|| bad_value("from and to must be days, from not after to"))?;
         if event.is_empty() || event.chars().count() > 64 {
-            return Err(bad_value("event must be the name of an event as the report has it"));
+            return Err(bad_value(
+                "event must be the name of an event as the report has it",
+            ));
         }
         if currency.len() != 3 || !currency.bytes().all(|letter| letter.is_ascii_uppercase()) {
-            return Err(bad_value("currency must be three capital letters (ISO 4217)"));
+            return Err(bad_value(
+                "currency must be three capital letters (ISO 4217)",
+            ));
         }
-        Ok(VoidRequest { id, from, to, event, currency })
+        Ok(VoidRequest {
+            id,
+            from,
+            to,
+            event,
+            currency,
+        })
     }
 }

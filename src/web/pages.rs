@@ -17,7 +17,11 @@ pub(super) const SVG: &str = "image/svg+xml";
 
 macro_rules! file {
     ($path:literal, $kind:expr, $file:literal) => {
-        ($path, $kind, include_str!(concat!("../../dashboards/", $file)))
+        (
+            $path,
+            $kind,
+            include_str!(concat!("../../dashboards/", $file)),
+        )
     };
 }
 
@@ -32,12 +36,17 @@ pub(super) const SAMPLE_PAGES: [StaticPage; 4] = [
 
 pub(super) fn register_pages(files: &'static [StaticPage], config: &mut web::ServiceConfig) {
     for &(path, kind, text) in files {
-        config.route(path, web::get().to(move || std::future::ready(page_response(kind, text))));
+        config.route(
+            path,
+            web::get().to(move || std::future::ready(page_response(kind, text))),
+        );
     }
 }
 
 fn page_response(kind: &'static str, text: &'static str) -> HttpResponse {
-    page_builder(kind).insert_header((CACHE_CONTROL, "no-cache")).body(text)
+    page_builder(kind)
+        .insert_header((CACHE_CONTROL, "no-cache"))
+        .body(text)
 }
 
 /// The header of a page of ours.
@@ -50,11 +59,17 @@ pub(super) fn framed_page_builder(kind: &'static str, ancestors: &str) -> HttpRe
     let mut answer = HttpResponse::Ok();
     answer
         .content_type(kind)
-        .insert_header((CONTENT_SECURITY_POLICY, format!("{CONTENT_POLICY}; frame-ancestors {ancestors}")))
+        .insert_header((
+            CONTENT_SECURITY_POLICY,
+            format!("{CONTENT_POLICY}; frame-ancestors {ancestors}"),
+        ))
         // `no-referrer` would make a form's `Origin` `null`, and the consent form's origin is
         // checked.
         .insert_header((REFERRER_POLICY, "same-origin"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"));
+        .insert_header((
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ));
     answer
 }

@@ -36,7 +36,8 @@ impl PasswordChecker {
         password: Secret,
     ) -> Result<bool, Problem> {
         let login = Arc::clone(login);
-        self.run_blocking(move || login.verify_login(&user, &password)).await
+        self.run_blocking(move || login.verify_login(&user, &password))
+            .await
     }
 
     /// Whether `password` matches an argon2 hash.
@@ -45,7 +46,8 @@ impl PasswordChecker {
     ///
     /// 503 `busy` after waiting five seconds for a permit.
     pub async fn verify_password(&self, hash: String, password: Secret) -> Result<bool, Problem> {
-        self.run_blocking(move || access::verify_password(&hash, &password)).await
+        self.run_blocking(move || access::verify_password(&hash, &password))
+            .await
     }
 
     /// The argon2id hash of `password`, with a new salt.
@@ -54,10 +56,14 @@ impl PasswordChecker {
     ///
     /// 503 `busy` after waiting five seconds for a permit.
     pub async fn hash_password(&self, password: Secret) -> Result<String, Problem> {
-        self.run_blocking(move || access::hash_password(&password)).await
+        self.run_blocking(move || access::hash_password(&password))
+            .await
     }
 
-    async fn run_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    async fn run_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
         let turn: OwnedSemaphorePermit =
             match tokio::time::timeout(PERMIT_TIMEOUT, Arc::clone(&self.0).acquire_owned()).await {
                 Ok(Ok(turn)) => turn,
@@ -67,7 +73,9 @@ impl PasswordChecker {
             let _turn = turn;
             work()
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| busy_problem())
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| busy_problem())
     }
 }
 

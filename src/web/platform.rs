@@ -19,11 +19,20 @@ use crate::store::Store;
 pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config
         .route("/api/v1/drops", web::get().to(get_drops))
-        .route("/api/v1/platform/report", web::get().to(get_platform_report))
+        .route(
+            "/api/v1/platform/report",
+            web::get().to(get_platform_report),
+        )
         .route("/api/v1/platform/sites", web::get().to(list_platform_sites))
         .route("/api/v1/platform/pages", web::get().to(list_platform_pages))
-        .route("/api/v1/platform/consent", web::get().to(get_consent_counts))
-        .route("/api/v1/platform/health", web::get().to(get_platform_health));
+        .route(
+            "/api/v1/platform/consent",
+            web::get().to(get_consent_counts),
+        )
+        .route(
+            "/api/v1/platform/health",
+            web::get().to(get_platform_health),
+        );
 }
 
 /// The platform's days are those of UTC.
@@ -33,19 +42,37 @@ fn authorized_query(
     site: &AppState,
 ) -> Result<(Arc<Store>, ReportQuery), Problem> {
     site.check_permission(request, right)?;
-    build_platform_query(ReportParams::from_pairs(query_pairs(request)?).ok_or_else(invalid_report_params)?, site)
+    build_platform_query(
+        ReportParams::from_pairs(query_pairs(request)?).ok_or_else(invalid_report_params)?,
+        site,
+    )
 }
 
-fn build_platform_query(asked: ReportParams, site: &AppState) -> Result<(Arc<Store>, ReportQuery), Problem> {
-    let question =
-        ReportQuery::new("", (SiteId::PLATFORM, &TimeZone::UTC), asked, site.clock.now(), site.report_limits)?;
-    Ok((site.store.load_full().ok_or_else(Problem::store_unavailable)?, question))
+fn build_platform_query(
+    asked: ReportParams,
+    site: &AppState,
+) -> Result<(Arc<Store>, ReportQuery), Problem> {
+    let question = ReportQuery::new(
+        "",
+        (SiteId::PLATFORM, &TimeZone::UTC),
+        asked,
+        site.clock.now(),
+        site.report_limits,
+    )?;
+    Ok((
+        site.store
+            .load_full()
+            .ok_or_else(Problem::store_unavailable)?,
+        question,
+    ))
 }
 
 async fn get_drops(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
     let asked = async {
         let (store, question) = authorized_query(&request, Permission::ReadDrops, &site)?;
-        report::run_drops_report(&store, &question).await.map_err(store_problem)
+        report::run_drops_report(&store, &question)
+            .await
+            .map_err(store_problem)
     };
     json_response(&request, false, asked.await).await
 }
@@ -56,7 +83,9 @@ async fn get_platform_report(request: HttpRequest, site: web::Data<AppState>) ->
         if question.filter.is_some() {
             return Err(invalid_query("the platform as a whole has no filter"));
         }
-        report::run_report(&store, question).await.map_err(store_problem)
+        report::run_report(&store, question)
+            .await
+            .map_err(store_problem)
     };
     json_response(&request, false, asked.await).await
 }
@@ -64,11 +93,21 @@ async fn get_platform_report(request: HttpRequest, site: web::Data<AppState>) ->
 async fn list_platform_sites(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
     let asked = async {
         site.check_permission(&request, Permission::ReadPlatform)?;
-        let (search, rest): (Vec<_>, Vec<_>) = query_pairs(&request)?.into_iter().partition(|(key, _)| key == "search");
-        let search = search.into_iter().next().map(|(_, text)| text).unwrap_or_default();
-        let (store, question) =
-            build_platform_query(ReportParams::from_pairs(rest).ok_or_else(invalid_report_params)?, &site)?;
-        report::run_sites_report(&store, &site.registry.directory, &question, &search).await.map_err(store_problem)
+        let (search, rest): (Vec<_>, Vec<_>) = query_pairs(&request)?
+            .into_iter()
+            .partition(|(key, _)| key == "search");
+        let search = search
+            .into_iter()
+            .next()
+            .map(|(_, text)| text)
+            .unwrap_or_default();
+        let (store, question) = build_platform_query(
+            ReportParams::from_pairs(rest).ok_or_else(invalid_report_params)?,
+            &site,
+        )?;
+        report::run_sites_report(&store, &site.registry.directory, &question, &search)
+            .await
+            .map_err(store_problem)
     };
     json_response(&request, false, asked.await).await
 }
@@ -76,7 +115,9 @@ async fn list_platform_sites(request: HttpRequest, site: web::Data<AppState>) ->
 async fn list_platform_pages(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
     let asked = async {
         let (store, question) = authorized_query(&request, Permission::ReadPlatform, &site)?;
-        report::run_pages_report(&store, &site.registry.directory, &question).await.map_err(store_problem)
+        report::run_pages_report(&store, &site.registry.directory, &question)
+            .await
+            .map_err(store_problem)
     };
     json_response(&request, false, asked.await).await
 }
@@ -86,12 +127,16 @@ async fn get_consent_counts(
     site: web::Data<AppState>,
     asking: web::Data<ConsentService>,
 ) -> HttpResponse {
-    let answer = site.check_permission(&request, Permission::ReadPlatform).map(|()| {
-        let tallies = asking.ledger.counts_by_version().into_iter();
-        ConsentReport::from_tallies(
-            tallies.map(|(version, of)| (version, (of.grants, of.refusals, of.withdrawals))).collect(),
-        )
-    });
+    let answer = site
+        .check_permission(&request, Permission::ReadPlatform)
+        .map(|()| {
+            let tallies = asking.ledger.counts_by_version().into_iter();
+            ConsentReport::from_tallies(
+                tallies
+                    .map(|(version, of)| (version, (of.grants, of.refusals, of.withdrawals)))
+                    .collect(),
+            )
+        });
     json_response(&request, false, answer).await
 }
 

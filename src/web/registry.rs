@@ -59,13 +59,20 @@ async fn list_sites(request: HttpRequest, site: web::Data<AppState>) -> HttpResp
         let search = SiteSearch::from_pairs(query_pairs(&request)?).ok_or_else(invalid_search)?;
         let names = match &who {
             Principal::Creator(sites) => sites.to_vec(),
-            Principal::Token(token) if token.site.is_some() => token.site.clone().into_iter().collect(),
+            Principal::Token(token) if token.site.is_some() => {
+                token.site.clone().into_iter().collect()
+            }
             _ => site.all_site_names(&search).await?,
         };
 
-        let names: BTreeSet<&String> = names.iter().filter(|name| search.matches_name(name)).collect();
+        let names: BTreeSet<&String> = names
+            .iter()
+            .filter(|name| search.matches_name(name))
+            .collect();
         let others = site.aliases_by_site();
-        let rows = names.into_iter().filter_map(|name| site.site_row(name, others.get(name)));
+        let rows = names
+            .into_iter()
+            .filter_map(|name| site.site_row(name, others.get(name)));
         let rows: Vec<Value> = rows.take(search.limit).collect();
         Ok(json!({ "rows": rows }))
     };
@@ -82,27 +89,61 @@ async fn register_site(
 
     change_response(async {
         let who = site.authorize_request(&request, Permission::RegisterSite(&name))?;
-        let SiteRegistration { hosts, zone, embed, max_amount } = body?;
+        let SiteRegistration {
+            hosts,
+            zone,
+            embed,
+            max_amount,
+        } = body?;
         let by = site.audit_entry(&who, AuditAction::PutSite, &**name);
-        site.registry.register_site(by, SiteRule { id: name.into_inner(), hosts, zone, embed, max_amount }).await
+        site.registry
+            .register_site(
+                by,
+                SiteRule {
+                    id: name.into_inner(),
+                    hosts,
+                    zone,
+                    embed,
+                    max_amount,
+                },
+            )
+            .await
     })
     .await
 }
 
-async fn remove_site(request: HttpRequest, name: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+async fn remove_site(
+    request: HttpRequest,
+    name: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     change_response(async {
         let who = site.authorize_request(&request, Permission::RegisterSite(&name))?;
-        site.registry.remove_site(site.audit_entry(&who, AuditAction::RemoveSite, &**name), &name).await
+        site.registry
+            .remove_site(
+                site.audit_entry(&who, AuditAction::RemoveSite, &**name),
+                &name,
+            )
+            .await
     })
     .await
 }
 
-async fn get_alias(request: HttpRequest, alias: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
-    let shown_alias = site.check_permission(&request, Permission::ManageAliases).and_then(|()| {
-        let registered = site.registry.directory.registered_sites();
-        let found = registered.aliases.iter().find(|known| known.alias == **alias);
-        found.cloned().ok_or_else(Problem::unknown_site)
-    });
+async fn get_alias(
+    request: HttpRequest,
+    alias: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
+    let shown_alias = site
+        .check_permission(&request, Permission::ManageAliases)
+        .and_then(|()| {
+            let registered = site.registry.directory.registered_sites();
+            let found = registered
+                .aliases
+                .iter()
+                .find(|known| known.alias == **alias);
+            found.cloned().ok_or_else(Problem::unknown_site)
+        });
     json_response(&request, false, shown_alias).await
 }
 
@@ -118,23 +159,44 @@ async fn register_alias(
         let who = site.authorize_request(&request, Permission::ManageAliases)?;
         let AliasRegistration { site: of } = body?;
         let by = site.audit_entry(&who, AuditAction::PutAlias, &**alias);
-        site.registry.register_alias(by, AliasRule { alias: alias.into_inner(), site: of }).await
+        site.registry
+            .register_alias(
+                by,
+                AliasRule {
+                    alias: alias.into_inner(),
+                    site: of,
+                },
+            )
+            .await
     })
     .await
 }
 
-async fn remove_alias(request: HttpRequest, alias: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+async fn remove_alias(
+    request: HttpRequest,
+    alias: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     change_response(async {
         let who = site.authorize_request(&request, Permission::ManageAliases)?;
-        site.registry.remove_alias(site.audit_entry(&who, AuditAction::RemoveAlias, &**alias), &alias).await
+        site.registry
+            .remove_alias(
+                site.audit_entry(&who, AuditAction::RemoveAlias, &**alias),
+                &alias,
+            )
+            .await
     })
     .await
 }
 
 /// The answer to a change.
-pub(super) async fn change_response(change: impl Future<Output = Result<(), Problem>>) -> HttpResponse {
+pub(super) async fn change_response(
+    change: impl Future<Output = Result<(), Problem>>,
+) -> HttpResponse {
     match change.await {
-        Ok(()) => HttpResponse::NoContent().insert_header((CACHE_CONTROL, "no-store")).finish(),
+        Ok(()) => HttpResponse::NoContent()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .finish(),
         Err(problem) => problem_response(&problem, None).await,
     }
 }
@@ -145,11 +207,16 @@ impl SiteSearch {
         for (key, value) in pairs {
             match &*key {
                 "search" if text.is_none() => text = Some(value.to_lowercase()),
-                "limit" if limit.is_none() => limit = Some(value.parse().ok().filter(|n| (1..=MAX_ROWS).contains(n))?),
+                "limit" if limit.is_none() => {
+                    limit = Some(value.parse().ok().filter(|n| (1..=MAX_ROWS).contains(n))?)
+                }
                 _ => return None,
             }
         }
-        Some(SiteSearch { text: text.unwrap_or_default(), limit: limit.unwrap_or(DEFAULT_ROWS) })
+        Some(SiteSearch {
+            text: text.unwrap_or_default(),
+            limit: limit.unwrap_or(DEFAULT_ROWS),
+        })
     }
 
     fn matches_name(&self, name: &str) -> bool {
@@ -160,13 +227,25 @@ impl SiteSearch {
 impl AppState {
     /// Names of configured and registered sites, and of profiles that were ever counted.
     async fn all_site_names(&self, search: &SiteSearch) -> Result<Vec<String>, Problem> {
-        let (directory, registered) = (&self.registry.directory, self.registry.directory.registered_sites());
-        let store = self.store.load_full().ok_or_else(Problem::store_unavailable)?;
+        let (directory, registered) = (
+            &self.registry.directory,
+            self.registry.directory.registered_sites(),
+        );
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(Problem::store_unavailable)?;
         let mut names = store
             .search_site_names(&search.text, search.limit + registered.aliases.len())
             .await
             .map_err(store_problem)?;
-        names.extend(directory.configured_sites().iter().chain(&registered.sites).map(|rule| rule.id.clone()));
+        names.extend(
+            directory
+                .configured_sites()
+                .iter()
+                .chain(&registered.sites)
+                .map(|rule| rule.id.clone()),
+        );
         names.extend(registered.aliases.iter().map(|alias| alias.site.clone()));
         names.retain(|name| !registered.aliases.iter().any(|alias| alias.alias == *name));
         Ok(names)
@@ -176,7 +255,10 @@ impl AppState {
     fn aliases_by_site(&self) -> HashMap<String, Vec<String>> {
         let mut others: HashMap<String, Vec<String>> = HashMap::new();
         for rule in &self.registry.directory.registered_sites().aliases {
-            others.entry(rule.site.clone()).or_default().push(rule.alias.clone());
+            others
+                .entry(rule.site.clone())
+                .or_default()
+                .push(rule.alias.clone());
         }
         others
     }
@@ -185,7 +267,9 @@ impl AppState {
     fn site_row(&self, name: &str, others: Option<&Vec<String>>) -> Option<Value> {
         let (_, zone) = find_site(name, self).ok()?;
         let rule = self.registry.directory.find_rule(name);
-        let (hosts, embed, max_amount) = rule.map(|rule| (rule.hosts, rule.embed, rule.max_amount)).unwrap_or_default();
+        let (hosts, embed, max_amount) = rule
+            .map(|rule| (rule.hosts, rule.embed, rule.max_amount))
+            .unwrap_or_default();
         let aliases = others.map_or(&[][..], |names| names);
         Some(json!({
             "site": name, "zone": zone.iana_name(), "hosts": hosts, "aliases": aliases, "embed": embed, "max_amount": max_amount,

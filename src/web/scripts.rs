@@ -9,9 +9,18 @@ use super::pages::JS;
 
 /// Built from tracker/src.
 static SCRIPTS: [(&str, StaticContent); 4] = [
-    ("f.js", StaticContent::new(include_bytes!("../../tracker/dist/f.js"))),
-    ("vitals.js", StaticContent::new(include_bytes!("../../tracker/dist/vitals.js"))),
-    ("faults.js", StaticContent::new(include_bytes!("../../tracker/dist/faults.js"))),
+    (
+        "f.js",
+        StaticContent::new(include_bytes!("../../tracker/dist/f.js")),
+    ),
+    (
+        "vitals.js",
+        StaticContent::new(include_bytes!("../../tracker/dist/vitals.js")),
+    ),
+    (
+        "faults.js",
+        StaticContent::new(include_bytes!("../../tracker/dist/faults.js")),
+    ),
     // The banner's script; the prompt's content is fetched separately.
     ("consent.js", StaticContent::new(BANNER_SCRIPT.as_bytes())),
 ];
@@ -19,7 +28,8 @@ static SCRIPTS: [(&str, StaticContent); 4] = [
 pub(super) fn register_routes(prefix: &str, config: &mut web::ServiceConfig) {
     for under in ["", "/{under:.+}"] {
         for (name, script) in &SCRIPTS {
-            let answer = move |request: HttpRequest| std::future::ready(script_response(script, &request));
+            let answer =
+                move |request: HttpRequest| std::future::ready(script_response(script, &request));
             config.route(&format!("{under}{prefix}/{name}"), web::get().to(answer));
         }
     }

@@ -23,7 +23,10 @@ pub(super) fn register_routes(config: &mut web::ServiceConfig) {
         .route("/handover", web::post().to(accept_handover))
         // A token in a link ends up in histories and logs, so it is rejected without being
         // verified.
-        .route("/handover", web::get().to(async || problem_response(&invalid_handover(), None).await));
+        .route(
+            "/handover",
+            web::get().to(async || problem_response(&invalid_handover(), None).await),
+        );
 }
 
 #[derive(Deserialize)]
@@ -44,14 +47,21 @@ async fn get_session(request: HttpRequest, site: web::Data<AppState>) -> HttpRes
         Ok(who) => {
             let session = site.find_session(&request);
             let state = site.session_json(&who, session.as_ref().map(|(id, _)| id));
-            HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(state)
+            HttpResponse::Ok()
+                .insert_header((CACHE_CONTROL, "no-store"))
+                .json(state)
         }
         Err(problem) => problem_response(&problem, None).await,
     }
 }
 
-async fn sign_in(request: HttpRequest, mut payload: web::Payload, site: web::Data<AppState>) -> HttpResponse {
-    let login = read_json_body::<LoginRequest>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
+async fn sign_in(
+    request: HttpRequest,
+    mut payload: web::Payload,
+    site: web::Data<AppState>,
+) -> HttpResponse {
+    let login =
+        read_json_body::<LoginRequest>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
     let signed_in = async {
         if site.auth.is_cross_origin(&request) {
             return Err(bad_csrf());
@@ -73,29 +83,50 @@ async fn sign_out(request: HttpRequest, site: web::Data<AppState>) -> HttpRespon
     match site.require_own_session(&request) {
         Ok((id, who)) => {
             site.auth.sessions.end_session(&id);
-            site.registry.enqueue_sign_in(site.audit_entry(&who, AuditAction::SignOut, audit_subject(&who)));
-            let gone = format!("{SESSION_COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
+            site.registry.enqueue_sign_in(site.audit_entry(
+                &who,
+                AuditAction::SignOut,
+                audit_subject(&who),
+            ));
+            let gone =
+                format!("{SESSION_COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
             let mut answer = HttpResponse::NoContent();
-            answer.insert_header((CACHE_CONTROL, "no-store")).insert_header((SET_COOKIE, gone)).finish()
+            answer
+                .insert_header((CACHE_CONTROL, "no-store"))
+                .insert_header((SET_COOKIE, gone))
+                .finish()
         }
         Err(problem) => problem_response(&problem, None).await,
     }
 }
 
 /// The platform's page posts a form here, from its own site: no cookie is sent, and none is needed.
-async fn accept_handover(request: HttpRequest, mut payload: web::Payload, site: web::Data<AppState>) -> HttpResponse {
+async fn accept_handover(
+    request: HttpRequest,
+    mut payload: web::Payload,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     let body = read_body(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
     let handed_over = async {
-        let token = body.ok().and_then(|body| extract_token(&request, &body)).ok_or_else(invalid_handover)?;
+        let token = body
+            .ok()
+            .and_then(|body| extract_token(&request, &body))
+            .ok_or_else(invalid_handover)?;
         site.verify_handover(&request, &token)
     };
     match handed_over.await {
         Ok(who) => {
             let first = audit_subject(&who).to_owned();
-            let to = if matches!(who, Principal::Creator(_)) { format!("/?site={first}") } else { "/".to_owned() };
+            let to = if matches!(who, Principal::Creator(_)) {
+                format!("/?site={first}")
+            } else {
+                "/".to_owned()
+            };
             let id = site.start_session(&request, who, &first);
             let mut answer = HttpResponse::SeeOther();
-            answer.insert_header((CACHE_CONTROL, "no-store")).insert_header((SET_COOKIE, session_cookie(&id)));
+            answer
+                .insert_header((CACHE_CONTROL, "no-store"))
+                .insert_header((SET_COOKIE, session_cookie(&id)));
             answer.insert_header((LOCATION, to)).finish()
         }
         Err(problem) => problem_response(&problem, None).await,
@@ -107,13 +138,22 @@ fn extract_token(request: &HttpRequest, body: &[u8]) -> Option<Secret> {
     if !request.query_string().is_empty() {
         return None;
     }
-    let kind = request.headers().get(CONTENT_TYPE).and_then(header_text).unwrap_or("");
+    let kind = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(header_text)
+        .unwrap_or("");
     if kind.starts_with("application/json") {
-        return serde_json::from_slice::<HandoverRequest>(body).ok().map(|body| body.token);
+        return serde_json::from_slice::<HandoverRequest>(body)
+            .ok()
+            .map(|body| body.token);
     }
     let mut tokens = url::form_urlencoded::parse(body).filter(|(name, _)| name == "token");
     let token = tokens.next()?.1;
-    tokens.next().is_none().then(|| Secret::new(token.into_owned()))
+    tokens
+        .next()
+        .is_none()
+        .then(|| Secret::new(token.into_owned()))
 }
 
 impl AppState {
@@ -131,34 +171,67 @@ impl AppState {
     async fn check_login(&self, request: &HttpRequest, login: LoginRequest) -> Result<(), Problem> {
         let operator = self.auth.login.as_ref().ok_or_else(no_login)?;
         self.check_login_rate(request, &login.user)?;
-        match self.auth.passwords.verify_login(operator, login.user, login.password).await? {
+        match self
+            .auth
+            .passwords
+            .verify_login(operator, login.user, login.password)
+            .await?
+        {
             true => Ok(()),
             false => {
                 tracing::warn!("a password login was refused");
-                Err(Problem::new(401, "bad_login", "The name or the password is wrong"))
+                Err(Problem::new(
+                    401,
+                    "bad_login",
+                    "The name or the password is wrong",
+                ))
             }
         }
     }
 
     /// Checks the rate limit of password attempts. `user` identifies the password that is tried.
-    pub(super) fn check_login_rate(&self, request: &HttpRequest, user: &str) -> Result<(), Problem> {
-        let network = self.auth.rate_limiters.network_key(&self.auth.origins.client_address(request));
+    pub(super) fn check_login_rate(
+        &self,
+        request: &HttpRequest,
+        user: &str,
+    ) -> Result<(), Problem> {
+        let network = self
+            .auth
+            .rate_limiters
+            .network_key(&self.auth.origins.client_address(request));
         match self.auth.rate_limiters.is_login_limited(network, user) {
             false => Ok(()),
-            true => Err(Problem::new(429, "too_many_tries", "Too many passwords were tried; wait a minute")),
+            true => Err(Problem::new(
+                429,
+                "too_many_tries",
+                "Too many passwords were tried; wait a minute",
+            )),
         }
     }
 
     fn verify_handover(&self, request: &HttpRequest, token: &Secret) -> Result<Principal, Problem> {
         let now = self.clock.now();
-        let handover =
-            self.with_attempt_limit(request, || Ok(self.auth.platform_tokens.verify_handover(token, now)))?;
-        let HandoverClaims { exp, jti, role, sites, .. } = handover.ok_or_else(invalid_handover)?;
+        let handover = self.with_attempt_limit(request, || {
+            Ok(self.auth.platform_tokens.verify_handover(token, now))
+        })?;
+        let HandoverClaims {
+            exp,
+            jti,
+            role,
+            sites,
+            ..
+        } = handover.ok_or_else(invalid_handover)?;
 
-        match self.auth.used_tokens.mark_used(&jti, exp, now.div_euclid(1000)) {
+        match self
+            .auth
+            .used_tokens
+            .mark_used(&jti, exp, now.div_euclid(1000))
+        {
             TokenUse::First => {}
             TokenUse::AlreadyUsed => return Err(invalid_handover()),
-            TokenUse::TableFull => return Err(Problem::new(503, "busy", "Too many are being handed over")),
+            TokenUse::TableFull => {
+                return Err(Problem::new(503, "busy", "Too many are being handed over"));
+            }
         }
 
         match &*role {
@@ -176,7 +249,8 @@ impl AppState {
         if let Some(before) = AuthState::session_id_from_cookie(request) {
             self.auth.sessions.end_session(&before);
         }
-        self.registry.enqueue_sign_in(self.audit_entry(&who, AuditAction::SignIn, of));
+        self.registry
+            .enqueue_sign_in(self.audit_entry(&who, AuditAction::SignIn, of));
         self.auth.sessions.start_session(who, self.clock.now())
     }
 }
@@ -192,7 +266,10 @@ fn audit_subject(who: &Principal) -> &str {
 /// A session cookie; the server ends the session sooner. `Lax`: the platform's page may link here,
 /// its frames and scripts may not send requests.
 fn session_cookie(id: &SessionId) -> String {
-    format!("{SESSION_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax", id.reveal_text())
+    format!(
+        "{SESSION_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax",
+        id.reveal_text()
+    )
 }
 
 fn no_login() -> Problem {

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, REFERRER_POLICY, SET_COOKIE};
+use actix_web::http::header::{
+    CACHE_CONTROL, HeaderName, HeaderValue, REFERRER_POLICY, SET_COOKIE,
+};
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -27,8 +29,14 @@ const ROBOTS_HEADER: HeaderName = HeaderName::from_static("x-robots-tag");
 pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config
         .route("/share/{token}", web::get().to(get_share_page))
-        .route("/api/v1/shares/{token}/report", web::get().to(get_share_report))
-        .route("/api/v1/shares/{token}/unlock", web::post().to(unlock_share));
+        .route(
+            "/api/v1/shares/{token}/report",
+            web::get().to(get_share_report),
+        )
+        .route(
+            "/api/v1/shares/{token}/unlock",
+            web::post().to(unlock_share),
+        );
 }
 
 #[derive(Deserialize)]
@@ -38,20 +46,34 @@ struct UnlockRequest {
 }
 
 /// The same page for valid and invalid links; it loads the report and shows the error.
-async fn get_share_page(request: HttpRequest, token: web::Path<Secret>, site: web::Data<AppState>) -> HttpResponse {
+async fn get_share_page(
+    request: HttpRequest,
+    token: web::Path<Secret>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     let mut answer = dashboard::framed_page(&request, &site.frame_ancestors(&request, &token));
     add_privacy_headers(&mut answer);
     answer
 }
 
-async fn get_share_report(request: HttpRequest, token: web::Path<Secret>, site: web::Data<AppState>) -> HttpResponse {
+async fn get_share_report(
+    request: HttpRequest,
+    token: web::Path<Secret>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     let answer = async {
         let share = site.find_share(&request, &token)?;
         if share.password.is_some() && !site.is_unlocked(&request, &share) {
-            return Err(Problem::new(401, "password_needed", "This link needs its password"));
+            return Err(Problem::new(
+                401,
+                "password_needed",
+                "This link needs its password",
+            ));
         }
         if !request.query_string().is_empty() {
-            return Err(invalid_query("a share link answers one question: its own days, without a filter"));
+            return Err(invalid_query(
+                "a share link answers one question: its own days, without a filter",
+            ));
         }
         site.load_share_report(&share).await
     };
@@ -59,7 +81,9 @@ async fn get_share_report(request: HttpRequest, token: web::Path<Secret>, site: 
     let mut answer = match answer.await {
         Ok(kept) => {
             let mut answer = HttpResponse::Ok();
-            answer.content_type("application/json").insert_header((CACHE_CONTROL, "no-store"));
+            answer
+                .content_type("application/json")
+                .insert_header((CACHE_CONTROL, "no-store"));
             compression::compressed_response(answer, &request, kept.into_bytes())
         }
         Err(problem) => problem_response(&problem, None).await,
@@ -74,13 +98,21 @@ async fn unlock_share(
     mut payload: web::Payload,
     site: web::Data<AppState>,
 ) -> HttpResponse {
-    let given = read_json_body::<UnlockRequest>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
+    let given =
+        read_json_body::<UnlockRequest>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
     let unlocked = async {
         let share = site.find_share(&request, &token)?;
-        let Some(hash) = &share.password else { return Ok(None) };
+        let Some(hash) = &share.password else {
+            return Ok(None);
+        };
         let password = given?.password;
         site.check_login_rate(&request, &share.id)?;
-        match site.auth.passwords.verify_password(hash.clone(), password).await? {
+        match site
+            .auth
+            .passwords
+            .verify_password(hash.clone(), password)
+            .await?
+        {
             true => Ok(Some(site.unlock_cookie(&share))),
             false => Err(Problem::new(401, "bad_password", "The password is wrong")),
         }
@@ -103,37 +135,67 @@ async fn unlock_share(
 
 /// The URL is the secret: search engines must not index it, and links on the page must not send it.
 fn add_privacy_headers(answer: &mut HttpResponse) {
-    for (name, value) in [(ROBOTS_HEADER, "noindex, nofollow"), (REFERRER_POLICY, "no-referrer")] {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    for (name, value) in [
+        (ROBOTS_HEADER, "noindex, nofollow"),
+        (REFERRER_POLICY, "no-referrer"),
+    ] {
+        answer
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
 }
 
 impl AppState {
     /// Revoked, expired and unknown links get the same answer.
     fn find_share(&self, request: &HttpRequest, token: &Secret) -> Result<Arc<ShareLink>, Problem> {
-        let keys = self.registry.access_keys().ok_or_else(Problem::store_unavailable)?;
-        let share = self.with_attempt_limit(request, || Ok(keys.find_share_link(token)))?.ok_or_else(unknown_share)?;
+        let keys = self
+            .registry
+            .access_keys()
+            .ok_or_else(Problem::store_unavailable)?;
+        let share = self
+            .with_attempt_limit(request, || Ok(keys.find_share_link(token)))?
+            .ok_or_else(unknown_share)?;
         let (_, zone) = find_site(&share.site, self).map_err(|_| unknown_share())?;
-        if share.is_alive(self.today_in(&zone)) { Ok(Arc::clone(share)) } else { Err(unknown_share()) }
+        if share.is_alive(self.today_in(&zone)) {
+            Ok(Arc::clone(share))
+        } else {
+            Err(unknown_share())
+        }
     }
 
     /// The report query of a link.
     pub(super) fn share_query(&self, share: &ShareLink) -> Result<ReportQuery, Problem> {
         let (id, zone) = find_site(&share.site, self)?;
         let (from, to) = (Some(share.from.to_string()), Some(share.to.to_string()));
-        let asked = ReportParams { from, to, limit: Some(LIST_ROWS), ..ReportParams::default() };
-        let rules = ReportLimits { k: self.auth.share_k, ..self.report_limits };
+        let asked = ReportParams {
+            from,
+            to,
+            limit: Some(LIST_ROWS),
+            ..ReportParams::default()
+        };
+        let rules = ReportLimits {
+            k: self.auth.share_k,
+            ..self.report_limits
+        };
         let question = ReportQuery::new(&share.site, (id, &zone), asked, self.clock.now(), rules)?;
-        Ok(ReportQuery { for_share_link: true, ..question })
+        Ok(ReportQuery {
+            for_share_link: true,
+            ..question
+        })
     }
 
     /// Makes the report of a link. Not before its last day is published, since it would lack what
     /// is published later.
     pub(super) async fn build_share_report(&self, share: &ShareLink) -> Result<String, Problem> {
         let question = self.share_query(share)?;
-        let store = self.store.load_full().ok_or_else(Problem::store_unavailable)?;
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(Problem::store_unavailable)?;
         let (zone, to) = (question.zone_name(), share.to);
-        let answer = report::run_report(&store, question).await.map_err(store_problem)?;
+        let answer = report::run_report(&store, question)
+            .await
+            .map_err(store_problem)?;
         if !answer.is_final {
             let through = answer.attributes.through.as_deref();
             return Err(not_published(to, through, &zone));
@@ -143,20 +205,33 @@ impl AppState {
 
     /// The report that was stored with the link.
     async fn load_share_report(&self, share: &ShareLink) -> Result<String, Problem> {
-        let store = self.store.load_full().ok_or_else(Problem::store_unavailable)?;
-        if let Some(kept) = store.read_share_response(&share.id).await.map_err(store_problem)? {
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(Problem::store_unavailable)?;
+        if let Some(kept) = store
+            .read_share_response(&share.id)
+            .await
+            .map_err(store_problem)?
+        {
             return Ok(kept);
         }
         // A link of an earlier version, which stored no report.
         let made = self.build_share_report(share).await?;
-        self.registry.store_share_response(&share.id, &made).await?.ok_or_else(unknown_share)
+        self.registry
+            .store_share_response(&share.id, &made)
+            .await?
+            .ok_or_else(unknown_share)
     }
 
     /// Origins that may show a link's page in a frame, for `frame-ancestors`. Cookies do not reach
     /// a frame on another site, so a link with a password can only be unlocked on a page of its
     /// own.
     fn frame_ancestors(&self, request: &HttpRequest, token: &Secret) -> String {
-        let share = self.find_share(request, token).ok().filter(|share| share.password.is_none());
+        let share = self
+            .find_share(request, token)
+            .ok()
+            .filter(|share| share.password.is_none());
         let rule = share.and_then(|share| self.registry.directory.find_rule(&share.site));
         match rule {
             Some(rule) if !rule.embed.is_empty() => rule.embed.join(" "),
@@ -166,16 +241,31 @@ impl AppState {
 
     fn unlock_cookie(&self, share: &ShareLink) -> String {
         let until = self.clock.now() + self.auth.unlock_millis;
-        let value = format!("{until}.{}", self.auth.cookie_signer.sign(&unlock_payload(share, until)));
-        format!("{}={value}; Path=/; Secure; HttpOnly; SameSite=Lax", unlock_cookie_name(share))
+        let value = format!(
+            "{until}.{}",
+            self.auth.cookie_signer.sign(&unlock_payload(share, until))
+        );
+        format!(
+            "{}={value}; Path=/; Secure; HttpOnly; SameSite=Lax",
+            unlock_cookie_name(share)
+        )
     }
 
     fn is_unlocked(&self, request: &HttpRequest, share: &ShareLink) -> bool {
-        let (cookies, name) = (OriginResolver::parse_cookies(request), unlock_cookie_name(share));
-        let mut kept = cookies.get_all(&name).filter_map(|value| value.split_once('.'));
+        let (cookies, name) = (
+            OriginResolver::parse_cookies(request),
+            unlock_cookie_name(share),
+        );
+        let mut kept = cookies
+            .get_all(&name)
+            .filter_map(|value| value.split_once('.'));
         kept.any(|(until, seal)| {
             let until = until.parse().unwrap_or(0);
-            self.clock.now() < until && self.auth.cookie_signer.is_signature_of(&unlock_payload(share, until), seal)
+            self.clock.now() < until
+                && self
+                    .auth
+                    .cookie_signer
+                    .is_signature_of(&unlock_payload(share, until), seal)
         })
     }
 }

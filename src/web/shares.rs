@@ -27,7 +27,10 @@ pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config
         .route("/api/v1/sites/{site}/shares", web::get().to(list_shares))
         .route("/api/v1/sites/{site}/shares", web::post().to(create_share))
-        .route("/api/v1/sites/{site}/shares/{id}", web::delete().to(revoke_share));
+        .route(
+            "/api/v1/sites/{site}/shares/{id}",
+            web::delete().to(revoke_share),
+        );
 }
 
 #[derive(Deserialize)]
@@ -43,14 +46,23 @@ struct NewShare {
     password: Option<Secret>,
 }
 
-async fn list_shares(request: HttpRequest, name: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
-    let rows = site.check_permission(&request, Permission::ManageShareLinks(&name)).and_then(|()| {
-        find_site(&name, &site)?;
-        let keys = site.registry.access_keys().ok_or_else(Problem::store_unavailable)?;
-        let shares = keys.share_links_of(|of| site.is_same_site(of, &name));
-        let rows: Vec<Value> = shares.into_iter().map(|share| share_row(share)).collect();
-        Ok(json!({ "rows": rows }))
-    });
+async fn list_shares(
+    request: HttpRequest,
+    name: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
+    let rows = site
+        .check_permission(&request, Permission::ManageShareLinks(&name))
+        .and_then(|()| {
+            find_site(&name, &site)?;
+            let keys = site
+                .registry
+                .access_keys()
+                .ok_or_else(Problem::store_unavailable)?;
+            let shares = keys.share_links_of(|of| site.is_same_site(of, &name));
+            let rows: Vec<Value> = shares.into_iter().map(|share| share_row(share)).collect();
+            Ok(json!({ "rows": rows }))
+        });
     json_response(&request, false, rows).await
 }
 
@@ -80,13 +92,20 @@ async fn create_share(
         let answer = site.build_share_report(&share).await?;
         let (digest, secret) = ShareLink::generate_secret();
         let what = format!("{name} {} {}", share.id, share.name);
-        let (id, by) = (share.id.clone(), site.audit_entry(&who, AuditAction::MakeShare, what.trim_end()));
+        let (id, by) = (
+            share.id.clone(),
+            site.audit_entry(&who, AuditAction::MakeShare, what.trim_end()),
+        );
         let of_site = |of: &str| site.is_same_site(of, &name);
-        site.registry.store_share(by, (digest, share, answer), (of_site, site.today_in(&zone))).await?;
+        site.registry
+            .store_share(by, (digest, share, answer), (of_site, site.today_in(&zone)))
+            .await?;
         Ok(json!({"id": id, "url": format!("/share/{secret}")}))
     };
     match made.await {
-        Ok(made) => HttpResponse::Created().insert_header((CACHE_CONTROL, "no-store")).json(made),
+        Ok(made) => HttpResponse::Created()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .json(made),
         Err(problem) => problem_response(&problem, None).await,
     }
 }
@@ -100,17 +119,32 @@ async fn revoke_share(
     change_response(async {
         let who = site.authorize_request(&request, Permission::ManageShareLinks(&name))?;
         find_site(&name, &site)?;
-        let keys = site.registry.access_keys().ok_or_else(Problem::store_unavailable)?;
+        let keys = site
+            .registry
+            .access_keys()
+            .ok_or_else(Problem::store_unavailable)?;
         let shares = keys.share_links_of(|of| site.is_same_site(of, &name));
-        let share = shares.into_iter().find(|share| share.id == id).ok_or_else(super::share_page::unknown_share)?;
+        let share = shares
+            .into_iter()
+            .find(|share| share.id == id)
+            .ok_or_else(super::share_page::unknown_share)?;
         let by = || site.audit_entry(&who, AuditAction::RevokeShare, format!("{name} {id}"));
-        if share.revoked { Ok(()) } else { site.registry.revoke_share(by(), &id).await }
+        if share.revoked {
+            Ok(())
+        } else {
+            site.registry.revoke_share(by(), &id).await
+        }
     })
     .await
 }
 
 impl AppState {
-    async fn build_share(&self, name: &str, zone: &TimeZone, new: NewShare) -> Result<ShareLink, Problem> {
+    async fn build_share(
+        &self,
+        name: &str,
+        zone: &TimeZone,
+        new: NewShare,
+    ) -> Result<ShareLink, Problem> {
         let today = self.today_in(zone);
         // On an open day, repeated links would reveal what each visitor added.
         if new.to >= today {
@@ -121,7 +155,9 @@ impl AppState {
         }
         let called = new.name.trim();
         if called.chars().count() > MAX_NAME_CHARS || called.chars().any(is_invisible) {
-            return Err(bad_value("name must be at most 64 characters, none of them a control character"));
+            return Err(bad_value(
+                "name must be at most 64 characters, none of them a control character",
+            ));
         }
         let password = match new.password {
             Some(password) if !has_chars(&password, PASSWORD_CHARS) => {
@@ -147,7 +183,9 @@ impl AppState {
     }
 }
 
-/// Control characters, and those that turn the direction of what follows them: a name could look like another one.
+/// Control characters, and those that turn the direction of what follows them: a name could look
+/// like another one.
 fn is_invisible(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -65,13 +65,21 @@ impl StreamLimiter {
         network: u64,
     ) -> Result<StreamPermit, Problem> {
         let mut open = self.lock_open();
-        let has = |places: &HashMap<StreamHolder, usize>| holder.as_ref().map_or(0, |holder| count_for(places, holder));
+        let has = |places: &HashMap<StreamHolder, usize>| {
+            holder
+                .as_ref()
+                .map_or(0, |holder| count_for(places, holder))
+        };
         let full = if open.total >= self.max_total {
             Some(Problem::new(503, "crowded", "Too many dashboards are open"))
         } else if has(&open.holders) >= self.max_per_holder
             || count_for(&open.networks, &network) >= self.max_per_network
         {
-            Some(Problem::new(429, "too_many_streams", "Too many of your dashboards are open"))
+            Some(Problem::new(
+                429,
+                "too_many_streams",
+                "Too many of your dashboards are open",
+            ))
         } else {
             None
         };
@@ -84,12 +92,19 @@ impl StreamLimiter {
         if let Some(holder) = &holder {
             *open.holders.entry(holder.clone()).or_default() += 1;
         }
-        Ok(StreamPermit { limiter: Arc::clone(self), holder, network })
+        Ok(StreamPermit {
+            limiter: Arc::clone(self),
+            holder,
+            network,
+        })
     }
 
     /// (open streams, streams refused since the start).
     pub(super) fn stream_totals(&self) -> (u64, u64) {
-        (self.lock_open().total as u64, self.rejected.load(Ordering::Relaxed))
+        (
+            self.lock_open().total as u64,
+            self.rejected.load(Ordering::Relaxed),
+        )
     }
 
     fn lock_open(&self) -> MutexGuard<'_, OpenStreams> {
@@ -126,7 +141,8 @@ mod tests {
     use super::*;
 
     fn streams(most: usize, of_holder: usize, of_network: usize) -> Arc<StreamLimiter> {
-        let mut config = crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
+        let mut config =
+            crate::config::load_config(Default::default(), |_| unreachable!()).unwrap();
         config.server.max_streams = most;
         (config.limits.session_streams, config.limits.network_streams) = (of_holder, of_network);
         Arc::new(StreamLimiter::new(&config))
@@ -137,16 +153,30 @@ mod tests {
     }
 
     fn codes(rooms: Vec<Result<StreamPermit, Problem>>) -> Vec<u16> {
-        rooms.iter().map(|room| room.as_ref().map_or_else(|problem| problem.status, |_| 200)).collect()
+        rooms
+            .iter()
+            .map(|room| room.as_ref().map_or_else(|problem| problem.status, |_| 200))
+            .collect()
     }
 
     #[test]
     fn one_session_has_its_number_and_leaves_the_rest_to_others() {
         let streams = streams(10, 2, 100);
-        let mut mine: Vec<StreamPermit> = (0..2).map(|_| streams.try_acquire(session(1), 1).ok().unwrap()).collect();
-        assert_eq!(codes(vec![streams.try_acquire(session(1), 2), streams.try_acquire(session(2), 1)]), [429, 200]);
+        let mut mine: Vec<StreamPermit> = (0..2)
+            .map(|_| streams.try_acquire(session(1), 1).ok().unwrap())
+            .collect();
+        assert_eq!(
+            codes(vec![
+                streams.try_acquire(session(1), 2),
+                streams.try_acquire(session(2), 1)
+            ]),
+            [429, 200]
+        );
         mine.pop();
-        assert!(streams.try_acquire(session(1), 1).is_ok(), "a closed stream makes room");
+        assert!(
+            streams.try_acquire(session(1), 1).is_ok(),
+            "a closed stream makes room"
+        );
         drop(mine);
         assert_eq!(streams.stream_totals(), (0, 1));
         assert!(
@@ -158,7 +188,10 @@ mod tests {
     #[test]
     fn one_network_has_its_number_however_many_sessions_it_makes() {
         let streams = streams(10, 2, 3);
-        assert_eq!(codes((0..5).map(|n| streams.try_acquire(session(n), 7)).collect()), [200, 200, 200, 429, 429]);
+        assert_eq!(
+            codes((0..5).map(|n| streams.try_acquire(session(n), 7)).collect()),
+            [200, 200, 200, 429, 429]
+        );
         let all: Vec<u16> = codes((0..12).map(|n| streams.try_acquire(None, n)).collect());
         assert_eq!((&all[..10], &all[10..]), (&[200; 10][..], &[503; 2][..]));
     }

@@ -23,26 +23,35 @@ pub async fn advance_clock(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Some(field) = request.headers().get("x-footfall-now") {
-        let at = header_text(field).and_then(|text| text.parse::<Millis>().ok()).filter(|at| *at >= 0);
+        let at = header_text(field)
+            .and_then(|text| text.parse::<Millis>().ok())
+            .filter(|at| *at >= 0);
         let site = request.app_data::<web::Data<AppState>>();
         match (at, site) {
             (Some(at), Some(site)) => {
                 site.clock.advance_to(at);
             }
             _ => {
-                let problem = Problem::new(400, "bad_clock", "X-Footfall-Now must be Unix milliseconds");
+                let problem =
+                    Problem::new(400, "bad_clock", "X-Footfall-Now must be Unix milliseconds");
                 return Ok(request.into_response(problem_response(&problem, None).await));
             }
         }
     }
-    next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+    next.call(request)
+        .await
+        .map(ServiceResponse::map_into_boxed_body)
 }
 
 /// Every method and path of the running program.
 pub async fn list_routes(tree: web::Data<IntrospectionTree>) -> HttpResponse {
     let routes: Vec<IntrospectionReportItem> = (&tree.root).into();
-    let pairs =
-        routes.iter().flat_map(|route| route.methods.iter().map(|method| format!("{method} {}", route.full_path)));
+    let pairs = routes.iter().flat_map(|route| {
+        route
+            .methods
+            .iter()
+            .map(|method| format!("{method} {}", route.full_path))
+    });
     HttpResponse::Ok().json(pairs.collect::<BTreeSet<String>>())
 }
 
@@ -50,12 +59,25 @@ pub async fn list_routes(tree: web::Data<IntrospectionTree>) -> HttpResponse {
 pub async fn flush_journal(site: web::Data<AppState>) -> HttpResponse {
     site.release_clicks(site.clock.now());
     let Some(last) = site.journal.close_segment().await else {
-        return problem_response(&Problem::new(503, "unavailable", "The collector is stopping"), None).await;
+        return problem_response(
+            &Problem::new(503, "unavailable", "The collector is stopping"),
+            None,
+        )
+        .await;
     };
     let mut flushed = site.flushed_segment.clone();
-    match flushed.wait_for(|done| done.is_some_and(|done| done >= last)).await {
+    match flushed
+        .wait_for(|done| done.is_some_and(|done| done >= last))
+        .await
+    {
         Ok(_) => HttpResponse::Ok().finish(),
-        Err(_) => problem_response(&Problem::new(503, "unavailable", "The collector is stopping"), None).await,
+        Err(_) => {
+            problem_response(
+                &Problem::new(503, "unavailable", "The collector is stopping"),
+                None,
+            )
+            .await
+        }
     }
 }
 

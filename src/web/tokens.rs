@@ -42,11 +42,20 @@ struct NewToken {
 }
 
 async fn list_tokens(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
-    let rows = site.check_permission(&request, Permission::ManageTokens).and_then(|()| {
-        let keys = site.registry.access_keys().ok_or_else(Problem::store_unavailable)?;
-        let rows: Vec<Value> = keys.list_tokens().into_iter().map(|token| token_row(token)).collect();
-        Ok(json!({ "rows": rows }))
-    });
+    let rows = site
+        .check_permission(&request, Permission::ManageTokens)
+        .and_then(|()| {
+            let keys = site
+                .registry
+                .access_keys()
+                .ok_or_else(Problem::store_unavailable)?;
+            let rows: Vec<Value> = keys
+                .list_tokens()
+                .into_iter()
+                .map(|token| token_row(token))
+                .collect();
+            Ok(json!({ "rows": rows }))
+        });
     json_response(&request, false, rows).await
 }
 
@@ -58,32 +67,57 @@ fn token_row(token: &ApiToken) -> Value {
     })
 }
 
-async fn create_token(request: HttpRequest, mut payload: web::Payload, site: web::Data<AppState>) -> HttpResponse {
+async fn create_token(
+    request: HttpRequest,
+    mut payload: web::Payload,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     let new = read_json_body::<NewToken>(&mut payload, MAX_BODY_BYTES, site.body_deadline).await;
     let made = async {
         let who = site.authorize_request(&request, Permission::ManageTokens)?;
         let token = site.build_token(new?)?;
         let (digest, secret) = ApiToken::generate_secret();
-        let (id, by) = (token.id.clone(), site.audit_entry(&who, AuditAction::MakeToken, &*token.name));
+        let (id, by) = (
+            token.id.clone(),
+            site.audit_entry(&who, AuditAction::MakeToken, &*token.name),
+        );
         site.registry.store_token(by, digest, token).await?;
         Ok(json!({"id": id, "token": secret}))
     };
 
     match made.await {
-        Ok(made) => HttpResponse::Created().insert_header((CACHE_CONTROL, "no-store")).json(made),
+        Ok(made) => HttpResponse::Created()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .json(made),
         Err(problem) => problem_response(&problem, None).await,
     }
 }
 
-async fn revoke_token(request: HttpRequest, id: web::Path<String>, site: web::Data<AppState>) -> HttpResponse {
+async fn revoke_token(
+    request: HttpRequest,
+    id: web::Path<String>,
+    site: web::Data<AppState>,
+) -> HttpResponse {
     change_response(async {
         let who = site.authorize_request(&request, Permission::ManageTokens)?;
-        let keys = site.registry.access_keys().ok_or_else(Problem::store_unavailable)?;
-        let token = keys.list_tokens().into_iter().find(|token| token.id == *id).ok_or_else(unknown_token)?;
+        let keys = site
+            .registry
+            .access_keys()
+            .ok_or_else(Problem::store_unavailable)?;
+        let token = keys
+            .list_tokens()
+            .into_iter()
+            .find(|token| token.id == *id)
+            .ok_or_else(unknown_token)?;
         match token.revoked {
             true => Ok(()),
             false => {
-                site.registry.revoke_token(site.audit_entry(&who, AuditAction::RevokeToken, &*token.name), &id).await
+                site.registry
+                    .revoke_token(
+                        site.audit_entry(&who, AuditAction::RevokeToken, &*token.name),
+                        &id,
+                    )
+                    .await
             }
         }
     })
@@ -94,7 +128,13 @@ async fn list_audit(request: HttpRequest, site: web::Data<AppState>) -> HttpResp
     let rows = async {
         site.check_permission(&request, Permission::ManageTokens)?;
         let limit = parse_limit(&request)?;
-        let rows: Vec<Value> = site.registry.read_audit(limit).await?.into_iter().map(audit_row).collect();
+        let rows: Vec<Value> = site
+            .registry
+            .read_audit(limit)
+            .await?
+            .into_iter()
+            .map(audit_row)
+            .collect();
         Ok(json!({ "rows": rows }))
     };
     json_response(&request, false, rows.await).await
@@ -104,9 +144,11 @@ fn parse_limit(request: &HttpRequest) -> Result<usize, Problem> {
     let accepted = || invalid_query("accepted is limit, 1 to 1000");
     match &query_pairs(request).map_err(|_| accepted())?[..] {
         [] => Ok(DEFAULT_AUDIT_ROWS),
-        [(key, value)] if key == "limit" => {
-            value.parse().ok().filter(|limit| (1..=MAX_AUDIT_ROWS).contains(limit)).ok_or_else(accepted)
-        }
+        [(key, value)] if key == "limit" => value
+            .parse()
+            .ok()
+            .filter(|limit| (1..=MAX_AUDIT_ROWS).contains(limit))
+            .ok_or_else(accepted),
         _ => Err(accepted()),
     }
 }
@@ -121,18 +163,26 @@ impl AppState {
         let name = new.name;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b" ._~-".contains(&byte);
         if !(1..=64).contains(&name.len()) || !name.bytes().all(plain) || name.trim() != name {
-            return Err(bad_value("name must be 1 to 64 of letters, digits, spaces and . _ ~ -"));
+            return Err(bad_value(
+                "name must be 1 to 64 of letters, digits, spaces and . _ ~ -",
+            ));
         }
 
         let mut scopes: Vec<TokenScope> = Vec::new();
         for scope in &new.scopes {
             match TokenScope::from_name(scope) {
                 Some(scope) if !scopes.contains(&scope) => scopes.push(scope),
-                _ => return Err(bad_value("scopes must be of read, manage and mail, once each")),
+                _ => {
+                    return Err(bad_value(
+                        "scopes must be of read, manage and mail, once each",
+                    ));
+                }
             }
         }
         if scopes.is_empty() {
-            return Err(bad_value("scopes must be of read, manage and mail, once each"));
+            return Err(bad_value(
+                "scopes must be of read, manage and mail, once each",
+            ));
         }
         if let Some(of) = &new.site {
             super::api::find_site(of, self)?;
@@ -142,7 +192,15 @@ impl AppState {
         if new.expires.is_some_and(|last| last < created) {
             return Err(bad_value("expires must be today or later, in UTC"));
         }
-        Ok(ApiToken { id: random_id(), name, scopes, site: new.site, expires: new.expires, created, revoked: false })
+        Ok(ApiToken {
+            id: random_id(),
+            name,
+            scopes,
+            site: new.site,
+            expires: new.expires,
+            created,
+            revoked: false,
+        })
     }
 }
 

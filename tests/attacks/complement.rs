@@ -1,4 +1,5 @@
-//! P3: twenty visitors, nineteen of whom see /shop. The lists of the page are taken from the lists of the site; what is left is one person.
+//! P3: twenty visitors, nineteen of whom see /shop. The lists of the page are taken from the lists
+//! of the site; what is left is one person.
 
 use std::collections::BTreeMap;
 
@@ -36,18 +37,30 @@ pub fn attack(_: bool) -> Vec<Figure> {
         for n in 0..=SEE_THE_SHOP {
             let person = pick(n == SEE_THE_SHOP);
             let mut views = vec![person.beacon("view", "/u/shopkeeper", None)];
-            views.extend((n < SEE_THE_SHOP).then(|| person.beacon("view", "/u/shopkeeper/shop", None)));
+            views.extend(
+                (n < SEE_THE_SHOP).then(|| person.beacon("view", "/u/shopkeeper/shop", None)),
+            );
             let body = Value::from(views).to_string();
             bodies.push((person, body));
         }
         let all: Vec<Sent<'_>> = bodies
             .iter()
-            .map(|(Person { address, agent, language, .. }, body)| Sent {
-                body,
-                address,
-                agent: agent.header,
-                language,
-            })
+            .map(
+                |(
+                    Person {
+                        address,
+                        agent,
+                        language,
+                        ..
+                    },
+                    body,
+                )| Sent {
+                    body,
+                    address,
+                    agent: agent.header,
+                    language,
+                },
+            )
             .collect();
         stage.send(FIRST + DAY * day as i64 + 12 * HOUR, &all);
         crowd.new_day();
@@ -61,7 +74,11 @@ pub fn attack(_: bool) -> Vec<Figure> {
         for dim in DIMENSIONS {
             named += groups(&of_site, &of_shop, dim)
                 .inspect(|(value, n)| {
-                    println!("complement: {n} of {value} on {} to {} did not see the shop", date(from), date(to));
+                    println!(
+                        "complement: {n} of {value} on {} to {} did not see the shop",
+                        date(from),
+                        date(to)
+                    );
                 })
                 .count();
         }
@@ -69,11 +86,16 @@ pub fn attack(_: bool) -> Vec<Figure> {
     vec![found("complements_named", named as f64, 0.0)]
 }
 
-/// Values of which the page lacks one to four of the site's visitors, where both lists are complete.
-fn groups<'a>(of_site: &Value, of_shop: &Value, dim: &'a str) -> impl Iterator<Item = (String, u64)> + use<'a> {
-    let complete = [of_site, of_shop]
-        .iter()
-        .all(|answer| rows(answer, dim).iter().map(|(_, n)| n).sum::<u64>() == visitors(&answer["totals"]));
+/// Values of which the page lacks one to four of the site's visitors, where both lists are
+/// complete.
+fn groups<'a>(
+    of_site: &Value,
+    of_shop: &Value,
+    dim: &'a str,
+) -> impl Iterator<Item = (String, u64)> + use<'a> {
+    let complete = [of_site, of_shop].iter().all(|answer| {
+        rows(answer, dim).iter().map(|(_, n)| n).sum::<u64>() == visitors(&answer["totals"])
+    });
     let shop: BTreeMap<String, u64> = rows(of_shop, dim).into_iter().collect();
     let site = rows(of_site, dim).into_iter().filter(move |_| complete);
     let left = site.map(move |(value, n)| {

@@ -1,4 +1,5 @@
-//! People as creators have them: most from one place, a few from many. What they are is known, so that a guess can be checked.
+//! People as creators have them: most from one place, a few from many. What they are is known, so
+//! that a guess can be checked.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,13 +9,16 @@ use serde_json::json;
 use crate::people::{Dice, Registry};
 use crate::values::{AGENTS, Agent};
 
-pub const DIMENSIONS: [&str; 8] = ["source", "campaign", "country", "device", "browser", "os", "language", "channel"];
+pub const DIMENSIONS: [&str; 8] = [
+    "source", "campaign", "country", "device", "browser", "os", "language", "channel",
+];
 pub const NONE: &str = "(none)";
 
 /// What one visitor is, in the order of [`DIMENSIONS`].
 pub type Vector = [&'static str; DIMENSIONS.len()];
 
-/// How somebody comes: the source it is counted as, the campaign, the referrer, the query; and how often.
+/// How somebody comes: the source it is counted as, the campaign, the referrer, the query; and how
+/// often.
 struct Way {
     source: &'static str,
     channel: &'static str,
@@ -24,12 +28,31 @@ struct Way {
     weight: u64,
 }
 
-const fn way(source: &'static str, channel: &'static str, referrer: &'static str, weight: u64) -> Way {
-    Way { source, channel, campaign: NONE, referrer, query: "", weight }
+const fn way(
+    source: &'static str,
+    channel: &'static str,
+    referrer: &'static str,
+    weight: u64,
+) -> Way {
+    Way {
+        source,
+        channel,
+        campaign: NONE,
+        referrer,
+        query: "",
+        weight,
+    }
 }
 
 const fn letter(campaign: &'static str, query: &'static str, weight: u64) -> Way {
-    Way { source: "newsletter", channel: "mail", campaign, referrer: "", query, weight }
+    Way {
+        source: "newsletter",
+        channel: "mail",
+        campaign,
+        referrer: "",
+        query,
+        weight,
+    }
 }
 
 /// The sources of the demo's potter (src/demo/cast.rs). Instagram's comes by the app's own browser.
@@ -39,14 +62,33 @@ const WAYS: [Way; 13] = [
     way("Google", "search", "https://www.google.com/", 100),
     way("Pinterest", "social", "https://www.pinterest.com/", 100),
     letter("letters", "?utm_source=newsletter&utm_campaign=letters", 70),
-    letter("autumn-kiln", "?utm_source=newsletter&utm_campaign=autumn-kiln", 20),
+    letter(
+        "autumn-kiln",
+        "?utm_source=newsletter&utm_campaign=autumn-kiln",
+        20,
+    ),
     way("Etsy", "referral", "https://www.etsy.com/", 30),
     way("TikTok", "social", "https://www.tiktok.com/", 30),
     way("DuckDuckGo", "search", "https://duckduckgo.com/", 20),
     way("Bluesky", "social", "https://bsky.app/", 10),
-    way("quiet-kitchen.example", "referral", "https://quiet-kitchen.example/", 20),
-    way("north-weekly.example", "referral", "https://north-weekly.example/", 20),
-    way("moss-letters.example", "referral", "https://moss-letters.example/", 10),
+    way(
+        "quiet-kitchen.example",
+        "referral",
+        "https://quiet-kitchen.example/",
+        20,
+    ),
+    way(
+        "north-weekly.example",
+        "referral",
+        "https://north-weekly.example/",
+        20,
+    ),
+    way(
+        "moss-letters.example",
+        "referral",
+        "https://moss-letters.example/",
+        10,
+    ),
 ];
 
 /// Sources of each channel: what somebody knows who reads the list of sources.
@@ -55,7 +97,15 @@ pub const CHANNELS: [(&str, &[&str]); 5] = [
     ("direct", &["(direct)"]),
     ("search", &["Google", "DuckDuckGo"]),
     ("mail", &["newsletter"]),
-    ("referral", &["Etsy", "quiet-kitchen.example", "north-weekly.example", "moss-letters.example"]),
+    (
+        "referral",
+        &[
+            "Etsy",
+            "quiet-kitchen.example",
+            "north-weekly.example",
+            "moss-letters.example",
+        ],
+    ),
 ];
 
 /// Country, the language most there speak and what their browsers send, and how often.
@@ -77,7 +127,8 @@ const PLACES: [(&str, &str, &str, u64); 12] = [
 /// One in so many speaks English wherever they are.
 const ENGLISH: u64 = 12;
 
-/// What links the lists by the code of the collector, which is open: these systems are desktops, all others are not.
+/// What links the lists by the code of the collector, which is open: these systems are desktops,
+/// all others are not.
 pub const DESKTOPS: [&str; 4] = ["Windows", "macOS", "Linux", "ChromeOS"];
 
 pub struct Person {
@@ -92,7 +143,8 @@ pub struct Person {
 impl Person {
     /// A beacon of a view, click or event on the page at `path` of `pages.example`.
     pub fn beacon(&self, kind: &str, path: &str, name: Option<&str>) -> serde_json::Value {
-        let mut beacon = json!({"kind": kind, "url": format!("https://pages.example{path}{}", self.query)});
+        let mut beacon =
+            json!({"kind": kind, "url": format!("https://pages.example{path}{}", self.query)});
         if !self.referrer.is_empty() {
             beacon["referrer"] = json!(self.referrer);
         }
@@ -103,7 +155,8 @@ impl Person {
     }
 }
 
-/// Makes people. No two that were made since [`Crowd::new_day`] share a network, which is what an attacker would wish for.
+/// Makes people. No two that were made since [`Crowd::new_day`] share a network, which is what an
+/// attacker would wish for.
 pub struct Crowd {
     networks: BTreeMap<&'static str, Vec<[u8; 3]>>,
     given: BTreeMap<&'static str, usize>,
@@ -121,14 +174,20 @@ impl Crowd {
         while missing > 0 {
             let [a, b, c, ..] = dice.roll().to_le_bytes();
             let country = registry.country(IpAddr::from([a, b, c, 1]));
-            let Some((country, .., weight)) = PLACES.iter().find(|(known, ..)| *known == country) else { continue };
+            let Some((country, .., weight)) = PLACES.iter().find(|(known, ..)| *known == country)
+            else {
+                continue;
+            };
             let found = networks.entry(country).or_default();
             if found.len() < needed(*weight) && !found.contains(&[a, b, c]) {
                 found.push([a, b, c]);
                 missing -= usize::from(found.len() == needed(*weight));
             }
         }
-        Crowd { networks, given: BTreeMap::new() }
+        Crowd {
+            networks,
+            given: BTreeMap::new(),
+        }
     }
 
     /// The networks may be used again: a site and day of its own.
@@ -140,7 +199,11 @@ impl Crowd {
         let way = weighted(dice, &WAYS, |way| way.weight);
         let (country, spoken, header, _) = *weighted(dice, &PLACES, |(.., weight)| *weight);
         let english = dice.below(ENGLISH) == 0;
-        let (spoken, header) = if english { ("en", "en-US,en;q=0.9") } else { (spoken, header) };
+        let (spoken, header) = if english {
+            ("en", "en-US,en;q=0.9")
+        } else {
+            (spoken, header)
+        };
         let from_app = way.source == "Instagram";
         let agent = loop {
             let agent = dice.pick_front(&AGENTS);
@@ -152,7 +215,16 @@ impl Crowd {
             address: self.address(country, dice),
             agent,
             language: header,
-            vector: [way.source, way.campaign, country, agent.device, agent.browser, agent.os, spoken, way.channel],
+            vector: [
+                way.source,
+                way.campaign,
+                country,
+                agent.device,
+                agent.browser,
+                agent.os,
+                spoken,
+                way.channel,
+            ],
             referrer: way.referrer,
             query: way.query,
         }

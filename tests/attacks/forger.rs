@@ -1,6 +1,8 @@
-//! P6: a link tagged for one person, and forged visits beside hers so that her group is large enough to be told.
+//! P6: a link tagged for one person, and forged visits beside hers so that her group is large
+//! enough to be told.
 //!
-//! Whoever commands k - 1 networks can still do it; that is a limit of counting and PRIVACY.md says so. One network must not be enough.
+//! Whoever commands k - 1 networks can still do it; that is a limit of counting and PRIVACY.md says
+//! so. One network must not be enough.
 
 use crate::crowd::{Crowd, Person};
 use crate::people::Dice;
@@ -29,9 +31,12 @@ pub fn attack(_: bool) -> Vec<Figure> {
     for site in sites() {
         let page = format!("/u/{}", site.0);
         let tagged = format!("https://pages.example{page}?utm_campaign=alice&utm_source=for-alice");
-        let visit = |body: &str, address: &str, agent: &str| (body.to_owned(), address.to_owned(), agent.to_owned());
-        let body =
-            format!(r#"[{{"kind":"view","url":"{tagged}"}},{{"kind":"click","url":"{tagged}","name":"her-choice"}}]"#);
+        let visit = |body: &str, address: &str, agent: &str| {
+            (body.to_owned(), address.to_owned(), agent.to_owned())
+        };
+        let body = format!(
+            r#"[{{"kind":"view","url":"{tagged}"}},{{"kind":"click","url":"{tagged}","name":"her-choice"}}]"#
+        );
         let mut visits = vec![visit(&body, "198.51.100.7", agent(0).as_str())];
         visits.extend((1..K).map(|n| visit(&body, &(site.1)(n - 1), &agent(n))));
         for _ in 0..OTHERS {
@@ -40,15 +45,30 @@ pub fn attack(_: bool) -> Vec<Figure> {
             visits.push(visit(&body, &person.address, person.agent.header));
         }
         crowd.new_day();
-        let all: Vec<Sent<'_>> =
-            visits.iter().map(|(body, address, agent)| Sent { body, address, agent, language: "en" }).collect();
+        let all: Vec<Sent<'_>> = visits
+            .iter()
+            .map(|(body, address, agent)| Sent {
+                body,
+                address,
+                agent,
+                language: "en",
+            })
+            .collect();
         stage.send(FIRST + 12 * HOUR, &all);
     }
     for day in 0..DAYS {
         // Somebody comes each day, so that there is something to publish.
         let body = r#"{"kind":"view","url":"https://pages.example/u/quiet"}"#;
         let now = FIRST + DAY * day as i64 + 13 * HOUR;
-        stage.send(now, &[Sent { body, address: "192.0.2.1", agent: &agent(0), language: "en" }]);
+        stage.send(
+            now,
+            &[Sent {
+                body,
+                address: "192.0.2.1",
+                agent: &agent(0),
+                language: "en",
+            }],
+        );
         stage.end(day);
     }
 
@@ -58,15 +78,25 @@ pub fn attack(_: bool) -> Vec<Figure> {
         for (site, ..) in sites().filter(|(site, _)| site.starts_with(&format!("{name}-"))) {
             let of_site = stage.report(&site, &range(0, DAYS - 1));
             let of_link = stage.report(&site, &(range(0, DAYS - 1) + "&filter=link:her-choice"));
-            let lists = [(&of_site, "campaign"), (&of_site, "source"), (&of_link, "campaign"), (&of_link, "source")];
-            let hers = |(report, dim)| rows(report, dim).iter().any(|(value, _)| value.ends_with("alice"));
+            let lists = [
+                (&of_site, "campaign"),
+                (&of_site, "source"),
+                (&of_link, "campaign"),
+                (&of_link, "source"),
+            ];
+            let hers = |(report, dim)| {
+                rows(report, dim)
+                    .iter()
+                    .any(|(value, _)| value.ends_with("alice"))
+            };
             betrayed += usize::from(lists.into_iter().any(hers));
         }
         let line = format!("told_by_forged_visits_of_one_{name}");
         figures.push(match name {
-            "networks" => {
-                told("told_by_forged_visits_of_k_minus_1_networks_percent", 100.0 * betrayed as f64 / TRIES as f64)
-            }
+            "networks" => told(
+                "told_by_forged_visits_of_k_minus_1_networks_percent",
+                100.0 * betrayed as f64 / TRIES as f64,
+            ),
             _ => found(&line, betrayed as f64, 0.0),
         });
     }
@@ -74,7 +104,8 @@ pub fn attack(_: bool) -> Vec<Figure> {
 }
 
 fn sites() -> impl Iterator<Item = (String, From)> {
-    WAYS.into_iter().flat_map(|(name, from)| (0..TRIES).map(move |n| (format!("{name}-{}", letter(n)), from)))
+    WAYS.into_iter()
+        .flat_map(|(name, from)| (0..TRIES).map(move |n| (format!("{name}-{}", letter(n)), from)))
 }
 
 fn letter(n: usize) -> char {
@@ -83,5 +114,7 @@ fn letter(n: usize) -> char {
 
 /// Browsers that differ in a digit.
 fn agent(n: usize) -> String {
-    format!("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/13{n}.0.0.0 Safari/537.36")
+    format!(
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/13{n}.0.0.0 Safari/537.36"
+    )
 }

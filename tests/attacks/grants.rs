@@ -1,4 +1,5 @@
-//! P10: consent that nobody gave. Cookies in the shape of a grant, copies of a real one with one character changed, a withdrawn one.
+//! P10: consent that nobody gave. Cookies in the shape of a grant, copies of a real one with one
+//! character changed, a withdrawn one.
 
 use crate::people::Dice;
 use crate::support::{ABSENT, Answer, CONSENT_VERSION, SITES, Server, ask, hit, view};
@@ -20,10 +21,17 @@ pub fn attack(full: bool) -> Vec<Figure> {
     let made_up = (0..if full { 5_000 } else { 100 }).map(|_| {
         let id = format!("{:016x}{:016x}", dice.roll(), dice.roll());
         let more = format!("{:016x}{:016x}", dice.roll(), dice.roll());
-        [format!("{CONSENT_VERSION}.analytics.{id}"), format!("{CONSENT_VERSION}.analytics.{id}.{more}")]
+        [
+            format!("{CONSENT_VERSION}.analytics.{id}"),
+            format!("{CONSENT_VERSION}.analytics.{id}.{more}"),
+        ]
     });
-    let invented: u64 = made_up.flatten().map(|value| try_with(&format!("ff_consent={value}"))).sum();
-    let ledger = std::fs::metadata(server.dir().join("data/ledger/acts.ledger")).map_or(0, |file| file.len());
+    let invented: u64 = made_up
+        .flatten()
+        .map(|value| try_with(&format!("ff_consent={value}")))
+        .sum();
+    let ledger = std::fs::metadata(server.dir().join("data/ledger/acts.ledger"))
+        .map_or(0, |file| file.len());
     assert_eq!(ledger, 0, "nobody was asked");
 
     let cookie = chosen(&answer(&server, "grant", ""));
@@ -48,15 +56,26 @@ pub fn attack(full: bool) -> Vec<Figure> {
 
 /// Answers the consent question as a page of the site does.
 fn answer(server: &Server, act: &str, cookie: &str) -> Answer {
-    let tiers = if act == "grant" { r#""tiers":{"analytics":true},"# } else { "" };
-    let body =
-        format!(r#"{{"version":{CONSENT_VERSION},"act":"{act}",{tiers}"lang":"en","layer":"first","path":"/u/mia"}}"#);
+    let tiers = if act == "grant" {
+        r#""tiers":{"analytics":true},"#
+    } else {
+        ""
+    };
+    let body = format!(
+        r#"{{"version":{CONSENT_VERSION},"act":"{act}",{tiers}"lang":"en","layer":"first","path":"/u/mia"}}"#
+    );
     let cookie = if cookie.is_empty() { ABSENT } else { cookie };
-    let fields = [("Cookie", cookie), ("Content-Type", "application/json"), ("Sec-Fetch-Site", "same-origin")];
+    let fields = [
+        ("Cookie", cookie),
+        ("Content-Type", "application/json"),
+        ("Sec-Fetch-Site", "same-origin"),
+    ];
     ask(&mut server.client(), "POST", "/ff/consent", &body, &fields)
 }
 
 fn chosen(answer: &Answer) -> String {
-    let set = answer.header("set-cookie").unwrap_or_else(|| panic!("a cookie is set: {}", answer.text()));
+    let set = answer
+        .header("set-cookie")
+        .unwrap_or_else(|| panic!("a cookie is set: {}", answer.text()));
     set.split(';').next().unwrap_or_default().to_owned()
 }

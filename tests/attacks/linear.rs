@@ -1,11 +1,13 @@
-//! What a set of sums proves about its parts: the least and the most each part can be, by linear programming.
+//! What a set of sums proves about its parts: the least and the most each part can be, by linear
+//! programming.
 
 use microlp::{ComparisonOp, OptimizationDirection, Problem, Variable};
 
 use crate::people::Dice;
 
 const NEAR: f64 = 1e-6;
-/// Solutions that are looked at before a part's own bounds are computed: what is nobody in one of them is not proven to be anybody.
+/// Solutions that are looked at before a part's own bounds are computed: what is nobody in one of
+/// them is not proven to be anybody.
 const SAMPLES: usize = 12;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -72,19 +74,28 @@ impl Program {
             if objective.is_empty() {
                 break;
             }
-            look(&self.solve(OptimizationDirection::Minimize, &objective), &mut least);
+            look(
+                &self.solve(OptimizationDirection::Minimize, &objective),
+                &mut least,
+            );
         }
 
         let mut proven = Vec::with_capacity(parts.len());
         for (place, part) in parts.iter().enumerate() {
-            let mut one = Proven { present: false, exactly: None };
+            let mut one = Proven {
+                present: false,
+                exactly: None,
+            };
             if least[place] > NEAR {
                 let solution = self.solve(OptimizationDirection::Minimize, &[(*part, 1.0)]);
                 look(&solution, &mut least);
             }
             if least[place] > NEAR {
                 let solution = self.solve(OptimizationDirection::Maximize, &[(*part, 1.0)]);
-                let (low, high) = ((least[place] - NEAR).ceil(), (solution[part.0] + NEAR).floor());
+                let (low, high) = (
+                    (least[place] - NEAR).ceil(),
+                    (solution[part.0] + NEAR).floor(),
+                );
                 one.present = true;
                 one.exactly = (low >= high).then_some(low as u64);
             }
@@ -99,15 +110,25 @@ impl Program {
             costs[part.0] = *cost;
         }
         let mut problem = Problem::new(direction);
-        let variables: Vec<Variable> =
-            self.most.iter().zip(&costs).map(|(most, cost)| problem.add_var(*cost, (0.0, *most))).collect();
+        let variables: Vec<Variable> = self
+            .most
+            .iter()
+            .zip(&costs)
+            .map(|(most, cost)| problem.add_var(*cost, (0.0, *most)))
+            .collect();
         for (sum, comparison, number) in &self.rows {
-            let sum: Vec<(Variable, f64)> = sum.iter().map(|(part, times)| (variables[part.0], *times)).collect();
+            let sum: Vec<(Variable, f64)> = sum
+                .iter()
+                .map(|(part, times)| (variables[part.0], *times))
+                .collect();
             problem.add_constraint(&sum, *comparison, *number);
         }
 
         let outcome = problem.solve().expect("the truth is a solution");
         let solution = outcome.into_solution().expect("no limit was set");
-        variables.iter().map(|variable| solution.var_value(*variable)).collect()
+        variables
+            .iter()
+            .map(|variable| solution.var_value(*variable))
+            .collect()
     }
 }

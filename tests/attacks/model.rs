@@ -1,7 +1,8 @@
 //! What somebody knows who has asked everything, as a linear program.
 //!
-//! Facts of a list: its exact visitors of each day; of each value its lots, each of which is everybody since the one before it but for a remainder
-//! of at most 2k - 2; and of what waits: less than 2k, or held back because all the others together were fewer than k.
+//! Facts of a list: its exact visitors of each day; of each value its lots, each of which is
+//! everybody since the one before it but for a remainder of at most 2k - 2; and of what waits: less
+//! than 2k, or held back because all the others together were fewer than k.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,8 @@ use crate::month::CLOSED;
 pub const K: u64 = 5;
 /// Of each lot up to so many stay pending.
 const MAX_REMAINDER: u64 = 2 * K - 2;
-/// A lot of so many can be one of an hour (of 50, less its remainder): the day's later visitors are not in it.
+/// A lot of so many can be one of an hour (of 50, less its remainder): the day's later visitors are
+/// not in it.
 const OPEN_LOT: u64 = 50 - MAX_REMAINDER;
 
 /// So many visitors with one value on the days `from..=to`.
@@ -45,7 +47,12 @@ pub struct Model<'a> {
 
 impl<'a> Model<'a> {
     pub fn of(lists: Vec<&'a List>) -> Model<'a> {
-        let mut model = Model { program: Program::default(), lists, cells: BTreeMap::new(), rest: Vec::new() };
+        let mut model = Model {
+            program: Program::default(),
+            lists,
+            cells: BTreeMap::new(),
+            rest: Vec::new(),
+        };
         for place in 0..model.lists.len() {
             model.list(place);
         }
@@ -59,7 +66,9 @@ impl<'a> Model<'a> {
     /// Names that any list of the same dimension shows.
     fn values(&self, dim: &str) -> BTreeSet<&'a str> {
         let lists = self.lists.iter().filter(|list| list.dim == dim);
-        lists.flat_map(|list| list.facts.iter().map(|fact| fact.value.as_str())).collect()
+        lists
+            .flat_map(|list| list.facts.iter().map(|fact| fact.value.as_str()))
+            .collect()
     }
 
     fn list(&mut self, place: usize) {
@@ -84,8 +93,11 @@ impl<'a> Model<'a> {
     /// The lots of a list and what waits between them.
     fn waiting(&mut self, place: usize) {
         let list = self.lists[place];
-        let mut by_value: BTreeMap<&str, Vec<&'a Fact>> =
-            self.values(list.dim).into_iter().map(|v| (v, vec![])).collect();
+        let mut by_value: BTreeMap<&str, Vec<&'a Fact>> = self
+            .values(list.dim)
+            .into_iter()
+            .map(|v| (v, vec![]))
+            .collect();
         for fact in &list.facts {
             by_value.entry(&fact.value).or_default().push(fact);
         }
@@ -94,7 +106,9 @@ impl<'a> Model<'a> {
             let mut left: Option<Part> = None;
             let mut since = 0;
             for (day, of_day) in waits.iter_mut().enumerate() {
-                let mut sum: Sum = (since..=day).map(|day| (self.cells[&(place, value, day)], 1.0)).collect();
+                let mut sum: Sum = (since..=day)
+                    .map(|day| (self.cells[&(place, value, day)], 1.0))
+                    .collect();
                 sum.extend(left.map(|part| (part, 1.0)));
                 let Some(lot) = facts.iter().find(|fact| fact.to == day) else {
                     of_day.push(sum);
@@ -108,13 +122,15 @@ impl<'a> Model<'a> {
                 since = day + 1;
             }
         }
-        // What of an item waits may wait for its site's lot or for the others of the site: nothing bounds it.
+        // What of an item waits may wait for its site's lot or for the others of the site: nothing
+        // bounds it.
         if list.item.is_none() {
             self.bounded(list, waits);
         }
     }
 
-    /// Visitors up to the day of a lot who are not in it: its remainder, and of a lot of an hour those who came later that day.
+    /// Visitors up to the day of a lot who are not in it: its remainder, and of a lot of an hour
+    /// those who came later that day.
     fn remainder(&mut self, lot: &Fact, of_day: Part) -> Part {
         let most = MAX_REMAINDER as f64;
         if lot.visitors < OPEN_LOT {
@@ -122,7 +138,8 @@ impl<'a> Model<'a> {
         }
 
         let part = self.program.part(lot.visitors as f64 + most);
-        self.program.at_most(vec![(part, 1.0), (of_day, -1.0)], most);
+        self.program
+            .at_most(vec![(part, 1.0), (of_day, -1.0)], most);
         part
     }
 
@@ -130,7 +147,12 @@ impl<'a> Model<'a> {
         let mut all = 0;
         for (day, waits) in waits.into_iter().enumerate() {
             all += list.totals[day];
-            let shown: u64 = list.facts.iter().filter(|fact| fact.to == day).map(|fact| fact.visitors).sum();
+            let shown: u64 = list
+                .facts
+                .iter()
+                .filter(|fact| fact.to == day)
+                .map(|fact| fact.visitors)
+                .sum();
             all = all.saturating_sub(shown);
             if all < 2 * K {
                 continue;
@@ -152,15 +174,30 @@ impl<'a> Model<'a> {
 
     /// What the lists say of each other.
     fn within(&mut self) {
-        let place = |dim: &str| self.lists.iter().position(|list| list.dim == dim && list.item.is_none());
-        let of_site: BTreeMap<&str, usize> =
-            DIMENSIONS.iter().filter_map(|dim| place(dim).map(|place| (*dim, place))).collect();
+        let place = |dim: &str| {
+            self.lists
+                .iter()
+                .position(|list| list.dim == dim && list.item.is_none())
+        };
+        let of_site: BTreeMap<&str, usize> = DIMENSIONS
+            .iter()
+            .filter_map(|dim| place(dim).map(|place| (*dim, place)))
+            .collect();
         for day in 0..CLOSED {
             for item in (0..self.lists.len()).filter(|place| self.lists[*place].item.is_some()) {
-                let Some(site) = of_site.get(self.lists[item].dim) else { continue };
+                let Some(site) = of_site.get(self.lists[item].dim) else {
+                    continue;
+                };
                 let pairs = self.values(self.lists[item].dim).into_iter();
-                let pairs = pairs.map(|value| (self.cells[&(item, value, day)], self.cells[&(*site, value, day)]));
-                let pairs: Vec<(Part, Part)> = pairs.chain([(self.rest[item][day], self.rest[*site][day])]).collect();
+                let pairs = pairs.map(|value| {
+                    (
+                        self.cells[&(item, value, day)],
+                        self.cells[&(*site, value, day)],
+                    )
+                });
+                let pairs: Vec<(Part, Part)> = pairs
+                    .chain([(self.rest[item][day], self.rest[*site][day])])
+                    .collect();
                 for (part, whole) in pairs {
                     self.program.at_most(vec![(part, 1.0), (whole, -1.0)], 0.0);
                 }
@@ -168,18 +205,32 @@ impl<'a> Model<'a> {
             let of = |dim: &str, is: &dyn Fn(&str) -> bool| -> Option<(Sum, Part)> {
                 let place = *of_site.get(dim)?;
                 let values = self.values(dim).into_iter().filter(|value| is(value));
-                let sum = values.map(|value| (self.cells[&(place, value, day)], 1.0)).collect();
+                let sum = values
+                    .map(|value| (self.cells[&(place, value, day)], 1.0))
+                    .collect();
                 Some((sum, self.rest[place][day]))
             };
             let desktop = |os: &str| DESKTOPS.contains(&os);
             let same = [
                 (of("device", &|v| v == "desktop"), of("os", &desktop)),
-                (of("device", &|v| v != "desktop"), of("os", &|v| !desktop(v))),
-                (of("source", &|v| v == "newsletter"), of("campaign", &|v| v != NONE)),
-                (of("source", &|v| v == "Instagram"), of("browser", &|v| v == "Instagram")),
+                (
+                    of("device", &|v| v != "desktop"),
+                    of("os", &|v| !desktop(v)),
+                ),
+                (
+                    of("source", &|v| v == "newsletter"),
+                    of("campaign", &|v| v != NONE),
+                ),
+                (
+                    of("source", &|v| v == "Instagram"),
+                    of("browser", &|v| v == "Instagram"),
+                ),
             ];
             let channels = CHANNELS.map(|(channel, sources)| {
-                (of("channel", &move |v| v == channel), of("source", &move |v| sources.contains(&v)))
+                (
+                    of("channel", &move |v| v == channel),
+                    of("source", &move |v| sources.contains(&v)),
+                )
             });
             for (a, b) in same.into_iter().chain(channels) {
                 let (Some(a), Some(b)) = (a, b) else { continue };
@@ -197,20 +248,31 @@ impl<'a> Model<'a> {
         self.program.at_most(sum, 0.0);
     }
 
-    /// The site's visitors with a value who did not touch an item: a part of the program for each such group of `small`, and its dimension.
+    /// The site's visitors with a value who did not touch an item: a part of the program for each
+    /// such group of `small`, and its dimension.
     pub fn left(&mut self, small: &std::ops::Range<u64>) -> Vec<(&'static str, Part)> {
         let mut asked = Vec::new();
         for item in 0..self.lists.len() {
             let list = self.lists[item];
             let of_site = |other: &&List| other.item.is_none() && other.dim == list.dim;
-            let Some(site) = self.lists.iter().position(of_site).filter(|_| list.item.is_some()) else { continue };
+            let Some(site) = self
+                .lists
+                .iter()
+                .position(of_site)
+                .filter(|_| list.item.is_some())
+            else {
+                continue;
+            };
             for ((value, day), all) in &self.lists[site].truth {
                 let touched = list.truth.get(&(value.clone(), *day)).copied().unwrap_or(0);
-                let Some(whole) = self.cells.get(&(site, value.as_str(), *day)).copied() else { continue };
+                let Some(whole) = self.cells.get(&(site, value.as_str(), *day)).copied() else {
+                    continue;
+                };
                 if small.contains(&(all - touched)) && value != NONE {
                     let part = self.cells[&(item, value.as_str(), *day)];
                     let left = self.program.part(list.totals[*day].max(*all) as f64);
-                    self.program.is(vec![(left, 1.0), (part, 1.0), (whole, -1.0)], 0.0);
+                    self.program
+                        .is(vec![(left, 1.0), (part, 1.0), (whole, -1.0)], 0.0);
                     asked.push((list.dim, left));
                 }
             }
@@ -220,11 +282,17 @@ impl<'a> Model<'a> {
 
     /// Where each fact is the sum of its days and nothing waits.
     pub fn of_sums(list: &'a List) -> Model<'a> {
-        let mut model =
-            Model { program: Program::default(), lists: vec![list], cells: BTreeMap::new(), rest: Vec::new() };
+        let mut model = Model {
+            program: Program::default(),
+            lists: vec![list],
+            cells: BTreeMap::new(),
+            rest: Vec::new(),
+        };
         model.list(0);
         for fact in &list.facts {
-            let sum = (fact.from..=fact.to).map(|day| (model.cells[&(0, fact.value.as_str(), day)], 1.0)).collect();
+            let sum = (fact.from..=fact.to)
+                .map(|day| (model.cells[&(0, fact.value.as_str(), day)], 1.0))
+                .collect();
             model.program.is(sum, fact.visitors as f64);
         }
         model

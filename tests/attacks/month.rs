@@ -1,4 +1,5 @@
-//! A month of several creators, made once and attacked by all who need one: closed days, a day that is watched while it is open, and a week more.
+//! A month of several creators, made once and attacked by all who need one: closed days, a day that
+//! is watched while it is open, and a week more.
 
 use crate::crowd::{Crowd, Person, count};
 use crate::people::Dice;
@@ -10,7 +11,9 @@ pub const CLOSED: usize = 28;
 const AFTER: usize = 6;
 
 /// Of a hundred visits; the demo's potter.
-const HOURS: [u64; 24] = [1, 1, 0, 0, 0, 0, 1, 3, 4, 4, 4, 5, 6, 5, 5, 4, 5, 6, 7, 8, 9, 9, 7, 6];
+const HOURS: [u64; 24] = [
+    1, 1, 0, 0, 0, 0, 1, 3, 4, 4, 4, 5, 6, 5, 5, 4, 5, 6, 7, 8, 9, 9, 7, 6,
+];
 
 pub struct Profile {
     pub name: String,
@@ -30,7 +33,11 @@ impl Profile {
 
     /// Everything a visitor can touch, as filters name it.
     pub fn items(&self) -> Vec<(&'static str, String)> {
-        let mut items = vec![("page", self.page()), ("link", "video".to_owned()), ("event", "play".to_owned())];
+        let mut items = vec![
+            ("page", self.page()),
+            ("link", "video".to_owned()),
+            ("event", "play".to_owned()),
+        ];
         if !self.one_page {
             items.push(("page", self.shop()));
         }
@@ -51,8 +58,18 @@ pub struct Arrival {
 
 impl Arrival {
     pub fn sent(&self) -> Sent<'_> {
-        let Person { address, agent, language, .. } = &self.person;
-        Sent { body: &self.body, address, agent: agent.header, language }
+        let Person {
+            address,
+            agent,
+            language,
+            ..
+        } = &self.person;
+        Sent {
+            body: &self.body,
+            address,
+            agent: agent.header,
+            language,
+        }
     }
 }
 
@@ -66,19 +83,30 @@ pub struct Month {
 }
 
 impl Month {
-    /// `sizes`: visitors a day, and how many creators have so many; every other one has one page only.
+    /// `sizes`: visitors a day, and how many creators have so many; every other one has one page
+    /// only.
     pub fn new(sizes: &[(u64, usize)], seed: u64) -> Month {
         let mut sites = Vec::new();
         for (per_day, creators) in sizes {
             for n in 0..*creators {
                 let letter = char::from(b'a' + u8::try_from(n).expect("few creators"));
-                sites.push(Profile { name: format!("m{per_day}{letter}"), per_day: *per_day, one_page: n % 2 == 1 });
+                sites.push(Profile {
+                    name: format!("m{per_day}{letter}"),
+                    per_day: *per_day,
+                    one_page: n % 2 == 1,
+                });
             }
         }
         let mut dice = Dice::new(seed);
         let most = sizes.iter().map(|(per_day, _)| *per_day).max().unwrap_or(0);
         let crowd = Crowd::new(&mut dice, most);
-        Month { stage: Stage::start(&[]), sites, arrivals: Vec::new(), crowd, dice }
+        Month {
+            stage: Stage::start(&[]),
+            sites,
+            arrivals: Vec::new(),
+            crowd,
+            dice,
+        }
     }
 
     /// Sends the closed days; each is published when it is over.
@@ -123,7 +151,10 @@ impl Month {
             here
         });
         let within = dice.below(HOUR.unsigned_abs()).cast_signed();
-        let at = FIRST + DAY * day as i64 + HOUR * hour.expect("a ticket of these hours") as i64 + within;
+        let at = FIRST
+            + DAY * day as i64
+            + HOUR * hour.expect("a ticket of these hours") as i64
+            + within;
 
         let profile = &self.sites[site];
         let items = profile.items();
@@ -140,9 +171,21 @@ impl Month {
         let landing = items[touched[0]].1.clone();
         let beacon = |item: &usize| match &items[*item] {
             ("page", path) => person.beacon("view", path, None),
-            (kind, name) => person.beacon(if *kind == "link" { "click" } else { kind }, &landing, Some(name)),
+            (kind, name) => person.beacon(
+                if *kind == "link" { "click" } else { kind },
+                &landing,
+                Some(name),
+            ),
         };
-        let body = serde_json::Value::from(touched.iter().map(beacon).collect::<Vec<_>>()).to_string();
-        Arrival { site, day, at, person, touched, body }
+        let body =
+            serde_json::Value::from(touched.iter().map(beacon).collect::<Vec<_>>()).to_string();
+        Arrival {
+            site,
+            day,
+            at,
+            person,
+            touched,
+            body,
+        }
     }
 }

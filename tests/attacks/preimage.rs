@@ -1,7 +1,9 @@
-//! P8: another name with the id of `mia`. Ids of sites were xxh3 of the name, 64 bits; a second preimage of letters alone takes half a minute.
+//! P8: another name with the id of `mia`. Ids of sites were xxh3 of the name, 64 bits; a second
+//! preimage of letters alone takes half a minute.
 //!
-//! xxh3 of 64 bytes is a sum of four products, one for each 16 bytes, mixed at the end by steps that can be undone. Four lists of products
-//! of random letters; pairs whose sums agree in their low bits; a pair of pairs that hits the sum of `mia` (Wagner's generalised birthday).
+//! xxh3 of 64 bytes is a sum of four products, one for each 16 bytes, mixed at the end by steps
+//! that can be undone. Four lists of products of random letters; pairs whose sums agree in their
+//! low bits; a pair of pairs that hits the sum of `mia` (Wagner's generalised birthday).
 
 use std::collections::HashMap;
 
@@ -60,8 +62,16 @@ fn pairs(first: &[u64], second: &[u64], low: u64) -> Vec<(u64, u32, u32)> {
     }
     let mut sums = Vec::new();
     for (place, value) in first.iter().enumerate() {
-        for other in by_low.get(&(low.wrapping_sub(*value) & mask)).into_iter().flatten() {
-            sums.push((value.wrapping_add(second[*other as usize]), place as u32, *other));
+        for other in by_low
+            .get(&(low.wrapping_sub(*value) & mask))
+            .into_iter()
+            .flatten()
+        {
+            sums.push((
+                value.wrapping_add(second[*other as usize]),
+                place as u32,
+                *other,
+            ));
         }
     }
     sums
@@ -71,38 +81,65 @@ fn pairs(first: &[u64], second: &[u64], low: u64) -> Vec<(u64, u32, u32)> {
 pub fn search(seed: u64) -> Option<String> {
     let mut dice = Dice::new(seed);
     let length = (BLOCKS * BLOCK) as u64;
-    let goal = before_mixing(xxh3_64(VICTIM.as_bytes())).wrapping_sub(length.wrapping_mul(PRIME64_1));
+    let goal =
+        before_mixing(xxh3_64(VICTIM.as_bytes())).wrapping_sub(length.wrapping_mul(PRIME64_1));
     let mut letters: Vec<Vec<Letters>> = Vec::new();
     let mut lists: Vec<Vec<u64>> = Vec::new();
     for place in 0..BLOCKS {
         let block = |_| -> Letters { std::array::from_fn(|_| *dice.pick(LETTERS)) };
         letters.push((0..1 << LOW_BITS).map(block).collect());
-        lists.push(letters[place].iter().map(|block| product(place, block)).collect());
+        lists.push(
+            letters[place]
+                .iter()
+                .map(|block| product(place, block))
+                .collect(),
+        );
     }
 
-    let front: HashMap<u64, (u32, u32)> =
-        pairs(&lists[0], &lists[1], 0).into_iter().map(|(sum, a, b)| (sum, (a, b))).collect();
+    let front: HashMap<u64, (u32, u32)> = pairs(&lists[0], &lists[1], 0)
+        .into_iter()
+        .map(|(sum, a, b)| (sum, (a, b)))
+        .collect();
     for (sum, c, d) in pairs(&lists[2], &lists[3], goal) {
         if let Some((a, b)) = front.get(&goal.wrapping_sub(sum)) {
             let chosen = [*a, *b, c, d].into_iter().enumerate();
-            let name: Vec<u8> = chosen.flat_map(|(place, at)| letters[place][at as usize]).collect();
+            let name: Vec<u8> = chosen
+                .flat_map(|(place, at)| letters[place][at as usize])
+                .collect();
             return String::from_utf8(name).ok();
         }
     }
     None
 }
 
-/// Reads of the victim's counts, and counts written to her, under the forged name. In full the name is searched for again.
+/// Reads of the victim's counts, and counts written to her, under the forged name. In full the name
+/// is searched for again.
 pub fn attack(full: bool) -> Vec<Figure> {
-    let searched = if full { (1..).find_map(search).expect("another seed finds one") } else { FORGED.to_owned() };
+    let searched = if full {
+        (1..).find_map(search).expect("another seed finds one")
+    } else {
+        FORGED.to_owned()
+    };
     let mut stage = Stage::start(&[]);
     let mut reads = 0;
     for (day, forged) in [FORGED, &searched].into_iter().enumerate() {
-        assert_eq!(xxh3_64(forged.as_bytes()), xxh3_64(VICTIM.as_bytes()), "{forged}");
+        assert_eq!(
+            xxh3_64(forged.as_bytes()),
+            xxh3_64(VICTIM.as_bytes()),
+            "{forged}"
+        );
         let now = FIRST + crate::stage::DAY * day as i64;
         let mut view = |site: &str, address: &str| {
             let body = format!(r#"{{"kind":"view","url":"https://pages.example/u/{site}"}}"#);
-            stage.send(now, &[Sent { body: &body, address, agent: AGENT, language: "en" }]);
+            stage.send(
+                now,
+                &[Sent {
+                    body: &body,
+                    address,
+                    agent: AGENT,
+                    language: "en",
+                }],
+            );
         };
         (1..=3).for_each(|n| view(VICTIM, &format!("198.51.100.{n}")));
         view(forged, "198.51.100.9");

@@ -1,8 +1,11 @@
-//! P2 and P3: every range of four weeks is asked for every list, and a linear program says what all of it together proves of a day.
+//! P2 and P3: every range of four weeks is asked for every list, and a linear program says what all
+//! of it together proves of a day.
 //!
-//! What the attacker knows, beside what is shown: the rules, who is counted once a day, that nobody shares a network, that an item's visitors
-//! are the site's. Beyond it, by the code and by who made the links: Windows is a desktop, the newsletter's visitors are those of its campaigns, an
-//! app's browser is of that app's source, a channel's visitors are those of its sources. What that adds is counted apart.
+//! What the attacker knows, beside what is shown: the rules, who is counted once a day, that nobody
+//! shares a network, that an item's visitors are the site's. Beyond it, by the code and by who made
+//! the links: Windows is a desktop, the newsletter's visitors are those of its campaigns, an app's
+//! browser is of that app's source, a channel's visitors are those of its sources. What that adds
+//! is counted apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,12 +39,20 @@ impl Tally {
 
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Tally { small, present, exactly } = self;
-        write!(f, "of {small} day cells of 1 to 4 {exactly} exactly, {present} surely somebody")
+        let Tally {
+            small,
+            present,
+            exactly,
+        } = self;
+        write!(
+            f,
+            "of {small} day cells of 1 to 4 {exactly} exactly, {present} surely somebody"
+        )
     }
 }
 
-/// By visitors a day, `site`, `item` or `left` (the site's without those of an item), and dimension.
+/// By visitors a day, `site`, `item` or `left` (the site's without those of an item), and
+/// dimension.
 pub type Tallies = BTreeMap<(u64, &'static str, &'static str), Tally>;
 
 fn dimensions_of(item: Option<&str>) -> &'static [&'static str] {
@@ -52,7 +63,8 @@ fn dimensions_of(item: Option<&str>) -> &'static [&'static str] {
     }
 }
 
-/// Everything that is shown of a site's closed days. With `every` all 406 ranges are asked, and must be the sums of their days.
+/// Everything that is shown of a site's closed days. With `every` all 406 ranges are asked, and
+/// must be the sums of their days.
 fn learn(month: &mut Month, site: usize, every: bool) -> Vec<List> {
     let profile = &month.sites[site];
     let (name, items) = (profile.name.clone(), profile.items());
@@ -65,14 +77,21 @@ fn learn(month: &mut Month, site: usize, every: bool) -> Vec<List> {
             format!("&filter={subject}:{name}")
         });
         let dims = dimensions_of(item.map(|item| items[item].0));
-        let ask = |month: &mut Month, from, to| month.stage.report(&name, &(range(from, to) + &filter));
+        let ask =
+            |month: &mut Month, from, to| month.stage.report(&name, &(range(from, to) + &filter));
         let days: Vec<_> = (0..CLOSED).map(|day| ask(month, day, day)).collect();
         let totals: Vec<u64> = days.iter().map(|day| visitors(&day["totals"])).collect();
 
         for dim in dims {
             let facts = lots(days.iter().map(|day| rows(day, dim)));
             let truth = truth(&month.arrivals, site, item, dim);
-            lists.push(List { item, dim, totals: totals.clone(), facts, truth });
+            lists.push(List {
+                item,
+                dim,
+                totals: totals.clone(),
+                facts,
+                truth,
+            });
         }
 
         let others = (0..CLOSED).flat_map(|from| (from + 1..CLOSED).map(move |to| (from, to)));
@@ -101,18 +120,36 @@ fn lots(days: impl Iterator<Item = Vec<(String, u64)>>) -> Vec<Fact> {
     for (day, shown) in days.enumerate() {
         for (value, visitors) in shown {
             let from = begins.insert(value.clone(), day + 1).unwrap_or(0);
-            facts.push(Fact { value, from, to: day, visitors });
+            facts.push(Fact {
+                value,
+                from,
+                to: day,
+                visitors,
+            });
         }
     }
     facts
 }
 
-fn truth(arrivals: &[Arrival], site: usize, item: Option<usize>, dim: &str) -> BTreeMap<(String, usize), u64> {
-    let place = DIMENSIONS.iter().position(|known| *known == dim).expect("a dimension");
+fn truth(
+    arrivals: &[Arrival],
+    site: usize,
+    item: Option<usize>,
+    dim: &str,
+) -> BTreeMap<(String, usize), u64> {
+    let place = DIMENSIONS
+        .iter()
+        .position(|known| *known == dim)
+        .expect("a dimension");
     let mut cells: BTreeMap<(String, usize), u64> = BTreeMap::new();
-    for arrival in arrivals.iter().filter(|arrival| arrival.site == site && arrival.day < CLOSED) {
+    for arrival in arrivals
+        .iter()
+        .filter(|arrival| arrival.site == site && arrival.day < CLOSED)
+    {
         if item.is_none_or(|item| arrival.touched.contains(&item)) {
-            *cells.entry((arrival.person.vector[place].to_owned(), arrival.day)).or_default() += 1;
+            *cells
+                .entry((arrival.person.vector[place].to_owned(), arrival.day))
+                .or_default() += 1;
         }
     }
     cells
@@ -120,12 +157,27 @@ fn truth(arrivals: &[Arrival], site: usize, item: Option<usize>, dim: &str) -> B
 
 /// Counts what the program proves of the small cells of its lists.
 fn prove(model: &Model<'_>, per_day: u64, dice: &mut Dice, tallies: &mut Tallies) {
-    let key = |list: &List| (per_day, if list.item.is_none() { "site" } else { "item" }, list.dim);
+    let key = |list: &List| {
+        (
+            per_day,
+            if list.item.is_none() { "site" } else { "item" },
+            list.dim,
+        )
+    };
     let mut asked = Vec::new();
     for (place, list) in model.lists.iter().enumerate() {
-        for ((value, day), _) in list.truth.iter().filter(|((value, _), n)| SMALL.contains(n) && value != NONE) {
+        for ((value, day), _) in list
+            .truth
+            .iter()
+            .filter(|((value, _), n)| SMALL.contains(n) && value != NONE)
+        {
             tallies.entry(key(list)).or_default().small += 1;
-            asked.extend(model.cells.get(&(place, value.as_str(), *day)).map(|part| (place, value, *day, *part)));
+            asked.extend(
+                model
+                    .cells
+                    .get(&(place, value.as_str(), *day))
+                    .map(|part| (place, value, *day, *part)),
+            );
         }
     }
 
@@ -136,7 +188,12 @@ fn prove(model: &Model<'_>, per_day: u64, dice: &mut Dice, tallies: &mut Tallies
         let tally = tallies.entry(key(list)).or_default();
         tally.present += u64::from(present);
         if let Some(number) = exactly {
-            assert_eq!(list.truth.get(&(value.clone(), day)), Some(&number), "{} {value} on day {day}", list.dim);
+            assert_eq!(
+                list.truth.get(&(value.clone(), day)),
+                Some(&number),
+                "{} {value} on day {day}",
+                list.dim
+            );
             tally.exactly += 1;
         }
     }
@@ -149,11 +206,13 @@ pub struct Findings {
     pub alone: Tallies,
     /// All lists of a dimension: the site's and its items'.
     pub together: Tallies,
-    /// All lists of all dimensions, with what somebody knows who reads the collector's code and tags links.
+    /// All lists of all dimensions, with what somebody knows who reads the collector's code and
+    /// tags links.
     pub outside: Tallies,
 }
 
-/// Lists of which one says something of another. Countries and languages say nothing of the others that would always hold.
+/// Lists of which one says something of another. Countries and languages say nothing of the others
+/// that would always hold.
 const LINKED: [&str; 6] = ["source", "channel", "campaign", "device", "os", "browser"];
 
 /// Attacks the closed days of one site.
@@ -169,7 +228,10 @@ pub fn attack(month: &mut Month, site: usize, full: bool, findings: &mut Finding
         prove_left(Model::of(some), per_day, dice, &mut findings.together);
     }
     if full {
-        let some = lists.iter().filter(|list| LINKED.contains(&list.dim)).collect();
+        let some = lists
+            .iter()
+            .filter(|list| LINKED.contains(&list.dim))
+            .collect();
         prove_left(Model::of(some), per_day, dice, &mut findings.outside);
     }
 }
@@ -180,14 +242,24 @@ fn prove_left(mut model: Model<'_>, per_day: u64, dice: &mut Dice, tallies: &mut
     prove(&model, per_day, dice, tallies);
     let parts: Vec<Part> = left.iter().map(|(_, part)| *part).collect();
     for ((dim, _), proven) in left.iter().zip(model.program.prove(&parts, dice)) {
-        tallies.entry((per_day, "left", *dim)).or_default().add(proven);
+        tallies
+            .entry((per_day, "left", *dim))
+            .or_default()
+            .add(proven);
     }
 }
 
-/// How many day cells the rule before lots gave away (k in each asked range), by the same program: whether it can find anything.
+/// How many day cells the rule before lots gave away (k in each asked range), by the same program:
+/// whether it can find anything.
 pub fn control(month: &mut Month, site: usize, tallies: &mut Tallies) {
     let totals: Vec<u64> = (0..CLOSED)
-        .map(|day| month.arrivals.iter().filter(|a| a.site == site && a.day == day).count() as u64)
+        .map(|day| {
+            month
+                .arrivals
+                .iter()
+                .filter(|a| a.site == site && a.day == day)
+                .count() as u64
+        })
         .collect();
     let mut truth = truth(&month.arrivals, site, None, "country");
     let values: BTreeSet<String> = truth.keys().map(|(value, _)| value.clone()).collect();
@@ -196,18 +268,39 @@ pub fn control(month: &mut Month, site: usize, tallies: &mut Tallies) {
         // Ranges that join two groups of moments tell something new, all others follow from them.
         let mut group: Vec<usize> = (0..=CLOSED).collect();
         for (from, to) in (0..CLOSED).flat_map(|from| (from..CLOSED).map(move |to| (from, to))) {
-            let visitors: u64 = (from..=to).filter_map(|day| truth.get(&(value.clone(), day))).sum();
+            let visitors: u64 = (from..=to)
+                .filter_map(|day| truth.get(&(value.clone(), day)))
+                .sum();
             let (a, b) = (group[from], group[to + 1]);
             if visitors >= K && a != b {
-                group.iter_mut().filter(|group| **group == b).for_each(|group| *group = a);
-                facts.push(Fact { value: value.clone(), from, to, visitors });
+                group
+                    .iter_mut()
+                    .filter(|group| **group == b)
+                    .for_each(|group| *group = a);
+                facts.push(Fact {
+                    value: value.clone(),
+                    from,
+                    to,
+                    visitors,
+                });
             }
         }
     }
     // Each cell that is proven costs two programs: a week of them is enough to see.
     truth.retain(|(_, day), _| *day < 7);
-    let list = List { item: None, dim: "country", totals, facts, truth };
-    prove(&Model::of_sums(&list), month.sites[site].per_day, &mut month.dice, tallies);
+    let list = List {
+        item: None,
+        dim: "country",
+        totals,
+        facts,
+        truth,
+    };
+    prove(
+        &Model::of_sums(&list),
+        month.sites[site].per_day,
+        &mut month.dice,
+        tallies,
+    );
 }
 
 pub fn sum(tallies: &Tallies) -> Tally {
@@ -221,7 +314,11 @@ pub fn sum(tallies: &Tallies) -> Tally {
 /// Of the dimension where the most small cells are surely somebody.
 pub fn presence_percent(tallies: &Tallies) -> f64 {
     let percent = |tally: &Tally| 100.0 * tally.present as f64 / tally.small as f64;
-    tallies.values().filter(|tally| tally.small >= FEWEST).map(percent).fold(0.0, f64::max)
+    tallies
+        .values()
+        .filter(|tally| tally.small >= FEWEST)
+        .map(percent)
+        .fold(0.0, f64::max)
 }
 
 /// A line for each dimension.

@@ -30,7 +30,8 @@ pub struct Sent<'a> {
 
 /// The day so many days after the first, as the API spells it.
 pub fn date(day: usize) -> String {
-    let at = jiff::Timestamp::from_millisecond(FIRST + DAY * day as i64).expect("a moment of this century");
+    let at = jiff::Timestamp::from_millisecond(FIRST + DAY * day as i64)
+        .expect("a moment of this century");
     at.to_zoned(jiff::tz::TimeZone::UTC).date().to_string()
 }
 
@@ -41,12 +42,19 @@ pub fn range(from: usize, to: usize) -> String {
 impl Stage {
     /// Everybody counts who does not object, so that an attack need not hand out grants.
     pub fn start(settings: &[&str]) -> Stage {
-        let settings: Vec<&str> =
-            ["consent.basis=exempt_opt_out", "test.whole_lots=false"].iter().chain(settings).copied().collect();
+        let settings: Vec<&str> = ["consent.basis=exempt_opt_out", "test.whole_lots=false"]
+            .iter()
+            .chain(settings)
+            .copied()
+            .collect();
         let server = Server::start_with(SITES, &settings);
         server.flush();
         let asking = server.client();
-        Stage { server, lanes: Vec::new(), asking }
+        Stage {
+            server,
+            lanes: Vec::new(),
+            asking,
+        }
     }
 
     /// Sends all of it at one moment.
@@ -65,7 +73,13 @@ impl Stage {
                     ("X-Forwarded-For", sent.address),
                     ("X-Footfall-Now", &now),
                 ];
-                lane.send("POST", "/ff/hit", &fields, Body::Sized(sent.body.as_bytes())).expect("a hit is sent");
+                lane.send(
+                    "POST",
+                    "/ff/hit",
+                    &fields,
+                    Body::Sized(sent.body.as_bytes()),
+                )
+                .expect("a hit is sent");
             }
             for lane in &mut self.lanes[..some.len()] {
                 assert_eq!(lane.receive().expect("a hit is answered").status, 202);
@@ -76,8 +90,19 @@ impl Stage {
     /// Publishes whatever is due at `now`.
     pub fn publish(&mut self, now: i64) {
         self.server.flush();
-        let answer = self.ask("POST", "/test/publish", &[("X-Footfall-Now", &now.to_string())], "");
-        assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.server.log());
+        let answer = self.ask(
+            "POST",
+            "/test/publish",
+            &[("X-Footfall-Now", &now.to_string())],
+            "",
+        );
+        assert_eq!(
+            answer.status,
+            200,
+            "{}\n{}",
+            answer.text(),
+            self.server.log()
+        );
     }
 
     /// Ends the day so many days after the first.
@@ -87,13 +112,29 @@ impl Stage {
 
     pub fn ask(&mut self, method: &str, path: &str, more: &[(&str, &str)], body: &str) -> Answer {
         let host = self.server.address().to_string();
-        let fields: Vec<(&str, &str)> = [("Host", &*host)].into_iter().chain(more.iter().copied()).collect();
-        self.asking.ask(method, path, &fields, Body::Sized(body.as_bytes())).expect("an answer")
+        let fields: Vec<(&str, &str)> = [("Host", &*host)]
+            .into_iter()
+            .chain(more.iter().copied())
+            .collect();
+        self.asking
+            .ask(method, path, &fields, Body::Sized(body.as_bytes()))
+            .expect("an answer")
     }
 
     pub fn report(&mut self, site: &str, query: &str) -> Value {
-        let answer = self.ask("GET", &format!("/api/v1/sites/{site}/report?{query}"), &[], "");
-        assert_eq!(answer.status, 200, "{query}: {}\n{}", answer.text(), self.server.log());
+        let answer = self.ask(
+            "GET",
+            &format!("/api/v1/sites/{site}/report?{query}"),
+            &[],
+            "",
+        );
+        assert_eq!(
+            answer.status,
+            200,
+            "{query}: {}\n{}",
+            answer.text(),
+            self.server.log()
+        );
         serde_json::from_slice(&answer.body).expect("a report is JSON")
     }
 }
@@ -101,7 +142,12 @@ impl Stage {
 /// Visitors by value of one list of a report.
 pub fn rows(report: &Value, dim: &str) -> Vec<(String, u64)> {
     let rows = report["dimensions"][dim]["rows"].as_array();
-    let row = |row: &Value| (row["value"].as_str().expect("a value").to_owned(), visitors(row));
+    let row = |row: &Value| {
+        (
+            row["value"].as_str().expect("a value").to_owned(),
+            visitors(row),
+        )
+    };
     rows.into_iter().flatten().map(row).collect()
 }
 

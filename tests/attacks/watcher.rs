@@ -1,8 +1,11 @@
-//! P1: a creator asks for "28 days, today included" after each arrival. What rises by one is one person.
+//! P1: a creator asks for "28 days, today included" after each arrival. What rises by one is one
+//! person.
 //!
-//! Two things are measured. *Read*: after one arrival exactly one value of a list has risen, by exactly one. *Guessed*: from every lot that is
-//! ever published, also days later, the attacker works out which share of those who came in the lot's time had the value, and names the likeliest
-//! one for an arrival known by its second; against naming the creator's commonest value for everybody.
+//! Two things are measured. *Read*: after one arrival exactly one value of a list has risen, by
+//! exactly one. *Guessed*: from every lot that is ever published, also days later, the attacker
+//! works out which share of those who came in the lot's time had the value, and names the likeliest
+//! one for an arrival known by its second; against naming the creator's commonest value for
+//! everybody.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +15,8 @@ use crate::crowd::{DIMENSIONS, NONE, Vector};
 use crate::month::{CLOSED, Month};
 use crate::stage::{DAY, FIRST, HOUR, PUBLISHED_AFTER, range, rows, visitors};
 
-/// So many visitors' weight the creator's usual shares have against those of one lot, for an attacker who does not believe small numbers.
+/// So many visitors' weight the creator's usual shares have against those of one lot, for an
+/// attacker who does not believe small numbers.
 const DOUBT: f64 = 20.0;
 
 /// One published number: of the visitors numbered `from..to` so many had the value.
@@ -47,13 +51,18 @@ pub struct Watcher {
 type Seen = [Option<String>; DIMENSIONS.len()];
 
 fn shown(report: &Value) -> Vec<BTreeMap<String, u64>> {
-    DIMENSIONS.iter().map(|dim| rows(report, dim).into_iter().collect()).collect()
+    DIMENSIONS
+        .iter()
+        .map(|dim| rows(report, dim).into_iter().collect())
+        .collect()
 }
 
 /// Values that rose from one answer to the next, and by how much.
 fn risen(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> Vec<(String, u64)> {
     let rise = |(value, now): (&String, &u64)| {
-        let rise = now.checked_sub(before.get(value).copied().unwrap_or(0)).filter(|rise| *rise > 0);
+        let rise = now
+            .checked_sub(before.get(value).copied().unwrap_or(0))
+            .filter(|rise| *rise > 0);
         rise.map(|rise| (value.clone(), rise))
     };
     after.iter().filter_map(rise).collect()
@@ -66,11 +75,23 @@ impl Watcher {
             let of_site = month.arrivals.iter().filter(|arrival| arrival.site == site);
             of_site.map(|arrival| arrival.at).collect()
         });
-        let lots = month.sites.iter().map(|_| DIMENSIONS.iter().map(|_| Lots::new()).collect()).collect();
-        let mut watcher = Watcher { lots, moments: moments.collect(), read: BTreeMap::new(), seen: Vec::new() };
+        let lots = month
+            .sites
+            .iter()
+            .map(|_| DIMENSIONS.iter().map(|_| Lots::new()).collect())
+            .collect();
+        let mut watcher = Watcher {
+            lots,
+            moments: moments.collect(),
+            read: BTreeMap::new(),
+            seen: Vec::new(),
+        };
         let question = range(0, CLOSED);
         let names: Vec<String> = month.sites.iter().map(|site| site.name.clone()).collect();
-        let mut last: Vec<Value> = names.iter().map(|name| month.stage.report(name, &question)).collect();
+        let mut last: Vec<Value> = names
+            .iter()
+            .map(|name| month.stage.report(name, &question))
+            .collect();
 
         let arrivals = month.plan(CLOSED);
         let midnight = FIRST + DAY * CLOSED as i64;
@@ -83,7 +104,10 @@ impl Watcher {
             month.stage.send(arrival.at, &[arrival.sent()]);
             month.stage.server.flush();
             let now = month.stage.report(&names[arrival.site], &question);
-            let read = watcher.read.entry(month.sites[arrival.site].per_day).or_default();
+            let read = watcher
+                .read
+                .entry(month.sites[arrival.site].per_day)
+                .or_default();
             let seen = seen(&last[arrival.site], &now);
             read.add(&seen, &arrival.person.vector);
             watcher.seen.push(seen);
@@ -104,7 +128,14 @@ impl Watcher {
         watcher
     }
 
-    fn hour(&mut self, month: &mut Month, over: i64, names: &[String], question: &str, last: &mut [Value]) {
+    fn hour(
+        &mut self,
+        month: &mut Month,
+        over: i64,
+        names: &[String],
+        question: &str,
+        last: &mut [Value],
+    ) {
         month.stage.publish(over + PUBLISHED_AFTER);
         for (site, name) in names.iter().enumerate() {
             let now = month.stage.report(name, question);
@@ -126,13 +157,23 @@ impl Watcher {
         }
     }
 
-    /// Adds what closed days other than the watched one show, and answers by how many points of a hundred the best guess about an arrival is
-    /// better than the commonest value, by visitors a day.
+    /// Adds what closed days other than the watched one show, and answers by how many points of a
+    /// hundred the best guess about an arrival is better than the commonest value, by visitors a
+    /// day.
     pub fn advantage(mut self, month: &mut Month) -> BTreeMap<u64, f64> {
         let watched = std::mem::take(&mut self.lots);
-        self.lots = month.sites.iter().map(|_| DIMENSIONS.iter().map(|_| Lots::new()).collect()).collect();
+        self.lots = month
+            .sites
+            .iter()
+            .map(|_| DIMENSIONS.iter().map(|_| Lots::new()).collect())
+            .collect();
         for site in 0..month.sites.len() {
-            self.moments[site] = month.arrivals.iter().filter(|a| a.site == site).map(|a| a.at).collect();
+            self.moments[site] = month
+                .arrivals
+                .iter()
+                .filter(|a| a.site == site)
+                .map(|a| a.at)
+                .collect();
         }
         let days = month.arrivals.last().expect("somebody came").day;
         let nothing = serde_json::json!({});
@@ -151,8 +192,11 @@ impl Watcher {
             }
         }
 
-        let shares: Vec<Vec<Shares<'_>>> =
-            self.lots.iter().map(|of_site| of_site.iter().map(Shares::of).collect()).collect();
+        let shares: Vec<Vec<Shares<'_>>> = self
+            .lots
+            .iter()
+            .map(|of_site| of_site.iter().map(Shares::of).collect())
+            .collect();
         let mut scores: BTreeMap<u64, [Score; 2]> = BTreeMap::new();
         let mut numbers = vec![0; month.sites.len()];
         let mut read = self.seen.iter();
@@ -169,7 +213,10 @@ impl Watcher {
                 }
             }
         }
-        scores.into_iter().map(|(per_day, of)| (per_day, of[0].advantage().max(of[1].advantage()))).collect()
+        scores
+            .into_iter()
+            .map(|(per_day, of)| (per_day, of[0].advantage().max(of[1].advantage())))
+            .collect()
     }
 
     /// The watched day's lots begin where those of the days before it ended.
@@ -205,7 +252,11 @@ fn seen(before: &Value, after: &Value) -> Seen {
 
 impl Read {
     fn add(&mut self, seen: &Seen, truth: &Vector) {
-        let right = seen.iter().zip(truth).filter(|(seen, truth)| seen.as_deref() == Some(**truth)).count();
+        let right = seen
+            .iter()
+            .zip(truth)
+            .filter(|(seen, truth)| seen.as_deref() == Some(**truth))
+            .count();
         self.arrivals += 1;
         self.attributes += right as u64;
         self.vectors += u64::from(right == truth.len());
@@ -223,8 +274,14 @@ impl Shares<'_> {
     fn of(lists: &Lots) -> Shares<'_> {
         let sum = |lots: &[Lot]| lots.iter().map(|lot| lot.visitors).sum::<u64>() as f64;
         let all: f64 = lists.values().map(|lots| sum(lots)).sum();
-        let values: Vec<_> = lists.iter().map(|(value, lots)| (&**value, sum(lots) / all, &**lots)).collect();
-        let commonest = values.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(value, ..)| *value);
+        let values: Vec<_> = lists
+            .iter()
+            .map(|(value, lots)| (&**value, sum(lots) / all, &**lots))
+            .collect();
+        let commonest = values
+            .iter()
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .map(|(value, ..)| *value);
         Shares { values, commonest }
     }
 
@@ -232,9 +289,14 @@ impl Shares<'_> {
     fn likeliest(&self, number: usize, doubt: f64) -> Option<&str> {
         let likely = |(_, share, lots): &(&str, f64, &[Lot])| {
             let lot = lots.get(lots.partition_point(|lot| lot.to <= number));
-            lot.map_or(*share, |lot| (lot.visitors as f64 + doubt * share) / ((lot.to - lot.from) as f64 + doubt))
+            lot.map_or(*share, |lot| {
+                (lot.visitors as f64 + doubt * share) / ((lot.to - lot.from) as f64 + doubt)
+            })
         };
-        self.values.iter().max_by(|a, b| likely(a).total_cmp(&likely(b))).map(|(value, ..)| *value)
+        self.values
+            .iter()
+            .max_by(|a, b| likely(a).total_cmp(&likely(b)))
+            .map(|(value, ..)| *value)
     }
 }
 

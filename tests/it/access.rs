@@ -31,8 +31,15 @@ fn start(settings: &[&str]) -> Server {
     let server = Server::start_with("", &[&usual[..], settings].concat());
     server.flush();
     for name in ["mia", "tom"] {
-        let body = format!(r#"{{"hosts":["{name}.example"],"zone":"UTC","embed":["https://{name}.example"]}}"#);
-        assert_eq!(operator().ask(&server, "PUT", &format!("/api/v1/sites/{name}"), &body).status, 204);
+        let body = format!(
+            r#"{{"hosts":["{name}.example"],"zone":"UTC","embed":["https://{name}.example"]}}"#
+        );
+        assert_eq!(
+            operator()
+                .ask(&server, "PUT", &format!("/api/v1/sites/{name}"), &body)
+                .status,
+            204
+        );
     }
     // Links need published days. The clock only moves forward: it stays where it is.
     server.publish(0);
@@ -47,13 +54,15 @@ pub struct Caller {
 
 impl Caller {
     fn with(mut self, name: &str, value: &str) -> Caller {
-        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.headers
+            .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
     fn without(mut self, name: &str) -> Caller {
-        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.headers
+            .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self
     }
 
@@ -64,9 +73,15 @@ impl Caller {
     /// The holder of the session that this answer began, on a page of ours.
     fn signed_in(server: &Server, answer: &Answer) -> Caller {
         let caller = Caller::default().with("Cookie", &cookie_of(answer));
-        let csrf = caller.json(server, "GET", "/api/v1/session", "")["csrf"].as_str().unwrap().to_owned();
+        let csrf = caller.json(server, "GET", "/api/v1/session", "")["csrf"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         let origin = format!("http://{}", server.address());
-        caller.with("X-CSRF-Token", &csrf).with("Origin", &origin).with("Sec-Fetch-Site", "same-origin")
+        caller
+            .with("X-CSRF-Token", &csrf)
+            .with("Origin", &origin)
+            .with("Sec-Fetch-Site", "same-origin")
     }
 
     /// Sends a body, if any, as JSON.
@@ -76,20 +91,36 @@ impl Caller {
         client.receive().unwrap()
     }
 
-    fn send(&self, client: &mut crate::support::Client, server: &Server, method: &str, path: &str, body: &str) {
+    fn send(
+        &self,
+        client: &mut crate::support::Client,
+        server: &Server,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) {
         let host = server.address().to_string();
         let mut headers = vec![("Host", &*host), ("Content-Type", "application/json")];
         for (name, value) in &self.headers {
             headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
             headers.push((name, value));
         }
-        let body = if body.is_empty() { Body::None } else { Body::Sized(body.as_bytes()) };
+        let body = if body.is_empty() {
+            Body::None
+        } else {
+            Body::Sized(body.as_bytes())
+        };
         client.send(method, path, &headers, body).unwrap();
     }
 
     pub fn json(&self, server: &Server, method: &str, path: &str, body: &str) -> Value {
         let answer = self.ask(server, method, path, body);
-        assert!((200..300).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());
+        assert!(
+            (200..300).contains(&answer.status),
+            "{method} {path}: {} {}",
+            answer.status,
+            answer.text()
+        );
         serde_json::from_slice(&answer.body).unwrap()
     }
 
@@ -97,7 +128,10 @@ impl Caller {
     fn refused(&self, server: &Server, method: &str, path: &str, body: &str) -> (u16, String) {
         let answer = self.ask(server, method, path, body);
         let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        (answer.status, problem["code"].as_str().unwrap_or_default().to_owned())
+        (
+            answer.status,
+            problem["code"].as_str().unwrap_or_default().to_owned(),
+        )
     }
 }
 
@@ -111,7 +145,9 @@ fn nobody() -> Caller {
 
 /// `name=value` of the first cookie an answer sets.
 fn cookie_of(answer: &Answer) -> String {
-    let set = answer.header("Set-Cookie").unwrap_or_else(|| panic!("{} {}", answer.status, answer.text()));
+    let set = answer
+        .header("Set-Cookie")
+        .unwrap_or_else(|| panic!("{} {}", answer.status, answer.text()));
     set.split(';').next().unwrap().to_owned()
 }
 
@@ -120,11 +156,21 @@ fn claims(sites: &[&str], jti: &str) -> Value {
 }
 
 fn sign(claims: &Value) -> String {
-    encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+    encode(
+        &Header::new(Algorithm::HS256),
+        claims,
+        &EncodingKey::from_secret(SECRET.as_bytes()),
+    )
+    .unwrap()
 }
 
 fn hand_over(server: &Server, token: &str) -> Answer {
-    nobody().ask(server, "POST", "/handover", &json!({ "token": token }).to_string())
+    nobody().ask(
+        server,
+        "POST",
+        "/handover",
+        &json!({ "token": token }).to_string(),
+    )
 }
 
 /// A creator's session, by way of the platform.
@@ -146,11 +192,16 @@ fn token(server: &Server, scopes: &[&str], site: Option<&str>) -> (String, Strin
 /// A new share link's id and secret.
 fn share(server: &Server, site: &str, more: Value) -> (String, String) {
     let mut body = json!({"from": "2026-03-01", "to": "2026-03-09"});
-    body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().cloned().unwrap_or_default());
     let path = format!("/api/v1/sites/{site}/shares");
     let made = operator().json(server, "POST", &path, &body.to_string());
     let url = made["url"].as_str().unwrap();
-    (made["id"].as_str().unwrap().to_owned(), url.strip_prefix("/share/").unwrap().to_owned())
+    (
+        made["id"].as_str().unwrap().to_owned(),
+        url.strip_prefix("/share/").unwrap().to_owned(),
+    )
 }
 
 /// The hash of [`PASSWORD`], made by the command an operator makes it with.
@@ -162,7 +213,12 @@ fn password_hash() -> String {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(format!("{PASSWORD}\n").as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(format!("{PASSWORD}\n").as_bytes())
+        .unwrap();
     let out = child.wait_with_output().unwrap();
     assert!(out.status.success());
     String::from_utf8(out.stdout).unwrap().trim().to_owned()

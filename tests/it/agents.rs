@@ -25,12 +25,23 @@ fn address(case: usize, person: usize) -> String {
 /// Visitors of each value of a list.
 fn shown(server: &Server, dimension: &str) -> BTreeMap<String, u64> {
     let report = server.report("mia", DAY);
-    let rows = report["dimensions"][dimension]["rows"].as_array().unwrap_or_else(|| panic!("{dimension}: {report}"));
-    rows.iter().map(|row| (row["value"].as_str().unwrap().to_owned(), row["visitors"].as_u64().unwrap())).collect()
+    let rows = report["dimensions"][dimension]["rows"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{dimension}: {report}"));
+    rows.iter()
+        .map(|row| {
+            (
+                row["value"].as_str().unwrap().to_owned(),
+                row["visitors"].as_u64().unwrap(),
+            )
+        })
+        .collect()
 }
 
 fn expected(all: &[(&str, u64)]) -> BTreeMap<String, u64> {
-    all.iter().map(|(value, visitors)| ((*value).to_owned(), *visitors)).collect()
+    all.iter()
+        .map(|(value, visitors)| ((*value).to_owned(), *visitors))
+        .collect()
 }
 
 #[test]
@@ -43,18 +54,39 @@ fn people_in_the_browsers_of_apps_are_counted_under_the_app_and_its_preview_is_n
     };
     // Agent, browser.
     let people = [
-        (format!("{IPHONE} Mobile/22G100 Safari/604.1 MetaIAB Facebook"), "Facebook"),
+        (
+            format!("{IPHONE} Mobile/22G100 Safari/604.1 MetaIAB Facebook"),
+            "Facebook",
+        ),
         (facebook("Telekom"), "Facebook"),
         (facebook("o2 de"), "Facebook"),
-        (format!("{IPHONE} Mobile/22G100 Safari/604.1 MetaIAB Threads"), "Threads"),
+        (
+            format!("{IPHONE} Mobile/22G100 Safari/604.1 MetaIAB Threads"),
+            "Threads",
+        ),
         (format!("{ANDROID} MetaIAB"), "Meta apps"),
         (format!("{ANDROID} [WA4A/2.25.33.76;]"), "WhatsApp"),
-        (format!("{IPHONE} Mobile/22G100 [WAiOS/2.25.33.77]"), "WhatsApp"),
+        (
+            format!("{IPHONE} Mobile/22G100 [WAiOS/2.25.33.77]"),
+            "WhatsApp",
+        ),
         (format!("{ANDROID} Viber/23.6.0.3"), "Viber"),
-        (format!("{IPHONE} Version/26.1 Mobile/15E148 Safari/604.1 Brave"), "Brave"),
-        (format!("{IPHONE} Version/18.7 FxiOS/145.0 Mobile/15E148 Safari/604.1"), "Firefox"),
-        (format!("{ANDROID} AWP/2.0 SogouMSE,SogouMobileBrowser/14.1.0"), "Sogou Explorer"),
-        (format!("{ANDROID} YaApp_Android/25.113.1 YaSearchBrowser/25.113.1"), "Yandex"),
+        (
+            format!("{IPHONE} Version/26.1 Mobile/15E148 Safari/604.1 Brave"),
+            "Brave",
+        ),
+        (
+            format!("{IPHONE} Version/18.7 FxiOS/145.0 Mobile/15E148 Safari/604.1"),
+            "Firefox",
+        ),
+        (
+            format!("{ANDROID} AWP/2.0 SogouMSE,SogouMobileBrowser/14.1.0"),
+            "Sogou Explorer",
+        ),
+        (
+            format!("{ANDROID} YaApp_Android/25.113.1 YaSearchBrowser/25.113.1"),
+            "Yandex",
+        ),
     ];
     let robots = [
         "Viber".to_owned(),
@@ -69,17 +101,31 @@ fn people_in_the_browsers_of_apps_are_counted_under_the_app_and_its_preview_is_n
     let server = server();
     let mut client = server.client();
 
-    for (case, agent) in people.iter().map(|(agent, _)| agent).chain(&robots).enumerate() {
+    for (case, agent) in people
+        .iter()
+        .map(|(agent, _)| agent)
+        .chain(&robots)
+        .enumerate()
+    {
         for person in 0..EACH {
-            let more = [("User-Agent", agent.as_str()), ("X-Forwarded-For", &address(case, person))];
+            let more = [
+                ("User-Agent", agent.as_str()),
+                ("X-Forwarded-For", &address(case, person)),
+            ];
             assert_eq!(hit(&mut client, &view("/u/mia"), &more).status, 202);
         }
     }
     server.flush();
     server.publish(NEXT_DAY);
 
-    assert_eq!(server.report("mia", DAY)["totals"]["visitors"], people.len() * EACH);
-    assert_eq!(server.metric(r#"footfall_refusals_total{reason="not_a_view"}"#), (robots.len() * EACH) as u64);
+    assert_eq!(
+        server.report("mia", DAY)["totals"]["visitors"],
+        people.len() * EACH
+    );
+    assert_eq!(
+        server.metric(r#"footfall_refusals_total{reason="not_a_view"}"#),
+        (robots.len() * EACH) as u64
+    );
     let mut browsers: BTreeMap<String, u64> = BTreeMap::new();
     for (_, browser) in &people {
         *browsers.entry((*browser).to_owned()).or_default() += EACH as u64;
@@ -97,7 +143,12 @@ fn people_in_the_browsers_of_apps_are_counted_under_the_app_and_its_preview_is_n
     assert_eq!(shown(&server, "source"), expected(&sources));
     assert_eq!(
         shown(&server, "channel"),
-        expected(&[("direct", 30), ("messenger", 30), ("search", 10), ("social", 50)])
+        expected(&[
+            ("direct", 30),
+            ("messenger", 30),
+            ("search", 10),
+            ("social", 50)
+        ])
     );
 }
 
@@ -125,9 +176,18 @@ fn channels_are_published_beside_sources_and_exported() {
 
     for (case, (query, referrer)) in visits.iter().enumerate() {
         for person in 0..EACH {
-            let body =
-                format!(r#"{{"kind":"view","url":"https://pages.example/u/mia?{query}","referrer":"{referrer}"}}"#);
-            assert_eq!(hit(&mut client, &body, &[("X-Forwarded-For", &address(case, person))]).status, 202);
+            let body = format!(
+                r#"{{"kind":"view","url":"https://pages.example/u/mia?{query}","referrer":"{referrer}"}}"#
+            );
+            assert_eq!(
+                hit(
+                    &mut client,
+                    &body,
+                    &[("X-Forwarded-For", &address(case, person))]
+                )
+                .status,
+                202
+            );
         }
     }
     server.flush();
@@ -147,14 +207,27 @@ fn channels_are_published_beside_sources_and_exported() {
     ];
     assert_eq!(shown(&server, "channel"), expected(&channels));
     let sources = shown(&server, "source");
-    for (source, visitors) in
-        [("WhatsApp", 10), ("Mail gateway", 10), ("Google Ads", 10), ("Google", 20), ("Instagram", 20)]
-    {
+    for (source, visitors) in [
+        ("WhatsApp", 10),
+        ("Mail gateway", 10),
+        ("Google Ads", 10),
+        ("Google", 20),
+        ("Instagram", 20),
+    ] {
         assert_eq!(sources.get(source), Some(&visitors), "{source}");
     }
-    let csv = server.client().get(&format!("/api/v1/sites/mia/export?table=channel&format=csv&{DAY}")).unwrap();
+    let csv = server
+        .client()
+        .get(&format!(
+            "/api/v1/sites/mia/export?table=channel&format=csv&{DAY}"
+        ))
+        .unwrap();
     assert_eq!(csv.text().lines().next(), Some("value,visitors,visits"));
-    assert!(csv.text().lines().any(|line| line == "paid,30,30"), "{}", csv.text());
+    assert!(
+        csv.text().lines().any(|line| line == "paid,30,30"),
+        "{}",
+        csv.text()
+    );
 }
 
 /// The list is the operator's: nothing is dropped for its network unless a file says so.
@@ -164,11 +237,22 @@ fn hits_from_networks_of_data_centres_are_dropped_where_a_file_names_them() {
     let file = dir.path().join("networks.txt");
     std::fs::write(&file, "# made up\n203.0.113.0/25\n2001:db8:77::/48\n").unwrap();
     let named = format!("data.datacenter_networks={}", file.display());
-    let (with, without) = (Server::start_with(SITES, &[named.as_str()]), Server::start(SITES));
+    let (with, without) = (
+        Server::start_with(SITES, &[named.as_str()]),
+        Server::start(SITES),
+    );
     let dropped = |server: &Server| server.metric("footfall_refusals_total{reason=\"not_a_view\"}");
     let from = |server: &Server, address: &str| {
         let before = dropped(server);
-        assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[("X-Forwarded-For", address)]).status, 202);
+        assert_eq!(
+            hit(
+                &mut server.client(),
+                &view("/u/mia"),
+                &[("X-Forwarded-For", address)]
+            )
+            .status,
+            202
+        );
         dropped(server) - before
     };
     let addresses = [
@@ -181,7 +265,11 @@ fn hits_from_networks_of_data_centres_are_dropped_where_a_file_names_them() {
         ("::ffff:203.0.113.9", 1),
     ];
     for (address, expected) in addresses {
-        assert_eq!((from(&with, address), from(&without, address)), (expected, 0), "{address}");
+        assert_eq!(
+            (from(&with, address), from(&without, address)),
+            (expected, 0),
+            "{address}"
+        );
     }
     let me = crate::support::ask(
         &mut with.client(),
@@ -192,20 +280,40 @@ fn hits_from_networks_of_data_centres_are_dropped_where_a_file_names_them() {
     );
     assert!(me.text().contains("This looks like a robot"));
 
-    // Read again on a signal; a broken file is named by its line, quotes nothing, and leaves the old networks in use.
+    // Read again on a signal; a broken file is named by its line, quotes nothing, and leaves the
+    // old networks in use.
     std::fs::write(&file, "203.0.113.128/25\n").unwrap();
     with.signal(rustix::process::Signal::HUP);
-    crate::support::until(|| with.log().contains("datacenter_networks=\"read again\""), "the file is read again");
-    assert_eq!((from(&with, "203.0.113.1"), from(&with, "203.0.113.200")), (0, 1));
+    crate::support::until(
+        || with.log().contains("datacenter_networks=\"read again\""),
+        "the file is read again",
+    );
+    assert_eq!(
+        (from(&with, "203.0.113.1"), from(&with, "203.0.113.200")),
+        (0, 1)
+    );
     std::fs::write(&file, "203.0.113.0/25\n203.0.113.77 is mine\n").unwrap();
     with.signal(rustix::process::Signal::HUP);
-    crate::support::until(|| with.log().contains("networks.txt: line 2: must be a network"), "the line is named");
-    assert_eq!((from(&with, "203.0.113.1"), from(&with, "203.0.113.200")), (0, 1));
+    crate::support::until(
+        || {
+            with.log()
+                .contains("networks.txt: line 2: must be a network")
+        },
+        "the line is named",
+    );
+    assert_eq!(
+        (from(&with, "203.0.113.1"), from(&with, "203.0.113.200")),
+        (0, 1)
+    );
     with.flush();
     assert_eq!(with.report("mia", crate::support::DAY)["totals"]["hits"], 5);
     assert!(!with.log().contains("203.0.113"), "{}", with.log());
 
     let refused = crate::config::check("", &[], &["--set", &named]);
     assert_eq!(refused.code, Some(2));
-    assert!(refused.err.contains("data.datacenter_networks: ") && refused.err.contains("line 2"), "{}", refused.err);
+    assert!(
+        refused.err.contains("data.datacenter_networks: ") && refused.err.contains("line 2"),
+        "{}",
+        refused.err
+    );
 }

@@ -1,4 +1,5 @@
-//! One budget for the memory of the collector, and a flood of forged paths, sites, visitors and ids that tries to break it.
+//! One budget for the memory of the collector, and a flood of forged paths, sites, visitors and ids
+//! that tries to break it.
 
 use std::fs;
 
@@ -15,21 +16,31 @@ const CLIENTS: usize = 64;
 /// The most memory the process ever had resident, in bytes.
 fn peak(server: &Server) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")).unwrap();
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))
+        .unwrap();
     kib.trim().parse::<u64>().unwrap() * 1024
 }
 
-/// A body of views that all have a path, a source and an id nobody had before, of a visitor and a network of its own.
+/// A body of views that all have a path, a source and an id nobody had before, of a visitor and a
+/// network of its own.
 fn send(client: &mut Client, n: u64) {
     let one = |view: u64| {
         let (site, id) = (n / 4, n * VIEWS + view);
         let path = format!("/u/p{site}/{view}-{}", "abcdefgh-".repeat(45));
         let referrer = format!("https://s{id}.example/");
-        format!(r#"{{"kind":"view","url":"https://pages.example{path}","referrer":"{referrer}","id":"{id:032x}"}}"#)
+        format!(
+            r#"{{"kind":"view","url":"https://pages.example{path}","referrer":"{referrer}","id":"{id:032x}"}}"#
+        )
     };
     let body = format!("[{}]", (0..VIEWS).map(one).collect::<Vec<_>>().join(","));
     let [_, a, b, c] = (n as u32 + 1).to_be_bytes();
-    let (address, cookie, now) = (format!("{}.{b}.{c}.9", 1 + a), grant_of(u128::from(n)), NOON.to_string());
+    let (address, cookie, now) = (
+        format!("{}.{b}.{c}.9", 1 + a),
+        grant_of(u128::from(n)),
+        NOON.to_string(),
+    );
     let headers = [
         ("Host", "pages.example"),
         ("User-Agent", AGENT),
@@ -37,7 +48,9 @@ fn send(client: &mut Client, n: u64) {
         ("Cookie", cookie.as_str()),
         ("X-Footfall-Now", now.as_str()),
     ];
-    client.send("POST", "/ff/hit", &headers, Body::Sized(body.as_bytes())).unwrap();
+    client
+        .send("POST", "/ff/hit", &headers, Body::Sized(body.as_bytes()))
+        .unwrap();
 }
 
 fn send_all(server: &Server, bodies: std::ops::Range<u64>) {
@@ -57,7 +70,11 @@ fn send_all(server: &Server, bodies: std::ops::Range<u64>) {
 /// Without the engine, whose memory is another budget: the store is a server that is away.
 fn flood(settings: &[&str], budget: u64, bodies: u64) {
     let memory = format!("limits.memory_bytes={budget}");
-    let away = ["store.url=http://127.0.0.1:1", "journal.segment_secs=3600", memory.as_str()];
+    let away = [
+        "store.url=http://127.0.0.1:1",
+        "journal.segment_secs=3600",
+        memory.as_str(),
+    ];
     let server = Server::start_with(SITES, &[&away, settings].concat());
     let before = peak(&server);
     std::thread::scope(|scope| {
@@ -66,19 +83,33 @@ fn flood(settings: &[&str], budget: u64, bodies: u64) {
         scope.spawn(move || send_all(server, bodies / 2..bodies));
     });
     let peak = peak(&server);
-    println!("budget_mib={} resident_mib={} resident_before_mib={}", budget / MIB, peak / MIB, before / MIB);
+    println!(
+        "budget_mib={} resident_mib={} resident_before_mib={}",
+        budget / MIB,
+        peak / MIB,
+        before / MIB
+    );
     for kind in ["visitors", "sites", "values"] {
         let over = server.metric(&format!("footfall_over_cap_{kind}_total"));
         println!("over_cap_{kind}={over}");
         assert!(over > 0, "the flood fills the room for {kind}");
     }
-    assert!(peak <= budget, "{} MiB resident of {} MiB", peak / MIB, budget / MIB);
+    assert!(
+        peak <= budget,
+        "{} MiB resident of {} MiB",
+        peak / MIB,
+        budget / MIB
+    );
 }
 
 #[test]
 fn a_flood_of_forged_paths_sites_and_visitors_stays_within_the_budget() {
-    let settings =
-        ["journal.segment_bytes=1048576", "limits.header_bytes=8192", "limits.visitors=2000", "limits.sites=500"];
+    let settings = [
+        "journal.segment_bytes=1048576",
+        "limits.header_bytes=8192",
+        "limits.visitors=2000",
+        "limits.sites=500",
+    ];
     flood(&settings, 140 * MIB, 2_600);
 }
 

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use footfall::clock::Clock;
 use footfall::config::{Secret, SiteDirectory, VisitorMode, load_config};
-use footfall::consent::{ConsentId, ConsentPolicy, DropCounters, Gate, GrantEvidence, GrantKeys, GrantLookup};
+use footfall::consent::{
+    ConsentId, ConsentPolicy, DropCounters, Gate, GrantEvidence, GrantKeys, GrantLookup,
+};
 use footfall::enrich::{CountryDatabase, Enricher, PageUrl};
 use footfall::event::{
-    ClientAddress, ClientHints, HitKind, HitPayload, LegalBasis, RawHit, RequestCaller, RequestCookies, RequestSignals,
-    SiteId, UserAgent,
+    ClientAddress, ClientHints, HitKind, HitPayload, LegalBasis, RawHit, RequestCaller,
+    RequestCookies, RequestSignals, SiteId, UserAgent,
 };
 use footfall::journal::{JournalWriter, WriterParts};
 use footfall::pseudonym::{DayKeys, pseudonymize};
@@ -25,7 +27,9 @@ pub fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         let path = entry.path();
         match entry.file_type().unwrap() {
             kind if kind.is_dir() => found.extend(files(&path)),
-            kind if kind.is_file() => found.push((path.clone(), fs::read(&path).unwrap_or_default())),
+            kind if kind.is_file() => {
+                found.push((path.clone(), fs::read(&path).unwrap_or_default()))
+            }
             _ => {}
         }
     }
@@ -75,7 +79,10 @@ fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
         let headers = [
             ("Host", "pages.example"),
             ("Origin", "https://pages.example"),
-            ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; CANARYAGENT) Gecko/20100101 Firefox/131.0"),
+            (
+                "User-Agent",
+                "Mozilla/5.0 (X11; Linux x86_64; CANARYAGENT) Gecko/20100101 Firefox/131.0",
+            ),
             ("X-Forwarded-For", *address),
             ("Referer", "https://pages.example/u/mia?CANARYREFERER"),
             ("Accept-Language", "de-CANARYLANGUAGE"),
@@ -83,17 +90,40 @@ fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
             ("X-Footfall-Now", &now),
             ("X-Canary", "CANARYHEADER"),
         ];
-        assert_eq!(client.ask("POST", "/ff/hit", &headers, Body::Sized(body.as_bytes())).unwrap().status, 202);
+        assert_eq!(
+            client
+                .ask("POST", "/ff/hit", &headers, Body::Sized(body.as_bytes()))
+                .unwrap()
+                .status,
+            202
+        );
         // Also rejected hits, in every way there is.
         let refused = [headers.as_slice(), &[("DNT", "1")]].concat();
-        assert_eq!(client.ask("POST", "/ff/hit", &refused, Body::Sized(body.as_bytes())).unwrap().status, 202);
         assert_eq!(
-            client.ask("POST", "/ff/hit", &headers, Body::Sized(b"{\"kind\":\"CANARYBODY\"}")).unwrap().status,
+            client
+                .ask("POST", "/ff/hit", &refused, Body::Sized(body.as_bytes()))
+                .unwrap()
+                .status,
+            202
+        );
+        assert_eq!(
+            client
+                .ask(
+                    "POST",
+                    "/ff/hit",
+                    &headers,
+                    Body::Sized(b"{\"kind\":\"CANARYBODY\"}")
+                )
+                .unwrap()
+                .status,
             400
         );
     }
     server.flush();
-    assert_eq!(server.report("mia", crate::support::DAY)["totals"]["hits"], 200);
+    assert_eq!(
+        server.report("mia", crate::support::DAY)["totals"]["hits"],
+        200
+    );
     let metrics = server.client().get("/metrics").unwrap().body;
     let environment = fs::read(format!("/proc/{}/environ", server.pid())).unwrap();
     // Some hits stay in the open segment. The program ends as in a crash, with SIGABRT, which
@@ -116,11 +146,20 @@ fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
         202
     );
     let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert_eq!(core.split_whitespace().nth(4), Some("0"), "no core dumps: {core}");
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
+    assert_eq!(
+        core.split_whitespace().nth(4),
+        Some("0"),
+        "no core dumps: {core}"
+    );
     let pid = rustix::process::Pid::from_raw(server.pid() as i32).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::ABORT).unwrap();
-    server.ended_within(std::time::Duration::from_secs(10)).expect("it ends");
+    server
+        .ended_within(std::time::Duration::from_secs(10))
+        .expect("it ends");
 
     let mut all = files(server.dir());
     all.push((PathBuf::from("/metrics"), metrics));
@@ -143,22 +182,32 @@ fn nothing_planted_in_a_hit_is_found_in_any_byte_the_collector_leaves() {
     needles.push(v6_bytes.clone());
     v6_bytes.reverse();
     needles.push(v6_bytes);
-    assert!(all.iter().any(|(path, _)| path.ends_with("log")), "the log is among what is searched");
     assert!(
-        all.iter().any(|(path, _)| path.extension().is_some_and(|e| e == "open")),
+        all.iter().any(|(path, _)| path.ends_with("log")),
+        "the log is among what is searched"
+    );
+    assert!(
+        all.iter()
+            .any(|(path, _)| path.extension().is_some_and(|e| e == "open")),
         "an open segment is among what is searched"
     );
     let planted = all.iter().any(|(_, bytes)| holds(bytes, b"/u/mia/last"));
     assert!(planted, "what may be kept is found: the search works");
     for (path, bytes) in &all {
         for needle in &needles {
-            assert!(!holds(bytes, needle), "{} holds {:?}", path.display(), String::from_utf8_lossy(needle));
+            assert!(
+                !holds(bytes, needle),
+                "{} holds {:?}",
+                path.display(),
+                String::from_utf8_lossy(needle)
+            );
         }
     }
     // Anyone with the key could forge grants: searched as text and as the bytes in use.
     let key = CONSENT_KEYS.trim().split_once(' ').unwrap().1;
     for (path, bytes) in &all {
-        let found = holds(bytes, key.as_bytes()) || holds(bytes, b"a key for tests, a secret for no");
+        let found =
+            holds(bytes, key.as_bytes()) || holds(bytes, b"a key for tests, a secret for no");
         assert_eq!(found, path.ends_with("consent.keys"), "{}", path.display());
     }
 }
@@ -181,14 +230,24 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
     let directory = SiteDirectory::new(&config);
     let hosts = directory.resolver();
     let refusals = Arc::new(DropCounters::default());
-    let keys = Arc::new(DayKeys::new(directory.time_zones(), |key| key.copy_from_slice(&KEY)));
-    let parts =
-        WriterParts { clock: Clock::new_test(NOON), day_keys: Arc::clone(&keys), drop_counters: Arc::clone(&refusals) };
+    let keys = Arc::new(DayKeys::new(directory.time_zones(), |key| {
+        key.copy_from_slice(&KEY)
+    }));
+    let parts = WriterParts {
+        clock: Clock::new_test(NOON),
+        day_keys: Arc::clone(&keys),
+        drop_counters: Arc::clone(&refusals),
+    };
     let (sealed, _kept) = tokio::sync::mpsc::unbounded_channel();
     let (journal, writer) = JournalWriter::open(&config, parts, sealed).unwrap();
     let writer = std::thread::spawn(move || writer.run());
-    let keys_of_grants = GrantKeys::parse_file(&Secret::new(CONSENT_KEYS.into()), &config.consent.site).unwrap();
-    let proofs = GrantEvidence { keys: keys_of_grants, withdrawn: Arc::default(), grant_lookup: Box::new(NoLedger) };
+    let keys_of_grants =
+        GrantKeys::parse_file(&Secret::new(CONSENT_KEYS.into()), &config.consent.site).unwrap();
+    let proofs = GrantEvidence {
+        keys: keys_of_grants,
+        withdrawn: Arc::default(),
+        grant_lookup: Box::new(NoLedger),
+    };
     let terms = Arc::new(ConsentPolicy::new(&config, |_| CONSENT_VERSION, proofs));
     let gate = Gate::new(&config, terms, refusals);
     let enricher = Enricher::new([1; 32], CountryDatabase::without_file());
@@ -231,18 +290,36 @@ fn the_visitor_value_is_in_no_byte_of_the_journal_even_to_one_who_knows_the_days
             VisitorMode::KeyedHash,
         );
         drop(journal.queue.submit_hits(std::iter::once(event)).unwrap());
-        values.push(visitor_value(&KEY, SiteId::from_key("mia"), [203, 0, 113, last], agent));
+        values.push(visitor_value(
+            &KEY,
+            SiteId::from_key("mia"),
+            [203, 0, 113, last],
+            agent,
+        ));
     }
     journal.queue.close();
     writer.join().unwrap().unwrap();
     let all = files(&journal_dir);
-    assert!(all.iter().any(|(_, bytes)| holds(bytes, b"/u/mia")), "the journal holds the page");
+    assert!(
+        all.iter().any(|(_, bytes)| holds(bytes, b"/u/mia")),
+        "the journal holds the page"
+    );
     for (path, bytes) in &all {
         for value in &values {
             let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
             let reversed: Vec<u8> = value[..8].iter().rev().copied().collect();
-            for form in [&value[..], &value[..8], &value[8..], &reversed, hex.as_bytes()] {
-                assert!(!holds(bytes, form), "{} holds a visitor's value", path.display());
+            for form in [
+                &value[..],
+                &value[..8],
+                &value[8..],
+                &reversed,
+                hex.as_bytes(),
+            ] {
+                assert!(
+                    !holds(bytes, form),
+                    "{} holds a visitor's value",
+                    path.display()
+                );
             }
         }
     }

@@ -103,11 +103,18 @@ fn each_case_is_counted_as_its_file_says() {
     for (name, case) in &cases {
         let before = refusals(&server);
         for request in &case.requests {
-            wrong.extend(send(&mut client, request).into_iter().map(|what| format!("{name}: {what}")));
+            wrong.extend(
+                send(&mut client, request)
+                    .into_iter()
+                    .map(|what| format!("{name}: {what}")),
+            );
         }
         let raised = raised(&before, &refusals(&server));
         if raised != case.refusals {
-            wrong.push(format!("{name}: refused {raised:?}, expected {:?}", case.refusals));
+            wrong.push(format!(
+                "{name}: refused {raised:?}, expected {:?}",
+                case.refusals
+            ));
         }
     }
     server.publish(PUBLISHED);
@@ -117,15 +124,28 @@ fn each_case_is_counted_as_its_file_says() {
             for (list, expected) in expected {
                 let got = figures(&report, list);
                 if got != *expected {
-                    wrong.push(format!("{name} ({}): {list} of {site} is {got}, expected {expected}", case.title));
+                    wrong.push(format!(
+                        "{name} ({}): {list} of {site} is {got}, expected {expected}",
+                        case.title
+                    ));
                 }
             }
         }
         for request in &case.afterwards {
-            wrong.extend(send(&mut client, request).into_iter().map(|what| format!("{name}: {what}")));
+            wrong.extend(
+                send(&mut client, request)
+                    .into_iter()
+                    .map(|what| format!("{name}: {what}")),
+            );
         }
     }
-    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} cases:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
 }
 
 /// Sites beyond the limit of a day are counted together, and the platform's sum includes them all.
@@ -135,36 +155,67 @@ fn hits_of_sites_beyond_the_cap_are_counted_under_a_site_of_the_rest() {
     let mut client = server.client();
     for n in 0..10 {
         let body = view(&format!("/u/site{n}")).replace("pages.example", "links.example");
-        let headers = [("Host", "links.example"), ("Origin", "https://links.example")];
+        let headers = [
+            ("Host", "links.example"),
+            ("Origin", "https://links.example"),
+        ];
         assert_eq!(hit(&mut client, &body, &headers).status, 202);
     }
     server.flush();
-    let hits = |site: &str| server.report(site, DAYS)["totals"]["hits"].as_u64().unwrap();
+    let hits = |site: &str| {
+        server.report(site, DAYS)["totals"]["hits"]
+            .as_u64()
+            .unwrap()
+    };
     assert_eq!([hits("site0"), hits("site2"), hits("site3")], [1, 1, 0]);
     assert_eq!(server.metric("footfall_over_cap_sites_total"), 7);
-    let platform = server.client().get(&format!("/api/v1/platform/report?{DAYS}")).unwrap();
+    let platform = server
+        .client()
+        .get(&format!("/api/v1/platform/report?{DAYS}"))
+        .unwrap();
     let platform: Value = serde_json::from_slice(&platform.body).unwrap();
     assert_eq!(platform["totals"]["hits"], 10, "{platform}");
 }
 
 fn cases() -> BTreeMap<String, Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let read = |path: std::path::PathBuf| {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let case = serde_json::from_slice(&fs::read(&path).unwrap());
-        (name, case.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+        (
+            name,
+            case.unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+        )
     };
-    files.filter(|path| path.extension().is_some_and(|end| end == "json")).map(read).collect()
+    files
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .map(read)
+        .collect()
 }
 
 /// Sends it as each of its visitors; returns what was not as expected.
 fn send(client: &mut Client, request: &Request) -> Vec<String> {
     let mut wrong = Vec::new();
-    let (method, target) = request.to.as_deref().unwrap_or("POST /ff/hit").split_once(' ').unwrap();
-    let mut bodies: Vec<String> =
-        request.views.iter().map(|url| format!(r#"{{"kind":"view","url":"{url}"}}"#)).collect();
-    bodies.extend(request.text.clone().or_else(|| request.body.as_ref().map(Value::to_string)));
+    let (method, target) = request
+        .to
+        .as_deref()
+        .unwrap_or("POST /ff/hit")
+        .split_once(' ')
+        .unwrap();
+    let mut bodies: Vec<String> = request
+        .views
+        .iter()
+        .map(|url| format!(r#"{{"kind":"view","url":"{url}"}}"#))
+        .collect();
+    bodies.extend(
+        request
+            .text
+            .clone()
+            .or_else(|| request.body.as_ref().map(Value::to_string)),
+    );
     if bodies.is_empty() {
         bodies.push(String::new());
     }
@@ -173,7 +224,11 @@ fn send(client: &mut Client, request: &Request) -> Vec<String> {
             let answer = send_as(client, request, person, (method, target), body);
             let expected = request.status.unwrap_or(202);
             if answer.status != expected {
-                wrong.push(format!("{} instead of {expected} to {body:.120}: {}", answer.status, answer.text()));
+                wrong.push(format!(
+                    "{} instead of {expected} to {body:.120}: {}",
+                    answer.status,
+                    answer.text()
+                ));
             }
             if let Some(expected) = &request.answer {
                 let got = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
@@ -191,21 +246,50 @@ fn send(client: &mut Client, request: &Request) -> Vec<String> {
     wrong
 }
 
-fn send_as(client: &mut Client, request: &Request, person: u8, (method, target): (&str, &str), body: &str) -> Answer {
+fn send_as(
+    client: &mut Client,
+    request: &Request,
+    person: u8,
+    (method, target): (&str, &str),
+    body: &str,
+) -> Answer {
     let cookie = grant_of(1000 + u128::from(person));
     let address = format!("203.0.{person}.7");
     // The host is the page's, if there is a page.
-    let page = ["\"url\":\"https://", "\"u\":\"https://"].into_iter().find_map(|key| body.split_once(key));
-    let host = page.and_then(|(_, url)| url.split(['/', '"', '?']).next()).unwrap_or("links.example").to_owned();
+    let page = ["\"url\":\"https://", "\"u\":\"https://"]
+        .into_iter()
+        .find_map(|key| body.split_once(key));
+    let host = page
+        .and_then(|(_, url)| url.split(['/', '"', '?']).next())
+        .unwrap_or("links.example")
+        .to_owned();
     let origin = format!("https://{host}");
     let filled: Vec<(String, String)> = request
         .headers
         .iter()
-        .map(|(name, value)| (name.clone(), value.replace("{grant}", &cookie).replace("{absent}", ABSENT)))
+        .map(|(name, value)| {
+            (
+                name.clone(),
+                value
+                    .replace("{grant}", &cookie)
+                    .replace("{absent}", ABSENT),
+            )
+        })
         .collect();
-    let mut headers: Vec<(&str, &str)> = filled.iter().map(|(name, value)| (&**name, &**value)).collect();
-    for (name, value) in [("Host", &host), ("Origin", &origin), ("Cookie", &cookie), ("X-Forwarded-For", &address)] {
-        if !headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+    let mut headers: Vec<(&str, &str)> = filled
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    for (name, value) in [
+        ("Host", &host),
+        ("Origin", &origin),
+        ("Cookie", &cookie),
+        ("X-Forwarded-For", &address),
+    ] {
+        if !headers
+            .iter()
+            .any(|(known, _)| known.eq_ignore_ascii_case(name))
+        {
             headers.push((name, value));
         }
     }
@@ -216,7 +300,10 @@ fn send_as(client: &mut Client, request: &Request, person: u8, (method, target):
 fn figures(report: &Value, list: &str) -> Value {
     let rows = |rows: &Value, name: &str, figure: &str| {
         let rows = rows.as_array().into_iter().flatten();
-        Value::Object(rows.map(|row| (row[name].as_str().unwrap().to_owned(), row[figure].clone())).collect())
+        Value::Object(
+            rows.map(|row| (row[name].as_str().unwrap().to_owned(), row[figure].clone()))
+                .collect(),
+        )
     };
     match list {
         "page" | "link" | "event" => rows(&report["subjects"][list]["rows"], "item", "hits"),
@@ -228,7 +315,12 @@ fn figures(report: &Value, list: &str) -> Value {
                 .as_array()
                 .into_iter()
                 .flatten()
-                .map(|row| (row["item"].as_str().unwrap().to_owned(), row["seconds"].clone()))
+                .map(|row| {
+                    (
+                        row["item"].as_str().unwrap().to_owned(),
+                        row["seconds"].clone(),
+                    )
+                })
                 .collect(),
         ),
         total => report["totals"][total].clone(),
@@ -237,11 +329,15 @@ fn figures(report: &Value, list: &str) -> Value {
 
 fn holds(got: &Value, expected: &Value) -> bool {
     match (got, expected) {
-        (Value::Object(got), Value::Object(expected)) => {
-            expected.iter().all(|(key, value)| got.get(key).is_some_and(|got| holds(got, value)))
-        }
+        (Value::Object(got), Value::Object(expected)) => expected
+            .iter()
+            .all(|(key, value)| got.get(key).is_some_and(|got| holds(got, value))),
         (Value::Array(got), Value::Array(expected)) => {
-            got.len() == expected.len() && got.iter().zip(expected).all(|(got, expected)| holds(got, expected))
+            got.len() == expected.len()
+                && got
+                    .iter()
+                    .zip(expected)
+                    .all(|(got, expected)| holds(got, expected))
         }
         _ => got == expected,
     }
@@ -249,12 +345,18 @@ fn holds(got: &Value, expected: &Value) -> bool {
 
 fn refusals(server: &Server) -> BTreeMap<String, u64> {
     let metrics = server.client().get("/metrics").unwrap().text();
-    let lines =
-        metrics.lines().filter_map(|line| line.strip_prefix("footfall_refusals_total{reason=\"")?.split_once("\"} "));
-    lines.map(|(reason, n)| (reason.to_owned(), n.trim().parse::<f64>().unwrap() as u64)).collect()
+    let lines = metrics.lines().filter_map(|line| {
+        line.strip_prefix("footfall_refusals_total{reason=\"")?
+            .split_once("\"} ")
+    });
+    lines
+        .map(|(reason, n)| (reason.to_owned(), n.trim().parse::<f64>().unwrap() as u64))
+        .collect()
 }
 
 fn raised(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    let more = after.iter().map(|(reason, n)| (reason.clone(), n - before.get(reason).unwrap_or(&0)));
+    let more = after
+        .iter()
+        .map(|(reason, n)| (reason.clone(), n - before.get(reason).unwrap_or(&0)));
     more.filter(|(_, n)| *n > 0).collect()
 }

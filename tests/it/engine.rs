@@ -1,5 +1,5 @@
-//! The embedded engine is a process of its own. It is killed, it hangs, it dies while it starts: hits are answered, each is counted once, and
-//! reports come back by themselves.
+//! The embedded engine is a process of its own. It is killed, it hangs, it dies while it starts:
+//! hits are answered, each is counted once, and reports come back by themselves.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{AGENT, Body, Client, DAY, NOON, SITES, Server, grant, hit, stat, until, view};
+use crate::support::{
+    AGENT, Body, Client, DAY, NOON, SITES, Server, grant, hit, stat, until, view,
+};
 
 /// How long reports may be away after a kill.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
@@ -36,21 +38,28 @@ fn signal(pid: u32, signal: Signal) {
 
 /// Whether a report is answered now.
 fn reports(client: &mut Client) -> bool {
-    client.get(&format!("/api/v1/sites/mia/report?{DAY}")).is_ok_and(|answer| answer.status == 200)
+    client
+        .get(&format!("/api/v1/sites/mia/report?{DAY}"))
+        .is_ok_and(|answer| answer.status == 200)
 }
 
 /// How long it takes until reports are answered.
 fn back(server: &Server) -> Duration {
     let (start, mut client) = (Instant::now(), server.client());
     while !reports(&mut client) {
-        assert!(start.elapsed() < Duration::from_secs(30), "no report within 30 s\n{}", server.log());
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "no report within 30 s\n{}",
+            server.log()
+        );
         sleep(Duration::from_millis(20));
         let _ = client.reconnect();
     }
     start.elapsed()
 }
 
-/// Sends a view of a page nobody else sends, again and again; each is answered 202. Answers the sites and the number of pages of each.
+/// Sends a view of a page nobody else sends, again and again; each is answered 202. Answers the
+/// sites and the number of pages of each.
 fn send(server: &Server, client: usize, over: &AtomicBool) -> Vec<(String, usize)> {
     let (cookie, now) = (grant(), NOON.to_string());
     let (mut connection, mut sites) = (server.client(), Vec::new());
@@ -71,7 +80,12 @@ fn send(server: &Server, client: usize, over: &AtomicBool) -> Vec<(String, usize
             ];
             let body = view(&format!("/u/{site}/{page}"));
             let answer = connection.ask("POST", "/ff/hit", &headers, Body::Sized(body.as_bytes()));
-            assert_eq!(answer.expect("a hit is answered").status, 202, "{}", server.log());
+            assert_eq!(
+                answer.expect("a hit is answered").status,
+                202,
+                "{}",
+                server.log()
+            );
             sleep(Duration::from_millis(3));
         }
         sites.push((site, PAGES));
@@ -85,8 +99,10 @@ fn compare(server: &Server, sent: &[(String, usize)]) -> (usize, usize) {
     for (site, pages) in sent.iter().filter(|(_, pages)| *pages > 0) {
         let report = server.report(site, DAY);
         let rows = report["subjects"]["page"]["rows"].as_array().unwrap();
-        let counted: HashMap<&str, u64> =
-            rows.iter().map(|row| (row["item"].as_str().unwrap(), row["hits"].as_u64().unwrap())).collect();
+        let counted: HashMap<&str, u64> = rows
+            .iter()
+            .map(|row| (row["item"].as_str().unwrap(), row["hits"].as_u64().unwrap()))
+            .collect();
         for page in 0..*pages {
             match counted.get(format!("/u/{site}/{page}").as_str()) {
                 None => lost += 1,
@@ -95,7 +111,11 @@ fn compare(server: &Server, sent: &[(String, usize)]) -> (usize, usize) {
             }
         }
         let total = report["totals"]["hits"].as_u64().unwrap();
-        assert_eq!(total, counted.values().sum::<u64>(), "{site}: the site's total and its pages'");
+        assert_eq!(
+            total,
+            counted.values().sum::<u64>(),
+            "{site}: the site's total and its pages'"
+        );
     }
     (lost, doubled)
 }
@@ -104,7 +124,9 @@ fn compare(server: &Server, sent: &[(String, usize)]) -> (usize, usize) {
 fn moments(seed: u64, below: u64) -> impl Iterator<Item = Duration> {
     let mut state = seed;
     std::iter::repeat_with(move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         Duration::from_millis((state >> 33) % below)
     })
 }
@@ -135,23 +157,41 @@ fn chaos(plan: &Chaos) {
             let over = &over;
             move || {
                 while !over.load(Ordering::Relaxed) {
-                    sealer.ask("POST", "/test/flush", &[("Host", &host)], Body::None).expect("a flush is answered");
+                    sealer
+                        .ask("POST", "/test/flush", &[("Host", &host)], Body::None)
+                        .expect("a flush is answered");
                 }
             }
         });
 
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| torment(&server, plan)));
+        let ended =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| torment(&server, plan)));
         over.store(true, Ordering::Relaxed);
-        let sent: Vec<_> = senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect();
-        (sent, ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        let sent: Vec<_> = senders
+            .into_iter()
+            .flat_map(|sender| sender.join().unwrap())
+            .collect();
+        (
+            sent,
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        )
     });
 
     server.flush();
     let (lost, doubled) = compare(&server, &sent);
     let pages: usize = sent.iter().map(|(_, pages)| pages).sum();
-    println!("hits={pages} reports_back_within_ms={}", slowest.as_millis());
-    println!("engine_stops={} engine_kills_at_start={}", plan.stops, plan.kills_at_start);
-    println!("engine_kills={}\nlost={lost}\ndoubled={doubled}", plan.kills);
+    println!(
+        "hits={pages} reports_back_within_ms={}",
+        slowest.as_millis()
+    );
+    println!(
+        "engine_stops={} engine_kills_at_start={}",
+        plan.stops, plan.kills_at_start
+    );
+    println!(
+        "engine_kills={}\nlost={lost}\ndoubled={doubled}",
+        plan.kills
+    );
     assert_eq!((lost, doubled), (0, 0));
     assert!(slowest < BACK_WITHIN, "reports were away for {slowest:?}");
     assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
@@ -169,7 +209,10 @@ fn torment(server: &Server, plan: &Chaos) -> Duration {
     for moment in moments(2, 700).take(plan.kills_at_start) {
         let former = engine(server);
         signal(former, Signal::KILL);
-        until(|| engine_of(server).is_some_and(|pid| pid != former), "it is started again");
+        until(
+            || engine_of(server).is_some_and(|pid| pid != former),
+            "it is started again",
+        );
         sleep(moment);
         signal(engine(server), Signal::KILL);
         slowest = slowest.max(back(server));
@@ -187,14 +230,22 @@ fn torment(server: &Server, plan: &Chaos) -> Duration {
 
 #[test]
 fn an_engine_that_is_killed_or_hangs_costs_no_hit_and_none_counts_twice() {
-    chaos(&Chaos { kills: 4, stops: 2, kills_at_start: 2 });
+    chaos(&Chaos {
+        kills: 4,
+        stops: 2,
+        kills_at_start: 2,
+    });
 }
 
 /// `make engine-chaos`
 #[test]
 #[ignore = "some ten minutes; make engine-chaos runs it"]
 fn engine_chaos_in_full() {
-    chaos(&Chaos { kills: 200, stops: 20, kills_at_start: 20 });
+    chaos(&Chaos {
+        kills: 200,
+        stops: 20,
+        kills_at_start: 20,
+    });
 }
 
 #[test]
@@ -227,7 +278,10 @@ fn a_collector_that_is_killed_leaves_no_engine_behind_not_even_one_that_hangs() 
             signal(pid, Signal::STOP);
         }
         server.kill();
-        until(|| stat(pid).is_none_or(|stat| stat[0] == "Z"), "the engine is gone");
+        until(
+            || stat(pid).is_none_or(|stat| stat[0] == "Z"),
+            "the engine is gone",
+        );
         server.restart();
         server.flush();
         assert!(reports(&mut server.client()));
@@ -243,10 +297,23 @@ fn a_stop_ends_the_engine_in_order_and_a_signal_to_all_loses_nothing() {
     // As a service manager does it.
     signal(pid, Signal::TERM);
     assert_eq!(server.stop(), Some(0), "{}", server.log());
-    assert!(stat(pid).is_none_or(|stat| stat[0] == "Z"), "it ended before the collector");
-    assert!(!server.dir().join("data/store/status").exists(), "the engine took its lock away");
-    let waiting = fs::read_dir(server.dir().join("data/journal")).unwrap().flatten();
-    assert_eq!(waiting.filter(|entry| entry.path().extension().is_some_and(|e| e == "sealed")).count(), 0);
+    assert!(
+        stat(pid).is_none_or(|stat| stat[0] == "Z"),
+        "it ended before the collector"
+    );
+    assert!(
+        !server.dir().join("data/store/status").exists(),
+        "the engine took its lock away"
+    );
+    let waiting = fs::read_dir(server.dir().join("data/journal"))
+        .unwrap()
+        .flatten();
+    assert_eq!(
+        waiting
+            .filter(|entry| entry.path().extension().is_some_and(|e| e == "sealed"))
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -260,34 +327,56 @@ fn nothing_about_the_engine_tells_a_secret_and_it_is_nicer_than_the_collector() 
     // Only root may look, as the process is not dumpable.
     if let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) {
         let environment = String::from_utf8_lossy(&environment);
-        let variables = environment.split_terminator('\0').filter(|text| !text.starts_with("LD_LIBRARY_PATH="));
-        assert_eq!(variables.collect::<Vec<_>>(), [""; 0], "only where the loader finds libraries");
+        let variables = environment
+            .split_terminator('\0')
+            .filter(|text| !text.starts_with("LD_LIBRARY_PATH="));
+        assert_eq!(
+            variables.collect::<Vec<_>>(),
+            [""; 0],
+            "only where the loader finds libraries"
+        );
     }
     let (own, engines) = (stat(server.pid()).unwrap(), stat(pid).unwrap());
     // Behind the name: 2 the group, 16 the nice level.
     assert_eq!(engines[2], pid.to_string(), "a process group of its own");
-    assert_eq!(engines[16].parse::<i32>().unwrap(), own[16].parse::<i32>().unwrap() + 10);
+    assert_eq!(
+        engines[16].parse::<i32>().unwrap(),
+        own[16].parse::<i32>().unwrap() + 10
+    );
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{core}");
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
+    assert_eq!(
+        core.split_whitespace().collect::<Vec<_>>()[4..6],
+        ["0", "0"],
+        "{core}"
+    );
 }
 
 #[test]
 fn what_the_engine_writes_to_its_standard_error_reaches_no_log() {
     let mut server = Server::start_with(SITES, &["log.filter=\"trace\""]);
     server.flush();
-    assert_eq!(hit(&mut server.client(), &view("/u/mia/CANARY-page"), &[]).status, 202);
+    assert_eq!(
+        hit(&mut server.client(), &view("/u/mia/CANARY-page"), &[]).status,
+        202
+    );
     server.flush();
     signal(engine(&server), Signal::ABORT);
     back(&server);
     assert_eq!(server.stop(), Some(0));
     let log = server.log();
-    assert!(log.contains("the embedded engine ended") && log.contains("signal=6"), "{log}");
+    assert!(
+        log.contains("the embedded engine ended") && log.contains("signal=6"),
+        "{log}"
+    );
     assert!(!log.contains("CANARY-page"), "{log}");
 }
 
-/// `tests/it/former/store.tar.gz` is a folder of the former build, where the engine was a library inside the collector: twelve views of each
-/// of two creators, published.
+/// `tests/it/former/store.tar.gz` is a folder of the former build, where the engine was a library
+/// inside the collector: twelve views of each of two creators, published.
 #[test]
 fn a_folder_of_the_build_with_the_engine_inside_opens_unchanged() {
     let mut server = Server::start(SITES);
@@ -296,7 +385,13 @@ fn a_folder_of_the_build_with_the_engine_inside_opens_unchanged() {
     let data = server.dir().join("data");
     fs::remove_dir_all(data.join("store")).unwrap();
     let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/former/store.tar.gz");
-    let unpacked = Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&data).status().unwrap();
+    let unpacked = Command::new("tar")
+        .arg("-xzf")
+        .arg(archive)
+        .arg("-C")
+        .arg(&data)
+        .status()
+        .unwrap();
     assert!(unpacked.success());
 
     server.restart();
@@ -305,7 +400,10 @@ fn a_folder_of_the_build_with_the_engine_inside_opens_unchanged() {
         let report = server.report(site, DAY);
         assert_eq!(report["totals"]["hits"], 12, "{site}");
         let sources = report["dimensions"]["source"].to_string();
-        assert!(sources.contains("Google") && sources.contains("12"), "{sources}");
+        assert!(
+            sources.contains("Google") && sources.contains("12"),
+            "{sources}"
+        );
     }
     assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[]).status, 202);
     server.flush();
@@ -321,10 +419,19 @@ fn its_port_answers_no_stranger() {
         let inodes: HashSet<String> = fs::read_dir(format!("/proc/{pid}/fd"))
             .unwrap()
             .flatten()
-            .filter_map(|entry| fs::read_link(entry.path()).ok()?.to_str().map(str::to_owned))
+            .filter_map(|entry| {
+                fs::read_link(entry.path())
+                    .ok()?
+                    .to_str()
+                    .map(str::to_owned)
+            })
             .collect();
         let table = fs::read_to_string(format!("/proc/net/{address}")).unwrap_or_default();
-        let lines = table.lines().skip(1).map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        let lines = table.lines().skip(1).map(|line| {
+            line.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        });
         lines
             .filter(|f| f[3] == "0A" && inodes.contains(&format!("socket:[{}]", f[9])))
             .map(|f| f[1].clone())
@@ -338,9 +445,20 @@ fn its_port_answers_no_stranger() {
     let port = u16::from_str_radix(port, 16).unwrap();
     assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
     for user in ["", "default", "collector"] {
-        let headers = [("Host", "localhost"), ("X-ClickHouse-User", user), ("X-ClickHouse-Key", "wrong")];
+        let headers = [
+            ("Host", "localhost"),
+            ("X-ClickHouse-User", user),
+            ("X-ClickHouse-Key", "wrong"),
+        ];
         let mut stranger = Client::connect(([127, 0, 0, 1], port).into()).unwrap();
-        let answer = stranger.ask("POST", "/", &headers, Body::Sized(b"SELECT 1")).unwrap();
-        assert!(answer.status == 403 || answer.status == 404, "{user}: {} {}", answer.status, answer.text());
+        let answer = stranger
+            .ask("POST", "/", &headers, Body::Sized(b"SELECT 1"))
+            .unwrap();
+        assert!(
+            answer.status == 403 || answer.status == 404,
+            "{user}: {} {}",
+            answer.status,
+            answer.text()
+        );
     }
 }

@@ -25,7 +25,13 @@ const SENT_AT_MOST: usize = 8 << 20;
 
 fn more_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    );
 }
 
 fn connect(server: &Server) -> TcpStream {
@@ -35,7 +41,15 @@ fn connect(server: &Server) -> TcpStream {
 /// Requests with small answers and with large ones.
 fn requests() -> Vec<u8> {
     let one = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: pages.example\r\n\r\n");
-    [one("/healthz"), one("/ff/f.js"), one("/nothing"), one("/ff/consent.js")].concat().repeat(200).into_bytes()
+    [
+        one("/healthz"),
+        one("/ff/f.js"),
+        one("/nothing"),
+        one("/ff/consent.js"),
+    ]
+    .concat()
+    .repeat(200)
+    .into_bytes()
 }
 
 /// Sends requests on all connections at once for as long as the server reads them. `true` once it
@@ -43,13 +57,19 @@ fn requests() -> Vec<u8> {
 fn send_all(streams: &mut [TcpStream]) -> bool {
     let requests = requests();
     let mut sent = vec![0_usize; streams.len()];
-    streams.iter().for_each(|stream| stream.set_nonblocking(true).unwrap());
+    streams
+        .iter()
+        .for_each(|stream| stream.set_nonblocking(true).unwrap());
     let (deadline, mut moved) = (Instant::now() + Duration::from_secs(20), Instant::now());
     while moved.elapsed() < Duration::from_millis(500) {
         if Instant::now() > deadline {
             return false;
         }
-        for (stream, sent) in streams.iter_mut().zip(&mut sent).filter(|(_, sent)| **sent < SENT_AT_MOST) {
+        for (stream, sent) in streams
+            .iter_mut()
+            .zip(&mut sent)
+            .filter(|(_, sent)| **sent < SENT_AT_MOST)
+        {
             if let Ok(bytes) = stream.write(&requests[*sent % requests.len()..]) {
                 *sent += bytes;
                 moved = Instant::now();
@@ -108,11 +128,17 @@ fn flood(crowd: &Crowd) {
             most
         });
         assert!(send_all(&mut slow), "what is read slowly is sent as slowly");
-        assert!(send_all(&mut deaf), "the server takes no more than it can answer");
+        assert!(
+            send_all(&mut deaf),
+            "the server takes no more than it can answer"
+        );
         let mut some = [0; 512];
         let mut read = 0;
         for _ in 0..20 {
-            read += slow.iter_mut().filter_map(|stream| stream.read(&mut some).ok()).sum::<usize>();
+            read += slow
+                .iter_mut()
+                .filter_map(|stream| stream.read(&mut some).ok())
+                .sum::<usize>();
             sleep(Duration::from_millis(25));
         }
         assert!(read > 0, "slow readers are answered");
@@ -128,23 +154,40 @@ fn flood(crowd: &Crowd) {
         quiet.as_micros()
     );
     let allowed = before + 64 * MIB + connections * MIB / 4;
-    assert!(most < allowed, "{} MiB, allowed are {}", most / MIB, allowed / MIB);
-    // Without optimisation an answer costs some twenty times as much, and each flooding client of the worker has one
-    // or two between two of this client's.
+    assert!(
+        most < allowed,
+        "{} MiB, allowed are {}",
+        most / MIB,
+        allowed / MIB
+    );
+    // Without optimisation an answer costs some twenty times as much, and each flooding client of
+    // the worker has one or two between two of this client's.
     let slower = Duration::from_millis(if cfg!(debug_assertions) { 2_000 } else { 100 });
-    assert!(flooded < quiet * 10 + slower, "{flooded:?} instead of {quiet:?}");
+    assert!(
+        flooded < quiet * 10 + slower,
+        "{flooded:?} instead of {quiet:?}"
+    );
 
     // Clients that do not read are disconnected, and do not delay a shutdown.
     let gone = Instant::now();
-    until(|| server.metric("footfall_connections") <= connections - crowd.never_read as u64 + 2, "they are let go");
+    until(
+        || server.metric("footfall_connections") <= connections - crowd.never_read as u64 + 2,
+        "they are let go",
+    );
     println!("flood_let_go_ms={}", gone.elapsed().as_millis());
     let sent = server.metric("footfall_hits_total");
-    let mut again: Vec<TcpStream> = (0..crowd.never_read.min(50)).map(|_| connect(&server)).collect();
+    let mut again: Vec<TcpStream> = (0..crowd.never_read.min(50))
+        .map(|_| connect(&server))
+        .collect();
     send_all(&mut again);
     let stopped = Instant::now();
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     println!("flood_stop_ms={}", stopped.elapsed().as_millis());
-    assert!(stopped.elapsed() < Duration::from_secs(10), "a stop took {:?}", stopped.elapsed());
+    assert!(
+        stopped.elapsed() < Duration::from_secs(10),
+        "a stop took {:?}",
+        stopped.elapsed()
+    );
     drop((idle, slow, deaf, again));
     server.restart();
     server.flush();
@@ -153,40 +196,74 @@ fn flood(crowd: &Crowd) {
 
 #[test]
 fn clients_that_never_read_cost_little_slow_nobody_and_are_let_go() {
-    flood(&Crowd { never_read: 40, read_slowly: 40, idle: 200 });
+    flood(&Crowd {
+        never_read: 40,
+        read_slowly: 40,
+        idle: 200,
+    });
 }
 
 #[test]
 #[ignore = "needs 12 000 descriptors and half a minute"]
 fn a_thousand_clients_that_never_read_and_ten_thousand_idle_ones_are_borne() {
-    flood(&Crowd { never_read: 1000, read_slowly: 1000, idle: 10_000 });
+    flood(&Crowd {
+        never_read: 1000,
+        read_slowly: 1000,
+        idle: 10_000,
+    });
 }
 
 #[test]
 fn one_network_has_its_connections_and_leaves_those_of_others() {
     let settings = ["proxy.trusted=[]", "server.network_connections=20"];
     let server = Server::start_with(SITES, &settings);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let from = |address: Ipv4Addr| {
         runtime.block_on(async {
             let socket = tokio::net::TcpSocket::new_v4().unwrap();
             socket.bind(SocketAddr::from((address, 0))).unwrap();
-            socket.connect(server.address()).await.unwrap().into_std().unwrap()
+            socket
+                .connect(server.address())
+                .await
+                .unwrap()
+                .into_std()
+                .unwrap()
         })
     };
     let answers = |mut stream: TcpStream| {
         stream.set_nonblocking(false).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
         let mut answer = [0; 12];
         let sent = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
-        sent.and_then(|()| stream.read_exact(&mut answer)).is_ok_and(|()| answer == *b"HTTP/1.1 200")
+        sent.and_then(|()| stream.read_exact(&mut answer))
+            .is_ok_and(|()| answer == *b"HTTP/1.1 200")
     };
-    let held: Vec<TcpStream> = (0..40_u8).map(|n| from(Ipv4Addr::new(127, 0, 1, n + 1))).collect();
-    until(|| server.metric("footfall_connections_refused_total") == 20, "twenty are too many");
-    assert!(answers(from(Ipv4Addr::new(127, 0, 2, 1))), "another network is answered");
-    let answered = held.into_iter().map(answers).filter(|answered| *answered).count();
+    let held: Vec<TcpStream> = (0..40_u8)
+        .map(|n| from(Ipv4Addr::new(127, 0, 1, n + 1)))
+        .collect();
+    until(
+        || server.metric("footfall_connections_refused_total") == 20,
+        "twenty are too many",
+    );
+    assert!(
+        answers(from(Ipv4Addr::new(127, 0, 2, 1))),
+        "another network is answered"
+    );
+    let answered = held
+        .into_iter()
+        .map(answers)
+        .filter(|answered| *answered)
+        .count();
     assert_eq!(answered, 20);
-    until(|| server.metric("footfall_connections") <= 2, "places are given back");
+    until(
+        || server.metric("footfall_connections") <= 2,
+        "places are given back",
+    );
     assert!(answers(from(Ipv4Addr::new(127, 0, 1, 1))));
 }
 
@@ -195,7 +272,13 @@ fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
     more_files();
     let server = Server::start_in_shell(SITES, &[], "ulimit -S -n 512");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    let numbers: Vec<&str> = line.split_whitespace().filter(|word| word.parse::<u64>().is_ok()).collect();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let numbers: Vec<&str> = line
+        .split_whitespace()
+        .filter(|word| word.parse::<u64>().is_ok())
+        .collect();
     assert!(numbers[0] == numbers[1] && numbers[0] != "512", "{line}");
 }

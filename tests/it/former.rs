@@ -70,7 +70,9 @@ fn a_former_versions_journal_opens_and_counts_under_the_sites_new_id() {
     let journal = server.dir().join("data/journal");
     let sealed = Former::new(900).frame(&payload(0, &["", "/u/mia", "Google"], 1, 2, 5));
     fs::write(journal.join("0000000000000900.sealed"), sealed.0).unwrap();
-    let open = Former::new(901).frame(&payload(1, &["/u/mia/new", "Bing"], 1, 2, 3)).frame(&payload(3, &[], 1, 2, 4));
+    let open = Former::new(901)
+        .frame(&payload(1, &["/u/mia/new", "Bing"], 1, 2, 3))
+        .frame(&payload(3, &[], 1, 2, 4));
     fs::write(journal.join("0000000000000901.open"), open.0).unwrap();
     server.restart();
     server.flush();
@@ -78,9 +80,14 @@ fn a_former_versions_journal_opens_and_counts_under_the_sites_new_id() {
     assert_eq!(server.metric("footfall_journal_damaged_total"), 0);
     assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
     let report = server.report("mia", DAY);
-    assert_eq!([&report["totals"]["hits"], &report["totals"]["visitors"]], [12, 3]);
+    assert_eq!(
+        [&report["totals"]["hits"], &report["totals"]["visitors"]],
+        [12, 3]
+    );
     let pages = report["subjects"]["page"]["rows"].as_array().unwrap();
-    let pages: Vec<(&str, u64)> =
-        pages.iter().map(|row| (row["item"].as_str().unwrap(), row["hits"].as_u64().unwrap())).collect();
+    let pages: Vec<(&str, u64)> = pages
+        .iter()
+        .map(|row| (row["item"].as_str().unwrap(), row["hits"].as_u64().unwrap()))
+        .collect();
     assert_eq!(pages, [("/u/mia/new", 7), ("/u/mia", 5)]);
 }

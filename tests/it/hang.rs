@@ -12,7 +12,10 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let engine = Engine::start(dir.path());
     let url = format!("store.url={}", engine.url());
-    let server = Server::start_with(SITES, &[&url, "registry.refresh_secs=1", "limits.read_millis=1000"]);
+    let server = Server::start_with(
+        SITES,
+        &[&url, "registry.refresh_secs=1", "limits.read_millis=1000"],
+    );
     server.flush();
     let (mut client, host) = (server.client(), server.address().to_string());
     assert_eq!(hit(&mut client, &view("/u/mia/before"), &[]).status, 202);
@@ -22,9 +25,21 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
     let report = format!("/api/v1/sites/mia/report?{DAY}");
     let asked = [
         ("GET", report.as_str(), ""),
-        ("GET", "/api/v1/sites/mia/vitals?from=2026-03-10&to=2026-03-10", ""),
-        ("GET", "/api/v1/sites/mia/export?table=page&from=2026-03-10&to=2026-03-10", ""),
-        ("GET", "/api/v1/platform/report?from=2026-03-10&to=2026-03-10", ""),
+        (
+            "GET",
+            "/api/v1/sites/mia/vitals?from=2026-03-10&to=2026-03-10",
+            "",
+        ),
+        (
+            "GET",
+            "/api/v1/sites/mia/export?table=page&from=2026-03-10&to=2026-03-10",
+            "",
+        ),
+        (
+            "GET",
+            "/api/v1/platform/report?from=2026-03-10&to=2026-03-10",
+            "",
+        ),
         ("GET", "/api/v1/audit", ""),
         ("GET", "/metrics", ""),
         ("GET", "/api/v1/platform/health", ""),
@@ -37,31 +52,73 @@ fn a_store_that_hangs_holds_up_no_reader_no_metrics_and_no_hit() {
                 let (mut client, host) = (server.client(), &host);
                 scope.spawn(move || {
                     let start = Instant::now();
-                    let answer = client.ask(method, target, &[("Host", host)], Body::Sized(body.as_bytes())).unwrap();
+                    let answer = client
+                        .ask(
+                            method,
+                            target,
+                            &[("Host", host)],
+                            Body::Sized(body.as_bytes()),
+                        )
+                        .unwrap();
                     (answer.status, start.elapsed())
                 })
             })
             .collect();
         let start = Instant::now();
         for n in 0..20 {
-            assert_eq!(hit(&mut client, &view(&format!("/u/mia/{n}")), &[]).status, 202);
+            assert_eq!(
+                hit(&mut client, &view(&format!("/u/mia/{n}")), &[]).status,
+                202
+            );
         }
-        assert!(start.elapsed() < Duration::from_secs(2), "hits waited {:?}", start.elapsed());
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        assert!(
+            start.elapsed() < Duration::from_secs(2),
+            "hits waited {:?}",
+            start.elapsed()
+        );
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
     });
     let statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
-    assert_eq!(statuses, [503, 503, 503, 503, 503, 200, 200, 503], "{answers:?}");
+    assert_eq!(
+        statuses,
+        [503, 503, 503, 503, 503, 200, 200, 503],
+        "{answers:?}"
+    );
     let slowest = answers.iter().map(|(_, took)| *took).max().unwrap();
-    let [.., metrics, health, change] = &answers[..] else { panic!("eight answers") };
-    println!("hung_store_slowest_reader_ms={} hung_store_metrics_ms={}", slowest.as_millis(), metrics.1.as_millis());
-    assert!(answers[..5].iter().all(|(_, took)| *took < Duration::from_secs(5)), "{answers:?}");
-    assert!(metrics.1 < Duration::from_secs(2) && health.1 < Duration::from_secs(1), "{answers:?}");
+    let [.., metrics, health, change] = &answers[..] else {
+        panic!("eight answers")
+    };
+    println!(
+        "hung_store_slowest_reader_ms={} hung_store_metrics_ms={}",
+        slowest.as_millis(),
+        metrics.1.as_millis()
+    );
+    assert!(
+        answers[..5]
+            .iter()
+            .all(|(_, took)| *took < Duration::from_secs(5)),
+        "{answers:?}"
+    );
+    assert!(
+        metrics.1 < Duration::from_secs(2) && health.1 < Duration::from_secs(1),
+        "{answers:?}"
+    );
     assert!(change.1 < Duration::from_secs(7), "{answers:?}");
 
     // Nothing waits behind the calls that hung.
     engine.wake();
     server.flush();
     assert_eq!(server.report("mia", DAY)["totals"]["hits"], 21);
-    let put = client.ask("PUT", "/api/v1/sites/mia.shop", &[("Host", &host)], Body::Sized(SITE.as_bytes())).unwrap();
+    let put = client
+        .ask(
+            "PUT",
+            "/api/v1/sites/mia.shop",
+            &[("Host", &host)],
+            Body::Sized(SITE.as_bytes()),
+        )
+        .unwrap();
     assert_eq!(put.status, 204, "{}", put.text());
 }

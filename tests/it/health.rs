@@ -1,4 +1,5 @@
-//! What supervisors and balancers ask: `/healthz`, `/readyz`, `/version`, `footfall healthcheck`, and what systemd is told.
+//! What supervisors and balancers ask: `/healthz`, `/readyz`, `/version`, `footfall healthcheck`,
+//! and what systemd is told.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -18,7 +19,10 @@ const DAY_LONG: i64 = 24 * HOUR;
 fn asked_at(server: &Server, now: i64) -> (u16, Value) {
     let (host, now) = (server.address().to_string(), now.to_string());
     let headers = [("Host", host.as_str()), ("X-Footfall-Now", now.as_str())];
-    let answer = server.client().ask("GET", "/readyz", &headers, Body::None).expect("an answer");
+    let answer = server
+        .client()
+        .ask("GET", "/readyz", &headers, Body::None)
+        .expect("an answer");
     let body = serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("{}", answer.text()));
     (answer.status, body)
 }
@@ -32,7 +36,10 @@ pub fn ready_at(server: &Server, now: i64) -> (u16, String) {
 fn check(server: &Server, now: i64, name: &str) -> Value {
     let (_, body) = asked_at(server, now);
     let checks = body["checks"].as_array().expect("checks").clone();
-    checks.into_iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name} in {body}"))
+    checks
+        .into_iter()
+        .find(|check| check["name"] == name)
+        .unwrap_or_else(|| panic!("no {name} in {body}"))
 }
 
 /// A collector that is ready at noon.
@@ -40,7 +47,10 @@ fn started(settings: &[&str]) -> Server {
     let start = format!("test.start_millis={NOON}");
     let server = Server::start_with(SITES, &[&[start.as_str()], settings].concat());
     server.flush();
-    until(|| check(&server, NOON, "store")["code"] == "answers", "the store was asked");
+    until(
+        || check(&server, NOON, "store")["code"] == "answers",
+        "the store was asked",
+    );
     until(|| ready_at(&server, NOON) == said("ready"), "it is ready");
     server
 }
@@ -52,7 +62,10 @@ fn said(code: &str) -> (u16, String) {
 #[test]
 fn a_collector_that_is_well_says_so_check_by_check_and_tells_its_version() {
     let server = started(&[]);
-    until(|| check(&server, NOON, "store")["code"] == "answers", "the store was asked");
+    until(
+        || check(&server, NOON, "store")["code"] == "answers",
+        "the store was asked",
+    );
     let (status, body) = asked_at(&server, NOON);
     let ok = |name: &str, code: &str| json!({"name": name, "ok": true, "code": code});
     let checks = json!([
@@ -63,11 +76,21 @@ fn a_collector_that_is_well_says_so_check_by_check_and_tells_its_version() {
         ok("publication", "on_time"),
         ok("clock", "sane"),
     ]);
-    assert_eq!((status, &body), (200, &json!({"status": "ready", "code": "ready", "checks": checks})));
+    assert_eq!(
+        (status, &body),
+        (
+            200,
+            &json!({"status": "ready", "code": "ready", "checks": checks})
+        )
+    );
 
     let get = |path: &str| {
         let answer = server.client().get(path).unwrap();
-        assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")), "{path}");
+        assert_eq!(
+            (answer.status, answer.header("cache-control")),
+            (200, Some("no-store")),
+            "{path}"
+        );
         serde_json::from_slice::<Value>(&answer.body).unwrap()
     };
     assert_eq!(get("/healthz"), json!({"status": "ok", "code": "alive"}));
@@ -85,23 +108,43 @@ fn a_store_that_is_away_is_a_reason_beyond_its_bound_and_hits_are_taken_all_the_
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut engine = Engine::start(dir.path());
     let url = format!("store.url={}", engine.url());
-    let server = started(&[&url, "health.store_check_secs=1", "health.store_away_secs=7200"]);
+    let server = started(&[
+        &url,
+        "health.store_check_secs=1",
+        "health.store_away_secs=7200",
+    ]);
     let store = |now: i64| check(&server, now, "store");
     until(|| store(NOON)["code"] == "answers", "the store was asked");
 
     engine.kill();
-    until(|| store(NOON)["code"] == "away_within_bound", "the store is missed");
+    until(
+        || store(NOON)["code"] == "away_within_bound",
+        "the store is missed",
+    );
     let later = NOON + 2 * HOUR;
-    assert_eq!(ready_at(&server, later), said("ready"), "exactly at the bound");
+    assert_eq!(
+        ready_at(&server, later),
+        said("ready"),
+        "exactly at the bound"
+    );
     assert_eq!(ready_at(&server, later + 1000), said("store_away"));
     assert_eq!(store(later)["ok"], false);
     let mut client = server.client();
-    let taken = (0..20).filter(|n| hit(&mut client, &view(&format!("/u/mia/{n}")), &[]).status == 202).count();
+    let taken = (0..20)
+        .filter(|n| hit(&mut client, &view(&format!("/u/mia/{n}")), &[]).status == 202)
+        .count();
     assert_eq!(taken, 20);
-    assert_eq!(client.get("/healthz").unwrap().status, 200, "a restart would not bring the store back");
+    assert_eq!(
+        client.get("/healthz").unwrap().status,
+        200,
+        "a restart would not bring the store back"
+    );
 
     engine.restart();
-    until(|| ready_at(&server, later) == said("ready"), "the store is back");
+    until(
+        || ready_at(&server, later) == said("ready"),
+        "the store is back",
+    );
     server.flush();
     assert_eq!(server.report("mia", DAY)["totals"]["hits"], 20);
 }
@@ -109,7 +152,10 @@ fn a_store_that_is_away_is_a_reason_beyond_its_bound_and_hits_are_taken_all_the_
 #[test]
 fn a_journal_whose_folder_is_gone_is_a_reason_until_it_is_back() {
     let server = started(&[]);
-    let (journal, away) = (server.dir().join("data/journal"), server.dir().join("data/away"));
+    let (journal, away) = (
+        server.dir().join("data/journal"),
+        server.dir().join("data/away"),
+    );
     fs::rename(&journal, &away).unwrap();
     assert_eq!(ready_at(&server, NOON), said("journal_not_writable"));
     fs::rename(&away, &journal).unwrap();
@@ -123,9 +169,20 @@ fn a_key_that_outlives_its_day_is_a_reason_until_it_is_wiped() {
     let told = (0..4).filter(|day| {
         let now = NOON + day * DAY_LONG;
         let at = now.to_string();
-        assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[("X-Footfall-Now", &at)]).status, 202);
+        assert_eq!(
+            hit(
+                &mut server.client(),
+                &view("/u/mia"),
+                &[("X-Footfall-Now", &at)]
+            )
+            .status,
+            202
+        );
         let told = ready_at(&server, now + DAY_LONG) == said("day_key_overdue");
-        until(|| ready_at(&server, now + DAY_LONG) == said("ready"), "the key is wiped");
+        until(
+            || ready_at(&server, now + DAY_LONG) == said("ready"),
+            "the key is wiped",
+        );
         told
     });
     assert!(told.count() >= 2);
@@ -135,7 +192,10 @@ fn a_key_that_outlives_its_day_is_a_reason_until_it_is_wiped() {
 fn a_clock_that_was_never_set_is_a_reason() {
     let server = Server::start_with(SITES, &["test.start_millis=0"]);
     server.flush();
-    until(|| check(&server, 0, "store")["code"] == "answers", "the store was asked");
+    until(
+        || check(&server, 0, "store")["code"] == "answers",
+        "the store was asked",
+    );
     let in_2026 = 1_767_225_600_000;
     assert_eq!(ready_at(&server, in_2026 - 1), said("clock_not_set"));
     assert_eq!(ready_at(&server, in_2026), said("ready"));
@@ -146,28 +206,49 @@ fn a_publication_that_is_late_is_a_reason_beyond_its_bound_and_its_lateness_grow
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let engine = Engine::start(dir.path());
     let url = format!("store.url={}", engine.url());
-    let server = started(&[&url, "health.publication_late_secs=100000", "report.publish_delay_secs=100"]);
+    let server = started(&[
+        &url,
+        "health.publication_late_secs=100000",
+        "report.publish_delay_secs=100",
+    ]);
     let publish_at = |now: i64| {
         let (host, now) = (server.address().to_string(), now.to_string());
         let headers = [("Host", host.as_str()), ("X-Footfall-Now", now.as_str())];
-        server.client().ask("POST", "/test/publish", &headers, Body::None).unwrap().status
+        server
+            .client()
+            .ask("POST", "/test/publish", &headers, Body::None)
+            .unwrap()
+            .status
     };
     assert_eq!(publish_at(NOON), 200, "{}", server.log());
     for person in 0..12 {
         let (address, cookie) = (format!("198.51.{person}.7"), grant_of(person));
         let fields = [("X-Forwarded-For", &*address), ("Cookie", &*cookie)];
-        assert_eq!(hit(&mut server.client(), &view("/u/mia"), &fields).status, 202);
+        assert_eq!(
+            hit(&mut server.client(), &view("/u/mia"), &fields).status,
+            202
+        );
     }
 
     // Due 100 s after midnight; what is published has nowhere to go.
     engine.sql("RENAME TABLE published TO elsewhere");
     let (next, due) = (NOON + DAY_LONG, NOON + 12 * HOUR + 100_000);
     assert_eq!(publish_at(next), 503, "{}", server.log());
-    assert_eq!(server.metric("footfall_publication_late_seconds"), 12 * 3600 - 100);
+    assert_eq!(
+        server.metric("footfall_publication_late_seconds"),
+        12 * 3600 - 100
+    );
     let within = json!({"name": "publication", "ok": true, "code": "late_within_bound"});
     assert_eq!(check(&server, next, "publication"), within);
-    assert_eq!(ready_at(&server, due + 100_000_000), said("ready"), "exactly at the bound");
-    assert_eq!(ready_at(&server, due + 100_001_000), said("publication_late"));
+    assert_eq!(
+        ready_at(&server, due + 100_000_000),
+        said("ready"),
+        "exactly at the bound"
+    );
+    assert_eq!(
+        ready_at(&server, due + 100_001_000),
+        said("publication_late")
+    );
     assert_eq!(server.metric("footfall_publication_late_seconds"), 100_001);
 
     engine.sql("RENAME TABLE elsewhere TO published");
@@ -181,7 +262,10 @@ fn a_stop_is_told_to_balancers_first_and_takes_every_hit_until_the_port_closes()
     let mut server = started(&["server.drain_secs=2"]);
     let start = Instant::now();
     server.signal(Signal::TERM);
-    until(|| ready_at(&server, NOON) == said("draining"), "readiness goes");
+    until(
+        || ready_at(&server, NOON) == said("draining"),
+        "readiness goes",
+    );
     let told = start.elapsed();
 
     let (mut taken, mut closing) = (0, 0);
@@ -193,10 +277,22 @@ fn a_stop_is_told_to_balancers_first_and_takes_every_hit_until_the_port_closes()
         closing += usize::from(answer.header("connection") == Some("close"));
     }
     assert_eq!(closing, taken, "connections are not kept open");
-    assert_eq!(server.ended_within(Duration::from_secs(20)), Some(Some(0)), "{}", server.log());
+    assert_eq!(
+        server.ended_within(Duration::from_secs(20)),
+        Some(Some(0)),
+        "{}",
+        server.log()
+    );
     let took = start.elapsed();
-    println!("drain_told_ms={} drain_taken={taken} stop_ms={}", told.as_millis(), took.as_millis());
-    assert!(taken > 10 && told < Duration::from_millis(500) && took >= Duration::from_secs(2), "{took:?}");
+    println!(
+        "drain_told_ms={} drain_taken={taken} stop_ms={}",
+        told.as_millis(),
+        took.as_millis()
+    );
+    assert!(
+        taken > 10 && told < Duration::from_millis(500) && took >= Duration::from_secs(2),
+        "{took:?}"
+    );
 
     server.restart();
     server.flush();
@@ -207,18 +303,34 @@ fn a_stop_is_told_to_balancers_first_and_takes_every_hit_until_the_port_closes()
 fn a_second_signal_ends_the_drain_and_ctrl_c_has_none() {
     let mut server = started(&["server.drain_secs=600"]);
     server.signal(Signal::TERM);
-    until(|| ready_at(&server, NOON) == said("draining"), "readiness goes");
+    until(
+        || ready_at(&server, NOON) == said("draining"),
+        "readiness goes",
+    );
     server.signal(Signal::TERM);
-    assert_eq!(server.ended_within(Duration::from_secs(20)), Some(Some(0)), "{}", server.log());
+    assert_eq!(
+        server.ended_within(Duration::from_secs(20)),
+        Some(Some(0)),
+        "{}",
+        server.log()
+    );
 
     server.restart();
     server.signal(Signal::INT);
-    assert_eq!(server.ended_within(Duration::from_secs(20)), Some(Some(0)), "{}", server.log());
+    assert_eq!(
+        server.ended_within(Duration::from_secs(20)),
+        Some(Some(0)),
+        "{}",
+        server.log()
+    );
 }
 
 fn healthcheck(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_footfall"));
-    command.arg("healthcheck").args(arguments).envs(environment.iter().copied());
+    command
+        .arg("healthcheck")
+        .args(arguments)
+        .envs(environment.iter().copied());
     command.output().expect("the program runs")
 }
 
@@ -228,10 +340,16 @@ fn the_command_asks_the_configured_address_and_answers_by_its_exit_code() {
     let config = server.dir().join("footfall.toml").display().to_string();
     let listen = format!("server.listen=\"{}\"", server.address());
     let everywhere = format!("0.0.0.0:{}", server.address().port());
-    let (at, of_env) = (server.address().to_string(), [("FOOTFALL__SERVER__LISTEN", &*everywhere)]);
+    let (at, of_env) = (
+        server.address().to_string(),
+        [("FOOTFALL__SERVER__LISTEN", &*everywhere)],
+    );
     let run = |arguments: &[&str], environment: &[(&str, &str)]| {
         let output = healthcheck(arguments, environment);
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     };
     let well = (Some(0), String::new());
 
@@ -240,14 +358,23 @@ fn the_command_asks_the_configured_address_and_answers_by_its_exit_code() {
     assert_eq!(run(&[], &of_env), well, "a server that listens everywhere");
     assert_eq!(run(&["--address", &at], &[]), well);
     let (code, why) = run(&["--config", &config], &[]);
-    assert!(code == Some(1) && why.contains("--address"), "{code:?} {why}");
+    assert!(
+        code == Some(1) && why.contains("--address"),
+        "{code:?} {why}"
+    );
 
-    let (journal, away) = (server.dir().join("data/journal"), server.dir().join("data/away"));
+    let (journal, away) = (
+        server.dir().join("data/journal"),
+        server.dir().join("data/away"),
+    );
     fs::rename(&journal, &away).unwrap();
     let (code, why) = run(&["--address", &at], &[]);
     assert_eq!(
         (code, why.trim()),
-        (Some(1), &*format!("footfall: http://{at}/readyz: 503 journal: journal_not_writable"))
+        (
+            Some(1),
+            &*format!("footfall: http://{at}/readyz: 503 journal: journal_not_writable")
+        )
     );
     assert_eq!(run(&["--address", &at, "--live"], &[]), well);
     fs::rename(&away, &journal).unwrap();
@@ -256,12 +383,22 @@ fn the_command_asks_the_configured_address_and_answers_by_its_exit_code() {
     server.signal(Signal::STOP);
     let start = Instant::now();
     let (code, why) = run(&["--address", &at, "--timeout", "1"], &[]);
-    assert!(code == Some(1) && why.contains("no answer in 1s"), "{code:?} {why}");
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(
+        code == Some(1) && why.contains("no answer in 1s"),
+        "{code:?} {why}"
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
     server.signal(Signal::CONT);
     assert_eq!(server.stop(), Some(0));
     let (code, why) = run(&["--address", &at], &[]);
-    assert!(code == Some(1) && why.contains("cannot be reached"), "{code:?} {why}");
+    assert!(
+        code == Some(1) && why.contains("cannot be reached"),
+        "{code:?} {why}"
+    );
 }
 
 /// What systemd is told: one datagram each.
@@ -272,7 +409,9 @@ struct Supervisor {
 impl Supervisor {
     fn at(path: &Path) -> Supervisor {
         let socket = UnixDatagram::bind(path).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
         Supervisor { socket }
     }
 
@@ -288,7 +427,10 @@ fn systemd_is_told_when_it_is_ready_alive_and_stopping() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = dir.path().join("notify");
     let supervisor = Supervisor::at(&path);
-    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
+    let environment = [
+        ("NOTIFY_SOCKET", path.to_str().unwrap()),
+        ("WATCHDOG_USEC", "200000"),
+    ];
     let mut server = Server::start_in(SITES, &[], &environment);
 
     let mut messages = vec![supervisor.next()];
@@ -297,7 +439,10 @@ fn systemd_is_told_when_it_is_ready_alive_and_stopping() {
         messages.push(supervisor.next());
     }
     let count = |messages: &[String], line: &str| {
-        messages.iter().filter(|message| message.lines().any(|told| told == line)).count()
+        messages
+            .iter()
+            .filter(|message| message.lines().any(|told| told == line))
+            .count()
     };
     let alive = count(&messages, "WATCHDOG=1");
     println!("watchdog_in_2s={alive}");

@@ -10,7 +10,10 @@ const MAY_USE: [(&str, &[&str]); 29] = [
     ("hex", &[]),
     ("outage", &[]),
     // Says of others' types that they cannot be printed.
-    ("unprintable", &["access", "consent", "event", "ledger", "pseudonym"]),
+    (
+        "unprintable",
+        &["access", "consent", "event", "ledger", "pseudonym"],
+    ),
     ("event", &["config", "hex"]),
     ("clock", &["event"]),
     ("config", &["event", "hex"]),
@@ -20,16 +23,79 @@ const MAY_USE: [(&str, &[&str]); 29] = [
     ("pseudonym", &["config", "consent", "enrich", "event"]),
     ("publication", &["event"]),
     ("aggregate", &["config", "event", "pseudonym"]),
-    ("mail", &["access", "config", "disk", "enrich", "event", "pseudonym"]),
+    (
+        "mail",
+        &["access", "config", "disk", "enrich", "event", "pseudonym"],
+    ),
     ("disk", &[]),
-    ("journal", &["aggregate", "clock", "config", "consent", "disk", "event", "outage", "pseudonym"]),
-    ("ledger", &["clock", "config", "consent", "disk", "event", "hex", "outage"]),
-    ("store", &["access", "aggregate", "config", "event", "hex", "outage", "publication"]),
-    ("flush", &["clock", "config", "event", "journal", "outage", "store"]),
-    ("publisher", &["clock", "config", "event", "flush", "journal", "pseudonym", "publication", "store"]),
-    ("health", &["clock", "config", "event", "flush", "journal", "pseudonym", "publisher", "store"]),
+    (
+        "journal",
+        &[
+            "aggregate",
+            "clock",
+            "config",
+            "consent",
+            "disk",
+            "event",
+            "outage",
+            "pseudonym",
+        ],
+    ),
+    (
+        "ledger",
+        &[
+            "clock", "config", "consent", "disk", "event", "hex", "outage",
+        ],
+    ),
+    (
+        "store",
+        &[
+            "access",
+            "aggregate",
+            "config",
+            "event",
+            "hex",
+            "outage",
+            "publication",
+        ],
+    ),
+    (
+        "flush",
+        &["clock", "config", "event", "journal", "outage", "store"],
+    ),
+    (
+        "publisher",
+        &[
+            "clock",
+            "config",
+            "event",
+            "flush",
+            "journal",
+            "pseudonym",
+            "publication",
+            "store",
+        ],
+    ),
+    (
+        "health",
+        &[
+            "clock",
+            "config",
+            "event",
+            "flush",
+            "journal",
+            "pseudonym",
+            "publisher",
+            "store",
+        ],
+    ),
     ("http", &["config", "event"]),
-    ("registry", &["access", "config", "consent", "disk", "event", "mail", "outage", "store"]),
+    (
+        "registry",
+        &[
+            "access", "config", "consent", "disk", "event", "mail", "outage", "store",
+        ],
+    ),
     (
         "ingest",
         &[
@@ -72,9 +138,24 @@ const MAY_USE: [(&str, &[&str]); 29] = [
             "telemetry",
         ],
     ),
-    ("telemetry", &["config", "consent", "event", "flush", "http", "journal", "ledger", "publisher"]),
+    (
+        "telemetry",
+        &[
+            "config",
+            "consent",
+            "event",
+            "flush",
+            "http",
+            "journal",
+            "ledger",
+            "publisher",
+        ],
+    ),
     // Sends HTTP to the collector as pages do; `enrich` only to find addresses of a country.
-    ("demo", &["clock", "config", "disk", "enrich", "event", "server"]),
+    (
+        "demo",
+        &["clock", "config", "disk", "enrich", "event", "server"],
+    ),
     (
         "server",
         &[
@@ -119,31 +200,61 @@ fn sources() -> Vec<(String, PathBuf, String)> {
     let mut found = Vec::new();
     walk(&root, &mut found);
     let module = |path: &Path| {
-        let first = path.strip_prefix(&root).unwrap().components().next().unwrap();
-        first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+        let first = path
+            .strip_prefix(&root)
+            .unwrap()
+            .components()
+            .next()
+            .unwrap();
+        first
+            .as_os_str()
+            .to_string_lossy()
+            .trim_end_matches(".rs")
+            .to_owned()
     };
     let code = |path: &Path| without_tests(&fs::read_to_string(path).unwrap()).to_owned();
-    found.into_iter().map(|path| (module(&path), path.clone(), code(&path))).collect()
+    found
+        .into_iter()
+        .map(|path| (module(&path), path.clone(), code(&path)))
+        .collect()
 }
 
 /// A file's source without its tests, which come last and may use more. A single function under
 /// `#[cfg(test)]` does not end the source: this test once stopped reading there.
 fn without_tests(text: &str) -> &str {
-    let ends = ["\nmod tests {", "\nmod tests;"].iter().filter_map(|tests| text.find(tests));
+    let ends = ["\nmod tests {", "\nmod tests;"]
+        .iter()
+        .filter_map(|tests| text.find(tests));
     &text[..ends.min().unwrap_or(text.len())]
 }
 
 #[test]
 fn files_are_read_up_to_their_tests_and_not_to_the_first_line_for_tests() {
     let sources = sources();
-    let of = |file: &str| &sources.iter().find(|(_, path, _)| path.ends_with(file)).unwrap().2;
+    let of = |file: &str| {
+        &sources
+            .iter()
+            .find(|(_, path, _)| path.ends_with(file))
+            .unwrap()
+            .2
+    };
     let seal = of("pseudonym/seal.rs");
     assert!(seal.contains("fn for_tests") && seal.contains("pub struct Event {"));
-    assert_eq!(seal.matches(".expose()").count(), 2, "the address and the agent go into the hash");
+    assert_eq!(
+        seal.matches(".expose()").count(),
+        2,
+        "the address and the agent go into the hash"
+    );
     for (_, path, code) in &sources {
         let rest = fs::read_to_string(path).unwrap()[code.len()..].to_owned();
-        let below = rest.lines().skip_while(|line| line.starts_with(char::is_whitespace) || line.is_empty());
-        assert!(rest.is_empty() || below.take(3).any(|line| line.starts_with("mod tests")), "{}", path.display());
+        let below = rest
+            .lines()
+            .skip_while(|line| line.starts_with(char::is_whitespace) || line.is_empty());
+        assert!(
+            rest.is_empty() || below.take(3).any(|line| line.starts_with("mod tests")),
+            "{}",
+            path.display()
+        );
         let after = rest.find("\n}\n").map_or("", |end| rest[end + 3..].trim());
         assert_eq!(after, "", "{}: code stands below its tests", path.display());
     }
@@ -153,14 +264,24 @@ fn files_are_read_up_to_their_tests_and_not_to_the_first_line_for_tests() {
 fn modules_use_only_the_layers_below_them() {
     for (module, path, code) in sources() {
         let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
-            assert!(["lib", "main", "cli"].contains(&module.as_str()), "{module} has no row in the table of layers");
+            assert!(
+                ["lib", "main", "cli"].contains(&module.as_str()),
+                "{module} has no row in the table of layers"
+            );
             continue;
         };
         for (at, _) in code.match_indices("crate::") {
-            let used: String = code[at + 7..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            let used: String = code[at + 7..]
+                .chars()
+                .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+                .collect();
             // Every module may use `unprintable`, to declare its types with secrets.
             let hides = used == "unprintable";
-            assert!(hides || used == module || allowed.contains(&used.as_str()), "{} uses {used}", path.display());
+            assert!(
+                hides || used == module || allowed.contains(&used.as_str()),
+                "{} uses {used}",
+                path.display()
+            );
         }
     }
 }
@@ -169,8 +290,16 @@ fn modules_use_only_the_layers_below_them() {
 fn only_the_edges_name_actix_and_only_the_store_names_the_clickhouse_client() {
     for (module, path, code) in sources() {
         let edge = ["ingest", "web", "http", "server"].contains(&module.as_str());
-        assert!(edge || !code.contains("actix"), "{} names actix", path.display());
-        assert!(module == "store" || !code.contains("clickhouse::"), "{} names the ClickHouse client", path.display());
+        assert!(
+            edge || !code.contains("actix"),
+            "{} names actix",
+            path.display()
+        );
+        assert!(
+            module == "store" || !code.contains("clickhouse::"),
+            "{} names the ClickHouse client",
+            path.display()
+        );
     }
 }
 
@@ -179,14 +308,25 @@ fn an_address_and_an_agent_are_exposed_in_three_places_and_cannot_be_printed() {
     let mut places: Vec<String> = Vec::new();
     for (module, path, code) in sources() {
         if code.contains(".expose()") {
-            places.push(format!("{module}/{}", path.file_name().unwrap().to_string_lossy()));
+            places.push(format!(
+                "{module}/{}",
+                path.file_name().unwrap().to_string_lossy()
+            ));
         }
-        if ["event/raw.rs", "pseudonym/seal.rs", "pseudonym/mail.rs", "mail/judge.rs"]
-            .iter()
-            .any(|file| path.ends_with(file))
+        if [
+            "event/raw.rs",
+            "pseudonym/seal.rs",
+            "pseudonym/mail.rs",
+            "mail/judge.rs",
+        ]
+        .iter()
+        .any(|file| path.ends_with(file))
         {
             let printable = code.split("\n\n").filter(|item| {
-                item.contains("struct") && ["Debug", "Display", "Serialize"].iter().any(|name| derives(item, name))
+                item.contains("struct")
+                    && ["Debug", "Display", "Serialize"]
+                        .iter()
+                        .any(|name| derives(item, name))
             });
             assert_eq!(printable.collect::<Vec<_>>(), Vec::<&str>::new());
         }
@@ -218,7 +358,12 @@ fn an_address_and_an_agent_are_exposed_in_three_places_and_cannot_be_printed() {
         "web/access.rs",
         "web/bi.rs",
     ];
-    assert!(places.iter().all(|place| allowed.iter().any(|prefix| place.starts_with(prefix))), "{places:?}");
+    assert!(
+        places
+            .iter()
+            .all(|place| allowed.iter().any(|prefix| place.starts_with(prefix))),
+        "{places:?}"
+    );
 }
 
 #[test]
@@ -226,19 +371,45 @@ fn a_secret_that_is_made_here_leaves_in_two_places_and_cannot_be_printed() {
     let mut places: Vec<String> = Vec::new();
     for (module, path, code) in sources() {
         if code.contains(".reveal()") {
-            places.push(format!("{module}/{}", path.file_name().unwrap().to_string_lossy()));
+            places.push(format!(
+                "{module}/{}",
+                path.file_name().unwrap().to_string_lossy()
+            ));
         }
         let printable = ["Debug", "Display", "Clone", "Serialize"];
-        for item in code.split("\n\n").filter(|item| item.contains("struct Raw<")) {
-            assert_eq!(printable.iter().find(|name| derives(item, name)), None, "{}", path.display());
+        for item in code
+            .split("\n\n")
+            .filter(|item| item.contains("struct Raw<"))
+        {
+            assert_eq!(
+                printable.iter().find(|name| derives(item, name)),
+                None,
+                "{}",
+                path.display()
+            );
         }
         for name in printable {
-            assert!(!code.contains(&format!("{name} for Raw<")), "{} prints a secret", path.display());
+            assert!(
+                !code.contains(&format!("{name} for Raw<")),
+                "{} prints a secret",
+                path.display()
+            );
         }
         // A password's hash, and the holder of a token, must not be logged either.
-        for holder in ["struct Share ", "struct Login ", "struct Session ", "struct Access {"] {
-            let holding = code.split("\n\n").filter(|item| module != "config" && item.contains(holder));
-            assert!(holding.into_iter().all(|item| !derives(item, "Debug")), "{} prints {holder}", path.display());
+        for holder in [
+            "struct Share ",
+            "struct Login ",
+            "struct Session ",
+            "struct Access {",
+        ] {
+            let holding = code
+                .split("\n\n")
+                .filter(|item| module != "config" && item.contains(holder));
+            assert!(
+                holding.into_iter().all(|item| !derives(item, "Debug")),
+                "{} prints {holder}",
+                path.display()
+            );
         }
     }
     places.sort();
@@ -250,8 +421,20 @@ fn a_consent_id_is_named_by_who_keeps_it_and_cannot_be_printed() {
     for (module, path, code) in sources() {
         // `pseudonym` makes a value from it under the day's key; `unprintable` ensures that it
         // cannot be printed.
-        let keeps = ["consent", "ledger", "pseudonym", "unprintable", "web", "cli"].contains(&module.as_str());
-        assert!(keeps || !code.contains("ConsentId"), "{} names ConsentId", path.display());
+        let keeps = [
+            "consent",
+            "ledger",
+            "pseudonym",
+            "unprintable",
+            "web",
+            "cli",
+        ]
+        .contains(&module.as_str());
+        assert!(
+            keeps || !code.contains("ConsentId"),
+            "{} names ConsentId",
+            path.display()
+        );
         if module == "consent" || module == "ledger" {
             let printable = ["Debug", "Display", "Serialize", "Deserialize"];
             for item in code.split("\n\n").filter(|item| holds_an_id(item)) {
@@ -270,19 +453,33 @@ fn a_consent_id_is_named_by_who_keeps_it_and_cannot_be_printed() {
 
 /// A type that contains the id, or a line that contains it.
 fn holds_an_id(item: &str) -> bool {
-    let fields = ["struct ConsentId", "ConsentId>,", ": ConsentId,", "line: String,"];
-    (item.contains("struct ") || item.contains("enum ")) && fields.iter().any(|field| item.contains(field))
+    let fields = [
+        "struct ConsentId",
+        "ConsentId>,",
+        ": ConsentId,",
+        "line: String,",
+    ];
+    (item.contains("struct ") || item.contains("enum "))
+        && fields.iter().any(|field| item.contains(field))
 }
 
 fn derives(item: &str, name: &str) -> bool {
-    item.lines().any(|line| line.starts_with("#[derive") && line.contains(name))
+    item.lines()
+        .any(|line| line.starts_with("#[derive") && line.contains(name))
 }
 
 #[test]
 fn no_unkeyed_hash_comes_near_an_identifier() {
     for (module, path, code) in sources() {
         if module == "pseudonym" && !path.ends_with("visits.rs") {
-            for word in ["xxh", "foldhash", "ahash", "fxhash", "DefaultHasher", "city"] {
+            for word in [
+                "xxh",
+                "foldhash",
+                "ahash",
+                "fxhash",
+                "DefaultHasher",
+                "city",
+            ] {
                 assert!(!code.contains(word), "{} names {word}", path.display());
             }
         }

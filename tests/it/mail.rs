@@ -18,21 +18,37 @@ use crate::support::{Answer, Body, Client, NOON, SITES, Server};
 /// The key of docs/use/MAIL.md.
 const KEY: &str = "k1 test-secret-of-32-bytes-or-more!\n";
 const ORIGIN: &str = "https://pages.example";
-pub const PERSON: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.3.1";
-const GMAIL: &str = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)";
+pub const PERSON: &str =
+    "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.3.1";
+const GMAIL: &str =
+    "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)";
 const BATCH: jiff::civil::Date = jiff::civil::date(2026, 3, 10);
 
 fn key_file() -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("mail-{}.keys", std::process::id()));
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("mail-{}.keys", std::process::id()));
     std::fs::write(&path, KEY).unwrap();
     path
 }
 
 /// A collector that counts the mails `welcome` and `billing_receipt`; `more` are further settings.
 pub fn start(more: &[&str]) -> Server {
-    let (key, origin) = (format!("mail.key_file={:?}", key_file()), format!("mail.origin={ORIGIN}"));
-    let own = ["mail.enabled=true", "mail.templates=[\"welcome\",\"billing_receipt\"]", &key, &origin];
-    Server::start_with(SITES, &own.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
+    let (key, origin) = (
+        format!("mail.key_file={:?}", key_file()),
+        format!("mail.origin={ORIGIN}"),
+    );
+    let own = [
+        "mail.enabled=true",
+        "mail.templates=[\"welcome\",\"billing_receipt\"]",
+        &key,
+        &origin,
+    ];
+    Server::start_with(
+        SITES,
+        &own.into_iter()
+            .chain(more.iter().copied())
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// The signer of a platform that signs links itself, independently of its collector.
@@ -46,15 +62,30 @@ fn signer_with(key: &str, http: bool) -> LinkSigner {
         ("mail.origin", ORIGIN),
         ("mail.http_targets", if http { "true" } else { "false" }),
     ];
-    let set = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let config: Config =
-        footfall::config::load_config(ConfigSources { overrides: set, ..ConfigSources::default() }, |_| unreachable!())
-            .unwrap();
-    LinkSigner::new(&config.mail, "/ff", MailKeys::parse(&Secret::new(key.to_owned())).unwrap())
+    let set = set
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    let config: Config = footfall::config::load_config(
+        ConfigSources {
+            overrides: set,
+            ..ConfigSources::default()
+        },
+        |_| unreachable!(),
+    )
+    .unwrap();
+    LinkSigner::new(
+        &config.mail,
+        "/ff",
+        MailKeys::parse(&Secret::new(key.to_owned())).unwrap(),
+    )
 }
 
 pub fn order(links: &[(&str, &str)]) -> SignRequest {
-    let links = links.iter().map(|(link, url)| MailLink { link: (*link).to_owned(), url: (*url).to_owned() });
+    let links = links.iter().map(|(link, url)| MailLink {
+        link: (*link).to_owned(),
+        url: (*url).to_owned(),
+    });
     SignRequest {
         template: "welcome".to_owned(),
         consent: true,
@@ -92,8 +123,12 @@ pub fn load(
     more: &[(&str, &str)],
 ) -> Answer {
     let now = (NOON + later).to_string();
-    let own =
-        [("Host", "pages.example"), ("X-Forwarded-For", address), ("User-Agent", agent), ("X-Footfall-Now", &now)];
+    let own = [
+        ("Host", "pages.example"),
+        ("X-Forwarded-For", address),
+        ("User-Agent", agent),
+        ("X-Footfall-Now", &now),
+    ];
     let headers: Vec<(&str, &str)> = own.into_iter().chain(more.iter().copied()).collect();
     client.ask("GET", path, &headers, Body::None).unwrap()
 }
@@ -107,8 +142,18 @@ pub fn persons(many: std::ops::Range<u8>) -> impl Iterator<Item = String> {
 pub fn report(server: &Server) -> Value {
     let (host, now) = (server.address().to_string(), (NOON + 3_600_000).to_string());
     let headers = [("Host", host.as_str()), ("X-Footfall-Now", &now)];
-    assert_eq!(server.client().ask("POST", "/test/flush", &headers, Body::None).unwrap().status, 200);
-    let answer = server.client().get("/api/v1/mail?from=2026-03-10&to=2026-03-10").unwrap();
+    assert_eq!(
+        server
+            .client()
+            .ask("POST", "/test/flush", &headers, Body::None)
+            .unwrap()
+            .status,
+        200
+    );
+    let answer = server
+        .client()
+        .get("/api/v1/mail?from=2026-03-10&to=2026-03-10")
+        .unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
     serde_json::from_slice(&answer.body).unwrap()
 }
@@ -125,7 +170,15 @@ pub fn classes(direct: u64, proxied: u64, machine: u64) -> Value {
 pub fn ask_for_links(server: &Server, body: &str) -> (u16, Value) {
     let (host, now) = (server.address().to_string(), NOON.to_string());
     let headers = [("Host", host.as_str()), ("X-Footfall-Now", &now)];
-    let answer = server.client().ask("POST", "/api/v1/mail/links", &headers, Body::Sized(body.as_bytes())).unwrap();
+    let answer = server
+        .client()
+        .ask(
+            "POST",
+            "/api/v1/mail/links",
+            &headers,
+            Body::Sized(body.as_bytes()),
+        )
+        .unwrap();
     (answer.status, serde_json::from_slice(&answer.body).unwrap())
 }
 

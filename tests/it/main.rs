@@ -1,7 +1,10 @@
 //! Integration tests: each starts the real binary and asks it over HTTP what the collector
 //! promises. docs/understand/TESTS.md maps features to files.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected may stop at once")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets the unexpected may stop at once"
+)]
 
 mod access;
 mod agents;

@@ -14,21 +14,29 @@ fn spec() -> Value {
 
 fn read(server: &Server, path: &str) -> Value {
     let answer = server.client().get(path).unwrap();
-    serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("{path}: {} {}", answer.status, answer.text()))
+    serde_json::from_slice(&answer.body)
+        .unwrap_or_else(|_| panic!("{path}: {} {}", answer.status, answer.text()))
 }
 
 /// The schema of an operation's answer, with everything it refers to.
 fn schema(spec: &Value, path: &str, status: u16, kind: &str) -> Value {
-    let mut schema = spec["paths"][path]["get"]["responses"][status.to_string()]["content"][kind]["schema"].clone();
-    assert!(schema.is_object(), "{path} {status} {kind} is not described");
+    let mut schema =
+        spec["paths"][path]["get"]["responses"][status.to_string()]["content"][kind]["schema"]
+            .clone();
+    assert!(
+        schema.is_object(),
+        "{path} {status} {kind} is not described"
+    );
     schema["components"] = spec["components"].clone();
     schema
 }
 
 fn assert_valid(schema: &Value, answer: &Value, what: &str) {
     let validator = jsonschema::validator_for(schema).expect("a schema");
-    let errors: Vec<String> =
-        validator.iter_errors(answer).map(|error| format!("{} at {}", error, error.instance_path())).collect();
+    let errors: Vec<String> = validator
+        .iter_errors(answer)
+        .map(|error| format!("{} at {}", error, error.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{what}: {errors:#?}\n{answer:#}");
 }
 
@@ -36,11 +44,22 @@ fn assert_valid(schema: &Value, answer: &Value, what: &str) {
 fn every_route_of_the_api_is_described_and_nothing_else() {
     let server = Server::start(SITES);
     let served: BTreeSet<String> = serde_json::from_value(read(&server, "/test/routes")).unwrap();
-    let served: BTreeSet<String> = served.into_iter().filter(|route| route.contains(" /api/v1/")).collect();
+    let served: BTreeSet<String> = served
+        .into_iter()
+        .filter(|route| route.contains(" /api/v1/"))
+        .collect();
     let spec = spec();
-    let described = spec["paths"].as_object().unwrap().iter().flat_map(|(path, operations)| {
-        operations.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
-    });
+    let described = spec["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, operations)| {
+            operations
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(move |method| format!("{} {path}", method.to_uppercase()))
+        });
     assert_eq!(described.collect::<BTreeSet<String>>(), served);
 }
 
@@ -62,25 +81,44 @@ fn answers_have_the_shapes_that_are_described() {
             let now = (NOON + day * 86_400_000).to_string();
             assert_eq!(hit(&mut server.client(), &body, &[("X-Forwarded-For", &address), ("X-Footfall-Now", &now), ("Cookie", &cookie)]).status, 202);
         }
-        assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[("DNT", "1")]).status, 202);
+        assert_eq!(
+            hit(&mut server.client(), &view("/u/mia"), &[("DNT", "1")]).status,
+            202
+        );
     }
     server.publish(NOON + 2 * 86_400_000);
     let void = json!({"id": "forged", "from": "2026-03-01", "to": "2026-03-02", "event": "tip", "currency": "EUR"})
         .to_string();
     let host = server.address().to_string();
     let headers = [("Host", host.as_str())];
-    let voided =
-        server.client().ask("POST", "/api/v1/sites/mia/money/void", &headers, Body::Sized(void.as_bytes())).unwrap();
+    let voided = server
+        .client()
+        .ask(
+            "POST",
+            "/api/v1/sites/mia/money/void",
+            &headers,
+            Body::Sized(void.as_bytes()),
+        )
+        .unwrap();
     assert_eq!(voided.status, 201, "{}", voided.text());
     let spec = spec();
     for (path, question) in [
         ("/api/v1/sites/{site}/report", "range=7d&compare=previous"),
         ("/api/v1/sites/{site}/report", "range=today&compare=year"),
         ("/api/v1/sites/{site}/report", "range=all&interval=week"),
-        ("/api/v1/sites/{site}/report", "filter=page:/u/mia&compare=previous"),
+        (
+            "/api/v1/sites/{site}/report",
+            "filter=page:/u/mia&compare=previous",
+        ),
         ("/api/v1/sites/{site}/report", "filter=link:shop"),
-        ("/api/v1/sites/{site}/report", "filter=country:(unknown)&compare=previous"),
-        ("/api/v1/sites/{site}/report", "filter=source:nobody&compare=previous"),
+        (
+            "/api/v1/sites/{site}/report",
+            "filter=country:(unknown)&compare=previous",
+        ),
+        (
+            "/api/v1/sites/{site}/report",
+            "filter=source:nobody&compare=previous",
+        ),
         ("/api/v1/sites/{site}/vitals", "range=7d"),
         ("/api/v1/sites/{site}/vitals", "filter=page:/u/mia"),
         ("/api/v1/sites/{site}/faults", "range=7d"),
@@ -100,7 +138,11 @@ fn answers_have_the_shapes_that_are_described() {
     ] {
         let asked = format!("{}?{question}", path.replace("{site}", "mia"));
         let answer = read(&server, &asked);
-        assert_valid(&schema(&spec, path, 200, "application/json"), &answer, &asked);
+        assert_valid(
+            &schema(&spec, path, 200, "application/json"),
+            &answer,
+            &asked,
+        );
     }
     let whole = read(&server, "/api/v1/sites/mia/report?range=7d");
     assert_eq!(
@@ -108,7 +150,10 @@ fn answers_have_the_shapes_that_are_described() {
         (&json!(24), &json!(6000)),
         "the shapes were not empty"
     );
-    assert_eq!(whole["dimensions"]["source"]["rows"][0]["visitors"], 13, "{whole:#}");
+    assert_eq!(
+        whole["dimensions"]["source"]["rows"][0]["visitors"], 13,
+        "{whole:#}"
+    );
 }
 
 #[test]
@@ -117,13 +162,32 @@ fn problems_have_the_shape_that_is_described() {
     server.flush();
     let spec = spec();
     let path = "/api/v1/sites/{site}/report";
-    let bearer = [("Host", "stats.example"), ("Authorization", "Bearer 0123456789abcdef")];
-    for (asked, fields, status) in [("mia/report?range=8d", 2, 400), ("mia/report", 1, 401), ("a%20b/report", 2, 404)] {
+    let bearer = [
+        ("Host", "stats.example"),
+        ("Authorization", "Bearer 0123456789abcdef"),
+    ];
+    for (asked, fields, status) in [
+        ("mia/report?range=8d", 2, 400),
+        ("mia/report", 1, 401),
+        ("a%20b/report", 2, 404),
+    ] {
         let headers = &bearer[..fields];
-        let answer = server.client().ask("GET", &format!("/api/v1/sites/{asked}"), headers, Body::None).unwrap();
+        let answer = server
+            .client()
+            .ask(
+                "GET",
+                &format!("/api/v1/sites/{asked}"),
+                headers,
+                Body::None,
+            )
+            .unwrap();
         assert_eq!(answer.status, status, "{asked}: {}", answer.text());
         let problem: Value = serde_json::from_slice(&answer.body).unwrap();
-        assert_valid(&schema(&spec, path, status, "application/problem+json"), &problem, asked);
+        assert_valid(
+            &schema(&spec, path, status, "application/problem+json"),
+            &problem,
+            asked,
+        );
     }
 }
 
@@ -137,8 +201,22 @@ fn a_method_that_a_path_does_not_have_is_answered_with_those_it_has() {
         ("GET", "/ff/hit", "POST"),
         ("PUT", "/u/mia/ff/hit", "POST"),
     ] {
-        let answer = server.client().ask(method, path, &[("Host", &host)], Body::Sized(b"{}")).unwrap();
-        assert_eq!((answer.status, answer.header("allow")), (405, Some(allowed)), "{method} {path}");
+        let answer = server
+            .client()
+            .ask(method, path, &[("Host", &host)], Body::Sized(b"{}"))
+            .unwrap();
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (405, Some(allowed)),
+            "{method} {path}"
+        );
     }
-    assert_eq!(server.client().ask("GET", "/api/v1/nothing", &[("Host", &host)], Body::None).unwrap().status, 404);
+    assert_eq!(
+        server
+            .client()
+            .ask("GET", "/api/v1/nothing", &[("Host", &host)], Body::None)
+            .unwrap()
+            .status,
+        404
+    );
 }

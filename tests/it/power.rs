@@ -13,8 +13,11 @@ use crate::support::{Body, Engine, SITES, Server};
 const CLIENTS: usize = 2;
 
 /// The tables with counts of a hit besides `daily`; each sender's hit is a view.
-const TABLES: [&str; 3] =
-    ["daily WHERE subject = 'site' AND site != 0 AND", "hourly WHERE site != 0 AND", "activity WHERE"];
+const TABLES: [&str; 3] = [
+    "daily WHERE subject = 'site' AND site != 0 AND",
+    "hourly WHERE site != 0 AND",
+    "activity WHERE",
+];
 
 #[test]
 fn five_power_cuts_lose_no_answered_hit_and_count_none_twice() {
@@ -32,13 +35,19 @@ fn sixty_power_cuts_lose_no_answered_hit_and_count_none_twice() {
 /// Cuts the power under load, and in every second round just after the store has acknowledged a
 /// segment.
 fn cut_the_power(rounds: usize, seed: u64) {
-    let settings = ["journal.attribute_secs=0", "journal.segment_secs=1", "limits.answer_millis=30000"];
+    let settings = [
+        "journal.attribute_secs=0",
+        "journal.segment_secs=1",
+        "limits.answer_millis=30000",
+    ];
     let (mut server, disk) = Server::start_on_disk(SITES, &settings);
     let mut fates: HashMap<String, Fates> = HashMap::new();
     for (round, delay) in delays(seed).take(rounds).enumerate() {
         let stop = AtomicBool::new(false);
         let is_quiet = round % 2 == 1;
-        let sites: Vec<String> = (0..CLIENTS).map(|client| format!("r{round}c{client}")).collect();
+        let sites: Vec<String> = (0..CLIENTS)
+            .map(|client| format!("r{round}c{client}"))
+            .collect();
         let sent = std::thread::scope(|scope| {
             let senders: Vec<_> = sites
                 .iter()
@@ -50,14 +59,18 @@ fn cut_the_power(rounds: usize, seed: u64) {
             let (mut sealer, host) = (server.client(), server.address().to_string());
             let sealing = &stop;
             scope.spawn(move || {
-                let mut flush = || sealer.ask("POST", "/test/flush", &[("Host", &host)], Body::None);
+                let mut flush =
+                    || sealer.ask("POST", "/test/flush", &[("Host", &host)], Body::None);
                 while !sealing.load(Ordering::Relaxed) && flush().is_ok() {}
             });
 
             sleep(delay);
             if is_quiet {
                 stop.store(true, Ordering::Relaxed);
-                let senders: Vec<Fates> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
+                let senders: Vec<Fates> = senders
+                    .into_iter()
+                    .map(|sender| sender.join().unwrap())
+                    .collect();
                 server.flush();
                 disk.cut(|| server.kill());
                 return senders;
@@ -66,7 +79,10 @@ fn cut_the_power(rounds: usize, seed: u64) {
                 server.kill();
                 stop.store(true, Ordering::Relaxed);
             });
-            senders.into_iter().map(|sender| sender.join().unwrap()).collect()
+            senders
+                .into_iter()
+                .map(|sender| sender.join().unwrap())
+                .collect()
         });
         server.forget_key();
         fates.extend(sites.into_iter().zip(sent));
@@ -74,7 +90,10 @@ fn cut_the_power(rounds: usize, seed: u64) {
         server.restart();
         server.flush();
         let (answered, unanswered) = assert_counted_once(&server, &fates);
-        println!("power_cuts={} answered={answered} unanswered={unanswered}", round + 1);
+        println!(
+            "power_cuts={} answered={answered} unanswered={unanswered}",
+            round + 1
+        );
     }
     assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
     assert_eq!(server.stop(), Some(0), "{}", server.log());
@@ -84,16 +103,30 @@ fn cut_the_power(rounds: usize, seed: u64) {
 /// The rounds compared pages; each other table must have the same number.
 fn assert_tables_agree(store: &Path) {
     let engine = Engine::start(store);
-    let number = |sql: &str| -> u64 { engine.sql(&format!("{sql} FORMAT TSV")).trim().parse().unwrap() };
+    let number = |sql: &str| -> u64 {
+        engine
+            .sql(&format!("{sql} FORMAT TSV"))
+            .trim()
+            .parse()
+            .unwrap()
+    };
     let no_marker = "site < toUInt128('340282366920628978453553262363043430400')";
     let pages = number("SELECT sum(hits) FROM daily WHERE subject = 'page' AND site != 0");
     for table in TABLES {
-        assert_eq!(number(&format!("SELECT sum(hits) FROM {table} {no_marker}")), pages, "{table}");
+        assert_eq!(
+            number(&format!("SELECT sum(hits) FROM {table} {no_marker}")),
+            pages,
+            "{table}"
+        );
     }
     // Attributes that were not released are lost with their key: there may be fewer of them, never
     // more.
     let visits = number("SELECT sum(visits) FROM daily WHERE subject = 'site' AND site != 0");
-    let attributes =
-        number("SELECT sum(visits) FROM unpublished WHERE subject = 'site' AND dim = 'country' AND site != 0");
-    assert!(attributes > 0 && attributes <= visits, "{attributes} countries of {visits} visits");
+    let attributes = number(
+        "SELECT sum(visits) FROM unpublished WHERE subject = 'site' AND dim = 'country' AND site != 0",
+    );
+    assert!(
+        attributes > 0 && attributes <= visits,
+        "{attributes} countries of {visits} visits"
+    );
 }

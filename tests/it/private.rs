@@ -24,28 +24,52 @@ pub fn open_to_others(path: &Path) -> Vec<(PathBuf, String)> {
     all
 }
 
-const SETTINGS: [&str; 4] =
-    ["mail.enabled=true", "mail.templates=[\"welcome\"]", "ledger.checkpoint_secs=60", "report.k=2"];
+const SETTINGS: [&str; 4] = [
+    "mail.enabled=true",
+    "mail.templates=[\"welcome\"]",
+    "ledger.checkpoint_secs=60",
+    "report.k=2",
+];
 
 /// Makes the collector write every kind of file.
 fn run(server: &mut Server) {
     server.flush();
     let mut client = server.client();
-    let choice =
-        r#"{"version":2,"act":"grant","tiers":{"analytics":true},"lang":"en","layer":"first","path":"/u/mia"}"#;
-    let of_page = [("Content-Type", "application/json"), ("Sec-Fetch-Site", "same-origin")];
-    assert_eq!(ask(&mut client, "POST", "/ff/consent", choice, &of_page).status, 200);
+    let choice = r#"{"version":2,"act":"grant","tiers":{"analytics":true},"lang":"en","layer":"first","path":"/u/mia"}"#;
+    let of_page = [
+        ("Content-Type", "application/json"),
+        ("Sec-Fetch-Site", "same-origin"),
+    ];
+    assert_eq!(
+        ask(&mut client, "POST", "/ff/consent", choice, &of_page).status,
+        200
+    );
     assert_eq!(hit(&mut client, &view("/u/mia"), &[]).status, 202);
     let host = server.address().to_string();
     let site = r#"{"hosts":["tom.example"],"zone":"UTC"}"#;
-    let own = [("Host", &*host), ("Origin", ABSENT), ("X-Forwarded-For", ABSENT)];
+    let own = [
+        ("Host", &*host),
+        ("Origin", ABSENT),
+        ("X-Forwarded-For", ABSENT),
+    ];
     let put = ask(&mut client, "PUT", "/api/v1/sites/tom", site, &own);
     assert_eq!(put.status, 204, "{}", put.text());
     server.flush();
     let later = (NOON + 86_400_000).to_string();
-    assert_eq!(hit(&mut client, &view("/u/mia"), &[("X-Footfall-Now", &later)]).status, 202);
+    assert_eq!(
+        hit(&mut client, &view("/u/mia"), &[("X-Footfall-Now", &later)]).status,
+        202
+    );
     server.flush();
-    assert_eq!(hit(&mut client, &view("/u/mia/open"), &[("X-Footfall-Now", &later)]).status, 202);
+    assert_eq!(
+        hit(
+            &mut client,
+            &view("/u/mia/open"),
+            &[("X-Footfall-Now", &later)]
+        )
+        .status,
+        202
+    );
 }
 
 #[test]
@@ -53,8 +77,14 @@ fn every_file_and_folder_is_its_users_alone_while_it_runs_and_when_it_stopped() 
     let mut server = Server::start_with(SITES, &SETTINGS);
     run(&mut server);
     let data = server.dir().join("data");
-    let written =
-        ["journal/registry.json", "journal/lock", "ledger/acts.ledger", "ledger/key.pem", "store", "mail.keys"];
+    let written = [
+        "journal/registry.json",
+        "journal/lock",
+        "ledger/acts.ledger",
+        "ledger/key.pem",
+        "store",
+        "mail.keys",
+    ];
     for file in written {
         assert!(data.join(file).exists(), "{file}");
     }
@@ -71,18 +101,28 @@ fn what_an_earlier_version_left_open_is_closed_at_the_start_and_said() {
     let data = server.dir().join("data");
     fn open(path: &Path) {
         let is_dir = path.is_dir();
-        fs::set_permissions(path, Permissions::from_mode(if is_dir { 0o755 } else { 0o644 })).unwrap();
+        fs::set_permissions(
+            path,
+            Permissions::from_mode(if is_dir { 0o755 } else { 0o644 }),
+        )
+        .unwrap();
         if is_dir {
-            fs::read_dir(path).unwrap().for_each(|entry| open(&entry.unwrap().path()));
+            fs::read_dir(path)
+                .unwrap()
+                .for_each(|entry| open(&entry.unwrap().path()));
         }
     }
-    ["journal", "ledger", "store", "mail.keys"].iter().for_each(|part| open(&data.join(part)));
+    ["journal", "ledger", "store", "mail.keys"]
+        .iter()
+        .for_each(|part| open(&data.join(part)));
     let before = server.log().len();
     server.restart();
     server.flush();
     assert_eq!(open_to_others(&data), []);
     assert_eq!(
-        server.log()[before..].matches("other users of this machine could reach it").count(),
+        server.log()[before..]
+            .matches("other users of this machine could reach it")
+            .count(),
         4,
         "{}",
         server.log()
@@ -91,5 +131,9 @@ fn what_an_earlier_version_left_open_is_closed_at_the_start_and_said() {
     let said = server.log().len();
     server.stop();
     server.restart();
-    assert!(!server.log()[said..].contains("other users of this machine"), "{}", server.log());
+    assert!(
+        !server.log()[said..].contains("other users of this machine"),
+        "{}",
+        server.log()
+    );
 }

@@ -32,14 +32,23 @@ pub const REASONS: [&str; 5] = ["unknown_site", "not_a_view", "gpc", "dnt", "no_
 
 /// A subject and the dimensions in which it is counted.
 pub const SUBJECTS: [(&str, &[&str]); 4] = [
-    ("site", &["source", "channel", "campaign", "country", "device", "browser", "os", "language"]),
+    (
+        "site",
+        &[
+            "source", "channel", "campaign", "country", "device", "browser", "os", "language",
+        ],
+    ),
     ("page", &["source", "country"]),
     ("link", &["source", "country", "campaign"]),
     ("event", &["source", "country", "campaign"]),
 ];
 
 pub fn dimensions_of(subject: &str) -> &'static [&'static str] {
-    SUBJECTS.iter().find(|(name, _)| *name == subject).expect("one of the four subjects").1
+    SUBJECTS
+        .iter()
+        .find(|(name, _)| *name == subject)
+        .expect("one of the four subjects")
+        .1
 }
 
 /// Dimension -> value. A visit without a campaign has no entry for it and is counted as `(none)`.
@@ -48,10 +57,22 @@ pub type Attributes = BTreeMap<&'static str, String>;
 /// What happened. The item is already spelled as it is counted.
 #[derive(Clone, Debug)]
 pub enum Deed {
-    View { page: String },
-    Click { link: String, engaged: u64 },
-    Event { name: String, passive: bool, money: Option<(u64, &'static str)> },
-    Leave { page: String, engaged: u64 },
+    View {
+        page: String,
+    },
+    Click {
+        link: String,
+        engaged: u64,
+    },
+    Event {
+        name: String,
+        passive: bool,
+        money: Option<(u64, &'static str)>,
+    },
+    Leave {
+        page: String,
+        engaged: u64,
+    },
 }
 
 impl Deed {
@@ -66,7 +87,10 @@ impl Deed {
     }
 
     fn is_interactive(&self) -> bool {
-        matches!(self, Deed::Click { .. } | Deed::Event { passive: false, .. })
+        matches!(
+            self,
+            Deed::Click { .. } | Deed::Event { passive: false, .. }
+        )
     }
 }
 
@@ -149,7 +173,11 @@ impl Reference {
                 (name.to_string(), book)
             })
             .collect();
-        assert!(of_site.is_empty(), "hits of sites nobody named: {:?}", of_site.keys());
+        assert!(
+            of_site.is_empty(),
+            "hits of sites nobody named: {:?}",
+            of_site.keys()
+        );
         Reference { books, drops }
     }
 }
@@ -157,8 +185,21 @@ impl Reference {
 impl Book {
     fn empty(name: &str, zone: &str) -> Book {
         let zone = TimeZone::get(zone).expect("a zone of the bundled database");
-        let (rows, lots, hours, money) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Book { name: name.to_owned(), zone, rows, lots, through: Date::ZERO, hours, money }
+        let (rows, lots, hours, money) = (
+            BTreeMap::new(),
+            BTreeMap::new(),
+            BTreeMap::new(),
+            BTreeMap::new(),
+        );
+        Book {
+            name: name.to_owned(),
+            zone,
+            rows,
+            lots,
+            through: Date::ZERO,
+            hours,
+            money,
+        }
     }
 
     /// Publishes what was counted. May be repeated with other rules.
@@ -168,7 +209,9 @@ impl Book {
     }
 
     fn local(&self, at: i64) -> Zoned {
-        Timestamp::from_millisecond(at).expect("a time of this millennium").to_zoned(self.zone.clone())
+        Timestamp::from_millisecond(at)
+            .expect("a time of this millennium")
+            .to_zoned(self.zone.clone())
     }
 
     fn fill(&mut self, hits: &[&Hit]) {
@@ -176,7 +219,10 @@ impl Book {
         let mut visitors: BTreeMap<(Date, &str, &str), Vec<&Hit>> = BTreeMap::new();
         for hit in &hits {
             let day = self.local(hit.at).date();
-            visitors.entry((day, &hit.address, &hit.agent)).or_default().push(hit);
+            visitors
+                .entry((day, &hit.address, &hit.agent))
+                .or_default()
+                .push(hit);
         }
         let mut days: Vec<(Date, Vec<Vec<&Hit>>)> = Vec::new();
         for ((day, ..), hits) in visitors {
@@ -186,8 +232,11 @@ impl Book {
         }
 
         // In the order of arrival: the first of a network counts for it.
-        let place: BTreeMap<*const Hit, usize> =
-            hits.iter().enumerate().map(|(n, hit)| (&raw const **hit, n)).collect();
+        let place: BTreeMap<*const Hit, usize> = hits
+            .iter()
+            .enumerate()
+            .map(|(n, hit)| (&raw const **hit, n))
+            .collect();
         days.sort_by_key(|(_, visits)| place[&(&raw const *visits[0][0])]);
         let mut seen = BTreeSet::new();
         for (day, visits) in days {
@@ -214,10 +263,18 @@ impl Book {
             let mut touched = BTreeSet::new();
             for hit in visit {
                 self.hit(day, hit);
-                let Some((subject, item)) = hit.deed.item() else { continue };
+                let Some((subject, item)) = hit.deed.item() else {
+                    continue;
+                };
                 if touched.insert((subject, item)) {
                     let new_today = touched_today.insert((subject, item));
-                    self.raise_with_attributes(day, subject, item, &first.attributes, counts(new_today));
+                    self.raise_with_attributes(
+                        day,
+                        subject,
+                        item,
+                        &first.attributes,
+                        counts(new_today),
+                    );
                 }
             }
             self.close(day, visit);
@@ -244,13 +301,16 @@ impl Book {
                     *sum += minor;
                 }
             }
-            Deed::Leave { page, engaged } => self.total(day, "page", page).seconds += seconds_half_up(*engaged),
+            Deed::Leave { page, engaged } => {
+                self.total(day, "page", page).seconds += seconds_half_up(*engaged)
+            }
         }
     }
 
     fn close(&mut self, day: Date, visit: &[&Hit]) {
         let (first, last) = (visit[0], visit[visit.len() - 1]);
-        let seconds = u64::try_from((last.at - first.at) / 1000).expect("hits come in the order of time");
+        let seconds =
+            u64::try_from((last.at - first.at) / 1000).expect("hits come in the order of time");
         self.total(day, "site", "").seconds += seconds;
         self.hour(first.at).seconds += seconds;
 
@@ -274,12 +334,25 @@ impl Book {
     }
 
     /// Counts a visit, and perhaps a visitor, in the total and in each dimension of the subject.
-    fn raise_with_attributes(&mut self, day: Date, subject: &'static str, item: &str, of: &Attributes, counts: Counts) {
+    fn raise_with_attributes(
+        &mut self,
+        day: Date,
+        subject: &'static str,
+        item: &str,
+        of: &Attributes,
+        counts: Counts,
+    ) {
         let total = self.total(day, subject, item);
         total.visits += counts.visits;
         total.visitors += counts.visitors;
         for dim in dimensions_of(subject) {
-            let row = self.row(day, subject, item, dim, of.get(dim).map_or(NONE, String::as_str));
+            let row = self.row(
+                day,
+                subject,
+                item,
+                dim,
+                of.get(dim).map_or(NONE, String::as_str),
+            );
             row.visits += counts.visits;
             row.visitors += counts.visitors;
             row.networks += counts.networks;
@@ -290,15 +363,32 @@ impl Book {
         self.row(day, subject, item, "", "")
     }
 
-    fn row(&mut self, day: Date, subject: &'static str, item: &str, dim: &'static str, value: &str) -> &mut Counts {
-        self.rows.entry(Row { day, subject, item: item.to_owned(), dim, value: value.to_owned() }).or_default()
+    fn row(
+        &mut self,
+        day: Date,
+        subject: &'static str,
+        item: &str,
+        dim: &'static str,
+        value: &str,
+    ) -> &mut Counts {
+        self.rows
+            .entry(Row {
+                day,
+                subject,
+                item: item.to_owned(),
+                dim,
+                value: value.to_owned(),
+            })
+            .or_default()
     }
 
     /// Local time rounded down to 3600 s, minus the offset in force at the hit.
     fn hour(&mut self, at: i64) -> &mut Counts {
         let offset = i64::from(self.local(at).offset().seconds());
         let local = at.div_euclid(1000) + offset;
-        self.hours.entry(local - local.rem_euclid(3600) - offset).or_default()
+        self.hours
+            .entry(local - local.rem_euclid(3600) - offset)
+            .or_default()
     }
 }
 
@@ -313,7 +403,11 @@ fn without_duplicates<'a>(hits: &[&'a Hit]) -> Vec<&'a Hit> {
             let since_counted = counted.get(id.as_str()).map(|then| hit.at - then);
             let since_seen = seen.insert(id, hit.at).map(|then| hit.at - then);
             let again = since_counted.is_some_and(is_duplicate);
-            assert_eq!(again, since_seen.is_some_and(is_duplicate), "a chain of repetitions: unspecified");
+            assert_eq!(
+                again,
+                since_seen.is_some_and(is_duplicate),
+                "a chain of repetitions: unspecified"
+            );
             if again {
                 continue;
             }
@@ -326,7 +420,10 @@ fn without_duplicates<'a>(hits: &[&'a Hit]) -> Vec<&'a Hit> {
 
 fn is_duplicate(age: i64) -> bool {
     let open_question = SAME_ID_COUNTS_ONCE..=ID_IS_FORGOTTEN;
-    assert!(!open_question.contains(&age), "an id repeated after {age} ms: unspecified");
+    assert!(
+        !open_question.contains(&age),
+        "an id repeated after {age} ms: unspecified"
+    );
     age < SAME_ID_COUNTS_ONCE
 }
 
@@ -336,7 +433,9 @@ fn visits_of<'a>(hits: &[&'a Hit]) -> (Vec<Vec<&'a Hit>>, Vec<&'a Hit>) {
     let mut visits: Vec<Vec<&Hit>> = Vec::new();
     let mut late = Vec::new();
     for hit in hits {
-        let open = visits.last_mut().filter(|visit| hit.at - visit[visit.len() - 1].at < VISIT_GAP);
+        let open = visits
+            .last_mut()
+            .filter(|visit| hit.at - visit[visit.len() - 1].at < VISIT_GAP);
         match open {
             Some(visit) => visit.push(hit),
             None if matches!(hit.deed, Deed::Leave { .. }) => late.push(*hit),

@@ -29,7 +29,11 @@ fn on(server: &Server, days: i64, person: u32, body: &str) {
     let now = (NOON + days * DAY_MILLIS).to_string();
     let address = format!("198.{}.{}.7", 51 + person / 250, person % 250);
     let cookie = grant_of(u128::from(person));
-    let own = [("X-Forwarded-For", &*address), ("X-Footfall-Now", &*now), ("Cookie", &*cookie)];
+    let own = [
+        ("X-Forwarded-For", &*address),
+        ("X-Footfall-Now", &*now),
+        ("Cookie", &*cookie),
+    ];
     assert_eq!(hit(&mut server.client(), body, &own).status, 202);
 }
 
@@ -41,7 +45,12 @@ fn publish(server: &Server, days: i64) {
 /// The name and hits of each step with counts.
 fn steps(report: &Value) -> Vec<(String, u64)> {
     let rows = report["series"].as_array().unwrap().iter();
-    let step = |row: &Value| (row["at"].as_str().unwrap().to_owned(), row["hits"].as_u64().unwrap());
+    let step = |row: &Value| {
+        (
+            row["at"].as_str().unwrap().to_owned(),
+            row["hits"].as_u64().unwrap(),
+        )
+    };
     rows.map(step).filter(|(_, hits)| *hits > 0).collect()
 }
 
@@ -70,31 +79,65 @@ fn ranges_comparisons_and_steps_follow_the_calendar() {
         ("range=month", "2026-04-01", "2026-04-01", 3),
         ("range=year", "2026-01-01", "2026-04-01", 6),
         ("range=all", "2026-03-10", "2026-04-01", 6),
-        ("from=2026-03-10&to=2026-03-17", "2026-03-10", "2026-03-17", 3),
+        (
+            "from=2026-03-10&to=2026-03-17",
+            "2026-03-10",
+            "2026-03-17",
+            3,
+        ),
     ] {
-        assert_eq!(total(query), (from.to_owned(), to.to_owned(), hits), "{query}");
+        assert_eq!(
+            total(query),
+            (from.to_owned(), to.to_owned(), hits),
+            "{query}"
+        );
     }
-    let own = |steps: &[(&str, u64)]| steps.iter().map(|(at, n)| ((*at).to_owned(), *n)).collect::<Vec<_>>();
+    let own = |steps: &[(&str, u64)]| {
+        steps
+            .iter()
+            .map(|(at, n)| ((*at).to_owned(), *n))
+            .collect::<Vec<_>>()
+    };
     let all = report(&server, "range=all");
     assert_eq!(
         (&all["interval"], steps(&all)),
-        (&json!("day"), own(&[("2026-03-10", 1), ("2026-03-17", 2), ("2026-04-01", 3)]))
+        (
+            &json!("day"),
+            own(&[("2026-03-10", 1), ("2026-03-17", 2), ("2026-04-01", 3)])
+        )
     );
     assert_eq!(
         steps(&report(&server, "range=all&interval=week")),
         own(&[("2026-03-09", 1), ("2026-03-16", 2), ("2026-03-30", 3)])
     );
-    assert_eq!(steps(&report(&server, "range=year&interval=month")), own(&[("2026-03-01", 3), ("2026-04-01", 3)]));
-    assert_eq!(steps(&report(&server, "range=today")), own(&[("2026-04-01T12:00:00+00:00", 3)]));
-
-    let compared = report(&server, "from=2026-03-15&to=2026-03-21&compare=previous")["compared"].clone();
     assert_eq!(
-        (&compared["from"], &compared["to"], &compared["totals"]["hits"]),
+        steps(&report(&server, "range=year&interval=month")),
+        own(&[("2026-03-01", 3), ("2026-04-01", 3)])
+    );
+    assert_eq!(
+        steps(&report(&server, "range=today")),
+        own(&[("2026-04-01T12:00:00+00:00", 3)])
+    );
+
+    let compared =
+        report(&server, "from=2026-03-15&to=2026-03-21&compare=previous")["compared"].clone();
+    assert_eq!(
+        (
+            &compared["from"],
+            &compared["to"],
+            &compared["totals"]["hits"]
+        ),
         (&json!("2026-03-08"), &json!("2026-03-14"), &json!(1))
     );
     assert_eq!(steps(&compared), own(&[("2026-03-10", 1)]));
-    assert_eq!(report(&server, "range=7d&compare_from=2026-03-11")["compared"]["totals"]["hits"], 2);
-    assert_eq!(report(&server, "range=7d&compare=year")["compared"]["from"], "2025-03-26");
+    assert_eq!(
+        report(&server, "range=7d&compare_from=2026-03-11")["compared"]["totals"]["hits"],
+        2
+    );
+    assert_eq!(
+        report(&server, "range=7d&compare=year")["compared"]["from"],
+        "2025-03-26"
+    );
     assert_eq!(report(&server, "range=7d")["compared"], Value::Null);
 }
 
@@ -106,7 +149,13 @@ fn entries_exits_money_and_all_hits_of_a_list_are_in_the_report() {
             r#"{{"kind":"event","url":"https://pages.example/u/mia","name":"tip","value":{value},"currency":"JPY"}}"#
         )
     };
-    for body in [view("/u/mia"), view("/u/mia/shop"), view("/u/mia/about"), tip("500"), tip("250")] {
+    for body in [
+        view("/u/mia"),
+        view("/u/mia/shop"),
+        view("/u/mia/about"),
+        tip("500"),
+        tip("250"),
+    ] {
         on(&server, 0, 1, &body);
     }
     on(&server, 0, 2, &view("/u/mia/shop"));
@@ -126,7 +175,9 @@ fn entries_exits_money_and_all_hits_of_a_list_are_in_the_report() {
 fn a_filter_by_a_value_and_a_filter_by_an_item_show_the_same_published_cells() {
     let server = Server::start(SITES);
     let from = |source: &str, page: &str| {
-        format!(r#"{{"kind":"view","url":"https://pages.example{page}","referrer":"https://{source}/"}}"#)
+        format!(
+            r#"{{"kind":"view","url":"https://pages.example{page}","referrer":"https://{source}/"}}"#
+        )
     };
     // Eighteen on the shop's page: twelve from one source, six from another. The other page has
     // enough of both.
@@ -137,29 +188,57 @@ fn a_filter_by_a_value_and_a_filter_by_an_item_show_the_same_published_cells() {
     server.flush();
     let day = |query: &str| report(&server, &format!("from=2026-03-10&to=2026-03-10&{query}"));
     let nothing = json!({"published": 0, "pending": 18, "rows": []});
-    assert_eq!(day("filter=page:/u/mia/shop")["dimensions"]["source"], nothing, "the day is open");
+    assert_eq!(
+        day("filter=page:/u/mia/shop")["dimensions"]["source"],
+        nothing,
+        "the day is open"
+    );
 
     publish(&server, 0);
     let shop = day("filter=page:/u/mia/shop");
     assert_eq!(shop["totals"]["visitors"], 18);
     let sources = &shop["dimensions"]["source"];
-    assert_eq!(sources["rows"][0], json!({"value": "one.example", "visitors": 12, "visits": 12}));
+    assert_eq!(
+        sources["rows"][0],
+        json!({"value": "one.example", "visitors": 12, "visits": 12})
+    );
     // Six are between k and 2k: a coin decides.
     let two = sources["rows"][1]["visitors"].as_u64().unwrap_or(0);
     assert!(two == 0 || two == 6, "{sources}");
-    assert_eq!((&sources["published"], &sources["pending"]), (&json!(12 + two), &json!(6 - two)));
+    assert_eq!(
+        (&sources["published"], &sources["pending"]),
+        (&json!(12 + two), &json!(6 - two))
+    );
 
     let one = day("filter=source:one.example");
     assert_eq!(one["totals"], json!({"visitors": 22, "visits": 22}));
     let row = |item: &str, n: u64| json!({"item": item, "visitors": n, "visits": n});
-    assert_eq!(one["subjects"]["page"]["rows"], json!([row("/u/mia/shop", 12), row("/u/mia", 10)]));
-    assert_eq!(day("filter=source:one.example&limit=1")["subjects"]["page"]["rows"], json!([row("/u/mia/shop", 12)]));
+    assert_eq!(
+        one["subjects"]["page"]["rows"],
+        json!([row("/u/mia/shop", 12), row("/u/mia", 10)])
+    );
+    assert_eq!(
+        day("filter=source:one.example&limit=1")["subjects"]["page"]["rows"],
+        json!([row("/u/mia/shop", 12)])
+    );
     let unknown = day("filter=source:nobody.example&compare=previous");
     assert_eq!(
-        (&unknown["totals"], &unknown["compared"]["totals"], &unknown["subjects"]["page"]["rows"]),
-        (&json!({"visitors": 0, "visits": 0}), &json!({"visitors": 0, "visits": 0}), &json!([]))
+        (
+            &unknown["totals"],
+            &unknown["compared"]["totals"],
+            &unknown["subjects"]["page"]["rows"]
+        ),
+        (
+            &json!({"visitors": 0, "visits": 0}),
+            &json!({"visitors": 0, "visits": 0}),
+            &json!([])
+        )
     );
-    assert_eq!(day("limit=1")["dimensions"]["source"]["published"], 40, "of all values, also those beyond the limit");
+    assert_eq!(
+        day("limit=1")["dimensions"]["source"]["published"],
+        40,
+        "of all values, also those beyond the limit"
+    );
 }
 
 #[test]
@@ -170,24 +249,44 @@ fn an_answer_says_as_of_which_day_and_hour_its_attributes_are() {
     server.flush();
     let as_of = |query: &str| report(&server, query)["attributes"].clone();
     publish(&server, 0);
-    assert_eq!(as_of("range=28d"), json!({"through": "2026-03-10", "hour": null}));
-    assert_eq!(as_of("range=today"), json!({"through": "2026-03-10", "hour": null}));
+    assert_eq!(
+        as_of("range=28d"),
+        json!({"through": "2026-03-10", "hour": null})
+    );
+    assert_eq!(
+        as_of("range=today"),
+        json!({"through": "2026-03-10", "hour": null})
+    );
 
     // A busy hour: sixty visitors, and a few of another source.
-    let rare = r#"{"kind":"view","url":"https://pages.example/u/mia","referrer":"https://rare.example/"}"#;
+    let rare =
+        r#"{"kind":"view","url":"https://pages.example/u/mia","referrer":"https://rare.example/"}"#;
     (0..60).for_each(|n| on(&server, 1, 100 + n, &view("/u/mia")));
     (0..12).for_each(|n| on(&server, 1, 300 + n, rare));
     server.publish(NOON + DAY_MILLIS + 3_600_000 + 121_000);
     let hour = json!({"through": "2026-03-10", "hour": "2026-03-11T13:00:00+00:00"});
     assert_eq!(as_of("range=28d"), hour);
-    assert_eq!(as_of("from=2026-03-01&to=2026-03-10")["hour"], Value::Null, "today is not in the range");
+    assert_eq!(
+        as_of("from=2026-03-01&to=2026-03-10")["hour"],
+        Value::Null,
+        "today is not in the range"
+    );
     let today = report(&server, "range=today");
     let direct = json!({"published": 60, "pending": 12, "rows": [{"value": "(direct)", "visitors": 60, "visits": 60}]});
-    assert_eq!((&today["attributes"], &today["dimensions"]["source"]), (&hour, &direct));
+    assert_eq!(
+        (&today["attributes"], &today["dimensions"]["source"]),
+        (&hour, &direct)
+    );
 
     publish(&server, 1);
-    assert_eq!(as_of("range=28d"), json!({"through": "2026-03-11", "hour": null}));
-    assert_eq!(as_of("from=2026-03-01&to=2026-03-05"), json!({"through": "2026-03-05", "hour": null}));
+    assert_eq!(
+        as_of("range=28d"),
+        json!({"through": "2026-03-11", "hour": null})
+    );
+    assert_eq!(
+        as_of("from=2026-03-01&to=2026-03-05"),
+        json!({"through": "2026-03-05", "hour": null})
+    );
     let day = report(&server, "from=2026-03-11&to=2026-03-11");
     assert_eq!(day["dimensions"]["source"]["published"], 72);
 }
@@ -210,11 +309,27 @@ fn an_answer_about_published_days_can_be_asked_for_again_by_its_tag() {
     let first = get(&server, path);
     let tag = first.header("etag").expect("a tag").to_owned();
     let host = server.address().to_string();
-    let again = server.client().ask("GET", path, &[("Host", &host), ("If-None-Match", &tag)], Body::None).unwrap();
+    let again = server
+        .client()
+        .ask(
+            "GET",
+            path,
+            &[("Host", &host), ("If-None-Match", &tag)],
+            Body::None,
+        )
+        .unwrap();
     assert_eq!((again.status, again.body.len()), (304, 0));
-    for query in ["range=today", "range=28d", "from=2026-03-10&to=2026-03-10&compare_from=2026-03-11"] {
+    for query in [
+        "range=today",
+        "range=28d",
+        "from=2026-03-10&to=2026-03-10&compare_from=2026-03-11",
+    ] {
         let open = get(&server, &format!("/api/v1/sites/mia/report?{query}"));
-        assert_eq!((open.header("etag"), open.header("cache-control")), (None, Some("no-store")), "{query}");
+        assert_eq!(
+            (open.header("etag"), open.header("cache-control")),
+            (None, Some("no-store")),
+            "{query}"
+        );
     }
 }
 
@@ -225,28 +340,59 @@ fn lists_are_exported_as_files() {
     let click = r#"{"kind":"event","url":"https://pages.example/u/mia","name":"=cmd(\"x\"),1"}"#;
     on(&server, 0, 1, click);
     server.flush();
-    let export = |query: &str| get(&server, &format!("/api/v1/sites/mia/export?range=today&{query}"));
+    let export = |query: &str| {
+        get(
+            &server,
+            &format!("/api/v1/sites/mia/export?range=today&{query}"),
+        )
+    };
     let csv = export("table=event");
-    assert_eq!(csv.header("content-disposition"), Some("attachment; filename=\"mia-event-2026-03-10-2026-03-10.csv\""));
+    assert_eq!(
+        csv.header("content-disposition"),
+        Some("attachment; filename=\"mia-event-2026-03-10-2026-03-10.csv\"")
+    );
     assert_eq!(
         csv.text(),
         "item,bounces,entries,exits,hits,seconds,visitors,visits\n\"'=cmd(\"\"x\"\"),1\",0,0,0,1,0,1,1\n"
     );
     let pages: Value = serde_json::from_slice(&export("table=page&format=json").body).unwrap();
     assert_eq!(pages[0]["item"], "/u/mia");
-    assert!(export("table=series").text().contains("2026-03-10T12:00:00+00:00,"));
-    assert_eq!(export("table=country&format=json").text(), "[]", "nothing of an open day is published");
+    assert!(
+        export("table=series")
+            .text()
+            .contains("2026-03-10T12:00:00+00:00,")
+    );
+    assert_eq!(
+        export("table=country&format=json").text(),
+        "[]",
+        "nothing of an open day is published"
+    );
     (10..22).for_each(|person| on(&server, 0, person, &view("/u/mia")));
     publish(&server, 0);
-    let sources = get(&server, "/api/v1/sites/mia/export?range=yesterday&table=source");
+    let sources = get(
+        &server,
+        "/api/v1/sites/mia/export?range=yesterday&table=source",
+    );
     assert_eq!(sources.text(), "value,visitors,visits\n(direct),13,13\n");
-    for query in ["table=people", "format=csv", "table=page&format=xlsx", "table=page&table=link&x=1"] {
+    for query in [
+        "table=people",
+        "format=csv",
+        "table=page&format=xlsx",
+        "table=page&table=link&x=1",
+    ] {
         assert_eq!(export(query).status, 400, "{query}");
     }
     // A caller who may not read the site does not learn what is wrong with the query.
     let stranger = [("Host", "elsewhere.example")];
     let path = "/api/v1/sites/mia/export?table=people";
-    assert_eq!(server.client().ask("GET", path, &stranger, Body::None).unwrap().status, 401);
+    assert_eq!(
+        server
+            .client()
+            .ask("GET", path, &stranger, Body::None)
+            .unwrap()
+            .status,
+        401
+    );
 }
 
 #[test]
@@ -259,8 +405,15 @@ fn the_live_number_is_of_the_last_five_minutes_and_a_stream_tells_when_to_read_a
     assert_eq!(read(&server, "/api/v1/sites/tom/live")["visitors"], 0);
 
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(stream, "GET /api/v1/sites/mia/events HTTP/1.1\r\nHost: {}\r\n\r\n", server.address()).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    write!(
+        stream,
+        "GET /api/v1/sites/mia/events HTTP/1.1\r\nHost: {}\r\n\r\n",
+        server.address()
+    )
+    .unwrap();
     let mut said = String::new();
     let until = |stream: &mut TcpStream, said: &mut String, word: &str| {
         let mut piece = [0; 4096];
@@ -270,16 +423,38 @@ fn the_live_number_is_of_the_last_five_minutes_and_a_stream_tells_when_to_read_a
             said.push_str(std::str::from_utf8(&piece[..n]).unwrap());
         }
     };
-    until(&mut stream, &mut said, "event: live\ndata: {\"visitors\":3}\n\n");
-    assert!(said.to_lowercase().contains("content-type: text/event-stream"), "{said}");
+    until(
+        &mut stream,
+        &mut said,
+        "event: live\ndata: {\"visitors\":3}\n\n",
+    );
+    assert!(
+        said.to_lowercase()
+            .contains("content-type: text/event-stream"),
+        "{said}"
+    );
     on(&server, 0, 9, &view("/u/mia"));
     server.flush();
     until(&mut stream, &mut said, "event: counted\n");
     until(&mut stream, &mut said, "{\"visitors\":4}");
 
     let later = (NOON + 6 * 60_000).to_string();
-    assert_eq!(hit(&mut server.client(), &view("/u/tom"), &[("X-Footfall-Now", &later)]).status, 202);
-    assert_eq!((live(&server), read(&server, "/api/v1/sites/tom/live")["visitors"].clone()), (json!(0), json!(1)));
+    assert_eq!(
+        hit(
+            &mut server.client(),
+            &view("/u/tom"),
+            &[("X-Footfall-Now", &later)]
+        )
+        .status,
+        202
+    );
+    assert_eq!(
+        (
+            live(&server),
+            read(&server, "/api/v1/sites/tom/live")["visitors"].clone()
+        ),
+        (json!(0), json!(1))
+    );
 
     // A published day is announced too, even without visitors.
     said.clear();
@@ -294,13 +469,24 @@ fn the_live_number_is_of_the_last_five_minutes_and_a_stream_tells_when_to_read_a
 fn an_open_stream_does_not_hold_up_a_stop() {
     let mut server = Server::start(SITES);
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(stream, "GET /api/v1/sites/mia/events HTTP/1.1\r\nHost: {}\r\n\r\n", server.address()).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    write!(
+        stream,
+        "GET /api/v1/sites/mia/events HTTP/1.1\r\nHost: {}\r\n\r\n",
+        server.address()
+    )
+    .unwrap();
     let mut first = [0; 64];
     assert!(stream.read(&mut first).unwrap() > 0);
     let begun = std::time::Instant::now();
     assert_eq!(server.stop(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[test]
@@ -316,13 +502,26 @@ fn operators_see_all_sites_by_name_what_was_dropped_and_how_the_collector_is() {
     let fault = r#"{"kind":"fault","url":"https://pages.example/u/tom/gone","fault":"not_found"}"#;
     on(&server, 1, 1, fault);
     for person in 0..6 {
-        on(&server, 1, person, r#"{"kind":"vital","url":"https://pages.example/u/ann","metric":"LCP","value":5000}"#);
+        on(
+            &server,
+            1,
+            person,
+            r#"{"kind":"vital","url":"https://pages.example/u/ann","metric":"LCP","value":5000}"#,
+        );
     }
     server.flush();
     // Names are stored when the registry polls next.
     let named = || {
-        let rows = read(&server, "/api/v1/platform/sites?from=2026-03-10&to=2026-03-11")["rows"].clone();
-        rows.as_array().unwrap().iter().all(|row| row["site"].is_string()).then_some(rows)
+        let rows = read(
+            &server,
+            "/api/v1/platform/sites?from=2026-03-10&to=2026-03-11",
+        )["rows"]
+            .clone();
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .all(|row| row["site"].is_string())
+            .then_some(rows)
     };
     let rows = (0..100)
         .find_map(|_| {
@@ -336,19 +535,46 @@ fn operators_see_all_sites_by_name_what_was_dropped_and_how_the_collector_is() {
         rows.as_array()
             .unwrap()
             .iter()
-            .map(|row| (row["site"].as_str().unwrap().to_owned(), row["visitors"].as_u64().unwrap()))
+            .map(|row| {
+                (
+                    row["site"].as_str().unwrap().to_owned(),
+                    row["visitors"].as_u64().unwrap(),
+                )
+            })
             .collect()
     };
-    let own = |rows: &[(&str, u64)]| rows.iter().map(|(site, n)| ((*site).to_owned(), *n)).collect::<Vec<_>>();
+    let own = |rows: &[(&str, u64)]| {
+        rows.iter()
+            .map(|(site, n)| ((*site).to_owned(), *n))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(short(&rows), own(&[("tom", 5), ("mia", 4), ("ann", 1)]));
-    let found = read(&server, "/api/v1/platform/sites?from=2026-03-11&to=2026-03-11&search=MI");
+    let found = read(
+        &server,
+        "/api/v1/platform/sites?from=2026-03-11&to=2026-03-11&search=MI",
+    );
     assert_eq!(short(&found["rows"]), own(&[("mia", 1)]));
-    assert_eq!(found["rows"][0]["before"], json!({"hits": 3, "visitors": 3, "visits": 3}));
+    assert_eq!(
+        found["rows"][0]["before"],
+        json!({"hits": 3, "visitors": 3, "visits": 3})
+    );
 
-    assert_eq!(read(&server, "/api/v1/platform/report?from=2026-03-10&to=2026-03-10")["totals"]["visitors"], 9);
+    assert_eq!(
+        read(
+            &server,
+            "/api/v1/platform/report?from=2026-03-10&to=2026-03-10"
+        )["totals"]["visitors"],
+        9
+    );
     let drops = read(&server, "/api/v1/drops?from=2026-03-10&to=2026-03-11");
-    assert_eq!(drops["rows"], json!([{"reason": "dnt", "hits": 4}, {"reason": "no_consent", "hits": 2}]));
-    let pages = read(&server, "/api/v1/platform/pages?from=2026-03-10&to=2026-03-11");
+    assert_eq!(
+        drops["rows"],
+        json!([{"reason": "dnt", "hits": 4}, {"reason": "no_consent", "hits": 2}])
+    );
+    let pages = read(
+        &server,
+        "/api/v1/platform/pages?from=2026-03-10&to=2026-03-11",
+    );
     assert_eq!(
         pages["broken"],
         json!([{"site": "tom", "kind": "not_found", "fault": "", "path": "/u/tom/gone", "hits": 1}])
@@ -360,16 +586,28 @@ fn operators_see_all_sites_by_name_what_was_dropped_and_how_the_collector_is() {
     );
     let health = read(&server, "/api/v1/platform/health");
     assert_eq!(
-        (&health["store"], &health["store_ready"], &health["journal"]["segments"]),
+        (
+            &health["store"],
+            &health["store_ready"],
+            &health["journal"]["segments"]
+        ),
         (&json!("embedded"), &json!(true), &json!(0))
     );
-    assert_eq!(read(&server, "/api/v1/platform/consent"), json!({"versions": []}));
-    assert_eq!(get(&server, "/api/v1/platform/report?filter=page:/").status, 400);
+    assert_eq!(
+        read(&server, "/api/v1/platform/consent"),
+        json!({"versions": []})
+    );
+    assert_eq!(
+        get(&server, "/api/v1/platform/report?filter=page:/").status,
+        400
+    );
 }
 
 /// A view of a page, with a source, by so many people.
 fn views(server: &Server, days: i64, people: std::ops::Range<u32>, page: &str, source: &str) {
-    let body = format!(r#"{{"kind":"view","url":"https://pages.example{page}","referrer":"https://{source}/"}}"#);
+    let body = format!(
+        r#"{{"kind":"view","url":"https://pages.example{page}","referrer":"https://{source}/"}}"#
+    );
     people.for_each(|person| on(server, days, person, &body));
 }
 
@@ -389,7 +627,10 @@ fn rows_of_lists_hold_their_numbers_of_both_sides_over_days_that_are_over_and_pu
 
     let row = |report: &Value, list: &str, key: &str, name: &str| {
         let rows = report.pointer(list).unwrap()["rows"].as_array().unwrap();
-        rows.iter().find(|row| row[key] == *name).unwrap_or_else(|| panic!("no {name} in {rows:?}"))["compared"].clone()
+        rows.iter()
+            .find(|row| row[key] == *name)
+            .unwrap_or_else(|| panic!("no {name} in {rows:?}"))["compared"]
+            .clone()
     };
     let item = |report: &Value, name: &str| row(report, "/subjects/page", "item", name);
     let source = |report: &Value, name: &str| row(report, "/dimensions/source", "value", name);
@@ -406,26 +647,49 @@ fn rows_of_lists_hold_their_numbers_of_both_sides_over_days_that_are_over_and_pu
     // All of it is over and published.
     let over = report(&server, "from=2026-03-12&to=2026-03-13&compare=previous");
     let two_days = days("2026-03-12", "2026-03-13", "2026-03-10", "2026-03-11");
-    assert_eq!((&over["compared"]["items"], &over["compared"]["values"]), (&two_days, &two_days));
-    assert_eq!((item(&over, "/u/mia"), item(&over, "/u/mia/new")), (both(35, 22), both(14, 0)));
+    assert_eq!(
+        (&over["compared"]["items"], &over["compared"]["values"]),
+        (&two_days, &two_days)
+    );
+    assert_eq!(
+        (item(&over, "/u/mia"), item(&over, "/u/mia/new")),
+        (both(35, 22), both(14, 0))
+    );
     assert_eq!(source(&over, "new.example"), people(14, 0));
     let of = |from: &str, to: &str| {
         let alone = report(&server, &format!("from={from}&to={to}&limit=1000"));
-        let rows = alone["dimensions"]["source"]["rows"].as_array().unwrap().clone();
-        rows.iter().find(|row| row["value"] == "blog.example").map_or(0, |row| row["visitors"].as_u64().unwrap())
+        let rows = alone["dimensions"]["source"]["rows"]
+            .as_array()
+            .unwrap()
+            .clone();
+        rows.iter()
+            .find(|row| row["value"] == "blog.example")
+            .map_or(0, |row| row["visitors"].as_u64().unwrap())
     };
     let told = source(&over, "blog.example");
-    let asked = (of("2026-03-12", "2026-03-13"), of("2026-03-10", "2026-03-11"));
-    assert_eq!((&told["now"]["visitors"], &told["before"]["visitors"]), (&json!(asked.0), &json!(asked.1)));
+    let asked = (
+        of("2026-03-12", "2026-03-13"),
+        of("2026-03-10", "2026-03-11"),
+    );
+    assert_eq!(
+        (&told["now"]["visitors"], &told["before"]["visitors"]),
+        (&json!(asked.0), &json!(asked.1))
+    );
     assert!(asked.0 >= 30 && asked.1 >= 5, "{asked:?}");
 
     // Today is in it: both sides are of the days before today, as many each.
     let open = report(&server, "from=2026-03-13&to=2026-03-14&compare=previous");
     let one_day = days("2026-03-13", "2026-03-13", "2026-03-11", "2026-03-11");
-    assert_eq!((&open["compared"]["items"], &open["compared"]["values"]), (&one_day, &one_day));
+    assert_eq!(
+        (&open["compared"]["items"], &open["compared"]["values"]),
+        (&one_day, &one_day)
+    );
     assert_eq!(item(&open, "/u/mia"), both(15, 10));
     let today = report(&server, "range=today&compare=previous");
-    assert_eq!((&today["compared"]["items"], &today["compared"]["values"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&today["compared"]["items"], &today["compared"]["values"]),
+        (&Value::Null, &Value::Null)
+    );
     assert_eq!(item(&today, "/u/mia"), Value::Null);
 
     // Over, and not published yet: content is compared, values are not.
@@ -433,15 +697,36 @@ fn rows_of_lists_hold_their_numbers_of_both_sides_over_days_that_are_over_and_pu
     let asked = [("X-Footfall-Now", unpublished.as_str())];
     let path = "/api/v1/sites/mia/report?from=2026-03-14&to=2026-03-14&compare=previous";
     let host = server.address().to_string();
-    let answer = server.client().ask("GET", path, &[asked[0], ("Host", &host)], Body::None).unwrap();
+    let answer = server
+        .client()
+        .ask("GET", path, &[asked[0], ("Host", &host)], Body::None)
+        .unwrap();
     let late: Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!(late["compared"]["items"], days("2026-03-14", "2026-03-14", "2026-03-13", "2026-03-13"));
-    assert_eq!((&late["compared"]["values"], item(&late, "/u/mia")), (&Value::Null, both(11, 15)));
+    assert_eq!(
+        late["compared"]["items"],
+        days("2026-03-14", "2026-03-14", "2026-03-13", "2026-03-13")
+    );
+    assert_eq!(
+        (&late["compared"]["values"], item(&late, "/u/mia")),
+        (&Value::Null, both(11, 15))
+    );
 
     // Through a value: published cells, and nothing else.
-    let through = report(&server, "from=2026-03-12&to=2026-03-13&compare=previous&filter=source:new.example");
-    assert_eq!((&through["compared"]["items"], &through["compared"]["values"]), (&two_days, &Value::Null));
+    let through = report(
+        &server,
+        "from=2026-03-12&to=2026-03-13&compare=previous&filter=source:new.example",
+    );
+    assert_eq!(
+        (
+            &through["compared"]["items"],
+            &through["compared"]["values"]
+        ),
+        (&two_days, &Value::Null)
+    );
     assert_eq!(item(&through, "/u/mia/new"), people(14, 0));
     // Without a comparison nothing is there.
-    assert_eq!(item(&report(&server, "from=2026-03-12&to=2026-03-13"), "/u/mia"), Value::Null);
+    assert_eq!(
+        item(&report(&server, "from=2026-03-12&to=2026-03-13"), "/u/mia"),
+        Value::Null
+    );
 }

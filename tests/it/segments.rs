@@ -3,7 +3,9 @@
 
 use std::fs;
 
-use crate::support::{AGENT, Body, Client, DAY, Engine, NOON, SITES, Server, grant, hit, until, view};
+use crate::support::{
+    AGENT, Body, Client, DAY, Engine, NOON, SITES, Server, grant, hit, until, view,
+};
 
 /// Views in one body.
 const VIEWS_OF_A_BODY: usize = 13;
@@ -25,7 +27,9 @@ fn send_from_many_networks(client: &mut Client, bodies: &[String]) {
             ("Cookie", cookie.as_str()),
             ("X-Footfall-Now", now.as_str()),
         ];
-        client.send("POST", "/ff/hit", &headers, Body::Sized(body.as_bytes())).unwrap();
+        client
+            .send("POST", "/ff/hit", &headers, Body::Sized(body.as_bytes()))
+            .unwrap();
         assert_eq!(client.receive().unwrap().status, 202);
     }
 }
@@ -43,21 +47,38 @@ fn forged_views_are_stored(segment_bytes: &str, segments: std::ops::RangeInclusi
         "limits.memory_bytes=8589934592",
     ];
     let server = Server::start_with(SITES, &settings);
-    let one = |site, n| format!(r#"{{"kind":"view","url":"https://pages.example{}"}}"#, long_path(site, n));
-    let views: Vec<String> = (0..FORGED_SITES).flat_map(|site| (0..VIEWS).map(move |n| one(site, n))).collect();
-    let bodies: Vec<String> = views.chunks(VIEWS_OF_A_BODY).map(|views| format!("[{}]", views.join(","))).collect();
+    let one = |site, n| {
+        format!(
+            r#"{{"kind":"view","url":"https://pages.example{}"}}"#,
+            long_path(site, n)
+        )
+    };
+    let views: Vec<String> = (0..FORGED_SITES)
+        .flat_map(|site| (0..VIEWS).map(move |n| one(site, n)))
+        .collect();
+    let bodies: Vec<String> = views
+        .chunks(VIEWS_OF_A_BODY)
+        .map(|views| format!("[{}]", views.join(",")))
+        .collect();
 
     send_from_many_networks(&mut server.client(), &bodies);
     assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[]).status, 202);
     server.flush();
 
     let hits = |site: &str| server.report(site, DAY)["totals"]["hits"].as_u64().unwrap();
-    let stored: u64 = (0..FORGED_SITES).map(|site| hits(&format!("p{site:02}"))).sum();
+    let stored: u64 = (0..FORGED_SITES)
+        .map(|site| hits(&format!("p{site:02}")))
+        .sum();
     assert_eq!((stored, hits("mia")), (u64::from(FORGED_SITES * VIEWS), 1));
     let sent = server.metric("footfall_segments_inserted_total");
     assert!(segments.contains(&sent), "{sent} segments");
     assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
-    assert_eq!(server.metric("footfall_insert_failures_total"), 0, "{}", server.log());
+    assert_eq!(
+        server.metric("footfall_insert_failures_total"),
+        0,
+        "{}",
+        server.log()
+    );
     server
 }
 
@@ -77,10 +98,15 @@ fn a_segment_that_is_too_large_for_the_store_is_sent_in_halves() {
 fn a_stop_with_more_open_visits_than_a_segment_holds_writes_how_all_of_them_ended() {
     const OPEN_SITES: u32 = 3;
     const VISITS: u32 = 600;
-    let settings = ["journal.segment_secs=3600", "journal.segment_rows=1000", "limits.visitors_per_grant=1000000"];
+    let settings = [
+        "journal.segment_secs=3600",
+        "journal.segment_rows=1000",
+        "limits.visitors_per_grant=1000000",
+    ];
     let mut server = Server::start_with(SITES, &settings);
-    let views: Vec<String> =
-        (0..OPEN_SITES).flat_map(|site| (0..VISITS).map(move |n| view(&long_path(site, n)))).collect();
+    let views: Vec<String> = (0..OPEN_SITES)
+        .flat_map(|site| (0..VISITS).map(move |n| view(&long_path(site, n))))
+        .collect();
     send_from_many_networks(&mut server.client(), &views);
     assert_eq!(server.stop(), Some(0), "{}", server.log());
 
@@ -88,7 +114,12 @@ fn a_stop_with_more_open_visits_than_a_segment_holds_writes_how_all_of_them_ende
     server.flush();
     for site in 0..OPEN_SITES {
         let totals = &server.report(&format!("p{site:02}"), DAY)["totals"];
-        assert_eq!([&totals["visits"], &totals["bounces"]], [VISITS, VISITS], "{}", server.log());
+        assert_eq!(
+            [&totals["visits"], &totals["bounces"]],
+            [VISITS, VISITS],
+            "{}",
+            server.log()
+        );
     }
 }
 
@@ -100,15 +131,33 @@ fn a_segment_that_the_store_refuses_is_set_aside_and_those_behind_it_are_sent() 
     let mut server = Server::start_with(SITES, &[&url, "journal.segment_secs=1"]);
     server.flush();
     engine.sql("RENAME TABLE vitals TO vitals_away");
-    let vital = r#"{"kind":"vital","url":"https://pages.example/u/mia","metric":"LCP","value":900}"#;
-    assert_eq!(hit(&mut server.client(), &format!("[{vital},{}]", view("/u/mia")), &[]).status, 202);
-    until(|| server.metric("footfall_segments_waiting") == 1, "the segment of the measurement is sealed");
+    let vital =
+        r#"{"kind":"vital","url":"https://pages.example/u/mia","metric":"LCP","value":900}"#;
+    assert_eq!(
+        hit(
+            &mut server.client(),
+            &format!("[{vital},{}]", view("/u/mia")),
+            &[]
+        )
+        .status,
+        202
+    );
+    until(
+        || server.metric("footfall_segments_waiting") == 1,
+        "the segment of the measurement is sealed",
+    );
 
     // Without another segment it cannot be decided whether the segment or the store is the cause.
-    until(|| server.metric("footfall_insert_failures_total") >= 5, "it is tried again");
+    until(
+        || server.metric("footfall_insert_failures_total") >= 5,
+        "it is tried again",
+    );
     assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
     assert_eq!(hit(&mut server.client(), &view("/u/tom"), &[]).status, 202);
-    until(|| server.metric("footfall_segments_quarantined_total") == 1, "it is set aside");
+    until(
+        || server.metric("footfall_segments_quarantined_total") == 1,
+        "it is set aside",
+    );
     server.flush();
     assert_eq!(server.report("tom", DAY)["totals"]["hits"], 1);
     let health: serde_json::Value = {

@@ -47,15 +47,29 @@ fn a_stop_with_the_store_away_does_not_wait_for_it_and_loses_nothing() {
     server.flush();
     engine.kill();
     for n in 0..20 {
-        assert_eq!(hit(&mut server.client(), &view(&format!("/u/mia/{n}")), &[]).status, 202);
+        assert_eq!(
+            hit(&mut server.client(), &view(&format!("/u/mia/{n}")), &[]).status,
+            202
+        );
     }
-    until(|| server.metric("footfall_insert_failures_total") > 0, "the store is missed");
+    until(
+        || server.metric("footfall_insert_failures_total") > 0,
+        "the store is missed",
+    );
 
     let start = Instant::now();
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     println!("stop_without_store_ms={}", start.elapsed().as_millis());
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    assert!(server.log().contains("sent at the next start"), "{}", server.log());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(
+        server.log().contains("sent at the next start"),
+        "{}",
+        server.log()
+    );
 
     engine.restart();
     server.restart();
@@ -69,24 +83,49 @@ fn a_stop_ends_in_time_though_no_segment_can_be_sealed_and_the_log_says_it_once(
     server.flush();
     let journal = server.dir().join("data/journal");
     // An obstacle where a closed segment would be written.
-    let in_the_way: Vec<_> = (0..20).map(|number| journal.join(format!("{number:016}.sealing"))).collect();
-    in_the_way.iter().for_each(|path| fs::create_dir(path).unwrap());
+    let in_the_way: Vec<_> = (0..20)
+        .map(|number| journal.join(format!("{number:016}.sealing")))
+        .collect();
+    in_the_way
+        .iter()
+        .for_each(|path| fs::create_dir(path).unwrap());
     for n in 0..20 {
-        assert_eq!(hit(&mut server.client(), &view(&format!("/u/mia/{n}")), &[]).status, 202);
+        assert_eq!(
+            hit(&mut server.client(), &view(&format!("/u/mia/{n}")), &[]).status,
+            202
+        );
     }
-    until(|| server.log().contains("cannot be sealed"), "a segment is due");
+    until(
+        || server.log().contains("cannot be sealed"),
+        "a segment is due",
+    );
     std::thread::sleep(Duration::from_millis(2500));
-    assert_eq!(server.log().matches("cannot be sealed").count(), 1, "{}", server.log());
+    assert_eq!(
+        server.log().matches("cannot be sealed").count(),
+        1,
+        "{}",
+        server.log()
+    );
 
     let start = Instant::now();
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     println!("stop_without_seal_ms={}", start.elapsed().as_millis());
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
-    in_the_way.iter().for_each(|path| fs::remove_dir(path).unwrap());
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
+    in_the_way
+        .iter()
+        .for_each(|path| fs::remove_dir(path).unwrap());
     server.restart();
     server.flush();
     assert_eq!(server.report("mia", DAY)["totals"]["hits"], 20);
-    assert_eq!(server.metric("footfall_attribute_rows_lost_total"), 0, "the key was kept");
+    assert_eq!(
+        server.metric("footfall_attribute_rows_lost_total"),
+        0,
+        "the key was kept"
+    );
 }
 
 #[test]
@@ -103,5 +142,10 @@ fn a_stop_in_the_moment_the_port_opens_is_an_orderly_one() {
         }
     }
     assert_eq!(server.stop(), Some(0), "{}", server.log());
-    assert_eq!(server.log().matches(" stopped").count(), 6, "{}", server.log());
+    assert_eq!(
+        server.log().matches(" stopped").count(),
+        6,
+        "{}",
+        server.log()
+    );
 }

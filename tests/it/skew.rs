@@ -1,4 +1,5 @@
-//! The system's clock is wrong: for a moment, or at a start. The real program, without a test clock: what the system tells it is moved.
+//! The system's clock is wrong: for a moment, or at a start. The real program, without a test
+//! clock: what the system tells it is moved.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,10 +18,20 @@ struct Skew {
 
 impl Skew {
     fn new() -> Skew {
-        let skew = Skew { dir: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap() };
+        let skew = Skew {
+            dir: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(),
+        };
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/skew/clock.c");
-        let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(skew.library()).arg(source).status();
-        assert!(built.expect("a C compiler, as the build needs one").success());
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(skew.library())
+            .arg(source)
+            .status();
+        assert!(
+            built
+                .expect("a C compiler, as the build needs one")
+                .success()
+        );
         skew.set(0);
         skew
     }
@@ -41,13 +52,24 @@ impl Skew {
     }
 
     fn start(&self) -> Server {
-        let (library, file) = (self.library().display().to_string(), self.file().display().to_string());
+        let (library, file) = (
+            self.library().display().to_string(),
+            self.file().display().to_string(),
+        );
         let sites = format!(
             "[[profiles]]\nhost = \"pages.example\"\npath = \"/u/{{profile}}\"\nzone = \"{}\"\n",
             zone_at_noon()
         );
-        let settings = ["test.clock=false", "test.whole_lots=false", "journal.attribute_secs=0"];
-        let server = Server::start_in(&sites, &settings, &[("LD_PRELOAD", &library), ("SKEW_FILE", &file)]);
+        let settings = [
+            "test.clock=false",
+            "test.whole_lots=false",
+            "journal.attribute_secs=0",
+        ];
+        let server = Server::start_in(
+            &sites,
+            &settings,
+            &[("LD_PRELOAD", &library), ("SKEW_FILE", &file)],
+        );
         until(|| has_store(&server), "the store is there");
         server
     }
@@ -55,7 +77,12 @@ impl Skew {
 
 /// A zone in which it is about noon now, so that no test meets the end of a day.
 fn zone_at_noon() -> String {
-    match 12 - i64::from(jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).hour()) {
+    match 12
+        - i64::from(
+            jiff::Timestamp::now()
+                .to_zoned(jiff::tz::TimeZone::UTC)
+                .hour(),
+        ) {
         0 => "UTC".into(),
         // The names say how far Greenwich is ahead.
         ahead if ahead > 0 => format!("Etc/GMT-{ahead}"),
@@ -67,7 +94,10 @@ fn zone_at_noon() -> String {
 fn views(server: &Server, people: std::ops::Range<u32>) {
     for person in people {
         let (address, cookie) = (format!("198.51.{person}.7"), grant_of(u128::from(person)));
-        let own = [("X-Forwarded-For", address.as_str()), ("Cookie", cookie.as_str())];
+        let own = [
+            ("X-Forwarded-For", address.as_str()),
+            ("Cookie", cookie.as_str()),
+        ];
         assert_eq!(hit(&mut server.client(), &view("/u/mia"), &own).status, 202);
     }
 }
@@ -85,14 +115,29 @@ fn has_store(server: &Server) -> bool {
 fn days(server: &Server) -> Vec<(u64, u64)> {
     let report = ask(server, "/api/v1/sites/mia/report?range=all&interval=day");
     let rows = report["series"].as_array().cloned().unwrap_or_default();
-    let pair = |row: &Value| (row["hits"].as_u64().unwrap(), row["visitors"].as_u64().unwrap());
-    rows.iter().map(pair).filter(|(hits, _)| *hits > 0).collect()
+    let pair = |row: &Value| {
+        (
+            row["hits"].as_u64().unwrap(),
+            row["visitors"].as_u64().unwrap(),
+        )
+    };
+    rows.iter()
+        .map(pair)
+        .filter(|(hits, _)| *hits > 0)
+        .collect()
 }
 
 /// The same of one day, whatever the server takes for today.
 fn on(server: &Server, day: &str) -> (u64, u64) {
-    let totals = ask(server, &format!("/api/v1/sites/mia/report?from={day}&to={day}"))["totals"].clone();
-    (totals["hits"].as_u64().unwrap_or(0), totals["visitors"].as_u64().unwrap_or(0))
+    let totals = ask(
+        server,
+        &format!("/api/v1/sites/mia/report?from={day}&to={day}"),
+    )["totals"]
+        .clone();
+    (
+        totals["hits"].as_u64().unwrap_or(0),
+        totals["visitors"].as_u64().unwrap_or(0),
+    )
 }
 
 fn today(server: &Server) -> Value {
@@ -100,7 +145,9 @@ fn today(server: &Server) -> Value {
 }
 
 fn ahead(server: &Server) -> [i64; 2] {
-    let health = ask(server, "/api/v1/platform/health")["clock_ahead_secs"].as_i64().unwrap();
+    let health = ask(server, "/api/v1/platform/health")["clock_ahead_secs"]
+        .as_i64()
+        .unwrap();
     [server.metric("footfall_clock_ahead_seconds") as i64, health]
 }
 
@@ -114,10 +161,16 @@ fn a_clock_two_days_ahead_for_a_moment_changes_the_day_of_no_hit() {
 
     skew.set(2 * DAY_SECS);
     let two_days = |secs: i64| (secs - 2 * DAY_SECS).abs() <= 3;
-    until(|| ahead(&server).into_iter().all(two_days), "the jump is seen, by the metric and by health");
+    until(
+        || ahead(&server).into_iter().all(two_days),
+        "the jump is seen, by the metric and by health",
+    );
     // Known visitors again, and new ones.
     views(&server, 3..10);
-    until(|| days(&server) == [(12, 10)], "hits during the jump count on the day they belong to");
+    until(
+        || days(&server) == [(12, 10)],
+        "hits during the jump count on the day they belong to",
+    );
     skew.set(0);
     until(|| ahead(&server) == [0, 0], "it is over");
     views(&server, 8..15);
@@ -125,14 +178,28 @@ fn a_clock_two_days_ahead_for_a_moment_changes_the_day_of_no_hit() {
 
     assert_eq!(today(&server), 19);
     let report = ask(&server, "/api/v1/sites/mia/report?range=today");
-    assert_eq!(report["attributes"]["through"], Value::Null, "nothing is published on the word of such a clock");
-    for (metric, expected) in
-        [("footfall_publications_total", 0), ("footfall_segments_quarantined_total", 0), ("footfall_journal_full", 0)]
-    {
+    assert_eq!(
+        report["attributes"]["through"],
+        Value::Null,
+        "nothing is published on the word of such a clock"
+    );
+    for (metric, expected) in [
+        ("footfall_publications_total", 0),
+        ("footfall_segments_quarantined_total", 0),
+        ("footfall_journal_full", 0),
+    ] {
         assert_eq!(server.metric(metric), expected, "{metric}");
     }
-    for said in ["the system's clock jumped", "the system's clock is right again"] {
-        assert_eq!(server.log().matches(said).count(), 1, "{said}: {}", server.log());
+    for said in [
+        "the system's clock jumped",
+        "the system's clock is right again",
+    ] {
+        assert_eq!(
+            server.log().matches(said).count(),
+            1,
+            "{said}: {}",
+            server.log()
+        );
     }
 }
 
@@ -143,24 +210,44 @@ fn a_start_at_forty_and_at_eight_hundred_days_ahead_drops_and_publishes_nothing(
     let mut server = skew.start();
     views(&server, 0..12);
     until(|| days(&server) == [(12, 12)], "the hits are stored");
-    let day = ask(&server, "/api/v1/sites/mia/report?range=today")["from"].as_str().unwrap().to_owned();
+    let day = ask(&server, "/api/v1/sites/mia/report?range=today")["from"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert_eq!(server.stop(), Some(0), "{}", server.log());
 
     for (ahead, said) in [(40, 0), (800, 1)] {
         skew.set(ahead * DAY_SECS);
         server.restart();
         until(|| has_store(&server), "the store is there");
-        let told = || server.log().matches("the clock is far ahead of what was counted").count();
+        let told = || {
+            server
+                .log()
+                .matches("the clock is far ahead of what was counted")
+                .count()
+        };
         until(|| told() == said, "months are judged by what was counted");
-        assert_eq!(on(&server, &day), (12, 12), "{ahead} days ahead: {}", server.log());
-        assert_eq!((today(&server), server.metric("footfall_publications_total")), (0.into(), 0), "{ahead} days");
+        assert_eq!(
+            on(&server, &day),
+            (12, 12),
+            "{ahead} days ahead: {}",
+            server.log()
+        );
+        assert_eq!(
+            (today(&server), server.metric("footfall_publications_total")),
+            (0.into(), 0),
+            "{ahead} days"
+        );
         assert_eq!(server.stop(), Some(0), "{}", server.log());
     }
 
     skew.set(0);
     server.restart();
     views(&server, 10..15);
-    until(|| days(&server) == [(17, 17)], "the day goes on where it was; a restart knows nobody of before");
+    until(
+        || days(&server) == [(17, 17)],
+        "the day goes on where it was; a restart knows nobody of before",
+    );
     assert_eq!(today(&server), 17);
     assert_eq!(server.metric("footfall_segments_quarantined_total"), 0);
 }

@@ -17,9 +17,25 @@ type Habit = &'static [(i64, usize, usize, i64)];
 
 const SITES_AND_HABITS: [(&str, Habit); 2] = [
     // All at eight.
-    ("early", &[(480, 1, 0, 0), (480, 2, 1, 5), (481, 1, 0, 0), (482, 1, 1, 1)]),
+    (
+        "early",
+        &[
+            (480, 1, 0, 0),
+            (480, 2, 1, 5),
+            (481, 1, 0, 0),
+            (482, 1, 1, 1),
+        ],
+    ),
     // Around the clock, also across a full hour and until midnight.
-    ("spread", &[(10, 1, 0, 0), (539, 2, 1, 25), (845, 1, 1, 0), (1430, 2, 0, 9)]),
+    (
+        "spread",
+        &[
+            (10, 1, 0, 0),
+            (539, 2, 1, 25),
+            (845, 1, 1, 0),
+            (1430, 2, 0, 9),
+        ],
+    ),
 ];
 
 /// Sends the hits of a day from one minute (inclusive) to another (exclusive), in the order of
@@ -39,11 +55,19 @@ fn live(server: &Server, day: i64, minutes: std::ops::Range<i64>) {
 
     let mut client = server.client();
     for (at, person, site, kind) in acts {
-        let name = if kind == "click" { r#","name":"shop""# } else { "" };
+        let name = if kind == "click" {
+            r#","name":"shop""#
+        } else {
+            ""
+        };
         let body = format!(r#"{{"kind":"{kind}","url":"https://pages.example/u/{site}"{name}}}"#);
         let now = (FIRST + day * 24 * HOUR + at * 60_000).to_string();
         let (cookie, address) = (grant_of(person as u128), format!("198.51.{person}.7"));
-        let own = [("X-Forwarded-For", &*address), ("X-Footfall-Now", &*now), ("Cookie", &*cookie)];
+        let own = [
+            ("X-Forwarded-For", &*address),
+            ("X-Footfall-Now", &*now),
+            ("Cookie", &*cookie),
+        ];
         assert_eq!(hit(&mut client, &body, &own).status, 202);
     }
 }
@@ -52,7 +76,10 @@ fn live(server: &Server, day: i64, minutes: std::ops::Range<i64>) {
 fn flush_at(server: &Server, now: i64) {
     let (host, now) = (server.address().to_string(), now.to_string());
     let headers = [("Host", host.as_str()), ("X-Footfall-Now", now.as_str())];
-    let answer = server.client().ask("POST", "/test/flush", &headers, Body::None).unwrap();
+    let answer = server
+        .client()
+        .ask("POST", "/test/flush", &headers, Body::None)
+        .unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
@@ -62,9 +89,14 @@ fn sides<'v>(report: &'v Value, question: &str) -> Vec<(&'v Value, &'v Value)> {
     let Some(so_far) = compared.get("so_far") else {
         return vec![(&report["totals"], &compared["totals"])];
     };
-    assert!(so_far["until"].is_string() || question.contains("filter"), "{question}: {so_far}");
+    assert!(
+        so_far["until"].is_string() || question.contains("filter"),
+        "{question}: {so_far}"
+    );
     let by_hour = so_far.get("now").map(|now| (now, &so_far["before"]));
-    let by_day = so_far["days"].as_object().map(|days| (&days["now"], &days["before"]));
+    let by_day = so_far["days"]
+        .as_object()
+        .map(|days| (&days["now"], &days["before"]));
     by_hour.into_iter().chain(by_day).collect()
 }
 
@@ -73,7 +105,13 @@ const AT_ONCE: [&str; 3] = ["hits", "visitors", "visits"];
 
 fn assert_steady(server: &Server, when: &str) {
     for (site, _) in SITES_AND_HABITS {
-        let questions = ["range=today", "range=yesterday", "range=7d", "range=month", "range=7d&filter=link:shop"];
+        let questions = [
+            "range=today",
+            "range=yesterday",
+            "range=7d",
+            "range=month",
+            "range=7d&filter=link:shop",
+        ];
         let of_page = format!("range=today&filter=page:/u/{site}");
         for question in questions.into_iter().chain([of_page.as_str()]) {
             let question = format!("{question}&compare=previous&with=clicks");
@@ -84,7 +122,10 @@ fn assert_steady(server: &Server, when: &str) {
                     if by_hour && !AT_ONCE.contains(&&**counter) {
                         continue;
                     }
-                    assert_eq!(*n, before[counter], "{counter} of {site} at {when}, {question}: {report:#}");
+                    assert_eq!(
+                        *n, before[counter],
+                        "{counter} of {site} at {when}, {question}: {report:#}"
+                    );
                 }
             }
         }
@@ -106,6 +147,12 @@ fn a_steady_site_reads_no_change_at_every_hour_of_the_day() {
     }
     let today = server.report("early", "range=today&compare=previous");
     let so_far = &today["compared"]["so_far"];
-    assert_eq!((&so_far["until"], &so_far["now"]["visitors"]), (&"2026-03-05T23:00:00+00:00".into(), &4.into()));
-    assert_eq!((&today["totals"]["visitors"], &so_far["days"]), (&4.into(), &Value::Null));
+    assert_eq!(
+        (&so_far["until"], &so_far["now"]["visitors"]),
+        (&"2026-03-05T23:00:00+00:00".into(), &4.into())
+    );
+    assert_eq!(
+        (&today["totals"]["visitors"], &so_far["days"]),
+        (&4.into(), &Value::Null)
+    );
 }

@@ -23,7 +23,11 @@ struct Door {
 
 impl Door {
     fn open(to: SocketAddr) -> Door {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (entered, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -44,24 +48,44 @@ impl Door {
                 });
             }
         });
-        Door { address, entered, refused, _runtime: runtime }
+        Door {
+            address,
+            entered,
+            refused,
+            _runtime: runtime,
+        }
     }
 
     fn counts(&self) -> (u64, u64) {
-        (self.entered.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
+        (
+            self.entered.load(Ordering::Relaxed),
+            self.refused.load(Ordering::Relaxed),
+        )
     }
 }
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/tls")
+        .join(name)
 }
 
 fn acceptor() -> TlsAcceptor {
-    let chain = CertificateDer::pem_file_iter(file("server.pem")).unwrap().map(Result::unwrap).collect();
+    let chain = CertificateDer::pem_file_iter(file("server.pem"))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    TlsAcceptor::from(Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap()))
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    TlsAcceptor::from(Arc::new(
+        config
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap(),
+    ))
 }
 
 #[test]
@@ -71,7 +95,10 @@ fn a_server_is_believed_by_the_authority_that_is_named_and_by_no_other() {
     let door = Door::open(engine.url().trim_start_matches("http://").parse().unwrap());
     let url = format!("store.url=https://{}", door.address);
     let ca = |name: &str| format!("store.ca_file={}", file(name).display());
-    let (own, other) = (file("authority.pem").display().to_string(), file("other.pem").display().to_string());
+    let (own, other) = (
+        file("authority.pem").display().to_string(),
+        file("other.pem").display().to_string(),
+    );
 
     // Three ways to trust the server; the configuration wins over the environment.
     for (settings, environment) in [
@@ -81,14 +108,27 @@ fn a_server_is_believed_by_the_authority_that_is_named_and_by_no_other() {
     ] {
         let (before, _) = door.counts();
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-        let environment: Vec<(&str, &str)> = environment.iter().map(|file| ("SSL_CERT_FILE", file.as_str())).collect();
+        let environment: Vec<(&str, &str)> = environment
+            .iter()
+            .map(|file| ("SSL_CERT_FILE", file.as_str()))
+            .collect();
         let mut server = Server::start_in(SITES, &settings, &environment);
-        let hits = |server: &Server| server.report("mia", DAY)["totals"]["hits"].as_u64().unwrap();
+        let hits = |server: &Server| {
+            server.report("mia", DAY)["totals"]["hits"]
+                .as_u64()
+                .unwrap()
+        };
         server.flush();
         let known = hits(&server);
         assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[]).status, 202);
         server.flush();
-        assert_eq!((hits(&server), server.metric("footfall_insert_failures_total")), (known + 1, 0));
+        assert_eq!(
+            (
+                hits(&server),
+                server.metric("footfall_insert_failures_total")
+            ),
+            (known + 1, 0)
+        );
         assert!(door.counts().0 > before);
         assert_eq!(server.stop(), Some(0));
     }
@@ -100,10 +140,19 @@ fn a_server_is_believed_by_the_authority_that_is_named_and_by_no_other() {
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
         let server = Server::start_with(SITES, &settings);
         until(|| door.counts().1 > refused, "a handshake is broken off");
-        assert_eq!(hit(&mut server.client(), &view("/u/mia"), &[]).status, 202, "hits do not wait for the store");
+        assert_eq!(
+            hit(&mut server.client(), &view("/u/mia"), &[]).status,
+            202,
+            "hits do not wait for the store"
+        );
         assert_eq!(door.counts().0, entered);
     }
-    assert_eq!(engine.sql("SELECT sum(hits) FROM daily WHERE subject = 'site' AND site != 0").trim(), "3");
+    assert_eq!(
+        engine
+            .sql("SELECT sum(hits) FROM daily WHERE subject = 'site' AND site != 0")
+            .trim(),
+        "3"
+    );
 }
 
 #[test]
@@ -111,20 +160,46 @@ fn a_file_without_certificates_does_not_start() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     for (name, text, said) in [
         ("empty.pem", "", "holds no certificate in PEM"),
-        ("key.pem", include_str!("tls/server.key"), "holds no certificate in PEM"),
+        (
+            "key.pem",
+            include_str!("tls/server.key"),
+            "holds no certificate in PEM",
+        ),
         ("cut.pem", "-----BEGIN CERTIFICATE-----\nMIIB", "is no PEM"),
-        ("bad.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"),
+        (
+            "bad.pem",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "cannot be read",
+        ),
     ] {
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        let told = crate::config::refused(&format!("[store]\nurl = \"https://c\"\nca_file = {path:?}\n"), &[]);
+        let told = crate::config::refused(
+            &format!("[store]\nurl = \"https://c\"\nca_file = {path:?}\n"),
+            &[],
+        );
         assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].contains("footfall.toml:3: store.ca_file: ") && told[0].contains(said), "{told:?}");
+        assert!(
+            told[0].contains("footfall.toml:3: store.ca_file: ") && told[0].contains(said),
+            "{told:?}"
+        );
     }
-    let missing = crate::config::refused("[store]\nurl = \"https://c\"\nca_file = \"/nonexistent\"\n", &[]);
-    assert!(missing[0].contains("/nonexistent: No such file"), "{missing:?}");
-    let plain = crate::config::refused("[store]\nurl = \"http://c\"\nca_file = \"/nonexistent\"\n", &[]);
+    let missing = crate::config::refused(
+        "[store]\nurl = \"https://c\"\nca_file = \"/nonexistent\"\n",
+        &[],
+    );
+    assert!(
+        missing[0].contains("/nonexistent: No such file"),
+        "{missing:?}"
+    );
+    let plain = crate::config::refused(
+        "[store]\nurl = \"http://c\"\nca_file = \"/nonexistent\"\n",
+        &[],
+    );
     assert!(plain[0].contains("begins with https://"), "{plain:?}");
-    let variable = crate::config::refused("[store]\nurl = \"https://c\"\n", &[("SSL_CERT_FILE", "/nonexistent")]);
+    let variable = crate::config::refused(
+        "[store]\nurl = \"https://c\"\n",
+        &[("SSL_CERT_FILE", "/nonexistent")],
+    );
     assert!(variable[0].contains("SSL_CERT_FILE"), "{variable:?}");
 }

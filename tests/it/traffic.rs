@@ -66,17 +66,36 @@ pub struct Plan {
 
 impl Plan {
     /// Across the night of 29 March 2026, 23 hours long in Berlin.
-    pub const SPRING: Plan =
-        Plan { first_day: date(2026, 3, 27), days: 5, walks: 430, people: 2_600, seed: 1, days_of_cases: 5 };
+    pub const SPRING: Plan = Plan {
+        first_day: date(2026, 3, 27),
+        days: 5,
+        walks: 430,
+        people: 2_600,
+        seed: 1,
+        days_of_cases: 5,
+    };
     /// Across the night of 25 October 2026, 25 hours long in Berlin.
-    pub const AUTUMN: Plan =
-        Plan { first_day: date(2026, 10, 23), days: 5, walks: 40, people: 400, seed: 2, days_of_cases: 5 };
+    pub const AUTUMN: Plan = Plan {
+        first_day: date(2026, 10, 23),
+        days: 5,
+        walks: 40,
+        people: 400,
+        seed: 2,
+        days_of_cases: 5,
+    };
     /// Long enough for lots that never fill.
-    pub const WEEKS: Plan =
-        Plan { first_day: date(2026, 5, 4), days: 44, walks: 9, people: 300, seed: 3, days_of_cases: 1 };
+    pub const WEEKS: Plan = Plan {
+        first_day: date(2026, 5, 4),
+        days: 44,
+        walks: 9,
+        people: 300,
+        seed: 3,
+        days_of_cases: 1,
+    };
 
     pub fn last_day(&self) -> Date {
-        self.first_day.saturating_add(jiff::Span::new().days(self.days - 1))
+        self.first_day
+            .saturating_add(jiff::Span::new().days(self.days - 1))
     }
 }
 
@@ -85,10 +104,18 @@ pub fn generate(plan: &Plan) -> Vec<Sent> {
     let mut dice = Dice::new(plan.seed);
     let mut registry = Registry::open();
     let people = population(plan.people, &mut registry, &mut dice);
-    let mut town = Town { dice, registry, people, sent: Vec::new() };
+    let mut town = Town {
+        dice,
+        registry,
+        people,
+        sent: Vec::new(),
+    };
     for (n, site) in SITES.iter().enumerate() {
         for (nth, day) in (0..plan.days).zip(plan.first_day.series(jiff::Span::new().days(1))) {
-            let (start, end) = (midnight(day, site), midnight(day.tomorrow().expect("not the last day"), site));
+            let (start, end) = (
+                midnight(day, site),
+                midnight(day.tomorrow().expect("not the last day"), site),
+            );
             // Sites differ in size: on small ones, more values stay below k.
             for _ in 0..plan.walks * (13 - n as u64) / 9 {
                 town.walk(site, start, end);
@@ -104,7 +131,10 @@ pub fn generate(plan: &Plan) -> Vec<Sent> {
 
 pub fn midnight(day: Date, site: &Site) -> i64 {
     let zone = TimeZone::get(site.zone).expect("a zone of the bundled database");
-    day.to_zoned(zone).expect("a day has a beginning").timestamp().as_millisecond()
+    day.to_zoned(zone)
+        .expect("a day has a beginning")
+        .timestamp()
+        .as_millisecond()
 }
 
 /// Most people have an address of their own. Some share one with another browser, some cannot be
@@ -147,7 +177,11 @@ impl Town {
     /// decided here.
     fn walk(&mut self, site: &'static Site, start: i64, end: i64) {
         let person = self.dice.pick(&self.people).clone();
-        let mut now = start / HALF_MINUTE + self.dice.below((end - start).cast_unsigned() / 30_000).cast_signed();
+        let mut now = start / HALF_MINUTE
+            + self
+                .dice
+                .below((end - start).cast_unsigned() / 30_000)
+                .cast_signed();
         let manners = self.manners();
         let mut page = self.dice.pick_front(&PAGES);
         let entry = Entry::arrival(&mut self.dice, site, &person);
@@ -172,7 +206,11 @@ impl Town {
                 acts.push(self.act(site, page, more, entry.clone()));
             }
             // A signal enabled for a moment, in the middle of a visit.
-            let odd = if self.dice.permille(15) { self.dice.pick::<&[Oddity]>(cases::ODD) } else { manners.as_slice() };
+            let odd = if self.dice.permille(15) {
+                self.dice.pick::<&[Oddity]>(cases::ODD)
+            } else {
+                manners.as_slice()
+            };
             self.send(now, &person, acts, odd);
         }
     }
@@ -189,7 +227,11 @@ impl Town {
 
     /// Half minutes until the next action: a few, or about as many as end a visit.
     fn pause(&mut self) -> i64 {
-        let n = if self.dice.permille(35) { 56 + self.dice.below(9) } else { self.dice.below(8) };
+        let n = if self.dice.permille(35) {
+            56 + self.dice.below(9)
+        } else {
+            self.dice.below(8)
+        };
         n.cast_signed()
     }
 
@@ -197,7 +239,11 @@ impl Town {
         match self.dice.below(100) {
             0..45 => What::View,
             45..65 => {
-                let engaged = if self.dice.permille(800) { Some(self.dice.below(60_000)) } else { None };
+                let engaged = if self.dice.permille(800) {
+                    Some(self.dice.below(60_000))
+                } else {
+                    None
+                };
                 What::Click(self.dice.pick_front(&LINKS), engaged)
             }
             65..80 => What::Event(self.dice.pick_front(&EVENTS)),
@@ -212,8 +258,19 @@ impl Town {
         what: What,
         entry: Entry,
     ) -> Act {
-        let id = if self.dice.permille(900) { Some(self.id()) } else { None };
-        Act { site, page, what, entry, id, webdriver: false }
+        let id = if self.dice.permille(900) {
+            Some(self.id())
+        } else {
+            None
+        };
+        Act {
+            site,
+            page,
+            what,
+            entry,
+            id,
+            webdriver: false,
+        }
     }
 
     /// 8, 16 or 32 hex digits.
@@ -232,8 +289,12 @@ impl Town {
         let sent = request(moment(half_minute), person, &acts, odd);
         if !acts.iter().any(|act| matches!(act.what, What::Leave(_))) {
             match self.dice.below(100) {
-                0..3 => self.sent.push(sent.again(moment(half_minute + 1 + self.dice.below(3).cast_signed()))),
-                3 => self.sent.push(sent.again(moment(half_minute + 7 + self.dice.below(3).cast_signed()))),
+                0..3 => self
+                    .sent
+                    .push(sent.again(moment(half_minute + 1 + self.dice.below(3).cast_signed()))),
+                3 => self
+                    .sent
+                    .push(sent.again(moment(half_minute + 7 + self.dice.below(3).cast_signed()))),
                 _ => {}
             }
         }

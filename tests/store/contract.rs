@@ -7,8 +7,8 @@ use bytes::Bytes;
 use footfall::access::{SecretDigest, generate_message_secret};
 use footfall::config::{AliasRule, RegisteredSites, SiteRule};
 use footfall::event::{
-    CounterKind, CounterValues, Day, Dimension, DropReason, FaultKind, MailAction, ReaderKind, SiteId, Subject,
-    WebVital,
+    CounterKind, CounterValues, Day, Dimension, DropReason, FaultKind, MailAction, ReaderKind,
+    SiteId, Subject, WebVital,
 };
 use footfall::store::StoreError;
 use footfall::store::schema::NEWEST_SCHEMA;
@@ -18,13 +18,36 @@ use crate::support::{Builder, Tested, counts_of, daily, day, hits, number, peopl
 pub async fn counts_come_back_as_they_were_sent(store: &Tested) {
     let all = CounterValues([1, 2, 3, 4, 5, 6, u32::MAX]);
     let sums = Builder::default()
-        .daily(7, "2026-03-01", Subject::Page, "/a", Dimension::Total, "", all)
-        .daily(7, "2026-03-01", Subject::Page, "/a", Dimension::Country, "DE", people(2, 3))
+        .daily(
+            7,
+            "2026-03-01",
+            Subject::Page,
+            "/a",
+            Dimension::Total,
+            "",
+            all,
+        )
+        .daily(
+            7,
+            "2026-03-01",
+            Subject::Page,
+            "/a",
+            Dimension::Country,
+            "DE",
+            people(2, 3),
+        )
         .hourly(7, 1_772_323_200, all)
         .money(7, day("2026-03-01"), "buy", *b"EUR", 2, u64::MAX / 2)
         .drop(1_772_323_200, DropReason::Gpc, 9)
         .vital(7, day("2026-03-01"), WebVital::Inp, ("/a", "phone", 255), 4)
-        .fault(7, day("2026-03-01"), FaultKind::Script, "/a", "TypeError /app.js:12", 3)
+        .fault(
+            7,
+            day("2026-03-01"),
+            FaultKind::Script,
+            "/a",
+            "TypeError /app.js:12",
+            3,
+        )
         .mail(
             day("2026-03-02"),
             ("welcome", day("2026-03-01")),
@@ -39,13 +62,19 @@ pub async fn counts_come_back_as_they_were_sent(store: &Tested) {
     let rows = daily(store).await;
     assert_eq!(rows.len(), 2);
     assert_eq!(rows[0].counts, [1, 2, 3, 4, 5, 6, u64::from(u32::MAX)]);
-    assert_eq!((rows[1].dim.as_str(), rows[1].value.as_str()), ("country", "DE"));
+    assert_eq!(
+        (rows[1].dim.as_str(), rows[1].value.as_str()),
+        ("country", "DE")
+    );
     assert_eq!(rows[1].counts, [0, 2, 3, 0, 0, 0, 0]);
     assert_eq!(rows[1].day, day("2026-03-01").as_number());
     assert_eq!(
         texts(
             store,
-            &format!("SELECT toString((site, hour, sum(seconds))) FROM {} GROUP BY site, hour", counts_of("hourly"))
+            &format!(
+                "SELECT toString((site, hour, sum(seconds))) FROM {} GROUP BY site, hour",
+                counts_of("hourly")
+            )
         )
         .await,
         ["(7,'2026-03-01 00:00:00',5)"]
@@ -62,21 +91,36 @@ pub async fn counts_come_back_as_they_were_sent(store: &Tested) {
         [format!("('2026-03-01','buy','EUR',2,{})", u64::MAX / 2)]
     );
     assert_eq!(
-        texts(store, &format!("SELECT toString((reason, sum(hits))) FROM {} GROUP BY reason", counts_of("drops")))
-            .await,
+        texts(
+            store,
+            &format!(
+                "SELECT toString((reason, sum(hits))) FROM {} GROUP BY reason",
+                counts_of("drops")
+            )
+        )
+        .await,
         ["('gpc',9)"]
     );
     assert_eq!(
         texts(
             store,
-            &format!("SELECT toString((site, day, path, device, metric, bucket, hits)) FROM {}", counts_of("vitals"))
+            &format!(
+                "SELECT toString((site, day, path, device, metric, bucket, hits)) FROM {}",
+                counts_of("vitals")
+            )
         )
         .await,
         ["(7,'2026-03-01','/a','phone','INP',255,4)"]
     );
     assert_eq!(
-        texts(store, &format!("SELECT toString((site, day, path, kind, fault, hits)) FROM {}", counts_of("faults")))
-            .await,
+        texts(
+            store,
+            &format!(
+                "SELECT toString((site, day, path, kind, fault, hits)) FROM {}",
+                counts_of("faults")
+            )
+        )
+        .await,
         ["(7,'2026-03-01','/a','script','TypeError /app.js:12',3)"]
     );
     assert_eq!(
@@ -94,18 +138,39 @@ pub async fn counts_come_back_as_they_were_sent(store: &Tested) {
 
 pub async fn a_token_sent_again_adds_nothing(store: &Tested) {
     let sums = Builder::default()
-        .daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(10))
+        .daily(
+            1,
+            "2026-03-01",
+            Subject::Site,
+            "",
+            Dimension::Total,
+            "",
+            hits(10),
+        )
         .hourly(1, 1_772_323_200, hits(20))
         .money(1, day("2026-03-01"), "buy", *b"EUR", 30, 1)
         .drop(1_772_323_200, DropReason::Dnt, 40)
         .vital(1, day("2026-03-01"), WebVital::Lcp, ("/a", "tv", 1), 50)
         .fault(1, day("2026-03-01"), FaultKind::NotFound, "/a", "", 60)
-        .mail(day("2026-03-01"), ("welcome", day("2026-03-01")), MailAction::Open, "", ReaderKind::Direct, (70, 7))
+        .mail(
+            day("2026-03-01"),
+            ("welcome", day("2026-03-01")),
+            MailAction::Open,
+            "",
+            ReaderKind::Direct,
+            (70, 7),
+        )
         .build();
     for _ in 0..3 {
         store.insert_segment("c-1-1", &sums).await.unwrap();
     }
-    store.again().await.unwrap().insert_segment("c-1-1", &sums).await.unwrap();
+    store
+        .again()
+        .await
+        .unwrap()
+        .insert_segment("c-1-1", &sums)
+        .await
+        .unwrap();
     let tables = [
         ("daily", 10),
         ("hourly", 20),
@@ -117,15 +182,38 @@ pub async fn a_token_sent_again_adds_nothing(store: &Tested) {
         ("mail", 70),
     ];
     for (table, expected) in tables {
-        assert_eq!(number(store, &format!("SELECT sum(hits) FROM {}", counts_of(table))).await, expected, "{table}");
+        assert_eq!(
+            number(
+                store,
+                &format!("SELECT sum(hits) FROM {}", counts_of(table))
+            )
+            .await,
+            expected,
+            "{table}"
+        );
     }
 }
 
 pub async fn a_token_sent_again_after_a_merge_adds_nothing(store: &Tested) {
-    let sums = Builder::default().daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(10)).build();
+    let sums = Builder::default()
+        .daily(
+            1,
+            "2026-03-01",
+            Subject::Site,
+            "",
+            Dimension::Total,
+            "",
+            hits(10),
+        )
+        .build();
     store.insert_segment("first", &sums).await.unwrap();
     store.insert_segment("second", &sums).await.unwrap();
-    store.raw_client().query("OPTIMIZE TABLE daily FINAL").execute().await.unwrap();
+    store
+        .raw_client()
+        .query("OPTIMIZE TABLE daily FINAL")
+        .execute()
+        .await
+        .unwrap();
     store.insert_segment("first", &sums).await.unwrap();
     store.insert_segment("second", &sums).await.unwrap();
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 20);
@@ -141,13 +229,30 @@ pub async fn a_token_over_three_months_sent_again_adds_nothing(store: &Tested) {
         store.insert_segment("c-1-1", &sums).await.unwrap();
     }
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 3);
-    assert_eq!(number(store, "SELECT toUInt64(uniqExact(toYYYYMM(day))) FROM daily").await, 3);
+    assert_eq!(
+        number(
+            store,
+            "SELECT toUInt64(uniqExact(toYYYYMM(day))) FROM daily"
+        )
+        .await,
+        3
+    );
 }
 
 /// By default ClickHouse drops a block equal to an earlier one. Counts repeat, so it must never do
 /// so.
 pub async fn equal_counts_under_two_tokens_are_added(store: &Tested) {
-    let sums = Builder::default().daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(1)).build();
+    let sums = Builder::default()
+        .daily(
+            1,
+            "2026-03-01",
+            Subject::Site,
+            "",
+            Dimension::Total,
+            "",
+            hits(1),
+        )
+        .build();
     store.insert_segment("c-1-1", &sums).await.unwrap();
     store.insert_segment("c-1-2", &sums).await.unwrap();
     assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 2);
@@ -157,19 +262,39 @@ pub async fn equal_counts_under_two_tokens_are_added(store: &Tested) {
 /// not show it.
 pub async fn a_full_segment_is_one_part_of_each_table(store: &Tested) {
     const ROWS: u32 = 900_000;
-    store.raw_client().query("SYSTEM STOP MERGES daily").execute().await.unwrap();
+    store
+        .raw_client()
+        .query("SYSTEM STOP MERGES daily")
+        .execute()
+        .await
+        .unwrap();
     let mut builder = Builder::default();
     let date = day("2026-03-01");
     for row in 0..ROWS {
-        let item = if row % 10 == 0 { format!("/path/{row}") } else { String::new() };
-        builder.add_daily(u64::from(row), date, Subject::Page, &item, Dimension::Total, "", hits(1));
+        let item = if row % 10 == 0 {
+            format!("/path/{row}")
+        } else {
+            String::new()
+        };
+        builder.add_daily(
+            u64::from(row),
+            date,
+            Subject::Page,
+            &item,
+            Dimension::Total,
+            "",
+            hits(1),
+        );
     }
     let sums = builder.build();
     store.insert_segment("c-1-1", &sums).await.unwrap();
     store.insert_segment("c-1-1", &sums).await.unwrap();
     let parts = "SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'daily' AND active";
     assert_eq!(number(store, parts).await, 1);
-    assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, u64::from(ROWS));
+    assert_eq!(
+        number(store, "SELECT sum(hits) FROM daily").await,
+        u64::from(ROWS)
+    );
 }
 
 /// The engine cuts inline data at the first 0A 0A and reports success; 2570 is 0A 0A. Inserts must
@@ -177,22 +302,56 @@ pub async fn a_full_segment_is_one_part_of_each_table(store: &Tested) {
 pub async fn integers_of_two_line_ends_are_all_stored(store: &Tested) {
     let mut builder = Builder::default();
     for site in 0..30_000 {
-        builder.add_daily(site, Day::from_number(2570), Subject::Site, "", Dimension::Total, "", hits(2570));
+        builder.add_daily(
+            site,
+            Day::from_number(2570),
+            Subject::Site,
+            "",
+            Dimension::Total,
+            "",
+            hits(2570),
+        );
     }
-    store.insert_segment("c-1-1", &builder.build()).await.unwrap();
-    assert_eq!(number(store, "SELECT sum(hits) FROM daily").await, 30_000 * 2570);
-    assert_eq!(number(store, &format!("SELECT uniqExact(site) FROM {}", counts_of("daily"))).await, 30_000);
+    store
+        .insert_segment("c-1-1", &builder.build())
+        .await
+        .unwrap();
+    assert_eq!(
+        number(store, "SELECT sum(hits) FROM daily").await,
+        30_000 * 2570
+    );
+    assert_eq!(
+        number(
+            store,
+            &format!("SELECT uniqExact(site) FROM {}", counts_of("daily"))
+        )
+        .await,
+        30_000
+    );
 
     // The same with the crate's own inserts, with data in the body and inline after VALUES.
-    store.raw_client().query("CREATE TABLE plain (n UInt64) ENGINE = MergeTree ORDER BY n").execute().await.unwrap();
+    store
+        .raw_client()
+        .query("CREATE TABLE plain (n UInt64) ENGINE = MergeTree ORDER BY n")
+        .execute()
+        .await
+        .unwrap();
     let mut insert = store.raw_client().insert::<Number>("plain").await.unwrap();
     for n in 0..30_000 {
         insert.write(&Number { n }).await.unwrap();
     }
     insert.end().await.unwrap();
-    store.raw_client().query("INSERT INTO plain VALUES (30000),\n\n(30001)").execute().await.unwrap();
+    store
+        .raw_client()
+        .query("INSERT INTO plain VALUES (30000),\n\n(30001)")
+        .execute()
+        .await
+        .unwrap();
     assert_eq!(number(store, "SELECT count() FROM plain").await, 30_002);
-    assert_eq!(number(store, "SELECT sum(n) FROM plain").await, (0..=30_001).sum::<u64>());
+    assert_eq!(
+        number(store, "SELECT sum(n) FROM plain").await,
+        (0..=30_001).sum::<u64>()
+    );
 }
 
 #[derive(clickhouse::Row, serde::Serialize, serde::Deserialize)]
@@ -201,40 +360,74 @@ struct Number {
 }
 
 pub async fn text_with_empty_lines_and_nul_is_stored(store: &Tested) {
-    let texts = ["\n\n", "a\n\nb", "\0", "\r\n\r\n", "", "é\u{1f600}", "'\\'", "\u{202e}"];
+    let texts = [
+        "\n\n",
+        "a\n\nb",
+        "\0",
+        "\r\n\r\n",
+        "",
+        "é\u{1f600}",
+        "'\\'",
+        "\u{202e}",
+    ];
     let mut builder = Builder::default();
     for text in texts {
         let (subject, dim) = (Subject::Page, Dimension::Source);
         builder = builder.daily(1, "2026-03-01", subject, text, dim, text, people(1, 1));
     }
     let long = "\n".repeat(1 << 20);
-    builder = builder.daily(1, "2026-03-01", Subject::Page, &long, Dimension::Total, "", hits(1));
-    store.insert_segment("c-1-1", &builder.build()).await.unwrap();
+    builder = builder.daily(
+        1,
+        "2026-03-01",
+        Subject::Page,
+        &long,
+        Dimension::Total,
+        "",
+        hits(1),
+    );
+    store
+        .insert_segment("c-1-1", &builder.build())
+        .await
+        .unwrap();
 
     let rows = daily(store).await;
     assert_eq!(rows.len(), texts.len() + 1);
     for text in texts {
-        assert_eq!(rows.iter().filter(|row| row.item == text && row.value == text).count(), 1, "{text:?}");
+        assert_eq!(
+            rows.iter()
+                .filter(|row| row.item == text && row.value == text)
+                .count(),
+            1,
+            "{text:?}"
+        );
     }
     assert_eq!(rows.iter().map(|row| row.item.len()).max(), Some(1 << 20));
 }
 
 /// The engine repeats the header of the format in each chunk; the second one would be read as rows.
 pub async fn a_long_answer_has_one_header(store: &Tested) {
-    let mut rows = store.raw_client().query("SELECT number AS n FROM numbers(1000000)").fetch::<Number>().unwrap();
+    let mut rows = store
+        .raw_client()
+        .query("SELECT number AS n FROM numbers(1000000)")
+        .fetch::<Number>()
+        .unwrap();
     let mut expected = 0;
     while let Some(row) = rows.next().await.unwrap() {
         assert_eq!(row.n, expected);
         expected += 1;
     }
     assert_eq!(expected, 1_000_000);
-    let none: Vec<Number> = store.raw_client().query("SELECT number AS n FROM numbers(0)").fetch_all().await.unwrap();
+    let none: Vec<Number> = store
+        .raw_client()
+        .query("SELECT number AS n FROM numbers(0)")
+        .fetch_all()
+        .await
+        .unwrap();
     assert_eq!(none.len(), 0);
 }
 
 pub async fn an_error_in_the_middle_of_an_answer_is_an_error(store: &Tested) {
-    let sql =
-        "SELECT toUInt64(number + throwIf(number = 3000000)) AS n FROM numbers(10000000) SETTINGS max_threads = 1";
+    let sql = "SELECT toUInt64(number + throwIf(number = 3000000)) AS n FROM numbers(10000000) SETTINGS max_threads = 1";
     let mut rows = store.raw_client().query_raw(sql).fetch::<Number>().unwrap();
     let mut read = 0_u64;
     let error = loop {
@@ -249,17 +442,38 @@ pub async fn an_error_in_the_middle_of_an_answer_is_an_error(store: &Tested) {
 }
 
 pub async fn a_parameter_may_hold_anything(store: &Tested) {
-    for text in ["", "a", "\n\n--boundary\r\n", "'; DROP TABLE daily; --", "\\N", "é\t"] {
-        let query = store.raw_client().query_raw("SELECT {x:String}").param("x", text);
+    for text in [
+        "",
+        "a",
+        "\n\n--boundary\r\n",
+        "'; DROP TABLE daily; --",
+        "\\N",
+        "é\t",
+    ] {
+        let query = store
+            .raw_client()
+            .query_raw("SELECT {x:String}")
+            .param("x", text);
         assert_eq!(query.fetch_one::<String>().await.unwrap(), text);
-        let bound: String = store.raw_client().query("SELECT ?").bind(text).fetch_one().await.unwrap();
+        let bound: String = store
+            .raw_client()
+            .query("SELECT ?")
+            .bind(text)
+            .fetch_one()
+            .await
+            .unwrap();
         assert_eq!(bound, text);
     }
 }
 
 pub async fn an_insert_that_is_dropped_adds_nothing(store: &Tested) {
-    let mut insert = store.raw_client().insert_formatted_with("INSERT INTO drops (hour, reason, hits) FORMAT TSV");
-    insert.send(Bytes::from_static(b"2026-03-01 00:00:00\tgpc\t1\n")).await.unwrap();
+    let mut insert = store
+        .raw_client()
+        .insert_formatted_with("INSERT INTO drops (hour, reason, hits) FORMAT TSV");
+    insert
+        .send(Bytes::from_static(b"2026-03-01 00:00:00\tgpc\t1\n"))
+        .await
+        .unwrap();
     drop(insert);
     // Long enough for the engine to notice the end of the connection.
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -267,7 +481,10 @@ pub async fn an_insert_that_is_dropped_adds_nothing(store: &Tested) {
 }
 
 pub async fn a_slow_query_holds_up_no_other(store: &Tested) {
-    let slow = store.raw_client().query("SELECT toUInt64(sleep(2))").fetch_one::<u64>();
+    let slow = store
+        .raw_client()
+        .query("SELECT toUInt64(sleep(2))")
+        .fetch_one::<u64>();
     let quick = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let start = Instant::now();
@@ -283,49 +500,120 @@ pub async fn a_setting_of_one_query_is_gone_with_it(store: &Tested) {
     let client = store.raw_client().clone();
     let sql = "SELECT toUInt64(getSetting('max_block_size'))";
     let usual: u64 = client.query(sql).fetch_one().await.unwrap();
-    let set: u64 = client.query(sql).with_setting("max_block_size", "1234").fetch_one().await.unwrap();
-    let inside: u64 = client.query(&format!("{sql} SETTINGS max_block_size = 4321")).fetch_one().await.unwrap();
-    client.query("SET max_block_size = 777").execute().await.unwrap();
+    let set: u64 = client
+        .query(sql)
+        .with_setting("max_block_size", "1234")
+        .fetch_one()
+        .await
+        .unwrap();
+    let inside: u64 = client
+        .query(&format!("{sql} SETTINGS max_block_size = 4321"))
+        .fetch_one()
+        .await
+        .unwrap();
+    client
+        .query("SET max_block_size = 777")
+        .execute()
+        .await
+        .unwrap();
     for _ in 0..8 {
         assert_eq!(client.query(sql).fetch_one::<u64>().await.unwrap(), usual);
     }
     assert_eq!((set, inside), (1234, 4321));
-    let unknown = client.query("SELECT 1").with_setting("no_such_setting", "1").execute().await.unwrap_err();
+    let unknown = client
+        .query("SELECT 1")
+        .with_setting("no_such_setting", "1")
+        .execute()
+        .await
+        .unwrap_err();
     assert!(unknown.to_string().contains("Code: 115"), "{unknown}");
 }
 
 pub async fn errors_tell_the_code_and_never_the_data(store: &Tested) {
-    store.raw_client().query("ALTER TABLE drops DROP COLUMN hits").execute().await.unwrap_or_default();
-    store.raw_client().query("RENAME TABLE drops TO drops_away").execute().await.unwrap();
-    let sums = Builder::default().drop(1_772_323_200, DropReason::Dnt, 40).build();
+    store
+        .raw_client()
+        .query("ALTER TABLE drops DROP COLUMN hits")
+        .execute()
+        .await
+        .unwrap_or_default();
+    store
+        .raw_client()
+        .query("RENAME TABLE drops TO drops_away")
+        .execute()
+        .await
+        .unwrap();
+    let sums = Builder::default()
+        .drop(1_772_323_200, DropReason::Dnt, 40)
+        .build();
     let error = store.insert_new_segment("c-1-1", &sums).await.unwrap_err();
-    assert_eq!(error.to_string(), "ClickHouse refused an insert into drops: code 60 UNKNOWN_TABLE");
+    assert_eq!(
+        error.to_string(),
+        "ClickHouse refused an insert into drops: code 60 UNKNOWN_TABLE"
+    );
     assert_eq!((error.error_code(), error.is_retryable()), (Some(60), true));
 
     // Once the table exists again, the same token succeeds.
-    store.raw_client().query("RENAME TABLE drops_away TO drops").execute().await.unwrap();
+    store
+        .raw_client()
+        .query("RENAME TABLE drops_away TO drops")
+        .execute()
+        .await
+        .unwrap();
     store.insert_segment("c-1-1", &sums).await.unwrap();
-    assert_eq!(number(store, &format!("SELECT sum(hits) FROM {}", counts_of("drops"))).await, 40);
+    assert_eq!(
+        number(
+            store,
+            &format!("SELECT sum(hits) FROM {}", counts_of("drops"))
+        )
+        .await,
+        40
+    );
 }
 
 /// The sum of two of these exceeds 64 bits. Whole rows are added by merges, which must not wrap
 /// either.
 pub async fn sums_of_money_do_not_wrap(store: &Tested) {
     for token in ["m-1", "m-2", "m-3"] {
-        let sums = Builder::default().money(7, day("2026-03-01"), "buy", *b"EUR", 1, u64::MAX).build();
+        let sums = Builder::default()
+            .money(7, day("2026-03-01"), "buy", *b"EUR", 1, u64::MAX)
+            .build();
         store.insert_segment(token, &sums).await.unwrap();
     }
     let expected = [format!("('EUR',3,{})", 3 * u128::from(u64::MAX))];
-    let sums =
-        format!("SELECT toString((currency, sum(hits), sum(minor))) FROM {} GROUP BY currency", counts_of("money"));
+    let sums = format!(
+        "SELECT toString((currency, sum(hits), sum(minor))) FROM {} GROUP BY currency",
+        counts_of("money")
+    );
     assert_eq!(texts(store, &sums).await, expected);
-    store.raw_client().query("OPTIMIZE TABLE money FINAL").execute().await.unwrap();
+    store
+        .raw_client()
+        .query("OPTIMIZE TABLE money FINAL")
+        .execute()
+        .await
+        .unwrap();
     assert_eq!(texts(store, &sums).await, expected);
-    assert_eq!(number(store, &format!("SELECT count() FROM {}", counts_of("money"))).await, 1);
+    assert_eq!(
+        number(
+            store,
+            &format!("SELECT count() FROM {}", counts_of("money"))
+        )
+        .await,
+        1
+    );
 }
 
 pub async fn connecting_again_changes_nothing(store: &Tested) {
-    let sums = Builder::default().daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(10)).build();
+    let sums = Builder::default()
+        .daily(
+            1,
+            "2026-03-01",
+            Subject::Site,
+            "",
+            Dimension::Total,
+            "",
+            hits(10),
+        )
+        .build();
     store.insert_segment("c-1-1", &sums).await.unwrap();
     let again = store.again().await.unwrap();
     drop(again);
@@ -350,9 +638,24 @@ pub async fn connecting_again_changes_nothing(store: &Tested) {
 }
 
 pub async fn a_database_of_a_later_version_is_refused(store: &Tested) {
-    store.raw_client().query("INSERT INTO migrations (number, name) SELECT 99, 'later'").execute().await.unwrap();
-    let Err(error) = store.again().await else { panic!("it was opened") };
-    assert!(matches!(error, StoreError::SchemaTooNew { found: 99, known: NEWEST_SCHEMA }) && !error.is_retryable());
+    store
+        .raw_client()
+        .query("INSERT INTO migrations (number, name) SELECT 99, 'later'")
+        .execute()
+        .await
+        .unwrap();
+    let Err(error) = store.again().await else {
+        panic!("it was opened")
+    };
+    assert!(
+        matches!(
+            error,
+            StoreError::SchemaTooNew {
+                found: 99,
+                known: NEWEST_SCHEMA
+            }
+        ) && !error.is_retryable()
+    );
     assert!(error.to_string().contains("has schema 99"), "{error}");
 }
 
@@ -364,8 +667,14 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
         embed: vec![format!("https://{id}.example")],
         max_amount: (id == "mia").then_some(50),
     };
-    let alias = |site: &str| AliasRule { alias: "mia-new".to_owned(), site: site.to_owned() };
-    assert_eq!(store.load_registered_sites().await.unwrap(), RegisteredSites::default());
+    let alias = |site: &str| AliasRule {
+        alias: "mia-new".to_owned(),
+        site: site.to_owned(),
+    };
+    assert_eq!(
+        store.load_registered_sites().await.unwrap(),
+        RegisteredSites::default()
+    );
     let mut revisions = vec![store.registry_revision().await.unwrap()];
     for (rule, removed) in [
         (site("mia", &["mia.example"]), false),
@@ -380,79 +689,183 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
         store.insert_alias(&rule, removed).await.unwrap();
         revisions.push(store.registry_revision().await.unwrap());
     }
-    assert!(revisions.windows(2).all(|pair| pair[0] < pair[1]), "{revisions:?}");
-    let expected =
-        RegisteredSites { sites: vec![site("mia", &["mia.example", "it's.example"])], aliases: vec![alias("tom")] };
+    assert!(
+        revisions.windows(2).all(|pair| pair[0] < pair[1]),
+        "{revisions:?}"
+    );
+    let expected = RegisteredSites {
+        sites: vec![site("mia", &["mia.example", "it's.example"])],
+        aliases: vec![alias("tom")],
+    };
     assert_eq!(store.load_registered_sites().await.unwrap(), expected);
     for table in ["sites", "aliases"] {
-        store.raw_client().query(&format!("OPTIMIZE TABLE {table} FINAL")).execute().await.unwrap();
+        store
+            .raw_client()
+            .query(&format!("OPTIMIZE TABLE {table} FINAL"))
+            .execute()
+            .await
+            .unwrap();
     }
-    assert_eq!(store.again().await.unwrap().load_registered_sites().await.unwrap(), expected);
+    assert_eq!(
+        store
+            .again()
+            .await
+            .unwrap()
+            .load_registered_sites()
+            .await
+            .unwrap(),
+        expected
+    );
 }
 
 /// Such a name cannot be found in practice; if one existed, the sum would not be shown as either
 /// site's.
 pub async fn a_name_with_the_id_of_another_site_is_told(store: &Tested) {
     let (mia, tom) = (SiteId::from_key("mia"), SiteId::from_key("tom"));
-    let names = |names: &[(SiteId, &str)]| names.iter().map(|(id, name)| (*id, (*name).to_owned())).collect::<Vec<_>>();
+    let names = |names: &[(SiteId, &str)]| {
+        names
+            .iter()
+            .map(|(id, name)| (*id, (*name).to_owned()))
+            .collect::<Vec<_>>()
+    };
     for _ in 0..2 {
-        assert_eq!(store.insert_site_names(&names(&[(mia, "mia"), (tom, "tom")])).await.unwrap(), []);
+        assert_eq!(
+            store
+                .insert_site_names(&names(&[(mia, "mia"), (tom, "tom")]))
+                .await
+                .unwrap(),
+            []
+        );
     }
-    assert_eq!(store.insert_site_names(&names(&[(mia, "forged"), (tom, "tom")])).await.unwrap(), [mia]);
-    store.raw_client().query("OPTIMIZE TABLE names FINAL").execute().await.unwrap();
-    assert_eq!(store.insert_site_names(&names(&[(mia, "mia")])).await.unwrap(), [mia]);
-    let known = store.read_site_names(&[mia.as_u128(), tom.as_u128()]).await.unwrap();
+    assert_eq!(
+        store
+            .insert_site_names(&names(&[(mia, "forged"), (tom, "tom")]))
+            .await
+            .unwrap(),
+        [mia]
+    );
+    store
+        .raw_client()
+        .query("OPTIMIZE TABLE names FINAL")
+        .execute()
+        .await
+        .unwrap();
+    assert_eq!(
+        store
+            .insert_site_names(&names(&[(mia, "mia")]))
+            .await
+            .unwrap(),
+        [mia]
+    );
+    let known = store
+        .read_site_names(&[mia.as_u128(), tom.as_u128()])
+        .await
+        .unwrap();
     assert_eq!(known, [(tom.as_u128(), "tom".to_owned())]);
 }
 
 async fn message(store: &Tested, digest: &SecretDigest) -> Option<(String, u16, bool)> {
-    store.read_message_state(digest).await.unwrap().map(|row| (row.template, row.opened, row.revoked))
+    store
+        .read_message_state(digest)
+        .await
+        .unwrap()
+        .map(|row| (row.template, row.opened, row.revoked))
 }
 
 pub async fn a_message_is_opened_once_and_what_was_revoked_stays_revoked(store: &Tested) {
     let [one, two, unknown] = [(); 3].map(|()| generate_message_secret().0);
     let (first, second) = (day("2026-03-10"), day("2026-03-11"));
     let (listed, others) = (["welcome".to_owned()], ["billing_receipt".to_owned()]);
-    store.register_messages(&[one, two], "welcome", day("2026-04-09")).await.unwrap();
-    assert_eq!(message(store, &one).await, Some(("welcome".into(), 0, false)));
-    store.record_opened_messages(&[one, unknown], &listed, first).await.unwrap();
-    store.record_opened_messages(&[one, one], &listed, second).await.unwrap();
-    assert_eq!(message(store, &one).await, Some(("welcome".into(), first.as_number(), false)));
+    store
+        .register_messages(&[one, two], "welcome", day("2026-04-09"))
+        .await
+        .unwrap();
+    assert_eq!(
+        message(store, &one).await,
+        Some(("welcome".into(), 0, false))
+    );
+    store
+        .record_opened_messages(&[one, unknown], &listed, first)
+        .await
+        .unwrap();
+    store
+        .record_opened_messages(&[one, one], &listed, second)
+        .await
+        .unwrap();
+    assert_eq!(
+        message(store, &one).await,
+        Some(("welcome".into(), first.as_number(), false))
+    );
     assert_eq!(
         (message(store, &two).await, message(store, &unknown).await),
         (Some(("welcome".into(), 0, false)), None)
     );
     // Nothing is recorded after a message's last day, nor for a template that is no longer listed.
-    store.record_opened_messages(&[two], &listed, day("2026-04-10")).await.unwrap();
-    store.record_opened_messages(&[two], &others, first).await.unwrap();
-    store.record_opened_messages(&[two], &[], first).await.unwrap();
-    assert_eq!(message(store, &two).await, Some(("welcome".into(), 0, false)));
+    store
+        .record_opened_messages(&[two], &listed, day("2026-04-10"))
+        .await
+        .unwrap();
+    store
+        .record_opened_messages(&[two], &others, first)
+        .await
+        .unwrap();
+    store
+        .record_opened_messages(&[two], &[], first)
+        .await
+        .unwrap();
+    assert_eq!(
+        message(store, &two).await,
+        Some(("welcome".into(), 0, false))
+    );
     for digest in [&one, &two] {
         store.revoke_message(digest).await.unwrap();
     }
-    store.record_opened_messages(&[one, two], &listed, first).await.unwrap();
-    store.raw_client().query("OPTIMIZE TABLE messages FINAL").execute().await.unwrap();
+    store
+        .record_opened_messages(&[one, two], &listed, first)
+        .await
+        .unwrap();
+    store
+        .raw_client()
+        .query("OPTIMIZE TABLE messages FINAL")
+        .execute()
+        .await
+        .unwrap();
     for digest in [&one, &two] {
-        assert_eq!(message(store, digest).await, Some(("welcome".into(), 0, true)));
+        assert_eq!(
+            message(store, digest).await,
+            Some(("welcome".into(), 0, true))
+        );
     }
     let opened = "SELECT count() FROM messages WHERE opened != toDate(0)";
     let until = Instant::now() + Duration::from_secs(20);
     while number(store, opened).await > 0 {
-        assert!(Instant::now() < until, "what a revoked message told is still there");
+        assert!(
+            Instant::now() < until,
+            "what a revoked message told is still there"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 pub async fn messages_are_forgotten_after_their_last_day(store: &Tested) {
     let [short, long] = [(); 2].map(|()| generate_message_secret().0);
-    store.register_messages(&[short], "welcome", day("2026-03-31")).await.unwrap();
-    store.register_messages(&[long], "welcome", day("2026-04-01")).await.unwrap();
+    store
+        .register_messages(&[short], "welcome", day("2026-03-31"))
+        .await
+        .unwrap();
+    store
+        .register_messages(&[long], "welcome", day("2026-04-01"))
+        .await
+        .unwrap();
     store.apply_retention(day("2026-03-31"), 400).await.unwrap();
     assert!(message(store, &short).await.is_some());
     store.apply_retention(day("2026-04-01"), 400).await.unwrap();
     let until = Instant::now() + Duration::from_secs(20);
     while message(store, &short).await.is_some() {
-        assert!(Instant::now() < until, "a message is there after its last day");
+        assert!(
+            Instant::now() < until,
+            "a message is there after its last day"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(message(store, &long).await.is_some());
@@ -470,7 +883,17 @@ pub async fn what_is_acknowledged_is_synced(store: &Tested) {
 
 /// Sketches and states contain the hash of each visitor, and a column for a person invites its use.
 pub async fn no_column_could_hold_a_person(store: &Tested) {
-    const WORDS: [&str; 9] = ["ip", "addr", "agent", "ua", "visitor_id", "session", "fingerprint", "hash", "cookie"];
+    const WORDS: [&str; 9] = [
+        "ip",
+        "addr",
+        "agent",
+        "ua",
+        "visitor_id",
+        "session",
+        "fingerprint",
+        "hash",
+        "cookie",
+    ];
     let columns: Vec<(String, String, String)> = store
         .raw_client()
         .query(
@@ -479,14 +902,23 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
         .fetch_all()
         .await
         .unwrap();
-    let daily: Vec<&str> =
-        columns.iter().filter(|(table, ..)| table == "daily").map(|(_, name, _)| name.as_str()).collect();
+    let daily: Vec<&str> = columns
+        .iter()
+        .filter(|(table, ..)| table == "daily")
+        .map(|(_, name, _)| name.as_str())
+        .collect();
     assert_eq!(daily[4..], CounterKind::ALL.map(CounterKind::name));
     for (table, name, kind) in &columns {
-        assert!(!kind.contains("AggregateFunction"), "{table}.{name} is a state: {kind}");
+        assert!(
+            !kind.contains("AggregateFunction"),
+            "{table}.{name} is a state: {kind}"
+        );
         let padded = format!("_{}_", name.to_lowercase());
         for word in WORDS {
-            assert!(!padded.contains(&format!("_{word}_")), "{table}.{name} is named after a person's {word}");
+            assert!(
+                !padded.contains(&format!("_{word}_")),
+                "{table}.{name} is named after a person's {word}"
+            );
         }
         assert!(
             (table == "sites" && ["hosts", "embed", "removed"].contains(&name.as_str()))
@@ -507,7 +939,11 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
             "{table}.{name} is a {kind}"
         );
     }
-    let names: Vec<&str> = Dimension::ALL.map(Dimension::name).into_iter().filter(|name| !name.is_empty()).collect();
+    let names: Vec<&str> = Dimension::ALL
+        .map(Dimension::name)
+        .into_iter()
+        .filter(|name| !name.is_empty())
+        .collect();
     let mut tables: Vec<&str> = columns.iter().map(|(table, ..)| table.as_str()).collect();
     tables.dedup();
     assert_eq!(
@@ -541,7 +977,12 @@ pub async fn no_column_could_hold_a_person(store: &Tested) {
     );
     for table in tables {
         let of_table = columns.iter().filter(|(t, ..)| t == table);
-        let dimensions = of_table.filter(|(_, name, _)| name == "dim" || names.contains(&name.as_str())).count();
-        assert!(dimensions <= 1, "{table} joins {dimensions} attributes in one row");
+        let dimensions = of_table
+            .filter(|(_, name, _)| name == "dim" || names.contains(&name.as_str()))
+            .count();
+        assert!(
+            dimensions <= 1,
+            "{table} joins {dimensions} attributes in one row"
+        );
     }
 }

@@ -10,18 +10,39 @@ use footfall::store::engine::{Engine, EngineError};
 use rustix::process::Signal;
 
 use crate::support::{
-    Builder, Process, at, embedded, engine, engine_dir, engine_options, failing_start, hits, library, number,
+    Builder, Process, at, embedded, engine, engine_dir, engine_options, failing_start, hits,
+    library, number,
 };
 
 #[tokio::test]
 async fn a_token_sent_again_after_a_kill_and_a_restart_adds_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let sums = Builder::default()
-        .daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(10))
-        .daily(1, "2026-04-01", Subject::Site, "", Dimension::Total, "", hits(10))
+        .daily(
+            1,
+            "2026-03-01",
+            Subject::Site,
+            "",
+            Dimension::Total,
+            "",
+            hits(10),
+        )
+        .daily(
+            1,
+            "2026-04-01",
+            Subject::Site,
+            "",
+            Dimension::Total,
+            "",
+            hits(10),
+        )
         .build();
     let first = Process::start(dir.path());
-    at(&first.url, "footfall").await.insert_segment("c-1-1", &sums).await.unwrap();
+    at(&first.url, "footfall")
+        .await
+        .insert_segment("c-1-1", &sums)
+        .await
+        .unwrap();
     first.kill();
     let second = Process::start(dir.path());
     let store = at(&second.url, "footfall").await;
@@ -35,7 +56,10 @@ async fn a_second_process_on_a_directory_is_told_that_it_is_taken() {
     let dir = tempfile::tempdir().unwrap();
     let _first = Process::start(dir.path());
     let said = failing_start(dir.path(), &library()).await;
-    assert!(said.contains("another collector uses this directory"), "{said}");
+    assert!(
+        said.contains("another collector uses this directory"),
+        "{said}"
+    );
 }
 
 /// A directory that is opened again at once: after a kill it is still locked for a moment.
@@ -72,14 +96,20 @@ async fn signals_do_not_end_it_and_the_end_of_its_input_does() {
 async fn a_missing_library_says_what_to_install() {
     let dir = tempfile::tempdir().unwrap();
     let said = failing_start(dir.path(), Path::new("/nonexistent/libchdb.so")).await;
-    assert!(said.contains("npm ci") && said.contains("store.url"), "{said}");
+    assert!(
+        said.contains("npm ci") && said.contains("store.url"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
 async fn a_library_without_a_server_is_refused_by_the_symbol_it_lacks() {
     let dir = tempfile::tempdir().unwrap();
     let said = failing_start(dir.path(), Path::new("libm.so.6")).await;
-    assert!(said.contains("lacks chdb_") && said.contains("26.7.3"), "{said}");
+    assert!(
+        said.contains("lacks chdb_") && said.contains("26.7.3"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -88,17 +118,30 @@ async fn a_folder_that_cannot_be_opened_is_named_with_the_engines_code() {
     std::fs::create_dir(dir.path().join("metadata")).unwrap();
     std::fs::write(dir.path().join("metadata/broken.sql"), "no statement").unwrap();
     let said = failing_start(dir.path(), &library()).await;
-    assert!(said.contains(&dir.path().display().to_string()) && said.contains("code 62 SYNTAX_ERROR"), "{said}");
+    assert!(
+        said.contains(&dir.path().display().to_string()) && said.contains("code 62 SYNTAX_ERROR"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
 async fn limits_are_set_and_hold() {
     let store = embedded("limits_are_set_and_hold").await;
-    let server = "SELECT toUInt64(value) FROM system.server_settings WHERE name = 'max_server_memory_usage'";
+    let server =
+        "SELECT toUInt64(value) FROM system.server_settings WHERE name = 'max_server_memory_usage'";
     assert_eq!(number(&store, server).await, 1 << 30);
-    assert_eq!(number(&store, "SELECT toUInt64(getSetting('max_execution_time'))").await, 60);
+    assert_eq!(
+        number(&store, "SELECT toUInt64(getSetting('max_execution_time'))").await,
+        60
+    );
     let query = "SELECT length(groupArray(number)) FROM numbers(500000000)";
-    let error = store.raw_client().query(query).fetch_one::<u64>().await.unwrap_err().to_string();
+    let error = store
+        .raw_client()
+        .query(query)
+        .fetch_one::<u64>()
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("Code: 241"), "{error}");
 }
 
@@ -110,8 +153,12 @@ async fn many_statements_at_once_get_their_own_answers() {
         .map(|n| {
             let client = client.clone();
             tokio::spawn(async move {
-                let sum: u64 =
-                    client.query("SELECT sum(number + ?) FROM numbers(1000)").bind(n).fetch_one().await.unwrap();
+                let sum: u64 = client
+                    .query("SELECT sum(number + ?) FROM numbers(1000)")
+                    .bind(n)
+                    .fetch_one()
+                    .await
+                    .unwrap();
                 assert_eq!(sum, 499_500 + 1000 * n);
             })
         })
@@ -124,7 +171,12 @@ async fn many_statements_at_once_get_their_own_answers() {
 #[tokio::test]
 async fn a_database_that_is_not_there_is_an_error_of_its_own() {
     let lost = engine().await.create_client().with_database("nowhere");
-    let error = lost.query("SELECT 1").fetch_one::<u8>().await.unwrap_err().to_string();
+    let error = lost
+        .query("SELECT 1")
+        .fetch_one::<u8>()
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("Code: 81"), "{error}");
 }
 
@@ -133,8 +185,14 @@ async fn nobody_without_the_password_of_this_start_is_answered() {
     let engine = engine().await;
     let (user, password) = engine.login_credentials();
     let client = || Client::default().with_url(format!("http://{}", engine.address()));
-    let ask = |client: Client| async move { client.query("SELECT toUInt8(1)").fetch_one::<u8>().await };
-    assert_eq!(ask(client().with_user(user).with_password(password)).await.unwrap(), 1);
+    let ask =
+        |client: Client| async move { client.query("SELECT toUInt8(1)").fetch_one::<u8>().await };
+    assert_eq!(
+        ask(client().with_user(user).with_password(password))
+            .await
+            .unwrap(),
+        1
+    );
     for refused in [
         client(),
         client().with_user("default"),
@@ -143,8 +201,13 @@ async fn nobody_without_the_password_of_this_start_is_answered() {
         client().with_user(user).with_password("wrong"),
         client().with_user(user).with_password(&password[1..]),
         client().with_user(user).with_setting("user", "default"),
-        client().with_user(user).with_password(password).with_setting("user", "default"),
-        client().with_setting("user", user).with_setting("password", password),
+        client()
+            .with_user(user)
+            .with_password(password)
+            .with_setting("user", "default"),
+        client()
+            .with_setting("user", user)
+            .with_setting("password", password),
         client().with_access_token(password),
     ] {
         assert!(ask(refused).await.is_err());
@@ -180,7 +243,11 @@ async fn its_port_is_this_machines_own() {
     let hexadecimal = format!("{port:04X}");
     let mut listens = 0;
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        for line in std::fs::read_to_string(table).unwrap_or_default().lines().skip(1) {
+        for line in std::fs::read_to_string(table)
+            .unwrap_or_default()
+            .lines()
+            .skip(1)
+        {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let (address, of) = fields[1].split_once(':').unwrap();
             // 0A: it listens. 127.0.0.1, as the kernel writes it.
@@ -199,12 +266,32 @@ async fn its_port_is_this_machines_own() {
 async fn an_engine_that_was_closed_can_be_opened_again() {
     let dir = tempfile::tempdir().unwrap();
     let first = Engine::open(&engine_options(dir.path())).await.unwrap();
-    first.create_client().query("CREATE DATABASE kept").execute().await.unwrap();
+    first
+        .create_client()
+        .query("CREATE DATABASE kept")
+        .execute()
+        .await
+        .unwrap();
     first.close().await;
-    assert!(first.create_client().query("SELECT 1").fetch_one::<u8>().await.is_err());
+    assert!(
+        first
+            .create_client()
+            .query("SELECT 1")
+            .fetch_one::<u8>()
+            .await
+            .is_err()
+    );
     let second = Engine::open(&engine_options(dir.path())).await.unwrap();
     let names = "SELECT toUInt64(count()) FROM system.databases WHERE name = 'kept'";
-    assert_eq!(second.create_client().query(names).fetch_one::<u64>().await.unwrap(), 1);
+    assert_eq!(
+        second
+            .create_client()
+            .query(names)
+            .fetch_one::<u64>()
+            .await
+            .unwrap(),
+        1
+    );
     second.close().await;
 }
 
@@ -213,5 +300,8 @@ async fn a_program_that_is_not_there_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = engine_options(dir.path());
     options.program = "/nonexistent/footfall".into();
-    assert!(matches!(Engine::open(&options).await, Err(EngineError::StartProcess(_))));
+    assert!(matches!(
+        Engine::open(&options).await,
+        Err(EngineError::StartProcess(_))
+    ));
 }

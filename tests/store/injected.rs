@@ -10,13 +10,17 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use footfall::aggregate::SegmentSums;
-use footfall::event::{Dimension, DropReason, FaultKind, MailAction, ReaderKind, Subject, WebVital};
+use footfall::event::{
+    Dimension, DropReason, FaultKind, MailAction, ReaderKind, Subject, WebVital,
+};
 use footfall::publication::{ClosedPeriod, CoinKey, LotPolicy};
 use footfall::store::{PublicationUnit, Store};
 
 use crate::support::{Builder, Process, at, counts_of, day, hits, number, people};
 
-const TABLES: [&str; 8] = ["daily", "hourly", "money", "drops", "vitals", "faults", "activity", "mail"];
+const TABLES: [&str; 8] = [
+    "daily", "hourly", "money", "drops", "vitals", "faults", "activity", "mail",
+];
 
 /// All calls; an insert into nine tables makes about a hundred of each kind.
 const CALLS: [&str; 3] = ["rename", "sync", "write"];
@@ -25,14 +29,37 @@ const CALLS: [&str; 3] = ["rename", "sync", "write"];
 fn segment() -> SegmentSums {
     let date = day("2026-03-01");
     Builder::default()
-        .daily(1, "2026-03-01", Subject::Site, "", Dimension::Total, "", hits(1))
-        .daily(1, "2026-03-01", Subject::Site, "", Dimension::Country, "DE", people(1, 1))
+        .daily(
+            1,
+            "2026-03-01",
+            Subject::Site,
+            "",
+            Dimension::Total,
+            "",
+            hits(1),
+        )
+        .daily(
+            1,
+            "2026-03-01",
+            Subject::Site,
+            "",
+            Dimension::Country,
+            "DE",
+            people(1, 1),
+        )
         .hourly(1, 1_772_323_200, hits(1))
         .money(1, date, "buy", *b"EUR", 1, 1)
         .drop(1_772_323_200, DropReason::Gpc, 1)
         .vital(1, date, WebVital::Cls, ("/a", "tv", 1), 1)
         .fault(1, date, FaultKind::NotFound, "/a", "", 1)
-        .mail(date, ("welcome", date), MailAction::Open, "", ReaderKind::Direct, (1, 1))
+        .mail(
+            date,
+            ("welcome", date),
+            MailAction::Open,
+            "",
+            ReaderKind::Direct,
+            (1, 1),
+        )
         .build()
 }
 
@@ -44,8 +71,14 @@ fn library() -> &'static Path {
         let library = dir.path().join("inject.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/inject.c");
         let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
-        let built = compiler.status().expect("a C compiler, as the linker of Rust needs it: cc");
+        compiler
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&library)
+            .arg(source)
+            .arg("-ldl");
+        let built = compiler
+            .status()
+            .expect("a C compiler, as the linker of Rust needs it: cc");
         assert!(built.success());
         (dir, library)
     });
@@ -61,7 +94,11 @@ struct Injected {
 
 impl Injected {
     fn start() -> Injected {
-        let mut injected = Injected { dir: tempfile::tempdir().unwrap(), process: None, orders: 0 };
+        let mut injected = Injected {
+            dir: tempfile::tempdir().unwrap(),
+            process: None,
+            orders: 0,
+        };
         injected.restart();
         injected
     }
@@ -142,10 +179,18 @@ async fn every_segment_counts_once(what: &str, calls: &[&str], step: u32) -> u32
 
 async fn assert_once(store: &Store, sent: u64, place: &str) {
     for table in TABLES {
-        let counted = number(store, &format!("SELECT sum(hits) FROM {}", counts_of(table))).await;
+        let counted = number(
+            store,
+            &format!("SELECT sum(hits) FROM {}", counts_of(table)),
+        )
+        .await;
         assert_eq!(counted, sent, "{table} after {place}");
     }
-    let attributes = number(store, &format!("SELECT sum(visitors) FROM {}", counts_of("unpublished"))).await;
+    let attributes = number(
+        store,
+        &format!("SELECT sum(visitors) FROM {}", counts_of("unpublished")),
+    )
+    .await;
     assert_eq!(attributes, sent, "unpublished after {place}");
 }
 
@@ -153,7 +198,10 @@ async fn assert_once(store: &Store, sent: u64, place: &str) {
 async fn an_io_error_at_any_rename_of_an_insert_loses_and_doubles_nothing() {
     let met = every_segment_counts_once("eio", &["rename"], 1).await;
     println!("injected_errors={met}");
-    assert!(met >= 9, "each of nine tables renames its part into place: {met}");
+    assert!(
+        met >= 9,
+        "each of nine tables renames its part into place: {met}"
+    );
 }
 
 #[tokio::test]
@@ -206,10 +254,21 @@ async fn publication_is_done_once(what: &str, step: usize, last: u32) {
         let date = day("2026-03-01").as_number() + u16::try_from(round).unwrap();
         let date = footfall::event::Day::from_number(date);
         let mut builder = Builder::default();
-        builder.add_daily(1, date, Subject::Site, "", Dimension::Country, "DE", people(7, 7));
+        builder.add_daily(
+            1,
+            date,
+            Subject::Site,
+            "",
+            Dimension::Country,
+            "DE",
+            people(7, 7),
+        );
         counted += 7;
         let store = engine.store().await;
-        store.insert_new_segment(&format!("c-1-{round}"), &builder.build()).await.unwrap();
+        store
+            .insert_new_segment(&format!("c-1-{round}"), &builder.build())
+            .await
+            .unwrap();
 
         let unit = PublicationUnit {
             zone: "UTC".into(),
@@ -229,8 +288,16 @@ async fn publication_is_done_once(what: &str, step: usize, last: u32) {
             store.publish_unit(&unit, &policy).await.unwrap();
         }
         let zones = store.zones_to_publish(&["UTC".to_owned()]).await.unwrap();
-        assert_eq!((zones["UTC"].last_day, &zones["UTC"].unfinished), (Some(date), &None), "{what} at rename {n}");
-        assert_eq!(crate::publication::total(&store).await, counted, "{what} at rename {n}");
+        assert_eq!(
+            (zones["UTC"].last_day, &zones["UTC"].unfinished),
+            (Some(date), &None),
+            "{what} at rename {n}"
+        );
+        assert_eq!(
+            crate::publication::total(&store).await,
+            counted,
+            "{what} at rename {n}"
+        );
         if !came {
             assert!(round > 1, "it renames more than once");
             break;
@@ -252,7 +319,11 @@ async fn a_segment_counts_once_beside_an_older_copy_of_the_store() {
     copy(&data("now"), &data("older"));
 
     let process = Process::start(&data("now"));
-    at(&process.url, "footfall").await.insert_new_segment("c-1-2", &sums).await.unwrap();
+    at(&process.url, "footfall")
+        .await
+        .insert_new_segment("c-1-2", &sums)
+        .await
+        .unwrap();
     process.kill();
     // The engine's memory of inserts is not in a backup of its tables.
     for name in ["now", "older"] {
@@ -268,13 +339,21 @@ async fn a_segment_counts_once_beside_an_older_copy_of_the_store() {
 }
 
 fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .args([from, to])
+        .status()
+        .unwrap();
     assert!(copied.success());
 }
 
 /// Removes the folders in which tables record the tokens they have seen.
 fn forget_inserts(dir: &Path) {
-    for entry in fs::read_dir(dir).unwrap().flatten().filter(|entry| entry.file_type().unwrap().is_dir()) {
+    for entry in fs::read_dir(dir)
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_type().unwrap().is_dir())
+    {
         if entry.file_name() == "deduplication_logs" {
             fs::remove_dir_all(entry.path()).unwrap();
         } else {

@@ -20,7 +20,12 @@ fn policy() -> LotPolicy {
 /// The unit of a UTC day.
 fn unit(date: &str) -> PublicationUnit {
     let day = day(date);
-    PublicationUnit { zone: "UTC".into(), day, ended_at: end_of(day), occasion: ClosedPeriod::Day }
+    PublicationUnit {
+        zone: "UTC".into(),
+        day,
+        ended_at: end_of(day),
+        occasion: ClosedPeriod::Day,
+    }
 }
 
 fn end_of(day: Day) -> u32 {
@@ -47,14 +52,17 @@ async fn count_in(zone: &str, store: &Store, segment: u64, date: &str, sites: u6
 }
 
 const UNPUBLISHED: &str = "SELECT sum(visitors) FROM unpublished";
-const PENDING: &str =
-    "SELECT sum(v) FROM (SELECT argMax(visitors, lot) AS v FROM pending GROUP BY site, subject, item, dim, value)";
+const PENDING: &str = "SELECT sum(v) FROM (SELECT argMax(visitors, lot) AS v FROM pending GROUP BY site, subject, item, dim, value)";
 const PUBLISHED: &str = "SELECT sum(v) FROM (SELECT any(visitors) AS v FROM published \
                          GROUP BY site, day, subject, item, dim, value, lot)";
 
 /// Visitors in `unpublished`, `pending` and `published`.
 async fn sums(store: &Store) -> [u64; 3] {
-    [number(store, UNPUBLISHED).await, number(store, PENDING).await, number(store, PUBLISHED).await]
+    [
+        number(store, UNPUBLISHED).await,
+        number(store, PENDING).await,
+        number(store, PUBLISHED).await,
+    ]
 }
 
 pub async fn total(store: &Store) -> u64 {
@@ -76,7 +84,10 @@ pub async fn a_day_is_published_once_and_again_changes_nothing(store: &Tested) {
 
     let first = store.publish_unit(&unit(FIRST), &policy()).await.unwrap();
     let [unpublished, pending, published] = sums(store).await;
-    assert!(first.lots > 100 && published > 500, "{first:?}, {published}");
+    assert!(
+        first.lots > 100 && published > 500,
+        "{first:?}, {published}"
+    );
     assert_eq!((unpublished, pending + published), (0, counted));
     let before = contents(store).await;
 
@@ -93,7 +104,10 @@ pub async fn no_published_lot_is_under_k_and_no_pending_cell_has_a_day(store: &T
     let smallest = number(store, "SELECT min(visitors) FROM published").await;
     assert!(smallest >= K, "{smallest}");
     // 2026-03-02 is a Monday: all three days are of its week.
-    assert_eq!(texts(store, "SELECT DISTINCT toString(since) FROM pending").await, [FIRST]);
+    assert_eq!(
+        texts(store, "SELECT DISTINCT toString(since) FROM pending").await,
+        [FIRST]
+    );
 }
 
 pub async fn counts_that_come_late_join_the_next_day(store: &Tested) {
@@ -102,7 +116,10 @@ pub async fn counts_that_come_late_join_the_next_day(store: &Tested) {
     count(store, 2, FIRST, 10).await;
     let counted = total(store).await;
 
-    store.publish_unit(&unit("2026-03-03"), &policy()).await.unwrap();
+    store
+        .publish_unit(&unit("2026-03-03"), &policy())
+        .await
+        .unwrap();
     let [unpublished, pending, published] = sums(store).await;
     assert_eq!((unpublished, pending + published), (0, counted));
     let days = "SELECT DISTINCT toString(day) FROM published ORDER BY 1";
@@ -125,15 +142,24 @@ pub async fn segments_that_arrive_during_a_publication_are_kept_for_the_next(sto
 
     let mut alone = 0;
     for segment in 100..112 {
-        let sql = format!("SELECT toUInt64(sum(cityHash64(number, {segment}) % 12)) FROM numbers(140)");
-        let page =
-            format!("SELECT toUInt64(sum(greatest(cityHash64(number, {segment}) % 12, 1) - 1)) FROM numbers(140)");
+        let sql =
+            format!("SELECT toUInt64(sum(cityHash64(number, {segment}) % 12)) FROM numbers(140)");
+        let page = format!(
+            "SELECT toUInt64(sum(greatest(cityHash64(number, {segment}) % 12, 1) - 1)) FROM numbers(140)"
+        );
         alone += number(store, &sql).await + number(store, &page).await;
     }
     assert_eq!(total(store).await, before + alone);
 
     store
-        .publish_unit(&PublicationUnit { ended_at: end_of(day("2026-03-03")), day: day("2026-03-03"), ..unit }, &policy)
+        .publish_unit(
+            &PublicationUnit {
+                ended_at: end_of(day("2026-03-03")),
+                day: day("2026-03-03"),
+                ..unit
+            },
+            &policy,
+        )
         .await
         .unwrap();
     let [unpublished, pending, published] = sums(store).await;
@@ -146,7 +172,10 @@ pub async fn two_collectors_that_publish_one_day_at_once_publish_it_once(store: 
     let other = store.again().await.unwrap();
 
     let (unit, one, two) = (unit(FIRST), policy(), policy());
-    let (here, there) = tokio::join!(store.publish_unit(&unit, &one), other.publish_unit(&unit, &two));
+    let (here, there) = tokio::join!(
+        store.publish_unit(&unit, &one),
+        other.publish_unit(&unit, &two)
+    );
     here.unwrap();
     there.unwrap();
 
@@ -180,11 +209,18 @@ async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once
         let process = Process::start(dir.path());
         let store = at(&process.url, "footfall").await;
         let (unit, policy) = (unit(FIRST), policy());
-        let ended = tokio::time::timeout(Duration::from_millis(pause), store.publish_unit(&unit, &policy)).await;
+        let ended = tokio::time::timeout(
+            Duration::from_millis(pause),
+            store.publish_unit(&unit, &policy),
+        )
+        .await;
         kills += u32::from(ended.is_err());
         process.kill();
     }
-    assert!(kills >= 4, "{kills} of 10 runs were killed before their end");
+    assert!(
+        kills >= 4,
+        "{kills} of 10 runs were killed before their end"
+    );
 
     let process = Process::start(dir.path());
     let store = at(&process.url, "footfall").await;
@@ -198,7 +234,10 @@ async fn a_publication_that_is_killed_at_any_moment_publishes_every_visitor_once
 /// and one statement deletes the counts they took.
 pub async fn zones_that_are_published_together_give_the_same_rows(store: &Tested) {
     let zones = ["Asia/Tokyo", "Europe/Berlin", "UTC", "America/Lima"];
-    let units = zones.map(|zone| PublicationUnit { zone: zone.into(), ..unit(FIRST) });
+    let units = zones.map(|zone| PublicationUnit {
+        zone: zone.into(),
+        ..unit(FIRST)
+    });
     let fill = async || {
         for (segment, zone) in (1..).zip(&zones[..3]) {
             count_in(zone, store, segment * 10, FIRST, 30 + segment).await;
@@ -212,7 +251,12 @@ pub async fn zones_that_are_published_together_give_the_same_rows(store: &Tested
     }
     let apart = contents(store).await;
     for table in ["published", "pending", "publications"] {
-        store.raw_client().query(&format!("TRUNCATE TABLE {table}")).execute().await.unwrap();
+        store
+            .raw_client()
+            .query(&format!("TRUNCATE TABLE {table}"))
+            .execute()
+            .await
+            .unwrap();
     }
 
     fill().await;
@@ -221,10 +265,16 @@ pub async fn zones_that_are_published_together_give_the_same_rows(store: &Tested
     assert_eq!(PublicationUnit::leading_group(&units).len(), 4);
     store.publish_units(&units, &policy()).await.unwrap();
     assert_eq!(number(store, mutations).await - before, 1);
-    assert_eq!((number(store, UNPUBLISHED).await, total(store).await), (0, counted));
+    assert_eq!(
+        (number(store, UNPUBLISHED).await, total(store).await),
+        (0, counted)
+    );
     assert_eq!(contents(store).await, apart);
     store.publish_units(&units, &policy()).await.unwrap();
     assert_eq!(contents(store).await, apart, "again");
     // A zone's next day waits until the counts that the first one took are deleted.
-    assert_eq!(PublicationUnit::leading_group(&[unit(FIRST), unit("2026-03-03")]).len(), 1);
+    assert_eq!(
+        PublicationUnit::leading_group(&[unit(FIRST), unit("2026-03-03")]).len(),
+        1
+    );
 }

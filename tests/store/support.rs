@@ -6,12 +6,12 @@ use std::process::Child;
 use std::sync::OnceLock;
 
 use footfall::aggregate::{
-    AttributeCounts, AttributeKey, DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId,
-    VitalKey,
+    AttributeCounts, AttributeKey, DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey,
+    SegmentSums, StringId, VitalKey,
 };
 use footfall::event::{
-    CounterKind, CounterValues, Day, Dimension, DropReason, FaultKind, MailAction, ReaderKind, SiteId, Subject,
-    WebVital,
+    CounterKind, CounterValues, Day, Dimension, DropReason, FaultKind, MailAction, ReaderKind,
+    SiteId, Subject, WebVital,
 };
 use footfall::store::engine::{Engine, EngineLimits, EngineOptions};
 use footfall::store::{Store, StoreError, StoreOptions};
@@ -21,10 +21,16 @@ use crate::port::Port;
 
 pub fn library() -> PathBuf {
     let path = std::env::var_os("FOOTFALL_LIBCHDB").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/@chdb/lib-linux-x64-gnu/libchdb.so"),
+        || {
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("node_modules/@chdb/lib-linux-x64-gnu/libchdb.so")
+        },
         PathBuf::from,
     );
-    assert!(path.is_file(), "libchdb.so is missing: run `npm ci`, or set FOOTFALL_LIBCHDB to its path");
+    assert!(
+        path.is_file(),
+        "libchdb.so is missing: run `npm ci`, or set FOOTFALL_LIBCHDB to its path"
+    );
     path
 }
 
@@ -52,7 +58,9 @@ pub fn options(database: &str) -> StoreOptions {
 /// This process's engine: one directory, open until the process ends, a database for each test.
 pub async fn engine() -> &'static Engine {
     static ENGINE: tokio::sync::OnceCell<Engine> = tokio::sync::OnceCell::const_new();
-    ENGINE.get_or_init(|| async { Engine::open(&engine_options(engine_dir())).await.unwrap() }).await
+    ENGINE
+        .get_or_init(|| async { Engine::open(&engine_options(engine_dir())).await.unwrap() })
+        .await
 }
 
 pub fn engine_dir() -> &'static Path {
@@ -61,7 +69,12 @@ pub fn engine_dir() -> &'static Path {
 }
 
 pub fn engine_options(dir: &Path) -> EngineOptions {
-    EngineOptions { program: program(), library: library(), data_dir: dir.to_owned(), limits: EngineLimits::default() }
+    EngineOptions {
+        program: program(),
+        library: library(),
+        data_dir: dir.to_owned(),
+        limits: EngineLimits::default(),
+    }
 }
 
 /// A store under test, and how to open it once more.
@@ -80,7 +93,10 @@ impl std::ops::Deref for Tested {
 
 impl Tested {
     async fn open(options: StoreOptions) -> Tested {
-        Tested { store: Store::connect(&options).await.unwrap(), options }
+        Tested {
+            store: Store::connect(&options).await.unwrap(),
+            options,
+        }
     }
 
     /// The same store again, as another collector or a restart would open it.
@@ -91,7 +107,11 @@ impl Tested {
 
 pub async fn embedded(database: &str) -> Tested {
     engine().await;
-    Tested::open(StoreOptions { data_dir: engine_dir().to_owned(), ..options(database) }).await
+    Tested::open(StoreOptions {
+        data_dir: engine_dir().to_owned(),
+        ..options(database)
+    })
+    .await
 }
 
 /// The second process that the contract runs against. It ends with this one, because its stdin is
@@ -106,15 +126,24 @@ pub async fn other_process(database: &str) -> Tested {
 }
 
 pub async fn at(url: &str, database: &str) -> Tested {
-    Tested::open(StoreOptions { url: Some(url.to_owned()), ..options(database) }).await
+    Tested::open(StoreOptions {
+        url: Some(url.to_owned()),
+        ..options(database)
+    })
+    .await
 }
 
 /// A server named by the environment, with an empty database on it.
 pub async fn server(database: &str) -> Tested {
-    let url = std::env::var("FOOTFALL_TEST_CLICKHOUSE_URL").expect("FOOTFALL_TEST_CLICKHOUSE_URL is set");
+    let url =
+        std::env::var("FOOTFALL_TEST_CLICKHOUSE_URL").expect("FOOTFALL_TEST_CLICKHOUSE_URL is set");
     let database = format!("footfall_test_{database}");
     let client = clickhouse::Client::default().with_url(&url);
-    client.query(&format!("DROP DATABASE IF EXISTS {database} SYNC")).execute().await.unwrap();
+    client
+        .query(&format!("DROP DATABASE IF EXISTS {database} SYNC"))
+        .execute()
+        .await
+        .unwrap();
     at(&url, &database).await
 }
 
@@ -133,7 +162,11 @@ impl Process {
     pub fn start_with(dir: &Path, variables: &[(&str, PathBuf)]) -> Process {
         let port = Port::hold();
         let child = open_server::start(dir, port.address(), variables);
-        Process { url: format!("http://{}", port.address()), child, _port: port }
+        Process {
+            url: format!("http://{}", port.address()),
+            child,
+            _port: port,
+        }
     }
 
     pub fn kill(mut self) {
@@ -142,7 +175,8 @@ impl Process {
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
+            .unwrap();
     }
 
     /// Ends its stdin and answers the exit code.
@@ -161,8 +195,15 @@ impl Drop for Process {
 
 /// What an engine says that should not start.
 pub async fn failing_start(dir: &Path, library: &Path) -> String {
-    let options = EngineOptions { library: library.to_owned(), ..engine_options(dir) };
-    Engine::open(&options).await.err().expect("a failure").to_string()
+    let options = EngineOptions {
+        library: library.to_owned(),
+        ..engine_options(dir)
+    };
+    Engine::open(&options)
+        .await
+        .err()
+        .expect("a failure")
+        .to_string()
 }
 
 /// Counts composed row by row.
@@ -179,7 +220,11 @@ impl Builder {
     }
 
     fn attribute_sym(&mut self, text: &str) -> StringId {
-        sym(&mut self.of_attributes, &mut self.sums.attributes.strings, text)
+        sym(
+            &mut self.of_attributes,
+            &mut self.sums.attributes.strings,
+            text,
+        )
     }
 
     #[expect(clippy::too_many_arguments, reason = "a row has that many columns")]
@@ -210,23 +255,66 @@ impl Builder {
     ) {
         let site = SiteId::from_u128(u128::from(site));
         if dim == Dimension::Total {
-            let key = DailyKey { site, day, subject, item: self.sym(item) };
+            let key = DailyKey {
+                site,
+                day,
+                subject,
+                item: self.sym(item),
+            };
             self.sums.daily.push((key, counts));
             return;
         }
         let [zone, item, value] = ["UTC", item, value].map(|text| self.attribute_sym(text));
-        let (visitors, visits) = (counts.get(CounterKind::Visitors), counts.get(CounterKind::Visits));
-        let counts = AttributeCounts { visitors, visits, networks: visitors, platform_networks: 0 };
-        self.sums.attributes.rows.push((AttributeKey { site, zone, day, subject, dim, item, value }, counts));
+        let (visitors, visits) = (
+            counts.get(CounterKind::Visitors),
+            counts.get(CounterKind::Visits),
+        );
+        let counts = AttributeCounts {
+            visitors,
+            visits,
+            networks: visitors,
+            platform_networks: 0,
+        };
+        self.sums.attributes.rows.push((
+            AttributeKey {
+                site,
+                zone,
+                day,
+                subject,
+                dim,
+                item,
+                value,
+            },
+            counts,
+        ));
     }
 
     pub fn hourly(mut self, site: u64, hour: u32, counts: CounterValues) -> Builder {
-        self.sums.hourly.push((HourlyKey { site: SiteId::from_u128(u128::from(site)), hour }, counts));
+        self.sums.hourly.push((
+            HourlyKey {
+                site: SiteId::from_u128(u128::from(site)),
+                hour,
+            },
+            counts,
+        ));
         self
     }
 
-    pub fn money(mut self, site: u64, day: Day, event: &str, currency: [u8; 3], hits: u32, minor: u64) -> Builder {
-        let key = MoneyKey { site: SiteId::from_u128(u128::from(site)), day, event: self.sym(event), currency };
+    pub fn money(
+        mut self,
+        site: u64,
+        day: Day,
+        event: &str,
+        currency: [u8; 3],
+        hits: u32,
+        minor: u64,
+    ) -> Builder {
+        let key = MoneyKey {
+            site: SiteId::from_u128(u128::from(site)),
+            day,
+            event: self.sym(event),
+            currency,
+        };
         self.sums.money.push((key, (hits, minor)));
         self
     }
@@ -236,17 +324,49 @@ impl Builder {
         self
     }
 
-    pub fn vital(mut self, site: u64, day: Day, metric: WebVital, of: (&str, &str, u8), hits: u32) -> Builder {
+    pub fn vital(
+        mut self,
+        site: u64,
+        day: Day,
+        metric: WebVital,
+        of: (&str, &str, u8),
+        hits: u32,
+    ) -> Builder {
         let (path, device, bucket) = (self.sym(of.0), self.sym(of.1), of.2);
-        self.sums
-            .vitals
-            .push((VitalKey { site: SiteId::from_u128(u128::from(site)), day, metric, path, device, bucket }, hits));
+        self.sums.vitals.push((
+            VitalKey {
+                site: SiteId::from_u128(u128::from(site)),
+                day,
+                metric,
+                path,
+                device,
+                bucket,
+            },
+            hits,
+        ));
         self
     }
 
-    pub fn fault(mut self, site: u64, day: Day, kind: FaultKind, path: &str, fault: &str, hits: u32) -> Builder {
+    pub fn fault(
+        mut self,
+        site: u64,
+        day: Day,
+        kind: FaultKind,
+        path: &str,
+        fault: &str,
+        hits: u32,
+    ) -> Builder {
         let (path, fault) = (self.sym(path), self.sym(fault));
-        self.sums.faults.push((FaultKey { site: SiteId::from_u128(u128::from(site)), day, kind, path, fault }, hits));
+        self.sums.faults.push((
+            FaultKey {
+                site: SiteId::from_u128(u128::from(site)),
+                day,
+                kind,
+                path,
+                fault,
+            },
+            hits,
+        ));
         self
     }
 
@@ -260,7 +380,17 @@ impl Builder {
         counts: (u32, u32),
     ) -> Builder {
         let (template, link) = (self.sym(template), self.sym(link));
-        self.sums.mail.push((MailKey { day, template, batch, action, link, reader }, counts));
+        self.sums.mail.push((
+            MailKey {
+                day,
+                template,
+                batch,
+                action,
+                link,
+                reader,
+            },
+            counts,
+        ));
         self
     }
 
@@ -269,7 +399,11 @@ impl Builder {
     }
 }
 
-fn sym(known: &mut BTreeMap<String, StringId>, strings: &mut Vec<Box<str>>, text: &str) -> StringId {
+fn sym(
+    known: &mut BTreeMap<String, StringId>,
+    strings: &mut Vec<Box<str>>,
+    text: &str,
+) -> StringId {
     let next = StringId(u32::try_from(known.len()).unwrap());
     *known.entry(text.to_owned()).or_insert_with(|| {
         strings.push(text.into());
@@ -288,7 +422,9 @@ pub fn hits(n: u32) -> CounterValues {
 
 /// The counts of an attribute row.
 pub fn people(visitors: u32, visits: u32) -> CounterValues {
-    CounterValues::zeros().with_value(CounterKind::Visitors, visitors).with_value(CounterKind::Visits, visits)
+    CounterValues::zeros()
+        .with_value(CounterKind::Visitors, visitors)
+        .with_value(CounterKind::Visits, visits)
 }
 
 #[derive(clickhouse::Row, serde::Deserialize, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -304,7 +440,10 @@ pub struct DailyRow {
 
 /// All of `daily` and `unpublished`, summed by key.
 pub async fn daily(store: &Store) -> Vec<DailyRow> {
-    let sums: Vec<String> = CounterKind::ALL.iter().map(|counter| format!("sum({})", counter.name())).collect();
+    let sums: Vec<String> = CounterKind::ALL
+        .iter()
+        .map(|counter| format!("sum({})", counter.name()))
+        .collect();
     let zero = |counter: CounterKind| match counter {
         CounterKind::Visitors | CounterKind::Visits => format!("sum({})", counter.name()),
         _ => "toUInt64(0)".to_owned(),
@@ -328,7 +467,10 @@ pub fn counts_of(table: &str) -> String {
     match table {
         "drops" => "drops WHERE NOT startsWith(reason, 'segment ')".to_owned(),
         "mail" => "mail WHERE NOT startsWith(template, 'segment ')".to_owned(),
-        _ => format!("{table} WHERE site < toUInt128('{}')", SiteId::MIN_MARKER_ID.as_u128()),
+        _ => format!(
+            "{table} WHERE site < toUInt128('{}')",
+            SiteId::MIN_MARKER_ID.as_u128()
+        ),
     }
 }
 

@@ -20,8 +20,10 @@ use serde::Deserialize;
 use super::agent_patterns::{BOT_NAME_PATTERN, PLATFORM_PATTERN};
 
 /// The public lists, and whether their patterns ignore case.
-const BOT_LISTS: [(&str, bool); 2] =
-    [(include_str!("../../../data/bots.json"), false), (include_str!("../../../data/crawlers.json"), true)];
+const BOT_LISTS: [(&str, bool); 2] = [
+    (include_str!("../../../data/bots.json"), false),
+    (include_str!("../../../data/crawlers.json"), true),
+];
 
 /// User agents of people's browsers. Lines with `#` state the source and the date of those below.
 const HUMAN_AGENTS: &str = include_str!("../../../data/people.txt");
@@ -32,28 +34,28 @@ const EXCLUDED_PATTERNS: [&str; 25] = [
     r"RED\/",            // the reader app of WIRED
     r"008\/",            // Opera Mini's build numbers
     "MetaIAB Facebook",  // Facebook's own in-app browser
-    "Viber",             // Viber's in-app browser; its preview calls itself `Viber` alone and names no system
-    r"Slack\/",          // Slack's desktop app
-    "Sonic",             // the same, on a Mac
-    "Mastodon",          // in-app browsers of Mastodon apps; its servers name their URL
-    r"Tumblr\/",         // Tumblr's in-app browser
-    "Sogou",             // Sogou's browsers; its crawler is a spider
-    r"PayPal\/",         // PayPal's in-app browser
-    "Outlook-iOS",       // Outlook's in-app browser
+    "Viber", // Viber's in-app browser; its preview calls itself `Viber` alone and names no system
+    r"Slack\/", // Slack's desktop app
+    "Sonic", // the same, on a Mac
+    "Mastodon", // in-app browsers of Mastodon apps; its servers name their URL
+    r"Tumblr\/", // Tumblr's in-app browser
+    "Sogou", // Sogou's browsers; its crawler is a spider
+    r"PayPal\/", // PayPal's in-app browser
+    "Outlook-iOS", // Outlook's in-app browser
     "Microsoft Outlook", // a page shown inside of Outlook
-    "Microsoft Office",  // a page shown inside of Office
-    r"Word\/",           // the same
-    r"Excel\/",          // the same
-    r"PowerPoint\/",     // the same
-    "Fluid",             // sites as apps on a Mac
-    r"Code\/1\.",        // a page shown inside of an editor
-    "libwww",            // Lynx
-    r"voyager\/",        // AmigaVoyager
-    "QQDownload",        // a mark of QQ's downloader in Internet Explorer
-    "Webster",           // Webster Pro, a browser
-    "speedy",            // phones called Speedy
-    "Demon",             // sets in a shop: Demonstration
-    CATCH_ALL_PATTERN,   // hits Cronet, readers and bank names; `NAMES` has its words with their borders
+    "Microsoft Office", // a page shown inside of Office
+    r"Word\/", // the same
+    r"Excel\/", // the same
+    r"PowerPoint\/", // the same
+    "Fluid", // sites as apps on a Mac
+    r"Code\/1\.", // a page shown inside of an editor
+    "libwww", // Lynx
+    r"voyager\/", // AmigaVoyager
+    "QQDownload", // a mark of QQ's downloader in Internet Explorer
+    "Webster", // Webster Pro, a browser
+    "speedy", // phones called Speedy
+    "Demon", // sets in a shop: Demonstration
+    CATCH_ALL_PATTERN, // hits Cronet, readers and bank names; `NAMES` has its words with their borders
 ];
 const CATCH_ALL_PATTERN: &str = r"[a-z0-9\-_]*(bot|crawl|headless|archiver|transcoder|spider|uptime|validator|fetcher|cron|checker|reader|extractor|monitoring|analyzer|scraper)";
 
@@ -71,7 +73,11 @@ pub struct BotDetector {
 impl BotDetector {
     /// Compiles the embedded lists, without the patterns that match people.
     pub fn load_lists() -> BotDetector {
-        BotDetector::from_lists(BOT_LISTS.iter().map(|(json, ignore_case)| (parse_patterns(json), *ignore_case)))
+        BotDetector::from_lists(
+            BOT_LISTS
+                .iter()
+                .map(|(json, ignore_case)| (parse_patterns(json), *ignore_case)),
+        )
     }
 
     fn from_lists(lists: impl Iterator<Item = (Vec<String>, bool)>) -> BotDetector {
@@ -118,23 +124,37 @@ struct PatternList {
 
 impl PatternList {
     /// The list without the patterns that match people, and those patterns.
-    fn excluding_human_agents(patterns: Vec<String>, ignore_case: bool) -> (PatternList, Vec<String>) {
+    fn excluding_human_agents(
+        patterns: Vec<String>,
+        ignore_case: bool,
+    ) -> (PatternList, Vec<String>) {
         let all = PatternList::compile_patterns(&patterns, ignore_case);
-        let hits: BTreeSet<usize> =
-            human_agents().flat_map(|person| all.matching_patterns(&without_model(person))).collect();
+        let hits: BTreeSet<usize> = human_agents()
+            .flat_map(|person| all.matching_patterns(&without_model(person)))
+            .collect();
         if hits.is_empty() {
             return (all, Vec::new());
         }
 
-        let (refused, kept): (Vec<_>, Vec<_>) =
-            patterns.into_iter().enumerate().partition(|(number, _)| hits.contains(number));
-        let texts =
-            |numbered: Vec<(usize, String)>| numbered.into_iter().map(|(_, pattern)| pattern).collect::<Vec<_>>();
-        (PatternList::compile_patterns(&texts(kept), ignore_case), texts(refused))
+        let (refused, kept): (Vec<_>, Vec<_>) = patterns
+            .into_iter()
+            .enumerate()
+            .partition(|(number, _)| hits.contains(number));
+        let texts = |numbered: Vec<(usize, String)>| {
+            numbered
+                .into_iter()
+                .map(|(_, pattern)| pattern)
+                .collect::<Vec<_>>()
+        };
+        (
+            PatternList::compile_patterns(&texts(kept), ignore_case),
+            texts(refused),
+        )
     }
 
     fn compile_patterns(patterns: &[String], ignore_case: bool) -> PatternList {
-        let (mut words, mut word_of, mut expressions, mut expression_of) = (vec![], vec![], vec![], vec![]);
+        let (mut words, mut word_of, mut expressions, mut expression_of) =
+            (vec![], vec![], vec![], vec![]);
         for (number, pattern) in patterns.iter().enumerate() {
             match literal_word(pattern) {
                 Some(word) => {
@@ -168,10 +188,18 @@ impl PatternList {
 
     /// The indices of the patterns that match.
     fn matching_patterns(&self, agent: &str) -> Vec<usize> {
-        let words = self.words.find_overlapping_iter(agent).map(|found| self.word_of[found.pattern().as_usize()]);
+        let words = self
+            .words
+            .find_overlapping_iter(agent)
+            .map(|found| self.word_of[found.pattern().as_usize()]);
         let mut hits: Vec<usize> = words.collect();
         if self.expressions.is_match(agent) {
-            hits.extend(self.expressions.matches(agent).into_iter().map(|number| self.expression_of[number]));
+            hits.extend(
+                self.expressions
+                    .matches(agent)
+                    .into_iter()
+                    .map(|number| self.expression_of[number]),
+            );
         }
         hits
     }
@@ -186,7 +214,8 @@ fn parse_patterns(json: &str) -> Vec<String> {
     struct BotListFile {
         patterns: Vec<String>,
     }
-    let file: BotListFile = serde_json::from_str(json).expect("the lists are part of the binary and a test reads them");
+    let file: BotListFile =
+        serde_json::from_str(json).expect("the lists are part of the binary and a test reads them");
     file.patterns
 }
 
@@ -195,12 +224,17 @@ fn parse_patterns(json: &str) -> Vec<String> {
 /// "compatible".
 fn without_model(agent: &str) -> Cow<'_, str> {
     static MODEL: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?i)\bandroid [\w.]+((?:;[^;()]*(?:\([^()]*\)[^;()]*)?)+)\).*(?:webkit|gecko)/")
-            .expect(CONSTANT_COMPILES)
+        Regex::new(
+            r"(?i)\bandroid [\w.]+((?:;[^;()]*(?:\([^()]*\)[^;()]*)?)+)\).*(?:webkit|gecko)/",
+        )
+        .expect(CONSTANT_COMPILES)
     });
-    static BOT_MARK: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"(?i)://|compatible|bot/|@|-google").expect(CONSTANT_COMPILES));
-    let Some(model) = MODEL.captures(agent).and_then(|found| found.get(1)) else { return agent.into() };
+    static BOT_MARK: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?i)://|compatible|bot/|@|-google").expect(CONSTANT_COMPILES)
+    });
+    let Some(model) = MODEL.captures(agent).and_then(|found| found.get(1)) else {
+        return agent.into();
+    };
     if BOT_MARK.is_match(model.as_str()) {
         return agent.into();
     }
@@ -214,7 +248,9 @@ fn literal_word(pattern: &str) -> Option<String> {
     while let Some(c) = chars.next() {
         match c {
             '\\' => word.push(chars.next().filter(|c| c.is_ascii_punctuation())?),
-            '^' | '$' | '.' | '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' => return None,
+            '^' | '$' | '.' | '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' => {
+                return None;
+            }
             c => word.push(c),
         }
     }

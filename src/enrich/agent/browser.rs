@@ -161,7 +161,10 @@ const BROWSER_FAMILIES: [(&str, Browser); 61] = [
 ];
 
 fn find_family(table: &[(&str, Browser)], word: &str) -> Option<Browser> {
-    table.iter().find(|(name, _)| *name == word).map(|(_, browser)| *browser)
+    table
+        .iter()
+        .find(|(name, _)| *name == word)
+        .map(|(_, browser)| *browser)
 }
 
 impl Browser {
@@ -170,7 +173,10 @@ impl Browser {
     }
 
     pub(super) fn from_token(agent: &str) -> Option<Browser> {
-        BROWSER_TOKENS.iter().find(|(token, _)| agent.contains(token)).map(|(_, browser)| *browser)
+        BROWSER_TOKENS
+            .iter()
+            .find(|(token, _)| agent.contains(token))
+            .map(|(_, browser)| *browser)
     }
 
     /// A brand of `Sec-CH-UA`. Chromium and the web view are not listed, because they say less than
@@ -193,7 +199,11 @@ impl Browser {
     }
 
     pub(super) fn from_app(app: ListedSource) -> Browser {
-        Browser::ALL.iter().copied().find(|browser| browser.name() == app.name()).unwrap_or(InApp)
+        Browser::ALL
+            .iter()
+            .copied()
+            .find(|browser| browser.name() == app.name())
+            .unwrap_or(InApp)
     }
 }
 
@@ -206,14 +216,20 @@ mod tests {
     fn browsers_named_like_an_app_are_in_the_list_of_sources() {
         let apps = Browser::ALL.iter().skip_while(|b| **b != Instagram);
         for app in apps {
-            let listed = source_list().find_by_tag(&app.name().to_lowercase()).unwrap();
-            assert_eq!((listed.name(), Browser::from_app(listed)), (app.name(), *app));
+            let listed = source_list()
+                .find_by_tag(&app.name().to_lowercase())
+                .unwrap();
+            assert_eq!(
+                (listed.name(), Browser::from_app(listed)),
+                (app.name(), *app)
+            );
         }
     }
 
     #[test]
     fn no_name_is_given_twice() {
-        let names: std::collections::HashSet<_> = Browser::ALL.iter().map(|browser| browser.name()).collect();
+        let names: std::collections::HashSet<_> =
+            Browser::ALL.iter().map(|browser| browser.name()).collect();
         assert_eq!(names.len(), Browser::ALL.len());
     }
 }

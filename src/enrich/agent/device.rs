@@ -123,12 +123,18 @@ const OS_FAMILIES: [(&str, Os); 53] = [
 
 impl Os {
     pub(super) fn from_token(agent: &str) -> Option<Os> {
-        OS_TOKENS.iter().find(|(token, _)| agent.contains(token)).map(|(_, os)| *os)
+        OS_TOKENS
+            .iter()
+            .find(|(token, _)| agent.contains(token))
+            .map(|(_, os)| *os)
     }
 
     /// The system of a family of uap-core. `agent` distinguishes Amazon's Android from others.
     pub(super) fn from_family(family: &str, agent: &str) -> Os {
-        let os = OS_FAMILIES.iter().find(|(name, _)| *name == family).map_or(Os::Other, |(_, os)| *os);
+        let os = OS_FAMILIES
+            .iter()
+            .find(|(name, _)| *name == family)
+            .map_or(Os::Other, |(_, os)| *os);
         let amazon = matches!(os, Os::Android | Os::Linux)
             && (agent.contains("; KF") || agent.contains("Silk/") || agent.contains("; AFT"));
         if amazon { Os::FireOs } else { os }
@@ -147,9 +153,15 @@ impl Os {
             "Fuchsia" => Os::Fuchsia,
             _ => return self,
         };
-        let derived =
-            !matches!(self, Os::Other | Os::Windows | Os::MacOs | Os::Ios | Os::Android | Os::Linux | Os::ChromeOs);
-        if derived && matches!(hinted, Os::Android | Os::Linux) { self } else { hinted }
+        let derived = !matches!(
+            self,
+            Os::Other | Os::Windows | Os::MacOs | Os::Ios | Os::Android | Os::Linux | Os::ChromeOs
+        );
+        if derived && matches!(hinted, Os::Android | Os::Linux) {
+            self
+        } else {
+            hinted
+        }
     }
 }
 
@@ -182,7 +194,9 @@ impl Device {
         }
         let mobile = agent.contains("Mobile") || agent.contains("Phone");
         match os {
-            Os::Windows | Os::MacOs | Os::Linux | Os::ChromeOs | Os::Bsd | Os::Solaris => Device::Desktop,
+            Os::Windows | Os::MacOs | Os::Linux | Os::ChromeOs | Os::Bsd | Os::Solaris => {
+                Device::Desktop
+            }
             Os::Ios if agent.contains("iPad") => Device::Tablet,
             Os::Ios | Os::KaiOs | Os::WindowsPhone | Os::Symbian => Device::Phone,
             Os::BlackBerry if agent.contains("Tablet") => Device::Tablet,
@@ -198,7 +212,9 @@ impl Device {
             Os::Android | Os::HarmonyOs | Os::FireOs | Os::Sailfish => Device::Tablet,
             Os::WebOs | Os::Tizen | Os::TvOs | Os::Roku => Device::Tv,
             Os::Other if mobile => Device::Phone,
-            Os::WatchOs | Os::PlayStation | Os::Xbox | Os::Nintendo | Os::Fuchsia | Os::Other => Device::Other,
+            Os::WatchOs | Os::PlayStation | Os::Xbox | Os::Nintendo | Os::Fuchsia | Os::Other => {
+                Device::Other
+            }
         }
     }
 

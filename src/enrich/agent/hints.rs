@@ -25,7 +25,9 @@ pub fn parse_hints<'a>(hints: &ClientHints<'a>) -> ParsedHints<'a> {
             Some("?0") => Some(false),
             _ => None,
         },
-        platform: hints.platform.map(|platform| platform.trim().trim_matches('"')),
+        platform: hints
+            .platform
+            .map(|platform| platform.trim().trim_matches('"')),
         ..ParsedHints::default()
     };
 
@@ -33,7 +35,11 @@ pub fn parse_hints<'a>(hints: &ClientHints<'a>) -> ParsedHints<'a> {
         told.headless |= brand == "HeadlessChrome";
         let known = Browser::from_brand(brand);
         // Browsers other than Chrome may name Chrome as well, for sites that ask for nothing else.
-        if told.browser.is_none_or(|browser| browser == Browser::Chrome) && known.is_some() {
+        if told
+            .browser
+            .is_none_or(|browser| browser == Browser::Chrome)
+            && known.is_some()
+        {
             told.browser = known;
         }
     }
@@ -79,17 +85,36 @@ mod tests {
     use proptest::prelude::*;
 
     fn brand(brands: &str) -> Option<Browser> {
-        parse_hints(&ClientHints { brands: Some(brands), ..ClientHints::default() }).browser
+        parse_hints(&ClientHints {
+            brands: Some(brands),
+            ..ClientHints::default()
+        })
+        .browser
     }
 
     #[test]
     fn the_specific_brand_is_read_and_made_up_ones_are_dropped() {
         let cases = [
-            (r#""Chromium";v="134", "Not:A-Brand";v="24", "Google Chrome";v="134""#, Some(Browser::Chrome)),
-            (r#""Not(A:Brand";v="99", "Microsoft Edge";v="133", "Chromium";v="133""#, Some(Browser::Edge)),
-            (r#"" Not;A,Brand";v="8", "Brave";v="1""#, Some(Browser::Brave)),
-            (r#""\"Not\\A;Brand";v="1,2", "Opera";v="117""#, Some(Browser::Opera)),
-            (r#""Google Chrome";v="134", "Whale";v="4""#, Some(Browser::Whale)),
+            (
+                r#""Chromium";v="134", "Not:A-Brand";v="24", "Google Chrome";v="134""#,
+                Some(Browser::Chrome),
+            ),
+            (
+                r#""Not(A:Brand";v="99", "Microsoft Edge";v="133", "Chromium";v="133""#,
+                Some(Browser::Edge),
+            ),
+            (
+                r#"" Not;A,Brand";v="8", "Brave";v="1""#,
+                Some(Browser::Brave),
+            ),
+            (
+                r#""\"Not\\A;Brand";v="1,2", "Opera";v="117""#,
+                Some(Browser::Opera),
+            ),
+            (
+                r#""Google Chrome";v="134", "Whale";v="4""#,
+                Some(Browser::Whale),
+            ),
             (r#""Chromium";v="134", "Not A;Brand";v="24""#, None),
             (r#""Unclosed"#, None),
             ("", None),
@@ -107,8 +132,23 @@ mod tests {
             platform: Some(r#""Android""#),
         };
         let told = parse_hints(&hints);
-        assert_eq!(told, ParsedHints { browser: None, headless: true, mobile: Some(true), platform: Some("Android") });
-        assert_eq!(parse_hints(&ClientHints { mobile: Some("yes"), ..ClientHints::default() }).mobile, None);
+        assert_eq!(
+            told,
+            ParsedHints {
+                browser: None,
+                headless: true,
+                mobile: Some(true),
+                platform: Some("Android")
+            }
+        );
+        assert_eq!(
+            parse_hints(&ClientHints {
+                mobile: Some("yes"),
+                ..ClientHints::default()
+            })
+            .mobile,
+            None
+        );
     }
 
     proptest! {

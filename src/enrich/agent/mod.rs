@@ -70,7 +70,11 @@ impl AgentClassifier {
             serde_json::from_str(include_str!("../../../data/agents.json")).expect(DATA_COMPILES);
         let (browsers, systems, bots) = thread::scope(|scope| {
             let systems = scope.spawn(|| {
-                os::Builder::new().push_all(file.os_parsers).expect(DATA_COMPILES).build().expect(DATA_COMPILES)
+                os::Builder::new()
+                    .push_all(file.os_parsers)
+                    .expect(DATA_COMPILES)
+                    .build()
+                    .expect(DATA_COMPILES)
             });
             let bots = scope.spawn(BotDetector::load_lists);
             sources::source_list();
@@ -79,9 +83,19 @@ impl AgentClassifier {
                 .expect(DATA_COMPILES)
                 .build()
                 .expect(DATA_COMPILES);
-            (browsers, systems.join().expect(DATA_COMPILES), bots.join().expect(DATA_COMPILES))
+            (
+                browsers,
+                systems.join().expect(DATA_COMPILES),
+                bots.join().expect(DATA_COMPILES),
+            )
         });
-        AgentClassifier { browsers, systems, bots, key, cache: Cache::new(MAX_CACHED_AGENTS) }
+        AgentClassifier {
+            browsers,
+            systems,
+            bots,
+            key,
+            cache: Cache::new(MAX_CACHED_AGENTS),
+        }
     }
 
     /// Patterns of the bot lists that are not used, because they match people.
@@ -107,14 +121,26 @@ impl AgentClassifier {
     fn parse_agent(&self, agent: &str) -> ClientClass {
         let agent = &agent[..agent.floor_char_boundary(MAX_AGENT_BYTES)];
         let app = sources::source_list().find_by_agent(agent);
-        let browser = app.map(Browser::from_app).or_else(|| Browser::from_token(agent));
+        let browser = app
+            .map(Browser::from_app)
+            .or_else(|| Browser::from_token(agent));
         let browser = browser.unwrap_or_else(|| {
-            self.browsers.extract(agent).map_or(Browser::Other, |found| Browser::from_family(&found.family))
+            self.browsers
+                .extract(agent)
+                .map_or(Browser::Other, |found| Browser::from_family(&found.family))
         });
         let os = Os::from_token(agent).unwrap_or_else(|| {
-            self.systems.extract(agent).map_or(Os::Other, |found| Os::from_family(&found.os, agent))
+            self.systems
+                .extract(agent)
+                .map_or(Os::Other, |found| Os::from_family(&found.os, agent))
         });
-        ClientClass { browser, os, device: Device::from_os(os, agent), bot: self.bots.is_bot(agent), app }
+        ClientClass {
+            browser,
+            os,
+            device: Device::from_os(os, agent),
+            bot: self.bots.is_bot(agent),
+            app,
+        }
     }
 }
 
@@ -125,9 +151,14 @@ fn apply_hints(client: ClientClass, hints: &ClientHints<'_>) -> ClientClass {
         return client;
     }
     let told = hints::parse_hints(hints);
-    let os = told.platform.map_or(client.os, |platform| client.os.refined_by_platform(platform));
+    let os = told.platform.map_or(client.os, |platform| {
+        client.os.refined_by_platform(platform)
+    });
     ClientClass {
-        browser: told.browser.filter(|_| client.app.is_none()).unwrap_or(client.browser),
+        browser: told
+            .browser
+            .filter(|_| client.app.is_none())
+            .unwrap_or(client.browser),
         os,
         device: client.device.refined_by_mobile(os, told.mobile),
         bot: client.bot || told.headless,

@@ -65,14 +65,29 @@ impl IngestService {
         page: &'p PageUrl<'_>,
         (dialect, claims): (TrackerDialect, &SenderClaims),
     ) -> SiteMatch<'p> {
-        let nobodys = SiteMatch { site: None, legal_basis: LegalBasis::ConsentCookie, is_site_server: false };
-        let Some(site) = hosts.resolve_page(page.host(), page.lookup_path()) else { return nobodys };
-        let Some(accepted) = self.compatible.find_tracker(dialect, site.id) else { return nobodys };
+        let nobodys = SiteMatch {
+            site: None,
+            legal_basis: LegalBasis::ConsentCookie,
+            is_site_server: false,
+        };
+        let Some(site) = hosts.resolve_page(page.host(), page.lookup_path()) else {
+            return nobodys;
+        };
+        let Some(accepted) = self.compatible.find_tracker(dialect, site.id) else {
+            return nobodys;
+        };
         let tokens = [fields.bearer, claims.token.as_deref()];
-        let server = tokens.into_iter().flatten().any(|token| accepted.is_server_token(token));
-        let sent =
-            fields.can_be_sent_by(page.host()) && (server || self.is_sent_to_host_strictly(fields, peer, page.host()));
-        SiteMatch { site: sent.then_some(site), legal_basis: accepted.legal_basis, is_site_server: server }
+        let server = tokens
+            .into_iter()
+            .flatten()
+            .any(|token| accepted.is_server_token(token));
+        let sent = fields.can_be_sent_by(page.host())
+            && (server || self.is_sent_to_host_strictly(fields, peer, page.host()));
+        SiteMatch {
+            site: sent.then_some(site),
+            legal_basis: accepted.legal_basis,
+            is_site_server: server,
+        }
     }
 
     /// The visitor that a server speaks of. Signals and cookies are the request's, because a server
@@ -87,7 +102,9 @@ impl IngestService {
             Some(agent) => (UserAgent::new(agent), true),
             None => (UserAgent::new(""), false),
         };
-        let client = self.enricher.classify_client(&agent, &ClientHints::default());
+        let client = self
+            .enricher
+            .classify_client(&agent, &ClientHints::default());
         let network = match claims.address {
             Some(address) => self.rates.network_key(&ClientAddress::new(address)),
             None => sender.network,
@@ -96,7 +113,8 @@ impl IngestService {
         // server's, not the browser's.
         let told_apart = known && claims.address.is_some() && self.mode == VisitorMode::KeyedHash;
         let address = ClientAddress::new(claims.address.unwrap_or(IpAddr::from([0, 0, 0, 0])));
-        let no_person = (known && client.bot) || self.enricher.data_centres().contains_address(&address);
+        let no_person =
+            (known && client.bot) || self.enricher.data_centres().contains_address(&address);
         let caller = RequestCaller {
             received_at: sender.caller.received_at,
             address,
@@ -107,7 +125,16 @@ impl IngestService {
             signals: fields.signals(),
             known_bot: no_person,
         };
-        let mode = if told_apart { VisitorMode::KeyedHash } else { VisitorMode::None };
-        HitSender { caller, client, network, mode }
+        let mode = if told_apart {
+            VisitorMode::KeyedHash
+        } else {
+            VisitorMode::None
+        };
+        HitSender {
+            caller,
+            client,
+            network,
+            mode,
+        }
     }
 }

@@ -15,21 +15,45 @@ use crate::ingest::wire::MAX_URL_BYTES;
 const MIN_ROBOT_CODE: u32 = 150;
 
 /// `below` is the part of the path before our prefix, without its leading slash.
-pub(super) fn parse_hit(query: &str, host: &str, below: &str) -> Result<HitPayload<'static>, ValidationError> {
-    let keys: Vec<(Cow<'_, str>, Cow<'_, str>)> = url::form_urlencoded::parse(query.as_bytes()).collect();
-    let key = |name: &str| keys.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value);
+pub(super) fn parse_hit(
+    query: &str,
+    host: &str,
+    below: &str,
+) -> Result<HitPayload<'static>, ValidationError> {
+    let keys: Vec<(Cow<'_, str>, Cow<'_, str>)> =
+        url::form_urlencoded::parse(query.as_bytes()).collect();
+    let key = |name: &str| {
+        keys.iter()
+            .find(|(known, _)| known == name)
+            .map_or("", |(_, value)| value)
+    };
     let path = key("p");
     if path.is_empty() {
-        return Err(ValidationError { field: "p", rule: "must not be empty" });
+        return Err(ValidationError {
+            field: "p",
+            rule: "must not be empty",
+        });
     }
-    let is_event = parse_flag(key("e")).ok_or(ValidationError { field: "e", rule: "must be true or false" })?;
+    let is_event = parse_flag(key("e")).ok_or(ValidationError {
+        field: "e",
+        rule: "must be true or false",
+    })?;
     let robot = parse_robot_code(key("b"))?;
-    if !key("s").split(',').all(|part| part.is_empty() || part.trim().parse::<f64>().is_ok()) {
-        return Err(ValidationError { field: "s", rule: "must be a width, or width, height and scale" });
+    if !key("s")
+        .split(',')
+        .all(|part| part.is_empty() || part.trim().parse::<f64>().is_ok())
+    {
+        return Err(ValidationError {
+            field: "s",
+            rule: "must be a width, or width, height and scale",
+        });
     }
     let mut hit = match is_event {
         true => event_payload(path, &format!("https://{host}/{below}")),
-        false => HitPayload::new(HitKind::View, truncate_string(page_url(host, path, key("q")), MAX_URL_BYTES)),
+        false => HitPayload::new(
+            HitKind::View,
+            truncate_string(page_url(host, path, key("q")), MAX_URL_BYTES),
+        ),
     };
     hit.referrer = truncate_string(key("r").to_owned(), MAX_URL_BYTES).into();
     hit.webdriver = robot;
@@ -37,7 +61,10 @@ pub(super) fn parse_hit(query: &str, host: &str, below: &str) -> Result<HitPaylo
 }
 
 fn event_payload(name: &str, page: &str) -> HitPayload<'static> {
-    HitPayload { name: name.to_owned().into(), ..HitPayload::new(HitKind::Event, page.to_owned()) }
+    HitPayload {
+        name: name.to_owned().into(),
+        ..HitPayload::new(HitKind::Event, page.to_owned())
+    }
 }
 
 /// The URL of a page. A query that is sent apart overrides the one in the path.
@@ -47,7 +74,10 @@ fn page_url(host: &str, path: &str, query: &str) -> String {
         "" => of_path,
         query => query,
     };
-    format!("https://{host}/{}?{query}", path.strip_prefix('/').unwrap_or(path))
+    format!(
+        "https://{host}/{}?{query}",
+        path.strip_prefix('/').unwrap_or(path)
+    )
 }
 
 fn parse_flag(value: &str) -> Option<bool> {
@@ -64,7 +94,10 @@ fn parse_robot_code(value: &str) -> Result<bool, ValidationError> {
         value => match value.parse::<u32>() {
             Ok(0) => Ok(false),
             Ok(code) if code >= MIN_ROBOT_CODE => Ok(true),
-            _ => Err(ValidationError { field: "b", rule: "must be 0 or 150 and above" }),
+            _ => Err(ValidationError {
+                field: "b",
+                rule: "must be 0 or 150 and above",
+            }),
         },
     }
 }

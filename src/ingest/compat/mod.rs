@@ -57,7 +57,13 @@ struct ParsedHits {
 
 impl ParsedHits {
     fn from_hit(hit: HitPayload<'static>) -> ParsedHits {
-        ParsedHits { hits: vec![hit], claims: vec![Rc::default()], places: vec![0], size: 1, unreadable: Vec::new() }
+        ParsedHits {
+            hits: vec![hit],
+            claims: vec![Rc::default()],
+            places: vec![0],
+            size: 1,
+            unreadable: Vec::new(),
+        }
     }
 }
 
@@ -75,9 +81,14 @@ pub fn register_compat_routes(prefix: &str, config: &mut web::ServiceConfig) {
         ("/count", CompatEndpoint::GoatCounter),
     ];
     for (path, endpoint) in all {
-        let places = [path.to_owned(), format!("{prefix}{path}"), format!("/{{under:.+}}{prefix}{path}")];
+        let places = [
+            path.to_owned(),
+            format!("{prefix}{path}"),
+            format!("/{{under:.+}}{prefix}{path}"),
+        ];
         for place in places {
-            let take = move |request, payload, edge| handle_request(endpoint, request, payload, edge);
+            let take =
+                move |request, payload, edge| handle_request(endpoint, request, payload, edge);
             let resource = web::resource(place).route(web::post().to(take));
             config.service(match endpoint {
                 CompatEndpoint::GoatCounter => resource.route(web::get().to(take)),
@@ -94,10 +105,21 @@ async fn handle_request(
     edge: web::Data<IngestService>,
 ) -> HttpResponse {
     match accept_hits(endpoint, &request, &mut payload, &edge).await {
-        Ok(CompatOutcome { size, unreadable, cookie }) => endpoint.success_response(size, &unreadable, cookie),
+        Ok(CompatOutcome {
+            size,
+            unreadable,
+            cookie,
+        }) => endpoint.success_response(size, &unreadable, cookie),
         Err(CompatError::Invalid(complaint)) => endpoint.error_response(&complaint),
-        Err(CompatError::Ingest(IngestError { problem, must_drain_body: unread })) => {
-            problem_response(&problem, unread.then_some((&mut payload, edge.body_timeout))).await
+        Err(CompatError::Ingest(IngestError {
+            problem,
+            must_drain_body: unread,
+        })) => {
+            problem_response(
+                &problem,
+                unread.then_some((&mut payload, edge.body_timeout)),
+            )
+            .await
         }
     }
 }
@@ -122,11 +144,22 @@ async fn accept_hits(
         .map_err(|error| body_error(error, edge.max_body_bytes))?;
 
     let (events, taken) = {
-        let ParsedHits { hits, claims, places, size, mut unreadable } =
-            endpoint.parse_hits(request, &fields, &body, edge)?;
-        let foreign = ThirdPartyClaims { dialect: endpoint.dialect(), claims: &claims };
-        let PseudonymizedHits { events, cookie, no_page } =
-            edge.pseudonymize_hits(&fields, peer_address(request), hits, Some(foreign));
+        let ParsedHits {
+            hits,
+            claims,
+            places,
+            size,
+            mut unreadable,
+        } = endpoint.parse_hits(request, &fields, &body, edge)?;
+        let foreign = ThirdPartyClaims {
+            dialect: endpoint.dialect(),
+            claims: &claims,
+        };
+        let PseudonymizedHits {
+            events,
+            cookie,
+            no_page,
+        } = edge.pseudonymize_hits(&fields, peer_address(request), hits, Some(foreign));
         for hit in no_page {
             let place = places.get(hit).copied().unwrap_or(0);
             if !unreadable.iter().any(|(known, _)| *known == place) {
@@ -137,7 +170,14 @@ async fn accept_hits(
         if let Some((_, complaint)) = unreadable.first().filter(|_| unreadable.len() >= size) {
             return Err((*complaint).into());
         }
-        (events, CompatOutcome { size, unreadable, cookie })
+        (
+            events,
+            CompatOutcome {
+                size,
+                unreadable,
+                cookie,
+            },
+        )
     };
 
     edge.store_events(events).await?;
@@ -168,7 +208,8 @@ impl CompatEndpoint {
             CompatEndpoint::GoatCounter => {
                 let host = edge.requested_host(fields, peer_address(request));
                 let below = request.match_info().get("under").unwrap_or("");
-                goatcounter::parse_hit(request.query_string(), host, below).map(ParsedHits::from_hit)
+                goatcounter::parse_hit(request.query_string(), host, below)
+                    .map(ParsedHits::from_hit)
             }
         }
     }

@@ -13,20 +13,35 @@ use crate::ingest::wire::{MAX_ENGAGED_MILLIS, MAX_URL_BYTES, money_detail};
 pub(super) fn parse_hit(body: &[u8]) -> Result<HitPayload<'static>, ValidationError> {
     let mut event = JsonObject::from_value(parse_json(body, "request")?, "request")?;
     let name = parse_name(event.take_value(&["n", "name"]))?;
-    let url = event.take_string(&["u", "url"])?.filter(|url| !url.is_empty());
-    let url = url.ok_or(ValidationError { field: "url", rule: "must not be empty" })?;
+    let url = event
+        .take_string(&["u", "url"])?
+        .filter(|url| !url.is_empty());
+    let url = url.ok_or(ValidationError {
+        field: "url",
+        rule: "must not be empty",
+    })?;
     event.take_string(&["d", "domain"])?;
-    let mut props = JsonObject::from_value_or_text(event.take_value(&["p", "m", "props", "meta"]), "props")?;
+    let mut props =
+        JsonObject::from_value_or_text(event.take_value(&["p", "m", "props", "meta"]), "props")?;
     let passive = event.take_bool(&["i", "interactive"])? == Some(false);
     let engaged = parse_engaged_millis(event.take_value(&["e"]))?;
     let revenue = JsonObject::from_value_or_text(event.take_value(&["$", "revenue"]), "revenue")?;
 
     let mut hit = HitPayload::new(HitKind::View, truncate_string(url, MAX_URL_BYTES));
-    hit.referrer = truncate_string(event.take_string(&["r", "referrer"])?.unwrap_or_default(), MAX_URL_BYTES).into();
+    hit.referrer = truncate_string(
+        event.take_string(&["r", "referrer"])?.unwrap_or_default(),
+        MAX_URL_BYTES,
+    )
+    .into();
     match name.as_str() {
         "pageview" => {}
         "engagement" => (hit.kind, hit.engaged_ms) = (HitKind::Leave, engaged),
-        "404" => (hit.kind, hit.detail) = (HitKind::Fault, HitDetail::Fault(FaultKind::NotFound, "".into())),
+        "404" => {
+            (hit.kind, hit.detail) = (
+                HitKind::Fault,
+                HitDetail::Fault(FaultKind::NotFound, "".into()),
+            )
+        }
         _ => match link_target(&name, &mut props) {
             Some(target) => (hit.kind, hit.name) = (HitKind::Click, target.into()),
             None => {
@@ -42,10 +57,18 @@ fn parse_name(value: Option<Value>) -> Result<String, ValidationError> {
     let name = match value {
         Some(Value::String(name)) => name,
         Some(Value::Number(number)) if number.is_i64() || number.is_u64() => number.to_string(),
-        _ => return Err(ValidationError { field: "name", rule: "must be a string or an integer" }),
+        _ => {
+            return Err(ValidationError {
+                field: "name",
+                rule: "must be a string or an integer",
+            });
+        }
     };
     if name.trim().is_empty() {
-        return Err(ValidationError { field: "name", rule: "must not be empty" });
+        return Err(ValidationError {
+            field: "name",
+            rule: "must not be empty",
+        });
     }
     Ok(name)
 }
@@ -64,10 +87,19 @@ fn parse_engaged_millis(value: Option<Value>) -> Result<u32, ValidationError> {
     let millis = match value {
         None => Some(0),
         Some(Value::Number(number)) if number.is_i64() || number.is_u64() => number.as_u64(),
-        Some(Value::String(digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok(),
-        Some(_) => return Err(ValidationError { field: "e", rule: "must be an integer" }),
+        Some(Value::String(digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+            digits.parse().ok()
+        }
+        Some(_) => {
+            return Err(ValidationError {
+                field: "e",
+                rule: "must be an integer",
+            });
+        }
     };
-    let believed = millis.and_then(|millis| u32::try_from(millis).ok()).filter(|millis| *millis <= MAX_ENGAGED_MILLIS);
+    let believed = millis
+        .and_then(|millis| u32::try_from(millis).ok())
+        .filter(|millis| *millis <= MAX_ENGAGED_MILLIS);
     Ok(believed.unwrap_or(0))
 }
 

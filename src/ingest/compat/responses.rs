@@ -26,10 +26,15 @@ impl CompatEndpoint {
             answer.insert_header((SET_COOKIE, cookie));
         }
         match self {
-            CompatEndpoint::Plausible => answer.content_type("text/plain; charset=utf-8").body("ok"),
+            CompatEndpoint::Plausible => {
+                answer.content_type("text/plain; charset=utf-8").body("ok")
+            }
             CompatEndpoint::Umami => answer.json(json!({})),
             CompatEndpoint::UmamiBatch => {
-                let detail = |(index, ValidationError { field, rule }): &(usize, ValidationError)| json!({ "index": index, "response": { "error": { "message": format!("{field} {rule}"), "code": "bad-request", "status": 400 } } });
+                let detail = |(index, ValidationError { field, rule }): &(
+                    usize,
+                    ValidationError,
+                )| json!({ "index": index, "response": { "error": { "message": format!("{field} {rule}"), "code": "bad-request", "status": 400 } } });
                 let details: Vec<_> = unreadable.iter().map(detail).collect();
                 let processed = size - details.len();
                 answer
@@ -62,11 +67,17 @@ impl CompatEndpoint {
             CompatEndpoint::GoatCounter => "p",
             _ => "url",
         };
-        ValidationError { field, rule: "must make an absolute http or https URL without user info" }
+        ValidationError {
+            field,
+            rule: "must make an absolute http or https URL without user info",
+        }
     }
 }
 
 /// Not cacheable, since each request is a hit.
 fn pixel_response(mut answer: HttpResponseBuilder) -> HttpResponse {
-    answer.insert_header((CACHE_CONTROL, "no-store")).content_type("image/gif").body(PIXEL_GIF.as_slice())
+    answer
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .content_type("image/gif")
+        .body(PIXEL_GIF.as_slice())
 }

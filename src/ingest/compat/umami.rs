@@ -31,7 +31,10 @@ pub(super) fn parse_single(body: &[u8]) -> Result<ParsedHits, ValidationError> {
 
 pub(super) fn parse_batch(body: &[u8], most: usize) -> Result<ParsedHits, ValidationError> {
     let Value::Array(envelopes) = parse_json(body, "body")? else {
-        return Err(ValidationError { field: "body", rule: "must be an array" });
+        return Err(ValidationError {
+            field: "body",
+            rule: "must be an array",
+        });
     };
 
     if envelopes.is_empty() || envelopes.len() > most {
@@ -66,13 +69,20 @@ impl ParsedHits {
             }
             "performance" => {
                 let vitals = parse_vitals(&mut payload)?;
-                self.claims.extend(std::iter::repeat_n(claims, vitals.len()));
-                self.places.extend(std::iter::repeat_n(self.size - 1, vitals.len()));
+                self.claims
+                    .extend(std::iter::repeat_n(claims, vitals.len()));
+                self.places
+                    .extend(std::iter::repeat_n(self.size - 1, vitals.len()));
                 self.hits.extend(vitals);
             }
             // Identifies a visitor; ignored.
             "identify" => {}
-            _ => return Err(ValidationError { field: "type", rule: "must be event, performance or identify" }),
+            _ => {
+                return Err(ValidationError {
+                    field: "type",
+                    rule: "must be event, performance or identify",
+                });
+            }
         }
         Ok(())
     }
@@ -81,10 +91,18 @@ impl ParsedHits {
 /// A payload without a name is a page view.
 fn parse_event(payload: &mut JsonObject) -> Result<HitPayload<'static>, ValidationError> {
     let name = payload.take_string(&["name"])?.unwrap_or_default();
-    let kind = if name.is_empty() { HitKind::View } else { HitKind::Event };
+    let kind = if name.is_empty() {
+        HitKind::View
+    } else {
+        HitKind::Event
+    };
     let mut hit = HitPayload::new(kind, parse_url(payload)?);
     hit.name = name.into();
-    hit.referrer = truncate_string(payload.take_string(&["referrer"])?.unwrap_or_default(), MAX_URL_BYTES).into();
+    hit.referrer = truncate_string(
+        payload.take_string(&["referrer"])?.unwrap_or_default(),
+        MAX_URL_BYTES,
+    )
+    .into();
     Ok(hit)
 }
 
@@ -92,12 +110,20 @@ fn parse_vitals(payload: &mut JsonObject) -> Result<Vec<HitPayload<'static>>, Va
     let url = parse_url(payload)?;
     let mut hits = Vec::new();
     for (key, metric, most) in VITAL_RANGES {
-        let Some(value) = payload.take_number(key)? else { continue };
+        let Some(value) = payload.take_number(key)? else {
+            continue;
+        };
         if !(0.0..=most).contains(&value) {
-            return Err(ValidationError { field: key, rule: "must be 0 to 60000 milliseconds, of cls 0 to 100" });
+            return Err(ValidationError {
+                field: key,
+                rule: "must be 0 to 60000 milliseconds, of cls 0 to 100",
+            });
         }
         let detail = HitDetail::Vital(metric, metric.bucket_for(value));
-        hits.push(HitPayload { detail, ..HitPayload::new(HitKind::Vital, url.clone()) });
+        hits.push(HitPayload {
+            detail,
+            ..HitPayload::new(HitKind::Vital, url.clone())
+        });
     }
     Ok(hits)
 }
@@ -105,22 +131,39 @@ fn parse_vitals(payload: &mut JsonObject) -> Result<Vec<HitPayload<'static>>, Va
 /// The page's URL: absolute, or a host name and a path.
 fn parse_url(payload: &mut JsonObject) -> Result<String, ValidationError> {
     let host = payload.take_string(&["hostname"])?.unwrap_or_default();
-    let url = truncate_string(payload.take_string(&["url"])?.unwrap_or_default(), MAX_URL_BYTES);
+    let url = truncate_string(
+        payload.take_string(&["url"])?.unwrap_or_default(),
+        MAX_URL_BYTES,
+    );
     if host.chars().count() > MAX_HOST_CHARS {
-        return Err(ValidationError { field: "hostname", rule: "must be at most 100 characters" });
+        return Err(ValidationError {
+            field: "hostname",
+            rule: "must be at most 100 characters",
+        });
     }
     if url.starts_with("http://") || url.starts_with("https://") {
         return Ok(url);
     }
     match (host.is_empty(), url.strip_prefix('/')) {
-        (true, _) => Err(ValidationError { field: "url", rule: "must be absolute, or hostname must be given" }),
+        (true, _) => Err(ValidationError {
+            field: "url",
+            rule: "must be absolute, or hostname must be given",
+        }),
         (false, path) => Ok(format!("https://{host}/{}", path.unwrap_or(&url))),
     }
 }
 
 fn parse_claims(payload: &mut JsonObject) -> Result<SenderClaims, ValidationError> {
     let token = payload.take_string(&["website"])?;
-    let address = payload.take_string(&["ip"])?.and_then(|ip| ip.trim().parse::<IpAddr>().ok());
-    let agent = payload.take_string(&["userAgent"])?.filter(|agent| !agent.trim().is_empty());
-    Ok(SenderClaims { token, address, agent })
+    let address = payload
+        .take_string(&["ip"])?
+        .and_then(|ip| ip.trim().parse::<IpAddr>().ok());
+    let agent = payload
+        .take_string(&["userAgent"])?
+        .filter(|agent| !agent.trim().is_empty());
+    Ok(SenderClaims {
+        token,
+        address,
+        agent,
+    })
 }

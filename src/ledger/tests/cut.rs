@@ -12,12 +12,24 @@ const LIFE: u64 = 31_536_000;
 fn four_days(dir: &Path) -> (ConsentId, String) {
     let Opening { ledger, .. } = open(dir);
     let id = ConsentId::random();
-    let on = |day: i64, act: NewAct| NewAct { at: AT + day * DAY, ..act };
-    append(&ledger, on(0, act(ActKind::Grant, Some(&id), &["preferences", "analytics"])));
+    let on = |day: i64, act: NewAct| NewAct {
+        at: AT + day * DAY,
+        ..act
+    };
+    append(
+        &ledger,
+        on(
+            0,
+            act(ActKind::Grant, Some(&id), &["preferences", "analytics"]),
+        ),
+    );
     append(&ledger, on(0, refuse()));
     append(&ledger, on(1, refuse()));
     append(&ledger, on(2, refuse()));
-    append(&ledger, on(3, act(ActKind::Withdraw, Some(&id), &["preferences"])));
+    append(
+        &ledger,
+        on(3, act(ActKind::Withdraw, Some(&id), &["preferences"])),
+    );
     append(&ledger, on(3, refuse()));
     (id, String::from_utf8(file(dir)).unwrap())
 }
@@ -30,19 +42,37 @@ fn cut_before(dir: &Path, before: Date) -> Result<CutSummary, LedgerError> {
 fn what_is_left_after_a_cut_is_unchanged_and_the_chain_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let (id, whole) = four_days(dir.path());
-    assert_eq!(cut_before(dir.path(), date(2026, 3, 12)).unwrap().records, 3);
+    assert_eq!(
+        cut_before(dir.path(), date(2026, 3, 12)).unwrap().records,
+        3
+    );
     let left = String::from_utf8(file(dir.path())).unwrap();
     let (first, rest) = left.split_once('\n').unwrap();
     let third: serde_json::Value = serde_json::from_str(whole.lines().nth(2).unwrap()).unwrap();
     let hash = third["hash"].as_str().unwrap();
-    assert_eq!(first, format!(r#"{{"cut":{{"seq":3,"hash":"{hash}","before":"2026-03-12"}}}}"#));
-    assert_eq!(rest, whole.split_inclusive('\n').skip(3).collect::<String>());
+    assert_eq!(
+        first,
+        format!(r#"{{"cut":{{"seq":3,"hash":"{hash}","before":"2026-03-12"}}}}"#)
+    );
+    assert_eq!(
+        rest,
+        whole.split_inclusive('\n').skip(3).collect::<String>()
+    );
 
-    let LedgerVerification { summary: found, matched_checkpoints: checkpoints, checkpoints_before_cut: cut_off } =
-        verified(dir.path()).unwrap();
-    assert_eq!((found.counts.records, found.head.size, checkpoints, cut_off), (3, 6, 2, 0));
+    let LedgerVerification {
+        summary: found,
+        matched_checkpoints: checkpoints,
+        checkpoints_before_cut: cut_off,
+    } = verified(dir.path()).unwrap();
+    assert_eq!(
+        (found.counts.records, found.head.size, checkpoints, cut_off),
+        (3, 6, 2, 0)
+    );
     let Opening { ledger, .. } = open(dir.path());
-    assert!(ledger.consent_state(&id).unwrap().live, "what refers into the cut still stands");
+    assert!(
+        ledger.consent_state(&id).unwrap().live,
+        "what refers into the cut still stands"
+    );
     assert_eq!(append(&ledger, withdraw(&id)).refers, Some(1));
     assert_eq!(append(&ledger, refuse()).seq, 8);
     drop(ledger);
@@ -81,7 +111,12 @@ fn a_day_on_which_a_live_grant_could_lie_is_refused_with_the_youngest_accepted()
     let before = file(dir.path());
     // 400 days after the first record, 365 days back: 14 April.
     let error = cut_before(dir.path(), date(2026, 4, 15)).err().unwrap();
-    assert!(error.to_string().ends_with("the youngest day accepted is 2026-04-14"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("the youngest day accepted is 2026-04-14"),
+        "{error}"
+    );
     assert_eq!(file(dir.path()), before);
     assert!(cut_before(dir.path(), date(2026, 4, 14)).is_ok());
 }
@@ -91,7 +126,10 @@ fn a_ledger_in_use_is_not_cut() {
     let dir = tempfile::tempdir().unwrap();
     four_days(dir.path());
     let _open = open(dir.path());
-    assert!(matches!(cut_before(dir.path(), date(2026, 3, 12)), Err(LedgerError::InUse(_))));
+    assert!(matches!(
+        cut_before(dir.path(), date(2026, 3, 12)),
+        Err(LedgerError::InUse(_))
+    ));
 }
 
 #[test]
@@ -110,7 +148,10 @@ fn a_cut_nobody_signed_for_is_named_and_so_is_one_other_byte_of_it() {
     }
     std::fs::write(dir.path().join("acts.ledger"), whole).unwrap();
     std::fs::remove_file(dir.path().join("checkpoints/3.note")).unwrap();
-    for error in [verified(dir.path()).err().unwrap(), try_open(dir.path()).err().unwrap()] {
+    for error in [
+        verified(dir.path()).err().unwrap(),
+        try_open(dir.path()).err().unwrap(),
+    ] {
         let text = "record 3 was cut, and no checkpoint signs for it: checkpoints/3.note must say the same";
         assert!(error.to_string().ends_with(text), "{error}");
     }

@@ -11,14 +11,19 @@ fn after_a_failed_sync_every_act_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     // The file accepts writes but cannot be synced.
     symlink("/dev/null", dir.path().join("acts.ledger")).unwrap();
-    let Opening { ledger, withdrawn, .. } = open(dir.path());
+    let Opening {
+        ledger, withdrawn, ..
+    } = open(dir.path());
     let id = ConsentId::random();
     for act in [grant(&id), refuse(), withdraw(&id)] {
         assert!(matches!(refused(&ledger, act), LedgerError::DiskFailed));
     }
     assert!(ledger.consent_state(&id).is_none() && withdrawn.is_empty());
     assert!(matches!(ledger.close(), Err(LedgerError::DiskFailed)));
-    assert!(!dir.path().join("checkpoints").exists(), "what is not known is not signed");
+    assert!(
+        !dir.path().join("checkpoints").exists(),
+        "what is not known is not signed"
+    );
 }
 
 const SMALL_DISK: &str = "FOOTFALL_TEST_SMALL_DISK";
@@ -32,16 +37,31 @@ fn on_a_full_disk_acts_are_refused_unrecorded_and_go_on_when_there_is_room() {
     }
     let dir = tempfile::tempdir().unwrap();
     let this = "ledger::tests::disk::on_a_full_disk_acts_are_refused_unrecorded_and_go_on_when_there_is_room";
-    let mount = format!("mount -t tmpfs -o size=256k tmpfs '{}' && exec \"$@\"", dir.path().display());
+    let mount = format!(
+        "mount -t tmpfs -o size=256k tmpfs '{}' && exec \"$@\"",
+        dir.path().display()
+    );
     let output = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount, "sh"])
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            &mount,
+            "sh",
+        ])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", this])
         .env(SMALL_DISK, dir.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
 }
 
 fn fill_and_go_on(dir: &Path) {
@@ -60,13 +80,21 @@ fn fill_and_go_on(dir: &Path) {
     assert!(matches!(full, LedgerError::DiskFull), "{full}");
     let length = file(dir).len();
     assert!(matches!(refused(&ledger, refuse()), LedgerError::DiskFull));
-    assert_eq!((file(dir).len(), file(dir).last()), (length, Some(&b'\n')), "cut back to the last whole record");
+    assert_eq!(
+        (file(dir).len(), file(dir).last()),
+        (length, Some(&b'\n')),
+        "cut back to the last whole record"
+    );
 
     std::fs::remove_file(filler).unwrap();
     assert_eq!(append(&ledger, refuse()).seq, answered + 1);
     drop(ledger);
     assert_eq!(
         open(dir).found.counts,
-        RecordCounts { records: answered + 1, refusals: answered + 1, ..RecordCounts::default() }
+        RecordCounts {
+            records: answered + 1,
+            refusals: answered + 1,
+            ..RecordCounts::default()
+        }
     );
 }

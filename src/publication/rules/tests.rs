@@ -9,7 +9,11 @@ const SITE: SiteId = SiteId::from_u128(7);
 const K: u64 = 5;
 
 fn rules(day: u16, occasion: ClosedPeriod, policy: &LotPolicy) -> PublicationRules<'_> {
-    PublicationRules { policy, day: Day::from_number(day), period: occasion }
+    PublicationRules {
+        policy,
+        day: Day::from_number(day),
+        period: occasion,
+    }
 }
 
 fn source(value: &str) -> CellKey {
@@ -22,7 +26,11 @@ fn page(value: &str) -> CellKey {
 
 /// As many networks as visitors.
 fn lot(visitors: u64) -> Lot {
-    Lot { visitors, visits: visitors, networks: visitors }
+    Lot {
+        visitors,
+        visits: visitors,
+        networks: visitors,
+    }
 }
 
 /// A site over several days, its state kept as the store keeps it.
@@ -34,18 +42,39 @@ struct Site {
 impl Site {
     /// With lots that leave nothing pending, so that the other rules show.
     fn new() -> Site {
-        Site { policy: LotPolicy::without_remainder(K, CoinKey::new([1; 32])), cells: BTreeMap::new() }
+        Site {
+            policy: LotPolicy::without_remainder(K, CoinKey::new([1; 32])),
+            cells: BTreeMap::new(),
+        }
     }
 
     fn with_remainders(seed: u8) -> Site {
-        Site { policy: LotPolicy::new(K, CoinKey::new([seed; 32])), cells: BTreeMap::new() }
+        Site {
+            policy: LotPolicy::new(K, CoinKey::new([seed; 32])),
+            cells: BTreeMap::new(),
+        }
     }
 
-    fn over(&mut self, day: u16, occasion: ClosedPeriod, arrived: &[(CellKey, Lot)]) -> Vec<(CellKey, u64)> {
+    fn over(
+        &mut self,
+        day: u16,
+        occasion: ClosedPeriod,
+        arrived: &[(CellKey, Lot)],
+    ) -> Vec<(CellKey, u64)> {
         let cells = self.cells.values().cloned().collect();
-        let outcome = rules(day, occasion, &self.policy).publish_lots(SITE, cells, arrived.to_vec());
-        self.cells.extend(outcome.changed_cells.into_iter().map(|cell| (cell.key.clone(), cell)));
-        outcome.lots.into_iter().map(|released| (released.key, released.visitors)).collect()
+        let outcome =
+            rules(day, occasion, &self.policy).publish_lots(SITE, cells, arrived.to_vec());
+        self.cells.extend(
+            outcome
+                .changed_cells
+                .into_iter()
+                .map(|cell| (cell.key.clone(), cell)),
+        );
+        outcome
+            .lots
+            .into_iter()
+            .map(|released| (released.key, released.visitors))
+            .collect()
     }
 
     fn day(&mut self, day: u16, arrived: &[(CellKey, Lot)]) -> Vec<(CellKey, u64)> {
@@ -60,12 +89,25 @@ impl Site {
 #[test]
 fn a_lot_of_2k_is_published_and_one_under_k_waits_for_a_later_day() {
     let mut site = Site::new();
-    let first = site.day(20_000, &[(source("Google"), lot(10)), (source("Bing"), lot(4)), (source("Direct"), lot(3))]);
+    let first = site.day(
+        20_000,
+        &[
+            (source("Google"), lot(10)),
+            (source("Bing"), lot(4)),
+            (source("Direct"), lot(3)),
+        ],
+    );
     assert_eq!(first, [(source("Google"), 10)]);
 
-    let second = site.day(20_001, &[(source("Bing"), lot(7)), (source("blog.example"), lot(2))]);
+    let second = site.day(
+        20_001,
+        &[(source("Bing"), lot(7)), (source("blog.example"), lot(2))],
+    );
     assert_eq!(second, [(source("Bing"), 11)]);
-    assert_eq!(["Bing", "Direct", "blog.example"].map(|value| site.pending(&source(value))), [0, 3, 2]);
+    assert_eq!(
+        ["Bing", "Direct", "blog.example"].map(|value| site.pending(&source(value))),
+        [0, 3, 2]
+    );
 }
 
 #[test]
@@ -79,14 +121,22 @@ fn between_k_and_2k_a_coin_decides_and_gives_the_same_for_the_same_day() {
 #[test]
 fn one_network_makes_no_lot_however_many_visitors_it_sends() {
     let mut site = Site::new();
-    let forged = Lot { visitors: 50, visits: 50, networks: 1 };
+    let forged = Lot {
+        visitors: 50,
+        visits: 50,
+        networks: 1,
+    };
     assert_eq!(site.day(20_000, &[(source("campaign"), forged)]), []);
 }
 
 #[test]
 fn what_would_leave_one_to_k_minus_1_pending_keeps_the_smallest_lot_back() {
     let mut site = Site::new();
-    let arrived = [(source("Google"), lot(20)), (source("Bing"), lot(12)), (source("Direct"), lot(1))];
+    let arrived = [
+        (source("Google"), lot(20)),
+        (source("Bing"), lot(12)),
+        (source("Direct"), lot(1)),
+    ];
     assert_eq!(site.day(20_000, &arrived), [(source("Google"), 20)]);
     assert_eq!(site.pending(&source("Bing")), 12);
 }
@@ -94,14 +144,26 @@ fn what_would_leave_one_to_k_minus_1_pending_keeps_the_smallest_lot_back() {
 #[test]
 fn a_page_is_published_only_if_those_who_did_not_see_it_are_nobody_or_at_least_k() {
     let mut site = Site::new();
-    let one_missing = site.day(20_000, &[(source("Google"), lot(20)), (page("Google"), lot(19))]);
+    let one_missing = site.day(
+        20_000,
+        &[(source("Google"), lot(20)), (page("Google"), lot(19))],
+    );
     assert_eq!(one_missing, [(source("Google"), 20)]);
 
-    let five_missing = site.day(20_001, &[(source("Google"), lot(14)), (page("Google"), lot(10))]);
+    let five_missing = site.day(
+        20_001,
+        &[(source("Google"), lot(14)), (page("Google"), lot(10))],
+    );
     assert_eq!(five_missing, [(source("Google"), 14), (page("Google"), 29)]);
 
-    let nobody_missing = site.day(20_002, &[(source("Google"), lot(14)), (page("Google"), lot(14))]);
-    assert_eq!(nobody_missing, [(source("Google"), 14), (page("Google"), 14)]);
+    let nobody_missing = site.day(
+        20_002,
+        &[(source("Google"), lot(14)), (page("Google"), lot(14))],
+    );
+    assert_eq!(
+        nobody_missing,
+        [(source("Google"), 14), (page("Google"), 14)]
+    );
 }
 
 #[test]
@@ -109,7 +171,10 @@ fn a_lot_of_a_page_ends_only_where_one_of_its_site_ends() {
     let mut site = Site::new();
     // The page has enough after two days; the site's cell was published in between and has three
     // again.
-    site.day(20_000, &[(source("Google"), lot(12)), (page("Google"), lot(11))]);
+    site.day(
+        20_000,
+        &[(source("Google"), lot(12)), (page("Google"), lot(11))],
+    );
     site.day(20_001, &[(source("Google"), lot(4))]);
     assert_eq!(site.pending(&page("Google")), 11);
     assert_eq!(site.day(20_002, &[]), []);
@@ -125,16 +190,30 @@ fn a_cell_that_waited_35_days_moves_to_other() {
     assert_eq!(site.pending(&source("blog.example")), 3);
 
     site.day(monday + 41, &[]);
-    assert_eq!([site.pending(&source("blog.example")), site.pending(&source(OTHER_VALUE))], [0, 3]);
-    assert_eq!(site.day(monday + 42, &[(source(OTHER_VALUE), lot(8))]), [(source(OTHER_VALUE), 11)]);
+    assert_eq!(
+        [
+            site.pending(&source("blog.example")),
+            site.pending(&source(OTHER_VALUE))
+        ],
+        [0, 3]
+    );
+    assert_eq!(
+        site.day(monday + 42, &[(source(OTHER_VALUE), lot(8))]),
+        [(source(OTHER_VALUE), 11)]
+    );
 }
 
 #[test]
-fn a_lot_leaves_0_to_2k_minus_2_visitors_pending_and_publishes_at_least_k_visitors_and_k_networks() {
+fn a_lot_leaves_0_to_2k_minus_2_visitors_pending_and_publishes_at_least_k_visitors_and_k_networks()
+{
     let mut left = [0_u32; 9];
     for seed in 0..=255 {
         let mut site = Site::with_remainders(seed);
-        let twenty = Lot { visitors: 20, visits: 40, networks: 16 };
+        let twenty = Lot {
+            visitors: 20,
+            visits: 40,
+            networks: 16,
+        };
         let released = site.day(20_000, &[(source("Google"), twenty)]);
 
         let pending = site.cells[&source("Google")].pending;
@@ -145,19 +224,34 @@ fn a_lot_leaves_0_to_2k_minus_2_visitors_pending_and_publishes_at_least_k_visito
         }
         assert_eq!(released, [(source("Google"), 20 - pending.visitors)]);
         assert_eq!(pending.visits, 2 * pending.visitors);
-        assert_eq!(pending.networks, 16_u64.saturating_sub(20 - pending.visitors));
+        assert_eq!(
+            pending.networks,
+            16_u64.saturating_sub(20 - pending.visitors)
+        );
         left[usize::try_from(pending.visitors).unwrap()] += 1;
     }
     assert_eq!(left[1..5], [0; 4]);
-    assert!([0, 5, 6, 7, 8].iter().all(|remainder| left[*remainder] > 10), "{left:?}");
+    assert!(
+        [0, 5, 6, 7, 8]
+            .iter()
+            .all(|remainder| left[*remainder] > 10),
+        "{left:?}"
+    );
 }
 
 #[test]
 fn a_lot_of_k_networks_is_published_whole() {
     for seed in 0..50 {
         let mut site = Site::with_remainders(seed);
-        let shared = Lot { visitors: 40, visits: 40, networks: 5 };
-        assert_eq!(site.day(20_000, &[(source("Google"), shared)]), [(source("Google"), 40)]);
+        let shared = Lot {
+            visitors: 40,
+            visits: 40,
+            networks: 5,
+        };
+        assert_eq!(
+            site.day(20_000, &[(source("Google"), shared)]),
+            [(source("Google"), 40)]
+        );
     }
 }
 
@@ -166,7 +260,10 @@ fn a_page_that_the_same_visitors_saw_leaves_the_same_remainder_as_its_site() {
     for seed in 0..50 {
         let mut site = Site::with_remainders(seed);
         for day in 20_000..20_010 {
-            let released = site.day(day, &[(source("Google"), lot(14)), (page("Google"), lot(14))]);
+            let released = site.day(
+                day,
+                &[(source("Google"), lot(14)), (page("Google"), lot(14))],
+            );
             let visitors: Vec<u64> = released.iter().map(|(_, visitors)| *visitors).collect();
             assert!(matches!(visitors[..], [] | [_, _]), "{visitors:?}");
             assert!(visitors.iter().all(|of| *of == visitors[0]), "{visitors:?}");
@@ -179,7 +276,10 @@ fn no_cell_tells_its_day() {
     let mut site = Site::new();
     // 2024-10-10, a Thursday: the Monday before it is kept.
     site.day(20_006, &[(source("Google"), lot(2))]);
-    assert_eq!(site.cells[&source("Google")].since, Day::from_number(20_003));
+    assert_eq!(
+        site.cells[&source("Google")].since,
+        Day::from_number(20_003)
+    );
 }
 
 #[test]
@@ -200,13 +300,24 @@ fn days() -> impl Strategy<Value = Vec<Vec<(u64, u64, u64)>>> {
 
 /// A day's counts of the site and of its page, which only some of the site's visitors saw.
 fn arrived(day: &[(u64, u64, u64)]) -> Vec<(CellKey, Lot)> {
-    let cells = VALUES.iter().zip(day).flat_map(|(value, &(visitors, networks, seen))| {
-        let networks = networks.min(visitors);
-        let of_site = Lot { visitors, visits: visitors + 1, networks };
-        let seen = seen.min(visitors);
-        let of_page = Lot { visitors: seen, visits: seen, networks: networks.min(seen) };
-        [(source(value), of_site), (page(value), of_page)]
-    });
+    let cells = VALUES
+        .iter()
+        .zip(day)
+        .flat_map(|(value, &(visitors, networks, seen))| {
+            let networks = networks.min(visitors);
+            let of_site = Lot {
+                visitors,
+                visits: visitors + 1,
+                networks,
+            };
+            let seen = seen.min(visitors);
+            let of_page = Lot {
+                visitors: seen,
+                visits: seen,
+                networks: networks.min(seen),
+            };
+            [(source(value), of_site), (page(value), of_page)]
+        });
     cells.filter(|(_, lot)| lot.visitors > 0).collect()
 }
 

@@ -1,7 +1,8 @@
-//! `footfall engine`: the process that is ClickHouse. The collector starts it; nobody else has a use for it.
+//! `footfall engine`: the process that is ClickHouse. The collector starts it; nobody else has a
+//! use for it.
 //!
-//! It gets the visitors' data never, only rows of counts, as any ClickHouse server would. It lives as long as its standard input is
-//! open and its parent lives.
+//! It gets the visitors' data never, only rows of counts, as any ClickHouse server would. It lives
+//! as long as its standard input is open and its parent lives.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -17,15 +18,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::ffi;
 use super::launch::{LaunchConfig, USERS_FILE_PLACEHOLDER};
 
-/// Inserts, merges and questions may wait for the threads that answer hits; the other way round a hit waits for a merge.
+/// Inserts, merges and questions may wait for the threads that answer hits; the other way round a
+/// hit waits for a merge.
 const ENGINE_NICENESS: i32 = 10;
 
-/// Where memory runs out the engine goes first: it is started again, and what it was sent lies in the journal.
+/// Where memory runs out the engine goes first: it is started again, and what it was sent lies in
+/// the journal.
 const OOM_SCORE_ADJUSTMENT: &str = "500";
 
 /// The second statement ends with the input: that is how long the server runs.
-const STARTUP_STATEMENTS: &str =
-    "SYSTEM START LISTEN HTTP; SELECT count() FROM file('/proc/self/fd/0', 'LineAsString') FORMAT Null";
+const STARTUP_STATEMENTS: &str = "SYSTEM START LISTEN HTTP; SELECT count() FROM file('/proc/self/fd/0', 'LineAsString') FORMAT Null";
 
 /// Why the library could not be run, told to the collector on the standard output.
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
@@ -35,7 +37,8 @@ pub(super) enum EngineFailure {
     Lacks { symbol: String },
 }
 
-/// Reads its plan from the standard input and is the engine until that ends. `harden` keeps its memory from other processes.
+/// Reads its plan from the standard input and is the engine until that ends. `harden` keeps its
+/// memory from other processes.
 pub fn main(harden: fn()) -> ExitCode {
     // The order matters: from here on no parent can be gone without a sign.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
@@ -44,7 +47,11 @@ pub fn main(harden: fn()) -> ExitCode {
     harden();
 
     let mut line = String::new();
-    let plan: LaunchConfig = match stdin().lock().read_line(&mut line).map(|_| serde_json::from_str(&line)) {
+    let plan: LaunchConfig = match stdin()
+        .lock()
+        .read_line(&mut line)
+        .map(|_| serde_json::from_str(&line))
+    {
         Ok(Ok(plan)) => plan,
         _ => {
             eprintln!(
@@ -55,7 +62,9 @@ pub fn main(harden: fn()) -> ExitCode {
     };
     let _ignoring = ignore_signals();
 
-    match create_config_files(&plan).map(|files| ffi::run_engine(&plan.library, &build_arguments(&plan, &files))) {
+    match create_config_files(&plan)
+        .map(|files| ffi::run_engine(&plan.library, &build_arguments(&plan, &files)))
+    {
         Ok(Ok(never)) => match never {},
         Ok(Err(failure)) => {
             let told = serde_json::to_string(&failure).expect("a failure is always JSON");
@@ -69,19 +78,27 @@ pub fn main(harden: fn()) -> ExitCode {
     }
 }
 
-/// A service manager signals all processes of a service at once. The engine is needed until the collector has sent its last segment, and
-/// that says so by closing the pipe.
+/// A service manager signals all processes of a service at once. The engine is needed until the
+/// collector has sent its last segment, and that says so by closing the pipe.
 fn ignore_signals() -> Option<tokio::runtime::Runtime> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().ok()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .ok()?;
     let entered = runtime.enter();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ] {
         let _ = signal(kind);
     }
     drop(entered);
     Some(runtime)
 }
 
-/// The two files of the configuration. They are in memory: a full disk keeps no engine from starting, and nothing is left behind.
+/// The two files of the configuration. They are in memory: a full disk keeps no engine from
+/// starting, and nothing is left behind.
 struct ConfigFiles {
     config: OwnedFd,
     _users: OwnedFd,
@@ -89,8 +106,16 @@ struct ConfigFiles {
 
 fn create_config_files(plan: &LaunchConfig) -> std::io::Result<ConfigFiles> {
     let users = create_memory_file("users", &plan.users)?;
-    let config = create_memory_file("config", &plan.config.replace(USERS_FILE_PLACEHOLDER, &fd_path(&users)))?;
-    Ok(ConfigFiles { config, _users: users })
+    let config = create_memory_file(
+        "config",
+        &plan
+            .config
+            .replace(USERS_FILE_PLACEHOLDER, &fd_path(&users)),
+    )?;
+    Ok(ConfigFiles {
+        config,
+        _users: users,
+    })
 }
 
 fn create_memory_file(name: &str, text: &str) -> std::io::Result<OwnedFd> {

@@ -1,7 +1,8 @@
 //! libchdb's C functions, found at run time: the one place of the project with foreign code.
 //!
-//! What must hold: the process that calls them does nothing else, the library is never unloaded, its signal handlers are off before it
-//! starts anything, and its destructors do not run, because its threads may work on.
+//! What must hold: the process that calls them does nothing else, the library is never unloaded,
+//! its signal handlers are off before it starts anything, and its destructors do not run, because
+//! its threads may work on.
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -19,35 +20,48 @@ unsafe extern "C" {
     fn _exit(status: c_int) -> !;
 }
 
-/// Runs clickhouse-local's `main` and ends the process with it: 0 in order, 1 where it failed; its reason is on stderr.
+/// Runs clickhouse-local's `main` and ends the process with it: 0 in order, 1 where it failed; its
+/// reason is on stderr.
 ///
 /// # Errors
 /// The library cannot be loaded, or lacks a function.
 pub(super) fn run_engine(path: &Path, arguments: &[CString]) -> Result<Infallible, EngineFailure> {
     // SAFETY: loading runs the library's initialisers; it is the engine the operator named.
-    let library =
-        unsafe { Library::new(path) }.map_err(|error| EngineFailure::Load { reason: loader_message(&error) })?;
+    let library = unsafe { Library::new(path) }.map_err(|error| EngineFailure::Load {
+        reason: loader_message(&error),
+    })?;
     let library = ManuallyDrop::new(library);
     // SAFETY: the types are those chdb.h declares for these names.
     let (set_signal_handlers, query_cmdline, result_error) = unsafe {
         (
-            load_symbol::<unsafe extern "C" fn(c_int)>(&library, "chdb_set_signal_handlers_enabled")?,
+            load_symbol::<unsafe extern "C" fn(c_int)>(
+                &library,
+                "chdb_set_signal_handlers_enabled",
+            )?,
             load_symbol::<unsafe extern "C" fn(c_int, *const TextPointer) -> ResultPointer>(
                 &library,
                 "chdb_query_cmdline",
             )?,
-            load_symbol::<unsafe extern "C" fn(ResultPointer) -> TextPointer>(&library, "chdb_result_error")?,
+            load_symbol::<unsafe extern "C" fn(ResultPointer) -> TextPointer>(
+                &library,
+                "chdb_result_error",
+            )?,
         )
     };
 
     let pointers: Vec<TextPointer> = arguments.iter().map(|argument| argument.as_ptr()).collect();
     let count = c_int::try_from(pointers.len()).expect("a handful of arguments");
-    // SAFETY: `pointers` holds `count` NUL-terminated strings that outlive the call. The answer is null or live to the end of the
-    // process, its error null or a NUL-terminated text in it. Nothing of Rust's waits to be written when the process ends.
+    // SAFETY: `pointers` holds `count` NUL-terminated strings that outlive the call. The answer is
+    // null or live to the end of the process, its error null or a NUL-terminated text in it.
+    // Nothing of Rust's waits to be written when the process ends.
     unsafe {
         set_signal_handlers(0);
         let answer = query_cmdline(count, pointers.as_ptr());
-        let error = if answer.is_null() { std::ptr::null() } else { result_error(answer) };
+        let error = if answer.is_null() {
+            std::ptr::null()
+        } else {
+            result_error(answer)
+        };
         if !error.is_null() {
             eprintln!("{}", CStr::from_ptr(error).to_string_lossy());
         }
@@ -60,7 +74,11 @@ pub(super) fn run_engine(path: &Path, arguments: &[CString]) -> Result<Infallibl
 unsafe fn load_symbol<T: Copy>(library: &Library, name: &'static str) -> Result<T, EngineFailure> {
     // SAFETY: the caller's promise.
     let found = unsafe { library.get::<T>(name) };
-    found.map(|symbol| *symbol).map_err(|_| EngineFailure::Lacks { symbol: name.to_owned() })
+    found
+        .map(|symbol| *symbol)
+        .map_err(|_| EngineFailure::Lacks {
+            symbol: name.to_owned(),
+        })
 }
 
 /// The loader's own words; the error's text alone says no more than that it failed.

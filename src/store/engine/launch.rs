@@ -9,10 +9,12 @@ use super::EngineLimits;
 /// The one user who may ask anything.
 pub(super) const ENGINE_USER: &str = "collector";
 
-/// Stands in the configuration for the path of the users' file, which only the engine's process knows.
+/// Stands in the configuration for the path of the users' file, which only the engine's process
+/// knows.
 pub(super) const USERS_FILE_PLACEHOLDER: &str = "{users}";
 
-/// One line of JSON on the standard input of `footfall engine`. The engine runs until that input ends.
+/// One line of JSON on the standard input of `footfall engine`. The engine runs until that input
+/// ends.
 ///
 /// ```json
 /// {"library": "/opt/libchdb.so", "dir": "/var/lib/footfall/store", "config": "<clickhouse>…", "users": "<clickhouse>…"}
@@ -28,7 +30,13 @@ pub(super) struct LaunchConfig {
 }
 
 impl LaunchConfig {
-    pub(super) fn new(dir: &Path, library: &Path, limits: &EngineLimits, port: u16, password: &str) -> LaunchConfig {
+    pub(super) fn new(
+        dir: &Path,
+        library: &Path,
+        limits: &EngineLimits,
+        port: u16,
+        password: &str,
+    ) -> LaunchConfig {
         LaunchConfig {
             library: library.to_owned(),
             dir: dir.to_owned(),
@@ -38,10 +46,11 @@ impl LaunchConfig {
     }
 }
 
-/// Statements wait for their turn rather than fail; one is always running, the one that waits for the end of the input.
+/// Statements wait for their turn rather than fail; one is always running, the one that waits for
+/// the end of the input.
 ///
-/// clickhouse-local itself is the user `default` and cannot be given a password. So the port takes only requests that name our
-/// user, and ClickHouse refuses a request that names two.
+/// clickhouse-local itself is the user `default` and cannot be given a password. So the port takes
+/// only requests that name our user, and ClickHouse refuses a request that names two.
 fn render_server_config(limits: &EngineLimits, port: u16) -> String {
     format!(
         "<clickhouse>
@@ -69,7 +78,8 @@ fn render_server_config(limits: &EngineLimits, port: u16) -> String {
     )
 }
 
-/// clickhouse-local has defaults of its own for some settings; the collector's user gets those of a server.
+/// clickhouse-local has defaults of its own for some settings; the collector's user gets those of a
+/// server.
 fn render_users_config(limits: &EngineLimits, password: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, password.as_bytes());
     format!(
@@ -110,12 +120,28 @@ mod tests {
     #[test]
     fn a_plan_is_one_line_and_holds_no_password() {
         let password = "0123456789abcdef0123456789abcdef";
-        let plan = LaunchConfig::new(Path::new("/d"), Path::new("/l"), &EngineLimits::default(), 8123, password);
+        let plan = LaunchConfig::new(
+            Path::new("/d"),
+            Path::new("/l"),
+            &EngineLimits::default(),
+            8123,
+            password,
+        );
         let line = serde_json::to_string(&plan).unwrap();
         assert!(!line.contains('\n') && !line.contains(password), "{line}");
-        assert!(plan.config.contains("<http_port>8123</http_port>") && plan.config.contains(USERS_FILE_PLACEHOLDER));
-        assert!(plan.config.contains("<max_concurrent_queries>5</max_concurrent_queries>"));
+        assert!(
+            plan.config.contains("<http_port>8123</http_port>")
+                && plan.config.contains(USERS_FILE_PLACEHOLDER)
+        );
+        assert!(
+            plan.config
+                .contains("<max_concurrent_queries>5</max_concurrent_queries>")
+        );
         // printf 0123456789abcdef0123456789abcdef | sha256sum
-        assert!(plan.users.contains("<password_sha256_hex>3eb1bd439947eb76"), "{}", plan.users);
+        assert!(
+            plan.users.contains("<password_sha256_hex>3eb1bd439947eb76"),
+            "{}",
+            plan.users
+        );
     }
 }

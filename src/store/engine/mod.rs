@@ -1,9 +1,10 @@
 //! The embedded engine: a ClickHouse server of our own, in a process beside this one.
 //!
-//! libchdb holds the whole of clickhouse-local, which can open ClickHouse's HTTP port. So the collector starts itself once more as
-//! `footfall engine` ([`child`]); that process loads the library and listens on a loopback port with a password of this start. The collector talks
-//! to it through the same client as to any other server, and an engine that crashes takes no hit along. The price: about 220 MB of
-//! resident memory when idle, and one engine for each data directory.
+//! libchdb holds the whole of clickhouse-local, which can open ClickHouse's HTTP port. So the
+//! collector starts itself once more as `footfall engine` ([`child`]); that process loads the
+//! library and listens on a loopback port with a password of this start. The collector talks to it
+//! through the same client as to any other server, and an engine that crashes takes no hit along.
+//! The price: about 220 MB of resident memory when idle, and one engine for each data directory.
 
 pub mod child;
 #[expect(unsafe_code, reason = "the engine is a C library, loaded at run time")]
@@ -25,7 +26,8 @@ use tokio::sync::oneshot;
 use launch::{ENGINE_USER, LaunchConfig};
 use supervisor::EngineSupervisor;
 
-/// How long a directory may stay locked: an engine whose collector was killed needs a moment to be gone.
+/// How long a directory may stay locked: an engine whose collector was killed needs a moment to be
+/// gone.
 const UNLOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the engine finds what it needs, and how much of the machine it may use.
@@ -80,8 +82,13 @@ pub enum EngineError {
     )]
     MissingSymbol { path: PathBuf, symbol: String },
     #[error("cannot create the data directory {path}: {reason}")]
-    Directory { path: PathBuf, reason: std::io::Error },
-    #[error("another collector uses this directory: {0}; stop it, or give this one its own store.dir")]
+    Directory {
+        path: PathBuf,
+        reason: std::io::Error,
+    },
+    #[error(
+        "another collector uses this directory: {0}; stop it, or give this one its own store.dir"
+    )]
     InUse(PathBuf),
     #[error("the embedded engine did not open {path}: {reason}")]
     OpenFailed { path: PathBuf, reason: String },
@@ -111,18 +118,22 @@ struct SupervisorHandle {
     thread: JoinHandle<()>,
 }
 
-/// Of this process, so that opening a directory a second time finds the engine that has it: a store that could not be opened because
-/// the engine was killed meanwhile is opened again.
+/// Of this process, so that opening a directory a second time finds the engine that has it: a store
+/// that could not be opened because the engine was killed meanwhile is opened again.
 static RUNNING_ENGINES: tokio::sync::Mutex<Vec<Engine>> = tokio::sync::Mutex::const_new(Vec::new());
 
 impl Engine {
-    /// Starts the engine, or answers the one that this process runs on the directory. Takes 0.5 to 2 s.
+    /// Starts the engine, or answers the one that this process runs on the directory. Takes 0.5 to
+    /// 2 s.
     ///
     /// # Errors
-    /// The library, the directory or the process is not as it must be. An engine that is killed while it starts is no error: it is
-    /// started again.
+    /// The library, the directory or the process is not as it must be. An engine that is killed
+    /// while it starts is no error: it is started again.
     pub async fn open(options: &EngineOptions) -> Result<Engine, EngineError> {
-        let unusable = |reason| EngineError::Directory { path: options.data_dir.clone(), reason };
+        let unusable = |reason| EngineError::Directory {
+            path: options.data_dir.clone(),
+            reason,
+        };
         let dir = std::path::absolute(&options.data_dir).map_err(unusable)?;
 
         let mut all = RUNNING_ENGINES.lock().await;
@@ -136,7 +147,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// A `clickhouse` client of this engine. Compression would only cost: the bytes stay on this machine.
+    /// A `clickhouse` client of this engine. Compression would only cost: the bytes stay on this
+    /// machine.
     pub fn create_client(&self) -> clickhouse::Client {
         let (user, password) = self.login_credentials();
         clickhouse::Client::default()
@@ -158,7 +170,12 @@ impl Engine {
 
     /// Ends it in order, within seconds, whoever else holds it.
     pub async fn close(&self) {
-        let watched = self.0.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let watched = self
+            .0
+            .supervisor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(SupervisorHandle { stop, thread }) = watched {
             drop(stop);
             let joined = tokio::task::spawn_blocking(move || thread.join());
@@ -170,7 +187,10 @@ impl Engine {
 impl RunningEngine {
     /// Whether nobody closed it.
     fn is_running(&self) -> bool {
-        self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.supervisor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
     }
 }
 
@@ -182,12 +202,27 @@ async fn start_engine(dir: PathBuf, options: &EngineOptions) -> Result<RunningEn
     let held = reserve_port().map_err(EngineError::StartProcess)?;
     let address = held.local_addr().map_err(EngineError::StartProcess)?;
     let password = generate_password();
-    let plan = LaunchConfig::new(&dir, &options.library, &options.limits, address.port(), &password);
+    let plan = LaunchConfig::new(
+        &dir,
+        &options.library,
+        &options.limits,
+        address.port(),
+        &password,
+    );
 
     let (stop, stopped) = mpsc::channel();
     let (opened, first) = oneshot::channel();
-    let supervisor = EngineSupervisor::new(options.program.clone(), plan, held, address, stopped, opened);
-    let thread = supervisor.spawn_thread().map_err(EngineError::StartProcess)?;
+    let supervisor = EngineSupervisor::new(
+        options.program.clone(),
+        plan,
+        held,
+        address,
+        stopped,
+        opened,
+    );
+    let thread = supervisor
+        .spawn_thread()
+        .map_err(EngineError::StartProcess)?;
     match first.await {
         Ok(Ok(())) => Ok(RunningEngine {
             dir,
@@ -196,12 +231,17 @@ async fn start_engine(dir: PathBuf, options: &EngineOptions) -> Result<RunningEn
             supervisor: Mutex::new(Some(SupervisorHandle { stop, thread })),
         }),
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(EngineError::StartProcess(std::io::Error::other("the thread that watches it ended"))),
+        Err(_) => Err(EngineError::StartProcess(std::io::Error::other(
+            "the thread that watches it ended",
+        ))),
     }
 }
 
 fn prepare_directory(dir: &Path) -> Result<(), EngineError> {
-    let unusable = |reason| EngineError::Directory { path: dir.to_owned(), reason };
+    let unusable = |reason| EngineError::Directory {
+        path: dir.to_owned(),
+        reason,
+    };
     std::fs::create_dir_all(dir).map_err(unusable)?;
 
     let deadline = Instant::now() + UNLOCK_TIMEOUT;
@@ -216,12 +256,15 @@ fn prepare_directory(dir: &Path) -> Result<(), EngineError> {
 
 /// Whether another process holds the lock that the engine puts on its directory.
 fn is_directory_locked(dir: &Path) -> bool {
-    let Ok(status) = std::fs::File::open(dir.join("status")) else { return false };
+    let Ok(status) = std::fs::File::open(dir.join("status")) else {
+        return false;
+    };
     flock(&status, FlockOperation::NonBlockingLockExclusive).is_err()
 }
 
-/// A loopback port that is bound here and never listened on, so that it stays ours while the engine is away: the kernel gives it to
-/// nobody else, and no other user of this machine can bind it, because `SO_REUSEPORT` shares a port with its owner only. The engine sets it too.
+/// A loopback port that is bound here and never listened on, so that it stays ours while the engine
+/// is away: the kernel gives it to nobody else, and no other user of this machine can bind it,
+/// because `SO_REUSEPORT` shares a port with its owner only. The engine sets it too.
 fn reserve_port() -> std::io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseport(true)?;

@@ -1,8 +1,9 @@
 //! What a full disk, or a machine that stopped, left half made of the engine's folder.
 //!
-//! The engine writes some of its small files in place. One that is empty stops it from opening the folder, for ever. So it is looked for before
-//! the engine sees it: what only helped to rewrite a table is moved aside; where nothing was counted yet the whole folder is; and
-//! else the error names the file, because what it held cannot be made up.
+//! The engine writes some of its small files in place. One that is empty stops it from opening the
+//! folder, for ever. So it is looked for before the engine sees it: what only helped to rewrite a
+//! table is moved aside; where nothing was counted yet the whole folder is; and else the error
+//! names the file, because what it held cannot be made up.
 
 use std::fs;
 use std::io;
@@ -21,20 +22,31 @@ const NEVER_EMPTY_FILES: [&str; 2] = ["uuid", "format_version.txt"];
 /// # Errors
 /// An empty file whose table holds counts, or the folder cannot be looked at.
 pub(super) fn repair_directory(dir: &Path) -> Result<(), EngineError> {
-    let unusable = |reason| EngineError::Directory { path: dir.to_owned(), reason };
-    let (side, rest): (Vec<PathBuf>, Vec<PathBuf>) =
-        empty_files(dir).map_err(unusable)?.into_iter().partition(|path| is_side_table(path));
+    let unusable = |reason| EngineError::Directory {
+        path: dir.to_owned(),
+        reason,
+    };
+    let (side, rest): (Vec<PathBuf>, Vec<PathBuf>) = empty_files(dir)
+        .map_err(unusable)?
+        .into_iter()
+        .partition(|path| is_side_table(path));
 
     for path in side {
         let aside = move_aside(dir, &path).map_err(unusable)?;
         tracing::warn!(file = %path.display(), aside = %aside.display(), "a table that was being rewritten was left empty; it is moved aside, and written again");
     }
-    let Some(first) = rest.into_iter().next() else { return Ok(()) };
+    let Some(first) = rest.into_iter().next() else {
+        return Ok(());
+    };
     if has_counts(dir).map_err(unusable)? {
         return Err(EngineError::EmptyFile(first));
     }
 
-    for entry in fs::read_dir(dir).map_err(unusable)?.flatten().filter(|entry| entry.file_name() != ASIDE_FOLDER) {
+    for entry in fs::read_dir(dir)
+        .map_err(unusable)?
+        .flatten()
+        .filter(|entry| entry.file_name() != ASIDE_FOLDER)
+    {
         move_aside(dir, &entry.path()).map_err(unusable)?;
     }
     let aside = dir.join(ASIDE_FOLDER);
@@ -42,11 +54,16 @@ pub(super) fn repair_directory(dir: &Path) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// In the folder, in `metadata` and in the folders of databases and tables; not in those of parts, whose checksums the engine holds itself.
+/// In the folder, in `metadata` and in the folders of databases and tables; not in those of parts,
+/// whose checksums the engine holds itself.
 fn empty_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for folder in
-        [vec![dir.to_owned()], list_folders(&dir.join("metadata"), 1)?, list_folders(&dir.join("store"), 2)?].concat()
+    for folder in [
+        vec![dir.to_owned()],
+        list_folders(&dir.join("metadata"), 1)?,
+        list_folders(&dir.join("store"), 2)?,
+    ]
+    .concat()
     {
         for entry in list_entries(&folder)? {
             let name = entry.file_name();
@@ -65,7 +82,10 @@ fn empty_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
 fn list_folders(folder: &Path, levels: usize) -> io::Result<Vec<PathBuf>> {
     let mut found = vec![folder.to_owned()];
     if levels > 0 {
-        for entry in list_entries(folder)?.into_iter().filter(|entry| entry.path().is_dir()) {
+        for entry in list_entries(folder)?
+            .into_iter()
+            .filter(|entry| entry.path().is_dir())
+        {
             found.extend(list_folders(&entry.path(), levels - 1)?);
         }
     }
@@ -81,20 +101,32 @@ fn list_entries(folder: &Path) -> io::Result<Vec<fs::DirEntry>> {
 
 /// `daily_side_0123456789abcdef.sql`: filled beside a table, and renamed into its place.
 fn is_side_table(path: &Path) -> bool {
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let Some((table, number)) = stem.rsplit_once('_') else { return false };
+    let stem = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
+    let Some((table, number)) = stem.rsplit_once('_') else {
+        return false;
+    };
     number.len() == 16
         && number.bytes().all(|byte| byte.is_ascii_hexdigit())
         && (table.ends_with("_side") || table.ends_with("_fold"))
 }
 
-/// Tables of counts are parted by month or day, and their parts are named so; those of the schema and the registry are not parted.
+/// Tables of counts are parted by month or day, and their parts are named so; those of the schema
+/// and the registry are not parted.
 fn has_counts(dir: &Path) -> io::Result<bool> {
     for folder in list_folders(&dir.join("store"), 2)? {
         for entry in list_entries(&folder)? {
             let name = entry.file_name();
-            let digits = name.to_string_lossy().bytes().take_while(u8::is_ascii_digit).count();
-            if (digits == 6 || digits == 8) && name.to_string_lossy().as_bytes().get(digits) == Some(&b'_') {
+            let digits = name
+                .to_string_lossy()
+                .bytes()
+                .take_while(u8::is_ascii_digit)
+                .count();
+            if (digits == 6 || digits == 8)
+                && name.to_string_lossy().as_bytes().get(digits) == Some(&b'_')
+            {
                 return Ok(true);
             }
         }
@@ -131,23 +163,47 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         make(dir.path(), "metadata/footfall.sql", b"");
         make(dir.path(), "uuid", b"1");
-        make(dir.path(), "store/abc/abc1/all_1_1_0/data.bin", b"a migration");
+        make(
+            dir.path(),
+            "store/abc/abc1/all_1_1_0/data.bin",
+            b"a migration",
+        );
         repair_directory(dir.path()).unwrap();
-        let left: Vec<_> = list_entries(dir.path()).unwrap().iter().map(fs::DirEntry::file_name).collect();
+        let left: Vec<_> = list_entries(dir.path())
+            .unwrap()
+            .iter()
+            .map(fs::DirEntry::file_name)
+            .collect();
         assert_eq!(left, [ASIDE_FOLDER]);
         assert!(dir.path().join("aside/metadata/footfall.sql").exists());
-        assert!(dir.path().join("aside/store/abc/abc1/all_1_1_0/data.bin").exists());
+        assert!(
+            dir.path()
+                .join("aside/store/abc/abc1/all_1_1_0/data.bin")
+                .exists()
+        );
         repair_directory(dir.path()).unwrap();
     }
 
     #[test]
     fn an_empty_file_beside_counts_is_named_and_nothing_is_moved() {
-        for empty in ["metadata/default.sql", "metadata/footfall/daily.sql", "store/abc/abc0/daily.sql", "uuid"] {
+        for empty in [
+            "metadata/default.sql",
+            "metadata/footfall/daily.sql",
+            "store/abc/abc0/daily.sql",
+            "uuid",
+        ] {
             let dir = tempfile::tempdir().unwrap();
-            make(dir.path(), "store/abc/abc1/202603_1_1_0/data.bin", b"counts");
+            make(
+                dir.path(),
+                "store/abc/abc1/202603_1_1_0/data.bin",
+                b"counts",
+            );
             make(dir.path(), empty, b"");
             let error = repair_directory(dir.path()).unwrap_err().to_string();
-            assert!(error.contains(&dir.path().join(empty).display().to_string()), "{error}");
+            assert!(
+                error.contains(&dir.path().join(empty).display().to_string()),
+                "{error}"
+            );
             assert!(dir.path().join(empty).exists() && !dir.path().join(ASIDE_FOLDER).exists());
         }
     }
@@ -155,12 +211,24 @@ mod tests {
     #[test]
     fn a_table_that_was_being_rewritten_goes_aside_alone() {
         let dir = tempfile::tempdir().unwrap();
-        make(dir.path(), "store/abc/abc0/daily_side_0123456789abcdef.sql", b"");
+        make(
+            dir.path(),
+            "store/abc/abc0/daily_side_0123456789abcdef.sql",
+            b"",
+        );
         make(dir.path(), "store/abc/abc0/daily.sql", b"ATTACH TABLE");
-        make(dir.path(), "store/abc/abc1/202603_1_1_0/data.bin", b"counts");
+        make(
+            dir.path(),
+            "store/abc/abc1/202603_1_1_0/data.bin",
+            b"counts",
+        );
         make(dir.path(), "store/abc/abc1/202603_1_1_0/empty.sql", b"");
         repair_directory(dir.path()).unwrap();
         assert!(dir.path().join("store/abc/abc0/daily.sql").exists());
-        assert!(dir.path().join("aside/daily_side_0123456789abcdef.sql").exists());
+        assert!(
+            dir.path()
+                .join("aside/daily_side_0123456789abcdef.sql")
+                .exists()
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The thread that starts the engine's process, watches it, and starts it again.
 //!
-//! One thread for its whole life, because the kernel ends the engine with the thread that started it (`PR_SET_PDEATHSIG`).
+//! One thread for its whole life, because the kernel ends the engine with the thread that started
+//! it (`PR_SET_PDEATHSIG`).
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -26,8 +27,8 @@ const RUNNING_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A large folder takes its time; beyond this it hangs, and is started anew.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(300);
-/// It is asked for a sign of life this often. Without an answer for so long it is started anew: nothing is lost by that, and readers
-/// would wait for ever.
+/// It is asked for a sign of life this often. Without an answer for so long it is started anew:
+/// nothing is lost by that, and readers would wait for ever.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(60);
 /// From the end of its input to a kill.
@@ -40,7 +41,8 @@ const MAX_START_FAILURE_PAUSE: Duration = Duration::from_secs(10);
 /// An engine that listened for so long was well: the next pause is the first again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(3);
 
-/// Whoever opens the engine waits for this: that it listens for the first time, or why it never will.
+/// Whoever opens the engine waits for this: that it listens for the first time, or why it never
+/// will.
 type StartupNotifier = oneshot::Sender<Result<(), EngineError>>;
 
 pub(super) struct EngineSupervisor {
@@ -87,7 +89,9 @@ impl EngineSupervisor {
     }
 
     pub(super) fn spawn_thread(mut self) -> io::Result<JoinHandle<()>> {
-        std::thread::Builder::new().name("engine".into()).spawn(move || self.run())
+        std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(move || self.run())
     }
 
     fn run(&mut self) {
@@ -130,7 +134,10 @@ impl EngineSupervisor {
     }
 
     fn is_stopped_within(&self, pause: Duration) -> bool {
-        !matches!(self.stop.recv_timeout(pause), Err(RecvTimeoutError::Timeout))
+        !matches!(
+            self.stop.recv_timeout(pause),
+            Err(RecvTimeoutError::Timeout)
+        )
     }
 
     /// One process, from its start to its end.
@@ -145,9 +152,14 @@ impl EngineSupervisor {
         };
         let said = child.stderr.take().map(collect_last_error);
 
-        let (started, mut listened, mut probe) = (Instant::now(), None, LivenessProbe::new(self.address));
+        let (started, mut listened, mut probe) =
+            (Instant::now(), None, LivenessProbe::new(self.address));
         let status = loop {
-            if self.is_stopped_within(if listened.is_some() { RUNNING_POLL_INTERVAL } else { STARTUP_POLL_INTERVAL }) {
+            if self.is_stopped_within(if listened.is_some() {
+                RUNNING_POLL_INTERVAL
+            } else {
+                STARTUP_POLL_INTERVAL
+            }) {
                 stop_process(&mut child);
                 return ProcessEnd::Stopped;
             }
@@ -167,7 +179,9 @@ impl EngineSupervisor {
                 None => started.elapsed() > LISTEN_TIMEOUT,
             };
             if hangs {
-                tracing::warn!("the embedded engine answers nothing; it is killed and started again");
+                tracing::warn!(
+                    "the embedded engine answers nothing; it is killed and started again"
+                );
                 let _ = child.kill();
             }
             if listened.is_some_and(|since| since.elapsed() > HEALTHY_AFTER)
@@ -186,18 +200,28 @@ impl EngineSupervisor {
         }
     }
 
-    /// In a process group of its own, so that Ctrl-C in a terminal is the collector's alone; without our environment, which may hold
-    /// passwords.
+    /// In a process group of its own, so that Ctrl-C in a terminal is the collector's alone;
+    /// without our environment, which may hold passwords.
     fn spawn_process(&self) -> io::Result<Child> {
         let plan = serde_json::to_string(&self.plan)?;
         let mut command = Command::new(&self.program);
-        command.arg0("footfall").arg("engine").env_clear().process_group(0);
+        command
+            .arg0("footfall")
+            .arg("engine")
+            .env_clear()
+            .process_group(0);
         if let Some(path) = std::env::var_os("LD_LIBRARY_PATH") {
             command.env("LD_LIBRARY_PATH", path);
         }
 
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let told = child.stdin.as_mut().map_or(Ok(()), |stdin| stdin.write_all(format!("{plan}\n").as_bytes()));
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let told = child.stdin.as_mut().map_or(Ok(()), |stdin| {
+            stdin.write_all(format!("{plan}\n").as_bytes())
+        });
         if told.is_err() {
             // It is dead already; how it ended says more.
             tracing::debug!("the embedded engine did not read its plan");
@@ -211,9 +235,18 @@ impl EngineSupervisor {
         if let Some(mut stdout) = child.stdout.take() {
             let _ = stdout.read_to_string(&mut told);
         }
-        match told.lines().find_map(|line| serde_json::from_str(line).ok()) {
-            Some(EngineFailure::Load { reason }) => EngineError::LoadLibrary { path: library, reason },
-            Some(EngineFailure::Lacks { symbol }) => EngineError::MissingSymbol { path: library, symbol },
+        match told
+            .lines()
+            .find_map(|line| serde_json::from_str(line).ok())
+        {
+            Some(EngineFailure::Load { reason }) => EngineError::LoadLibrary {
+                path: library,
+                reason,
+            },
+            Some(EngineFailure::Lacks { symbol }) => EngineError::MissingSymbol {
+                path: library,
+                symbol,
+            },
             None if is_directory_locked(&path) => EngineError::InUse(path),
             None => {
                 let reason = last_error.unwrap_or_else(|| "it ended without a reason".to_owned());
@@ -237,8 +270,8 @@ fn stop_process(child: &mut Child) {
     }
 }
 
-/// Reads what the engine writes to its standard error, and answers the last error in it. Its texts quote data, so that they are not kept: an
-/// error is told by its number and name.
+/// Reads what the engine writes to its standard error, and answers the last error in it. Its texts
+/// quote data, so that they are not kept: an error is told by its number and name.
 fn collect_last_error(stderr: ChildStderr) -> JoinHandle<Option<String>> {
     std::thread::spawn(move || {
         let (mut last, mut lines) = (None, 0_u64);
@@ -246,7 +279,9 @@ fn collect_last_error(stderr: ChildStderr) -> JoinHandle<Option<String>> {
             lines += 1;
             let line = String::from_utf8_lossy(&line);
             if let Some(code) = parse_error_code(&line) {
-                let error = format!("code {code} {}", parse_error_name(&line)).trim_end().to_owned();
+                let error = format!("code {code} {}", parse_error_name(&line))
+                    .trim_end()
+                    .to_owned();
                 tracing::debug!(error, "the embedded engine wrote to its standard error");
                 last = Some(error);
             }
@@ -265,7 +300,11 @@ struct LivenessProbe {
 
 impl LivenessProbe {
     fn new(address: SocketAddr) -> LivenessProbe {
-        LivenessProbe { address, pending_ping: None, last_response: Instant::now() }
+        LivenessProbe {
+            address,
+            pending_ping: None,
+            last_response: Instant::now(),
+        }
     }
 
     fn is_listening(&mut self) -> bool {

@@ -2,9 +2,9 @@
 //!
 //! ClickHouse deletes in the background, part by part. If that fails where a part is renamed into
 //! place (an I/O error), the part's temporary folder stays, and each later try of the same deletion
-//! fails because the folder exists, until the engine is started again. A new deletion has folders of
-//! its own. So deletions are waited for with a deadline, and those that failed are ended and issued
-//! again.
+//! fails because the folder exists, until the engine is started again. A new deletion has folders
+//! of its own. So deletions are waited for with a deadline, and those that failed are ended and
+//! issued again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -36,9 +36,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached, or the deletion failed again and again. The next run tries again.
-    pub(super) async fn delete_taken_counts(&self, units: &[BegunUnit<'_>]) -> Result<(), StoreError> {
-        let units: Vec<&BegunUnit<'_>> = units.iter().filter(|unit| !unit.days.is_empty()).collect();
+    /// The store cannot be reached, or the deletion failed again and again. The next run tries
+    /// again.
+    pub(super) async fn delete_taken_counts(
+        &self,
+        units: &[BegunUnit<'_>],
+    ) -> Result<(), StoreError> {
+        let units: Vec<&BegunUnit<'_>> =
+            units.iter().filter(|unit| !unit.days.is_empty()).collect();
         if units.is_empty() {
             return Ok(());
         }
@@ -59,12 +64,18 @@ impl Store {
                 outcome => return outcome,
             }
         }
-        Err(StoreError::Unreachable { step: STEP, kind: "counts that were published are not deleted" })
+        Err(StoreError::Unreachable {
+            step: STEP,
+            kind: "counts that were published are not deleted",
+        })
     }
 
     /// Deletes with one statement for all days.
     async fn issue_deletion(&self, units: &[&BegunUnit<'_>]) -> Result<(), StoreError> {
-        let days: BTreeSet<Day> = units.iter().flat_map(|unit| unit.days.iter().copied()).collect();
+        let days: BTreeSet<Day> = units
+            .iter()
+            .flat_map(|unit| unit.days.iter().copied())
+            .collect();
         let of_day = |day: &Day| {
             format!(
                 "DELETE IN PARTITION ID '{}' WHERE {}",
@@ -75,7 +86,9 @@ impl Store {
 
         let deletes: Vec<String> = days.iter().map(of_day).collect();
         let sql = format!("ALTER TABLE unpublished {}", deletes.join(", "));
-        let query = days.iter().fold(self.client.query(&sql), |query, _| bind_units(query, units));
+        let query = days
+            .iter()
+            .fold(self.client.query(&sql), |query, _| bind_units(query, units));
         query
             .with_setting("mutations_sync", "2")
             .with_deadline(DELETION_TIMEOUT)
@@ -86,29 +99,48 @@ impl Store {
 
     /// The number of rows that the units took and that are not deleted.
     async fn count_undeleted_rows(&self, units: &[&BegunUnit<'_>]) -> Result<u64, StoreError> {
-        let sql = format!("SELECT count() FROM unpublished WHERE {}", taken_condition(units.len()));
-        bind_units(self.client.query(&sql), units).fetch_one().await.map_err(error_during(STEP))
+        let sql = format!(
+            "SELECT count() FROM unpublished WHERE {}",
+            taken_condition(units.len())
+        );
+        bind_units(self.client.query(&sql), units)
+            .fetch_one()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// Ends the deletions that failed, and waits for those that are running, of all collectors.
     async fn settle_deletions(&self) -> Result<(), StoreError> {
         const OPEN: &str = "database = currentDatabase() AND table = 'unpublished' AND NOT is_done";
-        let sql = format!("SELECT count(), countIf(latest_fail_reason != '') FROM system.mutations WHERE {OPEN}");
+        let sql = format!(
+            "SELECT count(), countIf(latest_fail_reason != '') FROM system.mutations WHERE {OPEN}"
+        );
         let kill = format!("KILL MUTATION WHERE {OPEN} AND latest_fail_reason != '' SYNC");
 
         let deadline = Instant::now() + ALL_DELETIONS_TIMEOUT;
         loop {
-            let (open, failing): (u64, u64) =
-                self.short_client.query(&sql).fetch_one().await.map_err(error_during(STEP))?;
+            let (open, failing): (u64, u64) = self
+                .short_client
+                .query(&sql)
+                .fetch_one()
+                .await
+                .map_err(error_during(STEP))?;
             if open == 0 {
                 return Ok(());
             }
             if failing > 0 {
-                self.short_client.query(&kill).execute().await.map_err(error_during(STEP))?;
+                self.short_client
+                    .query(&kill)
+                    .execute()
+                    .await
+                    .map_err(error_during(STEP))?;
                 continue;
             }
             if Instant::now() >= deadline {
-                return Err(StoreError::Unreachable { step: STEP, kind: "a deletion is not finished" });
+                return Err(StoreError::Unreachable {
+                    step: STEP,
+                    kind: "a deletion is not finished",
+                });
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }

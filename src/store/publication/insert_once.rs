@@ -26,12 +26,20 @@ const MAX_POLLS: u32 = 200;
 
 /// The tokens to try, one after the other.
 pub(super) fn insert_tokens(first: &str) -> impl Iterator<Item = String> {
-    (0..MAX_TOKENS).map(move |number| if number == 0 { first.to_owned() } else { format!("{first}-{number}") })
+    (0..MAX_TOKENS).map(move |number| {
+        if number == 0 {
+            first.to_owned()
+        } else {
+            format!("{first}-{number}")
+        }
+    })
 }
 
 /// The error when all tokens are used up.
-pub(super) const ROW_MISSING: StoreError =
-    StoreError::UnexpectedResponse { step: STEP, kind: "a row that was inserted is not there" };
+pub(super) const ROW_MISSING: StoreError = StoreError::UnexpectedResponse {
+    step: STEP,
+    kind: "a row that was inserted is not there",
+};
 
 impl Store {
     /// Runs the insert, which has no effect if one with this token was made before.
@@ -39,8 +47,14 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the insert.
-    pub(super) async fn insert_with_token(&self, token: String, insert: StoreQuery) -> Result<(), StoreError> {
-        let insert = insert.with_setting("insert_deduplication_token", token).with_setting("async_insert", "0");
+    pub(super) async fn insert_with_token(
+        &self,
+        token: String,
+        insert: StoreQuery,
+    ) -> Result<(), StoreError> {
+        let insert = insert
+            .with_setting("insert_deduplication_token", token)
+            .with_setting("async_insert", "0");
         insert.execute().await.map_err(error_during(STEP))
     }
 
@@ -53,11 +67,19 @@ impl Store {
         let sql = "SELECT count() FROM system.processes WHERE startsWith(query, ?)";
         for _ in 0..MAX_POLLS {
             let running = self.client.query(sql).bind(format!("INSERT INTO {table} "));
-            if running.fetch_one::<u64>().await.map_err(error_during(STEP))? == 0 {
+            if running
+                .fetch_one::<u64>()
+                .await
+                .map_err(error_during(STEP))?
+                == 0
+            {
                 return Ok(());
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        Err(StoreError::Unreachable { step: STEP, kind: "another collector is writing the same" })
+        Err(StoreError::Unreachable {
+            step: STEP,
+            kind: "another collector is writing the same",
+        })
     }
 }

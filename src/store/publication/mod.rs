@@ -107,9 +107,14 @@ impl PublicationUnit {
     /// The leading units that can be published together: those of different zones, because the
     /// counts that the first unit of a zone takes are not the next one's.
     pub fn leading_group(units: &[PublicationUnit]) -> &[PublicationUnit] {
-        let is_another_of_its_zone =
-            |place: &usize| units[..*place].iter().any(|before| before.zone == units[*place].zone);
-        let end = (0..units.len()).find(is_another_of_its_zone).unwrap_or(units.len());
+        let is_another_of_its_zone = |place: &usize| {
+            units[..*place]
+                .iter()
+                .any(|before| before.zone == units[*place].zone)
+        };
+        let end = (0..units.len())
+            .find(is_another_of_its_zone)
+            .unwrap_or(units.len());
         &units[..end.min(MAX_GROUP_UNITS)]
     }
 }
@@ -120,7 +125,10 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses the query.
-    pub async fn zones_to_publish(&self, configured: &[String]) -> Result<BTreeMap<String, ZoneProgress>, StoreError> {
+    pub async fn zones_to_publish(
+        &self,
+        configured: &[String],
+    ) -> Result<BTreeMap<String, ZoneProgress>, StoreError> {
         // A single statement, because it runs twice for each publication, and every quarter of an
         // hour without one.
         let sql = format!(
@@ -133,11 +141,18 @@ impl Store {
             exclude_marker_sites()
         );
 
-        let mut rows: Vec<ProgressRow> = self.client.query(&sql).fetch_all().await.map_err(error_during(STEP))?;
+        let mut rows: Vec<ProgressRow> = self
+            .client
+            .query(&sql)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))?;
         rows.sort_unstable_by_key(|row| (row.at, row.day));
 
-        let mut zones: BTreeMap<String, ZoneProgress> =
-            configured.iter().map(|zone| (zone.clone(), ZoneProgress::default())).collect();
+        let mut zones: BTreeMap<String, ZoneProgress> = configured
+            .iter()
+            .map(|zone| (zone.clone(), ZoneProgress::default()))
+            .collect();
         let mut pending = BTreeSet::new();
         for row in rows {
             let day = Day::from_number(row.day);
@@ -148,7 +163,11 @@ impl Store {
             match (row.of.as_str(), row.is_done) {
                 ("counts", _) => progress.days_with_counts.push(day),
                 ("unit", 0) => {
-                    progress.unfinished = Some(UnfinishedUnit { day, ended_at: row.at, is_day: row.closes == 1 })
+                    progress.unfinished = Some(UnfinishedUnit {
+                        day,
+                        ended_at: row.at,
+                        is_day: row.closes == 1,
+                    })
                 }
                 ("unit", _) => {
                     progress.last_end = row.at;
@@ -169,15 +188,24 @@ impl Store {
 
     /// Deletes old units. The last one stays, because the next takes its number from it.
     pub(super) async fn delete_old_publications(&self, today: Day) -> Result<(), StoreError> {
-        let of = "FROM publications WHERE day < toDate(?) AND lot < (SELECT max(lot) FROM publications)";
+        let of =
+            "FROM publications WHERE day < toDate(?) AND lot < (SELECT max(lot) FROM publications)";
         let first = today.as_number().saturating_sub(PUBLICATION_RETENTION_DAYS);
-        let old = self.client.query(&format!("SELECT count() {of}")).bind(first);
+        let old = self
+            .client
+            .query(&format!("SELECT count() {of}"))
+            .bind(first);
         if old.fetch_one::<u64>().await.map_err(error_during(STEP))? == 0 {
             return Ok(());
         }
 
         let delete = of.replacen("FROM publications", "ALTER TABLE publications DELETE", 1);
-        self.client.query(&delete).bind(first).execute().await.map_err(error_during(STEP))
+        self.client
+            .query(&delete)
+            .bind(first)
+            .execute()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// Publishes a unit. See [`Store::publish_together`].
@@ -211,7 +239,11 @@ impl Store {
 
         let mut publication = PublicationTotals::default();
         for unit in begun.iter().filter(|begun| begun.has_work()) {
-            let rules = PublicationRules { policy, day: unit.unit.day, period: unit.unit.occasion };
+            let rules = PublicationRules {
+                policy,
+                day: unit.unit.day,
+                period: unit.unit.occasion,
+            };
             for slice in SiteSlice::all_slices(unit.slices) {
                 let done = self.publish_slice(unit, slice, &rules).await?;
                 publication.lots += done.lots;
@@ -240,7 +272,8 @@ impl Store {
             if let Some(key) = self.read_coin_key().await? {
                 return Ok(key);
             }
-            self.insert_with_token(token, self.client.query(sql).bind(&fresh)).await?;
+            self.insert_with_token(token, self.client.query(sql).bind(&fresh))
+                .await?;
             if let Some(key) = self.read_coin_key().await? {
                 return Ok(key);
             }
@@ -250,8 +283,14 @@ impl Store {
     }
 
     async fn read_coin_key(&self) -> Result<Option<CoinKey>, StoreError> {
-        let sql = "SELECT secret FROM coin_keys WHERE length(secret) = 64 ORDER BY made, secret LIMIT 1";
-        let stored: Option<String> = self.client.query(sql).fetch_optional().await.map_err(error_during(STEP))?;
+        let sql =
+            "SELECT secret FROM coin_keys WHERE length(secret) = 64 ORDER BY made, secret LIMIT 1";
+        let stored: Option<String> = self
+            .client
+            .query(sql)
+            .fetch_optional()
+            .await
+            .map_err(error_during(STEP))?;
         Ok(stored.and_then(|text| Some(CoinKey::new(hex::decode_lower(text.as_bytes())?))))
     }
 }

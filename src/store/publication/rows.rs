@@ -89,7 +89,11 @@ impl Store {
         let (unit, lot) = (begun.unit, begun.lot);
         // Counts are read before cells. They are deleted only after all cells were written, so if a
         // site's cells are not written, its counts are complete.
-        let arrived = if begun.days.is_empty() { Vec::new() } else { self.read_taken_counts(unit, lot, slice).await? };
+        let arrived = if begun.days.is_empty() {
+            Vec::new()
+        } else {
+            self.read_taken_counts(unit, lot, slice).await?
+        };
         let newest = self.read_cells(unit, lot, slice).await?;
         let sites = group_by_site(arrived, newest, unit, lot);
 
@@ -102,7 +106,10 @@ impl Store {
 
         self.insert_published(unit, lot, &released).await?;
         self.insert_pending(unit, lot, &changed).await?;
-        Ok(PublicationTotals { lots: released.len() as u64, cells: changed.len() as u64 })
+        Ok(PublicationTotals {
+            lots: released.len() as u64,
+            cells: changed.len() as u64,
+        })
     }
 
     /// The counts that the unit takes, by cell.
@@ -118,20 +125,33 @@ impl Store {
              WHERE {slice_condition} AND zone = ? AND (day, segment) IN ({TAKEN_QUERY}) GROUP BY site, subject, item, dim, value",
             slice_condition = slice_condition(slice),
         );
-        let query = self.client.query(&sql).bind(&unit.zone).bind(&unit.zone).bind(unit.ended_at).bind(lot);
+        let query = self
+            .client
+            .query(&sql)
+            .bind(&unit.zone)
+            .bind(&unit.zone)
+            .bind(unit.ended_at)
+            .bind(lot);
         query.fetch_all().await.map_err(error_during(STEP))
     }
 
     /// The cells of the zone's sites, and of every site with counts in the unit, because a site may
     /// have moved here from another zone. For an hour, only of sites with counts.
-    async fn read_cells(&self, unit: &PublicationUnit, lot: u64, slice: SiteSlice) -> Result<Vec<CellRow>, StoreError> {
+    async fn read_cells(
+        &self,
+        unit: &PublicationUnit,
+        lot: u64,
+        slice: SiteSlice,
+    ) -> Result<Vec<CellRow>, StoreError> {
         let slice_condition = slice_condition(slice);
         let arrived = format!(
             "SELECT site FROM unpublished WHERE {slice_condition} AND zone = ? AND (day, segment) IN ({TAKEN_QUERY})"
         );
 
         let of_zone = match unit.occasion {
-            ClosedPeriod::Day => format!("OR site IN (SELECT site FROM pending WHERE {slice_condition} AND zone = ?)"),
+            ClosedPeriod::Day => format!(
+                "OR site IN (SELECT site FROM pending WHERE {slice_condition} AND zone = ?)"
+            ),
             ClosedPeriod::Hour { .. } => String::new(),
         };
 
@@ -143,7 +163,13 @@ impl Store {
              GROUP BY site, subject, item, dim, value"
         );
 
-        let mut query = self.client.query(&sql).bind(&unit.zone).bind(&unit.zone).bind(unit.ended_at).bind(lot);
+        let mut query = self
+            .client
+            .query(&sql)
+            .bind(&unit.zone)
+            .bind(&unit.zone)
+            .bind(unit.ended_at)
+            .bind(lot);
         if unit.occasion == ClosedPeriod::Day {
             query = query.bind(&unit.zone);
         }
@@ -157,18 +183,28 @@ impl Store {
         lot: u64,
         rows: &[(SiteId, PublishedLot)],
     ) -> Result<(), StoreError> {
-        let rows = rows.iter().map(|(site, PublishedLot { key, visitors, visits })| PublishedRow {
-            site: site.as_u128(),
-            day: unit.day.as_number(),
-            subject: key.subject.name(),
-            item: &key.item,
-            dim: key.dim.name(),
-            value: &key.value,
-            lot,
-            visitors: *visitors,
-            visits: *visits,
-        });
-        self.insert_rows::<PublishedRow>("published", &rows.collect::<Vec<_>>()).await
+        let rows = rows.iter().map(
+            |(
+                site,
+                PublishedLot {
+                    key,
+                    visitors,
+                    visits,
+                },
+            )| PublishedRow {
+                site: site.as_u128(),
+                day: unit.day.as_number(),
+                subject: key.subject.name(),
+                item: &key.item,
+                dim: key.dim.name(),
+                value: &key.value,
+                lot,
+                visitors: *visitors,
+                visits: *visits,
+            },
+        );
+        self.insert_rows::<PublishedRow>("published", &rows.collect::<Vec<_>>())
+            .await
     }
 
     /// Writes the new state of cells, with the unit's number.
@@ -193,16 +229,25 @@ impl Store {
             lot,
         });
 
-        self.insert_rows::<PendingRow>("pending", &rows.collect::<Vec<_>>()).await
+        self.insert_rows::<PendingRow>("pending", &rows.collect::<Vec<_>>())
+            .await
     }
 
     /// Writes the rows as one block, so that all of them are stored or none.
-    async fn insert_rows<T: RowWrite>(&self, table: &str, rows: &[T::Value<'_>]) -> Result<(), StoreError> {
+    async fn insert_rows<T: RowWrite>(
+        &self,
+        table: &str,
+        rows: &[T::Value<'_>],
+    ) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }
 
-        let mut insert = self.client.begin_insert::<T>(table).await.map_err(error_during(STEP))?;
+        let mut insert = self
+            .client
+            .begin_insert::<T>(table)
+            .await
+            .map_err(error_during(STEP))?;
         for (setting, value) in ONE_BLOCK_SETTINGS {
             insert = insert.with_setting(setting, value);
         }
@@ -221,7 +266,11 @@ fn group_by_site(
     unit: &PublicationUnit,
     lot: u64,
 ) -> BTreeMap<SiteId, SiteUnitInput> {
-    let done: BTreeSet<u128> = newest.iter().filter(|row| row.newest >= lot).map(|row| row.site).collect();
+    let done: BTreeSet<u128> = newest
+        .iter()
+        .filter(|row| row.newest >= lot)
+        .map(|row| row.site)
+        .collect();
     let with_counts: BTreeSet<u128> = arrived.iter().map(|row| row.site).collect();
     let mut sites = BTreeMap::<SiteId, SiteUnitInput>::new();
 
@@ -230,29 +279,63 @@ fn group_by_site(
         if done.contains(&row.site) || !is_ours {
             continue;
         }
-        let Some(key) = parse_cell_key(&row.subject, &row.item, &row.dim, &row.value) else { continue };
-        let pending = Lot { visitors: row.visitors, visits: row.visits, networks: row.networks };
-        let cell = CellState { key, pending, since: Day::from_number(row.since), counted: row.counted };
-        sites.entry(SiteId::from_u128(row.site)).or_default().cells.push(cell);
+        let Some(key) = parse_cell_key(&row.subject, &row.item, &row.dim, &row.value) else {
+            continue;
+        };
+        let pending = Lot {
+            visitors: row.visitors,
+            visits: row.visits,
+            networks: row.networks,
+        };
+        let cell = CellState {
+            key,
+            pending,
+            since: Day::from_number(row.since),
+            counted: row.counted,
+        };
+        sites
+            .entry(SiteId::from_u128(row.site))
+            .or_default()
+            .cells
+            .push(cell);
     }
 
     for row in arrived.into_iter().filter(|row| !done.contains(&row.site)) {
-        let Some(key) = parse_cell_key(&row.subject, &row.item, &row.dim, &row.value) else { continue };
-        let lot = Lot { visitors: row.visitors, visits: row.visits, networks: row.networks };
-        sites.entry(SiteId::from_u128(row.site)).or_default().arrived.push((key, lot));
+        let Some(key) = parse_cell_key(&row.subject, &row.item, &row.dim, &row.value) else {
+            continue;
+        };
+        let lot = Lot {
+            visitors: row.visitors,
+            visits: row.visits,
+            networks: row.networks,
+        };
+        sites
+            .entry(SiteId::from_u128(row.site))
+            .or_default()
+            .arrived
+            .push((key, lot));
     }
     sites
 }
 
 /// `None` for a name of a later schema, which [`Store::connect`] refuses.
 fn parse_cell_key(subject: &str, item: &str, dim: &str, value: &str) -> Option<CellKey> {
-    Some(CellKey::new(Subject::from_name(subject)?, item, Dimension::from_name(dim)?, value))
+    Some(CellKey::new(
+        Subject::from_name(subject)?,
+        item,
+        Dimension::from_name(dim)?,
+        value,
+    ))
 }
 
 /// A condition for the sites of a slice, without markers.
 fn slice_condition(slice: SiteSlice) -> String {
     let last = slice.last.min(SiteId::MIN_MARKER_ID.as_u128() - 1);
-    format!("site BETWEEN {} AND {}", u128_literal(slice.first), u128_literal(last))
+    format!(
+        "site BETWEEN {} AND {}",
+        u128_literal(slice.first),
+        u128_literal(last)
+    )
 }
 
 /// An id of 128 bits as SQL, because the client has no parameter of that type.

@@ -24,8 +24,14 @@ impl SiteSlice {
     pub(super) fn all_slices(count: u32) -> impl Iterator<Item = SiteSlice> {
         let bits = count.max(1).ilog2();
         (0..u128::from(count.max(1))).map(move |number| match bits {
-            0 => SiteSlice { first: 0, last: u128::MAX },
-            _ => SiteSlice { first: number << (128 - bits), last: (number << (128 - bits)) | (u128::MAX >> bits) },
+            0 => SiteSlice {
+                first: 0,
+                last: u128::MAX,
+            },
+            _ => SiteSlice {
+                first: number << (128 - bits),
+                last: (number << (128 - bits)) | (u128::MAX >> bits),
+            },
         })
     }
 }
@@ -39,13 +45,23 @@ mod tests {
         for count in [1, 2, 8, 1024] {
             let slices: Vec<SiteSlice> = SiteSlice::all_slices(count).collect();
             assert_eq!(slices.len(), count as usize);
-            assert_eq!((slices[0].first, slices[slices.len() - 1].last), (0, u128::MAX));
-            assert!(slices.windows(2).all(|pair| pair[0].last + 1 == pair[1].first));
+            assert_eq!(
+                (slices[0].first, slices[slices.len() - 1].last),
+                (0, u128::MAX)
+            );
+            assert!(
+                slices
+                    .windows(2)
+                    .all(|pair| pair[0].last + 1 == pair[1].first)
+            );
         }
     }
 
     #[test]
     fn slices_hold_some_ten_thousand_rows() {
-        assert_eq!([0, 49_999, 50_000, 20_000_000].map(SiteSlice::count_for_rows), [1, 1, 2, 512]);
+        assert_eq!(
+            [0, 49_999, 50_000, 20_000_000].map(SiteSlice::count_for_rows),
+            [1, 1, 2, 512]
+        );
     }
 }

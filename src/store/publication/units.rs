@@ -67,13 +67,20 @@ impl Store {
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a statement. Units may have been
     /// begun.
-    pub(super) async fn begin_units<'u>(&self, units: &'u [PublicationUnit]) -> Result<Vec<BegunUnit<'u>>, StoreError> {
+    pub(super) async fn begin_units<'u>(
+        &self,
+        units: &'u [PublicationUnit],
+    ) -> Result<Vec<BegunUnit<'u>>, StoreError> {
         let mut known = self.read_begun_units(units).await?;
-        let is_new =
-            |known: &UnitRowMap, unit: &PublicationUnit| !known.contains_key(&(unit.zone.clone(), unit.ended_at));
+        let is_new = |known: &UnitRowMap, unit: &PublicationUnit| {
+            !known.contains_key(&(unit.zone.clone(), unit.ended_at))
+        };
 
-        let resumed: BTreeSet<(&str, u32)> =
-            units.iter().filter(|unit| !is_new(&known, unit)).map(|unit| (unit.zone.as_str(), unit.ended_at)).collect();
+        let resumed: BTreeSet<(&str, u32)> = units
+            .iter()
+            .filter(|unit| !is_new(&known, unit))
+            .map(|unit| (unit.zone.as_str(), unit.ended_at))
+            .collect();
 
         let mut rows = None;
         if units.iter().any(|unit| is_new(&known, unit)) {
@@ -90,7 +97,9 @@ impl Store {
             let Some(row) = known.remove(&(unit.zone.clone(), unit.ended_at)) else {
                 return Err(insert_once::ROW_MISSING);
             };
-            let has_cells = rows.as_ref().is_none_or(|rows| rows.get(&unit.zone).is_some_and(|rows| rows.pending > 0));
+            let has_cells = rows
+                .as_ref()
+                .is_none_or(|rows| rows.get(&unit.zone).is_some_and(|rows| rows.pending > 0));
             begun.push(BegunUnit {
                 unit,
                 lot: row.lot,
@@ -114,10 +123,14 @@ impl Store {
             repeat_in_list("(?, toDateTime(?, 'UTC'))", units.len())
         );
 
-        let query =
-            units.iter().fold(self.client.query(&sql), |query, unit| query.bind(&unit.zone).bind(unit.ended_at));
+        let query = units.iter().fold(self.client.query(&sql), |query, unit| {
+            query.bind(&unit.zone).bind(unit.ended_at)
+        });
         let rows: Vec<UnitRow> = query.fetch_all().await.map_err(error_during(STEP))?;
-        Ok(rows.into_iter().map(|row| ((row.zone.clone(), row.at), row)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| ((row.zone.clone(), row.at), row))
+            .collect())
     }
 
     /// The number of rows of each zone.
@@ -129,8 +142,12 @@ impl Store {
             exclude_marker_sites()
         );
 
-        let counted: Vec<(String, u16, u64, u8)> =
-            self.client.query(&sql).fetch_all().await.map_err(error_during(STEP))?;
+        let counted: Vec<(String, u16, u64, u8)> = self
+            .client
+            .query(&sql)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))?;
 
         let mut by_zone = BTreeMap::<String, ZoneRowCounts>::new();
         for (zone, day, count, is_pending) in counted {
@@ -158,20 +175,43 @@ impl Store {
         );
 
         let day = unit.day.as_number();
-        let rows = by_zone
-            .get(&unit.zone)
-            .map_or(0, |rows| rows.pending + rows.arrived.range(..=day).map(|(_, count)| count).sum::<u64>());
+        let rows = by_zone.get(&unit.zone).map_or(0, |rows| {
+            rows.pending
+                + rows
+                    .arrived
+                    .range(..=day)
+                    .map(|(_, count)| count)
+                    .sum::<u64>()
+        });
 
-        for token in insert_once::insert_tokens(&format!("publication-{}-{}", unit.zone, unit.ended_at)) {
-            let insert = self.client.query(&sql).bind(&unit.zone).bind(unit.ended_at).bind(day);
+        for token in
+            insert_once::insert_tokens(&format!("publication-{}-{}", unit.zone, unit.ended_at))
+        {
+            let insert = self
+                .client
+                .query(&sql)
+                .bind(&unit.zone)
+                .bind(unit.ended_at)
+                .bind(day);
             let insert = insert.bind(u8::from(unit.occasion == ClosedPeriod::Day));
-            let insert = insert.bind(&unit.zone).bind(day).bind(SiteSlice::count_for_rows(rows));
+            let insert = insert
+                .bind(&unit.zone)
+                .bind(day)
+                .bind(SiteSlice::count_for_rows(rows));
             self.insert_with_token(token, insert).await?;
-            if !self.read_begun_units(std::slice::from_ref(unit)).await?.is_empty() {
+            if !self
+                .read_begun_units(std::slice::from_ref(unit))
+                .await?
+                .is_empty()
+            {
                 return Ok(());
             }
             self.wait_for_inserts("publications").await?;
-            if !self.read_begun_units(std::slice::from_ref(unit)).await?.is_empty() {
+            if !self
+                .read_begun_units(std::slice::from_ref(unit))
+                .await?
+                .is_empty()
+            {
                 return Ok(());
             }
         }
@@ -197,7 +237,11 @@ impl Store {
         );
 
         let query = bind_units(self.client.query(&sql), &units.iter().collect::<Vec<_>>());
-        query.with_setting("async_insert", "0").execute().await.map_err(error_during(STEP))
+        query
+            .with_setting("async_insert", "0")
+            .execute()
+            .await
+            .map_err(error_during(STEP))
     }
 }
 
@@ -211,5 +255,10 @@ pub(super) fn repeat_in_list(one: &str, count: usize) -> String {
 
 /// Binds the parameters of [`UNIT`] for each unit.
 pub(super) fn bind_units(query: StoreQuery, units: &[&BegunUnit<'_>]) -> StoreQuery {
-    units.iter().fold(query, |query, begun| query.bind(&begun.unit.zone).bind(begun.unit.ended_at).bind(begun.lot))
+    units.iter().fold(query, |query, begun| {
+        query
+            .bind(&begun.unit.zone)
+            .bind(begun.unit.ended_at)
+            .bind(begun.lot)
+    })
 }

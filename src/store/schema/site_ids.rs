@@ -19,7 +19,9 @@ use crate::store::client::StoreClient;
 use crate::store::error::{StoreError, error_during};
 
 /// Tables that have site ids of 64 bits in the former schema.
-const FORMER_TABLES: [&str; 7] = ["daily", "hourly", "money", "vitals", "faults", "activity", "names"];
+const FORMER_TABLES: [&str; 7] = [
+    "daily", "hourly", "money", "vitals", "faults", "activity", "names",
+];
 
 /// Cells with fewer visitors were combined when their month was folded, and are combined here if
 /// rows arrived after that.
@@ -93,47 +95,92 @@ impl SiteIdMigration<'_> {
         }
         self.record_new_ids().await?;
 
-        for table in
-            [CountsTable::Hourly, CountsTable::Money, CountsTable::Vitals, CountsTable::Faults, CountsTable::Activity]
-        {
-            self.build_table(table.name(), async |side| self.copy_counts(table, side).await).await?;
+        for table in [
+            CountsTable::Hourly,
+            CountsTable::Money,
+            CountsTable::Vitals,
+            CountsTable::Faults,
+            CountsTable::Activity,
+        ] {
+            self.build_table(table.name(), async |side| {
+                self.copy_counts(table, side).await
+            })
+            .await?;
         }
-        self.build_table("names", async |side| self.copy_names(side).await).await?;
-        self.build_table("published", async |side| self.publish_folded_attributes(side).await).await?;
-        self.build_table("unpublished", async |side| self.move_unfolded_attributes(side).await).await?;
-        self.build_table("daily", async |side| self.copy_daily_totals(side).await).await?;
+        self.build_table("names", async |side| self.copy_names(side).await)
+            .await?;
+        self.build_table("published", async |side| {
+            self.publish_folded_attributes(side).await
+        })
+        .await?;
+        self.build_table("unpublished", async |side| {
+            self.move_unfolded_attributes(side).await
+        })
+        .await?;
+        self.build_table("daily", async |side| self.copy_daily_totals(side).await)
+            .await?;
 
         self.log_unknown_sites().await?;
-        for table in FORMER_TABLES.map(former_table_name).into_iter().chain(["folds".to_owned()]) {
-            run_statement(self.client, &format!("DROP TABLE IF EXISTS {table}{} SYNC", self.on_cluster_clause()))
-                .await?;
+        for table in FORMER_TABLES
+            .map(former_table_name)
+            .into_iter()
+            .chain(["folds".to_owned()])
+        {
+            run_statement(
+                self.client,
+                &format!(
+                    "DROP TABLE IF EXISTS {table}{} SYNC",
+                    self.on_cluster_clause()
+                ),
+            )
+            .await?;
         }
         Ok(())
     }
 
     fn on_cluster_clause(&self) -> String {
-        self.cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {}", quote_name(name)))
+        self.cluster.map_or_else(String::new, |name| {
+            format!(" ON CLUSTER {}", quote_name(name))
+        })
     }
 
     /// The statement that creates the table.
     fn find_create_statement(&self, table: &str) -> Result<&str, StoreError> {
         let head = format!("CREATE TABLE IF NOT EXISTS {table}");
-        let is_of = |sql: &&String| sql.strip_prefix(&head).is_some_and(|rest| rest.starts_with([' ', '(']));
+        let is_of = |sql: &&String| {
+            sql.strip_prefix(&head)
+                .is_some_and(|rest| rest.starts_with([' ', '(']))
+        };
         let found = self.statements.iter().find(is_of);
         found
             .map(String::as_str)
-            .ok_or(StoreError::UnexpectedResponse { step: STEP, kind: "a table is not in its file" })
+            .ok_or(StoreError::UnexpectedResponse {
+                step: STEP,
+                kind: "a table is not in its file",
+            })
     }
 
     /// The type of the table's column `site`; `None` if there is no such table.
     async fn site_column_type(&self, table: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT type FROM system.columns WHERE database = currentDatabase() AND table = ? AND name = 'site'";
-        self.client.query(sql).bind(table).fetch_optional().await.map_err(error_during(STEP))
+        self.client
+            .query(sql)
+            .bind(table)
+            .fetch_optional()
+            .await
+            .map_err(error_during(STEP))
     }
 
     async fn has_table(&self, table: &str) -> Result<bool, StoreError> {
-        let sql = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = ?";
-        let found: u64 = self.client.query(sql).bind(table).fetch_one().await.map_err(error_during(STEP))?;
+        let sql =
+            "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = ?";
+        let found: u64 = self
+            .client
+            .query(sql)
+            .bind(table)
+            .fetch_one()
+            .await
+            .map_err(error_during(STEP))?;
         Ok(found > 0)
     }
 
@@ -143,7 +190,11 @@ impl SiteIdMigration<'_> {
             return Ok(());
         }
 
-        let rename = format!("RENAME TABLE {table} TO {}{}", former_table_name(table), self.on_cluster_clause());
+        let rename = format!(
+            "RENAME TABLE {table} TO {}{}",
+            former_table_name(table),
+            self.on_cluster_clause()
+        );
         match run_statement(self.client, &rename).await {
             // Another collector was faster.
             Err(error) if error.error_code() == Some(UNKNOWN_TABLE_CODE) => {}
@@ -151,7 +202,11 @@ impl SiteIdMigration<'_> {
         }
 
         if self.cluster.is_some() {
-            run_statement(self.client, &format!("SYSTEM SYNC REPLICA {}", former_table_name(table))).await?;
+            run_statement(
+                self.client,
+                &format!("SYSTEM SYNC REPLICA {}", former_table_name(table)),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -167,7 +222,11 @@ impl SiteIdMigration<'_> {
         }
 
         let side = super::side_table_name(table);
-        let create = self.find_create_statement(table)?.replacen(&format!("IF NOT EXISTS {table}"), &side, 1);
+        let create = self.find_create_statement(table)?.replacen(
+            &format!("IF NOT EXISTS {table}"),
+            &side,
+            1,
+        );
         run_statement(self.client, &create).await?;
 
         fill(&side).await?;
@@ -176,8 +235,14 @@ impl SiteIdMigration<'_> {
         match run_statement(self.client, &rename).await {
             // Another collector was faster; its table is complete too.
             Err(error) if error.error_code() == Some(TABLE_EXISTS_CODE) => {
-                run_statement(self.client, &format!("DROP TABLE IF EXISTS {side}{} SYNC", self.on_cluster_clause()))
-                    .await
+                run_statement(
+                    self.client,
+                    &format!(
+                        "DROP TABLE IF EXISTS {side}{} SYNC",
+                        self.on_cluster_clause()
+                    ),
+                )
+                .await
             }
             done => done,
         }
@@ -187,17 +252,30 @@ impl SiteIdMigration<'_> {
     async fn list_months(&self, table: &str) -> Result<Vec<u32>, StoreError> {
         let sql = "SELECT DISTINCT toUInt32(partition_id) FROM system.parts WHERE database = currentDatabase() \
                    AND table = ? AND active AND rows > 0 ORDER BY 1";
-        self.client.query(sql).bind(table).fetch_all().await.map_err(error_during(STEP))
+        self.client
+            .query(sql)
+            .bind(table)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))
     }
 
     /// Copies all rows with their new ids and compares the sums.
     async fn copy_counts(&self, table: CountsTable, side: &str) -> Result<(), StoreError> {
         let from = former_table_name(table.name());
-        let time = if table == CountsTable::Hourly { "hour" } else { "day" };
+        let time = if table == CountsTable::Hourly {
+            "hour"
+        } else {
+            "day"
+        };
         let columns = table.all_columns();
-        let old = columns
-            .iter()
-            .map(|name| if *name == "site" { NEW_ID_EXPRESSION.to_owned() } else { format!("old.{name}") });
+        let old = columns.iter().map(|name| {
+            if *name == "site" {
+                NEW_ID_EXPRESSION.to_owned()
+            } else {
+                format!("old.{name}")
+            }
+        });
         let (into, old) = (columns.join(", "), old.collect::<Vec<_>>().join(", "));
 
         for month in self.list_months(&from).await? {
@@ -209,14 +287,22 @@ impl SiteIdMigration<'_> {
         }
 
         let sums = sums_as_text(&table.counter_columns());
-        self.check_same_sums(&format!("SELECT {sums} FROM {from}"), &format!("SELECT {sums} FROM {side}")).await
+        self.check_same_sums(
+            &format!("SELECT {sums} FROM {from}"),
+            &format!("SELECT {sums} FROM {side}"),
+        )
+        .await
     }
 
     /// Copies the rows of `daily` without attributes and compares the sums.
     async fn copy_daily_totals(&self, side: &str) -> Result<(), StoreError> {
         let from = former_table_name("daily");
         let counters = CountsTable::Daily.counter_columns();
-        let old = counters.iter().map(|name| format!("old.{name}")).collect::<Vec<_>>().join(", ");
+        let old = counters
+            .iter()
+            .map(|name| format!("old.{name}"))
+            .collect::<Vec<_>>()
+            .join(", ");
 
         for month in self.list_months(&from).await? {
             self.run_long_insert(&format!(
@@ -230,7 +316,8 @@ impl SiteIdMigration<'_> {
 
         let sums = sums_as_text(&counters);
         let former = format!("SELECT {sums} FROM {from} WHERE dim = ''");
-        self.check_same_sums(&former, &format!("SELECT {sums} FROM {side}")).await
+        self.check_same_sums(&former, &format!("SELECT {sums} FROM {side}"))
+            .await
     }
 
     /// Publishes the attributes of folded months as of the last day of their month.
@@ -274,36 +361,57 @@ impl SiteIdMigration<'_> {
     }
 
     /// Compares the visitors and visits of these months with those of the new table.
-    async fn check_same_visitors(&self, from: &str, months: &[u32], side: &str) -> Result<(), StoreError> {
+    async fn check_same_visitors(
+        &self,
+        from: &str,
+        months: &[u32],
+        side: &str,
+    ) -> Result<(), StoreError> {
         let sums = sums_as_text(&["visitors", "visits"]);
         // Not an IN list, because an empty one is an error.
-        let of = format!("SELECT {sums} FROM {from} WHERE dim != '' AND has({months:?}, toYYYYMM(day))");
-        self.check_same_sums(&of, &format!("SELECT {sums} FROM {side}")).await
+        let of =
+            format!("SELECT {sums} FROM {from} WHERE dim != '' AND has({months:?}, toYYYYMM(day))");
+        self.check_same_sums(&of, &format!("SELECT {sums} FROM {side}"))
+            .await
     }
 
     /// The months of `daily` that were folded, and the others.
     async fn partition_by_fold(&self, from: &str) -> Result<(Vec<u32>, Vec<u32>), StoreError> {
         let sql = "SELECT DISTINCT month FROM folds WHERE counts = 'daily'";
         let folded: Vec<u32> = match self.has_table("folds").await? {
-            true => self.client.query(sql).fetch_all().await.map_err(error_during(STEP))?,
+            true => self
+                .client
+                .query(sql)
+                .fetch_all()
+                .await
+                .map_err(error_during(STEP))?,
             false => Vec::new(),
         };
-        Ok(self.list_months(from).await?.into_iter().partition(|month| folded.contains(month)))
+        Ok(self
+            .list_months(from)
+            .await?
+            .into_iter()
+            .partition(|month| folded.contains(month)))
     }
 
     /// Records the new id of each former id whose name is known.
     async fn record_new_ids(&self) -> Result<(), StoreError> {
         let mut known: HashMap<u64, Option<String>> = HashMap::new();
         for name in self.list_known_names().await? {
-            let one = known.entry(former_id(&name)).or_insert_with(|| Some(name.clone()));
+            let one = known
+                .entry(former_id(&name))
+                .or_insert_with(|| Some(name.clone()));
             if one.as_ref().is_some_and(|one| *one != name) {
                 *one = None;
             }
         }
 
         let mut clashes = known.values().filter(|name| name.is_none()).count();
-        let rows = |(legacy, name): (&u64, &Option<String>)| Some((*legacy, SiteId::from_key(name.as_deref()?)));
-        self.insert_ids(known.iter().filter_map(rows).collect()).await?;
+        let rows = |(legacy, name): (&u64, &Option<String>)| {
+            Some((*legacy, SiteId::from_key(name.as_deref()?)))
+        };
+        self.insert_ids(known.iter().filter_map(rows).collect())
+            .await?;
 
         let names = former_table_name("names");
         let mut after = 0;
@@ -312,7 +420,11 @@ impl SiteIdMigration<'_> {
             let Some(last) = page.last() else { break };
             after = last.site;
             let mut ids = Vec::with_capacity(page.len());
-            for FormerSiteNames { site: legacy, names } in &page {
+            for FormerSiteNames {
+                site: legacy,
+                names,
+            } in &page
+            {
                 // A configured or registered name owns its former id, whatever other names have the
                 // same one.
                 match (known.get(legacy), names.as_slice()) {
@@ -338,26 +450,50 @@ impl SiteIdMigration<'_> {
     async fn list_known_names(&self) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT name FROM (SELECT name FROM sites UNION ALL SELECT arrayJoin([alias, site]) AS name \
                    FROM aliases) WHERE name != ''";
-        let mut names: Vec<String> = self.client.query(sql).fetch_all().await.map_err(error_during(STEP))?;
+        let mut names: Vec<String> = self
+            .client
+            .query(sql)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))?;
         names.extend(self.configured_names.iter().cloned());
         Ok(names)
     }
 
     /// The ids after `after` with their names, in the order of ids; at most [`PAGE`].
-    async fn read_names_page(&self, table: &str, after: u64) -> Result<Vec<FormerSiteNames>, StoreError> {
+    async fn read_names_page(
+        &self,
+        table: &str,
+        after: u64,
+    ) -> Result<Vec<FormerSiteNames>, StoreError> {
         let sql = format!(
             "SELECT site, groupUniqArray(2)(name) AS names FROM {table} WHERE site > ? GROUP BY site ORDER BY site LIMIT {NAMES_PER_PAGE}"
         );
-        self.client.query(&sql).bind(after).fetch_all().await.map_err(error_during(STEP))
+        self.client
+            .query(&sql)
+            .bind(after)
+            .fetch_all()
+            .await
+            .map_err(error_during(STEP))
     }
 
     async fn insert_ids(&self, ids: Vec<(u64, SiteId)>) -> Result<(), StoreError> {
         if ids.is_empty() {
             return Ok(());
         }
-        let mut insert = self.client.begin_insert::<IdRow>("site_ids").await.map_err(error_during(STEP))?;
+        let mut insert = self
+            .client
+            .begin_insert::<IdRow>("site_ids")
+            .await
+            .map_err(error_during(STEP))?;
         for (legacy, site) in ids {
-            insert.write(&IdRow { legacy, site: site.as_u128() }).await.map_err(error_during(STEP))?;
+            insert
+                .write(&IdRow {
+                    legacy,
+                    site: site.as_u128(),
+                })
+                .await
+                .map_err(error_during(STEP))?;
         }
         insert.end().await.map_err(error_during(STEP))
     }
@@ -366,12 +502,24 @@ impl SiteIdMigration<'_> {
     async fn copy_names(&self, side: &str) -> Result<(), StoreError> {
         let mut after = 0;
         loop {
-            let page = self.read_names_page(&former_table_name("names"), after).await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let page = self
+                .read_names_page(&former_table_name("names"), after)
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
             after = last.site;
-            let mut insert = self.client.begin_insert::<MigratedNameRow<'_>>(side).await.map_err(error_during(STEP))?;
+            let mut insert = self
+                .client
+                .begin_insert::<MigratedNameRow<'_>>(side)
+                .await
+                .map_err(error_during(STEP))?;
             for name in page.iter().flat_map(|named| &named.names) {
-                let row = MigratedNameRow { site: SiteId::from_key(name).as_u128(), name, revision: 0 };
+                let row = MigratedNameRow {
+                    site: SiteId::from_key(name).as_u128(),
+                    name,
+                    revision: 0,
+                };
                 insert.write(&row).await.map_err(error_during(STEP))?;
             }
             insert.end().await.map_err(error_during(STEP))?;
@@ -380,9 +528,13 @@ impl SiteIdMigration<'_> {
 
     /// Logs how many sites keep their former ids because their names are not known.
     async fn log_unknown_sites(&self) -> Result<(), StoreError> {
-        let sql =
-            "SELECT count() FROM (SELECT site FROM daily WHERE site BETWEEN 1 AND 18446744073709551615 GROUP BY site)";
-        let unknown: u64 = self.client.query(sql).fetch_one().await.map_err(error_during(STEP))?;
+        let sql = "SELECT count() FROM (SELECT site FROM daily WHERE site BETWEEN 1 AND 18446744073709551615 GROUP BY site)";
+        let unknown: u64 = self
+            .client
+            .query(sql)
+            .fetch_one()
+            .await
+            .map_err(error_during(STEP))?;
         if unknown > 0 {
             tracing::warn!(
                 sites = unknown,
@@ -414,10 +566,20 @@ impl SiteIdMigration<'_> {
     /// Fails with [`StoreError::Moving`] if two queries for sums differ.
     async fn check_same_sums(&self, former: &str, new: &str) -> Result<(), StoreError> {
         let sums = async |sql: &str| {
-            let query = self.client.query_raw(sql).with_setting("max_execution_time", "0");
-            query.fetch_one::<String>().await.map_err(error_during(STEP))
+            let query = self
+                .client
+                .query_raw(sql)
+                .with_setting("max_execution_time", "0");
+            query
+                .fetch_one::<String>()
+                .await
+                .map_err(error_during(STEP))
         };
-        if sums(former).await? == sums(new).await? { Ok(()) } else { Err(StoreError::SourceChanged) }
+        if sums(former).await? == sums(new).await? {
+            Ok(())
+        } else {
+            Err(StoreError::SourceChanged)
+        }
     }
 }
 

@@ -42,9 +42,14 @@ impl BiGate {
     }
 }
 
-pub(super) async fn get_bi_url(request: HttpRequest, asking: web::Data<ConsentService>) -> HttpResponse {
+pub(super) async fn get_bi_url(
+    request: HttpRequest,
+    asking: web::Data<ConsentService>,
+) -> HttpResponse {
     match asking.signed_bi_url(&request) {
-        Some(url) => asking.response_builder().json(json!({"url": url, "expires_in": URL_LIFETIME_SECS})),
+        Some(url) => asking
+            .response_builder()
+            .json(json!({"url": url, "expires_in": URL_LIFETIME_SECS})),
         None => {
             let problem = Problem::new(403, "not_allowed", "The dashboard cannot be opened").with_detail(
                 "it takes the platform's token of the right role and a live grant of analytics at the current version",
@@ -58,8 +63,15 @@ impl ConsentService {
     fn signed_bi_url(&self, request: &HttpRequest) -> Option<String> {
         let gate = self.bi_gate.as_ref()?;
         let now = self.clock.now();
-        let token = request.headers().get(AUTHORIZATION).and_then(header_text)?.strip_prefix("Bearer ")?;
-        let admin = gate.tokens.verify_token(token, now).is_some_and(|claims| claims.role == gate.role);
+        let token = request
+            .headers()
+            .get(AUTHORIZATION)
+            .and_then(header_text)?
+            .strip_prefix("Bearer ")?;
+        let admin = gate
+            .tokens
+            .verify_token(token, now)
+            .is_some_and(|claims| claims.role == gate.role);
         if !admin || !self.has_current_grant(request) {
             return None;
         }
@@ -73,8 +85,13 @@ impl ConsentService {
     /// cookies of its own.
     fn has_current_grant(&self, request: &HttpRequest) -> bool {
         let granted = self.stored_choice(request).is_some_and(|stored| {
-            stored.version == self.consent_policy.version && stored.grants_tier(&self.consent_config.analytics_tier)
+            stored.version == self.consent_policy.version
+                && stored.grants_tier(&self.consent_config.analytics_tier)
         });
-        granted && self.consent_policy.signal_drop_reason(&OriginResolver::opt_out_signals(request)).is_none()
+        granted
+            && self
+                .consent_policy
+                .signal_drop_reason(&OriginResolver::opt_out_signals(request))
+                .is_none()
     }
 }

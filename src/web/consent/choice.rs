@@ -57,7 +57,13 @@ pub(super) async fn post_choice(
     }
     let body = match read_body(&mut payload, MAX_BODY_BYTES, asking.body_deadline).await {
         Ok(body) => body,
-        Err(error) => return problem_response(&body_problem(error), Some((&mut payload, asking.body_deadline))).await,
+        Err(error) => {
+            return problem_response(
+                &body_problem(error),
+                Some((&mut payload, asking.body_deadline)),
+            )
+            .await;
+        }
     };
     match asking.handle_choice(&request, &body).await {
         Ok(answer) => answer,
@@ -80,27 +86,53 @@ impl ConsentDecision {
     /// Ends all grants. The grant need not be recorded here: a cookie that verifies was issued by a
     /// collector of this platform.
     pub(super) fn new_denial(stored: Option<&StoredChoice<'_>>) -> ConsentDecision {
-        let id = stored.and_then(|stored| stored.id.as_ref()).map(ConsentId::duplicate_id);
+        let id = stored
+            .and_then(|stored| stored.id.as_ref())
+            .map(ConsentId::duplicate_id);
         ConsentDecision {
             withdrawn_grant: None,
-            action: if id.is_some() { ActKind::Withdraw } else { ActKind::Refuse },
+            action: if id.is_some() {
+                ActKind::Withdraw
+            } else {
+                ActKind::Refuse
+            },
             consent_id: id,
             granted_tiers: Vec::new(),
         }
     }
 
     fn new_grant(granted: Vec<String>, stored: Option<&StoredChoice<'_>>) -> ConsentDecision {
-        let id = || stored.and_then(|stored| stored.id.as_ref()).map(ConsentId::duplicate_id);
-        let loses = |stored: &StoredChoice<'_>| stored.tiers().any(|tier| !granted.iter().any(|kept| kept == tier));
+        let id = || {
+            stored
+                .and_then(|stored| stored.id.as_ref())
+                .map(ConsentId::duplicate_id)
+        };
+        let loses = |stored: &StoredChoice<'_>| {
+            stored
+                .tiers()
+                .any(|tier| !granted.iter().any(|kept| kept == tier))
+        };
         let ends = id().filter(|_| stored.is_some_and(loses));
-        let id = id().filter(|_| ends.is_none()).unwrap_or_else(ConsentId::random);
-        ConsentDecision { withdrawn_grant: ends, action: ActKind::Grant, consent_id: Some(id), granted_tiers: granted }
+        let id = id()
+            .filter(|_| ends.is_none())
+            .unwrap_or_else(ConsentId::random);
+        ConsentDecision {
+            withdrawn_grant: ends,
+            action: ActKind::Grant,
+            consent_id: Some(id),
+            granted_tiers: granted,
+        }
     }
 
     /// The consent cookie's value.
     fn cookie_value(&self, terms: &ConsentPolicy) -> String {
         let granted: Vec<&str> = self.granted_tiers.iter().map(String::as_str).collect();
-        terms.cookie_value(self.consent_id.as_ref().filter(|_| !granted.is_empty()).map(|id| (&*granted, id)))
+        terms.cookie_value(
+            self.consent_id
+                .as_ref()
+                .filter(|_| !granted.is_empty())
+                .map(|id| (&*granted, id)),
+        )
     }
 }
 
@@ -108,10 +140,15 @@ impl ConsentService {
     /// Checks by the header alone, before the body is read.
     pub(super) fn check_choice_request(&self, request: &HttpRequest) -> Result<(), Problem> {
         if !self.origins.is_same_origin(request) {
-            return Err(Problem::new(403, "foreign_page", "A choice is made on the page itself")
-                .with_detail("the request must come from a page of this very origin"));
+            return Err(
+                Problem::new(403, "foreign_page", "A choice is made on the page itself")
+                    .with_detail("the request must come from a page of this very origin"),
+            );
         }
-        if self.rate_limiters.is_choice_limited(self.rate_limiters.network_key(&self.origins.client_address(request))) {
+        if self.rate_limiters.is_choice_limited(
+            self.rate_limiters
+                .network_key(&self.origins.client_address(request)),
+        ) {
             return Err(Problem::new(
                 429,
                 "too_many",
@@ -121,13 +158,22 @@ impl ConsentService {
         Ok(())
     }
 
-    async fn handle_choice(&self, request: &HttpRequest, body: &[u8]) -> Result<HttpResponse, Problem> {
-        let kind = request.headers().get(CONTENT_TYPE).and_then(header_text).unwrap_or("");
+    async fn handle_choice(
+        &self,
+        request: &HttpRequest,
+        body: &[u8],
+    ) -> Result<HttpResponse, Problem> {
+        let kind = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(header_text)
+            .unwrap_or("");
         if !kind.to_ascii_lowercase().starts_with("application/json") {
-            return Err(Problem::new(415, "not_json", "The choice cannot be read").with_detail("send application/json"));
+            return Err(Problem::new(415, "not_json", "The choice cannot be read")
+                .with_detail("send application/json"));
         }
-        let choice: ChoiceRequest =
-            serde_json::from_slice(body).map_err(|error| choice_problem(400, "bad_choice", error.to_string()))?;
+        let choice: ChoiceRequest = serde_json::from_slice(body)
+            .map_err(|error| choice_problem(400, "bad_choice", error.to_string()))?;
         let language = self
             .texts
             .find_language(&choice.lang)
@@ -135,7 +181,9 @@ impl ConsentService {
 
         let stored = self.stored_choice(request);
         let decision = self.validate_choice(&choice, request, stored.as_ref())?;
-        let record = self.record_decision(request, &decision, &language.lang, choice.layer).await?;
+        let record = self
+            .record_decision(request, &decision, &language.lang, choice.layer)
+            .await?;
 
         let value = decision.cookie_value(&self.consent_policy);
         let stored = self.consent_policy.choice_from_value(&value);
@@ -146,7 +194,10 @@ impl ConsentService {
         for cookie in self.decision_cookies(request, &decision, &choice.path) {
             answer.append_header((SET_COOKIE, cookie));
         }
-        Ok(answer.json(ChoiceResponse { state, receipt_record: receipt }))
+        Ok(answer.json(ChoiceResponse {
+            state,
+            receipt_record: receipt,
+        }))
     }
 
     /// The consent cookie, and the expiry of the visit cookie where visits may no longer be
@@ -157,9 +208,17 @@ impl ConsentService {
         decision: &ConsentDecision,
         path: &str,
     ) -> Vec<String> {
-        let keep = self.consent_policy.set_cookie_value(&decision.cookie_value(&self.consent_policy));
-        let analytics = decision.granted_tiers.contains(&self.consent_config.analytics_tier);
-        let forget = if analytics { None } else { self.expire_visit_cookie(request, path) };
+        let keep = self
+            .consent_policy
+            .set_cookie_value(&decision.cookie_value(&self.consent_policy));
+        let analytics = decision
+            .granted_tiers
+            .contains(&self.consent_config.analytics_tier);
+        let forget = if analytics {
+            None
+        } else {
+            self.expire_visit_cookie(request, path)
+        };
         std::iter::once(keep).chain(forget).collect()
     }
 
@@ -170,26 +229,44 @@ impl ConsentService {
         stored: Option<&StoredChoice<'_>>,
     ) -> Result<ConsentDecision, Problem> {
         if choice.version != self.consent_policy.version {
-            let detail = format!("the question is at version {}; ask for it again", self.consent_policy.version);
+            let detail = format!(
+                "the question is at version {}; ask for it again",
+                self.consent_policy.version
+            );
             return Err(choice_problem(409, "old_version", detail));
         }
 
         match (choice.act, &choice.tiers) {
             (ChoiceAction::Grant, Some(tiers)) => {
-                if self.consent_policy.signal_drop_reason(&OriginResolver::opt_out_signals(request)).is_some() {
+                if self
+                    .consent_policy
+                    .signal_drop_reason(&OriginResolver::opt_out_signals(request))
+                    .is_some()
+                {
                     return Err(choice_problem(
                         409,
                         "signal",
                         "the browser's opt-out signal is honoured: nothing can be granted",
                     ));
                 }
-                Ok(ConsentDecision::new_grant(self.granted_tiers(tiers)?, stored))
+                Ok(ConsentDecision::new_grant(
+                    self.granted_tiers(tiers)?,
+                    stored,
+                ))
             }
-            (ChoiceAction::Grant, None) => {
-                Err(choice_problem(422, "bad_tiers", format!("tiers must name {}", self.optional_tier_names())))
+            (ChoiceAction::Grant, None) => Err(choice_problem(
+                422,
+                "bad_tiers",
+                format!("tiers must name {}", self.optional_tier_names()),
+            )),
+            (_, Some(_)) => Err(choice_problem(
+                422,
+                "bad_tiers",
+                "tiers belong to a grant only",
+            )),
+            (ChoiceAction::Refuse | ChoiceAction::Withdraw, None) => {
+                Ok(ConsentDecision::new_denial(stored))
             }
-            (_, Some(_)) => Err(choice_problem(422, "bad_tiers", "tiers belong to a grant only")),
-            (ChoiceAction::Refuse | ChoiceAction::Withdraw, None) => Ok(ConsentDecision::new_denial(stored)),
         }
     }
 
@@ -200,24 +277,40 @@ impl ConsentService {
         for (name, granted) in tiers {
             if **name == *self.consent_policy.necessary {
                 if !granted {
-                    return Err(choice_problem(422, "necessary", format!("{name} cannot be turned off")));
+                    return Err(choice_problem(
+                        422,
+                        "necessary",
+                        format!("{name} cannot be turned off"),
+                    ));
                 }
             } else if !optional.iter().any(|tier| *tier.name == **name) {
                 return Err(choice_problem(
                     422,
                     "unknown_tier",
-                    format!("there is no such tier; accepted are {}", self.optional_tier_names()),
+                    format!(
+                        "there is no such tier; accepted are {}",
+                        self.optional_tier_names()
+                    ),
                 ));
             }
         }
-        if let Some(tier) = optional.iter().find(|tier| !tiers.contains_key(&*tier.name)) {
+        if let Some(tier) = optional
+            .iter()
+            .find(|tier| !tiers.contains_key(&*tier.name))
+        {
             return Err(choice_problem(
                 422,
                 "bad_tiers",
-                format!("{} is not named; each of {} must be", tier.name, self.optional_tier_names()),
+                format!(
+                    "{} is not named; each of {} must be",
+                    tier.name,
+                    self.optional_tier_names()
+                ),
             ));
         }
-        let yes = optional.iter().filter(|tier| tiers.get(&*tier.name) == Some(&true));
+        let yes = optional
+            .iter()
+            .filter(|tier| tiers.get(&*tier.name) == Some(&true));
         let yes: Vec<String> = yes.map(|tier| tier.name.to_string()).collect();
         if yes.is_empty() {
             return Err(choice_problem(
@@ -230,7 +323,10 @@ impl ConsentService {
             return Err(choice_problem(
                 422,
                 "bundled",
-                format!("{} are granted together or not at all", self.optional_tier_names()),
+                format!(
+                    "{} are granted together or not at all",
+                    self.optional_tier_names()
+                ),
             ));
         }
         Ok(yes)
@@ -254,53 +350,102 @@ impl ConsentService {
             lang: lang.to_owned(),
             layer,
             purposes: {
-                let purpose = |name: &str| (name.to_owned(), granted.iter().any(|granted| granted == name));
-                self.consent_policy.optional.iter().map(|tier| purpose(&tier.name)).collect()
+                let purpose = |name: &str| {
+                    (
+                        name.to_owned(),
+                        granted.iter().any(|granted| granted == name),
+                    )
+                };
+                self.consent_policy
+                    .optional
+                    .iter()
+                    .map(|tier| purpose(&tier.name))
+                    .collect()
             },
             gpc: signals.gpc,
             dnt: signals.dnt,
             at: self.clock.now(),
         };
-        let ends = decision.withdrawn_grant.as_ref().map(|id| act(ActKind::Withdraw, Some(id), &[]));
-        let acts =
-            ends.into_iter().chain([act(decision.action, decision.consent_id.as_ref(), &decision.granted_tiers)]);
-        let records = self.ledger.append_acts(acts.collect()).await.map_err(|error| ledger_problem(&error))?;
-        Ok(records.into_iter().next_back().expect("each act has its record"))
+        let ends = decision
+            .withdrawn_grant
+            .as_ref()
+            .map(|id| act(ActKind::Withdraw, Some(id), &[]));
+        let acts = ends.into_iter().chain([act(
+            decision.action,
+            decision.consent_id.as_ref(),
+            &decision.granted_tiers,
+        )]);
+        let records = self
+            .ledger
+            .append_acts(acts.collect())
+            .await
+            .map_err(|error| ledger_problem(&error))?;
+        Ok(records
+            .into_iter()
+            .next_back()
+            .expect("each act has its record"))
     }
 
     fn optional_tier_names(&self) -> String {
-        self.consent_policy.optional.iter().map(|tier| &*tier.name).collect::<Vec<_>>().join(", ")
+        self.consent_policy
+            .optional
+            .iter()
+            .map(|tier| &*tier.name)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
 fn ledger_problem(error: &LedgerError) -> Problem {
     match error {
         // Two tabs at once: the other one was first, and its choice holds.
-        LedgerError::NoLiveGrant => {
-            choice_problem(409, "old_version", "the choice was changed elsewhere; ask for it again")
-        }
+        LedgerError::NoLiveGrant => choice_problem(
+            409,
+            "old_version",
+            "the choice was changed elsewhere; ask for it again",
+        ),
         LedgerError::QuotaExceeded { retry_secs } => {
-            let problem = Problem::new(503, "crowded", "Too many answers come at once; nothing was changed");
+            let problem = Problem::new(
+                503,
+                "crowded",
+                "Too many answers come at once; nothing was changed",
+            );
             problem
                 .with_retry_after(u64::try_from(*retry_secs).unwrap_or(1))
-                .with_detail("answers are taken again with the next full hour; a withdrawal is always taken")
+                .with_detail(
+                    "answers are taken again with the next full hour; a withdrawal is always taken",
+                )
         }
         // The ledger logs its own errors, once per outage.
         error => {
             tracing::debug!(%error, "a choice was not recorded");
-            Problem::new(503, "not_recorded", "The choice could not be recorded; nothing was changed")
+            Problem::new(
+                503,
+                "not_recorded",
+                "The choice could not be recorded; nothing was changed",
+            )
         }
     }
 }
 
 fn body_problem(error: BodyError) -> Problem {
     match error {
-        BodyError::TooLarge => choice_problem(413, "body_too_large", format!("at most {MAX_BODY_BYTES} bytes")),
-        BodyError::TooSlow => choice_problem(408, "body_too_slow", "the body did not arrive in time"),
+        BodyError::TooLarge => choice_problem(
+            413,
+            "body_too_large",
+            format!("at most {MAX_BODY_BYTES} bytes"),
+        ),
+        BodyError::TooSlow => {
+            choice_problem(408, "body_too_slow", "the body did not arrive in time")
+        }
         BodyError::Broken => choice_problem(400, "bad_body", "the body broke off"),
     }
 }
 
-fn choice_problem(status: u16, code: &'static str, detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
+fn choice_problem(
+    status: u16,
+    code: &'static str,
+    detail: impl Into<std::borrow::Cow<'static, str>>,
+) -> Problem {
     Problem::new(status, code, "The choice was not taken").with_detail(detail)
 }

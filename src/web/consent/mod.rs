@@ -76,14 +76,23 @@ pub fn register_routes(asking: &ConsentService, config: &mut web::ServiceConfig)
         config
             .route(&path("consent"), web::get().to(prompt::get_prompt))
             .route(&path("consent"), web::post().to(choice::post_choice))
-            .route(&path("consent/receipt"), web::get().to(receipt::get_receipt))
+            .route(
+                &path("consent/receipt"),
+                web::get().to(receipt::get_receipt),
+            )
             .route(&path("me"), web::get().to(own_data::get_own_data))
             .route(&path("me.css"), web::get().to(own_data::get_stylesheet))
-            .route(&path("me/withdraw"), web::post().to(own_data::withdraw_consent));
+            .route(
+                &path("me/withdraw"),
+                web::post().to(own_data::withdraw_consent),
+            );
     }
 
     if asking.bi_gate.is_some() {
-        config.route(&format!("{}/gate/bi", asking.route_prefix), web::get().to(bi::get_bi_url));
+        config.route(
+            &format!("{}/gate/bi", asking.route_prefix),
+            web::get().to(bi::get_bi_url),
+        );
     }
     config.route("/api/v1/notices", web::get().to(notices::list_notices));
     well_known::register_routes(&asking.well_known_config, config);
@@ -107,12 +116,16 @@ impl ConsentService {
     }
 
     fn pick_language<'t>(&'t self, request: &HttpRequest, tag: &str) -> &'t LanguageTexts {
-        let accept = request.headers().get(actix_web::http::header::ACCEPT_LANGUAGE).and_then(crate::http::header_text);
+        let accept = request
+            .headers()
+            .get(actix_web::http::header::ACCEPT_LANGUAGE)
+            .and_then(crate::http::header_text);
         self.texts.negotiate_language(tag, accept.unwrap_or(""))
     }
 
     fn stored_choice<'r>(&self, request: &'r HttpRequest) -> Option<StoredChoice<'r>> {
-        self.consent_policy.stored_choice(&OriginResolver::parse_cookies(request))
+        self.consent_policy
+            .stored_choice(&OriginResolver::parse_cookies(request))
     }
 
     /// Expires the browser's visit cookie. `path` is that of the page where the choice was made.
@@ -121,7 +134,9 @@ impl ConsentService {
         let url = format!("https://{}{path}", self.origins.requested_host(request));
         let page = PageUrl::parse(&url).ok()?;
         let hosts = self.registry.directory.resolver();
-        let path = hosts.resolve_page(page.host(), page.lookup_path()).map_or("/", |site| site.path);
+        let path = hosts
+            .resolve_page(page.host(), page.lookup_path())
+            .map_or("/", |site| site.path);
         Some(crate::consent::expired_cookie(name, path))
     }
 }

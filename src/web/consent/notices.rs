@@ -31,8 +31,18 @@ pub(super) async fn list_notices(
     }
     let Ok(query) = web::Query::<NoticeParams>::from_query(request.query_string()) else {
         let problem = Problem::new(400, "bad_question", "The question cannot be answered");
-        return problem_response(&problem.with_detail("accepted is after, the id of the last notice seen"), None).await;
+        return problem_response(
+            &problem.with_detail("accepted is after, the id of the last notice seen"),
+            None,
+        )
+        .await;
     };
-    let new: Vec<&VersionNotice> = asking.notices.iter().filter(|notice| notice.id > query.after).collect();
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(serde_json::json!({ "notices": new }))
+    let new: Vec<&VersionNotice> = asking
+        .notices
+        .iter()
+        .filter(|notice| notice.id > query.after)
+        .collect();
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(serde_json::json!({ "notices": new }))
 }

@@ -68,14 +68,22 @@ pub(super) async fn get_own_data(
         return problem_response(&bad_page(), None).await;
     };
     let below = profile_path(&request);
-    let page = if query.page.is_empty() { &below } else { &query.page };
+    let page = if query.page.is_empty() {
+        &below
+    } else {
+        &query.page
+    };
     if !is_path(page) {
         return problem_response(&bad_page(), None).await;
     }
     let language = asking.pick_language(&request, &query.lang);
     let stored = asking.stored_choice(&request);
-    let preview = edge.preview_view(&request, asking.origins.requested_host(&request), page).await;
-    let cookies = asking.describe_cookies(&request, stored.as_ref(), language).await;
+    let preview = edge
+        .preview_view(&request, asking.origins.requested_host(&request), page)
+        .await;
+    let cookies = asking
+        .describe_cookies(&request, stored.as_ref(), language)
+        .await;
 
     let me = OwnDataPage {
         language,
@@ -84,7 +92,10 @@ pub(super) async fn get_own_data(
         base: format!("{below}{}", asking.route_prefix),
         page,
         signals: language.visitor_page_text(
-            match asking.consent_policy.signal_drop_reason(&OriginResolver::opt_out_signals(&request)) {
+            match asking
+                .consent_policy
+                .signal_drop_reason(&OriginResolver::opt_out_signals(&request))
+            {
                 Some(DropReason::Gpc) => "signal_gpc",
                 Some(_) => "signal_dnt",
                 None => "signal_none",
@@ -95,11 +106,18 @@ pub(super) async fn get_own_data(
         cookies,
         nothing: preview.as_ref().err().map(|reason| {
             let why = language.visitor_page_text(&format!("reason_{}", reason.name()));
-            language.visitor_page_text("counters_nothing").replace("{reason}", why)
+            language
+                .visitor_page_text("counters_nothing")
+                .replace("{reason}", why)
         }),
         known_today: preview.as_ref().is_ok_and(|preview| preview.known_today),
-        rows: preview
-            .map_or(Vec::new(), |preview| preview.rows.iter().map(|raised| own_data_row(raised, language)).collect()),
+        rows: preview.map_or(Vec::new(), |preview| {
+            preview
+                .rows
+                .iter()
+                .map(|raised| own_data_row(raised, language))
+                .collect()
+        }),
     };
 
     let html = me.render().expect("the template writes to a string");
@@ -131,7 +149,10 @@ pub(super) async fn withdraw_consent(
     }
     let language = asking.pick_language(&request, &query.lang);
     let decision = ConsentDecision::new_denial(asking.stored_choice(&request).as_ref());
-    if let Err(problem) = asking.record_decision(&request, &decision, &language.lang, PromptLayer::Page).await {
+    if let Err(problem) = asking
+        .record_decision(&request, &decision, &language.lang, PromptLayer::Page)
+        .await
+    {
         return problem_response(&problem, None).await;
     }
     let mut answer = HttpResponse::SeeOther();
@@ -139,21 +160,43 @@ pub(super) async fn withdraw_consent(
         answer.append_header((SET_COOKIE, cookie));
     }
     asking.add_consent_headers(&mut answer);
-    let back: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("page", &query.page).finish();
-    answer.insert_header((LOCATION, format!("{}{}/me?{back}", profile_path(&request), asking.route_prefix))).finish()
+    let back: String = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("page", &query.page)
+        .finish();
+    answer
+        .insert_header((
+            LOCATION,
+            format!(
+                "{}{}/me?{back}",
+                profile_path(&request),
+                asking.route_prefix
+            ),
+        ))
+        .finish()
 }
 
 impl ConsentService {
-    fn describe_choice(&self, stored: Option<&StoredChoice<'_>>, language: &LanguageTexts) -> String {
-        let Some(stored) = stored else { return language.visitor_page_text("choice_none").to_owned() };
+    fn describe_choice(
+        &self,
+        stored: Option<&StoredChoice<'_>>,
+        language: &LanguageTexts,
+    ) -> String {
+        let Some(stored) = stored else {
+            return language.visitor_page_text("choice_none").to_owned();
+        };
         if self.consent_policy.is_outdated(stored) {
             return language.visitor_page_text("choice_outdated").to_owned();
         }
-        let tiers: Vec<&str> = stored.tiers().map(|tier| language.tier_title(tier)).collect();
+        let tiers: Vec<&str> = stored
+            .tiers()
+            .map(|tier| language.tier_title(tier))
+            .collect();
         if tiers.is_empty() {
             return language.visitor_page_text("choice_refused").to_owned();
         }
-        let said = language.visitor_page_text("choice_granted").replace("{tiers}", &tiers.join(", "));
+        let said = language
+            .visitor_page_text("choice_granted")
+            .replace("{tiers}", &tiers.join(", "));
         said.replace("{version}", &stored.version.to_string())
     }
 
@@ -166,12 +209,18 @@ impl ConsentService {
         language: &LanguageTexts,
     ) -> Vec<String> {
         let line = |name: &str, days: u64| {
-            language.visitor_page_text("cookie_line").replace("{name}", name).replace("{days}", &days.to_string())
+            language
+                .visitor_page_text("cookie_line")
+                .replace("{name}", name)
+                .replace("{days}", &days.to_string())
         };
         let mut lines = Vec::new();
         if let Some(stored) = stored {
             let age = self.grant_age_days(stored).await;
-            lines.push(line(self.consent_policy.cookie_name(), self.consent_policy.cookie_days().saturating_sub(age)));
+            lines.push(line(
+                self.consent_policy.cookie_name(),
+                self.consent_policy.cookie_days().saturating_sub(age),
+            ));
         }
         if let Some((name, secs)) = &self.visit_cookie
             && OriginResolver::parse_cookies(request).has_cookie(name)
@@ -183,13 +232,27 @@ impl ConsentService {
 
     /// Whole days since the grant's last record; 0 without one.
     async fn grant_age_days(&self, stored: &StoredChoice<'_>) -> u64 {
-        let Some(id) = stored.id.as_ref().map(ConsentId::duplicate_id) else { return 0 };
+        let Some(id) = stored.id.as_ref().map(ConsentId::duplicate_id) else {
+            return 0;
+        };
         let ledger = self.ledger.clone();
         let records = web::block(move || ledger.read_records(&id)).await;
-        let last = records.ok().and_then(Result::ok).and_then(|records| records.into_iter().next_back());
-        let record = last.and_then(|record| serde_json::from_str::<serde_json::Value>(&record.line).ok());
-        let at = record.and_then(|record| record["at"].as_str()?.replace('Z', ":00Z").parse::<jiff::Timestamp>().ok());
-        at.map_or(0, |at| u64::try_from((self.clock.now() - at.as_millisecond()) / 86_400_000).unwrap_or(0))
+        let last = records
+            .ok()
+            .and_then(Result::ok)
+            .and_then(|records| records.into_iter().next_back());
+        let record =
+            last.and_then(|record| serde_json::from_str::<serde_json::Value>(&record.line).ok());
+        let at = record.and_then(|record| {
+            record["at"]
+                .as_str()?
+                .replace('Z', ":00Z")
+                .parse::<jiff::Timestamp>()
+                .ok()
+        });
+        at.map_or(0, |at| {
+            u64::try_from((self.clock.now() - at.as_millisecond()) / 86_400_000).unwrap_or(0)
+        })
     }
 }
 
@@ -200,7 +263,10 @@ fn own_data_row(raised: &PreviewRow, language: &LanguageTexts) -> OwnDataRow {
     });
     let of = match raised.dimension {
         Dimension::Total => subject.to_owned(),
-        dimension => format!("{subject}: {}", language.visitor_page_text(&format!("dim_{}", dimension.name()))),
+        dimension => format!(
+            "{subject}: {}",
+            language.visitor_page_text(&format!("dim_{}", dimension.name()))
+        ),
     };
 
     // Totals show counters that do not change as well; attributes have no hits.
@@ -215,11 +281,19 @@ fn own_data_row(raised: &PreviewRow, language: &LanguageTexts) -> OwnDataRow {
         (CounterKind::Visits, "counter_visits"),
     ];
 
-    let value = if is_total { &raised.item } else { &raised.value };
+    let value = if is_total {
+        &raised.item
+    } else {
+        &raised.value
+    };
     OwnDataRow {
         of,
         value: value.to_string(),
-        raises: counters.into_iter().filter_map(counter).collect::<Vec<_>>().join(", "),
+        raises: counters
+            .into_iter()
+            .filter_map(counter)
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 

@@ -62,16 +62,27 @@ struct PromptParams {
     lang: String,
 }
 
-pub(super) async fn get_prompt(request: HttpRequest, asking: web::Data<ConsentService>) -> HttpResponse {
+pub(super) async fn get_prompt(
+    request: HttpRequest,
+    asking: web::Data<ConsentService>,
+) -> HttpResponse {
     let Ok(query) = web::Query::<PromptParams>::from_query(request.query_string()) else {
         let problem = Problem::new(400, "bad_question", "The question cannot be answered");
-        return problem_response(&problem.with_detail("accepted is lang, once, such as lang=de"), None).await;
+        return problem_response(
+            &problem.with_detail("accepted is lang, once, such as lang=de"),
+            None,
+        )
+        .await;
     };
     let language = asking.pick_language(&request, &query.lang);
     let state = asking.prompt_state(&request, asking.stored_choice(&request).as_ref(), language);
     let mut answer = asking.response_builder();
     answer.content_type("application/json");
-    compression::compressed_response(answer, &request, serde_json::to_vec(&state).expect("an answer is JSON"))
+    compression::compressed_response(
+        answer,
+        &request,
+        serde_json::to_vec(&state).expect("an answer is JSON"),
+    )
 }
 
 impl ConsentService {
@@ -101,9 +112,14 @@ impl ConsentService {
             }),
             signal: signal.map(DropReason::name),
             ask: unasked && signal.is_none() && terms.basis == ConsentBasis::OptIn,
-            policy: PromptPolicy { url: &self.policy_config.url, date: self.policy_config.effective_date.to_string() },
+            policy: PromptPolicy {
+                url: &self.policy_config.url,
+                date: self.policy_config.effective_date.to_string(),
+            },
             me: path("me"),
-            receipt: stored.is_some_and(|stored| stored.id.is_some()).then(|| path("consent/receipt")),
+            receipt: stored
+                .is_some_and(|stored| stored.id.is_some())
+                .then(|| path("consent/receipt")),
         }
     }
 
@@ -136,6 +152,7 @@ impl ConsentService {
 /// ends, as browsers do in every URL.
 pub(super) fn profile_path(request: &HttpRequest) -> String {
     let under = request.match_info().get("under");
-    let under = under.filter(|under| !under.starts_with(['/', '\\']) && !under.chars().any(char::is_control));
+    let under = under
+        .filter(|under| !under.starts_with(['/', '\\']) && !under.chars().any(char::is_control));
     under.map_or(String::new(), |under| format!("/{under}"))
 }

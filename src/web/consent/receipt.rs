@@ -15,10 +15,19 @@ static LEDGER_OUTAGE: LazyLock<Outage> = LazyLock::new(Outage::default);
 
 /// `GET {prefix}/consent/receipt`: what the ledger holds of this browser's grant, its lines as they
 /// lie there, signed by the ledger's key.
-pub(super) async fn get_receipt(request: HttpRequest, asking: web::Data<ConsentService>) -> HttpResponse {
+pub(super) async fn get_receipt(
+    request: HttpRequest,
+    asking: web::Data<ConsentService>,
+) -> HttpResponse {
     let id = asking.stored_choice(&request).and_then(|stored| stored.id);
-    let none = Problem::new(404, "no_receipt", "There is no record of a grant of this browser");
-    let Some(id) = id else { return problem_response(&none, None).await };
+    let none = Problem::new(
+        404,
+        "no_receipt",
+        "There is no record of a grant of this browser",
+    );
+    let Some(id) = id else {
+        return problem_response(&none, None).await;
+    };
     let at = asking.clone();
     let receipt = web::block(move || at.ledger.create_receipt(&id)).await;
     let receipt = match receipt {
@@ -38,6 +47,9 @@ pub(super) async fn get_receipt(request: HttpRequest, asking: web::Data<ConsentS
     asking
         .response_builder()
         .insert_header((CONTENT_TYPE, "application/json"))
-        .insert_header((CONTENT_DISPOSITION, "attachment; filename=\"consent-receipt.json\""))
+        .insert_header((
+            CONTENT_DISPOSITION,
+            "attachment; filename=\"consent-receipt.json\"",
+        ))
         .body(receipt)
 }

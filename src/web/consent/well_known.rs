@@ -26,5 +26,8 @@ async fn get_tracking_status(asking: web::Data<ConsentService>) -> HttpResponse 
     if !asking.policy_config.url.is_empty() {
         status["policy"] = json!(asking.policy_config.url);
     }
-    asking.response_builder().content_type("application/tracking-status+json").body(status.to_string())
+    asking
+        .response_builder()
+        .content_type("application/tracking-status+json")
+        .body(status.to_string())
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Caller, OPERATOR, PASSWORD, creator, nobody, operator, password_hash, share, start, token};
+use super::{
+    Caller, OPERATOR, PASSWORD, creator, nobody, operator, password_hash, share, start, token,
+};
 use crate::support::{Answer, Client, Server};
 
 /// A route, the body sent to it, the status of an allowed request, and who may make it: one letter
@@ -185,31 +187,61 @@ fn setting() -> Setting {
         bearer(&["mail"], None),
         bearer(&["read"], Some("mia")),
         Caller::bearer(OPERATOR),
-        Caller::signed_in(&server, &nobody().ask(&server, "POST", "/api/v1/session", &login)),
+        Caller::signed_in(
+            &server,
+            &nobody().ask(&server, "POST", "/api/v1/session", &login),
+        ),
     ];
     let (share_id, _) = share(&server, "mia", json!({}));
     let (_, share) = share(&server, "mia", json!({}));
     let (token_id, _) = token(&server, &["read"], None);
     let new = r#"{"template":"welcome","consent":true}"#;
     let made = operator().json(&server, "POST", "/api/v1/mail/messages", new);
-    let void = r#"{"id":"once","from":"2026-03-01","to":"2026-03-02","event":"tip","currency":"EUR"}"#;
-    assert_eq!(operator().ask(&server, "POST", "/api/v1/sites/mia/money/void", void).status, 201);
+    let void =
+        r#"{"id":"once","from":"2026-03-01","to":"2026-03-02","event":"tip","currency":"EUR"}"#;
+    assert_eq!(
+        operator()
+            .ask(&server, "POST", "/api/v1/sites/mia/money/void", void)
+            .status,
+        201
+    );
     let message = made["messages"][0]["token"].as_str().unwrap().to_owned();
-    Setting { server, callers, token_id, share_id, share, message }
+    Setting {
+        server,
+        callers,
+        token_id,
+        share_id,
+        share,
+        message,
+    }
 }
 
 impl Setting {
     fn path(&self, route: &str) -> String {
-        let id = if route.contains("/tokens/") { &self.token_id } else { &self.share_id };
+        let id = if route.contains("/tokens/") {
+            &self.token_id
+        } else {
+            &self.share_id
+        };
         let path = route.split_once(' ').unwrap().1;
-        let path = path.replace("{site}", "mia").replace("{id}", id).replace("{alias}", "tommy");
-        let token = if path.contains("/messages/") { &self.message } else { &self.share };
-        path.replace("{token}", token).replace("{under:.+}", "u/mia")
+        let path = path
+            .replace("{site}", "mia")
+            .replace("{id}", id)
+            .replace("{alias}", "tommy");
+        let token = if path.contains("/messages/") {
+            &self.message
+        } else {
+            &self.share
+        };
+        path.replace("{token}", token)
+            .replace("{under:.+}", "u/mia")
     }
 
     /// Restores what a change removed, for the next caller.
     fn restore(&self, route: &str) {
-        let put = |path: &str, body: &str| assert_eq!(operator().ask(&self.server, "PUT", path, body).status, 204);
+        let put = |path: &str, body: &str| {
+            assert_eq!(operator().ask(&self.server, "PUT", path, body).status, 204)
+        };
         match route {
             "DELETE /api/v1/sites/{site}" | "GET /api/v1/shares/{token}/report" => {
                 put("/api/v1/sites/mia", r#"{"hosts":[],"zone":"UTC"}"#)
@@ -224,7 +256,11 @@ impl Setting {
 
 fn ask(caller: &Caller, server: &Server, route: &str, path: &str, more: &str) -> Answer {
     let (method, _) = route.split_once(' ').unwrap();
-    let (query, body) = if more.starts_with('?') { (more, "") } else { ("", more) };
+    let (query, body) = if more.starts_with('?') {
+        (more, "")
+    } else {
+        ("", more)
+    };
     let mut client: Client = server.client();
     caller.send(&mut client, server, method, &format!("{path}{query}"), body);
     let head = client.receive_head().unwrap();
@@ -237,11 +273,21 @@ fn ask(caller: &Caller, server: &Server, route: &str, path: &str, more: &str) ->
 #[test]
 fn every_route_answers_everybody_as_the_table_says() {
     let setting = setting();
-    let listed: BTreeSet<String> =
-        serde_json::from_slice(&nobody().ask(&setting.server, "GET", "/test/routes", "").body).unwrap();
-    let rows: BTreeSet<String> = TABLE.iter().map(|(route, ..)| (*route).to_owned()).collect();
+    let listed: BTreeSet<String> = serde_json::from_slice(
+        &nobody()
+            .ask(&setting.server, "GET", "/test/routes", "")
+            .body,
+    )
+    .unwrap();
+    let rows: BTreeSet<String> = TABLE
+        .iter()
+        .map(|(route, ..)| (*route).to_owned())
+        .collect();
     let apart: Vec<&String> = listed.symmetric_difference(&rows).collect();
-    assert!(apart.is_empty(), "routes without a row, or rows without a route: {apart:?}");
+    assert!(
+        apart.is_empty(),
+        "routes without a row, or rows without a route: {apart:?}"
+    );
 
     let mut wrong = Vec::new();
     for (route, more, status, letters) in TABLE {
@@ -255,7 +301,11 @@ fn every_route_answers_everybody_as_the_table_says() {
             };
             let answer = ask(caller, &setting.server, route, &setting.path(route), more);
             if answer.status != expected {
-                wrong.push(format!("{route} by {name}: {} for {expected}: {}", answer.status, answer.text()));
+                wrong.push(format!(
+                    "{route} by {name}: {} for {expected}: {}",
+                    answer.status,
+                    answer.text()
+                ));
             }
         }
     }
@@ -272,13 +322,21 @@ fn somebody_elses_site_is_to_the_byte_what_an_unknown_one_is() {
     let mut asked = 0;
     for (route, more, ..) in routes {
         for caller in [mia, read_mia] {
-            let path = |site: &str| setting.path(&route.replace("{site}", site).replace("{id}", &tom_share));
+            let path = |site: &str| {
+                setting.path(&route.replace("{site}", site).replace("{id}", &tom_share))
+            };
             let of = |site: &str| {
                 let mut answer = ask(caller, server, route, &path(site), more);
-                answer.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("date"));
+                answer
+                    .headers
+                    .retain(|(name, _)| !name.eq_ignore_ascii_case("date"));
                 // Their order varies.
                 answer.headers.sort();
-                (answer.status, answer.headers, String::from_utf8(answer.body).unwrap())
+                (
+                    answer.status,
+                    answer.headers,
+                    String::from_utf8(answer.body).unwrap(),
+                )
             };
             let (tom, ghost, no_name) = (of("tom"), of("ghost"), of("no%20name%3F"));
             assert_eq!(tom, ghost, "{route}");

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    BATCH, GMAIL, PERSON, SignRequest, ask_for_links, link, load, mint, order, path, persons, pixel, report, signer,
-    start,
+    BATCH, GMAIL, PERSON, SignRequest, ask_for_links, link, load, mint, order, path, persons,
+    pixel, report, signer, start,
 };
 use crate::support::Server;
 
@@ -13,7 +13,9 @@ const TARGET: &str = "https://elsewhere.example/page";
 /// A mail of the template `welcome` with these keys; keys of `more` take precedence.
 fn mail(more: Value) -> Value {
     let mut mail = json!({"template": "welcome", "batch": "2026-03-10", "consent": true});
-    mail.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    mail.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     mail
 }
 
@@ -34,7 +36,11 @@ fn signed(server: &Server, mails: &[Value]) -> (u16, String, String) {
 fn a_mail_of_one_recipients_own_is_refused_by_the_key_that_makes_it_so() {
     let server = start(&[]);
     for (own, key, why) in [
-        (with_link("u-1234567-ann", TARGET), "mails[0].links[0].link: ", "looks like a recipient"),
+        (
+            with_link("u-1234567-ann", TARGET),
+            "mails[0].links[0].link: ",
+            "looks like a recipient",
+        ),
         (
             with_link("0b9e1c9a-3d5f-4c7e-9a1b-2f3e4d5c6b7a", TARGET),
             "mails[0].links[0].link: ",
@@ -60,15 +66,37 @@ fn a_mail_of_one_recipients_own_is_refused_by_the_key_that_makes_it_so() {
             "mails[0].links[0].url: ",
             "the fragment of this one",
         ),
-        (mail(json!({"sent": "2026-03-10T11:59:07Z"})), "mails[0].sent: ", "a whole minute"),
-        (mail(json!({"sent": "2026-03-10T11:59:00.007Z"})), "mails[0].sent: ", "a whole minute"),
-        (mail(json!({"batch": "2026-03-11"})), "mails[0].batch: ", "still to come"),
-        (mail(json!({"batch": "2026-03-02"})), "mails[0].batch: ", "at most 7 days ago"),
+        (
+            mail(json!({"sent": "2026-03-10T11:59:07Z"})),
+            "mails[0].sent: ",
+            "a whole minute",
+        ),
+        (
+            mail(json!({"sent": "2026-03-10T11:59:00.007Z"})),
+            "mails[0].sent: ",
+            "a whole minute",
+        ),
+        (
+            mail(json!({"batch": "2026-03-11"})),
+            "mails[0].batch: ",
+            "still to come",
+        ),
+        (
+            mail(json!({"batch": "2026-03-02"})),
+            "mails[0].batch: ",
+            "at most 7 days ago",
+        ),
     ] {
         let (status, code, detail) = signed(&server, std::slice::from_ref(&own));
         assert_eq!((status, &*code), (422, "bad_value"), "{own}: {detail}");
-        assert!(detail.starts_with(key) && detail.contains(why), "{own}: {detail}");
-        assert!(!detail.contains("123456") && !detail.contains("ann"), "a refusal repeats nobody: {detail}");
+        assert!(
+            detail.starts_with(key) && detail.contains(why),
+            "{own}: {detail}"
+        );
+        assert!(
+            !detail.contains("123456") && !detail.contains("ann"),
+            "a refusal repeats nobody: {detail}"
+        );
     }
 }
 
@@ -81,25 +109,54 @@ fn a_thousand_mails_with_a_link_each_are_refused_from_the_thirty_third_on_also_a
     for n in 0..20 {
         assert_eq!(signed(&server, &[name(n)]).0, 201);
     }
-    assert_eq!(signed(&server, &(10..32).map(name).collect::<Vec<_>>()).0, 201);
+    assert_eq!(
+        signed(&server, &(10..32).map(name).collect::<Vec<_>>()).0,
+        201
+    );
     let (status, code, detail) = signed(&server, &[name(3), name(32)]);
     assert_eq!((status, &*code), (422, "recipients_own"));
-    assert!(detail.starts_with("mails[1].links[0].link: ") && detail.contains("at most 32 names of links"), "{detail}");
+    assert!(
+        detail.starts_with("mails[1].links[0].link: ")
+            && detail.contains("at most 32 names of links"),
+        "{detail}"
+    );
     // Those links use one of the targets.
-    assert_eq!(signed(&server, &(0..31).map(target).collect::<Vec<_>>()).0, 201);
+    assert_eq!(
+        signed(&server, &(0..31).map(target).collect::<Vec<_>>()).0,
+        201
+    );
     let (status, _, detail) = signed(&server, &[target(31)]);
-    assert!(status == 422 && detail.starts_with("mails[0].links[0].url: "), "{status} {detail}");
-    assert!(!detail.contains("elsewhere"), "a refusal repeats no target: {detail}");
+    assert!(
+        status == 422 && detail.starts_with("mails[0].links[0].url: "),
+        "{status} {detail}"
+    );
+    assert!(
+        !detail.contains("elsewhere"),
+        "a refusal repeats no target: {detail}"
+    );
 
     server.kill();
     server.restart();
     for n in 32..1000 {
-        assert_eq!((signed(&server, &[name(n)]).0, signed(&server, &[target(n)]).0), (422, 422), "{n}");
+        assert_eq!(
+            (
+                signed(&server, &[name(n)]).0,
+                signed(&server, &[target(n)]).0
+            ),
+            (422, 422),
+            "{n}"
+        );
     }
     // Values that other recipients share are signed again, however often.
     assert_eq!(signed(&server, &[name(31), target(30)]).0, 201);
     assert_eq!(
-        signed(&server, &[mail(json!({"template": "billing_receipt", "links": [{"link": "l40", "url": TARGET}]}))]).0,
+        signed(
+            &server,
+            &[mail(
+                json!({"template": "billing_receipt", "links": [{"link": "l40", "url": TARGET}]})
+            )]
+        )
+        .0,
         201
     );
 }
@@ -109,14 +166,26 @@ fn the_mails_of_a_batch_carry_eight_instants_and_four_last_days_between_them() {
     let server = start(&[]);
     let sent = |minute: usize| mail(json!({"sent": format!("2026-03-10T11:{minute:02}:00Z")}));
     let expires = |day: usize| mail(json!({"expires": format!("2026-04-{day:02}")}));
-    assert_eq!(signed(&server, &(0..8).map(sent).collect::<Vec<_>>()).0, 201);
+    assert_eq!(
+        signed(&server, &(0..8).map(sent).collect::<Vec<_>>()).0,
+        201
+    );
     let (status, code, detail) = signed(&server, &[sent(8)]);
     assert_eq!((status, &*code), (422, "recipients_own"));
-    assert!(detail.starts_with("mails[0].sent: ") && detail.contains("at most 8 instants"), "{detail}");
+    assert!(
+        detail.starts_with("mails[0].sent: ") && detail.contains("at most 8 instants"),
+        "{detail}"
+    );
     // The eight were signed with the usual last day.
-    assert_eq!(signed(&server, &(1..4).map(expires).collect::<Vec<_>>()).0, 201);
+    assert_eq!(
+        signed(&server, &(1..4).map(expires).collect::<Vec<_>>()).0,
+        201
+    );
     let (status, _, detail) = signed(&server, &[expires(4)]);
-    assert!(status == 422 && detail.starts_with("mails[0].expires: "), "{status} {detail}");
+    assert!(
+        status == 422 && detail.starts_with("mails[0].expires: "),
+        "{status} {detail}"
+    );
     assert_eq!(signed(&server, &[sent(3), expires(2)]).0, 201);
 }
 
@@ -128,10 +197,25 @@ fn links_signed_elsewhere_with_a_name_each_are_counted_as_other() {
     let mut client = server.client();
     for (n, person) in persons(0..200).enumerate() {
         let own = mint(&order(&[(&format!("l{n}"), TARGET)]));
-        assert_eq!(load(&mut client, &path(&own.links[0].url), (&person, PERSON), 0, &[]).status, 302);
+        assert_eq!(
+            load(
+                &mut client,
+                &path(&own.links[0].url),
+                (&person, PERSON),
+                0,
+                &[]
+            )
+            .status,
+            302
+        );
     }
     let row = &report(&server)["templates"][0];
-    let links: Vec<&str> = row["links"].as_array().unwrap().iter().map(|link| link["link"].as_str().unwrap()).collect();
+    let links: Vec<&str> = row["links"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|link| link["link"].as_str().unwrap())
+        .collect();
     assert_eq!((links.len(), links[0]), (33, "(other)"));
     assert_eq!(row["clicks"]["direct"], 200);
 }
@@ -143,13 +227,24 @@ fn one_opener_and_four_proxied_loads_are_not_shown() {
     let server = start(&[]);
     let mut client = server.client();
     load(&mut client, &pixel(), ("198.51.1.7", PERSON), 0, &[]);
-    (0..4).for_each(|_| drop(load(&mut client, &pixel(), ("66.249.84.11", GMAIL), 60_000, &[])));
+    (0..4).for_each(|_| {
+        drop(load(
+            &mut client,
+            &pixel(),
+            ("66.249.84.11", GMAIL),
+            60_000,
+            &[],
+        ))
+    });
     let answer = report(&server);
     assert_eq!((&answer["k"], &answer["k_loads"]), (&json!(5), &json!(20)));
     let row = &answer["templates"][0];
     let hidden = json!({"direct": null, "proxied": null, "machine": 0});
     assert_eq!((&row["opens"], &row["openers"]), (&hidden, &json!(null)));
-    assert_eq!((&row["days"][0]["opens"], &row["batches"][0]["opens"]), (&hidden, &hidden));
+    assert_eq!(
+        (&row["days"][0]["opens"], &row["batches"][0]["opens"]),
+        (&hidden, &hidden)
+    );
 }
 
 /// One opener beside twenty proxied loads, in a batch beside another: neither class reveals the
@@ -158,18 +253,39 @@ fn one_opener_and_four_proxied_loads_are_not_shown() {
 fn a_class_is_shown_by_its_own_people_and_no_sum_tells_the_rest() {
     let server = start(&[]);
     let mut client = server.client();
-    let before = mint(&SignRequest { batch: Some(BATCH.yesterday().unwrap()), ..order(&[]) });
+    let before = mint(&SignRequest {
+        batch: Some(BATCH.yesterday().unwrap()),
+        ..order(&[])
+    });
     let before = path(before.pixel.as_ref().unwrap());
     for person in persons(0..9) {
         load(&mut client, &before, (&person, PERSON), 0, &[]);
     }
     load(&mut client, &pixel(), ("198.51.90.7", PERSON), 0, &[]);
-    (0..20).for_each(|_| drop(load(&mut client, &pixel(), ("66.249.84.11", GMAIL), 60_000, &[])));
+    (0..20).for_each(|_| {
+        drop(load(
+            &mut client,
+            &pixel(),
+            ("66.249.84.11", GMAIL),
+            60_000,
+            &[],
+        ))
+    });
     let row = &report(&server)["templates"][0];
-    assert_eq!(row["opens"], json!({"direct": 10, "proxied": 20, "machine": 0}));
-    let batches: Vec<&Value> = row["batches"].as_array().unwrap().iter().map(|batch| &batch["opens"]).collect();
-    let (none, all) =
-        (json!({"direct": null, "proxied": 0, "machine": 0}), json!({"direct": null, "proxied": 20, "machine": 0}));
+    assert_eq!(
+        row["opens"],
+        json!({"direct": 10, "proxied": 20, "machine": 0})
+    );
+    let batches: Vec<&Value> = row["batches"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|batch| &batch["opens"])
+        .collect();
+    let (none, all) = (
+        json!({"direct": null, "proxied": 0, "machine": 0}),
+        json!({"direct": null, "proxied": 20, "machine": 0}),
+    );
     assert_eq!(batches, [&none, &all]);
 }
 
@@ -179,11 +295,24 @@ fn five_clicks_of_one_person_are_not_shown_nor_nineteen() {
     let server = start(&[]);
     let mut client = server.client();
     for time in 0..19 {
-        load(&mut client, &link("start", TARGET), ("198.51.1.7", PERSON), 10_000 * time, &[]);
+        load(
+            &mut client,
+            &link("start", TARGET),
+            ("198.51.1.7", PERSON),
+            10_000 * time,
+            &[],
+        );
     }
     let row = &report(&server)["templates"][0];
     let hidden = json!({"direct": null, "proxied": 0, "machine": 0});
-    assert_eq!((&row["clicks"], &row["links"][0]["clicks"], &row["click_rate"]), (&hidden, &hidden, &json!(null)));
+    assert_eq!(
+        (
+            &row["clicks"],
+            &row["links"][0]["clicks"],
+            &row["click_rate"]
+        ),
+        (&hidden, &hidden, &json!(null))
+    );
 }
 
 /// The signing side enforces the rules, not the receiving one: links signed before the rules still
@@ -199,7 +328,13 @@ fn a_link_that_is_no_longer_signed_still_leads_where_it_was_signed_before() {
         sent: None,
     };
     let target = "https://elsewhere.example/?rcpt=1234567";
-    let old = format!("/ff/c/{}", signer().keys.link_token(&mail, "u-1234567-ann", target));
+    let old = format!(
+        "/ff/c/{}",
+        signer().keys.link_token(&mail, "u-1234567-ann", target)
+    );
     let answer = load(&mut server.client(), &old, ("198.51.1.7", PERSON), 0, &[]);
-    assert_eq!((answer.status, answer.header("location")), (302, Some(target)));
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (302, Some(target))
+    );
 }

@@ -8,8 +8,19 @@ use crate::support::{Body, Server, until};
 
 fn ask(server: &Server, method: &str, path: &str, body: &str) -> (u16, Value) {
     let host = server.address().to_string();
-    let answer = server.client().ask(method, path, &[("Host", &host)], Body::Sized(body.as_bytes())).unwrap();
-    (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+    let answer = server
+        .client()
+        .ask(
+            method,
+            path,
+            &[("Host", &host)],
+            Body::Sized(body.as_bytes()),
+        )
+        .unwrap();
+    (
+        answer.status,
+        serde_json::from_slice(&answer.body).unwrap_or_default(),
+    )
 }
 
 /// The token of a new message.
@@ -32,9 +43,19 @@ fn opened(server: &Server, token: &str) -> Value {
 
 fn follow_messages(more: &[&str]) -> Server {
     let own = ["mail.mode=per_message", "registry.refresh_secs=1"];
-    let server = start(&own.into_iter().chain(more.iter().copied()).collect::<Vec<_>>());
+    let server = start(
+        &own.into_iter()
+            .chain(more.iter().copied())
+            .collect::<Vec<_>>(),
+    );
     // The clock begins at noon.
-    load(&mut server.client(), "/ff/o/", ("198.51.100.7", PERSON), 0, &[]);
+    load(
+        &mut server.client(),
+        "/ff/o/",
+        ("198.51.100.7", PERSON),
+        0,
+        &[],
+    );
     server.flush();
     server
 }
@@ -50,8 +71,17 @@ fn settle(server: &Server) {
 
 fn settle_as(server: &Server, template: &str) {
     let witness = make_as(server, template);
-    load(&mut server.client(), &pixel(&witness), ("198.51.100.250", PERSON), 0, &[]);
-    until(|| opened(server, &witness) != Value::Null, "an opening is kept");
+    load(
+        &mut server.client(),
+        &pixel(&witness),
+        ("198.51.100.250", PERSON),
+        0,
+        &[],
+    );
+    until(
+        || opened(server, &witness) != Value::Null,
+        "an opening is kept",
+    );
 }
 
 #[test]
@@ -60,15 +90,33 @@ fn a_message_says_that_it_was_opened_and_on_which_day_and_no_more() {
     let [read, unread, by_proxy] = [(); 3].map(|()| make(&server));
     let mut client = server.client();
     load(&mut client, &pixel(&read), ("198.51.100.7", PERSON), 0, &[]);
-    load(&mut client, &pixel(&by_proxy), ("66.249.84.11", GMAIL), 0, &[]);
+    load(
+        &mut client,
+        &pixel(&by_proxy),
+        ("66.249.84.11", GMAIL),
+        0,
+        &[],
+    );
     settle(&server);
     // Opened again the next day: the first day stays.
-    load(&mut client, &pixel(&read), ("198.51.100.7", PERSON), 86_400_000, &[]);
+    load(
+        &mut client,
+        &pixel(&read),
+        ("198.51.100.7", PERSON),
+        86_400_000,
+        &[],
+    );
     settle(&server);
-    assert_eq!((opened(&server, &read), opened(&server, &by_proxy)), (json!("2026-03-10"), json!("2026-03-10")));
+    assert_eq!(
+        (opened(&server, &read), opened(&server, &by_proxy)),
+        (json!("2026-03-10"), json!("2026-03-10"))
+    );
     assert_eq!(opened(&server, &unread), Value::Null);
     let (_, message) = ask(&server, "GET", &format!("/api/v1/mail/messages/{read}"), "");
-    assert_eq!(message, json!({"template": "welcome", "opened": "2026-03-10", "revoked": false}));
+    assert_eq!(
+        message,
+        json!({"template": "welcome", "opened": "2026-03-10", "revoked": false})
+    );
     nothing_counted(&server);
 }
 
@@ -76,15 +124,30 @@ fn a_message_says_that_it_was_opened_and_on_which_day_and_no_more() {
 fn a_template_off_the_list_stops_counting_messages_that_were_sent() {
     let mut server = follow_messages(&[]);
     let (before, after) = (make(&server), make(&server));
-    load(&mut server.client(), &pixel(&before), ("198.51.100.7", PERSON), 0, &[]);
+    load(
+        &mut server.client(),
+        &pixel(&before),
+        ("198.51.100.7", PERSON),
+        0,
+        &[],
+    );
     settle(&server);
     server.kill();
     server.set(&["mail.templates=[\"billing_receipt\"]"]);
     server.restart();
     server.flush();
-    load(&mut server.client(), &pixel(&after), ("198.51.100.7", PERSON), 0, &[]);
+    load(
+        &mut server.client(),
+        &pixel(&after),
+        ("198.51.100.7", PERSON),
+        0,
+        &[],
+    );
     settle_as(&server, "billing_receipt");
-    assert_eq!((opened(&server, &before), opened(&server, &after)), (json!("2026-03-10"), Value::Null));
+    assert_eq!(
+        (opened(&server, &before), opened(&server, &after)),
+        (json!("2026-03-10"), Value::Null)
+    );
 }
 
 #[test]
@@ -92,12 +155,39 @@ fn software_and_whoever_sends_a_signal_opens_no_message() {
     let server = follow_messages(&[]);
     let tokens = [(); 4].map(|()| make(&server));
     let mut client = server.client();
-    load(&mut client, &pixel(&tokens[0]), ("104.28.28.7", "Mozilla/5.0"), 0, &[]);
-    load(&mut client, &pixel(&tokens[1]), ("198.51.100.7", PERSON), 0, &[("DNT", "1")]);
-    load(&mut client, &pixel(&tokens[2]), ("198.51.100.7", PERSON), 0, &[("Sec-GPC", "1")]);
-    load(&mut client, &pixel(&tokens[3]), ("198.51.100.7", PERSON), 0, &[("Sec-Purpose", "prefetch")]);
+    load(
+        &mut client,
+        &pixel(&tokens[0]),
+        ("104.28.28.7", "Mozilla/5.0"),
+        0,
+        &[],
+    );
+    load(
+        &mut client,
+        &pixel(&tokens[1]),
+        ("198.51.100.7", PERSON),
+        0,
+        &[("DNT", "1")],
+    );
+    load(
+        &mut client,
+        &pixel(&tokens[2]),
+        ("198.51.100.7", PERSON),
+        0,
+        &[("Sec-GPC", "1")],
+    );
+    load(
+        &mut client,
+        &pixel(&tokens[3]),
+        ("198.51.100.7", PERSON),
+        0,
+        &[("Sec-Purpose", "prefetch")],
+    );
     settle(&server);
-    assert_eq!(tokens.map(|token| opened(&server, &token)), [(); 4].map(|()| Value::Null));
+    assert_eq!(
+        tokens.map(|token| opened(&server, &token)),
+        [(); 4].map(|()| Value::Null)
+    );
 }
 
 #[test]
@@ -109,17 +199,39 @@ fn a_revoked_message_tells_nothing_and_what_it_told_is_forgotten() {
     settle(&server);
     assert_eq!(opened(&server, &read), json!("2026-03-10"));
     for token in [&read, &unread] {
-        assert_eq!(ask(&server, "DELETE", &format!("/api/v1/mail/messages/{token}"), "").0, 204);
+        assert_eq!(
+            ask(
+                &server,
+                "DELETE",
+                &format!("/api/v1/mail/messages/{token}"),
+                ""
+            )
+            .0,
+            204
+        );
         // The mail that was sent long ago.
-        assert_eq!(load(&mut client, &pixel(token), ("198.51.100.7", PERSON), 0, &[]).body.len(), 43);
+        assert_eq!(
+            load(&mut client, &pixel(token), ("198.51.100.7", PERSON), 0, &[])
+                .body
+                .len(),
+            43
+        );
     }
     settle(&server);
     server.kill();
     server.restart();
     server.flush();
     for token in [&read, &unread] {
-        let (_, message) = ask(&server, "GET", &format!("/api/v1/mail/messages/{token}"), "");
-        assert_eq!(message, json!({"template": "welcome", "opened": null, "revoked": true}));
+        let (_, message) = ask(
+            &server,
+            "GET",
+            &format!("/api/v1/mail/messages/{token}"),
+            "",
+        );
+        assert_eq!(
+            message,
+            json!({"template": "welcome", "opened": null, "revoked": true})
+        );
     }
 }
 
@@ -128,13 +240,34 @@ fn a_message_is_gone_after_its_days_and_unknown_ones_are_not_there() {
     let server = follow_messages(&["mail.message_days=30"]);
     let token = make(&server);
     let path = format!("/api/v1/mail/messages/{token}");
-    load(&mut server.client(), "/ff/o/", ("198.51.100.7", PERSON), 30 * 86_400_000, &[]);
+    load(
+        &mut server.client(),
+        "/ff/o/",
+        ("198.51.100.7", PERSON),
+        30 * 86_400_000,
+        &[],
+    );
     assert_eq!(ask(&server, "GET", &path, "").0, 200);
-    load(&mut server.client(), "/ff/o/", ("198.51.100.7", PERSON), 31 * 86_400_000, &[]);
+    load(
+        &mut server.client(),
+        "/ff/o/",
+        ("198.51.100.7", PERSON),
+        31 * 86_400_000,
+        &[],
+    );
     assert_eq!(ask(&server, "GET", &path, "").0, 404);
     for unknown in ["AAAAAAAAAAAAAAAAAAAAAA", "x", "AAAAAAAAAAAAAAAAAAAAAAA"] {
-        let (status, problem) = ask(&server, "GET", &format!("/api/v1/mail/messages/{unknown}"), "");
-        assert_eq!((status, &problem["code"]), (404, &json!("unknown_message")), "{unknown}");
+        let (status, problem) = ask(
+            &server,
+            "GET",
+            &format!("/api/v1/mail/messages/{unknown}"),
+            "",
+        );
+        assert_eq!(
+            (status, &problem["code"]),
+            (404, &json!("unknown_message")),
+            "{unknown}"
+        );
     }
 }
 
@@ -151,6 +284,10 @@ fn without_the_switch_there_are_no_messages() {
         (r#"{"template":"welcome","consent":false}"#, 400),
         (r#"{"template":"welcome","consent":true,"count":1001}"#, 400),
     ] {
-        assert_eq!(ask(&server, "POST", "/api/v1/mail/messages", body).0, status, "{body}");
+        assert_eq!(
+            ask(&server, "POST", "/api/v1/mail/messages", body).0,
+            status,
+            "{body}"
+        );
     }
 }

@@ -50,7 +50,10 @@ impl Publishing {
     /// The last day that is published in a zone.
     pub fn through(&self, zone: &TimeZone) -> Date {
         let now = Timestamp::from_millisecond(self.at - DELAY).expect("a time of this millennium");
-        now.to_zoned(zone.clone()).date().yesterday().expect("not the first day of the calendar")
+        now.to_zoned(zone.clone())
+            .date()
+            .yesterday()
+            .expect("not the first day of the calendar")
     }
 
     fn has(&self, slip: Slip) -> bool {
@@ -133,11 +136,25 @@ pub fn publish(
     rules: &Publishing,
 ) -> BTreeMap<Row, Counts> {
     let (lists, of_site, published) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let mut desk = Desk { site, rules, lists, of_site, published };
-    let Some(first) = counted.keys().map(|row| row.day).min() else { return desk.published };
+    let mut desk = Desk {
+        site,
+        rules,
+        lists,
+        of_site,
+        published,
+    };
+    let Some(first) = counted.keys().map(|row| row.day).min() else {
+        return desk.published;
+    };
     let through = rules.through(zone);
-    for day in first.series(jiff::Span::new().days(1)).take_while(|day| *day <= through) {
-        for (row, counts) in counted.iter().filter(|(row, _)| row.day == day && !row.dim.is_empty()) {
+    for day in first
+        .series(jiff::Span::new().days(1))
+        .take_while(|day| *day <= through)
+    {
+        for (row, counts) in counted
+            .iter()
+            .filter(|(row, _)| row.day == day && !row.dim.is_empty())
+        {
             desk.arrive(day, row, counts);
         }
         desk.give_up(day);
@@ -149,11 +166,20 @@ pub fn publish(
 
 impl Desk<'_> {
     fn arrive(&mut self, day: Date, row: &Row, counts: &Counts) {
-        let subject = SUBJECTS.iter().position(|(name, _)| *name == row.subject).expect("one of the four");
+        let subject = SUBJECTS
+            .iter()
+            .position(|(name, _)| *name == row.subject)
+            .expect("one of the four");
         if subject == 0 {
-            *self.of_site.entry((row.dim, row.value.clone())).or_default() += counts.visitors;
+            *self
+                .of_site
+                .entry((row.dim, row.value.clone()))
+                .or_default() += counts.visitors;
         }
-        let list = self.lists.entry((subject, row.item.clone(), row.dim)).or_default();
+        let list = self
+            .lists
+            .entry((subject, row.item.clone(), row.dim))
+            .or_default();
         list.entry(row.value.clone()).or_default().add(counts, day);
     }
 
@@ -167,11 +193,18 @@ impl Desk<'_> {
                 let age = (day - pending.since).get_days();
                 !pending.is_nothing() && *value != OTHER && !is_lot(pending) && age >= PATIENCE
             };
-            let due: Vec<String> = values.iter().filter(is_due).map(|(value, _)| value.clone()).collect();
+            let due: Vec<String> = values
+                .iter()
+                .filter(is_due)
+                .map(|(value, _)| value.clone())
+                .collect();
             for value in due {
                 let pending = values.get_mut(&value).expect("it was just seen");
                 let counts = std::mem::take(&mut pending.counts);
-                values.entry(OTHER.to_owned()).or_default().add(&counts, day);
+                values
+                    .entry(OTHER.to_owned())
+                    .or_default()
+                    .add(&counts, day);
                 if *subject == 0 {
                     *self.of_site.entry((dim, OTHER.to_owned())).or_default() += counts.visitors;
                 }
@@ -181,26 +214,54 @@ impl Desk<'_> {
 
     fn decide(&mut self, day: Date, list: &List) {
         let values = &self.lists[list];
-        let mut go: Vec<&String> = values.keys().filter(|value| self.may_go(day, list, value)).collect();
+        let mut go: Vec<&String> = values
+            .keys()
+            .filter(|value| self.may_go(day, list, value))
+            .collect();
         go.sort_by_key(|value| (values[*value].counts.visitors, *value));
         if !self.rules.has(Slip::NoSecondarySuppression) {
             let all: u64 = values.values().map(|pending| pending.counts.visitors).sum();
             let shown = |counts: &Counts| counts.visitors - self.remainder(day, counts);
-            let going = |go: &[&String]| go.iter().map(|value| shown(&values[*value].counts)).sum::<u64>();
+            let going = |go: &[&String]| {
+                go.iter()
+                    .map(|value| shown(&values[*value].counts))
+                    .sum::<u64>()
+            };
             while !go.is_empty() && (1..K).contains(&(all - going(&go))) {
                 go.remove(0);
             }
         }
         let go: Vec<String> = go.into_iter().cloned().collect();
         for value in go {
-            let of_site = self.of_site.get(&(list.2, value.clone())).copied().unwrap_or(0);
+            let of_site = self
+                .of_site
+                .get(&(list.2, value.clone()))
+                .copied()
+                .unwrap_or(0);
             let stays = self.remainder(day, &self.lists[list][&value].counts);
-            let pending = self.lists.get_mut(list).and_then(|values| values.get_mut(&value)).expect("it was decided");
-            let booked = if self.rules.has(Slip::FirstDay) { pending.began } else { day };
+            let pending = self
+                .lists
+                .get_mut(list)
+                .and_then(|values| values.get_mut(&value))
+                .expect("it was decided");
+            let booked = if self.rules.has(Slip::FirstDay) {
+                pending.began
+            } else {
+                day
+            };
             let counts = pending.leave(stays, day);
             pending.of_site_then = of_site.saturating_sub(stays);
             let (subject, item, dim) = (SUBJECTS[list.0].0, list.1.clone(), list.2);
-            let sum = self.published.entry(Row { day: booked, subject, item, dim, value }).or_default();
+            let sum = self
+                .published
+                .entry(Row {
+                    day: booked,
+                    subject,
+                    item,
+                    dim,
+                    value,
+                })
+                .or_default();
             sum.visitors += counts.visitors;
             sum.visits += counts.visits;
         }
@@ -208,7 +269,11 @@ impl Desk<'_> {
 
     fn may_go(&self, day: Date, list: &List, value: &str) -> bool {
         let pending = &self.lists[list][value];
-        let enough = if self.rules.has(Slip::NoNetworks) { pending.counts.visitors >= K } else { is_lot(pending) };
+        let enough = if self.rules.has(Slip::NoNetworks) {
+            pending.counts.visitors >= K
+        } else {
+            is_lot(pending)
+        };
         if !enough || !(pending.counts.visitors >= 2 * K || self.heads(day, &pending.counts)) {
             return false;
         }
@@ -217,10 +282,17 @@ impl Desk<'_> {
         }
         // An item divides its site's visitors.
         let (_, _, dim) = list;
-        let site = self.lists.get(&(0, String::new(), *dim)).and_then(|values| values.get(value));
+        let site = self
+            .lists
+            .get(&(0, String::new(), *dim))
+            .and_then(|values| values.get(value));
         let ends = |site: &Pending| site.counts.visitors == 0 || site.published == Some(day);
         let step = self.rules.has(Slip::NoStep) || site.is_none_or(ends);
-        let of_site = self.of_site.get(&(*dim, value.to_owned())).copied().unwrap_or(0);
+        let of_site = self
+            .of_site
+            .get(&(*dim, value.to_owned()))
+            .copied()
+            .unwrap_or(0);
         let others = of_site.saturating_sub(pending.of_site_then + pending.counts.visitors);
         step && (others == 0 || others >= K || self.rules.has(Slip::NoComplement))
     }
@@ -235,7 +307,11 @@ impl Desk<'_> {
         if !self.rules.remainders || self.rules.has(Slip::NoRemainder) {
             return 0;
         }
-        let most = lot.visitors.min(lot.networks).saturating_sub(K).min(2 * K - 2);
+        let most = lot
+            .visitors
+            .min(lot.networks)
+            .saturating_sub(K)
+            .min(2 * K - 2);
         let drawn = u64::from_le_bytes(self.hash(day, lot)[8..16].try_into().expect("eight bytes"));
         drawn % (most + 1)
     }
@@ -245,7 +321,11 @@ impl Desk<'_> {
         text.extend(lot.visitors.to_le_bytes());
         text.extend(lot.networks.to_le_bytes());
         let number = (day - jiff::civil::date(1970, 1, 1)).get_days();
-        text.extend(u16::try_from(number).expect("a day of this century").to_le_bytes());
+        text.extend(
+            u16::try_from(number)
+                .expect("a day of this century")
+                .to_le_bytes(),
+        );
         *blake3::keyed_hash(&self.rules.coin_key, &text).as_bytes()
     }
 }

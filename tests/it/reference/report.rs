@@ -25,7 +25,10 @@ pub struct Question {
 
 impl Question {
     fn days(&self) -> Vec<Date> {
-        self.from.series(jiff::Span::new().days(1)).take_while(|day| *day <= self.to).collect()
+        self.from
+            .series(jiff::Span::new().days(1))
+            .take_while(|day| *day <= self.to)
+            .collect()
     }
 }
 
@@ -40,13 +43,18 @@ impl Book {
     pub fn answer(&self, question: &Question) -> Value {
         match &question.filter {
             None => self.overview(question),
-            Some((by, value)) if ["page", "link", "event"].contains(&by.as_str()) => self.of_item(question, by, value),
+            Some((by, value)) if ["page", "link", "event"].contains(&by.as_str()) => {
+                self.of_item(question, by, value)
+            }
             Some((by, value)) => self.of_value(question, by, value),
         }
     }
 
     fn head(&self, question: &Question) -> Value {
-        let filter = question.filter.as_ref().map(|(by, value)| json!({"by": by, "value": value}));
+        let filter = question
+            .filter
+            .as_ref()
+            .map(|(by, value)| json!({"by": by, "value": value}));
         json!({
             "site": self.name,
             "zone": self.zone.iana_name(),
@@ -64,13 +72,19 @@ impl Book {
         let mut answer = self.head(question);
         answer["totals"] = without_exits(self.sum(question, site));
         answer["interval"] = json!(if question.by_hour() { "hour" } else { "day" });
-        answer["series"] =
-            if question.by_hour() { self.each_hour(question) } else { self.each_day(question, site, without_exits) };
+        answer["series"] = if question.by_hour() {
+            self.each_hour(question)
+        } else {
+            self.each_day(question, site, without_exits)
+        };
         let subject = |subject: &str| {
             let of = |row: &Row| row.subject == subject && row.dim.is_empty();
             json!({"hits": self.sum(question, of).hits, "rows": self.items(question, subject)})
         };
-        let subjects = ["page", "link", "event"].map(|name| (name.to_owned(), subject(name))).into_iter().collect();
+        let subjects = ["page", "link", "event"]
+            .map(|name| (name.to_owned(), subject(name)))
+            .into_iter()
+            .collect();
         answer["money"] = self.earned(question);
         answer["subjects"] = Value::Object(subjects);
         answer["dimensions"] = self.dimensions(question, "site", "");
@@ -94,14 +108,23 @@ impl Book {
     fn of_value(&self, question: &Question, dim: &str, value: &str) -> Value {
         let mut answer = self.head(question);
         let of_site = |row: &Row| row.subject == "site" && row.dim == dim && row.value == value;
-        let totals = self.published(question, of_site, |_| ()).remove(&()).unwrap_or_default();
+        let totals = self
+            .published(question, of_site, |_| ())
+            .remove(&())
+            .unwrap_or_default();
         answer["totals"] = json!({"visitors": totals.visitors, "visits": totals.visits});
-        let subjects = SUBJECTS.iter().filter(|(subject, dims)| *subject != "site" && dims.contains(&dim));
+        let subjects = SUBJECTS
+            .iter()
+            .filter(|(subject, dims)| *subject != "site" && dims.contains(&dim));
         let subjects: Map<String, Value> = subjects
             .map(|(subject, _)| {
-                let of_value = |row: &Row| row.subject == *subject && row.dim == dim && row.value == value;
+                let of_value =
+                    |row: &Row| row.subject == *subject && row.dim == dim && row.value == value;
                 let items = self.published(question, of_value, |row| row.item.clone());
-                (subject.to_string(), json!({"rows": largest(items, "item", question.limit)}))
+                (
+                    subject.to_string(),
+                    json!({"rows": largest(items, "item", question.limit)}),
+                )
             })
             .collect();
         answer["subjects"] = Value::Object(subjects);
@@ -112,7 +135,9 @@ impl Book {
     fn earned(&self, question: &Question) -> Value {
         let mut sums: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
         let in_range = |day: Date| question.from <= day && day <= question.to;
-        for ((_, event, currency), (hits, minor)) in self.money.iter().filter(|((day, ..), _)| in_range(*day)) {
+        for ((_, event, currency), (hits, minor)) in
+            self.money.iter().filter(|((day, ..), _)| in_range(*day))
+        {
             let sum = sums.entry((event, currency)).or_default();
             *sum = (sum.0 + hits, sum.1 + minor);
         }
@@ -142,8 +167,10 @@ impl Book {
     /// A subject's items, exact: by hits descending, then by name.
     fn items(&self, question: &Question, subject: &str) -> Vec<Value> {
         let totals = |row: &Row| row.subject == subject && row.dim.is_empty();
-        let mut rows: Vec<(String, Counts)> =
-            self.group(question, totals, |row| row.item.clone()).into_iter().collect();
+        let mut rows: Vec<(String, Counts)> = self
+            .group(question, totals, |row| row.item.clone())
+            .into_iter()
+            .collect();
         rows.sort_by_key(|(item, counts)| (Reverse(counts.hits), item.clone()));
         rows.into_iter()
             .take(question.limit)
@@ -155,7 +182,12 @@ impl Book {
             .collect()
     }
 
-    fn each_day(&self, question: &Question, which: impl Fn(&Row) -> bool, show: fn(Counts) -> Value) -> Value {
+    fn each_day(
+        &self,
+        question: &Question,
+        which: impl Fn(&Row) -> bool,
+        show: fn(Counts) -> Value,
+    ) -> Value {
         let of_day = self.group(question, which, |row| row.day);
         let days = question.days().into_iter().map(|day| {
             let mut line = show(of_day.get(&day).copied().unwrap_or_default());
@@ -167,11 +199,22 @@ impl Book {
 
     /// From local midnight to local midnight in steps of an hour, so 23 to 25 a day.
     fn each_hour(&self, question: &Question) -> Value {
-        let midnight =
-            |day: Date| day.to_zoned(self.zone.clone()).expect("a day has a beginning").timestamp().as_second();
-        let end = midnight(question.to.tomorrow().expect("not the last day of the calendar"));
+        let midnight = |day: Date| {
+            day.to_zoned(self.zone.clone())
+                .expect("a day has a beginning")
+                .timestamp()
+                .as_second()
+        };
+        let end = midnight(
+            question
+                .to
+                .tomorrow()
+                .expect("not the last day of the calendar"),
+        );
         let hours = (midnight(question.from)..end).step_by(3600).map(|start| {
-            let local = Timestamp::from_second(start).expect("within the range").to_zoned(self.zone.clone());
+            let local = Timestamp::from_second(start)
+                .expect("within the range")
+                .to_zoned(self.zone.clone());
             let mut line = without_exits(self.hours.get(&start).copied().unwrap_or_default());
             line["at"] = json!(local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string());
             line
@@ -180,7 +223,9 @@ impl Book {
     }
 
     fn sum(&self, question: &Question, which: impl Fn(&Row) -> bool) -> Counts {
-        self.group(question, which, |_| ()).remove(&()).unwrap_or_default()
+        self.group(question, which, |_| ())
+            .remove(&())
+            .unwrap_or_default()
     }
 
     /// The rows of the range that `which` selects, summed by `key`; sums of zeroes only are left
@@ -231,7 +276,14 @@ fn add(sum: &mut Counts, more: &Counts) {
 }
 
 fn without_exits(counts: Counts) -> Value {
-    let Counts { hits, visitors, visits, bounces, seconds, .. } = counts;
+    let Counts {
+        hits,
+        visitors,
+        visits,
+        bounces,
+        seconds,
+        ..
+    } = counts;
     json!({"hits": hits, "visitors": visitors, "visits": visits, "bounces": bounces, "seconds": seconds})
 }
 
@@ -245,11 +297,22 @@ fn with_exits(counts: Counts) -> Value {
 /// Visitors descending, then visits, then by name.
 fn largest(rows: BTreeMap<String, Counts>, key: &str, limit: usize) -> Vec<Value> {
     let mut rows: Vec<(String, Counts)> = rows.into_iter().collect();
-    rows.sort_by(|(a, x), (b, y)| (y.visitors, y.visits).cmp(&(x.visitors, x.visits)).then(a.cmp(b)));
-    let rows = rows.into_iter().take(limit).map(|(name, Counts { visitors, visits, .. })| {
-        let mut row = json!({"visitors": visitors, "visits": visits});
-        row[key] = json!(name);
-        row
+    rows.sort_by(|(a, x), (b, y)| {
+        (y.visitors, y.visits)
+            .cmp(&(x.visitors, x.visits))
+            .then(a.cmp(b))
     });
+    let rows = rows.into_iter().take(limit).map(
+        |(
+            name,
+            Counts {
+                visitors, visits, ..
+            },
+        )| {
+            let mut row = json!({"visitors": visitors, "visits": visits});
+            row[key] = json!(name);
+            row
+        },
+    );
     rows.collect()
 }

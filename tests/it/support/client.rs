@@ -31,7 +31,10 @@ pub struct Answer {
 impl Answer {
     /// The first field of that name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     pub fn text(&self) -> String {
@@ -80,7 +83,11 @@ impl Client {
     /// A client that finds the server again after a restart.
     pub fn at(door: Door) -> io::Result<Client> {
         let stream = open(door.address()?)?;
-        Ok(Client { door, stream, last_used: Instant::now() })
+        Ok(Client {
+            door,
+            stream,
+            last_used: Instant::now(),
+        })
     }
 
     /// A new connection to wherever the server is now.
@@ -95,12 +102,24 @@ impl Client {
         self.ask("GET", target, &[("Host", &host)], Body::None)
     }
 
-    pub fn ask(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: Body) -> io::Result<Answer> {
+    pub fn ask(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> io::Result<Answer> {
         self.send(method, target, headers, body)?;
         self.receive()
     }
 
-    pub fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: Body) -> io::Result<()> {
+    pub fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> io::Result<()> {
         if self.last_used.elapsed() > FRESH {
             self.reconnect()?;
         }
@@ -123,7 +142,10 @@ impl Client {
     /// For answers without an end.
     pub fn receive_head(&mut self) -> io::Result<Answer> {
         let status_line = self.line()?;
-        let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status_line
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok());
         let status = status.ok_or_else(|| malformed(&status_line))?;
         let mut headers = Vec::new();
         loop {
@@ -134,11 +156,18 @@ impl Client {
             let (name, value) = line.split_once(':').ok_or_else(|| malformed(&line))?;
             headers.push((name.to_owned(), value.trim().to_owned()));
         }
-        Ok(Answer { status, headers, body: Vec::new() })
+        Ok(Answer {
+            status,
+            headers,
+            body: Vec::new(),
+        })
     }
 
     fn body(&mut self, answer: &Answer) -> io::Result<Vec<u8>> {
-        if answer.header("Transfer-Encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+        if answer
+            .header("Transfer-Encoding")
+            .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
+        {
             return self.chunks();
         }
         let length = match answer.header("Content-Length") {
@@ -174,7 +203,10 @@ impl Client {
     fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
-            return Err(Error::new(ErrorKind::UnexpectedEof, "the server closed the connection"));
+            return Err(Error::new(
+                ErrorKind::UnexpectedEof,
+                "the server closed the connection",
+            ));
         }
         Ok(line.trim_end_matches(['\r', '\n']).to_owned())
     }
@@ -233,7 +265,9 @@ fn answers_are_read_one_after_the_other_from_one_connection() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let mut client = Client::connect(listener.local_addr().unwrap()).unwrap();
     let (mut server, _) = listener.accept().unwrap();
-    server.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").unwrap();
+    server
+        .write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
+        .unwrap();
     server
         .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nA: b\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n")
         .unwrap();
@@ -241,5 +275,8 @@ fn answers_are_read_one_after_the_other_from_one_connection() {
     let first = client.receive().unwrap();
     assert_eq!((first.status, first.body.len()), (202, 0));
     let second = client.receive().unwrap();
-    assert_eq!((second.status, second.text().as_str(), second.header("a")), (200, "abcd", Some("b")));
+    assert_eq!(
+        (second.status, second.text().as_str(), second.header("a")),
+        (200, "abcd", Some("b"))
+    );
 }

@@ -25,12 +25,33 @@ impl Disk {
     /// password.
     pub fn mount(at: &Path) -> Disk {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder to mount at");
-        let disk = Disk { mounted_at: at.to_owned(), dir };
-        root(&["mount", "-t", "tmpfs", "-o", "size=1g,mode=0777", "tmpfs", text(disk.dir.path())]);
+        let disk = Disk {
+            mounted_at: at.to_owned(),
+            dir,
+        };
+        root(&[
+            "mount",
+            "-t",
+            "tmpfs",
+            "-o",
+            "size=1g,mode=0777",
+            "tmpfs",
+            text(disk.dir.path()),
+        ]);
         fs::create_dir(disk.outer()).expect("a folder to mount at");
         fs::create_dir_all(at).expect("a folder to mount at");
-        make(&disk.dir.path().join("outer.img"), OUTER, &["-O", "^has_journal"]);
-        root(&["mount", "-o", "loop", text(&disk.dir.path().join("outer.img")), text(&disk.outer())]);
+        make(
+            &disk.dir.path().join("outer.img"),
+            OUTER,
+            &["-O", "^has_journal"],
+        );
+        root(&[
+            "mount",
+            "-o",
+            "loop",
+            text(&disk.dir.path().join("outer.img")),
+            text(&disk.outer()),
+        ]);
         root(&["chmod", "0777", text(&disk.outer())]);
         make(&disk.image(), INNER, &[]);
         disk.mount_inner();
@@ -46,7 +67,13 @@ impl Disk {
     }
 
     fn mount_inner(&self) {
-        root(&["mount", "-o", "loop", text(&self.image()), text(&self.mounted_at)]);
+        root(&[
+            "mount",
+            "-o",
+            "loop",
+            text(&self.image()),
+            text(&self.mounted_at),
+        ]);
         root(&["chmod", "0777", text(&self.mounted_at)]);
     }
 
@@ -55,7 +82,10 @@ impl Disk {
     pub fn cut(&self, kill: impl FnOnce()) {
         let copy = self.dir.path().join("cut.img");
         root(&["fsfreeze", "--freeze", text(&self.outer())]);
-        let copied = Command::new("cp").arg("--sparse=always").args([&self.image(), &copy]).status();
+        let copied = Command::new("cp")
+            .arg("--sparse=always")
+            .args([&self.image(), &copy])
+            .status();
         // The process may wait in a write until the freeze is over. It is killed first, so that it
         // does not continue from there.
         let thaw = std::thread::spawn({
@@ -70,9 +100,16 @@ impl Disk {
         assert!(copied.expect("cp").success(), "the image is copied");
 
         // The embedded engine's process ends a moment after the collector's.
-        let unmount = || command(&["umount", text(&self.mounted_at)]).output().is_ok_and(|done| done.status.success());
+        let unmount = || {
+            command(&["umount", text(&self.mounted_at)])
+                .output()
+                .is_ok_and(|done| done.status.success())
+        };
         super::until(unmount, "nobody uses the disk");
-        let back = Command::new("cp").arg("--sparse=always").args([&copy, &self.image()]).status();
+        let back = Command::new("cp")
+            .arg("--sparse=always")
+            .args([&copy, &self.image()])
+            .status();
         assert!(back.expect("cp").success(), "the image is put back");
         self.mount_inner();
     }
@@ -80,7 +117,11 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        for mounted in [self.mounted_at.clone(), self.outer(), self.dir.path().to_owned()] {
+        for mounted in [
+            self.mounted_at.clone(),
+            self.outer(),
+            self.dir.path().to_owned(),
+        ] {
             let _ = command(&["umount", "-l", text(&mounted)]).status();
         }
     }
@@ -91,13 +132,21 @@ fn make(image: &Path, bytes: u64, options: &[&str]) {
     file.set_len(bytes).expect("a sparse file");
     let mut arguments = vec!["-q", "-F", "-m", "0", "-E", "lazy_itable_init=1,nodiscard"];
     arguments.extend(options);
-    let made = Command::new("mkfs.ext4").args(arguments).arg(image).status();
-    assert!(made.expect("mkfs.ext4, of e2fsprogs").success(), "a file system is made");
+    let made = Command::new("mkfs.ext4")
+        .args(arguments)
+        .arg(image)
+        .status();
+    assert!(
+        made.expect("mkfs.ext4, of e2fsprogs").success(),
+        "a file system is made"
+    );
 }
 
 /// Runs a command as root.
 fn root(words: &[&str]) {
-    let done = command(words).output().unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    let done = command(words)
+        .output()
+        .unwrap_or_else(|error| panic!("{words:?}: {error}"));
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(
         done.status.success(),

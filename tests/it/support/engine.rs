@@ -14,7 +14,11 @@ pub struct Engine {
 
 impl Engine {
     pub fn start(data: &Path) -> Engine {
-        let mut engine = Engine { child: None, port: Port::hold(), data: data.to_owned() };
+        let mut engine = Engine {
+            child: None,
+            port: Port::hold(),
+            data: data.to_owned(),
+        };
         engine.restart();
         engine
     }
@@ -26,9 +30,15 @@ impl Engine {
     /// The answer to a statement on the collector's database.
     pub fn sql(&self, statement: &str) -> String {
         let host = self.port.address().to_string();
-        let mut client = Client::connect(self.port.address()).expect("the engine takes connections");
+        let mut client =
+            Client::connect(self.port.address()).expect("the engine takes connections");
         let target = "/?database=footfall";
-        let answer = client.ask("POST", target, &[("Host", &host)], Body::Sized(statement.as_bytes()));
+        let answer = client.ask(
+            "POST",
+            target,
+            &[("Host", &host)],
+            Body::Sized(statement.as_bytes()),
+        );
         let answer = answer.expect("a statement is answered");
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.text()
@@ -45,7 +55,8 @@ impl Engine {
 
     fn signal(&self, signal: rustix::process::Signal) {
         let child = self.child.as_ref().expect("a child to signal");
-        rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).expect("a child to signal");
+        rustix::process::kill_process(rustix::process::Pid::from_child(child), signal)
+            .expect("a child to signal");
     }
 
     pub fn kill(&mut self) {

@@ -5,8 +5,7 @@ use footfall::consent::GrantKeys;
 
 use super::{Answer, Body, CONSENT_VERSION, Client};
 
-pub const AGENT: &str =
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36";
+pub const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36";
 
 pub const SITES: &str = r#"
 [[profiles]]
@@ -25,12 +24,21 @@ pub const CONSENT_KEYS: &str = "test YSBrZXkgZm9yIHRlc3RzLCBhIHNlY3JldCBmb3Igbm8
 /// The consent cookie's value of a grant, as a collector of the platform named `site` gives it.
 pub fn signed(site: &str, version: u32, tiers: &str, id: &str) -> String {
     let keys = GrantKeys::parse_file(&Secret::new(CONSENT_KEYS.to_owned()), site).expect("a key");
-    keys.sign_grant_with_hex_id(version, &tiers.split('+').collect::<Vec<_>>(), id).expect("an id")
+    keys.sign_grant_with_hex_id(version, &tiers.split('+').collect::<Vec<_>>(), id)
+        .expect("an id")
 }
 
 /// The consent cookie of a person; the same number is the same person.
 pub fn grant_of(person: u128) -> String {
-    format!("ff_consent={}", signed("footfall", CONSENT_VERSION, "analytics", &format!("{person:032x}")))
+    format!(
+        "ff_consent={}",
+        signed(
+            "footfall",
+            CONSENT_VERSION,
+            "analytics",
+            &format!("{person:032x}")
+        )
+    )
 }
 
 pub fn grant() -> String {
@@ -47,7 +55,13 @@ pub fn hit(client: &mut Client, body: &str, more: &[(&str, &str)]) -> Answer {
 }
 
 /// The same at any address.
-pub fn ask(client: &mut Client, method: &str, target: &str, body: &str, more: &[(&str, &str)]) -> Answer {
+pub fn ask(
+    client: &mut Client,
+    method: &str,
+    target: &str,
+    body: &str,
+    more: &[(&str, &str)],
+) -> Answer {
     let cookie = grant();
     let now = NOON.to_string();
     let usual = [
@@ -58,9 +72,17 @@ pub fn ask(client: &mut Client, method: &str, target: &str, body: &str, more: &[
         ("Cookie", &cookie),
         ("X-Footfall-Now", &now),
     ];
-    let kept = usual.into_iter().filter(|(name, _)| !more.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)));
-    let headers: Vec<(&str, &str)> = kept.chain(more.iter().copied().filter(|(_, value)| *value != ABSENT)).collect();
-    client.ask(method, target, &headers, Body::Sized(body.as_bytes())).expect("a hit is answered")
+    let kept = usual.into_iter().filter(|(name, _)| {
+        !more
+            .iter()
+            .any(|(other, _)| other.eq_ignore_ascii_case(name))
+    });
+    let headers: Vec<(&str, &str)> = kept
+        .chain(more.iter().copied().filter(|(_, value)| *value != ABSENT))
+        .collect();
+    client
+        .ask(method, target, &headers, Body::Sized(body.as_bytes()))
+        .expect("a hit is answered")
 }
 
 /// Takes a usual field away.

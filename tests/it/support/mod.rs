@@ -21,7 +21,9 @@ use client::Door;
 pub use client::{Answer, Body, Client};
 pub use disk::Disk;
 pub use engine::Engine;
-pub use hits::{ABSENT, AGENT, CONSENT_KEYS, DAY, NOON, SITES, ask, grant, grant_of, hit, signed, view};
+pub use hits::{
+    ABSENT, AGENT, CONSENT_KEYS, DAY, NOON, SITES, ask, grant, grant_of, hit, signed, view,
+};
 pub use port::Port;
 
 /// The version of a valid grant. Not 1, so that there is an older one.
@@ -34,7 +36,10 @@ const COMES_WITHIN: Duration = Duration::from_secs(20);
 pub fn until(holds: impl Fn() -> bool, what: &str) {
     let deadline = Instant::now() + COMES_WITHIN;
     while !holds() {
-        assert!(Instant::now() < deadline, "not within {COMES_WITHIN:?}: {what}");
+        assert!(
+            Instant::now() < deadline,
+            "not within {COMES_WITHIN:?}: {what}"
+        );
         sleep(Duration::from_millis(50));
     }
 }
@@ -116,7 +121,10 @@ impl Server {
     /// With these variables in its environment.
     pub fn start_in(more: &str, settings: &[&str], environment: &[(&str, &str)]) -> Server {
         let (dir, settings) = (folder(more), owned(settings));
-        let environment: Vec<_> = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect();
         let child = spawn(dir.path(), &settings, &environment);
         let mut server = Server::begun(child, dir, settings);
         server.environment = environment;
@@ -127,7 +135,12 @@ impl Server {
     pub fn start_in_shell(more: &str, settings: &[&str], before: &str) -> Server {
         let (dir, settings) = (folder(more), owned(settings));
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("{before} && exec \"$@\""), "sh", env!("CARGO_BIN_EXE_footfall")]);
+        command.args([
+            "-c",
+            &format!("{before} && exec \"$@\""),
+            "sh",
+            env!("CARGO_BIN_EXE_footfall"),
+        ]);
         let child = run(command, dir.path(), &settings);
         Server::begun(child, dir, settings).healthy()
     }
@@ -138,7 +151,10 @@ impl Server {
         let (dir, settings) = (folder(more), owned(settings));
         let data = dir.path().join("data");
         fs::create_dir(&data).expect("a place to mount");
-        let script = format!("mount -t tmpfs -o size={bytes} tmpfs '{}' && exec \"$@\"", data.display());
+        let script = format!(
+            "mount -t tmpfs -o size={bytes} tmpfs '{}' && exec \"$@\"",
+            data.display()
+        );
         let child = run(with_mounts(&script), dir.path(), &settings);
         Server::begun(child, dir, settings).healthy()
     }
@@ -170,7 +186,14 @@ impl Server {
     }
 
     fn begun(child: Child, dir: TempDir, settings: Vec<String>) -> Server {
-        Server { child, door: Door::closed(), logged: 0, dir, settings, environment: Vec::new() }
+        Server {
+            child,
+            door: Door::closed(),
+            logged: 0,
+            dir,
+            settings,
+            environment: Vec::new(),
+        }
     }
 
     fn healthy(mut self) -> Server {
@@ -181,7 +204,10 @@ impl Server {
     /// The data directory as the collector sees it.
     pub fn data(&self) -> std::path::PathBuf {
         let inside = self.dir.path().join("data");
-        Path::new("/proc").join(self.pid().to_string()).join("root").join(inside.strip_prefix("/").unwrap_or(&inside))
+        Path::new("/proc")
+            .join(self.pid().to_string())
+            .join("root")
+            .join(inside.strip_prefix("/").unwrap_or(&inside))
     }
 
     /// `kill -9`: nothing is flushed.
@@ -250,7 +276,9 @@ impl Server {
     pub fn resident(&self) -> u64 {
         let kib = |pid: u32| -> Option<u64> {
             let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-            let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))?;
+            let kib = status
+                .lines()
+                .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))?;
             kib.trim().parse().ok()
         };
         let own = kib(self.pid()).expect("a child to ask about");
@@ -260,9 +288,13 @@ impl Server {
     /// The processes it started that have not ended: the embedded engine's.
     pub fn children(&self) -> Vec<u32> {
         let parent = self.pid().to_string();
-        let pids =
-            fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
-        pids.filter(|pid| stat(*pid).is_some_and(|stat| stat[0] != "Z" && stat[1] == parent)).collect()
+        let pids = fs::read_dir("/proc")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|e| e.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| stat(*pid).is_some_and(|stat| stat[0] != "Z" && stat[1] == parent))
+            .collect()
     }
 
     /// Of this start.
@@ -283,11 +315,16 @@ impl Server {
             if let Some(address) = self.log().get(self.logged..).and_then(said_address) {
                 self.door.open(address);
             }
-            let answer = Client::at(self.door.clone()).and_then(|mut client| client.get("/healthz"));
+            let answer =
+                Client::at(self.door.clone()).and_then(|mut client| client.get("/healthz"));
             if answer.is_ok_and(|answer| answer.status == 200) {
                 return;
             }
-            assert!(Instant::now() < deadline, "no /healthz within {STARTS_WITHIN:?}:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "no /healthz within {STARTS_WITHIN:?}:\n{}",
+                self.log()
+            );
             sleep(Duration::from_millis(20));
         }
     }
@@ -303,16 +340,26 @@ impl Server {
 
     /// A figure of `/metrics`; the whole name with its labels.
     pub fn metric(&self, name: &str) -> u64 {
-        let page = self.client().get("/metrics").expect("the metrics are answered").text();
-        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in\n{page}")).parse::<f64>().expect("a number") as u64
+        let page = self
+            .client()
+            .get("/metrics")
+            .expect("the metrics are answered")
+            .text();
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in\n{page}"))
+            .parse::<f64>()
+            .expect("a number") as u64
     }
 
     /// Waits until all counts can be read.
     pub fn flush(&self) {
         let host = self.address().to_string();
-        let answer =
-            self.client().ask("POST", "/test/flush", &[("Host", &host)], Body::None).expect("a flush is answered");
+        let answer = self
+            .client()
+            .ask("POST", "/test/flush", &[("Host", &host)], Body::None)
+            .expect("a flush is answered");
         assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.log());
     }
 
@@ -321,13 +368,25 @@ impl Server {
         let (host, now) = (self.address().to_string(), at.to_string());
         let headers = [("Host", host.as_str()), ("X-Footfall-Now", now.as_str())];
         for hook in ["/test/flush", "/test/publish"] {
-            let answer = self.client().ask("POST", hook, &headers, Body::None).expect("a hook is answered");
-            assert_eq!(answer.status, 200, "{hook}: {}\n{}", answer.text(), self.log());
+            let answer = self
+                .client()
+                .ask("POST", hook, &headers, Body::None)
+                .expect("a hook is answered");
+            assert_eq!(
+                answer.status,
+                200,
+                "{hook}: {}\n{}",
+                answer.text(),
+                self.log()
+            );
         }
     }
 
     pub fn report(&self, site: &str, query: &str) -> serde_json::Value {
-        let answer = self.client().get(&format!("/api/v1/sites/{site}/report?{query}")).expect("a report is answered");
+        let answer = self
+            .client()
+            .get(&format!("/api/v1/sites/{site}/report?{query}"))
+            .expect("a report is answered");
         assert_eq!(answer.status, 200, "{}\n{}", answer.text(), self.log());
         serde_json::from_slice(&answer.body).expect("a report is JSON")
     }
@@ -336,7 +395,8 @@ impl Server {
 /// A directory with the configuration, which ends with `more`, and the keys that sign grants.
 fn folder(more: &str) -> TempDir {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory for the test");
-    fs::write(dir.path().join("footfall.toml"), config(dir.path()) + more).expect("the configuration is written");
+    fs::write(dir.path().join("footfall.toml"), config(dir.path()) + more)
+        .expect("the configuration is written");
     fs::write(dir.path().join("consent.keys"), CONSENT_KEYS).expect("the keys are written");
     dir
 }
@@ -349,7 +409,16 @@ fn owned(settings: &[&str]) -> Vec<String> {
 /// lets users create namespaces.
 fn with_mounts(script: &str) -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_footfall")]);
+    command.args([
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        env!("CARGO_BIN_EXE_footfall"),
+    ]);
     command
 }
 
@@ -360,8 +429,14 @@ fn spawn(dir: &Path, settings: &[String], environment: &[(String, String)]) -> C
 }
 
 fn run(mut command: Command, dir: &Path, settings: &[String]) -> Child {
-    let log = File::options().create(true).append(true).open(dir.join("log")).expect("a file for the log");
-    command.args(["serve", "--config"]).arg(dir.join("footfall.toml"));
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(dir.join("log"))
+        .expect("a file for the log");
+    command
+        .args(["serve", "--config"])
+        .arg(dir.join("footfall.toml"));
     for pair in settings {
         command.args(["--set", pair]);
     }
@@ -404,7 +479,9 @@ fn a_client_of_a_server_that_is_down_reaches_nobody_and_finds_it_again() {
     let other = std::net::TcpListener::bind(first).unwrap();
     other.set_nonblocking(true).unwrap();
     assert!(client.get("/healthz").is_err());
-    let refused = Client::at(server.door.clone()).err().map(|error| error.kind());
+    let refused = Client::at(server.door.clone())
+        .err()
+        .map(|error| error.kind());
     assert_eq!(refused, Some(std::io::ErrorKind::NotConnected));
 
     server.restart();

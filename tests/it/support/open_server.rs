@@ -1,4 +1,5 @@
-//! A ClickHouse server for tests: the engine's process, with a configuration that lets everybody on this machine in.
+//! A ClickHouse server for tests: the engine's process, with a configuration that lets everybody on
+//! this machine in.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -10,9 +11,11 @@ const USERS: &str = "<clickhouse><profiles><default>\
     </default></profiles><users><default><no_password/><networks><ip>127.0.0.1</ip></networks>\
     <profile>default</profile><quota>default</quota></default></users><quotas><default></default></quotas></clickhouse>";
 
-/// Starts it with more variables in its environment, and waits until it listens. It runs until the child's standard input is closed.
+/// Starts it with more variables in its environment, and waits until it listens. It runs until the
+/// child's standard input is closed.
 pub fn start(dir: &Path, address: SocketAddr, variables: &[(&str, PathBuf)]) -> Child {
-    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/@chdb/lib-linux-x64-gnu/libchdb.so");
+    let library = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("node_modules/@chdb/lib-linux-x64-gnu/libchdb.so");
     let config = format!(
         "<clickhouse><logger><level>none</level></logger><timezone>UTC</timezone>\
          <user_directories><users_xml><path>{{users}}</path></users_xml></user_directories>\
@@ -21,10 +24,13 @@ pub fn start(dir: &Path, address: SocketAddr, variables: &[(&str, PathBuf)]) -> 
         address.ip(),
         address.port()
     );
-    let plan = serde_json::json!({"library": library, "dir": dir, "config": config, "users": USERS});
+    let plan =
+        serde_json::json!({"library": library, "dir": dir, "config": config, "users": USERS});
 
     let mut command = Command::new(env!("CARGO_BIN_EXE_footfall"));
-    command.arg("engine").envs(variables.iter().map(|(name, value)| (name, value)));
+    command
+        .arg("engine")
+        .envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::piped()).stdout(Stdio::null());
     let mut child = spawn_for_good(command);
     let stdin = child.stdin.as_mut().expect("a piped input");
@@ -33,14 +39,18 @@ pub fn start(dir: &Path, address: SocketAddr, variables: &[(&str, PathBuf)]) -> 
     let deadline = Instant::now() + Duration::from_secs(60);
     while TcpStream::connect(address).is_err() {
         let ended = child.try_wait().expect("a child to ask");
-        assert!(ended.is_none(), "the engine did not start ({ended:?}): is libchdb installed? (make test does)");
+        assert!(
+            ended.is_none(),
+            "the engine did not start ({ended:?}): is libchdb installed? (make test does)"
+        );
         assert!(Instant::now() < deadline, "the engine does not listen");
         std::thread::sleep(Duration::from_millis(5));
     }
     child
 }
 
-/// The process ends with the thread that starts it (`PR_SET_PDEATHSIG`), and a test's thread ends before the last test.
+/// The process ends with the thread that starts it (`PR_SET_PDEATHSIG`), and a test's thread ends
+/// before the last test.
 fn spawn_for_good(mut command: Command) -> Child {
     let (sender, child) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -49,5 +59,8 @@ fn spawn_for_good(mut command: Command) -> Child {
             std::thread::park();
         }
     });
-    child.recv().expect("a thread to start it").expect("the engine's process starts")
+    child
+        .recv()
+        .expect("a thread to start it")
+        .expect("the engine's process starts")
 }

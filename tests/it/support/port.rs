@@ -16,10 +16,21 @@ pub struct Port {
 impl Port {
     pub fn hold() -> Port {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        socket.set_reuse_address(true).expect("an option of sockets");
-        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
-        let address = socket.local_addr().expect("a bound socket has an address").as_socket().expect("an IP address");
-        Port { address, _bound: socket }
+        socket
+            .set_reuse_address(true)
+            .expect("an option of sockets");
+        socket
+            .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
+            .expect("a free port");
+        let address = socket
+            .local_addr()
+            .expect("a bound socket has an address")
+            .as_socket()
+            .expect("an IP address");
+        Port {
+            address,
+            _bound: socket,
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -33,9 +44,18 @@ fn a_held_port_is_given_to_nobody_and_its_server_comes_back_to_it() {
     use std::net::{TcpListener, TcpStream};
 
     let port = Port::hold();
-    assert!(TcpStream::connect(port.address()).is_err(), "nobody listens there yet");
-    let others: Vec<TcpListener> = (0..500).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    assert!(others.iter().all(|other| other.local_addr().unwrap() != port.address()));
+    assert!(
+        TcpStream::connect(port.address()).is_err(),
+        "nobody listens there yet"
+    );
+    let others: Vec<TcpListener> = (0..500)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    assert!(
+        others
+            .iter()
+            .all(|other| other.local_addr().unwrap() != port.address())
+    );
 
     for _ in 0..3 {
         let server = TcpListener::bind(port.address()).unwrap();

@@ -24,10 +24,17 @@ pub const ODD: &[&[Oddity]] = &[
     &[Cookie("theme=dark", Some("no_consent"))],
     &[Cookie("ff_consent=VERSION.none", Some("no_consent"))],
     &[Cookie("ff_consent=1.analytics.GRANT", Some("no_consent"))],
-    &[Cookie("ff_consent=VERSION.preferences.GRANT", Some("no_consent"))],
+    &[Cookie(
+        "ff_consent=VERSION.preferences.GRANT",
+        Some("no_consent"),
+    )],
     &[Cookie("ff_consent=yes", Some("no_consent"))],
     &[Header("Sec-Purpose", "prefetch", Some("not_a_view"))],
-    &[Header("Sec-Purpose", "prefetch;prerender", Some("not_a_view"))],
+    &[Header(
+        "Sec-Purpose",
+        "prefetch;prerender",
+        Some("not_a_view"),
+    )],
     &[Header("Purpose", "prefetch", Some("not_a_view"))],
     &[Header("X-Moz", "prefetch", Some("not_a_view"))],
     &[Agent(BOTS[0])],
@@ -35,7 +42,11 @@ pub const ODD: &[&[Oddity]] = &[
     &[Agent(BOTS[2])],
     &[Agent(BOTS[3])],
     &[Webdriver],
-    &[Header("Origin", "https://evil.example", Some("unknown_site"))],
+    &[Header(
+        "Origin",
+        "https://evil.example",
+        Some("unknown_site"),
+    )],
     &[Header("Sec-Fetch-Site", "cross-site", Some("unknown_site"))],
     &[Host("unknown.example")],
     &[Path("/imprint")],
@@ -49,7 +60,11 @@ pub const ODD: &[&[Oddity]] = &[
     &[Webdriver, GPC],
     &[Header("Purpose", "prefetch", Some("not_a_view")), GPC],
     &[Host("unknown.example"), Agent(BOTS[1])],
-    &[Header("Origin", "https://evil.example", Some("unknown_site")), GPC, DNT],
+    &[
+        Header("Origin", "https://evil.example", Some("unknown_site")),
+        GPC,
+        DNT,
+    ],
 ];
 
 /// Requests that look like a reason to drop and are not.
@@ -58,13 +73,25 @@ pub const HARMLESS: &[&[Oddity]] = &[
     &[Header("DNT", "0", None), Header("Sec-GPC", "0", None)],
     &[Header("Sec-GPC", "true", None)],
     &[Header("Sec-GPC", "0", None)],
-    &[Cookie("ff_consent=VERSION.preferences+analytics.GRANT; a=b", None)],
-    &[Cookie("xff_consent=VERSION.none; ff_consent=VERSION.analytics.GRANT", None)],
+    &[Cookie(
+        "ff_consent=VERSION.preferences+analytics.GRANT; a=b",
+        None,
+    )],
+    &[Cookie(
+        "xff_consent=VERSION.none; ff_consent=VERSION.analytics.GRANT",
+        None,
+    )],
 ];
 
 pub fn play(town: &mut Town, site: usize, start: i64, end: i64) {
     let neighbour = &SITES[site / 3 * 3 + (site + 1) % 3];
-    let mut stage = Stage { town, site: &SITES[site], neighbour, start, end };
+    let mut stage = Stage {
+        town,
+        site: &SITES[site],
+        neighbour,
+        start,
+        end,
+    };
     stage.gaps();
     stage.leaves();
     stage.midnight();
@@ -102,7 +129,14 @@ impl Stage<'_> {
         let page = &PAGES[usize::try_from(self.town.dice.below(5)).expect("an index")];
         let entry = Entry::within(self.site, person);
         let id = Some(self.town.id());
-        Act { site: self.site, page, what, entry, id, webdriver: false }
+        Act {
+            site: self.site,
+            page,
+            what,
+            entry,
+            id,
+            webdriver: false,
+        }
     }
 
     fn view(&mut self, person: &Person) -> Act {
@@ -133,25 +167,49 @@ impl Stage<'_> {
             let at = self.sometime();
             self.sequence(at, &[(0, What::View), (gap, What::View)]);
             let at = self.sometime();
-            self.sequence(at, &[(0, What::View), (gap, What::Event(&EVENTS[1])), (gap + 5_999, What::View)]);
+            self.sequence(
+                at,
+                &[
+                    (0, What::View),
+                    (gap, What::Event(&EVENTS[1])),
+                    (gap + 5_999, What::View),
+                ],
+            );
         }
     }
 
     fn leaves(&mut self) {
         let almost = GAP - 1000;
         let at = self.sometime();
-        self.sequence(at, &[(0, What::View), (almost, What::Leave(1_500)), (2 * almost, What::View)]);
+        self.sequence(
+            at,
+            &[
+                (0, What::View),
+                (almost, What::Leave(1_500)),
+                (2 * almost, What::View),
+            ],
+        );
         // Too late to continue the visit, and it opens none: it adds its seconds to the page and
         // nothing else.
         let at = self.sometime();
-        self.sequence(at, &[(0, What::View), (GAP, What::Leave(7_000)), (GAP + MINUTE, What::View)]);
+        self.sequence(
+            at,
+            &[
+                (0, What::View),
+                (GAP, What::Leave(7_000)),
+                (GAP + MINUTE, What::View),
+            ],
+        );
         let at = self.sometime();
         self.sequence(at, &[(0, What::Leave(9_000)), (MINUTE, What::Leave(9_000))]);
         // Rounding, on a page the visit had not used.
         for ms in [0, 499, 500, 1_499, 1_500, 86_400_000] {
             let (at, person) = (self.sometime(), self.somebody());
             let view = self.view(&person);
-            let leave = Act { page: &PAGES[13], ..self.act(&person, What::Leave(ms)) };
+            let leave = Act {
+                page: &PAGES[13],
+                ..self.act(&person, What::Leave(ms))
+            };
             self.send(at, &person, &[view]);
             let leave = self.send(at + 20_000, &person, &[leave]);
             self.town.sent.push(leave.again(at + 40_000));
@@ -161,8 +219,19 @@ impl Stage<'_> {
     fn midnight(&mut self) {
         let midnight = self.end;
         self.sequence(midnight - 1, &[(0, What::View), (1, What::View)]);
-        self.sequence(midnight - 5_000, &[(0, What::View), (10_000, What::Leave(4_000)), (15_000, What::View)]);
-        let steps = [(0, What::Click(&LINKS[0], Some(2_500))), (1_999, What::View), (120_000, What::View)];
+        self.sequence(
+            midnight - 5_000,
+            &[
+                (0, What::View),
+                (10_000, What::Leave(4_000)),
+                (15_000, What::View),
+            ],
+        );
+        let steps = [
+            (0, What::Click(&LINKS[0], Some(2_500))),
+            (1_999, What::View),
+            (120_000, What::View),
+        ];
         self.sequence(midnight - 60_000, &steps);
         // The same hit on both sides of midnight is one hit.
         let person = self.somebody();
@@ -172,15 +241,31 @@ impl Stage<'_> {
     }
 
     fn lone_hits(&mut self) {
-        let clicks = [What::Click(&LINKS[1], Some(2_499)), What::Click(&LINKS[2], None)];
+        let clicks = [
+            What::Click(&LINKS[1], Some(2_499)),
+            What::Click(&LINKS[2], None),
+        ];
         for what in EVENTS.iter().map(What::Event).chain(clicks) {
             let at = self.sometime();
             self.sequence(at, &[(0, what)]);
         }
         let at = self.sometime();
-        self.sequence(at, &[(0, What::Event(&EVENTS[1])), (2_000, What::View), (3_999, What::Event(&EVENTS[1]))]);
+        self.sequence(
+            at,
+            &[
+                (0, What::Event(&EVENTS[1])),
+                (2_000, What::View),
+                (3_999, What::Event(&EVENTS[1])),
+            ],
+        );
         let at = self.sometime();
-        self.sequence(at, &[(0, What::Event(&EVENTS[1])), (2_000, What::Event(&EVENTS[0]))]);
+        self.sequence(
+            at,
+            &[
+                (0, What::Event(&EVENTS[1])),
+                (2_000, What::Event(&EVENTS[0])),
+            ],
+        );
     }
 
     fn repeated_ids(&mut self) {
@@ -199,7 +284,10 @@ impl Stage<'_> {
         // The same id is another hit on another site.
         let (at, person) = (self.sometime(), self.somebody());
         let here = self.view(&person);
-        let there = Act { site: self.neighbour, ..here.clone() };
+        let there = Act {
+            site: self.neighbour,
+            ..here.clone()
+        };
         self.send(at, &person, &[here]);
         self.send(at, &person, &[there]);
         // The id of a dropped hit is not remembered.
@@ -220,14 +308,25 @@ impl Stage<'_> {
         self.send(at, &person, &[view.clone(), view.clone(), click]);
 
         let (at, person) = (self.sometime(), self.somebody());
-        let twenty: Vec<Act> = (0..20).map(|_| Act { id: None, ..self.view(&person) }).collect();
+        let twenty: Vec<Act> = (0..20)
+            .map(|_| Act {
+                id: None,
+                ..self.view(&person)
+            })
+            .collect();
         self.send(at, &person, &twenty);
 
         // One body for two profiles, one of them automated.
         let (at, person) = (self.sometime(), self.somebody());
         let here = self.view(&person);
-        let there = Act { site: self.neighbour, ..self.view(&person) };
-        let automated = Act { webdriver: true, ..self.view(&person) };
+        let there = Act {
+            site: self.neighbour,
+            ..self.view(&person)
+        };
+        let automated = Act {
+            webdriver: true,
+            ..self.view(&person)
+        };
         self.send(at, &person, &[here, automated, there]);
     }
 
@@ -252,7 +351,11 @@ impl Stage<'_> {
         let (at, mut person) = (self.sometime(), self.somebody());
         person.agent = &super::values::AGENTS[1];
         for (n, source) in [1, 2, 1].into_iter().enumerate() {
-            let view = Act { page: &PAGES[4], entry: Entry::from_referrer(source), ..self.view(&person) };
+            let view = Act {
+                page: &PAGES[4],
+                entry: Entry::from_referrer(source),
+                ..self.view(&person)
+            };
             self.send(at + n as i64 * 40 * MINUTE, &person, &[view]);
         }
     }
@@ -260,7 +363,10 @@ impl Stage<'_> {
     fn refused(&mut self) {
         for odd in ODD {
             let (at, person) = (self.sometime(), self.somebody());
-            let acts = [self.view(&person), self.act(&person, What::Event(&EVENTS[0]))];
+            let acts = [
+                self.view(&person),
+                self.act(&person, What::Event(&EVENTS[0])),
+            ];
             self.send_odd(at, &person, &acts, odd);
         }
         for odd in HARMLESS {

@@ -60,16 +60,27 @@ pub struct Registry {
 
 impl Registry {
     pub fn open() -> Registry {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb");
-        let countries = maxminddb::Reader::open_readfile(file).expect("the country file: run `npm ci` first");
-        Registry { countries, given: [0; NETWORKS.len()] }
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(
+            "node_modules/@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb",
+        );
+        let countries =
+            maxminddb::Reader::open_readfile(file).expect("the country file: run `npm ci` first");
+        Registry {
+            countries,
+            given: [0; NETWORKS.len()],
+        }
     }
 
     pub fn person(&mut self, dice: &mut Dice) -> Person {
         let (address, country) = self.address(dice);
         let agent = dice.pick_front(&AGENTS);
-        Person { address, country, agent, language: dice.pick_front(&LANGUAGES), grant: grant(dice) }
+        Person {
+            address,
+            country,
+            agent,
+            language: dice.pick_front(&LANGUAGES),
+            grant: grant(dice),
+        }
     }
 
     fn address(&mut self, dice: &mut Dice) -> (String, String) {
@@ -84,12 +95,13 @@ impl Registry {
         self.given[chosen] += 1;
         let address = match NETWORKS[chosen].0.parse().expect("an address") {
             // Three in each /24 or /48, then the next.
-            IpAddr::V4(first) => {
-                IpAddr::from((u32::from(first) + to_u32(n / 3) * 256 + to_u32(n % 3) + 1).to_be_bytes())
-            }
-            IpAddr::V6(first) => {
-                IpAddr::from((u128::from(first) + (u128::from(n / 3) << 80) + u128::from(n % 3) + 1).to_be_bytes())
-            }
+            IpAddr::V4(first) => IpAddr::from(
+                (u32::from(first) + to_u32(n / 3) * 256 + to_u32(n % 3) + 1).to_be_bytes(),
+            ),
+            IpAddr::V6(first) => IpAddr::from(
+                (u128::from(first) + (u128::from(n / 3) << 80) + u128::from(n % 3) + 1)
+                    .to_be_bytes(),
+            ),
         };
         (address.to_string(), self.country(address))
     }
@@ -104,9 +116,15 @@ impl Registry {
             IpAddr::V4(v4) => IpAddr::from((u32::from(v4) & 0xffff_ff00).to_be_bytes()),
             IpAddr::V6(v6) => IpAddr::from((u128::from(v6) & !(u128::MAX >> 48)).to_be_bytes()),
         };
-        let found = self.countries.lookup(network).expect("a readable country file");
+        let found = self
+            .countries
+            .lookup(network)
+            .expect("a readable country file");
         let record: Option<Record> = found.decode().expect("records with a country code");
-        record.and_then(|record| record.country_code).unwrap_or("(unknown)").to_owned()
+        record
+            .and_then(|record| record.country_code)
+            .unwrap_or("(unknown)")
+            .to_owned()
     }
 }
 

@@ -67,10 +67,22 @@ impl Entry {
     pub fn within(site: &Site, person: &Person) -> Entry {
         match person.agent.app {
             // The apps of the table are social networks.
-            Some(app) => Entry { query: "", referrer: None, source: app.to_owned(), channel: "social", campaign: None },
+            Some(app) => Entry {
+                query: "",
+                referrer: None,
+                source: app.to_owned(),
+                channel: "social",
+                campaign: None,
+            },
             None => {
                 let referrer = Some(format!("https://{}/u/{}", site.host, site.name));
-                Entry { query: "", referrer, source: "(direct)".to_owned(), channel: "own", campaign: None }
+                Entry {
+                    query: "",
+                    referrer,
+                    source: "(direct)".to_owned(),
+                    channel: "own",
+                    campaign: None,
+                }
             }
         }
     }
@@ -78,7 +90,13 @@ impl Entry {
     /// From one of the table's referrers.
     pub fn from_referrer(n: usize) -> Entry {
         let (referrer, source, channel) = REFERRERS[n];
-        Entry { query: "", referrer: referrer.map(str::to_owned), source: source.to_owned(), channel, campaign: None }
+        Entry {
+            query: "",
+            referrer: referrer.map(str::to_owned),
+            source: source.to_owned(),
+            channel,
+            campaign: None,
+        }
     }
 }
 
@@ -130,12 +148,27 @@ impl Oddity {
 
 /// All acts of a body are on one host.
 pub fn request(at: i64, person: &Person, acts: &[Act], odd: &[Oddity]) -> Sent {
-    let host = odd.iter().find_map(|o| if let Oddity::Host(host) = o { Some(*host) } else { None });
+    let host = odd.iter().find_map(|o| {
+        if let Oddity::Host(host) = o {
+            Some(*host)
+        } else {
+            None
+        }
+    });
     let host = host.unwrap_or(acts[0].site.host);
     let bodies: Vec<Value> = acts.iter().map(|act| payload(act, host, odd)).collect();
-    let body = if let [one] = bodies.as_slice() { one.to_string() } else { Value::Array(bodies).to_string() };
+    let body = if let [one] = bodies.as_slice() {
+        one.to_string()
+    } else {
+        Value::Array(bodies).to_string()
+    };
     let hits = acts.iter().map(|act| truth(at, person, act, odd)).collect();
-    Sent { at, headers: headers(person, host, odd), body, hits }
+    Sent {
+        at,
+        headers: headers(person, host, odd),
+        body,
+        hits,
+    }
 }
 
 fn headers(person: &Person, host: &str, odd: &[Oddity]) -> Vec<(&'static str, String)> {
@@ -146,12 +179,22 @@ fn headers(person: &Person, host: &str, odd: &[Oddity]) -> Vec<(&'static str, St
         ("Content-Type", "text/plain;charset=UTF-8".to_owned()),
         ("Origin", format!("https://{host}")),
         ("Sec-Fetch-Site", "same-origin".to_owned()),
-        ("Cookie", cookie("theme=dark; ff_consent=VERSION.analytics.GRANT", person)),
+        (
+            "Cookie",
+            cookie("theme=dark; ff_consent=VERSION.analytics.GRANT", person),
+        ),
     ];
-    headers.extend(person.language.0.map(|tags| ("Accept-Language", tags.to_owned())));
+    headers.extend(
+        person
+            .language
+            .0
+            .map(|tags| ("Accept-Language", tags.to_owned())),
+    );
     for o in odd {
         match o {
-            Oddity::Header(name @ ("Origin" | "Sec-Fetch-Site"), value, _) => set(&mut headers, name, value),
+            Oddity::Header(name @ ("Origin" | "Sec-Fetch-Site"), value, _) => {
+                set(&mut headers, name, value)
+            }
             Oddity::Header(name, value, _) => headers.push((name, (*value).to_owned())),
             Oddity::Cookie(template, _) => set(&mut headers, "Cookie", &cookie(template, person)),
             Oddity::NoCookie => headers.retain(|(name, _)| *name != "Cookie"),
@@ -172,15 +215,31 @@ fn cookie(template: &str, person: &Person) -> String {
     let filled = template.replace("VERSION", &CONSENT_VERSION.to_string());
     let signs = |pair: &str| {
         let (name, value) = pair.split_once('=').expect("name=value");
-        let Some(terms) = value.strip_suffix(".GRANT") else { return pair.to_owned() };
+        let Some(terms) = value.strip_suffix(".GRANT") else {
+            return pair.to_owned();
+        };
         let (version, tiers) = terms.split_once('.').expect("version.tiers");
-        format!("{name}={}", signed("footfall", version.parse().expect("a version"), tiers, &person.grant))
+        format!(
+            "{name}={}",
+            signed(
+                "footfall",
+                version.parse().expect("a version"),
+                tiers,
+                &person.grant
+            )
+        )
     };
     filled.split("; ").map(signs).collect::<Vec<_>>().join("; ")
 }
 
 fn payload(act: &Act, host: &str, odd: &[Oddity]) -> Value {
-    let path = odd.iter().find_map(|o| if let Oddity::Path(path) = o { Some((*path).to_owned()) } else { None });
+    let path = odd.iter().find_map(|o| {
+        if let Oddity::Path(path) = o {
+            Some((*path).to_owned())
+        } else {
+            None
+        }
+    });
     let path = path.unwrap_or_else(|| format!("/u/{}{}", act.site.name, act.page.0));
     let question = if act.entry.query.is_empty() { "" } else { "?" };
     let mut body = json!({"url": format!("https://{host}{path}{question}{}", act.entry.query)});
@@ -227,10 +286,22 @@ fn truth(at: i64, person: &Person, act: &Act, odd: &[Oddity]) -> Hit {
     let page = format!("/u/{}{}", act.site.name, act.page.1);
     let deed = match act.what {
         What::View => Deed::View { page },
-        What::Click((_, item), engaged) => Deed::Click { link: (*item).to_owned(), engaged: engaged.unwrap_or(0) },
-        What::Event(Happening { name, passive, money, .. }) => {
+        What::Click((_, item), engaged) => Deed::Click {
+            link: (*item).to_owned(),
+            engaged: engaged.unwrap_or(0),
+        },
+        What::Event(Happening {
+            name,
+            passive,
+            money,
+            ..
+        }) => {
             let money = money.map(|(_, currency, minor)| (minor, currency));
-            Deed::Event { name: (*name).to_owned(), passive: *passive, money }
+            Deed::Event {
+                name: (*name).to_owned(),
+                passive: *passive,
+                money,
+            }
         }
         What::Leave(engaged) => Deed::Leave { page, engaged },
     };
@@ -245,7 +316,11 @@ fn truth(at: i64, person: &Person, act: &Act, odd: &[Oddity]) -> Hit {
     ]
     .map(|(dim, value)| (dim, value.to_owned()))
     .into();
-    attributes.extend(act.entry.campaign.map(|campaign| ("campaign", campaign.to_owned())));
+    attributes.extend(
+        act.entry
+            .campaign
+            .map(|campaign| ("campaign", campaign.to_owned())),
+    );
     let mut against: Vec<&str> = odd.iter().filter_map(Oddity::reason).collect();
     against.extend(act.webdriver.then_some("not_a_view"));
     Hit {

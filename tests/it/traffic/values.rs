@@ -12,8 +12,19 @@ pub struct Agent {
     pub app: Option<&'static str>,
 }
 
-const fn agent(header: &'static str, browser: &'static str, os: &'static str, device: &'static str) -> Agent {
-    Agent { header, browser, os, device, app: None }
+const fn agent(
+    header: &'static str,
+    browser: &'static str,
+    os: &'static str,
+    device: &'static str,
+) -> Agent {
+    Agent {
+        header,
+        browser,
+        os,
+        device,
+        app: None,
+    }
 }
 
 /// Picked at random; the first ones more often than the last.
@@ -65,7 +76,12 @@ pub const AGENTS: [Agent; 14] = [
         "Windows",
         "desktop",
     ),
-    agent("Mozilla/5.0 (X11; Linux x86_64; rv:136.0) Gecko/20100101 Firefox/136.0", "Firefox", "Linux", "desktop"),
+    agent(
+        "Mozilla/5.0 (X11; Linux x86_64; rv:136.0) Gecko/20100101 Firefox/136.0",
+        "Firefox",
+        "Linux",
+        "desktop",
+    ),
     agent(
         "Mozilla/5.0 (Linux; Android 14; SM-X710) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/27.0 \
          Chrome/125.0.0.0 Safari/537.36",
@@ -86,7 +102,12 @@ pub const AGENTS: [Agent; 14] = [
         "Windows",
         "desktop",
     ),
-    agent("Mozilla/5.0 (Android 15; Mobile; rv:136.0) Gecko/136.0 Firefox/136.0", "Firefox", "Android", "phone"),
+    agent(
+        "Mozilla/5.0 (Android 15; Mobile; rv:136.0) Gecko/136.0 Firefox/136.0",
+        "Firefox",
+        "Android",
+        "phone",
+    ),
     agent(
         "Mozilla/5.0 (iPad; CPU OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 \
          Mobile/15E148 Safari/604.1",
@@ -148,12 +169,32 @@ pub const NETWORKS: [(&str, u64); 14] = [
 pub const REFERRERS: [(Option<&str>, &str, &str); 9] = [
     (None, "(direct)", "direct"),
     (Some("https://www.google.com/"), "Google", "search"),
-    (Some("https://l.instagram.com/?u=https%3A%2F%2Falllinks.example%2F&e=AT0"), "Instagram", "social"),
-    (Some("https://www.google.de/search?q=mia"), "Google", "search"),
-    (Some("https://www.youtube.com/watch?v=abc"), "YouTube", "video"),
-    (Some("https://www.fern-blog.example/2026/03/first-post?utm_source=nobody"), "fern-blog.example", "referral"),
+    (
+        Some("https://l.instagram.com/?u=https%3A%2F%2Falllinks.example%2F&e=AT0"),
+        "Instagram",
+        "social",
+    ),
+    (
+        Some("https://www.google.de/search?q=mia"),
+        "Google",
+        "search",
+    ),
+    (
+        Some("https://www.youtube.com/watch?v=abc"),
+        "YouTube",
+        "video",
+    ),
+    (
+        Some("https://www.fern-blog.example/2026/03/first-post?utm_source=nobody"),
+        "fern-blog.example",
+        "referral",
+    ),
     (Some("https://www.facebook.com/"), "Facebook", "social"),
-    (Some("https://notes.harbor.example/a"), "notes.harbor.example", "referral"),
+    (
+        Some("https://notes.harbor.example/a"),
+        "notes.harbor.example",
+        "referral",
+    ),
     (Some("http://rare.example/"), "rare.example", "referral"),
 ];
 
@@ -172,7 +213,12 @@ const fn tags(
     channel: Option<&'static str>,
     campaign: Option<&'static str>,
 ) -> Tags {
-    Tags { query, source, channel, campaign }
+    Tags {
+        query,
+        source,
+        channel,
+        campaign,
+    }
 }
 
 pub const QUERIES: [Tags; 11] = [
@@ -182,16 +228,41 @@ pub const QUERIES: [Tags; 11] = [
         Some("referral"),
         Some("spring_sale"),
     ),
-    tags("utm_campaign=spring_sale&color=red", None, None, Some("spring_sale")),
-    tags("utm_medium=mail&utm_source=harbor-letter", Some("harbor-letter"), Some("mail"), None),
+    tags(
+        "utm_campaign=spring_sale&color=red",
+        None,
+        None,
+        Some("spring_sale"),
+    ),
+    tags(
+        "utm_medium=mail&utm_source=harbor-letter",
+        Some("harbor-letter"),
+        Some("mail"),
+        None,
+    ),
     tags("ref=fern-card", Some("fern-card"), Some("referral"), None),
-    tags("source=fern-card&utm_campaign=Tour%202026", Some("fern-card"), Some("referral"), Some("tour 2026")),
+    tags(
+        "source=fern-card&utm_campaign=Tour%202026",
+        Some("fern-card"),
+        Some("referral"),
+        Some("tour 2026"),
+    ),
     tags("utm_campaign=ann%40mail.example", None, None, Some("(id)")),
     tags("utm_campaign=tour-rare", None, None, Some("tour-rare")),
     tags("color=red", None, None, None),
     tags("page=2", None, None, None),
-    tags("utm_source=ig&utm_medium=Paid-Social", Some("Instagram"), Some("paid"), None),
-    tags("utm_source=chatgpt.com", Some("ChatGPT"), Some("AI assistant"), None),
+    tags(
+        "utm_source=ig&utm_medium=Paid-Social",
+        Some("Instagram"),
+        Some("paid"),
+        None,
+    ),
+    tags(
+        "utm_source=chatgpt.com",
+        Some("ChatGPT"),
+        Some("AI assistant"),
+        None,
+    ),
 ];
 
 /// The part of the address after `/u/{profile}`, and what it is counted as.
@@ -206,8 +277,14 @@ pub const PAGES: [(&str, &str); 14] = [
     ("/post/12345678", "/post/12345678"),
     ("/post/123456789", "/post/(id)"),
     ("/reset/a1b2c3d4e5f6a7b8c9d0", "/reset/(id)"),
-    ("/reset/photographyandlandscapes", "/reset/photographyandlandscapes"),
-    ("/file/0b9e1c9a-3d5f-4c7e-9a1b-2f3e4d5c6b7a/view", "/file/(id)/view"),
+    (
+        "/reset/photographyandlandscapes",
+        "/reset/photographyandlandscapes",
+    ),
+    (
+        "/file/0b9e1c9a-3d5f-4c7e-9a1b-2f3e4d5c6b7a/view",
+        "/file/(id)/view",
+    ),
     ("/to/ann@mail.example", "/to/(id)"),
     ("/rare", "/rare"),
 ];
@@ -215,11 +292,20 @@ pub const PAGES: [(&str, &str); 14] = [
 /// A link's id or target, and what it is counted as.
 pub const LINKS: [(&str, &str); 7] = [
     ("instagram-button", "instagram-button"),
-    ("https://shop.example/mug?sku=1#top", "https://shop.example/mug"),
-    ("https://music.example/album/", "https://music.example/album"),
+    (
+        "https://shop.example/mug?sku=1#top",
+        "https://shop.example/mug",
+    ),
+    (
+        "https://music.example/album/",
+        "https://music.example/album",
+    ),
     ("https://music.example/album", "https://music.example/album"),
     ("newsletter", "newsletter"),
-    ("https://tickets.example/order/987654321/pdf", "https://tickets.example/order/(id)/pdf"),
+    (
+        "https://tickets.example/order/987654321/pdf",
+        "https://tickets.example/order/(id)/pdf",
+    ),
     ("rare-link", "rare-link"),
 ];
 
@@ -233,16 +319,41 @@ pub struct Happening {
 }
 
 const fn happening(name: &'static str, passive: bool) -> Happening {
-    Happening { name, passive, money: None, value: None }
+    Happening {
+        name,
+        passive,
+        money: None,
+        value: None,
+    }
 }
 
 /// Events. The third of the money is the amount in minor units.
 pub const EVENTS: [Happening; 7] = [
     happening("signup", false),
     happening("scrolled", true),
-    Happening { name: "tip", passive: false, money: Some((19.99, "EUR", 1999)), value: None },
-    Happening { name: "tip", passive: false, money: Some((500.0, "JPY", 500)), value: None },
-    Happening { name: "renewed", passive: true, money: Some((0.1, "USD", 10)), value: None },
-    Happening { name: "rated", passive: false, money: None, value: Some(4.5) },
+    Happening {
+        name: "tip",
+        passive: false,
+        money: Some((19.99, "EUR", 1999)),
+        value: None,
+    },
+    Happening {
+        name: "tip",
+        passive: false,
+        money: Some((500.0, "JPY", 500)),
+        value: None,
+    },
+    Happening {
+        name: "renewed",
+        passive: true,
+        money: Some((0.1, "USD", 10)),
+        value: None,
+    },
+    Happening {
+        name: "rated",
+        passive: false,
+        money: None,
+        value: Some(4.5),
+    },
     happening("rare event", false),
 ];

@@ -21,15 +21,21 @@ fn percent(part: usize, of: usize) -> f64 {
 #[test]
 fn nearly_all_robots_are_found_and_no_person_is_called_one() {
     let (all_robots, all_people) = (robots().count(), human_agents().count());
-    assert!(all_robots >= 400 && all_people >= 400, "{all_robots} robots, {all_people} people");
+    assert!(
+        all_robots >= 400 && all_people >= 400,
+        "{all_robots} robots, {all_people} people"
+    );
 
     let missed: Vec<&str> = robots().filter(|agent| !bots().is_bot(agent)).collect();
-    let called: Vec<&str> = human_agents().filter(|agent| bots().is_bot(agent)).collect();
+    let called: Vec<&str> = human_agents()
+        .filter(|agent| bots().is_bot(agent))
+        .collect();
     let found = percent(all_robots - missed.len(), all_robots);
     let wrong = percent(called.len(), all_people);
     // Written to the stream itself: the test harness keeps what `println!` prints of a test that
     // passes.
-    let rates = format!("\nrobots_found_percent={found:.2}\npeople_called_robots_percent={wrong:.2}\n");
+    let rates =
+        format!("\nrobots_found_percent={found:.2}\npeople_called_robots_percent={wrong:.2}\n");
     std::io::Write::write_all(&mut std::io::stdout(), rates.as_bytes()).unwrap();
 
     assert!(found >= 98.0, "{found}: {missed:#?}");
@@ -39,42 +45,75 @@ fn nearly_all_robots_are_found_and_no_person_is_called_one() {
 #[test]
 fn the_lists_of_agents_have_a_month_and_a_source_above_each_group() {
     for list in [HUMAN_AGENTS, ROBOTS] {
-        let heads: Vec<&str> = list.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        let heads: Vec<&str> = list
+            .lines()
+            .filter_map(|line| line.strip_prefix("## "))
+            .collect();
         assert!(heads.len() >= 4);
         for head in heads {
             let (month, source) = head.split_once(" | ").unwrap();
-            assert!(month.len() == 7 && month.starts_with("20") && !source.is_empty(), "{head}");
+            assert!(
+                month.len() == 7 && month.starts_with("20") && !source.is_empty(),
+                "{head}"
+            );
         }
     }
 }
 
 #[test]
 fn a_pattern_that_matches_a_person_is_not_used() {
-    for (wrong, ignore_case) in
-        [("Safari/604", false), ("[Mm]eta(IAB)", false), ("fban/", true), ("CriOS|EdgiOS", true)]
-    {
-        let list = vec!["Made-Up-Thing".to_owned(), wrong.to_owned(), "Further.Thing".to_owned()];
+    for (wrong, ignore_case) in [
+        ("Safari/604", false),
+        ("[Mm]eta(IAB)", false),
+        ("fban/", true),
+        ("CriOS|EdgiOS", true),
+    ] {
+        let list = vec![
+            "Made-Up-Thing".to_owned(),
+            wrong.to_owned(),
+            "Further.Thing".to_owned(),
+        ];
         let bots = BotDetector::from_lists([(list, ignore_case)].into_iter());
         assert_eq!(bots.rejected_patterns(), [wrong]);
         assert!(human_agents().all(|person| !bots.is_bot(person)), "{wrong}");
-        let person = human_agents().find(|agent| agent.contains("MetaIAB Facebook")).unwrap();
-        assert!(bots.is_bot(&format!("{person} Made-Up-Thing")), "the others of the list are used");
+        let person = human_agents()
+            .find(|agent| agent.contains("MetaIAB Facebook"))
+            .unwrap();
+        assert!(
+            bots.is_bot(&format!("{person} Made-Up-Thing")),
+            "the others of the list are used"
+        );
         assert!(bots.is_bot(&format!("{person} Further-Thing")));
     }
 }
 
 #[test]
 fn what_is_left_out_of_the_lists_is_what_matches_people() {
-    assert_eq!(bots().rejected_patterns(), [""; 0], "these match people: list them in LEFT_OUT with the reason");
+    assert_eq!(
+        bots().rejected_patterns(),
+        [""; 0],
+        "these match people: list them in LEFT_OUT with the reason"
+    );
 
-    let known: BTreeSet<String> = BOT_LISTS.iter().flat_map(|(json, _)| parse_patterns(json)).collect();
+    let known: BTreeSet<String> = BOT_LISTS
+        .iter()
+        .flat_map(|(json, _)| parse_patterns(json))
+        .collect();
     let matching: BTreeSet<String> = BOT_LISTS
         .iter()
-        .flat_map(|(json, ignore_case)| PatternList::excluding_human_agents(parse_patterns(json), *ignore_case).1)
+        .flat_map(|(json, ignore_case)| {
+            PatternList::excluding_human_agents(parse_patterns(json), *ignore_case).1
+        })
         .collect();
     for pattern in EXCLUDED_PATTERNS {
-        assert!(known.contains(pattern), "{pattern}: in none of the lists any more");
-        assert!(matching.contains(pattern), "{pattern}: matches nobody of the list");
+        assert!(
+            known.contains(pattern),
+            "{pattern}: in none of the lists any more"
+        );
+        assert!(
+            matching.contains(pattern),
+            "{pattern}: matches nobody of the list"
+        );
     }
 }
 
@@ -84,8 +123,13 @@ fn samples_of_the_first_list_are_robots_but_for_those_that_are_people() {
     struct Samples {
         samples: Vec<String>,
     }
-    let file: Samples = serde_json::from_str(include_str!("../../../../data/bot-samples.json")).unwrap();
-    let missed: Vec<&String> = file.samples.iter().filter(|sample| !bots().is_bot(sample)).collect();
+    let file: Samples =
+        serde_json::from_str(include_str!("../../../../data/bot-samples.json")).unwrap();
+    let missed: Vec<&String> = file
+        .samples
+        .iter()
+        .filter(|sample| !bots().is_bot(sample))
+        .collect();
     // Facebook's and Instagram's own browsers, an editor, an app made of a site.
     assert!(missed.len() <= 4, "{missed:#?}");
 }
@@ -139,13 +183,19 @@ fn the_model_of_a_phone_is_no_name() {
     ] {
         assert!(bots().is_bot(&phone(model)), "{model}");
     }
-    assert_eq!(without_model(&phone("Spider 8")), phone("").replace("; )", ")"));
+    assert_eq!(
+        without_model(&phone("Spider 8")),
+        phone("").replace("; )", ")")
+    );
 }
 
 #[test]
 fn plain_patterns_become_words() {
     assert_eq!(literal_word(r"Googlebot\/"), Some("Googlebot/".to_owned()));
-    assert_eq!(literal_word(r"AP3A\.240617"), Some("AP3A.240617".to_owned()));
+    assert_eq!(
+        literal_word(r"AP3A\.240617"),
+        Some("AP3A.240617".to_owned())
+    );
     for expression in ["^curl", "[wW]get", r"\d", "a|b", ""] {
         assert_eq!(literal_word(expression), None, "{expression}");
     }
