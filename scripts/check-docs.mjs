@@ -80,11 +80,11 @@ compare(
 // Enums whose numbers are on disk.
 const enums = [
   ["subject", "src/event/subject.rs", "Subject"],
-  ["drop reason", "src/event/refusal.rs", "Refusal"],
-  ["metric", "src/event/vital.rs", "Metric"],
+  ["drop reason", "src/event/drop_reason.rs", "DropReason"],
+  ["metric", "src/event/vital.rs", "WebVital"],
   ["fault kind", "src/event/fault.rs", "FaultKind"],
   ["mail action", "src/event/mail.rs", "MailAction"],
-  ["reader class", "src/event/mail.rs", "Reader"],
+  ["reader class", "src/event/mail.rs", "ReaderKind"],
   ["dimension", "src/event/subject.rs", "Dimension"],
 ];
 const numbers = new Map(rows(FORMATS, "### Totals").map(([name, values]) => [name, values]));
@@ -113,7 +113,7 @@ for (const [name, file, type] of enums) {
 }
 
 // Counters: their number and their order.
-const counters = [...read("src/event/counts.rs").matchAll(/^ {12}Counter::\w+ => "(\w+)"/gm)].map(
+const counters = [...read("src/event/counts.rs").matchAll(/^ {12}CounterKind::\w+ => "(\w+)"/gm)].map(
   ([, name]) => name,
 );
 if (numbers.get("counter") !== counters.map((name, at) => `${at} ${name}`).join(", "))

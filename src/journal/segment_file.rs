@@ -75,7 +75,7 @@ impl SegmentId {
         )
     }
 
-    pub(super) fn to_header(&self) -> [u8; HEADER_BYTES] {
+    pub(super) fn to_header(self) -> [u8; HEADER_BYTES] {
         self.header_with_magic(MAGIC)
     }
 

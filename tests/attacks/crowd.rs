@@ -55,7 +55,7 @@ const fn letter(campaign: &'static str, query: &'static str, weight: u64) -> Way
     }
 }
 
-/// The sources of the demo's potter (src/demo/cast.rs). Instagram's comes by the app's own browser.
+/// The sources of the demo's potter (src/demo/creators.rs). Instagram's comes by the app's own browser.
 const WAYS: [Way; 13] = [
     way("Instagram", "social", "", 340),
     way("(direct)", "direct", "", 230),
