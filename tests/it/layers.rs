@@ -379,7 +379,7 @@ fn a_secret_that_is_made_here_leaves_in_two_places_and_cannot_be_printed() {
         let printable = ["Debug", "Display", "Clone", "Serialize"];
         for item in code
             .split("\n\n")
-            .filter(|item| item.contains("struct Raw<"))
+            .filter(|item| item.contains("struct SecretBytes<"))
         {
             assert_eq!(
                 printable.iter().find(|name| derives(item, name)),
@@ -390,17 +390,17 @@ fn a_secret_that_is_made_here_leaves_in_two_places_and_cannot_be_printed() {
         }
         for name in printable {
             assert!(
-                !code.contains(&format!("{name} for Raw<")),
+                !code.contains(&format!("{name} for SecretBytes<")),
                 "{} prints a secret",
                 path.display()
             );
         }
         // A password's hash, and the holder of a token, must not be logged either.
         for holder in [
-            "struct Share ",
-            "struct Login ",
+            "struct ShareLink ",
+            "struct PasswordLogin ",
             "struct Session ",
-            "struct Access {",
+            "struct AuthState {",
         ] {
             let holding = code
                 .split("\n\n")
