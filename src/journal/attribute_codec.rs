@@ -1,15 +1,16 @@
 //! Encodes and decodes attribute counts, which have a string table of their own.
 //!
 //! ```text
-//! attributes  base strings rows        as in code.rs: base, then two lists
+//! attributes  base strings rows        as in totals_codec.rs: base, then two lists
 //! row         flags:u8 [site:u128] [zone day:u16] [item] value counts
 //!             flags: 1 another site, 2 another zone or day, 4 8 subject, 16 32 64 128 dimension
 //! counts      mask:u8 number*          bit n: count n is not 0; bit 4 + n: it is more than 1;
 //!                                      then a number for each count that is more than 1
 //! ```
 //!
-//! Site, zone and day are left out where they equal those of the row before; `item` is left out for
-//! the site itself. The counts are visitors, visits, networks and platform networks. Nearly all
+//! Site, zone and day are omitted if they equal those of the row before; `item` is omitted for the
+//! site itself. The counts are visitors, visits, networks and platform networks. Nearly all counts
+//! of a batch are 0 or 1, so they take one byte.
 //! counts of a batch are 0 or 1, so they take one byte.
 
 use super::totals_codec::{PayloadReader, encode_strings, encode_varint};

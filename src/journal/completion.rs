@@ -1,4 +1,4 @@
-//! Completion of hits: answers from the writer to the HTTP workers.
+//! Completion of hits: commit outcomes from the writer to the HTTP workers.
 //!
 //! Waking each waiting request from another thread costs a system call each (measured: 20 085
 //! writes per second at about 30 000 hits). So the writer stores the outcomes of a batch and wakes
@@ -60,7 +60,7 @@ pub(super) fn notifier_pair() -> (CommitNotifier, CommitTicket) {
     )
 }
 
-/// Stores the same outcome for all answers, waking each worker once.
+/// Stores the same outcome for all tickets, waking each worker once.
 pub(super) fn notify_all(answers: impl Iterator<Item = CommitNotifier>, outcome: CommitOutcome) {
     let mut bells: Vec<Arc<AtomicWaker>> = Vec::new();
     for answer in answers {
@@ -91,7 +91,7 @@ impl CommitTicket {
     ///
     /// # Errors
     ///
-    /// The hits were not counted, see [`Unavailable`]; with [`Unavailable::Uncertain`], they may
+    /// The hits were not counted, see [`CommitError`]; after [`CommitError::Uncertain`], they may
     /// have been.
     pub async fn on_disk(self) -> CommitOutcome {
         self.await
@@ -107,7 +107,7 @@ impl Future for CommitTicket {
         }
         WAIT_LIST.with(|desk| desk.add_waiter(&self.outcome_code, context.waker()));
         // Checked again: the outcome may have been stored, and the waker called, before the entry
-        // was there.
+        // was added.
         decode_outcome(&self.outcome_code).map_or(Poll::Pending, Poll::Ready)
     }
 }

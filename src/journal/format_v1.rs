@@ -1,10 +1,10 @@
-//! Decodes the payload of version 1, where site ids have 64 bits and attribute rows are among the
-//! totals. Nothing writes this version any more.
+//! Decodes the payload of version 1, in which site ids have 64 bits and attribute rows are among
+//! the totals. This version is no longer written.
 //!
-//! Ids are extended with zeros; the store knows which sites they stood for.
+//! Ids are extended with zeros; the store knows the site of each.
 //!
 //! ```text
-//! payload  base strings daily hourly money drops vitals faults mail     lists as in code.rs
+//! payload  base strings daily hourly money drops vitals faults mail   lists as in totals_codec.rs
 //! daily    flags:u8 [site:u64] [day:u16] [item] [value] counts
 //!          flags: 1 another site, 2 another day, 4 8 subject, 16 32 64 dimension
 //! ```
@@ -19,7 +19,7 @@ use crate::event::{CounterValues, Dimension, Subject};
 const OTHER_SITE: u8 = 1;
 const OTHER_DAY: u8 = 2;
 
-/// Decodes a payload. Attributes are separated from totals; both keep the one string table. A
+/// Decodes a payload. Attributes are separated from totals; both use the same string table. A
 /// sealed segment numbers its strings from 0.
 pub(super) fn read_v1_delta(read: &mut PayloadReader<'_>) -> Option<SegmentDelta> {
     read.set_site_id_width(SiteIdWidth::Bits64);
@@ -46,8 +46,8 @@ pub(super) fn read_v1_delta(read: &mut PayloadReader<'_>) -> Option<SegmentDelta
 }
 
 /// Separates totals and attributes. Version 1 stored neither the zone of a row nor its networks:
-/// the zone is taken to be UTC (in a batch it stays empty, which the segment reads as UTC), and
-/// each visitor as of a network of their own.
+/// the zone is assumed to be UTC (in a batch it stays empty, which the segment reads as UTC), and
+/// each visitor to have a network of its own.
 fn split_attributes(
     rows: Vec<(AttributeKey, CounterValues)>,
     base: u32,

@@ -1,4 +1,4 @@
-//! Frames: how they are written, and how they are found again when some are damaged.
+//! Frames: how they are written, and how a scanner finds them after damage.
 
 const MAGIC: [u8; 4] = *b"FFR1";
 /// Bytes of a frame beside its payload.
@@ -30,15 +30,15 @@ pub enum SegmentRegion<'a> {
         at: usize,
         next: usize,
     },
-    /// The last write is incomplete, so it was not answered. `bytes` is its length, up to the zeros
-    /// of the reserved space.
+    /// The last write is incomplete, so its hits were not acknowledged. `bytes` is its length, up
+    /// to the zeros of the reserved space.
     Torn {
         at: usize,
         bytes: usize,
     },
 }
 
-/// Iterates over the frames of a segment file and what is between them.
+/// Iterates over the frames of a segment file and the damage between them.
 pub struct FrameScanner<'a> {
     file: &'a [u8],
     at: usize,

@@ -1,11 +1,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// When a thread last went round its loop. A thread that hangs in a system call cannot report it
-/// itself.
+/// The time of a thread's last loop iteration. A thread that hangs in a system call cannot report
+/// it itself.
 pub struct Heartbeat {
     started: Instant,
-    /// Milliseconds after `begun`.
+    /// Milliseconds after `started`.
     last_beat_millis: AtomicU64,
 }
 

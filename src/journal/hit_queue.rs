@@ -1,4 +1,4 @@
-//! The queue of hits for the writer. It is bounded: if it is full, clients are told so.
+//! The bounded queue of hits for the writer; a full queue rejects hits.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::aggregate::CountedEvent;
 use crate::event::SiteId;
 use crate::pseudonym::{Event, VisitEstimate};
 
-/// Why a hit was not counted. All but the last are answered 503 with `Retry-After`.
+/// Why a hit was not counted. The response is 503 with `Retry-After`, except for the last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CommitError {
     /// The queue is full (`limits.waiting_hits`).
@@ -18,22 +18,23 @@ pub enum CommitError {
     /// The journal's disk is full, or `journal.max_bytes` is reached.
     DiskFull,
     Stopping,
-    /// The disk failed during the write, so the hit may be counted after a restart; answered 500.
+    /// The disk failed during the write, so the hit may be counted after a restart; the response is
+    /// 500.
     Uncertain,
 }
 
-/// A queued hit. The hits of one body are taken together; the last one carries the answer.
+/// A queued hit. The hits of one body are committed together; the last one carries its notifier.
 pub(super) struct QueuedHit {
     pub(super) counted: CountedEvent,
     pub(super) notifier: Option<CommitNotifier>,
 }
 
 pub(super) enum JournalCommand {
-    /// Seal the open segment; answered with the number of the last sealed segment.
+    /// Close the open segment; replied with the number of the last sealed one.
     CloseSegment(oneshot::Sender<u64>),
     /// The number of a site's visitors in the last five minutes.
     CountLiveVisitors(SiteId, oneshot::Sender<u32>),
-    /// Answers what a view would add.
+    /// Reply with what a view would add.
     EstimateView(Box<Event>, oneshot::Sender<Option<VisitEstimate>>),
 }
 
@@ -54,7 +55,7 @@ pub struct HitQueue {
 pub(super) struct DrainedQueue {
     pub(super) hits: Vec<QueuedHit>,
     pub(super) commands: Vec<JournalCommand>,
-    /// Whether the queue is closed: nothing more will come.
+    /// Whether the queue is closed: nothing more will be added.
     pub(super) closed: bool,
 }
 
@@ -71,8 +72,8 @@ impl HitQueue {
     ///
     /// # Errors
     ///
-    /// The queue is closed ([`Unavailable::Stopping`]) or has no room for all of them
-    /// ([`Unavailable::Crowded`]). Nothing was queued.
+    /// The queue is closed ([`CommitError::Stopping`]) or has no capacity for all of them
+    /// ([`CommitError::QueueFull`]). Nothing was queued.
     pub fn submit_hits<E: Into<CountedEvent>>(
         &self,
         events: impl ExactSizeIterator<Item = E>,
@@ -92,7 +93,7 @@ impl HitQueue {
         }));
         match state.hits.last_mut() {
             Some(last) if last.notifier.is_none() => last.notifier = Some(answer),
-            // A body without hits that count is complete at once.
+            // A body without hits to count is complete at once.
             _ => completion::notify_all(std::iter::once(answer), Ok(())),
         }
         drop(state);
@@ -107,8 +108,8 @@ impl HitQueue {
         self.arrived.notify_one();
     }
 
-    /// What a view would add, by the memory that counts; nothing changes. `None` if it would be the
-    /// day's first hit, or if the writer is gone.
+    /// What a view would add to the visits in memory; nothing changes. `None` if it would be the
+    /// day's first hit, or if the writer has stopped.
     pub async fn estimate_view(&self, event: Event) -> Option<VisitEstimate> {
         let (answer, foreseen) = oneshot::channel();
         self.send_command(JournalCommand::EstimateView(Box::new(event), answer));
@@ -121,7 +122,7 @@ impl HitQueue {
         self.arrived.notify_one();
     }
 
-    /// Waits for hits, a command or the timeout, and takes everything there is.
+    /// Waits for hits, a command or the timeout, and takes everything queued.
     pub(super) fn wait_and_drain(&self, timeout: Duration) -> DrainedQueue {
         let mut state = self.lock();
         if state.hits.is_empty() && state.commands.is_empty() && !state.closed {

@@ -1,24 +1,25 @@
-//! Stage 6: counts are written to disk before their hits are answered.
+//! Stage 6: counts are on disk before their hits are acknowledged.
 //!
 //! Constraints:
-//! - *Answered means on disk.* A batch is written and `fdatasync`ed, then all of its hits are
-//!   answered. While one batch syncs the next one gathers, so durability costs latency (a sync),
-//!   not throughput.
-//! - *No personal data.* A frame holds the sums of a few milliseconds, sorted; a sealed segment
-//!   holds the sums of some seconds. Neither has a field for anything that identifies a person.
+//! - *Acknowledged means on disk.* A batch is written and `fdatasync`ed, then all of its hits are
+//!   acknowledged. While one batch syncs the next one gathers, so durability costs latency (a
+//!   sync), not throughput.
+//! - *No personal data.* A frame contains the sums of a few milliseconds, sorted; a sealed segment
+//!   those of some seconds. Neither has a field for anything that identifies a person.
 //! - *No log of visits.* The attributes of a frame are encrypted with a key that is not on the disk
-//!   (key.rs). They are in clear in sealed segments only, and there only those of a site with at
-//!   least k visits, or of a day that is over. The rest is carried from segment to segment.
+//!   (segment_keys.rs). They are in clear in sealed segments only, and there only those of a site
+//!   with at least k visits, or of a day that is over. The others are carried from segment to
+//!   segment.
 //! - *All or nothing.* Space for a batch is reserved before its hits are counted. Without space
-//!   they are answered 503, and nothing was counted, in memory or on disk.
-//! - *A failed sync ends the process.* The kernel may have dropped the pages, so what a later sync
-//!   would promise is not known.
+//!   the response is 503, and nothing was counted, in memory or on disk.
+//! - *A failed sync ends the process.* The kernel may have dropped the pages, so the result of a
+//!   later sync would mean nothing.
 //!
-//! Life of a segment file: `N.open` (frames are appended) -> `N+1.open` (its first frame holds the
+//! Life of a segment file: `N.open` (frames are appended) -> `N+1.open` (its first frame has the
 //! attributes that N does not release) -> `N.sealed` (one frame, the canonical sums; written to
 //! another name, synced, renamed) -> sent to the store -> deleted. While N is open and N+1 has its
-//! first frame, N counts without the sites and days in that frame. Files that cannot be read, or
-//! that a store refuses while it takes others, go to `quarantine/`.
+//! first frame, N counts without the sites and days in that frame. Files that cannot be read, and
+//! those that a store rejects while it accepts others, are moved to `quarantine/`.
 //!
 //! ```text
 //! file    header frame*  (zeros up to the reserved end)
@@ -27,7 +28,7 @@
 //! ```
 //!
 //! All numbers are little endian. payload.rs describes the payload. Files that begin with
-//! "FFSEGM1\n" are a former version's: they are read (former.rs) and sent, and never written.
+//! "FFSEGM1\n" are of a former version: they are read (format_v1.rs) and sent, but never written.
 
 mod attribute_codec;
 mod completion;

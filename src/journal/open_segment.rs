@@ -1,4 +1,4 @@
-//! The open segment: its file, the sums of its batches, and since when it has counts.
+//! The open segment: its file, the sums of its batches, and the time of its first count.
 
 use std::time::Instant;
 
@@ -11,16 +11,17 @@ use crate::aggregate::{AttributeSums, SegmentBuilder, SegmentDelta, SegmentSums}
 pub(super) struct OpenSegment {
     pub(super) file: SegmentFile,
     pub(super) segment: SegmentBuilder,
-    /// When its first count came, carried attributes aside. By the machine's clock, not the one of
-    /// hits: how long counts may stay in memory is not a rule of counting.
+    /// Time of its first count, not including carried attributes. By the machine's clock, not that
+    /// of hits, because how long counts may stay in memory is not a rule of counting.
     pub(super) first_count_at: Option<Instant>,
     cipher: SegmentCipher,
     frame: Vec<u8>,
 }
 
 impl OpenSegment {
-    /// Creates a segment whose first frame holds what the one before did not release. The frame is
-    /// on disk when this returns; only then may the one before be sealed. Returns `carried`.
+    /// Creates a segment whose first frame has the rows that the segment before did not release.
+    /// The frame is on disk when this returns; only then may the segment before be closed. Returns
+    /// `carried`.
     pub(super) fn create_segment(
         folder: &JournalFolder,
         id: SegmentId,
@@ -59,7 +60,7 @@ impl OpenSegment {
     }
 
     /// Writes and syncs a batch, and returns its size in bytes. After an error the state of the
-    /// disk is unknown and the caller must not go on.
+    /// disk is unknown and the caller must stop.
     pub(super) fn append_batch(
         &mut self,
         delta: &SegmentDelta,

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! `number` is the frame's among all frames of its process: the nonce. `rows` is the number of
-//! encrypted rows, a varint, so that a lost key still tells how much is lost. `encrypted` extends
-//! to the end: AES-256-GCM over `attributes`, with its tag.
+//! encrypted rows, a varint, so that the number of lost rows is known even if the key is lost.
+//! `encrypted` extends to the end: AES-256-GCM over `attributes`, with its tag.
 
 use super::attribute_codec;
 use super::format_v1;
@@ -28,12 +28,12 @@ pub(super) enum FrameKind {
 /// The payload of an open segment's frame.
 pub(super) struct OpenPayload<'a> {
     pub(super) kind: FrameKind,
-    /// Without attributes, if they are hidden.
+    /// Without attributes, if they are encrypted.
     pub(super) delta: SegmentDelta,
     pub(super) encrypted: Option<EncryptedAttributes<'a>>,
 }
 
-/// Encrypted attributes, readable with the key of their process only.
+/// Encrypted attributes, readable only with the key of their process.
 pub(super) struct EncryptedAttributes<'a> {
     pub(super) rows: u64,
     number: u64,

@@ -1,9 +1,9 @@
-//! Seals what a crash left behind, before the port is opened.
+//! Closes the segments that a crash left open, before the port is opened.
 //!
-//! A segment that another one follows was about to be sealed; what the later one carries is not
-//! part of it. Of the last segment, what may be released is released. The rest is carried into the
-//! first segment of the new process, which must be on disk before that last one is sealed. So at
-//! each moment each row counts in exactly one place.
+//! A segment that is followed by another one was about to be closed; the rows that the later one
+//! carries are not part of it. Of the last segment, the rows that may be released are released. The
+//! others are carried into the first segment of the new process, which must be on disk before that
+//! last one is closed. So each row counts in exactly one place at each moment.
 
 use super::frame::{FRAME_OVERHEAD_BYTES, FrameScanner, SegmentRegion};
 use super::payload::{self, FrameKind};
@@ -25,13 +25,13 @@ pub struct RecoverySummary {
     pub frames: usize,
     /// Damaged places; each was logged with its file and offset.
     pub damaged: usize,
-    /// Attribute rows whose key is gone, after a power cut or without `journal.key_dir`.
+    /// Attribute rows whose key is lost, after a power cut or without `journal.key_dir`.
     pub lost_rows: u64,
     /// The next free segment number.
     pub next_number: u64,
 }
 
-/// A recovery that still has to seal the last segment.
+/// A recovery that still has to close the last segment.
 pub(super) struct SegmentRecovery {
     recovered: RecoverySummary,
     last: Option<ReplayedSegment>,
@@ -49,7 +49,7 @@ struct ReplayedSegment {
 }
 
 impl SegmentRecovery {
-    /// Seals all open segments but the last.
+    /// Closes all open segments but the last.
     pub(super) fn replay_open_segments(
         folder: &JournalFolder,
         keys: &SegmentKeys,
@@ -67,7 +67,8 @@ impl SegmentRecovery {
             recovered.next_number = recovered.next_number.max(number + 1);
             let open = folder.segment_path(number, "open");
             if sealed.contains(&number) {
-                // Killed between sealing and removing: the sealed file is complete.
+                // Killed between writing the sealed file and removing the open one: the sealed file
+                // is complete.
                 std::fs::remove_file(&open).map_err(JournalError::from_io(&open))?;
                 continue;
             }
@@ -87,7 +88,7 @@ impl SegmentRecovery {
         if recovered.lost_rows > 0 {
             tracing::error!(
                 rows = recovered.lost_rows,
-                "attribute rows of segments that were not sealed are lost: the key they were encrypted with is gone; no total is"
+                "attribute rows of segments that were not sealed are lost: their key is gone; totals are complete"
             );
         }
         let carried = last.as_ref().map(|last| {
@@ -105,7 +106,7 @@ impl SegmentRecovery {
         self.recovered.next_number
     }
 
-    /// Seals the last segment, once what it carries is on disk.
+    /// Closes the last segment, once the rows it carries are on disk.
     pub(super) fn close_last_segment(
         self,
         folder: &JournalFolder,
@@ -123,7 +124,8 @@ static NO_ATTRIBUTES: AttributeSums = AttributeSums {
     rows: Vec::new(),
 };
 
-/// Reads an open segment's file. `None` if nothing in it was ever answered, or nothing can be read.
+/// Reads an open segment's file. `None` if nothing in it was ever acknowledged, or nothing can be
+/// read.
 fn replay_segment(
     folder: &JournalFolder,
     number: u64,
@@ -134,7 +136,8 @@ fn replay_segment(
     let file = read_file(&path)?;
     let remove = || std::fs::remove_file(&path).map_err(JournalError::from_io(&path));
     let Some((id, format)) = SegmentId::parse_header(&file) else {
-        // Created, but its header never reached the disk, so nothing after it was answered either.
+        // Created, but its header never reached the disk, so nothing after it was acknowledged
+        // either.
         if file.iter().all(|byte| *byte == 0) {
             return remove().map(|()| None);
         }
@@ -171,13 +174,13 @@ fn replay_segment(
                 tracing::error!(file = %path.display(), offset = at, bytes = next - at, "a journal segment is damaged; its counts in these bytes are lost, all others were recovered");
             }
             SegmentRegion::Torn { at, bytes } => {
-                tracing::warn!(file = %path.display(), offset = at, bytes, "the last write of a journal segment is incomplete; its hits were never answered");
+                tracing::warn!(file = %path.display(), offset = at, bytes, "the last write of a journal segment is incomplete; its hits were never acknowledged");
             }
         }
     }
     if frames == 0 && !damage {
-        // Killed while it was created: the segment before was still the open one and still has what
-        // would have been carried.
+        // Killed while it was created: the segment before was still the open one and still has the
+        // rows that would have been carried.
         return remove().map(|()| None);
     }
     if damage {

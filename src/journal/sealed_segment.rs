@@ -1,8 +1,9 @@
-//! Turns an open segment into a sealed one: one frame with the canonical sums, which is sent to the
-//! store byte for byte the same on each try.
+//! Closes an open segment: writes one frame with the canonical sums, which is sent to the store
+//! byte for byte the same on each attempt.
 //!
 //! Its attributes are in clear, since they are of sites with enough visits or of days that are
-//! over. The open file is removed with its frames, the last trace of which hits were committed
+//! over. The open file is removed with its frames, which are the last record of which hits were
+//! committed together.
 //! together.
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Seals segments on a thread of its own, so that sorting a large one delays no answer.
+//! Closes segments on a separate thread, so that sorting a large one does not delay responses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,17 +22,17 @@ struct CloseJob {
 
 pub(super) struct SegmentCloser {
     jobs: Sender<CloseJob>,
-    /// Number of the last segment that was handed over or announced.
+    /// Number of the last segment that was queued or announced.
     last_enqueued: u64,
     /// Set when the collector stops.
     stopping: Arc<AtomicBool>,
-    /// Segments that are not sealed yet, each in memory; and whether the disk refuses one.
+    /// Segments that are not closed yet, each in memory; and whether the disk rejects one.
     unfinished: Arc<AtomicUsize>,
     failing: Arc<AtomicBool>,
     thread: JoinHandle<bool>,
 }
 
-/// Attempts to seal a segment once the collector stops.
+/// Attempts to close a segment once the collector stops.
 const MAX_FINAL_TRIES: u32 = 3;
 
 impl SegmentCloser {
@@ -96,8 +96,8 @@ impl SegmentCloser {
         });
     }
 
-    /// Whether another segment may be handed over: one at a time, since each is in memory until it
-    /// is sealed. Waits for the one before, but for no disk that refuses it.
+    /// Whether another segment may be queued: one at a time, since each is in memory until it is
+    /// closed. Waits for the one before, unless the disk rejects it.
     pub(super) fn wait_until_ready(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         while self.unfinished.load(Ordering::Relaxed) > 0 {
@@ -113,7 +113,7 @@ impl SegmentCloser {
         self.last_enqueued
     }
 
-    /// Whether all segments were sealed. Others stay open in the journal and are sealed at the next
+    /// Whether all segments were closed. Others stay open in the journal and are closed at the next
     /// start.
     pub(super) fn join_thread(self) -> bool {
         self.stopping.store(true, Ordering::Relaxed);
@@ -122,7 +122,7 @@ impl SegmentCloser {
     }
 }
 
-/// Retries until there is room on the disk: the open file still has every frame, so nothing is lost
+/// Retries until the disk has space: the open file still has every frame, so nothing is lost
 /// meanwhile, and later segments must not overtake this one. `false` if the collector stopped
 /// first.
 fn close_with_retries(
@@ -142,7 +142,7 @@ fn close_with_retries(
         failures += 1;
         failing.store(true, Ordering::Relaxed);
         if failures == 1 {
-            tracing::error!(%error, segment = id.number, "a segment cannot be sealed; it is tried every second");
+            tracing::error!(%error, segment = id.number, "a segment cannot be sealed; will retry every second");
         }
         if closing.load(Ordering::Relaxed) {
             last_tries -= 1;
@@ -150,7 +150,7 @@ fn close_with_retries(
                 tracing::warn!(
                     segment = id.number,
                     failures,
-                    "a segment could not be sealed; it stays in the journal and is sealed at the next start"
+                    "a segment could not be closed; it stays in the journal and is closed at the next start"
                 );
                 return false;
             }
@@ -159,7 +159,7 @@ fn close_with_retries(
     }
     failing.store(false, Ordering::Relaxed);
     if failures > 0 {
-        tracing::info!(segment = id.number, failures, "the segment is sealed");
+        tracing::info!(segment = id.number, failures, "the segment is closed");
     }
     true
 }

@@ -1,4 +1,4 @@
-//! The journal's folder: its lock, its files, and how a segment's file is named and extended.
+//! The journal's folder: its lock and its files, and how a segment's file is named and extended.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ const MAGIC_V1: [u8; 8] = *b"FFSEGM1\n";
 pub const HEADER_BYTES: usize = 36;
 const RESERVE_CHUNK_BYTES: u64 = 4 << 20;
 
-/// Failures of the journal. `Append` says whether the frame that could not be written was cut off.
+/// Failures of the journal. `Append` says whether the failed frame was truncated away.
 #[derive(thiserror::Error, Debug)]
 pub enum JournalError {
     #[error("{path}: {error}", path = path.display())]
@@ -51,14 +51,14 @@ impl JournalError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SegmentFormat {
     V2,
-    /// A former version, which is read and never written.
+    /// A former version, which is read but never written.
     V1,
 }
 
 /// Identifies a segment across collectors and restarts; the deduplication token of its inserts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SegmentId {
-    /// Random id of the collector, made at its first start.
+    /// Random id of the collector, created at its first start.
     pub collector: u64,
     /// Random id of the process.
     pub epoch: u64,
@@ -142,7 +142,7 @@ impl JournalFolder {
         &self.path
     }
 
-    /// Id of the collector, made at the first start.
+    /// Id of the collector, created at the first start.
     pub fn collector_id(&self) -> u64 {
         self.collector
     }
@@ -175,8 +175,8 @@ impl JournalFolder {
         Ok(numbers)
     }
 
-    /// Whether the kernel would let files be created here: the folder exists and its file system
-    /// is writable. Creates none.
+    /// Whether files could be created here: the folder exists and its file system is writable.
+    /// Creates none.
     pub fn is_writable(&self) -> bool {
         use rustix::fs::{Access, access};
         access(&self.path, Access::WRITE_OK | Access::EXEC_OK).is_ok()
@@ -243,16 +243,16 @@ impl JournalFolder {
     }
 }
 
-/// Reads the collector's id, or makes one at the first start.
+/// Reads the collector's id, or creates one at the first start.
 fn read_or_create_collector_id(folder: &Path) -> Result<u64, JournalError> {
     let path = &folder.join("collector");
     match std::fs::read_to_string(path) {
         // A full disk could leave it empty at the first start of a former version. Segments, if
-        // there are any, hold the id.
+        // there are any, contain the id.
         Ok(text) if text.is_empty() => {
             let aside = folder.join("quarantine/collector.empty");
             std::fs::rename(path, &aside).map_err(JournalError::from_io(path))?;
-            tracing::warn!(file = %path.display(), aside = %aside.display(), "the file of this collector's id is empty; it is made again");
+            tracing::warn!(file = %path.display(), aside = %aside.display(), "the file of this collector's id is empty; it is created again");
             write_collector_id(
                 path,
                 collector_id_from_segments(folder).unwrap_or_else(random_u64),
@@ -298,7 +298,7 @@ pub(super) fn random_u64() -> u64 {
     getrandom::u64().expect("the system's random generator works")
 }
 
-/// An open segment's file. Space is reserved ahead, so that a full disk shows before a hit is
+/// An open segment's file. Space is reserved ahead, so that a full disk is noticed before a hit is
 /// counted, not while it is written.
 pub struct SegmentFile {
     /// The segment's id, as in the header.
@@ -314,7 +314,7 @@ impl SegmentFile {
     ///
     /// # Errors
     ///
-    /// The disk is full or failed. The file is removed again: nothing in it was answered.
+    /// The disk is full or failed. The file is removed again: nothing in it was acknowledged.
     pub fn create_file(
         folder: &JournalFolder,
         id: SegmentId,
@@ -336,8 +336,8 @@ impl SegmentFile {
             Ok(file)
         };
         let file = create().map_err(|error| {
-            // An incomplete file must not come back: nothing in it was answered, and what was
-            // carried into it is still counted in the segment before.
+            // An incomplete file must not remain: nothing in it was acknowledged, and the rows
+            // carried into it are still counted in the segment before.
             let _ = std::fs::remove_file(&path);
             let _ = folder.sync_folder();
             JournalError::from_io(&path)(error)
@@ -356,7 +356,7 @@ impl SegmentFile {
     ///
     /// # Errors
     ///
-    /// The disk has no room. Nothing was written.
+    /// The disk is full. Nothing was written.
     pub fn reserve_space(&mut self, bytes: u64) -> Result<(), JournalError> {
         if self.end_offset + bytes > self.reserved {
             let more = (self.end_offset + bytes - self.reserved).max(RESERVE_CHUNK_BYTES);
@@ -371,8 +371,8 @@ impl SegmentFile {
     ///
     /// # Errors
     ///
-    /// The write or the sync failed. What is on disk beyond the frames before is not known, so the
-    /// caller must not append again.
+    /// The write or the sync failed. The content of the disk after the former frames is unknown, so
+    /// the caller must not append again.
     pub fn append_frame(&mut self, frame: &[u8]) -> Result<(), JournalError> {
         let append = || {
             self.file.write_all_at(frame, self.end_offset)?;
@@ -387,7 +387,7 @@ impl SegmentFile {
         Ok(())
     }
 
-    /// Cuts off the frame that was written last; `false` if that fails too.
+    /// Truncates the frame that was written last; `false` if that fails too.
     fn undo_append(&self) -> bool {
         self.file
             .set_len(self.end_offset)

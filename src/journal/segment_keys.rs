@@ -1,9 +1,9 @@
 //! The key that encrypts attributes in open segments.
 //!
 //! Invariant: the disk, or an image of it, is not enough to read them; a collector that was killed
-//! can read them when it starts again. So the key is random, new with each start, and kept in
-//! memory and in one file on a tmpfs, outside the data folders. After a power cut it is gone, and
-//! with it the attributes that no sealed segment holds; the totals are not encrypted.
+//! can read them after its restart. So the key is random, new with each start, and kept in memory
+//! and in one file on a tmpfs, outside the data folders. After a power cut it is lost, with the
+//! attributes that are in no sealed segment; the totals are not encrypted.
 //!
 //! ```text
 //! file  "FFKEYS1\n" (epoch:u64 key:32 bytes)*
@@ -25,8 +25,8 @@ use super::segment_file::SegmentId;
 
 const MAGIC: [u8; 8] = *b"FFKEYS1\n";
 const ENTRY_BYTES: usize = 8 + 32;
-/// Most keys in the file: more starts in a row that were each killed before sealing are not
-/// expected.
+/// Maximum number of keys in the file: more starts in a row that were each killed before closing
+/// their segments are not expected.
 const MAX_KEYS: usize = 64;
 
 /// `f_type` of file systems in memory.
@@ -51,8 +51,8 @@ pub(super) struct SegmentKeys {
 pub(super) struct SegmentCipher(LessSafeKey);
 
 impl SegmentKeys {
-    /// Reads the keys of the collector's former processes, makes this one's and writes it beside
-    /// them.
+    /// Reads the keys of the collector's former processes, generates the key of this one, and adds
+    /// it to the file.
     pub(super) fn open(dir: &Path, collector: u64, epoch: u64) -> SegmentKeys {
         let mut keys = SegmentKeys {
             epoch,
@@ -111,7 +111,7 @@ impl SegmentKeys {
         self.last_nonce
     }
 
-    /// Forgets the keys of former processes, whose segments are sealed.
+    /// Drops the keys of former processes, whose segments are closed.
     pub(super) fn forget_former_keys(&mut self) {
         if self.process_keys.len() > 1 {
             self.process_keys.retain(|key| key.epoch == self.epoch);
@@ -119,7 +119,7 @@ impl SegmentKeys {
         }
     }
 
-    /// Removes the file, once nothing encrypted is left.
+    /// Removes the file, once no encrypted segment remains.
     pub(super) fn remove_key_file(self) {
         if let Some(path) = &self.file
             && let Err(error) = overwrite_file(path).and_then(|()| fs::remove_file(path))
@@ -226,7 +226,7 @@ fn read_keys(path: &Path) -> io::Result<Vec<ProcessKey>> {
     Ok(entries.collect())
 }
 
-/// Replaces the file atomically. The former one is overwritten: on a tmpfs, that is the memory
+/// Replaces the file atomically. The former one is overwritten: on a tmpfs, this is the memory
 /// itself.
 fn write_keys(path: &Path, keys: &[ProcessKey]) -> io::Result<()> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAGIC.len() + keys.len() * ENTRY_BYTES));
@@ -258,7 +258,7 @@ fn overwrite_file(path: &Path) -> io::Result<()> {
     fill_with_zeros(&open_for_writing(path)?)
 }
 
-/// Does not follow links, which another user could have made.
+/// Does not follow links, which another user could have created.
 fn open_for_writing(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .write(true)

@@ -1,5 +1,5 @@
 //! The process dies at every point of a segment's life: each row counts once, and none is written
-//! in clear before it may.
+//! in clear too early.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -72,7 +72,7 @@ impl Counted {
     }
 }
 
-/// Visits of a site from a source, as one batch brings them.
+/// Visits of a site from a source, as in one batch.
 #[derive(Clone, Copy, Debug)]
 struct Visits {
     site: u128,
@@ -152,13 +152,13 @@ impl Visits {
     }
 }
 
-/// A collector's journal without its threads: what the writer and the sealer do, one step at a
+/// A collector's journal without its threads: the steps of the writer and the closer, one at a
 /// time.
 struct Collector {
     folder: JournalFolder,
     keys: SegmentKeys,
     open: OpenSegment,
-    /// Segments the sealer has yet to seal.
+    /// Segments that the closer has not closed yet.
     behind: Vec<(SegmentId, SegmentBuilder, AttributeSums)>,
 }
 
@@ -212,7 +212,7 @@ impl Collector {
         }
     }
 
-    /// What is sealed so far.
+    /// The sealed segments.
     fn sealed(&self) -> Vec<SegmentSums> {
         let numbers = self.folder.segment_numbers("sealed").unwrap();
         numbers
@@ -226,7 +226,7 @@ impl Collector {
     }
 }
 
-/// What counts after a start in the folder: what is sealed, and what is carried on.
+/// What counts after a start in the folder: sealed segments, and carried rows.
 fn counted_after_a_start(
     dir: &Path,
     key_dir: &Path,
@@ -248,7 +248,7 @@ fn counted_after_a_start(
     (counted, recovered)
 }
 
-/// Sites and days of a sealed segment with too few visits to be written before the day is over.
+/// Sites and days of a sealed segment with too few visits to be released before the day is over.
 fn of_fewer_than_k(sums: &SegmentSums, now: Millis) -> Vec<(u128, u16)> {
     let mut visits: BTreeMap<(u128, u16), u32> = BTreeMap::new();
     for (key, counts) in &sums.attributes.rows {
@@ -275,7 +275,7 @@ fn image(dir: &Path) -> Image {
     let bytes = |path: &Path| {
         let mut bytes = fs::read(path).unwrap();
         if path.extension().is_some_and(|state| state == "open") {
-            // The reserved zeros say nothing.
+            // The reserved zeros have no meaning.
             bytes.truncate(
                 bytes
                     .iter()
@@ -295,11 +295,11 @@ fn image(dir: &Path) -> Image {
         .collect()
 }
 
-/// A folder as a crash left it: what counts after a start is what was answered.
+/// A folder as a crash left it: after a start, exactly the acknowledged hits count.
 fn assert_counted(image: &Image, key_dir: &Path, expected: &Counted, what: &str) {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in image {
-        // As a file with its space reserved: zeros up to the end.
+        // As a file with reserved space: zeros up to the end.
         let reserved = if name.ends_with(".open") { 64 } else { 0 };
         fs::write(
             dir.path().join(name),
@@ -313,7 +313,7 @@ fn assert_counted(image: &Image, key_dir: &Path, expected: &Counted, what: &str)
     }
     let (counted, recovered) = counted_after_a_start(dir.path(), keys.path(), 99, NOON);
     assert_eq!((&counted, recovered.lost_rows), (expected, 0), "{what}");
-    // And so it is after one more death, right after that start.
+    // The same after another crash, right after that start.
     let (again, recovered) = counted_after_a_start(dir.path(), keys.path(), 100, NOON);
     assert_eq!(
         (&again, recovered.lost_rows),
@@ -338,7 +338,7 @@ fn a_death_at_any_byte_of_a_rotation_counts_each_row_once() {
     let (dir, keys) = folders();
     let (mut collector, _) = Collector::start(dir.path(), keys.path(), 1, NOON);
     let mut expected = Counted::default();
-    // One site has enough visits, the other has not, and has some of both sides of the rotation.
+    // One site has enough visits; the other has not, and has some on both sides of the rotation.
     for visits in [Visits::of(1, 3), Visits::of(2, 2), Visits::of(1, 4)] {
         collector.batch(visits);
         visits.counted(&mut expected);
@@ -366,7 +366,7 @@ fn a_death_at_any_byte_of_a_rotation_counts_each_row_once() {
         }
     }
 
-    // While the former one is sealed.
+    // While the former one is closed.
     collector.seal_one();
     let after = image(dir.path());
     let sealed = &after[&name(1, "sealed")];
@@ -442,7 +442,7 @@ fn a_death_at_any_point_of_a_start_counts_each_row_once() {
     Visits::of(2, 1).counted(&mut expected);
     drop(collector);
 
-    // The steps of `Collector::start`, with a picture after each.
+    // The steps of `Collector::start`, with an image after each.
     let mut images = vec![image(dir.path())];
     let folder = JournalFolder::open(dir.path()).unwrap();
     let mut second = SegmentKeys::open(keys.path(), folder.collector_id(), 2);
@@ -530,12 +530,12 @@ fn a_day_that_ended_while_the_collector_was_down_is_released_by_the_next_start()
     assert_eq!(released, 4, "the site's and the platform's");
 }
 
-/// Longer than anything the edge lets through; see src/enrich for the bounds of texts.
+/// Longer than anything that ingest accepts; see src/enrich for the limits of texts.
 #[test]
 fn the_largest_hit_fits_in_what_is_reserved_for_one() {
     let text = |bytes: usize, n: usize| format!("{n}{}", "x".repeat(bytes - 1)).into_boxed_str();
     let mut segment = SegmentBuilder::default();
-    // The numbers of a segment with many strings take as many bytes as numbers can.
+    // A segment with many strings, whose numbers take the maximum number of bytes.
     segment.add_delta(&SegmentDelta {
         first_string_id: u32::MAX >> 8,
         ..Visits::of(1, 1).delta(&SegmentBuilder::default())
@@ -700,7 +700,7 @@ proptest! {
     }
 }
 
-/// A file that cannot grow: the kernel refuses to write beyond what is there.
+/// A file that cannot grow: the kernel rejects writes beyond its end.
 fn sealed_against_growth(bytes: u64) -> fs::File {
     use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
     let file = fs::File::from(memfd_create("segment", MemfdFlags::ALLOW_SEALING).unwrap());
@@ -723,7 +723,7 @@ fn a_batch_that_cannot_be_written_is_taken_back_or_said_to_be_uncertain() {
         OpenSegment::create_segment(&folder, id, &mut keys, AttributeSums::default()).unwrap();
     let delta = Visits::of(7, 1).delta(&open.segment);
 
-    // Grows no more, and can be cut: what was written last is gone for certain.
+    // Cannot grow, but can be truncated: the last write is certainly undone.
     open.file.replace_file(sealed_against_growth);
     let error = open.append_batch(&delta, &mut keys).unwrap_err();
     assert!(
@@ -731,7 +731,7 @@ fn a_batch_that_cannot_be_written_is_taken_back_or_said_to_be_uncertain() {
         "{error}"
     );
 
-    // Can be neither written nor cut.
+    // Can be neither written nor truncated.
     open.file
         .replace_file(|_| fs::File::open(folder.segment_path(1, "open")).unwrap());
     let error = open.append_batch(&delta, &mut keys).unwrap_err();

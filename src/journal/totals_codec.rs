@@ -1,4 +1,4 @@
-//! Encodes and decodes totals. Keys are sorted, so a row holds only what differs from the row
+//! Encodes and decodes totals. Keys are sorted, so a row contains only what differs from the row
 //! before it: about a dozen bytes.
 //!
 //! ```text
@@ -13,15 +13,15 @@
 //! vitals   site:u128 day:u16 metric:u8 bucket:u8 path device hits
 //! faults   site:u128 day:u16 kind:u8 path fault hits
 //! mail     day:u16 batch:u16 action:u8 reader:u8 template link hits visitors
-//! counts   mask:u8 number*             bit n: counter n is not zero, in the order of Counter::ALL;
+//! counts   mask:u8 number*             bit n: counter n is not zero (order: CounterKind::ALL);
 //!                                      then a number for each bit that is set
 //! ```
 //!
 //! Numbers without a width are varints: 7 bits per byte, the lowest first, the top bit set in all
-//! bytes but the last. `strings` and what follows it are lists. Texts (item, event, path, device,
-//! fault, template, link) are indices into the segment's strings, of which the first of this
-//! payload is number `base`. Days count from 1970-01-01, hours are Unix times in seconds. `item` is
-//! left out for the site itself.
+//! bytes but the last. `strings` and everything after it are lists. Texts (item, event, path,
+//! device, fault, template, link) are indices into the segment's strings; the first string of this
+//! payload has the number `base`. Days count from 1970-01-01, hours are Unix times in seconds.
+//! `item` is omitted for the site itself.
 
 use crate::aggregate::{
     DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentDelta, SegmentSums, StringId,
@@ -35,8 +35,8 @@ use crate::event::{
 const OTHER_SITE: u8 = 1;
 const OTHER_DAY: u8 = 2;
 
-/// A payload that does not follow the format although its checksum is right, at this offset:
-/// another version's file, or a defect.
+/// A payload that does not follow the format although its checksum is correct, at this offset: a
+/// file of another version, or a defect.
 #[derive(thiserror::Error, Debug, PartialEq)]
 #[error("the payload does not follow the format at byte {0}")]
 pub struct PayloadError(pub usize);
@@ -220,7 +220,7 @@ impl<'a> PayloadReader<'a> {
         })
     }
 
-    /// The lists after the totals by day, which both versions share.
+    /// The lists after the totals by day, which are the same in both versions.
     pub(super) fn read_other_totals(&mut self) -> Option<SegmentSums> {
         let hourly = self.read_list(|read| {
             let key = HourlyKey {
@@ -350,7 +350,7 @@ impl<'a> PayloadReader<'a> {
         mut row: impl FnMut(&mut Self) -> Option<T>,
     ) -> Option<Vec<T>> {
         let count = usize::try_from(self.read_varint()?).ok()?;
-        // A row takes at least one byte: a larger count is damage, not a reason to reserve memory.
+        // A row takes at least one byte: a larger count is damage, and must not reserve memory.
         let mut rows = Vec::with_capacity(count.min(self.payload.len() - self.offset));
         for _ in 0..count {
             rows.push(row(self)?);

@@ -26,39 +26,39 @@ use crate::event::{DropReason, Millis, SiteId};
 use crate::outage::Outage;
 use crate::pseudonym::DayKeys;
 
-/// Interval at which visits are closed and old keys wiped while no hit comes.
+/// Interval at which visits are closed and old keys wiped while no hit arrives.
 const IDLE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Minimum time between syncs under load: more hits share one, and each is still answered within a
-/// few milliseconds.
+/// Minimum time between syncs under load: more hits share one, and each is still acknowledged
+/// within a few milliseconds.
 const MIN_SYNC_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Size of a batch that counts as load: the next hits are probably on their way.
+/// Minimum number of hits of a batch that counts as load: the next hits are probably on their way.
 const MIN_LOADED_BATCH_HITS: usize = 8;
 
-/// Most hits of one batch, which bounds its size on disk and in memory.
+/// Maximum number of hits of one batch, which limits its size on disk and in memory.
 const MAX_BATCH_HITS: usize = 2048;
 
-/// Most bytes that one hit needs in the journal, strings included, and that closing visits can add
-/// to a batch.
+/// Maximum number of bytes that one hit needs in the journal, including strings, and that closing
+/// visits can add to a batch.
 pub(super) const MAX_BYTES_PER_HIT: u64 = 4096;
 const MAX_VISIT_CLOSE_BYTES: u64 = 1 << 20;
 
-/// How long a segment waits for the one before it to be sealed. Hits wait meanwhile; beyond it,
-/// they are answered 503.
+/// How long a segment waits until the one before it is closed. Hits wait meanwhile; after this time
+/// the response is 503.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const FINAL_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most attribute rows that are carried from segment to segment, since each time they are written
-/// again.
+/// Maximum number of attribute rows that are carried from segment to segment, since they are
+/// written again each time.
 const MAX_CARRIED_ROWS: usize = 20_000;
 
-/// A sealed segment that waits for the store.
+/// A sealed segment that is waiting for the store.
 #[derive(Debug)]
 pub struct SealedSegment {
     /// Its number in the folder.
     pub number: u64,
-    /// Whether it was sealed by this process, so that nobody can have sent it yet.
+    /// Whether it was closed by this process, so that it cannot have been sent yet.
     pub is_new: bool,
 }
 
@@ -69,7 +69,7 @@ pub struct JournalStats {
     pub hits: AtomicU64,
     /// Opens and clicks of mails whose counts are on disk.
     pub mails: AtomicU64,
-    /// Opens and clicks that were not counted for lack of room. They were answered all the same.
+    /// Opens and clicks that were not counted for lack of space. Their response was the same.
     pub mails_lost: AtomicU64,
     /// Batches written and synced.
     pub batches: AtomicU64,
@@ -77,9 +77,9 @@ pub struct JournalStats {
     pub bytes: AtomicU64,
     /// Visitors in memory, of all current days.
     pub visitors: AtomicU64,
-    /// Hits counted without their visitor, see [`Overflow::visitors`].
+    /// Hits counted without their visitor, see [`OverflowCounts::visitors`].
     pub overflow_visitors: AtomicU64,
-    /// Hits counted without their visitor, see [`Overflow::grants`].
+    /// Hits counted without their visitor, see [`OverflowCounts::grants`].
     pub overflow_grants: AtomicU64,
     /// Texts counted as `(other)`.
     pub overflow_texts: AtomicU64,
@@ -87,11 +87,11 @@ pub struct JournalStats {
     pub overflow_sites: AtomicU64,
     /// Hit ids that were not recorded.
     pub overflow_ids: AtomicU64,
-    /// 1 while hits are answered 503 for lack of room, else 0.
+    /// 1 while hits are rejected with 503 for lack of space, else 0.
     pub full: AtomicU64,
     /// Attribute rows in the open segment.
     pub held_rows: AtomicU64,
-    /// Of the writer thread.
+    /// The heartbeat of the writer thread.
     pub heartbeat: Heartbeat,
 }
 
@@ -119,7 +119,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Seals the open segment and returns the number of the last sealed one. `None` if the writer
+    /// Closes the open segment and returns the number of the last sealed one. `None` if the writer
     /// has stopped.
     pub async fn close_segment(&self) -> Option<u64> {
         let (answer, sealed) = oneshot::channel();
@@ -137,8 +137,7 @@ impl Journal {
     }
 }
 
-/// The writer thread's state. It owns the table of counts and the open segment, so nothing here
-/// locks.
+/// The writer thread's state. It owns the aggregator and the open segment, so no locks are needed.
 pub struct JournalWriter {
     folder: Arc<JournalFolder>,
     queue: Arc<HitQueue>,
@@ -160,7 +159,7 @@ pub struct JournalWriter {
     release: ReleasePolicy,
     max_bytes: u64,
     full: bool,
-    /// Logs one line per outage, however many hits find no room.
+    /// Logs one line per outage, however many hits are rejected.
     outage: Outage,
     last_check: Instant,
     /// Start of the last sync, and whether its batch was large.
@@ -169,13 +168,13 @@ pub struct JournalWriter {
 }
 
 impl JournalWriter {
-    /// Recovers the folder and opens a segment. The numbers of sealed segments are sent on
+    /// Recovers the folder and opens a segment. The numbers of sealed segments are sent to
     /// `sealed`, in order.
     ///
     /// # Errors
     ///
-    /// The folder cannot be opened, locked, read or written, or a file cannot be sealed. Nothing is
-    /// lost: the next start recovers it.
+    /// The folder cannot be opened, locked, read or written, or a segment cannot be closed. Nothing
+    /// is lost: the next start recovers it.
     pub fn open(
         config: &Config,
         parts: WriterParts,
@@ -186,7 +185,7 @@ impl JournalWriter {
         let mut keys = SegmentKeys::open(&config.journal.key_dir, folder.collector_id(), epoch);
         let release = ReleasePolicy {
             min_visits: config.report.k,
-            // So that a segment that begins with them has room for more.
+            // Leaves space for more rows in a segment that begins with them.
             max_rows: MAX_CARRIED_ROWS.min(config.journal.segment_rows / 4),
             max_bytes: config.journal.segment_bytes / 4,
         };
@@ -258,7 +257,7 @@ impl JournalWriter {
     ///
     /// # Errors
     ///
-    /// A write or a sync failed, so what is on disk is uncertain: the process must end.
+    /// A write or a sync failed, so the content of the disk is uncertain: the process must end.
     pub fn run(mut self) -> Result<(), JournalError> {
         let mut more = false;
         let mut seals = Vec::new();
@@ -298,7 +297,7 @@ impl JournalWriter {
                     }
                 }
             }
-            // Without room for another segment, the answer waits: it must not claim that counts can
+            // Without space for another segment, the reply waits: it must not claim that counts can
             // be read.
             if !more && !seals.is_empty() && self.rotate_segment(self.release_scope(), now)? {
                 for answer in seals.drain(..) {
@@ -307,24 +306,26 @@ impl JournalWriter {
             }
             self.update_stats();
             if closed {
-                // Nothing was queued after the queue was closed, and what was is answered.
+                // Nothing was queued after the queue was closed, and everything before is
+                // acknowledged.
                 return self.finish_writing(now);
             }
         }
     }
 
-    /// Lets hits gather under load. A lone hit never waits for others.
+    /// Lets hits gather under load. A single hit never waits for others.
     fn wait_for_more_hits(&self) {
         if self.is_loaded {
             std::thread::sleep(MIN_SYNC_INTERVAL.saturating_sub(self.last_sync.elapsed()));
         }
     }
 
-    /// Counts, writes and syncs hits, then completes them. `true` if more visits wait to be closed.
+    /// Counts, writes and syncs hits, then completes them. `true` if more visits are waiting to be
+    /// closed.
     fn commit_hits(&mut self, hits: Vec<QueuedHit>, now: Millis) -> Result<bool, JournalError> {
         let need = hits.len() as u64 * MAX_BYTES_PER_HIT + MAX_VISIT_CLOSE_BYTES;
         if !self.has_capacity(need) {
-            // Nothing of these hits was counted, so a retry counts once.
+            // None of these hits was counted, so a retry counts once.
             self.stats
                 .mails_lost
                 .fetch_add(count_mails(&hits), Ordering::Relaxed);
@@ -337,8 +338,8 @@ impl JournalWriter {
         }
         let more = self.table.close_expired(now);
         if let Err(error) = self.commit_delta() {
-            // The process ends now. An undone frame was not counted; for any other, clients are
-            // told that the outcome is unknown.
+            // The process ends now. An undone frame was not counted; for any other, clients get an
+            // error that says that the outcome is unknown.
             if !error.is_undone() {
                 notify_hits(hits, Err(CommitError::Uncertain));
             }
@@ -416,7 +417,7 @@ impl JournalWriter {
         if self.outage.record_failure() {
             tracing::error!(
                 reason,
-                "the journal is full; hits are answered 503 until there is room"
+                "the journal is full; hits are rejected with 503 until there is space"
             );
         }
     }
@@ -445,8 +446,8 @@ impl JournalWriter {
         rows >= self.segment_rows || bytes >= self.segment_bytes
     }
 
-    /// Which attributes a rotation may release. To write fewer rows, for some minutes only those of
-    /// days that are over.
+    /// Which attributes a rotation may release. Until rows are held for `attribute_age`, only those
+    /// of days that are over, so that fewer rows are written.
     fn release_scope(&self) -> ReleaseScope {
         match self.held_since {
             Some(since) if since.elapsed() >= self.attribute_age => ReleaseScope::EnoughVisits,
@@ -458,7 +459,7 @@ impl JournalWriter {
         self.parts.drop_counters.totals() != self.reported_drops
     }
 
-    /// Hands the open segment to the sealer and opens the next one. `false` if there was no room
+    /// Hands the open segment to the closer and opens the next one. `false` if there was no space
     /// for a new file; then the old one stays open.
     fn rotate_segment(&mut self, wanted: ReleaseScope, now: Millis) -> Result<bool, JournalError> {
         let segment = &self.open_segment.segment;
@@ -470,7 +471,7 @@ impl JournalWriter {
         }
         if !self.closer.wait_until_ready(CLOSE_TIMEOUT) {
             if self.is_segment_full() {
-                self.log_full("segments are not sealed as fast as they fill");
+                self.log_full("segments are not closed as fast as they fill");
             }
             return Ok(false);
         }
@@ -505,7 +506,7 @@ impl JournalWriter {
         Ok(true)
     }
 
-    /// Adds the dropped hits to the segment when it is sealed. They may be lost in a crash, but are
+    /// Adds the dropped hits to the segment when it is closed. They may be lost in a crash, but are
     /// exact otherwise.
     fn add_drops(&mut self, now: Millis) {
         let totals = self.parts.drop_counters.totals();
@@ -555,7 +556,7 @@ impl JournalWriter {
         stats.overflow_ids.store(ids, Ordering::Relaxed);
     }
 
-    /// Closes open visits and seals the last segment.
+    /// Closes open visits and the last segment.
     fn finish_writing(mut self, now: Millis) -> Result<(), JournalError> {
         loop {
             // The rows of closed visits may fill more than one segment.
@@ -565,7 +566,7 @@ impl JournalWriter {
             }
             if !self.has_capacity(MAX_VISIT_CLOSE_BYTES) {
                 tracing::error!(
-                    "no room to write how open visits ended; their bounces, seconds and exits are lost"
+                    "no space to write the ends of open visits; their bounces, seconds and exits are lost"
                 );
                 break;
             }
@@ -579,7 +580,7 @@ impl JournalWriter {
         let rotated = self.rotate_segment(ReleaseScope::All, now)?;
         if !rotated {
             tracing::warn!(
-                "no room to seal the last segment; it stays in the journal and is sealed at the next start"
+                "no space to close the last segment; it stays in the journal and is closed at the next start"
             );
         }
         // Segments that are still open need the key at the next start.

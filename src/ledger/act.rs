@@ -1,4 +1,4 @@
-//! Acts: what a visitor decided about consent, before and after it is recorded.
+//! Acts: a visitor's decision about consent, before and after it is recorded.
 
 use serde::Deserialize;
 
@@ -13,7 +13,7 @@ use crate::event::Millis;
 pub enum ActKind {
     /// Consent to at least one purpose, under a new id.
     Grant,
-    /// Carries no id and refers to nothing: all refusals are equal.
+    /// Has no id and refers to nothing: all refusals are equal.
     Refuse,
     /// Ends the live grant of an id; purposes that remain granted narrow it instead.
     Withdraw,
@@ -30,7 +30,7 @@ impl ActKind {
     }
 }
 
-/// Where the visitor was asked.
+/// Where the consent prompt was shown.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "lowercase")]
 pub enum PromptLayer {
@@ -53,7 +53,7 @@ impl PromptLayer {
     }
 }
 
-/// Digests of everything the visitor could read at that moment.
+/// Digests of all texts that the visitor could read at that moment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PromptDigests {
     /// Of the text of the privacy notice, if the operator configured one.
@@ -64,7 +64,7 @@ pub struct PromptDigests {
     pub banner: Sha256Digest,
 }
 
-/// An act to be recorded. Cannot be printed, because it holds the consent id.
+/// An act to be recorded. It cannot be printed, because it contains the consent id.
 pub struct NewAct {
     /// The id of a grant or a withdrawal; `None` for a refusal.
     pub id: Option<ConsentId>,
@@ -78,7 +78,7 @@ pub struct NewAct {
     pub digests: PromptDigests,
     /// The language of the texts, a BCP 47 tag.
     pub lang: String,
-    /// Where the visitor was asked.
+    /// Where the consent prompt was shown.
     pub layer: PromptLayer,
     /// The purposes that can be refused, in the order shown, and whether each is granted.
     pub purposes: Vec<(String, bool)>,
@@ -90,7 +90,7 @@ pub struct NewAct {
     pub at: Millis,
 }
 
-/// A recorded act. Cannot be printed, because its line contains the consent id.
+/// A recorded act. It cannot be printed, because its line contains the consent id.
 #[derive(Clone)]
 pub struct LedgerRecord {
     /// The number of the record, counted from 1.

@@ -88,7 +88,7 @@ impl<R: BufRead> ChainReader<R> {
         self.head
     }
 
-    /// What was dropped from the start of the ledger, if anything was.
+    /// The cut at the start of the ledger, if there is one.
     pub fn cut_point(&self) -> Option<&CutPoint> {
         self.cut.as_ref()
     }
@@ -134,7 +134,7 @@ impl<R: BufRead> ChainReader<R> {
                 &self.path,
                 1,
                 0,
-                "cannot be told: the line that says what was cut cannot be read".into(),
+                "is unknown: the line about the cut cannot be read".into(),
             )
         })?;
         self.head = cut.head;

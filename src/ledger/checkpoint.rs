@@ -1,4 +1,4 @@
-//! A checkpoint: what the ledger contained at one moment, signed, so that others can prove a later
+//! A checkpoint: the signed position of the chain at one moment, so that others can prove a later
 //! change.
 //!
 //! ```text
@@ -12,8 +12,8 @@
 //! ```
 //!
 //! **The third line is the head of a chain, not the root of a Merkle tree.** Tools for signed notes
-//! can verify the signature; tools that expect inclusion or consistency proofs find none. To prove
-//! that a ledger contains a checkpoint, walk the chain up to it, as `footfall ledger verify
+//! can verify the signature; tools that need inclusion or consistency proofs find none. To prove
+//! that a ledger contains a checkpoint, follow the chain up to it, as `footfall ledger verify
 //! --checkpoint FILE` does.
 
 use base64::Engine;
@@ -60,7 +60,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// What is wrong with the note.
+    /// The reason why the note is invalid.
     pub fn from_signed_note(note: &str, key: &PublicKey) -> Result<Checkpoint, &'static str> {
         let (text, signatures) = note
             .split_once("\n\n")
@@ -69,7 +69,7 @@ impl Checkpoint {
             .ok_or("it is no checkpoint: origin, size and hash, a line each, are expected")?;
         let text = format!("{text}\n");
         let marks = [key.key_id(&read.origin).as_slice()].concat();
-        // Other keys may have signed it too; only the signature by ours is verified.
+        // Other keys may have signed it too; only the signature by `key` is verified.
         let ours = signatures.lines().filter_map(|line| {
             let (name, signature) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
             let signature = BASE64.decode(signature).ok()?;

@@ -61,7 +61,7 @@ impl CheckpointWriter {
         }
         self.due_at = Instant::now() + self.interval;
         if let Err(error) = self.write_newer_checkpoint(head) {
-            tracing::error!(%error, "a checkpoint could not be written; the next one is tried when it is due");
+            tracing::error!(%error, "a checkpoint could not be written; the next one will be written when it is due");
         }
     }
 
@@ -106,7 +106,7 @@ impl CheckpointWriter {
 
 /// The newest checkpoint, and the key to verify it with.
 pub struct NewestCheckpoint {
-    /// Its file, and the number of records it signs for; `None` if there is no checkpoint.
+    /// Its file, and its number of records; `None` if there is no checkpoint.
     pub checkpoint: Option<(PathBuf, u64)>,
     /// The public key as a verifier key of signed notes.
     pub key: String,
@@ -131,8 +131,7 @@ pub fn find_newest_checkpoint(options: &LedgerOptions) -> Result<NewestCheckpoin
     })
 }
 
-/// Verifies checkpoints while the chain is read. `ahead` has those still to come, the largest
-/// first.
+/// Verifies checkpoints while the chain is read.
 #[derive(Default)]
 pub struct CheckpointVerifier {
     remaining: Vec<(PathBuf, Checkpoint)>,
@@ -185,12 +184,12 @@ impl CheckpointVerifier {
         })
     }
 
-    /// Called with the start of the chain. A cut must have a signed checkpoint, otherwise anyone
+    /// Called with the start of the chain. A cut must have a signed checkpoint; otherwise anyone
     /// could drop records.
     ///
     /// # Errors
     ///
-    /// No checkpoint signs for the cut, or one for the same size has another hash.
+    /// No checkpoint signs the cut, or one of the same size has another hash.
     pub fn verify_start(&mut self, acts: &Path, cut: Option<&CutPoint>) -> Result<(), LedgerError> {
         let Some(cut) = cut else { return Ok(()) };
         let size = cut.head.size;
@@ -257,7 +256,7 @@ impl CheckpointVerifier {
     ///
     /// # Errors
     ///
-    /// A checkpoint signs for more records than the chain has.
+    /// A checkpoint has more records than the chain.
     pub fn verify_end(
         &self,
         acts: &Path,

@@ -1,5 +1,4 @@
-//! Drops the oldest records, so that they are not kept longer than they prove anything, and leaves
-//! the rest verifiable.
+//! Drops the oldest records once they no longer prove anything, and keeps the rest verifiable.
 
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -31,7 +30,7 @@ pub struct CutSummary {
     pub head: ChainHead,
 }
 
-/// Drops the records before a UTC day. A grant that could still be live must stay, because a
+/// Drops the records before a UTC day. A grant that may still be live must stay, because a
 /// withdrawal refers to it: the cookie lives for `max_age_secs` seconds. The ledger must not be in
 /// use by a collector.
 ///
@@ -84,8 +83,8 @@ pub fn cut_ledger(
             head: found.cut.map_or(ChainHead::EMPTY, |cut| cut.head),
         });
     };
-    // The checkpoint comes first: a cut without a checkpoint would look like tampering, while a
-    // checkpoint without the cut is harmless.
+    // The checkpoint is written first: a cut without a checkpoint would look like tampering, while
+    // a checkpoint without the cut is harmless.
     let keeper = CheckpointWriter::new(
         folder.clone(),
         key,
@@ -118,7 +117,7 @@ fn latest_cut_day(now: Millis, max_age_secs: u64) -> Date {
 }
 
 /// The records to drop: those from the start up to the first record of the day or later. Clocks may
-/// have stepped back, but the chain has an order.
+/// have been set back, but the chain has an order.
 #[derive(Default)]
 struct CutPlan {
     records: u64,

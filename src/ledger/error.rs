@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What failed and where, and what would be accepted. No message contains a consent id or the text
-/// of a record.
+/// What failed and where, and what is accepted. No message contains a consent id or the text of a
+/// record.
 #[derive(thiserror::Error, Debug)]
 pub enum LedgerError {
     /// A file or folder cannot be read or written.
@@ -31,7 +31,7 @@ pub enum LedgerError {
     #[error("{file}: {what}", file = file.display())]
     InvalidReceipt { file: PathBuf, what: String },
     /// The file of versions is malformed.
-    #[error("{path}: {what}; it holds the versions of the question that were put, and is written by the collector alone", path = path.display())]
+    #[error("{path}: {what}; it contains the versions of the consent prompt that were shown, and only the collector writes it", path = path.display())]
     InvalidVersions { path: PathBuf, what: String },
     /// The file does not contain a signing key.
     #[error("{path}: must be an Ed25519 key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it", path = .0.display())]
@@ -62,10 +62,10 @@ pub enum LedgerError {
     DiskFull,
     /// `ledger.acts_per_hour` is exhausted. Nothing was recorded; the same act may be retried after
     /// `retry_secs`.
-    #[error("the ledger takes no more acts in this hour")]
+    #[error("the ledger accepts no more acts in this hour")]
     QuotaExceeded { retry_secs: i64 },
-    /// It is not known whether the act is on disk. The visitor gets an error, and a restart reads
-    /// what is really there.
+    /// It is unknown whether the act is on disk. The visitor gets an error, and a restart reads
+    /// what is stored.
     #[error("the ledger's disk failed; restart the collector once it is well")]
     DiskFailed,
     /// The ledger was closed; nothing was recorded.

@@ -32,7 +32,7 @@ impl LedgerFolder {
         self.0.join("checkpoints")
     }
 
-    /// The checkpoint that signs for `size` records.
+    /// The checkpoint of the first `size` records.
     pub fn checkpoint_path(&self, size: u64) -> PathBuf {
         self.checkpoints_path().join(format!("{size}.note"))
     }
@@ -76,7 +76,7 @@ impl LedgerFolder {
         disk::create_private_folder(&self.0).map_err(LedgerError::from_io(&self.0))
     }
 
-    /// Removes access rights of others that an earlier version left.
+    /// Removes access rights of other users, as set by an earlier version.
     ///
     /// # Errors
     ///
@@ -98,7 +98,7 @@ impl LedgerFolder {
         self.0.join("lock")
     }
 
-    /// Removes the remains of a cut that crashed. The complete ledger is still in place.
+    /// Removes the temporary file of a cut that crashed. The complete ledger is still in place.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl LedgerFolder {
         }
     }
 
-    /// Takes the right to write, which lasts as long as the returned lock.
+    /// Acquires the writer's lock; it is released when the returned value is dropped.
     ///
     /// # Errors
     ///

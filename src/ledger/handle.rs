@@ -26,8 +26,8 @@ use super::signing_key::SigningKey;
 use super::writer::{AppendRequest, LedgerMessage, LedgerWriter};
 use crate::consent::{ConsentId, GrantLookup, WithdrawnGrants};
 
-/// A ledger that is open for writing. Cheap to clone. Queries are answered from memory; acts are
-/// sent to the single writer thread.
+/// A ledger that is open for writing. Cheap to clone. Queries are served from memory; acts are sent
+/// to the single writer thread.
 #[derive(Clone)]
 pub struct Ledger(Arc<LedgerState>);
 
@@ -43,8 +43,8 @@ struct LedgerState {
 }
 
 impl Ledger {
-    /// Opens a ledger, or creates one: takes the lock, verifies every record, adds withdrawn ids to
-    /// `withdrawn`, and drops an incomplete last line.
+    /// Opens a ledger, or creates one: acquires the lock, verifies every record, adds withdrawn ids
+    /// to `withdrawn`, and drops an incomplete last line.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Ledger {
 
         if found.torn {
             let (offset, bytes) = (found.bytes, acts.end_offset() - found.bytes);
-            tracing::warn!(file = %folder.acts_path().display(), offset, bytes, "the last write of the ledger is incomplete; its act was never answered and is dropped");
+            tracing::warn!(file = %folder.acts_path().display(), offset, bytes, "the last write of the ledger is incomplete; its act was never acknowledged and is dropped");
             acts.truncate_file(offset)?;
         }
 
@@ -114,7 +114,7 @@ impl Ledger {
     }
 
     /// Queues the act at once, also if the future is never polled. The future resolves when the act
-    /// is on disk; its errors are those of [`Ledger::append_all`].
+    /// is on disk; its errors are those of [`Ledger::append_acts`].
     pub fn append_act(
         &self,
         act: NewAct,
@@ -176,7 +176,7 @@ impl Ledger {
     }
 
     /// A signed receipt of the id's records, for the holder of the cookie; `None` if there is no
-    /// record. Reads from disk, as [`Ledger::records`].
+    /// record. Reads from disk, as [`Ledger::read_records`] does.
     ///
     /// # Errors
     ///
@@ -207,7 +207,7 @@ impl Ledger {
             .record_counts()
     }
 
-    /// The number of records of each kind, by the version that was asked about.
+    /// The number of records of each kind, by the version of the consent prompt.
     pub fn counts_by_version(&self) -> BTreeMap<u32, RecordCounts> {
         self.0
             .index
@@ -268,8 +268,9 @@ fn spawn_writer(
         .expect("a thread can be started")
 }
 
-/// The newest checkpoint and the one that signs for a cut, which are enough to recognise a
-/// truncated ledger before writing to it. The others, possibly thousands, are left to `verify`.
+/// The newest checkpoint and the one that signs a cut, which suffice to recognise a truncated
+/// ledger before writing to it. The others, possibly thousands, are only verified by `footfall
+/// ledger verify`.
 fn decisive_checkpoints(folder: &LedgerFolder) -> Result<Vec<PathBuf>, LedgerError> {
     let begun = ChainReader::new(BufReader::new(folder.open_records()?), &folder.acts_path())?;
     let cut = begun.cut_point().map(|cut| cut.head.size);

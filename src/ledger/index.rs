@@ -1,5 +1,5 @@
-//! The index of the ledger in memory: the current state of each consent id, and where its records
-//! are.
+//! The consent index in memory: the current state of each consent id, and the positions of its
+//! records.
 //!
 //! A grant costs 32 bytes in the map (at a load of 7/16 to 7/8) and 12 for its position: 50 to 100
 //! bytes including the spare capacity of vectors and maps. The granted purposes are stored once per
@@ -19,7 +19,7 @@ pub struct ConsentState {
     pub version: u32,
     /// The purposes that are granted now; empty after a complete withdrawal.
     pub granted: Arc<[String]>,
-    /// Whether it was not completely withdrawn.
+    /// Whether it is not completely withdrawn.
     pub live: bool,
     /// The number of the grant's record.
     pub seq: u64,
@@ -95,18 +95,18 @@ struct RecordOffsets {
 pub struct ConsentIndex {
     rows: HashMap<ConsentId, IndexRow>,
     record_offsets: RecordOffsets,
-    /// Few: the operator's versions, times the choices each allows.
+    /// Few: the operator's versions, times the choices that each allows.
     terms: Vec<GrantTerms>,
     counts: RecordCounts,
     counts_by_version: BTreeMap<u32, RecordCounts>,
-    /// The number of the last record that was dropped. References to it or to earlier ones cannot
-    /// be checked.
+    /// The number of the last dropped record. References to it or to earlier ones cannot be
+    /// verified.
     cut_seq: u64,
     withdrawn: Arc<WithdrawnGrants>,
 }
 
 impl ConsentIndex {
-    /// An empty index for a ledger whose first `cut` records were dropped.
+    /// An empty index for a ledger whose records up to `cut` were dropped.
     pub fn new(cut: u64, withdrawn: Arc<WithdrawnGrants>) -> ConsentIndex {
         let (rows, places) = (HashMap::new(), RecordOffsets::default());
         ConsentIndex {
@@ -125,7 +125,7 @@ impl ConsentIndex {
         self.counts
     }
 
-    /// The number of records of each kind, by the version that was asked about.
+    /// The number of records of each kind, by the version of the consent prompt.
     pub fn counts_by_version(&self) -> BTreeMap<u32, RecordCounts> {
         self.counts_by_version.clone()
     }
@@ -158,8 +158,8 @@ impl ConsentIndex {
     ///
     /// # Errors
     ///
-    /// The record contradicts those before it, so this program did not write it. The message says
-    /// how; the index is unchanged.
+    /// The record contradicts those before it, so this program did not write it. The message names
+    /// the contradiction; the index is unchanged.
     pub fn insert_record(&mut self, fact: &RecordSummary<'_>) -> Result<(), String> {
         let live = fact
             .id
@@ -207,7 +207,7 @@ impl ConsentIndex {
         let fits = match fact.act {
             ActKind::Grant => fact.id.is_some() && !fact.granted.is_empty(),
             ActKind::Refuse => fact.id.is_none() && fact.granted.is_empty(),
-            // For a grant recorded at another collector, nothing is known except that it ends.
+            // Of a grant recorded by another collector, only its end is known.
             ActKind::Withdraw => fact.id.is_some_and(|id| {
                 fact.refers.is_some() || (fact.granted.is_empty() && !self.rows.contains_key(id))
             }),

@@ -1,4 +1,4 @@
-//! The file of records, as its only writer extends it.
+//! The file of records, extended by its only writer.
 
 use std::fs::{File, FileTimes, OpenOptions};
 use std::io;
@@ -20,7 +20,7 @@ pub struct LedgerFile {
 pub enum AppendError {
     /// The file is unchanged.
     Undone(io::Error),
-    /// The content of the disk is not known.
+    /// The content of the disk is unknown.
     Uncertain(io::Error),
 }
 
@@ -80,8 +80,8 @@ impl LedgerFile {
     ///
     /// # Errors
     ///
-    /// [`Failure::Undone`] if nothing was written and the file is unchanged, for example on a full
-    /// disk; [`Failure::Uncertain`] if a sync failed.
+    /// [`AppendError::Undone`] if nothing was written and the file is unchanged, for example on a
+    /// full disk; [`AppendError::Uncertain`] if a sync failed.
     pub fn append_lines(&mut self, lines: &[u8]) -> Result<(), AppendError> {
         if let Err(error) = self.file.write_all_at(lines, self.end) {
             // A part may have been written. It must be removed, so that it does not precede the
@@ -99,8 +99,8 @@ impl LedgerFile {
         Ok(())
     }
 
-    /// Sets the file's times back to the full hour, as in the records; otherwise they would reveal
-    /// the moment of the last act.
+    /// Sets the file's times to the full hour, as in the records; otherwise they would reveal the
+    /// moment of the last act.
     fn round_file_times(&self) {
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)

@@ -18,8 +18,8 @@ use crate::hex;
 /// The length of `,"hash":"<64 hex>"}`, which follows the bytes that are hashed.
 const HASH_SUFFIX_BYTES: usize = 9 + 64 + 2;
 
-/// The maximum length of a line in bytes. No record can be longer, because [`NewAct::check`] bounds
-/// every text.
+/// The maximum length of a line in bytes. No record can be longer, because
+/// [`NewAct::validate_fields`] limits every text.
 pub const MAX_LINE_BYTES: usize = 4096;
 
 /// Appends the line of a record, including its newline, and returns its hash.
@@ -134,14 +134,14 @@ pub fn sha256_digest(bytes: &[u8]) -> Sha256Digest {
         .expect("SHA-256 has 32 bytes")
 }
 
-/// The hash that a line ends with, if it is correct. `line` has no newline.
+/// The chain digest that a line ends with, if it is correct. `line` has no newline.
 pub fn verified_chain_digest(line: &[u8]) -> Option<Sha256Digest> {
     let (body, seal) = line.split_at_checked(line.len().checked_sub(HASH_SUFFIX_BYTES)?)?;
     let told = hex::decode_lower(seal.strip_prefix(br#","hash":""#)?.strip_suffix(br#""}"#)?)?;
     (told == sha256_digest(body)).then_some(told)
 }
 
-/// Whether these bytes without a newline can be the start of a record, as a crash leaves it.
+/// Whether these bytes, without a newline, can be the start of a record, as left by a crash.
 pub fn is_line_prefix(bytes: &[u8]) -> bool {
     match serde_json::from_slice::<LedgerLine<'_>>(bytes) {
         Ok(_) => verified_chain_digest(bytes).is_some(),

@@ -1,21 +1,21 @@
-//! The consent ledger: what each visitor decided, in a form that an auditor can verify and the
+//! The consent ledger: each visitor's decision, in a form that an auditor can verify and the
 //! operator cannot change unnoticed.
 //!
 //! Constraints:
-//! - *No personal data.* A record names a random consent id and nothing else about a person: no
+//! - *No personal data.* A record contains a random consent id and nothing else about a person: no
 //!   address, user agent, page or account. Its texts are closed (site names, language tags, names
 //!   of purposes); an act with other texts is rejected before it is written.
-//! - *Answered means on disk.* Acts that wait are written together and synced (`fdatasync`), and
-//!   only then are they answered. The gate (`consent::Withdrawn`) knows a withdrawal before its
-//!   answer.
+//! - *Acknowledged means on disk.* Waiting acts are written together and synced (`fdatasync`), and
+//!   are acknowledged only then. The gate ([`WithdrawnGrants`](crate::consent::WithdrawnGrants))
+//!   knows a withdrawal before it is acknowledged.
 //! - *Append only.* Each record contains the hash of the one before it, so any change shows at the
-//!   first record it affects. Only `cut` removes records: the oldest ones, leaving a signed
-//!   statement of where the ledger now starts.
-//! - *One writer.* A process that writes holds `lock`. Readers need no lock; at worst they find an
+//!   first affected record. Only `cut` removes records: the oldest ones, leaving a signed statement
+//!   of the ledger's new start.
+//! - *One writer.* A writing process holds `lock`. Readers need no lock; at worst they find an
 //!   incomplete last line.
 //! - *A failed sync ends the ledger.* The kernel may have dropped the pages, so a later sync proves
-//!   nothing. Every later act is an error until a restart reads what is really there. A full disk
-//!   is different: the file is truncated to its former end.
+//!   nothing. Every later act is an error until a restart reads what is stored. A full disk is
+//!   different: the file is truncated to its former end.
 //!
 //! ```text
 //! folder   lock  acts.ledger  key.pem  checkpoints/<size>.note  versions.json  consent.keys
@@ -38,12 +38,11 @@
 //! Verification hashes the stored bytes and never depends on serializing JSON again. `seq` counts
 //! from 1 without gaps: the size of a ledger is the `seq` of its last record. `refers` is the id's
 //! last grant that was not withdrawn: a grant replaces it, and a withdrawal ends it; `null` for a
-//! withdrawal of a grant recorded at another collector of the platform. A withdrawal with purposes
-//! that are true (no longer written, but found in old ledgers) narrows its grant, which stays live.
+//! withdrawal of a grant recorded by another collector of the platform. A withdrawal with purposes
+//! that are true (found only in old ledgers) narrows its grant, which stays live.
 //!
-//! A last line without newline was never answered; it is truncated when the ledger is opened. After
-//! any other damage the ledger does not open: what to do about a changed ledger is a human
-//! decision.
+//! A last line without newline was never acknowledged; it is truncated when the ledger is opened.
+//! After any other damage the ledger does not open: a person must decide about a changed ledger.
 
 mod act;
 mod chain;

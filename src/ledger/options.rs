@@ -1,4 +1,4 @@
-//! Where a ledger is, and how it is kept.
+//! The location and the settings of a ledger.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! `versions.json`: every version of the consent prompt that was in use, with its whole register.
-//! It is kept beside the records, which contain the register's digest.
+//! `versions.json`: every version of the consent prompt that was in use, with its complete
+//! register. Records contain only the register's digest.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -41,7 +41,7 @@ impl PromptVersions {
         })
     }
 
-    /// Records a version. To be called before visitors are asked about it.
+    /// Records a version. Must be called before the version is shown to visitors.
     ///
     /// # Errors
     ///

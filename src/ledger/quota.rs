@@ -1,6 +1,6 @@
-//! Bounds the number of acts per hour, so that a flood of forged choices does not fill the disk.
-//! Withdrawals are always accepted: there are no more of them than grants, and the load that
-//! others cause must not keep anyone from withdrawing.
+//! Limits the number of acts per hour, so that a flood of forged choices does not fill the disk.
+//! Withdrawals are always accepted: they cannot outnumber grants, and load caused by others must
+//! not keep a visitor from withdrawing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ const HOUR_SECS: i64 = 3600;
 pub struct LedgerStats {
     /// Acts that were recorded since the start.
     pub recorded_acts: AtomicU64,
-    /// Acts that were rejected since the start, because the quota of their hour was exhausted.
+    /// Acts rejected since the start because the quota of their hour was exhausted.
     pub rejected_acts: AtomicU64,
 }
 
@@ -39,7 +39,7 @@ impl ActQuota {
     ///
     /// # Errors
     ///
-    /// The quota is exhausted ([`LedgerError::Crowded`]); none of the acts is counted.
+    /// The quota is exhausted ([`LedgerError::QuotaExceeded`]); none of the acts is counted.
     pub fn charge_acts(&self, acts: &[NewAct], stats: &LedgerStats) -> Result<(), LedgerError> {
         let counted = acts.iter().filter(|act| act.act != ActKind::Withdraw);
         let (number, at) = (
@@ -69,7 +69,7 @@ impl ActQuota {
             let acts_per_hour = self.per_hour;
             tracing::error!(
                 acts_per_hour,
-                "more answers to the consent question come than the ledger takes in an hour; grants and refusals are answered 503 until the next one"
+                "ledger.acts_per_hour is exhausted; grants and refusals get 503 until the next hour"
             );
         }
         Err(LedgerError::QuotaExceeded {

@@ -12,7 +12,7 @@
 //! }                                            and the records, each with a newline
 //! ```
 //!
-//! The key in it proves nothing by itself. To verify a receipt, one must know the key or have a
+//! The receipt's own key proves nothing. To verify a receipt, one must know the key or have a
 //! checkpoint of this ledger, which the same key signed.
 
 use std::fmt::Write;
@@ -54,7 +54,7 @@ pub struct VerifiedReceipt {
     pub key: String,
     /// The recorded acts, oldest first.
     pub acts: Vec<ReceiptAct>,
-    /// The number of records the checkpoint signs for; `None` if a key was given instead.
+    /// The number of records of the checkpoint; `None` if a key was given instead.
     pub checkpoint_size: Option<u64>,
 }
 
@@ -85,11 +85,11 @@ pub fn write_receipt(origin: &str, key: &SigningKey, lines: &[String]) -> String
 ///
 /// # Errors
 ///
-/// What is wrong with the receipt, without quoting its content.
+/// Why the receipt is invalid, without quoting its content.
 pub fn verify_receipt(text: &str, trust: &TrustAnchor<'_>) -> Result<VerifiedReceipt, String> {
     let receipt: SignedReceipt<'_> = serde_json::from_str(text).map_err(|error| {
         format!(
-            "it is no receipt, at line {} column {}",
+            "it is not a receipt, at line {} column {}",
             error.line(),
             error.column()
         )
@@ -135,7 +135,7 @@ pub fn verify_receipt(text: &str, trust: &TrustAnchor<'_>) -> Result<VerifiedRec
     })
 }
 
-/// The acts, after checking that each record is intact, that all have the same id, and that they
+/// The acts, after verifying that each record is intact, that all have the same id, and that they
 /// are in order.
 fn verify_records(
     records: &[&RawValue],
@@ -292,7 +292,10 @@ mod tests {
             wrong(&write_receipt(ORIGIN, &key, &[]), &known),
             "it holds no record"
         );
-        assert_eq!(wrong("{", &known), "it is no receipt, at line 1 column 1");
+        assert_eq!(
+            wrong("{", &known),
+            "it is not a receipt, at line 1 column 1"
+        );
         let renamed = receipt.replace(
             "\"receipt\": \"footfall/ally\"",
             "\"receipt\": \"footfall/alli\"",

@@ -23,7 +23,7 @@ impl RecordReader {
     }
 
     /// The record whose line starts at byte `offset`. Its hash was verified when the ledger was
-    /// opened and is verified again, because disks can change under a running program.
+    /// opened and is verified again, because disks can change while the program runs.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Reads the whole ledger once, and verifies it against itself and its checkpoints.
+//! Reads the whole ledger once, and verifies it and its checkpoints.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -20,7 +20,7 @@ pub struct LedgerSummary {
     pub head: ChainHead,
     /// The number of records of each kind that are present.
     pub counts: RecordCounts,
-    /// What was dropped from the start of the ledger, if anything was.
+    /// The cut at the start of the ledger, if there is one.
     pub cut: Option<CutPoint>,
     /// The number of bytes of complete lines.
     pub bytes: u64,
@@ -40,7 +40,7 @@ const PROGRESS_INTERVAL_RECORDS: u64 = 1024;
 ///
 /// # Errors
 ///
-/// The file cannot be read, a record is damaged or contradicts the ones before it or a checkpoint,
+/// The file cannot be read; a record is damaged or contradicts the ones before it or a checkpoint;
 /// or `each` failed.
 pub fn scan_ledger(
     folder: &LedgerFolder,

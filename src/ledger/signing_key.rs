@@ -118,12 +118,12 @@ fn create_key_file(path: &Path) -> Result<(), LedgerError> {
     disk::create_secret_once(path, pem.as_bytes()).map_err(LedgerError::from_io(path))
 }
 
-/// Former versions left an empty file when the disk was full at their first start.
+/// Former versions left an empty file if the disk was full at their first start.
 fn is_empty_file(own: &Path) -> bool {
     std::fs::metadata(own).is_ok_and(|file| file.len() == 0)
 }
 
-/// A new key is no remedy if checkpoints were signed with the lost one.
+/// A new key does not help if checkpoints were signed with the lost one.
 fn check_no_checkpoints(folder: &LedgerFolder, own: &Path) -> Result<(), LedgerError> {
     match folder.checkpoint_sizes()?.is_empty() {
         true => Ok(()),
@@ -134,7 +134,7 @@ fn check_no_checkpoints(folder: &LedgerFolder, own: &Path) -> Result<(), LedgerE
 fn rename_empty_key(own: &Path) -> Result<(), LedgerError> {
     let aside = own.with_extension("pem.empty");
     std::fs::rename(own, &aside).map_err(LedgerError::from_io(own))?;
-    tracing::warn!(file = %own.display(), aside = %aside.display(), "the ledger's key file is empty and has signed nothing; it is made again");
+    tracing::warn!(file = %own.display(), aside = %aside.display(), "the ledger's key file is empty and signed nothing; it is created again");
     Ok(())
 }
 

@@ -48,7 +48,7 @@ fn open(dir: &Path) -> Opening {
     }
 }
 
-/// A choice among two purposes; those that are not granted were declined.
+/// A choice among two purposes; the others were declined.
 pub fn act(act: ActKind, id: Option<&ConsentId>, granted: &[&str]) -> NewAct {
     let purpose = |name: &str| (name.to_owned(), granted.contains(&name));
     NewAct {

@@ -1,4 +1,4 @@
-//! Verifying and copying a ledger. Needs read access only and no lock, and works while a collector
+//! Verifies and copies a ledger. Needs read access only and no lock, and works while a collector
 //! writes.
 
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
@@ -22,8 +22,8 @@ pub struct LedgerVerification {
     pub summary: LedgerSummary,
     /// The number of checkpoints that the chain agrees with.
     pub matched_checkpoints: u64,
-    /// The number of checkpoints for records that were dropped since: only their signatures could
-    /// be checked.
+    /// The number of checkpoints for records that were dropped since; only their signatures could
+    /// be verified.
     pub checkpoints_before_cut: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Acts that are written together. Each may refer to the one before it, and none takes effect until
-//! all are on disk.
+//! A batch of acts that are written together. Each may refer to the one before it, and none takes
+//! effect until all are on disk.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,26 +11,26 @@ use super::index::{ConsentIndex, RecordSummary};
 use super::line;
 use crate::consent::ConsentId;
 
-/// A live grant that a later act of the same group can refer to.
+/// A live grant that a later act of the same batch can refer to.
 #[derive(Clone)]
 struct LiveGrant {
     seq: u64,
     granted: Arc<[String]>,
 }
 
-/// A group in preparation. It reads the index but does not change it.
+/// A batch in preparation. It reads the index but does not change it.
 pub struct WriteBatch<'a> {
     index: &'a ConsentIndex,
-    /// The position after the last record of the group.
+    /// The position after the last record of the batch.
     pub head: ChainHead,
     /// The lines to be written.
     pub lines: String,
-    /// The ids changed by this group; `None` if the grant was ended.
+    /// The ids changed by this batch; `None` if the grant was ended.
     changed_grants: HashMap<ConsentId, Option<LiveGrant>>,
 }
 
 impl<'a> WriteBatch<'a> {
-    /// An empty group that continues the chain at `head`.
+    /// An empty batch that continues the chain at `head`.
     pub fn new(book: &'a ConsentIndex, head: ChainHead) -> WriteBatch<'a> {
         WriteBatch {
             index: book,
@@ -44,7 +44,7 @@ impl<'a> WriteBatch<'a> {
     ///
     /// # Errors
     ///
-    /// An act has unacceptable texts, or a withdrawal does not match a live grant. The group is
+    /// An act has unacceptable texts, or a withdrawal does not match a live grant. The batch is
     /// then unchanged.
     pub fn add_acts(&mut self, acts: &[NewAct]) -> Result<Vec<LedgerRecord>, LedgerError> {
         acts.iter().try_for_each(NewAct::validate_fields)?;

@@ -1,5 +1,5 @@
-//! The single thread that writes: it takes the queued acts, writes and syncs them, updates the
-//! index, and then answers.
+//! The single writer thread: it takes queued acts, writes and syncs them, updates the index, and
+//! then replies.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -23,7 +23,7 @@ const MAX_BATCH_REQUESTS: usize = 256;
 
 type AppendOutcome = Result<Vec<LedgerRecord>, LedgerError>;
 
-/// Acts of one visitor that wait to be written.
+/// Acts of one visitor that are waiting to be written.
 pub struct AppendRequest {
     /// All of them are recorded, or none.
     pub acts: Vec<NewAct>,
@@ -35,7 +35,7 @@ pub struct AppendRequest {
 pub enum LedgerMessage {
     /// Record these acts.
     Append(AppendRequest),
-    /// Write what was queued before, then a checkpoint, and end.
+    /// Write what was queued before and a checkpoint, then end.
     Close,
 }
 
@@ -75,7 +75,7 @@ impl LedgerWriter {
         }
     }
 
-    /// Runs until it receives [`Command::Finish`] or all senders are dropped.
+    /// Runs until it receives [`LedgerMessage::Close`] or all senders are dropped.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl LedgerWriter {
         }
     }
 
-    /// Commits the queued acts as one group. Returns `true` if the writer should end.
+    /// Commits the queued acts as one batch. Returns `true` if the writer should end.
     fn commit_queued(&mut self, first: AppendRequest, inbox: &Receiver<LedgerMessage>) -> bool {
         let mut group = vec![first];
         let mut finish = false;
@@ -116,7 +116,7 @@ impl LedgerWriter {
         match self.write_batch(&group) {
             Ok(outcomes) => {
                 for (waiting, outcome) in group.into_iter().zip(outcomes) {
-                    // An act is recorded even if its sender no longer waits.
+                    // An act is recorded even if its sender is gone.
                     let _ = waiting.reply.send(outcome);
                 }
             }
@@ -128,8 +128,7 @@ impl LedgerWriter {
         }
     }
 
-    /// An act that cannot be recorded has an outcome of its own; a disk failure is one error for
-    /// all.
+    /// An act that cannot be recorded has its own outcome; a disk failure is one error for all.
     fn write_batch(
         &mut self,
         acts: &[AppendRequest],
@@ -172,20 +171,20 @@ impl LedgerWriter {
 
             Err(AppendError::Undone(error)) => {
                 if self.outage.record_failure() {
-                    tracing::error!(%error, "the ledger cannot be written; acts are refused until it can");
+                    tracing::error!(%error, "the ledger cannot be written; acts are rejected until it can");
                 }
                 Err(|| LedgerError::DiskFull)
             }
 
             Err(AppendError::Uncertain(error)) => {
                 self.failed = true;
-                tracing::error!(%error, "the ledger's disk failed; acts are refused until a restart reads what is there");
+                tracing::error!(%error, "the ledger's disk failed; acts are rejected until a restart");
                 Err(|| LedgerError::DiskFailed)
             }
         }
     }
 
-    /// Updates the index before the answers are sent, so that the next hit after a withdrawal is
+    /// Updates the index before the replies are sent, so that the next hit after a withdrawal is
     /// dropped.
     fn update_index(&self, acts: &[AppendRequest], outcomes: &[AppendOutcome], start: u64) {
         let mut book = self.index.write().unwrap_or_else(PoisonError::into_inner);

@@ -12,8 +12,8 @@ use crate::access::{ApiToken, AuditEntry, CredentialIndex, SecretDigest, ShareLi
 use crate::event::Millis;
 
 const STEP: &str = "the access tables";
-/// Upper bound of a statement's text, in bytes. A share link's answer is part of its statement, and
-/// several hundred rows with long names exceed the default.
+/// Upper bound of a statement's text, in bytes. A share link's stored response is part of its
+/// statement, and several hundred rows with long names exceed the default.
 const MAX_SQL_BYTES: &str = "16777216";
 
 #[derive(Row, Deserialize)]
@@ -47,9 +47,9 @@ struct ShareRow {
 pub struct AuditRow {
     /// When it happened, in milliseconds since the Unix epoch.
     pub millis: Millis,
-    /// Who did it, as `Who::name` spells it.
+    /// The actor, as spelled by `Principal::name`.
     pub who: String,
-    /// The action, as `Act::name` spells it.
+    /// The action, as spelled by `AuditAction::name`.
     pub act: String,
     /// The name of the site, token or share link; empty if the action has no object.
     pub what: String,
@@ -61,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn credentials_revision(&self) -> Result<u64, StoreError> {
         let sql = "SELECT max(revision) FROM (SELECT revision FROM tokens UNION ALL SELECT revision FROM shares)";
         self.short_client
@@ -71,12 +71,12 @@ impl Store {
             .map_err(error_during(STEP))
     }
 
-    /// All tokens and share links, including expired and revoked ones. Rows that another version
-    /// wrote in an unknown form are left out.
+    /// All tokens and share links, including expired and revoked ones. Rows written by another
+    /// version in an unknown form are left out.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses a query.
+    /// The store cannot be reached in time, or ClickHouse rejects a query.
     pub async fn load_credentials(&self) -> Result<CredentialIndex, StoreError> {
         let latest = |columns: &[&str]| {
             columns
@@ -125,8 +125,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the insert. If only the answer
-    /// was lost, the row is there; writing it again is harmless.
+    /// The store cannot be reached in time, or ClickHouse rejects the insert. If only the response
+    /// was lost, the row is stored; inserting it again is harmless.
     pub async fn insert_token(
         &self,
         digest: &SecretDigest,
@@ -154,11 +154,11 @@ impl Store {
         query.execute().await.map_err(error_during(STEP))
     }
 
-    /// Adds a share link with `answer`, the bytes that it returns from now on.
+    /// Adds a share link with `answer`, the response that it returns from now on.
     ///
     /// # Errors
     ///
-    /// As for [`Store::put_token`].
+    /// As for [`Store::insert_token`].
     pub async fn insert_share_link(
         &self,
         digest: &SecretDigest,
@@ -192,12 +192,12 @@ impl Store {
         query.execute().await.map_err(error_during(STEP))
     }
 
-    /// The answer that was stored first for a link; `None` for a link from before answers were
+    /// The response that was stored first for a link; `None` for a link from before responses were
     /// stored.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn read_share_response(&self, id: &str) -> Result<Option<String>, StoreError> {
         let sql =
             "SELECT answer FROM shares WHERE id = ? AND answer != '' ORDER BY revision LIMIT 1";
@@ -209,11 +209,11 @@ impl Store {
             .map_err(error_during(STEP))
     }
 
-    /// Stores an answer for a link that has none. A link that has one keeps it.
+    /// Stores a response for a link that has none. A link that has one keeps it.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the insert.
+    /// The store cannot be reached in time, or ClickHouse rejects the insert.
     pub async fn store_share_response(&self, id: &str, answer: &str) -> Result<(), StoreError> {
         let next = next_revision_expression("shares");
         let latest = "(SELECT * FROM shares WHERE id = ? ORDER BY revision DESC LIMIT 1)";
@@ -235,7 +235,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As for [`Store::put_token`].
+    /// As for [`Store::insert_token`].
     pub async fn revoke_credential(&self, table: &'static str, id: &str) -> Result<(), StoreError> {
         let next = next_revision_expression(table);
         let latest = format!("(SELECT * FROM {table} WHERE id = ? ORDER BY revision DESC LIMIT 1)");
@@ -250,12 +250,13 @@ impl Store {
             .map_err(error_during(STEP))
     }
 
-    /// Adds entries to the audit log. Writing an entry again is harmless: readers see each id once.
+    /// Adds entries to the audit log. Inserting an entry again is harmless: readers see each id
+    /// once.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the insert. Some entries may be
-    /// there.
+    /// The store cannot be reached in time, or ClickHouse rejects the insert. Some entries may be
+    /// stored.
     pub async fn insert_audit_entries(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
         let column = |of: fn(&AuditEntry) -> &str| entries.iter().map(of).collect::<Vec<&str>>();
         let at: Vec<Millis> = entries.iter().map(|entry| entry.at).collect();
@@ -279,7 +280,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn read_audit_entries(&self, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
         let sql = "SELECT toUnixTimestamp64Milli(at) AS millis, who, toString(act) AS act, what FROM audit \
                    ORDER BY audit.at DESC, id LIMIT 1 BY audit.at, id LIMIT ?";
@@ -292,7 +293,7 @@ impl Store {
     }
 }
 
-/// The token of a row; `None` if another version wrote it in a form that is not known here. Such a
+/// The token of a row; `None` if another version wrote it in a form that is unknown here. Such a
 /// row grants nothing.
 fn token_from_row(row: TokenRow) -> Option<(SecretDigest, ApiToken)> {
     let token = ApiToken {
@@ -311,7 +312,7 @@ fn token_from_row(row: TokenRow) -> Option<(SecretDigest, ApiToken)> {
     Some((SecretDigest::from_hex(&row.digest)?, token))
 }
 
-/// The share link of a row; `None` as for [`token`].
+/// The share link of a row; `None` as for [`token_from_row`].
 fn share_from_row(row: ShareRow) -> Option<(SecretDigest, ShareLink)> {
     let share = ShareLink {
         id: row.id,

@@ -1,7 +1,7 @@
 //! The `clickhouse` crate's client, with a deadline for every call.
 //!
-//! A server that hangs accepts a connection and never answers, and TCP does not end that. This is
-//! therefore the only client the store has, and none of its methods waits without a limit.
+//! A server that hangs accepts a connection and never responds, and TCP does not end that.
+//! Therefore the store uses only this client, and each of its methods has a deadline.
 
 use std::future::Future;
 use std::time::Duration;
@@ -89,7 +89,7 @@ impl StoreClient {
     }
 }
 
-/// A statement with a deadline for its answer.
+/// A statement with a deadline for its response.
 #[must_use]
 pub struct StoreQuery {
     inner: clickhouse::query::Query,
@@ -153,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// The kernel accepts the connection and no process answers.
+    /// The kernel accepts the connection, but no process responds.
     #[tokio::test]
     async fn no_call_waits_for_a_server_that_hangs() {
         let hanging = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();

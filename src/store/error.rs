@@ -1,13 +1,13 @@
 //! Errors between the collector and ClickHouse, in texts that may be logged.
 //!
-//! ClickHouse's own texts quote the data they are about, so none of them is kept. The code and its
-//! name say what to do.
+//! ClickHouse's own texts quote data, so none of them is kept. The code and its name say what to
+//! do.
 
 use clickhouse::error::Error;
 
 use super::engine::EngineError;
 
-/// Why a call to the store failed. The texts contain no data; `step` is what was being done.
+/// Why a call to the store failed. The texts contain no data; `step` names the operation.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The embedded engine did not start.
@@ -25,22 +25,22 @@ pub enum StoreError {
         key: &'static str,
         reason: &'static str,
     },
-    /// No connection, a lost one, or no answer in time. Whether the statement took effect is
+    /// No connection, a lost one, or no response in time. Whether the statement took effect is
     /// unknown.
     #[error("ClickHouse could not be reached for {step}: {kind}")]
     Unreachable {
         step: &'static str,
         kind: &'static str,
     },
-    /// ClickHouse answered with an error.
+    /// ClickHouse responded with an error.
     #[error("ClickHouse refused {step}: code {code} {name}")]
     Rejected {
         step: &'static str,
         code: u32,
         name: String,
     },
-    /// ClickHouse answered with something else than expected.
-    #[error("ClickHouse's answer to {step} was not understood: {kind}")]
+    /// ClickHouse sent an unexpected response.
+    #[error("unexpected response of ClickHouse to {step}: {kind}")]
     UnexpectedResponse {
         step: &'static str,
         kind: &'static str,
@@ -53,17 +53,16 @@ pub enum StoreError {
     SourceChanged,
 }
 
-/// Codes that mean the same bytes would be refused again: the data or the statement is wrong, not
-/// the moment.
+/// Codes that mean that the same request fails again: the data or the statement is wrong.
 const FINAL_CODES: [u32; 19] = [
     6, 7, 8, 10, 16, 27, 33, 36, 38, 41, 43, 47, 53, 62, 70, 72, 73, 115, 117,
 ];
 
-/// Codes that mean a statement needs more memory or time than it is allowed.
+/// Codes that mean that a statement needs more memory or time than it may use.
 const SIZE_LIMIT_CODES: [u32; 6] = [158, 159, 160, 173, 241, 307];
 
-/// Codes that describe the state of the store, whatever is sent: a full disk, too many parts, an
-/// I/O error, a shutdown.
+/// Codes that describe the state of the store, independent of the request: a full disk, too many
+/// parts, an I/O error, a shutdown.
 const STORE_STATE_CODES: [u32; 22] = [
     74, 75, 76, 193, 194, 195, 198, 202, 209, 210, 236, 242, 243, 252, 279, 286, 319, 394, 425,
     497, 516, 999,
@@ -88,7 +87,7 @@ impl StoreError {
             .is_some_and(|code| SIZE_LIMIT_CODES.contains(&code))
     }
 
-    /// Whether the store answered and rejected this particular request, for no reason of its own
+    /// Whether the store responded and rejected this particular request, not because of its own
     /// state.
     pub fn is_request_rejected(&self) -> bool {
         match self {
@@ -107,7 +106,7 @@ impl StoreError {
     }
 }
 
-/// Converts errors of the `clickhouse` crate. `step` says what was being done, for the text.
+/// Converts errors of the `clickhouse` crate. `step` names the operation in the text.
 pub fn error_during(step: &'static str) -> impl Fn(Error) -> StoreError {
     move |error| match &error {
         Error::BadResponse(text) => match parse_error_code(text) {
@@ -116,7 +115,7 @@ pub fn error_during(step: &'static str) -> impl Fn(Error) -> StoreError {
                 code,
                 name: parse_error_name(text),
             },
-            // The answer of a proxy, or of a server that is too busy to give a reason.
+            // The response of a proxy, or of a server too busy to give a reason.
             None => StoreError::Unreachable {
                 step,
                 kind: "an HTTP error without a code",
@@ -158,8 +157,8 @@ pub(super) fn parse_error_code(text: &str) -> Option<u32> {
         .ok()
 }
 
-/// The last `(UPPER_CASE)` of the text: ClickHouse's name for the code. Quoted data cannot be taken
-/// for it, because the name follows the data.
+/// The last `(UPPER_CASE)` of the text: ClickHouse's name for the code. It cannot be quoted data,
+/// because the name follows the data.
 pub(super) fn parse_error_name(text: &str) -> String {
     let names = text
         .rsplit('(')
@@ -173,7 +172,7 @@ pub(super) fn parse_error_name(text: &str) -> String {
     names.take(2).find(is_name).unwrap_or("").to_owned()
 }
 
-/// What happened to the connection, from the first I/O error in the chain of sources.
+/// The kind of the connection's failure, from the first I/O error in the chain of sources.
 fn describe_io_error(error: &(dyn std::error::Error + 'static)) -> &'static str {
     use std::io::ErrorKind;
 

@@ -1,4 +1,4 @@
-//! Counts of the platform's mails; and, if the platform asks for it, whether one message was
+//! Counts of the platform's mails; and, with `mail.mode = "per_message"`, whether one message was
 //! opened.
 
 use clickhouse::Row;
@@ -10,11 +10,11 @@ use super::marker::exclude_marker_texts;
 use crate::access::SecretDigest;
 use crate::event::Day;
 
-const STEP: &str = "a question about mails";
+const STEP: &str = "a query for mail counts";
 const MESSAGES_STEP: &str = "the messages";
 
-/// States of a message. They follow each other and never go back, so the state is also the
-/// revision: a revoked message stays revoked, whichever collector writes last.
+/// States of a message. They only increase, so the state is also the revision: a revoked message
+/// stays revoked, whichever collector writes last.
 const SENT: u8 = 1;
 const OPENED: u8 = 2;
 const REVOKED: u8 = 3;
@@ -39,12 +39,12 @@ pub struct MailCountRow {
     pub of: String,
     /// The name of a [`MailAction`](crate::event::MailAction).
     pub action: String,
-    /// The name of a [`Reader`](crate::event::Reader).
+    /// The name of a [`ReaderKind`](crate::event::ReaderKind).
     pub reader: String,
     /// Opens or clicks.
     pub hits: u64,
-    /// Openers: opens by a person's own program that were that person's first of this mail on their
-    /// day.
+    /// Openers: opens by a person's own mail program that were that person's first of this mail on
+    /// their day.
     pub visitors: u64,
 }
 
@@ -66,7 +66,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn mail_counts(
         &self,
         by: MailGrouping,
@@ -94,11 +94,11 @@ impl Store {
     }
 
     /// Registers messages by the digests of their tokens, until the day `expires`, inclusive. A
-    /// message that is known keeps its state.
+    /// known message keeps its state.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the insert. Some of the messages
+    /// The store cannot be reached in time, or ClickHouse rejects the insert. Some of the messages
     /// may be registered.
     pub async fn register_messages(
         &self,
@@ -124,7 +124,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn read_message_state(
         &self,
         message: &SecretDigest,
@@ -144,12 +144,12 @@ impl Store {
             .map_err(error_during(MESSAGES_STEP))
     }
 
-    /// Records that messages were opened on the day `on`. Skips those that are unknown, were opened
-    /// before, are revoked or expired, or whose template is not among `templates`.
+    /// Records that messages were opened on the day `on`. Skips those that are unknown, already
+    /// opened, revoked or expired, or whose template is not among `templates`.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the insert. Some may be recorded;
+    /// The store cannot be reached in time, or ClickHouse rejects the insert. Some may be recorded;
     /// recording them again changes nothing.
     pub async fn record_opened_messages(
         &self,
@@ -200,7 +200,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses a statement. The message may be
+    /// The store cannot be reached in time, or ClickHouse rejects a statement. The message may be
     /// revoked while the rows of its former states are still there.
     pub async fn revoke_message(&self, message: &SecretDigest) -> Result<(), StoreError> {
         let digest = message.to_hex();
@@ -232,7 +232,7 @@ fn latest_state_query(only: &str) -> String {
     let columns = columns
         .map(|name| format!("argMax({name}, revision) AS {name}"))
         .join(", ");
-    // The columns have the names of the table's: the condition needs a query of its own.
+    // The columns are named as the table's, so the condition needs a subquery.
     format!(
         "SELECT digest, {columns}, max(revision) AS state FROM (SELECT * FROM messages WHERE {only}) GROUP BY digest"
     )

@@ -1,11 +1,10 @@
 //! Markers: rows that record which blocks of a segment a table has.
 //!
-//! Each block contains one in the same part as its counts, so that either both are there or
+//! Each block contains one marker in the same part as its counts, so that either both are stored or
 //! neither, whatever happens to the process, the machine or a backup. A segment is sent again only
 //! after its markers were looked up.
 //!
-//! A marker is a row of its table. In tables with sites, its site is an id that no name has (see
-//! [`SiteId::MARKERS`]):
+//! A marker is a row of its table. In tables with sites, its site is an id that no name has:
 //!
 //! ```text
 //! 40 bits of ones, collector:20 segment:52 node:16         hashes of the segment's token
@@ -33,8 +32,8 @@ const COLLECTOR_BITS: u32 = 20;
 const SEGMENT_BITS: u32 = 52;
 const NODE_BITS: u32 = 16;
 
-/// In days, how long after the end of a partition its markers are kept if no older segment waits. A
-/// segment is closed within a day or two of its counts.
+/// In days, how long after the end of a partition its markers are kept if no older segment is
+/// waiting. A segment is closed within a day or two of its counts.
 const MARKER_GRACE_DAYS: u32 = 3;
 
 const STEP: &str = "looking for a segment's markers";
@@ -118,8 +117,8 @@ impl StoredBlocks {
     }
 }
 
-/// A condition on the column that the sorting key has before the site, so that markers are found by
-/// the index.
+/// A condition on the column that precedes the site in the sorting key, so that markers are found
+/// by the index.
 fn index_prefix_condition(table: CountsTable) -> &'static str {
     if table == CountsTable::Vitals {
         "metric = '' AND "
@@ -178,11 +177,11 @@ impl Store {
 
     /// Removes the markers of a collector from partitions that ended more than three days before
     /// its oldest segment was closed. `token` is of any of its segments; `oldest_days` is the age
-    /// in days of the oldest segment that can be sent again.
+    /// in days of the oldest segment that may be sent again.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses a statement. Markers that were
+    /// The store cannot be reached in time, or ClickHouse rejects a statement. Markers that were
     /// removed stay removed.
     pub async fn delete_old_markers(
         &self,
@@ -197,12 +196,12 @@ impl Store {
         Ok(())
     }
 
-    /// The same in `unpublished` only. Its partitions are days, and each deletion there has to
-    /// clone every part of all of them: so markers of old days cost each publication.
+    /// The same in `unpublished` only. Its partitions are days, and each deletion has to clone all
+    /// their parts, so markers of old days slow down every publication.
     ///
     /// # Errors
     ///
-    /// See [`Store::forget_markers`].
+    /// See [`Store::delete_old_markers`].
     pub async fn delete_old_day_markers(
         &self,
         token: &str,
@@ -252,8 +251,8 @@ impl Store {
             })
         };
         for partition in partitions.iter().filter(|id| is_over(id)) {
-            // Nobody else inserts into the embedded engine, so what holds nothing else now does not
-            // later.
+            // Only this collector inserts into the embedded engine, so a partition with nothing
+            // else now stays so.
             let is_dropped = self.engine.is_some()
                 && self.count_other_rows(name, partition, &theirs).await? == 0;
             let sql = match is_dropped {
@@ -271,7 +270,7 @@ impl Store {
         Ok(())
     }
 
-    /// The number of rows in a partition beside some.
+    /// The number of rows of a partition that do not meet the condition.
     async fn count_other_rows(
         &self,
         table: &str,

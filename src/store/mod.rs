@@ -51,13 +51,13 @@ use marker::{SegmentMarkers, StoredBlocks};
 use native::PartitionRows;
 use schema::CountsTable;
 
-/// Size in bytes of the chunks in which a block is given to the client, so that no copy of a whole
-/// block is made on the way.
+/// Size in bytes of the chunks in which a block is passed to the client, so that the whole block is
+/// never copied.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Settings that keep an insert's block as it is: neither split nor joined with another, whatever
+/// Settings that keep an insert's block as it is, neither split nor merged with another, whatever
 /// the server's defaults are.
 const ONE_BLOCK_SETTINGS: [(&str, &str); 6] = [
-    // Counts repeat: two equal blocks are not one block sent twice.
+    // Counts repeat: equal blocks may be two blocks, not one block sent twice.
     ("insert_deduplicate", "0"),
     ("async_insert", "0"),
     ("max_insert_block_size", "100000000"),
@@ -66,8 +66,8 @@ const ONE_BLOCK_SETTINGS: [(&str, &str); 6] = [
     ("max_insert_threads", "1"),
 ];
 
-/// A number of rows that is not split further when an insert is too large: their size is then not
-/// the cause.
+/// An insert of fewer rows is not split when it is too large, because their number is not the
+/// cause.
 const MIN_SPLIT_ROWS: usize = 256;
 
 /// How to reach and size the store. It contains a password, so it has no `Debug`.
@@ -88,7 +88,7 @@ pub struct StoreOptions {
     pub cluster: Option<String>,
     /// The embedded engine's directory. Only one process can use it.
     pub data_dir: PathBuf,
-    /// What is started as the embedded engine: this program.
+    /// The program that is started as the embedded engine: this one.
     pub program: PathBuf,
     /// The path of `libchdb.so`, the embedded engine.
     pub library: PathBuf,
@@ -103,7 +103,7 @@ pub struct StoreOptions {
 pub struct Store {
     /// For inserts, publication and retention, which may take minutes.
     client: StoreClient,
-    /// For calls that a client waits for: report queries and the registry.
+    /// For calls with a waiting client: report queries and the registry.
     short_client: StoreClient,
     engine: Option<Engine>,
     cluster: Option<String>,
@@ -161,13 +161,13 @@ impl Store {
         }
     }
 
-    /// How often a report showed less money than was booked, because the sum exceeds the integers
-    /// that JSON represents exactly. Since the start.
+    /// How often, since the start, a report showed less money than was booked, because the sum
+    /// exceeds the integers that JSON represents exactly.
     pub fn clamped_sums(&self) -> u64 {
         self.clamped.load(Ordering::Relaxed)
     }
 
-    /// Asks the store for an answer, at the cost of a round trip.
+    /// Checks that the store responds, at the cost of a round trip.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn disk_bytes(&self) -> Result<u64, StoreError> {
         let sql = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()";
         self.short_client
@@ -205,7 +205,8 @@ impl Store {
         self.engine.as_ref()
     }
 
-    /// Ends the embedded engine in order. Its connections go first: the engine would wait for them.
+    /// Ends the embedded engine in order. Connections are closed first, because the engine would
+    /// wait for them.
     pub async fn close(self: Arc<Store>) {
         let engine = self.engine.clone();
         drop(self);
@@ -219,8 +220,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses an insert. Some of the counts may
-    /// be there; the segment must be sent with [`Store::insert`] from now on.
+    /// The store cannot be reached in time, or ClickHouse rejects an insert. Some of the counts may
+    /// be stored; from then on the segment must be sent with [`Store::insert_segment`].
     pub async fn insert_new_segment(
         &self,
         token: &str,
@@ -229,13 +230,13 @@ impl Store {
         self.send_segment(token, sums, false).await
     }
 
-    /// Adds the counts once for each `token`, however often it is called: blocks that are there are
-    /// not sent again. An earlier call with the token is ended first, even if its caller is gone.
+    /// Adds the counts once for each `token`, however often it is called: stored blocks are not
+    /// sent again. An earlier call with the token is ended first, even if its caller is gone.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses a statement. Some of the counts
-    /// may be there; the same call adds the others.
+    /// The store cannot be reached in time, or ClickHouse rejects a statement. Some of the counts
+    /// may be stored; the same call adds the others.
     pub async fn insert_segment(&self, token: &str, sums: &SegmentSums) -> Result<(), StoreError> {
         self.send_segment(token, sums, true).await
     }
@@ -290,13 +291,13 @@ impl Store {
             .await
     }
 
-    /// The common prefix of the ids of all queries that send a segment. Query ids are shared by all
-    /// databases of a server, so it names the database.
+    /// The common prefix of the ids of all queries that send a segment. All databases of a server
+    /// share the query ids, so it names the database.
     fn query_id_prefix(&self, token: &str) -> String {
         format!("footfall-{}-{token}-", self.database)
     }
 
-    /// Ends queries of earlier attempts: a query whose caller is gone may still write.
+    /// Ends queries of earlier attempts, because a query whose caller is gone may still write.
     async fn kill_former_inserts(&self, token: &str) -> Result<(), StoreError> {
         let on_cluster = self.cluster.as_deref().map(schema::quote_name);
         let on_cluster = on_cluster.map_or_else(String::new, |name| format!(" ON CLUSTER {name}"));
@@ -311,8 +312,8 @@ impl Store {
             .map_err(error_during("ending a former try"))
     }
 
-    /// Sends the rows of a partition that are not there. If they are too many for one insert, sends
-    /// their halves.
+    /// Sends the rows of a partition that are not stored. If they are too many for one insert,
+    /// sends them in halves.
     async fn send_partition(
         &self,
         token: &str,
@@ -354,8 +355,8 @@ impl Store {
         Ok(())
     }
 
-    /// Inserts one block under a query id of its own, which [`Store::end_former_tries`] finds by
-    /// its prefix.
+    /// Inserts one block under a unique query id, which [`Store::kill_former_inserts`] finds by its
+    /// prefix.
     async fn insert_block(
         &self,
         token: &str,

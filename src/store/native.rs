@@ -1,5 +1,5 @@
-//! Encodes counts as blocks of ClickHouse's Native format: columns one after the other, as the
-//! engine holds them.
+//! Encodes counts as blocks of ClickHouse's Native format: column by column, as the engine stores
+//! them.
 //!
 //! An insert writes one block: rows of one partition, so that all of them are written or none, and
 //! a marker (marker.rs). The same counts always give the same bytes. Strings are already interned
@@ -8,7 +8,7 @@
 //!
 //! Measured for `daily` in blocks of 100 000 rows: encoding takes 0.03 CPU seconds for a million
 //! rows, 1.1 with client and engine. Plain String columns cost 5 % more time and 1.4 times the
-//! bytes; rows sorted like the table's cost 0.1 s and save nothing.
+//! bytes; sorting the rows as the table does costs 0.1 s and saves nothing.
 
 use std::hash::Hash;
 
@@ -25,7 +25,7 @@ use super::marker::{SegmentMarkers, WHOLE_NODE};
 use super::schema::CountsTable;
 
 /// The number of a segment in `unpublished`, a hash of its token. A publication takes and deletes
-/// all rows of a day with a number, so rows that come in a block of their own, such as half of a
+/// all rows of a day with a number, so rows that are sent in a separate block, such as half of a
 /// segment, have a number of their own.
 fn segment_number((token, node): (&str, u16)) -> u64 {
     let hash = match node {
@@ -89,8 +89,8 @@ pub fn rows_by_partition(sums: &SegmentSums, table: CountsTable) -> Vec<Partitio
     }
 }
 
-/// Whether a row of `daily` belongs in `activity` too: the totals of sites, without the platform's
-/// own.
+/// Whether a row of `daily` belongs in `activity` too: the totals of sites, without those of the
+/// platform.
 fn is_activity_row(key: &DailyKey) -> bool {
     key.subject == Subject::Site && key.site != SiteId::PLATFORM
 }
@@ -557,7 +557,7 @@ impl BlockWriter {
         self.write_u64_column("hits", 1, rows.iter().map(|(_, hits)| u64::from(*hits)));
     }
 
-    /// Writes a column of words from one of the code's own lists, given by their indices.
+    /// Writes a column of words from one of the fixed lists of this crate, given by their indices.
     fn write_word_column(
         &mut self,
         name: &str,
@@ -567,7 +567,7 @@ impl BlockWriter {
         self.write_word_column_with_marker(name, list, places, "");
     }
 
-    /// The same, with a text of the marker that is not in the list.
+    /// The same, with a marker text that is not in the list.
     fn write_word_column_with_marker(
         &mut self,
         name: &str,
@@ -580,8 +580,8 @@ impl BlockWriter {
         self.write_indices(list.len() + 1, places.chain([list.len()]));
     }
 
-    /// Writes a column of a segment's strings. The dictionary holds those that this column uses, in
-    /// order of first appearance.
+    /// Writes a column of a segment's strings. The dictionary contains those that this column uses,
+    /// in order of first appearance.
     fn write_string_column(
         &mut self,
         name: &str,
@@ -591,7 +591,7 @@ impl BlockWriter {
         self.write_string_column_with_marker(name, strings, syms, "");
     }
 
-    /// The same, with a text of the marker.
+    /// The same, with a marker text.
     fn write_string_column_with_marker(
         &mut self,
         name: &str,

@@ -1,4 +1,4 @@
-//! Queries over all sites, for operators; and the names of sites.
+//! Queries over all sites, for operators, and the names of sites.
 
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,9 @@ use super::marker::{exclude_marker_sites, exclude_marker_texts};
 use super::site_reader::FaultTotal;
 use crate::event::{Day, SiteId, VitalBucket, WebVital};
 
-const STEP: &str = "a question about the platform";
+const STEP: &str = "a platform query";
 
-/// The largest number of ids in one statement, whose text has a limit.
+/// The largest number of ids in one statement, whose length is limited.
 pub(super) const MAX_IDS_PER_STATEMENT: usize = 2000;
 
 #[derive(Row, Serialize)]
@@ -26,13 +26,13 @@ struct SiteNameRow<'a> {
 pub struct ActivityRow {
     /// The site's id.
     pub site: u128,
-    /// The range that was asked for.
+    /// The requested range.
     pub now: (u64, u64, u64),
     /// The range before it.
     pub before: (u64, u64, u64),
-    /// The part of `now` that is over; zeroes if it was not asked for.
+    /// The part of `now` that is over; zeroes if it was not requested.
     pub days_now: (u64, u64, u64),
-    /// The part of `before` that `days_now` is compared with; zeroes if it was not asked for.
+    /// The part of `before` that `days_now` is compared with; zeroes if it was not requested.
     pub days_before: (u64, u64, u64),
 }
 
@@ -100,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn most_active_sites(
         &self,
         [(from, to), before]: [(Day, Day); 2],
@@ -149,7 +149,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn drop_totals(&self, (from, to): (Day, Day)) -> Result<Vec<DropTotal>, StoreError> {
         let sql = format!(
             "SELECT toString(reason) AS reason, sum(hits) AS hits FROM drops \
@@ -169,14 +169,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses a query.
+    /// The store cannot be reached in time, or ClickHouse rejects a query.
     pub async fn slowest_pages(
         &self,
         metric: WebVital,
         (from, to): (Day, Day),
         limit: usize,
     ) -> Result<Vec<PageHistogram>, StoreError> {
-        // Two queries: histograms of all pages would be twenty times the work.
+        // Two queries: histograms of all pages would take twenty times the work.
         let worst = "SELECT site, path, sum(hits) AS poor FROM vitals \
                      WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND bucket > ? \
                      GROUP BY site, path ORDER BY poor DESC, site, path LIMIT ?";
@@ -228,7 +228,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn most_frequent_faults(
         &self,
         (from, to): (Day, Day),
@@ -249,12 +249,12 @@ impl Store {
         query.fetch_all().await.map_err(error_during(STEP))
     }
 
-    /// Stores the names of sites; repeating it changes nothing. Returns the ids that have two
-    /// names: their counts are those of two sites in one, which must not be shown as either's.
+    /// Stores the names of sites; repeating it changes nothing. Returns the ids with two names:
+    /// their counts are the sum of two sites and must not be shown as either's.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses a statement. The names may be
+    /// The store cannot be reached in time, or ClickHouse rejects a statement. The names may be
     /// stored.
     pub async fn insert_site_names(
         &self,
@@ -293,11 +293,11 @@ impl Store {
         Ok(clashes)
     }
 
-    /// The names of those sites that are known. An id with two names is left out.
+    /// The names of those sites that are known. Ids with two names are left out.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn read_site_names(&self, sites: &[u128]) -> Result<Vec<(u128, String)>, StoreError> {
         let sql = "SELECT site, any(name) FROM names WHERE site IN ? GROUP BY site HAVING uniqExact(name) = 1";
         self.short_client
@@ -308,12 +308,12 @@ impl Store {
             .map_err(error_during(STEP))
     }
 
-    /// Names of sites made by profile rules that contain the text in any case, at most `limit`, in
-    /// alphabetical order.
+    /// Names of sites made by profile rules that contain the text, ignoring case, at most `limit`,
+    /// in alphabetical order.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn search_site_names(
         &self,
         text: &str,

@@ -1,7 +1,7 @@
 //! Published attributes, and up to which day and hour attributes are published.
 //!
-//! A row of `published` may be there twice until parts are merged: the inner GROUP BY is the whole
-//! key, and `any` takes one of the copies.
+//! A row of `published` may be stored twice until parts are merged. Therefore the inner GROUP BY
+//! has the whole key, and `any` selects one of the copies.
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::error::{StoreError, error_during};
 use super::site_reader::SiteReader;
 use crate::event::{Day, Dimension, Subject};
 
-const STEP: &str = "a question about attributes";
+const STEP: &str = "a query for published attributes";
 
 /// Up to when the attributes of a zone's sites are published.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -62,7 +62,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn publication_cutoff(&self, zone: &str) -> Result<PublicationCutoff, StoreError> {
         let closed =
             "(SELECT max(at) FROM publications WHERE zone = ? AND done = 1 AND closes = 1)";
@@ -94,7 +94,7 @@ impl SiteReader<'_> {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn value_counts(
         &self,
         subject: Subject,
@@ -124,7 +124,7 @@ impl SiteReader<'_> {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn items_for_value(
         &self,
         dim: Dimension,
@@ -155,7 +155,7 @@ impl SiteReader<'_> {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn visitors_by_device(
         &self,
         (from, to): (Day, Day),

@@ -1,7 +1,7 @@
 //! The registry's tables: sites with hosts of their own, and other names of sites.
 //!
-//! Rows are only added. The row with the highest revision is valid, and a removal is a row that
-//! says so. Revisions grow across all collectors of a database, so the highest one shows whether
+//! Rows are only added. The row with the highest revision is valid, and a removal is a row with
+//! `removed`. Revisions grow across all collectors of a database, so the highest one shows whether
 //! anything changed.
 
 use clickhouse::Row;
@@ -54,7 +54,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn registry_revision(&self) -> Result<u64, StoreError> {
         let sql = "SELECT max(revision) FROM (SELECT revision FROM sites UNION ALL SELECT revision FROM aliases)";
         self.short_client
@@ -68,7 +68,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses a query.
+    /// The store cannot be reached in time, or ClickHouse rejects a query.
     pub async fn load_registered_sites(&self) -> Result<RegisteredSites, StoreError> {
         let sites = self
             .client
@@ -106,8 +106,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the insert. If only the answer
-    /// was lost, the row is there; writing it again is harmless.
+    /// The store cannot be reached in time, or ClickHouse rejects the insert. If only the response
+    /// was lost, the row is stored; inserting it again is harmless.
     pub async fn insert_site(&self, rule: &SiteRule, removed: bool) -> Result<(), StoreError> {
         let next = next_revision_expression("sites");
         let sql = format!(
@@ -133,7 +133,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As for [`Store::put_site`].
+    /// As for [`Store::insert_site`].
     pub async fn insert_alias(&self, rule: &AliasRule, removed: bool) -> Result<(), StoreError> {
         let next = next_revision_expression("aliases");
         let sql =

@@ -1,5 +1,5 @@
-//! Retention: old counts are dropped by month. Attributes that wait for their publication are
-//! stored by day and dropped by day.
+//! Retention: old counts are dropped by month. Unpublished attributes are stored by day and dropped
+//! by day.
 
 use jiff::{Span, civil::Date};
 
@@ -8,8 +8,8 @@ use super::error::{StoreError, error_during};
 use super::schema::CountsTable;
 use crate::event::Day;
 
-/// The table of published attributes. It is not one of [`Table::ALL`], because segments are not
-/// sent to it.
+/// The table of published attributes. It is not one of [`CountsTable::ALL`], because segments are
+/// not sent to it.
 const PUBLISHED_TABLE: &str = "published";
 
 /// The result of one run.
@@ -17,12 +17,12 @@ const PUBLISHED_TABLE: &str = "published";
 pub struct RetentionOutcome {
     /// The dropped partitions with their tables: months such as 202603, days such as 20260331.
     pub dropped: Vec<(&'static str, u32)>,
-    /// The day that was used as today, if it is earlier than the clock's, because the counts allow
-    /// no later one.
+    /// The day that was used as today, if it is earlier than the clock's because the counts make no
+    /// later day plausible.
     pub plausible_today: Option<Day>,
 }
 
-/// The number of distinct days with counts, at or after a day, that prove that the day has come. A
+/// The number of distinct days with counts, at or after a day, that prove that this day has come. A
 /// clock that was wrong for a day or two produces fewer.
 const MIN_PROVING_DAYS: u64 = 3;
 
@@ -36,7 +36,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses a statement. What was dropped
+    /// The store cannot be reached in time, or ClickHouse rejects a statement. What was dropped
     /// stays dropped; the next run continues.
     pub async fn apply_retention(
         &self,
@@ -70,7 +70,7 @@ impl Store {
         Ok(aged)
     }
 
-    /// The latest day that today can be according to the counts, so that the clock alone cannot
+    /// The latest plausible current day according to the counts, so that a wrong clock alone cannot
     /// cause counts to be dropped.
     async fn latest_plausible_day(&self) -> Result<Day, StoreError> {
         let sql = format!(
@@ -84,7 +84,7 @@ impl Store {
             .fetch_all()
             .await
             .map_err(error_during("listing days"))?;
-        // Without counts there is nothing to lose.
+        // Without counts nothing can be lost.
         let believed = days
             .last()
             .map_or(u16::MAX, |day| day.saturating_add(MAX_SILENCE_DAYS));

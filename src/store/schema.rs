@@ -2,9 +2,9 @@
 //!
 //! A migration is a numbered file of statements, each safe to repeat, because a crash may happen
 //! between two of them. Migrations run when a store is connected. A database with a later number
-//! than this binary knows is refused, since its tables may mean something else. The SQL is the same
-//! everywhere except for the engine clause and ON CLUSTER. What SQL alone cannot do is a step in
-//! Rust.
+//! than this binary knows is rejected, since its tables may have another meaning. The SQL is the
+//! same everywhere except for the engine clause and ON CLUSTER. What SQL alone cannot do is a step
+//! in Rust.
 
 mod site_ids;
 
@@ -12,8 +12,8 @@ use super::client::StoreClient;
 use super::error::{StoreError, error_during};
 use crate::event::CounterKind;
 
-/// The number of inserts for which ClickHouse remembers a token. Only publication still sends one,
-/// as a lock between collectors.
+/// The number of inserts for which ClickHouse remembers a token. Only publication sends tokens, as
+/// a lock between collectors.
 const DEDUPLICATION_WINDOW: u32 = 100_000;
 
 struct Migration {
@@ -114,7 +114,7 @@ const APPLIED_MIGRATIONS_SQL: &str = include_str!("schema/migrations.sql");
 /// The number of the schema that this binary writes and reads.
 pub const NEWEST_SCHEMA: u32 = MIGRATIONS[MIGRATIONS.len() - 1].number;
 
-/// Age in hours from which a side table is considered left by a crash rather than in use by another
+/// Age in hours from which a side table is considered abandoned by a crash, not in use by another
 /// collector.
 const ABANDONED_AFTER_HOURS: u32 = 24;
 
@@ -187,7 +187,7 @@ impl CountsTable {
         }
     }
 
-    /// The columns that are summed. An hour has no exits and entries, which belong to pages.
+    /// The columns that are summed. Hours have no exits and entries, which belong to pages.
     pub fn counter_columns(self) -> Vec<&'static str> {
         let counters = CounterKind::ALL.into_iter();
         match self {
@@ -240,8 +240,8 @@ const FULL_REPLICA_PATH: &str = "'/clickhouse/tables/all/{database}/{table}', '{
 /// Settings with which acknowledged inserts survive a power cut, not only a crash.
 const SYNCED_SETTINGS: &str = "fsync_after_insert = 1, fsync_part_directory = 1";
 
-/// Settings that sync merged parts, and remove their source parts within a minute: source parts
-/// show which counts arrived together.
+/// Settings that sync merged parts, and remove their source parts within a minute, because source
+/// parts show which counts were inserted together.
 const SHORT_LIVED_SETTINGS: &str = "old_parts_lifetime = 30, min_rows_to_fsync_after_merge = 1";
 
 /// Replaces the placeholders in braces.
@@ -316,9 +316,9 @@ fn split_statements(sql: &str) -> Vec<String> {
         .collect()
 }
 
-/// Brings the database to [`NEWEST`]. Two collectors may do so at the same time. `client` has the
-/// deadline of long calls, `calls` that of short ones. `names` are the configured sites; `alone`
-/// says that no other process uses the database.
+/// Brings the database to [`NEWEST_SCHEMA`]. Two collectors may do so at the same time. `client`
+/// has the deadline of long calls, `calls` that of short ones. `names` are the configured sites;
+/// `alone` says that no other process uses the database.
 ///
 /// # Errors
 ///
@@ -332,7 +332,7 @@ pub async fn apply_migrations(
     alone: bool,
 ) -> Result<(), StoreError> {
     // This call has the short deadline, so that a server that hangs is detected before the
-    // statements that may take long. The database need not exist yet.
+    // statements that may take long. The database may not exist yet.
     let create = render_sql(
         &format!(
             "CREATE DATABASE IF NOT EXISTS {}{{on_cluster}}",
@@ -399,14 +399,14 @@ pub async fn apply_migrations(
     Ok(())
 }
 
-/// A unique name under which a table is filled before it takes its place.
+/// A unique name for a table that is filled and then renamed into place.
 fn side_table_name(table: &str) -> String {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     format!("{table}_side_{:016x}", u64::from_le_bytes(bytes))
 }
 
-/// Drops side tables that a crash left, and those of former versions that folded months.
+/// Drops side tables left by a crash, and those of former versions that rolled up months.
 async fn drop_abandoned_tables(
     client: &StoreClient,
     cluster: Option<&str>,

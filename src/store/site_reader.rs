@@ -1,5 +1,5 @@
-//! Typed queries about one site. They always use `sum()` and `GROUP BY`, because rows of one key
-//! may be in several parts.
+//! Typed queries about one site. They always use `sum()` and `GROUP BY`, because several parts may
+//! contain rows of one key.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +11,7 @@ use super::error::{StoreError, error_during};
 use super::voids::{BOOKED_QUERY, MIN_INEXACT_INTEGER};
 use crate::event::{CounterKind, Day, SiteId, Subject, VitalBucket};
 
-/// The sums of all counters, in the order of [`Counter::ALL`].
+/// The sums of all counters, in the order of [`CounterKind::ALL`].
 pub type CounterSums = [u64; CounterKind::ALL.len()];
 
 /// The queries about one site.
@@ -28,7 +28,7 @@ struct KeyedSums<K, S> {
     sums: S,
 }
 
-const STEP: &str = "a question";
+const STEP: &str = "a report query";
 
 impl SiteReader<'_> {
     /// The totals of an item by day, ordered by day. Both days are inclusive; days without a hit
@@ -36,7 +36,7 @@ impl SiteReader<'_> {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn totals_by_day(
         &self,
         subject: Subject,
@@ -74,7 +74,7 @@ impl SiteReader<'_> {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn totals_by_hour(
         &self,
         (from, to): (u32, u32),
@@ -100,7 +100,7 @@ impl SiteReader<'_> {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn clicks_by_day(
         &self,
         (from, to): (Day, Day),
@@ -128,7 +128,7 @@ impl SiteReader<'_> {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn top_items(
         &self,
         (from, to): (Day, Day),
@@ -154,12 +154,12 @@ impl SiteReader<'_> {
             .map_err(error_during(STEP))
     }
 
-    /// The items of [`tops`](Read::tops), each with its sums on the days of both sides of a
-    /// comparison.
+    /// The items of [`top_items`](SiteReader::top_items), each with its sums on the days of both
+    /// sides of a comparison.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn compare_items(
         &self,
         (from, to): (Day, Day),
@@ -220,7 +220,7 @@ impl SiteReader<'_> {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn revenue_totals(
         &self,
         (from, to): (Day, Day),
@@ -259,7 +259,7 @@ impl SiteReader<'_> {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn first_day(&self) -> Result<Option<Day>, StoreError> {
         let sql =
             "SELECT toUInt16(min(day)), count() FROM daily WHERE site = ? AND subject = 'site'";
@@ -311,7 +311,7 @@ pub struct RevenueTotal {
 pub struct VitalBucketCount {
     /// The page's path; empty if the query was about all pages or about one.
     pub of: String,
-    /// The name of a [`Metric`](crate::event::Metric).
+    /// The name of a [`WebVital`](crate::event::WebVital).
     pub metric: String,
     /// The bucket of the histogram.
     pub bucket: VitalBucket,
@@ -326,7 +326,7 @@ pub struct DeviceBucketCount {
     pub number: u16,
     /// The class of device.
     pub device: String,
-    /// The name of a [`Metric`](crate::event::Metric).
+    /// The name of a [`WebVital`](crate::event::WebVital).
     pub metric: String,
     /// The bucket of the histogram.
     pub bucket: VitalBucket,
@@ -352,7 +352,7 @@ impl SiteReader<'_> {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn vitals_histogram(
         &self,
         path: Option<&str>,
@@ -380,7 +380,7 @@ impl SiteReader<'_> {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn vitals_by_device(
         &self,
         (from, to): (Day, Day),
@@ -401,7 +401,7 @@ impl SiteReader<'_> {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn vitals_by_page(
         &self,
         (from, to): (Day, Day),
@@ -431,7 +431,7 @@ impl SiteReader<'_> {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn top_faults(
         &self,
         (from, to): (Day, Day),
@@ -454,7 +454,7 @@ impl SiteReader<'_> {
     }
 }
 
-/// The expression of [`Totals`]: a tuple of the sums of all counters.
+/// The expression of [`CounterSums`]: a tuple of the sums of all counters.
 fn sums_expression() -> String {
     let sums: Vec<String> = CounterKind::ALL
         .iter()

@@ -1,4 +1,4 @@
-//! TLS to a ClickHouse server whose certificate no public authority signed.
+//! TLS to a ClickHouse server whose certificate was not signed by a public authority.
 
 use std::path::Path;
 use std::time::Duration;

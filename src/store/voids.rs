@@ -1,8 +1,8 @@
 //! Voids: money that is taken out of the reports, and the sums without it.
 //!
 //! Nothing is subtracted in place. A void is one row that contains what was booked when it was
-//! made, by day, so that it is there completely or not at all. Writing the same id again replaces
-//! it with itself.
+//! made, by day, so it is stored completely or not at all. Inserting the same id again replaces the
+//! row with itself.
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -29,7 +29,7 @@ pub(super) const BOOKED_QUERY: &str = "\
     SELECT argMax(event, revision) AS event, arrayJoin(argMax(booked, revision)) AS taken FROM money_voids WHERE site = ? GROUP BY id) \
     WHERE taken.1 BETWEEN toDate(?) AND toDate(?)) GROUP BY day, event, code HAVING n > 0 OR m > 0";
 
-/// What is to be voided: all that is booked there now.
+/// What is to be voided: everything that is booked there now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VoidRequest {
     /// The void's id within the site, chosen by the caller.
@@ -88,8 +88,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the insert. If only the answer
-    /// was lost, the void is there; [`Store::voids`] shows it.
+    /// The store cannot be reached in time, or ClickHouse rejects the insert. If only the response
+    /// was lost, the void is stored; [`Store::list_voids`] shows it.
     pub async fn insert_void(
         &self,
         site: SiteId,
@@ -132,7 +132,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn list_voids(&self, site: SiteId) -> Result<Vec<VoidRow>, StoreError> {
         let latest = ["first_day", "last_day", "event", "currency", "at", "booked"];
         let latest = latest
@@ -154,8 +154,8 @@ impl Store {
             .map_err(error_during(STEP))
     }
 
-    /// Deletes voids of days whose counts are gone. They are kept 31 days longer than counts, which
-    /// are dropped by month.
+    /// Deletes voids of days whose counts were dropped. They are kept 31 days longer than counts,
+    /// which are dropped by month.
     pub(super) async fn delete_expired_voids(
         &self,
         today: Day,

@@ -42,7 +42,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn withdrawal_days(&self) -> Result<Vec<WithdrawalDaySummary>, StoreError> {
         let sql = "SELECT toUInt16(day) AS day_number, count() AS rows, max(revision) AS newest FROM withdrawals GROUP BY day";
         self.short_client
@@ -57,7 +57,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn read_withdrawals(&self, days: &[u16]) -> Result<Vec<[u8; 32]>, StoreError> {
         let sql = "SELECT digest FROM withdrawals WHERE has(?, toUInt16(day))";
         let rows = self
@@ -74,7 +74,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the insert. Some of them may be
+    /// The store cannot be reached in time, or ClickHouse rejects the insert. Some of them may be
     /// stored.
     pub async fn insert_withdrawals(
         &self,

@@ -1,4 +1,4 @@
-//! Recording acts: what refers to what, and what is rejected.
+//! Recording acts: references between them, and rejected ones.
 
 use super::*;
 use crate::hex;
@@ -262,7 +262,7 @@ fn acts_of_one_group_see_each_other() {
         ledger, withdrawn, ..
     } = open(dir.path());
     let id = ConsentId::random();
-    // Queued together: the writer takes them in one group or in several.
+    // Queued together: the writer takes them in one batch or in several.
     let acts =
         [grant(&id), withdraw(&id), withdraw(&id), grant(&id)].map(|act| ledger.append_act(act));
     let outcomes: Vec<_> = acts

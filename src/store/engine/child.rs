@@ -1,8 +1,7 @@
-//! `footfall engine`: the process that is ClickHouse. The collector starts it; nobody else has a
-//! use for it.
+//! `footfall engine`: the process that runs ClickHouse. Only the collector starts it.
 //!
-//! It gets the visitors' data never, only rows of counts, as any ClickHouse server would. It lives
-//! as long as its standard input is open and its parent lives.
+//! It never receives visitors' data, only rows of counts, as any ClickHouse server would. It runs
+//! until its standard input is closed or its parent ends.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -18,18 +17,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::ffi;
 use super::launch::{LaunchConfig, USERS_FILE_PLACEHOLDER};
 
-/// Inserts, merges and questions may wait for the threads that answer hits; the other way round a
-/// hit waits for a merge.
+/// Inserts, merges and queries yield the CPU to the threads that accept hits.
 const ENGINE_NICENESS: i32 = 10;
 
-/// Where memory runs out the engine goes first: it is started again, and what it was sent lies in
-/// the journal.
+/// If memory runs out, the kernel ends the engine first: it is started again, and what it was sent
+/// is still in the journal.
 const OOM_SCORE_ADJUSTMENT: &str = "500";
 
-/// The second statement ends with the input: that is how long the server runs.
+/// The second statement ends when the input is closed, and the server with it.
 const STARTUP_STATEMENTS: &str = "SYSTEM START LISTEN HTTP; SELECT count() FROM file('/proc/self/fd/0', 'LineAsString') FORMAT Null";
 
-/// Why the library could not be run, told to the collector on the standard output.
+/// Why the library could not be run; one JSON line on the standard output.
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum EngineFailure {
@@ -37,10 +35,10 @@ pub(super) enum EngineFailure {
     Lacks { symbol: String },
 }
 
-/// Reads its plan from the standard input and is the engine until that ends. `harden` keeps its
-/// memory from other processes.
+/// Reads its launch configuration from the standard input and runs the engine until that input is
+/// closed. `harden` protects its memory from other processes.
 pub fn main(harden: fn()) -> ExitCode {
-    // The order matters: from here on no parent can be gone without a sign.
+    // The order matters: from here on the end of the parent is always noticed.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJUSTMENT);
     let _ = rustix::process::nice(ENGINE_NICENESS);
@@ -55,7 +53,7 @@ pub fn main(harden: fn()) -> ExitCode {
         Ok(Ok(plan)) => plan,
         _ => {
             eprintln!(
-                "footfall: `engine` is started by `footfall serve`, for the embedded engine; it is no command of its own"
+                "footfall: `engine` is started by `footfall serve` for the embedded engine; do not run it yourself"
             );
             return ExitCode::from(2);
         }
@@ -79,7 +77,7 @@ pub fn main(harden: fn()) -> ExitCode {
 }
 
 /// A service manager signals all processes of a service at once. The engine is needed until the
-/// collector has sent its last segment, and that says so by closing the pipe.
+/// collector has sent its last segment and closes the pipe.
 fn ignore_signals() -> Option<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -97,8 +95,8 @@ fn ignore_signals() -> Option<tokio::runtime::Runtime> {
     Some(runtime)
 }
 
-/// The two files of the configuration. They are in memory: a full disk keeps no engine from
-/// starting, and nothing is left behind.
+/// The two files of the configuration. They are in memory, so the engine starts even if the disk is
+/// full, and leaves no files behind.
 struct ConfigFiles {
     config: OwnedFd,
     _users: OwnedFd,

@@ -1,8 +1,8 @@
-//! libchdb's C functions, found at run time: the one place of the project with foreign code.
+//! libchdb's C functions, loaded at run time: the only foreign code of the project.
 //!
-//! What must hold: the process that calls them does nothing else, the library is never unloaded,
-//! its signal handlers are off before it starts anything, and its destructors do not run, because
-//! its threads may work on.
+//! Invariants: the process that calls them does nothing else; the library is never unloaded; its
+//! signal handlers are off before it starts anything; and its destructors do not run, because its
+//! threads may still be working.
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -20,13 +20,13 @@ unsafe extern "C" {
     fn _exit(status: c_int) -> !;
 }
 
-/// Runs clickhouse-local's `main` and ends the process with it: 0 in order, 1 where it failed; its
-/// reason is on stderr.
+/// Runs clickhouse-local's `main` and ends the process with its exit code: 0 after an orderly end,
+/// 1 after a failure, whose reason is on stderr.
 ///
 /// # Errors
 /// The library cannot be loaded, or lacks a function.
 pub(super) fn run_engine(path: &Path, arguments: &[CString]) -> Result<Infallible, EngineFailure> {
-    // SAFETY: loading runs the library's initialisers; it is the engine the operator named.
+    // SAFETY: loading runs the library's initialisers; the operator configured this library.
     let library = unsafe { Library::new(path) }.map_err(|error| EngineFailure::Load {
         reason: loader_message(&error),
     })?;
@@ -51,9 +51,9 @@ pub(super) fn run_engine(path: &Path, arguments: &[CString]) -> Result<Infallibl
 
     let pointers: Vec<TextPointer> = arguments.iter().map(|argument| argument.as_ptr()).collect();
     let count = c_int::try_from(pointers.len()).expect("a handful of arguments");
-    // SAFETY: `pointers` holds `count` NUL-terminated strings that outlive the call. The answer is
-    // null or live to the end of the process, its error null or a NUL-terminated text in it.
-    // Nothing of Rust's waits to be written when the process ends.
+    // SAFETY: `pointers` holds `count` NUL-terminated strings that outlive the call. The result is
+    // null or valid until the process ends; its error is null or a NUL-terminated text. Rust has no
+    // unwritten output when the process ends.
     unsafe {
         set_signal_handlers(0);
         let answer = query_cmdline(count, pointers.as_ptr());
@@ -72,7 +72,7 @@ pub(super) fn run_engine(path: &Path, arguments: &[CString]) -> Result<Infallibl
 /// # Safety
 /// `T` must be the type of the function that the library exports by this name.
 unsafe fn load_symbol<T: Copy>(library: &Library, name: &'static str) -> Result<T, EngineFailure> {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees the type.
     let found = unsafe { library.get::<T>(name) };
     found
         .map(|symbol| *symbol)
@@ -81,7 +81,7 @@ unsafe fn load_symbol<T: Copy>(library: &Library, name: &'static str) -> Result<
         })
 }
 
-/// The loader's own words; the error's text alone says no more than that it failed.
+/// The loader's message; the error's own text only says that loading failed.
 fn loader_message(error: &libloading::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -1,4 +1,4 @@
-//! What the engine's process is told: a ClickHouse configuration, made for this start.
+//! The configuration that the engine's process gets for this start.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::EngineLimits;
 
-/// The one user who may ask anything.
+/// The only user that may run statements.
 pub(super) const ENGINE_USER: &str = "collector";
 
-/// Stands in the configuration for the path of the users' file, which only the engine's process
-/// knows.
+/// Placeholder in the configuration for the path of the users' file, which only the engine's
+/// process knows.
 pub(super) const USERS_FILE_PLACEHOLDER: &str = "{users}";
 
 /// One line of JSON on the standard input of `footfall engine`. The engine runs until that input
@@ -23,9 +23,9 @@ pub(super) const USERS_FILE_PLACEHOLDER: &str = "{users}";
 pub(super) struct LaunchConfig {
     pub library: PathBuf,
     pub dir: PathBuf,
-    /// ClickHouse's configuration in XML, with [`USERS_FILE`] for the path of the other one.
+    /// ClickHouse's configuration in XML, with [`USERS_FILE_PLACEHOLDER`] for the path of `users`.
     pub config: String,
-    /// Profiles, users and quotas in XML. It holds digests of passwords only.
+    /// Profiles, users and quotas in XML. It contains digests of passwords only.
     pub users: String,
 }
 
@@ -46,11 +46,12 @@ impl LaunchConfig {
     }
 }
 
-/// Statements wait for their turn rather than fail; one is always running, the one that waits for
-/// the end of the input.
+/// Statements beyond the limit wait instead of failing; one is always running, the one that waits
+/// for the end of the input.
 ///
-/// clickhouse-local itself is the user `default` and cannot be given a password. So the port takes
-/// only requests that name our user, and ClickHouse refuses a request that names two.
+/// clickhouse-local itself is the user `default` and cannot be given a password. So the port
+/// accepts only requests that name the collector's user, and ClickHouse rejects a request that
+/// names two.
 fn render_server_config(limits: &EngineLimits, port: u16) -> String {
     format!(
         "<clickhouse>
@@ -78,7 +79,7 @@ fn render_server_config(limits: &EngineLimits, port: u16) -> String {
     )
 }
 
-/// clickhouse-local has defaults of its own for some settings; the collector's user gets those of a
+/// clickhouse-local has its own defaults for some settings; the collector's user gets those of a
 /// server.
 fn render_users_config(limits: &EngineLimits, password: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, password.as_bytes());

@@ -1,10 +1,10 @@
-//! The embedded engine: a ClickHouse server of our own, in a process beside this one.
+//! The embedded engine: a ClickHouse server in a child process.
 //!
-//! libchdb holds the whole of clickhouse-local, which can open ClickHouse's HTTP port. So the
-//! collector starts itself once more as `footfall engine` ([`child`]); that process loads the
-//! library and listens on a loopback port with a password of this start. The collector talks to it
-//! through the same client as to any other server, and an engine that crashes takes no hit along.
-//! The price: about 220 MB of resident memory when idle, and one engine for each data directory.
+//! libchdb contains all of clickhouse-local, which can open ClickHouse's HTTP port. So the
+//! collector starts its own program again as `footfall engine` ([`child`]); that process loads the
+//! library and listens on a loopback port with a password generated for this start. The collector
+//! uses the same client as for any other server, and a crash of the engine loses no hit. The cost:
+//! about 220 MB of resident memory when idle, and one engine for each data directory.
 
 pub mod child;
 #[expect(unsafe_code, reason = "the engine is a C library, loaded at run time")]
@@ -26,14 +26,14 @@ use tokio::sync::oneshot;
 use launch::{ENGINE_USER, LaunchConfig};
 use supervisor::EngineSupervisor;
 
-/// How long a directory may stay locked: an engine whose collector was killed needs a moment to be
-/// gone.
+/// How long a directory may stay locked: an engine whose collector was killed takes a moment to
+/// end.
 const UNLOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the engine finds what it needs, and how much of the machine it may use.
+/// The files that the engine needs, and its share of the machine.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
-    /// This program, to be started once more. A test's own is another one.
+    /// The program to start as the engine: this one, except in tests.
     pub program: PathBuf,
     pub library: PathBuf,
     pub data_dir: PathBuf,
@@ -42,9 +42,9 @@ pub struct EngineOptions {
 
 #[derive(Clone, Debug)]
 pub struct EngineLimits {
-    /// Bytes for everything the engine does. Its resident memory can reach 1.7 times as much.
+    /// Memory of the whole engine in bytes. Its resident memory can reach 1.7 times as much.
     pub server_memory: u64,
-    /// Bytes for one query.
+    /// Memory of one query in bytes.
     pub query_memory: u64,
     pub query_seconds: u32,
     /// Threads of one query.
@@ -68,7 +68,7 @@ impl Default for EngineLimits {
     }
 }
 
-/// Why the engine did not start. Each text says what to do.
+/// Why the engine did not start. Each text says how to fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     #[error(
@@ -112,23 +112,23 @@ struct RunningEngine {
     supervisor: Mutex<Option<SupervisorHandle>>,
 }
 
-/// The thread that watches the process, for as long as the sender is there.
+/// Ends the supervisor thread when the sender is dropped.
 struct SupervisorHandle {
     stop: mpsc::Sender<()>,
     thread: JoinHandle<()>,
 }
 
-/// Of this process, so that opening a directory a second time finds the engine that has it: a store
-/// that could not be opened because the engine was killed meanwhile is opened again.
+/// The engines of this process. Opening a directory a second time returns its engine: a store that
+/// could not be opened because the engine was killed is opened again.
 static RUNNING_ENGINES: tokio::sync::Mutex<Vec<Engine>> = tokio::sync::Mutex::const_new(Vec::new());
 
 impl Engine {
-    /// Starts the engine, or answers the one that this process runs on the directory. Takes 0.5 to
+    /// Starts the engine, or returns the one that this process runs on the directory. Takes 0.5 to
     /// 2 s.
     ///
     /// # Errors
-    /// The library, the directory or the process is not as it must be. An engine that is killed
-    /// while it starts is no error: it is started again.
+    /// The library, the directory or the process is unusable. An engine that is killed while it
+    /// starts is not an error: it is started again.
     pub async fn open(options: &EngineOptions) -> Result<Engine, EngineError> {
         let unusable = |reason| EngineError::Directory {
             path: options.data_dir.clone(),
@@ -147,7 +147,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// A `clickhouse` client of this engine. Compression would only cost: the bytes stay on this
+    /// A `clickhouse` client of this engine, without compression, because the bytes stay on this
     /// machine.
     pub fn create_client(&self) -> clickhouse::Client {
         let (user, password) = self.login_credentials();
@@ -158,17 +158,17 @@ impl Engine {
             .with_compression(clickhouse::Compression::None)
     }
 
-    /// User and password of this start.
+    /// User and password, generated for this start.
     pub fn login_credentials(&self) -> (&str, &str) {
         (ENGINE_USER, &self.0.password)
     }
 
-    /// Where it listens, for as long as this process lives.
+    /// The address on which the engine listens; it stays the same while this process lives.
     pub fn address(&self) -> SocketAddr {
         self.0.address
     }
 
-    /// Ends it in order, within seconds, whoever else holds it.
+    /// Ends the engine in order, within seconds, also if other clones exist.
     pub async fn close(&self) {
         let watched = self
             .0
@@ -185,7 +185,7 @@ impl Engine {
 }
 
 impl RunningEngine {
-    /// Whether nobody closed it.
+    /// Whether it was not closed.
     fn is_running(&self) -> bool {
         self.supervisor
             .lock()
@@ -232,7 +232,7 @@ async fn start_engine(dir: PathBuf, options: &EngineOptions) -> Result<RunningEn
         }),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(EngineError::StartProcess(std::io::Error::other(
-            "the thread that watches it ended",
+            "its supervisor thread ended",
         ))),
     }
 }
@@ -262,9 +262,10 @@ fn is_directory_locked(dir: &Path) -> bool {
     flock(&status, FlockOperation::NonBlockingLockExclusive).is_err()
 }
 
-/// A loopback port that is bound here and never listened on, so that it stays ours while the engine
-/// is away: the kernel gives it to nobody else, and no other user of this machine can bind it,
-/// because `SO_REUSEPORT` shares a port with its owner only. The engine sets it too.
+/// A loopback port that is bound here and never listened on, so that it stays reserved while the
+/// engine is down: the kernel does not assign it to another process, and no other user of this
+/// machine can bind it, because `SO_REUSEPORT` shares a port only with its owner. The engine sets
+/// it too.
 fn reserve_port() -> std::io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseport(true)?;
@@ -272,7 +273,7 @@ fn reserve_port() -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Of this start; it is in this process's memory and nowhere else. The engine is told its digest.
+/// It is generated for this start and kept in memory only; the engine gets its digest.
 fn generate_password() -> String {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");

@@ -1,9 +1,9 @@
-//! What a full disk, or a machine that stopped, left half made of the engine's folder.
+//! Repairs the engine's directory after a full disk or a machine that stopped.
 //!
-//! The engine writes some of its small files in place. One that is empty stops it from opening the
-//! folder, for ever. So it is looked for before the engine sees it: what only helped to rewrite a
-//! table is moved aside; where nothing was counted yet the whole folder is; and else the error
-//! names the file, because what it held cannot be made up.
+//! The engine writes some of its small files in place. An empty one keeps it from ever opening the
+//! directory. So such files are found before each start. A side table, which was only filled to
+//! replace another one, is moved aside; if nothing was counted yet, the whole directory is.
+//! Otherwise the error names the file, because its contents cannot be restored.
 
 use std::fs;
 use std::io;
@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 
 use super::EngineError;
 
-/// Where things are moved to, inside the folder: it may be a mount of its own.
+/// Where files are moved, inside the directory, because it may be a mount of its own.
 const ASIDE_FOLDER: &str = "aside";
 
-/// Files that are never empty when they are whole; `.sql` beside them.
+/// Files that are never empty if complete; also all `.sql` files.
 const NEVER_EMPTY_FILES: [&str; 2] = ["uuid", "format_version.txt"];
 
-/// Makes a folder that the engine cannot open one that it can.
+/// Makes a damaged directory usable for the engine again.
 ///
 /// # Errors
-/// An empty file whose table holds counts, or the folder cannot be looked at.
+/// An empty file belongs to a table with counts, or the directory cannot be read.
 pub(super) fn repair_directory(dir: &Path) -> Result<(), EngineError> {
     let unusable = |reason| EngineError::Directory {
         path: dir.to_owned(),
@@ -33,7 +33,7 @@ pub(super) fn repair_directory(dir: &Path) -> Result<(), EngineError> {
 
     for path in side {
         let aside = move_aside(dir, &path).map_err(unusable)?;
-        tracing::warn!(file = %path.display(), aside = %aside.display(), "a table that was being rewritten was left empty; it is moved aside, and written again");
+        tracing::warn!(file = %path.display(), aside = %aside.display(), "a side table was left empty; it is moved aside and rewritten");
     }
     let Some(first) = rest.into_iter().next() else {
         return Ok(());
@@ -50,12 +50,12 @@ pub(super) fn repair_directory(dir: &Path) -> Result<(), EngineError> {
         move_aside(dir, &entry.path()).map_err(unusable)?;
     }
     let aside = dir.join(ASIDE_FOLDER);
-    tracing::warn!(file = %first.display(), aside = %aside.display(), "a first start did not finish and left an empty file; nothing was counted yet, so its folder is moved aside and made again");
+    tracing::warn!(file = %first.display(), aside = %aside.display(), "a first start did not finish and left an empty file; nothing was counted yet, so its directory is moved aside and created again");
     Ok(())
 }
 
-/// In the folder, in `metadata` and in the folders of databases and tables; not in those of parts,
-/// whose checksums the engine holds itself.
+/// Searches the directory, `metadata` and the folders of databases and tables; not those of parts,
+/// whose checksums the engine verifies itself.
 fn empty_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for folder in [
@@ -78,7 +78,7 @@ fn empty_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The folder and those below it, so many levels deep; none where there is none.
+/// The folder and its subfolders up to `levels` deep; empty if it does not exist.
 fn list_folders(folder: &Path, levels: usize) -> io::Result<Vec<PathBuf>> {
     let mut found = vec![folder.to_owned()];
     if levels > 0 {
@@ -99,7 +99,8 @@ fn list_entries(folder: &Path) -> io::Result<Vec<fs::DirEntry>> {
     }
 }
 
-/// `daily_side_0123456789abcdef.sql`: filled beside a table, and renamed into its place.
+/// Whether the file is of a side table, such as `daily_side_0123456789abcdef.sql`: a table that is
+/// filled and then renamed into place.
 fn is_side_table(path: &Path) -> bool {
     let stem = path
         .file_stem()
@@ -113,8 +114,8 @@ fn is_side_table(path: &Path) -> bool {
         && (table.ends_with("_side") || table.ends_with("_fold"))
 }
 
-/// Tables of counts are parted by month or day, and their parts are named so; those of the schema
-/// and the registry are not parted.
+/// Whether a table of counts has parts. These tables are partitioned by month or day, and their
+/// parts are named so; tables of the schema and the registry are not partitioned.
 fn has_counts(dir: &Path) -> io::Result<bool> {
     for folder in list_folders(&dir.join("store"), 2)? {
         for entry in list_entries(&folder)? {

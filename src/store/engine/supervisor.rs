@@ -1,7 +1,7 @@
-//! The thread that starts the engine's process, watches it, and starts it again.
+//! Thread that starts, monitors and restarts the engine's process.
 //!
-//! One thread for its whole life, because the kernel ends the engine with the thread that started
-//! it (`PR_SET_PDEATHSIG`).
+//! It is one thread for the whole lifetime, because the kernel ends the engine together with the
+//! thread that started it (`PR_SET_PDEATHSIG`).
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,37 +21,37 @@ use super::{EngineError, is_directory_locked, repair};
 use crate::outage::Outage;
 use crate::store::error::{parse_error_code, parse_error_name};
 
-/// How often it is looked at while it starts, and later.
+/// Interval of the checks during the start, and later.
 const STARTUP_POLL_INTERVAL: Duration = Duration::from_millis(5);
 const RUNNING_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A large folder takes its time; beyond this it hangs, and is started anew.
+/// Opening a large directory takes long; an engine that does not listen after this time hangs and
+/// is restarted.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(300);
-/// It is asked for a sign of life this often. Without an answer for so long it is started anew:
-/// nothing is lost by that, and readers would wait for ever.
+/// Interval of the pings. An engine without a response for `PING_TIMEOUT` is restarted; nothing is
+/// lost by that, and readers would otherwise wait for ever.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(60);
-/// From the end of its input to a kill.
+/// Time from closing its input to a kill.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 const MIN_RESTART_PAUSE: Duration = Duration::from_millis(50);
-/// The longest for one that died, and for one that said why it does not start.
+/// Longest pause after a crash, and after a start that failed with a reason.
 const MAX_RESTART_PAUSE: Duration = Duration::from_secs(1);
 const MAX_START_FAILURE_PAUSE: Duration = Duration::from_secs(10);
-/// An engine that listened for so long was well: the next pause is the first again.
+/// An engine that listened for this long was healthy: the next pause is the shortest again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(3);
 
-/// Whoever opens the engine waits for this: that it listens for the first time, or why it never
-/// will.
+/// Receives whether the engine listens for the first time, or why it never will.
 type StartupNotifier = oneshot::Sender<Result<(), EngineError>>;
 
 pub(super) struct EngineSupervisor {
     program: PathBuf,
     plan: LaunchConfig,
-    /// Kept, so that the port stays ours.
+    /// Keeps the port reserved.
     _reserved_port: TcpSocket,
     address: SocketAddr,
-    /// Its other end goes when the engine is to end.
+    /// The other end is dropped when the engine is to stop.
     stop: Receiver<()>,
     startup: Option<StartupNotifier>,
     outage: Outage,
@@ -60,7 +60,7 @@ pub(super) struct EngineSupervisor {
 /// How a process ended.
 enum ProcessEnd {
     Stopped,
-    /// It says why, and would say so again.
+    /// It reported a reason that a restart does not change.
     StartFailed(EngineError),
     Died {
         status: ExitStatus,
@@ -105,7 +105,7 @@ impl EngineSupervisor {
                         return;
                     }
                     if self.outage.record_failure() {
-                        tracing::error!(%error, "the embedded engine does not start; hits are kept in the journal, and it is tried again");
+                        tracing::error!(%error, "the embedded engine does not start; hits are kept in the journal, and the start is retried");
                     }
                     MAX_START_FAILURE_PAUSE
                 }
@@ -142,7 +142,7 @@ impl EngineSupervisor {
 
     /// One process, from its start to its end.
     fn run_process(&mut self) -> ProcessEnd {
-        // What the last one left half made would keep this one from opening the folder.
+        // Files left incomplete by the last process would keep this one from opening the directory.
         if let Err(error) = repair::repair_directory(&self.plan.dir) {
             return ProcessEnd::StartFailed(error);
         }
@@ -179,9 +179,7 @@ impl EngineSupervisor {
                 None => started.elapsed() > LISTEN_TIMEOUT,
             };
             if hangs {
-                tracing::warn!(
-                    "the embedded engine answers nothing; it is killed and started again"
-                );
+                tracing::warn!("the embedded engine does not respond; it is killed and restarted");
                 let _ = child.kill();
             }
             if listened.is_some_and(|since| since.elapsed() > HEALTHY_AFTER)
@@ -200,8 +198,8 @@ impl EngineSupervisor {
         }
     }
 
-    /// In a process group of its own, so that Ctrl-C in a terminal is the collector's alone;
-    /// without our environment, which may hold passwords.
+    /// In a process group of its own, so that Ctrl-C in a terminal reaches only the collector;
+    /// without the collector's environment, which may contain passwords.
     fn spawn_process(&self) -> io::Result<Child> {
         let plan = serde_json::to_string(&self.plan)?;
         let mut command = Command::new(&self.program);
@@ -223,7 +221,7 @@ impl EngineSupervisor {
             stdin.write_all(format!("{plan}\n").as_bytes())
         });
         if told.is_err() {
-            // It is dead already; how it ended says more.
+            // It ended already, and the way it ended tells more.
             tracing::debug!("the embedded engine did not read its plan");
         }
         Ok(child)
@@ -256,7 +254,7 @@ impl EngineSupervisor {
     }
 }
 
-/// Closes its input and waits; kills it where that is not enough.
+/// Closes its input and waits; kills it if it does not end in time.
 fn stop_process(child: &mut Child) {
     drop(child.stdin.take());
     let deadline = Instant::now() + STOP_TIMEOUT;
@@ -270,8 +268,8 @@ fn stop_process(child: &mut Child) {
     }
 }
 
-/// Reads what the engine writes to its standard error, and answers the last error in it. Its texts
-/// quote data, so that they are not kept: an error is told by its number and name.
+/// Reads the engine's standard error; returns the last error in it, as code and name only, because
+/// the texts quote data.
 fn collect_last_error(stderr: ChildStderr) -> JoinHandle<Option<String>> {
     std::thread::spawn(move || {
         let (mut last, mut lines) = (None, 0_u64);
@@ -291,7 +289,7 @@ fn collect_last_error(stderr: ChildStderr) -> JoinHandle<Option<String>> {
     })
 }
 
-/// Asks the port for a sign of life without waiting for it.
+/// Pings the port without blocking.
 struct LivenessProbe {
     address: SocketAddr,
     pending_ping: Option<TcpStream>,
@@ -317,7 +315,7 @@ impl LivenessProbe {
         TcpStream::connect_timeout(&self.address, Duration::from_millis(100))
     }
 
-    /// How long ago it was when it last answered.
+    /// Time since the last response.
     fn time_since_response(&mut self) -> Duration {
         let since = self.last_response.elapsed();
         match &mut self.pending_ping {
@@ -326,7 +324,7 @@ impl LivenessProbe {
             Some(stream) => match stream.read(&mut [0; 64]) {
                 Ok(1..) => (self.pending_ping, self.last_response) = (None, Instant::now()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // It closed the connection instead: asked again.
+                // It closed the connection instead: ping again.
                 _ => self.pending_ping = None,
             },
         }

@@ -1,10 +1,9 @@
 //! Deletes what units have taken.
 //!
-//! ClickHouse deletes in the background, part by part. If that fails where a part is renamed into
-//! place (an I/O error), the part's temporary folder stays, and each later try of the same deletion
-//! fails because the folder exists, until the engine is started again. A new deletion has folders
-//! of its own. So deletions are waited for with a deadline, and those that failed are ended and
-//! issued again.
+//! ClickHouse deletes in the background, part by part. If renaming a part into place fails (an I/O
+//! error), the part's temporary folder stays, and each retry of the same deletion fails because the
+//! folder exists, until the engine is restarted. A new deletion uses other folders. So deletions
+//! are awaited with a deadline, and failed ones are ended and issued again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,25 +17,25 @@ use crate::store::Store;
 use crate::store::error::{StoreError, error_during};
 use crate::store::marker::exclude_marker_sites;
 
-/// How long the answer to a deletion is waited for, and after that all deletions of the table.
+/// Deadline for the response to a deletion, and after that for all deletions of the table.
 const DELETION_TIMEOUT: Duration = Duration::from_secs(10);
 const ALL_DELETIONS_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// How often a deletion that fails is issued.
+/// How often a failing deletion is issued.
 const MAX_ATTEMPTS: u32 = 3;
 
 /// Pause between two checks for running deletions.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// ClickHouse's code for a deletion that failed and is repeated.
+/// ClickHouse's code for a deletion that failed and will be repeated.
 const UNFINISHED_CODE: u32 = 341;
 
 impl Store {
-    /// Deletes the counts that the units have taken, by their segments' numbers: later counts stay.
+    /// Deletes the counts that the units have taken, by their segments' numbers. Later counts stay.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached, or the deletion failed again and again. The next run tries
+    /// The store cannot be reached, or every attempt of the deletion failed. The next run tries
     /// again.
     pub(super) async fn delete_taken_counts(
         &self,
@@ -97,7 +96,7 @@ impl Store {
             .map_err(error_during(STEP))
     }
 
-    /// The number of rows that the units took and that are not deleted.
+    /// The number of rows that the units took and that are not deleted yet.
     async fn count_undeleted_rows(&self, units: &[&BegunUnit<'_>]) -> Result<u64, StoreError> {
         let sql = format!(
             "SELECT count() FROM unpublished WHERE {}",
@@ -109,7 +108,7 @@ impl Store {
             .map_err(error_during(STEP))
     }
 
-    /// Ends the deletions that failed, and waits for those that are running, of all collectors.
+    /// Ends failed deletions, and waits for running ones, of all collectors.
     async fn settle_deletions(&self) -> Result<(), StoreError> {
         const OPEN: &str = "database = currentDatabase() AND table = 'unpublished' AND NOT is_done";
         let sql = format!(
@@ -147,7 +146,7 @@ impl Store {
     }
 }
 
-/// A condition for the rows that one of this number of units took.
+/// A condition for the rows that any of `units` units took.
 fn taken_condition(units: usize) -> String {
     format!(
         "{} AND (zone, day, segment) IN (SELECT zone, taken.1, taken.2 FROM \

@@ -1,10 +1,10 @@
 //! Rows that exactly one of several collectors writes: the row that begins a publication, and the
-//! coin's key.
+//! coin key.
 //!
 //! Only the presence of the row decides. ClickHouse's memory of insert tokens serves as a lock
-//! while two collectors write at the same moment: of the inserts with one token, one takes effect.
-//! That memory can contain a token whose row was never written (a crash between the two). If no
-//! insert is running and the row is still missing, the next token is tried.
+//! between collectors that write at the same moment: of the inserts with one token, one takes
+//! effect. That memory can contain a token whose row was never written, after a crash between the
+//! two. If no insert is running and the row is still missing, the next token is tried.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use super::STEP;
 use crate::store::Store;
 use crate::store::error::{StoreError, error_during};
 
-/// The number of tokens for one row, which is one more than the crashes between token and row that
-/// it survives.
+/// The number of tokens for one row: one more than the crashes between token and row that it
+/// survives.
 const MAX_TOKENS: u32 = 64;
 
 /// Pause between two checks for running inserts.
@@ -42,11 +42,11 @@ pub(super) const ROW_MISSING: StoreError = StoreError::UnexpectedResponse {
 };
 
 impl Store {
-    /// Runs the insert, which has no effect if one with this token was made before.
+    /// Runs the insert; it has no effect if one with this token was made before.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the insert.
+    /// The store cannot be reached in time, or ClickHouse rejects the insert.
     pub(super) async fn insert_with_token(
         &self,
         token: String,

@@ -1,9 +1,9 @@
 //! Publication in the store: the attribute counts of a day that is over move from `unpublished`
 //! through `pending` to `published`.
 //!
-//! Whenever the process ends, `published`, `pending` and `unpublished` together must be what was
-//! counted, and a unit that is published again must give the same rows. There is no transaction
-//! across tables, so:
+//! Whenever the process ends, `published`, `pending` and `unpublished` together must contain what
+//! was counted, and a unit that is published again must produce the same rows. There is no
+//! transaction across tables, so:
 //!
 //! 1. A unit (a zone's day or hour) begins with a row in `publications` that lists the segments
 //!    whose counts it takes. Counts that arrive later belong to the next unit. Every later step
@@ -75,15 +75,15 @@ pub struct ZoneProgress {
 /// A unit that was begun and is not finished.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UnfinishedUnit {
-    /// Its day in the zone.
+    /// Its day, in its zone.
     pub day: Day,
     /// When the day or hour ended, in Unix seconds.
     pub ended_at: u32,
-    /// Whether it is a day, else an hour.
+    /// Whether it is a day; otherwise it is an hour.
     pub is_day: bool,
 }
 
-/// The result of a publication.
+/// The numbers of lots and cells that a publication wrote.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct PublicationTotals {
     /// Lots, which are rows of `published`.
@@ -105,7 +105,7 @@ struct ProgressRow {
 
 impl PublicationUnit {
     /// The leading units that can be published together: those of different zones, because the
-    /// counts that the first unit of a zone takes are not the next one's.
+    /// counts that the first unit of a zone takes are no longer there for the next one.
     pub fn leading_group(units: &[PublicationUnit]) -> &[PublicationUnit] {
         let is_another_of_its_zone = |place: &usize| {
             units[..*place]
@@ -120,11 +120,11 @@ impl PublicationUnit {
 }
 
 impl Store {
-    /// The progress of each zone that is configured, has counts, or has a unit that was begun.
+    /// The progress of each zone that is configured, has counts, or has a begun unit.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the query.
+    /// The store cannot be reached in time, or ClickHouse rejects the query.
     pub async fn zones_to_publish(
         &self,
         configured: &[String],
@@ -186,7 +186,7 @@ impl Store {
         Ok(zones)
     }
 
-    /// Deletes old units. The last one stays, because the next takes its number from it.
+    /// Deletes old units. The last one stays, because the next unit's number follows from it.
     pub(super) async fn delete_old_publications(&self, today: Day) -> Result<(), StoreError> {
         let of =
             "FROM publications WHERE day < toDate(?) AND lot < (SELECT max(lot) FROM publications)";
@@ -208,11 +208,11 @@ impl Store {
             .map_err(error_during(STEP))
     }
 
-    /// Publishes a unit. See [`Store::publish_together`].
+    /// Publishes a unit. See [`Store::publish_units`].
     ///
     /// # Errors
     ///
-    /// As for [`Store::publish_together`].
+    /// As for [`Store::publish_units`].
     pub async fn publish_unit(
         &self,
         unit: &PublicationUnit,
@@ -221,13 +221,14 @@ impl Store {
         self.publish_units(std::slice::from_ref(unit), policy).await
     }
 
-    /// Publishes units of different zones (see [`Unit::together`]), or continues them where an
-    /// earlier run ended. A finished unit changes nothing. Their counts are deleted with one
-    /// statement, because waiting for it costs more than all other steps of a unit.
+    /// Publishes units of different zones (see [`PublicationUnit::leading_group`]), or continues
+    /// them where an earlier run ended. Publishing a finished unit changes nothing. Their counts
+    /// are deleted with one statement, because waiting for it takes longer than all other steps of
+    /// a unit.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses a statement. What was written
+    /// The store cannot be reached in time, or ClickHouse rejects a statement. What was written
     /// stays, and the same call continues from there.
     pub async fn publish_units(
         &self,
@@ -256,12 +257,12 @@ impl Store {
         Ok(publication)
     }
 
-    /// The platform's key of the coin. The first collector that needs it makes it.
+    /// The platform's coin key. The first collector that needs it creates it.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, ClickHouse refuses a statement, or another collector's
-    /// insert of the key does not end. No key is used that is not stored.
+    /// The store cannot be reached in time, ClickHouse rejects a statement, or another collector's
+    /// insert of the key does not end. A key that is not stored is never used.
     pub async fn load_or_create_coin_key(&self) -> Result<CoinKey, StoreError> {
         let mut fresh = [0; 32];
         getrandom::fill(&mut fresh).expect("the system's random generator works");

@@ -71,7 +71,7 @@ struct PublishedRow<'a> {
     visits: u64,
 }
 
-/// A site's part of a unit: its cells, and the counts that arrived.
+/// A site's part of a unit: its cells, and the counts that the unit takes.
 #[derive(Default)]
 struct SiteUnitInput {
     cells: Vec<CellState>,
@@ -136,7 +136,7 @@ impl Store {
     }
 
     /// The cells of the zone's sites, and of every site with counts in the unit, because a site may
-    /// have moved here from another zone. For an hour, only of sites with counts.
+    /// have moved from another zone. For an hour, only those of sites with counts.
     async fn read_cells(
         &self,
         unit: &PublicationUnit,
@@ -318,7 +318,7 @@ fn group_by_site(
     sites
 }
 
-/// `None` for a name of a later schema, which [`Store::connect`] refuses.
+/// `None` for a name of a later schema, which [`Store::connect`] rejects.
 fn parse_cell_key(subject: &str, item: &str, dim: &str, value: &str) -> Option<CellKey> {
     Some(CellKey::new(
         Subject::from_name(subject)?,

@@ -1,8 +1,8 @@
 //! Divides the sites into slices of about equal size. Ids are hashes, so their leading bits divide
 //! them evenly.
 
-/// The approximate number of rows in a slice: the collector holds about ten megabytes of them in
-/// memory at once.
+/// The approximate number of rows in a slice, of which the collector holds one at a time: about ten
+/// megabytes.
 const ROWS_PER_SLICE: u64 = 50_000;
 const MAX_SLICES: u32 = 1 << 16;
 

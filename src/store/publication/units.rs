@@ -60,12 +60,12 @@ struct ZoneRowCounts {
 type UnitRowMap = BTreeMap<(String, u32), UnitRow>;
 
 impl Store {
-    /// Records which counts each unit takes, namely those of its zone up to its day that are there
-    /// now; or finds what another collector recorded.
+    /// Records which counts each unit takes, namely those of its zone up to its day that are stored
+    /// now; or reads what another collector recorded.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses a statement. Units may have been
+    /// The store cannot be reached in time, or ClickHouse rejects a statement. Units may have been
     /// begun.
     pub(super) async fn begin_units<'u>(
         &self,
@@ -115,7 +115,7 @@ impl Store {
 
     /// The rows of units in `publications`.
     async fn read_begun_units(&self, units: &[PublicationUnit]) -> Result<UnitRowMap, StoreError> {
-        // If two collectors began one at once, both use the smaller number.
+        // If two collectors began a unit at once, both use the smaller number.
         let sql = format!(
             "SELECT toString(zone) AS zone, toUInt32(at) AS at, lot, any(slices) AS slices, max(done) AS is_done, \
              arraySort(groupUniqArrayArray(arrayMap(segment -> toUInt16(segment.1), segments))) AS days FROM publications \
@@ -222,7 +222,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse refuses the insert. The units are then
+    /// The store cannot be reached in time, or ClickHouse rejects the insert. The units are then
     /// continued by the next run.
     pub(super) async fn finish_units(&self, units: &[BegunUnit<'_>]) -> Result<(), StoreError> {
         if units.is_empty() {
@@ -248,12 +248,12 @@ impl Store {
 /// The parameters of a unit in a statement: zone, at, lot.
 pub(super) const UNIT_PARAMETERS: &str = "(?, toDateTime(?, 'UTC'), ?)";
 
-/// A list of `count` times the same text.
+/// A list of `count` copies of `one`.
 pub(super) fn repeat_in_list(one: &str, count: usize) -> String {
     vec![one; count].join(", ")
 }
 
-/// Binds the parameters of [`UNIT`] for each unit.
+/// Binds the parameters of [`UNIT_PARAMETERS`] for each unit.
 pub(super) fn bind_units(query: StoreQuery, units: &[&BegunUnit<'_>]) -> StoreQuery {
     units.iter().fold(query, |query, begun| {
         query

@@ -1,12 +1,12 @@
 //! The step of migration 7 that needs code: it rewrites every table with site ids of 128 bits.
 //!
 //! A crash, or a second collector at the same time, must leave at each moment either the former
-//! table or the complete new one, and running the step again must give the same result. So the
-//! former tables are set aside first (`daily` becomes `daily_v6`, to which nothing is written any
-//! more). A new table is filled under a unique name, its sums are compared with the former table's,
-//! and it takes its place by a rename, which fails if another collector was faster. The former
-//! tables are dropped last. Each statement reads one month at a time, and only the ids of sites, so
-//! memory does not grow with the counts.
+//! table or the complete new one, and repeating the step must give the same result. So the former
+//! tables are first renamed (`daily` becomes `daily_v6`), and nothing is written to them any more.
+//! A new table is filled under a unique name, its sums are compared with the former table's, and it
+//! is renamed into place, which fails if another collector was faster. The former tables are
+//! dropped last. Each statement reads one month at a time, and only the ids of sites, so memory
+//! does not grow with the counts.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ const FORMER_TABLES: [&str; 7] = [
     "daily", "hourly", "money", "vitals", "faults", "activity", "names",
 ];
 
-/// Cells with fewer visitors were combined when their month was folded, and are combined here if
+/// Cells with fewer visitors were combined when their month was rolled up, and are combined here if
 /// rows arrived after that.
 const MIN_CELL_VISITORS: u32 = 5;
 
@@ -44,7 +44,7 @@ struct IdRow {
     site: u128,
 }
 
-/// A former id and its names. At most two names are read: two already mean a clash.
+/// A former id and its names. At most two names are read, because two already are a conflict.
 #[derive(Row, Deserialize)]
 struct FormerSiteNames {
     site: u64,
@@ -63,7 +63,7 @@ fn former_id(name: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(name.as_bytes()).max(1)
 }
 
-/// The name of a former table after it was set aside.
+/// The name that a former table is renamed to.
 fn former_table_name(table: &str) -> String {
     format!("{table}_v6")
 }
@@ -320,14 +320,14 @@ impl SiteIdMigration<'_> {
             .await
     }
 
-    /// Publishes the attributes of folded months as of the last day of their month.
+    /// Publishes the attributes of rolled-up months as of the last day of their month.
     async fn publish_folded_attributes(&self, side: &str) -> Result<(), StoreError> {
         let from = former_table_name("daily");
         let (folded, _) = self.partition_by_fold(&from).await?;
         for month in &folded {
             let (year, number) = (month / 100, month % 100);
-            // As the fold did it. Rows that arrived after the last fold are still by day, and their
-            // cells may be small.
+            // The same grouping as the rollup. Rows that arrived after the last rollup are still by
+            // day, and their cells may be small.
             self.run_long_insert(&format!(
                 "INSERT INTO {side} (site, day, subject, item, dim, value, lot, visitors, visits) \
                  SELECT {NEW_ID_EXPRESSION}, toLastDayOfMonth(toDate('{year:04}-{number:02}-01')), old.subject, old.item, old.dim, old.kept, 0, \
@@ -375,7 +375,7 @@ impl SiteIdMigration<'_> {
             .await
     }
 
-    /// The months of `daily` that were folded, and the others.
+    /// The months of `daily` that were rolled up, and the others.
     async fn partition_by_fold(&self, from: &str) -> Result<(Vec<u32>, Vec<u32>), StoreError> {
         let sql = "SELECT DISTINCT month FROM folds WHERE counts = 'daily'";
         let folded: Vec<u32> = match self.has_table("folds").await? {
@@ -425,7 +425,7 @@ impl SiteIdMigration<'_> {
                 names,
             } in &page
             {
-                // A configured or registered name owns its former id, whatever other names have the
+                // A configured or registered name owns its former id, even if other names have the
                 // same one.
                 match (known.get(legacy), names.as_slice()) {
                     (None, [name]) => ids.push((*legacy, SiteId::from_key(name))),
@@ -460,7 +460,7 @@ impl SiteIdMigration<'_> {
         Ok(names)
     }
 
-    /// The ids after `after` with their names, in the order of ids; at most [`PAGE`].
+    /// The ids after `after` with their names, in the order of ids; at most [`NAMES_PER_PAGE`].
     async fn read_names_page(
         &self,
         table: &str,
@@ -538,7 +538,7 @@ impl SiteIdMigration<'_> {
         if unknown > 0 {
             tracing::warn!(
                 sites = unknown,
-                "sites whose names nobody knows keep their former ids; no report shows them"
+                "sites whose names are not known keep their former ids; no report shows them"
             );
         }
         Ok(())
@@ -550,8 +550,8 @@ impl SiteIdMigration<'_> {
             .client
             .query_raw(sql)
             .with_setting("max_execution_time", "0")
-            // A unique token, so that equal blocks are both kept, whatever the server deduplicates
-            // by default.
+            // A unique token, so that equal blocks are both kept, whatever the server's defaults
+            // for deduplication are.
             .with_setting("insert_deduplication_token", super::side_table_name("fill"))
             .with_setting("max_partitions_per_insert_block", "0")
             .with_setting("max_threads", "1")
@@ -563,7 +563,7 @@ impl SiteIdMigration<'_> {
         query.execute().await.map_err(error_during(STEP))
     }
 
-    /// Fails with [`StoreError::Moving`] if two queries for sums differ.
+    /// Fails with [`StoreError::SourceChanged`] if two queries for sums differ.
     async fn check_same_sums(&self, former: &str, new: &str) -> Result<(), StoreError> {
         let sums = async |sql: &str| {
             let query = self
