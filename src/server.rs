@@ -1,10 +1,10 @@
-//! Wires the parts, starts them in the order that loses nothing, and stops them in reverse.
+//! Wires the parts, starts them in an order that loses nothing, and stops them in reverse.
 //!
 //! Start: recover the journal, start the writer, open the port. The store is opened concurrently,
 //! because hits do not wait for it.
 //!
-//! Stop: report "not ready" for `server.drain_secs`, close the port, answer requests in progress,
-//! close open visits, seal the segment, and send what is sealed, within `server.stop_secs`.
+//! Stop: report "not ready" for `server.drain_secs`, close the port, finish requests in progress,
+//! close open visits, close the segment, and send the closed segments, within `server.stop_secs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,7 +68,7 @@ pub use mail_service::{build_link_signer, open_signed_values};
 /// # Errors
 ///
 /// A part cannot be opened, the journal or the store failed for good, or a stop left something
-/// unwritten. Answered hits are in the journal in each case.
+/// unwritten. Acknowledged hits are in the journal in each case.
 pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Result<()> {
     harden_process();
     restrict_folders(&config);
@@ -128,7 +128,8 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
             tracing::info!(signal, "stopping");
             systemd::send_stopping();
             health.start_draining();
-            // Who presses Ctrl-C waits for it; a supervisor has a balancer that needs the time.
+            // A user who presses Ctrl-C waits for the end; a supervisor has a load balancer that
+            // needs the time.
             if signal == SIGTERM {
                 let _ = timeout(Duration::from_secs(config.server.drain_secs), ends.next_signal()).await;
             }
@@ -138,12 +139,12 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         ended = &mut flushing => {
             let ended = ended.context("the flusher stopped")?.context("the store failed");
             // In an orderly stop it ends only after the writer.
-            Some(ended.and_then(|()| Err(anyhow::anyhow!("the writer or the sealer stopped"))))
+            Some(ended.and_then(|()| Err(anyhow::anyhow!("the writer or the closer stopped"))))
         }
     };
     if let Some(failure) = failure {
-        // The disk or the engine failed in a way that waiting does not cure. Answered hits are in
-        // the journal.
+        // The disk or the engine failed, and waiting does not help. Acknowledged hits are in the
+        // journal.
         systemd::send_stopping();
         journal.queue.close();
         door.stop(false).await;
@@ -166,10 +167,10 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     journal.queue.close();
     let written = match timeout_at(deadline, writer_ended).await {
         Ok(ended) => ended
-            .context("the writer stopped in the middle")?
+            .context("the writer stopped early")?
             .context("the journal failed"),
         Err(_) => Err(anyhow::anyhow!(
-            "the journal could not be closed within server.stop_secs; what was answered is in it and is read at the next start"
+            "the journal could not be closed within server.stop_secs; acknowledged hits are in it and are read at the next start"
         )),
     };
 
@@ -189,18 +190,19 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     following.abort();
     // An interrupted publication is resumed at the next start.
     publishing.abort();
-    // Sign-ins get a part of the time only: a store that hangs must leave time for segments.
+    // Audit entries of sign-ins get only a part of the time: a store that hangs must leave time for
+    // segments.
     let sign_ins = deadline.min(Instant::now() + limit / 4);
     let (noted, sent) = tokio::join!(
         timeout_at(sign_ins, registry.write_queued()),
         timeout_at(deadline, flushing)
     );
     if noted.is_err() {
-        tracing::warn!("the last sign-ins could not be put on record in time");
+        tracing::warn!("the last sign-ins could not be added to the audit log in time");
     }
 
     if let Ok(ended) = sent {
-        ended.context("the flusher stopped in the middle")??;
+        ended.context("the flusher stopped early")??;
     }
     if let Some(store) = site.store.swap(None) {
         store.close().await;
@@ -228,7 +230,7 @@ fn kill_after(limit: Duration) {
     let kill = move || {
         std::thread::sleep(limit);
         tracing::error!(
-            "the stop hangs; the process ends itself. What was answered is in the journal"
+            "the stop hangs; the process ends itself. Acknowledged hits are in the journal"
         );
         let _ =
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
@@ -237,7 +239,7 @@ fn kill_after(limit: Duration) {
         .name("deadline".into())
         .spawn(kill)
     {
-        tracing::warn!(%error, "nothing watches the end of server.stop_secs");
+        tracing::warn!(%error, "the end of server.stop_secs is not enforced");
     }
 }
 
@@ -253,7 +255,7 @@ struct CollectorParts {
     enricher: Arc<Enricher>,
     grant_keys: Arc<GrantKeyFile>,
     registry: Arc<Registry>,
-    /// Tells open event streams to end.
+    /// Makes open event streams end.
     stop: watch::Sender<bool>,
 }
 
@@ -275,7 +277,7 @@ fn build_parts(
         .with_data_centres(open_data_centres(config)?);
     let enricher = Arc::new(enricher);
     if !enricher.rejected_patterns().is_empty() {
-        tracing::warn!(patterns = ?enricher.rejected_patterns(), "patterns of robots that match people are not used");
+        tracing::warn!(patterns = ?enricher.rejected_patterns(), "bot patterns that match browsers are not used");
     }
 
     let (sealed_sender, sealed) = mpsc::unbounded_channel();
@@ -396,7 +398,7 @@ fn build_parts(
         registry: Arc::clone(&registry),
         mail: desk,
         auth: AuthState::new(config, Arc::clone(&rates))
-            .context("platform.token_key: is no key of platform.token_algorithm")?,
+            .context("platform.token_key: not a key of platform.token_algorithm")?,
         report_limits: ReportLimits {
             k: config.report.k,
             keep_days: config.retention.keep_days,
@@ -486,7 +488,7 @@ fn start_server(
     listener::open_port(config, room, &crowd, factory)
 }
 
-/// Closes folders to other users that an earlier version or a manual setup left open.
+/// Removes other users' access to folders that an earlier version or a manual setup left open.
 fn restrict_folders(config: &Config) {
     let embedded = config.store.url.is_empty().then_some(&config.store.dir);
     for folder in [
@@ -514,10 +516,10 @@ fn restrict_folders(config: &Config) {
                 failed: left,
             }) => tracing::warn!(
                 path = %shown, closed, left,
-                "other users of this machine can reach it, and it is not ours to close: chmod it to 0700 and its files to 0600"
+                "other users of this machine have access, and the collector may not change it: chmod it to 0700 and its files to 0600"
             ),
             Err(error) => {
-                tracing::warn!(path = %shown, %error, "whether others can reach it could not be looked at")
+                tracing::warn!(path = %shown, %error, "the access of other users could not be checked")
             }
         }
     }
@@ -545,7 +547,7 @@ fn log_declared_rules(config: &Config) {
             .map(|dialect| <&str>::from(*dialect))
             .collect();
         let (sites, products) = (rule.sites.join(", "), products.join(", "));
-        tracing::info!(%sites, %products, declared = %rule.declared, "counted without our consent cookie, on the operator's word");
+        tracing::info!(%sites, %products, declared = %rule.declared, "counted without our consent cookie, as declared by the operator");
         if rule.stored_refusals == StoredRefusals::Unseen {
             tracing::warn!(
                 %sites,
@@ -582,7 +584,7 @@ fn store_options(config: &Config) -> StoreOptions {
         database: store.database.clone(),
         cluster: some(&store.cluster),
         data_dir: store.dir.clone(),
-        // Also where the file has been replaced by a later version meanwhile.
+        // Also if the file was replaced by a later version meanwhile.
         program: PathBuf::from("/proc/self/exe"),
         library: find_file(&store.library, "@chdb/lib-linux-x64-gnu/libchdb.so")
             .unwrap_or_else(|| PathBuf::from("libchdb.so")),
@@ -637,7 +639,7 @@ fn random_key() -> [u8; 32] {
 ///
 /// # Errors
 ///
-/// The file exists but is no readable database.
+/// The file exists but is not a readable database.
 pub(crate) fn open_countries(config: &Config) -> anyhow::Result<CountryDatabase> {
     let file = "@ip-location-db/geo-whois-asn-country-mmdb/geo-whois-asn-country.mmdb";
     match find_file(&config.data.countries, file) {
@@ -659,7 +661,7 @@ fn open_data_centres(config: &Config) -> anyhow::Result<DataCentreNetworks> {
 }
 
 /// The configured path; otherwise the npm package's file in `node_modules`, here or beside the
-/// binary, or the bare file beside the binary. `None` if there is no such file.
+/// binary, or the file itself beside the binary. `None` if there is no such file.
 fn find_file(configured: &str, file: &str) -> Option<PathBuf> {
     if !configured.is_empty() {
         return Some(PathBuf::from(configured));

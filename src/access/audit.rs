@@ -1,5 +1,5 @@
-//! The record of who changed what. An entry holds names of sites, tokens and share links, words of
-//! closed lists, and a time; never an address or a user agent.
+//! The audit log: who changed what. An entry contains names of sites, tokens and share links, words
+//! of closed lists, and a time; never an address or a user agent.
 
 use super::permissions::Principal;
 use super::secret::random_id;
@@ -49,7 +49,7 @@ pub struct AuditEntry {
     pub id: String,
     /// When it happened, in milliseconds since the Unix epoch.
     pub at: Millis,
-    /// Who did it, as [`Who::name`] spells it.
+    /// Who did it, as spelled by [`Principal::audit_name`](super::Principal::audit_name).
     pub principal: String,
     /// What was done.
     pub action: AuditAction,
@@ -58,7 +58,7 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
-    /// An entry with a new id. `what` names the object of the action.
+    /// An entry with a new id. `what` is the name of the action's object.
     pub fn new(
         at: Millis,
         who: &Principal,

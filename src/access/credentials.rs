@@ -11,7 +11,7 @@ use crate::config::Secret;
 /// Prefix of every token, by which scanners for leaked secrets recognise one.
 const TOKEN_PREFIX: &str = "ff_";
 /// Maximum number of share links per site, counting those that are valid or were created in the
-/// last [`REMEMBERED_DAYS`]. Each costs memory in every collector.
+/// last [`SHARE_LIMIT_DAYS`]. Each costs memory in every collector.
 const MAX_SHARE_LINKS: usize = 200;
 const SHARE_LIMIT_DAYS: i32 = 30;
 
@@ -80,7 +80,7 @@ impl ApiToken {
 pub struct ShareLink {
     /// A public id, not derived from the secret.
     pub id: String,
-    /// What whoever made it calls it; empty if they gave no name.
+    /// Label given by its creator; empty if none.
     pub name: String,
     /// The name of the site.
     pub site: String,
@@ -116,8 +116,8 @@ impl ShareLink {
     }
 }
 
-/// Generates the secret of one mail whose opening the platform wants confirmed: its digest, which
-/// is stored, and its text.
+/// Generates the secret of one mail whose opening is to be confirmed: its digest, which is stored,
+/// and its text.
 pub fn generate_message_secret() -> (SecretDigest, String) {
     let raw = SecretBytes::<16>::random();
     (raw.to_digest(), raw.reveal_text())
@@ -166,7 +166,7 @@ impl CredentialIndex {
         (!token.revoked && token.expires.is_none_or(|last| today <= last)).then_some(token)
     }
 
-    /// The share link with this secret, valid or not: the caller must check [`Share::is_alive`]
+    /// The share link with this secret, valid or not: the caller must check [`ShareLink::is_alive`]
     /// with the day in the site's time zone.
     pub fn find_share_link(&self, link: &Secret) -> Option<&Arc<ShareLink>> {
         self.share_links

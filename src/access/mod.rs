@@ -1,7 +1,7 @@
 //! Authentication and authorisation: principals and their permissions, sessions, tokens, share
 //! links, passwords, and the audit log.
 //!
-//! This module holds the rules only. `web` applies them to each request, and `store` keeps what
+//! This module contains the rules only. `web` applies them to each request, and `store` keeps what
 //! must persist. A secret that is generated here leaves once, in a cookie or a response; only its
 //! digest is kept.
 

@@ -41,8 +41,8 @@ pub enum Permission<'a> {
     ManageTokens,
 }
 
-/// Why an operation is denied. A site the principal may not see is answered like one that does not
-/// exist.
+/// Why an operation is denied. The response for a site that the principal may not see is the same
+/// as for one that does not exist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DenialReason {
     /// The request is not authenticated.
@@ -54,12 +54,12 @@ pub enum DenialReason {
 }
 
 impl Principal {
-    /// Decides whether this principal may do `right`. `same` tells whether two names mean one site,
-    /// because a renamed profile has two.
+    /// Checks the permission `right`. `same` returns whether two names mean one site, because a
+    /// renamed profile has two.
     ///
     /// # Errors
     ///
-    /// The reason why not. A site that is out of reach takes precedence over a missing permission.
+    /// Why it is denied. An unknown site takes precedence over a missing permission.
     pub fn check_permission(
         &self,
         right: Permission<'_>,

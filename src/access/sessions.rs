@@ -81,7 +81,7 @@ impl SessionTable {
         Some(session.principal.clone())
     }
 
-    /// Like [`Sessions::find`], without marking the session as used.
+    /// Like [`SessionTable::touch_session`], without marking the session as used.
     pub fn peek_session(&self, id: &SessionId, now: Millis) -> Option<Principal> {
         let open = self.lock_sessions();
         let session = open
@@ -95,8 +95,8 @@ impl SessionTable {
         self.lock_sessions().remove(&self.session_key(id));
     }
 
-    /// The CSRF token of a session. Our pages send it with every change; pages of other origins
-    /// cannot know it.
+    /// The CSRF token of a session. The collector's pages send it with every change; pages of other
+    /// origins cannot know it.
     pub fn csrf_token(&self, id: &SessionId) -> String {
         id.keyed_hash(&self.csrf_key).to_hex().to_string()
     }

@@ -1,5 +1,5 @@
-//! Handover tokens that were used; each is valid once. Kept in memory until the token would have
-//! expired anyway.
+//! Used handover tokens; each is valid once. They are kept in memory until they would have expired
+//! anyway.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! `footfall healthcheck`: asks a running collector for its health, in images without curl or a
+//! `footfall healthcheck`: requests the health of a running collector, in images without curl or a
 //! shell.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::{ConfigArgs, block_on_runtime, report_outcome};
 
-/// An answer has some hundred bytes.
+/// A response has some hundred bytes.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
 #[derive(Args)]
@@ -34,7 +34,7 @@ pub(super) struct HealthcheckArgs {
     timeout: u64,
 }
 
-/// `/healthz` and `/readyz`.
+/// The response of `/healthz` and `/readyz`.
 #[derive(Deserialize)]
 struct ProbeResponse {
     code: String,
@@ -71,7 +71,7 @@ impl HealthcheckArgs {
         block_on_runtime(async move {
             let answer = tokio::time::timeout(timeout, fetch_health(&uri)).await;
             let (status, body) =
-                answer.with_context(|| format!("{uri}: no answer in {timeout:?}"))??;
+                answer.with_context(|| format!("{uri}: no response in {timeout:?}"))??;
             check_response(&uri, status, &body)
         })
     }
@@ -114,7 +114,7 @@ fn check_response(uri: &str, status: StatusCode, body: &[u8]) -> anyhow::Result<
                 .collect::<Vec<_>>()
                 .join(", ")
         }
-        Err(_) => "not a collector's answer".to_owned(),
+        Err(_) => "not a collector's response".to_owned(),
     };
     anyhow::bail!("{uri}: {} {said}", status.as_u16())
 }

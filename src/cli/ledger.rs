@@ -1,8 +1,8 @@
-//! `footfall ledger …`: for operators, auditors and those who answer data subjects' requests.
+//! `footfall ledger …`: for operators, auditors and those who handle data subjects' requests.
 //!
-//! Exit codes: 0 success; 1 the ledger, a checkpoint or a receipt is bad, and standard error names
-//! the first bad record; 2 nothing was done, because the command line, the configuration or the
-//! situation does not allow it.
+//! Exit codes: 0 success; 1 the ledger, a checkpoint or a receipt is invalid, and standard error
+//! names the first invalid record; 2 nothing was done, because the command line, the configuration
+//! or the situation does not allow it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -216,7 +216,7 @@ fn verify_ledger(
 fn warn_torn_line(found: &ledger::LedgerSummary) {
     if found.torn {
         eprintln!(
-            "footfall: the line at byte {} is unfinished: it is being written, or its act was never answered and the next start drops it",
+            "footfall: the line at byte {} is unfinished: it is being written, or its act was never acknowledged and the next start drops it",
             found.bytes
         );
     }
@@ -279,8 +279,8 @@ fn verify_receipt(
     Ok(())
 }
 
-/// Beside a running collector, which alone may sign, the collector's own newest checkpoint is
-/// shown. The output says whether anything was signed.
+/// While a collector runs, which alone may sign, the collector's own newest checkpoint is shown.
+/// The output says whether anything was signed.
 fn sign_checkpoint(options: &LedgerOptions) -> Result<(), LedgerError> {
     ledger::check_exists(options)?;
     let before = ledger::find_newest_checkpoint(options)
@@ -320,7 +320,7 @@ fn sign_checkpoint(options: &LedgerOptions) -> Result<(), LedgerError> {
     match newest.checkpoint {
         Some((file, _)) => print_or_exit!("checkpoint   {}", file.display()),
         None if running => print_or_exit!("checkpoint   none yet"),
-        None => print_or_exit!("checkpoint   none: the ledger holds no record"),
+        None => print_or_exit!("checkpoint   none: the ledger has no records"),
     }
     print_or_exit!("public key   {}", newest.key);
     Ok(())

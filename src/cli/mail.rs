@@ -110,7 +110,7 @@ fn sign_mail(layers: ConfigArgs, order: &SignRequest) -> anyhow::Result<()> {
     let config = layers.load_config(std::iter::empty())?;
     anyhow::ensure!(
         config.mail.enabled,
-        "mail.enabled is false: its pixel would count nothing, its links would lead nowhere"
+        "mail.enabled is false: pixels would not be counted and links would not redirect"
     );
 
     let now = Timestamp::from_millisecond(Clock::System.now())?;

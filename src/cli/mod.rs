@@ -59,7 +59,7 @@ enum CliCommand {
     Engine,
 }
 
-/// What a start would use.
+/// The settings that a start would use.
 #[derive(Serialize)]
 struct EffectiveConfig<'a> {
     #[serde(flatten)]
@@ -147,7 +147,7 @@ impl ConfigArgs {
 /// Runs the command line. Exit codes: 0 success, 1 failed while running, 2 the command line or the
 /// configuration is wrong.
 pub fn main() -> ExitCode {
-    // Before any file is created: only the collector's own user may read what it writes.
+    // Before any file is created: only the collector's own user may read its files.
     crate::disk::set_private_umask();
     match Cli::parse().command {
         CliCommand::Serve(given) => match given.load_config() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 const BAR_WIDTH: u64 = 40;
 
-/// How a quantity is displayed: its unit, and the verb for what is done.
+/// How a quantity is displayed: its unit, and the verb for the operation.
 #[derive(Clone, Copy)]
 pub struct ProgressUnit {
     per_unit: u64,

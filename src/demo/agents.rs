@@ -1,6 +1,6 @@
 //! User agents of current browsers, with their frequencies.
 
-/// A user agent, and what the simulation needs to know about it.
+/// A user agent, and the properties that the simulation uses.
 pub(super) struct AgentProfile {
     pub(super) text: &'static str,
     pub(super) phone: bool,

@@ -1,4 +1,4 @@
-//! Counts what was sent, to compare it with what the collector counted.
+//! Counts the simulated hits, to compare them with the collector's counts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -84,7 +84,7 @@ fn read_metric(metrics: &str, name: &str) -> u64 {
     line.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
-/// The summary that is printed when the past has been simulated.
+/// The summary that is printed after the past is simulated.
 pub struct DemoSummary {
     pub(super) counts: SentCounts,
     /// The first and the last day of the first creator, both inclusive.

@@ -20,7 +20,7 @@ pub(super) struct DemoFolder {
 impl DemoFolder {
     pub(super) fn claim_folder(path: &Path) -> anyhow::Result<DemoFolder> {
         let shown = path.display();
-        fs::create_dir_all(path).with_context(|| format!("{shown} cannot be made"))?;
+        fs::create_dir_all(path).with_context(|| format!("{shown} cannot be created"))?;
 
         let mark = path.join(MARKER_FILE);
         let empty = fs::read_dir(path)

@@ -1,9 +1,10 @@
 //! `footfall demo`: a collector filled with simulated visits to fictitious creators, for
 //! evaluation.
 //!
-//! No data bypass the collector. The visits are sent as real ones would be: hits over HTTP on
+//! All data go through the collector. The visits are sent as real ones would be: hits over HTTP on
 //! loopback, through the gate, the journal and the store, with a clock that is moved forward
-//! ([`crate::config::Test`]). If the collector's counts differ from what was sent, the demo fails.
+//! ([`crate::config::TestConfig`]). If the collector's counts differ from the simulated ones, the
+//! demo fails.
 
 mod agents;
 mod counts;
@@ -64,7 +65,7 @@ pub struct DemoOptions {
     pub environment: Vec<(OsString, OsString)>,
 }
 
-/// A demo that is ready to start and holds its folder.
+/// A demo that is ready to start and has locked its folder.
 pub struct Demo {
     options: DemoOptions,
     config: Config,
@@ -72,7 +73,7 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Reads the configuration and takes the folder, whose earlier data are deleted.
+    /// Reads the configuration and locks the folder, whose earlier data are deleted.
     ///
     /// # Errors
     ///
@@ -126,8 +127,8 @@ impl Demo {
     ///
     /// # Errors
     ///
-    /// The collector does not start or fails, a request is not answered as expected, or the counts
-    /// of the collector differ from what was sent.
+    /// The collector does not start or fails, a response is unexpected, or the counts of the
+    /// collector differ from the simulated ones.
     pub async fn run(
         mut self,
         progress: &mut dyn FnMut(u64, u64),
@@ -147,8 +148,7 @@ impl Demo {
         self.config.test.start_millis = from;
         let mut teller = self.build_simulator(sites)?;
         let still = self.options.now.is_some();
-        // The creators' days start at different instants; progress is shown in the days that were
-        // asked for.
+        // The creators' days start at different instants; progress is shown in the requested days.
         let all = u64::from(self.options.days) * DAY_MILLIS;
         let mut told_of =
             |done: u64, of: u64| progress((done as f64 / of as f64 * all as f64) as u64, all);

@@ -1,8 +1,8 @@
 //! The schedule of requests: for each period, the requests of the visits that start in it. The same
 //! seed gives the same requests.
 //!
-//! What one browser sends at the same instant goes into one body: 5 syncs per hour instead of 20,
-//! so that ninety days take half a minute.
+//! All hits of one browser at the same instant are sent in one body: 5 syncs per hour instead of
+//! 20, so that ninety days take half a minute.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -48,7 +48,8 @@ pub(super) struct DemoSite {
     last: Date,
     today: Date,
     visitors_today: Vec<(Arc<SimulatedVisitor>, Millis)>,
-    /// The address and user agent of each visitor: two people who share both would be one visitor.
+    /// The address and user agent of each visitor: two people with the same pair would be one
+    /// visitor.
     taken_identities: HashSet<(IpAddr, &'static str)>,
 }
 
@@ -224,7 +225,7 @@ impl VisitSchedule {
             last = at;
         }
         match begins {
-            // Visitors who were asked in this visit may have withdrawn at its end.
+            // Visitors who saw the prompt in this visit may have withdrawn at its end.
             VisitStart::FirstOfDay if person.choice == VisitorChoice::ConsentedBefore => {
                 site.visitors_today.push((person, last))
             }
@@ -327,7 +328,7 @@ mod tests {
         }
     }
 
-    /// Everything of two days, by its moment.
+    /// All requests of two days, by instant.
     fn told(seed: u64) -> Vec<(Millis, RequestChain)> {
         let mut plan = plan(seed);
         let start = plan.sites[0].start_millis();

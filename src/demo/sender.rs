@@ -63,14 +63,14 @@ impl RequestSender {
         {
             ensure!(
                 begun.elapsed() < START_TIMEOUT,
-                "the collector did not open its door"
+                "the collector did not accept requests"
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
 
-    /// A response of the collector; `now` moves its clock.
+    /// A response of the collector; `now` sets its clock.
     pub(super) async fn fetch_text(
         &self,
         method: Method,
@@ -86,7 +86,7 @@ impl RequestSender {
         let answer = self.http.request(request.body(Full::default())?).await?;
         ensure!(
             answer.status() == StatusCode::OK,
-            "{path} was answered {}",
+            "{path}: unexpected status {}",
             answer.status()
         );
         Ok(String::from_utf8(
@@ -94,8 +94,8 @@ impl RequestSender {
         )?)
     }
 
-    /// Sends everything of one instant. Returns when all of it is answered, so that the clock can
-    /// move on.
+    /// Sends all requests of one instant. Returns after all responses, so that the clock can
+    /// advance.
     pub(super) async fn send_step(
         &self,
         at: Millis,
@@ -119,7 +119,7 @@ impl RequestSender {
         }
 
         while let Some(sent) = sending.join_next().await {
-            sent.context("a lane broke")??;
+            sent.context("a sender task failed")??;
         }
         Ok(())
     }
@@ -160,7 +160,7 @@ impl RequestSender {
             .http
             .request(sent.body(Full::from(request.into_body()))?)
             .await
-            .context("the collector went away")?;
+            .context("the collector closed the connection")?;
         let expected = if act == RequestPurpose::Hit {
             StatusCode::ACCEPTED
         } else {
@@ -171,7 +171,7 @@ impl RequestSender {
             let status = answer.status();
             let body = answer.into_body().collect().await?.to_bytes();
             bail!(
-                "a request to {path} was answered {status}: {}",
+                "unexpected response to {path}: {status}: {}",
                 String::from_utf8_lossy(&body)
             );
         }
@@ -186,7 +186,7 @@ impl RequestSender {
                 .filter_map(|field| field.strip_prefix(&*self.cookie))
                 .next();
             let stored = stored
-                .context("a grant came back without its cookie")?
+                .context("the response to a grant has no cookie")?
                 .split(';')
                 .next()
                 .unwrap_or_default();

@@ -14,8 +14,8 @@ use crate::event::Millis;
 
 /// The end of the past is simulated by the minute, so that there are current visitors.
 const MINUTE_STEPS_MILLIS: Millis = 2 * HOUR;
-/// The last hour of a UTC day. Drops are assigned to the hour in which their segment is sealed, so
-/// each day is sealed before it ends.
+/// The last hour of a UTC day. Drops are assigned to the hour in which their segment is closed, so
+/// each day is flushed before it ends.
 const FLUSH_HOUR: Millis = 23;
 
 pub(super) struct VisitSimulator {

@@ -29,7 +29,7 @@ const SCRIPT_FAULT_PROBABILITY: f64 = 0.004;
 const DEAD_LINK_PROBABILITY: f64 = 0.006;
 const YEN_PER_EURO: f64 = 165.0;
 
-/// Where the pages are, and what their consent prompt asks.
+/// The origin of the pages and the parameters of their consent prompt.
 pub(super) struct PageContext {
     /// Scheme, host and port.
     pub(super) origin: String,
@@ -47,7 +47,7 @@ pub(super) struct PlannedVisit<'a> {
     pub(super) source: TrafficSource,
     pub(super) landing: usize,
     pub(super) visit_start: VisitStart,
-    /// Use exact instants, rather than `STEPS`.
+    /// Use exact instants instead of [`STEP_MILLIS`].
     pub(super) is_exact: bool,
 }
 
@@ -195,7 +195,7 @@ impl VisitScript<'_> {
         next
     }
 
-    /// The page's own events. Returns whether the visitor did something for one of them.
+    /// Sends the page's own events. Returns whether one of them was an action of the visitor.
     fn send_page_events(&mut self, page: &ProfilePage, url: &str, reading: f64) -> bool {
         let mut touched = false;
         for event in page.events {
@@ -268,7 +268,7 @@ impl VisitScript<'_> {
         self.push_hits(reading, &last);
     }
 
-    /// The requests of a page whose visitor must not be counted. A bot does not send a `Leave`.
+    /// The requests of a page whose visitor must not be counted. A bot sends no `Leave`.
     fn view_uncounted(&mut self) {
         let url = self
             .visit

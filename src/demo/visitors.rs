@@ -105,8 +105,8 @@ static LANGUAGES: [(&str, &[(&str, f64)]); 25] = [
 /// The number of networks per country; each has 254 addresses, which are combined with some dozens
 /// of user agents.
 const NETWORKS_PER_COUNTRY: usize = 96;
-/// The number of random addresses that are looked up to find them. Small countries are found within
-/// a tenth of it.
+/// The maximum number of random addresses that are looked up to find them. Small countries are
+/// found within a tenth of it.
 const LOOKUP_ATTEMPTS: usize = 1_000_000;
 
 /// Networks that the country file knows, by country.
@@ -156,7 +156,7 @@ impl CountryNetworks {
     }
 }
 
-/// What a visitor chose about being counted, earlier or in this visit.
+/// A visitor's choice about being counted, earlier or in this visit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum VisitorChoice {
     /// Consented on an earlier day.

@@ -1,10 +1,10 @@
-//! Bounds the cost of a single connection.
+//! Limits the cost of a single connection.
 //!
 //! The HTTP library reads requests as long as any arrive, and buffers their responses until the
-//! peer takes them. A client that sends without reading would cost unlimited memory for an
+//! peer reads them. A client that sends without reading would cost unlimited memory for an
 //! unlimited time. Therefore this layer between the library and the socket reads nothing while a
 //! response waits for the peer, passes on requests a few KiB at a time, and closes the connection
-//! if the peer does not take a response in time.
+//! if the peer does not read a response in time.
 
 use std::future::Future;
 use std::io;
@@ -17,35 +17,38 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::ConnectionPermit;
 
-/// The number of request bytes that are answered before more are read: in most cases one hit with
+/// The number of request bytes that are processed before more are read: in most cases one hit with
 /// its headers, at most about a hundred of the smallest requests. Other connections of the worker
 /// wait that long.
 const MAX_TURN_BYTES: usize = 2048;
 
 /// The same for a client that pipelines, so that a turn is one or two requests. With larger turns,
-/// a thousand such clients put a thousand times dozens of answers before another client's request.
+/// a thousand such clients would put a thousand times dozens of responses before another client's
+/// request.
 const MAX_PIPELINED_TURN_BYTES: usize = 64;
 
 /// How long a peer may take to read a response.
 #[derive(Clone, Copy)]
 pub struct WriteTimeouts {
-    /// The maximum time without taking a single byte.
+    /// The maximum time without reading a single byte.
     pub idle: Duration,
     /// The maximum time for everything that is buffered. Otherwise a very slow reader could hold
     /// its response for minutes.
     pub total: Duration,
 }
 
-/// A stream, usually a socket, with these bounds.
+/// A stream, usually a socket, with these limits.
 pub struct BoundedStream<S> {
     io: S,
     timeouts: WriteTimeouts,
     /// Bytes that were read since the library was last given control.
     turn_bytes: usize,
-    /// The last turn ended although there was more to read, and whether anything was written since.
+    /// Whether the last turn ended although there was more to read, and whether anything was
+    /// written since.
     turn_exhausted: bool,
     has_written: bool,
-    /// Requests were there before those before them were answered, and none was missing since.
+    /// Whether requests arrived before the responses to earlier ones were written, and none was
+    /// missing since.
     is_pipelining: bool,
     /// Set while written bytes wait for the peer.
     stalled_write: Option<StalledWrite>,
@@ -60,7 +63,7 @@ struct StalledWrite {
 }
 
 impl<S> BoundedStream<S> {
-    /// `place` is held as long as the connection and released with it.
+    /// `place` is held as long as the stream and released with it.
     pub fn new(
         io: S,
         patience: WriteTimeouts,
@@ -79,7 +82,7 @@ impl<S> BoundedStream<S> {
         }
     }
 
-    /// Ready if the peer was too slow; otherwise the task is woken when that happens.
+    /// Ready if the peer was too slow; otherwise the task is woken when it is.
     fn poll_timeout(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         match &mut self.stalled_write {
             Some(waiting) => waiting
@@ -91,7 +94,7 @@ impl<S> BoundedStream<S> {
         }
     }
 
-    /// The peer takes no more bytes for now.
+    /// The peer accepts no more bytes for now.
     fn start_timeout(&mut self) {
         let (now, patience) = (Instant::now(), self.timeouts);
         self.stalled_write.get_or_insert_with(|| StalledWrite {
@@ -100,7 +103,7 @@ impl<S> BoundedStream<S> {
         });
     }
 
-    /// The peer took some bytes.
+    /// The peer accepted some bytes.
     fn extend_timeout(&mut self) {
         if let Some(waiting) = &mut self.stalled_write {
             let stalled = Instant::now() + self.timeouts.idle;
@@ -108,7 +111,7 @@ impl<S> BoundedStream<S> {
         }
     }
 
-    /// The peer took everything.
+    /// The peer accepted everything.
     fn resume_reading(&mut self) {
         self.stalled_write = None;
         if let Some(reader) = self.read_waker.take() {
@@ -137,7 +140,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for BoundedStream<S> {
             MAX_TURN_BYTES
         };
         if self.turn_bytes >= most {
-            // The requests read so far are answered first; then reading continues.
+            // The requests read so far are processed first; then reading continues.
             (self.turn_bytes, self.turn_exhausted, self.has_written) = (0, true, false);
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -319,7 +322,7 @@ mod tests {
         };
         assert_eq!(turns(true, 4).await, [2048, 64, 64, 10]);
         peer.write_all(&[7; 3000]).await.unwrap();
-        // It waited; and a body of several turns is not answered in between.
+        // It waited; and a body of several turns gets no response in between.
         assert_eq!(turns(false, 2).await, [2048, 952]);
     }
 }

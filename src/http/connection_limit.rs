@@ -1,8 +1,8 @@
 //! Limits the number of connections per network.
 //!
-//! A connection costs a file descriptor and memory before it has sent a byte. Without a bound, one
-//! client with a few thousand connections locks out everyone else. As for rates, a network is a /24
-//! or /48 hashed under a key of this process. Our own proxies carry the connections of many people
+//! A connection costs a file descriptor and memory before it has sent a byte. Without a limit, one
+//! client with a few thousand connections locks out all others. As for rates, a network is a /24 or
+//! /48 hashed under a key of this process. Trusted proxies carry the connections of many clients
 //! and are not limited.
 
 use std::collections::HashMap;

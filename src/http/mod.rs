@@ -1,4 +1,4 @@
-//! What both HTTP edges (`ingest` and `web`) share: bounded bodies and connections, rate limits,
+//! Shared by both HTTP edges (`ingest` and `web`): bounded bodies and connections, rate limits,
 //! problem responses, and the authentication of operators and platform tokens.
 
 mod body;
@@ -23,10 +23,10 @@ pub use rate_limit::{MailBudget, RateLimiters};
 pub use request_eraser::RequestEraser;
 pub use token_attempts::TokenAttemptLimiter;
 
-/// Library modules whose log messages, including errors, quote what was sent.
+/// Library modules whose log messages, including errors, quote the request.
 pub const INPUT_QUOTING_TARGETS: [&str; 1] = ["actix_http"];
 
-/// The number of bytes read beyond a limit before the connection is closed instead.
+/// The number of bytes drained beyond a limit before the connection is closed instead.
 pub const MAX_DRAIN_BYTES: usize = 64 * 1024;
 
 /// Removes the port: `host:8080` becomes `host`, `[::1]:8080` becomes `[::1]`.
@@ -45,8 +45,8 @@ pub fn host_name(authority: &str) -> &str {
         .unwrap_or(host)
 }
 
-/// The first host of an `X-Forwarded-Host` list, the one the browser asked for: each proxy appends
-/// to the end.
+/// The first host of an `X-Forwarded-Host` list, the one that the browser requested: each proxy
+/// appends to the end.
 pub fn first_host(list: &str) -> Option<&str> {
     list.split(',').map(str::trim).find(|host| !host.is_empty())
 }

@@ -1,5 +1,5 @@
-//! The origin of a request: the client's address, the host it asked for, and whether one of our
-//! pages sent it.
+//! The origin of a request: the client's address, the requested host, and whether one of the
+//! collector's pages sent it.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ use crate::event::{ClientAddress, RequestCookies, RequestSignals};
 pub struct OriginResolver(TrustedProxies);
 
 impl OriginResolver {
-    /// `proxies` are the addresses whose forwarding headers are believed.
+    /// `proxies` are the addresses whose forwarding headers are trusted.
     pub fn new(proxies: TrustedProxies) -> OriginResolver {
         OriginResolver(proxies)
     }
@@ -37,7 +37,7 @@ impl OriginResolver {
         }
     }
 
-    /// The host that the browser asked for, with its port; empty if it is missing.
+    /// The host that the browser requested, with its port; empty if it is missing.
     pub fn requested_host<'r>(&self, request: &'r HttpRequest) -> &'r str {
         let forwarded = request_header(request, "x-forwarded-host").and_then(first_host);
         forwarded

@@ -1,9 +1,9 @@
 //! Tokens by which the platform authenticates a user: signed JWTs, valid for a few minutes.
 //!
-//! The configuration determines the algorithm; the token's own statement is only compared with it.
-//! Issuer, audience and an expiry at most [`LONGEST_SECS`] ahead are required; for a handover also
-//! an id, so that it can be used only once. A token that is not yet valid (`nbf`) or that requires
-//! an extension (`crit`) is rejected, because no extension is supported.
+//! The configuration determines the algorithm; the token's own header is only compared with it.
+//! Issuer, audience and an expiry at most [`MAX_LIFETIME_SECS`] ahead are required; for a handover
+//! also an id, so that it can be used only once. A token that is not yet valid (`nbf`) or that
+//! requires an extension (`crit`) is rejected, because no extension is supported.
 
 use jsonwebtoken::errors::Error;
 use jsonwebtoken::{Algorithm, DecodingKey, TokenData, Validation, decode};

@@ -2,7 +2,7 @@
 //!
 //! A network is the /24 or /48 of an address, hashed under a key of this process, so the limiter's
 //! memory contains no address. Exceeding the rate of hits is not an error: the hit is dropped and
-//! answered like any other.
+//! gets the same response as any other.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,15 +69,15 @@ impl RateLimiters {
         }
     }
 
-    /// Whether this hit exceeds the rate of its network or of its site. A hit that the network may
-    /// not send does not count against the site, so others still have the site's full budget.
+    /// Whether this hit exceeds the rate of its network or of its site. A hit over the network's
+    /// limit does not count against the site, so others still have the site's full budget.
     pub fn is_hit_limited(&self, network: u64, site: SiteId) -> bool {
         self.networks.check_key(&network).is_err() || self.sites.check_key(&site.as_u128()).is_err()
     }
 
-    /// Whether an opening or a click exceeds a rate. `network` is `None` for image proxies, which
-    /// load for many people. `budget` is `None` for mails that are not ours: they are never
-    /// counted, and use no budget of those that are.
+    /// Whether an open or a click exceeds a rate. `network` is `None` for image proxies, which load
+    /// for many people. `budget` is `None` for unsigned mails: they are never counted, and use no
+    /// budget of signed ones.
     pub fn is_mail_limited(&self, network: Option<u64>, budget: Option<MailBudget>) -> bool {
         network.is_some_and(|network| self.networks.check_key(&network).is_err())
             || budget
@@ -91,7 +91,7 @@ impl RateLimiters {
     }
 
     /// Whether this password attempt exceeds the rate of its network or of its user. An attempt
-    /// that the network may not make does not count against the user.
+    /// over the network's limit does not count against the user.
     pub fn is_login_limited(&self, network: u64, user: &str) -> bool {
         let hash = blake3::keyed_hash(&self.key, user.as_bytes());
         self.logins.check_key(&network).is_err()

@@ -1,16 +1,16 @@
-//! Erases the data of a request once it is answered.
+//! Erases the data of a request after its response.
 //!
 //! actix keeps old requests and their heads to reuse the memory, up to 128 of each per worker, with
 //! all headers, and each header keeps the buffer it was read into alive. On a quiet collector these
-//! are the data of the last visitors, for as long as it stays quiet. Therefore a request is emptied
+//! are the data of the last visitors, for as long as it stays quiet. Therefore a request is cleared
 //! before it is returned to the pool. For the same reason, requests whose connection breaks are
 //! processed to their end. Heads that never became a request because they could not be parsed, and
-//! those of responses, are emptied every second.
+//! those of responses, are cleared every second.
 //!
 //! Functions that have returned leave their data on the stack; it is overwritten as well.
 //!
-//! What this does not reach is the buffer of an open connection: it holds the bytes of the last
-//! request until the next one, or until the connection closes after `server.keep_alive_secs`.
+//! The buffer of an open connection is not erased: it contains the bytes of the last request until
+//! the next one, or until the connection closes after `server.keep_alive_secs`.
 
 use std::future::{Future, Ready, ready};
 use std::hint::black_box;
@@ -62,7 +62,7 @@ where
     }
 }
 
-/// The service that [`Forget`] wraps around another one.
+/// The service that [`RequestEraser`] wraps around another one.
 pub struct EraserService<S>(S);
 
 impl<S, B> Service<ServiceRequest> for EraserService<S>
@@ -123,8 +123,8 @@ where
     }
 }
 
-/// The response, after erasing the request it belongs to. No other references to the request may
-/// exist: a handler's copy ends with the handler.
+/// The response, after erasing its request. No other references to the request may exist: a
+/// handler's copy ends with the handler.
 fn erase_request<B>(answer: ServiceResponse<B>) -> ServiceResponse<B> {
     let (request, answer) = answer.into_parts();
     let mut request = ServiceRequest::from_request(request);
@@ -137,14 +137,14 @@ fn erase_request<B>(answer: ServiceResponse<B>) -> ServiceResponse<B> {
     ServiceResponse::new(request, answer)
 }
 
-/// Overwrites the stack below the caller's frame. It is unused: everything that was called from
-/// there has returned.
+/// Overwrites the stack below the caller's frame. It is unused: all functions called from there
+/// have returned.
 #[inline(never)]
 fn wipe_stack() {
     black_box(&mut [0_u8; WIPED_STACK_BYTES]);
 }
 
-/// Takes all pooled heads, which empties them, and returns them to the pool.
+/// Takes all pooled heads, which clears them, and returns them to the pool.
 fn erase_pooled_heads() {
     let mut requests: Vec<Request> = (0..POOLED_OBJECTS).map(|_| Request::new()).collect();
     for request in &mut requests {

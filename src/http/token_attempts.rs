@@ -1,9 +1,9 @@
 //! Limits the number of wrong tokens, per network and in total.
 //!
 //! A network above its limit is rejected until the minute is over, even with a valid token:
-//! answering only the valid one would allow guessing to continue. Above the total limit, only
-//! networks that sent a wrong token in this minute are rejected, so holders of valid tokens do not
-//! pay for others.
+//! accepting only the valid one would allow guessing to continue. Above the total limit, only
+//! networks that sent a wrong token in this minute are rejected, so holders of valid tokens are not
+//! affected by others.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,7 +47,7 @@ impl TokenAttemptLimiter {
     }
 
     /// Whether the token of a request from this network may be checked. `network` is
-    /// [`Rates::network`](super::Rates::network).
+    /// [`RateLimiters::network_key`](super::RateLimiters::network_key).
     ///
     /// # Errors
     ///

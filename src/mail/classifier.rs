@@ -1,5 +1,6 @@
 //! Classifies an open or a click as a person's, a proxy's or a machine's, by a list of rules of
-//! which the first match wins. Address and agent do not leave this module: the result is a class.
+//! which the first match decides. Address and agent do not leave this module: the result is a
+//! class.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::reader_lists::{ReaderListPaths, ReaderLists, ReaderListsError};
 use crate::config::MailConfig as Config;
 use crate::event::{ClientAddress, MailAction, Millis, ReaderKind, UserAgent};
 
-/// A load this soon after the batch was sent is not a person's. Milliseconds.
+/// A load this soon after the batch was sent is not made by a person. Milliseconds.
 const TOO_SOON_MILLIS: Millis = 10_000;
 
 /// The parts of a request for a pixel or a link that the rules use.
@@ -20,15 +21,15 @@ pub struct ReaderSignals<'a> {
     pub action: MailAction,
     /// Client address, behind trusted proxies.
     pub address: &'a ClientAddress,
-    /// User agent; empty where none was sent.
+    /// User agent; empty if none was sent.
     pub agent: UserAgent<'a>,
     /// Any method but GET, such as a HEAD request.
     pub head: bool,
-    /// Declares itself a prefetch.
+    /// Whether the request declares itself a prefetch.
     pub prefetch: bool,
-    /// In the list of bots used for page views.
+    /// Whether the agent is in the list of bots used for page views.
     pub known_bot: bool,
-    /// When the batch was sent, if the token says so.
+    /// When the batch was sent, if the token contains it.
     pub sent: Option<Millis>,
 }
 
@@ -77,7 +78,7 @@ impl ReaderClassifier {
         (agents.to_owned(), networks.to_owned(), stretches)
     }
 
-    /// The class of the request's sender.
+    /// The class of the client that sent the request.
     pub fn classify_reader(&self, load: &ReaderSignals<'_>) -> ReaderKind {
         let lists = self.lists.load();
         let (agents, agent) = (&lists.agents, load.agent.expose());
@@ -100,7 +101,7 @@ impl ReaderClassifier {
         if fetched_ahead && lists.networks.contains(load.address.expose()) {
             return ReaderKind::Machine;
         }
-        // Some mail programs have one-word agents, as programs of machines do.
+        // Some mail programs have one-word agents, like programs of machines.
         if load.known_bot && !agents.programs.matches_agent(agent) {
             return ReaderKind::Machine;
         }

@@ -1,10 +1,9 @@
 //! Recent loads by sender, kept in memory for a minute or two: enough to count a resend once, and
 //! to recognise software that follows every link.
-//!
-//! A sender is a hash of mail, address and agent under a key of this process; it is not written
-//! anywhere. Clicks are held back for the two seconds in which software would follow more links, so
-//! that the first one is classified with the others. The person is redirected at once. A crash
-//! loses the clicks of two seconds.
+//! A sender is a hash of mail, address and agent under a key of this process; it is never written.
+//! Clicks are held for the two seconds in which software would follow more links, so that the first
+//! one is classified with the others. The person is redirected at once. A crash loses the clicks of
+//! two seconds.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,7 +23,7 @@ const BURST_LINKS: usize = 3;
 const SOFTWARE_MILLIS: Millis = 60_000;
 /// A sender is remembered for at least this long and at most twice as long. Milliseconds.
 const GENERATION_MILLIS: Millis = 60_000;
-/// Beyond this number, new senders are not remembered: they count, and their resends count again.
+/// Beyond this number, new senders are not remembered: they are counted, and their resends again.
 const MAX_SENDERS: usize = 500_000;
 
 /// A keyed hash of mail, address and agent.
@@ -33,13 +32,13 @@ pub struct SenderHash(u64);
 
 #[derive(Clone, Copy, Default)]
 struct SenderHistory {
-    /// Last open by a person, and by software: a prefetch does not make the open after it a
+    /// Last open by a person, and by software: after a prefetch, a person's open is not a
     /// repetition, nor the other way round.
     opened: [Option<Millis>; 2],
     /// The last links followed: hash and time.
     links: [Option<(u64, Millis)>; BURST_LINKS],
-    /// The same, hashed with the class that was counted: a person's click does not repeat
-    /// software's.
+    /// The same, hashed with the class that was counted: a person's click does not repeat one by
+    /// software.
     clicked: [Option<(u64, Millis)>; BURST_LINKS],
     /// `None` for a person.
     software_until: Option<Millis>,
@@ -59,7 +58,7 @@ struct ClickBufferState {
     held: VecDeque<HeldClick>,
 }
 
-/// Recent loads by sender, and the clicks that are held back.
+/// Recent loads by sender, and the held clicks.
 pub struct ClickBuffer {
     key: [u8; 32],
     state: Mutex<ClickBufferState>,
@@ -97,7 +96,7 @@ impl ClickBuffer {
     }
 
     /// The reader's class, given the sender's recent loads; `None` for a repetition. Behind a proxy
-    /// many people are one sender, so nothing is taken for a repetition there.
+    /// many people are one sender, so no load there counts as a repetition.
     pub fn record_open(
         &self,
         sender: SenderHash,
@@ -121,7 +120,7 @@ impl ClickBuffer {
         (!again).then_some(reader)
     }
 
-    /// Holds a click back until it is known whether others follow. The same link again is the same
+    /// Holds a click until it is known whether others follow. The same link again is the same
     /// click, except through a proxy.
     pub fn hold_click(&self, sender: SenderHash, mut event: MailEvent, at: Millis) {
         let link = first_bytes(&blake3::keyed_hash(&self.key, event.link.as_bytes()));
@@ -146,8 +145,8 @@ impl ClickBuffer {
                 found_out = !before;
             }
         }
-        // Only the discovery changes held clicks. A single request of software's says nothing about
-        // the others: a program may send a HEAD request before a person reads on.
+        // Only the detection changes held clicks. A single request by software does not reclassify
+        // the others: a program may send a HEAD request before a person continues.
         if found_out {
             let mine = state.held.iter_mut().filter(|held| held.sender == sender);
             mine.for_each(|held| held.event.reader = ReaderKind::Machine);
@@ -201,7 +200,7 @@ fn record_link(
 }
 
 impl ClickBufferState {
-    /// The trace of a sender, made if needed; `None` beyond the cap.
+    /// The history of a sender, created if missing; `None` beyond the limit.
     fn sender_history(&mut self, sender: SenderHash, at: Millis) -> Option<&mut SenderHistory> {
         let passed = at - self.generation_began;
         if passed >= GENERATION_MILLIS {

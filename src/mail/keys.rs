@@ -1,5 +1,5 @@
-//! Keys for the signatures of pixels and links. The first key of the file signs; all of them are
-//! accepted. To rotate, add the new key at the top and remove an old one once its last mail has
+//! Keys for the signatures of pixels and links. The first key of the file signs; all of them
+//! verify. To rotate, add the new key at the top and remove an old one once its last mail has
 //! expired.
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign, verify};
@@ -14,11 +14,11 @@ const MIN_SECRET_BYTES: usize = 32;
 /// Key ids and HMAC-SHA256 keys, in the order of the file; at least one.
 pub struct MailKeys(Vec<(Box<str>, Key)>);
 
-/// Why a key file is refused. Names the line only, because its content is secret.
+/// Why a key file is rejected. Names the line only, because its content is secret.
 #[derive(thiserror::Error, PartialEq, Debug)]
 pub enum MailKeysError {
     #[error(
-        "line {0} is no id (1 to 16 letters, digits, _ and -), a space and a secret of at least {MIN_SECRET_BYTES} bytes"
+        "line {0} is not an id (1 to 16 letters, digits, _ and -), a space and a secret of at least {MIN_SECRET_BYTES} bytes"
     )]
     Malformed(usize),
     #[error("line {0} has the id of a line before it")]
@@ -78,7 +78,7 @@ impl MailKeys {
         URL_SAFE_NO_PAD.encode(sign(&self.0[0].1, message.as_bytes()))
     }
 
-    /// Verifies in constant time. A signature has exactly one text: no padding, no stray bits.
+    /// Verifies in constant time. A signature has exactly one encoding: no padding, no stray bits.
     pub(super) fn is_signed(&self, id: &str, message: &str, signature: &str) -> bool {
         let Some((_, key)) = self.0.iter().find(|(known, _)| **known == *id) else {
             return false;

@@ -13,12 +13,12 @@ use crate::enrich::looks_secret;
 use crate::event::Day;
 
 const MAX_LINKS: usize = 200;
-/// Longest time from a batch day to the last day of its mails, in days.
+/// Maximum time from a batch day to the last day of its mails, in days.
 const MAX_LIFE_DAYS: i32 = 1100;
-/// Mails are signed for the day they are sent on. This many days later they can still be signed,
-/// because a send queue may have been stopped.
+/// Mails are signed for the day on which they are sent. They can be signed up to this many days
+/// later, because a send queue may have been stopped.
 pub(super) const MAX_BATCH_AGE_DAYS: i64 = 7;
-/// Bounds of digits in a link's name: a year fits, a recipient's number does not.
+/// Maximum number of digits in a link's name: a year fits, a recipient's number does not.
 const MAX_DIGITS_IN_A_ROW: usize = 4;
 const MAX_DIGITS: usize = 8;
 
@@ -47,7 +47,7 @@ pub struct SignRequest {
     /// Last day on which pixel and links work, inclusive.
     #[serde(default)]
     pub expires: Option<Date>,
-    /// When the batch is sent, where all of it goes out at once; a whole minute.
+    /// When the batch is sent, if all of it is sent at once; a whole minute.
     #[serde(default)]
     pub sent: Option<Timestamp>,
     /// Links to be wrapped, at most 200; names must differ.
@@ -65,10 +65,10 @@ pub struct MailLink {
     pub url: String,
 }
 
-/// A signed mail, in the shape of the API's answer.
+/// A signed mail, in the form of the API's response.
 #[derive(Serialize, PartialEq, Debug)]
 pub struct SignedMail {
-    /// As ordered.
+    /// As requested.
     pub template: String,
     /// Batch day.
     pub batch: Date,
@@ -78,11 +78,11 @@ pub struct SignedMail {
     pub pixel: Option<String>,
     /// The pixel as an `img` element.
     pub html: Option<String>,
-    /// The ordered links with signed URLs, in the same order.
+    /// The requested links with signed URLs, in the same order.
     pub links: Vec<MailLink>,
 }
 
-/// Why an order is refused: the key, then what it accepts.
+/// Why a request is rejected: the key, then what it accepts.
 #[derive(thiserror::Error, PartialEq, Debug)]
 pub enum SignRequestError {
     #[error(
@@ -143,7 +143,7 @@ impl LinkSigner {
         self.templates.iter().any(|known| known == template)
     }
 
-    /// Like [`Mint::lists`], with an error that lists the configured templates.
+    /// Like [`LinkSigner::has_template`], with an error that lists the configured templates.
     ///
     /// # Errors
     ///
@@ -174,18 +174,18 @@ impl LinkSigner {
         }
     }
 
-    /// Signing is stricter than redirecting: mails signed before a rule existed keep working.
+    /// Signing is stricter than redirecting: mails signed before a rule existed still work.
     fn check_signable_target(&self, target: &str) -> Result<(), TargetError> {
         self.check_redirect_target(target)?;
         recipient_part(target).map_or(Ok(()), |part| Err(TargetError::LooksLikeRecipient(part)))
     }
 
-    /// Signs `order` if it is well formed. Whether its batch has room for its values is up to
-    /// [`super::Signed`].
+    /// Signs `order` if it is well formed. Whether its batch has capacity for its values is checked
+    /// by [`super::SignedValues`].
     ///
     /// # Errors
     ///
-    /// The first key of the order that is not accepted. Nothing is recorded here.
+    /// The first key of the request that is not accepted. Nothing is recorded here.
     pub fn sign_mail(
         &self,
         order: &SignRequest,
@@ -295,8 +295,8 @@ impl LinkSigner {
     }
 }
 
-/// Whether a link's name looks like a recipient's. What slips through is bounded by the number of
-/// names that a batch may have.
+/// Whether a link's name looks like a recipient's. Names that are not detected are limited by the
+/// number of names that a batch may have.
 fn looks_like_recipient(link: &str) -> bool {
     let digits = link.bytes().filter(u8::is_ascii_digit).count();
     let in_a_row = link

@@ -1,14 +1,14 @@
-//! Pixels and links in the platform's mails: the content of their tokens, the classification of who
-//! loads them, and what is kept in memory about a sender for some seconds.
+//! Pixels and links in the platform's mails: the content of their tokens, the classification of the
+//! clients that load them, and what is kept in memory about a sender for some seconds.
 //!
 //! Invariants:
 //! - a token identifies the mail, never the recipient; all recipients of a batch get the same one;
-//! - values signed for a single recipient are refused, as far as they can be detected;
-//! - without the signing key, nothing can be counted and no link of ours can be made to lead
+//! - values signed for a single recipient are rejected, as far as they can be detected;
+//! - without the signing key, nothing can be counted and no signed link can be made to lead
 //!   elsewhere;
-//! - an address and an agent are used only during the request; only the reader's class goes on.
+//! - an address and an agent are used only during the request; only the reader's class is kept.
 //!
-//! Rules only, no HTTP: `ingest` answers the requests, `web` signs and reports.
+//! Rules only, no HTTP: `ingest` handles the requests, `web` signs and reports.
 
 mod classifier;
 mod click_buffer;

@@ -1,5 +1,5 @@
-//! Opened messages that wait for the store. A crash loses them: then an opened message is reported
-//! as unopened, never the other way round.
+//! Opened messages that are not yet in the store. A crash loses them: then an opened message is
+//! reported as unopened, never the other way round.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,7 @@ use crate::event::Day;
 const MAX_QUEUED_MESSAGES: usize = 100_000;
 const MAX_STORED_AT_ONCE: usize = 1000;
 
-/// Queue of opened messages and the day they were opened, at most [`MOST`].
+/// Queue of opened messages and the day they were opened, at most [`MAX_QUEUED_MESSAGES`].
 #[derive(Default)]
 pub struct OpenedQueue(Mutex<Vec<(SecretDigest, Day)>>);
 
@@ -24,8 +24,8 @@ impl OpenedQueue {
         room
     }
 
-    /// The first waiting messages of one day, at most [`AT_ONCE`]; `None` if the queue is empty.
-    /// They stay queued until [`Opened::kept`].
+    /// The first queued messages of one day, at most [`MAX_STORED_AT_ONCE`]; `None` if the queue is
+    /// empty. They stay queued until [`OpenedQueue::remove_stored`].
     pub fn peek_same_day(&self) -> Option<(Vec<SecretDigest>, Day)> {
         let waiting = self.lock();
         let (_, on) = *waiting.first()?;

@@ -1,7 +1,7 @@
 //! Lists of software that loads pixels: user agents and networks.
 //!
 //! Both lists are dated data files, built in (`data/mail-agents.json`, `data/mail-networks.csv`) or
-//! named in the configuration. Configured files are reloaded when they change; a broken new file
+//! named in the configuration. Configured files are reloaded when they change; a malformed new file
 //! leaves the old list in force.
 
 use std::net::IpAddr;
@@ -61,11 +61,11 @@ struct AgentListFile {
 
 pub(super) struct AgentList {
     date: String,
-    /// Image proxies of mail services.
+    /// Agents of image proxies of mail services.
     pub(super) proxies: AgentPatterns,
-    /// Security scanners and preview generators.
+    /// Agents of security scanners and preview generators.
     pub(super) scanners: AgentPatterns,
-    /// Mail programs, some of whose agents do not look like a browser's.
+    /// Agents of mail programs; some do not look like a browser's.
     pub(super) programs: AgentPatterns,
     /// Every browser's agent contains at least one of these.
     pub(super) browsers: AgentPatterns,
@@ -95,7 +95,7 @@ pub(super) struct NetworkList {
 
 impl NetworkList {
     /// Parses lines as Apple publishes them: a network, then columns that are ignored. A line `#
-    /// date: ...` gives the list's date.
+    /// date: ...` contains the list's date.
     fn parse(text: &str) -> Result<NetworkList, String> {
         let mut networks = NetworkList {
             date: "unknown".into(),
@@ -112,7 +112,7 @@ impl NetworkList {
             if !first.is_empty() {
                 let network: IpNet = first
                     .parse()
-                    .map_err(|_| format!("line {} begins with no network", place + 1))?;
+                    .map_err(|_| format!("line {} does not begin with a network", place + 1))?;
                 networks.ranges.push((
                     to_ipv6_bits(network.network()),
                     to_ipv6_bits(network.broadcast()),

@@ -1,4 +1,4 @@
-//! Wiring of the mail module: signing, classification and the memory of recent loads in one place.
+//! Wires the mail module: signing, classification and the memory of recent loads.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use super::reader_lists::ReaderListsError;
 use super::signed_values::SignedValues;
 use crate::config::{MailConfig as Config, MailMode, ZoneId};
 
-/// Everything needed to sign, count and report mails. Absent where `mail.enabled` is false.
+/// Everything needed to sign, count and report mails. Absent if `mail.enabled` is false.
 pub struct MailService {
     /// Signs pixels and links.
     pub signer: LinkSigner,
     /// Values signed per template and batch day, on disk.
     pub signed_values: SignedValues,
-    /// Classifies who loads a pixel or follows a link.
+    /// Classifies the client that loads a pixel or follows a link.
     pub classifier: ReaderClassifier,
     /// Recent loads by sender, in memory.
     pub click_buffer: ClickBuffer,
-    /// Zone of the days by which opens and clicks are counted (`mail.zone`).
+    /// Time zone of the days by which opens and clicks are counted (`mail.zone`).
     pub zone: ZoneId,
     /// Confirmation of single messages; `None` unless `mail.mode` is `per_message`.
     pub messages: Option<MessageConfirmation>,
@@ -39,7 +39,7 @@ impl MailService {
     ///
     /// # Errors
     ///
-    /// A list of mail agents or networks cannot be read or parsed, see [`ListsError`].
+    /// A list of mail agents or networks cannot be read or parsed, see [`ReaderListsError`].
     pub fn new(
         config: &Config,
         (mint, signed): (LinkSigner, SignedValues),

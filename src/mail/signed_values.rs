@@ -3,11 +3,11 @@
 //!
 //! The mails of one template and batch day share their values: all of them together may have as
 //! many names and targets as one mail can need, and a few instants. A platform that sends a
-//! thousand mails with a name each gets an error for the first one that does not fit.
+//! thousand mails with a name each gets an error for the first one beyond that.
 //!
 //! The values are kept in a file beside the journal, for the last days only, so they survive a
-//! restart; the command line uses the same file. Each collector has its own. It holds digests that
-//! are too short to find a value by trial.
+//! restart; the command line uses the same file. Each collector has its own. It contains digests
+//! that are too short to find a value by trial.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -73,7 +73,7 @@ pub enum SignedValuesError {
     File { path: PathBuf, source: io::Error },
 }
 
-/// Digests by kind, in the order of [`Shared::ALL`].
+/// Digests by kind, in the order of [`SharedValueKind::ALL`].
 type ValueDigests = [BTreeSet<u32>; SharedValueKind::ALL.len()];
 type MailingValues = BTreeMap<(String, Date), ValueDigests>;
 
@@ -104,8 +104,8 @@ struct ValueClaim<'a> {
 }
 
 impl SignedValues {
-    /// `dir` is the journal's folder; `most_links` bounds the names, and likewise the targets, of
-    /// one template and batch day. The file is read on the first [`Signed::take`].
+    /// `dir` is the journal's folder; `most_links` limits the names, and likewise the targets, of
+    /// one template and batch day. The file is read on the first [`SignedValues::record_values`].
     pub fn open(dir: &Path, most_links: usize) -> SignedValues {
         SignedValues {
             path: dir.join("mails-signed.json"),
@@ -118,8 +118,8 @@ impl SignedValues {
     ///
     /// # Errors
     ///
-    /// A mail has a value that its template and batch day have no room for, or the file cannot be
-    /// read or written. Nothing is recorded then.
+    /// A mail has a value for which its template and batch day have no capacity, or the file cannot
+    /// be read or written. Nothing is recorded then.
     pub fn record_values(
         &self,
         mails: &[(&SignRequest, &SignedMail)],
@@ -181,7 +181,7 @@ impl SignedValues {
         Ok(())
     }
 
-    /// Reads the file, without batch days that can no longer be signed for.
+    /// Reads the file, without batch days that can no longer be signed.
     fn read_file(&self, today: Date) -> Result<MailingValues, SignedValuesError> {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
@@ -225,7 +225,7 @@ impl ValueClaim<'_> {
     }
 }
 
-/// The values of one mail. The trap is a link like the others, without room of its own.
+/// The values of one mail. The trap link has no extra capacity.
 fn claims_of_mail<'a>(
     mail: usize,
     (order, minted): (&'a SignRequest, &'a SignedMail),
@@ -266,7 +266,7 @@ fn claims_of_mail<'a>(
 }
 
 /// 32 bits on purpose: many values share each digest, so it does not identify one. A value with the
-/// digest of another is taken for that one.
+/// digest of another counts as the same.
 fn short_digest(value: &str) -> u32 {
     let hash = blake3::hash(value.as_bytes());
     u32::from_le_bytes(
@@ -349,7 +349,7 @@ mod tests {
             );
             (0..3).for_each(|n| take(signed, &numbered(n)).unwrap());
         }
-        // Another day and another template have room of their own.
+        // Another day and another template have their own capacity.
         take(
             &one,
             &mail("welcome", date(2026, 3, 9), &[("l9", "https://a.example/")]),

@@ -8,7 +8,7 @@ use crate::enrich::{ID_PLACEHOLDER, clean_path, looks_secret};
 
 const MAX_TARGET_BYTES: usize = 2048;
 
-/// Why a target is refused. Does not quote the target, which may identify a person.
+/// Why a target is rejected. Does not quote the target, which may identify a person.
 #[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TargetError {
     #[error("a link leads to an https URL{}", if *.0 { " or an http one" } else { "" })]
@@ -50,7 +50,7 @@ impl std::fmt::Display for TargetPart {
     }
 }
 
-/// Whether a browser and this collector read `target` alike: an absolute `https` URL (or `http`, if
+/// Whether browsers and this collector parse `target` alike: an absolute `https` URL (or `http`, if
 /// allowed) of printable ASCII, with a host and without a user.
 ///
 /// # Errors
@@ -103,8 +103,7 @@ pub fn is_unsubscribe(target: &str) -> bool {
         })
 }
 
-/// Query keys whose value is a recipient's whatever it looks like; lower case, letters and digits
-/// only.
+/// Query keys whose value is always a recipient's; lower case, letters and digits only.
 const RECIPIENT_KEYS: [&str; 24] = [
     "account",
     "accountid",

@@ -9,7 +9,8 @@
 //! `key` is the id of the signing key, `yes|no` the consent. `batch` and `expires` are days as
 //! `YYYY-MM-DD`; `expires` is the last one on which the token works, in UTC. `sent` is the Unix
 //! time in seconds at which the batch was sent, or 0. `target` is base64url without padding. A mail
-//! has exactly one text: other spellings of a field are refused. docs/use/MAIL.md has test vectors.
+//! has exactly one encoding: other spellings of a field are rejected. docs/use/MAIL.md has test
+//! vectors.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -32,20 +33,21 @@ pub struct MailFields<'a> {
     pub batch: Day,
     /// Whether the mail may be counted at all.
     pub consent: bool,
-    /// Last day on which it works, inclusive, in UTC.
+    /// Last day on which it is valid, inclusive, in UTC.
     pub expires: Day,
-    /// When the batch was sent, to the second; `None` where that was not one moment.
+    /// When the batch was sent, to the second; `None` if it was not sent at one moment.
     pub sent: Option<Millis>,
 }
 
 /// The signed fields of a link.
 #[derive(PartialEq, Eq, Debug)]
 pub struct LinkFields<'a> {
-    /// The mail that holds the link.
+    /// The mail that contains the link.
     pub mail: MailFields<'a>,
     /// Name of the link.
     pub link: &'a str,
-    /// Where it leads; as signed, so checked before use by [`Mint::leads`](super::Mint::leads).
+    /// Where it leads; as signed, so it must be checked before use by
+    /// [`LinkSigner::is_allowed_target`](super::LinkSigner::is_allowed_target).
     pub target: String,
 }
 
@@ -64,14 +66,14 @@ impl MailKeys {
         ))
     }
 
-    /// Verifies a pixel's token. `None` if it was not signed by one of the keys, or has expired
-    /// before `today`.
+    /// Verifies a pixel's token. `None` if it was not signed by one of the keys, or expired before
+    /// `today`.
     pub fn verify_pixel_token<'a>(&self, token: &'a str, today: Day) -> Option<MailFields<'a>> {
         let fields = self.verify_fields::<8>(token)?;
         (fields[1] == "o").then(|| parse_mail_fields(&fields, today))?
     }
 
-    /// Verifies a link's token, as [`Keys::read_open`] does.
+    /// Verifies a link's token, as [`MailKeys::verify_pixel_token`] does.
     pub fn verify_link_token<'a>(&self, token: &'a str, today: Day) -> Option<LinkFields<'a>> {
         let fields = self.verify_fields::<10>(token)?;
         let link = (fields[1] == "c" && is_mail_name(fields[8])).then_some(fields[8])?;
@@ -175,7 +177,8 @@ mod tests {
 
     const TARGET: &str = "https://pages.example/u/mia?a=1#top";
 
-    /// The vectors of docs/use/MAIL.md, made there by three lines of another language.
+    /// The vectors of docs/use/MAIL.md, which were computed there by three lines of another
+    /// language.
     #[test]
     fn tokens_are_those_of_the_documented_vectors() {
         let sent = MailFields {

@@ -374,8 +374,7 @@ fn parse_date(name: &'static str, text: Option<&str>) -> Result<Option<Date>, Pr
 }
 
 fn parameter_problem(name: &'static str, rule: String) -> Problem {
-    Problem::new(400, "bad_question", "The question cannot be answered")
-        .with_detail(format!("{name} {rule}"))
+    Problem::new(400, "bad_question", "Invalid query").with_detail(format!("{name} {rule}"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Checks that the configuration's text alone cannot make: files that must exist and be readable,
-//! keys that must parse, folders that must differ, a consent prompt that changed without a new
+//! Checks that cannot be made on the configuration's text alone: files must exist and be readable,
+//! keys must parse, folders must differ, and a consent prompt must not change without a new
 //! version. `serve` and `check-config` share them.
 
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::mail::ReaderClassifier;
 use crate::store::tls;
 use crate::telemetry;
 
-/// A configuration key, and what is wrong with the file or folder it names.
+/// A configuration key, and the problem of the file or folder that it names.
 type CheckFailure = (&'static str, String);
 
 /// Adds the errors found here to those of the configuration. Changes nothing on disk.
@@ -35,7 +35,7 @@ pub fn check_config(reading: &mut LoadedConfig) {
         reading.add_error(key, reason);
     }
 
-    // The prompt depends on other keys, so it is checked only if those are right.
+    // The prompt depends on other keys, so it is checked only if those are valid.
     if reading.errors.is_empty()
         && let Err(reason) = check_prompt_version(&reading.config)
     {
@@ -150,7 +150,7 @@ fn check_data_files(config: &Config) -> Vec<CheckFailure> {
         && let Err(reason) = tls::read_root_certificates(&file)
     {
         let told = if config.store.ca_file.is_empty() {
-            "SSL_CERT_FILE, which stands for it, is "
+            "SSL_CERT_FILE, used in its place, is "
         } else {
             ""
         };
@@ -184,7 +184,7 @@ fn check_folders(config: &Config) -> Vec<CheckFailure> {
         if let Some(file) = file {
             refused.push((
                 *key,
-                format!("must be a folder, and {} is none", file.display()),
+                format!("must be a folder, and {} is not one", file.display()),
             ));
         }
         if let Some((other, _)) = all[..place]
@@ -211,7 +211,7 @@ fn resolve_path(path: &Path) -> PathBuf {
         .map_or_else(|_| absolute.clone(), |rest| real.join(rest))
 }
 
-/// The register of processing is bound to the version of the prompt.
+/// The register of processing belongs to the version of the prompt.
 fn check_prompt_version(config: &Config) -> Result<(), String> {
     let versions = PromptVersions::open(&config.ledger.dir).map_err(|error| error.to_string())?;
     let today = jiff::Timestamp::now()

@@ -1,4 +1,4 @@
-//! Opens the ledger and assembles the service behind the consent prompt.
+//! Opens the ledger and builds the consent service.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::web::consent::{BANNER_SCRIPT, BiGate, ConsentService};
 
 use super::grant_key_file::GrantKeyFile;
 
-/// What the consent service shares with other parts.
+/// The parts that the consent service shares with others.
 pub(super) struct SharedParts {
     pub(super) clock: Clock,
     pub(super) rates: Arc<RateLimiters>,
@@ -32,7 +32,7 @@ pub(super) struct SharedParts {
 /// # Errors
 ///
 /// A text or key file cannot be used, the ledger was altered, or the prompt changed without a new
-/// version: each is for the operator to resolve.
+/// version. The operator must resolve each of them.
 pub(super) fn build_consent_service(
     config: &Config,
     shared: SharedParts,
@@ -55,13 +55,13 @@ pub(super) fn build_consent_service(
         Arc::clone(&withdrawn),
         progress,
     )
-    .context("the ledger of consent cannot be opened")?;
+    .context("the consent ledger cannot be opened")?;
     if found.counts.records > 0 {
         let tally = found.counts;
         tracing::info!(
             records = tally.records,
             grants = tally.grants,
-            "the ledger is whole"
+            "consent ledger verified"
         );
     }
 
@@ -82,7 +82,7 @@ pub(super) fn build_consent_service(
         tracing::info!(
             version = version.version,
             asked_again = version.grew.join(","),
-            "a new version of the question"
+            "a new version of the consent prompt"
         );
         versions.add_version(version)?;
     }
@@ -120,7 +120,7 @@ pub(super) fn build_consent_service(
             )
         }),
         bi_gate: BiGate::new(config)
-            .context("platform.token_key: is no key of platform.token_algorithm")?,
+            .context("platform.token_key: not a key of platform.token_algorithm")?,
         route_prefix: config.server.prefix.clone(),
         body_deadline: Duration::from_millis(config.limits.read_millis),
         clock: shared.clock,

@@ -1,5 +1,5 @@
-//! The file of keys that sign grants: made if missing, read again when it changes. So a new key
-//! needs no restart, which would forget the day's visitors.
+//! The file of keys that sign grants: created if missing, reloaded when it changes. So a new key
+//! needs no restart, which would lose the day's visitors.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -36,7 +36,7 @@ impl GrantKeyFile {
         }
     }
 
-    /// Reads the keys; makes a file with a first key if there is none.
+    /// Reads the keys; creates a file with a first key if there is none.
     pub(super) fn open(&self) -> anyhow::Result<GrantKeys> {
         self.read_or_create()
             .with_context(|| format!("consent.key_file: {}", self.path.display()))
@@ -77,18 +77,20 @@ impl GrantKeyFile {
                 GrantKeys::generate_line("k1").expose_secret().as_bytes(),
             )?;
             let file = self.path.display();
-            tracing::info!(%file, "a key that signs grants was made: every collector of the platform needs a copy of it, and who agreed under another is asked again");
+            tracing::info!(%file, "created a key that signs grants: every collector of the platform needs a copy, and visitors who consented under another key see the prompt again");
         }
         self.read_keys()
     }
 
     fn read_keys(&self) -> anyhow::Result<GrantKeys> {
-        // Read before the text, so that a change in between is noticed later.
+        // Read before the text, so that a later change is noticed at the next check.
         let changed = fs::metadata(&self.path)
             .and_then(|file| file.modified())
             .ok();
         let text = match fs::read_to_string(&self.path) {
-            Err(error) if error.kind() == ErrorKind::InvalidData => anyhow::bail!("it is no text"),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                anyhow::bail!("it is not a text")
+            }
             text => Secret::new(text?),
         };
         let keys = GrantKeys::parse_file(&text, &self.site);
@@ -97,12 +99,12 @@ impl GrantKeyFile {
     }
 }
 
-/// Signs grants for the demo's made-up visitors: from an id of 32 hex digits to the value of the
+/// Signs grants for the demo's simulated visitors: from an id of 32 hex digits to the value of the
 /// consent cookie.
 ///
 /// # Errors
 ///
-/// The key file cannot be read or made, or holds no valid keys.
+/// The key file cannot be read or created, or contains no valid keys.
 pub fn demo_grant_signer(
     config: &Config,
 ) -> anyhow::Result<impl Fn(&str) -> String + Send + Sync + use<>> {

@@ -30,8 +30,8 @@ const SEND_BUFFER_BYTES: u32 = 128 << 10;
 /// Time for a client to close a finished connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Seconds of a stop for open connections. Answers take less; the rest of `server.stop_secs` is for
-/// writing and sending what was counted.
+/// Seconds of a stop for open connections. Responses take less; the rest of `server.stop_secs` is
+/// for writing and sending counts.
 const DRAIN_SECS: u64 = 5;
 
 /// File descriptors kept for other uses than connections: files, the store, libraries.
@@ -61,7 +61,7 @@ impl ConnectionLimits {
                 "the system's limit of open files (ulimit -n) is below server.max_connections"
             );
         }
-        // With any configuration, one network must leave room for others.
+        // With any configuration, one network must leave capacity for others.
         ConnectionLimits {
             total: all,
             per_network: config.server.network_connections.min((all / 2).max(1)),
@@ -69,7 +69,7 @@ impl ConnectionLimits {
     }
 }
 
-/// The soft limit is for programs that use `select`; this one is raised to what the system allows.
+/// The default soft limit is for programs that use `select`; it is raised to the hard limit.
 fn raise_open_file_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -155,7 +155,7 @@ where
     Ok(builder.run())
 }
 
-/// Malformed requests are counted, and logged at debug level only, because strangers can send any
+/// Malformed requests are counted, and logged at debug level only, because anyone can send any
 /// number of them.
 fn record_dispatch_error(crowd: &ConnectionLimiter, error: &DispatchError) {
     if matches!(error, DispatchError::Parse(_)) {

@@ -1,4 +1,5 @@
-//! Wires the mail module: its key file, made if missing, and the HTTP edge that counts mails.
+//! Builds the mail service: its key file, created if missing, and the HTTP service that counts
+//! mails.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,7 +16,7 @@ use crate::ingest::mail::MailIngestService;
 use crate::journal::Journal;
 use crate::mail::{LinkSigner, MailKeys, MailService, OpenedQueue, SignedValues};
 
-/// `None` where `mail.enabled` is false. `key` must be random and not outlive the process.
+/// `None` if `mail.enabled` is false. `key` must be random and not outlive the process.
 pub(super) fn build_mail_service(
     config: &Config,
     zones: &ZoneTable,
@@ -38,7 +39,7 @@ pub(super) fn build_mail_service(
         agents,
         networks,
         stretches,
-        "who loads mails is judged by lists of these dates"
+        "loaded the lists that classify mail readers"
     );
     Ok(Some(Arc::new(desk)))
 }
@@ -67,11 +68,11 @@ pub(super) fn build_mail_ingest(
     }
 }
 
-/// Signs mails with the keys of `mail.key_file`, which is made if missing.
+/// Signs mails with the keys of `mail.key_file`, which is created if missing.
 ///
 /// # Errors
 ///
-/// The key file cannot be read, made or parsed.
+/// The key file cannot be read, created or parsed.
 pub fn build_link_signer(config: &Config) -> anyhow::Result<LinkSigner> {
     let path = &config.mail.key_file;
     let file =
@@ -103,7 +104,7 @@ fn read_or_create_keys(path: &Path) -> std::io::Result<Secret> {
     fs::read_to_string(path).map(Secret::new)
 }
 
-/// Made once, also if several processes start at the same time.
+/// Created once, also if several processes start at the same time.
 fn create_key_file(path: &Path) -> std::io::Result<()> {
     fs::create_dir_all(disk::parent_folder(path))?;
     disk::create_secret_once(

@@ -1,4 +1,4 @@
-//! Maintenance tasks: evicts expired entries, releases held clicks, reloads files that changed.
+//! Maintenance: evicts expired entries, releases held clicks, and reloads changed files.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::enrich::Enricher;
 use crate::http::RateLimiters;
 use crate::web as pages;
 
-/// Runs for as long as the collector does.
+/// Runs as long as the collector.
 pub(super) async fn run_maintenance(
     site: web::Data<pages::AppState>,
     rates: Arc<RateLimiters>,
@@ -55,13 +55,12 @@ const STATUS_UNREADABLE: &str = "unreadable, the former ones stay in use";
 const STATUS_UNUSED: &str = "not used";
 
 /// Reloads files that changed: keys that sign grants, the country database, the mail client lists,
-/// the networks of data centres.
-/// Returns what became of each, in this order.
+/// the networks of data centres. Returns the outcome of each, in this order.
 fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'static str; 4] {
     let grant_keys = match files.grant_keys.reload_if_changed() {
         Ok(Some(keys)) => {
             files.terms.replace_keys(keys);
-            tracing::info!("the keys that sign grants were read again");
+            tracing::info!("reloaded the keys that sign grants");
             STATUS_RELOADED
         }
         Ok(None) => STATUS_UNCHANGED,
@@ -69,7 +68,7 @@ fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'s
             let error = format!("{error:#}");
             tracing::warn!(
                 error,
-                "the keys that sign grants could not be read again; the old ones stay in use"
+                "the keys that sign grants could not be reloaded; the old ones stay in use"
             );
             STATUS_UNREADABLE
         }
@@ -77,12 +76,12 @@ fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'s
 
     let countries = match files.enricher.countries().reload_if_changed() {
         Ok(true) => {
-            tracing::info!("the country database was read again");
+            tracing::info!("reloaded the country database");
             STATUS_RELOADED
         }
         Ok(false) => STATUS_UNCHANGED,
         Err(error) => {
-            tracing::warn!(%error, "the country database could not be read again; the old one stays in use");
+            tracing::warn!(%error, "the country database could not be reloaded; the old one stays in use");
             STATUS_UNREADABLE
         }
     };
@@ -99,7 +98,7 @@ fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'s
         Some(Ok(false)) => STATUS_UNCHANGED,
         None => STATUS_UNUSED,
         Some(Err(error)) => {
-            tracing::warn!(%error, "the lists of who loads mails could not be read again; the old ones stay in use");
+            tracing::warn!(%error, "the lists that classify mail readers could not be reloaded; the old ones stay in use");
             STATUS_UNREADABLE
         }
     };
@@ -107,13 +106,13 @@ fn reload_changed_files(site: &pages::AppState, files: &ReloadableFiles) -> [&'s
     let data_centres = files.enricher.data_centres();
     let datacenter_networks = match data_centres.reload_if_changed() {
         Ok(true) => {
-            tracing::info!("the networks of data centres were read again");
+            tracing::info!("reloaded the networks of data centres");
             STATUS_RELOADED
         }
         Ok(false) if data_centres.is_enabled() => STATUS_UNCHANGED,
         Ok(false) => STATUS_UNUSED,
         Err(error) => {
-            tracing::warn!(%error, "the networks of data centres could not be read again; the old ones stay in use");
+            tracing::warn!(%error, "the networks of data centres could not be reloaded; the old ones stay in use");
             STATUS_UNREADABLE
         }
     };

@@ -2,10 +2,10 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a supervisor sends.
+/// The signal that a supervisor sends.
 pub(super) const SIGTERM: &str = "SIGTERM";
 
-/// Signals that stop the collector. Those that arrive before [`Ends::next`] are kept.
+/// Signals that stop the collector. Those that arrive before it waits for one are kept.
 pub(super) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
@@ -58,7 +58,7 @@ impl OtherSignals {
             };
             tracing::info!(
                 signal = name,
-                "this signal means nothing here; SIGHUP reads files again, SIGTERM stops"
+                "this signal has no effect; SIGHUP reloads files, SIGTERM stops"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Authenticates requests and checks permissions. All handlers do so here, and nowhere else.
+//! Authenticates requests and checks permissions. All handlers do both here, and nowhere else.
 
 use std::sync::Arc;
 
@@ -23,11 +23,11 @@ use crate::http::{
 pub use crate::access::Permission;
 
 /// `__Host-`: the browser sends it to this host only, over TLS (or on this machine), whatever
-/// neighbouring hosts set.
+/// cookies neighbouring hosts set.
 pub(super) const SESSION_COOKIE: &str = "__Host-footfall";
 const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 const FETCH_SITE_HEADER: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Handover tokens of the last five minutes that are remembered as used.
+/// Maximum number of handover tokens of the last five minutes that are remembered as used.
 const MAX_USED_TOKENS: usize = 1_000_000;
 
 /// The state of authentication: sessions, logins, tokens, and limits of attempts.
@@ -53,12 +53,12 @@ struct CallerIdentity {
     session: Option<SessionId>,
 }
 
-/// The proof that a request carried. Outlives the request.
+/// The credential that a request carried. Outlives the request.
 pub(super) enum RequestCredential {
     Token(Secret),
     Session(SessionId),
-    /// No proof: the operator, if the request comes from this machine and that is enough; otherwise
-    /// nothing is permitted.
+    /// No credential: the operator, if the request comes from this machine and no more is required;
+    /// otherwise nothing is permitted.
     Absent(Principal),
 }
 
@@ -95,7 +95,7 @@ impl AuthState {
         })
     }
 
-    /// Drops sessions that are over.
+    /// Removes expired sessions.
     pub fn evict_expired(&self, now: Millis) {
         self.sessions.evict_expired(now);
     }
@@ -106,14 +106,14 @@ impl AuthState {
             .find_map(SessionId::from_text)
     }
 
-    /// Key of the request's network in the rate limits.
+    /// The key of the request's network in the rate limits.
     pub(super) fn network_key(&self, request: &HttpRequest) -> u64 {
         self.rate_limiters
             .network_key(&self.origins.client_address(request))
     }
 
-    /// Whether another page made the browser send this change. Browsers say where a request comes
-    /// from; programs without cookies need not.
+    /// Whether another page made the browser send this change. Browsers name the origin of a
+    /// request; programs without cookies need not.
     pub(super) fn is_cross_origin(&self, request: &HttpRequest) -> bool {
         let says = [ORIGIN, FETCH_SITE_HEADER]
             .iter()
@@ -123,8 +123,8 @@ impl AuthState {
 }
 
 impl AppState {
-    /// Checks a permission. An error is the answer; another's site is answered like one that does
-    /// not exist.
+    /// Checks a permission. The error is the response; the response for another creator's site is
+    /// the same as for one that does not exist.
     pub(super) fn check_permission(
         &self,
         request: &HttpRequest,
@@ -133,7 +133,7 @@ impl AppState {
         self.authorize_request(request, right).map(|_| ())
     }
 
-    /// Like [`Site::allow`], and returns the principal.
+    /// Like [`AppState::check_permission`], and returns the principal.
     pub(super) fn authorize_request(
         &self,
         request: &HttpRequest,
@@ -154,7 +154,7 @@ impl AppState {
         }
     }
 
-    /// The proof for an answer that outlives its request.
+    /// The credential for a response that outlives its request.
     pub(super) fn credential_from_request(&self, request: &HttpRequest) -> RequestCredential {
         if let Some(token) = bearer_token(request) {
             return RequestCredential::Token(Secret::new(token.to_owned()));
@@ -188,8 +188,8 @@ impl AppState {
         })
     }
 
-    /// The holder that a stream counts for. Operators without a session are many programs, so only
-    /// their networks are limited.
+    /// The holder of a stream, for the limits. Operators without a session are many programs, so
+    /// only their networks are limited.
     pub(super) fn stream_holder(&self, shown: &RequestCredential) -> Option<StreamHolder> {
         match shown {
             RequestCredential::Session(id) => {
@@ -227,7 +227,7 @@ impl AppState {
         self.identify_caller(request).map(|caller| caller.principal)
     }
 
-    /// A token takes precedence: with one, the session is ignored.
+    /// A token takes precedence: if there is one, the session is ignored.
     fn identify_caller(&self, request: &HttpRequest) -> Result<CallerIdentity, Problem> {
         let without_session = |who| {
             Ok(CallerIdentity {
@@ -260,7 +260,7 @@ impl AppState {
         }
     }
 
-    /// Verifies a token, unless its network sent too many invalid ones. `None` is an invalid one.
+    /// Verifies a token, unless its network sent too many invalid ones. `None` means invalid.
     pub(super) fn with_attempt_limit<T>(
         &self,
         request: &HttpRequest,
@@ -282,7 +282,7 @@ impl AppState {
         if !CredentialIndex::looks_like_token(guess) {
             return Ok(Principal::Anonymous);
         }
-        // Tokens are in the store. Before it was read, no token can be called invalid.
+        // Tokens are in the store. Until it was read, a token cannot be called invalid.
         let keys = self
             .registry
             .access_keys()
@@ -294,7 +294,7 @@ impl AppState {
             }))
     }
 
-    /// The session that a page of ours asks to end.
+    /// The session that a page of the collector wants to end.
     pub(super) fn require_own_session(
         &self,
         request: &HttpRequest,
@@ -308,9 +308,9 @@ impl AppState {
         }
     }
 
-    /// Whether a change was sent by a page of ours. Browsers attach cookies, and have the rights of
-    /// this machine's operator, in requests that any page can cause. So a change must carry the
-    /// session's CSRF token and must not come from another origin.
+    /// Whether a change was sent by a page of the collector. Any page can cause requests to which
+    /// the browser adds cookies, and which have the rights of this machine's operator. So a change
+    /// must carry the session's CSRF token and must not come from another origin.
     fn is_csrf_safe(&self, request: &HttpRequest, caller: &CallerIdentity) -> bool {
         if [Method::GET, Method::HEAD].contains(request.method()) {
             return true;
@@ -334,7 +334,7 @@ impl AppState {
         self.registry.directory.resolver().is_same_site(one, other)
     }
 
-    /// The current day in UTC, in which tokens expire.
+    /// The current day in UTC, by which tokens expire.
     pub(super) fn today_utc(&self) -> jiff::civil::Date {
         self.today_in(&jiff::tz::TimeZone::UTC)
     }
@@ -349,7 +349,7 @@ pub(super) fn bad_csrf() -> Problem {
     Problem::new(
         403,
         "bad_csrf",
-        "This change does not come from a page of ours",
+        "The change was not sent by a page of this collector",
     )
     .with_detail("send the csrf of GET /api/v1/session as X-CSRF-Token, from the same origin")
 }

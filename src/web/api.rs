@@ -1,4 +1,5 @@
-//! `GET /api/v1/sites/{site}/report`, `/vitals` and `/faults`, and what all report handlers share.
+//! `GET /api/v1/sites/{site}/report`, `/vitals` and `/faults`, and the code that all report
+//! handlers share.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -73,7 +74,7 @@ pub async fn get_faults(
     json_response(&request, false, asked.await).await
 }
 
-/// Serialises an answer. A final one, of published days only, never changes, so it gets an entity
+/// Serialises a response. A final one, of published days only, never changes, so it gets an entity
 /// tag that browsers can revalidate.
 pub(super) async fn json_response(
     request: &HttpRequest,
@@ -87,7 +88,7 @@ pub(super) async fn json_response(
     if let Some(failures) = READ_OUTAGE.record_success() {
         tracing::info!(failures, "reports can be read again");
     }
-    let body = serde_json::to_vec(&answer).expect("an answer is JSON");
+    let body = serde_json::to_vec(&answer).expect("a response is JSON");
     if !is_final {
         let mut answer = HttpResponse::Ok();
         answer
@@ -119,7 +120,7 @@ pub(super) fn query_pairs(request: &HttpRequest) -> Result<Vec<(String, String)>
         .map_err(|_| invalid_report_params())
 }
 
-/// Permission is checked first: without it, nothing is said about the parameters.
+/// Permission is checked first: without it, no error about the parameters is returned.
 fn authorized_query(
     request: &HttpRequest,
     name: &str,
@@ -167,7 +168,7 @@ pub(super) fn invalid_report_params() -> Problem {
 }
 
 pub(super) fn invalid_query(accepted: impl Into<Cow<'static, str>>) -> Problem {
-    Problem::new(400, "bad_question", "The question cannot be answered").with_detail(accepted)
+    Problem::new(400, "bad_question", "Invalid query").with_detail(accepted)
 }
 
 /// Outage of all reports, since they read from one store.

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::event::Problem;
 use crate::http::{BodyError, read_body};
 
-/// Read before anything is answered, also for callers without permission: see `http::read`.
+/// Reads the body before any response, also for callers without permission: see
+/// [`read_body`](crate::http::read_body).
 pub(super) async fn read_json_body<T: DeserializeOwned>(
     payload: &mut Payload,
     most: usize,
@@ -34,5 +35,5 @@ pub(super) fn bad_value(detail: impl Into<Cow<'static, str>>) -> Problem {
 }
 
 fn body_problem(status: u16, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
-    Problem::new(status, code, "This cannot be taken").with_detail(detail)
+    Problem::new(status, code, "Invalid request body").with_detail(detail)
 }

@@ -1,5 +1,5 @@
-//! Compresses answers with brotli or gzip, as the request accepts. Fixed content is compressed
-//! once, on its first request; answers of the API are compressed as they are made.
+//! Compresses responses with brotli or gzip, as the request accepts. Fixed content is compressed
+//! once, on its first request; responses of the API are compressed each time.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -13,9 +13,9 @@ use bytes::Bytes;
 use super::entity_tag::compute_tag;
 use crate::http::header_text;
 
-/// Smaller answers grow by being compressed.
+/// Smaller responses grow when compressed.
 const MIN_COMPRESSED_BYTES: usize = 512;
-/// For answers of one request: better compression is not worth a tenth of a second.
+/// For the response of one request: better compression is not worth a tenth of a second.
 const QUICK_LEVELS: CompressionLevels = CompressionLevels { brotli: 4, gzip: 4 };
 /// For content that is compressed once.
 const BEST_LEVELS: CompressionLevels = CompressionLevels {
@@ -102,7 +102,7 @@ fn parse_weight(parameter: &str) -> Option<f32> {
     }
 }
 
-/// Sends an answer that was made for this request.
+/// Sends a response that was made for this request.
 pub(super) fn compressed_response(
     mut answer: HttpResponseBuilder,
     request: &HttpRequest,

@@ -1,8 +1,8 @@
-//! Answers readers within a deadline, even if the store hangs.
+//! Sends readers a response within a deadline, even if the store hangs.
 //!
 //! It is enforced here, not in each handler, whatever a request waits for (the store, or a lock
-//! whose holder waits for it). Hits and answers to the consent prompt are exempt: answering them
-//! before they are written could be untrue.
+//! whose holder waits for it). Hits and consent choices are exempt: a response before they are
+//! written could be false.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use super::health::close_while_draining;
 use crate::event::Problem;
 use crate::http::problem_response;
 
-/// Answers 503 after `limits.answer_millis`.
+/// Responds 503 after `limits.answer_millis`.
 ///
 /// # Errors
 ///
-/// The errors of the handler. The 503 is returned as an error too, because the request is gone with
-/// the handler.
+/// The errors of the handler. The 503 is returned as an error too, because the request was dropped
+/// with the handler.
 pub async fn enforce_deadline(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -42,14 +42,14 @@ pub async fn enforce_deadline(
             .map(ServiceResponse::map_into_boxed_body)
             .map(close_while_draining),
         Err(_) => {
-            // The request is gone with the handler, so the answer travels as an error.
+            // The request was dropped with the handler, so the response is returned as an error.
             let answer = problem_response(&problem, None).await;
-            Err(InternalError::from_response("not answered in time", answer).into())
+            Err(InternalError::from_response("no response in time", answer).into())
         }
     }
 }
 
-/// Time for a request, and the answer after it; `None` for requests that do not need the store.
+/// Time for a request and its response; `None` for requests that do not need the store.
 fn request_deadline(request: &ServiceRequest) -> Option<(Duration, Problem)> {
     if !request.path().starts_with("/api/") && request.path() != "/metrics" {
         return None;
@@ -66,6 +66,10 @@ fn request_deadline(request: &ServiceRequest) -> Option<(Duration, Problem)> {
 }
 
 fn unknown_outcome() -> Problem {
-    Problem::new(503, "store_unavailable", "The store did not answer in time")
-        .with_detail("whether the change was made is not known; look, or send it again")
+    Problem::new(
+        503,
+        "store_unavailable",
+        "The store did not respond in time",
+    )
+    .with_detail("it is unknown whether the change was made; check, or send it again")
 }

@@ -1,4 +1,4 @@
-//! Entity tags: content that the browser has is not sent again.
+//! Entity tags: content that the browser already has is not sent again.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::IF_NONE_MATCH;

@@ -134,7 +134,7 @@ async fn load_rows(
 }
 
 fn to_json_value(answer: impl serde::Serialize) -> Value {
-    serde_json::to_value(answer).expect("an answer is JSON")
+    serde_json::to_value(answer).expect("a response is JSON")
 }
 
 /// One row per page and metric.
@@ -233,8 +233,8 @@ fn write_csv(rows: &[Value], names: &[&'static str], marked: bool) -> Vec<u8> {
 
 /// First characters of formulas, including the full-width forms of Japanese spreadsheets.
 const FORMULA_STARTS: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
-/// Characters after which a cell can begin in spreadsheets that do not split at commas: half of
-/// Europe's split at semicolons, and then read our quotes as letters.
+/// Characters after which a cell can begin in spreadsheets that do not split at commas: in many
+/// European locales they split at semicolons, and then read the quotes as letters.
 const CELL_SEPARATORS: [char; 4] = [';', '\t', '\n', '\r'];
 
 fn csv_cell(value: &Value) -> String {

@@ -1,5 +1,5 @@
-//! `/healthz`, `/readyz` and `/version`, for supervisors and load balancers. Public: the answers
-//! hold codes and no figures.
+//! `/healthz`, `/readyz` and `/version`, for supervisors and load balancers. They are public, so
+//! their responses contain codes and no figures.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::ServiceResponse;
@@ -28,7 +28,7 @@ async fn get_liveness(site: web::Data<AppState>) -> HttpResponse {
     }
 }
 
-/// Readiness: a load balancer sends nothing on 503. `code` is that of the first failing check.
+/// Readiness: a load balancer sends no requests on 503. `code` is that of the first failing check.
 async fn get_readiness(site: web::Data<AppState>) -> HttpResponse {
     let checks = site.health.run_checks();
     let (status, word, code) = match checks.iter().find(|check| !check.ok) {
@@ -54,7 +54,8 @@ fn health_response(status: StatusCode, body: Value) -> HttpResponse {
         .json(body)
 }
 
-/// Asks clients with kept connections to reconnect, to another collector, before the port closes.
+/// Makes clients with keep-alive connections reconnect, to another collector, before the port
+/// closes.
 pub(super) fn close_while_draining<B: MessageBody>(
     mut answer: ServiceResponse<B>,
 ) -> ServiceResponse<B> {

@@ -1,4 +1,4 @@
-//! The number of current visitors, and an event stream that tells open dashboards when to reload.
+//! The number of current visitors, and an event stream that makes open dashboards reload.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use crate::http::problem_response;
 use crate::journal::Journal;
 use crate::publisher;
 
-/// Interval of checks, each of which sends something: only a failed write shows that the listener
-/// is gone, and frees its place.
+/// Interval of checks, each of which sends something: only a failed write shows that the client is
+/// gone, and frees its place.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// `GET /api/v1/sites/{site}/live`: visitors of the last five minutes.
@@ -60,7 +60,8 @@ pub async fn stream_events(
         let room = site
             .streams
             .try_acquire(site.stream_holder(&shown), network)?;
-        // Keeps the proof, not the request: its personal data ends with the answer's header.
+        // Keeps the credential, not the request, whose personal data are dropped with the
+        // response's header.
         let of = site.clone();
         let allowed = move || of.is_still_permitted(&shown, Permission::ReadSite(&name));
         Ok(LiveEventStream::new(id, &site, Box::new(allowed), room))
@@ -84,12 +85,12 @@ struct LiveEventStream {
     journal: Journal,
     flushed_segment: watch::Receiver<Option<u64>>,
     publisher_stats: Arc<publisher::PublisherStats>,
-    /// Units published when this listener was last told.
+    /// Units published when the last event was sent.
     published_units: u64,
     stopping: watch::Receiver<bool>,
     check_timer: tokio::time::Interval,
     last_visitors: Option<u32>,
-    /// Ends the stream after a sign-out or when the token is revoked.
+    /// Ends the stream after a sign-out or if the token is revoked.
     is_permitted: Box<dyn Fn() -> bool>,
     _permit: StreamPermit,
 }
@@ -122,7 +123,7 @@ impl LiveEventStream {
         }
     }
 
-    /// The next event; `None` if the listener may no longer receive it, or the collector stops.
+    /// The next event; `None` if the client may no longer receive it, or the collector stops.
     async fn next_event(&mut self) -> Option<String> {
         tokio::select! {
             _ = self.stopping.wait_for(|stopping| *stopping) => return None,

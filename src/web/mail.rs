@@ -49,7 +49,7 @@ struct SignMailsRequest {
 #[serde(deny_unknown_fields)]
 struct NewMessages {
     template: String,
-    /// Whether their recipients agreed, or need not be asked.
+    /// Whether the recipients consented, or their consent is not required.
     consent: bool,
     #[serde(default = "one")]
     count: usize,
@@ -102,7 +102,7 @@ fn has_only_range(asked: &ReportParams) -> bool {
         && limit.is_none()
 }
 
-/// The zone of the days, also for mails that were counted before they were switched off.
+/// The time zone of the days, also for mails that were counted before mail was switched off.
 fn mail_time_zone(site: &AppState) -> TimeZone {
     let hosts = site.registry.directory.resolver();
     site.mail
@@ -160,7 +160,7 @@ fn sign_mails(
             )
         }
         Err(error @ SignedValuesError::File { .. }) => {
-            tracing::error!(%error, "what was signed of mails cannot be kept, so nothing is signed");
+            tracing::error!(%error, "signed values cannot be stored, so nothing is signed");
             Err(signing_unavailable())
         }
     }
@@ -225,8 +225,8 @@ async fn get_message(
     json_response(&request, false, found.await).await
 }
 
-/// From now on its pixel records nothing, also in mails already sent, and what it recorded is
-/// forgotten.
+/// From now on its pixel records nothing, also in mails already sent, and its recorded opening is
+/// deleted.
 async fn revoke_message(
     request: HttpRequest,
     token: web::Path<String>,
@@ -267,7 +267,7 @@ fn require_messages(desk: &MailService) -> Result<&MessageConfirmation, Problem>
         Problem::new(
             409,
             "aggregate_only",
-            "Single messages are not followed here",
+            "Single messages are not tracked here",
         )
     };
     desk.messages
@@ -294,7 +294,7 @@ fn signing_unavailable() -> Problem {
     Problem::new(
         503,
         "not_kept",
-        "Nothing can be signed right now: what was signed cannot be kept",
+        "Nothing can be signed right now: signed values cannot be stored",
     )
 }
 

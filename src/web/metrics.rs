@@ -9,8 +9,8 @@ use super::access::Permission;
 use crate::http::problem_response;
 use crate::telemetry::{AccessCounts, ClockReadings};
 
-/// Time to ask the store for the size of its tables, which is one figure of many: a store that
-/// hangs must not hide the others.
+/// Deadline for the size of the store's tables, which is one figure of many: a store that hangs
+/// must not hide the others.
 const STORE_SIZE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// `GET /metrics`.

@@ -58,13 +58,13 @@ pub use deadline::enforce_deadline;
 pub use streams::StreamLimiter;
 pub use test_clock::advance_clock;
 
-/// What the handlers need of the other parts.
+/// The parts that the handlers need.
 pub struct AppState {
-    /// Time of all answers.
+    /// Time of all responses.
     pub clock: Clock,
     /// Sites, tokens, share links and the audit log.
     pub registry: Arc<Registry>,
-    /// `None` where mails are switched off.
+    /// `None` if mail is switched off.
     pub mail: Option<Arc<MailService>>,
     /// Sessions, logins and permissions.
     pub auth: AuthState,
@@ -72,7 +72,7 @@ pub struct AppState {
     pub report_limits: ReportLimits,
     /// Counts of current visitors, and the journal's state.
     pub journal: Journal,
-    /// The store; empty until it was opened.
+    /// The store; empty until it is opened.
     pub store: Arc<arc_swap::ArcSwapOption<Store>>,
     /// Number of the last segment the store acknowledged; `None` before the first.
     pub flushed_segment: watch::Receiver<Option<u64>>,
@@ -82,11 +82,11 @@ pub struct AppState {
     pub health: Arc<HealthMonitor>,
     /// State of sending segments, for the health report.
     pub flush_stats: Arc<flush::FlushStats>,
-    /// Publication of attributes.
+    /// Publishes attributes.
     pub publisher: Arc<LotPublisher>,
     /// `embedded` or `server`.
     pub store_kind: &'static str,
-    /// Bytes that may wait in the journal (`journal.max_bytes`).
+    /// Maximum number of bytes in the journal (`journal.max_bytes`).
     pub journal_max_bytes: u64,
     /// Start of the process.
     pub started_at: Timestamp,
@@ -98,7 +98,7 @@ pub struct AppState {
     pub connections: Arc<ConnectionLimiter>,
     /// Time for a request's body to arrive.
     pub body_deadline: Duration,
-    /// Time for an answer that needs the store.
+    /// Time for a response that needs the store.
     pub response_deadline: Duration,
     /// Whether the sample profile is served.
     pub serves_sample: bool,
@@ -107,7 +107,7 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Counts the clicks that were held back and are due at `now`.
+    /// Counts the held clicks that are due at `now`.
     pub fn release_clicks(&self, now: Millis) {
         if let Some(desk) = &self.mail {
             ingest::mail::release_due_clicks(desk, &self.journal, now);
@@ -166,7 +166,7 @@ pub fn register_routes(site: &AppState, config: &mut web::ServiceConfig) {
 }
 
 /// The handler of all other requests: 404, or 405 with the methods of the path. The body is drained
-/// even here, see `http::read`.
+/// even here, see `http::read_body`.
 pub async fn handle_unmatched(
     request: HttpRequest,
     mut payload: web::Payload,
@@ -182,8 +182,8 @@ pub async fn handle_unmatched(
         .await;
     };
     let methods = allowed_methods(&tree, &pattern);
-    let problem = Problem::new(405, "method_not_allowed", "Not by this method")
-        .with_detail(format!("answered are {methods}"));
+    let problem = Problem::new(405, "method_not_allowed", "Method not allowed")
+        .with_detail(format!("allowed are {methods}"));
     let mut answer = problem_response(&problem, unread).await;
     if let Ok(methods) = HeaderValue::from_str(&methods) {
         answer.headers_mut().insert(ALLOW, methods);

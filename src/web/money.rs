@@ -1,5 +1,6 @@
-//! `/api/v1/sites/{site}/money/…`: voids amounts of a site's reports that were never earned. It
-//! takes the permission to register the site; voids are visible to readers of the site's reports.
+//! `/api/v1/sites/{site}/money/…`: voids amounts of a site's reports that were never earned.
+//! Requires the permission to register the site; voids are visible to readers of the site's
+//! reports.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;

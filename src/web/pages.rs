@@ -49,12 +49,12 @@ fn page_response(kind: &'static str, text: &'static str) -> HttpResponse {
         .body(text)
 }
 
-/// The header of a page of ours.
+/// The response header of the collector's own pages.
 pub(super) fn page_builder(kind: &'static str) -> HttpResponseBuilder {
     framed_page_builder(kind, "'none'")
 }
 
-/// The header of a page that these origins may show in a frame.
+/// The response header of a page that these origins may show in a frame.
 pub(super) fn framed_page_builder(kind: &'static str, ancestors: &str) -> HttpResponseBuilder {
     let mut answer = HttpResponse::Ok();
     answer

@@ -189,7 +189,7 @@ async fn remove_alias(
     .await
 }
 
-/// The answer to a change.
+/// The response to a change.
 pub(super) async fn change_response(
     change: impl Future<Output = Result<(), Problem>>,
 ) -> HttpResponse {
@@ -251,7 +251,7 @@ impl AppState {
         Ok(names)
     }
 
-    /// By the site they are an alias of.
+    /// Aliases by the site that they stand for.
     fn aliases_by_site(&self) -> HashMap<String, Vec<String>> {
         let mut others: HashMap<String, Vec<String>> = HashMap::new();
         for rule in &self.registry.directory.registered_sites().aliases {
@@ -263,7 +263,7 @@ impl AppState {
         others
     }
 
-    /// `None` if no rule matches the name any more.
+    /// `None` if no rule matches the name any longer.
     fn site_row(&self, name: &str, others: Option<&Vec<String>>) -> Option<Value> {
         let (_, zone) = find_site(name, self).ok()?;
         let rule = self.registry.directory.find_rule(name);

@@ -35,8 +35,8 @@ pub(super) fn register_routes(prefix: &str, config: &mut web::ServiceConfig) {
     }
 }
 
-/// The same for all, so caches may keep it; for an hour, because a name without a version must be
-/// able to change.
+/// The same for all sites, so caches may store it; for an hour only, because a name without a
+/// version must be able to change.
 fn script_response(script: &'static StaticContent, request: &HttpRequest) -> HttpResponse {
     let mut answer = HttpResponse::Ok();
     answer

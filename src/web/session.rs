@@ -21,7 +21,7 @@ pub(super) fn register_routes(config: &mut web::ServiceConfig) {
         .route("/api/v1/session", web::post().to(sign_in))
         .route("/api/v1/session", web::delete().to(sign_out))
         .route("/handover", web::post().to(accept_handover))
-        // A token in a link ends up in histories and logs, so it is rejected without being
+        // A token in a link appears in histories and logs, so it is rejected without being
         // verified.
         .route(
             "/handover",
@@ -100,7 +100,8 @@ async fn sign_out(request: HttpRequest, site: web::Data<AppState>) -> HttpRespon
     }
 }
 
-/// The platform's page posts a form here, from its own site: no cookie is sent, and none is needed.
+/// The platform's page posts a form to this handler from its own site: no cookie is sent, and none
+/// is needed.
 async fn accept_handover(
     request: HttpRequest,
     mut payload: web::Payload,
@@ -133,7 +134,7 @@ async fn accept_handover(
     }
 }
 
-/// The token from the body, a form's or JSON. A query string is not accepted.
+/// The token from the body, as form or JSON. A query string is not accepted.
 fn extract_token(request: &HttpRequest, body: &[u8]) -> Option<Secret> {
     if !request.query_string().is_empty() {
         return None;
@@ -167,7 +168,7 @@ impl AppState {
         json!({"role": role, "sites": sites, "csrf": csrf, "login": self.auth.login.is_some()})
     }
 
-    /// A wrong name and a wrong password get the same answer, after the same work.
+    /// A wrong name and a wrong password get the same response, after the same work.
     async fn check_login(&self, request: &HttpRequest, login: LoginRequest) -> Result<(), Problem> {
         let operator = self.auth.login.as_ref().ok_or_else(no_login)?;
         self.check_login_rate(request, &login.user)?;
@@ -230,7 +231,7 @@ impl AppState {
             TokenUse::First => {}
             TokenUse::AlreadyUsed => return Err(invalid_handover()),
             TokenUse::TableFull => {
-                return Err(Problem::new(503, "busy", "Too many are being handed over"));
+                return Err(Problem::new(503, "busy", "Too many sign-ins in progress"));
             }
         }
 
@@ -263,8 +264,8 @@ fn audit_subject(who: &Principal) -> &str {
     }
 }
 
-/// A session cookie; the server ends the session sooner. `Lax`: the platform's page may link here,
-/// its frames and scripts may not send requests.
+/// A session cookie; the server ends the session sooner. `Lax`: the platform's page may link to the
+/// dashboard, but its frames and scripts may not send requests.
 fn session_cookie(id: &SessionId) -> String {
     format!(
         "{SESSION_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax",

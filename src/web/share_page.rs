@@ -1,7 +1,7 @@
-//! `/share/{token}` and `/api/v1/shares/{token}`: what the holder of a share link gets, which is
-//! one report of one site, over the link's days, with its own k. No other range, no filter, no
-//! comparison. It is made once, with the link, and stored: two answers of different days would
-//! reveal what came in between.
+//! `/share/{token}` and `/api/v1/shares/{token}`: the holder of a share link gets one report of one
+//! site, over the link's days, with its own k. There is no other range, no filter and no
+//! comparison. The report is made once, with the link, and stored: responses from different days
+//! would reveal what was published in between.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ struct UnlockRequest {
     password: Secret,
 }
 
-/// The same page for valid and invalid links; it loads the report and shows the error.
+/// The same page for valid and invalid links; its script loads the report and shows the error.
 async fn get_share_page(
     request: HttpRequest,
     token: web::Path<Secret>,
@@ -72,7 +72,7 @@ async fn get_share_report(
         }
         if !request.query_string().is_empty() {
             return Err(invalid_query(
-                "a share link answers one question: its own days, without a filter",
+                "a share link has one report: its own days, without a filter",
             ));
         }
         site.load_share_report(&share).await
@@ -146,7 +146,7 @@ fn add_privacy_headers(answer: &mut HttpResponse) {
 }
 
 impl AppState {
-    /// Revoked, expired and unknown links get the same answer.
+    /// Revoked, expired and unknown links get the same response.
     fn find_share(&self, request: &HttpRequest, token: &Secret) -> Result<Arc<ShareLink>, Problem> {
         let keys = self
             .registry
@@ -184,8 +184,8 @@ impl AppState {
         })
     }
 
-    /// Makes the report of a link. Not before its last day is published, since it would lack what
-    /// is published later.
+    /// Makes the report of a link. Not before its last day is published, since the report would
+    /// lack values that are published later.
     pub(super) async fn build_share_report(&self, share: &ShareLink) -> Result<String, Problem> {
         let question = self.share_query(share)?;
         let store = self
@@ -200,7 +200,7 @@ impl AppState {
             let through = answer.attributes.through.as_deref();
             return Err(not_published(to, through, &zone));
         }
-        Ok(serde_json::to_string(&answer).expect("an answer is JSON"))
+        Ok(serde_json::to_string(&answer).expect("a response is JSON"))
     }
 
     /// The report that was stored with the link.
@@ -216,7 +216,7 @@ impl AppState {
         {
             return Ok(kept);
         }
-        // A link of an earlier version, which stored no report.
+        // A link of an earlier version, without a stored report.
         let made = self.build_share_report(share).await?;
         self.registry
             .store_share_response(&share.id, &made)
@@ -275,7 +275,7 @@ fn unlock_payload(share: &ShareLink, until: i64) -> String {
     format!("{} {until}", share.id)
 }
 
-/// A cookie of this link alone; its id is no secret.
+/// A cookie of this link alone; its id is not secret.
 fn unlock_cookie_name(share: &ShareLink) -> String {
     format!("__Host-footfall-share-{}", share.id)
 }

@@ -1,5 +1,5 @@
-//! `/api/v1/sites/{site}/shares`: the share links of a site. A link's secret is only in the answer
-//! that creates it.
+//! `/api/v1/sites/{site}/shares`: the share links of a site. A link's secret is only in the
+//! response that creates it.
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -19,7 +19,7 @@ use crate::event::Problem;
 use crate::http::problem_response;
 
 const MAX_BODY_BYTES: usize = 8192;
-/// In characters.
+/// Maximum number of characters of a name.
 const MAX_NAME_CHARS: usize = 64;
 const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=256;
 
@@ -183,8 +183,8 @@ impl AppState {
     }
 }
 
-/// Control characters, and those that turn the direction of what follows them: a name could look
-/// like another one.
+/// Control characters, and those that change the direction of the text after them: with them, a
+/// name could look like another one.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,5 +1,5 @@
 //! Limits of open event streams: in total, per session or API token, and per network. Otherwise one
-//! session could take all of them.
+//! session could use all of them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -12,9 +12,9 @@ use crate::event::Problem;
 /// The holder of a stream. Operators without a session are limited by network only.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum StreamHolder {
-    /// Key of the session in memory.
+    /// The key of the session in memory.
     Session([u8; 32]),
-    /// Id of the API token.
+    /// The id of the API token.
     Token(String),
 }
 
@@ -31,11 +31,11 @@ pub struct StreamLimiter {
 struct OpenStreams {
     total: usize,
     holders: HashMap<StreamHolder, usize>,
-    /// By the network's key in the rate limits.
+    /// Open streams by the network's key in the rate limits.
     networks: HashMap<u64, usize>,
 }
 
-/// A place for one stream; dropping it frees the place.
+/// A permit for one stream; dropping it frees the place.
 pub struct StreamPermit {
     limiter: Arc<StreamLimiter>,
     holder: Option<StreamHolder>,
@@ -54,11 +54,11 @@ impl StreamLimiter {
         }
     }
 
-    /// Takes a place for a stream.
+    /// Acquires a permit for a stream.
     ///
     /// # Errors
     ///
-    /// 429 if this holder or network has as many as it may, 503 if all places are taken.
+    /// 429 if this holder or network has the maximum already, 503 if there are no places left.
     pub(super) fn try_acquire(
         self: &Arc<StreamLimiter>,
         holder: Option<StreamHolder>,
@@ -85,7 +85,7 @@ impl StreamLimiter {
         };
         if let Some(problem) = full {
             self.rejected.fetch_add(1, Ordering::Relaxed);
-            return Err(problem.with_detail("numbers are read again by hand"));
+            return Err(problem.with_detail("reload the page to update the numbers"));
         }
         open.total += 1;
         *open.networks.entry(network).or_default() += 1;
@@ -99,7 +99,7 @@ impl StreamLimiter {
         })
     }
 
-    /// (open streams, streams refused since the start).
+    /// (open streams, streams rejected since the start).
     pub(super) fn stream_totals(&self) -> (u64, u64) {
         (
             self.lock_open().total as u64,

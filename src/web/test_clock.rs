@@ -17,7 +17,7 @@ use crate::http::{header_text, problem_response};
 ///
 /// # Errors
 ///
-/// Only those of the handler; a malformed header is answered 400.
+/// Only those of the handler; the response to a malformed header is 400.
 pub async fn advance_clock(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -43,7 +43,7 @@ pub async fn advance_clock(
         .map(ServiceResponse::map_into_boxed_body)
 }
 
-/// Every method and path of the running program.
+/// Lists every method and path of the running program.
 pub async fn list_routes(tree: web::Data<IntrospectionTree>) -> HttpResponse {
     let routes: Vec<IntrospectionReportItem> = (&tree.root).into();
     let pairs = routes.iter().flat_map(|route| {
@@ -55,7 +55,7 @@ pub async fn list_routes(tree: web::Data<IntrospectionTree>) -> HttpResponse {
     HttpResponse::Ok().json(pairs.collect::<BTreeSet<String>>())
 }
 
-/// Answers once everything counted so far can be read.
+/// Responds once everything counted so far can be read.
 pub async fn flush_journal(site: web::Data<AppState>) -> HttpResponse {
     site.release_clicks(site.clock.now());
     let Some(last) = site.journal.close_segment().await else {
@@ -81,7 +81,7 @@ pub async fn flush_journal(site: web::Data<AppState>) -> HttpResponse {
     }
 }
 
-/// Publishes all units that are due, and answers their number.
+/// Publishes all units that are due, and returns their number.
 pub async fn publish_due(site: web::Data<AppState>) -> HttpResponse {
     site.release_clicks(site.clock.now());
     match site.publisher.publish_due().await {

@@ -1,5 +1,5 @@
-//! `/api/v1/tokens` and `/api/v1/audit`, for operators. A token's secret is only in the answer that
-//! creates it.
+//! `/api/v1/tokens` and `/api/v1/audit`, for operators. A token's secret is only in the response
+//! that creates it.
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};

@@ -13,7 +13,7 @@ use crate::http::{OriginResolver, PlatformTokenVerifier, header_text, problem_re
 
 const URL_LIFETIME_SECS: i64 = 60;
 
-/// What it takes to check an admin's token and to sign the dashboard's URL.
+/// Checks an admin's token and signs the dashboard's URL.
 pub struct BiGate {
     tokens: PlatformTokenVerifier,
     signing_key: EncodingKey,
@@ -23,7 +23,7 @@ pub struct BiGate {
 }
 
 impl BiGate {
-    /// `None` where no BI tool is configured.
+    /// `None` if no BI tool is configured.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ pub(super) async fn get_bi_url(
             .json(json!({"url": url, "expires_in": URL_LIFETIME_SECS})),
         None => {
             let problem = Problem::new(403, "not_allowed", "The dashboard cannot be opened").with_detail(
-                "it takes the platform's token of the right role and a live grant of analytics at the current version",
+                "requires the platform's token of the right role and a live grant of analytics at the current version",
             );
             problem_response(&problem, None).await
         }

@@ -1,7 +1,7 @@
 //! `POST {prefix}/consent`: a visitor grants, refuses or withdraws.
 //!
-//! The order is: validate the choice, record and sync it, update the gate, then answer with the
-//! cookie. A failure on the way leaves everything as it was.
+//! The order is: validate the choice, record and sync it, update the gate, then respond with the
+//! cookie. A failure in between changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ struct ChoiceRequest {
     tiers: Option<BTreeMap<String, bool>>,
     lang: String,
     layer: PromptLayer,
-    /// Path of the page where the choice is made. Only used to expire that profile's visit cookie.
+    /// Path of the page where the choice was made. Only used to expire that profile's visit cookie.
     path: String,
 }
 
@@ -71,10 +71,10 @@ pub(super) async fn post_choice(
     }
 }
 
-/// A choice, in the ledger's terms.
+/// A choice, as the ledger records it.
 pub(super) struct ConsentDecision {
-    /// A grant that ends because less is granted in its place: copies of its cookie must stop
-    /// granting more.
+    /// A grant that ends because less is granted in its place: copies of its cookie must no longer
+    /// grant more.
     withdrawn_grant: Option<ConsentId>,
     action: ActKind,
     consent_id: Option<ConsentId>,
@@ -83,8 +83,8 @@ pub(super) struct ConsentDecision {
 }
 
 impl ConsentDecision {
-    /// Ends all grants. The grant need not be recorded here: a cookie that verifies was issued by a
-    /// collector of this platform.
+    /// Ends all grants. The grant need not be recorded here: a cookie whose signature is valid was
+    /// issued by a collector of this platform.
     pub(super) fn new_denial(stored: Option<&StoredChoice<'_>>) -> ConsentDecision {
         let id = stored
             .and_then(|stored| stored.id.as_ref())
@@ -137,13 +137,15 @@ impl ConsentDecision {
 }
 
 impl ConsentService {
-    /// Checks by the header alone, before the body is read.
+    /// Checks the headers alone, before the body is read.
     pub(super) fn check_choice_request(&self, request: &HttpRequest) -> Result<(), Problem> {
         if !self.origins.is_same_origin(request) {
-            return Err(
-                Problem::new(403, "foreign_page", "A choice is made on the page itself")
-                    .with_detail("the request must come from a page of this very origin"),
-            );
+            return Err(Problem::new(
+                403,
+                "foreign_page",
+                "Consent must be given from the same origin",
+            )
+            .with_detail("the request must come from a page of the same origin"));
         }
         if self.rate_limiters.is_choice_limited(
             self.rate_limiters
@@ -152,7 +154,7 @@ impl ConsentService {
             return Err(Problem::new(
                 429,
                 "too_many",
-                "Too many answers came from this network; try again in a minute",
+                "Too many choices came from this network; try again in a minute",
             ));
         }
         Ok(())
@@ -188,7 +190,7 @@ impl ConsentService {
         let value = decision.cookie_value(&self.consent_policy);
         let stored = self.consent_policy.choice_from_value(&value);
         let receipt = serde_json::from_str::<&RawValue>(&record.line).expect("a record is JSON");
-        // `value` must outlive the answer.
+        // `value` must outlive the response.
         let state = self.prompt_state(request, stored.as_ref(), language);
         let mut answer = self.response_builder();
         for cookie in self.decision_cookies(request, &decision, &choice.path) {
@@ -200,8 +202,7 @@ impl ConsentService {
         }))
     }
 
-    /// The consent cookie, and the expiry of the visit cookie where visits may no longer be
-    /// counted.
+    /// The consent cookie, and the expiry of the visit cookie if visits may no longer be counted.
     pub(super) fn decision_cookies(
         &self,
         request: &HttpRequest,
@@ -230,7 +231,7 @@ impl ConsentService {
     ) -> Result<ConsentDecision, Problem> {
         if choice.version != self.consent_policy.version {
             let detail = format!(
-                "the question is at version {}; ask for it again",
+                "the consent prompt has version {}; fetch it again",
                 self.consent_policy.version
             );
             return Err(choice_problem(409, "old_version", detail));
@@ -246,7 +247,7 @@ impl ConsentService {
                     return Err(choice_problem(
                         409,
                         "signal",
-                        "the browser's opt-out signal is honoured: nothing can be granted",
+                        "the browser sends an opt-out signal: nothing can be granted",
                     ));
                 }
                 Ok(ConsentDecision::new_grant(
@@ -270,7 +271,7 @@ impl ConsentService {
         }
     }
 
-    /// The granted tiers. Each optional tier must be named; a tier without an answer is an error,
+    /// The granted tiers. Each optional tier must be named; a tier without a choice is an error,
     /// neither a grant nor a denial.
     fn granted_tiers(&self, tiers: &BTreeMap<String, bool>) -> Result<Vec<String>, Problem> {
         let optional = &self.consent_policy.optional;
@@ -332,7 +333,7 @@ impl ConsentService {
         Ok(yes)
     }
 
-    /// Records a decision: of several acts, all or none. Returns the last one's record.
+    /// Records a decision of one or more acts, all or none. Returns the last one's record.
     pub(super) async fn record_decision(
         &self,
         request: &HttpRequest,
@@ -398,22 +399,22 @@ impl ConsentService {
 
 fn ledger_problem(error: &LedgerError) -> Problem {
     match error {
-        // Two tabs at once: the other one was first, and its choice holds.
+        // Two tabs at once: the other one was first, and its choice is valid.
         LedgerError::NoLiveGrant => choice_problem(
             409,
             "old_version",
-            "the choice was changed elsewhere; ask for it again",
+            "the choice was changed elsewhere; fetch it again",
         ),
         LedgerError::QuotaExceeded { retry_secs } => {
             let problem = Problem::new(
                 503,
                 "crowded",
-                "Too many answers come at once; nothing was changed",
+                "Too many choices in this hour; nothing was changed",
             );
             problem
                 .with_retry_after(u64::try_from(*retry_secs).unwrap_or(1))
                 .with_detail(
-                    "answers are taken again with the next full hour; a withdrawal is always taken",
+                    "choices are accepted again from the next full hour; a withdrawal is always accepted",
                 )
         }
         // The ledger logs its own errors, once per outage.
@@ -447,5 +448,5 @@ fn choice_problem(
     code: &'static str,
     detail: impl Into<std::borrow::Cow<'static, str>>,
 ) -> Problem {
-    Problem::new(status, code, "The choice was not taken").with_detail(detail)
+    Problem::new(status, code, "The choice was not accepted").with_detail(detail)
 }

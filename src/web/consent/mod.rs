@@ -1,4 +1,4 @@
-//! The consent prompt, on the page's own origin: its text, the stored answer, and how to change it.
+//! The consent prompt, on the page's own origin: its text, the stored choice, and how to change it.
 //!
 //! Every path also exists below a profile's own (`/u/mia/ff/consent`), where the profile's visit
 //! cookie is sent.
@@ -30,20 +30,20 @@ use crate::registry::Registry;
 pub use bi::BiGate;
 
 /// The banner's script, built from tracker/src/banner and served by `web::scripts`. It is the same
-/// for all; what it asks is fetched separately.
+/// for all sites; the prompt's content is fetched separately.
 pub const BANNER_SCRIPT: &str = include_str!("../../../tracker/dist/consent.js");
 
 /// The service behind the consent prompt.
 pub struct ConsentService {
     /// Time of all records.
     pub clock: Clock,
-    /// Tiers, versions and cookies: what an answer means.
+    /// Tiers, versions and cookies: the meaning of a choice.
     pub consent_policy: Arc<ConsentPolicy>,
-    /// The record of all answers.
+    /// The record of all choices.
     pub ledger: Ledger,
     /// Texts in all languages.
     pub texts: TextCatalog,
-    /// Digests of what visitors are shown, for the records.
+    /// Digests of the texts shown to visitors, for the records.
     pub digests: PromptDigests,
     /// New versions that the platform notifies its account holders of.
     pub notices: Vec<VersionNotice>,
@@ -53,7 +53,7 @@ pub struct ConsentService {
     pub policy_config: PolicyConfig,
     /// `[well_known]` of the configuration.
     pub well_known_config: WellKnownConfig,
-    /// Compares origins and reads addresses behind trusted proxies.
+    /// Compares origins and determines addresses behind trusted proxies.
     pub origins: OriginResolver,
     /// Rate limits by network.
     pub rate_limiters: Arc<RateLimiters>,
@@ -99,7 +99,7 @@ pub fn register_routes(asking: &ConsentService, config: &mut web::ServiceConfig)
 }
 
 impl ConsentService {
-    /// An answer about consent, which caches must not keep.
+    /// A response about consent, which caches must not store.
     fn response_builder(&self) -> HttpResponseBuilder {
         let mut answer = HttpResponse::Ok();
         self.add_consent_headers(&mut answer);

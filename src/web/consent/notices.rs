@@ -30,7 +30,7 @@ pub(super) async fn list_notices(
         return problem_response(&problem, None).await;
     }
     let Ok(query) = web::Query::<NoticeParams>::from_query(request.query_string()) else {
-        let problem = Problem::new(400, "bad_question", "The question cannot be answered");
+        let problem = Problem::new(400, "bad_question", "Invalid query");
         return problem_response(
             &problem.with_detail("accepted is after, the id of the last notice seen"),
             None,

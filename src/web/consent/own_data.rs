@@ -139,7 +139,7 @@ pub(super) async fn withdraw_consent(
     if let Err(problem) = asking.check_choice_request(&request) {
         return problem_response(&problem, Some((&mut payload, asking.body_deadline))).await;
     }
-    // The body is not needed, but read all the same: see `http::read`.
+    // The body is not needed, but must be read: see `http::read_body`.
     let _ = read_body(&mut payload, 1024, asking.body_deadline).await;
     let Ok(query) = web::Query::<OwnDataParams>::from_query(request.query_string()) else {
         return problem_response(&bad_page(), None).await;
@@ -200,8 +200,8 @@ impl ConsentService {
         said.replace("{version}", &stored.version.to_string())
     }
 
-    /// Our cookies that the browser sent, and the days that it still keeps them. Browsers do not
-    /// tell; for a grant, the ledger has the hour.
+    /// The collector's cookies that the browser sent, and the days until they expire. Browsers do
+    /// not send this; for a grant, the ledger has the hour.
     async fn describe_cookies(
         &self,
         request: &HttpRequest,
@@ -304,6 +304,6 @@ fn is_path(page: &str) -> bool {
 }
 
 fn bad_page() -> Problem {
-    Problem::new(400, "bad_page", "This page cannot be asked about")
+    Problem::new(400, "bad_page", "Invalid page")
         .with_detail("page must be a path, such as page=/u/mia")
 }

@@ -1,5 +1,5 @@
-//! `GET {prefix}/consent`: the consent prompt and the stored answer, for the banner and the page
-//! about one's own data.
+//! `GET {prefix}/consent`: the consent prompt and the stored choice, for the banner and the own
+//! data page.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::event::{DropReason, Problem};
 use crate::http::{OriginResolver, problem_response};
 use crate::web::compression;
 
-/// The prompt and the stored answer, as in tracker/src/banner/contract.ts.
+/// The prompt and the stored choice, as in tracker/src/banner/contract.ts.
 #[derive(Serialize)]
 pub(super) struct PromptState<'a> {
     version: u32,
@@ -25,7 +25,7 @@ pub(super) struct PromptState<'a> {
     tiers: Vec<PromptTier<'a>>,
     choice: Option<PromptChoice<'a>>,
     signal: Option<&'static str>,
-    /// Whether the banner should open by itself.
+    /// Whether the banner should open automatically.
     ask: bool,
     policy: PromptPolicy<'a>,
     me: String,
@@ -67,7 +67,7 @@ pub(super) async fn get_prompt(
     asking: web::Data<ConsentService>,
 ) -> HttpResponse {
     let Ok(query) = web::Query::<PromptParams>::from_query(request.query_string()) else {
-        let problem = Problem::new(400, "bad_question", "The question cannot be answered");
+        let problem = Problem::new(400, "bad_question", "Invalid query");
         return problem_response(
             &problem.with_detail("accepted is lang, once, such as lang=de"),
             None,
@@ -81,12 +81,12 @@ pub(super) async fn get_prompt(
     compression::compressed_response(
         answer,
         &request,
-        serde_json::to_vec(&state).expect("an answer is JSON"),
+        serde_json::to_vec(&state).expect("a response is JSON"),
     )
 }
 
 impl ConsentService {
-    /// The state with `stored` in place of the request's own answer.
+    /// The state with `stored` in place of the request's own choice.
     pub(super) fn prompt_state<'a>(
         &'a self,
         request: &HttpRequest,
@@ -147,8 +147,8 @@ impl ConsentService {
     }
 }
 
-/// The profile's path in front of ours, as in the request. A path that a browser would read as
-/// another host (`//evil.example`) is ignored, also if it does so only after dropping tabs and line
+/// The profile's path before the collector's prefix, as in the request. A path that a browser would
+/// read as another host (`//evil.example`) is ignored, also if that requires dropping tabs and line
 /// ends, as browsers do in every URL.
 pub(super) fn profile_path(request: &HttpRequest) -> String {
     let under = request.match_info().get("under");

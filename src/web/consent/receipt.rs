@@ -13,8 +13,7 @@ use crate::outage::Outage;
 
 static LEDGER_OUTAGE: LazyLock<Outage> = LazyLock::new(Outage::default);
 
-/// `GET {prefix}/consent/receipt`: what the ledger holds of this browser's grant, its lines as they
-/// lie there, signed by the ledger's key.
+/// `GET {prefix}/consent/receipt`.
 pub(super) async fn get_receipt(
     request: HttpRequest,
     asking: web::Data<ConsentService>,
