@@ -21,15 +21,16 @@ use crate::pseudonym::{
     VisitValues,
 };
 
-/// A visit and a day stay in memory this long after their end, for hits that are on their way.
+/// A visit and a day stay in memory this long after their end, for hits that arrive late.
 const GRACE_MILLIS: Millis = 5_000;
 
-/// Most visits that one batch closes. This bounds the cost of midnight for the hit right after it,
-/// and the space for exit pages (paths of up to 512 bytes) in the journal's reserved part.
+/// Maximum number of visits that one batch closes. This bounds the cost of midnight for the hit
+/// right after it, and the space for exit pages (paths of up to 512 bytes) in the journal's
+/// reserved part.
 const MAX_CLOSED_VISITS_PER_BATCH: usize = 1_500;
 
 /// Limits of the state in memory, from `visitor`, `limits` and `mail` of the configuration. Per
-/// time zone and day, unless said otherwise.
+/// time zone and day, unless noted.
 #[derive(Clone, Debug)]
 pub struct AggregatorLimits {
     /// A visit ends after this many seconds without a hit.
@@ -48,7 +49,7 @@ pub struct AggregatorLimits {
     pub values_per_site: usize,
     /// Distinct texts.
     pub texts: usize,
-    /// Bytes of all texts, with what each takes in memory beside its characters.
+    /// Bytes of all texts, including the memory overhead of each.
     pub text_bytes: usize,
     /// Hit ids per minute, over all sites and zones.
     pub hit_ids: usize,
@@ -80,13 +81,13 @@ impl AggregatorLimits {
 /// How often each limit was exceeded since the process started.
 #[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OverflowCounts {
-    /// Hits counted without their visitor, because the day had as many as it may have.
+    /// Hits counted without their visitor, because the day's limit of visitors was reached.
     pub visitors: u64,
-    /// Hits counted without their visitor, because their grant had made as many as it may make.
+    /// Hits counted without their visitor, because their grant's limit of visitors was reached.
     pub grants: u64,
     /// Texts counted as `(other)`.
     pub texts: u64,
-    /// Hits counted under the site `(other)`, because the day had no room for another site.
+    /// Hits counted under the site `(other)`, because the limit of sites was reached.
     pub sites: u64,
     /// Hit ids that were not recorded, so their retries would count again.
     pub ids: u64,
@@ -116,8 +117,8 @@ pub struct Aggregator {
     day_states: DayStates,
     duplicates: DuplicateFilter,
     batch: RowBatch,
-    /// The segment that texts are numbered for. The first is 1, so that a new text (0) belongs to
-    /// none.
+    /// The segment that string ids are assigned for. The first is 1, so that a new text (0) belongs
+    /// to none.
     segment: u32,
     overflow: OverflowCounts,
     closed_text_overflow: u64,
@@ -157,8 +158,8 @@ impl Aggregator {
             &event.template,
             self.limits.items_per_site,
         );
-        // Holders of the key can sign without the API's checks, so a recipient's own link name must
-        // be stopped from becoming a row here too.
+        // Holders of the key can sign without the API's checks, so the number of link names is
+        // limited here too: no recipient may get a row of their own.
         let scope = TextScope::for_mail_links(template, event.batch);
         let mut link = || {
             book.texts
@@ -265,8 +266,7 @@ impl Aggregator {
         }
     }
 
-    /// Closes visits that are idle and books of days that are over. `true` if there is more to
-    /// close.
+    /// Closes idle visits and days that are over. `true` if there is more to close.
     pub fn close_expired(&mut self, now: Millis) -> bool {
         let mut more = false;
         for number in self.day_states.day_slots() {
@@ -279,7 +279,7 @@ impl Aggregator {
             } else {
                 self.close_idle_visits(number, now - GRACE_MILLIS, left)
             };
-            // The rows of a closed book are still in the open batch, so the book is dropped with
+            // The rows of a closed day are still in the open batch, so its state is dropped with
             // the next call.
             if over && !book_has_more && self.batch.is_empty() {
                 self.closed_text_overflow += self.day_states[number].texts.overflow_count;
@@ -306,18 +306,17 @@ impl Aggregator {
         self.batch.row_count()
     }
 
-    /// Takes the open batch. `next` and `attribute_next` are the segment's next free string
-    /// numbers.
+    /// Takes the open batch. `next` and `attribute_next` are the segment's next free string ids.
     pub fn take_delta(&mut self, next: u32, attribute_next: u32) -> SegmentDelta {
         self.batch
             .take_delta(&mut self.day_states, self.segment, next, attribute_next)
     }
 
-    /// Numbers texts for a new segment from here on. The open batch must be empty.
+    /// Assigns string ids for a new segment from now on. The open batch must be empty.
     pub fn begin_segment(&mut self) {
         debug_assert!(
             self.batch.is_empty(),
-            "a batch belongs to the segment its texts were numbered for"
+            "a batch belongs to the segment its string ids were assigned for"
         );
         self.segment += 1;
     }
@@ -344,7 +343,7 @@ impl Aggregator {
             .sum()
     }
 
-    /// What a view would add; `None` where its day had no hit yet, so that it would be the first of
+    /// What a view would add. `None` if its day had no hit yet: the view would then be the first of
     /// everything.
     pub fn estimate_view(&self, event: &Event) -> Option<VisitEstimate> {
         self.day_states
@@ -553,7 +552,7 @@ impl RowWriter<'_> {
                 Dimension::Source => values.source,
                 Dimension::Country => values.country,
                 Dimension::Campaign => values.campaign,
-                // These follow from agent and language; only the site is broken down by them.
+                // These depend on agent and language. Only the site is broken down by them.
                 _ => {
                     let scope = TextScope::for_attribute_values(self.site_number, dim);
                     self.day_state.texts.intern(

@@ -8,7 +8,7 @@ use super::batch::sort_and_sum;
 use super::sums::StringId;
 use crate::event::{Day, Dimension, SiteId, Subject};
 
-/// Key of an attribute row. All [`Sym`]s refer to [`AttributeSums::strings`].
+/// Key of an attribute row. All [`StringId`]s index [`AttributeSums::strings`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct AttributeKey {
     /// The site; [`SiteId::PLATFORM`] for the sum over all sites.
@@ -63,21 +63,21 @@ impl std::ops::AddAssign for AttributeCounts {
 /// All attribute counts of one segment, or those that a batch adds to one.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct AttributeSums {
-    /// The texts that [`Sym`]s index.
+    /// The texts that [`StringId`]s index.
     pub strings: Vec<Box<str>>,
     /// In a closed segment: sorted, each key once.
     pub rows: Vec<(AttributeKey, AttributeCounts)>,
 }
 
 impl AttributeSums {
-    /// The text of `sym`. Panics if it is not of these strings.
+    /// The text of `sym`. Panics if it is not an index of these strings.
     pub fn resolve_string(&self, sym: StringId) -> &str {
         &self.strings[sym.0 as usize]
     }
 
-    /// Brings `rows`, whose [`Sym`]s refer to `strings`, into canonical form, so that equal counts
-    /// give equal bytes: only the strings that are used, sorted, the empty one first; rows sorted,
-    /// each key once.
+    /// Brings `rows`, whose [`StringId`]s index `strings`, into canonical form, so that equal
+    /// counts give equal bytes: only the strings that are used, sorted, the empty one first; rows
+    /// sorted, each key once.
     pub(super) fn from_unsorted(
         strings: &[Box<str>],
         rows: Vec<(AttributeKey, AttributeCounts)>,
@@ -103,7 +103,7 @@ impl AttributeSums {
         for (old, text) in strings.iter().enumerate().filter(|(old, _)| seen[*old]) {
             let place = used
                 .binary_search(&&**text)
-                .expect("every string that was seen is among the used ones");
+                .expect("every string that was seen is among those in use");
             renumber[old] = StringId(
                 u32::try_from(place).expect("a segment holds far fewer than 2^32 strings"),
             );

@@ -1,7 +1,7 @@
 //! The rows of the hits that are committed to the journal together.
 //!
 //! While a batch is open, its keys hold the ids of the day's texts. When it is taken, texts that
-//! are new to the segment get their numbers there in alphabetical order, and rows are sorted and
+//! are new to the segment get their string ids in alphabetical order, and rows are sorted and
 //! summed. So the order in which hits arrived is lost before anything is written.
 
 use super::attributes::{AttributeCounts, AttributeKey, AttributeSums};
@@ -18,9 +18,9 @@ use crate::event::{
 /// What a batch adds to its segment. `sums.strings` are new to the segment.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct SegmentDelta {
-    /// Number of the first of `sums.strings` in the segment.
+    /// String id of the first of `sums.strings` in the segment.
     pub first_string_id: u32,
-    /// Number of the first of `sums.attributes.strings` among the segment's attribute strings.
+    /// String id of the first of `sums.attributes.strings` among the segment's attribute strings.
     pub first_attribute_string_id: u32,
     /// The batch's rows, sorted, each key once.
     pub sums: SegmentSums,
@@ -33,8 +33,7 @@ impl SegmentDelta {
     }
 }
 
-/// A text of an open batch: the number of its day's book, and its id there. `None` is the empty
-/// text.
+/// A text of an open batch: the slot of its day, and its id there. `None` is the empty text.
 pub(super) type TextRef = Option<(u32, u32)>;
 
 #[derive(Clone, Copy)]
@@ -45,8 +44,7 @@ pub(super) struct DailyDraft {
     pub(super) item: TextRef,
 }
 
-/// A row with an attribute. All its texts are of one book, and there are many such rows, so the
-/// book is stored once per row.
+/// A row with an attribute. All its texts are of one day, so the day's slot is stored once per row.
 #[derive(Clone, Copy)]
 pub(super) struct AttributeDraft {
     pub(super) site: SiteId,
@@ -122,8 +120,8 @@ impl RowBatch {
         of_visits + self.attributes.len() + self.vitals.len() + self.faults.len() + self.mail.len()
     }
 
-    /// Numbers the new texts for the segment and sums the rows. `next` and `attribute_next` are the
-    /// segment's next free numbers.
+    /// Assigns string ids to the new texts and sums the rows. `next` and `attribute_next` are the
+    /// segment's next free string ids.
     pub(super) fn take_delta(
         &mut self,
         books: &mut DayStates,
@@ -289,7 +287,7 @@ impl RowBatch {
     }
 }
 
-/// The texts that this part of the segment does not know yet.
+/// The texts that have no string id in this part of the segment yet.
 fn find_unnumbered(
     books: &DayStates,
     part: SegmentPart,
@@ -301,7 +299,7 @@ fn find_unnumbered(
         .collect()
 }
 
-/// Gives the texts their numbers in the segment, in alphabetical order, and returns each once.
+/// Assigns string ids to the texts in alphabetical order, and returns each text once.
 fn assign_string_ids(
     books: &mut DayStates,
     part: SegmentPart,

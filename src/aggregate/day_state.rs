@@ -27,7 +27,7 @@ pub(super) struct DayState {
     site_budget: BudgetShare,
 }
 
-/// Room for what is held of all living days together.
+/// Budgets that all current days share.
 pub(super) struct DayBudgets {
     visitors: SharedBudget,
     touched_items: SharedBudget,
@@ -70,7 +70,7 @@ impl DayState {
         }
     }
 
-    /// The site's number within the day; `None` if there is no room for another site.
+    /// The site's number within the day; `None` if the limit of sites is reached.
     pub(super) fn assign_site_number(&mut self, site: SiteId) -> Option<u32> {
         if let Some(number) = self.site_numbers.get(&site) {
             return Some(*number);
@@ -78,7 +78,8 @@ impl DayState {
         self.site_budget.try_reserve(1).then(|| self.add_site(site))
     }
 
-    /// The number of the site that collects hits of sites without room. It always has a place.
+    /// The number of the overflow site, which takes the hits of sites beyond the limit. It is not
+    /// subject to the limit.
     pub(super) fn overflow_site_number(&mut self) -> u32 {
         let known = self.site_numbers.get(&SiteId::overflow_site()).copied();
         known.unwrap_or_else(|| self.add_site(SiteId::overflow_site()))
@@ -113,13 +114,13 @@ impl DayState {
             .estimate_view(visitor, event.at, event.without_cookie, item)
     }
 
-    /// The number of a text in a part of the segment. Every text of a batch has one before its rows
-    /// are taken.
+    /// The string id of a text in a part of the segment. Every text of a batch has one before its
+    /// rows are taken.
     pub(super) fn string_id(&self, text: u32, part: SegmentPart, segment: u32) -> StringId {
         StringId(
             self.texts
                 .string_id(text, part, segment)
-                .expect("the batch's texts were numbered before its rows were taken"),
+                .expect("string ids were assigned before the batch's rows were taken"),
         )
     }
 
@@ -128,7 +129,7 @@ impl DayState {
     }
 }
 
-/// The books of the current days, by number and by zone and day. A number is reused once its day is
+/// The states of the current days, by slot and by zone and day. A slot is reused once its day is
 /// over.
 pub(super) struct DayStates {
     budgets: DayBudgets,
@@ -145,7 +146,7 @@ impl DayStates {
         }
     }
 
-    /// The book of the day, opened by the day's first hit.
+    /// The state of the day, opened by its first hit.
     pub(super) fn get_or_open(
         &mut self,
         span: &Arc<DaySpan>,
@@ -158,7 +159,7 @@ impl DayStates {
         (number, &mut self[number])
     }
 
-    /// The day's book, where it had a hit already.
+    /// The state of the day, if it had a hit.
     pub(super) fn get_day(&self, span: &DaySpan) -> Option<&DayState> {
         self.slot_by_day
             .get(&(span.zone, span.day))
@@ -190,7 +191,8 @@ impl DayStates {
                 self.day_states.len() - 1
             });
         self.day_states[free] = Some(book);
-        let number = u32::try_from(free).expect("there are at most a few living days of each zone");
+        let number =
+            u32::try_from(free).expect("there are at most a few current days of each zone");
         self.slot_by_day.insert(day, number);
         number
     }
@@ -202,7 +204,7 @@ impl Index<u32> for DayStates {
     fn index(&self, number: u32) -> &DayState {
         self.day_states[number as usize]
             .as_ref()
-            .expect("a book is closed only between batches")
+            .expect("a day is closed only between batches")
     }
 }
 
@@ -210,7 +212,7 @@ impl IndexMut<u32> for DayStates {
     fn index_mut(&mut self, number: u32) -> &mut DayState {
         self.day_states[number as usize]
             .as_mut()
-            .expect("a book is closed only between batches")
+            .expect("a day is closed only between batches")
     }
 }
 

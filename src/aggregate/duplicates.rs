@@ -46,7 +46,7 @@ impl DuplicateFilter {
             return false;
         }
         if self.generations[0].len() >= self.max {
-            // A flood of ids is bounded in memory. Beyond that, retries may count twice.
+            // The number of ids is limited. Beyond the limit, retries may count twice.
             self.overflow_count += 1;
             return true;
         }
@@ -66,7 +66,7 @@ impl DuplicateFilter {
             self.newest_start = at;
             return;
         }
-        // Steps of whole minutes, so that an id is kept for at least two of them, whenever it came.
+        // Steps of whole minutes, so that an id is kept for at least two minutes.
         for _ in 0..passed / GENERATION_MILLIS {
             self.generations.rotate_right(1);
             self.generations[0] = HashSet::default();

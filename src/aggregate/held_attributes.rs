@@ -19,29 +19,29 @@ const PLATFORM_ZONE: &str = "UTC";
 /// Its index in the strings.
 const PLATFORM_ZONE_ID: StringId = StringId(1);
 
-/// Rows wait this long after their day's end for hits that were on their way.
+/// Rows wait this long after their day's end for late hits.
 const GRACE_MILLIS: Millis = 5_000;
 
 /// When rows are released.
 #[derive(Clone, Copy, Debug)]
 pub struct ReleasePolicy {
-    /// Visits of a site and day from which its rows are safe to write.
+    /// Minimum number of visits of a site and day; its rows may be written from there on.
     pub min_visits: u32,
-    /// Most rows that are carried; more would be too many to write again with each segment.
+    /// Maximum number of carried rows, because they are written again with each segment.
     pub max_rows: usize,
-    /// Most bytes of carried rows, as the store holds them.
+    /// Maximum size of the carried rows in bytes, as the store holds them.
     pub max_bytes: usize,
 }
 
-/// What is to be released.
+/// What a release includes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReleaseScope {
-    /// Days that are over only. The last release was a short while ago, and each release writes
-    /// rows of its own.
+    /// Only days that are over, because the last release was recent: each release writes rows of
+    /// its own.
     ClosedDays,
     /// Days that are over, and sites with enough visits.
     EnoughVisits,
-    /// Everything; the collector stops.
+    /// Everything, because the collector stops.
     All,
 }
 
@@ -65,17 +65,17 @@ const ATTRIBUTE_ROW_BYTES: usize = 64;
 
 /// The attribute rows of an open segment.
 pub struct HeldAttributes {
-    /// Each text once. Numbers of batches are mapped to it through `known_as`.
+    /// Each text once. String ids of batches are mapped to it through `id_map`.
     strings: Vec<Box<str>>,
     string_index: HashTable<u32>,
-    /// Index in `strings` of each number that batches use.
+    /// Index in `strings` of each string id that batches use.
     id_map: Vec<StringId>,
     state: RandomState,
     rows: HashMap<AttributeKey, AttributeCounts, RandomState>,
     site_days: HashMap<SiteDay, SiteDayTotals, RandomState>,
     /// When each zone's day with rows here is over, including the grace.
     day_ends: Vec<(StringId, Day, Millis)>,
-    /// Number of rows of sites themselves; each gives the platform a row in the closed segment.
+    /// Number of rows whose subject is a site; each gives the platform a row in the closed segment.
     site_rows: usize,
     bytes: usize,
 }
@@ -111,7 +111,7 @@ impl HeldAttributes {
         self.bytes
     }
 
-    /// Number of the next new string of a batch.
+    /// String id of the next new string of a batch.
     pub fn next_string_id(&self) -> u32 {
         u32::try_from(self.id_map.len()).expect("a segment holds far fewer than 2^32 strings")
     }
@@ -299,7 +299,7 @@ impl HeldAttributes {
         {
             return;
         }
-        // An unknown zone is a text that was lost; no further hits can come for it.
+        // The zone is unknown if its text was lost; no further hits can arrive for it.
         let end = DaySpan::end_of_day(&self.strings[zone.0 as usize], day);
         self.day_ends.push((
             zone,
@@ -308,7 +308,7 @@ impl HeldAttributes {
         ));
     }
 
-    /// Gives the next number to a text.
+    /// Assigns the next string id to a text.
     fn map_next_id(&mut self, text: &str) {
         let place = self
             .find_string(text)

@@ -10,7 +10,7 @@ use crate::config::TEXT_BYTES;
 use crate::event::{Day, Dimension, OTHER_VALUE, Subject};
 use crate::pseudonym::BudgetShare;
 
-/// The namespace of a text. The number of distinct texts per scope is limited.
+/// The namespace of a text. Each scope has a limit of distinct texts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TextScope(u64);
 
@@ -46,7 +46,7 @@ impl TextScope {
         }
     }
 
-    /// The same kind of text, of any site: `(other)` is stored there once, not once for each site.
+    /// The same kind of text, of any site. `(other)` is stored there once, not once for each site.
     fn of_all_sites(self) -> TextScope {
         TextScope(u64::MAX << 8 | self.0 & 0xff)
     }
@@ -69,20 +69,20 @@ const TEXTS_PER_CHUNK: usize = 1024;
 struct InternedText {
     scope: TextScope,
     text: Box<str>,
-    /// For each part, the last segment that knows this text there, and its number.
+    /// For each part, the last segment in which the text has a string id, and that id.
     string_ids: [(u32, u32); 2],
 }
 
 pub(super) struct StringInterner {
     index: HashTable<u32>,
-    /// By chunks, so that nothing moves when they grow.
+    /// In chunks, so that nothing moves when the table grows.
     texts: Vec<Vec<InternedText>>,
     len: usize,
     per_scope: HashMap<TextScope, u32, RandomState>,
-    /// Seeded per process, because strangers choose the paths.
+    /// Seeded per process, because clients choose the paths.
     hash_state: RandomState,
     text_budget: BudgetShare,
-    /// Includes [`TEXT_BYTES`] for each text.
+    /// Includes [`TEXT_OVERHEAD_BYTES`] for each text.
     byte_budget: BudgetShare,
     pub(super) overflow_count: u64,
 }
@@ -123,8 +123,8 @@ impl StringInterner {
         self.insert_text(scope, text)
     }
 
-    /// The number [`Texts::intern`] would give; `None` for a text that is not known yet and has
-    /// room.
+    /// The id that [`StringInterner::intern`] would return; `None` for a new text within the
+    /// limits.
     pub(super) fn estimate_id(&self, scope: TextScope, text: &str, cap: usize) -> Option<u32> {
         let known = self.find_text(scope, text);
         let in_scope = self.per_scope.get(&scope).copied().unwrap_or(0) as usize;
@@ -140,13 +140,13 @@ impl StringInterner {
         })
     }
 
-    /// Takes the room for a text of `length` bytes, if there is any.
+    /// Reserves memory for a text of `length` bytes. `false` if the budget is used up.
     fn try_reserve(&mut self, length: usize) -> bool {
         self.byte_budget.try_reserve(allocated_bytes(length)) && self.text_budget.try_reserve(1)
     }
 
     fn insert_text(&mut self, scope: TextScope, text: &str) -> u32 {
-        let id = u32::try_from(self.len).expect("the cap on texts is far below 2^32");
+        let id = u32::try_from(self.len).expect("the limit of texts is far below 2^32");
         if self.len.is_multiple_of(TEXTS_PER_CHUNK) {
             self.texts.push(Vec::with_capacity(TEXTS_PER_CHUNK));
         }
@@ -177,7 +177,7 @@ impl StringInterner {
         &self.get(id).text
     }
 
-    /// The text's number in a part of a segment, if it has one.
+    /// The text's string id in a part of a segment, if it has one.
     pub(super) fn string_id(&self, id: u32, part: SegmentPart, segment: u32) -> Option<u32> {
         let (known_to, sym) = self.get(id).string_ids[part as usize];
         (known_to == segment).then_some(sym)

@@ -1,10 +1,10 @@
 //! Stage 5: turns events into counts per key.
 //!
-//! [`Table`] holds the state of the current days (visitors, what they touched, texts) and turns
-//! each event into rows of a batch. [`Segment`] sums batches until it is closed into [`Sums`]; of
-//! its attributes ([`AttributeSums`]) it releases only what is safe to write ([`Release`]). One
-//! thread owns both, so nothing here locks. Every map has a limit; what exceeds it is counted as
-//! `(other)` or without its visitor, and [`Overflow`] says how often.
+//! [`Aggregator`] holds the state of the current days (visitors, the items they touched, texts) and
+//! turns each event into rows of a batch. [`SegmentBuilder`] sums batches until `finish_segment`
+//! makes [`SegmentSums`]; it releases only attributes that are safe to write ([`ReleasePolicy`]).
+//! One thread owns both, so there are no locks. Every map has a limit; what exceeds it is counted
+//! as `(other)` or without its visitor, and [`OverflowCounts`] counts how often.
 
 mod aggregator;
 mod attributes;

@@ -37,7 +37,7 @@ const OTHER_ROW_BYTES: usize = 48;
 
 impl Default for SegmentBuilder {
     fn default() -> SegmentBuilder {
-        // The first string is the empty one, see [`Sym::EMPTY`].
+        // The first string is the empty one, see [`StringId::EMPTY`].
         SegmentBuilder {
             strings: vec!["".into()],
             daily: SumMap::default(),
@@ -75,12 +75,12 @@ impl SegmentBuilder {
         self.held.row_count()
     }
 
-    /// Number of the next new string of the totals.
+    /// String id of the next new string of the totals.
     pub fn next_string_id(&self) -> u32 {
         u32::try_from(self.strings.len()).expect("a segment holds far fewer than 2^32 strings")
     }
 
-    /// Number of the next new string of the attributes.
+    /// String id of the next new string of the attributes.
     pub fn next_attribute_string_id(&self) -> u32 {
         self.held.next_string_id()
     }
@@ -160,9 +160,9 @@ impl SegmentBuilder {
         }
     }
 
-    /// Closes the segment into its sums: strings sorted and unique, the platform's rows added,
-    /// without the attribute rows of sites and days in `carried`. Equal counts give equal bytes,
-    /// whatever the order of the batches was.
+    /// Makes the segment's final sums: strings sorted and unique, the platform's rows added,
+    /// without the attribute rows of sites and days in `carried`. Equal counts give equal bytes, in
+    /// any order of the batches.
     pub fn finish_segment(self, carried: &AttributeSums) -> SegmentSums {
         let (strings, renumber) = sort_strings(&self.strings);
         let sym = |old: StringId| {
@@ -285,7 +285,7 @@ fn sort_and_sum_counts<K: Ord + Copy>(rows: impl Iterator<Item = (K, u32)>) -> V
     sort_and_sum(rows.collect(), add_saturating)
 }
 
-/// The strings sorted and unique, and the new number of each old one. The empty string stays first.
+/// The strings sorted and unique, and the new id of each old one. The empty string stays first.
 fn sort_strings(strings: &[Box<str>]) -> (Vec<Box<str>>, Vec<StringId>) {
     let mut places: Vec<usize> = (0..strings.len()).collect();
     places.sort_unstable_by(|&a, &b| strings[a].cmp(&strings[b]));

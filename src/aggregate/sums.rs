@@ -7,8 +7,8 @@ use crate::event::{
     VitalBucket, WebVital,
 };
 
-/// A string of a segment, as an index into [`Sums::strings`], or into [`AttributeSums::strings`] in
-/// a row of those.
+/// A string of a segment, as an index into [`SegmentSums::strings`], or into
+/// [`AttributeSums::strings`] in an attribute row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct StringId(pub u32);
 
@@ -115,8 +115,8 @@ pub struct MailKey {
 /// same bytes each time it is sent. Counts saturate at 32 bits.
 #[derive(Default, Clone, PartialEq, Eq, Debug)]
 pub struct SegmentSums {
-    /// The texts that [`Sym`]s index, except those of attributes. In a closed segment: sorted and
-    /// unique.
+    /// The texts that [`StringId`]s index, except those of attributes. In a closed segment: sorted
+    /// and unique.
     pub strings: Vec<Box<str>>,
     /// Totals by day.
     pub daily: Vec<(DailyKey, CounterValues)>,
@@ -137,7 +137,7 @@ pub struct SegmentSums {
 }
 
 impl SegmentSums {
-    /// The text of `sym`. Panics if it is not of these strings.
+    /// The text of `sym`. Panics if it is not an index of these strings.
     pub fn resolve_string(&self, sym: StringId) -> &str {
         &self.strings[sym.0 as usize]
     }

@@ -11,7 +11,7 @@ const REFUSAL_MARK: &str = "none";
 
 /// A visitor's stored choice. Cannot be printed, because it holds the consent id.
 pub struct StoredChoice<'a> {
-    /// The version of the consent prompt that was answered.
+    /// The version of the consent prompt that the choice was made in.
     pub version: u32,
     /// The id of a grant; `None` for a refusal.
     pub id: Option<ConsentId>,

@@ -14,7 +14,7 @@ impl DropCounters {
         self.0[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The totals since the process started, in the order of [`Refusal::ALL`].
+    /// The totals since the process started, in the order of [`DropReason::ALL`].
     pub fn totals(&self) -> [u64; DropReason::ALL.len()] {
         std::array::from_fn(|reason| self.0[reason].load(Ordering::Relaxed))
     }

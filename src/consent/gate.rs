@@ -8,7 +8,7 @@ use super::policy::ConsentPolicy;
 use crate::config::{Config, VisitorMode};
 use crate::event::{DropReason, HitPayload, LegalBasis, RawHit, RequestCaller, RequestSignals};
 
-/// A hit that may be counted. Only [`Gate::admit`] and [`Gate::judge`] create one.
+/// A hit that may be counted. Only [`Gate::admit`] and [`Gate::admit_for_preview`] create one.
 pub struct AdmittedHit<'a> {
     hit: RawHit<'a>,
     without_visit_cookie: bool,
@@ -78,7 +78,7 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// The first reason that applies, in the order of [`Refusal::ALL`]. It has been counted.
+    /// The first reason that applies, in the order of [`DropReason::ALL`]. It has been counted.
     pub fn admit<'a>(&self, hit: RawHit<'a>) -> Result<AdmittedHit<'a>, DropReason> {
         self.admit_for_preview(hit)
             .inspect_err(|reason| self.drop_counters.record_drop(*reason))
@@ -89,7 +89,7 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// The first reason that applies, in the order of [`Refusal::ALL`].
+    /// The first reason that applies, in the order of [`DropReason::ALL`].
     pub fn admit_for_preview<'a>(&self, hit: RawHit<'a>) -> Result<AdmittedHit<'a>, DropReason> {
         let grant = self.check_hit(&hit)?;
         Ok(AdmittedHit {
@@ -142,8 +142,8 @@ impl Gate {
             .filter(|name| caller.cookies.has_cookie(name))
     }
 
-    /// The grant the hit comes with, if any. Checks the reasons in the order of `Refusal::ALL`;
-    /// only the first that applies is counted.
+    /// The grant the hit comes with, if any. Checks the reasons in the order of
+    /// [`DropReason::ALL`]; only the first that applies is counted.
     fn check_hit(&self, hit: &RawHit<'_>) -> Result<Option<ConsentId>, DropReason> {
         let caller = hit.caller;
         if hit.site.is_none() {

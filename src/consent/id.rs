@@ -1,8 +1,8 @@
 //! The random number that ties a grant in a browser to its records in the ledger.
 //!
-//! It is the only thing that distinguishes grants, so it goes to three places only: the cookie, the
-//! ledger, and a receipt for the holder of the cookie. It cannot be printed, and the layers test
-//! lists the modules that may name it.
+//! It is the only value that distinguishes grants, so it is written to three places only: the
+//! cookie, the ledger, and a receipt for the holder of the cookie. It cannot be printed, and
+//! `tests/it/layers.rs` lists the modules that may name it.
 
 /// 128 random bits, made at a grant. Written as 32 lower-case hex digits, and in no other form.
 #[derive(PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ impl ConsentId {
     /// `None` for anything but exactly 32 lower-case hex digits: one id has one form, so texts can
     /// be compared as bytes.
     pub fn from_hex(text: &str) -> Option<ConsentId> {
-        // By hand: from_str_radix multiplies 128 bits for each digit, and this is on every hit.
+        // Not from_str_radix: it multiplies 128 bits for each digit, and this runs on every hit.
         let digit = |b: u8| match b {
             b'0'..=b'9' => Some(b - b'0'),
             b'a'..=b'f' => Some(b - b'a' + 10),
@@ -31,8 +31,8 @@ impl ConsentId {
         id.filter(|_| text.len() == 32).map(ConsentId)
     }
 
-    /// A second one, for what keeps it longer than the request: the ledger, and the cookie that is
-    /// made with its record.
+    /// A copy that outlives the request: for the ledger, and for the cookie that is made with its
+    /// record.
     pub fn duplicate_id(&self) -> ConsentId {
         ConsentId(self.0)
     }
@@ -42,14 +42,14 @@ impl ConsentId {
         format!("{:032x}", self.0)
     }
 
-    /// [`ConsentId::hex`] without an allocation: this is on every hit.
+    /// [`ConsentId::to_hex`] without an allocation: this runs on every hit.
     pub(super) fn to_hex_digits(&self) -> [u8; 32] {
         std::array::from_fn(|place| {
             b"0123456789abcdef"[(self.0 >> (124 - 4 * place)) as usize & 15]
         })
     }
 
-    /// For keyed hashes of it.
+    /// The id as input of a keyed hash.
     pub fn to_bytes(&self) -> [u8; 16] {
         self.0.to_le_bytes()
     }

@@ -15,7 +15,7 @@ use super::id::ConsentId;
 use crate::config::Secret;
 use crate::hex;
 
-/// Domain separation: a key that is also used elsewhere proves nothing here.
+/// Domain separation: MACs that the same key makes for another purpose are not valid here.
 const MAC_CONTEXT: &[u8] = b"footfall consent/v1";
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 16;
@@ -108,8 +108,8 @@ impl GrantKeys {
         format!("{signed}.{mac}")
     }
 
-    /// [`GrantKeys::grant`] for the demo, which simulates many visitors and has their ids as text.
-    /// `None` if `id` is not a consent id.
+    /// [`GrantKeys::sign_grant`] for the demo, which simulates many visitors and has their ids as
+    /// text. `None` if `id` is not a consent id.
     pub fn sign_grant_with_hex_id(&self, version: u32, tiers: &[&str], id: &str) -> Option<String> {
         Some(self.sign_grant(version, tiers, &ConsentId::from_hex(id)?))
     }

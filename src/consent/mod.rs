@@ -1,8 +1,8 @@
-//! Stage 2: the gate. It is the only maker of an [`AdmittedHit`]. [`Terms::stored`] is the only
-//! reader of stored choices, for hits, the consent prompt, the visitor's page and the gate of the
-//! BI tool alike.
+//! Stage 2: the gate. Only the gate makes an [`AdmittedHit`]. Only [`ConsentPolicy::stored_choice`]
+//! reads stored choices: for hits, the consent prompt, the visitor's page and the gate of the BI
+//! tool.
 //!
-//! A hit is admitted, or dropped for the first reason in `Refusal::ALL` that applies. A drop
+//! A hit is admitted, or dropped for the first reason in `DropReason::ALL` that applies. A drop
 //! increments one process-wide counter and leaves nothing else: no site, and no time finer than the
 //! hour.
 

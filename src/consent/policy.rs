@@ -1,4 +1,4 @@
-//! The consent policy: what visitors are asked, and which stored choices are valid today.
+//! The consent policy: what the consent prompt is about, and which stored choices are valid today.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use super::withdrawn::WithdrawnGrants;
 use crate::config::{Config, ConsentBasis, PromptStyle, RepromptScope, SignalEffect};
 use crate::event::{DropReason, LegalBasis, RequestCookies, RequestSignals};
 
-/// The ledger, as far as the gate needs it for cookies from before signing was introduced. Answers
-/// from memory.
+/// The look-up in the ledger that the gate needs for cookies from before signing was introduced.
+/// Reads memory only.
 pub trait GrantLookup: Send + Sync {
     /// Whether the grant with this id, version and tiers is recorded here and was not withdrawn.
     fn is_live(&self, id: &ConsentId, version: u32, tiers: &mut dyn Iterator<Item = &str>) -> bool;
@@ -63,8 +63,8 @@ pub struct ConsentPolicy {
 }
 
 impl ConsentPolicy {
-    /// `asked` returns the version at which a tier's purposes or providers last grew; see
-    /// `versions`.
+    /// `last_grown_version` (versions.rs) returns the version at which a tier's purposes or
+    /// providers last grew.
     pub fn new(
         config: &Config,
         asked: impl Fn(&str) -> u32,
@@ -231,8 +231,8 @@ impl ConsentPolicy {
         let basis = match ground {
             LegalBasis::VisitorChoice => self.basis,
             LegalBasis::ConsentCookie => ConsentBasis::OptIn,
-            // An operator that declares its own legal basis need not show us a grant, but a refusal
-            // that was given to us remains valid.
+            // Under a legal basis that the operator declares, a hit needs no grant of ours, but a
+            // stored refusal remains valid.
             LegalBasis::Declared => ConsentBasis::ExemptOptOut,
         };
 
@@ -244,8 +244,8 @@ impl ConsentPolicy {
         (!self.is_granted_on_basis(basis, stored, self.analytics_tier())).then_some(reason)
     }
 
-    /// Whether the consent prompt has grown since this choice was made, so that the visitor must be
-    /// asked again.
+    /// Whether the consent prompt has grown since this choice was made, so that the prompt must be
+    /// shown to the visitor again.
     pub fn is_outdated(&self, stored: &StoredChoice<'_>) -> bool {
         stored.version > self.version
             || self.optional.iter().any(|tier| stored.version < tier.since)

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, PromptStyle, RegisterRule, VisitorMode};
 
-/// What is stored in or read from a browser, for which purpose, by whom and for how long; and how
-/// the visitor is asked. Its JSON form is kept with each version.
+/// What is stored in or read from a browser, for which purpose, by whom and for how long; and the
+/// kind of prompt. Its JSON form is kept with each version.
 #[derive(Deserialize, Serialize, Clone, PartialEq, Eq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct ConsentRegister {

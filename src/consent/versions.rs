@@ -2,8 +2,7 @@
 //! against them.
 //!
 //! Each version belongs to exactly one register. A changed register under the same version would
-//! change what visitors agreed to without their knowledge, so the collector refuses to start with
-//! it.
+//! change what visitors agreed to without their knowledge, so the collector does not start with it.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,9 +17,9 @@ pub struct PromptVersion {
     pub version: u32,
     /// The UTC day it was first used.
     pub from: jiff::civil::Date,
-    /// The register visitors were asked about.
+    /// The register of this version.
     pub register: ConsentRegister,
-    /// The optional tiers about which visitors must be asked again.
+    /// The optional tiers that visitors must decide about again.
     pub grew: Vec<String>,
     /// The channels through which account holders are notified.
     pub notices: Vec<NoticeChannel>,
@@ -127,8 +126,8 @@ pub fn last_grown_version(known: &[PromptVersion], tier: &str) -> u32 {
 /// A notification for account holders, to be sent once.
 #[derive(Serialize, PartialEq, Debug)]
 pub struct VersionNotice {
-    /// Increases from notice to notice, so a reader can ask for those after the last one it has
-    /// seen.
+    /// Increases from notice to notice, so a reader can request those after the last one it has
+    /// read.
     pub id: u64,
     /// How to send it.
     pub channel: NoticeChannel,
@@ -138,7 +137,7 @@ pub struct VersionNotice {
     pub from: jiff::civil::Date,
     /// The date in the privacy notice from which on the version applies.
     pub effective_date: jiff::civil::Date,
-    /// The tiers about which visitors are asked again.
+    /// The tiers that visitors decide about again.
     pub grew: Vec<String>,
     /// The differences from the previous version, one line each.
     pub changes: Vec<String>,

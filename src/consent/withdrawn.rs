@@ -1,7 +1,8 @@
-//! The grants that were withdrawn, known to the gate before the withdrawal is answered.
+//! The grants that were withdrawn. The gate has an entry before the response to the withdrawal is
+//! sent.
 //!
-//! Ids are kept as digests: withdrawals at other collectors arrive in this form, and a digest is of
-//! no use for accessing anything.
+//! Ids are kept as digests: withdrawals at other collectors arrive in this form, and a digest gives
+//! no access to anything.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
@@ -19,7 +20,7 @@ pub type ConsentIdDigest = [u8; 32];
 /// lock.
 const SHARD_COUNT: usize = 16;
 
-/// The maximum number of withdrawals returned by one call of `first_waiting`.
+/// The maximum number of withdrawals returned by one call of `oldest_unsent`.
 const MAX_UNSENT_BATCH: usize = 1000;
 
 /// The ids that were withdrawn completely. A copied cookie can outlive its withdrawal; an entry
@@ -61,8 +62,8 @@ impl WithdrawnGrants {
             .contains(&digest)
     }
 
-    /// Called by the ledger when a withdrawal is on disk and before it is answered. `on` is the UTC
-    /// day of the withdrawal.
+    /// Called by the ledger when a withdrawal is on disk and before the response is sent. `on` is
+    /// the UTC day of the withdrawal.
     pub fn insert(&self, id: &ConsentId, on: Day) {
         let digest = digest_id(id);
         self.insert_digest(digest);
@@ -99,7 +100,7 @@ impl WithdrawnGrants {
             .collect()
     }
 
-    /// Removes withdrawals that the other collectors know from the list of those to be sent.
+    /// Removes withdrawals that are in the store from the list of those to be sent.
     pub fn remove_sent(&self, known: &HashSet<ConsentIdDigest>) {
         self.lock_unsent()
             .retain(|(digest, _)| !known.contains(digest));

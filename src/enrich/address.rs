@@ -1,8 +1,8 @@
 //! Splits a URL into scheme, host, path and query, and discards the rest.
 //!
-//! Browsers send plain ASCII nearly always, and `url::Url` costs half a microsecond and an
-//! allocation. Therefore plain URLs are parsed by hand and borrowed; everything the hand-written
-//! parser is not sure about goes through the `url` crate. A property test checks that both agree.
+//! Browsers nearly always send plain ASCII, and `url::Url` costs half a microsecond and an
+//! allocation. Therefore plain URLs are parsed by own code and borrowed; everything that this
+//! parser does not handle goes through the `url` crate. A property test checks that both agree.
 
 use std::borrow::Cow;
 
@@ -34,7 +34,7 @@ pub struct UrlParts<'a> {
     pub https: bool,
     /// In lower case, without port and trailing dot.
     pub host: Cow<'a, str>,
-    /// As sent, or as encoded by the `url` crate: only an input for [`super::path::clean`].
+    /// As sent, or as encoded by the `url` crate: only an input for [`super::path::clean_path`].
     pub path: Cow<'a, str>,
     /// The text between `?` and `#`, still encoded; `None` if there is no `?`.
     pub query: Option<Cow<'a, str>>,
@@ -83,8 +83,8 @@ fn split_plain_url(url: &str) -> Option<UrlParts<'_>> {
     })
 }
 
-/// A host that both parsers read alike: no label of digits at the end (an IPv4 address in
-/// disguise), no punycode, no user information, a valid port.
+/// A host that both parsers read in the same way: no label of digits at the end (it may be an IPv4
+/// address), no punycode, no user information, a valid port.
 fn parse_plain_host(authority: &str) -> Option<Cow<'_, str>> {
     let host = match authority.bytes().position(|b| b == b':') {
         None => authority,
@@ -298,8 +298,8 @@ mod tests {
             path in "(/([a-zA-Z0-9._~:;,!$&'()*+=@|^`\\[\\]{}<>\"%-]{0,12}|%[0-9a-fA-F]{2}|%2e%2e|\\.\\.|%40)){0,5}/?",
             tail in "(\\?[!-~]{0,20})?(#[!-~]{0,10})?",
         ) {
-            // The crate takes `/a:/..` for a drive of Windows and does not leave it; the standard
-            // does that for files only.
+            // The crate reads `/a:/..` as a Windows drive and does not leave it; the standard does
+            // that for files only.
             let is_drive = |segment: &str| matches!(segment.as_bytes(), [b'a'..=b'z' | b'A'..=b'Z', b':' | b'|']);
             prop_assume!(!path.split('/').any(is_drive));
             let url = format!("{scheme}://{host}{port}{path}{tail}");

@@ -29,8 +29,8 @@ named_enum! {
 const MAX_MEDIUM_CHARS: usize = 40;
 
 impl Channel {
-    /// The channel of a visit that starts on `page` with this referrer. `source` is what
-    /// [`Source::of`] found for them.
+    /// The channel of a visit that starts on `page` with this referrer. `source` is the result of
+    /// [`VisitSource::from_visit`] for them.
     pub fn from_visit(page: &PageUrl<'_>, referrer: &str, source: &VisitSource) -> Channel {
         let medium = page
             .medium_tag()

@@ -1,5 +1,5 @@
-//! A closed list of two-letter codes. Every hit looks up two of them, so a code is found by
-//! indexing with its letters, not by searching.
+//! A closed list of two-letter codes. Every hit looks up two of them, so a code is found by its
+//! letters as an index, without a search.
 
 /// The exclusive upper bound on the number of codes: positions are one byte, and one value means
 /// "not listed".

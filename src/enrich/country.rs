@@ -89,7 +89,7 @@ impl CountryDatabase {
         }
     }
 
-    /// Loads an mmdb file, which [`Countries::reload_if_changed`] then watches.
+    /// Loads an mmdb file. [`CountryDatabase::reload_if_changed`] reloads it.
     ///
     /// # Errors
     ///

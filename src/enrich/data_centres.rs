@@ -1,7 +1,7 @@
-//! Networks of data centres, from a file of the operator's. People do not browse from them.
+//! Networks of data centres, from a file of the operator. People do not browse from them.
 //!
 //! Off by default, because VPNs and company networks use data centres too. The file is reloaded
-//! when it changes; a broken new one leaves the old one in use.
+//! when it changes; if the new file is broken, the old networks stay in use.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ type DataCentreFileStamp = (u64, Option<SystemTime>);
 
 #[derive(Default)]
 struct LoadedNetworks {
-    /// In order, none within another.
+    /// Sorted; none contains another.
     networks: Vec<IpNet>,
     stamp: Option<DataCentreFileStamp>,
 }
@@ -47,7 +47,7 @@ pub struct DataCentreNetworks {
 
 impl DataCentreNetworks {
     /// # Errors
-    /// A file that cannot be read, or the first line of it that is no network.
+    /// The file cannot be read, or a line of it is not a network.
     pub fn open(path: impl Into<PathBuf>) -> Result<DataCentreNetworks, DataCentreFileError> {
         let path = path.into();
         let loaded = ArcSwap::from_pointee(load_file(&path)?);
@@ -60,7 +60,7 @@ impl DataCentreNetworks {
     /// Reads the file again if its size or time changed; `true` if it did.
     ///
     /// # Errors
-    /// As [`DataCentres::open`]; the old networks stay in use.
+    /// As [`DataCentreNetworks::open`]; the old networks stay in use.
     pub fn reload_if_changed(&self) -> Result<bool, DataCentreFileError> {
         let Some(path) = &self.path else {
             return Ok(false);
@@ -96,7 +96,7 @@ fn read_stamp(path: &Path) -> Result<DataCentreFileStamp, DataCentreFileError> {
     Ok((meta.len(), meta.modified().ok()))
 }
 
-/// The stamp is taken first: a file that changes while it is read is read once more next time.
+/// The stamp is taken before reading: a file that changes during the read is read again next time.
 fn load_file(path: &Path) -> Result<LoadedNetworks, DataCentreFileError> {
     let stamp = read_stamp(path)?;
     let read = |source| DataCentreFileError::Read {
@@ -114,7 +114,7 @@ fn load_file(path: &Path) -> Result<LoadedNetworks, DataCentreFileError> {
     })
 }
 
-/// One network a line; lines that begin with `#` and empty ones say nothing.
+/// One network per line. Empty lines and lines that begin with `#` are ignored.
 fn parse_networks(text: &str) -> Result<Vec<IpNet>, String> {
     let mut networks = Vec::new();
     for (place, line) in text.lines().enumerate() {

@@ -33,8 +33,8 @@ impl PreferredLanguage {
     pub const UNKNOWN: PreferredLanguage = PreferredLanguage(UNKNOWN_VALUE);
     const OTHER: PreferredLanguage = PreferredLanguage(OTHER_VALUE);
 
-    /// The language of the first element of an `Accept-Language` field. `Language::UNKNOWN` without
-    /// a field, `(other)` for a code that is not listed.
+    /// The language of the first element of an `Accept-Language` field.
+    /// [`PreferredLanguage::UNKNOWN`] without a field, `(other)` for a code that is not listed.
     pub fn from_accept_language(accept: Option<&str>) -> PreferredLanguage {
         let Some(accept) = accept.map(str::trim).filter(|accept| !accept.is_empty()) else {
             return PreferredLanguage::UNKNOWN;

@@ -1,8 +1,8 @@
 //! The identity of a clicked link: its id, or its target.
 //!
 //! Ids are chosen by the site and kept as they are, in any script. Of a target, the scheme, the
-//! host and the cleaned path are kept, and the id of public content on known hosts. Of a mail
-//! address or a phone number, only the scheme is kept.
+//! host, the cleaned path, and the id of public content on known hosts are kept. Of a mail address
+//! or a phone number, only the scheme is kept.
 
 use std::borrow::Cow;
 
@@ -123,7 +123,7 @@ fn clean_target(url: &str, profile: impl Fn(&str, &str) -> usize) -> Option<Stri
         .then(|| format!("{scheme}://{}{path}", parts.host))
 }
 
-/// A link that opens an app: its scheme, and the rest treated as for any target.
+/// A link that opens an app: its scheme, and the rest cleaned like any target.
 fn clean_app_link(link: &str) -> Option<String> {
     let url = Url::parse(link).ok()?;
     let scheme = url.scheme();

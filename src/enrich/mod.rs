@@ -71,7 +71,7 @@ impl VisitAttributes {
     }
 }
 
-/// Derives [`Facts`] from requests. Holds the loaded data files.
+/// Derives [`VisitAttributes`] from requests. Holds the loaded data files.
 pub struct Enricher {
     classifier: AgentClassifier,
     countries: CountryDatabase,
@@ -88,7 +88,7 @@ impl Enricher {
         }
     }
 
-    /// With networks that people do not come from.
+    /// With networks that people do not browse from.
     #[must_use]
     pub fn with_data_centres(self, data_centres: DataCentreNetworks) -> Enricher {
         Enricher {
@@ -103,14 +103,14 @@ impl Enricher {
         self.classifier.rejected_patterns()
     }
 
-    /// Classifies the client of a request. Called once per request and before the gate, which must
-    /// know bots.
+    /// Classifies the client of a request. Called once per request and before the gate, which drops
+    /// bots.
     pub fn classify_client(&self, agent: &UserAgent<'_>, hints: &ClientHints<'_>) -> ClientClass {
         self.classifier.classify(agent, hints)
     }
 
     /// The attributes of a visit that starts with this hit. `referrer` and `language` are as sent;
-    /// `client` is the result of [`Enricher::client`] for the same request.
+    /// `client` is the result of [`Enricher::classify_client`] for the same request.
     pub fn derive_attributes(
         &self,
         page: &PageUrl<'_>,
@@ -139,7 +139,7 @@ impl Enricher {
         &self.countries
     }
 
-    /// Networks that people do not come from; the same for their reload.
+    /// The networks that people do not browse from, to reload them.
     pub fn data_centres(&self) -> &DataCentreNetworks {
         &self.data_centres
     }

@@ -29,7 +29,7 @@ pub fn clean_path(raw: &str) -> Cow<'_, str> {
     }
 }
 
-/// The normalised path, without replacing what [`clean`] would replace and without a bound on its
+/// The normalised path, without the replacements of [`clean_path`] and without a bound on its
 /// length. For look-ups only, never stored.
 pub fn normalize_path(raw: Cow<'_, str>) -> Cow<'_, str> {
     match raw {
@@ -39,8 +39,8 @@ pub fn normalize_path(raw: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// [`clean`] for a path from [`spell`], except for the first `kept` bytes: they name something
-/// public and stay unchanged. `kept` must be a character boundary.
+/// [`clean_path`] for a path from [`normalize_path`], except for the first `kept` bytes: they name
+/// something public and stay unchanged. `kept` must be a character boundary.
 pub fn clean_path_after(spelled: &str, kept: usize) -> Cow<'_, str> {
     if kept == 0 {
         return clean_path(spelled);
@@ -88,7 +88,7 @@ fn are_plain_segments(rest: &str, is_marked: impl Fn(&str) -> bool) -> bool {
     !telling(&rest[start..])
 }
 
-/// The bytes of a plain path: those of [`stands_plain`], and the slash between segments.
+/// The bytes of a plain path: those of [`is_unencoded_byte`], and the slash between segments.
 const PLAIN_BYTES: [bool; 256] = {
     let mut plain = [false; 256];
     let mut b = 0;
@@ -188,7 +188,7 @@ fn write_segment(segment: &str, marks: bool, out: &mut String) {
     }
 }
 
-/// A segment that may begin with `@`: see [`tells`].
+/// A segment that may begin with `@`: see [`is_sensitive_segment`].
 #[cfg(test)]
 pub(super) fn contains_mailbox(path: &str) -> bool {
     path.split('/')

@@ -1,6 +1,6 @@
 //! Public content on known hosts: songs, videos, apps, listings. Its ids look like secrets but
-//! identify no person, because the link is on a public page. What `public.toml` lists is kept of a
-//! link; the rest is cleaned as usual.
+//! identify no person, because the link is on a public page. Of a link, the parts that
+//! `public.toml` lists are kept; the rest is cleaned as usual.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
-//! The source of a visit: a name from our list, the host of the referrer, or the value of a tag.
-//! Nothing else of the referrer is kept.
+//! The source of a visit: a name of `sources.toml`, the host of the referrer, or the value of a
+//! tag. Nothing else of the referrer is kept.
 
 use super::address::{self, UrlError};
 use super::page::PageUrl;
@@ -10,7 +10,7 @@ use crate::event::OTHER_VALUE;
 /// The value of a visit without a source.
 pub const DIRECT_VALUE: &str = "(direct)";
 
-/// A longer host is not a website that people come from.
+/// A longer host is not a website.
 const MAX_HOST_BYTES: usize = 100;
 const MAX_TAG_CHARS: usize = 64;
 
@@ -117,7 +117,7 @@ fn source_from_host(own: &str, host: &str) -> VisitSource {
 }
 
 /// The host, or the rest of it after a label that looks like a secret. Numeric addresses are not
-/// named: they are someone's machine.
+/// named, because they belong to a machine.
 fn nameable_host(host: &str) -> Option<&str> {
     let numeric = host.starts_with('[')
         || host

@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use super::address::matches_query_key;
 
-/// An entry of the list, as its index. Two bytes, so that every [`Client`](super::Client) can hold
-/// one.
+/// An entry of the list, as its index. Two bytes, so that every [`ClientClass`](super::ClientClass)
+/// can hold one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ListedSource(u16);
 
@@ -101,7 +101,7 @@ impl ListedSource {
     }
 }
 
-/// The number of labels of a host that are looked at, from the right. No listed host has more.
+/// The number of labels of a host that are checked, from the right. No listed host has more.
 const MAX_HOST_LABELS: usize = 5;
 
 impl SourceList {

@@ -6,12 +6,12 @@ use proptest::prelude::*;
 
 use super::{PageUrl, PreferredLanguage, VisitSource, clean_event_name, clean_link};
 
-/// Decides how each piece is spelled.
+/// Chooses the spelling of each part.
 struct SpellingDice(u64);
 
 impl SpellingDice {
     fn roll_die(&mut self, sides: u64) -> u64 {
-        // xorshift64: any generator will do.
+        // xorshift64: any generator suffices.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -34,7 +34,7 @@ impl SpellingDice {
             .collect()
     }
 
-    /// With combining accents or without.
+    /// With or without combining accents.
     fn vary_accents(&mut self, text: &str) -> String {
         match self.roll_die(2) {
             0 => text.to_owned(),

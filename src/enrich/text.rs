@@ -1,6 +1,6 @@
-//! Rules for keeping text that someone else wrote.
+//! Rules for text from outside that is stored.
 //!
-//! Every path, link, campaign and name passes through here. Three things must not come out:
+//! Every path, link, campaign and name passes through here. Three things are never in the result:
 //! invisible characters (they forge log lines and reorder what a reader sees), anything that looks
 //! like personal data or a secret (it would be stored for years), and text of unbounded length. The
 //! common case is plain text that needs no change: it is returned unchanged, without allocation.
@@ -14,16 +14,16 @@ use crate::event::OTHER_VALUE;
 /// Replaces a part that looks like personal data or a secret.
 pub const ID_PLACEHOLDER: &str = "(id)";
 
-/// A run of this many letters and digits, with at least one digit, is taken for a key or a token.
+/// A run of this many letters and digits, with at least one digit, is treated as a key or a token.
 const MIN_TOKEN_CHARS: usize = 20;
-/// A run of this many digits is taken for a phone number or an account.
+/// A run of this many digits is treated as a phone number or an account.
 const MIN_NUMBER_DIGITS: usize = 9;
 
 /// Whether a text contains an `@`, a UUID, a token or a long number. `text` must be decoded.
 pub fn looks_secret(text: &str) -> bool {
     let bytes = text.as_bytes();
     // `fold` instead of `any`: without an early exit this compiles to a few vector instructions,
-    // and it decides nearly every call.
+    // and nearly every call ends here.
     let odd = bytes.iter().fold(false, |odd, &b| {
         odd | (b == b'@') | (b == b'%') | (b >= 0x80)
     });
@@ -60,8 +60,8 @@ fn has_long_run(bytes: &[u8]) -> bool {
     false
 }
 
-/// base64url uses `-` and `_` inside tokens, but titles are joined by them too. Unlike a token, the
-/// words of a title do not mix capitals, small letters and digits.
+/// base64url uses `-` and `_` inside tokens, but words of titles are joined by them too. Unlike a
+/// token, the words of a title do not mix capitals, small letters and digits.
 fn is_mixed_token(bytes: &[u8]) -> bool {
     let joined = |b: &u8| matches!(b, b'-' | b'_');
     bytes.len() >= MIN_TOKEN_CHARS
@@ -147,9 +147,9 @@ pub fn clean_query_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
     })
 }
 
-/// [`query_value`] for a campaign. Ad systems name campaigns by long numbers, which are equal for
-/// all visitors, and people write `&` and `<` in names; both are kept. What looks like a mail
-/// address, a phone number or a random token is replaced nevertheless.
+/// [`clean_query_value`] for a campaign. Ad systems name campaigns by long numbers, which are equal
+/// for all visitors, and people write `&` and `<` in names; both are kept. Values that look like a
+/// mail address, a phone number or a random token are replaced nevertheless.
 pub fn clean_campaign_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>> {
     let foreign = |c: char| is_markup_char(c) && !matches!(c, '&' | '<' | '>' | '"');
     clean_value(raw, most_chars, identifies_person, |value| {
@@ -157,7 +157,7 @@ pub fn clean_campaign_value(raw: &str, most_chars: usize) -> Option<Cow<'_, str>
     })
 }
 
-/// The value, or the mark of the reason why it is not kept: personal data, or not a name.
+/// The value, or the placeholder for the reason why it is not kept: personal data, or not a name.
 fn clean_value(
     raw: &str,
     most_chars: usize,
@@ -230,7 +230,7 @@ fn is_markup_char(c: char) -> bool {
         )
 }
 
-/// Whether a value has the form of our own marks, such as `(other)` and `(direct)`, which input
+/// Whether a value has the form of a placeholder, such as `(other)` and `(direct)`, which input
 /// must not be able to forge.
 fn is_placeholder(value: &str) -> bool {
     value.starts_with('(') && value.ends_with(')')

@@ -54,7 +54,7 @@ impl CounterKind {
     }
 }
 
-/// The counters of one row. They only grow; a count is never taken back.
+/// The counters of one row. They only grow.
 ///
 /// 32 bits are enough for one segment, which covers a few minutes of one collector. The tables hold
 /// 64 bits.

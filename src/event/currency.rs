@@ -29,8 +29,8 @@ fn units_per_euro(currency: &[u8]) -> u64 {
     }
 }
 
-/// The maximum amount of one event, in minor units of `currency`, for a site's bound of `most`
-/// euros. Inclusive. Saturates instead of overflowing.
+/// The maximum amount of one event, inclusive, in minor units of `currency`, for a site's bound of
+/// `most` euros. Saturates instead of overflowing.
 pub fn max_minor_units(most: u32, currency: &[u8]) -> u64 {
     let minor = u64::from(most).saturating_mul(units_per_euro(currency));
     minor.saturating_mul(u64::from(10_u32.pow(minor_digits(currency))))

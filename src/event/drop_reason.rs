@@ -8,9 +8,9 @@ pub enum DropReason {
     UnknownSite = 0,
     /// A prefetch, a known bot or a browser controlled by software.
     NotAView = 1,
-    /// `Sec-GPC: 1` was sent, and `signals.gpc` says to obey it.
+    /// `Sec-GPC: 1` was sent, and `signals.gpc` obeys it.
     Gpc = 2,
-    /// `DNT: 1` was sent, and `signals.dnt` says to obey it.
+    /// `DNT: 1` was sent, and `signals.dnt` obeys it.
     Dnt = 3,
     /// Consent is required and was not given.
     NoConsent = 4,

@@ -20,7 +20,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub detail: Cow<'static, str>,
     /// The value of `Retry-After` in seconds; `None` for the default of the status (see
-    /// `http::refuse`).
+    /// `http::problem_response`).
     #[serde(skip)]
     pub retry_secs: Option<u64>,
 }
@@ -53,13 +53,13 @@ impl Problem {
         self
     }
 
-    /// An unknown site and a site the caller may not see get the same answer, byte for byte, so
+    /// An unknown site and a site the caller may not see get the same response, byte for byte, so
     /// that site names cannot be probed.
     pub fn unknown_site() -> Problem {
         Problem::new(404, "unknown_site", "No such site")
     }
 
-    /// The store did not answer in time, so counts cannot be read. Hits are accepted meanwhile.
+    /// The store did not respond in time, so counts cannot be read. Hits are accepted meanwhile.
     pub fn store_unavailable() -> Problem {
         Problem::new(
             503,

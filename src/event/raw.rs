@@ -1,4 +1,4 @@
-//! Hits as they come off the wire, before the consent stage has decided about them.
+//! Hits as received, before the consent stage has decided about them.
 //!
 //! Nothing in this file has `Debug`, `Clone`, `Display` or `Serialize`, with the exception of
 //! closed sets, so that no personal value can reach a log line, an error or a file. The raw address
@@ -19,7 +19,7 @@ impl ClientAddress {
         ClientAddress(address.to_canonical())
     }
 
-    /// The whole address. Only for the visitor's keyed hash and for [`Address::network`].
+    /// The whole address. Only for the visitor's keyed hash and for [`ClientAddress::network`].
     pub fn expose(&self) -> IpAddr {
         self.0
     }
@@ -158,7 +158,8 @@ pub struct HitPayload<'a> {
     pub engaged_ms: u32,
     /// An event without an action of the visitor. It does not end a bounce.
     pub passive: bool,
-    /// The browser says that software controls it (`navigator.webdriver`); such hits are dropped.
+    /// The browser reports that software controls it (`navigator.webdriver`); such hits are
+    /// dropped.
     pub webdriver: bool,
 }
 
@@ -199,7 +200,7 @@ impl<'a> HitPayload<'a> {
 pub enum LegalBasis {
     /// The choice of the visitor, under `consent.basis`.
     VisitorChoice,
-    /// A stored grant is required, whatever `consent.basis` is.
+    /// A stored grant is required, independent of `consent.basis`.
     ConsentCookie,
     /// The operator declares that the site asks for consent in its own way. A stored refusal takes
     /// precedence.

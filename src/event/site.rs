@@ -26,7 +26,8 @@ impl SiteId {
         SiteId::from_key(OVERFLOW_SITE_NAME)
     }
 
-    /// No name has this id or a greater one: the store's markers of segments have them.
+    /// No name has this id or a greater one; these ids are reserved for the store's markers of
+    /// segments.
     pub const MIN_MARKER_ID: SiteId = SiteId(((1 << 40) - 1) << 88);
 
     /// The id of the site with this stable key. Never [`SiteId::PLATFORM`].

@@ -1,6 +1,6 @@
 //! Subjects and dimensions of the reports, and the placeholders for missing values.
 
-/// The value for everything beyond a cap, outside a closed list, or too small to show.
+/// The value for everything beyond a limit, outside a closed list, or too small to show.
 pub const OTHER_VALUE: &str = "(other)";
 
 /// The value of an attribute that could not be determined: the address has no country, or no

@@ -2,11 +2,11 @@
 //!
 //! A segment is sent until the store acknowledges it; then its file is removed. If the outcome is
 //! unknown (a lost connection, a crash), the segment is sent again: the store looks up which of its
-//! blocks it has and takes only the others, however long ago that was.
+//! blocks it has and takes only the others. There is no time limit on that.
 //!
-//! A segment that the store refuses again and again must not block those behind it. Another segment
-//! decides whether the segment or the state of the store is the cause: if the store takes that one
-//! and then refuses the first once more, the first is set aside.
+//! A segment that the store rejects repeatedly must not block those behind it. Another segment
+//! shows whether the segment or the state of the store is the cause: if the store takes that one
+//! and then rejects the first once more, the first is quarantined.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -33,10 +33,10 @@ const MAX_PAUSE: Duration = Duration::from_secs(15);
 /// A segment that waits longer than this is reported in the metrics.
 const OVERDUE_AFTER: Duration = Duration::from_secs(86_400);
 
-/// How long a segment that was set aside can be put back: its markers are kept until then.
+/// How long a quarantined segment can be restored: its markers are kept until then.
 const QUARANTINE_RETENTION: Duration = Duration::from_secs(62 * 86_400);
 
-/// Refusals of one segment before other segments are tried.
+/// Rejections of one segment before other segments are tried.
 const MAX_REJECTIONS: u32 = 5;
 /// How many other segments are tried in one round.
 const MAX_OTHERS_TRIED: usize = 8;
@@ -47,13 +47,13 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(3600);
 /// Totals since the start, for the metrics.
 #[derive(Default)]
 pub struct FlushStats {
-    /// Segments that the store took.
+    /// Segments that were sent.
     pub segments: AtomicU64,
     /// Rows of these segments.
     pub rows: AtomicU64,
     /// Failed attempts to connect to the store or to send a segment.
     pub failures: AtomicU64,
-    /// Segments that were set aside: damaged, or refused while others were taken.
+    /// Quarantined segments: damaged, or rejected while others were taken.
     pub quarantined: AtomicU64,
 }
 
@@ -104,7 +104,8 @@ fn file_age(path: &Path, now: SystemTime) -> Duration {
 /// The store; empty until it has been reached once. Hits do not wait for it, report queries do.
 pub type StoreSlot = Arc<ArcSwapOption<Store>>;
 
-/// The task that sends segments. It owns everything that it needs; [`Flusher::run`] consumes it.
+/// The task that sends segments. It owns everything that it needs; [`SegmentFlusher::run`] consumes
+/// it.
 pub struct SegmentFlusher {
     /// The journal's folder.
     pub folder: Arc<JournalFolder>,
@@ -120,7 +121,7 @@ pub struct SegmentFlusher {
     pub store_slot: StoreSlot,
     /// The counters that the metrics read.
     pub stats: Arc<FlushStats>,
-    /// The number of the last segment that was sent or set aside; `Some(0)` when the store is
+    /// The number of the last segment that was sent or quarantined; `Some(0)` when the store is
     /// connected, `None` before.
     pub finished: watch::Sender<Option<u64>>,
     /// Whether the collector is stopping.
@@ -137,20 +138,21 @@ pub struct FlushQueue {
     segments: VecDeque<SealedSegment>,
     /// Whether no more segments will be announced.
     is_closed: bool,
-    /// The index of the segment that is tried next while the first one is refused.
+    /// The index of the segment that is tried next while the first one is rejected.
     next_tried: usize,
     /// The day on which the markers of old days were last removed.
     markers_removed_on: Option<Day>,
 }
 
 impl SegmentFlusher {
-    /// Runs until all segments are sent and no more can come, or until the collector stops while
-    /// the store takes nothing. Segments that were not sent stay in the folder for the next start.
+    /// Runs until all segments are sent and the journal is closed, or until the collector stops
+    /// while the store takes nothing. Segments that were not sent stay in the folder for the next
+    /// start.
     ///
     /// # Errors
     ///
-    /// A connection failed for a reason that waiting does not cure: a wrong option, an engine that
-    /// does not start, a database of a later version. No segment was sent or removed.
+    /// A connection failed for a permanent reason: a wrong option, an engine that does not start, a
+    /// database of a later version. No segment was sent or removed.
     pub async fn run(mut self) -> Result<(), StoreError> {
         let Some(store) = self.connect_store().await? else {
             return Ok(());
@@ -196,7 +198,7 @@ impl SegmentFlusher {
                 Err(error) if error.is_retryable() => {
                     self.stats.failures.fetch_add(1, Ordering::Relaxed);
                     if self.outage.record_failure() {
-                        tracing::warn!(%error, "the store is not there yet; hits are kept in the journal");
+                        tracing::warn!(%error, "the store cannot be reached yet; hits are kept in the journal");
                     }
                 }
                 Err(error) => return Err(error),
@@ -216,7 +218,7 @@ impl SegmentFlusher {
             .is_ok()
     }
 
-    /// Sends a segment, or sets it aside. `false` if the collector stops and the store does not
+    /// Sends a segment, or quarantines it. `false` if the collector stops and the store does not
     /// take the segment: it is sent at the next start.
     async fn send_segment(&mut self, store: &Store, mut sealed: SealedSegment) -> bool {
         let number = sealed.number;
@@ -231,7 +233,7 @@ impl SegmentFlusher {
                     return true;
                 }
                 Err(SendFailure::Damaged(error)) => {
-                    tracing::error!(%error, "a sealed segment is damaged");
+                    tracing::error!(%error, "a closed segment is damaged");
                     self.quarantine_segment(&path);
                     return true;
                 }
@@ -252,7 +254,7 @@ impl SegmentFlusher {
                     tracing::error!(
                         segment = number,
                         error,
-                        "the store takes other segments and not this one"
+                        "the store takes other segments but rejects this one"
                     );
                     self.quarantine_segment(&path);
                     return true;
@@ -273,10 +275,10 @@ impl SegmentFlusher {
                 .queue
                 .segments
                 .remove(place)
-                .expect("the place is below the length");
+                .expect("the index is below the length");
 
             let outcome = self.try_send(store, &mut sealed).await;
-            // If it was taken, its file is gone, and its own turn does nothing.
+            // If it was taken, its file is gone, and trying it again does nothing.
             self.queue.segments.insert(place, sealed);
             match outcome {
                 Ok(true) => return true,
@@ -304,11 +306,7 @@ impl SegmentFlusher {
     fn record_failure(&self, segment: u64, error: &str) {
         self.stats.failures.fetch_add(1, Ordering::Relaxed);
         if self.outage.record_failure() {
-            tracing::warn!(
-                segment,
-                error,
-                "a segment could not be sent; it is tried again"
-            );
+            tracing::warn!(segment, error, "a segment could not be sent; will retry");
         }
     }
 
@@ -325,8 +323,8 @@ impl SegmentFlusher {
                 return Ok(false);
             }
             Err(error @ JournalError::Damaged { .. }) => return Err(SendFailure::Damaged(error)),
-            // For example no free file descriptor or no memory: this says nothing about the
-            // contents of the file.
+            // For example no free file descriptor or no memory: the contents of the file may be
+            // correct.
             Err(error) => return Err(SendFailure::Transient(error.to_string())),
         };
 
@@ -350,14 +348,14 @@ impl SegmentFlusher {
         Ok(true)
     }
 
-    /// Moves a segment out of the queue's way. The file is kept.
+    /// Moves a segment to the quarantine folder. The file is kept.
     fn quarantine_segment(&self, path: &Path) {
         self.stats.quarantined.fetch_add(1, Ordering::Relaxed);
         match self.folder.quarantine_file(path) {
             Ok(kept) => {
                 tracing::error!(kept = %kept.display(), "the segment was kept; its counts are not in the reports")
             }
-            Err(error) => tracing::error!(%error, "the segment could not be moved aside"),
+            Err(error) => tracing::error!(%error, "the segment could not be moved to quarantine"),
         }
     }
 
@@ -370,12 +368,12 @@ impl SegmentFlusher {
         match store.apply_retention(today, self.retention.keep_days).await {
             Ok(aged) => {
                 if let Some(bound) = aged.plausible_today {
-                    tracing::warn!(%today, %bound, "the clock is far ahead of what was counted; what is old is judged by the newest counts");
+                    tracing::warn!(%today, %bound, "the clock is far ahead of the newest counts; retention uses the date of those");
                 }
                 tracing::debug!(?aged, "retention pass finished");
             }
             Err(error) => {
-                tracing::error!(%error, "old months could not be dropped; it is tried again within the hour")
+                tracing::error!(%error, "old months could not be dropped; will retry within the hour")
             }
         }
 
@@ -389,7 +387,7 @@ impl SegmentFlusher {
         Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date())
     }
 
-    /// Removes the markers of old days, once a day: they cost each publication.
+    /// Removes the markers of old days, once a day, because each publication reads them.
     async fn remove_day_markers(&mut self, store: &Store) {
         let Some(today) = self.today_utc() else {
             return;
@@ -401,8 +399,8 @@ impl SegmentFlusher {
         }
     }
 
-    /// Removes old markers. A marker is needed while its segment can be sent again, and only a
-    /// segment that is in the folder can be.
+    /// Removes old markers. A marker is needed while its segment can be sent again, that is, while
+    /// the segment is in the folder.
     async fn remove_old_markers(&self, store: &Store, today: Day, old: MarkerScope) {
         let now = self.clock.file_time();
         let Ok(mut segments) = self.folder.quarantined_segments() else {
@@ -443,7 +441,7 @@ impl SegmentFlusher {
             }
         };
         if let Err(error) = forgotten {
-            tracing::error!(%error, "old markers of segments could not be removed; it is tried again within the hour");
+            tracing::error!(%error, "old markers of segments could not be removed; will retry within the hour");
         }
     }
 }
@@ -460,7 +458,7 @@ enum MarkerScope {
 enum SendFailure {
     /// The file cannot be read as a segment.
     Damaged(JournalError),
-    /// The store answered that it does not take the segment.
+    /// The store rejected the segment.
     Rejected(String),
     /// A failure of the store or of this machine: retrying may succeed.
     Transient(String),

@@ -1,5 +1,5 @@
 //! The header fields of a request that matter to a hit, collected in one pass instead of one
-//! look-up per name. The consent signals are read here, by the letter of their standards.
+//! look-up per name. The consent signals are read here, exactly as their standards define them.
 
 use actix_web::http::header::HeaderMap;
 
@@ -13,14 +13,14 @@ pub(super) struct RequestHeaders<'a> {
     pub(super) byte_count: usize,
     pub(super) has_encoded_body: bool,
     pub(super) host: &'a str,
-    /// First value of `X-Forwarded-Host`: the host the browser asked for, if the proxies are
+    /// First value of `X-Forwarded-Host`: the host of the browser's request, if the proxies are
     /// trusted.
     pub(super) forwarded_host: Option<&'a str>,
     /// Values of `X-Forwarded-For`, in order.
     pub(super) forwarded_for: Vec<&'a str>,
     pub(super) language: Option<&'a str>,
     pub(super) cookies: RequestCookies<'a>,
-    /// Bearer token by which a server proves that it speaks for a site.
+    /// Bearer token by which a server proves that it belongs to a site.
     pub(super) bearer: Option<&'a str>,
     origin: Option<&'a str>,
     agent: &'a str,

@@ -1,10 +1,10 @@
 //! The HTTP endpoints of mails: a pixel and a redirect.
 //!
-//! The pixel answers 200 with the same bytes, whatever is asked and whatever fails: a mail must
-//! always look the same, and the answer must not tell whether an open was counted. A counted open
-//! is on disk first, like a hit; if there is no room for it, the pixel is answered all the same and
-//! a metric counts the loss. A link that was not signed here, byte for byte, is answered 404, never
-//! a redirect.
+//! The response to a pixel is always 200 with the same bytes, also after an error: a mail must
+//! always look the same, and the response must not reveal whether an open was counted. A counted
+//! open is on disk first, like a hit; if the journal is full, the response is the same and a metric
+//! counts the loss. The response to a link that was not signed here, byte for byte, is 404, never a
+//! redirect.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -112,7 +112,7 @@ pub async fn follow_link(
     }
 }
 
-/// Counts the clicks that were held back for classification and whose time is over.
+/// Counts the clicks that were buffered for classification and whose time is over.
 pub fn release_due_clicks(desk: &MailService, journal: &Journal, now: Millis) {
     for click in desk.click_buffer.drain_due(now) {
         // The click was answered already; its ticket is not awaited.
@@ -132,7 +132,7 @@ fn record_loss(journal: &Journal) {
     journal.stats.mails_lost.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The sender of a request, until it is answered.
+/// One request to a mail endpoint, until it is answered.
 struct MailRequest<'a> {
     fields: RequestHeaders<'a>,
     address: ClientAddress,
@@ -187,8 +187,8 @@ impl MailIngestService {
         HeaderValue::from_str(&target).ok()
     }
 
-    /// Takes a load through classification and gate. A click is handed to the watch until what
-    /// follows it is known; an open is returned.
+    /// Passes a load through classification and gate. A click is buffered until the requests after
+    /// it are known; an open is returned.
     fn process_load(
         &self,
         desk: &MailService,
@@ -243,7 +243,8 @@ impl MailIngestService {
         }
     }
 
-    /// Records only that a message was opened and on which day; not for software.
+    /// Records that a message was opened and on which day, and nothing else. Loads by software are
+    /// ignored.
     fn record_message_open(&self, desk: &MailService, message: &str, asker: &MailRequest<'_>) {
         let message = access::message_digest(message);
         let known = desk.messages.as_ref().zip(message);
@@ -253,7 +254,7 @@ impl MailIngestService {
         let raw = RawMail {
             known: known.is_some(),
             signals: &asker.fields.signals(),
-            // Without consent no token is issued, and the store forgets revoked ones.
+            // Without consent no token is issued, and revoked ones are deleted in the store.
             consent: true,
             over_rate: self.is_over_rate(asker, reader, known.map(|_| MailBudget::Messages)),
         };
@@ -311,7 +312,7 @@ impl MailIngestService {
             .strip_prefix(under)
     }
 
-    /// Whether the target is a page of a site of ours.
+    /// Whether the target is a page of one of the sites.
     fn is_own_page(&self, target: &str) -> bool {
         PageUrl::parse(target).is_ok_and(|page| {
             self.directory

@@ -1,10 +1,9 @@
 //! Stage 1: the HTTP endpoints for hits. Reads the request within its limits, makes
-//! [`crate::event::RawHit`]s, submits what the gate admits, and answers once the counts are on
+//! [`crate::event::RawHit`]s, submits what the gate admits, and responds once the counts are on
 //! disk.
 //!
-//! Counted, dropped and repeated hits get the same answer, byte for byte, so that a page learns
-//! nothing from it. Hits that cannot be parsed are neither: they are left out of their body, and
-//! the answer names them.
+//! Counted, dropped and repeated hits get the same response, byte for byte, so that it reveals
+//! nothing to the page. Hits that cannot be parsed are skipped, and the response lists them.
 
 mod compat;
 mod headers;
@@ -59,14 +58,14 @@ pub async fn post_hit(
     }
 }
 
-/// Why a request was not taken; a dropped hit is a taken one.
+/// Why a request was not accepted. A request with dropped hits is accepted.
 struct IngestError {
     problem: Problem,
-    /// The body has not been read, so it has to be drained before the answer.
+    /// The body has not been read, so it has to be drained before the response.
     must_drain_body: bool,
 }
 
-/// The answer if some hits of a body could not be parsed. The others were taken.
+/// The response if some hits of a body could not be parsed. The others were accepted.
 #[derive(Serialize)]
 struct PartialResponse {
     unreadable: Vec<UnreadableHit>,
@@ -80,7 +79,7 @@ struct UnreadableHit {
     detail: String,
 }
 
-/// Takes the hits of a body. Returns those that could not be parsed, and the cookie to set.
+/// Processes the hits of a body. Returns those that could not be parsed, and the cookie to set.
 async fn accept_body(
     request: &HttpRequest,
     payload: &mut web::Payload,
@@ -91,7 +90,7 @@ async fn accept_body(
     let body = read_body(payload, edge.max_body_bytes, edge.body_timeout)
         .await
         .map_err(|error| body_error(error, edge.max_body_bytes))?;
-    // Personal data of the request ends with this block: only events wait for the disk.
+    // Personal data of the request does not leave this block: only events wait for the disk.
     let (events, cookie, mut unreadable) = {
         let text = String::from_utf8_lossy(&body);
         let wire::ParsedBody {
@@ -155,7 +154,7 @@ fn body_error(error: BodyError, most: usize) -> IngestError {
         BodyError::TooLarge => Problem::new(413, "body_too_large", "The body is too large")
             .with_detail(format!("at most {most} bytes")),
         BodyError::TooSlow => Problem::new(408, "body_too_slow", "The body did not arrive in time"),
-        // Nothing more will arrive: draining would only keep the request, and its personal data,
+        // Nothing more will arrive. Draining would only keep the request, and its personal data,
         // until the deadline.
         BodyError::Broken => {
             return Problem::new(400, "bad_body", "The body cannot be read").into();
@@ -174,7 +173,7 @@ fn unavailable_error(why: CommitError) -> IngestError {
         CommitError::QueueFull => "more hits wait than can be taken",
         CommitError::DiskFull => "the journal is full",
         CommitError::Stopping => "the collector is stopping",
-        // Not 503: if the sender repeated it, it might be counted twice.
+        // Not 503: if the sender repeated the hit, it might be counted twice.
         CommitError::Uncertain => {
             let problem = Problem::new(
                 500,

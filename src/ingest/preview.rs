@@ -1,6 +1,6 @@
-//! Previews the rows that the next view of a page would add, computed by the same code that counts,
-//! for the person who asks. Nothing is counted or kept: the rows are made in a table for one call,
-//! and the day's memory is only asked whether it knows the visitor.
+//! Previews the rows that the next view of a page would add, computed by the code that counts.
+//! Nothing is counted or kept: the rows are built in an aggregator of their own, and the day's
+//! state is only queried.
 
 use actix_web::HttpRequest;
 
@@ -17,7 +17,7 @@ use crate::pseudonym::{Event, pseudonymize};
 
 /// What a view would add.
 pub struct ViewPreview {
-    /// The rows it would raise, totals first.
+    /// The rows it would increase, totals first.
     pub rows: Vec<PreviewRow>,
     /// Whether the visitor was counted on this site today, and the view adds no visitor.
     pub known_today: bool,
@@ -38,7 +38,7 @@ pub struct PreviewRow {
 }
 
 impl IngestService {
-    /// Previews a view. `host` is the one the browser asked for, `path` the page's.
+    /// Previews a view. `host` is the host of the browser's request, `path` the page's path.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl IngestService {
             CountedEvent::Hit(event) => self.hit_queue.estimate_view(event).await,
             CountedEvent::Mail(_) => None,
         };
-        // The day's first hit is the first of everything, as in the new table.
+        // The day's first hit is the first of everything, as in the new aggregator.
         let Some(foreseen) = foreseen else {
             return Ok(ViewPreview {
                 rows,
@@ -91,7 +91,7 @@ impl IngestService {
         })
     }
 
-    /// The event the view would be. Synchronous, so that nothing personal outlives it.
+    /// The event that the view would make. Synchronous, so that no personal data outlives the call.
     fn next_view_event(
         &self,
         request: &HttpRequest,

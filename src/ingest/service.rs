@@ -50,13 +50,13 @@ pub struct IngestService {
     pub aggregator_limits: AggregatorLimits,
     /// The visit cookie's `Set-Cookie` value up to `Path=`, which is the profile's.
     pub visit_cookie_prefix: String,
-    /// Longest body, in bytes.
+    /// Maximum size of a body in bytes.
     pub max_body_bytes: usize,
-    /// Most hits in one body.
+    /// Maximum number of hits in one body.
     pub max_batch_hits: usize,
-    /// Most header fields.
+    /// Maximum number of header fields.
     pub max_header_fields: usize,
-    /// Longest header, in bytes.
+    /// Maximum size of the header in bytes.
     pub max_header_bytes: usize,
     /// Largest amount of one event in euros, or as much in another currency, for sites without a
     /// bound of their own.
@@ -176,7 +176,7 @@ impl IngestService {
         sealed
     }
 
-    /// Anyone can send an amount. One over the site's bound is not added up, only counted as such.
+    /// Anyone can send an amount. An amount over the site's bound is counted but not added up.
     fn cap_amount(
         &self,
         payload: &mut HitPayload<'_>,
@@ -314,7 +314,7 @@ impl IngestService {
         Some((pseudonymize(hit, site, item, facts, &key, mode), site))
     }
 
-    /// The site of the page, if the request can come from that page at all.
+    /// The site of the page, if the request can come from that page.
     fn resolve_site<'p>(
         &self,
         hosts: &SiteResolver,
@@ -344,7 +344,8 @@ impl IngestService {
     }
 
     /// The same for hits of other products' trackers, which carry no proof of their own: a hidden
-    /// host is accepted only if the proxy's upstream name is one that browsers cannot ask for.
+    /// host is accepted only if the proxy's upstream name is one that browsers cannot send requests
+    /// to.
     pub(super) fn is_sent_to_host_strictly(
         &self,
         fields: &RequestHeaders<'_>,
@@ -356,7 +357,7 @@ impl IngestService {
         self.is_sent_to_host(fields, peer, page_host) && (is_page_host || is_internal_host(asked))
     }
 
-    /// The host that the browser asked for, as far as it is known.
+    /// The host of the browser's request, as far as it is known.
     pub(super) fn requested_host<'a>(&self, fields: &RequestHeaders<'a>, peer: IpAddr) -> &'a str {
         fields
             .forwarded_host
@@ -388,8 +389,7 @@ fn is_internal_host(host: &str) -> bool {
             .any(|domain| domain.eq_ignore_ascii_case(last))
 }
 
-/// Whether a referrer is another page of the same site, which says nothing about the visit's
-/// source.
+/// Whether a referrer is another page of the same site, which does not reveal the visit's source.
 fn is_same_site_referrer(hosts: &SiteResolver, site: ResolvedSite<'_>, referrer: &str) -> bool {
     let of_site = |page: PageUrl<'_>| hosts.is_page_of(site.id, page.host(), page.lookup_path());
     !referrer.is_empty() && PageUrl::parse(referrer).is_ok_and(of_site)

@@ -1,6 +1,6 @@
 //! The native wire format: one JSON object, or an array of at most `limits.batch_hits`. Unknown
-//! keys are errors, so that a typo shows at the first try and not in the numbers. An error concerns
-//! one hit; the others of its body are taken.
+//! keys are errors, so that a typo is noticed at the first attempt. An error concerns one hit; the
+//! others of its body are accepted.
 
 use std::borrow::Cow;
 
@@ -10,14 +10,13 @@ use serde_json::value::RawValue;
 use crate::enrich::format_script_error;
 use crate::event::{FaultKind, HitDetail, HitKind, HitPayload, Problem, WebVital, minor_digits};
 
-/// Longest URL in bytes; longer ones are cut at a character boundary, so a page loses at most two
-/// keys of its query.
+/// Maximum length of a URL in bytes; longer ones are cut at a character boundary, so a page loses
+/// at most two keys of its query.
 pub(super) const MAX_URL_BYTES: usize = 2048;
 pub(super) const MAX_ENGAGED_MILLIS: u32 = 86_400_000;
 /// Higher than every site's bound, in major units.
 const MAX_AMOUNT: f64 = 9e12;
-/// Ten minutes, in milliseconds. A layout shift of 100 is a page that moved out of sight a hundred
-/// times.
+/// Ten minutes. A layout shift of 100 is a page that moved out of view a hundred times.
 const MAX_VITAL_MILLIS: f64 = 600_000.0;
 const MAX_LAYOUT_SHIFT: f64 = 100.0;
 
@@ -64,14 +63,14 @@ pub struct ParsedBody<'a> {
     pub unreadable: Vec<(usize, Problem)>,
 }
 
-/// Parses a body of 1 to `most` hits. A hit with an error is in [`Read::unreadable`].
+/// Parses a body of 1 to `most` hits. A hit with an error is in [`ParsedBody::unreadable`].
 ///
 /// # Errors
 ///
-/// The body is not JSON, or has no hit or more than `most`. Nothing of it is taken then.
+/// The body is not JSON, or has no hit or more than `most`. Then no hit of it is accepted.
 pub fn parse_body(text: &str, most: usize) -> Result<ParsedBody<'_>, Problem> {
     let is_list = text.trim_ascii_start().starts_with('[');
-    // Nearly all bodies parse at once. Only one that does not is parsed hit by hit.
+    // Nearly all bodies parse as a whole. Only a body that does not is parsed hit by hit.
     let hits: Result<Vec<WireHit<'_>>, _> = if is_list {
         serde_json::from_str(text)
     } else {
@@ -168,7 +167,7 @@ pub(super) fn without_lone_surrogates(json: &str) -> Option<String> {
     (out.len() < json.len()).then_some(out)
 }
 
-/// The first `most` bytes at most, cut at a character boundary.
+/// At most the first `most` bytes, cut at a character boundary.
 pub(super) fn truncate_text(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return text;
@@ -311,8 +310,7 @@ impl WireHit<'_> {
 }
 
 fn parse_hit_id(text: &str) -> Result<u128, Problem> {
-    // By hand, because `from_str_radix` multiplies 128 bits for each digit, and every hit has an
-    // id.
+    // Not `from_str_radix`: it multiplies 128 bits for each digit, and every hit has an id.
     let digits = text
         .chars()
         .try_fold(0_u128, |id, c| Some(id << 4 | u128::from(c.to_digit(16)?)));

@@ -1,4 +1,4 @@
-//! A cap that all living days share, so that memory is bounded however many time zones there are.
+//! A limit that all current days share, so that the number of time zones does not multiply memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct SharedBudget(Arc<BudgetState>);
 
 struct BudgetState {
-    /// Only one thread counts, so the order of memory says nothing here.
+    /// Only one thread changes it, so the memory ordering does not matter.
     used: AtomicUsize,
     limit: usize,
 }
 
-/// What one day has of a cap. It is given back when the day is dropped.
+/// What one day has reserved of a budget. Returned when the day is dropped.
 pub struct BudgetShare {
     budget: SharedBudget,
     reserved: usize,
@@ -26,7 +26,7 @@ impl SharedBudget {
         }))
     }
 
-    /// Of a day that has nothing of it yet.
+    /// A share with nothing reserved yet.
     pub fn new_share(&self) -> BudgetShare {
         BudgetShare {
             budget: self.clone(),
@@ -36,7 +36,7 @@ impl SharedBudget {
 }
 
 impl BudgetShare {
-    /// Takes `n` more; `false`, and nothing taken, if less is left.
+    /// Reserves `n` more. `false`, and nothing reserved, if less is left.
     pub fn try_reserve(&mut self, n: usize) -> bool {
         let BudgetState { used, limit: most } = &*self.budget.0;
         let with = used.load(Ordering::Relaxed).saturating_add(n);
@@ -48,13 +48,13 @@ impl BudgetShare {
         fits
     }
 
-    /// Whether `n` more could be taken.
+    /// Whether `n` more could be reserved.
     pub fn has_capacity(&self, n: usize) -> bool {
         let BudgetState { used, limit: most } = &*self.budget.0;
         used.load(Ordering::Relaxed).saturating_add(n) <= *most
     }
 
-    /// Of what was taken.
+    /// Returns `n` of what was reserved.
     pub fn return_units(&mut self, n: usize) {
         self.reserved -= n;
         self.budget.0.used.fetch_sub(n, Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! Calendar days as spans of time, and the keys of the current days.
 //!
-//! There is one key per time zone and day, shared by the zone's sites (the site is part of what is
-//! hashed). At most two keys of a zone exist at once: today's, and for some seconds after midnight
-//! yesterday's, for hits that were on their way.
+//! There is one key per time zone and day, shared by the zone's sites (the site is part of the hash
+//! input). At most two keys of a zone exist at once: today's, and for some seconds after midnight
+//! yesterday's, for late hits.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,10 +14,10 @@ use super::locked_key::{KeySource, LockedKey};
 use crate::config::{ZoneId, ZoneTable};
 use crate::event::{Day, Millis};
 
-/// Time that yesterday's key outlives its day; at most 60 s are promised.
+/// How long yesterday's key outlives its day. The documentation promises at most 60 s.
 const GRACE_MILLIS: Millis = 5_000;
 
-/// A key this long past its day was not dropped by the writer, which hangs.
+/// If a key is this long past its day, the writer hangs and did not drop it.
 const OVERDUE_MILLIS: Millis = 60_000;
 
 /// A calendar day of a time zone as a span of time, 23 to 25 hours long, and the UTC offsets in
@@ -149,7 +149,7 @@ impl ZoneKeys {
 }
 
 impl DayKeys {
-    /// No keys yet; they will come from `source`.
+    /// Without keys yet; `source` generates them.
     pub fn new(zones: Arc<ZoneTable>, source: KeySource) -> DayKeys {
         DayKeys {
             zones,
@@ -258,7 +258,7 @@ impl DayKeys {
             .sum()
     }
 
-    /// Makes room for all zones up to this one.
+    /// Extends the list to all zones up to this one.
     fn add_zones(&self, zone: ZoneId) -> Arc<ZoneKeys> {
         let _one_at_a_time = self
             .growth_lock

@@ -1,7 +1,7 @@
 //! Counts the visitors of a site who did something in the last five minutes: one counter per minute
 //! of a visitor's last hit, without any reference to visitors.
 
-/// Minutes that count as now, including the current one.
+/// Number of minutes that count as live, including the current one.
 const LIVE_MINUTES: u32 = 5;
 const RING_MINUTES: usize = 8;
 

@@ -28,7 +28,7 @@ pub struct MailEvent {
     pub link: Box<str>,
     /// Class of the reader.
     pub reader: ReaderKind,
-    /// Only of opens by a person's own program: behind a proxy, people cannot be told apart.
+    /// Only of opens by a person's own program: behind a proxy, people cannot be distinguished.
     pub opener: Option<VisitorKey>,
 }
 
@@ -100,7 +100,7 @@ fn derive_opener_key(
 /// Today's openers, in bounded memory.
 pub struct OpenerSet {
     known: HashTable<VisitorKey>,
-    /// Of the same cap as visitors, which take more.
+    /// Of the same budget as visitors, which take more memory.
     budget: BudgetShare,
 }
 
@@ -114,7 +114,7 @@ pub enum OpenerStatus {
 }
 
 impl OpenerSet {
-    /// An empty set with the room of its day.
+    /// An empty set with the budget of its day.
     pub fn new(room: BudgetShare) -> OpenerSet {
         OpenerSet {
             known: HashTable::new(),

@@ -1,11 +1,11 @@
-//! Stage 4: pseudonymisation. Tells visitors apart within a day without identifying them.
+//! Stage 4: pseudonymisation. Distinguishes visitors within a day without identifying them.
 //!
 //! Invariants:
 //! - the day's key is random, lives in memory only and is wiped when the day is over; nothing on
 //!   disk can restore it;
 //! - a visitor's value is keyed BLAKE3 over site, address and agent: the same person on two sites,
 //!   or on two days, has two unrelated values;
-//! - so are the values of networks and grants, which are only ever compared for equality;
+//! - so are the values of networks and grants, which are only compared for equality;
 //! - all values are wiped when their memory is freed (src/memory.rs), when a table grows as well as
 //!   when the day is over;
 //! - a value leaves this module only inside [`Event`], which has no field for an address, an agent

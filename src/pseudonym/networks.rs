@@ -52,7 +52,7 @@ fn insert_mark(known: &mut HashTable<MembershipHash>, mark: MembershipHash) -> b
     new
 }
 
-/// The number of visitors that each grant has made on a site today.
+/// The number of visitors of each grant on a site today.
 pub(super) struct GrantCounters {
     visitors: HashTable<(MembershipHash, u32)>,
     max_visitors: u32,
@@ -66,7 +66,7 @@ impl GrantCounters {
         }
     }
 
-    /// Whether it can make one more.
+    /// Whether the grant may have one more visitor.
     pub(super) fn can_admit(&self, grant: MembershipHash) -> bool {
         let known = self
             .visitors
@@ -74,7 +74,7 @@ impl GrantCounters {
         known.is_none_or(|(_, visitors)| *visitors < self.max_visitors)
     }
 
-    /// Counts a new visitor of the grant; `false` if it has as many as a grant may have.
+    /// Counts a new visitor of the grant; `false` if its limit is reached.
     pub(super) fn admit_visitor(&mut self, grant: MembershipHash) -> bool {
         match self
             .visitors

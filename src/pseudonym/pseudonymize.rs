@@ -1,4 +1,4 @@
-//! Turns an admitted hit into an event: address and agent go in, a keyed value comes out.
+//! Turns an admitted hit into an event: address and agent are replaced by a keyed hash.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use crate::event::{ClientAddress, HitDetail, HitKind, Millis, SiteId};
 pub struct VisitorKey([u8; 16]);
 
 impl VisitorKey {
-    /// Hash for tables in memory. The value is a keyed hash already, so its first bytes will do.
+    /// Hash for tables in memory. The value is a keyed hash already, so its first bytes suffice.
     pub(super) fn table_hash(&self) -> u64 {
         u64::from_le_bytes(self.0[..8].try_into().expect("8 of 16 bytes are 8"))
     }
 
-    /// A copy for the day's state, the only place that keeps a value longer than its hit.
+    /// A copy for the day's state, the only place that keeps a value longer than its hit exists.
     pub(super) fn to_stored_copy(&self) -> VisitorKey {
         VisitorKey(self.0)
     }
@@ -34,8 +34,8 @@ impl VisitorKey {
 }
 
 /// 64 bits of a keyed hash, for values that are only tested for membership. With a million visitors
-/// a day, two share a mark by chance once in 40 000 days. Deliberately without `Debug`, `Display`
-/// and `Serialize`.
+/// a day, two have the same hash by chance once in 40 000 days. Deliberately without `Debug`,
+/// `Display` and `Serialize`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct MembershipHash(u64);
 
@@ -50,7 +50,7 @@ impl MembershipHash {
     }
 }
 
-/// A hit's visitor: values under the day's key, and nothing they were made of.
+/// A hit's visitor: values under the day's key, without their input.
 pub struct Visitor {
     pub(super) key: VisitorKey,
     /// The /24 or /48, on this site.
@@ -73,7 +73,7 @@ impl Visitor {
     }
 }
 
-/// A hit that may be counted. Of the person it came from, it has only values that are wiped with
+/// A hit that may be counted. All it has of the person who sent it are values that are wiped with
 /// the day.
 pub struct Event {
     /// The site it counts for.
@@ -102,7 +102,7 @@ pub struct Event {
     pub interactive: bool,
 }
 
-/// The only constructor of [`Event`]. Takes the hit by value, and with it address and agent.
+/// The only constructor of [`Event`]. Takes the hit by value, so address and agent end here.
 pub fn pseudonymize(
     hit: AdmittedHit<'_>,
     site: ResolvedSite<'_>,
@@ -145,8 +145,8 @@ pub fn pseudonymize(
 }
 
 /// Keyed BLAKE3 over a head of fixed size that begins with the value's purpose, so that no two
-/// inputs share their bytes. In the visitor's, the address carries its length and the agent is the
-/// rest.
+/// inputs share their bytes. In the visitor's input, the address is preceded by its length and the
+/// agent is the rest.
 fn derive_visitor(
     key: &[u8; 32],
     site: SiteId,

@@ -1,10 +1,10 @@
 //! The visitors of one zone's day and their visits, in bounded memory.
 //!
 //! A visitor takes 48 bytes in a slab, 5 in an index and about 55 in the sets of networks and
-//! grants; each item a visitor touched takes 13 more. The slab grows by chunks and nothing moves,
+//! grants; each item a visitor touched takes 13 more. The slab grows in chunks and nothing moves,
 //! so a million visitors are never copied. Every open visit has exactly one entry in a timing wheel
-//! of minutes. An entry that comes due while its visit goes on is moved to its new minute, so hits
-//! do not touch the wheel.
+//! of minutes. An entry that comes due while its visit continues is moved to its new minute, so
+//! hits do not touch the wheel.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ const VISITORS_PER_CHUNK: usize = 4096;
 const MINUTE_MILLIS: u32 = 60_000;
 const NO_PAGE: u32 = u32::MAX;
 
-/// The attributes that a visit keeps from its first hit, as ids of the day's texts: only those by
-/// which pages, links and events are broken down.
+/// The attributes that a visit keeps from its first hit, as ids of the day's texts. Only those that
+/// pages, links and events are broken down by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VisitValues {
     /// Referring source.
@@ -34,7 +34,7 @@ pub struct VisitValues {
     pub campaign: u32,
 }
 
-/// A hit, as far as visits need it.
+/// The parts of a hit that visits need.
 pub struct VisitHit<'a> {
     /// Pseudonymous visitor.
     pub visitor: &'a Visitor,
@@ -55,12 +55,12 @@ pub struct VisitHit<'a> {
 /// The result of looking up a hit's visit.
 pub enum VisitLookup {
     Found(VisitUpdate),
-    /// No visitor: the mode has none, or a leave came without an open visit. Such a leave was a
-    /// long read, whose seconds count for the page all the same.
+    /// No visitor: the mode has none, or a leave came without an open visit. Such a leave follows a
+    /// long read; its seconds still count for the page.
     NoVisitor,
     /// A limit is reached: the hit counts, its visitor does not.
     LimitReached,
-    /// The hit's grant has made as many visitors of the site today as it may: the hit counts, its
+    /// The hit's grant has reached its limit of visitors of the site today: the hit counts, its
     /// visitor does not.
     GrantLimitReached,
 }
@@ -68,18 +68,18 @@ pub enum VisitLookup {
 /// What a hit with a known visitor is the first of.
 #[derive(Debug, PartialEq)]
 pub struct VisitUpdate {
-    /// The site has a new visitor. Decided by the cookie in the mode with one, and then it can be
-    /// more than once a day.
+    /// The site has a new visitor. In the mode with a cookie, the cookie decides, and a person can
+    /// be new more than once a day.
     pub new_visitor: bool,
     /// The hit begins a visit.
     pub new_visit: bool,
-    /// The item has a new visitor. Decided by the cookie in the mode with one.
+    /// The item has a new visitor. In the mode with a cookie, the cookie decides.
     pub item_new_visitor: bool,
     /// First touch of the item in this visit.
     pub item_new_in_visit: bool,
-    /// The visitor's first hit of the day, whatever the cookie says.
+    /// The visitor's first hit of the day, independent of the cookie.
     pub first_today: bool,
-    /// The visitor's first touch of the item that day, whatever the cookie says.
+    /// The visitor's first touch of the item that day, independent of the cookie.
     pub item_first_today: bool,
     /// Whether the visitor was the first of its network that day.
     pub first_of_network: FirstOfNetwork,
@@ -91,8 +91,7 @@ pub struct VisitUpdate {
     pub closed_visit: Option<ClosedVisit>,
 }
 
-/// A visit that has ended.
-/// What a view would add, as (visitors, visits).
+/// What a page view would add, as (visitors, visits).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct VisitEstimate {
     pub site_counts: (u32, u32),
@@ -101,6 +100,7 @@ pub struct VisitEstimate {
     pub known_today: bool,
 }
 
+/// A visit that has ended.
 #[derive(Debug, PartialEq)]
 pub struct ClosedVisit {
     /// The site's number within the day.
@@ -140,11 +140,11 @@ const FIRST_OF_PLATFORM_NETWORK: u8 = 16;
 pub struct VisitLimits {
     /// A visit ends after this many seconds without a hit.
     pub gap_secs: u32,
-    /// Room for visitors.
+    /// Budget of visitors.
     pub visitor_budget: BudgetShare,
-    /// Room for pairs of a visitor and an item.
+    /// Budget of pairs of a visitor and an item.
     pub item_budget: BudgetShare,
-    /// Most visitors of one site that may share one grant.
+    /// Maximum number of visitors of one site that share one grant.
     pub visitors_per_grant: u32,
 }
 
@@ -169,7 +169,7 @@ pub struct VisitTable {
 }
 
 impl VisitTable {
-    /// No visitors yet.
+    /// A table without visitors.
     pub fn new(span: Arc<DaySpan>, caps: VisitLimits) -> VisitTable {
         // The tables grow with the day's visitors, up to the limits.
         VisitTable {
@@ -264,8 +264,8 @@ impl VisitTable {
         })
     }
 
-    /// What [`Visits::touch`] would count for a page view, without changing anything. `item` is
-    /// `None` if the day has not seen the page yet.
+    /// What [`VisitTable::record_hit`] would count for a page view, without changing anything.
+    /// `item` is `None` if the day has not seen the page yet.
     pub fn estimate_view(
         &self,
         visitor: &Visitor,
@@ -371,7 +371,8 @@ impl VisitTable {
             .copied()
     }
 
-    /// Adds a new visitor. An error is why not: a limit, or a leave, which makes no visitor.
+    /// Adds a new visitor. The error is the reason why there is none: a limit, or a leave, which
+    /// makes no visitor.
     fn admit_visitor(&mut self, touch: &VisitHit<'_>) -> Result<u32, VisitLookup> {
         if touch.kind == HitKind::Leave {
             return Err(VisitLookup::NoVisitor);

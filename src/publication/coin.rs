@@ -12,17 +12,17 @@ use super::rules::Lot;
 pub struct CoinKey([u8; 32]);
 
 impl CoinKey {
-    /// Takes 32 random bytes, the same on every collector of the database.
+    /// `key` is 32 random bytes, the same on every collector of the database.
     pub fn new(key: [u8; 32]) -> CoinKey {
         CoinKey(key)
     }
 
-    /// Whether a lot is published on this day. The same lot and day always give the same answer, so
+    /// Whether a lot is published on this day. The same lot and day always give the same result, so
     /// publishing a day again changes nothing.
     ///
     /// The coin identifies a lot by its size and not by its cell. Cells of the same visitors (a
     /// profile's only page and the site; a campaign and the source it is linked from) therefore get
-    /// the same answer. If each cell had its own coin, their lots would end on different days, and
+    /// the same result. If each cell had its own coin, their lots would end on different days, and
     /// the difference would be a single day.
     ///
     /// The result is the first bit of keyed BLAKE3 over the site (16 bytes), visitors and networks

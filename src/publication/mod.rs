@@ -7,7 +7,7 @@
 //! each lot waits with them.
 //!
 //! Lots are used, rather than a threshold at read time, because a client that can query two ranges
-//! can subtract them. A lot is one number for a set of visitors that no later answer divides.
+//! can subtract them. A lot is one number for a set of visitors that no later response divides.
 //! docs/understand/PRIVACY.md has the measured effect, docs/understand/COUNTING.md the rules as a
 //! contract.
 

@@ -24,7 +24,7 @@ pub struct CellKey {
     pub item: Box<str>,
     /// The attribute, such as country or browser.
     pub dim: Dimension,
-    /// The value of the attribute, or [`OTHER`] for values that waited too long.
+    /// The value of the attribute, or [`OTHER_VALUE`] for values that waited too long.
     pub value: Box<str>,
 }
 
@@ -324,8 +324,8 @@ impl PublicationRules<'_> {
             .sum::<u64>();
         let mut left = staying + remainders;
 
-        // The visitors that stay must be none or at least k; otherwise the total less the published
-        // lots would be about fewer than k.
+        // The number of visitors that stay pending must be 0 or at least k. Otherwise the total
+        // less the published lots would describe fewer than k visitors.
         let mut held = 0;
         while (1..self.policy.k).contains(&left) && held < go.len() {
             let (key, remainder) = &go[held];
@@ -354,8 +354,8 @@ impl PublicationRules<'_> {
         is_due && is_published_on_site(cells, key) && self.has_enough_others(cells, key, entry)
     }
 
-    /// An item divides its site's visitors. Those with the value who did not use the item since the
-    /// cell was last published must be none or at least k.
+    /// An item divides its site's visitors. The number of those with the value who did not use the
+    /// item since the cell was last published must be 0 or at least k.
     fn has_enough_others(&self, cells: &CellMap, key: &CellKey, entry: &CellEntry) -> bool {
         let others = match key.subject {
             Subject::Site => 0,
@@ -382,7 +382,7 @@ impl PublicationRules<'_> {
             return Lot::default();
         }
 
-        // The networks of these visitors are not known: take the smallest number that is possible.
+        // The networks of these visitors are not known, so the smallest possible number is assumed.
         let networks = lot.networks.saturating_sub(lot.visitors - visitors);
         let visits = u128::from(lot.visits) * u128::from(visitors) / u128::from(lot.visitors);
         Lot {
@@ -429,7 +429,7 @@ fn counted_on_site(cells: &CellMap, key: &CellKey) -> u64 {
 }
 
 /// A lot of an item ends only where one of its site ends. Nearly every visitor of a profile opens
-/// its one page: if the page's lots ended on their own, they would cut those of the site into
+/// its one page: if the page's lots ended independently, they would cut those of the site into
 /// single days. Sites are decided first.
 fn is_published_on_site(cells: &CellMap, key: &CellKey) -> bool {
     let is_published = |entry: &CellEntry| entry.is_published || entry.pending.visitors == 0;

@@ -1,9 +1,9 @@
 //! Decides when attributes are published: after each zone's day, and for busy sites after each
 //! hour.
 //!
-//! One task. It asks the journal to hand over its counts of days that are over, waits until the
-//! store has them, and then lets the store publish each unit. After an interruption of any kind,
-//! the next run continues. Several collectors of a database may run it at the same time.
+//! One task. It makes the journal close its segment, waits until the store has all counts of the
+//! days that are over, and then lets the store publish each unit. After an interruption of any
+//! kind, the next run continues. Several collectors of a database may run it at the same time.
 
 mod schedule;
 
@@ -29,8 +29,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(20);
 /// due between two of them.
 const QUARTER_HOUR_MILLIS: Millis = 15 * 60 * 1000;
 
-/// How long to wait for the store to take the journal's segments. After that, the run is left to
-/// the next check.
+/// How long to wait for the store to take the journal's segments. After that, the run ends and the
+/// next check repeats it.
 const MAX_WAIT_FOR_SEGMENTS: Duration = Duration::from_secs(60);
 
 /// Figures for the metrics and the health page. Totals since the start, except the last two.
@@ -75,8 +75,7 @@ pub enum PublisherError {
     Store(#[from] StoreError),
 }
 
-/// The task that publishes what is due. It needs the journal and the flusher, whose progress it
-/// follows.
+/// The task that publishes what is due. It needs the journal and the progress of the flusher.
 pub struct LotPublisher {
     clock: Clock,
     directory: Arc<SiteDirectory>,
@@ -126,7 +125,7 @@ impl LotPublisher {
     }
 
     /// Publishes what is due for as long as the collector runs. With a test clock it returns at
-    /// once: tests call [`Publisher::publish_due`].
+    /// once: tests call [`LotPublisher::publish_due`].
     pub async fn run(self: Arc<Self>) {
         if matches!(self.clock, Clock::Test(_)) {
             return;
@@ -137,8 +136,8 @@ impl LotPublisher {
 
         loop {
             check.tick().await;
-            // Published lots are never taken back, so a clock that was just started, or just
-            // jumped, is not trusted.
+            // Published lots are never revoked, so a clock that was just started, or just jumped,
+            // is not trusted.
             if !self.clock.is_settled() {
                 continue;
             }
@@ -191,8 +190,7 @@ impl LotPublisher {
             return Ok(0);
         }
 
-        // Counts of these days that are still in the journal belong to them. They can be the first
-        // of their zone.
+        // The journal may still hold counts of these days. They can be the first of their zone.
         self.flush_segments().await?;
         due = self.collect_due_units(store, until).await?;
 

@@ -10,9 +10,9 @@ use crate::store::{PublicationUnit, ZoneProgress};
 
 /// A zone and its progress.
 pub(super) struct ZoneSchedule {
-    /// The zone's IANA name; empty for counts of a schema that stored none.
+    /// The zone's IANA name; empty for counts of a schema without zones.
     pub(super) zone: String,
-    /// How far its publication is.
+    /// The progress of its publication.
     pub(super) progress: ZoneProgress,
     /// The smallest lot of an hour of the open day, in visitors; 0 if open days are never
     /// published.
@@ -106,7 +106,7 @@ impl ZoneSchedule {
         DaySpan::from_instant(ZoneId(0), &self.time_zone(), at)
     }
 
-    /// UTC if the name is not known: counts of a schema that stored no zone are by UTC day.
+    /// UTC if the name is not known: counts of a schema without zones are by UTC day.
     fn time_zone(&self) -> TimeZone {
         TimeZone::get(&self.zone).unwrap_or(TimeZone::UTC)
     }

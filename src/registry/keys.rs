@@ -1,8 +1,8 @@
 //! API tokens, share links and the audit log.
 //!
 //! The audit entry of a change is written before the change: an entry may name a change that failed
-//! afterwards, never the other way round. Sign-ins are recorded together within seconds; a crash in
-//! between loses them.
+//! afterwards, but no change lacks its entry. Sign-ins are recorded together within seconds; a
+//! crash in between loses them.
 
 use std::sync::Arc;
 
@@ -13,13 +13,12 @@ use crate::access::{ApiToken, AuditEntry, CredentialIndex, SecretDigest, ShareLi
 use crate::event::Problem;
 use crate::store::{AuditRow, Store};
 
-/// Sign-ins waiting for the audit log. Beyond this number, while the store is away, they are
-/// dropped with a warning.
+/// Maximum number of sign-ins that wait for the audit log. Beyond it, while the store is away, they
+/// are dropped with a warning.
 const MAX_QUEUED_AUDIT_ENTRIES: usize = 10_000;
 
 impl Registry {
-    /// Tokens and share links in force; `None` until the store was first read, when it is unknown
-    /// who holds one.
+    /// Tokens and share links in force; `None` until the store was first read.
     pub fn access_keys(&self) -> Option<Arc<CredentialIndex>> {
         self.keys.load_full()
     }
@@ -57,12 +56,12 @@ impl Registry {
         .await
     }
 
-    /// Stores a share link, if the links of the site known at that moment leave room. `is_site`
-    /// says whether a link belongs to the site.
+    /// Stores a share link, if the site has not reached its limit of links. `is_site` returns
+    /// whether a link belongs to the site.
     ///
     /// # Errors
     ///
-    /// 409 `taken` if the site has as many links as it may have, 503 `store_unavailable`.
+    /// 409 `taken` if the site has reached its limit of links, 503 `store_unavailable`.
     pub async fn store_share(
         &self,
         by: AuditEntry,
@@ -81,8 +80,8 @@ impl Registry {
         .await
     }
 
-    /// Stores the fixed answer of a share link made by an earlier version, and returns the stored
-    /// one: of two at the same time, the first is kept. `None` for an unknown link.
+    /// Stores the fixed response of a share link made by an earlier version, and returns the stored
+    /// one. If two are stored at the same time, the first is kept. `None` for an unknown link.
     ///
     /// # Errors
     ///
@@ -127,7 +126,7 @@ impl Registry {
         match waiting.len() < MAX_QUEUED_AUDIT_ENTRIES {
             true => waiting.push(entry),
             false => {
-                tracing::warn!("a sign-in cannot be put on record: too many wait for the store")
+                tracing::warn!("a sign-in cannot be recorded: too many wait for the store")
             }
         }
     }
@@ -149,7 +148,7 @@ impl Registry {
             .map_err(validation::store_problem)
     }
 
-    /// Writes what is queued to the store. For a collector that stops.
+    /// Writes the queued entries to the store when the collector stops.
     pub async fn write_queued(&self) {
         if let Some(store) = self.store.load_full() {
             self.write_audit_queue(&store).await;
@@ -164,10 +163,10 @@ impl Registry {
         if entries.is_empty() {
             return;
         }
-        // Removed only once they are written: cancelling this in between must not lose them.
+        // Removed only once they are written, so that a cancelled call does not lose them.
         match store.insert_audit_entries(&entries).await {
             Ok(()) => drop(self.lock_audit_queue().drain(..entries.len())),
-            Err(error) => self.record_failure(&error, "sign-ins cannot be put on record"),
+            Err(error) => self.record_failure(&error, "sign-ins cannot be recorded"),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Messages whose opening the platform wants confirmed. They are kept in the store only; collectors
-//! do not cache them.
+//! Single messages whose opening is reported to the platform. They are kept in the store only;
+//! collectors do not cache them.
 
 use super::{Registry, validation};
 use crate::access::SecretDigest;
@@ -71,7 +71,7 @@ impl Registry {
                 .record_opened_messages(&messages, &self.templates, on)
                 .await
             {
-                self.record_failure(&error, "opened messages cannot be kept");
+                self.record_failure(&error, "opened messages cannot be stored");
                 return;
             }
             self.opened_messages.remove_stored(messages.len());

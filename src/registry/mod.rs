@@ -2,9 +2,9 @@
 //! to those in the configuration.
 //!
 //! It is kept in the store, shared by all collectors of a database. Each collector reads it into
-//! memory and polls for changes every few seconds. A copy lies beside the journal, so that hits of
-//! a registered site count from the start, even without the store. Withdrawals of consent are
-//! shared the same way.
+//! memory and polls for changes every few seconds. A copy is kept in the journal's folder, so that
+//! hits of a registered site count from the start, even without the store. Withdrawals of consent
+//! are shared the same way.
 
 mod keys;
 mod messages;
@@ -28,10 +28,10 @@ use crate::mail::OpenedQueue;
 use crate::outage::Outage;
 use crate::store::{Store, StoreError};
 
-/// Polling interval until the store is there for the first time.
+/// Polling interval until the store is reached for the first time.
 const STORE_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The registry as this collector knows it, and the queue of what it has to write.
+/// The registry as last read by this collector, and the queue of what it has to write.
 pub struct Registry {
     /// Sites and hosts in force, from configuration and registry.
     pub directory: Arc<SiteDirectory>,
@@ -63,8 +63,8 @@ struct RegistryRevisions {
 }
 
 impl Registry {
-    /// Starts with the copy that the last run left. `dir` is the journal's folder, `templates` the
-    /// counted mail templates.
+    /// Starts with the copy on disk from the last run. `dir` is the journal's folder, `templates`
+    /// the counted mail templates.
     pub fn open(
         directory: Arc<SiteDirectory>,
         store: Arc<ArcSwapOption<Store>>,
@@ -78,7 +78,7 @@ impl Registry {
             Ok(None) => {}
             Err(error) => {
                 let path = snapshot.display();
-                tracing::warn!(%path, error, "the copy of the registry cannot be read; its sites count once the store is there");
+                tracing::warn!(%path, error, "the copy of the registry cannot be read; its sites count once the store can be reached");
             }
         }
         Registry {
@@ -129,16 +129,16 @@ impl Registry {
                 Ok(()) => self.record_success(),
                 Err(error) => self.record_failure(
                     &error,
-                    "the registry cannot be read; what was read before stays in force",
+                    "the registry cannot be read; the last state stays in force",
                 ),
             }
         }
     }
 
-    /// Logs one line per outage, however long the store is away.
+    /// Logs one line per outage, not one per attempt.
     fn record_failure(&self, error: &StoreError, what: &'static str) {
         if self.outage.record_failure() {
-            tracing::warn!(%error, "{what}; it is tried again every few seconds");
+            tracing::warn!(%error, "{what}; will retry every few seconds");
         }
     }
 
@@ -157,10 +157,10 @@ impl Registry {
         }
         match store.insert_site_names(&fresh).await {
             Ok(clashes) => clashes.iter().for_each(|site| {
-                tracing::error!(%site, "two names have the id of one site; what is counted under it belongs to neither alone");
+                tracing::error!(%site, "two names have the same site id; the counts of both are mixed");
             }),
             Err(error) => {
-                self.record_failure(&error, "the names of new sites cannot be kept");
+                self.record_failure(&error, "the names of new sites cannot be stored");
                 self.directory.site_names().requeue_names(fresh);
             }
         }
@@ -280,7 +280,7 @@ impl Registry {
         let registered = store.load_registered_sites().await?;
         if let Err(error) = snapshot::write_snapshot(&self.snapshot_path, &registered) {
             let path = self.snapshot_path.display();
-            tracing::warn!(%path, %error, "the copy of the registry cannot be written; a start without the store will not know the last changes");
+            tracing::warn!(%path, %error, "the copy of the registry cannot be written; a start without the store will lack the last changes");
         }
         self.directory.replace_registered(registered);
         *read = Some(revision);

@@ -1,4 +1,4 @@
-//! Rules for registrations: no page may count for two sites, and no site in two calendars.
+//! Rules for registrations: no page may count for two sites, and no site in two time zones.
 
 use garde::Validate;
 
@@ -6,7 +6,7 @@ use crate::config::{AliasRule, RegisteredSites, SiteDirectory, SiteRule, find_id
 use crate::event::{Problem, SiteId};
 use crate::store::StoreError;
 
-/// Validates each entry by itself, for a registry from a file.
+/// Validates each entry independently, for a registry from a file.
 pub(super) fn check_registered(registered: &RegisteredSites) -> Result<(), String> {
     let sites = registered.sites.iter().map(Validate::validate);
     sites
@@ -122,7 +122,7 @@ pub(super) fn check_alias(directory: &SiteDirectory, rule: &AliasRule) -> Result
         .ok_or_else(Problem::unknown_site)
 }
 
-/// Refuses a name whose id another name has.
+/// Rejects a name whose id equals that of another name.
 fn check_unique_id(directory: &SiteDirectory, name: &str) -> Result<(), Problem> {
     let registered = directory.registered_sites();
     let sites = directory

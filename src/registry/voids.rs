@@ -7,7 +7,7 @@ use crate::store::{VoidRequest, VoidRow};
 
 impl Registry {
     /// Voids amounts. Returns what was voided, and whether it was voided now: the same void again
-    /// changes nothing, whatever was booked since.
+    /// changes nothing, also if amounts were added since.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Shares withdrawals of consent among all collectors of a database. Each writes its own to the
-//! store at once, and polls for those of the others every few seconds.
+//! Shares withdrawals of consent among all collectors of a database. Each collector writes its own
+//! to the store at once, and polls for those of the others every few seconds.
 //!
 //! While the store is away they stay in memory. After a restart they are read from the ledger
 //! again, and those missing in the store are written.
@@ -18,11 +18,14 @@ impl Registry {
         if let Err(error) = self.read_withdrawals(store, &mut read).await {
             self.record_failure(&error, "withdrawals of other collectors cannot be read");
         }
-        // Not before the table was read, so that what it already holds is not written again.
+        // Not before the table was read, so that its rows are not written again.
         if read.is_some()
             && let Err(error) = self.write_withdrawals(store).await
         {
-            self.record_failure(&error, "withdrawals cannot be told to the other collectors");
+            self.record_failure(
+                &error,
+                "withdrawals cannot be written for the other collectors",
+            );
         }
     }
 

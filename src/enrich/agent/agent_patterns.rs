@@ -1,9 +1,10 @@
-//! Our own rules for user agents: what bots call themselves, and what every browser names.
+//! The project's own rules for user agents: names of bots, and the systems that every browser
+//! names.
 
-/// What bots and programs call themselves, anywhere in their user agent. `bot` must end a word, and
-/// CUBOT is a manufacturer of phones; `008` is a crawler only at the start. A user agent with a URL
-/// or a mail address is a bot's: no browser has one. So is one that says more than `KHTML, like
-/// Gecko` in that bracket, as Google's tools do.
+/// Names of bots and programs, anywhere in the user agent. `bot` must end a word, and CUBOT is a
+/// manufacturer of phones; `008` is a crawler only at the start. A user agent with a URL or a mail
+/// address is a bot's, because no browser has one. So is one with more than `KHTML, like Gecko` in
+/// that bracket, as Google's tools have.
 pub(super) const BOT_NAME_PATTERN: &str = r"(?xi)
     (?:^|[^u]|[^c]u) bots? (?:[^a-z]|$)
   | crawl | spider | headless | http-?_?client | scrap(?:er|ing|y) | phantomjs | selenium | puppeteer | playwright | webdriver
@@ -21,8 +22,8 @@ pub(super) const BOT_NAME_PATTERN: &str = r"(?xi)
 ";
 
 /// Systems and devices. A browser names the one it runs on; libraries, crawlers and previews do
-/// not. The few programs for people that name none (feature phones, Facebook's app without the
-/// words of a browser) have words of their own here.
+/// not. The few programs of people that name none (feature phones, Facebook's app without a
+/// browser's words) are listed here.
 pub(super) const PLATFORM_PATTERN: &str = r"(?xi)
     windows | \bwin(?:9[58]|16|32|64|nt|ce) | macintosh | mac\ ?os | \bosx/ | mac_powerpc | \bppc\b | iphone | ipad | ipod | \biph\d | darwin
   | \bios\b | apple\ ?tv | watch\ ?os | \bwatch\d | android | andr0id | dalvik | fuchsia | linux | \bx11\b | \bcros\b | freebsd | openbsd | netbsd

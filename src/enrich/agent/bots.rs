@@ -1,11 +1,11 @@
 //! Detection of bots.
 //!
 //! Bots are recognised in three ways: by two public lists (nearly all patterns are plain words,
-//! found by one automaton per list; the rest is a set of expressions), by what bots call
-//! themselves, and by what every browser names and a program does not: a system or a device.
+//! found by one automaton per list; the rest is a set of expressions), by the names that bots use,
+//! and by a missing system or device, which every browser names.
 //!
-//! Taking a person for a bot is worse than taking a bot for a person. Therefore each pattern of the
-//! lists is tried on the user agents of `data/people.txt` at the start, and a pattern that matches
+//! Classifying a person as a bot is worse than the opposite. Therefore each pattern of the lists is
+//! matched against the user agents of `data/people.txt` at the start, and a pattern that matches
 //! one of them is not used.
 
 use std::borrow::Cow;
@@ -34,28 +34,28 @@ const EXCLUDED_PATTERNS: [&str; 25] = [
     r"RED\/",            // the reader app of WIRED
     r"008\/",            // Opera Mini's build numbers
     "MetaIAB Facebook",  // Facebook's own in-app browser
-    "Viber", // Viber's in-app browser; its preview calls itself `Viber` alone and names no system
-    r"Slack\/", // Slack's desktop app
-    "Sonic", // the same, on a Mac
-    "Mastodon", // in-app browsers of Mastodon apps; its servers name their URL
+    "Viber",     // Viber's in-app browser; its preview sends `Viber` alone, without a system
+    r"Slack\/",  // Slack's desktop app
+    "Sonic",     // the same, on a Mac
+    "Mastodon",  // in-app browsers of Mastodon apps; its servers name their URL
     r"Tumblr\/", // Tumblr's in-app browser
-    "Sogou", // Sogou's browsers; its crawler is a spider
+    "Sogou",     // Sogou's browsers; its crawler is a spider
     r"PayPal\/", // PayPal's in-app browser
     "Outlook-iOS", // Outlook's in-app browser
     "Microsoft Outlook", // a page shown inside of Outlook
     "Microsoft Office", // a page shown inside of Office
-    r"Word\/", // the same
-    r"Excel\/", // the same
+    r"Word\/",   // the same
+    r"Excel\/",  // the same
     r"PowerPoint\/", // the same
-    "Fluid", // sites as apps on a Mac
+    "Fluid",     // sites as apps on a Mac
     r"Code\/1\.", // a page shown inside of an editor
-    "libwww", // Lynx
+    "libwww",    // Lynx
     r"voyager\/", // AmigaVoyager
     "QQDownload", // a mark of QQ's downloader in Internet Explorer
-    "Webster", // Webster Pro, a browser
-    "speedy", // phones called Speedy
-    "Demon", // sets in a shop: Demonstration
-    CATCH_ALL_PATTERN, // hits Cronet, readers and bank names; `NAMES` has its words with their borders
+    "Webster",   // Webster Pro, a browser
+    "speedy",    // phones called Speedy
+    "Demon",     // sets in a shop: Demonstration
+    CATCH_ALL_PATTERN, // matches Cronet, readers and bank names; BOT_NAME_PATTERN has its words with their borders
 ];
 const CATCH_ALL_PATTERN: &str = r"[a-z0-9\-_]*(bot|crawl|headless|archiver|transcoder|spider|uptime|validator|fetcher|cron|checker|reader|extractor|monitoring|analyzer|scraper)";
 
@@ -66,7 +66,7 @@ pub struct BotDetector {
     lists: Vec<PatternList>,
     names: Regex,
     platforms: Regex,
-    /// Patterns that match people and are not in [`LEFT_OUT`].
+    /// Patterns that match people and are not in [`EXCLUDED_PATTERNS`].
     refused: Vec<String>,
 }
 
@@ -103,7 +103,7 @@ impl BotDetector {
         &self.refused
     }
 
-    /// Whether a user agent is a bot's. An empty one is, too.
+    /// Whether a user agent is a bot's. An empty one is a bot's too.
     pub fn is_bot(&self, agent: &str) -> bool {
         let agent = &*without_model(agent);
         agent.trim().is_empty()

@@ -72,8 +72,8 @@ named_enum! {
 
 use Browser::*;
 
-/// Words that no expression of uap-core knows, or that it knows too late. The first that occurs
-/// decides.
+/// Words that no expression of uap-core matches, or that another expression matches first. The
+/// first that occurs decides.
 const BROWSER_TOKENS: [(&str, Browser); 17] = [
     ("HeyTapBrowser/", HeyTapBrowser),
     ("VivoBrowser/", VivoBrowser),
@@ -179,8 +179,8 @@ impl Browser {
             .map(|(_, browser)| *browser)
     }
 
-    /// A brand of `Sec-CH-UA`. Chromium and the web view are not listed, because they say less than
-    /// the user agent may. Called about three times per hit, hence a `match` instead of a table.
+    /// A brand of `Sec-CH-UA`. Chromium and the web view are not listed, because the user agent can
+    /// be more specific. Called about three times per hit, hence a `match` instead of a table.
     pub(super) fn from_brand(brand: &str) -> Option<Browser> {
         Some(match brand {
             "Google Chrome" => Chrome,

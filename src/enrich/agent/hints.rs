@@ -34,7 +34,7 @@ pub fn parse_hints<'a>(hints: &ClientHints<'a>) -> ParsedHints<'a> {
     for brand in BrandNames(hints.brands.unwrap_or("")) {
         told.headless |= brand == "HeadlessChrome";
         let known = Browser::from_brand(brand);
-        // Browsers other than Chrome may name Chrome as well, for sites that ask for nothing else.
+        // Browsers other than Chrome may name Chrome as well, for sites that check for Chrome only.
         if told
             .browser
             .is_none_or(|browser| browser == Browser::Chrome)

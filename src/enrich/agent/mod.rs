@@ -2,8 +2,8 @@
 //! no version, no model.
 //!
 //! Parsing a user agent costs about ten microseconds and few are in use at a time, so up to
-//! [`MOST_KEPT`] results are cached. The cache key is a hash under a key of this process; user
-//! agents are not kept. Client hints are applied to the cached result for each request.
+//! [`MAX_CACHED_AGENTS`] results are cached. The cache key is a hash under a key of this process;
+//! user agents are not kept. Client hints are applied to the cached result for each request.
 
 mod agent_patterns;
 mod bots;
@@ -145,7 +145,7 @@ impl AgentClassifier {
 }
 
 /// Applies the hints, which are accurate where user agents are frozen. In an in-app browser the
-/// hints name the engine's brand, which says less than the app, so the app is kept.
+/// hints name the engine's brand, which is less specific than the app, so the app is kept.
 fn apply_hints(client: ClientClass, hints: &ClientHints<'_>) -> ClientClass {
     if hints.brands.is_none() && hints.mobile.is_none() && hints.platform.is_none() {
         return client;

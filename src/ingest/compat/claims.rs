@@ -1,7 +1,7 @@
 //! Decides who a hit is attributed to: the connection's client, or the visitor named by a server
 //! that holds the site's token.
 //!
-//! A stranger can write any address and agent into a body, so these claims are ignored without the
+//! Any client can write any address and agent into a body, so these claims are ignored without the
 //! token. With the token, only the claims count, because the server itself is not a visitor.
 
 use std::net::IpAddr;
@@ -55,8 +55,8 @@ pub(in crate::ingest) struct HitSender<'a> {
 impl IngestService {
     /// The site of the page, if it accepts this product's hits. A server may use any host of the
     /// collector, because its token names the site (for GoatCounter, the host is the page's). An
-    /// `Origin` is checked against the page even so: a token that leaked into a page is not a
-    /// server.
+    /// `Origin` is nevertheless checked against the page, so that a token that leaked into a page
+    /// is of no use to browsers.
     pub(in crate::ingest) fn match_third_party_site<'p>(
         &self,
         hosts: &SiteResolver,
@@ -90,8 +90,8 @@ impl IngestService {
         }
     }
 
-    /// The visitor that a server speaks of. Signals and cookies are the request's, because a server
-    /// forwards those of its visitor.
+    /// The visitor that a site's server names. Signals and cookies are the request's, because the
+    /// server forwards those of its visitor.
     pub(in crate::ingest) fn claimed_sender<'a>(
         &self,
         fields: &'a RequestHeaders<'a>,
@@ -109,8 +109,8 @@ impl IngestService {
             Some(address) => self.rates.network_key(&ClientAddress::new(address)),
             None => sender.network,
         };
-        // Without address and agent, visitors cannot be told apart; and a visit cookie would be the
-        // server's, not the browser's.
+        // Without address and agent, visitors cannot be distinguished; and a visit cookie would be
+        // the server's, not the browser's.
         let told_apart = known && claims.address.is_some() && self.mode == VisitorMode::KeyedHash;
         let address = ClientAddress::new(claims.address.unwrap_or(IpAddr::from([0, 0, 0, 0])));
         let no_person =

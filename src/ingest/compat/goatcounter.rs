@@ -1,8 +1,8 @@
-//! GoatCounter's pixel: all fields are in the query string, and the site is the host that was asked
-//! for.
+//! GoatCounter's pixel: all fields are in the query string, and the site is the host of the
+//! request.
 //!
-//! A GoatCounter event has no page of its own. Here it is counted on the profile below whose path
-//! the pixel lies, or on the front page.
+//! A GoatCounter event has no page of its own. It is counted on the profile whose path precedes the
+//! pixel's, or on the front page.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use super::json::truncate_string;
 use crate::event::{HitKind, HitPayload};
 use crate::ingest::wire::MAX_URL_BYTES;
 
-/// Codes from 150 on say that the script found a robot; smaller ones are not valid in requests.
+/// Codes from 150 on mean that the script detected a robot; smaller ones are not valid in requests.
 const MIN_ROBOT_CODE: u32 = 150;
 
-/// `below` is the part of the path before our prefix, without its leading slash.
+/// `below` is the part of the path before the collector's prefix, without its leading slash.
 pub(super) fn parse_hit(
     query: &str,
     host: &str,
@@ -67,7 +67,7 @@ fn event_payload(name: &str, page: &str) -> HitPayload<'static> {
     }
 }
 
-/// The URL of a page. A query that is sent apart overrides the one in the path.
+/// The URL of a page. A query in a field of its own overrides the one in the path.
 fn page_url(host: &str, path: &str, query: &str) -> String {
     let (path, of_path) = path.split_once('?').unwrap_or((path, ""));
     let query = match query.trim_start_matches('?') {

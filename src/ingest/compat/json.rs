@@ -101,7 +101,7 @@ pub(super) fn parse_json(body: &[u8], field: &'static str) -> Result<Value, Vali
     })
 }
 
-/// The first `most` bytes at most, cut at a character boundary.
+/// At most the first `most` bytes, cut at a character boundary.
 pub(super) fn truncate_string(text: String, most: usize) -> String {
     wire::truncate_text(text.into(), most).into_owned()
 }

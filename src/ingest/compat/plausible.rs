@@ -1,7 +1,7 @@
-//! Plausible's events: one JSON object, whatever its content type, with short or long keys.
+//! Plausible's events: one JSON object of any content type, with short or long keys.
 //!
-//! `domain` is ignored; the site is the page's. Props are read for the target of the two automatic
-//! link events and for nothing else.
+//! `domain` is ignored; the site is the page's. Props are read only for the target of the two
+//! automatic link events.
 
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ fn parse_name(value: Option<Value>) -> Result<String, ValidationError> {
     Ok(name)
 }
 
-/// The target of a followed link. Without one it is an ordinary event.
+/// The target of a followed link. Without a target, the hit is an ordinary event.
 fn link_target(name: &str, props: &mut JsonObject) -> Option<String> {
     if name != "Outbound Link: Click" && name != "File Download" {
         return None;
@@ -103,8 +103,8 @@ fn parse_engaged_millis(value: Option<Value>) -> Result<u32, ValidationError> {
     Ok(believed.unwrap_or(0))
 }
 
-/// An unreadable amount is left out and the event kept: scripts send `{}` where an element has no
-/// revenue.
+/// An unreadable amount is ignored and the event counted, because scripts send `{}` where an
+/// element has no revenue.
 fn parse_amount(mut revenue: JsonObject) -> HitDetail {
     let value = match revenue.take_value(&["amount"]) {
         Some(Value::Number(number)) => number.as_f64(),

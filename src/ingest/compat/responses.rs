@@ -1,5 +1,5 @@
-//! The answers that the products' scripts expect. Counted and dropped hits get the same bytes; no
-//! answer allows another origin.
+//! The responses that the products' scripts expect. Counted and dropped hits get the same bytes; no
+//! response allows another origin.
 
 use actix_web::http::header::{CACHE_CONTROL, SET_COOKIE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
@@ -11,7 +11,7 @@ use super::{CompatEndpoint, ValidationError};
 const PIXEL_GIF: [u8; 43] = *b"GIF89a\x01\0\x01\0\x80\0\0\xff\xff\xff\0\0\0\x21\xf9\x04\x01\0\0\0\0\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3b";
 
 impl CompatEndpoint {
-    /// The answer to a request that was taken, whether its hits were counted or dropped.
+    /// The response to a request that was accepted, whether its hits were counted or dropped.
     pub(super) fn success_response(
         self,
         size: usize,
@@ -44,7 +44,7 @@ impl CompatEndpoint {
         }
     }
 
-    /// The answer to a request that cannot be parsed. None of its hits counts.
+    /// The response to a request that cannot be parsed. None of its hits counts.
     pub(super) fn error_response(self, complaint: &ValidationError) -> HttpResponse {
         let ValidationError { field, rule } = complaint;
         let mut answer = HttpResponse::BadRequest();
@@ -61,7 +61,7 @@ impl CompatEndpoint {
         }
     }
 
-    /// The complaint about the page's URL, by the product's name for it.
+    /// The error for the page's URL, with the product's name of the field.
     pub(super) fn url_error(self) -> ValidationError {
         let field = match self {
             CompatEndpoint::GoatCounter => "p",

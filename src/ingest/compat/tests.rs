@@ -235,7 +235,7 @@ fn goatcounters_view_takes_its_query_and_an_event_its_profile() {
     assert!(!read("p=/x&b=0&e=off", "").3);
 }
 
-/// JSON that looks like a hit: the keys are right, the values are anything.
+/// JSON that resembles a hit: the keys are right, the values are arbitrary.
 fn near_miss() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

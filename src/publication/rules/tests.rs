@@ -33,14 +33,14 @@ fn lot(visitors: u64) -> Lot {
     }
 }
 
-/// A site over several days, its state kept as the store keeps it.
+/// A site over several days, with its state as the store keeps it.
 struct Site {
     policy: LotPolicy,
     cells: BTreeMap<CellKey, CellState>,
 }
 
 impl Site {
-    /// With lots that leave nothing pending, so that the other rules show.
+    /// With lots that leave nothing pending, to test the other rules alone.
     fn new() -> Site {
         Site {
             policy: LotPolicy::without_remainder(K, CoinKey::new([1; 32])),
@@ -217,7 +217,7 @@ fn a_lot_leaves_0_to_2k_minus_2_visitors_pending_and_publishes_at_least_k_visito
         let released = site.day(20_000, &[(source("Google"), twenty)]);
 
         let pending = site.cells[&source("Google")].pending;
-        // Of one value alone what stays must be none or k in all: 1 to 4 keep it back.
+        // With a single value, what stays pending must be 0 or at least k: 1 to 4 prevent the lot.
         if released.is_empty() {
             assert_eq!(pending, twenty);
             continue;
