@@ -29,7 +29,7 @@ pub(super) struct HealthcheckArgs {
     /// Address of the collector; overrides server.listen.
     #[arg(long, value_name = "ADDRESS:PORT")]
     address: Option<SocketAddr>,
-    /// Deadline of the answer.
+    /// Deadline of the response.
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
     timeout: u64,
 }

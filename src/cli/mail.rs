@@ -22,8 +22,8 @@ pub enum MailSubcommand {
         /// The name of one of mail.templates.
         #[arg(long)]
         template: String,
-        /// State that the mail may be counted, because its recipients consented or need not be
-        /// asked. Without it there is no pixel, and no click is counted.
+        /// State that the mail may be counted, because its recipients consented or their consent is
+        /// not required. Without it there is no pixel, and no click is counted.
         #[arg(long)]
         consent: bool,
         /// The day the mail is sent; today by default.

@@ -11,7 +11,6 @@
 //! Site, zone and day are omitted if they equal those of the row before; `item` is omitted for the
 //! site itself. The counts are visitors, visits, networks and platform networks. Nearly all counts
 //! of a batch are 0 or 1, so they take one byte.
-//! counts of a batch are 0 or 1, so they take one byte.
 
 use super::totals_codec::{PayloadReader, encode_strings, encode_varint};
 use crate::aggregate::{AttributeCounts, AttributeKey, AttributeSums, StringId};

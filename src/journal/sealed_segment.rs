@@ -2,8 +2,7 @@
 //! byte for byte the same on each attempt.
 //!
 //! Its attributes are in clear, since they are of sites with enough visits or of days that are
-//! over. The open file is removed with its frames, which are the last record of which hits were
-//! committed together.
+//! over. The open file is removed; its frames are the last record of the hits that were committed
 //! together.
 
 use std::path::Path;

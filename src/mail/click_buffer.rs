@@ -1,5 +1,6 @@
 //! Recent loads by sender, kept in memory for a minute or two: enough to count a resend once, and
 //! to recognise software that follows every link.
+//!
 //! A sender is a hash of mail, address and agent under a key of this process; it is never written.
 //! Clicks are held for the two seconds in which software would follow more links, so that the first
 //! one is classified with the others. The person is redirected at once. A crash loses the clicks of

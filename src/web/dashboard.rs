@@ -1,7 +1,7 @@
 //! The dashboards for creators and operators: built from `dashboards/app` into `dashboards/dist`,
 //! and embedded.
+//!
 //! File names contain a digest of the content, so browsers may cache files without limit; the page
-//! that references them is revalidated each time.
 //! that references them is revalidated each time.
 
 use std::sync::LazyLock;

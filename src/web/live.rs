@@ -22,8 +22,8 @@ use crate::http::problem_response;
 use crate::journal::Journal;
 use crate::publisher;
 
-/// Interval of checks, each of which sends something: only a failed write shows that the client is
-/// gone, and frees its place.
+/// Interval of checks. Each of them sends something, because only a failed write shows that the
+/// client is gone, and frees its place.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// `GET /api/v1/sites/{site}/live`: visitors of the last five minutes.

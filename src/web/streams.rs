@@ -175,13 +175,13 @@ mod tests {
         mine.pop();
         assert!(
             streams.try_acquire(session(1), 1).is_ok(),
-            "a closed stream makes room"
+            "a closed stream frees its place"
         );
         drop(mine);
         assert_eq!(streams.stream_totals(), (0, 1));
         assert!(
             streams.lock_open().holders.is_empty() && streams.lock_open().networks.is_empty(),
-            "nobody is remembered"
+            "no holder remains"
         );
     }
 

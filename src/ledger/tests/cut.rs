@@ -71,7 +71,7 @@ fn what_is_left_after_a_cut_is_unchanged_and_the_chain_goes_on() {
     let Opening { ledger, .. } = open(dir.path());
     assert!(
         ledger.consent_state(&id).unwrap().live,
-        "what refers into the cut still stands"
+        "references into the cut are kept"
     );
     assert_eq!(append(&ledger, withdraw(&id)).refers, Some(1));
     assert_eq!(append(&ledger, refuse()).seq, 8);

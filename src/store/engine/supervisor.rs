@@ -221,7 +221,7 @@ impl EngineSupervisor {
             stdin.write_all(format!("{plan}\n").as_bytes())
         });
         if told.is_err() {
-            // It ended already, and the way it ended tells more.
+            // It ended already, and its exit status tells more.
             tracing::debug!("the embedded engine did not read its plan");
         }
         Ok(child)

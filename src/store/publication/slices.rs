@@ -1,8 +1,8 @@
 //! Divides the sites into slices of about equal size. Ids are hashes, so their leading bits divide
 //! them evenly.
 
-/// The approximate number of rows in a slice, of which the collector holds one at a time: about ten
-/// megabytes.
+/// The approximate number of rows in a slice. The collector holds one slice at a time in memory,
+/// about ten megabytes.
 const ROWS_PER_SLICE: u64 = 50_000;
 const MAX_SLICES: u32 = 1 << 16;
 
