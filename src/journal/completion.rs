@@ -60,7 +60,7 @@ pub(super) fn notifier_pair() -> (CommitNotifier, CommitTicket) {
     )
 }
 
-/// Stores the same outcome for all tickets, waking each worker once.
+/// Stores the same outcome for all notifiers, waking each worker once.
 pub(super) fn notify_all(answers: impl Iterator<Item = CommitNotifier>, outcome: CommitOutcome) {
     let mut bells: Vec<Arc<AtomicWaker>> = Vec::new();
     for answer in answers {
