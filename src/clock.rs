@@ -20,7 +20,7 @@ pub enum Clock {
     System,
     /// The system's clock, without its jumps.
     Steady(Arc<SteadyClock>),
-    /// Only moves when told to, and only forward. Clones move together.
+    /// Moves only by `advance_to`, and only forward. Clones move together.
     Test(Arc<AtomicI64>),
 }
 
@@ -63,13 +63,13 @@ impl Clock {
                 ClockComparison::Unchanged => {}
                 ClockComparison::Jumped(millis) => tracing::warn!(
                     seconds = millis / 1000,
-                    "the system's clock jumped; hits are counted as if it had not, until it has stood for five minutes"
+                    "the system's clock jumped; hits are counted by the former time, until the jump has persisted for five minutes"
                 ),
                 ClockComparison::Recovered => tracing::info!("the system's clock is right again"),
                 ClockComparison::Adopted(millis) => {
                     tracing::warn!(
                         seconds = millis / 1000,
-                        "the system's clock has stood for five minutes; it is followed"
+                        "the jump of the system's clock has persisted for five minutes and is adopted"
                     );
                 }
             }
@@ -186,7 +186,7 @@ impl SteadyClock {
                 self.adopt_system_time(ahead);
                 ClockComparison::Adopted(ahead)
             }
-            // The first jump, or one to yet another time.
+            // The first jump, or a further one to another time.
             _ => {
                 *jump = Some((now, ahead));
                 ClockComparison::Jumped(ahead)

@@ -74,11 +74,11 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_atomic_through(&path.with_extension("writing"), path, bytes)
 }
 
-/// [`put`] with a temporary file chosen by the caller, on the same file system.
+/// [`write_atomic`] with a temporary file chosen by the caller, on the same file system.
 ///
 /// # Errors
 ///
-/// As for [`put`].
+/// As for [`write_atomic`].
 pub fn write_atomic_through(beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_synced(beside, bytes)?;
     if let Err(error) = fs::rename(beside, path) {

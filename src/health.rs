@@ -1,5 +1,5 @@
-//! Whether the process lives, and whether requests should be sent to it: the checks behind
-//! `/healthz`, `/readyz`, the operator's health page and the systemd watchdog.
+//! Liveness and readiness of the process: the checks behind `/healthz`, `/readyz`, the operator's
+//! health page and the systemd watchdog.
 //!
 //! A failing check takes a collector out of a load balancer and changes nothing else: hits that
 //! still arrive are counted as before.
@@ -28,13 +28,13 @@ const MAX_LIVE_STALL: Duration = Duration::from_secs(60);
 /// Deadline of a ping of the store.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pause after a ping without an answer.
+/// Pause after a ping without a response.
 const PING_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// 2026-01-01T00:00:00Z in milliseconds. A machine whose clock was never set reports 1970.
 const MIN_CLOCK_MILLIS: Millis = 1_767_225_600_000;
 
-/// Value of `away_since` while the store answers.
+/// Value of `away_since` while the store responds.
 const STORE_ANSWERS: Millis = Millis::MIN;
 
 /// The result of one check.
@@ -72,7 +72,7 @@ pub struct HealthMonitor {
     /// Pause between pings of the store.
     check_every: Duration,
     draining: AtomicBool,
-    /// Unix milliseconds, or [`ANSWERS`].
+    /// Unix milliseconds, or [`STORE_ANSWERS`].
     away_since: AtomicI64,
     overdue_secs: AtomicU64,
 }
@@ -129,7 +129,7 @@ impl HealthMonitor {
         evaluate_checks(&facts, &self.bounds)
     }
 
-    /// Pings the store until the task is dropped; every second while it does not answer.
+    /// Pings the store until the task is dropped; every second while it does not respond.
     pub async fn poll_store(self: Arc<Self>) {
         loop {
             let answers = self.ping_store().await;
@@ -142,7 +142,7 @@ impl HealthMonitor {
         }
     }
 
-    /// Returns whether the store answered.
+    /// Returns whether the store responded.
     async fn ping_store(&self) -> bool {
         let answers = match self.sources.store.load_full() {
             Some(store) => matches!(timeout(PING_TIMEOUT, store.ping()).await, Ok(Ok(()))),
@@ -194,12 +194,12 @@ struct HealthInputs {
     /// Time since the writer's last heartbeat.
     writer_stall: Duration,
     overdue_keys: usize,
-    /// Time without an answer of the store; `None` while it answers.
+    /// Time since the last response of the store; `None` while it responds.
     away_secs: Option<u64>,
-    /// Age of the oldest segment once past half of the token lifetime, else 0.
+    /// Age of the oldest segment if it is overdue, else 0.
     overdue_secs: u64,
     late_secs: u64,
-    /// Milliseconds the system clock is ahead after a jump.
+    /// Milliseconds by which the system's clock is ahead after a jump.
     clock_ahead: Millis,
     now: Millis,
 }

@@ -6,11 +6,11 @@
 //! ```
 //!
 //! `RawHit` holds an address and a user agent and cannot be printed. Only `consent` makes an
-//! `AdmittedHit` of it; `pseudonym::seal` takes that by value and makes an `Event`, which has no
-//! field for either. Modules are declared below by layer, the lowest first.
+//! `AdmittedHit` of it; `pseudonym::pseudonymize` takes that by value and makes an `Event`, which
+//! has no field for either. Modules are declared below by layer, the lowest first.
 //! docs/understand/ARCHITECTURE.md describes the rest.
 
-// Memory, repeated failures, and what must not be printed.
+// Wiping of memory, logging of outages, and proofs that secrets cannot be printed.
 pub mod memory;
 mod outage;
 pub mod unprintable;

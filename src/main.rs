@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 // A hit makes many small allocations on one thread and frees them on another, which this allocator
-// is designed for. It was not measured against the system's. The benchmark's bare handler uses it
-// too, without wiping.
+// is designed for. It was not compared with the system's allocator. The benchmark's bare handler
+// uses it too, without wiping.
 #[global_allocator]
 static ALLOCATOR: footfall::memory::WipingAllocator<mimalloc::MiMalloc> =
     footfall::memory::WipingAllocator(mimalloc::MiMalloc);

@@ -2,8 +2,8 @@
 //!
 //! An address, a user agent or a cookie passes through buffers of the HTTP library, header maps,
 //! strings and tables on its way to a keyed hash. A freed block keeps its bytes until the memory is
-//! used again, which on a quiet collector can take hours. Wiping each of them at its place would
-//! need the help of every library; wiping all freed memory needs none.
+//! used again, which on a quiet collector can take hours. Wiping each copy where it is made would
+//! need support by every library; wiping all freed memory needs none.
 //!
 //! Measured on blocks that were just written: wiping up to 256 bytes costs less than the noise of
 //! an allocation (about 15 ns), 1 KiB costs 5 to 10 ns, 8 KiB 0.4 microseconds.
@@ -13,7 +13,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
 
 /// Bytes from which on whole pages are returned to the system, which replaces them with zeroes.
-/// Writing to them would first bring in pages that were never used.
+/// Writing to them would allocate pages that were never used.
 const MIN_RETURNED_BYTES: usize = 1 << 20;
 /// The granularity of returned memory, in bytes: a multiple of the page size of every system with
 /// default settings.
@@ -24,11 +24,11 @@ pub struct WipingAllocator<A>(pub A);
 
 #[expect(
     unsafe_code,
-    reason = "an allocator is unsafe to write; it must be one to see what everybody frees"
+    reason = "an allocator is unsafe to implement; only an allocator sees every block that is freed"
 )]
 // SAFETY: every block comes from the inner allocator and is returned to it with the layout of the
-// request. Between the two it is written to once, after its owner gave it up and before the inner
-// allocator knows.
+// request. Between the two it is written to once, after its owner freed it and before the inner
+// allocator gets it back.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for WipingAllocator<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are passed on.
@@ -41,7 +41,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for WipingAllocator<A> {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller gives up a live block of this size.
+        // SAFETY: the caller frees a live block of this size.
         unsafe {
             wipe_block(block, layout.size());
             self.0.dealloc(block, layout);
@@ -84,7 +84,7 @@ unsafe fn wipe_block(block: *mut u8, size: usize) {
             block.write_bytes(0, size);
         }
     }
-    // Nothing reads the block again: without this the compiler could leave the writes out.
+    // Nothing reads the block again, so without this the compiler could remove the writes.
     black_box(block);
 }
 
@@ -94,7 +94,8 @@ fn whole_pages(start: usize, size: usize) -> (usize, usize) {
     (head, (size - head) / PAGE_BYTES * PAGE_BYTES)
 }
 
-/// Returns pages to the system. `false` if it refuses (locked pages); they are then unchanged.
+/// Returns pages to the system. `false` if the system does not take them (locked pages); they are
+/// then unchanged.
 #[expect(unsafe_code, reason = "madvise takes a raw range")]
 unsafe fn return_pages(pages: *mut u8, size: usize) -> bool {
     // SAFETY: the caller owns the range and does not need its contents.
@@ -134,7 +135,7 @@ mod tests {
         }
     }
 
-    #[expect(unsafe_code, reason = "an allocator is asked by hand")]
+    #[expect(unsafe_code, reason = "the test calls the allocator directly")]
     fn left_of(size: usize, end: impl FnOnce(&WipingAllocator<Looking>, *mut u8, Layout)) -> usize {
         LEFT.set(0);
         let layout = Layout::from_size_align(size, 8).unwrap();
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(unsafe_code, reason = "an allocator is asked by hand")]
+    #[expect(unsafe_code, reason = "the test calls the allocator directly")]
     fn what_is_freed_is_zero_whatever_its_size() {
         for size in [
             1,
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    #[expect(unsafe_code, reason = "an allocator is asked by hand")]
+    #[expect(unsafe_code, reason = "the test calls the allocator directly")]
     fn a_block_that_grows_or_shrinks_keeps_its_bytes_and_leaves_none_behind() {
         for (size, new) in [
             (64, 4096),

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long nothing may fail before an outage is over. Failures with shorter gaps are one outage.
+/// How long no failure may occur before an outage is over. Failures with shorter gaps are one
+/// outage.
 const QUIET_PERIOD: Duration = Duration::from_secs(10);
 
 /// Tracks whether something fails at the moment. The caller writes the log.
@@ -27,8 +28,8 @@ impl Outage {
         self.record_failure_at(Instant::now())
     }
 
-    /// Records a success. The number of failures once nothing has failed for ten seconds, else
-    /// `None`.
+    /// Records a success. The number of failures of the outage, once there was none for ten
+    /// seconds, else `None`.
     pub fn record_success(&self) -> Option<u64> {
         // The normal case takes no lock.
         self.is_ongoing

@@ -67,8 +67,8 @@ pub use mail_service::{build_link_signer, open_signed_values};
 ///
 /// # Errors
 ///
-/// A part cannot be opened, the journal or the store failed for good, or a stop left something
-/// unwritten. Acknowledged hits are in the journal in each case.
+/// A part cannot be opened, the journal or the store failed for good, or a stop could not write
+/// everything. Acknowledged hits are in the journal in each case.
 pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Result<()> {
     harden_process();
     restrict_folders(&config);
@@ -94,7 +94,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         grant_keys,
         terms: Arc::clone(&asking.consent_policy),
     };
-    // Before the port is open: from the first hit on, a signal stops in order.
+    // Before the port is open, so that from the first hit on a signal causes an orderly stop.
     let mut ends = StopSignals::install_handlers()?;
     let tend = run_maintenance(
         site.clone(),
@@ -138,7 +138,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         ended = &mut writer_ended => Some(ended.context("the writer stopped")?.context("the journal failed")),
         ended = &mut flushing => {
             let ended = ended.context("the flusher stopped")?.context("the store failed");
-            // In an orderly stop it ends only after the writer.
+            // In an orderly stop, the flusher ends only after the writer.
             Some(ended.and_then(|()| Err(anyhow::anyhow!("the writer or the closer stopped"))))
         }
     };
@@ -190,8 +190,8 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     following.abort();
     // An interrupted publication is resumed at the next start.
     publishing.abort();
-    // Audit entries of sign-ins get only a part of the time: a store that hangs must leave time for
-    // segments.
+    // Audit entries of sign-ins get only a part of the time: if the store hangs, segments need the
+    // rest.
     let sign_ins = deadline.min(Instant::now() + limit / 4);
     let (noted, sent) = tokio::join!(
         timeout_at(sign_ins, registry.write_queued()),
@@ -230,7 +230,7 @@ fn kill_after(limit: Duration) {
     let kill = move || {
         std::thread::sleep(limit);
         tracing::error!(
-            "the stop hangs; the process ends itself. Acknowledged hits are in the journal"
+            "the stop hangs; the process is killed. Acknowledged hits are in the journal"
         );
         let _ =
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
@@ -534,7 +534,7 @@ fn log_recovered(journal: &Journal) {
     }
 }
 
-/// Logs the operator's stated reason for each rule that counts hits without our consent cookie.
+/// Logs the operator's stated reason for each rule that counts hits without the consent cookie.
 fn log_declared_rules(config: &Config) {
     for rule in config
         .compatible
@@ -584,7 +584,7 @@ fn store_options(config: &Config) -> StoreOptions {
         database: store.database.clone(),
         cluster: some(&store.cluster),
         data_dir: store.dir.clone(),
-        // Also if the file was replaced by a later version meanwhile.
+        // Refers to the running program, also if its file was replaced by a later version.
         program: PathBuf::from("/proc/self/exe"),
         library: find_file(&store.library, "@chdb/lib-linux-x64-gnu/libchdb.so")
             .unwrap_or_else(|| PathBuf::from("libchdb.so")),

@@ -1,4 +1,4 @@
-//! Logs and metrics. Both may be read by strangers: they hold reasons, sizes and counts, never any
+//! Logs and metrics. Both may be read by outsiders: they hold reasons, sizes and counts, never any
 //! part of a request.
 
 use std::sync::Arc;
@@ -43,15 +43,15 @@ pub fn init_logging(log: &LogConfig) -> Result<(), String> {
 ///
 /// # Errors
 ///
-/// The text is not a filter; the error says what one looks like.
+/// The text is not a filter; the error shows examples.
 pub fn parse_log_filter(text: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(text)
         .map_err(|_| "must be a filter such as info or warn,footfall::flush=debug".to_owned())
 }
 
-/// Applied after `log.filter`: at debug levels, libraries quote what they work on, and that is
-/// requests. The HTTP library quotes them in errors too; requests that it cannot parse are counted
-/// by a metric of ours instead.
+/// Applied after `log.filter`: at debug levels, libraries quote their input, which is requests. The
+/// HTTP library quotes them in errors too; instead, a metric counts the requests that it cannot
+/// parse.
 fn is_loggable(target: &str, level: Level) -> bool {
     let of = |name: &str| {
         target == name
@@ -81,7 +81,7 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
     (
         "footfall_hits_total",
         true,
-        "Hits answered 202 after their counts were on disk, repeats included",
+        "Hits answered 202 after their counts were on disk, including repeated ones",
     ),
     ("footfall_batches_total", true, "Batches written and synced"),
     (
@@ -92,22 +92,22 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
     (
         "footfall_journal_full",
         false,
-        "1 while hits are answered 503 for want of room",
+        "1 while hits are answered 503 because the journal is full",
     ),
     (
         "footfall_journal_waiting_bytes",
         false,
-        "Bytes of segments on disk, the open one's reserved space included",
+        "Bytes of segments on disk, including the reserved space of the open one",
     ),
     (
         "footfall_journal_damaged_total",
         true,
-        "Damaged places found in the journal at the last start",
+        "Damaged frames found in the journal at the last start",
     ),
     (
         "footfall_attribute_rows_lost_total",
         true,
-        "Attribute rows of open segments whose key was gone at the last start, after a power cut",
+        "Attribute rows of open segments whose key was lost at the last start, after a power cut",
     ),
     (
         "footfall_attribute_rows_held",
@@ -117,7 +117,7 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
     (
         "footfall_segments_waiting",
         false,
-        "Sealed segments that wait for the store",
+        "Closed segments that wait for the store",
     ),
     (
         "footfall_segments_inserted_total",
@@ -132,12 +132,12 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
     (
         "footfall_insert_failures_total",
         true,
-        "Tries that failed; each is tried again",
+        "Failed attempts to send a segment; each is retried",
     ),
     (
         "footfall_segments_quarantined_total",
         true,
-        "Segments set aside: damaged, or too old to send without risking a double count",
+        "Quarantined segments: damaged, or rejected by the store while it took others",
     ),
     (
         "footfall_segment_overdue_seconds",
@@ -147,32 +147,32 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
     (
         "footfall_visitors_in_memory",
         false,
-        "Visitors of the living days",
+        "Visitors of the current days",
     ),
     (
         "footfall_over_cap_visitors_total",
         true,
-        "Hits counted without their visitor: limits.visitors is met",
+        "Hits counted without their visitor, because limits.visitors is reached",
     ),
     (
         "footfall_over_cap_grants_total",
         true,
-        "Hits counted without their visitor: one consent has made limits.visitors_per_grant visitors",
+        "Hits counted without their visitor, because their grant reached limits.visitors_per_grant",
     ),
     (
         "footfall_over_cap_values_total",
         true,
-        "Texts counted as (other): a cap of distinct values is met",
+        "Texts counted as (other), because a limit of distinct values is reached",
     ),
     (
         "footfall_over_cap_sites_total",
         true,
-        "Hits counted under the site (other): limits.sites is met",
+        "Hits counted under the site (other), because limits.sites is reached",
     ),
     (
         "footfall_over_cap_ids_total",
         true,
-        "Hit ids not remembered: limits.hit_ids is met",
+        "Hit ids not recorded, because limits.hit_ids is reached",
     ),
     (
         "footfall_mails_total",
@@ -182,7 +182,7 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
     (
         "footfall_mails_lost_total",
         true,
-        "Openings and clicks that were answered and not counted, for want of room or of a store",
+        "Openings and clicks that were answered but not counted, because the journal or the store did not take them",
     ),
     (
         "footfall_publications_total",
@@ -197,7 +197,7 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
     (
         "footfall_publication_failures_total",
         true,
-        "Publications that failed; each is tried again",
+        "Publications that failed; each is retried",
     ),
     (
         "footfall_publication_last_success_seconds",
@@ -207,53 +207,53 @@ const METRIC_DESCRIPTIONS: [(&str, bool, &str); 39] = [
     (
         "footfall_publication_late_seconds",
         false,
-        "How long the oldest day or hour that is due has waited, else 0",
+        "Seconds that the oldest day or hour that is due has waited, else 0",
     ),
     (
         "footfall_ledger_records_total",
         true,
-        "Answers to the consent question that were put on record",
+        "Consent choices that were recorded",
     ),
     (
         "footfall_ledger_refused_total",
         true,
-        "Answers to the consent question that were not taken: ledger.acts_per_hour is met",
+        "Consent choices that were rejected, because ledger.acts_per_hour is reached",
     ),
     (
         "footfall_wrong_tokens_total",
         true,
-        "Bearers, share links and handovers that were none",
+        "Invalid bearer tokens, share links and handovers",
     ),
     (
         "footfall_tokens_refused_total",
         true,
-        "Those not looked at, because too many wrong ones came from their network: 429",
+        "Tokens answered 429 without verification, because their network sent too many invalid ones",
     ),
     (
         "footfall_streams",
         false,
-        "Dashboards that are told of news right now",
+        "Open event streams of dashboards",
     ),
     (
         "footfall_streams_refused_total",
         true,
-        "Those that were not let in: server.max_streams, limits.session_streams or limits.network_streams is met",
+        "Event streams rejected, because server.max_streams, limits.session_streams or limits.network_streams is reached",
     ),
     ("footfall_connections", false, "Open connections"),
     (
         "footfall_connections_refused_total",
         true,
-        "Connections closed at once: server.network_connections is met",
+        "Connections closed at once, because server.network_connections is reached",
     ),
     (
         "footfall_malformed_requests_total",
         true,
-        "Connections that ended with something that is no HTTP",
+        "Connections that ended with a malformed request",
     ),
     (
         "footfall_money_clamped_total",
         true,
-        "Sums of money told as 2^53 - 1 because they are larger",
+        "Sums of money reported as 2^53 - 1 because they are larger",
     ),
     (
         "footfall_store_bytes",
@@ -275,9 +275,9 @@ pub struct AccessCounts {
     pub tokens_refused: u64,
     /// Open event streams.
     pub streams: u64,
-    /// Event streams refused by a limit.
+    /// Event streams rejected by a limit.
     pub streams_refused: u64,
-    /// Open and refused connections, and malformed requests.
+    /// Open and rejected connections, and malformed requests.
     pub connections: ConnectionStats,
 }
 
@@ -303,7 +303,7 @@ impl MetricsRenderer {
         with_local_recorder(&recorder, || {
             metrics::describe_gauge!(
                 CLOCK_AHEAD_METRIC,
-                "Seconds the system's clock is ahead of the one hits are counted by, after a jump"
+                "Seconds by which the system's clock is ahead of the collector's, after a jump"
             );
             for (name, grows, meaning) in METRIC_DESCRIPTIONS {
                 match grows {

@@ -78,8 +78,8 @@ unprintable!(
     pseudonym::VisitTable
 );
 unprintable!(pseudonym::Visitor, pseudonym::VisitorKey);
-// What ties a grant in a browser to its records, and the types that contain it. Each place that
-// makes a second id calls `ConsentId::to_keep`.
+// The id that links a grant in a browser to its records, and the types that contain it. Each copy
+// is made by `ConsentId::duplicate_id`.
 unprintable!(
     consent::ConsentId,
     consent::StoredChoice<'static>,

@@ -26,7 +26,7 @@ pub struct AccessConfig {
     /// A session ends after this many seconds in any case.
     #[garde(range(min = 300, max = 604_800))]
     pub longest_secs: u32,
-    /// Most sessions at once.
+    /// Maximum number of sessions at a time.
     #[garde(range(min = 1))]
     pub sessions: usize,
     /// Whether a handover token with `role: "operator"` opens an operator's session.
@@ -34,8 +34,8 @@ pub struct AccessConfig {
     pub handover_operator: bool,
 }
 
-/// Whether a hash's costs are within bounds. Below today's recommendation it could be guessed too
-/// fast; far above it, one login would occupy the machine.
+/// Whether a hash's costs are within bounds. Below today's recommendation, passwords could be
+/// guessed too fast; far above it, one login would occupy the machine.
 pub(super) fn is_strong_hash(hash: &Secret) -> bool {
     PasswordHash::new(hash.expose_secret()).is_ok_and(|hash| {
         let costs = Params::try_from(&hash);

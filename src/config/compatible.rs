@@ -1,7 +1,7 @@
 //! Which sites accept hits from other products' unmodified trackers, and on which legal basis.
 //!
-//! Those trackers do not handle consent. So each rule states the basis of its hits: our consent
-//! cookie, which comes with a same-origin request, or the operator's declaration.
+//! Those trackers do not handle consent. So each rule states the basis of its hits: the consent
+//! cookie, which is sent with a same-origin request, or the operator's declaration.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ string_enum! {
 }
 
 string_enum! {
-    /// The legal basis of a rule's hits: our consent cookie with a grant, or the operator's
+    /// The legal basis of a rule's hits: the consent cookie with a grant, or the operator's
     /// declaration.
     pub enum CompatibleBasis {
         ConsentCookie = "consent_cookie",
@@ -36,7 +36,8 @@ string_enum! {
 }
 
 string_enum! {
-    /// Whether stored refusals come with the hits of a tracker that sends no cookies by default.
+    /// Whether stored refusals are sent with the hits of a tracker that sends no cookies by
+    /// default.
     #[derive(Default)]
     pub enum StoredRefusals {
         #[default]
@@ -63,7 +64,7 @@ pub struct CompatibleRule {
     /// Legal basis of the hits.
     #[garde(skip)]
     pub basis: CompatibleBasis,
-    /// Why hits without our consent cookie are lawful, for basis `declared`. Logged at each start.
+    /// Why hits without the consent cookie are lawful, for basis `declared`. Logged at each start.
     #[serde(default)]
     #[garde(custom(validate_declaration(&self.basis)))]
     pub declared: String,
@@ -148,13 +149,13 @@ impl CompatibleRules {
 impl CompatibleRule {
     /// Whether hits have basis `declared` and come from a tracker that sends no cookies by default.
     pub fn needs_stored_refusals(&self) -> bool {
-        // Umami 3 uses `credentials: "omit"` unless its tag says otherwise. The others send cookies
-        // of the page's origin.
+        // Umami 3 uses `credentials: "omit"` unless its tag sets another mode. The others send
+        // cookies of the page's origin.
         self.basis == CompatibleBasis::Declared && self.accept.contains(&TrackerDialect::Umami)
     }
 }
 
-/// Finds rules that lack `stored_refusals`, or have it where it means nothing. Returns keys and
+/// Finds rules that lack `stored_refusals`, or have it where it has no effect. Returns keys and
 /// reasons.
 pub(super) fn check_stored_refusals(rules: &[CompatibleRule]) -> Vec<(String, &'static str)> {
     let key = |place: usize| format!("compatible[{place}].stored_refusals");

@@ -1,5 +1,5 @@
 //! `[signals]`, `[consent]`, `[visitor]`, `[policy]`, `[well_known]` and `[[register]]`: the
-//! consent prompt, what may be counted with which answer, and what is published about it.
+//! consent prompt, what may be counted with which choice, and what is published about it.
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -45,10 +45,10 @@ string_enum! {
 }
 
 string_enum! {
-    /// Who is asked again for a new version of the prompt.
+    /// Which visitors see the prompt again after a new version.
     pub enum RepromptScope {
         AllVisitors = "ask_all",
-        /// Only visitors who answered before a purpose or a provider was added; account holders are
+        /// Only visitors who chose before a purpose or a provider was added; account holders are
         /// notified.
         PurposesAdded = "ask_grown",
     }
@@ -74,7 +74,7 @@ pub struct ConsentConfig {
     /// Version of the prompt, bound to the register: see `consent::versions`.
     #[garde(range(min = 1))]
     pub version: u32,
-    /// The name under which answers are recorded: the platform's, never a profile's.
+    /// The name under which choices are recorded: the platform's, never a profile's.
     #[garde(custom(validate_word))]
     pub site: String,
     /// Form of the prompt.
@@ -83,13 +83,13 @@ pub struct ConsentConfig {
     /// In the order of display; the first tier cannot be refused.
     #[garde(length(min = 2, max = 8), inner(custom(validate_word)))]
     pub tiers: Vec<String>,
-    /// Tiers that nothing depends on today: asked and recorded only.
+    /// Tiers without effect today: shown and recorded only.
     #[garde(skip)]
     pub inert: Vec<String>,
     /// The tier that counting requires.
     #[garde(skip)]
     pub analytics_tier: String,
-    /// Who is asked again for a new version.
+    /// Which visitors see the prompt again after a new version.
     #[garde(skip)]
     pub on_version: RepromptScope,
     /// Channels that notify of a new version.
@@ -102,12 +102,12 @@ pub struct ConsentConfig {
     /// `consent.keys` in the ledger's folder.
     #[garde(skip)]
     pub key_file: String,
-    /// The cookie that stores the answer.
+    /// The cookie that stores the choice.
     #[garde(dive)]
     pub cookie: ConsentCookieConfig,
 }
 
-/// `[consent.cookie]`: the cookie that stores an answer to the prompt.
+/// `[consent.cookie]`: the cookie that stores a visitor's choice.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct ConsentCookieConfig {
@@ -175,7 +175,7 @@ pub struct PolicyConfig {
 }
 
 /// `[[register]]`: something the platform stores in or reads from a browser. The collector adds its
-/// own two cookies itself.
+/// own two cookies.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterRule {
@@ -200,13 +200,13 @@ pub struct RegisterRule {
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct WellKnownConfig {
-    /// Serves `/.well-known/gpc.json`, which says that Global Privacy Control is honoured.
+    /// Serves `/.well-known/gpc.json`, which states that Global Privacy Control is honoured.
     #[garde(skip)]
     pub gpc: bool,
     /// Serves `/.well-known/dnt/`, the tracking status of the Tracking Preference Expression.
     #[garde(skip)]
     pub dnt: bool,
-    /// Sends the `Tk` header with answers about consent.
+    /// Sends the `Tk` header with responses about consent.
     #[garde(skip)]
     pub tk: bool,
 }

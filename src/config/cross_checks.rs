@@ -6,8 +6,8 @@ use super::access::is_strong_hash;
 use super::{Config, ConsentBasis, MemoryBudget, TokenAlgorithm, compatible, find_id_collision};
 use crate::event::SiteId;
 
-/// Minimum length of a secret that signs tokens: one shorter than its hash could be guessed from
-/// one token (RFC 7518).
+/// Minimum length in bytes of a secret that signs tokens. A secret shorter than its hash could be
+/// guessed from one token (RFC 7518).
 const MIN_SECRET_BYTES: usize = 32;
 const MIN_TOKEN_BYTES: usize = 16;
 /// Longest lifetime of a cookie that is exempt from consent, in seconds.
@@ -20,8 +20,7 @@ pub(super) struct RuleViolation {
     pub key: String,
     /// What is accepted.
     pub reason: String,
-    /// Other keys that the rule depends on: if one of them is wrong itself, the rule is not
-    /// reported.
+    /// Other keys that the rule depends on. If one of them has an error, the rule is not reported.
     pub depends_on: &'static [&'static str],
 }
 
@@ -72,7 +71,7 @@ fn check_consent(config: &Config, rules: &mut ViolationList) {
         consent.tiers.first() != Some(&consent.analytics_tier),
         "consent.analytics_tier",
         &["consent.tiers"],
-        "must not be the first tier, which nobody can refuse",
+        "must not be the first tier, which cannot be refused",
     );
     for (key, words) in [
         ("consent.tiers", &consent.tiers),
@@ -108,7 +107,7 @@ fn check_consent(config: &Config, rules: &mut ViolationList) {
             !earlier,
             format!("register[{place}]"),
             &[],
-            "stands here twice; each entry must differ",
+            "is listed twice; each entry must differ",
         );
     }
 
@@ -165,16 +164,14 @@ fn check_access(config: &Config, rules: &mut ViolationList) {
         !(1..MIN_TOKEN_BYTES).contains(&report.token.expose_secret().len()),
         secret_source_key("report.token", &report.token_file),
         &[],
-        format!(
-            "must have at least {MIN_TOKEN_BYTES} bytes: it is all that stands before every report"
-        ),
+        format!("must have at least {MIN_TOKEN_BYTES} bytes: it alone protects every report"),
     );
     rules.require(
         report.share_k >= report.k,
         "report.share_k",
         &["report.k"],
         format!(
-            "must be at least report.k, which is {}: share links go to strangers",
+            "must be at least report.k, which is {}: the holders of share links are unknown",
             report.k
         ),
     );
@@ -190,7 +187,7 @@ fn check_access(config: &Config, rules: &mut ViolationList) {
         !config.test.whole_lots || config.test.clock,
         "test.whole_lots",
         &["test.clock"],
-        "needs test.clock: lots without a remainder give rare values away",
+        "needs test.clock: lots without a remainder reveal rare values",
     );
     rules.require(
         config.store.cluster.is_empty() || !config.store.url.is_empty(),
@@ -216,8 +213,8 @@ fn secret_source_key(key: &str, file: &str) -> String {
 }
 
 fn check_sites(config: &Config, rules: &mut ViolationList) {
-    // A name must mean one site in one zone: two rules may share a template only if their zones are
-    // equal.
+    // A name must denote one site in one zone: two rules may share a template only if their zones
+    // are equal.
     for (place, rule) in config.profiles.iter().enumerate() {
         let earlier = &config.profiles[..place];
         rules.require(

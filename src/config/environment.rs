@@ -110,7 +110,7 @@ fn variable_name(key: &str) -> String {
     )
 }
 
-/// In any case, because `footfall__mail__enabled` was meant as a setting too.
+/// Ignores case, because `footfall__mail__enabled` is probably meant as a setting too.
 fn has_prefix(name: &str) -> bool {
     name.get(..VARIABLE_PREFIX.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(VARIABLE_PREFIX))
@@ -123,8 +123,8 @@ fn is_kubernetes_variable(name: &str) -> bool {
     })
 }
 
-/// The variable that was probably meant: the one with the same letters, or else the same ending, or
-/// else the most similar name.
+/// The variable that was probably meant: with the same letters, or else the same ending, or else
+/// the most similar name.
 fn suggest_variable<'a>(name: &str, known: &'a BTreeMap<String, String>) -> &'a str {
     let letters = |name: &str| {
         name[VARIABLE_PREFIX.len()..]

@@ -70,12 +70,12 @@ impl KeyLocations {
         self.by_key.insert(key.to_owned(), place);
     }
 
-    /// Forgets a key and all below it, because a later layer replaces them.
+    /// Removes a key and all below it, because a later layer replaces them.
     pub(super) fn remove_key(&mut self, key: &str) {
         self.by_key.retain(|known, _| !is_within(known, key));
     }
 
-    /// The place of the key, or of the nearest table around it that was written.
+    /// The place of the key, or of the nearest enclosing table that was written.
     pub fn location_of(&self, key: &str) -> &str {
         let mut around = key;
         loop {
@@ -100,7 +100,7 @@ impl KeyLocations {
     }
 }
 
-/// Whether `key` is `around` or below it.
+/// Whether `key` equals `around` or is below it.
 pub(super) fn is_within(key: &str, around: &str) -> bool {
     key.strip_prefix(around)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))

@@ -13,8 +13,8 @@ pub(super) struct ParsedToml {
 }
 
 impl ParsedToml {
-    /// Parses a file. Returns all syntax errors at once; they quote nothing, because a line may
-    /// hold a secret.
+    /// Parses a file. Returns all syntax errors at once. They do not quote the text, because a line
+    /// may hold a secret.
     pub(super) fn parse(name: &str, text: &str) -> Result<ParsedToml, Vec<ConfigError>> {
         let line = |at: usize| line_of(text, at);
         let said = |error: &toml::de::Error| ConfigError {
@@ -99,7 +99,7 @@ impl ConfigLayers {
         }
     }
 
-    /// Sets one key, making the tables around it if needed.
+    /// Sets one key, and creates the enclosing tables if needed.
     pub(super) fn set_key(&mut self, key: &str, value: Value, place: &str) {
         let mut layer = value;
         for part in key.rsplit('.') {

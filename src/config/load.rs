@@ -83,11 +83,11 @@ pub fn load_config(
     self::read_config(sources, read)?.into_result()
 }
 
-/// Like [`load`], for callers that check more before they finish.
+/// Like [`load_config`], for callers with further checks.
 ///
 /// # Errors
 ///
-/// A file or preset is not TOML, which leaves nothing to check. All other errors are in the result.
+/// A file or preset is not TOML, so there is nothing to check. All other errors are in the result.
 pub fn read_config(
     sources: ConfigSources,
     open: impl Fn(&str) -> std::io::Result<String>,

@@ -42,13 +42,13 @@ pub struct MailConfig {
     /// Whether links may lead to `http` as well as `https`.
     #[garde(skip)]
     pub http_targets: bool,
-    /// Days that pixels and links work, unless the order says otherwise.
+    /// Days that pixels and links work, unless the sign request sets another number.
     #[garde(range(min = 1, max = 1100))]
     pub life_days: u32,
-    /// Most link names, and as many targets, of all mails of one template and batch day.
+    /// Maximum number of link names, and of targets, of all mails of one template and batch day.
     #[garde(range(min = 1, max = 200))]
     pub links_per_template: u32,
-    /// Days that the state of a single message is kept.
+    /// Number of days that the state of a single message is kept.
     #[garde(range(min = 1, max = 400))]
     pub message_days: u32,
     /// File of mail agents in place of the built-in list, reloaded when it changes; empty for none.

@@ -1,5 +1,5 @@
-//! Divides the collector's memory: one budget, `limits.memory_bytes`, from which the limits follow
-//! that are not set.
+//! Divides the collector's memory. Limits that are not set follow from one budget,
+//! `limits.memory_bytes`.
 //!
 //! Bytes of an entry are those of the worst case: hash tables have a power of two of slots and are
 //! filled to 7/8, so a table that has just grown takes twice the bytes of a full one for each
@@ -12,22 +12,22 @@ use super::Config;
 /// The program itself: code, lists of robots and sources, the country database, threads, batches
 /// in progress.
 const PROGRAM_BYTES: u64 = 128 << 20;
-/// A connection and its task, beside the buffer of its request; and the factor by which that buffer
-/// may have grown beyond the header.
+/// A connection and its task, without the buffer of its request; and the factor by which that
+/// buffer may have grown beyond the header.
 const CONNECTION_BYTES: u64 = 9 << 10;
 const HEADER_BUFFER_GROWTH: u64 = 2;
-/// A hit that waits for the journal, with its texts. While a batch is written the next one is
-/// collected, so there can be two.
+/// A hit that waits for the journal, with its texts. While a batch is written, the next one is
+/// collected, so there can be two batches.
 const WAITING_HIT_BYTES: u64 = 2 * 1200;
-/// Of the bytes of a segment: the open one and one that is being sealed, each with totals and
-/// attributes.
+/// How often the bytes of a segment are in memory: the open one and one that is being closed, each
+/// with totals and attributes.
 const SEGMENT_COPIES: u64 = 4;
-/// A site's place in its day, its number of live visitors, its name until the store has it.
+/// A site's entry in its day, its number of live visitors, its name until the store has it.
 const SITE_BYTES: u64 = 2 * 16 + 2 * 36 + 96;
-/// A visitor's state, and the place of its visit among those that come due.
+/// A visitor's state, and the entry of its visit in the timing wheel.
 const VISITOR_BYTES: u64 = 48 + 8;
-/// Of a text beside its own bytes: its entry, its places in the index and in its scope's count, the
-/// allocator's share.
+/// Overhead of a text: its entry, its slots in the index and in its scope's count, the allocator's
+/// share.
 pub const TEXT_OVERHEAD_BYTES: usize = 112;
 
 const MIN_ENTRIES: usize = 1000;
@@ -35,7 +35,7 @@ const MIN_CONNECTIONS: usize = 100;
 const MIN_TEXT_BYTES: usize = 1 << 20;
 const MAX_VISITORS: usize = 1 << 30;
 
-/// The caps, and what each takes of the budget.
+/// The limits, and the share of the budget of each.
 #[derive(Serialize, Clone, PartialEq, Debug)]
 pub struct MemoryBudget {
     #[serde(rename = "limits.memory_bytes")]
@@ -47,7 +47,7 @@ pub struct MemoryBudget {
     pub caps: MemoryCaps,
 }
 
-/// Entries that are held at most, all living days together.
+/// Maximum numbers of entries, over all current days.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemoryCaps {
     pub visitors: usize,
@@ -64,14 +64,15 @@ pub struct MemoryCaps {
 #[derive(Serialize, Clone, PartialEq, Debug)]
 struct BudgetPart {
     of: &'static str,
-    /// Entries, where it is a cap on entries.
+    /// Number of entries, if the part has a limit of entries.
     #[serde(skip_serializing_if = "Option::is_none")]
     most: Option<usize>,
     bytes: u64,
 }
 
 impl MemoryBudget {
-    /// Divides the budget. What does not fit is divided all the same, see [`Memory::excess`].
+    /// Divides the budget. Limits that exceed it are divided too, see
+    /// [`MemoryBudget::excess_reason`].
     pub fn from_config(config: &Config) -> MemoryBudget {
         let (mut fits, mut too_many) = (MIN_ENTRIES, MAX_VISITORS);
         while too_many - fits > MIN_ENTRIES {
@@ -84,7 +85,7 @@ impl MemoryBudget {
         MemoryBudget::for_visitors(config, fits)
     }
 
-    /// Why the caps do not fit into the budget.
+    /// Why the limits exceed the budget; `None` if they do not.
     pub fn excess_reason(&self) -> Option<String> {
         if self.divided <= self.budget {
             return None;
@@ -152,7 +153,7 @@ impl MemoryBudget {
         let texts = (caps.texts as u64)
             .saturating_mul(1 << 20)
             .min(caps.text_bytes as u64);
-        // One table at a time grows, and has its former places beside the new ones meanwhile.
+        // One table at a time grows. Meanwhile, it has its old slots and the new ones.
         let growing = [
             table_bytes(caps.visitors, 16),
             table_bytes(caps.touched_items, 12),

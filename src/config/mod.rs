@@ -85,7 +85,7 @@ pub struct Config {
     /// Limits of requests, rates and memory.
     #[garde(dive)]
     pub limits: LimitsConfig,
-    /// What the browser's privacy signals do.
+    /// Effects of the browser's privacy signals.
     #[garde(dive)]
     pub signals: SignalsConfig,
     /// The consent prompt and its cookie.
@@ -133,9 +133,10 @@ pub struct Config {
     /// Data files.
     #[garde(dive)]
     pub data: DataFilesConfig,
-    /// Logging.
+    /// Thresholds of `/readyz`.
     #[garde(dive)]
     pub health: HealthConfig,
+    /// Logging.
     #[garde(dive)]
     pub log: LogConfig,
     /// The sample profile.
@@ -165,7 +166,7 @@ pub struct ReportConfig {
     /// Attribute values with fewer visitors than this are merged into `(other)`.
     #[garde(range(min = 2, max = 1000))]
     pub k: u32,
-    /// The same for share links, whose holders are strangers; at least `k`.
+    /// The same for share links, whose holders are unknown; at least `k`.
     #[garde(range(min = 2, max = 1000))]
     pub share_k: u32,
     /// At full hours, attribute values with at least this many unpublished visitors are published
@@ -186,7 +187,7 @@ pub struct ReportConfig {
 }
 
 impl ReportConfig {
-    /// Least visitors of a lot on an open day, see `open_lot`; 0 for no such lots.
+    /// Minimum number of visitors of a lot on an open day, see `open_lot`; 0 for no such lots.
     pub fn min_open_lot(&self) -> u32 {
         if self.open_lot == 0 {
             0
@@ -229,7 +230,7 @@ pub struct SampleConfig {
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct TestConfig {
-    /// Time only moves by the header `X-Footfall-Now`. Refused unless the listen address is
+    /// Time only moves by the header `X-Footfall-Now`. Rejected unless the listen address is
     /// loopback.
     #[garde(skip)]
     pub clock: bool,
@@ -240,8 +241,7 @@ pub struct TestConfig {
     /// store. For tests that compute the published numbers a second time.
     #[garde(custom(validate_coin_key))]
     pub coin_key: Secret,
-    /// Publishes lots without a random remainder, for tests of other things than lots. Needs
-    /// `clock`.
+    /// Publishes lots without a random remainder, for tests of other features. Needs `clock`.
     #[garde(skip)]
     pub whole_lots: bool,
 }

@@ -156,7 +156,7 @@ impl ConfigSchema {
     }
 
     /// Removes unknown keys from `table`, replaces values of a wrong type by a default or a sample,
-    /// and passes each key and what is accepted to `say`.
+    /// and passes each key and the accepted values to `say`.
     pub(super) fn check_keys(&self, table: &mut Table, say: &mut impl FnMut(String, String)) {
         self.check_table(table, &self.defaults, "", say);
     }
@@ -237,8 +237,8 @@ impl ConfigSchema {
         }
     }
 
-    /// Replaces a value that is of the right type but not accepted by a default or a sample;
-    /// `false` if there is none.
+    /// Replaces a value of the right type that is not accepted by a default or a sample; `false` if
+    /// there is none.
     pub(super) fn repair_value(&self, table: &mut Table, key: &str, missing: Option<&str>) -> bool {
         let list = self
             .samples
@@ -293,7 +293,7 @@ impl ConfigSchema {
 }
 
 /// Turns serde's message about a value of the right type into one for the operator. `said` never
-/// quotes a secret: those accept every text.
+/// quotes a secret, because secrets accept every text.
 pub(super) fn explain_serde_error(key: &str, said: &str) -> String {
     if let Some((_, accepted)) = ACCEPTED_VALUES.iter().find(|(of, _)| is_within(key, of)) {
         return (*accepted).to_owned();
@@ -312,7 +312,7 @@ pub(super) fn explain_serde_error(key: &str, said: &str) -> String {
     }
 }
 
-/// The field, if serde says that one is missing.
+/// The name of the missing field, if that is serde's error.
 pub(super) fn missing_field(said: &str) -> Option<&str> {
     said.strip_prefix("missing field `")?.split('`').next()
 }

@@ -20,13 +20,13 @@ pub struct ServerConfig {
     /// Path prefix of the collector on the page's own origin.
     #[garde(custom(validate_prefix))]
     pub prefix: String,
-    /// Most open connections; 0 follows from `limits.memory_bytes`.
+    /// Maximum number of open connections; 0 follows from `limits.memory_bytes`.
     #[garde(range(max = 1_000_000))]
     pub max_connections: usize,
-    /// Most open connections of one /24 or /48; trusted proxies are exempt.
+    /// Maximum number of open connections of one /24 or /48; trusted proxies are exempt.
     #[garde(range(min = 1, max = 1_000_000))]
     pub network_connections: usize,
-    /// Most open event streams of dashboards.
+    /// Maximum number of open event streams of dashboards.
     #[garde(range(max = 100_000))]
     pub max_streams: usize,
     /// Seconds that an idle connection is kept open.
@@ -35,8 +35,8 @@ pub struct ServerConfig {
     /// Seconds between SIGTERM and closing the port, while `/readyz` already answers 503.
     #[garde(range(max = 600))]
     pub drain_secs: u64,
-    /// Seconds that a stop may take. What is not sent by then stays in the journal for the next
-    /// start.
+    /// Seconds that a stop may take. Segments that are not sent by then stay in the journal for the
+    /// next start.
     #[garde(range(min = 1, max = 3600))]
     pub stop_secs: u64,
 }
@@ -54,22 +54,22 @@ pub struct ProxyConfig {
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// Longest body of a hit request, in bytes.
+    /// Maximum size of the body of a hit request, in bytes.
     #[garde(range(min = 512, max = 65_536))]
     pub body_bytes: usize,
-    /// Most hits in one body.
+    /// Maximum number of hits in one body.
     #[garde(range(min = 1, max = 20))]
     pub batch_hits: usize,
-    /// Most header fields of a request.
+    /// Maximum number of header fields of a request.
     #[garde(range(min = 8, max = 96))]
     pub headers: usize,
-    /// Longest header of a request, in bytes.
+    /// Maximum size of the header of a request, in bytes.
     #[garde(range(min = 1024, max = 65_536))]
     pub header_bytes: usize,
     /// Milliseconds for the complete header, and again for the complete body.
     #[garde(range(min = 100, max = 9_500))]
     pub read_millis: u64,
-    /// A client that reads nothing of its answer for this many milliseconds, or not all of it
+    /// A client that reads nothing of its response for this many milliseconds, or not all of it
     /// within six times as long, is disconnected.
     #[garde(range(min = 100, max = 600_000))]
     pub write_millis: u64,
@@ -88,7 +88,7 @@ pub struct LimitsConfig {
     /// Hits that one site may receive at once.
     #[garde(range(min = 1))]
     pub site_burst: u32,
-    /// Answers to the consent prompt per minute of one /24 or /48.
+    /// Consent choices per minute of one /24 or /48.
     #[garde(range(min = 1))]
     pub network_choices_per_min: u32,
     /// Password attempts per minute of one /24 or /48, at the login and at share links.
@@ -105,18 +105,18 @@ pub struct LimitsConfig {
     /// in that minute are not verified.
     #[garde(range(min = 1))]
     pub wrong_tokens_per_min: u32,
-    /// Most event streams of one session or API token.
+    /// Maximum number of event streams of one session or API token.
     #[garde(range(min = 1))]
     pub session_streams: usize,
-    /// Most event streams of one /24 or /48.
+    /// Maximum number of event streams of one /24 or /48.
     #[garde(range(min = 1))]
     pub network_streams: usize,
     /// Largest amount of one event, in euros or as much in another currency; a site may have a
     /// bound of its own. Events over it are counted without their amount.
     #[garde(range(min = 1, max = 1_000_000_000))]
     pub max_amount: u32,
-    /// Bytes of memory for what the limits below allow, apart from the engine's: see
-    /// [`Memory`](super::Memory). Limits of 0 follow from it.
+    /// Bytes of memory for everything that the limits below allow, without the engine's: see
+    /// [`MemoryBudget`](super::MemoryBudget). Limits of 0 follow from it.
     #[garde(range(min = 1))]
     pub memory_bytes: u64,
     /// Networks that the rate limiter tracks; beyond it, new ones share one bucket.
@@ -125,33 +125,36 @@ pub struct LimitsConfig {
     /// Hits that may wait for the journal; beyond it, they are answered 503.
     #[garde(skip)]
     pub waiting_hits: usize,
-    /// Most visitors of all days that are not over. Beyond it, hits count but their visitors do
-    /// not.
+    /// Maximum number of visitors of all days that are not over. Beyond it, hits count but their
+    /// visitors do not.
     #[garde(custom(validate_entry_cap))]
     pub visitors: usize,
-    /// Most visitors of one site and day with the same grant; more are copies of its cookie. Beyond
-    /// it, hits count but their visitors do not.
+    /// Maximum number of visitors of one site and day with the same grant; more are copies of its
+    /// cookie. Beyond it, hits count but their visitors do not.
     #[garde(range(min = 1, max = 1_000_000))]
     pub visitors_per_grant: u32,
-    /// Most pairs of a visitor and an item, of all days that are not over.
+    /// Maximum number of pairs of a visitor and an item, of all days that are not over.
     #[garde(custom(validate_entry_cap))]
     pub touched_items: usize,
-    /// Most sites with a hit, of all days that are not over; hits of others count under `(other)`.
+    /// Maximum number of sites with a hit, of all days that are not over; hits of others count
+    /// under `(other)`.
     #[garde(skip)]
     pub sites: usize,
-    /// Most distinct paths, links or event names of one site and day; others count under `(other)`.
+    /// Maximum number of distinct paths, links or event names of one site and day; others count
+    /// under `(other)`.
     #[garde(range(min = 1))]
     pub items_per_site: usize,
-    /// Most distinct values of one dimension of one site and day; others count under `(other)`.
+    /// Maximum number of distinct values of one dimension of one site and day; others count under
+    /// `(other)`.
     #[garde(range(min = 1))]
     pub values_per_site: usize,
-    /// Most distinct texts of all sites, of all days that are not over.
+    /// Maximum number of distinct texts of all sites, of all days that are not over.
     #[garde(custom(validate_entry_cap))]
     pub texts: usize,
-    /// Their bytes, including what each text takes beside its own.
+    /// Bytes of these texts, including the overhead of each.
     #[garde(custom(validate_byte_cap))]
     pub text_bytes: u64,
-    /// Hit ids remembered for each minute.
+    /// Maximum number of hit ids kept per minute.
     #[garde(custom(validate_entry_cap))]
     pub hit_ids: usize,
 }

@@ -21,7 +21,7 @@ pub struct SiteDirectory {
 }
 
 impl SiteDirectory {
-    /// With an empty registry.
+    /// A directory with an empty registry.
     pub fn new(config: &Config) -> SiteDirectory {
         let (profiles, sites) = (config.profiles.clone(), config.sites.clone());
         let zones = Arc::new(ZoneTable::default());
@@ -77,7 +77,8 @@ impl SiteDirectory {
         )
     }
 
-    /// The rule of a site that is configured or registered by itself, by its name or an alias.
+    /// The rule of a site with an entry of its own in the configuration or the registry, by its
+    /// name or an alias.
     pub fn find_rule(&self, name: &str) -> Option<SiteRule> {
         let registered = self.registered_sites();
         let alias = registered.aliases.iter().find(|alias| alias.alias == name);

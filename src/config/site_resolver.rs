@@ -33,7 +33,7 @@ pub struct SiteResolver {
     /// The site's own name by alias.
     canonical_names: HashMap<Box<str>, Box<str>>,
     profiles: Vec<(Arc<SiteNameTemplate>, ZoneId)>,
-    /// Only of sites with a bound of their own.
+    /// Of sites with a bound of their own only.
     max_amounts: HashMap<SiteId, u32>,
 }
 
@@ -56,8 +56,8 @@ struct SiteNameTemplate {
 
 impl SiteResolver {
     /// The rules must have passed validation. Entries of the registry that contradict the
-    /// configuration, or an earlier entry, are left out: two operators may have written at the same
-    /// time.
+    /// configuration or an earlier entry are ignored, because two operators may have written at the
+    /// same time.
     pub fn new(
         zones: &Arc<ZoneTable>,
         profiles: &[ProfileRule],
@@ -225,7 +225,7 @@ impl SiteResolver {
             self.max_amounts.insert(id, most);
         }
         for host in &rule.hosts {
-            // Former versions accepted a host with a trailing dot, by which no page is looked up.
+            // Former versions accepted a host with a trailing dot. Pages are looked up without it.
             let host = host.strip_suffix('.').unwrap_or(host);
             self.by_host
                 .entry(host.into())

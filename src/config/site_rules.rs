@@ -1,4 +1,4 @@
-//! Rules that say which pages are counted, as written in the configuration or into the registry.
+//! Rules about which pages are counted, as written in the configuration or in the registry.
 
 use std::collections::HashMap;
 use std::hash::Hash;

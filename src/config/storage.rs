@@ -15,8 +15,8 @@ pub struct JournalConfig {
     /// Folder of the segments.
     #[garde(skip)]
     pub dir: PathBuf,
-    /// An open segment is closed and sent after at most this many seconds. More writes fewer rows,
-    /// and delays reports by as much.
+    /// An open segment is closed and sent after at most this many seconds. A larger value writes
+    /// fewer rows and delays reports by the same time.
     #[garde(range(min = 1, max = 3600))]
     pub segment_secs: u64,
     /// Rows at which a segment is closed, since one insert must be one block.
@@ -38,7 +38,7 @@ pub struct JournalConfig {
     pub max_bytes: u64,
 }
 
-/// `[ledger]`: the record of who granted, refused and withdrew what.
+/// `[ledger]`: the record of grants, refusals and withdrawals.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerConfig {
@@ -96,7 +96,7 @@ pub struct StoreConfig {
     /// Memory of one query, in bytes.
     #[garde(range(min = 67_108_864))]
     pub query_memory_bytes: u64,
-    /// Longest run time of a query, in seconds.
+    /// Maximum run time of a query, in seconds.
     #[garde(range(min = 1, max = 600))]
     pub query_secs: u32,
     /// Connections of the embedded engine; each runs one statement at a time.
@@ -108,7 +108,7 @@ pub struct StoreConfig {
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct RegistryConfig {
-    /// Seconds between looks for changes that other collectors made.
+    /// Seconds between polls for changes by other collectors.
     #[garde(range(min = 1, max = 3600))]
     pub refresh_secs: u64,
 }

@@ -47,7 +47,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address as proxies write it: bare, with a port, or in brackets. Zone ids are rejected.
+/// An address as proxies write it: alone, with a port, or in brackets. Zone ids are rejected.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
     let address = match hop.strip_prefix('[') {
         Some(rest) => rest.split_once(']')?.0.parse().ok()?,

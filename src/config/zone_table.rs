@@ -5,12 +5,12 @@ use std::sync::{Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use jiff::tz::TimeZone;
 
-/// A time zone of sites, as an index into [`Zones`].
+/// A time zone of sites, as an index into [`ZoneTable`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ZoneId(pub u16);
 
 /// The zones in use. The list only grows, so a zone keeps its number, and a day's state its zone,
-/// whatever is registered later.
+/// when further zones are registered.
 #[derive(Default)]
 pub struct ZoneTable {
     zones: ArcSwap<Vec<TimeZone>>,

@@ -17,7 +17,7 @@ pub fn set_private_umask() {
     rustix::process::umask(Mode::from_raw_mode(GROUP_AND_OTHERS_MODE));
 }
 
-/// What [`mend`] changed in a folder.
+/// What [`restrict_tree`] changed in a folder.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct RestrictOutcome {
     /// Files and folders that others could access and now cannot.
@@ -32,7 +32,7 @@ pub struct RestrictOutcome {
 ///
 /// # Errors
 ///
-/// The path or something below it cannot be read. What was visited before stays closed.
+/// The path or something below it cannot be read. Paths that were visited before stay restricted.
 pub fn restrict_tree(path: &Path) -> io::Result<RestrictOutcome> {
     let mut mended = RestrictOutcome::default();
     let found = match fs::symlink_metadata(path) {

@@ -368,7 +368,7 @@ impl SegmentFlusher {
         match store.apply_retention(today, self.retention.keep_days).await {
             Ok(aged) => {
                 if let Some(bound) = aged.plausible_today {
-                    tracing::warn!(%today, %bound, "the clock is far ahead of the newest counts; retention uses the date of those");
+                    tracing::warn!(%today, %bound, "the clock is far ahead of what was counted; retention uses the date of the newest counts");
                 }
                 tracing::debug!(?aged, "retention pass finished");
             }

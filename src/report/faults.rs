@@ -9,7 +9,7 @@ use crate::store::{FaultTotal, Store, StoreError};
 /// The most frequent faults of a site in a range of days.
 #[derive(Serialize, Debug)]
 pub struct FaultsResponse {
-    /// Name of the site, as it was asked for.
+    /// Name of the site, as requested.
     pub site: String,
     /// IANA name of the site's time zone.
     pub zone: String,
@@ -17,7 +17,7 @@ pub struct FaultsResponse {
     pub from: String,
     /// Last day, inclusive, as `YYYY-MM-DD`.
     pub to: String,
-    /// In descending order of hits, at most the question's limit.
+    /// In descending order of hits, at most the query's limit.
     pub rows: Vec<FaultRow>,
 }
 
@@ -35,7 +35,7 @@ pub struct FaultRow {
     pub hits: u64,
 }
 
-/// The faults of a site in the question's range.
+/// The faults of a site in the query's range.
 ///
 /// # Errors
 ///

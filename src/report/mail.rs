@@ -3,7 +3,7 @@
 //! Readers are reported in three classes that are never added up. Counts that fewer than k people
 //! may have caused are hidden: a password reset on a quiet day is a mail to one person, and the
 //! platform knows to whom. The measure is openers. Loads and clicks, which may all come from one
-//! person, need [`LOADS`] times as many.
+//! person, need [`LOADS_PER_OPENER`] times as many.
 
 use std::collections::BTreeMap;
 
@@ -22,10 +22,10 @@ pub struct MailReportResponse {
     pub from: String,
     /// Last day, inclusive, as `YYYY-MM-DD`.
     pub to: String,
-    /// Least number of openers behind a count that is shown.
+    /// Minimum number of openers behind a count that is shown.
     pub k: u64,
-    /// Least number of loads or clicks behind a count where people cannot be told apart (clicks,
-    /// openings through a proxy).
+    /// Minimum number of loads or clicks behind a count where people cannot be distinguished
+    /// (clicks, openings through a proxy).
     pub k_loads: u64,
     /// One row per template that was opened or clicked in the range, by name.
     pub templates: Vec<TemplateRow>,
@@ -38,7 +38,7 @@ pub struct TemplateRow {
     pub template: String,
     /// Loads of the tracking pixel.
     pub opens: ReaderCounts,
-    /// Distinct openers per day, summed over the days. `None` where openers cannot be told apart
+    /// Distinct openers per day, summed over the days. `None` where openers cannot be distinguished
     /// (`visitor.mode` is `none`), or where the count is hidden.
     pub openers: Option<u64>,
     /// Followed links.
@@ -92,8 +92,8 @@ pub struct ReaderCounts {
     pub machine: u64,
 }
 
-/// Loads whose openers cannot be told apart may all come from one person: this many of them weigh
-/// as much as one opener.
+/// Weight of loads without distinguishable openers: this many count as one opener, because they may
+/// all come from one person.
 const LOADS_PER_OPENER: u64 = 4;
 
 /// Sums of one template, day, batch or link.
@@ -120,8 +120,8 @@ impl MailSums {
         self.openers += row.visitors;
     }
 
-    /// Openings. A person who opens a mail five times counts once where that can be known: not
-    /// behind a proxy, and not if `visitor.mode` is `none`.
+    /// Openings. A person who opens a mail five times counts once where openers can be
+    /// distinguished: not behind a proxy, and not if `visitor.mode` is `none`.
     fn open_counts(&self) -> WeightedReaderCounts {
         let [direct, proxied, machine] = self.opens;
         let loads = if self.openers > 0 {
@@ -150,7 +150,7 @@ impl MailSums {
     }
 }
 
-/// A count of one class, and its weight in loads: the figure that is compared with `k * LOADS`.
+/// A count of one class, and its weight in loads, which is compared with `k * LOADS_PER_OPENER`.
 #[derive(Clone, Copy)]
 struct WeightedCount {
     count: u64,
@@ -174,7 +174,7 @@ struct WeightedReaderCounts {
     machine: u64,
 }
 
-/// Cells of the parts of a whole that is itself shown. Each class is suppressed on its own.
+/// Cells of the parts of a whole that is shown too. Each class is suppressed independently.
 fn suppress_reader_counts(parts: &[WeightedReaderCounts], k: u64) -> Vec<ReaderCounts> {
     let class = |of: fn(&WeightedReaderCounts) -> WeightedCount| {
         suppress_small_parts(&parts.iter().map(of).collect::<Vec<_>>(), k)
@@ -217,8 +217,8 @@ fn suppress_small_parts(parts: &[WeightedCount], k: u64) -> Vec<Option<u64>> {
 
 type TemplateParts = BTreeMap<String, BTreeMap<String, MailSums>>;
 
-/// Opens and clicks of the templates in the question's range. Site and filter of the question are
-/// not used.
+/// Opens and clicks of the templates in the query's range. Site and filter of the query are not
+/// used.
 ///
 /// # Errors
 ///
@@ -351,8 +351,8 @@ fn build_template_row(
     }
 }
 
-/// `None` where the count is hidden, or where openers cannot be told apart: then there are direct
-/// opens without any opener.
+/// `None` where the count is hidden, or where openers cannot be distinguished: direct opens without
+/// any opener.
 fn shown_openers(opens: ReaderCounts, sums: &MailSums) -> Option<u64> {
     opens
         .direct
@@ -407,7 +407,7 @@ mod tests {
             ),
             [Some(20), Some(60)]
         );
-        // Without values direct openings are loads as well.
+        // Without openers, direct openings are loads as well.
         let opened = |opens: [u64; 3], openers| {
             suppress_reader_counts(
                 &[MailSums {

@@ -1,9 +1,9 @@
-//! Stage 9: turns report questions into answers.
+//! Stage 9: runs report queries.
 //!
 //! Content (the site, its pages, links and events) is reported exactly and as of now. Attributes of
-//! people are read from what is published and from nowhere else. `publication` decides what is
-//! published once a day is over, so no choice of range or filter can divide a published lot. This
-//! module does not check permissions; `web` does.
+//! people are read only from published lots. `publication` decides what is published once a day is
+//! over, so no choice of range or filter can divide a published lot. This module does not check
+//! permissions; `web` does.
 
 mod faults;
 mod mail;

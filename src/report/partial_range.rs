@@ -1,9 +1,9 @@
-//! Compares a range that is not over with one that is, over the part of both that is complete.
+//! Compares a range that is not over with one that is over, for the part of both that is complete.
 //!
 //! Hits, visitors and visits are compared up to the last full hour of today, since sites are
-//! counted by hour. What is written when a visit closes (bounces, seconds), clicks, and everything
-//! about a page, link or event is compared over the days before today. What is published after the
-//! day is compared over the published days.
+//! counted by hour. Counters that are written when a visit closes (bounces, seconds), clicks, and
+//! everything about a page, link or event are compared over the days before today. Attributes,
+//! which are published after the day, are compared over the published days.
 
 use super::query::ReportQuery;
 use crate::config::ZoneId;
@@ -39,7 +39,7 @@ impl ReportQuery {
         self.comparable_range_with(self.comparison?, open)
     }
 
-    /// Like [`Question::comparable`], with the given days as comparison.
+    /// Like [`ReportQuery::comparable_range`], with the given days as comparison.
     pub(super) fn comparable_range_with(
         &self,
         (then, then_to): DayRange,
@@ -171,8 +171,8 @@ mod tests {
                 "2026-06-10 2026-06-15 / 2026-06-03 2026-06-08; 16 00-16 09 / 09 00-09 09",
             ),
             ("yesterday", "2026-06-16T07:40:00Z", "whole"),
-            // February has no 31 days: its 28 are compared with as many of March, and no hours of a
-            // day it does not have.
+            // February has 28 days. They are compared with 28 days of March, and no hours of a day
+            // that February does not have.
             (
                 "month",
                 "2026-03-31T07:40:00Z",
@@ -183,13 +183,14 @@ mod tests {
                 "2026-06-01T07:40:00Z",
                 "-; 01 00-01 09 / 01 00-01 09",
             ),
-            // At midnight nothing of today is over yet.
+            // At midnight, no hour of today is over yet.
             (
                 "today",
                 "2026-06-15T22:10:00Z",
                 "-; 16 00-16 00 / 15 00-15 00",
             ),
-            // The night the clocks go back: two has come twice, and the second one is not over.
+            // The night when clocks are set back: two o'clock occurs twice, and the second one is
+            // not over.
             (
                 "today",
                 "2026-10-25T01:30:00Z",

@@ -22,14 +22,14 @@ pub struct RangeRows<T> {
     pub from: String,
     /// Last day, inclusive, as `YYYY-MM-DD`.
     pub to: String,
-    /// In descending order, at most the question's limit where one applies.
+    /// In descending order, at most the query's limit where one applies.
     pub rows: Vec<T>,
 }
 
 /// Hits that were dropped for one reason.
 #[derive(Serialize, Debug)]
 pub struct DroppedRow {
-    /// Name of the reason, see [`Refusal`](crate::event::Refusal).
+    /// Name of the reason, see [`DropReason`](crate::event::DropReason).
     pub reason: String,
     /// Dropped hits in the range.
     pub hits: u64,
@@ -124,7 +124,7 @@ pub struct BrokenPageRow {
     pub hits: u64,
 }
 
-/// Dropped hits of all sites, by reason. Drops have no site, so site and filter of the question are
+/// Dropped hits of all sites, by reason. Drops have no site, so site and filter of the query are
 /// not used.
 ///
 /// # Errors
@@ -270,7 +270,7 @@ pub async fn run_pages_report(
     })
 }
 
-/// Names of the sites that are configured or registered one by one.
+/// Names of the sites with an entry in the configuration or the registry.
 fn explicit_site_names(directory: &SiteDirectory) -> Vec<String> {
     let registered = directory.registered_sites();
     let rules = directory.configured_sites().iter().chain(&registered.sites);
@@ -299,7 +299,7 @@ fn contains_ignore_case(name: &str, text: &str) -> bool {
     name.to_lowercase().contains(&text.to_lowercase())
 }
 
-/// As many days, right before the range.
+/// The same number of days, right before the range.
 fn preceding_days(question: &ReportQuery) -> (Day, Day) {
     let (from, to) = ComparisonMode::Previous
         .resolve_days(None, (question.from.to_date(), question.to.to_date()));
@@ -307,14 +307,14 @@ fn preceding_days(question: &ReportQuery) -> (Day, Day) {
     (day(from), day(to))
 }
 
-/// Answers to the consent prompt, by version of its text. Counted from the ledger.
+/// Consent choices by version of the prompt, counted from the ledger.
 #[derive(Serialize, Debug)]
 pub struct ConsentReport {
     /// In ascending order of version.
     pub versions: Vec<ConsentVersionRow>,
 }
 
-/// Answers to one version of the prompt.
+/// Consent choices in one version of the prompt.
 #[derive(Serialize, Debug)]
 pub struct ConsentVersionRow {
     /// Number of the version.

@@ -1,5 +1,5 @@
-//! Parses and validates the parameters of a report: from a query string to a [`Question`], or an
-//! error that says what the parameter accepts.
+//! Parses and validates the parameters of a report: from a query string to a [`ReportQuery`], or an
+//! error that names what the parameter accepts.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -17,7 +17,7 @@ const DEFAULT_RANGE: RangePreset = RangePreset::LastDays(7);
 /// The parameters of a report request, as they are in the query string: read, not validated.
 #[derive(Default, Debug)]
 pub struct ReportParams {
-    /// Name of a range, see [`Named::ACCEPTED`]. Excludes `from` and `to`.
+    /// Name of a range, see [`RangePreset::ACCEPTED`]. Excludes `from` and `to`.
     pub range: Option<String>,
     /// First day, inclusive, as `YYYY-MM-DD`.
     pub from: Option<String>,
@@ -27,7 +27,7 @@ pub struct ReportParams {
     pub compare: Option<String>,
     /// First day of a comparison of the same length, as `YYYY-MM-DD`.
     pub compare_from: Option<String>,
-    /// Length of a step of the series, see [`Interval::ACCEPTED`].
+    /// Length of a step of the series, see [`SeriesInterval::ACCEPTED`].
     pub interval: Option<String>,
     /// Rows per list, 1 to 1000; 10 where absent.
     pub limit: Option<u32>,
@@ -35,13 +35,13 @@ pub struct ReportParams {
     pub filter: Option<String>,
     /// The day weeks begin on, see [`WeekStart::ACCEPTED`].
     pub week: Option<String>,
-    /// Extra parts of the answer, separated by commas: `clicks`, `countries`.
+    /// Optional parts of the response, separated by commas: `clicks`, `countries`.
     pub with: Option<String>,
 }
 
 impl ReportParams {
     /// From the pairs of a query string. `None` where a key is unknown or repeated, or `limit` is
-    /// no number.
+    /// not a number.
     pub fn from_pairs(pairs: Vec<(String, String)>) -> Option<ReportParams> {
         let mut asked = ReportParams::default();
         for (key, value) in pairs {
@@ -69,7 +69,7 @@ impl ReportParams {
     }
 }
 
-/// Parts of an answer that have to be asked for.
+/// Optional parts of a response.
 const EXTRAS: [&str; 2] = ["clicks", "countries"];
 
 impl ReportParams {
@@ -88,13 +88,13 @@ impl ReportParams {
 /// Limits that the configuration sets for every report.
 #[derive(Clone, Copy, Debug)]
 pub struct ReportLimits {
-    /// Least number of visitors of a value that is named (`report.k`).
+    /// Minimum number of visitors of a value that is named (`report.k`).
     pub k: u32,
     /// Days that totals are kept (`retention.keep_days`); the range `all` starts no earlier.
     pub keep_days: u32,
 }
 
-/// The filter of a question; there is at most one.
+/// The filter of a query; at most one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReportFilter {
     /// A page, link or event: its totals and the attributes of its visitors.
@@ -103,10 +103,10 @@ pub enum ReportFilter {
     Value(Dimension, String),
 }
 
-/// A validated report question. All days are calendar days in `zone`.
+/// A validated report query. All days are calendar days in `zone`.
 #[derive(Debug)]
 pub struct ReportQuery {
-    /// Name of the site, as it was asked for.
+    /// Name of the site, as requested.
     pub site_name: String,
     /// Id of the site; site 0 is the platform.
     pub site: SiteId,
@@ -120,31 +120,31 @@ pub struct ReportQuery {
     pub from_first_day: bool,
     /// First and last day of the comparison, both inclusive.
     pub comparison: Option<(Day, Day)>,
-    /// The interval that was asked for; otherwise it follows from the length of the range.
+    /// The requested interval; `None` if it follows from the length of the range.
     pub interval: Option<SeriesInterval>,
     /// Rows per list, 1 to 1000.
     pub limit: usize,
     /// At most one item or attribute value.
     pub filter: Option<ReportFilter>,
-    /// Least number of visitors of a value that is named.
+    /// Minimum number of visitors of a value that is named.
     pub k: u64,
-    /// The answer is for the holder of a share link: published values of fewer than `k` visitors
-    /// are suppressed too.
+    /// The response is for a share link: published values of fewer than `k` visitors are suppressed
+    /// too.
     pub for_share_link: bool,
     /// Add the clicks on all links to the site's counters.
     pub with_clicks: bool,
-    /// List all countries, whatever the limit; the map needs them.
+    /// List all countries, also beyond the limit; the map needs them.
     pub all_countries: bool,
     /// The day weeks begin on.
     pub week_start: WeekStart,
     /// Today in `zone`, at `now`.
     pub today: Day,
-    /// When the question was asked.
+    /// Time of the query.
     pub now: Timestamp,
 }
 
 impl ReportQuery {
-    /// Validates `asked` for a site with its time zone, at `now`.
+    /// Validates `params` for a site with its time zone, at `now`.
     ///
     /// # Errors
     ///
@@ -206,7 +206,7 @@ impl ReportQuery {
         })
     }
 
-    /// The same question about the days of the comparison, by the same interval; `None` without a
+    /// The same query over the days of the comparison, with the same interval; `None` without a
     /// comparison.
     pub fn comparison_query(&self) -> Option<ReportQuery> {
         let (from, to) = self.comparison?;
@@ -228,7 +228,7 @@ impl ReportQuery {
         })
     }
 
-    /// Interval of the series: the one asked for, or the usual one for the length of the range.
+    /// Interval of the series: the requested one, or the default for the length of the range.
     pub fn series_interval(&self) -> SeriesInterval {
         self.interval.unwrap_or_else(|| {
             SeriesInterval::default_for_days(count_days((self.from.to_date(), self.to.to_date())))
@@ -240,8 +240,8 @@ impl ReportQuery {
         self.zone.iana_name().unwrap_or("UTC").to_owned()
     }
 
-    /// Whether all days of the range and of the comparison are over. Hits on their way to the store
-    /// may still be added.
+    /// Whether all days of the range and of the comparison are over. Hits that are still in the
+    /// journal may be added.
     pub fn is_closed(&self) -> bool {
         self.to < self.today && self.comparison.is_none_or(|(_, to)| to < self.today)
     }
@@ -302,7 +302,7 @@ fn parse_range(
         if from.is_some() || to.is_some() {
             return Err(parameter_problem(
                 "range",
-                "stands instead of from and to".into(),
+                "is used instead of from and to".into(),
             ));
         }
         return Ok((Some(named), named.resolve_days(today, kept)));
@@ -330,7 +330,7 @@ fn parse_comparison(asked: &ReportParams) -> Result<Option<ComparisonMode>, Prob
         (Some("year"), None) => Ok(Some(ComparisonMode::LastYear)),
         _ => Err(parameter_problem(
             "compare",
-            "must be none, previous or year; or compare_from stands instead of it".into(),
+            "must be none, previous or year; or compare_from is used instead of it".into(),
         )),
     }
 }

@@ -17,7 +17,7 @@ pub enum RangePreset {
     LastMonth,
     /// This number of calendar months; the current one, to date, is the last.
     CalendarMonths(i64),
-    /// From the first counted day on.
+    /// From the first counted day to today.
     AllTime,
 }
 
@@ -29,7 +29,7 @@ pub enum ComparisonMode {
     Previous,
     /// The same days one year earlier.
     LastYear,
-    /// As many days, from this one on.
+    /// The same number of days, from this one on.
     From(Date),
 }
 
@@ -73,7 +73,7 @@ impl WeekStart {
     }
 }
 
-/// Longest range, in days, with steps of an hour.
+/// Maximum length of a range with steps of an hour, in days.
 pub const MAX_HOURLY_DAYS: i64 = 14;
 
 impl RangePreset {
@@ -122,8 +122,8 @@ impl RangePreset {
 }
 
 impl ComparisonMode {
-    /// First and last day of the comparison, both inclusive. `named` is the name the range was
-    /// asked by, if any.
+    /// First and last day of the comparison, both inclusive. `named` is the requested name of the
+    /// range, if any.
     pub fn resolve_days(
         self,
         named: Option<RangePreset>,
@@ -161,7 +161,7 @@ impl SeriesInterval {
         })
     }
 
-    /// The interval used for a range of `days` days unless another is asked for.
+    /// The default interval for a range of `days` days.
     pub fn default_for_days(days: i64) -> SeriesInterval {
         match days {
             ..=2 => SeriesInterval::Hour,
@@ -171,7 +171,7 @@ impl SeriesInterval {
         }
     }
 
-    /// As in query strings and answers.
+    /// As in query strings and responses.
     pub fn name(self) -> &'static str {
         match self {
             SeriesInterval::Hour => "hour",

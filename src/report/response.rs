@@ -1,5 +1,4 @@
-//! The report answer and its parts, in the shape in which they are serialised to JSON. Field names
-//! are the API's.
+//! The report response and its parts, as serialised to JSON. Field names are the API's.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +8,11 @@ use serde::{Serialize, Serializer};
 use crate::event::{CounterKind, Subject, minor_digits};
 use crate::store::RevenueTotal;
 
-/// The answer to one [`Question`](super::Question): totals, series, items and published attributes.
+/// The response to one [`ReportQuery`](super::ReportQuery): totals, series, items and published
+/// attributes.
 #[derive(Serialize, Debug)]
 pub struct ReportResponse {
-    /// Name of the site, as it was asked for.
+    /// Name of the site, as requested.
     pub site: String,
     /// IANA name of the site's time zone; all days and hours are in it.
     pub zone: String,
@@ -20,15 +20,15 @@ pub struct ReportResponse {
     pub from: String,
     /// Last day, inclusive, as `YYYY-MM-DD`.
     pub to: String,
-    /// Least number of visitors of a published value (`report.k`, or the share link's own).
+    /// Minimum number of visitors of a published value (`report.k`, or the share link's own).
     pub k: u64,
     /// The filter that was applied, if any.
     pub filter: Option<AppliedFilter>,
-    /// Totals and series of the days it is compared with, if a comparison was asked for.
+    /// Totals and series of the days it is compared with, if a comparison was requested.
     pub compared: Option<ComparisonPeriod>,
-    /// Until when the attributes in this answer are published.
+    /// Until when the attributes in this response are published.
     pub attributes: PublicationStatus,
-    /// Sums over the whole range of the site, item or value the question is about.
+    /// Sums over the whole range, of the query's site, item or value.
     pub totals: CounterTotals,
     /// Length of a step of `series`: `hour`, `day`, `week` or `month`. Absent where there is no
     /// series.
@@ -44,8 +44,8 @@ pub struct ReportResponse {
     /// Amounts by event and currency. Only of a whole site.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub money: Option<Vec<RevenueRow>>,
-    /// Every day of the range and of the comparison is published: the same question gets the same
-    /// answer from now on.
+    /// Every day of the range and of the comparison is published: the same query gets the same
+    /// response from now on.
     #[serde(skip)]
     pub is_final: bool,
 }
@@ -53,7 +53,7 @@ pub struct ReportResponse {
 /// Until when the attributes of the range are published.
 #[derive(Serialize, Debug)]
 pub struct PublicationStatus {
-    /// Last published day as `YYYY-MM-DD`, at most the range's last day, so that an answer about
+    /// Last published day as `YYYY-MM-DD`, at most the range's last day, so that a response about
     /// published days does not change. `None` before the first publication.
     pub through: Option<String>,
     /// End of the last published hour of today, as RFC 3339 in the site's zone. Only where today is
@@ -70,20 +70,20 @@ pub struct ComparisonPeriod {
     pub to: String,
     /// Sums over these days.
     pub totals: CounterTotals,
-    /// Steps of the same interval as the answer's. Absent for a filter by value.
+    /// Steps of the same interval as the response's. Absent for a filter by value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub series: Option<Vec<ReportRow>>,
-    /// The comparable part of both ranges, where the answer's range is not over yet.
+    /// The comparable part of both ranges, if the response's range is not over yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub so_far: Option<PartialComparison>,
-    /// The days whose numbers stand as `compared` in the rows of `subjects`; `null` where there is
-    /// none that is over.
+    /// The days of the numbers in `compared` of the rows of `subjects`; `null` if none of them is
+    /// over.
     pub items: Option<ComparedDays>,
-    /// The same of `dimensions`: days that are published.
+    /// The same for `dimensions`: days that are published.
     pub values: Option<ComparedDays>,
 }
 
-/// The filter of an answer, as it was understood.
+/// The filter of a response, as parsed.
 #[derive(Serialize, Debug)]
 pub struct AppliedFilter {
     /// Name of the subject or dimension, for example `page` or `country`.
@@ -136,10 +136,10 @@ impl From<RevenueTotal> for RevenueRow {
 pub struct CounterTotals {
     /// The counters that are serialised, in this order.
     pub counters: &'static [CounterKind],
-    /// One sum per counter, in the order of [`Counter::ALL`]; counters that are not listed may be
-    /// set too.
+    /// One sum per counter, in the order of [`Counter::ALL`]; counters that are not in `counters`
+    /// may be set too.
     pub sums: [u64; CounterKind::ALL.len()],
-    /// Clicks on all links of the site, where the question asked for them.
+    /// Clicks on all links of the site, if the query includes them.
     pub clicks: Option<u64>,
 }
 
@@ -172,7 +172,7 @@ pub struct DimensionBreakdown {
     pub published: u64,
     /// Visitors of the range who are not part of a published value yet.
     pub pending: u64,
-    /// The largest values, at most the question's limit, in descending order of visitors.
+    /// The largest values, at most the query's limit, in descending order of visitors.
     pub rows: Vec<PublishedCell>,
 }
 
@@ -189,7 +189,7 @@ pub struct PublishedCell {
 }
 
 impl CounterTotals {
-    /// Figures of a subject: `sums` with the counters that subject has.
+    /// Totals of a subject: `sums`, with the counters of that subject.
     pub fn from_sums(subject: Subject, sums: [u64; CounterKind::ALL.len()]) -> CounterTotals {
         CounterTotals {
             counters: subject_counters(subject),
@@ -198,7 +198,7 @@ impl CounterTotals {
         }
     }
 
-    /// Figures of a published value: only its visitors and visits are known.
+    /// Totals of a published value: only its visitors and visits are known.
     pub fn from_visitors(visitors: u64, visits: u64) -> CounterTotals {
         let mut sums = [0; CounterKind::ALL.len()];
         sums[CounterKind::Visitors as usize] = visitors;
@@ -224,7 +224,7 @@ impl CounterTotals {
     }
 }
 
-/// The counters that can be other than zero in a subject's totals.
+/// The counters that can be non-zero in a subject's totals.
 pub fn subject_counters(subject: Subject) -> &'static [CounterKind] {
     use CounterKind::{Bounces, Entries, Exits, Hits, Seconds, Visitors, Visits};
     match subject {
@@ -297,8 +297,8 @@ impl DimensionBreakdown {
         });
         let published = cells.iter().map(|cell| cell.visitors).sum();
         cells.truncate(limit);
-        // A lot is booked on its last day, so some of its visitors may have come before the range:
-        // `published` can exceed `visitors`.
+        // A lot is published on its last day, so some of its visitors may have come before the
+        // range: `published` can exceed `visitors`.
         DimensionBreakdown {
             published,
             pending: visitors.saturating_sub(published),
@@ -352,7 +352,7 @@ pub struct CompleteDays {
     pub through: String,
     /// The range's days up to `through`.
     pub now: CounterTotals,
-    /// As many days of the comparison, from its first on.
+    /// The same number of days of the comparison, from its first on.
     pub before: CounterTotals,
 }
 
@@ -361,7 +361,7 @@ pub struct CompleteDays {
 pub struct CounterComparison {
     /// On days of the range.
     pub now: CounterTotals,
-    /// On as many days of the comparison.
+    /// On the same number of days of the comparison.
     pub before: CounterTotals,
 }
 
@@ -374,6 +374,6 @@ pub struct ComparedDays {
     pub to: String,
     /// First day of the comparison.
     pub before_from: String,
-    /// Last of as many days of the comparison.
+    /// Last of the same number of days of the comparison.
     pub before_to: String,
 }

@@ -1,9 +1,9 @@
 //! Compares each row of a list with an earlier period: both sides have the same number of days, and
-//! all of them are over.
+//! all days are over.
 //!
 //! Pages, links and events are content, whose days are final at midnight. Values of a dimension are
-//! published later, so both sides are published days: a row tells no more than two reports of these
-//! days would.
+//! published later, so both sides are published days: a row reveals no more than two reports of
+//! these days.
 
 use super::partial_range::DayRange;
 use super::query::{ReportFilter, ReportQuery};
@@ -21,7 +21,7 @@ const MAX_COMPARED_ITEMS: usize = 100_000;
 /// The sums of both sides, by item of a subject or by value of a dimension.
 type PeriodPair<T> = (Vec<T>, Vec<T>);
 
-/// What the rows of an answer are compared with.
+/// What the rows of a response are compared with.
 #[derive(Default)]
 pub(super) struct RowComparison {
     item_days: Option<(DayRange, DayRange)>,
@@ -31,7 +31,7 @@ pub(super) struct RowComparison {
     value_items: PeriodPair<ItemCounts>,
 }
 
-/// Asks for the numbers of both sides; nothing where nothing is compared.
+/// Reads the numbers of both sides. Empty without a comparison.
 pub(super) async fn read_row_comparison(
     read: &SiteReader<'_>,
     question: &ReportQuery,
@@ -84,7 +84,7 @@ pub(super) async fn read_row_comparison(
         }
     };
     let (items, values, seen) = tokio::try_join!(items, values, seen)?;
-    // Items seen through a value are published cells, as the value itself is.
+    // With a filter by value, items are published cells, like the value.
     let item_days = if question.is_value_filtered() {
         value_days
     } else {
@@ -101,7 +101,7 @@ pub(super) async fn read_row_comparison(
 }
 
 impl RowComparison {
-    /// Puts both sides into the rows of the answer.
+    /// Sets both sides in the rows of the response.
     pub(super) fn apply_to(&self, answer: &mut ReportResponse) {
         let Some(compared) = &mut answer.compared else {
             return;
@@ -194,7 +194,7 @@ fn compare_sides<T>(
     }
 }
 
-/// What of an item's counters is there as soon as its day is over.
+/// The counters of an item that are final as soon as its day is over.
 fn content_totals(sums: CounterSums) -> CounterTotals {
     CounterTotals {
         counters: &[
@@ -208,7 +208,7 @@ fn content_totals(sums: CounterSums) -> CounterTotals {
 }
 
 impl ReportQuery {
-    /// As many days of the range before `open` as the other side has, and those.
+    /// The days of the range before `open`, and the same number of days of the other side.
     fn comparable_days(&self, open: Day) -> Option<(DayRange, DayRange)> {
         let compared = self.comparison?;
         match self.comparable_range(open) {

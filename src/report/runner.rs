@@ -1,5 +1,5 @@
-//! Answers one report question from the store: totals, series, items, published attributes and the
-//! comparison, read concurrently.
+//! Runs one report query: totals, series, items, published attributes and the comparison, read
+//! concurrently.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +19,13 @@ use crate::store::{
     CounterSums, ItemCounts, PublicationCutoff, SiteReader, Store, StoreError, ValueCounts,
 };
 
-/// Answers `question`. With [`Question::all`], the range starts at the site's first counted day.
+/// Runs the query. With [`ReportQuery::from_first_day`], the range starts at the site's first
+/// counted day.
 ///
 /// # Errors
 ///
-/// A query failed, see [`StoreError`]: the store is out of reach or refused it. There are no
-/// partial answers.
+/// A query failed, see [`StoreError`]: the store cannot be reached or rejected it. There are no
+/// partial responses.
 pub async fn run_report(
     store: &Store,
     mut question: ReportQuery,
@@ -36,8 +37,8 @@ pub async fn run_report(
             .await?
             .map_or(question.to, |first| first.clamp(question.from, question.to));
     }
-    // Read before the counts: what is published between the two reads is not in this answer, so the
-    // answer is not called final for it.
+    // Read before the counts: lots that are published between the two reads are not in this
+    // response, which therefore must not be marked as final.
     let published = store.publication_cutoff(&question.zone_name()).await?;
 
     let before = question.comparison_query();
@@ -85,7 +86,7 @@ pub async fn run_report(
     Ok(answer)
 }
 
-/// The parts of an answer that depend on the filter.
+/// The parts of a response that depend on the filter.
 struct ReportBody {
     totals: CounterTotals,
     interval: Option<&'static str>,
@@ -198,8 +199,8 @@ async fn read_item_series(
     Ok((totals, interval, rows))
 }
 
-/// Totals of an item over `range`, the counts by day they are the sum of, and the clicks on all
-/// links by day where the question asks for them.
+/// Totals of an item over `range`, the same by day, and the clicks on all links by day if the query
+/// includes them.
 async fn read_item_totals(
     read: &SiteReader<'_>,
     question: &ReportQuery,
@@ -228,7 +229,8 @@ async fn read_item_totals(
     Ok((totals, days, clicks))
 }
 
-/// A source, country or campaign: what is published of it, and of the items its visitors touched.
+/// A source, country or campaign: its published counts, and those of the items its visitors
+/// touched.
 async fn read_value(
     read: &SiteReader<'_>,
     question: &ReportQuery,
@@ -368,7 +370,7 @@ async fn read_partial_comparison(
     }))
 }
 
-/// Totals over `range` of what the question is about: the site, an item or a value.
+/// Totals over `range` of the query's site, item or value.
 async fn read_day_totals(
     read: &SiteReader<'_>,
     question: &ReportQuery,

@@ -1,4 +1,4 @@
-//! The series of an answer: one row per hour, day, week or month of the range, including steps
+//! The series of a response: one row per hour, day, week or month of the range, including steps
 //! without a hit.
 
 use std::collections::BTreeMap;
@@ -28,8 +28,8 @@ fn add_totals(sum: &mut CounterSums, totals: &CounterSums) {
     sum.iter_mut().zip(totals).for_each(|(sum, n)| *sum += n);
 }
 
-/// The series of a subject at the question's interval, and the interval that was used: items have
-/// no counts by hour, so their series is by day then.
+/// The series of a subject at the query's interval, and the interval that was used: items have no
+/// counts by hour, so their series is by day instead.
 pub(super) async fn read_series(
     read: &SiteReader<'_>,
     question: &ReportQuery,

@@ -1,5 +1,5 @@
-//! Suppresses small cells in answers to share links. Their holders are strangers, so values of
-//! fewer than the link's `k` visitors are not named to them, even where they are published.
+//! Suppresses small cells in responses to share links. The holders of links are unknown, so values
+//! of fewer than the link's `k` visitors are not shown, even if they are published.
 
 use super::response::PublishedCell;
 use crate::event::OTHER_VALUE;

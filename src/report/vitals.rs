@@ -20,7 +20,7 @@ const LOT_MEASUREMENTS_PER_K: u64 = 4;
 /// Page speed of a site, or of one page, in a range of days.
 #[derive(Serialize, Debug)]
 pub struct VitalsResponse {
-    /// Name of the site, as it was asked for.
+    /// Name of the site, as requested.
     pub site: String,
     /// IANA name of the site's time zone.
     pub zone: String,
@@ -28,7 +28,7 @@ pub struct VitalsResponse {
     pub from: String,
     /// Last day, inclusive, as `YYYY-MM-DD`.
     pub to: String,
-    /// Least number of measurements behind a figure.
+    /// Minimum number of measurements behind a figure.
     pub k: u64,
     /// The page of the filter, if any.
     pub path: Option<String>,
@@ -36,7 +36,7 @@ pub struct VitalsResponse {
     pub metrics: BTreeMap<&'static str, SpeedSummary>,
     /// By device class, then by metric: the lots of the range. Only for the whole site.
     pub devices: BTreeMap<String, BTreeMap<&'static str, SpeedSummary>>,
-    /// The pages with most measurements, at most the question's limit. Empty with a filter by page.
+    /// The pages with most measurements, at most the query's limit. Empty with a filter by page.
     pub pages: Vec<PageSpeed>,
 }
 
@@ -74,7 +74,7 @@ type GroupedHistograms = BTreeMap<String, MetricHistograms>;
 /// By day: measurements by device class, and published visitors by device class.
 type DeviceDays = BTreeMap<Day, (BTreeMap<String, MetricHistograms>, BTreeMap<String, u64>)>;
 
-/// Page speed in the question's range. A filter other than a page is ignored.
+/// Page speed in the query's range. A filter other than a page is ignored.
 ///
 /// # Errors
 ///
@@ -167,7 +167,7 @@ fn merge_histogram(sum: &mut Histogram, more: &Histogram) {
 }
 
 /// Lots of the range by device class. Only published days count: on an open day, a new measurement
-/// would tell which class a visitor belongs to.
+/// would reveal which class a visitor belongs to.
 async fn read_device_lots(
     store: &Store,
     read: &SiteReader<'_>,
@@ -181,7 +181,8 @@ async fn read_device_lots(
         return Ok(GroupedHistograms::new());
     };
     let last = through.min(question.to);
-    // Lots start with the month, whatever the range: two ranges must not divide them differently.
+    // Lots start with the month, not with the range, because two ranges must not divide them
+    // differently.
     let first = Day::from_date(question.from.to_date().first_of_month()).unwrap_or(question.from);
     if first > last {
         return Ok(GroupedHistograms::new());
@@ -238,7 +239,7 @@ impl PendingMeasurements {
 
 /// Sums the lots that end on `from` or later. From the first of each month on, each class gathers
 /// measurements and published visitors, metric by metric. Once it has 4k measurements and k
-/// visitors, they are a lot, booked on that day.
+/// visitors, they are a lot of that day.
 fn sum_device_lots(days: &DeviceDays, from: Day, k: u64) -> GroupedHistograms {
     let mut shown = GroupedHistograms::new();
     for metric in WebVital::ALL {
@@ -275,8 +276,8 @@ fn sum_device_lots(days: &DeviceDays, from: Day, k: u64) -> GroupedHistograms {
     shown
 }
 
-/// The classes that have gathered a lot. The sum over all devices is shown too, so what is left
-/// waiting must be nothing or as large as a lot; otherwise the smallest ready classes wait as well.
+/// The classes that have gathered a lot. The sum over all devices is shown too, so the rest that
+/// waits must be empty or as large as a lot. Otherwise the smallest ready classes wait as well.
 fn ready_classes<'a>(waiting: &BTreeMap<&'a str, PendingMeasurements>, k: u64) -> Vec<&'a str> {
     let enough = |hits, visitors| hits >= LOT_MEASUREMENTS_PER_K * k && visitors >= k;
     let (mut ready, rest): (Vec<_>, Vec<_>) = waiting
@@ -342,8 +343,8 @@ impl SpeedSummary {
     }
 }
 
-/// The value below which `share` of the measurements lie, interpolated within its bucket as if
-/// values were spread evenly there, and rounded to the resolution of a bucket.
+/// The value below which `share` of the measurements are, linearly interpolated within its bucket,
+/// and rounded to the resolution of a bucket.
 fn estimate_percentile(metric: WebVital, histogram: &Histogram, hits: u64, share: f64) -> f64 {
     let wanted = share * hits as f64;
     let mut below = 0.0;
@@ -475,7 +476,7 @@ mod tests {
             of(&[("phone", 60, 9), ("desktop", 40, 9), ("tv", 0, 0)]),
             own(&[("desktop", 40), ("phone", 60)])
         );
-        // The one television would be all devices less the two others.
+        // The single television would be the difference of all devices and the two others.
         assert_eq!(
             of(&[("phone", 60, 9), ("desktop", 40, 9), ("tv", 5, 0)]),
             own(&[("phone", 60)])
