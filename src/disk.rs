@@ -62,8 +62,8 @@ impl Drop for FileLock {
     }
 }
 
-/// Replaces a file atomically: writes a temporary file beside it, syncs, renames, and syncs the
-/// folder.
+/// Replaces a file atomically: writes a temporary file in the same folder, syncs, renames, and
+/// syncs the folder.
 ///
 /// # Errors
 ///

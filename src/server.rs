@@ -660,8 +660,8 @@ fn open_data_centres(config: &Config) -> anyhow::Result<DataCentreNetworks> {
     }
 }
 
-/// The configured path; otherwise the npm package's file in `node_modules`, here or beside the
-/// binary, or the file itself beside the binary. `None` if there is no such file.
+/// The configured path; otherwise the npm package's file in `node_modules`, here or in the binary's
+/// folder, or the file itself in that folder. `None` if there is no such file.
 fn find_file(configured: &str, file: &str) -> Option<PathBuf> {
     if !configured.is_empty() {
         return Some(PathBuf::from(configured));

@@ -593,8 +593,9 @@ impl RowWriter<'_> {
     }
 }
 
-/// What a hit adds to the attribute rows of its site. Where a cookie decides who is new, a visitor
-/// who rejects cookies is new with each hit; among attributes they count at most once per visit.
+/// What a hit adds to the attribute rows of its site. In the mode with a cookie, a visitor whose
+/// browser rejects cookies is new with each hit; among attributes, they count at most once per
+/// visit.
 fn site_attribute_counts(seen: &VisitUpdate) -> AttributeCounts {
     let (visitors, visits) = seen.site_counts();
     AttributeCounts {

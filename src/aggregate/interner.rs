@@ -82,7 +82,7 @@ pub(super) struct StringInterner {
     /// Seeded per process, because clients choose the paths.
     hash_state: RandomState,
     text_budget: BudgetShare,
-    /// Includes [`TEXT_OVERHEAD_BYTES`] for each text.
+    /// Includes [`TEXT_BYTES`] for each text.
     byte_budget: BudgetShare,
     pub(super) overflow_count: u64,
 }

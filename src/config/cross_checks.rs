@@ -10,7 +10,7 @@ use crate::event::SiteId;
 /// guessed from one token (RFC 7518).
 const MIN_SECRET_BYTES: usize = 32;
 const MIN_TOKEN_BYTES: usize = 16;
-/// Longest lifetime of a cookie that is exempt from consent, in seconds.
+/// Maximum lifetime of a cookie that is exempt from consent, in seconds.
 const MAX_EXEMPT_COOKIE_SECS: u64 = 395 * 86_400;
 const MAX_EXEMPT_RETENTION_DAYS: u32 = 761;
 

@@ -1,10 +1,10 @@
 //! The configuration: one strict struct per section, with units in the names of keys.
 //!
-//! Layers, of which later ones win: built-in defaults (`config/default.toml`, compiled in), the
-//! preset, the file, `FOOTFALL__SECTION__KEY` in the environment, `--set section.key=value`. An
-//! unknown key, a wrong type or a value out of range is an error that names where it was written,
-//! the key, and what is accepted. All errors are reported at once, and nothing starts with an
-//! invalid configuration.
+//! The configuration has layers; later ones win: built-in defaults (`config/default.toml`, compiled
+//! in), the preset, the file, `FOOTFALL__SECTION__KEY` in the environment, `--set
+//! section.key=value`. An unknown key, a wrong type or a value out of range is an error that names
+//! where it was written, the key, and what is accepted. All errors are reported at once, and
+//! nothing starts with an invalid configuration.
 
 #[macro_use]
 mod string_enum;

@@ -121,8 +121,8 @@ impl ConfigSchema {
     }
 
     /// Parses a text from outside TOML as a value of the key: numbers, booleans and lists of tables
-    /// as in TOML; a list of texts also separated by commas; a text as it is. An error says what is
-    /// accepted.
+    /// as in TOML; a list of texts also separated by commas; a text as it is. An error names what
+    /// is accepted.
     pub(super) fn parse_value(&self, key: &str, text: &str) -> Result<Value, String> {
         let kind = self.key_kind(key).unwrap_or(ValueKind::Text);
         match kind {

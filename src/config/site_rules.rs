@@ -33,8 +33,8 @@ pub struct SiteRule {
     /// Name of the site.
     #[garde(custom(validate_name))]
     pub id: String,
-    /// Hosts whose pages all belong to the site, beside its profile if it has one. Empty: the entry
-    /// only gives a profile its own zone.
+    /// Hosts whose pages all belong to the site, in addition to its profile if it has one. Empty:
+    /// the entry only gives a profile its own zone.
     #[garde(length(max = 100), inner(custom(validate_host)))]
     pub hosts: Vec<String>,
     /// Time zone of the site's days, from the tz database.

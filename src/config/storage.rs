@@ -87,7 +87,7 @@ pub struct StoreConfig {
     /// Folder of the embedded engine's tables.
     #[garde(skip)]
     pub dir: PathBuf,
-    /// Path of `libchdb.so`; empty to look beside the binary and in `node_modules`.
+    /// Path of `libchdb.so`; empty to look in the binary's folder and in `node_modules`.
     #[garde(skip)]
     pub library: String,
     /// Memory of the embedded engine in bytes; its process can reach 1.7 times as much.
@@ -126,8 +126,8 @@ pub struct RetentionConfig {
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct DataFilesConfig {
-    /// Country database (mmdb); empty to look beside the binary and in `node_modules`. Without one,
-    /// every country is `(unknown)`.
+    /// Country database (mmdb); empty to look in the binary's folder and in `node_modules`. Without
+    /// one, every country is `(unknown)`.
     #[garde(skip)]
     pub countries: String,
     /// File of data centre networks, one per line, whose hits are dropped; empty for none.

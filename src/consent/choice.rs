@@ -30,7 +30,7 @@ pub(super) enum CookieClaim<'a> {
 }
 
 impl<'a> StoredChoice<'a> {
-    /// Parses a cookie's value; `None` if it does not have the form of ours.
+    /// Parses a cookie's value; `None` if it does not have the form of a consent cookie.
     pub(super) fn parse(value: &'a str) -> Option<(StoredChoice<'a>, CookieClaim<'a>)> {
         let mut parts = value.split('.');
         let version = parts.next()?.parse().ok()?;

@@ -1,10 +1,10 @@
 //! The keys that sign grants. The cookie of a grant carries a MAC over its version, tiers, id and
 //! the platform's name.
 //!
-//! Without the MAC, any script could place a grant beside a visitor's refusal, and any program
-//! could invent grants. The first key in the file signs, and all of them verify: a new key is added
-//! at the top, and an old one is removed once its last cookie has expired. All collectors of a
-//! platform share the file, so that each accepts the grants of the others.
+//! Without the MAC, any script could set a grant in addition to a visitor's refusal, and any
+//! program could forge grants. The first key in the file signs, and all of them verify: a new key
+//! is added at the top, and an old one is removed once its last cookie has expired. All collectors
+//! of a platform share the file, so that each accepts the grants of the others.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

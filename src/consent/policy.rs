@@ -104,9 +104,9 @@ impl ConsentPolicy {
 
     /// The visitor's choice, from the cookies of a request.
     ///
-    /// Other parties can set cookies with the name of ours (an earlier banner, a script of the
-    /// page), and the browser decides about their order. Therefore a cookie that is malformed or
-    /// was not issued here is ignored, a cookie of another version does not hide one of the current
+    /// Other parties can set cookies with the same name (an earlier banner, a script of the page),
+    /// and the browser decides about their order. Therefore a cookie that is malformed or was not
+    /// issued here is ignored, a cookie of another version does not hide one of the current
     /// version, and among the rest any refusal takes precedence over every grant.
     pub fn stored_choice<'a>(&self, cookies: &RequestCookies<'a>) -> Option<StoredChoice<'a>> {
         let believed = cookies
@@ -231,7 +231,7 @@ impl ConsentPolicy {
         let basis = match ground {
             LegalBasis::VisitorChoice => self.basis,
             LegalBasis::ConsentCookie => ConsentBasis::OptIn,
-            // Under a legal basis that the operator declares, a hit needs no grant of ours, but a
+            // Under a legal basis that the operator declares, a hit needs no stored grant, but a
             // stored refusal remains valid.
             LegalBasis::Declared => ConsentBasis::ExemptOptOut,
         };

@@ -1,5 +1,5 @@
-//! The register: everything the consent prompt asks about. A grant covers exactly the entries of
-//! its version's register.
+//! The register: everything the consent prompt covers. A grant covers exactly the entries of its
+//! version's register.
 
 use serde::{Deserialize, Serialize};
 

@@ -56,8 +56,8 @@ impl<'a> PageUrl<'a> {
         address::find_query_value(self.query.as_deref()?, &["utm_source", "ref", "source"])
     }
 
-    /// The network that marked the link with a click id. The name of the key identifies the
-    /// network; its value is ignored.
+    /// The network that added a click id to the link. The name of the key identifies the network;
+    /// its value is ignored.
     pub(super) fn click_id_network(&self) -> Option<ListedSource> {
         address::query_pairs(self.query.as_deref()?)
             .find_map(|(name, _)| source_list().find_click_id(name))
@@ -69,7 +69,7 @@ impl<'a> PageUrl<'a> {
         address::find_query_value(self.query.as_deref()?, &["utm_medium"])
     }
 
-    /// Whether an ad network marked the link when its ad was clicked.
+    /// Whether an ad network added the id of an ad click to the link.
     pub(super) fn is_ad_click(&self) -> bool {
         let is_of_ad = |name: &str| {
             source_list()

@@ -208,7 +208,7 @@ fn build_list(file: SourceListFile) -> SourceList {
         sources.entries.push((entry.name.into(), entry.group));
     }
     // Among tokens at the same position, the earlier entry wins; among positions, the first: apps
-    // put their own token before that of the app they embed.
+    // write their own token before that of the app they embed.
     sources.tokens = AhoCorasick::builder()
         .match_kind(MatchKind::LeftmostFirst)
         .build(tokens)

@@ -1,10 +1,11 @@
-//! The `Cookie` header of a request. Values are looked up by name without allocation; cookies that
-//! are not ours are never copied.
+//! The `Cookie` header of a request. Values are looked up by name without allocation; other
+//! applications' cookies are never copied.
 
 /// The `Cookie` fields of a request, as sent. A proxy may split them over several lines, which form
 /// one list (RFC 9113, section 8.2.3). The lines are bytes: a cookie set by another application may
-/// not be valid UTF-8 and must not hide ours. Like the [`RequestCaller`](super::RequestCaller) that
-/// refers to it, this type cannot be printed or cloned.
+/// not be valid UTF-8 and must not hide the collector's. Like the
+/// [`RequestCaller`](super::RequestCaller) that refers to it, this type cannot be printed or
+/// cloned.
 #[derive(Default)]
 pub struct RequestCookies<'a> {
     first_line: &'a [u8],

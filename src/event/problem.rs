@@ -16,7 +16,7 @@ pub struct Problem {
     pub status: u16,
     /// A stable identifier of the cause, for programs.
     pub code: &'static str,
-    /// What is accepted instead, for people. Omitted if empty.
+    /// The accepted values, for people. Omitted if empty.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub detail: Cow<'static, str>,
     /// The value of `Retry-After` in seconds; `None` for the default of the status (see
@@ -41,7 +41,7 @@ impl Problem {
         }
     }
 
-    /// Sets the text that says what is accepted.
+    /// Sets the text that names what is accepted.
     pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Problem {
         self.detail = detail.into();
         self

@@ -62,7 +62,7 @@ pub struct RequestSignals {
     pub gpc: bool,
     /// `DNT` whose first character is 1.
     pub dnt: bool,
-    /// The browser fetched the page before the visitor asked for it (`Sec-Purpose`, `Purpose`,
+    /// The browser fetched the page before the visitor opened it (`Sec-Purpose`, `Purpose`,
     /// `X-Purpose`, `X-Moz`).
     pub prefetch: bool,
 }
@@ -202,7 +202,7 @@ pub enum LegalBasis {
     VisitorChoice,
     /// A stored grant is required, independent of `consent.basis`.
     ConsentCookie,
-    /// The operator declares that the site asks for consent in its own way. A stored refusal takes
+    /// The operator declares that the site obtains consent in its own way. A stored refusal takes
     /// precedence.
     Declared,
 }

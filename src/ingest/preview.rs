@@ -72,8 +72,8 @@ impl IngestService {
             } else {
                 foreseen.item_counts
             };
-            // A visitor who refuses the visit cookie is new with each hit, but among attributes
-            // once a visit at most.
+            // A visitor whose browser does not store the visit cookie is new with each hit, but
+            // among attributes at most once per visit.
             let visitors = if row.dimension == Dimension::Total {
                 visitors
             } else {

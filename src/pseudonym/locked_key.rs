@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 /// The source of a day's 32 random bytes. An argument, so that tests can use known keys.
 pub type KeySource = fn(&mut [u8; 32]);
 
-/// A whole page, so that locking affects nothing else and wiping leaves no copy beside it.
+/// A whole page, so that locking affects nothing else and wiping leaves no copy.
 #[repr(align(4096))]
 struct KeyPage([u8; 4096]);
 

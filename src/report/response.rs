@@ -136,8 +136,8 @@ impl From<RevenueTotal> for RevenueRow {
 pub struct CounterTotals {
     /// The counters that are serialised, in this order.
     pub counters: &'static [CounterKind],
-    /// One sum per counter, in the order of [`Counter::ALL`]; counters that are not in `counters`
-    /// may be set too.
+    /// One sum per counter, in the order of [`CounterKind::ALL`]; counters that are not in
+    /// `counters` may be set too.
     pub sums: [u64; CounterKind::ALL.len()],
     /// Clicks on all links of the site, if the query includes them.
     pub clicks: Option<u64>,

@@ -51,7 +51,7 @@ const EXCLUDED_PATTERNS: [&str; 25] = [
     r"Code\/1\.", // a page shown inside of an editor
     "libwww",    // Lynx
     r"voyager\/", // AmigaVoyager
-    "QQDownload", // a mark of QQ's downloader in Internet Explorer
+    "QQDownload", // added by QQ's downloader in Internet Explorer
     "Webster",   // Webster Pro, a browser
     "speedy",    // phones called Speedy
     "Demon",     // sets in a shop: Demonstration

@@ -95,7 +95,7 @@ const BROWSER_TOKENS: [(&str, Browser); 17] = [
     ("FxiOS/", Firefox),
 ];
 
-/// The families of uap-core, mapped to ours.
+/// The families of uap-core, mapped to [`Browser`].
 const BROWSER_FAMILIES: [(&str, Browser); 61] = [
     ("Chrome", Chrome),
     ("Chrome Mobile", Chrome),

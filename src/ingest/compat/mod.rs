@@ -1,9 +1,9 @@
 //! Endpoints for other products' trackers, so that a page can keep its script and change one
 //! option.
 //!
-//! Each body is parsed by its product's rules into our hits, which then take the same way as any
-//! hit. Not adopted are: addresses, agents and times that strangers write into bodies, answers for
-//! other origins, and answers that tell dropped hits from counted ones.
+//! Each body is parsed by its product's rules into hits, which then pass the same stages as any
+//! hit. Not adopted are: addresses, agents and times that clients write into bodies, responses for
+//! other origins, and responses that distinguish dropped hits from counted ones.
 
 mod claims;
 mod goatcounter;
@@ -72,7 +72,7 @@ enum CompatError {
     Ingest(IngestError),
 }
 
-/// Registers the products' endpoints at the root, below our prefix and below a profile.
+/// Registers the products' endpoints at the root, below the collector's prefix and below a profile.
 pub fn register_compat_routes(prefix: &str, config: &mut web::ServiceConfig) {
     let all = [
         ("/api/event", CompatEndpoint::Plausible),
@@ -124,7 +124,7 @@ async fn handle_request(
     }
 }
 
-/// What a request's sender may learn about its hits.
+/// What the response may reveal about a request's hits.
 struct CompatOutcome {
     size: usize,
     unreadable: Vec<(usize, ValidationError)>,
