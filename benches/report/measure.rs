@@ -36,9 +36,10 @@ const PLATFORM: [&str; 6] = [
 
 pub fn measure(dir: &Path) -> Outcome<()> {
     let collector = Collector::start(dir)?;
-    let mut connection = collector.connect()?;
     let (mut panels, mut dashboards) = (0.0_f64, 0.0_f64);
     for site in SITES {
+        // Of this site: the collector closes a connection that idles while others are measured.
+        let mut connection = collector.connect()?;
         for (name, question) in PANELS {
             let path = format!("/api/v1/sites/{site}/{question}");
             let millis = rounds(|| connection.ask(&path))?;
