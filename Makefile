@@ -53,8 +53,9 @@ demo: node_modules/.installed
 	cargo build --release --locked
 	exec "$(TARGET)/release/footfall" demo
 
+# Most tests wait for a collector or an engine rather than for a processor: two of them share a core.
 test: node_modules/.installed
-	cargo test --locked --no-fail-fast
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( 2 * $$(nproc) ))} cargo test --locked --no-fail-fast
 	$(MAKE) e2e
 
 e2e: node_modules/.installed tests/e2e/node_modules/.installed tracker/node_modules/.installed chromium
