@@ -9,8 +9,8 @@ import { minify } from "terser";
 
 const FILES = {
   "dist/f.js": "src/tracker/script.ts",
-  "dist/vitals.js": "src/measured/vitals.ts",
-  "dist/faults.js": "src/measured/faults.ts",
+  "dist/vitals.js": "src/measurements/vitals.ts",
+  "dist/faults.js": "src/measurements/faults.ts",
   "dist/consent.js": "src/banner/index.ts",
 };
 process.chdir(import.meta.dirname ?? new URL(".", import.meta.url).pathname);

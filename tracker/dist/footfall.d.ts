@@ -1,34 +1,34 @@
 export interface Options {
-    /** Where hits go, on the page's own origin: `/u/mia/ff/hit`. `/ff/hit` if left out. */
+    /** The endpoint for hits, on the page's own origin: `/u/mia/ff/hit`. Default: `/ff/hit`. */
     endpoint?: string;
     /**
-     * Answers for a host with a consent platform of its own. The collector looks for its own cookie
-     * all the same.
+     * Whether the visitor consented, for a host with its own consent platform. The collector still
+     * requires its own consent cookie.
      */
     consent?: () => boolean;
-    /** Measures how fast the page was: loads `vitals.js` from beside the endpoint. */
+    /** Measures Core Web Vitals: loads `vitals.js` from the endpoint's directory. */
     vitals?: boolean;
-    /** Counts script errors: loads `faults.js` from beside the endpoint. */
+    /** Counts script errors: loads `faults.js` from the endpoint's directory. */
     faults?: boolean;
-    /** This page is a 404. */
+    /** Whether this page is a 404. */
     missing?: boolean;
-    /** Says in the console, once for each reason, why nothing was sent. */
+    /** Logs to the console why nothing was sent, once for each reason. */
     debug?: boolean;
 }
 export interface EventFacts {
-    /** An amount in major units: 19.99. It counts together with its currency. */
+    /** An amount in major units, such as 19.99. Ignored without a currency. */
     value?: number | string | undefined;
-    /** Three capital letters (ISO 4217): EUR. */
+    /** An ISO 4217 code in capital letters, such as EUR. */
     currency?: string | undefined;
-    /** The visitor did nothing for it: it does not end a bounce. */
+    /** The event needed no action by the visitor, so that the visit can still be a bounce. */
     passive?: boolean | undefined;
 }
 /**
- * Counts from now on, whenever it may. A second call changes nothing. What it gives back stops it
- * and forgets what waits.
+ * Starts the tracker, which counts only with consent. A second call has no effect. The returned
+ * function stops the tracker and discards hits that were not sent yet.
  */
 export declare const enable: (options?: Options) => (() => void);
-/** Counts that something happened: `event("editor: add block")`. A name says what, never who. */
+/** Counts a custom event: `event("editor: add block")`. Names must not identify a person. */
 export declare const event: (name: string, facts?: EventFacts) => void;
-/** Says that the page in sight is a 404. */
+/** Marks the current page as a 404. */
 export declare const missing: () => void;

@@ -1,252 +1,262 @@
 // src/signals.ts
-var signal = () => navigator.globalPrivacyControl === true ? "gpc" : /^1/.test(navigator.doNotTrack || window.doNotTrack) ? "dnt" : null;
+var optOutSignal = () => navigator.globalPrivacyControl === true ? "gpc" : /^1/.test(navigator.doNotTrack || window.doNotTrack) ? "dnt" : null;
 
-// src/tracker/guest.ts
-var options = {};
-var stay;
-var depart = () => {
-  stay.abort();
-  stay = null;
+// src/tracker/lifecycle.ts
+var settings = {};
+var activeController;
+var teardown = () => {
+  activeController.abort();
+  activeController = null;
 };
-var safely = (act) => (...args) => {
+var catchErrors = (callback) => (...args) => {
   try {
-    return act(...args);
+    return callback(...args);
   } catch {
   }
 };
-var on = (target2, acts) => {
-  stay ??= new AbortController();
-  for (const type in acts)
-    target2.addEventListener(type, safely(acts[type]), {
+var addListeners = (target, handlers) => {
+  activeController ??= new AbortController();
+  for (const type in handlers)
+    target.addEventListener(type, catchErrors(handlers[type]), {
       capture: true,
-      signal: stay.signal
+      signal: activeController.signal
     });
 };
-var banner = () => window.footfall?.consent?.allowed("analytics");
-var say = (why) => {
-  if (options.debug && !options[why]) console.log("footfall:", options[why] = why);
+var hasBannerConsent = () => window.footfall?.consent?.allowed("analytics");
+var logReason = (reason) => {
+  if (settings.debug && !settings[reason]) console.log("footfall:", settings[reason] = reason);
 };
 
 // src/tracker/queue.ts
-var fresh = [];
-var failed = [];
+var unsent = [];
+var retries = [];
 var timer;
-var may = () => {
-  const why = signal() ?? (stay && options.consent() === true ? "" : "no consent");
-  if (why) {
-    fresh = [];
-    failed = [];
-    say(why);
+var canSend = () => {
+  const reason = optOutSignal() ?? (activeController && settings.consent() === true ? "" : "no consent");
+  if (reason) {
+    unsent = [];
+    retries = [];
+    logReason(reason);
   }
-  return !why;
+  return !reason;
 };
-var bare = (url, end = /[?#]/) => url.split(end)[0].slice(0, 2048 /* Address */);
-var put = (facts) => {
-  if (!may()) return;
-  const text = JSON.stringify({
-    url: bare(location.href, "#"),
-    ...facts,
+var stripQuery = (url, end = /[?#]/) => url.split(end)[0].slice(0, 2048 /* UrlChars */);
+var enqueue = (fields) => {
+  if (!canSend()) return;
+  const hit = JSON.stringify({
+    url: stripQuery(location.href, "#"),
+    ...fields,
     id: crypto.randomUUID().replace(/-/g, ""),
     webdriver: !!navigator.webdriver
   }).replace(/(\\\\)|\\ud.../g, "$1");
-  if ((fresh + text).length > 1500 /* Chars */) flush();
-  fresh.push(text);
-  return timer ||= setTimeout(flush);
+  if ((unsent + hit).length > 1500 /* BatchChars */) flushQueue();
+  unsent.push(hit);
+  return timer ||= setTimeout(flushQueue);
 };
-var flush = safely(() => {
+var flushQueue = catchErrors(() => {
   timer = clearTimeout(timer);
-  if (!may()) return;
-  if (fresh[0]) failed.push([fresh.splice(0), Date.now()]);
-  for (const batch of failed.splice(0)) if (Date.now() - batch[1] < 1e5 /* Age */) post(batch, failed);
+  if (!canSend()) return;
+  if (unsent[0]) retries.push([unsent.splice(0), Date.now()]);
+  for (const batch of retries.splice(0))
+    if (Date.now() - batch[1] < 1e5 /* BatchAge */) postBatch(batch, retries);
 });
-var post = async (batch, again) => {
-  let wait = 30;
+var postBatch = async (batch, retryList) => {
+  let delaySecs = 30;
   try {
-    const { status, headers } = await fetch(options.endpoint, {
+    const { status, headers } = await fetch(settings.endpoint, {
       method: "POST",
       mode: "same-origin",
       keepalive: true,
       body: `[${batch[0]}]`
     });
-    if (status < 500 || batch[2]) return status > 399 && say(status);
-    wait = Math.min(wait, +headers.get("retry-after") || 5);
+    if (status < 500 || batch[2]) return status > 399 && logReason(status);
+    delaySecs = Math.min(delaySecs, +headers.get("retry-after") || 5);
   } catch {
   }
-  say("retry");
+  logReason("retry");
   batch[2] = true;
-  again.push(batch);
+  retryList.push(batch);
   clearTimeout(timer);
-  timer = setTimeout(flush, wait * 1e3);
+  timer = setTimeout(flushQueue, delaySecs * 1e3);
 };
 
-// src/tracker/view.ts
-var seen;
-var began = 0;
-var since = 0;
-var signed = 0;
-var before = 0;
-var lost;
-var here = () => bare(location.origin + location.pathname.replace(/\/+(?=\/|$)/g, ""));
-var elapsed = (from = began, to = performance.now()) => Math.min(864e5 /* Engaged */, to - from) | 0;
-var sign = () => {
+// src/tracker/pageview.ts
+var viewedPage;
+var viewStart = 0;
+var attentionStart = 0;
+var lastActivity = 0;
+var attentionBefore = 0;
+var missingPage;
+var currentPage = () => stripQuery(location.origin + location.pathname.replace(/\/+(?=\/|$)/g, ""));
+var elapsedMillis = (from = viewStart, to = performance.now()) => Math.min(864e5 /* Total */, to - from) | 0;
+var recordActivity = () => {
   const now = performance.now();
-  const end = signed + 3e5 /* Still */;
-  if (since && now > end) {
-    before += end - since;
-    since = now;
+  const end = lastActivity + 3e5 /* Idle */;
+  if (attentionStart && now > end) {
+    attentionBefore += end - attentionStart;
+    attentionStart = now;
   }
-  signed = now;
+  lastActivity = now;
 };
-var look = safely(() => {
-  if (!may() || document.prerendering || document.hidden) hide();
+var update = catchErrors(() => {
+  if (!canSend() || document.prerendering || document.hidden) endPage();
   else {
-    if (seen !== here()) view();
-    if (!since) since = signed = performance.now();
+    if (viewedPage !== currentPage()) startView();
+    if (!attentionStart) attentionStart = lastActivity = performance.now();
   }
 });
-var leave = () => {
-  if (since)
-    put({
+var endAttention = () => {
+  if (attentionStart)
+    enqueue({
       kind: "leave",
-      url: seen,
-      engaged: elapsed(since - before, Math.min(performance.now(), signed + 3e5 /* Still */))
+      url: viewedPage,
+      engaged: elapsedMillis(
+        attentionStart - attentionBefore,
+        Math.min(performance.now(), lastActivity + 3e5 /* Idle */)
+      )
     });
-  since = before = 0;
+  attentionStart = attentionBefore = 0;
 };
-var hide = () => {
-  leave();
-  flush();
+var endPage = () => {
+  endAttention();
+  flushQueue();
 };
-var view = () => {
-  leave();
-  seen = here();
-  put({ kind: "view", referrer: began ? "" : bare(document.referrer) });
-  began = performance.now();
-  gone();
+var startView = () => {
+  endAttention();
+  viewedPage = currentPage();
+  enqueue({ kind: "view", referrer: viewStart ? "" : stripQuery(document.referrer) });
+  viewStart = performance.now();
+  reportMissing();
   for (const name of ["faults", "vitals"]) {
-    if (options[name])
+    if (settings[name])
       import(
         /* webpackIgnore: true */
         /* @vite-ignore */
         new URL(
           name + ".js",
-          options.endpoint
+          settings.endpoint
         )
-      ).catch(look);
+      ).catch(update);
   }
 };
-var gone = () => {
-  if (lost === seen) put({ kind: "fault", fault: "not_found" });
+var reportMissing = () => {
+  if (missingPage === viewedPage) enqueue({ kind: "fault", fault: "not_found" });
 };
-var miss = () => {
-  if (lost !== (lost = here())) gone();
+var markMissing = () => {
+  if (missingPage !== (missingPage = currentPage())) reportMissing();
 };
-var begin = () => {
-  seen = "";
-  look();
-  window.footfall?.consent?.ready?.then(look);
+var restart = () => {
+  viewedPage = "";
+  update();
+  window.footfall?.consent?.ready?.then(update);
 };
 
 // src/tracker/clicks.ts
-var FILE = /\.((doc|ppt|xls)x?|mp[34]|pdf|csv|epub|zip)$/i;
-var happened = (name, { value, passive, currency } = {}) => {
+var FILE_EXTENSION = /\.((doc|ppt|xls)x?|mp[34]|pdf|csv|epub|zip)$/i;
+var trackEvent = (name, { value, passive, currency } = {}) => {
   const amount = +value;
   if (name)
-    put({
+    enqueue({
       kind: "event",
       passive,
       name: name.slice(0, 128),
       ...amount >= 0 && amount < 1 / 0 && /^[A-Z]{3}$/.test(currency) && { value: amount, currency }
     });
 };
-var click = (event2) => {
+var trackClick = (event2) => {
   const path = event2.composedPath();
   const link = path.find((node) => node.matches?.("a,area"));
-  const mark = path.find(({ dataset }) => dataset?.ffEvent)?.dataset;
-  const name = link && target(link);
-  sign();
+  const eventMark = path.find(({ dataset }) => dataset?.ffEvent)?.dataset;
+  const name = link && linkTarget(link);
+  recordActivity();
   if (event2.button > +!!link) return;
-  if (name) put({ kind: "click", name: name.slice(0, 512), engaged: elapsed() });
-  if (mark) happened(mark.ffEvent, { value: mark.ffValue, currency: mark.ffCurrency });
+  if (name) enqueue({ kind: "click", name: name.slice(0, 512), engaged: elapsedMillis() });
+  if (eventMark)
+    trackEvent(eventMark.ffEvent, { value: eventMark.ffValue, currency: eventMark.ffCurrency });
 };
-var target = (link) => {
+var linkTarget = (link) => {
   if (link.dataset.ffLink) return link.dataset.ffLink;
-  const to = document.createElement("a");
-  to.href = link.href.baseVal ?? link.href;
-  return /^(?!javascript|data|blob|about)./.test(to.href) && (to.host !== location.host || link.matches("[download]") || FILE.test(to.pathname)) && bare(to.href) + named(to);
+  const destination = document.createElement("a");
+  destination.href = link.href.baseVal ?? link.href;
+  return /^(?!javascript|data|blob|about)./.test(destination.href) && (destination.host !== location.host || link.matches("[download]") || FILE_EXTENSION.test(destination.pathname)) && stripQuery(destination.href) + contentQuery(destination);
 };
-var named = ({ host, search }) => {
+var contentQuery = ({ host, search }) => {
   const keys = /(youtube|google|apple|facebook)\.com$/.test(host) && search.match(/\b(v|id|i|list)=[\w.-]+/g);
   return keys ? "?" + keys.join("&") : "";
 };
 
-// src/tracker/moves.ts
-var follow = () => {
-  if (window.navigation?.currentEntry) on(window.navigation, { currententrychange: look });
+// src/tracker/navigation.ts
+var watchNavigation = () => {
+  if (window.navigation?.currentEntry)
+    addListeners(window.navigation, { currententrychange: update });
   else
     ["replaceState", "pushState"].forEach((name) => {
       const original = history[name];
-      const ours = history[name] = (...args) => {
+      const wrapper = history[name] = (...args) => {
         original.apply(history, args);
-        look();
+        update();
       };
-      stay.signal.addEventListener("abort", () => {
-        if (history[name] === ours) history[name] = original;
+      activeController.signal.addEventListener("abort", () => {
+        if (history[name] === wrapper) history[name] = original;
       });
     });
 };
 
 // src/tracker/index.ts
-var enable = (settings) => {
-  safely(start)(settings);
-  return stop;
+var enableTracker = (given) => {
+  catchErrors(startTracker)(given);
+  return stopTracker;
 };
-var start = (given) => {
-  if (stay) return;
-  Object.assign(options, given);
-  if (given.missing) miss();
-  on(window, {
-    pagehide: hide,
-    click,
-    auxclick: click,
-    online: flush,
-    popstate: look,
-    // Later: a banner that listens after us forgets only now what it knew, and asks.
-    pageshow: ({ persisted }) => persisted && setTimeout(safely(begin))
+var startTracker = (given) => {
+  if (activeController) return;
+  Object.assign(settings, given);
+  if (given.missing) markMissing();
+  addListeners(window, {
+    pagehide: endPage,
+    click: trackClick,
+    auxclick: trackClick,
+    online: flushQueue,
+    popstate: update,
+    // Deferred: a banner whose listener was added after this one resets its state first.
+    pageshow: ({ persisted }) => persisted && setTimeout(catchErrors(restart))
   });
-  on(document, {
-    consentchange: look,
-    visibilitychange: look,
-    prerenderingchange: look,
-    pointermove: sign,
-    pointerdown: sign,
-    keydown: sign,
-    scroll: sign,
-    timeupdate: sign
+  addListeners(document, {
+    consentchange: update,
+    visibilitychange: update,
+    prerenderingchange: update,
+    pointermove: recordActivity,
+    pointerdown: recordActivity,
+    keydown: recordActivity,
+    scroll: recordActivity,
+    timeupdate: recordActivity
   });
-  heard();
-  begin();
-  follow();
+  announceState();
+  restart();
+  watchNavigation();
 };
-var heard = () => document.dispatchEvent(new CustomEvent("footfall", { detail: !!stay }));
-var stop = safely(() => {
-  depart();
-  heard();
-  look();
+var announceState = () => document.dispatchEvent(new CustomEvent("footfall", { detail: !!activeController }));
+var stopTracker = catchErrors(() => {
+  teardown();
+  announceState();
+  update();
 });
 
 // src/npm.ts
-var enable2 = (options2 = {}) => safely(start2)(options2) ?? (() => {
+var enable = (options = {}) => catchErrors(startPackage)(options) ?? (() => {
 });
-var event = (name, facts) => safely(happened)(name, facts);
-var missing = () => safely(miss)();
-var start2 = ({ endpoint = "/ff/hit", ...options2 }) => {
-  if (window.footfall?.enable) return window.footfall.enable(options2);
-  safely(() => Object.assign(window.footfall ??= {}, { send: put }))();
-  return enable({ consent: banner, ...options2, endpoint: new URL(endpoint, location.href) });
+var event = (name, facts) => catchErrors(trackEvent)(name, facts);
+var missing = () => catchErrors(markMissing)();
+var startPackage = ({ endpoint = "/ff/hit", ...options }) => {
+  if (window.footfall?.enable) return window.footfall.enable(options);
+  catchErrors(() => Object.assign(window.footfall ??= {}, { send: enqueue }))();
+  return enableTracker({
+    consent: hasBannerConsent,
+    ...options,
+    endpoint: new URL(endpoint, location.href)
+  });
 };
 export {
-  enable2 as enable,
+  enable,
   event,
   missing
 };

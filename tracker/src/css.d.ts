@@ -1,4 +1,4 @@
-// build.mjs hands a stylesheet over as its minified text.
+// build.mjs imports a stylesheet as its minified text.
 declare module "*.css" {
   const text: string;
   export default text;

@@ -1,54 +1,59 @@
-// The npm package `footfall`: the tracker of f.js, started by a call instead of a script tag. Its
-// types are part of the interface and defined here. Without a page (server rendering) it does
-// nothing.
-import { happened } from "./tracker/clicks";
-import { banner, safely } from "./tracker/guest";
-import { enable as begin } from "./tracker/index";
-import { put } from "./tracker/queue";
-import { miss } from "./tracker/view";
+// The npm package `footfall`: the tracker of f.js, started by a call instead of a script tag. The
+// package's public types are defined here. Without a page (server-side rendering) it does nothing.
+import { trackEvent } from "./tracker/clicks";
+import { hasBannerConsent, catchErrors } from "./tracker/lifecycle";
+import { enableTracker } from "./tracker/index";
+import { enqueue } from "./tracker/queue";
+import { markMissing } from "./tracker/pageview";
 
 export interface Options {
-  /** Where hits go, on the page's own origin: `/u/mia/ff/hit`. `/ff/hit` if left out. */
+  /** The endpoint for hits, on the page's own origin: `/u/mia/ff/hit`. Default: `/ff/hit`. */
   endpoint?: string;
   /**
-   * Answers for a host with a consent platform of its own. The collector looks for its own cookie
-   * all the same.
+   * Whether the visitor consented, for a host with its own consent platform. The collector still
+   * requires its own consent cookie.
    */
   consent?: () => boolean;
-  /** Measures how fast the page was: loads `vitals.js` from beside the endpoint. */
+  /** Measures Core Web Vitals: loads `vitals.js` from the endpoint's directory. */
   vitals?: boolean;
-  /** Counts script errors: loads `faults.js` from beside the endpoint. */
+  /** Counts script errors: loads `faults.js` from the endpoint's directory. */
   faults?: boolean;
-  /** This page is a 404. */
+  /** Whether this page is a 404. */
   missing?: boolean;
-  /** Says in the console, once for each reason, why nothing was sent. */
+  /** Logs to the console why nothing was sent, once for each reason. */
   debug?: boolean;
 }
 
 export interface EventFacts {
-  /** An amount in major units: 19.99. It counts together with its currency. */
+  /** An amount in major units, such as 19.99. Ignored without a currency. */
   value?: number | string | undefined;
-  /** Three capital letters (ISO 4217): EUR. */
+  /** An ISO 4217 code in capital letters, such as EUR. */
   currency?: string | undefined;
-  /** The visitor did nothing for it: it does not end a bounce. */
+  /** The event needed no action by the visitor, so that the visit can still be a bounce. */
   passive?: boolean | undefined;
 }
 
 /**
- * Counts from now on, whenever it may. A second call changes nothing. What it gives back stops it
- * and forgets what waits.
+ * Starts the tracker, which counts only with consent. A second call has no effect. The returned
+ * function stops the tracker and discards hits that were not sent yet.
  */
-export const enable = (options: Options = {}): (() => void) => safely(start)(options) ?? (() => {});
+export const enable = (options: Options = {}): (() => void) =>
+  catchErrors(startPackage)(options) ?? (() => {});
 
-/** Counts that something happened: `event("editor: add block")`. A name says what, never who. */
-export const event = (name: string, facts?: EventFacts): void => safely(happened)(name, facts);
+/** Counts a custom event: `event("editor: add block")`. Names must not identify a person. */
+export const event = (name: string, facts?: EventFacts): void =>
+  catchErrors(trackEvent)(name, facts);
 
-/** Says that the page in sight is a 404. */
-export const missing = (): void => safely(miss)();
+/** Marks the current page as a 404. */
+export const missing = (): void => catchErrors(markMissing)();
 
-const start = ({ endpoint = "/ff/hit", ...options }: Options): (() => void) => {
-  // The script tag is here, too: one of us is enough.
+const startPackage = ({ endpoint = "/ff/hit", ...options }: Options): (() => void) => {
+  // The script tag is in the page, too: one tracker is enough.
   if (window.footfall?.enable) return window.footfall.enable(options);
-  safely(() => Object.assign((window.footfall ??= {}), { send: put }))();
-  return begin({ consent: banner, ...options, endpoint: new URL(endpoint, location.href) });
+  catchErrors(() => Object.assign((window.footfall ??= {}), { send: enqueue }))();
+  return enableTracker({
+    consent: hasBannerConsent,
+    ...options,
+    endpoint: new URL(endpoint, location.href),
+  });
 };

@@ -1,9 +1,9 @@
-// Opt-out signals of the browser, whatever was chosen in the page. They apply even if a proxy
-// removed the header.
+// Opt-out signals of the browser. They override a choice made in the page, and apply even if a
+// proxy removed the header.
 
 declare global {
   interface Window {
-    /** Where Safari had it. */
+    /** The property of old Safari versions. */
     readonly doNotTrack?: string | null;
   }
   interface Navigator {
@@ -11,7 +11,7 @@ declare global {
   }
 }
 
-export const signal = (): "gpc" | "dnt" | null =>
+export const optOutSignal = (): "gpc" | "dnt" | null =>
   navigator.globalPrivacyControl === true
     ? "gpc"
     : /^1/.test((navigator.doNotTrack || window.doNotTrack)!)

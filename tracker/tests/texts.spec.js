@@ -25,7 +25,7 @@ for (const language of LANGUAGES) {
 
 test("the banner's source names the texts it is given", () => {
   const source = readFileSync(new URL("../src/banner/contract.ts", import.meta.url), "utf8");
-  const named = [...source.match(/type Text =([^;]*);/)[1].matchAll(/"(\w+)"/g)].map(
+  const named = [...source.match(/type TextKey =([^;]*);/)[1].matchAll(/"(\w+)"/g)].map(
     ([, key]) => key,
   );
   expect(named).toEqual(Object.keys(texts("en").banner));

@@ -1,96 +1,103 @@
-// Which tiers are allowed in this page, by the server's answer. Only the server stores an answer,
-// in a cookie that no script can read.
+// The consent state of this page. Only the server stores a choice, in a cookie that scripts cannot
+// read.
 //
-// Fail closed: nothing is allowed until the server has answered. In this page a refusal applies at
-// once, whether or not it reaches the server; a grant only once the server has stored it.
-import { signal } from "../signals";
-import type { Answer, Layer } from "./contract";
+// Fails closed: only necessary tiers are allowed until the server has answered. A refusal applies
+// to this page at once, whether or not it reaches the server; a grant applies once the server has
+// stored it.
+import { optOutSignal } from "../signals";
+import type { ConsentState, PromptLayer } from "./contract";
 
-const PATIENCE = 10_000; // milliseconds; a server that hangs is a server that failed
+const REQUEST_TIMEOUT_MILLIS = 10_000; // a timeout counts as a failed request
 const NECESSARY = "necessary";
 
-// The endpoint is next to this script. A module does not know its script, so it searches the page
-// for its tag. Without a tag the URL is invalid, and the request fails.
-const script = (
+// The endpoint is resolved against the URL of this script. A module has no `currentScript`, so the
+// tag is looked up in the page. Without a tag the URL is invalid and the request fails.
+const scriptUrl = (
   (document.currentScript ??
     document.querySelector(
       "script[src*='/consent.js'],script[src^='consent.js']",
     )) as HTMLScriptElement | null
 )?.src;
 
-let known: Answer | null = null;
-let told: string | undefined; // what the last consentchange said
-let ready: Promise<void>;
+let knownState: ConsentState | null = null;
+let announced: string | undefined; // the tiers of the last consentchange event
+let loading: Promise<void>;
 
-export const current = (): Answer | null => known;
-export const whenReady = (): Promise<void> => ready;
-export const allowed = (tier: string): boolean => inForce().includes(tier);
+export const currentState = (): ConsentState | null => knownState;
+export const whenReady = (): Promise<void> => loading;
+export const isAllowed = (tier: string): boolean => allowedTiers().includes(tier);
 
-const inForce = (): string[] =>
-  known ? known.tiers.filter((tier) => tier.granted).map((tier) => tier.name) : [NECESSARY];
+const allowedTiers = (): string[] =>
+  knownState
+    ? knownState.tiers.filter((tier) => tier.granted).map((tier) => tier.name)
+    : [NECESSARY];
 
-const announce = (): void => {
-  const now = inForce();
-  if (told === String(now)) return;
-  told = String(now);
+const dispatchChange = (): void => {
+  const now = allowedTiers();
+  if (announced === String(now)) return;
+  announced = String(now);
   document.dispatchEvent(new CustomEvent("consentchange", { detail: { allowed: now } }));
 };
 
-const adopt = (answer: Answer): void => {
-  answer.signal ??= signal();
-  if (answer.signal) answer.ask = false;
-  for (const tier of answer.tiers)
-    tier.granted = tier.locked || (tier.granted === true && !answer.signal);
-  known = answer;
-  announce();
+const applyState = (state: ConsentState): void => {
+  state.signal ??= optOutSignal();
+  if (state.signal) state.ask = false;
+  for (const tier of state.tiers)
+    tier.granted = tier.locked || (tier.granted === true && !state.signal);
+  knownState = state;
+  dispatchChange();
 };
 
-// same-origin: wherever the script came from, no other host is asked.
-const talk = (query: string, init: RequestInit): Promise<Response> =>
-  fetch(new URL("consent" + query, script), {
+// `same-origin`: no request goes to another host, wherever the script was loaded from.
+const sendRequest = (query: string, init: RequestInit): Promise<Response> =>
+  fetch(new URL("consent" + query, scriptUrl), {
     ...init,
     mode: "same-origin",
     credentials: "same-origin",
     cache: "no-store",
-    signal: AbortSignal.timeout(PATIENCE),
+    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MILLIS),
   });
 
-const read = async (response: Response): Promise<void> => {
+const readResponse = async (response: Response): Promise<void> => {
   if (!response.ok) throw response.status;
-  adopt(await response.json());
+  applyState(await response.json());
 };
 
-const ask = async (): Promise<void> => {
-  known = null;
+const fetchState = async (): Promise<void> => {
+  knownState = null;
   try {
-    await read(await talk("?lang=" + encodeURIComponent(document.documentElement.lang), {}));
+    await readResponse(
+      await sendRequest("?lang=" + encodeURIComponent(document.documentElement.lang), {}),
+    );
   } catch {
-    // What was allowed before is no longer known to be. Who was never told anything need not be
-    // told now.
-    if (told) announce();
+    // The former state is no longer confirmed. Without an earlier event there is nothing to revoke.
+    if (announced) dispatchChange();
   }
 };
 
-/** Asks the server what holds. Settles when that is known or will not be; never rejects. */
-export const load = (): Promise<void> => (ready = ask());
+/** Loads the consent state from the server. Settles on success and on failure; never rejects. */
+export const loadState = (): Promise<void> => (loading = fetchState());
 
 /**
- * Sends the person's answer. True: stored. False: the question had changed and was fetched again.
- * Rejects: not stored.
+ * Sends the visitor's choice. Resolves to true if it was stored, and to false if the prompt had
+ * changed and was loaded again. Rejects if the choice was not stored.
  */
-export const decide = async (tiers: Record<string, boolean>, layer: Layer): Promise<boolean> => {
-  if (!known) throw 0;
-  for (const tier of known.tiers) tier.granted &&= tier.locked || tiers[tier.name] === true;
-  announce();
-  const { version, lang, choice } = known;
+export const submitChoice = async (
+  tiers: Record<string, boolean>,
+  layer: PromptLayer,
+): Promise<boolean> => {
+  if (!knownState) throw 0;
+  for (const tier of knownState.tiers) tier.granted &&= tier.locked || tiers[tier.name] === true;
+  dispatchChange();
+  const { version, lang, choice } = knownState;
   const grants = Object.values(tiers).includes(true);
-  const act = grants ? "grant" : choice?.tiers.length ? "withdraw" : "refuse";
-  const response = await talk("", {
+  const action = grants ? "grant" : choice?.tiers.length ? "withdraw" : "refuse";
+  const response = await sendRequest("", {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({
       version,
-      act,
+      act: action,
       ...(grants && { tiers }),
       lang,
       layer,
@@ -98,27 +105,27 @@ export const decide = async (tiers: Record<string, boolean>, layer: Layer): Prom
     }),
   });
   if (response.status === 409) {
-    await load();
+    await loadState();
     return false;
   }
-  await read(response);
-  others?.postMessage(0);
+  await readResponse(response);
+  otherTabs?.postMessage(0);
   return true;
 };
 
-let others: BroadcastChannel | null = null; // the origin's other tabs
+let otherTabs: BroadcastChannel | null = null; // reaches the other tabs of this origin
 
 /**
- * Calls back when an answer was stored in another tab. Not while the page is in the browser's
- * cache: a page that listens is not kept.
+ * Calls `onChange` when a choice was stored in another tab. Must be closed on `pagehide`, because
+ * an open channel keeps a page out of the back/forward cache.
  */
-export const listen = (changed: () => void): void => {
-  if (others || !window.BroadcastChannel) return;
-  others = new BroadcastChannel("footfall consent");
-  others.onmessage = changed;
+export const listenToTabs = (onChange: () => void): void => {
+  if (otherTabs || !window.BroadcastChannel) return;
+  otherTabs = new BroadcastChannel("footfall consent");
+  otherTabs.onmessage = onChange;
 };
 
-export const unlisten = (): void => {
-  others?.close();
-  others = null;
+export const stopListening = (): void => {
+  otherTabs?.close();
+  otherTabs = null;
 };

@@ -1,25 +1,26 @@
-// What the server answers to `GET {prefix}/consent` and `POST {prefix}/consent`, word for word.
+// The response of `GET {prefix}/consent` and `POST {prefix}/consent`, and the public
+// `window.footfall.consent` API.
 
-export interface Tier {
+export interface ConsentTier {
   name: string;
   title: string;
   text: string;
-  /** Always on: consent is not asked for it. */
+  /** Always on, without consent. */
   locked: boolean;
-  /** Nothing depends on it today; the answer is recorded all the same. */
+  /** Controls nothing today; the choice is recorded all the same. */
   inert: boolean;
-  /** In force now, signals and version considered. */
+  /** Granted now, after opt-out signals and the prompt's version are applied. */
   granted: boolean;
 }
 
-export interface Answer {
+export interface ConsentState {
   version: number;
   ui: "granular" | "accept_decline";
   lang: string;
   dir: "ltr" | "rtl";
-  texts: Record<Text, string>;
-  tiers: Tier[];
-  /** What is stored, even when it was given to an older version of the question. */
+  texts: Record<TextKey, string>;
+  tiers: ConsentTier[];
+  /** The stored choice, including one made on an older version of the prompt. */
   choice: { version: number; tiers: string[]; outdated: boolean } | null;
   signal: "gpc" | "dnt" | null;
   ask: boolean;
@@ -28,7 +29,7 @@ export interface Answer {
   receipt: string | null;
 }
 
-export type Text =
+export type TextKey =
   | "title"
   | "body"
   | "accept"
@@ -49,30 +50,29 @@ export type Text =
   | "outdated"
   | "necessary_always";
 
-/** Where an answer was given: on the question itself, or among the single tiers. */
-export type Layer = "first" | "panel";
+/** The part of the dialog in which a choice is made: the prompt, or the panel of single tiers. */
+export type PromptLayer = "first" | "panel";
 
 /** `window.footfall.consent`. */
-export interface Consent {
+export interface ConsentApi {
   /**
-   * Whether the host may do what the tier stands for. False while nothing is known, but for
-   * "necessary".
+   * Whether a tier is granted. While the state is unknown, true for "necessary" only.
    */
   allowed(tier: string): boolean;
   /**
-   * The server has answered, or will not. Another promise after a return from the browser's page
-   * cache.
+   * Resolves once the state is loaded or loading has failed. Replaced by a new promise when the
+   * page returns from the back/forward cache.
    */
   readonly ready: Promise<void>;
-  /** Shows the preferences. */
+  /** Opens the preferences. */
   open(): void;
-  /** A copy of what the server said; null while nothing is known. */
-  readonly state: Answer | null;
+  /** A copy of the server's response; null while the state is unknown. */
+  readonly state: ConsentState | null;
 }
 
 declare global {
   interface Footfall {
-    consent?: Consent;
+    consent?: ConsentApi;
   }
   interface Window {
     footfall?: Footfall;

@@ -1,24 +1,24 @@
-// <footfall-consent>: a sheet at the foot of the page, not modal and no wall. What it holds is
-// drawn in view.ts.
+// <footfall-consent>: a non-modal sheet at the bottom of the page. render.ts creates its contents.
 //
-// Closing is no answer: the question comes back with the next page view, never on this one.
-import { current, decide } from "./consent";
-import type { Answer, Layer } from "./contract";
+// Closing it records no choice: the prompt returns with the next page view, never on this one.
+import { currentState, submitChoice } from "./consent";
+import type { ConsentState, PromptLayer } from "./contract";
 import css from "./dialog.css";
-import { style } from "./dom";
-import { bundled, view, type View } from "./view";
+import { attachStyles } from "./dom";
+import { isAllOrNothing, renderDialog, type DialogView } from "./render";
 
 export class FootfallConsent extends HTMLElement {
-  private root = style(this, css);
+  private root = attachStyles(this, css);
   private opener: Element | null = null; // the control that opened it; null if it opened automatically
-  private shown: View | undefined;
+  private shown: DialogView | undefined;
 
   /**
-   * Without an opener: the question, and the focus stays where it is. With one: the preferences.
+   * Without an opener, shows the prompt and leaves the focus where it is. With one, shows the
+   * preferences.
    */
   show(opener: Element | null): void {
     this.opener = opener;
-    this.draw(opener ? "panel" : "first");
+    this.drawLayer(opener ? "panel" : "first");
   }
 
   close = (): void => {
@@ -28,54 +28,54 @@ export class FootfallConsent extends HTMLElement {
   };
 
   connectedCallback(): void {
-    document.addEventListener("keydown", this.escape);
+    document.addEventListener("keydown", this.closeOnEscape);
   }
 
   disconnectedCallback(): void {
-    document.removeEventListener("keydown", this.escape);
+    document.removeEventListener("keydown", this.closeOnEscape);
   }
 
-  // Not while an answer is under way: whether it was stored must still be said.
-  private escape = (event: KeyboardEvent): void => {
+  // Not during a request: its result must still be shown.
+  private closeOnEscape = (event: KeyboardEvent): void => {
     if (event.key === "Escape" && !event.defaultPrevented && !this.shown?.controls.disabled)
       this.close();
   };
 
-  private draw(layer: Layer, changed = false): void {
-    const answer = current() as Answer;
-    const invited = layer === "panel" || this.opener !== null;
-    const drawn = (this.shown = view(
-      answer,
-      { layer, invited, changed },
+  private drawLayer(layer: PromptLayer, promptChanged = false): void {
+    const state = currentState() as ConsentState;
+    const openedByUser = layer === "panel" || this.opener !== null;
+    const view = (this.shown = renderDialog(
+      state,
+      { layer, openedByUser, promptChanged },
       {
-        choose: () => this.draw("panel"),
+        choose: () => this.drawLayer("panel"),
         close: this.close,
-        send: (tiers, pressed) => this.send(answer, layer, tiers, pressed),
+        send: (tiers, pressedButton) => this.send(state, layer, tiers, pressedButton),
       },
     ));
-    this.root.replaceChildren(drawn.dialog);
-    // First in the page: the first stop of the tab key. Not in the body, where selectors count
-    // children (`:first-child`, `* + *`).
+    this.root.replaceChildren(view.dialog);
+    // Before the body, so that it is first in the tab order and does not change what the page's
+    // own selectors match (`:first-child`, `* + *`).
     if (!this.isConnected) document.body.before(this);
-    if (invited || changed) drawn.heading.focus();
+    if (openedByUser || promptChanged) view.heading.focus();
   }
 
   private async send(
-    answer: Answer,
-    layer: Layer,
+    state: ConsentState,
+    layer: PromptLayer,
     tiers: Record<string, boolean>,
-    pressed: HTMLElement,
+    pressedButton: HTMLElement,
   ): Promise<void> {
-    const { controls, alert } = this.shown as View;
+    const { controls, alert } = this.shown as DialogView;
     alert.textContent = "";
     controls.disabled = true;
     try {
-      if (await decide(tiers, bundled(answer) ? "first" : layer)) this.close();
-      else this.draw(layer, true);
+      if (await submitChoice(tiers, isAllOrNothing(state) ? "first" : layer)) this.close();
+      else this.drawLayer(layer, true);
     } catch {
-      alert.textContent = answer.texts.failed;
+      alert.textContent = state.texts.failed;
       controls.disabled = false;
-      pressed.focus();
+      pressedButton.focus();
     }
   }
 }

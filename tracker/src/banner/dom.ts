@@ -1,5 +1,5 @@
-// Elements without markup: no string is ever parsed as HTML, and no style attribute is written.
-// This satisfies the strictest content security policy.
+// Creates elements without parsing HTML and without style attributes, so that the strictest content
+// security policy allows them.
 
 export const h = <K extends keyof HTMLElementTagNameMap>(
   tag: K,
@@ -13,7 +13,7 @@ export const h = <K extends keyof HTMLElementTagNameMap>(
   return element;
 };
 
-export const style = (host: HTMLElement, css: string): ShadowRoot => {
+export const attachStyles = (host: HTMLElement, css: string): ShadowRoot => {
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(css);
   const root = host.attachShadow({ mode: "open" });

@@ -1,77 +1,84 @@
-// The consent banner: one script, without other work for the host page. This file wires it to the
-// page; consent.ts decides what is allowed, dialog.ts what is shown.
+// The consent banner's entry point: connects the state (consent.ts) and the dialog (dialog.ts) to
+// the page.
 //
-// It stores nothing, contacts no other host, takes no focus unasked, and lets no error reach the
-// page.
-import { allowed, current, listen, load, unlisten, whenReady } from "./consent";
-import type { Consent } from "./contract";
+// It stores nothing, contacts no other host, moves the focus only on request, and lets no error
+// reach the page.
+import {
+  isAllowed,
+  currentState,
+  listenToTabs,
+  loadState,
+  stopListening,
+  whenReady,
+} from "./consent";
+import type { ConsentApi } from "./contract";
 import { FootfallConsent } from "./dialog";
 import { FootfallPreferences } from "./preferences";
 
 const DIALOG = "footfall-consent";
 
-const start = (): void => {
+const startBanner = (): void => {
   let dialog: FootfallConsent | undefined;
 
-  const begin = async (): Promise<void> => {
-    listen(() => quietly(begin()));
+  const restart = async (): Promise<void> => {
+    listenToTabs(() => ignoreErrors(restart()));
     dialog?.close();
-    await load();
-    if (current()?.ask) show(null);
+    await loadState();
+    if (currentState()?.ask) showDialog(null);
   };
 
-  const show = (opener: Element | null): void => {
+  const showDialog = (opener: Element | null): void => {
     dialog ??= document.createElement(DIALOG) as FootfallConsent;
     dialog.show(opener);
   };
 
-  const open = async (opener: Element | null): Promise<void> => {
+  const openPreferences = async (opener: Element | null): Promise<void> => {
     await whenReady();
-    if (!current()) await load(); // it failed before; the person asks again
-    if (current()) show(opener);
+    if (!currentState()) await loadState(); // retries a failed load
+    if (currentState()) showDialog(opener);
   };
 
-  const consent: Consent = {
-    allowed,
+  const consent: ConsentApi = {
+    allowed: isAllowed,
     get ready() {
       return whenReady();
     },
-    open: () => quietly(open(document.activeElement)),
+    open: () => ignoreErrors(openPreferences(document.activeElement)),
     get state() {
-      return structuredClone(current());
+      return structuredClone(currentState());
     },
   };
-  // The tracker, or the host, may have put something there.
+  // The tracker or the host page may have created the object already.
   Reflect.set(Object((window.footfall ??= {})), "consent", consent);
 
-  quietly(begin());
+  ignoreErrors(restart());
   customElements.define(DIALOG, FootfallConsent);
   customElements.define("footfall-preferences", FootfallPreferences);
 
-  // The path, because a control may be in a shadow root, as ours is.
+  // The composed path, because a control may be in a shadow root, as <footfall-preferences> is.
   document.addEventListener("click", (event) => {
     const control = event
       .composedPath()
       .find((node) => node instanceof Element && node.matches("[data-ff-preferences]"));
     if (!control) return;
-    if (current()) event.preventDefault(); // a link stays a link where we have nothing to show
-    quietly(open(control as Element));
+    if (currentState()) event.preventDefault(); // without a state, a link is followed
+    ignoreErrors(openPreferences(control as Element));
   });
 
-  // Back from the browser's page cache: another page may have changed the answer. Capturing, to run
+  // Back from the back/forward cache: another page may have changed the choice. Capturing, to run
   // before the host's listeners.
   addEventListener(
     "pageshow",
     (event) => {
-      if (event.persisted) quietly(begin());
+      if (event.persisted) ignoreErrors(restart());
     },
     true,
   );
-  addEventListener("pagehide", unlisten, true);
+  addEventListener("pagehide", stopListening, true);
 };
 
-const quietly = (work: Promise<void>): void => {
+const ignoreErrors = (work: Promise<void>): void => {
   work.catch(() => {});
 };
 
-if (!customElements.get(DIALOG)) start();
+if (!customElements.get(DIALOG)) startBanner();

@@ -1,17 +1,17 @@
-// Clicks on links, and on whatever is marked as an event.
+// Clicks on links and on elements marked as events.
 import type { EventFacts } from "../npm";
-import { bare, put } from "./queue";
-import { elapsed, sign } from "./view";
+import { stripQuery, enqueue } from "./queue";
+import { elapsedMillis, recordActivity } from "./pageview";
 
-type Link = HTMLAnchorElement | HTMLAreaElement | SVGAElement;
+type LinkElement = HTMLAnchorElement | HTMLAreaElement | SVGAElement;
 
-const FILE = /\.((doc|ppt|xls)x?|mp[34]|pdf|csv|epub|zip)$/i;
+const FILE_EXTENSION = /\.((doc|ppt|xls)x?|mp[34]|pdf|csv|epub|zip)$/i;
 
-/** An amount the collector would refuse is left out, and the event stays. */
-export const happened = (name: string, { value, passive, currency }: EventFacts = {}): void => {
+/** Leaves out an amount that the collector would reject; the event is counted all the same. */
+export const trackEvent = (name: string, { value, passive, currency }: EventFacts = {}): void => {
   const amount = +value!;
   if (name)
-    put({
+    enqueue({
       kind: "event",
       passive,
       name: name.slice(0, 128),
@@ -21,34 +21,37 @@ export const happened = (name: string, { value, passive, currency }: EventFacts 
     });
 };
 
-export const click = (event: MouseEvent): void => {
-  const path = event.composedPath() as HTMLElement[]; // through shadow roots
-  const link = path.find((node) => node.matches?.("a,area")) as Link | undefined; // an SVG's, too
-  const mark = path.find(({ dataset }) => dataset?.ffEvent)?.dataset;
-  const name = link && target(link);
-  sign();
-  if (event.button > +!!link) return; // the middle button does something to links only
-  if (name) put({ kind: "click", name: name.slice(0, 512), engaged: elapsed() });
-  if (mark) happened(mark.ffEvent!, { value: mark.ffValue, currency: mark.ffCurrency });
+export const trackClick = (event: MouseEvent): void => {
+  const path = event.composedPath() as HTMLElement[]; // includes shadow roots
+  const link = path.find((node) => node.matches?.("a,area")) as LinkElement | undefined; // an SVG's, too
+  const eventMark = path.find(({ dataset }) => dataset?.ffEvent)?.dataset;
+  const name = link && linkTarget(link);
+  recordActivity();
+  if (event.button > +!!link) return; // the middle button counts for links only
+  if (name) enqueue({ kind: "click", name: name.slice(0, 512), engaged: elapsedMillis() });
+  if (eventMark)
+    trackEvent(eventMark.ffEvent!, { value: eventMark.ffValue, currency: eventMark.ffCurrency });
 };
 
 /**
- * The id a link was given, else where it leads: to another host, a file, an app, or a person (the
- * collector keeps only that it was one).
+ * A link's `data-ff-link` id, or else its destination if it leads to another host, a file, an app or
+ * a mail address (the collector reduces an address to its scheme).
  */
-const target = (link: Link): string | false | undefined => {
+const linkTarget = (link: LinkElement): string | false | undefined => {
   if (link.dataset.ffLink) return link.dataset.ffLink;
-  const to = document.createElement("a"); // reads an address without throwing
-  to.href = (link.href as SVGAnimatedString).baseVal ?? link.href;
+  const destination = document.createElement("a"); // parses a URL without throwing
+  destination.href = (link.href as SVGAnimatedString).baseVal ?? link.href;
   return (
-    /^(?!javascript|data|blob|about)./.test(to.href) &&
-    (to.host !== location.host || link.matches("[download]") || FILE.test(to.pathname)) &&
-    bare(to.href) + named(to)
+    /^(?!javascript|data|blob|about)./.test(destination.href) &&
+    (destination.host !== location.host ||
+      link.matches("[download]") ||
+      FILE_EXTENSION.test(destination.pathname)) &&
+    stripQuery(destination.href) + contentQuery(destination)
   );
 };
 
-/** Which video, app, song or list it is, where the query alone says so. */
-const named = ({ host, search }: HTMLAnchorElement): string => {
+/** The query keys that identify a video, app, song or list, for hosts that need them. */
+const contentQuery = ({ host, search }: HTMLAnchorElement): string => {
   const keys =
     /(youtube|google|apple|facebook)\.com$/.test(host) && search.match(/\b(v|id|i|list)=[\w.-]+/g);
   return keys ? "?" + keys.join("&") : "";

@@ -1,53 +1,60 @@
 // The tracker: counts views, clicks, events and attention, from consent until its withdrawal. f.js
 // (script.ts) and the npm package (../npm.ts) are its two entry points. Nothing here touches the
-// page before enable().
-import { click } from "./clicks";
-import { depart, on, options, safely, stay, type Settings } from "./guest";
-import { follow } from "./moves";
-import { flush } from "./queue";
-import { begin, hide, look, miss, sign } from "./view";
+// page before `enableTracker`.
+import { trackClick } from "./clicks";
+import {
+  teardown,
+  addListeners,
+  settings,
+  catchErrors,
+  activeController,
+  type TrackerSettings,
+} from "./lifecycle";
+import { watchNavigation } from "./navigation";
+import { flushQueue } from "./queue";
+import { restart, endPage, update, markMissing, recordActivity } from "./pageview";
 
-export const enable = (settings: Settings): (() => void) => {
-  safely(start)(settings);
-  return stop;
+export const enableTracker = (given: TrackerSettings): (() => void) => {
+  catchErrors(startTracker)(given);
+  return stopTracker;
 };
 
-const start = (given: Settings): void => {
-  if (stay) return;
-  Object.assign(options, given);
-  if (given.missing) miss();
-  on(window, {
-    pagehide: hide,
-    click,
-    auxclick: click,
-    online: flush,
-    popstate: look,
-    // Later: a banner that listens after us forgets only now what it knew, and asks.
-    pageshow: ({ persisted }) => persisted && setTimeout(safely(begin)),
+const startTracker = (given: TrackerSettings): void => {
+  if (activeController) return;
+  Object.assign(settings, given);
+  if (given.missing) markMissing();
+  addListeners(window, {
+    pagehide: endPage,
+    click: trackClick,
+    auxclick: trackClick,
+    online: flushQueue,
+    popstate: update,
+    // Deferred: a banner whose listener was added after this one resets its state first.
+    pageshow: ({ persisted }) => persisted && setTimeout(catchErrors(restart)),
   });
-  // On the document, so that who listens on the window has put to it what goes along when the page
-  // hides.
-  on(document, {
-    consentchange: look,
-    visibilitychange: look,
-    prerenderingchange: look,
-    pointermove: sign,
-    pointerdown: sign,
-    keydown: sign,
-    scroll: sign,
-    timeupdate: sign,
+  // On the document, so that capturing listeners on the window have enqueued their measurements
+  // before the page is hidden.
+  addListeners(document, {
+    consentchange: update,
+    visibilitychange: update,
+    prerenderingchange: update,
+    pointermove: recordActivity,
+    pointerdown: recordActivity,
+    keydown: recordActivity,
+    scroll: recordActivity,
+    timeupdate: recordActivity,
   });
-  heard();
-  begin();
-  follow(); // last: some pages forbid changes to their history
+  announceState();
+  restart();
+  watchNavigation(); // last: some pages forbid changes to their history
 };
 
-/** vitals.js and faults.js hear whether we are here: while we are not they gather nothing. */
-const heard = (): unknown =>
-  document.dispatchEvent(new CustomEvent("footfall", { detail: !!stay }));
+/** Tells vitals.js and faults.js whether the tracker runs; they collect nothing while it does not. */
+const announceState = (): unknown =>
+  document.dispatchEvent(new CustomEvent("footfall", { detail: !!activeController }));
 
-const stop = safely((): void => {
-  depart();
-  heard();
-  look(); // it may not: nothing waits any longer
+const stopTracker = catchErrors((): void => {
+  teardown();
+  announceState();
+  update(); // without permission to send, this clears the queue
 });

@@ -1,78 +1,80 @@
-// From facts to requests. Hits of one task, or of a page that hides, are sent together. Failed ones
-// are kept in memory and retried under the same ids, as long as the collector is sure to remember
-// them. Nothing is ever stored.
-import { signal } from "../signals";
-import { options, safely, say, stay } from "./guest";
+// The queue of hits. Hits of one task, or of a page that is hidden, are sent in one request. Failed
+// batches are kept in memory and retried under the same ids, while the collector is certain to
+// recognize duplicates. Nothing is ever stored.
+import { optOutSignal } from "../signals";
+import { settings, catchErrors, logReason, activeController } from "./lifecycle";
 
-/** Hits that go together, and when they first went. */
-type Batch = [hits: string[], sent: number, tried?: true];
+/** Hits of one request, and when they were first sent (milliseconds since the epoch). */
+type HitBatch = [hits: string[], sent: number, retried?: true];
 
-const enum Most {
-  Chars = 1_500, // of several hits together: less than the collector's 20 hits and 8 KiB
-  Age = 100_000, // milliseconds: the collector forgets an id after 120 000
-  Address = 2_048,
+const enum QueueLimit {
+  BatchChars = 1_500, // of several hits; below the collector's limits of 20 hits and 8 KiB
+  BatchAge = 100_000, // milliseconds; the collector forgets an id after 120 000
+  UrlChars = 2_048,
 }
 
-let fresh: string[] = []; // hits that were not sent yet
-let failed: Batch[] = [];
+let unsent: string[] = [];
+let retries: HitBatch[] = [];
 let timer: ReturnType<typeof setTimeout> | undefined | void;
 
-/** Whether the person agrees, and no signal says otherwise. If not, nothing waits any longer. */
-export const may = (): boolean => {
-  const why = signal() ?? (stay && options.consent() === true ? "" : "no consent");
-  if (why) {
-    fresh = [];
-    failed = [];
-    say(why);
+/** Whether the visitor consents and no opt-out signal is set. If not, clears the queue. */
+export const canSend = (): boolean => {
+  const reason =
+    optOutSignal() ?? (activeController && settings.consent() === true ? "" : "no consent");
+  if (reason) {
+    unsent = [];
+    retries = [];
+    logReason(reason);
   }
-  return !why;
+  return !reason;
 };
 
-/** An address without its query and fragment. */
-export const bare = (url: string, end: RegExp | string = /[?#]/): string =>
-  url.split(end)[0]!.slice(0, Most.Address);
+/** A URL without its query and fragment. */
+export const stripQuery = (url: string, end: RegExp | string = /[?#]/): string =>
+  url.split(end)[0]!.slice(0, QueueLimit.UrlChars);
 
-/** Whether it will be sent. */
-export const put = (facts: object): unknown => {
-  if (!may()) return;
-  // The id links nothing: each hit has its own. Without TLS there is none, and no consent cookie
-  // either. Half a character, of a text that was cut by its length, is removed.
-  const text = JSON.stringify({
-    url: bare(location.href, "#"),
-    ...facts,
+/** Returns a truthy value if the hit will be sent. */
+export const enqueue = (fields: object): unknown => {
+  if (!canSend()) return;
+  // The id links nothing: each hit has its own. Without TLS there is no `randomUUID`, and no consent
+  // cookie either. A lone surrogate, left where a text was cut to its maximum length, is removed.
+  const hit = JSON.stringify({
+    url: stripQuery(location.href, "#"),
+    ...fields,
     id: crypto.randomUUID().replace(/-/g, ""),
     webdriver: !!navigator.webdriver,
   }).replace(/(\\\\)|\\ud.../g, "$1");
-  if ((fresh + text).length > Most.Chars) flush();
-  fresh.push(text);
-  return (timer ||= setTimeout(flush));
+  if ((unsent + hit).length > QueueLimit.BatchChars) flushQueue();
+  unsent.push(hit);
+  return (timer ||= setTimeout(flushQueue));
 };
 
-/** Sends what waits, now. */
-export const flush = safely((): void => {
+/** Sends all queued hits now. */
+export const flushQueue = catchErrors((): void => {
   timer = clearTimeout(timer!);
-  if (!may()) return;
-  if (fresh[0]) failed.push([fresh.splice(0), Date.now()]);
-  for (const batch of failed.splice(0)) if (Date.now() - batch[1] < Most.Age) post(batch, failed);
+  if (!canSend()) return;
+  if (unsent[0]) retries.push([unsent.splice(0), Date.now()]);
+  for (const batch of retries.splice(0))
+    if (Date.now() - batch[1] < QueueLimit.BatchAge) postBatch(batch, retries);
 });
 
-// What is forgotten while it is under way has nowhere to come back to: `again` is another list by
-// then.
-const post = async (batch: Batch, again: Batch[]): Promise<unknown> => {
-  let wait = 30;
+// If the queue is cleared during a request, a failed batch is dropped: `retryList` is no longer the
+// current list then.
+const postBatch = async (batch: HitBatch, retryList: HitBatch[]): Promise<unknown> => {
+  let delaySecs = 30;
   try {
-    const { status, headers } = await fetch(options.endpoint, {
+    const { status, headers } = await fetch(settings.endpoint, {
       method: "POST",
       mode: "same-origin",
       keepalive: true,
       body: `[${batch[0]}]`,
     });
-    if (status < 500 || batch[2]) return status > 399 && say(status);
-    wait = Math.min(wait, +headers.get("retry-after")! || 5);
+    if (status < 500 || batch[2]) return status > 399 && logReason(status);
+    delaySecs = Math.min(delaySecs, +headers.get("retry-after")! || 5);
   } catch {}
-  say("retry");
+  logReason("retry");
   batch[2] = true;
-  again.push(batch);
-  clearTimeout(timer!); // who is full is not sent anything new either
-  timer = setTimeout(flush, wait * 1000);
+  retryList.push(batch);
+  clearTimeout(timer!); // an overloaded collector gets no new hits either
+  timer = setTimeout(flushQueue, delaySecs * 1000);
 };
