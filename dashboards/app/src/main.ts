@@ -3,14 +3,14 @@ import { mount, type Component } from "svelte";
 import "./app.css";
 import Dashboard from "./pages/Dashboard.svelte";
 
-const page = async (): Promise<Component> => {
+const loadPage = async (): Promise<Component> => {
   if (location.pathname === "/login") return (await import("./pages/Login.svelte")).default;
   if (location.pathname === "/platform")
     return (await import("./platform/Platform.svelte")).default;
   if (location.pathname.startsWith("/share/"))
-    return (await import("./pages/Shared.svelte")).default;
+    return (await import("./pages/SharedReport.svelte")).default;
   return Dashboard;
 };
 
 const target = document.getElementById("app");
-if (target) void page().then((Page) => mount(Page, { target }));
+if (target) void loadPage().then((Page) => mount(Page, { target }));

@@ -1,89 +1,94 @@
 // Every list the dashboard shows: where it is in a report, how a row is named, what stands in its
 // columns.
-import { itemsOf, totalsOf, valuesOf } from "./facts";
-import { brief, count, duration, money, percent } from "./format";
-import { NONE, isChoosable, linkName, named } from "./names";
-import { isOfValue } from "./published";
+import { selectItems, selectTotals, selectBreakdown } from "./report";
+import { formatCompact, formatCount, formatDuration, formatMoney, formatPercent } from "./format";
+import { NO_VALUE, isFilterable, shortenLink, valueLabel } from "./labels";
+import { isFilteredByValue } from "./publication";
 import type { Breakdown, ComparedContent, Item, ItemSeen, Report } from "./schema";
-import type { FilterBy } from "./view.svelte";
+import type { FilterDimension } from "./urlState.svelte";
 
 /** A column as it is said, and what it is sorted by. */
-export type Extra = [says: string, measure: number];
-export interface Row {
+export type ExtraCell = [text: string, measure: number];
+export interface ListRow {
   key: string;
   name: string;
   title: string;
-  choosable: boolean;
+  filterable: boolean;
   /** Of the largest, 0 to 1: the length of the bar. */
   share: number;
   hits: number;
   visitors: number;
   visits: number;
   /** Its number on as many days of both sides; `null` where that is not known. */
-  sides: RowSides | null;
+  comparison: RowComparison | null;
   /** More columns of a list's own. */
-  more: Extra[];
+  extras: ExtraCell[];
 }
-export interface RowSides {
+export interface RowComparison {
   now: number;
   before: number;
 }
-export interface Column {
+export interface ListColumn {
   label: string;
   hint?: string;
-  of: (row: Row) => string;
+  format: (row: ListRow) => string;
   /** What it is sorted by. */
-  value: (row: Row) => number;
-  spare?: boolean;
+  value: (row: ListRow) => number;
+  secondary?: boolean;
   /** Its change against the days before stands beside the number. */
   compared?: boolean;
   /** Sums of money are longer than counts. */
   wide?: boolean;
 }
-export interface List {
+export interface ReportList {
   id: string;
   title: string;
   heading: string;
   /** What an export calls it. */
   table: string;
-  by?: FilterBy;
-  columns: (report: Report) => Column[];
-  rows: (report: Report) => Row[] | null;
+  by?: FilterDimension;
+  columns: (report: Report) => ListColumn[];
+  rows: (report: Report) => ListRow[] | null;
   /** Where rows are of people's attributes: how many are shown, and how many still wait. */
   breakdown?: (report: Report) => Breakdown | null;
   /** Where there is nothing. */
   empty: string;
 }
 
-const number = (label: string, of: (row: Row) => number, hint = "", spare = false): Column => ({
+const numberColumn = (
+  label: string,
+  measure: (row: ListRow) => number,
+  hint = "",
+  secondary = false,
+): ListColumn => ({
   label,
   hint,
-  of: (row) => brief(of(row)),
-  value: of,
-  spare,
+  format: (row) => formatCompact(measure(row)),
+  value: measure,
+  secondary,
 });
-const extra = (label: string, i: number, hint = "", spare = true): Column => ({
+const extraColumn = (label: string, i: number, hint = "", secondary = true): ListColumn => ({
   label,
   hint,
-  of: (row) => row.more[i]?.[0] ?? "–",
-  value: (row) => row.more[i]?.[1] ?? 0,
-  spare,
+  format: (row) => row.extras[i]?.[0] ?? "–",
+  value: (row) => row.extras[i]?.[1] ?? 0,
+  secondary,
 });
-const compared = (column: Column): Column => ({ ...column, compared: true });
-const PEOPLE = number("Visitors", (row) => row.visitors, "Counted anew each day");
-const VISITS = number("Visits", (row) => row.visits, "", true);
-const COMPARED_PEOPLE = compared(PEOPLE);
-const SEEN = [COMPARED_PEOPLE, { ...VISITS, spare: false }];
-const share = (part: number, all: number | null | undefined): Extra =>
-  all ? [percent(part / all), part / all] : ["–", 0];
-const each = (seconds: number, hits: number): Extra =>
-  hits ? [duration(seconds / hits), seconds / hits] : ["–", 0];
-const isWhole = (row: Item | ItemSeen): row is Item => "hits" in row;
+const withComparison = (column: ListColumn): ListColumn => ({ ...column, compared: true });
+const VISITORS_COLUMN = numberColumn("Visitors", (row) => row.visitors, "Counted anew each day");
+const VISITS_COLUMN = numberColumn("Visits", (row) => row.visits, "", true);
+const COMPARED_VISITORS = withComparison(VISITORS_COLUMN);
+const FILTERED_COLUMNS = [COMPARED_VISITORS, { ...VISITS_COLUMN, secondary: false }];
+const shareCell = (part: number, all: number | null | undefined): ExtraCell =>
+  all ? [formatPercent(part / all), part / all] : ["–", 0];
+const meanCell = (seconds: number, hits: number): ExtraCell =>
+  hits ? [formatDuration(seconds / hits), seconds / hits] : ["–", 0];
+const hasHits = (row: Item | ItemSeen): row is Item => "hits" in row;
 
 /** What is compared of a page, link or event: its hits, as far as those are what is shown. */
-const sidesOf = (row: Item | ItemSeen, isOfHits: boolean): RowSides | null => {
+const compareItem = (row: Item | ItemSeen, isOfHits: boolean): RowComparison | null => {
   if (!row.compared) return null;
-  if (!isWhole(row)) {
+  if (!hasHits(row)) {
     const { now, before } = row.compared;
     return { now: now.visitors, before: before.visitors };
   }
@@ -91,130 +96,139 @@ const sidesOf = (row: Item | ItemSeen, isOfHits: boolean): RowSides | null => {
   return isOfHits ? { now: now.hits, before: before.hits } : null;
 };
 
-const measured = (rows: Omit<Row, "share">[], by: (row: Omit<Row, "share">) => number): Row[] => {
-  const most = rows.reduce((top, row) => Math.max(top, by(row)), 0);
-  return rows.map((row) => ({ ...row, share: most ? by(row) / most : 0 }));
+const withBarShares = (
+  rows: Omit<ListRow, "share">[],
+  measure: (row: Omit<ListRow, "share">) => number,
+): ListRow[] => {
+  const largest = rows.reduce((top, row) => Math.max(top, measure(row)), 0);
+  return rows.map((row) => ({ ...row, share: largest ? measure(row) / largest : 0 }));
 };
 
-type Extras = (row: Item, all: number | null, report: Report) => Extra[];
-const items = (
+type ExtraCells = (row: Item, all: number | null, report: Report) => ExtraCell[];
+const itemRows = (
   report: Report,
   subject: string,
   name: (item: string) => string,
-  extras: Extras,
-  by?: (row: Item) => number,
+  extras: ExtraCells,
+  measure?: (row: Item) => number,
 ) => {
-  const found = itemsOf(report, subject);
-  if (!found) return null;
-  const rows = found.rows.map((row) => ({
+  const selected = selectItems(report, subject);
+  if (!selected) return null;
+  const rows = selected.rows.map((row) => ({
     key: row.item,
     name: name(row.item),
-    title: named("item", row.item),
-    choosable: isChoosable(row.item),
-    hits: isWhole(row) ? (by ? by(row) : row.hits) : 0,
+    title: valueLabel("item", row.item),
+    filterable: isFilterable(row.item),
+    hits: hasHits(row) ? (measure ? measure(row) : row.hits) : 0,
     visitors: row.visitors,
     visits: row.visits,
-    sides: sidesOf(row, !by),
-    more: isWhole(row) ? extras(row, found.hits, report) : [],
+    comparison: compareItem(row, !measure),
+    extras: hasHits(row) ? extras(row, selected.hits, report) : [],
   }));
-  const isSeen = found.hits === null;
-  return measured(
+  const isSeen = selected.hits === null;
+  return withBarShares(
     isSeen ? rows : rows.filter((row) => row.hits).sort((a, b) => b.hits - a.hits),
     (row) => (isSeen ? row.visitors : row.hits),
   );
 };
-const unless = (columns: Column[]) => (report: Report) => (report.filter ? SEEN : columns);
-const asIs = (item: string) => named("item", item);
+const unlessFiltered = (columns: ListColumn[]) => (report: Report) =>
+  report.filter ? FILTERED_COLUMNS : columns;
+const itemName = (item: string) => valueLabel("item", item);
 
-export const LINKS: List = {
+export const LINKS: ReportList = {
   id: "links",
   title: "Links",
   heading: "Link",
   table: "link",
   by: "link",
   empty: "No link was clicked in these days.",
-  columns: unless([
-    compared(number("Clicks", (row) => row.hits)),
-    extra("Share", 0, "Of all clicks"),
-    number(
+  columns: unlessFiltered([
+    withComparison(numberColumn("Clicks", (row) => row.hits)),
+    extraColumn("Share", 0, "Of all clicks"),
+    numberColumn(
       "Unique clicks",
       (row) => row.visitors,
       "Visitors who clicked, counted anew each day",
       true,
     ),
-    extra("Rate", 1, "Visits with a click on it, of all visits", false),
-    extra("After", 2, "Mean time from the page view to the click"),
+    extraColumn("Rate", 1, "Visits with a click on it, of all visits", false),
+    extraColumn("After", 2, "Mean time from the page view to the click"),
   ]),
   rows: (report) =>
-    items(
+    itemRows(
       report,
       "link",
-      (item) => linkName(named("item", item)),
+      (item) => shortenLink(valueLabel("item", item)),
       (row, all) => [
-        share(row.hits, all),
-        share(row.visits, totalsOf(report)?.visits),
-        each(row.seconds, row.hits),
+        shareCell(row.hits, all),
+        shareCell(row.visits, selectTotals(report)?.visits),
+        meanCell(row.seconds, row.hits),
       ],
     ),
 };
 
-const page = (id: string, title: string, columns: Column[], by?: (row: Item) => number): List => ({
+const pageList = (
+  id: string,
+  title: string,
+  columns: ListColumn[],
+  measure?: (row: Item) => number,
+): ReportList => ({
   id,
   title,
   heading: "Page",
   table: "page",
   by: "page",
-  columns: unless(columns),
+  columns: unlessFiltered(columns),
   empty: "No page was viewed in these days.",
   // Which pages a value's visitors saw is known, not where they came in or left.
   rows: (report) =>
-    by && report.filter
+    measure && report.filter
       ? null
-      : items(
+      : itemRows(
           report,
           "page",
-          asIs,
-          (row) => [each(row.seconds, row.hits), share(row.bounces, row.visits)],
-          by,
+          itemName,
+          (row) => [meanCell(row.seconds, row.hits), shareCell(row.bounces, row.visits)],
+          measure,
         ),
 });
-export const PAGES: List[] = [
-  page("views", "Pages", [
-    compared(number("Views", (row) => row.hits)),
-    PEOPLE,
-    extra("Time", 0, "Mean time it had attention"),
+export const PAGES: ReportList[] = [
+  pageList("views", "Pages", [
+    withComparison(numberColumn("Views", (row) => row.hits)),
+    VISITORS_COLUMN,
+    extraColumn("Time", 0, "Mean time it had attention"),
   ]),
-  page(
+  pageList(
     "entries",
     "Entries",
     [
-      number("Entries", (row) => row.hits, "Visits that began here"),
-      { ...VISITS, hint: "Visits that saw it" },
-      extra("Bounced", 1),
+      numberColumn("Entries", (row) => row.hits, "Visits that began here"),
+      { ...VISITS_COLUMN, hint: "Visits that saw it" },
+      extraColumn("Bounced", 1),
     ],
     (row) => row.entries,
   ),
-  page(
+  pageList(
     "exits",
     "Exits",
     [
-      number("Exits", (row) => row.hits, "Visits that ended here"),
-      { ...VISITS, hint: "Visits that saw it" },
+      numberColumn("Exits", (row) => row.hits, "Visits that ended here"),
+      { ...VISITS_COLUMN, hint: "Visits that saw it" },
     ],
     (row) => row.exits,
   ),
 ];
 
-const earned = (report: Report, event: string): Extra => {
+const moneyCell = (report: Report, event: string): ExtraCell => {
   const rows = (report.money ?? []).filter((row) => row.event === event);
-  const says = rows.map(
+  const text = rows.map(
     (row) =>
-      money(row.minor, row.digits, row.currency) +
+      formatMoney(row.minor, row.digits, row.currency) +
       (row.over ? ` (${row.over} over the bound)` : ""),
   );
-  return [says.join(" + "), rows[0]?.minor ?? 0];
+  return [text.join(" + "), rows[0]?.minor ?? 0];
 };
-export const EVENTS: List = {
+export const EVENTS: ReportList = {
   id: "events",
   title: "Events",
   heading: "Event",
@@ -223,62 +237,64 @@ export const EVENTS: List = {
   empty: "No event was sent in these days.",
   columns: (report) =>
     report.filter
-      ? SEEN
+      ? FILTERED_COLUMNS
       : [
-          compared(number("Times", (row) => row.hits)),
-          { ...PEOPLE, spare: true },
+          withComparison(numberColumn("Times", (row) => row.hits)),
+          { ...VISITORS_COLUMN, secondary: true },
           ...(report.money?.length
-            ? [{ ...extra("Money", 0, "Sum of the amounts", false), wide: true }]
+            ? [{ ...extraColumn("Money", 0, "Sum of the amounts", false), wide: true }]
             : []),
         ],
-  rows: (report) => items(report, "event", asIs, (row) => [earned(report, row.item)]),
+  rows: (report) => itemRows(report, "event", itemName, (row) => [moneyCell(report, row.item)]),
 };
 
-const titled = (id: string, value: string) =>
-  id === "campaign" && value === NONE ? "Came by a link without utm_campaign" : named(id, value);
-const values = (
+const valueTitle = (id: string, value: string) =>
+  id === "campaign" && value === NO_VALUE
+    ? "Came by a link without utm_campaign"
+    : valueLabel(id, value);
+const valueList = (
   id: string,
   title: string,
   heading: string,
   empty: string,
-  by?: FilterBy,
-): List => ({
+  filterBy?: FilterDimension,
+): ReportList => ({
   id,
   title,
   heading,
   table: id,
-  ...(by ? { by } : {}),
+  ...(filterBy ? { by: filterBy } : {}),
   empty,
-  columns: () => [COMPARED_PEOPLE, extra("Share", 0, "Of the visitors shown", false)],
-  breakdown: (report) => valuesOf(report, id),
+  columns: () => [COMPARED_VISITORS, extraColumn("Share", 0, "Of the visitors shown", false)],
+  breakdown: (report) => selectBreakdown(report, id),
   rows: (report) => {
-    const found = valuesOf(report, id);
-    if (!found) return null;
-    const rows = found.rows.map((row) => ({
+    const selected = selectBreakdown(report, id);
+    if (!selected) return null;
+    const rows = selected.rows.map((row) => ({
       key: row.value,
-      name: named(id, row.value),
-      title: titled(id, row.value),
-      choosable: isChoosable(row.value),
+      name: valueLabel(id, row.value),
+      title: valueTitle(id, row.value),
+      filterable: isFilterable(row.value),
       hits: 0,
       visitors: row.visitors,
       visits: row.visits,
-      sides: row.compared
+      comparison: row.compared
         ? { now: row.compared.now.visitors, before: row.compared.before.visitors }
         : null,
-      more: [share(row.visitors, found.published)],
+      extras: [shareCell(row.visitors, selected.published)],
     }));
     // Those without a campaign are most, and say nothing about campaigns: last, and no measure for
     // the others.
-    return measured(
-      rows.sort((a, b) => Number(a.key === NONE) - Number(b.key === NONE)),
-      (row) => (row.key === NONE ? 0 : row.visitors),
+    return withBarShares(
+      rows.sort((a, b) => Number(a.key === NO_VALUE) - Number(b.key === NO_VALUE)),
+      (row) => (row.key === NO_VALUE ? 0 : row.visitors),
     );
   },
 });
-export const CHANNELS = values("channel", "Channels", "Channel", "Nobody came in these days.");
-export const SOURCES: List[] = [
-  values("source", "Sources", "Source", "Nobody came in these days.", "source"),
-  values(
+export const CHANNELS = valueList("channel", "Channels", "Channel", "Nobody came in these days.");
+export const SOURCES: ReportList[] = [
+  valueList("source", "Sources", "Source", "Nobody came in these days.", "source"),
+  valueList(
     "campaign",
     "Campaigns",
     "Campaign",
@@ -286,21 +302,22 @@ export const SOURCES: List[] = [
     "campaign",
   ),
 ];
-export const COUNTRIES = values(
+export const COUNTRIES = valueList(
   "country",
   "Countries",
   "Country",
   "Nobody came in these days.",
   "country",
 );
-export const TECH: List[] = [
-  values("device", "Devices", "Device", "Nobody came in these days."),
-  values("browser", "Browsers", "Browser", "Nobody came in these days."),
-  values("os", "Systems", "System", "Nobody came in these days."),
-  values("language", "Languages", "Language", "Nobody came in these days."),
+export const TECH: ReportList[] = [
+  valueList("device", "Devices", "Device", "Nobody came in these days."),
+  valueList("browser", "Browsers", "Browser", "Nobody came in these days."),
+  valueList("os", "Systems", "System", "Nobody came in these days."),
+  valueList("language", "Languages", "Language", "Nobody came in these days."),
 ];
 
 /** In a view of one source, country or campaign, what is not there may only not be shown yet. */
-export const emptyOf = (list: List, report: Report): string =>
-  isOfValue(report) ? "Nothing shown yet in these days." : list.empty;
-export const tooFew = (k: number) => `Fewer than ${count(k)} visitors: not shown.`;
+export const emptyText = (list: ReportList, report: Report): string =>
+  isFilteredByValue(report) ? "Nothing shown yet in these days." : list.empty;
+export const belowThresholdText = (k: number) =>
+  `Fewer than ${formatCount(k)} visitors: not shown.`;

@@ -1,15 +1,15 @@
 // The headline numbers: what each is made of, how it is said, and whether more of it is better.
-import type { Comparison, Totals } from "./facts";
-import { brief, duration, percent } from "./format";
+import type { ReportComparison, ReportTotals } from "./report";
+import { formatCompact, formatDuration, formatPercent } from "./format";
 
-export interface Metric {
+export interface HeadlineMetric {
   id: string;
   label: string;
   hint: string;
-  of: (totals: Totals) => number | null;
-  say: (value: number) => string;
+  compute: (totals: ReportTotals) => number | null;
+  format: (value: number) => string;
   /** A share changes by points, not by a share of itself. */
-  points?: boolean;
+  inPoints?: boolean;
   lessIsBetter?: boolean;
   /** Counted by the hour, so that a day that is not over can be compared up to now. */
   byHour?: boolean;
@@ -17,150 +17,173 @@ export interface Metric {
 
 const ratio = (part: number | undefined, all: number | undefined): number | null =>
   part !== undefined && all ? part / all : null;
-const known = (n: number | undefined): number | null => n ?? null;
+const orNull = (n: number | undefined): number | null => n ?? null;
 
-const visitors: Metric = {
+const VISITORS: HeadlineMetric = {
   id: "visitors",
   label: "Visitors",
   hint: "Browsers on one address, counted anew each day",
-  of: (t) => t.visitors,
-  say: brief,
+  compute: (t) => t.visitors,
+  format: formatCompact,
   byHour: true,
 };
-const visits: Metric = {
+const VISITS: HeadlineMetric = {
   id: "visits",
   label: "Visits",
   hint: "Until half an hour passes without anything, or midnight",
-  of: (t) => t.visits,
-  say: brief,
+  compute: (t) => t.visits,
+  format: formatCompact,
   byHour: true,
 };
-const hits = (label: string, hint: string): Metric => ({
+const hitsMetric = (label: string, hint: string): HeadlineMetric => ({
   id: "hits",
   label,
   hint,
-  of: (t) => known(t.hits),
-  say: brief,
+  compute: (t) => orNull(t.hits),
+  format: formatCompact,
   byHour: true,
 });
 /** While no visit is over, nothing is known of how visits end. */
-const ended = (t: Totals, part: number | undefined): number | null =>
+const visitRatio = (t: ReportTotals, part: number | undefined): number | null =>
   t.bounces || t.seconds ? ratio(part, t.visits) : null;
-const bounce: Metric = {
+const BOUNCE_RATE: HeadlineMetric = {
   id: "bounce",
   label: "Bounce rate",
   hint: "Visits of one page without a click",
-  of: (t) => ended(t, t.bounces),
-  say: percent,
-  points: true,
+  compute: (t) => visitRatio(t, t.bounces),
+  format: formatPercent,
+  inPoints: true,
   lessIsBetter: true,
 };
-const each = (id: string, label: string, hint: string): Metric => ({
+const meanTime = (id: string, label: string, hint: string): HeadlineMetric => ({
   id,
   label,
   hint,
-  of: (t) => ratio(t.seconds, t.hits),
-  say: duration,
+  compute: (t) => ratio(t.seconds, t.hits),
+  format: formatDuration,
 });
 
-const SITE: Metric[] = [
-  visitors,
-  visits,
-  hits("Page views", "Every page that was looked at"),
+const SITE_METRICS: HeadlineMetric[] = [
+  VISITORS,
+  VISITS,
+  hitsMetric("Page views", "Every page that was looked at"),
   {
     id: "clicks",
     label: "Clicks",
     hint: "On all links of the site",
-    of: (t) => known(t.clicks),
-    say: brief,
+    compute: (t) => orNull(t.clicks),
+    format: formatCompact,
   },
   {
     id: "rate",
     label: "Click rate",
     hint: "Clicks for each page view",
-    of: (t) => ratio(t.clicks, t.hits),
-    say: percent,
-    points: true,
+    compute: (t) => ratio(t.clicks, t.hits),
+    format: formatPercent,
+    inPoints: true,
   },
-  bounce,
+  BOUNCE_RATE,
   {
     id: "length",
     label: "Visit length",
     hint: "From the first to the last thing a visitor did",
-    of: (t) => ended(t, t.seconds),
-    say: duration,
+    compute: (t) => visitRatio(t, t.seconds),
+    format: formatDuration,
   },
 ];
-const ITEM: Record<string, Metric[]> = {
+const ITEM_METRICS: Record<string, HeadlineMetric[]> = {
   page: [
-    visitors,
-    visits,
-    hits("Page views", "Of this page"),
-    each("time", "Time on page", "While it had attention"),
+    VISITORS,
+    VISITS,
+    hitsMetric("Page views", "Of this page"),
+    meanTime("time", "Time on page", "While it had attention"),
     {
       id: "entries",
       label: "Entries",
       hint: "Visits that began here",
-      of: (t) => known(t.entries),
-      say: brief,
+      compute: (t) => orNull(t.entries),
+      format: formatCompact,
     },
     {
       id: "exits",
       label: "Exits",
       hint: "Visits that ended here",
-      of: (t) => known(t.exits),
-      say: brief,
+      compute: (t) => orNull(t.exits),
+      format: formatCompact,
     },
   ],
   link: [
-    { ...visitors, label: "Unique clicks", hint: "Visitors who clicked, counted anew each day" },
-    visits,
-    hits("Clicks", "On this link"),
-    { ...each("time", "Time to click", "From the page view to the click"), lessIsBetter: true },
+    { ...VISITORS, label: "Unique clicks", hint: "Visitors who clicked, counted anew each day" },
+    VISITS,
+    hitsMetric("Clicks", "On this link"),
+    { ...meanTime("time", "Time to click", "From the page view to the click"), lessIsBetter: true },
   ],
-  event: [visitors, visits, hits("Times", "That it happened")],
+  event: [VISITORS, VISITS, hitsMetric("Times", "That it happened")],
 };
 // Of one source, country or campaign: published numbers, not live ones.
-const VALUE: Metric[] = [
-  { ...visitors, label: "Visitors shown", hint: "Shown in groups, counted anew each day" },
-  { ...visits, label: "Visits shown", hint: "Of the visitors shown" },
+const VALUE_METRICS: HeadlineMetric[] = [
+  { ...VISITORS, label: "Visitors shown", hint: "Shown in groups, counted anew each day" },
+  { ...VISITS, label: "Visits shown", hint: "Of the visitors shown" },
 ];
 
-export const metricsOf = (by: string | undefined): Metric[] =>
-  by === undefined ? SITE : (ITEM[by] ?? VALUE);
+export const metricsFor = (by: string | undefined): HeadlineMetric[] =>
+  by === undefined ? SITE_METRICS : (ITEM_METRICS[by] ?? VALUE_METRICS);
 
-export interface Change {
+export interface MetricChange {
   text: string;
-  spoken: string;
-  way: "up" | "down" | "same";
-  better: boolean | null;
+  ariaText: string;
+  direction: "up" | "down" | "same";
+  isBetter: boolean | null;
 }
 
-const points = (n: number) => `${n} ${n === 1 ? "pt" : "pts"}`;
+const formatPoints = (n: number) => `${n} ${n === 1 ? "pt" : "pts"}`;
 
 /** How a metric stands against the days before; nothing where that cannot be said. */
-export const changeOf = (metric: Metric, comparison: Comparison | null): Change | null => {
-  const sides = metric.byHour ? comparison?.byHour : comparison?.byDay;
-  return sides ? change(metric, metric.of(sides.now), metric.of(sides.then)) : null;
+export const compareMetric = (
+  metric: HeadlineMetric,
+  comparison: ReportComparison | null,
+): MetricChange | null => {
+  const pair = metric.byHour ? comparison?.byHour : comparison?.byDay;
+  return pair
+    ? describeChange(metric, metric.compute(pair.now), metric.compute(pair.before))
+    : null;
 };
 
 /** How a row of a list stands against as many days before. */
-export const rowChange = ({ now, before }: { now: number; before: number }): Change | null =>
+export const compareRow = ({
+  now,
+  before,
+}: {
+  now: number;
+  before: number;
+}): MetricChange | null =>
   now && !before
-    ? { text: "new", spoken: "none before", way: "up", better: true }
+    ? { text: "new", ariaText: "none before", direction: "up", isBetter: true }
     : now || before
-      ? change(visitors, now, before)
+      ? describeChange(VISITORS, now, before)
       : null;
 
-const change = (metric: Metric, now: number | null, then: number | null): Change | null => {
-  if (now === null || then === null || (!then && now && !metric.points)) return null;
-  const by = metric.points ? now - then : then ? (now - then) / then : 0;
-  const text = metric.points ? points(Math.round(Math.abs(by) * 100)) : percent(Math.abs(by));
-  if (Math.abs(by) < 0.005)
-    return { text: "same", spoken: "the same as before", way: "same", better: null };
-  const way = by > 0 ? "up" : "down";
-  const isLevel = metric.points || metric.say === duration;
-  const compared = isLevel ? (by > 0 ? "higher" : "lower") : by > 0 ? "more" : "less";
-  const spoken = `${text.replace("pt", "point")} ${compared} than before`;
-  return { text, spoken, way, better: by > 0 !== !!metric.lessIsBetter };
+const describeChange = (
+  metric: HeadlineMetric,
+  now: number | null,
+  then: number | null,
+): MetricChange | null => {
+  if (now === null || then === null || (!then && now && !metric.inPoints)) return null;
+  const difference = metric.inPoints ? now - then : then ? (now - then) / then : 0;
+  const text = metric.inPoints
+    ? formatPoints(Math.round(Math.abs(difference) * 100))
+    : formatPercent(Math.abs(difference));
+  if (Math.abs(difference) < 0.005)
+    return { text: "same", ariaText: "the same as before", direction: "same", isBetter: null };
+  const direction = difference > 0 ? "up" : "down";
+  const isLevel = metric.inPoints || metric.format === formatDuration;
+  const compared = isLevel
+    ? difference > 0
+      ? "higher"
+      : "lower"
+    : difference > 0
+      ? "more"
+      : "less";
+  const ariaText = `${text.replace("pt", "point")} ${compared} than before`;
+  return { text, ariaText, direction, isBetter: difference > 0 !== !!metric.lessIsBetter };
 };
