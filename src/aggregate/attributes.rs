@@ -4,8 +4,8 @@
 
 use hashbrown::HashMap;
 
-use super::batch::sort_and_sum;
-use super::sums::StringId;
+use super::sorting::sort_and_sum;
+use super::string_id::StringId;
 use crate::event::{Day, Dimension, SiteId, Subject};
 
 /// Key of an attribute row. All [`StringId`]s index [`AttributeSums::strings`].

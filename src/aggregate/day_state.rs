@@ -6,9 +6,9 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::aggregator::AggregatorLimits;
 use super::interner::{SegmentPart, StringInterner, TextScope};
-use super::sums::StringId;
+use super::limits::AggregatorLimits;
+use super::string_id::StringId;
 use crate::config::ZoneId;
 use crate::event::{Day, Millis, SiteId, Subject};
 use crate::pseudonym::{

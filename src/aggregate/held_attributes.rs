@@ -10,7 +10,7 @@ use hashbrown::{HashMap, HashSet, HashTable};
 use std::hash::BuildHasher;
 
 use super::attributes::{AttributeCounts, AttributeKey, AttributeSums, platform_rows};
-use super::sums::StringId;
+use super::string_id::StringId;
 use crate::event::{Day, Dimension, Millis, OTHER_VALUE, SiteId, Subject};
 use crate::pseudonym::DaySpan;
 

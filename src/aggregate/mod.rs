@@ -13,14 +13,18 @@ mod day_state;
 mod duplicates;
 mod held_attributes;
 mod interner;
+mod limits;
+mod row_writer;
 mod segment;
+mod sorting;
+mod string_id;
 mod sums;
 
-pub use aggregator::{Aggregator, AggregatorLimits, CountedEvent, OverflowCounts};
+pub use aggregator::{Aggregator, CountedEvent};
 pub use attributes::{AttributeCounts, AttributeKey, AttributeSums};
 pub use batch::SegmentDelta;
 pub use held_attributes::{ReleasePolicy, ReleaseScope};
+pub use limits::{AggregatorLimits, OverflowCounts};
 pub use segment::SegmentBuilder;
-pub use sums::{
-    DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId, VitalKey,
-};
+pub use string_id::StringId;
+pub use sums::{DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, VitalKey};

@@ -4,10 +4,12 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::attributes::AttributeSums;
-use super::batch::{SegmentDelta, add_both_saturating, add_saturating, sort_and_sum};
+use super::batch::SegmentDelta;
 use super::held_attributes::{HeldAttributes, ReleasePolicy, ReleaseScope};
+use super::sorting::{add_both_saturating, add_saturating, sort_and_sum};
+use super::string_id::StringId;
 use super::sums::{
-    DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, StringId, VitalKey,
+    DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, VitalKey,
 };
 use crate::event::{CounterValues, Millis, OTHER_VALUE, SiteId, Subject};
 

@@ -2,20 +2,11 @@
 //! them.
 
 use super::attributes::AttributeSums;
+use super::string_id::StringId;
 use crate::event::{
     CounterValues, Day, DropReason, FaultKind, MailAction, ReaderKind, SiteId, Subject,
     VitalBucket, WebVital,
 };
-
-/// A string of a segment, as an index into [`SegmentSums::strings`], or into
-/// [`AttributeSums::strings`] in an attribute row.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct StringId(pub u32);
-
-impl StringId {
-    /// The empty string, which is first in every segment.
-    pub const EMPTY: StringId = StringId(0);
-}
 
 /// Key of totals by day.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::compat::{HitSender, SenderClaims, SiteMatch, ThirdPartyClaims};
+use super::error::{IngestError, unavailable_error};
 use super::headers::RequestHeaders;
-use super::{IngestError, unavailable_error};
+use super::sender::{HitSender, SenderClaims, ThirdPartyClaims};
+use super::site_match::{HostCheck, SiteMatch};
 use crate::aggregate::AggregatorLimits;
 use crate::clock::Clock;
 use crate::config::{
@@ -17,10 +18,10 @@ use crate::config::{
 use crate::consent::{Gate, expired_cookie};
 use crate::enrich::{ClientClass, Enricher, PageUrl, UrlError, clean_event_name, clean_link};
 use crate::event::{
-    ClientAddress, HitDetail, HitKind, HitPayload, LegalBasis, Problem, RawHit, RequestCaller,
-    SiteId, max_minor_units,
+    ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, Problem, RawHit,
+    RequestCaller, SiteId, UserAgent, max_minor_units,
 };
-use crate::http::{RateLimiters, host_name};
+use crate::http::RateLimiters;
 use crate::journal::HitQueue;
 use crate::pseudonym::{DayKeys, Event, pseudonymize};
 
@@ -210,16 +211,25 @@ impl IngestService {
         fields: &RequestHeaders<'_>,
         peer: IpAddr,
         page: &'p PageUrl<'_>,
-        said: Option<(TrackerDialect, &SenderClaims)>,
+        claimed: Option<(TrackerDialect, &SenderClaims)>,
     ) -> SiteMatch<'p> {
-        match said {
-            None => SiteMatch {
-                site: self.resolve_site(hosts, fields, peer, page),
-                legal_basis: LegalBasis::VisitorChoice,
-                is_site_server: false,
-            },
-            Some(said) => self.match_third_party_site(hosts, fields, peer, page, said),
+        let sent_to = self.host_check(fields, peer);
+        match claimed {
+            None => SiteMatch::find_own(&sent_to, hosts, page),
+            Some((dialect, claims)) => {
+                let tracker = |site| self.compatible.find_tracker(dialect, site);
+                SiteMatch::find_third_party(&sent_to, hosts, page, claims.token.as_deref(), tracker)
+            }
         }
+    }
+
+    /// Checks for which host a request was meant.
+    pub(super) fn host_check<'a>(
+        &'a self,
+        fields: &'a RequestHeaders<'a>,
+        peer: IpAddr,
+    ) -> HostCheck<'a> {
+        HostCheck::new(fields, self.proxies.is_trusted(peer))
     }
 
     /// Returns when the counts are on disk.
@@ -314,79 +324,53 @@ impl IngestService {
         Some((pseudonymize(hit, site, item, facts, &key, mode), site))
     }
 
-    /// The site of the page, if the request can come from that page.
-    fn resolve_site<'p>(
+    /// The visitor that a site's server names. Signals and cookies are the request's, because the
+    /// server forwards those of its visitor.
+    fn claimed_sender<'a>(
         &self,
-        hosts: &SiteResolver,
-        fields: &RequestHeaders<'_>,
-        peer: IpAddr,
-        page: &'p PageUrl<'_>,
-    ) -> Option<ResolvedSite<'p>> {
-        let host = page.host();
-        let sent_by_page = fields.can_be_sent_by(host) && self.is_sent_to_host(fields, peer, host);
-        if sent_by_page {
-            hosts.resolve_page(host, page.lookup_path())
+        fields: &'a RequestHeaders<'a>,
+        sender: &HitSender<'a>,
+        claims: &'a SenderClaims,
+    ) -> HitSender<'a> {
+        let (agent, known) = match &claims.agent {
+            Some(agent) => (UserAgent::new(agent), true),
+            None => (UserAgent::new(""), false),
+        };
+        let client = self
+            .enricher
+            .classify_client(&agent, &ClientHints::default());
+        let network = match claims.address {
+            Some(address) => self.rates.network_key(&ClientAddress::new(address)),
+            None => sender.network,
+        };
+        // Without address and agent, visitors cannot be distinguished; and a visit cookie would be
+        // the server's, not the browser's.
+        let told_apart = known && claims.address.is_some() && self.mode == VisitorMode::KeyedHash;
+        let address = ClientAddress::new(claims.address.unwrap_or(IpAddr::from([0, 0, 0, 0])));
+        let no_person =
+            (known && client.bot) || self.enricher.data_centres().contains_address(&address);
+        let caller = RequestCaller {
+            received_at: sender.caller.received_at,
+            address,
+            agent,
+            hints: ClientHints::default(),
+            language: None,
+            cookies: &fields.cookies,
+            signals: fields.signals(),
+            known_bot: no_person,
+        };
+        let mode = if told_apart {
+            VisitorMode::KeyedHash
         } else {
-            None
+            VisitorMode::None
+        };
+        HitSender {
+            caller,
+            client,
+            network,
+            mode,
         }
     }
-
-    /// Whether the request was sent to the page's own host. A trusted proxy may hide which host
-    /// that was.
-    pub(super) fn is_sent_to_host(
-        &self,
-        fields: &RequestHeaders<'_>,
-        peer: IpAddr,
-        page_host: &str,
-    ) -> bool {
-        let hidden = self.proxies.is_trusted(peer) && fields.forwarded_host.is_none();
-        hidden || host_name(self.requested_host(fields, peer)).eq_ignore_ascii_case(page_host)
-    }
-
-    /// The same for hits of other products' trackers, which carry no proof of their own: a hidden
-    /// host is accepted only if the proxy's upstream name is one that browsers cannot send requests
-    /// to.
-    pub(super) fn is_sent_to_host_strictly(
-        &self,
-        fields: &RequestHeaders<'_>,
-        peer: IpAddr,
-        page_host: &str,
-    ) -> bool {
-        let asked = host_name(self.requested_host(fields, peer));
-        let is_page_host = asked.eq_ignore_ascii_case(page_host);
-        self.is_sent_to_host(fields, peer, page_host) && (is_page_host || is_internal_host(asked))
-    }
-
-    /// The host of the browser's request, as far as it is known.
-    pub(super) fn requested_host<'a>(&self, fields: &RequestHeaders<'a>, peer: IpAddr) -> &'a str {
-        fields
-            .forwarded_host
-            .filter(|_| self.proxies.is_trusted(peer))
-            .unwrap_or(fields.host)
-    }
-}
-
-/// Whether a host name is internal to a network: an address, a single label, or below a domain that
-/// cannot be registered.
-fn is_internal_host(host: &str) -> bool {
-    const INTERNAL_DOMAINS: [&str; 9] = [
-        "internal",
-        "local",
-        "localhost",
-        "localdomain",
-        "lan",
-        "home",
-        "corp",
-        "intranet",
-        "private",
-    ];
-    let last = host.rsplit('.').next().unwrap_or("");
-    host.starts_with('[')
-        || !host.contains('.')
-        || last.bytes().all(|b| b.is_ascii_digit())
-        || INTERNAL_DOMAINS
-            .iter()
-            .any(|domain| domain.eq_ignore_ascii_case(last))
 }
 
 /// Whether a referrer is another page of the same site, which does not reveal the visit's source.

@@ -13,14 +13,25 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::task::AtomicWaker;
 
-use super::hit_queue::CommitError;
-
 const UNRESOLVED: u8 = 0;
 const ON_DISK: u8 = 1;
 const QUEUE_FULL: u8 = 2;
 const DISK_FULL: u8 = 3;
 const STOPPING: u8 = 4;
 const UNCERTAIN: u8 = 5;
+
+/// Why a hit was not counted. The response is 503 with `Retry-After`, except for the last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CommitError {
+    /// The queue is full (`limits.waiting_hits`).
+    QueueFull,
+    /// The journal's disk is full, or `journal.max_bytes` is reached.
+    DiskFull,
+    Stopping,
+    /// The disk failed during the write, so the hit may be counted after a restart; the response is
+    /// 500.
+    Uncertain,
+}
 
 type CommitOutcome = Result<(), CommitError>;
 

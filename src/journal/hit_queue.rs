@@ -5,23 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::completion::{self, CommitNotifier, CommitTicket};
+use super::completion::{self, CommitError, CommitNotifier, CommitTicket};
 use crate::aggregate::CountedEvent;
 use crate::event::SiteId;
 use crate::pseudonym::{Event, VisitEstimate};
-
-/// Why a hit was not counted. The response is 503 with `Retry-After`, except for the last.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CommitError {
-    /// The queue is full (`limits.waiting_hits`).
-    QueueFull,
-    /// The journal's disk is full, or `journal.max_bytes` is reached.
-    DiskFull,
-    Stopping,
-    /// The disk failed during the write, so the hit may be counted after a restart; the response is
-    /// 500.
-    Uncertain,
-}
 
 /// A queued hit. The hits of one body are committed together; the last one carries its notifier.
 pub(super) struct QueuedHit {

@@ -46,11 +46,11 @@ mod segment_keys;
 mod totals_codec;
 mod writer;
 
-pub use completion::CommitTicket;
-pub use hit_queue::{CommitError, HitQueue};
-pub use sealed_segment::read_sealed_segment;
+pub use completion::{CommitError, CommitTicket};
+pub use hit_queue::HitQueue;
+pub use sealed_segment::{SealedSegment, read_sealed_segment};
 pub use segment_file::{JournalError, JournalFolder, SegmentFile, SegmentId};
-pub use writer::{Journal, JournalStats, JournalWriter, SealedSegment, WriterParts};
+pub use writer::{Journal, JournalStats, JournalWriter, WriterParts};
 
 #[cfg(test)]
 mod tests;

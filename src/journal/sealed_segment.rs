@@ -13,6 +13,15 @@ use super::segment_file::{HEADER_BYTES, JournalError, JournalFolder, SegmentId, 
 use crate::aggregate::SegmentSums;
 use crate::disk;
 
+/// A sealed segment that is waiting for the store.
+#[derive(Debug)]
+pub struct SealedSegment {
+    /// Its number in the folder.
+    pub number: u64,
+    /// Whether it was closed by this process, so that it cannot have been sent yet.
+    pub is_new: bool,
+}
+
 /// Writes `N.sealed` and removes `N.open`. For a segment without rows, only removes the file.
 pub(super) fn close_segment(
     folder: &JournalFolder,

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::sealed_segment::close_segment;
+use super::sealed_segment::{SealedSegment, close_segment};
 use super::segment_file::{JournalFolder, SegmentId};
-use super::writer::SealedSegment;
 use crate::aggregate::{AttributeSums, SegmentBuilder};
 
 struct CloseJob {

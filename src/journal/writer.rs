@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::completion;
+use super::completion::{self, CommitError};
 use super::heartbeat::Heartbeat;
-use super::hit_queue::{CommitError, DrainedQueue, HitQueue, JournalCommand, QueuedHit};
+use super::hit_queue::{DrainedQueue, HitQueue, JournalCommand, QueuedHit};
 use super::open_segment::OpenSegment;
 use super::recovery::{RecoverySummary, SegmentRecovery};
+use super::sealed_segment::SealedSegment;
 use super::segment_closer::SegmentCloser;
 use super::segment_file::{JournalError, JournalFolder, SegmentId, random_u64};
 use super::segment_keys::SegmentKeys;
@@ -52,15 +53,6 @@ const FINAL_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum number of attribute rows that are carried from segment to segment, since they are
 /// written again each time.
 const MAX_CARRIED_ROWS: usize = 20_000;
-
-/// A sealed segment that is waiting for the store.
-#[derive(Debug)]
-pub struct SealedSegment {
-    /// Its number in the folder.
-    pub number: u64,
-    /// Whether it was closed by this process, so that it cannot have been sent yet.
-    pub is_new: bool,
-}
 
 /// Figures for the metrics. Totals since the start, except `visitors`, `full` and `held_rows`.
 #[derive(Default)]

@@ -6,6 +6,7 @@
 use clickhouse::error::Error;
 
 use super::engine::EngineError;
+use super::error_text::{parse_error_code, parse_error_name};
 
 /// Why a call to the store failed. The texts contain no data; `step` names the operation.
 #[derive(Debug, thiserror::Error)]
@@ -146,30 +147,6 @@ pub fn error_during(step: &'static str) -> impl Fn(Error) -> StoreError {
             kind: "not the expected bytes",
         },
     }
-}
-
-/// The number after the first `Code: `; `None` if the text has none.
-pub(super) fn parse_error_code(text: &str) -> Option<u32> {
-    let (_, rest) = text.split_once("Code: ")?;
-    rest.split(|c: char| !c.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()
-}
-
-/// The last `(UPPER_CASE)` of the text: ClickHouse's name for the code. It cannot be quoted data,
-/// because the name follows the data.
-pub(super) fn parse_error_name(text: &str) -> String {
-    let names = text
-        .rsplit('(')
-        .filter_map(|part| part.split_once(')').map(|(name, _)| name));
-    let is_name = |name: &&str| {
-        name.len() > 3
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-    };
-    names.take(2).find(is_name).unwrap_or("").to_owned()
 }
 
 /// The kind of the connection's failure, from the first I/O error in the chain of sources.

@@ -7,6 +7,7 @@ mod access;
 mod client;
 pub mod engine;
 mod error;
+mod error_text;
 mod former_site_ids;
 mod mail;
 mod marker;

@@ -5,7 +5,6 @@
 //! hit. Not adopted are: addresses, agents and times that clients write into bodies, responses for
 //! other origins, and responses that distinguish dropped hits from counted ones.
 
-mod claims;
 mod goatcounter;
 mod json;
 mod plausible;
@@ -16,13 +15,13 @@ use std::rc::Rc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::error::{IngestError, body_error, unread_error};
 use super::headers::RequestHeaders;
+use super::sender::{SenderClaims, ThirdPartyClaims};
 use super::service::{IngestService, PseudonymizedHits};
-use super::{IngestError, body_error, unread_error};
 use crate::config::TrackerDialect;
 use crate::event::HitPayload;
 use crate::http::{peer_address, problem_response, read_body};
-pub(super) use claims::{HitSender, SenderClaims, SiteMatch, ThirdPartyClaims};
 
 /// One endpoint of one product.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -206,7 +205,9 @@ impl CompatEndpoint {
             CompatEndpoint::UmamiBatch => umami::parse_batch(body, edge.max_batch_hits),
             // GoatCounter's fields are in the query, also in a POST.
             CompatEndpoint::GoatCounter => {
-                let host = edge.requested_host(fields, peer_address(request));
+                let host = edge
+                    .host_check(fields, peer_address(request))
+                    .requested_host();
                 let below = request.match_info().get("under").unwrap_or("");
                 goatcounter::parse_hit(request.query_string(), host, below)
                     .map(ParsedHits::from_hit)

@@ -9,8 +9,9 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::json::{JsonObject, parse_json, truncate_string};
-use super::{ParsedHits, SenderClaims, ValidationError};
+use super::{ParsedHits, ValidationError};
 use crate::event::{HitDetail, HitKind, HitPayload, WebVital};
+use crate::ingest::sender::SenderClaims;
 use crate::ingest::wire::MAX_URL_BYTES;
 
 const MAX_HOST_CHARS: usize = 100;

@@ -11,7 +11,6 @@ use std::process::ExitCode;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Signal, set_parent_process_death_signal};
-use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::ffi;
@@ -26,14 +25,6 @@ const OOM_SCORE_ADJUSTMENT: &str = "500";
 
 /// The second statement ends when the input is closed, and the server with it.
 const STARTUP_STATEMENTS: &str = "SYSTEM START LISTEN HTTP; SELECT count() FROM file('/proc/self/fd/0', 'LineAsString') FORMAT Null";
-
-/// Why the library could not be run; one JSON line on the standard output.
-#[derive(Serialize, Deserialize, PartialEq, Debug)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum EngineFailure {
-    Load { reason: String },
-    Lacks { symbol: String },
-}
 
 /// Reads its launch configuration from the standard input and runs the engine until that input is
 /// closed. `harden` protects its memory from other processes.

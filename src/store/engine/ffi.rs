@@ -11,7 +11,7 @@ use std::path::Path;
 
 use libloading::Library;
 
-use super::child::EngineFailure;
+use super::failure::EngineFailure;
 
 type TextPointer = *const c_char;
 type ResultPointer = *mut c_void;

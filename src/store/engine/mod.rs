@@ -7,6 +7,7 @@
 //! about 220 MB of resident memory when idle, and one engine for each data directory.
 
 pub mod child;
+mod failure;
 #[expect(unsafe_code, reason = "the engine is a C library, loaded at run time")]
 mod ffi;
 mod launch;

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
-use super::child::EngineFailure;
+use super::failure::EngineFailure;
 use super::launch::LaunchConfig;
 use super::{EngineError, is_directory_locked, repair};
 use crate::outage::Outage;
-use crate::store::error::{parse_error_code, parse_error_name};
+use crate::store::error_text::{parse_error_code, parse_error_name};
 
 /// Interval of the checks during the start, and later.
 const STARTUP_POLL_INTERVAL: Duration = Duration::from_millis(5);

@@ -1,0 +1,116 @@
+//! The endpoint for hits of our own script.
+
+use actix_web::http::header::SET_COOKIE;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+
+use super::error::{IngestError, body_error, unread_error};
+use super::headers::RequestHeaders;
+use super::service::{IngestService, PseudonymizedHits};
+use super::wire;
+use crate::event::Problem;
+use crate::http::{peer_address, problem_response, read_body};
+
+/// `POST {prefix}/hit`.
+pub async fn post_hit(
+    request: HttpRequest,
+    mut payload: web::Payload,
+    edge: web::Data<IngestService>,
+) -> HttpResponse {
+    match accept_body(&request, &mut payload, &edge).await {
+        Ok((unreadable, cookie)) => {
+            let mut answer = HttpResponse::Accepted();
+            if let Some(cookie) = cookie {
+                answer.insert_header((SET_COOKIE, cookie));
+            }
+            if unreadable.is_empty() {
+                answer.finish()
+            } else {
+                answer.json(PartialResponse { unreadable })
+            }
+        }
+        Err(IngestError {
+            problem,
+            must_drain_body: unread,
+        }) => {
+            problem_response(
+                &problem,
+                unread.then_some((&mut payload, edge.body_timeout)),
+            )
+            .await
+        }
+    }
+}
+
+/// The response if some hits of a body could not be parsed. The others were accepted.
+#[derive(Serialize)]
+struct PartialResponse {
+    unreadable: Vec<UnreadableHit>,
+}
+
+#[derive(Serialize)]
+struct UnreadableHit {
+    /// Position in the body, from 0.
+    hit: usize,
+    code: &'static str,
+    detail: String,
+}
+
+/// Processes the hits of a body. Returns those that could not be parsed, and the cookie to set.
+async fn accept_body(
+    request: &HttpRequest,
+    payload: &mut web::Payload,
+    edge: &IngestService,
+) -> Result<(Vec<UnreadableHit>, Option<String>), IngestError> {
+    let fields = RequestHeaders::from_header_map(request.headers());
+    edge.check_headers(&fields).map_err(unread_error)?;
+    let body = read_body(payload, edge.max_body_bytes, edge.body_timeout)
+        .await
+        .map_err(|error| body_error(error, edge.max_body_bytes))?;
+    // Personal data of the request does not leave this block: only events wait for the disk.
+    let (events, cookie, mut unreadable) = {
+        let text = String::from_utf8_lossy(&body);
+        let wire::ParsedBody {
+            hits,
+            places,
+            mut unreadable,
+        } = wire::parse_body(&text, edge.max_batch_hits)?;
+        let PseudonymizedHits {
+            events,
+            cookie,
+            no_page,
+        } = edge.pseudonymize_hits(&fields, peer_address(request), hits, None);
+        unreadable.extend(no_page.iter().map(|hit| (places[*hit], url_problem())));
+        if no_page.len() == places.len() {
+            return Err(first_problem(unreadable).into());
+        }
+        (events, cookie, unreadable)
+    };
+
+    edge.store_events(events).await?;
+    unreadable.sort_by_key(|(hit, _)| *hit);
+    let named = unreadable.into_iter();
+    let unreadable = named.map(|(hit, problem)| UnreadableHit {
+        hit,
+        code: problem.code,
+        detail: problem.detail.into_owned(),
+    });
+    Ok((unreadable.collect(), cookie))
+}
+
+/// The problem of a body without any readable hit: that of its first hit.
+fn first_problem(mut unreadable: Vec<(usize, Problem)>) -> Problem {
+    unreadable.sort_by_key(|(hit, _)| *hit);
+    let several = unreadable.len() > 1;
+    let (hit, problem) = unreadable.swap_remove(0);
+    if !several {
+        return problem;
+    }
+    let detail = format!("hit {hit}: {}", problem.detail);
+    problem.with_detail(detail)
+}
+
+fn url_problem() -> Problem {
+    let accepted = "url must be an absolute http or https URL without user info";
+    Problem::new(400, "bad_value", "The hit cannot be read").with_detail(accepted)
+}
