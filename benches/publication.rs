@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use footfall::event::Day;
+use footfall::calendar::Day;
 use footfall::publication::{ClosedPeriod, CoinKey, LotPolicy};
 use footfall::store::{EngineLimits, PublicationUnit, Store, StoreOptions};
 

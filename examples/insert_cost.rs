@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use footfall::aggregate::{AttributeCounts, AttributeKey, AttributeSums, SegmentSums, StringId};
-use footfall::event::{Day, SiteId, Subject};
+use footfall::calendar::Day;
+use footfall::event::{SiteId, Subject};
 use footfall::store::engine::EngineLimits;
 use footfall::store::schema::CountsTable;
 use footfall::store::{Store, StoreOptions, native};

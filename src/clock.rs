@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::event::Millis;
+use crate::calendar::Millis;
 
 /// The largest difference, in milliseconds, that is adopted at once. Network time synchronisation
 /// stays below it.

@@ -11,9 +11,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::timeout;
 
+use crate::calendar::Millis;
 use crate::clock::Clock;
 use crate::config;
-use crate::event::Millis;
 use crate::flush::{SegmentBacklog, StoreSlot};
 use crate::journal::Journal;
 use crate::pseudonym::DayKeys;

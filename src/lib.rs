@@ -10,16 +10,22 @@
 //! has no field for either. Modules are declared below by layer, the lowest first.
 //! docs/understand/ARCHITECTURE.md describes the rest.
 
-// Wiping of memory, logging of outages, and proofs that secrets cannot be printed.
+// Foundations that know nothing of hits: memory, what must not be printed, files, time.
+mod disk;
+mod hex;
 pub mod memory;
 mod outage;
 pub mod unprintable;
 
-// The vocabulary: settings, time and types of hits.
+pub mod calendar;
 pub mod clock;
-pub mod config;
+
+// The vocabulary: types of hits, settings, sites.
 pub mod event;
-mod hex;
+
+pub mod config;
+
+pub mod sites;
 
 // Rules: no I/O, and time only as an argument.
 pub mod access;
@@ -34,23 +40,27 @@ pub mod mail;
 pub mod aggregate;
 
 // Durable state.
-mod disk;
 pub mod journal;
 pub mod ledger;
 pub mod store;
 
-// Edges: HTTP, background tasks, reports.
+// Background tasks and reports.
 pub mod flush;
-pub mod health;
-mod http;
-pub mod ingest;
 pub mod publisher;
 pub mod registry;
 pub mod report;
+
+pub mod health;
+mod http;
 pub mod telemetry;
+
+// Edges: HTTP.
+pub mod ingest;
 pub mod web;
 
 // Wiring and commands.
-pub mod cli;
-pub mod demo;
 pub mod server;
+
+pub mod demo;
+
+pub mod cli;

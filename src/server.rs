@@ -19,17 +19,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aggregate::AggregatorLimits;
+use crate::calendar::{Day, Millis};
 use crate::clock::Clock;
-use crate::config::{
-    CompatibleRules, Config, SiteDirectory, StoredRefusals, TrustedProxies, is_site_name,
-};
+use crate::config::{CompatibleRules, Config, StoredRefusals, is_site_name};
 use crate::consent::{DropCounters, Gate, WithdrawnGrants};
 use crate::disk::{self, RestrictOutcome};
 use crate::enrich::{CountryDatabase, DataCentreNetworks, Enricher};
-use crate::event::{Day, Millis};
 use crate::flush::{self, SegmentBacklog, SegmentFlusher};
 use crate::health::{self, HealthMonitor};
-use crate::http::{ConnectionLimiter, RateLimiters, RequestEraser};
+use crate::http::{ConnectionLimiter, RateLimiters, RequestEraser, TrustedProxies};
 use crate::ingest::mail::{self, MailIngestService};
 use crate::ingest::{self, IngestService};
 use crate::journal::{Journal, JournalWriter, WriterParts};
@@ -39,6 +37,7 @@ use crate::pseudonym::{DayKeys, harden_process};
 use crate::publisher::LotPublisher;
 use crate::registry::Registry;
 use crate::report::ReportLimits;
+use crate::sites::SiteDirectory;
 use crate::store::{EngineLimits, Store, StoreOptions};
 use crate::telemetry::MetricsRenderer;
 use crate::web as pages;

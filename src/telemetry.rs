@@ -12,9 +12,10 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, registry};
 
+use crate::calendar::Millis;
 use crate::config::{LogConfig, LogFormat};
 use crate::consent::DropCounters;
-use crate::event::{DropReason, Millis};
+use crate::event::DropReason;
 use crate::flush::SegmentBacklog;
 use crate::http::ConnectionStats;
 use crate::journal::Journal;

@@ -1,12 +1,6 @@
 //! Compile-time proof that personal data and secrets cannot be printed, cloned or serialized, so
 //! that no log line, error, metric or file can contain them. A derive that is added by mistake does
-//! not compile.
-
-use crate::access;
-use crate::consent;
-use crate::event;
-use crate::ledger;
-use crate::pseudonym;
+//! not compile. Each module lists its own types.
 
 #[doc(hidden)]
 pub use serde::Serialize;
@@ -55,41 +49,3 @@ macro_rules! unprintable {
         );)+
     };
 }
-
-// Data from the wire, until it is pseudonymised.
-unprintable!(
-    event::ClientAddress,
-    event::UserAgent<'static>,
-    event::ClientHints<'static>,
-    event::RequestCaller<'static>
-);
-unprintable!(event::RequestCookies<'static>);
-unprintable!(
-    event::HitPayload<'static>,
-    event::RawHit<'static>,
-    consent::AdmittedHit<'static>
-);
-// Values that distinguish visitors, and the types that contain them.
-unprintable!(
-    pseudonym::Event,
-    pseudonym::MailEvent,
-    pseudonym::OpenerSet,
-    pseudonym::VisitHit<'static>,
-    pseudonym::VisitTable
-);
-unprintable!(pseudonym::Visitor, pseudonym::VisitorKey);
-// The id that links a grant in a browser to its records, and the types that contain it. Each copy
-// is made by `ConsentId::duplicate_id`.
-unprintable!(
-    consent::ConsentId,
-    consent::StoredChoice<'static>,
-    ledger::NewAct
-);
-// Keys, and secrets that are generated here.
-unprintable!(
-    pseudonym::DayKey,
-    pseudonym::DayKeys,
-    access::SessionId,
-    access::PasswordLogin,
-    access::CookieSigner
-);

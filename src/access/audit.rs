@@ -3,7 +3,7 @@
 
 use super::permissions::Principal;
 use super::secret::random_id;
-use crate::event::Millis;
+use crate::calendar::Millis;
 
 /// An action that is recorded in the audit log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -24,3 +24,6 @@ pub use permissions::{DenialReason, Permission, Principal};
 pub use secret::{SecretDigest, random_id};
 pub use sessions::{SessionId, SessionTable};
 pub use used_tokens::{TokenUse, UsedTokens};
+
+// Keys, and secrets that are generated here.
+crate::unprintable!(SessionId, PasswordLogin, CookieSigner);

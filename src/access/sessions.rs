@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::permissions::Principal;
 use super::secret::{SecretBytes, constant_time_eq, random_bytes};
-use crate::event::Millis;
+use crate::calendar::Millis;
 
 /// The secret in a session's cookie.
 pub type SessionId = SecretBytes<32>;

@@ -8,11 +8,9 @@ use super::duplicates::DuplicateFilter;
 use super::interner::TextScope;
 use super::limits::{AggregatorLimits, OverflowCounts};
 use super::row_writer::{RowWriter, intern_visit_values, push_closed_visit};
-use crate::event::{HitKind, Millis, SiteId, Subject};
+use crate::calendar::{GRACE_MILLIS, Millis};
+use crate::event::{HitKind, SiteId, Subject};
 use crate::pseudonym::{Event, MailEvent, OpenerStatus, VisitEstimate, VisitHit, VisitLookup};
-
-/// A visit and a day stay in memory this long after their end, for hits that arrive late.
-const GRACE_MILLIS: Millis = 5_000;
 
 /// Maximum number of visits that one batch closes. This bounds the cost of midnight for the hit
 /// right after it, and the space for exit pages (paths of up to 512 bytes) in the journal's

@@ -6,7 +6,8 @@ use hashbrown::HashMap;
 
 use super::sorting::sort_and_sum;
 use super::string_id::StringId;
-use crate::event::{Day, Dimension, SiteId, Subject};
+use crate::calendar::Day;
+use crate::event::{Dimension, SiteId, Subject};
 
 /// Key of an attribute row. All [`StringId`]s index [`AttributeSums::strings`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -10,8 +10,9 @@ use super::interner::SegmentPart;
 use super::sorting::{add_both_saturating, add_saturating, sort_and_sum};
 use super::string_id::StringId;
 use super::sums::{DailyKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, VitalKey};
+use crate::calendar::Day;
 use crate::event::{
-    CounterValues, Day, Dimension, FaultKind, MailAction, ReaderKind, SiteId, Subject, VitalBucket,
+    CounterValues, Dimension, FaultKind, MailAction, ReaderKind, SiteId, Subject, VitalBucket,
     WebVital,
 };
 

@@ -9,10 +9,10 @@ use hashbrown::HashMap;
 use super::interner::{SegmentPart, StringInterner, TextScope};
 use super::limits::AggregatorLimits;
 use super::string_id::StringId;
-use crate::config::ZoneId;
-use crate::event::{Day, Millis, SiteId, Subject};
+use crate::calendar::{Day, DaySpan, Millis, ZoneId};
+use crate::event::{SiteId, Subject};
 use crate::pseudonym::{
-    BudgetShare, DaySpan, Event, OpenerSet, SharedBudget, VisitEstimate, VisitLimits, VisitTable,
+    BudgetShare, Event, OpenerSet, SharedBudget, VisitEstimate, VisitLimits, VisitTable,
 };
 
 pub(super) struct DayState {

@@ -6,7 +6,8 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
-use crate::event::{Millis, SiteId};
+use crate::calendar::Millis;
+use crate::event::SiteId;
 
 const GENERATION_MILLIS: Millis = 60_000;
 

@@ -11,16 +11,13 @@ use std::hash::BuildHasher;
 
 use super::attributes::{AttributeCounts, AttributeKey, AttributeSums, platform_rows};
 use super::string_id::StringId;
-use crate::event::{Day, Dimension, Millis, OTHER_VALUE, SiteId, Subject};
-use crate::pseudonym::DaySpan;
+use crate::calendar::{Day, DaySpan, GRACE_MILLIS, Millis};
+use crate::event::{Dimension, OTHER_VALUE, SiteId, Subject};
 
 /// Zone of the platform's days, and of rows without a zone, as a former version wrote them.
 const PLATFORM_ZONE: &str = "UTC";
 /// Its index in the strings.
 const PLATFORM_ZONE_ID: StringId = StringId(1);
-
-/// Rows wait this long after their day's end for late hits.
-const GRACE_MILLIS: Millis = 5_000;
 
 /// When rows are released.
 #[derive(Clone, Copy, Debug)]

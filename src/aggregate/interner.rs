@@ -6,8 +6,9 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use foldhash::quality::RandomState;
 use hashbrown::{HashMap, HashTable};
 
+use crate::calendar::Day;
 use crate::config::TEXT_BYTES;
-use crate::event::{Day, Dimension, OTHER_VALUE, Subject};
+use crate::event::{Dimension, OTHER_VALUE, Subject};
 use crate::pseudonym::BudgetShare;
 
 /// The namespace of a text. Each scope has a limit of distinct texts.

@@ -11,7 +11,8 @@ use super::string_id::StringId;
 use super::sums::{
     DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentSums, VitalKey,
 };
-use crate::event::{CounterValues, Millis, OTHER_VALUE, SiteId, Subject};
+use crate::calendar::Millis;
+use crate::event::{CounterValues, OTHER_VALUE, SiteId, Subject};
 
 type SumMap<K, V> = HashMap<K, V, RandomState>;
 
@@ -307,8 +308,8 @@ fn sort_strings(strings: &[Box<str>]) -> (Vec<Box<str>>, Vec<StringId>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calendar::Day;
     use crate::event::CounterKind::{Hits, Visitors};
-    use crate::event::Day;
 
     fn delta(base: u32, strings: &[&str], rows: &[(u128, u32, u32)]) -> SegmentDelta {
         let row = |&(site, item, n): &(u128, u32, u32)| {

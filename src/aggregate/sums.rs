@@ -3,9 +3,10 @@
 
 use super::attributes::AttributeSums;
 use super::string_id::StringId;
+use crate::calendar::Day;
 use crate::event::{
-    CounterValues, Day, DropReason, FaultKind, MailAction, ReaderKind, SiteId, Subject,
-    VitalBucket, WebVital,
+    CounterValues, DropReason, FaultKind, MailAction, ReaderKind, SiteId, Subject, VitalBucket,
+    WebVital,
 };
 
 /// Key of totals by day.

@@ -25,13 +25,8 @@ mod platform;
 mod schema;
 mod secret;
 mod server;
-mod site_directory;
-mod site_names;
-mod site_resolver;
 mod site_rules;
 mod storage;
-mod trusted_proxies;
-mod zone_table;
 
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -55,17 +50,12 @@ pub use memory::{MemoryBudget, MemoryCaps, TEXT_OVERHEAD_BYTES as TEXT_BYTES};
 pub use platform::{BiConfig, PlatformConfig, TokenAlgorithm};
 pub use secret::Secret;
 pub use server::{LimitsConfig, ProxyConfig, ServerConfig};
-pub use site_directory::SiteDirectory;
-pub use site_names::SiteNames;
-pub use site_resolver::{ResolvedSite, SiteResolver};
 pub use site_rules::{
     AliasRule, ProfileRule, RegisteredSites, SiteRule, find_id_collision, is_site_name,
 };
 pub use storage::{
     DataFilesConfig, JournalConfig, LedgerConfig, RegistryConfig, RetentionConfig, StoreConfig,
 };
-pub use trusted_proxies::TrustedProxies;
-pub use zone_table::{ZoneId, ZoneTable};
 
 use crate::hex;
 

@@ -25,3 +25,7 @@ pub use keys::{GrantKeys, GrantKeysError, is_key_id};
 pub use policy::{ConsentPolicy, ConsentTier, GrantEvidence, GrantLookup};
 pub use register::ConsentRegister;
 pub use withdrawn::{ConsentIdDigest, WithdrawnGrants};
+
+// A hit until it is pseudonymised, and the id that links a grant in a browser to its records. Each
+// copy is made by `ConsentId::duplicate_id`.
+crate::unprintable!(AdmittedHit<'static>, ConsentId, StoredChoice<'static>);

@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::Notify;
 
 use super::id::ConsentId;
-use crate::event::Day;
+use crate::calendar::Day;
 
 /// SHA-256 of a consent id in its text form of 32 hex digits.
 pub type ConsentIdDigest = [u8; 32];

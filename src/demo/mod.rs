@@ -29,9 +29,9 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use hyper::Method;
 
+use crate::calendar::Millis;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigSources, is_variable, load_config};
-use crate::event::Millis;
 use creators::CREATORS;
 use folder::DemoFolder;
 use schedule::{DemoSite, HOUR, MINUTE, VisitSchedule};

@@ -21,7 +21,7 @@ use super::visit::{PageContext, PlannedVisit};
 use super::visitors::{
     CHOICE_WEIGHTS, CountryNetworks, SimulatedVisitor, VisitorChoice, counted_share,
 };
-use crate::event::Millis;
+use crate::calendar::Millis;
 
 pub(super) const MINUTE: Millis = 60_000;
 pub(super) const HOUR: Millis = 60 * MINUTE;

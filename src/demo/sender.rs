@@ -17,7 +17,8 @@ use super::creators::CREATORS;
 use super::request::{RequestPurpose, SimulatedRequest};
 use super::schedule::RequestChain;
 use super::visitors::VisitorChoice;
-use crate::event::{DropReason, Millis};
+use crate::calendar::Millis;
+use crate::event::DropReason;
 
 /// The number of browsers that send concurrently.
 const MAX_CONCURRENT_BROWSERS: usize = 48;

@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 use super::counts::SentCounts;
 use super::schedule::{HOUR, MINUTE, RequestChain, VisitSchedule};
 use super::sender::RequestSender;
+use crate::calendar::Millis;
 use crate::clock::Clock;
-use crate::event::Millis;
 
 /// The end of the past is simulated by the minute, so that there are current visitors.
 const MINUTE_STEPS_MILLIS: Millis = 2 * HOUR;

@@ -11,7 +11,8 @@ use super::request::{
 };
 use super::visitors::{SimulatedVisitor, VisitorChoice};
 use super::vitals::measure_vitals;
-use crate::event::{DropReason, Millis};
+use crate::calendar::Millis;
+use crate::event::DropReason;
 
 /// The instants at which requests of past visits are sent, in milliseconds from the start of the
 /// visit. Each instant costs a sync of the journal, so there are only these. Other instants are

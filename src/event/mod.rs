@@ -6,7 +6,6 @@
 mod cookies;
 mod counts;
 mod currency;
-mod day;
 mod drop_reason;
 mod fault;
 mod mail;
@@ -19,7 +18,6 @@ mod vital;
 pub use cookies::RequestCookies;
 pub use counts::{CounterKind, CounterValues};
 pub use currency::{max_minor_units, minor_digits, over_limit_code};
-pub use day::{Day, Millis};
 pub use drop_reason::DropReason;
 pub use fault::FaultKind;
 pub use mail::{MailAction, ReaderKind};
@@ -28,6 +26,17 @@ pub use raw::{
     ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, RawHit, RequestCaller,
     RequestSignals, UserAgent,
 };
-pub use site::{OVERFLOW_SITE_NAME, SiteId};
+pub use site::{OVERFLOW_SITE_NAME, ResolvedSite, SiteId};
 pub use subject::{Dimension, NO_VALUE, OTHER_VALUE, Subject, UNKNOWN_VALUE};
 pub use vital::{VitalBucket, VitalRating, WebVital};
+
+// Data from the wire, until it is pseudonymised.
+crate::unprintable!(
+    ClientAddress,
+    UserAgent<'static>,
+    ClientHints<'static>,
+    RequestCaller<'static>,
+    RequestCookies<'static>,
+    HitPayload<'static>,
+    RawHit<'static>,
+);

@@ -8,7 +8,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::{FaultKind, Millis, RequestCookies, VitalBucket, WebVital};
+use super::{FaultKind, RequestCookies, ResolvedSite, VitalBucket, WebVital};
+use crate::calendar::Millis;
 
 /// The client's IP address.
 pub struct ClientAddress(IpAddr);
@@ -215,7 +216,7 @@ pub struct RawHit<'a> {
     pub payload: HitPayload<'a>,
     /// The site of the page. `None` if no site matches it, or if the request was not sent by that
     /// site.
-    pub site: Option<crate::config::ResolvedSite<'a>>,
+    pub site: Option<ResolvedSite<'a>>,
     /// The legal basis the hit is counted on.
     pub legal_basis: LegalBasis,
     /// Whether the rate limit of its network or its site was exceeded.

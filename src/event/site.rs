@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::OTHER_VALUE;
+use crate::calendar::ZoneId;
 
 /// One counted site, usually a creator's profile. Zero is the platform, the sum over all sites.
 ///
@@ -12,6 +13,17 @@ use super::OTHER_VALUE;
 /// public page, never a browser.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SiteId(u128);
+
+/// The site that a page belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ResolvedSite<'a> {
+    /// Hash of the site's name.
+    pub id: SiteId,
+    /// Time zone of the site's days.
+    pub zone: ZoneId,
+    /// The part of the path that belongs to the profile as a whole: the `Path` of its cookies.
+    pub path: &'a str,
+}
 
 /// The name of the site that takes the hits of sites beyond `limits.sites`. No other site can have
 /// this name.

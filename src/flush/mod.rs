@@ -18,9 +18,9 @@ use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
+use crate::calendar::Day;
 use crate::clock::Clock;
 use crate::config::RetentionConfig;
-use crate::event::Day;
 use crate::journal::{JournalError, JournalFolder, SealedSegment, SegmentId, read_sealed_segment};
 use crate::outage::Outage;
 use crate::store::{Store, StoreError, StoreOptions};

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::TrustedProxies;
+use super::trusted_proxies::TrustedProxies;
 use crate::event::ClientAddress;
 
 /// The open connections.

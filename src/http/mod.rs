@@ -11,6 +11,7 @@ mod problem;
 mod rate_limit;
 mod request_eraser;
 mod token_attempts;
+mod trusted_proxies;
 
 pub use body::{BodyError, read_body};
 pub use connection::{BoundedStream, WriteTimeouts};
@@ -22,6 +23,7 @@ pub use problem::problem_response;
 pub use rate_limit::{MailBudget, RateLimiters};
 pub use request_eraser::RequestEraser;
 pub use token_attempts::TokenAttemptLimiter;
+pub use trusted_proxies::TrustedProxies;
 
 /// Library modules whose log messages, including errors, quote the request.
 pub const INPUT_QUOTING_TARGETS: [&str; 1] = ["actix_http"];

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HOST};
 
+use super::trusted_proxies::TrustedProxies;
 use super::{header_text, strip_port};
-use crate::config::{Config, Secret, TrustedProxies};
+use crate::config::{Config, Secret};
 
 /// Authenticates the operator by `report.token`; or, if neither the token nor a password login is
 /// configured, by a connection from this machine.

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use actix_web::HttpRequest;
 use actix_web::http::header::{COOKIE, HOST, HeaderName, ORIGIN};
 
+use super::trusted_proxies::TrustedProxies;
 use super::{any_list_item, first_host, header_text, host_name, strip_port};
-use crate::config::TrustedProxies;
 use crate::event::{ClientAddress, RequestCookies, RequestSignals};
 
 /// Determines the origin of requests, with the help of trusted proxies.

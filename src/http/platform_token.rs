@@ -10,8 +10,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, TokenData, Validation, decode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::calendar::Millis;
 use crate::config::{PlatformConfig, Secret, TokenAlgorithm};
-use crate::event::Millis;
 
 const MAX_LIFETIME_SECS: i64 = 300;
 /// The tolerated clock difference for `nbf`: many issuers write the moment of signing into it.

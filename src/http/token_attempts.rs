@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::calendar::Millis;
 use crate::config::LimitsConfig;
-use crate::event::{Millis, Problem};
+use crate::event::Problem;
 
 const WINDOW_MILLIS: Millis = 60_000;
 /// The number of networks counted separately in a minute; further ones share 2^16 entries.

@@ -20,15 +20,19 @@ use jiff::tz::TimeZone;
 
 use super::headers::RequestHeaders;
 use crate::access;
+use crate::calendar::{Day, Millis};
 use crate::clock::Clock;
-use crate::config::{SiteDirectory, TrustedProxies, VisitorMode};
+use crate::config::VisitorMode;
 use crate::consent::{Gate, RawMail};
 use crate::enrich::{Enricher, PageUrl};
-use crate::event::{ClientAddress, Day, MailAction, Millis, Problem, ReaderKind};
-use crate::http::{MailBudget, RateLimiters, peer_address, problem_response, read_body};
+use crate::event::{ClientAddress, MailAction, Problem, ReaderKind};
+use crate::http::{
+    MailBudget, RateLimiters, TrustedProxies, peer_address, problem_response, read_body,
+};
 use crate::journal::{CommitTicket, Journal};
 use crate::mail::{LinkFields, MailFields, MailService, ReaderSignals, add_utm_tags};
 use crate::pseudonym::{DayKeys, MailEvent, MailEventInput, pseudonymize_mail};
+use crate::sites::SiteDirectory;
 
 /// One transparent pixel.
 const PIXEL_GIF: &[u8; 43] =

@@ -11,19 +11,17 @@ use super::sender::{HitSender, SenderClaims, ThirdPartyClaims};
 use super::site_match::{HostCheck, SiteMatch};
 use crate::aggregate::AggregatorLimits;
 use crate::clock::Clock;
-use crate::config::{
-    CompatibleRules, Config, ResolvedSite, SiteDirectory, SiteResolver, TrackerDialect,
-    TrustedProxies, VisitorMode,
-};
+use crate::config::{CompatibleRules, Config, TrackerDialect, VisitorMode};
 use crate::consent::{Gate, expired_cookie};
 use crate::enrich::{ClientClass, Enricher, PageUrl, UrlError, clean_event_name, clean_link};
 use crate::event::{
     ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, Problem, RawHit,
-    RequestCaller, SiteId, UserAgent, max_minor_units,
+    RequestCaller, ResolvedSite, SiteId, UserAgent, max_minor_units,
 };
-use crate::http::RateLimiters;
+use crate::http::{RateLimiters, TrustedProxies};
 use crate::journal::HitQueue;
 use crate::pseudonym::{DayKeys, Event, pseudonymize};
+use crate::sites::{SiteDirectory, SiteResolver};
 
 /// The parts that a hit passes through.
 pub struct IngestService {

@@ -1,10 +1,11 @@
 //! Which site a hit belongs to: the page's, if the request can come from that page.
 
 use super::headers::RequestHeaders;
-use crate::config::{AcceptedTracker, ResolvedSite, SiteResolver};
+use crate::config::AcceptedTracker;
 use crate::enrich::PageUrl;
-use crate::event::{LegalBasis, SiteId};
+use crate::event::{LegalBasis, ResolvedSite, SiteId};
 use crate::http::host_name;
+use crate::sites::SiteResolver;
 
 /// The site of a hit, its legal basis, and whether a server of the site vouches for its claims.
 pub(super) struct SiteMatch<'p> {

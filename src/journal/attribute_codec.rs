@@ -133,7 +133,8 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::event::{Day, SiteId};
+    use crate::calendar::Day;
+    use crate::event::SiteId;
 
     fn count() -> impl Strategy<Value = u32> {
         prop_oneof![Just(0), Just(1), 2_u32..300, any::<u32>()]

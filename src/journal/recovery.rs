@@ -14,7 +14,7 @@ use super::segment_file::{
 use super::segment_keys::{SegmentCipher, SegmentKeys};
 use super::totals_codec::PayloadError;
 use crate::aggregate::{AttributeSums, ReleasePolicy, ReleaseScope, SegmentBuilder};
-use crate::event::Millis;
+use crate::calendar::Millis;
 
 /// The result of recovery, for log and metrics.
 #[derive(Default, PartialEq, Eq, Debug)]

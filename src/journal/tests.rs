@@ -19,8 +19,9 @@ use crate::aggregate::{
     AttributeCounts, AttributeKey, AttributeSums, DailyKey, ReleasePolicy, ReleaseScope,
     SegmentBuilder, SegmentDelta, SegmentSums, StringId,
 };
+use crate::calendar::{Day, Millis};
 use crate::event::CounterKind::Hits;
-use crate::event::{CounterValues, Day, Dimension, Millis, SiteId, Subject};
+use crate::event::{CounterValues, Dimension, SiteId, Subject};
 
 const RULE: ReleasePolicy = ReleasePolicy {
     min_visits: 5,

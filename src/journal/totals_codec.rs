@@ -27,9 +27,9 @@ use crate::aggregate::{
     DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey, SegmentDelta, SegmentSums, StringId,
     VitalKey,
 };
+use crate::calendar::Day;
 use crate::event::{
-    self, CounterKind, CounterValues, Day, DropReason, FaultKind, MailAction, SiteId, Subject,
-    WebVital,
+    self, CounterKind, CounterValues, DropReason, FaultKind, MailAction, SiteId, Subject, WebVital,
 };
 
 const OTHER_SITE: u8 = 1;

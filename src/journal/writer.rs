@@ -20,10 +20,11 @@ use crate::aggregate::{
     Aggregator, AggregatorLimits, CountedEvent, DropKey, OverflowCounts, ReleasePolicy,
     ReleaseScope, SegmentDelta, SegmentSums,
 };
+use crate::calendar::Millis;
 use crate::clock::Clock;
 use crate::config::{Config, MemoryBudget};
 use crate::consent::DropCounters;
-use crate::event::{DropReason, Millis, SiteId};
+use crate::event::{DropReason, SiteId};
 use crate::outage::Outage;
 use crate::pseudonym::DayKeys;
 

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::Sha256Digest;
 use super::error::LedgerError;
+use crate::calendar::Millis;
 use crate::consent::ConsentId;
-use crate::event::Millis;
 
 /// The kind of an act.
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]

@@ -16,9 +16,9 @@ use super::folder::LedgerFolder;
 use super::options::LedgerOptions;
 use super::scan::{LedgerSummary, ProgressCallback, scan_ledger};
 use super::signing_key::SigningKey;
+use crate::calendar::Millis;
 use crate::consent::WithdrawnGrants;
 use crate::disk;
-use crate::event::Millis;
 use crate::hex;
 
 /// The result of a cut.

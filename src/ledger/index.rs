@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::act::ActKind;
+use crate::calendar::Day;
 use crate::consent::{ConsentId, WithdrawnGrants};
-use crate::event::Day;
 
 /// The current state of a consent id.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -11,8 +11,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use super::Sha256Digest;
 use super::act::{ActKind, NewAct, PromptLayer};
 use super::chain_head::ChainHead;
+use crate::calendar::{Day, Millis};
 use crate::consent::ConsentId;
-use crate::event::{Day, Millis};
 use crate::hex;
 
 /// The length of `,"hash":"<64 hex>"}`, which follows the bytes that are hashed.

@@ -92,3 +92,6 @@ pub use verification::{
 
 /// A SHA-256 digest.
 pub type Sha256Digest = [u8; 32];
+
+// Contains the id of a grant.
+crate::unprintable!(NewAct);

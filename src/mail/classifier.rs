@@ -7,8 +7,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::reader_lists::{ReaderListPaths, ReaderLists, ReaderListsError};
+use crate::calendar::Millis;
 use crate::config::MailConfig as Config;
-use crate::event::{ClientAddress, MailAction, Millis, ReaderKind, UserAgent};
+use crate::event::{ClientAddress, MailAction, ReaderKind, UserAgent};
 
 /// A load this soon after the batch was sent is not made by a person. Milliseconds.
 const TOO_SOON_MILLIS: Millis = 10_000;

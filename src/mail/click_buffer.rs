@@ -10,7 +10,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::token::{MailFields, TRAP_LINK};
-use crate::event::{ClientAddress, Millis, ReaderKind, UserAgent};
+use crate::calendar::Millis;
+use crate::event::{ClientAddress, ReaderKind, UserAgent};
 use crate::pseudonym::MailEvent;
 
 /// The same load by the same sender within this time is a repetition. Milliseconds.

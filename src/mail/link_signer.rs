@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::keys::MailKeys;
 use super::target::{TargetError, check_well_formed, is_unsubscribe, recipient_part};
 use super::token::MailFields;
+use crate::calendar::Day;
 use crate::config::{MailConfig as Config, is_mail_name};
 use crate::enrich::looks_secret;
-use crate::event::Day;
 
 const MAX_LINKS: usize = 200;
 /// Maximum time from a batch day to the last day of its mails, in days.

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::access::SecretDigest;
-use crate::event::Day;
+use crate::calendar::Day;
 
 const MAX_QUEUED_MESSAGES: usize = 100_000;
 const MAX_STORED_AT_ONCE: usize = 1000;

@@ -8,7 +8,8 @@ use super::link_signer::LinkSigner;
 use super::opened_queue::OpenedQueue;
 use super::reader_lists::ReaderListsError;
 use super::signed_values::SignedValues;
-use crate::config::{MailConfig as Config, MailMode, ZoneId};
+use crate::calendar::ZoneId;
+use crate::config::{MailConfig as Config, MailMode};
 
 /// Everything needed to sign, count and report mails. Absent if `mail.enabled` is false.
 pub struct MailService {

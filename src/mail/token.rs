@@ -16,8 +16,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::keys::MailKeys;
+use crate::calendar::{Day, Millis};
 use crate::config::is_mail_name;
-use crate::event::{Day, Millis};
 
 /// Name of the link that people cannot see; a sender who follows it is software.
 pub const TRAP_LINK: &str = "trap";

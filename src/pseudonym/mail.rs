@@ -7,11 +7,12 @@ use hashbrown::HashTable;
 use zeroize::Zeroize;
 
 use super::budget::BudgetShare;
-use super::day::{DayKey, DaySpan};
+use super::day_keys::DayKey;
 use super::pseudonymize::{VisitorKey, finish_visitor_key, write_address};
+use crate::calendar::{Day, DaySpan};
 use crate::config::VisitorMode;
 use crate::consent::AdmittedMail;
-use crate::event::{ClientAddress, Day, MailAction, ReaderKind, UserAgent};
+use crate::event::{ClientAddress, MailAction, ReaderKind, UserAgent};
 
 /// An open or a click that may be counted. No field for an address, an agent, a token or a
 /// recipient.
@@ -146,7 +147,7 @@ impl OpenerSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ZoneId;
+    use crate::calendar::ZoneId;
     use crate::pseudonym::budget::SharedBudget;
     use crate::pseudonym::locked_key::LockedKey;
 

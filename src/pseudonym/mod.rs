@@ -13,7 +13,7 @@
 //!   its bytes are not accessible outside this module.
 
 mod budget;
-mod day;
+mod day_keys;
 mod live;
 mod locked_key;
 mod mail;
@@ -22,7 +22,7 @@ mod pseudonymize;
 mod visits;
 
 pub use budget::{BudgetShare, SharedBudget};
-pub use day::{DayKey, DayKeys, DaySpan};
+pub use day_keys::{DayKey, DayKeys};
 pub use locked_key::{KeySource, harden_process};
 pub use mail::{MailEvent, MailEventInput, OpenerSet, OpenerStatus, pseudonymize_mail};
 pub use networks::FirstOfNetwork;
@@ -31,3 +31,16 @@ pub use visits::{
     ClosedVisit, VisitEstimate, VisitHit, VisitLimits, VisitLookup, VisitTable, VisitUpdate,
     VisitValues,
 };
+
+// Values that distinguish visitors, the types that contain them, and the keys they are made with.
+crate::unprintable!(
+    Event,
+    MailEvent,
+    OpenerSet,
+    VisitHit<'static>,
+    VisitTable,
+    Visitor,
+    VisitorKey,
+    DayKey,
+    DayKeys,
+);

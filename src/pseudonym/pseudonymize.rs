@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use zeroize::Zeroize;
 
-use super::day::{DayKey, DaySpan};
-use crate::config::{ResolvedSite, VisitorMode};
+use super::day_keys::DayKey;
+use crate::calendar::{DaySpan, Millis};
+use crate::config::VisitorMode;
 use crate::consent::{AdmittedHit, ConsentId};
 use crate::enrich::VisitAttributes;
-use crate::event::{ClientAddress, HitDetail, HitKind, Millis, SiteId};
+use crate::event::{ClientAddress, HitDetail, HitKind, ResolvedSite, SiteId};
 
 /// A visitor's value under the day's key. Deliberately without `Debug`, `Display`, `Clone` and
 /// `Serialize`.

@@ -12,11 +12,11 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
 use super::budget::BudgetShare;
-use super::day::DaySpan;
 use super::live::LiveVisitors;
 use super::networks::{FirstOfNetwork, GrantCounters, NetworkSet};
 use super::pseudonymize::{Visitor, VisitorKey};
-use crate::event::{HitKind, Millis};
+use crate::calendar::{DaySpan, Millis};
+use crate::event::HitKind;
 
 const VISITORS_PER_CHUNK: usize = 4096;
 const MINUTE_MILLIS: u32 = 60_000;

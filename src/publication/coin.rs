@@ -3,7 +3,8 @@
 //! how many visitors of a lot stay pending, so that the end of a lot does not fall between two
 //! known visitors.
 
-use crate::event::{Day, SiteId};
+use crate::calendar::Day;
+use crate::event::SiteId;
 
 use super::rules::Lot;
 

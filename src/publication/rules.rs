@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use super::CoinKey;
-use crate::event::{Day, Dimension, OTHER_VALUE, SiteId, Subject};
+use crate::calendar::Day;
+use crate::event::{Dimension, OTHER_VALUE, SiteId, Subject};
 
 /// A lot that has not reached k after this many days moves to `(other)`.
 const MAX_PENDING_DAYS: u16 = 35;

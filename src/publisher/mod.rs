@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
 
+use crate::calendar::Millis;
 use crate::clock::Clock;
-use crate::config::{self, ReportConfig, SiteDirectory};
-use crate::event::Millis;
+use crate::config::{self, ReportConfig};
 use crate::flush::StoreSlot;
 use crate::journal::Journal;
 use crate::publication::{CoinKey, LotPolicy};
+use crate::sites::SiteDirectory;
 use crate::store::{PublicationUnit, Store, StoreError};
 use schedule::ZoneSchedule;
 

@@ -2,9 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use crate::config::ZoneId;
-use crate::event::{Day, Millis};
-use crate::pseudonym::DaySpan;
+use crate::calendar::{Day, DaySpan, Millis, ZoneId};
 use crate::publication::ClosedPeriod;
 use crate::store::{PublicationUnit, ZoneProgress};
 

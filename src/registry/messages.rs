@@ -3,7 +3,8 @@
 
 use super::{Registry, validation};
 use crate::access::SecretDigest;
-use crate::event::{Day, Problem};
+use crate::calendar::Day;
+use crate::event::Problem;
 use crate::store::{MessageRow, Store};
 
 impl Registry {

@@ -21,11 +21,12 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
 
 use crate::access::{AuditEntry, CredentialIndex};
-use crate::config::{AliasRule, SiteDirectory, SiteRule};
+use crate::config::{AliasRule, SiteRule};
 use crate::consent::WithdrawnGrants;
 use crate::event::Problem;
 use crate::mail::OpenedQueue;
 use crate::outage::Outage;
+use crate::sites::SiteDirectory;
 use crate::store::{Store, StoreError};
 
 /// Polling interval until the store is reached for the first time.

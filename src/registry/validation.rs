@@ -2,8 +2,9 @@
 
 use garde::Validate;
 
-use crate::config::{AliasRule, RegisteredSites, SiteDirectory, SiteRule, find_id_collision};
+use crate::config::{AliasRule, RegisteredSites, SiteRule, find_id_collision};
 use crate::event::{Problem, SiteId};
+use crate::sites::SiteDirectory;
 use crate::store::StoreError;
 
 /// Validates each entry independently, for a registry from a file.

@@ -6,9 +6,7 @@
 //! which are published after the day, are compared over the published days.
 
 use super::query::ReportQuery;
-use crate::config::ZoneId;
-use crate::event::Day;
-use crate::pseudonym::DaySpan;
+use crate::calendar::{Day, DaySpan, ZoneId};
 use jiff::civil::Date;
 
 /// First and last day, both inclusive.

@@ -8,8 +8,10 @@ use serde::Serialize;
 use super::query::ReportQuery;
 use super::range::ComparisonMode;
 use super::vitals::{Histogram, SpeedSummary};
-use crate::config::{SiteDirectory, SiteRule};
-use crate::event::{Day, SiteId, WebVital};
+use crate::calendar::Day;
+use crate::config::SiteRule;
+use crate::event::{SiteId, WebVital};
+use crate::sites::SiteDirectory;
 use crate::store::{ActivityRow, PageHistogram, Store, StoreError};
 
 /// Sites that one search can match in the store; more are ignored.

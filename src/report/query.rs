@@ -6,7 +6,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::range::{ComparisonMode, MAX_HOURLY_DAYS, RangePreset, SeriesInterval, WeekStart};
-use crate::event::{Day, Dimension, Millis, Problem, SiteId, Subject};
+use crate::calendar::{Day, Millis};
+use crate::event::{Dimension, Problem, SiteId, Subject};
 
 const MAX_ROWS: u32 = 1000;
 const DEFAULT_ROWS: u32 = 10;

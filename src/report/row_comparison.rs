@@ -10,7 +10,8 @@ use super::query::{ReportFilter, ReportQuery};
 use super::response::{
     ComparedDays, CounterComparison, CounterTotals, PublishedCell, ReportResponse, SubjectItems,
 };
-use crate::event::{CounterKind, Day, Dimension, Subject};
+use crate::calendar::Day;
+use crate::event::{CounterKind, Dimension, Subject};
 use crate::store::{
     CounterSums, ItemCounts, PublicationCutoff, SiteReader, StoreError, ValueCounts,
 };

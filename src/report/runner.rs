@@ -14,7 +14,8 @@ use super::response::{
 use super::row_comparison;
 use super::series::{DailyClicks, DailyTotals, format_local_time, read_series, sum_totals};
 use super::suppression::suppress_small_cells;
-use crate::event::{CounterKind, Day, Dimension, Subject};
+use crate::calendar::Day;
+use crate::event::{CounterKind, Dimension, Subject};
 use crate::store::{
     CounterSums, ItemCounts, PublicationCutoff, SiteReader, Store, StoreError, ValueCounts,
 };

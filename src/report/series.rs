@@ -9,7 +9,8 @@ use jiff::civil::Date;
 use super::query::ReportQuery;
 use super::range::SeriesInterval;
 use super::response::{CounterTotals, ReportRow};
-use crate::event::{CounterKind, Day, Subject};
+use crate::calendar::Day;
+use crate::event::{CounterKind, Subject};
 use crate::store::{CounterSums, SiteReader, StoreError};
 
 /// Totals of an item by day; days without a hit are absent.
@@ -103,8 +104,8 @@ async fn read_hourly_rows(
     let mut starts: Vec<u32> = Vec::new();
     for number in question.from.as_number()..=question.to.as_number() {
         let (start, end) = day_bounds(question, Day::from_number(number));
-        let span = crate::pseudonym::DaySpan::from_instant(
-            crate::config::ZoneId(0),
+        let span = crate::calendar::DaySpan::from_instant(
+            crate::calendar::ZoneId(0),
             &question.zone,
             start,
         );

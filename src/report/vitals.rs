@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::query::{ReportFilter, ReportQuery};
-use crate::event::{Day, Subject, VitalBucket, VitalRating, WebVital};
+use crate::calendar::Day;
+use crate::event::{Subject, VitalBucket, VitalRating, WebVital};
 use crate::store::{DeviceBucketCount, SiteReader, Store, StoreError, VitalBucketCount};
 
 /// A lot of a device class has at least this many times k measurements.

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::clock::Clock;
-use crate::config::{Config, TrustedProxies, VisitorMode};
+use crate::config::{Config, VisitorMode};
 use crate::consent::texts::{TextCatalog, TextFileError};
 use crate::consent::versions::{find_new_version, last_grown_version, list_notices};
 use crate::consent::{ConsentPolicy, ConsentRegister, GrantEvidence, WithdrawnGrants};
-use crate::http::{OriginResolver, RateLimiters};
+use crate::http::{OriginResolver, RateLimiters, TrustedProxies};
 use crate::ledger::{self, Ledger, LedgerOptions, ProgressCallback, PromptDigests, PromptVersions};
 use crate::registry::Registry;
 use crate::web::consent::{BANNER_SCRIPT, BiGate, ConsentService};

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::config::{Config, Secret, TrustedProxies, ZoneTable};
+use crate::calendar::ZoneTable;
+use crate::config::{Config, Secret};
 use crate::consent::Gate;
 use crate::disk;
+use crate::http::TrustedProxies;
 use crate::ingest::IngestService;
 use crate::ingest::mail::MailIngestService;
 use crate::journal::Journal;

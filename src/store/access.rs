@@ -9,7 +9,7 @@ use super::Store;
 use super::error::{StoreError, error_during};
 use super::registry::next_revision_expression;
 use crate::access::{ApiToken, AuditEntry, CredentialIndex, SecretDigest, ShareLink, TokenScope};
-use crate::event::Millis;
+use crate::calendar::Millis;
 
 const STEP: &str = "the access tables";
 /// Upper bound of a statement's text, in bytes. A share link's stored response is part of its

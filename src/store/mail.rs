@@ -8,7 +8,7 @@ use super::Store;
 use super::error::{StoreError, error_during};
 use super::marker::exclude_marker_texts;
 use crate::access::SecretDigest;
-use crate::event::Day;
+use crate::calendar::Day;
 
 const STEP: &str = "a query for mail counts";
 const MESSAGES_STEP: &str = "the messages";

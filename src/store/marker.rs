@@ -16,7 +16,8 @@
 
 use std::collections::HashSet;
 
-use crate::event::{Day, SiteId};
+use crate::calendar::Day;
+use crate::event::SiteId;
 
 use super::Store;
 use super::error::{StoreError, error_during};

@@ -16,9 +16,10 @@ use crate::aggregate::{
     AttributeCounts, AttributeKey, DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey,
     SegmentSums, StringId, VitalKey,
 };
+use crate::calendar::Day;
 use crate::event::{
-    CounterKind, CounterValues, Day, Dimension, DropReason, FaultKind, MailAction, ReaderKind,
-    SiteId, Subject, WebVital,
+    CounterKind, CounterValues, Dimension, DropReason, FaultKind, MailAction, ReaderKind, SiteId,
+    Subject, WebVital,
 };
 
 use super::marker::{SegmentMarkers, WHOLE_NODE};

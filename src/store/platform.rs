@@ -7,7 +7,8 @@ use super::Store;
 use super::error::{StoreError, error_during};
 use super::marker::{exclude_marker_sites, exclude_marker_texts};
 use super::site_reader::FaultTotal;
-use crate::event::{Day, SiteId, VitalBucket, WebVital};
+use crate::calendar::Day;
+use crate::event::{SiteId, VitalBucket, WebVital};
 
 const STEP: &str = "a platform query";
 

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use super::Store;
 use super::error::{StoreError, error_during};
 use super::site_reader::SiteReader;
-use crate::event::{Day, Dimension, Subject};
+use crate::calendar::Day;
+use crate::event::{Dimension, Subject};
 
 const STEP: &str = "a query for published attributes";
 

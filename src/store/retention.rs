@@ -6,7 +6,7 @@ use jiff::{Span, civil::Date};
 use super::Store;
 use super::error::{StoreError, error_during};
 use super::schema::CountsTable;
-use crate::event::Day;
+use crate::calendar::Day;
 
 /// The table of published attributes. It is not one of [`CountsTable::ALL`], because segments are
 /// not sent to it.

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use super::client::StoreClient;
 use super::error::{StoreError, error_during};
 use super::voids::{BOOKED_QUERY, MIN_INEXACT_INTEGER};
-use crate::event::{CounterKind, Day, SiteId, Subject, VitalBucket};
+use crate::calendar::Day;
+use crate::event::{CounterKind, SiteId, Subject, VitalBucket};
 
 /// The sums of all counters, in the order of [`CounterKind::ALL`].
 pub type CounterSums = [u64; CounterKind::ALL.len()];

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use super::Store;
 use super::error::{StoreError, error_during};
 use super::registry::next_revision_expression;
-use crate::event::{Day, SiteId};
+use crate::calendar::Day;
+use crate::event::SiteId;
 
 const STEP: &str = "the voids";
 

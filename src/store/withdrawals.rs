@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::Store;
 use super::error::{StoreError, error_during};
 use super::registry::next_revision_expression;
-use crate::event::Day;
+use crate::calendar::Day;
 use crate::hex;
 
 const STEP: &str = "the withdrawals";

@@ -13,11 +13,12 @@ use crate::access::{
     AuditAction, AuditEntry, CookieSigner, CredentialIndex, DenialReason, PasswordLogin, Principal,
     SessionId, SessionTable, UsedTokens,
 };
-use crate::config::{Config, Secret, TrustedProxies};
-use crate::event::{Millis, Problem};
+use crate::calendar::Millis;
+use crate::config::{Config, Secret};
+use crate::event::Problem;
 use crate::http::{
     OperatorAuth, OriginResolver, PlatformTokenVerifier, RateLimiters, TokenAttemptLimiter,
-    bearer_token, header_text,
+    TrustedProxies, bearer_token, header_text,
 };
 
 pub use crate::access::Permission;

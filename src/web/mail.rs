@@ -16,7 +16,8 @@ use super::api::{invalid_query, json_response, query_pairs, store_problem};
 use super::body::{bad_value, read_json_body};
 use super::registry::change_response;
 use crate::access::{self, SecretDigest};
-use crate::event::{Day, Problem, SiteId};
+use crate::calendar::Day;
+use crate::event::{Problem, SiteId};
 use crate::http::problem_response;
 use crate::mail::{
     MailService, MessageConfirmation, SignRequest, SignRequestError, SignedMail, SignedValuesError,

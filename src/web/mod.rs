@@ -39,8 +39,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::calendar::Millis;
 use crate::clock::Clock;
-use crate::event::{Millis, Problem};
+use crate::event::Problem;
 use crate::flush;
 use crate::health::HealthMonitor;
 use crate::http::{ConnectionLimiter, problem_response};

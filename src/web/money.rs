@@ -15,8 +15,9 @@ use super::access::Permission;
 use super::api::{find_site, json_response};
 use super::body::{bad_value, read_json_body};
 use crate::access::AuditAction;
+use crate::calendar::Day;
 use crate::config::is_site_name;
-use crate::event::{Day, Problem, minor_digits};
+use crate::event::{Problem, minor_digits};
 use crate::http::problem_response;
 use crate::store::{VoidRequest, VoidRow};
 

@@ -10,7 +10,8 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, web};
 
 use super::AppState;
-use crate::event::{Millis, Problem};
+use crate::calendar::Millis;
+use crate::event::Problem;
 use crate::http::{header_text, problem_response};
 
 /// Advances the clock to `X-Footfall-Now`, in Unix milliseconds. An earlier time changes nothing.

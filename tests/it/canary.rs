@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use footfall::clock::Clock;
-use footfall::config::{Secret, SiteDirectory, VisitorMode, load_config};
+use footfall::config::{Secret, VisitorMode, load_config};
 use footfall::consent::{
     ConsentId, ConsentPolicy, DropCounters, Gate, GrantEvidence, GrantKeys, GrantLookup,
 };
@@ -17,6 +17,7 @@ use footfall::event::{
 };
 use footfall::journal::{JournalWriter, WriterParts};
 use footfall::pseudonym::{DayKeys, pseudonymize};
+use footfall::sites::SiteDirectory;
 
 use crate::support::{Body, CONSENT_KEYS, CONSENT_VERSION, NOON, SITES, Server};
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use footfall::event::Day;
+use footfall::calendar::Day;
 
 use crate::support::{DAY, SITES, Server};
 

@@ -4,34 +4,45 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A module and the modules it may use. A module may always use itself.
-const MAY_USE: [(&str, &[&str]); 29] = [
-    ("memory", &[]),
+/// A module and the modules it may use, in the order of lib.rs. A module may always use itself and
+/// `unprintable`.
+const MAY_USE: [(&str, &[&str]); 31] = [
+    ("disk", &[]),
     ("hex", &[]),
+    ("memory", &[]),
     ("outage", &[]),
-    // Says of others' types that they cannot be printed.
-    (
-        "unprintable",
-        &["access", "consent", "event", "ledger", "pseudonym"],
-    ),
-    ("event", &["config", "hex"]),
-    ("clock", &["event"]),
+    ("unprintable", &[]),
+    ("calendar", &[]),
+    ("clock", &["calendar"]),
+    ("event", &["calendar"]),
     ("config", &["event", "hex"]),
-    ("access", &["config", "event", "hex"]),
-    ("consent", &["config", "event", "hex"]),
+    ("sites", &["calendar", "config", "event"]),
+    ("access", &["calendar", "config", "hex"]),
+    ("consent", &["calendar", "config", "event", "hex"]),
     ("enrich", &["event"]),
-    ("pseudonym", &["config", "consent", "enrich", "event"]),
-    ("publication", &["event"]),
-    ("aggregate", &["config", "event", "pseudonym"]),
+    (
+        "pseudonym",
+        &["calendar", "config", "consent", "enrich", "event"],
+    ),
+    ("publication", &["calendar", "event"]),
     (
         "mail",
-        &["access", "config", "disk", "enrich", "event", "pseudonym"],
+        &[
+            "access",
+            "calendar",
+            "config",
+            "disk",
+            "enrich",
+            "event",
+            "pseudonym",
+        ],
     ),
-    ("disk", &[]),
+    ("aggregate", &["calendar", "config", "event", "pseudonym"]),
     (
         "journal",
         &[
             "aggregate",
+            "calendar",
             "clock",
             "config",
             "consent",
@@ -43,15 +54,14 @@ const MAY_USE: [(&str, &[&str]); 29] = [
     ),
     (
         "ledger",
-        &[
-            "clock", "config", "consent", "disk", "event", "hex", "outage",
-        ],
+        &["calendar", "config", "consent", "disk", "hex", "outage"],
     ),
     (
         "store",
         &[
             "access",
             "aggregate",
+            "calendar",
             "config",
             "event",
             "hex",
@@ -61,39 +71,54 @@ const MAY_USE: [(&str, &[&str]); 29] = [
     ),
     (
         "flush",
-        &["clock", "config", "event", "journal", "outage", "store"],
+        &["calendar", "clock", "config", "journal", "outage", "store"],
     ),
     (
         "publisher",
         &[
+            "calendar",
             "clock",
             "config",
-            "event",
             "flush",
             "journal",
-            "pseudonym",
             "publication",
+            "sites",
             "store",
         ],
     ),
     (
+        "registry",
+        &[
+            "access", "calendar", "config", "consent", "disk", "event", "mail", "outage", "sites",
+            "store",
+        ],
+    ),
+    ("report", &["calendar", "config", "event", "sites", "store"]),
+    (
         "health",
         &[
+            "calendar",
             "clock",
             "config",
-            "event",
             "flush",
             "journal",
             "pseudonym",
             "publisher",
-            "store",
         ],
     ),
-    ("http", &["config", "event"]),
+    ("http", &["calendar", "config", "event"]),
     (
-        "registry",
+        "telemetry",
         &[
-            "access", "config", "consent", "disk", "event", "mail", "outage", "store",
+            "calendar",
+            "config",
+            "consent",
+            "event",
+            "flush",
+            "http",
+            "journal",
+            "ledger",
+            "publisher",
         ],
     ),
     (
@@ -101,6 +126,7 @@ const MAY_USE: [(&str, &[&str]); 29] = [
         &[
             "access",
             "aggregate",
+            "calendar",
             "clock",
             "config",
             "consent",
@@ -110,14 +136,15 @@ const MAY_USE: [(&str, &[&str]); 29] = [
             "journal",
             "mail",
             "pseudonym",
+            "sites",
         ],
     ),
-    ("report", &["config", "event", "pseudonym", "store"]),
     // `ingest` only to show visitors what their next visit would count.
     (
         "web",
         &[
             "access",
+            "calendar",
             "clock",
             "config",
             "consent",
@@ -139,33 +166,15 @@ const MAY_USE: [(&str, &[&str]); 29] = [
         ],
     ),
     (
-        "telemetry",
-        &[
-            "config",
-            "consent",
-            "event",
-            "flush",
-            "http",
-            "journal",
-            "ledger",
-            "publisher",
-        ],
-    ),
-    // Sends HTTP to the collector as pages do; `enrich` only to find addresses of a country.
-    (
-        "demo",
-        &["clock", "config", "disk", "enrich", "event", "server"],
-    ),
-    (
         "server",
         &[
             "aggregate",
+            "calendar",
             "clock",
             "config",
             "consent",
             "disk",
             "enrich",
-            "event",
             "flush",
             "health",
             "http",
@@ -178,9 +187,17 @@ const MAY_USE: [(&str, &[&str]); 29] = [
             "publisher",
             "registry",
             "report",
+            "sites",
             "store",
             "telemetry",
             "web",
+        ],
+    ),
+    // Sends HTTP to the collector as pages do; `enrich` only to find addresses of a country.
+    (
+        "demo",
+        &[
+            "calendar", "clock", "config", "disk", "enrich", "event", "server",
         ],
     ),
 ];
@@ -283,6 +300,29 @@ fn modules_use_only_the_layers_below_them() {
                 path.display()
             );
         }
+    }
+}
+
+#[test]
+fn modules_are_declared_bottom_up() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let text = fs::read_to_string(root).unwrap();
+    let declared: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "))
+        .map(|name| name.trim_end_matches(';'))
+        .collect();
+    let in_table = MAY_USE.map(|(module, _)| module);
+    assert_eq!(declared[..declared.len() - 1], in_table);
+    assert_eq!(declared.last(), Some(&"cli"));
+
+    for (place, (module, used)) in MAY_USE.iter().enumerate() {
+        let below = &in_table[..place];
+        let back: Vec<&&str> = used.iter().filter(|used| !below.contains(used)).collect();
+        assert!(
+            back.is_empty(),
+            "{module} uses {back:?}, which is declared later"
+        );
     }
 }
 
@@ -419,17 +459,8 @@ fn a_secret_that_is_made_here_leaves_in_two_places_and_cannot_be_printed() {
 #[test]
 fn a_consent_id_is_named_by_who_keeps_it_and_cannot_be_printed() {
     for (module, path, code) in sources() {
-        // `pseudonym` makes a value from it under the day's key; `unprintable` ensures that it
-        // cannot be printed.
-        let keeps = [
-            "consent",
-            "ledger",
-            "pseudonym",
-            "unprintable",
-            "web",
-            "cli",
-        ]
-        .contains(&module.as_str());
+        // `pseudonym` makes a value from it under the day's key.
+        let keeps = ["consent", "ledger", "pseudonym", "web", "cli"].contains(&module.as_str());
         assert!(
             keeps || !code.contains("ConsentId"),
             "{} names ConsentId",

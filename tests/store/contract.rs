@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use footfall::access::{SecretDigest, generate_message_secret};
+use footfall::calendar::Day;
 use footfall::config::{AliasRule, RegisteredSites, SiteRule};
 use footfall::event::{
-    CounterKind, CounterValues, Day, Dimension, DropReason, FaultKind, MailAction, ReaderKind,
-    SiteId, Subject, WebVital,
+    CounterKind, CounterValues, Dimension, DropReason, FaultKind, MailAction, ReaderKind, SiteId,
+    Subject, WebVital,
 };
 use footfall::store::StoreError;
 use footfall::store::schema::NEWEST_SCHEMA;

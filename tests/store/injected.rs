@@ -252,7 +252,7 @@ async fn publication_is_done_once(what: &str, step: usize, last: u32) {
     let mut counted = 0;
     for (round, n) in (1..=last).step_by(step).enumerate() {
         let date = day("2026-03-01").as_number() + u16::try_from(round).unwrap();
-        let date = footfall::event::Day::from_number(date);
+        let date = footfall::calendar::Day::from_number(date);
         let mut builder = Builder::default();
         builder.add_daily(
             1,

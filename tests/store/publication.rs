@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use footfall::event::Day;
+use footfall::calendar::Day;
 use footfall::publication::{ClosedPeriod, CoinKey, LotPolicy};
 use footfall::store::{PublicationUnit, Store};
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use footfall::aggregate::{DropKey, HourlyKey, MoneyKey, SegmentSums};
-use footfall::event::{CounterValues, Day, Dimension, DropReason, SiteId, Subject};
+use footfall::calendar::Day;
+use footfall::event::{CounterValues, Dimension, DropReason, SiteId, Subject};
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;

@@ -9,9 +9,10 @@ use footfall::aggregate::{
     AttributeCounts, AttributeKey, DailyKey, DropKey, FaultKey, HourlyKey, MailKey, MoneyKey,
     SegmentSums, StringId, VitalKey,
 };
+use footfall::calendar::Day;
 use footfall::event::{
-    CounterKind, CounterValues, Day, Dimension, DropReason, FaultKind, MailAction, ReaderKind,
-    SiteId, Subject, WebVital,
+    CounterKind, CounterValues, Dimension, DropReason, FaultKind, MailAction, ReaderKind, SiteId,
+    Subject, WebVital,
 };
 use footfall::store::engine::{Engine, EngineLimits, EngineOptions};
 use footfall::store::{Store, StoreError, StoreOptions};

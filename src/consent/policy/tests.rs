@@ -2,8 +2,8 @@
 
 use super::super::keys::tests::{ONE, keys};
 use super::*;
+use crate::calendar::Day;
 use crate::config::{ConfigSources, load_config};
-use crate::event::Day;
 
 const ID: &str = "00112233445566778899aabbccddeeff";
 const OTHER: &str = "ff112233445566778899aabbccddeeff";

@@ -379,7 +379,7 @@ fn a_hundred_thousand_grants_cost_less_than_a_hundred_bytes_each() {
             version: 1,
             granted,
             offset: seq * 600,
-            day: crate::event::Day::from_number(1),
+            day: crate::calendar::Day::from_number(1),
         })
         .unwrap();
     }

@@ -1,7 +1,7 @@
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::config::ZoneId;
+use crate::calendar::ZoneId;
 use crate::pseudonym::SharedBudget;
 
 const MINUTE_MILLIS: Millis = 60_000;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::STEP;
 use super::units::{BegunUnit, UNIT_PARAMETERS, bind_units, repeat_in_list};
-use crate::event::Day;
+use crate::calendar::Day;
 use crate::store::Store;
 use crate::store::error::{StoreError, error_during};
 use crate::store::marker::exclude_marker_sites;

@@ -31,7 +31,7 @@ use serde::Deserialize;
 use super::Store;
 use super::error::{StoreError, error_during};
 use super::marker::exclude_marker_sites;
-use crate::event::Day;
+use crate::calendar::Day;
 use crate::hex;
 use crate::publication::{ClosedPeriod, CoinKey, LotPolicy, PublicationRules};
 use slices::SiteSlice;

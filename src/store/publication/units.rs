@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::slices::SiteSlice;
 use super::{PublicationUnit, STEP, insert_once};
-use crate::event::Day;
+use crate::calendar::Day;
 use crate::publication::ClosedPeriod;
 use crate::store::Store;
 use crate::store::client::StoreQuery;

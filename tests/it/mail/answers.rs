@@ -246,9 +246,9 @@ fn no_link_of_ours_leads_where_a_link_must_not_whoever_signed_it() {
     let signed = |target: &str| {
         let mail = footfall::mail::MailFields {
             template: "welcome",
-            batch: footfall::event::Day::from_date(BATCH).unwrap(),
+            batch: footfall::calendar::Day::from_date(BATCH).unwrap(),
             consent: true,
-            expires: footfall::event::Day::from_date(jiff::civil::date(2026, 6, 8)).unwrap(),
+            expires: footfall::calendar::Day::from_date(jiff::civil::date(2026, 6, 8)).unwrap(),
             sent: None,
         };
         format!("/ff/c/{}", signer().keys.link_token(&mail, "start", target))

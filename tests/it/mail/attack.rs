@@ -322,9 +322,9 @@ fn a_link_that_is_no_longer_signed_still_leads_where_it_was_signed_before() {
     let server = start(&[]);
     let mail = footfall::mail::MailFields {
         template: "welcome",
-        batch: footfall::event::Day::from_date(BATCH).unwrap(),
+        batch: footfall::calendar::Day::from_date(BATCH).unwrap(),
         consent: true,
-        expires: footfall::event::Day::from_date(jiff::civil::date(2026, 6, 8)).unwrap(),
+        expires: footfall::calendar::Day::from_date(jiff::civil::date(2026, 6, 8)).unwrap(),
         sent: None,
     };
     let target = "https://elsewhere.example/?rcpt=1234567";

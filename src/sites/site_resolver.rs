@@ -9,20 +9,9 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::site_rules::{ProfileRule, RegisteredSites, SiteRule, is_site_name};
-use super::zone_table::{ZoneId, ZoneTable};
-use crate::event::SiteId;
-
-/// The site that a page belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ResolvedSite<'a> {
-    /// Hash of the site's name.
-    pub id: SiteId,
-    /// Time zone of the site's days.
-    pub zone: ZoneId,
-    /// The part of the path that belongs to the profile as a whole: the `Path` of its cookies.
-    pub path: &'a str,
-}
+use crate::calendar::{ZoneId, ZoneTable};
+use crate::config::{ProfileRule, RegisteredSites, SiteRule, is_site_name};
+use crate::event::{ResolvedSite, SiteId};
 
 /// All rules, indexed to resolve pages and names.
 pub struct SiteResolver {
@@ -286,8 +275,8 @@ impl SiteNameTemplate {
 
 #[cfg(test)]
 mod tests {
-    use super::super::site_rules::AliasRule;
     use super::*;
+    use crate::config::AliasRule;
 
     fn hosts(registered: &RegisteredSites) -> SiteResolver {
         let rule = |host: &str, site: &str, zone: &str| ProfileRule {

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::{
-    Config, MemoryBudget, ProfileRule, RegisteredSites, SiteNames, SiteResolver, SiteRule,
-    ZoneTable,
-};
+use super::site_names::SiteNames;
+use super::site_resolver::SiteResolver;
+use crate::calendar::ZoneTable;
+use crate::config::{Config, MemoryBudget, ProfileRule, RegisteredSites, SiteRule};
 
 /// The sites that are counted, from configuration and registry.
 pub struct SiteDirectory {

@@ -1,0 +1,12 @@
+//! The sites that are counted: which pages belong to which site, and the names of sites.
+//!
+//! Their rules are sections of the configuration ([`crate::config::SiteRule`]) and entries of the
+//! registry.
+
+mod site_directory;
+mod site_names;
+mod site_resolver;
+
+pub use site_directory::SiteDirectory;
+pub use site_names::SiteNames;
+pub use site_resolver::SiteResolver;
