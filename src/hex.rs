@@ -7,6 +7,12 @@ pub fn encode_lower(bytes: &[u8]) -> String {
     HEXLOWER.encode(bytes)
 }
 
+/// Writes the lower-case hex digits of `bytes` without an allocation. Panics if `digits` is not
+/// twice as long.
+pub fn encode_lower_into(bytes: &[u8], digits: &mut [u8]) {
+    HEXLOWER.encode_mut(bytes, digits);
+}
+
 /// The bytes of exactly `2 * N` lower-case hex digits, and `None` for anything else. Since bytes
 /// have only one text form, texts can be compared directly. Does not allocate.
 pub fn decode_lower<const N: usize>(text: &[u8]) -> Option<[u8; N]> {

@@ -7,15 +7,18 @@
 //!
 //! `RawHit` holds an address and a user agent and cannot be printed. Only `consent` makes an
 //! `AdmittedHit` of it; `pseudonym::pseudonymize` takes that by value and makes an `Event`, which
-//! has no field for either. Modules are declared below by layer, the lowest first.
-//! docs/understand/ARCHITECTURE.md describes the rest.
+//! has no field for either. Modules are declared below by layer, the lowest first, and use only
+//! those declared before them. docs/understand/ARCHITECTURE.md describes the rest.
 
-// Foundations that know nothing of hits: memory, what must not be printed, files, time.
+// Foundations: memory, files, encodings, random bytes, what must not be printed, time.
 mod disk;
 mod hex;
+mod key_file;
 pub mod memory;
 mod outage;
+mod random;
 pub mod unprintable;
+mod varint;
 
 pub mod calendar;
 pub mod clock;

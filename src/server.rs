@@ -35,6 +35,7 @@ use crate::ledger::ProgressCallback;
 use crate::outage::Outage;
 use crate::pseudonym::{DayKeys, harden_process};
 use crate::publisher::LotPublisher;
+use crate::random::random_bytes;
 use crate::registry::Registry;
 use crate::report::ReportLimits;
 use crate::sites::SiteDirectory;
@@ -272,7 +273,7 @@ fn build_parts(
     let refusals = Arc::new(DropCounters::default());
     let keys = Arc::new(DayKeys::with_system_random(directory.time_zones()));
     let rates = Arc::new(RateLimiters::new(config));
-    let enricher = Enricher::new(random_key(), open_countries(config)?)
+    let enricher = Enricher::new(random_bytes(), open_countries(config)?)
         .with_data_centres(open_data_centres(config)?);
     let enricher = Arc::new(enricher);
     if !enricher.rejected_patterns().is_empty() {
@@ -381,7 +382,7 @@ fn build_parts(
     let desk = mail_service::build_mail_service(
         config,
         &edge.directory.time_zones(),
-        random_key(),
+        random_bytes(),
         Arc::clone(&registry.opened_messages),
     )?;
     let mail = web::Data::new(mail_service::build_mail_ingest(
@@ -625,12 +626,6 @@ fn configured_site_names(config: &Config) -> Vec<String> {
 fn today_utc(clock: &Clock) -> Day {
     let now = jiff::Timestamp::from_millisecond(clock.now()).unwrap_or_default();
     Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date()).unwrap_or(Day::from_number(0))
-}
-
-fn random_key() -> [u8; 32] {
-    let mut key = [0; 32];
-    getrandom::fill(&mut key).expect("the system's random generator works");
-    key
 }
 
 /// Opens the country database of `data.countries`, or the npm package's. Without one, every country

@@ -1,7 +1,8 @@
 //! Authenticates values that a browser stores, so that it can return but not change them. The key
 //! belongs to this process: a restart invalidates them.
 
-use super::secret::{constant_time_eq, random_bytes};
+use super::secret::constant_time_eq;
+use crate::random::random_bytes;
 
 /// A random key for one process.
 pub struct CookieSigner([u8; 32]);

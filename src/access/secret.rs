@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::hex;
+use crate::random::random_bytes;
 
 /// The bytes of a secret. Deliberately without `Debug`, `Display`, `Clone` and `Serialize`; wiped
 /// on drop.
@@ -77,12 +78,6 @@ pub(super) fn constant_time_eq(one: &str, other: &str) -> bool {
 /// secret.
 pub fn random_id() -> String {
     format!("{:016x}", u64::from_le_bytes(random_bytes()))
-}
-
-pub(super) fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the system's random generator works");
-    bytes
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::permissions::Principal;
-use super::secret::{SecretBytes, constant_time_eq, random_bytes};
+use super::secret::{SecretBytes, constant_time_eq};
 use crate::calendar::Millis;
+use crate::random::random_bytes;
 
 /// The secret in a session's cookie.
 pub type SessionId = SecretBytes<32>;

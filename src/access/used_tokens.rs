@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::secret::random_bytes;
+use crate::random::random_bytes;
 
 /// The result of using a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

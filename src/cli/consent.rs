@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::consent::{GrantKeys, is_key_id};
+use super::key_id::parse_key_id;
+use crate::consent::GrantKeys;
 
 /// Commands about the keys that sign grants.
 #[derive(Subcommand)]
@@ -15,14 +16,6 @@ pub enum ConsentSubcommand {
         #[arg(value_name = "ID", value_parser = parse_key_id)]
         id: String,
     },
-}
-
-fn parse_key_id(text: &str) -> Result<String, &'static str> {
-    if is_key_id(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("must be 1 to 16 letters, digits, _ and -")
-    }
 }
 
 impl ConsentSubcommand {

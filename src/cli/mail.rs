@@ -7,10 +7,11 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use super::key_id::parse_key_id;
 use super::out::print_or_exit;
 use super::{ConfigArgs, report_usage_error};
 use crate::clock::Clock;
-use crate::mail::{MailKeys, MailLink, SignRequest, is_key_id};
+use crate::mail::{MailKeys, MailLink, SignRequest};
 
 /// Commands about signed mails.
 #[derive(Subcommand)]
@@ -47,14 +48,6 @@ pub enum MailSubcommand {
         #[arg(value_name = "ID", value_parser = parse_key_id)]
         id: String,
     },
-}
-
-fn parse_key_id(text: &str) -> Result<String, &'static str> {
-    if is_key_id(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("must be 1 to 16 letters, digits, _ and -")
-    }
 }
 
 fn parse_link(text: &str) -> Result<MailLink, &'static str> {

@@ -5,6 +5,7 @@ mod access;
 mod consent;
 mod demo;
 mod healthcheck;
+mod key_id;
 mod ledger;
 mod mail;
 mod out;

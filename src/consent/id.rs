@@ -4,6 +4,9 @@
 //! cookie, the ledger, and a receipt for the holder of the cookie. It cannot be printed, and
 //! `tests/it/layers.rs` lists the modules that may name it.
 
+use crate::hex;
+use crate::random::random_bytes;
+
 /// 128 random bits, made at a grant. Written as 32 lower-case hex digits, and in no other form.
 #[derive(PartialEq, Eq, Hash)]
 pub struct ConsentId(u128);
@@ -11,24 +14,13 @@ pub struct ConsentId(u128);
 impl ConsentId {
     /// A new id, from the operating system's generator.
     pub fn random() -> ConsentId {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).expect("the system's random generator works");
-        ConsentId(u128::from_le_bytes(bytes))
+        ConsentId(u128::from_le_bytes(random_bytes()))
     }
 
     /// `None` for anything but exactly 32 lower-case hex digits: one id has one form, so texts can
     /// be compared as bytes.
     pub fn from_hex(text: &str) -> Option<ConsentId> {
-        // Not from_str_radix: it multiplies 128 bits for each digit, and this runs on every hit.
-        let digit = |b: u8| match b {
-            b'0'..=b'9' => Some(b - b'0'),
-            b'a'..=b'f' => Some(b - b'a' + 10),
-            _ => None,
-        };
-        let id = text
-            .bytes()
-            .try_fold(0_u128, |id, b| Some(id << 4 | u128::from(digit(b)?)));
-        id.filter(|_| text.len() == 32).map(ConsentId)
+        hex::decode_lower(text.as_bytes()).map(|bytes| ConsentId(u128::from_be_bytes(bytes)))
     }
 
     /// A copy that outlives the request: for the ledger, and for the cookie that is made with its
@@ -39,14 +31,14 @@ impl ConsentId {
 
     /// For the cookie and the ledger; never for a log or an error.
     pub fn to_hex(&self) -> String {
-        format!("{:032x}", self.0)
+        hex::encode_lower(&self.0.to_be_bytes())
     }
 
     /// [`ConsentId::to_hex`] without an allocation: this runs on every hit.
     pub(super) fn to_hex_digits(&self) -> [u8; 32] {
-        std::array::from_fn(|place| {
-            b"0123456789abcdef"[(self.0 >> (124 - 4 * place)) as usize & 15]
-        })
+        let mut digits = [0; 32];
+        hex::encode_lower_into(&self.0.to_be_bytes(), &mut digits);
+        digits
     }
 
     /// The id as input of a keyed hash.

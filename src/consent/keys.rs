@@ -14,6 +14,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use super::id::ConsentId;
 use crate::config::Secret;
 use crate::hex;
+use crate::key_file::{self, KeyFileError};
+use crate::random::fill_random;
 
 /// Domain separation: MACs that the same key makes for another purpose are not valid here.
 const MAC_CONTEXT: &[u8] = b"footfall consent/v1";
@@ -48,6 +50,16 @@ pub enum GrantKeysError {
     NoKeys,
 }
 
+impl From<KeyFileError> for GrantKeysError {
+    fn from(error: KeyFileError) -> GrantKeysError {
+        match error {
+            KeyFileError::MalformedLine(line) => GrantKeysError::MalformedLine(line),
+            KeyFileError::DuplicateId(line) => GrantKeysError::DuplicateId(line),
+            KeyFileError::NoKeys => GrantKeysError::NoKeys,
+        }
+    }
+}
+
 impl GrantKeys {
     /// Parses a key file; `site` is `consent.site`, the name of the platform. Empty lines and lines
     /// that start with `#` are ignored.
@@ -56,47 +68,21 @@ impl GrantKeys {
     ///
     /// A line is malformed, an id occurs twice, or there is no key.
     pub fn parse_file(file: &Secret, site: &str) -> Result<GrantKeys, GrantKeysError> {
-        let mut keys: Vec<(Box<str>, GrantKey)> = Vec::new();
-        for (place, line) in file.expose_secret().lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
+        let keys = key_file::parse_keys(file.expose_secret(), |key| parse_key(key.trim()))?;
+        // The site is preceded by its length, so that no two different inputs are the same bytes.
+        let length = (site.len() as u64).to_le_bytes();
 
-            let (id, key) = line
-                .split_once(' ')
-                .ok_or(GrantKeysError::MalformedLine(place + 1))?;
-            let key = parse_key(key.trim())
-                .filter(|_| is_key_id(id))
-                .ok_or(GrantKeysError::MalformedLine(place + 1))?;
-            if keys.iter().any(|(known, _)| **known == *id) {
-                return Err(GrantKeysError::DuplicateId(place + 1));
-            }
-            keys.push((id.into(), key));
-        }
-
-        match keys.is_empty() {
-            true => Err(GrantKeysError::NoKeys),
-            // The site is preceded by its length, so that no two different inputs are the same
-            // bytes.
-            false => Ok(GrantKeys {
-                keys,
-                mac_prefix: [
-                    MAC_CONTEXT,
-                    &(site.len() as u64).to_le_bytes(),
-                    site.as_bytes(),
-                ]
-                .concat()
-                .into(),
-            }),
-        }
+        Ok(GrantKeys {
+            keys,
+            mac_prefix: [MAC_CONTEXT, &length, site.as_bytes()].concat().into(),
+        })
     }
 
     /// Generates a key and returns its line for the file, including the newline. `id` must satisfy
-    /// [`is_key_id`].
+    /// [`is_key_id`](crate::key_file::is_key_id).
     pub fn generate_line(id: &str) -> Secret {
         let mut key = GrantKey([0; KEY_BYTES]);
-        getrandom::fill(&mut key.0).expect("the system's random generator works");
+        fill_random(&mut key.0);
         Secret::new(format!("{id} {}\n", URL_SAFE_NO_PAD.encode(key.0)))
     }
 
@@ -135,14 +121,6 @@ impl GrantKeys {
 }
 
 crate::unprintable!(GrantKey, GrantKeys);
-
-/// Whether a text is a valid key id: 1 to 16 ASCII letters, digits, `_` and `-`.
-pub fn is_key_id(id: &str) -> bool {
-    (1..=16).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-}
 
 fn parse_key(text: &str) -> Option<GrantKey> {
     let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;

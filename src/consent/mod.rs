@@ -21,7 +21,7 @@ pub use choice::{StoredChoice, expired_cookie};
 pub use drop_counters::DropCounters;
 pub use gate::{AdmittedHit, AdmittedMail, Gate, RawMail};
 pub use id::ConsentId;
-pub use keys::{GrantKeys, GrantKeysError, is_key_id};
+pub use keys::{GrantKeys, GrantKeysError};
 pub use policy::{ConsentPolicy, ConsentTier, GrantEvidence, GrantLookup};
 pub use register::ConsentRegister;
 pub use withdrawn::{ConsentIdDigest, WithdrawnGrants};

@@ -11,6 +11,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::config::{Config, MemoryBudget};
 use crate::event::{ClientAddress, SiteId};
+use crate::random::random_bytes;
 
 /// The number of entries that new networks share once the limiter holds more networks than
 /// configured.
@@ -43,8 +44,6 @@ impl RateLimiters {
     /// Reads the limits of the configuration and generates a new key.
     pub fn new(config: &Config) -> RateLimiters {
         let limits = &config.limits;
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).expect("the system's random generator works");
         RateLimiters {
             networks: RateLimiter::keyed(quota_per_second(
                 limits.network_hits_per_sec,
@@ -63,7 +62,7 @@ impl RateLimiters {
             user_logins: RateLimiter::keyed(Quota::per_minute(at_least_one(
                 limits.user_logins_per_min,
             ))),
-            key,
+            key: random_bytes(),
             max_networks: MemoryBudget::from_config(config).caps.networks,
             over_capacity: AtomicBool::new(false),
         }

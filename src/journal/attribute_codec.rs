@@ -12,9 +12,10 @@
 //! site itself. The counts are visitors, visits, networks and platform networks. Nearly all counts
 //! of a batch are 0 or 1, so they take one byte.
 
-use super::totals_codec::{PayloadReader, encode_strings, encode_varint};
+use super::totals_codec::{PayloadReader, encode_strings};
 use crate::aggregate::{AttributeCounts, AttributeKey, AttributeSums, StringId};
 use crate::event::{Dimension, Subject};
+use crate::varint::encode_varint;
 
 const OTHER_SITE: u8 = 1;
 const OTHER_DAY: u8 = 2;

@@ -14,8 +14,9 @@ use super::attribute_codec;
 use super::format_v1;
 use super::segment_file::SegmentFormat;
 use super::segment_keys::SegmentCipher;
-use super::totals_codec::{self, PayloadError, PayloadReader, encode_varint};
+use super::totals_codec::{self, PayloadError, PayloadReader};
 use crate::aggregate::{AttributeSums, SegmentDelta, SegmentSums};
+use crate::varint::encode_varint;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum FrameKind {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 
 use crate::disk::{self, FileLock};
+use crate::random::random_u64;
 
 const MAGIC: [u8; 8] = *b"FFSEGM2\n";
 /// The version before site ids had 128 bits.
@@ -292,10 +293,6 @@ fn collector_id_from_segments(folder: &Path) -> Option<u64> {
             .ok()?;
         SegmentId::parse_header(&header).map(|(id, _)| id.collector)
     })
-}
-
-pub(super) fn random_u64() -> u64 {
-    getrandom::u64().expect("the system's random generator works")
 }
 
 /// An open segment's file. Space is reserved ahead, so that a full disk is noticed before a hit is

@@ -22,6 +22,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::segment_file::SegmentId;
+use crate::random::fill_random;
 
 const MAGIC: [u8; 8] = *b"FFKEYS1\n";
 const ENTRY_BYTES: usize = 8 + 32;
@@ -151,7 +152,7 @@ impl SegmentKeys {
 impl ProcessKey {
     fn new_random(epoch: u64) -> ProcessKey {
         let mut key = Box::new(Zeroizing::new([0; 32]));
-        getrandom::fill(&mut **key).expect("the system's random generator works");
+        fill_random(&mut **key);
         ProcessKey { epoch, key }
     }
 }

@@ -31,6 +31,7 @@ use crate::calendar::Day;
 use crate::event::{
     self, CounterKind, CounterValues, DropReason, FaultKind, MailAction, SiteId, Subject, WebVital,
 };
+use crate::varint::{decode_varint, encode_varint};
 
 const OTHER_SITE: u8 = 1;
 const OTHER_DAY: u8 = 2;
@@ -145,14 +146,6 @@ pub(super) fn encode_strings(out: &mut Vec<u8>, strings: &[Box<str>]) {
         encode_varint(out, string.len() as u64);
         out.extend_from_slice(string.as_bytes());
     }
-}
-
-pub(super) fn encode_varint(out: &mut Vec<u8>, mut n: u64) {
-    while n >= 0x80 {
-        out.push(n as u8 | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
 }
 
 /// Decodes forward. `None` from any method means that the bytes do not follow the format.
@@ -389,15 +382,9 @@ impl<'a> PayloadReader<'a> {
     }
 
     pub(super) fn read_varint(&mut self) -> Option<u64> {
-        let mut n = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.read_byte()?;
-            n |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(n);
-            }
-        }
-        None
+        let (n, length) = decode_varint(self.payload.get(self.offset..)?)?;
+        self.offset += length;
+        Some(n)
     }
 
     pub(super) fn read_byte(&mut self) -> Option<u8> {

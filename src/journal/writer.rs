@@ -14,7 +14,7 @@ use super::open_segment::OpenSegment;
 use super::recovery::{RecoverySummary, SegmentRecovery};
 use super::sealed_segment::SealedSegment;
 use super::segment_closer::SegmentCloser;
-use super::segment_file::{JournalError, JournalFolder, SegmentId, random_u64};
+use super::segment_file::{JournalError, JournalFolder, SegmentId};
 use super::segment_keys::SegmentKeys;
 use crate::aggregate::{
     Aggregator, AggregatorLimits, CountedEvent, DropKey, OverflowCounts, ReleasePolicy,
@@ -27,6 +27,7 @@ use crate::consent::DropCounters;
 use crate::event::{DropReason, SiteId};
 use crate::outage::Outage;
 use crate::pseudonym::DayKeys;
+use crate::random::random_u64;
 
 /// Interval at which visits are closed and old keys wiped while no hit arrives.
 const IDLE_INTERVAL: Duration = Duration::from_millis(200);

@@ -7,6 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::Secret;
+use crate::key_file::{self, KeyFileError};
+use crate::random::random_bytes;
 
 /// Minimum length of a secret: a shorter one could be found by trial from one signed mail.
 const MIN_SECRET_BYTES: usize = 32;
@@ -27,6 +29,16 @@ pub enum MailKeysError {
     Empty,
 }
 
+impl From<KeyFileError> for MailKeysError {
+    fn from(error: KeyFileError) -> MailKeysError {
+        match error {
+            KeyFileError::MalformedLine(line) => MailKeysError::Malformed(line),
+            KeyFileError::DuplicateId(line) => MailKeysError::DuplicateId(line),
+            KeyFileError::NoKeys => MailKeysError::Empty,
+        }
+    }
+}
+
 impl MailKeys {
     /// Parses a key file: one key per line, `<id> <secret>`. Empty lines and lines that start with
     /// `#` are skipped.
@@ -35,37 +47,15 @@ impl MailKeys {
     ///
     /// A line is malformed or repeats an id (with its number, from 1), or the file has no key.
     pub fn parse(file: &Secret) -> Result<MailKeys, MailKeysError> {
-        let mut keys: Vec<(Box<str>, Key)> = Vec::new();
-        for (place, line) in file.expose_secret().lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-
-            let (id, secret) = line
-                .split_once(' ')
-                .ok_or(MailKeysError::Malformed(place + 1))?;
-            if !is_key_id(id) || secret.len() < MIN_SECRET_BYTES {
-                return Err(MailKeysError::Malformed(place + 1));
-            }
-            if keys.iter().any(|(known, _)| **known == *id) {
-                return Err(MailKeysError::DuplicateId(place + 1));
-            }
-
-            keys.push((id.into(), Key::new(HMAC_SHA256, secret.as_bytes())));
-        }
-
-        if keys.is_empty() {
-            Err(MailKeysError::Empty)
-        } else {
-            Ok(MailKeys(keys))
-        }
+        let keys = key_file::parse_keys(file.expose_secret(), |secret| {
+            (secret.len() >= MIN_SECRET_BYTES).then(|| Key::new(HMAC_SHA256, secret.as_bytes()))
+        })?;
+        Ok(MailKeys(keys))
     }
 
     /// A line for the file, with a new random secret of 32 bytes.
     pub fn generate_line(id: &str) -> Secret {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret).expect("the system's random generator works");
+        let secret = random_bytes::<32>();
         Secret::new(format!("{id} {}\n", URL_SAFE_NO_PAD.encode(secret)))
     }
 
@@ -87,14 +77,6 @@ impl MailKeys {
             .decode(signature)
             .is_ok_and(|tag| verify(key, message.as_bytes(), &tag).is_ok())
     }
-}
-
-/// Whether `id` is 1 to 16 ASCII letters, digits, `_` or `-`.
-pub fn is_key_id(id: &str) -> bool {
-    (1..=16).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ mod token;
 
 pub use classifier::{ReaderClassifier, ReaderSignals};
 pub use click_buffer::{ClickBuffer, SenderHash};
-pub use keys::{MailKeys, MailKeysError, is_key_id};
+pub use keys::{MailKeys, MailKeysError};
 pub use link_signer::{LinkSigner, MailLink, SignRequest, SignRequestError, SignedMail};
 pub use opened_queue::OpenedQueue;
 pub use reader_lists::ReaderListsError;

@@ -44,7 +44,7 @@ impl Drop for LockedKey {
 /// The system's random generator. Panics without one, since unpredictable keys are a condition of
 /// counting.
 pub fn fill_system_random(key: &mut [u8; 32]) {
-    getrandom::fill(key).expect("the system's random generator works");
+    crate::random::fill_random(key);
 }
 
 #[expect(

@@ -45,6 +45,7 @@ pub use withdrawals::WithdrawalDaySummary;
 
 use crate::aggregate::SegmentSums;
 use crate::event::SiteId;
+use crate::random::random_u64;
 use client::StoreClient;
 use engine::{Engine, EngineOptions};
 use error::error_during;
@@ -370,7 +371,7 @@ impl Store {
             table.all_columns().join(", ")
         );
 
-        let attempt = getrandom::u64().expect("the system's random generator works");
+        let attempt = random_u64();
         let mut insert = self.client.begin_formatted_insert(sql).with_setting(
             "query_id",
             format!("{}{name}-{attempt:016x}", self.query_id_prefix(token)),

@@ -21,6 +21,7 @@ use crate::event::{
     CounterKind, CounterValues, Dimension, DropReason, FaultKind, MailAction, ReaderKind, SiteId,
     Subject, WebVital,
 };
+use crate::varint::encode_varint;
 
 use super::marker::{SegmentMarkers, WHOLE_NODE};
 use super::schema::CountsTable;
@@ -460,23 +461,14 @@ impl BlockWriter {
             rows,
             marker,
         };
-        block.write_varint(columns);
-        block.write_varint(rows);
+        encode_varint(&mut block.bytes, columns as u64);
+        encode_varint(&mut block.bytes, rows as u64);
         block
-    }
-
-    /// Writes a number in LEB128, as the Native format does.
-    fn write_varint(&mut self, mut value: usize) {
-        while value >= 0x80 {
-            self.bytes.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.bytes.push(value as u8);
     }
 
     /// Writes a length and the bytes.
     fn write_string(&mut self, bytes: &[u8]) {
-        self.write_varint(bytes.len());
+        encode_varint(&mut self.bytes, bytes.len() as u64);
         self.bytes.extend_from_slice(bytes);
     }
 

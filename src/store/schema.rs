@@ -11,6 +11,7 @@ mod site_ids;
 use super::client::StoreClient;
 use super::error::{StoreError, error_during};
 use crate::event::CounterKind;
+use crate::random::random_u64;
 
 /// The number of inserts for which ClickHouse remembers a token. Only publication sends tokens, as
 /// a lock between collectors.
@@ -401,9 +402,7 @@ pub async fn apply_migrations(
 
 /// A unique name for a table that is filled and then renamed into place.
 fn side_table_name(table: &str) -> String {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    format!("{table}_side_{:016x}", u64::from_le_bytes(bytes))
+    format!("{table}_side_{:016x}", random_u64())
 }
 
 /// Drops side tables left by a crash, and those of former versions that rolled up months.

@@ -276,7 +276,5 @@ fn reserve_port() -> std::io::Result<TcpSocket> {
 
 /// It is generated for this start and kept in memory only; the engine gets its digest.
 fn generate_password() -> String {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).expect("the system gives random bytes");
-    crate::hex::encode_lower(&bytes)
+    crate::hex::encode_lower(&crate::random::random_bytes::<32>())
 }

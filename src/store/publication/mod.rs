@@ -34,6 +34,7 @@ use super::marker::exclude_marker_sites;
 use crate::calendar::Day;
 use crate::hex;
 use crate::publication::{ClosedPeriod, CoinKey, LotPolicy, PublicationRules};
+use crate::random::random_bytes;
 use slices::SiteSlice;
 
 const STEP: &str = "the publication of attributes";
@@ -264,9 +265,7 @@ impl Store {
     /// The store cannot be reached in time, ClickHouse rejects a statement, or another collector's
     /// insert of the key does not end. A key that is not stored is never used.
     pub async fn load_or_create_coin_key(&self) -> Result<CoinKey, StoreError> {
-        let mut fresh = [0; 32];
-        getrandom::fill(&mut fresh).expect("the system's random generator works");
-        let fresh = hex::encode_lower(&fresh);
+        let fresh = hex::encode_lower(&random_bytes::<32>());
 
         let sql = "INSERT INTO coin_keys (made, secret) SELECT now('UTC'), ?";
         for token in insert_once::insert_tokens("coin-key") {
