@@ -11,6 +11,7 @@
 //! those declared before them. docs/understand/ARCHITECTURE.md describes the rest.
 
 // Foundations: memory, files, encodings, random bytes, what must not be printed, time.
+pub mod budget;
 mod disk;
 mod hex;
 mod key_file;
@@ -39,6 +40,8 @@ pub mod publication;
 
 // Mails: a second source of counts.
 pub mod mail;
+
+pub mod visits;
 
 pub mod aggregate;
 

@@ -10,7 +10,8 @@ use super::limits::{AggregatorLimits, OverflowCounts};
 use super::row_writer::{RowWriter, intern_visit_values, push_closed_visit};
 use crate::calendar::{GRACE_MILLIS, Millis};
 use crate::event::{HitKind, SiteId, Subject};
-use crate::pseudonym::{Event, MailEvent, OpenerStatus, VisitEstimate, VisitHit, VisitLookup};
+use crate::pseudonym::{Event, MailEvent};
+use crate::visits::{OpenerStatus, VisitEstimate, VisitHit, VisitLookup};
 
 /// Maximum number of visits that one batch closes. This bounds the cost of midnight for the hit
 /// right after it, and the space for exit pages (paths of up to 512 bytes) in the journal's

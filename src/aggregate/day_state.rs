@@ -9,11 +9,11 @@ use hashbrown::HashMap;
 use super::interner::{SegmentPart, StringInterner, TextScope};
 use super::limits::AggregatorLimits;
 use super::string_id::StringId;
+use crate::budget::{BudgetShare, SharedBudget};
 use crate::calendar::{Day, DaySpan, Millis, ZoneId};
 use crate::event::{SiteId, Subject};
-use crate::pseudonym::{
-    BudgetShare, Event, OpenerSet, SharedBudget, VisitEstimate, VisitLimits, VisitTable,
-};
+use crate::pseudonym::Event;
+use crate::visits::{OpenerSet, VisitEstimate, VisitLimits, VisitTable};
 
 pub(super) struct DayState {
     pub(super) span: Arc<DaySpan>,

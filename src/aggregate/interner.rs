@@ -6,10 +6,10 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use foldhash::quality::RandomState;
 use hashbrown::{HashMap, HashTable};
 
+use crate::budget::BudgetShare;
 use crate::calendar::Day;
 use crate::config::TEXT_BYTES;
 use crate::event::{Dimension, OTHER_VALUE, Subject};
-use crate::pseudonym::BudgetShare;
 
 /// The namespace of a text. Each scope has a limit of distinct texts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -215,7 +215,7 @@ fn hash_text(state: &RandomState, scope: TextScope, text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pseudonym::SharedBudget;
+    use crate::budget::SharedBudget;
 
     fn texts(most: usize, bytes: usize) -> StringInterner {
         StringInterner::new(

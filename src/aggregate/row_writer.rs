@@ -15,7 +15,8 @@ use crate::event::CounterKind::{
 use crate::event::{
     CounterValues, Dimension, HitDetail, HitKind, SiteId, Subject, over_limit_code,
 };
-use crate::pseudonym::{ClosedVisit, Event, VisitUpdate, VisitValues};
+use crate::pseudonym::Event;
+use crate::visits::{ClosedVisit, VisitUpdate, VisitValues};
 
 /// The values that a visit keeps from its first hit.
 pub(super) fn intern_visit_values(

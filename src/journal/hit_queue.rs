@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use super::completion::{self, CommitError, CommitNotifier, CommitTicket};
 use crate::aggregate::CountedEvent;
 use crate::event::SiteId;
-use crate::pseudonym::{Event, VisitEstimate};
+use crate::pseudonym::Event;
+use crate::visits::VisitEstimate;
 
 /// A queued hit. The hits of one body are committed together; the last one carries its notifier.
 pub(super) struct QueuedHit {

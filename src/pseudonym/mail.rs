@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashTable;
 use zeroize::Zeroize;
 
-use super::budget::BudgetShare;
 use super::day_keys::DayKey;
 use super::pseudonymize::{VisitorKey, finish_visitor_key, write_address};
 use crate::calendar::{Day, DaySpan};
@@ -98,57 +96,10 @@ fn derive_opener_key(
     value
 }
 
-/// Today's openers, in bounded memory.
-pub struct OpenerSet {
-    known: HashTable<VisitorKey>,
-    /// Of the same budget as visitors, which take more memory.
-    budget: BudgetShare,
-}
-
-/// Whether an opener was seen before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OpenerStatus {
-    First,
-    Repeated,
-    /// The limit is reached: the open counts, its opener does not.
-    LimitReached,
-}
-
-impl OpenerSet {
-    /// An empty set with the budget of its day.
-    pub fn new(room: BudgetShare) -> OpenerSet {
-        OpenerSet {
-            known: HashTable::new(),
-            budget: room,
-        }
-    }
-
-    /// Records an opener.
-    pub fn record_opener(&mut self, opener: &VisitorKey) -> OpenerStatus {
-        if self
-            .known
-            .find(opener.table_hash(), |known| known == opener)
-            .is_some()
-        {
-            return OpenerStatus::Repeated;
-        }
-        if !self.budget.try_reserve(1) {
-            return OpenerStatus::LimitReached;
-        }
-        self.known.insert_unique(
-            opener.table_hash(),
-            opener.to_stored_copy(),
-            VisitorKey::table_hash,
-        );
-        OpenerStatus::First
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::calendar::ZoneId;
-    use crate::pseudonym::budget::SharedBudget;
     use crate::pseudonym::locked_key::LockedKey;
 
     fn value(key: u8, template: &str, batch: u16, address: &str, agent: &str) -> VisitorKey {
@@ -189,15 +140,5 @@ mod tests {
         ] {
             assert!(one != other);
         }
-    }
-
-    #[test]
-    fn an_opener_is_first_once_and_beyond_the_cap_is_not_held() {
-        let mut openers = OpenerSet::new(SharedBudget::new(2).new_share());
-        let opened: Vec<OpenerStatus> = [1, 1, 2, 3, 2]
-            .map(|n| openers.record_opener(&VisitorKey::for_tests(n)))
-            .to_vec();
-        use OpenerStatus::{First, LimitReached, Repeated};
-        assert_eq!(opened, [First, Repeated, First, LimitReached, Repeated]);
     }
 }

@@ -19,17 +19,18 @@ pub struct VisitorKey([u8; 16]);
 
 impl VisitorKey {
     /// Hash for tables in memory. The value is a keyed hash already, so its first bytes suffice.
-    pub(super) fn table_hash(&self) -> u64 {
+    pub(crate) fn table_hash(&self) -> u64 {
         u64::from_le_bytes(self.0[..8].try_into().expect("8 of 16 bytes are 8"))
     }
 
-    /// A copy for the day's state, the only place that keeps a value longer than its hit exists.
-    pub(super) fn to_stored_copy(&self) -> VisitorKey {
+    /// A copy for the day's state in `visits`, the only place that keeps a value longer than its hit
+    /// exists.
+    pub(crate) fn to_stored_copy(&self) -> VisitorKey {
         VisitorKey(self.0)
     }
 
     #[cfg(test)]
-    pub(super) fn for_tests(value: u128) -> VisitorKey {
+    pub(crate) fn for_tests(value: u128) -> VisitorKey {
         VisitorKey(value.to_le_bytes())
     }
 }
@@ -38,33 +39,35 @@ impl VisitorKey {
 /// a day, two have the same hash by chance once in 40 000 days. Deliberately without `Debug`,
 /// `Display` and `Serialize`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct MembershipHash(u64);
+pub(crate) struct MembershipHash(u64);
 
 impl MembershipHash {
-    pub(super) fn table_hash(self) -> u64 {
+    /// Hash for tables in memory.
+    pub(crate) fn table_hash(self) -> u64 {
         self.0
     }
 
     #[cfg(test)]
-    pub(super) fn for_tests(value: u64) -> MembershipHash {
+    pub(crate) fn for_tests(value: u64) -> MembershipHash {
         MembershipHash(value.rotate_left(57) ^ value)
     }
 }
 
 /// A hit's visitor: values under the day's key, without their input.
 pub struct Visitor {
-    pub(super) key: VisitorKey,
+    /// Of the person, on this site.
+    pub(crate) key: VisitorKey,
     /// The /24 or /48, on this site.
-    pub(super) network: MembershipHash,
+    pub(crate) network: MembershipHash,
     /// The same network, on any site.
-    pub(super) platform_network: MembershipHash,
+    pub(crate) platform_network: MembershipHash,
     /// The grant that permitted the hit, on this site; `None` without a grant.
-    pub(super) grant: Option<MembershipHash>,
+    pub(crate) grant: Option<MembershipHash>,
 }
 
 impl Visitor {
     #[cfg(test)]
-    pub(super) fn for_tests(key: u128, network: u64, grant: Option<u64>) -> Visitor {
+    pub(crate) fn for_tests(key: u128, network: u64, grant: Option<u64>) -> Visitor {
         Visitor {
             key: VisitorKey::for_tests(key),
             network: MembershipHash::for_tests(network),

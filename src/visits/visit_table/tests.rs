@@ -1,8 +1,8 @@
 use jiff::tz::TimeZone;
 
 use super::*;
+use crate::budget::SharedBudget;
 use crate::calendar::ZoneId;
-use crate::pseudonym::SharedBudget;
 
 const MINUTE_MILLIS: Millis = 60_000;
 const VALUES: VisitValues = VisitValues {

@@ -5,7 +5,7 @@
 
 use hashbrown::HashTable;
 
-use super::pseudonymize::{MembershipHash, Visitor};
+use crate::pseudonym::{MembershipHash, Visitor};
 
 /// Whether a new visitor is the first of its /24 or /48 that day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

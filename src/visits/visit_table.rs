@@ -11,12 +11,12 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 
-use super::budget::BudgetShare;
 use super::live::LiveVisitors;
 use super::networks::{FirstOfNetwork, GrantCounters, NetworkSet};
-use super::pseudonymize::{Visitor, VisitorKey};
+use crate::budget::BudgetShare;
 use crate::calendar::{DaySpan, Millis};
 use crate::event::HitKind;
+use crate::pseudonym::{Visitor, VisitorKey};
 
 const VISITORS_PER_CHUNK: usize = 4096;
 const MINUTE_MILLIS: u32 = 60_000;
