@@ -127,16 +127,16 @@ test("a share link shows its days to a stranger, after its password, and nothing
   const { url } = await operate(collector, "POST", "/api/v1/sites/demo/shares", link, NEXT_DAY);
 
   await page.goto(collector.url + url);
-  await expect(page.getByRole("heading", { name: "A password is needed" })).toBeVisible();
+  await expect(page.getByRole("heading", { name: "Password required" })).toBeVisible();
   expect(await violations(page)).toEqual([]);
   await page.getByLabel("Password").fill("a guess of mine");
   await page.getByRole("button", { name: "Show" }).click();
-  await expect(page.getByText("That was not the password of this link.")).toBeVisible();
+  await expect(page.getByText("Wrong password.")).toBeVisible();
   await page.getByLabel("Password").fill("between us two");
   await page.getByRole("button", { name: "Show" }).click();
   await expect(page.getByRole("heading", { name: "demo" })).toBeVisible();
-  await expect(page.locator(".span")).toHaveText("Mon, 2 Mar 2026");
-  await expect(page.locator(".number").filter({ hasText: "Page views" }).locator("b")).toHaveText(
+  await expect(page.locator(".date-range")).toHaveText("Mon, 2 Mar 2026");
+  await expect(page.locator(".metric").filter({ hasText: "Page views" }).locator("b")).toHaveText(
     "3",
   );
   await expect(

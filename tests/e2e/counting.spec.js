@@ -50,13 +50,13 @@ const rows = (table) =>
     lines.map((tr) =>
       // The number of a row that is compared, without its change.
       [...tr.children].map((cell) =>
-        (cell.querySelector(".pair")?.firstChild.textContent ?? cell.innerText).trim(),
+        (cell.querySelector(".compared-value")?.firstChild.textContent ?? cell.innerText).trim(),
       ),
     ),
   );
 const total = (page, label) =>
   page
-    .locator(".number")
+    .locator(".metric")
     .filter({ has: page.getByText(label, { exact: true }) })
     .locator("b");
 
@@ -294,7 +294,7 @@ test("ten visitors of one source are shown when their day is over, and choosing 
     .poll(() => rows(list(page, "Sources")))
     .toEqual([["news.example.com", "10", "100%"]]);
   await page.getByRole("button", { name: "news.example.com" }).click();
-  await expect(page.locator(".chip")).toContainText("Source: news.example.com");
+  await expect(page.locator(".filter-chip")).toContainText("Source: news.example.com");
   await expect.poll(() => rows(list(page, "Pages"))).toEqual([["/u/demo", "10", "10"]]);
   await page.goBack();
   await expect(total(page, "Page views")).toHaveText("10");

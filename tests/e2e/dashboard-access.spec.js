@@ -46,7 +46,7 @@ const test = base.extend({
 
 const value = (page, label) =>
   page
-    .locator(".number")
+    .locator(".metric")
     .filter({ has: page.getByText(label, { exact: true }) })
     .locator("b");
 const sum = (numbers) => numbers.reduce((all, n) => all + n, 0);
@@ -114,7 +114,7 @@ test("who is signed out is told the way in, and comes back to where they were", 
 test("a way back that leads elsewhere is not followed", async ({ page }) => {
   await asOperator(page, `/login?to=${encodeURIComponent("//evil.example/")}`);
   await expect(
-    page.getByRole("dialog", { name: "Choose a site" }).or(page.locator(".lead")),
+    page.getByRole("dialog", { name: "Choose a site" }).or(page.locator(".summary")),
   ).toBeVisible();
   expect(new URL(page.url()).host).toBe(new URL(await page.evaluate(() => location.href)).host);
   expect(page.url()).not.toContain("evil");
@@ -135,7 +135,7 @@ test("without a password login the page says that the platform leads here", asyn
   ).toBeVisible();
   await expect(page.getByRole("link", { name: "Sign in" })).toHaveCount(0);
   await page.goto(`${collector.url}/login`);
-  await expect(page.getByRole("heading", { name: "There is no password here" })).toBeVisible();
+  await expect(page.getByRole("heading", { name: "Password sign-in is disabled" })).toBeVisible();
   expect(await violations(page)).toEqual([]);
 });
 
@@ -154,7 +154,7 @@ test("a creator who is handed over sees their own site, and no platform", async 
   await page.getByRole("button", { name: "Menu" }).click();
   await expect(page.locator("#menu").getByText("Platform")).toHaveCount(0);
   await page.goto("/?site=somebody-else");
-  await expect(page.getByRole("heading", { name: "There is no such site" })).toBeVisible();
+  await expect(page.getByRole("heading", { name: "Site not found" })).toBeVisible();
   await page.goto("/platform");
   await expect(page.getByRole("heading", { name: "For operators only" })).toBeVisible();
 });
@@ -167,17 +167,17 @@ test("a share link is made, opened by a stranger, framed, and revoked", async ({
 }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: collector.url });
   await asCreator(page, collector, ["demo"]);
-  await expect(page.locator(".lead")).toBeVisible();
+  await expect(page.locator(".summary")).toBeVisible();
   await menu(page, "Share");
   const dialog = page.getByRole("dialog", { name: "Share" });
   await expect(dialog.getByLabel("From")).toHaveValue("2026-03-09");
-  await expect(dialog.getByLabel("To, a day that is over")).toHaveValue("2026-03-14");
-  await dialog.getByLabel("To, a day that is over").fill("2026-03-15");
-  await dialog.getByRole("button", { name: "Make a link" }).click();
+  await expect(dialog.getByLabel("To (a past day)")).toHaveValue("2026-03-14");
+  await dialog.getByLabel("To (a past day)").fill("2026-03-15");
+  await dialog.getByRole("button", { name: "Create link" }).click();
   await expect(dialog.getByRole("alert")).toHaveText("to must be a day that is over");
-  await dialog.getByLabel("To, a day that is over").fill("2026-03-14");
+  await dialog.getByLabel("To (a past day)").fill("2026-03-14");
   await dialog.getByLabel("Expires (optional)").fill("2026-12-31");
-  await dialog.getByRole("button", { name: "Make a link" }).click();
+  await dialog.getByRole("button", { name: "Create link" }).click();
   await dialog.getByRole("button", { name: "Copy the link" }).click();
   await expect(dialog.getByText("Copied", { exact: true }).first()).toBeVisible();
   const link = await page.evaluate(() => navigator.clipboard.readText());
@@ -218,12 +218,12 @@ test("a share link of few people shows how many, and nothing of them", async ({
   collector,
 }) => {
   await asCreator(page, collector, ["demo"]);
-  await expect(page.locator(".lead")).toBeVisible();
+  await expect(page.locator(".summary")).toBeVisible();
   await menu(page, "Share");
   const dialog = page.getByRole("dialog", { name: "Share" });
   await dialog.getByLabel("From").fill("2026-03-07");
-  await dialog.getByLabel("To, a day that is over").fill("2026-03-07");
-  await dialog.getByRole("button", { name: "Make a link" }).click();
+  await dialog.getByLabel("To (a past day)").fill("2026-03-07");
+  await dialog.getByRole("button", { name: "Create link" }).click();
   const link = await dialog.locator("pre").first().textContent();
   const stranger = await browser.newPage();
   await stranger.goto(`${link}?embed=1`);
@@ -261,7 +261,7 @@ test("the platform's view: totals, sites, consent, health, what is slow and brok
     "TypeError /u/demo/app.js:12",
   );
   await expect(page.locator("#health")).toContainText("embedded, answers");
-  await expect(page.locator("#consent")).toContainText("Nobody has answered the question yet.");
+  await expect(page.locator("#consent")).toContainText("No consent choices yet.");
   expect(await violations(page)).toEqual([]);
   await page.getByLabel("Range").selectOption("28d");
   await expect(value(page, "Visitors")).toHaveText(String(sum(PEOPLE)));
@@ -374,7 +374,7 @@ test("an operator registers a site, makes and revokes a token, and finds it all 
 
   await manage.getByRole("button", { name: "API tokens" }).click();
   await manage.getByLabel("Name", { exact: true }).fill("nightly export");
-  await manage.getByRole("button", { name: "Make a token" }).click();
+  await manage.getByRole("button", { name: "Create token" }).click();
   await expect(manage.getByRole("region", { name: "The new token" }).locator("code")).toHaveText(
     /^ff_/,
   );

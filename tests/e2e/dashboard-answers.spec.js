@@ -4,8 +4,8 @@ import { violations } from "./browser.js";
 import { TODAY, WEEK, counters, day, expect, gone, json, ofValue, report, test } from "./made.js";
 
 const headline = (page, label) =>
-  page.locator(".number").filter({ has: page.getByText(label, { exact: true }) });
-const lead = (page) => page.locator(".lead");
+  page.locator(".metric").filter({ has: page.getByText(label, { exact: true }) });
+const lead = (page) => page.locator(".summary");
 const panel = (page, name) => page.getByRole("region", { name, exact: true });
 
 /** Twenty people come each day at eight in the morning; it is so many hours after midnight. */
@@ -61,7 +61,7 @@ const steady = (hour, { from = day(-6), to = TODAY, interval = "day" } = {}) => 
 };
 
 /** Every change beside a headline number. */
-const changes = (page) => page.locator(".number .change > [aria-hidden]").allTextContents();
+const changes = (page) => page.locator(".metric .change > [aria-hidden]").allTextContents();
 
 for (const [range, of] of [
   ["7d", {}],
@@ -91,7 +91,7 @@ test("up to when both sides are compared is said, and a day that is not over is 
   show,
 }) => {
   await show(steady(7), "/?site=mia");
-  await expect(page.locator(".span")).toHaveText(
+  await expect(page.locator(".date-range")).toHaveText(
     "22 Nov – 28 Nov 2026, against 15 Nov – 21 Nov, both until 07:00",
   );
   await expect(page.locator(".key")).toHaveText("now not over yet before");
@@ -196,7 +196,7 @@ test.describe("one question", () => {
     await expect(lead(page)).toContainText("137 visitors in the last 7 days");
     release();
     await expect(
-      page.getByRole("heading", { name: "These numbers are from before" }),
+      page.getByRole("heading", { name: "These numbers are out of date" }),
     ).toBeVisible();
     await expect(lead(page)).toContainText("137 visitors in the last 7 days");
     delete answers["/report"];
@@ -253,7 +253,7 @@ test.describe("one question", () => {
     await expect(page.locator("main")).not.toContainText("/u/mia/slow");
     await expect(page.locator("main")).not.toContainText("TypeError");
     release();
-    await expect(panel(page, "Faults")).toContainText("Nothing broke");
+    await expect(panel(page, "Faults")).toContainText("No faults were recorded");
     answers["/sites/tom/vitals"] = (route) => json(route, vitals("/u/tom/quick"));
     await expect(panel(page, "Speed")).toContainText("/u/tom/quick", { timeout: 12_000 });
   });
@@ -311,7 +311,7 @@ test("a site that was counted before and is quiet today is not told to install a
   );
   await expect(page.getByRole("heading", { name: "Nothing here yet" })).toBeVisible();
   await expect(page.locator(".notice")).toContainText(
-    "Nobody was counted today so far. 400 visitors since 3 Mar.",
+    "No visitors today so far. 400 visitors since 3 Mar.",
   );
   await expect(page.locator("pre")).toHaveCount(0);
 });
@@ -323,7 +323,7 @@ test("without backgrounds a bar is an edge, the chosen number has one, and paper
   await page.emulateMedia({ colorScheme: "dark" });
   await show(report());
   await expect(page.locator("canvas")).toBeVisible();
-  const share = page.getByRole("table", { name: "Links" }).locator(".share").first();
+  const share = page.getByRole("table", { name: "Links" }).locator(".share-bar").first();
   const style = (locator, name) =>
     locator.evaluate((node, name) => getComputedStyle(node)[name], name);
   await page.emulateMedia({ forcedColors: "active", colorScheme: "light" });
@@ -405,7 +405,7 @@ test("what was chosen far down is said where the reader is, and no focus is lost
     .getByRole("table", { name: "Countries" })
     .getByRole("button", { name: "Germany" })
     .click();
-  await expect(page.locator(".chip")).toBeInViewport();
+  await expect(page.locator(".filter-chip")).toBeInViewport();
   await expect(page.getByRole("button", { name: "Remove the filter" })).toBeFocused();
   await page.getByRole("button", { name: "Remove the filter" }).click();
   await expect(page.locator("main")).toBeFocused();
@@ -418,7 +418,7 @@ test("what was chosen far down is said where the reader is, and no focus is lost
     expect(await page.evaluate(() => document.activeElement.tagName), item).not.toBe("BODY");
   }
   await page.reload();
-  await expect(page.locator(".lead")).toBeVisible();
+  await expect(page.locator(".summary")).toBeVisible();
   await page.keyboard.press("Tab");
   await expect(page.getByRole("link", { name: "Skip to the numbers" })).toBeFocused();
 });

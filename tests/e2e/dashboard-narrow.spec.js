@@ -226,7 +226,10 @@ const fits = async (page, name) => {
 const small = (page) =>
   page.locator("button, select, a[href], input, summary").evaluateAll((all) =>
     all
-      .filter((one) => one.checkVisibility() && !one.closest(".skip, .unseen, dialog:not([open])"))
+      .filter(
+        (one) =>
+          one.checkVisibility() && !one.closest(".skip, .visually-hidden, dialog:not([open])"),
+      )
       .map((one) => {
         const { width, height } = one.getBoundingClientRect();
         return [

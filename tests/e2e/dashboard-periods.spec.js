@@ -88,7 +88,7 @@ for (const [range, label, words] of [
     const asked = await show(() => shown);
     await page.getByLabel("Range").selectOption({ label });
     await expect(page).toHaveURL(new RegExp(`range=${range}`));
-    await expect(page.locator(".lead")).toContainText(words);
+    await expect(page.locator(".summary")).toContainText(words);
     expect(lastAsked(asked)).toBe(range);
   });
 }
@@ -198,7 +198,7 @@ test("below the numbers of another range no rows of the last one stay", async ({
   await expect(page.getByRole("table", { name: "Sites", exact: true })).toContainText("mia");
 
   await page.getByLabel("Range").selectOption("28d");
-  await expect(page.locator(".span")).toContainText("1 Nov – 28 Nov 2026");
+  await expect(page.locator(".date-range")).toContainText("1 Nov – 28 Nov 2026");
   await expect(page.getByText("welcome")).toHaveCount(0);
   await expect(page.getByRole("link", { name: "mia" })).toHaveCount(0);
   await expect.poll(() => held.length).toBe(2);

@@ -43,8 +43,8 @@ const changes = (page, name) =>
           return [
             cell.innerText.split(/\s/)[0],
             said(".change > [aria-hidden]"),
-            said(".change > .unseen"),
-            cell.querySelector(".pair")?.title ?? "",
+            said(".change > .visually-hidden"),
+            cell.querySelector(".compared-value")?.title ?? "",
           ];
         }),
     );
@@ -125,7 +125,7 @@ test("share links are told apart by the name they were given", async ({ page, sh
   ).toBeVisible();
 
   await dialog.getByLabel("Name (optional)").fill("Tour sponsor");
-  await dialog.getByRole("button", { name: "Make a link" }).click();
+  await dialog.getByRole("button", { name: "Create link" }).click();
   await expect(dialog.getByText("Copy it now.")).toBeVisible();
   expect(sent.map(({ name, from, to }) => [name, from, to])).toEqual([
     ["Tour sponsor", day(-6), day(-1)],

@@ -25,10 +25,10 @@ const rows = (of) =>
       lines.map((tr) => [...tr.children].map((cell) => cell.innerText.trim())),
     );
 const panel = (page, name) => page.getByRole("region", { name, exact: true });
-const until = (page) => page.locator(".until");
+const until = (page) => page.locator(".published-until");
 const headline = (page, label) =>
   page
-    .locator(".number")
+    .locator(".metric")
     .filter({ has: page.getByText(label, { exact: true }) })
     .locator("b");
 const WHY = "Values are shown in groups of at least 5 visitors, after the day is over";
@@ -124,7 +124,7 @@ test("the first day of a site says when its lists come", async ({ page, show }) 
     for (const name of ["Sources", "Countries", "Devices"])
       await expect(panel(page, name), what).toContainText("Shown after the first day is over.");
     await expect(headline(page, "Visitors")).toHaveText("9");
-    await expect(page.locator(".lead")).toContainText(
+    await expect(page.locator(".summary")).toContainText(
       "9 visitors in the last 7 days. Most clicked newsletter.",
     );
     await expect(page.locator(".map")).toHaveCount(0);
@@ -168,13 +168,13 @@ test("where most are not shown yet, the first sentence does not say where most c
   show,
 }) => {
   await show(report());
-  await expect(page.locator(".lead")).toHaveText(
+  await expect(page.locator(".summary")).toHaveText(
     "137 visitors in the last 7 days. Most came from Instagram; most clicked newsletter.",
   );
   await show(
     report({ dimensions: { ...report().dimensions, source: list(131, { Instagram: 6 }) } }),
   );
-  await expect(page.locator(".lead")).toHaveText(
+  await expect(page.locator(".summary")).toHaveText(
     "137 visitors in the last 7 days. Most clicked newsletter.",
   );
 });
@@ -192,7 +192,7 @@ test("no campaign is a row of the list, the last one, and no filter", async ({ p
   ]);
   for (const filter of ["campaign:(none)", "source:(other)"]) {
     const asked = await show(report(), `/?site=mia&filter=${encodeURIComponent(filter)}`);
-    await expect(page.locator(".chip")).toHaveCount(0);
+    await expect(page.locator(".filter-chip")).toHaveCount(0);
     expect(
       asked.filter((query) => query.includes("filter=")),
       filter,
@@ -210,7 +210,7 @@ test("a source's own view says that its numbers are those shown, and up to when"
     }),
     "/?site=mia&filter=source:Instagram",
   );
-  await expect(page.locator(".lead")).toHaveText(
+  await expect(page.locator(".summary")).toHaveText(
     "60 visitors shown in the last 7 days, 20% more than in the 7 days before. Most clicked newsletter.",
   );
   await expect(headline(page, "Visitors shown")).toHaveText("60");
@@ -318,7 +318,7 @@ test("a share link's answer is drawn by the same rules, with its own k", async (
   expect(await rows(table(page, "Countries"))).toEqual([["Not yet shown", "137", ""]]);
   await table(page, "Countries").getByRole("button").click();
   await expect(table(page, "Countries")).toContainText("in groups of at least 20 visitors");
-  await expect(page.locator(".foot")).toContainText("in groups of at least 20 visitors");
+  await expect(page.locator(".footnote")).toContainText("in groups of at least 20 visitors");
   expect(await violations(page)).toEqual([]);
 });
 
@@ -352,7 +352,7 @@ for (const width of [320, 390, 1280]) {
       ];
       for (const [name, made, path] of states) {
         await show(JSON.parse(JSON.stringify(made)), path);
-        await expect(page.locator(".number b").filter({ hasText: /\d/ }).first()).toBeVisible();
+        await expect(page.locator(".metric b").filter({ hasText: /\d/ }).first()).toBeVisible();
         for (const row of await page.getByRole("button", { name: "Not yet shown" }).all())
           await row.click();
         if (name !== "source") await expect(page.locator("canvas")).toBeVisible();

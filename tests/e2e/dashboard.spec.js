@@ -20,27 +20,27 @@ const WEEK = PEOPLE.slice(7);
 const sum = (numbers) => numbers.reduce((all, n) => all + n, 0);
 /** What a row of a list is compared by, as the pointer is told. */
 const sides = (table) =>
-  table.locator(".pair").evaluateAll((pairs) => pairs.map(({ title }) => title));
+  table.locator(".compared-value").evaluateAll((pairs) => pairs.map(({ title }) => title));
 const panel = (page, name) => page.getByRole("region", { name, exact: true });
 const rows = (table) =>
   table.locator("tbody tr:not([hidden])").evaluateAll((lines) =>
     lines.map((tr) =>
       // The number of a row that is compared, without its change.
       [...tr.children].map((cell) =>
-        (cell.querySelector(".pair")?.firstChild.textContent ?? cell.innerText).trim(),
+        (cell.querySelector(".compared-value")?.firstChild.textContent ?? cell.innerText).trim(),
       ),
     ),
   );
 const first = async (table) =>
   (await rows(table)).map(([name, ...cells]) => [name, ...cells.filter(Boolean)]);
 const number = (page, label) =>
-  page.locator(".number").filter({ has: page.getByText(label, { exact: true }) });
+  page.locator(".metric").filter({ has: page.getByText(label, { exact: true }) });
 const value = (page, label) => number(page, label).locator("b");
 const loaded = async (page, query = "") => {
   await page.goto(`/?site=demo${query}`);
   await expect(page.locator("main")).toHaveAttribute("aria-busy", "false");
   await expect(
-    page.locator(".number b").filter({ hasText: /\d/ }).or(page.locator(".notice")).first(),
+    page.locator(".metric b").filter({ hasText: /\d/ }).or(page.locator(".notice")).first(),
   ).toBeVisible();
 };
 const brief = (n) => n.toLocaleString("en");
@@ -50,7 +50,7 @@ test("the first sentence says how many, how much better, from where, and what th
 }) => {
   await loaded(page);
   const [now, then] = [sum(WEEK), sum(PEOPLE.slice(0, 7))];
-  await expect(page.locator(".lead")).toHaveText(
+  await expect(page.locator(".summary")).toHaveText(
     `${now} visitors in the last 7 days, ${Math.round((now / then - 1) * 100)}% more than ` +
       "in the 7 days before. Top source: Instagram; most clicked newsletter.",
   );
@@ -229,12 +229,12 @@ test("every list shows the API's rows, and compares them by the API's numbers", 
       .filter((name) => name !== "Not yet shown")
       .sort(),
   ).toEqual(["English", "French", "German"]);
-  await expect(page.locator(".until")).toHaveText(
+  await expect(page.locator(".published-until")).toHaveText(
     "Sources, countries and devices up to Saturday, 14 March",
   );
   const [germany] = await first(page.getByRole("table", { name: "Countries" }));
   expect(germany[0]).toBe("Germany");
-  await expect(page.locator(".map path.some")).toHaveCount(dimensions.country.rows.length);
+  await expect(page.locator(".map path.counted")).toHaveCount(dimensions.country.rows.length);
 
   for (const [tab, key] of [
     ["Entries", "entries"],
@@ -291,7 +291,7 @@ test("speed, faults and what was not counted say what the API says", async ({
   await expect(page.getByRole("table", { name: "Not counted" })).toContainText(
     "Global Privacy Control",
   );
-  await expect(page.getByRole("table", { name: "Not counted" })).toContainText("Did not agree");
+  await expect(page.getByRole("table", { name: "Not counted" })).toContainText("No consent");
 });
 
 test("a link filters by who clicked it, a source by what its visitors saw, and both come off again", async ({
@@ -301,7 +301,7 @@ test("a link filters by who clicked it, a source by what its visitors saw, and b
   await loaded(page);
   await page.getByRole("button", { name: "newsletter", exact: true }).click();
   await expect(page).toHaveURL(/filter=link%3Anewsletter/);
-  await expect(page.locator(".chip")).toContainText("Link: newsletter");
+  await expect(page.locator(".filter-chip")).toContainText("Link: newsletter");
   const link = await collector.report("range=7d&filter=link:newsletter");
   await expect(value(page, "Unique clicks")).toHaveText(String(link.totals.visitors));
   await expect(value(page, "Time to click")).toHaveText(
@@ -316,7 +316,7 @@ test("a link filters by who clicked it, a source by what its visitors saw, and b
   await page.getByRole("button", { name: "Remove the filter" }).click();
 
   await page.getByRole("button", { name: "Instagram" }).click();
-  await expect(page.locator(".chip")).toContainText("Source: Instagram");
+  await expect(page.locator(".filter-chip")).toContainText("Source: Instagram");
   const source = await collector.report("range=7d&filter=source:Instagram");
   await expect(value(page, "Visits shown")).toHaveText(String(source.totals.visits));
   await expect(value(page, "Visitors shown")).toHaveText(String(source.totals.visitors));
@@ -325,11 +325,11 @@ test("a link filters by who clicked it, a source by what its visitors saw, and b
   );
   await expect(page.locator("canvas")).toHaveCount(0);
   await page.keyboard.press("Escape");
-  await expect(page.locator(".chip")).toHaveCount(0);
+  await expect(page.locator(".filter-chip")).toHaveCount(0);
   await page.goBack();
-  await expect(page.locator(".chip")).toContainText("Instagram");
+  await expect(page.locator(".filter-chip")).toContainText("Instagram");
   await page.goForward();
-  await expect(page.locator(".chip")).toHaveCount(0);
+  await expect(page.locator(".filter-chip")).toHaveCount(0);
 });
 
 for (const [by, name] of [
@@ -342,7 +342,7 @@ for (const [by, name] of [
     await loaded(page, by === "campaign" ? "&sources=campaign" : "");
     await page.locator("table").getByRole("button", { name, exact: true }).first().click();
     await expect(page).toHaveURL(new RegExp(`filter=${by}%3A`));
-    await expect(page.locator(".chip")).toContainText(name);
+    await expect(page.locator(".filter-chip")).toContainText(name);
     await expect(
       value(page, by === "country" || by === "campaign" ? "Visitors shown" : "Visitors"),
     ).toHaveText(/^\d+$/);
@@ -430,9 +430,11 @@ test("ranges, comparison and steps are in the address, and keys choose them", as
   await page.getByLabel("Compare with the days from").fill("2026-03-09");
   await page.getByRole("button", { name: "Show", exact: true }).click();
   await expect(page).toHaveURL(/compare_from=2026-03-09/);
-  await expect(page.locator(".lead")).toContainText("than from 9 Mar to 11 Mar 2026");
+  await expect(page.locator(".summary")).toContainText("than from 9 Mar to 11 Mar 2026");
   await page.reload();
-  await expect(page.locator(".span")).toHaveText("4 Mar – 6 Mar 2026, against 9 Mar – 11 Mar");
+  await expect(page.locator(".date-range")).toHaveText(
+    "4 Mar – 6 Mar 2026, against 9 Mar – 11 Mar",
+  );
 });
 
 test("a list opens whole, is searched, and a row of it filters", async ({ page, collector }) => {
@@ -534,7 +536,7 @@ test("what would do harm elsewhere is text here", async ({ page, collector }) =>
     .getByRole("table", { name: "Events" })
     .getByRole("button", { name: "<script>alert(1)</script>" })
     .click();
-  await expect(page.locator(".chip")).toContainText("Event: <script>alert(1)</script>");
+  await expect(page.locator(".filter-chip")).toContainText("Event: <script>alert(1)</script>");
   const csv = await (
     await fetch(collector.page("/api/v1/sites/harm/export?table=event&range=today"))
   ).text();
@@ -543,7 +545,7 @@ test("what would do harm elsewhere is text here", async ({ page, collector }) =>
   await page.goto(
     `/?site=harm&filter=${encodeURIComponent("source:<img src=x onerror=alert(1)>")}`,
   );
-  await expect(page.locator(".chip")).toContainText("<img src=x");
+  await expect(page.locator(".filter-chip")).toContainText("<img src=x");
   await expect(page.locator("img")).toHaveCount(0);
 });
 
@@ -575,7 +577,7 @@ test("without a site in the address one chooses", async ({ page }) => {
     .getByRole("button", { name: /^demo/ })
     .click();
   await expect(page).toHaveURL(/\?site=demo$/);
-  await expect(page.locator(".lead")).toBeVisible();
+  await expect(page.locator(".summary")).toBeVisible();
   await page.goBack();
   await expect(page.getByRole("heading", { name: "No site is chosen" })).toBeVisible();
   expect(await violations(page)).toEqual([]);
@@ -606,7 +608,7 @@ test("numbers that cannot be read again stay, and are marked as old", async ({ p
     }),
   );
   await page.getByLabel("Range").selectOption("28d");
-  await expect(page.getByRole("heading", { name: "These numbers are from before" })).toBeVisible();
+  await expect(page.getByRole("heading", { name: "These numbers are out of date" })).toBeVisible();
   await expect(value(page, "Visitors")).toHaveText(String(sum(WEEK)));
   await page.reload();
   await expect(
@@ -626,7 +628,7 @@ test("numbers that cannot be read again stay, and are marked as old", async ({ p
 test("a site that is not there, or not one's own, is told the same", async ({ page }) => {
   page.expected = /404/;
   await page.goto("/?site=no%20such%20site");
-  await expect(page.getByRole("heading", { name: "There is no such site" })).toBeVisible();
+  await expect(page.getByRole("heading", { name: "Site not found" })).toBeVisible();
 });
 
 test("nothing moves when numbers arrive", async ({ page }) => {

@@ -89,7 +89,7 @@ for (const [size, viewport] of [
         await page.getByRole("dialog").getByRole("button", { name: "Reject", exact: true }).click();
         await expect(page.getByRole("dialog")).toBeHidden();
         await look("shop");
-        const visitors = page.locator(".number b").first();
+        const visitors = page.locator(".metric b").first();
         await page.goto(`/?site=demo&from=${DAY}&to=${DAY}`);
         await expect(visitors).toHaveText("24");
         await look("report-day");

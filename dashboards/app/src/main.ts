@@ -1,4 +1,4 @@
-// Which page this is follows from the path; each is code of its own but the one opened most.
+// Selects the page by path. All pages but the dashboard are loaded on demand.
 import { mount, type Component } from "svelte";
 import "./app.css";
 import Dashboard from "./pages/Dashboard.svelte";

@@ -16,7 +16,7 @@ for (const [slower, most] of Object.entries(MOST)) {
     await cdp.send("Emulation.setCPUThrottlingRate", { rate: Number(slower) });
     await page.addInitScript(() => {
       new MutationObserver(() => {
-        const number = document.querySelector(".number b");
+        const number = document.querySelector(".metric b");
         if (!window.at && number && /\d/.test(number.textContent)) window.at = performance.now();
       }).observe(document, { subtree: true, childList: true, characterData: true });
     });

@@ -1,8 +1,8 @@
-// Asking the collector. Whatever it answers was once sent by a stranger: it is shown as text, never
-// as markup.
+// Requests to the collector's API. Its responses contain strings from untrusted clients: they are
+// shown as text, never as markup.
 import type { Problem as ProblemBody, Session } from "./schema";
 
-/** What went wrong, as far as the collector or the network said. */
+/** An error response of the API (RFC 9457), or a network failure. */
 export class ApiProblem extends Error {
   constructor(
     readonly status: number,
@@ -12,7 +12,7 @@ export class ApiProblem extends Error {
   ) {
     super(title);
   }
-  /** The same question may be answered later. */
+  /** Whether a retry may succeed. */
   get isTransient(): boolean {
     return this.status < 400 || this.status >= 500 || this.status === 429;
   }
@@ -37,7 +37,7 @@ const sendRequest = async (path: string, init: RequestInit): Promise<Response> =
   throw new ApiProblem(
     response.status,
     said?.code ?? "unknown",
-    said?.title ?? "The collector did not answer as expected",
+    said?.title ?? "Unexpected response from the collector",
     said?.detail,
   );
 };
@@ -45,7 +45,7 @@ const sendRequest = async (path: string, init: RequestInit): Promise<Response> =
 export const fetchJson = async <T>(path: string, signal?: AbortSignal): Promise<T> =>
   (await sendRequest(path, signal ? { signal } : {})).json() as Promise<T>;
 
-/** A change: with what proves that it comes from this page. */
+/** Sends a change, with the CSRF token of the session. */
 export const sendJson = async <T = void>(
   method: "POST" | "PUT" | "DELETE",
   path: string,
@@ -71,6 +71,6 @@ export const signIn = async (user: string, password: string): Promise<Session> =
   storeCsrf(await sendJson<Session>("POST", "/api/v1/session", { user, password }));
 export const signOut = (): Promise<void> => sendJson("DELETE", "/api/v1/session");
 
-/** A path with its parts and query escaped. */
+/** A template tag that escapes the values in a path or query. */
 export const apiPath = (parts: TemplateStringsArray, ...values: string[]): string =>
   parts.reduce((path, part, i) => path + encodeURIComponent(values[i - 1] ?? "") + part);

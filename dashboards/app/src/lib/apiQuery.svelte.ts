@@ -1,20 +1,19 @@
-// One question and its answer. An answer is shown with what it was asked about: words and numbers
-// change together, when the next answer is there. Until then, and where it does not come, the old
-// one stays.
+// A request and its response as reactive state. The response is kept together with its subject, so
+// that texts and numbers change at the same time. While the next request runs, and if it fails with
+// a transient error, the previous response stays.
 import { onDestroy } from "svelte";
 import { ApiProblem, fetchJson } from "./api";
 
 /**
- * Milliseconds until a question that could not be answered for now is asked again; the last one
- * from then on.
+ * Delays before retries after a transient error, in milliseconds; the last one repeats.
  */
 const RETRY_MILLIS = [5_000, 10_000, 20_000, 30_000];
 
 export class ApiQuery<T, Q = null> {
   value = $state.raw<T | null>(null);
-  /** What the value is an answer to. */
+  /** The subject that the value was loaded for. */
   subject = $state.raw<Q | null>(null);
-  /** The path it came from. */
+  /** The path that the value was loaded from. */
   loadedPath = $state("");
   problem = $state.raw<ApiProblem | null>(null);
   isLoading = $state(false);
@@ -30,24 +29,24 @@ export class ApiQuery<T, Q = null> {
     onDestroy(() => (removeEventListener("online", retryOnline), this.clear()));
   }
 
-  /** The value could not be read again, or is of another question. */
+  /** Whether reloading failed, or the value belongs to another path than the one requested last. */
   get isStale(): boolean {
     return this.value !== null && (this.problem !== null || this.loadedPath !== this.#path);
   }
 
-  /** `forget`: what is there is about something else altogether. True once the answer is there. */
+  /** Loads a path. `reset` discards the current value first. Resolves to whether it succeeded. */
   load(path: string, subject: Q | null = null, reset = false): Promise<boolean> {
     if (reset) this.#reset();
     this.#attempts = 0;
     return this.#run(path, subject);
   }
 
-  /** The same question again. */
+  /** Repeats the last request. */
   reload(): Promise<boolean> {
     return this.#path ? this.#run(this.#path, this.#nextSubject) : Promise.resolve(false);
   }
 
-  /** Nothing is asked any more. */
+  /** Cancels the request and its retries, and discards the value. */
   clear(): void {
     this.#controller?.abort();
     this.#controller = null;
@@ -77,13 +76,13 @@ export class ApiQuery<T, Q = null> {
       this.problem =
         error instanceof ApiProblem
           ? error
-          : new ApiProblem(0, "broken", "The answer could not be read");
+          : new ApiProblem(0, "broken", "The response could not be read");
       if (this.problem.isTransient)
         this.#retryTimer = setTimeout(
           () => void this.reload(),
           RETRY_MILLIS[Math.min(this.#attempts++, RETRY_MILLIS.length - 1)],
         );
-      else this.value = this.subject = null; // these numbers are not the answer to this question
+      else this.value = this.subject = null; // the old value does not belong to this path
     }
     this.isLoading = false;
     return this.problem === null;

@@ -1,4 +1,4 @@
-// Numbers and days as people read them. English throughout, as the page is.
+// Formats numbers and days for display, in English.
 const WHOLE_NUMBERS = new Intl.NumberFormat("en");
 const COMPACT_NUMBERS = new Intl.NumberFormat("en", {
   notation: "compact",
@@ -6,12 +6,12 @@ const COMPACT_NUMBERS = new Intl.NumberFormat("en", {
 });
 
 export const formatCount = (n: number): string => WHOLE_NUMBERS.format(n);
-/** Six digits and more take too much room for what they tell. */
+/** Numbers of six digits and more in compact notation. */
 export const formatCompact = (n: number): string =>
   n < 100_000 ? WHOLE_NUMBERS.format(n) : COMPACT_NUMBERS.format(n);
 export const formatPercent = (share: number): string => {
   const value = share * 100;
-  // 5.04 and 5 are the same, whichever way they came about.
+  // 5.04 is shown as 5, without a trailing zero.
   return `${value > 0 && value < 9.95 ? Number(value.toFixed(1)) : Math.round(value)}%`;
 };
 export const formatDuration = (seconds: number): string => {
@@ -58,11 +58,11 @@ export const addDays = (day: string, by: number): string =>
   new Date(Date.parse(day) + by * DAY_MILLIS).toISOString().slice(0, 10);
 export const countDays = (from: string, to: string): number =>
   Math.round((Date.parse(to) - Date.parse(from)) / DAY_MILLIS) + 1;
-/** "Friday, 27 November", with the year where it is not that of `beside`. */
+/** "Friday, 27 November", with the year if it differs from that of `reference`. */
 export const formatFullDay = (day: string, reference: string): string =>
   `${formatWeekday(day)}, ${formatDayAndMonth(day)}` +
   (day.slice(0, 4) === reference.slice(0, 4) ? "" : ` ${day.slice(0, 4)}`);
-/** `beside`: a day whose year is said already. */
+/** A range of days. `reference` is a day whose year is shown already. */
 export const formatSpan = (from: string, to: string, reference = ""): string => {
   const year = (day: string) => day.slice(0, 4);
   if (from === to) return formatLongDay(from);
@@ -73,13 +73,13 @@ export const formatSpan = (from: string, to: string, reference = ""): string => 
   return `${year(from) === year(to) ? formatShortDay(from) : formatPlainDay(from)} – ${last}`;
 };
 
-/** A step of a series: an hour, a day, a week's Monday or a month's first. */
+/** A step of a series: an hour, a day, a week (its Monday) or a month (its first day). */
 export const formatStep = (at: string, interval: string): string => {
   if (interval === "hour") return `${formatLongDay(at)}, ${at.slice(11, 16)}`;
   if (interval === "week") return `Week of ${formatLongDay(at).replace(/^\w+, /, "")}`;
   return interval === "month" ? formatMonth(at) : formatLongDay(at);
 };
-/** The same, below an axis. */
+/** A step of a series, as a tick label. */
 export const formatTick = (at: string, interval: string, days = 1): string =>
   interval === "hour"
     ? days > 1 && at.slice(11, 16) === "00:00"

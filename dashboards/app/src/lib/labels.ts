@@ -1,4 +1,4 @@
-// What values of the API are called on the page.
+// Labels of the API's values.
 const SPECIAL_VALUES: Record<string, string> = {
   "(direct)": "Direct",
   "(other)": "Other",
@@ -35,7 +35,7 @@ export const FILTER_LABELS: Record<string, string> = {
 const countries = new Intl.DisplayNames("en", { type: "region", fallback: "code" });
 const languages = new Intl.DisplayNames("en", { type: "language", fallback: "code" });
 
-/** The absence of a value is a value too: it is counted like the others. */
+/** The value that means "none"; counted like the others. */
 export const NO_VALUE = "(none)";
 
 export const valueLabel = (by: string, value: string): string => {
@@ -45,35 +45,38 @@ export const valueLabel = (by: string, value: string): string => {
     if (by === "country") return countries.of(value) ?? value;
     if (by === "language") return languages.of(value) ?? value;
   } catch {
-    // not a code after all: say what is there
+    // Not a valid code: shown as it is.
   }
   return (
     (by === "device" ? DEVICES[value] : by === "channel" ? CHANNELS[value] : undefined) ?? value
   );
 };
 
-/** A rest, or the lack of a value, is nothing to ask for. */
+/** The remainder and a missing value cannot be filtered by. */
 export const isFilterable = (value: string): boolean => value !== "(other)" && value !== NO_VALUE;
 
 const URL_PREFIX = /^https?:\/\/(www\.)?/;
-/** A link's target without what every link has; the whole of it is in the row's title. */
+/** A link's target without scheme and `www.`; the row's title has the whole URL. */
 export const shortenLink = (item: string): string =>
   URL_PREFIX.test(item) ? item.replace(URL_PREFIX, "").replace(/\/$/, "") : item;
 
 export const DROP_LABELS: Record<string, [reason: string, why: string]> = {
-  no_consent: ["Did not agree", "No answer yet, or a no. Nothing is counted before a yes."],
-  dnt: ["Do Not Track", "The browser asks not to be tracked. That outweighs a yes."],
+  no_consent: [
+    "No consent",
+    "No choice yet, or consent refused. Nothing is counted without consent.",
+  ],
+  dnt: ["Do Not Track", "The browser asks not to be tracked, which overrides consent."],
   gpc: ["Global Privacy Control", "The browser opts out on behalf of the visitor."],
   objected: ["Objected", "The visitor opted out of counting."],
-  not_a_view: ["Not a person", "Robots, previews and pages loaded ahead of time."],
+  not_a_view: ["Not a page view", "Bots, previews and prerendered pages."],
   unknown_site: ["Not from a known page", "Sent from a page or host that is not registered here."],
-  limited: ["Too many at once", "Faster than people click; the limits keep floods out."],
+  limited: ["Rate limited", "More requests than the rate limits allow."],
 };
 
 export const VITAL_LABELS = {
   LCP: ["Loading", "until the largest part is painted"],
-  INP: ["Responding", "until the page reacts to a tap or key"],
-  CLS: ["Moving about", "how much the page shifts under the reader"],
+  INP: ["Responsiveness", "until the page reacts to a tap or key"],
+  CLS: ["Layout shift", "how much the page shifts under the reader"],
   FCP: ["First paint", "until anything is painted"],
   TTFB: ["Server", "until the first byte arrives"],
 } as const;

@@ -1,5 +1,4 @@
-// Every list the dashboard shows: where it is in a report, how a row is named, what stands in its
-// columns.
+// The lists of the dashboard: their place in a report, the names of their rows, and their columns.
 import { selectItems, selectTotals, selectBreakdown } from "./report";
 import { formatCompact, formatCount, formatDuration, formatMoney, formatPercent } from "./format";
 import { NO_VALUE, isFilterable, shortenLink, valueLabel } from "./labels";
@@ -7,21 +6,21 @@ import { isFilteredByValue } from "./publication";
 import type { Breakdown, ComparedContent, Item, ItemSeen, Report } from "./schema";
 import type { FilterDimension } from "./urlState.svelte";
 
-/** A column as it is said, and what it is sorted by. */
+/** A cell's text and its sort value. */
 export type ExtraCell = [text: string, measure: number];
 export interface ListRow {
   key: string;
   name: string;
   title: string;
   filterable: boolean;
-  /** Of the largest, 0 to 1: the length of the bar. */
+  /** Length of the bar relative to the largest row, 0 to 1. */
   share: number;
   hits: number;
   visitors: number;
   visits: number;
-  /** Its number on as many days of both sides; `null` where that is not known. */
+  /** The row's number in both periods; `null` if unknown. */
   comparison: RowComparison | null;
-  /** More columns of a list's own. */
+  /** Cells of columns that only this list has. */
   extras: ExtraCell[];
 }
 export interface RowComparison {
@@ -32,26 +31,26 @@ export interface ListColumn {
   label: string;
   hint?: string;
   format: (row: ListRow) => string;
-  /** What it is sorted by. */
+  /** The sort value. */
   value: (row: ListRow) => number;
   secondary?: boolean;
-  /** Its change against the days before stands beside the number. */
+  /** Whether the change against the previous period is shown next to the number. */
   compared?: boolean;
-  /** Sums of money are longer than counts. */
+  /** For sums of money, which are longer than counts. */
   wide?: boolean;
 }
 export interface ReportList {
   id: string;
   title: string;
   heading: string;
-  /** What an export calls it. */
+  /** The table's name in an export. */
   table: string;
   by?: FilterDimension;
   columns: (report: Report) => ListColumn[];
   rows: (report: Report) => ListRow[] | null;
-  /** Where rows are of people's attributes: how many are shown, and how many still wait. */
+  /** For lists of visitor attributes: the numbers of published and pending visitors. */
   breakdown?: (report: Report) => Breakdown | null;
-  /** Where there is nothing. */
+  /** The text of an empty list. */
   empty: string;
 }
 
@@ -85,7 +84,7 @@ const meanCell = (seconds: number, hits: number): ExtraCell =>
   hits ? [formatDuration(seconds / hits), seconds / hits] : ["–", 0];
 const hasHits = (row: Item | ItemSeen): row is Item => "hits" in row;
 
-/** What is compared of a page, link or event: its hits, as far as those are what is shown. */
+/** The comparison of a page, link or event: of its hits if those are shown, or of its visitors. */
 const compareItem = (row: Item | ItemSeen, isOfHits: boolean): RowComparison | null => {
   if (!row.compared) return null;
   if (!hasHits(row)) {
@@ -180,7 +179,7 @@ const pageList = (
   by: "page",
   columns: unlessFiltered(columns),
   empty: "No page was viewed in these days.",
-  // Which pages a value's visitors saw is known, not where they came in or left.
+  // With a filter by value, the pages seen are known, but not entries and exits.
   rows: (report) =>
     measure && report.filter
       ? null
@@ -283,17 +282,16 @@ const valueList = (
         : null,
       extras: [shareCell(row.visitors, selected.published)],
     }));
-    // Those without a campaign are most, and say nothing about campaigns: last, and no measure for
-    // the others.
+    // Most visitors have no campaign: that row comes last, and the bars are relative to the others.
     return withBarShares(
       rows.sort((a, b) => Number(a.key === NO_VALUE) - Number(b.key === NO_VALUE)),
       (row) => (row.key === NO_VALUE ? 0 : row.visitors),
     );
   },
 });
-export const CHANNELS = valueList("channel", "Channels", "Channel", "Nobody came in these days.");
+export const CHANNELS = valueList("channel", "Channels", "Channel", "No visitors in these days.");
 export const SOURCES: ReportList[] = [
-  valueList("source", "Sources", "Source", "Nobody came in these days.", "source"),
+  valueList("source", "Sources", "Source", "No visitors in these days.", "source"),
   valueList(
     "campaign",
     "Campaigns",
@@ -306,17 +304,17 @@ export const COUNTRIES = valueList(
   "country",
   "Countries",
   "Country",
-  "Nobody came in these days.",
+  "No visitors in these days.",
   "country",
 );
 export const TECH: ReportList[] = [
-  valueList("device", "Devices", "Device", "Nobody came in these days."),
-  valueList("browser", "Browsers", "Browser", "Nobody came in these days."),
-  valueList("os", "Systems", "System", "Nobody came in these days."),
-  valueList("language", "Languages", "Language", "Nobody came in these days."),
+  valueList("device", "Devices", "Device", "No visitors in these days."),
+  valueList("browser", "Browsers", "Browser", "No visitors in these days."),
+  valueList("os", "Systems", "System", "No visitors in these days."),
+  valueList("language", "Languages", "Language", "No visitors in these days."),
 ];
 
-/** In a view of one source, country or campaign, what is not there may only not be shown yet. */
+/** With a filter by source, country or campaign, an empty list may still be pending. */
 export const emptyText = (list: ReportList, report: Report): string =>
   isFilteredByValue(report) ? "Nothing shown yet in these days." : list.empty;
 export const belowThresholdText = (k: number) =>

@@ -1,19 +1,19 @@
-// The stream of news of a site: who is here now, and when reports say something new. A hidden tab
-// listens to nothing.
+// The event stream of a site: the number of active visitors, and a signal when reports have new
+// data. Closed while the tab is hidden.
 import type { Live } from "./schema";
 
 /**
- * Milliseconds until a stream that the collector closed is opened again. The browser itself does so
- * where the network failed.
+ * Delay before a stream that the collector closed is opened again. After a network failure the
+ * browser reconnects by itself.
  */
 const REOPEN_MILLIS = 10_000;
 
 export class LiveStream {
   visitors = $state<number | null>(null);
-  /** There was a stream, and nothing comes any more: the number is not of now. */
+  /** The stream was lost, so that the number of visitors is unknown. */
   isDisconnected = $state(false);
 
-  /** Listens until the answer is called. */
+  /** Opens the stream. The returned function closes it. */
   subscribe(path: string, onCounted: () => void): () => void {
     let stream: EventSource | null = null;
     let hasMissed = false;
@@ -28,7 +28,7 @@ export class LiveStream {
       clearTimeout(reopenTimer);
       const source = (stream = new EventSource(path));
       source.addEventListener("open", () => {
-        // What was counted in between was told to nobody.
+        // Events during the interruption were missed.
         if (this.isDisconnected) onCounted();
         this.isDisconnected = false;
       });

@@ -1,4 +1,4 @@
-// The headline numbers: what each is made of, how it is said, and whether more of it is better.
+// The headline metrics: how each is computed and formatted, and whether an increase is better.
 import type { ReportComparison, ReportTotals } from "./report";
 import { formatCompact, formatDuration, formatPercent } from "./format";
 
@@ -8,10 +8,10 @@ export interface HeadlineMetric {
   hint: string;
   compute: (totals: ReportTotals) => number | null;
   format: (value: number) => string;
-  /** A share changes by points, not by a share of itself. */
+  /** The change of a percentage is given in percentage points. */
   inPoints?: boolean;
   lessIsBetter?: boolean;
-  /** Counted by the hour, so that a day that is not over can be compared up to now. */
+  /** Counted by the hour, so that an unfinished day can be compared up to now. */
   byHour?: boolean;
 }
 
@@ -43,7 +43,7 @@ const hitsMetric = (label: string, hint: string): HeadlineMetric => ({
   format: formatCompact,
   byHour: true,
 });
-/** While no visit is over, nothing is known of how visits end. */
+/** A ratio per visit; null while no visit is finished. */
 const visitRatio = (t: ReportTotals, part: number | undefined): number | null =>
   t.bounces || t.seconds ? ratio(part, t.visits) : null;
 const BOUNCE_RATE: HeadlineMetric = {
@@ -120,7 +120,7 @@ const ITEM_METRICS: Record<string, HeadlineMetric[]> = {
   ],
   event: [VISITORS, VISITS, hitsMetric("Times", "That it happened")],
 };
-// Of one source, country or campaign: published numbers, not live ones.
+// With a filter by source, country or campaign: published numbers, not live ones.
 const VALUE_METRICS: HeadlineMetric[] = [
   { ...VISITORS, label: "Visitors shown", hint: "Shown in groups, counted anew each day" },
   { ...VISITS, label: "Visits shown", hint: "Of the visitors shown" },
@@ -138,7 +138,7 @@ export interface MetricChange {
 
 const formatPoints = (n: number) => `${n} ${n === 1 ? "pt" : "pts"}`;
 
-/** How a metric stands against the days before; nothing where that cannot be said. */
+/** The change of a metric against the previous period; null if it cannot be compared. */
 export const compareMetric = (
   metric: HeadlineMetric,
   comparison: ReportComparison | null,
@@ -149,7 +149,7 @@ export const compareMetric = (
     : null;
 };
 
-/** How a row of a list stands against as many days before. */
+/** The change of a list's row against the previous period. */
 export const compareRow = ({
   now,
   before,

@@ -1,13 +1,13 @@
-// What panels stand on: the report, and what may be done with it where they stand. A share link has
-// no filter, no export.
+// What a page passes to its panels: the report, and the actions that it allows. A share link allows
+// no filter and no export.
 import type { Report } from "./schema";
 import type { FilterDimension } from "./urlState.svelte";
 
 export interface PanelContext {
-  /** `null` until it is there. */
+  /** `null` until it is loaded. */
   report: Report | null;
   onFilter?: ((by: FilterDimension, value: string) => void) | undefined;
-  /** The same question with as many rows as there may be. */
+  /** Loads the same report with the maximum number of rows. */
   loadAll: () => Promise<Report>;
   exportUrl?: ((table: string, format: "csv" | "json") => string) | undefined;
 }

@@ -1,5 +1,5 @@
-// The period before or after the one that is shown, as a reader names it: before a month comes a
-// month, before seven days seven days.
+// The periods before and after the one shown, of the same kind: a month before a month, seven days
+// before seven days.
 import { countDays, addDays } from "./format";
 import type { ViewState } from "./urlState.svelte";
 
@@ -8,7 +8,7 @@ interface DayPeriod {
   to: string;
 }
 
-/** Ranges that end before the period they name is over, as far as they are counted in months. */
+/** The lengths of named ranges in months. These ranges may end before their last month does. */
 const MONTHS_OF_RANGE: Record<string, number> = { month: 1, year: 12, "12mo": 12 };
 
 const isMonthStart = (day: string): boolean => day.endsWith("-01");
@@ -17,19 +17,19 @@ const monthsBetween = (from: string, to: string): number =>
   Number(to.slice(5, 7)) -
   Number(from.slice(5, 7));
 
-/** The first of a month, by so many months later. */
+/** The first day of the month that is `months` months later. */
 const addMonths = (day: string, months: number): string =>
   new Date(Date.UTC(Number(day.slice(0, 4)), Number(day.slice(5, 7)) - 1 + months))
     .toISOString()
     .slice(0, 10);
 
-/** A period of so many months, by `by` months later. */
+/** A period of `months` months, `by` months later. */
 const shiftMonths = ({ from }: DayPeriod, by: number, months: number): DayPeriod => {
   const first = addMonths(from, by);
   return { from: first, to: addDays(addMonths(first, months), -1) };
 };
 
-/** How many whole months a period covers; 0 where it does not consist of whole months. */
+/** The number of months of a period; 0 if it does not consist of whole months. */
 const countMonths = ({ from, to }: DayPeriod, range: string): number => {
   if (range in MONTHS_OF_RANGE) return MONTHS_OF_RANGE[range] ?? 0;
   return isMonthStart(from) && isMonthStart(addDays(to, 1))
@@ -37,7 +37,7 @@ const countMonths = ({ from, to }: DayPeriod, range: string): number => {
     : 0;
 };
 
-/** The name of a period of days that is one of the named ones. */
+/** The range name of a period of days; empty if it has none. */
 const dayRangeName = ({ from, to }: DayPeriod, today: string): string => {
   if (from === to) return to === today ? "today" : to === addDays(today, -1) ? "yesterday" : "";
   return to === today
@@ -47,7 +47,7 @@ const dayRangeName = ({ from, to }: DayPeriod, today: string): string => {
     : "";
 };
 
-/** The name of a period of so many whole months, the last of which need not be over. */
+/** The range name of a period of whole months, whose last month may be unfinished. */
 const monthRangeName = ({ from }: DayPeriod, today: string, months: number): string => {
   const thisMonth = `${today.slice(0, 7)}-01`;
   const names: Record<string, string> =
@@ -59,7 +59,7 @@ const monthRangeName = ({ from }: DayPeriod, today: string, months: number): str
   return names[from] ?? "";
 };
 
-/** The days of a view; `null` where they depend on what was counted. */
+/** The days of a view; `null` for all time. */
 const viewPeriod = (view: ViewState, today: string): DayPeriod | null => {
   if (view.from) return { from: view.from, to: view.to };
   const thisMonth = `${today.slice(0, 7)}-01`;
@@ -77,8 +77,8 @@ const viewPeriod = (view: ViewState, today: string): DayPeriod | null => {
 };
 
 /**
- * The view of the period before (-1) or after (1); `null` where there is none. A period that has a
- * name goes by it, so that it moves on with the days.
+ * The view of the previous (-1) or next (1) period; `null` if there is none. A period that has a
+ * range name uses it, so that the view stays current on later days.
  */
 export const adjacentPeriod = (
   view: ViewState,

@@ -1,22 +1,21 @@
-// Attributes of people are published in groups, when a day is over: up to when they are, and what
-// still waits, in words. Totals and content are exact and live; only what is said here may be
-// behind them.
+// Visitor attributes are published in groups, after the end of the day. These texts say until when
+// they are published and what is pending. Totals and content are exact and live.
 import { formatFullDay, pluralize } from "./format";
 import type { Breakdown, Report } from "./schema";
 
-/** What the line above the lists names, in the order it stands there. */
+/** The dimensions named in the line above the lists, in that order. */
 const DIMENSION_NAMES = { source: "sources", country: "countries", device: "devices" } as const;
 const LIST_FORMAT = new Intl.ListFormat("en-GB");
 
 /**
- * Whether all numbers of a report are of one source, country or campaign, and therefore published
- * ones.
+ * Whether a report is filtered by source, country or campaign, so that all its numbers are
+ * published ones.
  */
 export const isFilteredByValue = (report: Report): boolean =>
   !!report.filter && ["source", "country", "campaign"].includes(report.filter.by);
 
 /**
- * "Friday, 27 November", "14:00 today"; nothing where the whole range is published, or none of it.
+ * "Friday, 27 November" or "14:00 today"; empty if all or none of the range is published.
  */
 export const publishedUntil = (report: Report): string => {
   const { through, hour } = report.attributes;
@@ -41,12 +40,12 @@ export const publicationLine = (report: Report): string => {
   return text.charAt(0).toUpperCase() + text.slice(1);
 };
 
-/** Whether all who came did so on a day that is not published yet. */
+/** Whether all visitors came on days that are not published yet. */
 const isUnpublished = (report: Report): boolean => {
   const { through, hour } = report.attributes;
   if (hour) return false;
   if (!through || through < report.from) return true;
-  // Weeks and months hold days of both kinds.
+  // Weeks and months can contain both published and unpublished days.
   if (report.interval !== "day" && report.interval !== "hour") return false;
   return (
     report.series?.every(({ at, visitors }) => !visitors || at.slice(0, 10) > through) ?? false
@@ -56,11 +55,11 @@ const isUnpublished = (report: Report): boolean => {
 export interface PendingVisitors {
   visitors: number;
   explanation: string;
-  /** Said instead of a list, where there is none yet. */
+  /** Shown instead of a list that has no rows yet. */
   placeholder: string;
 }
 
-/** Who is counted and not shown in a list. */
+/** Visitors who are counted but not yet shown in a list. */
 export const selectPending = (
   report: Report,
   { pending, published }: Breakdown,
@@ -84,7 +83,7 @@ export const selectPending = (
   };
 };
 
-/** A list of more visitors than came in these days: groups can hold some who came before. */
+/** A note for a list with more visitors than the range: groups can include earlier visitors. */
 export const earlierVisitorsNote = (report: Report, { published }: Breakdown): string => {
   const more = published - (report.totals?.visitors ?? published);
   return more > 0 ? `Includes at least ${pluralize(more, "visitor")} of earlier days.` : "";

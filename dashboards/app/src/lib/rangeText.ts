@@ -1,4 +1,4 @@
-// The range in words, for the sentence at the top.
+// The range and the comparison in words, for the summary.
 import { countDays, formatShortDay, formatSpan } from "./format";
 import type { Report } from "./schema";
 import type { ViewState } from "./urlState.svelte";
@@ -45,7 +45,7 @@ export const comparisonText = (view: ViewState, report: Report | null): string =
   );
 };
 
-/** The days of a report and those they are compared with, up to when where today is among them. */
+/** The days of a report and of its comparison, with the time of day if they include today. */
 export const spanText = ({ from, to, compared }: Report): string => {
   if (!compared) return formatSpan(from, to);
   const until = compared.so_far?.until;

@@ -1,8 +1,8 @@
-// A report's answer, told apart: what was asked decides which numbers are in it.
+// Selectors of a report. Which numbers a report contains depends on its parameters.
 import { formatMoney } from "./format";
 import type { Breakdown, Item, ItemSeen, Report, Step } from "./schema";
 
-/** Counts of a subject; those that a question has no answer for are missing. */
+/** Counts of a subject; counts that the report does not contain are missing. */
 export interface ReportTotals {
   hits?: number;
   visitors: number;
@@ -11,7 +11,7 @@ export interface ReportTotals {
   seconds?: number;
   entries?: number;
   exits?: number;
-  /** Clicks on all links, where the report is of the whole site. */
+  /** Clicks on all links; only in a report of the whole site. */
   clicks?: number;
 }
 
@@ -21,22 +21,22 @@ export const selectTotals = (report: Report): ReportTotals | null => {
   return link && "hits" in link ? { ...report.totals, clicks: link.hits } : report.totals;
 };
 
-/** Numbers that may be held against each other: both sides had as much time. */
+/** Comparable totals: both periods have the same length. */
 export interface TotalsPair {
   now: ReportTotals;
   before: ReportTotals;
 }
 export interface ReportComparison {
-  /** Of what is counted by the hour: hits, visitors and visits of a site. */
+  /** For counts by the hour: hits, visitors and visits of a site. */
   byHour: TotalsPair | null;
   /**
-   * Of everything else: bounces and lengths are known when a visit is over, clicks and items by the
+   * For all other counts: bounces and lengths are known after the visit, clicks and items by the
    * day.
    */
   byDay: TotalsPair | null;
 }
 
-/** A range that is not over is compared up to the last full hour, or by its days that are over. */
+/** An unfinished range is compared up to the last full hour, or by its finished days. */
 export const selectComparison = (report: Report): ReportComparison | null => {
   const totals = selectTotals(report);
   if (!report.compared || !totals) return null;
@@ -50,7 +50,7 @@ export const selectComparison = (report: Report): ReportComparison | null => {
   return { byHour: now && then ? { now, before: then } : byDay, byDay };
 };
 
-/** What all events brought, by currency, the largest number of payments first. */
+/** The sum of all events' amounts by currency, the currency with the most payments first. */
 export const sumRevenue = (report: Report): string[] => {
   const sums = new Map<string, { minor: number; digits: number; hits: number }>();
   for (const { currency, minor, digits, hits } of report.money ?? []) {
@@ -66,12 +66,12 @@ const hasNoVisits = (totals: ReportTotals): boolean => totals.visits === 0 && !t
 export const isEmptyReport = (report: Report): boolean =>
   !!report.totals && hasNoVisits(report.totals);
 /**
- * Nobody came in these days, and nobody in those they are compared with: there is nothing to draw.
+ * Whether there were no visits in the range, and none in the range it is compared with.
  */
 export const hasNothingToDraw = (report: Report): boolean =>
   isEmptyReport(report) && (!report.compared || hasNoVisits(report.compared.totals));
 
-/** Where too few people are measured or read a mail. */
+/** A value suppressed because it has too few measurements. */
 export interface BelowThreshold {
   fewer_than: number;
 }
@@ -92,10 +92,10 @@ export const selectBreakdown = (report: Report, dimension: string): Breakdown | 
   report.dimensions?.[dimension] ?? null;
 export type { Step };
 
-/** The collector's clock where it says: the reader's may be set otherwise. */
+/** The collector's time if the report has it, because the browser's clock may be wrong. */
 export const getCurrentTime = ({ compared }: Report): number =>
   compared?.so_far?.until ? Date.parse(compared.so_far.until) : Date.now();
-/** Today where the site is. */
+/** Today in the site's time zone. */
 export const getSiteToday = ({ zone, compared }: Report): string =>
   compared?.so_far?.until?.slice(0, 10) ??
   new Intl.DateTimeFormat("en-CA", { timeZone: zone }).format(Date.now());

@@ -1,4 +1,4 @@
-// What keys do, once: the page listens by this list and shows it.
+// Keyboard shortcuts: one list for the event handler and for the help dialog.
 import { adjacentPeriod } from "./periods";
 import { urlState } from "./urlState.svelte";
 
@@ -38,7 +38,7 @@ export const RANGE_SHORTCUTS: KeyboardShortcut[] = [
   { key: "Escape", label: "Show everything again", run: () => urlState.update({ filter: "" }) },
 ];
 
-/** The period before and after. `today`: where the site is, as far as it is known. */
+/** Steps to the previous and next period. `today` is in the site's time zone; empty if unknown. */
 export const periodShortcuts = (today: () => string): KeyboardShortcut[] => {
   const stepPeriod = (direction: 1 | -1) =>
     urlState.update(adjacentPeriod(urlState.view, today(), direction) ?? {});
@@ -49,7 +49,7 @@ export const periodShortcuts = (today: () => string): KeyboardShortcut[] => {
 };
 
 /**
- * Nobody who types or holds another key down means a shortcut, and a dialog has keys of its own.
+ * Ignores keys while the reader types, holds a modifier, or has a dialog open.
  */
 export const handleShortcuts =
   (shortcuts: KeyboardShortcut[]) =>

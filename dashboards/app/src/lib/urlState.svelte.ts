@@ -1,4 +1,4 @@
-// What is looked at, as the address bar holds it: so a view can be kept, sent and gone back to.
+// The view state, kept in the URL, so that a view can be bookmarked, shared and navigated back to.
 import { isFilterable } from "./labels";
 
 export const RANGES = {
@@ -21,7 +21,7 @@ export const COMPARISONS = {
 } as const;
 export const INTERVALS = { hour: "Hours", day: "Days", week: "Weeks", month: "Months" } as const;
 export const THEMES: Record<string, string> = { "": "as the system", light: "light", dark: "dark" };
-/** What a row may be chosen by. */
+/** The dimensions that a view can be filtered by. */
 export const FILTER_DIMENSIONS = [
   "page",
   "link",
@@ -42,13 +42,13 @@ export interface ViewState {
   interval: string;
   filter: string;
   metric: string;
-  /** Which list a panel with several shows. */
+  /** The selected tabs of panels with several lists. */
   pages: string;
   sources: string;
   tech: string;
   speed: string;
   tab: string;
-  /** Light or dark; as the system says without it. */
+  /** `light`, `dark`, or empty for the system's theme. */
   theme: string;
 }
 
@@ -71,7 +71,7 @@ const DEFAULT_VIEW: ViewState = {
 };
 const VIEW_KEYS = Object.keys(DEFAULT_VIEW) as (keyof ViewState)[];
 
-/** What a filter says, in its two parts. */
+/** Splits a filter into its dimension and value. */
 export const parseFilter = (filter: string): { by: FilterDimension; value: string } | null => {
   const by = FILTER_DIMENSIONS.find((name) => filter.startsWith(`${name}:`));
   return by ? { by, value: filter.slice(by.length + 1) } : null;
@@ -95,7 +95,7 @@ export const parseView = (text: string): ViewState => {
   return view;
 };
 
-/** Only what differs from what goes without saying. */
+/** The query string, without default values. */
 export const serializeView = (view: ViewState): string => {
   const query = new URLSearchParams(
     VIEW_KEYS.filter((key) => view[key] !== DEFAULT_VIEW[key]).map((key) => [key, view[key]]),
@@ -121,14 +121,14 @@ class UrlState {
 }
 
 export const urlState = new UrlState();
-/** A page of the dashboard in the reader's theme, which nothing but the address keeps. */
+/** The URL of a dashboard page, with the selected theme, which is kept only in the URL. */
 export const pageUrl = (path: string, query: Record<string, string> = {}): string => {
   const { theme } = urlState.view;
   const text = new URLSearchParams(theme ? { ...query, theme } : query).toString();
   return text ? `${path}?${text}` : path;
 };
 
-/** Shows the page in a theme; without one as the system says. */
+/** Applies a theme; an empty one means the system's. */
 export const applyTheme = (theme: string): void => {
   if (theme) document.documentElement.dataset.theme = theme;
   else delete document.documentElement.dataset.theme;
@@ -137,11 +137,11 @@ $effect.root(() => {
   $effect(() => applyTheme(urlState.view.theme));
 });
 
-/** The range as the API takes it. */
+/** The range as parameters of the API. */
 export const rangeParams = (view: ViewState): URLSearchParams =>
   new URLSearchParams(view.from ? { from: view.from, to: view.to } : { range: view.range });
 
-/** Where the reader's weeks do not begin on Monday: on which day. */
+/** The first day of the week in the reader's locale; empty for Monday. */
 const weekStart = ((): string => {
   const locale = new Intl.Locale(navigator.language) as Intl.Locale & {
     getWeekInfo?: () => { firstDay: number };
@@ -151,7 +151,7 @@ const weekStart = ((): string => {
   return first === 7 ? "sunday" : first === 6 ? "saturday" : "";
 })();
 
-/** The whole question of a report. */
+/** All parameters of a report. */
 export const reportParams = (view: ViewState): URLSearchParams => {
   const query = rangeParams(view);
   if (view.compare_from) query.set("compare_from", view.compare_from);

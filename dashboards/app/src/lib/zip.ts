@@ -1,5 +1,4 @@
-// Several files as one: a ZIP archive, stored and not compressed, because every system opens it and
-// lists are small.
+// Creates ZIP archives without compression: every system opens them, and the lists are small.
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   let remainder = n;
@@ -13,7 +12,7 @@ export const crc32 = (bytes: Uint8Array): number => {
   return ~crc >>> 0;
 };
 
-/** Fields of a header: their bytes in order, little endian. */
+/** Encodes the fields of a header in order, little-endian. */
 const encodeFields = (...fields: [value: number, bytes: number][]): Uint8Array =>
   Uint8Array.from(
     fields.flatMap(([value, bytes]) =>
@@ -22,7 +21,7 @@ const encodeFields = (...fields: [value: number, bytes: number][]): Uint8Array =
   );
 
 const UTF8_NAMES = 0x800;
-/** 1 January 1980: the archive tells no time. */
+/** 1 January 1980: the archive contains no timestamps. */
 const NO_DATE = 0x21;
 
 export const createZip = (files: { name: string; bytes: Uint8Array }[]): Blob => {
