@@ -4,7 +4,7 @@ import type { Live } from "./schema";
 
 /**
  * Delay before a stream that the collector closed is opened again. After a network failure the
- * browser reconnects by itself.
+ * browser reconnects automatically.
  */
 const REOPEN_MILLIS = 10_000;
 
