@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 const ARCHITECTURE = "docs/understand/ARCHITECTURE.md";
+const COUNTING = "docs/understand/COUNTING.md";
 const FORMATS = "docs/understand/FORMATS.md";
 const TESTS = "docs/understand/TESTS.md";
 const OPERATING = "docs/operate/OPERATING.md";
@@ -113,11 +114,37 @@ for (const [name, file, type] of enums) {
 }
 
 // Counters: their number and their order.
-const counters = [...read("src/event/counts.rs").matchAll(/^ {12}CounterKind::\w+ => "(\w+)"/gm)].map(
-  ([, name]) => name,
-);
+const counters = [
+  ...read("src/event/counts.rs").matchAll(/^ {12}CounterKind::\w+ => "(\w+)"/gm),
+].map(([, name]) => name);
 if (numbers.get("counter") !== counters.map((name, at) => `${at} ${name}`).join(", "))
   problems.push(`${FORMATS}: counters are ${counters.join(", ")}`);
+
+// Keys of a hit: those that the collector reads.
+const wire = read("src/ingest/wire.rs").match(/struct WireHit[^{]*\{([^}]*)\}/)?.[1] ?? "";
+compare(
+  "keys of a hit",
+  new Set(rows(COUNTING, "## What comes in").flatMap(([keys]) => quoted(keys))),
+  new Set([...wire.matchAll(/^ {4}(\w+): /gm)].map(([, key]) => key)),
+);
+
+// Dimensions: in the table of their values, in what a visit takes from its first hit, in the
+// glossary.
+const dimensions = new Set(
+  [...numbers.get("dimension").matchAll(/\d+ (\w+)/g)]
+    .map(([, name]) => name)
+    .filter((name) => name !== "none"),
+);
+const values = rows(COUNTING, "## Values").map(([name]) => name);
+const places = {
+  "dimensions, values": values.slice(1, values.indexOf("what")).join(", "),
+  "dimensions of a visit": read(COUNTING).match(/takes its attributes \(([^)]*)\)/)?.[1],
+  "dimensions in the glossary": rows(ARCHITECTURE, "## Glossary")
+    .find(([term]) => term === "dimension, value")?.[1]
+    .split(": ")[1],
+};
+for (const [what, list] of Object.entries(places))
+  compare(what, new Set((list ?? "").split(/,\s+/)), dimensions);
 
 // Metrics named by the operating guide exist.
 const telemetry = files

@@ -42,5 +42,6 @@ export const schema = () => {
   const types = Object.entries(api.components.schemas).map(
     ([name, of]) => `export type ${name} = ${one(of)};`,
   );
+  types.push(`export type ExportTable = ${one(api.components.parameters.table.schema)};`);
   return `// Made from docs/openapi.json by tools/schema.mjs: do not edit.\n${types.join("\n")}\n`;
 };

@@ -323,3 +323,19 @@ export type ContentCounters = { hits: number; visitors: number; visits: number }
 export type ComparedContent = { now: ContentCounters; before: ContentCounters };
 export type ComparedPeople = { now: PeopleCounters; before: PeopleCounters };
 export type ComparedDays = { from: string; to: string; before_from: string; before_to: string };
+export type ExportTable =
+  | "series"
+  | "page"
+  | "link"
+  | "event"
+  | "money"
+  | "source"
+  | "channel"
+  | "campaign"
+  | "country"
+  | "device"
+  | "browser"
+  | "os"
+  | "language"
+  | "vitals"
+  | "faults";
