@@ -3,8 +3,11 @@
 //! others of its body are accepted.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::enrich::format_script_error;
@@ -53,6 +56,28 @@ struct WireHit<'a> {
     line: Option<u32>,
 }
 
+/// A hit from a JSON object. serde also reads a struct from an array of its values in their order,
+/// which is no format of ours: there, keys could not be unknown.
+struct HitObject<'a>(WireHit<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for HitObject<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<HitObject<'a>, D::Error> {
+        struct ObjectVisitor;
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = WireHit<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a hit, which is an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                WireHit::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        from.deserialize_map(ObjectVisitor).map(HitObject)
+    }
+}
+
 /// The hits of a body.
 pub struct ParsedBody<'a> {
     /// Hits that were parsed, in their order.
@@ -71,7 +96,7 @@ pub struct ParsedBody<'a> {
 pub fn parse_body(text: &str, most: usize) -> Result<ParsedBody<'_>, Problem> {
     let is_list = text.trim_ascii_start().starts_with('[');
     // Nearly all bodies parse as a whole. Only a body that does not is parsed hit by hit.
-    let hits: Result<Vec<WireHit<'_>>, _> = if is_list {
+    let hits: Result<Vec<HitObject<'_>>, _> = if is_list {
         serde_json::from_str(text)
     } else {
         serde_json::from_str(text).map(|hit| vec![hit])
@@ -79,7 +104,7 @@ pub fn parse_body(text: &str, most: usize) -> Result<ParsedBody<'_>, Problem> {
     let read: Vec<Result<HitPayload<'_>, Problem>> = match hits {
         Ok(hits) => {
             check_hit_count(hits.len(), most)?;
-            hits.into_iter().map(WireHit::into_payload).collect()
+            hits.into_iter().map(|hit| hit.0.into_payload()).collect()
         }
         Err(_) => {
             let parts: Vec<&RawValue> = if is_list {
@@ -126,13 +151,14 @@ fn check_hit_count(hits: usize, most: usize) -> Result<(), Problem> {
 
 /// One hit of a body, also if a text in it was cut inside a character.
 fn parse_single_hit(text: &str) -> Result<HitPayload<'_>, Problem> {
-    let error = match serde_json::from_str::<WireHit<'_>>(text) {
-        Ok(hit) => return hit.into_payload(),
+    let error = match serde_json::from_str::<HitObject<'_>>(text) {
+        Ok(hit) => return hit.0.into_payload(),
         Err(error) => error,
     };
     match without_lone_surrogates(text) {
-        Some(whole) => serde_json::from_str::<WireHit<'_>>(&whole)
+        Some(whole) => serde_json::from_str::<HitObject<'_>>(&whole)
             .map_err(json_problem)?
+            .0
             .into_payload()
             .map(HitPayload::into_owned),
         None => Err(json_problem(error)),
@@ -433,6 +459,8 @@ mod tests {
             ("", "bad_json", "EOF"),
             ("{", "bad_json", "EOF"),
             (r#"{"kind":"view"}"#, "bad_value", "url"),
+            // serde reads a struct from an array too.
+            (r#"[["view","https://a.test/"]]"#, "bad_value", "object"),
             (
                 r#"{"kind":"view","url":"https://a.test/","visitor":1}"#,
                 "bad_value",
