@@ -114,7 +114,10 @@ impl MailKeys {
             .rsplit_once('.')
             .filter(|_| token.len() <= MAX_TOKEN_BYTES)?;
         let mut parts = message.split('.');
-        let fields = [(); N].map(|()| parts.next().unwrap_or(""));
+        let mut fields = [""; N];
+        for field in &mut fields {
+            *field = parts.next()?;
+        }
         let whole = parts.next().is_none() && fields[0] == "1";
         (whole && self.is_signed(fields[2], message, signature)).then_some(fields)
     }
@@ -269,6 +272,16 @@ mod tests {
         ] {
             assert_eq!(
                 keys.verify_pixel_token(&keys.append_signature(message.into()), today),
+                None,
+                "{message}"
+            );
+        }
+        // A missing field is not an empty one.
+        let short = "1.c.k1.welcome.2026-03-10.yes.2026-06-08.0.start";
+        let links = ["", ".aHR0cHM6Ly9hLmV4YW1wbGUv.x"].map(|more| format!("{short}{more}"));
+        for message in links {
+            assert_eq!(
+                keys.verify_link_token(&keys.append_signature(message.clone()), today),
                 None,
                 "{message}"
             );
