@@ -52,6 +52,10 @@ impl<'a> StoredChoice<'a> {
                 .then_some((refusal, CookieClaim::Refusal));
         }
 
+        // No tier has this name: a grant of it would be read as a refusal once it is written again.
+        if tiers.split('+').any(|tier| tier == REFUSAL_MARK) {
+            return None;
+        }
         let grant = |id: &str| {
             Some(StoredChoice {
                 version,
@@ -167,6 +171,8 @@ mod tests {
             &format!("3.analytics.{ID}.k1.m.x"),
             "3.analytics.abc.k1.m",
             "-1.none",
+            &format!("3.+none.{ID}"),
+            &format!("3.none+analytics.{ID}.k1.m"),
         ] {
             assert!(StoredChoice::parse(value).is_none(), "{value}");
         }
