@@ -71,6 +71,14 @@ pub struct AttributeSums {
 }
 
 impl AttributeSums {
+    /// Whether each [`StringId`] of a row is an index of its strings.
+    pub fn has_all_strings(&self) -> bool {
+        let known = |sym: StringId| (sym.0 as usize) < self.strings.len();
+        self.rows
+            .iter()
+            .all(|(key, _)| [key.zone, key.item, key.value].into_iter().all(known))
+    }
+
     /// The text of `sym`. Panics if it is not an index of these strings.
     pub fn resolve_string(&self, sym: StringId) -> &str {
         &self.strings[sym.0 as usize]

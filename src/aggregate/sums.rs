@@ -134,6 +134,26 @@ impl SegmentSums {
         &self.strings[sym.0 as usize]
     }
 
+    /// Whether each [`StringId`] of a row is an index of its strings.
+    pub fn has_all_strings(&self) -> bool {
+        let known = |sym: StringId| (sym.0 as usize) < self.strings.len();
+        self.daily.iter().all(|(key, _)| known(key.item))
+            && self.money.iter().all(|(key, _)| known(key.event))
+            && self
+                .vitals
+                .iter()
+                .all(|(key, _)| known(key.path) && known(key.device))
+            && self
+                .faults
+                .iter()
+                .all(|(key, _)| known(key.path) && known(key.fault))
+            && self
+                .mail
+                .iter()
+                .all(|(key, _)| known(key.template) && known(key.link))
+            && self.attributes.has_all_strings()
+    }
+
     /// Number of rows of all kinds.
     pub fn row_count(&self) -> usize {
         let counted = self.daily.len() + self.hourly.len() + self.money.len() + self.drops.len();

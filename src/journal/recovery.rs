@@ -5,14 +5,18 @@
 //! others are carried into the first segment of the new process, which must be on disk before that
 //! last one is closed. So each row counts in exactly one place at each moment.
 
+use std::path::Path;
+
 use super::frame::{FRAME_OVERHEAD_BYTES, FrameScanner, SegmentRegion};
-use super::payload::{self, FrameKind};
+use super::payload::{self, FrameKind, OpenPayload};
 use super::sealed_segment::close_segment;
 use super::segment_file::{
     HEADER_BYTES, JournalError, JournalFolder, SegmentFormat, SegmentId, read_file,
 };
 use super::segment_keys::{SegmentCipher, SegmentKeys};
 use super::totals_codec::PayloadError;
+#[cfg(any(test, feature = "fuzzing"))]
+use crate::aggregate::SegmentSums;
 use crate::aggregate::{AttributeSums, ReleasePolicy, ReleaseScope, SegmentBuilder};
 use crate::calendar::Millis;
 
@@ -40,7 +44,7 @@ pub(super) struct SegmentRecovery {
 }
 
 /// A segment that was read back.
-struct ReplayedSegment {
+pub(super) struct ReplayedSegment {
     id: SegmentId,
     segment: SegmentBuilder,
     /// Attributes that the segment before must not count. `None` if that frame is damaged: then
@@ -119,6 +123,23 @@ impl SegmentRecovery {
     }
 }
 
+impl ReplayedSegment {
+    fn add_frame(&mut self, frame: OpenPayload<'_>, recovered: &mut RecoverySummary) {
+        self.segment.add_delta(&frame.delta);
+        match frame.kind {
+            FrameKind::Batch => recovered.frames += 1,
+            FrameKind::Carried => self.carried = Some(frame.delta.sums.attributes),
+        }
+    }
+
+    /// The sums without the rows that it carries itself, as if it were the segment before.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn into_sums(self) -> SegmentSums {
+        let carried = self.carried.unwrap_or_default();
+        self.segment.finish_segment(&carried)
+    }
+}
+
 static NO_ATTRIBUTES: AttributeSums = AttributeSums {
     strings: Vec::new(),
     rows: Vec::new(),
@@ -146,18 +167,45 @@ fn replay_segment(
         tracing::error!(file = %path.display(), offset = 0, kept = %kept.display(), "the header of a journal segment is damaged; none of it was counted");
         return Ok(None);
     };
+
+    let cipher = keys.segment_cipher(id);
+    let (replayed, frames, damage) =
+        replay_frames(&file, &path, (id, format), cipher.as_ref(), recovered);
+    if frames == 0 && !damage {
+        // Killed while it was created: the segment before was still the open one and still has the
+        // rows that would have been carried.
+        return remove().map(|()| None);
+    }
+    if damage {
+        let copy = folder.free_quarantine_path(&path);
+        std::fs::copy(&path, &copy).map_err(JournalError::from_io(&copy))?;
+        tracing::error!(file = %path.display(), kept = %copy.display(), "the damaged segment was kept");
+    }
+    Ok(Some(replayed))
+}
+
+/// Reads the frames of an open segment's file. Returns the segment, the number of frames that were
+/// read, and whether a part of the file is damaged. `path` is used in the log only.
+pub(super) fn replay_frames(
+    file: &[u8],
+    path: &Path,
+    (id, format): (SegmentId, SegmentFormat),
+    cipher: Option<&SegmentCipher>,
+    recovered: &mut RecoverySummary,
+) -> (ReplayedSegment, usize, bool) {
     let mut replayed = ReplayedSegment {
         id,
         segment: SegmentBuilder::default(),
         carried: None,
     };
-    let cipher = keys.segment_cipher(id);
     let (mut frames, mut damage) = (0, false);
     let mut place = HEADER_BYTES;
-    for found in FrameScanner::new(&file, HEADER_BYTES) {
+
+    for found in FrameScanner::new(file, HEADER_BYTES) {
         match found {
             SegmentRegion::Frame(payload) => {
-                match replay_frame(&mut replayed, payload, format, cipher.as_ref(), recovered) {
+                let read = read_frame(payload, format, cipher, file.len(), recovered);
+                match read.map(|read| replayed.add_frame(read, recovered)) {
                     Ok(()) => frames += 1,
                     Err(bad) => {
                         damage = true;
@@ -178,26 +226,17 @@ fn replay_segment(
             }
         }
     }
-    if frames == 0 && !damage {
-        // Killed while it was created: the segment before was still the open one and still has the
-        // rows that would have been carried.
-        return remove().map(|()| None);
-    }
-    if damage {
-        let copy = folder.free_quarantine_path(&path);
-        std::fs::copy(&path, &copy).map_err(JournalError::from_io(&copy))?;
-        tracing::error!(file = %path.display(), kept = %copy.display(), "the damaged segment was kept");
-    }
-    Ok(Some(replayed))
+    (replayed, frames, damage)
 }
 
-fn replay_frame(
-    replayed: &mut ReplayedSegment,
-    payload: &[u8],
+/// Reads a frame and decrypts its attributes. `file_bytes` is the length of its file.
+fn read_frame<'a>(
+    payload: &'a [u8],
     format: SegmentFormat,
     cipher: Option<&SegmentCipher>,
+    file_bytes: usize,
     recovered: &mut RecoverySummary,
-) -> Result<(), PayloadError> {
+) -> Result<OpenPayload<'a>, PayloadError> {
     let mut read = payload::read_open_payload(payload, format)?;
     if let Some(hidden) = &read.encrypted {
         match cipher.and_then(|cipher| hidden.decrypt_rows(cipher)) {
@@ -211,10 +250,16 @@ fn replay_frame(
         }
     }
 
-    replayed.segment.add_delta(&read.delta);
-    match read.kind {
-        FrameKind::Batch => recovered.frames += 1,
-        FrameKind::Carried => replayed.carried = Some(read.delta.sums.attributes),
+    // The strings before a frame's own are in earlier frames of its file, at least a byte each. A
+    // larger number is damage, and must not make room for that many strings.
+    let (totals, attributes) = (
+        read.delta.first_string_id as usize,
+        read.delta.first_attribute_string_id as usize,
+    );
+    // Carried rows are compared with those of the segment before by their texts.
+    let whole = read.kind == FrameKind::Batch || read.delta.sums.attributes.has_all_strings();
+    if totals > file_bytes || attributes > file_bytes || !whole {
+        return Err(PayloadError(0));
     }
-    Ok(())
+    Ok(read)
 }

@@ -52,24 +52,31 @@ pub(super) fn close_segment(
 /// The file cannot be read, or is damaged; the error has the offset.
 pub fn read_sealed_segment(path: &Path) -> Result<(SegmentId, SegmentSums), JournalError> {
     let file = read_file(path)?;
-    let damaged = |what: String| JournalError::Damaged {
+    parse_sealed_file(&file).map_err(|what| JournalError::Damaged {
         path: path.to_owned(),
         what,
-    };
-    let (id, format) =
-        SegmentId::parse_header(&file).ok_or_else(|| damaged("the header is damaged".into()))?;
-    let mut frames = FrameScanner::new(&file, HEADER_BYTES);
+    })
+}
+
+/// The content of a sealed segment's file, or what is wrong with it.
+pub(super) fn parse_sealed_file(file: &[u8]) -> Result<(SegmentId, SegmentSums), String> {
+    let (id, format) = SegmentId::parse_header(file).ok_or("the header is damaged")?;
+    let mut frames = FrameScanner::new(file, HEADER_BYTES);
     let bytes = match frames.next() {
         Some(SegmentRegion::Frame(bytes)) => bytes,
         Some(SegmentRegion::Damage { at, .. } | SegmentRegion::Torn { at, .. }) => {
-            return Err(damaged(format!("damaged at offset {at}")));
+            return Err(format!("damaged at offset {at}"));
         }
-        None => return Err(damaged("no frame follows the header".into())),
+        None => return Err("no frame follows the header".into()),
     };
     if frames.next().is_some() {
-        return Err(damaged("more than one frame in a sealed segment".into()));
+        return Err("more than one frame in a sealed segment".into());
     }
-    let sums =
-        payload::read_sealed_payload(bytes, format).map_err(|bad| damaged(bad.to_string()))?;
+
+    let sums = payload::read_sealed_payload(bytes, format).map_err(|bad| bad.to_string())?;
+    // An insert looks up each text by its number.
+    if !sums.has_all_strings() {
+        return Err("a row names a text that is not in the segment".into());
+    }
     Ok((id, sums))
 }
