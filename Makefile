@@ -1,7 +1,7 @@
 # The two commands that matter: `make run` and `make test`. Needs Rust (rust-toolchain.toml), Node 20 or later, and make.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: help run demo test attack engine-chaos check measure format size release packaging bench bench-page bench-report e2e chromium clean
+.PHONY: help run demo test attack engine-chaos fuzz check measure format size release packaging bench bench-page bench-report e2e chromium clean
 
 # Cargo knows where it builds: CARGO_TARGET_DIR and cargo's own configuration are respected. Asked only when needed.
 TARGET = $(shell cargo metadata --no-deps --format-version 1 --locked | node -p 'JSON.parse(require("fs").readFileSync(0)).target_directory')
@@ -17,6 +17,7 @@ help:
 	@echo 'make format   formats Rust, JavaScript, TypeScript, Svelte and CSS'
 	@echo 'make attack   all attacks on the promises to visitors, in full; about an hour'
 	@echo 'make engine-chaos  kills and stops the embedded engine 240 times under load; ten minutes'
+	@echo 'make fuzz     the parsers of foreign bytes, a minute each; FUZZ_SECS=600 for longer'
 	@echo 'make measure  names, documentation and structure of the code, as figures'
 	@echo 'make size     what the dashboard costs to open, and what a page pays for our scripts'
 	@echo 'make bench    benchmarks'
@@ -73,6 +74,20 @@ attack: node_modules/.installed tests/e2e/node_modules/.installed chromium
 engine-chaos: node_modules/.installed
 	cargo test --locked --test it -- --ignored --exact --nocapture engine::engine_chaos_in_full | tee "$(TARGET)/engine-chaos.log"
 	@grep -E '^(engine_kills|lost|doubled)=' "$(TARGET)/engine-chaos.log"
+
+# libFuzzer with the compiler of rust-toolchain.toml; fuzz/README.md says how. What is new is kept in the build folder; a
+# crash goes to fuzz/regressions, which `cargo test` replays.
+FUZZ_TARGETS = wire_hit consent_cookie mail_token journal_segment ledger_line
+FUZZ_SECS = 60
+fuzz:
+	built="$(TARGET)"; \
+	RUSTC_WRAPPER="$(CURDIR)/fuzz/rustc" cargo build --locked --manifest-path fuzz/Cargo.toml --target-dir "$$built"; \
+	for target in $(FUZZ_TARGETS); do \
+		mkdir -p "$$built/fuzz/$$target" "fuzz/regressions/$$target"; \
+		"$$built/debug/$$target" -max_total_time=$(FUZZ_SECS) -max_len=4096 -timeout=10 -rss_limit_mb=1024 \
+			-print_final_stats=1 -artifact_prefix="fuzz/regressions/$$target/" \
+			"$$built/fuzz/$$target" "fuzz/corpus/$$target" "fuzz/regressions/$$target"; \
+	done
 
 chromium:
 	@scripts/need-chromium

@@ -37,6 +37,14 @@ const BANNED = {
 };
 // Packages that say nothing in their manifest; read by hand.
 const NPM_LICENCES = { "uap-core": "Apache-2.0" };
+// fuzz/Cargo.lock has what Cargo.lock has, and these. They are in no binary that is released; the
+// licences were read by hand (NCSA is libFuzzer's own, permissive).
+const FUZZ_LOCK = "fuzz/Cargo.lock";
+const FUZZ_ONLY = {
+  "footfall-fuzz": "MIT OR Apache-2.0",
+  "libfuzzer-sys": "(MIT OR Apache-2.0) AND NCSA",
+  arbitrary: "MIT OR Apache-2.0",
+};
 const LOCKS = [
   "package-lock.json",
   "tests/e2e/package-lock.json",
@@ -118,6 +126,35 @@ for (const { name, version, license, source } of crates) {
   if (source && !source.startsWith("registry+"))
     problems.push(`crate ${name} ${version}: not from the registry`);
 }
+
+// The fuzz targets build the same crates. Their lock is read as text: `make check` does not need
+// what only they download.
+const packages = (lock) =>
+  readFileSync(lock, "utf8")
+    .split("[[package]]")
+    .slice(1)
+    .map((text) => ({
+      name: text.match(/^name = "(.*)"/m)[1],
+      version: text.match(/^version = "(.*)"/m)[1],
+      source: text.match(/^source = "(.*)"/m)?.[1],
+      uses: [...text.matchAll(/^ "([^" ]+)/gm)].map(([, name]) => name),
+    }));
+const locked = new Set(packages("Cargo.lock").map(({ name, version }) => `${name} ${version}`));
+const fuzzed = packages(FUZZ_LOCK);
+const renew = "`cp Cargo.lock fuzz/Cargo.lock && cargo metadata --manifest-path fuzz/Cargo.toml`";
+for (const { name, version, source } of fuzzed) {
+  if (!locked.has(`${name} ${version}`) && !(name in FUZZ_ONLY))
+    problems.push(`${FUZZ_LOCK}: ${name} ${version} is not in Cargo.lock; ${renew} renews it`);
+  if (source && !source.startsWith("registry+"))
+    problems.push(`${FUZZ_LOCK}: ${name} ${version}: not from the registry`);
+}
+const direct = metadata.packages
+  .find(({ name, source }) => name === "footfall" && !source)
+  .dependencies.filter(({ kind }) => kind !== "dev")
+  .map(({ name }) => name);
+const known = fuzzed.find(({ name }) => name === "footfall").uses;
+for (const name of direct)
+  if (!known.includes(name)) problems.push(`${FUZZ_LOCK}: lacks ${name}; ${renew} renews it`);
 
 const runsNoScripts = (lock) => {
   const npmrc = join(dirname(lock), ".npmrc");

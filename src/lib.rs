@@ -64,6 +64,10 @@ pub mod telemetry;
 pub mod ingest;
 pub mod web;
 
+// Checks of parsers, for the fuzz targets in fuzz/ and for the tests that replay what they found.
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+
 // Wiring and commands.
 pub mod server;
 

@@ -8,6 +8,8 @@
 
 mod choice;
 mod drop_counters;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz_target;
 mod gate;
 mod id;
 mod keys;

@@ -7,6 +7,8 @@
 
 mod compat;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz_target;
 mod headers;
 pub mod mail;
 mod native;

@@ -34,6 +34,8 @@ mod attribute_codec;
 mod completion;
 mod format_v1;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz_target;
 mod heartbeat;
 mod hit_queue;
 mod open_segment;

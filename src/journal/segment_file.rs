@@ -80,6 +80,14 @@ impl SegmentId {
         self.header_with_magic(MAGIC)
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn to_header_of(self, format: SegmentFormat) -> [u8; HEADER_BYTES] {
+        self.header_with_magic(match format {
+            SegmentFormat::V1 => MAGIC_V1,
+            SegmentFormat::V2 => MAGIC,
+        })
+    }
+
     fn header_with_magic(&self, magic: [u8; 8]) -> [u8; HEADER_BYTES] {
         let mut header = [0; HEADER_BYTES];
         header[..8].copy_from_slice(&magic);

@@ -81,7 +81,7 @@ impl SegmentKeys {
         keys
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn in_memory(epoch: u64) -> SegmentKeys {
         SegmentKeys {
             epoch,

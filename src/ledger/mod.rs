@@ -52,6 +52,8 @@ mod checkpoint_files;
 mod cut;
 mod error;
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz_target;
 mod handle;
 mod index;
 mod ledger_file;

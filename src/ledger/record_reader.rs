@@ -47,7 +47,7 @@ impl RecordReader {
     }
 }
 
-fn parse_record(line: &[u8]) -> Option<LedgerRecord> {
+pub(super) fn parse_record(line: &[u8]) -> Option<LedgerRecord> {
     let hash = line::verified_chain_digest(line)?;
     let fields: LedgerLine<'_> = serde_json::from_slice(line).ok()?;
     let text = std::str::from_utf8(line).ok()?.to_owned();

@@ -12,6 +12,8 @@
 
 mod classifier;
 mod click_buffer;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz_target;
 mod keys;
 mod link_signer;
 mod opened_queue;
