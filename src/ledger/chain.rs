@@ -190,7 +190,7 @@ fn verify_line<'a>(
 
     let (expected, found) = (before.size + 1, fields.seq);
     if found > expected {
-        return Err(format!("is missing: record {found} stands in its place"));
+        return Err(format!("is missing: record {found} is in its place"));
     }
     if found < expected {
         return Err(format!(

@@ -19,7 +19,7 @@ const KNOWN_FAULTS: [&str; 9] = [
     "is damaged: its bytes do not give the hash it ends with",
     "is no record as this version knows it, at column #",
     "is no UTF-#",
-    "is missing: record # stands in its place",
+    "is missing: record # is in its place",
     "has record # in its place, a second time or out of order",
     "does not follow record #: its `prev` is another hash",
     "has an id that is not # lower-case hex digits",

@@ -172,7 +172,7 @@ fn verify_names_the_first_bad_record_its_offset_and_why() {
     assert_eq!(
         ran.err,
         format!(
-            "footfall: {place}, byte {offset}: record 2 is missing: record 3 stands in its place\n"
+            "footfall: {place}, byte {offset}: record 2 is missing: record 3 is in its place\n"
         )
     );
 }

@@ -91,17 +91,17 @@ fn a_removed_a_swapped_and_a_doubled_record_are_named() {
     };
     assert_eq!(
         change(&[0, 2, 3, 4]),
-        (2, "is missing: record 3 stands in its place".into())
+        (2, "is missing: record 3 is in its place".into())
     );
     assert_eq!(
         change(&[0, 1, 3, 2, 4]),
-        (3, "is missing: record 4 stands in its place".into())
+        (3, "is missing: record 4 is in its place".into())
     );
     let twice = "has record 3 in its place, a second time or out of order";
     assert_eq!(change(&[0, 1, 2, 2, 3, 4]), (4, twice.into()));
     assert_eq!(
         change(&[1, 2, 3, 4]),
-        (1, "is missing: record 2 stands in its place".into())
+        (1, "is missing: record 2 is in its place".into())
     );
 }
 
