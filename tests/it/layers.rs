@@ -190,6 +190,11 @@ const MAY_USE: [(&str, &[&str]); 37] = [
             "telemetry",
         ],
     ),
+    // Only under its feature and in tests.
+    (
+        "fuzzing",
+        &["consent", "ingest", "journal", "ledger", "mail", "store"],
+    ),
     (
         "server",
         &[
