@@ -13,7 +13,7 @@
 // Foundations: memory, files, encodings, random bytes, what must not be printed, time.
 pub mod budget;
 mod disk;
-mod hex;
+pub mod hex;
 mod key_file;
 pub mod memory;
 mod outage;

@@ -72,7 +72,6 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use crate::hex::encode_lower as hex;
 pub use act::{ActKind, LedgerRecord, NewAct, PromptDigests, PromptLayer};
 pub use chain::CutPoint;
 pub use chain_head::ChainHead;

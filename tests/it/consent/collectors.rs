@@ -30,7 +30,7 @@ fn counts(server: &Server, cookie: &str) -> bool {
 }
 
 fn digest(cookie: &str) -> String {
-    footfall::ledger::hex(&footfall::ledger::sha256_digest(id_of(cookie).as_bytes()))
+    footfall::hex::encode_lower(&footfall::ledger::sha256_digest(id_of(cookie).as_bytes()))
 }
 
 #[test]

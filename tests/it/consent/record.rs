@@ -73,7 +73,10 @@ fn the_consent_id_is_in_the_ledger_its_digest_in_one_table_and_the_keys_in_their
     let mac = kept.rsplit('.').next().unwrap();
     let macs = [mac.as_bytes().to_vec(), bytes_of(mac)];
     let digest = footfall::ledger::sha256_digest(id.as_bytes());
-    let digests = [digest.to_vec(), footfall::ledger::hex(&digest).into_bytes()];
+    let digests = [
+        digest.to_vec(),
+        footfall::hex::encode_lower(&digest).into_bytes(),
+    ];
     let key = CONSENT_KEYS.trim().split_once(' ').unwrap().1;
     let keys = [
         key.as_bytes().to_vec(),
