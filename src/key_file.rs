@@ -53,3 +53,30 @@ pub fn is_key_id(id: &str) -> bool {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_is_an_id_and_a_key_and_an_error_names_the_line() {
+        let parse = |text: &str| {
+            let keys = parse_keys(text, |key| (key.len() >= 3).then(|| key.to_owned()))?;
+            let lines = keys.into_iter().map(|(id, key)| format!("{id}={key}"));
+            Ok::<Vec<String>, KeyFileError>(lines.collect())
+        };
+        let text = "# a comment\n\n a abc \nb abc d\n";
+        assert_eq!(parse(text).unwrap(), ["a=abc", "b=abc d"]);
+
+        for (text, error) in [
+            ("", KeyFileError::NoKeys),
+            ("a abc\n\na abcd", KeyFileError::DuplicateId(3)),
+            ("a abc\nb", KeyFileError::MalformedLine(2)),
+            ("a! abc", KeyFileError::MalformedLine(1)),
+            ("a ab", KeyFileError::MalformedLine(1)),
+            ("seventeen-letters abc", KeyFileError::MalformedLine(1)),
+        ] {
+            assert_eq!(parse(text), Err(error), "{text:?}");
+        }
+    }
+}
