@@ -9,8 +9,9 @@ use super::recovery::{RecoverySummary, replay_frames};
 use super::sealed_segment::parse_sealed_file;
 use super::segment_file::{HEADER_BYTES, SegmentFormat, SegmentId};
 use super::segment_keys::{SegmentCipher, SegmentKeys};
-use super::totals_codec::{self, PayloadReader, encode_varint};
+use super::totals_codec::{self, PayloadReader};
 use crate::aggregate::SegmentSums;
+use crate::varint::encode_varint;
 
 const ID: SegmentId = SegmentId {
     collector: 1,

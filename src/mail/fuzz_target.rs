@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use super::keys::MailKeys;
 use super::target::check_well_formed;
 use super::token::MailFields;
+use crate::calendar::Day;
 use crate::config::{Secret, is_mail_name};
-use crate::event::Day;
 
 fn mail_keys() -> &'static MailKeys {
     static KEYS: OnceLock<MailKeys> = OnceLock::new();
