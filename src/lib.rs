@@ -51,6 +51,7 @@ pub mod ledger;
 pub mod store;
 
 // Background tasks and reports.
+mod bi_port;
 pub mod flush;
 pub mod publisher;
 pub mod registry;

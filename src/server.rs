@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aggregate::AggregatorLimits;
+use crate::bi_port::BiPort;
 use crate::calendar::{Day, Millis};
 use crate::clock::Clock;
 use crate::config::{CompatibleRules, Config, StoredRefusals, is_site_name};
@@ -39,7 +40,7 @@ use crate::random::random_bytes;
 use crate::registry::Registry;
 use crate::report::ReportLimits;
 use crate::sites::SiteDirectory;
-use crate::store::{EngineLimits, Store, StoreOptions};
+use crate::store::{BiUsers, EngineLimits, Store, StoreOptions};
 use crate::telemetry::MetricsRenderer;
 use crate::web as pages;
 use crate::web::AuthState;
@@ -103,6 +104,12 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         Duration::from_secs(config.data.reload_secs),
         OtherSignals::install_handlers()?,
     );
+    let bi_port = BiPort::open(
+        &config,
+        site.clock.clone(),
+        Arc::clone(&registry),
+        Arc::clone(&site.store),
+    )?;
     let server = start_server(&config, room, edge, mail, site.clone(), asking)?;
     let door = server.handle();
     let health = Arc::clone(&site.health);
@@ -119,6 +126,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         Arc::clone(&registry).poll_changes(Duration::from_secs(config.registry.refresh_secs)),
     );
 
+    let bi_serving = bi_port.map(|port| tokio::spawn(port.run()));
     tokio::spawn(Arc::clone(&health).poll_store());
     tokio::spawn(systemd::run_watchdog(Arc::clone(&health)));
     systemd::send_ready();
@@ -155,6 +163,9 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     kill_after(limit + STOP_GRACE);
     let deadline = Instant::now() + limit;
     stop.send_replace(true);
+    if let Some(serving) = bi_serving {
+        serving.abort();
+    }
     let closed = async {
         door.stop(true).await;
         let _ = serving.await;
@@ -593,6 +604,14 @@ fn store_options(config: &Config) -> StoreOptions {
             query_memory: store.query_memory_bytes,
             query_seconds: store.query_secs,
             connections: store.connections,
+            bi_users: config.bi_port.is_enabled().then(|| BiUsers {
+                count: config.bi_port.tokens,
+                database: store.database.clone(),
+                query_memory: config.bi_port.query_memory_bytes,
+                query_seconds: config.bi_port.query_secs,
+                result_rows: config.bi_port.result_rows,
+                queries: config.bi_port.queries,
+            }),
             ..EngineLimits::default()
         },
         site_names: configured_site_names(config),

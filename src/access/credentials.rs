@@ -24,11 +24,18 @@ pub enum TokenScope {
     Manage,
     /// Sign mails and read their results.
     Mail,
+    /// Read the views of the BI port.
+    Bi,
 }
 
 impl TokenScope {
     /// All scopes, in the order they are listed to users.
-    pub const ALL: [TokenScope; 3] = [TokenScope::Read, TokenScope::Manage, TokenScope::Mail];
+    pub const ALL: [TokenScope; 4] = [
+        TokenScope::Read,
+        TokenScope::Manage,
+        TokenScope::Mail,
+        TokenScope::Bi,
+    ];
 
     /// The name in the API and in the tables.
     pub const fn name(self) -> &'static str {
@@ -36,6 +43,7 @@ impl TokenScope {
             TokenScope::Read => "read",
             TokenScope::Manage => "manage",
             TokenScope::Mail => "mail",
+            TokenScope::Bi => "bi",
         }
     }
 
@@ -164,6 +172,13 @@ impl CredentialIndex {
         let raw = SecretBytes::<32>::from_text(text.strip_prefix(TOKEN_PREFIX)?)?;
         let token = self.tokens.get(&raw.to_digest())?;
         (!token.revoked && token.expires.is_none_or(|last| today <= last)).then_some(token)
+    }
+
+    /// Whether the token with this id is there and valid.
+    pub fn is_token_valid(&self, id: &str, today: Date) -> bool {
+        self.tokens.values().any(|token| {
+            token.id == id && !token.revoked && token.expires.is_none_or(|last| today <= last)
+        })
     }
 
     /// The share link with this secret, valid or not: the caller must check [`ShareLink::is_alive`]

@@ -48,6 +48,7 @@ pub(super) fn find_violations(config: &Config) -> Vec<RuleViolation> {
     let mut rules = ViolationList(Vec::new());
     check_consent(config, &mut rules);
     check_access(config, &mut rules);
+    check_bi_port(config, &mut rules);
     check_sites(config, &mut rules);
     check_memory(config, &mut rules);
     rules.0
@@ -200,6 +201,31 @@ fn check_access(config: &Config, rules: &mut ViolationList) {
         "store.ca_file",
         &["store.url"],
         "is for a store.url that begins with https://",
+    );
+}
+
+fn check_bi_port(config: &Config, rules: &mut ViolationList) {
+    let port = &config.bi_port;
+    rules.require(
+        !port.is_enabled() || config.store.url.is_empty(),
+        "bi_port.http_listen",
+        &["store.url"],
+        "is for the embedded engine; a server of your own has ports and users of its own: docs/use/BI.md",
+    );
+    rules.require(
+        port.cert_file.is_empty() == port.key_file.is_empty(),
+        "bi_port.key_file",
+        &["bi_port.cert_file"],
+        "and bi_port.cert_file must be set together",
+    );
+    rules.require(
+        !port.is_enabled() || port.query_memory_bytes <= config.store.memory_bytes / 2,
+        "bi_port.query_memory_bytes",
+        &["store.memory_bytes"],
+        format!(
+            "must be at most half of store.memory_bytes, which is {}",
+            config.store.memory_bytes
+        ),
     );
 }
 

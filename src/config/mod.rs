@@ -10,6 +10,7 @@
 mod string_enum;
 
 mod access;
+mod bi_port;
 mod builtin;
 mod compatible;
 mod consent;
@@ -32,6 +33,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 pub use access::AccessConfig;
+pub use bi_port::BiPortConfig;
 pub use builtin::{DEFAULTS, PRESETS};
 pub use compatible::{
     AcceptedTracker, CompatibleRule, CompatibleRules, StoredRefusals, TrackerDialect,
@@ -96,6 +98,9 @@ pub struct Config {
     /// The gate in front of an embedded BI tool.
     #[garde(dive)]
     pub bi: BiConfig,
+    /// ClickHouse's own protocols for BI tools.
+    #[garde(dive)]
+    pub bi_port: BiPortConfig,
     /// Pixels and links in mails.
     #[garde(dive)]
     pub mail: MailConfig,

@@ -15,10 +15,18 @@ register = [{ tier = "analytics", name = "sample", provider = "sample", purpose 
 "#;
 
 /// Replaces messages of serde that do not help an operator.
-const ACCEPTED_VALUES: [(&str, &str); 4] = [
+const ACCEPTED_VALUES: [(&str, &str); 6] = [
     (
         "server.listen",
         "must be a socket address, such as 127.0.0.1:8080",
+    ),
+    (
+        "bi_port.http_listen",
+        "must be empty or a socket address, such as 127.0.0.1:8123",
+    ),
+    (
+        "bi_port.native_listen",
+        "must be empty or a socket address, such as 127.0.0.1:9000",
     ),
     ("proxy.trusted", "must be networks, such as 10.0.0.0/8"),
     (

@@ -4,6 +4,7 @@
 //! (marker.rs). Sending it again adds nothing, as long as its month was not dropped in between.
 
 mod access;
+mod bi;
 mod client;
 pub mod engine;
 mod error;
@@ -30,7 +31,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 pub use access::AuditRow;
-pub use engine::EngineLimits;
+pub use bi::BiReach;
+pub use engine::{BI_USER_PREFIX, BiUsers, EngineLimits};
 pub use error::StoreError;
 pub use mail::{MailCountRow, MailGrouping, MessageRow};
 pub use platform::{ActivityRow, DropTotal, PageHistogram, SiteFaultTotal};

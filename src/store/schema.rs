@@ -304,7 +304,7 @@ fn render_sql(sql: &str, cluster: Option<&str>) -> String {
 
 /// The statements of a file, without its comments: a `;` or `?` in a comment neither ends a
 /// statement nor is a parameter.
-fn split_statements(sql: &str) -> Vec<String> {
+pub(super) fn split_statements(sql: &str) -> Vec<String> {
     let code: Vec<&str> = sql
         .lines()
         .filter(|line| !line.trim_start().starts_with("--"))

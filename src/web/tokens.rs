@@ -174,14 +174,14 @@ impl AppState {
                 Some(scope) if !scopes.contains(&scope) => scopes.push(scope),
                 _ => {
                     return Err(bad_value(
-                        "scopes must be of read, manage and mail, once each",
+                        "scopes must be of read, manage, mail and bi, once each",
                     ));
                 }
             }
         }
         if scopes.is_empty() {
             return Err(bad_value(
-                "scopes must be of read, manage and mail, once each",
+                "scopes must be of read, manage, mail and bi, once each",
             ));
         }
         if let Some(of) = &new.site {

@@ -94,6 +94,13 @@ const MAY_USE: [(&str, &[&str]); 37] = [
             "varint",
         ],
     ),
+    // Passes statements of BI tools on to the engine; reads nothing itself.
+    (
+        "bi_port",
+        &[
+            "access", "calendar", "clock", "config", "event", "registry", "store",
+        ],
+    ),
     (
         "flush",
         &["calendar", "clock", "config", "journal", "outage", "store"],
@@ -199,6 +206,7 @@ const MAY_USE: [(&str, &[&str]); 37] = [
         "server",
         &[
             "aggregate",
+            "bi_port",
             "calendar",
             "clock",
             "config",

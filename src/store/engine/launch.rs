@@ -13,6 +13,9 @@ pub(super) const ENGINE_USER: &str = "collector";
 /// process knows.
 pub(super) const USERS_FILE_PLACEHOLDER: &str = "{users}";
 
+/// Lets the users of the BI port in, and nobody who names no user: that would be `default`.
+const BI_RULE: &str = "<rule><headers><X-ClickHouse-User>regex:bi_[0-9]+</X-ClickHouse-User></headers><handler><type>dynamic_query_handler</type><query_param_name>query</query_param_name></handler></rule>\n";
+
 /// One line of JSON on the standard input of `footfall engine`. The engine runs until that input
 /// ends.
 ///
@@ -29,19 +32,27 @@ pub(super) struct LaunchConfig {
     pub users: String,
 }
 
+/// Ports and passwords of this start.
+pub(super) struct Login<'a> {
+    pub http_port: u16,
+    pub native_port: u16,
+    pub password: &'a str,
+    /// Of the users of the BI port.
+    pub bi_password: &'a str,
+}
+
 impl LaunchConfig {
     pub(super) fn new(
         dir: &Path,
         library: &Path,
         limits: &EngineLimits,
-        port: u16,
-        password: &str,
+        login: &Login<'_>,
     ) -> LaunchConfig {
         LaunchConfig {
             library: library.to_owned(),
             dir: dir.to_owned(),
-            config: render_server_config(limits, port),
-            users: render_users_config(limits, password),
+            config: render_server_config(limits, login),
+            users: render_users_config(limits, login),
         }
     }
 }
@@ -50,9 +61,15 @@ impl LaunchConfig {
 /// for the end of the input.
 ///
 /// clickhouse-local itself is the user `default` and cannot be given a password. So the port
-/// accepts only requests that name the collector's user, and ClickHouse rejects a request that
-/// names two.
-fn render_server_config(limits: &EngineLimits, port: u16) -> String {
+/// accepts only requests that name the collector's user or one of the BI port, and ClickHouse
+/// rejects a request that names two. The native protocol has no such rule; its port is opened later
+/// (`SYSTEM START LISTEN TCP`), when the one statement that `default` may run is running.
+fn render_server_config(limits: &EngineLimits, login: &Login<'_>) -> String {
+    let (bi_rule, bi_queries) = match &limits.bi_users {
+        // Beyond the number at which none of the others begins, there is room for the collector.
+        Some(bi) => (BI_RULE, bi.all_queries(limits.connections)),
+        None => ("", 0),
+    };
     format!(
         "<clickhouse>
 <logger><level>none</level></logger>
@@ -60,10 +77,12 @@ fn render_server_config(limits: &EngineLimits, port: u16) -> String {
 <listen_host>127.0.0.1</listen_host>
 <listen_reuse_port>1</listen_reuse_port>
 <http_port>{port}</http_port>
+<tcp_port>{native_port}</tcp_port>
+<proto_caps><send>notchunked</send><recv>notchunked</recv></proto_caps>
 <http_handlers>
 <rule><methods>GET</methods><url>/ping</url><handler><type>ping</type></handler></rule>
 <rule><headers><X-ClickHouse-User>{ENGINE_USER}</X-ClickHouse-User></headers><handler><type>dynamic_query_handler</type><query_param_name>query</query_param_name></handler></rule>
-</http_handlers>
+{bi_rule}</http_handlers>
 <timezone>UTC</timezone>
 <max_server_memory_usage>{memory}</max_server_memory_usage>
 <mark_cache_size>{marks}</mark_cache_size>
@@ -75,18 +94,33 @@ fn render_server_config(limits: &EngineLimits, port: u16) -> String {
         memory = limits.server_memory,
         marks = limits.server_memory / 16,
         merges = limits.background_threads.max(1),
-        statements = limits.connections.max(1) + 1,
+        port = login.http_port,
+        native_port = login.native_port,
+        statements = limits.connections.max(1) + 1 + bi_queries,
     )
 }
 
 /// clickhouse-local has its own defaults for some settings; the collector's user gets those of a
 /// server.
-fn render_users_config(limits: &EngineLimits, password: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, password.as_bytes());
+fn render_users_config(limits: &EngineLimits, login: &Login<'_>) -> String {
+    let (bi_profile, bi_users) = match &limits.bi_users {
+        Some(bi) => (
+            bi.render_profile(limits.threads, limits.connections),
+            bi.render_users(
+                &sha256_hex(login.bi_password),
+                &sha256_hex(&super::generate_password()),
+            ),
+        ),
+        None => Default::default(),
+    };
     format!(
         "<clickhouse>
 <profiles>
 <default></default>
+<startup>
+<max_concurrent_queries_for_user>1</max_concurrent_queries_for_user>
+<constraints><max_concurrent_queries_for_user><readonly/></max_concurrent_queries_for_user></constraints>
+</startup>
 <{ENGINE_USER}>
 <max_memory_usage>{memory}</max_memory_usage>
 <max_execution_time>{seconds}</max_execution_time>
@@ -98,11 +132,11 @@ fn render_users_config(limits: &EngineLimits, password: &str) -> String {
 <allow_introspection_functions>0</allow_introspection_functions>
 <storage_file_read_method>pread</storage_file_read_method>
 </{ENGINE_USER}>
-</profiles>
+{bi_profile}</profiles>
 <users>
-<default><no_password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default>
+<default><no_password/><networks><ip>127.0.0.1</ip></networks><profile>startup</profile><quota>default</quota><grants><query>GRANT SYSTEM LISTEN ON *.*</query><query>GRANT READ ON FILE</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query></grants></default>
 <{ENGINE_USER}><password_sha256_hex>{digest}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>{ENGINE_USER}</profile><quota>default</quota></{ENGINE_USER}>
-</users>
+{bi_users}</users>
 <quotas><default></default></quotas>
 </clickhouse>
 ",
@@ -110,8 +144,13 @@ fn render_users_config(limits: &EngineLimits, password: &str) -> String {
         seconds = limits.query_seconds,
         threads = limits.threads.max(1),
         wait = u64::from(limits.query_seconds) * 1000,
-        digest = crate::hex::encode_lower(digest.as_ref()),
+        digest = sha256_hex(login.password),
     )
+}
+
+fn sha256_hex(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    crate::hex::encode_lower(digest.as_ref())
 }
 
 #[cfg(test)]
@@ -125,8 +164,12 @@ mod tests {
             Path::new("/d"),
             Path::new("/l"),
             &EngineLimits::default(),
-            8123,
-            password,
+            &Login {
+                http_port: 8123,
+                native_port: 9000,
+                password,
+                bi_password: "never in the plan",
+            },
         );
         let line = serde_json::to_string(&plan).unwrap();
         assert!(!line.contains('\n') && !line.contains(password), "{line}");

@@ -6,6 +6,7 @@
 //! uses the same client as for any other server, and a crash of the engine loses no hit. The cost:
 //! about 220 MB of resident memory when idle, and one engine for each data directory.
 
+mod bi_users;
 pub mod child;
 mod failure;
 #[expect(unsafe_code, reason = "the engine is a C library, loaded at run time")]
@@ -16,6 +17,7 @@ mod supervisor;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,7 +26,8 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
-use launch::{ENGINE_USER, LaunchConfig};
+pub use bi_users::{BI_USER_PREFIX, BI_VIEWS_OWNER, BiUsers};
+use launch::{ENGINE_USER, LaunchConfig, Login};
 use supervisor::EngineSupervisor;
 
 /// How long a directory may stay locked: an engine whose collector was killed takes a moment to
@@ -54,6 +57,8 @@ pub struct EngineLimits {
     pub connections: usize,
     /// Threads that merge parts.
     pub background_threads: u32,
+    /// The users of the BI port and their limits; `None` where it is closed.
+    pub bi_users: Option<BiUsers>,
 }
 
 impl Default for EngineLimits {
@@ -65,6 +70,7 @@ impl Default for EngineLimits {
             threads: 2,
             connections: 4,
             background_threads: 2,
+            bi_users: None,
         }
     }
 }
@@ -109,7 +115,13 @@ pub struct Engine(Arc<RunningEngine>);
 struct RunningEngine {
     dir: PathBuf,
     address: SocketAddr,
+    /// Of the native protocol. Nothing listens there until it is told to.
+    native_address: SocketAddr,
     password: String,
+    /// Of all users of the BI port. Clients never learn it.
+    bi_password: String,
+    /// How often the process was started.
+    starts: Arc<AtomicU64>,
     supervisor: Mutex<Option<SupervisorHandle>>,
 }
 
@@ -169,6 +181,23 @@ impl Engine {
         self.0.address
     }
 
+    /// Where it listens for the native protocol, once `SYSTEM START LISTEN TCP` was sent to this
+    /// process.
+    pub fn native_address(&self) -> SocketAddr {
+        self.0.native_address
+    }
+
+    /// The password of this start of all users of the BI port.
+    pub fn bi_password(&self) -> &str {
+        &self.0.bi_password
+    }
+
+    /// How often the engine's process was started. What is only in its memory is gone when this
+    /// number changes.
+    pub fn process_starts(&self) -> u64 {
+        self.0.starts.load(Ordering::Acquire)
+    }
+
     /// Ends the engine in order, within seconds, also if other clones exist.
     pub async fn close(&self) {
         let watched = self
@@ -200,23 +229,27 @@ async fn start_engine(dir: PathBuf, options: &EngineOptions) -> Result<RunningEn
     let prepared = tokio::task::spawn_blocking(move || prepare_directory(&unlocked)).await;
     prepared.expect("looking at a directory does not panic and is not cancelled")?;
 
-    let held = reserve_port().map_err(EngineError::StartProcess)?;
-    let address = held.local_addr().map_err(EngineError::StartProcess)?;
-    let password = generate_password();
-    let plan = LaunchConfig::new(
-        &dir,
-        &options.library,
-        &options.limits,
-        address.port(),
-        &password,
-    );
+    let http = reserve_port().map_err(EngineError::StartProcess)?;
+    let native = reserve_port().map_err(EngineError::StartProcess)?;
+    let address = http.local_addr().map_err(EngineError::StartProcess)?;
+    let native_address = native.local_addr().map_err(EngineError::StartProcess)?;
+    let (password, bi_password) = (generate_password(), generate_password());
+    let login = Login {
+        http_port: address.port(),
+        native_port: native_address.port(),
+        password: &password,
+        bi_password: &bi_password,
+    };
+    let plan = LaunchConfig::new(&dir, &options.library, &options.limits, &login);
+    let starts = Arc::new(AtomicU64::new(0));
 
     let (stop, stopped) = mpsc::channel();
     let (opened, first) = oneshot::channel();
     let supervisor = EngineSupervisor::new(
         options.program.clone(),
         plan,
-        held,
+        vec![http, native],
+        Arc::clone(&starts),
         address,
         stopped,
         opened,
@@ -228,7 +261,10 @@ async fn start_engine(dir: PathBuf, options: &EngineOptions) -> Result<RunningEn
         Ok(Ok(())) => Ok(RunningEngine {
             dir,
             address,
+            native_address,
             password,
+            bi_password,
+            starts,
             supervisor: Mutex::new(Some(SupervisorHandle { stop, thread })),
         }),
         Ok(Err(error)) => Err(error),

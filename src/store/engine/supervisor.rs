@@ -8,6 +8,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -48,8 +50,10 @@ type StartupNotifier = oneshot::Sender<Result<(), EngineError>>;
 pub(super) struct EngineSupervisor {
     program: PathBuf,
     plan: LaunchConfig,
-    /// Keeps the port reserved.
-    _reserved_port: TcpSocket,
+    /// Kept, so that the ports stay reserved.
+    _reserved_ports: Vec<TcpSocket>,
+    /// Number of processes that were started.
+    starts: Arc<AtomicU64>,
     address: SocketAddr,
     /// The other end is dropped when the engine is to stop.
     stop: Receiver<()>,
@@ -72,7 +76,8 @@ impl EngineSupervisor {
     pub(super) fn new(
         program: PathBuf,
         plan: LaunchConfig,
-        held: TcpSocket,
+        held: Vec<TcpSocket>,
+        starts: Arc<AtomicU64>,
         address: SocketAddr,
         stop: Receiver<()>,
         first: StartupNotifier,
@@ -80,7 +85,8 @@ impl EngineSupervisor {
         EngineSupervisor {
             program,
             plan,
-            _reserved_port: held,
+            _reserved_ports: held,
+            starts,
             address,
             stop,
             startup: Some(first),
@@ -146,6 +152,7 @@ impl EngineSupervisor {
         if let Err(error) = repair::repair_directory(&self.plan.dir) {
             return ProcessEnd::StartFailed(error);
         }
+        self.starts.fetch_add(1, Ordering::Release);
         let mut child = match self.spawn_process() {
             Ok(child) => child,
             Err(error) => return ProcessEnd::StartFailed(EngineError::StartProcess(error)),

@@ -1,0 +1,300 @@
+//! The BI port: ClickHouse's own HTTP and native protocols for BI tools, before the embedded
+//! engine.
+//!
+//! The engine's ports are on the loopback device and of the collector. This module listens on the
+//! configured addresses, checks the API token that a client gives as its password, replaces user
+//! and password by those of a ClickHouse user with few rights, and passes the rest on. What that
+//! user may see is ClickHouse's business (`store::engine`, `store/bi_views.sql`): views of what is
+//! published, `readonly = 2`, limits, and row policies for tokens of one site.
+
+mod http;
+mod native;
+mod statement_guard;
+mod tls;
+mod users;
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use arc_swap::ArcSwapOption;
+use jiff::civil::Date;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::access::{ApiToken, TokenScope};
+use crate::calendar::Day;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::event::SiteId;
+use crate::registry::Registry;
+use crate::store::{BiReach, Store};
+use users::{BiUserLease, BiUserPool};
+
+/// Open connections of both ports; further clients wait to be accepted.
+const MAX_CONNECTIONS: usize = 256;
+/// Time for a TLS handshake, for the head of a request, and for its body.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often an open connection's token is looked at again.
+const RECHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// Pause after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a client is not let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum BiRefusal {
+    /// The password is no valid token with scope `bi`.
+    WrongToken,
+    /// The store or the registry cannot be reached yet.
+    Unavailable,
+    /// More tokens are in use than the engine has users.
+    TooManyTokens,
+    /// The statement contains a word that is not allowed.
+    ForbiddenWord,
+}
+
+impl BiRefusal {
+    /// ClickHouse's code and name of the error.
+    fn clickhouse_error(self) -> (i32, &'static str) {
+        match self {
+            BiRefusal::WrongToken => (516, "AUTHENTICATION_FAILED"),
+            BiRefusal::Unavailable => (210, "NETWORK_ERROR"),
+            BiRefusal::TooManyTokens => (202, "TOO_MANY_SIMULTANEOUS_QUERIES"),
+            BiRefusal::ForbiddenWord => (497, "ACCESS_DENIED"),
+        }
+    }
+
+    /// The error as ClickHouse words it, for both protocols.
+    fn message(self) -> String {
+        let (code, name) = self.clickhouse_error();
+        let text = match self {
+            BiRefusal::WrongToken => {
+                "Authentication failed: the password must be an API token with scope bi"
+            }
+            BiRefusal::Unavailable => "The store is not available; try again in a few seconds",
+            BiRefusal::TooManyTokens => {
+                "More tokens are in use than bi_port.tokens allows; try again later"
+            }
+            BiRefusal::ForbiddenWord => {
+                "The word `file` is not allowed in a statement, not even in a text: write 'fil' || 'e'"
+            }
+        };
+        format!("Code: {code}. DB::Exception: {text}. ({name})")
+    }
+}
+
+/// The listening ports, before they run.
+pub struct BiPort {
+    http: Option<TcpListener>,
+    native: Option<TcpListener>,
+    shared: Arc<BiGateway>,
+}
+
+/// What all connections share.
+struct BiGateway {
+    clock: Clock,
+    registry: Arc<Registry>,
+    store: Arc<ArcSwapOption<Store>>,
+    users: BiUserPool,
+    tls: Option<TlsAcceptor>,
+    connections: Arc<Semaphore>,
+    keep_days: u32,
+    /// Sites of the configuration and the registry whose names the views can show.
+    named_sites: Mutex<HashSet<String>>,
+}
+
+impl BiPort {
+    /// Opens the configured ports; `None` if there are none.
+    ///
+    /// # Errors
+    ///
+    /// An address cannot be used, or the certificate or its key cannot be read.
+    pub fn open(
+        config: &Config,
+        clock: Clock,
+        registry: Arc<Registry>,
+        store: Arc<ArcSwapOption<Store>>,
+    ) -> anyhow::Result<Option<BiPort>> {
+        let port = &config.bi_port;
+        if !port.is_enabled() {
+            return Ok(None);
+        }
+        let http = listen("http", port.http_listen)?;
+        let native = listen("native", port.native_listen)?;
+        let shared = BiGateway {
+            clock,
+            registry,
+            store,
+            users: BiUserPool::new(port.tokens, config.report.k, native.is_some()),
+            tls: tls::read_acceptor(port)?,
+            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            keep_days: config.retention.keep_days,
+            named_sites: Mutex::default(),
+        };
+        Ok(Some(BiPort {
+            http,
+            native,
+            shared: Arc::new(shared),
+        }))
+    }
+
+    /// Answers clients until it is dropped, which closes their connections.
+    pub async fn run(self) {
+        let BiPort {
+            http,
+            native,
+            shared,
+        } = self;
+        tokio::join!(
+            accept_clients(http, Arc::clone(&shared), Protocol::Http),
+            accept_clients(native, shared, Protocol::Native),
+        );
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Protocol {
+    Http,
+    Native,
+}
+
+fn listen(name: &'static str, address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let open = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    let listener =
+        open().with_context(|| format!("bi_port.{name}_listen: {address} cannot be used"))?;
+    let bound = listener.local_addr().unwrap_or(address);
+    tracing::info!(protocol = name, bi_address = %bound, "the BI port is open");
+    Ok(Some(listener))
+}
+
+async fn accept_clients(listener: Option<TcpListener>, shared: Arc<BiGateway>, protocol: Protocol) {
+    let Some(listener) = listener else { return };
+    let mut clients = JoinSet::new();
+    loop {
+        while clients.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&shared.connections).acquire_owned().await else {
+            return;
+        };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let shared = Arc::clone(&shared);
+        clients.spawn(async move {
+            serve_client(stream, &shared, protocol).await;
+            drop(place);
+        });
+    }
+}
+
+async fn serve_client(stream: TcpStream, shared: &Arc<BiGateway>, protocol: Protocol) {
+    let _ = stream.set_nodelay(true);
+    match &shared.tls {
+        None => serve_stream(stream, shared, protocol).await,
+        Some(acceptor) => {
+            if let Ok(Ok(stream)) =
+                tokio::time::timeout(READ_TIMEOUT, acceptor.accept(stream)).await
+            {
+                serve_stream(stream, shared, protocol).await;
+            }
+        }
+    }
+}
+
+async fn serve_stream<S>(stream: S, shared: &Arc<BiGateway>, protocol: Protocol)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    match protocol {
+        Protocol::Http => http::serve_connection(stream, shared).await,
+        Protocol::Native => native::serve_connection(stream, shared).await,
+    }
+}
+
+impl BiGateway {
+    /// Finds the ClickHouse user for the token that a client gave as its password.
+    async fn authorize(&self, password: &str) -> Result<BiUserLease, BiRefusal> {
+        let today = self.today();
+        let keys = self.registry.access_keys().ok_or(BiRefusal::Unavailable)?;
+        let token = keys
+            .find_token(password, today)
+            .filter(|token| token.scopes.contains(&TokenScope::Bi))
+            .ok_or(BiRefusal::WrongToken)?;
+        let store = self.store.load_full().ok_or(BiRefusal::Unavailable)?;
+        let reach = self.token_reach(token, today)?;
+        self.store_site_names(&store).await?;
+        self.users.lease(&store, &token.id, reach).await
+    }
+
+    /// Stores the names of configured and registered sites, which no hit does: the views show
+    /// names.
+    async fn store_site_names(&self, store: &Store) -> Result<(), BiRefusal> {
+        let directory = &self.registry.directory;
+        let registered = directory.registered_sites();
+        let mut named = self.named_sites.lock().await;
+        let fresh: Vec<(SiteId, String)> = directory
+            .configured_sites()
+            .iter()
+            .chain(&registered.sites)
+            .filter(|rule| !named.contains(&rule.id))
+            .map(|rule| (SiteId::from_key(&rule.id), rule.id.clone()))
+            .collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        store
+            .insert_site_names(&fresh)
+            .await
+            .map_err(users::unavailable)?;
+        named.extend(fresh.into_iter().map(|(_, name)| name));
+        Ok(())
+    }
+
+    /// The rows that a token opens.
+    fn token_reach(&self, token: &ApiToken, today: Date) -> Result<BiReach, BiRefusal> {
+        let site = match &token.site {
+            None => None,
+            Some(name) => {
+                let sites = self.registry.directory.resolver();
+                let (site, _) = sites.find_by_name(name).ok_or(BiRefusal::WrongToken)?;
+                Some(site)
+            }
+        };
+        let today = Day::from_date(today)
+            .unwrap_or(Day::from_number(0))
+            .as_number();
+        let keep_days = u16::try_from(self.keep_days).unwrap_or(u16::MAX);
+        Ok(BiReach {
+            site,
+            first_day: Day::from_number(today.saturating_sub(keep_days)),
+        })
+    }
+
+    /// Returns once a token is no longer valid.
+    async fn wait_until_invalid(&self, token_id: &str) {
+        loop {
+            tokio::time::sleep(RECHECK_INTERVAL).await;
+            let keys = self.registry.access_keys();
+            if keys.is_some_and(|keys| !keys.is_token_valid(token_id, self.today())) {
+                return;
+            }
+        }
+    }
+
+    fn today(&self) -> Date {
+        let now = jiff::Timestamp::from_millisecond(self.clock.now()).unwrap_or_default();
+        now.to_zoned(jiff::tz::TimeZone::UTC).date()
+    }
+}
