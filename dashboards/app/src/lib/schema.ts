@@ -219,7 +219,7 @@ export type MadeShare = { id: string; url: string };
 export type Token = {
   id: string;
   name: string;
-  scopes: ("read" | "manage" | "mail")[];
+  scopes: ("read" | "manage" | "mail" | "bi")[];
   site: string | null;
   expires: string | null;
   created: string;
@@ -228,7 +228,7 @@ export type Token = {
 export type Tokens = { rows: Token[] };
 export type NewToken = {
   name: string;
-  scopes: ("read" | "manage" | "mail")[];
+  scopes: ("read" | "manage" | "mail" | "bi")[];
   site?: string | null;
   expires?: string | null;
 };
