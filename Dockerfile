@@ -17,7 +17,7 @@ RUN cargo build --release --locked && strip target/release/footfall
 # The binary looks for its data beside itself and in node_modules of its working folder. Nothing below needs a shell to run.
 FROM debian:bookworm-slim AS slim
 RUN groupadd --gid 10001 footfall && useradd --uid 10001 --gid footfall --no-create-home --home-dir /opt/footfall footfall \
-    && install -d -m 0700 -o footfall -g footfall /var/lib/footfall/ledger /var/lib/footfall/keys /var/lib/footfall/journal /var/lib/footfall/store
+    && install -d -m 0700 -o footfall -g footfall /var/lib/footfall/ledger /var/lib/footfall/keys /var/lib/footfall/journal /var/lib/footfall/store /var/lib/footfall/backups
 WORKDIR /opt/footfall
 COPY --from=build /src/target/release/footfall ./
 COPY --from=data /data/node_modules/@ip-location-db node_modules/@ip-location-db
@@ -34,9 +34,10 @@ ENV FOOTFALL_CONFIG=/etc/footfall/footfall.toml \
     FOOTFALL__CONSENT__KEY_FILE=/var/lib/footfall/keys/consent.keys \
     FOOTFALL__MAIL__KEY_FILE=/var/lib/footfall/keys/mail.keys \
     FOOTFALL__JOURNAL__DIR=/var/lib/footfall/journal \
-    FOOTFALL__STORE__DIR=/var/lib/footfall/store
+    FOOTFALL__STORE__DIR=/var/lib/footfall/store \
+    FOOTFALL__BACKUP__DIR=/var/lib/footfall/backups
 # The root file system may be read-only. Back up ledger and keys first: nothing can make them again.
-VOLUME ["/var/lib/footfall/ledger", "/var/lib/footfall/keys", "/var/lib/footfall/journal", "/var/lib/footfall/store"]
+VOLUME ["/var/lib/footfall/ledger", "/var/lib/footfall/keys", "/var/lib/footfall/journal", "/var/lib/footfall/store", "/var/lib/footfall/backups"]
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # Whether it lives, not whether it is ready: an orchestrator ends what is unhealthy.

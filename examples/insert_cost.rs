@@ -35,6 +35,7 @@ async fn main() -> anyhow::Result<()> {
         database: "footfall".to_owned(),
         cluster: None,
         data_dir,
+        backup_dir: None,
         program,
         library,
         limits: EngineLimits::default(),

@@ -53,6 +53,9 @@ pub mod store;
 // Background tasks and reports.
 mod bi_port;
 pub mod flush;
+
+pub mod backup;
+
 pub mod publisher;
 pub mod registry;
 pub mod report;

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aggregate::AggregatorLimits;
+use crate::backup::control::BackupListener;
 use crate::bi_port::BiPort;
 use crate::calendar::{Day, Millis};
 use crate::clock::Clock;
@@ -87,6 +88,13 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
         registry,
         stop,
     } = build_parts(&config, room, progress)?;
+    let backups = BackupListener {
+        journal: Arc::clone(&site.journal.folder),
+        store: Arc::clone(&site.store),
+        clock: site.clock.clone(),
+        disk: config.backup.disk.clone(),
+        stopping: site.stopping.clone(),
+    };
     let ledger = asking.ledger.clone();
     let (journal, stop_secs) = (site.journal.clone(), config.server.stop_secs);
     let site_publisher = Arc::clone(&site.publisher);
@@ -127,6 +135,7 @@ pub async fn run(config: Config, progress: ProgressCallback<'_>) -> anyhow::Resu
     );
 
     let bi_serving = bi_port.map(|port| tokio::spawn(port.run()));
+    tokio::spawn(backups.run());
     tokio::spawn(Arc::clone(&health).poll_store());
     tokio::spawn(systemd::run_watchdog(Arc::clone(&health)));
     systemd::send_ready();
@@ -583,7 +592,8 @@ pub(crate) async fn wait_for_stop_signal() -> &'static str {
     }
 }
 
-fn store_options(config: &Config) -> StoreOptions {
+/// How to open the configured store.
+pub(crate) fn store_options(config: &Config) -> StoreOptions {
     let store = &config.store;
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
 
@@ -595,6 +605,7 @@ fn store_options(config: &Config) -> StoreOptions {
         database: store.database.clone(),
         cluster: some(&store.cluster),
         data_dir: store.dir.clone(),
+        backup_dir: Some(config.backup.dir.clone()),
         // Refers to the running program, also if its file was replaced by a later version.
         program: PathBuf::from("/proc/self/exe"),
         library: find_file(&store.library, "@chdb/lib-linux-x64-gnu/libchdb.so")

@@ -99,6 +99,7 @@ fn options(dir: &Path, library: &Path) -> StoreOptions {
         database: "footfall".to_owned(),
         cluster: None,
         data_dir: dir.to_owned(),
+        backup_dir: None,
         program: PathBuf::from(env!("CARGO_BIN_EXE_footfall")),
         library: library.to_owned(),
         limits: EngineLimits {

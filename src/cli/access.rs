@@ -35,7 +35,7 @@ impl AccessSubcommand {
 
 /// Reads one line. Passwords are not accepted on the command line, where other users of the machine
 /// and the shell's history would see them.
-fn read_password() -> anyhow::Result<Secret> {
+pub(super) fn read_password() -> anyhow::Result<Secret> {
     if stdin().is_terminal() {
         eprintln!("The password, then Enter. It shows on the screen.");
     }

@@ -1,7 +1,8 @@
-//! The command line: `serve`, `check-config`, `healthcheck`, `ledger`, `consent`, `mail`, `access`,
-//! `demo`, and the embedded engine that `serve` starts.
+//! The command line: `serve`, `check-config`, `healthcheck`, `ledger`, `consent`, `mail`, `backup`,
+//! `access`, `demo`, and the embedded engine that `serve` starts.
 
 mod access;
+mod backup;
 mod consent;
 mod demo;
 mod healthcheck;
@@ -49,6 +50,9 @@ enum CliCommand {
     /// Sign the pixels and links of mails, and create keys for it.
     #[command(subcommand)]
     Mail(mail::MailSubcommand),
+    /// Make, list, check and restore backups.
+    #[command(subcommand)]
+    Backup(backup::BackupSubcommand),
     /// Set up the operator's login.
     #[command(subcommand)]
     Access(access::AccessSubcommand),
@@ -173,6 +177,7 @@ pub fn main() -> ExitCode {
         CliCommand::Ledger(command) => command.run(),
         CliCommand::Consent(command) => command.run(),
         CliCommand::Mail(command) => command.run(),
+        CliCommand::Backup(command) => command.run(),
         CliCommand::Access(command) => command.run(),
         CliCommand::Demo(given) => given.run(),
         CliCommand::Engine => crate::store::engine::child::main(crate::pseudonym::harden_process),

@@ -76,11 +76,18 @@ impl ProgressBar {
     }
 }
 
-impl Drop for ProgressBar {
-    fn drop(&mut self) {
+impl ProgressBar {
+    /// Removes the bar, so that a line can be written in its place.
+    pub fn clear(&mut self) {
         if self.terminal {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
+    }
+}
+
+impl Drop for ProgressBar {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -56,7 +56,8 @@ pub use site_rules::{
     AliasRule, ProfileRule, RegisteredSites, SiteRule, find_id_collision, is_site_name,
 };
 pub use storage::{
-    DataFilesConfig, JournalConfig, LedgerConfig, RegistryConfig, RetentionConfig, StoreConfig,
+    BackupConfig, DataFilesConfig, JournalConfig, LedgerConfig, RegistryConfig, RetentionConfig,
+    StoreConfig,
 };
 
 use crate::hex;
@@ -116,6 +117,9 @@ pub struct Config {
     /// ClickHouse, embedded or remote.
     #[garde(dive)]
     pub store: StoreConfig,
+    /// Where backups are.
+    #[garde(dive)]
+    pub backup: BackupConfig,
     /// Sites that are registered at run time.
     #[garde(dive)]
     pub registry: RegistryConfig,

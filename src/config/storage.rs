@@ -1,4 +1,4 @@
-//! `[journal]`, `[ledger]`, `[store]`, `[registry]`, `[retention]` and `[data]`: everything on disk
+//! `[journal]`, `[ledger]`, `[store]`, `[backup]`, `[registry]`, `[retention]` and `[data]`: everything on disk
 //! and in the database.
 
 use std::path::PathBuf;
@@ -104,6 +104,19 @@ pub struct StoreConfig {
     pub connections: usize,
 }
 
+/// `[backup]`: where `footfall backup` writes.
+#[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct BackupConfig {
+    /// Folder of the backups. With a ClickHouse server, of everything but the tables.
+    #[garde(skip)]
+    pub dir: PathBuf,
+    /// The server's disk for the tables; empty for its `backups.allowed_path`. The embedded engine
+    /// writes to `dir`.
+    #[garde(custom(validate_disk))]
+    pub disk: String,
+}
+
 /// `[registry]`: sites that are registered at run time.
 #[derive(Deserialize, Serialize, Validate, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
@@ -151,6 +164,14 @@ fn validate_store_url(value: &str, _: &()) -> garde::Result {
         Err(garde::Error::new(
             "must be empty (embedded engine) or http(s)://host:port; user and password have keys of their own",
         ))
+    }
+}
+
+fn validate_disk(value: &str, context: &()) -> garde::Result {
+    if value.is_empty() {
+        Ok(())
+    } else {
+        validate_identifier(value, context)
     }
 }
 

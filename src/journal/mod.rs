@@ -51,7 +51,7 @@ mod writer;
 pub use completion::{CommitError, CommitTicket};
 pub use hit_queue::HitQueue;
 pub use sealed_segment::{SealedSegment, read_sealed_segment};
-pub use segment_file::{JournalError, JournalFolder, SegmentFile, SegmentId};
+pub use segment_file::{JournalError, JournalFolder, SegmentFile, SegmentId, read_segment_id};
 pub use writer::{Journal, JournalStats, JournalWriter, WriterParts};
 
 #[cfg(test)]

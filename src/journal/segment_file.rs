@@ -239,6 +239,36 @@ impl JournalFolder {
             .collect())
     }
 
+    /// The tokens of all segments that are not in the store: in the folder in any state, and in
+    /// `quarantine/`. Files whose header is damaged are left out.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read.
+    pub fn waiting_tokens(&self) -> Result<Vec<String>, JournalError> {
+        let mut numbers = Vec::new();
+        for state in ["open", "sealed"] {
+            numbers.extend(self.segment_numbers(state)?);
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        // A segment may be closed meanwhile, and one without rows is removed then.
+        let headers = numbers.iter().filter_map(|number| {
+            let mut states = ["open", "sealed"].into_iter();
+            states.find_map(|state| read_segment_id(&self.segment_path(*number, state)))
+        });
+
+        let mut tokens: Vec<String> = headers.map(|id| id.dedup_token()).collect();
+        let aside = self.quarantined_segments()?;
+        tokens.extend(
+            aside
+                .iter()
+                .filter_map(|path| read_segment_id(path))
+                .map(|id| id.dedup_token()),
+        );
+        Ok(tokens)
+    }
+
     /// Moves a file to `quarantine/` and returns its new path.
     ///
     /// # Errors
@@ -250,6 +280,15 @@ impl JournalFolder {
         self.sync_folder()?;
         Ok(to)
     }
+}
+
+/// The id in the header of a segment's file; `None` if it cannot be read.
+pub fn read_segment_id(path: &Path) -> Option<SegmentId> {
+    let mut header = [0; HEADER_BYTES];
+    File::open(path)
+        .and_then(|mut file| file.read_exact(&mut header))
+        .ok()?;
+    SegmentId::parse_header(&header).map(|(id, _)| id)
 }
 
 /// Reads the collector's id, or creates one at the first start.
@@ -294,13 +333,7 @@ fn collector_id_from_segments(folder: &Path) -> Option<u64> {
         .flatten()
         .map(|entry| entry.path())
         .filter(is_segment);
-    segments.find_map(|path| {
-        let mut header = [0; HEADER_BYTES];
-        File::open(path)
-            .and_then(|mut file| file.read_exact(&mut header))
-            .ok()?;
-        SegmentId::parse_header(&header).map(|(id, _)| id.collector)
-    })
+    segments.find_map(|path| read_segment_id(&path).map(|id| id.collector))
 }
 
 /// An open segment's file. Space is reserved ahead, so that a full disk is noticed before a hit is

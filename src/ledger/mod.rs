@@ -78,6 +78,7 @@ pub use chain_head::ChainHead;
 pub use checkpoint_files::{NewestCheckpoint, find_newest_checkpoint};
 pub use cut::{CutSummary, cut_ledger};
 pub use error::LedgerError;
+pub use folder::LedgerFolder;
 pub use handle::Ledger;
 pub use index::{ConsentState, RecordCounts};
 pub use line::sha256_digest;
@@ -88,7 +89,8 @@ pub use receipt::{ReceiptAct, TrustAnchor, VerifiedReceipt, verify_receipt as ch
 pub use scan::{LedgerSummary, ProgressCallback};
 pub use signing_key::{PublicKey, check_signing_key as check_key};
 pub use verification::{
-    LedgerVerification, RecordFilter, check_exists, copy_records, count_records, verify_ledger,
+    LedgerVerification, RecordFilter, check_exists, copy_records, count_records, read_public_key,
+    verify_ledger,
 };
 
 /// A SHA-256 digest.

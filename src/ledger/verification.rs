@@ -80,6 +80,16 @@ pub fn verify_ledger(
     })
 }
 
+/// The public half of the key that signs checkpoints.
+///
+/// # Errors
+///
+/// The key cannot be read.
+pub fn read_public_key(options: &LedgerOptions) -> Result<PublicKey, LedgerError> {
+    let folder = LedgerFolder::new(&options.dir);
+    Ok(SigningKey::read_key_file(&folder, &options.key_file)?.public_key())
+}
+
 /// Checks that the ledger exists, for commands that must not create one because of a wrong
 /// configuration.
 ///

@@ -176,6 +176,21 @@ impl Store {
         Ok(StoredBlocks(stored.collect()))
     }
 
+    /// Whether any table has a block of the segment with this token.
+    ///
+    /// # Errors
+    ///
+    /// A table cannot be read.
+    pub async fn has_any_block(&self, token: &str) -> Result<bool, StoreError> {
+        for table in CountsTable::ALL {
+            let markers = SegmentMarkers::from_token(token);
+            if !self.read_stored_blocks(table, markers).await?.0.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Removes the markers of a collector from partitions that ended more than three days before
     /// its oldest segment was closed. `token` is of any of its segments; `oldest_days` is the age
     /// in days of the oldest segment that may be sent again.
@@ -220,6 +235,7 @@ impl Store {
         today: Day,
         oldest_days: u32,
     ) -> Result<(), StoreError> {
+        let _open = self.write_gate.read().await;
         let (first, last) = SegmentMarkers::from_token(token).collector_range();
         let kept_days = oldest_days.saturating_add(MARKER_GRACE_DAYS);
         let theirs = match marker_text_column(table) {

@@ -4,6 +4,7 @@
 //! (marker.rs). Sending it again adds nothing, as long as its month was not dropped in between.
 
 mod access;
+pub mod archive;
 mod bi;
 mod client;
 pub mod engine;
@@ -39,6 +40,7 @@ pub use platform::{ActivityRow, DropTotal, PageHistogram, SiteFaultTotal};
 pub use publication::{PublicationTotals, PublicationUnit, UnfinishedUnit, ZoneProgress};
 pub use published::{ItemCounts, PublicationCutoff, ValueCounts};
 pub use retention::RetentionOutcome;
+pub use schema::NEWEST_SCHEMA;
 pub use site_reader::{
     CounterSums, DeviceBucketCount, FaultTotal, RevenueTotal, SiteReader, TopItem, VitalBucketCount,
 };
@@ -92,6 +94,8 @@ pub struct StoreOptions {
     pub cluster: Option<String>,
     /// The embedded engine's directory. Only one process can use it.
     pub data_dir: PathBuf,
+    /// The folder of backups: the embedded engine may read and write there. `None` for no backups.
+    pub backup_dir: Option<PathBuf>,
     /// The program that is started as the embedded engine: this one.
     pub program: PathBuf,
     /// The path of `libchdb.so`, the embedded engine.
@@ -113,6 +117,8 @@ pub struct Store {
     cluster: Option<String>,
     database: String,
     clamped: AtomicU64,
+    /// Held for reading by what changes the tables of counts; for writing by a backup.
+    write_gate: Arc<tokio::sync::RwLock<()>>,
 }
 
 impl Store {
@@ -125,13 +131,7 @@ impl Store {
     /// and the next call continues with the rest.
     pub async fn connect(options: &StoreOptions) -> Result<Store, StoreError> {
         check_options(options)?;
-        let (client, engine) = match &options.url {
-            Some(url) => (server_client(url, options)?, None),
-            None => {
-                let engine = Engine::open(&engine_options(options)).await?;
-                (engine.create_client(), Some(engine))
-            }
-        };
+        let (client, engine) = open_client(options).await?;
 
         let calls = StoreClient::new(client.with_database(&options.database));
         let client = calls.with_long_deadline();
@@ -153,6 +153,7 @@ impl Store {
             cluster,
             database,
             clamped: AtomicU64::new(0),
+            write_gate: Arc::default(),
         })
     }
 
@@ -219,6 +220,13 @@ impl Store {
         }
     }
 
+    /// Lets what changes the tables of counts come to an end, and holds it back for as long as the
+    /// returned guard lives: segments, publication and retention wait. The registry's tables go on
+    /// changing.
+    pub async fn pause_writes(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.write_gate).write_owned().await
+    }
+
     /// Adds the counts of a segment that was never sent. Encoding a full segment occupies the
     /// calling thread for tens of milliseconds.
     ///
@@ -252,6 +260,7 @@ impl Store {
         sums: &SegmentSums,
         again: bool,
     ) -> Result<(), StoreError> {
+        let _open = self.write_gate.read().await;
         let present = self.with_present_ids(sums).await?;
         let sums = present.as_ref().unwrap_or(sums);
         if again {
@@ -434,11 +443,25 @@ fn check_options(options: &StoreOptions) -> Result<(), StoreError> {
     }
 }
 
+/// A client of the configured server or of the embedded engine, which is started.
+async fn open_client(
+    options: &StoreOptions,
+) -> Result<(clickhouse::Client, Option<Engine>), StoreError> {
+    match &options.url {
+        Some(url) => Ok((server_client(url, options)?, None)),
+        None => {
+            let engine = Engine::open(&engine_options(options)).await?;
+            Ok((engine.create_client(), Some(engine)))
+        }
+    }
+}
+
 fn engine_options(options: &StoreOptions) -> EngineOptions {
     EngineOptions {
         program: options.program.clone(),
         library: options.library.clone(),
         data_dir: options.data_dir.clone(),
+        backup_dir: options.backup_dir.clone(),
         limits: options.limits.clone(),
     }
 }

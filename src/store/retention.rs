@@ -43,6 +43,7 @@ impl Store {
         today: Day,
         keep_days: u32,
     ) -> Result<RetentionOutcome, StoreError> {
+        let _open = self.write_gate.read().await;
         let mut aged = RetentionOutcome::default();
         let latest = self.latest_plausible_day().await?;
         if today > latest {

@@ -106,6 +106,20 @@ const MAY_USE: [(&str, &[&str]); 37] = [
         &["calendar", "clock", "config", "journal", "outage", "store"],
     ),
     (
+        "backup",
+        &[
+            "aggregate",
+            "clock",
+            "config",
+            "disk",
+            "event",
+            "flush",
+            "journal",
+            "ledger",
+            "store",
+        ],
+    ),
+    (
         "publisher",
         &[
             "calendar",

@@ -8,6 +8,7 @@
 
 mod access;
 mod agents;
+mod backup;
 mod bi_port;
 mod budget;
 mod canary;

@@ -91,7 +91,13 @@ fn what_a_collector_writes_is_on_a_volume_of_the_image_and_in_the_state_of_the_s
     let keys = written_keys();
     assert_eq!(
         keys,
-        ["journal.dir", "ledger.dir", "mail.key_file", "store.dir"]
+        [
+            "backup.dir",
+            "journal.dir",
+            "ledger.dir",
+            "mail.key_file",
+            "store.dir"
+        ]
     );
 
     let image = variables("Dockerfile");

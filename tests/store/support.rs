@@ -49,6 +49,7 @@ pub fn options(database: &str) -> StoreOptions {
         database: database.to_owned(),
         cluster: None,
         data_dir: PathBuf::new(),
+        backup_dir: None,
         program: program(),
         library: library(),
         limits: EngineLimits::default(),
@@ -71,6 +72,7 @@ pub fn engine_dir() -> &'static Path {
 
 pub fn engine_options(dir: &Path) -> EngineOptions {
     EngineOptions {
+        backup_dir: None,
         program: program(),
         library: library(),
         data_dir: dir.to_owned(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::EngineLimits;
+use super::{EngineLimits, EngineOptions};
 
 /// The only user that may run statements.
 pub(super) const ENGINE_USER: &str = "collector";
@@ -42,19 +42,26 @@ pub(super) struct Login<'a> {
 }
 
 impl LaunchConfig {
-    pub(super) fn new(
-        dir: &Path,
-        library: &Path,
-        limits: &EngineLimits,
-        login: &Login<'_>,
-    ) -> LaunchConfig {
+    pub(super) fn new(dir: &Path, options: &EngineOptions, login: &Login<'_>) -> LaunchConfig {
+        let backups = options.backup_dir.as_deref();
         LaunchConfig {
-            library: library.to_owned(),
+            library: options.library.clone(),
             dir: dir.to_owned(),
-            config: render_server_config(limits, login),
-            users: render_users_config(limits, login),
+            config: render_server_config(&options.limits, login, backups),
+            users: render_users_config(&options.limits, login),
         }
     }
+}
+
+/// The folder that BACKUP and RESTORE may use. A relative name in a statement is below it, so that
+/// a folder of backups can be moved as a whole.
+fn render_backups(dir: Option<&Path>) -> String {
+    let Some(dir) = dir else {
+        return String::new();
+    };
+    let path = dir.display().to_string();
+    let path = path.replace('&', "&amp;").replace('<', "&lt;");
+    format!("<backups><allowed_path>{path}</allowed_path></backups>\n")
 }
 
 /// Statements beyond the limit wait instead of failing; one is always running, the one that waits
@@ -64,7 +71,11 @@ impl LaunchConfig {
 /// accepts only requests that name the collector's user or one of the BI port, and ClickHouse
 /// rejects a request that names two. The native protocol has no such rule; its port is opened later
 /// (`SYSTEM START LISTEN TCP`), when the one statement that `default` may run is running.
-fn render_server_config(limits: &EngineLimits, login: &Login<'_>) -> String {
+fn render_server_config(
+    limits: &EngineLimits,
+    login: &Login<'_>,
+    backups: Option<&Path>,
+) -> String {
     let (bi_rule, bi_queries) = match &limits.bi_users {
         // Beyond the number at which none of the others begins, there is room for the collector.
         Some(bi) => (BI_RULE, bi.all_queries(limits.connections)),
@@ -83,7 +94,7 @@ fn render_server_config(limits: &EngineLimits, login: &Login<'_>) -> String {
 <rule><methods>GET</methods><url>/ping</url><handler><type>ping</type></handler></rule>
 <rule><headers><X-ClickHouse-User>{ENGINE_USER}</X-ClickHouse-User></headers><handler><type>dynamic_query_handler</type><query_param_name>query</query_param_name></handler></rule>
 {bi_rule}</http_handlers>
-<timezone>UTC</timezone>
+{backups}<timezone>UTC</timezone>
 <max_server_memory_usage>{memory}</max_server_memory_usage>
 <mark_cache_size>{marks}</mark_cache_size>
 <uncompressed_cache_size>0</uncompressed_cache_size>
@@ -91,6 +102,7 @@ fn render_server_config(limits: &EngineLimits, login: &Login<'_>) -> String {
 <max_concurrent_queries>{statements}</max_concurrent_queries>
 </clickhouse>
 ",
+        backups = render_backups(backups),
         memory = limits.server_memory,
         marks = limits.server_memory / 16,
         merges = limits.background_threads.max(1),
@@ -160,22 +172,29 @@ mod tests {
     #[test]
     fn a_plan_is_one_line_and_holds_no_password() {
         let password = "0123456789abcdef0123456789abcdef";
-        let plan = LaunchConfig::new(
-            Path::new("/d"),
-            Path::new("/l"),
-            &EngineLimits::default(),
-            &Login {
-                http_port: 8123,
-                native_port: 9000,
-                password,
-                bi_password: "never in the plan",
-            },
-        );
+        let options = EngineOptions {
+            program: "/p".into(),
+            library: "/l".into(),
+            data_dir: "/d".into(),
+            backup_dir: Some("/b & <c>".into()),
+            limits: EngineLimits::default(),
+        };
+        let login = Login {
+            http_port: 8123,
+            native_port: 9000,
+            password,
+            bi_password: "never in the plan",
+        };
+        let plan = LaunchConfig::new(Path::new("/d"), &options, &login);
         let line = serde_json::to_string(&plan).unwrap();
         assert!(!line.contains('\n') && !line.contains(password), "{line}");
         assert!(
             plan.config.contains("<http_port>8123</http_port>")
                 && plan.config.contains(USERS_FILE_PLACEHOLDER)
+        );
+        assert!(
+            plan.config
+                .contains("<allowed_path>/b &amp; &lt;c></allowed_path>")
         );
         assert!(
             plan.config

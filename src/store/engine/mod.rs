@@ -41,6 +41,8 @@ pub struct EngineOptions {
     pub program: PathBuf,
     pub library: PathBuf,
     pub data_dir: PathBuf,
+    /// The folder that BACKUP and RESTORE may use; `None` for none.
+    pub backup_dir: Option<PathBuf>,
     pub limits: EngineLimits,
 }
 
@@ -240,7 +242,20 @@ async fn start_engine(dir: PathBuf, options: &EngineOptions) -> Result<RunningEn
         password: &password,
         bi_password: &bi_password,
     };
-    let plan = LaunchConfig::new(&dir, &options.library, &options.limits, &login);
+    let backup_dir = options
+        .backup_dir
+        .as_ref()
+        .map(std::path::absolute)
+        .transpose()
+        .map_err(EngineError::StartProcess)?;
+    let plan = LaunchConfig::new(
+        &dir,
+        &EngineOptions {
+            backup_dir,
+            ..options.clone()
+        },
+        &login,
+    );
     let starts = Arc::new(AtomicU64::new(0));
 
     let (stop, stopped) = mpsc::channel();

@@ -236,6 +236,7 @@ impl Store {
         units: &[PublicationUnit],
         policy: &LotPolicy,
     ) -> Result<PublicationTotals, StoreError> {
+        let _open = self.write_gate.read().await;
         let mut begun = self.begin_units(units).await?;
         begun.retain(|begun| !begun.is_done);
 

@@ -74,6 +74,9 @@ dir = "{dir}/data/ledger"
 [store]
 dir = "{dir}/data/store"
 
+[backup]
+dir = "{dir}/backups"
+
 [mail]
 key_file = "{dir}/data/mail.keys"
 
