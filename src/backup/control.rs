@@ -74,8 +74,8 @@ pub enum CopyReply {
 ///
 /// # Errors
 ///
-/// The journal's folder cannot be read, the store failed, or the registry never stood still. Copies
-/// may be left.
+/// The journal's folder cannot be read, the store failed, or the registry changed during each
+/// copy. Copies may be left.
 pub async fn copy_tables(
     archive: &TableArchive,
     paused: Option<OwnedRwLockWriteGuard<()>>,

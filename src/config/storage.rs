@@ -1,5 +1,5 @@
-//! `[journal]`, `[ledger]`, `[store]`, `[backup]`, `[registry]`, `[retention]` and `[data]`: everything on disk
-//! and in the database.
+//! `[journal]`, `[ledger]`, `[store]`, `[backup]`, `[registry]`, `[retention]` and `[data]`:
+//! everything on disk and in the database.
 
 use std::path::PathBuf;
 

@@ -221,8 +221,8 @@ impl Store {
     }
 
     /// Lets what changes the tables of counts come to an end, and holds it back for as long as the
-    /// returned guard lives: segments, publication and retention wait. The registry's tables go on
-    /// changing.
+    /// returned guard lives: segments, publication and retention wait. The registry's tables may
+    /// change.
     pub async fn pause_writes(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
         Arc::clone(&self.write_gate).write_owned().await
     }

@@ -109,10 +109,10 @@ const MAY_USE: [(&str, &[&str]); 37] = [
         "backup",
         &[
             "aggregate",
+            "calendar",
             "clock",
             "config",
             "disk",
-            "event",
             "flush",
             "journal",
             "ledger",

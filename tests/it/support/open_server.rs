@@ -20,9 +20,11 @@ pub fn start(dir: &Path, address: SocketAddr, variables: &[(&str, PathBuf)]) -> 
         "<clickhouse><logger><level>none</level></logger><timezone>UTC</timezone>\
          <user_directories><users_xml><path>{{users}}</path></users_xml></user_directories>\
          <listen_host>{}</listen_host><http_port>{}</http_port><max_server_memory_usage>1073741824</max_server_memory_usage>\
-         <background_pool_size>2</background_pool_size><mark_cache_size>67108864</mark_cache_size></clickhouse>",
+         <background_pool_size>2</background_pool_size><mark_cache_size>67108864</mark_cache_size>\
+         <backups><allowed_path>{}</allowed_path></backups></clickhouse>",
         address.ip(),
-        address.port()
+        address.port(),
+        dir.with_file_name("backups").display()
     );
     let plan =
         serde_json::json!({"library": library, "dir": dir, "config": config, "users": USERS});
