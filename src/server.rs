@@ -341,7 +341,7 @@ fn build_parts(
         folder: Arc::clone(&journal.folder),
         closed_segments: sealed,
         options: store_options(config),
-        retention: config.retention,
+        directory: Arc::clone(&directory),
         clock: clock.clone(),
         store_slot: Arc::clone(&slot),
         stats: Arc::clone(&flush_stats),

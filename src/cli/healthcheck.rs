@@ -1,23 +1,18 @@
 //! `footfall healthcheck`: requests the health of a running collector, in images without curl or a
 //! shell.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use bytes::Bytes;
 use clap::Args;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::StatusCode;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::Empty;
+use hyper::{Request, StatusCode};
 use serde::Deserialize;
 
+use super::api_client::{connectable_address, fetch_response};
 use super::{ConfigArgs, block_on_runtime, report_outcome};
-
-/// A response has some hundred bytes.
-const MAX_BODY_BYTES: usize = 64 << 10;
 
 #[derive(Args)]
 pub(super) struct HealthcheckArgs {
@@ -69,36 +64,13 @@ impl HealthcheckArgs {
 
         let timeout = Duration::from_secs(self.timeout);
         block_on_runtime(async move {
-            let answer = tokio::time::timeout(timeout, fetch_health(&uri)).await;
+            let request = Request::get(&uri).body(Empty::new())?;
+            let answer = tokio::time::timeout(timeout, fetch_response(&uri, request)).await;
             let (status, body) =
                 answer.with_context(|| format!("{uri}: no response in {timeout:?}"))??;
             check_response(&uri, status, &body)
         })
     }
-}
-
-/// The address to connect to; loopback for a server that listens on all addresses.
-fn connectable_address(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
-async fn fetch_health(uri: &str) -> anyhow::Result<(StatusCode, Bytes)> {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-    let answer = client
-        .get(uri.parse()?)
-        .await
-        .with_context(|| format!("{uri}: cannot be reached"))?;
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), MAX_BODY_BYTES)
-        .collect()
-        .await
-        .map_err(anyhow::Error::from_boxed)?;
-    Ok((status, body.to_bytes()))
 }
 
 fn check_response(uri: &str, status: StatusCode, body: &[u8]) -> anyhow::Result<()> {
@@ -117,24 +89,4 @@ fn check_response(uri: &str, status: StatusCode, body: &[u8]) -> anyhow::Result<
         Err(_) => "not a collector's response".to_owned(),
     };
     anyhow::bail!("{uri}: {} {said}", status.as_u16())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_collector_that_listens_everywhere_is_asked_over_loopback() {
-        for (listen, asked) in [
-            ("0.0.0.0:8080", "127.0.0.1:8080"),
-            ("[::]:8080", "[::1]:8080"),
-            ("10.0.0.7:80", "10.0.0.7:80"),
-            ("127.0.0.1:8080", "127.0.0.1:8080"),
-        ] {
-            assert_eq!(
-                connectable_address(listen.parse().unwrap()),
-                asked.parse().unwrap()
-            );
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! The command line: `serve`, `check-config`, `healthcheck`, `ledger`, `consent`, `mail`, `backup`,
-//! `access`, `demo`, and the embedded engine that `serve` starts.
+//! `access`, `retention`, `demo`, and the embedded engine that `serve` starts.
 
 mod access;
+mod api_client;
 mod backup;
 mod consent;
 mod demo;
@@ -11,6 +12,7 @@ mod ledger;
 mod mail;
 mod out;
 mod progress;
+mod retention;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +58,8 @@ enum CliCommand {
     /// Set up the operator's login.
     #[command(subcommand)]
     Access(access::AccessSubcommand),
+    /// Print what is over its retention limit.
+    Retention(retention::RetentionArgs),
     /// Fill an empty folder with simulated visits to fictitious creators and serve them, for
     /// evaluation.
     Demo(demo::DemoArgs),
@@ -179,6 +183,7 @@ pub fn main() -> ExitCode {
         CliCommand::Mail(command) => command.run(),
         CliCommand::Backup(command) => command.run(),
         CliCommand::Access(command) => command.run(),
+        CliCommand::Retention(given) => given.run(),
         CliCommand::Demo(given) => given.run(),
         CliCommand::Engine => crate::store::engine::child::main(crate::pseudonym::harden_process),
     }

@@ -12,7 +12,7 @@ const MIN_SECRET_BYTES: usize = 32;
 const MIN_TOKEN_BYTES: usize = 16;
 /// Maximum lifetime of a cookie that is exempt from consent, in seconds.
 const MAX_EXEMPT_COOKIE_SECS: u64 = 395 * 86_400;
-const MAX_EXEMPT_RETENTION_DAYS: u32 = 761;
+pub(super) const MAX_EXEMPT_RETENTION_DAYS: u32 = 761;
 
 /// A broken rule.
 pub(super) struct RuleViolation {
@@ -127,6 +127,24 @@ fn check_consent(config: &Config, rules: &mut ViolationList) {
                 "must be at most {MAX_EXEMPT_RETENTION_DAYS} where consent.basis is exempt_opt_out"
             ),
         );
+        let profiles = config.profiles.iter().map(|rule| rule.keep_days);
+        let profiles = profiles
+            .enumerate()
+            .map(|(place, days)| (format!("profiles[{place}].keep_days"), days));
+        let sites = config.sites.iter().map(|rule| rule.keep_days);
+        let sites = sites
+            .enumerate()
+            .map(|(place, days)| (format!("sites[{place}].keep_days"), days));
+        for (key, days) in profiles.chain(sites) {
+            rules.require(
+                days.is_none_or(|days| days <= MAX_EXEMPT_RETENTION_DAYS),
+                key,
+                &["consent.basis"],
+                format!(
+                    "must be at most {MAX_EXEMPT_RETENTION_DAYS} where consent.basis is exempt_opt_out"
+                ),
+            );
+        }
     }
 }
 

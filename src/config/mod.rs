@@ -23,6 +23,7 @@ mod load;
 mod mail;
 mod memory;
 mod platform;
+mod retention_policy;
 mod schema;
 mod secret;
 mod server;
@@ -50,6 +51,7 @@ pub use load::{ConfigSources, LoadedConfig, load_config, read_config};
 pub use mail::{MailConfig, MailMode, is_mail_name};
 pub use memory::{MemoryBudget, MemoryCaps, TEXT_OVERHEAD_BYTES as TEXT_BYTES};
 pub use platform::{BiConfig, PlatformConfig, TokenAlgorithm};
+pub use retention_policy::RetentionPolicy;
 pub use secret::Secret;
 pub use server::{LimitsConfig, ProxyConfig, ServerConfig};
 pub use site_rules::{

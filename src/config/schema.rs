@@ -8,8 +8,8 @@ use super::error::is_within;
 
 /// An entry of each list of tables, with every key it can have.
 const SAMPLE_ENTRIES: &str = r#"
-profiles = [{ host = "pages.example", path = "/{profile}", site = "{profile}", zone = "UTC" }]
-sites = [{ id = "sample", hosts = [], zone = "UTC", embed = [], max_amount = 1 }]
+profiles = [{ host = "pages.example", path = "/{profile}", site = "{profile}", zone = "UTC", keep_days = 36 }]
+sites = [{ id = "sample", hosts = [], zone = "UTC", embed = [], max_amount = 1, keep_days = 36 }]
 compatible = [{ sites = ["sample"], accept = ["plausible"], basis = "consent_cookie", declared = "", stored_refusals = "", token = "", token_file = "" }]
 register = [{ tier = "analytics", name = "sample", provider = "sample", purpose = "sample", life_secs = 1 }]
 "#;

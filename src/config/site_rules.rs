@@ -7,6 +7,8 @@ use garde::Validate;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::storage::{MAX_KEEP_DAYS, MIN_KEEP_DAYS};
+
 /// `[[profiles]]`: makes a site of each profile under a path of a host.
 #[derive(Deserialize, Serialize, Validate, Clone, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +26,10 @@ pub struct ProfileRule {
     /// Time zone of the sites' days, from the tz database.
     #[garde(custom(validate_zone))]
     pub zone: String,
+    /// Overrides `retention.keep_days` for these sites.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(range(min = MIN_KEEP_DAYS, max = MAX_KEEP_DAYS)))]
+    pub keep_days: Option<u32>,
 }
 
 /// `[[sites]]`, or an entry of the registry: a site with a zone, and possibly hosts, of its own.
@@ -48,6 +54,10 @@ pub struct SiteRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(inner(range(min = 1, max = 1_000_000_000)))]
     pub max_amount: Option<u32>,
+    /// Overrides `retention.keep_days`, and its profile rule's `keep_days`, for this site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(range(min = MIN_KEEP_DAYS, max = MAX_KEEP_DAYS)))]
+    pub keep_days: Option<u32>,
 }
 
 /// Another name of a site, by which a renamed profile keeps its history.

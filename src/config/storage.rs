@@ -126,12 +126,18 @@ pub struct RegistryConfig {
     pub refresh_secs: u64,
 }
 
+/// The shortest time that counts can be kept: the last weeks are still written and published.
+pub(super) const MIN_KEEP_DAYS: u32 = 36;
+/// The longest time that counts can be kept: a hundred years.
+pub(super) const MAX_KEEP_DAYS: u32 = 36_500;
+
 /// `[retention]`: how long counts are kept.
 #[derive(Deserialize, Serialize, Validate, Clone, Copy, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionConfig {
-    /// Months that ended more than this many days ago are dropped.
-    #[garde(range(min = 36, max = 36_500))]
+    /// Days that are more than this many days ago are not shown, and their counts are deleted. Sites
+    /// and profile rules can have a limit of their own.
+    #[garde(range(min = MIN_KEEP_DAYS, max = MAX_KEEP_DAYS))]
     pub keep_days: u32,
 }
 

@@ -20,9 +20,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::calendar::Day;
 use crate::clock::Clock;
-use crate::config::RetentionConfig;
 use crate::journal::{JournalError, JournalFolder, SealedSegment, SegmentId, read_sealed_segment};
 use crate::outage::Outage;
+use crate::sites::SiteDirectory;
 use crate::store::{Store, StoreError, StoreOptions};
 
 /// Pause before the second attempt. It doubles with each further attempt.
@@ -113,8 +113,8 @@ pub struct SegmentFlusher {
     pub closed_segments: mpsc::UnboundedReceiver<SealedSegment>,
     /// How to connect to the store.
     pub options: StoreOptions,
-    /// How long counts are kept.
-    pub retention: RetentionConfig,
+    /// How long the counts of each site are kept.
+    pub directory: Arc<SiteDirectory>,
     /// The source of today's date and of file ages.
     pub clock: Clock,
     /// Filled once the store is connected.
@@ -365,7 +365,15 @@ impl SegmentFlusher {
             return;
         };
 
-        match store.apply_retention(today, self.retention.keep_days).await {
+        // The copy in memory may not have been read yet: a site must not lose days for that.
+        let aged = match store.load_registered_sites().await {
+            Ok(registered) => {
+                let policy = self.directory.retention_policy_with(&registered);
+                store.apply_retention(today, &policy).await
+            }
+            Err(error) => Err(error),
+        };
+        match aged {
             Ok(aged) => {
                 if let Some(bound) = aged.plausible_today {
                     tracing::warn!(%today, %bound, "the clock is far ahead of what was counted; retention uses the date of the newest counts");
@@ -373,7 +381,7 @@ impl SegmentFlusher {
                 tracing::debug!(?aged, "retention pass finished");
             }
             Err(error) => {
-                tracing::error!(%error, "old months could not be dropped; will retry within the hour")
+                tracing::error!(%error, "old counts could not be deleted; will retry within the hour")
             }
         }
 

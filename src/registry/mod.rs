@@ -193,6 +193,7 @@ impl Registry {
             zone: "UTC".to_owned(),
             embed: Vec::new(),
             max_amount: None,
+            keep_days: None,
         };
         let known = |registry: &Registry| validation::require_site(&registry.directory, name);
         self.apply_change(by, known, async |store| {

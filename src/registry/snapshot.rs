@@ -41,6 +41,7 @@ mod tests {
                 zone: "UTC".into(),
                 embed: vec![],
                 max_amount: Some(7),
+                keep_days: Some(90),
             }],
             aliases: vec![AliasRule {
                 alias: "mia-new".into(),

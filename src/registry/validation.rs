@@ -18,6 +18,12 @@ pub(super) fn check_registered(registered: &RegisteredSites) -> Result<(), Strin
 
 pub(super) fn check_site(directory: &SiteDirectory, rule: &SiteRule) -> Result<(), Problem> {
     check_form(rule)?;
+    let most = directory.max_keep_days();
+    if rule.keep_days.is_some_and(|days| days > most) {
+        return Err(bad_value(format!(
+            "keep_days must be at most {most} where consent.basis is exempt_opt_out"
+        )));
+    }
 
     let registered = directory.registered_sites();
     if directory
@@ -169,8 +175,12 @@ fn check_form(rule: &impl Validate<Context = ()>) -> Result<(), Problem> {
             .iter()
             .map(|(path, error)| format!("{path} {error}"))
             .collect();
-        Problem::new(400, "bad_value", "This cannot be registered").with_detail(problems.join("; "))
+        bad_value(problems.join("; "))
     })
+}
+
+fn bad_value(detail: String) -> Problem {
+    Problem::new(400, "bad_value", "This cannot be registered").with_detail(detail)
 }
 
 pub(super) fn taken_problem(why: &str) -> Problem {

@@ -186,8 +186,16 @@ pub async fn run_sites_report(
     let range = (question.from, question.to);
     let comparable = question.comparable_range_with(before, question.today);
     let days = comparable.as_ref().and_then(|comparable| comparable.days);
+    let policy = directory.retention_policy();
+    let kept = (&*policy, question.today);
     let rows = store
-        .most_active_sites([range, before], days, found.as_deref(), question.limit)
+        .most_active_sites(
+            [range, before],
+            days,
+            found.as_deref(),
+            question.limit,
+            kept,
+        )
         .await?;
 
     let names = load_site_names(store, directory, rows.iter().map(|row| row.site)).await?;
@@ -225,8 +233,11 @@ pub async fn run_pages_report(
     question: &ReportQuery,
 ) -> Result<PageIssues, StoreError> {
     let range = (question.from, question.to);
-    let slow = store.slowest_pages(WebVital::Lcp, range, question.limit);
-    let (slow, broken) = tokio::try_join!(slow, store.most_frequent_faults(range, question.limit))?;
+    let policy = directory.retention_policy();
+    let kept = (&*policy, question.today);
+    let slow = store.slowest_pages(WebVital::Lcp, range, question.limit, kept);
+    let broken = store.most_frequent_faults(range, question.limit, kept);
+    let (slow, broken) = tokio::try_join!(slow, broken)?;
     let ids = slow
         .iter()
         .map(|page| page.site)
@@ -279,7 +290,12 @@ fn explicit_site_names(directory: &SiteDirectory) -> Vec<String> {
     rules.map(|SiteRule { id, .. }| id.clone()).collect()
 }
 
-async fn load_site_names(
+/// Names of these sites, as far as they are known.
+///
+/// # Errors
+///
+/// The query failed, see [`StoreError`].
+pub async fn load_site_names(
     store: &Store,
     directory: &SiteDirectory,
     ids: impl Iterator<Item = u128>,

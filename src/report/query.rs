@@ -1,9 +1,9 @@
 //! Parses and validates the parameters of a report: from a query string to a [`ReportQuery`], or an
 //! error that names what the parameter accepts.
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 
 use super::range::{ComparisonMode, MAX_HOURLY_DAYS, RangePreset, SeriesInterval, WeekStart};
 use crate::calendar::{Day, Millis};
@@ -91,7 +91,8 @@ impl ReportParams {
 pub struct ReportLimits {
     /// Minimum number of visitors of a value that is named (`report.k`).
     pub k: u32,
-    /// Days that totals are kept (`retention.keep_days`); the range `all` starts no earlier.
+    /// Days that the site's counts are kept. Earlier days are not read, whether they are still in
+    /// the store or not.
     pub keep_days: u32,
 }
 
@@ -163,6 +164,11 @@ impl ReportQuery {
         let today = now.to_zoned(zone.clone()).date();
 
         let (named, (from, to)) = parse_range(&asked, today, i64::from(rules.keep_days))?;
+        let oldest = oldest_kept_date(today, rules.keep_days);
+        let (from, to) = (from.max(oldest), to);
+        if to < oldest {
+            return Err(days_not_kept(oldest, rules.keep_days));
+        }
         let against = parse_comparison(&asked)?;
         let days = count_days((from, to));
         let interval = parse_interval(asked.interval.as_deref(), days)?;
@@ -174,7 +180,10 @@ impl ReportQuery {
             ));
         }
 
-        let compared = against.map(|against| against.resolve_days(named, (from, to)));
+        // A comparison with days of which some are gone would mislead.
+        let compared = against
+            .map(|against| against.resolve_days(named, (from, to)))
+            .filter(|(first, _)| *first >= oldest);
         Ok(ReportQuery {
             site_name: name.to_owned(),
             site,
@@ -285,6 +294,22 @@ impl ReportFilter {
             ReportFilter::Item(_, value) | ReportFilter::Value(_, value) => value,
         }
     }
+}
+
+/// The first day whose counts are kept for `keep_days` on `today`.
+pub fn oldest_kept_date(today: Date, keep_days: u32) -> Date {
+    // A limit beyond the calendar means no limit.
+    let back = Span::new().try_days(keep_days);
+    back.and_then(|back| today.checked_sub(back))
+        .unwrap_or(Date::MIN)
+}
+
+/// The answer to a question about days that are no longer kept.
+fn days_not_kept(oldest: Date, keep_days: u32) -> Problem {
+    parameter_problem(
+        "to",
+        format!("must be {oldest} or later: counts are kept for {keep_days} days"),
+    )
 }
 
 fn parse_range(

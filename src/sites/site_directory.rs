@@ -8,7 +8,10 @@ use arc_swap::{ArcSwap, Guard};
 use super::site_names::SiteNames;
 use super::site_resolver::SiteResolver;
 use crate::calendar::ZoneTable;
-use crate::config::{Config, MemoryBudget, ProfileRule, RegisteredSites, SiteRule};
+use crate::config::{
+    Config, ConsentBasis, MAX_EXEMPT_RETENTION_DAYS, MAX_KEEP_DAYS, MemoryBudget, ProfileRule,
+    RegisteredSites, RetentionPolicy, SiteRule,
+};
 
 /// The sites that are counted, from configuration and registry.
 pub struct SiteDirectory {
@@ -16,6 +19,9 @@ pub struct SiteDirectory {
     sites: Vec<SiteRule>,
     zones: Arc<ZoneTable>,
     resolver: ArcSwap<SiteResolver>,
+    keep_days: u32,
+    max_keep_days: u32,
+    retention: ArcSwap<RetentionPolicy>,
     registered: Mutex<Arc<RegisteredSites>>,
     names: SiteNames,
 }
@@ -31,12 +37,21 @@ impl SiteDirectory {
             &sites,
             &RegisteredSites::default(),
         ));
+        let keep_days = config.retention.keep_days;
+        let retention =
+            RetentionPolicy::new(keep_days, &profiles, &sites, &RegisteredSites::default());
         let names = SiteNames::new(MemoryBudget::from_config(config).caps.sites);
         SiteDirectory {
             profiles,
             sites,
             zones,
             resolver: hosts,
+            keep_days,
+            max_keep_days: match config.consent.basis {
+                ConsentBasis::ExemptOptOut => MAX_EXEMPT_RETENTION_DAYS,
+                _ => MAX_KEEP_DAYS,
+            },
+            retention: ArcSwap::from_pointee(retention),
             registered: Mutex::default(),
             names,
         }
@@ -45,6 +60,22 @@ impl SiteDirectory {
     /// The rules for one hit or one report; the next call sees changes.
     pub fn resolver(&self) -> Guard<Arc<SiteResolver>> {
         self.resolver.load()
+    }
+
+    /// How long the counts of each site are kept; the next call sees changes.
+    pub fn retention_policy(&self) -> Arc<RetentionPolicy> {
+        self.retention.load_full()
+    }
+
+    /// How long the counts of each site are kept, with these entries of the registry in place of
+    /// those that were read last.
+    pub fn retention_policy_with(&self, registered: &RegisteredSites) -> RetentionPolicy {
+        RetentionPolicy::new(self.keep_days, &self.profiles, &self.sites, registered)
+    }
+
+    /// The longest time that a site's counts can be kept, in days.
+    pub fn max_keep_days(&self) -> u32 {
+        self.max_keep_days
     }
 
     /// Names of counted sites that were made by a profile rule.
@@ -105,6 +136,8 @@ impl SiteDirectory {
             &self.sites,
             &registered,
         )));
+        self.retention
+            .store(Arc::new(self.retention_policy_with(&registered)));
         *known = Arc::new(registered);
         true
     }

@@ -284,6 +284,7 @@ mod tests {
             path: "/u/{profile}".into(),
             site: site.into(),
             zone: zone.into(),
+            keep_days: None,
         };
         let profiles = [
             rule("alllinks.cc", "{profile}", "UTC"),
@@ -295,6 +296,7 @@ mod tests {
             zone: "UTC".into(),
             embed: vec![],
             max_amount: None,
+            keep_days: None,
         }];
         SiteResolver::new(
             &Arc::new(ZoneTable::default()),
@@ -311,6 +313,7 @@ mod tests {
             zone: "Europe/Berlin".into(),
             embed: vec![],
             max_amount: None,
+            keep_days: None,
         }
     }
 

@@ -12,9 +12,9 @@ use crate::access::{ApiToken, AuditEntry, CredentialIndex, SecretDigest, ShareLi
 use crate::calendar::Millis;
 
 const STEP: &str = "the access tables";
-/// Upper bound of a statement's text, in bytes. A share link's stored response is part of its
-/// statement, and several hundred rows with long names exceed the default.
-const MAX_SQL_BYTES: &str = "16777216";
+/// Upper bound of a statement's text, in bytes. A share link's stored response is part of its statement, and
+/// several hundred rows with long names exceed the default.
+pub(super) const MAX_SQL_BYTES: &str = "16777216";
 
 #[derive(Row, Deserialize)]
 struct TokenRow {

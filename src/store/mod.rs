@@ -39,7 +39,7 @@ pub use mail::{MailCountRow, MailGrouping, MessageRow};
 pub use platform::{ActivityRow, DropTotal, PageHistogram, SiteFaultTotal};
 pub use publication::{PublicationTotals, PublicationUnit, UnfinishedUnit, ZoneProgress};
 pub use published::{ItemCounts, PublicationCutoff, ValueCounts};
-pub use retention::RetentionOutcome;
+pub use retention::{ExpiredRows, RetentionOutcome};
 pub use schema::NEWEST_SCHEMA;
 pub use site_reader::{
     CounterSums, DeviceBucketCount, FaultTotal, RevenueTotal, SiteReader, TopItem, VitalBucketCount,

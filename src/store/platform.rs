@@ -4,10 +4,13 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
+use super::access::MAX_SQL_BYTES;
 use super::error::{StoreError, error_during};
 use super::marker::{exclude_marker_sites, exclude_marker_texts};
+use super::retention::kept_condition;
 use super::site_reader::FaultTotal;
 use crate::calendar::Day;
+use crate::config::RetentionPolicy;
 use crate::event::{SiteId, VitalBucket, WebVital};
 
 const STEP: &str = "a platform query";
@@ -108,6 +111,7 @@ impl Store {
         days: Option<((Day, Day), (Day, Day))>,
         among: Option<&[SiteId]>,
         limit: usize,
+        kept: (&RetentionPolicy, Day),
     ) -> Result<Vec<ActivityRow>, StoreError> {
         let sums = |first: Day, last: Day| {
             let within = format!(
@@ -121,20 +125,22 @@ impl Store {
 
         let sql = format!(
             "SELECT site, {now} AS now, {then} AS before, {days_now} AS days_now, {days_then} AS days_before FROM activity \
-             WHERE (day BETWEEN toDate(?) AND toDate(?) OR day BETWEEN toDate(?) AND toDate(?)) AND {site} {among} \
+             WHERE (day BETWEEN toDate(?) AND toDate(?) OR day BETWEEN toDate(?) AND toDate(?)) AND {site} AND {kept} {among} \
              GROUP BY site HAVING now.1 + now.2 > 0 ORDER BY now.2 DESC, now.1 DESC, site LIMIT ?",
             now = sums(from, to),
             then = sums(before.0, before.1),
             days_now = days.map_or(none.clone(), |(now, _)| sums(now.0, now.1)),
             days_then = days.map_or(none.clone(), |(_, then)| sums(then.0, then.1)),
             site = exclude_marker_sites(),
+            kept = kept_condition(kept.0, kept.1),
             among = among.map_or("", |_| "AND site IN ?"),
         );
 
         let days = [from, to, before.0, before.1].map(Day::as_number);
         let mut query = days
             .into_iter()
-            .fold(self.short_client.query(&sql), |query, day| query.bind(day));
+            .fold(self.short_client.query(&sql), |query, day| query.bind(day))
+            .with_setting("max_query_size", MAX_SQL_BYTES);
         if let Some(sites) = among {
             query = query.bind(sites.iter().map(|site| site.as_u128()).collect::<Vec<_>>());
         }
@@ -176,14 +182,19 @@ impl Store {
         metric: WebVital,
         (from, to): (Day, Day),
         limit: usize,
+        kept: (&RetentionPolicy, Day),
     ) -> Result<Vec<PageHistogram>, StoreError> {
         // Two queries: histograms of all pages would take twenty times the work.
-        let worst = "SELECT site, path, sum(hits) AS poor FROM vitals \
-                     WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND bucket > ? \
-                     GROUP BY site, path ORDER BY poor DESC, site, path LIMIT ?";
+        let kept = kept_condition(kept.0, kept.1);
+        let worst = format!(
+            "SELECT site, path, sum(hits) AS poor FROM vitals \
+             WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND bucket > ? AND {kept} \
+             GROUP BY site, path ORDER BY poor DESC, site, path LIMIT ?"
+        );
         let query = self
             .short_client
-            .query(worst)
+            .query(&worst)
+            .with_setting("max_query_size", MAX_SQL_BYTES)
             .bind(metric.name())
             .bind(from.as_number())
             .bind(to.as_number());
@@ -200,12 +211,15 @@ impl Store {
             .iter()
             .map(|(site, path, _)| (*site, (*site, path.as_str())))
             .unzip();
-        let sql = "SELECT site, path, arrayZip(b.1, b.2) AS buckets FROM ( \
-                   SELECT site, path, sumMap([bucket], [hits]) AS b FROM vitals \
-                   WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND site IN ? AND (site, path) IN ? GROUP BY site, path)";
+        let sql = format!(
+            "SELECT site, path, arrayZip(b.1, b.2) AS buckets FROM ( \
+             SELECT site, path, sumMap([bucket], [hits]) AS b FROM vitals \
+             WHERE metric = ? AND day BETWEEN toDate(?) AND toDate(?) AND site IN ? AND (site, path) IN ? AND {kept} GROUP BY site, path)"
+        );
         let query = self
             .short_client
-            .query(sql)
+            .query(&sql)
+            .with_setting("max_query_size", MAX_SQL_BYTES)
             .bind(metric.name())
             .bind(from.as_number())
             .bind(to.as_number());
@@ -234,16 +248,19 @@ impl Store {
         &self,
         (from, to): (Day, Day),
         limit: usize,
+        kept: (&RetentionPolicy, Day),
     ) -> Result<Vec<SiteFaultTotal>, StoreError> {
         let sql = format!(
             "SELECT site, toString(kind) AS kind, fault, path, sum(hits) AS hits FROM faults \
-             WHERE day BETWEEN toDate(?) AND toDate(?) AND {} GROUP BY site, kind, fault, path \
+             WHERE day BETWEEN toDate(?) AND toDate(?) AND {} AND {} GROUP BY site, kind, fault, path \
              ORDER BY hits DESC, site, kind, fault, path LIMIT ?",
-            exclude_marker_sites()
+            exclude_marker_sites(),
+            kept_condition(kept.0, kept.1)
         );
         let query = self
             .short_client
             .query(&sql)
+            .with_setting("max_query_size", MAX_SQL_BYTES)
             .bind(from.as_number())
             .bind(to.as_number())
             .bind(limit as u64);

@@ -29,6 +29,8 @@ struct SiteRow {
     embed: Vec<String>,
     /// 0 if the site has no limit of its own.
     max_amount: u32,
+    /// 0 if the site has no limit of its own.
+    keep_days: u32,
 }
 
 impl From<SiteRow> for SiteRule {
@@ -39,6 +41,7 @@ impl From<SiteRow> for SiteRule {
             zone: row.zone,
             embed: row.embed,
             max_amount: (row.max_amount > 0).then_some(row.max_amount),
+            keep_days: (row.keep_days > 0).then_some(row.keep_days),
         }
     }
 }
@@ -74,7 +77,7 @@ impl Store {
             .client
             .query(
                 "SELECT name, argMax(hosts, revision) AS hosts, toString(argMax(zone, revision)) AS zone, \
-                 argMax(embed, revision) AS embed, argMax(max_amount, revision) AS max_amount FROM sites GROUP BY name HAVING NOT argMax(removed, revision) ORDER BY max(revision), name",
+                 argMax(embed, revision) AS embed, argMax(max_amount, revision) AS max_amount, argMax(keep_days, revision) AS keep_days FROM sites GROUP BY name HAVING NOT argMax(removed, revision) ORDER BY max(revision), name",
             )
             .fetch_all::<SiteRow>()
             .await
@@ -111,7 +114,7 @@ impl Store {
     pub async fn insert_site(&self, rule: &SiteRule, removed: bool) -> Result<(), StoreError> {
         let next = next_revision_expression("sites");
         let sql = format!(
-            "INSERT INTO sites (name, hosts, zone, embed, max_amount, removed, revision) SELECT ?, ?, ?, ?, ?, ?, {next}"
+            "INSERT INTO sites (name, hosts, zone, embed, max_amount, keep_days, removed, revision) SELECT ?, ?, ?, ?, ?, ?, ?, {next}"
         );
 
         let query = self
@@ -123,6 +126,7 @@ impl Store {
         query
             .bind(&rule.embed)
             .bind(rule.max_amount.unwrap_or(0))
+            .bind(rule.keep_days.unwrap_or(0))
             .bind(removed)
             .execute()
             .await

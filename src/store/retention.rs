@@ -1,47 +1,223 @@
-//! Retention: old counts are dropped by month. Unpublished attributes are stored by day and dropped
-//! by day.
+//! Retention: counts older than their site's limit are deleted, whole months by dropping them.
+//!
+//! Reports do not read days that are over the limit (`report::ReportQuery`), so what this job has
+//! not deleted yet is not shown either.
 
+use clickhouse::Row;
 use jiff::{Span, civil::Date};
+use serde::Deserialize;
 
 use super::Store;
+use super::access::MAX_SQL_BYTES;
 use super::error::{StoreError, error_during};
-use super::schema::CountsTable;
+use super::marker::{exclude_marker_sites, exclude_marker_texts};
 use crate::calendar::Day;
+use crate::config::RetentionPolicy;
+use crate::event::SiteId;
 
-/// The table of published attributes. It is not one of [`CountsTable::ALL`], because segments are
-/// not sent to it.
-const PUBLISHED_TABLE: &str = "published";
+/// Days that counts outlive their limit on disk: west of Greenwich a day ends after UTC's.
+const ZONE_SLACK_DAYS: u32 = 1;
+/// `pending` has no days, but the Monday of the week from which on a cell waits.
+const WEEK_SLACK_DAYS: u32 = 6;
+/// A void outlives the amounts that it takes out, or they would be shown again.
+const VOID_SLACK_DAYS: u32 = 7;
+
+const STEP: &str = "deleting old counts";
+
+/// A table whose rows are as old as a day.
+struct DatedTable {
+    name: &'static str,
+    /// The day of a row, as an expression of type `Date`.
+    day: &'static str,
+    /// What tells whose limit applies.
+    scope: RowScope,
+    /// Days that a row outlives its limit.
+    slack_days: u32,
+    /// Whether partitions are months or days.
+    has_partitions: bool,
+}
+
+/// What a row is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RowScope {
+    /// A site, in a column of this name.
+    Site,
+    /// The platform. The column may hold the text of a segment's marker.
+    Platform(&'static str),
+}
+
+const fn of_sites(name: &'static str, day: &'static str, slack_days: u32) -> DatedTable {
+    DatedTable {
+        name,
+        day,
+        scope: RowScope::Site,
+        slack_days,
+        has_partitions: slack_days == ZONE_SLACK_DAYS,
+    }
+}
+
+const fn of_platform(
+    name: &'static str,
+    day: &'static str,
+    marker_column: &'static str,
+) -> DatedTable {
+    DatedTable {
+        name,
+        day,
+        scope: RowScope::Platform(marker_column),
+        slack_days: ZONE_SLACK_DAYS,
+        has_partitions: true,
+    }
+}
+
+/// Every table with days whose rows are counts.
+const DATED_TABLES: [DatedTable; 12] = [
+    of_sites("daily", "day", ZONE_SLACK_DAYS),
+    of_sites("unpublished", "day", ZONE_SLACK_DAYS),
+    of_sites("hourly", "toDate(hour, 'UTC')", ZONE_SLACK_DAYS),
+    of_sites("money", "day", ZONE_SLACK_DAYS),
+    of_platform("drops", "toDate(hour, 'UTC')", "drops.reason"),
+    of_sites("vitals", "day", ZONE_SLACK_DAYS),
+    of_sites("faults", "day", ZONE_SLACK_DAYS),
+    of_sites("activity", "day", ZONE_SLACK_DAYS),
+    of_platform("mail", "day", "mail.template"),
+    of_sites("published", "day", ZONE_SLACK_DAYS),
+    of_sites("pending", "since", ZONE_SLACK_DAYS + WEEK_SLACK_DAYS),
+    of_sites("money_voids", "last_day", ZONE_SLACK_DAYS + VOID_SLACK_DAYS),
+];
 
 /// The result of one run.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct RetentionOutcome {
     /// The dropped partitions with their tables: months such as 202603, days such as 20260331.
     pub dropped: Vec<(&'static str, u32)>,
-    /// The day that was used as today, if it is earlier than the clock's because the counts make no
-    /// later day plausible.
+    /// The numbers of rows that were deleted beside those of dropped partitions, by table.
+    pub deleted: Vec<(&'static str, u64)>,
+    /// The day that was used as today, if it is earlier than the clock's, because the counts allow
+    /// no later one.
     pub plausible_today: Option<Day>,
 }
 
-/// The number of distinct days with counts, at or after a day, that prove that this day has come. A
+/// Rows of one table that are over their limit.
+#[derive(PartialEq, Eq, Debug)]
+pub struct ExpiredRows {
+    /// The table.
+    pub table: &'static str,
+    /// The site they are about; `None` for the platform.
+    pub site: Option<SiteId>,
+    /// The number of rows.
+    pub rows: u64,
+    /// The oldest day among them.
+    pub oldest: Day,
+}
+
+#[derive(Row, Deserialize)]
+struct ExpiredRow {
+    subject: u128,
+    rows: u64,
+    oldest: u16,
+}
+
+/// The number of distinct days with counts, at or after a day, that prove that the day has come. A
 /// clock that was wrong for a day or two produces fewer.
 const MIN_PROVING_DAYS: u64 = 3;
 
 /// The number of days without counts after which the clock is assumed to be wrong.
 const MAX_SILENCE_DAYS: u16 = 60;
 
+impl DatedTable {
+    /// The limit of partitions, which hold the rows of all sites.
+    fn partition_days(&self, policy: &RetentionPolicy) -> u32 {
+        let days = match self.scope {
+            RowScope::Site => policy.max_days(),
+            RowScope::Platform(_) => policy.default_days(),
+        };
+        days.saturating_add(self.slack_days)
+    }
+
+    /// A condition for the rows that are over their limit on `today`.
+    fn expired_condition(&self, policy: &RetentionPolicy, today: Day) -> String {
+        let (min_days, keep_days, no_marker) = match self.scope {
+            RowScope::Site => (
+                policy.min_days(),
+                keep_days_expression(policy),
+                exclude_marker_sites(),
+            ),
+            RowScope::Platform(column) => {
+                let days = policy.default_days();
+                (days, days.to_string(), exclude_marker_texts(column))
+            }
+        };
+        // The first condition says nothing new; it lets ClickHouse skip young parts.
+        let newest = u32::from(today.as_number())
+            .saturating_sub(min_days)
+            .saturating_sub(self.slack_days);
+        format!(
+            "{day} < toDate({newest}) AND {no_marker} \
+             AND toUInt64(toUInt16({day})) + {keep_days} + {slack} < {today}",
+            day = self.day,
+            slack = self.slack_days,
+            today = today.as_number(),
+        )
+    }
+}
+
+/// The days that the counts of a row's `site` are kept, as an expression.
+fn keep_days_expression(policy: &RetentionPolicy) -> String {
+    let sites = policy.sites_by_days().into_iter().map(|(days, sites)| {
+        // Text, because ClickHouse reads a literal of more than 64 bits as a float.
+        let ids: Vec<String> = sites
+            .iter()
+            .map(|site| format!("'{}'", site.as_u128()))
+            .collect();
+        format!("site IN ({}), {days}", ids.join(", "))
+    });
+    // Prefix and suffix hold characters of site names only: no quotes.
+    let profiles = policy.templates().iter().map(|rule| {
+        format!(
+            "site IN (SELECT site FROM names WHERE startsWith(name, '{}') AND endsWith(name, '{}') \
+             AND length(name) > {}), {}",
+            rule.prefix,
+            rule.suffix,
+            rule.prefix.len() + rule.suffix.len(),
+            rule.days
+        )
+    });
+    let branches: Vec<String> = sites.chain(profiles).collect();
+    if branches.is_empty() {
+        policy.default_days().to_string()
+    } else {
+        format!(
+            "multiIf({}, {})",
+            branches.join(", "),
+            policy.default_days()
+        )
+    }
+}
+
+/// A condition for rows with `site` and `day` that are within their limit on `today`, for queries
+/// over several sites.
+pub(super) fn kept_condition(policy: &RetentionPolicy, today: Day) -> String {
+    format!(
+        "toUInt64(toUInt16(day)) + {} >= {}",
+        keep_days_expression(policy),
+        today.as_number()
+    )
+}
+
 impl Store {
-    /// Drops what has expired on `today`: counts older than `keep_days`, and messages, withdrawals,
-    /// publications and voids past their time. Safe to repeat at any time, also from several
-    /// collectors at once.
+    /// Deletes what has expired on `today`: counts over their site's limit, and messages,
+    /// withdrawals, publications, voids and share links past their time. Safe to repeat at any
+    /// time, also from several collectors at once.
     ///
     /// # Errors
     ///
-    /// The store cannot be reached in time, or ClickHouse rejects a statement. What was dropped
-    /// stays dropped; the next run continues.
+    /// The store cannot be reached in time, or ClickHouse refuses a statement. What was deleted
+    /// stays deleted; the next run continues.
     pub async fn apply_retention(
         &self,
         today: Day,
-        keep_days: u32,
+        policy: &RetentionPolicy,
     ) -> Result<RetentionOutcome, StoreError> {
         let _open = self.write_gate.read().await;
         let mut aged = RetentionOutcome::default();
@@ -54,24 +230,128 @@ impl Store {
         self.delete_expired_messages(today).await?;
         self.delete_expired_withdrawals(today).await?;
         self.delete_old_publications(today).await?;
-        self.delete_expired_voids(today, keep_days).await?;
+        self.delete_expired_shares(today, policy).await?;
 
-        for table in CountsTable::ALL
-            .map(CountsTable::name)
-            .into_iter()
-            .chain([PUBLISHED_TABLE])
-        {
-            for partition in self.list_partitions(table).await? {
-                if is_partition_expired(partition, today, keep_days) {
-                    self.drop_partition(table, partition).await?;
-                    aged.dropped.push((table, partition));
+        for table in DATED_TABLES.iter().filter(|table| table.has_partitions) {
+            for partition in self.list_partitions(table.name).await? {
+                if is_partition_expired(partition, today, table.partition_days(policy)) {
+                    self.drop_partition(table.name, partition).await?;
+                    aged.dropped.push((table.name, partition));
                 }
+            }
+        }
+
+        for table in &DATED_TABLES {
+            let condition = table.expired_condition(policy, today);
+            let rows = self.delete_rows(table.name, &condition).await?;
+            if rows > 0 {
+                aged.deleted.push((table.name, rows));
             }
         }
         Ok(aged)
     }
 
-    /// The latest plausible current day according to the counts, so that a wrong clock alone cannot
+    /// Counts the rows that [`Store::apply_retention`] would delete now, by table and site.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a query.
+    pub async fn count_expired_rows(
+        &self,
+        today: Day,
+        policy: &RetentionPolicy,
+    ) -> Result<Vec<ExpiredRows>, StoreError> {
+        let today = today.min(self.latest_plausible_day().await?);
+        let mut expired = Vec::new();
+        for table in &DATED_TABLES {
+            let subject = match table.scope {
+                RowScope::Site => "site",
+                RowScope::Platform(_) => "toUInt128(0)",
+            };
+            let sql = format!(
+                "SELECT {subject} AS subject, count() AS rows, toUInt16(min({})) AS oldest FROM {} \
+                 WHERE {} GROUP BY subject ORDER BY subject",
+                table.day,
+                table.name,
+                table.expired_condition(policy, today)
+            );
+            let rows: Vec<ExpiredRow> = self
+                .short_client
+                .query_raw(&sql)
+                .with_setting("max_query_size", MAX_SQL_BYTES)
+                .fetch_all()
+                .await
+                .map_err(error_during(STEP))?;
+            expired.extend(rows.into_iter().map(|row| ExpiredRows {
+                table: table.name,
+                site: (table.scope == RowScope::Site).then(|| SiteId::from_u128(row.subject)),
+                rows: row.rows,
+                oldest: Day::from_number(row.oldest),
+            }));
+        }
+        Ok(expired)
+    }
+
+    /// Deletes the rows with this condition, and returns how many there were. Waits until they are
+    /// in no active part; inactive parts are removed within minutes.
+    pub(super) async fn delete_rows(
+        &self,
+        table: &str,
+        condition: &str,
+    ) -> Result<u64, StoreError> {
+        let sql = format!("SELECT count() FROM {table} WHERE {condition}");
+        let rows: u64 = self
+            .client
+            .query_raw(&sql)
+            .with_setting("max_query_size", MAX_SQL_BYTES)
+            .fetch_one()
+            .await
+            .map_err(error_during(STEP))?;
+        if rows == 0 {
+            return Ok(0);
+        }
+
+        let sql = format!("ALTER TABLE {table} DELETE WHERE {condition}");
+        self.client
+            .query_raw(&sql)
+            .with_setting("max_query_size", MAX_SQL_BYTES)
+            .with_setting("max_execution_time", "0")
+            .with_setting("mutations_sync", "2")
+            // A condition may look names up, in a table that every replica has.
+            .with_setting("allow_nondeterministic_mutations", "1")
+            .execute()
+            .await
+            .map_err(error_during(STEP))?;
+        Ok(rows)
+    }
+
+    /// Deletes share links that show days over their site's limit, with what they show.
+    async fn delete_expired_shares(
+        &self,
+        today: Day,
+        policy: &RetentionPolicy,
+    ) -> Result<(), StoreError> {
+        let credentials = self.load_credentials().await?;
+        let expired: Vec<String> = credentials
+            .share_links_of(|_| true)
+            .into_iter()
+            .filter(|share| {
+                let days = policy
+                    .keep_days(&share.site)
+                    .saturating_add(ZONE_SLACK_DAYS);
+                is_older_than(share.from, today, days)
+            })
+            .map(|share| share.id.clone())
+            .filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+            .collect();
+        for some in expired.chunks(super::platform::MAX_IDS_PER_STATEMENT) {
+            let condition = format!("id IN ('{}')", some.join("', '"));
+            self.delete_rows("shares", &condition).await?;
+        }
+        Ok(())
+    }
+
+    /// The latest day that today can be according to the counts, so that the clock alone cannot
     /// cause counts to be dropped.
     async fn latest_plausible_day(&self) -> Result<Day, StoreError> {
         let sql = format!(

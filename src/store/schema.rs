@@ -34,7 +34,7 @@ enum MigrationStep {
 }
 
 /// All migrations, numbered from 1 without gaps.
-const MIGRATIONS: [Migration; 12] = [
+const MIGRATIONS: [Migration; 13] = [
     Migration {
         number: 1,
         name: "counts",
@@ -105,6 +105,12 @@ const MIGRATIONS: [Migration; 12] = [
         number: 12,
         name: "share names",
         sql: include_str!("schema/0012_share_names.sql"),
+        step: MigrationStep::Sql,
+    },
+    Migration {
+        number: 13,
+        name: "retention",
+        sql: include_str!("schema/0013_retention.sql"),
         step: MigrationStep::Sql,
     },
 ];

@@ -154,33 +154,4 @@ impl Store {
             .await
             .map_err(error_during(STEP))
     }
-
-    /// Deletes voids of days whose counts were dropped. They are kept 31 days longer than counts,
-    /// which are dropped by month.
-    pub(super) async fn delete_expired_voids(
-        &self,
-        today: Day,
-        keep_days: u32,
-    ) -> Result<(), StoreError> {
-        let days = keep_days.saturating_add(31).min(u32::from(u16::MAX)) as u16;
-        let first = today.as_number().saturating_sub(days);
-        let over = "SELECT count() FROM money_voids WHERE last_day < toDate(?)";
-        let over: u64 = self
-            .short_client
-            .query(over)
-            .bind(first)
-            .fetch_one()
-            .await
-            .map_err(error_during(STEP))?;
-        if over == 0 {
-            return Ok(());
-        }
-        let sql = "ALTER TABLE money_voids DELETE WHERE last_day < toDate(?)";
-        self.short_client
-            .query(sql)
-            .bind(first)
-            .execute()
-            .await
-            .map_err(error_during(STEP))
-    }
 }

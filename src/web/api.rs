@@ -144,7 +144,7 @@ pub(super) fn build_query(
         (id, &zone),
         asked,
         site.clock.now(),
-        site.report_limits,
+        site.site_report_limits(name),
     )?;
     Ok((
         site.store

@@ -20,6 +20,7 @@ mod pages;
 mod passwords;
 mod platform;
 mod registry;
+mod retention;
 mod sample;
 mod scripts;
 mod session;
@@ -108,6 +109,14 @@ pub struct AppState {
 }
 
 impl AppState {
+    /// Limits of the reports of one site.
+    pub(crate) fn site_report_limits(&self, name: &str) -> ReportLimits {
+        ReportLimits {
+            keep_days: self.registry.directory.retention_policy().keep_days(name),
+            ..self.report_limits
+        }
+    }
+
     /// Counts the held clicks that are due at `now`.
     pub fn release_clicks(&self, now: Millis) {
         if let Some(desk) = &self.mail {
@@ -149,6 +158,7 @@ pub fn register_routes(site: &AppState, config: &mut web::ServiceConfig) {
     money::register_routes(config);
     platform::register_routes(config);
     registry::register_routes(config);
+    retention::register_routes(config);
     session::register_routes(config);
     share_page::register_routes(config);
     shares::register_routes(config);

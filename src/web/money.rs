@@ -19,6 +19,7 @@ use crate::calendar::Day;
 use crate::config::is_site_name;
 use crate::event::{Problem, minor_digits};
 use crate::http::problem_response;
+use crate::report::oldest_kept_date;
 use crate::store::{VoidRequest, VoidRow};
 
 const MAX_BODY_BYTES: usize = 8192;
@@ -80,8 +81,11 @@ async fn list_voids(
 ) -> HttpResponse {
     let rows = async {
         site.check_permission(&request, Permission::ReadSite(&name))?;
-        let (id, _) = find_site(&name, &site)?;
-        let voids = site.registry.list_voids(id).await?;
+        let (id, zone) = find_site(&name, &site)?;
+        let days = site.site_report_limits(&name).keep_days;
+        let oldest = oldest_kept_date(site.today_in(&zone), days);
+        let mut voids = site.registry.list_voids(id).await?;
+        voids.retain(|void| Day::from_number(void.to).to_date() >= oldest);
         Ok(json!({ "rows": voids.iter().map(void_row).collect::<Vec<Value>>() }))
     };
     json_response(&request, false, rows.await).await

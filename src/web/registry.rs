@@ -40,6 +40,8 @@ struct SiteRegistration {
     embed: Vec<String>,
     #[serde(default)]
     max_amount: Option<u32>,
+    #[serde(default)]
+    keep_days: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +96,7 @@ async fn register_site(
             zone,
             embed,
             max_amount,
+            keep_days,
         } = body?;
         let by = site.audit_entry(&who, AuditAction::PutSite, &**name);
         site.registry
@@ -105,6 +108,7 @@ async fn register_site(
                     zone,
                     embed,
                     max_amount,
+                    keep_days,
                 },
             )
             .await
@@ -273,6 +277,7 @@ impl AppState {
         let aliases = others.map_or(&[][..], |names| names);
         Some(json!({
             "site": name, "zone": zone.iana_name(), "hosts": hosts, "aliases": aliases, "embed": embed, "max_amount": max_amount,
+            "keep_days": self.registry.directory.retention_policy().keep_days(name),
         }))
     }
 }

@@ -146,7 +146,8 @@ fn add_privacy_headers(answer: &mut HttpResponse) {
 }
 
 impl AppState {
-    /// Revoked, expired and unknown links get the same response.
+    /// Revoked, expired and unknown links get the same answer, and so do links to days that are no
+    /// longer kept.
     fn find_share(&self, request: &HttpRequest, token: &Secret) -> Result<Arc<ShareLink>, Problem> {
         let keys = self
             .registry
@@ -156,7 +157,11 @@ impl AppState {
             .with_attempt_limit(request, || Ok(keys.find_share_link(token)))?
             .ok_or_else(unknown_share)?;
         let (_, zone) = find_site(&share.site, self).map_err(|_| unknown_share())?;
-        if share.is_alive(self.today_in(&zone)) {
+        let (today, days) = (
+            self.today_in(&zone),
+            self.site_report_limits(&share.site).keep_days,
+        );
+        if share.is_alive(today) && share.from >= report::oldest_kept_date(today, days) {
             Ok(Arc::clone(share))
         } else {
             Err(unknown_share())
@@ -175,7 +180,7 @@ impl AppState {
         };
         let rules = ReportLimits {
             k: self.auth.share_k,
-            ..self.report_limits
+            ..self.site_report_limits(&share.site)
         };
         let question = ReportQuery::new(&share.site, (id, &zone), asked, self.clock.now(), rules)?;
         Ok(ReportQuery {

@@ -44,6 +44,7 @@ mod promises;
 mod reference;
 mod registry;
 mod reports;
+mod retention;
 mod segments;
 mod signals;
 mod skew;

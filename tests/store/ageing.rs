@@ -1,5 +1,6 @@
 //! Retention: expired months are dropped from every table, and a wrong clock drops nothing.
 
+use footfall::config::RetentionPolicy;
 use footfall::event::{
     CounterValues, Dimension, FaultKind, MailAction, ReaderKind, Subject, WebVital,
 };
@@ -54,8 +55,8 @@ pub async fn months_past_keeping_are_dropped_from_every_table(store: &Tested) {
         .insert_segment("c-1-1", &builder.build())
         .await
         .unwrap();
-    // 2026-02-01 minus 31 days is 2026-01-01: November and December are completely older. On the
-    // day before, only November is.
+    // 2026-02-02 minus 31 days, and one for the time zones, is 2026-01-01: November and December are
+    // completely older. On the day before, only November is.
     let published = format!(
         "INSERT INTO published SELECT 1, day, 'site', '', 'country', 'DE', 1, 5, 5 FROM {}",
         counts_of("daily")
@@ -66,9 +67,15 @@ pub async fn months_past_keeping_are_dropped_from_every_table(store: &Tested) {
         .execute()
         .await
         .unwrap();
-    let aged = store.apply_retention(day("2026-01-31"), 31).await.unwrap();
+    let aged = store
+        .apply_retention(day("2026-02-01"), &RetentionPolicy::uniform(31))
+        .await
+        .unwrap();
     assert_eq!(aged.dropped, dropped(202_511, 20_251_130));
-    let aged = store.apply_retention(day("2026-02-01"), 31).await.unwrap();
+    let aged = store
+        .apply_retention(day("2026-02-02"), &RetentionPolicy::uniform(31))
+        .await
+        .unwrap();
     assert_eq!(aged.dropped, dropped(202_512, 20_251_231));
     for table in ["unpublished", "published"] {
         assert_eq!(
@@ -112,7 +119,7 @@ pub async fn an_old_month_keeps_its_days(store: &Tested) {
         .unwrap();
     assert_eq!(
         store
-            .apply_retention(day("2026-06-01"), 400)
+            .apply_retention(day("2026-06-01"), &RetentionPolicy::uniform(400))
             .await
             .unwrap()
             .dropped,
@@ -233,7 +240,10 @@ pub async fn a_clock_far_ahead_drops_no_month(store: &Tested) {
         .insert_segment("c-1-1", &builder.build())
         .await
         .unwrap();
-    let aged = store.apply_retention(day("2028-04-10"), 400).await.unwrap();
+    let aged = store
+        .apply_retention(day("2028-04-10"), &RetentionPolicy::uniform(400))
+        .await
+        .unwrap();
     assert_eq!(
         (aged.dropped, aged.plausible_today),
         (vec![], Some(day("2026-03-30")))
@@ -248,7 +258,10 @@ pub async fn a_clock_far_ahead_drops_no_month(store: &Tested) {
         .insert_segment("c-1-2", &builder.build())
         .await
         .unwrap();
-    let aged = store.apply_retention(day("2028-04-11"), 400).await.unwrap();
+    let aged = store
+        .apply_retention(day("2028-04-11"), &RetentionPolicy::uniform(400))
+        .await
+        .unwrap();
     assert_eq!(
         (aged.dropped, aged.plausible_today),
         (vec![], Some(day("2026-04-01")))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use footfall::access::{SecretDigest, generate_message_secret};
 use footfall::calendar::Day;
-use footfall::config::{AliasRule, RegisteredSites, SiteRule};
+use footfall::config::{AliasRule, RegisteredSites, RetentionPolicy, SiteRule};
 use footfall::event::{
     CounterKind, CounterValues, Dimension, DropReason, FaultKind, MailAction, ReaderKind, SiteId,
     Subject, WebVital,
@@ -858,9 +858,15 @@ pub async fn messages_are_forgotten_after_their_last_day(store: &Tested) {
         .register_messages(&[long], "welcome", day("2026-04-01"))
         .await
         .unwrap();
-    store.apply_retention(day("2026-03-31"), 400).await.unwrap();
+    store
+        .apply_retention(day("2026-03-31"), &RetentionPolicy::uniform(400))
+        .await
+        .unwrap();
     assert!(message(store, &short).await.is_some());
-    store.apply_retention(day("2026-04-01"), 400).await.unwrap();
+    store
+        .apply_retention(day("2026-04-01"), &RetentionPolicy::uniform(400))
+        .await
+        .unwrap();
     let until = Instant::now() + Duration::from_secs(20);
     while message(store, &short).await.is_some() {
         assert!(

@@ -1,5 +1,6 @@
 //! Withdrawals of consent, as collectors of one database exchange them.
 
+use footfall::config::RetentionPolicy;
 use footfall::store::Store;
 
 use crate::support::{Tested, day, number};
@@ -49,7 +50,10 @@ pub async fn withdrawals_are_kept_as_long_as_a_cookie_can_live(store: &Tested) {
         ])
         .await
         .unwrap();
-    store.apply_retention(today, 761).await.unwrap();
+    store
+        .apply_retention(today, &RetentionPolicy::uniform(761))
+        .await
+        .unwrap();
     until_gone(store).await;
     assert_eq!(
         number(

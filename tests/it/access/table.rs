@@ -64,6 +64,7 @@ const TABLE: &[Row] = &[
     ("GET /api/v1/platform/pages", "", 200, PLATFORM),
     ("GET /api/v1/platform/consent", "", 200, PLATFORM),
     ("GET /api/v1/platform/health", "", 200, PLATFORM),
+    ("GET /api/v1/retention", "", 200, PLATFORM),
     ("GET /api/v1/notices", "", 200, PLATFORM),
     ("GET /metrics", "", 200, PLATFORM),
     ("PUT /api/v1/aliases/{alias}", r#"{"site":"tom"}"#, 204, MANAGE),
@@ -356,7 +357,7 @@ fn somebody_elses_site_is_to_the_byte_what_an_unknown_one_is() {
         let rows = listed(caller);
         assert_eq!(
             rows,
-            json!([{"site":"mia","zone":"UTC","hosts":["mia.example"],"aliases":[],"embed":["https://mia.example"],"max_amount":null}])
+            json!([{"site":"mia","zone":"UTC","hosts":["mia.example"],"aliases":[],"embed":["https://mia.example"],"max_amount":null,"keep_days":761}])
         );
     }
     assert_eq!(listed(&operator()).as_array().unwrap().len(), 2);

@@ -1,0 +1,68 @@
+//! `GET /api/v1/retention`: how long counts are kept, and what the next deletion will take.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::AppState;
+use super::access::Permission;
+use super::api::{json_response, store_problem};
+use crate::event::{Day, Problem};
+use crate::report;
+
+pub(super) fn register_routes(config: &mut web::ServiceConfig) {
+    config.route("/api/v1/retention", web::get().to(get_retention));
+}
+
+async fn get_retention(request: HttpRequest, site: web::Data<AppState>) -> HttpResponse {
+    let answer = async {
+        site.check_permission(&request, Permission::ReadPlatform)?;
+        site.expired_rows().await
+    };
+    json_response(&request, false, answer.await).await
+}
+
+impl AppState {
+    /// The limits, and the rows that are over them, by table and site.
+    async fn expired_rows(&self) -> Result<Value, Problem> {
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(Problem::store_unavailable)?;
+        let directory = &self.registry.directory;
+        let policy = directory.retention_policy();
+        let today = self.today_utc();
+        let expired = store
+            .count_expired_rows(
+                Day::from_date(today).unwrap_or(Day::from_number(0)),
+                &policy,
+            )
+            .await
+            .map_err(store_problem)?;
+
+        let ids = expired
+            .iter()
+            .filter_map(|rows| rows.site)
+            .map(|site| site.as_u128());
+        let names = report::load_site_names(&store, directory, ids)
+            .await
+            .map_err(store_problem)?;
+        let rows = expired.iter().map(|expired| {
+            let site = expired.site.map(|site| {
+                names
+                    .get(&site.as_u128())
+                    .cloned()
+                    .unwrap_or_else(|| site.to_string())
+            });
+            json!({
+                "table": expired.table, "site": site, "rows": expired.rows,
+                "oldest": expired.oldest.to_string(),
+            })
+        });
+        Ok(json!({
+            "today": today.to_string(),
+            "keep_days": policy.default_days(),
+            "sites": policy.named_sites(),
+            "expired": rows.collect::<Vec<_>>(),
+        }))
+    }
+}
