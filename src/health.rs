@@ -129,6 +129,13 @@ impl HealthMonitor {
         evaluate_checks(&facts, &self.bounds)
     }
 
+    /// Keys of days that are held in memory, and those of them whose day is over.
+    pub fn day_key_counts(&self) -> (usize, usize) {
+        let keys = &self.sources.day_keys;
+        let now = self.sources.clock.now();
+        (keys.key_count(), keys.overdue_count(now))
+    }
+
     /// Pings the store until the task is dropped; every second while it does not respond.
     pub async fn poll_store(self: Arc<Self>) {
         loop {

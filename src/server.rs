@@ -452,6 +452,7 @@ fn build_parts(
         response_deadline: Duration::from_millis(config.limits.answer_millis),
         serves_sample: config.sample.enabled,
         route_prefix: config.server.prefix.clone(),
+        promises: pages::ConfiguredPromises::from_config(config),
     });
 
     Ok(CollectorParts {

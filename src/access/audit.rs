@@ -19,6 +19,7 @@ pub enum AuditAction {
     MakeShare,
     RevokeShare,
     VoidMoney,
+    EraseSite,
 }
 
 impl AuditAction {
@@ -38,6 +39,7 @@ impl AuditAction {
             AuditAction::RevokeShare => "revoke_share",
 
             AuditAction::VoidMoney => "void_money",
+            AuditAction::EraseSite => "erase_site",
         }
     }
 }

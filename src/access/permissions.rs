@@ -39,6 +39,8 @@ pub enum Permission<'a> {
     ManageAliases,
     /// Create and revoke API tokens, and read the audit log.
     ManageTokens,
+    /// Erase all that is stored about a site.
+    EraseSite(&'a str),
 }
 
 /// Why an operation is denied. The response for a site that the principal may not see is the same
@@ -103,6 +105,8 @@ impl Principal {
             Permission::ManageAliases => need(self.has_platform_scope(TokenScope::Manage)),
             // A token that can create tokens could outlive its own revocation.
             Permission::ManageTokens => Err(DenialReason::MissingPermission),
+            // What is erased cannot be restored; a token can be stolen.
+            Permission::EraseSite(name) => reach(name).and(Err(DenialReason::MissingPermission)),
         }
     }
 
@@ -179,27 +183,28 @@ mod tests {
             UseMail,
             ManageAliases,
             ManageTokens,
+            EraseSite("mia"),
         ]);
         let rights: Vec<Permission> = rights.collect();
         // y = yes, u = like an unknown site, m = a permission is missing, n = not authenticated
         for (who, expected) in [
-            (Principal::Anonymous, "nnnnnnnnnnnn"),
-            (Principal::Operator, "yyyyyyyyyyyy"),
+            (Principal::Anonymous, "nnnnnnnnnnnnn"),
+            (Principal::Operator, "yyyyyyyyyyyyy"),
             (
                 Principal::Creator(["mia".to_owned()].into()),
-                "yuyumuyymmmm",
+                "yuyumuyymmmmm",
             ),
             (
                 Principal::Creator(["mia-new".to_owned()].into()),
-                "yuyumuyymmmm",
+                "yuyumuyymmmmm",
             ),
-            (Principal::Creator([].into()), "uuuuuuyymmmm"),
-            (token(Some("mia"), &[TokenScope::Read]), "yumumuyymmmm"),
-            (token(Some("mia"), &[TokenScope::Manage]), "muyumuymmmmm"),
-            (token(Some("mia"), &[TokenScope::Mail]), "mumumummmmmm"),
-            (token(None, &[TokenScope::Read]), "yymmmmyyymmm"),
-            (token(None, &[TokenScope::Manage]), "mmyyyyymmmym"),
-            (token(None, &[TokenScope::Mail]), "mmmmmmmmmymm"),
+            (Principal::Creator([].into()), "uuuuuuyymmmmu"),
+            (token(Some("mia"), &[TokenScope::Read]), "yumumuyymmmmm"),
+            (token(Some("mia"), &[TokenScope::Manage]), "muyumuymmmmmm"),
+            (token(Some("mia"), &[TokenScope::Mail]), "mumumummmmmmm"),
+            (token(None, &[TokenScope::Read]), "yymmmmyyymmmm"),
+            (token(None, &[TokenScope::Manage]), "mmyyyyymmmymm"),
+            (token(None, &[TokenScope::Mail]), "mmmmmmmmmymmm"),
         ] {
             let found: String = rights
                 .iter()

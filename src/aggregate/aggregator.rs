@@ -226,6 +226,14 @@ impl Aggregator {
         })
     }
 
+    /// Forgets a site on all living days, see [`DayState::forget_site`]. Rows of the open batch
+    /// stay.
+    pub fn forget_site(&mut self, site: SiteId) {
+        for number in self.day_states.day_slots() {
+            self.day_states[number].forget_site(site);
+        }
+    }
+
     /// Rows in the open batch.
     pub fn open_rows(&self) -> usize {
         self.batch.row_count()

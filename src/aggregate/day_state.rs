@@ -27,6 +27,9 @@ pub(super) struct DayState {
     site_budget: BudgetShare,
 }
 
+/// Stands for a site that was forgotten. No visit has it: the platform's counts are sums.
+const FORGOTTEN_SITE: SiteId = SiteId::PLATFORM;
+
 /// Budgets that all current days share.
 pub(super) struct DayBudgets {
     visitors: SharedBudget,
@@ -92,6 +95,14 @@ impl DayState {
         number
     }
 
+    /// Forgets a site: its open visits end without rows, and later hits count as those of a new
+    /// site. Its visitors stay known until the day ends, so they are not counted a second time.
+    pub(super) fn forget_site(&mut self, site: SiteId) {
+        if let Some(number) = self.site_numbers.remove(&site) {
+            self.sites[number as usize] = FORGOTTEN_SITE;
+        }
+    }
+
     /// Visitors of a site who did something in the last five minutes.
     pub(super) fn live_visitors(&self, site: SiteId, now: Millis) -> u32 {
         self.site_numbers
@@ -124,8 +135,9 @@ impl DayState {
         )
     }
 
-    pub(super) fn site_id(&self, number: u32) -> SiteId {
-        self.sites[number as usize]
+    /// The site's id; `None` if the site was forgotten.
+    pub(super) fn site_id(&self, number: u32) -> Option<SiteId> {
+        Some(self.sites[number as usize]).filter(|site| *site != FORGOTTEN_SITE)
     }
 }
 

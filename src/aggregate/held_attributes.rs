@@ -38,6 +38,8 @@ pub enum ReleaseScope {
     ClosedDays,
     /// Days that are over, and sites with enough visits.
     EnoughVisits,
+    /// Days that are over, and one site, which is erased.
+    Site(SiteId),
     /// Everything, because the collector stops.
     All,
 }
@@ -271,7 +273,9 @@ impl HeldAttributes {
             .map(|(zone, day, _)| (*zone, *day))
             .collect();
         let goes = move |group: &SiteDay, waiting: &SiteDayTotals| {
-            (enough && waiting.visits >= rule.min_visits) || over.contains(&(group.zone, group.day))
+            (enough && waiting.visits >= rule.min_visits)
+                || over.contains(&(group.zone, group.day))
+                || wanted == ReleaseScope::Site(group.site)
         };
         let left = self
             .site_days

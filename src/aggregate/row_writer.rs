@@ -268,7 +268,9 @@ pub(super) fn push_closed_visit(
     number: u32,
     visit: &ClosedVisit,
 ) {
-    let site = book.site_id(visit.site);
+    let Some(site) = book.site_id(visit.site) else {
+        return;
+    };
     let day = book.span.day;
     let bounces = u32::from(visit.bounced);
     let counts = CounterValues::zeros()

@@ -1,5 +1,5 @@
 //! The command line: `serve`, `check-config`, `healthcheck`, `ledger`, `consent`, `mail`, `backup`,
-//! `access`, `retention`, `demo`, and the embedded engine that `serve` starts.
+//! `access`, `retention`, `site`, `demo`, and the embedded engine that `serve` starts.
 
 mod access;
 mod api_client;
@@ -13,6 +13,7 @@ mod mail;
 mod out;
 mod progress;
 mod retention;
+mod site;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,6 +61,9 @@ enum CliCommand {
     Access(access::AccessSubcommand),
     /// Print what is over its retention limit.
     Retention(retention::RetentionArgs),
+    /// Remove a site from everything that is stored.
+    #[command(subcommand)]
+    Site(site::SiteSubcommand),
     /// Fill an empty folder with simulated visits to fictitious creators and serve them, for
     /// evaluation.
     Demo(demo::DemoArgs),
@@ -184,6 +188,7 @@ pub fn main() -> ExitCode {
         CliCommand::Backup(command) => command.run(),
         CliCommand::Access(command) => command.run(),
         CliCommand::Retention(given) => given.run(),
+        CliCommand::Site(command) => command.run(),
         CliCommand::Demo(given) => given.run(),
         CliCommand::Engine => crate::store::engine::child::main(crate::pseudonym::harden_process),
     }

@@ -20,6 +20,8 @@ pub(super) struct QueuedHit {
 pub(super) enum JournalCommand {
     /// Close the open segment; replied with the number of the last sealed one.
     CloseSegment(oneshot::Sender<u64>),
+    /// Forget a site, and seal all that is held of it; answered as `CloseSegment`.
+    ForgetSite(SiteId, oneshot::Sender<u64>),
     /// The number of a site's visitors in the last five minutes.
     CountLiveVisitors(SiteId, oneshot::Sender<u32>),
     /// Reply with what a view would add.

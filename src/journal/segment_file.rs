@@ -269,6 +269,22 @@ impl JournalFolder {
         Ok(tokens)
     }
 
+    /// The names of all files in `quarantine/`, readable or not.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read.
+    pub fn quarantined_files(&self) -> Result<Vec<String>, JournalError> {
+        let folder = self.path.join("quarantine");
+        let entries = std::fs::read_dir(&folder).map_err(JournalError::from_io(&folder))?;
+        let mut names: Vec<String> = entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// Moves a file to `quarantine/` and returns its new path.
     ///
     /// # Errors

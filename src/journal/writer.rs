@@ -122,6 +122,16 @@ impl Journal {
         sealed.await.ok()
     }
 
+    /// Forgets a site: its open visits end without a trace, and what the journal holds of it is in
+    /// sealed segments, of which the number of the last one is returned. `None` if the writer has
+    /// stopped.
+    pub async fn forget_site(&self, site: SiteId) -> Option<u64> {
+        let (answer, sealed) = oneshot::channel();
+        self.queue
+            .send_command(JournalCommand::ForgetSite(site, answer));
+        sealed.await.ok()
+    }
+
     /// Visitors of a site in the last five minutes. `None` if the writer has stopped.
     pub async fn count_live_visitors(&self, site: SiteId) -> Option<u32> {
         let (answer, live) = oneshot::channel();
@@ -255,6 +265,7 @@ impl JournalWriter {
     pub fn run(mut self) -> Result<(), JournalError> {
         let mut more = false;
         let mut seals = Vec::new();
+        let mut forgotten: Vec<(SiteId, oneshot::Sender<u64>)> = Vec::new();
         loop {
             self.stats.heartbeat.record_beat();
             self.wait_for_more_hits();
@@ -283,6 +294,7 @@ impl JournalWriter {
             for command in commands {
                 match command {
                     JournalCommand::CloseSegment(answer) => seals.push(answer),
+                    JournalCommand::ForgetSite(site, answer) => forgotten.push((site, answer)),
                     JournalCommand::CountLiveVisitors(site, answer) => {
                         _ = answer.send(self.table.live_visitors(site, now))
                     }
@@ -297,6 +309,14 @@ impl JournalWriter {
                 for answer in seals.drain(..) {
                     let _ = oneshot::Sender::send(answer, self.closer.last_number());
                 }
+            }
+            while !more && let Some((site, answer)) = forgotten.pop() {
+                self.table.forget_site(site);
+                if !self.rotate_segment(ReleaseScope::Site(site), now)? {
+                    forgotten.push((site, answer));
+                    break;
+                }
+                let _ = answer.send(self.closer.last_number());
             }
             self.update_stats();
             if closed {

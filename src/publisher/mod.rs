@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::calendar::Millis;
 use crate::clock::Clock;
@@ -162,6 +162,11 @@ impl LotPublisher {
                 }
             }
         }
+    }
+
+    /// Waits for the publication that runs, and holds off further ones until the guard is dropped.
+    pub async fn pause_publication(&self) -> MutexGuard<'_, ()> {
+        self.run_lock.lock().await
     }
 
     /// Publishes every unit that is due now, and returns their number. Concurrent calls run one

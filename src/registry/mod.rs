@@ -6,6 +6,7 @@
 //! hits of a registered site count from the start, even without the store. Withdrawals of consent
 //! are shared the same way.
 
+mod erasure;
 mod keys;
 mod messages;
 mod snapshot;

@@ -52,6 +52,18 @@ impl SiteNames {
         }
     }
 
+    /// Forgets that a site's name is recorded: its next hit records it again.
+    pub fn forget_site(&self, site: SiteId) {
+        self.recorded
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&site);
+        self.unstored
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(known, _)| *known != site);
+    }
+
     /// Removes and returns the names that are not in the store yet.
     pub fn take_unstored(&self) -> Vec<(SiteId, String)> {
         std::mem::take(&mut self.unstored.lock().unwrap_or_else(PoisonError::into_inner))

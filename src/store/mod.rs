@@ -8,6 +8,7 @@ pub mod archive;
 mod bi;
 mod client;
 pub mod engine;
+mod erasure;
 mod error;
 mod error_text;
 mod former_site_ids;
@@ -34,12 +35,13 @@ use bytes::Bytes;
 pub use access::AuditRow;
 pub use bi::BiReach;
 pub use engine::{BI_USER_PREFIX, BiUsers, EngineLimits};
+pub use erasure::ErasedSite;
 pub use error::StoreError;
 pub use mail::{MailCountRow, MailGrouping, MessageRow};
 pub use platform::{ActivityRow, DropTotal, PageHistogram, SiteFaultTotal};
 pub use publication::{PublicationTotals, PublicationUnit, UnfinishedUnit, ZoneProgress};
 pub use published::{ItemCounts, PublicationCutoff, ValueCounts};
-pub use retention::{ExpiredRows, RetentionOutcome};
+pub use retention::{ExpiredRows, HeldSince, RetentionOutcome};
 pub use schema::NEWEST_SCHEMA;
 pub use site_reader::{
     CounterSums, DeviceBucketCount, FaultTotal, RevenueTotal, SiteReader, TopItem, VitalBucketCount,

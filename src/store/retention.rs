@@ -111,6 +111,17 @@ pub struct ExpiredRows {
     pub oldest: Day,
 }
 
+/// Since when the tables hold counts; days are in days since 1970-01-01, `None` without a row.
+#[derive(Debug)]
+pub struct HeldSince {
+    /// The oldest day with counts.
+    pub oldest_day: Option<u16>,
+    /// The oldest day whose attributes are not published.
+    pub oldest_unpublished: Option<u16>,
+    /// The Monday of the week in which the oldest cell began to wait for its lot.
+    pub oldest_pending: Option<u16>,
+}
+
 #[derive(Row, Deserialize)]
 struct ExpiredRow {
     subject: u128,
@@ -290,6 +301,31 @@ impl Store {
             }));
         }
         Ok(expired)
+    }
+
+    /// Since when the tables hold counts, published or not.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached in time, or ClickHouse refuses a query.
+    pub async fn held_since(&self) -> Result<HeldSince, StoreError> {
+        let oldest = async |table: &str, column: &str, condition: &str| {
+            let sql =
+                format!("SELECT toUInt16(min({column})), count() FROM {table} WHERE {condition}");
+            let (day, rows): (u16, u64) = self
+                .short_client
+                .query(&sql)
+                .fetch_one()
+                .await
+                .map_err(error_during("the age of counts"))?;
+            Ok::<_, StoreError>((rows > 0).then_some(day))
+        };
+        let no_marker = exclude_marker_sites();
+        Ok(HeldSince {
+            oldest_day: oldest("activity", "day", &no_marker).await?,
+            oldest_unpublished: oldest("unpublished", "day", &no_marker).await?,
+            oldest_pending: oldest("pending FINAL", "since", "visitors > 0").await?,
+        })
     }
 
     /// Deletes the rows with this condition, and returns how many there were. Waits until they are

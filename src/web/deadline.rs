@@ -54,6 +54,9 @@ fn request_deadline(request: &ServiceRequest) -> Option<(Duration, Problem)> {
     if !request.path().starts_with("/api/") && request.path() != "/metrics" {
         return None;
     }
+    if request.path().ends_with(super::erasure::ERASE_PATH_END) {
+        return None;
+    }
     let site = request.app_data::<web::Data<AppState>>()?;
     match *request.method() {
         Method::GET | Method::HEAD => Some((site.response_deadline, Problem::store_unavailable())),

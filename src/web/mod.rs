@@ -5,11 +5,13 @@
 mod access;
 mod api;
 mod body;
+mod compliance;
 mod compression;
 pub mod consent;
 mod dashboard;
 mod deadline;
 mod entity_tag;
+mod erasure;
 mod export;
 mod health;
 mod live;
@@ -56,6 +58,7 @@ use crate::store::Store;
 use crate::telemetry::MetricsRenderer;
 
 pub use access::AuthState;
+pub use compliance::ConfiguredPromises;
 pub use deadline::enforce_deadline;
 pub use streams::StreamLimiter;
 pub use test_clock::advance_clock;
@@ -106,6 +109,8 @@ pub struct AppState {
     pub serves_sample: bool,
     /// Path prefix of the collector's routes.
     pub route_prefix: String,
+    /// The promises that the configuration makes.
+    pub promises: ConfiguredPromises,
 }
 
 impl AppState {
@@ -159,6 +164,8 @@ pub fn register_routes(site: &AppState, config: &mut web::ServiceConfig) {
     platform::register_routes(config);
     registry::register_routes(config);
     retention::register_routes(config);
+    erasure::register_routes(config);
+    compliance::register_routes(config);
     session::register_routes(config);
     share_page::register_routes(config);
     shares::register_routes(config);

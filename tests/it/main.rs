@@ -24,6 +24,7 @@ mod differencing;
 mod disk;
 mod edge;
 mod engine;
+mod erasure;
 mod flood;
 mod former;
 mod hang;

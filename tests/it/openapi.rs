@@ -64,6 +64,17 @@ fn every_route_of_the_api_is_described_and_nothing_else() {
 }
 
 #[test]
+fn answers_about_promises_have_the_shapes_that_are_described() {
+    let server = Server::start(SITES);
+    server.flush();
+    let spec = spec();
+    for path in ["/api/v1/retention", "/api/v1/compliance"] {
+        let schema = schema(&spec, path, 200, "application/json");
+        assert_valid(&schema, &read(&server, path), path);
+    }
+}
+
+#[test]
 fn answers_have_the_shapes_that_are_described() {
     let server = Server::start(SITES);
     server.flush();

@@ -37,6 +37,7 @@ const PLATFORM: &str = "nmmnymmmyy";
 const MANAGE: &str = "nmmnmymmyy";
 const KEYS: &str = "nmmnmmmmyy";
 const MAIL: &str = "nmmnmmymyy";
+const ERASE: &str = "nmunmmmmyy";
 const OWN_PAGE: &str = "myymmmmmmy";
 const REFUSAL: &str = r#"{"version":2,"act":"refuse","lang":"en","layer":"first","path":"/"}"#;
 
@@ -64,6 +65,7 @@ const TABLE: &[Row] = &[
     ("GET /api/v1/platform/pages", "", 200, PLATFORM),
     ("GET /api/v1/platform/consent", "", 200, PLATFORM),
     ("GET /api/v1/platform/health", "", 200, PLATFORM),
+    ("GET /api/v1/compliance", "", 200, PLATFORM),
     ("GET /api/v1/retention", "", 200, PLATFORM),
     ("GET /api/v1/notices", "", 200, PLATFORM),
     ("GET /metrics", "", 200, PLATFORM),
@@ -148,6 +150,8 @@ const TABLE: &[Row] = &[
     ("POST /ff/me/withdraw", "", 303, OWN_PAGE),
     ("POST /{under:.+}/ff/me/withdraw", "", 303, OWN_PAGE),
 
+    // Takes the site, its links and its tokens along.
+    ("POST /api/v1/sites/{site}/erase", "", 200, ERASE),
     ("DELETE /api/v1/session", "", 204, "nyynnnnnny"),
 ];
 
@@ -351,7 +355,7 @@ fn somebody_elses_site_is_to_the_byte_what_an_unknown_one_is() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 26);
+    assert_eq!(asked, 28);
     let listed = |caller: &Caller| caller.json(server, "GET", "/api/v1/sites", "")["rows"].clone();
     for caller in [mia, read_mia] {
         let rows = listed(caller);

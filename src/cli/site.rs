@@ -1,0 +1,84 @@
+//! `footfall site erase`: removes a site from everything that a running collector stores.
+
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use clap::Subcommand;
+use hyper::Method;
+use serde_json::Value;
+
+use super::api_client::ApiArgs;
+use super::out::print_or_exit;
+use super::{block_on_runtime, report_outcome};
+use crate::config::is_site_name;
+
+/// Commands about one site.
+#[derive(Subcommand)]
+pub enum SiteSubcommand {
+    /// Remove a site from the tables, the registry, the journal and the audit log, with its aliases,
+    /// tokens and share links. It cannot be undone. Repeat it if it fails.
+    Erase(EraseArgs),
+}
+
+/// Which site, at which collector.
+#[derive(clap::Args)]
+pub struct EraseArgs {
+    #[command(flatten)]
+    api: ApiArgs,
+    /// The site's name.
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+impl SiteSubcommand {
+    /// Exit codes: 0 erased; 1 not, or not completely.
+    pub fn run(self) -> ExitCode {
+        match self {
+            SiteSubcommand::Erase(given) => report_outcome(given.erase_site()),
+        }
+    }
+}
+
+impl EraseArgs {
+    fn erase_site(self) -> anyhow::Result<()> {
+        ensure!(
+            is_site_name(&self.name),
+            "a site's name is 1 to 64 of letters, digits and . _ ~ -"
+        );
+        let (client, _) = self.api.open_client()?;
+        let path = format!("/api/v1/sites/{}/erase", self.name);
+        let answer = block_on_erase(client, path)?;
+
+        for (table, rows) in answer["rows"].as_object().into_iter().flatten() {
+            print_or_exit!("{table:<12} {rows:>12} rows");
+        }
+        print_or_exit!(
+            "erased, as {} in the audit log",
+            answer["reference"].as_str().unwrap_or("-")
+        );
+        if answer["configured"] == true {
+            print_or_exit!(
+                "the configuration names the site: remove it there, or it is counted anew"
+            );
+        }
+        for file in answer["quarantined"].as_array().into_iter().flatten() {
+            print_or_exit!(
+                "may still hold it: {} in the journal's quarantine",
+                file.as_str().unwrap_or("-")
+            );
+        }
+        print_or_exit!(
+            "may still hold it: every backup and log of yours made before now; the collector knows of none"
+        );
+        Ok(())
+    }
+}
+
+fn block_on_erase(client: super::api_client::ApiClient, path: String) -> anyhow::Result<Value> {
+    let mut answer = Value::Null;
+    block_on_runtime(async {
+        answer = client.send_request(Method::POST, &path).await?;
+        Ok(())
+    })?;
+    Ok(answer)
+}

@@ -1,0 +1,77 @@
+//! Removes a site from the registry for good, and from the record of its changes.
+
+use std::collections::BTreeMap;
+
+use super::{Registry, validation};
+use crate::access::AuditEntry;
+use crate::event::{Problem, SiteId};
+use crate::store::ErasedSite;
+
+impl Registry {
+    /// The names of a site: its own, and its aliases.
+    ///
+    /// # Errors
+    ///
+    /// 409 `taken` if the name is an alias itself.
+    pub fn all_names_of(&self, name: &str) -> Result<Vec<String>, Problem> {
+        let registered = self.directory.registered_sites();
+        let aliases = &registered.aliases;
+        if let Some(rule) = aliases.iter().find(|rule| rule.alias == name) {
+            return Err(validation::taken_problem(&format!(
+                "this is another name of {}; erase that",
+                rule.site
+            )));
+        }
+        let others = aliases
+            .iter()
+            .filter(|rule| rule.site == name)
+            .map(|rule| rule.alias.clone());
+        Ok(std::iter::once(name.to_owned()).chain(others).collect())
+    }
+
+    /// Records an action without a change of the registry.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable`.
+    pub async fn record_action(&self, by: AuditEntry) -> Result<(), Problem> {
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(validation::store_unavailable)?;
+        store
+            .insert_audit_entries(&[by])
+            .await
+            .map_err(validation::store_problem)
+    }
+
+    /// Erases a site from every table, and reads the registry again: its copy in memory, and that
+    /// beside the journal, know the site no more. Returns the numbers of rows by table.
+    ///
+    /// # Errors
+    ///
+    /// 503 `store_unavailable`; some rows may be gone. Repeating it finishes it.
+    pub async fn erase_site(&self, erased: &ErasedSite) -> Result<BTreeMap<String, u64>, Problem> {
+        let store = self
+            .store
+            .load_full()
+            .ok_or_else(validation::store_unavailable)?;
+        // Sign-ins that wait may name a token of the site.
+        self.write_audit_queue(&store).await;
+        let mut read = self.revisions.lock().await;
+        let names = self.directory.site_names();
+        for name in &erased.names {
+            names.forget_site(SiteId::from_key(name));
+        }
+        let rows = store
+            .erase_site(erased)
+            .await
+            .map_err(validation::store_problem)?;
+        // Fewer rows need not change the highest revision.
+        *read = super::RegistryRevisions::default();
+        self.refresh_all(&store, &mut read)
+            .await
+            .map_err(validation::store_problem)?;
+        Ok(rows)
+    }
+}
