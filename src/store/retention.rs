@@ -40,7 +40,7 @@ struct DatedTable {
 /// What a row is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RowScope {
-    /// A site, in a column of this name.
+    /// A site, in the column `site`.
     Site,
     /// The platform. The column may hold the text of a segment's marker.
     Platform(&'static str),

@@ -667,6 +667,7 @@ pub async fn what_was_registered_last_holds_and_what_was_removed_is_gone(store: 
         zone: "Asia/Kolkata".to_owned(),
         embed: vec![format!("https://{id}.example")],
         max_amount: (id == "mia").then_some(50),
+        keep_days: (id == "mia").then_some(90),
     };
     let alias = |site: &str| AliasRule {
         alias: "mia-new".to_owned(),
