@@ -12,7 +12,7 @@ const MIN_SECRET_BYTES: usize = 32;
 const MIN_TOKEN_BYTES: usize = 16;
 /// Maximum lifetime of a cookie that is exempt from consent, in seconds.
 const MAX_EXEMPT_COOKIE_SECS: u64 = 395 * 86_400;
-pub(super) const MAX_EXEMPT_RETENTION_DAYS: u32 = 761;
+pub(crate) const MAX_EXEMPT_RETENTION_DAYS: u32 = 761;
 
 /// A broken rule.
 pub(super) struct RuleViolation {

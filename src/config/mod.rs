@@ -44,6 +44,7 @@ pub use consent::{
     RegisterRule, RepromptScope, SignalEffect, SignalsConfig, VisitorConfig, VisitorCookieConfig,
     VisitorMode, WellKnownConfig,
 };
+pub(crate) use cross_checks::MAX_EXEMPT_RETENTION_DAYS;
 pub use environment::is_variable;
 pub use error::{ConfigError, ConfigErrors, KeyLocations, line_of};
 pub use health::HealthConfig;
@@ -57,6 +58,7 @@ pub use server::{LimitsConfig, ProxyConfig, ServerConfig};
 pub use site_rules::{
     AliasRule, ProfileRule, RegisteredSites, SiteRule, find_id_collision, is_site_name,
 };
+pub(crate) use storage::MAX_KEEP_DAYS;
 pub use storage::{
     BackupConfig, DataFilesConfig, JournalConfig, LedgerConfig, RegistryConfig, RetentionConfig,
     StoreConfig,

@@ -129,7 +129,7 @@ pub struct RegistryConfig {
 /// The shortest time that counts can be kept: the last weeks are still written and published.
 pub(super) const MIN_KEEP_DAYS: u32 = 36;
 /// The longest time that counts can be kept: a hundred years.
-pub(super) const MAX_KEEP_DAYS: u32 = 36_500;
+pub(crate) const MAX_KEEP_DAYS: u32 = 36_500;
 
 /// `[retention]`: how long counts are kept.
 #[derive(Deserialize, Serialize, Validate, Clone, Copy, PartialEq, Debug)]

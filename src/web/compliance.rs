@@ -10,8 +10,9 @@ use super::AppState;
 use super::access::Permission;
 use super::api::{json_response, store_problem};
 use super::consent::ConsentService;
+use crate::calendar::Day;
 use crate::config::Config;
-use crate::event::{Day, Problem};
+use crate::event::Problem;
 
 /// Days that the audit log is kept; part of the table.
 const AUDIT_DAYS: u32 = 761;

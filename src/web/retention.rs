@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::AppState;
 use super::access::Permission;
 use super::api::{json_response, store_problem};
-use crate::event::{Day, Problem};
+use crate::calendar::Day;
+use crate::event::Problem;
 use crate::report;
 
 pub(super) fn register_routes(config: &mut web::ServiceConfig) {
