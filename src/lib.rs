@@ -51,13 +51,14 @@ pub mod ledger;
 pub mod store;
 
 // Background tasks and reports.
-mod bi_port;
 pub mod flush;
 
 pub mod backup;
 
 pub mod publisher;
 pub mod registry;
+
+mod bi_port;
 pub mod report;
 
 pub mod health;

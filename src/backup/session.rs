@@ -14,6 +14,7 @@ use crate::store::StoreOptions;
 use crate::store::archive::TableArchive;
 
 /// The right to copy the tables.
+#[expect(clippy::large_enum_variant, reason = "a command makes one")]
 pub(super) enum BackupSession {
     /// The collector that runs on this journal, and waits for a request.
     Collector(BufReader<UnixStream>),

@@ -13,8 +13,8 @@ pub struct BiPortConfig {
     #[garde(skip)]
     #[serde(with = "optional_address")]
     pub http_listen: Option<SocketAddr>,
-    /// Address and port of the native protocol; empty for none.
-    #[garde(skip)]
+    /// Address and port of the native protocol. Must be empty: see [`validate_native_listen`].
+    #[garde(custom(validate_native_listen))]
     #[serde(with = "optional_address")]
     pub native_listen: Option<SocketAddr>,
     /// File with the certificate and its chain in PEM, for TLS on both ports; empty for none.
@@ -38,6 +38,17 @@ pub struct BiPortConfig {
     /// Statements of one token that run at the same time.
     #[garde(range(min = 1, max = 64))]
     pub queries: usize,
+}
+
+/// Behind a native port, the engine has to open one of its own, on which its user `default` can log
+/// in from this machine without a password.
+fn validate_native_listen(listen: &Option<SocketAddr>, (): &()) -> garde::Result {
+    match listen {
+        None => Ok(()),
+        Some(_) => Err(garde::Error::new(
+            "must be empty: the native protocol is not offered yet; use http_listen",
+        )),
+    }
 }
 
 impl BiPortConfig {

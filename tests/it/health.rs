@@ -384,7 +384,7 @@ fn the_command_asks_the_configured_address_and_answers_by_its_exit_code() {
     let start = Instant::now();
     let (code, why) = run(&["--address", &at, "--timeout", "1"], &[]);
     assert!(
-        code == Some(1) && why.contains("no answer in 1s"),
+        code == Some(1) && why.contains("no response in 1s"),
         "{code:?} {why}"
     );
     assert!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A module and the modules it may use, in the order of lib.rs. A module may always use itself and
 /// `unprintable`.
-const MAY_USE: [(&str, &[&str]); 37] = [
+const MAY_USE: [(&str, &[&str]); 39] = [
     ("budget", &[]),
     ("disk", &[]),
     ("hex", &[]),
@@ -94,16 +94,11 @@ const MAY_USE: [(&str, &[&str]); 37] = [
             "varint",
         ],
     ),
-    // Passes statements of BI tools on to the engine; reads nothing itself.
-    (
-        "bi_port",
-        &[
-            "access", "calendar", "clock", "config", "event", "registry", "store",
-        ],
-    ),
     (
         "flush",
-        &["calendar", "clock", "config", "journal", "outage", "store"],
+        &[
+            "calendar", "clock", "config", "journal", "outage", "sites", "store",
+        ],
     ),
     (
         "backup",
@@ -137,6 +132,13 @@ const MAY_USE: [(&str, &[&str]); 37] = [
         &[
             "access", "calendar", "config", "consent", "disk", "event", "mail", "outage", "sites",
             "store",
+        ],
+    ),
+    // Passes statements of BI tools on to the engine; reads nothing itself.
+    (
+        "bi_port",
+        &[
+            "access", "calendar", "clock", "config", "event", "registry", "store",
         ],
     ),
     ("report", &["calendar", "config", "event", "sites", "store"]),
@@ -220,6 +222,7 @@ const MAY_USE: [(&str, &[&str]); 37] = [
         "server",
         &[
             "aggregate",
+            "backup",
             "bi_port",
             "calendar",
             "clock",

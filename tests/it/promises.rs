@@ -714,6 +714,7 @@ fn every_test_the_list_of_promises_names_is_there_and_every_test_here_is_named()
         include_str!("consent.rs"),
         include_str!("consent/around.rs"),
         include_str!("erasure.rs"),
+        include_str!("bi_port/openedlink.rs"),
         include_str!("../store/contract.rs"),
     ];
     // A name is given in full once, and shortened with `...` afterwards.

@@ -91,7 +91,10 @@ fn with_openedlink_a_dashboard_opens_for_an_admin_with_a_grant_and_shows_the_fig
     let closed = gate(&refused);
     assert_eq!((closed.status, dashboard(&closed)), (403, None), "refused");
 
-    let granted = choose(&act("grant", json!({"analytics": true})), "none=1");
+    let granted = choose(
+        &act("grant", json!({"analytics": true, "marketing": false})),
+        "none=1",
+    );
     let open = gate(&granted);
     assert_eq!(open.status, 200, "{}", open.text());
     assert_eq!(
