@@ -26,7 +26,12 @@ pub(super) struct ApiArgs {
     #[arg(long, value_name = "ADDRESS:PORT")]
     address: Option<SocketAddr>,
     /// Deadline of the answer.
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 600,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
     timeout: u64,
 }
 

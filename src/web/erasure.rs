@@ -37,7 +37,7 @@ async fn erase_site(
         if !is_site_name(&name) {
             return Err(Problem::unknown_site());
         }
-        // A task of its own: it goes on if the client leaves.
+        // A task of its own: it continues if the client leaves.
         let site = site.clone();
         actix_web::rt::spawn(async move { site.erase_everywhere(&who, &name).await })
             .await

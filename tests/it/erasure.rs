@@ -151,7 +151,7 @@ impl Scene {
 
     /// Files below the engine's and the journal's folder with the site's name or id.
     fn files_with_site(&self) -> Vec<String> {
-        let ids = [NAME, ALIAS].map(|name| SiteId::from_key(name));
+        let ids = [NAME, ALIAS].map(SiteId::from_key);
         let mut needles: Vec<Vec<u8>> = vec![NAME.into()];
         for id in ids {
             needles.push(id.as_u128().to_le_bytes().to_vec());

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 /// Prefix of the users' names; a number from 1 follows.
 pub const BI_USER_PREFIX: &str = "bi_";
 
-/// The user with whose rights the views run. Nobody can log in as it.
+/// The user with whose rights the views run. No login exists for it.
 pub const BI_VIEWS_OWNER: &str = "bi_views";
 
 /// Tables with a site and a day that the views read.
@@ -123,7 +123,7 @@ impl BiUsers {
         xml
     }
 
-    /// The users, in XML. `digest` is of their password, `unknown` of one that nobody has.
+    /// The users, in XML. `digest` is of their password, `unknown` of one that was thrown away.
     pub(super) fn render_users(&self, digest: &str, unknown: &str) -> String {
         let mut xml = String::new();
         let views = self.views_database();

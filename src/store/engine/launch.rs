@@ -13,7 +13,7 @@ pub(super) const ENGINE_USER: &str = "collector";
 /// process knows.
 pub(super) const USERS_FILE_PLACEHOLDER: &str = "{users}";
 
-/// Lets the users of the BI port in, and nobody who names no user: that would be `default`.
+/// Lets the users of the BI port in. A request without a user is rejected: it would be `default`.
 const BI_RULE: &str = "<rule><headers><X-ClickHouse-User>regex:bi_[0-9]+</X-ClickHouse-User></headers><handler><type>dynamic_query_handler</type><query_param_name>query</query_param_name></handler></rule>\n";
 
 /// One line of JSON on the standard input of `footfall engine`. The engine runs until that input

@@ -417,7 +417,7 @@ fn a_link_is_of_days_that_are_over_and_that_the_collector_can_answer() {
             "a day that is over",
         ),
         (r#"{"from":"2026-03-05","to":"2026-03-01"}"#, "at or before"),
-        (r#"{"from":"2016-03-05","to":"2026-03-01"}"#, "days before"),
+        (r#"{"from":"2016-03-05","to":"2026-03-01"}"#, "are not kept"),
         (
             r#"{"from":"2026-03-01","to":"2026-03-02","expires":"2026-03-09"}"#,
             "today or later",
