@@ -242,6 +242,7 @@ export type Sites = {
     aliases: string[];
     embed: string[];
     max_amount: number | null;
+    keep_days: number;
   }[];
 };
 export type PutSite = {
@@ -249,6 +250,7 @@ export type PutSite = {
   zone: string;
   embed?: string[];
   max_amount?: number | null;
+  keep_days?: number | null;
 };
 export type Alias = { site: string };
 export type Unlock = { password: string };
@@ -323,6 +325,61 @@ export type ContentCounters = { hits: number; visitors: number; visits: number }
 export type ComparedContent = { now: ContentCounters; before: ContentCounters };
 export type ComparedPeople = { now: PeopleCounters; before: PeopleCounters };
 export type ComparedDays = { from: string; to: string; before_from: string; before_to: string };
+export type Retention = {
+  today: string;
+  keep_days: number;
+  sites: { [key: string]: number };
+  expired: { table: string; site: string | null; rows: number; oldest: string }[];
+};
+export type Erasure = {
+  reference: string;
+  rows: { [key: string]: number };
+  configured: boolean;
+  quarantined: string[];
+  backups: string[];
+};
+export type Compliance = {
+  at: string;
+  preset: string;
+  retention: {
+    keep_days: number;
+    sites: { [key: string]: number };
+    oldest_day: string | null;
+    audit_days: number;
+    withdrawal_days: number;
+  };
+  publication: {
+    k: number;
+    share_k: number;
+    open_lot: number;
+    last: string | null;
+    late_secs: number;
+    oldest_unpublished_day: string | null;
+    oldest_pending_week: string | null;
+  };
+  consent: {
+    basis: string;
+    version: number;
+    effective_date: string;
+    tiers: string[];
+    on_version: string;
+    cookie: string;
+    cookie_secs: number;
+  };
+  signals: { gpc: string; dnt: string; gpc_obeyed: boolean };
+  visitors: { mode: string; cookie_secs: number; visit_gap_secs: number };
+  journal: { segment_secs: number; attribute_secs: number };
+  mail: { enabled: boolean; mode: string; life_days: number; message_days: number };
+  day_keys: { held: number; overdue: number };
+  ledger: {
+    records: number;
+    grants: number;
+    refusals: number;
+    withdrawals: number;
+    versions: number[];
+    kept: string;
+  };
+};
 export type ExportTable =
   | "series"
   | "page"
