@@ -346,7 +346,7 @@ fn the_key_is_made_once_for_its_owner_alone_and_a_new_one_is_taken_without_a_res
     // An unreadable file changes nothing. Removing an old key invalidates the grants it signed.
     fs::write(&file, "k3 short\n").unwrap();
     until(
-        || server.log().contains("line 1 is no id"),
+        || server.log().contains("line 1 is not an id"),
         "the bad line is said",
     );
     assert!(signs_with(&server, ".k2."));

@@ -96,6 +96,10 @@ fn the_consent_id_is_in_the_ledger_its_digest_in_one_table_and_the_keys_in_their
                 folders.push(entry.path());
                 continue;
             }
+            // The socket of backups holds no bytes.
+            if !entry.path().is_file() {
+                continue;
+            }
             let bytes = fs::read(entry.path()).unwrap();
             searched += 1;
             let path = entry.path();
