@@ -154,7 +154,7 @@ fn lists_are_read_again_when_they_change_and_a_broken_one_changes_nothing() {
     said("lists of who loads mails were read again");
     from(&mut client, 10..13);
     fs::write(&file, "198.51.0.0/16\nnonsense\n").unwrap();
-    said("line 2 begins with no network");
+    said("line 2 does not begin with a network");
     from(&mut client, 20..24);
     assert_eq!(report(&server)["templates"][0]["opens"], classes(5, 0, 7));
 }
