@@ -1,14 +1,12 @@
-//! The BI port: ClickHouse's own HTTP and native protocols for BI tools, before the embedded
-//! engine.
+//! The BI port: ClickHouse's own HTTP protocol for BI tools, before the embedded engine.
 //!
-//! The engine's ports are on the loopback device and of the collector. This module listens on the
-//! configured addresses, checks the API token that a client gives as its password, replaces user
+//! The engine's port is on the loopback device and of the collector. This module listens on the
+//! configured address, checks the API token that a client gives as its password, replaces user
 //! and password by those of a ClickHouse user with few rights, and passes the rest on. What that
 //! user may see is ClickHouse's business (`store::engine`, `store/bi_views.sql`): views of what is
 //! published, `readonly = 2`, limits, and row policies for tokens of one site.
 
 mod http;
-mod native;
 mod statement_guard;
 mod tls;
 mod users;
@@ -21,7 +19,6 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwapOption;
 use jiff::civil::Date;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
@@ -36,7 +33,7 @@ use crate::registry::Registry;
 use crate::store::{BiReach, Store};
 use users::{BiUserLease, BiUserPool};
 
-/// Open connections of both ports; further clients wait to be accepted.
+/// Open connections; further clients wait to be accepted.
 const MAX_CONNECTIONS: usize = 256;
 /// Time for a TLS handshake, for the head of a request, and for its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,7 +66,7 @@ impl BiRefusal {
         }
     }
 
-    /// The error as ClickHouse words it, for both protocols.
+    /// The error as ClickHouse words it.
     fn message(self) -> String {
         let (code, name) = self.clickhouse_error();
         let text = match self {
@@ -88,10 +85,9 @@ impl BiRefusal {
     }
 }
 
-/// The listening ports, before they run.
+/// The listening port, before it runs.
 pub struct BiPort {
-    http: Option<TcpListener>,
-    native: Option<TcpListener>,
+    listener: TcpListener,
     shared: Arc<BiGateway>,
 }
 
@@ -109,11 +105,11 @@ struct BiGateway {
 }
 
 impl BiPort {
-    /// Opens the configured ports; `None` if there are none.
+    /// Opens the configured port; `None` if there is none.
     ///
     /// # Errors
     ///
-    /// An address cannot be used, or the certificate or its key cannot be read.
+    /// The address cannot be used, or the certificate or its key cannot be read.
     pub fn open(
         config: &Config,
         clock: Clock,
@@ -121,105 +117,72 @@ impl BiPort {
         store: Arc<ArcSwapOption<Store>>,
     ) -> anyhow::Result<Option<BiPort>> {
         let port = &config.bi_port;
-        if !port.is_enabled() {
+        let Some(address) = port.http_listen else {
             return Ok(None);
-        }
-        let http = listen("http", port.http_listen)?;
-        let native = listen("native", port.native_listen)?;
+        };
+        let listener = listen(address)?;
         let shared = BiGateway {
             clock,
             registry,
             store,
-            users: BiUserPool::new(port.tokens, config.report.k, native.is_some()),
+            users: BiUserPool::new(port.tokens, config.report.k),
             tls: tls::read_acceptor(port)?,
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             keep_days: config.retention.keep_days,
             named_sites: Mutex::default(),
         };
         Ok(Some(BiPort {
-            http,
-            native,
+            listener,
             shared: Arc::new(shared),
         }))
     }
 
     /// Answers clients until it is dropped, which closes their connections.
     pub async fn run(self) {
-        let BiPort {
-            http,
-            native,
-            shared,
-        } = self;
-        tokio::join!(
-            accept_clients(http, Arc::clone(&shared), Protocol::Http),
-            accept_clients(native, shared, Protocol::Native),
-        );
+        let BiPort { listener, shared } = self;
+        let mut clients = JoinSet::new();
+        loop {
+            while clients.try_join_next().is_some() {}
+            let Ok(place) = Arc::clone(&shared.connections).acquire_owned().await else {
+                return;
+            };
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let shared = Arc::clone(&shared);
+            clients.spawn(async move {
+                serve_client(stream, &shared).await;
+                drop(place);
+            });
+        }
     }
 }
 
-#[derive(Clone, Copy)]
-enum Protocol {
-    Http,
-    Native,
-}
-
-fn listen(name: &'static str, address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
-    let Some(address) = address else {
-        return Ok(None);
-    };
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let open = || {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         TcpListener::from_std(listener)
     };
     let listener =
-        open().with_context(|| format!("bi_port.{name}_listen: {address} cannot be used"))?;
+        open().with_context(|| format!("bi_port.http_listen: {address} cannot be used"))?;
     let bound = listener.local_addr().unwrap_or(address);
-    tracing::info!(protocol = name, bi_address = %bound, "the BI port is open");
-    Ok(Some(listener))
+    tracing::info!(protocol = "http", bi_address = %bound, "the BI port is open");
+    Ok(listener)
 }
 
-async fn accept_clients(listener: Option<TcpListener>, shared: Arc<BiGateway>, protocol: Protocol) {
-    let Some(listener) = listener else { return };
-    let mut clients = JoinSet::new();
-    loop {
-        while clients.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&shared.connections).acquire_owned().await else {
-            return;
-        };
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        let shared = Arc::clone(&shared);
-        clients.spawn(async move {
-            serve_client(stream, &shared, protocol).await;
-            drop(place);
-        });
-    }
-}
-
-async fn serve_client(stream: TcpStream, shared: &Arc<BiGateway>, protocol: Protocol) {
+async fn serve_client(stream: TcpStream, shared: &Arc<BiGateway>) {
     let _ = stream.set_nodelay(true);
     match &shared.tls {
-        None => serve_stream(stream, shared, protocol).await,
+        None => http::serve_connection(stream, shared).await,
         Some(acceptor) => {
             if let Ok(Ok(stream)) =
                 tokio::time::timeout(READ_TIMEOUT, acceptor.accept(stream)).await
             {
-                serve_stream(stream, shared, protocol).await;
+                http::serve_connection(stream, shared).await;
             }
         }
-    }
-}
-
-async fn serve_stream<S>(stream: S, shared: &Arc<BiGateway>, protocol: Protocol)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    match protocol {
-        Protocol::Http => http::serve_connection(stream, shared).await,
-        Protocol::Native => native::serve_connection(stream, shared).await,
     }
 }
 

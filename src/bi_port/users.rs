@@ -13,7 +13,6 @@ use crate::store::{BI_USER_PREFIX, BiReach, Store};
 /// token; its statements are ended first.
 pub(super) struct BiUserPool {
     k: u32,
-    native: bool,
     state: Mutex<PoolState>,
 }
 
@@ -37,7 +36,6 @@ pub(super) struct BiUserLease {
     pub(super) password: String,
     pub(super) token_id: String,
     pub(super) http: std::net::SocketAddr,
-    pub(super) native: std::net::SocketAddr,
     leases: Arc<AtomicUsize>,
 }
 
@@ -48,11 +46,10 @@ impl Drop for BiUserLease {
 }
 
 impl BiUserPool {
-    pub(super) fn new(count: u32, k: u32, native: bool) -> BiUserPool {
+    pub(super) fn new(count: u32, k: u32) -> BiUserPool {
         let places = (0..count).map(|_| UserPlace::default()).collect();
         BiUserPool {
             k,
-            native,
             state: Mutex::new(PoolState {
                 process_starts: 0,
                 places,
@@ -97,12 +94,11 @@ impl BiUserPool {
             password: engine.bi_password().to_owned(),
             token_id: token_id.to_owned(),
             http: engine.address(),
-            native: engine.native_address(),
             leases: Arc::clone(&place.leases),
         })
     }
 
-    /// A new process of the engine knows no assignments and has not opened its native port.
+    /// A new process of the engine knows no assignments.
     async fn follow_engine(
         &self,
         store: &Store,
@@ -115,10 +111,7 @@ impl BiUserPool {
         for place in &mut state.places {
             place.holder = None;
         }
-        store
-            .prepare_bi(self.k, self.native)
-            .await
-            .map_err(unavailable)?;
+        store.prepare_bi(self.k).await.map_err(unavailable)?;
         state.process_starts = process_starts;
         Ok(())
     }

@@ -13,11 +13,7 @@ pub struct BiPortConfig {
     #[garde(skip)]
     #[serde(with = "optional_address")]
     pub http_listen: Option<SocketAddr>,
-    /// Address and port of the native protocol. Must be empty: see [`validate_native_listen`].
-    #[garde(custom(validate_native_listen))]
-    #[serde(with = "optional_address")]
-    pub native_listen: Option<SocketAddr>,
-    /// File with the certificate and its chain in PEM, for TLS on both ports; empty for none.
+    /// File with the certificate and its chain in PEM, for TLS; empty for none.
     #[garde(skip)]
     pub cert_file: String,
     /// File with the certificate's key in PEM.
@@ -40,21 +36,10 @@ pub struct BiPortConfig {
     pub queries: usize,
 }
 
-/// Behind a native port, the engine has to open one of its own, on which its user `default` can log
-/// in from this machine without a password.
-fn validate_native_listen(listen: &Option<SocketAddr>, (): &()) -> garde::Result {
-    match listen {
-        None => Ok(()),
-        Some(_) => Err(garde::Error::new(
-            "must be empty: the native protocol is not offered yet; use http_listen",
-        )),
-    }
-}
-
 impl BiPortConfig {
-    /// Whether a port is to be opened.
+    /// Whether the port is to be opened.
     pub fn is_enabled(&self) -> bool {
-        self.http_listen.is_some() || self.native_listen.is_some()
+        self.http_listen.is_some()
     }
 }
 

@@ -15,7 +15,7 @@ register = [{ tier = "analytics", name = "sample", provider = "sample", purpose 
 "#;
 
 /// Replaces messages of serde that do not help an operator.
-const ACCEPTED_VALUES: [(&str, &str); 6] = [
+const ACCEPTED_VALUES: [(&str, &str); 5] = [
     (
         "server.listen",
         "must be a socket address, such as 127.0.0.1:8080",
@@ -23,10 +23,6 @@ const ACCEPTED_VALUES: [(&str, &str); 6] = [
     (
         "bi_port.http_listen",
         "must be empty or a socket address, such as 127.0.0.1:8123",
-    ),
-    (
-        "bi_port.native_listen",
-        "must be empty or a socket address, such as 127.0.0.1:9000",
     ),
     ("proxy.trusted", "must be networks, such as 10.0.0.0/8"),
     (

@@ -24,13 +24,12 @@ pub struct BiReach {
 
 impl Store {
     /// Makes the views, and the table that says what each user may see, which is in memory and
-    /// empty at first. With `native`, also opens the engine's port of the native protocol. `k` is
-    /// the threshold of mails. Safe to repeat.
+    /// empty at first. `k` is the threshold of mails. Safe to repeat.
     ///
     /// # Errors
     ///
     /// The store cannot be reached in time, or ClickHouse refuses a statement.
-    pub async fn prepare_bi(&self, k: u32, native: bool) -> Result<(), StoreError> {
+    pub async fn prepare_bi(&self, k: u32) -> Result<(), StoreError> {
         let db = &self.database;
         let access = format!(
             "CREATE TABLE IF NOT EXISTS {db}.bi_access (user String, platform UInt8, site UInt128, first_day Date, \
@@ -39,11 +38,8 @@ impl Store {
         let database = format!("CREATE DATABASE IF NOT EXISTS {db}_bi");
         let views = render_views(db, k);
         let views = super::schema::split_statements(&views);
-        // Opened here and not by the engine at its start: until its own statement runs, the user of
-        // that statement could log in.
-        let listen = native.then(|| "SYSTEM START LISTEN TCP".to_owned());
 
-        for statement in [database, access].into_iter().chain(views).chain(listen) {
+        for statement in [database, access].into_iter().chain(views) {
             self.short_client
                 .query_raw(&statement)
                 .execute()

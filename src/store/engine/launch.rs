@@ -32,10 +32,9 @@ pub(super) struct LaunchConfig {
     pub users: String,
 }
 
-/// Ports and passwords of this start.
+/// Port and passwords of this start.
 pub(super) struct Login<'a> {
     pub http_port: u16,
-    pub native_port: u16,
     pub password: &'a str,
     /// Of the users of the BI port.
     pub bi_password: &'a str,
@@ -69,8 +68,8 @@ fn render_backups(dir: Option<&Path>) -> String {
 ///
 /// clickhouse-local itself is the user `default` and cannot be given a password. So the port
 /// accepts only requests that name the collector's user or one of the BI port, and ClickHouse
-/// rejects a request that names two. The native protocol has no such rule; its port is opened later
-/// (`SYSTEM START LISTEN TCP`), when the one statement that `default` may run is running.
+/// rejects a request that names two. The native protocol has no such rule, so its port is not
+/// opened.
 fn render_server_config(
     limits: &EngineLimits,
     login: &Login<'_>,
@@ -88,8 +87,6 @@ fn render_server_config(
 <listen_host>127.0.0.1</listen_host>
 <listen_reuse_port>1</listen_reuse_port>
 <http_port>{port}</http_port>
-<tcp_port>{native_port}</tcp_port>
-<proto_caps><send>notchunked</send><recv>notchunked</recv></proto_caps>
 <http_handlers>
 <rule><methods>GET</methods><url>/ping</url><handler><type>ping</type></handler></rule>
 <rule><headers><X-ClickHouse-User>{ENGINE_USER}</X-ClickHouse-User></headers><handler><type>dynamic_query_handler</type><query_param_name>query</query_param_name></handler></rule>
@@ -107,7 +104,6 @@ fn render_server_config(
         marks = limits.server_memory / 16,
         merges = limits.background_threads.max(1),
         port = login.http_port,
-        native_port = login.native_port,
         statements = limits.connections.max(1) + 1 + bi_queries,
     )
 }
@@ -181,7 +177,6 @@ mod tests {
         };
         let login = Login {
             http_port: 8123,
-            native_port: 9000,
             password,
             bi_password: "never in the plan",
         };

@@ -117,8 +117,6 @@ pub struct Engine(Arc<RunningEngine>);
 struct RunningEngine {
     dir: PathBuf,
     address: SocketAddr,
-    /// Of the native protocol. Nothing listens there until it is told to.
-    native_address: SocketAddr,
     password: String,
     /// Of all users of the BI port. Clients never learn it.
     bi_password: String,
@@ -183,12 +181,6 @@ impl Engine {
         self.0.address
     }
 
-    /// Where it listens for the native protocol, once `SYSTEM START LISTEN TCP` was sent to this
-    /// process.
-    pub fn native_address(&self) -> SocketAddr {
-        self.0.native_address
-    }
-
     /// The password of this start of all users of the BI port.
     pub fn bi_password(&self) -> &str {
         &self.0.bi_password
@@ -232,13 +224,10 @@ async fn start_engine(dir: PathBuf, options: &EngineOptions) -> Result<RunningEn
     prepared.expect("looking at a directory does not panic and is not cancelled")?;
 
     let http = reserve_port().map_err(EngineError::StartProcess)?;
-    let native = reserve_port().map_err(EngineError::StartProcess)?;
     let address = http.local_addr().map_err(EngineError::StartProcess)?;
-    let native_address = native.local_addr().map_err(EngineError::StartProcess)?;
     let (password, bi_password) = (generate_password(), generate_password());
     let login = Login {
         http_port: address.port(),
-        native_port: native_address.port(),
         password: &password,
         bi_password: &bi_password,
     };
@@ -263,7 +252,7 @@ async fn start_engine(dir: PathBuf, options: &EngineOptions) -> Result<RunningEn
     let supervisor = EngineSupervisor::new(
         options.program.clone(),
         plan,
-        vec![http, native],
+        http,
         Arc::clone(&starts),
         address,
         stopped,
@@ -276,7 +265,6 @@ async fn start_engine(dir: PathBuf, options: &EngineOptions) -> Result<RunningEn
         Ok(Ok(())) => Ok(RunningEngine {
             dir,
             address,
-            native_address,
             password,
             bi_password,
             starts,

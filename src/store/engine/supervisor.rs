@@ -50,8 +50,8 @@ type StartupNotifier = oneshot::Sender<Result<(), EngineError>>;
 pub(super) struct EngineSupervisor {
     program: PathBuf,
     plan: LaunchConfig,
-    /// Kept, so that the ports stay reserved.
-    _reserved_ports: Vec<TcpSocket>,
+    /// Kept, so that the port stays reserved.
+    _reserved_port: TcpSocket,
     /// Number of processes that were started.
     starts: Arc<AtomicU64>,
     address: SocketAddr,
@@ -76,7 +76,7 @@ impl EngineSupervisor {
     pub(super) fn new(
         program: PathBuf,
         plan: LaunchConfig,
-        held: Vec<TcpSocket>,
+        held: TcpSocket,
         starts: Arc<AtomicU64>,
         address: SocketAddr,
         stop: Receiver<()>,
@@ -85,7 +85,7 @@ impl EngineSupervisor {
         EngineSupervisor {
             program,
             plan,
-            _reserved_ports: held,
+            _reserved_port: held,
             starts,
             address,
             stop,
