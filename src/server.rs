@@ -655,8 +655,7 @@ fn configured_site_names(config: &Config) -> Vec<String> {
 
 /// The current day in UTC.
 fn today_utc(clock: &Clock) -> Day {
-    let now = jiff::Timestamp::from_millisecond(clock.now()).unwrap_or_default();
-    Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date()).unwrap_or(Day::from_number(0))
+    Day::from_utc(clock.now()).unwrap_or(Day::from_number(0))
 }
 
 /// Opens the country database of `data.countries`, or the npm package's. Without one, every country

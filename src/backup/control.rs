@@ -11,8 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -119,8 +117,7 @@ pub async fn copy_tables(
 }
 
 fn read_journal_state(folder: &JournalFolder, clock: &Clock) -> anyhow::Result<JournalState> {
-    let now = Timestamp::from_millisecond(clock.now())?.to_zoned(TimeZone::UTC);
-    let day = Day::from_date(now.date()).context("the clock is wrong")?;
+    let day = Day::from_utc(clock.now()).context("the clock is wrong")?;
     Ok(JournalState {
         collector: format!("{:016x}", folder.collector_id()),
         day: day.as_number(),

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwapOption;
-use jiff::civil::Date;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
@@ -192,7 +191,7 @@ impl BiGateway {
         let today = self.today();
         let keys = self.registry.access_keys().ok_or(BiRefusal::Unavailable)?;
         let token = keys
-            .find_token(password, today)
+            .find_token(password, today.to_date())
             .filter(|token| token.scopes.contains(&TokenScope::Bi))
             .ok_or(BiRefusal::WrongToken)?;
         let store = self.store.load_full().ok_or(BiRefusal::Unavailable)?;
@@ -226,7 +225,7 @@ impl BiGateway {
     }
 
     /// The rows that a token opens.
-    fn token_reach(&self, token: &ApiToken, today: Date) -> Result<BiReach, BiRefusal> {
+    fn token_reach(&self, token: &ApiToken, today: Day) -> Result<BiReach, BiRefusal> {
         let site = match &token.site {
             None => None,
             Some(name) => {
@@ -235,13 +234,10 @@ impl BiGateway {
                 Some(site)
             }
         };
-        let today = Day::from_date(today)
-            .unwrap_or(Day::from_number(0))
-            .as_number();
         let keep_days = u16::try_from(self.keep_days).unwrap_or(u16::MAX);
         Ok(BiReach {
             site,
-            first_day: Day::from_number(today.saturating_sub(keep_days)),
+            first_day: Day::from_number(today.as_number().saturating_sub(keep_days)),
         })
     }
 
@@ -250,14 +246,14 @@ impl BiGateway {
         loop {
             tokio::time::sleep(RECHECK_INTERVAL).await;
             let keys = self.registry.access_keys();
-            if keys.is_some_and(|keys| !keys.is_token_valid(token_id, self.today())) {
+            if keys.is_some_and(|keys| !keys.is_token_valid(token_id, self.today().to_date())) {
                 return;
             }
         }
     }
 
-    fn today(&self) -> Date {
-        let now = jiff::Timestamp::from_millisecond(self.clock.now()).unwrap_or_default();
-        now.to_zoned(jiff::tz::TimeZone::UTC).date()
+    /// The current day in UTC, by which tokens expire.
+    fn today(&self) -> Day {
+        Day::from_utc(self.clock.now()).unwrap_or(Day::from_number(0))
     }
 }

@@ -7,6 +7,9 @@ use jiff::civil::Date;
 /// An instant as milliseconds since the Unix epoch, or a length of time in milliseconds.
 pub type Millis = i64;
 
+/// The length of a day in UTC.
+const DAY_MILLIS: Millis = 86_400_000;
+
 /// A calendar day in a site's time zone, as days since 1970-01-01 (ClickHouse's `Date`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Day(u16);
@@ -17,6 +20,11 @@ impl Day {
     pub fn from_date(date: Date) -> Option<Day> {
         let since = date.since(Date::constant(1970, 1, 1)).ok()?;
         u16::try_from(since.get_days()).ok().map(Day)
+    }
+
+    /// The day in UTC of an instant. `None` outside the range of [`Day::from_date`].
+    pub fn from_utc(at: Millis) -> Option<Day> {
+        u16::try_from(at.div_euclid(DAY_MILLIS)).ok().map(Day)
     }
 
     /// The day that is `days` days after 1970-01-01.
@@ -40,5 +48,24 @@ impl Day {
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.to_date().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_is_on_the_day_that_utc_shows() {
+        let day = |at| Day::from_utc(at).map(Day::as_number);
+        assert_eq!(day(0), Some(0));
+        assert_eq!((day(86_399_999), day(86_400_000)), (Some(0), Some(1)));
+        assert_eq!(
+            Day::from_utc(1_775_000_000_000).unwrap().to_string(),
+            "2026-03-31"
+        );
+        assert_eq!((day(-1), day(i64::MAX)), (None, None));
+        let last = i64::from(u16::MAX) * DAY_MILLIS;
+        assert_eq!((day(last), day(last + DAY_MILLIS)), (Some(u16::MAX), None));
     }
 }

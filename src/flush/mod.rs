@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::calendar::Day;
@@ -391,8 +390,7 @@ impl SegmentFlusher {
 
     /// Today in UTC.
     fn today_utc(&self) -> Option<Day> {
-        let now = Timestamp::from_millisecond(self.clock.now()).ok()?;
-        Day::from_date(now.to_zoned(jiff::tz::TimeZone::UTC).date())
+        Day::from_utc(self.clock.now())
     }
 
     /// Removes the markers of old days, once a day, because each publication reads them.

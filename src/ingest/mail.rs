@@ -15,8 +15,6 @@ use actix_web::http::header::{
     CACHE_CONTROL, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use super::headers::RequestHeaders;
 use crate::access;
@@ -344,6 +342,5 @@ impl MailRequest<'_> {
 
 /// The current day in UTC, in which tokens expire.
 fn utc_day(now: Millis) -> Day {
-    let now = Timestamp::from_millisecond(now).unwrap_or_default();
-    Day::from_date(now.to_zoned(TimeZone::UTC).date()).unwrap_or(Day::from_number(u16::MAX))
+    Day::from_utc(now).unwrap_or(Day::from_number(u16::MAX))
 }

@@ -4,7 +4,6 @@ use std::fmt::{self, Write};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
@@ -116,8 +115,7 @@ fn format_hour(at: Millis) -> impl fmt::Display {
 
 /// The UTC day of an instant.
 pub fn day_from_millis(at: Millis) -> Day {
-    let at = Timestamp::from_millisecond(at).unwrap_or(Timestamp::UNIX_EPOCH);
-    Day::from_date(at.to_zoned(TimeZone::UTC).date()).unwrap_or(Day::from_number(0))
+    Day::from_utc(at).unwrap_or(Day::from_number(0))
 }
 
 /// The UTC day of a record, from its time as written.

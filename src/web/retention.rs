@@ -31,12 +31,9 @@ impl AppState {
             .ok_or_else(Problem::store_unavailable)?;
         let directory = &self.registry.directory;
         let policy = directory.retention_policy();
-        let today = self.today_utc();
+        let today = Day::from_utc(self.clock.now()).unwrap_or(Day::from_number(0));
         let expired = store
-            .count_expired_rows(
-                Day::from_date(today).unwrap_or(Day::from_number(0)),
-                &policy,
-            )
+            .count_expired_rows(today, &policy)
             .await
             .map_err(store_problem)?;
 
