@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{Config, Secret};
 use crate::disk;
+use crate::random::random_bytes;
 
 const MAGIC: [u8; 8] = *b"FFBKEYS1";
 const SALT_BYTES: usize = 16;
@@ -116,9 +117,8 @@ pub fn encrypt_keys(texts: &KeyTexts, passphrase: &Secret) -> anyhow::Result<Vec
         .map(|(role, text)| (role.as_str(), text.as_str()))
         .collect();
     let mut sealed = Zeroizing::new(serde_json::to_vec(&plain)?);
-    let (mut salt, mut nonce) = ([0; SALT_BYTES], [0; NONCE_LEN]);
-    getrandom::fill(&mut salt).expect("the system's random generator works");
-    getrandom::fill(&mut nonce).expect("the system's random generator works");
+    let salt: [u8; SALT_BYTES] = random_bytes();
+    let nonce: [u8; NONCE_LEN] = random_bytes();
 
     let mut file = [&MAGIC[..], &salt].concat();
     let key = derive_key(passphrase, &salt)?;

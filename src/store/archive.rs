@@ -15,6 +15,7 @@ use super::engine::Engine;
 use super::error::{StoreError, error_during};
 use super::schema::quote_name;
 use super::{Store, StoreOptions, check_options, open_client};
+use crate::random::random_u64;
 
 /// A copy of all tables, or their sums. Beyond this the server hangs.
 const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
@@ -406,8 +407,7 @@ impl TableArchive {
 
     /// A name for a database beside the configured one. See [`TableArchive::drop_side_databases`].
     pub fn side_database(&self) -> String {
-        let number = getrandom::u64().expect("the system's random generator works");
-        format!("{}_beside_{number:016x}", self.database)
+        format!("{}_beside_{:016x}", self.database, random_u64())
     }
 
     /// Puts the database `side` in the place of the configured one, which is dropped after that.

@@ -111,6 +111,7 @@ const MAY_USE: [(&str, &[&str]); 39] = [
             "flush",
             "journal",
             "ledger",
+            "random",
             "store",
         ],
     ),
