@@ -6,15 +6,13 @@ use jiff::civil::Date;
 use serde::Deserialize;
 
 use super::Store;
+use super::client::MAX_SQL_BYTES;
 use super::error::{StoreError, error_during};
 use super::registry::next_revision_expression;
 use crate::access::{ApiToken, AuditEntry, CredentialIndex, SecretDigest, ShareLink, TokenScope};
 use crate::calendar::Millis;
 
 const STEP: &str = "the access tables";
-/// Upper bound of a statement's text, in bytes. A share link's stored response is part of its statement, and
-/// several hundred rows with long names exceed the default.
-pub(super) const MAX_SQL_BYTES: &str = "16777216";
 
 #[derive(Row, Deserialize)]
 struct TokenRow {

@@ -22,6 +22,12 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// its markers decide.
 const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Upper bound of a statement's text, in bytes. A share link's stored response is part of its
+/// statement, and several hundred rows with long names exceed the default.
+pub(super) const MAX_SQL_BYTES: &str = "16777216";
+/// The largest number of ids in one statement, whose length is limited.
+pub(super) const MAX_IDS_PER_STATEMENT: usize = 2000;
+
 /// A client with a deadline for each call. Clones share their connections.
 #[derive(Clone)]
 pub struct StoreClient {

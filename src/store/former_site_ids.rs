@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::Store;
+use super::client::MAX_IDS_PER_STATEMENT;
 use super::error::{StoreError, error_during};
-use super::platform::MAX_IDS_PER_STATEMENT;
 use crate::aggregate::SegmentSums;
 use crate::event::SiteId;
 

@@ -264,7 +264,7 @@ impl Store {
 
         let is_over = |id: &str| {
             id.parse().is_ok_and(|partition| {
-                super::retention::is_partition_expired(partition, today, kept_days)
+                super::partition::is_partition_expired(partition, today, kept_days)
             })
         };
         for partition in partitions.iter().filter(|id| is_over(id)) {

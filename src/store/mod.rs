@@ -15,6 +15,7 @@ mod former_site_ids;
 mod mail;
 mod marker;
 pub mod native;
+mod partition;
 mod platform;
 mod publication;
 mod published;

@@ -4,7 +4,7 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
-use super::access::MAX_SQL_BYTES;
+use super::client::{MAX_IDS_PER_STATEMENT, MAX_SQL_BYTES};
 use super::error::{StoreError, error_during};
 use super::marker::{exclude_marker_sites, exclude_marker_texts};
 use super::retention::kept_condition;
@@ -14,9 +14,6 @@ use crate::config::RetentionPolicy;
 use crate::event::{SiteId, VitalBucket, WebVital};
 
 const STEP: &str = "a platform query";
-
-/// The largest number of ids in one statement, whose length is limited.
-pub(super) const MAX_IDS_PER_STATEMENT: usize = 2000;
 
 #[derive(Row, Serialize)]
 struct SiteNameRow<'a> {
