@@ -17,11 +17,7 @@ use crate::disk;
 use crate::journal::{JournalFolder, SegmentId, read_sealed_segment, read_segment_id};
 use crate::ledger::LedgerFolder;
 use crate::store::archive::TableArchive;
-use crate::store::{Store, StoreOptions};
-
-/// How many days before a backup the newest count of a segment is at least, if its markers may
-/// have been removed before the backup. See `MARKER_GRACE_DAYS` of the store.
-const MARKERS_KEPT_DAYS: u16 = 3;
+use crate::store::{MARKER_GRACE_DAYS, Store, StoreOptions};
 
 /// How to restore.
 #[derive(Default)]
@@ -217,7 +213,8 @@ async fn is_counted(store: &Store, path: &Path, backed_up: &JournalState) -> any
             .and_then(|(_, sums)| newest_day(&sums)),
         false => None,
     };
-    Ok(newest.is_some_and(|day| day + MARKERS_KEPT_DAYS < backed_up.day))
+    // Its markers may have been removed before the backup.
+    Ok(newest.is_some_and(|day| day + MARKER_GRACE_DAYS < backed_up.day))
 }
 
 /// Whether a later segment of the same run was waiting: segments are numbered in order.

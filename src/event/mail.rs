@@ -1,5 +1,9 @@
 //! What happens to a mail, and what kind of client did it.
 
+/// Weight of loads without distinguishable openers: this many count as one opener, because they may
+/// all come from one person.
+pub const LOADS_PER_OPENER: u64 = 4;
+
 /// What was done with a mail.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]

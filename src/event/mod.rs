@@ -20,7 +20,7 @@ pub use counts::{CounterKind, CounterValues};
 pub use currency::{max_minor_units, minor_digits, over_limit_code};
 pub use drop_reason::DropReason;
 pub use fault::FaultKind;
-pub use mail::{MailAction, ReaderKind};
+pub use mail::{LOADS_PER_OPENER, MailAction, ReaderKind};
 pub use problem::Problem;
 pub use raw::{
     ClientAddress, ClientHints, HitDetail, HitKind, HitPayload, LegalBasis, RawHit, RequestCaller,

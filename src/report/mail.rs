@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::query::ReportQuery;
-use crate::event::{MailAction, ReaderKind};
+use crate::event::{LOADS_PER_OPENER, MailAction, ReaderKind};
 use crate::store::{MailCountRow, MailGrouping, Store, StoreError};
 
 /// Opens and clicks of all templates in a range of days.
@@ -91,10 +91,6 @@ pub struct ReaderCounts {
     /// By software: scanners, link checkers, robots.
     pub machine: u64,
 }
-
-/// Weight of loads without distinguishable openers: this many count as one opener, because they may
-/// all come from one person.
-const LOADS_PER_OPENER: u64 = 4;
 
 /// Sums of one template, day, batch or link.
 #[derive(Default, Clone, Copy)]

@@ -14,6 +14,9 @@ use crate::calendar::Millis;
 
 const STEP: &str = "the access tables";
 
+/// Days that entries of the audit log are kept: the TTL of its table, in the schema.
+pub const AUDIT_RETENTION_DAYS: u32 = 761;
+
 #[derive(Row, Deserialize)]
 struct TokenRow {
     id: String,
@@ -341,4 +344,16 @@ fn parse_optional_day(text: &str) -> Option<Option<Date>> {
 
 fn format_optional_day(day: Option<Date>) -> String {
     day.map_or_else(String::new, |day| day.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_audit_log_is_kept_as_long_as_the_schema_keeps_it() {
+        let schema = include_str!("schema/0005_access.sql");
+        let ttl = format!("TTL toDate(at) + INTERVAL {AUDIT_RETENTION_DAYS} DAY");
+        assert!(schema.contains(&ttl), "{ttl}");
+    }
 }

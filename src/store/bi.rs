@@ -5,13 +5,10 @@ use super::engine::BI_VIEWS_OWNER;
 use super::error::{StoreError, error_during};
 use super::marker::{exclude_marker_sites, exclude_marker_texts};
 use crate::calendar::Day;
-use crate::event::SiteId;
+use crate::event::{LOADS_PER_OPENER, SiteId};
 
 const STEP: &str = "the BI port's views";
 const VIEWS_SQL: &str = include_str!("bi_views.sql");
-
-/// Loads of a mail that weigh as much as one opener, as in `report::mail`.
-const LOADS_PER_OPENER: u64 = 4;
 
 /// What a user of the BI port may see.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

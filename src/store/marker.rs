@@ -35,7 +35,7 @@ const NODE_BITS: u32 = 16;
 
 /// In days, how long after the end of a partition its markers are kept if no older segment is
 /// waiting. A segment is closed within a day or two of its counts.
-const MARKER_GRACE_DAYS: u32 = 3;
+pub const MARKER_GRACE_DAYS: u16 = 3;
 
 const STEP: &str = "looking for a segment's markers";
 
@@ -237,7 +237,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let _open = self.write_gate.read().await;
         let (first, last) = SegmentMarkers::from_token(token).collector_range();
-        let kept_days = oldest_days.saturating_add(MARKER_GRACE_DAYS);
+        let kept_days = oldest_days.saturating_add(u32::from(MARKER_GRACE_DAYS));
         let theirs = match marker_text_column(table) {
             Some(column) => {
                 let texts = [first, last].map(|id| format!("'{MARKER_TEXT_PREFIX}{id:032x}'"));

@@ -33,12 +33,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-pub use access::AuditRow;
+pub use access::{AUDIT_RETENTION_DAYS, AuditRow};
 pub use bi::BiReach;
 pub use engine::{BI_USER_PREFIX, BiUsers, EngineLimits};
 pub use erasure::ErasedSite;
 pub use error::StoreError;
 pub use mail::{MailCountRow, MailGrouping, MessageRow};
+pub use marker::MARKER_GRACE_DAYS;
 pub use platform::{ActivityRow, DropTotal, PageHistogram, SiteFaultTotal};
 pub use publication::{PublicationTotals, PublicationUnit, UnfinishedUnit, ZoneProgress};
 pub use published::{ItemCounts, PublicationCutoff, ValueCounts};
@@ -48,7 +49,7 @@ pub use site_reader::{
     CounterSums, DeviceBucketCount, FaultTotal, RevenueTotal, SiteReader, TopItem, VitalBucketCount,
 };
 pub use voids::{VoidRequest, VoidRow};
-pub use withdrawals::WithdrawalDaySummary;
+pub use withdrawals::{WITHDRAWAL_RETENTION_DAYS, WithdrawalDaySummary};
 
 use crate::aggregate::SegmentSums;
 use crate::event::SiteId;

@@ -12,10 +12,12 @@ use crate::hex;
 
 const STEP: &str = "the withdrawals";
 
+/// Days that the digest of a withdrawn grant is kept.
+///
 /// One day more than the largest value of `consent.cookie.max_age_secs`: no cookie is kept longer,
 /// and a cookie that the browser dropped need not be rejected. The configured value is not used,
 /// because it may have been larger when the cookie was set.
-const WITHDRAWAL_RETENTION_DAYS: u16 = 396;
+pub const WITHDRAWAL_RETENTION_DAYS: u16 = 396;
 
 /// A summary of a day's withdrawals. It changes with every new row of the day, in whatever order
 /// the rows of several collectors become visible.

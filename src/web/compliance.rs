@@ -13,11 +13,7 @@ use super::consent::ConsentService;
 use crate::calendar::Day;
 use crate::config::Config;
 use crate::event::Problem;
-
-/// Days that the audit log is kept; part of the table.
-const AUDIT_DAYS: u32 = 761;
-/// Days that the digest of a withdrawn grant is kept.
-const WITHDRAWAL_DAYS: u32 = 396;
+use crate::store::{AUDIT_RETENTION_DAYS, WITHDRAWAL_RETENTION_DAYS};
 
 pub(super) fn register_routes(config: &mut web::ServiceConfig) {
     config.route("/api/v1/compliance", web::get().to(get_compliance));
@@ -98,8 +94,12 @@ impl AppState {
         set("retention", "keep_days", policy.default_days().into());
         set("retention", "sites", json!(policy.named_sites()));
         set("retention", "oldest_day", json!(day(held.oldest_day)));
-        set("retention", "audit_days", AUDIT_DAYS.into());
-        set("retention", "withdrawal_days", WITHDRAWAL_DAYS.into());
+        set("retention", "audit_days", AUDIT_RETENTION_DAYS.into());
+        set(
+            "retention",
+            "withdrawal_days",
+            WITHDRAWAL_RETENTION_DAYS.into(),
+        );
         let last = last.and_then(|secs| Timestamp::from_second(secs).ok());
         let last = last.map(|at| at.to_string());
         set("publication", "last", json!(last));
